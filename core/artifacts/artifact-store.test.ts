@@ -1,0 +1,377 @@
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { diskError } from '../files/disk-error.js';
+import type { ArtifactFile, Row } from './artifact.js';
+import { ArtifactStore, type StageCacheEntry } from './artifact-store.js';
+import { artifactDigest } from './manifest.js';
+import { makeStagingFolder } from './staging.js';
+
+let folder: string;
+let home: string;
+let store: ArtifactStore;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'simmer-store-'));
+  home = join(folder, 'home');
+  store = await ArtifactStore.open(home);
+});
+
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+async function modelFolder(name: string, files: Readonly<Record<string, string>>): Promise<string> {
+  const model = join(folder, name);
+  for (const [path, content] of Object.entries(files)) {
+    await mkdir(join(model, path, '..'), { recursive: true });
+    await writeFile(join(model, path), content);
+  }
+  return model;
+}
+
+const model = { 'config.json': '{}', 'model.safetensors': 'weights', 'sub/tokenizer.json': '[]' };
+
+describe('a home', () => {
+  it('is made only when something is to be kept', async () => {
+    await expect(stat(home)).rejects.toMatchObject({ code: 'ENOENT' });
+    await using writer = store.writer();
+    await writer.writeReport({});
+    expect(await readFile(join(home, 'format'), 'utf8')).toBe('1\n');
+  });
+
+  it('of a newer Simmer is refused', async () => {
+    await mkdir(home);
+    await writeFile(join(home, 'format'), '2\n');
+    await expect(ArtifactStore.open(home)).rejects.toMatchObject({ code: 'newer_format', kind: 'environment' });
+  });
+
+  it('with a format that is no number is refused', async () => {
+    await mkdir(home);
+    await writeFile(join(home, 'format'), 'png');
+    await expect(ArtifactStore.open(home)).rejects.toMatchObject({ code: 'home_damaged' });
+  });
+
+  it('that is a file is refused', async () => {
+    await writeFile(home, '');
+    await expect(ArtifactStore.open(home)).rejects.toMatchObject({ code: 'home_damaged', kind: 'environment' });
+  });
+
+  it('loses the staging folders of dead processes when it is opened, and only theirs', async () => {
+    const staging = join(home, 'staging');
+    const living = await makeStagingFolder(staging);
+    const dead = living.replace(`-${process.pid}-`, '-999999999-');
+    await mkdir(dead);
+    await ArtifactStore.open(home);
+    expect(await readdir(staging)).toEqual([living.slice(staging.length + 1)]);
+  });
+
+  it('keeps runs and scratch folders inside', async () => {
+    expect(store.runFolder('quickstart-20260101-aa')).toBe(join(home, 'runs', 'quickstart-20260101-aa'));
+    expect(() => store.runFolder('../elsewhere')).toThrowError(/cannot be the name/);
+    const scratch = await store.scratchFolder('abc');
+    expect((await stat(scratch)).isDirectory()).toBe(true);
+    expect(await store.scratchFolder('abc')).toBe(scratch);
+  });
+});
+
+describe('an artifact', () => {
+  it('is found by its URI, in another store object too', async () => {
+    await using writer = store.writer();
+    const report = await writer.writeReport({ accuracy: 0.5 }, { name: 'tuned' });
+    const found = await (await ArtifactStore.open(home)).open(report.uri);
+    expect(found).toEqual(report);
+    expect(found.metadata).toEqual({ name: 'tuned' });
+    expect(JSON.parse(await readFile(found.path('report.json'), 'utf8'))).toEqual({ accuracy: 0.5 });
+  });
+
+  it('is the same for the same content, written twice or by many at once', async () => {
+    const uris = await Promise.all(
+      Array.from({ length: 8 }, async () => {
+        const own = await ArtifactStore.open(home);
+        await using writer = own.writer();
+        return (await writer.writeReport({ a: 1 })).uri;
+      }),
+    );
+    expect(new Set(uris).size).toBe(1);
+    expect(await readdir(join(home, 'artifacts', 'report'))).toHaveLength(1);
+    expect(await readdir(join(home, 'staging'))).toEqual([]);
+  });
+
+  it('is another for other metadata', async () => {
+    await using writer = store.writer();
+    const first = await writer.writeReport({}, { seed: 1 });
+    const second = await writer.writeReport({}, { seed: 2 });
+    expect(first.uri).not.toBe(second.uri);
+  });
+
+  it('that is not there is artifact_missing', async () => {
+    const uri = `simmer://model/sha256-${'0'.repeat(64)}`;
+    await expect(store.open(uri)).rejects.toMatchObject({ code: 'artifact_missing' });
+    expect(await store.has(uri)).toBe(false);
+    await expect(store.open('simmer://thing/sha256-1')).rejects.toMatchObject({ code: 'invalid_artifact_uri' });
+  });
+
+  it('with a manifest that was changed is refused', async () => {
+    await using writer = store.writer();
+    const report = await writer.writeReport({}, { accuracy: 0.5 });
+    const manifest = join(report.folder, 'manifest.json');
+    await writeFile(manifest, (await readFile(manifest, 'utf8')).replace('0.5', '0.9'));
+    await expect(store.open(report.uri)).rejects.toMatchObject({ code: 'artifact_damaged' });
+    expect(await store.has(report.uri)).toBe(false);
+  });
+
+  it('of a newer format is refused, not taken for damaged', async () => {
+    await using writer = store.writer();
+    const report = await writer.writeReport({});
+    await writeFile(join(report.folder, 'manifest.json'), JSON.stringify({ format: 2, kind: 'something new' }));
+    await expect(store.open(report.uri)).rejects.toMatchObject({ code: 'newer_format' });
+  });
+
+  it('with changed bytes is found out by verify', async () => {
+    await using writer = store.writer();
+    const report = await writer.writeReport({ a: 1 });
+    await store.verify(report.uri);
+    const file = report.path('report.json');
+    await writeFile(file, (await readFile(file, 'utf8')).replace('1', '2'));
+    await expect(store.verify(report.uri)).rejects.toMatchObject({
+      code: 'artifact_damaged',
+      message: expect.stringContaining('report.json'),
+    });
+  });
+
+  it('that lost a file is replaced when it is made again', async () => {
+    await using writer = store.writer();
+    const report = await writer.writeReport({ a: 1 });
+    await rm(report.path('report.json'));
+    expect(() => report.path('report.json')).toThrowError(/is not there/);
+    await expect(store.open(report.uri)).rejects.toMatchObject({ code: 'artifact_file_missing' });
+    expect((await writer.writeReport({ a: 1 })).uri).toBe(report.uri);
+    await store.verify(report.uri);
+  });
+
+  it('names the files that it has where it is asked for another', async () => {
+    await using writer = store.writer();
+    const report = await writer.writeReport({});
+    expect(() => report.path('table.parquet')).toThrowError(/has no file "table.parquet"/);
+  });
+});
+
+describe('a model', () => {
+  it('is moved into the store', async () => {
+    await using writer = store.writer();
+    const source = await modelFolder('export', model);
+    const artifact = await writer.commitModel(source, { parameters: 7 });
+    await expect(stat(source)).rejects.toMatchObject({ code: 'ENOENT' });
+    expect(artifact.files.map(({ path }) => path)).toEqual(['config.json', 'model.safetensors', 'sub/tokenizer.json']);
+    expect(artifact.files[1]).toEqual({
+      path: 'model.safetensors',
+      size: 7,
+      sha256: createHash('sha256').update('weights').digest('hex'),
+    });
+    expect(await readFile(artifact.path('sub/tokenizer.json'), 'utf8')).toBe('[]');
+    await store.verify(artifact.uri);
+  });
+
+  it('can be committed again after a death just before the rename', async () => {
+    await using writer = store.writer();
+    const first = await writer.commitModel(await modelFolder('export', model));
+    const left = await modelFolder('left', {
+      ...model,
+      'manifest.json': await readFile(join(first.folder, 'manifest.json'), 'utf8'),
+    });
+    expect((await writer.commitModel(left)).uri).toBe(first.uri);
+    await expect(stat(left)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('with a manifest.json of its own is refused and left alone', async () => {
+    await using writer = store.writer();
+    const source = await modelFolder('export', { ...model, 'manifest.json': '{"name":"app"}' });
+    await expect(writer.commitModel(source)).rejects.toMatchObject({ code: 'model_has_manifest' });
+    expect(await readFile(join(source, 'manifest.json'), 'utf8')).toBe('{"name":"app"}');
+  });
+
+  it('of links, of nothing, or of no folder is refused', async () => {
+    await using writer = store.writer();
+    const linked = await modelFolder('linked', model);
+    await symlink('config.json', join(linked, 'link.json'));
+    await expect(writer.commitModel(linked)).rejects.toMatchObject({ code: 'not_plain_files' });
+    await mkdir(join(folder, 'empty'));
+    await expect(writer.commitModel(join(folder, 'empty'))).rejects.toMatchObject({ code: 'empty_model' });
+    await expect(writer.referenceModel(join(folder, 'nowhere'))).rejects.toMatchObject({ code: 'not_a_folder' });
+  });
+
+  it('that is referenced stays where it is, with links as a download cache has them', async () => {
+    const blobs = await modelFolder('blobs', { abc: 'weights' });
+    const snapshot = await modelFolder('snapshot', { 'config.json': '{}' });
+    await symlink(join(blobs, 'abc'), join(snapshot, 'model.safetensors'));
+    await using writer = store.writer();
+    const artifact = await writer.referenceModel(snapshot);
+    expect(artifact.folder).toBe(snapshot);
+    expect(artifact.path('model.safetensors')).toBe(join(snapshot, 'model.safetensors'));
+    expect(await readdir(join(home, 'artifacts', 'model', artifact.uri.slice(-64)))).toEqual(['manifest.json']);
+    expect(artifact.uri).toBe(
+      (await writer.commitModel(await modelFolder('export', { 'config.json': '{}', 'model.safetensors': 'weights' })))
+        .uri,
+    );
+  });
+
+  it('that is referenced and gone, or of another size, is artifact_file_missing until it is referenced elsewhere', async () => {
+    await using writer = store.writer();
+    const source = await modelFolder('cache', model);
+    const artifact = await writer.referenceModel(source);
+    await writeFile(join(source, 'config.json'), '{ }');
+    await expect(store.open(artifact.uri)).rejects.toMatchObject({
+      code: 'artifact_file_missing',
+      message: expect.stringContaining('3 bytes, not 2'),
+    });
+    await rm(source, { recursive: true });
+    await expect(store.open(artifact.uri)).rejects.toMatchObject({ code: 'artifact_file_missing' });
+    const elsewhere = await modelFolder('elsewhere', model);
+    expect((await writer.referenceModel(elsewhere)).uri).toBe(artifact.uri);
+    expect((await store.open(artifact.uri)).folder).toBe(elsewhere);
+  });
+});
+
+describe('a writer', () => {
+  it('gives temporary folders that go with it', async () => {
+    const writer = store.writer();
+    const temporary = await writer.temporaryFolder();
+    await writeFile(join(temporary, 'x'), '');
+    expect(await writer.temporaryFolder()).not.toBe(temporary);
+    await writer[Symbol.asyncDispose]();
+    await expect(stat(temporary)).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(writer.temporaryFolder()).rejects.toThrow(/stage has ended/);
+  });
+
+  it('leaves nothing behind where rows throw', async () => {
+    await using writer = store.writer();
+    async function* rows(): AsyncIterable<Row> {
+      yield { id: 'a' };
+      throw new Error('source broke');
+    }
+    await expect(writer.writeDataset(rows(), { columns: { id: 'VARCHAR' } })).rejects.toThrow('source broke');
+    const [staging] = await readdir(join(home, 'staging'));
+    expect(await readdir(join(home, 'staging', staging!))).toEqual([]);
+    expect(await readdir(home)).not.toContain('artifacts');
+  });
+
+  it('says which folder has no space left', () => {
+    const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+    const told = diskError(full, home);
+    expect(told).toMatchObject({ code: 'no_disk_space', kind: 'environment', message: expect.stringContaining(home) });
+    const duckdb = new Error('IO Error: Could not write file "/x": No space left on device');
+    expect(diskError(duckdb, home)).toMatchObject({ code: 'no_disk_space' });
+  });
+});
+
+describe('the stage cache', () => {
+  async function entry(uri: string): Promise<StageCacheEntry> {
+    return {
+      format: 1,
+      key: 'k1',
+      uses: 'curation/load',
+      outputs: { dataset: uri },
+      runId: 'r',
+      createdAt: '2026-01-01T00:00:00.000Z',
+      seconds: 1,
+      facts: [{ type: 'metric.measured', data: { name: 'rows', value: 3 } }],
+    };
+  }
+
+  it('gives what was recorded, while its artifacts are whole', async () => {
+    await using writer = store.writer();
+    const report = await writer.writeReport({});
+    const recorded = await entry(report.uri);
+    expect(await store.stages.lookup('k1')).toBeUndefined();
+    await store.stages.record('k1', recorded);
+    expect(await (await ArtifactStore.open(home)).stages.lookup('k1')).toEqual(recorded);
+    await rm(report.path('report.json'));
+    expect(await store.stages.lookup('k1')).toBeUndefined();
+  });
+
+  it('takes an entry that cannot be read, or is of another key, for none', async () => {
+    await using writer = store.writer();
+    await store.stages.record('k1', await entry((await writer.writeReport({})).uri));
+    const text = await readFile(join(home, 'cache', 'k1.json'), 'utf8');
+    await writeFile(join(home, 'cache', 'k2.json'), text);
+    await writeFile(join(home, 'cache', 'k1.json'), text.slice(0, -9));
+    expect(await store.stages.lookup('k1')).toBeUndefined();
+    expect(await store.stages.lookup('k2')).toBeUndefined();
+  });
+});
+
+describe('the digest of a manifest', () => {
+  const file = fc.record({
+    path: fc.stringMatching(/^[a-z]{1,6}$/),
+    size: fc.nat(),
+    sha256: fc.stringMatching(/^[0-9a-f]{8}$/),
+  });
+  const files = fc.uniqueArray(file, { selector: ({ path }) => path, maxLength: 5 });
+  const metadata = fc.dictionary(fc.string(), fc.jsonValue(), { maxKeys: 5 });
+
+  it('depends neither on the order of files nor on that of keys', () => {
+    fc.assert(
+      fc.property(files, metadata, (files, metadata) => {
+        const turned: readonly ArtifactFile[] = files
+          .toReversed()
+          .map(({ path, size, sha256 }) => ({ sha256, size, path }));
+        expect(artifactDigest({ type: 'model', files: turned, metadata: reversedKeys(metadata) })).toBe(
+          artifactDigest({ type: 'model', files, metadata }),
+        );
+      }),
+    );
+  });
+
+  it('survives the way through the file', () => {
+    fc.assert(
+      fc.property(files, metadata, (files, metadata) => {
+        const content = { type: 'report', files, metadata } as const;
+        expect(artifactDigest(JSON.parse(JSON.stringify(content)))).toBe(artifactDigest(content));
+      }),
+    );
+  });
+
+  it('changes with any file and any metadata', () => {
+    fc.assert(
+      fc.property(files, file, metadata, (files, other, metadata) => {
+        fc.pre(files.every(({ path }) => path !== other.path));
+        const digest = artifactDigest({ type: 'model', files, metadata });
+        expect(artifactDigest({ type: 'model', files: [...files, other], metadata })).not.toBe(digest);
+        expect(artifactDigest({ type: 'dataset', files, metadata })).not.toBe(digest);
+        expect(artifactDigest({ type: 'model', files, metadata: { ...metadata, '\u0000new': 1 } })).not.toBe(digest);
+      }),
+    );
+  });
+
+  function reversedKeys(value: unknown): never {
+    if (Array.isArray(value)) return value.map(reversedKeys) as never;
+    if (typeof value !== 'object' || value === null) return value as never;
+    return Object.fromEntries(
+      Object.entries(value)
+        .toReversed()
+        .map(([key, inner]) => [key, reversedKeys(inner)]),
+    ) as never;
+  }
+});
+
+describe('opening a store', () => {
+  it('does not load DuckDB', async () => {
+    const source = new URL('./artifact-store.ts', import.meta.url);
+    const imports = await staticImports(source, new Set());
+    expect([...imports]).toContain(new URL('./stored-artifact.ts', import.meta.url).href);
+    expect([...imports].filter((name) => /duckdb|table-file/.test(name))).toEqual([]);
+  });
+});
+
+async function staticImports(file: URL, seen: Set<string>): Promise<Set<string>> {
+  if (seen.has(file.href)) return seen;
+  seen.add(file.href);
+  const text = await readFile(file, 'utf8');
+  for (const [, name] of text.matchAll(/^(?:import|export)(?! type)[^;]*? from '([^']+)';/gms)) {
+    if (name!.startsWith('.')) await staticImports(new URL(name!.replace(/\.js$/, '.ts'), file), seen);
+    else seen.add(name!);
+  }
+  return seen;
+}

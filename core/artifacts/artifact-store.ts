@@ -1,0 +1,117 @@
+import { resolve } from 'node:path';
+import { isUserError, UserError } from '../errors.js';
+import { writingTo } from '../files/disk-error.js';
+import { makeFolder } from '../files/durable-files.js';
+import type { Artifact, ArtifactWriter, TableArtifact } from './artifact.js';
+import { parseArtifactUri } from './artifact-uri.js';
+import { StoreWriter } from './artifact-writer.js';
+import { digestFile } from './file-digest.js';
+import { readManifest } from './manifest.js';
+import { requireName, type StageCache, StoredStageCache } from './stage-cache.js';
+import { removeStaleStaging } from './staging.js';
+import { StoreHome } from './store-home.js';
+import { StoredArtifact, StoredTable } from './stored-artifact.js';
+
+export type { StageCache, StageCacheEntry } from './stage-cache.js';
+
+/**
+ * A home: artifacts by the digest of their content, what stages made, runs. Any number of processes may use it at once.
+ *
+ *     HOME/format                 version of this layout
+ *     HOME/artifacts/TYPE/HEX/    manifest.json and the artifact's files
+ *     HOME/cache/KEY.json         what a stage key made
+ *     HOME/runs/RUN/              run folders
+ *     HOME/scratch/KEY/           what a stage keeps over its attempts
+ *     HOME/staging/               what is being written
+ */
+export class ArtifactStore {
+  /** Absolute path. */
+  readonly home: string;
+  readonly stages: StageCache;
+  readonly #home: StoreHome;
+
+  private constructor(home: StoreHome) {
+    this.home = home.folder;
+    this.#home = home;
+    this.stages = new StoredStageCache(home, (uri) => this.has(uri));
+  }
+
+  /**
+   * Opens a home, and removes what dead processes left half-written. One that is not there is made when first written to.
+   * @throws UserError `newer_format`, `home_damaged`
+   */
+  static async open(home: string): Promise<ArtifactStore> {
+    const opened = new StoreHome(resolve(home));
+    await opened.check();
+    await removeStaleStaging(opened.inside('staging'));
+    return new ArtifactStore(opened);
+  }
+
+  /**
+   * An artifact with all its files in place; their content is not read (see `verify`).
+   * @throws UserError `artifact_missing`, `artifact_file_missing`, `artifact_damaged`, `newer_format`, `invalid_artifact_uri`
+   */
+  async open(uri: string): Promise<Artifact | TableArtifact> {
+    const { type, digest } = parseArtifactUri(uri);
+    const folder = this.#home.inside('artifacts', type, digest);
+    const manifest = await readManifest(folder, type, digest);
+    const isTable = type === 'dataset' || type === 'generations';
+    const artifact = isTable ? new StoredTable(manifest, folder) : new StoredArtifact(manifest, folder);
+    await artifact.checkFiles();
+    return artifact;
+  }
+
+  /** Whether `open` would give it. */
+  async has(uri: string): Promise<boolean> {
+    try {
+      await this.open(uri);
+      return true;
+    } catch (error) {
+      if (isUserError(error) && notWhole.has(error.code)) return false;
+      throw error;
+    }
+  }
+
+  /** Reads every byte of an artifact. @throws UserError as `open`, and `artifact_damaged` where a file has changed */
+  async verify(uri: string): Promise<void> {
+    const artifact = await this.open(uri);
+    for (const file of artifact.files) {
+      const path = artifact.path(file.path);
+      if ((await digestFile(path, file.path)).sha256 === file.sha256) continue;
+      throw new UserError('artifact_damaged', `The file ${path} of ${uri} is not the one that was written.`, {
+        kind: 'environment',
+        hint: `Remove ${artifact.folder}; what made it will make it again.`,
+      });
+    }
+  }
+
+  /** For one stage; its disposal removes what was not committed. */
+  writer(): ArtifactWriter & AsyncDisposable {
+    return new StoreWriter(this.#home, this);
+  }
+
+  /** Makes the home where it is missing, for who writes into it beside the store. */
+  ready(): Promise<void> {
+    return this.#home.ready();
+  }
+
+  /** Where a run is kept; nothing is made. */
+  runFolder(runId: string): string {
+    return this.#home.inside('runs', requireName(runId));
+  }
+
+  /** Made where it is missing. Whoever asks for it removes it when the stage is done. */
+  async scratchFolder(stageKey: string): Promise<string> {
+    const folder = this.#home.inside('scratch', requireName(stageKey));
+    await this.#home.ready();
+    await writingTo(this.home, () => makeFolder(folder));
+    return folder;
+  }
+}
+
+const notWhole: ReadonlySet<string> = new Set([
+  'artifact_missing',
+  'artifact_file_missing',
+  'artifact_damaged',
+  'invalid_artifact_uri',
+]);

@@ -1,0 +1,217 @@
+import { mkdir, readFile, realpath, rename, rm } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { UserError } from '../errors.js';
+import { writingTo } from '../files/disk-error.js';
+import { makeFolder, syncFolder, writeAndSync, writeFileDurably } from '../files/durable-files.js';
+import type {
+  Artifact,
+  ArtifactFile,
+  ArtifactManifest,
+  ArtifactType,
+  ArtifactWriter,
+  Row,
+  TableArtifact,
+  TableOptions,
+} from './artifact.js';
+import { artifactUri } from './artifact-uri.js';
+import { digestFile, listFiles } from './file-digest.js';
+import { createManifest, formatManifest, manifestFile } from './manifest.js';
+import { makeStagingFolder } from './staging.js';
+import type { StoreHome } from './store-home.js';
+import { tableFile } from './stored-artifact.js';
+
+/** What the writer asks of its store. */
+interface OpensArtifacts {
+  open(uri: string): Promise<Artifact | TableArtifact>;
+  has(uri: string): Promise<boolean>;
+}
+
+type Metadata = Readonly<Record<string, unknown>>;
+
+/**
+ * Writes artifacts: each is put together in a folder of its own, made durable, and then renamed to its digest. A process
+ * that dies on the way leaves nothing that anybody would take for an artifact.
+ */
+export class StoreWriter implements ArtifactWriter, AsyncDisposable {
+  readonly #home: StoreHome;
+  readonly #store: OpensArtifacts;
+  #staging: Promise<string> | undefined;
+  #folders = 0;
+  #isDisposed = false;
+
+  constructor(home: StoreHome, store: OpensArtifacts) {
+    this.#home = home;
+    this.#store = store;
+  }
+
+  writeDataset(rows: AsyncIterable<Row> | Iterable<Row>, options: TableOptions): Promise<TableArtifact> {
+    return this.#writeTable('dataset', rows, options);
+  }
+
+  writeGenerations(rows: AsyncIterable<Row> | Iterable<Row>, options: TableOptions): Promise<TableArtifact> {
+    return this.#writeTable('generations', rows, options);
+  }
+
+  writeReport(content: unknown, metadata: Metadata = {}): Promise<Artifact> {
+    const text = JSON.stringify(content, null, 2);
+    if (text === undefined) throw new TypeError('A report needs content that is JSON.');
+    return this.#inNewFolder(async (folder) => {
+      const file = join(folder, 'report.json');
+      await writeAndSync(file, `${text}\n`);
+      return this.#publish(folder, 'report', [await digestFile(file, 'report.json')], metadata);
+    });
+  }
+
+  /**
+   * The folder itself becomes the artifact, in one rename: a process that dies before it leaves the folder as it was, but
+   * for a manifest, and may commit it again.
+   */
+  async commitModel(folder: string, metadata: Metadata = {}): Promise<Artifact> {
+    const source = resolve(folder);
+    await this.#requireCommittable(source);
+    const paths = (await listFiles(source, 'refuse')).filter((path) => path !== manifestFile);
+    const files: ArtifactFile[] = [];
+    for (const path of paths) files.push(await digestFile(join(source, path), path, { sync: true }));
+    requireFiles(source, files);
+    await writingTo(source, () => syncFolders(source, paths));
+    await rm(join(source, manifestFile), { force: true });
+    return this.#publish(source, 'model', files, metadata);
+  }
+
+  async referenceModel(folder: string, metadata: Metadata = {}): Promise<Artifact> {
+    const location = await realpath(folder).catch(() => resolve(folder));
+    const files: ArtifactFile[] = [];
+    for (const path of await listFiles(location, 'follow')) files.push(await digestFile(join(location, path), path));
+    requireFiles(location, files);
+    return this.#inNewFolder((own) => this.#publish(own, 'model', files, metadata, location));
+  }
+
+  temporaryFolder(): Promise<string> {
+    return writingTo(this.#home.folder, () => this.#newFolder());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isDisposed = true;
+    const staging = await this.#staging?.catch(() => undefined);
+    if (staging !== undefined) await rm(staging, { recursive: true, force: true });
+  }
+
+  #writeTable(
+    type: 'dataset' | 'generations',
+    rows: AsyncIterable<Row> | Iterable<Row>,
+    options: TableOptions,
+  ): Promise<TableArtifact> {
+    return this.#inNewFolder(async (folder) => {
+      // Loaded here, since DuckDB takes longer to load than most commands run.
+      const { writeTable } = await import('./table-file.js');
+      const { columns } = options;
+      const file = join(folder, tableFile);
+      const scratchFolder = `${folder}.spill`;
+      const rowCount = await writeTable(file, rows, { columns, scratchFolder });
+      const metadata = { ...options.metadata, rowCount, columns };
+      const artifact = await this.#publish(folder, type, [await digestFile(file, tableFile)], metadata);
+      return artifact as TableArtifact;
+    });
+  }
+
+  async #inNewFolder<T>(write: (folder: string) => Promise<T>): Promise<T> {
+    return writingTo(this.#home.folder, async () => {
+      const folder = await this.#newFolder();
+      try {
+        return await write(folder);
+      } finally {
+        await rm(folder, { recursive: true, force: true });
+      }
+    });
+  }
+
+  async #newFolder(): Promise<string> {
+    if (this.#isDisposed) throw new Error('The stage has ended; it can write no more artifacts.');
+    await this.#home.ready();
+    this.#staging ??= makeStagingFolder(this.#home.inside('staging'));
+    this.#folders += 1;
+    const folder = join(await this.#staging, String(this.#folders));
+    await mkdir(folder);
+    return folder;
+  }
+
+  /** Writes the manifest, makes the folder durable, and moves it to where its digest says. */
+  async #publish(
+    folder: string,
+    type: ArtifactType,
+    files: readonly ArtifactFile[],
+    metadata: Metadata,
+    location?: string,
+  ): Promise<Artifact> {
+    const manifest = createManifest({ type, files, metadata }, location);
+    await writingTo(this.#home.folder, async () => {
+      await writeFileDurably(join(folder, manifestFile), formatManifest(manifest));
+      await this.#moveIn(folder, manifest);
+    });
+    return this.#store.open(artifactUri(type, manifest.digest));
+  }
+
+  async #moveIn(folder: string, manifest: ArtifactManifest): Promise<void> {
+    const target = this.#home.inside('artifacts', manifest.type, manifest.digest);
+    await this.#home.ready();
+    await makeFolder(dirname(target));
+    while (!(await renames(folder, target))) {
+      if (await this.#store.has(artifactUri(manifest.type, manifest.digest))) {
+        // Another process, or an earlier run, wrote the same.
+        await rm(folder, { recursive: true, force: true });
+        break;
+      }
+      // Its files were removed or are elsewhere now: what is new takes its place.
+      await rename(target, await this.#newFolder()).catch(unlessMissing);
+    }
+    await syncFolder(dirname(target));
+  }
+
+  /** A manifest that a former try of ours left is replaced; any other would be lost. */
+  async #requireCommittable(folder: string): Promise<void> {
+    const text = await readFile(join(folder, manifestFile), 'utf8').catch(() => undefined);
+    if (text === undefined || isModelManifest(text)) return;
+    throw new UserError('model_has_manifest', `${folder} has a ${manifestFile} of its own, a name that Simmer uses.`, {
+      hint: 'Remove or rename it before the folder is committed.',
+    });
+  }
+}
+
+/** False where the target holds something. */
+async function renames(from: string, to: string): Promise<boolean> {
+  try {
+    await rename(from, to);
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOTEMPTY' || code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** Another process was quicker to move it away. */
+function unlessMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT') throw error;
+}
+
+async function syncFolders(folder: string, paths: readonly string[]): Promise<void> {
+  const inner = new Set<string>();
+  for (const path of paths) {
+    for (let part = dirname(path); part !== '.'; part = dirname(part)) inner.add(part);
+  }
+  for (const part of inner) await syncFolder(join(folder, part));
+}
+
+function requireFiles(folder: string, files: readonly ArtifactFile[]): void {
+  if (files.length > 0) return;
+  throw new UserError('empty_model', `The model folder ${folder} holds no files.`, { kind: 'runFailed' });
+}
+
+function isModelManifest(text: string): boolean {
+  try {
+    const value = JSON.parse(text) as Partial<ArtifactManifest> | null;
+    return value?.format === 1 && value.type === 'model' && typeof value.digest === 'string';
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,76 @@
+/** The kinds of thing that stages hand to each other. Each is a folder, found by the digest of its content. */
+export type ArtifactType = 'dataset' | 'model' | 'generations' | 'report';
+
+/** `simmer://TYPE/sha256-HEX`: names content, not a place. */
+export type ArtifactUri = string & { readonly __brand: 'ArtifactUri' };
+
+/** One file of an artifact. */
+export interface ArtifactFile {
+  /** Relative to the artifact's folder, with forward slashes. */
+  readonly path: string;
+  readonly size: number;
+  /** Lower-case hex. */
+  readonly sha256: string;
+}
+
+/** `manifest.json`, written last: a folder without it is no artifact. The digest covers type, files and metadata. */
+export interface ArtifactManifest {
+  readonly format: 1;
+  readonly type: ArtifactType;
+  /** Hex SHA-256 of the canonical JSON of {type, files, metadata}. */
+  readonly digest: string;
+  readonly files: readonly ArtifactFile[];
+  /** Facts about the content that readers want without opening it; never times, paths or hosts. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+  /**
+   * Where the files are, if not beside the manifest: models in the user's cache folder are referenced, never copied.
+   * Not part of the digest.
+   */
+  readonly location?: string;
+}
+
+/** One row of a dataset: plain JSON values. */
+export type Row = Readonly<Record<string, unknown>>;
+
+/** Column name to DuckDB type: "VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "VARCHAR[]", "STRUCT(role VARCHAR, content VARCHAR)[]". */
+export type Columns = Readonly<Record<string, string>>;
+
+/** An artifact that exists, as stages get it. */
+export interface Artifact {
+  readonly uri: ArtifactUri;
+  readonly type: ArtifactType;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  /** Absolute path of the folder that holds its files. */
+  readonly folder: string;
+  readonly files: readonly ArtifactFile[];
+  /** Absolute path of one of its files. @throws UserError `artifact_file_missing` */
+  path(file: string): string;
+}
+
+/** A dataset or generations artifact: `data.parquet` (zstd), read row by row in its order. May be read many times. */
+export interface TableArtifact extends Artifact {
+  readonly type: 'dataset' | 'generations';
+  readonly rowCount: number;
+  readonly columns: Columns;
+  rows(): AsyncIterable<Row>;
+}
+
+export interface TableOptions {
+  /** Fixes names, order and types of the columns, so that the same rows give the same bytes. */
+  readonly columns: Columns;
+  readonly metadata?: Readonly<Record<string, unknown>>;
+}
+
+/** How a stage makes artifacts. Each returns a complete, durable artifact; the same content twice is the same artifact. */
+export interface ArtifactWriter {
+  writeDataset(rows: AsyncIterable<Row> | Iterable<Row>, options: TableOptions): Promise<TableArtifact>;
+  writeGenerations(rows: AsyncIterable<Row> | Iterable<Row>, options: TableOptions): Promise<TableArtifact>;
+  /** A report is `report.json` (any JSON). */
+  writeReport(content: unknown, metadata?: Readonly<Record<string, unknown>>): Promise<Artifact>;
+  /** Moves the files of a folder (on the store's file system) into a model artifact. */
+  commitModel(folder: string, metadata?: Readonly<Record<string, unknown>>): Promise<Artifact>;
+  /** A model artifact whose files stay where they are. */
+  referenceModel(folder: string, metadata?: Readonly<Record<string, unknown>>): Promise<Artifact>;
+  /** A new, empty folder on the store's file system; removed when the stage ends, if still there. */
+  temporaryFolder(): Promise<string>;
+}

@@ -1,0 +1,63 @@
+import { createHash } from 'node:crypto';
+import { open, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { UserError } from '../errors.js';
+import type { ArtifactFile } from './artifact.js';
+
+const chunkBytes = 1024 * 1024;
+
+export interface DigestOptions {
+  /** Makes the file's content durable as well. */
+  readonly sync?: boolean;
+}
+
+/** Size and SHA-256 of a file, read as a stream. @param path what the entry is to say */
+export async function digestFile(file: string, path: string, options: DigestOptions = {}): Promise<ArtifactFile> {
+  await using handle = await open(file, 'r');
+  const hash = createHash('sha256');
+  const buffer = Buffer.allocUnsafe(chunkBytes);
+  let size = 0;
+  for (;;) {
+    const { bytesRead } = await handle.read(buffer, 0, chunkBytes, size);
+    if (bytesRead === 0) break;
+    hash.update(buffer.subarray(0, bytesRead));
+    size += bytesRead;
+  }
+  if (options.sync === true) await handle.sync();
+  return { path, size, sha256: hash.digest('hex') };
+}
+
+/**
+ * Every file of a folder and of those in it, by path with forward slashes, sorted.
+ * @param links whether symbolic links are followed to their files, as a Hugging Face cache needs it
+ * @throws UserError `not_plain_files`, `not_a_folder`
+ */
+export async function listFiles(folder: string, links: 'follow' | 'refuse'): Promise<readonly string[]> {
+  const found: string[] = [];
+  await walk(folder, '', links, found);
+  return found.sort();
+}
+
+async function walk(root: string, inside: string, links: 'follow' | 'refuse', found: string[]): Promise<void> {
+  for (const entry of await entriesOf(join(root, inside))) {
+    const path = inside === '' ? entry.name : `${inside}/${entry.name}`;
+    const kind = entry.isSymbolicLink() && links === 'follow' ? await stat(join(root, path)) : entry;
+    if (kind.isDirectory()) await walk(root, path, links, found);
+    else if (kind.isFile()) found.push(path);
+    else {
+      throw new UserError('not_plain_files', `${join(root, path)} is neither a file nor a folder.`, {
+        hint: 'A model folder holds plain files only.',
+      });
+    }
+  }
+}
+
+async function entriesOf(folder: string) {
+  try {
+    return await readdir(folder, { withFileTypes: true });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
+    throw new UserError('not_a_folder', `${folder} is not a folder.`, { cause: error });
+  }
+}

@@ -1,0 +1,235 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Columns, Row } from './artifact.js';
+import { ArtifactStore } from './artifact-store.js';
+import { parseColumnType, sqlType } from './column-type.js';
+import { readTable, writeTable } from './table-file.js';
+
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'simmer-table-'));
+});
+
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+let written = 0;
+
+async function write(rows: Iterable<Row> | AsyncIterable<Row>, columns: Columns): Promise<string> {
+  written += 1;
+  const file = join(folder, `${written}.parquet`);
+  await writeTable(file, rows, { columns, scratchFolder: join(folder, 'spill') });
+  return file;
+}
+
+async function roundTrip(rows: readonly Row[], columns: Columns): Promise<readonly Row[]> {
+  return collect(readTable(await write(rows, columns), columns));
+}
+
+const columns: Columns = {
+  id: 'VARCHAR',
+  prompt: 'STRUCT("role" VARCHAR, content VARCHAR)[]',
+  tokens: 'BIGINT',
+  score: 'DOUBLE',
+  isGold: 'BOOLEAN',
+  ids: 'INTEGER[]',
+};
+
+const rows: readonly Row[] = [
+  {
+    id: 'a',
+    prompt: [
+      { role: 'user', content: "What is 2 + 2? \u0000 'quoted' \n 🜁" },
+      { role: 'assistant', content: null },
+    ],
+    tokens: Number.MAX_SAFE_INTEGER,
+    score: 0.1,
+    isGold: true,
+    ids: [1, -2, 2 ** 31 - 1],
+  },
+  { id: '', prompt: [], tokens: 0, score: -1e300, isGold: false, ids: [] },
+  { id: null, prompt: null, tokens: null, score: null, isGold: null, ids: null },
+];
+
+describe('a table', () => {
+  it('gives back the rows that were written, in their order', async () => {
+    expect(await roundTrip(rows, columns)).toEqual(rows);
+  });
+
+  it('may have no rows', async () => {
+    expect(await roundTrip([], columns)).toEqual([]);
+  });
+
+  it('reads what a row leaves out as null', async () => {
+    expect(await roundTrip([{ a: 1 }, {}], { a: 'INTEGER', b: 'VARCHAR' })).toEqual([
+      { a: 1, b: null },
+      { a: null, b: null },
+    ]);
+  });
+
+  it('keeps the order over many chunks and row groups', async () => {
+    const many = Array.from({ length: 20_000 }, (_, n) => ({ n, text: `row ${n}`.repeat(n % 7) }));
+    expect(await roundTrip(many, { n: 'INTEGER', text: 'VARCHAR' })).toEqual(many);
+  });
+
+  it('has the same bytes for the same rows, however they arrive', async () => {
+    const many = Array.from({ length: 9_000 }, (_, n) => ({ ...rows[n % 3], tokens: n }));
+    async function* slowly(): AsyncIterable<Row> {
+      for (const [index, row] of many.entries()) {
+        if (index % 1000 === 0) await new Promise(setImmediate);
+        // The order of a row's keys is not the table's.
+        yield Object.fromEntries(Object.entries(row).reverse());
+      }
+    }
+    const digests = [];
+    for (const source of [many, slowly(), many.values()]) digests.push(await digest(await write(source, columns)));
+    expect(new Set(digests).size).toBe(1);
+    const [first, second, ...others] = many;
+    expect(await digest(await write([second!, first!, ...others], columns))).not.toBe(digests[0]);
+  });
+
+  it('gives back any JSON that fits its columns', async () => {
+    const text = fc.option(fc.string({ unit: 'grapheme' }));
+    const row = fc.record({
+      text,
+      integer: fc.option(fc.maxSafeInteger()),
+      number: fc.option(fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0)),
+      nested: fc.option(fc.array(fc.record({ kind: text, ids: fc.option(fc.array(fc.nat())) }))),
+    });
+    const types = {
+      text: 'VARCHAR',
+      integer: 'BIGINT',
+      number: 'DOUBLE',
+      nested: 'STRUCT(kind VARCHAR, ids BIGINT[])[]',
+    };
+    await fc.assert(
+      fc.asyncProperty(fc.array(row, { maxLength: 20 }), async (some) => {
+        const plain = JSON.parse(JSON.stringify(some)) as Row[];
+        expect(JSON.parse(JSON.stringify(await roundTrip(plain, types)))).toEqual(plain);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('can be read by two readers at once, and left in the middle', async () => {
+    const many = Array.from({ length: 5_000 }, (_, n) => ({ n }));
+    const file = await write(many, { n: 'INTEGER' });
+    const read = async (limit: number) => {
+      let sum = 0;
+      for await (const row of readTable(file, { n: 'INTEGER' })) {
+        sum += row.n as number;
+        if (row.n === limit) break;
+      }
+      return sum;
+    };
+    expect(await Promise.all([read(10), read(-1)])).toEqual([55, (4_999 * 5_000) / 2]);
+  });
+
+  it('removes its spill folder and reads a path with a quote', async () => {
+    const file = join(folder, "it's.parquet");
+    await writeTable(file, [{ a: 1 }], { columns: { a: 'INTEGER' }, scratchFolder: join(folder, 'spill') });
+    await expect(stat(join(folder, 'spill'))).rejects.toMatchObject({ code: 'ENOENT' });
+    expect(await collect(readTable(file, { a: 'INTEGER' }))).toEqual([{ a: 1 }]);
+  });
+
+  it('that is not Parquet is artifact_damaged', async () => {
+    const file = join(folder, 'bad.parquet');
+    await writeFile(file, 'not parquet at all, but long enough to have a footer');
+    await expect(collect(readTable(file, { a: 'INTEGER' }))).rejects.toMatchObject({
+      code: 'artifact_damaged',
+      message: expect.stringContaining(file),
+    });
+  });
+});
+
+describe('a row that does not fit', () => {
+  it.each([
+    [
+      'text for an integer',
+      { n: 'seven' },
+      { n: 'INTEGER' },
+      'Row 2',
+      '"n"',
+      'an integer (INTEGER)',
+      'the text "seven"',
+    ],
+    ['a fraction', { n: 1.5 }, { n: 'BIGINT' }, '"n"', '1.5'],
+    ['an integer out of bounds', { n: 2 ** 31 }, { n: 'INTEGER' }, '2147483648'],
+    ['a number that JSON has not', { n: Number.NaN }, { n: 'DOUBLE' }, 'a finite number', 'NaN'],
+    ['a number for text', { n: 3 }, { n: 'VARCHAR' }, 'text is expected and 3 was found'],
+    ['half a character', { n: 'a\ud800' }, { n: 'VARCHAR' }, 'lone surrogate'],
+    ['an unknown column', { n: 1, m: 2 }, { n: 'INTEGER' }, '"m"', 'declared columns n'],
+    ['an item of a list', { n: [1, 'x'] }, { n: 'INTEGER[]' }, '"n[1]"'],
+    ['a field of a struct', { n: [{ a: true }] }, { n: 'STRUCT(a VARCHAR)[]' }, '"n[0].a"', 'true was found'],
+    ['an unknown field', { n: { b: 1 } }, { n: 'STRUCT(a VARCHAR)' }, '"n.b"', 'declared fields a'],
+  ])('%s', async (_name, row, types, ...words) => {
+    const file = join(folder, 'refused.parquet');
+    const writing = writeTable(file, [{}, row], { columns: types as Columns, scratchFolder: join(folder, 'spill') });
+    const error: Error = await writing.then(
+      () => expect.unreachable(),
+      (error) => error,
+    );
+    expect(error).toMatchObject({ code: 'row_does_not_fit', kind: 'runFailed' });
+    for (const word of words) expect(error.message).toContain(word);
+    await expect(stat(file)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});
+
+describe('columns', () => {
+  it.each([
+    'DECIMAL(3,1)',
+    'VARCHAR; DROP TABLE rows',
+    'STRUCT(a VARCHAR',
+    'STRUCT()',
+    'INTEGER[3]',
+    '',
+    'STRUCT(a-b VARCHAR)',
+  ])('refuse the type %j', (type) => {
+    expect(() => parseColumnType('c', type)).toThrowError(/The column "c" has the unknown type/);
+  });
+
+  it('are written as DuckDB wants them, in any case and spacing', () => {
+    expect(sqlType(parseColumnType('c', 'struct( role  varchar,"a ""b""" integer [])[][]'))).toBe(
+      'STRUCT("role" VARCHAR, "a ""b""" INTEGER[])[][]',
+    );
+  });
+
+  it('are refused where none are, or two differ by case only', async () => {
+    await expect(write([], {})).rejects.toMatchObject({ code: 'invalid_columns' });
+    await expect(write([], { id: 'VARCHAR', ID: 'VARCHAR' })).rejects.toMatchObject({ code: 'invalid_columns' });
+  });
+});
+
+describe('a table artifact', () => {
+  it('is one for the same rows, says its columns and rows, and may be read twice', async () => {
+    const store = await ArtifactStore.open(join(folder, 'home'));
+    await using writer = store.writer();
+    const options = { columns, metadata: { source: 'test' } };
+    const dataset = await writer.writeDataset(rows, options);
+    expect((await writer.writeDataset(rows, options)).uri).toBe(dataset.uri);
+    expect((await writer.writeGenerations(rows, options)).uri).not.toBe(dataset.uri);
+    const found = await store.open(dataset.uri);
+    expect(found).toMatchObject({ rowCount: 3, columns, metadata: { source: 'test', rowCount: 3, columns } });
+    if (!('rows' in found)) return expect.unreachable();
+    expect(Object.keys(found.columns)).toEqual(Object.keys(columns));
+    expect(await collect(found.rows())).toEqual(rows);
+    expect(await collect(found.rows())).toEqual(rows);
+    await store.verify(dataset.uri);
+  });
+});
+
+async function digest(file: string): Promise<string> {
+  return createHash('sha256')
+    .update(await readFile(file))
+    .digest('hex');
+}
+
+async function collect<T>(items: AsyncIterable<T>): Promise<readonly T[]> {
+  const collected: T[] = [];
+  for await (const item of items) collected.push(item);
+  return collected;
+}

@@ -1,0 +1,52 @@
+import type { Colors } from 'picocolors/types.js';
+import { exitCodes } from '../../errors.js';
+import { builtInPlugins } from '../../plugin/locate.js';
+import type { Check } from '../doctor/check.js';
+import {
+  checkCacheFolder,
+  checkCores,
+  checkGpus,
+  checkHome,
+  checkMemory,
+  checkNode,
+  checkPython,
+} from '../doctor/machine-checks.js';
+import { checkEnvironments, checkPlugins } from '../doctor/plugin-checks.js';
+import { tableLines } from '../table.js';
+import { colorsFor, writeJson, writeLine } from '../terminal.js';
+import { catalogOf, settingsFrom, simmerVersion, type WorkspaceFlags } from '../workspace.js';
+
+/** `simmer doctor`: what runs need of the machine. */
+export async function doctor(flags: WorkspaceFlags): Promise<number> {
+  const settings = await settingsFrom(flags);
+  const checks = await Promise.all([
+    checkNode(),
+    checkPython(settings),
+    checkCores(settings),
+    checkMemory(settings),
+    checkGpus(settings),
+    checkHome(settings),
+    checkCacheFolder(settings),
+    checkEnvironments(settings),
+    checkPlugins(catalogOf(), Object.keys(builtInPlugins())),
+  ]);
+  const platform = `${process.platform} ${process.arch}`;
+  if (flags.json) await writeJson({ simmer: simmerVersion(), platform, checks });
+  else
+    await writeLine(
+      doctorLines(checks, `simmer ${simmerVersion()}, ${platform}`, colorsFor(process.stdout)).join('\n'),
+    );
+  return checks.some((check) => check.status === 'fail') ? exitCodes.environment : exitCodes.ok;
+}
+
+/** The checks for people, remedies below. */
+export function doctorLines(checks: readonly Check[], title: string, colors: Colors): readonly string[] {
+  const marks = { ok: colors.green('ok'), warn: colors.yellow('warn'), fail: colors.red('fail') };
+  const remedies = checks.filter((check) => check.remedy !== undefined);
+  return [
+    colors.dim(title),
+    ...tableLines(checks.map((check) => [marks[check.status], check.name, check.detail])),
+    ...(remedies.length === 0 ? [] : ['']),
+    ...remedies.map((check) => `${marks[check.status]} ${check.name}: ${check.remedy}`),
+  ];
+}

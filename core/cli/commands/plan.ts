@@ -1,0 +1,92 @@
+import type { Colors } from 'picocolors/types.js';
+import { ArtifactStore } from '../../artifacts/artifact-store.js';
+import { previewPlan } from '../../engine/preview.js';
+import type { StagePreview } from '../../engine/run-outcome.js';
+import { exitCodes } from '../../errors.js';
+import { formatBytes } from '../../figures.js';
+import type { Resources } from '../../plugin/definitions.js';
+import { loadRecipe } from '../../recipe/load-recipe.js';
+import type { Plan } from '../../recipe/plan.js';
+import { planDigest } from '../../recipe/plan-digest.js';
+import { planRecipe } from '../../recipe/plan-recipe.js';
+import { tableLines } from '../table.js';
+import { colorsFor, writeJson, writeLine } from '../terminal.js';
+import { catalogOf, type RecipeFlags, settingsFrom } from '../workspace.js';
+
+/** `simmer plan`: what a run would do. */
+export async function plan(file: string, flags: RecipeFlags): Promise<number> {
+  const settings = await settingsFrom(flags);
+  const recipe = await loadRecipe(file, { params: flags.param, overrides: flags.set });
+  const catalog = catalogOf(recipe);
+  const planned = await planRecipe(recipe, catalog, settings);
+  // As the run manager would, without the quarter of a second that it takes to load all that runs need.
+  const previews = await previewPlan(planned, (await ArtifactStore.open(settings.home)).stages);
+  if (flags.json) await writeJson({ digest: planDigest(planned), plan: planned, stages: previews });
+  else await writeLine(planLines(planned, previews, colorsFor(process.stdout)).join('\n'));
+  return exitCodes.ok;
+}
+
+/** The plan for people. */
+export function planLines(plan: Plan, previews: readonly StagePreview[], colors: Colors): readonly string[] {
+  const cacheOf = new Map(previews.map((preview) => [preview.stage, preview.cache]));
+  const heading = ['', 'stage', 'uses', 'cache', 'trainer', 'needs'].map((title) => colors.dim(title));
+  const stages = plan.stages.map((stage, index) => [
+    colors.dim(String(index + 1)),
+    stage.name,
+    stage.uses,
+    cacheWord(cacheOf.get(stage.name) ?? 'unknown', colors),
+    stage.trainers.join(', '),
+    needs(stage.resources),
+  ]);
+  const trainers = Object.values(plan.trainers).map((trainer) => [
+    trainer.name,
+    trainer.uses,
+    `started by ${trainer.launcher.uses}`,
+    needs(trainer.resources),
+  ]);
+  return [
+    `${colors.bold(plan.recipe)}  ${colors.dim(`seed ${plan.seed}, plan ${planDigest(plan).slice(0, 12)}`)}`,
+    ...paramLines(plan, colors),
+    '',
+    ...tableLines([heading, ...stages], { indent: ' ', right: [0] }),
+    '',
+    ...(trainers.length === 0 ? [] : [colors.dim('trainers'), ...tableLines(trainers, { indent: '  ' }), '']),
+    totalLine(previews),
+  ];
+}
+
+function paramLines(plan: Plan, colors: Colors): readonly string[] {
+  const params = Object.entries(plan.params);
+  if (params.length === 0) return [];
+  return ['', colors.dim('params'), ...params.map(([name, value]) => `  ${name}=${JSON.stringify(value)}`)];
+}
+
+function cacheWord(cache: StagePreview['cache'], colors: Colors): string {
+  switch (cache) {
+    case 'hit':
+      return colors.green('hit');
+    case 'miss':
+      return colors.yellow('miss');
+    case 'unknown':
+      return colors.dim('unknown');
+  }
+}
+
+function needs({ cpus, memoryBytes, gpus, nodes }: Resources): string {
+  return [
+    ...(nodes === undefined || nodes <= 1 ? [] : [`${nodes} nodes`]),
+    ...(gpus === undefined || gpus === 0 ? [] : [`${gpus} GPU${gpus === 1 ? '' : 's'}`]),
+    ...(cpus === undefined ? [] : [`${cpus} core${cpus === 1 ? '' : 's'}`]),
+    ...(memoryBytes === undefined ? [] : [formatBytes(memoryBytes)]),
+  ].join(', ');
+}
+
+function totalLine(previews: readonly StagePreview[]): string {
+  const count = (cache: StagePreview['cache']) => previews.filter((preview) => preview.cache === cache).length;
+  const parts = [
+    [count('hit'), 'from the cache'],
+    [count('miss'), 'to run'],
+    [count('unknown'), 'not known until their inputs exist'],
+  ].flatMap(([many, what]) => (many === 0 ? [] : [`${many} ${what}`]));
+  return `${previews.length} stage${previews.length === 1 ? '' : 's'}: ${parts.join(', ')}`;
+}

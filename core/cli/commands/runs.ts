@@ -1,0 +1,58 @@
+import type { Colors } from 'picocolors/types.js';
+import { createRunManager } from '../../container/create-run-manager.js';
+import type { RunSummary } from '../../engine/run-outcome.js';
+import { exitCodes } from '../../errors.js';
+import { formatCount, formatDuration } from '../../figures.js';
+import { tableLines } from '../table.js';
+import { colorsFor, writeJson, writeLine } from '../terminal.js';
+import { catalogOf, settingsFrom, shownPath, type WorkspaceFlags } from '../workspace.js';
+
+/** `simmer runs`: the runs of this home, newest first. */
+export async function runs(flags: WorkspaceFlags): Promise<number> {
+  const settings = await settingsFrom(flags);
+  const manager = await createRunManager({ settings, catalog: catalogOf() });
+  const summaries = [...(await manager.list())].sort((a, b) => (a.startedAt < b.startedAt ? 1 : -1));
+  if (flags.json) await writeJson(summaries);
+  else if (summaries.length === 0)
+    await writeLine(`No runs in ${shownPath(settings.home)}. Start one with: simmer run`);
+  else await writeLine(runLines(summaries, new Date(), colorsFor(process.stdout)).join('\n'));
+  return exitCodes.ok;
+}
+
+/** The runs as a table for people. */
+export function runLines(summaries: readonly RunSummary[], now: Date, colors: Colors): readonly string[] {
+  const heading = ['run', 'recipe', 'status', 'stages', 'events', 'started', 'took'].map((title) => colors.dim(title));
+  const rows = summaries.map((run) => [
+    run.runId,
+    run.recipe,
+    statusWord(run.status, colors),
+    `${run.stagesDone}/${run.stagesTotal}`,
+    formatCount(run.events),
+    ago(run.startedAt, now),
+    run.endedAt === undefined ? '' : formatDuration(secondsBetween(run.startedAt, run.endedAt)),
+  ]);
+  return tableLines([heading, ...rows], { right: [3, 4, 5, 6] });
+}
+
+function statusWord(status: RunSummary['status'], colors: Colors): string {
+  switch (status) {
+    case 'completed':
+      return colors.green('completed');
+    case 'running':
+      return colors.cyan('running');
+    case 'failed':
+      return colors.red('failed');
+    case 'crashed':
+      return colors.red('crashed');
+    case 'interrupted':
+      return colors.yellow('interrupted');
+  }
+}
+
+function ago(time: string, now: Date): string {
+  return `${formatDuration(secondsBetween(time, now.toISOString()))} ago`;
+}
+
+function secondsBetween(from: string, to: string): number {
+  return (Date.parse(to) - Date.parse(from)) / 1000;
+}

@@ -1,0 +1,102 @@
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { createRunManager } from '../../container/create-run-manager.js';
+import type { RunSummary } from '../../engine/run-outcome.js';
+import { exitCodes, toErrorRecord, UserError } from '../../errors.js';
+import type { Event } from '../../events/catalogue.js';
+import { followEvents } from '../../events/replay.js';
+import { readRunOwner } from '../../events/run-lock.js';
+import { onInterrupt } from '../interrupts.js';
+import { exitCodeOfFailedRun } from '../print-error.js';
+import { printErrorRecord } from '../report-error.js';
+import { runConsole } from '../run-console.js';
+import { writeLine } from '../terminal.js';
+import { catalogOf, settingsFrom, type WorkspaceFlags } from '../workspace.js';
+
+export interface WatchFlags extends WorkspaceFlags {
+  /** Sequence of the first event to tell. */
+  readonly from?: number;
+}
+
+/** How often it is looked whether somebody still writes the run. */
+const ownerMilliseconds = 1000;
+
+/** `simmer watch`: a run from its first event on, or a later one, until it ends. */
+export async function watch(name: string, flags: WatchFlags): Promise<number> {
+  const settings = await settingsFrom(flags);
+  const catalog = catalogOf();
+  const run = await (await createRunManager({ settings, catalog })).find(name);
+  const from = flags.from ?? 1;
+  const detached = new AbortController();
+  using _signals = onInterrupt(() => detached.abort());
+  const abandoned = new AbortController();
+  const signal = AbortSignal.any([detached.signal, abandoned.signal]);
+  const file = join(run.runFolder, 'events.jsonl');
+  let last: Event | undefined;
+
+  void noticeAbandonment(
+    run.runFolder,
+    signal,
+    () => abandoned.abort(),
+    () => last,
+  );
+  if (flags.json) {
+    for await (const event of followEvents(file, { fromSequence: from, signal })) {
+      await writeLine(JSON.stringify(event));
+      last = event;
+    }
+  } else {
+    const console = runConsole({ catalog, home: settings.home, after: from - 1 });
+    for await (const event of followEvents(file, { signal })) {
+      await console.onEvent(event);
+      last = event;
+    }
+    await console.close?.();
+  }
+  return detached.signal.aborted ? detach(run) : conclude(run, last);
+}
+
+/** Ends the watching of a run that has no end and that nobody writes any more: its core was killed. */
+async function noticeAbandonment(
+  runFolder: string,
+  signal: AbortSignal,
+  act: () => void,
+  lastEvent: () => Event | undefined,
+): Promise<void> {
+  let quietSince: number | undefined;
+  while (!signal.aborted) {
+    await setTimeout(ownerMilliseconds, undefined, { signal, ref: false }).catch(() => undefined);
+    const owner = await readRunOwner(runFolder);
+    const sequence = lastEvent()?.sequence ?? 0;
+    // Twice without an owner and without a new event: the first look may fall between a crash and its last lines.
+    if (owner?.alive !== true && quietSince === sequence) return act();
+    quietSince = owner?.alive === true ? undefined : sequence;
+  }
+}
+
+function detach(run: RunSummary): number {
+  process.stderr.write(`The run goes on. Watch it again with: simmer watch ${run.runId}\n`);
+  return exitCodes.interrupted;
+}
+
+function conclude(run: RunSummary, last: Event | undefined): number {
+  switch (last?.type) {
+    case 'run.completed':
+      return exitCodes.ok;
+    case 'run.failed':
+      printErrorRecord(last.data.error);
+      return exitCodeOfFailedRun(last.data.error);
+    case 'run.interrupted':
+      return exitCodes.interrupted;
+    default: {
+      // `--from` may lie behind the end of a run that has ended.
+      if (run.status === 'completed') return exitCodes.ok;
+      const error = new UserError('run_abandoned', `Run ${run.runId} has no end, and no process writes it any more.`, {
+        kind: 'runFailed',
+        hint: `It was killed. Go on with: simmer resume ${run.runId}`,
+      });
+      printErrorRecord(toErrorRecord(error));
+      return exitCodes.runFailed;
+    }
+  }
+}

@@ -1,0 +1,34 @@
+import { exitCodes } from '../errors.js';
+
+/**
+ * Two signals this close together are one: npm passes Ctrl-C on to a process that the terminal has told already, so that
+ * `npm start` would otherwise be killed by the first press.
+ */
+const sameSignalMilliseconds = 400;
+
+const reasons = { SIGINT: 'Ctrl-C', SIGTERM: 'SIGTERM', SIGHUP: 'the terminal was closed' } as const;
+
+/**
+ * Until disposed of: the first SIGINT, SIGTERM or SIGHUP asks to stop, the second ends the process at once.
+ *
+ * @param stop called once, with the reason in words for people
+ */
+export function onInterrupt(stop: (reason: string) => void): Disposable {
+  let firstAt: number | undefined;
+  const listener = (signal: NodeJS.Signals) => {
+    const now = performance.now();
+    if (firstAt === undefined) {
+      firstAt = now;
+      stop(reasons[signal as keyof typeof reasons]);
+    } else if (now - firstAt > sameSignalMilliseconds) {
+      process.exit(exitCodes.interrupted);
+    }
+  };
+  const signals = Object.keys(reasons) as (keyof typeof reasons)[];
+  for (const signal of signals) process.on(signal, listener);
+  return {
+    [Symbol.dispose]() {
+      for (const signal of signals) process.off(signal, listener);
+    },
+  };
+}

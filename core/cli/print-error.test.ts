@@ -1,0 +1,96 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import picocolors from 'picocolors';
+import { afterAll, describe, expect, it } from 'vitest';
+import { UserError } from '../errors.js';
+import { errorLines, exitCodeOf, exitCodeOfFailedRun } from './print-error.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'simmer-print-error-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function printed(error: unknown): readonly string[] {
+  return errorLines(error, { colors: picocolors.createColors(false), cwd: folder, version: '9.9.9' });
+}
+
+function problemAt(name: string, text: string, line: number, column: number): UserError {
+  const file = join(folder, name);
+  writeFileSync(file, text);
+  return new UserError('invalid_recipe', `${name} has one problem.`, {
+    hint: 'Mend it.',
+    problems: [{ code: 'x', message: 'Wrong.', position: { file, line, column }, hint: 'Do it right.' }],
+  });
+}
+
+describe('an error of the user', () => {
+  it('names file, line and column, shows the line with a caret, and says what to do', () => {
+    expect(printed(problemAt('a.yaml', 'name: x\nseeds: 7\n', 2, 1))).toEqual([
+      'error[invalid_recipe]: a.yaml has one problem.',
+      'a.yaml:2:1: Wrong.',
+      ' 2 | seeds: 7',
+      '   | ^',
+      '  hint: Do it right.',
+      'hint: Mend it.',
+    ]);
+  });
+
+  it('shows the part of a long line that matters, with the caret under it', () => {
+    const lines = printed(problemAt('long.yaml', `key: ${'a'.repeat(500)}HERE${'b'.repeat(500)}`, 1, 506));
+    const [excerpt = '', caret = ''] = lines.slice(2);
+    expect(excerpt.length).toBeLessThan(120);
+    expect(excerpt.slice(caret.indexOf('^')).startsWith('HERE')).toBe(true);
+  });
+
+  it('does without the line where the file is gone or has no such line', () => {
+    const error = problemAt('short.yaml', 'one\n', 7, 1);
+    expect(printed(error)).toEqual([
+      'error[invalid_recipe]: short.yaml has one problem.',
+      'short.yaml:7:1: Wrong.',
+      '  hint: Do it right.',
+      'hint: Mend it.',
+    ]);
+    rmSync(join(folder, 'short.yaml'));
+    expect(printed(error)).toHaveLength(4);
+  });
+
+  it('puts no escape sequences of a file on the terminal', () => {
+    const lines = printed(problemAt('evil.yaml', 'key: \u001b[2J\u0007x', 1, 6));
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+    expect(lines.join('\n')).not.toMatch(/[\u001b\u0007]/);
+  });
+
+  it('counts problems beyond those that anybody reads', () => {
+    const problems = Array.from({ length: 60 }, (_, index) => ({ code: 'x', message: `Problem ${index}.` }));
+    const lines = printed(new UserError('invalid_recipe', 'Much is wrong.', { problems }));
+    expect(lines).toHaveLength(52);
+    expect(lines.at(-1)).toBe('… and 10 more');
+  });
+});
+
+describe('a bug', () => {
+  it('shows its stack and asks for a report', () => {
+    const lines = printed(new TypeError('x is not a function')).join('\n');
+    expect(lines).toContain('error[bug]: x is not a function');
+    expect(lines).toContain('print-error.test.ts');
+    expect(lines).toContain('bug in Simmer 9.9.9');
+  });
+});
+
+describe('the exit code', () => {
+  it.each([
+    ['usage', 2],
+    ['environment', 3],
+    ['runFailed', 4],
+    ['interrupted', 130],
+  ] as const)('of an error of kind %s is %d', (kind, code) => {
+    expect(exitCodeOf(new UserError('x', 'x', { kind }))).toBe(code);
+  });
+
+  it('of a bug is 1', () => expect(exitCodeOf(new Error('x'))).toBe(1));
+
+  it("of a failed run tells the machine's fault apart", () => {
+    expect(exitCodeOfFailedRun({ code: 'no_disk_space', kind: 'environment', message: '' })).toBe(3);
+    expect(exitCodeOfFailedRun({ code: 'missing_columns', kind: 'usage', message: '' })).toBe(4);
+    expect(exitCodeOfFailedRun({ code: 'bug', message: '' })).toBe(4);
+  });
+});

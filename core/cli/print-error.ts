@@ -1,0 +1,105 @@
+import { closeSync, openSync, readSync } from 'node:fs';
+import { relative } from 'node:path';
+import type { Colors } from 'picocolors/types.js';
+import {
+  type ErrorRecord,
+  exitCodes,
+  isUserError,
+  type Problem,
+  type SourcePosition,
+  toErrorRecord,
+} from '../errors.js';
+
+/** Longest excerpt of a line, in characters; of a longer line the part around the column is shown. */
+const excerptWidth = 100;
+/** How far into a file an excerpt is looked for. */
+const excerptReach = 4_000_000;
+/** More problems than this are counted, not listed. */
+const problemsShown = 50;
+
+export interface PrintErrorOptions {
+  readonly colors: Colors;
+  /** Paths are shown relative to it. */
+  readonly cwd: string;
+  readonly version: string;
+}
+
+/** The exit code that an error leads to. */
+export function exitCodeOf(error: unknown): number {
+  return isUserError(error) ? exitCodes[error.kind] : exitCodes.bug;
+}
+
+/** The exit code of a run that failed: the machine's fault is told apart. */
+export function exitCodeOfFailedRun(error: ErrorRecord): number {
+  return error.kind === 'environment' ? exitCodes.environment : exitCodes.runFailed;
+}
+
+/** An error as people read it: what, where with an excerpt, what to do; for a bug its stack. */
+export function errorLines(error: unknown, options: PrintErrorOptions): readonly string[] {
+  return errorRecordLines(toErrorRecord(error), options);
+}
+
+/** The same, of an error that comes from a run's log. */
+export function errorRecordLines(error: ErrorRecord, options: PrintErrorOptions): readonly string[] {
+  const { colors } = options;
+  const lines = [`${colors.red(colors.bold(`error[${error.code}]`))}: ${error.message}`];
+  const problems = error.problems ?? [];
+  for (const problem of problems.slice(0, problemsShown)) lines.push(...problemLines(problem, options));
+  if (problems.length > problemsShown) lines.push(`… and ${problems.length - problemsShown} more`);
+  if (error.hint !== undefined) lines.push(`${colors.cyan('hint')}: ${error.hint}`);
+  if (error.stack !== undefined) {
+    lines.push(
+      colors.dim(error.stack),
+      `This is a bug in Simmer ${options.version} or in a plugin. Please report it with these lines and what \`simmer doctor\` prints.`,
+    );
+  }
+  return lines;
+}
+
+function problemLines(problem: Problem, options: PrintErrorOptions): readonly string[] {
+  const { colors } = options;
+  const { position } = problem;
+  const key = problem.path === undefined || position !== undefined ? '' : `${problem.path}: `;
+  const place = position === undefined ? '' : `${colors.bold(placeOf(position, options.cwd))}: `;
+  return [
+    `${place}${key}${problem.message}`,
+    ...(position === undefined ? [] : excerptLines(position, colors)),
+    ...(problem.hint === undefined ? [] : [`  ${colors.cyan('hint')}: ${problem.hint}`]),
+  ];
+}
+
+function placeOf({ file, line, column }: SourcePosition, cwd: string): string {
+  const shorter = relative(cwd, file);
+  return `${shorter === '' || shorter.startsWith('..') ? file : shorter}:${line}:${column}`;
+}
+
+function excerptLines({ file, line, column }: SourcePosition, colors: Colors): readonly string[] {
+  const text = readLine(file, line);
+  if (text === undefined || text.trim() === '') return [];
+  const isWhole = text.length <= excerptWidth || column <= excerptWidth / 2;
+  const from = isWhole ? 0 : column - excerptWidth / 2;
+  const shown = text.slice(from, from + excerptWidth).replaceAll('\t', ' ');
+  const number = String(line);
+  return [
+    colors.dim(` ${number} | `) + shown,
+    `${' '.repeat(number.length + 1)}${colors.dim(' | ')}${' '.repeat(Math.max(0, column - 1 - from))}${colors.red('^')}`,
+  ];
+}
+
+/** A line of a file that may have changed or gone since. Without control characters: it goes to a terminal. */
+function readLine(file: string, line: number): string | undefined {
+  let text: string;
+  try {
+    const handle = openSync(file, 'r');
+    try {
+      const buffer = Buffer.alloc(excerptReach);
+      text = buffer.toString('utf8', 0, readSync(handle, buffer, 0, excerptReach, 0));
+    } finally {
+      closeSync(handle);
+    }
+  } catch {
+    return undefined;
+  }
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
+  return text.split('\n')[line - 1]?.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, ' ');
+}

@@ -1,0 +1,274 @@
+import { type Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { exitCodes } from '../errors.js';
+import { simmerPackage } from '../plugin/locate.js';
+import { hasColor, keepStdoutForJson, watchOutput } from './terminal.js';
+
+/** A command's work, loaded when it is called for: `simmer --help` must not wait for zod, rxjs or gRPC. */
+type CommandWork<Arguments extends readonly unknown[]> = () => Promise<(...given: Arguments) => Promise<number>>;
+
+const exitCodesHelp = `
+Exit codes:
+  0    done
+  1    a bug of Simmer's or of a plugin's
+  2    the recipe or the command is wrong
+  3    the machine is: no Python, no disk space, a run that another process holds
+  4    the run started and failed
+  130  stopped, by Ctrl-C or a signal; \`simmer resume\` goes on`;
+
+/** Runs the command line and ends the process. */
+export async function main(argv: readonly string[]): Promise<never> {
+  watchOutput();
+  const json = argv.includes('--json');
+  if (json) keepStdoutForJson();
+  process.on('uncaughtException', (error) => void fail(error, false));
+  const { program, exitCode } = buildProgram();
+  if (argv.length === 0) {
+    program.outputHelp();
+    return await end(exitCodes.ok);
+  }
+  try {
+    await program.parseAsync(argv as string[], { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) return await end(error.exitCode === 0 ? exitCodes.ok : exitCodes.usage);
+    // The stdout of those that stream events holds events and nothing else.
+    const streams = ['run', 'resume', 'watch'].includes(argv[0] ?? '');
+    return await fail(error, json && !streams);
+  }
+  return await end(exitCode());
+}
+
+function buildProgram(): { readonly program: Command; exitCode(): number } {
+  let code: number = exitCodes.ok;
+  const program = new Command('simmer');
+
+  /** The action of a command: its arguments, then its options, as commander gives them. */
+  const action =
+    <Arguments extends readonly unknown[]>(load: CommandWork<Arguments>) =>
+    async (...given: unknown[]) => {
+      const work = await load();
+      // Commander adds the command itself at the end.
+      code = await work(...(given.slice(0, -1) as unknown as Arguments));
+    };
+
+  program
+    .description(
+      'Turns one recipe file into a fine-tuned reasoning model and the proof of what it can do: ' +
+        'curate data, fine-tune, force the thinking budget, evaluate.',
+    )
+    .usage('COMMAND [options]')
+    .version(simmerPackage.version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this, or what a command does')
+    .addHelpCommand(
+      new Command('help').argument('[command]').helpGroup('Help:').description('print what a command does'),
+    )
+    .commandsGroup('Run a recipe:')
+    .showHelpAfterError('hint: `simmer help COMMAND` says what a command takes')
+    .exitOverride()
+    .configureOutput({
+      getOutHasColors: () => hasColor(process.stdout),
+      getErrHasColors: () => hasColor(process.stderr),
+      outputError: (text, write) => write(text.replace(/^error: /, 'error[usage]: ')),
+    })
+    .configureHelp({
+      styleTitle: (title) => `\u001b[1m${title}\u001b[22m`,
+      subcommandTerm: (command) => [command.name(), ...command.registeredArguments.map(argumentTerm)].join(' '),
+    });
+
+  program
+    .command('run')
+    .summary('run a recipe; what was made before is not made again')
+    .description(
+      'Runs a recipe from end to end and shows how it goes. Stages whose code, options and inputs are as they were are ' +
+        'taken from the cache. Ctrl-C stops gracefully and says how to go on.',
+    )
+    .argument('[recipe]', 'a recipe file; without one, the quickstart that comes with Simmer')
+    .addOption(paramOption())
+    .addOption(setOption())
+    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
+    .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
+    .option('--json', 'events on stdout, one JSON object a line, and nothing else there')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  simmer run                                     the quickstart: a small model learns to think longer
+  simmer run recipes/s1.yaml -p sampleCount=500  a parameter of the recipe
+  simmer run my.yaml --set stages.tuned.with.learningRate=2e-5
+  simmer run my.yaml --json | jq -c 'select(.type == "metric.measured") | .data'
+  simmer run my.yaml --json | tail -1            the last event: run.completed, with all metrics`,
+    )
+    .action(action(async () => (await import('./commands/run.js')).run));
+
+  program
+    .command('resume')
+    .summary('go on with a run that was stopped, was killed or failed')
+    .description(
+      'Goes on from the last durable event: finished stages are not run again, a trainer that still runs is taken up ' +
+        'again, one that died continues from its last checkpoint.',
+    )
+    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
+    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
+    .option('--json', 'events from here on on stdout, one JSON object a line, and nothing else there')
+    .addHelpText('after', '\nExamples:\n  simmer resume latest\n  simmer resume quickstart-2026')
+    .action(action(async () => (await import('./commands/resume.js')).resume));
+
+  program.commandsGroup('Before a run:');
+  program
+    .command('validate')
+    .summary('check a recipe and list everything that is wrong with it')
+    .description('Checks a recipe without running it. Every problem is listed at once, with its line and column.')
+    .argument('<recipe>', 'a recipe file')
+    .addOption(paramOption())
+    .addOption(setOption())
+    .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
+    .option('--json', 'the result as JSON')
+    .addHelpText('after', '\nExample:\n  simmer validate my.yaml -p model=small')
+    .action(action(async () => (await import('./commands/validate.js')).validate));
+
+  program
+    .command('plan')
+    .summary('show what a run would do, and what it would take from the cache')
+    .description(
+      'Shows the stages in the order in which they would run, what each uses and needs, and whether the cache has it. ' +
+        'A stage is "unknown" until its inputs exist.',
+    )
+    .argument('<recipe>', 'a recipe file')
+    .addOption(paramOption())
+    .addOption(setOption())
+    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
+    .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
+    .option('--json', 'the plan and what the cache has, as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  simmer plan recipes/s1.yaml\n  simmer plan my.yaml --json | jq .plan.stages[].name',
+    )
+    .action(action(async () => (await import('./commands/plan.js')).plan));
+
+  program
+    .command('doctor')
+    .summary('check the machine: Python, disk, memory, GPUs, plugins')
+    .description('Checks what runs need of the machine and says what to do about what is missing.')
+    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .option('--python <path>', 'a Python to check instead of the one that is found')
+    .option('--json', 'the checks as JSON')
+    .action(action(async () => (await import('./commands/doctor.js')).doctor));
+
+  program.commandsGroup('Look at runs:');
+  program
+    .command('runs')
+    .summary('list the runs')
+    .description('Lists the runs that are kept here, newest first, with how they stand.')
+    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .option('--json', 'the runs as JSON')
+    .action(action(async () => (await import('./commands/runs.js')).runs));
+
+  program
+    .command('watch')
+    .summary('follow a run, from its first event or from a later one')
+    .description(
+      'Shows a run as `simmer run` does: what has happened, then what happens, until it ends. Stopping to watch does not ' +
+        'stop the run. Exits as the run does.',
+    )
+    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
+    .option('--from <sequence>', 'the first event to tell, by its sequence', sequence)
+    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .option('--json', 'events on stdout, one JSON object a line, and nothing else there')
+    .addHelpText('after', '\nExamples:\n  simmer watch latest\n  simmer watch latest --from 1200 --json')
+    .action(action(async () => (await import('./commands/watch.js')).watch));
+
+  program
+    .command('report')
+    .summary('write the report of a run again')
+    .description("Writes report.html from the run's events and prints where it is.")
+    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
+    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .option('--json', 'the path as JSON')
+    .addHelpText('after', '\nExample:\n  xdg-open "$(simmer report latest)"')
+    .action(action(async () => (await import('./commands/report.js')).report));
+
+  program.commandsGroup('Write recipes:');
+  program
+    .command('plugins')
+    .summary('list stages, trainers, launchers, graders and sinks')
+    .description('Lists what a recipe may use, with what each is for.')
+    .argument('[recipe]', 'a recipe file whose own plugins are listed too')
+    .option('--json', 'the plugins as JSON, with the schemas of their options')
+    .action(action(async () => (await import('./commands/plugins.js')).plugins));
+
+  program
+    .command('schema')
+    .summary('print the JSON Schema of recipes, for editors')
+    .description('Prints the JSON Schema of recipes: with it an editor completes them and marks what is wrong.')
+    .argument('[recipe]', 'a recipe file whose own plugins are covered too')
+    .option('--json', 'on one line')
+    .addHelpText(
+      'after',
+      `
+Example:
+  simmer schema > .simmer/recipe.schema.json
+  and as the first line of a recipe: # yaml-language-server: $schema=../.simmer/recipe.schema.json`,
+    )
+    .action(action(async () => (await import('./commands/schema.js')).schema));
+
+  program.addHelpText(
+    'after',
+    `
+Examples:
+  simmer run                       the quickstart: a real model, minutes on a laptop
+  simmer plan recipes/s1.yaml      what the s1 recipe would do
+  simmer resume latest             go on after Ctrl-C, a crash or a reboot
+  simmer run my.yaml --json        for programs: one event a line
+${exitCodesHelp}`,
+  );
+  return { program, exitCode: () => code };
+}
+
+function argumentTerm(argument: Argument): string {
+  return argument.required ? `<${argument.name()}>` : `[${argument.name()}]`;
+}
+
+function paramOption(): Option {
+  return new Option('-p, --param <name=value>', "set one of the recipe's params; may be given again")
+    .default({}, 'none')
+    .argParser(assignment);
+}
+
+function setOption(): Option {
+  return new Option('--set <path=value>', 'set any value of the recipe, by its dotted path; may be given again')
+    .default({}, 'none')
+    .argParser(assignment);
+}
+
+function assignment(text: string, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const equals = text.indexOf('=');
+  if (equals < 1) throw new InvalidArgumentError(`It must read NAME=VALUE.`);
+  return { ...before, [text.slice(0, equals)]: text.slice(equals + 1) };
+}
+
+function sequence(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('It must be a whole number from 1.');
+  return value;
+}
+
+/** Prints the error, to people on stderr and with `--json` to programs on stdout, and ends. */
+async function fail(error: unknown, json: boolean): Promise<never> {
+  const { reportError } = await import('./report-error.js');
+  return end(await reportError(error, { json }));
+}
+
+/** Ends the process once everything was written, also where a plugin left something open. */
+async function end(code: number): Promise<never> {
+  await Promise.all([process.stdout, process.stderr].map(flushed));
+  process.exit(code);
+}
+
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.writableLength === 0 || stream.destroyed) resolve();
+    else stream.write('', () => resolve());
+  });
+}

@@ -1,0 +1,17 @@
+import { type ErrorRecord, toErrorRecord } from '../errors.js';
+import { simmerPackage } from '../plugin/locate.js';
+import { errorRecordLines, exitCodeOf } from './print-error.js';
+import { colorsFor, writeJson } from './terminal.js';
+
+/** Tells a command's error and returns the exit code. @param json also as `{"error": …}` on stdout, for programs */
+export async function reportError(error: unknown, { json }: { readonly json: boolean }): Promise<number> {
+  printErrorRecord(toErrorRecord(error));
+  if (json) await writeJson({ error: toErrorRecord(error) });
+  return exitCodeOf(error);
+}
+
+/** Prints an error to stderr. */
+export function printErrorRecord(error: ErrorRecord): void {
+  const options = { colors: colorsFor(process.stderr), cwd: process.cwd(), version: simmerPackage.version };
+  process.stderr.write(`${errorRecordLines(error, options).join('\n')}\n`);
+}

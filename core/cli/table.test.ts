@@ -1,0 +1,24 @@
+import { describe, expect, it } from 'vitest';
+import { tableLines } from './table.js';
+
+describe('a table', () => {
+  it('makes columns as wide as their widest cell, by what is seen of it', () => {
+    const rows = [
+      ['a', '\u001b[32m漢字\u001b[39m', '1'],
+      ['long name', 'b', '100'],
+    ];
+    expect(tableLines(rows, { indent: '> ', right: [2] })).toEqual([
+      '> a          \u001b[32m漢字\u001b[39m    1',
+      '> long name  b     100',
+    ]);
+  });
+
+  it('ends no line in spaces', () =>
+    expect(
+      tableLines([
+        ['a', ''],
+        ['bbb', 'c'],
+      ]),
+    ).toEqual(['a', 'bbb  c']));
+  it('is empty without rows', () => expect(tableLines([])).toEqual([]));
+});

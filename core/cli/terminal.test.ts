@@ -1,0 +1,49 @@
+import { Writable } from 'node:stream';
+import { describe, expect, it } from 'vitest';
+import { hasColor, writeLine } from './terminal.js';
+
+const terminal = { isTTY: true } as NodeJS.WriteStream;
+const pipe = { isTTY: false } as NodeJS.WriteStream;
+
+describe('colour', () => {
+  it.each([
+    ['a terminal has it', terminal, {}, true],
+    ['a pipe has none', pipe, {}, false],
+    ['NO_COLOR takes it away', terminal, { NO_COLOR: '1' }, false],
+    ['an empty NO_COLOR says nothing', terminal, { NO_COLOR: '' }, true],
+    ['FORCE_COLOR gives it to a pipe', pipe, { FORCE_COLOR: '1' }, true],
+    ['an empty FORCE_COLOR does too, as in Node', pipe, { FORCE_COLOR: '' }, true],
+    ['FORCE_COLOR=0 takes it away', terminal, { FORCE_COLOR: '0' }, false],
+    ['FORCE_COLOR goes before NO_COLOR, as in Node', pipe, { FORCE_COLOR: '1', NO_COLOR: '1' }, true],
+    ['a dumb terminal has none', terminal, { TERM: 'dumb' }, false],
+  ])('%s', (_, stream, env, expected) => expect(hasColor(stream, env)).toBe(expected));
+});
+
+describe('a written line', () => {
+  it('waits for a reader that is slow', async () => {
+    let goOn: (() => void) | undefined;
+    const slow = new Writable({
+      highWaterMark: 1,
+      write(_chunk, _encoding, done) {
+        goOn = done;
+      },
+    });
+    let isDone = false;
+    const written = writeLine('text', slow as unknown as NodeJS.WriteStream).then(() => {
+      isDone = true;
+    });
+    await new Promise(setImmediate);
+    expect(isDone).toBe(false);
+    goOn?.();
+    await written;
+    expect(slow.listenerCount('drain')).toBe(0);
+  });
+
+  it('does not wait for a reader that has gone', async () => {
+    const gone = new Writable({ highWaterMark: 1, write: () => undefined });
+    const written = writeLine('text', gone as unknown as NodeJS.WriteStream);
+    gone.destroy();
+    await written;
+    await writeLine('more', gone as unknown as NodeJS.WriteStream);
+  });
+});

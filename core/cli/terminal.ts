@@ -1,0 +1,66 @@
+import { Console } from 'node:console';
+import picocolors from 'picocolors';
+import type { Colors } from 'picocolors/types.js';
+
+/** Colours for a stream, or functions that change nothing. NO_COLOR and FORCE_COLOR are read as Node reads them. */
+export function colorsFor(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv = process.env): Colors {
+  return picocolors.createColors(hasColor(stream, env));
+}
+
+/** Whether what is written to the stream is coloured: FORCE_COLOR first, then NO_COLOR, then whether it is a terminal. */
+export function hasColor(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv = process.env): boolean {
+  if (env.FORCE_COLOR !== undefined) return env.FORCE_COLOR !== '0' && env.FORCE_COLOR !== 'false';
+  if (env.NO_COLOR !== undefined && env.NO_COLOR !== '') return false;
+  return stream.isTTY === true && env.TERM !== 'dumb';
+}
+
+/** Reads or writes nobody takes: the reader of a pipe has gone (EPIPE), or the terminal has (EIO). */
+const goneCodes: ReadonlySet<string | undefined> = new Set(['EPIPE', 'EIO', 'ERR_STREAM_DESTROYED', 'ECONNRESET']);
+
+let whenOutputGone: () => void = endQuietly;
+
+/** Makes `simmer … | head -1` end quietly, instead of with a stack. Call once, before anything is written. */
+export function watchOutput(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (!goneCodes.has(error.code)) throw error;
+    whenOutputGone();
+  });
+  // Nobody is left to be told.
+  process.stderr.on('error', () => undefined);
+}
+
+/** What is done when nobody reads stdout any more, until disposed of. Default: the command ends, with success. */
+export function onOutputGone(act: () => void): Disposable {
+  whenOutputGone = act;
+  return {
+    [Symbol.dispose]() {
+      whenOutputGone = endQuietly;
+    },
+  };
+}
+
+/** A plugin that prints with `console.log` does so on stderr from here on: stdout is for programs that read JSON. */
+export function keepStdoutForJson(): void {
+  globalThis.console = new Console(process.stderr);
+}
+
+function endQuietly(): void {
+  process.exit(0);
+}
+
+/** Writes text and a line end to stdout; resolves when there is room for more. */
+export async function writeLine(text: string, stream: NodeJS.WriteStream = process.stdout): Promise<void> {
+  if (stream.write(`${text}\n`) || stream.destroyed) return;
+  await new Promise<void>((resolve) => {
+    const done = () => {
+      for (const name of ['drain', 'close', 'error']) stream.off(name, done);
+      resolve();
+    };
+    for (const name of ['drain', 'close', 'error']) stream.once(name, done);
+  });
+}
+
+/** Writes a JSON value to stdout, over several lines on a terminal and on one elsewhere. */
+export async function writeJson(value: unknown): Promise<void> {
+  await writeLine(JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined));
+}

@@ -1,0 +1,62 @@
+import { join, relative } from 'node:path';
+import { loadSettings, type Settings } from '../config/settings.js';
+
+import { builtInSource, PluginCatalog } from '../plugin/catalog.js';
+import { builtInPlugins, simmerPackage } from '../plugin/locate.js';
+import type { Plan } from '../recipe/plan.js';
+
+/** What every command that touches runs or recipes takes. */
+export interface WorkspaceFlags {
+  readonly home?: string;
+  readonly data?: string;
+  readonly python?: string;
+  readonly json?: boolean;
+}
+
+/** What a command that reads a recipe takes. */
+export interface RecipeFlags extends WorkspaceFlags {
+  readonly param: Readonly<Record<string, string>>;
+  readonly set: Readonly<Record<string, string>>;
+}
+
+export function settingsFrom(flags: WorkspaceFlags): Promise<Settings> {
+  return loadSettings({
+    cwd: process.cwd(),
+    env: process.env,
+    flags: {
+      ...(flags.home === undefined ? {} : { home: flags.home }),
+      ...(flags.data === undefined ? {} : { dataFolder: flags.data }),
+      ...(flags.python === undefined ? {} : { python: flags.python }),
+    },
+  });
+}
+
+/** The built-in plugins, and those that a recipe lists. */
+export function catalogOf(recipe?: { readonly plugins: readonly string[]; readonly folder: string }): PluginCatalog {
+  return new PluginCatalog({
+    builtIn: builtInPlugins(),
+    recipePlugins: recipe?.plugins ?? [],
+    baseFolder: recipe?.folder ?? process.cwd(),
+  });
+}
+
+/** The plugins that a run was started with. */
+export function catalogOfPlan(plan: Plan): PluginCatalog {
+  const sources = Object.values(plan.plugins).map((plugin) => plugin.source);
+  return catalogOf({ plugins: sources.filter((source) => source !== builtInSource), folder: plan.recipeFolder });
+}
+
+/** The recipe that is run where none is named; it comes with Simmer. */
+export function quickstartRecipe(): string {
+  return join(simmerPackage.root, 'recipes', 'quickstart.yaml');
+}
+
+export function simmerVersion(): string {
+  return simmerPackage.version;
+}
+
+/** A path as people would type it from here. */
+export function shownPath(path: string): string {
+  const shorter = relative(process.cwd(), path);
+  return shorter === '' || shorter.startsWith('..') ? path : shorter;
+}

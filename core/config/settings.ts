@@ -1,0 +1,134 @@
+import { statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { z } from 'zod';
+import { UserError } from '../errors.js';
+import { invalidFile } from '../recipe/document.js';
+import { ProblemList } from '../recipe/problem-list.js';
+import { checkWithSchema } from '../recipe/schema-problems.js';
+import { byteSize } from './byte-size.js';
+import { defaultCacheFolder } from './cache-folder.js';
+import { findSettingsFile } from './find-settings-file.js';
+import { detectMachine, type MachineResources } from './machine.js';
+
+/** Where things are and what may be used: of the machine and its user, never of a recipe. */
+export interface Settings {
+  /** Runs and artifacts. Default: `.simmer` in the working folder. */
+  readonly home: string;
+  /** Python environments and fetched models, shared by all projects. */
+  readonly cacheFolder: string;
+  /** Files of benchmark questions. */
+  readonly dataFolder?: string;
+  /** The user's own Python, instead of an environment that Simmer makes. */
+  readonly python?: string;
+  /** What stages that run side by side share. Default: what the machine has. */
+  readonly resources: MachineResources;
+  /** Setting to what set it: `default`, `--home`, `SIMMER_HOME`, or a file. */
+  readonly sources: Readonly<Record<string, string>>;
+}
+
+/** What may be set, and how, besides by the file. */
+const pathSettings = {
+  home: { flag: '--home', variable: 'SIMMER_HOME' },
+  cacheFolder: { flag: '--cache', variable: 'SIMMER_CACHE' },
+  dataFolder: { flag: '--data', variable: 'SIMMER_DATA' },
+  python: { flag: '--python', variable: 'SIMMER_PYTHON' },
+} as const;
+
+type PathSetting = keyof typeof pathSettings;
+
+const path = z.string().min(1);
+const settingsFile = z.strictObject({
+  home: path.optional().describe('Folder of runs and artifacts.'),
+  cacheFolder: path.optional().describe('Folder of Python environments and fetched models.'),
+  dataFolder: path.optional().describe('Folder with files of benchmark questions.'),
+  python: path.optional().describe('A Python of your own for trainers and graders.'),
+  resources: z
+    .strictObject({
+      cpus: z.int().min(1).optional(),
+      memory: byteSize.optional(),
+      gpus: z.int().min(0).optional(),
+    })
+    .optional()
+    .describe('What stages that run side by side may take together.'),
+});
+
+export interface SettingsOptions {
+  readonly cwd: string;
+  readonly env: NodeJS.ProcessEnv;
+  /** From the command line; `sources` is ignored. */
+  readonly flags: Partial<Settings>;
+}
+
+/**
+ * Finds each setting: a flag goes before the environment, the environment before the file, the file before the default.
+ * Paths of flags and of the environment are relative to `cwd`, those of the file to its folder.
+ *
+ * @throws UserError `invalid_settings` with everything that is wrong in the file; `missing_folder`
+ */
+export async function loadSettings({ cwd, env, flags }: SettingsOptions): Promise<Settings> {
+  const { values: fromFile, file } = await readSettingsFile(cwd);
+  const sources: Record<string, string> = {};
+  const paths: Partial<Record<PathSetting, string>> = {};
+  for (const [name, { flag, variable }] of Object.entries(pathSettings) as [
+    PathSetting,
+    (typeof pathSettings)[PathSetting],
+  ][]) {
+    const variableValue = env[variable];
+    const inFile = fromFile[name];
+    if (flags[name] !== undefined) {
+      paths[name] = resolve(cwd, flags[name]);
+      sources[name] = flag;
+    } else if (variableValue !== undefined && variableValue !== '') {
+      paths[name] = resolve(cwd, variableValue);
+      sources[name] = variable;
+    } else if (inFile !== undefined && file !== undefined) {
+      paths[name] = resolve(dirname(file), inFile.replace(/^~(?=\/|$)/, homedir()));
+      sources[name] = file;
+    } else {
+      sources[name] = 'default';
+    }
+  }
+  if (paths.dataFolder !== undefined) checkFolder(paths.dataFolder, sources.dataFolder!);
+  const { memory, ...counts } = fromFile.resources ?? {};
+  const inFile = definedOf({ ...counts, memoryBytes: memory });
+  const given = definedOf({ ...flags.resources });
+  const machine = detectMachine(env);
+  for (const name of Object.keys(machine)) {
+    const source = name in given ? 'flag' : name in inFile ? (file ?? 'default') : 'default';
+    sources[`resources.${name}`] = source;
+  }
+  return {
+    home: paths.home ?? join(cwd, '.simmer'),
+    cacheFolder: paths.cacheFolder ?? defaultCacheFolder(env),
+    ...(paths.dataFolder === undefined ? {} : { dataFolder: paths.dataFolder }),
+    ...(paths.python === undefined ? {} : { python: paths.python }),
+    resources: { ...machine, ...inFile, ...given },
+    sources,
+  };
+}
+
+async function readSettingsFile(
+  cwd: string,
+): Promise<{ readonly values: z.output<typeof settingsFile>; readonly file?: string }> {
+  const document = await findSettingsFile(cwd);
+  if (document === undefined) return { values: {} };
+  const problems = new ProblemList(document);
+  const values = checkWithSchema({ schema: settingsFile, value: document.value ?? {}, path: [], problems });
+  if (values === undefined || !problems.isEmpty) throw invalidFile(document.file, 'settings', problems.sorted());
+  return { values, file: document.file };
+}
+
+function definedOf(values: Readonly<Record<string, number | undefined>>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(values).filter((entry): entry is [string, number] => entry[1] !== undefined),
+  );
+}
+
+function checkFolder(folder: string, source: string): void {
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return;
+  throw new UserError('missing_folder', `The data folder ${folder} (from ${source}) is not there.`, {
+    kind: 'environment',
+    hint: 'Name a folder that exists, or leave it unset.',
+  });
+}

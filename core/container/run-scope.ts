@@ -1,0 +1,86 @@
+import { Container } from 'inversify';
+import { GraderPool } from '../engine/grader-pool.js';
+import { Run } from '../engine/run.js';
+import { RunEnding } from '../engine/run-ending.js';
+import { eventsFile } from '../engine/run-folder.js';
+import { RunRecorder } from '../engine/run-recorder.js';
+import type { OpenRunRequest, OpenRunScope, RunInfo } from '../engine/run-scope.js';
+import { SinkDriver } from '../engine/sink-driver.js';
+import { StageRunner } from '../engine/stage-runner.js';
+import { readStanding } from '../engine/standing.js';
+import { TrainerPool } from '../engine/trainer-pool.js';
+import { EventBus } from '../events/event-bus.js';
+import { acquireRunLock } from '../events/run-lock.js';
+import { RunLog } from '../events/run-log.js';
+import { ContainerContributions } from './container-contributions.js';
+import {
+  ArtifactStoreToken,
+  ContributionsToken,
+  LogFileSystemToken,
+  PluginCatalogToken,
+  RunInfoToken,
+  RunResourceToken,
+  SinkSourceToken,
+} from './tokens.js';
+
+/** Makes the scopes of runs: for each the lock, the log, and a child container with its services. */
+export function runScopes(core: Container): OpenRunScope {
+  return async (request) => {
+    const closers: (() => Promise<void>)[] = [];
+    const closeAll = async () => {
+      // One that fails to close keeps none of the others open: the lock above all must come free.
+      for (const close of closers.reverse())
+        await close().catch((error: unknown) => process.emitWarning(String(error)));
+    };
+    try {
+      const lock = await acquireRunLock(request.runFolder);
+      closers.push(async () => lock[Symbol.asyncDispose]());
+      const { log, lastSequence, droppedBytes } = await RunLog.open(eventsFile(request.runFolder), {
+        fileSystem: core.get(LogFileSystemToken),
+      });
+      closers.push(() => log.close());
+      const standing = await readStanding(request.runFolder, core.get(ArtifactStoreToken));
+      const bus = new EventBus({ runId: request.runId, log, lastSequence });
+      closers.push(() => bus.close());
+      const torn = `The last line of the log was torn when the former core died; its ${droppedBytes} bytes were dropped.`;
+      const container = runContainer(core, request, bus, {
+        ...standing,
+        runId: request.runId,
+        runFolder: request.runFolder,
+        plan: request.plan,
+        isResumed: request.isResumed,
+        warnings: [...request.warnings, ...standing.warnings, ...(droppedBytes === 0 ? [] : [torn])],
+      });
+      closers.push(() => container.unbindAllAsync());
+      const run = container.get(Run);
+      return {
+        interrupt: (reason) => run.interrupt(reason),
+        execute: () => run.execute().finally(closeAll),
+      };
+    } catch (error) {
+      await closeAll();
+      throw error;
+    }
+  };
+}
+
+function runContainer(core: Container, request: OpenRunRequest, bus: EventBus, info: RunInfo): Container {
+  const container = new Container({ parent: core, defaultScope: 'Singleton' });
+  container.bind(RunInfoToken).toConstantValue(info);
+  container.bind(EventBus).toConstantValue(bus);
+  container
+    .bind(ContributionsToken)
+    .toConstantValue(new ContainerContributions(container, core.get(PluginCatalogToken)));
+  for (const service of [RunRecorder, RunEnding, TrainerPool, GraderPool, StageRunner, SinkDriver, Run]) {
+    container.bind<unknown>(service).to(service);
+  }
+  container.bind(RunResourceToken).toService(TrainerPool);
+  container.bind(RunResourceToken).toService(GraderPool);
+  for (const { uses, options } of info.plan.sinks) {
+    container.bind(SinkSourceToken).toConstantValue({ kind: 'plugin', uses, options });
+  }
+  for (const [index, sink] of request.sinks.entries()) {
+    container.bind(SinkSourceToken).toConstantValue({ kind: 'given', name: `caller ${index + 1}`, sink });
+  }
+  return container;
+}

@@ -1,0 +1,43 @@
+import type { ServiceIdentifier } from 'inversify';
+import type { ArtifactStore } from '../artifacts/artifact-store.js';
+import type { Settings } from '../config/settings.js';
+import type { Contributions } from '../engine/contributions.js';
+import type { OpenRunScope, RunInfo, RunResource, SinkSource } from '../engine/run-scope.js';
+import type { LogFileSystem } from '../events/log-file-system.js';
+import type { Contribution, PluginCatalog } from '../plugin/catalog.js';
+import type {
+  GraderDefinition,
+  LauncherDefinition,
+  SinkDefinition,
+  StageDefinition,
+  TrainerDefinition,
+} from '../plugin/definitions.js';
+
+// Bound once a core. None of these may depend on what is bound for a run.
+
+export const SettingsToken: ServiceIdentifier<Settings> = Symbol('Settings');
+export const PluginCatalogToken: ServiceIdentifier<PluginCatalog> = Symbol('PluginCatalog');
+export const ArtifactStoreToken: ServiceIdentifier<ArtifactStore> = Symbol('ArtifactStore');
+/** What logs are written with; fault injection binds another. */
+export const LogFileSystemToken: ServiceIdentifier<LogFileSystem> = Symbol('LogFileSystem');
+export const OpenRunScopeToken: ServiceIdentifier<OpenRunScope> = Symbol('OpenRunScope');
+
+// Bound once a run, in its child container.
+
+export const RunInfoToken: ServiceIdentifier<RunInfo> = Symbol('RunInfo');
+export const ContributionsToken: ServiceIdentifier<Contributions> = Symbol('Contributions');
+/** Everything that has to end before the run's last event. */
+export const RunResourceToken: ServiceIdentifier<RunResource> = Symbol('RunResource');
+
+// Contribution points: bound in the core and in a run alike; a run sees both.
+
+/** The built-in sinks, those of the recipe, and those of the caller. */
+export const SinkSourceToken: ServiceIdentifier<SinkSource> = Symbol('SinkSource');
+
+// What a plugin contributes, each named by its `plugin/name`.
+
+export const StageToken: ServiceIdentifier<Contribution<StageDefinition>> = Symbol('Stage');
+export const TrainerToken: ServiceIdentifier<Contribution<TrainerDefinition>> = Symbol('Trainer');
+export const LauncherToken: ServiceIdentifier<Contribution<LauncherDefinition>> = Symbol('Launcher');
+export const GraderToken: ServiceIdentifier<Contribution<GraderDefinition>> = Symbol('Grader');
+export const SinkToken: ServiceIdentifier<Contribution<SinkDefinition>> = Symbol('Sink');

@@ -1,0 +1,54 @@
+import type { LoadedPlugin, PluginCatalog } from '../plugin/catalog.js';
+import { codeDigestOf } from '../recipe/checked-options.js';
+import { asSchema, descend, mapOptions } from '../recipe/option-schema.js';
+import type { Plan, PlannedStage } from '../recipe/plan.js';
+
+/**
+ * An earlier plan with the code that is there now: what ran by the old code keeps its key, what still has to run is keyed
+ * by what will run.
+ *
+ * @returns the changes as sentences, for the log
+ */
+export async function withPresentCode(
+  plan: Plan,
+  catalog: PluginCatalog,
+): Promise<{ readonly plan: Plan; readonly changes: readonly string[] }> {
+  const changed = new Set<string>();
+  const note = (planned: string, present: string, plugins: readonly LoadedPlugin[]): string => {
+    if (present !== planned) for (const { definition } of plugins) changed.add(definition.name);
+    return present;
+  };
+  const stages = await Promise.all(
+    plan.stages.map(async (stage) => {
+      const plugins = await pluginsOf(stage, catalog);
+      return { ...stage, codeDigest: note(stage.codeDigest, await codeDigestOf(plugins), plugins) };
+    }),
+  );
+  const trainers = await Promise.all(
+    Object.entries(plan.trainers).map(async ([name, trainer]) => {
+      const { plugin } = await catalog.trainer(trainer.uses);
+      return [name, { ...trainer, codeDigest: note(trainer.codeDigest, await plugin.codeDigest(), [plugin]) }] as const;
+    }),
+  );
+  const names = [...changed].toSorted();
+  const which = names.length === 1 ? `the plugin ${names[0]}` : `one of the plugins ${names.join(', ')}`;
+  return {
+    plan: { ...plan, stages, trainers: Object.fromEntries(trainers) },
+    changes:
+      names.length === 0
+        ? []
+        : [`The code of ${which} has changed since the run began: what is left to do goes by the new code.`],
+  };
+}
+
+/** The plugins whose code makes a stage's outputs: its own, and those of the graders that its options name. */
+async function pluginsOf(stage: PlannedStage, catalog: PluginCatalog): Promise<readonly LoadedPlugin[]> {
+  const { plugin, definition } = await catalog.stage(stage.uses);
+  const graders: string[] = [];
+  mapOptions(asSchema(definition.options), stage.options, (marks, value) => {
+    if (marks.grader) graders.push((value as { readonly uses: string }).uses);
+    return descend;
+  });
+  const found = await Promise.all(graders.map((uses) => catalog.grader(uses)));
+  return [plugin, ...found.map((grader) => grader.plugin)];
+}

@@ -1,0 +1,34 @@
+import type { ArtifactStore } from '../artifacts/artifact-store.js';
+import { isUserError } from '../errors.js';
+import { readEvents } from '../events/replay.js';
+import type { Log, Sink, SinkDefinition } from '../plugin/definitions.js';
+import { eventsFile } from './run-folder.js';
+
+export interface SinkRun {
+  readonly runId: string;
+  readonly runFolder: string;
+  readonly log: Log;
+  readonly store: ArtifactStore;
+  readonly signal?: AbortSignal;
+}
+
+/** Opens a plugin's sink for a run. Its options were checked with the recipe; those left out get their defaults here. */
+export async function openSink(
+  definition: SinkDefinition,
+  options: Readonly<Record<string, unknown>>,
+  { store, ...run }: SinkRun,
+): Promise<Sink> {
+  return definition.open(definition.options.parse(options), {
+    ...run,
+    openArtifact: (uri) => store.open(uri),
+    eventsOf: (runId) => eventsIfThere(eventsFile(store.runFolder(runId))),
+  });
+}
+
+async function* eventsIfThere(file: string) {
+  try {
+    yield* readEvents(file);
+  } catch (error) {
+    if (!isUserError(error) || error.code !== 'log_missing') throw error;
+  }
+}

@@ -1,0 +1,146 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
+import { basename, dirname, join, relative } from 'node:path';
+import type { Artifact } from '../artifacts/artifact.js';
+import { UserError } from '../errors.js';
+import { EventBus } from '../events/event-bus.js';
+import type { LogFileSystem } from '../events/log-file-system.js';
+import { RunLog } from '../events/run-log.js';
+import { diskError } from '../files/disk-error.js';
+import { syncFolder, writeAndSync } from '../files/durable-files.js';
+import type { Plan } from '../recipe/plan.js';
+import { planDigest } from '../recipe/plan-digest.js';
+
+/** The run's log, the only truth of it. */
+export function eventsFile(runFolder: string): string {
+  return join(runFolder, 'events.jsonl');
+}
+
+/** `RECIPE-yyyymmdd-hhmmss-XXXX`, in UTC: sorts by time within a recipe, and may be a folder's name anywhere. */
+export function newRunId(recipe: string, now: Date): string {
+  const name =
+    recipe
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9]+/g, '-')
+      .slice(0, 60)
+      .replaceAll(/^-|-$/g, '') || 'run';
+  const [day, time] = now.toISOString().split('T') as [string, string];
+  return `${name}-${day.replaceAll('-', '')}-${time.slice(0, 8).replaceAll(':', '')}-${randomBytes(2).toString('hex')}`;
+}
+
+export interface NewRun {
+  readonly runId: string;
+  readonly runFolder: string;
+  readonly plan: Plan;
+  readonly recipeText: string;
+  readonly fileSystem?: LogFileSystem;
+}
+
+/**
+ * Makes the folder of a new run: complete, with `run.created` in its log, or not at all.
+ * @throws UserError `no_disk_space`, `not_writable` and their like, or the log's failure
+ */
+export async function createRunFolder(run: NewRun): Promise<void> {
+  const runs = dirname(run.runFolder);
+  const unfinished = join(runs, `${unfinishedPrefix}${run.runId}`);
+  try {
+    await mkdir(join(unfinished, 'artifacts'), { recursive: true });
+    await writeAndSync(join(unfinished, 'recipe.yaml'), run.recipeText);
+    await writeAndSync(join(unfinished, 'plan.json'), `${JSON.stringify(run.plan, null, 2)}\n`);
+    await tellCreated(run, eventsFile(unfinished));
+    await syncFolder(unfinished);
+    await rename(unfinished, run.runFolder);
+    await syncFolder(runs);
+  } catch (error) {
+    await rm(unfinished, { recursive: true, force: true }).catch(() => undefined);
+    throw diskError(error, run.runFolder);
+  }
+  await removeLeftovers(runs);
+}
+
+/** The plan that a run was started with. @throws UserError `run_folder_damaged`, `newer_format` */
+export async function readPlan(runFolder: string): Promise<Plan> {
+  const file = join(runFolder, 'plan.json');
+  let plan: Plan;
+  try {
+    plan = JSON.parse(await readFile(file, 'utf8')) as Plan;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UserError('run_folder_damaged', `The plan of the run cannot be read: ${file}: ${reason}`, {
+      kind: 'environment',
+      hint: 'Start the recipe anew: what its stages made is still in the cache.',
+      cause: error,
+    });
+  }
+  if (plan.format !== 1) {
+    throw new UserError('newer_format', `${file} has the format ${String(plan.format)}; this Simmer reads format 1.`, {
+      kind: 'environment',
+      hint: 'Use the Simmer that made the run, or a newer one.',
+    });
+  }
+  return plan;
+}
+
+/** Links a stage's artifacts as `artifacts/STAGE.OUTPUT`, for people. May be called again. */
+export async function linkOutputs(
+  runFolder: string,
+  home: string,
+  stage: string,
+  outputs: ReadonlyMap<string, Artifact>,
+): Promise<void> {
+  const links = join(runFolder, 'artifacts');
+  await mkdir(links, { recursive: true });
+  for (const [output, artifact] of outputs) {
+    // Within the home the link is relative, so that the home may be moved.
+    const isInHome = !relative(home, artifact.folder).startsWith('..');
+    const target = isInHome ? relative(links, artifact.folder) : artifact.folder;
+    const link = join(links, `${stage}.${output}`);
+    const unfinished = `${link}.${process.pid}.new`;
+    await rm(unfinished, { force: true });
+    await symlink(target, unfinished);
+    await rename(unfinished, link);
+  }
+}
+
+/** Ids of the runs of a home, in no order. */
+export async function runIds(runsFolder: string): Promise<readonly string[]> {
+  try {
+    const entries = await readdir(runsFolder, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.')).map((entry) => entry.name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+const unfinishedPrefix = '.new-';
+
+async function tellCreated(run: NewRun, file: string): Promise<void> {
+  const { log } = await RunLog.open(file, run.fileSystem === undefined ? {} : { fileSystem: run.fileSystem });
+  const bus = new EventBus({ runId: run.runId, log, lastSequence: 0 });
+  try {
+    await bus.emit({
+      type: 'run.created',
+      data: {
+        format: 1,
+        simmerVersion: run.plan.simmerVersion,
+        recipe: run.plan.recipe,
+        planDigest: planDigest(run.plan),
+        seed: run.plan.seed,
+      },
+    });
+  } finally {
+    await bus.close();
+    await log.close();
+  }
+}
+
+/** Folders of cores that died while they made them. An hour is long enough for any that still works on its own. */
+async function removeLeftovers(runs: string): Promise<void> {
+  const names = (await readdir(runs)).filter((name) => name.startsWith(unfinishedPrefix));
+  for (const name of names) {
+    const folder = join(runs, basename(name));
+    const made = await stat(folder).catch(() => undefined);
+    if (made !== undefined && Date.now() - made.mtimeMs > 3_600_000) await rm(folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,42 @@
+import { isUserError } from '../errors.js';
+import { readEvents } from '../events/replay.js';
+import { readRunOwner } from '../events/run-lock.js';
+import { eventsFile, readPlan } from './run-folder.js';
+import type { RunSummary } from './run-outcome.js';
+import { foldRunState, initialRunState, isDone, type RunState } from './run-state.js';
+
+/** The state of a run, as its log tells it. */
+export async function readRunState(runFolder: string): Promise<RunState> {
+  let state = initialRunState;
+  for await (const event of readEvents(eventsFile(runFolder))) state = foldRunState(state, event);
+  return state;
+}
+
+/** A run in one line; undefined where the folder is no run. */
+export async function summarizeRun(runFolder: string): Promise<RunSummary | undefined> {
+  let state: RunState;
+  try {
+    state = await readRunState(runFolder);
+  } catch (error) {
+    if (isUserError(error) && error.code === 'log_missing') return undefined;
+    throw error;
+  }
+  if (state.runId === '') return undefined;
+  const plan = await readPlan(runFolder);
+  return {
+    runId: state.runId,
+    recipe: state.recipe,
+    status: await statusOf(state, runFolder),
+    startedAt: state.createdAt,
+    ...(state.endedAt === undefined ? {} : { endedAt: state.endedAt }),
+    runFolder,
+    events: state.events,
+    stagesDone: Object.values(state.stages).filter(isDone).length,
+    stagesTotal: plan.stages.length,
+  };
+}
+
+async function statusOf(state: RunState, runFolder: string): Promise<RunSummary['status']> {
+  if (state.status !== 'running' && state.status !== 'created') return state.status;
+  return (await readRunOwner(runFolder))?.alive === true ? 'running' : 'crashed';
+}

@@ -1,0 +1,176 @@
+import { join } from 'node:path';
+import { inject, injectable } from 'inversify';
+import type { ArtifactStore } from '../artifacts/artifact-store.js';
+import type { Settings } from '../config/settings.js';
+import {
+  ArtifactStoreToken,
+  LogFileSystemToken,
+  OpenRunScopeToken,
+  PluginCatalogToken,
+  SettingsToken,
+} from '../container/tokens.js';
+import { UserError } from '../errors.js';
+import type { LogFileSystem } from '../events/log-file-system.js';
+import type { PluginCatalog } from '../plugin/catalog.js';
+import type { Sink } from '../plugin/definitions.js';
+import type { Plan } from '../recipe/plan.js';
+import { withPresentCode } from './code-changes.js';
+import { beyondMachine, refuseBeyondMachine } from './machine.js';
+import { previewPlan } from './preview.js';
+import { createRunFolder, newRunId, readPlan, runIds } from './run-folder.js';
+import { readRunState, summarizeRun } from './run-history.js';
+import type { RunHandle, RunSummary, StagePreview } from './run-outcome.js';
+import type { OpenRunRequest, OpenRunScope } from './run-scope.js';
+import { isDone } from './run-state.js';
+import { writeReport } from './write-report.js';
+
+export interface TakeUpOptions {
+  /** Interrupts the run when it is aborted. */
+  readonly signal?: AbortSignal;
+  /** Sinks that the caller has at hand, e.g. the console. They see what this core does, not what a former one did. */
+  readonly sinks?: readonly Sink[];
+}
+
+export interface StartOptions extends TakeUpOptions {
+  /** The recipe as it was written; kept in the run folder for people. */
+  readonly recipeText: string;
+}
+
+/** Starts runs, takes them up again, and finds them. What it knows of runs it reads from their folders. */
+@injectable()
+export class RunManager {
+  readonly #settings: Settings;
+  readonly #catalog: PluginCatalog;
+  readonly #store: ArtifactStore;
+  readonly #openRun: OpenRunScope;
+  readonly #fileSystem: LogFileSystem;
+
+  constructor(
+    @inject(SettingsToken) settings: Settings,
+    @inject(PluginCatalogToken) catalog: PluginCatalog,
+    @inject(ArtifactStoreToken) store: ArtifactStore,
+    @inject(OpenRunScopeToken) openRun: OpenRunScope,
+    @inject(LogFileSystemToken) fileSystem: LogFileSystem,
+  ) {
+    this.#settings = settings;
+    this.#catalog = catalog;
+    this.#store = store;
+    this.#openRun = openRun;
+    this.#fileSystem = fileSystem;
+  }
+
+  /**
+   * Makes the run's folder and starts it. Resolves when it is under way; how it goes, `finished` says.
+   * @throws UserError `not_enough_gpus`, `no_disk_space`, `not_writable`; the run was not made then
+   */
+  async start(plan: Plan, options: StartOptions): Promise<RunHandle> {
+    await this.#refuseImpossible(plan, new Set());
+    const runId = newRunId(plan.recipe, new Date());
+    const runFolder = this.#store.runFolder(runId);
+    const { recipeText } = options;
+    await this.#store.ready();
+    await createRunFolder({ runId, runFolder, plan, recipeText, fileSystem: this.#fileSystem });
+    return this.#takeUp({ runId, runFolder, plan, isResumed: false, warnings: [] }, options);
+  }
+
+  /**
+   * Goes on with a run after its last durable event, by the plan that it was started with: what is done stays done. A
+   * run that completed is left as it is, and its outcome is told again.
+   * @throws UserError `run_not_found`, `run_locked`, `run_folder_damaged`, `not_enough_gpus`
+   */
+  async resume(runId: string, options: TakeUpOptions): Promise<RunHandle> {
+    const runFolder = this.#store.runFolder(runId);
+    if (!(await runIds(this.#runsFolder)).includes(runId)) throw notFound(runId);
+    const state = await readRunState(runFolder);
+    if (state.completed !== undefined) {
+      const { reportPath, metrics, outputs } = state.completed;
+      const finished = Promise.resolve({ status: 'completed', reportPath, metrics, outputs } as const);
+      return { runId, runFolder, finished, interrupt() {} };
+    }
+    const { plan, changes } = await withPresentCode(await readPlan(runFolder), this.#catalog);
+    const done = Object.entries(state.stages).filter(([, stage]) => isDone(stage));
+    await this.#refuseImpossible(plan, new Set(done.map(([name]) => name)));
+    return this.#takeUp({ runId, runFolder, plan, isResumed: true, warnings: changes }, options);
+  }
+
+  /** Every run of the home, the newest first. */
+  async list(): Promise<readonly RunSummary[]> {
+    const ids = await runIds(this.#runsFolder);
+    const summaries = await Promise.all(ids.map((id) => summarizeRun(this.#store.runFolder(id))));
+    return summaries
+      .filter((summary) => summary !== undefined)
+      .toSorted((a, b) => b.startedAt.localeCompare(a.startedAt) || b.runId.localeCompare(a.runId));
+  }
+
+  /**
+   * A run by its id, by the beginning of its id, or the newest one as `latest`.
+   * @throws UserError `run_not_found`, `run_ambiguous`
+   */
+  async find(idOrPrefixOrLatest: string): Promise<RunSummary> {
+    if (idOrPrefixOrLatest === 'latest') {
+      const [latest] = await this.list();
+      if (latest === undefined) throw notFound(idOrPrefixOrLatest);
+      return latest;
+    }
+    const ids = await runIds(this.#runsFolder);
+    const matches = ids.includes(idOrPrefixOrLatest)
+      ? [idOrPrefixOrLatest]
+      : ids.filter((id) => id.startsWith(idOrPrefixOrLatest)).toSorted();
+    const [id, ...others] = matches;
+    if (id === undefined) throw notFound(idOrPrefixOrLatest);
+    if (others.length > 0) {
+      throw new UserError('run_ambiguous', `"${idOrPrefixOrLatest}" may be any of ${matches.length} runs.`, {
+        hint: `Type more of it: ${matches.slice(-5).join(', ')}.`,
+      });
+    }
+    const summary = await summarizeRun(this.#store.runFolder(id));
+    if (summary === undefined) throw notFound(id);
+    return summary;
+  }
+
+  /** What a run of the plan would find in the cache. */
+  preview(plan: Plan): Promise<readonly StagePreview[]> {
+    return previewPlan(plan, this.#store.stages);
+  }
+
+  /** Writes the run's report anew from its log, and returns its path. @throws UserError `run_not_found` */
+  async writeReport(runId: string): Promise<string> {
+    if (!(await runIds(this.#runsFolder)).includes(runId)) throw notFound(runId);
+    return writeReport(runId, this.#store, this.#catalog);
+  }
+
+  get #runsFolder(): string {
+    return join(this.#store.home, 'runs');
+  }
+
+  /** A GPU stage on a machine without GPUs is only worth a run where its outputs are there already. */
+  async #refuseImpossible(plan: Plan, done: ReadonlySet<string>): Promise<void> {
+    const impossible = beyondMachine(plan, this.#settings.resources).filter((stage) => !done.has(stage.name));
+    if (impossible.length === 0) return;
+    const previews = await this.preview(plan);
+    const hits = new Set(previews.filter((each) => each.cache === 'hit').map((each) => each.stage));
+    const left = impossible.filter((stage) => !hits.has(stage.name));
+    refuseBeyondMachine(left, this.#settings.resources);
+  }
+
+  async #takeUp(run: Omit<OpenRunRequest, 'sinks'>, { signal, sinks = [] }: TakeUpOptions): Promise<RunHandle> {
+    const open = await this.#openRun({ ...run, sinks });
+    const interrupt = () => open.interrupt(reasonOf(signal));
+    signal?.addEventListener('abort', interrupt);
+    if (signal?.aborted === true) interrupt();
+    const finished = open.execute().finally(() => signal?.removeEventListener('abort', interrupt));
+    return { runId: run.runId, runFolder: run.runFolder, finished, interrupt: (reason) => open.interrupt(reason) };
+  }
+}
+
+function notFound(name: string): UserError {
+  return new UserError('run_not_found', name === 'latest' ? 'There is no run yet.' : `There is no run "${name}".`, {
+    hint: '`simmer runs` lists the runs of this folder; --home names another.',
+  });
+}
+
+function reasonOf(signal: AbortSignal | undefined): string {
+  const reason: unknown = signal?.reason;
+  if (typeof reason === 'string') return reason;
+  return reason instanceof Error && reason.name !== 'AbortError' ? reason.message : 'stopped by the caller';
+}

@@ -1,0 +1,52 @@
+import type { ErrorRecord } from '../errors.js';
+
+/** How a run ended, as far as this core took it. */
+export type RunOutcome =
+  | {
+      readonly status: 'completed';
+      /** Absolute path of report.html; null where no report was written. */
+      readonly reportPath: string | null;
+      readonly metrics: Readonly<Record<string, number>>;
+      /** `stage.output` to artifact URI. */
+      readonly outputs: Readonly<Record<string, string>>;
+    }
+  | {
+      readonly status: 'failed';
+      /** Its `kind` leads to the exit code: `environment` where the machine is at fault (no disk space). */
+      readonly error: ErrorRecord;
+      /** The one that failed, if it was one. */
+      readonly stage?: string;
+    }
+  | { readonly status: 'interrupted'; readonly reason: string };
+
+/** A run that was started or taken up. */
+export interface RunHandle {
+  readonly runId: string;
+  readonly runFolder: string;
+  /** Resolves when everything is closed and the lock is free; never rejects. */
+  readonly finished: Promise<RunOutcome>;
+  /** Stops it gracefully; `resume` goes on. May be called twice; the first reason stands. */
+  interrupt(reason: string): void;
+}
+
+/** A run as `simmer runs` lists it. */
+export interface RunSummary {
+  readonly runId: string;
+  readonly recipe: string;
+  /** `crashed`: its log has no end, and no core that is alive holds it. */
+  readonly status: 'running' | 'completed' | 'failed' | 'interrupted' | 'crashed';
+  /** ISO 8601; when it was created. */
+  readonly startedAt: string;
+  readonly endedAt?: string;
+  readonly runFolder: string;
+  readonly events: number;
+  readonly stagesDone: number;
+  readonly stagesTotal: number;
+}
+
+/** What `simmer plan` says of a stage. Unknown until its inputs exist. */
+export interface StagePreview {
+  readonly stage: string;
+  readonly key: string | null;
+  readonly cache: 'hit' | 'miss' | 'unknown';
+}

@@ -1,0 +1,57 @@
+import type { Event } from '../events/catalogue.js';
+import type { Sink } from '../plugin/definitions.js';
+import type { Json, Plan } from '../recipe/plan.js';
+import type { RunOutcome } from './run-outcome.js';
+import type { RunState } from './run-state.js';
+
+/** What is fixed when a core takes a run up. */
+export interface RunInfo {
+  readonly runId: string;
+  readonly runFolder: string;
+  readonly plan: Plan;
+  /** Another core had it before. */
+  readonly isResumed: boolean;
+  /** What the log said before: just `run.created` for a new run. */
+  readonly state: RunState;
+  /**
+   * What happened between the core and its trainers before, so that a trainer that still runs is attached again and
+   * goes on where its events were last taken down.
+   */
+  readonly trainerHistory: readonly Event[];
+  /** Outputs of the stages that need not run again. */
+  readonly done: ReadonlyMap<string, Readonly<Record<string, string>>>;
+  /** What the user should know before it goes on, as sentences: code that changed since the plan was made. */
+  readonly warnings: readonly string[];
+}
+
+/** A sink of a run: one that a plugin opens, or one that the caller has at hand. */
+export type SinkSource =
+  | { readonly kind: 'plugin'; readonly uses: string; readonly options: { readonly [key: string]: Json } }
+  | { readonly kind: 'given'; readonly name: string; readonly sink: Sink };
+
+/** Something that a run holds and that ends with it: processes above all. Ended before the run's last event. */
+export interface RunResource {
+  end(): Promise<void>;
+}
+
+/** A run with all that belongs to it, open and locked. */
+export interface OpenRun {
+  /** Runs to the end and closes everything; never rejects. Called once. */
+  execute(): Promise<RunOutcome>;
+  interrupt(reason: string): void;
+}
+
+export interface OpenRunRequest {
+  readonly runId: string;
+  readonly runFolder: string;
+  readonly plan: Plan;
+  readonly isResumed: boolean;
+  readonly sinks: readonly Sink[];
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Takes a run up: locks it, reads its log, and makes the scope of its services.
+ * @throws UserError `run_locked` where another core has it; and what is wrong with its log
+ */
+export type OpenRunScope = (request: OpenRunRequest) => Promise<OpenRun>;

@@ -1,0 +1,240 @@
+import type { ErrorRecord } from '../errors.js';
+import type { Event, EventData } from '../events/catalogue.js';
+
+export type RunStatus = 'created' | 'running' | 'completed' | 'failed' | 'interrupted';
+export type StageStatus = 'running' | 'completed' | 'reused' | 'failed' | 'interrupted';
+
+/** A stage as the log tells it. A stage that nothing was said of yet is not in the state. */
+export interface StageState {
+  readonly status: StageStatus;
+  readonly uses: string;
+  readonly key: string;
+  /** The highest attempt that the log speaks of, from 1. */
+  readonly attempt: number;
+  /** ISO 8601, of the last attempt. */
+  readonly startedAt: string;
+  readonly endedAt?: string;
+  /** Output name to artifact URI; only where completed or reused. */
+  readonly outputs: Readonly<Record<string, string>>;
+  readonly seconds?: number;
+  readonly peakMemoryBytes?: number;
+  readonly progress?: EventData['stage.progressed'];
+  /** The last optimizer step of a stage that trains. */
+  readonly step?: EventData['step.logged'];
+  readonly error?: ErrorRecord;
+}
+
+export interface TrainerState {
+  readonly status: 'running' | 'exited';
+  readonly pid: number;
+  /** How many processes were started for it in this run. */
+  readonly starts: number;
+}
+
+/** All that a run's log says, in small: it does not grow with the number of steps. */
+export interface RunState {
+  readonly runId: string;
+  readonly status: RunStatus;
+  readonly recipe: string;
+  readonly planDigest: string;
+  readonly createdAt: string;
+  /** When a core last took the run up. */
+  readonly startedAt: string;
+  readonly endedAt?: string;
+  /** Time that cores spent on it, without the pauses between an interruption and a resume. */
+  readonly activeSeconds: number;
+  /** Sequence of the last event: as many as there are. */
+  readonly events: number;
+  readonly lastEventAt: string;
+  readonly stages: Readonly<Record<string, StageState>>;
+  readonly trainers: Readonly<Record<string, TrainerState>>;
+  /** The last measurement of each name. */
+  readonly metrics: Readonly<Record<string, EventData['metric.measured']>>;
+  /** Of a run that failed. */
+  readonly error?: ErrorRecord;
+  readonly failedStage?: string;
+  /** Of a run that was interrupted. */
+  readonly reason?: string;
+  /** Of a run that completed. */
+  readonly completed?: EventData['run.completed'];
+}
+
+export const initialRunState: RunState = {
+  runId: '',
+  status: 'created',
+  recipe: '',
+  planDigest: '',
+  createdAt: '',
+  startedAt: '',
+  activeSeconds: 0,
+  events: 0,
+  lastEventAt: '',
+  stages: {},
+  trainers: {},
+  metrics: {},
+};
+
+/** The state after one more event. Pure; events go in by their sequence. Types that this version does not know are passed over. */
+export function foldRunState(before: RunState, event: Event): RunState {
+  const state = observeTime(before, event);
+  switch (event.type) {
+    case 'run.created':
+      return {
+        ...state,
+        runId: event.runId,
+        recipe: event.data.recipe,
+        planDigest: event.data.planDigest,
+        createdAt: event.time,
+        startedAt: event.time,
+      };
+    case 'run.started':
+      return taken(state, event.time);
+    case 'run.completed':
+      return { ...state, status: 'completed', endedAt: event.time, completed: event.data };
+    case 'run.failed':
+      return {
+        ...state,
+        status: 'failed',
+        endedAt: event.time,
+        error: event.data.error,
+        ...(event.data.stage === undefined ? {} : { failedStage: event.data.stage }),
+      };
+    case 'run.interrupted':
+      return { ...state, status: 'interrupted', endedAt: event.time, reason: event.data.reason };
+
+    case 'stage.started':
+      return withStage(state, event, () => ({
+        status: 'running',
+        uses: event.data.uses,
+        key: event.data.key,
+        attempt: event.attempt ?? 1,
+        startedAt: event.time,
+        outputs: {},
+      }));
+    case 'stage.reused':
+      return withStage(state, event, (stage) => ({
+        ...stage,
+        status: 'reused',
+        uses: event.data.uses,
+        key: event.data.key,
+        outputs: event.data.outputs,
+        startedAt: event.time,
+        endedAt: event.time,
+        seconds: 0,
+      }));
+    case 'stage.completed':
+      return withStage(state, event, (stage) => ({
+        ...stage,
+        status: 'completed',
+        uses: event.data.uses,
+        key: event.data.key,
+        outputs: event.data.outputs,
+        endedAt: event.time,
+        seconds: event.data.seconds,
+        peakMemoryBytes: event.data.peakMemoryBytes,
+      }));
+    case 'stage.failed':
+      return withStage(state, event, (stage) => ({
+        ...stage,
+        status: 'failed',
+        endedAt: event.time,
+        error: event.data.error,
+      }));
+    case 'stage.interrupted':
+      return withStage(state, event, (stage) => ({ ...stage, status: 'interrupted', endedAt: event.time }));
+    case 'stage.progressed':
+      return withStage(state, event, (stage) => ({ ...stage, progress: event.data }));
+    case 'step.logged':
+      return withStage(state, event, (stage) => ({ ...stage, step: event.data }));
+
+    case 'metric.measured':
+      return { ...state, metrics: { ...state.metrics, [event.data.name]: event.data } };
+
+    case 'trainer.started':
+      return withTrainer(state, event.data.trainer, {
+        status: 'running',
+        pid: event.data.pid,
+        starts: event.data.start,
+      });
+    case 'trainer.attached':
+      return withTrainer(state, event.data.trainer, {
+        status: 'running',
+        pid: event.data.pid,
+        starts: state.trainers[event.data.trainer]?.starts ?? 1,
+      });
+    case 'trainer.exited':
+      return withTrainer(state, event.data.trainer, {
+        status: 'exited',
+        pid: event.data.pid,
+        starts: state.trainers[event.data.trainer]?.starts ?? 1,
+      });
+
+    case 'funnel.counted':
+    case 'artifact.committed':
+    case 'environment.prepared':
+    case 'trainer.described':
+    case 'training.started':
+    case 'evaluation.logged':
+    case 'checkpoint.saved':
+    case 'training.completed':
+    case 'training.canceled':
+    case 'training.failed':
+    case 'step.diverged':
+    case 'log.written':
+    case 'sink.failed':
+      return state;
+    default:
+      event satisfies never;
+      return state;
+  }
+}
+
+/** Whether the stage's outputs are there for others. */
+export function isDone(stage: StageState | undefined): stage is StageState {
+  return stage?.status === 'completed' || stage?.status === 'reused';
+}
+
+function observeTime(state: RunState, event: Event): RunState {
+  const inSession = state.status === 'running' || event.type === 'run.completed';
+  const passed = inSession && event.type !== 'run.started' ? secondsBetween(state.lastEventAt, event.time) : 0;
+  return {
+    ...state,
+    events: event.sequence,
+    lastEventAt: event.time,
+    activeSeconds: state.activeSeconds + passed,
+  };
+}
+
+/** A clock that was set back counts for nothing rather than for negative time. */
+function secondsBetween(earlier: string, later: string): number {
+  const milliseconds = Date.parse(later) - Date.parse(earlier);
+  return milliseconds > 0 ? milliseconds / 1000 : 0;
+}
+
+/** A core took the run up: what an earlier core left running is running no longer, and how it ended is past. */
+function taken(state: RunState, time: string): RunState {
+  const { endedAt, error, failedStage, reason, completed, ...rest } = state;
+  const stages = Object.fromEntries(
+    Object.entries(state.stages).map(([name, stage]) => [
+      name,
+      stage.status === 'running' ? { ...stage, status: 'interrupted' as const } : stage,
+    ]),
+  );
+  return { ...rest, status: 'running', startedAt: time, stages };
+}
+
+/** A stage that is first heard of by a figure told again, before its `stage.reused`. */
+function unknownStage(event: Event): StageState {
+  return { status: 'running', uses: '', key: '', attempt: 1, startedAt: event.time, outputs: {} };
+}
+
+function withStage(state: RunState, event: Event, change: (stage: StageState) => StageState): RunState {
+  if (event.stage === undefined) return state;
+  const before = state.stages[event.stage] ?? unknownStage(event);
+  const attempt = Math.max(before.attempt, event.attempt ?? 1);
+  return { ...state, stages: { ...state.stages, [event.stage]: { ...change(before), attempt } } };
+}
+
+function withTrainer(state: RunState, name: string, trainer: TrainerState): RunState {
+  return { ...state, trainers: { ...state.trainers, [name]: trainer } };
+}

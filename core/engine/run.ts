@@ -1,0 +1,224 @@
+import { hostname } from 'node:os';
+import { inject, injectable, multiInject } from 'inversify';
+import type { Settings } from '../config/settings.js';
+import { RunInfoToken, RunResourceToken, SettingsToken } from '../container/tokens.js';
+import { isUserError, toErrorRecord, UserError } from '../errors.js';
+import { stageKey } from '../recipe/stage-key.js';
+import { scheduledStages } from './machine.js';
+import { RunEnding } from './run-ending.js';
+import type { RunOutcome } from './run-outcome.js';
+import { RunRecorder } from './run-recorder.js';
+import type { RunInfo, RunResource } from './run-scope.js';
+import { Scheduler } from './scheduler.js';
+import { SinkDriver } from './sink-driver.js';
+import { stageError, stageErrorRecord } from './stage-error.js';
+import { inputDigests, inputUris } from './stage-inputs.js';
+import { type ReadyStage, type StageOutputUris, StageRunner } from './stage-runner.js';
+import { TrainerPool } from './trainer-pool.js';
+
+/** Takes a run from where its log stands to its end. */
+@injectable()
+export class Run {
+  readonly #run: RunInfo;
+  readonly #home: string;
+  readonly #recorder: RunRecorder;
+  readonly #ending: RunEnding;
+  readonly #stageRunner: StageRunner;
+  readonly #trainers: TrainerPool;
+  readonly #sinks: SinkDriver;
+  readonly #resources: readonly RunResource[];
+  readonly #scheduler: Scheduler;
+  readonly #ready = new Map<string, ReadyStage>();
+  /** Of every stage that is done. */
+  readonly #outputs = new Map<string, StageOutputUris>();
+
+  constructor(
+    @inject(RunInfoToken) run: RunInfo,
+    @inject(SettingsToken) settings: Settings,
+    @inject(RunRecorder) recorder: RunRecorder,
+    @inject(RunEnding) ending: RunEnding,
+    @inject(StageRunner) stageRunner: StageRunner,
+    @inject(TrainerPool) trainers: TrainerPool,
+    @inject(SinkDriver) sinks: SinkDriver,
+    @multiInject(RunResourceToken) resources: readonly RunResource[],
+  ) {
+    this.#run = run;
+    this.#home = settings.home;
+    this.#recorder = recorder;
+    this.#ending = ending;
+    this.#stageRunner = stageRunner;
+    this.#trainers = trainers;
+    this.#sinks = sinks;
+    this.#resources = resources;
+    for (const [stage, outputs] of run.done) this.#outputs.set(stage, outputs);
+    this.#scheduler = new Scheduler(scheduledStages(run.plan), settings.resources, run.done.keys());
+  }
+
+  interrupt(reason: string): void {
+    this.#ending.interrupt(reason);
+  }
+
+  /** Runs to the end; never rejects. Called once. */
+  async execute(): Promise<RunOutcome> {
+    void this.#recorder.failed.then((error) => this.#fail(error));
+    try {
+      await this.#begin();
+      await this.#runStages();
+    } catch (error) {
+      this.#fail(error);
+    }
+    // Before the last event, for what they say as they end belongs into the log.
+    for (const result of await Promise.allSettled(this.#resources.map((resource) => resource.end()))) {
+      if (result.status === 'rejected') this.#fail(result.reason);
+    }
+    let outcome: RunOutcome;
+    try {
+      outcome = await this.#conclude();
+    } catch (error) {
+      const { failure } = this.#recorder;
+      outcome = { status: 'failed', error: toErrorRecord(failure === undefined ? error : logError(failure)) };
+    }
+    await this.#sinks.close();
+    return outcome;
+  }
+
+  async #begin(): Promise<void> {
+    const { isResumed: resumed } = this.#run;
+    const data = { pid: process.pid, host: hostname(), resumed };
+    const started = await this.#recorder.emit({ type: 'run.started', data });
+    this.#sinks.start(started.sequence);
+    const log = this.#recorder.log({ source: 'engine' });
+    for (const warning of this.#run.warnings) log.warning(warning);
+    for (const [stage, outputs] of this.#outputs) await this.#stageRunner.link(stage, outputs);
+  }
+
+  /** Starts what can start, whenever something has ended, until nothing runs and nothing more can. */
+  async #runStages(): Promise<void> {
+    const active = new Set<Promise<void>>();
+    const begin = (work: Promise<void>) => {
+      const tracked = work.finally(() => active.delete(tracked));
+      active.add(tracked);
+    };
+    for (;;) {
+      if (!this.#ending.signal.aborted) {
+        for (const name of this.#scheduler.takeUnblocked()) begin(this.#reuseOrEnqueue(name));
+        for (const name of this.#scheduler.takeStartable()) begin(this.#execute(name));
+      }
+      if (active.size === 0) break;
+      await Promise.race(active);
+    }
+    if (!this.#scheduler.isDone && this.#ending.early === undefined) {
+      throw new Error('Nothing runs, and yet stages are left: the plan is not in an order that runs.');
+    }
+  }
+
+  /** The stage's inputs are there: it is done before, or it waits for its slots. Looking costs no slot. */
+  async #reuseOrEnqueue(name: string): Promise<void> {
+    try {
+      const ready = this.#readyStage(name);
+      this.#ready.set(name, ready);
+      const outputs = await this.#stageRunner.reuse(ready);
+      if (outputs === undefined) this.#scheduler.enqueue(name);
+      else this.#done(name, outputs);
+    } catch (error) {
+      this.#fail(error, name);
+    }
+  }
+
+  async #execute(name: string): Promise<void> {
+    const ready = this.#ready.get(name)!;
+    try {
+      this.#done(name, await this.#stageRunner.execute(ready));
+    } catch (error) {
+      this.#stageEnded(ready, error);
+    } finally {
+      // Memory of a trainer that nobody needs any more is for the stages that follow.
+      const unneeded = ready.stage.trainers.filter((trainer) => !this.#scheduler.isNeeded(trainer));
+      await Promise.all(unneeded.map((trainer) => this.#trainers.release(trainer)));
+      this.#scheduler.release(name);
+    }
+  }
+
+  #readyStage(name: string): ReadyStage {
+    const { plan, state } = this.#run;
+    const stage = plan.stages.find((each) => each.name === name)!;
+    const inputs = inputUris(stage, this.#outputs);
+    if (inputs === undefined) throw new Error(`Stage "${name}" was given out before its inputs were there.`);
+    return {
+      stage,
+      key: stageKey(stage, plan, inputDigests(inputs)),
+      attempt: (state.stages[name]?.attempt ?? 0) + 1,
+      inputs,
+    };
+  }
+
+  #done(name: string, outputs: StageOutputUris): void {
+    this.#outputs.set(name, outputs);
+    this.#scheduler.complete(name);
+  }
+
+  /** A stage threw: because it was told to stop, or first of all. */
+  #stageEnded({ stage, attempt }: ReadyStage, error: unknown): void {
+    if (this.#recorder.failure !== undefined) {
+      this.#fail(error);
+    } else if (this.#ending.early === undefined) {
+      const wrapped = stageError(stage, error, this.#home);
+      this.#fail(wrapped, stage.name);
+      const data = { error: stageErrorRecord(wrapped) };
+      this.#recorder.tell({ type: 'stage.failed', stage: stage.name, attempt, data });
+    } else if (this.#recorder.state.stages[stage.name]?.status === 'running') {
+      const data = { reason: this.#ending.reason };
+      this.#recorder.tell({ type: 'stage.interrupted', stage: stage.name, attempt, data });
+    }
+  }
+
+  /** The first error stands; where the log failed, that is the error, whoever came upon it. */
+  #fail(error: unknown, stage?: string): void {
+    const { failure } = this.#recorder;
+    if (failure === undefined) this.#ending.fail(error, stage);
+    else this.#ending.fail(logError(failure));
+  }
+
+  async #conclude(): Promise<RunOutcome> {
+    const reportPath = this.#ending.early === undefined ? await this.#sinks.beforeCompleted() : null;
+    await this.#recorder.flushed();
+    if (this.#recorder.failure !== undefined) throw this.#recorder.failure;
+    const { early } = this.#ending;
+    if (early === undefined) return this.#concludeCompleted(reportPath);
+    if (early.kind === 'interrupted') {
+      const { reason } = early;
+      await this.#recorder.conclude({ type: 'run.interrupted', data: { reason } });
+      return { status: 'interrupted', reason };
+    }
+    const { error: cause, stage } = early;
+    const error = stage !== undefined && isUserError(cause) ? stageErrorRecord(cause) : toErrorRecord(cause);
+    const failed = { error, ...(stage === undefined ? {} : { stage }) };
+    await this.#recorder.conclude({ type: 'run.failed', data: failed });
+    return { status: 'failed', ...failed };
+  }
+
+  async #concludeCompleted(reportPath: string | null): Promise<RunOutcome> {
+    const { runId, plan } = this.#run;
+    const { state } = this.#recorder;
+    const metrics = Object.fromEntries(Object.values(state.metrics).map(({ name, value }) => [name, value]));
+    const outputs = Object.fromEntries(
+      plan.stages.flatMap(({ name }) =>
+        Object.entries(this.#outputs.get(name) ?? {}).map(([output, uri]) => [`${name}.${output}`, uri]),
+      ),
+    );
+    const data = { runId, reportPath, metrics, outputs, seconds: state.activeSeconds };
+    await this.#recorder.conclude({ type: 'run.completed', data });
+    return { status: 'completed', reportPath, metrics, outputs };
+  }
+}
+
+/** The log's failure as the run's: the machine is at fault. */
+function logError(error: unknown): UserError {
+  if (isUserError(error)) return error;
+  const reason = error instanceof Error ? error.message : String(error);
+  return new UserError('log_failed', `The run's log can no longer be written: ${reason}`, {
+    kind: 'environment',
+    hint: 'Mend the disk or free some space, then `simmer resume`: it goes on from the last event that was kept.',
+    cause: error,
+  });
+}

@@ -1,0 +1,148 @@
+import type { Resources } from '../plugin/definitions.js';
+
+/** What the machine has. */
+export interface Capacity {
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  readonly gpus: number;
+}
+
+/** A stage as the scheduler sees it. */
+export interface ScheduledStage {
+  readonly name: string;
+  /** Stages whose outputs it takes. */
+  readonly dependsOn: readonly string[];
+  /** What it takes while it runs, its trainers' share included. */
+  readonly demand: Capacity;
+  /** What only one stage at a time may hold: its trainers. */
+  readonly exclusive: readonly string[];
+}
+
+const resources = ['cpus', 'memoryBytes', 'gpus'] as const satisfies (keyof Capacity)[];
+
+/**
+ * What a stage and its trainers take together on this machine. A stage takes one core where it does not say. GPUs are
+ * counted over all nodes, and this machine is one of them.
+ */
+export function totalDemand(stage: Resources, trainers: readonly Resources[]): Capacity {
+  const total = { cpus: stage.cpus ?? 1, memoryBytes: stage.memoryBytes ?? 0, gpus: gpusHere(stage) };
+  for (const trainer of trainers) {
+    total.cpus += trainer.cpus ?? 0;
+    total.memoryBytes += trainer.memoryBytes ?? 0;
+    total.gpus += gpusHere(trainer);
+  }
+  return total;
+}
+
+function gpusHere(wanted: Resources): number {
+  return Math.ceil((wanted.gpus ?? 0) / Math.max(1, wanted.nodes ?? 1));
+}
+
+/**
+ * Decides which stages run, in plan order, within the machine's slots. A stage goes through four hands:
+ * `takeUnblocked` gives it out once its inputs are there; the caller either finds it in the cache (`complete`), or asks
+ * for slots (`enqueue`); `takeStartable` gives it out with its slots taken; `complete` unblocks what depends on it and
+ * `release` gives the slots back.
+ *
+ * Fair: a stage is overtaken only by one that takes nothing of what it is short of, so no stage waits for ever. A stage
+ * that wants more cores or memory than the machine has runs alone.
+ */
+export class Scheduler {
+  readonly #capacity: Capacity;
+  readonly #order: readonly ScheduledStage[];
+  readonly #completed: Set<string>;
+  readonly #given: Set<string>;
+  readonly #waiting = new Set<string>();
+  readonly #holding = new Map<string, ScheduledStage>();
+
+  /** @param completed stages that need not run */
+  constructor(stages: readonly ScheduledStage[], capacity: Capacity, completed: Iterable<string> = []) {
+    this.#order = stages;
+    this.#capacity = capacity;
+    this.#completed = new Set(completed);
+    this.#given = new Set(this.#completed);
+  }
+
+  /** Stages whose inputs have all come since the last call, in plan order; each is given once. */
+  takeUnblocked(): readonly string[] {
+    const unblocked = this.#order.filter(
+      (stage) => !this.#given.has(stage.name) && stage.dependsOn.every((name) => this.#completed.has(name)),
+    );
+    for (const stage of unblocked) this.#given.add(stage.name);
+    return unblocked.map((stage) => stage.name);
+  }
+
+  /** The stage has work to do: it waits for its slots. */
+  enqueue(name: string): void {
+    this.#waiting.add(name);
+  }
+
+  /** Stages that are to start now; their slots are taken. */
+  takeStartable(): readonly string[] {
+    const started: string[] = [];
+    const contested = new Set<string>();
+    for (const stage of this.#order) {
+      if (!this.#waiting.has(stage.name)) continue;
+      const shortOf = this.#shortOf(stage);
+      if (shortOf.length === 0 && !takenBy(stage).some((resource) => contested.has(resource))) {
+        this.#waiting.delete(stage.name);
+        this.#holding.set(stage.name, stage);
+        started.push(stage.name);
+      } else {
+        if (shortOf.includes(everything)) break;
+        for (const resource of shortOf) contested.add(resource);
+      }
+    }
+    return started;
+  }
+
+  /** The stage's outputs are there. */
+  complete(name: string): void {
+    this.#completed.add(name);
+  }
+
+  /** The stage has ended, well or badly: its slots are free. */
+  release(name: string): void {
+    this.#holding.delete(name);
+  }
+
+  get isDone(): boolean {
+    return this.#order.every((stage) => this.#completed.has(stage.name));
+  }
+
+  /** Whether a stage that has not completed uses it. */
+  isNeeded(exclusive: string): boolean {
+    return this.#order.some((stage) => !this.#completed.has(stage.name) && stage.exclusive.includes(exclusive));
+  }
+
+  #shortOf(stage: ScheduledStage): readonly string[] {
+    const running = [...this.#holding.values()];
+    if (running.length > 0 && (this.#runsAlone(stage) || running.some((other) => this.#runsAlone(other)))) {
+      return [everything];
+    }
+    const short: string[] = resources.filter((resource) => {
+      const used = running.reduce((sum, other) => sum + other.demand[resource], 0);
+      const wanted = stage.demand[resource];
+      return wanted > 0 && running.length > 0 && used + wanted > this.#capacity[resource];
+    });
+    for (const name of stage.exclusive) {
+      if (running.some((other) => other.exclusive.includes(name))) short.push(exclusiveResource(name));
+    }
+    return short;
+  }
+
+  #runsAlone(stage: ScheduledStage): boolean {
+    return resources.some((resource) => stage.demand[resource] > this.#capacity[resource]);
+  }
+}
+
+/** What a stage that runs alone is short of while anything else runs. */
+const everything = '*';
+
+function exclusiveResource(name: string): string {
+  return `exclusive ${name}`;
+}
+
+function takenBy(stage: ScheduledStage): readonly string[] {
+  return [...resources.filter((resource) => stage.demand[resource] > 0), ...stage.exclusive.map(exclusiveResource)];
+}

@@ -1,0 +1,131 @@
+import { inject, injectable, multiInject } from 'inversify';
+import type { Subscription } from 'rxjs';
+import type { ArtifactStore } from '../artifacts/artifact-store.js';
+import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SinkSourceToken } from '../container/tokens.js';
+import { toErrorRecord } from '../errors.js';
+import type { Event } from '../events/catalogue.js';
+import { EventBus } from '../events/event-bus.js';
+import { readEvents } from '../events/replay.js';
+import type { Sink } from '../plugin/definitions.js';
+import type { Contributions } from './contributions.js';
+import { openSink } from './open-sink.js';
+import { RunEnding } from './run-ending.js';
+import { eventsFile } from './run-folder.js';
+import { RunRecorder } from './run-recorder.js';
+import type { RunInfo, SinkSource } from './run-scope.js';
+import { SinkFeed } from './sink-feed.js';
+
+/** A report of a long run may take its time; a sink that hangs may not take the run's. */
+const beforeCompletedMilliseconds = 180_000;
+const closeMilliseconds = 15_000;
+
+/**
+ * Feeds a run's events to its sinks. A sink that a plugin opens sees the run from its first event, also when the run was
+ * resumed; one that the caller gave sees what this core does. One bad sink ends neither the bus nor the run.
+ */
+@injectable()
+export class SinkDriver {
+  readonly #run: RunInfo;
+  readonly #bus: EventBus;
+  readonly #recorder: RunRecorder;
+  readonly #store: ArtifactStore;
+  readonly #contributions: Contributions;
+  readonly #ending: RunEnding;
+  readonly #sources: readonly SinkSource[];
+  readonly #feeds: SinkFeed[] = [];
+  #subscription: Subscription | undefined;
+
+  constructor(
+    @inject(RunInfoToken) run: RunInfo,
+    @inject(EventBus) bus: EventBus,
+    @inject(RunRecorder) recorder: RunRecorder,
+    @inject(ArtifactStoreToken) store: ArtifactStore,
+    @inject(ContributionsToken) contributions: Contributions,
+    @inject(RunEnding) ending: RunEnding,
+    @multiInject(SinkSourceToken, { chained: true }) sources: readonly SinkSource[],
+  ) {
+    this.#run = run;
+    this.#bus = bus;
+    this.#recorder = recorder;
+    this.#store = store;
+    this.#contributions = contributions;
+    this.#ending = ending;
+    this.#sources = sources;
+  }
+
+  /** Opens the sinks, without waiting for them. @param upTo sequence of a durable event: what is later comes live */
+  start(upTo: number): void {
+    this.#subscription = this.#bus.events$.subscribe((event) => {
+      for (const feed of this.#feeds) feed.offer(event);
+    });
+    for (const source of this.#sources) {
+      const feed = this.#feed(source.kind === 'plugin' ? source.uses : source.name);
+      const fromSequence = source.kind === 'plugin' ? 1 : this.#run.isResumed ? this.#run.state.events + 1 : 1;
+      feed.begin(
+        () => this.#open(source),
+        () => eventsBetween(eventsFile(this.#run.runFolder), fromSequence, upTo),
+      );
+    }
+  }
+
+  /** Every stage is done: the sinks' last word, once each got all that was said. Returns where the report is. */
+  async beforeCompleted(): Promise<string | null> {
+    await this.#recorder.flushed();
+    const answers = await Promise.all(this.#feeds.map((feed) => feed.beforeCompleted(beforeCompletedMilliseconds)));
+    return answers.find((answer) => answer.reportPath !== undefined)?.reportPath ?? null;
+  }
+
+  /** Delivers what is left, the run's last event too, and closes the sinks. */
+  async close(): Promise<void> {
+    await this.#recorder.flushed();
+    this.#subscription?.unsubscribe();
+    await Promise.all(
+      this.#feeds.map(async (feed) => {
+        try {
+          await feed.close(closeMilliseconds);
+        } catch (error) {
+          this.#failed(feed.name, error);
+        }
+      }),
+    );
+  }
+
+  #feed(name: string): SinkFeed {
+    const feed = new SinkFeed({
+      name,
+      onFailure: (error) => this.#failed(name, error),
+      onTelemetryDropped: () =>
+        this.#recorder
+          .log({ source: 'engine' })
+          .warning(`The sink ${name} is too slow: it misses steps, progress and lines of log. The log has them all.`),
+    });
+    this.#feeds.push(feed);
+    return feed;
+  }
+
+  /** A sink that fails over the run's last event can no longer be told of in the log. */
+  #failed(sink: string, error: unknown): void {
+    const record = toErrorRecord(error);
+    if (this.#recorder.isConcluded) process.emitWarning(`The sink ${sink} failed at the end: ${record.message}`);
+    else this.#recorder.tell({ type: 'sink.failed', data: { sink, error: record } });
+  }
+
+  async #open(source: SinkSource): Promise<Sink> {
+    if (source.kind === 'given') return source.sink;
+    const { definition } = await this.#contributions.sink(source.uses);
+    return openSink(definition, source.options, {
+      runId: this.#run.runId,
+      runFolder: this.#run.runFolder,
+      log: this.#recorder.log({ source: `plugin ${source.uses.split('/')[0]}` }),
+      store: this.#store,
+      signal: this.#ending.signal,
+    });
+  }
+}
+
+async function* eventsBetween(file: string, fromSequence: number, upTo: number): AsyncIterable<Event> {
+  for await (const event of readEvents(file, { fromSequence })) {
+    if (event.sequence > upTo) return;
+    yield event;
+  }
+}

@@ -1,0 +1,130 @@
+import { describe, expect, it } from 'vitest';
+import type { Event } from '../events/catalogue.js';
+import type { Sink } from '../plugin/definitions.js';
+import { SinkFeed, type SinkFeedOptions } from './sink-feed.js';
+
+function fact(sequence: number): Event {
+  return event(sequence, 'metric.measured', { name: `m${sequence}`, value: 1 });
+}
+
+function telemetry(sequence: number): Event {
+  return event(sequence, 'log.written', { level: 'info', source: 'engine', message: String(sequence) });
+}
+
+function event(sequence: number, type: string, data: unknown): Event {
+  return { runId: 'r', sequence, time: '2026-01-01T00:00:00.000Z', type, data } as Event;
+}
+
+/** A sink that takes its next event only when it is let, and what became of its feed. */
+function slowSink(limits: Partial<SinkFeedOptions> = {}) {
+  const got: number[] = [];
+  const failures: unknown[] = [];
+  let dropped = 0;
+  let letGo = (): void => {};
+  const gate = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  const sink: Sink = {
+    async onEvent({ sequence }) {
+      await gate;
+      got.push(sequence);
+    },
+  };
+  const feed = new SinkFeed({
+    name: 'slow',
+    onFailure: (error) => failures.push(error),
+    onTelemetryDropped: () => dropped++,
+    ...limits,
+  });
+  return { feed, sink, got, failures, letGo, droppedTold: () => dropped };
+}
+
+async function* history(...events: Event[]): AsyncIterable<Event> {
+  yield* events;
+}
+
+describe('the feed of a sink', () => {
+  it('gives history first, then what came meanwhile, each event once and in order', async () => {
+    const { feed, sink, got, letGo } = slowSink();
+    feed.offer(fact(3));
+    feed.begin(
+      async () => sink,
+      () => history(fact(1), fact(2), fact(3)),
+    );
+    feed.offer(fact(4));
+    letGo();
+    await feed.drained();
+    feed.offer(fact(5));
+    await feed.drained();
+    expect(got).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  it('leaves out telemetry when its queue is full, says so once, and keeps every fact', async () => {
+    const { feed, sink, got, letGo, droppedTold } = slowSink({ telemetryLimit: 3 });
+    feed.begin(
+      async () => sink,
+      () => history(),
+    );
+    for (let sequence = 1; sequence <= 10; sequence++) feed.offer(sequence % 2 ? telemetry(sequence) : fact(sequence));
+    letGo();
+    await feed.drained();
+    expect(got).toEqual([1, 2, 3, 4, 6, 8, 10]);
+    expect(droppedTold()).toBe(1);
+  });
+
+  it('gives a sink up that falls too far behind even with its facts', async () => {
+    const { feed, sink, failures, letGo } = slowSink({ factLimit: 5 });
+    feed.begin(
+      async () => sink,
+      () => history(),
+    );
+    for (let sequence = 1; sequence <= 10; sequence++) feed.offer(fact(sequence));
+    letGo();
+    await feed.drained();
+    expect(failures).toMatchObject([{ code: 'sink_too_slow' }]);
+    expect(feed.isAlive).toBe(false);
+  });
+
+  it('gives nothing more to a sink that threw', async () => {
+    const failures: unknown[] = [];
+    const got: number[] = [];
+    const feed = new SinkFeed({ name: 'bad', onFailure: (error) => failures.push(error), onTelemetryDropped() {} });
+    const boom = new Error('boom');
+    feed.begin(
+      async () => ({
+        onEvent({ sequence }) {
+          got.push(sequence);
+          if (sequence === 2) throw boom;
+        },
+        beforeCompleted: async () => ({ reportPath: '/never' }),
+      }),
+      () => history(),
+    );
+    for (let sequence = 1; sequence <= 4; sequence++) feed.offer(fact(sequence));
+    expect(await feed.beforeCompleted(1000)).toEqual({});
+    expect(got).toEqual([1, 2]);
+    expect(failures).toEqual([boom]);
+  });
+
+  it('does not wait for a sink longer than the limit', async () => {
+    const { feed, sink, failures } = slowSink();
+    feed.begin(
+      async () => sink,
+      () => history(fact(1)),
+    );
+    expect(await feed.beforeCompleted(20)).toEqual({});
+    expect(failures).toMatchObject([{ code: 'sink_timed_out' }]);
+  });
+
+  it('tells of a sink that does not open', async () => {
+    const failures: unknown[] = [];
+    const feed = new SinkFeed({ name: 'shut', onFailure: (error) => failures.push(error), onTelemetryDropped() {} });
+    const refused = new Error('refused');
+    feed.begin(
+      () => Promise.reject(refused),
+      () => history(),
+    );
+    await feed.drained();
+    expect(failures).toEqual([refused]);
+  });
+});

@@ -1,0 +1,136 @@
+import { UserError } from '../errors.js';
+import { type Event, telemetryTypes } from '../events/catalogue.js';
+import type { Sink } from '../plugin/definitions.js';
+import { withTimeLimit } from './time-limit.js';
+
+export interface SinkFeedOptions {
+  readonly name: string;
+  /** The sink threw, or fell hopelessly behind: it gets nothing more. Called at most once. */
+  onFailure(error: unknown): void;
+  /** The queue was full and telemetry is left out from now on. Called at most once. */
+  onTelemetryDropped(): void;
+  /** @default 1024 */
+  readonly telemetryLimit?: number;
+  /** @default 65536 */
+  readonly factLimit?: number;
+}
+
+/**
+ * The bounded queue before one sink. Where `telemetryLimit` events wait, further telemetry is left out for this sink;
+ * facts wait their turn; a sink with `factLimit` events waiting is given up, so that it can take neither the run's time
+ * nor its memory.
+ */
+export class SinkFeed {
+  readonly name: string;
+  readonly #options: SinkFeedOptions;
+  readonly #queue: Event[] = [];
+  #sink: Sink | undefined;
+  #isDropping = false;
+  #hasFailed = false;
+  #lastDelivered = 0;
+  #pump: Promise<void> | undefined;
+
+  constructor(options: SinkFeedOptions) {
+    this.name = options.name;
+    this.#options = options;
+  }
+
+  get isAlive(): boolean {
+    return !this.#hasFailed;
+  }
+
+  /** Queues the event; never waits. What comes before the sink is open is kept until then. */
+  offer(event: Event): void {
+    if (this.#hasFailed) return;
+    if (this.#queue.length >= (this.#options.telemetryLimit ?? 1024) && telemetryTypes.has(event.type)) {
+      if (!this.#isDropping) this.#options.onTelemetryDropped();
+      this.#isDropping = true;
+      return;
+    }
+    if (this.#queue.length >= (this.#options.factLimit ?? 65_536)) {
+      this.fail(new UserError('sink_too_slow', `The sink ${this.name} fell ${this.#queue.length} events behind.`));
+      return;
+    }
+    this.#queue.push(event);
+    if (this.#sink !== undefined) this.#pump ??= this.#deliverQueue(this.#sink);
+  }
+
+  /**
+   * Opens the sink, delivers the run's history, then what was offered meanwhile and from now on; each event once. Goes
+   * on by itself: a sink that is slow to open holds up nobody. Called once.
+   */
+  begin(open: () => Promise<Sink>, history: () => AsyncIterable<Event>): void {
+    this.#pump = this.#open(open, history);
+  }
+
+  /** Everything offered so far was delivered, or the sink is out. */
+  async drained(): Promise<void> {
+    while (this.#pump !== undefined) await this.#pump;
+  }
+
+  /** The sink's last word before `run.completed`. */
+  async beforeCompleted(milliseconds: number): Promise<{ readonly reportPath?: string }> {
+    try {
+      return await withTimeLimit(this.#askBeforeCompleted(), milliseconds, () => this.#timedOut(milliseconds));
+    } catch (error) {
+      this.fail(error);
+      return {};
+    }
+  }
+
+  /** Delivers what waits, then closes the sink, also one that failed. @throws what the sink throws */
+  async close(milliseconds: number): Promise<void> {
+    const work = async () => {
+      await this.drained();
+      await this.#sink?.close?.();
+    };
+    await withTimeLimit(work(), milliseconds, () => this.#timedOut(milliseconds));
+  }
+
+  fail(error: unknown): void {
+    if (this.#hasFailed) return;
+    this.#hasFailed = true;
+    this.#queue.length = 0;
+    this.#options.onFailure(error);
+  }
+
+  async #askBeforeCompleted(): Promise<{ readonly reportPath?: string }> {
+    await this.drained();
+    return (!this.#hasFailed && (await this.#sink?.beforeCompleted?.())) || {};
+  }
+
+  async #open(open: () => Promise<Sink>, history: () => AsyncIterable<Event>): Promise<void> {
+    try {
+      this.#sink = await open();
+      for await (const event of history()) {
+        if (!(await this.#deliver(this.#sink, event))) break;
+      }
+      await this.#deliverQueue(this.#sink);
+    } catch (error) {
+      this.fail(error);
+    }
+    this.#pump = undefined;
+  }
+
+  async #deliverQueue(sink: Sink): Promise<void> {
+    for (let event = this.#queue.shift(); event !== undefined; event = this.#queue.shift()) {
+      if (!(await this.#deliver(sink, event))) break;
+    }
+    this.#pump = undefined;
+  }
+
+  async #deliver(sink: Sink, event: Event): Promise<boolean> {
+    if (event.sequence <= this.#lastDelivered) return true;
+    this.#lastDelivered = event.sequence;
+    try {
+      await sink.onEvent(event);
+    } catch (error) {
+      this.fail(error);
+    }
+    return !this.#hasFailed;
+  }
+
+  #timedOut(milliseconds: number): Error {
+    return new UserError('sink_timed_out', `The sink ${this.name} did not answer within ${milliseconds / 1000} s.`);
+  }
+}

@@ -1,0 +1,203 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { inject, injectable } from 'inversify';
+import type { Artifact } from '../artifacts/artifact.js';
+import type { ArtifactStore, StageCacheEntry } from '../artifacts/artifact-store.js';
+import type { Settings } from '../config/settings.js';
+import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SettingsToken } from '../container/tokens.js';
+import type { StageDefinition } from '../plugin/definitions.js';
+import type { PlannedStage } from '../recipe/plan.js';
+import type { Contributions } from './contributions.js';
+import { GraderPool } from './grader-pool.js';
+import { MemoryMeter } from './memory-meter.js';
+import { RunEnding } from './run-ending.js';
+import { linkOutputs } from './run-folder.js';
+import { RunRecorder } from './run-recorder.js';
+import type { RunInfo } from './run-scope.js';
+import { openStageContext, type StageInputValues } from './stage-context.js';
+import { acquireStageLock } from './stage-lock.js';
+import { checkStageOutputs, followStageRun } from './stage-outputs.js';
+import { TrainerPool } from './trainer-pool.js';
+
+/** Output name to artifact URI. */
+export type StageOutputUris = Readonly<Record<string, string>>;
+
+/** A stage whose inputs are there: what it is, and what it works on. */
+export interface ReadyStage {
+  readonly stage: PlannedStage;
+  readonly key: string;
+  /** Ordinal of this attempt in the run. */
+  readonly attempt: number;
+  /** Input name to the URIs of what it takes. */
+  readonly inputs: Readonly<Record<string, string | readonly string[]>>;
+}
+
+/** Does one stage: from the cache, or by running it. */
+@injectable()
+export class StageRunner {
+  readonly #run: RunInfo;
+  readonly #settings: Settings;
+  readonly #store: ArtifactStore;
+  readonly #contributions: Contributions;
+  readonly #recorder: RunRecorder;
+  readonly #ending: RunEnding;
+  readonly #trainers: TrainerPool;
+  readonly #graders: GraderPool;
+
+  constructor(
+    @inject(RunInfoToken) run: RunInfo,
+    @inject(SettingsToken) settings: Settings,
+    @inject(ArtifactStoreToken) store: ArtifactStore,
+    @inject(ContributionsToken) contributions: Contributions,
+    @inject(RunRecorder) recorder: RunRecorder,
+    @inject(RunEnding) ending: RunEnding,
+    @inject(TrainerPool) trainers: TrainerPool,
+    @inject(GraderPool) graders: GraderPool,
+  ) {
+    this.#run = run;
+    this.#settings = settings;
+    this.#store = store;
+    this.#contributions = contributions;
+    this.#recorder = recorder;
+    this.#ending = ending;
+    this.#trainers = trainers;
+    this.#graders = graders;
+  }
+
+  /** The outputs that an earlier run made, told again in this one; undefined where there are none. */
+  async reuse(ready: ReadyStage): Promise<StageOutputUris | undefined> {
+    const entry = await this.#store.stages.lookup(ready.key);
+    return entry && this.#tellReused(ready, entry);
+  }
+
+  /**
+   * Runs the stage to its end. Its outputs are in the cache before `stage.completed` is said: a core killed between the
+   * two finds them there.
+   * @throws what the stage throws, or the signal's reason
+   */
+  async execute(ready: ReadyStage): Promise<StageOutputUris> {
+    const { stage, key, attempt } = ready;
+    const log = this.#recorder.log({ source: 'engine', stage: stage.name, attempt });
+    await using _lock = await acquireStageLock(this.#store.home, key, {
+      signal: this.#ending.signal,
+      onWait: (why) => log.warning(`The same stage is being made elsewhere; waiting for what comes of it. ${why}`),
+    });
+    // While this stage waited for its slots or its lock, another may have made the same.
+    const reused = await this.reuse(ready);
+    if (reused !== undefined) return reused;
+
+    const { definition } = await this.#contributions.stage(stage.uses);
+    const uses = stage.uses;
+    await this.#recorder.emit({ type: 'stage.started', stage: stage.name, attempt, data: { uses, key } });
+    const startedAt = performance.now();
+    using meter = new MemoryMeter(() => [process.pid, ...this.#trainers.processIds(stage.trainers)]);
+    const { artifacts, facts } = await this.#work(ready, definition);
+    for (const [output, artifact] of artifacts) {
+      const bytes = artifact.files.reduce((sum, file) => sum + file.size, 0);
+      const data = { uri: artifact.uri, output, bytes };
+      await this.#recorder.emit({ type: 'artifact.committed', stage: stage.name, attempt, data });
+    }
+    const outputs = Object.fromEntries([...artifacts].map(([output, artifact]) => [output, artifact.uri]));
+    const seconds = (performance.now() - startedAt) / 1000;
+    await this.#store.stages.record(key, {
+      format: 1,
+      key,
+      uses,
+      outputs,
+      runId: this.#run.runId,
+      createdAt: new Date().toISOString(),
+      seconds,
+      facts,
+    });
+    const peakMemoryBytes = await meter.peakBytes();
+    await this.#recorder.emit({
+      type: 'stage.completed',
+      stage: stage.name,
+      attempt,
+      data: { uses, key, outputs, seconds, peakMemoryBytes },
+    });
+    await this.#tidy(stage.name, async () => {
+      await linkOutputs(this.#run.runFolder, this.#store.home, stage.name, artifacts);
+      await rm(await this.#store.scratchFolder(key), { recursive: true, force: true });
+    });
+    return outputs;
+  }
+
+  /** Links what a stage made in the run folder. */
+  async link(stage: string, outputs: StageOutputUris): Promise<void> {
+    await this.#tidy(stage, async () => {
+      const opened = new Map<string, Artifact>();
+      for (const [output, uri] of Object.entries(outputs)) opened.set(output, await this.#store.open(uri));
+      await linkOutputs(this.#run.runFolder, this.#store.home, stage, opened);
+    });
+  }
+
+  /** What comes after a stage is done for good: where it fails, the stage is still done. */
+  async #tidy(stage: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#recorder.log({ source: 'engine', stage }).warning(`Could not tidy up after the stage: ${reason}`);
+    }
+  }
+
+  async #work(ready: ReadyStage, definition: StageDefinition) {
+    const { stage, key, attempt } = ready;
+    const { signal } = this.#ending;
+    const { cacheFolder, python } = this.#settings;
+    await mkdir(cacheFolder, { recursive: true });
+    await using artifacts = this.#store.writer();
+    const opened = openStageContext({
+      runId: this.#run.runId,
+      stage,
+      attempt,
+      key,
+      inputs: await this.#openInputs(ready, definition),
+      artifacts,
+      scratchFolder: await this.#store.scratchFolder(key),
+      recipeFolder: this.#run.plan.recipeFolder,
+      cacheFolder,
+      ...(python === undefined ? {} : { python }),
+      signal,
+      recorder: this.#recorder,
+      trainers: this.#trainers,
+      graders: this.#graders,
+    });
+    try {
+      signal.throwIfAborted();
+      const outputs = await followStageRun(definition.run(opened.context), opened.context.emit, signal);
+      return { artifacts: checkStageOutputs(outputs, definition.outputs), facts: opened.facts };
+    } finally {
+      opened.close();
+    }
+  }
+
+  /** Each declared input: an artifact, a list of them, or undefined for one that is optional and left out. */
+  async #openInputs(ready: ReadyStage, definition: StageDefinition): Promise<StageInputValues> {
+    const inputs: Record<string, StageInputValues[string]> = {};
+    for (const [name, { many }] of Object.entries(definition.inputs)) {
+      const uris = [ready.inputs[name] ?? []].flat();
+      const artifacts = await Promise.all(uris.map((uri) => this.#store.open(uri)));
+      inputs[name] = many ? artifacts : artifacts[0];
+    }
+    return inputs;
+  }
+
+  /**
+   * Tells the stage's figures again, and then that it was reused: a core killed in between tells them once more, which
+   * harms nobody, while one that was killed the other way round would have lost them.
+   */
+  async #tellReused(ready: ReadyStage, entry: StageCacheEntry): Promise<StageOutputUris> {
+    const { stage, key, attempt } = ready;
+    for (const fact of entry.facts) await this.#recorder.emit({ ...fact, stage: stage.name, attempt });
+    const { outputs, runId: madeBy } = entry;
+    await this.#recorder.emit({
+      type: 'stage.reused',
+      stage: stage.name,
+      attempt,
+      data: { uses: stage.uses, key, outputs, madeBy },
+    });
+    await this.link(stage.name, outputs);
+    return outputs;
+  }
+}

@@ -1,0 +1,37 @@
+import type { ArtifactStore } from '../artifacts/artifact-store.js';
+import type { Event } from '../events/catalogue.js';
+import { readEvents } from '../events/replay.js';
+import { eventsFile } from './run-folder.js';
+import type { RunInfo } from './run-scope.js';
+import { foldRunState, initialRunState, isDone, type RunState } from './run-state.js';
+
+/** Where a run stands: what its log says, and which of its stages need not run again. */
+export async function readStanding(
+  runFolder: string,
+  store: ArtifactStore,
+): Promise<Pick<RunInfo, 'state' | 'trainerHistory' | 'done' | 'warnings'>> {
+  let state = initialRunState;
+  const trainerHistory: Event[] = [];
+  for await (const event of readEvents(eventsFile(runFolder))) {
+    state = foldRunState(state, event);
+    if (concernsTrainer(event)) trainerHistory.push(event);
+  }
+  return { state, trainerHistory, ...(await stagesDone(state, store)) };
+}
+
+function concernsTrainer(event: Event): boolean {
+  return event.type.startsWith('trainer.') || ('trainerEvent' in event.data && event.data.trainerEvent !== undefined);
+}
+
+async function stagesDone(state: RunState, store: ArtifactStore): Promise<Pick<RunInfo, 'done' | 'warnings'>> {
+  const done = new Map<string, Readonly<Record<string, string>>>();
+  const warnings: string[] = [];
+  for (const [name, stage] of Object.entries(state.stages)) {
+    if (!isDone(stage)) continue;
+    const uris = Object.values(stage.outputs);
+    const areThere = await Promise.all(uris.map((uri) => store.has(uri)));
+    if (areThere.every(Boolean)) done.set(name, stage.outputs);
+    else warnings.push(`What stage "${name}" made is no longer in the store; it runs again.`);
+  }
+  return { done, warnings };
+}

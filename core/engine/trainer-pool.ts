@@ -1,0 +1,98 @@
+import { inject, injectable } from 'inversify';
+import type { Settings } from '../config/settings.js';
+import { ContributionsToken, RunInfoToken, SettingsToken } from '../container/tokens.js';
+import type { Trainer } from '../trainer/trainer.js';
+import { TrainerSupervisor } from '../trainer/trainer-supervisor.js';
+import type { Contributions } from './contributions.js';
+import { RunRecorder } from './run-recorder.js';
+import type { RunInfo, RunResource } from './run-scope.js';
+
+/** What a trainer has to know of the stage that uses it. */
+export interface TrainerUser {
+  readonly name: string;
+  readonly attempt: number;
+  readonly key: string;
+  readonly scratchFolder: string;
+  readonly signal: AbortSignal;
+}
+
+/** The run's trainers: each is started when a stage first asks for it, and ends when no stage can need it any more. */
+@injectable()
+export class TrainerPool implements RunResource {
+  readonly #run: RunInfo;
+  readonly #contributions: Contributions;
+  readonly #settings: Settings;
+  readonly #recorder: RunRecorder;
+  readonly #supervisors = new Map<string, Promise<TrainerSupervisor>>();
+  readonly #running = new Map<string, TrainerSupervisor>();
+
+  constructor(
+    @inject(RunInfoToken) run: RunInfo,
+    @inject(ContributionsToken) contributions: Contributions,
+    @inject(SettingsToken) settings: Settings,
+    @inject(RunRecorder) recorder: RunRecorder,
+  ) {
+    this.#run = run;
+    this.#contributions = contributions;
+    this.#settings = settings;
+    this.#recorder = recorder;
+  }
+
+  /** The trainer of that name in the recipe, for one stage. */
+  async forStage(name: string, stage: TrainerUser): Promise<Trainer> {
+    let supervisor = this.#supervisors.get(name);
+    if (supervisor === undefined) {
+      supervisor = this.#supervise(name);
+      this.#supervisors.set(name, supervisor);
+      supervisor.catch(() => this.#supervisors.delete(name));
+    }
+    return (await supervisor).forStage(stage);
+  }
+
+  /** Of those of the named trainers that run. */
+  processIds(names: readonly string[]): readonly number[] {
+    return names.flatMap((name) => this.#running.get(name)?.processIds() ?? []);
+  }
+
+  /** Shuts the trainer down: what it still does, it keeps in a checkpoint first. Does nothing where it was not started. */
+  async release(name: string): Promise<void> {
+    const supervisor = this.#supervisors.get(name);
+    this.#supervisors.delete(name);
+    try {
+      await (await supervisor)?.dispose('shutdown');
+    } catch (error) {
+      this.#recorder
+        .log({ source: `trainer ${name}` })
+        .warning(`It could not be shut down: ${error instanceof Error ? error.message : String(error)}`);
+    } finally {
+      this.#running.delete(name);
+    }
+  }
+
+  async end(): Promise<void> {
+    await Promise.all([...this.#supervisors.keys()].map((name) => this.release(name)));
+  }
+
+  async #supervise(name: string): Promise<TrainerSupervisor> {
+    const planned = this.#run.plan.trainers[name];
+    if (planned === undefined) throw new Error(`The plan has no trainer "${name}".`);
+    const [trainer, launcher] = await Promise.all([
+      this.#contributions.trainer(planned.uses),
+      this.#contributions.launcher(planned.launcher.uses),
+    ]);
+    const supervisor = new TrainerSupervisor({
+      planned,
+      definition: trainer.definition,
+      launcher: launcher.definition,
+      runId: this.#run.runId,
+      runFolder: this.#run.runFolder,
+      cacheFolder: this.#settings.cacheFolder,
+      ...(this.#settings.python === undefined ? {} : { python: this.#settings.python }),
+      recipeFolder: this.#run.plan.recipeFolder,
+      emit: (draft) => this.#recorder.emit(draft),
+      priorEvents: this.#run.trainerHistory,
+    });
+    this.#running.set(name, supervisor);
+    return supervisor;
+  }
+}

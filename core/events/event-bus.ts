@@ -1,0 +1,76 @@
+import { type Observable, Subject } from 'rxjs';
+import type { Event, EventDraft } from './catalogue.js';
+import type { RunLog } from './run-log.js';
+
+export interface EventBusOptions {
+  readonly runId: string;
+  readonly log: RunLog;
+  /** As `RunLog.open` gave it. */
+  readonly lastSequence: number;
+  /** @default the clock */
+  readonly now?: () => Date;
+}
+
+/**
+ * All events of a run go through here: each gets its sequence once, is made durable, and only then reaches anybody, in
+ * order. The bus never errors: a log that fails is told by `failure`, and `events$` is then silent.
+ */
+export class EventBus {
+  /** Durable events, in order, from now on; does not replay (see `readEvents`). Completes on `close`. */
+  readonly events$: Observable<Event>;
+  /** Resolves with the log's first failure. */
+  readonly failure: Promise<Error>;
+  readonly #runId: string;
+  readonly #log: RunLog;
+  readonly #now: () => Date;
+  readonly #subject = new Subject<Event>();
+  #sequence: number;
+  #isClosed = false;
+
+  constructor(options: EventBusOptions) {
+    this.#runId = options.runId;
+    this.#log = options.log;
+    this.#sequence = options.lastSequence;
+    this.#now = options.now ?? (() => new Date());
+    this.events$ = this.#subject.asObservable();
+    this.failure = options.log.failure;
+  }
+
+  /**
+   * Resolves when the event is durable and every subscriber has seen it; rejects with the log's failure. Facts are written
+   * at once, telemetry with the next fact or a few milliseconds later. Nobody needs to await it: a rejection that is not
+   * looked at is no unhandled one.
+   */
+  emit(draft: EventDraft): Promise<Event> {
+    const emitted = this.#emit(draft);
+    emitted.catch(() => undefined);
+    return emitted;
+  }
+
+  /** Waits until all that was emitted is durable and seen, then completes `events$` and closes the log. May be called again. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#log.close();
+    this.#subject.complete();
+  }
+
+  async #emit(draft: EventDraft): Promise<Event> {
+    if (this.#isClosed) throw new Error(`The bus of ${this.#runId} is closed: ${draft.type} comes too late.`);
+    const event = {
+      runId: this.#runId,
+      sequence: this.#sequence + 1,
+      time: this.#now().toISOString(),
+      type: draft.type,
+      ...(draft.stage === undefined ? {} : { stage: draft.stage }),
+      ...(draft.attempt === undefined ? {} : { attempt: draft.attempt }),
+      // What sinks see is what a replay will show, and stays so when the emitter goes on with its object.
+      data: JSON.parse(JSON.stringify(draft.data)),
+    } as Event;
+    const appended = this.#log.append(event);
+    // Only now, with no await in between: a draft that the log refuses leaves no gap.
+    this.#sequence += 1;
+    await appended;
+    this.#subject.next(event);
+    return event;
+  }
+}

@@ -1,0 +1,121 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { acquireRunLock, readRunOwner } from './run-lock.js';
+
+const execFileAsync = promisify(execFile);
+
+let folder: string;
+const children: ChildProcess[] = [];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'simmer-lock-'));
+});
+
+afterEach(async () => {
+  for (const child of children.splice(0)) child.kill('SIGKILL');
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** Another process that holds the lock, by the same code. */
+async function holdElsewhere(): Promise<ChildProcess> {
+  const compiled = join(folder, 'compiled');
+  const source = new URL('./run-lock.ts', import.meta.url);
+  const options = ['--ignoreConfig', '--module', 'nodenext', '--target', 'es2023', '--lib', 'es2023,esnext.disposable'];
+  const root = fileURLToPath(new URL('../..', import.meta.url));
+  await execFileAsync(
+    process.execPath,
+    [
+      join(root, 'node_modules/typescript/bin/tsc'),
+      ...[...options, '--types', 'node', '--skipLibCheck', '--rootDir', root, '--outDir', compiled],
+      fileURLToPath(source),
+    ],
+    { cwd: root },
+  );
+  await writeFile(join(compiled, 'package.json'), '{"type":"module"}');
+  const module = pathToFileURL(join(compiled, 'core/events/run-lock.js')).href;
+  const code = `
+    const { acquireRunLock } = await import(${JSON.stringify(module)});
+    globalThis.lock = await acquireRunLock(${JSON.stringify(folder)});
+    console.log('held');
+    setInterval(() => {}, 1000);`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
+  children.push(child);
+  await once(child.stdout!, 'data');
+  return child;
+}
+
+describe('a run lock', () => {
+  it('is held by one at a time, and says by whom', async () => {
+    const lock = await acquireRunLock(folder);
+    expect(lock.owner).toEqual({ pid: process.pid, host: hostname(), startedAt: expect.any(String) });
+    const refused = await acquireRunLock(folder).catch((error) => error);
+    expect(refused).toMatchObject({ code: 'run_locked', kind: 'environment' });
+    for (const word of [`process ${process.pid} `, hostname(), lock.owner.startedAt]) {
+      expect(refused.message).toContain(word);
+    }
+    expect(await readRunOwner(folder)).toEqual({ ...lock.owner, alive: true });
+    await lock[Symbol.asyncDispose]();
+    expect(await readRunOwner(folder)).toBeUndefined();
+    await using again = await acquireRunLock(folder);
+    expect(again.owner.pid).toBe(process.pid);
+  });
+
+  it("is the folder's, by whatever path it is reached", async () => {
+    const link = join(tmpdir(), `simmer-lock-link-${process.pid}`);
+    await rm(link, { force: true });
+    await symlink(folder, link);
+    await using _lock = await acquireRunLock(folder);
+    await expect(acquireRunLock(link)).rejects.toMatchObject({ code: 'run_locked' });
+    await rm(link);
+  });
+
+  it('is one of many that ask at once', async () => {
+    const asked = await Promise.allSettled(Array.from({ length: 10 }, () => acquireRunLock(folder)));
+    const got = asked.filter(({ status }) => status === 'fulfilled');
+    expect(got).toHaveLength(1);
+    for (const lock of got) if (lock.status === 'fulfilled') await lock.value[Symbol.asyncDispose]();
+  });
+
+  it('of a process that was killed is free at once', async () => {
+    const child = await holdElsewhere();
+    await expect(acquireRunLock(folder)).rejects.toThrow(new RegExp(`process ${child.pid} on `));
+    expect(await readRunOwner(folder)).toMatchObject({ pid: child.pid, alive: true });
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    expect(await readRunOwner(folder)).toMatchObject({ pid: child.pid, alive: false });
+    await using lock = await acquireRunLock(folder);
+    expect(lock.owner.pid).toBe(process.pid);
+  });
+
+  it('that an owner on another host may hold is refused with what to do', async () => {
+    const owner = { pid: 7, host: 'node-17', startedAt: '2026-01-01T00:00:00.000Z' };
+    await writeFile(join(folder, 'owner.json'), JSON.stringify(owner));
+    expect(await readRunOwner(folder)).toEqual({ ...owner, alive: true });
+    await expect(acquireRunLock(folder)).rejects.toMatchObject({
+      code: 'run_locked',
+      message: expect.stringContaining('process 7 on node-17, since 2026-01-01'),
+      hint: expect.stringContaining(join(folder, 'owner.json')),
+    });
+    await rm(join(folder, 'owner.json'));
+    await using lock = await acquireRunLock(folder);
+    expect(lock.owner.host).toBe(hostname());
+  });
+
+  it('takes over from an owner file that a crash left, or that is none', async () => {
+    await writeFile(join(folder, 'owner.json'), '{"pid":');
+    await using lock = await acquireRunLock(folder);
+    expect(JSON.parse(await readFile(join(folder, 'owner.json'), 'utf8'))).toEqual(lock.owner);
+    expect((await readdir(folder)).filter((name) => name !== '.lock')).toEqual(['owner.json']);
+  });
+
+  it('of a folder that is not there is run_folder_missing', async () => {
+    await expect(acquireRunLock(join(folder, 'none'))).rejects.toMatchObject({ code: 'run_folder_missing' });
+    expect(await readRunOwner(join(folder, 'none'))).toBeUndefined();
+  });
+});

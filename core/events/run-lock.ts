@@ -1,0 +1,202 @@
+import { constants } from 'node:fs';
+import { open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { connect, createServer, type Server } from 'node:net';
+import { hostname } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { UserError } from '../errors.js';
+import { writingTo } from '../files/disk-error.js';
+
+/** Who writes, or wrote, a run. */
+export interface RunOwner {
+  readonly pid: number;
+  readonly host: string;
+  /** ISO 8601: when it took the run up. */
+  readonly startedAt: string;
+}
+
+export type RunLock = AsyncDisposable & { readonly owner: RunOwner };
+
+const ownerFile = 'owner.json';
+/** The holder writes down who it is just after it got the lock; a prober on macOS holds it for a moment. */
+const retries = 10;
+const retryMilliseconds = 30;
+
+interface KernelLock {
+  release(): Promise<void>;
+}
+
+/**
+ * Takes the right to write a run, or any folder: one process at a time has it, and the kernel takes it back when that
+ * process dies, however it dies. Beside it `owner.json` says who has it, for people and other hosts.
+ * @throws UserError `run_locked`, which names the owner; `run_folder_missing`
+ */
+export async function acquireRunLock(runFolder: string): Promise<RunLock> {
+  const folder = resolve(runFolder);
+  const kernelLock = await takeKernelLock(folder);
+  if (kernelLock === undefined) throw await lockedBy(folder);
+  try {
+    const former = await readOwnerFile(folder);
+    // The kernel speaks for this host only. On another one the owner may be alive, and nobody here can tell.
+    if (former !== undefined && former.host !== hostname()) throw lockedElsewhere(folder, former);
+    const owner: RunOwner = { pid: process.pid, host: hostname(), startedAt: new Date().toISOString() };
+    await writingTo(folder, () => writeOwnerFile(folder, owner));
+    return {
+      owner,
+      [Symbol.asyncDispose]: async () => {
+        await rm(join(folder, ownerFile), { force: true });
+        await kernelLock.release();
+      },
+    };
+  } catch (error) {
+    await kernelLock.release();
+    throw error;
+  }
+}
+
+/**
+ * Who has a run, or had it when it was killed: then `alive` is false. Undefined where nobody does. An owner on another
+ * host counts as alive.
+ */
+export async function readRunOwner(runFolder: string): Promise<(RunOwner & { readonly alive: boolean }) | undefined> {
+  const folder = resolve(runFolder);
+  const owner = await readOwnerFile(folder);
+  if (owner === undefined) return undefined;
+  return { ...owner, alive: owner.host !== hostname() || (await isLocked(folder)) };
+}
+
+/** Undefined where another has it. */
+async function takeKernelLock(folder: string): Promise<KernelLock | undefined> {
+  for (let attempt = 0; ; attempt += 1) {
+    const lock = process.platform === 'linux' ? await listen(await socketName(folder)) : await lockFile(folder);
+    if (lock !== undefined || process.platform === 'linux' || attempt === retries) return lock;
+    await wait(retryMilliseconds);
+  }
+}
+
+async function isLocked(folder: string): Promise<boolean> {
+  if (process.platform === 'linux') return isListening(await socketName(folder));
+  const lock = await lockFile(folder);
+  await lock?.release();
+  return lock === undefined;
+}
+
+/**
+ * A name in Linux's abstract socket space: it is no file, and is free again the moment its process is gone. Device and
+ * inode stand for the folder however it is reached.
+ */
+async function socketName(folder: string): Promise<string> {
+  try {
+    const { dev, ino } = await stat(folder, { bigint: true });
+    return `\0simmer-run-lock/${dev}/${ino}`;
+  } catch (error) {
+    throw folderMissing(folder, error);
+  }
+}
+
+async function listen(name: string): Promise<KernelLock | undefined> {
+  const server: Server = createServer((socket) => socket.destroy());
+  const isOurs = await new Promise<boolean>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EADDRINUSE') resolve(false);
+      else reject(error);
+    });
+    server.listen({ path: name }, () => resolve(true));
+  });
+  if (!isOurs) return undefined;
+  // A connection that fails is the prober's affair, and the lock keeps no process running.
+  server.on('error', () => undefined);
+  server.unref();
+  return { release: () => new Promise((resolve) => server.close(() => resolve())) };
+}
+
+function isListening(name: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path: name });
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    // A full backlog of a busy holder is EAGAIN; only a refusal says that nobody is there.
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED'));
+  });
+}
+
+/** BSD's open(2) flag that takes flock's exclusive lock with the file, atomically; Node does not name it. */
+const exclusiveLockFlag = 0x20;
+
+async function lockFile(folder: string): Promise<KernelLock | undefined> {
+  const { O_RDWR, O_CREAT, O_NONBLOCK } = constants;
+  try {
+    const handle = await open(join(folder, '.lock'), O_RDWR | O_CREAT | O_NONBLOCK | exclusiveLockFlag, 0o644);
+    return { release: () => handle.close() };
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EAGAIN' || code === 'EWOULDBLOCK') return undefined;
+    throw code === 'ENOENT' ? folderMissing(folder, error) : error;
+  }
+}
+
+async function readOwnerFile(folder: string): Promise<RunOwner | undefined> {
+  try {
+    const owner = JSON.parse(await readFile(join(folder, ownerFile), 'utf8')) as Partial<RunOwner> | null;
+    if (typeof owner?.pid !== 'number' || typeof owner.host !== 'string' || typeof owner.startedAt !== 'string') {
+      return undefined;
+    }
+    return { pid: owner.pid, host: owner.host, startedAt: owner.startedAt };
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+/** Never half there for a reader. It need not be durable: after a power cut nobody owns the run. */
+async function writeOwnerFile(folder: string, owner: RunOwner): Promise<void> {
+  const draft = join(folder, `.${ownerFile}.${process.pid}`);
+  await writeFile(draft, `${JSON.stringify(owner)}\n`);
+  await rename(draft, join(folder, ownerFile));
+}
+
+async function lockedBy(folder: string): Promise<UserError> {
+  for (let attempt = 0; attempt < retries; attempt += 1) {
+    const owner = await readOwnerFile(folder);
+    if (owner !== undefined && (owner.host !== hostname() || isRunning(owner.pid))) return locked(folder, owner);
+    await wait(retryMilliseconds);
+  }
+  return locked(folder, await readOwnerFile(folder));
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+function locked(folder: string, owner: RunOwner | undefined): UserError {
+  const who =
+    owner === undefined ? 'another process' : `process ${owner.pid} on ${owner.host}, since ${owner.startedAt}`;
+  return new UserError('run_locked', `${basename(folder)} is being worked on by ${who}.`, {
+    kind: 'environment',
+    hint: `Follow it with simmer watch, or end that process first.`,
+  });
+}
+
+function lockedElsewhere(folder: string, owner: RunOwner): UserError {
+  return new UserError(
+    'run_locked',
+    `${basename(folder)} is being worked on by process ${owner.pid} on ${owner.host}, since ${owner.startedAt}.`,
+    {
+      kind: 'environment',
+      hint: `Whether that still runs cannot be seen from ${hostname()}. If it does not, remove ${join(folder, ownerFile)}.`,
+    },
+  );
+}
+
+function folderMissing(folder: string, cause: unknown): UserError {
+  return new UserError('run_folder_missing', `There is no folder ${folder}.`, { kind: 'environment', cause });
+}

@@ -1,0 +1,48 @@
+import { UserError } from '../errors.js';
+
+/**
+ * What a failure to write means to the user: `no_disk_space`, `not_writable` or `disk_failed`. Any other error is given
+ * back as it is. @param folder what could not be written to
+ */
+export function diskError(error: unknown, folder: string): unknown {
+  if (!(error instanceof Error)) return error;
+  if (isDiskFull(error)) {
+    return new UserError('no_disk_space', `There is no space left for ${folder}.`, {
+      kind: 'environment',
+      hint: 'Free some space, or choose another place with --home.',
+      cause: error,
+    });
+  }
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
+    return new UserError('not_writable', `Cannot write to ${folder}: ${error.message}.`, {
+      kind: 'environment',
+      hint: 'Choose a place that you may write to with --home or SIMMER_HOME.',
+      cause: error,
+    });
+  }
+  if (code === 'EIO') {
+    return new UserError('disk_failed', `The disk fails at ${folder}: ${error.message}.`, {
+      kind: 'environment',
+      hint: 'See to the disk, or choose another place with --home.',
+      cause: error,
+    });
+  }
+  return error;
+}
+
+/** Runs what writes to a folder, with failures told as `diskError` does. */
+export async function writingTo<T>(folder: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    throw diskError(error, folder);
+  }
+}
+
+/** DuckDB's errors have no code, only the system's words for it. */
+function isDiskFull(error: Error): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code !== undefined) return code === 'ENOSPC' || code === 'EDQUOT';
+  return /No space left on device|Disk quota exceeded/i.test(error.message);
+}

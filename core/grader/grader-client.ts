@@ -1,0 +1,94 @@
+import {
+  type CallOptions,
+  type ClientUnaryCall,
+  credentials,
+  Metadata,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
+import { type GradeResponse, GraderServiceClient, Verdict } from '../generated/simmer/grader/v1/grader.js';
+import { checkHealth } from '../process/grpc-health.js';
+import type { Grade, GradeItem } from '../trainer/trainer.js';
+
+const serviceName = 'simmer.grader.v1.GraderService';
+const channelOptions = { 'grpc.max_receive_message_length': 64 * 1024 * 1024, 'grpc.enable_http_proxy': 0 };
+
+/** The grader cannot be reached any more, or does not answer in time. */
+export class GraderLostError extends Error {}
+
+/** The calls of one grader process, in the core's own terms. */
+export class GraderClient {
+  private readonly client: GraderServiceClient;
+
+  constructor(private readonly address: string) {
+    this.client = new GraderServiceClient(address, credentials.createInsecure(), channelOptions);
+  }
+
+  async isHealthy(timeoutMilliseconds: number): Promise<boolean> {
+    try {
+      return await checkHealth({
+        address: this.address,
+        service: serviceName,
+        credentials: credentials.createInsecure(),
+        channelOptions,
+        metadata: new Metadata(),
+        timeoutMilliseconds,
+      });
+    } catch {
+      return false;
+    }
+  }
+
+  /**
+   * Grades items in one call; answers in their order.
+   * @throws GraderLostError; the signal's reason
+   */
+  async grade(
+    items: readonly GradeItem[],
+    options: {
+      readonly itemMilliseconds: number;
+      readonly deadlineMilliseconds: number;
+      readonly signal?: AbortSignal;
+    },
+  ): Promise<readonly Grade[]> {
+    const { signal } = options;
+    const response = await new Promise<GradeResponse>((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const callOptions: Partial<CallOptions> = { deadline: Date.now() + options.deadlineMilliseconds };
+      const request = { items: [...items], timeoutMilliseconds: options.itemMilliseconds };
+      const call: ClientUnaryCall = this.client.grade(request, new Metadata(), callOptions, (error, value) => {
+        signal?.removeEventListener('abort', cancel);
+        if (error === null) resolve(value);
+        else reject(signal?.aborted ? signal.reason : toGraderError(error));
+      });
+      const cancel = () => call.cancel();
+      signal?.addEventListener('abort', cancel, { once: true });
+    });
+    const inOrder =
+      response.grades.length === items.length && response.grades.every((grade, index) => grade.id === items[index]?.id);
+    if (!inOrder) throw new Error('the grader did not answer each item in the order asked');
+    return response.grades.map(({ verdict, ...grade }) => ({ ...grade, verdict: toVerdict(verdict) }));
+  }
+
+  close(): void {
+    this.client.close();
+  }
+}
+
+function toGraderError(error: ServiceError): Error {
+  const lost = [status.UNAVAILABLE, status.CANCELLED, status.DEADLINE_EXCEEDED].includes(error.code);
+  return lost ? new GraderLostError(error.details, { cause: error }) : new Error(`the grader failed: ${error.details}`);
+}
+
+function toVerdict(verdict: Verdict): Grade['verdict'] {
+  switch (verdict) {
+    case Verdict.VERDICT_RIGHT:
+      return 'right';
+    case Verdict.VERDICT_WRONG:
+      return 'wrong';
+    case Verdict.VERDICT_TIMED_OUT:
+      return 'timedOut';
+    default:
+      return 'unparsed';
+  }
+}

@@ -1,0 +1,113 @@
+/** What plugins may import: `import { definePlugin } from 'simmerkit'`. */
+export { z } from 'zod';
+export type {
+  Artifact,
+  ArtifactFile,
+  ArtifactManifest,
+  ArtifactType,
+  ArtifactUri,
+  ArtifactWriter,
+  Columns,
+  Row,
+  TableArtifact,
+  TableOptions,
+} from './artifacts/artifact.js';
+export { defaultCacheFolder } from './config/cache-folder.js';
+export {
+  type ErrorKind,
+  type ErrorRecord,
+  exitCodes,
+  isUserError,
+  type Problem,
+  type SourcePosition,
+  toErrorRecord,
+  UserError,
+  type UserErrorOptions,
+} from './errors.js';
+export type { Event, EventData, EventDraft, EventType, StageEventType } from './events/catalogue.js';
+export { telemetryTypes } from './events/catalogue.js';
+export { waitForLock } from './events/wait-for-lock.js';
+export { formatBytes, formatCompact, formatCount, formatDuration, formatShare } from './figures.js';
+export { type ProcessGraderOptions, startProcessGrader } from './grader/process-grader.js';
+export { numberIn, requireColumns, textIn } from './plugin/columns.js';
+export {
+  defineGrader,
+  defineLauncher,
+  definePlugin,
+  defineSink,
+  defineStage,
+  defineTrainer,
+  filePath,
+  graderChoice,
+  input,
+  manyInputs,
+  optionalInput,
+  placement,
+  trainerName,
+} from './plugin/define.js';
+export {
+  apiVersion,
+  type GraderDefinition,
+  type InputDefinition,
+  type InputDefinitions,
+  type LaunchedProcess,
+  type LauncherDefinition,
+  type LaunchRequest,
+  type Log,
+  type OutputDefinitions,
+  type PluginDefinition,
+  type PrepareContext,
+  type Resources,
+  type Sink,
+  type SinkContext,
+  type SinkDefinition,
+  type StageContext,
+  type StageDefinition,
+  type StageEmission,
+  type StageEvent,
+  type StageInputs,
+  type StageOutputs,
+  type StageRun,
+  type TrainerCommand,
+  type TrainerDefinition,
+} from './plugin/definitions.js';
+export { type Pace, pace } from './plugin/pace.js';
+export { attachToProcess } from './process/attach-to-process.js';
+export { type HandshakeOptions, waitForHandshake } from './process/handshake.js';
+export { downloadWithPip, hasNvidiaGpu } from './process/pip.js';
+export {
+  type PythonEnvironment,
+  type PythonEnvironmentOptions,
+  preparePythonEnvironment,
+} from './process/python-environment.js';
+export { usePython } from './process/python-interpreter.js';
+export { installedVersions, projectRequirements, readLock } from './process/python-requirements.js';
+export { type CommandResult, runCommand } from './process/run-command.js';
+export { makeSocketFolder, removeSocketFolder } from './process/socket-folder.js';
+export { type DetachedProcess, type ProcessExit, spawnDetached } from './process/spawn-detached.js';
+export { terminateGroup } from './process/terminate.js';
+export { type Random, random } from './random.js';
+export type { Json, Plan, PlannedStage, PlannedTrainer, StageReference } from './recipe/plan.js';
+export type {
+  Capability,
+  ExportRequest,
+  ExportResult,
+  GenerationEvent,
+  GenerationRequest,
+  Grade,
+  GradeItem,
+  Grader,
+  Hyperparameters,
+  InspectedRow,
+  Intervention,
+  ModelSource,
+  Precision,
+  Prompt,
+  Sample,
+  ThinkingFormat,
+  ThinkingPolicy,
+  Trainer,
+  TrainerDescription,
+  TrainingRequest,
+  TrainingResult,
+} from './trainer/trainer.js';

@@ -1,0 +1,230 @@
+import { existsSync } from 'node:fs';
+import { dirname, join, relative, sep } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { isUserError, UserError } from '../errors.js';
+import { suggestion } from '../recipe/nearest-name.js';
+import { type ContributionKind, checkPluginShape } from './check-shape.js';
+import { folderDigest, moduleDigest } from './code-digest.js';
+import type {
+  GraderDefinition,
+  LauncherDefinition,
+  PluginDefinition,
+  SinkDefinition,
+  StageDefinition,
+  TrainerDefinition,
+} from './definitions.js';
+import { builtInPlugins, locatePlugin, type PluginLocation, simmerPackage } from './locate.js';
+
+export { builtInPlugins };
+
+/** `source` of the plugins that come with Simmer. */
+export const builtInSource = 'built-in';
+
+/** A plugin whose module is loaded and whose shape is right. */
+export interface LoadedPlugin {
+  readonly definition: PluginDefinition;
+  /** `built-in`, or the npm name or path by which the recipe names it. */
+  readonly source: string;
+  /** SHA-256 over its code, lower-case hex; read once, then remembered. */
+  codeDigest(): Promise<string>;
+}
+
+/** One contribution and the plugin that it is from. */
+export interface Contribution<Definition> {
+  readonly plugin: LoadedPlugin;
+  readonly definition: Definition;
+}
+
+export interface PluginCatalogOptions {
+  /** Name to absolute module path; see `builtInPlugins`. */
+  readonly builtIn: Readonly<Record<string, string>>;
+  /** What the recipe lists: npm names, or paths relative to `baseFolder`. */
+  readonly recipePlugins?: readonly string[];
+  readonly baseFolder: string;
+}
+
+/**
+ * The plugins that a recipe may use. A built-in plugin is loaded when it is first asked for; those that the recipe lists
+ * are loaded together, for only their modules know their names. Each is loaded once, and a failure stays a failure.
+ */
+export class PluginCatalog {
+  readonly #builtIn: Readonly<Record<string, string>>;
+  readonly #baseFolder: string;
+  /** As listed by the recipe, each once. */
+  readonly recipePlugins: readonly string[];
+  readonly #loaded = new Map<string, Promise<LoadedPlugin>>();
+
+  constructor(options: PluginCatalogOptions) {
+    this.#builtIn = options.builtIn;
+    this.#baseFolder = options.baseFolder;
+    this.recipePlugins = [...new Set(options.recipePlugins ?? [])];
+  }
+
+  /**
+   * A plugin by its name.
+   *
+   * @throws UserError `unknown_plugin`, `plugin_failed_to_load`, `plugin_not_found`, `invalid_plugin`,
+   *   `api_version_mismatch`, `plugin_name_taken`, `not_built`
+   */
+  async plugin(name: string): Promise<LoadedPlugin> {
+    if (Object.hasOwn(this.#builtIn, name)) return this.#builtInPlugin(name);
+    const listed = await Promise.allSettled(this.recipePlugins.map((specifier) => this.recipePlugin(specifier)));
+    for (const result of listed) {
+      if (result.status === 'fulfilled' && result.value.definition.name === name) return result.value;
+    }
+    for (const result of listed) if (result.status === 'rejected') throw result.reason;
+    const names = listed.flatMap((result) => (result.status === 'fulfilled' ? [result.value.definition.name] : []));
+    throw new UserError('unknown_plugin', `There is no plugin "${name}".`, {
+      hint: `${suggestion(name, [...Object.keys(this.#builtIn), ...names])} A plugin that is not built in is listed under \`plugins\`.`,
+    });
+  }
+
+  /** A plugin as the recipe lists it. @throws UserError as `plugin` does */
+  recipePlugin(specifier: string): Promise<LoadedPlugin> {
+    return this.#once(`listed ${specifier}`, () => this.#loadListed(specifier));
+  }
+
+  /** Every plugin, loaded: the built-in ones first. For listings and schemas; a run loads only what it uses. */
+  all(): Promise<readonly LoadedPlugin[]> {
+    return Promise.all([
+      ...Object.keys(this.#builtIn).map((name) => this.#builtInPlugin(name)),
+      ...this.recipePlugins.map((specifier) => this.recipePlugin(specifier)),
+    ]);
+  }
+
+  /** @param uses `plugin/stage` @throws UserError as `plugin` does, or `unknown_stage`, or `invalid_uses` */
+  stage(uses: string): Promise<Contribution<StageDefinition>> {
+    return this.#contribution('stages', 'stage', uses);
+  }
+
+  /** @param uses `plugin/trainer` @throws UserError as `plugin` does, or `unknown_trainer`, or `invalid_uses` */
+  trainer(uses: string): Promise<Contribution<TrainerDefinition>> {
+    return this.#contribution('trainers', 'trainer', uses);
+  }
+
+  /** @param uses `plugin/launcher` @throws UserError as `plugin` does, or `unknown_launcher`, or `invalid_uses` */
+  launcher(uses: string): Promise<Contribution<LauncherDefinition>> {
+    return this.#contribution('launchers', 'launcher', uses);
+  }
+
+  /** @param uses `plugin/grader` @throws UserError as `plugin` does, or `unknown_grader`, or `invalid_uses` */
+  grader(uses: string): Promise<Contribution<GraderDefinition>> {
+    return this.#contribution('graders', 'grader', uses);
+  }
+
+  /** @param uses `plugin/sink` @throws UserError as `plugin` does, or `unknown_sink`, or `invalid_uses` */
+  sink(uses: string): Promise<Contribution<SinkDefinition>> {
+    return this.#contribution('sinks', 'sink', uses);
+  }
+
+  async #contribution<Definition>(
+    kind: ContributionKind,
+    word: string,
+    uses: string,
+  ): Promise<Contribution<Definition>> {
+    const [pluginName, name, ...rest] = uses.split('/');
+    if (!pluginName || !name || rest.length > 0) {
+      throw new UserError(
+        'invalid_uses',
+        `"${uses}" does not name a ${word}: it must read PLUGIN/${word.toUpperCase()}.`,
+        {
+          hint: `\`simmer plugins\` lists every ${word}.`,
+        },
+      );
+    }
+    const plugin = await this.plugin(pluginName);
+    const contributions = (plugin.definition[kind] ?? {}) as Readonly<Record<string, Definition>>;
+    if (!Object.hasOwn(contributions, name)) {
+      const uses = Object.keys(contributions).map((other) => `${pluginName}/${other}`);
+      throw new UserError(`unknown_${word}`, `Plugin "${pluginName}" has no ${word} "${name}".`, {
+        hint: suggestion(`${pluginName}/${name}`, uses) ?? `It has no ${kind} at all.`,
+      });
+    }
+    return { plugin, definition: contributions[name] as Definition };
+  }
+
+  #builtInPlugin(name: string): Promise<LoadedPlugin> {
+    return this.#once(`built-in ${name}`, async () => {
+      const module = this.#builtIn[name]!;
+      if (!existsSync(module)) {
+        throw new UserError('not_built', `The built-in plugin "${name}" is not built: no file ${module}.`, {
+          kind: 'environment',
+          hint: 'Run `npm run build`.',
+        });
+      }
+      const definition = await importPlugin(module, `"${name}" (${builtInSource})`);
+      return { definition, source: builtInSource, codeDigest: remembered(() => folderDigest(builtInFolders(module))) };
+    });
+  }
+
+  async #loadListed(specifier: string): Promise<LoadedPlugin> {
+    const location = locatePlugin(specifier, this.#baseFolder);
+    const definition = await importPlugin(location.module, specifier);
+    const { name } = definition;
+    const taken = (by: string): never => {
+      throw new UserError('plugin_name_taken', `Plugin "${name}" (${specifier}) has the name of another: ${by}.`, {
+        hint: 'Leave one of the two out; names of plugins are unique in a recipe.',
+      });
+    };
+    if (Object.hasOwn(this.#builtIn, name)) taken('the built-in one');
+    for (const earlier of this.recipePlugins.slice(0, this.recipePlugins.indexOf(specifier))) {
+      const other = await this.recipePlugin(earlier).catch(() => undefined);
+      if (other?.definition.name === name) taken(earlier);
+    }
+    return { definition, source: specifier, codeDigest: remembered(() => digestOf(location)) };
+  }
+
+  #once(key: string, load: () => Promise<LoadedPlugin>): Promise<LoadedPlugin> {
+    let loading = this.#loaded.get(key);
+    if (loading === undefined) {
+      loading = load();
+      this.#loaded.set(key, loading);
+    }
+    return loading;
+  }
+}
+
+async function importPlugin(module: string, called: string): Promise<PluginDefinition> {
+  let loaded: { readonly default?: unknown };
+  try {
+    loaded = (await import(/* @vite-ignore */ pathToFileURL(module).href)) as { readonly default?: unknown };
+  } catch (error) {
+    if (isUserError(error)) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UserError('plugin_failed_to_load', `Plugin ${called} failed to load: ${reason}`, {
+      cause: error,
+      hint: loadingHint(error, reason) ?? `Its code is ${module}: mend it there, or leave the plugin out.`,
+    });
+  }
+  return checkPluginShape(loaded.default, called);
+}
+
+function loadingHint(error: unknown, reason: string): string | undefined {
+  const code = (error as { readonly code?: unknown } | null)?.code;
+  if (code === 'ERR_UNKNOWN_FILE_EXTENSION')
+    return 'Plugins are loaded as JavaScript: compile it, and name the result.';
+  if (code === 'ERR_MODULE_NOT_FOUND' && reason.includes("'simmerkit'")) {
+    return "It imports simmerkit: run `npm install simmerkit` in the plugin's folder.";
+  }
+  return undefined;
+}
+
+/** A built-in plugin's code: its compiled folder, and the Python package that it starts, if it has one. */
+function builtInFolders(module: string): string[] {
+  const folder = dirname(module);
+  const fromRoot = relative(simmerPackage.root, folder).split(sep);
+  const source = join(simmerPackage.root, ...(fromRoot[0] === 'dist' ? fromRoot.slice(1) : fromRoot));
+  return folder === source ? [folder] : [folder, join(source, 'python')];
+}
+
+function digestOf(location: PluginLocation): Promise<string> {
+  return location.folder === undefined ? moduleDigest(location.module) : folderDigest([location.folder]);
+}
+
+function remembered(compute: () => Promise<string>): () => Promise<string> {
+  let digest: Promise<string> | undefined;
+  return () => {
+    digest ??= compute();
+    return digest;
+  };
+}

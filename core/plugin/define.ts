@@ -1,0 +1,96 @@
+import { z } from 'zod';
+import type { ArtifactType } from '../artifacts/artifact.js';
+import type {
+  GraderDefinition,
+  InputDefinition,
+  InputDefinitions,
+  LauncherDefinition,
+  OutputDefinitions,
+  PluginDefinition,
+  SinkDefinition,
+  StageDefinition,
+  TrainerDefinition,
+} from './definitions.js';
+
+/** Declares a plugin; the module's default export. Returns it as it is: the function is there for its types. */
+export function definePlugin(plugin: PluginDefinition): PluginDefinition {
+  return plugin;
+}
+
+/** Declares a stage; infers the types of `context.options`, `context.inputs` and of what `run` returns. */
+export function defineStage<S extends z.ZodObject, const I extends InputDefinitions, const O extends OutputDefinitions>(
+  stage: StageDefinition<S, I, O>,
+): StageDefinition {
+  return stage as unknown as StageDefinition;
+}
+
+/** Declares a kind of trainer. */
+export function defineTrainer<S extends z.ZodObject>(trainer: TrainerDefinition<S>): TrainerDefinition {
+  return trainer as unknown as TrainerDefinition;
+}
+
+/** Declares a launcher. */
+export function defineLauncher<S extends z.ZodObject>(launcher: LauncherDefinition<S>): LauncherDefinition {
+  return launcher as unknown as LauncherDefinition;
+}
+
+/** Declares a grader. */
+export function defineGrader<S extends z.ZodObject>(grader: GraderDefinition<S>): GraderDefinition {
+  return grader as unknown as GraderDefinition;
+}
+
+/** Declares a sink. */
+export function defineSink<S extends z.ZodObject>(sink: SinkDefinition<S>): SinkDefinition {
+  return sink as unknown as SinkDefinition;
+}
+
+/** An input that must be there. */
+export function input<const T extends ArtifactType>(type: T | readonly T[], description: string) {
+  return { types: asList(type), optional: false, many: false, description } as const satisfies InputDefinition;
+}
+
+/** An input that may be left out. */
+export function optionalInput<const T extends ArtifactType>(type: T | readonly T[], description: string) {
+  return { types: asList(type), optional: true, many: false, description } as const satisfies InputDefinition;
+}
+
+/** A list of references, possibly empty. */
+export function manyInputs<const T extends ArtifactType>(type: T | readonly T[], description: string) {
+  return { types: asList(type), optional: true, many: true, description } as const satisfies InputDefinition;
+}
+
+function asList<T>(value: T | readonly T[]): readonly T[] {
+  return Array.isArray(value) ? (value as readonly T[]) : [value as T];
+}
+
+/**
+ * Marks an option as placement: where and how fast, never what. It is left out of the stage key, so changing it reuses
+ * earlier work.
+ */
+export function placement<T extends z.ZodType>(schema: T): T {
+  return schema.meta({ ...schema.meta(), placement: true });
+}
+
+/** An option that names a trainer of the recipe's `trainers`. The stage key covers what the trainer is, not its name. */
+export function trainerName(): z.ZodString {
+  return z.string().meta({ trainer: true, description: "Name of one of the recipe's trainers." });
+}
+
+/** An option that is a path, relative to the recipe's folder; the stage key covers the file's content, not its place. */
+export function filePath(): z.ZodString {
+  return z.string().meta({ file: true, description: "Path of a file, relative to the recipe's folder." });
+}
+
+/**
+ * An option that chooses a grader: `{uses: plugin/grader, with: {…}}`. What it names is checked before a run, and the
+ * stage key covers its code. @param uses the grader where the recipe names none
+ */
+export function graderChoice(uses: string) {
+  return z
+    .strictObject({
+      uses: z.string().default(uses).describe('`plugin/grader`; `simmer plugins` lists them.'),
+      with: z.record(z.string(), z.unknown()).default({}).describe("The grader's options."),
+    })
+    .prefault({})
+    .meta({ grader: true, description: 'Who compares an answer with the right one.' });
+}

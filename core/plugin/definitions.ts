@@ -1,0 +1,242 @@
+import type { Observable } from 'rxjs';
+import type { z } from 'zod';
+import type { Artifact, ArtifactType, ArtifactWriter, TableArtifact } from '../artifacts/artifact.js';
+import type { Event, EventData, StageEventType } from '../events/catalogue.js';
+import type { Grader, Trainer } from '../trainer/trainer.js';
+
+/** The version of this API. A plugin says which it was written for; another major is refused by name. */
+export const apiVersion = 1;
+
+/** What a stage, a trainer or the machine has or needs. Absent is "does not matter". */
+export interface Resources {
+  /** Logical cores. */
+  readonly cpus?: number;
+  readonly memoryBytes?: number;
+  /** Accelerators, over all nodes. */
+  readonly gpus?: number;
+  readonly nodes?: number;
+}
+
+/** Where messages of a stage, trainer or plugin go; becomes `log.written`. */
+export interface Log {
+  debug(message: string): void;
+  info(message: string): void;
+  warning(message: string): void;
+  error(message: string): void;
+}
+
+/** One input of a stage: in a recipe, `with: {NAME: ${{ stages.OTHER.OUTPUT }}}`. */
+export interface InputDefinition {
+  readonly types: readonly ArtifactType[];
+  readonly optional: boolean;
+  /** A list of references instead of one. */
+  readonly many: boolean;
+  readonly description: string;
+}
+
+export type InputDefinitions = Readonly<Record<string, InputDefinition>>;
+
+type ArtifactOf<T extends ArtifactType> = T extends 'dataset' | 'generations' ? TableArtifact : Artifact;
+type InputOf<I extends InputDefinition> = I['many'] extends true
+  ? readonly ArtifactOf<I['types'][number]>[]
+  : I['optional'] extends true
+    ? ArtifactOf<I['types'][number]> | undefined
+    : ArtifactOf<I['types'][number]>;
+/** What `context.inputs` holds. */
+export type StageInputs<I extends InputDefinitions> = { readonly [K in keyof I]: InputOf<I[K]> };
+
+export type OutputDefinitions = Readonly<Record<string, { readonly type: ArtifactType; readonly description: string }>>;
+/** What a stage returns: each declared output. */
+export type StageOutputs<O extends OutputDefinitions> = { readonly [K in keyof O]: Artifact };
+
+/** What a stage may say while it runs. */
+export type StageEvent = {
+  [K in StageEventType]: { readonly type: K; readonly data: EventData[K] };
+}[StageEventType];
+
+/** What a stage that is an iterable or observable emits: events, and its outputs once, last. */
+export type StageEmission<O extends OutputDefinitions> = StageEvent | { readonly outputs: StageOutputs<O> };
+
+export type StageRun<O extends OutputDefinitions> =
+  | Promise<StageOutputs<O>>
+  | AsyncIterable<StageEmission<O>>
+  | Observable<StageEmission<O>>;
+
+/** All that a running stage has. */
+export interface StageContext<Options, I extends InputDefinitions> {
+  readonly runId: string;
+  /** The stage's name in the recipe. */
+  readonly stage: string;
+  /** Ordinal of this attempt in the run, from 1. */
+  readonly attempt: number;
+  readonly options: Options;
+  readonly inputs: StageInputs<I>;
+  /** Derived from the recipe's seed and nothing else; draw all randomness from it (see `random`). */
+  readonly seed: number;
+  /** Aborted when the run is interrupted, canceled or failed elsewhere: stop soon, keep what is paid for. */
+  readonly signal: AbortSignal;
+  readonly log: Log;
+  readonly artifacts: ArtifactWriter;
+  /** A folder that survives kills and later attempts of the same stage key: what is paid for is kept here. */
+  readonly scratchFolder: string;
+  /** The folder that relative paths in options are relative to: the recipe's. */
+  readonly recipeFolder: string;
+  /** The user's cache folder, shared by all projects; exists. What is fetched once for all goes here. */
+  readonly cacheFolder: string;
+  /** The Python that the user's settings name. */
+  readonly python?: string;
+  /** Facts are durable when this resolves. */
+  emit(event: StageEvent): Promise<void>;
+  /** A trainer that the stage's options name (`trainerName()`); started at first use. */
+  trainer(name: string): Promise<Trainer>;
+  /** A grader, by `plugin/name` and its options; started at first use, one a run. */
+  grader(uses: string, options?: Readonly<Record<string, unknown>>): Promise<Grader>;
+}
+
+/**
+ * A stage: artifacts in, artifacts out. The same options, inputs and seed must give the same outputs: the engine keeps
+ * them by the key of all three and does not run the stage again.
+ */
+export interface StageDefinition<
+  S extends z.ZodObject = z.ZodObject,
+  I extends InputDefinitions = InputDefinitions,
+  O extends OutputDefinitions = OutputDefinitions,
+> {
+  /** One sentence, for `simmer plugins` and the editor. */
+  readonly description: string;
+  /** Options of the recipe's `with`, apart from inputs. Defaults and descriptions in it; `placement()` marks the rest. */
+  readonly options: S;
+  readonly inputs: I;
+  readonly outputs: O;
+  /** What it needs while it runs, apart from its trainers'. Default: one core. */
+  resources?(options: z.output<S>): Resources;
+  /**
+   * Problems that the schema cannot see (files that are missing, options that contradict each other). Called by
+   * validate and plan, so it must be quick and must not write. Returns messages; `path` is the option at fault.
+   */
+  check?(
+    options: z.output<S>,
+    where: { readonly recipeFolder: string },
+  ): readonly { readonly path: string; readonly code: string; readonly message: string; readonly hint?: string }[];
+  run(context: StageContext<z.output<S>, I>): StageRun<O>;
+}
+
+/** A trainer's start command, ready for a launcher. */
+export interface TrainerCommand {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+}
+
+/** What a trainer contribution gets to prepare itself. */
+export interface PrepareContext {
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  /** The user's cache folder, shared by all projects; exists. */
+  readonly cacheFolder: string;
+  readonly recipeFolder: string;
+  /** The Python that the user's settings name, used as it is. Absent: a trainer or grader makes its own environment. */
+  readonly python?: string;
+  emit(event: Extract<StageEvent, { type: 'environment.prepared' | 'stage.progressed' }>): Promise<void>;
+}
+
+/** A kind of trainer: how its process is started. */
+export interface TrainerDefinition<S extends z.ZodObject = z.ZodObject> {
+  readonly description: string;
+  readonly options: S;
+  /** What it takes while a stage uses it, where the recipe does not say. */
+  resources?(options: z.output<S>): Resources;
+  /**
+   * The versions that its results depend on, for the stage key; read from metadata, nothing is imported or installed.
+   * The same before and after `prepare`.
+   */
+  relevantVersions(
+    options: z.output<S>,
+    where: { readonly recipeFolder: string; readonly cacheFolder: string; readonly python?: string },
+  ): Promise<Readonly<Record<string, string>>>;
+  /** Makes ready what it needs (environments) and says how to start it. */
+  prepare(options: z.output<S>, context: PrepareContext): Promise<TrainerCommand>;
+}
+
+/** A process that a launcher started. */
+export interface LaunchedProcess {
+  /** Process id of what to watch: rank 0, or the launcher's agent. */
+  readonly pid: number;
+  /** Resolves when it has ended; for a process that another core started, when it is seen to be gone. */
+  readonly exited: Promise<{ readonly exitCode: number | null; readonly signal: string | null }>;
+  /** Asks it to end, then forces it after the grace period. */
+  terminate(graceMilliseconds: number): Promise<void>;
+}
+
+/** What a launcher is asked to start. */
+export interface LaunchRequest {
+  readonly command: TrainerCommand;
+  readonly resources: Resources;
+  /** Files that outlive the core: the process must not depend on the core's pipes. */
+  readonly stdoutFile: string;
+  readonly stderrFile: string;
+}
+
+/** Starts trainer processes somewhere: (command, resources) -> process. */
+export interface LauncherDefinition<S extends z.ZodObject = z.ZodObject> {
+  readonly description: string;
+  readonly options: S;
+  /** How the core reaches what it starts: a unix socket (the default), or TCP with a token. */
+  transport?(options: z.output<S>): 'unix' | 'tcp';
+  launch(request: LaunchRequest, options: z.output<S>): Promise<LaunchedProcess>;
+  /** A process that a former core started with `launch`, by its pid. Undefined where it is gone. */
+  attach(pid: number, options: z.output<S>): Promise<LaunchedProcess | undefined>;
+}
+
+/** A grader: in this process, or in one of its own that it owns. */
+export interface GraderDefinition<S extends z.ZodObject = z.ZodObject> {
+  readonly description: string;
+  readonly options: S;
+  start(options: z.output<S>, context: PrepareContext): Promise<Grader & AsyncDisposable>;
+}
+
+/** What a sink knows of its run. */
+export interface SinkContext {
+  readonly runId: string;
+  readonly runFolder: string;
+  readonly log: Log;
+  /** Aborted when someone asked the run to stop; events go on coming until it has. For a sink that people watch. */
+  readonly signal?: AbortSignal;
+  /** Opens an artifact of the run. @throws UserError `artifact_missing` */
+  openArtifact(uri: string): Promise<Artifact | TableArtifact>;
+  /** The log of a run of the same home, e.g. of the one that made what was reused. Nothing where its folder is gone. */
+  eventsOf(runId: string): AsyncIterable<Event>;
+}
+
+/** Consumes a run's events, in order, each once it is durable. A sink that throws is left out; the run goes on. */
+export interface Sink {
+  /** Awaited, event by event; a slow sink has a bounded queue and never slows the run. */
+  onEvent(event: Event): void | Promise<void>;
+  /**
+   * Every stage is done and its events were delivered; `run.completed` comes next. What is returned goes into it, so a
+   * report is written here. Called at most once; not called for a run that fails.
+   */
+  beforeCompleted?(): Promise<{ readonly reportPath?: string }>;
+  /** After the run's last event. */
+  close?(): void | Promise<void>;
+}
+
+export interface SinkDefinition<S extends z.ZodObject = z.ZodObject> {
+  readonly description: string;
+  readonly options: S;
+  open(options: z.output<S>, context: SinkContext): Promise<Sink> | Sink;
+}
+
+/** A plugin: a plain object. */
+export interface PluginDefinition {
+  /** The first half of `uses: NAME/stage`. */
+  readonly name: string;
+  readonly version: string;
+  /** `apiVersion` of the simmerkit that it was written for. */
+  readonly apiVersion: number;
+  readonly stages?: Readonly<Record<string, StageDefinition>>;
+  readonly trainers?: Readonly<Record<string, TrainerDefinition>>;
+  readonly launchers?: Readonly<Record<string, LauncherDefinition>>;
+  readonly graders?: Readonly<Record<string, GraderDefinition>>;
+  readonly sinks?: Readonly<Record<string, SinkDefinition>>;
+}

@@ -1,0 +1,183 @@
+import { createHash } from 'node:crypto';
+import { resolve } from 'node:path';
+import type { z } from 'zod';
+import { isUserError, UserError } from '../errors.js';
+import type { Contribution } from '../plugin/catalog.js';
+import type { GraderDefinition } from '../plugin/definitions.js';
+import { canonicalJson } from './canonical-json.js';
+import { contentDigest } from './content-digest.js';
+import { suggestion } from './nearest-name.js';
+import { asSchema, descend, leaveOut, mapOptions } from './option-schema.js';
+import { formatPath, type Path, pathKey } from './path.js';
+import type { Json } from './plan.js';
+import type { PlanScope } from './plan-scope.js';
+import { isMapValue } from './problem-list.js';
+import { checkWithSchema } from './schema-problems.js';
+
+export type JsonMap = { readonly [key: string]: Json };
+
+/** Options of a contribution that its schema takes. */
+export interface CheckedOptions {
+  /** As the schema puts them out: what the contribution's functions get. */
+  readonly output: Record<string, unknown>;
+  /** The same as JSON. */
+  readonly options: JsonMap;
+  /** Without placement and trainer names, and with the content of files instead of their paths. */
+  readonly semanticOptions: JsonMap;
+  /** Names of trainers in it, each once. */
+  readonly trainers: readonly { readonly name: string; readonly path: Path }[];
+  /** Graders in it. */
+  readonly graders: readonly Contribution<GraderDefinition>[];
+}
+
+export interface OptionsToCheck {
+  /** Who has the options, for messages: "curation/select". */
+  readonly uses: string;
+  readonly schema: z.ZodObject;
+  readonly value: unknown;
+  /** Where they are in the recipe. */
+  readonly path: Path;
+  /** Keys beside them that are no options: the inputs of a stage. */
+  readonly otherKeys?: readonly string[];
+  /** The trainers that they may name. */
+  readonly trainerNames?: readonly string[];
+}
+
+/** Checks options against their schema, and the files and graders that they name. @returns undefined after a problem */
+export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Promise<CheckedOptions | undefined> {
+  const { schema, path, uses } = check;
+  // Once on its own, so that only what the schema itself throws counts as the plugin's failure.
+  guarded(uses, () => schema.safeParse(check.value));
+  const output: Record<string, unknown> | undefined = checkWithSchema({
+    ...check,
+    writtenAs: scope.writtenAs,
+    problems: scope.problems,
+  });
+  // What wrong options name is looked at all the same, so that everything is told at once.
+  const looked: unknown = output ?? check.value;
+  const trainers = new Map<string, Path>();
+  const files: { readonly path: Path; readonly name: string }[] = [];
+  const graders: { readonly path: Path; readonly value: { uses: string; with: unknown } }[] = [];
+  mapOptions(asSchema(schema), looked, (marks, value, inner) => {
+    const at = [...path, ...inner];
+    if (marks.trainer && typeof value === 'string' && !trainers.has(value)) trainers.set(value, at);
+    if (marks.file && typeof value === 'string' && !isUrl(value)) files.push({ path: at, name: value });
+    if (marks.grader && isMapValue(value) && typeof value.uses === 'string') {
+      graders.push({ path: at, value: { uses: value.uses, with: value.with ?? {} } });
+    }
+    return descend;
+  });
+
+  const replacements = new Map<string, unknown>();
+  const foundGraders: Contribution<GraderDefinition>[] = [];
+  let isWhole = output !== undefined;
+  for (const [name, at] of trainers) {
+    if (check.trainerNames?.includes(name) ?? true) continue;
+    isWhole = false;
+    scope.problems.add('unknown_trainer', `The recipe has no trainer "${name}".`, at, {
+      hint: suggestion(name, check.trainerNames ?? []) ?? 'Declare it under `trainers`.',
+    });
+  }
+  for (const file of files) {
+    const digest = await fileDigest(scope, file.path, file.name);
+    if (digest === undefined) isWhole = false;
+    else replacements.set(pathKey(file.path), { sha256: digest });
+  }
+  for (const { path: at, value } of graders) {
+    const found = await scope.find([...at, 'uses'], scope.catalog.grader(value.uses));
+    const inner =
+      found === undefined
+        ? undefined
+        : await checkOptions(scope, {
+            uses: value.uses,
+            schema: found.definition.options,
+            value: value.with,
+            path: [...at, 'with'],
+          });
+    if (found === undefined || inner === undefined) {
+      isWhole = false;
+      continue;
+    }
+    foundGraders.push(found);
+    replacements.set(pathKey(at), { uses: value.uses, with: inner.semanticOptions });
+  }
+  if (!isWhole || output === undefined) return undefined;
+
+  const semantic = mapOptions(asSchema(schema), output, (marks, value, inner) => {
+    if (marks.placement || value === undefined) return leaveOut;
+    if (marks.trainer && typeof value === 'string') return leaveOut;
+    const replacement = replacements.get(pathKey([...path, ...inner]));
+    return replacement ?? descend;
+  });
+  return {
+    output,
+    options: asJson(output, uses),
+    semanticOptions: asJson(semantic, uses),
+    trainers: [...trainers].map(([name, at]) => ({ name, path: at })),
+    graders: foundGraders,
+  };
+}
+
+/** Runs a plugin's code; what it throws, unless it is for the user, is the plugin's failure. @throws UserError */
+export function guarded<T>(uses: string, call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw pluginFailure(uses, error);
+  }
+}
+
+/** The same for code that answers later. @throws UserError */
+export async function guardedAnswer<T>(uses: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw pluginFailure(uses, error);
+  }
+}
+
+function pluginFailure(uses: string, error: unknown): UserError {
+  if (isUserError(error)) return error;
+  const reason = error instanceof Error ? error.message : String(error);
+  return new UserError('plugin_failed', `${uses} failed while its options were checked: ${reason}`, {
+    cause: error,
+    hint: 'This is a mistake in the plugin: tell its author.',
+  });
+}
+
+/** Digest of code that comes from several plugins. */
+export async function codeDigestOf(plugins: readonly { codeDigest(): Promise<string> }[]): Promise<string> {
+  const digests = [...new Set(await Promise.all(plugins.map((plugin) => plugin.codeDigest())))];
+  return digests.length === 1 ? digests[0]! : createHash('sha256').update(digests.join('\n')).digest('hex');
+}
+
+async function fileDigest(scope: PlanScope, path: Path, name: string): Promise<string | undefined> {
+  const file = resolve(scope.recipeFolder, name);
+  try {
+    const digest = await contentDigest(file);
+    if (digest !== undefined) return digest;
+    scope.problems.add('missing_file', `${formatPath(path)}: there is no file ${file}.`, path, {
+      hint: "Paths are relative to the recipe's folder.",
+    });
+  } catch (error) {
+    const message = `${formatPath(path)}: ${file} cannot be read: ${(error as Error).message}.`;
+    scope.problems.add('not_readable', message, path, { hint: 'Check its permissions.' });
+  }
+  return undefined;
+}
+
+/** Something to fetch, not a file of this machine. */
+function isUrl(name: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(name);
+}
+
+function asJson(value: unknown, uses: string): JsonMap {
+  try {
+    return JSON.parse(canonicalJson(value)) as JsonMap;
+  } catch (error) {
+    throw new UserError('plugin_failed', `The options of ${uses} are not JSON: ${(error as Error).message}`, {
+      cause: error,
+      hint: 'This is a mistake in the plugin: what its schema puts out must be plain JSON. Tell its author.',
+    });
+  }
+}

@@ -1,0 +1,26 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/**
+ * Digest of a file's content, or of all files of a folder by their names inside of it.
+ *
+ * @returns SHA-256, lower-case hex; undefined where there is nothing of that name
+ */
+export async function contentDigest(path: string): Promise<string | undefined> {
+  const stats = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+    throw error;
+  });
+  if (stats === undefined) return undefined;
+  const hash = createHash('sha256');
+  if (!stats.isDirectory()) {
+    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+    return hash.digest('hex');
+  }
+  for (const name of (await readdir(path)).sort()) {
+    hash.update(`${name}\0${(await contentDigest(join(path, name))) ?? ''}\0`);
+  }
+  return hash.digest('hex');
+}

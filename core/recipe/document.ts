@@ -1,0 +1,250 @@
+import {
+  Composer,
+  type CST,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  type ParsedNode,
+  Parser,
+  type Scalar,
+} from 'yaml';
+import { type Problem, type SourcePosition, UserError } from '../errors.js';
+import { formatPath, type Path, pathKey } from './path.js';
+
+const depthLimit = 64;
+/** Values after aliases are expanded, so that a few lines cannot become gigabytes. */
+const valueLimit = 200_000;
+const aliasLimit = 100;
+const problemLimit = 50;
+const reservedKeys: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
+
+/** A file of maps, lists and plain values, and where each of them is in it. */
+export interface DataDocument {
+  readonly file: string;
+  readonly text: string;
+  /** Plain JSON values; null for an empty file. */
+  readonly value: unknown;
+  /** What is wrong and yet lets the rest be read: duplicate and reserved keys, numbers that JSON has not. */
+  readonly problems: readonly Problem[];
+  /** Where a value, or its key, is; where the path is not in the file, the nearest that is around it. */
+  positionOf(path: Path, of?: 'key' | 'value'): SourcePosition;
+}
+
+interface Offsets {
+  readonly key: number | undefined;
+  readonly value: number;
+}
+
+/**
+ * Reads YAML 1.2 (core schema, no merge keys, whatever a `%YAML` directive says), and JSON, which is part of it.
+ *
+ * @param what what the file is to be, for messages: "recipe"
+ * @throws UserError `invalid_WHAT` with every syntax error, and nothing but UserErrors
+ */
+export function parseDocument(file: string, text: string, what: string): DataDocument {
+  const lines = new LineCounter();
+  const positionAt = (offset: number): SourcePosition => {
+    const { line, col } = lines.linePos(offset);
+    return { file, line: Math.max(1, line), column: Math.max(1, col) };
+  };
+  const refuse = (problems: readonly Problem[]): never => {
+    throw invalidFile(file, what, problems);
+  };
+
+  const tokens = [...new Parser(lines.addNewLine).parse(text)];
+  const tooDeep = firstTooDeep(tokens);
+  if (tooDeep !== undefined) {
+    const message = `Lists and maps are nested more than ${depthLimit} deep here.`;
+    refuse([{ code: 'too_deep', message, position: positionAt(tooDeep), hint: 'Is a bracket left open?' }]);
+  }
+  // The composer is recursive, and overflows beyond what an exception can report: hence the check above.
+  const documents = [
+    ...new Composer({
+      version: '1.2',
+      schema: 'core',
+      merge: false,
+      resolveKnownTags: false,
+      uniqueKeys: false,
+      strict: true,
+      logLevel: 'silent',
+    }).compose(tokens, true, text.length),
+  ];
+  const first = documents[0]!;
+  const errors = documents.flatMap((document) => [...document.errors, ...document.warnings]);
+  const syntax = errors.map(
+    (error): Problem => ({
+      code: 'syntax_error',
+      message: sentence(error.message),
+      position: positionAt(error.pos[0]),
+    }),
+  );
+  if (documents.length > 1) {
+    const position = positionAt(documents[1]!.range[0]);
+    syntax.push({ code: 'syntax_error', message: `A ${what} is one document; a second one starts here.`, position });
+  }
+  if (syntax.length > 0) refuse(syntax.slice(0, problemLimit));
+
+  const reader = new Reader(positionAt, refuse);
+  const contents = first.contents as ParsedNode | null;
+  const value = contents === null ? null : reader.read(contents, []);
+  return {
+    file,
+    text,
+    value,
+    problems: reader.problems,
+    positionOf(path, of = 'value') {
+      for (let length = path.length; length >= 0; length--) {
+        const offsets = reader.offsets.get(pathKey(path.slice(0, length)));
+        if (offsets === undefined) continue;
+        // A map's own start says less than the key that it belongs to, once something in it is missing.
+        const wanted = of === 'key' || length < path.length ? (offsets.key ?? offsets.value) : offsets.value;
+        return positionAt(wanted);
+      }
+      return { file, line: 1, column: 1 };
+    },
+  };
+}
+
+/** One error for all that is wrong with a file: `invalid_recipe`. */
+export function invalidFile(file: string, what: string, problems: readonly Problem[]): UserError {
+  const count = problems.length === 1 ? 'one problem' : `${problems.length} problems`;
+  return new UserError(`invalid_${what}`, `${file} has ${count}.`, { problems });
+}
+
+/** Turns nodes into values, and notes where each is. */
+class Reader {
+  readonly offsets = new Map<string, Offsets>();
+  readonly problems: Problem[] = [];
+  readonly #positionAt: (offset: number) => SourcePosition;
+  readonly #refuseAll: (problems: readonly Problem[]) => never;
+  readonly #anchors = new Map<string, Node>();
+  readonly #open = new Set<Node>();
+  #values = 0;
+  #aliases = 0;
+
+  constructor(positionAt: (offset: number) => SourcePosition, refuse: (problems: readonly Problem[]) => never) {
+    this.#positionAt = positionAt;
+    this.#refuseAll = refuse;
+  }
+
+  read(node: Node, path: Path, key?: number, isExpanded = false): unknown {
+    const offset = node.range?.[0] ?? 0;
+    if (!this.offsets.has(pathKey(path))) this.offsets.set(pathKey(path), { key, value: offset });
+    if (++this.#values > valueLimit)
+      this.#refuse('too_large', `There are more than ${valueLimit} values.`, offset, path);
+    if (path.length > depthLimit) this.#refuse('too_deep', `Nested more than ${depthLimit} deep.`, offset, path);
+    if (isAlias(node)) return this.#readAlias(node.source, offset, path, key);
+    if (!isExpanded && 'anchor' in node && node.anchor !== undefined) this.#anchors.set(node.anchor, node);
+    this.#open.add(node);
+    try {
+      if (isScalar(node)) return this.#readScalar(node, offset, path);
+      if (isSeq(node)) {
+        return node.items.map((item, index) => this.read(item as Node, [...path, index], undefined, isExpanded));
+      }
+      if (isMap(node)) return this.#readMap(node.items as Pair<Node, Node | null>[], path, isExpanded);
+      return null;
+    } finally {
+      this.#open.delete(node);
+    }
+  }
+
+  #readAlias(source: string, offset: number, path: Path, key: number | undefined): unknown {
+    const target = this.#anchors.get(source);
+    if (target === undefined)
+      return this.#refuse('unknown_alias', `There is no anchor &${source} before *${source}.`, offset, path);
+    if (this.#open.has(target))
+      return this.#refuse('alias_cycle', `*${source} is inside of what it stands for.`, offset, path);
+    if (++this.#aliases > aliasLimit) {
+      return this.#refuse(
+        'too_many_aliases',
+        `There are more than ${aliasLimit} aliases; *${source} is one too many.`,
+        offset,
+        path,
+      );
+    }
+    return this.read(target, path, key, true);
+  }
+
+  #readMap(pairs: readonly Pair<Node, Node | null>[], path: Path, isExpanded: boolean): Record<string, unknown> {
+    const map: Record<string, unknown> = {};
+    const seen = new Map<string, number>();
+    for (const pair of pairs) {
+      const offset = pair.key.range?.[0] ?? 0;
+      const key = isScalar(pair.key) ? (pair.key as Scalar).value : undefined;
+      if (typeof key !== 'string' && typeof key !== 'number') {
+        this.#note('wrong_key', 'A key must be plain text.', offset, path);
+        continue;
+      }
+      const name = String(key);
+      if (reservedKeys.has(name)) {
+        this.#note('reserved_key', `"${name}" cannot be a key.`, offset, [...path, name], 'Take another name.');
+        continue;
+      }
+      const before = seen.get(name);
+      if (before !== undefined) {
+        const message = `"${name}" is there twice in ${formatPath(path)}: first on line ${this.#positionAt(before).line}.`;
+        this.#note('duplicate_key', message, offset, [...path, name], 'Leave one of the two out.');
+        continue;
+      }
+      seen.set(name, offset);
+      const childPath = [...path, name];
+      if (pair.value === null) {
+        this.offsets.set(pathKey(childPath), { key: offset, value: offset });
+        map[name] = null;
+      } else {
+        map[name] = this.read(pair.value, childPath, offset, isExpanded);
+      }
+    }
+    return map;
+  }
+
+  #readScalar(node: Scalar, offset: number, path: Path): unknown {
+    const { value } = node;
+    if (typeof value === 'number') {
+      const isWhole = /^[-+]?\d+$/.test(node.source ?? '');
+      if (!Number.isFinite(value) || (isWhole && !Number.isSafeInteger(value))) {
+        const message = `${formatPath(path)} cannot be held exactly as a number: ${node.source}.`;
+        this.#note('wrong_number', message, offset, path, 'Write it in quotes if it is meant as text.');
+        return null;
+      }
+    }
+    return value ?? null;
+  }
+
+  #note(code: string, message: string, offset: number, path: Path, hint?: string): void {
+    if (this.problems.length >= problemLimit) return;
+    const position = this.#positionAt(offset);
+    this.problems.push({ code, message, position, path: formatPath(path), ...(hint === undefined ? {} : { hint }) });
+  }
+
+  #refuse(code: string, message: string, offset: number, path: Path): never {
+    const position = this.#positionAt(offset);
+    return this.#refuseAll([...this.problems, { code, message, position, path: formatPath(path) }]);
+  }
+}
+
+/** Offset of the first token that is nested too deep. Walks without recursion: that is the point of it. */
+function firstTooDeep(tokens: readonly CST.Token[]): number | undefined {
+  const waiting: { readonly token: CST.Token; readonly depth: number }[] = [];
+  for (const token of tokens) waiting.push({ token, depth: 0 });
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const { token, depth } = next;
+    if (depth > depthLimit) return token.offset;
+    if (token.type === 'document' && token.value !== undefined) waiting.push({ token: token.value, depth });
+    if (!('items' in token) || token.items === undefined) continue;
+    for (const item of token.items) {
+      if (item.key) waiting.push({ token: item.key, depth: depth + 1 });
+      if (item.value) waiting.push({ token: item.value, depth: depth + 1 });
+    }
+  }
+  return undefined;
+}
+
+function sentence(message: string): string {
+  const text = message.split('\n')[0]!.trim();
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}

@@ -1,0 +1,61 @@
+import { dirname, resolve } from 'node:path';
+import { readDataFile } from './data-file.js';
+import { type DataDocument, invalidFile, parseDocument } from './document.js';
+import { applyOverrides, type Overridden, type Overrides } from './overrides.js';
+import { describeValue, isMapValue } from './problem-list.js';
+
+/** A recipe that could be read, with the command line's overrides in it; what it means is not looked at yet. */
+export interface ParsedRecipe {
+  /** As it was named. */
+  readonly file: string;
+  /** Absolute. */
+  readonly folder: string;
+  readonly text: string;
+  readonly document: DataDocument;
+  /** The recipe's name; empty where it has none that is text. */
+  readonly name: string;
+  /** npm names or paths of the plugins that it lists. */
+  readonly plugins: readonly string[];
+  /** Its tree with `--set`, its `-p`, and what was wrong with them. */
+  readonly overridden: Overridden;
+}
+
+/**
+ * Reads a recipe, YAML or JSON.
+ *
+ * @throws UserError `file_missing`, `file_too_large` and their like, or `invalid_recipe` with every syntax error
+ */
+export async function loadRecipe(file: string, given: Overrides): Promise<ParsedRecipe> {
+  return parseRecipe(file, await readDataFile(file, 'recipe'), given);
+}
+
+/** As `loadRecipe`, of a text that is read already. @throws UserError `invalid_recipe` */
+export function parseRecipe(
+  file: string,
+  text: string,
+  given: Overrides = { params: {}, overrides: {} },
+): ParsedRecipe {
+  const document = parseDocument(file, text, 'recipe');
+  if (!isMapValue(document.value)) {
+    const message =
+      document.value === null
+        ? 'The recipe is empty.'
+        : `A recipe is a map with name and stages, not ${describeValue(document.value)}.`;
+    const hint = 'recipes/tiny.yaml is a small recipe to start from; docs/recipes.md says what each key means.';
+    throw invalidFile(file, 'recipe', [{ code: 'not_a_recipe', message, position: document.positionOf([]), hint }]);
+  }
+  const overridden = applyOverrides(document.value, given);
+  const tree = overridden.value as Record<string, unknown>;
+  const plugins = Array.isArray(tree.plugins) ? tree.plugins : [];
+  return {
+    file,
+    folder: dirname(resolve(file)),
+    text,
+    document,
+    name: typeof tree.name === 'string' ? tree.name : '',
+    plugins: plugins.filter(
+      (plugin): plugin is string => typeof plugin === 'string' && plugin !== '' && !plugin.includes('${{'),
+    ),
+    overridden,
+  };
+}

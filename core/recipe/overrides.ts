@@ -1,0 +1,112 @@
+import { isUserError, type Problem } from '../errors.js';
+import { parseDocument } from './document.js';
+import { suggestion } from './nearest-name.js';
+import { formatPath, type Path, pathKey } from './path.js';
+import { describeValue, isMapValue } from './problem-list.js';
+
+/** What the command line changes in a recipe. */
+export interface Overrides {
+  /** `-p key=value` */
+  readonly params: Readonly<Record<string, string>>;
+  /** `--set path=value` */
+  readonly overrides: Readonly<Record<string, string>>;
+}
+
+/** A recipe's tree with the overrides in it. */
+export interface Overridden {
+  readonly value: unknown;
+  /** Param name to the value that was given for it, and the words of the command line that gave it. */
+  readonly params: ReadonlyMap<string, { readonly text: string; readonly givenBy: string }>;
+  readonly givenBy: ReadonlyMap<string, string>;
+  readonly problems: readonly Problem[];
+}
+
+/** Maps whose keys are the author's own: a name that is not there is a slip, not a new entry. */
+const namedEntries: ReadonlySet<string> = new Set(['stages', 'trainers']);
+
+/** Puts `--set` values into a copy of the tree; `-p`, and `--set params.NAME`, are kept for the params. */
+export function applyOverrides(tree: unknown, given: Overrides): Overridden {
+  const value = structuredClone(tree);
+  const params = new Map<string, { text: string; givenBy: string }>();
+  const givenBy = new Map<string, string>();
+  const problems: Problem[] = [];
+  for (const [name, text] of Object.entries(given.params)) params.set(name, { text, givenBy: `-p ${name}=${text}` });
+  for (const [dotted, text] of Object.entries(given.overrides)) {
+    const label = `--set ${dotted}=${text}`;
+    const path = parsePath(dotted);
+    if (path === undefined) {
+      const message = `${label}: "${dotted}" is not a path.`;
+      problems.push({ code: 'bad_path', message, hint: 'A path reads like stages.tuned.with.learningRate.' });
+      continue;
+    }
+    if (path[0] === 'params' && path.length === 2) {
+      params.set(String(path[1]), { text, givenBy: label });
+      continue;
+    }
+    const parsed = parseValue(text, label);
+    if ('problem' in parsed) {
+      problems.push(parsed.problem);
+      continue;
+    }
+    const problem = put(value, path, parsed.value, label);
+    if (problem === undefined) givenBy.set(pathKey(path), label);
+    else problems.push(problem);
+  }
+  return { value, params, givenBy, problems };
+}
+
+/** A value of the command line: YAML, so that numbers, lists and true are what they look like. */
+export function parseValue(text: string, label: string): { readonly value: unknown } | { readonly problem: Problem } {
+  try {
+    const { value, problems } = parseDocument(label, text, 'value');
+    const first = problems[0];
+    return first === undefined ? { value } : { problem: { code: first.code, message: `${label}: ${first.message}` } };
+  } catch (error) {
+    if (!isUserError(error)) throw error;
+    const message = `${label}: ${error.problems[0]?.message ?? error.message}`;
+    return {
+      problem: { code: 'bad_value', message, hint: 'Quote text that has special characters: --set path="\'…\'".' },
+    };
+  }
+}
+
+function parsePath(dotted: string): Path | undefined {
+  const parts = dotted.split('.');
+  if (
+    parts.some((part) => !/^[A-Za-z0-9_-]+$/.test(part) || ['__proto__', 'constructor', 'prototype'].includes(part))
+  ) {
+    return undefined;
+  }
+  return parts;
+}
+
+function put(root: unknown, path: Path, value: unknown, label: string): Problem | undefined {
+  let here = root;
+  for (const [index, part] of path.entries()) {
+    const around = path.slice(0, index);
+    const isLast = index === path.length - 1;
+    if (Array.isArray(here)) {
+      const position = Number(part);
+      if (!Number.isInteger(position) || position >= here.length) {
+        const message = `${label}: ${formatPath(around)} has no item ${part}.`;
+        return { code: 'unknown_key', message, hint: `It has items 0 to ${here.length - 1}.` };
+      }
+      if (isLast) here[position] = value;
+      here = here[position];
+    } else if (isMapValue(here)) {
+      const key = String(part);
+      if (!Object.hasOwn(here, key) && namedEntries.has(String(around.at(-1))) && around.length === 1) {
+        const message = `${label}: there is no "${key}" in ${formatPath(around)}.`;
+        const hint = suggestion(key, Object.keys(here));
+        return { code: 'unknown_key', message, ...(hint === undefined ? {} : { hint }) };
+      }
+      if (isLast) here[key] = value;
+      else if (!Object.hasOwn(here, key) || here[key] === null) here[key] = {};
+      here = here[key];
+    } else {
+      const message = `${label}: ${formatPath(around)} is ${describeValue(here)}; there is nothing below it to set.`;
+      return { code: 'bad_path', message };
+    }
+  }
+  return undefined;
+}

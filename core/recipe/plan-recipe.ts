@@ -1,0 +1,109 @@
+import type { Settings } from '../config/settings.js';
+import type { PluginCatalog } from '../plugin/catalog.js';
+import { simmerPackage } from '../plugin/locate.js';
+import { canonicalJson } from './canonical-json.js';
+import { invalidFile } from './document.js';
+import type { ParsedRecipe } from './load-recipe.js';
+import { type Params, readParams } from './params.js';
+import type { Json, Plan } from './plan.js';
+import { PlanScope } from './plan-scope.js';
+import { checkStage, dependenciesOf, findStages, planStage } from './plan-stages.js';
+import { checkSinks, checkTrainers, planTrainer, withoutNulls } from './plan-trainers.js';
+import { isMapValue, ProblemList } from './problem-list.js';
+import { recipeShape } from './recipe-shape.js';
+import { ParamValues, resolveReferences } from './resolve-references.js';
+import { checkWithSchema } from './schema-problems.js';
+import { orderStages } from './stage-order.js';
+
+const cyclesTold = 10;
+
+/**
+ * What a recipe means: every option checked and filled in, every reference followed, the stages in an order that runs.
+ * Loads the plugins that the recipe uses and no other; starts and writes nothing.
+ *
+ * @throws UserError `invalid_recipe` with everything that is wrong; `not_built` and the like for the machine
+ */
+export async function planRecipe(recipe: ParsedRecipe, catalog: PluginCatalog, settings: Settings): Promise<Plan> {
+  const { document, overridden, folder } = recipe;
+  const problems = new ProblemList(document, overridden.givenBy);
+  for (const problem of overridden.problems) problems.addPlain(problem);
+  const refuseIfWrong = (): void => {
+    if (!problems.isEmpty) throw invalidFile(recipe.file, 'recipe', problems.sorted());
+  };
+
+  const raw = withoutNulls(overridden.value) as Record<string, unknown>;
+  const params = readParams(raw.params, overridden.params, settings.dataFolder, problems);
+  const values = new ParamValues(params, { dataFolder: settings.dataFolder }, problems);
+  const { value, writtenAs } = resolveReferences(raw, values, problems);
+  const tree = value as Record<string, unknown>;
+  const scope = new PlanScope({ catalog, problems, recipeFolder: folder, writtenAs });
+
+  const outside = checkWithSchema({
+    schema: recipeShape,
+    value: tree,
+    path: [],
+    writtenAs,
+    otherKeys: ['params'],
+    problems,
+  });
+  await Promise.all(
+    recipe.plugins.map((specifier) => {
+      const index = (raw.plugins as unknown[]).indexOf(specifier);
+      return scope
+        .attempt(['plugins', index], catalog.recipePlugin(specifier))
+        .then((plugin) => plugin && scope.note(plugin));
+    }),
+  );
+  const trainersGiven = isMapValue(tree.trainers) ? tree.trainers : {};
+  const stagesGiven = isMapValue(tree.stages) ? tree.stages : {};
+  const [trainers, sinks, stages] = await Promise.all([
+    checkTrainers(scope, trainersGiven),
+    checkSinks(scope, Array.isArray(tree.sinks) ? tree.sinks : []),
+    findStages(scope, stagesGiven),
+  ]);
+  const around = { stages, trainerNames: Object.keys(trainersGiven) };
+  const checked = await Promise.all([...stages.values()].map((stage) => stage && checkStage(scope, stage, around)));
+
+  const dependencies = new Map(
+    Object.entries(stagesGiven).map(([name, stage]) => [
+      name,
+      dependenciesOf(isMapValue(stage) ? stage.with : undefined),
+    ]),
+  );
+  const { order, cycles } = orderStages(dependencies);
+  for (const cycle of cycles.slice(0, cyclesTold)) {
+    const way = [...cycle, cycle[0]!].join(' -> ');
+    problems.add('cycle', `Stages take their inputs from each other in a circle: ${way}.`, ['stages', cycle[0]!], {
+      of: 'key',
+      hint: 'Each arrow is a reference in `with`: one of them must go.',
+    });
+  }
+  refuseIfWrong();
+
+  const plannedTrainers = await Promise.all(trainers.map((trainer) => planTrainer(scope, trainer, settings)));
+  refuseIfWrong();
+  const byName = new Map(checked.flatMap((stage) => (stage === undefined ? [] : [[stage.name, stage] as const])));
+  const { name, seed } = outside!;
+  return {
+    format: 1,
+    recipe: name,
+    simmerVersion: simmerPackage.version,
+    seed,
+    params: plannedParams(params, values),
+    recipeFolder: folder,
+    plugins: scope.usedPlugins(),
+    trainers: Object.fromEntries(plannedTrainers.map((trainer) => [trainer!.name, trainer!])),
+    sinks,
+    stages: await Promise.all(order.map((stage) => planStage(byName.get(stage)!, seed))),
+  };
+}
+
+/** Values of the params that something refers to, and the others as they are written. */
+function plannedParams(params: Params, values: ParamValues): Plan['params'] {
+  return Object.fromEntries(
+    [...params]
+      .map(([name, { value }]) => [name, values.used.has(name) ? values.used.get(name) : value] as const)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => [name, JSON.parse(canonicalJson(value)) as Json]),
+  );
+}

@@ -1,0 +1,60 @@
+import { isUserError, type UserError } from '../errors.js';
+import type { LoadedPlugin, PluginCatalog } from '../plugin/catalog.js';
+import type { Path } from './path.js';
+import type { ProblemList } from './problem-list.js';
+
+/** What planning one recipe shares: its problems, and the plugins that it turned out to use. */
+export class PlanScope {
+  readonly catalog: PluginCatalog;
+  readonly problems: ProblemList;
+  readonly recipeFolder: string;
+  /** `pathKey` of each value that had a reference, to the text that it had. */
+  readonly writtenAs: ReadonlyMap<string, string>;
+  readonly #plugins = new Map<string, LoadedPlugin>();
+  readonly #told = new Set<UserError>();
+
+  constructor(options: {
+    readonly catalog: PluginCatalog;
+    readonly problems: ProblemList;
+    readonly recipeFolder: string;
+    readonly writtenAs: ReadonlyMap<string, string>;
+  }) {
+    this.catalog = options.catalog;
+    this.problems = options.problems;
+    this.recipeFolder = options.recipeFolder;
+    this.writtenAs = options.writtenAs;
+  }
+
+  /** Waits for something of a plugin's; a failure becomes a problem at the path. Told twice, it is one problem. */
+  async attempt<T>(path: Path, promise: Promise<T>): Promise<T | undefined> {
+    try {
+      return await promise;
+    } catch (error) {
+      if (!isUserError(error) || error.kind === 'environment') throw error;
+      if (!this.#told.has(error)) {
+        this.#told.add(error);
+        this.problems.add(error.code, error.message, path, { hint: error.hint });
+      }
+      return undefined;
+    }
+  }
+
+  /** Looks a contribution up, and notes that its plugin is used. */
+  async find<C extends { readonly plugin: LoadedPlugin }>(path: Path, lookUp: Promise<C>): Promise<C | undefined> {
+    const found = await this.attempt(path, lookUp);
+    if (found !== undefined) this.note(found.plugin);
+    return found;
+  }
+
+  note(plugin: LoadedPlugin): void {
+    this.#plugins.set(plugin.definition.name, plugin);
+  }
+
+  /** For the plan: by name, sorted. */
+  usedPlugins(): Readonly<Record<string, { readonly version: string; readonly source: string }>> {
+    const named = [...this.#plugins].sort(([left], [right]) => (left < right ? -1 : 1));
+    return Object.fromEntries(
+      named.map(([name, { definition, source }]) => [name, { version: definition.version, source }]),
+    );
+  }
+}

@@ -1,0 +1,219 @@
+import type { Contribution } from '../plugin/catalog.js';
+import type { InputDefinition, StageDefinition } from '../plugin/definitions.js';
+import { type CheckedOptions, checkOptions, codeDigestOf, guarded } from './checked-options.js';
+import { suggestion } from './nearest-name.js';
+import { formatPath, type Path } from './path.js';
+import type { PlannedStage, StageReference } from './plan.js';
+import type { PlanScope } from './plan-scope.js';
+import { checkEntryName, withoutNulls } from './plan-trainers.js';
+import { describeValue, isMapValue } from './problem-list.js';
+import { plannedResources, type RecipeResources, stageShape } from './recipe-shape.js';
+import { StageOutput, unresolved } from './resolve-references.js';
+import { checkWithSchema } from './schema-problems.js';
+
+type Inputs = PlannedStage['inputs'];
+
+/** A stage whose outside is right and whose contribution is found. */
+export interface FoundStage {
+  readonly name: string;
+  readonly uses: string;
+  readonly found: Contribution<StageDefinition>;
+  readonly with: Readonly<Record<string, unknown>>;
+  readonly seed: number | undefined;
+  readonly resources: RecipeResources;
+}
+
+/** A stage whose every part is right. */
+export interface CheckedStage extends FoundStage {
+  readonly inputs: Inputs;
+  readonly options: CheckedOptions;
+}
+
+/** What a stage's inputs and options may name. */
+export interface Surroundings {
+  /** Every stage of the recipe, by name; undefined for one with a problem of its own. */
+  readonly stages: ReadonlyMap<string, FoundStage | undefined>;
+  readonly trainerNames: readonly string[];
+}
+
+/** Looks at the outside of each stage, and finds what it uses. */
+export async function findStages(
+  scope: PlanScope,
+  stages: Readonly<Record<string, unknown>>,
+): Promise<ReadonlyMap<string, FoundStage | undefined>> {
+  const entries = Object.entries(stages).map(async ([name, raw]) => [name, await findStage(scope, name, raw)] as const);
+  return new Map(await Promise.all(entries));
+}
+
+async function findStage(scope: PlanScope, name: string, raw: unknown): Promise<FoundStage | undefined> {
+  const path: Path = ['stages', name];
+  checkEntryName(scope, 'stage', path);
+  const shaped = checkWithSchema({
+    schema: stageShape,
+    value: withoutNulls(raw),
+    path,
+    writtenAs: scope.writtenAs,
+    problems: scope.problems,
+  });
+  // What a stage with a wrong key beside `uses` has in its `with` is worth looking at all the same.
+  const uses = shaped?.uses ?? (isMapValue(raw) && typeof raw.uses === 'string' ? raw.uses : undefined);
+  if (uses === undefined || uses === '') return undefined;
+  const found = await scope.find([...path, 'uses'], scope.catalog.stage(uses));
+  if (found === undefined) return undefined;
+  const given = isMapValue(raw) && isMapValue(raw.with) ? raw.with : {};
+  return { name, uses, found, with: given, seed: shaped?.seed, resources: shaped?.resources ?? {} };
+}
+
+/** Checks a stage's options and inputs. @returns undefined after a problem */
+export async function checkStage(
+  scope: PlanScope,
+  stage: FoundStage,
+  around: Surroundings,
+): Promise<CheckedStage | undefined> {
+  const path: Path = ['stages', stage.name, 'with'];
+  const { definition } = stage.found;
+  const inputNames = Object.keys(definition.inputs);
+  const inputs: Record<string, StageReference | readonly StageReference[]> = {};
+  let isWhole = true;
+  for (const [name, input] of Object.entries(definition.inputs)) {
+    const given = Object.hasOwn(stage.with, name) ? stage.with[name] : undefined;
+    const read = readInput(scope, [...path, name], input, given, around);
+    if (read === 'wrong') isWhole = false;
+    else if (read !== undefined) inputs[name] = read;
+  }
+  const isOption = (key: string): boolean => !inputNames.includes(key);
+  const given = Object.fromEntries(Object.entries(stage.with).filter(([key]) => isOption(key)));
+  const options = await checkOptions(scope, {
+    uses: stage.uses,
+    schema: definition.options,
+    value: withoutOutputs(scope, given, path, stage),
+    path,
+    otherKeys: inputNames,
+    trainerNames: around.trainerNames,
+  });
+  if (options === undefined) return undefined;
+  const where = { recipeFolder: scope.recipeFolder };
+  for (const problem of guarded(stage.uses, () => definition.check?.(options.output, where)) ?? []) {
+    isWhole = false;
+    const at = problem.path === '' ? path : [...path, ...problem.path.split('.')];
+    scope.problems.add(problem.code, problem.message, at, { hint: problem.hint });
+  }
+  return isWhole ? { ...stage, inputs, options } : undefined;
+}
+
+/** What the plan says of a stage. */
+export async function planStage(stage: CheckedStage, recipeSeed: number): Promise<PlannedStage> {
+  const { name, uses, found, inputs, options, resources } = stage;
+  return {
+    name,
+    uses,
+    options: options.options,
+    semanticOptions: options.semanticOptions,
+    inputs,
+    trainers: [...new Set(options.trainers.map((trainer) => trainer.name))],
+    resources: {
+      cpus: 1,
+      ...guarded(uses, () => found.definition.resources?.(options.output)),
+      ...plannedResources(resources),
+    },
+    codeDigest: await codeDigestOf([found.plugin, ...options.graders.map((grader) => grader.plugin)]),
+    // Not of the stage's name: what is called otherwise is still the same work.
+    seed: stage.seed ?? recipeSeed,
+  };
+}
+
+/** Every stage that a stage's inputs name, whether or not the rest of it is right. */
+export function dependenciesOf(given: unknown): readonly string[] {
+  if (given instanceof StageOutput) return [given.stage];
+  if (Array.isArray(given)) return given.flatMap(dependenciesOf);
+  return isMapValue(given) ? Object.values(given).flatMap(dependenciesOf) : [];
+}
+
+function readInput(
+  scope: PlanScope,
+  path: Path,
+  input: InputDefinition,
+  given: unknown,
+  around: Surroundings,
+): Inputs[string] | undefined | 'wrong' {
+  if (given === unresolved) return 'wrong';
+  if (given === undefined || given === null || (Array.isArray(given) && given.length === 0)) {
+    if (input.optional) return undefined;
+    scope.problems.add('missing_input', `${formatPath(path.slice(0, -1))} needs the input "${path.at(-1)}".`, path, {
+      hint: `${input.description} ${offer(input, around)}`,
+    });
+    return 'wrong';
+  }
+  if (!input.many) return readReference(scope, path, input, given, around) ?? 'wrong';
+  const items = Array.isArray(given) ? given : [given];
+  const references = items.map((item, index) => {
+    const at = Array.isArray(given) ? [...path, index] : path;
+    return item === unresolved ? undefined : readReference(scope, at, input, item, around);
+  });
+  return references.includes(undefined) ? 'wrong' : (references as StageReference[]);
+}
+
+function readReference(
+  scope: PlanScope,
+  path: Path,
+  input: InputDefinition,
+  given: unknown,
+  around: Surroundings,
+): StageReference | undefined {
+  const refuse = (code: string, message: string, hint: string | undefined): undefined => {
+    scope.problems.add(code, message, path, { hint });
+    return undefined;
+  };
+  if (!(given instanceof StageOutput)) {
+    const message = `${formatPath(path)} is an input: it must be the output of a stage, not ${describeValue(given)}.`;
+    return refuse('wrong_type', message, offer(input, around));
+  }
+  const { stage, output } = given;
+  if (!around.stages.has(stage)) {
+    return refuse('unknown_stage_name', `There is no stage "${stage}".`, suggestion(stage, around.stages.keys()));
+  }
+  const source = around.stages.get(stage);
+  if (source === undefined) return undefined;
+  const { outputs } = source.found.definition;
+  if (!Object.hasOwn(outputs, output)) {
+    const message = `Stage "${stage}" (${source.uses}) has no output "${output}".`;
+    return refuse('unknown_output', message, suggestion(output, Object.keys(outputs)));
+  }
+  const { type } = outputs[output]!;
+  if (!input.types.includes(type)) {
+    const message = `${formatPath(path)} takes a ${input.types.join(' or ')}; stages.${stage}.${output} is a ${type}.`;
+    return refuse('wrong_artifact_type', message, offer(input, around));
+  }
+  return { stage, output };
+}
+
+/** Outputs of the recipe that would fit an input. */
+function offer(input: InputDefinition, around: Surroundings): string {
+  const fitting = [...around.stages].flatMap(([name, stage]) =>
+    Object.entries(stage?.found.definition.outputs ?? {})
+      .filter(([, output]) => input.types.includes(output.type))
+      .map(([output]) => `\${{ stages.${name}.${output} }}`),
+  );
+  if (fitting.length === 0) return `It takes a ${input.types.join(' or ')}; no stage of the recipe makes one.`;
+  return `It takes a ${input.types.join(' or ')}, such as ${fitting.slice(0, 3).join(', ')}.`;
+}
+
+/** Options with outputs of stages in them, which only inputs may be, told and taken out. */
+function withoutOutputs(scope: PlanScope, value: unknown, path: Path, stage: FoundStage): unknown {
+  if (value instanceof StageOutput) {
+    const { options, inputs } = stage.found.definition;
+    // An unknown key is told as such.
+    if (!Object.hasOwn(options.shape, String(path[3]))) return value;
+    const names = Object.keys(inputs);
+    const message = `${formatPath(path)} is an option: it takes a value, not the output of a stage.`;
+    scope.problems.add('reference_not_allowed', message, path, {
+      hint: names.length === 0 ? `${stage.uses} has no inputs.` : `Inputs of ${stage.uses}: ${names.join(', ')}.`,
+    });
+    return unresolved;
+  }
+  if (Array.isArray(value)) return value.map((item, index) => withoutOutputs(scope, item, [...path, index], stage));
+  if (!isMapValue(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [key, withoutOutputs(scope, inner, [...path, key], stage)]),
+  );
+}

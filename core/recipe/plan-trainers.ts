@@ -1,0 +1,171 @@
+import type { Settings } from '../config/settings.js';
+import type { Contribution } from '../plugin/catalog.js';
+import type { TrainerDefinition } from '../plugin/definitions.js';
+import { type CheckedOptions, checkOptions, guarded, guardedAnswer } from './checked-options.js';
+import type { Path } from './path.js';
+import type { PlannedTrainer } from './plan.js';
+import type { PlanScope } from './plan-scope.js';
+import { isMapValue } from './problem-list.js';
+import { entryName, plannedResources, type RecipeResources, sinkShape, trainerShape } from './recipe-shape.js';
+import { checkWithSchema } from './schema-problems.js';
+
+/** A trainer whose every part is right. */
+export interface CheckedTrainer {
+  readonly name: string;
+  readonly uses: string;
+  readonly found: Contribution<TrainerDefinition>;
+  readonly options: CheckedOptions;
+  readonly launcher: PlannedTrainer['launcher'];
+  readonly resources: RecipeResources;
+}
+
+/** Checks each trainer of a recipe. Those with a problem are left out. */
+export async function checkTrainers(
+  scope: PlanScope,
+  trainers: Readonly<Record<string, unknown>>,
+): Promise<readonly CheckedTrainer[]> {
+  const checked = await Promise.all(Object.entries(trainers).map(([name, raw]) => checkTrainer(scope, name, raw)));
+  return checked.filter((trainer) => trainer !== undefined);
+}
+
+async function checkTrainer(scope: PlanScope, name: string, raw: unknown): Promise<CheckedTrainer | undefined> {
+  const path: Path = ['trainers', name];
+  checkEntryName(scope, 'trainer', path);
+  const value = isMapValue(raw) ? { ...raw, launcher: longForm(raw.launcher) } : raw;
+  const shaped = checkWithSchema({
+    schema: trainerShape,
+    value: withoutNulls(value),
+    path,
+    writtenAs: scope.writtenAs,
+    problems: scope.problems,
+  });
+  if (shaped === undefined) {
+    await checkUsed(scope, path, value);
+    return undefined;
+  }
+  const [found, launcher] = await Promise.all([
+    scope.find([...path, 'uses'], scope.catalog.trainer(shaped.uses)),
+    scope.find([...path, 'launcher'], scope.catalog.launcher(shaped.launcher.uses)),
+  ]);
+  const options =
+    found === undefined
+      ? undefined
+      : await checkOptions(scope, {
+          uses: shaped.uses,
+          schema: found.definition.options,
+          value: shaped.with,
+          path: [...path, 'with'],
+        });
+  const launcherOptions =
+    launcher === undefined
+      ? undefined
+      : await checkOptions(scope, {
+          uses: shaped.launcher.uses,
+          schema: launcher.definition.options,
+          value: shaped.launcher.with,
+          path: [...path, 'launcher', 'with'],
+        });
+  if (found === undefined || options === undefined || launcherOptions === undefined) return undefined;
+  return {
+    name,
+    uses: shaped.uses,
+    found,
+    options,
+    launcher: { uses: shaped.launcher.uses, options: launcherOptions.options },
+    resources: shaped.resources,
+  };
+}
+
+/** Of a trainer with a wrong key beside `uses`, its options are worth looking at all the same. */
+async function checkUsed(scope: PlanScope, path: Path, value: unknown): Promise<void> {
+  if (!isMapValue(value) || typeof value.uses !== 'string') return;
+  const found = await scope.find([...path, 'uses'], scope.catalog.trainer(value.uses));
+  if (found === undefined || !isMapValue(value.with)) return;
+  await checkOptions(scope, {
+    uses: value.uses,
+    schema: found.definition.options,
+    value: value.with,
+    path: [...path, 'with'],
+  });
+}
+
+/** What the plan says of a trainer. Reads the versions that its results depend on. */
+export async function planTrainer(
+  scope: PlanScope,
+  trainer: CheckedTrainer,
+  settings: Settings,
+): Promise<PlannedTrainer | undefined> {
+  const { name, uses, found, options, launcher, resources } = trainer;
+  const where = {
+    recipeFolder: scope.recipeFolder,
+    cacheFolder: settings.cacheFolder,
+    ...(settings.python === undefined ? {} : { python: settings.python }),
+  };
+  const relevantVersions = await scope.attempt(
+    ['trainers', name],
+    guardedAnswer(uses, () => found.definition.relevantVersions(options.output, where)),
+  );
+  if (relevantVersions === undefined) return undefined;
+  return {
+    name,
+    uses,
+    options: options.options,
+    semanticOptions: options.semanticOptions,
+    launcher,
+    resources: {
+      ...guarded(uses, () => found.definition.resources?.(options.output)),
+      ...plannedResources(resources),
+    },
+    relevantVersions,
+    codeDigest: await found.plugin.codeDigest(),
+  };
+}
+
+/** Checks the sinks of a recipe. Those with a problem are left out. */
+export async function checkSinks(scope: PlanScope, sinks: readonly unknown[]) {
+  const checked = await Promise.all(
+    sinks.map(async (raw, index) => {
+      const path: Path = ['sinks', index];
+      const value = withoutNulls(longForm(raw));
+      const shaped = checkWithSchema({
+        schema: sinkShape,
+        value,
+        path,
+        writtenAs: scope.writtenAs,
+        problems: scope.problems,
+      });
+      if (shaped === undefined) return undefined;
+      const found = await scope.find([...path, 'uses'], scope.catalog.sink(shaped.uses));
+      if (found === undefined) return undefined;
+      const options = await checkOptions(scope, {
+        uses: shaped.uses,
+        schema: found.definition.options,
+        value: shaped.with,
+        path: [...path, 'with'],
+      });
+      return options === undefined ? undefined : { uses: shaped.uses, options: options.options };
+    }),
+  );
+  return checked.filter((sink) => sink !== undefined);
+}
+
+/** Adds a problem for a name that no reference could spell. */
+export function checkEntryName(scope: PlanScope, word: string, path: Path): void {
+  const name = String(path.at(-1));
+  if (entryName.test(name)) return;
+  scope.problems.add('wrong_name', `"${name}" cannot be the name of a ${word}.`, path, {
+    of: 'key',
+    hint: 'Names are letters, digits, "_" and "-", and start with a letter or "_".',
+  });
+}
+
+/** Keys with nothing after them count as left out. */
+export function withoutNulls(value: unknown): unknown {
+  if (!isMapValue(value)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([, inner]) => inner !== null && inner !== undefined));
+}
+
+/** `uses` alone may stand for `{uses}`. */
+function longForm(value: unknown): unknown {
+  return typeof value === 'string' ? { uses: value } : value;
+}

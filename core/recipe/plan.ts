@@ -1,0 +1,63 @@
+import type { Resources } from '../plugin/definitions.js';
+
+/** A JSON value. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+/** An input of a planned stage: the output of another stage of the recipe. */
+export interface StageReference {
+  readonly stage: string;
+  readonly output: string;
+}
+
+/** A trainer of the plan. */
+export interface PlannedTrainer {
+  readonly name: string;
+  /** `plugin/trainer`. */
+  readonly uses: string;
+  /** Normalized: defaults filled in. */
+  readonly options: { readonly [key: string]: Json };
+  /** Those that the key of each stage that uses it covers: without placement. */
+  readonly semanticOptions: { readonly [key: string]: Json };
+  readonly launcher: { readonly uses: string; readonly options: { readonly [key: string]: Json } };
+  readonly resources: Resources;
+  /** Part of the key of every stage that uses it. */
+  readonly relevantVersions: Readonly<Record<string, string>>;
+  /** SHA-256 over the code of the plugin that has the trainer. */
+  readonly codeDigest: string;
+}
+
+/** A stage of the plan. */
+export interface PlannedStage {
+  readonly name: string;
+  /** `plugin/stage`. */
+  readonly uses: string;
+  /** Normalized: defaults filled in, inputs left out. */
+  readonly options: { readonly [key: string]: Json };
+  /** Those that the stage key covers: semantic ones, without placement and without trainer names. */
+  readonly semanticOptions: { readonly [key: string]: Json };
+  /** Input name to what it refers to; a list for an input that takes many. */
+  readonly inputs: Readonly<Record<string, StageReference | readonly StageReference[]>>;
+  /** Names of the trainers that its options name. */
+  readonly trainers: readonly string[];
+  readonly resources: Resources;
+  /** SHA-256 over the code of the plugin that has the stage, and of those that have the graders that it names. */
+  readonly codeDigest: string;
+  readonly seed: number;
+}
+
+/** What a recipe means, resolved: `plan.json`. Its canonical JSON is hashed. Stages are in an order that runs. */
+export interface Plan {
+  readonly format: 1;
+  readonly recipe: string;
+  readonly simmerVersion: string;
+  readonly seed: number;
+  readonly params: { readonly [key: string]: Json };
+  /** Absolute folder of the recipe. Placement: not part of the digest. */
+  readonly recipeFolder: string;
+  /** Plugin name to its version and source: "built-in", or the npm name or path by which the recipe lists it. */
+  readonly plugins: Readonly<Record<string, { readonly version: string; readonly source: string }>>;
+  readonly trainers: Readonly<Record<string, PlannedTrainer>>;
+  /** Sinks of the run besides the built-in ones. */
+  readonly sinks: readonly { readonly uses: string; readonly options: { readonly [key: string]: Json } }[];
+  readonly stages: readonly PlannedStage[];
+}

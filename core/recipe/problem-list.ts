@@ -1,0 +1,94 @@
+import type { Problem, SourcePosition } from '../errors.js';
+import type { DataDocument } from './document.js';
+import { formatPath, type Path, pathKey } from './path.js';
+
+/** Everything that is found wrong with one file, so that it can be told at once. */
+export class ProblemList {
+  readonly #document: DataDocument;
+  readonly #found: Problem[];
+  readonly #seen = new Set<string>();
+  /** Path to the option of the command line that gave the value there. */
+  readonly #givenBy: ReadonlyMap<string, string>;
+
+  /** @param givenBy `pathKey` of what the command line overrides, to the words of the command line */
+  constructor(document: DataDocument, givenBy: ReadonlyMap<string, string> = new Map()) {
+    this.#document = document;
+    this.#givenBy = givenBy;
+    this.#found = [...document.problems];
+  }
+
+  get isEmpty(): boolean {
+    return this.#found.length === 0;
+  }
+
+  /** @param message a sentence that names the thing, what was expected and what was found */
+  add(
+    code: string,
+    message: string,
+    path: Path,
+    options: { readonly hint?: string | undefined; readonly of?: 'key' | 'value' } = {},
+  ): void {
+    const givenBy = this.#overrideOf(path);
+    const hint = options.hint === undefined ? {} : { hint: options.hint };
+    if (givenBy === undefined) {
+      const position = this.#document.positionOf(path, options.of);
+      const isTold = this.#found.some(
+        (problem) => problem.path === formatPath(path) && isSamePlace(problem.position, position),
+      );
+      // What was told first is the cause of what comes after.
+      if (isTold) return;
+      this.addPlain({
+        code,
+        message,
+        position,
+        path: formatPath(path),
+        ...hint,
+      });
+    } else {
+      this.addPlain({ code, message: `${givenBy}: ${message}`, ...hint });
+    }
+  }
+
+  /** One that is not at a place of the file, or has its own. The same one twice is one. */
+  addPlain(problem: Problem): void {
+    const key = JSON.stringify([problem.code, problem.message, problem.position, problem.path]);
+    if (this.#seen.has(key)) return;
+    this.#seen.add(key);
+    this.#found.push(problem);
+  }
+
+  /** In the order of the file; what is not of the file comes first. */
+  sorted(): readonly Problem[] {
+    const at = (problem: Problem): number =>
+      problem.position === undefined ? 0 : problem.position.line * 100_000 + problem.position.column;
+    return [...this.#found].sort((left, right) => at(left) - at(right));
+  }
+
+  #overrideOf(path: Path): string | undefined {
+    for (let length = path.length; length > 0; length--) {
+      const givenBy = this.#givenBy.get(pathKey(path.slice(0, length)));
+      if (givenBy !== undefined) return givenBy;
+    }
+    return undefined;
+  }
+}
+
+function isSamePlace(left: SourcePosition | undefined, right: SourcePosition): boolean {
+  return left?.line === right.line && left.column === right.column;
+}
+
+/** A value, as a message names it: `the text "abc"`, `12`, `a list`. */
+export function describeValue(value: unknown): string {
+  if (value === null) return 'nothing';
+  if (value === undefined) return 'nothing';
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'string') {
+    const shown = value.length > 60 ? `${value.slice(0, 57)}...` : value;
+    return `the text ${JSON.stringify(shown)}`;
+  }
+  return typeof value === 'object' ? 'a map' : String(value);
+}
+
+export function isMapValue(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

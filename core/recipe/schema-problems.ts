@@ -1,0 +1,182 @@
+import type { z } from 'zod';
+import { nearestName, suggestion } from './nearest-name.js';
+import { asSchema, schemaAt, unknownKeys } from './option-schema.js';
+import { formatPath, type Path, pathKey } from './path.js';
+import { describeValue, type ProblemList } from './problem-list.js';
+import { StageOutput, unresolved } from './resolve-references.js';
+
+type Issue = z.core.$ZodIssue;
+
+export interface SchemaCheck {
+  readonly schema: z.ZodType;
+  readonly value: unknown;
+  /** Where the value is in the file. */
+  readonly path: Path;
+  /** `pathKey` of each value that had a reference, to its text. */
+  readonly writtenAs?: ReadonlyMap<string, string>;
+  /** More keys that are known at the top of the value, for suggestions: the inputs of a stage. */
+  readonly otherKeys?: readonly string[];
+  readonly problems: ProblemList;
+}
+
+/**
+ * Checks a value, and adds each thing that is wrong with it to the problems, in words of our own.
+ *
+ * @returns what the schema makes of the value; undefined where something is wrong
+ */
+export function checkWithSchema<T>(check: SchemaCheck & { readonly schema: z.ZodType<T> }): T | undefined {
+  const result = check.schema.safeParse(check.value);
+  const unknown = unknownKeys(asSchema(check.schema), check.value);
+  for (const { path, known } of unknown) addUnknownKey(check, path, known);
+  if (!result.success) for (const issue of result.error.issues) addIssue(check, issue as Issue, []);
+  return result.success && unknown.length === 0 ? result.data : undefined;
+}
+
+function addIssue(check: SchemaCheck, issue: Issue, around: Path): void {
+  const inner = [...around, ...issue.path.map((part) => (typeof part === 'number' ? part : String(part)))];
+  const value = valueAt(check.value, inner);
+  if (issue.code === 'unrecognized_keys') {
+    const known = schemaAt(asSchema(check.schema), check.value, inner)?.keys ?? [];
+    for (const key of issue.keys) addUnknownKey(check, [...inner, key], known);
+    return;
+  }
+  if (containsUnresolved(value)) return;
+  if (issue.code === 'invalid_union') {
+    const branches = issue.errors as readonly (readonly Issue[])[];
+    const deepest = branches.filter((branch) => branch.some((each) => each.path.length > 0 || isUnknownKey(each)));
+    if (deepest.length === 1) {
+      for (const each of deepest[0]!) addIssue(check, each, inner);
+      return;
+    }
+  }
+  const path = [...check.path, ...inner];
+  const description = schemaAt(asSchema(check.schema), check.value, inner)?.description;
+  if (
+    value === undefined &&
+    (issue.code === 'invalid_type' || issue.code === 'invalid_value' || issue.code === 'invalid_union')
+  ) {
+    const parent = formatPath(path.slice(0, -1));
+    check.problems.add('missing_key', `${parent} needs "${path.at(-1)}": ${expected(issue)}.`, path, {
+      hint: description,
+    });
+    return;
+  }
+  if (value instanceof StageOutput) {
+    const message = `${formatPath(path)} must be ${expected(issue)}, not the output of a stage.`;
+    check.problems.add('reference_not_allowed', message, path, { hint: description });
+    return;
+  }
+  const written = check.writtenAs?.get(pathKey(path));
+  const got = `${describeValue(value)}${written === undefined ? '' : ` (from ${written})`}`;
+  const message =
+    issue.code === 'custom' || hasOwnMessage(issue)
+      ? `${formatPath(path)}: ${issue.message}`
+      : `${formatPath(path)} must be ${expected(issue)}, not ${got}.`;
+  const nearest =
+    issue.code === 'invalid_value' && typeof value === 'string'
+      ? nearestName(value, issue.values.map(String))
+      : undefined;
+  const hint = nearest === undefined ? description : `Did you mean "${nearest}"?`;
+  check.problems.add(codeOf(issue, value), message, path, { hint });
+}
+
+/** Whether the schema's author worded it. zod's own words are known by how they begin. */
+function hasOwnMessage(issue: Issue): boolean {
+  return !/^(Invalid |Too |Unrecognized |Expected )/.test(issue.message);
+}
+
+function isUnknownKey(issue: Issue): boolean {
+  return issue.code === 'unrecognized_keys';
+}
+
+function addUnknownKey(check: SchemaCheck, inner: Path, known: readonly string[]): void {
+  const path = [...check.path, ...inner];
+  const candidates = inner.length === 1 ? [...known, ...(check.otherKeys ?? [])] : known;
+  check.problems.add('unknown_key', `Unknown key "${inner.at(-1)}" in ${formatPath(path.slice(0, -1))}.`, path, {
+    of: 'key',
+    hint: suggestion(String(inner.at(-1)), candidates),
+  });
+}
+
+function codeOf(issue: Issue, value: unknown): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return 'wrong_type';
+    case 'invalid_union':
+      return 'wrong_type';
+    case 'too_big':
+    case 'too_small':
+    case 'not_multiple_of':
+      return 'out_of_range';
+    case 'invalid_value':
+      return typeof value === 'string' ? 'unknown_value' : 'wrong_type';
+    default:
+      return 'wrong_value';
+  }
+}
+
+const typeNames: Readonly<Record<string, string>> = {
+  string: 'text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'a map',
+  record: 'a map',
+  null: 'nothing',
+};
+
+/** What would have been right, to follow "must be". */
+function expected(issue: Issue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return typeNames[issue.expected] ?? issue.expected;
+    case 'invalid_value':
+      return issue.values.length === 1
+        ? JSON.stringify(issue.values[0])
+        : `one of ${issue.values.map((value) => JSON.stringify(value)).join(', ')}`;
+    case 'too_small':
+      return sized(issue.origin, issue.inclusive === false ? 'more than' : 'at least', issue.minimum);
+    case 'too_big':
+      return sized(issue.origin, issue.inclusive === false ? 'less than' : 'at most', issue.maximum);
+    case 'not_multiple_of':
+      return `a multiple of ${issue.divisor}`;
+    case 'invalid_format':
+      return issue.format === 'regex' ? `text like ${issue.pattern}` : `text of the form "${issue.format}"`;
+    case 'invalid_key':
+      return 'a map with other keys';
+    case 'invalid_union': {
+      const branches = issue.errors as readonly (readonly Issue[])[];
+      const ways = [...new Set(branches.flatMap((branch) => branch.slice(0, 1).map(expected)))];
+      return ways.length === 0 ? 'of another kind' : ways.join(', or ');
+    }
+    default:
+      return 'of another kind';
+  }
+}
+
+function sized(origin: string, comparison: string, limit: number | bigint): string {
+  if (origin === 'string')
+    return limit === 1 && comparison === 'at least'
+      ? 'text that is not empty'
+      : `text of ${comparison} ${limit} characters`;
+  if (origin === 'array' || origin === 'set')
+    return `a list of ${comparison} ${limit} ${limit === 1 ? 'item' : 'items'}`;
+  return `${comparison} ${limit}`;
+}
+
+function valueAt(value: unknown, path: Path): unknown {
+  return path.reduce<unknown>(
+    (here, part) =>
+      typeof here === 'object' && here !== null && Object.hasOwn(here, part)
+        ? (here as Record<string | number, unknown>)[part]
+        : undefined,
+    value,
+  );
+}
+
+function containsUnresolved(value: unknown): boolean {
+  if (value === unresolved) return true;
+  if (typeof value !== 'object' || value === null || value instanceof StageOutput) return false;
+  return Object.values(value).some(containsUnresolved);
+}

@@ -1,0 +1,36 @@
+import { createHash } from 'node:crypto';
+import { canonicalJson } from './canonical-json.js';
+import type { Plan, PlannedStage, PlannedTrainer } from './plan.js';
+
+/** Changes when what the core gives to stages changes what they make of it: artifact formats, `random`. */
+const keyFormat = 1;
+
+/**
+ * What a stage's outputs depend on, as one digest: its code, its semantic options, its seed, the content of its inputs,
+ * and the trainers that it uses. Names, paths, places and times are no part of it.
+ *
+ * @param inputDigests input name to the digest of its artifact; a list for an input that takes many
+ * @returns SHA-256, lower-case hex
+ */
+export function stageKey(
+  stage: PlannedStage,
+  plan: Plan,
+  inputDigests: Readonly<Record<string, string | readonly string[]>>,
+): string {
+  const covered = {
+    keyFormat,
+    uses: stage.uses,
+    codeDigest: stage.codeDigest,
+    options: stage.semanticOptions,
+    seed: stage.seed,
+    inputs: inputDigests,
+    trainers: stage.trainers.map((name) => semanticTrainer(plan.trainers[name]!)),
+  };
+  return createHash('sha256').update(canonicalJson(covered)).digest('hex');
+}
+
+/** What of a trainer its results depend on. */
+export function semanticTrainer(trainer: PlannedTrainer): object {
+  const { uses, semanticOptions, relevantVersions, codeDigest } = trainer;
+  return { uses, options: semanticOptions, relevantVersions, codeDigest };
+}

@@ -1,0 +1,84 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ModelSource } from '../../generated/simmer/trainer/v1/trainer.js';
+
+/** What a fake model is: what it says depends on this name and nothing else. */
+export interface FakeModel {
+  readonly name: string;
+}
+
+/** A model that cannot be used; the message says why. */
+export class ModelInvalidError extends Error {}
+
+/** @throws ModelInvalidError */
+export async function readFakeModel(source: ModelSource | undefined): Promise<FakeModel> {
+  switch (source?.source?.$case) {
+    case 'folder':
+    case 'checkpoint':
+      return readFolder(source.source.value);
+    case 'ggufFile':
+      return { name: `gguf-${await digestOf(source.source.value)}` };
+    case 'random': {
+      const { config, seed } = source.source.value;
+      return { name: `random-${digest(`${JSON.stringify(config)} ${seed}`)}` };
+    }
+    case undefined:
+      throw new ModelInvalidError('the request names no model');
+  }
+}
+
+/** The model that training made of another. */
+export function trainedModel(model: FakeModel, job: string, steps: number): FakeModel {
+  return { name: `trained-${digest(`${model.name} ${job} ${steps}`)}` };
+}
+
+/** Writes a Hugging Face folder in form: small, and of no use to anything but another fake trainer. */
+export async function writeFakeModel(folder: string, model: FakeModel): Promise<readonly string[]> {
+  await mkdir(folder, { recursive: true });
+  const header = Buffer.from(
+    JSON.stringify({ weight: { dtype: 'U8', shape: [32], data_offsets: [0, 32] } }).padEnd(128),
+  );
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  const files: Readonly<Record<string, string | Buffer>> = {
+    'config.json': json({ architectures: ['FakeForCausalLM'], model_type: 'fake', fake_name: model.name }),
+    'generation_config.json': json({ eos_token_id: 0 }),
+    'tokenizer_config.json': json({ chat_template: '{% for m in messages %}{{ m.content }}{% endfor %}' }),
+    'model.safetensors': Buffer.concat([length, header, createHash('sha256').update(model.name).digest()]),
+  };
+  for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), content, { flush: true });
+  return Object.keys(files);
+}
+
+async function readFolder(folder: string): Promise<FakeModel> {
+  let config: { fake_name?: unknown };
+  try {
+    config = JSON.parse(await readFile(join(folder, 'config.json'), 'utf8')) as typeof config;
+  } catch (cause) {
+    throw new ModelInvalidError(`${folder} is no model folder: ${(cause as Error).message}`, { cause });
+  }
+  if (typeof config.fake_name === 'string') return { name: config.fake_name };
+  const weights = (await readdir(folder)).filter((name) => name.endsWith('.safetensors')).sort();
+  if (weights.length === 0) throw new ModelInvalidError(`${folder} is no model folder: it has no safetensors file`);
+  return { name: `folder-${digest(JSON.stringify(config))}` };
+}
+
+async function digestOf(file: string): Promise<string> {
+  try {
+    return createHash('sha256')
+      .update(await readFile(file))
+      .digest('hex')
+      .slice(0, 16);
+  } catch (cause) {
+    throw new ModelInvalidError(`${file} cannot be read: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function digest(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 16);
+}
+
+function json(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}

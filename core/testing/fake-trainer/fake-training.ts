@@ -1,0 +1,187 @@
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import {
+  type CheckpointSaved,
+  type Hyperparameters,
+  Precision,
+  type StartTrainingRequest,
+} from '../../generated/simmer/trainer/v1/trainer.js';
+import { checkpointMarker, newestCheckpoint } from '../../trainer/checkpoints.js';
+import { unitHash } from './deterministic.js';
+import type { AttemptEvents } from './event-journal.js';
+import { type FakeModel, readFakeModel, trainedModel, writeFakeModel } from './fake-model.js';
+import type { Misbehavior } from './misbehavior.js';
+import { readTrainingRows, type TrainingRows } from './training-rows.js';
+
+/** How one is asked to end. */
+interface Stop {
+  readonly reason: string;
+  readonly checkpointFirst: boolean;
+}
+
+/** One attempt that 'trains': its losses depend on seed and step alone, so that a resume must give the same again. */
+export class FakeTraining {
+  readonly ended: Promise<void>;
+  private stop: Stop | undefined;
+  private readonly checkpointRequests: ((checkpoint: CheckpointSaved | Error) => void)[] = [];
+  private step = 0;
+
+  /** @param ranBefore the last step that an earlier attempt of the job logged */
+  constructor(
+    private readonly request: StartTrainingRequest,
+    private readonly events: AttemptEvents,
+    private readonly ranBefore: number,
+    private readonly misbehavior: Misbehavior,
+    private readonly crash: () => void,
+  ) {
+    this.ended = this.run().catch((error: unknown) => this.fail('internal', String(error)));
+  }
+
+  get attemptId(): string {
+    return this.request.attemptId;
+  }
+
+  /** Asks it to end at the next step boundary. */
+  cancel(stop: Stop): void {
+    this.stop ??= stop;
+  }
+
+  /** A checkpoint at the next step boundary. */
+  checkpoint(): Promise<CheckpointSaved> {
+    return new Promise((resolve, reject) => {
+      this.checkpointRequests.push((made) => (made instanceof Error ? reject(made) : resolve(made)));
+    });
+  }
+
+  private async run(): Promise<void> {
+    const parameters = this.request.hyperparameters as Hyperparameters;
+    let rows: TrainingRows;
+    let model: FakeModel;
+    try {
+      rows = await readTrainingRows(this.request.trainingData);
+      model = await readFakeModel(this.request.model);
+    } catch (error) {
+      return this.fail('data_invalid', (error as Error).message);
+    }
+    const stepsPerEpoch = Math.ceil(rows.count / parameters.globalBatchSize);
+    const totalSteps = parameters.maxSteps ?? Math.max(1, Math.ceil(stepsPerEpoch * parameters.epochs));
+    const resumedAfterStep = await this.resumeStep();
+    const started = performance.now();
+    this.events.add({
+      $case: 'trainingStarted',
+      value: {
+        resumedAfterStep,
+        totalSteps,
+        rows: rows.count,
+        tokens: BigInt(rows.tokens),
+        trainedTokens: BigInt(rows.trainedTokens),
+        truncatedRows: 0,
+        parameters: 32n,
+        trainedParameters: 32n,
+        precision: Precision.PRECISION_FLOAT32,
+      },
+    });
+    for (this.step = resumedAfterStep; this.step < totalSteps; ) {
+      if (this.misbehavior.hangAtStep === this.step + 1) await new Promise(() => {});
+      await (this.misbehavior.stepMilliseconds > 0 ? sleep(this.misbehavior.stepMilliseconds) : nextTurn());
+      this.step += 1;
+      this.logStep(parameters, totalSteps, rows);
+      if (this.misbehavior.failAtStep === this.step) {
+        return this.fail('out_of_memory', 'there is not enough memory for this batch');
+      }
+      const isDue = parameters.checkpointEverySteps > 0 && this.step % parameters.checkpointEverySteps === 0;
+      if (isDue || this.checkpointRequests.length > 0 || this.stop?.checkpointFirst)
+        await this.saveCheckpoint(parameters);
+      if (this.misbehavior.crashAtStep === this.step) this.crash();
+      if (this.stop !== undefined) return this.canceled(this.stop);
+    }
+    await this.saveCheckpoint(parameters);
+    const modelFolder = join(this.request.outputFolder, 'model');
+    await rm(modelFolder, { recursive: true, force: true });
+    await writeFakeModel(modelFolder, trainedModel(model, this.request.jobId, totalSteps));
+    this.events.add({
+      $case: 'trainingCompleted',
+      value: {
+        steps: totalSteps,
+        modelFolder,
+        seconds: (performance.now() - started) / 1000,
+        finalLoss: this.loss(parameters, totalSteps, totalSteps),
+        peakMemoryBytes: BigInt(process.memoryUsage.rss()),
+      },
+    });
+    this.refuseCheckpoints();
+  }
+
+  private logStep(parameters: Hyperparameters, totalSteps: number, rows: TrainingRows): void {
+    if (this.step % Math.max(1, parameters.logEverySteps) !== 0 && this.step !== totalSteps) return;
+    const seen = this.step * parameters.globalBatchSize;
+    this.events.add({
+      $case: 'stepLogged',
+      value: {
+        step: this.step,
+        epoch: seen / rows.count,
+        loss: this.loss(parameters, this.step, totalSteps),
+        learningRate: parameters.learningRate * (1 - (this.step - 1) / totalSteps),
+        gradientNorm: 1,
+        tokensSeen: BigInt(Math.round((seen * rows.tokens) / rows.count)),
+        tokensPerSecond: 1000,
+        peakMemoryBytes: BigInt(process.memoryUsage.rss()),
+        rerun: this.step <= this.ranBefore,
+        rowsSeen: BigInt(seen),
+      },
+    });
+  }
+
+  private loss(parameters: Hyperparameters, step: number, totalSteps: number): number {
+    const noise = this.misbehavior.diverges ? Math.random() : unitHash('loss', parameters.seed, step);
+    return 3 * Math.exp((-2 * step) / totalSteps) + 0.1 * noise;
+  }
+
+  private async resumeStep(): Promise<number> {
+    if (this.request.resumeFrom === undefined) return 0;
+    const marker = JSON.parse(await readFile(join(this.request.resumeFrom, checkpointMarker), 'utf8')) as {
+      step: number;
+    };
+    return marker.step;
+  }
+
+  private async saveCheckpoint(parameters: Hyperparameters): Promise<void> {
+    const parent = join(this.request.outputFolder, 'checkpoints');
+    const folder = join(parent, `step-${String(this.step).padStart(8, '0')}`);
+    const newest = await newestCheckpoint(this.request.outputFolder);
+    if (newest?.step !== this.step) {
+      await rm(folder, { recursive: true, force: true });
+      await mkdir(folder, { recursive: true });
+      await writeFile(join(folder, 'state.json'), JSON.stringify({ seed: String(parameters.seed) }), { flush: true });
+      await writeFile(join(folder, checkpointMarker), JSON.stringify({ format: 1, step: this.step }), { flush: true });
+      await removeOldest(parent, parameters.checkpointsKept);
+    }
+    const saved: CheckpointSaved = { step: this.step, path: join(parent, basename(folder)), bytes: 64n };
+    this.events.add({ $case: 'checkpointSaved', value: saved });
+    for (const answer of this.checkpointRequests.splice(0)) answer(saved);
+  }
+
+  private async canceled({ reason }: Stop): Promise<void> {
+    const checkpoint = (await newestCheckpoint(this.request.outputFolder))?.folder;
+    this.events.add({ $case: 'trainingCanceled', value: { step: this.step, checkpoint, reason } });
+    this.refuseCheckpoints();
+  }
+
+  private fail(code: string, message: string): void {
+    const value = { code, message, step: this.step, retryable: false, rowIds: [] };
+    this.events.add({ $case: 'trainingFailed', value });
+    this.refuseCheckpoints();
+  }
+
+  private refuseCheckpoints(): void {
+    for (const answer of this.checkpointRequests.splice(0)) answer(new Error('the attempt has ended'));
+  }
+}
+
+/** Keeps only the newest checkpoints; 0 keeps all. */
+async function removeOldest(parent: string, kept: number): Promise<void> {
+  if (kept === 0) return;
+  const names = (await readdir(parent)).sort();
+  for (const name of names.slice(0, -kept)) await rm(join(parent, name), { recursive: true });
+}

@@ -1,0 +1,160 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { from, isObservable, lastValueFrom, toArray } from 'rxjs';
+import type {
+  Artifact,
+  ArtifactType,
+  ArtifactUri,
+  ArtifactWriter,
+  Columns,
+  Row,
+  TableArtifact,
+} from '../artifacts/artifact.js';
+import type { StageContext, StageDefinition, StageEmission, StageEvent } from '../plugin/definitions.js';
+import type { Grader, Trainer } from '../trainer/trainer.js';
+
+/** A table in memory, as stages get it and make it. */
+export type MemoryTable = TableArtifact & { readonly allRows: readonly Row[] };
+/** A report in memory. */
+export type MemoryReport = Artifact & { readonly content: unknown };
+
+export interface RunStageOptions {
+  /** Raw, as in a recipe: defaults are filled in by the stage's schema. */
+  readonly options?: Readonly<Record<string, unknown>>;
+  readonly inputs?: Readonly<Record<string, Artifact | readonly Artifact[]>>;
+  /** @default 1 */
+  readonly seed?: number;
+  readonly trainer?: Trainer;
+  readonly grader?: Grader;
+  readonly signal?: AbortSignal;
+  /** Kept between runs where given; otherwise a new one, removed afterwards. */
+  readonly scratchFolder?: string;
+  readonly recipeFolder?: string;
+  readonly cacheFolder?: string;
+}
+
+export interface StageResult {
+  readonly outputs: Readonly<Record<string, Artifact>>;
+  /** The rows of an output that is a table. */
+  rows(output: string): readonly Row[];
+  readonly events: readonly StageEvent[];
+}
+
+let artifactCount = 0;
+
+/** Makes a table for a test, with the types of its columns. */
+export function memoryTable(
+  columns: Columns,
+  rows: readonly Row[],
+  type: 'dataset' | 'generations' = 'dataset',
+): MemoryTable {
+  const names = Object.keys(columns);
+  for (const [index, row] of rows.entries()) {
+    const unknown = Object.keys(row).filter((name) => !(name in columns));
+    if (unknown.length > 0)
+      throw new Error(`row ${index} has ${unknown.join(', ')}, the table only ${names.join(', ')}`);
+  }
+  // As from Parquet: every row has every column.
+  const allRows = rows.map((row) => Object.fromEntries(names.map((name) => [name, row[name] ?? null])));
+  return {
+    ...memoryArtifact(type, `/memory/${type}`),
+    type,
+    rowCount: rows.length,
+    columns,
+    allRows,
+    async *rows() {
+      yield* allRows;
+    },
+  };
+}
+
+/** Makes an artifact for a test whose files are in a folder. */
+export function memoryArtifact(
+  type: ArtifactType,
+  folder: string,
+  metadata: Readonly<Record<string, unknown>> = {},
+): Artifact {
+  const digest = (++artifactCount).toString(16).padStart(64, '0');
+  return {
+    uri: `simmer://${type}/sha256-${digest}` as ArtifactUri,
+    type,
+    metadata,
+    folder,
+    files: [],
+    path: (file) => join(folder, file),
+  };
+}
+
+/** Runs one stage by itself, with tables in memory: for unit tests of stages. */
+export async function runStage(stage: StageDefinition, given: RunStageOptions = {}): Promise<StageResult> {
+  const temporaryFolders: string[] = [];
+  const temporaryFolder = async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'simmer-stage-'));
+    temporaryFolders.push(folder);
+    return folder;
+  };
+  const events: StageEvent[] = [];
+  const absentMany = Object.entries(stage.inputs).flatMap(([name, { many }]) => (many ? [[name, []]] : []));
+  const context = {
+    runId: 'test',
+    stage: 'stage',
+    attempt: 1,
+    options: stage.options.parse(given.options ?? {}),
+    inputs: { ...Object.fromEntries(absentMany), ...given.inputs },
+    seed: given.seed ?? 1,
+    signal: given.signal ?? new AbortController().signal,
+    log: { debug() {}, info() {}, warning() {}, error() {} },
+    artifacts: memoryWriter(temporaryFolder),
+    scratchFolder: given.scratchFolder ?? (await temporaryFolder()),
+    recipeFolder: given.recipeFolder ?? process.cwd(),
+    cacheFolder: given.cacheFolder ?? (await temporaryFolder()),
+    emit: async (event: StageEvent) => {
+      events.push(event);
+    },
+    trainer: async (name: string) => given.trainer ?? raise(`the stage asked for trainer ${name}, the test gave none`),
+    grader: async (uses: string) => given.grader ?? raise(`the stage asked for grader ${uses}, the test gave none`),
+  } satisfies StageContext<unknown, Record<string, never>>;
+  try {
+    const outputs = await outputsOf(stage.run(context as Parameters<typeof stage.run>[0]), events);
+    return { outputs, events, rows: (output) => (outputs[output] as MemoryTable).allRows };
+  } finally {
+    await Promise.all(temporaryFolders.map((folder) => rm(folder, { recursive: true, force: true })));
+  }
+}
+
+async function outputsOf(
+  run: ReturnType<StageDefinition['run']>,
+  events: StageEvent[],
+): Promise<Readonly<Record<string, Artifact>>> {
+  if (!isObservable(run) && !(Symbol.asyncIterator in run)) return await run;
+  const emissions: StageEmission<Record<string, never>>[] = await lastValueFrom(from(run).pipe(toArray()));
+  let outputs: Readonly<Record<string, Artifact>> | undefined;
+  for (const emission of emissions) {
+    if ('outputs' in emission) outputs = emission.outputs;
+    else events.push(emission);
+  }
+  return outputs ?? raise('the stage emitted no outputs');
+}
+
+function memoryWriter(temporaryFolder: () => Promise<string>): ArtifactWriter {
+  const write =
+    (type: 'dataset' | 'generations') =>
+    async (rows: AsyncIterable<Row> | Iterable<Row>, options: { columns: Columns }) => {
+      const kept: Row[] = [];
+      for await (const row of rows) kept.push(row);
+      return memoryTable(options.columns, kept, type);
+    };
+  return {
+    writeDataset: write('dataset'),
+    writeGenerations: write('generations'),
+    writeReport: async (content) => ({ ...memoryArtifact('report', '/memory/report'), content }) as Artifact,
+    commitModel: async (folder, metadata) => memoryArtifact('model', folder, metadata),
+    referenceModel: async (folder, metadata) => memoryArtifact('model', folder, metadata),
+    temporaryFolder,
+  };
+}
+
+function raise(message: string): never {
+  throw new Error(message);
+}

@@ -1,0 +1,38 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** Written last into a checkpoint's folder; see CheckpointSaved in trainer.proto. */
+export const checkpointMarker = 'simmer-checkpoint.json';
+
+export interface Checkpoint {
+  readonly step: number;
+  readonly folder: string;
+}
+
+/** The newest complete checkpoint of a training job's output folder. */
+export async function newestCheckpoint(outputFolder: string): Promise<Checkpoint | undefined> {
+  const parent = join(outputFolder, 'checkpoints');
+  let names: string[];
+  try {
+    names = await readdir(parent);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  const found = await Promise.all(names.map((name) => readCheckpoint(join(parent, name))));
+  return found.filter((checkpoint) => checkpoint !== undefined).reduce(newer, undefined);
+}
+
+function newer(best: Checkpoint | undefined, other: Checkpoint): Checkpoint {
+  return best === undefined || other.step > best.step ? other : best;
+}
+
+async function readCheckpoint(folder: string): Promise<Checkpoint | undefined> {
+  try {
+    const marker: unknown = JSON.parse(await readFile(join(folder, checkpointMarker), 'utf8'));
+    const { format, step } = marker as { format?: unknown; step?: unknown };
+    return format === 1 && typeof step === 'number' ? { step, folder } : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,112 @@
+import {
+  type GenerateRequest as GenerateMessage,
+  type Hyperparameters as HyperparametersMessage,
+  LearningRateSchedule,
+  Method,
+  type ModelSource as ModelSourceMessage,
+  Precision as PrecisionCode,
+  type Prompt as PromptMessage,
+  SpendingRule,
+  type ThinkingPolicy as ThinkingPolicyMessage,
+} from '../generated/simmer/trainer/v1/trainer.js';
+import type { GenerationRequest, Hyperparameters, ModelSource, Precision, Prompt, ThinkingPolicy } from './trainer.js';
+
+const methods = {
+  full: Method.METHOD_FULL,
+  lora: Method.METHOD_LORA,
+  qlora: Method.METHOD_QLORA,
+} as const;
+
+const schedules = {
+  cosine: LearningRateSchedule.LEARNING_RATE_SCHEDULE_COSINE,
+  linear: LearningRateSchedule.LEARNING_RATE_SCHEDULE_LINEAR,
+  constant: LearningRateSchedule.LEARNING_RATE_SCHEDULE_CONSTANT,
+} as const;
+
+export function toPrecisionMessage(precision: Precision | undefined): PrecisionCode {
+  switch (precision) {
+    case undefined:
+      return PrecisionCode.PRECISION_UNSPECIFIED;
+    case 'float32':
+      return PrecisionCode.PRECISION_FLOAT32;
+    case 'bfloat16':
+      return PrecisionCode.PRECISION_BFLOAT16;
+  }
+}
+
+export function toModelSourceMessage(model: ModelSource): ModelSourceMessage {
+  switch (model.kind) {
+    case 'folder':
+      return { source: { $case: 'folder', value: model.folder }, adapterFolder: model.adapterFolder };
+    case 'gguf':
+      return { source: { $case: 'ggufFile', value: model.file } };
+    case 'random':
+      return {
+        source: {
+          $case: 'random',
+          value: { config: { ...model.config }, tokenizerSource: model.tokenizerSource, seed: BigInt(model.seed) },
+        },
+      };
+  }
+}
+
+export function toHyperparametersMessage(from: Hyperparameters): HyperparametersMessage {
+  return {
+    method: methods[from.method],
+    lora: from.lora === undefined ? undefined : { ...from.lora, targetModules: [...from.lora.targetModules] },
+    learningRate: from.learningRate,
+    epochs: from.epochs,
+    maxSteps: from.maxSteps,
+    globalBatchSize: from.globalBatchSize,
+    deviceBatchSize: from.deviceBatchSize,
+    warmupRatio: from.warmupRatio,
+    schedule: schedules[from.schedule],
+    adamBeta1: from.adamBeta1,
+    adamBeta2: from.adamBeta2,
+    adamEpsilon: from.adamEpsilon,
+    weightDecay: from.weightDecay,
+    maxGradientNorm: from.maxGradientNorm,
+    precision: toPrecisionMessage(from.precision),
+    maxSequenceLength: from.maxSequenceLength,
+    packing: from.packing,
+    gradientCheckpointing: from.gradientCheckpointing,
+    seed: BigInt(from.seed),
+    checkpointEverySteps: from.checkpointEverySteps,
+    checkpointsKept: from.checkpointsKept,
+    logEverySteps: from.logEverySteps,
+    evaluateEverySteps: from.evaluateEverySteps,
+    padToken: from.padToken,
+  };
+}
+
+export function toGenerateMessage(from: GenerationRequest, prompts: readonly Prompt[]): GenerateMessage {
+  return {
+    model: toModelSourceMessage(from.model),
+    prompts: prompts.map(toPromptMessage),
+    sampling: { ...from.sampling, stop: [...from.sampling.stop], seed: BigInt(from.sampling.seed) },
+    thinkingFormat: from.thinkingFormat,
+    policies: from.policies.map(toPolicyMessage),
+    maxBatchSize: from.maxBatchSize,
+    precision: toPrecisionMessage(from.precision),
+    streamTokens: false,
+  };
+}
+
+function toPromptMessage({ id, prompt }: Prompt): PromptMessage {
+  switch (prompt.kind) {
+    case 'messages':
+      return { id, prompt: { $case: 'messages', value: { messages: [...prompt.messages] } } };
+    case 'text':
+      return { id, prompt: { $case: 'text', value: prompt.text } };
+    case 'tokens':
+      return { id, prompt: { $case: 'tokenIds', value: { ids: [...prompt.tokenIds] } } };
+  }
+}
+
+function toPolicyMessage(policy: ThinkingPolicy): ThinkingPolicyMessage {
+  return {
+    ...policy,
+    spendingRule:
+      policy.spendingRule === 'perRound' ? SpendingRule.SPENDING_RULE_PER_ROUND : SpendingRule.SPENDING_RULE_TOTAL,
+  };
+}

@@ -1,0 +1,281 @@
+import {
+  type CallOptions,
+  type ClientReadableStream,
+  type ClientUnaryCall,
+  credentials,
+  Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js';
+import {
+  type GenerateResponse,
+  type TrainerEvent,
+  TrainerServiceClient,
+} from '../generated/simmer/trainer/v1/trainer.js';
+import { checkHealth } from '../process/grpc-health.js';
+import {
+  toGenerateMessage,
+  toHyperparametersMessage,
+  toModelSourceMessage,
+  toPrecisionMessage,
+} from './requests-to-wire.js';
+import type {
+  ExportRequest,
+  ExportResult,
+  GenerationEvent,
+  GenerationRequest,
+  InspectedRow,
+  Prompt,
+  TrainerDescription,
+  TrainingRequest,
+} from './trainer.js';
+import { toTrainerError } from './trainer-errors.js';
+import { toSample, toTrainerDescription } from './wire-to-domain.js';
+
+export const trainerServiceName = 'simmer.trainer.v1.TrainerService';
+
+const channelOptions = {
+  // A long sample's token ids are far above the default of 4 MiB.
+  'grpc.max_receive_message_length': 256 * 1024 * 1024,
+  // A trainer is never behind the user's web proxy.
+  'grpc.enable_http_proxy': 0,
+  // A trainer that restarts on the same address is found again soon.
+  'grpc.initial_reconnect_backoff_ms': 50,
+  'grpc.max_reconnect_backoff_ms': 1000,
+};
+
+type Callback<T> = (error: ServiceError | null, response: T) => void;
+type UnaryMethod<Request, Response> = (
+  request: Request,
+  metadata: Metadata,
+  options: Partial<CallOptions>,
+  callback: Callback<Response>,
+) => ClientUnaryCall;
+
+/** An attempt to start. */
+export interface AttemptRequest {
+  readonly attemptId: string;
+  readonly jobId: string;
+  /** From 1. */
+  readonly ordinal: number;
+  readonly outputFolder: string;
+  /** A complete checkpoint. */
+  readonly resumeFrom?: string;
+}
+
+/**
+ * The calls of one trainer process, in the core's own terms: takes and gives domain types, throws `TrainerLostError` and
+ * `UserError`. A signal that is aborted cancels the call, and its reason is thrown.
+ */
+export class TrainerClient {
+  private readonly client: TrainerServiceClient;
+  private readonly metadata = new Metadata();
+
+  constructor(
+    private readonly trainer: string,
+    private readonly address: string,
+    token?: string,
+  ) {
+    if (token !== undefined) this.metadata.set('authorization', `Bearer ${token}`);
+    this.client = new TrainerServiceClient(address, credentials.createInsecure(), channelOptions);
+  }
+
+  /** Whether it serves; false where nothing answers in time. */
+  async isHealthy(timeoutMilliseconds: number): Promise<boolean> {
+    try {
+      return await checkHealth({
+        address: this.address,
+        service: trainerServiceName,
+        credentials: credentials.createInsecure(),
+        channelOptions,
+        metadata: this.metadata,
+        timeoutMilliseconds,
+      });
+    } catch {
+      return false;
+    }
+  }
+
+  async describe(signal?: AbortSignal): Promise<TrainerDescription & { readonly runningAttemptId?: string }> {
+    const response = await this.unary('Describe', this.client.describe, {}, { signal, seconds: 30 });
+    return {
+      ...toTrainerDescription(response),
+      ...(response.runningAttemptId === undefined ? {} : { runningAttemptId: response.runningAttemptId }),
+    };
+  }
+
+  async startTraining(request: TrainingRequest, attempt: AttemptRequest, signal?: AbortSignal): Promise<void> {
+    await this.unary(
+      'StartTraining',
+      this.client.startTraining,
+      {
+        attemptId: attempt.attemptId,
+        jobId: attempt.jobId,
+        attempt: attempt.ordinal,
+        model: toModelSourceMessage(request.model),
+        trainingData: request.trainingData,
+        evaluationData: request.evaluationData,
+        hyperparameters: toHyperparametersMessage(request.hyperparameters),
+        outputFolder: attempt.outputFolder,
+        resumeFrom: attempt.resumeFrom,
+        extensions: request.extensions === undefined ? undefined : { ...request.extensions },
+      },
+      { signal },
+    );
+  }
+
+  /**
+   * Events of an attempt above a number, batch by batch as the trainer sends them; what is not pulled is not sent. Ends
+   * after the attempt's last event.
+   */
+  async *watch(attemptId: string, afterEventNumber: number, signal?: AbortSignal): AsyncGenerator<TrainerEvent[]> {
+    const request = { attemptId, afterEventNumber: BigInt(afterEventNumber) };
+    for await (const { events } of this.stream('Watch', this.client.watch(request, this.metadata), signal))
+      yield events;
+  }
+
+  async renewLease(seconds: number, acknowledged?: { attemptId: string; number: number }): Promise<void> {
+    await this.unary(
+      'RenewLease',
+      this.client.renewLease,
+      {
+        duration: duration(seconds),
+        attemptId: acknowledged?.attemptId,
+        acknowledgedEventNumber: BigInt(acknowledged?.number ?? 0),
+      },
+      { seconds: 15 },
+    );
+  }
+
+  async checkpoint(attemptId: string): Promise<void> {
+    await this.unary('Checkpoint', this.client.checkpoint, { attemptId }, {});
+  }
+
+  /** Returns when the attempt has ended. */
+  async cancel(attemptId: string, options: { checkpointFirst: boolean; seconds: number }): Promise<void> {
+    const { checkpointFirst, seconds } = options;
+    await this.unary('Cancel', this.client.cancel, { attemptId, checkpointFirst }, { seconds });
+  }
+
+  async inspect(request: TrainingRequest, rows: readonly number[], signal?: AbortSignal): Promise<InspectedRow[]> {
+    const response = await this.unary(
+      'Inspect',
+      this.client.inspect,
+      {
+        model: toModelSourceMessage(request.model),
+        trainingData: request.trainingData,
+        rows: [...rows],
+        hyperparameters: toHyperparametersMessage(request.hyperparameters),
+      },
+      { signal },
+    );
+    return response.rows;
+  }
+
+  /** Samples and progress of one request; `completed` is left out. */
+  async *generate(
+    request: GenerationRequest,
+    prompts: readonly Prompt[],
+    signal?: AbortSignal,
+  ): AsyncGenerator<GenerationEvent> {
+    const call = this.client.generate(toGenerateMessage(request, prompts), this.metadata);
+    for await (const response of this.stream('Generate', call, signal)) {
+      const event = toGenerationEvent(response);
+      if (event !== undefined) yield event;
+    }
+  }
+
+  async export(request: ExportRequest, signal?: AbortSignal): Promise<ExportResult> {
+    const response = await this.unary(
+      'Export',
+      this.client.export,
+      {
+        model: toModelSourceMessage(request.model),
+        outputFolder: request.outputFolder,
+        precision: toPrecisionMessage(request.precision),
+      },
+      { signal },
+    );
+    return { ...response, parameters: Number(response.parameters) };
+  }
+
+  /** Asks the process to end. */
+  async shutdown(graceSeconds: number): Promise<void> {
+    await this.unary('Shutdown', this.client.shutdown, { gracePeriod: duration(graceSeconds) }, { seconds: 10 });
+  }
+
+  close(): void {
+    this.client.close();
+  }
+
+  private unary<Request, Response>(
+    name: string,
+    method: UnaryMethod<Request, Response>,
+    request: Request,
+    options: { readonly signal?: AbortSignal | undefined; readonly seconds?: number },
+  ): Promise<Response> {
+    const { signal, seconds } = options;
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const deadline = seconds === undefined ? {} : { deadline: Date.now() + seconds * 1000 };
+      const call = method.call(this.client, request, this.metadata, deadline, (error, response) => {
+        signal?.removeEventListener('abort', cancel);
+        if (error === null) resolve(response);
+        else reject(signal?.aborted ? signal.reason : toTrainerError(error, this.trainer, name));
+      });
+      const cancel = () => call.cancel();
+      signal?.addEventListener('abort', cancel, { once: true });
+    });
+  }
+
+  private async *stream<Message>(
+    name: string,
+    call: ClientReadableStream<Message>,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Message> {
+    const cancel = () => call.cancel();
+    // grpc-js emits the error of a call that was left early when nobody iterates any more.
+    call.on('error', () => {});
+    if (signal?.aborted) cancel();
+    signal?.addEventListener('abort', cancel, { once: true });
+    try {
+      // `for await` pulls message by message: HTTP/2 flow control then reaches the trainer.
+      for await (const message of call as AsyncIterable<Message>) {
+        signal?.throwIfAborted();
+        yield message;
+      }
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw toTrainerError(error, this.trainer, name);
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+      cancel();
+    }
+  }
+}
+
+function toGenerationEvent({ response }: GenerateResponse): GenerationEvent | undefined {
+  switch (response?.$case) {
+    case 'sample':
+      return { kind: 'sample', sample: toSample(response.value) };
+    case 'progress': {
+      const { samplesCompleted, samplesTotal, tokensDecoded, tokensPerSecond } = response.value;
+      return {
+        kind: 'progress',
+        samplesCompleted,
+        samplesTotal,
+        tokensDecoded: Number(tokensDecoded),
+        tokensPerSecond,
+      };
+    }
+    // Tokens were not asked for, and the totals say nothing that the samples do not.
+    case 'tokens':
+    case 'completed':
+    case undefined:
+      return undefined;
+  }
+}
+
+function duration(seconds: number): { seconds: bigint; nanos: number } {
+  const whole = Math.floor(seconds);
+  return { seconds: BigInt(whole), nanos: Math.round((seconds - whole) * 1e9) };
+}

@@ -1,0 +1,267 @@
+import type { EventDraft } from '../events/catalogue.js';
+import {
+  Capability as CapabilityCode,
+  type DescribeResponse,
+  FinishReason,
+  InterventionKind,
+  LogLevel,
+  Precision as PrecisionCode,
+  type Sample as SampleMessage,
+  type StepLogged,
+  ThinkingEnd,
+  type TrainerEvent,
+  type TrainingCompleted,
+} from '../generated/simmer/trainer/v1/trainer.js';
+import type { Capability, Sample, TrainerDescription } from './trainer.js';
+
+/** Capabilities that this core does not know are left out: a newer trainer may have more. */
+const capabilities: ReadonlyMap<CapabilityCode, Capability> = new Map([
+  [CapabilityCode.CAPABILITY_TRAIN, 'train'],
+  [CapabilityCode.CAPABILITY_CHECKPOINT, 'checkpoint'],
+  [CapabilityCode.CAPABILITY_INSPECT, 'inspect'],
+  [CapabilityCode.CAPABILITY_GENERATE, 'generate'],
+  [CapabilityCode.CAPABILITY_EXPORT, 'export'],
+  [CapabilityCode.CAPABILITY_DETERMINISTIC_RESUME, 'deterministicResume'],
+]);
+
+export function toTrainerDescription(from: DescribeResponse): TrainerDescription {
+  return {
+    name: from.name,
+    version: from.version,
+    capabilities: new Set(
+      from.capabilities.map((code) => capabilities.get(code)).filter((known) => known !== undefined),
+    ),
+    versions: from.versions,
+    devices: from.devices.map((device) => ({
+      name: device.name,
+      model: device.model,
+      ...(device.memoryBytes === undefined ? {} : { memoryBytes: Number(device.memoryBytes) }),
+      supportsBfloat16: device.supportsBfloat16,
+    })),
+    processId: from.processId,
+  };
+}
+
+export function toSample(from: SampleMessage): Sample {
+  return {
+    promptId: from.promptId,
+    policyId: from.policyId,
+    sampleIndex: from.sampleIndex,
+    seed: from.seed,
+    promptTokens: from.promptTokens,
+    thinkingTokenIds: from.thinkingTokenIds,
+    thinking: from.thinking,
+    answerTokenIds: from.answerTokenIds,
+    answer: from.answer,
+    interventions: from.interventions.map(({ kind, position, tokenIds, text, characterOffset }) => ({
+      kind: kind === InterventionKind.INTERVENTION_KIND_EXTENDED ? 'extended' : 'ended',
+      position,
+      tokenIds,
+      text,
+      characterOffset,
+    })),
+    thinkingEnd: toThinkingEnd(from.thinkingEnd),
+    finishReason: toFinishReason(from.finishReason),
+    sharedThinkingTokens: from.sharedThinkingTokens,
+  };
+}
+
+function toThinkingEnd(code: ThinkingEnd): Sample['thinkingEnd'] {
+  switch (code) {
+    case ThinkingEnd.THINKING_END_NATURAL:
+      return 'natural';
+    case ThinkingEnd.THINKING_END_FORCED:
+      return 'forced';
+    case ThinkingEnd.THINKING_END_SEQUENCE:
+      return 'sequence';
+    default:
+      return 'none';
+  }
+}
+
+function toFinishReason(code: FinishReason): Sample['finishReason'] {
+  switch (code) {
+    case FinishReason.FINISH_REASON_STOP:
+      return 'stop';
+    case FinishReason.FINISH_REASON_STOP_STRING:
+      return 'stopString';
+    default:
+      return 'length';
+  }
+}
+
+/** How an attempt ended. */
+export type TrainingEnd =
+  | {
+      readonly kind: 'completed';
+      readonly modelFolder: string;
+      readonly steps: number;
+      readonly finalLoss: number | null;
+    }
+  | { readonly kind: 'canceled'; readonly reason: string }
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly retryable: boolean };
+
+/** What one event of a trainer means here. */
+export interface TranslatedEvent {
+  readonly number: number;
+  readonly draft: EventDraft;
+  readonly end?: TrainingEnd;
+}
+
+/** What is the same for all events of an attempt. */
+export interface TranslationContext {
+  readonly stage: string;
+  /** Ordinal of the stage's attempt in the run. */
+  readonly attempt: number;
+  readonly attemptId: string;
+  readonly trainer: string;
+  /** From `training_started`; 0 before it is known. */
+  totalSteps: number;
+}
+
+/** An event of a trainer as one of the run's. Undefined for one that a newer trainer sends and this core does not know. */
+export function toEvent(from: TrainerEvent, context: TranslationContext): TranslatedEvent | undefined {
+  const number = Number(from.number);
+  const place = { stage: context.stage, attempt: context.attempt };
+  const { attemptId } = context;
+  switch (from.event?.$case) {
+    case 'trainingStarted': {
+      const { value } = from.event;
+      context.totalSteps = value.totalSteps;
+      return {
+        number,
+        draft: {
+          ...place,
+          type: 'training.started',
+          data: {
+            trainerEvent: number,
+            attemptId,
+            resumedAfterStep: value.resumedAfterStep,
+            totalSteps: value.totalSteps,
+            rows: value.rows,
+            tokens: Number(value.tokens),
+            trainedTokens: Number(value.trainedTokens),
+            truncatedRows: value.truncatedRows,
+            parameters: Number(value.parameters),
+            trainedParameters: Number(value.trainedParameters),
+            precision: value.precision === PrecisionCode.PRECISION_BFLOAT16 ? 'bfloat16' : 'float32',
+          },
+        },
+      };
+    }
+    case 'stepLogged':
+      return { number, draft: { ...place, type: 'step.logged', data: stepData(from.event.value, number, context) } };
+    case 'evaluationLogged':
+      return {
+        number,
+        draft: { ...place, type: 'evaluation.logged', data: { trainerEvent: number, ...from.event.value } },
+      };
+    case 'checkpointSaved': {
+      const { step, path, bytes } = from.event.value;
+      return {
+        number,
+        draft: {
+          ...place,
+          type: 'checkpoint.saved',
+          data: { trainerEvent: number, step, path, bytes: Number(bytes) },
+        },
+      };
+    }
+    case 'logWritten':
+      return {
+        number,
+        draft: {
+          ...place,
+          type: 'log.written',
+          data: {
+            level: toLogLevel(from.event.value.level),
+            source: `trainer ${context.trainer}`,
+            message: from.event.value.message,
+            trainerEvent: number,
+            attemptId,
+          },
+        },
+      };
+    case 'trainingCompleted': {
+      const { value } = from.event;
+      return {
+        number,
+        draft: { ...place, type: 'training.completed', data: completedData(value, number, attemptId) },
+        end: {
+          kind: 'completed',
+          modelFolder: value.modelFolder,
+          steps: value.steps,
+          finalLoss: finiteOrNull(value.finalLoss),
+        },
+      };
+    }
+    case 'trainingCanceled': {
+      const { step, reason } = from.event.value;
+      return {
+        number,
+        draft: { ...place, type: 'training.canceled', data: { trainerEvent: number, attemptId, step, reason } },
+        end: { kind: 'canceled', reason },
+      };
+    }
+    case 'trainingFailed': {
+      const { code, message, step, retryable, rowIds } = from.event.value;
+      const text = rowIds.length === 0 ? message : `${message} (rows: ${rowIds.slice(0, 10).join(', ')})`;
+      return {
+        number,
+        draft: {
+          ...place,
+          type: 'training.failed',
+          data: { trainerEvent: number, attemptId, step, error: { code, message: text } },
+        },
+        end: { kind: 'failed', code, message: text, retryable },
+      };
+    }
+    case undefined:
+      return undefined;
+  }
+}
+
+function stepData(value: StepLogged, number: number, context: TranslationContext) {
+  return {
+    trainerEvent: number,
+    step: value.step,
+    totalSteps: context.totalSteps,
+    epoch: value.epoch,
+    loss: finiteOrNull(value.loss),
+    learningRate: value.learningRate,
+    gradientNorm: finiteOrNull(value.gradientNorm),
+    tokensSeen: Number(value.tokensSeen),
+    tokensPerSecond: value.tokensPerSecond,
+    peakMemoryBytes: Number(value.peakMemoryBytes),
+    rerun: value.rerun,
+  };
+}
+
+function completedData(value: TrainingCompleted, number: number, attemptId: string) {
+  return {
+    trainerEvent: number,
+    attemptId,
+    steps: value.steps,
+    seconds: value.seconds,
+    finalLoss: finiteOrNull(value.finalLoss),
+    peakMemoryBytes: Number(value.peakMemoryBytes),
+  };
+}
+
+/** JSON has no NaN and no infinity. */
+function finiteOrNull(value: number | undefined): number | null {
+  return value !== undefined && Number.isFinite(value) ? value : null;
+}
+
+function toLogLevel(level: LogLevel): 'debug' | 'info' | 'warning' | 'error' {
+  switch (level) {
+    case LogLevel.LOG_LEVEL_DEBUG:
+      return 'debug';
+    case LogLevel.LOG_LEVEL_WARNING:
+      return 'warning';
+    case LogLevel.LOG_LEVEL_ERROR:
+      return 'error';
+    default:
+      return 'info';
+  }
+}

@@ -1,0 +1,140 @@
+import { appendFile, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { GenerationEvent, GenerationRequest, Sample, Trainer } from 'simmerkit';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { memoryArtifact, memoryTable, runStage } from '../../core/testing/run-stage.js';
+import { generate } from './generate.stage.js';
+
+let scratchFolder: string;
+beforeEach(async () => {
+  scratchFolder = await mkdtemp(join(tmpdir(), 'simmer-generate-'));
+});
+afterEach(() => rm(scratchFolder, { recursive: true }));
+
+/** A trainer that answers with what it was asked, and dies after so many samples. */
+function answeringTrainer(samplesUntilDeath = Number.POSITIVE_INFINITY) {
+  const requests: GenerationRequest[] = [];
+  const sampleOf = (promptId: string, policyId: string, sampleIndex: number): Sample => ({
+    promptId,
+    policyId,
+    sampleIndex,
+    seed: 2n ** 63n + 1n,
+    promptTokens: 5,
+    thinkingTokenIds: [1, 2, 3],
+    thinking: `${promptId} under ${policyId}`,
+    answerTokenIds: [4],
+    answer: 'Final Answer: 4',
+    interventions: [{ kind: 'ended', position: 3, tokenIds: [9], text: 'x', characterOffset: 12 }],
+    thinkingEnd: 'forced',
+    finishReason: 'stop',
+    sharedThinkingTokens: 0,
+  });
+  async function* answers(request: GenerationRequest): AsyncIterable<GenerationEvent> {
+    requests.push(request);
+    let sent = 0;
+    // Last prompt first: the stage must not depend on the order of answers.
+    for (const { id } of [...request.prompts].reverse()) {
+      for (const policy of request.policies) {
+        for (let index = 0; index < request.sampling.samples; index++) {
+          if (sent++ >= samplesUntilDeath) throw new Error('the trainer died');
+          yield { kind: 'sample', sample: sampleOf(id, policy.id, index) };
+        }
+      }
+    }
+  }
+  const refuse = () => Promise.reject(new Error('not asked for here'));
+  const trainer: Trainer = {
+    name: 'student',
+    describe: refuse,
+    train: refuse,
+    export: refuse,
+    inspect: refuse,
+    generate: answers,
+  };
+  return { trainer, requests };
+}
+
+const dataset = memoryTable(
+  { id: 'VARCHAR', question: 'VARCHAR', answer: 'VARCHAR' },
+  ['a', 'b', 'c'].map((id) => ({ id, question: `What is $& ${id}?`, answer: id })),
+);
+const inputs = { model: memoryArtifact('model', '/models/student'), dataset };
+const options = { trainer: 'student', label: 'tuned', sweep: { thinkingTokens: [8, 16], ignore: [0, 1] } };
+
+describe('budget-forcing/generate', () => {
+  it('writes a row per problem, policy and sample, in that order', async () => {
+    const { trainer, requests } = answeringTrainer();
+    const result = await runStage(generate, { options, inputs, trainer, scratchFolder, seed: 5 });
+    expect(result.rows('generations').map((row) => row.id)).toEqual(
+      ['a', 'b', 'c'].flatMap((id) => [`${id}/8/0`, `${id}/16/0`, `${id}/16+1xWait/0`]),
+    );
+    expect(result.rows('generations')[0]).toMatchObject({
+      prompt_id: 'a',
+      gold: 'a',
+      model: 'tuned',
+      policy: '8',
+      method: 'budget-forcing',
+      max_thinking_tokens: 8,
+      thinking_tokens: 3,
+      thinking_token_ids: [1, 2, 3],
+      interventions: [{ kind: 'ended', position: 3, character_offset: 12, text: 'x', token_ids: [9] }],
+      seed: '9223372036854775809',
+    });
+    expect(requests[0]).toMatchObject({
+      model: { kind: 'folder', folder: '/models/student' },
+      thinkingFormat: { start: '<|im_start|>think\n', end: '<|im_start|>answer\n', finalAnswerPrompt: 'Final Answer:' },
+      sampling: { temperature: 0, seed: 5, samples: 1 },
+    });
+    expect(requests[0]?.prompts[0]?.prompt).toEqual({
+      kind: 'messages',
+      messages: [{ role: 'user', content: 'What is $& a?' }],
+    });
+  });
+
+  it('asks again only for problems that a killed attempt left unfinished, and ends with the same rows', async () => {
+    const whole = await runStage(generate, { options, inputs, trainer: answeringTrainer().trainer });
+    const first = runStage(generate, { options, inputs, trainer: answeringTrainer(5).trainer, scratchFolder });
+    await expect(first).rejects.toThrow('the trainer died');
+    await appendFile(join(scratchFolder, 'samples.jsonl'), '{"promptId":"a","poli');
+    const second = answeringTrainer();
+    const resumed = await runStage(generate, { options, inputs, trainer: second.trainer, scratchFolder });
+    expect(second.requests.map((request) => request.prompts.map((prompt) => prompt.id))).toEqual([['a', 'b']]);
+    expect(resumed.rows('generations')).toEqual(whole.rows('generations'));
+    const third = answeringTrainer();
+    await runStage(generate, { options, inputs, trainer: third.trainer, scratchFolder });
+    expect(third.requests).toEqual([]);
+  });
+
+  it('says how far it is', async () => {
+    const { events } = await runStage(generate, { options, inputs, trainer: answeringTrainer().trainer });
+    expect(events.at(-1)).toMatchObject({
+      type: 'stage.progressed',
+      data: { done: 9, total: 9, unit: 'samples', figures: { samples: 9, thinkingTokens: 27 } },
+    });
+  });
+
+  it('asks for answers without thinking, under one policy', async () => {
+    const { trainer, requests } = answeringTrainer();
+    const plain = { trainer: 'student', thinkingFormat: 'none' };
+    const result = await runStage(generate, { options: plain, inputs, trainer });
+    expect(requests[0]?.thinkingFormat).toBeUndefined();
+    expect(result.rows('generations')).toHaveLength(3);
+    expect(result.rows('generations')[0]).toMatchObject({ policy: 'none', method: 'none' });
+  });
+
+  it('refuses a dataset that has an id twice', async () => {
+    const twice = memoryTable(dataset.columns, [...dataset.allRows, dataset.allRows[0]!]);
+    const run = runStage(generate, {
+      options,
+      inputs: { ...inputs, dataset: twice },
+      trainer: answeringTrainer().trainer,
+    });
+    await expect(run).rejects.toMatchObject({ code: 'invalid_problem' });
+  });
+
+  it('finds samples that would all be the same before it runs', () => {
+    const parsed = generate.options.parse({ trainer: 'student', sampling: { samples: 4 } });
+    expect(generate.check?.(parsed, { recipeFolder: '.' }).map((problem) => problem.code)).toEqual(['equal_samples']);
+  });
+});

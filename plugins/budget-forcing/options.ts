@@ -1,0 +1,91 @@
+import { placement, trainerName, z } from 'simmerkit';
+
+/** What marks thinking in the text of known families of models. */
+export const thinkingFormats = {
+  /** s1, README and eval: ChatML roles `think` and `answer`. */
+  s1: { start: '<|im_start|>think\n', end: '<|im_start|>answer\n', finalAnswerPrompt: 'Final Answer:' },
+  /** DeepSeek-R1 and its distilled models; Qwen3 too. */
+  r1: { start: '<think>\n', end: '</think>\n', finalAnswerPrompt: 'Final Answer:' },
+} as const;
+
+const positive = z.int().min(1);
+
+export const generateOptions = z.strictObject({
+  trainer: trainerName(),
+  label: z
+    .string()
+    .regex(/^[^\s@]+$/, 'a label has no spaces and no @')
+    .default('model')
+    .describe('What the model is called in metrics and reports, e.g. "tuned".'),
+  thinkingFormat: z
+    .union([
+      z.enum(['s1', 'r1', 'none']),
+      z.strictObject({
+        start: z.string().describe('Appended to the prompt.'),
+        end: z.string().min(1).describe('What ends thinking; appended when thinking is forced to end.'),
+        finalAnswerPrompt: z.string().describe('Appended after a forced end.'),
+      }),
+    ])
+    .default('s1')
+    .describe('What marks thinking in the text. none: the model just answers, and the sweep is not used.'),
+  sweep: z
+    .strictObject({
+      thinkingTokens: z
+        .array(z.union([positive, z.literal('auto')]))
+        .min(1)
+        .default(['auto'])
+        .describe('Maxima of thinking in tokens; auto: what the context holds.'),
+      ignore: z
+        .array(z.int().min(0))
+        .min(1)
+        .default([0])
+        .describe('How many times the end of thinking is ignored and the word appended.'),
+      word: z.array(z.string()).min(1).default(['Wait']).describe('What is appended; may be empty. s1: Wait.'),
+      product: z
+        .boolean()
+        .default(false)
+        .describe('Whether every ignore is tried at every maximum, instead of at the largest one only.'),
+    })
+    .prefault({})
+    .describe(
+      'Thinking budgets to try: each maximum with nothing ignored, and each ignore above 0 with each word at the largest ' +
+        'maximum.',
+    ),
+  minThinkingTokens: positive
+    .optional()
+    .describe('The end of thinking is ignored as long as thinking is shorter than this.'),
+  spendingRule: z
+    .enum(['total', 'perRound'])
+    .default('total')
+    .describe(
+      "Whether all rounds share the maximum (s1's README), or each has the whole of it (s1's evaluation fork).",
+    ),
+  sampling: z
+    .strictObject({
+      temperature: z.number().min(0).default(0).describe('0 is greedy.'),
+      topP: z.number().gt(0).max(1).optional(),
+      topK: positive.optional(),
+      maxAnswerTokens: positive.default(256).describe('Longest answer, in tokens.'),
+      samples: positive.default(1).describe('Samples for each problem and policy.'),
+      stop: z.array(z.string().min(1)).default([]).describe('Texts that end the answer before them.'),
+    })
+    .prefault({})
+    .describe('How tokens are drawn.'),
+  systemMessage: z.string().optional().describe("Default: the chat template's own."),
+  promptTemplate: z
+    .string()
+    .includes('{question}')
+    .default('{question}')
+    .describe("The user's message; {question} stands for the question."),
+  goldColumn: z.string().default('answer').describe('Column of the dataset with the right answer, where there is one.'),
+  precision: z
+    .enum(['float32', 'bfloat16'])
+    .optional()
+    .describe('Precision of the matrix products. Default: bfloat16 where the device is fast at it.'),
+  maxBatchSize: placement(positive.optional()).describe(
+    'Sequences decoded side by side. Default: the trainer chooses.',
+  ),
+});
+
+export type GenerateOptions = z.output<typeof generateOptions>;
+export type Sweep = GenerateOptions['sweep'];

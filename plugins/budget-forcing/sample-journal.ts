@@ -1,0 +1,122 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Sample } from 'simmerkit';
+
+/** Samples that may be lost to a power cut: few enough to cost seconds, enough that syncing costs nothing. */
+const syncEvery = 64;
+const newline = 0x0a;
+const chunkSize = 1024 * 1024;
+
+interface Place {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/**
+ * The samples of a stage, kept as they come, so that a later attempt asks only for what is missing. A line of
+ * `samples.jsonl` each; from the first torn line on they are dropped. Only their places are in memory: the tokens of a long sweep are not
+ * small.
+ */
+export class SampleJournal implements AsyncDisposable {
+  private readonly places = new Map<string, Place>();
+  private end = 0;
+  private unsynced = 0;
+
+  private constructor(private readonly file: FileHandle) {}
+
+  /** Opens the journal of a folder, or begins one. */
+  static async open(folder: string): Promise<SampleJournal> {
+    const file = await open(join(folder, 'samples.jsonl'), 'a+', 0o600);
+    const journal = new SampleJournal(file);
+    try {
+      await journal.readPlaces();
+      return journal;
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  has(promptId: string, policyId: string, sampleIndex: number): boolean {
+    return this.places.has(keyOf(promptId, policyId, sampleIndex));
+  }
+
+  get size(): number {
+    return this.places.size;
+  }
+
+  /** Keeps a sample; one that is there already stays as it is. Calls must not overlap. */
+  async add(sample: Sample): Promise<void> {
+    if (this.has(sample.promptId, sample.policyId, sample.sampleIndex)) return;
+    const line = Buffer.from(`${JSON.stringify({ ...sample, seed: String(sample.seed) })}\n`);
+    await this.file.appendFile(line);
+    this.note(sample, { offset: this.end, length: line.length });
+    this.end += line.length;
+    if (++this.unsynced >= syncEvery) await this.sync();
+  }
+
+  async read(promptId: string, policyId: string, sampleIndex: number): Promise<Sample> {
+    const place = this.places.get(keyOf(promptId, policyId, sampleIndex));
+    if (place === undefined) return raise(`no sample ${sampleIndex} of ${promptId} under ${policyId}`);
+    const bytes = Buffer.alloc(place.length);
+    await this.file.read(bytes, 0, place.length, place.offset);
+    return sampleIn(bytes) ?? raise(`the sample at ${place.offset} of the journal changed while it was open`);
+  }
+
+  async sync(): Promise<void> {
+    this.unsynced = 0;
+    await this.file.sync();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.sync();
+    } finally {
+      await this.file.close();
+    }
+  }
+
+  private async readPlaces(): Promise<void> {
+    const chunk = Buffer.alloc(chunkSize);
+    let rest: Buffer = Buffer.alloc(0);
+    for (let position = 0; ; ) {
+      const { bytesRead } = await this.file.read(chunk, 0, chunkSize, position);
+      if (bytesRead === 0) break;
+      position += bytesRead;
+      const bytes = Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
+      let from = 0;
+      for (let to = bytes.indexOf(newline); to >= 0; to = bytes.indexOf(newline, from)) {
+        const length = to + 1 - from;
+        const sample = sampleIn(bytes.subarray(from, to));
+        if (sample === undefined) return await this.file.truncate(this.end);
+        this.note(sample, { offset: this.end, length });
+        this.end += length;
+        from = to + 1;
+      }
+      rest = bytes.subarray(from);
+    }
+    if (rest.length > 0) await this.file.truncate(this.end);
+  }
+
+  private note(sample: Sample, place: Place): void {
+    this.places.set(keyOf(sample.promptId, sample.policyId, sample.sampleIndex), place);
+  }
+}
+
+function keyOf(promptId: string, policyId: string, sampleIndex: number): string {
+  return JSON.stringify([promptId, policyId, sampleIndex]);
+}
+
+/** Undefined for a line that a power cut left half-written. */
+function sampleIn(line: Buffer): Sample | undefined {
+  try {
+    const parsed = JSON.parse(line.toString('utf8')) as Omit<Sample, 'seed'> & { readonly seed: string };
+    return { ...parsed, seed: BigInt(parsed.seed) };
+  } catch {
+    return undefined;
+  }
+}
+
+function raise(message: string): never {
+  throw new Error(message);
+}

@@ -1,0 +1,201 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { memoryTable, runStage } from '../../core/testing/run-stage.js';
+import { deduplicate } from './deduplicate.stage.js';
+import { difficulty } from './difficulty.stage.js';
+import { format } from './format.stage.js';
+import { quality } from './quality.stage.js';
+import { split, splitQuestions } from './split.stage.js';
+
+const columns = { id: 'VARCHAR', question: 'VARCHAR', reasoning: 'VARCHAR', answer: 'VARCHAR', source: 'VARCHAR' };
+const table = (rows: readonly Readonly<Record<string, unknown>>[]) =>
+  memoryTable(
+    columns,
+    rows.map((row, index) => ({ id: `r${index}`, ...row })),
+  );
+
+describe('curation/quality', () => {
+  it.each([
+    ['Draw [asy] size(3); [/asy]', 'math', 'asy_picture'],
+    ['Draw [asy] size(3); [/asy]', 'aime_2024', null],
+    ['See ![Image](x.png)', 'math', 'image'],
+    ['Solve p1. and p2.', 'math', 'numbered_part'],
+    ['Solve p999.', 'math', 'numbered_part'],
+    ['Solve p0.', 'math', null],
+    ['The step. 12.', 'math', null],
+    ['**Q12** Solve', 'math', 'bold_number'],
+    ['**bold** words, 12', 'math', 'bold_number'],
+    ['**bold** words', 'math', null],
+    ['** 12 ** spaced', 'math', null],
+    ['**[12]** bracket', 'math', null],
+    ['What is 2 + 2?', 'math', null],
+  ])('takes %j from %s for %s', async (question, source, rule) => {
+    const result = await runStage(quality, { inputs: { dataset: table([{ question, source }]) } });
+    expect(result.rows('decisions').map((row) => row.rule)).toEqual([rule]);
+  });
+
+  it('applies own rules and limits, and counts each', async () => {
+    const options = {
+      preset: 'none',
+      drop: [{ rule: 'link', pattern: 'https?:', column: 'reasoning' }],
+      length: { question: { min: 3 }, reasoning: { max: 20 } },
+    };
+    const dataset = table([
+      { question: 'p1. fine', reasoning: 'short' },
+      { question: 'p2. fine', reasoning: 'see http://x' },
+      { question: 'no', reasoning: 'short' },
+      { question: 'long', reasoning: 'x'.repeat(21) },
+    ]);
+    const result = await runStage(quality, { options, inputs: { dataset } });
+    expect(result.events.at(-1)).toEqual({
+      type: 'funnel.counted',
+      data: {
+        step: 'stage',
+        rowsIn: 4,
+        rowsOut: 1,
+        dropped: { link: 1, question_too_short: 1, reasoning_too_long: 1 },
+      },
+    });
+  });
+
+  it('finds a pattern that is no regular expression before it runs', () => {
+    const options = quality.options.parse({ drop: [{ rule: 'x', pattern: '(' }] });
+    expect(quality.check?.(options, { recipeFolder: '.' })).toMatchObject([{ path: 'drop.0.pattern' }]);
+  });
+
+  it('names a column that is not there', async () => {
+    const dataset = memoryTable({ id: 'VARCHAR', problem: 'VARCHAR' }, []);
+    await expect(runStage(quality, { inputs: { dataset } })).rejects.toMatchObject({
+      code: 'missing_column',
+      message: 'The dataset has no column `question`; it has `id`, `problem`.',
+    });
+  });
+});
+
+describe('curation/deduplicate', () => {
+  const dataset = table([{ question: 'What?' }, { question: 'what? ' }, { question: 'What?' }]);
+
+  it('keeps the first of equal rows', async () => {
+    const result = await runStage(deduplicate, { inputs: { dataset } });
+    expect(result.rows('dataset').map((row) => row.id)).toEqual(['r0', 'r1']);
+    expect(result.rows('decisions')[2]).toMatchObject({ rule: 'duplicate', evidence: 'same as r0' });
+  });
+
+  it('looks past case and white space when asked', async () => {
+    const result = await runStage(deduplicate, { options: { ignoreCaseAndSpace: true }, inputs: { dataset } });
+    expect(result.rows('dataset').map((row) => row.id)).toEqual(['r0']);
+  });
+});
+
+it('curation/difficulty drops what any model answers rightly', async () => {
+  const graded = (model: string, verdicts: Readonly<Record<string, string>>) =>
+    memoryTable(
+      { prompt_id: 'VARCHAR', model: 'VARCHAR', verdict: 'VARCHAR' },
+      Object.entries(verdicts).map(([prompt_id, verdict]) => ({ prompt_id, model, verdict })),
+    );
+  const dataset = table([{ question: 'a' }, { question: 'b' }, { question: 'c' }]);
+  const models = [
+    graded('7b', { r0: 'wrong', r1: 'wrong', r2: 'unparsed' }),
+    graded('32b', { r0: 'right', r1: 'wrong' }),
+  ];
+  const result = await runStage(difficulty, { inputs: { dataset, graded: models } });
+  expect(result.rows('dataset').map((row) => row.id)).toEqual(['r1', 'r2']);
+  expect(result.rows('decisions')[0]).toMatchObject({ rule: 'too_easy', evidence: '32b was right in 1 of 1' });
+});
+
+describe('curation/split', () => {
+  it('never has a question on both sides', () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(fc.string(), { minLength: 2 }), fc.integer(), (questions, seed) => {
+        const { train, heldout } = splitQuestions(questions, { heldout: 0.5, seed });
+        expect([...train].filter((question) => heldout.has(question))).toEqual([]);
+        expect(train.size + heldout.size).toBe(questions.length);
+        expect(heldout.size).toBe(Math.round(questions.length / 2));
+      }),
+    );
+  });
+
+  it('holds out the same questions however many are trained on, in whatever order they come', () => {
+    const questions = Array.from({ length: 100 }, (_, index) => `q${index}`);
+    const first = splitQuestions(questions, { heldout: 20, seed: 4 });
+    const second = splitQuestions([...questions].reverse(), { heldout: 20, train: 30, seed: 4 });
+    expect(second.heldout).toEqual(first.heldout);
+    expect(second.train.size).toBe(30);
+  });
+
+  it('keeps equal questions together and counts what is held out', async () => {
+    const dataset = table(Array.from({ length: 40 }, (_, index) => ({ question: `q${index % 20}` })));
+    const result = await runStage(split, { options: { heldout: 5, train: 10 }, inputs: { dataset } });
+    const questions = (output: string) => new Set(result.rows(output).map((row) => row.question));
+    expect(result.rows('heldout')).toHaveLength(10);
+    expect([...questions('heldout')].filter((question) => questions('train').has(question))).toEqual([]);
+    expect(result.events.at(-1)?.data).toEqual({
+      step: 'stage',
+      rowsIn: 40,
+      rowsOut: 20,
+      dropped: { held_out: 10, unused: 10 },
+    });
+  });
+
+  it('refuses to split more than there is', async () => {
+    const dataset = table([{ question: 'a' }]);
+    await expect(runStage(split, { options: { heldout: 5 }, inputs: { dataset } })).rejects.toMatchObject({
+      code: 'too_few_rows',
+    });
+  });
+});
+
+describe('curation/format', () => {
+  const row = { question: 'What is $& 6 * 7?', reasoning: '6 * 7 = 42\n', answer: '42' };
+  const completion = async (
+    options: Readonly<Record<string, unknown>>,
+    given: Readonly<Record<string, unknown>> = row,
+  ) => {
+    const result = await runStage(format, { options, inputs: { dataset: table([given]) } });
+    return result.rows('dataset')[0];
+  };
+
+  it("writes s1's text", async () => {
+    expect(await completion({})).toEqual({
+      id: 'r0',
+      prompt: [{ role: 'user', content: 'What is $& 6 * 7?' }],
+      completion: '<|im_start|>think\n6 * 7 = 42\n<|im_start|>answer\nAnswer: 42<|im_end|>',
+    });
+  });
+
+  it('leaves an answer that has the prefix as it is', async () => {
+    const given = { ...row, answer: 'So the Answer: 42' };
+    expect((await completion({ end: '' }, given))?.completion).toMatch(/answer\nSo the Answer: 42$/);
+    const template = { answerTemplate: 'Final Answer: \\boxed{{answer}}', end: '' };
+    expect((await completion(template))?.completion).toMatch(/answer\nFinal Answer: \\boxed\{42\}$/);
+  });
+
+  it('takes other markers and a system message', async () => {
+    const options = {
+      thinkingStart: '<think>\n',
+      answerStart: '\n</think>\n',
+      answerPrefix: '',
+      end: '',
+      systemMessage: 'Think.',
+      promptTemplate: 'Q: {question}',
+    };
+    expect(await completion(options)).toMatchObject({
+      prompt: [
+        { role: 'system', content: 'Think.' },
+        { role: 'user', content: 'Q: What is $& 6 * 7?' },
+      ],
+      completion: '<think>\n6 * 7 = 42\n</think>\n42',
+    });
+  });
+
+  it('names the row that lacks its trace, or drops it when asked', async () => {
+    const dataset = table([row, { ...row, reasoning: ' ' }]);
+    await expect(runStage(format, { inputs: { dataset } })).rejects.toMatchObject({
+      code: 'value_missing',
+      message: 'Row r1 has no reasoning.',
+    });
+    const result = await runStage(format, { options: { missing: 'drop' }, inputs: { dataset } });
+    expect(result.rows('dataset')).toHaveLength(1);
+    expect(result.rows('decisions')[1]).toMatchObject({ rule: 'no_reasoning' });
+  });
+});

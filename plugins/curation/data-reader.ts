@@ -1,0 +1,246 @@
+import { createReadStream } from 'node:fs';
+import { pipeline } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import type { Row } from 'simmerkit';
+import { type DataPlace, dataError } from './data-error.js';
+import type { Source } from './options.js';
+
+/** A row as a file has it, and where. */
+export interface SourceRow {
+  readonly row: Row;
+  readonly place: DataPlace;
+}
+
+export type Format = Exclude<Source['format'], 'auto'>;
+
+/** The format that a file's name says. @throws UserError `unknown_format` */
+export function formatOf(file: string): Format {
+  const name = file.toLowerCase().replace(/\.gz$/, '');
+  const ending = /\.(jsonl|ndjson|json|csv|parquet)$/.exec(name)?.[1];
+  if (ending === undefined) {
+    throw dataError(
+      'unknown_format',
+      { file },
+      'the ending of its name says no format.',
+      'Set `format` of the source to jsonl, json, csv or parquet.',
+    );
+  }
+  return ending === 'ndjson' ? 'jsonl' : (ending as Format);
+}
+
+/** The rows of a file, one after the other. @throws UserError naming file, line and column where it is not what it should be */
+export async function* readRows(file: string, format: Format): AsyncIterable<SourceRow> {
+  switch (format) {
+    case 'jsonl':
+      return yield* readJsonLines(file);
+    case 'json':
+      return yield* readJson(file);
+    case 'csv':
+      return yield* readCsv(file);
+    case 'parquet':
+      return yield* readParquet(file);
+  }
+}
+
+async function* readJsonLines(file: string): AsyncIterable<SourceRow> {
+  let line = 0;
+  for await (const text of linesOf(file)) {
+    line++;
+    if (text.trim() === '') continue;
+    const place = { file, line };
+    yield {
+      row: asRow(
+        parseJson(text, (position) => ({ ...place, column: position + 1 })),
+        place,
+      ),
+      place,
+    };
+  }
+}
+
+async function* readJson(file: string): AsyncIterable<SourceRow> {
+  const parts: string[] = [];
+  for await (const part of textOf(file)) parts.push(part);
+  const text = parts.join('');
+  const content = parseJson(text, (position) => {
+    const before = text.slice(0, position).split('\n');
+    return { file, line: before.length, column: (before.at(-1)?.length ?? 0) + 1 };
+  });
+  if (!Array.isArray(content)) {
+    throw dataError(
+      'malformed_data',
+      { file },
+      'a JSON file of data is a list of objects, and this is not a list.',
+      'Write one object a line and name the file .jsonl, or put the rows into one list.',
+    );
+  }
+  for (const [index, value] of content.entries()) {
+    const place = { file, row: index + 1 };
+    yield { row: asRow(value, place), place };
+  }
+}
+
+async function* readCsv(file: string): AsyncIterable<SourceRow> {
+  const { parse } = await import('csv-parse');
+  const parser = parse({ columns: true, info: true, bom: true, skip_empty_lines: true });
+  const source = pipeline(textOf(file), parser, () => {});
+  try {
+    for await (const record of source) {
+      const { record: row, info } = record as { readonly record: Row; readonly info: { readonly lines: number } };
+      yield { row, place: { file, line: info.lines } };
+    }
+  } catch (error) {
+    const { code, lines, message } = error as Error & { readonly code?: string; readonly lines?: number };
+    if (!code?.startsWith('CSV_')) throw error;
+    throw dataError(
+      'malformed_data',
+      { file, ...(lines === undefined ? {} : { line: lines }) },
+      `${message}.`,
+      'Quote fields that hold commas, quotes or line breaks, and give every row as many fields as the header.',
+      error,
+    );
+  }
+}
+
+async function* readParquet(file: string): AsyncIterable<SourceRow> {
+  const { DuckDBInstance } = await import('@duckdb/node-api');
+  const instance = await DuckDBInstance.create(':memory:');
+  const connection = await instance.connect();
+  try {
+    const result = await connection.stream('SELECT * FROM read_parquet($1)', [file]).catch((error: Error) => {
+      throw dataError(
+        'malformed_data',
+        { file },
+        `this is not a Parquet file that can be read (${error.message.split('\n')[0]}).`,
+        'Check that it was downloaded completely, or set `format`.',
+        error,
+      );
+    });
+    let row = 0;
+    for await (const rows of result.yieldRowObjectJs()) {
+      for (const values of rows) yield { row: values, place: { file, row: ++row } };
+    }
+  } finally {
+    connection.closeSync();
+    instance.closeSync();
+  }
+}
+
+async function* linesOf(file: string): AsyncIterable<string> {
+  let rest = '';
+  for await (const text of textOf(file)) {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop() ?? '';
+    yield* lines;
+  }
+  if (rest !== '') yield rest;
+}
+
+/** The text of a file, unpacked. @throws UserError `not_utf8`, `file_missing`, `malformed_data` */
+async function* textOf(file: string): AsyncIterable<string> {
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  let line = 1;
+  let lineStart: Buffer = Buffer.alloc(0);
+  for await (const bytes of bytesOf(file)) {
+    let text: string;
+    try {
+      text = decoder.decode(bytes, { stream: true });
+    } catch (error) {
+      throw notUtf8(file, line, Buffer.concat([lineStart, bytes]), error);
+    }
+    yield text;
+    const lastBreak = bytes.lastIndexOf(newline);
+    if (lastBreak >= 0) line += countBreaks(bytes);
+    lineStart = lastBreak < 0 ? Buffer.concat([lineStart, bytes]) : bytes.subarray(lastBreak + 1);
+  }
+  try {
+    yield decoder.decode();
+  } catch (error) {
+    throw notUtf8(file, line, lineStart, error);
+  }
+}
+
+const newline = 0x0a;
+
+async function* bytesOf(file: string): AsyncIterable<Buffer> {
+  const stream = createReadStream(file);
+  const source = file.toLowerCase().endsWith('.gz') ? pipeline(stream, createGunzip(), () => {}) : stream;
+  try {
+    yield* source as AsyncIterable<Buffer>;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code?.startsWith('Z_') !== true) throw fileError(file, error as NodeJS.ErrnoException);
+    throw dataError(
+      'malformed_data',
+      { file },
+      `it cannot be unpacked (${message}).`,
+      'Get the file again: it is cut or not gzip.',
+      error,
+    );
+  } finally {
+    stream.destroy();
+  }
+}
+
+/** What an operating-system error about a file of data says to its user. */
+export function fileError(file: string, error: NodeJS.ErrnoException): Error {
+  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') {
+    return dataError(
+      'file_missing',
+      { file },
+      'there is no such file.',
+      "Paths are relative to the recipe's folder.",
+      error,
+    );
+  }
+  if (error.code === 'EISDIR') {
+    return dataError('not_a_file', { file }, 'this is a folder.', 'Name one of its files.', error);
+  }
+  if (error.code === 'EACCES' || error.code === 'EPERM') {
+    return dataError('not_readable', { file }, 'it may not be read.', 'Check its permissions.', error);
+  }
+  return error;
+}
+
+/** `bytes` begin with the line that has this number. */
+function notUtf8(file: string, firstLine: number, bytes: Buffer, cause: unknown): Error {
+  // Decoded leniently, the first thing that is not UTF-8 is the first replacement character.
+  const before = bytes.toString('utf8').split('\ufffd', 1)[0] ?? '';
+  const lines = before.split('\n');
+  const place = { file, line: firstLine + lines.length - 1, column: (lines.at(-1)?.length ?? 0) + 1 };
+  return dataError(
+    'not_utf8',
+    place,
+    'this is not UTF-8 text.',
+    `Convert the file first: iconv -f latin1 -t utf8 ${file}`,
+    cause,
+  );
+}
+
+function countBreaks(bytes: Buffer): number {
+  let count = 0;
+  for (let at = bytes.indexOf(newline); at >= 0; at = bytes.indexOf(newline, at + 1)) count++;
+  return count;
+}
+
+function parseJson(text: string, placeAt: (position: number) => DataPlace): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const message = (error as Error).message;
+    const position = /at position (\d+)/.exec(message)?.[1];
+    const at = position === undefined ? (message.includes('end of JSON') ? text.length : 0) : Number(position);
+    throw dataError('malformed_data', placeAt(at), `this is not JSON: ${message}.`, 'Mend or remove it.', error);
+  }
+}
+
+function asRow(value: unknown, place: DataPlace): Row {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Row;
+  const what = Array.isArray(value) ? 'a list' : value === null ? 'null' : `a ${typeof value}`;
+  throw dataError(
+    'malformed_data',
+    place,
+    `a row is an object, and this is ${what}.`,
+    'Write {"question": ...} for each row.',
+  );
+}

@@ -1,0 +1,27 @@
+import { defineStage, input, requireColumns, textIn } from 'simmerkit';
+import { deduplicateOptions } from './options.js';
+import { sieveOutputs } from './sieve-outputs.js';
+
+export const deduplicate = defineStage({
+  description: 'Keeps the first of rows that are the same in one column.',
+  options: deduplicateOptions,
+  inputs: { dataset: input('dataset', 'Rows with at least `id` and the column.') },
+  outputs: sieveOutputs,
+  async run(context) {
+    const { createHash } = await import('node:crypto');
+    const { sieve } = await import('./sieve.js');
+    const { options, inputs } = context;
+    requireColumns(inputs.dataset, ['id', options.column], 'The dataset');
+    const firstIds = new Map<string, string | null>();
+    return await sieve(context, inputs.dataset, (row) => {
+      const text = textIn(row, options.column) ?? '';
+      const compared = options.ignoreCaseAndSpace ? text.toLowerCase().trim().replace(/\s+/g, ' ') : text;
+      // 132 bits: texts can be long, and no two differ in practice and agree here.
+      const digest = createHash('sha256').update(compared).digest('base64').slice(0, 22);
+      const first = firstIds.get(digest);
+      if (first !== undefined) return { rule: 'duplicate', evidence: `same as ${first}` };
+      firstIds.set(digest, textIn(row, 'id'));
+      return undefined;
+    });
+  },
+});

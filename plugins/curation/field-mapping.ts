@@ -1,0 +1,132 @@
+import type { Row } from 'simmerkit';
+import { type DataPlace, dataError } from './data-error.js';
+import type { Field, LoadOptions, Source } from './options.js';
+
+/** Columns of every loaded dataset besides `id` and `source`, from fields of the same name where nothing is said. */
+export const sharedColumns = ['question', 'reasoning', 'answer', 'domain'] as const;
+
+type ColumnType = LoadOptions['types'][string];
+
+/** A row of the dataset, or the required column that it lacks. */
+export type Mapped = { readonly row: Row } | { readonly missing: string };
+
+/** Maps rows of one source to columns. @throws SyntaxError for a pattern that is no regular expression */
+export function fieldMapper(
+  source: Source,
+  options: Pick<LoadOptions, 'types' | 'required' | 'missing'>,
+): (row: Row, place: DataPlace) => Mapped {
+  const columns = columnsOf(source).map((column) => {
+    const field: Field | undefined = source.fields[column];
+    const take = field === undefined ? takeOptional(column) : takeField(column, field);
+    const isRequired = (options.required as readonly string[]).includes(column);
+    return { column, take, isRequired, type: options.types[column] ?? 'VARCHAR' };
+  });
+  return (row, place) => {
+    const mapped: Record<string, unknown> = {};
+    for (const { column, take, isRequired, type } of columns) {
+      const value = take(row, place, isRequired && options.missing === 'drop');
+      const cell = value === null ? null : convert(value, type, column, place);
+      if (isRequired && (cell === null || (typeof cell === 'string' && cell.trim() === ''))) {
+        if (options.missing === 'drop') return { missing: column };
+        throw missingValue(column, row, place);
+      }
+      mapped[column] = cell;
+    }
+    return { row: mapped };
+  };
+}
+
+/** The shared columns, then those that the source adds. */
+export function columnsOf(source: Source): readonly string[] {
+  return [...new Set([...sharedColumns, ...Object.keys(source.fields)])].filter((column) => column !== 'id');
+}
+
+type Take = (row: Row, place: DataPlace, mayLack: boolean) => unknown;
+
+function takeOptional(column: string): Take {
+  return (row) => row[column] ?? null;
+}
+
+function takeField(column: string, field: Field): Take {
+  if (typeof field === 'string') return (row, place, mayLack) => reach(row, field, column, place, mayLack);
+  if ('value' in field) return () => field.value;
+  const pattern = field.pattern === undefined ? undefined : new RegExp(field.pattern);
+  const removals = field.remove.map((expression) => new RegExp(expression, 'g'));
+  return (row, place, mayLack) => {
+    const value = reach(row, field.field, column, place, mayLack || field.optional);
+    if (value === null || (pattern === undefined && removals.length === 0)) return value;
+    const text = String(value);
+    const match = pattern === undefined ? [text] : pattern.exec(text);
+    if (match === null) {
+      if (mayLack || field.optional) return null;
+      throw dataError(
+        'pattern_not_found',
+        place,
+        `field \`${field.field}\` does not match the pattern of column \`${column}\` (${field.pattern}): "${text.slice(-80)}".`,
+        'Correct the pattern, set `optional: true` on the field, or `missing: drop` to leave such rows out.',
+      );
+    }
+    return removals.reduce((rest, expression) => rest.replace(expression, ''), match[1] ?? match[0] ?? '');
+  };
+}
+
+/** A field by its name, or by a path of names and positions. */
+function reach(row: Row, name: string, column: string, place: DataPlace, mayLack: boolean): unknown {
+  if (Object.hasOwn(row, name)) return row[name] ?? null;
+  let value: unknown = row;
+  for (const part of name.split('.')) {
+    const isThere = typeof value === 'object' && value !== null && Object.hasOwn(value, part);
+    if (!isThere && mayLack) return null;
+    if (!isThere) throw missingField(name, column, row, place);
+    value = (value as Record<string, unknown>)[part];
+  }
+  return value ?? null;
+}
+
+function convert(value: unknown, type: ColumnType, column: string, place: DataPlace): unknown {
+  if (type === 'VARCHAR') {
+    if (typeof value === 'string') return value;
+    if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') return String(value);
+  } else if (type === 'BOOLEAN') {
+    if (typeof value === 'boolean') return value;
+    if (value === 'true' || value === 'false') return value === 'true';
+  } else {
+    const number = typeof value === 'string' && value.trim() === '' ? Number.NaN : Number(value);
+    if (type === 'DOUBLE' ? Number.isFinite(number) : Number.isSafeInteger(number)) return number;
+  }
+  const found = Array.isArray(value)
+    ? 'a list'
+    : typeof value === 'object'
+      ? 'an object'
+      : JSON.stringify(String(value));
+  throw dataError(
+    'wrong_type',
+    place,
+    `column \`${column}\` is ${type}, and this is ${found}.`,
+    'Name a part of it (`field: traces.0`), or correct `types`.',
+  );
+}
+
+function fieldNames(row: Row): string {
+  return Object.keys(row)
+    .map((name) => `\`${name}\``)
+    .join(', ');
+}
+
+function missingField(name: string, column: string, row: Row, place: DataPlace): Error {
+  return dataError(
+    'missing_column',
+    place,
+    `there is no field \`${name}\` for column \`${column}\`; the row has ${fieldNames(row)}.`,
+    'Correct `fields` of the source, or set `optional: true` on the field.',
+  );
+}
+
+function missingValue(column: string, row: Row, place: DataPlace): Error {
+  return dataError(
+    'missing_column',
+    place,
+    `the row has no \`${column}\`; it has ${fieldNames(row)}.`,
+    `Say which field it is (\`fields: {${column}: NAME}\`), or set \`missing: drop\` to leave such rows out.`,
+  );
+}

@@ -1,0 +1,303 @@
+import { createHash } from 'node:crypto';
+import { access, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { DuckDBInstance } from '@duckdb/node-api';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { runStage } from '../../core/testing/run-stage.js';
+import { load } from './load.stage.js';
+import { problemId } from './problem-id.js';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'simmer-load-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+type Options = Readonly<Record<string, unknown>>;
+
+const loadWith = (options: Options) =>
+  runStage(load, { options, recipeFolder: folder, cacheFolder: join(folder, 'cache') });
+
+async function loadFile(name: string, content: string | Uint8Array, source: Options = {}, options: Options = {}) {
+  await writeFile(join(folder, name), content);
+  return await loadWith({ sources: { pool: { path: name, ...source } }, ...options });
+}
+
+async function parquetFile(name: string): Promise<void> {
+  const instance = await DuckDBInstance.create(':memory:');
+  const connection = await instance.connect();
+  const query = "SELECT 'Q' || i AS question, i AS level, ['t' || i] AS traces FROM range(3) rows(i)";
+  await connection.run(`COPY (${query}) TO '${join(folder, name)}' (FORMAT parquet)`);
+  connection.closeSync();
+  instance.closeSync();
+}
+
+const lines = '{"question":"Q0","answer":0}\n\n{"question":"Q1","answer":"1"}';
+const questions = (result: Awaited<ReturnType<typeof loadFile>>) => result.rows('dataset').map((row) => row.question);
+
+describe('curation/load reads', () => {
+  it('JSONL, with the shared columns and an id', async () => {
+    const result = await loadFile('pool.jsonl', lines);
+    expect(result.rows('dataset')).toEqual([
+      { id: problemId('Q0'), question: 'Q0', reasoning: null, answer: '0', domain: null, source: 'pool' },
+      { id: problemId('Q1'), question: 'Q1', reasoning: null, answer: '1', domain: null, source: 'pool' },
+    ]);
+    expect(result.events.at(-1)?.data).toEqual({ step: 'stage', rowsIn: 2, rowsOut: 2, dropped: {} });
+  });
+
+  it.each([
+    ['pool.jsonl.gz', gzipSync(lines)],
+    ['pool.json', '[{"question":"Q0"},{"question":"Q1"}]'],
+    ['pool.csv', 'question,answer\r\n"Q0","a ""quoted"", one\nand another line"\r\nQ1,\r\n'],
+    ['pool.csv', '\ufeffquestion\nQ0\nQ1'],
+    ['pool.jsonl', `\ufeff${lines.replaceAll('\n', '\r\n')}`],
+  ])('%s', async (name, content) => {
+    expect(questions(await loadFile(name, content))).toEqual(['Q0', 'Q1']);
+  });
+
+  it('Parquet, reaching into lists and adding columns with types', async () => {
+    await parquetFile('pool.parquet');
+    const fields = { reasoning: 'traces.0', level: 'level' };
+    const result = await loadWith({ sources: { pool: { path: 'pool.parquet', fields } }, types: { level: 'BIGINT' } });
+    expect(result.rows('dataset')[2]).toMatchObject({ question: 'Q2', reasoning: 't2', level: 2 });
+  });
+
+  it('several sources in their order, and those files of a folder that are asked for', async () => {
+    await mkdir(join(folder, 'parts'));
+    for (const part of ['b', 'a']) await writeFile(join(folder, 'parts', `${part}.jsonl`), `{"problem":"${part}"}`);
+    await writeFile(join(folder, 'parts', 'notes.txt'), 'not data');
+    await writeFile(join(folder, 'one.jsonl'), lines);
+    const result = await loadWith({
+      sources: {
+        parts: { path: 'parts', files: '*.jsonl', fields: { question: 'problem', domain: { value: 'letters' } } },
+        one: { path: 'one.jsonl', limit: 1 },
+      },
+    });
+    expect(result.rows('dataset').map((row) => [row.question, row.source, row.domain])).toEqual([
+      ['a', 'parts', 'letters'],
+      ['b', 'parts', 'letters'],
+      ['Q0', 'one', null],
+    ]);
+  });
+
+  it("GSM8K's gold answer and trace", async () => {
+    const answer = 'She sold 48/2 = <<48/2=24>>24 clips.\nThat is 48+24 = <<48+24=72>>72.\n#### 72';
+    const result = await loadFile('gsm8k.jsonl', JSON.stringify({ question: 'How many?', answer }), {
+      fields: {
+        answer: { field: 'answer', pattern: '#### (.*)$' },
+        reasoning: { field: 'answer', pattern: '^([\\s\\S]*?)\\n#### ', remove: ['<<[^>]*>>'] },
+      },
+    });
+    expect(result.rows('dataset')[0]).toMatchObject({
+      answer: '72',
+      reasoning: 'She sold 48/2 = 24 clips.\nThat is 48+24 = 72.',
+    });
+  });
+
+  it('any text that JSON can hold, as it is', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.string({ unit: 'grapheme', minLength: 1 }).filter((text) => text.trim() !== '')),
+        async (texts) => {
+          const content = texts.map((question) => JSON.stringify({ question })).join('\n');
+          expect(questions(await loadFile('pool.jsonl', content))).toEqual(texts);
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+});
+
+describe('curation/load names file, line and column of', () => {
+  it.each([
+    ['a line that is cut', 'pool.jsonl', '{"question":"a"}\n{"question":"b', 'malformed_data', 'pool.jsonl:2:'],
+    [
+      'a list in place of a row',
+      'pool.jsonl',
+      '[1]',
+      'malformed_data',
+      'pool.jsonl:1: a row is an object, and this is a list',
+    ],
+    ['JSON that is no list', 'pool.json', '{"rows": []}', 'malformed_data', 'pool.json: a JSON file of data is a list'],
+    ['a row with too many fields', 'pool.csv', 'question,answer\na,b\nc,d,e\n', 'malformed_data', 'pool.csv:3'],
+    ['an open quote', 'pool.csv', 'question\n"a\n', 'malformed_data', 'pool.csv:'],
+    [
+      'a row without its question',
+      'pool.jsonl',
+      '{"question":"a"}\n{"problem":"b"}',
+      'missing_column',
+      'pool.jsonl:2: the row has no `question`; it has `problem`',
+    ],
+    ['an empty question', 'pool.jsonl', '{"question":" "}', 'missing_column', 'pool.jsonl:1'],
+    [
+      'a question that is a list',
+      'pool.jsonl',
+      '{"question":["a"]}',
+      'wrong_type',
+      'pool.jsonl:1: column `question` is VARCHAR, and this is a list',
+    ],
+    [
+      'a file that is not gzip',
+      'pool.jsonl.gz',
+      '{"question":"a"}',
+      'malformed_data',
+      'pool.jsonl.gz: it cannot be unpacked',
+    ],
+    [
+      'a file that is not Parquet',
+      'pool.parquet',
+      'PAR1',
+      'malformed_data',
+      'pool.parquet: this is not a Parquet file',
+    ],
+    ['a name that says no format', 'pool.txt', '', 'unknown_format', 'pool.txt'],
+  ])('%s', async (_, name, content, code, message) => {
+    await expect(loadFile(name, content)).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(message),
+      hint: expect.any(String),
+    });
+  });
+
+  it.each([
+    ['in the middle of a line', '{"question":"a"}\n{"question":"ä', [0xff, 0x22, 0x7d], 2, 15],
+    ['cut at the end of the file', '{"question":"', [0xe2, 0x82], 1, 14],
+  ])('what is not UTF-8, %s', async (_, before, bytes, line, column) => {
+    const content = Buffer.concat([Buffer.from(before), Buffer.from(bytes)]);
+    await expect(loadFile('pool.jsonl', content)).rejects.toMatchObject({
+      code: 'not_utf8',
+      message: expect.stringContaining(`pool.jsonl:${line}:${column}: this is not UTF-8`),
+    });
+  });
+
+  it('what is not UTF-8 far into a large file', async () => {
+    const good = '{"question":"many words in a row"}\n'.repeat(20_000);
+    const content = Buffer.concat([Buffer.from(good), Buffer.from([0x80])]);
+    await expect(loadFile('pool.jsonl', content)).rejects.toMatchObject({
+      message: expect.stringContaining('pool.jsonl:20001:1:'),
+    });
+  });
+
+  it('a field that is not there, and a pattern that does not match', async () => {
+    const missing = loadFile('pool.jsonl', '{"text":"a"}', { fields: { question: 'problem' } });
+    await expect(missing).rejects.toMatchObject({
+      code: 'missing_column',
+      message: expect.stringContaining(
+        'pool.jsonl:1: there is no field `problem` for column `question`; the row has `text`',
+      ),
+    });
+    const fields = { answer: { field: 'answer', pattern: '#### (.*)' } };
+    await expect(loadFile('pool.jsonl', lines, { fields })).rejects.toMatchObject({ code: 'pattern_not_found' });
+  });
+
+  it('a file that is not there', async () => {
+    await expect(loadWith({ sources: { pool: { path: 'none.jsonl' } } })).rejects.toMatchObject({
+      code: 'file_missing',
+    });
+    await mkdir(join(folder, 'empty'));
+    await expect(loadWith({ sources: { pool: { path: 'empty' } } })).rejects.toMatchObject({ code: 'file_missing' });
+  });
+});
+
+it('curation/load drops and counts rows that lack a column where asked', async () => {
+  const options = { required: ['question', 'answer'], missing: 'drop' };
+  const result = await loadFile('pool.jsonl', `${lines}\n{"question":"Q2"}\n{"answer":"3"}`, {}, options);
+  expect(questions(result)).toEqual(['Q0', 'Q1']);
+  expect(result.events.at(-1)?.data).toMatchObject({
+    rowsIn: 4,
+    rowsOut: 2,
+    dropped: { no_answer: 1, no_question: 1 },
+  });
+});
+
+it('curation/load checks the SHA-256 of a file', async () => {
+  const sha256 = createHash('sha256').update(lines).digest('hex');
+  expect(questions(await loadFile('pool.jsonl', lines, { sha256 }))).toHaveLength(2);
+  await expect(loadFile('pool.jsonl', `${lines} `, { sha256 })).rejects.toMatchObject({
+    code: 'checksum_differs',
+    message: expect.stringContaining(sha256),
+  });
+});
+
+describe('curation/load from Hugging Face', () => {
+  const commit = 'a'.repeat(40);
+  const path = `hf://datasets/openai/gsm8k@${commit}/main/test.jsonl`;
+  let server: Server;
+  let requests: string[];
+  beforeEach(async () => {
+    requests = [];
+    server = createServer((request, response) => {
+      requests.push(request.url ?? '');
+      const isThere = request.url?.endsWith('main/test.jsonl') === true;
+      response.writeHead(isThere ? 200 : request.url?.includes('gated') === true ? 401 : 404).end(isThere ? lines : '');
+    });
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+    vi.stubEnv('HF_ENDPOINT', `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  });
+  afterEach(async () => {
+    vi.unstubAllEnvs();
+    if (server.listening) await new Promise((closed) => server.close(closed));
+  });
+
+  it('fetches a file once', async () => {
+    for (const _ of [1, 2]) expect(questions(await loadWith({ sources: { pool: { path } } }))).toEqual(['Q0', 'Q1']);
+    expect(requests).toEqual([`/datasets/openai/gsm8k/resolve/${commit}/main/test.jsonl`]);
+  });
+
+  it('keeps nothing that is not what its SHA-256 says', async () => {
+    const loading = loadWith({ sources: { pool: { path, sha256: 'b'.repeat(64) } } });
+    await expect(loading).rejects.toMatchObject({ code: 'checksum_differs' });
+    const kept = join(folder, 'cache', 'datasets', 'openai', 'gsm8k', commit, 'main', 'test.jsonl');
+    await expect(access(kept)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it.each([
+    ['not_found', `hf://datasets/openai/gsm8k@${commit}/none.jsonl`],
+    ['access_denied', `hf://datasets/gated/gpqa@${commit}/x.jsonl`],
+  ])('says %s', async (code, uri) => {
+    await expect(loadWith({ sources: { pool: { path: uri } } })).rejects.toMatchObject({ code, kind: 'environment' });
+  });
+
+  it('says what to do without a network', async () => {
+    await new Promise((closed) => server.close(closed));
+    await expect(loadWith({ sources: { pool: { path } } })).rejects.toMatchObject({
+      code: 'no_network',
+      kind: 'environment',
+      hint: expect.stringContaining('give its path instead'),
+    });
+  });
+
+  it('wants a revision that cannot move', () => {
+    const problems = (source: Options) =>
+      load
+        .check?.(load.options.parse({ sources: { pool: source } }), { recipeFolder: '.' })
+        .map((problem) => problem.code);
+    const branch = 'hf://datasets/openai/gsm8k@main/main/test.jsonl';
+    expect(problems({ path })).toEqual([]);
+    expect(problems({ path: branch })).toEqual(['revision_not_pinned']);
+    expect(problems({ path: branch, sha256: 'c'.repeat(64) })).toEqual([]);
+    expect(load.options.safeParse({ sources: { pool: { path: 'hf://openai/gsm8k' } } }).success).toBe(false);
+  });
+});
+
+const data = process.env.SIMMER_DATA;
+
+describe.skipIf(data === undefined)('with SIMMER_DATA: curation/load', () => {
+  it.each([
+    ['gsm8k_train.jsonl', 7473, { answer: { field: 'answer', pattern: '#### (.*)$' } }],
+    ['math500.jsonl', 500, { question: 'problem', reasoning: 'solution', domain: 'subject' }],
+    ['aime24.jsonl', 30, { question: 'problem', reasoning: 'solution' }],
+  ])('loads %s', async (name, count, fields) => {
+    const path = join(data ?? '', name);
+    const sha256 = createHash('sha256')
+      .update(await readFile(path))
+      .digest('hex');
+    const result = await loadWith({ sources: { pool: { path, sha256, fields } }, required: ['question', 'answer'] });
+    expect(result.rows('dataset')).toHaveLength(count);
+  });
+});

@@ -1,0 +1,229 @@
+import { filePath, z } from 'simmerkit';
+
+const positive = z.int().min(1);
+const share = z.number().min(0).max(1);
+const range = (from: number, to: number, what: string) =>
+  z
+    .strictObject({ min: z.int().min(1).default(from), max: z.int().min(1).default(to) })
+    .refine(({ min, max }) => min <= max, { error: 'min is above max' })
+    .prefault({})
+    .describe(what);
+
+export const generateProblemsOptions = z.strictObject({
+  count: positive.max(10_000_000).describe('How many problems; no two are the same.'),
+  steps: z
+    .record(z.string().regex(/^[1-9]\d?$/, 'a number of steps is 1 to 99'), z.number().positive())
+    .refine((weights) => Object.keys(weights).length > 0, { error: 'name at least one number of steps' })
+    .default({ 2: 30, 3: 25, 4: 5, 5: 10, 6: 10, 7: 10, 8: 10 })
+    .describe('Number of steps of a problem, and how frequent it is. The more steps, the longer one has to think.'),
+  start: range(10, 30, 'The number that a story starts with.'),
+  change: range(2, 9, 'What one step adds or takes away.'),
+  largest: z.int().min(20).default(99).describe('No number on the way is above it; none is below 2.'),
+  factorShare: share.default(0.2).describe('How often a step tries to double or halve instead.'),
+  checks: z
+    .strictObject({
+      share: share.default(0.2).describe('Share of traces that check their last step.'),
+      twiceShare: share.default(0.3).describe('Of these, the share that does it twice.'),
+      slipShare: share.default(0).describe('Of these, the share whose last step was wrong before.'),
+      word: z.string().min(1).default('Wait').describe('What a check begins with.'),
+    })
+    .prefault({})
+    .describe(
+      'Traces that look at their last step again, behind the word that budget forcing appends: without them a model does ' +
+        'not know how to go on from it.',
+    ),
+});
+
+const field = z.union([
+  z.string().min(1),
+  z.strictObject({
+    field: z.string().min(1).describe('Name of the field; "metadata.level" and "traces.0" reach into it.'),
+    pattern: z
+      .string()
+      .optional()
+      .describe('Regular expression; the first group of its first match is taken, or the whole match.'),
+    remove: z.array(z.string()).default([]).describe('Regular expressions; what matches is taken out.'),
+    optional: z.boolean().default(false).describe('Whether rows may lack it; the column is then empty.'),
+  }),
+  z.strictObject({ value: z.union([z.string(), z.number(), z.boolean()]).describe('The same for every row.') }),
+]);
+
+/** A file of a dataset on Hugging Face. */
+export const hubUri = /^hf:\/\/datasets\/([\w.-]+)\/([\w.-]+)@([\w.-]+)\/(.+)$/;
+
+const source = z.strictObject({
+  path: filePath()
+    .refine((path) => !path.startsWith('hf:') || hubUri.test(path), {
+      error: 'a dataset on Hugging Face is hf://datasets/OWNER/NAME@REVISION/FILE',
+    })
+    .meta({ file: true, description: 'A file, a folder, or hf://datasets/OWNER/NAME@COMMIT/FILE.' }),
+  files: z
+    .string()
+    .default('*')
+    .describe('Which files of a folder, by their names: * stands for any text, ? for one character.'),
+  format: z
+    .enum(['auto', 'jsonl', 'json', 'csv', 'parquet'])
+    .default('auto')
+    .describe('auto: by the ending of the file; .gz is unpacked.'),
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, 'a SHA-256 is 64 lower-case hex digits')
+    .optional()
+    .describe('What the file must be, as it is on disk.'),
+  fields: z
+    .record(z.string().regex(/^[a-z][a-z0-9_]*$/, 'a column is named in lower-case letters, digits and _'), field)
+    .default({})
+    .describe(
+      'Column to the field that it is taken from. question, reasoning, answer and domain are taken from fields of the ' +
+        'same name where nothing is said; other columns are added.',
+    ),
+  limit: positive.optional().describe('Takes the first so many rows.'),
+});
+
+export const loadOptions = z.strictObject({
+  sources: z
+    .record(z.string().regex(/^[A-Za-z][\w.-]*$/, 'a source is named in letters, digits, _, . and -'), source)
+    .refine((sources) => Object.keys(sources).length > 0, { error: 'name at least one source' })
+    .describe('Name of a source to its file. Rows come in this order; the name goes into the column `source`.'),
+  types: z
+    .record(z.string(), z.enum(['VARCHAR', 'BIGINT', 'DOUBLE', 'BOOLEAN']))
+    .default({})
+    .describe('Types of added columns that are not text.'),
+  required: z
+    .array(z.enum(['question', 'reasoning', 'answer', 'domain']))
+    .default(['question'])
+    .describe('Columns that no row may lack.'),
+  missing: z
+    .enum(['error', 'drop'])
+    .default('error')
+    .describe(
+      'What becomes of a row that lacks a required column: the stage fails, or the row is dropped and counted.',
+    ),
+});
+
+const lengths = z
+  .strictObject({
+    min: z.int().min(0).optional().describe('Fewest characters.'),
+    max: positive.optional().describe('Most characters.'),
+  })
+  .optional();
+
+export const qualityOptions = z.strictObject({
+  preset: z
+    .enum(['s1', 'none'])
+    .default('s1')
+    .describe("s1: drops questions that need a picture, and those with s1's marks of broken formatting."),
+  asyAllowedSources: z
+    .array(z.string())
+    .default(['aime'])
+    .describe('Preset s1 keeps [asy] in sources whose name contains one of these, whatever the case.'),
+  drop: z
+    .array(
+      z.strictObject({
+        rule: z.string().min(1).describe('Its name in the funnel.'),
+        pattern: z.string().describe('Regular expression; a row that matches is dropped.'),
+        flags: z.string().default('u').describe('Flags of the expression.'),
+        column: z.string().default('question').describe('Column that is looked at.'),
+      }),
+    )
+    .default([])
+    .describe('Rules of your own.'),
+  length: z
+    .strictObject({ question: lengths, reasoning: lengths, answer: lengths })
+    .prefault({})
+    .describe('Limits of length, in characters.'),
+});
+
+export const deduplicateOptions = z.strictObject({
+  column: z.string().default('question').describe('Rows that agree in it are duplicates; the first is kept.'),
+  ignoreCaseAndSpace: z.boolean().default(false).describe('Compares in lower case, with white space collapsed.'),
+});
+
+export const decontaminateOptions = z.strictObject({
+  words: z.int().min(2).max(64).default(8).describe('Length of the n-grams, in words. s1: 8.'),
+  column: z.string().default('question').describe('Column of both sides that is compared.'),
+  acrossSources: z
+    .boolean()
+    .default(false)
+    .describe("Also drops rows that share an n-gram with a kept row of another, earlier source, as s1's code does."),
+});
+
+export const difficultyOptions = z.strictObject({
+  maximumRight: share
+    .default(0)
+    .describe('A problem is too easy where a model is right in a larger share of its samples. s1: 0.'),
+});
+
+export const tokensOptions = z.strictObject({
+  column: z.string().default('reasoning').describe('Column whose text is counted.'),
+  into: z.string().default('tokens').describe('Column that the number of tokens goes into.'),
+});
+
+export const selectOptions = z.strictObject({
+  method: z
+    .enum(['s1', 'random', 'diverse', 'longest', 'all'])
+    .default('s1')
+    .describe(
+      's1: a domain uniformly, in it a row with weight 2^-rank by length of the trace. random: rows uniformly. diverse: ' +
+        'a domain uniformly, in it a row uniformly. longest: the longest traces. all: everything.',
+    ),
+  count: positive.default(1000).describe('How many rows; fewer where there are fewer. Not used by all.'),
+  lengthColumn: z
+    .string()
+    .default('reasoning')
+    .describe('How long a trace is: a column of text (characters) or of numbers (e.g. tokens).'),
+  domainColumn: z.string().default('domain').describe('Rows without a domain are one domain of their own.'),
+  preselect: z
+    .array(
+      z.strictObject({
+        source: z.string().optional().describe('Only rows whose source matches this regular expression.'),
+        minLength: z.number().optional().describe('Only rows whose trace is longer.'),
+        equals: z
+          .record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
+          .default({})
+          .describe('Only rows with these values, e.g. {right: true}.'),
+      }),
+    )
+    .default([])
+    .describe('Rows that are taken first; they count towards `count`. A row is taken where all of one entry holds.'),
+});
+
+export const splitOptions = z.strictObject({
+  heldout: z.number().positive().default(0.1).describe('Questions to hold out: a share below 1, or how many.'),
+  train: positive.optional().describe('How many questions to train on. Default: all the others.'),
+});
+
+export const formatOptions = z.strictObject({
+  thinkingStart: z.string().default('<|im_start|>think\n').describe('Before the trace.'),
+  answerStart: z.string().default('\n<|im_start|>answer\n').describe('Between the trace and the answer.'),
+  answerPrefix: z
+    .string()
+    .default('Answer: ')
+    .describe('Put before an answer that does not have it (without its space at the end) already.'),
+  answerTemplate: z
+    .string()
+    .includes('{answer}')
+    .default('{answer}')
+    .describe('The answer; {answer} stands for what the dataset has.'),
+  end: z
+    .string()
+    .default('<|im_end|>')
+    .describe("Ends the completion: the end-of-turn token of the model's chat template."),
+  systemMessage: z.string().optional().describe("Default: the chat template's own."),
+  promptTemplate: z
+    .string()
+    .includes('{question}')
+    .default('{question}')
+    .describe("The user's message; {question} stands for the question."),
+  missing: z
+    .enum(['error', 'drop'])
+    .default('error')
+    .describe('What becomes of a row without question, reasoning or answer.'),
+});
+
+export type LoadOptions = z.output<typeof loadOptions>;
+export type Source = LoadOptions['sources'][string];
+export type Field = z.output<typeof field>;
+export type QualityOptions = z.output<typeof qualityOptions>;
+export type SelectOptions = z.output<typeof selectOptions>;
+export type FormatOptions = z.output<typeof formatOptions>;

@@ -1,0 +1,28 @@
+import { defineStage, input, requireColumns } from 'simmerkit';
+import { qualityOptions } from './options.js';
+import { sieveOutputs } from './sieve-outputs.js';
+
+export const quality = defineStage({
+  description: 'Drops rows whose text is broken, needs a picture, or is too short or too long.',
+  options: qualityOptions,
+  inputs: { dataset: input('dataset', 'Rows with at least `id` and `question`.') },
+  outputs: sieveOutputs,
+  check: ({ drop }) =>
+    drop.flatMap(({ pattern, flags }, index) => {
+      try {
+        new RegExp(pattern, flags);
+        return [];
+      } catch (error) {
+        return [{ path: `drop.${index}.pattern`, code: 'invalid_pattern', message: (error as Error).message }];
+      }
+    }),
+  async run(context) {
+    const { qualityJudge } = await import('./quality-rules.js');
+    const { sieve } = await import('./sieve.js');
+    const { options, inputs } = context;
+    const limited = Object.entries(options.length).flatMap(([column, limit]) => (limit === undefined ? [] : [column]));
+    const read = ['id', 'question', ...options.drop.map((rule) => rule.column), ...limited];
+    requireColumns(inputs.dataset, read, 'The dataset');
+    return await sieve(context, inputs.dataset, qualityJudge(options));
+  },
+});

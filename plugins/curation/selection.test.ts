@@ -1,0 +1,98 @@
+import fc from 'fast-check';
+import { random } from 'simmerkit';
+import { describe, expect, it } from 'vitest';
+import { memoryTable, runStage } from '../../core/testing/run-stage.js';
+import { select } from './select.stage.js';
+import { type Candidate, drawRank, type SelectionOptions, selectRows } from './selection.js';
+
+const candidates: Candidate[] = Array.from({ length: 300 }, (_, index) => ({
+  domain: index < 10 ? 'rare' : index < 100 ? 'some' : 'common',
+  length: (index * 7919) % 1009,
+}));
+const choose = (options: Partial<SelectionOptions>) => [
+  ...selectRows(candidates, { method: 's1', count: 30, seed: 1, preselected: [], ...options }).chosen.keys(),
+];
+
+describe('selection', () => {
+  it.each(['s1', 'random', 'diverse', 'longest'] as const)('%s takes as many as asked, each once', (method) => {
+    const chosen = choose({ method });
+    expect(new Set(chosen).size).toBe(30);
+    expect(choose({ method })).toEqual(chosen);
+    expect(new Set(choose({ method, count: 1000 })).size).toBe(300);
+  });
+
+  it('s1 and diverse take from every domain alike, random by its size', () => {
+    const rare = (method: 's1' | 'random' | 'diverse') => choose({ method }).filter((index) => index < 10).length;
+    expect(rare('s1')).toBeGreaterThanOrEqual(6);
+    expect(rare('diverse')).toBeGreaterThanOrEqual(6);
+    expect(rare('random')).toBeLessThanOrEqual(4);
+  });
+
+  it('s1 prefers long traces, longest takes nothing else', () => {
+    const mean = (method: 's1' | 'diverse' | 'longest') =>
+      choose({ method }).reduce((sum, index) => sum + candidates[index]!.length, 0) / 30;
+    expect(mean('s1')).toBeGreaterThan(mean('diverse') * 1.2);
+    const lengths = candidates.map((candidate) => candidate.length).sort((one, other) => other - one);
+    expect(mean('longest')).toBe(lengths.slice(0, 30).reduce((sum, length) => sum + length, 0) / 30);
+  });
+
+  it('takes preselected rows first', () => {
+    expect(choose({ preselected: [299, 5], count: 3 }).slice(0, 2)).toEqual([299, 5]);
+    expect(choose({ preselected: [299, 5], count: 1 })).toEqual([299]);
+  });
+
+  it('draws a rank with half the weight of the one before', () => {
+    const stream = random(1);
+    const counts = [0, 0, 0, 0];
+    for (let draw = 0; draw < 30_000; draw++) counts[drawRank(stream, 4)]!++;
+    for (const [rank, count] of counts.entries()) expect(count / 30_000).toBeCloseTo(2 ** -rank / 1.875, 1.8);
+  });
+
+  it('draws a rank that there is', () => {
+    fc.assert(
+      fc.property(
+        fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+        fc.integer({ min: 1, max: 2000 }),
+        (next, size) => {
+          const rank = drawRank({ next: () => next }, size);
+          expect(rank >= 0 && rank < size && Number.isInteger(rank)).toBe(true);
+        },
+      ),
+    );
+  });
+});
+
+describe('curation/select', () => {
+  const columns = {
+    id: 'VARCHAR',
+    reasoning: 'VARCHAR',
+    domain: 'VARCHAR',
+    source: 'VARCHAR',
+    right: 'BOOLEAN',
+    tokens: 'BIGINT',
+  };
+  const dataset = memoryTable(columns, [
+    { id: 'a', reasoning: 'long trace', domain: 'x', source: 'math', right: true, tokens: 9000 },
+    { id: 'b', reasoning: 'longer trace', domain: 'x', source: 'math', right: false, tokens: 10 },
+    { id: 'c', reasoning: 'trace', domain: null, source: 'aime', right: true, tokens: 20 },
+    { id: 'd', reasoning: 'the longest trace', domain: 'y', source: 'other', right: true, tokens: 30 },
+  ]);
+  const ids = async (options: Readonly<Record<string, unknown>>) =>
+    (await runStage(select, { options, inputs: { dataset } })).rows('dataset').map((row) => row.id);
+
+  it('keeps rows in their order and says which were not selected', async () => {
+    const result = await runStage(select, { options: { method: 'longest', count: 2 }, inputs: { dataset } });
+    expect(result.rows('dataset').map((row) => row.id)).toEqual(['b', 'd']);
+    expect(result.rows('decisions').map((row) => row.rule)).toEqual(['not_selected', null, 'not_selected', null]);
+  });
+
+  it("measures traces by another column, and takes s1's preselection", async () => {
+    expect(await ids({ method: 'longest', count: 1, lengthColumn: 'tokens' })).toEqual(['a']);
+    const preselect = [
+      { source: 'aime|gpqa', equals: { right: true } },
+      { source: 'math', minLength: 5600 },
+    ];
+    expect(await ids({ count: 2, lengthColumn: 'tokens', preselect })).toEqual(['a', 'c']);
+    expect(await ids({ method: 'all' })).toEqual(['a', 'b', 'c', 'd']);
+  });
+});

@@ -1,0 +1,70 @@
+import { defineStage, input, pace, type Row, random, requireColumns, textIn, UserError } from 'simmerkit';
+import { splitOptions } from './options.js';
+
+export const split = defineStage({
+  description: 'Splits rows into training and held-out ones; a question is never on both sides.',
+  options: splitOptions,
+  inputs: { dataset: input('dataset', 'Rows with at least `id` and `question`.') },
+  outputs: {
+    train: { type: 'dataset', description: 'Rows to train on, in their order.' },
+    heldout: { type: 'dataset', description: 'Rows to evaluate on, in their order.' },
+  },
+  async run(context) {
+    const { options, inputs } = context;
+    requireColumns(inputs.dataset, ['id', 'question'], 'The dataset');
+    const steps = pace(context, { unit: 'rows', total: 3 * inputs.dataset.rowCount });
+    const questions = new Set<string>();
+    for await (const row of inputs.dataset.rows()) {
+      questions.add(questionOf(row));
+      await steps.step();
+    }
+    const sides = splitQuestions([...questions], { ...options, seed: context.seed });
+    async function* rowsOn(side: ReadonlySet<string>): AsyncIterable<Row> {
+      for await (const row of inputs.dataset.rows()) {
+        if (side.has(questionOf(row))) yield row;
+        await steps.step();
+      }
+    }
+    const { columns } = inputs.dataset;
+    const train = await context.artifacts.writeDataset(rowsOn(sides.train), { columns });
+    const heldout = await context.artifacts.writeDataset(rowsOn(sides.heldout), { columns });
+    await steps.finish();
+    const unused = inputs.dataset.rowCount - train.rowCount - heldout.rowCount;
+    await context.emit({
+      type: 'funnel.counted',
+      data: {
+        step: context.stage,
+        rowsIn: inputs.dataset.rowCount,
+        rowsOut: train.rowCount,
+        dropped: { held_out: heldout.rowCount, ...(unused === 0 ? {} : { unused }) },
+      },
+    });
+    return { train, heldout };
+  },
+});
+
+function questionOf(row: Row): string {
+  return textIn(row, 'question') ?? textIn(row, 'id') ?? '';
+}
+
+/**
+ * Draws which questions are on which side: the held-out ones first, so that more or fewer to train on changes nothing
+ * about the evaluation. @throws UserError `too_few_rows`
+ */
+export function splitQuestions(
+  questions: readonly string[],
+  options: { readonly heldout: number; readonly train?: number | undefined; readonly seed: number },
+): { readonly train: ReadonlySet<string>; readonly heldout: ReadonlySet<string> } {
+  const heldout = options.heldout < 1 ? Math.round(options.heldout * questions.length) : Math.round(options.heldout);
+  const train = options.train ?? questions.length - heldout;
+  if (heldout + train > questions.length || train <= 0) {
+    throw new UserError(
+      'too_few_rows',
+      `Asked for ${options.train ?? 'some'} questions to train on and ${heldout} held out; there are ${questions.length}.`,
+      { kind: 'runFailed', hint: 'Lower `train` or `heldout`, or load more.' },
+    );
+  }
+  // By text, so that the draw does not depend on the order of rows.
+  const drawn = random(options.seed, 'split').shuffle([...questions].sort());
+  return { heldout: new Set(drawn.slice(0, heldout)), train: new Set(drawn.slice(heldout, heldout + train)) };
+}

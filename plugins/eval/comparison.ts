@@ -1,0 +1,231 @@
+import { UserError } from 'simmerkit';
+import { type GradedRun, type GradedRuns, requireSameProblems } from './graded-run.js';
+import { bootstrapMean, measureScaling } from './statistics.js';
+
+export type Role = 'untuned' | 'tuned';
+type Series = 'maxima' | 'waits';
+
+/** `report.json` of eval/compare; the README of this plugin says what each field is. */
+export interface ComparisonReport {
+  readonly format: 1;
+  readonly kind: 'comparison';
+  readonly draws: number;
+  readonly models: Readonly<Record<Role, string | null>>;
+  readonly runs: readonly RunReport[];
+  readonly differences: readonly Difference[];
+  readonly scaling: readonly ScalingReport[];
+}
+
+export interface RunReport {
+  readonly role: Role;
+  readonly model: string;
+  readonly policy: string;
+  readonly method: string;
+  readonly maxThinkingTokens: number | null;
+  readonly ignore: number;
+  readonly word: string;
+  readonly problems: number;
+  readonly samples: number;
+  readonly accuracy: number;
+  readonly interval: readonly [number, number];
+  readonly meanThinkingTokens: number;
+  readonly meanAnswerTokens: number;
+  readonly unparsedShare: number;
+  readonly forcedEndShare: number;
+  readonly extendedShare: number;
+  readonly finishedShare: number;
+  readonly answerCutShare: number;
+}
+
+export interface Difference {
+  readonly name: string;
+  readonly kind: 'model' | 'maximum' | 'waits';
+  readonly from: { readonly model: string; readonly policy: string };
+  readonly to: { readonly model: string; readonly policy: string };
+  readonly difference: number;
+  readonly interval: readonly [number, number];
+  readonly problems: number;
+  readonly wrongToRight: number;
+  readonly rightToWrong: number;
+}
+
+export interface ScalingReport {
+  readonly model: string;
+  readonly series: Series;
+  readonly runs: number;
+  readonly control: number;
+  readonly scalingPerToken: number | null;
+  readonly scalingPerDoubling: number | null;
+  readonly performance: number;
+}
+
+export interface ComparisonOptions {
+  readonly draws: number;
+  readonly seed: number;
+  /** Awaited after each interval, so that the event loop stays free. */
+  breathe(): Promise<void>;
+}
+
+/**
+ * Compares models, maxima and waits, each pair of runs problem by problem.
+ * @throws UserError `nothing_to_compare`, `label_not_unique`, `problems_differ`
+ */
+export async function compareRuns(
+  graded: Readonly<Record<Role, GradedRuns>>,
+  options: ComparisonOptions,
+): Promise<ComparisonReport> {
+  const byRole = { untuned: inOrder(graded.untuned), tuned: inOrder(graded.tuned) };
+  const models = { untuned: labelOf('untuned', byRole.untuned), tuned: labelOf('tuned', byRole.tuned) };
+  if (models.untuned === null && models.tuned === null) {
+    throw new UserError('nothing_to_compare', 'Neither `untuned` nor `tuned` has a graded answer.', {
+      kind: 'runFailed',
+      hint: 'Give eval/compare the `graded` output of at least one eval/grade stage.',
+    });
+  }
+  if (models.untuned === models.tuned) {
+    throw new UserError('label_not_unique', `Both the untuned and the tuned model are called "${models.tuned}".`, {
+      kind: 'runFailed',
+      hint: 'Give them different `label`s, in budget-forcing/generate or in eval/grade.',
+    });
+  }
+  const runs: RunReport[] = [];
+  for (const role of ['untuned', 'tuned'] as const) {
+    for (const run of byRole[role]) {
+      runs.push(reportRun(role, run, options));
+      await options.breathe();
+    }
+  }
+  const differences: Difference[] = [];
+  for (const pair of pairsToCompare(byRole.untuned, byRole.tuned)) {
+    differences.push(compareTwo(pair, options));
+    await options.breathe();
+  }
+  const scaling = [byRole.untuned, byRole.tuned].flatMap((list) =>
+    (['maxima', 'waits'] as const).flatMap((series) => reportScaling(list, series)),
+  );
+  return { format: 1, kind: 'comparison', draws: options.draws, models, runs, differences, scaling };
+}
+
+const maximumOf = (run: GradedRun) => run.policy.maxThinkingTokens ?? Number.POSITIVE_INFINITY;
+
+function inOrder(runs: GradedRuns): GradedRun[] {
+  const byText = (one: string, other: string) => (one < other ? -1 : Number(one > other));
+  return runs
+    .all()
+    .sort(
+      (one, other) =>
+        Math.sign(maximumOf(one) - maximumOf(other)) ||
+        one.policy.ignore - other.policy.ignore ||
+        byText(one.policy.id, other.policy.id),
+    );
+}
+
+function labelOf(role: Role, runs: readonly GradedRun[]): string | null {
+  const labels = [...new Set(runs.map((run) => run.model))];
+  if (labels.length > 1) {
+    throw new UserError('label_not_unique', `\`${role}\` holds answers of several models: ${labels.join(', ')}.`, {
+      kind: 'runFailed',
+      hint: 'Compare two models at a time, or give their generations one `label`.',
+    });
+  }
+  return labels[0] ?? null;
+}
+
+function reportRun(role: Role, run: GradedRun, options: ComparisonOptions): RunReport {
+  const estimate = bootstrapMean(run.accuracies(), { ...options, purpose: `${run.model}.accuracy@${run.policy.id}` });
+  return {
+    role,
+    model: run.model,
+    policy: run.policy.id,
+    method: run.policy.method,
+    maxThinkingTokens: run.policy.maxThinkingTokens,
+    ignore: run.policy.ignore,
+    word: run.policy.word,
+    problems: run.problems.size,
+    samples: run.samples,
+    accuracy: estimate.mean,
+    interval: estimate.interval,
+    meanThinkingTokens: run.meanThinkingTokens,
+    meanAnswerTokens: run.meanAnswerTokens,
+    unparsedShare: run.unparsedShare,
+    forcedEndShare: run.forcedEndShare,
+    extendedShare: run.extendedShare,
+    finishedShare: run.finishedShare,
+    answerCutShare: run.answerCutShare,
+  };
+}
+
+interface Pair {
+  readonly name: string;
+  readonly kind: Difference['kind'];
+  readonly from: GradedRun;
+  readonly to: GradedRun;
+}
+
+function pairsToCompare(untuned: readonly GradedRun[], tuned: readonly GradedRun[]): Pair[] {
+  const models = tuned.flatMap((to): Pair[] => {
+    const from = untuned.find((run) => run.policy.id === to.policy.id);
+    return from === undefined
+      ? []
+      : [{ name: `${to.model}-${from.model}.accuracy@${to.policy.id}`, kind: 'model', from, to }];
+  });
+  return [...models, ...[untuned, tuned].flatMap((runs) => [...maximumPairs(runs), ...waitPairs(runs)])];
+}
+
+function withinModel(kind: Pair['kind'], from: GradedRun, to: GradedRun): Pair {
+  return { name: `${to.model}.accuracy@${to.policy.id}-accuracy@${from.policy.id}`, kind, from, to };
+}
+
+function maximumPairs(runs: readonly GradedRun[]): Pair[] {
+  const plain = runs.filter((run) => run.policy.ignore === 0);
+  const [smallest, largest] = [plain[0], plain.at(-1)];
+  if (smallest === undefined || largest === undefined || maximumOf(smallest) === maximumOf(largest)) return [];
+  return [withinModel('maximum', smallest, largest)];
+}
+
+function waitPairs(runs: readonly GradedRun[]): Pair[] {
+  return runs
+    .filter((run) => run.policy.ignore > 0)
+    .flatMap((to) => {
+      const from = runs.find((run) => run.policy.ignore === 0 && maximumOf(run) === maximumOf(to));
+      return from === undefined ? [] : [withinModel('waits', from, to)];
+    });
+}
+
+function compareTwo({ name, kind, from, to }: Pair, options: ComparisonOptions): Difference {
+  requireSameProblems(from, to);
+  const [before, after] = [from.accuracies(), to.accuracies()];
+  const estimate = bootstrapMean(
+    after.map((accuracy, index) => accuracy - (before[index] as number)),
+    { ...options, purpose: name },
+  );
+  const changes = from
+    .problemIds()
+    .map((id) => [from.problems.get(id)?.firstIsRight, to.problems.get(id)?.firstIsRight]);
+  return {
+    name,
+    kind,
+    from: { model: from.model, policy: from.policy.id },
+    to: { model: to.model, policy: to.policy.id },
+    difference: estimate.mean,
+    interval: estimate.interval,
+    problems: before.length,
+    wrongToRight: changes.filter(([was, is]) => !was && is).length,
+    rightToWrong: changes.filter(([was, is]) => was && !is).length,
+  };
+}
+
+function reportScaling(runs: readonly GradedRun[], series: Series): ScalingReport[] {
+  const largest = Math.max(...runs.map(maximumOf));
+  const chosen = runs.filter((run) => (series === 'maxima' ? run.policy.ignore === 0 : maximumOf(run) === largest));
+  const [first] = chosen;
+  if (first === undefined || chosen.length < 2) return [];
+  const measures = measureScaling(
+    chosen.map((run) => ({
+      meanTokens: run.meanThinkingTokens,
+      accuracy: run.accuracies().reduce((sum, accuracy) => sum + accuracy, 0) / run.problems.size,
+      ...(run.policy.maxThinkingTokens === null ? {} : { maximum: run.policy.maxThinkingTokens }),
+    })),
+  );
+  return [{ model: first.model, series, runs: chosen.length, ...measures }];
+}

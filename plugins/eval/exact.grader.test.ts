@@ -1,0 +1,57 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { canonicalNumber, gradeExactly } from './exact.grader.js';
+
+const grade = (answer: string, gold: string, number: 'whole' | 'first' | 'last' = 'whole') =>
+  gradeExactly({ id: '1', answer, gold }, { number }).verdict;
+
+describe('eval/exact', () => {
+  it.each([
+    ['42', '42'],
+    ['042', '42'],
+    [' 42. ', '42'],
+    ['$42$', '42'],
+    ['\\(42\\)', '42'],
+    ['\\boxed{42}', '42'],
+    ['$\\boxed{42}$.', '42'],
+    ['1,234', '1234'],
+    ['$1,234.50', '1234.5'],
+    ['-0', '0'],
+    ['−7', '-7'],
+    ['50%', '50'],
+    ['42\nbecause 6 * 7 = 42', '42'],
+    ['\\text{East}', 'east'],
+    ['(3,  4)', '(3, 4)'],
+  ])('takes %j for %j', (answer, gold) => {
+    expect(grade(answer, gold)).toBe('right');
+  });
+
+  it.each([
+    ['43', '42', 'wrong'],
+    ['4.2', '42', 'wrong'],
+    ['-42', '42', 'wrong'],
+    ['west', 'east', 'wrong'],
+    ['', '42', 'unparsed'],
+    ['42 marbles', '42', 'unparsed'],
+    ['1,23', '123', 'unparsed'],
+  ])('takes %j against %j for %s', (answer, gold, verdict) => {
+    expect(grade(answer, gold)).toBe(verdict);
+  });
+
+  it('reads the first or last number when asked', () => {
+    expect(grade('42 marbles of 50', '42', 'first')).toBe('right');
+    expect(grade('6 * 7 = 42 marbles', '42', 'last')).toBe('right');
+    expect(grade('6 * 7 = 42 marbles', '42', 'first')).toBe('wrong');
+    expect(grade('room x42', '42', 'first')).toBe('unparsed');
+  });
+});
+
+it('reads every integer as itself, however it is padded', () => {
+  fc.assert(
+    fc.property(fc.bigInt({ min: -(10n ** 30n), max: 10n ** 30n }), fc.nat({ max: 3 }), (value, zeros) => {
+      const digits = String(value < 0n ? -value : value);
+      const padded = `${value < 0n ? '-' : ''}${'0'.repeat(zeros)}${digits}.${'0'.repeat(zeros + 1)}`;
+      expect(canonicalNumber(padded)).toBe(String(value));
+    }),
+  );
+});

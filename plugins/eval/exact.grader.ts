@@ -1,0 +1,76 @@
+import { defineGrader, type Grade, type GradeItem } from 'simmerkit';
+import { type ExactOptions, exactOptions } from './options.js';
+
+export const exact = defineGrader({
+  description: 'Compares numbers as numbers and everything else as normalized text.',
+  options: exactOptions,
+  async start(options) {
+    return {
+      grade: async (items) => items.map((item) => gradeExactly(item, options)),
+      [Symbol.asyncDispose]: async () => {},
+    };
+  },
+});
+
+/** Grades one answer. Where the gold answer is a number only a number can be right, so anything else is unparsed. */
+export function gradeExactly(item: GradeItem, options: ExactOptions): Grade {
+  const gold = normalizeAnswer(item.gold);
+  const goldNumber = canonicalNumber(gold);
+  const answer = normalizeAnswer(item.answer);
+  const parsedAnswer = goldNumber === null ? answer : (readNumber(answer, options.number) ?? '');
+  const parsedGold = goldNumber ?? gold;
+  const shared = { id: item.id, parsedAnswer, parsedGold };
+  if (parsedAnswer === '') {
+    const explanation =
+      answer === '' ? 'There is no answer.' : `The gold answer is a number, and "${answer}" cannot be read as one.`;
+    return { ...shared, verdict: 'unparsed', explanation };
+  }
+  const right = parsedAnswer === parsedGold;
+  return {
+    ...shared,
+    verdict: right ? 'right' : 'wrong',
+    explanation: right ? `"${parsedAnswer}" is the gold answer.` : `"${parsedAnswer}" is not "${parsedGold}".`,
+  };
+}
+
+/** Without what surrounds an answer but is not part of it: further lines, math delimiters, \boxed, \text, a full stop, case. */
+export function normalizeAnswer(text: string): string {
+  let answer = text.trim().split('\n', 1)[0] ?? '';
+  let before: string;
+  do {
+    before = answer;
+    answer = answer
+      .replace(/^\\\((.*)\\\)$|^\\\[(.*)\\\]$|^\$+([^$]*)\$+$/, (_, round, square, dollar) => round ?? square ?? dollar)
+      .replace(/^\\f?boxed\{(.*)\}$/, '$1')
+      .replace(/^\\(?:text|textbf|mathrm|mathbf)\{(.*)\}$/, '$1')
+      .replace(/[.。]+$/, '')
+      .trim();
+  } while (answer !== before);
+  return answer.replace(/\s+/g, ' ').toLowerCase();
+}
+
+const number = String.raw`[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?`;
+const wholeNumber = new RegExp(String.raw`^[$€£]?\s?(${number})\s?(?:%|\\%|°)?$`);
+/** No letter, digit or point before it, so that "x2" and "1.2.3" are not read as numbers. */
+const numberWithin = new RegExp(String.raw`(?<![\w.,])${number}(?![\w]|[.,]\d)`, 'g');
+
+function readNumber(answer: string, how: ExactOptions['number']): string | null {
+  const whole = canonicalNumber(answer);
+  if (whole !== null || how === 'whole') return whole;
+  const found = [...answer.matchAll(numberWithin)]
+    .map(([match]) => canonicalNumber(match))
+    .filter((one) => one !== null);
+  return (how === 'first' ? found[0] : found.at(-1)) ?? null;
+}
+
+/** A decimal number without thousands separators, sign of zero, leading or trailing zeros; exact at any length. */
+export function canonicalNumber(text: string): string | null {
+  const digits = wholeNumber.exec(text.trim())?.[1];
+  if (digits === undefined || !/\d/.test(digits)) return null;
+  const negative = /^[-−]/.test(digits);
+  const [integer = '', fraction = ''] = digits.replace(/[-+−,]/g, '').split('.');
+  const whole = integer.replace(/^0+(?=\d)/, '') || '0';
+  const part = fraction.replace(/0+$/, '');
+  const value = part === '' ? whole : `${whole}.${part}`;
+  return negative && value !== '0' ? `-${value}` : value;
+}

@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest';
+import { extractor, lastBoxed } from './extraction.js';
+
+const s1 = extractor('s1', '<|im_start|>answer');
+
+describe('extraction s1', () => {
+  it.each([
+    ['the last box', 'So \\boxed{1}, no: \\boxed{2}.', '2'],
+    ['a box with nested braces', 'Final Answer: \\boxed{\\frac{3}{4}}', '\\frac{3}{4}'],
+    ['a box before a later Answer:', '\\boxed{5} Answer: 6', '5'],
+    ['what follows the last Answer:', 'Answer: 3\nFinal Answer: 42', '42'],
+    ['only what comes after the last delimiter', 'Answer: 1<|im_start|>answer\nAnswer: 2', '2'],
+    ['nothing where there is neither', 'It is 42.', null],
+    ['nothing where nothing follows', 'Final Answer:', null],
+    ['the last box that is closed', '\\boxed{7} \\boxed{8', '7'],
+    ['nothing in an empty box', '\\boxed{ }', null],
+  ])('finds %s', (_, answer, expected) => {
+    expect(s1(answer)).toBe(expected);
+  });
+});
+
+it('takes a box with escaped braces whole', () => {
+  expect(lastBoxed('\\boxed{\\{1, 2\\}}')).toBe('\\{1, 2\\}');
+});
+
+it('takes the first group of the last match of a pattern', () => {
+  const extract = extractor({ pattern: '#### (.*)', flags: '' }, 'unused');
+  expect(extract('#### 1\n#### 72')).toBe('72');
+  expect(extract('72')).toBeNull();
+});
+
+it('takes the whole answer when asked', () => {
+  expect(extractor('whole', 'unused')('  42 \n')).toBe('42');
+  expect(extractor('whole', 'unused')('  ')).toBeNull();
+});

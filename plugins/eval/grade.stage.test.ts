@@ -1,0 +1,197 @@
+import type { Grader, Row } from 'simmerkit';
+import { describe, expect, it } from 'vitest';
+import { memoryTable, runStage } from '../../core/testing/run-stage.js';
+import { compare } from './compare.stage.js';
+import type { ComparisonReport } from './comparison.js';
+import { gradeExactly } from './exact.grader.js';
+import { grade } from './grade.stage.js';
+
+const grader: Grader = { grade: async (items) => items.map((item) => gradeExactly(item, { number: 'whole' })) };
+
+const generationColumns = {
+  id: 'VARCHAR',
+  prompt_id: 'VARCHAR',
+  model: 'VARCHAR',
+  policy: 'VARCHAR',
+  method: 'VARCHAR',
+  sample_index: 'INTEGER',
+  max_thinking_tokens: 'INTEGER',
+  ignore_end_count: 'INTEGER',
+  word: 'VARCHAR',
+  thinking: 'VARCHAR',
+  answer: 'VARCHAR',
+  thinking_tokens: 'INTEGER',
+  answer_tokens: 'INTEGER',
+  thinking_end: 'VARCHAR',
+  finish_reason: 'VARCHAR',
+  interventions: 'STRUCT(kind VARCHAR)[]',
+};
+
+interface Given {
+  readonly policy: string;
+  readonly maximum: number;
+  readonly ignore?: number;
+  readonly tokens: number;
+  /** Answers to the problems p0, p1, ...; the gold answer of each is its number. */
+  readonly answers: readonly string[];
+}
+
+function generations(model: string, given: readonly Given[]) {
+  const rows = given.flatMap(({ policy, maximum, ignore = 0, tokens, answers }) =>
+    answers.map(
+      (answer, index): Row => ({
+        id: `p${index}/${policy}/0`,
+        prompt_id: `p${index}`,
+        model,
+        policy,
+        method: 'budget-forcing',
+        sample_index: 0,
+        max_thinking_tokens: maximum,
+        ignore_end_count: ignore,
+        word: 'Wait',
+        thinking: 'hm',
+        answer,
+        thinking_tokens: tokens,
+        answer_tokens: 3,
+        thinking_end: tokens >= maximum ? 'forced' : 'natural',
+        finish_reason: 'stop',
+        interventions: Array.from({ length: ignore }, () => ({ kind: 'extended' })),
+      }),
+    ),
+  );
+  return memoryTable(generationColumns, rows, 'generations');
+}
+
+const problems = (count: number) =>
+  memoryTable(
+    { id: 'VARCHAR', question: 'VARCHAR', answer: 'VARCHAR' },
+    Array.from({ length: count }, (_, index) => ({
+      id: `p${index}`,
+      question: `What is ${index}?`,
+      answer: String(index),
+    })),
+  );
+
+const right = (count: number, of: number) =>
+  Array.from({ length: of }, (_, index) => `Final Answer: ${index < count ? index : index + 1000}`);
+
+const metrics = (events: Awaited<ReturnType<typeof runStage>>['events']) =>
+  new Map(events.flatMap((event) => (event.type === 'metric.measured' ? [[event.data.name, event.data]] : [])));
+
+describe('eval/grade', () => {
+  it('grades each answer and measures accuracy with its interval', async () => {
+    const answers = ['Final Answer: 0', '\\boxed{7}', 'Answer: none', 'no idea'];
+    const result = await runStage(grade, {
+      inputs: {
+        generations: generations('tuned', [{ policy: '64', maximum: 64, tokens: 64, answers }]),
+        dataset: problems(4),
+      },
+      grader,
+    });
+    expect(result.rows('graded').map((row) => [row.id, row.extracted, row.verdict, row.gold])).toEqual([
+      ['p0/64/0', '0', 'right', '0'],
+      ['p1/64/0', '7', 'wrong', '1'],
+      ['p2/64/0', 'none', 'unparsed', '2'],
+      ['p3/64/0', null, 'unparsed', '3'],
+    ]);
+    const measured = metrics(result.events);
+    expect(measured.get('tuned.accuracy@64')).toMatchObject({
+      value: 0.25,
+      interval: [0, 0.75],
+      count: 4,
+      labels: { model: 'tuned', maxThinkingTokens: 64, ignore: 0, word: 'Wait', method: 'budget-forcing' },
+    });
+    expect(measured.get('tuned.unparsed@64')?.value).toBe(0.5);
+    expect(measured.get('tuned.forced-end@64')?.value).toBe(1);
+    expect(measured.get('tuned.thinking-tokens@64')?.value).toBe(64);
+  });
+
+  it('names the generation whose problem the dataset does not have', async () => {
+    const given = generations('tuned', [{ policy: '64', maximum: 64, tokens: 1, answers: right(3, 3) }]);
+    await expect(
+      runStage(grade, { inputs: { generations: given, dataset: problems(2) }, grader }),
+    ).rejects.toMatchObject({
+      code: 'problem_unknown',
+      message: expect.stringContaining('p2'),
+    });
+  });
+
+  it('refuses problems without a gold answer', async () => {
+    const given = generations('tuned', []);
+    const dataset = memoryTable({ id: 'VARCHAR', answer: 'VARCHAR' }, [{ id: 'p0', answer: ' ' }]);
+    await expect(runStage(grade, { inputs: { generations: given, dataset }, grader })).rejects.toMatchObject({
+      code: 'gold_missing',
+    });
+  });
+});
+
+describe('eval/compare', () => {
+  const graded = async (model: string, given: readonly Given[]) => {
+    const inputs = { generations: generations(model, given), dataset: problems(100) };
+    const { outputs } = await runStage(grade, { inputs, grader });
+    return outputs.graded!;
+  };
+
+  it('measures what tuning, a larger maximum and waiting did', async () => {
+    const untuned = await graded('untuned', [
+      { policy: '64', maximum: 64, tokens: 64, answers: right(2, 100) },
+      { policy: '256', maximum: 256, tokens: 200, answers: right(4, 100) },
+    ]);
+    const tuned = await graded('tuned', [
+      { policy: '256', maximum: 256, tokens: 128, answers: right(80, 100) },
+      { policy: '64', maximum: 64, tokens: 64, answers: right(40, 100) },
+      { policy: '256+1xWait', maximum: 256, ignore: 1, tokens: 200, answers: right(75, 100) },
+    ]);
+    const result = await runStage(compare, { inputs: { untuned: [untuned], tuned: [tuned] } });
+    const report = (result.outputs.report as unknown as { content: ComparisonReport }).content;
+    expect(report.models).toEqual({ untuned: 'untuned', tuned: 'tuned' });
+    expect(report.runs.map(({ model, policy, accuracy }) => [model, policy, accuracy])).toEqual([
+      ['untuned', '64', 0.02],
+      ['untuned', '256', 0.04],
+      ['tuned', '64', 0.4],
+      ['tuned', '256', 0.8],
+      ['tuned', '256+1xWait', 0.75],
+    ]);
+    const differences = new Map(report.differences.map((one) => [one.name, one]));
+    expect([...differences.keys()]).toEqual([
+      'tuned-untuned.accuracy@64',
+      'tuned-untuned.accuracy@256',
+      'untuned.accuracy@256-accuracy@64',
+      'tuned.accuracy@256-accuracy@64',
+      'tuned.accuracy@256+1xWait-accuracy@256',
+    ]);
+    const waiting = differences.get('tuned.accuracy@256+1xWait-accuracy@256')!;
+    expect(waiting).toMatchObject({ kind: 'waits', rightToWrong: 5, wrongToRight: 0, problems: 100 });
+    expect(waiting.difference).toBeCloseTo(-0.05, 12);
+    expect(waiting.interval[0]).toBeLessThan(-0.05);
+    expect(differences.get('tuned-untuned.accuracy@256')!.interval[0]).toBeGreaterThan(0.65);
+    const maxima = report.scaling.find((one) => one.model === 'tuned' && one.series === 'maxima')!;
+    expect(maxima).toMatchObject({ runs: 2, control: 1, performance: 0.8 });
+    expect(maxima.scalingPerDoubling).toBeCloseTo(40, 9);
+    const measured = metrics(result.events);
+    expect(measured.get('tuned.accuracy@256-accuracy@64')?.value).toBeCloseTo(0.4, 12);
+    expect(measured.get('tuned.scaling-log2.maxima')?.value).toBeCloseTo(40, 9);
+  });
+
+  it('pairs by problem, so a constant gain has no spread', async () => {
+    const untuned = await graded('untuned', [{ policy: '64', maximum: 64, tokens: 64, answers: right(0, 100) }]);
+    const tuned = await graded('tuned', [{ policy: '64', maximum: 64, tokens: 64, answers: right(100, 100) }]);
+    const { events } = await runStage(compare, { inputs: { untuned: [untuned], tuned: [tuned] } });
+    expect(metrics(events).get('tuned-untuned.accuracy@64')).toMatchObject({ value: 1, interval: [1, 1] });
+  });
+
+  it('refuses to pair runs over other problems', async () => {
+    const tuned = await graded('tuned', [{ policy: '64', maximum: 64, tokens: 64, answers: right(5, 100) }]);
+    const untuned = await graded('untuned', [{ policy: '64', maximum: 64, tokens: 64, answers: right(5, 50) }]);
+    await expect(runStage(compare, { inputs: { untuned: [untuned], tuned: [tuned] } })).rejects.toMatchObject({
+      code: 'problems_differ',
+    });
+  });
+
+  it('refuses two models of one name', async () => {
+    const table = await graded('model', [{ policy: '64', maximum: 64, tokens: 64, answers: right(5, 100) }]);
+    await expect(runStage(compare, { inputs: { untuned: [table], tuned: [table] } })).rejects.toMatchObject({
+      code: 'label_not_unique',
+    });
+  });
+});

@@ -1,0 +1,204 @@
+import {
+  type Columns,
+  defineStage,
+  type Grader,
+  input,
+  pace,
+  type Row,
+  requireColumns,
+  type StageEvent,
+  type TableArtifact,
+  textIn,
+  UserError,
+} from 'simmerkit';
+import type { GradedRun } from './graded-run.js';
+import { gradeOptions } from './options.js';
+
+const generationColumns: Columns = {
+  id: 'VARCHAR',
+  prompt_id: 'VARCHAR',
+  question: 'VARCHAR',
+  gold: 'VARCHAR',
+  model: 'VARCHAR',
+  policy: 'VARCHAR',
+  method: 'VARCHAR',
+  sample_index: 'INTEGER',
+  max_thinking_tokens: 'INTEGER',
+  ignore_end_count: 'INTEGER',
+  word: 'VARCHAR',
+  thinking: 'VARCHAR',
+  answer: 'VARCHAR',
+  thinking_tokens: 'INTEGER',
+  answer_tokens: 'INTEGER',
+  thinking_end: 'VARCHAR',
+  finish_reason: 'VARCHAR',
+  interventions:
+    'STRUCT(kind VARCHAR, position INTEGER, "text" VARCHAR, token_ids INTEGER[], character_offset INTEGER)[]',
+};
+const gradedColumns: Columns = {
+  ...generationColumns,
+  extracted: 'VARCHAR',
+  verdict: 'VARCHAR',
+  explanation: 'VARCHAR',
+};
+
+/** Answers sent to the grader at a time: enough to keep it busy, few enough to stop and to report within a second. */
+const batchSize = 128;
+
+export const grade = defineStage({
+  description: 'Extracts the final answer of each generation and has a grader compare it with the gold answer.',
+  options: gradeOptions,
+  inputs: {
+    generations: input('generations', 'What a model answered, from budget-forcing/generate.'),
+    dataset: input('dataset', 'The problems with their gold answers.'),
+  },
+  outputs: { graded: { type: 'dataset', description: 'One row per generation with its verdict.' } },
+  check: ({ extraction }) => {
+    if (typeof extraction === 'string') return [];
+    try {
+      new RegExp(extraction.pattern, extraction.flags);
+      return [];
+    } catch (error) {
+      return [{ path: 'extraction.pattern', code: 'invalid_pattern', message: (error as Error).message }];
+    }
+  },
+  async run(context) {
+    const { extractor } = await import('./extraction.js');
+    const { GradedRuns } = await import('./graded-run.js');
+    const { options, inputs } = context;
+    requireColumns(inputs.generations, ['id', 'prompt_id', 'policy', 'answer'], 'The generations');
+    const problems = await readProblems(inputs.dataset, options.goldColumn);
+    const extract = extractor(options.extraction, options.answerDelimiter);
+    const grader = await context.grader(options.grader.uses, options.grader.with);
+    const steps = pace(context, { unit: 'answers', total: inputs.generations.rowCount });
+    const runs = new GradedRuns();
+    let right = 0;
+
+    async function* gradedRows(): AsyncIterable<Row> {
+      for await (const rows of batches(inputs.generations.rows(), batchSize)) {
+        const answers = rows.map((row) => ({
+          row,
+          problem: problemOf(row, problems),
+          extracted: extract(textIn(row, 'answer') ?? ''),
+        }));
+        const grades = await gradeAnswers(grader, answers, context.signal);
+        for (const [index, { row, problem, extracted }] of answers.entries()) {
+          const grade = grades[index];
+          const graded: Row = {
+            ...Object.fromEntries(Object.keys(generationColumns).map((name) => [name, row[name] ?? null])),
+            question: problem.question,
+            gold: problem.gold,
+            model: options.label ?? textIn(row, 'model') ?? 'model',
+            extracted,
+            verdict: grade?.verdict ?? 'unparsed',
+            explanation: grade?.explanation ?? 'No final answer was found.',
+          };
+          runs.runOf(graded).add(graded);
+          if (grade?.verdict === 'right') right++;
+          yield graded;
+          await steps.step(() => ({ accuracy: right / steps.done }));
+        }
+      }
+    }
+    const graded = await context.artifacts.writeDataset(gradedRows(), {
+      columns: gradedColumns,
+      metadata: { grader: options.grader.uses, extraction: options.extraction },
+    });
+    await steps.finish({ accuracy: steps.done === 0 ? 0 : right / steps.done });
+    for (const run of runs.all()) {
+      for (const metric of await measureRun(run, { draws: options.draws, seed: context.seed }))
+        await context.emit(metric);
+    }
+    return { graded };
+  },
+});
+
+interface Problem {
+  readonly question: string | null;
+  readonly gold: string;
+}
+
+async function readProblems(dataset: TableArtifact, goldColumn: string): Promise<ReadonlyMap<string, Problem>> {
+  requireColumns(dataset, ['id', goldColumn], 'The dataset');
+  const problems = new Map<string, Problem>();
+  for await (const row of dataset.rows()) {
+    const id = textIn(row, 'id') ?? '';
+    const gold = textIn(row, goldColumn);
+    if (gold === null || gold.trim() === '') {
+      throw new UserError('gold_missing', `Problem ${id} has no gold answer in column \`${goldColumn}\`.`, {
+        kind: 'runFailed',
+        hint: 'Grade against a dataset whose every row has its answer, or set `goldColumn`.',
+      });
+    }
+    problems.set(id, { question: textIn(row, 'question'), gold });
+  }
+  return problems;
+}
+
+function problemOf(row: Row, problems: ReadonlyMap<string, Problem>): Problem {
+  const id = textIn(row, 'prompt_id') ?? '';
+  const problem = problems.get(id);
+  if (problem !== undefined) return problem;
+  throw new UserError('problem_unknown', `A generation answers problem ${id}, which the dataset does not have.`, {
+    kind: 'runFailed',
+    hint: 'Grade against the dataset that the generations were made from.',
+  });
+}
+
+/** Grades in the order of the answers; undefined where there was nothing to grade. */
+async function gradeAnswers(
+  grader: Grader,
+  answers: readonly { readonly row: Row; readonly problem: Problem; readonly extracted: string | null }[],
+  signal: AbortSignal,
+) {
+  const items = answers.flatMap(({ problem, extracted }, index) =>
+    extracted === null ? [] : [{ id: String(index), gold: problem.gold, answer: extracted }],
+  );
+  const grades = items.length === 0 ? [] : await grader.grade(items, signal);
+  const byId = new Map(grades.map((grade) => [grade.id, grade]));
+  return answers.map((_, index) => byId.get(String(index)));
+}
+
+async function* batches(rows: AsyncIterable<Row>, size: number): AsyncIterable<Row[]> {
+  let batch: Row[] = [];
+  for await (const row of rows) {
+    batch.push(row);
+    if (batch.length < size) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/** The metrics of one model under one policy, as the README lists them. */
+async function measureRun(
+  run: GradedRun,
+  options: { readonly draws: number; readonly seed: number },
+): Promise<StageEvent[]> {
+  const { bootstrapMean } = await import('./statistics.js');
+  const { runLabels } = await import('./graded-run.js');
+  const name = (figure: string) => `${run.model}.${figure}@${run.policy.id}`;
+  const labels = runLabels(run);
+  const count = run.problems.size;
+  const accuracy = bootstrapMean(run.accuracies(), { ...options, purpose: name('accuracy') });
+  const figure = (of: string, value: number, unit: string): StageEvent => ({
+    type: 'metric.measured',
+    data: { name: name(of), value, unit, count, labels },
+  });
+  return [
+    {
+      type: 'metric.measured',
+      data: { name: name('accuracy'), value: accuracy.mean, interval: accuracy.interval, unit: 'share', count, labels },
+    },
+    figure('unparsed', run.unparsedShare, 'share'),
+    ...(run.timedOutShare === 0 ? [] : [figure('timed-out', run.timedOutShare, 'share')]),
+    figure('thinking-tokens', run.meanThinkingTokens, 'tokens'),
+    figure('answer-tokens', run.meanAnswerTokens, 'tokens'),
+    figure('thinking-finished', run.finishedShare, 'share'),
+    figure('forced-end', run.forcedEndShare, 'share'),
+    figure('sequence-end', run.sequenceEndShare, 'share'),
+    figure('extended', run.extendedShare, 'share'),
+    figure('waits', run.meanWaits, 'waits'),
+    figure('answer-cut', run.answerCutShare, 'share'),
+  ];
+}

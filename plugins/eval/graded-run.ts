@@ -1,0 +1,175 @@
+import { numberIn, type Row, textIn, UserError } from 'simmerkit';
+
+/** What a graded or generated row says about the policy that it was made under. */
+export interface Policy {
+  readonly id: string;
+  readonly method: string;
+  /** Null: no maximum. */
+  readonly maxThinkingTokens: number | null;
+  readonly ignore: number;
+  readonly word: string;
+}
+
+/** One problem under one policy. */
+export interface ProblemTally {
+  samples: number;
+  right: number;
+  /** Whether the sample with the lowest index was right. */
+  firstIsRight: boolean;
+  firstIndex: number;
+}
+
+/** All graded samples of one model under one policy, added up. */
+export class GradedRun {
+  readonly problems = new Map<string, ProblemTally>();
+  samples = 0;
+  private sums = { thinking: 0, answer: 0, waits: 0 };
+  private counts = { unparsed: 0, timedOut: 0, finished: 0, forced: 0, sequence: 0, extended: 0, cut: 0 };
+
+  constructor(
+    readonly model: string,
+    readonly policy: Policy,
+  ) {}
+
+  add(row: Row): void {
+    const verdict = textIn(row, 'verdict');
+    const end = textIn(row, 'thinking_end');
+    const interventions = (row.interventions ?? []) as readonly { readonly kind: string }[];
+    const waits = interventions.filter((intervention) => intervention.kind === 'extended').length;
+    this.samples++;
+    this.sums.thinking += numberIn(row, 'thinking_tokens') ?? 0;
+    this.sums.answer += numberIn(row, 'answer_tokens') ?? 0;
+    this.sums.waits += waits;
+    if (verdict === 'unparsed') this.counts.unparsed++;
+    if (verdict === 'timedOut') this.counts.timedOut++;
+    if (end === 'natural') this.counts.finished++;
+    if (end === 'forced') this.counts.forced++;
+    if (end === 'sequence') this.counts.sequence++;
+    if (waits > 0) this.counts.extended++;
+    if (textIn(row, 'finish_reason') === 'length') this.counts.cut++;
+    this.addVerdict(textIn(row, 'prompt_id') ?? '', numberIn(row, 'sample_index') ?? 0, verdict === 'right');
+  }
+
+  private addVerdict(problem: string, index: number, isRight: boolean): void {
+    const tally = this.problems.get(problem);
+    if (tally === undefined) {
+      this.problems.set(problem, { samples: 1, right: Number(isRight), firstIsRight: isRight, firstIndex: index });
+      return;
+    }
+    tally.samples++;
+    tally.right += Number(isRight);
+    if (index < tally.firstIndex) {
+      tally.firstIndex = index;
+      tally.firstIsRight = isRight;
+    }
+  }
+
+  /** Each problem's share of right samples, problems in the order of their ids. */
+  accuracies(): Float64Array {
+    return Float64Array.from(this.problemIds(), (id) => {
+      const tally = this.problems.get(id) as ProblemTally;
+      return tally.right / tally.samples;
+    });
+  }
+
+  problemIds(): string[] {
+    return [...this.problems.keys()].sort();
+  }
+
+  get meanThinkingTokens(): number {
+    return this.sums.thinking / this.samples;
+  }
+
+  get meanAnswerTokens(): number {
+    return this.sums.answer / this.samples;
+  }
+
+  get meanWaits(): number {
+    return this.sums.waits / this.samples;
+  }
+
+  get unparsedShare(): number {
+    return this.counts.unparsed / this.samples;
+  }
+
+  get timedOutShare(): number {
+    return this.counts.timedOut / this.samples;
+  }
+
+  get finishedShare(): number {
+    return this.counts.finished / this.samples;
+  }
+
+  get forcedEndShare(): number {
+    return this.counts.forced / this.samples;
+  }
+
+  get sequenceEndShare(): number {
+    return this.counts.sequence / this.samples;
+  }
+
+  get extendedShare(): number {
+    return this.counts.extended / this.samples;
+  }
+
+  get answerCutShare(): number {
+    return this.counts.cut / this.samples;
+  }
+}
+
+/** Graded runs by model and policy, in the order that they were first met. */
+export class GradedRuns {
+  private readonly runs = new Map<string, GradedRun>();
+
+  /** The run of a row, made where it is the first. */
+  runOf(row: Row): GradedRun {
+    const model = textIn(row, 'model') ?? '';
+    const id = textIn(row, 'policy') ?? '';
+    const key = JSON.stringify([model, id]);
+    const known = this.runs.get(key);
+    if (known !== undefined) return known;
+    const run = new GradedRun(model, {
+      id,
+      method: textIn(row, 'method') ?? 'none',
+      maxThinkingTokens: numberIn(row, 'max_thinking_tokens'),
+      ignore: numberIn(row, 'ignore_end_count') ?? 0,
+      word: textIn(row, 'word') ?? '',
+    });
+    this.runs.set(key, run);
+    return run;
+  }
+
+  all(): GradedRun[] {
+    return [...this.runs.values()];
+  }
+}
+
+/** Labels of the metrics of a run. */
+export function runLabels(run: GradedRun): Record<string, string | number> {
+  const { policy } = run;
+  return {
+    model: run.model,
+    policy: policy.id,
+    method: policy.method,
+    ...(policy.maxThinkingTokens === null ? {} : { maxThinkingTokens: policy.maxThinkingTokens }),
+    ignore: policy.ignore,
+    word: policy.word,
+  };
+}
+
+/** Two runs can be compared problem by problem only if they answered the same ones. @throws UserError `problems_differ` */
+export function requireSameProblems(first: GradedRun, second: GradedRun): void {
+  const missing = first.problemIds().find((id) => !second.problems.has(id));
+  const extra = second.problemIds().find((id) => !first.problems.has(id));
+  if (missing === undefined && extra === undefined) return;
+  const name = (run: GradedRun) => `${run.model} at ${run.policy.id}`;
+  throw new UserError(
+    'problems_differ',
+    `${name(first)} answered ${first.problems.size} problems and ${name(second)} ${second.problems.size}, not the same ones ` +
+      `(e.g. ${missing ?? extra} only in ${missing === undefined ? name(second) : name(first)}).`,
+    {
+      kind: 'runFailed',
+      hint: 'A paired comparison needs both to answer the same dataset: give both the same `dataset`.',
+    },
+  );
+}

@@ -1,0 +1,47 @@
+import { graderChoice, z } from 'simmerkit';
+
+const draws = z.int().min(100).default(10_000).describe('Bootstrap draws of each interval. s1: 10,000.');
+
+export const gradeOptions = z.strictObject({
+  label: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('What the model is called in metrics and reports. Default: the label that its generations carry.'),
+  goldColumn: z.string().default('answer').describe('Column of the dataset with the right answer.'),
+  extraction: z
+    .union([
+      z.enum(['s1', 'whole']),
+      z.strictObject({
+        pattern: z.string().describe('Regular expression; the last match counts, its first group where it has one.'),
+        flags: z.string().default('').describe('Flags of the expression, e.g. "i".'),
+      }),
+    ])
+    .default('s1')
+    .describe(
+      "How the final answer is found in the answer's text. s1: after the last answer delimiter the last \\boxed{}, else " +
+        'what follows the last "Answer:". whole: all of it.',
+    ),
+  answerDelimiter: z
+    .string()
+    .min(1)
+    .default('<|im_start|>answer')
+    .describe('What extraction s1 takes for the start of an answer, should the model repeat it.'),
+  grader: graderChoice('eval/exact'),
+  draws,
+});
+
+export const compareOptions = z.strictObject({ draws });
+
+export const exactOptions = z.strictObject({
+  number: z
+    .enum(['whole', 'first', 'last'])
+    .default('whole')
+    .describe(
+      'Where the gold answer is a number, what is read as one: the whole answer ("42"), or the first or last number in ' +
+        'it ("42 marbles").',
+    ),
+});
+
+export type Extraction = z.output<typeof gradeOptions>['extraction'];
+export type ExactOptions = z.output<typeof exactOptions>;

@@ -1,0 +1,124 @@
+"""One answer against one gold, by math-verify. May hang or use up memory: only a worker calls it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from math_verify import parse, verify
+from sympy import Basic, MatrixBase
+
+VerdictName = Literal["RIGHT", "WRONG", "UNPARSED", "TIMED_OUT"]
+
+#: How much of a reading is told; an expression can be as long as the model wished.
+_SHOWN_CHARACTERS = 500
+
+#: What math-verify itself finds in a text; anything else is wrapped in $...$ for it.
+_DELIMITED = re.compile(r"\$[^$]+\$|\\\(|\\\[|\\boxed")
+_TEXT_COMMAND = re.compile(r"\\(?:text|textbf|textit|mathrm|mbox)\s*\{([^{}]*)\}")
+_WORDS = re.compile(r"(?=.*[A-Za-z]{3})[A-Za-z][A-Za-z\s.'-]*")
+_BOXED_WORDS = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+_PI = re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
+_PI_COMMAND = r"\\pi "
+_SCIENTIFIC = re.compile(r"([+-]?\d+(?:\.\d+)?)[eE]([+-]?\d+)")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of a comparison."""
+
+    verdict: VerdictName
+    explanation: str
+    parsed_answer: str = ""
+    parsed_gold: str = ""
+
+
+def compare(gold: str, answer: str) -> Comparison:
+    """Says whether an answer is right. Not symmetric: math-verify allows an answer more than a gold."""
+    if not gold.strip():
+        return Comparison("UNPARSED", "The gold answer is empty.")
+    if not answer.strip():
+        return Comparison("UNPARSED", "The answer is empty.")
+
+    gold_words, answer_words = _read_words(gold), _read_words(answer)
+    if gold_words is not None and answer_words is not None:
+        # As mathematics, a word is the product of its letters, in any order.
+        if gold_words == answer_words:
+            return Comparison("RIGHT", "The words are the same.", answer_words, gold_words)
+        return Comparison("WRONG", "The words differ.", answer_words, gold_words)
+
+    golds = _read(rf"$\text{{{gold_words}}}$" if gold_words is not None else gold)
+    answers = _read(answer)
+    parsed_gold, parsed_answer = _show(golds), _show(answers)
+
+    failure = ""
+    for one_gold in golds:
+        for one_answer in answers:
+            try:
+                if verify(one_gold, one_answer, timeout_seconds=None, raise_on_error=True):
+                    return Comparison("RIGHT", "The answer equals the gold answer.", parsed_answer, parsed_gold)
+            except (MemoryError, RecursionError):
+                raise
+            except Exception as error:
+                failure = type(error).__name__
+
+    if not any(_is_mathematics(one) for one in golds):
+        return Comparison("UNPARSED", "The gold answer could not be read as mathematics.", parsed_answer)
+    if not any(_is_mathematics(one) for one in answers):
+        return Comparison("UNPARSED", "No mathematics could be read in the answer.", "", parsed_gold)
+    if failure:
+        explanation = f"The answer and the gold answer could not be compared ({failure})."
+        return Comparison("UNPARSED", explanation, parsed_answer, parsed_gold)
+    return Comparison("WRONG", "The answer does not equal the gold answer.", parsed_answer, parsed_gold)
+
+
+def warm_up() -> None:
+    """Loads what the first comparison would wait for."""
+    compare(r"\frac{1}{2}", "0.5")
+
+
+def _read(text: str) -> list[Any]:
+    """What math-verify reads: expressions, then the text that it found."""
+    readings: list[Any] = parse(_delimit(text), parsing_timeout=None)
+    return readings
+
+
+def _delimit(text: str) -> str:
+    """Makes bare LaTeX, like `\\frac{3}{4}` or `x = 5`, something that math-verify looks at as a whole."""
+    text = text.strip()
+    if _DELIMITED.search(text) or _is_prose(text):
+        return text
+    scientific = _SCIENTIFIC.fullmatch(text)
+    if scientific is not None:
+        return rf"${scientific[1]} \cdot 10^{{{scientific[2]}}}$"
+    return f"${_PI.sub(_PI_COMMAND, text)}$"
+
+
+def _is_prose(text: str) -> bool:
+    """Whether this is a sentence, or one word, with perhaps an answer in it: its letters are no variables."""
+    rest = re.sub(r"\\(?:begin|end)\s*\{[^{}]*\}|\\[A-Za-z]+", " ", _TEXT_COMMAND.sub(" ", text))
+    return _WORDS.fullmatch(text) is not None or len(re.findall(r"(?<![A-Za-z])[A-Za-z]{2,}", rest)) >= 2
+
+
+def _read_words(text: str) -> str | None:
+    """An answer that is words, like `\\text{Evelyn}` or `\\boxed{no solution}`; None where it is not."""
+    boxes = _BOXED_WORDS.findall(text)
+    inner = boxes[-1] if boxes else text
+    plain = _TEXT_COMMAND.sub(r"\1", inner.strip().strip("$")).strip()
+    return " ".join(plain.rstrip(".").casefold().split()) if _WORDS.fullmatch(plain) else None
+
+
+def _is_mathematics(reading: Any) -> bool:
+    return isinstance(reading, Basic | MatrixBase)
+
+
+def _show(readings: list[Any]) -> str:
+    for reading in readings:
+        if _is_mathematics(reading):
+            try:
+                shown = str(reading)
+            except ValueError:
+                return "a number too long to write"
+            return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}…"
+    return ""

@@ -1,0 +1,112 @@
+"""What is right, what is wrong, and what is neither."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from conftest import RunningGrader, name_of
+
+from simmer_grader.generated.simmer.grader.v1 import grader_pb2 as pb
+
+POWER_TOWER = "$9^{9^{9^{9}}}$"
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("42", "42"),
+        ("42", "The answer is $42$."),
+        ("42", r"So we get \boxed{42}."),
+        (r"\boxed{42}", "42.0"),
+        (r"\frac{3}{4}", "3/4"),
+        (r"\frac{3}{4}", "0.75"),
+        ("3/4", r"\dfrac{6}{8}"),
+        (r"\{1, 2, 3\}", r"$\{3, 2, 1\}$"),
+        ("1, 2, 3", r"\boxed{1,2,3}"),
+        (r"[0, \infty)", r"$[0, \infty)$"),
+        (r"2\sqrt{3}", r"\sqrt{12}"),
+        ("(x+1)^2", "x^2 + 2x + 1"),
+        ("5", "x = 5"),
+        ("1 < x < 2", "(1, 2)"),
+        ("1{,}000", "1,000"),
+        ("100000", "1e5"),
+        (r"\frac{\pi}{2}", "pi/2"),
+        (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"),
+        (r"\begin{pmatrix} -1/3 \\ 2 \end{pmatrix}", r"\boxed{\begin{pmatrix} -\frac{1}{3} \\ 2 \end{pmatrix}}"),
+        (r"\text{Evelyn}", r"\boxed{Evelyn}"),
+        ("no solution", r"\boxed{\text{No solution}}"),
+    ],
+)
+def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
+    assert grader.verdict(gold, answer) == "RIGHT"
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("42", "43"),
+        (r"\frac{3}{4}", r"\frac{4}{3}"),
+        (r"\{1, 2, 3\}", r"$\{1, 2\}$"),
+        (r"2\sqrt{3}", r"2\sqrt{2}"),
+        ("[0, 1]", "[0, 1)"),
+        (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix} 7 \\ 2 \end{pmatrix}"),
+        # As a product of letters they would be equal.
+        (r"\text{listen}", r"\text{silent}"),
+        (r"\text{Evelyn}", "$7$"),
+        # The other way round it is right: the gold comes first.
+        ("(1, 2)", "1 < x < 2"),
+    ],
+)
+def test_wrong(grader: RunningGrader, gold: str, answer: str) -> None:
+    assert grader.verdict(gold, answer) == "WRONG"
+
+
+@pytest.mark.parametrize("answer", ["", "  \n", "I do not know.", "hello", "???", r"\frac{3}{", r"\boxed{}"])
+def test_answer_that_cannot_be_read(grader: RunningGrader, answer: str) -> None:
+    (grade,) = grader.grade(("42", answer))
+    assert grade.verdict == pb.VERDICT_UNPARSED
+    assert grade.parsed_answer == ""
+    assert "gold" not in grade.explanation
+
+
+@pytest.mark.parametrize("gold", ["", r"\frac{3}{", "???"])
+def test_gold_that_cannot_be_read_is_named(grader: RunningGrader, gold: str) -> None:
+    (grade,) = grader.grade((gold, "42"))
+    assert grade.verdict == pb.VERDICT_UNPARSED
+    assert "gold" in grade.explanation
+
+
+def test_says_how_it_read(grader: RunningGrader) -> None:
+    (grade,) = grader.grade((r"\frac{3}{4}", "0.5"))
+    assert (grade.parsed_gold, grade.parsed_answer) == ("3/4", "1/2")
+    assert grade.explanation
+
+
+def test_answers_in_order(grader: RunningGrader) -> None:
+    grades = grader.grade(*((str(number), str(number - number % 2)) for number in range(200)))
+    assert [grade.id for grade in grades] == [str(number) for number in range(200)]
+    assert [grade.verdict == pb.VERDICT_RIGHT for grade in grades] == [number % 2 == 0 for number in range(200)]
+
+
+def test_power_tower_is_killed_and_the_next_is_graded(grader: RunningGrader) -> None:
+    started = time.monotonic()
+    pairs = [("42", POWER_TOWER), ("1", "1"), ("42", POWER_TOWER), ("2", "3"), ("42", POWER_TOWER), ("4", "4")]
+    grades = grader.grade(*pairs, milliseconds=1500)
+    assert time.monotonic() - started < 40
+    assert [name_of(grade.verdict) for grade in grades] == [
+        "TIMED_OUT",
+        "RIGHT",
+        "TIMED_OUT",
+        "WRONG",
+        "TIMED_OUT",
+        "RIGHT",
+    ]
+    assert "1.5 seconds" in grades[0].explanation
+
+
+def test_what_breaks_a_parser_fails_only_itself(grader: RunningGrader) -> None:
+    nested = "$" + "(" * 3000 + "1" + ")" * 3000 + "$"
+    grades = grader.grade(("1", nested), ("1", "\x00\ud7ff$"), ("7", "7"), milliseconds=5000)
+    assert len(grades) == 3
+    assert grades[2].verdict == pb.VERDICT_RIGHT

@@ -1,0 +1,126 @@
+import { random } from 'simmerkit';
+
+/** A mean with the bounds of its interval. */
+export interface Estimate {
+  readonly mean: number;
+  readonly interval: readonly [number, number];
+}
+
+export interface BootstrapOptions {
+  /** s1 uses 10,000 (App. C). */
+  readonly draws: number;
+  readonly seed: number;
+  /** Separates this interval's random stream from others of the same seed. */
+  readonly purpose: string;
+  /** @default 0.95 */
+  readonly confidence?: number;
+}
+
+/**
+ * The mean of values and its percentile bootstrap interval, resampling items. Given the differences of two
+ * measurements of the same items, it is the paired bootstrap.
+ * @throws RangeError where there are no values
+ */
+export function bootstrapMean(values: Float64Array, options: BootstrapOptions): Estimate {
+  const count = values.length;
+  if (count === 0) throw new RangeError('cannot bootstrap from no values');
+  const nextIndex = indexStream(options, count);
+  const means = new Float64Array(options.draws);
+  for (let draw = 0; draw < options.draws; draw++) {
+    let sum = 0;
+    for (let item = 0; item < count; item++) sum += values[nextIndex()] as number;
+    means[draw] = sum / count;
+  }
+  means.sort();
+  const tail = (1 - (options.confidence ?? 0.95)) / 2;
+  return { mean: mean(values), interval: [quantile(means, tail), quantile(means, 1 - tail)] };
+}
+
+export function mean(values: ArrayLike<number>): number {
+  let sum = 0;
+  for (let index = 0; index < values.length; index++) sum += values[index] as number;
+  return sum / values.length;
+}
+
+/** The quantile of ascending values, interpolated linearly (as numpy's default). */
+export function quantile(ascending: ArrayLike<number>, share: number): number {
+  const position = share * (ascending.length - 1);
+  const below = Math.floor(position);
+  const low = ascending[below] as number;
+  const high = ascending[Math.min(below + 1, ascending.length - 1)] as number;
+  return low + (high - low) * (position - below);
+}
+
+/**
+ * Indices below `count`. The generator of `random` (xoshiro128**), but with its state in local variables: millions of
+ * draws an interval make the general one the stage's whole time.
+ */
+function indexStream(options: BootstrapOptions, count: number): () => number {
+  const seeds = random(options.seed, `bootstrap ${options.purpose}`);
+  let s0 = seeds.integer(2 ** 32);
+  let s1 = seeds.integer(2 ** 32);
+  let s2 = seeds.integer(2 ** 32);
+  let s3 = seeds.integer(2 ** 32) | 1;
+  return () => {
+    const product = Math.imul(s1, 5);
+    const result = Math.imul((product << 7) | (product >>> 25), 9) >>> 0;
+    const shifted = s1 << 9;
+    s2 ^= s0;
+    s3 ^= s1;
+    s1 ^= s2;
+    s0 ^= s3;
+    s2 ^= shifted;
+    s3 = (s3 << 11) | (s3 >>> 21);
+    return Math.floor((result / 2 ** 32) * count);
+  };
+}
+
+/** One run of a benchmark at one setting: how long it thought on average, how often it was right, what it was allowed. */
+export interface ScalingRun {
+  readonly meanTokens: number;
+  /** 0 to 1. */
+  readonly accuracy: number;
+  /** Limits that thinking was asked to keep; absent is none. */
+  readonly maximum?: number;
+  readonly minimum?: number;
+}
+
+/** s1's three measures of test-time scaling, section 3.2 of the paper. */
+export interface ScalingMeasures {
+  /** Share of runs whose mean tokens keep their own limits. */
+  readonly control: number;
+  /** Mean over pairs of runs of the slope of accuracy in percentage points over tokens; null without such a pair. */
+  readonly scalingPerToken: number | null;
+  /** The same over log2(tokens): the only reading that gives the published values. */
+  readonly scalingPerDoubling: number | null;
+  /** Best accuracy, 0 to 1. */
+  readonly performance: number;
+}
+
+/** @throws RangeError where there are no runs */
+export function measureScaling(runs: readonly ScalingRun[]): ScalingMeasures {
+  if (runs.length === 0) throw new RangeError('cannot measure the scaling of no runs');
+  const kept = runs.filter(
+    (run) =>
+      (run.maximum === undefined || run.meanTokens <= run.maximum) &&
+      (run.minimum === undefined || run.meanTokens >= run.minimum),
+  );
+  return {
+    control: kept.length / runs.length,
+    scalingPerToken: meanSlope(runs, (tokens) => tokens),
+    scalingPerDoubling: meanSlope(runs, Math.log2),
+    performance: Math.max(...runs.map((run) => run.accuracy)),
+  };
+}
+
+/** Pairs that think equally long have no slope and are left out. */
+function meanSlope(runs: readonly ScalingRun[], scale: (tokens: number) => number): number | null {
+  const slopes: number[] = [];
+  for (const [index, first] of runs.entries()) {
+    for (const second of runs.slice(index + 1)) {
+      const run = scale(second.meanTokens) - scale(first.meanTokens);
+      if (run !== 0 && Number.isFinite(run)) slopes.push((100 * (second.accuracy - first.accuracy)) / run);
+    }
+  }
+  return slopes.length === 0 ? null : mean(slopes);
+}

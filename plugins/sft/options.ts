@@ -1,0 +1,68 @@
+import { placement, trainerName, z } from 'simmerkit';
+
+const share = z.number().min(0).max(1);
+const positive = z.int().min(1);
+
+/** Every default is s1's (appendix D of the paper), where it says. */
+export const trainOptions = z.strictObject({
+  trainer: trainerName(),
+  method: z
+    .enum(['full', 'lora', 'qlora'])
+    .default('full')
+    .describe('full: every weight is trained. lora, qlora: an adapter is, and is merged into the model at the end.'),
+  lora: z
+    .strictObject({
+      rank: positive.default(16).describe('Rank of the adapter.'),
+      alpha: z.number().positive().default(32).describe('The adapter is scaled by alpha / rank.'),
+      dropout: share.default(0).describe("Dropout before the adapter's first matrix."),
+      targetModules: z.array(z.string()).default([]).describe('Names of modules to adapt. Empty: all linear ones.'),
+    })
+    .optional()
+    .describe('For methods lora and qlora.'),
+  learningRate: z.number().positive().default(1e-5).describe('Peak learning rate. s1: 1e-5.'),
+  epochs: z.number().positive().default(5).describe('Passes over the data; not used where maxSteps is set. s1: 5.'),
+  maxSteps: positive.optional().describe('Optimizer steps in all, instead of epochs.'),
+  globalBatchSize: positive.default(16).describe('Sequences in one optimizer step, over all devices. s1: 16.'),
+  deviceBatchSize: positive
+    .optional()
+    .describe('Sequences in one forward pass of one device; it changes rounding. Default: the trainer chooses.'),
+  warmupRatio: share.default(0.05).describe('Share of all steps with linear warm-up. s1: 0.05.'),
+  schedule: z
+    .enum(['cosine', 'linear', 'constant'])
+    .default('cosine')
+    .describe('How the learning rate falls after it. s1: cosine, to 0.'),
+  adamBeta1: share.default(0.9).describe("AdamW's first beta. s1: 0.9."),
+  adamBeta2: share.default(0.95).describe("AdamW's second beta. s1: 0.95."),
+  adamEpsilon: z.number().positive().default(1e-8).describe("AdamW's epsilon."),
+  weightDecay: z.number().min(0).default(1e-4).describe('Decoupled weight decay. s1: 1e-4.'),
+  maxGradientNorm: z.number().min(0).default(1).describe('Gradients are clipped to this norm; 0 is off.'),
+  precision: z
+    .enum(['float32', 'bfloat16'])
+    .optional()
+    .describe('Precision of the matrix products. Default: bfloat16 where the device is fast at it. s1: bfloat16.'),
+  maxSequenceLength: positive
+    .default(32_768)
+    .describe('Longer rows are cut at their end, and lose the answer. s1: 32,768 (s1.1: 20,000).'),
+  packing: z.boolean().default(false).describe('Whether several rows share a sequence, isolated from each other.'),
+  gradientCheckpointing: z
+    .boolean()
+    .default(false)
+    .describe('Computes activations again in the backward pass: less memory, about a third slower.'),
+  padToken: z.string().min(1).optional().describe("Token used for padding. Default: the tokenizer's. s1: <|fim_pad|>."),
+  evaluateEverySteps: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe('Measures the loss on `evaluation` every so many steps; 0: never.'),
+  extensions: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .describe("What the trainer's backend adds; its own schema checks it."),
+  checkpointEverySteps: placement(
+    z.int().min(0).default(50).describe('A checkpoint every so many steps; 0: only when it is stopped.'),
+  ),
+  checkpointsKept: placement(z.int().min(0).default(2).describe('How many checkpoints are kept, the newest; 0: all.')),
+  logEverySteps: placement(positive.default(1).describe('Loss and speed every so many steps.')),
+});
+
+export type TrainOptions = z.output<typeof trainOptions>;

@@ -1,0 +1,114 @@
+import {
+  defineStage,
+  type Hyperparameters,
+  input,
+  type ModelSource,
+  optionalInput,
+  requireColumns,
+  type TableArtifact,
+  type Trainer,
+  UserError,
+} from 'simmerkit';
+import { type TrainOptions, trainOptions } from './options.js';
+
+export const train = defineStage({
+  description: 'Fine-tunes a model on prompts and completions; only the completion is trained.',
+  options: trainOptions,
+  inputs: {
+    model: input('model', 'The model to start from.'),
+    dataset: input('dataset', 'Rows with `prompt` and `completion`, e.g. from curation/format.'),
+    evaluation: optionalInput('dataset', 'Rows of the same columns, to measure the loss on.'),
+  },
+  outputs: { model: { type: 'model', description: 'The fine-tuned model: a Hugging Face folder.' } },
+  check: (options) => {
+    const problems = [];
+    if (options.lora !== undefined && options.method === 'full') {
+      problems.push({
+        path: 'lora',
+        code: 'option_without_effect',
+        message: '`lora` has no effect with method full.',
+        hint: 'Set method to lora or qlora, or leave `lora` out.',
+      });
+    }
+    if (options.deviceBatchSize !== undefined && options.deviceBatchSize > options.globalBatchSize) {
+      problems.push({
+        path: 'deviceBatchSize',
+        code: 'batch_too_large',
+        message: `deviceBatchSize ${options.deviceBatchSize} is above globalBatchSize ${options.globalBatchSize}.`,
+        hint: 'One forward pass is at most one optimizer step: lower deviceBatchSize.',
+      });
+    }
+    return problems;
+  },
+  async run(context) {
+    const { inputs, options } = context;
+    for (const table of [inputs.dataset, ...(inputs.evaluation === undefined ? [] : [inputs.evaluation])]) {
+      requireColumns(table, ['prompt', 'completion'], 'The training data');
+    }
+    if (inputs.dataset.rowCount === 0) {
+      throw new UserError('dataset_empty', 'The training data has no rows.', {
+        kind: 'runFailed',
+        hint: 'See the funnel of the curation stages: one of them dropped every row.',
+      });
+    }
+    if (options.evaluateEverySteps > 0 && inputs.evaluation === undefined) {
+      throw new UserError('evaluation_missing', '`evaluateEverySteps` is set, and there is no input `evaluation`.', {
+        hint: 'Give the stage an `evaluation` dataset, or leave evaluateEverySteps out.',
+      });
+    }
+    const trainer = await context.trainer(options.trainer);
+    const source: ModelSource = { kind: 'folder', folder: inputs.model.folder };
+    const hyperparameters = hyperparametersOf(options, context.seed);
+    const result = await trainer.train({
+      model: source,
+      trainingData: parquetOf(inputs.dataset),
+      ...(inputs.evaluation === undefined ? {} : { evaluationData: parquetOf(inputs.evaluation) }),
+      hyperparameters,
+      ...(options.extensions === undefined ? {} : { extensions: options.extensions }),
+    });
+    const folder =
+      options.method === 'full'
+        ? result.modelFolder
+        : await mergeAdapter(trainer, source.folder, result.modelFolder, await context.artifacts.temporaryFolder());
+    const { checkpointEverySteps, checkpointsKept, logEverySteps, ...semantic } = hyperparameters;
+    const model = await context.artifacts.commitModel(folder, {
+      baseModel: inputs.model.uri,
+      dataset: inputs.dataset.uri,
+      steps: result.steps,
+      finalLoss: result.finalLoss,
+      hyperparameters: semantic,
+    });
+    return { model };
+  },
+});
+
+/** A table artifact has one file. */
+function parquetOf(table: TableArtifact): string {
+  return table.path('data.parquet');
+}
+
+/** The adapter alone is no model that the next stage could open by itself. */
+async function mergeAdapter(
+  trainer: Trainer,
+  folder: string,
+  adapterFolder: string,
+  outputFolder: string,
+): Promise<string> {
+  await trainer.export({ model: { kind: 'folder', folder, adapterFolder }, outputFolder });
+  return outputFolder;
+}
+
+function hyperparametersOf(options: TrainOptions, seed: number): Hyperparameters {
+  const { trainer, extensions, lora, maxSteps, deviceBatchSize, precision, padToken, ...always } = options;
+  const adapter =
+    lora ?? (options.method === 'full' ? undefined : { rank: 16, alpha: 32, dropout: 0, targetModules: [] });
+  return {
+    ...always,
+    ...(adapter === undefined ? {} : { lora: adapter }),
+    ...(maxSteps === undefined ? {} : { maxSteps }),
+    ...(deviceBatchSize === undefined ? {} : { deviceBatchSize }),
+    ...(precision === undefined ? {} : { precision }),
+    ...(padToken === undefined ? {} : { padToken }),
+    seed,
+  };
+}

@@ -1,0 +1,87 @@
+import picocolors from 'picocolors';
+import { describe, expect, it } from 'vitest';
+import { finalSummary } from './final-summary.js';
+import { Story } from './test-story.js';
+
+function summary(story: Story, { columns = 120, links = false } = {}): readonly string[] {
+  return finalSummary(story.state, { now: story.now, columns, colors: picocolors.createColors(links), links });
+}
+
+function scored(): Story {
+  const story = new Story([['scores', 'eval/grade']]).begin().start('scores').wait(252);
+  for (const [model, shift] of [
+    ['untuned', 0],
+    ['tuned', 0.4],
+  ] as const) {
+    story.accuracy(model, 256, 0.1 + shift).accuracy(model, 32, 0.05 + shift);
+  }
+  story.tell('metric.measured', {
+    name: 'tuned-untuned.accuracy@256',
+    value: 0.4,
+    interval: [0.33, 0.47],
+    unit: 'share',
+    labels: {
+      kind: 'model',
+      model: 'tuned',
+      policy: '256',
+      fromModel: 'untuned',
+      fromPolicy: '256',
+      wrongToRight: 84,
+      rightToWrong: 4,
+    },
+  });
+  story.complete('scores', 250, 'eval/grade');
+  return story.tell('run.completed', {
+    runId: 'quickstart-1',
+    reportPath: '/home/u/a b/report.html',
+    metrics: {},
+    outputs: {},
+    seconds: 252,
+  });
+}
+
+describe('the summary at the end', () => {
+  it('has the accuracies with their intervals, what changed, and where the report is', () => {
+    expect(summary(scored())).toEqual([
+      '',
+      'accuracy on 200 problems, thinking at most            untuned               tuned',
+      '32 tokens                                    5.0% [0.0, 10.0]  45.0% [40.0, 50.0]',
+      '256 tokens                                  10.0% [5.0, 15.0]  50.0% [45.0, 55.0]',
+      '',
+      'difference                                95% interval',
+      'tuned over untuned, @256  +40.0 points  [+33.0, +47.0]  84 wrong → right, 4 right → wrong',
+      '',
+      '✔ quickstart done in 4m 12s: 1 stage',
+      '  run     quickstart-1',
+      '  report  /home/u/a b/report.html',
+    ]);
+  });
+
+  it('leaves columns out rather than break lines of a narrow terminal', () => {
+    for (const line of summary(scored(), { columns: 64 })) expect(line.length).toBeLessThan(64);
+  });
+
+  it('links the report where the terminal can', () => {
+    expect(summary(scored(), { links: true }).join('\n')).toContain('file:///home/u/a%20b/report.html');
+  });
+
+  it('says how to go on after a stop', () => {
+    const story = new Story().begin().wait(3).tell('run.interrupted', { reason: 'Ctrl-C' });
+    expect(summary(story).join('\n')).toContain('stopped after 3.0s (Ctrl-C)');
+    expect(summary(story).join('\n')).toContain('go on with: simmer resume quickstart-1');
+  });
+
+  it('says where it failed and how to go on once it is mended', () => {
+    const story = new Story().begin().wait(3);
+    story.tell('run.failed', { error: { code: 'x', message: 'no' }, stage: 'tuned' });
+    expect(summary(story).join('\n')).toContain('failed after 3.0s in stage tuned');
+    expect(summary(story).join('\n')).toContain('simmer resume quickstart-1');
+  });
+
+  it('says that everything came from the cache', () => {
+    const story = new Story([['scores', 'eval/grade']]).begin();
+    story.tell('stage.reused', { uses: 'eval/grade', key: 'k', outputs: {} }, 'scores');
+    story.tell('run.completed', { runId: 'r', reportPath: null, metrics: {}, outputs: {}, seconds: 1 });
+    expect(summary(story).join('\n')).toContain('1 stage, all from the cache');
+  });
+});

@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest';
+import { foldEvent, initialState } from './console-state.js';
+import { lastingLine, PlainLines } from './plain-lines.js';
+import { Story } from './test-story.js';
+
+function told(story: Story): readonly string[] {
+  const lines = new PlainLines();
+  let state = initialState();
+  return story.events.flatMap((event) => {
+    state = foldEvent(state, event);
+    return lines.tell(event, state);
+  });
+}
+
+describe('plain lines', () => {
+  it('tell a stage from start to end, with the time since the run started', () => {
+    const story = new Story().begin().wait(62).start('clean');
+    story.wait(4).tell('funnel.counted', { step: 'clean', rowsIn: 100, rowsOut: 90, dropped: { image: 10 } }, 'clean');
+    story.complete('clean', 4);
+    expect(told(story)).toEqual([
+      '00:00  quickstart started as run quickstart-1',
+      '01:02  clean: started (curation/quality)',
+      '01:06  clean: 100 → 90 rows (dropped: image 10)',
+      '01:06  clean: done in 4.0s, 100 → 90 rows',
+    ]);
+  });
+
+  it('tell the first step at once, and then one in fifteen seconds', () => {
+    const story = new Story().begin().start('tuned', 'sft/train').train();
+    for (let step = 1; step <= 100; step++) story.wait(1).step(step, 2 - step / 100);
+    const steps = told(story).filter((line) => line.includes(' loss '));
+    expect(steps[0]).toBe('00:01  tuned: 1/100 steps, loss 1.990, 418 tokens/s, 1.9 GB, learning rate 1.0e-4');
+    expect(steps).toHaveLength(7);
+    expect(steps.at(-1)).toContain('01:31');
+  });
+
+  it('say nothing of the progress of a stage that is done in seconds', () => {
+    const story = new Story().begin().start('clean').wait(2);
+    story.tell('stage.progressed', { done: 5, total: 10, unit: 'rows' }, 'clean').complete('clean');
+    expect(told(story).filter((line) => line.includes('5/10'))).toEqual([]);
+  });
+
+  it('tell accuracies with their intervals, and leave differences to the summary', () => {
+    const story = new Story().begin().accuracy('tuned', 128, 0.61);
+    story.tell('metric.measured', {
+      name: 'tuned-untuned.accuracy@128',
+      value: 0.5,
+      unit: 'share',
+      labels: { kind: 'model', model: 'tuned', policy: '128', fromModel: 'untuned', fromPolicy: '128' },
+    });
+    expect(told(story).slice(1)).toEqual(['00:00  tuned.accuracy@128 61.0% [56.0%, 66.0%]']);
+  });
+
+  it('tell of a trainer that died, with its last words, and stay silent of one that was asked to end', () => {
+    const exit = { trainer: 'student', pid: 7, exitCode: null, signal: 'SIGKILL' } as const;
+    const story = new Story().begin();
+    story.tell('trainer.exited', { ...exit, expected: false, lastLines: ['Traceback', 'MemoryError', ''] }, 'tuned');
+    story.tell('trainer.exited', { ...exit, expected: true, lastLines: [] }, 'tuned');
+    expect(told(story).slice(1)).toEqual([
+      '00:00  tuned: warning: trainer student (process 7) ended by itself, signal SIGKILL: MemoryError',
+    ]);
+  });
+
+  it('keep every line of others on one line', () => {
+    const story = new Story().begin();
+    story.tell('log.written', { level: 'warning', source: 'trainer', message: 'a\r\nb\u001b[31mc' }, 'tuned');
+    expect(told(story)[1]).toBe('00:00  tuned: warning: a bc');
+  });
+});
+
+describe('lines that stay above the live view', () => {
+  it('are warnings and errors, not news', () => {
+    const story = new Story().begin();
+    story.tell('log.written', { level: 'info', source: 'stage', message: 'news' }, 'tuned');
+    story.tell('log.written', { level: 'warning', source: 'stage', message: 'careful' }, 'tuned');
+    story.tell('step.diverged', { step: 3, before: 2, after: 2.5 }, 'tuned');
+    expect(story.events.flatMap((event) => lastingLine(event) ?? [])).toEqual([
+      'tuned: careful',
+      'tuned: step 3 ran again with another loss: 2, then 2.5',
+    ]);
+  });
+});

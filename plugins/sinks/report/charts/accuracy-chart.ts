@@ -1,0 +1,106 @@
+import * as Plot from '@observablehq/plot';
+import { byMaximum, type ComparedRun, type ComparisonReport } from '../comparison-report.js';
+import { draw, roleColor } from './draw.js';
+
+/** Accuracy against mean thinking tokens on a log2 axis, with 95% intervals; a point is a maximum, its label says which. */
+export function accuracyChart(report: ComparisonReport): string {
+  const series = (['untuned', 'tuned'] as const).map((role) => byMaximum(report, role));
+  const points = series.flat().filter((run) => run.meanThinkingTokens > 0);
+  const tokens = (run: ComparedRun) => run.meanThinkingTokens;
+  const color = (run: ComparedRun) => roleColor[run.role];
+  const limits = points.map(tokens);
+  return draw('Accuracy against mean thinking tokens', {
+    x: {
+      type: 'log',
+      base: 2,
+      domain: [Math.min(...limits) / 1.15, Math.max(...limits) * 1.15],
+      ticks: powersOfTwo(Math.min(...limits) / 1.15, Math.max(...limits) * 1.15),
+      tickFormat: (value: number) => String(Math.round(value)),
+      label: 'mean thinking tokens (log2)',
+    },
+    y: { domain: [0, 100], label: 'accuracy, %', grid: true },
+    marks: [
+      Plot.ruleY([0]),
+      ...series.map((runs) =>
+        Plot.lineY(runs, { x: tokens, y: percent, stroke: roleColor[runs[0]?.role ?? 'tuned'], strokeWidth: 2 }),
+      ),
+      Plot.ruleX(points, {
+        x: tokens,
+        y1: (run: ComparedRun) => run.interval[0] * 100,
+        y2: (run: ComparedRun) => run.interval[1] * 100,
+        stroke: color,
+        strokeWidth: 1.5,
+        strokeOpacity: 0.65,
+      }),
+      Plot.dot(points, { x: tokens, y: percent, fill: color, r: 4.5, title: describe }),
+      Plot.text(withRoom(points), {
+        x: tokens,
+        y: (run: ComparedRun) => run.interval[1] * 100,
+        text: (run: ComparedRun) => (run.maxThinkingTokens === null ? 'no max' : `≤ ${run.maxThinkingTokens}`),
+        dy: -9,
+        fill: color,
+        fontSize: 11,
+      }),
+    ],
+  });
+}
+
+/** Accuracy by number of waits, at the largest maximum. */
+export function waitsChart(report: ComparisonReport): string {
+  const longest = new Map(
+    (['untuned', 'tuned'] as const).map((role) => [role, byMaximum(report, role).at(-1)?.maxThinkingTokens]),
+  );
+  const points = report.runs.filter((run) => run.maxThinkingTokens === longest.get(run.role));
+  const position = (run: ComparedRun) => run.ignore + (run.role === 'tuned' ? 0.06 : -0.06);
+  const color = (run: ComparedRun) => roleColor[run.role];
+  const waits = [...new Set(points.map((run) => run.ignore))].sort((left, right) => left - right);
+  return draw('Accuracy by number of waits', {
+    x: {
+      domain: [(waits[0] ?? 0) - 0.4, (waits.at(-1) ?? 0) + 0.4],
+      ticks: waits,
+      tickFormat: (value: number) => (value === 1 ? '1 wait' : `${value} waits`),
+      label: null,
+    },
+    y: { domain: [0, 100], label: 'accuracy, %', grid: true },
+    marks: [
+      Plot.ruleY([0]),
+      Plot.line(points, { x: position, y: percent, z: 'model', stroke: color, strokeWidth: 2, strokeDasharray: '2 4' }),
+      Plot.ruleX(points, {
+        x: position,
+        y1: (run: ComparedRun) => run.interval[0] * 100,
+        y2: (run: ComparedRun) => run.interval[1] * 100,
+        stroke: color,
+        strokeWidth: 1.5,
+        strokeOpacity: 0.65,
+      }),
+      Plot.dot(points, { x: position, y: percent, fill: color, r: 4.5, title: describe }),
+    ],
+  });
+}
+
+function percent(run: ComparedRun): number {
+  return run.accuracy * 100;
+}
+
+function describe(run: ComparedRun): string {
+  const limit = run.maxThinkingTokens === null ? 'no maximum' : `at most ${run.maxThinkingTokens} thinking tokens`;
+  const [low, high] = run.interval.map((bound) => (bound * 100).toFixed(1));
+  return `${run.model}, ${limit}, ${run.ignore} waits\n${percent(run).toFixed(1)}% (95% interval ${low} to ${high}), mean ${run.meanThinkingTokens.toFixed(0)} thinking tokens`;
+}
+
+/** Runs whose labels do not stand on one another: of neighbours closer than an eighth of an octave, the later one. */
+function withRoom(runs: readonly ComparedRun[]): readonly ComparedRun[] {
+  return runs.filter((run, index) => {
+    const next = runs[index + 1];
+    return (
+      next === undefined || next.role !== run.role || next.meanThinkingTokens / run.meanThinkingTokens > 2 ** 0.125
+    );
+  });
+}
+
+function powersOfTwo(low: number, high: number): number[] {
+  const first = Math.ceil(Math.log2(low) * 2) / 2;
+  const ticks: number[] = [];
+  for (let exponent = first; exponent <= Math.log2(high); exponent += 0.5) ticks.push(2 ** exponent);
+  return ticks.length > 6 ? ticks.filter((tick) => Number.isInteger(Math.log2(tick))) : ticks;
+}

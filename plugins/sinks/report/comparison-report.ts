@@ -1,0 +1,73 @@
+import { z } from 'simmerkit';
+
+const interval = z.tuple([z.number(), z.number()]);
+const runName = z.object({ model: z.string(), policy: z.string() });
+
+/** What this page reads of the report that `eval/compare` writes; the README of eval documents it. */
+export const comparisonReport = z.object({
+  kind: z.literal('comparison'),
+  draws: z.number(),
+  models: z.object({ untuned: z.string().nullable(), tuned: z.string().nullable() }),
+  runs: z.array(
+    z.object({
+      role: z.enum(['untuned', 'tuned']),
+      model: z.string(),
+      policy: z.string(),
+      maxThinkingTokens: z.number().nullable(),
+      ignore: z.number(),
+      word: z.string(),
+      problems: z.number(),
+      samples: z.number(),
+      accuracy: z.number(),
+      interval,
+      meanThinkingTokens: z.number(),
+      meanAnswerTokens: z.number(),
+      unparsedShare: z.number(),
+      forcedEndShare: z.number(),
+      extendedShare: z.number(),
+      finishedShare: z.number(),
+      answerCutShare: z.number(),
+    }),
+  ),
+  differences: z.array(
+    z.object({
+      name: z.string(),
+      kind: z.enum(['model', 'maximum', 'waits']),
+      from: runName,
+      to: runName,
+      difference: z.number(),
+      interval,
+      problems: z.number(),
+      wrongToRight: z.number(),
+      rightToWrong: z.number(),
+    }),
+  ),
+  scaling: z.array(
+    z.object({
+      model: z.string(),
+      series: z.string(),
+      runs: z.number(),
+      control: z.number(),
+      scalingPerToken: z.number().nullable(),
+      scalingPerDoubling: z.number().nullable(),
+      performance: z.number(),
+    }),
+  ),
+});
+
+export type ComparisonReport = z.output<typeof comparisonReport>;
+export type ComparedRun = ComparisonReport['runs'][number];
+export type Difference = ComparisonReport['differences'][number];
+
+/** The run of a role with the largest maximum and no waits; no maximum counts as the largest. */
+export function longestRun(report: ComparisonReport, role: ComparedRun['role']): ComparedRun | undefined {
+  return byMaximum(report, role).at(-1);
+}
+
+/** The runs of a role without waits, smallest maximum first. */
+export function byMaximum(report: ComparisonReport, role: ComparedRun['role']): readonly ComparedRun[] {
+  const limit = (run: ComparedRun) => run.maxThinkingTokens ?? Number.POSITIVE_INFINITY;
+  return report.runs
+    .filter((run) => run.role === role && run.ignore === 0)
+    .sort((left, right) => limit(left) - limit(right));
+}

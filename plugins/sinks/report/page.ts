@@ -1,0 +1,223 @@
+import { formatBytes, formatCount, formatDuration, formatShare } from 'simmerkit';
+import { accuracyChart, waitsChart } from './charts/accuracy-chart.js';
+import { funnelChart } from './charts/funnel-chart.js';
+import { lossChart } from './charts/loss-chart.js';
+import {
+  byMaximum,
+  type ComparedRun,
+  type ComparisonReport,
+  type Difference,
+  longestRun,
+} from './comparison-report.js';
+import { html, type Markup, trusted } from './markup.js';
+import type { ReportData, StageTime, TrainingCurve } from './report-data.js';
+import { style } from './style.js';
+import { tracePair } from './trace-view.js';
+
+/** The whole page, self-contained: no request leaves it. */
+export function page(data: ReportData): string {
+  const { comparison } = data;
+  const body = html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="Simmer ${data.simmerVersion}">
+<title>${data.recipe}: Simmer report</title>
+<style>${trusted(style)}</style>
+</head>
+<body>
+<main>
+<header><h1>${data.recipe}</h1><button type="button" id="theme">light or dark</button></header>
+<p class="soft small">Run ${data.runId}, started ${data.startedAt.slice(0, 16).replace('T', ' ')} UTC, took ${formatDuration(data.seconds)}. Every figure below was computed from this run's events and artifacts.</p>
+${comparison === undefined ? html`<p>No comparison of models: this recipe has no <code>eval/compare</code> stage.</p>` : headline(comparison)}
+<h2>Accuracy against thinking</h2>
+${comparison === undefined ? nothing('No model was evaluated.') : accuracySection(comparison)}
+<h2>Waiting</h2>
+${comparison === undefined ? nothing('No model was evaluated.') : waitsSection(comparison)}
+<h2>Was forcing active?</h2>
+${forcingSection(data)}
+<h2>Traces before and after</h2>
+${data.traces.length === 0 ? nothing('No graded traces of two models in this run.') : tracesSection(data)}
+<h2>Curation</h2>
+${data.funnel.length === 0 ? nothing('No stage of this run chose between rows.') : html`<figure>${trusted(funnelChart(data.funnel))}<figcaption>Rows kept (blue) and dropped (pale) by each step, in order.</figcaption></figure>${funnelTable(data)}`}
+<h2>Training</h2>
+${data.trainings.length === 0 ? nothing('Nothing was trained in this run.') : data.trainings.map(trainingSection)}
+<h2>Time and memory</h2>
+${stagesTable(data.stages)}
+<h2>How it ran</h2>
+${incidentsSection(data)}
+<details><summary>All metrics (${data.metrics.length})</summary>${metricsTable(data)}</details>
+<details><summary>Versions</summary>${versionsTable(data)}</details>
+<details><summary>Recipe, as written</summary><pre>${data.recipeText}</pre></details>
+<details><summary>Recipe, resolved (plan ${data.planDigest.slice(0, 12)})</summary><pre>${JSON.stringify(data.plan ?? null, null, 2)}</pre></details>
+<footer>Made by Simmer ${data.simmerVersion}. Intervals are 95%, by bootstrap over problems${comparison === undefined ? '' : html` (${formatCount(comparison.draws)} draws, seeded)`}.</footer>
+</main>
+<script>${trusted(themeScript)}</script>
+</body>
+</html>
+`;
+  return body.text;
+}
+
+const themeScript = `
+document.getElementById('theme').addEventListener('click', () => {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
+  root.dataset.theme = dark ? 'light' : 'dark';
+});`;
+
+function nothing(text: string): Markup {
+  return html`<p class="soft">${text}</p>`;
+}
+
+function headline(report: ComparisonReport): Markup {
+  const untuned = longestRun(report, 'untuned');
+  const tuned = longestRun(report, 'tuned');
+  const find = (kind: Difference['kind'], to: ComparedRun | undefined) =>
+    report.differences.find((one) => one.kind === kind && one.to.model === to?.model && one.to.policy === to.policy);
+  const fineTuning = find('model', tuned);
+  const thinking = find('maximum', tuned);
+  const waits = report.differences.filter((one) => one.kind === 'waits' && one.to.model === tuned?.model);
+  return html`<div class="cards">
+${tuned === undefined ? undefined : card(formatShare(tuned.accuracy), `accuracy of ${tuned.model}`, html`${limitOf(tuned)}, ${formatCount(tuned.problems)} problems${untuned === undefined ? '' : html`; ${untuned.model}: ${formatShare(untuned.accuracy)}`}`)}
+${fineTuning === undefined ? undefined : card(points(fineTuning.difference), 'points by fine-tuning', intervalOf(fineTuning))}
+${thinking === undefined ? undefined : card(points(thinking.difference), `points by thinking longer, ${thinking.from.policy} to ${thinking.to.policy} tokens`, intervalOf(thinking))}
+${waits.length === 0 ? undefined : waitsCard(waits)}
+</div>`;
+}
+
+function waitsCard(waits: readonly Difference[]): Markup {
+  const lines = waits.map(
+    (one) =>
+      html`<div>${one.to.policy.replace(/^\w+\+/, '')}: ${intervalOf(one)}, ${one.wrongToRight} wrong to right, ${one.rightToWrong} right to wrong</div>`,
+  );
+  return card(waits.map((one) => points(one.difference)).join(', '), 'points by waiting', html`${lines}`);
+}
+
+function card(figure: string, label: string, detail: Markup): Markup {
+  return html`<div class="card"><div class="figure">${figure}</div><div class="label">${label}</div><div class="detail">${detail}</div></div>`;
+}
+
+function points(difference: number): string {
+  const value = (difference * 100).toFixed(1);
+  return difference > 0 ? `+${value}` : value.replace('-', '\u2212');
+}
+
+function intervalOf(one: Difference): Markup {
+  return html`95% interval ${points(one.interval[0])} to ${points(one.interval[1])}`;
+}
+
+function limitOf(run: ComparedRun): string {
+  return run.maxThinkingTokens === null ? 'no thinking maximum' : `at most ${run.maxThinkingTokens} thinking tokens`;
+}
+
+function keys(report: ComparisonReport): Markup {
+  const { untuned, tuned } = report.models;
+  return html`${untuned === null ? undefined : html`<span class="key" style="--color:var(--untuned)">${untuned}</span>`}${tuned === null ? undefined : html`<span class="key" style="--color:var(--tuned)">${tuned}</span>`}`;
+}
+
+function accuracySection(report: ComparisonReport): Markup {
+  const runs = (['untuned', 'tuned'] as const).flatMap((role) => byMaximum(report, role));
+  return html`<figure>${trusted(accuracyChart(report))}<figcaption>${keys(report)} Bars are 95% intervals; each point is one thinking maximum, at the thinking it really took.</figcaption></figure>
+${runsTable(runs)}
+${scalingTable(report)}
+${differencesTable(report.differences.filter((one) => one.kind !== 'waits'))}`;
+}
+
+function runsTable(runs: readonly ComparedRun[]): Markup {
+  return html`<div class="scroll"><table><thead><tr><th>model</th><th>thinking maximum</th><th>waits</th><th class="number">accuracy</th><th class="number">95% interval</th><th class="number">mean thinking</th><th class="number">finished by itself</th><th class="number">forced to end</th><th class="number">no answer read</th></tr></thead><tbody>
+${runs.map((run) => html`<tr><td>${run.model}</td><td>${run.maxThinkingTokens ?? 'none'}</td><td>${run.ignore === 0 ? 'none' : `${run.ignore} × ${run.word || 'no word'}`}</td><td class="number">${formatShare(run.accuracy)}</td><td class="number">${formatShare(run.interval[0])} to ${formatShare(run.interval[1])}</td><td class="number">${run.meanThinkingTokens.toFixed(1)}</td><td class="number">${formatShare(run.finishedShare)}</td><td class="number">${formatShare(run.forcedEndShare)}</td><td class="number">${formatShare(run.unparsedShare)}</td></tr>`)}
+</tbody></table></div>`;
+}
+
+function scalingTable(report: ComparisonReport): Markup {
+  if (report.scaling.length === 0) return html``;
+  return html`<div class="scroll"><table><thead><tr><th>model</th><th>over</th><th class="number">Control</th><th class="number">Scaling, points a doubling</th><th class="number">Scaling, points a token</th><th class="number">Performance</th></tr></thead><tbody>
+${report.scaling.map((one) => html`<tr><td>${one.model}</td><td>${one.series}</td><td class="number">${formatShare(one.control)}</td><td class="number">${one.scalingPerDoubling?.toFixed(1) ?? 'not defined'}</td><td class="number">${one.scalingPerToken?.toFixed(3) ?? 'not defined'}</td><td class="number">${formatShare(one.performance)}</td></tr>`)}
+</tbody></table></div>`;
+}
+
+function differencesTable(differences: readonly Difference[]): Markup {
+  if (differences.length === 0) return html``;
+  return html`<div class="scroll"><table><thead><tr><th>paired difference</th><th class="number">points</th><th class="number">95% interval</th><th class="number">wrong to right</th><th class="number">right to wrong</th><th class="number">problems</th></tr></thead><tbody>
+${differences.map((one) => html`<tr><td>${one.from.model} ${one.from.policy} → ${one.to.model} ${one.to.policy}</td><td class="number">${points(one.difference)}</td><td class="number">${points(one.interval[0])} to ${points(one.interval[1])}</td><td class="number">${one.wrongToRight}</td><td class="number">${one.rightToWrong}</td><td class="number">${one.problems}</td></tr>`)}
+</tbody></table></div>`;
+}
+
+function waitsSection(report: ComparisonReport): Markup {
+  const waited = report.runs.filter((run) => run.ignore > 0);
+  if (waited.length === 0) return nothing('No run was made to wait.');
+  return html`<p>When the model ends its thinking, the end is suppressed and a word appended, so that it goes on. What came of it, as measured:</p>
+<figure>${trusted(waitsChart(report))}<figcaption>${keys(report)} At the largest maximum; bars are 95% intervals.</figcaption></figure>
+${differencesTable(report.differences.filter((one) => one.kind === 'waits'))}${runsTable(waited)}`;
+}
+
+function forcingSection(data: ReportData): Markup {
+  if (data.forcing.length === 0) return nothing('No generations in this run.');
+  const acted = data.forcing.reduce((sum, one) => sum + one.ended + one.extended + one.askedAfterEnd, 0);
+  return html`<p>${acted === 0 ? 'No: no sample was forced.' : 'Yes. How thinking ended, and how many samples were made to wait:'}</p>
+<div class="scroll"><table><thead><tr><th>model</th><th>policy</th><th class="number">samples</th><th class="number">ended by itself</th><th class="number">ended at the maximum</th><th class="number">asked after the sequence's end</th><th class="number">made to wait</th><th class="number">waits</th></tr></thead><tbody>
+${data.forcing.map((one) => html`<tr><td>${one.model}</td><td>${one.policy}</td><td class="number">${formatCount(one.samples)}</td><td class="number">${formatCount(one.natural)}</td><td class="number">${formatCount(one.ended)}</td><td class="number">${formatCount(one.askedAfterEnd)}</td><td class="number">${formatCount(one.extended)}</td><td class="number">${formatCount(one.waits)}</td></tr>`)}
+</tbody></table></div>`;
+}
+
+function tracesSection(data: ReportData): Markup {
+  return html`<p>Chosen by what happened to them, the first by id of each kind. <mark>Marked</mark> is what budget forcing put there; all else the model wrote.</p>
+${data.traces.map((pair) => tracePair(pair, data.comparison))}`;
+}
+
+function funnelTable(data: ReportData): Markup {
+  const rules = (dropped: Readonly<Record<string, number>>) =>
+    Object.entries(dropped)
+      .filter(([, rows]) => rows > 0)
+      .map(([rule, rows]) => `${rule}: ${formatCount(rows)}`)
+      .join(', ') || 'nothing';
+  return html`<div class="scroll"><table><thead><tr><th>stage</th><th>step</th><th class="number">rows in</th><th class="number">rows out</th><th>dropped by</th></tr></thead><tbody>
+${data.funnel.map((step) => html`<tr><td>${step.stage}</td><td>${step.step}</td><td class="number">${formatCount(step.rowsIn)}</td><td class="number">${formatCount(step.rowsOut)}</td><td class="text">${rules(step.dropped)}</td></tr>`)}
+</tbody></table></div>`;
+}
+
+function trainingSection(curve: TrainingCurve): Markup {
+  const { started, completed } = curve;
+  const facts = [
+    started &&
+      `${formatCount(started.rows)} samples, ${formatCount(started.tokens)} tokens (${formatCount(started.trainedTokens)} trained, ${started.truncatedRows} rows cut)`,
+    started &&
+      `${formatCount(started.trainedParameters)} of ${formatCount(started.parameters)} parameters in ${started.precision}`,
+    completed && `${formatCount(completed.steps)} steps in ${formatDuration(completed.seconds)}`,
+    completed && `peak memory ${formatBytes(completed.peakMemoryBytes)}`,
+    curve.rerunSteps > 0 && `${curve.rerunSteps} steps ran again after a resume`,
+  ].filter((fact) => typeof fact === 'string');
+  return html`<figure><h3>${curve.stage}</h3>${curve.steps.length === 0 ? nothing('No step was logged.') : trusted(lossChart(curve))}<figcaption>${facts.join('; ')}. The bold line is a running median; diamonds are checkpoints.</figcaption></figure>`;
+}
+
+function stagesTable(stages: readonly StageTime[]): Markup {
+  const madeBy = (stage: StageTime) =>
+    stage.state === 'reused' ? `reused${stage.madeBy ? ` from ${stage.madeBy}` : ''}` : 'ran';
+  return html`<div class="scroll"><table><thead><tr><th>stage</th><th>uses</th><th class="number">time</th><th class="number">peak memory</th><th class="number">attempts</th><th></th></tr></thead><tbody>
+${stages.map((stage) => html`<tr><td>${stage.name}</td><td>${stage.uses}</td><td class="number">${stage.seconds === undefined ? 'unknown' : formatDuration(stage.seconds)}</td><td class="number">${stage.peakMemoryBytes === undefined ? 'unknown' : formatBytes(stage.peakMemoryBytes)}</td><td class="number">${stage.attempts}</td><td class="text">${madeBy(stage)}</td></tr>`)}
+</tbody></table></div>`;
+}
+
+function incidentsSection(data: ReportData): Markup {
+  if (data.incidents.length === 0) return nothing('In one go: no restart, no interruption, no warning.');
+  return html`<div class="scroll"><table><tbody>${data.incidents.map((one) => html`<tr><td>${one.time.slice(11, 19)}</td><td class="text">${one.text}</td></tr>`)}</tbody></table></div>`;
+}
+
+function metricsTable(data: ReportData): Markup {
+  const bounds = (interval: readonly [number, number] | undefined) =>
+    interval === undefined ? '' : `${interval[0].toFixed(4)} to ${interval[1].toFixed(4)}`;
+  return html`<div class="scroll"><table><thead><tr><th>metric</th><th class="number">value</th><th class="number">95% interval</th><th class="number">n</th><th>unit</th></tr></thead><tbody>
+${data.metrics.map((metric) => html`<tr><td>${metric.name}</td><td class="number">${metric.value.toFixed(4)}</td><td class="number">${bounds(metric.interval)}</td><td class="number">${metric.count === undefined ? '' : formatCount(metric.count)}</td><td>${metric.unit ?? ''}</td></tr>`)}
+</tbody></table></div>`;
+}
+
+function versionsTable(data: ReportData): Markup {
+  const rows = data.versions.flatMap(({ of, versions }) =>
+    Object.entries(versions).map(
+      ([name, version]) => html`<tr><td>${of}</td><td>${name}</td><td class="text">${version}</td></tr>`,
+    ),
+  );
+  return html`<div class="scroll"><table><tbody>${rows}</tbody></table></div>`;
+}

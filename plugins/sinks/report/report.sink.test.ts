@@ -1,0 +1,66 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { fixtureRun } from './report.fixture.js';
+import { reportSink } from './report.sink.js';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'simmer-report-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+async function reportOf(hostileText = ''): Promise<string> {
+  const { events, context } = await fixtureRun(folder, hostileText);
+  const sink = await reportSink.open({}, context);
+  for (const event of events) await sink.onEvent(event);
+  const { reportPath } = (await sink.beforeCompleted?.()) ?? {};
+  return readFile(reportPath ?? '', 'utf8');
+}
+
+describe('the report', () => {
+  it('states what was measured, losses by waiting as well as gains', async () => {
+    const text = await reportOf();
+    expect(text).toContain('+71.0');
+    expect(text).toContain('\u22122.0');
+    expect(text).toContain('12 wrong to right, 16 right to wrong');
+    expect(text).toContain('82.0%');
+  });
+
+  it('draws the funnel, the loss, the accuracies and the waits', async () => {
+    const text = await reportOf();
+    const figures = text.match(/aria-label="(Rows kept|Training loss|Accuracy)[^"]*"/g);
+    expect(figures).toHaveLength(4);
+    expect(text).toContain('decontaminate');
+    expect(text).toContain('ngram: 88');
+  });
+
+  it('marks what budget forcing put there', async () => {
+    const text = await reportOf();
+    expect(text).toContain('<mark>Wait</mark>, 15.');
+    expect(text).toContain('<mark>Final Answer:</mark>');
+  });
+
+  it('asks nothing of a network', async () => {
+    const text = await reportOf();
+    expect(text.match(/(src|href)="?(https?:)?\/\/|@import|url\(["']?http/g)).toBeNull();
+  });
+
+  it('lets no text of a model or a recipe become an element', async () => {
+    const text = await reportOf('</script><script>alert(1)</script><img src=x onerror=alert(2)>');
+    expect(text).not.toContain('<script>alert');
+    expect(text).not.toContain('<img');
+    expect(text.match(/<script>/g)).toHaveLength(1);
+  });
+
+  it('says that a run without models has nothing to compare', async () => {
+    const { events, context } = await fixtureRun(folder);
+    const sink = await reportSink.open({}, context);
+    for (const event of events.slice(0, 5)) await sink.onEvent(event);
+    await sink.beforeCompleted?.();
+    const text = await readFile(join(folder, 'report.html'), 'utf8');
+    expect(text).toContain('No model was evaluated.');
+    expect(text).toContain('Nothing was trained in this run.');
+  });
+});

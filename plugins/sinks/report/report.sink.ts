@@ -1,0 +1,64 @@
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { defineSink, type Event, type Plan, type SinkContext, type TableArtifact, z } from 'simmerkit';
+import { type ComparisonReport, comparisonReport } from './comparison-report.js';
+import { coreVersions, RunGatherer } from './gather.js';
+
+/** Writes `report.html` into the run folder when every stage is done: one file that opens without a network. */
+export const reportSink = defineSink({
+  description: 'Writes report.html: the curation funnel, the loss curve, accuracy against thinking, traces, versions.',
+  options: z.strictObject({}),
+  open(_options, context) {
+    const gatherer = new RunGatherer();
+    return {
+      onEvent: (event) => gatherer.add(event),
+      beforeCompleted: async () => ({ reportPath: await writeReport(gatherer, context) }),
+    };
+  },
+});
+
+async function writeReport(gatherer: RunGatherer, context: SinkContext): Promise<string> {
+  // Imported here: drawing costs start-up time that only a finished run should pay.
+  const [{ page }, { GradedAnswers, isGraded }] = await Promise.all([import('./page.js'), import('./traces.js')]);
+  await addOrigins(gatherer, context);
+  const answers = new GradedAnswers();
+  let comparison: ComparisonReport | undefined;
+  for (const uri of new Set(gatherer.artifactUris().values())) {
+    const artifact = await context.openArtifact(uri);
+    if (artifact.type === 'report') comparison = (await readComparison(artifact.path('report.json'))) ?? comparison;
+    if (artifact.type === 'dataset' && isGraded(artifact as TableArtifact))
+      await answers.add(artifact as TableArtifact);
+  }
+  const recipeText = await readFile(join(context.runFolder, 'recipe.yaml'), 'utf8');
+  const plan = JSON.parse(await readFile(join(context.runFolder, 'plan.json'), 'utf8')) as Plan;
+  const fromEvents = gatherer.result();
+  const text = page({
+    ...fromEvents,
+    versions: [coreVersions(fromEvents.simmerVersion, plan), ...fromEvents.versions],
+    comparison,
+    forcing: answers.forcing(),
+    traces: comparison === undefined ? [] : answers.pairs(comparison),
+    plan,
+    recipeText,
+  });
+  const reportPath = join(context.runFolder, 'report.html');
+  await writeFile(`${reportPath}.new`, text);
+  await rename(`${reportPath}.new`, reportPath);
+  return reportPath;
+}
+
+/** What a run reused was made by another one: its log has the loss curve and the times. */
+async function addOrigins(gatherer: RunGatherer, context: SinkContext): Promise<void> {
+  for (const { stage, key, madeBy } of gatherer.reusedStages()) {
+    const events: Event[] = [];
+    for await (const event of context.eventsOf(madeBy)) if (event.stage !== undefined) events.push(event);
+    const made = events.find((event) => event.type === 'stage.completed' && event.data.key === key);
+    const origin = events.filter((event) => event.stage === made?.stage);
+    gatherer.addOrigin(stage, origin);
+  }
+}
+
+async function readComparison(path: string): Promise<ComparisonReport | undefined> {
+  const parsed = comparisonReport.safeParse(JSON.parse(await readFile(path, 'utf8')));
+  return parsed.success ? parsed.data : undefined;
+}

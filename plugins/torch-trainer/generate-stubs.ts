@@ -1,0 +1,104 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { StageEvent } from 'simmerkit';
+
+/** Raised when this program itself writes something else. */
+const layoutVersion = 1;
+const digestFile = 'stubs.digest';
+
+/** Python stubs of one proto, importable as `PACKAGE.generated.simmer.AREA.v1.AREA_pb2`. */
+const targets = [
+  { pythonFolder: 'plugins/torch-trainer/python', packageName: 'simmer_trainer', area: 'trainer' },
+  { pythonFolder: 'plugins/eval/python', packageName: 'simmer_grader', area: 'grader' },
+] as const;
+
+/** The build's step from proto/ to Python, after `tsc`: `node dist/plugins/torch-trainer/generate-stubs.js`. */
+const root = packageRoot(dirname(fileURLToPath(import.meta.url)));
+const lockFile = join(root, 'plugins/torch-trainer/stubs.lock.txt');
+const digest = await digestOfInputs();
+const outdated = [];
+for (const target of targets) {
+  const generated = join(root, target.pythonFolder, target.packageName, 'generated');
+  const made = await readFile(join(generated, digestFile), 'utf8').catch(() => '');
+  if (made !== digest) outdated.push({ ...target, generated });
+}
+if (outdated.length > 0) await generate(outdated);
+
+async function generate(stale: readonly ((typeof targets)[number] & { readonly generated: string })[]): Promise<void> {
+  // Not loaded where there is nothing to do.
+  const { defaultCacheFolder, preparePythonEnvironment, runCommand } = await import('simmerkit');
+  const { signal } = new AbortController();
+  const cacheFolder = process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env);
+  await mkdir(cacheFolder, { recursive: true });
+  const say = (message: string) => void process.stderr.write(`${message}\n`);
+  const { python, env } = await preparePythonEnvironment({
+    name: 'stubs',
+    lockFile,
+    cacheFolder,
+    packageFolders: [],
+    context: {
+      log: { debug: () => {}, info: say, warning: say, error: say },
+      signal,
+      cacheFolder,
+      recipeFolder: root,
+      emit: async (_event: StageEvent) => {},
+    },
+  });
+  const include = await runCommand(
+    [python, '-c', 'import grpc_tools, pathlib; print(pathlib.Path(grpc_tools.__file__).parent / "_proto")'],
+    { signal, env },
+  );
+  for (const { packageName, area, generated } of stale) {
+    // Beside the compiled code: on the same file system, and never part of a package.
+    const draft = join(root, 'dist', `stubs-${randomUUID().slice(0, 8)}`);
+    await mkdir(draft, { recursive: true });
+    try {
+      // Under a path that is the package's own, so that the imports in what is generated are, too.
+      const place = `${packageName}/generated`;
+      const result = await runCommand(
+        [
+          ...[python, '-m', 'grpc_tools.protoc', `-I${place}=${join(root, 'proto')}`, `-I${include.stdout.trim()}`],
+          ...['python', 'grpc_python', 'pyi'].map((kind) => `--${kind}_out=${draft}`),
+          `${place}/simmer/${area}/v1/${area}.proto`,
+        ],
+        { signal, env },
+      );
+      if (result.exitCode !== 0) throw new Error(`grpc_tools.protoc failed:\n${result.lastLines.join('\n')}`);
+      const made = join(draft, packageName, 'generated');
+      await makePackages(made);
+      await writeFile(join(made, digestFile), digest);
+      await mkdir(dirname(generated), { recursive: true });
+      await rm(generated, { recursive: true, force: true });
+      await rename(made, generated);
+      say(`Generated the Python stubs of simmer.${area}.v1.`);
+    } finally {
+      await rm(draft, { recursive: true, force: true });
+    }
+  }
+}
+
+/** Makes a folder and all below it packages. */
+async function makePackages(folder: string): Promise<void> {
+  await writeFile(join(folder, '__init__.py'), '');
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    if (entry.isDirectory()) await makePackages(join(folder, entry.name));
+  }
+}
+
+async function digestOfInputs(): Promise<string> {
+  const hash = createHash('sha256').update(String(layoutVersion));
+  const protos = targets.map(({ area }) => join(root, 'proto/simmer', area, 'v1', `${area}.proto`));
+  for (const file of [lockFile, ...protos]) hash.update(await readFile(file)).update('\u0000');
+  return hash.digest('hex');
+}
+
+/** The folder of simmerkit's package.json. */
+function packageRoot(from: string): string {
+  for (let folder = from; ; folder = dirname(folder)) {
+    if (existsSync(join(folder, 'package.json'))) return folder;
+    if (folder === dirname(folder)) throw new Error(`there is no package.json above ${from}`);
+  }
+}

@@ -1,0 +1,16 @@
+import { placement, z } from 'simmerkit';
+
+export const torchTrainerOptions = z.strictObject({
+  python: placement(
+    z
+      .string()
+      .optional()
+      .describe('A Python that has torch, transformers, trl, peft and grpcio. Absent: Simmer makes an environment.'),
+  ),
+  device: placement(
+    z.enum(['auto', 'cpu']).default('auto').describe('What to compute on; auto takes a GPU where there is one.'),
+  ),
+  threads: placement(z.number().int().min(1).optional().describe('Threads on the CPU. Absent: torch chooses.')),
+});
+
+export type TorchTrainerOptions = z.output<typeof torchTrainerOptions>;

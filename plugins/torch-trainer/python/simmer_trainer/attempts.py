@@ -1,0 +1,295 @@
+"""Training attempts: accepted, run one at a time in a thread of their own, and ended. No call keeps one alive."""
+
+import errno
+import os
+import sys
+import threading
+import traceback
+from concurrent.futures import Future
+from pathlib import Path
+
+from simmer_trainer.checkpoints import Checkpoint, list_checkpoints, read_marker
+from simmer_trainer.errors import AttemptStopped, RequestError, TrainingError, invalid, is_out_of_memory, refused
+from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.hyperparameters import check_hyperparameters, parse_extensions
+from simmer_trainer.journal import AttemptJournal, AttemptRecord, Journals
+from simmer_trainer.libraries import load_libraries
+from simmer_trainer.memory import release_memory
+from simmer_trainer.models import ModelCache, check_source
+from simmer_trainer.training import StopRequest
+
+# The highest step that any attempt of a job has done, in its output folder. Not synced: only `rerun` depends on it.
+_STEPS_DONE = "steps-done"
+_POLL_SECONDS = 0.2
+
+
+class RunningAttempt:
+    """One attempt in flight: what its job tells us, and what others want of it (see TrainingControl)."""
+
+    def __init__(self, request: pb.StartTrainingRequest, journal: AttemptJournal) -> None:
+        self.request = request
+        self.journal = journal
+        self.ended = threading.Event()
+        self.last_step = 0
+        self._lock = threading.Lock()
+        self._stop: StopRequest | None = None
+        self._waiting: list[Future[Checkpoint]] = []
+        self._steps_done = Path(request.output_folder) / _STEPS_DONE
+        self._done_before = _read_number(self._steps_done)
+
+    @property
+    def id(self) -> str:
+        return self.request.attempt_id
+
+    def emit(self, event: pb.TrainerEvent) -> None:
+        self.journal.append(event)
+
+    def stop(self, request: StopRequest) -> None:
+        """The first who asks is named; one that is in more of a hurry is heeded."""
+        with self._lock:
+            if self._stop is None or (self._stop.checkpoint_first and not request.checkpoint_first):
+                self._stop = request
+
+    def stop_request(self) -> StopRequest | None:
+        return self._stop
+
+    def wants_checkpoint(self) -> bool:
+        with self._lock:
+            return bool(self._waiting)
+
+    def request_checkpoint(self) -> "Future[Checkpoint]":
+        """A checkpoint of the step that is under way, or of the last one where it was saved already."""
+        future: Future[Checkpoint] = Future()
+        with self._lock:
+            self._waiting.append(future)
+        if self.ended.is_set():
+            self._refuse_waiting()
+        return future
+
+    def checkpoint_saved(self, checkpoint: Checkpoint) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            future.set_result(checkpoint)
+
+    def step_done(self, step: int) -> None:
+        self.last_step = step
+        if step > self._done_before:
+            # In place and of one length: whenever this is killed, there is a number in it.
+            descriptor = os.open(self._steps_done, os.O_WRONLY | os.O_CREAT, 0o644)
+            try:
+                os.pwrite(descriptor, f"{step:010d}".encode(), 0)
+            finally:
+                os.close(descriptor)
+
+    def was_run_before(self, step: int) -> bool:
+        return step <= self._done_before
+
+    def finish(self) -> None:
+        self.ended.set()
+        self._refuse_waiting()
+
+    def _refuse_waiting(self) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            future.set_exception(refused("attempt_ended", f"Attempt {self.id} ended before it saved a checkpoint."))
+
+
+class Attempts:
+    """All attempts that this process knows, and the one that runs."""
+
+    def __init__(self, folder: Path, device: threading.Lock, models: ModelCache) -> None:
+        self._journals = Journals(folder)
+        # Held by whoever computes: training and generation do not share a device.
+        self._device = device
+        self._models = models
+        self._lock = threading.Lock()
+        self._running: RunningAttempt | None = None
+        self._closed = False
+        for journal in self._journals.unfinished():
+            _close_killed(journal)
+
+    @property
+    def running(self) -> RunningAttempt | None:
+        running = self._running
+        # Who has seen the end of an attempt must not be told that it still runs, though it may be tidying up.
+        return running if running is not None and not running.journal.has_ended else None
+
+    def journal(self, attempt_id: str) -> AttemptJournal:
+        """Raises RequestError NOT_FOUND."""
+        return self._journals.get(attempt_id)
+
+    def start(self, request: pb.StartTrainingRequest) -> bool:
+        """Accepts an attempt. Returns whether it had been started before."""
+        with self._lock:
+            if self._journals.find(request.attempt_id) is not None:
+                return True
+            if self._closed:
+                raise refused("trainer_stopping", "This trainer is shutting down.")
+            running = self.running
+            if running is not None:
+                raise refused("attempt_running", f"Attempt {running.id} is running; cancel it first.")
+            _check(request)
+            record = AttemptRecord(request.attempt_id, request.job_id, request.attempt, request.output_folder)
+            attempt = RunningAttempt(request, self._journals.create(record))
+            self._running = attempt
+            thread = threading.Thread(target=self._run, args=[attempt], name=f"attempt {attempt.id}", daemon=True)
+            thread.start()
+            return False
+
+    def stop(self, attempt_id: str, request: StopRequest) -> bool:
+        """Ends an attempt and waits until it has ended. Returns whether it was running."""
+        self._journals.get(attempt_id)
+        running = self.running
+        if running is None or running.id != attempt_id:
+            return False
+        running.stop(request)
+        running.ended.wait()
+        return True
+
+    def close(self, reason: str, grace_seconds: float | None) -> None:
+        """No new attempts; a running one saves a checkpoint and ends, within the grace if there is one."""
+        with self._lock:
+            self._closed = True
+            running = self.running
+        if running is None:
+            return
+        running.stop(StopRequest(checkpoint_first=True, reason=reason))
+        if not running.ended.wait(grace_seconds):
+            _say(f"Attempt {running.id} did not reach a step boundary within {grace_seconds:g} s.")
+
+    def checkpoint(self, attempt_id: str) -> "Future[Checkpoint]":
+        self._journals.get(attempt_id)
+        running = self.running
+        if running is None or running.id != attempt_id:
+            raise refused("attempt_ended", f"Attempt {attempt_id} has ended.")
+        return running.request_checkpoint()
+
+    def _run(self, attempt: RunningAttempt) -> None:
+        while not self._device.acquire(timeout=_POLL_SECONDS):
+            # Someone generates. Whoever cancels meanwhile does not wait for them.
+            if attempt.stop_request() is not None:
+                self._end(attempt, _canceled(attempt))
+                return
+        try:
+            # What generation left behind is memory that training needs.
+            self._models.clear()
+            release_memory()
+            ending = _run_job(attempt)
+            release_memory()
+        finally:
+            self._device.release()
+        self._end(attempt, ending)
+
+    def _end(self, attempt: RunningAttempt, ending: pb.TrainerEvent | None) -> None:
+        try:
+            if ending is not None:
+                attempt.journal.append(ending)
+        except OSError as error:
+            # Nobody can be told. The next process finds an attempt without an end, and says so.
+            _say(f"The journal of attempt {attempt.id} cannot be written ({error}); exiting.")
+            os._exit(1)
+        attempt.finish()
+
+
+def _run_job(attempt: RunningAttempt) -> pb.TrainerEvent | None:
+    """Runs the job; returns the event that ends it where it did not emit one itself. Nothing escapes."""
+    try:
+        load_libraries()
+        from simmer_trainer.training import train
+
+        train(attempt.request, attempt)
+    except AttemptStopped:
+        return _canceled(attempt)
+    except (TrainingError, RequestError) as error:
+        row_ids = error.row_ids if isinstance(error, TrainingError) else ()
+        return _failed(attempt, error.code, error.message, row_ids=row_ids)
+    except BaseException as error:
+        _say(traceback.format_exc())
+        if is_out_of_memory(error):
+            return _failed(
+                attempt,
+                "out_of_memory",
+                f"Memory ran out ({_first_line(error)}). Lower device_batch_size or max_sequence_length, turn "
+                "gradient_checkpointing on, or use METHOD_LORA.",
+            )
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return _failed(
+                attempt,
+                "disk_full",
+                f"No space is left on the disk ({error.filename}). Free some, then resume.",
+                retryable=True,
+            )
+        return _failed(attempt, "internal", f"{type(error).__name__}: {_first_line(error)}")
+    return None
+
+
+def _canceled(attempt: RunningAttempt) -> pb.TrainerEvent:
+    stop = attempt.stop_request()
+    checkpoints = list_checkpoints(Path(attempt.request.output_folder))
+    return pb.TrainerEvent(
+        training_canceled=pb.TrainingCanceled(
+            step=attempt.last_step,
+            checkpoint=str(checkpoints[-1]) if checkpoints else None,
+            reason=stop.reason if stop is not None else "stopped",
+        )
+    )
+
+
+def _failed(
+    attempt: RunningAttempt, code: str, message: str, *, row_ids: tuple[str, ...] = (), retryable: bool = False
+) -> pb.TrainerEvent:
+    return pb.TrainerEvent(
+        training_failed=pb.TrainingFailed(
+            code=code, message=message, step=attempt.last_step, retryable=retryable, row_ids=row_ids
+        )
+    )
+
+
+def _close_killed(journal: AttemptJournal) -> None:
+    journal.append(
+        pb.TrainerEvent(
+            training_failed=pb.TrainingFailed(
+                code="trainer_exited",
+                message="The trainer's process ended while this attempt ran.",
+                step=max(journal.last_step, 0),
+                retryable=True,
+            )
+        )
+    )
+
+
+def _check(request: pb.StartTrainingRequest) -> None:
+    """All that is wrong and can be seen without loading anything."""
+    if not request.job_id:
+        raise invalid("job_id_missing", "job_id is empty.")
+    check_hyperparameters(request.hyperparameters, request.HasField("evaluation_data"))
+    parse_extensions(request.extensions)
+    check_source(request.model)
+    for file in (request.training_data, *([request.evaluation_data] if request.HasField("evaluation_data") else [])):
+        if not Path(file).is_file():
+            raise invalid("data_not_found", f"There is no file {file}.")
+    if not Path(request.output_folder).is_dir():
+        raise invalid("output_folder_missing", f"There is no folder {request.output_folder}.")
+    if request.HasField("resume_from"):
+        try:
+            read_marker(Path(request.resume_from))
+        except TrainingError as error:
+            raise invalid(error.code, error.message) from error
+
+
+def _read_number(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else ""
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

@@ -1,0 +1,89 @@
+"""
+Checkpoints that are there whole or not at all: written into a new folder, every file synced, the marker last, then
+renamed into place. A folder without the marker is none.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simmer_trainer.durable import sync_folder, sync_tree, write_json
+from simmer_trainer.errors import TrainingError
+
+MARKER = "simmer-checkpoint.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    step: int
+    path: Path
+    bytes: int
+
+
+def save_checkpoint(output_folder: Path, step: int, state: dict[str, Any], write: Callable[[Path], None]) -> Checkpoint:
+    """Commits what `write` puts into the folder that it is given. `state` goes into the marker."""
+    parent = output_folder / "checkpoints"
+    parent.mkdir(exist_ok=True)
+    path = parent / f"step-{step:08d}"
+    draft = parent / f".step-{step:08d}.draft-{os.getpid()}"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    try:
+        write(draft)
+        size = sync_tree(draft)
+        files = {file.relative_to(draft).as_posix(): file.stat().st_size for file in draft.rglob("*") if file.is_file()}
+        write_json(draft / MARKER, {"format": _FORMAT, "step": step, "bytes": size, "files": files, **state})
+        # What lies there is no checkpoint of this job: one of this step would not be saved again.
+        shutil.rmtree(path, ignore_errors=True)
+        draft.rename(path)
+        sync_folder(parent)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return Checkpoint(step, path, size)
+
+
+def read_marker(folder: Path) -> dict[str, Any]:
+    """The marker of a complete checkpoint. Raises TrainingError checkpoint_invalid with what is wrong."""
+    try:
+        marker: dict[str, Any] = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        if marker["format"] != _FORMAT:
+            raise TrainingError(
+                "checkpoint_invalid",
+                f"{folder} was written in format {marker['format']}; this trainer reads format {_FORMAT}.",
+            )
+        for name, size in marker["files"].items():
+            if (folder / name).stat().st_size != size:
+                raise TrainingError("checkpoint_invalid", f"{folder / name} should have {size} bytes. Use another one.")
+    except FileNotFoundError as error:
+        raise TrainingError(
+            "checkpoint_invalid", f"{folder} is no complete checkpoint: no {error.filename}."
+        ) from error
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise TrainingError("checkpoint_invalid", f"{folder / MARKER} cannot be read: {error}") from error
+    return marker
+
+
+def list_checkpoints(output_folder: Path) -> list[Path]:
+    """The complete checkpoints, oldest first."""
+    return sorted(marker.parent for marker in (output_folder / "checkpoints").glob(f"step-*/{MARKER}"))
+
+
+def prune_checkpoints(output_folder: Path, kept: int) -> None:
+    """Removes all but the newest few, marker first, so that none is ever half there; 0 keeps all."""
+    if kept == 0:
+        return
+    for path in list_checkpoints(output_folder)[:-kept]:
+        (path / MARKER).unlink()
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_drafts(output_folder: Path) -> None:
+    """What killed writers left. Only for the one attempt that runs."""
+    for draft in (output_folder / "checkpoints").glob(".step-*"):
+        shutil.rmtree(draft, ignore_errors=True)

@@ -1,0 +1,227 @@
+"""Rows of prompts and completions, as tokens and the mask that says which of them are trained."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simmer_trainer.errors import TrainingError, shorten
+
+# Rows are grouped by length within so many global batches: little padding, and batches still mix.
+_BATCHES_PER_GROUP = 32
+
+
+@dataclass(frozen=True)
+class TokenizedRow:
+    """One row: the prompt's tokens are seen, the completion's are trained."""
+
+    id: str
+    token_ids: list[int]
+    prompt_tokens: int
+    truncated: bool
+
+    @property
+    def trained_tokens(self) -> int:
+        # The first token of a sequence is seen by nothing that could predict it.
+        return max(0, len(self.token_ids) - max(1, self.prompt_tokens))
+
+    @property
+    def trained_mask(self) -> list[bool]:
+        """True where the token counts for the loss."""
+        return [index >= max(1, self.prompt_tokens) for index in range(len(self.token_ids))]
+
+    @property
+    def labels(self) -> list[int]:
+        """-100 where the loss does not look, as transformers has it."""
+        kept = min(self.prompt_tokens, len(self.token_ids))
+        return [-100] * kept + self.token_ids[kept:]
+
+
+def read_rows(file: Path, positions: Sequence[int] | None = None) -> list[dict[str, Any]]:
+    """Reads `prompt`, `completion` and `id` (or the position) of a Parquet file. Raises TrainingError data_invalid."""
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        schema = parquet.read_schema(file)
+        missing = [name for name in ("prompt", "completion") if name not in schema.names]
+        if missing:
+            raise TrainingError(
+                "data_invalid",
+                f"{file} lacks the column {' and '.join(missing)}; it has {', '.join(schema.names)}.",
+            )
+        has_id = "id" in schema.names
+        table = parquet.read_table(file, columns=["prompt", "completion"] + (["id"] if has_id else []))
+        if positions is not None:
+            beyond = [position for position in positions if position >= table.num_rows]
+            if beyond:
+                raise TrainingError("row_missing", f"{file} has {table.num_rows} rows; there is no row {beyond[0]}.")
+            table = table.take(list(positions))
+        rows: list[dict[str, Any]] = table.to_pylist()
+    except FileNotFoundError as error:
+        raise TrainingError("data_invalid", f"There is no file {file}.") from error
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, OSError, UnicodeDecodeError) as error:
+        raise TrainingError("data_invalid", f"{file} cannot be read as Parquet: {error}") from error
+    for index, row in enumerate(rows):
+        position = index if positions is None else positions[index]
+        name = row.get("id")
+        row["id"] = str(name) if name is not None else str(position)
+    return rows
+
+
+def tokenize(rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int) -> list[TokenizedRow]:
+    """
+    Renders and tokenizes rows. Prompt and completion are tokenized apart, as they are when the model generates, so the
+    border between them, and with it the mask, is exact. Longer rows are cut at the end.
+    """
+    rendered = [_render(row, tokenizer) for row in rows]
+    # Markers are in the text already: the chat template, or the caller, put them there.
+    prompts = _encode(tokenizer, [prompt for prompt, _ in rendered])
+    completions = _encode(tokenizer, [completion for _, completion in rendered])
+    result = []
+    for row, prompt, completion in zip(rows, prompts, completions, strict=True):
+        token_ids = prompt + completion
+        result.append(
+            TokenizedRow(
+                id=row["id"],
+                token_ids=token_ids[:max_length],
+                prompt_tokens=len(prompt),
+                truncated=len(token_ids) > max_length,
+            )
+        )
+    return result
+
+
+def check_masks(rows: Sequence[TokenizedRow], max_length: int) -> None:
+    """Every row has something to learn. Raises TrainingError mask_empty."""
+    empty = [row for row in rows if row.trained_tokens == 0]
+    if not empty:
+        return
+    cut = [row for row in empty if row.truncated]
+    names = [row.id for row in empty]
+    reason = (
+        f"the prompt alone fills max_sequence_length ({max_length} tokens); raise it or drop these rows"
+        if cut
+        else "the completion has no tokens; drop these rows"
+    )
+    raise TrainingError(
+        "mask_empty",
+        f"{len(empty)} of {len(rows)} rows have no token to train on ({shorten(names)}): {reason}.",
+        row_ids=names[:100],
+    )
+
+
+def _encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    encoded: list[list[int]] = tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+    return encoded
+
+
+def _render(row: dict[str, Any], tokenizer: Any) -> tuple[str, str]:
+    prompt, completion = row["prompt"], row["completion"]
+    if isinstance(prompt, list):
+        _check_messages(row, "prompt", prompt)
+        prompt_text = render_chat(tokenizer, prompt, row_id=row["id"])
+        if isinstance(completion, list):
+            _check_messages(row, "completion", completion)
+            whole = render_chat(tokenizer, prompt + completion, row_id=row["id"], generation_prompt=False)
+            if not whole.startswith(prompt_text):
+                raise TrainingError(
+                    "data_invalid",
+                    f"Row {row['id']}: the chat template renders prompt and completion together as a text that does "
+                    "not begin with the prompt's: what is trained cannot be told apart. Give the completion as text.",
+                    row_ids=[row["id"]],
+                )
+            return prompt_text, whole[len(prompt_text) :]
+        prompt = prompt_text
+    if not isinstance(prompt, str) or not isinstance(completion, str):
+        column, value = ("prompt", prompt) if not isinstance(prompt, str) else ("completion", completion)
+        expected = (
+            "text or a list of messages" if column == "prompt" else "text, or messages where the prompt is messages"
+        )
+        raise TrainingError(
+            "data_invalid",
+            f"Row {row['id']}: {column} is {'empty' if value is None else type(value).__name__}, not {expected}.",
+            row_ids=[row["id"]],
+        )
+    return prompt, completion
+
+
+def _check_messages(row: dict[str, Any], column: str, messages: list[Any]) -> None:
+    for message in messages:
+        fields = message if isinstance(message, dict) else {}
+        if not isinstance(fields.get("role"), str) or not isinstance(fields.get("content"), str):
+            raise TrainingError(
+                "data_invalid",
+                f"Row {row['id']}: a message of {column} lacks its role or its content.",
+                row_ids=[row["id"]],
+            )
+    if not messages:
+        raise TrainingError("data_invalid", f"Row {row['id']}: {column} has no messages.", row_ids=[row["id"]])
+
+
+def render_chat(
+    tokenizer: Any, messages: list[dict[str, str]], *, row_id: str = "", generation_prompt: bool = True
+) -> str:
+    """The chat template's text. Raises TrainingError data_invalid where there is no template, or it refuses."""
+    where = f"Row {row_id}: " if row_id else ""
+    if not tokenizer.chat_template:
+        raise TrainingError(
+            "data_invalid",
+            f"{where}the prompt is messages, and the model's tokenizer has no chat template. Give the prompt as text.",
+            row_ids=[row_id] if row_id else [],
+        )
+    try:
+        text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generation_prompt)
+    except Exception as error:
+        # Templates are programs: they raise whatever they like.
+        raise TrainingError(
+            "data_invalid",
+            f"{where}the chat template refuses the messages: {error}",
+            row_ids=[row_id] if row_id else [],
+        ) from error
+    return text
+
+
+class DataOrder:
+    """
+    Which rows each optimizer step sees: a function of the seed and the epoch alone, so a resumed job sees what the
+    killed one would have seen, whatever else drew random numbers.
+    """
+
+    def __init__(self, lengths: Sequence[int], *, batch: int, seed: int, group_by_length: bool) -> None:
+        self._lengths = lengths
+        self._batch = batch
+        self._seed = seed
+        self._group = group_by_length
+        self._epochs: dict[int, list[int]] = {}
+        self.steps_per_epoch = -(-len(lengths) // batch)
+
+    def epoch(self, epoch: int) -> list[int]:
+        """Positions of all rows, in the order of this epoch."""
+        if epoch not in self._epochs:
+            # Only neighbours are asked for again.
+            self._epochs = {key: rows for key, rows in self._epochs.items() if key >= epoch - 1}
+            self._epochs[epoch] = self._shuffle(random.Random(f"{self._seed}/{epoch}"))
+        return self._epochs[epoch]
+
+    def step(self, step: int) -> list[int]:
+        """The rows of an optimizer step, numbered from 1 over all epochs."""
+        epoch, index = divmod(step - 1, self.steps_per_epoch)
+        return self.epoch(epoch)[index * self._batch : (index + 1) * self._batch]
+
+    def _shuffle(self, generator: random.Random) -> list[int]:
+        rows = list(range(len(self._lengths)))
+        generator.shuffle(rows)
+        if not self._group:
+            return rows
+        # The last batch may be short, and must stay the last.
+        full = len(rows) // self._batch * self._batch
+        batches = []
+        size = self._batch * _BATCHES_PER_GROUP
+        for start in range(0, full, size):
+            group = sorted(rows[start : min(start + size, full)], key=lambda row: self._lengths[row], reverse=True)
+            batches += [group[index : index + self._batch] for index in range(0, len(group), self._batch)]
+        generator.shuffle(batches)
+        rest = sorted(rows[full:], key=lambda row: self._lengths[row], reverse=True)
+        return [row for batch in batches for row in batch] + rest

@@ -1,0 +1,45 @@
+"""Writing files so that they are there after a crash."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the entries of a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> int:
+    """Makes every file below a folder durable. Returns their size in bytes."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            descriptor = os.open(Path(parent) / name, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+                total += os.fstat(descriptor).st_size
+            finally:
+                os.close(descriptor)
+        sync_folder(Path(parent))
+    return total
+
+
+def write_file(path: Path, data: str) -> None:
+    """Writes a file that is either not there or complete."""
+    draft = path.with_name(path.name + ".draft")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_file(path, json.dumps(value))

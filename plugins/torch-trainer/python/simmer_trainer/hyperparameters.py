@@ -1,0 +1,117 @@
+"""Checks what StartTraining asks for, before the attempt is accepted."""
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Struct
+
+from simmer_trainer.errors import invalid, refused
+from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+
+EXTENSIONS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "groupByLength": {
+            "type": "boolean",
+            "default": True,
+            "description": "Put rows of similar length into one batch: less padding, and batches that are less mixed.",
+        },
+        "weights": {
+            "enum": ["float32", "bfloat16"],
+            "default": "float32",
+            "description": "Type of the weights while they are trained in precision bfloat16. float32 keeps small "
+            "updates that bfloat16 rounds away; bfloat16 takes half the memory.",
+        },
+        "attention": {
+            "enum": ["sdpa", "eager", "flash_attention_2"],
+            "default": "sdpa",
+            "description": "How attention is computed.",
+        },
+    },
+}
+
+
+@dataclass(frozen=True)
+class Extensions:
+    """What this trainer adds to the hyperparameters."""
+
+    group_by_length: bool = True
+    weights: str = "float32"
+    attention: str = "sdpa"
+
+
+def parse_extensions(message: Struct) -> Extensions:
+    values: dict[str, Any] = json_format.MessageToDict(message)
+    properties = EXTENSIONS_SCHEMA["properties"]
+    for key, value in values.items():
+        if key not in properties:
+            raise invalid("extension_unknown", f"extensions.{key} is unknown; there are {', '.join(properties)}.")
+        allowed = properties[key].get("enum", [True, False])
+        if value not in allowed or isinstance(value, bool) != isinstance(allowed[0], bool):
+            raise invalid(
+                "extension_invalid", f"extensions.{key} is {json.dumps(value)}, not one of {json.dumps(allowed)}."
+            )
+    return Extensions(
+        group_by_length=values.get("groupByLength", True),
+        weights=values.get("weights", "float32"),
+        attention=values.get("attention", "sdpa"),
+    )
+
+
+def check_hyperparameters(parameters: pb.Hyperparameters, has_evaluation_data: bool) -> None:
+    """Raises RequestError for what can never work, naming the field."""
+    for name in ("learning_rate", "adam_epsilon"):
+        _require(getattr(parameters, name) > 0, f"{name} must be above 0")
+    for name in ("adam_beta1", "adam_beta2"):
+        _require(0 <= getattr(parameters, name) < 1, f"{name} must be at least 0 and below 1")
+    _require(0 <= parameters.warmup_ratio <= 1, "warmup_ratio must be from 0 to 1")
+    _require(parameters.weight_decay >= 0, "weight_decay must not be negative")
+    _require(parameters.max_gradient_norm >= 0, "max_gradient_norm must not be negative")
+    for field, value in parameters.ListFields():
+        if isinstance(value, float):
+            _require(math.isfinite(value), f"{field.name} must be finite")
+    _require(parameters.global_batch_size >= 1, "global_batch_size must be at least 1")
+    _require(parameters.max_sequence_length >= 2, "max_sequence_length must be at least 2")
+    _require(parameters.log_every_steps >= 1, "log_every_steps must be at least 1")
+    if parameters.HasField("max_steps"):
+        _require(parameters.max_steps >= 1, "max_steps must be at least 1")
+    else:
+        _require(parameters.epochs > 0, "epochs must be above 0 where max_steps is not set")
+    if parameters.HasField("device_batch_size"):
+        _require(parameters.device_batch_size >= 1, "device_batch_size must be at least 1")
+        _require(
+            parameters.global_batch_size % parameters.device_batch_size == 0,
+            f"global_batch_size {parameters.global_batch_size} must be a multiple of device_batch_size "
+            f"{parameters.device_batch_size}",
+        )
+    _require(parameters.evaluate_every_steps == 0 or has_evaluation_data, "evaluate_every_steps needs evaluation_data")
+    _require(parameters.schedule != pb.LEARNING_RATE_SCHEDULE_UNSPECIFIED, "schedule is not set")
+    _check_method(parameters)
+    if parameters.packing:
+        raise refused(
+            "packing_unsupported",
+            "packing is not available: rows that share a sequence are isolated from each other only by attention "
+            "kernels that this trainer has not proven. Turn packing off; rows are grouped by length instead.",
+        )
+
+
+def _check_method(parameters: pb.Hyperparameters) -> None:
+    _require(parameters.method != pb.METHOD_UNSPECIFIED, "method is not set")
+    if parameters.method == pb.METHOD_QLORA:
+        raise refused(
+            "method_unsupported", "METHOD_QLORA is not available: this trainer has no 4-bit weights. Use METHOD_LORA."
+        )
+    if parameters.method == pb.METHOD_LORA:
+        _require(parameters.HasField("lora"), "lora is not set, and method is METHOD_LORA")
+        _require(parameters.lora.rank >= 1, "lora.rank must be at least 1")
+        _require(parameters.lora.alpha > 0, "lora.alpha must be above 0")
+        _require(0 <= parameters.lora.dropout < 1, "lora.dropout must be at least 0 and below 1")
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise invalid("hyperparameters_invalid", f"hyperparameters: {message}.")

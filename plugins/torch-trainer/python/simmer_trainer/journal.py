@@ -1,0 +1,214 @@
+"""The events of an attempt, on disk before anyone sees them, until they are acknowledged.
+
+attempts/<attempt id>/attempt.json    what it is an attempt of
+attempts/<attempt id>/events.jsonl    one TrainerEvent a line, as protobuf JSON
+attempts/<attempt id>/acknowledged    the number up to which events may be forgotten
+"""
+
+import json
+import os
+import re
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import grpc
+from google.protobuf import json_format
+
+from simmer_trainer.durable import sync_folder, write_file, write_json
+from simmer_trainer.errors import RequestError, invalid, refused
+from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+
+_ENDINGS = ("training_completed", "training_canceled", "training_failed")
+# An attempt id names a folder.
+_ATTEMPT_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
+# Acknowledged events stay in the file until they are worth a rewrite.
+_COMPACT_BYTES = 1 << 20
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class AttemptRecord:
+    """What `attempt.json` holds."""
+
+    attempt_id: str
+    job_id: str
+    attempt: int
+    output_folder: str
+    format: int = 1
+
+
+class AttemptJournal:
+    """The events of one attempt. One writer; any number of readers."""
+
+    def __init__(self, folder: Path, record: AttemptRecord) -> None:
+        self.record = record
+        self._folder = folder
+        self._changed = threading.Condition()
+        self._events: deque[pb.TrainerEvent] = deque()
+        self._acknowledged = _read_number(folder / "acknowledged")
+        self._last = self._acknowledged
+        self._newest: pb.TrainerEvent | None = None
+        self._waste = 0
+        self._file = (folder / "events.jsonl").open("ab")
+        self._read()
+
+    def _read(self) -> None:
+        path = self._folder / "events.jsonl"
+        complete = 0
+        with path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                complete += len(line)
+                event = json_format.Parse(line, pb.TrainerEvent())
+                if self._newest is None:
+                    # Those before the first were acknowledged, even where the note of it is lost.
+                    self._acknowledged = max(self._acknowledged, event.number - 1)
+                self._last = event.number
+                self._newest = event
+                if event.number > self._acknowledged:
+                    self._events.append(event)
+                else:
+                    self._waste += len(line)
+        # A torn last line: its writer was killed, and nobody has seen it.
+        self._file.truncate(complete)
+
+    @property
+    def has_ended(self) -> bool:
+        return self._newest is not None and self._newest.WhichOneof("event") in _ENDINGS
+
+    @property
+    def last_step(self) -> int:
+        """The last step among the events that are kept."""
+        return max((event.step_logged.step for event in self._events if event.HasField("step_logged")), default=0)
+
+    def append(self, event: pb.TrainerEvent) -> None:
+        """Numbers an event, makes it durable, and shows it to readers."""
+        with self._changed:
+            event.number = self._last + 1
+            event.time.GetCurrentTime()
+            self._file.write(_line(event))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._last = event.number
+            self._newest = event
+            self._events.append(event)
+            self._changed.notify_all()
+
+    def acknowledge(self, number: int) -> None:
+        """Events up to this number are safe elsewhere and may be forgotten."""
+        with self._changed:
+            number = min(number, self._last)
+            if number <= self._acknowledged:
+                return
+            self._acknowledged = number
+            while self._events and self._events[0].number <= number:
+                self._waste += self._events.popleft().ByteSize()
+            # Not synced: where it is lost, events are kept a little longer.
+            draft = self._folder / "acknowledged.draft"
+            draft.write_text(str(number))
+            draft.replace(self._folder / "acknowledged")
+            if self._waste > _COMPACT_BYTES:
+                self._compact()
+
+    def _compact(self) -> None:
+        # The newest stays in any case: it has the number that the next one goes on from, and may be the end.
+        kept = list(self._events) or ([self._newest] if self._newest is not None else [])
+        write_file(self._folder / "events.jsonl", b"".join(_line(event) for event in kept).decode())
+        self._file.close()
+        self._file = (self._folder / "events.jsonl").open("ab")
+        self._waste = 0
+
+    def batches_after(self, number: int, wait_seconds: float) -> Iterator[list[pb.TrainerEvent]]:
+        """Kept events, then live ones, to the end of the attempt. An empty batch after so long a silence."""
+        with self._changed:
+            self._check_kept(number)
+        while True:
+            with self._changed:
+                # Events may be acknowledged while their watcher is slow: the caller has them already.
+                number = max(number, self._acknowledged)
+                if self._last <= number:
+                    if self.has_ended:
+                        return
+                    self._changed.wait(wait_seconds)
+                first = max(0, number - self._events[0].number + 1) if self._events else 0
+                batch = list(islice(self._events, first, first + _BATCH))
+            if batch:
+                number = batch[-1].number
+            yield batch
+
+    def _check_kept(self, number: int) -> None:
+        if number < self._acknowledged:
+            raise RequestError(
+                grpc.StatusCode.OUT_OF_RANGE,
+                "events_gone",
+                f"Events up to {self._acknowledged} of attempt {self.record.attempt_id} were acknowledged and are "
+                f"gone; ask for those after {self._acknowledged}, not after {number}.",
+            )
+
+
+class Journals:
+    """All attempts that this trainer's folder knows."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "attempts"
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._journals: dict[str, AttemptJournal] = {}
+        for path in sorted(self._folder.iterdir()):
+            record = path / "attempt.json"
+            # Without it the attempt was never accepted: its writer was killed before.
+            if record.exists():
+                journal = AttemptJournal(path, AttemptRecord(**json.loads(record.read_text(encoding="utf-8"))))
+                self._journals[journal.record.attempt_id] = journal
+
+    def find(self, attempt_id: str) -> AttemptJournal | None:
+        return self._journals.get(attempt_id)
+
+    def get(self, attempt_id: str) -> AttemptJournal:
+        journal = self.find(attempt_id)
+        if journal is None:
+            raise RequestError(
+                grpc.StatusCode.NOT_FOUND,
+                "attempt_unknown",
+                f"There is no attempt {attempt_id!r} in this trainer's folder.",
+            )
+        return journal
+
+    def unfinished(self) -> list[AttemptJournal]:
+        return [journal for journal in self._journals.values() if not journal.has_ended]
+
+    def create(self, record: AttemptRecord) -> AttemptJournal:
+        """Accepts an attempt, durably. Refuses one that is not above the last one of its job."""
+        if not _ATTEMPT_ID.fullmatch(record.attempt_id):
+            raise invalid(
+                "attempt_id_invalid", f"attempt_id {record.attempt_id!r} is not of 1 to 128 of A-Z a-z 0-9 _ . -"
+            )
+        last = max((j.record.attempt for j in self._journals.values() if j.record.job_id == record.job_id), default=0)
+        if record.attempt <= last:
+            raise refused(
+                "attempt_stale",
+                f"Attempt {record.attempt} of job {record.job_id} is stale: attempt {last} was started before. "
+                "A stale attempt must never write.",
+            )
+        folder = self._folder / record.attempt_id
+        folder.mkdir(exist_ok=True)
+        write_json(folder / "attempt.json", asdict(record))
+        sync_folder(self._folder)
+        journal = AttemptJournal(folder, record)
+        self._journals[record.attempt_id] = journal
+        return journal
+
+
+def _line(event: pb.TrainerEvent) -> bytes:
+    return json_format.MessageToJson(event, indent=None, preserving_proto_field_name=True).encode() + b"\n"
+
+
+def _read_number(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return 0

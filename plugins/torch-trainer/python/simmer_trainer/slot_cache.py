@@ -1,0 +1,76 @@
+"""A key/value cache whose rows have their own lengths."""
+
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache
+
+_FIRST_SLOTS = 128
+
+
+class SlotCache(Cache):  # type: ignore[misc]
+    """
+    Row r holds its tokens in slots 0 to length - 1, without padding: to crop a row is to forget that it was longer, and
+    what lies behind is overwritten before it is seen. The rows in use are the first ones, so that reading them copies
+    nothing; a row that is done trades places with the last of them.
+    """
+
+    is_compileable = False
+
+    def __init__(self, config: Any, rows: int, dtype: torch.dtype, device: torch.device) -> None:
+        # Not Cache.__init__: there are no layers of transformers' own in here.
+        text = config.get_text_config()
+        head_size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        key_heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+        shape = (rows, key_heads, _FIRST_SLOTS, head_size)
+        # Zeros, not whatever memory holds: what is masked is still multiplied, and 0 x NaN is NaN.
+        self._keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(text.num_hidden_layers)]
+        self._values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(text.num_hidden_layers)]
+        self._rows = slice(0, 0)
+        self._row_index = torch.empty(0, 1, dtype=torch.long, device=device)
+        self._positions = torch.empty(0, 0, dtype=torch.long, device=device)
+        self._seen = 0
+
+    @staticmethod
+    def bytes_per_token(config: Any, dtype: torch.dtype) -> int:
+        text = config.get_text_config()
+        head_size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        key_heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+        return int(2 * text.num_hidden_layers * key_heads * head_size * dtype.itemsize)
+
+    def aim(self, rows: slice, positions: torch.Tensor, seen: int) -> None:
+        """What the next forward pass is about: the rows, the slots [rows, tokens] written, how many slots are read."""
+        self._rows, self._positions, self._seen = rows, positions, seen
+        self._row_index = torch.arange(rows.stop - rows.start, device=positions.device)[:, None]
+        self._grow(seen)
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """key_states, value_states: [rows, key_heads, tokens, head_size]."""
+        keys, values = self._keys[layer_idx][self._rows], self._values[layer_idx][self._rows]
+        keys[self._row_index, :, self._positions] = key_states.transpose(1, 2)
+        values[self._row_index, :, self._positions] = value_states.transpose(1, 2)
+        return keys[:, :, : self._seen], values[:, :, : self._seen]
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Puts a row into another's place, whose content is given up."""
+        for tensor in (*self._keys, *self._values):
+            tensor[target, :, :length] = tensor[source, :, :length]
+
+    def _grow(self, slots: int) -> None:
+        have = self._keys[0].shape[2]
+        if slots <= have:
+            return
+        # By a half at least, so that a token's share of the copying stays small.
+        more = max(slots, have + have // 2) - have
+        for tensors in (self._keys, self._values):
+            for index, tensor in enumerate(tensors):
+                tensors[index] = torch.nn.functional.pad(tensor, (0, 0, 0, more))
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Positions and masks are given to the model; it has nothing to derive from this."""
+        return 0
+
+    def get_max_cache_shape(self, layer_idx: int = 0) -> int:
+        return -1

@@ -1,0 +1,424 @@
+"""One training attempt, from the rows to the model: TRL's SFTTrainer with our data order, events and checkpoints."""
+
+import math
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from google.protobuf import json_format
+
+from simmer_trainer import describe
+from simmer_trainer.checkpoints import Checkpoint, prune_checkpoints, read_marker, remove_drafts, save_checkpoint
+from simmer_trainer.data import DataOrder, TokenizedRow, check_masks, read_rows, tokenize
+from simmer_trainer.durable import sync_folder
+from simmer_trainer.errors import AttemptStopped, TrainingError
+from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.hyperparameters import Extensions, parse_extensions
+from simmer_trainer.memory import release_memory
+from simmer_trainer.models import context_length_of, load_model, load_tokenizer, save_model, torch_type
+
+# Tokens, padding included, in one forward pass where the caller leaves the batch to us.
+_TOKENS_PER_PASS = {"cpu": 2048, "cuda": 16_384, "mps": 4096}
+_SCHEDULES = {
+    pb.LEARNING_RATE_SCHEDULE_COSINE: "cosine",
+    pb.LEARNING_RATE_SCHEDULE_LINEAR: "linear",
+    pb.LEARNING_RATE_SCHEDULE_CONSTANT: "constant_with_warmup",
+}
+
+
+@dataclass(frozen=True)
+class StopRequest:
+    """Someone wants the attempt to end."""
+
+    checkpoint_first: bool
+    reason: str
+
+
+class TrainingControl(Protocol):
+    """What a job tells the outside, and what the outside wants of it."""
+
+    def emit(self, event: pb.TrainerEvent) -> None: ...
+    def stop_request(self) -> StopRequest | None: ...
+    def wants_checkpoint(self) -> bool: ...
+    def checkpoint_saved(self, checkpoint: Checkpoint) -> None: ...
+    def step_done(self, step: int) -> None: ...
+    def was_run_before(self, step: int) -> bool: ...
+
+
+def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
+    """
+    Runs the attempt to its end and emits its events, TrainingCompleted last. Raises AttemptStopped where it was told to
+    stop, TrainingError or RequestError where it cannot go on.
+    """
+    import transformers
+
+    parameters = request.hyperparameters
+    extensions = parse_extensions(request.extensions)
+    precision = describe.choose_precision(parameters.precision)
+    output_folder = Path(request.output_folder)
+    remove_drafts(output_folder)
+    # Before anything draws: the weights of an adapter come from this, and dropout.
+    transformers.set_seed(parameters.seed % 2**32)
+
+    tokenizer = load_tokenizer(request.model)
+    rows = _load_rows(Path(request.training_data), tokenizer, parameters, control)
+    evaluation_rows = (
+        _load_rows(Path(request.evaluation_data), tokenizer, parameters, control)
+        if request.HasField("evaluation_data")
+        else []
+    )
+    order = DataOrder(
+        [len(row.token_ids) for row in rows],
+        batch=parameters.global_batch_size,
+        seed=parameters.seed,
+        group_by_length=extensions.group_by_length,
+    )
+    total_steps = (
+        parameters.max_steps
+        if parameters.HasField("max_steps")
+        else max(1, math.ceil(parameters.epochs * order.steps_per_epoch))
+    )
+    stop_where_asked(control)
+
+    model = load_model(
+        request.model,
+        _weights_type(parameters, extensions, precision),
+        attention=extensions.attention,
+    )
+    stored_type = _stored_type(request.model)
+    if parameters.max_sequence_length > context_length_of(model) < max(len(row.token_ids) for row in rows):
+        raise TrainingError(
+            "data_invalid",
+            f"Rows are longer than the {context_length_of(model)} tokens of the model's context; lower "
+            "max_sequence_length.",
+        )
+    stop_where_asked(control)
+
+    from simmer_trainer.sft import SimmerSFTTrainer
+
+    resumed = read_marker(Path(request.resume_from)) if request.HasField("resume_from") else {"step": 0}
+    _check_resumed(resumed, request, rows)
+    device_batch = _device_batch_size(parameters, rows)
+    trainer = SimmerSFTTrainer(
+        model=model,
+        arguments=_arguments(parameters, extensions, precision, device_batch, total_steps, output_folder),
+        rows=rows,
+        order=order,
+        tokenizer=tokenizer,
+        peft_config=_peft_config(parameters),
+        loop=Loop(request, control, trainer_rows=rows, evaluation_rows=evaluation_rows, order=order),
+    )
+    model = trainer.model
+    control.emit(
+        pb.TrainerEvent(
+            training_started=pb.TrainingStarted(
+                resumed_after_step=resumed["step"],
+                total_steps=total_steps,
+                rows=len(rows),
+                tokens=sum(len(row.token_ids) for row in rows),
+                trained_tokens=sum(row.trained_tokens for row in rows),
+                truncated_rows=sum(row.truncated for row in rows),
+                parameters=sum(weight.numel() for weight in model.parameters()),
+                trained_parameters=sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
+                precision=precision,
+            )
+        )
+    )
+    started = time.monotonic()
+    trainer.loop.begin(trainer, resumed["step"])
+    trainer.train(resume_from_checkpoint=request.resume_from if request.HasField("resume_from") else None)
+    seconds = time.monotonic() - started
+    trainer.loop.save_last_checkpoint(trainer)
+
+    final_loss = trainer.loop.final_loss(trainer)
+    trainer.release_optimizer()
+    model_folder = output_folder / "model"
+    _write_final_model(model, tokenizer, model_folder, stored_type if parameters.method == pb.METHOD_FULL else None)
+    control.emit(
+        pb.TrainerEvent(
+            training_completed=pb.TrainingCompleted(
+                steps=total_steps,
+                model_folder=str(model_folder),
+                seconds=seconds,
+                final_loss=final_loss,
+                peak_memory_bytes=describe.peak_memory_bytes(),
+            )
+        )
+    )
+
+
+class Loop:
+    """What happens around each optimizer step: events, checkpoints, evaluation, and stopping."""
+
+    def __init__(
+        self,
+        request: pb.StartTrainingRequest,
+        control: TrainingControl,
+        *,
+        trainer_rows: list[TokenizedRow],
+        evaluation_rows: list[TokenizedRow],
+        order: DataOrder,
+    ) -> None:
+        self._request = request
+        self._parameters = request.hyperparameters
+        self._output_folder = Path(request.output_folder)
+        self._control = control
+        self._rows = trainer_rows
+        self._evaluation_rows = evaluation_rows
+        self._order = order
+        self._tokens_seen = 0
+        self._rows_seen = 0
+        self._tokens_logged = 0
+        self._logged_at = 0.0
+        self._last_saved = 0
+        self._step_loss = 0.0
+        self.gradient_norm: float | None = None
+
+    def begin(self, trainer: Any, resumed_after: int) -> None:
+        """The first step is next."""
+        for step in range(1, resumed_after + 1):
+            self._count(step)
+        self._tokens_logged = self._tokens_seen
+        self._logged_at = time.monotonic()
+        self._last_saved = resumed_after
+
+    def before_pass(self) -> None:
+        """Before each forward pass: told to stop at once, it stops here."""
+        stop = self._control.stop_request()
+        if stop is not None and not stop.checkpoint_first:
+            raise AttemptStopped
+
+    def add_loss(self, loss: float) -> None:
+        """A pass's part of the step's mean loss over trained tokens."""
+        self._step_loss += loss
+
+    def before_update(self, trainer: Any) -> None:
+        """The gradients are there, the weights are still those of the last step."""
+        if math.isfinite(self._step_loss) and (self.gradient_norm is None or math.isfinite(self.gradient_norm)):
+            return
+        step = trainer.state.global_step + 1
+        rows = [self._rows[index] for index in self._order.step(step)]
+        at_fault = [row.id for row in rows if not math.isfinite(trainer.mean_loss([row]))]
+        what = "loss" if not math.isfinite(self._step_loss) else "gradient norm"
+        blame = "these rows by themselves give such a loss" if at_fault else "no row of the step does so by itself"
+        raise TrainingError(
+            "loss_not_finite",
+            f"The {what} of step {step} is not finite; {blame}. Lower learning_rate, check the rows, or use float32; "
+            "then go on from the last checkpoint.",
+            row_ids=at_fault or [row.id for row in rows],
+        )
+
+    def after_step(self, trainer: Any) -> None:
+        """The weights are updated."""
+        step = trainer.state.global_step
+        self._count(step)
+        self._log(trainer, step)
+        trainer.state.log_history.append({"step": step, "loss": self._step_loss})
+        del trainer.state.log_history[:-_FINAL_LOSS_STEPS]
+        self._step_loss = 0.0
+        every = self._parameters.evaluate_every_steps
+        if every and step % every == 0:
+            loss = trainer.mean_loss(self._evaluation_rows)
+            self._control.emit(pb.TrainerEvent(evaluation_logged=pb.EvaluationLogged(step=step, loss=loss)))
+        every = self._parameters.checkpoint_every_steps
+        stop = self._control.stop_request()
+        is_due = bool(every) and step % every == 0
+        if is_due or self._control.wants_checkpoint() or (stop is not None and stop.checkpoint_first):
+            self.save(trainer)
+        # The last step is the end anyway.
+        if stop is not None and step < trainer.state.max_steps:
+            raise AttemptStopped
+
+    def save_last_checkpoint(self, trainer: Any) -> None:
+        if self._last_saved < trainer.state.global_step:
+            self.save(trainer)
+
+    def save(self, trainer: Any) -> None:
+        """A checkpoint of the state as it is, complete on disk when this returns."""
+        step = trainer.state.global_step
+        state = {"rows": len(self._rows), "model": json_format.MessageToDict(self._request.model)}
+        checkpoint = save_checkpoint(self._output_folder, step, state, trainer.write_state)
+        # Batches of many lengths leave gaps, which would grow over the whole training.
+        release_memory()
+        self._last_saved = step
+        self._control.emit(
+            pb.TrainerEvent(
+                checkpoint_saved=pb.CheckpointSaved(step=step, path=str(checkpoint.path), bytes=checkpoint.bytes)
+            )
+        )
+        self._control.checkpoint_saved(checkpoint)
+        prune_checkpoints(self._output_folder, self._parameters.checkpoints_kept)
+
+    def final_loss(self, trainer: Any) -> float | None:
+        losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+        return sum(losses) / len(losses) if losses else None
+
+    def _count(self, step: int) -> None:
+        rows = self._order.step(step)
+        self._rows_seen += len(rows)
+        self._tokens_seen += sum(len(self._rows[row].token_ids) for row in rows)
+
+    def _log(self, trainer: Any, step: int) -> None:
+        rerun = self._control.was_run_before(step)
+        # Before it is told: what was told must count as done, whenever this is killed.
+        self._control.step_done(step)
+        if step % self._parameters.log_every_steps == 0 or step == trainer.state.max_steps:
+            now = time.monotonic()
+            elapsed = max(now - self._logged_at, 1e-9)
+            self._control.emit(
+                pb.TrainerEvent(
+                    step_logged=pb.StepLogged(
+                        step=step,
+                        epoch=step / self._order.steps_per_epoch,
+                        loss=self._step_loss,
+                        learning_rate=trainer.learning_rate_of_step,
+                        gradient_norm=self.gradient_norm,
+                        tokens_seen=self._tokens_seen,
+                        tokens_per_second=(self._tokens_seen - self._tokens_logged) / elapsed,
+                        peak_memory_bytes=describe.peak_memory_bytes(),
+                        rerun=rerun,
+                        rows_seen=self._rows_seen,
+                    )
+                )
+            )
+            self._tokens_logged, self._logged_at = self._tokens_seen, now
+
+
+_FINAL_LOSS_STEPS = 10
+
+
+def stop_where_asked(control: TrainingControl) -> None:
+    """Between the phases before the first step there is nothing to save."""
+    if control.stop_request() is not None:
+        raise AttemptStopped
+
+
+def _load_rows(
+    file: Path, tokenizer: Any, parameters: pb.Hyperparameters, control: TrainingControl
+) -> list[TokenizedRow]:
+    raw = read_rows(file)
+    if not raw:
+        raise TrainingError("data_invalid", f"{file} has no rows.")
+    rows = tokenize(raw, tokenizer, parameters.max_sequence_length)
+    check_masks(rows, parameters.max_sequence_length)
+    cut = sum(row.truncated for row in rows)
+    if cut:
+        message = (
+            f"{cut} of {len(rows)} rows of {file.name} are longer than max_sequence_length "
+            f"({parameters.max_sequence_length}) and lose their end."
+        )
+        control.emit(pb.TrainerEvent(log_written=pb.LogWritten(level=pb.LOG_LEVEL_WARNING, message=message)))
+    stop_where_asked(control)
+    return rows
+
+
+def _check_resumed(marker: dict[str, Any], request: pb.StartTrainingRequest, rows: list[TokenizedRow]) -> None:
+    if marker["step"] > 0 and marker["rows"] != len(rows):
+        raise TrainingError(
+            "checkpoint_invalid",
+            f"{request.resume_from} was saved over {marker['rows']} rows, and {request.training_data} has {len(rows)}: "
+            "it is a checkpoint of another job.",
+        )
+
+
+def _weights_type(parameters: pb.Hyperparameters, extensions: Extensions, precision: pb.Precision) -> Any:
+    # Weights that stay as they are need no room for small updates.
+    are_frozen = parameters.method == pb.METHOD_LORA
+    return torch_type(precision if extensions.weights == "bfloat16" or are_frozen else pb.PRECISION_FLOAT32)
+
+
+def _stored_type(source: pb.ModelSource) -> Any:
+    """The type that the model's weights have on disk, and the fine-tuned ones shall have."""
+    import torch
+    from transformers import AutoConfig
+
+    folder = source.folder or source.checkpoint
+    if not folder or not (Path(folder) / "config.json").is_file():
+        return torch.float32
+    return AutoConfig.from_pretrained(folder, local_files_only=True).dtype or torch.float32
+
+
+def _device_batch_size(parameters: pb.Hyperparameters, rows: list[TokenizedRow]) -> int:
+    """The largest share of a step that keeps one pass within our number of tokens."""
+    if parameters.HasField("device_batch_size"):
+        return parameters.device_batch_size
+    longest = max(len(row.token_ids) for row in rows)
+    fitting = max(1, _TOKENS_PER_PASS[describe.device().name.partition(":")[0]] // longest)
+    divisors = [size for size in range(1, parameters.global_batch_size + 1) if parameters.global_batch_size % size == 0]
+    return max(size for size in divisors if size <= fitting)
+
+
+def _arguments(
+    parameters: pb.Hyperparameters,
+    extensions: Extensions,
+    precision: pb.Precision,
+    device_batch: int,
+    total_steps: int,
+    output_folder: Path,
+) -> Any:
+    from trl import SFTConfig
+
+    is_cpu = describe.device().name == "cpu"
+    # Over weights in float32, products in bfloat16 are a matter of autocast.
+    uses_autocast = precision == pb.PRECISION_BFLOAT16 and extensions.weights == "float32"
+    return SFTConfig(
+        output_dir=str(output_folder),
+        per_device_train_batch_size=device_batch,
+        gradient_accumulation_steps=parameters.global_batch_size // device_batch,
+        max_steps=total_steps,
+        learning_rate=parameters.learning_rate,
+        lr_scheduler_type=_SCHEDULES[parameters.schedule],
+        warmup_steps=math.ceil(parameters.warmup_ratio * total_steps),
+        adam_beta1=parameters.adam_beta1,
+        adam_beta2=parameters.adam_beta2,
+        adam_epsilon=parameters.adam_epsilon,
+        weight_decay=parameters.weight_decay,
+        max_grad_norm=parameters.max_gradient_norm,
+        optim="adamw_torch" if describe.device().name == "mps" else "adamw_torch_fused",
+        bf16=uses_autocast,
+        use_cpu=is_cpu,
+        dataloader_pin_memory=not is_cpu,
+        gradient_checkpointing=parameters.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if parameters.gradient_checkpointing else None,
+        # Never materializes the logits of a whole batch; see _patch_chunked_ce_lm_head in TRL.
+        loss_type="chunked_nll",
+        max_length=None,
+        packing=False,
+        pad_token=parameters.pad_token if parameters.HasField("pad_token") else None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        seed=parameters.seed % 2**32,
+        # A loss that is not finite must be seen, not averaged away.
+        logging_nan_inf_filter=False,
+        logging_strategy="no",
+        save_strategy="no",
+        eval_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_num_workers=0,
+    )
+
+
+def _peft_config(parameters: pb.Hyperparameters) -> Any:
+    if parameters.method != pb.METHOD_LORA:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=parameters.lora.rank,
+        lora_alpha=parameters.lora.alpha,
+        lora_dropout=parameters.lora.dropout,
+        target_modules=list(parameters.lora.target_modules) or "all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _write_final_model(model: Any, tokenizer: Any, folder: Path, dtype: Any) -> None:
+    draft = folder.with_name(".model.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.mkdir()
+    save_model(model if dtype is None else model.to(dtype), tokenizer, draft)
+    draft.rename(folder)
+    sync_folder(folder.parent)

@@ -1,0 +1,320 @@
+"""Generate on real models: the batched decoder on its cache against one forward pass a token."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from reference_generate import Reference, ReferenceFormat, ReferencePolicy, reference_generate
+from trainer_process import random_model
+
+from simmer_trainer.errors import RequestError
+from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.generation import check_model, check_request, encode, end_of_sequence_ids, generate
+from simmer_trainer.models import ModelCache, OpenModel
+
+FORMAT = pb.ThinkingFormat(start="<|im_start|>think\n", end="<|im_start|>answer\n", final_answer_prompt="Final Answer:")
+PROMPTS = ["2 + 2", "A farm has 12 goats. It buys 3.", "Why?", "x" * 40, "7 * 6 = ?"]
+
+
+@pytest.fixture(scope="module")
+def tiny() -> OpenModel:
+    # A head of its own that is not tied, or a random model repeats its last token for ever.
+    source = random_model(seed=3, tie_word_embeddings=False, initializer_range=0.7, attention_dropout=0.0)
+    return ModelCache().open(source, pb.PRECISION_FLOAT32)
+
+
+def policy(id: str, maximum: int, minimum: int = 0, ignore: int = 0, word: str = "", per_round: bool = False) -> Any:
+    return pb.ThinkingPolicy(
+        id=id,
+        max_thinking_tokens=maximum,
+        min_thinking_tokens=minimum or None,
+        ignore_end_count=ignore,
+        word=word,
+        spending_rule=pb.SPENDING_RULE_PER_ROUND if per_round else pb.SPENDING_RULE_TOTAL,
+    )
+
+
+POLICIES = [
+    policy("4", 4),
+    policy("11", 11),
+    policy("30", 30),
+    policy("30-2", 30, ignore=2, word="Wait"),
+    policy("30-min", 30, minimum=18, word="Hmm"),
+    policy("30-both", 30, minimum=12, ignore=1, word="Wait"),
+    policy("30-none", 30, ignore=3),
+    policy("8-round", 8, ignore=2, word="Wait", per_round=True),
+]
+
+
+def request(
+    prompts: Sequence[str], policies: Sequence[Any] = POLICIES, form: Any = FORMAT, **sampling: Any
+) -> pb.GenerateRequest:
+    return pb.GenerateRequest(
+        prompts=[
+            pb.Prompt(id=f"p{index}", messages=pb.Messages(messages=[pb.Message(role="user", content=text)]))
+            for index, text in enumerate(prompts)
+        ],
+        sampling=pb.SamplingParameters(**{"max_answer_tokens": 6, "samples": 1, "seed": 5, **sampling}),
+        thinking_format=form,
+        policies=policies,
+    )
+
+
+def samples_of(message: pb.GenerateRequest, opened: OpenModel) -> dict[tuple[str, str, int], pb.Sample]:
+    responses = list(generate(message, opened, lambda: True))
+    assert responses[-1].HasField("completed")
+    samples = [response.sample for response in responses if response.HasField("sample")]
+    found = {(one.prompt_id, one.policy_id, one.sample_index): one for one in samples}
+    assert len(found) == len(samples) == responses[-1].completed.samples
+    return found
+
+
+class WholeModel:
+    """Greedy, without a cache, and without our attention."""
+
+    def __init__(self, opened: OpenModel) -> None:
+        from transformers import AutoModelForCausalLM
+
+        self.model = AutoModelForCausalLM.from_config(
+            opened.model.config, dtype=opened.model.dtype, attn_implementation="sdpa"
+        ).eval()
+        self.model.load_state_dict(opened.model.state_dict())
+        # Policies ask for the same prefixes.
+        self.known: dict[tuple[int, ...], torch.Tensor] = {}
+
+    def next_token(self, sequence: Sequence[int], banned: frozenset[int]) -> int:
+        key = tuple(sequence)
+        if key not in self.known:
+            with torch.no_grad():
+                self.known[key] = self.model(torch.tensor([key]), use_cache=False).logits[0, -1].float()
+        logits = self.known[key].clone()
+        logits[list(banned)] = -torch.inf
+        return int(logits.argmax())
+
+
+def reference(opened: OpenModel, whole: WholeModel, text: str, one: Any, form: Any = FORMAT) -> Reference:
+    tokenizer = opened.tokenizer
+    rendered = tokenizer.apply_chat_template(
+        [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
+    )
+    return reference_generate(
+        whole.next_token,
+        encode(tokenizer, rendered) + encode(tokenizer, form.start),
+        ReferenceFormat(
+            end=encode(tokenizer, form.end),
+            seen_end=encode(tokenizer, form.end.rstrip()),
+            newline=encode(tokenizer, "\n"),
+            final=encode(tokenizer, form.final_answer_prompt),
+        ),
+        ReferencePolicy(
+            one.max_thinking_tokens,
+            one.min_thinking_tokens,
+            one.ignore_end_count,
+            encode(tokenizer, one.word),
+            one.spending_rule == pb.SPENDING_RULE_PER_ROUND,
+        ),
+        end_of_sequence_ids(opened),
+        6,
+        lambda ids: tokenizer.decode(ids).endswith("\n"),
+    )
+
+
+ENDS = {
+    pb.THINKING_END_NATURAL: "natural",
+    pb.THINKING_END_FORCED: "forced",
+    pb.THINKING_END_SEQUENCE: "sequence",
+}
+KINDS = {pb.INTERVENTION_KIND_EXTENDED: "extended", pb.INTERVENTION_KIND_ENDED: "ended"}
+
+
+def as_reference(sample: pb.Sample) -> Reference:
+    return Reference(
+        thinking=list(sample.thinking_token_ids),
+        answer=list(sample.answer_token_ids),
+        interventions=[(KINDS[one.kind], one.position, tuple(one.token_ids)) for one in sample.interventions],
+        thinking_end=ENDS[sample.thinking_end],
+        finish_reason="stop" if sample.finish_reason == pb.FINISH_REASON_STOP else "length",
+    )
+
+
+def test_every_policy_of_every_prompt_is_what_the_reference_says(tiny: OpenModel) -> None:
+    found = samples_of(request(PROMPTS), tiny)
+    whole = WholeModel(tiny)
+    for index, text in enumerate(PROMPTS):
+        for one in POLICIES:
+            assert as_reference(found[f"p{index}", one.id, 0]) == reference(tiny, whole, text, one), (text, one.id)
+
+
+def test_ends_that_a_random_model_never_writes_are_as_the_reference_says(tiny: OpenModel) -> None:
+    """Two of the model's own favourite tokens become the end marker, so that thinking ends by itself."""
+    thinking = samples_of(request(PROMPTS, [policy("30", 30)]), tiny)["p1", "30", 0].thinking_token_ids
+    pairs = [tuple(thinking[index : index + 2]) for index in range(3, 20)]
+    texts = {tiny.tokenizer.decode(pair): pair for pair in pairs}
+    # Not every pair of bytes is text.
+    marker = next(text for text, pair in texts.items() if text.strip() == text and encode(tiny.tokenizer, text) == pair)
+    form = pb.ThinkingFormat(start=FORMAT.start, end=marker, final_answer_prompt="F:")
+    found = samples_of(request(PROMPTS, form=form), tiny)
+    assert any(sample.thinking_end == pb.THINKING_END_NATURAL for sample in found.values())
+    assert any(one.kind == pb.INTERVENTION_KIND_EXTENDED for sample in found.values() for one in sample.interventions)
+    whole = WholeModel(tiny)
+    for index, text in enumerate(PROMPTS):
+        for one in POLICIES:
+            assert as_reference(found[f"p{index}", one.id, 0]) == reference(tiny, whole, text, one, form), (
+                text,
+                one.id,
+            )
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 5])
+def test_the_batch_changes_nothing(tiny: OpenModel, batch: int) -> None:
+    whole = samples_of(request(PROMPTS), tiny)
+    message = request(PROMPTS)
+    message.max_batch_size = batch
+    parts = samples_of(message, tiny)
+    assert {key: as_reference(sample) for key, sample in parts.items()} == {
+        key: as_reference(sample) for key, sample in whole.items()
+    }
+
+
+def test_a_sample_depends_on_its_seed_prompt_and_index_alone(tiny: OpenModel) -> None:
+    drawn = samples_of(request(PROMPTS, temperature=0.9, top_p=0.95, samples=3), tiny)
+    message = request(PROMPTS[:2], [POLICIES[3]], temperature=0.9, top_p=0.95, samples=2)
+    message.max_batch_size = 1
+    alone = samples_of(message, tiny)
+    assert {key: as_reference(sample) for key, sample in alone.items()} == {
+        key: as_reference(drawn[key]) for key in alone
+    }
+    texts = {sample.thinking for key, sample in drawn.items() if key[:2] == ("p1", "30")}
+    assert len(texts) == 3
+    other = samples_of(request(PROMPTS, temperature=0.9, top_p=0.95, samples=3, seed=6), tiny)
+    assert other["p0", "30", 0].thinking != drawn["p0", "30", 0].thinking
+
+
+def test_shorter_maxima_share_what_the_longest_thought(tiny: OpenModel) -> None:
+    found = samples_of(request(PROMPTS, POLICIES[:3]), tiny)
+    for index in range(len(PROMPTS)):
+        longest = found[f"p{index}", "30", 0]
+        assert longest.shared_thinking_tokens == 0
+        for name in ("4", "11"):
+            sample = found[f"p{index}", name, 0]
+            assert sample.shared_thinking_tokens == len(sample.thinking_token_ids)
+            assert list(longest.thinking_token_ids[: len(sample.thinking_token_ids)]) == list(sample.thinking_token_ids)
+
+
+def test_interventions_say_where_in_the_text_they_stand(tiny: OpenModel) -> None:
+    found = samples_of(request(PROMPTS), tiny)
+    for sample in found.values():
+        for one in sample.interventions:
+            if one.kind == pb.INTERVENTION_KIND_ENDED:
+                assert one.character_offset == len(sample.thinking)
+                assert one.position == len(sample.thinking_token_ids)
+                assert one.text.endswith(FORMAT.end + FORMAT.final_answer_prompt)
+
+
+def test_without_a_thinking_format_the_completion_is_the_answer(tiny: OpenModel) -> None:
+    message = request(PROMPTS, [])
+    message.ClearField("thinking_format")
+    found = samples_of(message, tiny)
+    assert len(found) == len(PROMPTS)
+    for sample in found.values():
+        assert sample.thinking_end == pb.THINKING_END_UNSPECIFIED
+        assert not sample.thinking_token_ids
+        assert len(sample.answer_token_ids) <= 6
+
+
+def test_a_stop_string_ends_the_answer_before_it(tiny: OpenModel) -> None:
+    plain = samples_of(request(PROMPTS, POLICIES[:1]), tiny)["p0", "4", 0]
+    written = plain.answer.removeprefix("Final Answer:")
+    stop = written[2:4]
+    cut = samples_of(request(PROMPTS, POLICIES[:1], stop=[stop]), tiny)["p0", "4", 0]
+    assert cut.finish_reason == pb.FINISH_REASON_STOP_STRING
+    assert cut.answer == plain.answer[: plain.answer.index(stop)]
+
+
+def test_live_tokens_come_again_in_the_samples(tiny: OpenModel) -> None:
+    message = request(PROMPTS)
+    message.stream_tokens = True
+    live = [one.tokens for one in generate(message, tiny, lambda: True) if one.HasField("tokens")]
+    ids = {prompt.id for prompt in message.prompts}
+    assert all(one.prompt_id in ids and one.token_count > 0 for one in live)
+
+
+def test_nothing_is_decoded_while_nothing_is_asked_for(tiny: OpenModel) -> None:
+    message = request(PROMPTS * 4, [policy("400", 400)])
+    for index, prompt in enumerate(message.prompts):
+        prompt.id = f"p{index}"
+    is_active = True
+    responses = generate(message, tiny, lambda: is_active)
+    first = next(responses)
+    assert first.progress.tokens_decoded < 20 * 400
+    is_active = False
+    assert not any(response.HasField("completed") for response in responses)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda message: message.prompts.append(message.prompts[0]), "id_not_unique"),
+        (lambda message: setattr(message.sampling, "samples", 0), "sampling_invalid"),
+        (lambda message: setattr(message.sampling, "temperature", -1), "sampling_invalid"),
+        (lambda message: setattr(message.sampling, "top_p", 1.5), "sampling_invalid"),
+        (lambda message: setattr(message.policies[0], "min_thinking_tokens", 5), "policy_invalid"),
+        (lambda message: setattr(message.thinking_format, "end", ""), "thinking_format_invalid"),
+        (lambda message: setattr(message.prompts[0], "text", "x" * 600), "prompt_too_long"),
+        (lambda message: message.prompts[0].token_ids.ids.append(99_999), "prompt_invalid"),
+        (lambda message: message.prompts[0].ClearField("prompt"), "prompt_invalid"),
+    ],
+)
+def test_a_request_that_cannot_be_is_refused_by_name(tiny: OpenModel, change: Any, code: str) -> None:
+    message = request(PROMPTS)
+    change(message)
+    with pytest.raises(RequestError) as refusal:
+        check_request(message)
+        list(generate(message, tiny, lambda: True))
+    assert refusal.value.code == code
+
+
+def test_a_model_with_sliding_windows_is_refused() -> None:
+    source = random_model(model_type="mistral", sliding_window=16, attention_dropout=0.0)
+    opened = ModelCache().open(source, pb.PRECISION_FLOAT32)
+    with pytest.raises(RequestError, match="whole sequence"):
+        check_model(opened)
+
+
+def test_other_families_decode_as_they_do_without_a_cache() -> None:
+    for family in ("qwen2", "qwen3"):
+        source = random_model(
+            model_type=family, tie_word_embeddings=False, initializer_range=0.7, attention_dropout=0.0
+        )
+        opened = ModelCache().open(source, pb.PRECISION_FLOAT32)
+        found = samples_of(request(PROMPTS[:3], [POLICIES[0], POLICIES[2], POLICIES[6]]), opened)
+        whole = WholeModel(opened)
+        for index, text in enumerate(PROMPTS[:3]):
+            for one in (POLICIES[0], POLICIES[2], POLICIES[6]):
+                assert as_reference(found[f"p{index}", one.id, 0]) == reference(opened, whole, text, one), (
+                    family,
+                    one.id,
+                )
+
+
+@pytest.mark.slow
+def test_a_pretrained_model_is_forced_as_the_reference_says() -> None:
+    folder = os.environ.get("SIMMER_TEST_MODEL", "")
+    if not Path(folder, "config.json").is_file():
+        pytest.skip("SIMMER_TEST_MODEL names no model folder")
+    opened = ModelCache().open(pb.ModelSource(folder=folder), pb.PRECISION_FLOAT32)
+    prompts = ["Mia has 12 marbles. She buys 5 marbles. How many marbles are there?", "What is 7 * 8?", "Say hello."]
+    policies = [
+        policy("8", 8),
+        policy("24", 24),
+        policy("24-1", 24, ignore=1, word="Wait"),
+        policy("m", 24, minimum=20),
+    ]
+    found = samples_of(request(prompts, policies), opened)
+    whole = WholeModel(opened)
+    for index, text in enumerate(prompts):
+        for one in policies:
+            assert as_reference(found[f"p{index}", one.id, 0]) == reference(opened, whole, text, one), (text, one.id)

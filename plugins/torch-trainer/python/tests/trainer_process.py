@@ -1,0 +1,194 @@
+"""Starts `python -m simmer_trainer` as a launcher does, and speaks to it."""
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import grpc
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Struct
+
+from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2_grpc
+
+PACKAGE_FOLDER = Path(__file__).parent.parent
+TINY_CONFIG = {
+    "model_type": "llama",
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    # Dropout draws random numbers in every step: a resume must go on where they were.
+    "attention_dropout": 0.1,
+    "tie_word_embeddings": True,
+}
+
+
+class TrainerProcess:
+    """One trainer in a folder of its own; may be started again there."""
+
+    def __init__(self, folder: Path, *, lease_seconds: float = 3600, environment: dict[str, str] | None = None) -> None:
+        self.folder = folder
+        self.lease_seconds = lease_seconds
+        self.environment = environment or {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> "TrainerProcess":
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        # The path of a socket has 107 bytes at most.
+        self.socket_folder = Path(tempfile.mkdtemp(prefix="simmer-"))
+        self.address = f"unix:{self.socket_folder}/trainer.sock"
+        self.stderr_path = self.folder / f"stderr-{uuid.uuid4()}.log"
+        with self.stderr_path.open("w") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "simmer_trainer"],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(PACKAGE_FOLDER),
+                    "SIMMER_TRAINER_ADDRESS": self.address,
+                    "SIMMER_TRAINER_FOLDER": str(self.folder / "state"),
+                    "SIMMER_LEASE_SECONDS": str(self.lease_seconds),
+                    "SIMMER_DEVICE": "cpu",
+                    "OMP_NUM_THREADS": "2",
+                    **self.environment,
+                },
+            )
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], 30)
+        assert ready, "no handshake within 30 s"
+        self.handshake = self.process.stdout.readline().decode()
+        self.channel = grpc.insecure_channel(self.address)
+        self.stub: Any = trainer_pb2_grpc.TrainerServiceStub(self.channel)
+
+    def kill(self) -> None:
+        """SIGKILL, wherever it is."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.channel.close()
+        shutil.rmtree(self.socket_folder, ignore_errors=True)
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+    def events(self, attempt_id: str, after: int = 0) -> list[pb.TrainerEvent]:
+        """All events to the attempt's end."""
+        watch = self.stub.Watch(pb.WatchRequest(attempt_id=attempt_id, after_event_number=after), timeout=120)
+        return [event for response in watch for event in response.events]
+
+    def wait_for_step(self, attempt_id: str, step: int) -> None:
+        """Returns as soon as the step is logged."""
+        watch = self.stub.Watch(pb.WatchRequest(attempt_id=attempt_id), timeout=120)
+        for response in watch:
+            if any(event.step_logged.step >= step for event in response.events):
+                watch.cancel()
+                return
+        raise AssertionError(f"attempt {attempt_id} ended before step {step}")
+
+    def wait_for_exit(self, seconds: float) -> int:
+        return self.process.wait(seconds)
+
+    @property
+    def stderr(self) -> str:
+        return self.stderr_path.read_text()
+
+
+def random_model(seed: int = 1, **config: Any) -> pb.ModelSource:
+    struct = Struct()
+    json_format.ParseDict({**TINY_CONFIG, **config}, struct)
+    return pb.ModelSource(random=pb.RandomModel(config=struct, seed=seed))
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    import pyarrow
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    return path
+
+
+def sums(count: int) -> list[dict[str, Any]]:
+    """Rows of different lengths."""
+    return [
+        {
+            "id": f"row-{index}",
+            "prompt": [{"role": "user", "content": f"{index} + {index} {'.' * (index % 7)}"}],
+            "completion": f"<|im_start|>think\n{index} twice\n<|im_start|>answer\n{2 * index}<|im_end|>",
+        }
+        for index in range(count)
+    ]
+
+
+def hyperparameters(**changes: Any) -> pb.Hyperparameters:
+    values: dict[str, Any] = {
+        "method": pb.METHOD_FULL,
+        "learning_rate": 1e-3,
+        "epochs": 2,
+        "global_batch_size": 4,
+        "device_batch_size": 2,
+        "warmup_ratio": 0.1,
+        "schedule": pb.LEARNING_RATE_SCHEDULE_COSINE,
+        "adam_beta1": 0.9,
+        "adam_beta2": 0.95,
+        "adam_epsilon": 1e-8,
+        "weight_decay": 1e-4,
+        "max_gradient_norm": 1.0,
+        "precision": pb.PRECISION_FLOAT32,
+        "max_sequence_length": 256,
+        "seed": 11,
+        "log_every_steps": 1,
+    }
+    return pb.Hyperparameters(**{**values, **changes})
+
+
+def training_request(folder: Path, *, job: str = "", attempt: int = 1, **changes: Any) -> pb.StartTrainingRequest:
+    output = folder / "output"
+    output.mkdir(parents=True, exist_ok=True)
+    data = folder / "rows.parquet"
+    if not data.exists():
+        write_rows(data, sums(18))
+    values: dict[str, Any] = {
+        "attempt_id": str(uuid.uuid4()),
+        "job_id": job or str(folder),
+        "attempt": attempt,
+        "model": random_model(),
+        "training_data": str(data),
+        "hyperparameters": hyperparameters(),
+        "output_folder": str(output),
+    }
+    return pb.StartTrainingRequest(**{**values, **changes})
+
+
+def losses(events: list[pb.TrainerEvent]) -> dict[int, float]:
+    """Exact, as logged."""
+    return {event.step_logged.step: event.step_logged.loss for event in events if event.HasField("step_logged")}
+
+
+def wait_until(condition: Any, seconds: float) -> None:
+    """For what happens in another process and says nothing when it does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.02)

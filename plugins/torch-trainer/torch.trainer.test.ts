@@ -1,0 +1,79 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readLock } from 'simmerkit';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { torch } from './torch.trainer.js';
+import { trainerLockFile, trainerRequirements } from './torch-environment.js';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'torch-trainer-'));
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true, force: true });
+});
+
+const where = () => ({ recipeFolder: folder, cacheFolder: folder });
+
+/** A program that answers as a Python with these packages does. */
+async function pythonWith(packages: Readonly<Record<string, string>>): Promise<string> {
+  const probe = JSON.stringify({ version: '3.12.1', implementation: 'cpython-312', platform: 'test' });
+  const script = `#!/bin/sh\ncase "$*" in *importlib*) echo '${JSON.stringify(packages)}';; *) echo '${probe}';; esac\n`;
+  await writeFile(join(folder, 'python'), script);
+  await chmod(join(folder, 'python'), 0o755);
+  return './python';
+}
+
+describe('the versions that results depend on', () => {
+  it('are the lock’s, before anything is installed', async () => {
+    const { pins } = await readLock(trainerLockFile());
+    const versions = await torch.relevantVersions(torch.options.parse({}), where());
+    expect(versions.torch).toBe(pins.torch?.split('+')[0]);
+    expect(Object.keys(versions)).toEqual(
+      expect.arrayContaining(['torch', 'transformers', 'trl', 'peft', 'tokenizers']),
+    );
+    expect(versions).not.toHaveProperty('grpcio');
+  });
+
+  it('are those found in a Python of the user’s own, whatever it was built for', async () => {
+    const python = await pythonWith({ torch: '2.11.0+cu130', transformers: '5.17.0', numpy: '2.0.0' });
+    const versions = await torch.relevantVersions(torch.options.parse({ python }), where());
+    expect(versions).toEqual({ torch: '2.11.0', transformers: '5.17.0' });
+    const fromSettings = await torch.relevantVersions(torch.options.parse({}), {
+      ...where(),
+      python: join(folder, 'python'),
+    });
+    expect(fromSettings).toEqual(versions);
+  });
+});
+
+it('starts a Python of the user’s own, and says what it lacks', async () => {
+  const context = {
+    log: { debug() {}, info() {}, warning() {}, error() {} },
+    signal: new AbortController().signal,
+    ...where(),
+    emit: async () => {},
+  };
+  const requirements = await trainerRequirements();
+  expect(requirements.map((line) => line.split(/[<>=]/)[0])).toEqual(
+    expect.arrayContaining(['torch', 'trl', 'grpcio']),
+  );
+
+  // The oldest of each that will do.
+  const complete = Object.fromEntries(
+    requirements.map((line) => [line.split(/[<>=]/)[0] ?? '', /[>=]=([\d.]+)/.exec(line)?.[1] ?? '1.0']),
+  );
+  const python = await pythonWith(complete);
+  const options = torch.options.parse({ python, device: 'cpu', threads: 3 });
+  const command = await torch.prepare(options, context);
+  expect(command.argv).toEqual([join(folder, 'python'), '-m', 'simmer_trainer']);
+  expect(command.env).toMatchObject({ SIMMER_DEVICE: 'cpu', OMP_NUM_THREADS: '3' });
+  expect(command.env.PYTHONPATH).toMatch(/torch-trainer\/python/);
+
+  await pythonWith({ ...complete, torch: '2.1.0' });
+  await expect(torch.prepare(options, context)).rejects.toMatchObject({
+    code: 'python_incomplete',
+    message: expect.stringMatching(/torch>=2[\d.,<]+ \(found 2\.1\.0\)/),
+  });
+});

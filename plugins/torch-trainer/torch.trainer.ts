@@ -1,0 +1,41 @@
+import { resolve } from 'node:path';
+import { defineTrainer, preparePythonEnvironment } from 'simmerkit';
+import { torchTrainerOptions } from './options.js';
+import {
+  relevantTorchVersions,
+  trainerLockFile,
+  trainerPackageFolder,
+  trainerRequirements,
+} from './torch-environment.js';
+
+export const torch = defineTrainer({
+  description: 'Fine-tunes and generates with PyTorch, transformers, TRL and PEFT.',
+  options: torchTrainerOptions,
+  resources: ({ threads }) => ({ cpus: threads ?? 2 }),
+  relevantVersions: ({ python }, where) =>
+    relevantTorchVersions(python === undefined ? where.python : ownPython(python, where.recipeFolder)),
+  async prepare({ python, device, threads }, context) {
+    const environment = await preparePythonEnvironment({
+      name: 'torch-trainer',
+      lockFile: trainerLockFile(),
+      ...(python === undefined ? {} : { python: ownPython(python, context.recipeFolder) }),
+      requirements: await trainerRequirements(),
+      cacheFolder: context.cacheFolder,
+      packageFolders: [trainerPackageFolder()],
+      context,
+    });
+    return {
+      argv: [environment.python, '-m', 'simmer_trainer'],
+      env: {
+        ...environment.env,
+        ...(device === 'cpu' ? { SIMMER_DEVICE: 'cpu' } : {}),
+        ...(threads === undefined ? {} : { OMP_NUM_THREADS: String(threads) }),
+      },
+    };
+  },
+});
+
+/** A path is relative to the recipe; a bare name ("python3.12") is looked up as a command. */
+function ownPython(python: string, recipeFolder: string): string {
+  return python.includes('/') ? resolve(recipeFolder, python) : python;
+}

@@ -1,0 +1,133 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventsIn, simmer, startSimmer, trainingPlugins, trainingRecipe, workFolder } from './cli-process.js';
+
+let folder: Awaited<ReturnType<typeof workFolder>>;
+let cwd: string;
+
+beforeAll(async () => {
+  folder = await workFolder();
+  cwd = folder.path;
+  await folder.write('training.yaml', trainingRecipe);
+  for (const [name, text] of Object.entries(trainingPlugins)) await folder.write(name, text);
+});
+afterAll(() => folder[Symbol.asyncDispose]());
+
+/** Starts a run in a home of its own that takes seconds, and waits until it trains. */
+async function training(home: string) {
+  const args = ['run', 'training.yaml', '--home', home, '-p', 'stepMilliseconds=100', '--json'];
+  const run = startSimmer(args, { cwd });
+  await run.printed('"checkpoint.saved"');
+  return run;
+}
+
+describe('a run that is told to stop', () => {
+  it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('by %s stops gracefully, and resume goes on', async (signal) => {
+    const run = await training(signal);
+    run.child.kill(signal);
+    const { code, stdout, stderr } = await run.ended;
+    expect(code).toBe(130);
+    expect(eventsIn(stdout).at(-1)?.type).toBe('run.interrupted');
+    const runId = eventsIn(stdout)[0]?.runId;
+    expect(stderr).toContain('stopping');
+    expect(stderr).toContain(`simmer resume ${runId}`);
+    const last = eventsIn(stdout).at(-1)?.sequence ?? 0;
+
+    const resumed = await simmer(['resume', 'latest', '--home', signal, '--json'], { cwd });
+    expect(resumed.code).toBe(0);
+    const events = eventsIn(resumed.stdout);
+    expect(events[0]?.sequence).toBe(last + 1);
+    expect(events.at(-1)?.type).toBe('run.completed');
+    expect(events.filter((event) => event.type === 'stage.started').map((event) => event.stage)).toEqual(['tuned']);
+    const started = events.find((event) => event.type === 'training.started');
+    if (started?.type !== 'training.started') throw new Error('It did not train on.');
+    expect(started.data.resumedAfterStep).toBeGreaterThanOrEqual(5);
+  });
+
+  it('takes two signals at once for one, as npm sends them', async () => {
+    const run = await training('twice');
+    run.child.kill('SIGINT');
+    run.child.kill('SIGINT');
+    const { code, stdout } = await run.ended;
+    expect(code).toBe(130);
+    expect(eventsIn(stdout).at(-1)?.type).toBe('run.interrupted');
+  });
+
+  it('a second time, later, ends at once', async () => {
+    await folder.write('hanging.yaml', trainingRecipe.replace('misbehavior: {', 'misbehavior: { hangAtStep: 7,'));
+    const run = startSimmer(['run', 'hanging.yaml', '--home', 'hanging', '--json'], { cwd });
+    await run.printed('"step":6');
+    run.child.kill('SIGINT');
+    const stopping = new Promise<void>((resolve) => run.child.stderr?.once('data', () => resolve()));
+    await stopping;
+    const again = setInterval(() => run.child.kill('SIGINT'), 500);
+    const { code, stdout } = await run.ended;
+    clearInterval(again);
+    expect(code).toBe(130);
+    const events = eventsIn(stdout);
+    expect(
+      events.some(
+        (event) => event.type.startsWith('run.') && event.type !== 'run.created' && event.type !== 'run.started',
+      ),
+    ).toBe(false);
+    // Its lease would end it in a minute; no test leaves it behind.
+    for (const event of events) if (event.type === 'trainer.started') process.kill(event.data.pid, 'SIGKILL');
+  });
+});
+
+describe('while a run goes on', () => {
+  it('a second writer is refused with exit code 3, and the name of the first', async () => {
+    const run = await training('locked');
+    const second = await simmer(['resume', 'latest', '--home', 'locked'], { cwd });
+    expect(second.code).toBe(3);
+    expect(second.stderr).toContain('error[run_locked]');
+    expect(second.stderr).toContain(`process ${run.child.pid}`);
+    run.child.kill('SIGINT');
+    await run.ended;
+  });
+
+  it('watch follows it to its end, without a gap', async () => {
+    const run = await training('watched');
+    const watching = simmer(['watch', 'latest', '--home', 'watched', '--json'], { cwd });
+    const [told, watched] = await Promise.all([run.ended, watching]);
+    expect(watched.code).toBe(0);
+    expect(watched.stdout).toBe(told.stdout);
+  });
+
+  it('watch lets go of it on Ctrl-C, and it goes on', async () => {
+    const run = await training('let-go');
+    const watching = startSimmer(['watch', 'latest', '--home', 'let-go'], { cwd });
+    await watching.printed('started as run');
+    watching.child.kill('SIGINT');
+    const { code, stderr } = await watching.ended;
+    expect([code, stderr]).toEqual([130, expect.stringContaining('The run goes on.')]);
+    expect((await run.ended).code).toBe(0);
+  });
+
+  it('watch notices that its core was killed, and says how to go on', async () => {
+    const run = await training('killed');
+    const watching = simmer(['watch', 'latest', '--home', 'killed', '--json'], { cwd });
+    run.child.kill('SIGKILL');
+    await run.ended;
+    const { code, stderr } = await watching;
+    expect(code).toBe(4);
+    expect(stderr).toContain('error[run_abandoned]');
+    expect(stderr).toContain('simmer resume');
+    const resumed = await simmer(['resume', 'latest', '--home', 'killed', '--json'], { cwd });
+    expect(resumed.code).toBe(0);
+    expect(eventsIn(resumed.stdout).at(-1)?.type).toBe('run.completed');
+  });
+});
+
+describe('a run that fails', () => {
+  it('exits with 4 and tells the error on stderr, as watch does after it', async () => {
+    const failing = trainingRecipe.replace('misbehavior: {', 'misbehavior: { failAtStep: 7,');
+    await folder.write('failing.yaml', failing);
+    const { code, stdout, stderr } = await simmer(['run', 'failing.yaml', '--home', 'failing'], { cwd });
+    expect(code).toBe(4);
+    expect(stderr).toContain('error[training_failed]');
+    expect(stderr).toContain('tuned');
+    expect(stderr).not.toMatch(/\n +at /);
+    expect(stdout).toContain('failed after');
+    expect((await simmer(['watch', 'latest', '--home', 'failing', '--json'], { cwd })).code).toBe(4);
+  });
+});

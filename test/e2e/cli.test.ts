@@ -1,0 +1,266 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { curationRecipe, eventsIn, onTerminal, shell, simmer, workFolder } from './cli-process.js';
+
+const commands = [
+  'run',
+  'resume',
+  'plan',
+  'validate',
+  'runs',
+  'watch',
+  'report',
+  'plugins',
+  'schema',
+  'doctor',
+] as const;
+
+let folder: Awaited<ReturnType<typeof workFolder>>;
+let cwd: string;
+
+beforeAll(async () => {
+  folder = await workFolder();
+  cwd = folder.path;
+  await folder.write('small.yaml', curationRecipe);
+  await folder.write('bad.yaml', 'name: bad\nseeds: 7\nstages:\n  pool: { uses: curation/generate-problem }\n');
+});
+afterAll(() => folder[Symbol.asyncDispose]());
+
+describe('simmer --help', () => {
+  it('lists every command, examples and the exit codes', async () => {
+    const { code, stdout, stderr } = await simmer(['--help'], { cwd });
+    expect(code).toBe(0);
+    expect(stderr).toBe('');
+    for (const command of commands) expect(stdout).toMatch(new RegExp(`^  ${command}\\b`, 'm'));
+    expect(stdout).toContain('Examples:');
+    expect(stdout).toMatch(/130 +stopped/);
+  });
+
+  it('is what no command at all prints', async () => {
+    expect(await simmer([], { cwd })).toEqual(await simmer(['--help'], { cwd }));
+  });
+
+  it.each(commands)('says what %s does and takes', async (command) => {
+    const { code, stdout } = await simmer([command, '--help'], { cwd });
+    expect(code).toBe(0);
+    expect(stdout).toContain(`Usage: simmer ${command}`);
+    expect(stdout).toContain('--json');
+    expect(stdout).toEqual((await simmer(['help', command], { cwd })).stdout);
+  });
+});
+
+describe('wrong usage', () => {
+  it.each([
+    ['an unknown command', ['runn'], "unknown command 'runn'"],
+    ['an unknown option', ['run', '--jsn'], 'Did you mean --json?'],
+    ['a missing argument', ['plan'], "missing required argument 'recipe'"],
+    ['a parameter without a value', ['run', 'small.yaml', '-p', 'count'], 'NAME=VALUE'],
+    ['a sequence that is none', ['watch', 'latest', '--from', 'x'], 'whole number'],
+    ['a run that is not there', ['resume', 'nope'], 'error[run_not_found]'],
+    ['a recipe that is not there', ['plan', 'nope.yaml'], 'error[file_missing]'],
+  ])('%s exits with 2 and says so on stderr alone', async (_, args, text) => {
+    const { code, stdout, stderr } = await simmer(args, { cwd });
+    expect(stderr).toContain(text);
+    expect(stderr).not.toMatch(/\n +at /);
+    expect(stdout).toBe('');
+    expect(code).toBe(2);
+  });
+});
+
+describe('a bad recipe', () => {
+  it.each(['run', 'plan', 'validate'])(
+    'makes %s list every problem with its place, and exit with 2',
+    async (command) => {
+      const { code, stdout, stderr } = await simmer([command, 'bad.yaml', ...(command === 'run' ? ['--json'] : [])], {
+        cwd,
+      });
+      expect(code).toBe(2);
+      expect(stdout).toBe('');
+      expect(stderr.split('\n').slice(0, 4)).toEqual([
+        'error[invalid_recipe]: bad.yaml has 2 problems.',
+        'bad.yaml:2:1: Unknown key "seeds" in the file.',
+        ' 2 | seeds: 7',
+        '   | ^',
+      ]);
+      expect(stderr).toContain('bad.yaml:4:17: ');
+      expect(stderr).toContain('Did you mean "curation/generate-problems"?');
+    },
+  );
+
+  it('is described to programs on stdout', async () => {
+    const { code, stdout } = await simmer(['validate', 'bad.yaml', '--json'], { cwd });
+    const { error } = JSON.parse(stdout);
+    expect(code).toBe(2);
+    expect(error.code).toBe('invalid_recipe');
+    expect(error.problems.map((problem: { code: string }) => problem.code)).toEqual(['unknown_key', 'unknown_stage']);
+  });
+
+  it('makes no run', async () => {
+    await simmer(['run', 'bad.yaml', '--home', 'untouched'], { cwd });
+    expect(await readdir(cwd)).not.toContain('untouched');
+  });
+});
+
+describe('colour', () => {
+  it('is not written to a pipe', async () => {
+    const { stderr } = await simmer(['validate', 'bad.yaml'], { cwd });
+    expect(stderr).not.toContain('\u001b');
+  });
+
+  it('is written where FORCE_COLOR asks for it, in help too', async () => {
+    const env = { FORCE_COLOR: '1' };
+    expect((await simmer(['validate', 'bad.yaml'], { cwd, env })).stderr).toContain('\u001b[31m');
+    expect((await simmer(['--help'], { cwd, env })).stdout).toContain('\u001b[1m');
+  });
+
+  it('is not written where NO_COLOR is set', async () => {
+    const { stdout, stderr } = await simmer(['run', 'small.yaml'], { cwd, env: { NO_COLOR: '1' } });
+    expect(stdout + stderr).not.toContain('\u001b');
+  });
+});
+
+describe('a run', () => {
+  it('tells people what happens in plain lines, and where the report is', async () => {
+    const { code, stdout, stderr } = await simmer(['run', 'small.yaml', '--home', 'plain'], { cwd });
+    expect(code).toBe(0);
+    expect(stderr).toBe('');
+    expect(stdout).toMatch(/^00:00 {2}small started as run small-/);
+    expect(stdout).toMatch(/split: done in .*300 → 250 rows/);
+    expect(stdout).toMatch(/✔ small done in .*: 3 stages/);
+    const report = /report {2}(.*)/.exec(stdout)?.[1] ?? '';
+    expect(report).toContain(join('plain', 'runs'));
+  });
+
+  it('with --json writes events to stdout and nothing else, run.completed last', async () => {
+    const { code, stdout, stderr } = await simmer(['run', 'small.yaml', '--home', 'json', '--json'], { cwd });
+    expect(code).toBe(0);
+    expect(stderr).toBe('');
+    const events = eventsIn(stdout);
+    expect(events.map((event) => event.sequence)).toEqual(events.map((_, index) => index + 1));
+    expect(events[0]?.type).toBe('run.created');
+    const last = events.at(-1);
+    if (last?.type !== 'run.completed') throw new Error(`The last event is ${last?.type}.`);
+    expect(last.data.runId).toBe(last.runId);
+    expect(last.data.reportPath).toContain('report.html');
+    expect(Object.keys(last.data.outputs)).toContain('formatted.dataset');
+    expect(last.data.metrics).toEqual({});
+  });
+
+  it('that is run again does no work, within three seconds', async () => {
+    await simmer(['run', 'small.yaml', '--home', 'again'], { cwd });
+    const startedAt = performance.now();
+    const { stdout } = await simmer(['run', 'small.yaml', '--home', 'again', '--json'], { cwd });
+    expect(performance.now() - startedAt).toBeLessThan(3000);
+    const types = eventsIn(stdout).map((event) => event.type);
+    expect(types.filter((type) => type === 'stage.reused')).toHaveLength(3);
+    expect(types).not.toContain('stage.started');
+  });
+
+  it('is listed, watched and reported by its id, the beginning of it, or as the latest', async () => {
+    await simmer(['run', 'small.yaml', '--home', 'look'], { cwd });
+    const { stdout } = await simmer(['runs', '--home', 'look', '--json'], { cwd });
+    const [{ runId, status }] = JSON.parse(stdout);
+    expect(status).toBe('completed');
+    expect((await simmer(['runs', '--home', 'look'], { cwd })).stdout).toContain(runId);
+    const all = await simmer(['watch', runId, '--home', 'look', '--json'], { cwd });
+    const late = await simmer(['watch', 'small-2', '--home', 'look', '--json', '--from', '5'], { cwd });
+    expect(all.code).toBe(0);
+    expect(eventsIn(late.stdout)).toEqual(eventsIn(all.stdout).slice(4));
+    const report = await simmer(['report', 'latest', '--home', 'look'], { cwd });
+    expect(report.stdout.trim()).toMatch(/report\.html$/);
+    const resumed = await simmer(['resume', 'latest', '--home', 'look', '--json'], { cwd });
+    expect(eventsIn(resumed.stdout).map((event) => event.type)).toEqual(['run.completed']);
+  });
+});
+
+describe('a run on a terminal', () => {
+  it('is drawn over itself, and leaves stages, summary and the cursor', async () => {
+    const { code, stdout } = await onTerminal(
+      ['run', 'small.yaml', '--home', 'terminal', '-p', 'count=3000'],
+      { columns: 90, rows: 20 },
+      { cwd },
+    );
+    expect(code).toBe(0);
+    expect(stdout.indexOf('\u001b[?25l')).toBeGreaterThan(-1);
+    expect(stdout.lastIndexOf('\u001b[?25h')).toBeGreaterThan(stdout.lastIndexOf('\u001b[?25l'));
+    expect(stdout).toMatch(/[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]/);
+    const left = stripVTControlCharacters(stdout.slice(stdout.lastIndexOf('\u001b[?2026l'))).replaceAll('\r', '');
+    expect(left).toMatch(/✔ pool +3,000 rows/);
+    expect(left).toMatch(/✔ formatted/);
+    expect(left).toMatch(/✔ small done in .*: 3 stages/);
+  });
+
+  it('with --json to a terminal shows events and nothing between them', async () => {
+    const { stdout } = await onTerminal(
+      ['run', 'small.yaml', '--home', 'terminal', '--json'],
+      { columns: 90, rows: 20 },
+      { cwd },
+    );
+    expect(eventsIn(stdout.replaceAll('\r', '')).at(-1)?.type).toBe('run.completed');
+  });
+});
+
+describe('a plan', () => {
+  it('shows stages in order, and what the cache has', async () => {
+    const before = await simmer(['plan', 'small.yaml', '--home', 'plan'], { cwd });
+    expect(before.code).toBe(0);
+    expect(before.stdout).toMatch(/1 {2}pool +curation\/generate-problems +miss/);
+    expect(before.stdout).toContain('3 stages: 1 to run, 2 not known until their inputs exist');
+    await simmer(['run', 'small.yaml', '--home', 'plan'], { cwd });
+    const after = JSON.parse((await simmer(['plan', 'small.yaml', '--home', 'plan', '--json'], { cwd })).stdout);
+    expect(after.stages.map((stage: { cache: string }) => stage.cache)).toEqual(['hit', 'hit', 'hit']);
+    expect(after.plan.stages.map((stage: { name: string }) => stage.name)).toEqual(['pool', 'split', 'formatted']);
+    expect(after.digest).toMatch(/^[0-9a-f]{64}$/);
+  });
+});
+
+describe('the other commands', () => {
+  it('validate says that a recipe is right', async () => {
+    const { code, stdout } = await simmer(['validate', 'small.yaml'], { cwd });
+    expect([code, stdout]).toEqual([0, '✔ small.yaml is valid: 3 stages, 0 trainers\n']);
+  });
+
+  it('schema prints a JSON Schema with the stages of the built-in plugins', async () => {
+    const { code, stdout } = await simmer(['schema'], { cwd });
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ type: 'object' });
+    expect(stdout).toContain('curation/decontaminate');
+  });
+
+  it('plugins lists contributions by kind, as text and as JSON with their options', async () => {
+    expect((await simmer(['plugins'], { cwd })).stdout).toMatch(/budget-forcing\/generate +\S/);
+    const plugins = JSON.parse((await simmer(['plugins', '--json'], { cwd })).stdout);
+    const sft = plugins.find((plugin: { name: string }) => plugin.name === 'sft');
+    expect(sft.stages.train.options.properties.learningRate.default).toBe(1e-5);
+    expect(sft.stages.train.inputs.model.types).toEqual(['model']);
+  });
+
+  it('doctor exits with 3 where something fails, and says what to do about it', async () => {
+    const { code, stdout } = await simmer(['doctor', '--python', join(cwd, 'no-python')], { cwd });
+    expect(code).toBe(3);
+    expect(stdout).toMatch(/^fail +Python/m);
+    expect(stdout).toMatch(/^fail Python: \S/m);
+    const { checks } = JSON.parse((await simmer(['doctor', '--json'], { cwd })).stdout);
+    expect(checks.map((check: { name: string }) => check.name)).toContain('plugins');
+    expect(checks.find((check: { name: string }) => check.name === 'plugins').status).toBe('ok');
+  });
+});
+
+describe('a reader of stdout that goes away', () => {
+  it.each(['schema', 'plugins --json', '--help'])('ends %s quietly', async (command) => {
+    const { code, stderr } = await shell(`simmer ${command} | head -c 1 > /dev/null`, { cwd });
+    expect([code, stderr]).toEqual([0, '']);
+  });
+
+  it('stops a run gracefully, so that it can go on', async () => {
+    const { code, stdout, stderr } = await shell('simmer run small.yaml --home gone -p count=20000 --json | head -1', {
+      cwd,
+    });
+    expect(code).toBe(130);
+    expect(eventsIn(stdout).map((event) => event.type)).toEqual(['run.created']);
+    expect(stderr).toContain('simmer resume small-');
+    expect((await simmer(['resume', 'latest', '--home', 'gone'], { cwd })).code).toBe(0);
+  });
+});

@@ -1,0 +1,34 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { PluginDefinition } from '../../core/plugin/definitions.js';
+import { RunHarness } from '../../core/testing/run-harness.js';
+
+const folder = join(import.meta.dirname, '../../docs/examples/keep-short');
+
+describe('the example of docs/writing-a-plugin.md', () => {
+  it('stands in the text as it stands in its files', async () => {
+    const text = await readFile(join(folder, '../../writing-a-plugin.md'), 'utf8');
+    for (const file of ['plugin.js', 'recipe.yaml']) {
+      expect(text).toContain((await readFile(join(folder, file), 'utf8')).trim());
+    }
+  });
+
+  it('keeps the short questions, and counts those that it drops', async () => {
+    const { default: keepShort } = (await import(join(folder, 'plugin.js'))) as { default: PluginDefinition };
+    await using harness = await RunHarness.create({ plugins: [keepShort], withBuiltIn: true });
+    const recipe = (await readFile(join(folder, 'recipe.yaml'), 'utf8')).replace('plugins:\n  - ./plugin.js\n', '');
+    const run = await harness.run(recipe);
+    const kept = await run.rows('short.dataset');
+    const [funnel] = run.eventsOf('funnel.counted').filter((event) => event.data.step === 'keep-short');
+    expect(run.outcome.status).toBe('completed');
+    expect(kept.length).toBeGreaterThan(0);
+    expect(kept.every((row) => String(row.question).split(/\s+/).length <= 30)).toBe(true);
+    expect(funnel?.data).toEqual({
+      step: 'keep-short',
+      rowsIn: 200,
+      rowsOut: kept.length,
+      dropped: { too_long: 200 - kept.length },
+    });
+  });
+});

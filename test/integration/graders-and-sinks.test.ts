@@ -1,0 +1,143 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { defineGrader, definePlugin, defineSink, defineStage, type EventType, manyInputs, z } from 'simmerkit';
+import { RunHarness } from 'simmerkit/testing';
+import { describe, expect, it } from 'vitest';
+import { countingPlugin, watched } from './counting-plugin.js';
+
+/** A grader that counts its lives, a stage that uses it, and a sink that writes down what it saw. */
+function testPlugin() {
+  const lives = { started: 0, ended: 0 };
+  const plugin = definePlugin({
+    name: 'graded',
+    version: '1.0.0',
+    apiVersion: 1,
+    graders: {
+      equal: defineGrader({
+        description: 'Right where gold and answer are the same text.',
+        options: z.strictObject({ strict: z.boolean().default(true) }),
+        async start(options) {
+          lives.started += 1;
+          return {
+            grade: async (items) =>
+              items.map(({ id, gold, answer }) => ({
+                id,
+                verdict: (options.strict ? gold === answer : gold.trim() === answer.trim()) ? 'right' : 'wrong',
+                parsedAnswer: answer,
+                parsedGold: gold,
+                explanation: '',
+              })),
+            async [Symbol.asyncDispose]() {
+              lives.ended += 1;
+            },
+          };
+        },
+      }),
+    },
+    stages: {
+      grade: defineStage({
+        description: 'Grades one answer.',
+        options: z.strictObject({ answer: z.string(), strict: z.unknown().optional() }),
+        inputs: { after: manyInputs('report', 'What has to come before.') },
+        outputs: { report: { type: 'report', description: 'The verdict.' } },
+        async run(context) {
+          const { answer, strict } = context.options;
+          const grader = await context.grader('graded/equal', strict === undefined ? {} : { strict });
+          const [grade] = await grader.grade([{ id: '1', gold: '4', answer }]);
+          return { report: await context.artifacts.writeReport({ verdict: grade?.verdict, answer }) };
+        },
+      }),
+    },
+    sinks: {
+      types: defineSink({
+        description: 'Writes the types of all events into the run folder.',
+        options: z.strictObject({ file: z.string().default('types.json') }),
+        open(options, context) {
+          const types: EventType[] = [];
+          const path = join(context.runFolder, options.file);
+          return {
+            onEvent: ({ type }) => {
+              types.push(type);
+            },
+            async beforeCompleted() {
+              const earlier: EventType[] = [];
+              for await (const event of context.eventsOf(context.runId)) earlier.push(event.type);
+              await writeFile(path, JSON.stringify({ types, earlier }));
+              return { reportPath: path };
+            },
+          };
+        },
+      }),
+    },
+  });
+  return { plugin, lives };
+}
+
+describe('graders', () => {
+  const recipe = `
+name: graded
+stages:
+  four: { uses: graded/grade, with: { answer: "4" } }
+  padded: { uses: graded/grade, with: { answer: "4 " } }
+  lenient: { uses: graded/grade, with: { answer: " 4", strict: false } }
+`;
+
+  it('are started once for the same options, and end with the run', async () => {
+    const { plugin, lives } = testPlugin();
+    await using harness = await RunHarness.create({ plugins: [plugin] });
+    const { outcome } = await harness.run(recipe);
+    expect(outcome.status, JSON.stringify(outcome)).toBe('completed');
+    expect(lives).toEqual({ started: 2, ended: 2 });
+
+    await harness.run(recipe);
+    expect(lives, 'a run from the cache starts none').toEqual({ started: 2, ended: 2 });
+  });
+
+  it('with options that do not fit are refused, and name the stage', async () => {
+    await using harness = await RunHarness.create({ plugins: [testPlugin().plugin] });
+    const { outcome } = await harness.run(recipe.replace('strict: false', 'strict: 3'));
+    expect(outcome).toMatchObject({ status: 'failed', stage: 'lenient', error: { code: 'invalid_grader_options' } });
+  });
+});
+
+describe('a sink of a plugin', () => {
+  const recipe = (sinks: string) => `
+name: watched
+${sinks}
+stages:
+  numbers: { uses: counting/count, with: { to: 3 } }
+  more: { uses: counting/sum, with: { of: ["\${{ stages.numbers.numbers }}"] } }
+`;
+
+  it('is opened where the recipe names it, with its options', async () => {
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched()), testPlugin().plugin] });
+    const { outcome, runFolder } = await harness.run(recipe('sinks: [{ uses: graded/types, with: { file: a.json } }]'));
+    expect(outcome).toMatchObject({ status: 'completed', reportPath: join(runFolder, 'a.json') });
+  });
+
+  it('sees the whole run from its first event, also when it was resumed', async () => {
+    let isFirst = true;
+    const watch = watched(async (stage) => {
+      if (stage === 'more' && isFirst) throw new Error('not yet');
+    });
+    await using harness = await RunHarness.create({
+      plugins: [countingPlugin(watch), testPlugin().plugin],
+      sinks: ['graded/types'],
+    });
+    const failed = await harness.run(recipe(''));
+    isFirst = false;
+    const resumed = await harness.resume(failed.runId);
+    const written: unknown = JSON.parse(await readFile(join(resumed.runFolder, 'types.json'), 'utf8'));
+    const all = resumed.events.map(({ type }) => type);
+    expect(written).toEqual({ types: all.slice(0, -1), earlier: all.slice(0, -1) });
+  });
+
+  it('writes the report of an earlier run anew from its log', async () => {
+    const { plugin } = testPlugin();
+    const asReport = { ...plugin, name: 'sinks', sinks: { report: plugin.sinks!.types! } };
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched()), asReport] });
+    const { runId, runFolder } = await harness.run(recipe(''));
+    expect(await harness.manager.writeReport(runId)).toBe(join(runFolder, 'types.json'));
+    await expect(harness.manager.writeReport('nobody')).rejects.toMatchObject({ code: 'run_not_found' });
+  });
+});

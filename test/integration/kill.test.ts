@@ -1,0 +1,133 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Event, random } from 'simmerkit';
+import { type HarnessRun, RunHarness } from 'simmerkit/testing';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type CoreProcessOptions, killedCore } from './core-process.js';
+import { countingPlugin, watched } from './counting-plugin.js';
+import { killedRecipe } from './killed-core.js';
+import { trainingPlugins, trainingRecipe } from './trained-core.js';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'simmer-kill-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+/** Says the run's error where there is one. */
+function expectCompleted({ outcome }: HarnessRun): void {
+  expect(outcome.status, JSON.stringify(outcome)).toBe('completed');
+}
+
+const upTo = (last: number) => Array.from({ length: last }, (_, index) => index + 1);
+
+describe('kill -9 of the core', () => {
+  it('at random moments loses nothing that was acknowledged, and does nothing that is done again', async () => {
+    const seed = Number(process.env.SIMMER_KILL_SEED ?? Date.now() % 1_000_000);
+    const moments = random(seed, 'kills');
+    const home = join(folder, 'home');
+    const core = (runId: string | undefined, killAfter: CoreProcessOptions['killAfter']) =>
+      killedCore({ program: 'test/integration/killed-core.ts', home, runId, temporaryFolder: folder, killAfter });
+    const acknowledged: Event[] = [...(await core(undefined, () => moments.integer(60)))];
+    const runId = acknowledged[0]!.runId;
+    let kills = 1;
+    for (; kills < 8 && acknowledged.at(-1)?.type !== 'run.completed'; kills++) {
+      acknowledged.push(...(await core(runId, () => moments.integer(60))));
+    }
+    acknowledged.push(...(await core(runId, () => undefined)));
+    const told = `seed ${seed}, ${kills} kills`;
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())], home });
+    const run = await harness.resume(runId);
+    expectCompleted(run);
+    expect(run.eventsOf('log.written'), 'the code is the same in each core').not.toContainEqual(
+      expect.objectContaining({ data: expect.objectContaining({ message: expect.stringContaining('has changed') }) }),
+    );
+
+    await using undisturbed = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    expect((await undisturbed.run(killedRecipe)).outcome, told).toEqual(run.outcome);
+
+    expect(
+      run.events.map((event) => event.sequence),
+      told,
+    ).toEqual(upTo(run.events.length));
+    for (const event of acknowledged) expect(run.events[event.sequence - 1], told).toEqual(event);
+    const done = run.events.filter(({ type }) => type === 'stage.completed' || type === 'stage.reused');
+    expect(done.map((event) => event.stage).toSorted(), told).toEqual(['a1', 'a2', 'a3', 'b1', 'b2', 'b3', 'total']);
+    for (const { stage, sequence } of done) {
+      const later = run.eventsOf('stage.started').filter((event) => event.stage === stage && event.sequence > sequence);
+      expect(later, told).toEqual([]);
+    }
+  }, 120_000);
+
+  it('in the middle of a training leaves the trainer at work: a resume takes it up and misses no step', async () => {
+    const home = join(folder, 'home');
+    const core = (runId?: string, killAfter: CoreProcessOptions['killAfter'] = () => undefined) =>
+      killedCore({ program: 'test/integration/trained-core.ts', home, runId, temporaryFolder: folder, killAfter });
+    const [created] = await core(undefined, (event) =>
+      event.type === 'step.logged' && event.data.step === 7 ? 0 : undefined,
+    );
+    await using harness = await RunHarness.create({ plugins: trainingPlugins, home, resources: { cpus: 4 } });
+    const runId = created!.runId;
+    expect((await harness.manager.find(runId)).status).toBe('crashed');
+    await core(runId);
+    const run = await harness.resume(runId);
+    expectCompleted(run);
+    expect(run.eventsOf('trainer.started')).toHaveLength(1);
+    expect(run.eventsOf('trainer.attached')).toHaveLength(1);
+    const steps = (stage: string) =>
+      run
+        .eventsOf('step.logged')
+        .filter((event) => event.stage === stage)
+        .map((event) => event.data.step);
+    expect(steps('first')).toEqual(upTo(20));
+    expect(steps('second')).toEqual(upTo(20));
+    expect(run.eventsOf('stage.started').map(({ stage, attempt }) => `${stage} ${attempt}`)).toContain('first 2');
+    expect(run.eventsOf('trainer.exited')).toMatchObject([{ data: { expected: true } }]);
+  }, 120_000);
+});
+
+describe('a trainer', () => {
+  it('is started once for all its stages, serves them one after the other, and ends when none needs it', async () => {
+    await using harness = await RunHarness.create({ plugins: trainingPlugins, resources: { cpus: 4 } });
+    const run = await harness.run(trainingRecipe);
+    expectCompleted(run);
+    expect(run.eventsOf('trainer.started')).toHaveLength(1);
+    const at = (type: Event['type'], stage?: string) =>
+      run.events.find((event) => event.type === type && event.stage === stage)!.sequence;
+    expect(at('stage.completed', 'first')).toBeLessThan(at('stage.started', 'second'));
+    expect(at('trainer.exited')).toBeGreaterThan(at('stage.completed', 'second'));
+    expect(at('trainer.exited')).toBeLessThan(at('stage.started', 'seen'));
+
+    const again = await harness.run(trainingRecipe);
+    expect(again.outcome).toEqual(run.outcome);
+    expect(again.eventsOf('trainer.started')).toEqual([]);
+    expect(again.events.length).toBe(2 + 5 + 1);
+  });
+
+  it('that is interrupted saves a checkpoint, and a resume goes on from there', async () => {
+    await using harness = await RunHarness.create({ plugins: trainingPlugins, resources: { cpus: 4 } });
+    let interrupt = (): void => {};
+    const atStep = new Promise<void>((resolve) => {
+      interrupt = resolve;
+    });
+    const onEvent = (event: Event) => {
+      if (event.type === 'step.logged' && event.stage === 'first' && event.data.step === 8) interrupt();
+    };
+    const handle = await harness.start(trainingRecipe, { sinks: [{ onEvent }] });
+    await atStep;
+    handle.interrupt('Ctrl-C');
+    const interrupted = await harness.ended(handle);
+    expect(interrupted.outcome.status).toBe('interrupted');
+    expect(interrupted.eventsOf('trainer.exited')).toMatchObject([{ data: { expected: true } }]);
+    const saved = interrupted.eventsOf('checkpoint.saved').at(-1)!.data.step;
+
+    const resumed = await harness.resume(handle.runId);
+    expectCompleted(resumed);
+    const startedAgain = resumed
+      .eventsOf('training.started')
+      .find((event) => event.stage === 'first' && event.attempt === 2);
+    expect(startedAgain?.data.resumedAfterStep).toBe(saved);
+    expect(saved).toBeGreaterThanOrEqual(8);
+  });
+});

@@ -1,0 +1,430 @@
+import { readdir, readFile, readlink, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Event, EventType, Sink } from 'simmerkit';
+import { RunHarness } from 'simmerkit/testing';
+import { describe, expect, it } from 'vitest';
+import { countingPlugin, watched } from './counting-plugin.js';
+
+const diamond = `
+name: diamond
+seed: 7
+params: { to: 4 }
+stages:
+  left: { uses: counting/count, with: { to: "\${{ params.to }}" } }
+  right: { uses: counting/count, with: { to: 2 } }
+  total: { uses: counting/sum, with: { of: ["\${{ stages.left.numbers }}", "\${{ stages.right.numbers }}"] } }
+`;
+
+const failing = (how: string, more = '') => `
+name: failing
+stages:
+  good: { uses: counting/count, with: { to: 1 } }
+  bad: { uses: counting/fail, with: { how: ${how}, of: "\${{ stages.good.numbers }}" } }
+${more}`;
+
+/** What happened, without the telemetry. */
+function facts(events: readonly Event[]): readonly string[] {
+  const quiet: ReadonlySet<EventType> = new Set(['stage.progressed', 'step.logged', 'log.written']);
+  return events
+    .filter((event) => !quiet.has(event.type))
+    .map((event) => (event.stage === undefined ? event.type : `${event.type} ${event.stage}`));
+}
+
+describe('a run', () => {
+  it('runs stages side by side, hands their outputs on, and ends with run.completed', async () => {
+    const started = new Set<string>();
+    let bothStarted = (): void => {};
+    const both = new Promise<void>((resolve) => {
+      bothStarted = resolve;
+    });
+    const watch = watched(async (stage) => {
+      started.add(stage);
+      if (started.has('left') && started.has('right')) bothStarted();
+      if (stage !== 'total') await both;
+    });
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watch)] });
+    const run = await harness.run(diamond);
+
+    expect(watch.mostAtOnce).toBe(2);
+    expect(watch.begun.at(-1)).toBe('total');
+    expect(await run.rows('total.numbers')).toEqual(
+      [{ number: 13n }].map(({ number }) => ({ number: Number(number) })),
+    );
+    expect(run.events[0]?.type).toBe('run.created');
+    expect(run.events[1]).toMatchObject({ type: 'run.started', data: { pid: process.pid, resumed: false } });
+    const last = run.events.at(-1);
+    expect(last?.type).toBe('run.completed');
+    expect(last?.data).toMatchObject({ runId: run.runId, reportPath: null, metrics: { 'total.total': 13 } });
+    expect(run.outcome).toMatchObject({ status: 'completed', metrics: { 'total.total': 13 } });
+    expect(Object.keys((run.outcome as { outputs: object }).outputs)).toEqual([
+      'left.numbers',
+      'right.numbers',
+      'total.numbers',
+    ]);
+    expect(run.events.map((event) => event.sequence)).toEqual(run.events.map((_, index) => index + 1));
+    for (const { data } of run.eventsOf('stage.completed')) expect(data.peakMemoryBytes).toBeGreaterThan(1_000_000);
+  });
+
+  it('never holds more cores than the machine has', async () => {
+    const watch = watched();
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watch)], resources: { cpus: 1 } });
+    await harness.run(diamond);
+    expect(watch.mostAtOnce).toBe(1);
+  });
+
+  it('leaves a folder that people can read', async () => {
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    const { runFolder, runId, artifact } = await harness.run(diamond);
+    expect(runId).toMatch(/^diamond-\d{8}-\d{6}-[0-9a-f]{4}$/);
+    expect((await readdir(runFolder)).toSorted()).toEqual(['artifacts', 'events.jsonl', 'plan.json', 'recipe.yaml']);
+    expect(await readFile(join(runFolder, 'recipe.yaml'), 'utf8')).toBe(diamond);
+    expect(JSON.parse(await readFile(join(runFolder, 'plan.json'), 'utf8'))).toMatchObject({ format: 1, seed: 7 });
+    const links = join(runFolder, 'artifacts');
+    expect(await readdir(links)).toEqual(['left.numbers', 'right.numbers', 'total.numbers']);
+    const target = await readlink(join(links, 'total.numbers'));
+    expect(join(links, target)).toBe((await artifact('total.numbers')).folder);
+  });
+
+  it('removes what stages kept for a second attempt, once it is done', async () => {
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    await harness.run(diamond);
+    expect(await readdir(join(harness.home, 'scratch'))).toEqual([]);
+  });
+});
+
+describe('a second run of the same recipe', () => {
+  it('does no work, and tells the figures again', async () => {
+    const watch = watched();
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watch)] });
+    const first = await harness.run(diamond);
+    const begun = watch.begun.length;
+    const second = await harness.run(diamond);
+
+    expect(watch.begun.length).toBe(begun);
+    expect(second.eventsOf('stage.started')).toEqual([]);
+    expect(second.eventsOf('stage.reused').map(({ data }) => data.madeBy)).toEqual(Array(3).fill(first.runId));
+    const { outcome } = second;
+    expect(outcome).toEqual(first.outcome);
+    expect(second.eventsOf('funnel.counted').length).toBe(2);
+    expect((await readdir(join(second.runFolder, 'artifacts'))).length).toBe(3);
+  });
+
+  it('works only on what a changed parameter touches', async () => {
+    const watch = watched();
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watch)] });
+    await harness.run(diamond);
+    watch.begun.length = 0;
+    await harness.run(diamond, { params: { to: '5' } });
+    expect(watch.begun).toEqual(['left', 'total']);
+  });
+
+  it('does no work where an input was made again with the same content', async () => {
+    const watch = watched();
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watch)] });
+    await harness.run(diamond.replace('to: 2', 'to: 4'));
+    // One key, two stages: the second finds what the first made.
+    expect(watch.begun.filter((stage) => stage !== 'total').length).toBe(1);
+  });
+
+  it('makes anew what is no longer in the store', async () => {
+    const watch = watched();
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watch)] });
+    const first = await harness.run(diamond);
+    await rm((await first.artifact('left.numbers')).folder, { recursive: true });
+    watch.begun.length = 0;
+    const second = await harness.run(diamond);
+    expect(second.outcome).toEqual(first.outcome);
+    expect(watch.begun).toEqual(['left']);
+  });
+
+  it('is foreseen by the preview', async () => {
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    const plan = await harness.plan(diamond);
+    const cacheOf = async () => (await harness.manager.preview(plan)).map(({ cache }) => cache);
+    expect(await cacheOf()).toEqual(['miss', 'miss', 'unknown']);
+    await harness.run(diamond);
+    expect(await cacheOf()).toEqual(['hit', 'hit', 'hit']);
+  });
+});
+
+describe('a stage that fails', () => {
+  it('ends the run with its error, which names stage, plugin and cause', async () => {
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    const { outcome, events } = await harness.run(failing('bug'));
+    expect(outcome).toMatchObject({
+      status: 'failed',
+      stage: 'bad',
+      error: {
+        code: 'stage_failed',
+        kind: 'runFailed',
+        message: 'Stage "bad" (counting/fail) failed: TypeError: cannot read the moon',
+        stack: expect.stringContaining('counting-plugin'),
+      },
+    });
+    expect(facts(events).slice(-3)).toEqual(['stage.started bad', 'stage.failed bad', 'run.failed']);
+  });
+
+  it.each([
+    ['user', 'moon_missing', 'Stage "bad" (counting/fail): There is no moon.'],
+    ['noOutput', 'stage_output_missing', 'Stage "bad" (counting/fail): It did not return its output "numbers".'],
+    [
+      'wrongType',
+      'stage_output_wrong_type',
+      'Stage "bad" (counting/fail): Its output "numbers" is declared as dataset, but what it returned is a report.',
+    ],
+    ['forbiddenEvent', 'stage_event_not_allowed', 'Stage "bad" (counting/fail): A stage may not emit run.completed.'],
+  ])('is told by its own code: %s', async (how, code, message) => {
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    const { outcome } = await harness.run(failing(how));
+    expect(outcome).toMatchObject({ status: 'failed', error: { code, kind: 'runFailed', message } });
+  });
+
+  it('stops the others, and the first error is the one reported', async () => {
+    const watch = watched(async (stage, signal) => {
+      if (stage !== 'slow') return;
+      await new Promise<void>((_, reject) => {
+        signal.addEventListener('abort', () => reject(new Error('a later error')));
+      });
+    });
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watch)] });
+    const recipe = failing('user', '  slow: { uses: counting/count, with: { to: 9 } }\n');
+    const { outcome, eventsOf, events } = await harness.run(recipe);
+    expect(outcome).toMatchObject({ status: 'failed', stage: 'bad', error: { code: 'moon_missing' } });
+    expect(eventsOf('stage.interrupted')).toMatchObject([
+      { stage: 'slow', attempt: 1, data: { reason: 'stage "bad" failed' } },
+    ]);
+    expect(events.at(-1)?.type).toBe('run.failed');
+  });
+
+  it('is tried again by a resume, which leaves what is done', async () => {
+    const watch = watched();
+    let isMended = false;
+    const plugin = countingPlugin(watch);
+    const original = plugin.stages!.fail!;
+    const mendable = {
+      ...plugin,
+      stages: {
+        ...plugin.stages,
+        fail: {
+          ...original,
+          run: (context: Parameters<typeof original.run>[0]) =>
+            isMended ? Promise.resolve({ numbers: context.inputs.of as never }) : original.run(context),
+        },
+      },
+    };
+    await using harness = await RunHarness.create({ plugins: [mendable] });
+    const failed = await harness.run(failing('user'));
+    expect(failed.outcome.status).toBe('failed');
+    isMended = true;
+    watch.begun.length = 0;
+    const resumed = await harness.resume(failed.runId);
+    expect(resumed.outcome.status).toBe('completed');
+    expect(watch.begun).toEqual([]);
+    expect(facts(resumed.events).slice(-5)).toEqual([
+      'run.started',
+      'stage.started bad',
+      'artifact.committed bad',
+      'stage.completed bad',
+      'run.completed',
+    ]);
+    expect(resumed.eventsOf('stage.started').at(-1)?.attempt).toBe(2);
+  });
+});
+
+describe('an interrupt', () => {
+  it('stops stages, keeps what is done, and a resume goes on from there', async () => {
+    let reached = (): void => {};
+    const atTotal = new Promise<void>((resolve) => {
+      reached = resolve;
+    });
+    let isFirst = true;
+    const watch = watched(async (stage, signal) => {
+      if (stage !== 'total' || !isFirst) return;
+      reached();
+      await new Promise<void>((_, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason));
+      });
+    });
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watch)] });
+    const handle = await harness.start(diamond);
+    await atTotal;
+    handle.interrupt('Ctrl-C');
+    handle.interrupt('Ctrl-C again');
+    const run = await harness.ended(handle);
+    expect(run.outcome).toEqual({ status: 'interrupted', reason: 'Ctrl-C' });
+    expect(facts(run.events).slice(-2)).toEqual(['stage.interrupted total', 'run.interrupted']);
+    expect((await harness.manager.find(run.runId)).status).toBe('interrupted');
+
+    isFirst = false;
+    watch.begun.length = 0;
+    const resumed = await harness.resume(run.runId);
+    expect(resumed.outcome).toMatchObject({ status: 'completed', metrics: { 'total.total': 13 } });
+    expect(watch.begun).toEqual(['total']);
+    expect(resumed.events.map((event) => event.sequence)).toEqual(resumed.events.map((_, index) => index + 1));
+  });
+
+  it('may come by a signal, also one that was aborted before', async () => {
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    const run = await harness.run(diamond, { signal: AbortSignal.abort('no time') });
+    expect(run.outcome).toEqual({ status: 'interrupted', reason: 'no time' });
+    expect(run.eventsOf('stage.started')).toEqual([]);
+  });
+});
+
+describe('a resume', () => {
+  it('of a completed run changes nothing and tells its outcome', async () => {
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    const run = await harness.run(diamond);
+    const again = await harness.resume(run.runId);
+    expect(again.outcome).toEqual(run.outcome);
+    expect(again.events.length).toBe(run.events.length);
+  });
+
+  it('of a run that is not there is refused by name', async () => {
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    await expect(harness.resume('nobody')).rejects.toMatchObject({ code: 'run_not_found' });
+  });
+
+  it('of a run that another holds is refused by the name of the owner', async () => {
+    let reached = (): void => {};
+    const atTotal = new Promise<void>((resolve) => {
+      reached = resolve;
+    });
+    const watch = watched(async (stage, signal) => {
+      if (stage !== 'total') return;
+      reached();
+      await new Promise<void>((_, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason));
+      });
+    });
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watch)] });
+    const handle = await harness.start(diamond);
+    await atTotal;
+    const before = (await harness.manager.find(handle.runId)).events;
+    await expect(harness.resume(handle.runId)).rejects.toMatchObject({
+      code: 'run_locked',
+      kind: 'environment',
+      message: expect.stringContaining(`process ${process.pid}`),
+    });
+    expect(await harness.manager.find('latest')).toMatchObject({ status: 'running', events: before });
+    handle.interrupt('done');
+    expect((await handle.finished).status).toBe('interrupted');
+  });
+
+  it('says so where the code of a plugin has changed, and goes by the new code', async () => {
+    let reached = (): void => {};
+    const atTotal = new Promise<void>((resolve) => {
+      reached = resolve;
+    });
+    const watch = watched(async (stage, signal) => {
+      if (stage !== 'total') return;
+      reached();
+      await new Promise<void>((_, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason));
+      });
+    });
+    await using first = await RunHarness.create({ plugins: [countingPlugin(watch)] });
+    const handle = await first.start(diamond);
+    await atTotal;
+    handle.interrupt('to change the code');
+    const interrupted = await first.ended(handle);
+    const keyBefore = interrupted.eventsOf('stage.started').at(-1)?.data.key;
+
+    await using second = await RunHarness.create({ plugins: [countingPlugin(watched(), '1.0.1')], home: first.home });
+    const resumed = await second.resume(handle.runId);
+    expect(resumed.outcome.status).toBe('completed');
+    expect(resumed.eventsOf('log.written').map(({ data }) => data)).toContainEqual({
+      level: 'warning',
+      source: 'engine',
+      message: expect.stringMatching(/The code of the plugin counting has changed/),
+    });
+    expect(resumed.eventsOf('stage.started').at(-1)?.data.key).not.toBe(keyBefore);
+  });
+});
+
+describe('sinks', () => {
+  it('get every event once and in order, are asked before run.completed, and are closed after it', async () => {
+    const seen: string[] = [];
+    const sink: Sink = {
+      onEvent: ({ sequence, type }) => {
+        seen.push(`${sequence} ${type}`);
+      },
+      beforeCompleted: async () => {
+        seen.push('asked');
+        return { reportPath: '/tmp/report.html' };
+      },
+      close: () => {
+        seen.push('closed');
+      },
+    };
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    const { events, outcome } = await harness.run(diamond, { sinks: [sink] });
+    const expected = events.map(({ sequence, type }) => `${sequence} ${type}`);
+    expect(seen).toEqual([...expected.slice(0, -1), 'asked', expected.at(-1), 'closed']);
+    expect(outcome).toMatchObject({ status: 'completed', reportPath: '/tmp/report.html' });
+    expect(events.at(-1)?.data).toMatchObject({ reportPath: '/tmp/report.html' });
+  });
+
+  it('that throw are left out, with sink.failed, and harm nobody', async () => {
+    const seen: EventType[] = [];
+    const good: Sink = {
+      onEvent: ({ type }) => {
+        seen.push(type);
+      },
+    };
+    const bad: Sink = {
+      onEvent: ({ type }) => {
+        if (type === 'stage.started') throw new Error('full up');
+      },
+    };
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    const { outcome, eventsOf } = await harness.run(diamond, { sinks: [bad, good] });
+    expect(outcome.status).toBe('completed');
+    expect(eventsOf('sink.failed')).toMatchObject([{ data: { sink: 'caller 1', error: { message: 'full up' } } }]);
+    expect(seen).toContain('sink.failed');
+    expect(seen.at(-1)).toBe('run.completed');
+  });
+
+  it('of a plugin that cannot be opened are told, and the run goes on', async () => {
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())], sinks: ['nowhere/sink'] });
+    const { outcome, eventsOf } = await harness.run(diamond);
+    expect(outcome).toMatchObject({ status: 'completed', reportPath: null });
+    expect(eventsOf('sink.failed')).toMatchObject([{ data: { error: { code: 'unknown_plugin' } } }]);
+  });
+});
+
+describe('the machine', () => {
+  it('without the GPUs that a stage needs is told before anything is made', async () => {
+    const watch = watched();
+    const plugin = countingPlugin(watch);
+    const needsGpu = {
+      ...plugin,
+      stages: { ...plugin.stages, count: { ...plugin.stages!.count!, resources: () => ({ cpus: 1, gpus: 1 }) } },
+    };
+    await using harness = await RunHarness.create({ plugins: [needsGpu] });
+    await expect(harness.run(diamond)).rejects.toMatchObject({
+      code: 'not_enough_gpus',
+      kind: 'environment',
+      message: 'Stage "left" needs 1 GPU on this machine, which has no GPUs.',
+    });
+    expect(await harness.manager.list()).toEqual([]);
+  });
+});
+
+describe('the runs of a home', () => {
+  it('are listed newest first, and found by id, prefix or as latest', async () => {
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    const first = await harness.run(diamond);
+    const second = await harness.run(failing('user'));
+    const list = await harness.manager.list();
+    expect(list.map(({ runId, status, stagesDone, stagesTotal }) => [runId, status, stagesDone, stagesTotal])).toEqual([
+      [second.runId, 'failed', 1, 2],
+      [first.runId, 'completed', 3, 3],
+    ]);
+    expect((await harness.manager.find('latest')).runId).toBe(second.runId);
+    expect((await harness.manager.find('diam')).runId).toBe(first.runId);
+    await expect(harness.manager.find('x')).rejects.toMatchObject({ code: 'run_not_found' });
+    await harness.run(diamond);
+    await expect(harness.manager.find('diamond')).rejects.toMatchObject({ code: 'run_ambiguous' });
+  });
+});

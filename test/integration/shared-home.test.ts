@@ -1,0 +1,75 @@
+import type { Event, Sink } from 'simmerkit';
+import { RunHarness } from 'simmerkit/testing';
+import { expect, it } from 'vitest';
+import { countingPlugin, watched } from './counting-plugin.js';
+
+const recipe = `
+name: shared
+stages:
+  numbers: { uses: counting/count, with: { to: 3 } }
+  total: { uses: counting/sum, with: { of: ["\${{ stages.numbers.numbers }}"] } }
+`;
+
+/** A promise, and how to resolve it. */
+function gate() {
+  let open = (): void => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
+
+it('two runs of one recipe at once make each stage once: the second waits and takes what the first made', async () => {
+  const firstIsAtWork = gate();
+  const secondWaits = gate();
+  const watchFirst = watched(async (stage) => {
+    if (stage !== 'numbers') return;
+    firstIsAtWork.open();
+    await secondWaits.opened;
+  });
+  const watchSecond = watched();
+  await using first = await RunHarness.create({ plugins: [countingPlugin(watchFirst)] });
+  await using second = await RunHarness.create({ plugins: [countingPlugin(watchSecond)], home: first.home });
+  const isWaiting = (event: Event) =>
+    event.type === 'log.written' && event.data.message.startsWith('The same stage is being made elsewhere');
+  const sink: Sink = {
+    onEvent: (event) => {
+      if (isWaiting(event)) secondWaits.open();
+    },
+  };
+
+  const firstRun = first.run(recipe);
+  await firstIsAtWork.opened;
+  const secondRun = await second.run(recipe, { sinks: [sink] });
+  const { outcome } = await firstRun;
+
+  expect(outcome.status).toBe('completed');
+  expect(secondRun.outcome).toEqual(outcome);
+  expect([...watchFirst.begun, ...watchSecond.begun].toSorted()).toEqual(['numbers', 'total']);
+  expect(secondRun.eventsOf('stage.reused').map(({ stage }) => stage)).toContain('numbers');
+  expect(secondRun.events.find(isWaiting)?.data).toMatchObject({
+    message: expect.stringContaining(`process ${process.pid}`),
+  });
+});
+
+it('a run that waits for another one can be interrupted', async () => {
+  const firstIsAtWork = gate();
+  const secondWaits = gate();
+  const letGo = gate();
+  const watchFirst = watched(async () => {
+    firstIsAtWork.open();
+    await letGo.opened;
+  });
+  await using first = await RunHarness.create({ plugins: [countingPlugin(watchFirst)] });
+  await using second = await RunHarness.create({ plugins: [countingPlugin(watched())], home: first.home });
+  const firstRun = first.run(recipe);
+  await firstIsAtWork.opened;
+  const handle = await second.start(recipe, {
+    sinks: [{ onEvent: ({ type }) => (type === 'log.written' ? secondWaits.open() : undefined) }],
+  });
+  await secondWaits.opened;
+  handle.interrupt('enough');
+  expect(await handle.finished).toEqual({ status: 'interrupted', reason: 'enough' });
+  letGo.open();
+  expect((await firstRun).outcome.status).toBe('completed');
+});

@@ -1,0 +1,65 @@
+import { spawn } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { defaultCacheFolder, preparePythonEnvironment } from 'simmerkit';
+
+/** Checks the Python packages, each in the environment that its users get: ruff, mypy --strict, then pytest. */
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const packages = [
+  { name: 'torch-trainer', folder: 'plugins/torch-trainer/python', lock: 'cpu.txt', module: 'simmer_trainer' },
+  { name: 'math-verify', folder: 'plugins/eval/python', lock: 'grader.txt', module: 'simmer_grader' },
+] as const;
+
+const say = (message: string) => void process.stderr.write(`${message}\n`);
+const cacheFolder = process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env);
+await mkdir(cacheFolder, { recursive: true });
+
+const tools = await environment('python-checks', join(root, 'test/python/dev.lock.txt'), []);
+const toolFolder = await output(tools.python, ['-c', 'import sysconfig; print(sysconfig.get_path("purelib"))']);
+for (const { name, folder, lock, module } of packages) {
+  const cwd = join(root, folder);
+  const { python, env } = await environment(name, join(cwd, 'locks', lock), [cwd]);
+  // The tools come after the package's own environment, so that they change no version of it.
+  const variables = { ...process.env, ...env, PYTHONPATH: [env.PYTHONPATH, toolFolder].join(delimiter) };
+  for (const check of [
+    ['ruff', 'check', '--no-cache', '.'],
+    ['ruff', 'format', '--no-cache', '--check', '.'],
+    ['mypy', '--cache-dir', join(cacheFolder, 'mypy'), module],
+    ['pytest', '-q', '-p', 'no:cacheprovider', ...process.argv.slice(2)],
+  ]) {
+    say(`${folder}: ${check.join(' ')}`);
+    const ruff = join(toolFolder, '..', '..', '..', 'bin', 'ruff');
+    const [program, args] = check[0] === 'ruff' ? [ruff, check.slice(1)] : [python, ['-m', ...check]];
+    await run(program, args, cwd, variables);
+  }
+}
+
+async function environment(name: string, lockFile: string, packageFolders: readonly string[]) {
+  return preparePythonEnvironment({
+    name,
+    lockFile,
+    cacheFolder,
+    packageFolders,
+    context: {
+      log: { debug: () => {}, info: say, warning: say, error: say },
+      signal: new AbortController().signal,
+      cacheFolder,
+      recipeFolder: root,
+      emit: async () => {},
+    },
+  });
+}
+
+async function run(program: string, args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const child = spawn(program, args, { cwd, env, stdio: 'inherit' });
+  const code = await new Promise<number | null>((resolve, reject) => child.once('error', reject).once('exit', resolve));
+  if (code !== 0) process.exit(code ?? 1);
+}
+
+async function output(program: string, args: readonly string[]): Promise<string> {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  for await (const chunk of child.stdout) text += chunk;
+  return text.trim();
+}

@@ -1,0 +1,236 @@
+import { access, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { TrainerBench } from './trainer-bench.js';
+
+let bench: TrainerBench;
+beforeEach(async () => {
+  bench = await TrainerBench.open();
+});
+afterEach(async () => {
+  await bench[Symbol.asyncDispose]();
+});
+
+const upTo = (last: number) => Array.from({ length: last }, (_, index) => index + 1);
+
+/** Every event of every attempt once, in the trainer's order. */
+function expectNothingLostOrDoubled() {
+  for (const [attempt, numbers] of bench.trainerEvents()) expect(numbers, attempt).toEqual(upTo(numbers.length));
+}
+
+describe('a training', () => {
+  it('starts the trainer, brings all its events into the log, and ends the trainer', async () => {
+    const supervisor = bench.supervise();
+    const result = await bench.stage(supervisor).train(bench.training());
+    await supervisor.dispose('shutdown');
+
+    expect(bench.of('trainer.started').map((event) => event.data.start)).toEqual([1]);
+    expect(bench.of('trainer.described')[0]?.data.devices).toEqual(['cpu (none)']);
+    expect(bench.of('training.started')[0]?.data).toMatchObject({ totalSteps: 20, rows: 20, resumedAfterStep: 0 });
+    expect(bench.of('step.logged').map((event) => event.data.step)).toEqual(upTo(20));
+    expect(bench.of('step.logged')[0]).toMatchObject({
+      stage: 'tuned',
+      attempt: 1,
+      data: { totalSteps: 20, rerun: false },
+    });
+    expect(bench.of('training.completed')).toHaveLength(1);
+    expectNothingLostOrDoubled();
+    expect(result.steps).toBe(20);
+    expect(JSON.parse(await readFile(join(result.modelFolder, 'config.json'), 'utf8'))).toHaveProperty('fake_name');
+    expect(bench.events.at(-1)).toMatchObject({ type: 'trainer.exited', data: { expected: true, exitCode: 0 } });
+    expect(await bench.alive()).toEqual([]);
+  });
+
+  it('goes on from the last checkpoint when the trainer is killed, which is noticed within a second', async () => {
+    const supervisor = bench.supervise({ stepMilliseconds: 15 });
+    const training = bench.stage(supervisor).train(bench.training());
+    await bench.step(8);
+    const killedAt = performance.now();
+    process.kill(supervisor.processIds()[0] as number, 'SIGKILL');
+    await bench.seen((event) => event.type === 'trainer.exited');
+    const noticed = performance.now() - killedAt;
+    await training;
+    await supervisor.dispose('shutdown');
+
+    expect(noticed).toBeLessThan(1000);
+    expect(bench.of('trainer.exited')[0]?.data).toMatchObject({ signal: 'SIGKILL', exitCode: null, expected: false });
+    expect(bench.of('trainer.started').map((event) => event.data.start)).toEqual([1, 2]);
+    expect(bench.of('training.started').map((event) => event.data.resumedAfterStep)).toEqual([0, 5]);
+    expect(bench.of('training.failed')[0]?.data.error.code).toBe('trainer_exited');
+    const again = bench.of('step.logged').filter((event) => event.data.rerun);
+    expect(again.map((event) => event.data.step)).toEqual(expect.arrayContaining([6, 7, 8]));
+    expect(bench.of('step.diverged')).toEqual([]);
+    expect(new Set(bench.of('step.logged').map((event) => event.data.step))).toEqual(new Set(upTo(20)));
+    expectNothingLostOrDoubled();
+  });
+
+  it('says so where a step runs again with another loss', async () => {
+    const supervisor = bench.supervise({ crashAtStep: 8, diverges: true });
+    await bench.stage(supervisor).train(bench.training());
+    await supervisor.dispose('shutdown');
+
+    expect(bench.of('step.diverged').map((event) => event.data.step)).toEqual([6, 7, 8]);
+    const { before, after } = bench.of('step.diverged')[0]?.data ?? {};
+    expect(before).not.toBe(after);
+  });
+
+  it('gives up after the last restart, with the end of stderr', async () => {
+    const supervisor = bench.supervise({ crashAtStep: 3, crashes: 9 }, { maxRestarts: 2 });
+    const training = bench.stage(supervisor).train(bench.training());
+
+    await expect(training).rejects.toMatchObject({
+      code: 'trainer_exited',
+      kind: 'runFailed',
+      message: expect.stringMatching(
+        /student ended with signal SIGKILL.*restarted 2 times.*kills itself, as it was told/s,
+      ),
+    });
+    expect(bench.of('trainer.exited')).toHaveLength(3);
+    expect(bench.of('trainer.exited')[0]?.data.lastLines.at(-1)).toMatch('kills itself');
+    expect(await bench.alive()).toEqual([]);
+  });
+
+  it('is taken up by the next core, which knows the log: nothing is lost, nothing doubled', async () => {
+    const first = bench.supervise({ stepMilliseconds: 20 });
+    const interrupted = bench.stage(first).train(bench.training());
+    await bench.step(6);
+    await Promise.all([expect(interrupted).rejects.toThrow('let go of trainer student'), first.dispose('leave')]);
+    const known = bench.of('step.logged').length;
+
+    const second = bench.supervise();
+    const result = await bench.stage(second).train(bench.training());
+    await second.dispose('shutdown');
+
+    expect(result.steps).toBe(20);
+    expect(known).toBeLessThan(20);
+    expect(bench.of('trainer.started')).toHaveLength(1);
+    expect(bench.of('trainer.attached')).toHaveLength(1);
+    expect(bench.of('training.started')).toHaveLength(1);
+    expect(bench.of('step.logged').map((event) => event.data.step)).toEqual(upTo(20));
+    expect(bench.of('step.logged').at(-1)?.data.totalSteps).toBe(20);
+    expectNothingLostOrDoubled();
+  });
+
+  it('that ended while no core was there is not done again', async () => {
+    const first = bench.supervise({ stepMilliseconds: 5 });
+    const interrupted = bench.stage(first).train(bench.training());
+    await bench.step(2);
+    await Promise.all([expect(interrupted).rejects.toThrow(), first.dispose('leave')]);
+    const second = bench.supervise();
+    await bench.stage(second).train(bench.training());
+    await second.dispose('leave');
+
+    // The model is made and everything told: a third core needs not even the trainer.
+    const third = bench.supervise();
+    const result = await bench.stage(third).train(bench.training());
+    expect(result.steps).toBe(20);
+    expect(bench.of('trainer.attached')).toHaveLength(1);
+    expect(bench.of('training.completed')).toHaveLength(1);
+    expectNothingLostOrDoubled();
+  });
+
+  it('goes on from a checkpoint where the trainer died together with its core', async () => {
+    const first = bench.supervise({ stepMilliseconds: 15 });
+    const interrupted = bench.stage(first).train(bench.training());
+    await bench.step(7);
+    const pid = first.processIds()[0] as number;
+    await Promise.all([expect(interrupted).rejects.toThrow(), first.dispose('leave')]);
+    process.kill(pid, 'SIGKILL');
+    expect(await bench.alive(2000)).toEqual([]);
+
+    const second = bench.supervise();
+    await bench.stage(second).train(bench.training());
+    await second.dispose('shutdown');
+
+    expect(bench.of('trainer.exited')[0]?.data).toMatchObject({ pid, expected: false, exitCode: null });
+    for (const { data } of bench.of('trainer.started')) {
+      await expect(access(join(data.address.slice('unix:'.length), '..'))).rejects.toMatchObject({ code: 'ENOENT' });
+    }
+    expect(bench.of('trainer.started').map((event) => event.data.start)).toEqual([1, 2]);
+    expect(bench.of('training.started').map((event) => event.data.resumedAfterStep)).toEqual([0, 5]);
+    expectNothingLostOrDoubled();
+  });
+
+  it('that another run began is taken over from its checkpoint, and its orphaned trainer ended', async () => {
+    const first = bench.supervise({ stepMilliseconds: 30 });
+    const interrupted = bench.stage(first).train(bench.training());
+    await bench.step(6);
+    await Promise.all([expect(interrupted).rejects.toThrow(), first.dispose('leave')]);
+
+    const other = bench.supervise(
+      {},
+      { runId: 'run-2', runFolder: join(bench.folder, 'run-2'), priorEvents: [], maxRestarts: 0 },
+    );
+    await bench.stage(other).train(bench.training());
+    await other.dispose('shutdown');
+
+    expect(bench.of('training.started').at(-1)?.data.resumedAfterStep).toBeGreaterThanOrEqual(6);
+    expect(bench.of('training.completed')).toHaveLength(1);
+    expect(await bench.alive(3000)).toEqual([]);
+  });
+
+  it('saves a checkpoint and throws the reason when it is canceled', async () => {
+    const stop = new AbortController();
+    const supervisor = bench.supervise({ stepMilliseconds: 15 });
+    const training = bench.stage(supervisor, stop.signal).train(bench.training());
+    await bench.step(7);
+    stop.abort(new Error('Ctrl-C'));
+
+    await expect(training).rejects.toThrow('Ctrl-C');
+    expect(bench.of('training.canceled')).toHaveLength(1);
+    const checkpoint = bench.of('checkpoint.saved').at(-1)?.data;
+    expect(checkpoint?.step).toBe(bench.of('training.canceled')[0]?.data.step);
+
+    await supervisor.dispose('shutdown');
+    const next = bench.supervise();
+    await bench.stage(next).train(bench.training());
+    await next.dispose('shutdown');
+    expect(bench.of('training.started').at(-1)?.data.resumedAfterStep).toBe(checkpoint?.step);
+    expect(bench.of('step.logged').filter((event) => event.data.rerun)).toEqual([]);
+    expectNothingLostOrDoubled();
+  });
+
+  it('keeps as many checkpoints as it was told', async () => {
+    const supervisor = bench.supervise();
+    await bench.stage(supervisor).train(bench.training({ checkpointsKept: 2 }));
+    await supervisor.dispose('shutdown');
+    const folder = join(bench.folder, 'scratch', 'training-student-1', 'checkpoints');
+    expect((await readdir(folder)).sort()).toEqual(['step-00000015', 'step-00000020']);
+  });
+
+  it('and another one of the same stage do not meet, and each is found again', async () => {
+    const first = bench.supervise();
+    const stage = bench.stage(first);
+    const short = await stage.train(bench.training({ maxSteps: 4 }));
+    const long = await stage.train(bench.training({ maxSteps: 6 }));
+    expect([short.steps, long.steps]).toEqual([4, 6]);
+    await first.dispose('shutdown');
+
+    const second = bench.supervise();
+    const again = bench.stage(second);
+    expect(await again.train(bench.training({ maxSteps: 4 }))).toEqual(short);
+    expect(await again.train(bench.training({ maxSteps: 6 }))).toEqual(long);
+    expect(bench.of('training.started')).toHaveLength(2);
+    expect(second.processIds()).toEqual([]);
+  });
+
+  it('that fails says why, and is not tried again', async () => {
+    const supervisor = bench.supervise({ failAtStep: 4 });
+    await expect(bench.stage(supervisor).train(bench.training())).rejects.toMatchObject({
+      code: 'training_failed',
+      message: expect.stringContaining('out_of_memory'),
+      hint: expect.stringContaining('deviceBatchSize'),
+    });
+    expect(bench.of('training.started')).toHaveLength(1);
+    await supervisor.dispose('shutdown');
+  });
+
+  it('is refused with the trainer’s own words where the request can never succeed', async () => {
+    const supervisor = bench.supervise();
+    await expect(bench.stage(supervisor).train(bench.training({ learningRate: 0 }))).rejects.toMatchObject({
+      code: 'trainer_refused',
+      message: expect.stringContaining('learning_rate must be above 0'),
+    });
+    await supervisor.dispose('shutdown');
+  });
+});

@@ -1,0 +1,16 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const inRoot = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+export default defineConfig({
+  oxc: { decorator: { legacy: true } },
+  resolve: {
+    alias: { 'simmerkit/testing': inRoot('core/testing/index.ts'), simmerkit: inRoot('core/index.ts') },
+  },
+  test: {
+    include: ['core/**/*.test.ts', 'plugins/**/*.test.ts', 'test/**/*.test.ts'],
+    exclude: ['**/node_modules/**', 'dist/**'],
+    testTimeout: 60_000,
+  },
+});
