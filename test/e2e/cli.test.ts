@@ -15,6 +15,7 @@ const commands = [
   'plugins',
   'schema',
   'doctor',
+  'inspect',
 ] as const;
 
 let folder: Awaited<ReturnType<typeof workFolder>>;

@@ -20,7 +20,7 @@ export async function resume(name: string, flags: WorkspaceFlags): Promise<numbe
   return driveRun({
     settings,
     catalog,
-    json: flags.json === true,
+    stdout: flags.json ? 'events' : 'view',
     lastSequence: events,
     history: () => upTo(events, readEvents(join(runFolder, 'events.jsonl'))),
     start: (options) => manager.resume(runId, options),

@@ -14,7 +14,7 @@ export async function run(file: string | undefined, flags: RecipeFlags): Promise
   return driveRun({
     settings,
     catalog,
-    json: flags.json === true,
+    stdout: flags.json ? 'events' : 'view',
     start: (options) => manager.start(plan, { recipeText: recipe.text, ...options }),
   });
 }
