@@ -186,6 +186,21 @@ export const selectOptions = z.strictObject({
     )
     .default([])
     .describe('Rows that are taken first; they count towards `count`. A row is taken where all of one entry holds.'),
+  later: z
+    .strictObject({
+      after: z.int().min(0).default(700).describe("From so many chosen rows on. s1's code: 700."),
+      sources: z
+        .string()
+        .default('aime|gpqa')
+        .describe(
+          'Rows whose source matches this regular expression, whatever the case, say how frequent a domain is.',
+        ),
+    })
+    .optional()
+    .describe(
+      "What s1's code does and its paper does not say: from 700 rows on, a domain is drawn by its share among the AIME and " +
+        'GPQA rows of the dataset, no longer uniformly. `later: {}` is that. Default: uniformly to the end, as the paper.',
+    ),
 });
 
 export const splitOptions = z.strictObject({
