@@ -38,6 +38,12 @@ async function parquetFile(name: string): Promise<void> {
 }
 
 const lines = '{"question":"Q0","answer":0}\n\n{"question":"Q1","answer":"1"}';
+/** `lines`, as `zstd` and as `xz` pack them. */
+const zstd = Buffer.from('KLUv/SQ8bQEANAJ7InF1ZXN0aW9uIjoiUTAiLCJhbnN3ZXIiOjB9CgoxIjEifQIAwBAGWTkB1Lgofg==', 'base64');
+const xz = Buffer.from(
+  '/Td6WFoAAATm1rRGAgAhARYAAAB0L+Wj4AA7ACxdAD2IiieTmMoqLYhFpK+KKUMD5oMygn68CBotV9Qaq5R6RGH+wcBp5BeEgncAAJfhhH8Gk73kAAFIPKEMSTcftvN9AQAAAAAEWVo=',
+  'base64',
+);
 const questions = (result: Awaited<ReturnType<typeof loadFile>>) => result.rows('dataset').map((row) => row.question);
 
 describe('curation/load reads', () => {
@@ -52,12 +58,44 @@ describe('curation/load reads', () => {
 
   it.each([
     ['pool.jsonl.gz', gzipSync(lines)],
+    ['pool.jsonl.zst', zstd],
+    ['POOL.JSONL.XZ', xz],
     ['pool.json', '[{"question":"Q0"},{"question":"Q1"}]'],
     ['pool.csv', 'question,answer\r\n"Q0","a ""quoted"", one\nand another line"\r\nQ1,\r\n'],
     ['pool.csv', '\ufeffquestion\nQ0\nQ1'],
     ['pool.jsonl', `\ufeff${lines.replaceAll('\n', '\r\n')}`],
   ])('%s', async (name, content) => {
     expect(questions(await loadFile(name, content))).toEqual(['Q0', 'Q1']);
+  });
+
+  it.each([
+    ['gz', gzipSync(`${lines}\n`), gzipSync('{"question":"Q2"}')],
+    ['zst', zstd, zstd],
+    ['xz', xz, xz],
+  ])('%s members that stand one behind the other', async (ending, first, second) => {
+    // The first line of the second member follows the last line of the first, which only gzip's ends.
+    const loading = loadFile(`pool.jsonl.${ending}`, Buffer.concat([first, second]));
+    if (ending === 'gz') expect(questions(await loading)).toEqual(['Q0', 'Q1', 'Q2']);
+    else await expect(loading).rejects.toMatchObject({ message: expect.stringContaining(`pool.jsonl.${ending}:3:31`) });
+  });
+
+  it('megabytes of packed text, as they were', async () => {
+    const texts = Array.from({ length: 60_000 }, (_, index) => `Q${index} ${problemId(String(index))}`);
+    const content = texts.map((question) => JSON.stringify({ question })).join('\n');
+    expect(questions(await loadFile('pool.jsonl.gz', gzipSync(content)))).toEqual(texts);
+  });
+
+  it('the files that a glob matches, in the order of their paths', async () => {
+    await mkdir(join(folder, 'parts', 'more'), { recursive: true });
+    await writeFile(join(folder, 'parts', 'more', 'c.jsonl'), '{"question":"c"}');
+    for (const part of ['b', 'a']) await writeFile(join(folder, 'parts', `${part}.jsonl`), `{"question":"${part}"}`);
+    await writeFile(join(folder, 'parts', 'notes.txt'), 'not data');
+    const found = async (path: string) => questions(await loadWith({ sources: { pool: { path } } }));
+    expect(await found('parts/**/*.jsonl')).toEqual(['a', 'b', 'c']);
+    expect(await found(join(folder, 'parts', '{a,c}.jsonl'))).toEqual(['a']);
+    await writeFile(join(folder, 'pool[1].jsonl'), '{"question":"as written"}');
+    expect(await found('pool[1].jsonl')).toEqual(['as written']);
+    await expect(found('parts/*.csv')).rejects.toMatchObject({ code: 'file_missing' });
   });
 
   it('Parquet, reaching into lists and adding columns with types', async () => {
@@ -149,6 +187,16 @@ describe('curation/load names file, line and column of', () => {
       'pool.jsonl.gz: it cannot be unpacked',
     ],
     [
+      'a file that is not Zstandard',
+      'pool.jsonl.zst',
+      '{"question":"a"}',
+      'malformed_data',
+      'pool.jsonl.zst: it cannot',
+    ],
+    ['a file that is cut', 'pool.jsonl.zst', zstd.subarray(0, 40), 'malformed_data', 'pool.jsonl.zst: it cannot'],
+    ['a file that is not XZ', 'pool.jsonl.xz', '{"question":"a"}', 'malformed_data', 'pool.jsonl.xz: it cannot'],
+    ['a file that is cut', 'pool.jsonl.xz', xz.subarray(0, 60), 'malformed_data', 'pool.jsonl.xz: it cannot'],
+    [
       'a file that is not Parquet',
       'pool.parquet',
       'PAR1',
@@ -196,9 +244,10 @@ describe('curation/load names file, line and column of', () => {
   });
 
   it('a file that is not there', async () => {
-    await expect(loadWith({ sources: { pool: { path: 'none.jsonl' } } })).rejects.toMatchObject({
-      code: 'file_missing',
-    });
+    for (const path of ['none.jsonl', 'none.jsonl.gz', 'none.jsonl.zst', 'none.jsonl.xz']) {
+      const message = expect.stringContaining(`${path}: there is no such file`);
+      await expect(loadWith({ sources: { pool: { path } } })).rejects.toMatchObject({ code: 'file_missing', message });
+    }
     await mkdir(join(folder, 'empty'));
     await expect(loadWith({ sources: { pool: { path: 'empty' } } })).rejects.toMatchObject({ code: 'file_missing' });
   });

@@ -56,7 +56,10 @@ const source = z.strictObject({
     .refine((path) => !path.startsWith('hf:') || hubUri.test(path), {
       error: 'a dataset on Hugging Face is hf://datasets/OWNER/NAME@REVISION/FILE',
     })
-    .meta({ file: true, description: 'A file, a folder, or hf://datasets/OWNER/NAME@COMMIT/FILE.' }),
+    .meta({
+      file: true,
+      description: 'A file, a folder, a glob (data/**/*.jsonl.gz), or hf://datasets/OWNER/NAME@COMMIT/FILE.',
+    }),
   files: z
     .string()
     .default('*')
@@ -64,7 +67,7 @@ const source = z.strictObject({
   format: z
     .enum(['auto', 'jsonl', 'json', 'csv', 'parquet'])
     .default('auto')
-    .describe('auto: by the ending of the file; .gz is unpacked.'),
+    .describe('auto: by the ending of the file. What ends in .gz, .zst or .xz is unpacked first.'),
   sha256: z
     .string()
     .regex(/^[0-9a-f]{64}$/, 'a SHA-256 is 64 lower-case hex digits')

@@ -3,9 +3,8 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { type Log, UserError } from 'simmerkit';
-import { dataError } from './data-error.js';
-import { fileError } from './data-reader.js';
+import { isGlob, type Log, matchingFiles, UserError } from 'simmerkit';
+import { dataError, fileError } from './data-error.js';
 import { hubUri, type Source } from './options.js';
 
 export interface Where {
@@ -22,7 +21,7 @@ export interface Where {
 export async function sourceFiles(name: string, source: Source, where: Where): Promise<readonly string[]> {
   const files = source.path.startsWith('hf://')
     ? [await fetchFromHub(source.path, source.sha256, where)]
-    : await localFiles(resolve(where.recipeFolder, source.path), source.files);
+    : await localFiles(source, where.recipeFolder);
   if (source.sha256 !== undefined) {
     const [file, ...more] = files;
     if (file === undefined || more.length > 0) {
@@ -35,10 +34,16 @@ export async function sourceFiles(name: string, source: Source, where: Where): P
   return files;
 }
 
-async function localFiles(path: string, pattern: string): Promise<readonly string[]> {
-  const stats = await stat(path).catch((error: NodeJS.ErrnoException) => {
+async function localFiles(source: Source, recipeFolder: string): Promise<readonly string[]> {
+  const pattern = source.files;
+  const path = resolve(recipeFolder, source.path);
+  const stats = await stat(path).catch(async (error: NodeJS.ErrnoException) => {
+    // What exists is meant as it is written, also with brackets in its name.
+    const matched = isGlob(source.path) ? await matchingFiles(source.path, recipeFolder) : [];
+    if (matched.length > 0) return matched;
     throw fileError(path, error);
   });
+  if (!('isDirectory' in stats)) return stats;
   if (!stats.isDirectory()) return [path];
   const names = new RegExp(
     `^${pattern
