@@ -103,6 +103,29 @@ it('curation/difficulty drops what any model answers rightly', async () => {
   expect(result.rows('decisions')[0]).toMatchObject({ rule: 'too_easy', evidence: '32b was right in 1 of 1' });
 });
 
+it('curation/difficulty keeps what is answered rightly neither too often nor too seldom', async () => {
+  const verdicts = { r0: [0, 0, 0, 0], r1: [1, 0, 0, 0], r2: [1, 1, 1, 0], r3: [1, 1, 1, 1] };
+  const graded = memoryTable(
+    { prompt_id: 'VARCHAR', model: 'VARCHAR', verdict: 'VARCHAR' },
+    Object.entries(verdicts).flatMap(([prompt_id, rights]) =>
+      rights.map((right) => ({ prompt_id, model: 'small', verdict: right === 1 ? 'right' : 'wrong' })),
+    ),
+  );
+  const dataset = table(['a', 'b', 'c', 'd', 'e'].map((question) => ({ question })));
+  const decisions = async (options: Readonly<Record<string, unknown>>) =>
+    (await runStage(difficulty, { options, inputs: { dataset, graded: [graded] } }))
+      .rows('decisions')
+      .map(({ rule, evidence }) => [rule, evidence]);
+  expect(await decisions({ minimumRight: 0.2, maximumRight: 0.8 })).toEqual([
+    ['too_hard', 'small was right in 0 of 4'],
+    [null, 'small was right in 1 of 4'],
+    [null, 'small was right in 3 of 4'],
+    ['too_easy', 'small was right in 4 of 4'],
+    [null, 'no model answered it'],
+  ]);
+  expect((await decisions({ unanswered: 'drop' })).at(-1)).toEqual(['not_answered', null]);
+});
+
 describe('curation/split', () => {
   it('never has a question on both sides', () => {
     fc.assert(

@@ -155,6 +155,13 @@ export const difficultyOptions = z.strictObject({
   maximumRight: share
     .default(0)
     .describe('A problem is too easy where a model is right in a larger share of its samples. s1: 0.'),
+  minimumRight: share
+    .default(0)
+    .describe('A problem is too hard where every model is right in a smaller share of its samples. s1: 0, so none is.'),
+  unanswered: z
+    .enum(['keep', 'drop'])
+    .default('keep')
+    .describe('What becomes of problems that no model answered, e.g. where only a sample of them was asked.'),
 });
 
 export const tokensOptions = z.strictObject({
@@ -243,5 +250,6 @@ export type LoadOptions = z.output<typeof loadOptions>;
 export type Source = LoadOptions['sources'][string];
 export type Field = z.output<typeof field>;
 export type QualityOptions = z.output<typeof qualityOptions>;
+export type DifficultyOptions = z.output<typeof difficultyOptions>;
 export type SelectOptions = z.output<typeof selectOptions>;
 export type FormatOptions = z.output<typeof formatOptions>;
