@@ -1,5 +1,6 @@
 import type { Row } from 'simmerkit';
 import { type DataPlace, dataError } from './data-error.js';
+import { layOut } from './layouts.js';
 import type { Field, LoadOptions, Source } from './options.js';
 
 /** Columns of every loaded dataset besides `id` and `source`, from fields of the same name where nothing is said. */
@@ -21,7 +22,18 @@ export function fieldMapper(
     const isRequired = (options.required as readonly string[]).includes(column);
     return { column, take, isRequired, type: options.types[column] ?? 'VARCHAR' };
   });
-  return (row, place) => {
+  return (read, place) => {
+    const laidOut = layOut(read, source.layout, place);
+    if ('missing' in laidOut) {
+      if (options.missing === 'drop') return laidOut;
+      throw dataError(
+        'several_turns',
+        place,
+        'the conversation is not one question and one reply.',
+        'Set `missing: drop` to leave such rows out.',
+      );
+    }
+    const { row } = laidOut;
     const mapped: Record<string, unknown> = {};
     for (const { column, take, isRequired, type } of columns) {
       const value = take(row, place, isRequired && options.missing === 'drop');

@@ -253,6 +253,79 @@ describe('curation/load names file, line and column of', () => {
   });
 });
 
+describe('curation/load takes apart', () => {
+  const loadRow = async (layout: string, row: unknown, options: Options = {}) =>
+    (
+      await loadFile(
+        'pool.jsonl',
+        JSON.stringify(row),
+        { layout, fields: { system: { field: 'system', optional: true } } },
+        options,
+      )
+    ).rows('dataset')[0];
+  const asked = [
+    { from: 'system', value: 'Be brief.' },
+    { from: 'human', value: 'Q' },
+  ];
+
+  it('Alpaca rows, the input behind the instruction', async () => {
+    expect(await loadRow('alpaca', { instruction: 'Add.', input: '1, 2', output: '3' })).toMatchObject({
+      question: 'Add.\n\n1, 2',
+      answer: '3',
+      reasoning: null,
+    });
+    expect(await loadRow('alpaca', { instruction: 'Add.', input: '', output: '3' })).toMatchObject({
+      question: 'Add.',
+    });
+  });
+
+  it('ShareGPT conversations, thinking and all', async () => {
+    const value = '<think>\nfirst\n</think>\n\nA';
+    expect(await loadRow('sharegpt', { conversations: [...asked, { from: 'gpt', value }] })).toMatchObject({
+      question: 'Q',
+      reasoning: 'first',
+      answer: 'A',
+      system: 'Be brief.',
+    });
+  });
+
+  it('messages with reasoning_content', async () => {
+    const reply = { role: 'assistant', content: 'A', reasoning_content: 'because' };
+    expect(await loadRow('messages', { messages: [{ role: 'user', content: 'Q' }, reply] })).toMatchObject({
+      question: 'Q',
+      reasoning: 'because',
+      answer: 'A',
+      system: null,
+    });
+  });
+
+  it('nothing that has several turns', async () => {
+    const row = {
+      conversations: [...asked, { from: 'gpt', value: 'A' }, ...asked.slice(1), { from: 'gpt', value: 'B' }],
+    };
+    await expect(loadRow('sharegpt', row)).rejects.toMatchObject({
+      code: 'several_turns',
+      message: expect.stringContaining('pool.jsonl:1: the conversation'),
+    });
+    const dropped = await loadFile('pool.jsonl', JSON.stringify(row), { layout: 'sharegpt' }, { missing: 'drop' });
+    expect(dropped.events.at(-1)?.data).toMatchObject({ rowsOut: 0, dropped: { no_single_turn: 1 } });
+  });
+
+  it.each([
+    ['sharegpt', { messages: [] }, 'missing_column', 'no field `conversations`; there is `messages`'],
+    ['sharegpt', { conversations: 'Q' }, 'wrong_type', '`conversations` is a string, expected a list'],
+    ['sharegpt', { conversations: [{ from: 'robot', value: 'Q' }] }, 'unknown_role', 'the role "robot"'],
+    ['messages', { messages: [{ role: 'user', content: ['Q'] }] }, 'wrong_type', '`messages.0.content` is a list'],
+    ['alpaca', { instruction: 'Q' }, 'missing_column', 'no field `output`'],
+  ])('%s, naming what is wrong: %j', async (layout, row, code, message) => {
+    await expect(loadRow(layout, row)).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(`pool.jsonl:1: `),
+    });
+    await expect(loadRow(layout, row)).rejects.toMatchObject({ message: expect.stringContaining(message) });
+  });
+});
+
 it('curation/load drops and counts rows that lack a column where asked', async () => {
   const options = { required: ['question', 'answer'], missing: 'drop' };
   const result = await loadFile('pool.jsonl', `${lines}\n{"question":"Q2"}\n{"answer":"3"}`, {}, options);

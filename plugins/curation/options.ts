@@ -73,6 +73,14 @@ const source = z.strictObject({
     .regex(/^[0-9a-f]{64}$/, 'a SHA-256 is 64 lower-case hex digits')
     .optional()
     .describe('What the file must be, as it is on disk.'),
+  layout: z
+    .enum(['columns', 'alpaca', 'sharegpt', 'messages'])
+    .default('columns')
+    .describe(
+      'columns: fields as they are. alpaca: instruction, input, output. sharegpt: conversations of from and value. ' +
+        'messages: of role and content, and reasoning_content where there is one. The last three give question, ' +
+        'reasoning (what stands within <think>), answer and system. Rows of several turns count as lacking a column.',
+    ),
   fields: z
     .record(z.string().regex(/^[a-z][a-z0-9_]*$/, 'a column is named in lower-case letters, digits and _'), field)
     .default({})
