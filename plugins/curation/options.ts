@@ -226,6 +226,28 @@ export const splitOptions = z.strictObject({
   train: positive.optional().describe('How many questions to train on. Default: all the others.'),
 });
 
+export const mixOptions = z.strictObject({
+  weights: z
+    .array(z.number().min(0))
+    .min(1)
+    .optional()
+    .describe(
+      'Share of each dataset, in their order; 3 and 1 are three quarters and one quarter. Default: equal shares.',
+    ),
+  count: positive.optional().describe('How many rows in all. Default: until the datasets are empty.'),
+  whenEmpty: z
+    .enum(['skip', 'stop', 'repeat'])
+    .default('skip')
+    .describe(
+      'What happens when a dataset has no more rows. skip: the others go on among themselves. stop: the mix ends there, so ' +
+        'that the shares hold. repeat: it begins again; say `count`.',
+    ),
+  order: z
+    .enum(['drawn', 'even'])
+    .default('drawn')
+    .describe('drawn: the dataset of each row is drawn by chance. even: in turn, the one furthest behind its share.'),
+});
+
 export const formatOptions = z.strictObject({
   thinkingStart: z.string().default('<|im_start|>think\n').describe('Before the trace.'),
   answerStart: z.string().default('\n<|im_start|>answer\n').describe('Between the trace and the answer.'),
