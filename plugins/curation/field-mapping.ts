@@ -48,6 +48,17 @@ export function fieldMapper(
   };
 }
 
+/** Whether a source takes a row: each field of `where` is there and matches. */
+export function rowFilter({ where }: Source): (row: Row) => boolean {
+  const conditions = Object.entries(where).map(([name, pattern]) => ({ name, expression: new RegExp(pattern, 'i') }));
+  const nowhere: DataPlace = { file: '' };
+  return (row) =>
+    conditions.every(({ name, expression }) => {
+      const value = reach(row, name, name, nowhere, true);
+      return value !== null && expression.test(String(value));
+    });
+}
+
 /** The shared columns, then those that the source adds. */
 export function columnsOf(source: Source): readonly string[] {
   return [...new Set([...sharedColumns, ...Object.keys(source.fields)])].filter((column) => column !== 'id');

@@ -1,13 +1,11 @@
 import { createHash } from 'node:crypto';
-import { access, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { DuckDBInstance } from '@duckdb/node-api';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runStage } from '../../core/testing/run-stage.js';
 import { load } from './load.stage.js';
 import { problemId } from './problem-id.js';
@@ -253,6 +251,26 @@ describe('curation/load names file, line and column of', () => {
   });
 });
 
+describe('curation/load takes the rows of a source out of a file that holds many', () => {
+  const content = ['GPQA/x', 'math/a', 'gpqa/y', null]
+    .map((from, index) => JSON.stringify({ question: `Q${index}`, meta: { from } }))
+    .join('\n');
+  const source = (options: Options) =>
+    loadFile('pool.jsonl', content, { where: { 'meta.from': '^gpqa/' }, ...options });
+
+  it('by a field that matches, whatever the case', async () => {
+    expect(questions(await source({ rows: 2 }))).toEqual(['Q0', 'Q2']);
+    expect(questions(await source({ limit: 1 }))).toEqual(['Q0']);
+  });
+
+  it('and says so where it gives more or fewer than it must', async () => {
+    await expect(source({ rows: 3 })).rejects.toMatchObject({
+      code: 'wrong_row_count',
+      message: 'Source pool gives 2 rows, expected 3.',
+    });
+  });
+});
+
 describe('curation/load takes apart', () => {
   const loadRow = async (layout: string, row: unknown, options: Options = {}) =>
     (
@@ -343,67 +361,6 @@ it('curation/load checks the SHA-256 of a file', async () => {
   await expect(loadFile('pool.jsonl', `${lines} `, { sha256 })).rejects.toMatchObject({
     code: 'checksum_differs',
     message: expect.stringContaining(sha256),
-  });
-});
-
-describe('curation/load from Hugging Face', () => {
-  const commit = 'a'.repeat(40);
-  const path = `hf://datasets/openai/gsm8k@${commit}/main/test.jsonl`;
-  let server: Server;
-  let requests: string[];
-  beforeEach(async () => {
-    requests = [];
-    server = createServer((request, response) => {
-      requests.push(request.url ?? '');
-      const isThere = request.url?.endsWith('main/test.jsonl') === true;
-      response.writeHead(isThere ? 200 : request.url?.includes('gated') === true ? 401 : 404).end(isThere ? lines : '');
-    });
-    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
-    vi.stubEnv('HF_ENDPOINT', `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
-  });
-  afterEach(async () => {
-    vi.unstubAllEnvs();
-    if (server.listening) await new Promise((closed) => server.close(closed));
-  });
-
-  it('fetches a file once', async () => {
-    for (const _ of [1, 2]) expect(questions(await loadWith({ sources: { pool: { path } } }))).toEqual(['Q0', 'Q1']);
-    expect(requests).toEqual([`/datasets/openai/gsm8k/resolve/${commit}/main/test.jsonl`]);
-  });
-
-  it('keeps nothing that is not what its SHA-256 says', async () => {
-    const loading = loadWith({ sources: { pool: { path, sha256: 'b'.repeat(64) } } });
-    await expect(loading).rejects.toMatchObject({ code: 'checksum_differs' });
-    const kept = join(folder, 'cache', 'datasets', 'openai', 'gsm8k', commit, 'main', 'test.jsonl');
-    await expect(access(kept)).rejects.toMatchObject({ code: 'ENOENT' });
-  });
-
-  it.each([
-    ['not_found', `hf://datasets/openai/gsm8k@${commit}/none.jsonl`],
-    ['access_denied', `hf://datasets/gated/gpqa@${commit}/x.jsonl`],
-  ])('says %s', async (code, uri) => {
-    await expect(loadWith({ sources: { pool: { path: uri } } })).rejects.toMatchObject({ code, kind: 'environment' });
-  });
-
-  it('says what to do without a network', async () => {
-    await new Promise((closed) => server.close(closed));
-    await expect(loadWith({ sources: { pool: { path } } })).rejects.toMatchObject({
-      code: 'no_network',
-      kind: 'environment',
-      hint: expect.stringContaining('give its path instead'),
-    });
-  });
-
-  it('wants a revision that cannot move', () => {
-    const problems = (source: Options) =>
-      load
-        .check?.(load.options.parse({ sources: { pool: source } }), { recipeFolder: '.' })
-        .map((problem) => problem.code);
-    const branch = 'hf://datasets/openai/gsm8k@main/main/test.jsonl';
-    expect(problems({ path })).toEqual([]);
-    expect(problems({ path: branch })).toEqual(['revision_not_pinned']);
-    expect(problems({ path: branch, sha256: 'c'.repeat(64) })).toEqual([]);
-    expect(load.options.safeParse({ sources: { pool: { path: 'hf://openai/gsm8k' } } }).success).toBe(false);
   });
 });
 

@@ -1,4 +1,4 @@
-import { type Columns, defineStage, pace, type Row } from 'simmerkit';
+import { type Columns, defineStage, pace, type Row, UserError } from 'simmerkit';
 import { type LoadOptions, loadOptions } from './options.js';
 
 export const load = defineStage({
@@ -6,10 +6,10 @@ export const load = defineStage({
   options: loadOptions,
   inputs: {},
   outputs: { dataset: { type: 'dataset', description: 'The problems, source after source.' } },
-  check: (options) => [...patternProblems(options), ...revisionProblems(options)],
+  check: (options) => [...patternProblems(options), ...filterProblems(options), ...revisionProblems(options)],
   async run(context) {
     const { readRows, formatOf } = await import('./data-reader.js');
-    const { columnsOf, fieldMapper } = await import('./field-mapping.js');
+    const { columnsOf, fieldMapper, rowFilter } = await import('./field-mapping.js');
     const { problemId } = await import('./problem-id.js');
     const { sourceFiles } = await import('./source-files.js');
     const { options } = context;
@@ -25,11 +25,15 @@ export const load = defineStage({
     async function* rows(): AsyncIterable<Row> {
       for (const [name, source] of sources) {
         const mapRow = fieldMapper(source, options);
+        const isTaken = rowFilter(source);
         let left = source.limit ?? Number.POSITIVE_INFINITY;
+        let taken = 0;
         for (const file of await sourceFiles(name, source, context)) {
           const format = source.format === 'auto' ? formatOf(file) : source.format;
           for await (const { row, place } of readRows(file, format)) {
+            if (!isTaken(row)) continue;
             if (left-- <= 0) break;
+            taken++;
             await steps.step();
             const mapped = mapRow(row, place);
             if ('row' in mapped)
@@ -37,6 +41,7 @@ export const load = defineStage({
             else dropped[`no_${mapped.missing}`] = (dropped[`no_${mapped.missing}`] ?? 0) + 1;
           }
         }
+        if (source.rows !== undefined && taken !== source.rows) throw wrongCount(name, taken, source.rows);
       }
     }
     const dataset = await context.artifacts.writeDataset(rows(), { columns });
@@ -53,29 +58,45 @@ function patternProblems(options: LoadOptions) {
   return Object.entries(options.sources).flatMap(([name, { fields }]) =>
     Object.entries(fields).flatMap(([column, field]) => {
       if (typeof field === 'string' || 'value' in field) return [];
-      return [field.pattern, ...field.remove].flatMap((pattern) => {
-        try {
-          new RegExp(pattern ?? '');
-          return [];
-        } catch (error) {
-          const path = `sources.${name}.fields.${column}`;
-          return [{ path, code: 'invalid_pattern', message: (error as Error).message }];
-        }
-      });
+      return [field.pattern, ...field.remove].flatMap((pattern) =>
+        patternProblem(pattern ?? '', `sources.${name}.fields.${column}`),
+      );
     }),
   );
 }
 
+function filterProblems(options: LoadOptions) {
+  return Object.entries(options.sources).flatMap(([name, { where }]) =>
+    Object.entries(where).flatMap(([field, pattern]) => patternProblem(pattern, `sources.${name}.where.${field}`)),
+  );
+}
+
+function patternProblem(pattern: string, path: string) {
+  try {
+    new RegExp(pattern);
+    return [];
+  } catch (error) {
+    return [{ path, code: 'invalid_pattern', message: (error as Error).message }];
+  }
+}
+
+function wrongCount(name: string, found: number, expected: number): UserError {
+  return new UserError('wrong_row_count', `Source ${name} gives ${found} rows, expected ${expected}.`, {
+    kind: 'runFailed',
+    hint: 'It is another version of the data, or `where` takes others; correct `rows` where that is what you want.',
+  });
+}
+
 /** A branch moves; the stage's key would not notice. */
 function revisionProblems(options: LoadOptions) {
-  return Object.entries(options.sources).flatMap(([name, { path, sha256 }]) => {
-    if (!path.startsWith('hf://') || sha256 !== undefined || /@[0-9a-f]{40}\//.test(path)) return [];
+  return Object.entries(options.sources).flatMap(([name, { path, sha256, movable }]) => {
+    if (movable || !path.startsWith('hf://') || sha256 !== undefined || /@[0-9a-f]{40}\//.test(path)) return [];
     return [
       {
         path: `sources.${name}.path`,
         code: 'revision_not_pinned',
         message: `${path} names a revision that can move.`,
-        hint: 'Name the commit (40 hex digits) after the @, or give the `sha256` of the file.',
+        hint: 'Name the commit (40 hex digits) after the @, give the `sha256` of the file, or say `movable: true`.',
       },
     ];
   });

@@ -58,7 +58,8 @@ const source = z.strictObject({
     })
     .meta({
       file: true,
-      description: 'A file, a folder, a glob (data/**/*.jsonl.gz), or hf://datasets/OWNER/NAME@COMMIT/FILE.',
+      description:
+        'A file, a folder, a glob (data/**/*.jsonl.gz), or hf://datasets/OWNER/NAME@COMMIT/FILE, also a glob.',
     }),
   files: z
     .string()
@@ -88,7 +89,16 @@ const source = z.strictObject({
       'Column to the field that it is taken from. question, reasoning, answer and domain are taken from fields of the ' +
         'same name where nothing is said; other columns are added.',
     ),
+  where: z
+    .record(z.string(), z.string())
+    .default({})
+    .describe('Takes only rows whose field (by name or path) matches a regular expression, whatever the case.'),
   limit: positive.optional().describe('Takes the first so many rows.'),
+  rows: positive.optional().describe('How many rows it must give, before any are dropped for what they lack.'),
+  movable: z
+    .boolean()
+    .default(false)
+    .describe('Whether a revision on Hugging Face may be a branch. Then what was fetched first is kept and used.'),
 });
 
 export const loadOptions = z.strictObject({
@@ -178,6 +188,10 @@ export const tokensOptions = z.strictObject({
 });
 
 export const selectOptions = z.strictObject({
+  variant: z
+    .enum(['paper', 'code'])
+    .default('paper')
+    .describe('Of method s1. paper: domains uniformly to the end. code: from 700 rows on, as `later` says.'),
   method: z
     .enum(['s1', 'random', 'diverse', 'longest', 'all'])
     .default('s1')
@@ -214,10 +228,10 @@ export const selectOptions = z.strictObject({
           'Rows whose source matches this regular expression, whatever the case, say how frequent a domain is.',
         ),
     })
-    .optional()
+    .prefault({})
     .describe(
       "What s1's code does and its paper does not say: from 700 rows on, a domain is drawn by its share among the AIME and " +
-        'GPQA rows of the dataset, no longer uniformly. `later: {}` is that. Default: uniformly to the end, as the paper.',
+        'GPQA rows of the dataset, no longer uniformly. Used by variant code.',
     ),
 });
 

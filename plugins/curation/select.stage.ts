@@ -10,7 +10,7 @@ export const select = defineStage({
   outputs: sieveOutputs,
   check: ({ preselect, later }) => [
     ...preselect.flatMap(({ source }, index) => patternProblem(source, `preselect.${index}.source`)),
-    ...patternProblem(later?.sources, 'later.sources'),
+    ...patternProblem(later.sources, 'later.sources'),
   ],
   async run(context) {
     const { selectRows } = await import('./selection.js');
@@ -20,7 +20,8 @@ export const select = defineStage({
     const isPreselected = preselection(options);
     const candidates: Candidate[] = [];
     const preselected: number[] = [];
-    const isLike = new RegExp(options.later?.sources ?? '(?!)', 'i');
+    const later = laterOf(options);
+    const isLike = new RegExp(later?.sources ?? '(?!)', 'i');
     const weights = new Map<string, number>();
     const reading = pace(context, { unit: 'rows', total: inputs.dataset.rowCount });
     for await (const row of inputs.dataset.rows()) {
@@ -31,7 +32,7 @@ export const select = defineStage({
       candidates.push(candidate);
       await reading.step();
     }
-    const { method, count, later } = options;
+    const { method, count } = options;
     const { chosen } = selectRows(candidates, {
       method,
       count,
@@ -63,12 +64,17 @@ function usesDomains(method: SelectOptions['method']): boolean {
   return method === 's1' || method === 'diverse';
 }
 
-function columnsRead({ method, lengthColumn, domainColumn, preselect, later }: SelectOptions): string[] {
+function laterOf({ method, variant, later }: SelectOptions): SelectOptions['later'] | undefined {
+  return method === 's1' && variant === 'code' ? later : undefined;
+}
+
+function columnsRead(options: SelectOptions): string[] {
+  const { method, lengthColumn, domainColumn, preselect } = options;
   const usesLength = method === 's1' || method === 'longest' || preselect.some((one) => one.minLength !== undefined);
   return [
     'id',
     ...(usesDomains(method) ? [domainColumn] : []),
-    ...(later === undefined ? [] : ['source', domainColumn]),
+    ...(laterOf(options) === undefined ? [] : ['source', domainColumn]),
     ...(usesLength ? [lengthColumn] : []),
     ...preselect.flatMap((one) => [...Object.keys(one.equals), ...(one.source === undefined ? [] : ['source'])]),
   ];

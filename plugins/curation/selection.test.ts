@@ -127,6 +127,24 @@ describe('curation/select', () => {
     ]);
   });
 
+  it("draws domains as s1's code does where asked: by the mix of its AIME and GPQA rows", async () => {
+    const many = memoryTable(
+      columns,
+      Array.from({ length: 60 }, (_, index) => ({
+        id: `r${index}`,
+        reasoning: 'x'.repeat(index),
+        domain: index % 2 === 0 ? 'even' : 'odd',
+        source: index % 10 === 0 ? 'AIME_1983' : 'math',
+      })),
+    );
+    const chosen = async (variant: string) =>
+      (await runStage(select, { options: { variant, count: 20, later: { after: 4 } }, inputs: { dataset: many } }))
+        .rows('dataset')
+        .map((row) => row.domain);
+    expect((await chosen('code')).filter((domain) => domain === 'odd').length).toBeLessThanOrEqual(4);
+    expect((await chosen('paper')).filter((domain) => domain === 'odd').length).toBeGreaterThan(4);
+  });
+
   it('says by which draw a row was chosen', async () => {
     const result = await runStage(select, { options: { count: 2 }, inputs: { dataset } });
     const chosen = result.rows('decisions').filter((row) => row.kept);
