@@ -58,6 +58,43 @@ describe('curation/quality', () => {
     });
   });
 
+  it.each([
+    [
+      'In a right triangle the legs have lengths of three and four centimetres. How long is the hypotenuse of it?',
+      null,
+    ],
+    [
+      'En un triángulo rectángulo, los catetos miden tres y cuatro centímetros. ¿Cuál es la longitud de la hipotenusa?',
+      'language',
+    ],
+    [
+      'Ein Zug fährt mit sechzig Kilometern in der Stunde von Berlin nach Hamburg. Wie lange braucht er für den Weg dorthin?',
+      'language',
+    ],
+    ['Löse $x^2 + 3x - 4 = 0$.', null],
+    ['$\\frac{a}{b} = \\sqrt{2}$ '.repeat(20), null],
+  ])('tells the language of %j', async (question, rule) => {
+    const result = await runStage(quality, { options: { language: {} }, inputs: { dataset: table([{ question }]) } });
+    expect(result.rows('decisions').map((row) => row.rule)).toEqual([rule]);
+  });
+
+  it('drops traces that go in circles, with the words that come again', async () => {
+    const stuck = 'Let us think. '.repeat(6) + 'Wait, so the answer is four, or is it? '.repeat(20);
+    const sound = Array.from({ length: 200 }, (_, index) => `step ${index} gives ${index * 7}`).join(' ');
+    const dataset = table([
+      { question: 'a', reasoning: stuck },
+      { question: 'b', reasoning: sound },
+      { question: 'c' },
+    ]);
+    const options = { repetition: [{ words: 8, maximumShare: 0.3 }] };
+    const result = await runStage(quality, { options, inputs: { dataset } });
+    expect(result.rows('decisions').map(({ rule, evidence }) => [rule, evidence])).toEqual([
+      ['repetition', expect.stringMatching(/^9\d% of its runs of 8 words came before; \d+ times "/)],
+      [null, null],
+      [null, null],
+    ]);
+  });
+
   it('finds a pattern that is no regular expression before it runs', () => {
     const options = quality.options.parse({ drop: [{ rule: 'x', pattern: '(' }] });
     expect(quality.check?.(options, { recipeFolder: '.' })).toMatchObject([{ path: 'drop.0.pattern' }]);

@@ -153,6 +153,33 @@ export const qualityOptions = z.strictObject({
     .strictObject({ question: lengths, reasoning: lengths, answer: lengths })
     .prefault({})
     .describe('Limits of length, in characters.'),
+  language: z
+    .strictObject({
+      allowed: z
+        .array(z.string().regex(/^[a-z]{3}$/, 'a language is its ISO 639-3 code, e.g. eng'))
+        .min(1)
+        .default(['eng'])
+        .describe('ISO 639-3 codes of languages to keep.'),
+      column: z.string().default('question').describe('Column that is looked at.'),
+      minLength: positive
+        .default(80)
+        .describe('Texts with fewer characters, formulas and numbers left out, are kept: too short to tell.'),
+      tolerance: share
+        .default(0.8)
+        .describe('Kept where an allowed language scores at least this, the likeliest language scoring 1.'),
+    })
+    .optional()
+    .describe('Drops texts in other languages, told by their trigrams.'),
+  repetition: z
+    .array(
+      z.strictObject({
+        column: z.string().default('reasoning').describe('Column that is looked at.'),
+        words: z.int().min(1).max(64).default(10).describe('Length of the runs of words that are compared.'),
+        maximumShare: share.describe('Dropped where a larger share of the runs came before in the same text.'),
+      }),
+    )
+    .default([])
+    .describe('Drops texts that say the same over and over, as traces do that got stuck.'),
 });
 
 export const deduplicateOptions = z.strictObject({
