@@ -138,6 +138,24 @@ describe('explainRow', () => {
     ]);
   });
 
+  it('does not take a row for dropped that only a side branch left out', async () => {
+    const step = { uses: 'test/sieve', attempts: [], outputs: [] };
+    const steps = [
+      {
+        ...step,
+        stage: 'sample',
+        outcome: 'dropped',
+        decisions: [{ kept: false, rule: 'not_selected', evidence: null }],
+      },
+      { ...step, stage: 'chosen', outcome: 'kept', decisions: [{ kept: true, rule: 's1', evidence: 'draw 7' }] },
+    ] as const;
+    const history = { runId: 'r', id: 'x', question: null, source: null, steps, stagesLeft: ['tuned'] };
+    expect(historyLines(history, colorsFor(process.stdout, { NO_COLOR: '1' })).slice(-2)).toEqual([
+      'Chosen by chosen, s1: draw 7.',
+      'Not done yet: tuned.',
+    ]);
+  });
+
   it('says that a stage without decisions left a row out', async () => {
     const { steps } = await explained('bbbb3333');
     expect(steps.at(-1)).toMatchObject({ stage: 'sides', outcome: 'leftOut' });

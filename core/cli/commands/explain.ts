@@ -79,18 +79,21 @@ function reasonOf({ rule, evidence }: RowDecision): string {
   return parts.length === 0 ? 'no rule spoke against it' : parts.join(': ');
 }
 
-/** The last decision that ended or chose it. */
+/**
+ * What the last stage that decided about the row said. Of branches that only look at some rows (a sample that a model
+ * attempts) a row may be left out and still be chosen.
+ */
 function conclusion(steps: readonly RowStep[]): string {
-  const drop = steps.findLast(({ outcome }) => outcome === 'dropped' || outcome === 'leftOut');
-  if (drop !== undefined) {
-    const reason = drop.decisions[0];
-    return `Dropped by ${drop.stage}${reason === undefined ? '' : `, ${reasonOf(reason)}`}.`;
+  const last = steps.findLast(({ outcome }) => outcome === 'kept' || outcome === 'dropped' || outcome === 'leftOut');
+  if (last?.outcome === 'leftOut') return `Left out by ${last.stage}.`;
+  if (last?.outcome === 'dropped') {
+    const [reason] = last.decisions;
+    return `Dropped by ${last.stage}${reason === undefined ? '' : `, ${reasonOf(reason)}`}.`;
   }
   const choice = steps.findLast(({ decisions }) => decisions.some(({ kept, rule }) => kept && rule !== null));
   const reason = choice?.decisions.find(({ kept, rule }) => kept && rule !== null);
-  const last = steps.at(-1)?.stage ?? '';
   return choice === undefined || reason === undefined
-    ? `No stage dropped it; it was last seen in ${last}.`
+    ? `No stage dropped it; it was last seen in ${steps.at(-1)?.stage ?? 'none'}.`
     : `Chosen by ${choice.stage}, ${reasonOf(reason)}.`;
 }
 
