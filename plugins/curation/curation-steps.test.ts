@@ -1,6 +1,9 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { memoryTable, runStage } from '../../core/testing/run-stage.js';
+import { memoryArtifact, memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { deduplicate } from './deduplicate.stage.js';
 import { difficulty } from './difficulty.stage.js';
 import { format } from './format.stage.js';
@@ -246,6 +249,47 @@ describe('curation/format', () => {
       ],
       completion: '<think>\n6 * 7 = 42\n</think>\n42',
     });
+  });
+
+  const chatml =
+    "{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}{% endfor %}" +
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+  const r1 =
+    "{{ bos_token }}{% for message in messages %}{% if message.role == 'user' %}<｜User｜>{{ message.content }}{% else %}" +
+    '<｜Assistant｜>{{ message.content }}{{ eos_token }}{% endif %}{% endfor %}' +
+    "{% if add_generation_prompt %}{{ '<｜Assistant｜><think>\\n' }}{% endif %}";
+
+  it.each([
+    ["s1's text and ChatML", chatml, {}, /^<\|im_start\|>think\n[\s\S]*Answer: 42<\|im_end\|>$/],
+    // This template opens the thinking in the prompt: it is not opened twice.
+    ["R1's text and template", r1, { preset: 'r1' }, /^6 \* 7 = 42\n<\/think>\n\n42<EOS>$/],
+    ["R1's text and ChatML", chatml, { preset: 'r1' }, /^<think>\n6 \* 7 = 42\n<\/think>\n\n42<\|im_end\|>$/],
+    ['an end of its own', chatml, { end: '<end>' }, /Answer: 42<end>$/],
+  ])("ends a reply as the model's chat template does: %s", async (_, chat_template, options, expected) => {
+    const folder = await mkdtemp(join(tmpdir(), 'simmer-template-'));
+    try {
+      const config = { chat_template, bos_token: '<BOS>', eos_token: { content: '<EOS>' } };
+      await writeFile(join(folder, 'tokenizer_config.json'), JSON.stringify(config));
+      const model = memoryArtifact('model', folder);
+      const result = await runStage(format, { options, inputs: { dataset: table([row]), model } });
+      expect(result.rows('dataset')[0]?.completion).toMatch(expected);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('refuses a model without a chat template, or with a broken one', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'simmer-template-'));
+    const formatWith = async (config: object) => {
+      await writeFile(join(folder, 'tokenizer_config.json'), JSON.stringify(config));
+      return await runStage(format, { inputs: { dataset: table([row]), model: memoryArtifact('model', folder) } });
+    };
+    try {
+      await expect(formatWith({})).rejects.toMatchObject({ code: 'template_missing' });
+      await expect(formatWith({ chat_template: '{% if %}' })).rejects.toMatchObject({ code: 'template_invalid' });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   it('names the row that lacks its trace, or drops it when asked', async () => {

@@ -290,12 +290,21 @@ export const mixOptions = z.strictObject({
 });
 
 export const formatOptions = z.strictObject({
-  thinkingStart: z.string().default('<|im_start|>think\n').describe('Before the trace.'),
-  answerStart: z.string().default('\n<|im_start|>answer\n').describe('Between the trace and the answer.'),
+  preset: z
+    .enum(['s1', 'r1'])
+    .default('s1')
+    .describe(
+      "Whose text. s1: <|im_start|>think and <|im_start|>answer, the answer behind 'Answer: '. r1: <think> and </think>, as " +
+        'DeepSeek-R1 and its distilled models write.',
+    ),
+  thinkingStart: z.string().optional().describe("Before the trace. Default: the preset's."),
+  answerStart: z.string().optional().describe("Between the trace and the answer. Default: the preset's."),
   answerPrefix: z
     .string()
-    .default('Answer: ')
-    .describe('Put before an answer that does not have it (without its space at the end) already.'),
+    .optional()
+    .describe(
+      "Put before an answer that does not have it (without its space at the end) already. Default: the preset's: s1 'Answer: '.",
+    ),
   answerTemplate: z
     .string()
     .includes('{answer}')
@@ -303,8 +312,11 @@ export const formatOptions = z.strictObject({
     .describe('The answer; {answer} stands for what the dataset has.'),
   end: z
     .string()
-    .default('<|im_end|>')
-    .describe("Ends the completion: the end-of-turn token of the model's chat template."),
+    .optional()
+    .describe(
+      'Ends the completion: what ends a reply in the chat template of `model`, where that input is given. Default ' +
+        'without it: <|im_end|> for s1, and the end of sentence token of R1 for r1.',
+    ),
   systemMessage: z.string().optional().describe("Default: the chat template's own."),
   promptTemplate: z
     .string()
