@@ -8,8 +8,8 @@ export const sharedColumns = ['question', 'reasoning', 'answer', 'domain'] as co
 
 type ColumnType = LoadOptions['types'][string];
 
-/** A row of the dataset, or the required column that it lacks. */
-export type Mapped = { readonly row: Row } | { readonly missing: string };
+/** A row of the dataset, or the required column that it lacks and what question it had. */
+export type Mapped = { readonly row: Row } | { readonly missing: string; readonly question: unknown };
 
 /** Maps rows of one source to columns. @throws SyntaxError for a pattern that is no regular expression */
 export function fieldMapper(
@@ -25,7 +25,7 @@ export function fieldMapper(
   return (read, place) => {
     const laidOut = layOut(read, source.layout, place);
     if ('missing' in laidOut) {
-      if (options.missing === 'drop') return laidOut;
+      if (options.missing === 'drop') return { ...laidOut, question: null };
       throw dataError(
         'several_turns',
         place,
@@ -39,7 +39,7 @@ export function fieldMapper(
       const value = take(row, place, isRequired && options.missing === 'drop');
       const cell = value === null ? null : convert(value, type, column, place);
       if (isRequired && (cell === null || (typeof cell === 'string' && cell.trim() === ''))) {
-        if (options.missing === 'drop') return { missing: column };
+        if (options.missing === 'drop') return { missing: column, question: mapped.question };
         throw missingValue(column, row, place);
       }
       mapped[column] = cell;

@@ -353,6 +353,10 @@ it('curation/load drops and counts rows that lack a column where asked', async (
     rowsOut: 2,
     dropped: { no_answer: 1, no_question: 1 },
   });
+  expect(result.rows('decisions')).toEqual([
+    { id: problemId('Q2'), kept: false, rule: 'no_answer', evidence: 'pool: pool.jsonl:4' },
+    { id: null, kept: false, rule: 'no_question', evidence: 'pool: pool.jsonl:5' },
+  ]);
 });
 
 it('curation/load checks the SHA-256 of a file', async () => {

@@ -1,16 +1,25 @@
+import { basename } from 'node:path';
 import { type Columns, defineStage, pace, type Row, UserError } from 'simmerkit';
+import type { DataPlace } from './data-error.js';
 import { type LoadOptions, loadOptions } from './options.js';
 
 export const load = defineStage({
   description: 'Loads problems from JSONL, JSON, CSV or Parquet files and maps their fields to columns.',
   options: loadOptions,
   inputs: {},
-  outputs: { dataset: { type: 'dataset', description: 'The problems, source after source.' } },
+  outputs: {
+    dataset: { type: 'dataset', description: 'The problems, source after source.' },
+    decisions: {
+      type: 'dataset',
+      description: 'One row per row that lacks a required column: `id`, `kept`, `rule`, `evidence` (where it stands).',
+    },
+  },
   check: (options) => [...patternProblems(options), ...filterProblems(options), ...revisionProblems(options)],
   async run(context) {
     const { readRows, formatOf } = await import('./data-reader.js');
     const { columnsOf, fieldMapper, rowFilter } = await import('./field-mapping.js');
     const { problemId } = await import('./problem-id.js');
+    const { decisionColumns } = await import('./sieve.js');
     const { sourceFiles } = await import('./source-files.js');
     const { options } = context;
     const sources = Object.entries(options.sources);
@@ -22,6 +31,8 @@ export const load = defineStage({
     };
     const steps = pace(context, { unit: 'rows', total: null });
     const dropped: Record<string, number> = {};
+    const decisions: Row[] = [];
+    const idOf = (question: unknown) => (typeof question === 'string' ? problemId(question) : null);
     async function* rows(): AsyncIterable<Row> {
       for (const [name, source] of sources) {
         const mapRow = fieldMapper(source, options);
@@ -38,7 +49,11 @@ export const load = defineStage({
             const mapped = mapRow(row, place);
             if ('row' in mapped)
               yield { source: name, ...mapped.row, id: problemId(String(mapped.row.question ?? '')) };
-            else dropped[`no_${mapped.missing}`] = (dropped[`no_${mapped.missing}`] ?? 0) + 1;
+            else {
+              const rule = `no_${mapped.missing}`;
+              dropped[rule] = (dropped[rule] ?? 0) + 1;
+              decisions.push({ id: idOf(mapped.question), kept: false, rule, evidence: `${name}: ${placeOf(place)}` });
+            }
           }
         }
         if (source.rows !== undefined && taken !== source.rows) throw wrongCount(name, taken, source.rows);
@@ -50,9 +65,14 @@ export const load = defineStage({
       type: 'funnel.counted',
       data: { step: context.stage, rowsIn: steps.done, rowsOut: dataset.rowCount, dropped },
     });
-    return { dataset };
+    return { dataset, decisions: await context.artifacts.writeDataset(decisions, { columns: decisionColumns }) };
   },
 });
+
+/** Without its folder: the same rows in another place are the same decisions. */
+function placeOf({ file, line, row }: DataPlace): string {
+  return `${basename(file)}${line === undefined ? '' : `:${line}`}${row === undefined ? '' : ` (row ${row})`}`;
+}
 
 function patternProblems(options: LoadOptions) {
   return Object.entries(options.sources).flatMap(([name, { fields }]) =>
