@@ -115,3 +115,14 @@ test('curate-math attempts a sample that a parameter sets, and filters difficult
   expect(options('in-reach')).toMatchObject({ maximumRight: 0.8, minimumRight: 0.2 });
   expect(options('selected')).toMatchObject({ count: 1000 });
 });
+
+test('r1-distill trains each of the six students of its paper by a parameter', async () => {
+  const text = await readFile(join(folder, 'r1-distill.yaml'), 'utf8');
+  const students = [...text.matchAll(/^# +[\d.]+B +(hf:\S+)$/gm)].map(([, uri]) => uri!);
+  expect(students).toHaveLength(6);
+  for (const student of students) {
+    const { stages } = await planOf('r1-distill.yaml', { student });
+    expect(stages.find((stage) => stage.name === 'base')!.options).toMatchObject({ source: student });
+    expect(stages.find((stage) => stage.name === 'formatted')!.semanticOptions).toMatchObject({ preset: 'r1' });
+  }
+});
