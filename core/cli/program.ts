@@ -211,6 +211,20 @@ Examples:
     .addHelpText('after', '\nExample:\n  xdg-open "$(simmer report latest)"')
     .action(action(async () => (await import('./commands/report.js')).report));
 
+  program
+    .command('explain')
+    .summary('say what became of one row of the data, and why')
+    .description(
+      'Follows one row through the stages of a run: which stage dropped it, by which rule and on what evidence, or why it ' +
+        'was chosen; what models answered to it.',
+    )
+    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
+    .argument('<row>', 'the id of a row, or the beginning of it')
+    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .option('--json', 'the history as JSON')
+    .addHelpText('after', '\nExample:\n  simmer explain latest 4f1c22ab90d1e3c7')
+    .action(action(async () => (await import('./commands/explain.js')).explain));
+
   program.commandsGroup('Write recipes:');
   program
     .command('plugins')

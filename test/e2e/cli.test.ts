@@ -12,6 +12,7 @@ const commands = [
   'runs',
   'watch',
   'report',
+  'explain',
   'plugins',
   'schema',
   'doctor',
