@@ -1,32 +1,27 @@
-import type { Settings } from '../config/settings.js';
-import type { RunHandle, RunOutcome } from '../engine/run-outcome.js';
+import type { RunOutcome } from '../engine/run-outcome.js';
 import { exitCodes, UserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
-import type { PluginCatalog } from '../plugin/catalog.js';
-import type { Sink } from '../plugin/definitions.js';
-import { followAsJson } from './follow-json.js';
 import { onInterrupt } from './interrupts.js';
+import type { StartedRun, StartOptions, Workspace } from './open-workspace.js';
 import { exitCodeOfFailedRun } from './print-error.js';
 import { printErrorRecord } from './report-error.js';
-import { runConsole } from './run-console.js';
-import { onOutputGone } from './terminal.js';
+import { onOutputGone, writeLine } from './terminal.js';
 
 export interface DriveRunOptions {
-  readonly settings: Settings;
-  readonly catalog: PluginCatalog;
+  readonly workspace: Workspace;
   readonly json: boolean;
   /** The last event of the run so far, where it is taken up again. @default 0 */
   readonly lastSequence?: number;
   /** The events up to it: the view counts them in. */
   history?(): AsyncIterable<Event>;
-  start(options: { readonly signal: AbortSignal; readonly sinks: readonly Sink[] }): Promise<RunHandle>;
+  start(options: StartOptions): Promise<StartedRun>;
 }
 
 /** Starts a run, shows it until it ends, stops it on Ctrl-C, and returns the exit code. */
 export async function driveRun(options: DriveRunOptions): Promise<number> {
   const { json, lastSequence = 0 } = options;
   const stopping = new AbortController();
-  let handle: RunHandle | undefined;
+  let handle: StartedRun | undefined;
   const stop = (reason: string) => {
     if (stopping.signal.aborted) return;
     stopping.abort(new UserError('interrupted', reason, { kind: 'interrupted' }));
@@ -40,20 +35,14 @@ export async function driveRun(options: DriveRunOptions): Promise<number> {
   if (console !== undefined) for await (const event of options.history?.() ?? []) await console.onEvent(event);
   handle = await options.start({ signal: stopping.signal, sinks: console === undefined ? [] : [console] });
   if (stopping.signal.aborted) handle.interrupt(stopping.signal.reason.message);
-  if (json) await followAsJson(handle.runFolder, lastSequence + 1, handle.finished);
+  if (json) for await (const event of handle.follow(lastSequence + 1)) await writeLine(JSON.stringify(event));
   return conclude(handle.runId, await handle.finished, console === undefined);
 }
 
 /** With `--json`, people get their view on stderr, if that is a terminal which the events do not go to as well. */
-function consoleOf({ json, settings, catalog, lastSequence = 0 }: DriveRunOptions, signal: AbortSignal) {
+function consoleOf({ json, workspace, lastSequence = 0 }: DriveRunOptions, signal: AbortSignal) {
   if (json && (process.stdout.isTTY || !process.stderr.isTTY)) return undefined;
-  return runConsole({
-    catalog,
-    home: settings.home,
-    stream: json ? 'stderr' : 'stdout',
-    signal,
-    after: lastSequence,
-  });
+  return workspace.console({ stream: json ? 'stderr' : 'stdout', signal, after: lastSequence });
 }
 
 function conclude(runId: string, outcome: RunOutcome, isQuiet: boolean): number {
