@@ -121,6 +121,11 @@ export class ControlServer {
     }
   }
 
+  /** How many connections are open now. */
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
   /** Interrupts the runs, which go on when a server is started again, ends all calls and closes. */
   async stop(): Promise<void> {
     this.#listener.close();
