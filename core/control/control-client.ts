@@ -68,8 +68,7 @@ export class ControlClient implements Disposable {
   describeServer = () => this.#unary(this.#client.describeServer, {});
   validateRecipe = (request: wire.ValidateRecipeRequest) => this.#unary(this.#client.validateRecipe, request);
   planRecipe = (request: wire.PlanRecipeRequest) => this.#unary(this.#client.planRecipe, request);
-  /** Asked again after a lost connection: the request's id makes it one run. */
-  createRun = (request: wire.CreateRunRequest) => this.#unary(this.#client.createRun, request, { isRetried: true });
+  createRun = (request: wire.CreateRunRequest) => this.#unary(this.#client.createRun, request);
   getRun = (runId: string) => this.#unary(this.#client.getRun, { runId });
   listRuns = (request: wire.ListRunsRequest) => this.#unary(this.#client.listRuns, request);
   /** Waits for as long as the run takes to stop. */
@@ -136,10 +135,11 @@ export class ControlClient implements Disposable {
     this.#client.close();
   }
 
+  /** Asks again for two seconds where nobody answers: every call may be made twice, and a server restarts within them. */
   async #unary<Request, Response>(
     method: UnaryMethod<Request, Response>,
     request: Request,
-    { seconds = callSeconds, isRetried = false }: { readonly seconds?: number; readonly isRetried?: boolean } = {},
+    { seconds = callSeconds }: { readonly seconds?: number } = {},
   ): Promise<Response> {
     for (let failures = 0; ; failures++) {
       try {
@@ -152,7 +152,7 @@ export class ControlClient implements Disposable {
         });
       } catch (error) {
         const wait = reconnectMilliseconds[failures];
-        if (!isRetried || wait === undefined || !isUserError(error) || error.code !== 'server_unreachable') throw error;
+        if (wait === undefined || !isUserError(error) || error.code !== 'server_unreachable') throw error;
         await new Promise((resolve) => setTimeout(resolve, wait));
       }
     }
