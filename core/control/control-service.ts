@@ -121,7 +121,7 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
       watchers += 1;
       try {
         const { runId, fromSequence, mode } = call.request;
-        const { runFolder } = await runs.find(runId);
+        const runFolder = await runs.folderOf(runId);
         await using used = await tails.use(eventsFile(runFolder));
         const { tail } = used;
         const lagLimit = mode === wire.WatchMode.WATCH_MODE_LIVE ? liveLag : undefined;

@@ -1,4 +1,5 @@
-import { stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Settings } from '../config/settings.js';
 import { createRunManager } from '../container/create-run-manager.js';
 import { scheduledStages } from '../engine/machine.js';
@@ -14,6 +15,7 @@ import { appendEnding } from './append-ending.js';
 import type { ServerLimits } from './limits.js';
 import type { PlannedRecipe } from './recipe-source.js';
 import { indexRuns } from './run-index.js';
+import { RunSummaries } from './run-summaries.js';
 import { SlotQueue } from './slot-queue.js';
 import type { ServedRun } from './wire.js';
 
@@ -36,7 +38,7 @@ export class ServedRuns {
   readonly #requests = new Map<string, { readonly digest: string; readonly runId: Promise<string> }>();
   /** Runs whose slots are taken, to what resolves when they have given them back. */
   readonly #active = new Map<string, { handle?: RunHandle; reason?: string; readonly gone: Promise<void> }>();
-  readonly #summaries = new Map<string, { readonly mark: string; readonly summary: RunSummary }>();
+  readonly #summaries = new RunSummaries();
   readonly #left: string[] = [];
   #takingUp: Promise<void> = Promise.resolve();
   #isStopping = false;
@@ -131,7 +133,14 @@ export class ServedRuns {
       const [latest] = await this.list();
       if (latest !== undefined) return latest;
     }
-    return this.#served(await this.#manager.find(name));
+    return this.#served(await this.#manager.find(name, this.#summaries.summarize));
+  }
+
+  /** The folder of a run, without reading its log where its whole id is given. @throws UserError as `find` */
+  async folderOf(name: string): Promise<string> {
+    const folder = join(this.#options.settings.home, 'runs', name);
+    const isWhole = /^[a-z0-9][a-z0-9-]*$/.test(name) && existsSync(eventsFile(folder));
+    return isWhole ? folder : (await this.find(name)).runFolder;
   }
 
   /** A run by its whole id. @throws UserError `run_not_found` */
@@ -143,7 +152,7 @@ export class ServedRuns {
 
   /** Every run of the home, the newest first. */
   async list(): Promise<readonly ServedRun[]> {
-    return (await this.#manager.list((folder, read) => this.#remembered(folder, read))).map((run) => this.#served(run));
+    return (await this.#manager.list(this.#summaries.summarize)).map((run) => this.#served(run));
   }
 
   /** The manager for a run that exists, with the plugins that it was planned with. */
@@ -174,7 +183,7 @@ export class ServedRuns {
   }
 
   async #enqueue(runId: string): Promise<void> {
-    const { runFolder } = await this.#manager.find(runId);
+    const { runFolder } = await this.find(runId);
     const plan = await readPlan(runFolder);
     const manager = await managerOf(this.#options.settings, catalogFor(plan));
     const hits = (await manager.preview(plan)).filter((stage) => stage.cache === 'hit').map((stage) => stage.stage);
@@ -216,18 +225,6 @@ export class ServedRuns {
     const place = this.queue.placeOf(run.runId);
     if (place === undefined) return this.#active.has(run.runId) ? { ...run, status: 'running' } : run;
     return { ...run, status: 'queued', queue: { ...place, claim: this.queue.claimOf(run.runId)! } };
-  }
-
-  /** A log that has not changed is not read again. Whether its owner lives may change without it. */
-  async #remembered(runFolder: string, read: () => Promise<RunSummary | undefined>): Promise<RunSummary | undefined> {
-    const file = await stat(eventsFile(runFolder)).catch(() => undefined);
-    const mark = `${file?.size} ${file?.mtimeMs}`;
-    const known = this.#summaries.get(runFolder);
-    const isEnded = known !== undefined && !['running', 'crashed'].includes(known.summary.status);
-    if (known?.mark === mark && isEnded) return known.summary;
-    const summary = await read();
-    if (summary !== undefined) this.#summaries.set(runFolder, { mark, summary });
-    return summary;
   }
 }
 

@@ -48,11 +48,8 @@ export interface CreateOptions {
   readonly request?: EventData['run.created']['request'];
 }
 
-/** Asks for a run's summary, which `read` makes from its log. */
-export type RememberSummary = (
-  runFolder: string,
-  read: () => Promise<RunSummary | undefined>,
-) => Promise<RunSummary | undefined>;
+/** A run in one line, from its folder; undefined where that holds no run. */
+export type Summarize = (runFolder: string) => Promise<RunSummary | undefined>;
 
 /** Starts runs, takes them up again, and finds them. What it knows of runs it reads from their folders. */
 @injectable()
@@ -128,18 +125,10 @@ export class RunManager {
     return this.#takeUp({ runId, runFolder, plan, isResumed, warnings: changes }, options);
   }
 
-  /**
-   * Every run of the home, the newest first.
-   * @param remember may answer for a run's folder from memory, instead of reading its log
-   */
-  async list(remember: RememberSummary = (_folder, read) => read()): Promise<readonly RunSummary[]> {
+  /** Every run of the home, the newest first. @param summarize reads a log; a caller may know a quicker way */
+  async list(summarize: Summarize = summarizeRun): Promise<readonly RunSummary[]> {
     const ids = await runIds(this.#runsFolder);
-    const summaries = await Promise.all(
-      ids.map((id) => {
-        const folder = this.#store.runFolder(id);
-        return remember(folder, () => summarizeRun(folder));
-      }),
-    );
+    const summaries = await Promise.all(ids.map((id) => summarize(this.#store.runFolder(id))));
     return summaries
       .filter((summary) => summary !== undefined)
       .toSorted((a, b) => b.startedAt.localeCompare(a.startedAt) || b.runId.localeCompare(a.runId));
@@ -149,9 +138,9 @@ export class RunManager {
    * A run by its id, by the beginning of its id, or the newest one as `latest`.
    * @throws UserError `run_not_found`, `run_ambiguous`
    */
-  async find(idOrPrefixOrLatest: string): Promise<RunSummary> {
+  async find(idOrPrefixOrLatest: string, summarize: Summarize = summarizeRun): Promise<RunSummary> {
     if (idOrPrefixOrLatest === 'latest') {
-      const [latest] = await this.list();
+      const [latest] = await this.list(summarize);
       if (latest === undefined) throw notFound(idOrPrefixOrLatest);
       return latest;
     }
@@ -166,7 +155,7 @@ export class RunManager {
         hint: `Type more of it: ${matches.slice(-5).join(', ')}.`,
       });
     }
-    const summary = await summarizeRun(this.#store.runFolder(id));
+    const summary = await summarize(this.#store.runFolder(id));
     if (summary === undefined) throw notFound(id);
     return summary;
   }

@@ -128,7 +128,8 @@ it('a server that is killed with ten runs in flight loses no event and no run', 
 
   const startedAt = performance.now();
   const server = await serve(cwd, '--recipes', 'recipes');
-  expect((await client.describeServer()).home).toContain('.simmer');
+  using another = await ControlClient.open({ address: server.address });
+  expect((await another.describeServer()).home).toContain('.simmer');
   const seconds = (performance.now() - startedAt) / 1000;
   await expect
     .poll(() => received.every((events) => (events.at(-1) as unknown) === 'ended'), { timeout: 90_000 })
