@@ -31,7 +31,7 @@ export async function main(argv: readonly string[]): Promise<never> {
   } catch (error) {
     if (error instanceof CommanderError) return await end(error.exitCode === 0 ? exitCodes.ok : exitCodes.usage);
     // The stdout of those that stream events holds events and nothing else.
-    const streams = ['run', 'resume', 'watch'].includes(argv[0] ?? '');
+    const streams = ['run', 'resume', 'watch'].includes(commandName(argv));
     return await fail(error, json && !streams);
   }
   return await end(exitCode());
@@ -46,8 +46,9 @@ function buildProgram(): { readonly program: Command; exitCode(): number } {
     <Arguments extends readonly unknown[]>(load: CommandWork<Arguments>) =>
     async (...given: unknown[]) => {
       const work = await load();
-      // Commander adds the command itself at the end.
-      code = await work(...(given.slice(0, -1) as unknown as Arguments));
+      // Commander adds the command itself at the end, and before it the options without those of the program.
+      const options = (given.at(-1) as Command).optsWithGlobals();
+      code = await work(...([...given.slice(0, -2), options] as unknown as Arguments));
     };
 
   program
@@ -57,6 +58,8 @@ function buildProgram(): { readonly program: Command; exitCode(): number } {
     )
     .usage('COMMAND [options]')
     .version(simmerPackage.version, '-V, --version', 'print the version')
+    .option('--server <address>', 'let this server do the work: unix:PATH or HOST:PORT (or SIMMER_SERVER)')
+    .option('--server-token-file <file>', 'a file with the token of the server (or SIMMER_SERVER_TOKEN)')
     .helpOption('-h, --help', 'print this, or what a command does')
     .addHelpCommand(
       new Command('help').argument('[command]').helpGroup('Help:').description('print what a command does'),
@@ -225,6 +228,35 @@ Examples:
     .addHelpText('after', '\nExample:\n  simmer explain latest 4f1c22ab90d1e3c7')
     .action(action(async () => (await import('./commands/explain.js')).explain));
 
+  program.commandsGroup('Serve:');
+  program
+    .command('serve')
+    .summary('run the recipes of others on this machine')
+    .description(
+      'Serves simmer.control.v1 until it is stopped: runs share the machine in a queue, and go on after a crash or a ' +
+        'restart. By default on a unix socket in the home that only you may enter. docs/clients.md has the clients, ' +
+        'SECURITY.md what is trusted.',
+    )
+    .option('--listen <address>', 'unix:PATH or HOST:PORT; TCP needs a token, and TLS unless HOST is this machine')
+    .option('--token-file <file>', 'a file with the token that clients must give (or SIMMER_SERVER_TOKEN)')
+    .option('--tls-cert <file>', 'PEM file of the certificate')
+    .option('--tls-key <file>', 'PEM file of its key')
+    .option('--tls-client-ca <file>', 'PEM file of the authority whose clients may connect, and no others')
+    .option(
+      '--allow-root <folder>',
+      'a folder whose files recipes of clients may name; may be given again',
+      collect,
+      [],
+    )
+    .option('--allow-plugin <name>', 'an npm package that recipes of clients may list; may be given again', collect, [])
+    .option('--recipes <folder>', 'a folder of recipes that clients may run by name; may be given again', collect, [])
+    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
+    .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
+    .option('--json', 'the address as JSON, on one line')
+    .addHelpText('after', '\nExamples:\n  simmer serve\n  simmer serve --listen 127.0.0.1:7070 --token-file token')
+    .action(action(async () => (await import('./commands/serve.js')).serve));
+
   program.commandsGroup('Write recipes:');
   program
     .command('plugins')
@@ -262,6 +294,12 @@ ${exitCodesHelp}`,
   return { program, exitCode: () => code };
 }
 
+/** The first word that is neither an option of the program nor its value. */
+function commandName(argv: readonly string[]): string {
+  const takesValue = (word: string | undefined) => word === '--server' || word === '--server-token-file';
+  return argv.find((word, index) => !word.startsWith('-') && !takesValue(argv[index - 1])) ?? '';
+}
+
 function argumentTerm(argument: Argument): string {
   return argument.required ? `<${argument.name()}>` : `[${argument.name()}]`;
 }
@@ -290,6 +328,10 @@ function positions(text: string): readonly number[] {
     throw new InvalidArgumentError('It must be whole numbers from 0, with commas between them.');
   }
   return rows;
+}
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
 }
 
 function sequence(text: string): number {

@@ -3,6 +3,13 @@ import type { ParsedRecipe } from './load-recipe.js';
 import { suggestion } from './nearest-name.js';
 import type { Plan, PlannedStage } from './plan.js';
 
+export interface Inspection {
+  /** Name of a training stage. */
+  readonly stage: string;
+  /** Positions of rows in its dataset, from 0. */
+  readonly rows: readonly number[];
+}
+
 /**
  * The recipe up to a training stage, with that stage's `inspect` in its place: what a plugin's `train` takes, its
  * `inspect` takes as well, and `rows`.
@@ -10,7 +17,7 @@ import type { Plan, PlannedStage } from './plan.js';
  * @param plan of the whole recipe
  * @throws UserError `stage_not_found`, `not_a_training`
  */
-export function inspectionOf(recipe: ParsedRecipe, plan: Plan, stage: string, rows: readonly number[]): ParsedRecipe {
+export function inspectionOf(recipe: ParsedRecipe, plan: Plan, { stage, rows }: Inspection): ParsedRecipe {
   const planned = plan.stages.find(({ name }) => name === stage);
   const trainings = plan.stages.filter(({ uses }) => uses.endsWith('/train')).map(({ name }) => name);
   const those = trainings.length === 0 ? 'The recipe trains nothing.' : `Training stages: ${trainings.join(', ')}.`;

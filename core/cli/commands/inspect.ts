@@ -1,45 +1,32 @@
 import { readFile } from 'node:fs/promises';
 import type { Colors } from 'picocolors/types.js';
-import { ArtifactStore } from '../../artifacts/artifact-store.js';
-import { createRunManager } from '../../container/create-run-manager.js';
-import type { RunHandle } from '../../engine/run-outcome.js';
 import { exitCodes } from '../../errors.js';
-import { inspectionOf } from '../../recipe/inspection.js';
-import { loadRecipe } from '../../recipe/load-recipe.js';
-import { planRecipe } from '../../recipe/plan-recipe.js';
+import type { Inspection } from '../../recipe/inspection.js';
 import type { InspectedRow } from '../../trainer/trainer.js';
 import { driveRun } from '../drive-run.js';
+import { LocalWorkspace } from '../local-workspace.js';
+import type { StartedRun } from '../open-workspace.js';
 import { colorsFor, keepStdoutForResults, writeJson, writeLine } from '../terminal.js';
-import { catalogOf, type RecipeFlags, settingsFrom } from '../workspace.js';
-
-interface InspectFlags extends RecipeFlags {
-  readonly stage: string;
-  readonly rows: readonly number[];
-}
+import type { RecipeFlags } from '../workspace.js';
 
 /** `simmer inspect`: which tokens of which rows a training stage would train. */
-export async function inspect(file: string, flags: InspectFlags): Promise<number> {
+export async function inspect(file: string, flags: RecipeFlags & Inspection): Promise<number> {
   keepStdoutForResults();
-  const settings = await settingsFrom(flags);
-  const whole = await loadRecipe(file, { params: flags.param, overrides: flags.set });
-  const catalog = catalogOf(whole);
-  const recipe = inspectionOf(whole, await planRecipe(whole, catalog, settings), flags.stage, flags.rows);
-  const plan = await planRecipe(recipe, catalog, settings);
-  const manager = await createRunManager({ settings, catalog });
-  let handle: RunHandle | undefined;
+  await using workspace = await LocalWorkspace.open(flags);
+  const given = { params: flags.param, overrides: flags.set };
+  let run: StartedRun | undefined;
   const code = await driveRun({
-    settings,
-    catalog,
+    workspace,
     stdout: 'result',
     start: async (options) => {
-      handle = await manager.start(plan, { recipeText: recipe.text, ...options });
-      return handle;
+      run = await workspace.startInspection(file, given, flags, options);
+      return run;
     },
   });
-  const outcome = await handle?.finished;
+  const outcome = await run?.finished;
   if (outcome?.status !== 'completed') return code;
-  const artifact = await (await ArtifactStore.open(settings.home)).open(outcome.outputs[`${flags.stage}.report`]!);
-  const { rows } = JSON.parse(await readFile(artifact.path('report.json'), 'utf8')) as { rows: InspectedRow[] };
+  const report = await workspace.openArtifact(outcome.outputs[`${flags.stage}.report`]!);
+  const { rows } = JSON.parse(await readFile(report.path('report.json'), 'utf8')) as { rows: InspectedRow[] };
   if (flags.json) await writeJson({ rows });
   else await writeLine(rows.map((row) => rowText(row, colorsFor(process.stdout))).join('\n\n'));
   return exitCodes.ok;
