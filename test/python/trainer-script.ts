@@ -1,5 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,14 +13,9 @@ export const root: string = fileURLToPath(new URL('../../..', import.meta.url));
 const say = (message: string) => void process.stderr.write(`${message}\n`);
 const trainerFolder = join(root, 'plugins/torch-trainer/python');
 
-/** Where the user's Python environments and models are. */
-export function cacheFolderOfUser(): string {
-  return process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env);
-}
-
 /** The Python that the torch trainer gets, made where it is not there. */
-export async function trainerPython() {
-  const cacheFolder = cacheFolderOfUser();
+async function trainerPython() {
+  const cacheFolder = process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env);
   await mkdir(cacheFolder, { recursive: true });
   return preparePythonEnvironment({
     name: 'torch-trainer',
@@ -33,6 +30,27 @@ export async function trainerPython() {
       emit: async () => {},
     },
   });
+}
+
+/**
+ * Packages that only a check needs, in a folder of their own: what they depend on and the trainer has
+ * too is not fetched again.
+ * @param lockFile every package that the trainer's environment lacks, pinned
+ * @returns the folder, to be put after the trainer's own packages
+ */
+export async function checkPackages(lockFile: string): Promise<string> {
+  const lock = await readFile(lockFile, 'utf8');
+  const { python } = await trainerPython();
+  const name = createHash('sha256').update(lock).digest('hex').slice(0, 16);
+  const folder = join(root, 'node_modules/.cache/simmer-checks', name);
+  if (existsSync(folder)) return folder;
+  const draft = `${folder}.${process.pid}`;
+  say(`Fetching the packages of ${lockFile}.`);
+  const pip = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', draft, '-r', lockFile];
+  const { status } = spawnSync(python, pip, { stdio: ['ignore', 'inherit', 'inherit'] });
+  if (status !== 0) throw new Error(`pip cannot install ${lockFile}.`);
+  await rename(draft, folder);
+  return folder;
 }
 
 /** The folder of SmolLM2-135M-Instruct, fetched by a recipe as any user's model is. */
@@ -64,17 +82,17 @@ export async function smolLm2Folder(): Promise<string> {
 /**
  * Runs a Python script of the checkout, whose output people see.
  * @param script path in the checkout
- * @param program the Python; absent: the trainer's own
+ * @param packages folders of packages that come after the trainer's own
  * @returns the last line that it wrote to stdout, and its exit code
  */
 export async function runTrainerScript(
   script: string,
   args: readonly string[],
-  program?: string,
+  packages: readonly string[] = [],
 ): Promise<{ readonly lastLine: string; readonly code: number | null }> {
   const { python, env } = await trainerPython();
-  const path = [trainerFolder, join(trainerFolder, 'tests'), join(root, 'test/python'), env.PYTHONPATH];
-  const child = spawn(program ?? python, [join(root, script), ...args], {
+  const path = [trainerFolder, join(trainerFolder, 'tests'), join(root, 'test/python'), env.PYTHONPATH, ...packages];
+  const child = spawn(python, [join(root, script), ...args], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
