@@ -23,9 +23,7 @@ FORM = pb.ThinkingFormat(start="", end="<|im_start|>answer\n", final_answer_prom
 TEXT = "A farm has 12 goats and buys 3 more each week. How many goats are there after some weeks? Think about it. "
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, required=True)
+def add_sizes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--prompt", type=int, default=256, help="tokens")
     parser.add_argument("--thinking", type=int, default=744, help="tokens before the first wait")
@@ -35,23 +33,16 @@ def main() -> None:
     parser.add_argument("--longest", type=int, default=4096, help="of the sweep, which doubles from 128")
     parser.add_argument("--sweep-batch", type=int, default=1)
     parser.add_argument("--parts", default="generate,waits,sweep")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True)
+    add_sizes(parser)
     options = parser.parse_args()
-    torch.manual_seed(0)
     opened = ModelCache().open(pb.ModelSource(folder=str(options.model)), pb.PRECISION_FLOAT32)
     peer = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32, local_files_only=True).eval()
-    bench = Bench(opened, peer, options)
-    # The first passes of a process are slow for everyone.
-    plain(peer, bench.prompts, 4)
-    bench.ours(bench.prompts, [bench.policy(4)], 1)
-    ratios: dict[str, float] = {}
-    figures: dict[str, Any] = {}
-    if "generate" in options.parts:
-        bench.against_generate(ratios, figures)
-    if "waits" in options.parts:
-        for after in map(int, options.after.split(",")):
-            bench.against_resubmission(after, ratios, figures)
-    if "sweep" in options.parts:
-        bench.sweep(ratios, figures)
+    ratios, figures = Bench(opened, peer, options).run()
     goals = {"vs-generate": 1, "vs-resubmission": 1.5, "sweepOverLongest": 1.3}
     sizes = {name: value for name, value in vars(options).items() if name != "model"}
     print(json.dumps({"ratios": ratios, "goals": goals, "threads": torch.get_num_threads(), **figures, "sizes": sizes}))
@@ -66,6 +57,22 @@ class Bench:
         self.prompts = [ids[row : row + options.prompt] for row in range(options.batch)]
         self.end = self._ids(FORM.end.rstrip())
         self.never = sorted({self.end[0], opened.tokenizer.eos_token_id})
+
+    def run(self) -> tuple[dict[str, float], dict[str, Any]]:
+        """The ratios, ours over theirs and higher is better, and what was measured for them."""
+        # The first passes of a process are slow for everyone.
+        plain(self.peer, self.prompts, 4)
+        self.ours(self.prompts, [self.policy(4)], 1)
+        ratios: dict[str, float] = {}
+        figures: dict[str, Any] = {}
+        if "generate" in self.options.parts:
+            self.against_generate(ratios, figures)
+        if "waits" in self.options.parts:
+            for after in map(int, self.options.after.split(",")):
+                self.against_resubmission(after, ratios, figures)
+        if "sweep" in self.options.parts:
+            self.sweep(ratios, figures)
+        return ratios, figures
 
     def _ids(self, text: str) -> list[int]:
         return list(self.opened.tokenizer(text, add_special_tokens=False)["input_ids"])

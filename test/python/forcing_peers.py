@@ -89,7 +89,7 @@ def resubmit(
 def _continue(
     model: Any, sequences: Sequence[Sequence[int]], tokens: int, cache: Any, reuse: bool = False
 ) -> tuple[list[list[int]], Any]:
-    ids = torch.tensor(sequences)
+    ids = torch.tensor(sequences, device=model.device)
     with torch.inference_mode():
         output = model.generate(
             ids,
