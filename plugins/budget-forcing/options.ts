@@ -117,6 +117,34 @@ export const generateOptions = z.strictObject({
   ),
 });
 
+/** How known families write a chat; a server that continues text is sent the text. */
+export const chatTemplates = {
+  /** Qwen, SmolLM2 and s1. */
+  chatml: { message: '<|im_start|>{role}\n{content}<|im_end|>\n', assistant: '<|im_start|>assistant\n' },
+  none: { message: '{content}', assistant: '' },
+} as const;
+
+export const endpointOptions = z.strictObject({
+  url: placement(z.url().describe('Base of an OpenAI-compatible API, e.g. http://localhost:8000/v1.')),
+  apiKeyVariable: placement(z.string().optional().describe('Environment variable with the key. Absent: none is sent.')),
+  model: z.string().min(1).describe('What the server calls the model. The stage key covers the name, not the weights.'),
+  chatTemplate: z
+    .union([
+      z.enum(['chatml', 'none']),
+      z.strictObject({
+        message: z.string().includes('{content}').describe('One message; {role} and {content} stand for its parts.'),
+        assistant: z.string().describe('What stands before the answer.'),
+      }),
+    ])
+    .default('chatml')
+    .describe("How the model's chat is written as text, up to where its turn begins."),
+  longestThinking: positive.default(4096).describe('Thinking tokens where the sweep says auto.'),
+  ...askingShape,
+  concurrency: placement(positive.default(8).describe('Samples under way at a time; a kill loses at most these.')),
+  timeoutMilliseconds: placement(z.int().min(100).default(600_000).describe('Limit for one completion.')),
+  retries: placement(z.int().min(0).default(4).describe('How often a request is made again after a passing failure.')),
+});
+
 export type GenerateOptions = z.output<typeof generateOptions>;
 /** The options that say what is asked, for every backend. */
 export type AskingOptions = Omit<GenerateOptions, 'trainer' | 'precision' | 'maxBatchSize'>;

@@ -37,7 +37,7 @@ function graded(samples: Readonly<Record<string, readonly (readonly [string | nu
   return memoryTable(columns, rows.reverse());
 }
 
-const voted = async (samples: Parameters<typeof graded>[0], options: object = {}) =>
+const voted = async (samples: Parameters<typeof graded>[0], options: Readonly<Record<string, unknown>> = {}) =>
   (await runStage(vote, { options, inputs: { graded: graded(samples) } })).rows('voted');
 
 it('takes what most samples gave, equal numbers being equal, and sums what they spent', async () => {
