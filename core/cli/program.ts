@@ -228,6 +228,24 @@ Examples:
     .addHelpText('after', '\nExample:\n  simmer explain latest 4f1c22ab90d1e3c7')
     .action(action(async () => (await import('./commands/explain.js')).explain));
 
+  const evaluation = program
+    .command('eval')
+    .summary('measures of evaluations: metrics')
+    .description('Measures of evaluations, of runs here or of figures from anywhere.');
+  evaluation
+    .command('metrics')
+    .summary("s1's Control, Scaling and Performance of a list of runs")
+    .description(
+      'Computes Control (share of runs that keep their limits, in percent), Scaling (mean slope of accuracy in percentage ' +
+        'points over thinking tokens, raw and per doubling) and Performance (best accuracy, in percent) from a list of ' +
+        '{thinkingTokens, accuracy, controlled?, min?, max?}. Accuracy is in percent, or a share where none is above 1. ' +
+        '`controlled` is held against min and max where it is not the thinking tokens.',
+    )
+    .argument('<file>', 'JSON, or CSV with these columns')
+    .option('--json', 'control, performance, scalingRaw and scalingLog2 as JSON')
+    .addHelpText('after', '\nExample:\n  simmer eval metrics runs.csv --json | jq .scalingLog2')
+    .action(action(async () => (await import('./commands/eval-metrics.js')).evalMetrics));
+
   program.commandsGroup('Serve:');
   program
     .command('serve')

@@ -1,6 +1,6 @@
-import { UserError } from 'simmerkit';
+import { measureScaling, UserError } from 'simmerkit';
 import { type GradedRun, type GradedRuns, requireSameProblems } from './graded-run.js';
-import { bootstrapMean, measureScaling } from './statistics.js';
+import { bootstrapMean } from './statistics.js';
 
 export type Role = 'untuned' | 'tuned';
 type Series = 'maxima' | 'waits';
@@ -53,7 +53,7 @@ export interface ScalingReport {
   readonly model: string;
   readonly series: Series;
   readonly runs: number;
-  readonly control: number;
+  readonly control: number | null;
   readonly scalingPerToken: number | null;
   readonly scalingPerDoubling: number | null;
   readonly performance: number;

@@ -47,7 +47,7 @@ export const comparisonReport = z.object({
       model: z.string(),
       series: z.string(),
       runs: z.number(),
-      control: z.number(),
+      control: z.number().nullable(),
       scalingPerToken: z.number().nullable(),
       scalingPerDoubling: z.number().nullable(),
       performance: z.number(),
