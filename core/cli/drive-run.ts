@@ -1,36 +1,34 @@
-import type { Settings } from '../config/settings.js';
-import type { RunHandle, RunOutcome } from '../engine/run-outcome.js';
+import type { RunOutcome } from '../engine/run-outcome.js';
 import { exitCodes, UserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
-import type { PluginCatalog } from '../plugin/catalog.js';
-import type { Sink } from '../plugin/definitions.js';
-import { followAsJson } from './follow-json.js';
 import { onInterrupt } from './interrupts.js';
+import type { StartedRun, StartOptions, Workspace } from './open-workspace.js';
 import { exitCodeOfFailedRun } from './print-error.js';
 import { printErrorRecord } from './report-error.js';
-import { runConsole } from './run-console.js';
-import { onOutputGone } from './terminal.js';
+import { onOutputGone, writeLine } from './terminal.js';
 
 export interface DriveRunOptions {
-  readonly settings: Settings;
-  readonly catalog: PluginCatalog;
-  readonly json: boolean;
+  readonly workspace: Workspace;
+  /** What stdout is for: the view for people, the run's events as JSON, or something that the caller prints later. */
+  readonly stdout: 'view' | 'events' | 'result';
   /** The last event of the run so far, where it is taken up again. @default 0 */
   readonly lastSequence?: number;
   /** The events up to it: the view counts them in. */
   history?(): AsyncIterable<Event>;
-  start(options: { readonly signal: AbortSignal; readonly sinks: readonly Sink[] }): Promise<RunHandle>;
+  start(options: StartOptions): Promise<StartedRun>;
 }
 
 /** Starts a run, shows it until it ends, stops it on Ctrl-C, and returns the exit code. */
 export async function driveRun(options: DriveRunOptions): Promise<number> {
-  const { json, lastSequence = 0 } = options;
+  const { stdout, lastSequence = 0 } = options;
   const stopping = new AbortController();
-  let handle: RunHandle | undefined;
+  let handle: StartedRun | undefined;
   const stop = (reason: string) => {
     if (stopping.signal.aborted) return;
     stopping.abort(new UserError('interrupted', reason, { kind: 'interrupted' }));
-    if (json) process.stderr.write(`${reason}: stopping, what is paid for is kept. Once more ends it at once.\n`);
+    if (stdout === 'events') {
+      process.stderr.write(`${reason}: stopping, what is paid for is kept. Once more ends it at once.\n`);
+    }
     handle?.interrupt(reason);
   };
   using _signals = onInterrupt(stop);
@@ -40,20 +38,16 @@ export async function driveRun(options: DriveRunOptions): Promise<number> {
   if (console !== undefined) for await (const event of options.history?.() ?? []) await console.onEvent(event);
   handle = await options.start({ signal: stopping.signal, sinks: console === undefined ? [] : [console] });
   if (stopping.signal.aborted) handle.interrupt(stopping.signal.reason.message);
-  if (json) await followAsJson(handle.runFolder, lastSequence + 1, handle.finished);
+  if (stdout === 'events') {
+    for await (const event of handle.follow(lastSequence + 1)) await writeLine(JSON.stringify(event));
+  }
   return conclude(handle.runId, await handle.finished, console === undefined);
 }
 
-/** With `--json`, people get their view on stderr, if that is a terminal which the events do not go to as well. */
-function consoleOf({ json, settings, catalog, lastSequence = 0 }: DriveRunOptions, signal: AbortSignal) {
-  if (json && (process.stdout.isTTY || !process.stderr.isTTY)) return undefined;
-  return runConsole({
-    catalog,
-    home: settings.home,
-    stream: json ? 'stderr' : 'stdout',
-    signal,
-    after: lastSequence,
-  });
+/** Beside events, people get their view on stderr, if that is a terminal which the events do not go to as well. */
+function consoleOf({ stdout, workspace, lastSequence = 0 }: DriveRunOptions, signal: AbortSignal) {
+  if (stdout === 'events' && (process.stdout.isTTY || !process.stderr.isTTY)) return undefined;
+  return workspace.console({ stream: stdout === 'view' ? 'stdout' : 'stderr', signal, after: lastSequence });
 }
 
 function conclude(runId: string, outcome: RunOutcome, isQuiet: boolean): number {

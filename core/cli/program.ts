@@ -1,7 +1,7 @@
 import { type Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { exitCodes } from '../errors.js';
 import { simmerPackage } from '../plugin/locate.js';
-import { hasColor, keepStdoutForJson, watchOutput } from './terminal.js';
+import { hasColor, keepStdoutForResults, watchOutput } from './terminal.js';
 
 /** A command's work, loaded when it is called for: `simmer --help` must not wait for zod, rxjs or gRPC. */
 type CommandWork<Arguments extends readonly unknown[]> = () => Promise<(...given: Arguments) => Promise<number>>;
@@ -19,7 +19,7 @@ Exit codes:
 export async function main(argv: readonly string[]): Promise<never> {
   watchOutput();
   const json = argv.includes('--json');
-  if (json) keepStdoutForJson();
+  if (json) keepStdoutForResults();
   process.on('uncaughtException', (error) => void fail(error, false));
   const { program, exitCode } = buildProgram();
   if (argv.length === 0) {
@@ -31,7 +31,7 @@ export async function main(argv: readonly string[]): Promise<never> {
   } catch (error) {
     if (error instanceof CommanderError) return await end(error.exitCode === 0 ? exitCodes.ok : exitCodes.usage);
     // The stdout of those that stream events holds events and nothing else.
-    const streams = ['run', 'resume', 'watch'].includes(argv[0] ?? '');
+    const streams = ['run', 'resume', 'watch'].includes(commandName(argv));
     return await fail(error, json && !streams);
   }
   return await end(exitCode());
@@ -46,8 +46,9 @@ function buildProgram(): { readonly program: Command; exitCode(): number } {
     <Arguments extends readonly unknown[]>(load: CommandWork<Arguments>) =>
     async (...given: unknown[]) => {
       const work = await load();
-      // Commander adds the command itself at the end.
-      code = await work(...(given.slice(0, -1) as unknown as Arguments));
+      // Commander adds the command itself at the end, and before it the options without those of the program.
+      const options = (given.at(-1) as Command).optsWithGlobals();
+      code = await work(...([...given.slice(0, -2), options] as unknown as Arguments));
     };
 
   program
@@ -57,6 +58,8 @@ function buildProgram(): { readonly program: Command; exitCode(): number } {
     )
     .usage('COMMAND [options]')
     .version(simmerPackage.version, '-V, --version', 'print the version')
+    .option('--server <address>', 'let this server do the work: unix:PATH or HOST:PORT (or SIMMER_SERVER)')
+    .option('--server-token-file <file>', 'a file with the token of the server (or SIMMER_SERVER_TOKEN)')
     .helpOption('-h, --help', 'print this, or what a command does')
     .addHelpCommand(
       new Command('help').argument('[command]').helpGroup('Help:').description('print what a command does'),
@@ -148,6 +151,28 @@ Examples:
     .action(action(async () => (await import('./commands/plan.js')).plan));
 
   program
+    .command('inspect')
+    .summary('show which tokens a training stage would train')
+    .description(
+      'Runs what the training stage needs, up to its dataset, and shows rows as the trainer will see them: trained tokens ' +
+        'are coloured, or stand between ⟦ and ⟧ where there is no colour. Trains nothing.',
+    )
+    .argument('<recipe>', 'a recipe file')
+    .requiredOption('--stage <name>', 'a training stage of the recipe, e.g. tuned')
+    .option('--rows <positions>', 'which rows of its dataset, from 0', positions, [0, 1, 2])
+    .addOption(paramOption())
+    .addOption(setOption())
+    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
+    .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
+    .option('--json', 'the rows as JSON: token ids, tokens, which are trained')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  simmer inspect recipes/tiny.yaml --stage tuned\n  simmer inspect my.yaml --stage tuned --rows 0,17,400 | less -R',
+    )
+    .action(action(async () => (await import('./commands/inspect.js')).inspect));
+
+  program
     .command('doctor')
     .summary('check the machine: Python, disk, memory, GPUs, plugins')
     .description('Checks what runs need of the machine and says what to do about what is missing.')
@@ -189,6 +214,49 @@ Examples:
     .addHelpText('after', '\nExample:\n  xdg-open "$(simmer report latest)"')
     .action(action(async () => (await import('./commands/report.js')).report));
 
+  program
+    .command('explain')
+    .summary('say what became of one row of the data, and why')
+    .description(
+      'Follows one row through the stages of a run: which stage dropped it, by which rule and on what evidence, or why it ' +
+        'was chosen; what models answered to it.',
+    )
+    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
+    .argument('<row>', 'the id of a row, or the beginning of it')
+    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .option('--json', 'the history as JSON')
+    .addHelpText('after', '\nExample:\n  simmer explain latest 4f1c22ab90d1e3c7')
+    .action(action(async () => (await import('./commands/explain.js')).explain));
+
+  program.commandsGroup('Serve:');
+  program
+    .command('serve')
+    .summary('run the recipes of others on this machine')
+    .description(
+      'Serves simmer.control.v1 until it is stopped: runs share the machine in a queue, and go on after a crash or a ' +
+        'restart. By default on a unix socket in the home that only you may enter. docs/clients.md has the clients, ' +
+        'SECURITY.md what is trusted.',
+    )
+    .option('--listen <address>', 'unix:PATH or HOST:PORT; TCP needs a token, and TLS unless HOST is this machine')
+    .option('--token-file <file>', 'a file with the token that clients must give (or SIMMER_SERVER_TOKEN)')
+    .option('--tls-cert <file>', 'PEM file of the certificate')
+    .option('--tls-key <file>', 'PEM file of its key')
+    .option('--tls-client-ca <file>', 'PEM file of the authority whose clients may connect, and no others')
+    .option(
+      '--allow-root <folder>',
+      'a folder whose files recipes of clients may name; may be given again',
+      collect,
+      [],
+    )
+    .option('--allow-plugin <name>', 'an npm package that recipes of clients may list; may be given again', collect, [])
+    .option('--recipes <folder>', 'a folder of recipes that clients may run by name; may be given again', collect, [])
+    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
+    .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
+    .option('--json', 'the address as JSON, on one line')
+    .addHelpText('after', '\nExamples:\n  simmer serve\n  simmer serve --listen 127.0.0.1:7070 --token-file token')
+    .action(action(async () => (await import('./commands/serve.js')).serve));
+
   program.commandsGroup('Write recipes:');
   program
     .command('plugins')
@@ -226,6 +294,12 @@ ${exitCodesHelp}`,
   return { program, exitCode: () => code };
 }
 
+/** The first word that is neither an option of the program nor its value. */
+function commandName(argv: readonly string[]): string {
+  const takesValue = (word: string | undefined) => word === '--server' || word === '--server-token-file';
+  return argv.find((word, index) => !word.startsWith('-') && !takesValue(argv[index - 1])) ?? '';
+}
+
 function argumentTerm(argument: Argument): string {
   return argument.required ? `<${argument.name()}>` : `[${argument.name()}]`;
 }
@@ -246,6 +320,18 @@ function assignment(text: string, before: Readonly<Record<string, string>>): Rea
   const equals = text.indexOf('=');
   if (equals < 1) throw new InvalidArgumentError(`It must read NAME=VALUE.`);
   return { ...before, [text.slice(0, equals)]: text.slice(equals + 1) };
+}
+
+function positions(text: string): readonly number[] {
+  const rows = text.split(',').map(Number);
+  if (!rows.every((row) => Number.isSafeInteger(row) && row >= 0)) {
+    throw new InvalidArgumentError('It must be whole numbers from 0, with commas between them.');
+  }
+  return rows;
+}
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
 }
 
 function sequence(text: string): number {

@@ -1,12 +1,15 @@
-import { join } from 'node:path';
-import { readEvents } from '../events/replay.js';
-import type { PluginCatalog } from '../plugin/catalog.js';
-import type { Sink } from '../plugin/definitions.js';
+import { builtInPlugins, PluginCatalog } from '../plugin/catalog.js';
+import type { Sink, SinkContext } from '../plugin/definitions.js';
 import { hasColor } from './terminal.js';
 
+/** Where what is shown comes from. */
+export interface ConsoleSource extends Pick<SinkContext, 'openArtifact' | 'eventsOf'> {
+  /** A folder with the `plan.json` of the run. */
+  runFolder(runId: string): Promise<string>;
+}
+
 export interface RunConsoleOptions {
-  readonly catalog: PluginCatalog;
-  readonly home: string;
+  readonly source: ConsoleSource;
   /** @default 'stdout' */
   readonly stream?: 'stdout' | 'stderr';
   /** Aborted when the run is asked to stop. */
@@ -32,19 +35,17 @@ export function runConsole(options: RunConsoleOptions): Sink {
 }
 
 async function open(options: RunConsoleOptions, runId: string): Promise<Sink> {
-  const { catalog, home, stream = 'stdout', signal, after = 0 } = options;
+  const { source, stream = 'stdout', signal, after = 0 } = options;
+  const catalog = new PluginCatalog({ builtIn: builtInPlugins(), baseFolder: process.cwd() });
   const { definition } = await catalog.sink('sinks/console');
   const color = hasColor(process[stream]);
   return definition.open(definition.options.parse({ stream, color, after }), {
     runId,
-    runFolder: join(home, 'runs', runId),
+    runFolder: await source.runFolder(runId),
     log: silent,
     ...(signal === undefined ? {} : { signal }),
-    async openArtifact(uri) {
-      const { ArtifactStore } = await import('../artifacts/artifact-store.js');
-      return (await ArtifactStore.open(home)).open(uri);
-    },
-    eventsOf: (otherRun) => readEvents(join(home, 'runs', otherRun, 'events.jsonl')),
+    openArtifact: (uri) => source.openArtifact(uri),
+    eventsOf: (otherRun) => source.eventsOf(otherRun),
   });
 }
 

@@ -11,6 +11,9 @@ export interface WorkspaceFlags {
   readonly data?: string;
   readonly python?: string;
   readonly json?: boolean;
+  /** Address of a server that does the work instead of this machine. */
+  readonly server?: string;
+  readonly serverTokenFile?: string;
 }
 
 /** What a command that reads a recipe takes. */

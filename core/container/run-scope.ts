@@ -49,6 +49,7 @@ export function runScopes(core: Container): OpenRunScope {
         runFolder: request.runFolder,
         plan: request.plan,
         isResumed: request.isResumed,
+        ...(request.capacity === undefined ? {} : { capacity: request.capacity }),
         warnings: [...request.warnings, ...standing.warnings, ...(droppedBytes === 0 ? [] : [torn])],
       });
       closers.push(() => container.unbindAllAsync());

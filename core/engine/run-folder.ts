@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/pro
 import { basename, dirname, join, relative } from 'node:path';
 import type { Artifact } from '../artifacts/artifact.js';
 import { UserError } from '../errors.js';
+import type { EventData } from '../events/catalogue.js';
 import { EventBus } from '../events/event-bus.js';
 import type { LogFileSystem } from '../events/log-file-system.js';
 import { RunLog } from '../events/run-log.js';
@@ -33,6 +34,7 @@ export interface NewRun {
   readonly runFolder: string;
   readonly plan: Plan;
   readonly recipeText: string;
+  readonly request?: EventData['run.created']['request'];
   readonly fileSystem?: LogFileSystem;
 }
 
@@ -127,6 +129,7 @@ async function tellCreated(run: NewRun, file: string): Promise<void> {
         recipe: run.plan.recipe,
         planDigest: planDigest(run.plan),
         seed: run.plan.seed,
+        ...(run.request === undefined ? {} : { request: run.request }),
       },
     });
   } finally {

@@ -21,6 +21,11 @@ export async function summarizeRun(runFolder: string): Promise<RunSummary | unde
     if (isUserError(error) && error.code === 'log_missing') return undefined;
     throw error;
   }
+  return summaryOf(state, runFolder);
+}
+
+/** The same, of a log that is read already. */
+export async function summaryOf(state: RunState, runFolder: string): Promise<RunSummary | undefined> {
   if (state.runId === '') return undefined;
   const plan = await readPlan(runFolder);
   return {

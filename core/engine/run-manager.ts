@@ -10,6 +10,7 @@ import {
   SettingsToken,
 } from '../container/tokens.js';
 import { UserError } from '../errors.js';
+import type { EventData } from '../events/catalogue.js';
 import type { LogFileSystem } from '../events/log-file-system.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import type { Sink } from '../plugin/definitions.js';
@@ -22,6 +23,7 @@ import { readRunState, summarizeRun } from './run-history.js';
 import type { RunHandle, RunSummary, StagePreview } from './run-outcome.js';
 import type { OpenRunRequest, OpenRunScope } from './run-scope.js';
 import { isDone } from './run-state.js';
+import type { Capacity } from './scheduler.js';
 import { writeReport } from './write-report.js';
 
 export interface TakeUpOptions {
@@ -29,12 +31,25 @@ export interface TakeUpOptions {
   readonly signal?: AbortSignal;
   /** Sinks that the caller has at hand, e.g. the console. They see what this core does, not what a former one did. */
   readonly sinks?: readonly Sink[];
+  /** What its stages share, where that is less than the machine has: its claim in a queue. */
+  readonly capacity?: Capacity;
 }
 
 export interface StartOptions extends TakeUpOptions {
   /** The recipe as it was written; kept in the run folder for people. */
   readonly recipeText: string;
 }
+
+/** A run to make. */
+export interface CreateOptions {
+  /** The recipe as it was written; kept in the run folder for people. */
+  readonly recipeText: string;
+  /** Who asked a server for it. */
+  readonly request?: EventData['run.created']['request'];
+}
+
+/** A run in one line, from its folder; undefined where that holds no run. */
+export type Summarize = (runFolder: string) => Promise<RunSummary | undefined>;
 
 /** Starts runs, takes them up again, and finds them. What it knows of runs it reads from their folders. */
 @injectable()
@@ -64,13 +79,28 @@ export class RunManager {
    * @throws UserError `not_enough_gpus`, `no_disk_space`, `not_writable`; the run was not made then
    */
   async start(plan: Plan, options: StartOptions): Promise<RunHandle> {
+    const { runId, runFolder } = await this.create(plan, { recipeText: options.recipeText });
+    return this.#takeUp({ runId, runFolder, plan, isResumed: false, warnings: [] }, options);
+  }
+
+  /**
+   * Makes the run's folder and leaves it at that: `resume` starts it, whenever and in whichever process.
+   * @throws UserError `not_enough_gpus`, `no_disk_space`, `not_writable`; the run was not made then
+   */
+  async create(plan: Plan, { recipeText, request }: CreateOptions): Promise<Pick<RunHandle, 'runId' | 'runFolder'>> {
     await this.#refuseImpossible(plan, new Set());
     const runId = newRunId(plan.recipe, new Date());
     const runFolder = this.#store.runFolder(runId);
-    const { recipeText } = options;
     await this.#store.ready();
-    await createRunFolder({ runId, runFolder, plan, recipeText, fileSystem: this.#fileSystem });
-    return this.#takeUp({ runId, runFolder, plan, isResumed: false, warnings: [] }, options);
+    await createRunFolder({
+      runId,
+      runFolder,
+      plan,
+      recipeText,
+      ...(request === undefined ? {} : { request }),
+      fileSystem: this.#fileSystem,
+    });
+    return { runId, runFolder };
   }
 
   /**
@@ -90,13 +120,15 @@ export class RunManager {
     const { plan, changes } = await withPresentCode(await readPlan(runFolder), this.#catalog);
     const done = Object.entries(state.stages).filter(([, stage]) => isDone(stage));
     await this.#refuseImpossible(plan, new Set(done.map(([name]) => name)));
-    return this.#takeUp({ runId, runFolder, plan, isResumed: true, warnings: changes }, options);
+    // After `run.created` alone nobody has started it yet.
+    const isResumed = state.events > 1;
+    return this.#takeUp({ runId, runFolder, plan, isResumed, warnings: changes }, options);
   }
 
-  /** Every run of the home, the newest first. */
-  async list(): Promise<readonly RunSummary[]> {
+  /** Every run of the home, the newest first. @param summarize reads a log; a caller may know a quicker way */
+  async list(summarize: Summarize = summarizeRun): Promise<readonly RunSummary[]> {
     const ids = await runIds(this.#runsFolder);
-    const summaries = await Promise.all(ids.map((id) => summarizeRun(this.#store.runFolder(id))));
+    const summaries = await Promise.all(ids.map((id) => summarize(this.#store.runFolder(id))));
     return summaries
       .filter((summary) => summary !== undefined)
       .toSorted((a, b) => b.startedAt.localeCompare(a.startedAt) || b.runId.localeCompare(a.runId));
@@ -106,9 +138,9 @@ export class RunManager {
    * A run by its id, by the beginning of its id, or the newest one as `latest`.
    * @throws UserError `run_not_found`, `run_ambiguous`
    */
-  async find(idOrPrefixOrLatest: string): Promise<RunSummary> {
+  async find(idOrPrefixOrLatest: string, summarize: Summarize = summarizeRun): Promise<RunSummary> {
     if (idOrPrefixOrLatest === 'latest') {
-      const [latest] = await this.list();
+      const [latest] = await this.list(summarize);
       if (latest === undefined) throw notFound(idOrPrefixOrLatest);
       return latest;
     }
@@ -123,7 +155,7 @@ export class RunManager {
         hint: `Type more of it: ${matches.slice(-5).join(', ')}.`,
       });
     }
-    const summary = await summarizeRun(this.#store.runFolder(id));
+    const summary = await summarize(this.#store.runFolder(id));
     if (summary === undefined) throw notFound(id);
     return summary;
   }
@@ -153,8 +185,11 @@ export class RunManager {
     refuseBeyondMachine(left, this.#settings.resources);
   }
 
-  async #takeUp(run: Omit<OpenRunRequest, 'sinks'>, { signal, sinks = [] }: TakeUpOptions): Promise<RunHandle> {
-    const open = await this.#openRun({ ...run, sinks });
+  async #takeUp(
+    run: Omit<OpenRunRequest, 'sinks'>,
+    { signal, sinks = [], capacity }: TakeUpOptions,
+  ): Promise<RunHandle> {
+    const open = await this.#openRun({ ...run, sinks, ...(capacity === undefined ? {} : { capacity }) });
     const interrupt = () => open.interrupt(reasonOf(signal));
     signal?.addEventListener('abort', interrupt);
     if (signal?.aborted === true) interrupt();

@@ -33,8 +33,11 @@ export interface RunHandle {
 export interface RunSummary {
   readonly runId: string;
   readonly recipe: string;
-  /** `crashed`: its log has no end, and no core that is alive holds it. */
-  readonly status: 'running' | 'completed' | 'failed' | 'interrupted' | 'crashed';
+  /**
+   * `crashed`: its log has no end, and no core that is alive holds it. `queued`: it waits for its slots; only a server
+   * knows.
+   */
+  readonly status: 'queued' | 'running' | 'completed' | 'failed' | 'interrupted' | 'crashed';
   /** ISO 8601; when it was created. */
   readonly startedAt: string;
   readonly endedAt?: string;

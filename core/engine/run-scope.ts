@@ -3,6 +3,7 @@ import type { Sink } from '../plugin/definitions.js';
 import type { Json, Plan } from '../recipe/plan.js';
 import type { RunOutcome } from './run-outcome.js';
 import type { RunState } from './run-state.js';
+import type { Capacity } from './scheduler.js';
 
 /** What is fixed when a core takes a run up. */
 export interface RunInfo {
@@ -22,6 +23,8 @@ export interface RunInfo {
   readonly done: ReadonlyMap<string, Readonly<Record<string, string>>>;
   /** What the user should know before it goes on, as sentences: code that changed since the plan was made. */
   readonly warnings: readonly string[];
+  /** What its stages share, where that is less than the machine has. */
+  readonly capacity?: Capacity;
 }
 
 /** A sink of a run: one that a plugin opens, or one that the caller has at hand. */
@@ -48,6 +51,7 @@ export interface OpenRunRequest {
   readonly isResumed: boolean;
   readonly sinks: readonly Sink[];
   readonly warnings: readonly string[];
+  readonly capacity?: Capacity;
 }
 
 /**

@@ -51,7 +51,7 @@ export class Run {
     this.#sinks = sinks;
     this.#resources = resources;
     for (const [stage, outputs] of run.done) this.#outputs.set(stage, outputs);
-    this.#scheduler = new Scheduler(scheduledStages(run.plan), settings.resources, run.done.keys());
+    this.#scheduler = new Scheduler(scheduledStages(run.plan), run.capacity ?? settings.resources, run.done.keys());
   }
 
   interrupt(reason: string): void {

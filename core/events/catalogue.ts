@@ -15,6 +15,13 @@ export interface EventData {
     readonly recipe: string;
     readonly planDigest: string;
     readonly seed: number;
+    /** Of a run that a client asked a server for. The server takes such runs up again when it is started. */
+    readonly request?: {
+      /** The client's own id: the same one again is the same run. */
+      readonly id: string;
+      /** SHA-256 of what was asked for, lower-case hex: the same id with something else is a mistake. */
+      readonly digest: string;
+    };
   };
   /** A core process took the run up: the first time, or by a resume. */
   'run.started': { readonly pid: number; readonly host: string; readonly resumed: boolean };

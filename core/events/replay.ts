@@ -76,11 +76,16 @@ function isAborted(signal: AbortSignal | undefined): boolean {
 
 /** Undefined where there is no event to tell by. */
 function endsRun(event: Event | undefined): boolean | undefined {
-  if (event === undefined) return undefined;
-  return event.type === 'run.completed' || event.type === 'run.failed' || event.type === 'run.interrupted';
+  return event === undefined ? undefined : isRunEnd(event.type);
 }
 
-async function openLog(file: string): Promise<FileHandle> {
+/** Whether an event of this type ends a run, until somebody goes on with it. */
+export function isRunEnd(type: string): boolean {
+  return type === 'run.completed' || type === 'run.failed' || type === 'run.interrupted';
+}
+
+/** @throws UserError `log_missing` */
+export async function openLog(file: string): Promise<FileHandle> {
   try {
     return await open(file, 'r');
   } catch (error) {
@@ -92,13 +97,14 @@ async function openLog(file: string): Promise<FileHandle> {
   }
 }
 
-function reader(handle: FileHandle) {
+/** For a `LogScanner`. */
+export function reader(handle: FileHandle) {
   return async (buffer: Uint8Array, position: number) =>
     (await handle.read(buffer, 0, buffer.length, position)).bytesRead;
 }
 
 /** Bytes that another process has written can be read before they are on the disk, and may be lost then. */
-async function makeDurable(file: string, handle: FileHandle): Promise<void> {
+export async function makeDurable(file: string, handle: FileHandle): Promise<void> {
   try {
     await handle.datasync();
   } catch (error) {
@@ -112,7 +118,7 @@ async function makeDurable(file: string, handle: FileHandle): Promise<void> {
 }
 
 /** Tells that a file may have changed: at the system's word, and every half second in any case. */
-class FileChanges implements Disposable {
+export class FileChanges implements Disposable {
   readonly #signal: AbortSignal | undefined;
   readonly #watcher: { close(): void } | undefined;
   #hasChanged = false;

@@ -17,13 +17,27 @@ import { orderStages } from './stage-order.js';
 
 const cyclesTold = 10;
 
+/** What a caller wants of planning besides. */
+export interface PlanOptions {
+  /**
+   * Adds what the caller does not allow. Called with the tree as it is written, and again once params are filled in; where
+   * it finds something, nothing else is looked at: no plugin is loaded and no file is opened.
+   */
+  guard?(tree: unknown, problems: ProblemList): void;
+}
+
 /**
  * What a recipe means: every option checked and filled in, every reference followed, the stages in an order that runs.
  * Loads the plugins that the recipe uses and no other; starts and writes nothing.
  *
  * @throws UserError `invalid_recipe` with everything that is wrong; `not_built` and the like for the machine
  */
-export async function planRecipe(recipe: ParsedRecipe, catalog: PluginCatalog, settings: Settings): Promise<Plan> {
+export async function planRecipe(
+  recipe: ParsedRecipe,
+  catalog: PluginCatalog,
+  settings: Settings,
+  options: PlanOptions = {},
+): Promise<Plan> {
   const { document, overridden, folder } = recipe;
   const problems = new ProblemList(document, overridden.givenBy);
   for (const problem of overridden.problems) problems.addPlain(problem);
@@ -32,10 +46,14 @@ export async function planRecipe(recipe: ParsedRecipe, catalog: PluginCatalog, s
   };
 
   const raw = withoutNulls(overridden.value) as Record<string, unknown>;
+  options.guard?.(raw, problems);
+  if (options.guard !== undefined) refuseIfWrong();
   const params = readParams(raw.params, overridden.params, settings.dataFolder, problems);
   const values = new ParamValues(params, { dataFolder: settings.dataFolder }, problems);
   const { value, writtenAs } = resolveReferences(raw, values, problems);
   const tree = value as Record<string, unknown>;
+  options.guard?.(tree, problems);
+  if (options.guard !== undefined) refuseIfWrong();
   const scope = new PlanScope({ catalog, problems, recipeFolder: folder, writtenAs });
 
   const outside = checkWithSchema({

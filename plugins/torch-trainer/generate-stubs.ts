@@ -13,6 +13,7 @@ const digestFile = 'stubs.digest';
 const targets = [
   { pythonFolder: 'plugins/torch-trainer/python', packageName: 'simmer_trainer', area: 'trainer' },
   { pythonFolder: 'plugins/eval/python', packageName: 'simmer_grader', area: 'grader' },
+  { pythonFolder: 'proto/clients/python', packageName: 'simmer_client', area: 'control' },
 ] as const;
 
 /** The build's step from proto/ to Python, after `tsc`: `node dist/plugins/torch-trainer/generate-stubs.js`. */

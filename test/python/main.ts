@@ -8,6 +8,7 @@ import { defaultCacheFolder, preparePythonEnvironment } from 'simmerkit';
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const packages = [
   { name: 'torch-trainer', folder: 'plugins/torch-trainer/python', lock: 'cpu.txt', module: 'simmer_trainer' },
+  { name: 'client', folder: 'proto/clients/python', lock: 'client.txt', module: 'simmer_client' },
   { name: 'math-verify', folder: 'plugins/eval/python', lock: 'grader.txt', module: 'simmer_grader' },
 ] as const;
 

@@ -1,28 +1,21 @@
 import type { Colors } from 'picocolors/types.js';
-import { ArtifactStore } from '../../artifacts/artifact-store.js';
-import { previewPlan } from '../../engine/preview.js';
 import type { StagePreview } from '../../engine/run-outcome.js';
 import { exitCodes } from '../../errors.js';
 import { formatBytes } from '../../figures.js';
 import type { Resources } from '../../plugin/definitions.js';
-import { loadRecipe } from '../../recipe/load-recipe.js';
 import type { Plan } from '../../recipe/plan.js';
 import { planDigest } from '../../recipe/plan-digest.js';
-import { planRecipe } from '../../recipe/plan-recipe.js';
+import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
-import { catalogOf, type RecipeFlags, settingsFrom } from '../workspace.js';
+import type { RecipeFlags } from '../workspace.js';
 
 /** `simmer plan`: what a run would do. */
 export async function plan(file: string, flags: RecipeFlags): Promise<number> {
-  const settings = await settingsFrom(flags);
-  const recipe = await loadRecipe(file, { params: flags.param, overrides: flags.set });
-  const catalog = catalogOf(recipe);
-  const planned = await planRecipe(recipe, catalog, settings);
-  // As the run manager would, without the quarter of a second that it takes to load all that runs need.
-  const previews = await previewPlan(planned, (await ArtifactStore.open(settings.home)).stages);
-  if (flags.json) await writeJson({ digest: planDigest(planned), plan: planned, stages: previews });
-  else await writeLine(planLines(planned, previews, colorsFor(process.stdout)).join('\n'));
+  await using workspace = await openWorkspace(flags);
+  const planned = await workspace.plan(file, { params: flags.param, overrides: flags.set });
+  if (flags.json) await writeJson(planned);
+  else await writeLine(planLines(planned.plan, planned.stages, colorsFor(process.stdout)).join('\n'));
   return exitCodes.ok;
 }
 

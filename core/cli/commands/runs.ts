@@ -1,20 +1,18 @@
 import type { Colors } from 'picocolors/types.js';
-import { createRunManager } from '../../container/create-run-manager.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes } from '../../errors.js';
 import { formatCount, formatDuration } from '../../figures.js';
+import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
-import { catalogOf, settingsFrom, shownPath, type WorkspaceFlags } from '../workspace.js';
+import type { WorkspaceFlags } from '../workspace.js';
 
 /** `simmer runs`: the runs of this home, newest first. */
 export async function runs(flags: WorkspaceFlags): Promise<number> {
-  const settings = await settingsFrom(flags);
-  const manager = await createRunManager({ settings, catalog: catalogOf() });
-  const summaries = [...(await manager.list())].sort((a, b) => (a.startedAt < b.startedAt ? 1 : -1));
+  await using workspace = await openWorkspace(flags);
+  const summaries = [...(await workspace.runs())].sort((a, b) => (a.startedAt < b.startedAt ? 1 : -1));
   if (flags.json) await writeJson(summaries);
-  else if (summaries.length === 0)
-    await writeLine(`No runs in ${shownPath(settings.home)}. Start one with: simmer run`);
+  else if (summaries.length === 0) await writeLine(`No runs in ${workspace.place}. Start one with: simmer run`);
   else await writeLine(runLines(summaries, new Date(), colorsFor(process.stdout)).join('\n'));
   return exitCodes.ok;
 }
@@ -38,6 +36,8 @@ function statusWord(status: RunSummary['status'], colors: Colors): string {
   switch (status) {
     case 'completed':
       return colors.green('completed');
+    case 'queued':
+      return colors.dim('queued');
     case 'running':
       return colors.cyan('running');
     case 'failed':

@@ -1,17 +1,13 @@
-import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { createRunManager } from '../../container/create-run-manager.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes, toErrorRecord, UserError } from '../../errors.js';
 import type { Event } from '../../events/catalogue.js';
-import { followEvents } from '../../events/replay.js';
-import { readRunOwner } from '../../events/run-lock.js';
 import { onInterrupt } from '../interrupts.js';
+import { openWorkspace } from '../open-workspace.js';
 import { exitCodeOfFailedRun } from '../print-error.js';
 import { printErrorRecord } from '../report-error.js';
-import { runConsole } from '../run-console.js';
 import { writeLine } from '../terminal.js';
-import { catalogOf, settingsFrom, type WorkspaceFlags } from '../workspace.js';
+import type { WorkspaceFlags } from '../workspace.js';
 
 export interface WatchFlags extends WorkspaceFlags {
   /** Sequence of the first event to tell. */
@@ -23,31 +19,29 @@ const ownerMilliseconds = 1000;
 
 /** `simmer watch`: a run from its first event on, or a later one, until it ends. */
 export async function watch(name: string, flags: WatchFlags): Promise<number> {
-  const settings = await settingsFrom(flags);
-  const catalog = catalogOf();
-  const run = await (await createRunManager({ settings, catalog })).find(name);
+  await using workspace = await openWorkspace(flags);
+  const run = await workspace.find(name);
   const from = flags.from ?? 1;
   const detached = new AbortController();
   using _signals = onInterrupt(() => detached.abort());
   const abandoned = new AbortController();
   const signal = AbortSignal.any([detached.signal, abandoned.signal]);
-  const file = join(run.runFolder, 'events.jsonl');
   let last: Event | undefined;
 
   void noticeAbandonment(
-    run.runFolder,
+    () => workspace.isHeld(run),
     signal,
     () => abandoned.abort(),
     () => last,
   );
   if (flags.json) {
-    for await (const event of followEvents(file, { fromSequence: from, signal })) {
+    for await (const event of workspace.watch(run, { from, signal })) {
       await writeLine(JSON.stringify(event));
       last = event;
     }
   } else {
-    const console = runConsole({ catalog, home: settings.home, after: from - 1 });
-    for await (const event of followEvents(file, { signal })) {
+    const console = workspace.console({ after: from - 1 });
+    for await (const event of workspace.watch(run, { signal })) {
       await console.onEvent(event);
       last = event;
     }
@@ -58,7 +52,7 @@ export async function watch(name: string, flags: WatchFlags): Promise<number> {
 
 /** Ends the watching of a run that has no end and that nobody writes any more: its core was killed. */
 async function noticeAbandonment(
-  runFolder: string,
+  isHeld: () => Promise<boolean>,
   signal: AbortSignal,
   act: () => void,
   lastEvent: () => Event | undefined,
@@ -66,11 +60,12 @@ async function noticeAbandonment(
   let quietSince: number | undefined;
   while (!signal.aborted) {
     await setTimeout(ownerMilliseconds, undefined, { signal, ref: false }).catch(() => undefined);
-    const owner = await readRunOwner(runFolder);
+    // A server that cannot be asked is being started again, perhaps: the watching itself will tell.
+    const held = await isHeld().catch(() => true);
     const sequence = lastEvent()?.sequence ?? 0;
     // Twice without an owner and without a new event: the first look may fall between a crash and its last lines.
-    if (owner?.alive !== true && quietSince === sequence) return act();
-    quietSince = owner?.alive === true ? undefined : sequence;
+    if (!held && quietSince === sequence) return act();
+    quietSince = held ? undefined : sequence;
   }
 }
 

@@ -1,0 +1,61 @@
+import { resolve } from 'node:path';
+import { readToken } from '../../control/access.js';
+import { defaultAddress, parseAddress } from '../../control/address.js';
+import { ControlServer, type ControlServerOptions } from '../../control/control-server.js';
+import { exitCodes, UserError } from '../../errors.js';
+import { onInterrupt } from '../interrupts.js';
+import { writeJson, writeLine } from '../terminal.js';
+import { settingsFrom, type WorkspaceFlags } from '../workspace.js';
+
+export interface ServeFlags extends WorkspaceFlags {
+  /** `unix:PATH` or `HOST:PORT`. */
+  readonly listen?: string;
+  readonly tokenFile?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly tlsClientCa?: string;
+  readonly allowRoot: readonly string[];
+  readonly allowPlugin: readonly string[];
+  readonly recipes: readonly string[];
+}
+
+/** `simmer serve`: runs the recipes of clients until it is stopped. */
+export async function serve(flags: ServeFlags): Promise<number> {
+  const settings = await settingsFrom(flags);
+  const address = flags.listen === undefined ? await defaultAddress(settings.home) : parseAddress(flags.listen);
+  const token = await readToken(flags.tokenFile, process.env);
+  const tls = tlsOf(flags);
+  const server = await ControlServer.start({
+    settings,
+    address,
+    ...(token === undefined ? {} : { token }),
+    ...(tls === undefined ? {} : { tls }),
+    allowedRoots: flags.allowRoot.map((folder) => resolve(folder)),
+    allowedPlugins: flags.allowPlugin,
+    recipeFolders: flags.recipes.map((folder) => resolve(folder)),
+    log: (message) => process.stderr.write(`${message}\n`),
+  });
+  const stopped = new Promise<string>((stop) => {
+    onInterrupt(stop);
+  });
+  if (flags.json) await writeJson({ address: server.address, pid: process.pid, home: settings.home });
+  else await writeLine(`Serving ${settings.home} on ${server.address}`);
+  const reason = await stopped;
+  process.stderr.write(`${reason}: stopping. What runs goes on when the server is started again.\n`);
+  await server.stop();
+  return exitCodes.ok;
+}
+
+function tlsOf({ tlsCert, tlsKey, tlsClientCa }: ServeFlags): ControlServerOptions['tls'] {
+  if (tlsCert === undefined && tlsKey === undefined && tlsClientCa === undefined) return undefined;
+  if (tlsCert !== undefined && tlsKey !== undefined) {
+    return {
+      certificate: tlsCert,
+      key: tlsKey,
+      ...(tlsClientCa === undefined ? {} : { clientAuthority: tlsClientCa }),
+    };
+  }
+  throw new UserError('tls_incomplete', 'TLS needs a certificate and its key.', {
+    hint: 'Give both --tls-cert FILE and --tls-key FILE.',
+  });
+}

@@ -1,0 +1,171 @@
+import { join } from 'node:path';
+import type { Settings } from '../config/settings.js';
+import { previewPlan } from '../engine/preview.js';
+import { readPlan } from '../engine/run-folder.js';
+import type { RunManager } from '../engine/run-manager.js';
+import type { RunHandle, RunSummary } from '../engine/run-outcome.js';
+import type { Event } from '../events/catalogue.js';
+import { followEvents, readEvents } from '../events/replay.js';
+import { readRunOwner } from '../events/run-lock.js';
+import type { PluginCatalog } from '../plugin/catalog.js';
+import { describePlugin } from '../plugin/describe-plugin.js';
+import { type Inspection, inspectionOf } from '../recipe/inspection.js';
+import { loadRecipe } from '../recipe/load-recipe.js';
+import type { Overrides } from '../recipe/overrides.js';
+import { planDigest } from '../recipe/plan-digest.js';
+import { planRecipe } from '../recipe/plan-recipe.js';
+import { recipeJsonSchema } from '../recipe/recipe-json-schema.js';
+import type { StartedRun, StartOptions, Workspace } from './open-workspace.js';
+import { type RunConsoleOptions, runConsole } from './run-console.js';
+import {
+  catalogOf,
+  catalogOfPlan,
+  quickstartRecipe,
+  settingsFrom,
+  shownPath,
+  type WorkspaceFlags,
+} from './workspace.js';
+
+/** The home of this machine; runs are run by this process. */
+export class LocalWorkspace implements Workspace {
+  readonly #settings: Settings;
+
+  private constructor(settings: Settings) {
+    this.#settings = settings;
+  }
+
+  static async open(flags: WorkspaceFlags): Promise<LocalWorkspace> {
+    return new LocalWorkspace(await settingsFrom(flags));
+  }
+
+  get place(): string {
+    return shownPath(this.#settings.home);
+  }
+
+  async validate(file: string, given: Overrides) {
+    const recipe = await loadRecipe(file, given);
+    const plan = await planRecipe(recipe, catalogOf(recipe), this.#settings);
+    const stages = plan.stages.map((stage) => stage.name);
+    return { recipe: plan.recipe, file: recipe.file, stages, trainers: Object.keys(plan.trainers) };
+  }
+
+  async plan(file: string, given: Overrides) {
+    const recipe = await loadRecipe(file, given);
+    const plan = await planRecipe(recipe, catalogOf(recipe), this.#settings);
+    // As the run manager would, without the quarter of a second that it takes to load all that runs need.
+    const stages = await previewPlan(plan, (await openStore(this.#settings.home)).stages);
+    return { digest: planDigest(plan), plan, stages };
+  }
+
+  async plugins(file: string | undefined) {
+    return Promise.all((await (await catalogWith(file)).all()).map(describePlugin));
+  }
+
+  async schema(file: string | undefined) {
+    return recipeJsonSchema(await catalogWith(file));
+  }
+
+  async runs() {
+    return (await this.#manager()).list();
+  }
+
+  async find(name: string) {
+    return (await this.#manager()).find(name);
+  }
+
+  async writeReport(name: string) {
+    const { runId, runFolder } = await this.find(name);
+    const manager = await this.#manager(catalogOfPlan(await readPlan(runFolder)));
+    return { runId, reportPath: await manager.writeReport(runId) };
+  }
+
+  watch({ runFolder }: RunSummary, { from = 1, signal }: { from?: number; signal?: AbortSignal } = {}) {
+    return followEvents(logOf(runFolder), { fromSequence: from, ...(signal === undefined ? {} : { signal }) });
+  }
+
+  async isHeld({ runFolder }: RunSummary) {
+    return (await readRunOwner(runFolder))?.alive === true;
+  }
+
+  history({ runFolder }: RunSummary, from = 1) {
+    return readEvents(logOf(runFolder), { fromSequence: from });
+  }
+
+  async start(file: string | undefined, given: Overrides, options: StartOptions) {
+    const recipe = await loadRecipe(file ?? quickstartRecipe(), given);
+    const catalog = catalogOf(recipe);
+    const plan = await planRecipe(recipe, catalog, this.#settings);
+    const manager = await this.#manager(catalog);
+    return started(await manager.start(plan, { recipeText: recipe.text, ...options }));
+  }
+
+  /** As `start`, of the recipe up to a training stage that is inspected instead. */
+  async startInspection(file: string, given: Overrides, what: Inspection, options: StartOptions) {
+    const whole = await loadRecipe(file, given);
+    const catalog = catalogOf(whole);
+    const recipe = inspectionOf(whole, await planRecipe(whole, catalog, this.#settings), what);
+    const manager = await this.#manager(catalog);
+    const plan = await planRecipe(recipe, catalog, this.#settings);
+    return started(await manager.start(plan, { recipeText: recipe.text, ...options }));
+  }
+
+  async openArtifact(uri: string) {
+    return (await openStore(this.#settings.home)).open(uri);
+  }
+
+  async resume({ runId, runFolder }: RunSummary, options: StartOptions) {
+    const manager = await this.#manager(catalogOfPlan(await readPlan(runFolder)));
+    return started(await manager.resume(runId, options));
+  }
+
+  console(options: Omit<RunConsoleOptions, 'source'>) {
+    const { home } = this.#settings;
+    return runConsole({
+      ...options,
+      source: {
+        runFolder: async (runId) => join(home, 'runs', runId),
+        openArtifact: (uri) => this.openArtifact(uri),
+        eventsOf: (runId) => readEvents(logOf(join(home, 'runs', runId))),
+      },
+    });
+  }
+
+  async [Symbol.asyncDispose]() {}
+
+  async #manager(catalog: PluginCatalog = catalogOf()): Promise<RunManager> {
+    const { createRunManager } = await import('../container/create-run-manager.js');
+    return createRunManager({ settings: this.#settings, catalog });
+  }
+}
+
+async function catalogWith(file: string | undefined): Promise<PluginCatalog> {
+  return catalogOf(file === undefined ? undefined : await loadRecipe(file, { params: {}, overrides: {} }));
+}
+
+async function openStore(home: string) {
+  // Not loaded where no artifact is looked at.
+  const { ArtifactStore } = await import('../artifacts/artifact-store.js');
+  return ArtifactStore.open(home);
+}
+
+function logOf(runFolder: string): string {
+  return join(runFolder, 'events.jsonl');
+}
+
+/** Read from the log and not from the bus: a slow reader then loses nothing and holds up nobody. */
+function started(handle: RunHandle): StartedRun {
+  return { ...handle, follow: (fromSequence) => followUntilGone(handle, fromSequence) };
+}
+
+/** Ends also with a run that could not write its last event. */
+async function* followUntilGone({ runFolder, finished }: RunHandle, fromSequence: number): AsyncIterable<Event> {
+  const writerGone = new AbortController();
+  let next = fromSequence;
+  void finished.then(() => writerGone.abort());
+  for await (const event of followEvents(logOf(runFolder), { fromSequence, signal: writerGone.signal })) {
+    next = event.sequence + 1;
+    yield event;
+  }
+  await finished;
+  yield* readEvents(logOf(runFolder), { fromSequence: next });
+}

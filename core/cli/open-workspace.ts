@@ -1,0 +1,77 @@
+import type { RunHandle, RunSummary, StagePreview } from '../engine/run-outcome.js';
+import { UserError } from '../errors.js';
+import type { Event } from '../events/catalogue.js';
+import type { Sink } from '../plugin/definitions.js';
+import type { PluginDescription } from '../plugin/describe-plugin.js';
+import type { Overrides } from '../recipe/overrides.js';
+import type { Plan } from '../recipe/plan.js';
+import type { RunConsoleOptions } from './run-console.js';
+import type { WorkspaceFlags } from './workspace.js';
+
+/** A recipe without anything wrong with it. */
+export interface ValidRecipe {
+  readonly recipe: string;
+  /** As it was named. */
+  readonly file: string;
+  readonly stages: readonly string[];
+  readonly trainers: readonly string[];
+}
+
+/** A run that a command started or took up. */
+export interface StartedRun extends RunHandle {
+  /** Its events from a sequence on, each once it is durable, until nobody writes it any more. */
+  follow(fromSequence: number): AsyncIterable<Event>;
+}
+
+export interface StartOptions {
+  readonly signal: AbortSignal;
+  readonly sinks: readonly Sink[];
+}
+
+/** Where commands work: this machine's home, or a server. What they print is the same. */
+export interface Workspace extends AsyncDisposable {
+  /** Of the home, for people. */
+  readonly place: string;
+  /** @throws UserError `invalid_recipe` with everything that is wrong */
+  validate(file: string, given: Overrides): Promise<ValidRecipe>;
+  plan(
+    file: string,
+    given: Overrides,
+  ): Promise<{ readonly digest: string; readonly plan: Plan; readonly stages: readonly StagePreview[] }>;
+  /** @param file a recipe whose own plugins are in it, too; so for `schema` */
+  plugins(file: string | undefined): Promise<readonly PluginDescription[]>;
+  schema(file: string | undefined): Promise<unknown>;
+  runs(): Promise<readonly RunSummary[]>;
+  /** @throws UserError `run_not_found`, `run_ambiguous` */
+  find(name: string): Promise<RunSummary>;
+  writeReport(name: string): Promise<{ readonly runId: string; readonly reportPath: string }>;
+  /** The events that there are, then those that come; ends when the run does. */
+  watch(run: RunSummary, options?: { readonly from?: number; readonly signal?: AbortSignal }): AsyncIterable<Event>;
+  /** Whether somebody writes the run, or will. */
+  isHeld(run: RunSummary): Promise<boolean>;
+  /** The events that there are. */
+  history(run: RunSummary, from?: number): AsyncIterable<Event>;
+  /** @param file absent: the quickstart */
+  start(file: string | undefined, given: Overrides, options: StartOptions): Promise<StartedRun>;
+  /** A recipe or run that cannot be started is refused here, before anything is shown. */
+  resume(run: RunSummary, options: StartOptions): Promise<StartedRun>;
+  /** The sink that shows a run to people. */
+  console(options: Omit<RunConsoleOptions, 'source'>): Sink;
+}
+
+/** The home of this machine, or with `--server` (or SIMMER_SERVER) that of a server. */
+export async function openWorkspace(flags: WorkspaceFlags): Promise<Workspace> {
+  const address = flags.server ?? process.env.SIMMER_SERVER;
+  if (address === undefined || address === '') {
+    const { LocalWorkspace } = await import('./local-workspace.js');
+    return LocalWorkspace.open(flags);
+  }
+  const own = (['home', 'data', 'python'] as const).find((name) => flags[name] !== undefined);
+  if (own !== undefined) {
+    throw new UserError('server_decides', `--${own} is for this machine, but ${address} does the work.`, {
+      hint: `Leave it out; it is given to \`simmer serve\`.`,
+    });
+  }
+  const { RemoteWorkspace } = await import('./remote-workspace.js');
+  return RemoteWorkspace.open(address, flags);
+}

@@ -1,0 +1,212 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readToken } from '../control/access.js';
+import { ControlClient } from '../control/control-client.js';
+import { fromErrorDetail, fromPlugin, fromRun, fromStagePreview } from '../control/wire.js';
+import type { RunOutcome, RunSummary } from '../engine/run-outcome.js';
+import { toErrorRecord, UserError } from '../errors.js';
+import type { Event } from '../events/catalogue.js';
+import type { Recipe, Run } from '../generated/simmer/control/v1/control.js';
+import type { Sink } from '../plugin/definitions.js';
+import { readDataFile } from '../recipe/data-file.js';
+import type { Overrides } from '../recipe/overrides.js';
+import type { Plan } from '../recipe/plan.js';
+import type { StartedRun, StartOptions, Workspace } from './open-workspace.js';
+import { type RunConsoleOptions, runConsole } from './run-console.js';
+import type { WorkspaceFlags } from './workspace.js';
+
+/** A server's home; runs are run there. */
+export class RemoteWorkspace implements Workspace {
+  readonly #client: ControlClient;
+  readonly #copies: string[] = [];
+
+  private constructor(client: ControlClient) {
+    this.#client = client;
+  }
+
+  static async open(address: string, flags: WorkspaceFlags): Promise<RemoteWorkspace> {
+    const { env } = process;
+    const token = await readToken(flags.serverTokenFile, env);
+    const files = {
+      ...(env.SIMMER_SERVER_CA ? { authority: env.SIMMER_SERVER_CA } : {}),
+      ...(env.SIMMER_SERVER_CERT ? { certificate: env.SIMMER_SERVER_CERT } : {}),
+      ...(env.SIMMER_SERVER_KEY ? { key: env.SIMMER_SERVER_KEY } : {}),
+    };
+    const tls = Object.keys(files).length === 0 ? {} : { tls: files };
+    return new RemoteWorkspace(
+      await ControlClient.open({ address, ...(token === undefined ? {} : { token }), ...tls }),
+    );
+  }
+
+  get place(): string {
+    return this.#client.address;
+  }
+
+  async validate(file: string, given: Overrides) {
+    const { error, recipeName, stages, trainers } = await this.#client.validateRecipe({
+      recipe: await read(file, given),
+    });
+    if (error !== undefined) throw fromErrorDetail(error);
+    return { recipe: recipeName, file, stages, trainers };
+  }
+
+  async plan(file: string, given: Overrides) {
+    const { planJson, digest, stages } = await this.#client.planRecipe({ recipe: await read(file, given) });
+    return { digest, plan: JSON.parse(planJson) as Plan, stages: stages.map(fromStagePreview) };
+  }
+
+  async plugins(file: string | undefined) {
+    refuseRecipe(file);
+    return (await this.#client.listPlugins()).plugins.map(fromPlugin);
+  }
+
+  async schema(file: string | undefined) {
+    refuseRecipe(file);
+    return JSON.parse((await this.#client.getRecipeSchema()).schemaJson) as unknown;
+  }
+
+  async runs() {
+    const runs: RunSummary[] = [];
+    for (let pageToken = ''; ; ) {
+      const page = await this.#client.listRuns({ pageSize: 1000, pageToken, filter: undefined });
+      runs.push(...page.runs.map(fromRun));
+      pageToken = page.nextPageToken;
+      if (pageToken === '') return runs;
+    }
+  }
+
+  async find(name: string) {
+    return fromRun((await this.#client.getRun(name)).run);
+  }
+
+  async writeReport(name: string) {
+    const { runId, path } = await this.#client.writeReport(name);
+    return { runId, reportPath: path };
+  }
+
+  watch({ runId }: RunSummary, { from = 1, signal }: { from?: number; signal?: AbortSignal } = {}) {
+    return this.#client.watch(runId, { fromSequence: from, ...(signal === undefined ? {} : { signal }) });
+  }
+
+  async isHeld({ runId }: RunSummary) {
+    const { status } = await this.find(runId);
+    return status === 'running' || status === 'queued';
+  }
+
+  async *history(run: RunSummary, from = 1) {
+    for await (const event of this.watch(run, { from })) {
+      yield event;
+      if (event.sequence >= run.events) return;
+    }
+  }
+
+  async start(file: string | undefined, given: Overrides, options: StartOptions) {
+    const recipe: Recipe =
+      file === undefined
+        ? { source: { $case: 'name', value: 'quickstart' }, fileName: '', ...messageOf(given) }
+        : await read(file, given);
+    const { run } = await this.#client.createRun({ requestId: randomUUID(), recipe });
+    return this.#followed(run, 0, options);
+  }
+
+  async resume(before: RunSummary, options: StartOptions) {
+    const { run } = await this.#client.resumeRun(before.runId);
+    return this.#followed(run, before.events, options);
+  }
+
+  console(options: Omit<RunConsoleOptions, 'source'>): Sink {
+    return runConsole({
+      ...options,
+      source: {
+        runFolder: (runId) => this.#copyOfRun(runId),
+        openArtifact: async (uri) => {
+          throw new UserError('artifact_missing', `${uri} is on the server ${this.place}.`);
+        },
+        eventsOf: (runId) => this.#client.watch(runId),
+      },
+    });
+  }
+
+  async [Symbol.asyncDispose]() {
+    this.#client[Symbol.dispose]();
+    for (const folder of this.#copies) await rm(folder, { recursive: true, force: true });
+  }
+
+  /** What the console reads of a run's folder is its plan. */
+  async #copyOfRun(runId: string): Promise<string> {
+    const { planJson } = await this.#client.getRun(runId);
+    const folder = await mkdtemp(join(tmpdir(), 'simmer-watched-'));
+    this.#copies.push(folder);
+    await writeFile(join(folder, 'plan.json'), planJson);
+    return folder;
+  }
+
+  /** Feeds the caller's sinks with what the server tells, and asks it to stop when the caller does. */
+  #followed(made: Run | undefined, lastSequence: number, { signal, sinks }: StartOptions): StartedRun {
+    const run = fromRun(made);
+    if (made?.queue !== undefined) process.stderr.write(`${queueLine(run.runId, made.queue)}\n`);
+    let isInterrupted = false;
+    const interrupt = (reason: string) => {
+      if (isInterrupted) return;
+      isInterrupted = true;
+      this.#client
+        .cancelRun({ runId: run.runId, reason })
+        .catch((error: Error) => process.stderr.write(`The run could not be stopped: ${error.message}\n`));
+    };
+    const finished = (async (): Promise<RunOutcome> => {
+      let outcome: RunOutcome | undefined;
+      try {
+        for await (const event of this.watch(run, { from: lastSequence + 1 })) {
+          for (const sink of sinks) await sink.onEvent(event);
+          outcome = outcomeOf(event) ?? outcome;
+        }
+      } catch (error) {
+        outcome ??= { status: 'failed', error: toErrorRecord(error) };
+      } finally {
+        for (const sink of sinks) await sink.close?.();
+      }
+      return outcome ?? { status: 'interrupted', reason: 'the server stopped' };
+    })();
+    if (signal.aborted) interrupt(String((signal.reason as Error).message));
+    const follow = (from: number) => this.watch(run, { from });
+    return { runId: run.runId, runFolder: run.runFolder, finished, interrupt, follow };
+  }
+}
+
+function outcomeOf(event: Event): RunOutcome | undefined {
+  switch (event.type) {
+    case 'run.completed': {
+      const { reportPath, metrics, outputs } = event.data;
+      return { status: 'completed', reportPath, metrics, outputs };
+    }
+    case 'run.failed':
+      return { status: 'failed', ...event.data };
+    case 'run.interrupted':
+      return { status: 'interrupted', reason: event.data.reason };
+    default:
+      return undefined;
+  }
+}
+
+function queueLine(runId: string, { position, waitsFor }: NonNullable<Run['queue']>): string {
+  const what = waitsFor.length === 0 ? '' : `; it waits for ${waitsFor.join(', ')}`;
+  return `${runId} is number ${position} in the queue${what}.`;
+}
+
+async function read(file: string, given: Overrides): Promise<Recipe> {
+  const value = await readDataFile(file, 'recipe');
+  return { source: { $case: 'text', value }, fileName: file, ...messageOf(given) };
+}
+
+function messageOf({ params, overrides }: Overrides): Pick<Recipe, 'params' | 'overrides'> {
+  return { params: { ...params }, overrides: { ...overrides } };
+}
+
+function refuseRecipe(file: string | undefined): void {
+  if (file === undefined) return;
+  throw new UserError('server_decides', 'A server tells of its own plugins, not of those that a recipe lists.', {
+    hint: 'Leave the recipe out.',
+  });
+}

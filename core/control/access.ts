@@ -1,0 +1,103 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { isIP } from 'node:net';
+import {
+  type Metadata,
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  type ServerInterceptor,
+  status,
+} from '@grpc/grpc-js';
+import { UserError } from '../errors.js';
+import type { ServerLimits } from './limits.js';
+
+const shortestToken = 16;
+
+/**
+ * The token of a server: from a file, or from the environment. It is never in an argument, which every user of the
+ * machine could read, and never in a message. @throws UserError `token_file_unsafe`, `token_too_short` and the like
+ */
+export async function readToken(file: string | undefined, env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  const token = file === undefined ? env.SIMMER_SERVER_TOKEN : await readTokenFile(file);
+  if (token === undefined || token === '') return undefined;
+  if (token.length >= shortestToken && /^[\x21-\x7e]+$/.test(token)) return token;
+  throw new UserError('token_too_short', `The token must have at least ${shortestToken} visible ASCII characters.`, {
+    hint: 'Make one: openssl rand -hex 32 > token && chmod 600 token',
+  });
+}
+
+async function readTokenFile(file: string): Promise<string> {
+  const stats = await stat(file).catch((error: Error) => {
+    throw new UserError('token_file_missing', `The token file cannot be read: ${error.message}.`);
+  });
+  if ((stats.mode & 0o077) !== 0) {
+    throw new UserError('token_file_unsafe', `Others can read the token file ${file}.`, {
+      kind: 'environment',
+      hint: `chmod 600 ${file}`,
+    });
+  }
+  return (await readFile(file, 'utf8')).trim();
+}
+
+/** Whether only this machine can connect to the host. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+}
+
+/** Refuses every call without the token, health and reflection too. */
+export function requireToken(token: string): ServerInterceptor {
+  const expected = digest(`Bearer ${token}`);
+  return refusing((metadata) => {
+    const [given] = metadata.get('authorization');
+    // Digests have one length, so that comparing tells nothing of the token, not even how long it is.
+    if (typeof given === 'string' && timingSafeEqual(digest(given), expected)) return undefined;
+    return { code: status.UNAUTHENTICATED, details: 'no token, or a wrong one' };
+  });
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}
+
+/** Refuses the calls of an address that makes too many: a bucket of `callBurst`, filled at `callsPerSecond`. */
+export function limitRate(
+  { callsPerSecond, callBurst }: ServerLimits,
+  now = () => performance.now(),
+): ServerInterceptor {
+  const buckets = new Map<string, { tokens: number; at: number }>();
+  return refusing((_metadata, peer) => {
+    const key = peer.replace(/:\d+$/, '');
+    const time = now();
+    const bucket = buckets.get(key) ?? { tokens: callBurst, at: time };
+    bucket.tokens = Math.min(callBurst, bucket.tokens + ((time - bucket.at) / 1000) * callsPerSecond);
+    bucket.at = time;
+    buckets.delete(key);
+    buckets.set(key, bucket);
+    // The one that called least recently has a full bucket again, or soon will.
+    if (buckets.size > 10_000) buckets.delete(buckets.keys().next().value!);
+    if (bucket.tokens < 1) return { code: status.RESOURCE_EXHAUSTED, details: 'too many calls, try again later' };
+    bucket.tokens -= 1;
+    return undefined;
+  });
+}
+
+interface Refusal {
+  readonly code: status;
+  readonly details: string;
+}
+
+/** An interceptor that ends a call before its message is looked at, where the check gives a status. */
+function refusing(check: (metadata: Metadata, peer: string) => Refusal | undefined): ServerInterceptor {
+  return (_method, call: ServerInterceptingCallInterface) =>
+    new ServerInterceptingCall(call, {
+      start(next) {
+        next({
+          onReceiveMetadata(metadata, pass) {
+            const refusal = check(metadata, call.getPeer());
+            if (refusal === undefined) pass(metadata);
+            else call.sendStatus(refusal);
+          },
+        });
+      },
+    });
+}

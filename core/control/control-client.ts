@@ -1,0 +1,187 @@
+import { readFile } from 'node:fs/promises';
+import {
+  type CallOptions,
+  ChannelCredentials,
+  type ClientReadableStream,
+  type ClientUnaryCall,
+  Metadata,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
+import { isUserError, UserError } from '../errors.js';
+import type { Event } from '../events/catalogue.js';
+import * as wire from '../generated/simmer/control/v1/control.js';
+import { parseAddress, shownAddress } from './address.js';
+import { fromServiceError } from './status-details.js';
+
+export interface ControlClientOptions {
+  /** `unix:PATH` or `HOST:PORT`. */
+  readonly address: string;
+  readonly token?: string;
+  /** PEM files. Given any, the connection is TLS. */
+  readonly tls?: { readonly authority?: string; readonly certificate?: string; readonly key?: string };
+}
+
+/** What a LIVE watcher was not sent. */
+export interface EventGap {
+  readonly dropped: number;
+  readonly firstSequence: number;
+  readonly lastSequence: number;
+}
+
+type Callback<T> = (error: ServiceError | null, response: T) => void;
+type UnaryMethod<Request, Response> = (
+  request: Request,
+  metadata: Metadata,
+  options: Partial<CallOptions>,
+  callback: Callback<Response>,
+) => ClientUnaryCall;
+
+const callSeconds = 60;
+const reconnectMilliseconds = [50, 100, 200, 500, 1000];
+
+/** The calls of one server. Throws the errors that the server threw; a connection's are UserErrors, too. */
+export class ControlClient implements Disposable {
+  readonly address: string;
+  readonly #client: wire.ControlServiceClient;
+  readonly #metadata = new Metadata();
+
+  private constructor(address: string, client: wire.ControlServiceClient, token: string | undefined) {
+    this.address = address;
+    this.#client = client;
+    if (token !== undefined) this.#metadata.set('authorization', `Bearer ${token}`);
+  }
+
+  /** Connects at the first call. @throws UserError `invalid_address`, `tls_file_missing` */
+  static async open({ address: given, token, tls }: ControlClientOptions): Promise<ControlClient> {
+    const address = shownAddress(parseAddress(given));
+    const client = new wire.ControlServiceClient(address, await credentialsOf(tls), {
+      'grpc.max_receive_message_length': 64 * 1024 * 1024,
+      'grpc.enable_http_proxy': 0,
+      'grpc.initial_reconnect_backoff_ms': 50,
+      'grpc.max_reconnect_backoff_ms': 1000,
+      'grpc.keepalive_time_ms': 20_000,
+    });
+    return new ControlClient(address, client, token);
+  }
+
+  describeServer = () => this.#unary(this.#client.describeServer, {});
+  validateRecipe = (request: wire.ValidateRecipeRequest) => this.#unary(this.#client.validateRecipe, request);
+  planRecipe = (request: wire.PlanRecipeRequest) => this.#unary(this.#client.planRecipe, request);
+  createRun = (request: wire.CreateRunRequest) => this.#unary(this.#client.createRun, request);
+  getRun = (runId: string) => this.#unary(this.#client.getRun, { runId });
+  listRuns = (request: wire.ListRunsRequest) => this.#unary(this.#client.listRuns, request);
+  /** Waits for as long as the run takes to stop. */
+  cancelRun = (request: wire.CancelRunRequest) => this.#unary(this.#client.cancelRun, request, { seconds: 3600 });
+  resumeRun = (runId: string) => this.#unary(this.#client.resumeRun, { runId });
+  listArtifacts = (runId: string) => this.#unary(this.#client.listArtifacts, { runId });
+  writeReport = (runId: string) => this.#unary(this.#client.writeReport, { runId }, { seconds: 600 });
+  listPlugins = () => this.#unary(this.#client.listPlugins, {});
+  getRecipeSchema = () => this.#unary(this.#client.getRecipeSchema, {});
+
+  /** The bytes of a file of an artifact, or a range of them. */
+  async *readArtifact(request: wire.ReadArtifactRequest, signal?: AbortSignal): AsyncIterable<Buffer> {
+    const call = this.#client.readArtifact(request, this.#metadata);
+    for await (const { data } of this.#stream(call, signal)) yield data;
+  }
+
+  /**
+   * The events of a run from a sequence on, until the one that ends it: each once and in order, also where the connection
+   * breaks or the server is started anew meanwhile. @param onGap called for what a LIVE watcher is not sent
+   */
+  async *watch(
+    runId: string,
+    options: {
+      readonly fromSequence?: number;
+      readonly mode?: wire.WatchMode;
+      readonly signal?: AbortSignal;
+      onGap?(gap: EventGap): void;
+    } = {},
+  ): AsyncIterable<Event> {
+    const { mode = wire.WatchMode.WATCH_MODE_COMPLETE, signal } = options;
+    let next = options.fromSequence ?? 1;
+    for (let failures = 0; signal?.aborted !== true; ) {
+      const request = { runId, fromSequence: BigInt(next), mode };
+      try {
+        const call = this.#client.watchRun(request, this.#metadata);
+        for await (const { items } of this.#stream(call, signal)) {
+          failures = 0;
+          for (const { item } of items) {
+            if (item?.$case === 'event') {
+              next = Number(item.value.sequence) + 1;
+              yield JSON.parse(item.value.json) as Event;
+            } else if (item?.$case === 'gap') {
+              const { dropped, firstSequence, lastSequence } = item.value;
+              next = Number(lastSequence) + 1;
+              options.onGap?.({
+                dropped: Number(dropped),
+                firstSequence: Number(firstSequence),
+                lastSequence: Number(lastSequence),
+              });
+            }
+          }
+        }
+        return;
+      } catch (error) {
+        const isLost = isUserError(error) && (error.code === 'server_unreachable' || error.code === 'server_stopping');
+        const wait = reconnectMilliseconds[Math.min(failures++, reconnectMilliseconds.length - 1)]!;
+        if (!isLost || failures > 30) throw error;
+        await new Promise((resolve) => setTimeout(resolve, wait));
+      }
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#client.close();
+  }
+
+  /** Asks again for two seconds where nobody answers: every call may be made twice, and a server restarts within them. */
+  async #unary<Request, Response>(
+    method: UnaryMethod<Request, Response>,
+    request: Request,
+    { seconds = callSeconds }: { readonly seconds?: number } = {},
+  ): Promise<Response> {
+    for (let failures = 0; ; failures++) {
+      try {
+        return await new Promise<Response>((resolve, reject) => {
+          const deadline = Date.now() + seconds * 1000;
+          method.call(this.#client, request, this.#metadata, { deadline }, (error, response) => {
+            if (error === null) resolve(response);
+            else reject(fromServiceError(error, this.address));
+          });
+        });
+      } catch (error) {
+        const wait = reconnectMilliseconds[failures];
+        if (wait === undefined || !isUserError(error) || error.code !== 'server_unreachable') throw error;
+        await new Promise((resolve) => setTimeout(resolve, wait));
+      }
+    }
+  }
+
+  async *#stream<Response>(call: ClientReadableStream<Response>, signal?: AbortSignal): AsyncIterable<Response> {
+    const cancel = () => call.cancel();
+    signal?.addEventListener('abort', cancel);
+    if (signal?.aborted === true) cancel();
+    try {
+      for await (const response of call) yield response as Response;
+    } catch (error) {
+      if (signal?.aborted === true && (error as ServiceError).code === status.CANCELLED) return;
+      throw fromServiceError(error as ServiceError, this.address);
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+      call.cancel();
+    }
+  }
+}
+
+async function credentialsOf(tls: ControlClientOptions['tls']): Promise<ChannelCredentials> {
+  if (tls === undefined) return ChannelCredentials.createInsecure();
+  const read = async (file: string | undefined) => {
+    if (file === undefined) return null;
+    return readFile(file).catch((error: Error) => {
+      throw new UserError('tls_file_missing', `A file for TLS cannot be read: ${error.message}.`);
+    });
+  };
+  const [authority, key, certificate] = await Promise.all([tls.authority, tls.key, tls.certificate].map(read));
+  return ChannelCredentials.createSsl(authority, key, certificate);
+}

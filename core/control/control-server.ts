@@ -1,0 +1,258 @@
+import { chmod, mkdir, readFile, rm, stat } from 'node:fs/promises';
+import { createServer, type Server as NetServer, type Socket } from 'node:net';
+import { dirname, join } from 'node:path';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { ReflectionService } from '@grpc/reflection';
+import { HealthImplementation } from 'grpc-health-check';
+import type { Settings } from '../config/settings.js';
+import { UserError } from '../errors.js';
+import { acquireRunLock } from '../events/run-lock.js';
+import { builtInPlugins, PluginCatalog } from '../plugin/catalog.js';
+import { simmerPackage } from '../plugin/locate.js';
+import { isLoopback, limitRate, requireToken } from './access.js';
+import { type ServerAddress, shownAddress } from './address.js';
+import { controlService, controlServiceDefinition } from './control-service.js';
+import { defaultLimits, type ServerLimits } from './limits.js';
+import { RecipeSource } from './recipe-source.js';
+import { ServedRuns } from './served-runs.js';
+
+export const controlServiceName = 'simmer.control.v1.ControlService';
+
+export interface TlsFiles {
+  /** PEM files: the server's certificate chain, and its key. */
+  readonly certificate: string;
+  readonly key: string;
+  /** PEM file of the authority whose clients may connect; absent: any client with the token. */
+  readonly clientAuthority?: string;
+}
+
+export interface ControlServerOptions {
+  readonly settings: Settings;
+  readonly address: ServerAddress;
+  /** Needed for TCP. */
+  readonly token?: string;
+  /** Needed for TCP, unless only this machine can connect. */
+  readonly tls?: TlsFiles;
+  /** Folders whose files recipes of clients may name. The first is what their relative paths are relative to. */
+  readonly allowedRoots?: readonly string[];
+  /** npm names of plugins that recipes of clients may list. */
+  readonly allowedPlugins?: readonly string[];
+  /** Folders of recipes that clients may name, besides those that come with Simmer. These recipes are trusted. */
+  readonly recipeFolders?: readonly string[];
+  readonly limits?: Partial<ServerLimits>;
+  log?(message: string): void;
+}
+
+/** What `simmer serve` is: one process that runs the recipes of clients on this machine. */
+export class ControlServer {
+  /** As clients are given it. */
+  readonly address: string;
+  readonly runs: ServedRuns;
+  readonly #grpc: Server;
+  readonly #listener: NetServer;
+  readonly #sockets: Set<Socket>;
+  readonly #release: () => Promise<void>;
+
+  private constructor(parts: {
+    address: string;
+    runs: ServedRuns;
+    grpc: Server;
+    listener: NetServer;
+    sockets: Set<Socket>;
+    release: () => Promise<void>;
+  }) {
+    this.address = parts.address;
+    this.runs = parts.runs;
+    this.#grpc = parts.grpc;
+    this.#listener = parts.listener;
+    this.#sockets = parts.sockets;
+    this.#release = parts.release;
+  }
+
+  /**
+   * Listens, then takes up the runs that a former server left.
+   * @throws UserError `token_needed`, `tls_needed`, `address_in_use`, `run_locked` where another server has this home
+   */
+  static async start(options: ControlServerOptions): Promise<ControlServer> {
+    const { settings, address, log = () => undefined } = options;
+    refuseUnsafe(options);
+    const limits = { ...defaultLimits, ...options.limits };
+    const folder = join(settings.home, 'server');
+    const ownFolder = join(folder, 'recipes');
+    await mkdir(ownFolder, { recursive: true, mode: 0o700 });
+    const lock = await acquireRunLock(folder);
+    try {
+      const runs = await ServedRuns.open({ settings, limits, log });
+      const roots = [
+        ...(options.allowedRoots ?? []),
+        ...(settings.dataFolder === undefined ? [] : [settings.dataFolder]),
+      ];
+      const rules = {
+        folder: options.allowedRoots?.[0] ?? ownFolder,
+        roots: [...roots, ownFolder],
+        plugins: options.allowedPlugins ?? [],
+      };
+      const recipeFolders = [...(options.recipeFolders ?? []), join(simmerPackage.root, 'recipes')];
+      const recipes = new RecipeSource({ settings, rules, limits, recipeFolders });
+      const catalog = new PluginCatalog({
+        builtIn: builtInPlugins(),
+        recipePlugins: rules.plugins,
+        baseFolder: rules.folder,
+      });
+      const grpc = grpcServer(limits, options.token);
+      grpc.addService(controlServiceDefinition, controlService({ settings, runs, recipes, limits, catalog }));
+      addStandardServices(grpc);
+      const sockets = new Set<Socket>();
+      const listener = listenerFor(grpc, await credentialsOf(options.tls), limits, sockets);
+      const bound = await listen(listener, address);
+      void runs.takeUp();
+      return new ControlServer({
+        address: bound,
+        runs,
+        grpc,
+        listener,
+        sockets,
+        release: async () => lock[Symbol.asyncDispose](),
+      });
+    } catch (error) {
+      await lock[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** How many connections are open now. */
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  /** Interrupts the runs, which go on when a server is started again, ends all calls and closes. */
+  async stop(): Promise<void> {
+    this.#listener.close();
+    await this.runs.stop();
+    // Watchers have been sent the end of their runs by now, or it is in the log.
+    const closed = new Promise<void>((resolve) => this.#grpc.tryShutdown(() => resolve()));
+    const patience = new Promise<void>((resolve) => setTimeout(resolve, 500).unref());
+    await Promise.race([closed, patience]);
+    this.#grpc.forceShutdown();
+    for (const socket of this.#sockets) socket.destroy();
+    await this.#release();
+  }
+}
+
+function refuseUnsafe({ address, token, tls }: ControlServerOptions): void {
+  if (address.kind === 'unix') return;
+  if (token === undefined) {
+    throw new UserError('token_needed', `A server on ${shownAddress(address)} needs a token.`, {
+      hint: 'Give it by --token-file FILE, or SIMMER_SERVER_TOKEN; or serve on a unix socket.',
+    });
+  }
+  if (tls === undefined && !isLoopback(address.host)) {
+    throw new UserError('tls_needed', `Others can listen in on ${shownAddress(address)}: it needs TLS.`, {
+      hint: 'Give --tls-cert and --tls-key, or listen on 127.0.0.1.',
+    });
+  }
+}
+
+function grpcServer(limits: ServerLimits, token: string | undefined): Server {
+  return new Server({
+    interceptors: [limitRate(limits), ...(token === undefined ? [] : [requireToken(token)])],
+    'grpc.max_receive_message_length': limits.messageBytes,
+    'grpc.max_concurrent_streams': limits.streams,
+    'grpc.keepalive_time_ms': limits.keepaliveMilliseconds,
+    'grpc.keepalive_timeout_ms': limits.keepaliveTimeoutMilliseconds,
+    'grpc.max_metadata_size': 16 * 1024,
+  });
+}
+
+/** grpc.health.v1 and server reflection, so that common tools work. */
+function addStandardServices(grpc: Server): void {
+  new HealthImplementation({ [controlServiceName]: 'SERVING', '': 'SERVING' }).addToServer(grpc);
+  const definition = loadSync('simmer/control/v1/control.proto', {
+    includeDirs: [join(simmerPackage.root, 'proto')],
+    keepCase: true,
+  });
+  new ReflectionService(definition).addToServer(grpc);
+}
+
+async function credentialsOf(tls: TlsFiles | undefined): Promise<ServerCredentials> {
+  if (tls === undefined) return ServerCredentials.createInsecure();
+  const read = (file: string) =>
+    readFile(file).catch((error: Error) => {
+      throw new UserError('tls_file_missing', `A file for TLS cannot be read: ${error.message}.`);
+    });
+  const [certificate, key] = await Promise.all([read(tls.certificate), read(tls.key)]);
+  const authority = tls.clientAuthority === undefined ? null : await read(tls.clientAuthority);
+  return ServerCredentials.createSsl(authority, [{ cert_chain: certificate, private_key: key }], authority !== null);
+}
+
+/** Accepts connections itself, so that their number is bounded and one that says nothing is closed. */
+function listenerFor(
+  grpc: Server,
+  credentials: ServerCredentials,
+  { connections, handshakeMilliseconds }: ServerLimits,
+  sockets: Set<Socket>,
+): NetServer {
+  const injector = grpc.createConnectionInjector(credentials);
+  const listener = createServer({ noDelay: true }, (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    socket.on('error', () => socket.destroy());
+    const silence = setTimeout(() => socket.destroy(), handshakeMilliseconds);
+    const settle = () => clearTimeout(silence);
+    socket.once('close', settle);
+    // Whoever has sent more than a client's preface (24 bytes) and its first frame has begun to speak.
+    const look = setInterval(
+      () => {
+        if (socket.bytesRead <= 24 + 9) return;
+        settle();
+        clearInterval(look);
+      },
+      Math.max(10, handshakeMilliseconds / 10),
+    );
+    look.unref();
+    socket.once('close', () => clearInterval(look));
+    injector.injectConnection(socket);
+  });
+  listener.maxConnections = connections;
+  return listener;
+}
+
+async function listen(listener: NetServer, address: ServerAddress): Promise<string> {
+  if (address.kind === 'unix') await readySocket(address.path);
+  await new Promise<void>((resolve, reject) => {
+    listener.once('error', (error: NodeJS.ErrnoException) =>
+      reject(
+        new UserError('address_in_use', `Cannot listen on ${shownAddress(address)}: ${error.message}.`, {
+          kind: 'environment',
+          hint: 'Choose another address: --listen HOST:PORT or --listen unix:PATH.',
+        }),
+      ),
+    );
+    if (address.kind === 'unix') listener.listen(address.path, resolve);
+    else listener.listen(address.port, address.host, resolve);
+  });
+  if (address.kind === 'unix') {
+    await chmod(address.path, 0o600);
+    return shownAddress(address);
+  }
+  const bound = listener.address();
+  return shownAddress({ ...address, port: typeof bound === 'object' && bound !== null ? bound.port : address.port });
+}
+
+/**
+ * The folder is what keeps others away from the socket: it is made with mode 0700, and refused with any other. A socket
+ * that a killed server left is removed: this process has the lock of the home.
+ */
+async function readySocket(path: string): Promise<void> {
+  const folder = dirname(path);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const { mode, uid } = await stat(folder);
+  if ((mode & 0o077) !== 0 || (process.getuid !== undefined && uid !== process.getuid())) {
+    throw new UserError('socket_folder_unsafe', `Others may enter ${folder}, the folder of the server's socket.`, {
+      kind: 'environment',
+      hint: `chmod 700 ${folder}, or choose a folder of your own: --listen unix:PATH.`,
+    });
+  }
+  await rm(path, { force: true });
+}

@@ -1,0 +1,217 @@
+import {
+  Metadata,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type sendUnaryData,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { ArtifactStore } from '../artifacts/artifact-store.js';
+import type { Settings } from '../config/settings.js';
+import { previewPlan } from '../engine/preview.js';
+import { eventsFile, readPlan } from '../engine/run-folder.js';
+import { toErrorRecord, UserError } from '../errors.js';
+import * as wire from '../generated/simmer/control/v1/control.js';
+import type { PluginCatalog } from '../plugin/catalog.js';
+import { describePlugin } from '../plugin/describe-plugin.js';
+import { simmerPackage } from '../plugin/locate.js';
+import { planDigest } from '../recipe/plan-digest.js';
+import { recipeJsonSchema } from '../recipe/recipe-json-schema.js';
+import type { ServerLimits } from './limits.js';
+import { LogTails } from './log-tails.js';
+import { isAboutRecipe, RecipeSource } from './recipe-source.js';
+import { RunArtifacts } from './run-artifacts.js';
+import { pageOf } from './run-pages.js';
+import type { ServedRuns } from './served-runs.js';
+import { toStatus } from './status-details.js';
+import { toErrorDetail, toPlugin, toProblem, toResources, toRun, toStagePreview } from './wire.js';
+
+/** A LIVE watcher that is further behind than this gets no telemetry. */
+const liveLag = 1000;
+
+export interface ControlServiceOptions {
+  readonly settings: Settings;
+  readonly runs: ServedRuns;
+  readonly recipes: RecipeSource;
+  readonly limits: ServerLimits;
+  /** What a recipe without plugins of its own may use, and the plugins that the owner allows. */
+  readonly catalog: PluginCatalog;
+}
+
+/** The service as grpc-js takes it; `watchRun` sends messages that are encoded already. */
+export const controlServiceDefinition = {
+  ...wire.ControlServiceService,
+  watchRun: { ...wire.ControlServiceService.watchRun, responseSerialize: (message: Buffer) => message },
+};
+
+/** What each call of simmer.control.v1 does. */
+export function controlService(options: ControlServiceOptions): UntypedServiceImplementation {
+  const { settings, runs, recipes, limits, catalog } = options;
+  const tails = new LogTails();
+  const artifacts = new RunArtifacts(settings.home);
+  let watchers = 0;
+
+  return {
+    describeServer: unary(
+      async (_request: wire.DescribeServerRequest): Promise<wire.DescribeServerResponse> => ({
+        version: simmerPackage.version,
+        home: settings.home,
+        capacity: toResources(runs.queue.capacity),
+        claimed: toResources(runs.queue.claimed),
+        queuedRunIds: [...runs.queue.waiting],
+        runningRunIds: [...runs.queue.holding],
+      }),
+    ),
+
+    validateRecipe: unary(async ({ recipe }: wire.ValidateRecipeRequest): Promise<wire.ValidateRecipeResponse> => {
+      try {
+        const { plan } = await recipes.plan(recipe);
+        const stages = plan.stages.map((stage) => stage.name);
+        const trainers = Object.keys(plan.trainers);
+        return { problems: [], recipeName: plan.recipe, stages, trainers, error: undefined };
+      } catch (error) {
+        if (!isAboutRecipe(error)) throw error;
+        const detail = toErrorDetail(toErrorRecord(error));
+        const { code, message, hint } = error;
+        // A recipe that is refused as a whole has a problem, too.
+        const problems =
+          error.problems.length > 0 ? error.problems : [{ code, message, ...(hint === undefined ? {} : { hint }) }];
+        return { problems: problems.map(toProblem), recipeName: '', stages: [], trainers: [], error: detail };
+      }
+    }),
+
+    planRecipe: unary(async ({ recipe }: wire.PlanRecipeRequest): Promise<wire.PlanRecipeResponse> => {
+      const { plan } = await recipes.plan(recipe);
+      const previews = await previewPlan(plan, (await ArtifactStore.open(settings.home)).stages);
+      return { planJson: JSON.stringify(plan), digest: planDigest(plan), stages: previews.map(toStagePreview) };
+    }),
+
+    createRun: unary(async ({ requestId, recipe }: wire.CreateRunRequest): Promise<wire.CreateRunResponse> => {
+      if (requestId === '' || requestId.length > 128) {
+        throw new UserError('invalid_request_id', 'A request id has 1 to 128 characters.', { hint: 'Use a UUID.' });
+      }
+      const request = { id: requestId, digest: RecipeSource.digest(recipe) };
+      const { runId, isNew } = await runs.create(request, () => recipes.plan(recipe));
+      return { run: toRun(await runs.get(runId)), alreadyCreated: !isNew };
+    }),
+
+    getRun: unary(async ({ runId }: wire.GetRunRequest): Promise<wire.GetRunResponse> => {
+      const run = await runs.find(runId);
+      return { run: toRun(run), planJson: JSON.stringify(await readPlan(run.runFolder)) };
+    }),
+
+    listRuns: unary(async (request: wire.ListRunsRequest): Promise<wire.ListRunsResponse> => {
+      const page = pageOf(await runs.list(), request);
+      return { runs: page.runs.map(toRun), nextPageToken: page.nextPageToken };
+    }),
+
+    cancelRun: unary(async ({ runId, reason }: wire.CancelRunRequest): Promise<wire.CancelRunResponse> => {
+      await runs.cancel(runId, reason === '' ? 'canceled by a client' : reason.slice(0, 1000));
+      return { run: toRun(await runs.get(runId)) };
+    }),
+
+    resumeRun: unary(async ({ runId }: wire.ResumeRunRequest): Promise<wire.ResumeRunResponse> => {
+      await runs.resume(runId);
+      return { run: toRun(await runs.get(runId)) };
+    }),
+
+    watchRun: streaming(async (call: ServerWritableStream<wire.WatchRunRequest, Buffer>, signal) => {
+      if (watchers >= limits.watchers) {
+        throw new UserError('too_many_watchers', `${watchers} watchers are here already.`, { kind: 'environment' });
+      }
+      watchers += 1;
+      try {
+        const { runId, fromSequence, mode } = call.request;
+        const runFolder = await runs.folderOf(runId);
+        await using used = await tails.use(eventsFile(runFolder));
+        const { tail } = used;
+        const lagLimit = mode === wire.WatchMode.WATCH_MODE_LIVE ? liveLag : undefined;
+        // Whoever watches learns that it is being watched for, also where nothing happens for a while.
+        call.sendMetadata(new Metadata());
+        let position = await tail.seek(Math.max(1, Number(fromSequence)), signal);
+        while (position !== undefined) {
+          const part = await tail.next(position, signal, lagLimit);
+          if (part === undefined) return;
+          await write(call, part.message, signal);
+          position = part.next;
+        }
+      } finally {
+        watchers -= 1;
+      }
+    }),
+
+    listArtifacts: unary(async ({ runId }: wire.ListArtifactsRequest): Promise<wire.ListArtifactsResponse> => {
+      const run = await runs.get(runId);
+      return { artifacts: await artifacts.list(run.runId, run.runFolder) };
+    }),
+
+    readArtifact: streaming(
+      async (call: ServerWritableStream<wire.ReadArtifactRequest, wire.ReadArtifactResponse>, signal) => {
+        for await (const data of artifacts.read(call.request)) {
+          if (signal.aborted) return;
+          await write(call, { data }, signal);
+        }
+      },
+    ),
+
+    writeReport: unary(async ({ runId: name }: wire.WriteReportRequest): Promise<wire.WriteReportResponse> => {
+      const { runId, runFolder } = await runs.find(name);
+      const path = await (await runs.managerFor(runFolder)).writeReport(runId);
+      return { runId, path, artifactId: RunArtifacts.reportId(runId) };
+    }),
+
+    listPlugins: unary(
+      async (_request: wire.ListPluginsRequest): Promise<wire.ListPluginsResponse> => ({
+        plugins: (await Promise.all((await catalog.all()).map(describePlugin))).map(toPlugin),
+      }),
+    ),
+
+    getRecipeSchema: unary(
+      async (_request: wire.GetRecipeSchemaRequest): Promise<wire.GetRecipeSchemaResponse> => ({
+        schemaJson: JSON.stringify(await recipeJsonSchema(catalog)),
+      }),
+    ),
+  };
+}
+
+function unary<Request, Response>(answer: (request: Request) => Promise<Response>) {
+  return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
+    answer(call.request).then(
+      (response) => callback(null, response),
+      (error: unknown) => callback(toStatus(error)),
+    );
+  };
+}
+
+function streaming<Request, Response>(
+  answer: (call: ServerWritableStream<Request, Response>, signal: AbortSignal) => Promise<void>,
+) {
+  return (call: ServerWritableStream<Request, Response>): void => {
+    const gone = new AbortController();
+    call.once('cancelled', () => gone.abort());
+    call.once('error', () => gone.abort());
+    answer(call, gone.signal).then(
+      () => call.end(),
+      (error: unknown) => {
+        if (!gone.signal.aborted) call.emit('error', toStatus(error));
+      },
+    );
+  };
+}
+
+/** Resolves when there is room for more: what a client does not read stays on the disk. */
+async function write<Request, Response>(
+  call: ServerWritableStream<Request, Response>,
+  message: Response,
+  signal: AbortSignal,
+): Promise<void> {
+  if (signal.aborted || call.write(message)) return;
+  await new Promise<void>((resolve) => {
+    const done = () => {
+      call.off('drain', done);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    call.once('drain', done);
+    signal.addEventListener('abort', done);
+  });
+}

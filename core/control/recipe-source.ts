@@ -1,0 +1,105 @@
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Settings } from '../config/settings.js';
+import { isUserError, UserError } from '../errors.js';
+import type { Recipe } from '../generated/simmer/control/v1/control.js';
+import { builtInPlugins, PluginCatalog } from '../plugin/catalog.js';
+import { canonicalJson } from '../recipe/canonical-json.js';
+import { loadRecipe, type ParsedRecipe, parseRecipe } from '../recipe/load-recipe.js';
+import type { Plan } from '../recipe/plan.js';
+import { planRecipe } from '../recipe/plan-recipe.js';
+import type { ServerLimits } from './limits.js';
+import { guardRecipe, type RecipeRules } from './recipe-guard.js';
+
+/** A recipe as a client gave it, and what it means. */
+export interface PlannedRecipe {
+  readonly text: string;
+  readonly plan: Plan;
+  readonly catalog: PluginCatalog;
+}
+
+export interface RecipeSourceOptions {
+  readonly settings: Settings;
+  readonly rules: RecipeRules;
+  readonly limits: ServerLimits;
+  /** Folders of the recipes that have names here. */
+  readonly recipeFolders: readonly string[];
+}
+
+/** Plans the recipes of clients: texts within the rules, and the server's own by their names. */
+export class RecipeSource {
+  readonly #options: RecipeSourceOptions;
+
+  constructor(options: RecipeSourceOptions) {
+    this.#options = options;
+  }
+
+  /** @throws UserError `invalid_recipe` with everything that is wrong, `recipe_too_large`, `recipe_not_found` */
+  async plan(recipe: Recipe | undefined): Promise<PlannedRecipe> {
+    const { rules, settings } = this.#options;
+    const given = { params: recipe?.params ?? {}, overrides: recipe?.overrides ?? {} };
+    if (recipe?.source?.$case === 'name') {
+      const parsed = await loadRecipe(this.#fileOf(recipe.source.value), given);
+      const catalog = this.#catalogOf(parsed);
+      return { text: parsed.text, plan: await planRecipe(parsed, catalog, settings), catalog };
+    }
+    if (recipe?.source === undefined) {
+      throw new UserError('recipe_missing', 'The request has no recipe.', { hint: 'Give `text`, or `name`.' });
+    }
+    const text = recipe.source.value;
+    this.#checkSize(text);
+    const name = recipe.fileName === '' ? 'recipe.yaml' : recipe.fileName;
+    const parsed = { ...parseRecipe(name, text, given), folder: rules.folder };
+    const catalog = this.#catalogOf(parsed);
+    const plan = await planRecipe(parsed, catalog, settings, {
+      guard: (tree, problems) => guardRecipe(tree, rules, problems),
+    });
+    return { text, plan, catalog };
+  }
+
+  /** What a request asks for, in short: the same is the same request. */
+  static digest(recipe: Recipe | undefined): string {
+    const { source, params, overrides } = recipe ?? {};
+    return createHash('sha256')
+      .update(canonicalJson([source?.$case ?? null, source?.value ?? null, params ?? {}, overrides ?? {}]))
+      .digest('hex');
+  }
+
+  #catalogOf({ plugins, folder }: ParsedRecipe): PluginCatalog {
+    return new PluginCatalog({ builtIn: builtInPlugins(), recipePlugins: plugins, baseFolder: folder });
+  }
+
+  #fileOf(name: string): string {
+    // A plain name: it can lead nowhere else.
+    const files = /^[A-Za-z0-9][A-Za-z0-9_-]*$/.test(name)
+      ? this.#options.recipeFolders.flatMap((folder) =>
+          ['.yaml', '.yml', '.json'].map((end) => join(folder, name + end)),
+        )
+      : [];
+    const file = files.find((path) => existsSync(path));
+    if (file !== undefined) return file;
+    throw new UserError('recipe_not_found', `The server has no recipe ${JSON.stringify(name)}.`, {
+      hint: 'A name is the file name of a recipe of the server without its ending; any other recipe is sent as text.',
+    });
+  }
+
+  #checkSize(text: string): void {
+    const { recipeBytes, recipeLines } = this.#options.limits;
+    const bytes = Buffer.byteLength(text);
+    let lines = 1;
+    if (bytes <= recipeBytes) for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) lines += 1;
+    if (bytes <= recipeBytes && lines <= recipeLines) return;
+    const found = bytes > recipeBytes ? `${bytes} bytes` : `${lines} lines`;
+    throw new UserError(
+      'recipe_too_large',
+      `The recipe has ${found}; this server takes ${recipeBytes} bytes and ${recipeLines} lines.`,
+      { hint: 'Data belongs in files that the recipe names, not in the recipe.' },
+    );
+  }
+}
+
+/** Whether an error says that the recipe is wrong, and not that the machine is. */
+export function isAboutRecipe(error: unknown): error is UserError {
+  return isUserError(error) && error.kind === 'usage';
+}

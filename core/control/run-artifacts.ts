@@ -1,0 +1,96 @@
+import { open, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ArtifactStore } from '../artifacts/artifact-store.js';
+import { readRunState } from '../engine/run-history.js';
+import { isUserError, UserError } from '../errors.js';
+import type { Artifact, ReadArtifactRequest } from '../generated/simmer/control/v1/control.js';
+
+const chunkBytes = 256 * 1024;
+const reportFile = 'report.html';
+const reportPrefix = 'simmer-report://';
+
+/** What runs have made, for clients: found by ids, never by paths. */
+export class RunArtifacts {
+  readonly #home: string;
+
+  constructor(home: string) {
+    this.#home = home;
+  }
+
+  /** The outputs of a run's stages that are there, and its report. */
+  async list(runId: string, runFolder: string): Promise<Artifact[]> {
+    const store = await ArtifactStore.open(this.#home);
+    const { stages } = await readRunState(runFolder);
+    const artifacts: Artifact[] = [];
+    for (const [stage, { outputs }] of Object.entries(stages)) {
+      for (const [output, uri] of Object.entries(outputs)) {
+        if (!(await store.has(uri))) continue;
+        const { type, files } = await store.open(uri);
+        const listed = files.map((file) => ({ ...file, size: BigInt(file.size) }));
+        artifacts.push({ artifactId: uri, type, stage, output, files: listed });
+      }
+    }
+    const report = await stat(join(runFolder, reportFile)).catch(() => undefined);
+    if (report !== undefined) {
+      const files = [{ path: reportFile, size: BigInt(report.size), sha256: '' }];
+      artifacts.push({ artifactId: RunArtifacts.reportId(runId), type: 'report', stage: '', output: '', files });
+    }
+    return artifacts;
+  }
+
+  static reportId(runId: string): string {
+    return `${reportPrefix}${runId}`;
+  }
+
+  /** The bytes that are asked for. @throws UserError `artifact_missing` and its like, `out_of_range` */
+  async *read(request: ReadArtifactRequest): AsyncIterable<Buffer> {
+    const path = await this.#pathOf(request.artifactId, request.path);
+    const handle = await open(path, 'r').catch(() => {
+      throw missingFile(request);
+    });
+    try {
+      const { size } = await handle.stat();
+      let at = Number(request.offset);
+      if (at > size) throw new UserError('out_of_range', `${request.path} has ${size} bytes, and no byte ${at}.`);
+      const end = request.length === undefined ? size : Math.min(size, at + Number(request.length));
+      while (at < end) {
+        // A new one each time: the former may still be on its way.
+        const buffer = Buffer.allocUnsafe(Math.min(chunkBytes, end - at));
+        const { bytesRead } = await handle.read(buffer, 0, buffer.length, at);
+        if (bytesRead === 0) return;
+        at += bytesRead;
+        yield buffer.subarray(0, bytesRead);
+      }
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** Only what a manifest lists, and the one file of a run that is its report. */
+  async #pathOf(id: string, path: string): Promise<string> {
+    const store = await ArtifactStore.open(this.#home);
+    if (id.startsWith(reportPrefix)) {
+      const runId = id.slice(reportPrefix.length);
+      if (/^[a-z0-9][a-z0-9-]*$/.test(runId) && path === reportFile) return join(store.runFolder(runId), reportFile);
+      throw missingFile({ artifactId: id, path });
+    }
+    try {
+      const artifact = await store.open(id);
+      const file = artifact.files.find((each) => each.path === path);
+      if (file !== undefined) return artifact.path(file.path);
+    } catch (error) {
+      if (!isUserError(error) || error.code !== 'artifact_missing') throw error;
+    }
+    throw missingFile({ artifactId: id, path });
+  }
+}
+
+function missingFile({ artifactId, path }: { readonly artifactId: string; readonly path: string }): UserError {
+  return new UserError(
+    'artifact_missing',
+    `There is no file ${JSON.stringify(path)} of ${JSON.stringify(artifactId)}.`,
+    {
+      hint: 'ListArtifacts says which there are.',
+    },
+  );
+}

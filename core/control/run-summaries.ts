@@ -1,0 +1,70 @@
+import { open } from 'node:fs/promises';
+import { eventsFile } from '../engine/run-folder.js';
+import { summaryOf } from '../engine/run-history.js';
+import type { Summarize } from '../engine/run-manager.js';
+import { foldRunState, initialRunState, type RunState } from '../engine/run-state.js';
+import { LogScanner, type ReadBytes } from '../events/log-scanner.js';
+
+interface Known {
+  readonly scanner: LogScanner;
+  state: RunState;
+  read: ReadBytes;
+  /** Callers take turns: the scanner is one. */
+  reading: Promise<void>;
+}
+
+/** Runs in one line each. A log is read once, and later only what was added to it. */
+export class RunSummaries {
+  readonly #known = new Map<string, Known>();
+
+  readonly summarize: Summarize = async (runFolder) => {
+    const state = await this.#stateOf(runFolder);
+    return state === undefined ? undefined : summaryOf(state, runFolder);
+  };
+
+  /** Undefined where there is no log. */
+  async #stateOf(runFolder: string): Promise<RunState | undefined> {
+    const file = eventsFile(runFolder);
+    const known = this.#known.get(file) ?? newlyKnown(file);
+    this.#known.set(file, known);
+    let isThere = false;
+    known.reading = known.reading
+      .catch(() => undefined)
+      .then(async () => {
+        isThere = await readOn(file, known);
+      });
+    try {
+      await known.reading;
+    } catch (error) {
+      // What was read may have been cut off since: the next call reads all of it again.
+      this.#known.delete(file);
+      throw error;
+    }
+    if (!isThere) this.#known.delete(file);
+    return isThere ? known.state : undefined;
+  }
+}
+
+function newlyKnown(file: string): Known {
+  const known: Known = {
+    scanner: new LogScanner(file, (buffer, position) => known.read(buffer, position)),
+    state: initialRunState,
+    read: async () => 0,
+    reading: Promise.resolve(),
+  };
+  return known;
+}
+
+async function readOn(file: string, known: Known): Promise<boolean> {
+  const handle = await open(file, 'r').catch(() => undefined);
+  if (handle === undefined) return false;
+  try {
+    known.read = async (buffer, position) => (await handle.read(buffer, 0, buffer.length, position)).bytesRead;
+    for (let events = await known.scanner.advance(); events !== null; events = await known.scanner.advance()) {
+      for (const event of events) known.state = foldRunState(known.state, event);
+    }
+    return true;
+  } finally {
+    await handle.close();
+  }
+}

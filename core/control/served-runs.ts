@@ -1,0 +1,259 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Settings } from '../config/settings.js';
+import { createRunManager } from '../container/create-run-manager.js';
+import { scheduledStages } from '../engine/machine.js';
+import { eventsFile, readPlan } from '../engine/run-folder.js';
+import type { RunManager } from '../engine/run-manager.js';
+import type { RunHandle, RunSummary } from '../engine/run-outcome.js';
+import type { Capacity } from '../engine/scheduler.js';
+import { toErrorRecord, UserError } from '../errors.js';
+import { readRunOwner } from '../events/run-lock.js';
+import { builtInPlugins, builtInSource, PluginCatalog } from '../plugin/catalog.js';
+import type { Plan } from '../recipe/plan.js';
+import { appendEnding } from './append-ending.js';
+import type { ServerLimits } from './limits.js';
+import type { PlannedRecipe } from './recipe-source.js';
+import { indexRuns } from './run-index.js';
+import { RunSummaries } from './run-summaries.js';
+import { SlotQueue } from './slot-queue.js';
+import type { ServedRun } from './wire.js';
+
+/** Why a run was interrupted that goes on when the server is started again. */
+const stoppedByServer = 'the server was stopped';
+
+export interface ServedRunsOptions {
+  readonly settings: Settings;
+  readonly limits: ServerLimits;
+  /** Tells the server's owner what no client is told. */
+  log(message: string): void;
+}
+
+/** The runs that a server has in hand: it queues them, runs them, and takes them up again after it was killed. */
+export class ServedRuns {
+  readonly queue: SlotQueue;
+  readonly #options: ServedRunsOptions;
+  readonly #manager: RunManager;
+  /** Request id to its run, also of calls that are still at it. */
+  readonly #requests = new Map<string, { readonly digest: string; readonly runId: Promise<string> }>();
+  /** Runs whose slots are taken, to what resolves when they have given them back. */
+  readonly #active = new Map<string, { handle?: RunHandle; reason?: string; readonly gone: Promise<void> }>();
+  readonly #summaries = new RunSummaries();
+  readonly #left: string[] = [];
+  #takingUp: Promise<void> = Promise.resolve();
+  #isStopping = false;
+
+  private constructor(options: ServedRunsOptions, manager: RunManager) {
+    this.#options = options;
+    this.#manager = manager;
+    this.queue = new SlotQueue(options.settings.resources);
+  }
+
+  /** Reads which requests there were. What a former server left without an end waits for `takeUp`. */
+  static async open(options: ServedRunsOptions): Promise<ServedRuns> {
+    const runs = new ServedRuns(options, await managerOf(options.settings, noPlugins()));
+    for (const { runId, request, end } of await indexRuns(options.settings.home)) {
+      if (request === undefined) continue;
+      runs.#requests.set(request.id, { digest: request.digest, runId: Promise.resolve(runId) });
+      if (end === undefined || end.reason === stoppedByServer) runs.#left.push(runId);
+    }
+    return runs;
+  }
+
+  /** Queues every run that a former server left without an end, the oldest first. Called once. */
+  takeUp(): Promise<void> {
+    this.#takingUp = (async () => {
+      for (const runId of this.#left) {
+        await this.#enqueue(runId).catch((error: unknown) => this.#options.log(`${runId}: ${String(error)}`));
+      }
+    })();
+    return this.#takingUp;
+  }
+
+  get manager(): RunManager {
+    return this.#manager;
+  }
+
+  /**
+   * A new run in the queue, durable; or the one that the same request made before.
+   * @param digest what is asked for, in short @param plan called only where the request is new
+   * @throws UserError `request_id_reused`, `queue_full`, and what is wrong with the recipe or the machine
+   */
+  async create(
+    request: { readonly id: string; readonly digest: string },
+    plan: () => Promise<PlannedRecipe>,
+  ): Promise<{ readonly runId: string; readonly isNew: boolean }> {
+    const known = this.#requests.get(request.id);
+    if (known !== undefined) {
+      if (known.digest === request.digest) return { runId: await known.runId, isNew: false };
+      throw new UserError('request_id_reused', `The request id ${JSON.stringify(request.id)} was another request's.`, {
+        hint: 'Make a new id for each run; the same id is for asking again after no answer came.',
+      });
+    }
+    this.#refuseWhereFull();
+    const runId = this.#create(request, plan);
+    this.#requests.set(request.id, { digest: request.digest, runId });
+    // A request that was refused may be mended and sent again.
+    runId.catch(() => this.#requests.delete(request.id));
+    return { runId: await runId, isNew: true };
+  }
+
+  /** Puts a run that has stopped into the queue again. @throws UserError `run_locked`, `queue_full` */
+  async resume(runId: string): Promise<void> {
+    await this.#takingUp;
+    const { status, runFolder } = await this.get(runId);
+    if (this.queue.has(runId) || status === 'completed') return;
+    if ((await readRunOwner(runFolder))?.alive === true) throw runsElsewhere(runId);
+    this.#refuseWhereFull();
+    await this.#enqueue(runId);
+  }
+
+  /** Stops a run, or takes it out of the queue; resolves when its slots are free. @throws UserError `run_locked` */
+  async cancel(runId: string, reason: string): Promise<void> {
+    await this.#takingUp;
+    const { status, runFolder } = await this.get(runId);
+    if (this.queue.withdraw(runId)) {
+      await appendEnding(runId, runFolder, { type: 'run.interrupted', data: { reason } });
+      return;
+    }
+    const active = this.#active.get(runId);
+    if (active === undefined) {
+      if (status === 'running') throw runsElsewhere(runId);
+      if (status === 'crashed') await appendEnding(runId, runFolder, { type: 'run.interrupted', data: { reason } });
+      return;
+    }
+    active.reason ??= reason;
+    active.handle?.interrupt(reason);
+    await active.gone;
+  }
+
+  /** A run by its id, by the beginning of its id, or `latest`. @throws UserError `run_not_found`, `run_ambiguous` */
+  async find(name: string): Promise<ServedRun> {
+    if (name === 'latest') {
+      const [latest] = await this.list();
+      if (latest !== undefined) return latest;
+    }
+    return this.#served(await this.#manager.find(name, this.#summaries.summarize));
+  }
+
+  /** The folder of a run, without reading its log where its whole id is given. @throws UserError as `find` */
+  async folderOf(name: string): Promise<string> {
+    const folder = join(this.#options.settings.home, 'runs', name);
+    const isWhole = /^[a-z0-9][a-z0-9-]*$/.test(name) && existsSync(eventsFile(folder));
+    return isWhole ? folder : (await this.find(name)).runFolder;
+  }
+
+  /** A run by its whole id. @throws UserError `run_not_found` */
+  async get(runId: string): Promise<ServedRun> {
+    const run = await this.find(runId);
+    if (run.runId === runId) return run;
+    throw new UserError('run_not_found', `There is no run ${JSON.stringify(runId)}.`, { hint: 'Give its whole id.' });
+  }
+
+  /** Every run of the home, the newest first. */
+  async list(): Promise<readonly ServedRun[]> {
+    return (await this.#manager.list(this.#summaries.summarize)).map((run) => this.#served(run));
+  }
+
+  /** The manager for a run that exists, with the plugins that it was planned with. */
+  async managerFor(runFolder: string): Promise<RunManager> {
+    return managerOf(this.#options.settings, catalogFor(await readPlan(runFolder)));
+  }
+
+  /** Interrupts what runs; it goes on when a server is started again. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    this.queue.pause();
+    const gone = [...this.#active.values()].map((active) => {
+      active.reason ??= stoppedByServer;
+      active.handle?.interrupt(stoppedByServer);
+      return active.gone;
+    });
+    await Promise.all(gone);
+  }
+
+  async #create(request: { readonly id: string; readonly digest: string }, plan: () => Promise<PlannedRecipe>) {
+    const planned = await plan();
+    if (this.#isStopping)
+      throw new UserError('server_stopping', 'The server is being stopped.', { kind: 'environment' });
+    const manager = await managerOf(this.#options.settings, planned.catalog);
+    const { runId } = await manager.create(planned.plan, { recipeText: planned.text, request });
+    await this.#enqueue(runId);
+    return runId;
+  }
+
+  async #enqueue(runId: string): Promise<void> {
+    const { runFolder } = await this.find(runId);
+    const plan = await readPlan(runFolder);
+    const manager = await managerOf(this.#options.settings, catalogFor(plan));
+    const hits = (await manager.preview(plan)).filter((stage) => stage.cache === 'hit').map((stage) => stage.stage);
+    if (this.queue.has(runId)) return;
+    const claim = claimOf(plan, new Set(hits));
+    this.queue.enqueue(runId, claim, () => this.#start(runId, runFolder, manager, this.queue.claimOf(runId) ?? claim));
+  }
+
+  #start(runId: string, runFolder: string, manager: RunManager, claim: Capacity): void {
+    const active: { handle?: RunHandle; reason?: string; gone: Promise<void> } = { gone: Promise.resolve() };
+    const run = async () => {
+      try {
+        active.handle = await manager.resume(runId, { capacity: claim });
+        if (active.reason !== undefined) active.handle.interrupt(active.reason);
+        await active.handle.finished;
+      } catch (error) {
+        // It could not be taken up at all. Who watches it must see an end.
+        this.#options.log(`${runId}: ${error instanceof Error ? error.message : String(error)}`);
+        const data = { error: toErrorRecord(error) };
+        await appendEnding(runId, runFolder, { type: 'run.failed', data }).catch((failure: unknown) =>
+          this.#options.log(`${runId}: its end could not be written: ${String(failure)}`),
+        );
+      } finally {
+        this.#active.delete(runId);
+        this.queue.release(runId);
+      }
+    };
+    this.#active.set(runId, active);
+    active.gone = run();
+  }
+
+  #refuseWhereFull(): void {
+    const { queuedRuns } = this.#options.limits;
+    if (this.queue.waiting.length < queuedRuns) return;
+    throw new UserError('queue_full', `${queuedRuns} runs wait already.`, { kind: 'environment', hint: 'Try later.' });
+  }
+
+  #served(run: RunSummary): ServedRun {
+    const place = this.queue.placeOf(run.runId);
+    if (place === undefined) return this.#active.has(run.runId) ? { ...run, status: 'running' } : run;
+    return { ...run, status: 'queued', queue: { ...place, claim: this.queue.claimOf(run.runId)! } };
+  }
+}
+
+/** The most that any stage takes that has work to do: with it, the run can always go on. */
+function claimOf(plan: Plan, done: ReadonlySet<string>): Capacity {
+  const demands = scheduledStages(plan)
+    .filter((stage) => !done.has(stage.name))
+    .map((stage) => stage.demand);
+  const most = (name: keyof Capacity) => Math.max(0, ...demands.map((demand) => demand[name]));
+  return { cpus: most('cpus'), memoryBytes: most('memoryBytes'), gpus: most('gpus') };
+}
+
+function catalogFor(plan: Plan): PluginCatalog {
+  const sources = Object.values(plan.plugins).map(({ source }) => source);
+  const recipePlugins = sources.filter((source) => source !== builtInSource);
+  return new PluginCatalog({ builtIn: builtInPlugins(), recipePlugins, baseFolder: plan.recipeFolder });
+}
+
+function noPlugins(): PluginCatalog {
+  return new PluginCatalog({ builtIn: builtInPlugins(), baseFolder: process.cwd() });
+}
+
+function managerOf(settings: Settings, catalog: PluginCatalog): Promise<RunManager> {
+  return createRunManager({ settings, catalog });
+}
+
+function runsElsewhere(runId: string): UserError {
+  return new UserError('run_locked', `Run ${runId} is run by another process, not by this server.`, {
+    kind: 'environment',
+    hint: 'Stop it where it was started.',
+  });
+}

@@ -1,0 +1,107 @@
+import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import { Metadata, type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
+import { isUserError, toErrorRecord, UserError } from '../errors.js';
+import { ErrorDetail } from '../generated/simmer/control/v1/control.js';
+import { fromErrorDetail, toErrorDetail } from './wire.js';
+
+/** Where gRPC keeps the google.rpc.Status of a call. */
+const detailsKey = 'grpc-status-details-bin';
+const detailType = 'type.googleapis.com/simmer.control.v1.ErrorDetail';
+const infoType = 'type.googleapis.com/google.rpc.ErrorInfo';
+
+const codes: Readonly<Record<string, status>> = {
+  run_not_found: status.NOT_FOUND,
+  recipe_not_found: status.NOT_FOUND,
+  artifact_missing: status.NOT_FOUND,
+  artifact_file_missing: status.NOT_FOUND,
+  log_missing: status.NOT_FOUND,
+  request_id_reused: status.ALREADY_EXISTS,
+  out_of_range: status.OUT_OF_RANGE,
+  run_locked: status.FAILED_PRECONDITION,
+  no_disk_space: status.RESOURCE_EXHAUSTED,
+  queue_full: status.RESOURCE_EXHAUSTED,
+  too_many_watchers: status.RESOURCE_EXHAUSTED,
+  server_stopping: status.UNAVAILABLE,
+};
+
+/** An error as the status of a call: with its stable code in the details. A bug's stack stays on the server. */
+export function toStatus(error: unknown): Partial<StatusObject> {
+  const record = toErrorRecord(error);
+  const code = statusCode(error);
+  const message = isUserError(error) ? record.message : `The server has a bug: ${record.message}`;
+  const metadata = new Metadata();
+  metadata.set(
+    detailsKey,
+    encodeStatus(code, message, ErrorDetail.encode(toErrorDetail(record)).finish(), record.code),
+  );
+  return { code, details: message, metadata };
+}
+
+function statusCode(error: unknown): status {
+  if (!isUserError(error)) return status.INTERNAL;
+  const known = codes[error.code];
+  if (known !== undefined) return known;
+  return error.kind === 'usage' ? status.INVALID_ARGUMENT : status.FAILED_PRECONDITION;
+}
+
+/** google.rpc.Status: code = 1, message = 2, details = 3 (google.protobuf.Any: type_url = 1, value = 2). */
+function encodeStatus(code: number, message: string, detail: Uint8Array, reason: string): Buffer {
+  // google.rpc.ErrorInfo: reason = 1, domain = 2.
+  const info = new BinaryWriter().uint32(10).string(reason).uint32(18).string('simmer').finish();
+  const writer = new BinaryWriter().uint32(8).int32(code).uint32(18).string(message);
+  for (const [type, value] of [
+    [infoType, info],
+    [detailType, detail],
+  ] as const) {
+    writer.uint32(26).fork().uint32(10).string(type).uint32(18).bytes(value).join();
+  }
+  return Buffer.from(writer.finish());
+}
+
+/** The error of a call as the server threw it. One without our details is told as what it is: the connection's. */
+export function fromServiceError(error: ServiceError, address: string): UserError {
+  const detail = error.metadata?.get(detailsKey)?.[0];
+  const ours = typeof detail === 'string' || detail === undefined ? undefined : decodeDetail(detail);
+  if (ours !== undefined) return fromErrorDetail(ours);
+  switch (error.code) {
+    case status.UNAUTHENTICATED:
+      return new UserError('unauthenticated', `The server at ${address} does not take this token.`, {
+        hint: 'Give the token of the server: SIMMER_SERVER_TOKEN, or --token-file FILE.',
+      });
+    case status.UNAVAILABLE:
+    case status.DEADLINE_EXCEEDED:
+      return new UserError('server_unreachable', `No Simmer server answers at ${address}: ${error.details}.`, {
+        kind: 'environment',
+        hint: 'Is `simmer serve` running there? It prints its address when it starts.',
+      });
+    case status.RESOURCE_EXHAUSTED:
+      return new UserError('server_limit', `The server at ${address} refused the call: ${error.details}.`, {
+        hint: 'Ask for less, or later.',
+      });
+    default:
+      return new UserError('server_failed', `The server at ${address} failed: ${error.details}.`, {
+        kind: 'environment',
+        cause: error,
+      });
+  }
+}
+
+function decodeDetail(bytes: Uint8Array): ErrorDetail | undefined {
+  const reader = new BinaryReader(bytes);
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    if (field !== 3) {
+      reader.skip(type);
+      continue;
+    }
+    const end = reader.uint32() + reader.pos;
+    let url = '';
+    while (reader.pos < end) {
+      const [inner, innerType] = reader.tag();
+      if (inner === 1) url = reader.string();
+      else if (inner === 2 && url === detailType) return ErrorDetail.decode(reader.bytes());
+      else reader.skip(innerType);
+    }
+  }
+  return undefined;
+}

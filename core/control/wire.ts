@@ -1,0 +1,156 @@
+import type { RunSummary, StagePreview } from '../engine/run-outcome.js';
+import type { Capacity } from '../engine/scheduler.js';
+import { type ErrorKind, type ErrorRecord, type Problem, UserError } from '../errors.js';
+import * as wire from '../generated/simmer/control/v1/control.js';
+import { type ContributionDescription, contributionKinds, type PluginDescription } from '../plugin/describe-plugin.js';
+
+/** A run as the server knows it: on disk, and in its queue. */
+export interface ServedRun extends RunSummary {
+  readonly queue?: { readonly position: number; readonly claim: Capacity; readonly waitsFor: readonly string[] };
+}
+
+const kinds = [
+  [undefined, wire.ErrorKind.ERROR_KIND_UNSPECIFIED],
+  ['usage', wire.ErrorKind.ERROR_KIND_USAGE],
+  ['environment', wire.ErrorKind.ERROR_KIND_ENVIRONMENT],
+  ['runFailed', wire.ErrorKind.ERROR_KIND_RUN_FAILED],
+  ['interrupted', wire.ErrorKind.ERROR_KIND_INTERRUPTED],
+] as const satisfies readonly (readonly [ErrorKind | undefined, wire.ErrorKind])[];
+
+const statuses = [
+  ['queued', wire.RunStatus.RUN_STATUS_QUEUED],
+  ['running', wire.RunStatus.RUN_STATUS_RUNNING],
+  ['completed', wire.RunStatus.RUN_STATUS_COMPLETED],
+  ['failed', wire.RunStatus.RUN_STATUS_FAILED],
+  ['interrupted', wire.RunStatus.RUN_STATUS_INTERRUPTED],
+  ['crashed', wire.RunStatus.RUN_STATUS_CRASHED],
+] as const satisfies readonly (readonly [RunSummary['status'], wire.RunStatus])[];
+
+const cacheStates = [
+  ['hit', wire.CacheState.CACHE_STATE_HIT],
+  ['miss', wire.CacheState.CACHE_STATE_MISS],
+  ['unknown', wire.CacheState.CACHE_STATE_UNKNOWN],
+] as const satisfies readonly (readonly [StagePreview['cache'], wire.CacheState])[];
+
+export function toErrorDetail(error: ErrorRecord): wire.ErrorDetail {
+  return {
+    code: error.code,
+    message: error.message,
+    hint: error.hint,
+    kind: kinds.find(([kind]) => kind === error.kind)![1],
+    problems: (error.problems ?? []).map(toProblem),
+  };
+}
+
+/** The server's error, as it would have been thrown here. */
+export function fromErrorDetail(detail: wire.ErrorDetail): UserError {
+  const kind = kinds.find(([, number]) => number === detail.kind)?.[0] ?? 'environment';
+  return new UserError(detail.code, detail.message, {
+    kind,
+    ...(detail.hint === undefined ? {} : { hint: detail.hint }),
+    problems: detail.problems.map(fromProblem),
+  });
+}
+
+export function toProblem({ code, message, position, path, hint }: Problem): wire.Problem {
+  return { code, message, position, path, hint };
+}
+
+export function fromProblem({ code, message, position, path, hint }: wire.Problem): Problem {
+  return {
+    code,
+    message,
+    ...(position === undefined ? {} : { position }),
+    ...(path === undefined ? {} : { path }),
+    ...(hint === undefined ? {} : { hint }),
+  };
+}
+
+export function toResources({ cpus, memoryBytes, gpus }: Capacity): wire.Resources {
+  return { cpus: Math.ceil(cpus), memoryBytes: BigInt(Math.ceil(memoryBytes)), gpus: Math.ceil(gpus) };
+}
+
+export function toRunStatus(status: RunSummary['status']): wire.RunStatus {
+  return statuses.find(([name]) => name === status)![1];
+}
+
+export function toRun(run: ServedRun): wire.Run {
+  return {
+    runId: run.runId,
+    recipe: run.recipe,
+    status: toRunStatus(run.status),
+    createdAt: new Date(run.startedAt),
+    endedAt: run.endedAt === undefined ? undefined : new Date(run.endedAt),
+    folder: run.runFolder,
+    lastSequence: BigInt(run.events),
+    stagesDone: run.stagesDone,
+    stagesTotal: run.stagesTotal,
+    queue:
+      run.queue === undefined
+        ? undefined
+        : { position: run.queue.position, claim: toResources(run.queue.claim), waitsFor: [...run.queue.waitsFor] },
+  };
+}
+
+/** @throws Error where a mandatory field is missing: no server sends that */
+export function fromRun(run: wire.Run | undefined): RunSummary {
+  if (run?.createdAt === undefined) throw new Error('The server answered without a run.');
+  return {
+    runId: run.runId,
+    recipe: run.recipe,
+    status: statuses.find(([, number]) => number === run.status)?.[0] ?? 'crashed',
+    startedAt: run.createdAt.toISOString(),
+    ...(run.endedAt === undefined ? {} : { endedAt: run.endedAt.toISOString() }),
+    runFolder: run.folder,
+    events: Number(run.lastSequence),
+    stagesDone: run.stagesDone,
+    stagesTotal: run.stagesTotal,
+  };
+}
+
+export function toStagePreview({ stage, key, cache }: StagePreview): wire.StagePreview {
+  return { stage, key: key ?? undefined, cache: cacheStates.find(([name]) => name === cache)![1] };
+}
+
+export function fromStagePreview({ stage, key, cache }: wire.StagePreview): StagePreview {
+  return { stage, key: key ?? null, cache: cacheStates.find(([, number]) => number === cache)?.[0] ?? 'unknown' };
+}
+
+export function toPlugin(plugin: PluginDescription): wire.Plugin {
+  const { name, version, apiVersion, source } = plugin;
+  return {
+    name,
+    version,
+    apiVersion,
+    source,
+    contributions: contributionKinds.flatMap((kind) =>
+      Object.entries(plugin[kind]).map(([contribution, { description, options, inputs, outputs }]) => ({
+        kind,
+        name: contribution,
+        description,
+        optionsSchemaJson: JSON.stringify(options),
+        inputsJson: inputs === undefined ? undefined : JSON.stringify(inputs),
+        outputsJson: outputs === undefined ? undefined : JSON.stringify(outputs),
+      })),
+    ),
+  };
+}
+
+export function fromPlugin({ name, version, apiVersion, source, contributions }: wire.Plugin): PluginDescription {
+  const ofKind = (kind: string): Record<string, ContributionDescription> =>
+    Object.fromEntries(
+      contributions
+        .filter((each) => each.kind === kind)
+        .map((each) => [
+          each.name,
+          {
+            description: each.description,
+            options: JSON.parse(each.optionsSchemaJson),
+            ...(each.inputsJson === undefined ? {} : { inputs: JSON.parse(each.inputsJson) }),
+            ...(each.outputsJson === undefined ? {} : { outputs: JSON.parse(each.outputsJson) }),
+          },
+        ]),
+    );
+  const byKind = Object.fromEntries(contributionKinds.map((kind) => [kind, ofKind(kind)]));
+  return { name, version, apiVersion, source, ...byKind } as PluginDescription;
+}

@@ -1,0 +1,21 @@
+"""Runs a recipe on a server, follows it, and fetches what it made: python run_recipe.py RECIPE"""
+
+import sys
+from pathlib import Path
+
+from simmer_client import Client, SimmerError
+
+with Client() as client:  # SIMMER_SERVER says where
+    try:
+        run = client.create_run(Path(sys.argv[1]).read_text(), params={"count": "50"})
+    except SimmerError as error:
+        for problem in error.problems:
+            print(f"{problem.line}:{problem.column}: {problem.message}")
+        raise SystemExit(2) from error
+    for event in client.watch(run):
+        print(event.sequence, event.type, event.stage or "")
+    for artifact in client.list_artifacts(run):
+        for file in artifact.files:
+            size = sum(len(part) for part in client.read_artifact(artifact, file.path))
+            print(f"{artifact.stage}.{artifact.output} {file.path}: {size} bytes")
+    print(client.get_run(run).status)

@@ -1,0 +1,151 @@
+#include "client.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+namespace simmer {
+namespace {
+
+// How often in a row a broken stream is taken up again.
+constexpr int kTries = 30;
+
+// The length-delimited fields of a message, in order; numbers are passed over. Enough for google.rpc.Status, so that its
+// generated code is not needed.
+std::vector<std::pair<std::uint64_t, std::string>> Fields(const std::string& message) {
+  std::vector<std::pair<std::uint64_t, std::string>> fields;
+  std::size_t at = 0;
+  const auto varint = [&] {
+    std::uint64_t value = 0;
+    for (int shift = 0; at < message.size() && shift < 64; shift += 7) {
+      const auto byte = static_cast<unsigned char>(message[at++]);
+      value |= static_cast<std::uint64_t>(byte & 0x7f) << shift;
+      if (byte < 0x80) break;
+    }
+    return value;
+  };
+  while (at < message.size()) {
+    const std::uint64_t tag = varint();
+    if ((tag & 7) == 2) {
+      const std::uint64_t length = varint();
+      fields.emplace_back(tag >> 3, message.substr(at, length));
+      at += length;
+    } else if ((tag & 7) == 0) {
+      varint();
+    } else {
+      break;
+    }
+  }
+  return fields;
+}
+
+// google.rpc.Status: details = 3 (google.protobuf.Any: type_url = 1, value = 2).
+Error ErrorOf(const grpc::Status& status) {
+  for (const auto& [field, any] : Fields(status.error_details())) {
+    if (field != 3) continue;
+    std::string type, value;
+    for (const auto& [inner, bytes] : Fields(any)) (inner == 1 ? type : value) = bytes;
+    wire::ErrorDetail detail;
+    if (type == "type.googleapis.com/simmer.control.v1.ErrorDetail" && detail.ParseFromString(value)) {
+      return Error(detail.code(), detail.message());
+    }
+  }
+  return Error("grpc_" + std::to_string(status.error_code()), status.error_message());
+}
+
+void ThrowUnlessOk(const grpc::Status& status) {
+  if (!status.ok()) throw ErrorOf(status);
+}
+
+}  // namespace
+
+Client::Client(const std::string& address, Options options) : token_(std::move(options.token)) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(64 * 1024 * 1024);
+  arguments.SetInt("grpc.initial_reconnect_backoff_ms", 50);
+  arguments.SetInt("grpc.max_reconnect_backoff_ms", 1000);
+  arguments.SetInt("grpc.enable_http_proxy", 0);
+  const auto credentials = options.credentials ? options.credentials : grpc::InsecureChannelCredentials();
+  stub_ = wire::ControlService::NewStub(grpc::CreateCustomChannel(address, credentials, arguments));
+}
+
+wire::Run Client::CreateRun(const std::string& text, const std::map<std::string, std::string>& params,
+                            const std::string& request_id) {
+  wire::CreateRunRequest request;
+  request.set_request_id(request_id);
+  request.mutable_recipe()->set_text(text);
+  request.mutable_recipe()->mutable_params()->insert(params.begin(), params.end());
+  wire::CreateRunResponse response;
+  ThrowUnlessOk(stub_->CreateRun(Context().get(), request, &response));
+  return response.run();
+}
+
+wire::Run Client::GetRun(const std::string& run_id) {
+  wire::GetRunRequest request;
+  request.set_run_id(run_id);
+  wire::GetRunResponse response;
+  ThrowUnlessOk(stub_->GetRun(Context().get(), request, &response));
+  return response.run();
+}
+
+void Client::Watch(const std::string& run_id, const std::function<void(const wire::Event&)>& on_event,
+                   std::uint64_t from_sequence) {
+  wire::WatchRunRequest request;
+  request.set_run_id(run_id);
+  request.set_mode(wire::WATCH_MODE_COMPLETE);
+  for (int failures = 0;;) {
+    request.set_from_sequence(from_sequence);
+    const auto context = Context();
+    const auto stream = stub_->WatchRun(context.get(), request);
+    wire::WatchRunResponse response;
+    try {
+      while (stream->Read(&response)) {
+        failures = 0;
+        for (const auto& item : response.items()) {
+          if (!item.has_event()) continue;
+          from_sequence = item.event().sequence() + 1;
+          on_event(item.event());
+        }
+      }
+    } catch (...) {
+      context->TryCancel();
+      while (stream->Read(&response)) {
+      }
+      stream->Finish();
+      throw;
+    }
+    const grpc::Status status = stream->Finish();
+    if (status.ok()) return;
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE || ++failures > kTries) throw ErrorOf(status);
+    std::this_thread::sleep_for(std::chrono::milliseconds(std::min(1000, 50 << std::min(failures, 5))));
+  }
+}
+
+wire::ListArtifactsResponse Client::ListArtifacts(const std::string& run_id) {
+  wire::ListArtifactsRequest request;
+  request.set_run_id(run_id);
+  wire::ListArtifactsResponse response;
+  ThrowUnlessOk(stub_->ListArtifacts(Context().get(), request, &response));
+  return response;
+}
+
+void Client::ReadArtifact(const std::string& artifact_id, const std::string& path,
+                          const std::function<void(const std::string&)>& on_data) {
+  wire::ReadArtifactRequest request;
+  request.set_artifact_id(artifact_id);
+  request.set_path(path);
+  const auto context = Context();
+  const auto stream = stub_->ReadArtifact(context.get(), request);
+  wire::ReadArtifactResponse response;
+  while (stream->Read(&response)) on_data(response.data());
+  ThrowUnlessOk(stream->Finish());
+}
+
+std::unique_ptr<grpc::ClientContext> Client::Context() const {
+  auto context = std::make_unique<grpc::ClientContext>();
+  context->set_wait_for_ready(false);
+  if (!token_.empty()) context->AddMetadata("authorization", "Bearer " + token_);
+  return context;
+}
+
+}  // namespace simmer

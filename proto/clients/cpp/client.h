@@ -1,0 +1,66 @@
+// A client of Simmer servers for C++17. The messages are those of simmer/control/v1/control.proto.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include <grpcpp/grpcpp.h>
+
+#include "simmer/control/v1/control.grpc.pb.h"
+
+namespace simmer {
+
+namespace wire = ::simmer::control::v1;
+
+// A call that failed. `code()` is stable: "invalid_recipe", "run_not_found", "unauthenticated".
+class Error : public std::runtime_error {
+ public:
+  Error(std::string code, const std::string& message) : std::runtime_error(message), code_(std::move(code)) {}
+  const std::string& code() const { return code_; }
+
+ private:
+  std::string code_;
+};
+
+struct Options {
+  // Of a server on TCP; empty for a unix socket.
+  std::string token;
+  // Null for a connection that is not encrypted.
+  std::shared_ptr<grpc::ChannelCredentials> credentials;
+};
+
+// The calls of one server. May be shared among threads.
+class Client {
+ public:
+  // `address`: "unix:PATH" or "HOST:PORT".
+  explicit Client(const std::string& address, Options options = {});
+
+  // Queues a run of a recipe's text. The same request id again is the same run.
+  wire::Run CreateRun(const std::string& text, const std::map<std::string, std::string>& params,
+                      const std::string& request_id);
+
+  // How a run stands; by its id, the beginning of its id, or "latest".
+  wire::Run GetRun(const std::string& run_id);
+
+  // Every event of a run until it ends, each once and in order, also where the connection breaks meanwhile.
+  void Watch(const std::string& run_id, const std::function<void(const wire::Event&)>& on_event,
+             std::uint64_t from_sequence = 1);
+
+  // What the stages of a run have made so far.
+  wire::ListArtifactsResponse ListArtifacts(const std::string& run_id);
+
+  // The bytes of a file of an artifact, part by part.
+  void ReadArtifact(const std::string& artifact_id, const std::string& path,
+                    const std::function<void(const std::string&)>& on_data);
+
+ private:
+  std::unique_ptr<grpc::ClientContext> Context() const;
+
+  std::string token_;
+  std::unique_ptr<wire::ControlService::Stub> stub_;
+};
+
+}  // namespace simmer

@@ -1,0 +1,181 @@
+"""The asynchronous client: as the synchronous one, with `await` and `async for`."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Any, TypeVar
+
+import grpc
+
+from simmer_client import connection
+from simmer_client.errors import Problem, error_of, is_lost, problem_of
+from simmer_client.generated.simmer.control.v1 import control_pb2 as pb
+from simmer_client.generated.simmer.control.v1 import control_pb2_grpc as pb_grpc
+from simmer_client.types import (
+    Artifact,
+    Event,
+    Gap,
+    PlannedStage,
+    Run,
+    Tls,
+    artifact_of,
+    event_of,
+    gap_of,
+    recipe_message,
+    run_of,
+)
+
+_Response = TypeVar("_Response")
+_NO_VALUES: Mapping[str, str] = {}
+
+
+class AsyncClient:
+    """The calls of one server, for one event loop. Close it, or use it with `async with`."""
+
+    def __init__(self, address: str | None = None, *, token: str | None = None, tls: Tls | None = None) -> None:
+        target = connection.address_of(address)
+        credentials = connection.credentials_of(tls)
+        self._metadata = connection.metadata_of(token)
+        self._channel = (
+            grpc.aio.insecure_channel(target, connection.OPTIONS)
+            if credentials is None
+            else grpc.aio.secure_channel(target, credentials, connection.OPTIONS)
+        )
+        self._stub = pb_grpc.ControlServiceStub(self._channel)
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends all calls that are under way."""
+        await self._channel.close()
+
+    async def validate(self, text: str, *, params: Mapping[str, str] = _NO_VALUES) -> tuple[Problem, ...]:
+        """Everything that is wrong with a recipe; empty where nothing is."""
+        request = pb.ValidateRecipeRequest(recipe=recipe_message(text, None, params, {}))
+        return tuple(problem_of(problem) for problem in (await self._call(self._stub.ValidateRecipe, request)).problems)
+
+    async def plan(self, text: str, *, params: Mapping[str, str] = _NO_VALUES) -> tuple[PlannedStage, ...]:
+        """The stages in an order that runs, with what the cache has of them."""
+        request = pb.PlanRecipeRequest(recipe=recipe_message(text, None, params, {}))
+        return tuple(
+            PlannedStage(stage.stage, pb.CacheState.Name(stage.cache).removeprefix("CACHE_STATE_").lower())
+            for stage in (await self._call(self._stub.PlanRecipe, request)).stages
+        )
+
+    async def create_run(
+        self,
+        text: str | None = None,
+        *,
+        name: str | None = None,
+        params: Mapping[str, str] = _NO_VALUES,
+        overrides: Mapping[str, str] = _NO_VALUES,
+        request_id: str | None = None,
+    ) -> Run:
+        """Queues a run of a recipe. The same `request_id` again is the same run, also after the server was killed."""
+        recipe = recipe_message(text, name, params, overrides)
+        request = pb.CreateRunRequest(request_id=request_id or str(uuid.uuid4()), recipe=recipe)
+        return run_of((await self._call(self._stub.CreateRun, request)).run)
+
+    async def get_run(self, run: Run | str) -> Run:
+        """How a run stands; by its id, the beginning of its id, or "latest"."""
+        return run_of((await self._call(self._stub.GetRun, pb.GetRunRequest(run_id=_id_of(run)))).run)
+
+    async def list_runs(self, *, recipe: str | None = None) -> AsyncIterator[Run]:
+        """The runs of the server, the newest first."""
+        token = ""
+        while True:
+            request = pb.ListRunsRequest(page_token=token, filter=pb.RunFilter(recipe=recipe))
+            page = await self._call(self._stub.ListRuns, request)
+            for run in page.runs:
+                yield run_of(run)
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def cancel_run(self, run: Run | str, reason: str = "") -> Run:
+        """Asks a run to stop, and waits until it has."""
+        request = pb.CancelRunRequest(run_id=_id_of(run), reason=reason)
+        return run_of((await self._call(self._stub.CancelRun, request, timeout=None)).run)
+
+    async def resume_run(self, run: Run | str) -> Run:
+        """Queues a run that has stopped, to go on after its last event."""
+        return run_of((await self._call(self._stub.ResumeRun, pb.ResumeRunRequest(run_id=_id_of(run)))).run)
+
+    async def watch(self, run: Run | str, from_sequence: int = 1) -> AsyncIterator[Event]:
+        """Every event of a run until it ends, each once and in order, also where the connection breaks meanwhile."""
+        async for item in self._watch(run, from_sequence, pb.WATCH_MODE_COMPLETE):
+            if isinstance(item, Event):
+                yield item
+
+    async def watch_live(self, run: Run | str, from_sequence: int = 1) -> AsyncIterator[Event | Gap]:
+        """As `watch`, but telemetry is left out where this client falls behind; a `Gap` says so."""
+        async for item in self._watch(run, from_sequence, pb.WATCH_MODE_LIVE):
+            yield item
+
+    async def list_artifacts(self, run: Run | str) -> tuple[Artifact, ...]:
+        """What the stages of a run have made so far."""
+        response = await self._call(self._stub.ListArtifacts, pb.ListArtifactsRequest(run_id=_id_of(run)))
+        return tuple(artifact_of(artifact) for artifact in response.artifacts)
+
+    async def read_artifact(
+        self, artifact: Artifact | str, path: str, offset: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """The bytes of a file of an artifact, or a range of them, part by part."""
+        artifact_id = artifact if isinstance(artifact, str) else artifact.id
+        request = pb.ReadArtifactRequest(artifact_id=artifact_id, path=path, offset=offset, length=length)
+        try:
+            async for response in self._stub.ReadArtifact(request, metadata=self._metadata):
+                yield response.data
+        except grpc.RpcError as error:
+            raise error_of(error) from error
+
+    async def _watch(self, run: Run | str, from_sequence: int, mode: pb.WatchMode) -> AsyncIterator[Event | Gap]:
+        following = from_sequence
+        failures = 0
+        while True:
+            request = pb.WatchRunRequest(run_id=_id_of(run), from_sequence=following, mode=mode)
+            stream = self._stub.WatchRun(request, metadata=self._metadata)
+            try:
+                async for response in stream:
+                    failures = 0
+                    for item in response.items:
+                        if item.WhichOneof("item") == "event":
+                            following = item.event.sequence + 1
+                            yield event_of(item.event)
+                        elif item.WhichOneof("item") == "gap":
+                            following = item.gap.last_sequence + 1
+                            yield gap_of(item.gap)
+                return
+            except grpc.RpcError as error:
+                if not is_lost(error) or failures >= connection.TRIES:
+                    raise error_of(error) from error
+                await asyncio.sleep(connection.PAUSES[min(failures, len(connection.PAUSES) - 1)])
+                failures += 1
+            finally:
+                stream.cancel()
+
+    async def _call(
+        self, method: Callable[..., Awaitable[_Response]], request: Any, timeout: float | None = 60
+    ) -> _Response:
+        """Every call may be made twice, so that a server that is being started again is waited for."""
+        for pause in (*connection.PAUSES, None):
+            try:
+                return await method(request, metadata=self._metadata, timeout=timeout)
+            except grpc.RpcError as error:
+                if not is_lost(error) or pause is None:
+                    raise error_of(error) from error
+                await asyncio.sleep(pause)
+        raise AssertionError("not reached")
+
+
+def _id_of(run: Run | str) -> str:
+    return run if isinstance(run, str) else run.id

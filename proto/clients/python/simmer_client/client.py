@@ -1,0 +1,177 @@
+"""The synchronous client."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, TypeVar
+
+import grpc
+
+from simmer_client import connection
+from simmer_client.errors import Problem, error_of, is_lost, problem_of
+from simmer_client.generated.simmer.control.v1 import control_pb2 as pb
+from simmer_client.generated.simmer.control.v1 import control_pb2_grpc as pb_grpc
+from simmer_client.types import (
+    Artifact,
+    Event,
+    Gap,
+    PlannedStage,
+    Run,
+    Tls,
+    artifact_of,
+    event_of,
+    gap_of,
+    recipe_message,
+    run_of,
+)
+
+_Response = TypeVar("_Response")
+_NO_VALUES: Mapping[str, str] = {}
+
+
+class Client:
+    """The calls of one server. Close it, or use it as a context manager. Safe to share among threads."""
+
+    def __init__(self, address: str | None = None, *, token: str | None = None, tls: Tls | None = None) -> None:
+        target = connection.address_of(address)
+        credentials = connection.credentials_of(tls)
+        self._metadata = connection.metadata_of(token)
+        self._channel = (
+            grpc.insecure_channel(target, connection.OPTIONS)
+            if credentials is None
+            else grpc.secure_channel(target, credentials, connection.OPTIONS)
+        )
+        self._stub = pb_grpc.ControlServiceStub(self._channel)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends all calls that are under way."""
+        self._channel.close()
+
+    def validate(self, text: str, *, params: Mapping[str, str] = _NO_VALUES) -> tuple[Problem, ...]:
+        """Everything that is wrong with a recipe; empty where nothing is."""
+        request = pb.ValidateRecipeRequest(recipe=recipe_message(text, None, params, {}))
+        return tuple(problem_of(problem) for problem in self._call(self._stub.ValidateRecipe, request).problems)
+
+    def plan(self, text: str, *, params: Mapping[str, str] = _NO_VALUES) -> tuple[PlannedStage, ...]:
+        """The stages in an order that runs, with what the cache has of them."""
+        request = pb.PlanRecipeRequest(recipe=recipe_message(text, None, params, {}))
+        return tuple(
+            PlannedStage(stage.stage, pb.CacheState.Name(stage.cache).removeprefix("CACHE_STATE_").lower())
+            for stage in self._call(self._stub.PlanRecipe, request).stages
+        )
+
+    def create_run(
+        self,
+        text: str | None = None,
+        *,
+        name: str | None = None,
+        params: Mapping[str, str] = _NO_VALUES,
+        overrides: Mapping[str, str] = _NO_VALUES,
+        request_id: str | None = None,
+    ) -> Run:
+        """Queues a run of a recipe. The same `request_id` again is the same run, also after the server was killed."""
+        recipe = recipe_message(text, name, params, overrides)
+        request = pb.CreateRunRequest(request_id=request_id or str(uuid.uuid4()), recipe=recipe)
+        return run_of(self._call(self._stub.CreateRun, request).run)
+
+    def get_run(self, run: Run | str) -> Run:
+        """How a run stands; by its id, the beginning of its id, or "latest"."""
+        return run_of(self._call(self._stub.GetRun, pb.GetRunRequest(run_id=_id_of(run))).run)
+
+    def list_runs(self, *, recipe: str | None = None) -> Iterator[Run]:
+        """The runs of the server, the newest first."""
+        token = ""
+        while True:
+            request = pb.ListRunsRequest(page_token=token, filter=pb.RunFilter(recipe=recipe))
+            page = self._call(self._stub.ListRuns, request)
+            yield from (run_of(run) for run in page.runs)
+            token = page.next_page_token
+            if not token:
+                return
+
+    def cancel_run(self, run: Run | str, reason: str = "") -> Run:
+        """Asks a run to stop, and waits until it has."""
+        request = pb.CancelRunRequest(run_id=_id_of(run), reason=reason)
+        return run_of(self._call(self._stub.CancelRun, request, timeout=None).run)
+
+    def resume_run(self, run: Run | str) -> Run:
+        """Queues a run that has stopped, to go on after its last event."""
+        return run_of(self._call(self._stub.ResumeRun, pb.ResumeRunRequest(run_id=_id_of(run))).run)
+
+    def watch(self, run: Run | str, from_sequence: int = 1) -> Iterator[Event]:
+        """Every event of a run until it ends, each once and in order, also where the connection breaks meanwhile."""
+        for item in self._watch(run, from_sequence, pb.WATCH_MODE_COMPLETE):
+            if isinstance(item, Event):
+                yield item
+
+    def watch_live(self, run: Run | str, from_sequence: int = 1) -> Iterator[Event | Gap]:
+        """As `watch`, but telemetry is left out where this client falls behind; a `Gap` says so."""
+        yield from self._watch(run, from_sequence, pb.WATCH_MODE_LIVE)
+
+    def list_artifacts(self, run: Run | str) -> tuple[Artifact, ...]:
+        """What the stages of a run have made so far."""
+        response = self._call(self._stub.ListArtifacts, pb.ListArtifactsRequest(run_id=_id_of(run)))
+        return tuple(artifact_of(artifact) for artifact in response.artifacts)
+
+    def read_artifact(
+        self, artifact: Artifact | str, path: str, offset: int = 0, length: int | None = None
+    ) -> Iterator[bytes]:
+        """The bytes of a file of an artifact, or a range of them, part by part."""
+        artifact_id = artifact if isinstance(artifact, str) else artifact.id
+        request = pb.ReadArtifactRequest(artifact_id=artifact_id, path=path, offset=offset, length=length)
+        try:
+            for response in self._stub.ReadArtifact(request, metadata=self._metadata):
+                yield response.data
+        except grpc.RpcError as error:
+            raise error_of(error) from error
+
+    def _watch(self, run: Run | str, from_sequence: int, mode: pb.WatchMode) -> Iterator[Event | Gap]:
+        following = from_sequence
+        failures = 0
+        while True:
+            request = pb.WatchRunRequest(run_id=_id_of(run), from_sequence=following, mode=mode)
+            stream = self._stub.WatchRun(request, metadata=self._metadata)
+            try:
+                for response in stream:
+                    failures = 0
+                    for item in response.items:
+                        if item.WhichOneof("item") == "event":
+                            following = item.event.sequence + 1
+                            yield event_of(item.event)
+                        elif item.WhichOneof("item") == "gap":
+                            following = item.gap.last_sequence + 1
+                            yield gap_of(item.gap)
+                return
+            except grpc.RpcError as error:
+                if not is_lost(error) or failures >= connection.TRIES:
+                    raise error_of(error) from error
+                time.sleep(connection.PAUSES[min(failures, len(connection.PAUSES) - 1)])
+                failures += 1
+            finally:
+                stream.cancel()
+
+    def _call(self, method: Callable[..., _Response], request: Any, timeout: float | None = 60) -> _Response:
+        """Every call may be made twice, so that a server that is being started again is waited for."""
+        for pause in (*connection.PAUSES, None):
+            try:
+                return method(request, metadata=self._metadata, timeout=timeout)
+            except grpc.RpcError as error:
+                if not is_lost(error) or pause is None:
+                    raise error_of(error) from error
+                time.sleep(pause)
+        raise AssertionError("not reached")
+
+
+def _id_of(run: Run | str) -> str:
+    return run if isinstance(run, str) else run.id

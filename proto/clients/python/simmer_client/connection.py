@@ -1,0 +1,48 @@
+"""How servers are reached, for both clients."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import grpc
+
+from simmer_client.types import Tls
+
+OPTIONS = [
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.enable_http_proxy", 0),
+]
+
+#: Seconds to wait before a broken stream is taken up again, the last one for all further times.
+PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
+#: How often in a row that is tried.
+TRIES = 30
+
+
+def address_of(address: str | None) -> str:
+    """The address that is given, or that of SIMMER_SERVER."""
+    found = address or os.environ.get("SIMMER_SERVER")
+    if not found:
+        raise ValueError("give the address of a server (unix:PATH or HOST:PORT), or set SIMMER_SERVER")
+    return found
+
+
+def metadata_of(token: str | None) -> tuple[tuple[str, str], ...]:
+    """What every call carries."""
+    token = token or os.environ.get("SIMMER_SERVER_TOKEN")
+    return (("authorization", f"Bearer {token}"),) if token else ()
+
+
+def credentials_of(tls: Tls | None) -> grpc.ChannelCredentials | None:
+    """None for a connection that is not encrypted."""
+    if tls is None:
+        return None
+
+    def read(file: str | None) -> bytes | None:
+        return Path(file).read_bytes() if file else None
+
+    return grpc.ssl_channel_credentials(read(tls.authority), read(tls.key), read(tls.certificate))

@@ -1,0 +1,74 @@
+"""What comes off the wire, without a server. The client against a server: test/integration/clients.test.ts."""
+
+import json
+
+import grpc
+import pytest
+
+from simmer_client.errors import error_of
+from simmer_client.generated.simmer.control.v1 import control_pb2 as pb
+from simmer_client.types import event_of, recipe_message, run_of
+
+
+def test_an_event_is_what_its_json_says() -> None:
+    text = json.dumps(
+        {
+            "runId": "r",
+            "sequence": 3,
+            "time": "2026-01-02T03:04:05.678Z",
+            "type": "stage.completed",
+            "stage": "pool",
+            "attempt": 1,
+            "data": {"seconds": 1.5},
+        }
+    )
+    event = event_of(pb.Event(sequence=3, type="stage.completed", json=text))
+    assert (event.run_id, event.sequence, event.type, event.stage) == ("r", 3, "stage.completed", "pool")
+    assert event.time.isoformat() == "2026-01-02T03:04:05.678000+00:00"
+    assert event.data == {"seconds": 1.5}
+
+
+def test_a_run_has_a_status_in_words_and_its_place_in_the_queue() -> None:
+    message = pb.Run(run_id="r", status=pb.RUN_STATUS_QUEUED, queue=pb.QueuePlace(position=2, waits_for=["gpus"]))
+    message.created_at.FromJsonString("2026-01-02T03:04:05Z")
+    run = run_of(message)
+    assert (run.status, run.queue_position, run.waits_for, run.ended_at) == ("queued", 2, ("gpus",), None)
+
+
+def test_a_recipe_is_a_text_or_a_name() -> None:
+    assert recipe_message("name: x", None, {"a": "1"}, {}).WhichOneof("source") == "text"
+    assert recipe_message(None, "quickstart", {}, {}).name == "quickstart"
+    with pytest.raises(ValueError, match="name of one"):
+        recipe_message(None, None, {}, {})
+
+
+class Failure(grpc.RpcError):
+    """A call that failed."""
+
+    def __init__(self, metadata: tuple[tuple[str, bytes], ...]) -> None:
+        self.metadata = metadata
+
+    def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
+        return self.metadata
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.INVALID_ARGUMENT
+
+    def details(self) -> str:
+        return "plain words"
+
+
+def field(number: int, value: bytes) -> bytes:
+    """A length-delimited field, shorter than 128 bytes."""
+    return bytes([number << 3 | 2, len(value)]) + value
+
+
+def test_an_error_has_the_code_of_the_server() -> None:
+    problem = pb.Problem(code="unknown_key", message="No.", position=pb.Position(file="a", line=2, column=3))
+    detail = pb.ErrorDetail(code="invalid_recipe", message="It is wrong.", problems=[problem])
+    any_detail = field(1, b"type.googleapis.com/simmer.control.v1.ErrorDetail") + field(2, detail.SerializeToString())
+    status = b"\x08\x03" + field(2, b"It is wrong.") + field(3, any_detail)
+    error = error_of(Failure((("grpc-status-details-bin", status),)))
+    assert (error.code, error.message, error.problems[0].line) == ("invalid_recipe", "It is wrong.", 2)
+    plain = error_of(Failure(()))
+    assert (plain.code, plain.message) == ("invalid_argument", "plain words")

@@ -1,0 +1,146 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { ControlClient } from '../../core/control/control-client.js';
+import type { Event } from '../../core/events/catalogue.js';
+import {
+  curationRecipe,
+  eventsIn,
+  type RunningSimmer,
+  simmer,
+  startSimmer,
+  trainingPlugins,
+  trainingRecipe,
+  workFolder,
+} from './cli-process.js';
+
+/** Starts `simmer serve` in the folder and waits until it says where. */
+async function serve(cwd: string, ...args: string[]): Promise<RunningSimmer & { readonly address: string }> {
+  const server = startSimmer(['serve', '--json', ...args], { cwd });
+  const { address } = JSON.parse(await server.printed('\n')) as { readonly address: string };
+  return { ...server, address };
+}
+
+async function end(server: RunningSimmer): Promise<void> {
+  server.child.kill('SIGTERM');
+  await server.ended;
+}
+
+/** What differs from run to run. */
+function plain(text: string): string {
+  return text
+    .replaceAll(/small-\d{8}-\d{6}-[0-9a-f]{4}/g, 'RUN')
+    .replaceAll(/\d+(\.\d+)?s\b/g, 'N s')
+    .replaceAll(/^\d\d:\d\d/gm, 'T')
+    .replaceAll(/\S*\/(\.simmer|other)\//g, 'HOME/');
+}
+
+it('the command line prints the same for a server as for this machine', async () => {
+  await using folder = await workFolder();
+  const cwd = folder.path;
+  await folder.write('small.yaml', curationRecipe);
+  await folder.write('wrong.yaml', curationRecipe.replace('heldout', 'heldut'));
+  await folder.write('.gitignore', '');
+  const server = await serve(cwd);
+  const both = async (...args: string[]) => {
+    const [here, there] = [await simmer(args, { cwd, env: { SIMMER_HOME: 'other' } }), await simmer(args, remote)];
+    return { here: { ...here, stdout: plain(here.stdout) }, there: { ...there, stdout: plain(there.stdout) } };
+  };
+  const remote = { cwd, env: { SIMMER_SERVER: server.address } };
+  for (const args of [
+    ['run', 'small.yaml'],
+    ['run', 'small.yaml', '-p', 'count=299'],
+    ['plan', 'small.yaml'],
+    ['validate', 'small.yaml'],
+    ['validate', 'wrong.yaml'],
+    ['validate', 'wrong.yaml', '--json'],
+    ['run', 'wrong.yaml'],
+    ['watch', 'latest'],
+    ['report', 'latest'],
+    ['plugins'],
+    ['plugins', '--json'],
+    ['schema'],
+    ['resume', 'latest'],
+    ['watch', 'nobody'],
+  ]) {
+    const { here, there } = await both(...args);
+    expect(there, args.join(' ')).toEqual(here);
+  }
+  const events = eventsIn((await simmer(['run', 'small.yaml', '-p', 'count=298', '--json'], remote)).stdout);
+  expect(events.at(-1)!.type).toBe('run.completed');
+  const watched = await simmer(['--server', server.address, 'watch', 'latest', '--json', '--from', '3'], { cwd });
+  expect(eventsIn(watched.stdout)).toEqual(events.slice(2));
+  expect((await simmer(['runs', '--json'], remote)).stdout).toContain(events[0]!.runId);
+  await end(server);
+}, 120_000);
+
+it('Ctrl-C stops a run on a server, and resume goes on', async () => {
+  await using folder = await workFolder();
+  const cwd = folder.path;
+  await mkdir(join(cwd, 'recipes'));
+  await folder.write('long.yaml', curationRecipe.replace('count: 300', 'count: 300000'));
+  const server = await serve(cwd);
+  const remote = { cwd, env: { SIMMER_SERVER: server.address } };
+  const run = startSimmer(['run', 'long.yaml'], remote);
+  await run.printed('pool: started');
+  run.child.kill('SIGINT');
+  const { code, stdout } = await run.ended;
+  expect(code).toBe(130);
+  expect(stdout).toContain('simmer resume');
+  const listed = JSON.parse((await simmer(['runs', '--json'], remote)).stdout) as { readonly status: string }[];
+  expect(listed).toMatchObject([{ status: 'interrupted' }]);
+  await end(server);
+}, 60_000);
+
+it('a server that is killed with ten runs in flight loses no event and no run', async () => {
+  await using folder = await workFolder();
+  const cwd = folder.path;
+  await mkdir(join(cwd, 'recipes'));
+  await folder.write('recipes/training.yaml', trainingRecipe);
+  for (const [name, text] of Object.entries(trainingPlugins)) await folder.write(`recipes/${name}`, text);
+  await folder.write('simmer.config.json', JSON.stringify({ resources: { cpus: 16 } }));
+  const killed = await serve(cwd, '--recipes', 'recipes');
+  using client = await ControlClient.open({ address: killed.address });
+  const start = async (index: number) => {
+    const params = { stepMilliseconds: '25', steps: String(100 + index) };
+    const recipe = { source: { $case: 'name', value: 'training' } as const, fileName: '', params, overrides: {} };
+    return (await client.createRun({ requestId: randomUUID(), recipe })).run!;
+  };
+  const runs = await Promise.all(Array.from({ length: 10 }, (_, index) => start(index)));
+  const received = runs.map((): Event[] => []);
+  let training = 0;
+  const allTrain = new Promise<void>((resolve) => {
+    for (const [index, { runId }] of runs.entries()) {
+      void (async () => {
+        for await (const event of client.watch(runId)) {
+          received[index]!.push(event);
+          if (event.type === 'step.logged' && event.data.step === 3 && ++training === runs.length) resolve();
+        }
+        received[index]!.push('ended' as never);
+      })();
+    }
+  });
+  await allTrain;
+  killed.child.kill('SIGKILL');
+  await killed.ended;
+  const before = received.map((events) => events.filter((event) => typeof event === 'object').length);
+
+  const startedAt = performance.now();
+  const server = await serve(cwd, '--recipes', 'recipes');
+  using another = await ControlClient.open({ address: server.address });
+  expect((await another.describeServer()).home).toContain('.simmer');
+  const seconds = (performance.now() - startedAt) / 1000;
+  await expect
+    .poll(() => received.every((events) => (events.at(-1) as unknown) === 'ended'), { timeout: 90_000 })
+    .toBe(true);
+  for (const [index, { runId, folder: runFolder }] of runs.entries()) {
+    const events = received[index]!.slice(0, -1);
+    expect(events.length).toBeGreaterThan(before[index]!);
+    expect(events).toEqual(eventsIn(await readFile(join(runFolder, 'events.jsonl'), 'utf8')));
+    expect(events.at(-1), runId).toMatchObject({ type: 'run.completed' });
+    expect(events.filter((event) => event.type === 'trainer.attached').length, runId).toBe(1);
+  }
+  console.log(`It served again after ${seconds.toFixed(2)} s.`);
+  await end(server);
+}, 180_000);

@@ -1,0 +1,74 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseAddress } from '../../core/control/address.js';
+import { ControlClient } from '../../core/control/control-client.js';
+import { ControlServer, type ControlServerOptions } from '../../core/control/control-server.js';
+import type { Event } from '../../core/events/catalogue.js';
+import type { Recipe } from '../../core/generated/simmer/control/v1/control.js';
+
+export type ServerOptions = Partial<Omit<ControlServerOptions, 'settings'>> & { readonly cpus?: number };
+
+/** A server in this process on a home of its own, and a client of it. */
+export class ControlHarness implements AsyncDisposable {
+  readonly folder: string;
+  server!: ControlServer;
+  client!: ControlClient;
+
+  private constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  static async start(options: ServerOptions = {}): Promise<ControlHarness> {
+    const harness = new ControlHarness(await mkdtemp(join(tmpdir(), 'simmer-control-')));
+    await harness.serve(options);
+    return harness;
+  }
+
+  /** Starts a server on the home; the former one has to be stopped. */
+  async serve({ cpus = 4, ...options }: ServerOptions = {}): Promise<void> {
+    const settings = {
+      home: join(this.folder, 'home'),
+      cacheFolder: join(this.folder, 'cache'),
+      resources: { cpus, memoryBytes: 4 * 2 ** 30, gpus: 1 },
+      sources: {},
+    };
+    const address = parseAddress(`unix:${join(this.folder, 'socket', 'control.sock')}`);
+    this.server = await ControlServer.start({ settings, address, ...options });
+    this.client = await ControlClient.open({
+      address: this.server.address,
+      ...(options.token === undefined ? {} : { token: options.token }),
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.client[Symbol.dispose]();
+    await this.server.stop();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  /** All events of a run, until it ends. */
+  async events(runId: string, fromSequence = 1): Promise<readonly Event[]> {
+    const events: Event[] = [];
+    for await (const event of this.client.watch(runId, { fromSequence })) events.push(event);
+    return events;
+  }
+}
+
+/** A recipe of a client. */
+export function recipeText(value: string, changes: Partial<Omit<Recipe, 'source'>> = {}): Recipe {
+  return { source: { $case: 'text', value }, fileName: 'my.yaml', params: {}, overrides: {}, ...changes };
+}
+
+/** Curation alone: done in a second. */
+export const curation = `name: small
+seed: 7
+params: { count: 60 }
+stages:
+  pool: { uses: curation/generate-problems, with: { count: "\${{ params.count }}" } }
+  formatted: { uses: curation/format, with: { dataset: "\${{ stages.pool.dataset }}" } }
+`;

@@ -1,0 +1,89 @@
+import { randomUUID } from 'node:crypto';
+import { afterEach, describe, expect, it } from 'vitest';
+import { RunStatus } from '../../core/generated/simmer/control/v1/control.js';
+import { ControlHarness, recipeText, type ServerOptions } from './control-harness.js';
+
+let harness: ControlHarness;
+afterEach(() => harness[Symbol.asyncDispose]());
+
+/** Takes as long as it is let: as many problems as there are cannot be made in a test's time. */
+const long = (seed: number) => `name: long
+seed: ${seed}
+stages:
+  pool: { uses: curation/generate-problems, with: { count: 400000 } }
+`;
+const short = (seed: number) => long(seed).replace('400000', '20').replace('name: long', 'name: short');
+
+async function create(text: string): Promise<string> {
+  const { run } = await harness.client.createRun({ requestId: randomUUID(), recipe: recipeText(text) });
+  return run!.runId;
+}
+
+async function start(options: ServerOptions): Promise<void> {
+  harness = await ControlHarness.start(options);
+}
+
+async function statusOf(runId: string): Promise<RunStatus> {
+  return (await harness.client.getRun(runId)).run!.status;
+}
+
+describe('runs that share a machine', () => {
+  it('wait for their slots, are seen to wait, and start when one is canceled', async () => {
+    await start({ cpus: 1 });
+    const first = await create(long(1));
+    const second = await create(short(2));
+    const { run } = await harness.client.getRun(second);
+    expect(run).toMatchObject({
+      status: RunStatus.RUN_STATUS_QUEUED,
+      queue: { position: 1, waitsFor: ['cpus'], claim: { cpus: 1 } },
+    });
+    expect(await harness.client.describeServer()).toMatchObject({
+      queuedRunIds: [second],
+      runningRunIds: [first],
+      claimed: { cpus: 1 },
+    });
+    const canceled = await harness.client.cancelRun({ runId: first, reason: 'enough' });
+    expect(canceled.run!.status).toBe(RunStatus.RUN_STATUS_INTERRUPTED);
+    expect((await harness.client.describeServer()).runningRunIds).not.toContain(first);
+    expect((await harness.events(second)).at(-1)!.type).toBe('run.completed');
+    expect((await harness.events(first)).at(-1)).toMatchObject({ type: 'run.interrupted', data: { reason: 'enough' } });
+  });
+
+  it('are taken out of the queue by a cancel, and go on by a resume', async () => {
+    await start({ cpus: 1 });
+    const first = await create(long(1));
+    const second = await create(short(2));
+    const third = await create(short(3));
+    await harness.client.cancelRun({ runId: second, reason: '' });
+    expect(await statusOf(second)).toBe(RunStatus.RUN_STATUS_INTERRUPTED);
+    expect((await harness.client.getRun(third)).run!.queue!.position).toBe(1);
+    await harness.client.resumeRun(second);
+    await harness.client.cancelRun({ runId: first, reason: '' });
+    for (const runId of [second, third]) await expect.poll(() => statusOf(runId)).toBe(RunStatus.RUN_STATUS_COMPLETED);
+  });
+
+  it('go on when the server is stopped and started again, and so does a request id', async () => {
+    await start({ cpus: 1 });
+    const requestId = randomUUID();
+    const recipe = recipeText(short(4));
+    const first = await create(short(1).replace('20', '30000'));
+    const second = (await harness.client.createRun({ requestId, recipe })).run!.runId;
+    await harness.stop();
+    await harness.serve({ cpus: 1 });
+    expect(await harness.client.createRun({ requestId, recipe })).toMatchObject({
+      alreadyCreated: true,
+      run: { runId: second },
+    });
+    for (const runId of [first, second]) {
+      await expect.poll(() => statusOf(runId), { timeout: 20_000 }).toBe(RunStatus.RUN_STATUS_COMPLETED);
+    }
+  });
+
+  it('are no more than the limit in the queue', async () => {
+    await start({ cpus: 1, limits: { queuedRuns: 1 } });
+    const first = await create(long(1));
+    await create(short(2));
+    await expect(create(short(3))).rejects.toMatchObject({ code: 'queue_full' });
+    await harness.client.cancelRun({ runId: first, reason: '' });
+  });
+});

@@ -1,0 +1,295 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are references of the recipe, not of this file
+import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { connect as connectHttp2, constants } from 'node:http2';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { ChannelCredentials, Client, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { afterEach, describe, expect, it } from 'vitest';
+import { readToken } from '../../core/control/access.js';
+import { parseAddress } from '../../core/control/address.js';
+import { ControlClient } from '../../core/control/control-client.js';
+import { ControlServer } from '../../core/control/control-server.js';
+import { ControlHarness, curation, recipeText, type ServerOptions } from './control-harness.js';
+
+let open: ControlHarness | undefined;
+afterEach(async () => {
+  await open?.[Symbol.asyncDispose]();
+  open = undefined;
+});
+
+async function start(options: ServerOptions = {}): Promise<ControlHarness> {
+  open = await ControlHarness.start(options);
+  return open;
+}
+
+const token = 'a-token-that-is-long-enough';
+const tcp = { address: parseAddress('127.0.0.1:0'), token };
+
+/** The server still answers: what was done to it did it no harm. */
+async function expectServing(harness: ControlHarness): Promise<void> {
+  expect((await harness.client.describeServer()).version).toMatch(/^\d/);
+}
+
+describe('a server on TCP', () => {
+  it('needs a token, and TLS where others could listen in', async () => {
+    await expect(start({ address: tcp.address })).rejects.toMatchObject({ code: 'token_needed' });
+    await expect(start({ ...tcp, address: parseAddress('0.0.0.0:0') })).rejects.toMatchObject({ code: 'tls_needed' });
+  });
+
+  it.each([undefined, 'a-token-that-is-long-enougg', 'x', `${token}${token}`])(
+    'refuses the token %s',
+    async (wrong) => {
+      const harness = await start(tcp);
+      const { address } = harness.server;
+      using client = await ControlClient.open({ address, ...(wrong === undefined ? {} : { token: wrong }) });
+      await expect(client.describeServer()).rejects.toMatchObject({ code: 'unauthenticated' });
+      await expect(client.createRun({ requestId: 'x', recipe: recipeText(curation) })).rejects.toMatchObject({
+        code: 'unauthenticated',
+      });
+      await expectServing(harness);
+    },
+  );
+
+  it('refuses health and reflection without the token, too', async () => {
+    const harness = await start(tcp);
+    const client = new Client(harness.server.address, ChannelCredentials.createInsecure());
+    const code = await new Promise<status | undefined>((resolve) => {
+      const pass = (bytes: Buffer) => bytes;
+      const done = (error: ServiceError | null) => resolve(error?.code);
+      client.makeUnaryRequest('/grpc.health.v1.Health/Check', pass, pass, Buffer.alloc(0), new Metadata(), {}, done);
+    });
+    client.close();
+    expect(code).toBe(status.UNAUTHENTICATED);
+  });
+});
+
+describe('a token', () => {
+  it('comes from a file that nobody else can read, and is no short one', async () => {
+    const { folder } = await start();
+    const file = join(folder, 'token');
+    await writeFile(file, `${token}\n`, { mode: 0o600 });
+    expect(await readToken(file, {})).toBe(token);
+    await chmod(file, 0o644);
+    await expect(readToken(file, {})).rejects.toMatchObject({ code: 'token_file_unsafe' });
+    await expect(readToken(undefined, { SIMMER_SERVER_TOKEN: 'short' })).rejects.toSatisfy(
+      (error: Error) => !error.message.includes('short '),
+    );
+  });
+});
+
+describe('a unix socket', () => {
+  it('is refused in a folder that others may enter', async () => {
+    const { folder } = await start();
+    const shared = join(folder, 'shared');
+    await mkdir(shared);
+    await chmod(shared, 0o755);
+    const address = parseAddress(`unix:${join(shared, 's.sock')}`);
+    const settings = {
+      home: join(folder, 'other'),
+      cacheFolder: folder,
+      resources: { cpus: 1, memoryBytes: 1, gpus: 0 },
+      sources: {},
+    };
+    await expect(ControlServer.start({ settings, address })).rejects.toMatchObject({ code: 'socket_folder_unsafe' });
+  });
+
+  it('serves a home that no other server has', async () => {
+    const { folder } = await start();
+    const settings = {
+      home: join(folder, 'home'),
+      cacheFolder: folder,
+      resources: { cpus: 1, memoryBytes: 1, gpus: 0 },
+      sources: {},
+    };
+    const address = parseAddress(`unix:${join(folder, 'socket', 'b.sock')}`);
+    await expect(ControlServer.start({ settings, address })).rejects.toMatchObject({ code: 'run_locked' });
+  });
+});
+
+describe('a recipe of a client', () => {
+  const load = (path: string) => `name: x
+seed: 1
+params: { here: ".", empty: "", file: "" }
+stages:
+  pool: { uses: curation/load, with: { source: ${JSON.stringify(path)} } }
+`;
+  const problemsOf = async (harness: ControlHarness, text: string, params: Record<string, string> = {}) =>
+    (await harness.client.validateRecipe({ recipe: recipeText(text, { params }) })).problems.map(({ code }) => code);
+
+  it.each([
+    '/etc/passwd',
+    '../../../../../../etc/passwd',
+    '${{ params.here }}/../../../../etc/passwd',
+    '${{ params.empty }}/etc/passwd',
+    '${{ params.here }}./x.jsonl',
+    '~/secrets.jsonl',
+    '~root/x',
+    'file:///etc/passwd',
+    'link/passwd',
+    'a\0b',
+  ])('cannot name the file %j', async (path) => {
+    const harness = await start();
+    await symlink('/etc', join(harness.folder, 'home', 'server', 'recipes', 'link'));
+    const codes = await problemsOf(harness, load(path));
+    expect(codes).toContain('path_not_allowed');
+    // Nothing else is said: not whether the file is there.
+    expect(new Set(codes)).toEqual(new Set(['path_not_allowed']));
+  });
+
+  it('cannot bring in such a file by a param', async () => {
+    const harness = await start();
+    expect(await problemsOf(harness, load('${{ params.file }}'), { file: '/etc/passwd' })).toContain(
+      'path_not_allowed',
+    );
+    const dataFile = load('${{ params.data }}').replace(
+      'params: {',
+      'params: { data: { dataFile: "../../etc/passwd" },',
+    );
+    expect(await problemsOf(harness, dataFile)).toContain('path_not_allowed');
+  });
+
+  it('may name files below the roots that the owner allows', async () => {
+    const roots = await start();
+    const root = join(roots.folder, 'allowed');
+    await mkdir(root);
+    await writeFile(join(root, 'rows.jsonl'), '{"question":"1 + 1?","answer":"2"}\n');
+    await roots.stop();
+    await roots.serve({ allowedRoots: [root] });
+    expect(await problemsOf(roots, load('rows.jsonl'))).not.toContain('path_not_allowed');
+    expect(await problemsOf(roots, load(join(root, 'rows.jsonl')))).not.toContain('path_not_allowed');
+    expect(await problemsOf(roots, load('../home/x'))).toContain('path_not_allowed');
+  });
+
+  it.each(['./plugin.js', '/tmp/plugin.js', '../x', 'express', 'simmerkit/../../x'])(
+    'cannot bring the plugin %s',
+    async (plugin) => {
+      const harness = await start();
+      const text = curation.replace('stages:', `plugins: [${JSON.stringify(plugin)}]\nstages:`);
+      expect(new Set(await problemsOf(harness, text))).toEqual(new Set(['plugin_not_allowed']));
+    },
+  );
+
+  it('of a million lines is refused at once', async () => {
+    const harness = await start({ limits: { messageBytes: 16 * 2 ** 20 } });
+    const startedAt = performance.now();
+    const answer = await harness.client.validateRecipe({ recipe: recipeText('- 1\n'.repeat(1_000_000)) });
+    expect(answer.problems).toMatchObject([{ code: 'recipe_too_large' }]);
+    const lines = await harness.client.validateRecipe({ recipe: recipeText('\n'.repeat(100_000)) });
+    expect(lines.problems).toMatchObject([{ code: 'recipe_too_large' }]);
+    // The bound is for a machine that is busy with other things: parsing it would take minutes.
+    expect(performance.now() - startedAt).toBeLessThan(5000);
+  });
+});
+
+describe('a connection', () => {
+  it('with a message that is too large is told so, and the others go on', async () => {
+    const harness = await start();
+    const text = 'x'.repeat(2 * 2 ** 20);
+    await expect(harness.client.validateRecipe({ recipe: recipeText(text) })).rejects.toMatchObject({
+      code: 'server_limit',
+    });
+    await expectServing(harness);
+  });
+
+  it('with a gzip bomb is told so, and costs no memory', async () => {
+    const harness = await start();
+    const before = process.memoryUsage().rss;
+    const bomb = gzipSync(Buffer.alloc(256 * 2 ** 20));
+    const header = Buffer.from([1, 0, 0, 0, 0]);
+    header.writeUInt32BE(bomb.length, 1);
+    const answer = await rawCall(harness, Buffer.concat([header, bomb]), { 'grpc-encoding': 'gzip' });
+    expect(answer['grpc-status']).toBe(String(status.RESOURCE_EXHAUSTED));
+    expect(process.memoryUsage().rss - before).toBeLessThan(200 * 2 ** 20);
+    await expectServing(harness);
+  });
+
+  it('that resets thousands of calls is closed, and the others go on', async () => {
+    const harness = await start();
+    const session = connectHttp2('http://localhost', { createConnection: () => socketTo(harness) });
+    const closed = new Promise<void>((resolve) => session.once('close', resolve));
+    session.on('error', () => undefined);
+    for (let count = 0; count < 20_000 && !session.closed && !session.destroyed; count++) {
+      const stream = session.request({ ':method': 'POST', ':path': '/simmer.control.v1.ControlService/ListRuns' });
+      stream.on('error', () => undefined);
+      stream.close(constants.NGHTTP2_CANCEL);
+      if (count % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await closed;
+    await expectServing(harness);
+  });
+
+  it('that says nothing is closed; one that has spoken may be silent', async () => {
+    const harness = await start({ limits: { handshakeMilliseconds: 300 } });
+    await expectServing(harness);
+    const halfOpen = socketTo(harness);
+    const slow = socketTo(harness);
+    for (const socket of [halfOpen, slow]) socket.resume();
+    slow.write('PRI * HTTP/2.0\r\n');
+    await Promise.all([halfOpen, slow].map((socket) => new Promise((resolve) => socket.once('close', resolve))));
+    await expect.poll(() => harness.server.connections).toBe(1);
+    await expectServing(harness);
+  });
+
+  it('beyond the limit is closed', async () => {
+    const harness = await start({ limits: { connections: 3 } });
+    await expectServing(harness);
+    const sockets = Array.from({ length: 5 }, () => socketTo(harness));
+    await new Promise<void>((resolve) => {
+      let left = 3;
+      for (const socket of sockets) socket.once('close', () => --left === 0 && resolve());
+    });
+    expect(sockets.filter((socket) => !socket.destroyed)).toHaveLength(2);
+    for (const socket of sockets) socket.destroy();
+  });
+
+  it('that calls too often is told to wait', async () => {
+    const harness = await start({ limits: { callBurst: 20, callsPerSecond: 1 } });
+    const calls = await Promise.allSettled(Array.from({ length: 60 }, () => harness.client.describeServer()));
+    const refused = calls.filter((call) => call.status === 'rejected').map((call) => call.reason.code);
+    expect(refused.length).toBeGreaterThanOrEqual(35);
+    expect(new Set(refused)).toEqual(new Set(['server_limit']));
+  });
+
+  it('watches only as often as the limit says', async () => {
+    const harness = await start({ limits: { watchers: 0 } });
+    const { run } = await harness.client.createRun({ requestId: 'r', recipe: recipeText(curation) });
+    await expect(harness.events(run!.runId)).rejects.toMatchObject({ code: 'too_many_watchers' });
+  });
+});
+
+function socketTo(harness: ControlHarness): Socket {
+  const socket = connect(harness.server.address.slice('unix:'.length));
+  socket.on('error', () => undefined);
+  return socket;
+}
+
+async function rawCall(harness: ControlHarness, body: Buffer, headers: Record<string, string>) {
+  const session = connectHttp2('http://localhost', { createConnection: () => socketTo(harness) });
+  session.on('error', () => undefined);
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': '/simmer.control.v1.ControlService/ListRuns',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    ...headers,
+  });
+  const answer = new Promise<Record<string, unknown>>((resolve, reject) => {
+    let found: Record<string, unknown> = {};
+    stream.on('response', (response) => {
+      found = { ...found, ...response };
+    });
+    stream.on('trailers', (trailers) => {
+      found = { ...found, ...trailers };
+    });
+    stream.on('error', reject);
+    stream.on('close', () => resolve(found));
+  });
+  stream.end(body);
+  stream.resume();
+  try {
+    return await answer;
+  } finally {
+    session.destroy();
+  }
+}
