@@ -1,7 +1,7 @@
 """
-Budget forcing against transformers' generate with its cache off, on a real model: prints one table a precision and
-batch, and ends in one line of JSON. Exits 1 where fp32 at batch 1 differs anywhere, where a batch differs by more than
-rounding, or where a combination fired on too few prompts.
+Budget forcing against transformers' generate with its cache off, on a real model: prints a table for each kind of tags,
+precision and batch, and ends in one line of JSON. Exits 1 where fp32 at batch 1 differs anywhere, where a batch differs
+by more than rounding, or where a combination fired on too few prompts.
 """
 
 import argparse
@@ -42,12 +42,12 @@ def main() -> int:
                 continue
             for batch, results in tables.items():
                 found = generate_all(opened, tags, questions(options.candidates), CELLS, batch)
-                results += compare(opened, plain, tags, found, CELLS, options.prompts)
+                made = list(compare(opened, plain, tags, found, CELLS, options.prompts))
+                print(f"\n### {tags.name}, {precision}, batch {batch}: {time.monotonic() - started:.0f} s\n")
+                print_table(made)
+                results += made
             plain.forget()
-            print(f"{tags.name}, {precision}: {time.monotonic() - started:.0f} s", file=sys.stderr)
         for batch, results in tables.items():
-            print(f"\n### {precision}, batch {batch}\n")
-            print_table(results)
             allowed = {1: 0.0, 8: LARGEST_GAP}[batch]
             wrong = [one for one in results if any(gap >= allowed for _, _, gap in one.differences)]
             few = [one for one in results if one.compared < options.prompts]
@@ -82,7 +82,8 @@ def print_table(results: list[Result]) -> None:
         told = "; ".join(f"{text} at token {index}, gap {gap:.2g}" for text, index, gap in one.differences[:3])
         told += f" and {len(one.differences) - 3} more" if len(one.differences) > 3 else ""
         print(
-            f"| {one.tags} | {one.policy_id} | {one.compared} | {one.extended} | {one.ended} | {one.equal} | {told} |"
+            f"| {one.tags} | {one.policy_id} | {one.compared} | {one.extended} | {one.ended} | {one.equal} | {told} |",
+            flush=True,
         )
 
 
