@@ -37,6 +37,13 @@ export const task = defineStage({
       options.task === undefined ? await readTask(resolve(recipeFolder, options.file ?? '')) : tasks[options.task];
     if (chosen === undefined) throw new Error(`no task ${options.task}`);
     const folder = process.env.SIMMER_DATA;
+    const expected = options.sha256 ?? chosen.sha256;
+    // The stage's key covers a file that is named, and a checksum; it would not notice another file in that folder.
+    if (options.data === undefined && expected === undefined) {
+      throw new UserError('data_unpinned', `${chosen.name} has no known checksum: name its data, or its checksum.`, {
+        hint: `Give \`data\` (the path of ${chosen.file}) or \`sha256\`.`,
+      });
+    }
     if (options.data === undefined && folder === undefined) {
       throw new UserError('data_missing', `${chosen.name} needs ${chosen.file}, which is not part of Simmer.`, {
         kind: 'environment',
@@ -50,7 +57,7 @@ export const task = defineStage({
         hint: `Put the data of ${chosen.name} there, or give its path as \`data\`.`,
       });
     });
-    checkSha256(file, text, options.sha256 ?? (options.data === undefined ? chosen.sha256 : undefined));
+    checkSha256(file, text, expected);
     const records = file.endsWith('.csv') ? await csvRecords(text) : jsonRecords(file, text);
     const rows = records.map((record, index) => problemOf(chosen, record, `${file}, record ${index + 1}`, seed));
     if (rows.length === 0) {
