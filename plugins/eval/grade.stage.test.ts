@@ -24,6 +24,7 @@ const generationColumns = {
   answer_tokens: 'INTEGER',
   thinking_end: 'VARCHAR',
   finish_reason: 'VARCHAR',
+  finish_disputed: 'VARCHAR',
   interventions: 'STRUCT(kind VARCHAR)[]',
 };
 
@@ -55,6 +56,7 @@ function generations(model: string, given: readonly Given[]) {
         answer_tokens: 3,
         thinking_end: tokens >= maximum ? 'forced' : 'natural',
         finish_reason: 'stop',
+        finish_disputed: answer === 'no idea' ? 'finish_reason null after 3 of 9 tokens' : null,
         interventions: Array.from({ length: ignore }, () => ({ kind: 'extended' })),
       }),
     ),
@@ -103,6 +105,7 @@ describe('eval/grade', () => {
     });
     expect(measured.get('tuned.unparsed@64')?.value).toBe(0.5);
     expect(measured.get('tuned.forced-end@64')?.value).toBe(1);
+    expect(measured.get('tuned.finish-disputed@64')?.value).toBe(0.25);
     expect(measured.get('tuned.thinking-tokens@64')?.value).toBe(64);
   });
 
@@ -116,8 +119,13 @@ describe('eval/grade', () => {
     });
   });
 
+  it('refuses to grade nothing', async () => {
+    const run = runStage(grade, { inputs: { generations: generations('tuned', []), dataset: problems(1) }, grader });
+    await expect(run).rejects.toMatchObject({ code: 'empty_generations' });
+  });
+
   it('refuses problems without a gold answer', async () => {
-    const given = generations('tuned', []);
+    const given = generations('tuned', [{ policy: '64', maximum: 64, tokens: 1, answers: right(1, 1) }]);
     const dataset = memoryTable({ id: 'VARCHAR', answer: 'VARCHAR' }, [{ id: 'p0', answer: ' ' }]);
     await expect(runStage(grade, { inputs: { generations: given, dataset }, grader })).rejects.toMatchObject({
       code: 'gold_missing',

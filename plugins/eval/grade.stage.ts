@@ -33,6 +33,7 @@ const generationColumns: Columns = {
   answer_tokens: 'INTEGER',
   thinking_end: 'VARCHAR',
   finish_reason: 'VARCHAR',
+  finish_disputed: 'VARCHAR',
   interventions:
     'STRUCT(kind VARCHAR, position INTEGER, "text" VARCHAR, token_ids INTEGER[], character_offset INTEGER)[]',
 };
@@ -68,6 +69,12 @@ export const grade = defineStage({
     const { GradedRuns } = await import('./graded-run.js');
     const { options, inputs } = context;
     requireColumns(inputs.generations, ['id', 'prompt_id', 'policy', 'answer'], 'The generations');
+    if (inputs.generations.rowCount === 0) {
+      throw new UserError('empty_generations', 'There is no generation to grade.', {
+        kind: 'runFailed',
+        hint: 'Look at the stage that made the generations, and at the dataset that it was given.',
+      });
+    }
     const problems = await readProblems(inputs.dataset, options.goldColumn);
     const extract = extractor(options.extraction, options.answerDelimiter);
     const grader = await context.grader(options.grader.uses, options.grader.with);
@@ -193,6 +200,7 @@ async function measureRun(
     },
     figure('unparsed', run.unparsedShare, 'share'),
     ...(run.timedOutShare === 0 ? [] : [figure('timed-out', run.timedOutShare, 'share')]),
+    ...(run.disputedShare === 0 ? [] : [figure('finish-disputed', run.disputedShare, 'share')]),
     figure('thinking-tokens', run.meanThinkingTokens, 'tokens'),
     figure('answer-tokens', run.meanAnswerTokens, 'tokens'),
     figure('thinking-finished', run.finishedShare, 'share'),

@@ -24,7 +24,7 @@ export class GradedRun {
   readonly problems = new Map<string, ProblemTally>();
   samples = 0;
   private sums = { thinking: 0, answer: 0, waits: 0 };
-  private counts = { unparsed: 0, timedOut: 0, finished: 0, forced: 0, sequence: 0, extended: 0, cut: 0 };
+  private counts = { unparsed: 0, timedOut: 0, finished: 0, forced: 0, sequence: 0, extended: 0, cut: 0, disputed: 0 };
 
   constructor(
     readonly model: string,
@@ -47,6 +47,7 @@ export class GradedRun {
     if (end === 'sequence') this.counts.sequence++;
     if (waits > 0) this.counts.extended++;
     if (textIn(row, 'finish_reason') === 'length') this.counts.cut++;
+    if (textIn(row, 'finish_disputed') !== null) this.counts.disputed++;
     this.addVerdict(textIn(row, 'prompt_id') ?? '', numberIn(row, 'sample_index') ?? 0, verdict === 'right');
   }
 
@@ -94,6 +95,11 @@ export class GradedRun {
 
   get timedOutShare(): number {
     return this.counts.timedOut / this.samples;
+  }
+
+  /** Samples whose server said of their end what cannot be true. */
+  get disputedShare(): number {
+    return this.counts.disputed / this.samples;
   }
 
   get finishedShare(): number {

@@ -1,0 +1,54 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { runStage } from '../../core/testing/run-stage.js';
+import { task } from './task.stage.js';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'simmer-task-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const load = async (options: Readonly<Record<string, unknown>>, seed = 1) =>
+  (await runStage(task, { options, recipeFolder: folder, seed })).rows('dataset');
+
+const yaml = `name: own
+file: own.jsonl
+fields: { question: q, answer: a }
+answerPattern: '####\\s*(.+)$'
+prompt: "Solve: {question}"
+`;
+
+it('loads a task of a YAML file', async () => {
+  await writeFile(join(folder, 'own.yaml'), yaml);
+  await writeFile(join(folder, 'own.jsonl'), '{"q": "1+1?", "a": "one and one\\n#### 2"}\n');
+  expect(await load({ file: 'own.yaml', data: 'own.jsonl' })).toMatchObject([
+    { question: 'Solve: 1+1?', answer: '2', source: 'own' },
+  ]);
+});
+
+it.each([
+  ['gold_missing', '{"q": "1+1?", "a": ""}\n', {}],
+  ['gold_missing', '{"q": "1+1?", "a": "2"}\n', {}],
+  ['empty_dataset', '\n', {}],
+  ['invalid_json', '{"q": \n', {}],
+  ['checksum_differs', '{}\n', { sha256: '0'.repeat(64) }],
+])('names what is wrong with data: %s', async (code, text, more) => {
+  await writeFile(join(folder, 'own.yaml'), yaml);
+  await writeFile(join(folder, 'own.jsonl'), text);
+  await expect(load({ file: 'own.yaml', data: 'own.jsonl', ...more })).rejects.toMatchObject({ code });
+});
+
+it('shuffles the choices of GPQA by the seed, and keeps the letter of the right one', async () => {
+  const names = 'Question,Correct Answer,Incorrect Answer 1,Incorrect Answer 2,Incorrect Answer 3';
+  const lines = Array.from({ length: 20 }, (_, index) => `Question ${index},right,wrong1,wrong2,"wrong, 3"`);
+  await writeFile(join(folder, 'gpqa.csv'), [names, ...lines].join('\n'));
+  const options = { task: 'gpqa-diamond', data: 'gpqa.csv' };
+  const rows = await load(options);
+  for (const { question, answer } of rows) expect(question).toContain(`${answer}) right`);
+  expect(new Set(rows.map(({ answer }) => answer)).size).toBe(4);
+  expect(await load(options)).toEqual(rows);
+  expect(await load(options, 2)).not.toEqual(rows);
+});

@@ -1,0 +1,139 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { defineStage, filePath, type Row, random, UserError, z } from 'simmerkit';
+import { type Task, taskSchema, tasks } from './tasks.js';
+
+const taskOptions = z.strictObject({
+  task: z
+    .enum(['aime24', 'aime25', 'math500', 'gsm8k', 'gpqa-diamond'])
+    .optional()
+    .describe('One of the known benchmarks.'),
+  file: filePath().optional().meta({ file: true, description: 'A task of your own: a YAML file.' }),
+  data: filePath()
+    .optional()
+    .meta({ file: true, description: 'The data file itself. Default: the task names it, in the folder SIMMER_DATA.' }),
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, 'a SHA-256 is 64 lower-case hex digits')
+    .optional()
+    .describe("The data's checksum, in place of the task's own."),
+});
+
+export const task = defineStage({
+  description: 'Loads a benchmark: AIME24, AIME25, MATH500, GPQA Diamond, GSM8K, or one that a YAML file describes.',
+  options: taskOptions,
+  inputs: {},
+  outputs: {
+    dataset: { type: 'dataset', description: 'Problems with `id`, `question` as it is asked, and `answer`.' },
+  },
+  check: (options) =>
+    (options.task === undefined) === (options.file === undefined)
+      ? [{ path: 'task', code: 'task_unclear', message: 'Give either `task` or `file`.' }]
+      : [],
+  async run(context) {
+    const { options, recipeFolder, seed } = context;
+    const chosen =
+      options.task === undefined ? await readTask(resolve(recipeFolder, options.file ?? '')) : tasks[options.task];
+    if (chosen === undefined) throw new Error(`no task ${options.task}`);
+    const folder = process.env.SIMMER_DATA;
+    const expected = options.sha256 ?? chosen.sha256;
+    // The stage's key covers a file that is named, and a checksum; it would not notice another file in that folder.
+    if (options.data === undefined && expected === undefined) {
+      throw new UserError('data_unpinned', `${chosen.name} has no known checksum: name its data, or its checksum.`, {
+        hint: `Give \`data\` (the path of ${chosen.file}) or \`sha256\`.`,
+      });
+    }
+    if (options.data === undefined && folder === undefined) {
+      throw new UserError('data_missing', `${chosen.name} needs ${chosen.file}, which is not part of Simmer.`, {
+        kind: 'environment',
+        hint: 'Give its path as `data`, or set SIMMER_DATA to the folder that has it.',
+      });
+    }
+    const file = options.data === undefined ? resolve(folder ?? '', chosen.file) : resolve(recipeFolder, options.data);
+    const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      throw new UserError('file_missing', `${file} cannot be read: ${error.code}.`, {
+        kind: 'environment',
+        hint: `Put the data of ${chosen.name} there, or give its path as \`data\`.`,
+      });
+    });
+    checkSha256(file, text, expected);
+    const records = file.endsWith('.csv') ? await csvRecords(text) : jsonRecords(file, text);
+    const rows = records.map((record, index) => problemOf(chosen, record, `${file}, record ${index + 1}`, seed));
+    if (rows.length === 0) {
+      throw new UserError('empty_dataset', `${file} has no problem.`, { kind: 'environment', hint: 'Get it again.' });
+    }
+    const { name, extraction, grader } = chosen;
+    const columns = { id: 'VARCHAR', question: 'VARCHAR', answer: 'VARCHAR', source: 'VARCHAR' } as const;
+    return {
+      dataset: await context.artifacts.writeDataset(rows, { columns, metadata: { task: name, extraction, grader } }),
+    };
+  },
+});
+
+async function readTask(file: string): Promise<Task> {
+  const { parse } = await import('yaml');
+  const parsed = taskSchema.safeParse(parse(await readFile(file, 'utf8'), { maxAliasCount: 10 }));
+  if (parsed.success) return parsed.data;
+  const [first] = parsed.error.issues;
+  throw new UserError('invalid_task', `${file}: ${first?.path.join('.')}: ${first?.message}.`, {
+    hint: 'The README of eval has an example.',
+  });
+}
+
+function checkSha256(file: string, text: string, expected: string | undefined): void {
+  const found = createHash('sha256').update(text).digest('hex');
+  if (expected === undefined || found === expected) return;
+  throw new UserError('checksum_differs', `The SHA-256 of ${file} is ${found}, expected ${expected}.`, {
+    kind: 'environment',
+    hint: 'It is another version, or was not downloaded completely. To use it all the same, give its `sha256`.',
+  });
+}
+
+type DataRecord = Readonly<Record<string, unknown>>;
+
+function jsonRecords(file: string, text: string): DataRecord[] {
+  return text.split('\n').flatMap((line, index) => {
+    if (line.trim() === '') return [];
+    try {
+      return [JSON.parse(line) as DataRecord];
+    } catch {
+      throw new UserError('invalid_json', `${file}, line ${index + 1} is no JSON.`, { hint: 'One object a line.' });
+    }
+  });
+}
+
+async function csvRecords(text: string): Promise<DataRecord[]> {
+  const { parse } = await import('csv-parse/sync');
+  return parse(text, { columns: true, bom: true }) as DataRecord[];
+}
+
+function problemOf(chosen: Task, record: DataRecord, place: string, seed: number): Row {
+  const read = (field: string) => {
+    const value = String(record[field] ?? '').trim();
+    if (value !== '') return value;
+    throw new UserError('gold_missing', `${place} has no \`${field}\`.`, {
+      hint: `It has ${Object.keys(record).join(', ')}. Correct \`fields\` of the task, or the file.`,
+    });
+  };
+  const question = read(chosen.fields.question);
+  const field = read(chosen.fields.answer);
+  const gold = chosen.answerPattern === undefined ? field : new RegExp(chosen.answerPattern).exec(field)?.[1]?.trim();
+  if (gold === undefined) {
+    throw new UserError(
+      'gold_missing',
+      `${place}: \`${chosen.fields.answer}\` does not match ${chosen.answerPattern}.`,
+      {
+        hint: 'Correct `answerPattern` of the task, or the file.',
+      },
+    );
+  }
+  const id = createHash('sha256').update(question).digest('hex').slice(0, 16);
+  const asked = (text: string) => chosen.prompt.split('{question}').join(text);
+  const row = { id, source: chosen.name };
+  if (chosen.fields.wrong.length === 0) return { ...row, question: asked(question), answer: gold };
+  const options = random(seed, `choices/${id}`).shuffle([gold, ...chosen.fields.wrong.map(read)]);
+  const letter = (index: number) => String.fromCharCode(65 + index);
+  const listed = options.map((option, index) => `${letter(index)}) ${option}`).join('\n');
+  return { ...row, question: asked(`${question}\n\n${listed}`), answer: letter(options.indexOf(gold)) };
+}
