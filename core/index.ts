@@ -13,6 +13,7 @@ export type {
   TableOptions,
 } from './artifacts/artifact.js';
 export { defaultCacheFolder } from './config/cache-folder.js';
+export { type EndpointOptions, OpenAiEndpoint } from './endpoint/openai-endpoint.js';
 export {
   type ErrorKind,
   type ErrorRecord,
@@ -28,6 +29,7 @@ export type { Event, EventData, EventDraft, EventType, StageEventType } from './
 export { telemetryTypes } from './events/catalogue.js';
 export { waitForLock } from './events/wait-for-lock.js';
 export { formatBytes, formatCompact, formatCount, formatDuration, formatShare } from './figures.js';
+export { isGlob, matchingFiles } from './files/matching-files.js';
 export { type ProcessGraderOptions, startProcessGrader } from './grader/process-grader.js';
 export { numberIn, requireColumns, textIn } from './plugin/columns.js';
 export {

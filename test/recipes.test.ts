@@ -12,8 +12,8 @@ const folder = fileURLToPath(new URL('../recipes', import.meta.url));
 const recipes = (await readdir(folder)).filter((name) => name.endsWith('.yaml'));
 
 /** Plans a recipe as on a machine with no data folder and no network. */
-async function planOf(name: string): Promise<Plan> {
-  const recipe = await loadRecipe(join(folder, name), { params: {}, overrides: {} });
+async function planOf(name: string, params: Readonly<Record<string, string>> = {}): Promise<Plan> {
+  const recipe = await loadRecipe(join(folder, name), { params, overrides: {} });
   const catalog = new PluginCatalog({ builtIn: builtInPlugins(), recipePlugins: [], baseFolder: recipe.folder });
   return planRecipe(recipe, catalog, await loadSettings({ cwd: folder, env: {}, flags: {} }));
 }
@@ -23,7 +23,7 @@ describe('each recipe that comes with Simmer', () => {
     const plan = await planOf(name);
     expect(plan.recipe).toBe(name.replace('.yaml', ''));
     expect(plan.stages.map((stage) => stage.uses)).toEqual(
-      expect.arrayContaining(['torch-trainer/base-model', 'sft/train', 'budget-forcing/generate', 'eval/compare']),
+      expect.arrayContaining(['torch-trainer/base-model', 'sft/train', 'budget-forcing/generate', 'eval/grade']),
     );
   });
 
@@ -58,4 +58,71 @@ test('s1 is trained as its paper says (appendix D)', async () => {
     padToken: '<|fim_pad|>',
   });
   expect(plan.trainers.qwen!.resources).toMatchObject({ nodes: 2, gpus: 16 });
+});
+
+test('s1 declares its 16 sources, and draws domains as its paper or as its code', async () => {
+  const selectionOf = async (params: Readonly<Record<string, string>>) =>
+    (await planOf('s1.yaml', params)).stages.find((stage) => stage.name === 'selected')!.semanticOptions;
+  const { stages } = await planOf('s1.yaml');
+  const { sources } = stages.find((stage) => stage.name === 'pool')!.semanticOptions as {
+    readonly sources: Readonly<Record<string, { readonly where: Readonly<Record<string, string>> }>>;
+  };
+  expect(Object.keys(sources)).toHaveLength(16);
+  // Each source by the prefix that s1's data gives it: none is taken twice, none is left out.
+  const given = [
+    'AI-MO/NuminaMath-CoT/cn_k12',
+    'qfq/openaimath/Algebra',
+    'GAIR/OlympicArena/Math',
+    'KbsdJames/Omni-MATH',
+    'baber/agieval/sat_math',
+    '0xharib/xword1',
+    'Hothan/OlympiadBench/Open-ended/Math',
+    'qq8933/AIME_1983_2024',
+    'TIGER-Lab/TheoremQA/float',
+    'codegenning/usacobench_formatted',
+    'daman1209arora/jeebench/chem',
+    'Idavidrein/gpqa',
+    'OpenDFM/SciEval/biology/multiple-choice',
+    'qfq/stats_qual',
+    'livecodebench/code_generation_lite',
+    'qfq/quant',
+  ];
+  const takers = given.map((type) =>
+    Object.entries(sources).filter(([, { where }]) => new RegExp(where.source_type!, 'i').test(type)),
+  );
+  expect(takers.map((found) => found.length)).toEqual(given.map(() => 1));
+  expect(new Set(takers.map(([found]) => found![0])).size).toBe(16);
+  expect(await selectionOf({})).toMatchObject({ method: 's1', variant: 'paper', count: 1000, lengthColumn: 'tokens' });
+  expect(await selectionOf({ selection: 'code' })).toMatchObject({ variant: 'code', later: { after: 700 } });
+});
+
+test("s1-ablations trains the paper's five selections alike", async () => {
+  const { stages } = await planOf('s1-ablations.yaml');
+  const trained = stages.filter((stage) => stage.uses === 'sft/train');
+  expect(trained.map((stage) => stage.name)).toEqual(
+    ['random', 'diverse', 'longest', 's1K', 'all'].map((arm) => `${arm}-tuned`),
+  );
+  expect(new Set(trained.map((stage) => JSON.stringify(stage.semanticOptions))).size).toBe(1);
+  const s1 = (await planOf('s1.yaml')).stages.find((stage) => stage.name === 'tuned')!;
+  expect({ ...trained[0]!.semanticOptions }).toEqual(s1.semanticOptions);
+});
+
+test('curate-math attempts a sample that a parameter sets, and filters difficulty both ways', async () => {
+  const plan = await planOf('curate-math.yaml', { difficultySample: '7473' });
+  const options = (name: string) => plan.stages.find((stage) => stage.name === name)!.semanticOptions;
+  expect(options('sample')).toMatchObject({ method: 'random', count: 7473 });
+  expect(options('hard')).toMatchObject({ maximumRight: 0, minimumRight: 0, unanswered: 'keep' });
+  expect(options('in-reach')).toMatchObject({ maximumRight: 0.8, minimumRight: 0.2 });
+  expect(options('selected')).toMatchObject({ count: 1000 });
+});
+
+test('r1-distill trains each of the six students of its paper by a parameter', async () => {
+  const text = await readFile(join(folder, 'r1-distill.yaml'), 'utf8');
+  const students = [...text.matchAll(/^# +[\d.]+B +(hf:\S+)$/gm)].map(([, uri]) => uri!);
+  expect(students).toHaveLength(6);
+  for (const student of students) {
+    const { stages } = await planOf('r1-distill.yaml', { student });
+    expect(stages.find((stage) => stage.name === 'base')!.options).toMatchObject({ source: student });
+    expect(stages.find((stage) => stage.name === 'formatted')!.semanticOptions).toMatchObject({ preset: 'r1' });
+  }
 });

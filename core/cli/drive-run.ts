@@ -9,7 +9,8 @@ import { onOutputGone, writeLine } from './terminal.js';
 
 export interface DriveRunOptions {
   readonly workspace: Workspace;
-  readonly json: boolean;
+  /** What stdout is for: the view for people, the run's events as JSON, or something that the caller prints later. */
+  readonly stdout: 'view' | 'events' | 'result';
   /** The last event of the run so far, where it is taken up again. @default 0 */
   readonly lastSequence?: number;
   /** The events up to it: the view counts them in. */
@@ -19,13 +20,15 @@ export interface DriveRunOptions {
 
 /** Starts a run, shows it until it ends, stops it on Ctrl-C, and returns the exit code. */
 export async function driveRun(options: DriveRunOptions): Promise<number> {
-  const { json, lastSequence = 0 } = options;
+  const { stdout, lastSequence = 0 } = options;
   const stopping = new AbortController();
   let handle: StartedRun | undefined;
   const stop = (reason: string) => {
     if (stopping.signal.aborted) return;
     stopping.abort(new UserError('interrupted', reason, { kind: 'interrupted' }));
-    if (json) process.stderr.write(`${reason}: stopping, what is paid for is kept. Once more ends it at once.\n`);
+    if (stdout === 'events') {
+      process.stderr.write(`${reason}: stopping, what is paid for is kept. Once more ends it at once.\n`);
+    }
     handle?.interrupt(reason);
   };
   using _signals = onInterrupt(stop);
@@ -35,14 +38,16 @@ export async function driveRun(options: DriveRunOptions): Promise<number> {
   if (console !== undefined) for await (const event of options.history?.() ?? []) await console.onEvent(event);
   handle = await options.start({ signal: stopping.signal, sinks: console === undefined ? [] : [console] });
   if (stopping.signal.aborted) handle.interrupt(stopping.signal.reason.message);
-  if (json) for await (const event of handle.follow(lastSequence + 1)) await writeLine(JSON.stringify(event));
+  if (stdout === 'events') {
+    for await (const event of handle.follow(lastSequence + 1)) await writeLine(JSON.stringify(event));
+  }
   return conclude(handle.runId, await handle.finished, console === undefined);
 }
 
-/** With `--json`, people get their view on stderr, if that is a terminal which the events do not go to as well. */
-function consoleOf({ json, workspace, lastSequence = 0 }: DriveRunOptions, signal: AbortSignal) {
-  if (json && (process.stdout.isTTY || !process.stderr.isTTY)) return undefined;
-  return workspace.console({ stream: json ? 'stderr' : 'stdout', signal, after: lastSequence });
+/** Beside events, people get their view on stderr, if that is a terminal which the events do not go to as well. */
+function consoleOf({ stdout, workspace, lastSequence = 0 }: DriveRunOptions, signal: AbortSignal) {
+  if (stdout === 'events' && (process.stdout.isTTY || !process.stderr.isTTY)) return undefined;
+  return workspace.console({ stream: stdout === 'view' ? 'stdout' : 'stderr', signal, after: lastSequence });
 }
 
 function conclude(runId: string, outcome: RunOutcome, isQuiet: boolean): number {

@@ -9,6 +9,7 @@ import { followEvents, readEvents } from '../events/replay.js';
 import { readRunOwner } from '../events/run-lock.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import { describePlugin } from '../plugin/describe-plugin.js';
+import { type Inspection, inspectionOf } from '../recipe/inspection.js';
 import { loadRecipe } from '../recipe/load-recipe.js';
 import type { Overrides } from '../recipe/overrides.js';
 import { planDigest } from '../recipe/plan-digest.js';
@@ -98,6 +99,20 @@ export class LocalWorkspace implements Workspace {
     return started(await manager.start(plan, { recipeText: recipe.text, ...options }));
   }
 
+  /** As `start`, of the recipe up to a training stage that is inspected instead. */
+  async startInspection(file: string, given: Overrides, what: Inspection, options: StartOptions) {
+    const whole = await loadRecipe(file, given);
+    const catalog = catalogOf(whole);
+    const recipe = inspectionOf(whole, await planRecipe(whole, catalog, this.#settings), what);
+    const manager = await this.#manager(catalog);
+    const plan = await planRecipe(recipe, catalog, this.#settings);
+    return started(await manager.start(plan, { recipeText: recipe.text, ...options }));
+  }
+
+  async openArtifact(uri: string) {
+    return (await openStore(this.#settings.home)).open(uri);
+  }
+
   async resume({ runId, runFolder }: RunSummary, options: StartOptions) {
     const manager = await this.#manager(catalogOfPlan(await readPlan(runFolder)));
     return started(await manager.resume(runId, options));
@@ -109,7 +124,7 @@ export class LocalWorkspace implements Workspace {
       ...options,
       source: {
         runFolder: async (runId) => join(home, 'runs', runId),
-        openArtifact: async (uri) => (await openStore(home)).open(uri),
+        openArtifact: (uri) => this.openArtifact(uri),
         eventsOf: (runId) => readEvents(logOf(join(home, 'runs', runId))),
       },
     });

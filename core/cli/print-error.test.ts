@@ -34,6 +34,14 @@ describe('an error of the user', () => {
     ]);
   });
 
+  it('says a remedy once where the problem and the error have the same', () => {
+    const error = new UserError('not_utf8', 'Not text.', {
+      hint: 'Convert it.',
+      problems: [{ code: 'x', message: 'Wrong.', hint: 'Convert it.' }],
+    });
+    expect(printed(error)).toEqual(['error[not_utf8]: Not text.', 'Wrong.', '  hint: Convert it.']);
+  });
+
   it('shows the part of a long line that matters, with the caret under it', () => {
     const lines = printed(problemAt('long.yaml', `key: ${'a'.repeat(500)}HERE${'b'.repeat(500)}`, 1, 506));
     const [excerpt = '', caret = ''] = lines.slice(2);

@@ -46,7 +46,8 @@ export function errorRecordLines(error: ErrorRecord, options: PrintErrorOptions)
   const problems = error.problems ?? [];
   for (const problem of problems.slice(0, problemsShown)) lines.push(...problemLines(problem, options));
   if (problems.length > problemsShown) lines.push(`… and ${problems.length - problemsShown} more`);
-  if (error.hint !== undefined) lines.push(`${colors.cyan('hint')}: ${error.hint}`);
+  const isSaid = problems.slice(0, problemsShown).some(({ hint }) => hint === error.hint);
+  if (error.hint !== undefined && !isSaid) lines.push(`${colors.cyan('hint')}: ${error.hint}`);
   if (error.stack !== undefined) {
     lines.push(
       colors.dim(error.stack),

@@ -1,7 +1,7 @@
 import { type Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { exitCodes } from '../errors.js';
 import { simmerPackage } from '../plugin/locate.js';
-import { hasColor, keepStdoutForJson, watchOutput } from './terminal.js';
+import { hasColor, keepStdoutForResults, watchOutput } from './terminal.js';
 
 /** A command's work, loaded when it is called for: `simmer --help` must not wait for zod, rxjs or gRPC. */
 type CommandWork<Arguments extends readonly unknown[]> = () => Promise<(...given: Arguments) => Promise<number>>;
@@ -19,7 +19,7 @@ Exit codes:
 export async function main(argv: readonly string[]): Promise<never> {
   watchOutput();
   const json = argv.includes('--json');
-  if (json) keepStdoutForJson();
+  if (json) keepStdoutForResults();
   process.on('uncaughtException', (error) => void fail(error, false));
   const { program, exitCode } = buildProgram();
   if (argv.length === 0) {
@@ -151,6 +151,28 @@ Examples:
     .action(action(async () => (await import('./commands/plan.js')).plan));
 
   program
+    .command('inspect')
+    .summary('show which tokens a training stage would train')
+    .description(
+      'Runs what the training stage needs, up to its dataset, and shows rows as the trainer will see them: trained tokens ' +
+        'are coloured, or stand between ⟦ and ⟧ where there is no colour. Trains nothing.',
+    )
+    .argument('<recipe>', 'a recipe file')
+    .requiredOption('--stage <name>', 'a training stage of the recipe, e.g. tuned')
+    .option('--rows <positions>', 'which rows of its dataset, from 0', positions, [0, 1, 2])
+    .addOption(paramOption())
+    .addOption(setOption())
+    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
+    .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
+    .option('--json', 'the rows as JSON: token ids, tokens, which are trained')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  simmer inspect recipes/tiny.yaml --stage tuned\n  simmer inspect my.yaml --stage tuned --rows 0,17,400 | less -R',
+    )
+    .action(action(async () => (await import('./commands/inspect.js')).inspect));
+
+  program
     .command('doctor')
     .summary('check the machine: Python, disk, memory, GPUs, plugins')
     .description('Checks what runs need of the machine and says what to do about what is missing.')
@@ -191,6 +213,20 @@ Examples:
     .option('--json', 'the path as JSON')
     .addHelpText('after', '\nExample:\n  xdg-open "$(simmer report latest)"')
     .action(action(async () => (await import('./commands/report.js')).report));
+
+  program
+    .command('explain')
+    .summary('say what became of one row of the data, and why')
+    .description(
+      'Follows one row through the stages of a run: which stage dropped it, by which rule and on what evidence, or why it ' +
+        'was chosen; what models answered to it.',
+    )
+    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
+    .argument('<row>', 'the id of a row, or the beginning of it')
+    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .option('--json', 'the history as JSON')
+    .addHelpText('after', '\nExample:\n  simmer explain latest 4f1c22ab90d1e3c7')
+    .action(action(async () => (await import('./commands/explain.js')).explain));
 
   program.commandsGroup('Serve:');
   program
@@ -284,6 +320,14 @@ function assignment(text: string, before: Readonly<Record<string, string>>): Rea
   const equals = text.indexOf('=');
   if (equals < 1) throw new InvalidArgumentError(`It must read NAME=VALUE.`);
   return { ...before, [text.slice(0, equals)]: text.slice(equals + 1) };
+}
+
+function positions(text: string): readonly number[] {
+  const rows = text.split(',').map(Number);
+  if (!rows.every((row) => Number.isSafeInteger(row) && row >= 0)) {
+    throw new InvalidArgumentError('It must be whole numbers from 0, with commas between them.');
+  }
+  return rows;
 }
 
 function collect(value: string, before: readonly string[]): readonly string[] {

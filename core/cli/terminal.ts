@@ -39,8 +39,8 @@ export function onOutputGone(act: () => void): Disposable {
   };
 }
 
-/** A plugin that prints with `console.log` does so on stderr from here on: stdout is for programs that read JSON. */
-export function keepStdoutForJson(): void {
+/** A plugin that prints with `console.log` does so on stderr from here on: stdout is for what was asked for. */
+export function keepStdoutForResults(): void {
   globalThis.console = new Console(process.stderr);
 }
 

@@ -4,7 +4,7 @@ import { UserError } from '../errors.js';
 export function noDiskSpace(path: string, cause: unknown): UserError {
   return new UserError('no_disk_space', `There is no space left on the disk of ${path}.`, {
     kind: 'environment',
-    hint: 'Free some, or move the cache folder: --cache DIR, or SIMMER_CACHE.',
+    hint: 'Free some, or move the cache folder with SIMMER_CACHE.',
     cause,
   });
 }

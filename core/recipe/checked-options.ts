@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { isUserError, UserError } from '../errors.js';
+import { isGlob } from '../files/matching-files.js';
 import type { Contribution } from '../plugin/catalog.js';
 import type { GraderDefinition } from '../plugin/definitions.js';
 import { canonicalJson } from './canonical-json.js';
-import { contentDigest } from './content-digest.js';
+import { contentDigest, globDigest } from './content-digest.js';
 import { suggestion } from './nearest-name.js';
 import { asSchema, descend, leaveOut, mapOptions } from './option-schema.js';
 import { formatPath, type Path, pathKey } from './path.js';
@@ -156,9 +157,16 @@ async function fileDigest(scope: PlanScope, path: Path, name: string): Promise<s
   try {
     const digest = await contentDigest(file);
     if (digest !== undefined) return digest;
-    scope.problems.add('missing_file', `${formatPath(path)}: there is no file ${file}.`, path, {
-      hint: "Paths are relative to the recipe's folder.",
-    });
+    const matched = isGlob(name) ? await globDigest(name, scope.recipeFolder) : undefined;
+    if (matched !== undefined) return matched;
+    scope.problems.add(
+      'missing_file',
+      `${formatPath(path)}: there is no file ${file}${isGlob(name) ? ', and none that it matches as a glob' : ''}.`,
+      path,
+      {
+        hint: "Paths are relative to the recipe's folder.",
+      },
+    );
   } catch (error) {
     const message = `${formatPath(path)}: ${file} cannot be read: ${(error as Error).message}.`;
     scope.problems.add('not_readable', message, path, { hint: 'Check its permissions.' });

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative, resolve } from 'node:path';
+import { matchingFiles } from '../files/matching-files.js';
 
 /**
  * Digest of a file's content, or of all files of a folder by their names inside of it.
@@ -21,6 +22,21 @@ export async function contentDigest(path: string): Promise<string | undefined> {
   }
   for (const name of (await readdir(path)).sort()) {
     hash.update(`${name}\0${(await contentDigest(join(path, name))) ?? ''}\0`);
+  }
+  return hash.digest('hex');
+}
+
+/**
+ * Digest of the files that a glob matches, by their names relative to the folder that it is relative to.
+ *
+ * @returns SHA-256, lower-case hex; undefined where it matches none
+ */
+export async function globDigest(glob: string, folder: string): Promise<string | undefined> {
+  const files = await matchingFiles(glob, folder);
+  if (files.length === 0) return undefined;
+  const hash = createHash('sha256');
+  for (const file of files) {
+    hash.update(`${relative(resolve(folder), file)}\0${(await contentDigest(file)) ?? ''}\0`);
   }
   return hash.digest('hex');
 }

@@ -68,6 +68,7 @@ export function toHyperparametersMessage(from: Hyperparameters): Hyperparameters
     maxGradientNorm: from.maxGradientNorm,
     precision: toPrecisionMessage(from.precision),
     maxSequenceLength: from.maxSequenceLength,
+    maxTruncatedShare: from.maxTruncatedShare,
     packing: from.packing,
     gradientCheckpointing: from.gradientCheckpointing,
     seed: BigInt(from.seed),

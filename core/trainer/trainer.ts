@@ -51,6 +51,8 @@ export interface Hyperparameters {
   readonly maxGradientNorm: number;
   readonly precision?: Precision;
   readonly maxSequenceLength: number;
+  /** Training is refused where a larger share of the rows is cut, 0 to 1. */
+  readonly maxTruncatedShare: number;
   readonly packing: boolean;
   readonly gradientCheckpointing: boolean;
   readonly seed: number;

@@ -10,8 +10,8 @@ export const thinkingFormats = {
 
 const positive = z.int().min(1);
 
-export const generateOptions = z.strictObject({
-  trainer: trainerName(),
+/** What is asked of a model, whoever runs it. */
+const askingShape = {
   label: z
     .string()
     .regex(/^[^\s@]+$/, 'a label has no spaces and no @')
@@ -32,9 +32,8 @@ export const generateOptions = z.strictObject({
     .strictObject({
       thinkingTokens: z
         .array(z.union([positive, z.literal('auto')]))
-        .min(1)
         .default(['auto'])
-        .describe('Maxima of thinking in tokens; auto: what the context holds.'),
+        .describe('Maxima of thinking in tokens; auto: what the context holds. Empty: only the baselines.'),
       ignore: z
         .array(z.int().min(0))
         .min(1)
@@ -45,11 +44,37 @@ export const generateOptions = z.strictObject({
         .boolean()
         .default(false)
         .describe('Whether every ignore is tried at every maximum, instead of at the largest one only.'),
+      tokenConditional: z
+        .array(positive)
+        .default([])
+        .describe('Baseline: the prompt says for how many tokens to think at most; nothing is forced.'),
+      stepConditional: z
+        .array(positive)
+        .default([])
+        .describe('Baseline: the prompt says for how many steps to think at most. s1 counts a step as 100 tokens.'),
+      classConditional: z
+        .array(z.enum(['short', 'long']))
+        .default([])
+        .describe('Baseline: the prompt asks for a short or a long amount of thinking.'),
+      forceConditional: z
+        .boolean()
+        .default(false)
+        .describe('Whether token and step conditions are tried a second time with their limit forced as well.'),
+      rejection: z
+        .strictObject({
+          thinkingTokens: z
+            .array(positive)
+            .min(1)
+            .describe('Limits that thinking has to fit into by itself, in tokens.'),
+          attempts: positive.default(16).describe('Draws for each problem and sample before it is given up.'),
+        })
+        .optional()
+        .describe('Baseline: draws again until thinking fits. All limits choose among the same draws.'),
     })
     .prefault({})
     .describe(
       'Thinking budgets to try: each maximum with nothing ignored, and each ignore above 0 with each word at the largest ' +
-        'maximum.',
+        'maximum; and the baselines that they are compared with.',
     ),
   minThinkingTokens: positive
     .optional()
@@ -78,6 +103,11 @@ export const generateOptions = z.strictObject({
     .default('{question}')
     .describe("The user's message; {question} stands for the question."),
   goldColumn: z.string().default('answer').describe('Column of the dataset with the right answer, where there is one.'),
+};
+
+export const generateOptions = z.strictObject({
+  trainer: trainerName(),
+  ...askingShape,
   precision: z
     .enum(['float32', 'bfloat16'])
     .optional()
@@ -87,5 +117,35 @@ export const generateOptions = z.strictObject({
   ),
 });
 
+/** How known families write a chat; a server that continues text is sent the text. */
+export const chatTemplates = {
+  /** Qwen, SmolLM2 and s1. */
+  chatml: { message: '<|im_start|>{role}\n{content}<|im_end|>\n', assistant: '<|im_start|>assistant\n' },
+  none: { message: '{content}', assistant: '' },
+} as const;
+
+export const endpointOptions = z.strictObject({
+  url: placement(z.url().describe('Base of an OpenAI-compatible API, e.g. http://localhost:8000/v1.')),
+  apiKeyVariable: placement(z.string().optional().describe('Environment variable with the key. Absent: none is sent.')),
+  model: z.string().min(1).describe('What the server calls the model. The stage key covers the name, not the weights.'),
+  chatTemplate: z
+    .union([
+      z.enum(['chatml', 'none']),
+      z.strictObject({
+        message: z.string().includes('{content}').describe('One message; {role} and {content} stand for its parts.'),
+        assistant: z.string().describe('What stands before the answer.'),
+      }),
+    ])
+    .default('chatml')
+    .describe("How the model's chat is written as text, up to where its turn begins."),
+  longestThinking: positive.default(4096).describe('Thinking tokens where the sweep says auto.'),
+  ...askingShape,
+  concurrency: placement(positive.default(8).describe('Samples under way at a time; a kill loses at most these.')),
+  timeoutMilliseconds: placement(z.int().min(100).default(600_000).describe('Limit for one completion.')),
+  retries: placement(z.int().min(0).default(4).describe('How often a request is made again after a passing failure.')),
+});
+
 export type GenerateOptions = z.output<typeof generateOptions>;
+/** The options that say what is asked, for every backend. */
+export type AskingOptions = Omit<GenerateOptions, 'trainer' | 'precision' | 'maxBatchSize'>;
 export type Sweep = GenerateOptions['sweep'];

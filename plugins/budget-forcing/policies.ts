@@ -1,14 +1,14 @@
 import type { ThinkingPolicy } from 'simmerkit';
-import type { GenerateOptions } from './options.js';
+import type { AskingOptions } from './options.js';
 
-type Maximum = GenerateOptions['sweep']['thinkingTokens'][number];
+type Maximum = AskingOptions['sweep']['thinkingTokens'][number];
 
 /**
  * The policies of a sweep, each once: by maximum, ascending (`auto` last), then by how often the end is ignored, then by
  * word. Every maximum is there with nothing ignored, so that each wait has what it is compared with.
  */
 export function expandSweep(
-  options: Pick<GenerateOptions, 'sweep' | 'minThinkingTokens' | 'spendingRule'>,
+  options: Pick<AskingOptions, 'sweep' | 'minThinkingTokens' | 'spendingRule'>,
 ): readonly ThinkingPolicy[] {
   const { thinkingTokens, ignore, word: words, product } = options.sweep;
   const maxima = [...new Set(thinkingTokens)].sort((one, other) => Math.sign(size(one) - size(other)));
@@ -29,7 +29,7 @@ function policy(
   maximum: Maximum,
   ignoreEndCount: number,
   word: string,
-  options: Pick<GenerateOptions, 'minThinkingTokens' | 'spendingRule'>,
+  options: Pick<AskingOptions, 'minThinkingTokens' | 'spendingRule'>,
 ): ThinkingPolicy {
   const minimum = options.minThinkingTokens;
   const parts = [

@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Sample } from 'simmerkit';
+import type { KeptSample } from './generation-rows.js';
 
 /** Samples that may be lost to a power cut: few enough to cost seconds, enough that syncing costs nothing. */
 const syncEvery = 64;
@@ -46,7 +46,7 @@ export class SampleJournal implements AsyncDisposable {
   }
 
   /** Keeps a sample; one that is there already stays as it is. Calls must not overlap. */
-  async add(sample: Sample): Promise<void> {
+  async add(sample: KeptSample): Promise<void> {
     if (this.has(sample.promptId, sample.policyId, sample.sampleIndex)) return;
     const line = Buffer.from(`${JSON.stringify({ ...sample, seed: String(sample.seed) })}\n`);
     await this.file.appendFile(line);
@@ -55,7 +55,7 @@ export class SampleJournal implements AsyncDisposable {
     if (++this.unsynced >= syncEvery) await this.sync();
   }
 
-  async read(promptId: string, policyId: string, sampleIndex: number): Promise<Sample> {
+  async read(promptId: string, policyId: string, sampleIndex: number): Promise<KeptSample> {
     const place = this.places.get(keyOf(promptId, policyId, sampleIndex));
     if (place === undefined) return raise(`no sample ${sampleIndex} of ${promptId} under ${policyId}`);
     const bytes = Buffer.alloc(place.length);
@@ -98,7 +98,7 @@ export class SampleJournal implements AsyncDisposable {
     if (rest.length > 0) await this.file.truncate(this.end);
   }
 
-  private note(sample: Sample, place: Place): void {
+  private note(sample: KeptSample, place: Place): void {
     this.places.set(keyOf(sample.promptId, sample.policyId, sample.sampleIndex), place);
   }
 }
@@ -108,9 +108,9 @@ function keyOf(promptId: string, policyId: string, sampleIndex: number): string 
 }
 
 /** Undefined for a line that a power cut left half-written. */
-function sampleIn(line: Buffer): Sample | undefined {
+function sampleIn(line: Buffer): KeptSample | undefined {
   try {
-    const parsed = JSON.parse(line.toString('utf8')) as Omit<Sample, 'seed'> & { readonly seed: string };
+    const parsed = JSON.parse(line.toString('utf8')) as Omit<KeptSample, 'seed'> & { readonly seed: string };
     return { ...parsed, seed: BigInt(parsed.seed) };
   } catch {
     return undefined;

@@ -1,6 +1,9 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { memoryTable, runStage } from '../../core/testing/run-stage.js';
+import { memoryArtifact, memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { deduplicate } from './deduplicate.stage.js';
 import { difficulty } from './difficulty.stage.js';
 import { format } from './format.stage.js';
@@ -58,6 +61,43 @@ describe('curation/quality', () => {
     });
   });
 
+  it.each([
+    [
+      'In a right triangle the legs have lengths of three and four centimetres. How long is the hypotenuse of it?',
+      null,
+    ],
+    [
+      'En un triángulo rectángulo, los catetos miden tres y cuatro centímetros. ¿Cuál es la longitud de la hipotenusa?',
+      'language',
+    ],
+    [
+      'Ein Zug fährt mit sechzig Kilometern in der Stunde von Berlin nach Hamburg. Wie lange braucht er für den Weg dorthin?',
+      'language',
+    ],
+    ['Löse $x^2 + 3x - 4 = 0$.', null],
+    ['$\\frac{a}{b} = \\sqrt{2}$ '.repeat(20), null],
+  ])('tells the language of %j', async (question, rule) => {
+    const result = await runStage(quality, { options: { language: {} }, inputs: { dataset: table([{ question }]) } });
+    expect(result.rows('decisions').map((row) => row.rule)).toEqual([rule]);
+  });
+
+  it('drops traces that go in circles, with the words that come again', async () => {
+    const stuck = 'Let us think. '.repeat(6) + 'Wait, so the answer is four, or is it? '.repeat(20);
+    const sound = Array.from({ length: 200 }, (_, index) => `step ${index} gives ${index * 7}`).join(' ');
+    const dataset = table([
+      { question: 'a', reasoning: stuck },
+      { question: 'b', reasoning: sound },
+      { question: 'c' },
+    ]);
+    const options = { repetition: [{ words: 8, maximumShare: 0.3 }] };
+    const result = await runStage(quality, { options, inputs: { dataset } });
+    expect(result.rows('decisions').map(({ rule, evidence }) => [rule, evidence])).toEqual([
+      ['repetition', expect.stringMatching(/^9\d% of its runs of 8 words came before; \d+ times "/)],
+      [null, null],
+      [null, null],
+    ]);
+  });
+
   it('finds a pattern that is no regular expression before it runs', () => {
     const options = quality.options.parse({ drop: [{ rule: 'x', pattern: '(' }] });
     expect(quality.check?.(options, { recipeFolder: '.' })).toMatchObject([{ path: 'drop.0.pattern' }]);
@@ -101,6 +141,29 @@ it('curation/difficulty drops what any model answers rightly', async () => {
   const result = await runStage(difficulty, { inputs: { dataset, graded: models } });
   expect(result.rows('dataset').map((row) => row.id)).toEqual(['r1', 'r2']);
   expect(result.rows('decisions')[0]).toMatchObject({ rule: 'too_easy', evidence: '32b was right in 1 of 1' });
+});
+
+it('curation/difficulty keeps what is answered rightly neither too often nor too seldom', async () => {
+  const verdicts = { r0: [0, 0, 0, 0], r1: [1, 0, 0, 0], r2: [1, 1, 1, 0], r3: [1, 1, 1, 1] };
+  const graded = memoryTable(
+    { prompt_id: 'VARCHAR', model: 'VARCHAR', verdict: 'VARCHAR' },
+    Object.entries(verdicts).flatMap(([prompt_id, rights]) =>
+      rights.map((right) => ({ prompt_id, model: 'small', verdict: right === 1 ? 'right' : 'wrong' })),
+    ),
+  );
+  const dataset = table(['a', 'b', 'c', 'd', 'e'].map((question) => ({ question })));
+  const decisions = async (options: Readonly<Record<string, unknown>>) =>
+    (await runStage(difficulty, { options, inputs: { dataset, graded: [graded] } }))
+      .rows('decisions')
+      .map(({ rule, evidence }) => [rule, evidence]);
+  expect(await decisions({ minimumRight: 0.2, maximumRight: 0.8 })).toEqual([
+    ['too_hard', 'small was right in 0 of 4'],
+    [null, 'small was right in 1 of 4'],
+    [null, 'small was right in 3 of 4'],
+    ['too_easy', 'small was right in 4 of 4'],
+    [null, 'no model answered it'],
+  ]);
+  expect((await decisions({ unanswered: 'drop' })).at(-1)).toEqual(['not_answered', null]);
 });
 
 describe('curation/split', () => {
@@ -186,6 +249,47 @@ describe('curation/format', () => {
       ],
       completion: '<think>\n6 * 7 = 42\n</think>\n42',
     });
+  });
+
+  const chatml =
+    "{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}{% endfor %}" +
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+  const r1 =
+    "{{ bos_token }}{% for message in messages %}{% if message.role == 'user' %}<｜User｜>{{ message.content }}{% else %}" +
+    '<｜Assistant｜>{{ message.content }}{{ eos_token }}{% endif %}{% endfor %}' +
+    "{% if add_generation_prompt %}{{ '<｜Assistant｜><think>\\n' }}{% endif %}";
+
+  it.each([
+    ["s1's text and ChatML", chatml, {}, /^<\|im_start\|>think\n[\s\S]*Answer: 42<\|im_end\|>$/],
+    // This template opens the thinking in the prompt: it is not opened twice.
+    ["R1's text and template", r1, { preset: 'r1' }, /^6 \* 7 = 42\n<\/think>\n\n42<EOS>$/],
+    ["R1's text and ChatML", chatml, { preset: 'r1' }, /^<think>\n6 \* 7 = 42\n<\/think>\n\n42<\|im_end\|>$/],
+    ['an end of its own', chatml, { end: '<end>' }, /Answer: 42<end>$/],
+  ])("ends a reply as the model's chat template does: %s", async (_, chat_template, options, expected) => {
+    const folder = await mkdtemp(join(tmpdir(), 'simmer-template-'));
+    try {
+      const config = { chat_template, bos_token: '<BOS>', eos_token: { content: '<EOS>' } };
+      await writeFile(join(folder, 'tokenizer_config.json'), JSON.stringify(config));
+      const model = memoryArtifact('model', folder);
+      const result = await runStage(format, { options, inputs: { dataset: table([row]), model } });
+      expect(result.rows('dataset')[0]?.completion).toMatch(expected);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('refuses a model without a chat template, or with a broken one', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'simmer-template-'));
+    const formatWith = async (config: object) => {
+      await writeFile(join(folder, 'tokenizer_config.json'), JSON.stringify(config));
+      return await runStage(format, { inputs: { dataset: table([row]), model: memoryArtifact('model', folder) } });
+    };
+    try {
+      await expect(formatWith({})).rejects.toMatchObject({ code: 'template_missing' });
+      await expect(formatWith({ chat_template: '{% if %}' })).rejects.toMatchObject({ code: 'template_invalid' });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   it('names the row that lacks its trace, or drops it when asked', async () => {

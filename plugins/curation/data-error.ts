@@ -29,3 +29,23 @@ export function dataError(code: string, place: DataPlace, message: string, hint:
     ],
   });
 }
+
+/** What an operating-system error about a file of data says to its user. */
+export function fileError(file: string, error: NodeJS.ErrnoException): Error {
+  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') {
+    return dataError(
+      'file_missing',
+      { file },
+      'there is no such file.',
+      "Paths are relative to the recipe's folder.",
+      error,
+    );
+  }
+  if (error.code === 'EISDIR') {
+    return dataError('not_a_file', { file }, 'this is a folder.', 'Name one of its files.', error);
+  }
+  if (error.code === 'EACCES' || error.code === 'EPERM') {
+    return dataError('not_readable', { file }, 'it may not be read.', 'Check its permissions.', error);
+  }
+  return error;
+}

@@ -1,9 +1,8 @@
-import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream';
-import { createGunzip } from 'node:zlib';
 import type { Row } from 'simmerkit';
 import { type DataPlace, dataError } from './data-error.js';
 import type { Source } from './options.js';
+import { bytesOf, unpackedName } from './unpack.js';
 
 /** A row as a file has it, and where. */
 export interface SourceRow {
@@ -15,7 +14,7 @@ export type Format = Exclude<Source['format'], 'auto'>;
 
 /** The format that a file's name says. @throws UserError `unknown_format` */
 export function formatOf(file: string): Format {
-  const name = file.toLowerCase().replace(/\.gz$/, '');
+  const name = unpackedName(file);
   const ending = /\.(jsonl|ndjson|json|csv|parquet)$/.exec(name)?.[1];
   if (ending === undefined) {
     throw dataError(
@@ -161,46 +160,6 @@ async function* textOf(file: string): AsyncIterable<string> {
 }
 
 const newline = 0x0a;
-
-async function* bytesOf(file: string): AsyncIterable<Buffer> {
-  const stream = createReadStream(file);
-  const source = file.toLowerCase().endsWith('.gz') ? pipeline(stream, createGunzip(), () => {}) : stream;
-  try {
-    yield* source as AsyncIterable<Buffer>;
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code?.startsWith('Z_') !== true) throw fileError(file, error as NodeJS.ErrnoException);
-    throw dataError(
-      'malformed_data',
-      { file },
-      `it cannot be unpacked (${message}).`,
-      'Get the file again: it is cut or not gzip.',
-      error,
-    );
-  } finally {
-    stream.destroy();
-  }
-}
-
-/** What an operating-system error about a file of data says to its user. */
-export function fileError(file: string, error: NodeJS.ErrnoException): Error {
-  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') {
-    return dataError(
-      'file_missing',
-      { file },
-      'there is no such file.',
-      "Paths are relative to the recipe's folder.",
-      error,
-    );
-  }
-  if (error.code === 'EISDIR') {
-    return dataError('not_a_file', { file }, 'this is a folder.', 'Name one of its files.', error);
-  }
-  if (error.code === 'EACCES' || error.code === 'EPERM') {
-    return dataError('not_readable', { file }, 'it may not be read.', 'Check its permissions.', error);
-  }
-  return error;
-}
 
 /** `bytes` begin with the line that has this number. */
 function notUtf8(file: string, firstLine: number, bytes: Buffer, cause: unknown): Error {

@@ -1,9 +1,10 @@
 import { defineStage, input, manyInputs, requireColumns, type TableArtifact, textIn } from 'simmerkit';
-import { difficultyOptions } from './options.js';
+import { type DifficultyOptions, difficultyOptions } from './options.js';
+import type { Drop, Keep } from './sieve.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
 export const difficulty = defineStage({
-  description: 'Drops problems that a model answers rightly: they are too easy to learn from.',
+  description: 'Drops problems that a model answers rightly too often to learn from them, or too seldom.',
   options: difficultyOptions,
   inputs: {
     dataset: input('dataset', 'Problems.'),
@@ -14,23 +15,38 @@ export const difficulty = defineStage({
     const { sieve } = await import('./sieve.js');
     const { options, inputs } = context;
     requireColumns(inputs.dataset, ['id'], 'The dataset');
-    const tooEasy = new Map<string, string>();
+    const tallies = new Map<string, Tally[]>();
     for (const table of inputs.graded) {
-      for (const [id, { model, right, samples }] of await readVerdicts(table)) {
-        if (right / samples <= options.maximumRight || tooEasy.has(id)) continue;
-        tooEasy.set(id, `${model} was right in ${right} of ${samples}`);
-      }
+      for (const [id, tally] of await readVerdicts(table)) tallies.set(id, [...(tallies.get(id) ?? []), tally]);
     }
-    return await sieve(context, inputs.dataset, (row) => {
-      const evidence = tooEasy.get(textIn(row, 'id') ?? '');
-      return evidence === undefined ? undefined : { rule: 'too_easy', evidence };
-    });
+    return await sieve(context, inputs.dataset, (row) => judge(tallies.get(textIn(row, 'id') ?? '') ?? [], options));
   },
 });
 
+interface Tally {
+  readonly model: string;
+  right: number;
+  samples: number;
+}
+
+function judge(tallies: readonly Tally[], options: DifficultyOptions): Drop | Keep {
+  if (tallies.length === 0)
+    return options.unanswered === 'drop' ? { rule: 'not_answered' } : { kept: true, evidence: 'no model answered it' };
+  const share = ({ right, samples }: Tally) => right / samples;
+  const tooEasy = tallies.find((tally) => share(tally) > options.maximumRight);
+  if (tooEasy !== undefined) return { rule: 'too_easy', evidence: evidenceOf(tooEasy) };
+  const evidence = tallies.map(evidenceOf).join('; ');
+  if (tallies.every((tally) => share(tally) < options.minimumRight)) return { rule: 'too_hard', evidence };
+  return { kept: true, evidence };
+}
+
+function evidenceOf({ model, right, samples }: Tally): string {
+  return `${model} was right in ${right} of ${samples}`;
+}
+
 async function readVerdicts(graded: TableArtifact) {
   requireColumns(graded, ['prompt_id', 'model', 'verdict'], 'A graded dataset');
-  const verdicts = new Map<string, { readonly model: string; right: number; samples: number }>();
+  const verdicts = new Map<string, Tally>();
   for await (const row of graded.rows()) {
     const id = textIn(row, 'prompt_id') ?? '';
     const tally = verdicts.get(id) ?? { model: textIn(row, 'model') ?? '', right: 0, samples: 0 };

@@ -1,5 +1,6 @@
 import type { Row } from 'simmerkit';
 import { type DataPlace, dataError } from './data-error.js';
+import { layOut } from './layouts.js';
 import type { Field, LoadOptions, Source } from './options.js';
 
 /** Columns of every loaded dataset besides `id` and `source`, from fields of the same name where nothing is said. */
@@ -7,8 +8,8 @@ export const sharedColumns = ['question', 'reasoning', 'answer', 'domain'] as co
 
 type ColumnType = LoadOptions['types'][string];
 
-/** A row of the dataset, or the required column that it lacks. */
-export type Mapped = { readonly row: Row } | { readonly missing: string };
+/** A row of the dataset, or the required column that it lacks and what question it had. */
+export type Mapped = { readonly row: Row } | { readonly missing: string; readonly question: unknown };
 
 /** Maps rows of one source to columns. @throws SyntaxError for a pattern that is no regular expression */
 export function fieldMapper(
@@ -21,19 +22,41 @@ export function fieldMapper(
     const isRequired = (options.required as readonly string[]).includes(column);
     return { column, take, isRequired, type: options.types[column] ?? 'VARCHAR' };
   });
-  return (row, place) => {
+  return (read, place) => {
+    const laidOut = layOut(read, source.layout, place);
+    if ('missing' in laidOut) {
+      if (options.missing === 'drop') return { ...laidOut, question: null };
+      throw dataError(
+        'several_turns',
+        place,
+        'the conversation is not one question and one reply.',
+        'Set `missing: drop` to leave such rows out.',
+      );
+    }
+    const { row } = laidOut;
     const mapped: Record<string, unknown> = {};
     for (const { column, take, isRequired, type } of columns) {
       const value = take(row, place, isRequired && options.missing === 'drop');
       const cell = value === null ? null : convert(value, type, column, place);
       if (isRequired && (cell === null || (typeof cell === 'string' && cell.trim() === ''))) {
-        if (options.missing === 'drop') return { missing: column };
+        if (options.missing === 'drop') return { missing: column, question: mapped.question };
         throw missingValue(column, row, place);
       }
       mapped[column] = cell;
     }
     return { row: mapped };
   };
+}
+
+/** Whether a source takes a row: each field of `where` is there and matches. */
+export function rowFilter({ where }: Source): (row: Row) => boolean {
+  const conditions = Object.entries(where).map(([name, pattern]) => ({ name, expression: new RegExp(pattern, 'i') }));
+  const nowhere: DataPlace = { file: '' };
+  return (row) =>
+    conditions.every(({ name, expression }) => {
+      const value = reach(row, name, name, nowhere, true);
+      return value !== null && expression.test(String(value));
+    });
 }
 
 /** The shared columns, then those that the source adds. */

@@ -1,4 +1,13 @@
-import { type Columns, defineStage, input, type Row, requireColumns, textIn, UserError } from 'simmerkit';
+import {
+  type Columns,
+  defineStage,
+  input,
+  optionalInput,
+  type Row,
+  requireColumns,
+  textIn,
+  UserError,
+} from 'simmerkit';
 import { type FormatOptions, formatOptions } from './options.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
@@ -12,14 +21,21 @@ export const format = defineStage({
   description:
     "Writes the text to train on: the question as prompt, trace and answer behind s1's markers as completion.",
   options: formatOptions,
-  inputs: { dataset: input('dataset', 'Problems with `question`, `reasoning` and `answer`.') },
+  inputs: {
+    dataset: input('dataset', 'Problems with `question`, `reasoning` and `answer`.'),
+    model: optionalInput('model', 'The model to train: its chat template says what ends a reply.'),
+  },
   outputs: sieveOutputs,
   async run(context) {
     const { sieve } = await import('./sieve.js');
-    const { trainingText } = await import('./training-text.js');
+    const { textFormat, trainingText } = await import('./training-text.js');
     const { options, inputs } = context;
     requireColumns(inputs.dataset, ['id', 'question', 'reasoning', 'answer'], 'The dataset');
-    const textOf = (row: Row) => trainingText(row, options);
+    const { model } = inputs;
+    const template =
+      model === undefined ? undefined : await (await import('./chat-template.js')).readChatTemplate(model.folder);
+    const format = textFormat(options, template);
+    const textOf = (row: Row) => trainingText(row, format);
     return await sieve(
       context,
       inputs.dataset,

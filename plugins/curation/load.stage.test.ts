@@ -1,13 +1,11 @@
 import { createHash } from 'node:crypto';
-import { access, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { DuckDBInstance } from '@duckdb/node-api';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runStage } from '../../core/testing/run-stage.js';
 import { load } from './load.stage.js';
 import { problemId } from './problem-id.js';
@@ -38,6 +36,12 @@ async function parquetFile(name: string): Promise<void> {
 }
 
 const lines = '{"question":"Q0","answer":0}\n\n{"question":"Q1","answer":"1"}';
+/** `lines`, as `zstd` and as `xz` pack them. */
+const zstd = Buffer.from('KLUv/SQ8bQEANAJ7InF1ZXN0aW9uIjoiUTAiLCJhbnN3ZXIiOjB9CgoxIjEifQIAwBAGWTkB1Lgofg==', 'base64');
+const xz = Buffer.from(
+  '/Td6WFoAAATm1rRGAgAhARYAAAB0L+Wj4AA7ACxdAD2IiieTmMoqLYhFpK+KKUMD5oMygn68CBotV9Qaq5R6RGH+wcBp5BeEgncAAJfhhH8Gk73kAAFIPKEMSTcftvN9AQAAAAAEWVo=',
+  'base64',
+);
 const questions = (result: Awaited<ReturnType<typeof loadFile>>) => result.rows('dataset').map((row) => row.question);
 
 describe('curation/load reads', () => {
@@ -52,12 +56,44 @@ describe('curation/load reads', () => {
 
   it.each([
     ['pool.jsonl.gz', gzipSync(lines)],
+    ['pool.jsonl.zst', zstd],
+    ['POOL.JSONL.XZ', xz],
     ['pool.json', '[{"question":"Q0"},{"question":"Q1"}]'],
     ['pool.csv', 'question,answer\r\n"Q0","a ""quoted"", one\nand another line"\r\nQ1,\r\n'],
     ['pool.csv', '\ufeffquestion\nQ0\nQ1'],
     ['pool.jsonl', `\ufeff${lines.replaceAll('\n', '\r\n')}`],
   ])('%s', async (name, content) => {
     expect(questions(await loadFile(name, content))).toEqual(['Q0', 'Q1']);
+  });
+
+  it.each([
+    ['gz', gzipSync(`${lines}\n`), gzipSync('{"question":"Q2"}')],
+    ['zst', zstd, zstd],
+    ['xz', xz, xz],
+  ])('%s members that stand one behind the other', async (ending, first, second) => {
+    // The first line of the second member follows the last line of the first, which only gzip's ends.
+    const loading = loadFile(`pool.jsonl.${ending}`, Buffer.concat([first, second]));
+    if (ending === 'gz') expect(questions(await loading)).toEqual(['Q0', 'Q1', 'Q2']);
+    else await expect(loading).rejects.toMatchObject({ message: expect.stringContaining(`pool.jsonl.${ending}:3:31`) });
+  });
+
+  it('megabytes of packed text, as they were', async () => {
+    const texts = Array.from({ length: 60_000 }, (_, index) => `Q${index} ${problemId(String(index))}`);
+    const content = texts.map((question) => JSON.stringify({ question })).join('\n');
+    expect(questions(await loadFile('pool.jsonl.gz', gzipSync(content)))).toEqual(texts);
+  });
+
+  it('the files that a glob matches, in the order of their paths', async () => {
+    await mkdir(join(folder, 'parts', 'more'), { recursive: true });
+    await writeFile(join(folder, 'parts', 'more', 'c.jsonl'), '{"question":"c"}');
+    for (const part of ['b', 'a']) await writeFile(join(folder, 'parts', `${part}.jsonl`), `{"question":"${part}"}`);
+    await writeFile(join(folder, 'parts', 'notes.txt'), 'not data');
+    const found = async (path: string) => questions(await loadWith({ sources: { pool: { path } } }));
+    expect(await found('parts/**/*.jsonl')).toEqual(['a', 'b', 'c']);
+    expect(await found(join(folder, 'parts', '{a,c}.jsonl'))).toEqual(['a']);
+    await writeFile(join(folder, 'pool[1].jsonl'), '{"question":"as written"}');
+    expect(await found('pool[1].jsonl')).toEqual(['as written']);
+    await expect(found('parts/*.csv')).rejects.toMatchObject({ code: 'file_missing' });
   });
 
   it('Parquet, reaching into lists and adding columns with types', async () => {
@@ -149,6 +185,16 @@ describe('curation/load names file, line and column of', () => {
       'pool.jsonl.gz: it cannot be unpacked',
     ],
     [
+      'a file that is not Zstandard',
+      'pool.jsonl.zst',
+      '{"question":"a"}',
+      'malformed_data',
+      'pool.jsonl.zst: it cannot',
+    ],
+    ['a file that is cut', 'pool.jsonl.zst', zstd.subarray(0, 40), 'malformed_data', 'pool.jsonl.zst: it cannot'],
+    ['a file that is not XZ', 'pool.jsonl.xz', '{"question":"a"}', 'malformed_data', 'pool.jsonl.xz: it cannot'],
+    ['a file that is cut', 'pool.jsonl.xz', xz.subarray(0, 60), 'malformed_data', 'pool.jsonl.xz: it cannot'],
+    [
       'a file that is not Parquet',
       'pool.parquet',
       'PAR1',
@@ -196,11 +242,105 @@ describe('curation/load names file, line and column of', () => {
   });
 
   it('a file that is not there', async () => {
-    await expect(loadWith({ sources: { pool: { path: 'none.jsonl' } } })).rejects.toMatchObject({
-      code: 'file_missing',
-    });
+    for (const path of ['none.jsonl', 'none.jsonl.gz', 'none.jsonl.zst', 'none.jsonl.xz']) {
+      const message = expect.stringContaining(`${path}: there is no such file`);
+      await expect(loadWith({ sources: { pool: { path } } })).rejects.toMatchObject({ code: 'file_missing', message });
+    }
     await mkdir(join(folder, 'empty'));
     await expect(loadWith({ sources: { pool: { path: 'empty' } } })).rejects.toMatchObject({ code: 'file_missing' });
+  });
+});
+
+describe('curation/load takes the rows of a source out of a file that holds many', () => {
+  const content = ['GPQA/x', 'math/a', 'gpqa/y', null]
+    .map((from, index) => JSON.stringify({ question: `Q${index}`, meta: { from } }))
+    .join('\n');
+  const source = (options: Options) =>
+    loadFile('pool.jsonl', content, { where: { 'meta.from': '^gpqa/' }, ...options });
+
+  it('by a field that matches, whatever the case', async () => {
+    expect(questions(await source({ rows: 2 }))).toEqual(['Q0', 'Q2']);
+    expect(questions(await source({ limit: 1 }))).toEqual(['Q0']);
+  });
+
+  it('and says so where it gives more or fewer than it must', async () => {
+    await expect(source({ rows: 3 })).rejects.toMatchObject({
+      code: 'wrong_row_count',
+      message: 'Source pool gives 2 rows, expected 3.',
+    });
+  });
+});
+
+describe('curation/load takes apart', () => {
+  const loadRow = async (layout: string, row: unknown, options: Options = {}) =>
+    (
+      await loadFile(
+        'pool.jsonl',
+        JSON.stringify(row),
+        { layout, fields: { system: { field: 'system', optional: true } } },
+        options,
+      )
+    ).rows('dataset')[0];
+  const asked = [
+    { from: 'system', value: 'Be brief.' },
+    { from: 'human', value: 'Q' },
+  ];
+
+  it('Alpaca rows, the input behind the instruction', async () => {
+    expect(await loadRow('alpaca', { instruction: 'Add.', input: '1, 2', output: '3' })).toMatchObject({
+      question: 'Add.\n\n1, 2',
+      answer: '3',
+      reasoning: null,
+    });
+    expect(await loadRow('alpaca', { instruction: 'Add.', input: '', output: '3' })).toMatchObject({
+      question: 'Add.',
+    });
+  });
+
+  it('ShareGPT conversations, thinking and all', async () => {
+    const value = '<think>\nfirst\n</think>\n\nA';
+    expect(await loadRow('sharegpt', { conversations: [...asked, { from: 'gpt', value }] })).toMatchObject({
+      question: 'Q',
+      reasoning: 'first',
+      answer: 'A',
+      system: 'Be brief.',
+    });
+  });
+
+  it('messages with reasoning_content', async () => {
+    const reply = { role: 'assistant', content: 'A', reasoning_content: 'because' };
+    expect(await loadRow('messages', { messages: [{ role: 'user', content: 'Q' }, reply] })).toMatchObject({
+      question: 'Q',
+      reasoning: 'because',
+      answer: 'A',
+      system: null,
+    });
+  });
+
+  it('nothing that has several turns', async () => {
+    const row = {
+      conversations: [...asked, { from: 'gpt', value: 'A' }, ...asked.slice(1), { from: 'gpt', value: 'B' }],
+    };
+    await expect(loadRow('sharegpt', row)).rejects.toMatchObject({
+      code: 'several_turns',
+      message: expect.stringContaining('pool.jsonl:1: the conversation'),
+    });
+    const dropped = await loadFile('pool.jsonl', JSON.stringify(row), { layout: 'sharegpt' }, { missing: 'drop' });
+    expect(dropped.events.at(-1)?.data).toMatchObject({ rowsOut: 0, dropped: { no_single_turn: 1 } });
+  });
+
+  it.each([
+    ['sharegpt', { messages: [] }, 'missing_column', 'no field `conversations`; there is `messages`'],
+    ['sharegpt', { conversations: 'Q' }, 'wrong_type', '`conversations` is a string, expected a list'],
+    ['sharegpt', { conversations: [{ from: 'robot', value: 'Q' }] }, 'unknown_role', 'the role "robot"'],
+    ['messages', { messages: [{ role: 'user', content: ['Q'] }] }, 'wrong_type', '`messages.0.content` is a list'],
+    ['alpaca', { instruction: 'Q' }, 'missing_column', 'no field `output`'],
+  ])('%s, naming what is wrong: %j', async (layout, row, code, message) => {
+    await expect(loadRow(layout, row)).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(`pool.jsonl:1: `),
+    });
+    await expect(loadRow(layout, row)).rejects.toMatchObject({ message: expect.stringContaining(message) });
   });
 });
 
@@ -213,6 +353,10 @@ it('curation/load drops and counts rows that lack a column where asked', async (
     rowsOut: 2,
     dropped: { no_answer: 1, no_question: 1 },
   });
+  expect(result.rows('decisions')).toEqual([
+    { id: problemId('Q2'), kept: false, rule: 'no_answer', evidence: 'pool: pool.jsonl:4' },
+    { id: null, kept: false, rule: 'no_question', evidence: 'pool: pool.jsonl:5' },
+  ]);
 });
 
 it('curation/load checks the SHA-256 of a file', async () => {
@@ -221,67 +365,6 @@ it('curation/load checks the SHA-256 of a file', async () => {
   await expect(loadFile('pool.jsonl', `${lines} `, { sha256 })).rejects.toMatchObject({
     code: 'checksum_differs',
     message: expect.stringContaining(sha256),
-  });
-});
-
-describe('curation/load from Hugging Face', () => {
-  const commit = 'a'.repeat(40);
-  const path = `hf://datasets/openai/gsm8k@${commit}/main/test.jsonl`;
-  let server: Server;
-  let requests: string[];
-  beforeEach(async () => {
-    requests = [];
-    server = createServer((request, response) => {
-      requests.push(request.url ?? '');
-      const isThere = request.url?.endsWith('main/test.jsonl') === true;
-      response.writeHead(isThere ? 200 : request.url?.includes('gated') === true ? 401 : 404).end(isThere ? lines : '');
-    });
-    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
-    vi.stubEnv('HF_ENDPOINT', `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
-  });
-  afterEach(async () => {
-    vi.unstubAllEnvs();
-    if (server.listening) await new Promise((closed) => server.close(closed));
-  });
-
-  it('fetches a file once', async () => {
-    for (const _ of [1, 2]) expect(questions(await loadWith({ sources: { pool: { path } } }))).toEqual(['Q0', 'Q1']);
-    expect(requests).toEqual([`/datasets/openai/gsm8k/resolve/${commit}/main/test.jsonl`]);
-  });
-
-  it('keeps nothing that is not what its SHA-256 says', async () => {
-    const loading = loadWith({ sources: { pool: { path, sha256: 'b'.repeat(64) } } });
-    await expect(loading).rejects.toMatchObject({ code: 'checksum_differs' });
-    const kept = join(folder, 'cache', 'datasets', 'openai', 'gsm8k', commit, 'main', 'test.jsonl');
-    await expect(access(kept)).rejects.toMatchObject({ code: 'ENOENT' });
-  });
-
-  it.each([
-    ['not_found', `hf://datasets/openai/gsm8k@${commit}/none.jsonl`],
-    ['access_denied', `hf://datasets/gated/gpqa@${commit}/x.jsonl`],
-  ])('says %s', async (code, uri) => {
-    await expect(loadWith({ sources: { pool: { path: uri } } })).rejects.toMatchObject({ code, kind: 'environment' });
-  });
-
-  it('says what to do without a network', async () => {
-    await new Promise((closed) => server.close(closed));
-    await expect(loadWith({ sources: { pool: { path } } })).rejects.toMatchObject({
-      code: 'no_network',
-      kind: 'environment',
-      hint: expect.stringContaining('give its path instead'),
-    });
-  });
-
-  it('wants a revision that cannot move', () => {
-    const problems = (source: Options) =>
-      load
-        .check?.(load.options.parse({ sources: { pool: source } }), { recipeFolder: '.' })
-        .map((problem) => problem.code);
-    const branch = 'hf://datasets/openai/gsm8k@main/main/test.jsonl';
-    expect(problems({ path })).toEqual([]);
-    expect(problems({ path: branch })).toEqual(['revision_not_pinned']);
-    expect(problems({ path: branch, sha256: 'c'.repeat(64) })).toEqual([]);
-    expect(load.options.safeParse({ sources: { pool: { path: 'hf://openai/gsm8k' } } }).success).toBe(false);
   });
 });
 

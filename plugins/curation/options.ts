@@ -56,7 +56,11 @@ const source = z.strictObject({
     .refine((path) => !path.startsWith('hf:') || hubUri.test(path), {
       error: 'a dataset on Hugging Face is hf://datasets/OWNER/NAME@REVISION/FILE',
     })
-    .meta({ file: true, description: 'A file, a folder, or hf://datasets/OWNER/NAME@COMMIT/FILE.' }),
+    .meta({
+      file: true,
+      description:
+        'A file, a folder, a glob (data/**/*.jsonl.gz), or hf://datasets/OWNER/NAME@COMMIT/FILE, also a glob.',
+    }),
   files: z
     .string()
     .default('*')
@@ -64,12 +68,20 @@ const source = z.strictObject({
   format: z
     .enum(['auto', 'jsonl', 'json', 'csv', 'parquet'])
     .default('auto')
-    .describe('auto: by the ending of the file; .gz is unpacked.'),
+    .describe('auto: by the ending of the file. What ends in .gz, .zst or .xz is unpacked first.'),
   sha256: z
     .string()
     .regex(/^[0-9a-f]{64}$/, 'a SHA-256 is 64 lower-case hex digits')
     .optional()
     .describe('What the file must be, as it is on disk.'),
+  layout: z
+    .enum(['columns', 'alpaca', 'sharegpt', 'messages'])
+    .default('columns')
+    .describe(
+      'columns: fields as they are. alpaca: instruction, input, output. sharegpt: conversations of from and value. ' +
+        'messages: of role and content, and reasoning_content where there is one. The last three give question, ' +
+        'reasoning (what stands within <think>), answer and system. Rows of several turns count as lacking a column.',
+    ),
   fields: z
     .record(z.string().regex(/^[a-z][a-z0-9_]*$/, 'a column is named in lower-case letters, digits and _'), field)
     .default({})
@@ -77,7 +89,16 @@ const source = z.strictObject({
       'Column to the field that it is taken from. question, reasoning, answer and domain are taken from fields of the ' +
         'same name where nothing is said; other columns are added.',
     ),
+  where: z
+    .record(z.string(), z.string())
+    .default({})
+    .describe('Takes only rows whose field (by name or path) matches a regular expression, whatever the case.'),
   limit: positive.optional().describe('Takes the first so many rows.'),
+  rows: positive.optional().describe('How many rows it must give, before any are dropped for what they lack.'),
+  movable: z
+    .boolean()
+    .default(false)
+    .describe('Whether a revision on Hugging Face may be a branch. Then what was fetched first is kept and used.'),
 });
 
 export const loadOptions = z.strictObject({
@@ -132,6 +153,33 @@ export const qualityOptions = z.strictObject({
     .strictObject({ question: lengths, reasoning: lengths, answer: lengths })
     .prefault({})
     .describe('Limits of length, in characters.'),
+  language: z
+    .strictObject({
+      allowed: z
+        .array(z.string().regex(/^[a-z]{3}$/, 'a language is its ISO 639-3 code, e.g. eng'))
+        .min(1)
+        .default(['eng'])
+        .describe('ISO 639-3 codes of languages to keep.'),
+      column: z.string().default('question').describe('Column that is looked at.'),
+      minLength: positive
+        .default(80)
+        .describe('Texts with fewer characters, formulas and numbers left out, are kept: too short to tell.'),
+      tolerance: share
+        .default(0.8)
+        .describe('Kept where an allowed language scores at least this, the likeliest language scoring 1.'),
+    })
+    .optional()
+    .describe('Drops texts in other languages, told by their trigrams.'),
+  repetition: z
+    .array(
+      z.strictObject({
+        column: z.string().default('reasoning').describe('Column that is looked at.'),
+        words: z.int().min(1).max(64).default(10).describe('Length of the runs of words that are compared.'),
+        maximumShare: share.describe('Dropped where a larger share of the runs came before in the same text.'),
+      }),
+    )
+    .default([])
+    .describe('Drops texts that say the same over and over, as traces do that got stuck.'),
 });
 
 export const deduplicateOptions = z.strictObject({
@@ -152,6 +200,13 @@ export const difficultyOptions = z.strictObject({
   maximumRight: share
     .default(0)
     .describe('A problem is too easy where a model is right in a larger share of its samples. s1: 0.'),
+  minimumRight: share
+    .default(0)
+    .describe('A problem is too hard where every model is right in a smaller share of its samples. s1: 0, so none is.'),
+  unanswered: z
+    .enum(['keep', 'drop'])
+    .default('keep')
+    .describe('What becomes of problems that no model answered, e.g. where only a sample of them was asked.'),
 });
 
 export const tokensOptions = z.strictObject({
@@ -160,6 +215,10 @@ export const tokensOptions = z.strictObject({
 });
 
 export const selectOptions = z.strictObject({
+  variant: z
+    .enum(['paper', 'code'])
+    .default('paper')
+    .describe('Of method s1. paper: domains uniformly to the end. code: from 700 rows on, as `later` says.'),
   method: z
     .enum(['s1', 'random', 'diverse', 'longest', 'all'])
     .default('s1')
@@ -186,6 +245,21 @@ export const selectOptions = z.strictObject({
     )
     .default([])
     .describe('Rows that are taken first; they count towards `count`. A row is taken where all of one entry holds.'),
+  later: z
+    .strictObject({
+      after: z.int().min(0).default(700).describe("From so many chosen rows on. s1's code: 700."),
+      sources: z
+        .string()
+        .default('aime|gpqa')
+        .describe(
+          'Rows whose source matches this regular expression, whatever the case, say how frequent a domain is.',
+        ),
+    })
+    .prefault({})
+    .describe(
+      "What s1's code does and its paper does not say: from 700 rows on, a domain is drawn by its share among the AIME and " +
+        'GPQA rows of the dataset, no longer uniformly. Used by variant code.',
+    ),
 });
 
 export const splitOptions = z.strictObject({
@@ -193,13 +267,44 @@ export const splitOptions = z.strictObject({
   train: positive.optional().describe('How many questions to train on. Default: all the others.'),
 });
 
+export const mixOptions = z.strictObject({
+  weights: z
+    .array(z.number().min(0))
+    .min(1)
+    .optional()
+    .describe(
+      'Share of each dataset, in their order; 3 and 1 are three quarters and one quarter. Default: equal shares.',
+    ),
+  count: positive.optional().describe('How many rows in all. Default: until the datasets are empty.'),
+  whenEmpty: z
+    .enum(['skip', 'stop', 'repeat'])
+    .default('skip')
+    .describe(
+      'What happens when a dataset has no more rows. skip: the others go on among themselves. stop: the mix ends there, so ' +
+        'that the shares hold. repeat: it begins again; say `count`.',
+    ),
+  order: z
+    .enum(['drawn', 'even'])
+    .default('drawn')
+    .describe('drawn: the dataset of each row is drawn by chance. even: in turn, the one furthest behind its share.'),
+});
+
 export const formatOptions = z.strictObject({
-  thinkingStart: z.string().default('<|im_start|>think\n').describe('Before the trace.'),
-  answerStart: z.string().default('\n<|im_start|>answer\n').describe('Between the trace and the answer.'),
+  preset: z
+    .enum(['s1', 'r1'])
+    .default('s1')
+    .describe(
+      "Whose text. s1: <|im_start|>think and <|im_start|>answer, the answer behind 'Answer: '. r1: <think> and </think>, as " +
+        'DeepSeek-R1 and its distilled models write.',
+    ),
+  thinkingStart: z.string().optional().describe("Before the trace. Default: the preset's."),
+  answerStart: z.string().optional().describe("Between the trace and the answer. Default: the preset's."),
   answerPrefix: z
     .string()
-    .default('Answer: ')
-    .describe('Put before an answer that does not have it (without its space at the end) already.'),
+    .optional()
+    .describe(
+      "Put before an answer that does not have it (without its space at the end) already. Default: the preset's: s1 'Answer: '.",
+    ),
   answerTemplate: z
     .string()
     .includes('{answer}')
@@ -207,8 +312,11 @@ export const formatOptions = z.strictObject({
     .describe('The answer; {answer} stands for what the dataset has.'),
   end: z
     .string()
-    .default('<|im_end|>')
-    .describe("Ends the completion: the end-of-turn token of the model's chat template."),
+    .optional()
+    .describe(
+      'Ends the completion: what ends a reply in the chat template of `model`, where that input is given. Default ' +
+        'without it: <|im_end|> for s1, and the end of sentence token of R1 for r1.',
+    ),
   systemMessage: z.string().optional().describe("Default: the chat template's own."),
   promptTemplate: z
     .string()
@@ -225,5 +333,6 @@ export type LoadOptions = z.output<typeof loadOptions>;
 export type Source = LoadOptions['sources'][string];
 export type Field = z.output<typeof field>;
 export type QualityOptions = z.output<typeof qualityOptions>;
+export type DifficultyOptions = z.output<typeof difficultyOptions>;
 export type SelectOptions = z.output<typeof selectOptions>;
 export type FormatOptions = z.output<typeof formatOptions>;

@@ -5,6 +5,7 @@ import { difficulty } from './difficulty.stage.js';
 import { format } from './format.stage.js';
 import { generateProblems } from './generate-problems.stage.js';
 import { load } from './load.stage.js';
+import { mix } from './mix.stage.js';
 import { quality } from './quality.stage.js';
 import { select } from './select.stage.js';
 import { split } from './split.stage.js';
@@ -24,6 +25,7 @@ export default definePlugin({
     tokens,
     select,
     split,
+    mix,
     format,
   },
 });

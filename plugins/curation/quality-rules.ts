@@ -1,5 +1,7 @@
 import { type Row, textIn } from 'simmerkit';
+import { judgeLanguage } from './language.js';
 import type { QualityOptions } from './options.js';
+import { judgeRepetition } from './repetition.js';
 import type { Drop } from './sieve.js';
 
 interface Rule {
@@ -32,7 +34,12 @@ export function qualityJudge(options: QualityOptions): (row: Row) => Drop | unde
       if (limit.max !== undefined && length > limit.max)
         return { rule: `${column}_too_long`, evidence: String(length) };
     }
-    return undefined;
+    for (const { column, ...limit } of options.repetition) {
+      const drop = judgeRepetition(textIn(row, column) ?? '', limit);
+      if (drop !== undefined) return drop;
+    }
+    const { language } = options;
+    return language === undefined ? undefined : judgeLanguage(textIn(row, language.column) ?? '', language);
   };
 }
 

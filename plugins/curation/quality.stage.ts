@@ -3,7 +3,8 @@ import { qualityOptions } from './options.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
 export const quality = defineStage({
-  description: 'Drops rows whose text is broken, needs a picture, or is too short or too long.',
+  description:
+    'Drops rows whose text is broken, needs a picture, is too short or long, repeats itself, or is in another language.',
   options: qualityOptions,
   inputs: { dataset: input('dataset', 'Rows with at least `id` and `question`.') },
   outputs: sieveOutputs,
@@ -21,7 +22,13 @@ export const quality = defineStage({
     const { sieve } = await import('./sieve.js');
     const { options, inputs } = context;
     const limited = Object.entries(options.length).flatMap(([column, limit]) => (limit === undefined ? [] : [column]));
-    const read = ['id', 'question', ...options.drop.map((rule) => rule.column), ...limited];
+    const read = [
+      'id',
+      'question',
+      ...[...options.drop, ...options.repetition].map((rule) => rule.column),
+      ...(options.language === undefined ? [] : [options.language.column]),
+      ...limited,
+    ];
     requireColumns(inputs.dataset, read, 'The dataset');
     return await sieve(context, inputs.dataset, qualityJudge(options));
   },

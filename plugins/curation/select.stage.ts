@@ -8,15 +8,10 @@ export const select = defineStage({
   options: selectOptions,
   inputs: { dataset: input('dataset', 'Rows with a trace and a domain.') },
   outputs: sieveOutputs,
-  check: ({ preselect }) =>
-    preselect.flatMap(({ source }, index) => {
-      try {
-        new RegExp(source ?? '');
-        return [];
-      } catch (error) {
-        return [{ path: `preselect.${index}.source`, code: 'invalid_pattern', message: (error as Error).message }];
-      }
-    }),
+  check: ({ preselect, later }) => [
+    ...preselect.flatMap(({ source }, index) => patternProblem(source, `preselect.${index}.source`)),
+    ...patternProblem(later.sources, 'later.sources'),
+  ],
   async run(context) {
     const { selectRows } = await import('./selection.js');
     const { sieve } = await import('./sieve.js');
@@ -25,27 +20,61 @@ export const select = defineStage({
     const isPreselected = preselection(options);
     const candidates: Candidate[] = [];
     const preselected: number[] = [];
+    const later = laterOf(options);
+    const isLike = new RegExp(later?.sources ?? '(?!)', 'i');
+    const weights = new Map<string, number>();
     const reading = pace(context, { unit: 'rows', total: inputs.dataset.rowCount });
     for await (const row of inputs.dataset.rows()) {
       const candidate = { domain: domainOf(row, options), length: lengthOf(row, options) };
       if (isPreselected(row, candidate.length)) preselected.push(candidates.length);
+      if (isLike.test(textIn(row, 'source') ?? ''))
+        weights.set(candidate.domain, (weights.get(candidate.domain) ?? 0) + 1);
       candidates.push(candidate);
       await reading.step();
     }
     const { method, count } = options;
-    const { chosen } = selectRows(candidates, { method, count, seed: context.seed, preselected });
-    return await sieve(context, inputs.dataset, (_, index) =>
-      chosen.has(index) ? undefined : { rule: 'not_selected' },
-    );
+    const { chosen } = selectRows(candidates, {
+      method,
+      count,
+      seed: context.seed,
+      preselected,
+      ...(later === undefined ? {} : { later: { after: later.after, weights } }),
+    });
+    return await sieve(context, inputs.dataset, (_, index) => {
+      const reason = chosen.get(index);
+      const { domain, length } = candidates[index] as Candidate;
+      const facts = [`length ${length}`, ...(usesDomains(method) ? [`domain ${JSON.stringify(domain)}`] : [])];
+      return reason === undefined
+        ? { rule: 'not_selected', evidence: facts.join(', ') }
+        : { kept: true, rule: reason.rule, evidence: `${reason.evidence ?? facts.join(', ')}` };
+    });
   },
 });
 
-function columnsRead({ method, lengthColumn, domainColumn, preselect }: SelectOptions): string[] {
-  const usesDomains = method === 's1' || method === 'diverse';
+function patternProblem(pattern: string | undefined, path: string) {
+  try {
+    new RegExp(pattern ?? '');
+    return [];
+  } catch (error) {
+    return [{ path, code: 'invalid_pattern', message: (error as Error).message }];
+  }
+}
+
+function usesDomains(method: SelectOptions['method']): boolean {
+  return method === 's1' || method === 'diverse';
+}
+
+function laterOf({ method, variant, later }: SelectOptions): SelectOptions['later'] | undefined {
+  return method === 's1' && variant === 'code' ? later : undefined;
+}
+
+function columnsRead(options: SelectOptions): string[] {
+  const { method, lengthColumn, domainColumn, preselect } = options;
   const usesLength = method === 's1' || method === 'longest' || preselect.some((one) => one.minLength !== undefined);
   return [
     'id',
-    ...(usesDomains ? [domainColumn] : []),
+    ...(usesDomains(method) ? [domainColumn] : []),
+    ...(laterOf(options) === undefined ? [] : ['source', domainColumn]),
     ...(usesLength ? [lengthColumn] : []),
     ...preselect.flatMap((one) => [...Object.keys(one.equals), ...(one.source === undefined ? [] : ['source'])]),
   ];

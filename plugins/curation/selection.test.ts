@@ -41,6 +41,42 @@ describe('selection', () => {
     expect(choose({ preselected: [299, 5], count: 1 })).toEqual([299]);
   });
 
+  it('draws domains by later weights from so many rows on', () => {
+    const later = { after: 10, weights: new Map([['rare', 1]]) };
+    const domains = choose({ count: 20, later }).map((index) => candidates[index]!.domain);
+    // The rare domain has 10 rows, of which the first draws took some; when it is empty, the rest is uniform again.
+    const before = domains.slice(0, 10).filter((domain) => domain === 'rare').length;
+    expect(new Set(domains.slice(0, 10)).size).toBe(3);
+    expect(domains.slice(10, 20 - before).every((domain) => domain === 'rare')).toBe(true);
+    expect(domains.slice(20 - before).some((domain) => domain === 'rare')).toBe(false);
+  });
+
+  it('draws domains with the shares of the later weights', () => {
+    const many: Candidate[] = Array.from({ length: 40_000 }, (_, index) => ({
+      domain: 'abcd'[index % 4]!,
+      length: index,
+    }));
+    const later = {
+      after: 0,
+      weights: new Map([
+        ['a', 5],
+        ['b', 3],
+        ['c', 2],
+      ]),
+    };
+    const { chosen } = selectRows(many, { method: 's1', count: 8000, seed: 5, preselected: [], later });
+    const share = (domain: string) =>
+      [...chosen.keys()].filter((index) => many[index]!.domain === domain).length / 8000;
+    // Four standard deviations are 0.023.
+    for (const [domain, expected] of [
+      ['a', 0.5],
+      ['b', 0.3],
+      ['c', 0.2],
+      ['d', 0],
+    ] as const)
+      expect(Math.abs(share(domain) - expected)).toBeLessThan(0.023);
+  });
+
   it('draws a rank with half the weight of the one before', () => {
     const stream = random(1);
     const counts = [0, 0, 0, 0];
@@ -83,7 +119,38 @@ describe('curation/select', () => {
   it('keeps rows in their order and says which were not selected', async () => {
     const result = await runStage(select, { options: { method: 'longest', count: 2 }, inputs: { dataset } });
     expect(result.rows('dataset').map((row) => row.id)).toEqual(['b', 'd']);
-    expect(result.rows('decisions').map((row) => row.rule)).toEqual(['not_selected', null, 'not_selected', null]);
+    expect(result.rows('decisions').map(({ rule, evidence }) => [rule, evidence])).toEqual([
+      ['not_selected', 'length 10'],
+      ['longest', 'rank 1 by length'],
+      ['not_selected', 'length 5'],
+      ['longest', 'rank 0 by length'],
+    ]);
+  });
+
+  it("draws domains as s1's code does where asked: by the mix of its AIME and GPQA rows", async () => {
+    const many = memoryTable(
+      columns,
+      Array.from({ length: 60 }, (_, index) => ({
+        id: `r${index}`,
+        reasoning: 'x'.repeat(index),
+        domain: index % 2 === 0 ? 'even' : 'odd',
+        source: index % 10 === 0 ? 'AIME_1983' : 'math',
+      })),
+    );
+    const chosen = async (variant: string) =>
+      (await runStage(select, { options: { variant, count: 20, later: { after: 4 } }, inputs: { dataset: many } }))
+        .rows('dataset')
+        .map((row) => row.domain);
+    expect((await chosen('code')).filter((domain) => domain === 'odd').length).toBeLessThanOrEqual(4);
+    expect((await chosen('paper')).filter((domain) => domain === 'odd').length).toBeGreaterThan(4);
+  });
+
+  it('says by which draw a row was chosen', async () => {
+    const result = await runStage(select, { options: { count: 2 }, inputs: { dataset } });
+    const chosen = result.rows('decisions').filter((row) => row.kept);
+    expect(chosen.map((row) => row.rule)).toEqual(['s1', 's1']);
+    for (const { evidence } of chosen)
+      expect(evidence).toMatch(/^draw [12]: domain "[xy]?", rank [01] of [12] by length$/);
   });
 
   it("measures traces by another column, and takes s1's preselection", async () => {

@@ -7,9 +7,24 @@ export interface Candidate {
   readonly length: number;
 }
 
+/** Why a row was taken. */
+export interface Reason {
+  /** "preselected", or the method. */
+  readonly rule: string;
+  /** How it was drawn; where it was not drawn, nothing. */
+  readonly evidence?: string;
+}
+
 export interface Selection {
-  /** Index of the row to why it was taken. */
-  readonly chosen: ReadonlyMap<number, string>;
+  /** Index of the row to why it was taken, in the order of the draws. */
+  readonly chosen: ReadonlyMap<number, Reason>;
+}
+
+/** From so many rows on, domains are drawn by these weights instead of uniformly, as s1's code does. */
+export interface LaterWeights {
+  readonly after: number;
+  /** Domain to its weight; others have none, and are drawn (uniformly) only when no domain with a weight is left. */
+  readonly weights: ReadonlyMap<string, number>;
 }
 
 export interface SelectionOptions {
@@ -18,40 +33,74 @@ export interface SelectionOptions {
   readonly seed: number;
   /** Indices that are taken first; they count. */
   readonly preselected: readonly number[];
+  /** Only for methods that draw domains. */
+  readonly later?: LaterWeights;
 }
 
 /** Chooses rows, the same ones for the same options. */
 export function selectRows(candidates: readonly Candidate[], options: SelectionOptions): Selection {
-  const chosen = new Map<number, string>();
+  const chosen = new Map<number, Reason>();
   const limit = options.method === 'all' ? candidates.length : Math.min(options.count, candidates.length);
-  for (const index of options.preselected.slice(0, limit)) chosen.set(index, 'preselected');
+  for (const index of options.preselected.slice(0, limit)) chosen.set(index, { rule: 'preselected' });
   const pool = candidates.map((_, index) => index).filter((index) => !chosen.has(index));
-  const draws = drawOrder(candidates, pool, options);
-  for (const index of draws) {
+  const draws = drawOrder(candidates, pool, options, () => chosen.size);
+  for (const { index, evidence } of draws) {
     if (chosen.size >= limit) break;
-    chosen.set(index, options.method);
+    chosen.set(index, { rule: options.method, ...(evidence === undefined ? {} : { evidence }) });
   }
   return { chosen };
 }
 
+interface Drawn {
+  readonly index: number;
+  readonly evidence?: string;
+}
+
+/** @param taken how many rows are chosen so far */
 function drawOrder(
   candidates: readonly Candidate[],
   pool: readonly number[],
   options: SelectionOptions,
-): Iterable<number> {
+  taken: () => number,
+): Iterable<Drawn> {
   const stream = random(options.seed, `select ${options.method}`);
+  const drawDomain = domainDraw(stream, options.later, taken);
+  const inOrder = (indices: readonly number[]) => indices.map((index) => ({ index }));
   switch (options.method) {
     case 'all':
-      return pool;
+      return inOrder(pool);
     case 'longest':
-      return byLength(candidates, pool);
+      return byLength(candidates, pool).map((index, rank) => ({ index, evidence: `rank ${rank} by length` }));
     case 'random':
-      return stream.shuffle(pool);
+      return inOrder(stream.shuffle(pool));
     case 'diverse':
-      return drawByDomain(candidates, pool, stream, (size) => stream.integer(size));
+      return drawByDomain(candidates, pool, drawDomain, (size) => stream.integer(size));
     case 's1':
-      return drawByDomain(candidates, pool, stream, (size) => drawRank(stream, size));
+      return drawByDomain(candidates, pool, drawDomain, (size) => drawRank(stream, size));
   }
+}
+
+/** Draws one of the domains that still have rows: uniformly, or by later weights once they hold. */
+function domainDraw(stream: Random, later: LaterWeights | undefined, taken: () => number) {
+  return (domains: readonly Domain[]): number => {
+    if (later === undefined || taken() < later.after) return stream.integer(domains.length);
+    const weights = domains.map(({ name }) => later.weights.get(name) ?? 0);
+    const sum = weights.reduce((total, weight) => total + weight, 0);
+    if (sum === 0) return stream.integer(domains.length);
+    let left = stream.next() * sum;
+    const at = weights.findIndex((weight) => {
+      left -= weight;
+      return left < 0;
+    });
+    // Rounding may leave a hair above the last weight.
+    return at >= 0 ? at : weights.findLastIndex((weight) => weight > 0);
+  };
+}
+
+interface Domain {
+  readonly name: string;
+  /** Those not drawn yet, the longest trace first. */
+  readonly rows: number[];
 }
 
 /** Longest first; equally long ones in their order. */
@@ -60,13 +109,13 @@ function byLength(candidates: readonly Candidate[], pool: readonly number[]): nu
   return [...pool].sort((one, other) => lengthOf(other) - lengthOf(one) || one - other);
 }
 
-/** s1, section 2.2: draw a domain uniformly, in it a row by its rank; take it out of the pool; drop empty domains. */
+/** s1, section 2.2: draw a domain, in it a row by its rank; take it out of the pool; drop empty domains. */
 function* drawByDomain(
   candidates: readonly Candidate[],
   pool: readonly number[],
-  stream: Random,
+  drawDomain: (domains: readonly Domain[]) => number,
   drawFrom: (size: number) => number,
-): Iterable<number> {
+): Iterable<Drawn> {
   const byDomain = new Map<string, number[]>();
   for (const index of byLength(candidates, pool)) {
     const domain = candidates[index]?.domain ?? '';
@@ -75,13 +124,20 @@ function* drawByDomain(
     byDomain.set(domain, rows);
   }
   // By name, so that the draw does not depend on the order of rows.
-  const domains = [...byDomain.entries()].sort(([one], [other]) => (one < other ? -1 : 1)).map(([, rows]) => rows);
-  while (domains.length > 0) {
-    const at = stream.integer(domains.length);
-    const rows = domains[at] as number[];
-    const [index] = rows.splice(drawFrom(rows.length), 1);
+  const domains = [...byDomain]
+    .map(([name, rows]): Domain => ({ name, rows }))
+    .sort((one, other) => (one.name < other.name ? -1 : 1));
+  for (let draw = 1; domains.length > 0; draw++) {
+    const at = drawDomain(domains);
+    const { name, rows } = domains[at] as Domain;
+    const left = rows.length;
+    const rank = drawFrom(left);
+    const [index] = rows.splice(rank, 1);
     if (rows.length === 0) domains.splice(at, 1);
-    yield index as number;
+    yield {
+      index: index as number,
+      evidence: `draw ${draw}: domain ${JSON.stringify(name)}, rank ${rank} of ${left} by length`,
+    };
   }
 }
 

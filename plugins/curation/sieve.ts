@@ -6,6 +6,13 @@ export interface Drop {
   readonly evidence?: string;
 }
 
+/** Why a row is kept, where there is more to say than that no rule dropped it. */
+export interface Keep {
+  readonly kept: true;
+  readonly rule?: string;
+  readonly evidence?: string;
+}
+
 /** What a step says of each row. */
 export const decisionColumns: Columns = { id: 'VARCHAR', kept: 'BOOLEAN', rule: 'VARCHAR', evidence: 'VARCHAR' };
 
@@ -13,12 +20,12 @@ type SieveContext = Pick<StageContext<unknown, Record<string, never>>, 'stage' |
 
 /**
  * Writes the rows that a judge keeps, in their order, and the decisions about all of them; tells the funnel.
- * @param judge undefined: the row is kept. Called once a row, in order
+ * @param judge undefined, or a `Keep` with its reason: the row is kept. Called once a row, in order
  */
 export async function sieve(
   context: SieveContext,
   dataset: TableArtifact,
-  judge: (row: Row, index: number) => Drop | undefined,
+  judge: (row: Row, index: number) => Drop | Keep | undefined,
   shape: { readonly columns?: Columns; readonly change?: (row: Row) => Row } = {},
 ): Promise<{ readonly dataset: TableArtifact; readonly decisions: TableArtifact }> {
   const steps = pace(context, { unit: 'rows', total: dataset.rowCount });
@@ -27,12 +34,13 @@ export async function sieve(
   async function* keptRows(): AsyncIterable<Row> {
     let index = 0;
     for await (const row of dataset.rows()) {
-      const drop = judge(row, index++);
+      const verdict = judge(row, index++);
+      const drop = verdict === undefined || 'kept' in verdict ? undefined : verdict;
       decisions.push({
         id: textIn(row, 'id'),
         kept: drop === undefined,
-        rule: drop?.rule ?? null,
-        evidence: drop?.evidence ?? null,
+        rule: verdict?.rule ?? null,
+        evidence: verdict?.evidence ?? null,
       });
       if (drop === undefined) yield shape.change?.(row) ?? row;
       else dropped[drop.rule] = (dropped[drop.rule] ?? 0) + 1;

@@ -1,6 +1,36 @@
 import { type Row, textIn } from 'simmerkit';
 import type { FormatOptions } from './options.js';
 
+/** Options with the preset's markers filled in. */
+export type TextFormat = FormatOptions &
+  Readonly<Record<'thinkingStart' | 'answerStart' | 'answerPrefix' | 'end', string>>;
+
+const presets = {
+  s1: {
+    thinkingStart: '<|im_start|>think\n',
+    answerStart: '\n<|im_start|>answer\n',
+    answerPrefix: 'Answer: ',
+    end: '<|im_end|>',
+  },
+  r1: { thinkingStart: '<think>\n', answerStart: '\n</think>\n\n', answerPrefix: '', end: '<｜end▁of▁sentence｜>' },
+} as const;
+
+/**
+ * @param template what the chat template of the model to train does: how it ends a reply, and with what it has the model
+ * begin one. A template that opens the thinking itself (R1's do) has it in the prompt already.
+ */
+export function textFormat(
+  options: FormatOptions,
+  template?: { readonly end: string; readonly replyStart: string },
+): TextFormat {
+  const preset = presets[options.preset];
+  const { answerStart = preset.answerStart, answerPrefix = preset.answerPrefix } = options;
+  const opening = options.thinkingStart ?? preset.thinkingStart;
+  const isOpen = opening.trim() !== '' && template?.replyStart.trimEnd().endsWith(opening.trimEnd()) === true;
+  const thinkingStart = isOpen ? '' : opening;
+  return { ...options, thinkingStart, answerStart, answerPrefix, end: options.end ?? template?.end ?? preset.end };
+}
+
 /** One row to train on. */
 export interface TrainingText {
   readonly prompt: readonly { readonly role: string; readonly content: string }[];
@@ -11,7 +41,7 @@ export interface TrainingText {
  * The text that s1 trains on (data/, tokenization): the question as the user's message, then the trace and the answer
  * behind their markers. Names what is missing where it cannot be written.
  */
-export function trainingText(row: Row, options: FormatOptions): TrainingText | { readonly missing: string } {
+export function trainingText(row: Row, options: TextFormat): TrainingText | { readonly missing: string } {
   const [question, reasoning, answer] = ['question', 'reasoning', 'answer'].map((column) =>
     textIn(row, column)?.trim(),
   );

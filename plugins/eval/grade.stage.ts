@@ -18,6 +18,7 @@ const generationColumns: Columns = {
   id: 'VARCHAR',
   prompt_id: 'VARCHAR',
   question: 'VARCHAR',
+  prompt: 'VARCHAR',
   gold: 'VARCHAR',
   model: 'VARCHAR',
   policy: 'VARCHAR',

@@ -43,6 +43,11 @@ export const trainOptions = z.strictObject({
   maxSequenceLength: positive
     .default(32_768)
     .describe('Longer rows are cut at their end, and lose the answer. s1: 32,768 (s1.1: 20,000).'),
+  maxTruncatedShare: placement(
+    share
+      .default(0.05)
+      .describe('Training is refused where more of the rows than this lose their end to maxSequenceLength.'),
+  ),
   packing: z.boolean().default(false).describe('Whether several rows share a sequence, isolated from each other.'),
   gradientCheckpointing: z
     .boolean()

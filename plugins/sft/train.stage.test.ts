@@ -56,6 +56,7 @@ describe('sft/train', () => {
           weightDecay: 1e-4,
           maxGradientNorm: 1,
           maxSequenceLength: 32768,
+          maxTruncatedShare: 0.05,
           packing: false,
           gradientCheckpointing: false,
           seed: 11,

@@ -1,6 +1,5 @@
 import {
   defineStage,
-  type Hyperparameters,
   input,
   type ModelSource,
   optionalInput,
@@ -9,7 +8,8 @@ import {
   type Trainer,
   UserError,
 } from 'simmerkit';
-import { type TrainOptions, trainOptions } from './options.js';
+import { hyperparametersOf } from './hyperparameters.js';
+import { trainOptions } from './options.js';
 
 export const train = defineStage({
   description: 'Fine-tunes a model on prompts and completions; only the completion is trained.',
@@ -70,7 +70,7 @@ export const train = defineStage({
       options.method === 'full'
         ? result.modelFolder
         : await mergeAdapter(trainer, source.folder, result.modelFolder, await context.artifacts.temporaryFolder());
-    const { checkpointEverySteps, checkpointsKept, logEverySteps, ...semantic } = hyperparameters;
+    const { checkpointEverySteps, checkpointsKept, logEverySteps, maxTruncatedShare, ...semantic } = hyperparameters;
     const model = await context.artifacts.commitModel(folder, {
       baseModel: inputs.model.uri,
       dataset: inputs.dataset.uri,
@@ -96,19 +96,4 @@ async function mergeAdapter(
 ): Promise<string> {
   await trainer.export({ model: { kind: 'folder', folder, adapterFolder }, outputFolder });
   return outputFolder;
-}
-
-function hyperparametersOf(options: TrainOptions, seed: number): Hyperparameters {
-  const { trainer, extensions, lora, maxSteps, deviceBatchSize, precision, padToken, ...always } = options;
-  const adapter =
-    lora ?? (options.method === 'full' ? undefined : { rank: 16, alpha: 32, dropout: 0, targetModules: [] });
-  return {
-    ...always,
-    ...(adapter === undefined ? {} : { lora: adapter }),
-    ...(maxSteps === undefined ? {} : { maxSteps }),
-    ...(deviceBatchSize === undefined ? {} : { deviceBatchSize }),
-    ...(precision === undefined ? {} : { precision }),
-    ...(padToken === undefined ? {} : { padToken }),
-    seed,
-  };
 }

@@ -12,9 +12,11 @@ const commands = [
   'runs',
   'watch',
   'report',
+  'explain',
   'plugins',
   'schema',
   'doctor',
+  'inspect',
 ] as const;
 
 let folder: Awaited<ReturnType<typeof workFolder>>;

@@ -85,6 +85,28 @@ describe('kill -9 of the core', () => {
     expect(run.eventsOf('stage.started').map(({ stage, attempt }) => `${stage} ${attempt}`)).toContain('first 2');
     expect(run.eventsOf('trainer.exited')).toMatchObject([{ data: { expected: true } }]);
   }, 120_000);
+
+  it("in the middle of a training whose plugin changes before the resume: the trainer's old work ends, new begins", async () => {
+    const home = join(folder, 'home');
+    const [created] = await killedCore({
+      program: 'test/integration/trained-core.ts',
+      home,
+      temporaryFolder: folder,
+      runId: undefined,
+      killAfter: (event) => (event.type === 'step.logged' && event.data.step === 7 ? 0 : undefined),
+    });
+    const changed = trainingPlugins.map((plugin) =>
+      plugin.name === 'sft' ? { ...plugin, version: '999.0.0' } : plugin,
+    );
+    await using harness = await RunHarness.create({ plugins: changed, home, resources: { cpus: 4 } });
+    const run = await harness.resume(created!.runId);
+    expectCompleted(run);
+    expect(run.eventsOf('trainer.attached')).toHaveLength(1);
+    const secondAttempt = run
+      .eventsOf('step.logged')
+      .filter(({ stage, attempt }) => stage === 'first' && attempt === 2);
+    expect(secondAttempt.map((event) => event.data.step)).toEqual(upTo(20));
+  }, 120_000);
 });
 
 describe('a trainer', () => {

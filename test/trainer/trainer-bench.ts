@@ -25,6 +25,7 @@ const hyperparameters: Hyperparameters = {
   weightDecay: 0,
   maxGradientNorm: 1,
   maxSequenceLength: 64,
+  maxTruncatedShare: 1,
   packing: false,
   gradientCheckpointing: false,
   seed: 5,

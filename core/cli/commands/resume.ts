@@ -13,7 +13,7 @@ export async function resume(name: string, flags: WorkspaceFlags): Promise<numbe
   if (found.status === 'completed') return await tellCompleted(workspace, found, flags);
   return await driveRun({
     workspace,
-    json: flags.json === true,
+    stdout: flags.json ? 'events' : 'view',
     lastSequence: found.events,
     history: () => upTo(found.events, workspace.history(found)),
     start: (options) => workspace.resume(found, options),

@@ -8,7 +8,7 @@ export async function run(file: string | undefined, flags: RecipeFlags): Promise
   const given = { params: flags.param, overrides: flags.set };
   return await driveRun({
     workspace,
-    json: flags.json === true,
+    stdout: flags.json ? 'events' : 'view',
     start: (options) => workspace.start(file, given, options),
   });
 }

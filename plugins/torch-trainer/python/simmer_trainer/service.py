@@ -182,7 +182,8 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
     @_stream
     def Generate(self, request: pb.GenerateRequest, context: Any) -> Iterator[pb.GenerateResponse]:
         load_libraries()
-        from simmer_trainer.generation import check_model, check_request, generate
+        from simmer_trainer.generation import generate
+        from simmer_trainer.generation_request import check_model, check_request
 
         check_source(request.model)
         check_request(request)

@@ -13,7 +13,7 @@ from simmer_trainer import describe
 from simmer_trainer.checkpoints import Checkpoint, prune_checkpoints, read_marker, remove_drafts, save_checkpoint
 from simmer_trainer.data import DataOrder, TokenizedRow, check_masks, read_rows, tokenize
 from simmer_trainer.durable import sync_folder
-from simmer_trainer.errors import AttemptStopped, TrainingError
+from simmer_trainer.errors import AttemptStopped, TrainingError, shorten
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import Extensions, parse_extensions
 from simmer_trainer.memory import release_memory
@@ -303,12 +303,19 @@ def _load_rows(
         raise TrainingError("data_invalid", f"{file} has no rows.")
     rows = tokenize(raw, tokenizer, parameters.max_sequence_length)
     check_masks(rows, parameters.max_sequence_length)
-    cut = sum(row.truncated for row in rows)
+    cut = [row.id for row in rows if row.truncated]
     if cut:
         message = (
-            f"{cut} of {len(rows)} rows of {file.name} are longer than max_sequence_length "
+            f"{len(cut)} of {len(rows)} rows of {file.name} are longer than max_sequence_length "
             f"({parameters.max_sequence_length}) and lose their end."
         )
+        if parameters.HasField("max_truncated_share") and len(cut) > parameters.max_truncated_share * len(rows):
+            raise TrainingError(
+                "data_invalid",
+                f"{message} At most a share of {parameters.max_truncated_share:g} may: raise max_sequence_length, drop "
+                f"long rows before training, or raise max_truncated_share ({shorten(cut)}).",
+                row_ids=cut[:100],
+            )
         control.emit(pb.TrainerEvent(log_written=pb.LogWritten(level=pb.LOG_LEVEL_WARNING, message=message)))
     stop_where_asked(control)
     return rows

@@ -26,6 +26,8 @@ class ReferencePolicy:
     ignore: int = 0
     word: tuple[int, ...] = ()
     per_round: bool = False
+    # Thinking that the context holds, whatever the maximum says.
+    room: int = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def reference_generate(
         if kind == "forced":
             break
         wants_more = extensions < policy.ignore or len(content) < policy.minimum
-        budget = (len(content) if policy.per_round else 0) + policy.maximum
+        budget = min(policy.room, (len(content) if policy.per_round else 0) + policy.maximum)
         if not wants_more or len(content) + len(policy.word) >= budget:
             break
         result.interventions.append(("extended", len(content), policy.word))
@@ -99,7 +101,7 @@ def _one_round(
     extensions: int,
 ) -> tuple[str, list[int]]:
     """Decodes far past the maximum if need be, and then looks at what it has."""
-    limit = (round_start if policy.per_round else 0) + policy.maximum
+    limit = min(policy.room, (round_start if policy.per_round else 0) + policy.maximum)
     already = text[prompt_length:]
     decoded: list[int] = []
     marker = form.seen_end

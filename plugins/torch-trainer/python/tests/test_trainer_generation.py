@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from reference_generate import Reference, ReferenceFormat, ReferencePolicy, reference_generate
+from plain_generate import PlainGenerate
+from reference_generate import Reference
+from sample_reference import as_reference, expected
 from trainer_process import random_model
 
 from simmer_trainer.errors import RequestError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
-from simmer_trainer.generation import check_model, check_request, encode, end_of_sequence_ids, generate
+from simmer_trainer.generation import generate
+from simmer_trainer.generation_request import check_model, check_request, encode
 from simmer_trainer.models import ModelCache, OpenModel
 
 FORMAT = pb.ThinkingFormat(start="<|im_start|>think\n", end="<|im_start|>answer\n", final_answer_prompt="Final Answer:")
@@ -72,77 +74,14 @@ def samples_of(message: pb.GenerateRequest, opened: OpenModel) -> dict[tuple[str
     return found
 
 
-class WholeModel:
-    """Greedy, without a cache, and without our attention."""
-
-    def __init__(self, opened: OpenModel) -> None:
-        from transformers import AutoModelForCausalLM
-
-        self.model = AutoModelForCausalLM.from_config(
-            opened.model.config, dtype=opened.model.dtype, attn_implementation="sdpa"
-        ).eval()
-        self.model.load_state_dict(opened.model.state_dict())
-        # Policies ask for the same prefixes.
-        self.known: dict[tuple[int, ...], torch.Tensor] = {}
-
-    def next_token(self, sequence: Sequence[int], banned: frozenset[int]) -> int:
-        key = tuple(sequence)
-        if key not in self.known:
-            with torch.no_grad():
-                self.known[key] = self.model(torch.tensor([key]), use_cache=False).logits[0, -1].float()
-        logits = self.known[key].clone()
-        logits[list(banned)] = -torch.inf
-        return int(logits.argmax())
-
-
-def reference(opened: OpenModel, whole: WholeModel, text: str, one: Any, form: Any = FORMAT) -> Reference:
-    tokenizer = opened.tokenizer
-    rendered = tokenizer.apply_chat_template(
-        [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
-    )
-    return reference_generate(
-        whole.next_token,
-        encode(tokenizer, rendered) + encode(tokenizer, form.start),
-        ReferenceFormat(
-            end=encode(tokenizer, form.end),
-            seen_end=encode(tokenizer, form.end.rstrip()),
-            newline=encode(tokenizer, "\n"),
-            final=encode(tokenizer, form.final_answer_prompt),
-        ),
-        ReferencePolicy(
-            one.max_thinking_tokens,
-            one.min_thinking_tokens,
-            one.ignore_end_count,
-            encode(tokenizer, one.word),
-            one.spending_rule == pb.SPENDING_RULE_PER_ROUND,
-        ),
-        end_of_sequence_ids(opened),
-        6,
-        lambda ids: tokenizer.decode(ids).endswith("\n"),
-    )
-
-
-ENDS = {
-    pb.THINKING_END_NATURAL: "natural",
-    pb.THINKING_END_FORCED: "forced",
-    pb.THINKING_END_SEQUENCE: "sequence",
-}
-KINDS = {pb.INTERVENTION_KIND_EXTENDED: "extended", pb.INTERVENTION_KIND_ENDED: "ended"}
-
-
-def as_reference(sample: pb.Sample) -> Reference:
-    return Reference(
-        thinking=list(sample.thinking_token_ids),
-        answer=list(sample.answer_token_ids),
-        interventions=[(KINDS[one.kind], one.position, tuple(one.token_ids)) for one in sample.interventions],
-        thinking_end=ENDS[sample.thinking_end],
-        finish_reason="stop" if sample.finish_reason == pb.FINISH_REASON_STOP else "length",
-    )
+def reference(opened: OpenModel, whole: PlainGenerate, text: str, one: Any, form: Any = FORMAT) -> Reference:
+    prompt = pb.Prompt(id=text, messages=pb.Messages(messages=[pb.Message(role="user", content=text)]))
+    return expected(opened, whole, prompt, one, form, 6)
 
 
 def test_every_policy_of_every_prompt_is_what_the_reference_says(tiny: OpenModel) -> None:
     found = samples_of(request(PROMPTS), tiny)
-    whole = WholeModel(tiny)
+    whole = PlainGenerate.with_weights_of(tiny.model)
     for index, text in enumerate(PROMPTS):
         for one in POLICIES:
             assert as_reference(found[f"p{index}", one.id, 0]) == reference(tiny, whole, text, one), (text, one.id)
@@ -159,7 +98,7 @@ def test_ends_that_a_random_model_never_writes_are_as_the_reference_says(tiny: O
     found = samples_of(request(PROMPTS, form=form), tiny)
     assert any(sample.thinking_end == pb.THINKING_END_NATURAL for sample in found.values())
     assert any(one.kind == pb.INTERVENTION_KIND_EXTENDED for sample in found.values() for one in sample.interventions)
-    whole = WholeModel(tiny)
+    whole = PlainGenerate.with_weights_of(tiny.model)
     for index, text in enumerate(PROMPTS):
         for one in POLICIES:
             assert as_reference(found[f"p{index}", one.id, 0]) == reference(tiny, whole, text, one, form), (
@@ -291,7 +230,7 @@ def test_other_families_decode_as_they_do_without_a_cache() -> None:
         )
         opened = ModelCache().open(source, pb.PRECISION_FLOAT32)
         found = samples_of(request(PROMPTS[:3], [POLICIES[0], POLICIES[2], POLICIES[6]]), opened)
-        whole = WholeModel(opened)
+        whole = PlainGenerate.with_weights_of(opened.model)
         for index, text in enumerate(PROMPTS[:3]):
             for one in (POLICIES[0], POLICIES[2], POLICIES[6]):
                 assert as_reference(found[f"p{index}", one.id, 0]) == reference(opened, whole, text, one), (
@@ -314,7 +253,7 @@ def test_a_pretrained_model_is_forced_as_the_reference_says() -> None:
         policy("m", 24, minimum=20),
     ]
     found = samples_of(request(prompts, policies), opened)
-    whole = WholeModel(opened)
+    whole = PlainGenerate.with_weights_of(opened.model)
     for index, text in enumerate(prompts):
         for one in policies:
             assert as_reference(found[f"p{index}", one.id, 0]) == reference(opened, whole, text, one), (text, one.id)

@@ -238,6 +238,16 @@ def test_rows_that_are_too_long_are_cut_and_counted(shared_trainer: TrainerProce
     assert started.tokens == 18 * 40
 
 
+def test_too_many_cut_rows_are_refused(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
+    parameters = hyperparameters(max_sequence_length=40, max_steps=1, max_truncated_share=0.5)
+    request = training_request(tmp_path, hyperparameters=parameters)
+    shared_trainer.stub.StartTraining(request, timeout=30)
+    failed = shared_trainer.events(request.attempt_id)[-1].training_failed
+    assert failed.code == "data_invalid"
+    assert "18 of 18 rows" in failed.message and "max_truncated_share" in failed.message
+    assert len(failed.row_ids) == 18
+
+
 def test_evaluation_is_the_mean_over_tokens_and_disturbs_nothing(
     shared_trainer: TrainerProcess, tmp_path: Path
 ) -> None:

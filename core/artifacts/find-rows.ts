@@ -1,0 +1,69 @@
+import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import { UserError } from '../errors.js';
+import type { Row, TableArtifact } from './artifact.js';
+import { quoteName } from './column-type.js';
+import { tableFile } from './stored-artifact.js';
+
+/** Looks rows up in tables by the value of one column, without reading the columns that nobody asks for. */
+export class RowFinder implements Disposable {
+  readonly #instance: DuckDBInstance;
+  readonly #connection: DuckDBConnection;
+
+  private constructor(instance: DuckDBInstance, connection: DuckDBConnection) {
+    this.#instance = instance;
+    this.#connection = connection;
+  }
+
+  static async open(): Promise<RowFinder> {
+    const instance = await DuckDBInstance.create(':memory:', { preserve_insertion_order: 'true' });
+    return new RowFinder(instance, await instance.connect());
+  }
+
+  /**
+   * The rows whose column has the value, in their order.
+   * @param wanted scalar columns; those that the table does not have are left out
+   * @throws UserError `artifact_damaged`
+   */
+  rows(table: TableArtifact, where: { readonly column: string; readonly value: string }, wanted: readonly string[]) {
+    const columns = wanted.filter((name) => name in table.columns).map(quoteName);
+    return this.#query(
+      table,
+      `SELECT ${columns.join(', ')} FROM read_parquet($1) WHERE ${quoteName(where.column)} = $2`,
+      [where.value],
+    );
+  }
+
+  /** The values of a column of text, each once, in no order. @throws UserError `artifact_damaged` */
+  async values(table: TableArtifact, column: string): Promise<readonly string[]> {
+    const name = quoteName(column);
+    const rows = await this.#query(
+      table,
+      `SELECT DISTINCT ${name} AS v FROM read_parquet($1) WHERE ${name} IS NOT NULL`,
+    );
+    return rows.map((row) => String(row.v));
+  }
+
+  [Symbol.dispose](): void {
+    this.#connection.closeSync();
+    this.#instance.closeSync();
+  }
+
+  async #query(table: TableArtifact, query: string, values: readonly string[] = []): Promise<readonly Row[]> {
+    const file = table.path(tableFile);
+    try {
+      const result = await this.#connection.runAndReadAll(query, [file, ...values]);
+      return result.getRowObjectsJS().map((row) => Object.fromEntries(Object.entries(row).map(asJson)));
+    } catch (error) {
+      throw new UserError('artifact_damaged', `Cannot read the table ${file}: ${(error as Error).message}`, {
+        kind: 'environment',
+        hint: 'Remove the folder of the artifact; what made it will make it again.',
+        cause: error,
+      });
+    }
+  }
+}
+
+/** Only such integers were written as a number can hold. */
+function asJson([name, value]: [string, unknown]): [string, unknown] {
+  return [name, typeof value === 'bigint' ? Number(value) : value];
+}

@@ -1,0 +1,108 @@
+import type { Colors } from 'picocolors/types.js';
+import { ArtifactStore } from '../../artifacts/artifact-store.js';
+import { createRunManager } from '../../container/create-run-manager.js';
+import {
+  explainRow,
+  type RowAttempt,
+  type RowDecision,
+  type RowHistory,
+  type RowStep,
+} from '../../engine/explain-row.js';
+import { exitCodes } from '../../errors.js';
+import { tableLines } from '../table.js';
+import { colorsFor, writeJson, writeLine } from '../terminal.js';
+import { catalogOf, settingsFrom, type WorkspaceFlags } from '../workspace.js';
+
+/** `simmer explain`: what became of one row of a run, stage by stage, and why. */
+export async function explain(name: string, row: string, flags: WorkspaceFlags): Promise<number> {
+  const settings = await settingsFrom(flags);
+  const run = await (await createRunManager({ settings, catalog: catalogOf() })).find(name);
+  const history = await explainRow(run, row, await ArtifactStore.open(settings.home));
+  if (flags.json) await writeJson(history);
+  else await writeLine(historyLines(history, colorsFor(process.stdout)).join('\n'));
+  return exitCodes.ok;
+}
+
+/** The history for people. */
+export function historyLines(history: RowHistory, colors: Colors): readonly string[] {
+  const { id, question, source, steps, stagesLeft } = history;
+  const rows = steps.flatMap((step) =>
+    stepLines(step).map(([outcome, why], index) => [
+      index === 0 ? step.stage : '',
+      index === 0 ? colors.dim(step.uses) : '',
+      outcomeWord(outcome, colors),
+      why,
+    ]),
+  );
+  return [
+    `${colors.bold(id)}${source === null ? '' : colors.dim(` from ${source}`)}`,
+    ...(question === null ? [] : [`  ${oneLine(question, 160)}`]),
+    '',
+    ...tableLines(rows, { indent: '  ' }),
+    '',
+    conclusion(steps),
+    ...(stagesLeft.length === 0 ? [] : [colors.dim(`Not done yet: ${stagesLeft.join(', ')}.`)]),
+  ];
+}
+
+function stepLines(step: RowStep): readonly (readonly [string, string])[] {
+  switch (step.outcome) {
+    case 'seen':
+      return [['there', `in ${step.outputs.join(', ')}`]];
+    case 'leftOut':
+      return [['left out', 'is in its dataset and in none of its outputs']];
+    case 'graded':
+      return [...attemptLines(step.attempts)];
+    case 'kept':
+    case 'dropped':
+      return step.decisions.map((decision) => [decision.kept ? 'kept' : 'dropped', reasonOf(decision)]);
+  }
+}
+
+/** A line a model and policy: how often it was right, and its answers. */
+function attemptLines(attempts: readonly RowAttempt[]): Iterable<readonly [string, string]> {
+  const groups = new Map<string, RowAttempt[]>();
+  for (const attempt of attempts) groups.set(groupName(attempt), [...(groups.get(groupName(attempt)) ?? []), attempt]);
+  return [...groups].map(([name, group]) => {
+    const right = group.filter(({ verdict }) => verdict === 'right').length;
+    const answers = group.map(({ extracted, verdict }) => `${oneLine(extracted ?? 'no answer', 24)} (${verdict})`);
+    return ['graded', `${name}: right in ${right} of ${group.length}: ${answers.slice(0, 8).join(', ')}`] as const;
+  });
+}
+
+function groupName({ model, policy }: RowAttempt): string {
+  return `${model ?? 'model'}${policy === null || policy === 'none' ? '' : ` at ${policy}`}`;
+}
+
+function reasonOf({ rule, evidence }: RowDecision): string {
+  const parts = [rule, evidence === null ? null : oneLine(evidence, 200)].filter((part) => part !== null);
+  return parts.length === 0 ? 'no rule spoke against it' : parts.join(': ');
+}
+
+/**
+ * What the last stage that decided about the row said. Of branches that only look at some rows (a sample that a model
+ * attempts) a row may be left out and still be chosen.
+ */
+function conclusion(steps: readonly RowStep[]): string {
+  const last = steps.findLast(({ outcome }) => outcome === 'kept' || outcome === 'dropped' || outcome === 'leftOut');
+  if (last?.outcome === 'leftOut') return `Left out by ${last.stage}.`;
+  if (last?.outcome === 'dropped') {
+    const [reason] = last.decisions;
+    return `Dropped by ${last.stage}${reason === undefined ? '' : `, ${reasonOf(reason)}`}.`;
+  }
+  const choice = steps.findLast(({ decisions }) => decisions.some(({ kept, rule }) => kept && rule !== null));
+  const reason = choice?.decisions.find(({ kept, rule }) => kept && rule !== null);
+  return choice === undefined || reason === undefined
+    ? `No stage dropped it; it was last seen in ${steps.at(-1)?.stage ?? 'none'}.`
+    : `Chosen by ${choice.stage}, ${reasonOf(reason)}.`;
+}
+
+function outcomeWord(word: string, colors: Colors): string {
+  if (word === 'dropped' || word === 'left out') return colors.red(word);
+  return word === 'kept' ? colors.green(word) : word;
+}
+
+function oneLine(text: string, length: number): string {
+  const line = text.replaceAll(/\s+/g, ' ').trim();
+  return line.length > length ? `${line.slice(0, length - 1)}…` : line;
+}

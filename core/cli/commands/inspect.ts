@@ -1,0 +1,49 @@
+import { readFile } from 'node:fs/promises';
+import type { Colors } from 'picocolors/types.js';
+import { exitCodes } from '../../errors.js';
+import type { Inspection } from '../../recipe/inspection.js';
+import type { InspectedRow } from '../../trainer/trainer.js';
+import { driveRun } from '../drive-run.js';
+import { LocalWorkspace } from '../local-workspace.js';
+import type { StartedRun } from '../open-workspace.js';
+import { colorsFor, keepStdoutForResults, writeJson, writeLine } from '../terminal.js';
+import type { RecipeFlags } from '../workspace.js';
+
+/** `simmer inspect`: which tokens of which rows a training stage would train. */
+export async function inspect(file: string, flags: RecipeFlags & Inspection): Promise<number> {
+  keepStdoutForResults();
+  await using workspace = await LocalWorkspace.open(flags);
+  const given = { params: flags.param, overrides: flags.set };
+  let run: StartedRun | undefined;
+  const code = await driveRun({
+    workspace,
+    stdout: 'result',
+    start: async (options) => {
+      run = await workspace.startInspection(file, given, flags, options);
+      return run;
+    },
+  });
+  const outcome = await run?.finished;
+  if (outcome?.status !== 'completed') return code;
+  const report = await workspace.openArtifact(outcome.outputs[`${flags.stage}.report`]!);
+  const { rows } = JSON.parse(await readFile(report.path('report.json'), 'utf8')) as { rows: InspectedRow[] };
+  if (flags.json) await writeJson({ rows });
+  else await writeLine(rows.map((row) => rowText(row, colorsFor(process.stdout))).join('\n\n'));
+  return exitCodes.ok;
+}
+
+/** A row for people: trained tokens in green, or between ⟦ and ⟧ where there is no colour. */
+export function rowText({ row, tokens, trained, truncated }: InspectedRow, colors: Colors): string {
+  const count = trained.filter(Boolean).length;
+  const cut = truncated ? ', cut at maxSequenceLength: the end is lost' : '';
+  const spans: { text: string; isTrained: boolean }[] = [];
+  for (const [index, token] of tokens.entries()) {
+    const isTrained = trained[index] === true;
+    const last = spans.at(-1);
+    if (last?.isTrained === isTrained) last.text += token;
+    else spans.push({ text: token, isTrained });
+  }
+  const mark = colors.isColorSupported ? colors.green : (text: string) => `⟦${text}⟧`;
+  const text = spans.map((span) => (span.isTrained ? mark(span.text) : colors.dim(span.text))).join('');
+  return `${colors.bold(`row ${row}`)}: ${tokens.length} tokens, ${count} trained${cut}\n${text}`;
+}

@@ -1,0 +1,195 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { ArtifactStore } from '../artifacts/artifact-store.js';
+import { historyLines } from '../cli/commands/explain.js';
+import { colorsFor } from '../cli/terminal.js';
+import { definePlugin, defineStage, input } from '../plugin/define.js';
+import { type HarnessRun, RunHarness } from '../testing/run-harness.js';
+import { explainRow } from './explain-row.js';
+
+const columns = { id: 'VARCHAR', question: 'VARCHAR', source: 'VARCHAR' };
+const decisionColumns = { id: 'VARCHAR', kept: 'BOOLEAN', rule: 'VARCHAR', evidence: 'VARCHAR' };
+const gradedColumns = {
+  id: 'VARCHAR',
+  prompt_id: 'VARCHAR',
+  model: 'VARCHAR',
+  policy: 'VARCHAR',
+  sample_index: 'INTEGER',
+  extracted: 'VARCHAR',
+  verdict: 'VARCHAR',
+};
+const dataset = { type: 'dataset', description: '' } as const;
+const rows = ['aaaa1111', 'aaaa2222', 'bbbb3333', 'cccc4444', 'cccc4444'].map((id, index) => ({
+  id,
+  question: `What is ${index}?`,
+  source: 'pool',
+}));
+
+/** Stages as third parties may write them: nothing of curation's is in it. */
+const plugin = definePlugin({
+  name: 'test',
+  version: '1.0.0',
+  apiVersion: 1,
+  stages: {
+    pool: defineStage({
+      description: '',
+      options: z.strictObject({}),
+      inputs: {},
+      outputs: { dataset },
+      run: async ({ artifacts }) => ({ dataset: await artifacts.writeDataset(rows, { columns }) }),
+    }),
+    sieve: defineStage({
+      description: '',
+      options: z.strictObject({}),
+      inputs: { dataset: input('dataset', '') },
+      outputs: { dataset, decisions: dataset },
+      run: async ({ artifacts }) => {
+        const decisions = [
+          { id: 'aaaa1111', kept: true, rule: 'drawn', evidence: 'draw 1' },
+          { id: 'aaaa2222', kept: false, rule: 'in_evaluation', evidence: 'e1: what is\n1' },
+          { id: 'bbbb3333', kept: true },
+          { id: 'cccc4444', kept: true },
+          { id: 'cccc4444', kept: false, rule: 'duplicate', evidence: 'same as cccc4444' },
+        ];
+        return {
+          dataset: await artifacts.writeDataset([rows[0]!, rows[2]!, rows[3]!], { columns }),
+          decisions: await artifacts.writeDataset(decisions, { columns: decisionColumns }),
+        };
+      },
+    }),
+    graded: defineStage({
+      description: '',
+      options: z.strictObject({}),
+      inputs: { dataset: input('dataset', '') },
+      outputs: { graded: dataset },
+      run: async ({ artifacts }) => {
+        const attempt = { prompt_id: 'aaaa1111', model: 'small', policy: 'none' };
+        const graded = [
+          { ...attempt, id: 'aaaa1111/none/0', sample_index: 0, extracted: '0', verdict: 'right' },
+          { ...attempt, id: 'aaaa1111/none/1', sample_index: 1, extracted: null, verdict: 'unparsed' },
+        ];
+        return { graded: await artifacts.writeDataset(graded, { columns: gradedColumns }) };
+      },
+    }),
+    half: defineStage({
+      description: '',
+      options: z.strictObject({}),
+      inputs: { dataset: input('dataset', '') },
+      outputs: { train: dataset, heldout: dataset },
+      run: async ({ artifacts }) => ({
+        train: await artifacts.writeDataset([rows[0]!], { columns }),
+        heldout: await artifacts.writeDataset([], { columns }),
+      }),
+    }),
+  },
+});
+
+const recipe = `
+name: explained
+stages:
+  pool: { uses: test/pool }
+  clean: { uses: test/sieve, with: { dataset: "\${{ stages.pool.dataset }}" } }
+  answers: { uses: test/graded, with: { dataset: "\${{ stages.clean.dataset }}" } }
+  sides: { uses: test/half, with: { dataset: "\${{ stages.clean.dataset }}" } }
+`;
+
+let harness: RunHarness;
+let run: HarnessRun;
+let store: ArtifactStore;
+beforeAll(async () => {
+  harness = await RunHarness.create({ plugins: [plugin] });
+  run = await harness.run(recipe);
+  store = await ArtifactStore.open(harness.home);
+});
+afterAll(() => harness[Symbol.asyncDispose]());
+
+const explained = async (id: string) => explainRow(run, id, store);
+const printed = async (id: string) => historyLines(await explained(id), colorsFor(process.stdout, { NO_COLOR: '1' }));
+
+describe('explainRow', () => {
+  it('follows a row that was chosen, with what models answered', async () => {
+    const history = await explained('aaaa1111');
+    expect(history).toMatchObject({ id: 'aaaa1111', question: 'What is 0?', source: 'pool', stagesLeft: [] });
+    expect(history.steps.map(({ stage, outcome, outputs }) => [stage, outcome, outputs])).toEqual([
+      ['pool', 'seen', ['dataset']],
+      ['clean', 'kept', ['dataset']],
+      ['answers', 'graded', []],
+      ['sides', 'seen', ['train']],
+    ]);
+    expect(await printed('aaaa1111')).toEqual([
+      'aaaa1111 from pool',
+      '  What is 0?',
+      '',
+      '  pool     test/pool    there   in dataset',
+      '  clean    test/sieve   kept    drawn: draw 1',
+      '  answers  test/graded  graded  small: right in 1 of 2: 0 (right), no answer (unparsed)',
+      '  sides    test/half    there   in train',
+      '',
+      'Chosen by clean, drawn: draw 1.',
+    ]);
+  });
+
+  it('says which rule dropped a row, on what evidence', async () => {
+    expect((await printed('aaaa2222')).slice(3)).toEqual([
+      '  pool   test/pool   there    in dataset',
+      '  clean  test/sieve  dropped  in_evaluation: e1: what is 1',
+      '',
+      'Dropped by clean, in_evaluation: e1: what is 1.',
+    ]);
+  });
+
+  it('does not take a row for dropped that only a side branch left out', async () => {
+    const step = { uses: 'test/sieve', attempts: [], outputs: [] };
+    const steps = [
+      {
+        ...step,
+        stage: 'sample',
+        outcome: 'dropped',
+        decisions: [{ kept: false, rule: 'not_selected', evidence: null }],
+      },
+      { ...step, stage: 'chosen', outcome: 'kept', decisions: [{ kept: true, rule: 's1', evidence: 'draw 7' }] },
+    ] as const;
+    const history = { runId: 'r', id: 'x', question: null, source: null, steps, stagesLeft: ['tuned'] };
+    expect(historyLines(history, colorsFor(process.stdout, { NO_COLOR: '1' })).slice(-2)).toEqual([
+      'Chosen by chosen, s1: draw 7.',
+      'Not done yet: tuned.',
+    ]);
+  });
+
+  it('says that a stage without decisions left a row out', async () => {
+    const { steps } = await explained('bbbb3333');
+    expect(steps.at(-1)).toMatchObject({ stage: 'sides', outcome: 'leftOut' });
+  });
+
+  it('shows both decisions about a row that came twice', async () => {
+    const { steps } = await explained('cccc4444');
+    expect(steps[1]).toEqual({
+      stage: 'clean',
+      uses: 'test/sieve',
+      outcome: 'kept',
+      decisions: [
+        { kept: true, rule: null, evidence: null },
+        { kept: false, rule: 'duplicate', evidence: 'same as cccc4444' },
+      ],
+      attempts: [],
+      outputs: ['dataset'],
+    });
+  });
+
+  it('takes the beginning of an id that no other shares', async () => {
+    expect((await explained('bbbb')).id).toBe('bbbb3333');
+    await expect(explained('aaaa')).rejects.toMatchObject({
+      code: 'row_ambiguous',
+      hint: 'Type more of it: aaaa1111, aaaa2222.',
+    });
+  });
+
+  it('names the nearest ids of one that is unknown', async () => {
+    await expect(explained('aaaa2223')).rejects.toMatchObject({
+      code: 'row_not_found',
+      message: 'No row of the run has the id "aaaa2223"; it has 4 ids.',
+      hint: expect.stringContaining('The nearest: aaaa2222, aaaa1111'),
+    });
+    await expect(explained("x' OR 1=1 --")).rejects.toMatchObject({ code: 'row_not_found' });
+  });
+});

@@ -1,0 +1,190 @@
+import type { TableArtifact } from '../artifacts/artifact.js';
+import type { ArtifactStore } from '../artifacts/artifact-store.js';
+import { RowFinder } from '../artifacts/find-rows.js';
+import { UserError } from '../errors.js';
+import { nearestNames } from '../recipe/nearest-name.js';
+import type { Plan, PlannedStage, StageReference } from '../recipe/plan.js';
+import { readPlan } from './run-folder.js';
+import { readRunState } from './run-history.js';
+import { isDone } from './run-state.js';
+
+/** What a stage decided about a row. A row that came twice was decided about twice. */
+export interface RowDecision {
+  readonly kept: boolean;
+  /** The rule that dropped or chose it. Null: no rule spoke against it. */
+  readonly rule: string | null;
+  readonly evidence: string | null;
+}
+
+/** One graded answer of a model to a row's question. */
+export interface RowAttempt {
+  readonly model: string | null;
+  readonly policy: string | null;
+  readonly sample: number | null;
+  readonly extracted: string | null;
+  readonly verdict: string;
+}
+
+/** What became of a row in one stage. */
+export interface RowStep {
+  readonly stage: string;
+  readonly uses: string;
+  /**
+   * seen: it is in an output of a stage that drops nothing by rule. leftOut: it is in the stage's `dataset` and in no
+   * output. graded: models answered it.
+   */
+  readonly outcome: 'seen' | 'kept' | 'dropped' | 'leftOut' | 'graded';
+  readonly decisions: readonly RowDecision[];
+  readonly attempts: readonly RowAttempt[];
+  /** Outputs that hold it, by name. */
+  readonly outputs: readonly string[];
+}
+
+/** Where a row of a run came from and what became of it, stage by stage, in the order of the plan. */
+export interface RowHistory {
+  readonly runId: string;
+  readonly id: string;
+  readonly question: string | null;
+  readonly source: string | null;
+  readonly steps: readonly RowStep[];
+  /** Stages that are not done: the history may go on there. */
+  readonly stagesLeft: readonly string[];
+}
+
+type Table = TableArtifact;
+type Outputs = ReadonlyMap<string, Table>;
+
+/**
+ * Follows one row through the tables that a run's stages made. Knows no stage: it reads tables that have an `id`,
+ * decisions (`id`, `kept`, `rule`, `evidence`), and graded answers (`prompt_id`, `verdict`).
+ * @param idOrPrefix a row's id, or the beginning of one (from 4 characters on) that no other row shares
+ * @throws UserError `row_not_found`, `row_ambiguous`, `artifact_missing`
+ */
+export async function explainRow(
+  run: { readonly runId: string; readonly runFolder: string },
+  idOrPrefix: string,
+  store: ArtifactStore,
+): Promise<RowHistory> {
+  const plan = await readPlan(run.runFolder);
+  const { tables, stagesLeft } = await openTables(plan, run.runFolder, store);
+  using finder = await RowFinder.open();
+  const id = await findId(idOrPrefix, tables, finder);
+  const where = { column: 'id', value: id };
+  const holders = new Set<string>();
+  let facts: { question: string | null; source: string | null } = { question: null, source: null };
+  const steps: RowStep[] = [];
+  for (const stage of plan.stages) {
+    const outputs = tables.get(stage.name);
+    if (outputs === undefined) continue;
+    const decisions: RowDecision[] = [];
+    const attempts: RowAttempt[] = [];
+    const holding: string[] = [];
+    for (const [name, table] of outputs) {
+      if (isDecisions(table)) {
+        const rows = await finder.rows(table, where, ['kept', 'rule', 'evidence']);
+        decisions.push(...rows.map((row) => row as unknown as RowDecision));
+      } else if (isGraded(table)) {
+        attempts.push(...(await readAttempts(finder, table, id)));
+      } else if ('id' in table.columns) {
+        const [row] = await finder.rows(table, where, ['id', 'question', 'source']);
+        if (row === undefined) continue;
+        holding.push(name);
+        holders.add(`${stage.name}.${name}`);
+        facts = {
+          question: facts.question ?? (row.question as string | undefined) ?? null,
+          source: facts.source ?? (row.source as string | undefined) ?? null,
+        };
+      }
+    }
+    const outcome = outcomeOf(stage, outputs, { decisions, attempts, holding, holders });
+    if (outcome === undefined) continue;
+    steps.push({ stage: stage.name, uses: stage.uses, outcome, decisions, attempts, outputs: holding });
+  }
+  return { runId: run.runId, id, ...facts, steps, stagesLeft };
+}
+
+async function openTables(plan: Plan, runFolder: string, store: ArtifactStore) {
+  const state = await readRunState(runFolder);
+  const tables = new Map<string, Outputs>();
+  const stagesLeft: string[] = [];
+  for (const { name } of plan.stages) {
+    const stage = state.stages[name];
+    if (!isDone(stage)) {
+      stagesLeft.push(name);
+      continue;
+    }
+    const outputs = new Map<string, Table>();
+    for (const [output, uri] of Object.entries(stage.outputs)) {
+      const artifact = await store.open(uri);
+      if ('rows' in artifact) outputs.set(output, artifact);
+    }
+    tables.set(name, outputs);
+  }
+  return { tables, stagesLeft };
+}
+
+async function findId(wanted: string, tables: ReadonlyMap<string, Outputs>, finder: RowFinder): Promise<string> {
+  const ids = new Set<string>();
+  const read = new Set<string>();
+  for (const table of [...tables.values()].flatMap((outputs) => [...outputs.values()])) {
+    if (!('id' in table.columns) || 'prompt_id' in table.columns || read.has(table.uri)) continue;
+    read.add(table.uri);
+    for (const id of await finder.values(table, 'id')) ids.add(id);
+    if (ids.has(wanted)) return wanted;
+  }
+  const matches = wanted.length < 4 ? [] : [...ids].filter((id) => id.startsWith(wanted)).sort();
+  if (matches.length === 1) return matches[0] as string;
+  if (matches.length > 1) {
+    throw new UserError('row_ambiguous', `"${wanted}" may be any of ${matches.length} rows.`, {
+      hint: `Type more of it: ${matches.slice(0, 5).join(', ')}.`,
+    });
+  }
+  const nearest = nearestNames(wanted, ids, 3);
+  throw new UserError('row_not_found', `No row of the run has the id "${wanted}"; it has ${ids.size} ids.`, {
+    hint:
+      ids.size === 0
+        ? 'None of its stages that are done made a table with a column `id`.'
+        : `The nearest: ${nearest.join(', ')}. The ids are in the column \`id\` of the tables in the run's artifacts/.`,
+  });
+}
+
+function isDecisions({ columns }: Table): boolean {
+  return ['id', 'kept', 'rule', 'evidence'].every((name) => name in columns);
+}
+
+function isGraded({ columns }: Table): boolean {
+  return 'prompt_id' in columns && 'verdict' in columns;
+}
+
+async function readAttempts(finder: RowFinder, table: Table, id: string): Promise<RowAttempt[]> {
+  const wanted = ['model', 'policy', 'sample_index', 'extracted', 'verdict'];
+  const rows = await finder.rows(table, { column: 'prompt_id', value: id }, wanted);
+  return rows.map((row) => ({
+    model: (row.model as string | null | undefined) ?? null,
+    policy: (row.policy as string | null | undefined) ?? null,
+    sample: (row.sample_index as number | null | undefined) ?? null,
+    extracted: (row.extracted as string | null | undefined) ?? null,
+    verdict: String(row.verdict),
+  }));
+}
+
+interface Found {
+  readonly decisions: readonly RowDecision[];
+  readonly attempts: readonly RowAttempt[];
+  readonly holding: readonly string[];
+  /** `stage.output` of earlier stages that hold the row. */
+  readonly holders: ReadonlySet<string>;
+}
+
+function outcomeOf(stage: PlannedStage, outputs: Outputs, found: Found): RowStep['outcome'] | undefined {
+  if (found.attempts.length > 0) return 'graded';
+  if (found.decisions.length > 0) return found.decisions.some(({ kept }) => kept) ? 'kept' : 'dropped';
+  if (found.holding.length > 0) return 'seen';
+  const tables = [...outputs.values()];
+  const couldHoldIt = tables.some((table) => 'id' in table.columns && !('prompt_id' in table.columns));
+  if (!couldHoldIt || tables.some(isDecisions)) return undefined;
+  const { dataset } = stage.inputs;
+  const references = dataset === undefined ? [] : [dataset].flat();
+  const hadIt = references.some(({ stage: from, output }: StageReference) => found.holders.has(`${from}.${output}`));
+  return hadIt ? 'leftOut' : undefined;
+}

@@ -1,0 +1,49 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { contentDigest, globDigest } from '../recipe/content-digest.js';
+import { isGlob, matchingFiles } from './matching-files.js';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'simmer-[glob]-'));
+  await mkdir(join(folder, 'a', 'deep'), { recursive: true });
+  for (const name of ['b.jsonl', 'a/1.jsonl', 'a/deep/2.jsonl.gz', 'a/notes.txt', '.hidden.jsonl'])
+    await writeFile(join(folder, name), name);
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+describe('matchingFiles', () => {
+  it.each([
+    ['*.jsonl', ['b.jsonl']],
+    ['**/*.jsonl*', ['a/1.jsonl', 'a/deep/2.jsonl.gz', 'b.jsonl']],
+    ['a/{1,3}.jsonl', ['a/1.jsonl']],
+    ['a', []],
+    ['none/*', []],
+  ])('finds %s in order, below a folder with brackets in its name', async (glob, expected) => {
+    const found = await matchingFiles(glob, folder);
+    expect(found.map((file) => relative(folder, file))).toEqual(expected);
+  });
+
+  it('knows what a glob is', () => {
+    expect(['data/*.jsonl', 'part-0?.json', '{a,b}.csv'].every(isGlob)).toBe(true);
+    expect(isGlob('data/pool-1.jsonl')).toBe(false);
+  });
+});
+
+describe('the digest of a glob', () => {
+  it('follows the matched files, their names and their content, and nothing else', async () => {
+    const before = await globDigest('**/*.jsonl*', folder);
+    expect(before).toMatch(/^[0-9a-f]{64}$/);
+    await writeFile(join(folder, 'a', 'notes.txt'), 'other');
+    expect(await globDigest('**/*.jsonl*', folder)).toBe(before);
+    await writeFile(join(folder, 'a', '1.jsonl'), 'other');
+    const changed = await globDigest('**/*.jsonl*', folder);
+    expect(changed).not.toBe(before);
+    await writeFile(join(folder, 'c.jsonl'), '');
+    expect(await globDigest('**/*.jsonl*', folder)).not.toBe(changed);
+    expect(await globDigest('none/*', folder)).toBeUndefined();
+    expect(await contentDigest(join(folder, 'none'))).toBeUndefined();
+  });
+});

@@ -1,0 +1,49 @@
+import { UserError } from '../errors.js';
+import type { ParsedRecipe } from './load-recipe.js';
+import { suggestion } from './nearest-name.js';
+import type { Plan, PlannedStage } from './plan.js';
+
+export interface Inspection {
+  /** Name of a training stage. */
+  readonly stage: string;
+  /** Positions of rows in its dataset, from 0. */
+  readonly rows: readonly number[];
+}
+
+/**
+ * The recipe up to a training stage, with that stage's `inspect` in its place: what a plugin's `train` takes, its
+ * `inspect` takes as well, and `rows`.
+ *
+ * @param plan of the whole recipe
+ * @throws UserError `stage_not_found`, `not_a_training`
+ */
+export function inspectionOf(recipe: ParsedRecipe, plan: Plan, { stage, rows }: Inspection): ParsedRecipe {
+  const planned = plan.stages.find(({ name }) => name === stage);
+  const trainings = plan.stages.filter(({ uses }) => uses.endsWith('/train')).map(({ name }) => name);
+  const those = trainings.length === 0 ? 'The recipe trains nothing.' : `Training stages: ${trainings.join(', ')}.`;
+  if (planned === undefined) {
+    throw new UserError('stage_not_found', `There is no stage "${stage}" in ${recipe.file}.`, {
+      hint: suggestion(stage, trainings) ?? those,
+    });
+  }
+  if (!trainings.includes(stage)) {
+    throw new UserError('not_a_training', `The stage "${stage}" (${planned.uses}) trains nothing.`, { hint: those });
+  }
+  const needed = withUpstream(planned, plan);
+  const tree = structuredClone(recipe.overridden.value) as { stages: Record<string, { uses: string; with?: object }> };
+  for (const name of Object.keys(tree.stages)) if (!needed.has(name)) delete tree.stages[name];
+  const at = tree.stages[stage]!;
+  at.uses = planned.uses.replace(/\/train$/, '/inspect');
+  at.with = { ...at.with, rows };
+  return { ...recipe, overridden: { ...recipe.overridden, value: tree } };
+}
+
+function withUpstream(stage: PlannedStage, plan: Plan): ReadonlySet<string> {
+  const needed = new Set([stage.name]);
+  // In an order that runs, so backwards each stage comes before its inputs.
+  for (const { name, inputs } of plan.stages.toReversed()) {
+    if (!needed.has(name)) continue;
+    for (const reference of Object.values(inputs).flat()) needed.add(reference.stage);
+  }
+  return needed;
+}

@@ -1,0 +1,229 @@
+import {
+  type GenerationEvent,
+  type GenerationRequest,
+  type Prompt,
+  type Row,
+  requireColumns,
+  type Sample,
+  type StageContext,
+  type TableArtifact,
+  type ThinkingFormat,
+  type ThinkingPolicy,
+  textIn,
+  UserError,
+} from 'simmerkit';
+import { generationColumns, type Problem, rowOf, thinkingTokens } from './generation-rows.js';
+import { type AskingOptions, thinkingFormats } from './options.js';
+import { expandPoints, type Point, type PointGroup, rejectionPoints, withoutThinking } from './points.js';
+import { RejectionSampler } from './rejection.js';
+import { SampleJournal } from './sample-journal.js';
+
+/** What runs the model: a trainer, or a server. */
+export interface Backend {
+  generate(request: Omit<GenerationRequest, 'model'>): AsyncIterable<GenerationEvent>;
+}
+
+export interface Asked {
+  readonly dataset: TableArtifact;
+  /** Opened only where samples are missing. */
+  readonly backend: () => Promise<Backend>;
+  /** What the generations say of the model. */
+  readonly model: string;
+}
+
+type Context = Pick<
+  StageContext<AskingOptions, Record<never, never>>,
+  'options' | 'seed' | 'signal' | 'log' | 'artifacts' | 'scratchFolder' | 'emit'
+>;
+
+const betweenProgress = 500;
+
+/**
+ * Answers every problem under every point of the sweep. Samples are kept as they come; a later attempt asks only for
+ * what is missing. @throws UserError `invalid_problem`, `empty_dataset`
+ */
+export async function answerProblems(context: Context, asked: Asked) {
+  const { options } = context;
+  const format = thinkingFormatOf(options);
+  const groups = format === undefined ? [{ instruction: '', points: [withoutThinking] }] : expandPoints(options);
+  const rejected = format === undefined ? [] : rejectionPoints(options);
+  const problems = await readProblems(asked.dataset, options);
+  await using journal = await SampleJournal.open(context.scratchFolder);
+  const { samples } = options.sampling;
+  const attempts = options.sweep.rejection?.attempts ?? 0;
+  const drawer = new RejectionSampler(rejected, attempts, samples, journal);
+  const total = problems.length * groups.reduce((sum, group) => sum + group.points.length, 0) * samples;
+  if (journal.size > 0) context.log.info(`${journal.size} samples are kept from an earlier attempt.`);
+  const asking = new Asking(context, asked, journal, format, total);
+
+  for (const group of groups) {
+    const policies = group.points.map(({ policy }) => policy);
+    const missing = problems.filter(({ id }) => !isComplete(id, policies, samples, journal));
+    await asking.ask(missing, group.instruction, policies, context.seed, (sample) =>
+      format === undefined ? { ...sample, policyId: withoutThinking.policy.id } : sample,
+    );
+  }
+  for (let attempt = 0; rejected.length > 0 && attempt < attempts; attempt++) {
+    const ids = new Set(
+      await drawer.missing(
+        problems.map(({ id }) => id),
+        attempt,
+      ),
+    );
+    const missing = problems.filter(({ id }) => ids.has(id));
+    await asking.ask(missing, '', [drawer.policy], drawer.seedOf(context.seed, attempt), (sample) =>
+      drawer.kept(sample, attempt),
+    );
+  }
+
+  async function* rows(): AsyncIterable<Row> {
+    for (const problem of problems) {
+      for (const { instruction, points } of groups) {
+        const about = { label: options.label, prompt: messageOf(problem, instruction, options) };
+        for (const point of points) {
+          for (let index = 0; index < samples; index++) {
+            yield rowOf(problem, point, await journal.read(problem.id, point.policy.id, index), about);
+          }
+        }
+      }
+      for (const point of rejected) {
+        for (let index = 0; index < samples; index++) {
+          const { sample, ...drawing } = await drawer.choose(problem.id, index, point.limit ?? 0);
+          const about = { label: options.label, prompt: messageOf(problem, '', options), drawing };
+          yield rowOf(problem, point, sample, about);
+        }
+      }
+    }
+  }
+  const points = [...groups.flatMap((group: PointGroup) => group.points), ...rejected];
+  return await context.artifacts.writeGenerations(rows(), {
+    columns: generationColumns,
+    metadata: {
+      label: options.label,
+      model: asked.model,
+      dataset: asked.dataset.uri,
+      policies: points.map(({ policy }) => policy),
+      methods: Object.fromEntries(points.map(({ policy, method }: Point) => [policy.id, method])),
+      // Maxima of one problem and sample share their thinking's beginning: at any temperature they are correlated.
+      correlated: points.length > 1,
+      thinkingFormat: format ?? null,
+    },
+  });
+}
+
+/** Asks the backend, keeps what it answers, and says how far it is. */
+class Asking {
+  private readonly figures = { tokensPerSecond: 0, thinkingTokens: 0, samples: 0 };
+  private opened: Promise<Backend> | undefined;
+  private toldAt = 0;
+
+  constructor(
+    private readonly context: Context,
+    private readonly asked: Asked,
+    private readonly journal: SampleJournal,
+    private readonly format: ThinkingFormat | undefined,
+    private readonly total: number,
+  ) {
+    this.figures.samples = journal.size;
+  }
+
+  async ask(
+    problems: readonly Problem[],
+    instruction: string,
+    policies: readonly ThinkingPolicy[],
+    seed: number,
+    keptAs: (sample: Sample) => Sample,
+  ): Promise<void> {
+    if (problems.length === 0) return;
+    const { options, signal } = this.context;
+    this.opened ??= this.asked.backend();
+    const backend = await this.opened;
+    const events = backend.generate({
+      prompts: problems.map((problem) => promptOf(problem, instruction, options)),
+      sampling: { ...withoutUndefined(options.sampling), seed },
+      ...(this.format === undefined ? {} : { thinkingFormat: this.format }),
+      policies,
+    });
+    for await (const event of events) {
+      signal.throwIfAborted();
+      if (event.kind === 'progress') {
+        this.figures.tokensPerSecond = event.tokensPerSecond;
+      } else {
+        const sample = keptAs(event.sample);
+        await this.journal.add(sample);
+        this.figures.thinkingTokens += thinkingTokens(sample);
+        this.figures.samples = this.journal.size;
+      }
+      await this.tell();
+    }
+    await this.journal.sync();
+  }
+
+  private async tell(): Promise<void> {
+    const now = performance.now();
+    const { samples } = this.figures;
+    if (now - this.toldAt < betweenProgress && samples < this.total) return;
+    this.toldAt = now;
+    const total = Math.max(this.total, samples);
+    await this.context.emit({
+      type: 'stage.progressed',
+      data: { done: samples, total, unit: 'samples', figures: { ...this.figures } },
+    });
+  }
+}
+
+export function thinkingFormatOf({ thinkingFormat }: AskingOptions): ThinkingFormat | undefined {
+  if (thinkingFormat === 'none') return undefined;
+  return typeof thinkingFormat === 'string' ? thinkingFormats[thinkingFormat] : thinkingFormat;
+}
+
+async function readProblems(dataset: TableArtifact, options: AskingOptions): Promise<Problem[]> {
+  requireColumns(dataset, ['id', 'question'], 'The dataset');
+  const problems = new Map<string, Problem>();
+  for await (const row of dataset.rows()) {
+    const id = textIn(row, 'id') ?? '';
+    const question = textIn(row, 'question');
+    if (id === '' || question === null || problems.has(id)) {
+      const what = problems.has(id) ? `has id ${id} twice` : `has a row without ${id === '' ? 'an id' : 'a question'}`;
+      throw new UserError('invalid_problem', `The dataset ${what}.`, {
+        kind: 'runFailed',
+        hint: 'Put curation/load and curation/deduplicate before this stage.',
+      });
+    }
+    const gold = options.goldColumn in dataset.columns ? textIn(row, options.goldColumn) : null;
+    problems.set(id, { id, question, gold });
+  }
+  if (problems.size > 0) return [...problems.values()];
+  throw new UserError('empty_dataset', 'The dataset has no problem to answer.', {
+    kind: 'runFailed',
+    hint: 'Look at what the stages before this one dropped, or at the file that was loaded.',
+  });
+}
+
+function messageOf({ question }: Problem, instruction: string, options: AskingOptions): string {
+  // Split and joined, not replaced: a question may hold "$&".
+  return options.promptTemplate.split('{question}').join(question) + instruction;
+}
+
+function promptOf(problem: Problem, instruction: string, options: AskingOptions): Prompt {
+  const content = messageOf(problem, instruction, options);
+  const system = options.systemMessage === undefined ? [] : [{ role: 'system', content: options.systemMessage }];
+  return { id: problem.id, prompt: { kind: 'messages', messages: [...system, { role: 'user', content }] } };
+}
+
+function isComplete(
+  problemId: string,
+  policies: readonly ThinkingPolicy[],
+  samples: number,
+  journal: SampleJournal,
+): boolean {
+  return policies.every(({ id }) =>
+    Array.from({ length: samples }, (_, index) => index).every((index) => journal.has(problemId, id, index)),
+  );
+}
+
+type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };
+
+function withoutUndefined<T extends object>(value: T): Defined<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as Defined<T>;
+}

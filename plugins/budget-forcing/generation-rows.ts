@@ -1,0 +1,108 @@
+import type { Columns, Row, Sample } from 'simmerkit';
+import type { Point } from './points.js';
+
+/** A question as it is asked. */
+export interface Problem {
+  readonly id: string;
+  readonly question: string;
+  readonly gold: string | null;
+}
+
+/** A sample as the journal keeps it: a server that tells no token ids tells at least how many there were. */
+export type KeptSample = Sample & {
+  readonly counts?: { readonly thinking: number; readonly answer: number };
+  /** What a server said of the end that cannot be true. */
+  readonly disputed?: string;
+};
+
+export const generationColumns: Columns = {
+  id: 'VARCHAR',
+  prompt_id: 'VARCHAR',
+  question: 'VARCHAR',
+  prompt: 'VARCHAR',
+  gold: 'VARCHAR',
+  model: 'VARCHAR',
+  policy: 'VARCHAR',
+  method: 'VARCHAR',
+  sample_index: 'INTEGER',
+  max_thinking_tokens: 'INTEGER',
+  min_thinking_tokens: 'INTEGER',
+  ignore_end_count: 'INTEGER',
+  word: 'VARCHAR',
+  spending_rule: 'VARCHAR',
+  prompt_tokens: 'INTEGER',
+  thinking: 'VARCHAR',
+  answer: 'VARCHAR',
+  thinking_tokens: 'INTEGER',
+  answer_tokens: 'INTEGER',
+  thinking_end: 'VARCHAR',
+  finish_reason: 'VARCHAR',
+  finish_disputed: 'VARCHAR',
+  interventions:
+    'STRUCT(kind VARCHAR, position INTEGER, "text" VARCHAR, token_ids INTEGER[], character_offset INTEGER)[]',
+  thinking_token_ids: 'INTEGER[]',
+  answer_token_ids: 'INTEGER[]',
+  shared_thinking_tokens: 'INTEGER',
+  seed: 'VARCHAR',
+  attempts: 'INTEGER',
+  drawn_thinking_tokens: 'INTEGER',
+};
+
+/** What rejection sampling says of a row. */
+export interface Drawing {
+  readonly attempts: number;
+  readonly drawnThinkingTokens: number;
+  readonly fits: boolean;
+}
+
+/** A row of the generations. @param prompt the user's message */
+export function rowOf(
+  problem: Problem,
+  { method, policy, limit }: Point,
+  sample: KeptSample,
+  about: { readonly label: string; readonly prompt: string; readonly drawing?: Drawing },
+): Row {
+  const { drawing } = about;
+  return {
+    id: `${problem.id}/${policy.id}/${sample.sampleIndex}`,
+    prompt_id: problem.id,
+    question: problem.question,
+    prompt: about.prompt,
+    gold: problem.gold,
+    model: about.label,
+    policy: policy.id,
+    method,
+    sample_index: sample.sampleIndex,
+    max_thinking_tokens: limit,
+    min_thinking_tokens: policy.minThinkingTokens ?? null,
+    ignore_end_count: policy.ignoreEndCount,
+    word: policy.word,
+    spending_rule: policy.spendingRule,
+    prompt_tokens: sample.promptTokens,
+    thinking: sample.thinking,
+    answer: sample.answer,
+    thinking_tokens: thinkingTokens(sample),
+    answer_tokens: sample.counts?.answer ?? sample.answerTokenIds.length,
+    thinking_end: sample.thinkingEnd,
+    finish_reason: drawing?.fits === false ? 'rejected' : sample.finishReason,
+    finish_disputed: sample.disputed ?? null,
+    interventions: sample.interventions.map(({ kind, position, text, tokenIds, characterOffset }) => ({
+      kind,
+      position,
+      text,
+      token_ids: tokenIds,
+      character_offset: characterOffset,
+    })),
+    thinking_token_ids: sample.thinkingTokenIds,
+    answer_token_ids: sample.answerTokenIds,
+    shared_thinking_tokens: sample.sharedThinkingTokens,
+    seed: String(sample.seed),
+    attempts: drawing?.attempts ?? null,
+    drawn_thinking_tokens: drawing?.drawnThinkingTokens ?? null,
+  };
+}
+
+/** How many tokens were thought, forced words included. */
+export function thinkingTokens(sample: KeptSample): number {
+  return sample.counts?.thinking ?? sample.thinkingTokenIds.length;
+}

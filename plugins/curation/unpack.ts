@@ -1,0 +1,71 @@
+import { createReadStream } from 'node:fs';
+import { pipeline, Readable } from 'node:stream';
+import type { ReadableStream as WebStream } from 'node:stream/web';
+import { createGunzip } from 'node:zlib';
+import { dataError, fileError } from './data-error.js';
+
+type Bytes = AsyncIterable<Buffer>;
+
+/** Ending of a packed file to what unpacks it. Members that stand one behind the other (`cat a.gz b.gz`) are one text. */
+const unpackers: Readonly<Record<string, (packed: Readable) => Bytes>> = {
+  '.gz': (packed) => pipeline(packed, createGunzip(), () => {}) as Bytes,
+  '.zst': unpackZstandard,
+  '.xz': unpackXz,
+};
+
+/** The name of a file without the ending that says how it is packed, in lower case. */
+export function unpackedName(file: string): string {
+  const name = file.toLowerCase();
+  const ending = packing(name);
+  return ending === undefined ? name : name.slice(0, -ending.length);
+}
+
+/** The bytes of a file, unpacked. @throws UserError `malformed_data` where it is cut or not what its name says */
+export async function* bytesOf(file: string): Bytes {
+  const stream = createReadStream(file);
+  const ending = packing(file.toLowerCase());
+  let systemError: NodeJS.ErrnoException | undefined;
+  stream.once('error', (error) => {
+    systemError = error;
+  });
+  try {
+    yield* ending === undefined ? (stream as Bytes) : (unpackers[ending] as (packed: Readable) => Bytes)(stream);
+  } catch (error) {
+    if (ending === undefined || systemError !== undefined) throw fileError(file, systemError ?? (error as Error));
+    throw dataError(
+      'malformed_data',
+      { file },
+      `it cannot be unpacked (${(error as Error).message}).`,
+      `Get the file again: it is cut, damaged, or not what ${ending} says.`,
+      error,
+    );
+  } finally {
+    stream.destroy();
+  }
+}
+
+function packing(lowerCaseName: string): string | undefined {
+  return Object.keys(unpackers).find((ending) => lowerCaseName.endsWith(ending));
+}
+
+/** Node 20 has no Zstandard of its own. The checksum in a frame is not checked: `sha256` of the source is, where given. */
+async function* unpackZstandard(packed: Readable): Bytes {
+  const { Decompress } = await import('fzstd');
+  let ready: Buffer[] = [];
+  const decompress = new Decompress((bytes) => ready.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)));
+  for await (const bytes of packed) {
+    decompress.push(bytes as Buffer);
+    yield* ready;
+    ready = [];
+  }
+  decompress.push(new Uint8Array(0), true);
+  yield* ready;
+}
+
+async function* unpackXz(packed: Readable): Bytes {
+  const { XzReadableStream } = (await import('xz-decompress')).default;
+  const unpacked = new XzReadableStream(Readable.toWeb(packed) as unknown as ReadableStream);
+  for await (const bytes of unpacked as unknown as WebStream<Uint8Array>) {
+    yield Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+}

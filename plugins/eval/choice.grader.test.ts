@@ -1,0 +1,40 @@
+import { expect, it } from 'vitest';
+import { chosenLetter, gradeChoice } from './choice.grader.js';
+
+it.each([
+  ['B', 'B'],
+  [' (b) ', 'B'],
+  ['\\boxed{\\text{C}}', 'C'],
+  ['**D**.', 'D'],
+  ['B) 42 metres', 'B'],
+  ['A. The first law', 'A'],
+  ['The answer is (C), since A fails.', 'C'],
+  ['First I took option A. Final answer: D', 'D'],
+  ['So it must be (B).', 'B'],
+])('reads %s as the letter %s', (text, letter) => {
+  expect(chosenLetter(text, 'ABCD')).toBe(letter);
+});
+
+it.each([
+  '',
+  'a cat',
+  'A or B',
+  'Either (A) or (B).',
+  'E',
+  'Answer is A or B',
+  'Because of Boyle',
+  '42',
+  "The answer is A's.",
+])('guesses no letter in %j', (text) => {
+  expect(chosenLetter(text, 'ABCD')).toBeNull();
+});
+
+it('counts what names no letter as unparsed', () => {
+  const grade = (answer: string, gold = 'B') => gradeChoice({ id: '0', gold, answer }, 'ABCD').verdict;
+  expect([grade('(B)'), grade('C'), grade('none of them'), grade('B', '42')]).toEqual([
+    'right',
+    'wrong',
+    'unparsed',
+    'unparsed',
+  ]);
+});

@@ -1,0 +1,58 @@
+import { defineGrader, type Grade, type GradeItem, z } from 'simmerkit';
+
+const choiceOptions = z.strictObject({
+  letters: z
+    .string()
+    .regex(/^[A-Z]{2,26}$/, 'capital letters, e.g. ABCD')
+    .default('ABCD')
+    .describe('The letters that there are to choose from.'),
+});
+
+export const choice = defineGrader({
+  description: 'Compares the letter of a choice: "B", "(B)", "B) 42" and "the answer is B" are equal.',
+  options: choiceOptions,
+  async start({ letters }) {
+    return {
+      grade: async (items) => items.map((item) => gradeChoice(item, letters)),
+      [Symbol.asyncDispose]: async () => {},
+    };
+  },
+});
+
+/** Grades one answer. What names no letter, or several, is unparsed. */
+export function gradeChoice(item: GradeItem, letters: string): Grade {
+  const parsedGold = chosenLetter(item.gold, letters) ?? '';
+  const parsedAnswer = chosenLetter(item.answer, letters) ?? '';
+  const shared = { id: item.id, parsedAnswer, parsedGold };
+  if (parsedGold === '')
+    return { ...shared, verdict: 'unparsed', explanation: `The gold answer is none of the letters ${letters}.` };
+  if (parsedAnswer === '')
+    return { ...shared, verdict: 'unparsed', explanation: `The answer does not name one of the letters ${letters}.` };
+  const right = parsedAnswer === parsedGold;
+  return {
+    ...shared,
+    verdict: right ? 'right' : 'wrong',
+    explanation: right ? `${parsedAnswer} is the gold answer.` : `${parsedAnswer} is not ${parsedGold}.`,
+  };
+}
+
+/** The letter that an answer chooses; null where it names none, or more than one without saying which is the answer. */
+export function chosenLetter(text: string, letters: string): string | null {
+  const plain = text
+    .replace(/\\(?:text|textbf|mathrm|mathbf|boxed|fbox)\s*(?=\{)/g, '')
+    .replace(/[$*`{}]|\\[()[\]]/g, '')
+    .trim();
+  const alone = new RegExp(`^\\(?([${letters}${letters.toLowerCase()}])\\)?[.:]?$`).exec(plain)?.[1];
+  if (alone !== undefined) return alone.toUpperCase();
+  // Small letters are words ("a"), so that from here on only capitals count.
+  const labelled = new RegExp(`^\\(?([${letters}])(?:[).:]|\\)\\s*)(?=\\s|$)`).exec(plain)?.[1];
+  if (labelled !== undefined) return labelled;
+  const stated = new RegExp(
+    `(?:[Aa]nswer|[Cc]hoice|[Oo]ption)(?:\\s+is)?\\s*:?\\s*\\(?([${letters}])\\)?(?![\\w'’]|\\s+(?:or|and)\\b)`,
+    'g',
+  );
+  const last = [...plain.matchAll(stated)].at(-1)?.[1];
+  if (last !== undefined) return last;
+  const bracketed = new Set([...plain.matchAll(new RegExp(`\\(([${letters}])\\)`, 'g'))].map(([, letter]) => letter));
+  return bracketed.size === 1 ? ([...bracketed][0] as string) : null;
+}

@@ -1,0 +1,47 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { simmer, trainingPlugins, trainingRecipe, workFolder } from './cli-process.js';
+
+let folder: Awaited<ReturnType<typeof workFolder>>;
+let cwd: string;
+
+beforeAll(async () => {
+  folder = await workFolder();
+  cwd = folder.path;
+  for (const [name, text] of Object.entries(trainingPlugins)) await folder.write(name, text);
+  const downstream = '  look: { uses: tiny/model }\n';
+  await folder.write('training.yaml', trainingRecipe + downstream);
+});
+afterAll(() => folder[Symbol.asyncDispose]());
+
+const inspect = (...args: readonly string[]) => simmer(['inspect', 'training.yaml', ...args], { cwd });
+
+it('marks what is trained, and runs what is before the stage and nothing else', async () => {
+  const { code, stdout, stderr } = await inspect('--stage', 'tuned', '--rows', '0,2');
+  expect(stderr).toContain('tuned: done');
+  expect(stderr).not.toContain('look');
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^row 0: \d+ tokens, \d+ trained\n[^⟦]+⟦[^⟧]+⟧\n\nrow 2: /);
+});
+
+it('gives the tokens and the mask as JSON', async () => {
+  const { stdout } = await inspect('--stage', 'tuned', '--rows', '1', '--json');
+  const { rows } = JSON.parse(stdout);
+  expect(rows).toHaveLength(1);
+  expect(rows[0]).toMatchObject({ row: 1, truncated: false });
+  expect(rows[0].trained).toHaveLength(rows[0].tokens.length);
+  expect(rows[0].trained.indexOf(true)).toBeGreaterThan(0);
+  expect(rows[0].trained.at(-1)).toBe(true);
+});
+
+it.each([
+  ['a stage that is not there', ['--stage', 'tune'], 2, 'Did you mean "tuned"?'],
+  ['a stage that trains nothing', ['--stage', 'pool'], 2, 'Training stages: tuned.'],
+  ['rows beyond the end', ['--stage', 'tuned', '--rows', '5000'], 4, 'The training data has 100 rows.'],
+  ['rows that are none', ['--stage', 'tuned', '--rows', 'a'], 2, 'whole numbers from 0'],
+  ['no stage', [], 2, '--stage'],
+])('refuses %s', async (_, args, expectedCode, text) => {
+  const { code, stdout, stderr } = await inspect(...args);
+  expect(stderr).toContain(text);
+  expect(stdout).toBe('');
+  expect(code).toBe(expectedCode);
+});
