@@ -63,7 +63,9 @@ export function fromServiceError(error: ServiceError, address: string): UserErro
   const detail = error.metadata?.get(detailsKey)?.[0];
   const ours = typeof detail === 'string' || detail === undefined ? undefined : decodeDetail(detail);
   if (ours !== undefined) return fromErrorDetail(ours);
-  switch (error.code) {
+  // What grpc-js makes of a connection that the other side closed while a call was under way.
+  const wasCut = error.code === status.INTERNAL && error.details.includes('RST_STREAM');
+  switch (wasCut ? status.UNAVAILABLE : error.code) {
     case status.UNAUTHENTICATED:
       return new UserError('unauthenticated', `The server at ${address} does not take this token.`, {
         hint: 'Give the token of the server: SIMMER_SERVER_TOKEN, or --token-file FILE.',

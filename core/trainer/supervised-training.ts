@@ -173,7 +173,7 @@ export class SupervisedTraining {
     return end?.kind === 'canceled' ? undefined : end;
   }
 
-  /** Brings an attempt's events into the log, to the last one. */
+  /** Brings an attempt's events into the log, to the last one. Each is acknowledged to the trainer when it is durable. */
   private async follow(process: TrainerProcess, attemptId: string): Promise<TrainingEnd | undefined> {
     const { signal } = this.stage;
     const known = this.host.memory.attempt(attemptId);
@@ -186,10 +186,15 @@ export class SupervisedTraining {
     signal.addEventListener('abort', cancel, { once: true });
     const stop = AbortSignal.any([this.host.left, this.giveUp.signal]);
     let end: TrainingEnd | undefined;
+    const unfinished: Promise<void>[] = [];
     try {
       for await (const batch of process.client.watch(attemptId, known.lastNumber, stop)) {
-        end = (await this.record(batch, attemptId, process)) ?? end;
+        const recorded = await this.record(batch, attemptId, process);
+        end = recorded.end ?? end;
+        unfinished.push(recorded.durable);
+        if (unfinished.length >= batchesInFlight) await unfinished.shift();
       }
+      await Promise.all(unfinished);
     } catch (error) {
       if (this.giveUp.signal.aborted) signal.throwIfAborted();
       throw error;
@@ -207,7 +212,7 @@ export class SupervisedTraining {
     batch: readonly TrainerEvent[],
     attemptId: string,
     process: TrainerProcess,
-  ): Promise<TrainingEnd | undefined> {
+  ): Promise<{ readonly end: TrainingEnd | undefined; readonly durable: Promise<void> }> {
     const { memory } = this.host;
     const known = memory.attempt(attemptId);
     const context = {
@@ -217,7 +222,7 @@ export class SupervisedTraining {
       trainer: this.host.trainer,
       totalSteps: known.totalSteps,
     };
-    const durable: Promise<unknown>[] = [];
+    const emitted: Promise<unknown>[] = [];
     let end: TrainingEnd | undefined;
     for (const message of batch) {
       const number = Number(message.number);
@@ -233,13 +238,15 @@ export class SupervisedTraining {
         end = event.end;
         if (end.kind === 'completed') await this.completed(attemptId, end);
       }
-      durable.push(this.host.emit(event.draft));
-      durable.push(...this.divergence(event.draft, process).map((draft) => this.host.emit(draft)));
+      emitted.push(this.host.emit(event.draft));
+      emitted.push(...this.divergence(event.draft, process).map((draft) => this.host.emit(draft)));
       memory.see(event.draft, attemptId);
     }
-    await Promise.all(durable);
-    this.host.acknowledge(attemptId, known.lastNumber);
-    return end;
+    const upTo = known.lastNumber;
+    const durable = Promise.all(emitted).then(() => this.host.acknowledge(attemptId, upTo));
+    // Whoever follows waits for it, if not at once.
+    durable.catch(() => undefined);
+    return { end, durable };
   }
 
   private async completed(attemptId: string, end: Extract<TrainingEnd, { kind: 'completed' }>): Promise<void> {
@@ -281,6 +288,9 @@ export class SupervisedTraining {
     await this.journal.ended(attemptId, { kind: 'lost' });
   }
 }
+
+/** Batches of events that may wait for the disk while the next are read: one sync then serves many. */
+const batchesInFlight = 16;
 
 /** The code with which a trainer closes the attempts that a killed process left in its journal. */
 const trainerExited = 'trainer_exited';

@@ -1,4 +1,4 @@
-import { Client, type ClientReadableStream, credentials, Metadata } from '@grpc/grpc-js';
+import { Client, type ClientReadableStream, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { WatchMode, WatchRunRequest } from '../../core/generated/simmer/control/v1/control.js';
 import { type Random, random } from '../../core/random.js';
 import type { WatchTask } from './watch.js';
@@ -12,6 +12,8 @@ export interface ClientReport {
   inGaps: number;
   disconnects: number;
   stalls: number;
+  /** What ended streams, and how often. */
+  readonly errors: Record<string, number>;
   /** Milliseconds from the time of an event to its arrival, of the last event of messages. */
   readonly delays: number[];
 }
@@ -33,11 +35,12 @@ const report: ClientReport = {
   inGaps: 0,
   disconnects: 0,
   stalls: 0,
+  errors: {},
   delays: [],
 };
 await Promise.all(Array.from({ length: task.clients }, (_, index) => watch(index)));
-process.send?.(report);
-process.disconnect?.();
+// Millions of bytes: the channel is closed when they are through.
+process.send?.(report, () => process.disconnect());
 
 async function watch(index: number): Promise<void> {
   const isLive = index % 2 === 1;
@@ -95,8 +98,11 @@ async function follow(
     }
     if (next <= task.events) report.lost += task.events - next + 1;
     return task.events + 1;
-  } catch {
-    // The server was killed, or is being started.
+  } catch (error) {
+    // The server was killed, or is being started; anything else would be seen in the result.
+    const { details } = error as ServiceError;
+    const reason = /connect|drop|reset|closed|socket/i.test(details) ? 'connection lost' : details;
+    report.errors[reason] = (report.errors[reason] ?? 0) + 1;
     return next;
   } finally {
     call.on('error', () => undefined);

@@ -47,5 +47,4 @@ const seconds = (performance.now() - startedAt) / 1000;
 await bus.emit({ type: 'run.completed', data: { runId, reportPath: null, metrics: {}, outputs: {}, seconds } });
 await bus.close();
 await lock[Symbol.asyncDispose]();
-process.send?.({ seconds });
-process.disconnect?.();
+process.send?.({ seconds }, () => process.disconnect());

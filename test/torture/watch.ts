@@ -88,6 +88,7 @@ export async function tortureWatch(args: readonly string[]): Promise<number> {
       disconnects: sum('disconnects'),
       stalls: sum('stalls'),
       restarts,
+      errors: reports.map((report) => report.errors),
       writerSeconds: Math.round(seconds * 10) / 10,
     };
     console.log(JSON.stringify(result));

@@ -5,9 +5,14 @@ import { draw } from './draw.js';
 
 type Step = EventData['step.logged'];
 
+/** No chart shows more, and a running median of a hundred thousand steps takes seconds. */
+const stepsDrawn = 1000;
+
 /** Loss by optimizer step: each step faint, their running median over it; checkpoints along the axis. */
 export function lossChart(curve: TrainingCurve): string {
-  const steps = curve.steps.filter((step) => step.loss !== null);
+  const finite = curve.steps.filter((step) => step.loss !== null);
+  const every = Math.ceil(finite.length / stepsDrawn);
+  const steps = finite.filter((_, index) => index % every === 0);
   const window = Math.max(1, Math.round(steps.length / 25));
   return draw(`Training loss of ${curve.stage}`, {
     x: { label: 'optimizer step' },
