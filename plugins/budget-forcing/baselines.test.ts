@@ -131,7 +131,7 @@ it('asks for conditional control in the prompt, which the row holds', async () =
   expect(rows.map((row) => [row.policy, row.method, row.max_thinking_tokens, row.prompt])).toEqual([
     ['8', 'budget-forcing', 8, 'What is b?'],
     ['tokens16', 'token-conditional', 16, 'What is b?\n\nThink for up to 16 tokens.'],
-    ['tokens16+forced', 'token-conditional', 16, 'What is b?\n\nThink for up to 16 tokens.'],
+    ['tokens16+forced', 'token-conditional+forced', 16, 'What is b?\n\nThink for up to 16 tokens.'],
     ['short', 'class-conditional', null, expect.stringContaining('Answer after a short amount of thinking.')],
   ]);
 });

@@ -2,14 +2,11 @@ import type { ThinkingPolicy } from 'simmerkit';
 import type { AskingOptions } from './options.js';
 import { expandSweep } from './policies.js';
 
-/** How a point of the sweep holds thinking to its limit. */
-export type Method =
-  | 'none'
-  | 'budget-forcing'
-  | 'token-conditional'
-  | 'step-conditional'
-  | 'class-conditional'
-  | 'rejection';
+/** A limit that is only asked for, in the prompt. */
+type Conditional = 'token-conditional' | 'step-conditional' | 'class-conditional';
+
+/** How a point of the sweep holds thinking to its limit; `+forced`: asked for, and forced where it is not kept. */
+export type Method = 'none' | 'budget-forcing' | Conditional | `${Conditional}+forced` | 'rejection';
 
 /** One point of the sweep: every problem is answered under each. */
 export interface Point {
@@ -56,12 +53,18 @@ export function expandPoints(
     instruction: '',
     points: forced.map((policy) => ({ method: 'budget-forcing', policy, limit: policy.maxThinkingTokens ?? null })),
   };
-  const conditional = (method: Method, id: string, instruction: string, limit: number | null): PointGroup => ({
+  const conditional = (method: Conditional, id: string, instruction: string, limit: number | null): PointGroup => ({
     instruction,
     points: [
       { method, policy: { ...withoutThinking.policy, id }, limit },
       ...(sweep.forceConditional && limit !== null
-        ? [{ method, policy: { ...withoutThinking.policy, id: `${id}+forced`, maxThinkingTokens: limit }, limit }]
+        ? [
+            {
+              method: `${method}+forced` as const,
+              policy: { ...withoutThinking.policy, id: `${id}+forced`, maxThinkingTokens: limit },
+              limit,
+            },
+          ]
         : []),
     ],
   });

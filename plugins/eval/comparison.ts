@@ -3,7 +3,8 @@ import { type GradedRun, type GradedRuns, requireSameProblems } from './graded-r
 import { bootstrapMean } from './statistics.js';
 
 export type Role = 'untuned' | 'tuned';
-type Series = 'maxima' | 'waits';
+/** Of budget forcing: `maxima`, without waits, and `waits`, at the largest maximum. Of another method: its name. */
+type Series = 'maxima' | 'waits' | (string & {});
 
 /** `report.json` of eval/compare; the README of this plugin says what each field is. */
 export interface ComparisonReport {
@@ -101,11 +102,12 @@ export async function compareRuns(
     await options.breathe();
   }
   const scaling = [byRole.untuned, byRole.tuned].flatMap((list) =>
-    (['maxima', 'waits'] as const).flatMap((series) => reportScaling(list, series)),
+    [...seriesOf(list)].flatMap(([series, runs]) => reportScaling(series, runs)),
   );
   return { format: 1, kind: 'comparison', draws: options.draws, models, runs, differences, scaling };
 }
 
+const isForced = (run: GradedRun) => run.policy.method === 'budget-forcing';
 const maximumOf = (run: GradedRun) => run.policy.maxThinkingTokens ?? Number.POSITIVE_INFINITY;
 
 function inOrder(runs: GradedRuns): GradedRun[] {
@@ -177,7 +179,7 @@ function withinModel(kind: Pair['kind'], from: GradedRun, to: GradedRun): Pair {
 }
 
 function maximumPairs(runs: readonly GradedRun[]): Pair[] {
-  const plain = runs.filter((run) => run.policy.ignore === 0);
+  const plain = runs.filter((run) => isForced(run) && run.policy.ignore === 0);
   const [smallest, largest] = [plain[0], plain.at(-1)];
   if (smallest === undefined || largest === undefined || maximumOf(smallest) === maximumOf(largest)) return [];
   return [withinModel('maximum', smallest, largest)];
@@ -185,9 +187,9 @@ function maximumPairs(runs: readonly GradedRun[]): Pair[] {
 
 function waitPairs(runs: readonly GradedRun[]): Pair[] {
   return runs
-    .filter((run) => run.policy.ignore > 0)
+    .filter((run) => isForced(run) && run.policy.ignore > 0)
     .flatMap((to) => {
-      const from = runs.find((run) => run.policy.ignore === 0 && maximumOf(run) === maximumOf(to));
+      const from = runs.find((run) => isForced(run) && run.policy.ignore === 0 && maximumOf(run) === maximumOf(to));
       return from === undefined ? [] : [withinModel('waits', from, to)];
     });
 }
@@ -215,9 +217,22 @@ function compareTwo({ name, kind, from, to }: Pair, options: ComparisonOptions):
   };
 }
 
-function reportScaling(runs: readonly GradedRun[], series: Series): ScalingReport[] {
-  const largest = Math.max(...runs.map(maximumOf));
-  const chosen = runs.filter((run) => (series === 'maxima' ? run.policy.ignore === 0 : maximumOf(run) === largest));
+/** Runs of one model that may be measured together: a Scaling over two methods would measure neither. */
+function seriesOf(runs: readonly GradedRun[]): ReadonlyMap<Series, readonly GradedRun[]> {
+  const forced = runs.filter(isForced);
+  const largest = Math.max(...forced.map(maximumOf));
+  const series = new Map<Series, readonly GradedRun[]>([
+    ['maxima', forced.filter((run) => run.policy.ignore === 0)],
+    ['waits', forced.filter((run) => maximumOf(run) === largest)],
+  ]);
+  for (const run of runs) {
+    const { method } = run.policy;
+    if (!isForced(run)) series.set(method, [...(series.get(method) ?? []), run]);
+  }
+  return series;
+}
+
+function reportScaling(series: Series, chosen: readonly GradedRun[]): ScalingReport[] {
   const [first] = chosen;
   if (first === undefined || chosen.length < 2) return [];
   const measures = measureScaling(

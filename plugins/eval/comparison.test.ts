@@ -1,0 +1,46 @@
+import { expect, it } from 'vitest';
+import { compareRuns } from './comparison.js';
+import { GradedRuns } from './graded-run.js';
+
+/** Two problems under a policy; the second is right where thinking is long. */
+function add(runs: GradedRuns, policy: string, method: string, maximum: number | null, thinking: number): void {
+  for (const [problem, isRight] of [
+    ['a', true],
+    ['b', thinking > 100],
+  ] as const) {
+    const row = {
+      model: 'tuned',
+      policy,
+      method,
+      max_thinking_tokens: maximum,
+      ignore_end_count: 0,
+      word: '',
+      prompt_id: problem,
+      sample_index: 0,
+      verdict: isRight ? 'right' : 'wrong',
+      thinking_tokens: thinking,
+      answer_tokens: 4,
+      interventions: [],
+    };
+    runs.runOf(row).add(row);
+  }
+}
+
+it('measures each method by itself, and compares maxima of budget forcing alone', async () => {
+  const tuned = new GradedRuns();
+  add(tuned, 'max64', 'budget-forcing', 64, 64);
+  add(tuned, 'max128', 'budget-forcing', 128, 128);
+  add(tuned, 'reject32', 'rejection', 32, 16);
+  add(tuned, 'reject256', 'rejection', 256, 256);
+  add(tuned, 'tokens64', 'token-conditional', 64, 512);
+  add(tuned, 'tokens64+forced', 'token-conditional+forced', 64, 64);
+  const options = { draws: 100, seed: 7, breathe: async () => {} };
+  const { scaling, differences } = await compareRuns({ untuned: new GradedRuns(), tuned }, options);
+  expect(
+    scaling.map(({ series, runs, control, scalingPerDoubling }) => [series, runs, control, scalingPerDoubling]),
+  ).toEqual([
+    ['maxima', 2, 1, 50],
+    ['rejection', 2, 1, 12.5],
+  ]);
+  expect(differences.map(({ name }) => name)).toEqual(['tuned.accuracy@max128-accuracy@max64']);
+});
