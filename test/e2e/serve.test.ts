@@ -103,7 +103,7 @@ it('a server that is killed with ten runs in flight loses no event and no run', 
   const killed = await serve(cwd, '--recipes', 'recipes');
   using client = await ControlClient.open({ address: killed.address });
   const start = async (index: number) => {
-    const params = { stepMilliseconds: '25', steps: String(100 + index) };
+    const params = { stepMilliseconds: '40', steps: String(500 + index) };
     const recipe = { source: { $case: 'name', value: 'training' } as const, fileName: '', params, overrides: {} };
     return (await client.createRun({ requestId: randomUUID(), recipe })).run!;
   };

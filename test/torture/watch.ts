@@ -8,7 +8,7 @@ import type { ClientReport } from './watch-clients.js';
 
 const help = `npm run torture -- watch [--events N] [--clients N] [--rate N] [--restarts N] [--seed N] [--short]
 
-A run of N events (1,000,000), written as fast as --rate says (4,000 a second), and --clients (100) that watch it through a
+A run of N events (1,000,000), written as fast as --rate says (6,000 a second), and --clients (100) that watch it through a
 server, half of them COMPLETE and half LIVE. They stall and disconnect at random, and the server is killed and started
 again --restarts (3) times. Ends in one line of JSON: lost, duplicated and reordered must be 0.`;
 
@@ -39,7 +39,7 @@ export async function tortureWatch(args: readonly string[]): Promise<number> {
   };
   const events = option('events', isShort ? 20_000 : 1_000_000);
   const clients = option('clients', isShort ? 20 : 100);
-  const rate = option('rate', 4000);
+  const rate = option('rate', isShort ? 4000 : 6000);
   const restarts = option('restarts', isShort ? 2 : 3);
   const seed = option('seed', Date.now() % 1_000_000);
   console.log(`${events} events at ${rate} a second, ${clients} clients, ${restarts} restarts, seed ${seed}`);
