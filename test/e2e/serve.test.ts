@@ -110,6 +110,7 @@ it('a server that is killed with ten runs in flight loses no event and no run', 
   const runs = await Promise.all(Array.from({ length: 10 }, (_, index) => start(index)));
   const received = runs.map((): Event[] => []);
   let training = 0;
+  // Long enough that the last one trains before the first one ends, also on a busy machine.
   const allTrain = new Promise<void>((resolve) => {
     for (const [index, { runId }] of runs.entries()) {
       void (async () => {
