@@ -109,8 +109,8 @@ export class LocalWorkspace implements Workspace {
     return started(await manager.start(plan, { recipeText: recipe.text, ...options }));
   }
 
-  async openArtifact(uri: string) {
-    return (await openStore(this.#settings.home)).open(uri);
+  store() {
+    return openStore(this.#settings.home);
   }
 
   async resume({ runId, runFolder }: RunSummary, options: StartOptions) {
@@ -124,7 +124,7 @@ export class LocalWorkspace implements Workspace {
       ...options,
       source: {
         runFolder: async (runId) => join(home, 'runs', runId),
-        openArtifact: (uri) => this.openArtifact(uri),
+        openArtifact: async (uri) => (await openStore(home)).open(uri),
         eventsOf: (runId) => readEvents(logOf(join(home, 'runs', runId))),
       },
     });

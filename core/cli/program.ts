@@ -230,8 +230,22 @@ Examples:
 
   const evaluation = program
     .command('eval')
-    .summary('measures of evaluations: metrics')
-    .description('Measures of evaluations, of runs here or of figures from anywhere.');
+    .summary('compare evaluations, and measure figures from anywhere: diff, metrics')
+    .description('Compares the evaluations of two runs, and computes measures of figures from anywhere.');
+  evaluation
+    .command('diff')
+    .summary('the items whose verdict changed from one run to another')
+    .description(
+      'Lists, for each model and point of the sweep that both runs graded, the items that became right or wrong, with the ' +
+        'answers that were read. Models are matched by their label.',
+    )
+    .argument('<before>', 'a run: its id, the beginning of it, or "latest"')
+    .argument('<after>', 'the run to compare it with')
+    .option('--items <count>', 'how many items to show of each point', sequence, 20)
+    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .option('--json', 'every changed item as JSON, with both answers')
+    .addHelpText('after', '\nExample:\n  simmer eval diff quickstart-20260101 latest')
+    .action(action(async () => (await import('./commands/eval-diff.js')).evalDiff));
   evaluation
     .command('metrics')
     .summary("s1's Control, Scaling and Performance of a list of runs")

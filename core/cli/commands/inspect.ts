@@ -25,7 +25,7 @@ export async function inspect(file: string, flags: RecipeFlags & Inspection): Pr
   });
   const outcome = await run?.finished;
   if (outcome?.status !== 'completed') return code;
-  const report = await workspace.openArtifact(outcome.outputs[`${flags.stage}.report`]!);
+  const report = await (await workspace.store()).open(outcome.outputs[`${flags.stage}.report`]!);
   const { rows } = JSON.parse(await readFile(report.path('report.json'), 'utf8')) as { rows: InspectedRow[] };
   if (flags.json) await writeJson({ rows });
   else await writeLine(rows.map((row) => rowText(row, colorsFor(process.stdout))).join('\n\n'));

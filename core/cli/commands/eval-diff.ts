@@ -1,0 +1,58 @@
+import type { Colors } from 'picocolors/types.js';
+import { diffEvaluations, type GradedAnswer, type PointDiff } from '../../engine/eval-diff.js';
+import { exitCodes } from '../../errors.js';
+import { LocalWorkspace } from '../local-workspace.js';
+import { tableLines } from '../table.js';
+import { colorsFor, writeJson, writeLine } from '../terminal.js';
+import type { WorkspaceFlags } from '../workspace.js';
+
+interface EvalDiffFlags extends WorkspaceFlags {
+  /** Items shown of each point. */
+  readonly items: number;
+}
+
+/** `simmer eval diff`: the items whose verdict changed from one run to another. */
+export async function evalDiff(before: string, after: string, flags: EvalDiffFlags): Promise<number> {
+  await using workspace = await LocalWorkspace.open(flags);
+  const [first, second] = [await workspace.find(before), await workspace.find(after)];
+  const points = await diffEvaluations(first, second, await workspace.store());
+  if (flags.json) await writeJson({ before: first.runId, after: second.runId, points });
+  else await writeLine(diffLines(points, flags.items, colorsFor(process.stdout)).join('\n'));
+  return exitCodes.ok;
+}
+
+/** The differences for people. */
+export function diffLines(points: readonly PointDiff[], shown: number, colors: Colors): readonly string[] {
+  return points.flatMap((point, index) => {
+    const { items, rightToWrong, wrongToRight, changed, onlyBefore, onlyAfter } = point;
+    const elsewhere =
+      onlyBefore + onlyAfter === 0 ? '' : `; ${onlyBefore} only in the first run, ${onlyAfter} only in the second`;
+    const rows = changed
+      .slice(0, shown)
+      .map(({ promptId, sample, before, after }) => [
+        sample === 0 ? promptId : `${promptId} #${sample}`,
+        verdictWord(before, colors),
+        '→',
+        verdictWord(after, colors),
+        `${oneLine(before.extracted)} → ${oneLine(after.extracted)}`,
+      ]);
+    return [
+      ...(index === 0 ? [] : ['']),
+      `${colors.bold(`${point.model} at ${point.policy}`)}: of ${items} items ${wrongToRight} became right, ${rightToWrong} became wrong${elsewhere}`,
+      ...tableLines(rows, { indent: '  ' }),
+      ...(changed.length > shown
+        ? [colors.dim(`  … and ${changed.length - shown} more: --items ${changed.length}`)]
+        : []),
+    ];
+  });
+}
+
+function verdictWord({ verdict }: GradedAnswer, colors: Colors): string {
+  return verdict === 'right' ? colors.green(verdict) : colors.red(verdict);
+}
+
+function oneLine(text: string | null): string {
+  if (text === null) return 'no answer';
+  const line = text.replaceAll(/\s+/g, ' ').trim();
+  return line.length > 40 ? `${line.slice(0, 39)}…` : line;
+}
