@@ -185,6 +185,7 @@ async function measureRun(
 ): Promise<StageEvent[]> {
   const { bootstrapMean } = await import('./statistics.js');
   const { runLabels } = await import('./graded-run.js');
+  const { samplingMetrics } = await import('./sampling-metrics.js');
   const name = (figure: string) => `${run.model}.${figure}@${run.policy.id}`;
   const labels = runLabels(run);
   const count = run.problems.size;
@@ -198,6 +199,7 @@ async function measureRun(
       type: 'metric.measured',
       data: { name: name('accuracy'), value: accuracy.mean, interval: accuracy.interval, unit: 'share', count, labels },
     },
+    ...samplingMetrics(run, options),
     figure('unparsed', run.unparsedShare, 'share'),
     ...(run.timedOutShare === 0 ? [] : [figure('timed-out', run.timedOutShare, 'share')]),
     ...(run.disputedShare === 0 ? [] : [figure('finish-disputed', run.disputedShare, 'share')]),

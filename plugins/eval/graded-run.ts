@@ -10,8 +10,16 @@ export interface Policy {
   readonly word: string;
 }
 
+/** What is kept of a graded sample. */
+export interface SampleVerdict {
+  readonly index: number;
+  readonly verdict: string | null;
+  readonly extracted: string | null;
+}
+
 /** One problem under one policy. */
 export interface ProblemTally {
+  readonly answers: SampleVerdict[];
   samples: number;
   right: number;
   /** Whether the sample with the lowest index was right. */
@@ -48,15 +56,25 @@ export class GradedRun {
     if (waits > 0) this.counts.extended++;
     if (textIn(row, 'finish_reason') === 'length') this.counts.cut++;
     if (textIn(row, 'finish_disputed') !== null) this.counts.disputed++;
-    this.addVerdict(textIn(row, 'prompt_id') ?? '', numberIn(row, 'sample_index') ?? 0, verdict === 'right');
+    const index = numberIn(row, 'sample_index') ?? 0;
+    this.addVerdict(textIn(row, 'prompt_id') ?? '', { index, verdict, extracted: textIn(row, 'extracted') });
   }
 
-  private addVerdict(problem: string, index: number, isRight: boolean): void {
+  private addVerdict(problem: string, answer: SampleVerdict): void {
+    const { index } = answer;
+    const isRight = answer.verdict === 'right';
     const tally = this.problems.get(problem);
     if (tally === undefined) {
-      this.problems.set(problem, { samples: 1, right: Number(isRight), firstIsRight: isRight, firstIndex: index });
+      this.problems.set(problem, {
+        answers: [answer],
+        samples: 1,
+        right: Number(isRight),
+        firstIsRight: isRight,
+        firstIndex: index,
+      });
       return;
     }
+    tally.answers.push(answer);
     tally.samples++;
     tally.right += Number(isRight);
     if (index < tally.firstIndex) {
