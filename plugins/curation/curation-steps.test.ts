@@ -125,6 +125,23 @@ describe('curation/deduplicate', () => {
     const result = await runStage(deduplicate, { options: { ignoreCaseAndSpace: true }, inputs: { dataset } });
     expect(result.rows('dataset').map((row) => row.id)).toEqual(['r0']);
   });
+
+  it('drops what is nearly the same when asked, and says how much and as what', async () => {
+    const words = Array.from({ length: 60 }, (_, index) => `word${index}`);
+    const question = words.join(' ');
+    const rows = [
+      question,
+      question.replace('word59', 'other'),
+      question.replace('word30', 'other'),
+      'Something else.',
+      '',
+    ];
+    const near = table([...rows, ''].map((text) => ({ question: text })));
+    const result = await runStage(deduplicate, { options: { near: { similarity: 0.95 } }, inputs: { dataset: near } });
+    expect(result.rows('dataset').map((row) => row.id)).toEqual(['r0', 'r2', 'r3', 'r4']);
+    expect(result.rows('decisions')[1]).toMatchObject({ rule: 'near_duplicate', evidence: '0.966 similar to r0' });
+    expect(result.rows('decisions')[5]).toMatchObject({ rule: 'duplicate', evidence: 'same as r4' });
+  });
 });
 
 it('curation/difficulty drops what any model answers rightly', async () => {

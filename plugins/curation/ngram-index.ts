@@ -106,7 +106,7 @@ export class NgramIndex<Owner> {
 }
 
 /** Two 32-bit hashes of each n-gram: every word is hashed once, an n-gram mixes the hashes of its words. */
-function hashNgrams(words: readonly string[], length: number): Uint32Array {
+export function hashNgrams(words: readonly string[], length: number): Uint32Array {
   const count = Math.max(0, words.length - length + 1);
   const ngrams = new Uint32Array(2 * count);
   if (count === 0) return ngrams;
@@ -137,7 +137,7 @@ function hashNgrams(words: readonly string[], length: number): Uint32Array {
 }
 
 /** The finalizer of MurmurHash3. */
-function mix(value: number): number {
+export function mix(value: number): number {
   let hash = value ^ (value >>> 16);
   hash = Math.imul(hash, 0x85ebca6b);
   hash ^= hash >>> 13;

@@ -185,6 +185,24 @@ export const qualityOptions = z.strictObject({
 export const deduplicateOptions = z.strictObject({
   column: z.string().default('question').describe('Rows that agree in it are duplicates; the first is kept.'),
   ignoreCaseAndSpace: z.boolean().default(false).describe('Compares in lower case, with white space collapsed.'),
+  near: z
+    .strictObject({
+      similarity: z
+        .number()
+        .gt(0)
+        .max(1)
+        .default(0.8)
+        .describe('Jaccard similarity of the shingles from which a row is dropped; computed exactly.'),
+      words: z.int().min(1).max(64).default(3).describe('Words in a shingle, in lower case.'),
+      hashes: z
+        .int()
+        .min(16)
+        .max(1024)
+        .default(128)
+        .describe('Hash functions of a MinHash signature: more find more pairs, and take longer.'),
+    })
+    .optional()
+    .describe('Drops rows too that are nearly the same as a kept one. `near: {}` takes the defaults.'),
 });
 
 export const decontaminateOptions = z.strictObject({
