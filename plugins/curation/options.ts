@@ -1,4 +1,4 @@
-import { filePath, z } from 'simmerkit';
+import { filePath, placement, z } from 'simmerkit';
 
 const positive = z.int().min(1);
 const share = z.number().min(0).max(1);
@@ -204,6 +204,32 @@ export const deduplicateOptions = z.strictObject({
     .optional()
     .describe('Drops rows too that are nearly the same as a kept one. `near: {}` takes the defaults.'),
 });
+
+export const classifyOptions = z.strictObject({
+  url: placement(z.url().describe('Base of an OpenAI-compatible API, e.g. http://localhost:8000/v1.')),
+  apiKeyVariable: placement(z.string().optional().describe('Environment variable with the key. Absent: none is sent.')),
+  model: z.string().min(1).describe('What the server calls the model that classifies.'),
+  column: z.string().default('question').describe('Column with the text to classify.'),
+  taxonomy: z
+    .union([
+      z.literal('msc'),
+      z
+        .array(z.strictObject({ code: z.string().min(1), title: z.string().min(1) }))
+        .min(2)
+        .max(500),
+    ])
+    .default('msc')
+    .describe('The classes. msc: the first level of the Mathematics Subject Classification, as s1 has it.'),
+  attempts: z.int().min(1).default(3).describe('How often a model is asked whose last line names no class.'),
+  maxTokens: z.int().min(1).default(256).describe('Longest of its replies, in tokens.'),
+  unclassified: z
+    .enum(['keep', 'drop'])
+    .default('keep')
+    .describe('What becomes of rows of which no reply named a class; kept ones have no domain.'),
+  concurrency: placement(z.int().min(1).default(8).describe('Questions under way at a time.')),
+  timeoutMilliseconds: placement(z.int().min(100).default(120_000).describe('Limit for one reply.')),
+});
+export type ClassifyOptions = z.output<typeof classifyOptions>;
 
 export const decontaminateOptions = z.strictObject({
   words: z.int().min(2).max(64).default(8).describe('Length of the n-grams, in words. s1: 8.'),

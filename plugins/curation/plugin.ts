@@ -1,4 +1,5 @@
 import { definePlugin } from 'simmerkit';
+import { classify } from './classify.stage.js';
 import { decontaminate } from './decontaminate.stage.js';
 import { deduplicate } from './deduplicate.stage.js';
 import { difficulty } from './difficulty.stage.js';
@@ -22,6 +23,7 @@ export default definePlugin({
     deduplicate,
     decontaminate,
     difficulty,
+    classify,
     tokens,
     select,
     split,

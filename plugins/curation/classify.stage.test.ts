@@ -1,0 +1,119 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { memoryTable, runStage } from 'simmerkit/testing';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { classIn, classify } from './classify.stage.js';
+
+let scratchFolder: string;
+let server: Server;
+let url: string;
+/** What the server answers to a question at an attempt: a reply, or a status. */
+let answer: (question: string, attempt: number) => string | number;
+let asked: string[];
+
+beforeEach(async () => {
+  scratchFolder = await mkdtemp(join(tmpdir(), 'simmer-classify-'));
+  asked = [];
+  server = createServer((request, response) => {
+    let body = '';
+    request.on('data', (part) => {
+      body += part;
+    });
+    request.on('end', () => {
+      const { messages, seed } = JSON.parse(body);
+      const question = /Problem:\n(.*)\n/.exec(messages[0].content)?.[1] ?? '';
+      asked.push(question);
+      const said = answer(question, seed);
+      response.statusCode = typeof said === 'number' ? said : 200;
+      response.end(JSON.stringify({ choices: [{ message: { content: said } }] }));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+});
+afterEach(async () => {
+  server.closeAllConnections();
+  server.close();
+  await rm(scratchFolder, { recursive: true });
+});
+
+const dataset = memoryTable(
+  { id: 'VARCHAR', question: 'VARCHAR' },
+  ['primes', 'graphs', 'nonsense', 'late'].map((question) => ({ id: `id-${question}`, question })),
+);
+const run = (options: Readonly<Record<string, unknown>> = {}) =>
+  runStage(classify, { options: { url, model: 'judge', ...options }, inputs: { dataset }, scratchFolder });
+
+describe('curation/classify', () => {
+  it('takes the class on the last line, asks again where there is none, and never guesses', async () => {
+    answer = (question, attempt) => {
+      if (question === 'primes') return 'It is about primes.\n**11**';
+      if (question === 'graphs') return 'Combinatorics';
+      if (question === 'late') return attempt === 0 ? '11 or 05' : 'Code: 05';
+      return 'I would say 11, or perhaps 05.';
+    };
+    const { rows } = await run();
+    expect(rows('dataset').map((row) => [row.question, row.domain_code, row.domain])).toEqual([
+      ['primes', '11', 'Number theory'],
+      ['graphs', '05', 'Combinatorics'],
+      ['nonsense', null, null],
+      ['late', '05', 'Combinatorics'],
+    ]);
+    expect(rows('decisions').map((row) => row.rule)).toEqual([
+      'classified',
+      'classified',
+      'unclassified',
+      'classified',
+    ]);
+    expect(asked.filter((question) => question === 'nonsense')).toHaveLength(3);
+    const dropped = await run({ unclassified: 'drop' });
+    expect(dropped.rows('dataset')).toHaveLength(3);
+  });
+
+  it('asks again only for what it was not answered before it failed', async () => {
+    answer = (question) => (question === 'late' ? 400 : '11');
+    await expect(run({ concurrency: 1 })).rejects.toMatchObject({ code: 'endpoint_refused' });
+    expect(asked).toEqual(['primes', 'graphs', 'nonsense', 'late']);
+    asked = [];
+    answer = () => '05';
+    const { rows } = await run({ concurrency: 1 });
+    expect(asked).toEqual(['late']);
+    expect(rows('dataset').map((row) => row.domain_code)).toEqual(['11', '11', '11', '05']);
+  });
+
+  it('goes on where a server fails for a while', async () => {
+    let failures = 1;
+    answer = () => (failures-- > 0 ? 503 : '11');
+    expect((await run()).rows('dataset').every((row) => row.domain_code === '11')).toBe(true);
+  });
+
+  it('takes a taxonomy of its own', async () => {
+    answer = () => 'phys: Physics';
+    const taxonomy = [
+      { code: 'phys', title: 'Physics' },
+      { code: 'chem', title: 'Chemistry' },
+    ];
+    expect((await run({ taxonomy })).rows('dataset')[0]).toMatchObject({ domain: 'Physics', domain_code: 'phys' });
+  });
+});
+
+it.each([
+  ['11', '11'],
+  ['Reasons.\n\n`11`.', '11'],
+  ['11: Number theory', '11'],
+  ['number THEORY', '11'],
+  ['Class: 11', '11'],
+  ['11, 05', null],
+  ['The class is 11', null],
+  ['', null],
+  ['99', null],
+])('reads %j as %s', (reply, expected) => {
+  const classes = [
+    { code: '11', title: 'Number theory' },
+    { code: '05', title: 'Combinatorics' },
+  ];
+  expect(classIn(reply, classes)).toBe(expected);
+});
