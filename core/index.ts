@@ -27,6 +27,7 @@ export {
 } from './errors.js';
 export type { Event, EventData, EventDraft, EventType, StageEventType } from './events/catalogue.js';
 export { telemetryTypes } from './events/catalogue.js';
+export { type Redact, redacted, redactor } from './events/redaction.js';
 export { waitForLock } from './events/wait-for-lock.js';
 export { formatBytes, formatCompact, formatCount, formatDuration, formatShare } from './figures.js';
 export { isGlob, matchingFiles } from './files/matching-files.js';

@@ -1,4 +1,5 @@
 import { type ErrorRecord, toErrorRecord } from '../errors.js';
+import { redactor } from '../events/redaction.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { errorRecordLines, exitCodeOf } from './print-error.js';
 import { colorsFor, writeJson } from './terminal.js';
@@ -6,12 +7,12 @@ import { colorsFor, writeJson } from './terminal.js';
 /** Tells a command's error and returns the exit code. @param json also as `{"error": …}` on stdout, for programs */
 export async function reportError(error: unknown, { json }: { readonly json: boolean }): Promise<number> {
   printErrorRecord(toErrorRecord(error));
-  if (json) await writeJson({ error: toErrorRecord(error) });
+  if (json) await writeJson(JSON.parse(redactor()(JSON.stringify({ error: toErrorRecord(error) }))));
   return exitCodeOf(error);
 }
 
 /** Prints an error to stderr. */
 export function printErrorRecord(error: ErrorRecord): void {
   const options = { colors: colorsFor(process.stderr), cwd: process.cwd(), version: simmerPackage.version };
-  process.stderr.write(`${errorRecordLines(error, options).join('\n')}\n`);
+  process.stderr.write(redactor()(`${errorRecordLines(error, options).join('\n')}\n`));
 }

@@ -1,5 +1,6 @@
 import { type Observable, Subject } from 'rxjs';
 import type { Event, EventDraft } from './catalogue.js';
+import { redactor } from './redaction.js';
 import type { RunLog } from './run-log.js';
 
 export interface EventBusOptions {
@@ -23,6 +24,7 @@ export class EventBus {
   readonly #runId: string;
   readonly #log: RunLog;
   readonly #now: () => Date;
+  readonly #redact = redactor();
   readonly #subject = new Subject<Event>();
   #sequence: number;
   #isClosed = false;
@@ -64,7 +66,7 @@ export class EventBus {
       ...(draft.stage === undefined ? {} : { stage: draft.stage }),
       ...(draft.attempt === undefined ? {} : { attempt: draft.attempt }),
       // What sinks see is what a replay will show, and stays so when the emitter goes on with its object.
-      data: JSON.parse(JSON.stringify(draft.data)),
+      data: JSON.parse(this.#redact(JSON.stringify(draft.data))),
     } as Event;
     const appended = this.#log.append(event);
     // Only now, with no await in between: a draft that the log refuses leaves no gap.

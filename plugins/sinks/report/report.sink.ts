@@ -1,6 +1,6 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { defineSink, type Event, type Plan, type SinkContext, type TableArtifact, z } from 'simmerkit';
+import { defineSink, type Event, type Plan, redactor, type SinkContext, type TableArtifact, z } from 'simmerkit';
 import { type ComparisonReport, comparisonReport } from './comparison-report.js';
 import { coreVersions, RunGatherer } from './gather.js';
 
@@ -42,7 +42,7 @@ async function writeReport(gatherer: RunGatherer, context: SinkContext): Promise
     recipeText,
   });
   const reportPath = join(context.runFolder, 'report.html');
-  await writeFile(`${reportPath}.new`, text);
+  await writeFile(`${reportPath}.new`, redactor()(text));
   await rename(`${reportPath}.new`, reportPath);
   return reportPath;
 }

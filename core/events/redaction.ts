@@ -1,0 +1,43 @@
+/** Stands in the place of a secret in events, logs and reports. */
+export const redacted = '[redacted]';
+
+/** Environment variables with such names hold secrets. */
+const secretName = /(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$/i;
+/** A shorter value may be a word that means something else where it stands. */
+const leastLength = 8;
+
+/**
+ * What keys and tokens look like, each by its issuer's prefix: OpenAI and its like, Hugging Face, GitHub, Slack, AWS,
+ * Google, JSON web tokens, and what follows `Bearer`.
+ */
+const shapes = [
+  String.raw`\bsk-[A-Za-z0-9_-]{20,}`,
+  String.raw`\bhf_[A-Za-z0-9]{30,}`,
+  String.raw`\bgh[pousr]_[A-Za-z0-9]{36,}`,
+  String.raw`\bgithub_pat_[A-Za-z0-9_]{50,}`,
+  String.raw`\bxox[abprs]-[A-Za-z0-9-]{10,}`,
+  String.raw`\bAKIA[0-9A-Z]{16}\b`,
+  String.raw`\bAIza[0-9A-Za-z_-]{35}`,
+  String.raw`\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}`,
+  String.raw`(?<=\bBearer )[A-Za-z0-9._~+/-]{16,}=*`,
+];
+
+/** Takes secrets out of text. */
+export type Redact = (text: string) => string;
+
+/**
+ * Takes out the values of environment variables that are named like secrets, and whatever is shaped like a key or token.
+ * In JSON text too: a value is found as it stands there.
+ */
+export function redactor(env: NodeJS.ProcessEnv = process.env): Redact {
+  const values = Object.entries(env)
+    .filter(([name, value]) => secretName.test(name) && (value?.length ?? 0) >= leastLength)
+    .flatMap(([, value]) => [value as string, JSON.stringify(value).slice(1, -1)]);
+  const longestFirst = [...new Set(values)].sort((one, other) => other.length - one.length);
+  const pattern = new RegExp([...longestFirst.map(literal), ...shapes].join('|'), 'g');
+  return (text) => text.replace(pattern, redacted);
+}
+
+function literal(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|/-]/g, String.raw`\$&`);
+}
