@@ -13,7 +13,7 @@ export type {
   TableOptions,
 } from './artifacts/artifact.js';
 export { defaultCacheFolder } from './config/cache-folder.js';
-export { type EndpointOptions, OpenAiEndpoint } from './endpoint/openai-endpoint.js';
+export { type EndpointOptions, EndpointRefusal, OpenAiEndpoint } from './endpoint/openai-endpoint.js';
 export {
   type ErrorKind,
   type ErrorRecord,

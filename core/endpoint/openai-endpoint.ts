@@ -8,14 +8,38 @@ export interface EndpointOptions {
   readonly apiKeyVariable?: string | undefined;
   /** For one answer, in milliseconds. */
   readonly timeoutMilliseconds: number;
-  /** How often a request is made again after a failure that may pass (no connection, 408, 429, 5xx). */
+  /**
+   * How often a request is made again after a failure that may pass: no connection, half an answer, HTTP 408, 429, 5xx.
+   * Longer each time, with jitter, and never before the time of a `Retry-After`.
+   */
   readonly retries: number;
+  /** Requests are spaced so that no more are begun in a minute. @default unlimited */
+  readonly requestsPerMinute?: number | undefined;
   readonly signal: AbortSignal;
 }
+
+/** The server answered that it will not. */
+export class EndpointRefusal extends UserError {
+  constructor(
+    /** Of HTTP. */
+    readonly status: number,
+    message: string,
+    hint: string,
+  ) {
+    super('endpoint_refused', message, { kind: 'environment', hint });
+  }
+}
+
+/** A server that is asked to wait longer is not there any more. */
+const longestWaitMilliseconds = 10 * 60_000;
+const firstWaitMilliseconds = 500;
+const longestBackoffMilliseconds = 30_000;
 
 /** Asks an OpenAI-compatible server for JSON. */
 export class OpenAiEndpoint {
   private readonly base: string;
+  /** When the next request may begin, as `performance.now()` has it. */
+  private nextStart = 0;
 
   constructor(private readonly options: EndpointOptions) {
     this.base = options.url.replace(/\/+$/, '');
@@ -39,7 +63,10 @@ export class OpenAiEndpoint {
         this.options.signal.throwIfAborted();
         if (!(error instanceof PassingFailure)) throw error;
         if (attempt >= this.options.retries) throw error.final;
-        await pause(Math.min(30_000, 500 * 2 ** attempt), this.options.signal);
+        const backoff = Math.min(longestBackoffMilliseconds, firstWaitMilliseconds * 2 ** attempt);
+        // Many that failed together must not come again together.
+        const wait = Math.max(error.afterMilliseconds, backoff * (0.5 + Math.random()));
+        await pause(Math.min(longestWaitMilliseconds, wait), this.options.signal);
       }
     }
   }
@@ -47,6 +74,7 @@ export class OpenAiEndpoint {
   private async once(path: string, body?: Readonly<Record<string, unknown>>): Promise<unknown> {
     const url = path.startsWith('/') ? new URL(path, this.base).href : `${this.base}/${path}`;
     const { signal, timeoutMilliseconds } = this.options;
+    await this.turn();
     let response: Response;
     let text: string;
     try {
@@ -67,15 +95,27 @@ export class OpenAiEndpoint {
         }),
       );
     }
-    if (!response.ok) throw refusal(url, response.status, text);
+    if (!response.ok) throw refusal(url, response, text);
     try {
       return JSON.parse(text) as unknown;
     } catch {
-      throw new UserError('endpoint_invalid', `${url} answered with something that is not JSON: ${shortened(text)}`, {
-        kind: 'environment',
-        hint: 'Check that `url` is the base of an OpenAI-compatible API; it usually ends in /v1.',
-      });
+      throw new PassingFailure(
+        new UserError('endpoint_invalid', `${url} answered with something that is not JSON: ${shortened(text)}`, {
+          kind: 'environment',
+          hint: 'Check that `url` is the base of an OpenAI-compatible API; it usually ends in /v1.',
+        }),
+      );
     }
+  }
+
+  /** Waits until `requestsPerMinute` lets another request begin. */
+  private async turn(): Promise<void> {
+    const { requestsPerMinute, signal } = this.options;
+    if (requestsPerMinute === undefined) return;
+    const now = performance.now();
+    const start = Math.max(now, this.nextStart);
+    this.nextStart = start + 60_000 / requestsPerMinute;
+    if (start > now) await pause(start - now, signal);
   }
 
   private authorization(): Record<string, string> {
@@ -92,20 +132,31 @@ export class OpenAiEndpoint {
 
 /** A failure that may be over when asked again. */
 class PassingFailure extends Error {
-  constructor(readonly final: UserError) {
+  constructor(
+    readonly final: UserError,
+    /** Not before so long. */
+    readonly afterMilliseconds = 0,
+  ) {
     super(final.message);
   }
 }
 
-function refusal(url: string, status: number, text: string): Error {
-  const error = new UserError('endpoint_refused', `${url} refused (HTTP ${status}): ${shortened(text)}`, {
-    kind: 'environment',
-    hint:
-      status === 404
-        ? 'The server does not have this call: check `url`, or use a server that has it.'
-        : "Read the server's own log, and check the model's name and the limits that it was started with.",
-  });
-  return status === 408 || status === 429 || status >= 500 ? new PassingFailure(error) : error;
+function refusal(url: string, { status, headers }: Response, text: string): Error {
+  const hint =
+    status === 404
+      ? 'The server does not have this call: check `url`, or use a server that has it.'
+      : "Read the server's own log, and check the model's name and the limits that it was started with.";
+  const error = new EndpointRefusal(status, `${url} refused (HTTP ${status}): ${shortened(text)}`, hint);
+  const mayPass = status === 408 || status === 429 || status >= 500;
+  return mayPass ? new PassingFailure(error, retryAfter(headers.get('retry-after'))) : error;
+}
+
+/** Milliseconds that the server asks for, in seconds or as a date. */
+function retryAfter(header: string | null): number {
+  if (header === null) return 0;
+  const seconds = Number(header);
+  const milliseconds = Number.isNaN(seconds) ? Date.parse(header) - Date.now() : 1000 * seconds;
+  return Number.isNaN(milliseconds) ? 0 : Math.max(0, milliseconds);
 }
 
 function shortened(text: string): string {

@@ -1,4 +1,4 @@
-import { defineStage, input, OpenAiEndpoint, pace, requireColumns, textIn, z } from 'simmerkit';
+import { defineStage, input, OpenAiEndpoint, requireColumns, textIn, z } from 'simmerkit';
 import { type ClassifyOptions, classifyOptions } from './options.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
@@ -17,6 +17,7 @@ interface Reply {
 }
 
 const repeatedTemperature = 0.5;
+const retries = 6;
 
 export const classify = defineStage({
   description: 'Gives each row a domain: a model behind an OpenAI-compatible API chooses one of a list of classes.',
@@ -31,45 +32,24 @@ export const classify = defineStage({
       : [{ path: 'taxonomy', code: 'class_twice', message: `The class "${twice}" is in the taxonomy twice.` }];
   },
   async run(context) {
+    const { askRows } = await import('./ask-rows.js');
     const { mscClasses } = await import('./msc.js');
     const { ReplyJournal } = await import('./reply-journal.js');
     const { sieve } = await import('./sieve.js');
-    const { inputs, options, signal } = context;
+    const { inputs, options } = context;
     requireColumns(inputs.dataset, ['id', options.column], 'The dataset');
     const classes =
       options.taxonomy === 'msc' ? mscClasses.map(([code, title]) => ({ code, title })) : options.taxonomy;
-    const stop = new AbortController();
-    const endpoint = new OpenAiEndpoint({
-      url: options.url,
-      apiKeyVariable: options.apiKeyVariable,
-      timeoutMilliseconds: options.timeoutMilliseconds,
-      retries: 6,
-      signal: AbortSignal.any([signal, stop.signal]),
-    });
+    const { url, apiKeyVariable, timeoutMilliseconds, concurrency } = options;
     await using journal = await ReplyJournal.open<Reply>(context.scratchFolder);
-    if (journal.size > 0) context.log.info(`${journal.size} replies are there from before.`);
-    const asking = pace(context, { unit: 'questions', total: inputs.dataset.rowCount });
-    const rows = inputs.dataset.rows()[Symbol.asyncIterator]();
-    let reading: Promise<unknown> = Promise.resolve();
-    const next = () => {
-      const result = reading.then(() => rows.next());
-      reading = result.catch(() => undefined);
-      return result;
-    };
-    const work = async () => {
-      for (let row = await next(); !row.done; row = await next()) {
-        const id = textIn(row.value, 'id') ?? '';
-        const question = textIn(row.value, options.column) ?? '';
-        if (journal.get(id) === undefined) await journal.add(await askFor(id, question, classes, options, endpoint));
-        await asking.step();
-      }
-    };
-    try {
-      await Promise.all(Array.from({ length: options.concurrency }, work));
-    } finally {
-      stop.abort();
-    }
-    await asking.finish();
+    await askRows(context, inputs.dataset, {
+      journal,
+      concurrency,
+      ask: (row, id, signal) => {
+        const endpoint = new OpenAiEndpoint({ url, apiKeyVariable, timeoutMilliseconds, retries, signal });
+        return askFor(id, textIn(row, options.column) ?? '', classes, options, endpoint);
+      },
+    });
     const titles = new Map(classes.map(({ code, title }) => [code, title]));
     const domainOf = (id: string | null) => {
       const code = journal.get(id ?? '')?.code ?? null;

@@ -231,6 +231,50 @@ export const classifyOptions = z.strictObject({
 });
 export type ClassifyOptions = z.output<typeof classifyOptions>;
 
+export const distillOptions = z.strictObject({
+  url: placement(z.url().describe('Base of an OpenAI-compatible API, e.g. https://api.deepseek.com/v1.')),
+  apiKeyVariable: placement(z.string().optional().describe('Environment variable with the key. Absent: none is sent.')),
+  model: z.string().min(1).describe('What the server calls the teacher, e.g. deepseek-reasoner.'),
+  column: z.string().default('question').describe('Column with the text that is sent.'),
+  system: z.string().optional().describe('System message. Absent: none.'),
+  temperature: z.number().min(0).default(0.6).describe("Of sampling. DeepSeek-R1's advice: 0.6."),
+  topP: z.number().gt(0).max(1).default(0.95).describe('Nucleus of sampling.'),
+  maxTokens: z.int().min(1).default(32_768).describe('Longest reply with its thinking, in tokens.'),
+  truncated: z
+    .enum(['drop', 'keep'])
+    .default('drop')
+    .describe('What becomes of rows whose reply was cut at maxTokens.'),
+  withoutReasoning: z
+    .enum(['drop', 'keep'])
+    .default('drop')
+    .describe('What becomes of rows whose reply has an answer and no trace.'),
+  price: placement(
+    z
+      .strictObject({
+        inputPerMillion: z.number().min(0).describe('Dollars for a million tokens sent.'),
+        outputPerMillion: z.number().min(0).describe('Dollars for a million tokens received, thinking included.'),
+      })
+      .optional()
+      .describe("The teacher's price. Absent: dollars are not counted."),
+  ),
+  maxDollars: placement(
+    z
+      .number()
+      .positive()
+      .optional()
+      .describe(
+        'Spending stops at or below this, over all attempts; each request in flight counts with the most it can cost.',
+      ),
+  ),
+  concurrency: placement(z.int().min(1).max(1024).default(16).describe('Questions under way at a time.')),
+  requestsPerMinute: placement(z.number().positive().optional().describe('Requests that may begin in a minute.')),
+  timeoutMilliseconds: placement(z.int().min(100).default(900_000).describe('Limit for one reply.')),
+  retries: placement(
+    z.int().min(0).default(6).describe('Times that a request is made again after a failure that may pass.'),
+  ),
+});
+export type DistillOptions = z.output<typeof distillOptions>;
+
 export const decontaminateOptions = z.strictObject({
   words: z.int().min(2).max(64).default(8).describe('Length of the n-grams, in words. s1: 8.'),
   column: z.string().default('question').describe('Column of both sides that is compared.'),

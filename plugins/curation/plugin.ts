@@ -3,6 +3,7 @@ import { classify } from './classify.stage.js';
 import { decontaminate } from './decontaminate.stage.js';
 import { deduplicate } from './deduplicate.stage.js';
 import { difficulty } from './difficulty.stage.js';
+import { distill } from './distill.stage.js';
 import { format } from './format.stage.js';
 import { generateProblems } from './generate-problems.stage.js';
 import { load } from './load.stage.js';
@@ -24,6 +25,7 @@ export default definePlugin({
     decontaminate,
     difficulty,
     classify,
+    distill,
     tokens,
     select,
     split,

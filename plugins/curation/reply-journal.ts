@@ -28,6 +28,10 @@ export class ReplyJournal<Reply extends { readonly id: string }> implements Asyn
     return this.replies.get(id);
   }
 
+  all(): Iterable<Reply> {
+    return this.replies.values();
+  }
+
   get size(): number {
     return this.replies.size;
   }

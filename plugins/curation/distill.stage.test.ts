@@ -1,0 +1,172 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { memoryTable, runStage } from 'simmerkit/testing';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { distill } from './distill.stage.js';
+
+/** A teacher that behaves as it is told for each question and request. */
+let behave: (question: string, request: number, response: ServerResponse) => unknown;
+let requests: { readonly question: string; readonly at: number }[];
+let server: Server;
+let url: string;
+let scratchFolder: string;
+
+beforeEach(async () => {
+  scratchFolder = await mkdtemp(join(tmpdir(), 'simmer-distill-'));
+  requests = [];
+  server = createServer((request, response) => {
+    let body = '';
+    request.on('data', (part) => {
+      body += part;
+    });
+    request.on('end', () => {
+      const question = JSON.parse(body).messages.at(-1).content as string;
+      const before = requests.filter((one) => one.question === question).length;
+      requests.push({ question, at: performance.now() });
+      const answer = behave(question, before + 1, response);
+      if (answer !== undefined) response.end(JSON.stringify(answer));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+});
+afterEach(async () => {
+  server.closeAllConnections();
+  server.close();
+  await rm(scratchFolder, { recursive: true });
+});
+
+const reply = (content: string, more: object = {}, finish = 'stop') => ({
+  choices: [{ finish_reason: finish, message: { content, ...more } }],
+  usage: { prompt_tokens: 100, completion_tokens: 1000 },
+});
+const thought = (question: string) => reply(`${question}!`, { reasoning_content: `about ${question}` });
+const dataset = (...questions: readonly string[]) =>
+  memoryTable(
+    { id: 'VARCHAR', question: 'VARCHAR', answer: 'VARCHAR' },
+    questions.map((question) => ({ id: `id-${question}`, question, answer: 'gold' })),
+  );
+const run = (table: ReturnType<typeof dataset>, options: Readonly<Record<string, unknown>> = {}) =>
+  runStage(distill, {
+    options: { url, model: 'r1', timeoutMilliseconds: 1000, ...options },
+    inputs: { dataset: table },
+    scratchFolder,
+  });
+const timesAsked = (question: string) => requests.filter((one) => one.question === question).length;
+
+describe('curation/distill', () => {
+  it('takes traces as servers send them, and keeps the gold answer', async () => {
+    behave = (question) => {
+      if (question === 'apart') return reply('4', { reasoning_content: ' two and two ' });
+      if (question === 'vllm') return reply('4', { reasoning: 'two and two' });
+      return reply('<think>\ntwo and two\n</think>\n\n4');
+    };
+    const { rows } = await run(dataset('apart', 'vllm', 'inline'));
+    expect(rows('dataset')).toEqual(
+      ['apart', 'vllm', 'inline'].map((question) => ({
+        id: `id-${question}`,
+        question,
+        gold: 'gold',
+        reasoning: 'two and two',
+        answer: '4',
+      })),
+    );
+  });
+
+  it('records refusals, cuts and missing traces', async () => {
+    behave = (question, _, response) => {
+      if (question === 'refused') return reply('', { refusal: 'I will not.' });
+      if (question === 'filtered') return reply('', {}, 'content_filter');
+      if (question === 'cut') return reply('<think>on and on', {}, 'length');
+      if (question === 'bare') return reply('4');
+      response.statusCode = 400;
+      return { error: { message: 'too long' } };
+    };
+    const { rows } = await run(dataset('refused', 'filtered', 'cut', 'bare', 'bad'));
+    expect(rows('dataset')).toEqual([]);
+    expect(rows('decisions').map(({ rule, evidence }) => [rule, evidence])).toEqual([
+      ['refused', 'I will not.'],
+      ['refused', 'filtered by the server'],
+      ['truncated', 'cut after 1000 tokens'],
+      ['no_reasoning', '4'],
+      ['refused', expect.stringContaining('HTTP 400')],
+    ]);
+  });
+
+  it('outlives 429, 500, half a body and silence, and honours Retry-After', async () => {
+    behave = (question, request, response) => {
+      if (request > 1 || question === 'fine') return thought(question);
+      if (question === 'busy') {
+        response.writeHead(429, { 'retry-after': '1' });
+        return {};
+      }
+      if (question === 'broken') {
+        response.statusCode = 500;
+        return {};
+      }
+      if (question === 'half') {
+        response.writeHead(200, { 'content-length': '1000' });
+        response.write('{"choices": [');
+        setTimeout(() => response.destroy(), 20);
+      }
+      // silent: never answers.
+      return undefined;
+    };
+    const questions = ['busy', 'broken', 'half', 'silent', 'fine'];
+    const { rows } = await run(dataset(...questions));
+    expect(rows('dataset').map((row) => row.reasoning)).toEqual(questions.map((question) => `about ${question}`));
+    expect(questions.map(timesAsked)).toEqual([2, 2, 2, 2, 1]);
+    const [first, second] = requests.filter(({ question }) => question === 'busy');
+    expect(second!.at - first!.at).toBeGreaterThanOrEqual(990);
+  });
+
+  it('gives up after its retries, keeps what it has, and later asks only for the rest', async () => {
+    behave = (question, _, response) => {
+      if (question !== 'down') return thought(question);
+      response.statusCode = 503;
+      return {};
+    };
+    const options = { retries: 1, concurrency: 1 };
+    await expect(run(dataset('a', 'b', 'down'), options)).rejects.toMatchObject({ code: 'endpoint_refused' });
+    expect(timesAsked('down')).toBe(2);
+    behave = thought;
+    const { rows } = await run(dataset('a', 'b', 'down'), options);
+    expect(rows('dataset')).toHaveLength(3);
+    expect(['a', 'b', 'down'].map(timesAsked)).toEqual([1, 1, 3]);
+  });
+
+  it('stops below its dollars, counting what is in flight at its most, and goes on with more', async () => {
+    behave = thought;
+    // A reply costs 0.0011 dollars, and may cost 0.002 and a little.
+    const price = { inputPerMillion: 1, outputPerMillion: 1 };
+    const questions = Array.from({ length: 20 }, (_, index) => `q${index}`);
+    const capped = { price, maxTokens: 2000, maxDollars: 0.01, concurrency: 8 };
+    await expect(run(dataset(...questions), capped)).rejects.toMatchObject({
+      code: 'spending_cap_reached',
+      message: expect.stringMatching(/has cost \$0\.00(77|88) of at most \$0\.01/),
+    });
+    const paid = requests.length;
+    expect(paid * 0.0011).toBeLessThanOrEqual(0.01);
+    expect(paid).toBeGreaterThanOrEqual(7);
+    const { rows, events } = await run(dataset(...questions), { ...capped, maxDollars: 1 });
+    expect(rows('dataset')).toHaveLength(20);
+    expect(requests).toHaveLength(20);
+    const metric = events.find((event) => event.type === 'metric.measured' && event.data.name === 'distill.dollars');
+    expect((metric!.data as { value: number }).value).toBeCloseTo(20 * 0.0011, 10);
+  });
+
+  it('begins no more requests in a minute than it may', async () => {
+    behave = thought;
+    await run(dataset('a', 'b', 'c'), { requestsPerMinute: 300 });
+    const times = requests.map(({ at }) => at);
+    expect(times.at(-1)! - times[0]!).toBeGreaterThanOrEqual(380);
+  });
+
+  it('refuses a cap without a price', () => {
+    const parsed = distill.options.parse({ url, model: 'r1', maxDollars: 1 });
+    expect(distill.check?.(parsed, { recipeFolder: '.' })).toMatchObject([{ code: 'price_missing' }]);
+  });
+});

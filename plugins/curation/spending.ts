@@ -1,0 +1,62 @@
+import { UserError } from 'simmerkit';
+
+/** In dollars for a million tokens. */
+export interface Price {
+  readonly inputPerMillion: number;
+  readonly outputPerMillion: number;
+}
+
+export interface Tokens {
+  readonly input: number;
+  readonly output: number;
+}
+
+export function dollarsOf(tokens: Tokens, price: Price): number {
+  return (tokens.input * price.inputPerMillion + tokens.output * price.outputPerMillion) / 1e6;
+}
+
+/** Holds what requests cost below a cap: each reserves the most that it can cost, and gives back what it did not. */
+export class Spending {
+  private reserved = 0;
+  private inFlight = 0;
+  private waiting: (() => void)[] = [];
+
+  /** @param spent before, by earlier attempts */
+  constructor(
+    private readonly cap: number,
+    private spent: number,
+  ) {}
+
+  /** Makes a request that may cost so much, once there is room for it. @throws UserError `spending_cap_reached` */
+  async within<T>(most: number, request: () => Promise<{ readonly result: T; readonly dollars: number }>): Promise<T> {
+    while (this.spent + this.reserved + most > this.cap) {
+      if (this.inFlight === 0) throw this.reached(most);
+      await new Promise<void>((resolve) => this.waiting.push(resolve));
+    }
+    this.reserved += most;
+    this.inFlight += 1;
+    let cost = most;
+    try {
+      const { result, dollars } = await request();
+      cost = dollars;
+      return result;
+    } finally {
+      this.inFlight -= 1;
+      this.reserved -= most;
+      this.spent += cost;
+      for (const wake of this.waiting.splice(0)) wake();
+    }
+  }
+
+  private reached(most: number): UserError {
+    const spent = this.spent.toFixed(4);
+    return new UserError(
+      'spending_cap_reached',
+      `The teacher has cost $${spent} of at most $${this.cap}, and the next question may cost up to $${most.toFixed(4)}.`,
+      {
+        kind: 'runFailed',
+        hint: 'Run again with a higher `maxDollars`, or lower `maxTokens`: what is answered is kept and not asked for again.',
+      },
+    );
+  }
+}
