@@ -1,15 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { memoryTable, runStage } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type ChatServer, startChatServer } from './chat-server.fixture.js';
 import { classIn, classify } from './classify.stage.js';
 
 let scratchFolder: string;
-let server: Server;
-let url: string;
+let server: ChatServer;
 /** What the server answers to a question at an attempt: a reply, or a status. */
 let answer: (question: string, attempt: number) => string | number;
 let asked: string[];
@@ -17,26 +15,16 @@ let asked: string[];
 beforeEach(async () => {
   scratchFolder = await mkdtemp(join(tmpdir(), 'simmer-classify-'));
   asked = [];
-  server = createServer((request, response) => {
-    let body = '';
-    request.on('data', (part) => {
-      body += part;
-    });
-    request.on('end', () => {
-      const { messages, seed } = JSON.parse(body);
-      const question = /Problem:\n(.*)\n/.exec(messages[0].content)?.[1] ?? '';
-      asked.push(question);
-      const said = answer(question, seed);
-      response.statusCode = typeof said === 'number' ? said : 200;
-      response.end(JSON.stringify({ choices: [{ message: { content: said } }] }));
-    });
+  server = await startChatServer(({ messages, seed }, response) => {
+    const question = /Problem:\n(.*)\n/.exec(messages[0]?.content ?? '')?.[1] ?? '';
+    asked.push(question);
+    const said = answer(question, seed ?? 0);
+    response.statusCode = typeof said === 'number' ? said : 200;
+    return { choices: [{ message: { content: said } }] };
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
 });
 afterEach(async () => {
-  server.closeAllConnections();
-  server.close();
+  await server[Symbol.asyncDispose]();
   await rm(scratchFolder, { recursive: true });
 });
 
@@ -45,7 +33,7 @@ const dataset = memoryTable(
   ['primes', 'graphs', 'nonsense', 'late'].map((question) => ({ id: `id-${question}`, question })),
 );
 const run = (options: Readonly<Record<string, unknown>> = {}) =>
-  runStage(classify, { options: { url, model: 'judge', ...options }, inputs: { dataset }, scratchFolder });
+  runStage(classify, { options: { url: server.url, model: 'judge', ...options }, inputs: { dataset }, scratchFolder });
 
 describe('curation/classify', () => {
   it('takes the class on the last line, asks again where there is none, and never guesses', async () => {

@@ -1,41 +1,30 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { memoryTable, runStage } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type ChatServer, startChatServer } from './chat-server.fixture.js';
 import { distill } from './distill.stage.js';
 
 /** A teacher that behaves as it is told for each question and request. */
 let behave: (question: string, request: number, response: ServerResponse) => unknown;
 let requests: { readonly question: string; readonly at: number }[];
-let server: Server;
-let url: string;
+let server: ChatServer;
 let scratchFolder: string;
 
 beforeEach(async () => {
   scratchFolder = await mkdtemp(join(tmpdir(), 'simmer-distill-'));
   requests = [];
-  server = createServer((request, response) => {
-    let body = '';
-    request.on('data', (part) => {
-      body += part;
-    });
-    request.on('end', () => {
-      const question = JSON.parse(body).messages.at(-1).content as string;
-      const before = requests.filter((one) => one.question === question).length;
-      requests.push({ question, at: performance.now() });
-      const answer = behave(question, before + 1, response);
-      if (answer !== undefined) response.end(JSON.stringify(answer));
-    });
+  server = await startChatServer(({ messages }, response) => {
+    const question = messages.at(-1)?.content ?? '';
+    const before = requests.filter((one) => one.question === question).length;
+    requests.push({ question, at: performance.now() });
+    return behave(question, before + 1, response);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
 });
 afterEach(async () => {
-  server.closeAllConnections();
-  server.close();
+  await server[Symbol.asyncDispose]();
   await rm(scratchFolder, { recursive: true });
 });
 
@@ -51,7 +40,7 @@ const dataset = (...questions: readonly string[]) =>
   );
 const run = (table: ReturnType<typeof dataset>, options: Readonly<Record<string, unknown>> = {}) =>
   runStage(distill, {
-    options: { url, model: 'r1', timeoutMilliseconds: 1000, ...options },
+    options: { url: server.url, model: 'r1', timeoutMilliseconds: 1000, ...options },
     inputs: { dataset: table },
     scratchFolder,
   });
@@ -166,7 +155,7 @@ describe('curation/distill', () => {
   });
 
   it('refuses a cap without a price', () => {
-    const parsed = distill.options.parse({ url, model: 'r1', maxDollars: 1 });
+    const parsed = distill.options.parse({ url: server.url, model: 'r1', maxDollars: 1 });
     expect(distill.check?.(parsed, { recipeFolder: '.' })).toMatchObject([{ code: 'price_missing' }]);
   });
 });
