@@ -1,7 +1,7 @@
 """Rows of prompts and completions, as tokens and the mask that says which of them are trained."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -209,6 +209,11 @@ class DataOrder:
         """The rows of an optimizer step, numbered from 1 over all epochs."""
         epoch, index = divmod(step - 1, self.steps_per_epoch)
         return self.epoch(epoch)[index * self._batch : (index + 1) * self._batch]
+
+    def steps_of(self, epoch: int) -> Iterator[list[int]]:
+        """The rows of each optimizer step of an epoch."""
+        first = epoch * self.steps_per_epoch + 1
+        return (self.step(step) for step in range(first, first + self.steps_per_epoch))
 
     def _shuffle(self, generator: random.Random) -> list[int]:
         rows = list(range(len(self._lengths)))

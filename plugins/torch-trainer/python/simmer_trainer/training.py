@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from google.protobuf import json_format
 
 from simmer_trainer import describe
-from simmer_trainer.checkpoints import Checkpoint, prune_checkpoints, read_marker, remove_drafts, save_checkpoint
+from simmer_trainer.checkpoints import Checkpoint, prune_checkpoints, read_marker, remove_drafts
 from simmer_trainer.data import DataOrder, TokenizedRow, check_masks, read_rows, tokenize
 from simmer_trainer.durable import sync_folder
 from simmer_trainer.errors import AttemptStopped, TrainingError, shorten
@@ -18,6 +18,9 @@ from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import Extensions, parse_extensions
 from simmer_trainer.memory import release_memory
 from simmer_trainer.models import context_length_of, load_model, load_tokenizer, save_model, torch_type
+from simmer_trainer.rank_group import RankGroup
+from simmer_trainer.sharded_checkpoints import save_together
+from simmer_trainer.sharding import gather_model, sharded
 
 # Tokens, padding included, in one forward pass where the caller leaves the batch to us.
 _TOKENS_PER_PASS = {"cpu": 2048, "cuda": 16_384, "mps": 4096}
@@ -47,18 +50,24 @@ class TrainingControl(Protocol):
     def was_run_before(self, step: int) -> bool: ...
 
 
-def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
+def train(request: pb.StartTrainingRequest, control: TrainingControl, group: RankGroup) -> None:
     """
     Runs the attempt to its end and emits its events, TrainingCompleted last. Raises AttemptStopped where it was told to
-    stop, TrainingError or RequestError where it cannot go on.
+    stop, TrainingError or RequestError where it cannot go on. Where there are several ranks, each of them runs this.
     """
+    with sharded(group, recompute_activations=request.hyperparameters.gradient_checkpointing):
+        _train(request, control, group)
+
+
+def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: RankGroup) -> None:
     import transformers
 
     parameters = request.hyperparameters
     extensions = parse_extensions(request.extensions)
     precision = describe.choose_precision(parameters.precision)
     output_folder = Path(request.output_folder)
-    remove_drafts(output_folder)
+    if group.is_leader:
+        remove_drafts(output_folder)
     # Before anything draws: the weights of an adapter come from this, and dropout.
     transformers.set_seed(parameters.seed % 2**32)
 
@@ -82,11 +91,11 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
     )
     stop_where_asked(control)
 
-    model = load_model(
-        request.model,
-        _weights_type(parameters, extensions, precision),
-        attention=extensions.attention,
-    )
+    def load() -> Any:
+        weights_type = _weights_type(parameters, extensions, precision)
+        return load_model(request.model, weights_type, attention=extensions.attention)
+
+    model = load()
     stored_type = _stored_type(request.model)
     if parameters.max_sequence_length > context_length_of(model) < max(len(row.token_ids) for row in rows):
         raise TrainingError(
@@ -100,16 +109,20 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
 
     resumed = read_marker(Path(request.resume_from)) if request.HasField("resume_from") else {"step": 0}
     _check_resumed(resumed, request, rows)
-    device_batch = _device_batch_size(parameters, rows)
+    device_batch = _device_batch_size(parameters, rows, group)
     trainer = SimmerSFTTrainer(
         model=model,
-        arguments=_arguments(parameters, extensions, precision, device_batch, total_steps, output_folder),
+        arguments=_arguments(parameters, extensions, precision, device_batch, total_steps, output_folder, group),
         rows=rows,
         order=order,
         tokenizer=tokenizer,
         peft_config=_peft_config(parameters),
-        loop=Loop(request, control, trainer_rows=rows, evaluation_rows=evaluation_rows, order=order),
+        loop=Loop(request, control, group, trainer_rows=rows, evaluation_rows=evaluation_rows, order=order),
+        group=group,
     )
+    if group.size > 1:
+        # The model is the same everywhere; what dropout draws is not.
+        transformers.set_seed((parameters.seed + group.rank) % 2**32)
     model = trainer.model
     control.emit(
         pb.TrainerEvent(
@@ -135,7 +148,11 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
     final_loss = trainer.loop.final_loss(trainer)
     trainer.release_optimizer()
     model_folder = output_folder / "model"
-    _write_final_model(model, tokenizer, model_folder, stored_type if parameters.method == pb.METHOD_FULL else None)
+    final_type = stored_type if parameters.method == pb.METHOD_FULL else None
+    if group.size > 1:
+        model = gather_model(trainer.model, group, final_type, load)
+    if group.is_leader:
+        _write_final_model(model, tokenizer, model_folder, final_type)
     control.emit(
         pb.TrainerEvent(
             training_completed=pb.TrainingCompleted(
@@ -156,6 +173,7 @@ class Loop:
         self,
         request: pb.StartTrainingRequest,
         control: TrainingControl,
+        group: RankGroup,
         *,
         trainer_rows: list[TokenizedRow],
         evaluation_rows: list[TokenizedRow],
@@ -165,6 +183,7 @@ class Loop:
         self._parameters = request.hyperparameters
         self._output_folder = Path(request.output_folder)
         self._control = control
+        self._group = group
         self._rows = trainer_rows
         self._evaluation_rows = evaluation_rows
         self._order = order
@@ -196,6 +215,7 @@ class Loop:
 
     def before_update(self, trainer: Any) -> None:
         """The gradients are there, the weights are still those of the last step."""
+        self._step_loss = self._group.sum(self._step_loss)
         if math.isfinite(self._step_loss) and (self.gradient_norm is None or math.isfinite(self.gradient_norm)):
             return
         step = trainer.state.global_step + 1
@@ -239,7 +259,7 @@ class Loop:
         """A checkpoint of the state as it is, complete on disk when this returns."""
         step = trainer.state.global_step
         state = {"rows": len(self._rows), "model": json_format.MessageToDict(self._request.model)}
-        checkpoint = save_checkpoint(self._output_folder, step, state, trainer.write_state)
+        checkpoint = save_together(self._group, self._output_folder, step, state, trainer.write_state)
         # Batches of many lengths leave gaps, which would grow over the whole training.
         release_memory()
         self._last_saved = step
@@ -249,7 +269,8 @@ class Loop:
             )
         )
         self._control.checkpoint_saved(checkpoint)
-        prune_checkpoints(self._output_folder, self._parameters.checkpoints_kept)
+        if self._group.is_leader:
+            prune_checkpoints(self._output_folder, self._parameters.checkpoints_kept)
 
     def final_loss(self, trainer: Any) -> float | None:
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
@@ -267,6 +288,7 @@ class Loop:
         if step % self._parameters.log_every_steps == 0 or step == trainer.state.max_steps:
             now = time.monotonic()
             elapsed = max(now - self._logged_at, 1e-9)
+            peak_memory = int(self._group.largest(describe.peak_memory_bytes()))
             self._control.emit(
                 pb.TrainerEvent(
                     step_logged=pb.StepLogged(
@@ -277,7 +299,7 @@ class Loop:
                         gradient_norm=self.gradient_norm,
                         tokens_seen=self._tokens_seen,
                         tokens_per_second=(self._tokens_seen - self._tokens_logged) / elapsed,
-                        peak_memory_bytes=describe.peak_memory_bytes(),
+                        peak_memory_bytes=peak_memory,
                         rerun=rerun,
                         rows_seen=self._rows_seen,
                     )
@@ -347,13 +369,14 @@ def _stored_type(source: pb.ModelSource) -> Any:
     return AutoConfig.from_pretrained(folder, local_files_only=True).dtype or torch.float32
 
 
-def _device_batch_size(parameters: pb.Hyperparameters, rows: list[TokenizedRow]) -> int:
-    """The largest share of a step that keeps one pass within our number of tokens."""
+def _device_batch_size(parameters: pb.Hyperparameters, rows: list[TokenizedRow], group: RankGroup) -> int:
+    """The largest share of a step that keeps one pass within our number of tokens, and leaves each rank its part."""
+    share = -(-parameters.global_batch_size // group.size)
     if parameters.HasField("device_batch_size"):
-        return parameters.device_batch_size
+        return min(parameters.device_batch_size, share)
     longest = max(len(row.token_ids) for row in rows)
     fitting = max(1, _TOKENS_PER_PASS[describe.device().name.partition(":")[0]] // longest)
-    divisors = [size for size in range(1, parameters.global_batch_size + 1) if parameters.global_batch_size % size == 0]
+    divisors = [size for size in range(1, share + 1) if share % size == 0]
     return max(size for size in divisors if size <= fitting)
 
 
@@ -364,6 +387,7 @@ def _arguments(
     device_batch: int,
     total_steps: int,
     output_folder: Path,
+    group: RankGroup,
 ) -> Any:
     from trl import SFTConfig
 
@@ -373,7 +397,7 @@ def _arguments(
     return SFTConfig(
         output_dir=str(output_folder),
         per_device_train_batch_size=device_batch,
-        gradient_accumulation_steps=parameters.global_batch_size // device_batch,
+        gradient_accumulation_steps=-(-parameters.global_batch_size // (device_batch * group.size)),
         max_steps=total_steps,
         learning_rate=parameters.learning_rate,
         lr_scheduler_type=_SCHEDULES[parameters.schedule],
@@ -387,8 +411,11 @@ def _arguments(
         bf16=uses_autocast,
         use_cpu=is_cpu,
         dataloader_pin_memory=not is_cpu,
-        gradient_checkpointing=parameters.gradient_checkpointing,
+        # Sharded layers are recomputed by accelerate, around the shards.
+        gradient_checkpointing=parameters.gradient_checkpointing and group.size == 1,
         gradient_checkpointing_kwargs={"use_reentrant": False} if parameters.gradient_checkpointing else None,
+        # Gradients that wait for the rest of a step wait as shards.
+        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": group.size > 1}},
         # Never materializes the logits of a whole batch; see _patch_chunked_ce_lm_head in TRL.
         loss_type="chunked_nll",
         max_length=None,

@@ -38,8 +38,11 @@ TINY_CONFIG = {
 class TrainerProcess:
     """One trainer in a folder of its own; may be started again there."""
 
-    def __init__(self, folder: Path, *, lease_seconds: float = 3600, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, lease_seconds: float = 3600, environment: dict[str, str] | None = None, ranks: int = 1
+    ) -> None:
         self.folder = folder
+        self.ranks = ranks
         self.lease_seconds = lease_seconds
         self.environment = environment or {}
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +63,7 @@ class TrainerProcess:
         self.stderr_path = self.folder / f"stderr-{uuid.uuid4()}.log"
         with self.stderr_path.open("w") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "simmer_trainer"],
+                [sys.executable, *(_torchrun(self.ranks) if self.ranks > 1 else []), "-m", "simmer_trainer"],
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 env={
@@ -75,8 +78,8 @@ class TrainerProcess:
                 },
             )
         assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], 30)
-        assert ready, "no handshake within 30 s"
+        ready, _, _ = select.select([self.process.stdout], [], [], 120)
+        assert ready, "no handshake within 120 s"
         self.handshake = self.process.stdout.readline().decode()
         self.channel = grpc.insecure_channel(self.address)
         self.stub: Any = trainer_pb2_grpc.TrainerServiceStub(self.channel)
@@ -113,6 +116,11 @@ class TrainerProcess:
     @property
     def stderr(self) -> str:
         return self.stderr_path.read_text()
+
+
+def _torchrun(ranks: int) -> list[str]:
+    options = [f"--nproc-per-node={ranks}", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "--max-restarts=0"]
+    return ["-m", "torch.distributed.run", *options]
 
 
 def random_model(seed: int = 1, **config: Any) -> pb.ModelSource:
