@@ -143,17 +143,21 @@ class Leader:
             with self._changed:
                 self._working.discard(rank)
                 self._changed.notify_all()
+                on_failure = self._on_failure
             if failure.code:
                 _say(f"{name} failed: {failure.code}: {failure.message}")
-                timer = threading.Timer(_SETTLE_SECONDS, self._report, [failure])
-                timer.daemon = True
-                timer.start()
+                if on_failure is not None:
+                    timer = threading.Timer(_SETTLE_SECONDS, self._report, [on_failure, failure])
+                    timer.daemon = True
+                    timer.start()
 
-    def _report(self, failure: pb.TrainingFailed) -> None:
+    def _report(self, on_failure: Callable[[pb.TrainingFailed], None], failure: pb.TrainingFailed) -> None:
         with self._changed:
-            on_failure, self._on_failure = self._on_failure, None
-        if on_failure is not None:
-            on_failure(failure)
+            # Where this rank's part has ended meanwhile, that is told already.
+            if self._on_failure is not on_failure:
+                return
+            self._on_failure = None
+        on_failure(failure)
 
 
 def follow(place: RankPlace, run: Callable[[pb.StartTrainingRequest, RankGroup], pb.TrainingFailed]) -> None:

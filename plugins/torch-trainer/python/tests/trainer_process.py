@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 import grpc
+import psutil
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 
@@ -109,6 +110,11 @@ class TrainerProcess:
                 watch.cancel()
                 return
         raise AssertionError(f"attempt {attempt_id} ended before step {step}")
+
+    def rank_processes(self) -> dict[int, psutil.Process]:
+        """The ranks' processes, by rank."""
+        found = psutil.Process(self.process.pid).children(recursive=True)
+        return {int(one.environ()["RANK"]): one for one in found if "RANK" in one.environ()}
 
     def wait_for_exit(self, seconds: float) -> int:
         return self.process.wait(seconds)
