@@ -34,7 +34,7 @@ export async function tortureTrainer(args: readonly string[]): Promise<number> {
     console.log(help);
     return 0;
   }
-  const kills = Number(values.kills ?? (values.short ? 10 : 200));
+  const kills = Number(values.kills ?? (values.short ? 8 : 200));
   // The short version of it is a test of the kills of cores.
   const coreKills = Number(values['core-kills'] ?? (values.short ? 0 : 30));
   const seed = Number(values.seed);
@@ -42,7 +42,7 @@ export async function tortureTrainer(args: readonly string[]): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), 'simmer-torture-'));
   const factory = await TrainerFactory.open();
   try {
-    const tally = await tortureTrainings(factory, folder, kills, seed);
+    const tally = await tortureTrainings(factory, folder, { kills, seed, endsPlainly: !values.short });
     const isCoreGood = coreKills === 0 || (await tortureCores(join(folder, 'cores'), coreKills, seed));
     const { insideSave, beforeFirstCheckpoint, runs, identical, stepsRerun, stepsUnmarked, lossesDiffering } = tally;
     console.log(
@@ -64,7 +64,18 @@ export async function tortureTrainer(args: readonly string[]): Promise<number> {
   }
 }
 
-async function tortureTrainings(factory: TrainerFactory, folder: string, kills: number, seed: number): Promise<Tally> {
+interface TrainingsOptions {
+  readonly kills: number;
+  readonly seed: number;
+  /** Whether the last process of the first run of each job is an ordinary one, and not a fork. */
+  readonly endsPlainly: boolean;
+}
+
+async function tortureTrainings(
+  factory: TrainerFactory,
+  folder: string,
+  { kills, seed, endsPlainly }: TrainingsOptions,
+): Promise<Tally> {
   const tally = new Tally();
   const startedAt = performance.now();
   const report = (what: string) => console.error(`${((performance.now() - startedAt) / 1000).toFixed(1)} s: ${what}`);
@@ -91,7 +102,7 @@ async function tortureTrainings(factory: TrainerFactory, folder: string, kills: 
         choose: random(seed, `run ${ordinal}`),
         tally,
         kills: ownKills,
-        lastStart: ordinal < names.length ? 'program' : 'fork',
+        lastStart: endsPlainly && ordinal < names.length ? 'program' : 'fork',
       }).toTheEnd();
       report(`run ${ordinal} (${job}) has ended; ${tally.kills - before} kills meanwhile, ${tally.kills} in all`);
     }
