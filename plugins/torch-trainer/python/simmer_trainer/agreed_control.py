@@ -1,6 +1,7 @@
 """The control of an attempt that several ranks run: rank 0's wishes, known to all of them at the same step."""
 
 from simmer_trainer.checkpoints import Checkpoint
+from simmer_trainer.fence import Fence
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.rank_group import RankGroup
 from simmer_trainer.training import StopRequest, TrainingControl
@@ -14,9 +15,10 @@ class AgreedControl:
     (which has a control of its own) tells anyone of anything.
     """
 
-    def __init__(self, group: RankGroup, control: TrainingControl | None) -> None:
+    def __init__(self, group: RankGroup, control: TrainingControl | None, fence: Fence) -> None:
         self._group = group
         self._control = control
+        self.fence = fence
 
     def emit(self, event: pb.TrainerEvent) -> None:
         if self._control is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from simmer_trainer.agreed_control import AgreedControl
 from simmer_trainer.checkpoints import Checkpoint, list_checkpoints, read_marker
 from simmer_trainer.errors import AttemptStopped, RequestError, TrainingError, invalid, is_out_of_memory, refused
+from simmer_trainer.fence import Fence
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import check_hyperparameters, parse_extensions
 from simmer_trainer.journal import AttemptJournal, AttemptRecord, Journals
@@ -30,9 +31,10 @@ _POLL_SECONDS = 0.2
 class RunningAttempt:
     """One attempt in flight: what its job tells us, and what others want of it (see TrainingControl)."""
 
-    def __init__(self, request: pb.StartTrainingRequest, journal: AttemptJournal) -> None:
+    def __init__(self, request: pb.StartTrainingRequest, journal: AttemptJournal, fence: Fence) -> None:
         self.request = request
         self.journal = journal
+        self.fence = fence
         self.ended = threading.Event()
         self.last_step = 0
         self._lock = threading.Lock()
@@ -145,8 +147,11 @@ class Attempts:
             if running is not None:
                 raise refused("attempt_running", f"Attempt {running.id} is running; cancel it first.")
             _check(request)
-            record = AttemptRecord(request.attempt_id, request.job_id, request.attempt, request.output_folder)
-            attempt = RunningAttempt(request, self._journals.create(record))
+            record = _record_of(request)
+            self._journals.check_new(record)
+            fence = Fence(record)
+            fence.claim()
+            attempt = RunningAttempt(request, self._journals.create(record), fence)
             self._running = attempt
             thread = threading.Thread(target=self._run, args=[attempt], name=f"attempt {attempt.id}", daemon=True)
             thread.start()
@@ -203,7 +208,7 @@ class Attempts:
         else:
             group = self._leader.group
             self._leader.begin(attempt.request, lambda failure: self._abandon(attempt, failure))
-            end = run_part(attempt.request, AgreedControl(group, attempt), group)
+            end = run_part(attempt.request, AgreedControl(group, attempt, attempt.fence), group)
             if not self._leader.settle():
                 _say("Not all ranks have ended the attempt; exiting.")
                 self._on_broken()
@@ -263,9 +268,14 @@ def run_part(
 
 def follow_attempt(request: pb.StartTrainingRequest, group: RankGroup) -> pb.TrainingFailed:
     """A part that is not rank 0's: its failure, or one without a code where there was none."""
-    end = run_part(request, AgreedControl(group, None), group)
+    fence = Fence(_record_of(request))
+    end = run_part(request, AgreedControl(group, None, fence), group)
     release_memory()
     return end if isinstance(end, pb.TrainingFailed) else pb.TrainingFailed()
+
+
+def _record_of(request: pb.StartTrainingRequest) -> AttemptRecord:
+    return AttemptRecord(request.attempt_id, request.job_id, request.attempt, request.output_folder)
 
 
 def _canceled(attempt: RunningAttempt) -> pb.TrainerEvent:

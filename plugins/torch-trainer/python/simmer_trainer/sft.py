@@ -14,6 +14,7 @@ from simmer_trainer import sharding
 from simmer_trainer.data import DataOrder, TokenizedRow
 from simmer_trainer.durable import sync_file
 from simmer_trainer.errors import TrainingError
+from simmer_trainer.pause_points import pause_point
 from simmer_trainer.rank_group import RankGroup
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         rank writes its own shards and random states; rank 0 the rest.
         """
         self.save_model(str(folder), _internal_call=True)
+        pause_point("checkpoint.weights")
         self._save_optimizer_and_scheduler(str(folder))
         self._save_rng_state(str(folder))
         if not self.group.is_leader:

@@ -5,11 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from simmer_trainer.checkpoints import Checkpoint, save_checkpoint
+from simmer_trainer.fence import Fence
 from simmer_trainer.rank_group import RankGroup
 
 
 def save_together(
-    group: RankGroup, output_folder: Path, step: int, state: dict[str, Any], write: Callable[[Path], None]
+    group: RankGroup,
+    output_folder: Path,
+    step: int,
+    state: dict[str, Any],
+    write: Callable[[Path], None],
+    fence: Fence,
 ) -> Checkpoint:
     """
     Commits what all ranks' `write` put into the folder that they are given. Rank 0 makes the folder and commits it once
@@ -26,6 +32,6 @@ def save_together(
         write(draft)
         group.barrier()
 
-    committed = save_checkpoint(output_folder, step, state, write_all)
+    committed = save_checkpoint(output_folder, step, state, write_all, fence)
     group.broadcast(committed)
     return committed

@@ -11,7 +11,7 @@ from simmer_trainer.rank_group import RankGroup
 
 # Where the launcher's side says which settings to use.
 ACCELERATE_CONFIG = "SIMMER_ACCELERATE_CONFIG"
-# accelerate's own variables: full shard, a unit a decoder layer, checkpoints of shards, weights read by one rank a node.
+# accelerate's own variables: full shard, a unit a decoder layer, checkpoints of shards, weights read once a node.
 _DEFAULTS = {
     "ACCELERATE_USE_FSDP": "true",
     "FSDP_VERSION": "2",
@@ -120,7 +120,7 @@ def load_optimizer_shards(model: Any, optimizer: Any, checkpoint: Path) -> None:
 
 def _read_shards(state: dict[str, Any], folder: Path) -> None:
     """Fills the tensors that are given, in this process alone."""
-    from torch.distributed.checkpoint import FileSystemReader
+    from torch.distributed.checkpoint.filesystem import FileSystemReader
     from torch.distributed.checkpoint.state_dict_loader import load
 
     load(state, storage_reader=FileSystemReader(folder), no_dist=True)
