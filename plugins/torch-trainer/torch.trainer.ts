@@ -14,7 +14,7 @@ export const torch = defineTrainer({
   resources: ({ threads }) => ({ cpus: threads ?? 2 }),
   relevantVersions: ({ python }, where) =>
     relevantTorchVersions(python === undefined ? where.python : ownPython(python, where.recipeFolder)),
-  async prepare({ python, device, threads }, context) {
+  async prepare({ python, device, threads, accelerateConfig }, context) {
     const environment = await preparePythonEnvironment({
       name: 'torch-trainer',
       lockFile: trainerLockFile(),
@@ -30,6 +30,9 @@ export const torch = defineTrainer({
         ...environment.env,
         ...(device === 'cpu' ? { SIMMER_DEVICE: 'cpu' } : {}),
         ...(threads === undefined ? {} : { OMP_NUM_THREADS: String(threads) }),
+        ...(accelerateConfig === undefined
+          ? {}
+          : { SIMMER_ACCELERATE_CONFIG: resolve(context.recipeFolder, accelerateConfig) }),
       },
     };
   },
