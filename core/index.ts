@@ -96,6 +96,7 @@ export type {
   Capability,
   ExportRequest,
   ExportResult,
+  FileFormat,
   GenerationEvent,
   GenerationRequest,
   Grade,

@@ -143,6 +143,17 @@ export interface EventData {
     readonly parameters: number;
     readonly trainedParameters: number;
     readonly precision: string;
+    /** What computes attention, e.g. "sdpa", and the rest: "torch" or "liger". */
+    readonly attention?: string;
+    readonly kernels?: string;
+    /** The largest forward pass of a device. Absent with packing, where tokens decide. */
+    readonly rowsPerPass?: number;
+    /** Padding included. */
+    readonly tokensPerPass?: number;
+    /** Forward passes of a device in one optimizer step. */
+    readonly passesPerStep?: number;
+    /** What the devices of the job can do in this precision, by their vendor; absent where unknown. */
+    readonly peakFlopsPerSecond?: number;
   };
   /** One optimizer step. Telemetry. */
   'step.logged': {
@@ -158,8 +169,22 @@ export interface EventData {
     readonly tokensPerSecond: number;
     readonly peakMemoryBytes: number;
     readonly rerun: boolean;
+    /** Since the start of the job; so `tokensSeen`. */
+    readonly rowsSeen?: number;
+    readonly trainedTokensSeen?: number;
+    /** Since the start of this attempt: tokens that were computed and were padding. */
+    readonly paddingTokens?: number;
+    /** Share of the devices' peak that the model's own operations took, 0 to 1; absent where the peak is unknown. */
+    readonly modelFlopsUtilization?: number;
   };
-  'evaluation.logged': { readonly trainerEvent: number; readonly step: number; readonly loss: number };
+  'evaluation.logged': {
+    readonly trainerEvent: number;
+    readonly step: number;
+    /** Nats a trained token. */
+    readonly loss: number;
+    /** Whether it is the lowest of the job so far. */
+    readonly best?: boolean;
+  };
   'checkpoint.saved': {
     readonly trainerEvent: number;
     readonly step: number;
@@ -174,6 +199,12 @@ export interface EventData {
     readonly seconds: number;
     readonly finalLoss: number | null;
     readonly peakMemoryBytes: number;
+    /** Whether early stopping ended it. */
+    readonly stoppedEarly?: boolean;
+    /** The step whose weights the model has, where it is not the last one. */
+    readonly bestStep?: number;
+    /** The last loss of these weights on the evaluation data, nats a trained token. */
+    readonly evaluationLoss?: number;
   };
   'training.canceled': {
     readonly trainerEvent: number;
@@ -186,6 +217,10 @@ export interface EventData {
     readonly attemptId?: string;
     readonly step: number;
     readonly error: ErrorRecord;
+    /** Ids of the rows at fault, where known. */
+    readonly rowIds?: readonly string[];
+    /** A JSON file about the step that failed; see TrainingFailed in trainer.proto. */
+    readonly batchFile?: string;
   };
   /** A step ran again with another loss although the trainer promises determinism. */
   'step.diverged': { readonly step: number; readonly before: number; readonly after: number };
