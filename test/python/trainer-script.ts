@@ -14,7 +14,7 @@ const say = (message: string) => void process.stderr.write(`${message}\n`);
 const trainerFolder = join(root, 'plugins/torch-trainer/python');
 
 /** The Python that the torch trainer gets, made where it is not there. */
-async function trainerPython() {
+export async function trainerPython() {
   const cacheFolder = process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env);
   await mkdir(cacheFolder, { recursive: true });
   return preparePythonEnvironment({
