@@ -117,11 +117,11 @@ function recipe({ pool, against, columns, tokenizer }: CurationOptions) {
 
 function stagesOf(events: readonly Event[]): Readonly<Record<string, StageRun>> {
   const stages: Record<string, StageRun> = {};
-  let rows = { rowsIn: 0, rowsOut: 0 };
+  const rows: Record<string, Pick<StageRun, 'rowsIn' | 'rowsOut'>> = {};
   for (const { type, stage = '', data } of events) {
-    if (type === 'funnel.counted') rows = { rowsIn: data.rowsIn, rowsOut: data.rowsOut };
+    if (type === 'funnel.counted') rows[stage] = { rowsIn: data.rowsIn, rowsOut: data.rowsOut };
     if (type !== 'stage.completed') continue;
-    stages[stage] = { ...rows, seconds: data.seconds, outputs: data.outputs };
+    stages[stage] = { rowsIn: 0, rowsOut: 0, ...rows[stage], seconds: data.seconds, outputs: data.outputs };
   }
   return stages;
 }

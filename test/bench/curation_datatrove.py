@@ -143,6 +143,8 @@ def main() -> None:
             tasks=tasks,
             workers=arguments.processes,
             logging_dir=str(output / "logs" / str(len(seconds))),
+            # Quicker than the default: the imports are inherited.
+            start_method="fork",
         ).run()
         seconds[step] = time.perf_counter() - started
 
