@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import type { PythonEnvironment } from 'simmerkit';
 import { checkPython, root, runPython, say } from './check-python.js';
 
 export { root };
@@ -11,7 +12,9 @@ export { root };
 const trainerFolder = join(root, 'plugins/torch-trainer/python');
 
 /** The Python that the torch trainer gets, made where it is not there. */
-const trainerPython = () => checkPython('torch-trainer', join(trainerFolder, 'locks/cpu.txt'), [trainerFolder]);
+export function trainerPython(): Promise<PythonEnvironment> {
+  return checkPython('torch-trainer', join(trainerFolder, 'locks/cpu.txt'), [trainerFolder]);
+}
 
 /**
  * Packages that only a check needs, in a folder of their own: what they depend on and the trainer has

@@ -181,8 +181,8 @@ class Journals:
     def unfinished(self) -> list[AttemptJournal]:
         return [journal for journal in self._journals.values() if not journal.has_ended]
 
-    def create(self, record: AttemptRecord) -> AttemptJournal:
-        """Accepts an attempt, durably. Refuses one that is not above the last one of its job."""
+    def check_new(self, record: AttemptRecord) -> None:
+        """Raises RequestError attempt_id_invalid, or attempt_stale where it is not above the last one of its job."""
         if not _ATTEMPT_ID.fullmatch(record.attempt_id):
             raise invalid(
                 "attempt_id_invalid", f"attempt_id {record.attempt_id!r} is not of 1 to 128 of A-Z a-z 0-9 _ . -"
@@ -194,6 +194,10 @@ class Journals:
                 f"Attempt {record.attempt} of job {record.job_id} is stale: attempt {last} was started before. "
                 "A stale attempt must never write.",
             )
+
+    def create(self, record: AttemptRecord) -> AttemptJournal:
+        """Accepts an attempt, durably. Raises as `check_new` does."""
+        self.check_new(record)
         folder = self._folder / record.attempt_id
         folder.mkdir(exist_ok=True)
         write_json(folder / "attempt.json", asdict(record))
