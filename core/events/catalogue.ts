@@ -38,7 +38,53 @@ export interface EventData {
   };
   'run.failed': { readonly error: ErrorRecord; readonly stage?: string };
   /** Ctrl-C, SIGTERM or a cancel: everything is kept, `simmer resume` goes on. */
-  'run.interrupted': { readonly reason: string };
+  'run.interrupted': {
+    readonly reason: string;
+    /** Where a limit of the run's own stopped it and nobody asked for it: which, and how to go on. */
+    readonly error?: ErrorRecord;
+  };
+
+  /** The run's limits from here on: said when it starts, and again where a resume changes them. Absent: no limit. */
+  'budget.set': { readonly usd?: number; readonly gpuHours?: number; readonly wallClockSeconds?: number };
+  /** Hardware that costs something is held from here on; said before it is taken. */
+  'hardware.held': {
+    /** "trainer NAME" or "stage NAME". */
+    readonly holder: string;
+    /** Name of its entry in the plan's `hardware`. */
+    readonly hardware?: string;
+    readonly gpus: number;
+    readonly nodes: number;
+    /** Of all of it together; 0 where it has no price. */
+    readonly usdPerHour: number;
+    /** How long it may be held on where the core is gone. */
+    readonly unattendedSeconds: number;
+  };
+  'hardware.released': {
+    readonly holder: string;
+    /** How long its end took, where Simmer asked for it. */
+    readonly stopSeconds?: number;
+  };
+  /**
+   * The most that requests under way, or answered and not yet in `budget.spent`, cost from here on. After a kill so much
+   * counts as spent.
+   */
+  'budget.reserved': { readonly usd: number };
+  /** Something was spent since the last one of the same source. */
+  'budget.spent': {
+    /** "trainer NAME", "stage NAME", or what a stage asked: "deepseek-reasoner". */
+    readonly source: string;
+    readonly usd: number;
+    readonly gpuHours: number;
+    /** Of hardware: for how long it was held, and up to when (ISO 8601) it is counted now. */
+    readonly seconds?: number;
+    readonly until?: string;
+    readonly inputTokens?: number;
+    readonly outputTokens?: number;
+    /** Counted afterwards, for a time without a core. */
+    readonly unattended?: boolean;
+    /** The whole run up to here, all attempts together. */
+    readonly total: { readonly usd: number; readonly gpuHours: number; readonly wallClockSeconds: number };
+  };
 
   /** The stage's inputs are known and so is its key; it runs now. */
   'stage.started': { readonly uses: string; readonly key: string };

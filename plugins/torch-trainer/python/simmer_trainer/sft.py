@@ -14,6 +14,7 @@ from simmer_trainer.batching import Batching
 from simmer_trainer.data import DataOrder, TokenizedRow
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.packing import PackedRows, PassSampler, collate_packed, join_rows, packs_of
+from simmer_trainer.pause_points import pause_point
 
 if TYPE_CHECKING:
     from simmer_trainer.training import Loop
@@ -97,6 +98,7 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
     def write_state(self, folder: Path) -> None:
         """All that resume_from_checkpoint reads: weights, optimizer, schedule, random states, position in the data."""
         self.save_model(str(folder), _internal_call=True)
+        pause_point("checkpoint.weights")
         self._save_optimizer_and_scheduler(str(folder))
         self._save_scaler(str(folder))
         self._save_rng_state(str(folder))

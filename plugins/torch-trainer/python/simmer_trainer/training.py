@@ -1,6 +1,7 @@
 """One training attempt, from the rows to the model: TRL's SFTTrainer with our data order, events and checkpoints."""
 
 import math
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -13,13 +14,15 @@ from simmer_trainer import describe
 from simmer_trainer.batching import Batching, choose_batching
 from simmer_trainer.checkpoints import Checkpoint, prune_checkpoints, read_marker, remove_drafts, save_checkpoint
 from simmer_trainer.data import DataOrder, TokenizedRow, check_masks, read_rows, tokenize
-from simmer_trainer.durable import sync_folder
+from simmer_trainer.durable import sync_folder, sync_tree
 from simmer_trainer.errors import AttemptStopped, TrainingError, shorten
+from simmer_trainer.fence import Fence
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import Extensions, parse_extensions
 from simmer_trainer.kernels import choose_attention, choose_liger
 from simmer_trainer.memory import release_memory
 from simmer_trainer.models import context_length_of, load_model, load_tokenizer, save_model, torch_type
+from simmer_trainer.pause_points import pause_point
 
 _SCHEDULES = {
     pb.LEARNING_RATE_SCHEDULE_COSINE: "cosine",
@@ -39,6 +42,8 @@ class StopRequest:
 class TrainingControl(Protocol):
     """What a job tells the outside, and what the outside wants of it."""
 
+    @property
+    def fence(self) -> Fence: ...
     def emit(self, event: pb.TrainerEvent) -> None: ...
     def stop_request(self) -> StopRequest | None: ...
     def wants_checkpoint(self) -> bool: ...
@@ -134,7 +139,8 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
     final_loss = trainer.loop.final_loss(trainer)
     trainer.release_optimizer()
     model_folder = output_folder / "model"
-    _write_final_model(model, tokenizer, model_folder, stored_type if parameters.method == pb.METHOD_FULL else None)
+    final_type = stored_type if parameters.method == pb.METHOD_FULL else None
+    _write_final_model(model, tokenizer, model_folder, final_type, control.fence)
     control.emit(
         pb.TrainerEvent(
             training_completed=pb.TrainingCompleted(
@@ -238,7 +244,7 @@ class Loop:
         """A checkpoint of the state as it is, complete on disk when this returns."""
         step = trainer.state.global_step
         state = {"rows": len(self._rows), "model": json_format.MessageToDict(self._request.model)}
-        checkpoint = save_checkpoint(self._output_folder, step, state, trainer.write_state)
+        checkpoint = save_checkpoint(self._output_folder, step, state, trainer.write_state, self._control.fence)
         # Batches of many lengths leave gaps, which would grow over the whole training.
         release_memory()
         self._last_saved = step
@@ -247,8 +253,10 @@ class Loop:
                 checkpoint_saved=pb.CheckpointSaved(step=step, path=str(checkpoint.path), bytes=checkpoint.bytes)
             )
         )
+        pause_point("checkpoint.told")
         self._control.checkpoint_saved(checkpoint)
-        prune_checkpoints(self._output_folder, self._parameters.checkpoints_kept)
+        with self._control.fence.held():
+            prune_checkpoints(self._output_folder, self._parameters.checkpoints_kept)
 
     def final_loss(self, trainer: Any) -> float | None:
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
@@ -412,11 +420,15 @@ def _peft_config(parameters: pb.Hyperparameters) -> Any:
     )
 
 
-def _write_final_model(model: Any, tokenizer: Any, folder: Path, dtype: Any) -> None:
-    draft = folder.with_name(".model.draft")
+def _write_final_model(model: Any, tokenizer: Any, folder: Path, dtype: Any, fence: Fence) -> None:
+    draft = folder.with_name(f".model.draft-{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
     draft.mkdir()
     save_model(model if dtype is None else model.to(dtype), tokenizer, draft)
-    draft.rename(folder)
-    sync_folder(folder.parent)
+    sync_tree(draft)
+    pause_point("model.written")
+    with fence.held():
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
+        sync_folder(folder.parent)
+    pause_point("model.renamed")
