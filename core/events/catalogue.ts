@@ -218,7 +218,7 @@ export interface EventData {
     /** Since the start of the job; so `tokensSeen`. */
     readonly rowsSeen?: number;
     readonly trainedTokensSeen?: number;
-    /** Since the start of this attempt: tokens that were computed and were padding. */
+    /** Tokens that were computed and were padding. */
     readonly paddingTokens?: number;
     /** Share of the devices' peak that the model's own operations took, 0 to 1; absent where the peak is unknown. */
     readonly modelFlopsUtilization?: number;
