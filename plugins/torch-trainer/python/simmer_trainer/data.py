@@ -1,7 +1,7 @@
 """Rows of prompts and completions, as tokens and the mask that says which of them are trained."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ class TokenizedRow:
     @property
     def labels(self) -> list[int]:
         """-100 where the loss does not look, as transformers has it."""
-        kept = min(self.prompt_tokens, len(self.token_ids))
+        kept = min(max(1, self.prompt_tokens), len(self.token_ids))
         return [-100] * kept + self.token_ids[kept:]
 
 
@@ -210,10 +210,10 @@ class DataOrder:
         epoch, index = divmod(step - 1, self.steps_per_epoch)
         return self.epoch(epoch)[index * self._batch : (index + 1) * self._batch]
 
-    def steps_of(self, epoch: int) -> Iterator[list[int]]:
-        """The rows of each optimizer step of an epoch."""
+    def steps_of(self, epoch: int) -> range:
+        """The numbers of an epoch's optimizer steps."""
         first = epoch * self.steps_per_epoch + 1
-        return (self.step(step) for step in range(first, first + self.steps_per_epoch))
+        return range(first, first + self.steps_per_epoch)
 
     def _shuffle(self, generator: random.Random) -> list[int]:
         rows = list(range(len(self._lengths)))

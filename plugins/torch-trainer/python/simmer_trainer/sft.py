@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import Dataset
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from trl import SFTTrainer
 
 from simmer_trainer import sharding
+from simmer_trainer.batching import Batching
 from simmer_trainer.data import DataOrder, TokenizedRow
 from simmer_trainer.durable import sync_file
 from simmer_trainer.errors import TrainingError
+from simmer_trainer.packing import PackedRows, PassSampler, collate_packed, join_rows, packs_of
 from simmer_trainer.pause_points import pause_point
+from simmer_trainer.rank_batches import RankBatches, RankLoader
 from simmer_trainer.rank_group import RankGroup
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         arguments: Any,
         rows: Sequence[TokenizedRow],
         order: DataOrder,
+        batching: Batching,
         tokenizer: Any,
         peft_config: Any,
         loop: "Loop",
@@ -40,6 +44,7 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         self.group = group
         self.learning_rate_of_step = 0.0
         self._order = order
+        self._batching = batching
         if arguments.pad_token is not None and arguments.pad_token not in tokenizer.get_vocab():
             raise TrainingError("pad_token_unknown", f"pad_token {arguments.pad_token!r} is no token of this model.")
         # TRL would take the end-of-sequence token where the tokenizer has none for padding; labels keep that one apart.
@@ -51,6 +56,9 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         super().__init__(
             model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer, peft_config=peft_config
         )
+        if batching.plan is not None:
+            self.train_dataset = PackedRows(rows, tokenizer.pad_token_id)
+            self.data_collator = collate_packed
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         self.add_callback(_Around(self))
@@ -61,15 +69,21 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         super().create_accelerator_and_postprocess()
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return _OrderedSampler(self._order)
+        plan = self._batching.plan
+        return _OrderedSampler(self._order) if plan is None else PassSampler(plan)
 
     def get_train_dataloader(self) -> Any:
         if self.group.size == 1:
             return super().get_train_dataloader()
+        rows = self.train_dataset
+        if self._batching.plan is None:
+            rows = self._remove_unused_columns(rows, description="Training")
         # accelerate would deal out batches in another order than one rank's, and repeat rows where they run short.
-        return _RankLoader(
-            self._remove_unused_columns(self.train_dataset, description="Training"),
-            batch_sampler=RankBatches(self._order, self.group, self._train_batch_size, blank=self._blank),
+        return RankLoader(
+            self.train_dataset
+            if is_packed
+            else self._remove_unused_columns(self.train_dataset, description="Training"),
+            batch_sampler=RankBatches(self._order, self._batching, self.group, blank=self._blank),
             collate_fn=self.data_collator,
             pin_memory=self.args.dataloader_pin_memory,
         )
@@ -92,22 +106,29 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         """Mean cross-entropy over the trained tokens of these rows, in nats, under the weights as they are."""
         self.model.eval()
         total = 0.0
-        size = self.args.per_device_train_batch_size
-        longest_first = sorted(rows, key=lambda row: len(row.token_ids), reverse=True)
-        batches = [longest_first[start : start + size] for start in range(0, len(rows), size)]
+        passes = list(self._passes_over(rows))
         with torch.no_grad():
-            for first in range(0, len(batches), self.group.size):
+            for first in range(0, len(passes), self.group.size):
                 mine = first + self.group.rank
-                # Sharded, a pass takes every rank; one without a batch of its own helps with what does not count.
-                batch = batches[mine if mine < len(batches) else first]
-                inputs = self._prepare_inputs(
-                    self.data_collator([{"input_ids": row.token_ids, "labels": row.labels} for row in batch])
-                )
+                # Sharded, a pass takes every rank; one without a pass of its own helps with what does not count.
+                examples = passes[mine if mine < len(passes) else first]
+                inputs = self._prepare_inputs(self.data_collator(examples))
                 # Divided by 1, the loss is a sum, and batches weigh as many tokens as they have.
                 loss = float(self.model(**inputs, num_items_in_batch=1).loss)
-                total += loss if mine < len(batches) else 0.0
+                total += loss if mine < len(passes) else 0.0
         self.model.train()
         return self.group.sum(total) / sum(row.trained_tokens for row in rows)
+
+    def _passes_over(self, rows: Sequence[TokenizedRow]) -> Iterator[list[dict[str, list[int]]]]:
+        """What the collator takes for each pass over rows whose order does not matter."""
+        if self._batching.plan is not None:
+            for packed in packs_of(rows, self._batching.tokens_per_pass):
+                yield [join_rows(packed)]
+            return
+        size = self._batching.sequences_per_pass
+        longest_first = sorted(rows, key=lambda row: len(row.token_ids), reverse=True)
+        for start in range(0, len(rows), size):
+            yield [{"input_ids": row.token_ids, "labels": row.labels} for row in longest_first[start : start + size]]
 
     def write_state(self, folder: Path) -> None:
         """
@@ -176,39 +197,6 @@ class _OrderedSampler(Sampler[int]):
 
     def __len__(self) -> int:
         return len(self._order.epoch(self._epoch))
-
-
-class RankBatches(Sampler[list[int]]):
-    """
-    One rank's batches. Each optimizer step has the rows that it has for one rank alone, dealt out to all: as many
-    passes for every rank, since a sharded pass takes them all.
-    """
-
-    def __init__(self, order: DataOrder, group: RankGroup, size: int, *, blank: int) -> None:
-        self._order = order
-        self._group = group
-        self._size = size
-        self._blank = blank
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self._epoch = epoch
-
-    def __iter__(self) -> Iterator[list[int]]:
-        together = self._group.size * self._size
-        for rows in self._order.steps_of(self._epoch):
-            for start in range(0, len(rows), together):
-                mine = start + self._group.rank * self._size
-                yield rows[mine : mine + self._size] or [self._blank]
-
-    def __len__(self) -> int:
-        together = self._group.size * self._size
-        return sum(-(-len(rows) // together) for rows in self._order.steps_of(self._epoch))
-
-
-class _RankLoader(DataLoader[Any]):
-    def set_epoch(self, epoch: int) -> None:
-        self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
 
 
 class _Around(TrainerCallback):  # type: ignore[misc]

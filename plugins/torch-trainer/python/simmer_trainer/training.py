@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from google.protobuf import json_format
 
 from simmer_trainer import describe
+from simmer_trainer.batching import Batching, choose_batching
 from simmer_trainer.checkpoints import Checkpoint, prune_checkpoints, read_marker, remove_drafts
 from simmer_trainer.data import DataOrder, TokenizedRow, check_masks, read_rows, tokenize
 from simmer_trainer.durable import sync_folder, sync_tree
@@ -18,6 +19,7 @@ from simmer_trainer.errors import AttemptStopped, TrainingError, shorten
 from simmer_trainer.fence import Fence
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import Extensions, parse_extensions
+from simmer_trainer.kernels import choose_attention, choose_liger
 from simmer_trainer.memory import release_memory
 from simmer_trainer.models import context_length_of, load_model, load_tokenizer, save_model, torch_type
 from simmer_trainer.pause_points import pause_point
@@ -25,8 +27,6 @@ from simmer_trainer.rank_group import RankGroup
 from simmer_trainer.sharded_checkpoints import save_together
 from simmer_trainer.sharding import gather_model, sharded
 
-# Tokens, padding included, in one forward pass where the caller leaves the batch to us.
-_TOKENS_PER_PASS = {"cpu": 2048, "cuda": 16_384, "mps": 4096}
 _SCHEDULES = {
     pb.LEARNING_RATE_SCHEDULE_COSINE: "cosine",
     pb.LEARNING_RATE_SCHEDULE_LINEAR: "linear",
@@ -87,7 +87,7 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
         [len(row.token_ids) for row in rows],
         batch=parameters.global_batch_size,
         seed=parameters.seed,
-        group_by_length=extensions.group_by_length,
+        group_by_length=not parameters.packing if extensions.group_by_length is None else extensions.group_by_length,
     )
     total_steps = (
         parameters.max_steps
@@ -96,11 +96,13 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
     )
     stop_where_asked(control)
 
+    attention = choose_attention(extensions, precision=precision, packing=parameters.packing)
+
     def load() -> Any:
-        weights_type = _weights_type(parameters, extensions, precision)
-        return load_model(request.model, weights_type, attention=extensions.attention)
+        return load_model(request.model, _weights_type(parameters, extensions, precision), attention=attention)
 
     model = load()
+    uses_liger = choose_liger(extensions, precision=precision, model_type=model.config.get_text_config().model_type)
     stored_type = _stored_type(request.model)
     if parameters.max_sequence_length > context_length_of(model) < max(len(row.token_ids) for row in rows):
         raise TrainingError(
@@ -114,12 +116,15 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
 
     resumed = read_marker(Path(request.resume_from)) if request.HasField("resume_from") else {"step": 0}
     _check_resumed(resumed, request, rows)
-    device_batch = _device_batch_size(parameters, rows, group)
+    batching = choose_batching(parameters, rows, order, total_steps=total_steps, ranks=group.size)
     trainer = SimmerSFTTrainer(
         model=model,
-        arguments=_arguments(parameters, extensions, precision, device_batch, total_steps, output_folder, group),
+        arguments=_arguments(
+            parameters, extensions, precision, batching, uses_liger, total_steps, output_folder, group
+        ),
         rows=rows,
         order=order,
+        batching=batching,
         tokenizer=tokenizer,
         peft_config=_peft_config(parameters),
         loop=Loop(request, control, group, trainer_rows=rows, evaluation_rows=evaluation_rows, order=order),
@@ -378,22 +383,12 @@ def _stored_type(source: pb.ModelSource) -> Any:
     return AutoConfig.from_pretrained(folder, local_files_only=True).dtype or torch.float32
 
 
-def _device_batch_size(parameters: pb.Hyperparameters, rows: list[TokenizedRow], group: RankGroup) -> int:
-    """The largest share of a step that keeps one pass within our number of tokens, and leaves each rank its part."""
-    share = -(-parameters.global_batch_size // group.size)
-    if parameters.HasField("device_batch_size"):
-        return min(parameters.device_batch_size, share)
-    longest = max(len(row.token_ids) for row in rows)
-    fitting = max(1, _TOKENS_PER_PASS[describe.device().name.partition(":")[0]] // longest)
-    divisors = [size for size in range(1, share + 1) if share % size == 0]
-    return max(size for size in divisors if size <= fitting)
-
-
 def _arguments(
     parameters: pb.Hyperparameters,
     extensions: Extensions,
     precision: pb.Precision,
-    device_batch: int,
+    batching: Batching,
+    uses_liger: bool,
     total_steps: int,
     output_folder: Path,
     group: RankGroup,
@@ -405,8 +400,8 @@ def _arguments(
     uses_autocast = precision == pb.PRECISION_BFLOAT16 and extensions.weights == "float32"
     return SFTConfig(
         output_dir=str(output_folder),
-        per_device_train_batch_size=device_batch,
-        gradient_accumulation_steps=-(-parameters.global_batch_size // (device_batch * group.size)),
+        per_device_train_batch_size=batching.sequences_per_pass,
+        gradient_accumulation_steps=batching.accumulated_passes,
         max_steps=total_steps,
         learning_rate=parameters.learning_rate,
         lr_scheduler_type=_SCHEDULES[parameters.schedule],
@@ -425,8 +420,9 @@ def _arguments(
         gradient_checkpointing_kwargs={"use_reentrant": False} if parameters.gradient_checkpointing else None,
         # Gradients that wait for the rest of a step wait as shards.
         accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": group.size > 1}},
-        # Never materializes the logits of a whole batch; see _patch_chunked_ce_lm_head in TRL.
-        loss_type="chunked_nll",
+        use_liger_kernel=uses_liger,
+        # Never materializes the logits of a whole batch, as Liger does; see _patch_chunked_ce_lm_head in TRL.
+        loss_type="nll" if uses_liger else "chunked_nll",
         max_length=None,
         packing=False,
         pad_token=parameters.pad_token if parameters.HasField("pad_token") else None,

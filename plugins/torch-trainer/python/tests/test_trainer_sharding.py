@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from simmer_trainer.data import DataOrder
+from simmer_trainer.batching import choose_batching
+from simmer_trainer.data import DataOrder, TokenizedRow
 from simmer_trainer.errors import TrainingError
+from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.rank_batches import RankBatches
 from simmer_trainer.rank_group import RankGroup
-from simmer_trainer.sft import RankBatches
 from simmer_trainer.sharding import settings
 
 CONFIG = """
@@ -74,10 +76,20 @@ def test_a_config_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 5])
 @pytest.mark.parametrize("size", [1, 2, 4])
-def test_ranks_share_each_steps_rows_in_as_many_passes(ranks: int, size: int) -> None:
-    order = DataOrder([5] * 18, batch=4, seed=1, group_by_length=False)
-    batches = [list(RankBatches(order, RankGroup(rank, ranks, None), size, blank=-1)) for rank in range(ranks)]
+@pytest.mark.parametrize("packing", [False, True])
+def test_ranks_share_each_steps_rows_in_as_many_passes(ranks: int, size: int, packing: bool) -> None:
+    rows = [TokenizedRow(str(row), [1] * (3 + row % 5), 1, False) for row in range(18)]
+    order = DataOrder([len(row.token_ids) for row in rows], batch=4, seed=1, group_by_length=False)
+    parameters = pb.Hyperparameters(global_batch_size=4, device_batch_size=size, packing=packing)
+    batching = choose_batching(parameters, rows, order, total_steps=5, ranks=ranks)
+    dealt = [RankBatches(order, batching, RankGroup(rank, ranks, None), blank=-1) for rank in range(ranks)]
+    batches = [list(mine) for mine in dealt]
     assert len({len(mine) for mine in batches}) == 1
-    assert len(batches[0]) == len(RankBatches(order, RankGroup(0, ranks, None), size, blank=-1))
-    together = [row for passes in zip(*batches, strict=True) for batch in passes for row in batch if row != -1]
-    assert together == order.epoch(0)
+    assert {len(mine) for mine in dealt} == {len(batches[0])}
+
+    def rows_in(first: int, last: int | None) -> list[int]:
+        together = [batch for mine in batches for batch in mine[first:last]]
+        return sorted(row for batch in together for row in (batch[0] if packing else batch) if row != -1)
+
+    assert rows_in(0, None) == list(range(18))
+    assert rows_in(0, batching.accumulated_passes) == sorted(order.step(1))
