@@ -80,9 +80,7 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
             rows = self._remove_unused_columns(rows, description="Training")
         # accelerate would deal out batches in another order than one rank's, and repeat rows where they run short.
         return RankLoader(
-            self.train_dataset
-            if is_packed
-            else self._remove_unused_columns(self.train_dataset, description="Training"),
+            rows,
             batch_sampler=RankBatches(self._order, self._batching, self.group, blank=self._blank),
             collate_fn=self.data_collator,
             pin_memory=self.args.dataloader_pin_memory,

@@ -25,7 +25,7 @@ from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 MODEL = random_model(attention_dropout=0.0)
 LORA = pb.Lora(rank=4, alpha=8, dropout=0.0)
 FULL = hyperparameters(checkpoint_every_steps=3, evaluate_every_steps=5, gradient_checkpointing=True)
-ADAPTER = hyperparameters(checkpoint_every_steps=3, method=pb.METHOD_LORA, lora=LORA)
+ADAPTER = hyperparameters(checkpoint_every_steps=3, method=pb.METHOD_LORA, lora=LORA, packing=True)
 # A dead process is noticed at once; its launcher and the machine take the rest.
 SECONDS = 20
 
@@ -58,7 +58,7 @@ def assert_close_weights(one: Path, other: Path) -> None:
             assert tensor.allclose(second[name], rtol=1e-3, atol=2e-5), name
 
 
-@pytest.mark.parametrize("parameters", [FULL, ADAPTER], ids=["full", "lora"])
+@pytest.mark.parametrize("parameters", [FULL, ADAPTER], ids=["full, padded", "adapter, packed"])
 def test_two_ranks_train_as_one_does_and_take_up_each_others_checkpoints(
     shared_trainer: TrainerProcess, two_ranks: TrainerProcess, tmp_path: Path, parameters: pb.Hyperparameters
 ) -> None:
