@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 
 /** What says nothing of what a plugin does: tests, maps, types, caches, and stubs that a build makes from the proto. */
@@ -53,6 +53,23 @@ export async function moduleDigest(file: string): Promise<string> {
   );
   for (const [name, text] of named.sort(([left], [right]) => (left < right ? -1 : 1))) {
     hash.update(`${name}\0`).update(createHash('sha256').update(text).digest());
+  }
+  return hash.digest('hex');
+}
+
+/**
+ * Digest of a plugin that is a command: of its words, and of the files and folders that words with a "/" name.
+ *
+ * @param baseFolder absolute; what the paths are relative to
+ * @returns SHA-256, lower-case hex
+ */
+export async function commandDigest(words: readonly string[], baseFolder: string): Promise<string> {
+  const hash = createHash('sha256').update(JSON.stringify(words));
+  for (const word of words.filter((each) => each.includes('/'))) {
+    const path = resolve(baseFolder, word);
+    const stats = await stat(path).catch(() => undefined);
+    if (stats?.isDirectory() === true) hash.update(await folderDigest([path]));
+    else if (stats?.isFile() === true) hash.update(await moduleDigest(path));
   }
   return hash.digest('hex');
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { byteSize } from '../config/byte-size.js';
+import { listedPluginShape } from '../plugin/plugin-reference.js';
 
 /** Names that references can spell: of stages, trainers, params. */
 export const entryName = /^[A-Za-z_][A-Za-z0-9_-]*$/;
@@ -30,7 +31,7 @@ export const recipeShape = z.strictObject({
   description: z.string().optional().describe('What the recipe makes.'),
   seed: z.int().min(0).default(0).describe('All randomness is drawn from it.'),
   plugins: z
-    .array(z.string().min(1))
+    .array(listedPluginShape)
     .default([])
     .describe("Plugins besides the built-in ones: npm packages, or ./paths relative to the recipe's folder."),
   trainers: z.record(z.string(), z.unknown()).default({}).describe('The trainers that stages name.'),
