@@ -1,4 +1,4 @@
-"""A stage in Python: a model of the recipe tries every problem, and only those that it finds neither easy nor hopeless stay."""
+"""A stage in Python: a model tries every problem, and those that it finds neither easy nor hopeless stay."""
 
 from collections import Counter
 

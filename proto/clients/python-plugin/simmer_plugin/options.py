@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.fields import FieldInfo
 
 
 def trainer_name(description: str = "Name of one of the recipe's trainers.") -> Any:
@@ -18,16 +17,12 @@ def file_path(description: str) -> Any:
     return Field(description=description, json_schema_extra={"x-simmer-file": True})
 
 
-def placement(field: Any) -> Any:
+def placement() -> Any:
     """Marks an option as placement: where or how fast, never what. Changing it reuses earlier work.
 
-    field: what `Field(...)` returned.
+    `threads: Annotated[int, placement()] = Field(4, description="...")`
     """
-    if not isinstance(field, FieldInfo):
-        raise TypeError("placement() takes a Field(...)")
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    field.json_schema_extra = {**extra, "x-simmer-placement": True}
-    return field
+    return Field(json_schema_extra={"x-simmer-placement": True})
 
 
 class GraderChoice(BaseModel):
