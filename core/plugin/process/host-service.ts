@@ -9,10 +9,11 @@ import type {
   GenerateResponse,
   GradeAnswersRequest,
   HostServiceServer,
-  ReportSpendingRequest,
+  SettleSpendingRequest,
 } from '../../generated/simmer/plugin/v1/host.js';
+import type { Spent } from '../spending.js';
 import { fromGenerationEvent, toGenerationRequest } from './generation-wire.js';
-import { type HostedCall, type HostedStage, notAllowed, sayAs } from './hosted-call.js';
+import { type HostedCall, type HostedSpending, type HostedStage, notAllowed, sayAs } from './hosted-call.js';
 import { fromArtifact, fromGrade, toArtifactType, toColumns, toStageEvent } from './wire.js';
 
 /** The calls of a plugin that run now, by their ids. */
@@ -30,6 +31,11 @@ export function hostService(calls: HostedCalls): HostServiceServer {
     if (stage === undefined) throw notAllowed('Only a stage may ask for this.');
     stage.context.signal.throwIfAborted();
     return stage;
+  };
+  const spendingOf = (callId: string): HostedSpending => {
+    const { spending } = callOf(callId);
+    if (spending === undefined) throw notAllowed('A sink may spend nothing.');
+    return spending;
   };
   return {
     openArtifact: unary(async ({ callId, uri }) => {
@@ -52,8 +58,12 @@ export function hostService(calls: HostedCalls): HostServiceServer {
       for (const event of events.map(toStageEvent)) await sayAs(call, event);
       return {};
     }),
-    reportSpending: unary(async (request) => {
-      await reportSpending(stageOf(request.callId), request);
+    reserveSpending: unary(async ({ callId, source, usd }) => {
+      if (usd !== undefined && !(usd >= 0 && Number.isFinite(usd))) throw invalidDollars(usd);
+      return { reservationId: await spendingOf(callId).reserve({ source, usd }) };
+    }),
+    settleSpending: unary(async ({ callId, reservationId, ...spent }) => {
+      spendingOf(callId).settle(reservationId, toSpent(spent));
       return {};
     }),
   };
@@ -112,12 +122,17 @@ async function gradeAnswers(stage: HostedStage, { uses, options, items }: GradeA
   return (await grader.grade(items, stage.context.signal)).map(fromGrade);
 }
 
-async function reportSpending(stage: HostedStage, request: ReportSpendingRequest): Promise<void> {
-  const { dollars, purpose } = request;
-  if (!Number.isFinite(dollars) || dollars < 0) {
-    throw new UserError('request_invalid', `Spending of ${dollars} dollars was reported; it is 0 or more.`);
-  }
-  stage.context.log.info(`Spent $${dollars} on ${purpose}.`);
+function toSpent({ usd, inputTokens, outputTokens }: Omit<SettleSpendingRequest, 'callId' | 'reservationId'>): Spent {
+  if (usd !== undefined && !(usd >= 0 && Number.isFinite(usd))) throw invalidDollars(usd);
+  return {
+    ...(usd === undefined ? {} : { usd }),
+    ...(inputTokens === undefined ? {} : { inputTokens: Number(inputTokens) }),
+    ...(outputTokens === undefined ? {} : { outputTokens: Number(outputTokens) }),
+  };
+}
+
+function invalidDollars(usd: number): UserError {
+  return new UserError('request_invalid', `Spending is 0 dollars or more, not ${usd}.`, { kind: 'runFailed' });
 }
 
 function parseJson(text: string): unknown {
@@ -167,6 +182,7 @@ const codes: Readonly<Record<string, status>> = {
   path_not_allowed: status.INVALID_ARGUMENT,
   plugin_event_invalid: status.INVALID_ARGUMENT,
   call_unknown: status.NOT_FOUND,
+  reservation_unknown: status.NOT_FOUND,
   artifact_missing: status.NOT_FOUND,
   not_allowed: status.PERMISSION_DENIED,
   trainer_not_declared: status.PERMISSION_DENIED,

@@ -1,19 +1,23 @@
+import { randomUUID } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import { isAbsolute, join, relative, resolve } from 'node:path';
 import type { Artifact, TableArtifact } from '../../artifacts/artifact.js';
 import { UserError } from '../../errors.js';
 import type { Log, StageContext, StageEvent } from '../definitions.js';
+import type { Reservation, Spending, SpendingRequest, Spent } from '../spending.js';
 
 /** What a stage's context is to a plugin process; its options and inputs went with the call. */
 export type HostedContext = Pick<
   StageContext<Readonly<Record<string, unknown>>, Record<never, never>>,
-  'signal' | 'log' | 'artifacts' | 'scratchFolder' | 'emit' | 'trainer' | 'grader'
+  'signal' | 'log' | 'artifacts' | 'scratchFolder' | 'emit' | 'spending' | 'trainer' | 'grader'
 >;
 
 /** A call that the host made to a plugin, as long as it runs: what the plugin may ask for it. */
 export interface HostedCall {
   readonly id: string;
   readonly log: Log;
+  /** Absent: it may not spend. */
+  readonly spending?: HostedSpending;
   /** @throws UserError `artifact_missing` and its like */
   openArtifact?(uri: string): Promise<Artifact | TableArtifact>;
   /** Of a stage alone. */
@@ -58,6 +62,35 @@ export class HostedStage {
       `${JSON.stringify(path)} is not there, or not inside the stage's ${places} folder.`,
       { kind: 'runFailed', hint: `Write it below ${folders.join(' or ')}.` },
     );
+  }
+}
+
+/** What a call spends: its reservations that are not settled yet. */
+export class HostedSpending {
+  readonly #spending: Spending;
+  readonly #open = new Map<string, Reservation>();
+
+  constructor(spending: Spending) {
+    this.#spending = spending;
+  }
+
+  /** @returns the reservation's id @throws UserError `budget_reached`, `price_missing` */
+  async reserve(request: SpendingRequest): Promise<string> {
+    const id = randomUUID();
+    this.#open.set(id, await this.#spending.reserve(request));
+    return id;
+  }
+
+  /** @throws UserError `reservation_unknown` */
+  settle(id: string, spent: Spent): void {
+    const reservation = this.#open.get(id);
+    if (reservation === undefined) {
+      throw new UserError('reservation_unknown', `There is no open reservation ${JSON.stringify(id)}.`, {
+        kind: 'runFailed',
+      });
+    }
+    this.#open.delete(id);
+    reservation.settle(spent);
   }
 }
 

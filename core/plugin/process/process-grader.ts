@@ -3,6 +3,7 @@ import { isUserError } from '../../errors.js';
 import type { GraderDescription } from '../../generated/simmer/plugin/v1/plugin.js';
 import type { Grade, GradeItem } from '../../trainer/trainer.js';
 import type { GraderDefinition } from '../definitions.js';
+import { HostedSpending } from './hosted-call.js';
 import { optionsFromJsonSchema } from './json-schema-options.js';
 import { PluginProcess } from './plugin-process.js';
 import { commandOf, type ProcessPlugin } from './process-plugin.js';
@@ -20,11 +21,12 @@ export function processGrader(plugin: ProcessPlugin, described: GraderDescriptio
     async start(options, context) {
       const command = await commandOf(plugin, context);
       const { signal, log } = context;
+      const spending = new HostedSpending(context.spending);
       let process = await PluginProcess.start(command, { signal });
 
       const gradeSome = async (items: readonly GradeItem[], stop?: AbortSignal): Promise<readonly Grade[]> => {
         const request = { callId: randomUUID(), grader: described.name, options };
-        using _served = process.host.serve({ id: request.callId, log });
+        using _served = process.host.serve({ id: request.callId, log, spending });
         const { client, limits } = process;
         const cancel = () => void client.cancel(request.callId, 'stopped', limits.stopSeconds).catch(() => {});
         stop?.addEventListener('abort', cancel, { once: true });

@@ -3,7 +3,7 @@ import type { Artifact, TableArtifact } from '../../artifacts/artifact.js';
 import { UserError } from '../../errors.js';
 import type { RunStageRequest, StageDescription, StageFailed } from '../../generated/simmer/plugin/v1/plugin.js';
 import type { StageContext, StageDefinition } from '../definitions.js';
-import { HostedStage } from './hosted-call.js';
+import { HostedSpending, HostedStage } from './hosted-call.js';
 import { optionsFromJsonSchema } from './json-schema-options.js';
 import { PluginProcess } from './plugin-process.js';
 import { commandOf, type ProcessPlugin } from './process-plugin.js';
@@ -64,7 +64,8 @@ async function runInProcess(plugin: ProcessPlugin, stageName: string, context: A
     inputs.flatMap(([, artifacts]) => artifacts),
   );
   const callId = randomUUID();
-  using _served = process.host.serve({ id: callId, log: context.log, stage });
+  const spending = new HostedSpending(context.spending);
+  using _served = process.host.serve({ id: callId, log: context.log, spending, stage });
   const request: RunStageRequest = {
     callId,
     stage: stageName,

@@ -14,7 +14,15 @@ import { HealthImplementation } from 'grpc-health-check';
 import { Verdict } from '../../../core/generated/simmer/grader/v1/grader.js';
 import { ArtifactType } from '../../../core/generated/simmer/plugin/v1/artifact.js';
 import { LogLevel } from '../../../core/generated/simmer/plugin/v1/event.js';
-import { HostServiceClient } from '../../../core/generated/simmer/plugin/v1/host.js';
+import {
+  type CommitReportRequest,
+  type CommitReportResponse,
+  HostServiceClient,
+  type ReserveSpendingRequest,
+  type ReserveSpendingResponse,
+  type SettleSpendingRequest,
+  type SettleSpendingResponse,
+} from '../../../core/generated/simmer/plugin/v1/host.js';
 import {
   type DescribeResponse,
   PluginServiceService,
@@ -102,6 +110,7 @@ function description(misbehavior: Misbehavior): DescribeResponse {
                 type: 'object',
                 properties: {
                   rows: { type: 'integer', minimum: 1, default: 3, description: 'How many rows.' },
+                  usd: { type: 'number', minimum: 0, default: 0, description: 'What it pays.' },
                   threads: { type: 'integer', default: 1, 'x-simmer-placement': true, description: 'How fast.' },
                 },
               },
@@ -206,7 +215,22 @@ async function greet(
     greetings: Array.from({ length: rows }, (_, index) => `hello ${index}`),
     seed: Number(request.seed),
   };
-  const artifact = await commitReport(request.callId, JSON.stringify(content));
+  const { callId } = request;
+  const usd = Number(request.options?.usd);
+  if (usd > 0) {
+    const { reservationId } = await asked<ReserveSpendingRequest, ReserveSpendingResponse>(
+      host.client.reserveSpending,
+      { callId, source: 'an oracle', usd },
+    );
+    await asked<SettleSpendingRequest, SettleSpendingResponse>(host.client.settleSpending, {
+      ...{ callId, reservationId, usd: usd / 2 },
+      ...{ inputTokens: 10n, outputTokens: 5n },
+    });
+  }
+  const committed = await asked<CommitReportRequest, CommitReportResponse>(host.client.commitReport, {
+    ...{ callId, json: JSON.stringify(content), metadata: {} },
+  });
+  const artifact = committed.artifact!.uri;
   if (misbehavior === 'no-end') return;
   const outputs =
     misbehavior === 'undeclared-output'
@@ -216,14 +240,22 @@ async function greet(
   if (misbehavior === 'two-ends') send({ $case: 'completed', value: { outputs } });
 }
 
-function commitReport(callId: string, json: string): Promise<string> {
-  const client = new HostServiceClient(process.env.SIMMER_HOST_ADDRESS!, credentials.createInsecure());
+const host = (() => {
+  const client = new HostServiceClient(process.env.SIMMER_HOST_ADDRESS ?? 'unix:/none', credentials.createInsecure());
   const metadata = new Metadata();
   metadata.set('authorization', `Bearer ${process.env.SIMMER_HOST_TOKEN}`);
+  return { client, metadata };
+})();
+
+type HostMethod<Request, Response> = (
+  request: Request,
+  metadata: Metadata,
+  callback: (error: Error | null, response: Response) => void,
+) => unknown;
+
+function asked<Request, Response>(method: HostMethod<Request, Response>, request: Request): Promise<Response> {
   return new Promise((resolve, reject) =>
-    client.commitReport({ callId, json, metadata: {} }, metadata, (error, response) =>
-      error === null ? resolve(response.artifact!.uri) : reject(error),
-    ),
+    method.call(host.client, request, host.metadata, (error, response) => (error ? reject(error) : resolve(response))),
   );
 }
 

@@ -104,6 +104,15 @@ describe('a plugin that is a process', () => {
     }
   });
 
+  it('spends below the budget of the run', async () => {
+    await using harness = await harnessOf(listed('none'));
+    const paying = (usd: number) =>
+      harness.run(`name: g\nbudget: { usd: 1 }\nstages: { greet: { uses: fixture/greet, with: { usd: ${usd} } } }`);
+    const [spent] = (await paying(0.5)).eventsOf('budget.spent').filter(({ data }) => data.source === 'an oracle');
+    expect(spent?.data).toMatchObject({ usd: 0.25, inputTokens: 10, outputTokens: 5 });
+    expect((await paying(2)).outcome).toMatchObject({ status: 'interrupted', error: { code: 'budget_reached' } });
+  });
+
   it('stops with the run', async () => {
     await using harness = await harnessOf(listed('hang'));
     const handle = await harness.start(greeting, {

@@ -1,7 +1,7 @@
 """Plugins for Simmer in Python: stages, graders and sinks, each a function."""
 
 from simmer_plugin.artifacts import Artifact, Table
-from simmer_plugin.context import Log, SinkContext, StageContext
+from simmer_plugin.context import Log, Reservation, SinkContext, StageContext
 from simmer_plugin.errors import Canceled, HostError, UserError
 from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking
 from simmer_plugin.grading import Grade, GradeItem
@@ -19,6 +19,7 @@ __all__ = [
     "Plugin",
     "Policy",
     "Prompt",
+    "Reservation",
     "Sample",
     "Sampling",
     "Sink",

@@ -45,6 +45,18 @@ class Log:
         self._host.emit(event_pb2.StageEvent(log_written=line))
 
 
+class Reservation:
+    """Money that is set aside for one request."""
+
+    def __init__(self, host: Host, id: str) -> None:
+        self._host = host
+        self._id = id
+
+    def settle(self, usd: float | None, *, input_tokens: int | None = None, output_tokens: int | None = None) -> None:
+        """Tells what it did cost, once it is over, well or badly; at most what was set aside."""
+        self._host.settle(self._id, usd, input_tokens, output_tokens)
+
+
 class StageContext(Generic[OptionsT]):
     """All that a running stage has.
 
@@ -205,11 +217,13 @@ class StageContext(Generic[OptionsT]):
         )
         self._host.emit(event_pb2.StageEvent(metric_measured=said))
 
-    def spend(
-        self, dollars: float, purpose: str, *, input_tokens: int | None = None, output_tokens: int | None = None
-    ) -> None:
-        """Reports money spent since the last report. purpose: in a few words that are the same each time."""
-        self._host.spend(dollars, purpose, input_tokens, output_tokens)
+    def reserve(self, source: str, usd: float | None) -> Reservation:
+        """Sets money aside for a request that is about to be made to somebody who is paid.
+
+        source: who is paid, as the report is to name it. usd: the most that it can cost; None where no price is known.
+        Waits while requests under way leave no room. Raises HostError `budget_reached`, `price_missing`.
+        """
+        return Reservation(self._host, self._host.reserve(source, usd))
 
     def _write_table(
         self, kind: str, rows: Iterable[Row], columns: Mapping[str, str] | None, metadata: Mapping[str, Any] | None

@@ -46,7 +46,11 @@ class Host(Protocol):
 
     def emit(self, event: event_pb2.StageEvent) -> None: ...
 
-    def spend(self, dollars: float, purpose: str, input_tokens: int | None, output_tokens: int | None) -> None: ...
+    def reserve(self, source: str, usd: float | None) -> str: ...
+
+    def settle(
+        self, reservation: str, usd: float | None, input_tokens: int | None, output_tokens: int | None
+    ) -> None: ...
 
 
 class HostConnection:
@@ -135,15 +139,19 @@ class HostCalls:
         request = host_pb2.EmitEventsRequest(call_id=self._call_id, events=[event])
         self._ask(self._connection.stub.EmitEvents, request)
 
-    def spend(self, dollars: float, purpose: str, input_tokens: int | None, output_tokens: int | None) -> None:
-        request = host_pb2.ReportSpendingRequest(
+    def reserve(self, source: str, usd: float | None) -> str:
+        request = host_pb2.ReserveSpendingRequest(call_id=self._call_id, source=source, usd=usd)
+        return str(self._ask(self._connection.stub.ReserveSpending, request).reservation_id)
+
+    def settle(self, reservation: str, usd: float | None, input_tokens: int | None, output_tokens: int | None) -> None:
+        request = host_pb2.SettleSpendingRequest(
             call_id=self._call_id,
-            dollars=dollars,
-            purpose=purpose,
+            reservation_id=reservation,
+            usd=usd,
             input_tokens=input_tokens,
             output_tokens=output_tokens,
         )
-        self._ask(self._connection.stub.ReportSpending, request)
+        self._ask(self._connection.stub.SettleSpending, request)
 
     def _ask(self, method: Callable[..., Any], request: Any) -> Any:
         try:

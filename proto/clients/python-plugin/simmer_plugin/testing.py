@@ -34,8 +34,8 @@ class StageResult:
     outputs: Mapping[str, Artifact]
     #: As `{"funnelCounted": {...}}`; numbers of 64 bits are texts.
     events: list[dict[str, Any]] = field(default_factory=list)
-    #: (dollars, purpose)
-    spent: list[tuple[float, str]] = field(default_factory=list)
+    #: (source, dollars) of what was settled.
+    spent: list[tuple[str, float | None]] = field(default_factory=list)
     _rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def rows(self, output: str) -> list[dict[str, Any]]:
@@ -94,7 +94,8 @@ class _TestHost:
         self._grade = grade
         self._artifacts: dict[str, Artifact] = {}
         self.events: list[dict[str, Any]] = []
-        self.spent: list[tuple[float, str]] = []
+        self.spent: list[tuple[str, float | None]] = []
+        self._reserved: dict[str, str] = {}
         self.rows: dict[str, list[dict[str, Any]]] = {}
 
     def given(self, value: Any) -> Artifact:
@@ -158,8 +159,13 @@ class _TestHost:
     def emit(self, event: event_pb2.StageEvent) -> None:
         self.events.append(json_format.MessageToDict(event))
 
-    def spend(self, dollars: float, purpose: str, input_tokens: int | None, output_tokens: int | None) -> None:
-        self.spent.append((dollars, purpose))
+    def reserve(self, source: str, usd: float | None) -> str:
+        id = str(len(self._reserved))
+        self._reserved[id] = source
+        return id
+
+    def settle(self, reservation: str, usd: float | None, input_tokens: int | None, output_tokens: int | None) -> None:
+        self.spent.append((self._reserved[reservation], usd))
 
     def _kept(self, kind: str, content: bytes, folder: Path, metadata: Mapping[str, Any]) -> Artifact:
         uri = f"simmer://{kind}/sha256-{hashlib.sha256(content).hexdigest()}"

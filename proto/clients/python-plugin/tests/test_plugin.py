@@ -59,7 +59,7 @@ def keep_short(context: StageContext[Options]) -> dict[str, Artifact]:
     table.require_columns("question")
     kept = [row for row in table.rows() if len(row["question"].split()) <= context.options.words]
     context.funnel("short", table.row_count, len(kept), {"too_long": table.row_count - len(kept)})
-    context.spend(0.5, "nothing much", input_tokens=3)
+    context.reserve("a teacher", 0.5).settle(0.2, input_tokens=3)
     return {
         "dataset": context.write_dataset(kept, columns=table.columns),
         "summary": context.write_report({"kept": len(kept), "drawn": context.random("x").random()}),
@@ -86,7 +86,7 @@ def test_a_stage_keeps_and_says_what_it_should() -> None:
     assert result.events == [
         {"funnelCounted": {"step": "short", "rowsIn": "2", "rowsOut": "1", "dropped": {"too_long": "1"}}}
     ]
-    assert result.spent == [(0.5, "nothing much")]
+    assert result.spent == [("a teacher", 0.2)]
 
 
 def test_the_same_seed_draws_the_same() -> None:
