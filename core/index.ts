@@ -13,6 +13,7 @@ export type {
   TableOptions,
 } from './artifacts/artifact.js';
 export { defaultCacheFolder } from './config/cache-folder.js';
+export { type EndpointCost, type TokenPrice, tokenPrice } from './endpoint/endpoint-cost.js';
 export { type EndpointOptions, EndpointRefusal, OpenAiEndpoint } from './endpoint/openai-endpoint.js';
 export {
   type ErrorKind,
@@ -53,6 +54,7 @@ export {
 } from './plugin/define.js';
 export {
   apiVersion,
+  type GraderContext,
   type GraderDefinition,
   type InputDefinition,
   type InputDefinitions,
@@ -78,6 +80,7 @@ export {
   type TrainerDefinition,
 } from './plugin/definitions.js';
 export { type Pace, pace } from './plugin/pace.js';
+export type { Reservation, Spending, SpendingRequest, Spent } from './plugin/spending.js';
 export { attachToProcess } from './process/attach-to-process.js';
 export { type HandshakeOptions, waitForHandshake } from './process/handshake.js';
 export { downloadWithPip, hasNvidiaGpu } from './process/pip.js';
@@ -98,6 +101,7 @@ export type {
   Capability,
   ExportRequest,
   ExportResult,
+  FileFormat,
   GenerationEvent,
   GenerationRequest,
   Grade,

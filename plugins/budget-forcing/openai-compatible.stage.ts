@@ -24,7 +24,8 @@ export const openAiCompatible = defineStage({
 });
 
 /** Finds out what the server is, and how it can be held to budgets. */
-async function openBackend({ options, signal, log }: Pick<Context, 'options' | 'signal' | 'log'>): Promise<Backend> {
+async function openBackend(context: Pick<Context, 'options' | 'signal' | 'log' | 'spending'>): Promise<Backend> {
+  const { options, signal, log, spending } = context;
   const { OpenAiEndpoint } = await import('simmerkit');
   const { Completions, serverKind } = await import('./completions.js');
   const { chatRenderer, continuationSampler } = await import('./continuation-sampler.js');
@@ -32,9 +33,14 @@ async function openBackend({ options, signal, log }: Pick<Context, 'options' | '
   const { requireServerBudget, serverBudgetSampler, whyNoServerBudget } = await import('./server-budget-sampler.js');
   const { ServerTokens } = await import('./server-tokens.js');
   const { model, longestThinking, chatTemplate, concurrency } = options;
-  const endpoint = new OpenAiEndpoint({ ...options, signal });
+  const endpoint = new OpenAiEndpoint({
+    ...options,
+    signal,
+    cost: { spending, source: model, price: options.price },
+  });
   const kind = await serverKind(endpoint);
-  const tokens = new ServerTokens(endpoint, model);
+  // What is only counted costs nothing.
+  const tokens = new ServerTokens(new OpenAiEndpoint({ ...options, signal }), model);
   const name = `${options.url} is ${kind === 'other' ? 'a server that does not say its kind' : kind}`;
   const own = { endpoint, model, kind, tokens, longestThinking };
   if (options.budgets === 'server') await requireServerBudget(own);

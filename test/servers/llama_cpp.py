@@ -1,4 +1,4 @@
-"""Serves a GGUF file by llama.cpp's own server (from PyPI, `xllamacpp`) until stdin closes; prints its address first."""
+"""Serves a GGUF file by llama.cpp's own server (PyPI: `xllamacpp`) until stdin closes; prints its address first."""
 
 import sys
 from pathlib import Path

@@ -147,8 +147,8 @@ def _forced(tokenizer: Any, name: str, text: str) -> tuple[int, ...]:
         return ids
     raise invalid(
         "text_not_in_tokenizer",
-        f"{name} is {text!r}, which the model's tokenizer cannot write: it becomes {said!r}. Name markers and words that "
-        "the model was trained with (thinkingFormat), or add them to its tokenizer and train it.",
+        f"{name} is {text!r}, which the model's tokenizer cannot write: it becomes {said!r}. Name markers and words "
+        "that the model was trained with (thinkingFormat), or add them to its tokenizer and train it.",
     )
 
 
