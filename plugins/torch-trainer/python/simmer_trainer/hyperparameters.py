@@ -100,6 +100,14 @@ def check_hyperparameters(parameters: pb.Hyperparameters, has_evaluation_data: b
             f"{parameters.device_batch_size}",
         )
     _require(parameters.evaluate_every_steps == 0 or has_evaluation_data, "evaluate_every_steps needs evaluation_data")
+    _require(
+        parameters.early_stopping_patience == 0 or parameters.evaluate_every_steps > 0,
+        "early_stopping_patience needs evaluate_every_steps",
+    )
+    _require(not parameters.keep_best or parameters.evaluate_every_steps > 0, "keep_best needs evaluate_every_steps")
+    for name in ("early_stopping_min_improvement", "checkpoint_every_seconds"):
+        _require(getattr(parameters, name) >= 0, f"{name} must not be negative")
+    _require(not parameters.HasField("max_loss_rise") or parameters.max_loss_rise > 0, "max_loss_rise must be above 0")
     _require(parameters.schedule != pb.LEARNING_RATE_SCHEDULE_UNSPECIFIED, "schedule is not set")
     _check_method(parameters)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from datasets import Dataset
 from torch.utils.data import Sampler
-from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerState
 from trl import SFTTrainer
 
 from simmer_trainer.batching import Batching
@@ -103,6 +103,11 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         self._save_scaler(str(folder))
         self._save_rng_state(str(folder))
         self.state.save_to_json(str(folder / "trainer_state.json"))
+
+    def load_weights(self, checkpoint: Path) -> None:
+        """Those of a checkpoint of this job, and what it told of the last steps; nothing else of its state."""
+        self._load_from_checkpoint(str(checkpoint))
+        self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
 
     def release_optimizer(self) -> None:
         """Training is over; the weights stay."""
