@@ -8,8 +8,9 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 
-from simmer_trainer.errors import invalid, refused
+from simmer_trainer.errors import invalid
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.quantization import check_quantization
 
 EXTENSIONS_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -115,14 +116,17 @@ def check_hyperparameters(parameters: pb.Hyperparameters, has_evaluation_data: b
 def _check_method(parameters: pb.Hyperparameters) -> None:
     _require(parameters.method != pb.METHOD_UNSPECIFIED, "method is not set")
     if parameters.method == pb.METHOD_QLORA:
-        raise refused(
-            "method_unsupported", "METHOD_QLORA is not available: this trainer has no 4-bit weights. Use METHOD_LORA."
-        )
-    if parameters.method == pb.METHOD_LORA:
-        _require(parameters.HasField("lora"), "lora is not set, and method is METHOD_LORA")
+        check_quantization()
+    if is_adapter(parameters.method):
+        _require(parameters.HasField("lora"), f"lora is not set, and method is {pb.Method.Name(parameters.method)}")
         _require(parameters.lora.rank >= 1, "lora.rank must be at least 1")
         _require(parameters.lora.alpha > 0, "lora.alpha must be above 0")
         _require(0 <= parameters.lora.dropout < 1, "lora.dropout must be at least 0 and below 1")
+
+
+def is_adapter(method: pb.Method) -> bool:
+    """Whether an adapter is trained, over weights that stay as they are."""
+    return method in (pb.METHOD_LORA, pb.METHOD_QLORA)
 
 
 def _require(holds: bool, message: str) -> None:

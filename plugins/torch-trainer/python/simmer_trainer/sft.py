@@ -48,6 +48,12 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         super().__init__(
             model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer, peft_config=peft_config
         )
+        if peft_config is not None:
+            # TRL makes an adapter over quantized weights bfloat16, which rounds small updates away, and PEFT makes it
+            # float32 when it is loaded again: a resumed job would not be the same.
+            for weight in self.model.parameters():
+                if weight.requires_grad:
+                    weight.data = weight.data.float()
         if batching.plan is not None:
             self.train_dataset = PackedRows(rows, tokenizer.pad_token_id)
             self.data_collator = collate_packed

@@ -27,13 +27,14 @@ from simmer_trainer.failed_batch import FailedBatch, save_failed_batch
 from simmer_trainer.fence import Fence
 from simmer_trainer.flops import TrainingFlops, count_parameters, peak_flops_per_second
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
-from simmer_trainer.hyperparameters import Extensions, parse_extensions
+from simmer_trainer.hyperparameters import Extensions, is_adapter, parse_extensions
 from simmer_trainer.kernels import attention_in_words, choose_attention, choose_liger
 from simmer_trainer.memory import release_memory
 from simmer_trainer.memory_advice import advise
 from simmer_trainer.models import context_length_of, load_model, load_tokenizer, save_model, torch_type
 from simmer_trainer.pause_points import pause_point
 from simmer_trainer.progress import Progress
+from simmer_trainer.quantization import four_bits
 from simmer_trainer.seen import Seen
 
 _SCHEDULES = {
@@ -100,7 +101,9 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
     stop_where_asked(control)
 
     attention = choose_attention(extensions, precision=precision, packing=parameters.packing)
-    model = load_model(request.model, _weights_type(parameters, extensions, precision), attention=attention)
+    weights_type = _weights_type(parameters, extensions, precision)
+    quantization = four_bits(precision) if parameters.method == pb.METHOD_QLORA else None
+    model = load_model(request.model, weights_type, attention=attention, quantization=quantization)
     uses_liger = choose_liger(extensions, precision=precision, model_type=model.config.get_text_config().model_type)
     stored_type = _stored_type(request.model)
     if parameters.max_sequence_length > context_length_of(model) < max(len(row.token_ids) for row in rows):
@@ -240,7 +243,7 @@ class Loop:
         """The first step is next."""
         for step in range(1, resumed_after + 1):
             self._seen.add(step)
-        self._seen.start_clock(TrainingFlops(trainer.model, is_adapter=self._parameters.method != pb.METHOD_FULL))
+        self._seen.start_clock(TrainingFlops(trainer.model, is_adapter=is_adapter(self._parameters.method)))
         self._saved_at = time.monotonic()
         self.resumed_after = self._last_saved = resumed_after
 
@@ -435,7 +438,7 @@ def _check_resumed(marker: dict[str, Any], request: pb.StartTrainingRequest, row
 
 def _weights_type(parameters: pb.Hyperparameters, extensions: Extensions, precision: pb.Precision) -> Any:
     # Weights that stay as they are need no room for small updates.
-    are_frozen = parameters.method == pb.METHOD_LORA
+    are_frozen = is_adapter(parameters.method)
     return torch_type(precision if extensions.weights == "bfloat16" or are_frozen else pb.PRECISION_FLOAT32)
 
 
@@ -503,7 +506,7 @@ def _arguments(
 
 
 def _peft_config(parameters: pb.Hyperparameters) -> Any:
-    if parameters.method != pb.METHOD_LORA:
+    if not is_adapter(parameters.method):
         return None
     from peft import LoraConfig
 

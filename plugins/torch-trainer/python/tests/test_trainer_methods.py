@@ -222,3 +222,49 @@ def test_rows_are_evaluated_after_the_last_step(shared_trainer: TrainerProcess, 
     assert [one.step for one in evaluations(events)] == [3, 5]
     assert events[-1].training_completed.evaluation_loss == evaluations(events)[-1].loss
     assert not events[-1].training_completed.stopped_early
+
+
+def test_an_adapter_over_weights_in_four_bits_learns_goes_on_where_it_was_killed_and_is_merged(
+    trainer: TrainerProcess, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    trainer.stub.Export(
+        pb.ExportRequest(model=random_model(attention_dropout=0.0), output_folder=str(base)), timeout=60
+    )
+    values: dict[str, Any] = {
+        "model": pb.ModelSource(folder=str(base)),
+        "hyperparameters": hyperparameters(
+            method=pb.METHOD_QLORA,
+            lora=pb.Lora(rank=8, alpha=16, dropout=0.1),
+            learning_rate=2e-2,
+            max_steps=12,
+            checkpoint_every_steps=5,
+        ),
+    }
+    events = run(trainer, training_request(tmp_path / "whole", **values))
+    started, completed = events[0].training_started, events[-1].training_completed
+    expected = losses(events)
+    assert expected[12] < expected[1] - 0.3
+    assert started.parameters - started.trained_parameters == load_model(random_model(), torch.float32).num_parameters()
+    again = training_request(
+        tmp_path / "again",
+        job="again",
+        resume_from=str(tmp_path / "whole/output/checkpoints/step-00000005"),
+        **values,
+    )
+    assert losses(run(trainer, again)) == {step: loss for step, loss in expected.items() if step > 5}
+    merged = tmp_path / "merged"
+    merged.mkdir()
+    source = pb.ModelSource(folder=str(base), adapter_folder=completed.model_folder)
+    exported = trainer.stub.Export(pb.ExportRequest(model=source, output_folder=str(merged)), timeout=60)
+    assert {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json"} <= set(exported.files)
+    # Whole weights, of the type that the base has: nothing of the quantization is left.
+    assert "quantization_config" not in json.loads((merged / "config.json").read_text())
+    assert (merged / "model.safetensors").stat().st_size == (base / "model.safetensors").stat().st_size
+
+
+def test_weights_in_four_bits_are_refused_for_what_is_no_folder(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
+    parameters = hyperparameters(method=pb.METHOD_QLORA, lora=pb.Lora(rank=8, alpha=16))
+    failed = run(shared_trainer, training_request(tmp_path, hyperparameters=parameters))[-1].training_failed
+    assert failed.code == "method_unsupported"
