@@ -244,6 +244,7 @@ export function figuresOf(stage: WatchedStage): readonly string[] {
     return [
       `loss ${step.loss === null ? 'not finite' : step.loss.toFixed(3)}`,
       `${formatCount(step.tokensPerSecond)} tokens/s`,
+      ...(step.modelFlopsUtilization === undefined ? [] : [`${formatShare(step.modelFlopsUtilization)} MFU`]),
       ...(step.peakMemoryBytes > 0 ? [formatBytes(step.peakMemoryBytes)] : []),
       ...(stage.checkpointStep === undefined ? [] : [`checkpoint at ${formatCount(stage.checkpointStep)}`]),
       `learning rate ${step.learningRate.toExponential(1)}`,

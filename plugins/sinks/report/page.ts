@@ -99,11 +99,23 @@ function trainingSection(curve: TrainingCurve): Markup {
       `${formatCount(started.rows)} samples, ${formatCount(started.tokens)} tokens (${formatCount(started.trainedTokens)} trained, ${started.truncatedRows} rows cut)`,
     started &&
       `${formatCount(started.trainedParameters)} of ${formatCount(started.parameters)} parameters in ${started.precision}`,
+    started?.attention !== undefined && `attention by ${started.attention}, kernels by ${started.kernels ?? 'torch'}`,
     completed && `${formatCount(completed.steps)} steps in ${formatDuration(completed.seconds)}`,
+    completed?.stoppedEarly && 'stopped early',
+    completed?.bestStep !== undefined && `the model is that of step ${formatCount(completed.bestStep)}`,
+    completed?.evaluationLoss !== undefined && `its loss on held-out rows ${completed.evaluationLoss.toFixed(3)}`,
+    utilizationOf(curve),
     completed && `peak memory ${formatBytes(completed.peakMemoryBytes)}`,
     curve.rerunSteps > 0 && `${curve.rerunSteps} steps ran again after a resume`,
   ].filter((fact) => typeof fact === 'string');
   return html`<figure><h3>${curve.stage}</h3>${curve.steps.length === 0 ? nothing('No step was logged.') : trusted(lossChart(curve))}<figcaption>${facts.join('; ')}. The bold line is a running median; diamonds are checkpoints.</figcaption></figure>`;
+}
+
+/** The middle one of all steps: start-up and checkpoints are no part of it. */
+function utilizationOf({ steps }: TrainingCurve): string | undefined {
+  const known = steps.flatMap(({ modelFlopsUtilization: share }) => (share === undefined ? [] : [share]));
+  const middle = known.sort((left, right) => left - right)[Math.floor(known.length / 2)];
+  return middle === undefined ? undefined : `${formatShare(middle)} MFU in the median`;
 }
 
 function stagesTable(stages: readonly StageTime[]): Markup {
