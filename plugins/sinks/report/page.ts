@@ -1,4 +1,4 @@
-import { formatBytes, formatCount, formatDuration } from 'simmerkit';
+import { formatBytes, formatCount, formatDuration, formatShare } from 'simmerkit';
 import { funnelChart } from './charts/funnel-chart.js';
 import { lossChart } from './charts/loss-chart.js';
 import { accuracySection, headline, waitsSection } from './evaluation-sections.js';
