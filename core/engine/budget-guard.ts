@@ -2,11 +2,12 @@ import { inject, injectable } from 'inversify';
 import { usdPerHour } from '../config/hardware.js';
 import { RunInfoToken } from '../container/tokens.js';
 import { UserError } from '../errors.js';
+import { formatUsd } from '../figures.js';
 import type { Resources } from '../plugin/definitions.js';
 import type { Reservation, Spending, SpendingRequest, Spent } from '../plugin/spending.js';
 import { type BudgetLimits, changedLimits, defaultReserve } from '../recipe/budget.js';
 import { canonicalJson } from '../recipe/canonical-json.js';
-import { type Activity, budgetReached, type Standing, secondsLeft, secondsToEnd, usd } from './budget-limits.js';
+import { type Activity, budgetReached, type Standing, secondsLeft, secondsToEnd } from './budget-limits.js';
 import { RunEnding } from './run-ending.js';
 import { RunRecorder } from './run-recorder.js';
 import type { RunInfo } from './run-scope.js';
@@ -193,7 +194,7 @@ export class BudgetGuard {
       const keptBack = (standing?.perSecond ?? 0) * this.#secondsToEnd();
       if (standing === undefined || most === 0 || standing.spent + keptBack + most <= standing.atMost) return;
       if (this.#ledger.inFlightUsd === 0)
-        throw this.#end(standing, `the next request of ${source} may cost ${usd(most)}`);
+        throw this.#end(standing, `the next request of ${source} may cost ${formatUsd(most)}`);
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
   }
