@@ -9,7 +9,7 @@ import { planDigest } from '../../recipe/plan-digest.js';
 import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
-import { catalogOf, type RecipeFlags } from '../workspace.js';
+import { catalogOf, type RecipeFlags, settingsFrom } from '../workspace.js';
 import { calibrationLines, estimateLines } from './estimate-lines.js';
 
 /** `simmer plan`: what a run would do, and what it would take. */
@@ -35,7 +35,7 @@ export async function plan(
 
 /** Published runs beside what the estimates of each trainer say of them. */
 async function tellCalibration(flags: RecipeFlags): Promise<number> {
-  const trainers = await calibrations(catalogOf());
+  const trainers = await calibrations(catalogOf(undefined, await settingsFrom(flags)));
   if (flags.json) await writeJson(trainers);
   else await writeLine(calibrationLines(trainers, colorsFor(process.stdout)).join('\n'));
   return exitCodes.ok;
