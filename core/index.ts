@@ -92,6 +92,16 @@ export type {
   TrainerJob,
   WorkEstimate,
 } from './plugin/estimate.js';
+
+  HookedStage,
+  NestedHook,
+  ParallelHook,
+  PlanObjection,
+  PluginHooks,
+  RecipeTree,
+  SequentialHook,
+} from './plugin/hooks.js';
+
 export { type Pace, pace } from './plugin/pace.js';
 export type { Reservation, Spending, SpendingRequest, Spent } from './plugin/spending.js';
 export { attachToProcess } from './process/attach-to-process.js';

@@ -11,6 +11,7 @@ import type {
   TrainerJob,
   WorkEstimate,
 } from './estimate.js';
+import type { PluginHooks } from './hooks.js';
 import type { Spending } from './spending.js';
 
 /** The version of this API. A plugin says which it was written for; another major is refused by name. */
@@ -270,4 +271,6 @@ export interface PluginDefinition {
   readonly launchers?: Readonly<Record<string, LauncherDefinition>>;
   readonly graders?: Readonly<Record<string, GraderDefinition>>;
   readonly sinks?: Readonly<Record<string, SinkDefinition>>;
+  /** What it has to do with the runs of recipes that list it. */
+  readonly hooks?: PluginHooks;
 }
