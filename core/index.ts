@@ -92,7 +92,7 @@ export type {
   TrainerJob,
   WorkEstimate,
 } from './plugin/estimate.js';
-
+export type {
   HookedStage,
   NestedHook,
   ParallelHook,
@@ -101,7 +101,6 @@ export type {
   RecipeTree,
   SequentialHook,
 } from './plugin/hooks.js';
-
 export { type Pace, pace } from './plugin/pace.js';
 export type { Reservation, Spending, SpendingRequest, Spent } from './plugin/spending.js';
 export { attachToProcess } from './process/attach-to-process.js';
