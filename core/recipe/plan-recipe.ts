@@ -1,6 +1,9 @@
 import type { Settings } from '../config/settings.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
+import { HookDriver } from '../plugin/hook-driver.js';
+import type { RecipeTree } from '../plugin/hooks.js';
 import { simmerPackage } from '../plugin/locate.js';
+import { type PluginReference, pluginReference } from '../plugin/plugin-reference.js';
 import { plannedBudget } from './budget.js';
 import { canonicalJson } from './canonical-json.js';
 import { invalidFile } from './document.js';
@@ -47,9 +50,11 @@ export async function planRecipe(
     if (!problems.isEmpty) throw invalidFile(recipe.file, 'recipe', problems.sorted());
   };
 
-  const raw = withoutNulls(overridden.value) as Record<string, unknown>;
-  options.guard?.(raw, problems);
+  const written = withoutNulls(overridden.value) as Record<string, unknown>;
+  options.guard?.(written, problems);
   if (options.guard !== undefined) refuseIfWrong();
+  const hooks = await HookDriver.of(catalog);
+  const raw = (await hooks.beforePlan(written as RecipeTree)) as Record<string, unknown>;
   const params = readParams(raw.params, overridden.params, settings.dataFolder, problems);
   const values = new ParamValues(params, { dataFolder: settings.dataFolder }, problems);
   const { value, writtenAs } = resolveReferences(raw, values, problems);
@@ -67,11 +72,9 @@ export async function planRecipe(
     problems,
   });
   await Promise.all(
-    recipe.plugins.map((specifier) => {
-      const index = (raw.plugins as unknown[]).indexOf(specifier);
-      return scope
-        .attempt(['plugins', index], catalog.recipePlugin(specifier))
-        .then((plugin) => plugin && scope.note(plugin));
+    listedPlugins(raw).map(async ([index, reference]) => {
+      const plugin = await scope.attempt(['plugins', index], catalog.recipePlugin(reference));
+      if (plugin !== undefined) scope.note(plugin);
     }),
   );
   const trainersGiven = isMapValue(tree.trainers) ? tree.trainers : {};
@@ -111,7 +114,7 @@ export async function planRecipe(
     problems,
   );
   refuseIfWrong();
-  return {
+  const plan: Plan = {
     format: 1,
     recipe: name,
     simmerVersion: simmerPackage.version,
@@ -125,6 +128,21 @@ export async function planRecipe(
     ...(budget === undefined ? {} : { budget: plannedBudget(budget) }),
     ...(Object.keys(placed.hardware).length === 0 ? {} : { hardware: placed.hardware }),
   };
+  for (const { plugin, code = 'plan_refused', message, path = '', hint } of await hooks.afterPlan(plan)) {
+    const at = path === '' ? [] : path.split('.');
+    problems.add(code, `${message} (from the plugin "${plugin}")`, at, { hint });
+  }
+  refuseIfWrong();
+  return plan;
+}
+
+/** What can be read of the plugins that a recipe lists, each with its place in the list. */
+function listedPlugins(raw: Readonly<Record<string, unknown>>): readonly (readonly [number, PluginReference])[] {
+  const listed = Array.isArray(raw.plugins) ? (raw.plugins as unknown[]) : [];
+  return listed.flatMap((plugin, index) => {
+    const reference = pluginReference(plugin);
+    return reference === undefined ? [] : [[index, reference] as const];
+  });
 }
 
 /** Values of the params that something refers to, and the others as they are written. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { byteSize } from '../config/byte-size.js';
+import { listedPluginShape } from '../plugin/plugin-reference.js';
 import { budgetShape } from './budget.js';
 
 /** Names that references can spell: of stages, trainers, params. */
@@ -33,7 +34,7 @@ export const recipeShape = z.strictObject({
   seed: z.int().min(0).default(0).describe('All randomness is drawn from it.'),
   budget: budgetShape.optional().describe('What a run may spend at most, over all of its attempts.'),
   plugins: z
-    .array(z.string().min(1))
+    .array(listedPluginShape)
     .default([])
     .describe("Plugins besides the built-in ones: npm packages, or ./paths relative to the recipe's folder."),
   trainers: z.record(z.string(), z.unknown()).default({}).describe('The trainers that stages name.'),
@@ -60,6 +61,12 @@ export const stageShape = z.strictObject({
   with: options.describe("The stage's options and inputs."),
   seed: z.int().min(0).optional().describe("Instead of the recipe's."),
   resources: resources.prefault({}).describe("What it takes while it runs, apart from its trainers'."),
+  expect: z
+    .record(z.string(), z.record(z.string(), z.json()))
+    .optional()
+    .describe(
+      'What its outputs will be like, for the estimates of `simmer plan` until they exist: {OUTPUT: {rows: …}}.',
+    ),
 });
 
 /** A sink of a recipe; may be written as its name alone. */

@@ -246,8 +246,8 @@ def run_part(
     except AttemptStopped as stopped:
         return stopped
     except (TrainingError, RequestError) as error:
-        row_ids = error.row_ids if isinstance(error, TrainingError) else ()
-        return pb.TrainingFailed(code=error.code, message=error.message, row_ids=row_ids)
+        row_ids, batch_file = (error.row_ids, error.batch_file) if isinstance(error, TrainingError) else ((), "")
+        return pb.TrainingFailed(code=error.code, message=error.message, row_ids=row_ids, batch_file=batch_file or None)
     except BaseException as error:
         _say(traceback.format_exc())
         if is_out_of_memory(error):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from datasets import Dataset
 from torch.utils.data import Sampler
-from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerState
 from trl import SFTTrainer
 
 from simmer_trainer import sharding
@@ -56,6 +56,12 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         super().__init__(
             model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer, peft_config=peft_config
         )
+        if peft_config is not None:
+            # TRL makes an adapter over quantized weights bfloat16, which rounds small updates away, and PEFT makes it
+            # float32 when it is loaded again: a resumed job would not be the same.
+            for weight in self.model.parameters():
+                if weight.requires_grad:
+                    weight.data = weight.data.float()
         if batching.plan is not None:
             self.train_dataset = PackedRows(rows, tokenizer.pad_token_id)
             self.data_collator = collate_packed
@@ -169,6 +175,11 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         else:
             sharding.load_optimizer_shards(self.model, optimizer, folder)
         self.lr_scheduler.load_state_dict(torch.load(folder / "scheduler.pt", weights_only=True))
+
+    def load_weights(self, checkpoint: Path) -> None:
+        """Those of a checkpoint of this job, and what it told of the last steps; nothing else of its state."""
+        self._load_from_checkpoint(str(checkpoint))
+        self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
 
     def release_optimizer(self) -> None:
         """Training is over; the weights stay."""

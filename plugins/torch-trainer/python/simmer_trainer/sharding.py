@@ -184,7 +184,12 @@ def gather_model(model: Any, group: RankGroup, dtype: Any, load_base: Callable[[
     """
     import torch
     from peft import PeftModel, get_peft_model, set_peft_model_state_dict
+    from torch.distributed.fsdp import FSDPModule
 
+    is_sharded_model = isinstance(model, FSDPModule)
+    if not is_sharded_model:
+        # Nothing was left to train.
+        return model if group.is_leader else None
     weights = _whole_weights(model, group, dtype)
     if not group.is_leader:
         return None

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -40,12 +41,20 @@ class TrainerProcess:
     """One trainer in a folder of its own; may be started again there."""
 
     def __init__(
-        self, folder: Path, *, lease_seconds: float = 3600, environment: dict[str, str] | None = None, ranks: int = 1
+        self,
+        folder: Path,
+        *,
+        lease_seconds: float = 3600,
+        environment: dict[str, str] | None = None,
+        before_start: Callable[[], None] | None = None,
+        ranks: int = 1,
     ) -> None:
+        """@param before_start called in the new process before it becomes a trainer"""
         self.folder = folder
         self.ranks = ranks
         self.lease_seconds = lease_seconds
         self.environment = environment or {}
+        self.before_start = before_start
         folder.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> "TrainerProcess":
@@ -67,6 +76,7 @@ class TrainerProcess:
                 [sys.executable, *(_torchrun(self.ranks) if self.ranks > 1 else []), "-m", "simmer_trainer"],
                 stdout=subprocess.PIPE,
                 stderr=stderr,
+                preexec_fn=self.before_start,
                 env={
                     **os.environ,
                     "PYTHONPATH": str(PACKAGE_FOLDER),
