@@ -45,6 +45,13 @@ describe('the live view', () => {
     expect(view).toMatch(/█▇+.*▁/);
   });
 
+  it('shows what is spent and what may be', () => {
+    const story = training().tell('budget.set', { usd: 5 });
+    const total = { usd: 1.2, gpuHours: 0.4, wallClockSeconds: 60 };
+    story.tell('budget.spent', { source: 'trainer student', usd: 1.2, gpuHours: 0.4, total });
+    expect(drawn(story)).toContain('$1.20 of $5.00, 0.4 GPU-hours');
+  });
+
   it('shows the figures of a stage that generates', () => {
     const story = new Story().begin().start('answers', 'budget-forcing/generate');
     story.tell(
@@ -54,12 +61,18 @@ describe('the live view', () => {
         total: 1200,
         unit: 'samples',
         secondsLeft: 90,
-        figures: { tokensPerSecond: 210, thinkingTokens: 8100 },
+        figures: {
+          tokensPerSecond: 210,
+          thinkingTokens: 8100,
+          accuracy: 0.61,
+          accuracyLow: 0.553,
+          accuracyHigh: 0.6648,
+        },
       },
       'answers',
     );
     expect(drawn(story)).toContain('300/1,200 samples · 1m 30s left');
-    expect(drawn(story)).toContain('210 tokens/s · 8,100 thinking tokens');
+    expect(drawn(story)).toContain('210 tokens/s · 8,100 thinking tokens · accuracy 61.0% (95%: 55.3% to 66.5%)');
   });
 
   it('shows accuracies as they come, thinking longer below', () => {
