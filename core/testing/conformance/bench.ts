@@ -214,6 +214,11 @@ export class Bench {
     return file;
   }
 
+  /** A path where nothing is; below the suite's own folder, for a broken trainer may make it. */
+  get nowhere(): string {
+    return join(this.options.folder, 'nowhere', randomUUID());
+  }
+
   /** A file with this content. */
   async file(name: string, content: string): Promise<string> {
     const file = join(this.options.folder, name);

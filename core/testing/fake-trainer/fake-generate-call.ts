@@ -22,19 +22,24 @@ export interface GenerateHost {
 export class FakeGenerateCall {
   /** Until when the device is busy with what nobody wants any more. */
   private static busyUntil = 0;
+  private isDone = false;
 
   constructor(
     private readonly host: GenerateHost,
     private readonly call: ServerWritableStream<GenerateRequest, GenerateResponse>,
     private readonly signal: AbortSignal,
-  ) {}
+  ) {
+    if (host.misbehavior.breaks !== 'generatesOn') return;
+    signal.addEventListener('abort', () => {
+      if (!this.isDone) FakeGenerateCall.busyUntil = performance.now() + heedlessMilliseconds;
+    });
+  }
 
   async answer(): Promise<void> {
     const { request } = this.call;
     const { misbehavior } = this.host;
     if (misbehavior.breaks !== 'acceptsTooMuch') checkGeneration(request);
     const model = await readFakeModel(request.model);
-    await sleep(Math.max(0, FakeGenerateCall.busyUntil - performance.now()));
     const started = performance.now();
     const policies = request.thinkingFormat === undefined ? 1 : Math.max(1, request.policies.length);
     const samplesTotal = request.prompts.length * policies * Math.max(1, request.sampling?.samples ?? 1);
@@ -42,7 +47,9 @@ export class FakeGenerateCall {
     let tokens = 0;
     for (const sample of fakeSamples(request, model, misbehavior.wordsPerSample)) {
       if (misbehavior.sampleMilliseconds > 0) await sleep(misbehavior.sampleMilliseconds);
-      if (this.signal.aborted) return this.leave();
+      const busyMilliseconds = FakeGenerateCall.busyUntil - performance.now();
+      if (busyMilliseconds > 0) await sleep(busyMilliseconds);
+      if (this.signal.aborted) return;
       samples += 1;
       tokens += sample.thinkingTokenIds.length - sample.sharedThinkingTokens + sample.answerTokenIds.length;
       await this.send({ $case: 'sample', value: distorted(sample, misbehavior) });
@@ -59,7 +66,6 @@ export class FakeGenerateCall {
         await this.send({ $case: 'progress', value });
       }
     }
-    if (this.signal.aborted) return this.leave();
     const value = {
       samples,
       tokensDecoded: BigInt(tokens),
@@ -67,17 +73,12 @@ export class FakeGenerateCall {
       peakMemoryBytes: BigInt(process.memoryUsage.rss()),
     };
     await this.send({ $case: 'completed', value });
+    this.isDone = true;
   }
 
   private async send(response: NonNullable<GenerateResponse['response']>): Promise<void> {
     if (this.host.misbehavior.breaks === 'ignoresBackpressure') this.call.write({ response });
     else await write(this.call, { response }, this.signal);
-  }
-
-  private leave(): void {
-    if (this.host.misbehavior.breaks === 'generatesOn') {
-      FakeGenerateCall.busyUntil = performance.now() + heedlessMilliseconds;
-    }
   }
 }
 
@@ -87,6 +88,8 @@ function distorted(sample: Sample, { breaks }: Misbehavior): Sample {
     const answerTokenIds = sample.answerTokenIds.map(() => 1 + Math.floor(Math.random() * 30_000));
     return { ...sample, answerTokenIds };
   }
+  // Bytes of its own, as where a trainer writes its messages before it sends them.
+  if (breaks === 'ignoresBackpressure') return { ...sample, promptId: Buffer.from(sample.promptId).toString() };
   if (breaks !== 'overthinks') return sample;
   return { ...sample, thinkingTokenIds: [...sample.thinkingTokenIds, ...Array.from({ length: 200 }, () => 1)] };
 }

@@ -53,6 +53,7 @@ export class FakeTrainerServer {
   private readonly server: Server;
   private readonly journal: EventJournal;
   private running: FakeTraining | undefined;
+  private readonly watchers = new Set<AbortSignal>();
   private lease: NodeJS.Timeout | undefined;
 
   private constructor(private readonly options: FakeTrainerOptions) {
@@ -118,9 +119,15 @@ export class FakeTrainerServer {
         if (!events.hasAfter(number)) throw new Refusal(status.OUT_OF_RANGE, `events after ${number} are gone`);
         if (this.breaks('repeatsOnReattach') && number > 0 && !events.ended) number -= 1;
         if (this.breaks('diesWithStream')) {
-          signal.addEventListener('abort', () => this.running?.cancel({ reason: 'left', checkpointFirst: false }));
+          signal.addEventListener('abort', () => this.endSoon(call.request.attemptId));
         }
-        const leave = await this.takeTurn();
+        // That a former watcher has left is heard a little later.
+        if (this.breaks('servesOneWatcher')) await sleep(100);
+        if (this.breaks('servesOneWatcher') && this.watchers.size > 0) {
+          throw new Refusal(status.RESOURCE_EXHAUSTED, 'there is a watcher already');
+        }
+        const leave = () => void this.watchers.delete(signal);
+        this.watchers.add(signal);
         signal.addEventListener('abort', leave);
         while (!signal.aborted) {
           const batch = events.after(number).slice(0, 64);
@@ -205,7 +212,7 @@ export class FakeTrainerServer {
     }
     await checkStartRequest(request, breaks);
     const claim = new OutputClaim(request);
-    if (breaks !== 'acceptsStale' && breaks !== 'acceptsNonsense') await claim.take();
+    await claim.take(breaks === 'acceptsStale');
     const events = this.journal.begin(attemptId, { jobId, attempt });
     const ranBefore = Math.max(0, ...earlier.map((item) => item.lastStep));
     const training = new FakeTraining(request, events, ranBefore, this.misbehavior, claim, () => this.crash());
@@ -251,18 +258,13 @@ export class FakeTrainerServer {
     return events;
   }
 
-  /** Where it serves only one watcher at a time: waits until the last has left. Returns how to leave. */
-  private async takeTurn(): Promise<() => void> {
-    if (!this.breaks('servesOneWatcher')) return () => {};
-    const before = this.watching;
-    let leave = () => {};
-    this.watching = new Promise((resolve) => {
-      leave = resolve;
-    });
-    await before;
-    return leave;
+  /** Ends an attempt that nobody has watched for a second. */
+  private endSoon(attemptId: string): void {
+    setTimeout(() => {
+      const training = this.running;
+      if (training?.attemptId === attemptId) training.cancel({ reason: 'left', checkpointFirst: false });
+    }, 1000);
   }
-  private watching: Promise<void> = Promise.resolve();
 
   /** Crashes, unless it did so often enough in this folder. */
   private crash(): void {

@@ -197,7 +197,7 @@ export class FakeTraining {
   /** @throws StaleAttemptError where another attempt has taken the output folder */
   private async checkClaim(): Promise<void> {
     const { breaks } = this.misbehavior;
-    if (breaks === 'ignoresClaim' || breaks === 'acceptsStale' || breaks === 'acceptsNonsense') return;
+    if (breaks === 'ignoresClaim') return;
     if (!(await this.claim.isHeld())) throw new StaleAttemptError('another attempt has taken the output folder');
   }
 

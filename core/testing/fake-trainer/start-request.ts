@@ -8,18 +8,20 @@ import type { Violation } from './misbehavior.js';
 
 /** What can never succeed as it is. @throws Refusal INVALID_ARGUMENT */
 export async function checkStartRequest(request: StartTrainingRequest, breaks: Violation | undefined): Promise<void> {
-  if (breaks === 'acceptsNonsense') return;
   const code = breaks === 'refusesAsInternal' ? status.INTERNAL : status.INVALID_ARGUMENT;
   const demand = (holds: boolean, message: string, stableCode: string) => {
     if (!holds) throw new Refusal(code, message, stableCode);
   };
-  const { attemptId, jobId, hyperparameters: parameters, model, outputFolder } = request;
+  const { attemptId, jobId, attempt, hyperparameters: parameters, model, outputFolder } = request;
   demand(/^[\w-][\w.-]{0,127}$/.test(attemptId), 'attempt_id must be of letters, digits, _ . -', 'attempt_id_invalid');
   demand(jobId !== '', 'job_id must not be empty', 'job_id_missing');
+  demand(attempt >= 1, 'attempt must be at least 1', 'attempt_invalid');
   demand(model?.source !== undefined, 'model must be set', 'model_missing');
-  const hasParameters = parameters !== undefined && parameters.globalBatchSize >= 1 && parameters.learningRate > 0;
-  demand(hasParameters, 'global_batch_size and learning_rate must be above 0', 'hyperparameters_invalid');
-  demand(Number.isFinite(parameters?.learningRate), 'learning_rate must be finite', 'hyperparameters_invalid');
+  const isSound = parameters !== undefined && parameters.globalBatchSize >= 1 && parameters.learningRate > 0;
+  const isHeedless = breaks === 'acceptsNonsense';
+  demand(isSound || isHeedless, 'global_batch_size and learning_rate must be above 0', 'hyperparameters_invalid');
+  const isNumber = Number.isFinite(parameters?.learningRate);
+  demand(isNumber || isHeedless, 'learning_rate must be finite', 'hyperparameters_invalid');
   const needsData = (parameters?.evaluateEverySteps ?? 0) > 0 && request.evaluationData === undefined;
   demand(!needsData, 'evaluate_every_steps needs evaluation_data', 'hyperparameters_invalid');
   demand(
@@ -46,11 +48,11 @@ const claimFile = 'simmer-attempt.json';
 export class OutputClaim {
   constructor(private readonly request: StartTrainingRequest) {}
 
-  /** @throws Refusal FAILED_PRECONDITION where a later attempt of the job has it */
-  async take(): Promise<void> {
+  /** @param byForce against the contract @throws Refusal FAILED_PRECONDITION where a later attempt of the job has it */
+  async take(byForce = false): Promise<void> {
     const { outputFolder, jobId, attempt, attemptId } = this.request;
     const claim = await this.read();
-    if (claim?.job_id === jobId && claim.attempt_id !== attemptId && claim.attempt >= attempt) {
+    if (!byForce && claim?.job_id === jobId && claim.attempt_id !== attemptId && claim.attempt >= attempt) {
       const message = `attempt ${attempt} is stale: attempt ${claim.attempt} has taken ${outputFolder}`;
       throw new Refusal(status.FAILED_PRECONDITION, message, 'attempt_stale');
     }

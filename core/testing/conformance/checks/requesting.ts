@@ -20,9 +20,9 @@ export const requestingChecks: readonly Check[] = [
       });
       const cases: Readonly<Record<string, Partial<StartTrainingRequest>>> = {
         'no model': { model: undefined },
-        'a model folder that is not there': folder('/nowhere/at/all'),
-        'training data that is not there': { trainingData: '/nowhere/at/all.parquet' },
-        'an output folder that is not there': { outputFolder: '/nowhere/at/all' },
+        'a model folder that is not there': folder(bench.nowhere),
+        'training data that is not there': { trainingData: bench.nowhere },
+        'an output folder that is not there': { outputFolder: bench.nowhere },
         'no hyperparameters': { hyperparameters: undefined },
         'a learning rate of 0': parameters({ learningRate: 0 }),
         'a learning rate that is no number': parameters({ learningRate: Number.NaN }),

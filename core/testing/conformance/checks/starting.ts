@@ -74,12 +74,12 @@ export const startingChecks: readonly Check[] = [
       for (const token of [undefined, 'another']) {
         const metadata = trainer.metadataWith(token);
         const calls = {
-          Describe: trainer.call(trainer.client.describe, {}, { metadata }),
-          Shutdown: trainer.call(trainer.client.shutdown, { gracePeriod: undefined }, { metadata }),
-          Watch: firstMessage(trainer, metadata),
+          Describe: () => trainer.call(trainer.client.describe, {}, { metadata }),
+          Shutdown: () => trainer.call(trainer.client.shutdown, { gracePeriod: undefined }, { metadata }),
+          Watch: () => firstMessage(trainer, metadata),
         };
         for (const [name, call] of Object.entries(calls)) {
-          const refusal = await trainer.refusal(call);
+          const refusal = await trainer.refusal(call());
           const saw = refusal === undefined ? 'an answer' : `${status[refusal.code]}: ${refusal.details}`;
           const how = token === undefined ? 'without a token' : 'with another token';
           demand(refusal?.code === status.UNAUTHENTICATED, `UNAUTHENTICATED from ${name} ${how}`, saw);

@@ -1,7 +1,15 @@
+import { once } from 'node:events';
+import { setTimeout as wait } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { TrainerEvent } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { type Check, Deviation, demand } from '../check.js';
 import { stepsOf, upTo } from './training.js';
+
+/** How long an attempt is left to itself, without any watcher. */
+const unwatchedMilliseconds = 1500;
+
+/** How many events a watcher leaves unread. */
+const unreadEvents = 50;
 
 /** Events as text, to be compared. */
 export function textOf(events: readonly TrainerEvent[]): readonly string[] {
@@ -99,14 +107,21 @@ export const watchingChecks: readonly Check[] = [
     needs: ['train'],
     async run(bench) {
       const trainer = await bench.trainer();
-      const request = await bench.training({ maxSteps: 20 });
-      await trainer.call(trainer.client.startTraining, request);
+      const { attemptId } = await bench.startEndless(trainer);
       const client = trainer.anotherClient();
-      const call = client.watch({ attemptId: request.attemptId, afterEventNumber: 0n }, trainer.metadata);
-      for await (const _ of trainer.messages(call)) break;
+      let last = 0;
+      const call = client.watch({ attemptId, afterEventNumber: 0n }, trainer.metadata);
+      for await (const { events } of trainer.messages(call)) {
+        last = Number(events.at(-1)?.number ?? 0);
+        break;
+      }
       client.close();
-      const last = (await trainer.events(request.attemptId)).at(-1);
-      demand(last?.event?.$case === 'trainingCompleted', 'training_completed', last);
+      await wait(unwatchedMilliseconds);
+      const { runningAttemptId } = await trainer.call(trainer.client.describe, {});
+      demand(runningAttemptId === attemptId, 'the attempt to be running still', runningAttemptId ?? 'none is');
+      const [next] = await trainer.events(attemptId, last, () => true);
+      demand(next?.number === BigInt(last + 1), `event ${last + 1}`, next);
+      await trainer.call(trainer.client.cancel, { attemptId, checkpointFirst: false });
     },
   },
   {
@@ -116,15 +131,17 @@ export const watchingChecks: readonly Check[] = [
     needs: ['train'],
     async run(bench) {
       const trainer = await bench.trainer();
-      const request = await bench.training({ maxSteps: 60 });
-      await trainer.call(trainer.client.startTraining, request);
+      const { attemptId } = await bench.startEndless(trainer);
       const client = trainer.anotherClient();
+      const patience = bench.options.patienceSeconds * 1000;
       try {
-        const asked = { attemptId: request.attemptId, afterEventNumber: 0n };
-        const unread = client.watch(asked, trainer.metadata);
+        const unread = client.watch({ attemptId, afterEventNumber: 0n }, trainer.metadata);
         unread.on('error', () => {});
-        const events = await trainer.events(request.attemptId);
-        demand(events.at(-1)?.event?.$case === 'trainingCompleted', 'training_completed', events.at(-1));
+        await once(unread, 'metadata', { signal: AbortSignal.timeout(patience) });
+        // Others see it go on meanwhile.
+        await trainer.events(attemptId, 0, ({ number }) => Number(number) > unreadEvents);
+        await trainer.call(trainer.client.cancel, { attemptId, checkpointFirst: false });
+        const events = await trainer.events(attemptId);
         const late: TrainerEvent[] = [];
         for await (const message of trainer.messages(unread)) late.push(...message.events);
         sameEvents(late, events, 'what the slow one reads');
