@@ -1,4 +1,5 @@
 import { UserError } from '../errors.js';
+import { costOf, type EndpointCost, type EndpointEnd, mostTokens, spentOn } from './endpoint-cost.js';
 
 /** Where an OpenAI-compatible server is, and how it is asked. */
 export interface EndpointOptions {
@@ -16,6 +17,8 @@ export interface EndpointOptions {
   /** Requests are spaced so that no more are begun in a minute. @default unlimited */
   readonly requestsPerMinute?: number | undefined;
   readonly signal: AbortSignal;
+  /** Each POST, made again or not, first sets aside the most that it can cost. @default nothing is counted */
+  readonly cost?: EndpointCost | undefined;
 }
 
 /** The server answered that it will not. */
@@ -50,7 +53,11 @@ export class OpenAiEndpoint {
     return this.request(path);
   }
 
-  /** The answer to POST. @throws UserError `endpoint_unreachable`, `endpoint_refused`, `endpoint_invalid` */
+  /**
+   * The answer to POST.
+   * @throws UserError `endpoint_unreachable`, `endpoint_refused`, `endpoint_invalid`; where it has a `cost` also
+   * `budget_reached`, `price_missing`
+   */
   post(path: string, body: Readonly<Record<string, unknown>>): Promise<unknown> {
     return this.request(path, body);
   }
@@ -75,6 +82,7 @@ export class OpenAiEndpoint {
     const url = path.startsWith('/') ? new URL(path, this.base).href : `${this.base}/${path}`;
     const { signal, timeoutMilliseconds } = this.options;
     await this.turn();
+    const settle = body === undefined ? () => {} : await this.setAside(body);
     let response: Response;
     let text: string;
     try {
@@ -87,6 +95,7 @@ export class OpenAiEndpoint {
       text = await response.text();
     } catch (error) {
       const cause = (error as Error).cause;
+      settle({ kind: 'brokenOff', cause });
       const why = cause instanceof Error ? cause.message : (error as Error).message;
       throw new PassingFailure(
         new UserError('endpoint_unreachable', `${url} did not answer: ${why}.`, {
@@ -95,10 +104,16 @@ export class OpenAiEndpoint {
         }),
       );
     }
-    if (!response.ok) throw refusal(url, response, text);
+    if (!response.ok) {
+      settle({ kind: 'refused', status: response.status });
+      throw refusal(url, response, text);
+    }
     try {
-      return JSON.parse(text) as unknown;
+      const answer = JSON.parse(text) as unknown;
+      settle({ kind: 'answered', body: answer });
+      return answer;
     } catch {
+      settle({ kind: 'answered', body: undefined });
       throw new PassingFailure(
         new UserError('endpoint_invalid', `${url} answered with something that is not JSON: ${shortened(text)}`, {
           kind: 'environment',
@@ -106,6 +121,16 @@ export class OpenAiEndpoint {
         }),
       );
     }
+  }
+
+  /** Sets aside the most that a request can cost. @returns takes what became of it */
+  private async setAside(body: Readonly<Record<string, unknown>>): Promise<(end: EndpointEnd) => void> {
+    const { cost } = this.options;
+    if (cost === undefined) return () => {};
+    const { price, source, spending } = cost;
+    const most = mostTokens(body);
+    const reservation = await spending.reserve({ source, usd: price && costOf(most, price) });
+    return (end) => reservation.settle(spentOn(end, most, price));
   }
 
   /** Waits until `requestsPerMinute` lets another request begin. */

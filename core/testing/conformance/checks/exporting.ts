@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
-import { Precision } from '../../../generated/simmer/trainer/v1/trainer.js';
+import { ExportRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { type Check, demand } from '../check.js';
 
 /** Models as folders. */
@@ -14,7 +14,7 @@ export const exportingChecks: readonly Check[] = [
       const trainer = await bench.trainer();
       const { model } = bench.options;
       const outputFolder = await bench.emptyFolder();
-      const request = { model, outputFolder, precision: Precision.PRECISION_UNSPECIFIED };
+      const request = ExportRequest.fromPartial({ model, outputFolder });
       const answer = await trainer.call(trainer.client.export, request);
       const { files } = answer;
       const isModel = files.includes('config.json') && files.some((name) => name.endsWith('.safetensors'));

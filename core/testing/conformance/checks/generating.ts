@@ -4,7 +4,7 @@ import {
   GenerateRequest,
   type GenerateResponse,
   InterventionKind,
-  type Prompt,
+  Prompt,
   type Sample,
   SpendingRule,
   ThinkingEnd,
@@ -43,10 +43,12 @@ const policies: readonly ThinkingPolicy[] = [
 ];
 
 function prompts(count: number): Prompt[] {
-  return Array.from({ length: count }, (_, index) => ({
-    id: `prompt-${index}`,
-    prompt: { $case: 'text', value: `What is ${index} and one?` },
-  }));
+  return Array.from({ length: count }, (_, index) =>
+    Prompt.fromPartial({
+      id: `prompt-${index}`,
+      prompt: { $case: 'text', value: `What is ${index} and one?` },
+    }),
+  );
 }
 
 /** A request for two prompts without thinking, greedy. */
@@ -199,10 +201,12 @@ export const generatingChecks: readonly Check[] = [
       const trainer = await bench.trainer();
       // Samples hold the id of their prompt: long ids make many bytes of little work.
       const idBytes = 100_000;
-      const many = Array.from({ length: 16 }, (_, index) => ({
-        id: `${index}`.padEnd(idBytes, '-'),
-        prompt: { $case: 'text' as const, value: `${index}` },
-      }));
+      const many = Array.from({ length: 16 }, (_, index) =>
+        Prompt.fromPartial({
+          id: `${index}`.padEnd(idBytes, '-'),
+          prompt: { $case: 'text', value: `${index}` },
+        }),
+      );
       const count = 64;
       const total = many.length * count * idBytes;
       const request = generation(bench, {
@@ -235,7 +239,7 @@ export const generatingChecks: readonly Check[] = [
       const cases: Readonly<Record<string, Partial<GenerateRequest>>> = {
         '513 prompts': { prompts: prompts(513) },
         'two prompts of one id': { prompts: twice },
-        'a prompt without text': { prompts: [{ id: 'empty', prompt: undefined }] },
+        'a prompt without text': { prompts: [Prompt.fromPartial({ id: 'empty' })] },
         'two policies of one id': { thinkingFormat: format, policies: [policy('one'), policy('one')] },
         'no samples': { sampling: sampling({ samples: 0 }) },
         'a temperature below 0': { sampling: sampling({ temperature: -1 }) },

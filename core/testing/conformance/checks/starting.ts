@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js';
-import { Capability } from '../../../generated/simmer/trainer/v1/trainer.js';
+import { Capability, ExportRequest, GenerateRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { isAlive, processIdentity } from '../../../process/process-identity.js';
 import type { Bench } from '../bench.js';
 import { type Check, demand, show } from '../check.js';
@@ -102,16 +102,12 @@ async function undeclaredCalls(bench: Bench, trainer: TrainerUnderTest) {
   const attemptId = request.attemptId;
   const outputFolder = await bench.emptyFolder();
   const { model, trainingData, hyperparameters } = request;
-  const generation = {
+  const generation = GenerateRequest.fromPartial({
     model,
-    prompts: [{ id: 'p', prompt: { $case: 'text' as const, value: 'one' } }],
-    sampling: { temperature: 0, topP: undefined, topK: undefined, maxAnswerTokens: 1, stop: [], seed: 1n, samples: 1 },
-    thinkingFormat: undefined,
-    policies: [],
-    maxBatchSize: undefined,
-    precision: 0,
-    streamTokens: false,
-  };
+    prompts: [{ id: 'p', prompt: { $case: 'text', value: 'one' } }],
+    sampling: { maxAnswerTokens: 1, samples: 1 },
+  });
+  const exported = ExportRequest.fromPartial({ model, outputFolder });
   return [
     ['StartTraining', 'train', () => trainer.call(client.startTraining, request)],
     ['Watch', 'train', () => firstMessage(trainer, trainer.metadata)],
@@ -126,6 +122,6 @@ async function undeclaredCalls(bench: Bench, trainer: TrainerUnderTest) {
         return undefined;
       },
     ],
-    ['Export', 'export', () => trainer.call(client.export, { model, outputFolder, precision: 0 })],
+    ['Export', 'export', () => trainer.call(client.export, exported)],
   ] as const;
 }
