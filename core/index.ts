@@ -13,7 +13,14 @@ export type {
   TableOptions,
 } from './artifacts/artifact.js';
 export { defaultCacheFolder } from './config/cache-folder.js';
-export { type EndpointOptions, EndpointRefusal, OpenAiEndpoint } from './endpoint/openai-endpoint.js';
+export {
+  type AroundSending,
+  type EndpointBody,
+  type EndpointOptions,
+  EndpointRefusal,
+  OpenAiEndpoint,
+  PassingFailure,
+} from './endpoint/openai-endpoint.js';
 export {
   type ErrorKind,
   type ErrorRecord,

@@ -27,8 +27,11 @@ export class Spending {
     private spent: number,
   ) {}
 
-  /** Makes a request that may cost so much, once there is room for it. @throws UserError `spending_cap_reached` */
-  async within<T>(most: number, request: () => Promise<{ readonly result: T; readonly dollars: number }>): Promise<T> {
+  /**
+   * Makes a request that may cost so much, once there is room for it. Calls `pay` with what it cost, or throws.
+   * @throws UserError `spending_cap_reached`
+   */
+  async within<T>(most: number, request: (pay: (dollars: number) => void) => Promise<T>): Promise<T> {
     while (this.spent + this.reserved + most > this.cap) {
       if (this.inFlight === 0) throw this.reached(most);
       await new Promise<void>((resolve) => this.waiting.push(resolve));
@@ -37,9 +40,9 @@ export class Spending {
     this.inFlight += 1;
     let cost = most;
     try {
-      const { result, dollars } = await request();
-      cost = dollars;
-      return result;
+      return await request((dollars) => {
+        cost = dollars;
+      });
     } finally {
       this.inFlight -= 1;
       this.reserved -= most;
@@ -52,7 +55,7 @@ export class Spending {
     const spent = this.spent.toFixed(4);
     return new UserError(
       'spending_cap_reached',
-      `The teacher has cost $${spent} of at most $${this.cap}, and the next question may cost up to $${most.toFixed(4)}.`,
+      `The model has cost $${spent} of at most $${this.cap}, and the next question may cost up to $${most.toFixed(4)}.`,
       {
         kind: 'runFailed',
         hint: 'Run again with a higher `maxDollars`, or lower `maxTokens`: what is answered is kept and not asked for again.',

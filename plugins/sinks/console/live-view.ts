@@ -252,11 +252,13 @@ export function figuresOf(stage: WatchedStage): readonly string[] {
   if (training !== undefined) {
     return [`${formatCount(training.rows)} rows`, `${formatCompact(training.trainedParameters)} parameters`];
   }
-  return Object.entries(told?.figures ?? {}).map(([name, value]) => figure(name, value));
+  const pace = told?.perSecond === undefined ? [] : [`${formatCount(told.perSecond)} ${plainLine(told.unit)}/s`];
+  return [...pace, ...Object.entries(told?.figures ?? {}).map(([name, value]) => figure(name, value))];
 }
 
-/** {"tokensPerSecond": 210} as "210 tokens/s", {"thinkingTokens": 8100} as "8,100 thinking tokens". */
+/** {"tokensPerSecond": 210} as "210 tokens/s", {"thinkingTokens": 8100} as "8,100 thinking tokens", {"dollars": 0.5} as "$0.50". */
 function figure(name: string, value: number): string {
+  if (name === 'dollars') return `$${value.toFixed(value < 0.1 ? 4 : 2)}`;
   const words = plainLine(name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`));
   return `${formatCount(value)} ${words.replace(/ per second$/, '/s')}`;
 }
