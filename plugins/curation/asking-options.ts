@@ -172,5 +172,18 @@ export const difficultyOptions = z.strictObject({
 export type DifficultyOptions = z.output<typeof difficultyOptions>;
 export type Solver = DifficultyOptions['solvers'][number];
 
+export const verifyOptions = z.strictObject({
+  column: z.string().default('answer').describe("Column with the answer that is graded, e.g. a teacher's."),
+  goldColumn: z.string().default('gold').describe('Column with the right answer. Rows without one cannot be graded.'),
+  into: z.string().default('right').describe('Column that gets true or false; null where it could not be graded.'),
+  wrong: z.enum(['keep', 'drop']).default('keep').describe('What becomes of rows whose answer is not right.'),
+  ungraded: z
+    .enum(['keep', 'drop'])
+    .default('keep')
+    .describe('What becomes of rows without a right answer to compare with.'),
+  grader: graderChoice('eval/math-verify').describe('Compares an answer with the right one.'),
+});
+export type VerifyOptions = z.output<typeof verifyOptions>;
+
 /** Where a stage's model answers, as its options have it. */
 export type AnswererOptions = Solver;

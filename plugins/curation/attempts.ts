@@ -1,11 +1,12 @@
 import { join } from 'node:path';
-import { type Grade, type Grader, type Row, requireColumns, textIn } from 'simmerkit';
+import { type Grader, type Row, requireColumns, textIn } from 'simmerkit';
 import { type AskingContext, type Question, type Reply, shortened } from './answerer.js';
 import { askingProgress, askQuestions } from './ask-questions.js';
 import type { DifficultyOptions, Solver } from './asking-options.js';
 import type { DifficultyInputs } from './difficulty.stage.js';
+import { KeptGrades } from './kept-grades.js';
 import { nameOf, openAnswerer } from './open-answerer.js';
-import { type Kept, ReplyJournal } from './reply-journal.js';
+import { ReplyJournal } from './reply-journal.js';
 
 type Context = AskingContext & {
   readonly options: DifficultyOptions;
@@ -23,9 +24,6 @@ interface Solving {
   right: number;
 }
 
-/** A judge costs money too. */
-type KeptGrade = Kept & Pick<Grade, 'verdict' | 'parsedAnswer' | 'explanation'>;
-
 interface Attempt {
   readonly solving: Solving;
   readonly row: Row;
@@ -35,14 +33,13 @@ interface Attempt {
 }
 
 const gradedAtOnce = 128;
-const free = { inputTokens: 0, outputTokens: 0, dollars: 0 };
 
 /** The attempts of models at problems: what they answered and how it was graded, kept as it comes. */
 export class Attempts implements AsyncDisposable {
   private constructor(
     private readonly context: Context,
     private readonly solvings: readonly Solving[],
-    private readonly grades: ReplyJournal<KeptGrade>,
+    private readonly grades: KeptGrades,
   ) {}
 
   static async open(context: Context): Promise<Attempts> {
@@ -55,7 +52,7 @@ export class Attempts implements AsyncDisposable {
       const journal = await ReplyJournal.open(join(scratchFolder, `solver-${index}`));
       solvings.push({ solver, name: nameOf(solver), journal, samples: 0, right: 0 });
     }
-    return new Attempts(context, solvings, await ReplyJournal.open<KeptGrade>(join(scratchFolder, 'grades')));
+    return new Attempts(context, solvings, await KeptGrades.open(join(scratchFolder, 'grades')));
   }
 
   /** Asks all models, side by side, for what is missing. After a failure of one the others begin nothing new. */
@@ -171,18 +168,12 @@ export class Attempts implements AsyncDisposable {
   }
 
   private async gradeBatch(batch: readonly Attempt[], choice: DifficultyOptions['grader']): Promise<Row[]> {
-    const items = batch
-      .filter((attempt) => attempt.reply.answer.trim() !== '' && !this.grades.has(gradeId(attempt)))
-      .map((attempt) => ({ id: gradeId(attempt), gold: attempt.gold, answer: attempt.reply.answer }));
-    if (items.length > 0) {
-      const grader = await this.context.grader(choice.uses, choice.with);
-      const grades = await grader.grade(items, this.context.signal);
-      await Promise.all(
-        grades.map(({ id, verdict, parsedAnswer, explanation }) =>
-          this.grades.add({ id, verdict, parsedAnswer, explanation, ...free }),
-        ),
-      );
-    }
+    const items = batch.map((attempt) => ({
+      id: gradeId(attempt),
+      gold: attempt.gold,
+      answer: attempt.reply.answer,
+    }));
+    await this.grades.grade(this.context, choice, items);
     return batch.map((attempt) => this.rowOf(attempt));
   }
 

@@ -80,19 +80,14 @@ export async function smolLm2Folder(): Promise<string> {
 }
 
 /**
- * Runs a Python script of the checkout, whose output people see.
- * @param script path in the checkout
+ * Starts the Python that the torch trainer gets, its stdout to be read.
+ * @param args as for `python`
  * @param packages folders of packages that come after the trainer's own
- * @returns the last line that it wrote to stdout, and its exit code
  */
-export async function runTrainerScript(
-  script: string,
-  args: readonly string[],
-  packages: readonly string[] = [],
-): Promise<{ readonly lastLine: string; readonly code: number | null }> {
+export async function startTrainerPython(args: readonly string[], packages: readonly string[] = []) {
   const { python, env } = await trainerPython();
   const path = [trainerFolder, join(trainerFolder, 'tests'), join(root, 'test/python'), env.PYTHONPATH, ...packages];
-  const child = spawn(python, [join(root, script), ...args], {
+  return spawn(python, [...args], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
@@ -103,6 +98,20 @@ export async function runTrainerScript(
       PYTHONPATH: path.filter((folder) => folder !== undefined && folder !== '').join(delimiter),
     },
   });
+}
+
+/**
+ * Runs a Python script of the checkout, whose output people see.
+ * @param script path in the checkout
+ * @param packages folders of packages that come after the trainer's own
+ * @returns the last line that it wrote to stdout, and its exit code
+ */
+export async function runTrainerScript(
+  script: string,
+  args: readonly string[],
+  packages: readonly string[] = [],
+): Promise<{ readonly lastLine: string; readonly code: number | null }> {
+  const child = await startTrainerPython([join(root, script), ...args], packages);
   const ended = new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve));
   let lastLine = '';
   let rest = '';
