@@ -13,6 +13,7 @@ export type {
   TableOptions,
 } from './artifacts/artifact.js';
 export { defaultCacheFolder } from './config/cache-folder.js';
+export { costOf, type EndpointCost, mostTokens, type TokenPrice, tokenPrice } from './endpoint/endpoint-cost.js';
 export {
   type AroundSending,
   type EndpointBody,
@@ -58,6 +59,7 @@ export {
 } from './plugin/define.js';
 export {
   apiVersion,
+  type GraderContext,
   type GraderDefinition,
   type InputDefinition,
   type InputDefinitions,
@@ -83,6 +85,7 @@ export {
   type TrainerDefinition,
 } from './plugin/definitions.js';
 export { type Pace, pace } from './plugin/pace.js';
+export type { Reservation, Spending, SpendingRequest, Spent } from './plugin/spending.js';
 export { attachToProcess } from './process/attach-to-process.js';
 export { type HandshakeOptions, waitForHandshake } from './process/handshake.js';
 export { downloadWithPip, hasNvidiaGpu } from './process/pip.js';
@@ -103,6 +106,7 @@ export type {
   Capability,
   ExportRequest,
   ExportResult,
+  FileFormat,
   GenerationEvent,
   GenerationRequest,
   Grade,

@@ -96,7 +96,7 @@ test('s1 declares its 16 sources, and draws domains as its paper or as its code'
   expect(await selectionOf({ selection: 'code' })).toMatchObject({ variant: 'code', later: { after: 700 } });
 });
 
-test("s1 keeps what neither model solves, has a model name domains, and preselects what is right, as its paper says", async () => {
+test('s1 keeps what neither model solves, has a model name domains, and preselects what is right, as its paper says', async () => {
   const { stages, trainers } = await planOf('s1.yaml');
   const stage = (name: string) => stages.find((one) => one.name === name)!;
   expect(stage('hard')).toMatchObject({

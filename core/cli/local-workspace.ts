@@ -9,13 +9,14 @@ import { followEvents, readEvents } from '../events/replay.js';
 import { readRunOwner } from '../events/run-lock.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import { describePlugin } from '../plugin/describe-plugin.js';
+import { budgetChangeOf } from '../recipe/budget-change.js';
 import { type Inspection, inspectionOf } from '../recipe/inspection.js';
 import { loadRecipe } from '../recipe/load-recipe.js';
 import type { Overrides } from '../recipe/overrides.js';
 import { planDigest } from '../recipe/plan-digest.js';
 import { planRecipe } from '../recipe/plan-recipe.js';
 import { recipeJsonSchema } from '../recipe/recipe-json-schema.js';
-import type { StartedRun, StartOptions, Workspace } from './open-workspace.js';
+import type { ResumeOptions, StartedRun, StartOptions, Workspace } from './open-workspace.js';
 import { type RunConsoleOptions, runConsole } from './run-console.js';
 import {
   catalogOf,
@@ -113,9 +114,10 @@ export class LocalWorkspace implements Workspace {
     return openStore(this.#settings.home);
   }
 
-  async resume({ runId, runFolder }: RunSummary, options: StartOptions) {
+  async resume({ runId, runFolder }: RunSummary, { overrides, ...options }: ResumeOptions) {
+    const budgetChange = budgetChangeOf(overrides);
     const manager = await this.#manager(catalogOfPlan(await readPlan(runFolder)));
-    return started(await manager.resume(runId, options));
+    return started(await manager.resume(runId, { ...options, ...(budgetChange && { budgetChange }) }));
   }
 
   console(options: Omit<RunConsoleOptions, 'source'>) {

@@ -28,6 +28,11 @@ export interface StartOptions {
   readonly sinks: readonly Sink[];
 }
 
+export interface ResumeOptions extends StartOptions {
+  /** `--set`: limits of the budget, and nothing else. @see budgetChangeOf */
+  readonly overrides: Readonly<Record<string, string>>;
+}
+
 /** Where commands work: this machine's home, or a server. What they print is the same. */
 export interface Workspace extends AsyncDisposable {
   /** Of the home, for people. */
@@ -54,7 +59,7 @@ export interface Workspace extends AsyncDisposable {
   /** @param file absent: the quickstart */
   start(file: string | undefined, given: Overrides, options: StartOptions): Promise<StartedRun>;
   /** A recipe or run that cannot be started is refused here, before anything is shown. */
-  resume(run: RunSummary, options: StartOptions): Promise<StartedRun>;
+  resume(run: RunSummary, options: ResumeOptions): Promise<StartedRun>;
   /** The sink that shows a run to people. */
   console(options: Omit<RunConsoleOptions, 'source'>): Sink;
 }

@@ -13,6 +13,7 @@ Exit codes:
   2    the recipe or the command is wrong
   3    the machine is: no Python, no disk space, a run that another process holds
   4    the run started and failed
+  5    stopped by a limit of its budget; \`simmer resume --set budget.usd=...\` goes on
   130  stopped, by Ctrl-C or a signal; \`simmer resume\` goes on`;
 
 /** Runs the command line and ends the process. */
@@ -111,10 +112,11 @@ Examples:
         'again, one that died continues from its last checkpoint.',
     )
     .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
+    .addOption(setOption('change a limit: budget.usd, budget.gpuHours or budget.wallClock; null takes it away'))
     .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
     .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
     .option('--json', 'events from here on on stdout, one JSON object a line, and nothing else there')
-    .addHelpText('after', '\nExamples:\n  simmer resume latest\n  simmer resume quickstart-2026')
+    .addHelpText('after', '\nExamples:\n  simmer resume latest\n  simmer resume quickstart-2026 --set budget.usd=20')
     .action(action(async () => (await import('./commands/resume.js')).resume));
 
   program.commandsGroup('Before a run:');
@@ -342,10 +344,8 @@ function paramOption(): Option {
     .argParser(assignment);
 }
 
-function setOption(): Option {
-  return new Option('--set <path=value>', 'set any value of the recipe, by its dotted path; may be given again')
-    .default({}, 'none')
-    .argParser(assignment);
+function setOption(what = 'set any value of the recipe, by its dotted path; may be given again'): Option {
+  return new Option('--set <path=value>', what).default({}, 'none').argParser(assignment);
 }
 
 function assignment(text: string, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> {

@@ -13,7 +13,7 @@ import type { Sink } from '../plugin/definitions.js';
 import { readDataFile } from '../recipe/data-file.js';
 import type { Overrides } from '../recipe/overrides.js';
 import type { Plan } from '../recipe/plan.js';
-import type { StartedRun, StartOptions, Workspace } from './open-workspace.js';
+import type { ResumeOptions, StartedRun, StartOptions, Workspace } from './open-workspace.js';
 import { type RunConsoleOptions, runConsole } from './run-console.js';
 import type { WorkspaceFlags } from './workspace.js';
 
@@ -111,8 +111,8 @@ export class RemoteWorkspace implements Workspace {
     return this.#followed(run, 0, options);
   }
 
-  async resume(before: RunSummary, options: StartOptions) {
-    const { run } = await this.#client.resumeRun(before.runId);
+  async resume(before: RunSummary, { overrides, ...options }: ResumeOptions) {
+    const { run } = await this.#client.resumeRun(before.runId, overrides);
     return this.#followed(run, before.events, options);
   }
 
@@ -184,7 +184,7 @@ function outcomeOf(event: Event): RunOutcome | undefined {
     case 'run.failed':
       return { status: 'failed', ...event.data };
     case 'run.interrupted':
-      return { status: 'interrupted', reason: event.data.reason };
+      return { status: 'interrupted', ...event.data };
     default:
       return undefined;
   }

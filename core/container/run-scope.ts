@@ -1,4 +1,5 @@
 import { Container } from 'inversify';
+import { BudgetGuard } from '../engine/budget-guard.js';
 import { GraderPool } from '../engine/grader-pool.js';
 import { Run } from '../engine/run.js';
 import { RunEnding } from '../engine/run-ending.js';
@@ -50,6 +51,7 @@ export function runScopes(core: Container): OpenRunScope {
         plan: request.plan,
         isResumed: request.isResumed,
         ...(request.capacity === undefined ? {} : { capacity: request.capacity }),
+        ...(request.budgetChange === undefined ? {} : { budgetChange: request.budgetChange }),
         warnings: [...request.warnings, ...standing.warnings, ...(droppedBytes === 0 ? [] : [torn])],
       });
       closers.push(() => container.unbindAllAsync());
@@ -72,7 +74,7 @@ function runContainer(core: Container, request: OpenRunRequest, bus: EventBus, i
   container
     .bind(ContributionsToken)
     .toConstantValue(new ContainerContributions(container, core.get(PluginCatalogToken)));
-  for (const service of [RunRecorder, RunEnding, TrainerPool, GraderPool, StageRunner, SinkDriver, Run]) {
+  for (const service of [RunRecorder, RunEnding, BudgetGuard, TrainerPool, GraderPool, StageRunner, SinkDriver, Run]) {
     container.bind<unknown>(service).to(service);
   }
   container.bind(RunResourceToken).toService(TrainerPool);

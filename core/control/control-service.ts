@@ -14,6 +14,7 @@ import * as wire from '../generated/simmer/control/v1/control.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import { describePlugin } from '../plugin/describe-plugin.js';
 import { simmerPackage } from '../plugin/locate.js';
+import { budgetChangeOf } from '../recipe/budget-change.js';
 import { planDigest } from '../recipe/plan-digest.js';
 import { recipeJsonSchema } from '../recipe/recipe-json-schema.js';
 import type { ServerLimits } from './limits.js';
@@ -109,8 +110,8 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
       return { run: toRun(await runs.get(runId)) };
     }),
 
-    resumeRun: unary(async ({ runId }: wire.ResumeRunRequest): Promise<wire.ResumeRunResponse> => {
-      await runs.resume(runId);
+    resumeRun: unary(async ({ runId, overrides }: wire.ResumeRunRequest): Promise<wire.ResumeRunResponse> => {
+      await runs.resume(runId, budgetChangeOf(overrides));
       return { run: toRun(await runs.get(runId)) };
     }),
 

@@ -1,5 +1,6 @@
 import type { Agent, Response } from 'undici';
 import { UserError } from '../errors.js';
+import { costOf, type EndpointCost, type EndpointEnd, mayBeBilled, mostTokens, spentOn } from './endpoint-cost.js';
 
 /** Where an OpenAI-compatible server is, and how it is asked. */
 export interface EndpointOptions {
@@ -17,6 +18,8 @@ export interface EndpointOptions {
   /** Requests are spaced so that no more are begun in a minute. @default unlimited */
   readonly requestsPerMinute?: number | undefined;
   readonly signal: AbortSignal;
+  /** Each POST, made again or not, first sets aside the most that it can cost. @default nothing is counted */
+  readonly cost?: EndpointCost | undefined;
 }
 
 /** The server answered that it will not. */
@@ -74,7 +77,12 @@ export class OpenAiEndpoint {
     return this.request(path);
   }
 
-  /** The answer to POST. @throws UserError `endpoint_unreachable`, `endpoint_refused`, `endpoint_invalid` */
+  /**
+   * The answer to POST.
+   * @param around goes around each sending; the request may be made again, and then it is called again
+   * @throws UserError `endpoint_unreachable`, `endpoint_refused`, `endpoint_invalid`, `endpoint_asks_to_wait`; where it
+   * has a `cost` also `budget_reached`, `price_missing`
+   */
   post(path: string, body: EndpointBody, around?: AroundSending): Promise<unknown> {
     return this.request(path, body, around);
   }
@@ -103,6 +111,7 @@ export class OpenAiEndpoint {
     const headers = { ...this.authorization(), ...(body === undefined ? {} : { 'content-type': 'application/json' }) };
     const { fetch } = await import('undici');
     this.agent ??= await openAgent();
+    const settle = body === undefined ? () => {} : await this.setAside(body);
     let response: Response;
     let text: string;
     try {
@@ -115,21 +124,29 @@ export class OpenAiEndpoint {
       });
       text = await response.text();
     } catch (error) {
-      signal.throwIfAborted();
       const cause = (error as Error).cause;
+      const end = { kind: 'brokenOff', cause } as const;
+      settle(end);
+      signal.throwIfAborted();
       const why = cause instanceof Error ? cause.message : (error as Error).message;
       throw new PassingFailure(
         new UserError('endpoint_unreachable', `${url} did not answer: ${why}.`, {
           kind: 'environment',
           hint: 'Start the server, correct `url`, or raise `timeoutMilliseconds`.',
         }),
-        !neverSent.has((cause as NodeJS.ErrnoException | undefined)?.code ?? ''),
+        mayBeBilled(end),
       );
     }
-    if (!response.ok) throw refusal(url, response, text);
+    if (!response.ok) {
+      settle({ kind: 'refused', status: response.status });
+      throw refusal(url, response, text);
+    }
     try {
-      return JSON.parse(text) as unknown;
+      const answer = JSON.parse(text) as unknown;
+      settle({ kind: 'answered', body: answer });
+      return answer;
     } catch {
+      settle({ kind: 'answered', body: undefined });
       throw new PassingFailure(
         new UserError('endpoint_invalid', `${url} answered with something that is not JSON: ${shortened(text)}`, {
           kind: 'environment',
@@ -138,6 +155,16 @@ export class OpenAiEndpoint {
         true,
       );
     }
+  }
+
+  /** Sets aside the most that a request can cost. @returns takes what became of it */
+  private async setAside(body: Readonly<Record<string, unknown>>): Promise<(end: EndpointEnd) => void> {
+    const { cost } = this.options;
+    if (cost === undefined) return () => {};
+    const { price, source, spending } = cost;
+    const most = mostTokens(body);
+    const reservation = await spending.reserve({ source, usd: price && costOf(most, price) });
+    return (end) => reservation.settle(spentOn(end, most, price));
   }
 
   /** Waits until `requestsPerMinute` and what the server asked for let another request begin. */
@@ -175,15 +202,6 @@ async function openAgent(): Promise<Agent> {
   return new Agent({ headersTimeout: 0, bodyTimeout: 0 });
 }
 
-/** Of system calls that failed before a byte of the request was sent. */
-const neverSent: ReadonlySet<string> = new Set([
-  'ECONNREFUSED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-]);
-
 function askedToWait({ final, afterMilliseconds }: PassingFailure): UserError {
   const minutes = Math.ceil(afterMilliseconds / 60_000);
   return new UserError('endpoint_asks_to_wait', `${final.message} It asks to wait ${minutes} minutes.`, {
@@ -199,7 +217,9 @@ function refusal(url: string, { status, headers }: Response, text: string): Erro
       : "Read the server's own log, and check the model's name and the limits that it was started with.";
   const error = new EndpointRefusal(status, `${url} refused (HTTP ${status}): ${shortened(text)}`, hint);
   const mayPass = status === 408 || status === 429 || status >= 500;
-  return mayPass ? new PassingFailure(error, false, retryAfter(headers.get('retry-after'))) : error;
+  return mayPass
+    ? new PassingFailure(error, mayBeBilled({ kind: 'refused', status }), retryAfter(headers.get('retry-after')))
+    : error;
 }
 
 /** Milliseconds that the server asks for, in seconds or as a date. */

@@ -6,6 +6,7 @@ import type { Settings } from '../config/settings.js';
 import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SettingsToken } from '../container/tokens.js';
 import type { StageDefinition } from '../plugin/definitions.js';
 import type { PlannedStage } from '../recipe/plan.js';
+import { BudgetGuard } from './budget-guard.js';
 import type { Contributions } from './contributions.js';
 import { GraderPool } from './grader-pool.js';
 import { MemoryMeter } from './memory-meter.js';
@@ -42,6 +43,7 @@ export class StageRunner {
   readonly #ending: RunEnding;
   readonly #trainers: TrainerPool;
   readonly #graders: GraderPool;
+  readonly #budget: BudgetGuard;
 
   constructor(
     @inject(RunInfoToken) run: RunInfo,
@@ -52,6 +54,7 @@ export class StageRunner {
     @inject(RunEnding) ending: RunEnding,
     @inject(TrainerPool) trainers: TrainerPool,
     @inject(GraderPool) graders: GraderPool,
+    @inject(BudgetGuard) budget: BudgetGuard,
   ) {
     this.#run = run;
     this.#settings = settings;
@@ -61,6 +64,7 @@ export class StageRunner {
     this.#ending = ending;
     this.#trainers = trainers;
     this.#graders = graders;
+    this.#budget = budget;
   }
 
   /** The outputs that an earlier run made, told again in this one; undefined where there are none. */
@@ -162,13 +166,18 @@ export class StageRunner {
       recorder: this.#recorder,
       trainers: this.#trainers,
       graders: this.#graders,
+      budget: this.#budget,
     });
+    const holder = `stage ${stage.name}`;
     try {
       signal.throwIfAborted();
+      // It is this process that holds it: gone with it.
+      await this.#budget.hold({ name: holder, resources: stage.resources, unattendedSeconds: 0 });
       const outputs = await followStageRun(definition.run(opened.context), opened.context.emit, signal);
       return { artifacts: checkStageOutputs(outputs, definition.outputs), facts: opened.facts };
     } finally {
       opened.close();
+      await this.#budget.release(holder);
     }
   }
 

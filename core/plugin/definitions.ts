@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { Artifact, ArtifactType, ArtifactWriter, TableArtifact } from '../artifacts/artifact.js';
 import type { Event, EventData, StageEventType } from '../events/catalogue.js';
 import type { Grader, Trainer } from '../trainer/trainer.js';
+import type { Spending } from './spending.js';
 
 /** The version of this API. A plugin says which it was written for; another major is refused by name. */
 export const apiVersion = 1;
@@ -15,6 +16,8 @@ export interface Resources {
   /** Accelerators, over all nodes. */
   readonly gpus?: number;
   readonly nodes?: number;
+  /** What the accelerators, or the machines without any, are: a name of the settings' `hardware`. */
+  readonly hardware?: string;
 }
 
 /** Where messages of a stage, trainer or plugin go; becomes `log.written`. */
@@ -87,6 +90,8 @@ export interface StageContext<Options, I extends InputDefinitions> {
   readonly python?: string;
   /** Facts are durable when this resolves. */
   emit(event: StageEvent): Promise<void>;
+  /** Held below the run's budget: all that the stage pays for besides its trainers goes through here first. */
+  readonly spending: Spending;
   /** A trainer that the stage's options name (`trainerName()`); started at first use. */
   trainer(name: string): Promise<Trainer>;
   /** A grader, by `plugin/name` and its options; started at first use, one a run. */
@@ -138,6 +143,12 @@ export interface PrepareContext {
   /** The Python that the user's settings name, used as it is. Absent: a trainer or grader makes its own environment. */
   readonly python?: string;
   emit(event: Extract<StageEvent, { type: 'environment.prepared' | 'stage.progressed' }>): Promise<void>;
+}
+
+/** What a grader gets to make itself ready and to work. */
+export interface GraderContext extends PrepareContext {
+  /** Held below the run's budget: all that it pays for goes through here first. */
+  readonly spending: Spending;
 }
 
 /** A kind of trainer: how its process is started. */
@@ -192,7 +203,7 @@ export interface LauncherDefinition<S extends z.ZodObject = z.ZodObject> {
 export interface GraderDefinition<S extends z.ZodObject = z.ZodObject> {
   readonly description: string;
   readonly options: S;
-  start(options: z.output<S>, context: PrepareContext): Promise<Grader & AsyncDisposable>;
+  start(options: z.output<S>, context: GraderContext): Promise<Grader & AsyncDisposable>;
 }
 
 /** What a sink knows of its run. */

@@ -1,11 +1,13 @@
 import type { Settings } from '../config/settings.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import { simmerPackage } from '../plugin/locate.js';
+import { plannedBudget } from './budget.js';
 import { canonicalJson } from './canonical-json.js';
 import { invalidFile } from './document.js';
 import type { ParsedRecipe } from './load-recipe.js';
 import { type Params, readParams } from './params.js';
 import type { Json, Plan } from './plan.js';
+import { hardwareOfPlan } from './plan-hardware.js';
 import { PlanScope } from './plan-scope.js';
 import { checkStage, dependenciesOf, findStages, planStage } from './plan-stages.js';
 import { checkSinks, checkTrainers, planTrainer, withoutNulls } from './plan-trainers.js';
@@ -101,7 +103,14 @@ export async function planRecipe(
   const plannedTrainers = await Promise.all(trainers.map((trainer) => planTrainer(scope, trainer, settings)));
   refuseIfWrong();
   const byName = new Map(checked.flatMap((stage) => (stage === undefined ? [] : [[stage.name, stage] as const])));
-  const { name, seed } = outside!;
+  const { name, seed, budget } = outside!;
+  const plannedStages = await Promise.all(order.map((stage) => planStage(byName.get(stage)!, seed)));
+  const placed = hardwareOfPlan(
+    { trainers: plannedTrainers.map((trainer) => trainer!), stages: plannedStages, budget },
+    settings,
+    problems,
+  );
+  refuseIfWrong();
   return {
     format: 1,
     recipe: name,
@@ -110,9 +119,11 @@ export async function planRecipe(
     params: plannedParams(params, values),
     recipeFolder: folder,
     plugins: scope.usedPlugins(),
-    trainers: Object.fromEntries(plannedTrainers.map((trainer) => [trainer!.name, trainer!])),
+    trainers: Object.fromEntries(placed.trainers.map((trainer) => [trainer.name, trainer])),
     sinks,
-    stages: await Promise.all(order.map((stage) => planStage(byName.get(stage)!, seed))),
+    stages: placed.stages,
+    ...(budget === undefined ? {} : { budget: plannedBudget(budget) }),
+    ...(Object.keys(placed.hardware).length === 0 ? {} : { hardware: placed.hardware }),
   };
 }
 

@@ -1,4 +1,6 @@
+import type { HardwareTable } from '../config/hardware.js';
 import type { Resources } from '../plugin/definitions.js';
+import type { PlannedBudget } from './budget.js';
 
 /** A JSON value. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -60,4 +62,8 @@ export interface Plan {
   /** Sinks of the run besides the built-in ones. */
   readonly sinks: readonly { readonly uses: string; readonly options: { readonly [key: string]: Json } }[];
   readonly stages: readonly PlannedStage[];
+  /** What a run may spend. Not part of the digest, as the hardware. */
+  readonly budget?: PlannedBudget;
+  /** Prices and data sheets of the hardware that trainers and stages run on, by name. */
+  readonly hardware?: HardwareTable;
 }

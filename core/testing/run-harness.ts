@@ -7,7 +7,7 @@ import { ArtifactStore } from '../artifacts/artifact-store.js';
 import type { Settings } from '../config/settings.js';
 import { createRunManager } from '../container/create-run-manager.js';
 import { eventsFile } from '../engine/run-folder.js';
-import type { RunManager } from '../engine/run-manager.js';
+import type { ResumeOptions, RunManager } from '../engine/run-manager.js';
 import type { RunHandle, RunOutcome } from '../engine/run-outcome.js';
 import type { Event, EventType } from '../events/catalogue.js';
 import type { LogFileSystem } from '../events/log-file-system.js';
@@ -27,6 +27,8 @@ export interface RunHarnessOptions {
   readonly sinks?: readonly string[];
   /** What stages share. @default 2 cores, 4 GiB, no GPU */
   readonly resources?: Partial<Settings['resources']>;
+  /** Prices and data sheets by name. @default the built-in table */
+  readonly hardware?: Settings['hardware'];
   readonly logFileSystem?: LogFileSystem;
   /** An existing home to work in, which is then left as it is; for tests of several cores. @default a new one */
   readonly home?: string;
@@ -78,6 +80,7 @@ export class RunHarness implements AsyncDisposable {
       home: options.home ?? join(folder, 'home'),
       cacheFolder: join(folder, 'cache'),
       resources: { cpus: 2, memoryBytes: 4 * 2 ** 30, gpus: 0, ...options.resources },
+      ...(options.hardware === undefined ? {} : { hardware: options.hardware }),
       sources: {},
     };
     const modules = await Promise.all(options.plugins.map((plugin) => writeModule(folder, plugin)));
@@ -115,7 +118,10 @@ export class RunHarness implements AsyncDisposable {
   }
 
   /** Goes on with a run, to its end. */
-  async resume(runId: string, options: Omit<HarnessRunOptions, 'params'> = {}): Promise<HarnessRun> {
+  async resume(
+    runId: string,
+    options: Omit<HarnessRunOptions, 'params'> & Pick<ResumeOptions, 'budgetChange'> = {},
+  ): Promise<HarnessRun> {
     return this.ended(await this.manager.resume(runId, options));
   }
 

@@ -13,12 +13,16 @@ export const openAiCompatible = defineStage({
     const { answerProblems } = await import('./answer-problems.js');
     const { Completions, serverKind } = await import('./completions.js');
     const { chatRenderer, endpointBackend } = await import('./endpoint-sampler.js');
-    const { options, inputs, signal, log } = context;
+    const { options, inputs, signal, log, spending } = context;
     const generations = await answerProblems(context, {
       dataset: inputs.dataset,
       model: options.model,
       backend: async () => {
-        const endpoint = new OpenAiEndpoint({ ...options, signal });
+        const endpoint = new OpenAiEndpoint({
+          ...options,
+          signal,
+          cost: { spending, source: options.model, price: options.price },
+        });
         const kind = await serverKind(endpoint);
         log.info(`${options.url} is ${kind === 'other' ? 'a server that does not say its kind' : kind}.`);
         const { chatTemplate } = options;

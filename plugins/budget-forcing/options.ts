@@ -1,4 +1,4 @@
-import { placement, trainerName, z } from 'simmerkit';
+import { placement, tokenPrice, trainerName, z } from 'simmerkit';
 
 /** What marks thinking in the text of known families of models. */
 export const thinkingFormats = {
@@ -143,6 +143,7 @@ export const endpointOptions = z.strictObject({
   concurrency: placement(positive.default(8).describe('Samples under way at a time; a kill loses at most these.')),
   timeoutMilliseconds: placement(z.int().min(100).default(600_000).describe('Limit for one completion.')),
   retries: placement(z.int().min(0).default(4).describe('How often a request is made again after a passing failure.')),
+  price: placement(tokenPrice.optional().describe('Counted into what the run spends; a budget in dollars needs it.')),
 });
 
 export type GenerateOptions = z.output<typeof generateOptions>;

@@ -1,4 +1,4 @@
-import { graderChoice, placement, trainerName, z } from 'simmerkit';
+import { graderChoice, placement, tokenPrice, trainerName, z } from 'simmerkit';
 
 const positive = z.int().min(1);
 const share = z.number().min(0).max(1);
@@ -31,15 +31,7 @@ const answererShape = {
       'Of a trainer: what marks thinking in the text of its model. none: it answers as it does, and what it writes up to ' +
         '</think> is the trace. Servers send thinking apart, or within <think>.',
     ),
-  price: placement(
-    z
-      .strictObject({
-        inputPerMillion: z.number().min(0).describe('Dollars for a million tokens sent.'),
-        outputPerMillion: z.number().min(0).describe('Dollars for a million tokens received, thinking included.'),
-      })
-      .optional()
-      .describe('Price of the model. Absent: dollars are not counted.'),
-  ),
+  price: placement(tokenPrice.optional().describe('Price of the model. Absent: dollars are not counted.')),
   maxDollars: placement(
     z
       .number()

@@ -1,4 +1,5 @@
 import { defineStage, input, manyInputs, pace, requireColumns, textIn } from 'simmerkit';
+import { comparedColumns, comparedText } from './compared-text.js';
 import { decontaminateOptions } from './options.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
@@ -17,20 +18,21 @@ export const decontaminate = defineStage({
     const { NgramIndex, wordsOf } = await import('./ngram-index.js');
     const { sieve } = await import('./sieve.js');
     const { options, inputs } = context;
+    const columns = comparedColumns(options.column);
     const index = new NgramIndex<Owner>(options.words);
     const total = inputs.against.reduce((sum, table) => sum + table.rowCount, 0);
     const indexing = pace(context, { unit: 'evaluation questions', total });
     for (const table of inputs.against) {
-      requireColumns(table, ['id', options.column], 'An evaluation dataset');
+      requireColumns(table, ['id', ...columns], 'An evaluation dataset');
       for await (const row of table.rows()) {
-        index.add(wordsOf(textIn(row, options.column) ?? ''), { evaluation: textIn(row, 'id') ?? '' });
+        index.add(wordsOf(comparedText(row, columns)), { evaluation: textIn(row, 'id') ?? '' });
         await indexing.step();
       }
     }
-    const read = options.acrossSources ? ['id', options.column, 'source'] : ['id', options.column];
+    const read = options.acrossSources ? ['id', ...columns, 'source'] : ['id', ...columns];
     requireColumns(inputs.dataset, read, 'The dataset');
     return await sieve(context, inputs.dataset, (row) => {
-      const words = wordsOf(textIn(row, options.column) ?? '');
+      const words = wordsOf(comparedText(row, columns));
       const source = textIn(row, 'source') ?? '';
       const found = index.match(words, (owner) => 'evaluation' in owner || owner.source !== source);
       if (found === undefined) {

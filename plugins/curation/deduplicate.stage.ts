@@ -1,4 +1,5 @@
 import { defineStage, input, requireColumns, textIn } from 'simmerkit';
+import { comparedColumns, comparedText } from './compared-text.js';
 import { deduplicateOptions } from './options.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
@@ -13,12 +14,13 @@ export const deduplicate = defineStage({
     const { wordsOf } = await import('./ngram-index.js');
     const { sieve } = await import('./sieve.js');
     const { options, inputs } = context;
-    requireColumns(inputs.dataset, ['id', options.column], 'The dataset');
+    const columns = comparedColumns(options.column);
+    requireColumns(inputs.dataset, ['id', ...columns], 'The dataset');
     const firstIds = new Map<string, string | null>();
     const near =
       options.near === undefined ? undefined : new NearIndex<string | null>({ ...options.near, seed: context.seed });
     return await sieve(context, inputs.dataset, (row) => {
-      const text = textIn(row, options.column) ?? '';
+      const text = comparedText(row, columns);
       const compared = options.ignoreCaseAndSpace ? text.toLowerCase().trim().replace(/\s+/g, ' ') : text;
       // 132 bits: texts can be long, and no two differ in practice and agree here.
       const digest = createHash('sha256').update(compared).digest('base64').slice(0, 22);

@@ -1,11 +1,19 @@
-import { EndpointRefusal, OpenAiEndpoint, PassingFailure, UserError, z } from 'simmerkit';
+import {
+  costOf,
+  EndpointRefusal,
+  isUserError,
+  mostTokens,
+  OpenAiEndpoint,
+  PassingFailure,
+  type Spending,
+  UserError,
+  z,
+} from 'simmerkit';
 import { type Answerer, type Question, type Reply, type Sampling, shortened, thinkingIn } from './answerer.js';
 import type { AnswererOptions } from './asking-options.js';
 import type { ReplyJournal } from './reply-journal.js';
-import { dollarsOf, Spending } from './spending.js';
+import { SpendingCap } from './spending-cap.js';
 
-/** Chat templates add some to the prompt's own text. */
-const templateTokens = 256;
 /** By these a server says that it does not take this question; it counts nothing for it. */
 const refusedRequests: readonly number[] = [400, 413, 422];
 /** So many questions refused and none answered are no matter of the questions. */
@@ -16,7 +24,7 @@ export type EndpointAnswererOptions = AnswererOptions & { readonly url: string; 
 
 /** A model behind an OpenAI-compatible API, asked many questions at a time. */
 export class EndpointAnswerer implements Answerer {
-  private readonly spending: Spending;
+  private readonly cap: SpendingCap;
   /** The first failure: nothing new is sent, what is under way is still waited for, since it is paid for. */
   private failure: { readonly error: unknown } | undefined;
   /** Aborts those that wait to send again. */
@@ -25,12 +33,16 @@ export class EndpointAnswerer implements Answerer {
   private answered: number;
   private refused = 0;
 
-  /** @param journal where money is noted; replies are kept by the caller */
+  /**
+   * @param journal where money is noted; replies are kept by the caller
+   * @param spending of the run, whose budget counts beside the stage's own cap
+   */
   constructor(
     private readonly options: EndpointAnswererOptions,
     private readonly journal: ReplyJournal,
+    private readonly spending: Spending,
   ) {
-    this.spending = new Spending(options.maxDollars ?? Number.POSITIVE_INFINITY, journal.totals.dollars);
+    this.cap = new SpendingCap(options.maxDollars ?? Number.POSITIVE_INFINITY, journal.totals.dollars);
     this.answered = journal.size;
   }
 
@@ -40,7 +52,12 @@ export class EndpointAnswerer implements Answerer {
     keep: (reply: Reply) => Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
-    const endpoint = new OpenAiEndpoint({ ...this.options, signal: AbortSignal.any([signal, this.stop.signal]) });
+    const { model, price } = this.options;
+    const endpoint = new OpenAiEndpoint({
+      ...this.options,
+      signal: AbortSignal.any([signal, this.stop.signal]),
+      cost: { spending: this.spending, source: model, price },
+    });
     const iterator = questions[Symbol.asyncIterator]();
     let reading: Promise<unknown> = Promise.resolve();
     const next = () => {
@@ -74,20 +91,18 @@ export class EndpointAnswerer implements Answerer {
       ...(seed === undefined ? {} : { seed }),
     };
     const price = this.options.price ?? { inputPerMillion: 0, outputPerMillion: 0 };
-    // No token is shorter than a byte.
-    const bytes = question.messages.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
-    const most = { input: bytes + templateTokens, output: maxTokens };
-    const mostDollars = dollarsOf(most, price);
+    const most = mostTokens(body);
+    const mostDollars = costOf(most, price);
     let reply: Reply | undefined;
     const paid = (send: () => Promise<unknown>) =>
-      this.spending.within(mostDollars, async (pay) => {
+      this.cap.within(mostDollars, async (pay) => {
         if (this.failure !== undefined) throw this.failure.error;
         this.underWay++;
         try {
           if (mostDollars > 0) await this.journal.asked(question.id, mostDollars);
           const { usage, ...said } = readReply(await send(), url);
           const tokens = usage ?? (said.finish === 'refused' ? { input: 0, output: 0 } : most);
-          const dollars = dollarsOf(tokens, price);
+          const dollars = costOf(tokens, price);
           pay(dollars);
           reply = { id: question.id, ...said, inputTokens: tokens.input, outputTokens: tokens.output, dollars };
         } catch (error) {
@@ -124,9 +139,10 @@ export class EndpointAnswerer implements Answerer {
   }
 }
 
-/** Whether a server may count something for a request that it was sent and that failed. */
+/** Whether a server may count something for a request that failed; what is no failure of the request was never sent. */
 function mayBeBilled(error: unknown): boolean {
-  return error instanceof PassingFailure ? error.mayBeBilled : !(error instanceof EndpointRefusal);
+  if (error instanceof PassingFailure) return error.mayBeBilled;
+  return !isUserError(error) || error.code === 'endpoint_invalid';
 }
 
 const responseSchema = z.object({

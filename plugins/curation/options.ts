@@ -182,8 +182,10 @@ export const qualityOptions = z.strictObject({
     .describe('Drops texts that say the same over and over, as traces do that got stuck.'),
 });
 
+const compared = z.union([z.string(), z.array(z.string()).min(1)]).default('question');
+
 export const deduplicateOptions = z.strictObject({
-  column: z.string().default('question').describe('Rows that agree in it are duplicates; the first is kept.'),
+  column: compared.describe('Rows that agree in it, or in all of a list, are duplicates; the first is kept.'),
   ignoreCaseAndSpace: z.boolean().default(false).describe('Compares in lower case, with white space collapsed.'),
   near: z
     .strictObject({
@@ -207,7 +209,7 @@ export const deduplicateOptions = z.strictObject({
 
 export const decontaminateOptions = z.strictObject({
   words: z.int().min(2).max(64).default(8).describe('Length of the n-grams, in words. s1: 8.'),
-  column: z.string().default('question').describe('Column of both sides that is compared.'),
+  column: compared.describe('Column of both sides that is compared, or a list: their texts, one after the other.'),
   acrossSources: z
     .boolean()
     .default(false)

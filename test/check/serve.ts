@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { Event } from '../../core/events/catalogue.js';
-import { checkPackages, root, smolLm2Folder, startTrainerPython } from '../python/trainer-script.js';
+import { startPython } from '../python/check-python.js';
+import { checkPackages, root, smolLm2Folder, trainerPythonWith } from '../python/trainer-script.js';
 
 /**
  * `npm run check:serve [-- --questions N --tokens N]`: `curation/distill`, `classify` and `difficulty` against
@@ -126,10 +127,10 @@ const packages = await checkPackages(join(root, 'test/check/serve.lock.txt'));
 const model = await smolLm2Folder();
 const folder = await mkdtemp(join(tmpdir(), 'simmer-serve-'));
 const port = await freePort();
-const server = await startTrainerPython(
-  ['-m', 'transformers.cli.transformers', 'serve', model, '--host', '127.0.0.1', '--port', String(port)],
-  [packages],
-);
+const server = startPython(await trainerPythonWith([packages]), [
+  ...['-m', 'transformers.cli.transformers', 'serve', model],
+  ...['--host', '127.0.0.1', '--port', String(port)],
+]);
 let isGone = false;
 server.once('exit', () => {
   isGone = true;

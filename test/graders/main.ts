@@ -1,11 +1,7 @@
-import { spawn } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { defaultCacheFolder, preparePythonEnvironment } from 'simmerkit';
+import { checkPython, root, runPython } from '../python/check-python.js';
 
 /** `npm run check:graders -- [--data DIR] [--show N]`: see agreement.py. The data is found by --data or SIMMER_DATA. */
-const root = fileURLToPath(new URL('../../..', import.meta.url));
 const given = process.argv.slice(2);
 const place = given.indexOf('--data');
 const data = place < 0 ? process.env.SIMMER_DATA : given[place + 1];
@@ -14,25 +10,9 @@ if (data === undefined) {
   process.exit(2);
 }
 const more = place < 0 ? given : given.toSpliced(place, 2);
-const say = (message: string) => void process.stderr.write(`${message}\n`);
-const cacheFolder = process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env);
-await mkdir(cacheFolder, { recursive: true });
-const { python, env } = await preparePythonEnvironment({
-  name: 'grader-agreement',
-  lockFile: join(root, 'test/graders/agreement.lock.txt'),
-  cacheFolder,
-  packageFolders: [join(root, 'plugins/eval/python')],
-  context: {
-    log: { debug: () => {}, info: say, warning: say, error: say },
-    signal: new AbortController().signal,
-    cacheFolder,
-    recipeFolder: root,
-    emit: async () => {},
-  },
-});
+const environment = await checkPython('grader-agreement', join(root, 'test/graders/agreement.lock.txt'), [
+  join(root, 'plugins/eval/python'),
+]);
 const script = join(root, 'test/graders/agreement.py');
-const child = spawn(python, [script, '--data', resolve(data), ...more], {
-  env: { ...process.env, ...env },
-  stdio: 'inherit',
-});
-child.once('exit', (code) => process.exit(code ?? 1));
+const { code } = await runPython(environment, [script, '--data', resolve(data), ...more]);
+process.exit(code ?? 1);

@@ -1,16 +1,17 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Event } from 'simmerkit';
-import { builtModule } from './built-module.js';
 
 export interface CoreProcessOptions {
-  /** Source of the program, from the repository's root. It writes each event that a sink got on stdout. */
+  /** Compiled module of the program. It writes each event that a sink got on stdout. */
   readonly program: string;
   readonly home: string;
   /** Of the run to take up; a new one where it is left out. */
   readonly runId?: string | undefined;
   /** For temporary folders that a killed process leaves behind. */
   readonly temporaryFolder: string;
+  /** What else the program is told. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Looks at each event; the core is killed once it says so, after so many milliseconds. */
   killAfter(event: Event): number | undefined;
 }
@@ -21,8 +22,8 @@ export interface CoreProcessOptions {
  */
 export async function killedCore(options: CoreProcessOptions): Promise<readonly Event[]> {
   const { program, home, runId, temporaryFolder } = options;
-  const core = spawn(process.execPath, [builtModule(program), home, ...(runId === undefined ? [] : [runId])], {
-    env: { ...process.env, TMPDIR: temporaryFolder },
+  const core = spawn(process.execPath, [program, home, ...(runId === undefined ? [] : [runId])], {
+    env: { ...process.env, ...options.environment, TMPDIR: temporaryFolder },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const events: Event[] = [];

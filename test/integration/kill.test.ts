@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type Event, random } from 'simmerkit';
 import { type HarnessRun, RunHarness } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { builtModule } from './built-module.js';
 import { type CoreProcessOptions, killedCore } from './core-process.js';
 import { countingPlugin, watched } from './counting-plugin.js';
 import { killedRecipe } from './killed-core.js';
@@ -28,7 +29,13 @@ describe('kill -9 of the core', () => {
     const moments = random(seed, 'kills');
     const home = join(folder, 'home');
     const core = (runId: string | undefined, killAfter: CoreProcessOptions['killAfter']) =>
-      killedCore({ program: 'test/integration/killed-core.ts', home, runId, temporaryFolder: folder, killAfter });
+      killedCore({
+        program: builtModule('test/integration/killed-core.ts'),
+        home,
+        runId,
+        temporaryFolder: folder,
+        killAfter,
+      });
     const acknowledged: Event[] = [...(await core(undefined, () => moments.integer(60)))];
     const runId = acknowledged[0]!.runId;
     let kills = 1;
@@ -63,7 +70,13 @@ describe('kill -9 of the core', () => {
   it('in the middle of a training leaves the trainer at work: a resume takes it up and misses no step', async () => {
     const home = join(folder, 'home');
     const core = (runId?: string, killAfter: CoreProcessOptions['killAfter'] = () => undefined) =>
-      killedCore({ program: 'test/integration/trained-core.ts', home, runId, temporaryFolder: folder, killAfter });
+      killedCore({
+        program: builtModule('test/integration/trained-core.ts'),
+        home,
+        runId,
+        temporaryFolder: folder,
+        killAfter,
+      });
     const [created] = await core(undefined, (event) =>
       event.type === 'step.logged' && event.data.step === 7 ? 0 : undefined,
     );
@@ -86,10 +99,50 @@ describe('kill -9 of the core', () => {
     expect(run.eventsOf('trainer.exited')).toMatchObject([{ data: { expected: true } }]);
   }, 120_000);
 
+  it('at random moments of a training leaves every step in the log once, however many cores it took', async () => {
+    const seed = Number(process.env.SIMMER_KILL_SEED ?? Date.now() % 1_000_000);
+    const moments = random(seed, 'kills of cores that train');
+    const home = join(folder, 'home');
+    const core = (runId: string | undefined, killAfter: CoreProcessOptions['killAfter']) =>
+      killedCore({
+        program: builtModule('test/integration/trained-core.ts'),
+        home,
+        runId,
+        temporaryFolder: folder,
+        killAfter,
+      });
+    let [last] = (await core(undefined, (event) => (event.type === 'step.logged' ? 0 : undefined))).toReversed();
+    const { runId } = last!;
+    let kills = 1;
+    for (; kills < 6 && last?.type !== 'run.completed'; kills++) {
+      last = (await core(runId, () => 1 + moments.integer(400))).at(-1);
+    }
+    await using harness = await RunHarness.create({ plugins: trainingPlugins, home, resources: { cpus: 4 } });
+    const run = await harness.resume(runId);
+    expectCompleted(run);
+    const told = `seed ${seed}, ${kills} kills`;
+    for (const stage of ['first', 'second']) {
+      const steps = run.eventsOf('step.logged').filter((event) => event.stage === stage);
+      expect(
+        steps.map((event) => event.data.step),
+        told,
+      ).toEqual(upTo(20));
+      expect(
+        steps.filter((event) => event.data.rerun),
+        told,
+      ).toEqual([]);
+    }
+    expect(run.eventsOf('trainer.started'), told).toHaveLength(1);
+    expect(
+      run.events.map((event) => event.sequence),
+      told,
+    ).toEqual(upTo(run.events.length));
+  }, 120_000);
+
   it("in the middle of a training whose plugin changes before the resume: the trainer's old work ends, new begins", async () => {
     const home = join(folder, 'home');
     const [created] = await killedCore({
-      program: 'test/integration/trained-core.ts',
+      program: builtModule('test/integration/trained-core.ts'),
       home,
       temporaryFolder: folder,
       runId: undefined,

@@ -1,35 +1,19 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { defaultCacheFolder, preparePythonEnvironment } from 'simmerkit';
+import type { PythonEnvironment } from 'simmerkit';
+import { checkPython, root, runPython, say } from './check-python.js';
 
-/** The checkout. */
-export const root: string = fileURLToPath(new URL('../../..', import.meta.url));
+export { root };
 
-const say = (message: string) => void process.stderr.write(`${message}\n`);
 const trainerFolder = join(root, 'plugins/torch-trainer/python');
 
 /** The Python that the torch trainer gets, made where it is not there. */
-async function trainerPython() {
-  const cacheFolder = process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env);
-  await mkdir(cacheFolder, { recursive: true });
-  return preparePythonEnvironment({
-    name: 'torch-trainer',
-    lockFile: join(trainerFolder, 'locks/cpu.txt'),
-    cacheFolder,
-    packageFolders: [trainerFolder],
-    context: {
-      log: { debug: () => {}, info: say, warning: say, error: say },
-      signal: new AbortController().signal,
-      cacheFolder,
-      recipeFolder: root,
-      emit: async () => {},
-    },
-  });
+export function trainerPython(): Promise<PythonEnvironment> {
+  return checkPython('torch-trainer', join(trainerFolder, 'locks/cpu.txt'), [trainerFolder]);
 }
 
 /**
@@ -80,24 +64,14 @@ export async function smolLm2Folder(): Promise<string> {
 }
 
 /**
- * Starts the Python that the torch trainer gets, its stdout to be read.
- * @param args as for `python`
+ * The Python of the trainer with the checkout's own packages in it.
  * @param packages folders of packages that come after the trainer's own
  */
-export async function startTrainerPython(args: readonly string[], packages: readonly string[] = []) {
+export async function trainerPythonWith(packages: readonly string[] = []): Promise<PythonEnvironment> {
   const { python, env } = await trainerPython();
   const path = [trainerFolder, join(trainerFolder, 'tests'), join(root, 'test/python'), env.PYTHONPATH, ...packages];
-  return spawn(python, [...args], {
-    cwd: root,
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: {
-      ...process.env,
-      ...env,
-      HF_HUB_OFFLINE: '1',
-      PYTHONDONTWRITEBYTECODE: '1',
-      PYTHONPATH: path.filter((folder) => folder !== undefined && folder !== '').join(delimiter),
-    },
-  });
+  const folders = path.filter((folder) => folder !== undefined && folder !== '').join(delimiter);
+  return { python, env: { ...env, PYTHONPATH: folders } };
 }
 
 /**
@@ -111,15 +85,5 @@ export async function runTrainerScript(
   args: readonly string[],
   packages: readonly string[] = [],
 ): Promise<{ readonly lastLine: string; readonly code: number | null }> {
-  const child = await startTrainerPython([join(root, script), ...args], packages);
-  const ended = new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve));
-  let lastLine = '';
-  let rest = '';
-  for await (const chunk of child.stdout.setEncoding('utf8') as AsyncIterable<string>) {
-    process.stdout.write(chunk);
-    const lines = (rest + chunk).split('\n');
-    rest = lines.pop() ?? '';
-    lastLine = lines.findLast((line) => line.trim() !== '') ?? lastLine;
-  }
-  return { lastLine: rest.trim() === '' ? lastLine : rest, code: await ended };
+  return runPython(await trainerPythonWith(packages), [join(root, script), ...args]);
 }

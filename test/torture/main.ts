@@ -1,6 +1,7 @@
 /** `npm run torture -- NAME`: what breaks Simmer on purpose and says what was lost. */
 const tortures: Readonly<Record<string, () => Promise<(args: readonly string[]) => Promise<number>>>> = {
   log: async () => (await import('./log.js')).tortureLog,
+  trainer: async () => (await import('./trainer.js')).tortureTrainer,
   watch: async () => (await import('./watch.js')).tortureWatch,
 };
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from simmer_trainer.checkpoints import Checkpoint, list_checkpoints, read_marker
 from simmer_trainer.errors import AttemptStopped, RequestError, TrainingError, invalid, is_out_of_memory, refused
+from simmer_trainer.fence import Fence
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import check_hyperparameters, parse_extensions
 from simmer_trainer.journal import AttemptJournal, AttemptRecord, Journals
@@ -26,9 +27,10 @@ _POLL_SECONDS = 0.2
 class RunningAttempt:
     """One attempt in flight: what its job tells us, and what others want of it (see TrainingControl)."""
 
-    def __init__(self, request: pb.StartTrainingRequest, journal: AttemptJournal) -> None:
+    def __init__(self, request: pb.StartTrainingRequest, journal: AttemptJournal, fence: Fence) -> None:
         self.request = request
         self.journal = journal
+        self.fence = fence
         self.ended = threading.Event()
         self.last_step = 0
         self._lock = threading.Lock()
@@ -132,7 +134,10 @@ class Attempts:
                 raise refused("attempt_running", f"Attempt {running.id} is running; cancel it first.")
             _check(request)
             record = AttemptRecord(request.attempt_id, request.job_id, request.attempt, request.output_folder)
-            attempt = RunningAttempt(request, self._journals.create(record))
+            self._journals.check_new(record)
+            fence = Fence(record)
+            fence.claim()
+            attempt = RunningAttempt(request, self._journals.create(record), fence)
             self._running = attempt
             thread = threading.Thread(target=self._run, args=[attempt], name=f"attempt {attempt.id}", daemon=True)
             thread.start()

@@ -13,6 +13,8 @@ from typing import Any
 
 from simmer_trainer.durable import sync_folder, sync_tree, write_json
 from simmer_trainer.errors import TrainingError
+from simmer_trainer.fence import Fence
+from simmer_trainer.pause_points import pause_point
 
 MARKER = "simmer-checkpoint.json"
 _FORMAT = 1
@@ -25,26 +27,40 @@ class Checkpoint:
     bytes: int
 
 
-def save_checkpoint(output_folder: Path, step: int, state: dict[str, Any], write: Callable[[Path], None]) -> Checkpoint:
-    """Commits what `write` puts into the folder that it is given. `state` goes into the marker."""
+def save_checkpoint(
+    output_folder: Path, step: int, state: dict[str, Any], write: Callable[[Path], None], fence: Fence
+) -> Checkpoint:
+    """
+    Commits what `write` puts into the folder that it is given. `state` goes into the marker. Raises TrainingError
+    attempt_stale where another attempt has taken the folder over: then nothing is committed.
+    """
     parent = output_folder / "checkpoints"
     parent.mkdir(exist_ok=True)
     path = parent / f"step-{step:08d}"
     draft = parent / f".step-{step:08d}.draft-{os.getpid()}"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
+    pause_point("checkpoint.begun")
     try:
         write(draft)
+        pause_point("checkpoint.written")
         size = sync_tree(draft)
+        pause_point("checkpoint.synced")
         files = {file.relative_to(draft).as_posix(): file.stat().st_size for file in draft.rglob("*") if file.is_file()}
         write_json(draft / MARKER, {"format": _FORMAT, "step": step, "bytes": size, "files": files, **state})
-        # What lies there is no checkpoint of this job: one of this step would not be saved again.
-        shutil.rmtree(path, ignore_errors=True)
-        draft.rename(path)
-        sync_folder(parent)
+        pause_point("checkpoint.marked")
+        with fence.held():
+            # What lies there is no checkpoint of this job: one of this step would not be saved again.
+            shutil.rmtree(path, ignore_errors=True)
+            draft.rename(path)
+            pause_point("checkpoint.renamed")
+            sync_folder(parent)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
+        # Whoever took the folder over has removed the draft: that is why, whatever failed.
+        fence.check()
         raise
+    pause_point("checkpoint.committed")
     return Checkpoint(step, path, size)
 
 
@@ -80,10 +96,11 @@ def prune_checkpoints(output_folder: Path, kept: int) -> None:
         return
     for path in list_checkpoints(output_folder)[:-kept]:
         (path / MARKER).unlink()
+        pause_point("checkpoint.pruning")
         shutil.rmtree(path, ignore_errors=True)
 
 
 def remove_drafts(output_folder: Path) -> None:
     """What killed writers left. Only for the one attempt that runs."""
-    for draft in (output_folder / "checkpoints").glob(".step-*"):
+    for draft in (*(output_folder / "checkpoints").glob(".step-*"), *output_folder.glob(".model.draft-*")):
         shutil.rmtree(draft, ignore_errors=True)

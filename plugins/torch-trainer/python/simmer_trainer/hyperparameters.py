@@ -18,7 +18,8 @@ EXTENSIONS_SCHEMA: dict[str, Any] = {
         "groupByLength": {
             "type": "boolean",
             "default": True,
-            "description": "Put rows of similar length into one batch: less padding, and batches that are less mixed.",
+            "description": "Put rows of similar length into one batch: less padding, and batches that are less mixed. "
+            "Off by default with packing, which needs no padding.",
         },
         "weights": {
             "enum": ["float32", "bfloat16"],
@@ -27,9 +28,16 @@ EXTENSIONS_SCHEMA: dict[str, Any] = {
             "updates that bfloat16 rounds away; bfloat16 takes half the memory.",
         },
         "attention": {
-            "enum": ["sdpa", "eager", "flash_attention_2"],
-            "default": "sdpa",
-            "description": "How attention is computed.",
+            "enum": ["auto", "sdpa", "eager", "flash_attention_2", "flash_attention_3"],
+            "default": "auto",
+            "description": "How attention is computed. auto: FlashAttention where it is installed and the device is a "
+            "GPU, else SDPA; with packing, row by row.",
+        },
+        "kernels": {
+            "enum": ["auto", "liger", "torch"],
+            "default": "auto",
+            "description": "Who computes norms, rotations and the loss. auto: Liger's fused kernels on a GPU where "
+            "liger-kernel is installed, else PyTorch.",
         },
     },
 }
@@ -39,9 +47,11 @@ EXTENSIONS_SCHEMA: dict[str, Any] = {
 class Extensions:
     """What this trainer adds to the hyperparameters."""
 
-    group_by_length: bool = True
+    # None: as fits.
+    group_by_length: bool | None = None
     weights: str = "float32"
-    attention: str = "sdpa"
+    attention: str = "auto"
+    kernels: str = "auto"
 
 
 def parse_extensions(message: Struct) -> Extensions:
@@ -56,9 +66,10 @@ def parse_extensions(message: Struct) -> Extensions:
                 "extension_invalid", f"extensions.{key} is {json.dumps(value)}, not one of {json.dumps(allowed)}."
             )
     return Extensions(
-        group_by_length=values.get("groupByLength", True),
+        group_by_length=values.get("groupByLength"),
         weights=values.get("weights", "float32"),
-        attention=values.get("attention", "sdpa"),
+        attention=values.get("attention", "auto"),
+        kernels=values.get("kernels", "auto"),
     )
 
 
@@ -91,12 +102,6 @@ def check_hyperparameters(parameters: pb.Hyperparameters, has_evaluation_data: b
     _require(parameters.evaluate_every_steps == 0 or has_evaluation_data, "evaluate_every_steps needs evaluation_data")
     _require(parameters.schedule != pb.LEARNING_RATE_SCHEDULE_UNSPECIFIED, "schedule is not set")
     _check_method(parameters)
-    if parameters.packing:
-        raise refused(
-            "packing_unsupported",
-            "packing is not available: rows that share a sequence are isolated from each other only by attention "
-            "kernels that this trainer has not proven. Turn packing off; rows are grouped by length instead.",
-        )
 
 
 def _check_method(parameters: pb.Hyperparameters) -> None:

@@ -28,6 +28,9 @@ _ATTEMPT_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
 # Acknowledged events stay in the file until they are worth a rewrite.
 _COMPACT_BYTES = 1 << 20
 _BATCH = 256
+# Telemetry that waits for the disk; beyond it, training waits.
+_PENDING = 4096
+_TELEMETRY = ("step_logged", "log_written")
 
 
 @dataclass(frozen=True)
@@ -42,19 +45,28 @@ class AttemptRecord:
 
 
 class AttemptJournal:
-    """The events of one attempt. One writer; any number of readers."""
+    """The events of one attempt. One writer; any number of readers, who see what is durable.
+
+    A thread writes what has gathered while it was syncing, so that training does not wait for the disk at each step.
+    """
 
     def __init__(self, folder: Path, record: AttemptRecord) -> None:
         self.record = record
         self._folder = folder
         self._changed = threading.Condition()
+        self._pending: list[pb.TrainerEvent] = []
         self._events: deque[pb.TrainerEvent] = deque()
         self._acknowledged = _read_number(folder / "acknowledged")
         self._last = self._acknowledged
         self._newest: pb.TrainerEvent | None = None
         self._waste = 0
+        # Held by whoever writes the file; taken before _changed.
+        self._writing = threading.Lock()
         self._file = (folder / "events.jsonl").open("ab")
         self._read()
+        self._numbered = self._last
+        self._writer: threading.Thread | None = None
+        self._failure: OSError | None = None
 
     def _read(self) -> None:
         path = self._folder / "events.jsonl"
@@ -87,17 +99,59 @@ class AttemptJournal:
         return max((event.step_logged.step for event in self._events if event.HasField("step_logged")), default=0)
 
     def append(self, event: pb.TrainerEvent) -> None:
-        """Numbers an event, makes it durable, and shows it to readers."""
+        """Numbers an event. Telemetry is durable soon; all else, and what came before it, when this returns.
+
+        Raises OSError where the journal cannot be written.
+        """
         with self._changed:
-            event.number = self._last + 1
+            while len(self._pending) >= _PENDING and self._failure is None:
+                self._changed.wait()
+            if self._failure is not None:
+                raise self._failure
+            self._numbered += 1
+            event.number = self._numbered
             event.time.GetCurrentTime()
-            self._file.write(_line(event))
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._last = event.number
-            self._newest = event
-            self._events.append(event)
+            self._pending.append(event)
+            if self._writer is None:
+                name = f"journal {self.record.attempt_id}"
+                self._writer = threading.Thread(target=self._write_pending, name=name, daemon=True)
+                self._writer.start()
             self._changed.notify_all()
+        if event.WhichOneof("event") not in _TELEMETRY:
+            self.flush()
+
+    def flush(self) -> None:
+        """Returns when all that was appended is durable. Raises OSError where it cannot be."""
+        with self._changed:
+            number = self._numbered
+            while self._last < number:
+                if self._failure is not None:
+                    raise self._failure
+                self._changed.wait()
+
+    def _write_pending(self) -> None:
+        while not self.has_ended:
+            with self._changed:
+                while not self._pending:
+                    self._changed.wait()
+                group = self._pending
+                self._pending = []
+                self._changed.notify_all()
+            with self._writing:
+                try:
+                    self._file.write(b"".join(_line(event) for event in group))
+                    self._file.flush()
+                    os.fsync(self._file.fileno())
+                except OSError as error:
+                    with self._changed:
+                        self._failure = error
+                        self._changed.notify_all()
+                    return
+                with self._changed:
+                    self._events.extend(group)
+                    self._newest = group[-1]
+                    self._last = self._newest.number
+                    self._changed.notify_all()
 
     def acknowledge(self, number: int) -> None:
         """Events up to this number are safe elsewhere and may be forgotten."""
@@ -112,16 +166,18 @@ class AttemptJournal:
             draft = self._folder / "acknowledged.draft"
             draft.write_text(str(number))
             draft.replace(self._folder / "acknowledged")
-            if self._waste > _COMPACT_BYTES:
-                self._compact()
+            is_worth_a_rewrite = self._waste > _COMPACT_BYTES
+        if is_worth_a_rewrite:
+            self._compact()
 
     def _compact(self) -> None:
-        # The newest stays in any case: it has the number that the next one goes on from, and may be the end.
-        kept = list(self._events) or ([self._newest] if self._newest is not None else [])
-        write_file(self._folder / "events.jsonl", b"".join(_line(event) for event in kept).decode())
-        self._file.close()
-        self._file = (self._folder / "events.jsonl").open("ab")
-        self._waste = 0
+        with self._writing, self._changed:
+            # The newest stays in any case: it has the number that the next one goes on from, and may be the end.
+            kept = list(self._events) or ([self._newest] if self._newest is not None else [])
+            write_file(self._folder / "events.jsonl", b"".join(_line(event) for event in kept).decode())
+            self._file.close()
+            self._file = (self._folder / "events.jsonl").open("ab")
+            self._waste = 0
 
     def batches_after(self, number: int, wait_seconds: float) -> Iterator[list[pb.TrainerEvent]]:
         """Kept events, then live ones, to the end of the attempt. An empty batch after so long a silence."""
@@ -181,8 +237,8 @@ class Journals:
     def unfinished(self) -> list[AttemptJournal]:
         return [journal for journal in self._journals.values() if not journal.has_ended]
 
-    def create(self, record: AttemptRecord) -> AttemptJournal:
-        """Accepts an attempt, durably. Refuses one that is not above the last one of its job."""
+    def check_new(self, record: AttemptRecord) -> None:
+        """Raises RequestError attempt_id_invalid, or attempt_stale where it is not above the last one of its job."""
         if not _ATTEMPT_ID.fullmatch(record.attempt_id):
             raise invalid(
                 "attempt_id_invalid", f"attempt_id {record.attempt_id!r} is not of 1 to 128 of A-Z a-z 0-9 _ . -"
@@ -194,6 +250,10 @@ class Journals:
                 f"Attempt {record.attempt} of job {record.job_id} is stale: attempt {last} was started before. "
                 "A stale attempt must never write.",
             )
+
+    def create(self, record: AttemptRecord) -> AttemptJournal:
+        """Accepts an attempt, durably. Raises as `check_new` does."""
+        self.check_new(record)
         folder = self._folder / record.attempt_id
         folder.mkdir(exist_ok=True)
         write_json(folder / "attempt.json", asdict(record))

@@ -1,6 +1,7 @@
 """One training attempt, from the rows to the model: TRL's SFTTrainer with our data order, events and checkpoints."""
 
 import math
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -10,17 +11,19 @@ from typing import Any, Protocol
 from google.protobuf import json_format
 
 from simmer_trainer import describe
+from simmer_trainer.batching import Batching, choose_batching
 from simmer_trainer.checkpoints import Checkpoint, prune_checkpoints, read_marker, remove_drafts, save_checkpoint
 from simmer_trainer.data import DataOrder, TokenizedRow, check_masks, read_rows, tokenize
-from simmer_trainer.durable import sync_folder
+from simmer_trainer.durable import sync_folder, sync_tree
 from simmer_trainer.errors import AttemptStopped, TrainingError, shorten
+from simmer_trainer.fence import Fence
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import Extensions, parse_extensions
+from simmer_trainer.kernels import choose_attention, choose_liger
 from simmer_trainer.memory import release_memory
 from simmer_trainer.models import context_length_of, load_model, load_tokenizer, save_model, torch_type
+from simmer_trainer.pause_points import pause_point
 
-# Tokens, padding included, in one forward pass where the caller leaves the batch to us.
-_TOKENS_PER_PASS = {"cpu": 2048, "cuda": 16_384, "mps": 4096}
 _SCHEDULES = {
     pb.LEARNING_RATE_SCHEDULE_COSINE: "cosine",
     pb.LEARNING_RATE_SCHEDULE_LINEAR: "linear",
@@ -39,6 +42,8 @@ class StopRequest:
 class TrainingControl(Protocol):
     """What a job tells the outside, and what the outside wants of it."""
 
+    @property
+    def fence(self) -> Fence: ...
     def emit(self, event: pb.TrainerEvent) -> None: ...
     def stop_request(self) -> StopRequest | None: ...
     def wants_checkpoint(self) -> bool: ...
@@ -73,7 +78,7 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
         [len(row.token_ids) for row in rows],
         batch=parameters.global_batch_size,
         seed=parameters.seed,
-        group_by_length=extensions.group_by_length,
+        group_by_length=not parameters.packing if extensions.group_by_length is None else extensions.group_by_length,
     )
     total_steps = (
         parameters.max_steps
@@ -82,11 +87,9 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
     )
     stop_where_asked(control)
 
-    model = load_model(
-        request.model,
-        _weights_type(parameters, extensions, precision),
-        attention=extensions.attention,
-    )
+    attention = choose_attention(extensions, precision=precision, packing=parameters.packing)
+    model = load_model(request.model, _weights_type(parameters, extensions, precision), attention=attention)
+    uses_liger = choose_liger(extensions, precision=precision, model_type=model.config.get_text_config().model_type)
     stored_type = _stored_type(request.model)
     if parameters.max_sequence_length > context_length_of(model) < max(len(row.token_ids) for row in rows):
         raise TrainingError(
@@ -100,12 +103,13 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
 
     resumed = read_marker(Path(request.resume_from)) if request.HasField("resume_from") else {"step": 0}
     _check_resumed(resumed, request, rows)
-    device_batch = _device_batch_size(parameters, rows)
+    batching = choose_batching(parameters, rows, order, total_steps=total_steps)
     trainer = SimmerSFTTrainer(
         model=model,
-        arguments=_arguments(parameters, extensions, precision, device_batch, total_steps, output_folder),
+        arguments=_arguments(parameters, extensions, precision, batching, uses_liger, total_steps, output_folder),
         rows=rows,
         order=order,
+        batching=batching,
         tokenizer=tokenizer,
         peft_config=_peft_config(parameters),
         loop=Loop(request, control, trainer_rows=rows, evaluation_rows=evaluation_rows, order=order),
@@ -135,7 +139,8 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
     final_loss = trainer.loop.final_loss(trainer)
     trainer.release_optimizer()
     model_folder = output_folder / "model"
-    _write_final_model(model, tokenizer, model_folder, stored_type if parameters.method == pb.METHOD_FULL else None)
+    final_type = stored_type if parameters.method == pb.METHOD_FULL else None
+    _write_final_model(model, tokenizer, model_folder, final_type, control.fence)
     control.emit(
         pb.TrainerEvent(
             training_completed=pb.TrainingCompleted(
@@ -239,7 +244,7 @@ class Loop:
         """A checkpoint of the state as it is, complete on disk when this returns."""
         step = trainer.state.global_step
         state = {"rows": len(self._rows), "model": json_format.MessageToDict(self._request.model)}
-        checkpoint = save_checkpoint(self._output_folder, step, state, trainer.write_state)
+        checkpoint = save_checkpoint(self._output_folder, step, state, trainer.write_state, self._control.fence)
         # Batches of many lengths leave gaps, which would grow over the whole training.
         release_memory()
         self._last_saved = step
@@ -248,8 +253,10 @@ class Loop:
                 checkpoint_saved=pb.CheckpointSaved(step=step, path=str(checkpoint.path), bytes=checkpoint.bytes)
             )
         )
+        pause_point("checkpoint.told")
         self._control.checkpoint_saved(checkpoint)
-        prune_checkpoints(self._output_folder, self._parameters.checkpoints_kept)
+        with self._control.fence.held():
+            prune_checkpoints(self._output_folder, self._parameters.checkpoints_kept)
 
     def final_loss(self, trainer: Any) -> float | None:
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
@@ -347,21 +354,12 @@ def _stored_type(source: pb.ModelSource) -> Any:
     return AutoConfig.from_pretrained(folder, local_files_only=True).dtype or torch.float32
 
 
-def _device_batch_size(parameters: pb.Hyperparameters, rows: list[TokenizedRow]) -> int:
-    """The largest share of a step that keeps one pass within our number of tokens."""
-    if parameters.HasField("device_batch_size"):
-        return parameters.device_batch_size
-    longest = max(len(row.token_ids) for row in rows)
-    fitting = max(1, _TOKENS_PER_PASS[describe.device().name.partition(":")[0]] // longest)
-    divisors = [size for size in range(1, parameters.global_batch_size + 1) if parameters.global_batch_size % size == 0]
-    return max(size for size in divisors if size <= fitting)
-
-
 def _arguments(
     parameters: pb.Hyperparameters,
     extensions: Extensions,
     precision: pb.Precision,
-    device_batch: int,
+    batching: Batching,
+    uses_liger: bool,
     total_steps: int,
     output_folder: Path,
 ) -> Any:
@@ -372,8 +370,8 @@ def _arguments(
     uses_autocast = precision == pb.PRECISION_BFLOAT16 and extensions.weights == "float32"
     return SFTConfig(
         output_dir=str(output_folder),
-        per_device_train_batch_size=device_batch,
-        gradient_accumulation_steps=parameters.global_batch_size // device_batch,
+        per_device_train_batch_size=batching.sequences_per_pass,
+        gradient_accumulation_steps=batching.accumulated_passes,
         max_steps=total_steps,
         learning_rate=parameters.learning_rate,
         lr_scheduler_type=_SCHEDULES[parameters.schedule],
@@ -389,8 +387,9 @@ def _arguments(
         dataloader_pin_memory=not is_cpu,
         gradient_checkpointing=parameters.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if parameters.gradient_checkpointing else None,
-        # Never materializes the logits of a whole batch; see _patch_chunked_ce_lm_head in TRL.
-        loss_type="chunked_nll",
+        use_liger_kernel=uses_liger,
+        # Never materializes the logits of a whole batch, as Liger does; see _patch_chunked_ce_lm_head in TRL.
+        loss_type="nll" if uses_liger else "chunked_nll",
         max_length=None,
         packing=False,
         pad_token=parameters.pad_token if parameters.HasField("pad_token") else None,
@@ -421,11 +420,15 @@ def _peft_config(parameters: pb.Hyperparameters) -> Any:
     )
 
 
-def _write_final_model(model: Any, tokenizer: Any, folder: Path, dtype: Any) -> None:
-    draft = folder.with_name(".model.draft")
+def _write_final_model(model: Any, tokenizer: Any, folder: Path, dtype: Any, fence: Fence) -> None:
+    draft = folder.with_name(f".model.draft-{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
     draft.mkdir()
     save_model(model if dtype is None else model.to(dtype), tokenizer, draft)
-    draft.rename(folder)
-    sync_folder(folder.parent)
+    sync_tree(draft)
+    pause_point("model.written")
+    with fence.held():
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
+        sync_folder(folder.parent)
+    pause_point("model.renamed")

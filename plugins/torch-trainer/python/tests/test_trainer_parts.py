@@ -36,6 +36,7 @@ def test_a_journal_forgets_what_was_acknowledged_and_never_its_numbers(tmp_path:
     journal = Journals(tmp_path).create(record())
     for _ in range(40):
         journal.append(note("x" * 60_000))
+    journal.flush()
     assert kept(journal) == list(range(1, 41))
     file = tmp_path / "attempts/a/events.jsonl"
     before = file.stat().st_size
@@ -71,6 +72,7 @@ def test_numbers_of_events_are_exact_through_the_journal(tmp_path: Path) -> None
     journal = Journals(tmp_path).create(record())
     loss = 0.1 + 0.2
     journal.append(pb.TrainerEvent(step_logged=pb.StepLogged(step=1, loss=loss, tokens_seen=2**60 + 1)))
+    journal.flush()
     found = next(Journals(tmp_path).get("a").batches_after(0, 0))[0].step_logged
     assert (found.loss, found.tokens_seen) == (loss, 2**60 + 1)
 

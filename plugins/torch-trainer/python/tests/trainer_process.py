@@ -71,6 +71,8 @@ class TrainerProcess:
                     "SIMMER_LEASE_SECONDS": str(self.lease_seconds),
                     "SIMMER_DEVICE": "cpu",
                     "OMP_NUM_THREADS": "2",
+                    # Threads that spin while they wait take the machine from whatever else runs there.
+                    "OMP_WAIT_POLICY": "PASSIVE",
                     **self.environment,
                 },
             )

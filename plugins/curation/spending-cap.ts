@@ -1,22 +1,7 @@
 import { UserError } from 'simmerkit';
 
-/** In dollars for a million tokens. */
-export interface Price {
-  readonly inputPerMillion: number;
-  readonly outputPerMillion: number;
-}
-
-export interface Tokens {
-  readonly input: number;
-  readonly output: number;
-}
-
-export function dollarsOf(tokens: Tokens, price: Price): number {
-  return (tokens.input * price.inputPerMillion + tokens.output * price.outputPerMillion) / 1e6;
-}
-
 /** Holds what requests cost below a cap: each reserves the most that it can cost, and gives back what it did not. */
-export class Spending {
+export class SpendingCap {
   private reserved = 0;
   private inFlight = 0;
   private waiting: (() => void)[] = [];

@@ -1,0 +1,59 @@
+import { spawn } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { defaultCacheFolder, type PythonEnvironment, preparePythonEnvironment } from 'simmerkit';
+
+/** The checkout. */
+export const root: string = fileURLToPath(new URL('../../..', import.meta.url));
+
+export const say = (message: string) => void process.stderr.write(`${message}\n`);
+
+/** The Python environment of a lock, made where it is not there. */
+export async function checkPython(
+  name: string,
+  lockFile: string,
+  packageFolders: readonly string[] = [],
+): Promise<PythonEnvironment> {
+  const cacheFolder = process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env);
+  await mkdir(cacheFolder, { recursive: true });
+  return preparePythonEnvironment({
+    name,
+    lockFile,
+    cacheFolder,
+    packageFolders,
+    context: {
+      log: { debug: () => {}, info: say, warning: say, error: say },
+      signal: new AbortController().signal,
+      cacheFolder,
+      recipeFolder: root,
+      emit: async () => {},
+    },
+  });
+}
+
+/** Starts Python without a network; its stdout is to be read. */
+export function startPython({ python, env }: PythonEnvironment, args: readonly string[]) {
+  return spawn(python, args, {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...env, HF_HUB_OFFLINE: '1', PYTHONDONTWRITEBYTECODE: '1' },
+  });
+}
+
+/** Runs Python, whose output people see. @returns the last line that it wrote to stdout, and its exit code */
+export async function runPython(
+  environment: PythonEnvironment,
+  args: readonly string[],
+): Promise<{ readonly lastLine: string; readonly code: number | null }> {
+  const child = startPython(environment, args);
+  const ended = new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve));
+  let lastLine = '';
+  let rest = '';
+  for await (const chunk of child.stdout.setEncoding('utf8') as AsyncIterable<string>) {
+    process.stdout.write(chunk);
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop() ?? '';
+    lastLine = lines.findLast((line) => line.trim() !== '') ?? lastLine;
+  }
+  return { lastLine: rest.trim() === '' ? lastLine : rest, code: await ended };
+}

@@ -1,0 +1,82 @@
+"""
+Starts trainers within milliseconds: torch and TRL are imported once, here, and each trainer is a fork that then does what
+`python -m simmer_trainer` does from its first line on. A trainer is a process of its own, in a session of its own.
+
+stdin, one JSON a line:  {"environment": {...}, "stdout": FILE, "stderr": FILE}
+stdout, one JSON a line: {"started": PID} in the order asked, {"ended": PID, "exitCode": N or null, "signal": N or null}
+"""
+
+import json
+import os
+import select
+import sys
+from contextlib import suppress
+from typing import Any
+
+from simmer_trainer import __main__ as trainer
+
+_POLL_SECONDS = 0.02
+
+
+def main() -> None:
+    trainer._prepare_environment()
+    from simmer_trainer.libraries import load_libraries
+
+    load_libraries()
+    import simmer_trainer.sft
+    import simmer_trainer.training  # noqa: F401
+
+    say({"ready": True})
+    unread = b""
+    while True:
+        if select.select([0], [], [], _POLL_SECONDS)[0]:
+            chunk = os.read(0, 1 << 16)
+            if not chunk:
+                return
+            *lines, unread = (unread + chunk).split(b"\n")
+            for line in lines:
+                start(json.loads(line))
+        reap()
+
+
+def start(request: dict[str, Any]) -> None:
+    pid = os.fork()
+    if pid == 0:
+        become_trainer(request)
+    say({"started": pid})
+
+
+def become_trainer(request: dict[str, Any]) -> None:
+    os.setsid()
+    for descriptor, path, flags in (
+        (0, os.devnull, os.O_RDONLY),
+        (1, request["stdout"], os.O_WRONLY | os.O_CREAT | os.O_APPEND),
+        (2, request["stderr"], os.O_WRONLY | os.O_CREAT | os.O_APPEND),
+    ):
+        opened = os.open(path, flags, 0o600)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    os.environ.update(request["environment"])
+    try:
+        trainer.main()
+    finally:
+        os._exit(1)
+
+
+def reap() -> None:
+    with suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            code = os.waitstatus_to_exitcode(status)
+            say({"ended": pid, "exitCode": code if code >= 0 else None, "signal": -code if code < 0 else None})
+
+
+def say(message: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
