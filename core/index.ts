@@ -40,7 +40,9 @@ export { waitForLock } from './events/wait-for-lock.js';
 export { formatBytes, formatCompact, formatCount, formatDuration, formatShare } from './figures.js';
 export { isGlob, matchingFiles } from './files/matching-files.js';
 export { type ProcessGraderOptions, startProcessGrader } from './grader/process-grader.js';
+export { finalAnswer } from './metrics/final-answer.js';
 export { measureScaling, type ScalingMeasures, type ScalingRun } from './metrics/scaling.js';
+export { shareInterval } from './metrics/share-interval.js';
 export { numberIn, requireColumns, textIn } from './plugin/columns.js';
 export {
   defineGrader,

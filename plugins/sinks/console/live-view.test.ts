@@ -54,12 +54,18 @@ describe('the live view', () => {
         total: 1200,
         unit: 'samples',
         secondsLeft: 90,
-        figures: { tokensPerSecond: 210, thinkingTokens: 8100 },
+        figures: {
+          tokensPerSecond: 210,
+          thinkingTokens: 8100,
+          accuracy: 0.61,
+          accuracyLow: 0.553,
+          accuracyHigh: 0.6648,
+        },
       },
       'answers',
     );
     expect(drawn(story)).toContain('300/1,200 samples · 1m 30s left');
-    expect(drawn(story)).toContain('210 tokens/s · 8,100 thinking tokens');
+    expect(drawn(story)).toContain('210 tokens/s · 8,100 thinking tokens · accuracy 61.0% (95%: 55.3% to 66.5%)');
   });
 
   it('shows how fast a paid stage is and what it has cost', () => {

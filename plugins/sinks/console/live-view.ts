@@ -244,6 +244,7 @@ export function figuresOf(stage: WatchedStage): readonly string[] {
     return [
       `loss ${step.loss === null ? 'not finite' : step.loss.toFixed(3)}`,
       `${formatCount(step.tokensPerSecond)} tokens/s`,
+      ...(step.modelFlopsUtilization === undefined ? [] : [`${formatShare(step.modelFlopsUtilization)} MFU`]),
       ...(step.peakMemoryBytes > 0 ? [formatBytes(step.peakMemoryBytes)] : []),
       ...(stage.checkpointStep === undefined ? [] : [`checkpoint at ${formatCount(stage.checkpointStep)}`]),
       `learning rate ${step.learningRate.toExponential(1)}`,
@@ -253,7 +254,16 @@ export function figuresOf(stage: WatchedStage): readonly string[] {
     return [`${formatCount(training.rows)} rows`, `${formatCompact(training.trainedParameters)} parameters`];
   }
   const pace = told?.perSecond === undefined ? [] : [`${formatCount(told.perSecond)} ${plainLine(told.unit)}/s`];
-  return [...pace, ...Object.entries(told?.figures ?? {}).map(([name, value]) => figure(name, value))];
+  const { accuracy, accuracyLow, accuracyHigh, ...others } = told?.figures ?? {};
+  return [
+    ...pace,
+    ...Object.entries(others).map(([name, value]) => figure(name, value)),
+    ...(accuracy === undefined ? [] : [`accuracy ${formatShare(accuracy)}${boundsOf(accuracyLow, accuracyHigh)}`]),
+  ];
+}
+
+function boundsOf(low: number | undefined, high: number | undefined): string {
+  return low === undefined || high === undefined ? '' : ` (95%: ${formatShare(low)} to ${formatShare(high)})`;
 }
 
 /** {"tokensPerSecond": 210} as "210 tokens/s", {"thinkingTokens": 8100} as "8,100 thinking tokens", {"dollars": 0.5} as "$0.50". */

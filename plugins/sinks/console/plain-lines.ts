@@ -65,8 +65,13 @@ export class PlainLines {
           `training ${formatCount(event.data.totalSteps)} steps on ${formatCount(event.data.rows)} rows, ` +
           `${formatCount(event.data.tokens)} tokens` +
           (event.data.resumedAfterStep === 0 ? '' : `, going on after step ${event.data.resumedAfterStep}`) +
-          (event.data.truncatedRows === 0 ? '' : `; ${formatCount(event.data.truncatedRows)} rows are cut off`)
+          (event.data.truncatedRows === 0 ? '' : `; ${formatCount(event.data.truncatedRows)} rows are cut off`) +
+          kernelsText(event.data)
         );
+      case 'evaluation.logged':
+        return `evaluation at step ${formatCount(event.data.step)}: loss ${event.data.loss.toFixed(3)}${event.data.best ? ', the best so far' : ''}`;
+      case 'training.completed':
+        return event.data.stoppedEarly ? `stopped early at step ${formatCount(event.data.steps)}` : undefined;
       case 'checkpoint.saved':
         if (!this.#isDue(`${event.stage} checkpoint`, Date.parse(event.time))) return undefined;
         return `checkpoint at step ${formatCount(event.data.step)} (${formatBytes(event.data.bytes)})`;
@@ -94,6 +99,11 @@ export class PlainLines {
       ...(left === undefined || left === 0 ? [] : [`${timeLeft(left)} left`]),
     ].join(', ');
   }
+}
+
+function kernelsText({ attention, kernels }: EventData['training.started']): string {
+  if (attention === undefined) return '';
+  return `; attention by ${attention}${kernels === 'liger' ? ', Liger kernels' : ''}`;
 }
 
 /** Undefined for a step that dropped nothing and is the whole stage: that the stage is done says as much. */
