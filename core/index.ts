@@ -86,6 +86,15 @@ export {
   type TrainerCommand,
   type TrainerDefinition,
 } from './plugin/definitions.js';
+export type {
+  HookedStage,
+  NestedHook,
+  ParallelHook,
+  PlanObjection,
+  PluginHooks,
+  RecipeTree,
+  SequentialHook,
+} from './plugin/hooks.js';
 export { type Pace, pace } from './plugin/pace.js';
 export type { Reservation, Spending, SpendingRequest, Spent } from './plugin/spending.js';
 export { attachToProcess } from './process/attach-to-process.js';

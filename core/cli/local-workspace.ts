@@ -9,6 +9,8 @@ import { followEvents, readEvents } from '../events/replay.js';
 import { readRunOwner } from '../events/run-lock.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import { describePlugin } from '../plugin/describe-plugin.js';
+import { installedPlugins } from '../plugin/installed.js';
+import { type ListedPlugin, sourceOf } from '../plugin/plugin-reference.js';
 import { budgetChangeOf } from '../recipe/budget-change.js';
 import { type Inspection, inspectionOf } from '../recipe/inspection.js';
 import { loadRecipe } from '../recipe/load-recipe.js';
@@ -22,6 +24,7 @@ import {
   catalogOf,
   catalogOfPlan,
   quickstartRecipe,
+  sayToPeople,
   settingsFrom,
   shownPath,
   type WorkspaceFlags,
@@ -139,9 +142,23 @@ export class LocalWorkspace implements Workspace {
     return createRunManager({ settings: this.#settings, catalog });
   }
 
+  /** With the plugins of a recipe; without one, with those that are installed here and work. */
   async #catalogWith(file: string | undefined): Promise<PluginCatalog> {
-    const recipe = file === undefined ? undefined : await loadRecipe(file, { params: {}, overrides: {} });
-    return catalogOf(recipe, this.#settings);
+    if (file !== undefined) return catalogOf(await loadRecipe(file, { params: {}, overrides: {} }), this.#settings);
+    const folder = process.cwd();
+    const catalog = catalogOf({ plugins: installedPlugins(folder), folder }, this.#settings);
+    const working: ListedPlugin[] = [];
+    for (const reference of catalog.recipePlugins) {
+      try {
+        await catalog.recipePlugin(reference);
+        working.push(reference);
+      } catch (error) {
+        sayToPeople(`The plugin ${sourceOf(reference)} is left out: ${(error as Error).message}`);
+      }
+    }
+    return working.length === catalog.recipePlugins.length
+      ? catalog
+      : catalogOf({ plugins: working, folder }, this.#settings);
   }
 }
 

@@ -296,7 +296,7 @@ Examples:
     .command('plugins')
     .summary('list stages, trainers, launchers, graders and sinks')
     .description('Lists what a recipe may use, with what each is for.')
-    .argument('[recipe]', 'a recipe file whose own plugins are listed too')
+    .argument('[recipe]', 'a recipe file whose own plugins are listed too; without one, those installed here')
     .option('--json', 'the plugins as JSON, with the schemas of their options')
     .action(action(async () => (await import('./commands/plugins.js')).plugins));
 
@@ -304,7 +304,7 @@ Examples:
     .command('schema')
     .summary('print the JSON Schema of recipes, for editors')
     .description('Prints the JSON Schema of recipes: with it an editor completes them and marks what is wrong.')
-    .argument('[recipe]', 'a recipe file whose own plugins are covered too')
+    .argument('[recipe]', 'a recipe file whose own plugins are covered too; without one, those installed here')
     .option('--json', 'on one line')
     .addHelpText(
       'after',
@@ -314,6 +314,29 @@ Example:
   and as the first line of a recipe: # yaml-language-server: $schema=../.simmer/recipe.schema.json`,
     )
     .action(action(async () => (await import('./commands/schema.js')).schema));
+
+  program.commandsGroup('Write plugins:');
+  const plugin = program
+    .command('plugin')
+    .summary('make a plugin of your own, and hold it against the contract: new, verify')
+    .description('For authors of plugins; docs/writing-a-plugin.md has the rest.');
+  plugin
+    .command('new')
+    .summary('make a plugin that works, to go on from')
+    .description('Makes a folder with a plugin of one stage: its schema, a test, and a recipe that runs it.')
+    .argument('<name>', 'its name: lower-case words with "-" between them')
+    .addOption(
+      new Option('--language <language>', 'what it is written in')
+        .choices(['typescript', 'python'])
+        .default('typescript'),
+    )
+    .option('--folder <folder>', 'where to make it (default: a folder of its name)')
+    .option('--json', 'the files as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  simmer plugin new short-questions\n  simmer plugin new --language python short-questions',
+    )
+    .action(action(async () => (await import('./commands/plugin-new.js')).pluginNew));
 
   program.addHelpText(
     'after',

@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { Artifact, ArtifactType, ArtifactWriter, TableArtifact } from '../artifacts/artifact.js';
 import type { Event, EventData, StageEventType } from '../events/catalogue.js';
 import type { Grader, Trainer } from '../trainer/trainer.js';
+import type { PluginHooks } from './hooks.js';
 import type { Spending } from './spending.js';
 
 /** The version of this API. A plugin says which it was written for; another major is refused by name. */
@@ -250,4 +251,6 @@ export interface PluginDefinition {
   readonly launchers?: Readonly<Record<string, LauncherDefinition>>;
   readonly graders?: Readonly<Record<string, GraderDefinition>>;
   readonly sinks?: Readonly<Record<string, SinkDefinition>>;
+  /** What it has to do with the runs of recipes that list it. */
+  readonly hooks?: PluginHooks;
 }
