@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Settings } from '../config/settings.js';
+import { estimatePlan } from '../engine/estimate-plan.js';
 import { previewPlan } from '../engine/preview.js';
 import { readPlan } from '../engine/run-folder.js';
 import type { RunManager } from '../engine/run-manager.js';
@@ -55,10 +56,13 @@ export class LocalWorkspace implements Workspace {
 
   async plan(file: string, given: Overrides) {
     const recipe = await loadRecipe(file, given);
-    const plan = await planRecipe(recipe, catalogOf(recipe, this.#settings), this.#settings);
+    const catalog = catalogOf(recipe, this.#settings);
+    const plan = await planRecipe(recipe, catalog, this.#settings);
     // As the run manager would, without the quarter of a second that it takes to load all that runs need.
-    const stages = await previewPlan(plan, (await openStore(this.#settings.home)).stages);
-    return { digest: planDigest(plan), plan, stages };
+    const store = await openStore(this.#settings.home);
+    const stages = await previewPlan(plan, store.stages);
+    const estimates = await estimatePlan(plan, catalog, store, this.#settings);
+    return { digest: planDigest(plan), plan, stages, estimates };
   }
 
   async plugins(file: string | undefined) {

@@ -137,9 +137,11 @@ Examples:
     .summary('show what a run would do, and what it would take from the cache')
     .description(
       'Shows the stages in the order in which they would run, what each uses and needs, and whether the cache has it. ' +
-        'A stage is "unknown" until its inputs exist.',
+        'A stage is "unknown" until its inputs exist. Says what training and generation will take: time, dollars, and ' +
+        'the memory of a GPU part by part, and what to change where it does not fit.',
     )
-    .argument('<recipe>', 'a recipe file')
+    .argument('[recipe]', 'a recipe file')
+    .option('--calibration', 'published runs beside what the estimates say of them, instead of a plan')
     .addOption(paramOption())
     .addOption(setOption())
     .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
