@@ -19,7 +19,9 @@ Exit codes:
 /** Runs the command line and ends the process. */
 export async function main(argv: readonly string[]): Promise<never> {
   watchOutput();
-  const json = argv.includes('--json');
+  // What comes after -- belongs to another program.
+  const own = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
+  const json = own.includes('--json');
   if (json) keepStdoutForResults();
   process.on('uncaughtException', (error) => void fail(error, false));
   const { program, exitCode } = buildProgram();
@@ -339,6 +341,24 @@ Example:
       '\nExamples:\n  simmer plugin new short-questions\n  simmer plugin new --language python short-questions',
     )
     .action(action(async () => (await import('./commands/plugin-new.js')).pluginNew));
+  plugin
+    .command('verify')
+    .summary('try every clause of simmer.plugin.v1 on a plugin of any language')
+    .description(
+      'Starts a plugin as the host does, several times over, and tries each clause of the contract on it: handshake, ' +
+        'versions, what it says of itself, stages, cancellation, health, graders, sinks, its end. Stages are run with ' +
+        'options and inputs that are made up to fit. Exits with 4 where a check fails.',
+    )
+    .argument('<plugin...>', 'a folder with a simmer-plugin.yaml; or after -- a program and its arguments')
+    .option('--only <check>', 'only this check; may be given again', collect, [])
+    .option('--patience <seconds>', 'how long whatever has no limit of its own may take', sequence, 30)
+    .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
+    .option('--json', 'the results as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  simmer plugin verify ./difficulty\n  simmer plugin verify --only cancel -- ./my-plugin --quiet',
+    )
+    .action(action(async () => (await import('./commands/plugin-verify.js')).pluginVerify));
 
   program.addHelpText(
     'after',

@@ -45,6 +45,13 @@ describe('the live view', () => {
     expect(view).toMatch(/█▇+.*▁/);
   });
 
+  it('shows what is spent and what may be', () => {
+    const story = training().tell('budget.set', { usd: 5 });
+    const total = { usd: 1.2, gpuHours: 0.4, wallClockSeconds: 60 };
+    story.tell('budget.spent', { source: 'trainer student', usd: 1.2, gpuHours: 0.4, total });
+    expect(drawn(story)).toContain('$1.20 of $5.00, 0.4 GPU-hours');
+  });
+
   it('shows the figures of a stage that generates', () => {
     const story = new Story().begin().start('answers', 'budget-forcing/generate');
     story.tell(

@@ -9,6 +9,7 @@ import {
   secondsLeft,
   type WatchedStage,
 } from './console-state.js';
+import { spendingText } from './spending-text.js';
 import { fitted, padded, plainLine, widthOf } from './terminal-text.js';
 
 export interface LiveViewOptions {
@@ -108,7 +109,9 @@ function headline(state: ConsoleState, { now, columns, colors }: LiveViewOptions
   const left = ` ${colors.bold(plainLine(state.recipe) || 'simmer')}  ${colors.dim(state.runId)}${
     state.resumed ? colors.dim(' (resumed)') : ''
   }`;
-  return left + padded(formatDuration(elapsedSeconds(state, now)), Math.max(1, columns - 2 - widthOf(left)), 'left');
+  const spent = spendingText(state.spending);
+  const right = `${spent === '' ? '' : `${spent}  `}${formatDuration(elapsedSeconds(state, now))}`;
+  return left + padded(right, Math.max(1, columns - 2 - widthOf(left)), 'left');
 }
 
 function footer(state: ConsoleState, { now, colors, stopping }: LiveViewOptions): string {
