@@ -196,10 +196,11 @@ class Attempts:
             self._models.clear()
             release_memory()
             ending = self._run_job(attempt)
+            # Whoever canceled it does not wait for the tidying up; whoever wants the device does.
+            self._end(attempt, ending)
             release_memory()
         finally:
             self._device.release()
-        self._end(attempt, ending)
 
     def _run_job(self, attempt: RunningAttempt) -> pb.TrainerEvent | None:
         """Runs the job; returns the event that ends it where it did not emit one itself."""
