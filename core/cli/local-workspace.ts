@@ -45,25 +45,25 @@ export class LocalWorkspace implements Workspace {
 
   async validate(file: string, given: Overrides) {
     const recipe = await loadRecipe(file, given);
-    const plan = await planRecipe(recipe, catalogOf(recipe), this.#settings);
+    const plan = await planRecipe(recipe, catalogOf(recipe, this.#settings), this.#settings);
     const stages = plan.stages.map((stage) => stage.name);
     return { recipe: plan.recipe, file: recipe.file, stages, trainers: Object.keys(plan.trainers) };
   }
 
   async plan(file: string, given: Overrides) {
     const recipe = await loadRecipe(file, given);
-    const plan = await planRecipe(recipe, catalogOf(recipe), this.#settings);
+    const plan = await planRecipe(recipe, catalogOf(recipe, this.#settings), this.#settings);
     // As the run manager would, without the quarter of a second that it takes to load all that runs need.
     const stages = await previewPlan(plan, (await openStore(this.#settings.home)).stages);
     return { digest: planDigest(plan), plan, stages };
   }
 
   async plugins(file: string | undefined) {
-    return Promise.all((await (await catalogWith(file)).all()).map(describePlugin));
+    return Promise.all((await (await this.#catalogWith(file)).all()).map(describePlugin));
   }
 
   async schema(file: string | undefined) {
-    return recipeJsonSchema(await catalogWith(file));
+    return recipeJsonSchema(await this.#catalogWith(file));
   }
 
   async runs() {
@@ -76,7 +76,7 @@ export class LocalWorkspace implements Workspace {
 
   async writeReport(name: string) {
     const { runId, runFolder } = await this.find(name);
-    const manager = await this.#manager(catalogOfPlan(await readPlan(runFolder)));
+    const manager = await this.#manager(catalogOfPlan(await readPlan(runFolder), this.#settings));
     return { runId, reportPath: await manager.writeReport(runId) };
   }
 
@@ -94,7 +94,7 @@ export class LocalWorkspace implements Workspace {
 
   async start(file: string | undefined, given: Overrides, options: StartOptions) {
     const recipe = await loadRecipe(file ?? quickstartRecipe(), given);
-    const catalog = catalogOf(recipe);
+    const catalog = catalogOf(recipe, this.#settings);
     const plan = await planRecipe(recipe, catalog, this.#settings);
     const manager = await this.#manager(catalog);
     return started(await manager.start(plan, { recipeText: recipe.text, ...options }));
@@ -103,7 +103,7 @@ export class LocalWorkspace implements Workspace {
   /** As `start`, of the recipe up to a training stage that is inspected instead. */
   async startInspection(file: string, given: Overrides, what: Inspection, options: StartOptions) {
     const whole = await loadRecipe(file, given);
-    const catalog = catalogOf(whole);
+    const catalog = catalogOf(whole, this.#settings);
     const recipe = inspectionOf(whole, await planRecipe(whole, catalog, this.#settings), what);
     const manager = await this.#manager(catalog);
     const plan = await planRecipe(recipe, catalog, this.#settings);
@@ -116,7 +116,7 @@ export class LocalWorkspace implements Workspace {
 
   async resume({ runId, runFolder }: RunSummary, { overrides, ...options }: ResumeOptions) {
     const budgetChange = budgetChangeOf(overrides);
-    const manager = await this.#manager(catalogOfPlan(await readPlan(runFolder)));
+    const manager = await this.#manager(catalogOfPlan(await readPlan(runFolder), this.#settings));
     return started(await manager.resume(runId, { ...options, ...(budgetChange && { budgetChange }) }));
   }
 
@@ -138,10 +138,11 @@ export class LocalWorkspace implements Workspace {
     const { createRunManager } = await import('../container/create-run-manager.js');
     return createRunManager({ settings: this.#settings, catalog });
   }
-}
 
-async function catalogWith(file: string | undefined): Promise<PluginCatalog> {
-  return catalogOf(file === undefined ? undefined : await loadRecipe(file, { params: {}, overrides: {} }));
+  async #catalogWith(file: string | undefined): Promise<PluginCatalog> {
+    const recipe = file === undefined ? undefined : await loadRecipe(file, { params: {}, overrides: {} });
+    return catalogOf(recipe, this.#settings);
+  }
 }
 
 async function openStore(home: string) {

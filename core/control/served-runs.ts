@@ -10,6 +10,8 @@ import type { Capacity } from '../engine/scheduler.js';
 import { toErrorRecord, UserError } from '../errors.js';
 import { readRunOwner } from '../events/run-lock.js';
 import { builtInPlugins, builtInSource, PluginCatalog } from '../plugin/catalog.js';
+import { listedPlugins } from '../plugin/plugin-reference.js';
+import { processMachine } from '../plugin/process/process-machine.js';
 import type { BudgetChange } from '../recipe/budget.js';
 import type { Plan } from '../recipe/plan.js';
 import { appendEnding } from './append-ending.js';
@@ -158,7 +160,7 @@ export class ServedRuns {
 
   /** The manager for a run that exists, with the plugins that it was planned with. */
   async managerFor(runFolder: string): Promise<RunManager> {
-    return managerOf(this.#options.settings, catalogFor(await readPlan(runFolder)));
+    return managerOf(this.#options.settings, catalogFor(await readPlan(runFolder), this.#options));
   }
 
   /** Interrupts what runs; it goes on when a server is started again. */
@@ -186,7 +188,7 @@ export class ServedRuns {
   async #enqueue(runId: string, budgetChange?: BudgetChange): Promise<void> {
     const { runFolder } = await this.find(runId);
     const plan = await readPlan(runFolder);
-    const manager = await managerOf(this.#options.settings, catalogFor(plan));
+    const manager = await managerOf(this.#options.settings, catalogFor(plan, this.#options));
     const hits = (await manager.preview(plan)).filter((stage) => stage.cache === 'hit').map((stage) => stage.stage);
     if (this.queue.has(runId)) return;
     const claim = claimOf(plan, new Set(hits));
@@ -241,10 +243,13 @@ function claimOf(plan: Plan, done: ReadonlySet<string>): Capacity {
   return { cpus: most('cpus'), memoryBytes: most('memoryBytes'), gpus: most('gpus') };
 }
 
-function catalogFor(plan: Plan): PluginCatalog {
-  const sources = Object.values(plan.plugins).map(({ source }) => source);
-  const recipePlugins = sources.filter((source) => source !== builtInSource);
-  return new PluginCatalog({ builtIn: builtInPlugins(), recipePlugins, baseFolder: plan.recipeFolder });
+function catalogFor(plan: Plan, { settings, log }: ServedRunsOptions): PluginCatalog {
+  return new PluginCatalog({
+    builtIn: builtInPlugins(),
+    recipePlugins: listedPlugins(plan.plugins, builtInSource),
+    baseFolder: plan.recipeFolder,
+    machine: processMachine(settings, log),
+  });
 }
 
 function noPlugins(): PluginCatalog {

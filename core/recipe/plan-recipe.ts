@@ -1,6 +1,7 @@
 import type { Settings } from '../config/settings.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import { simmerPackage } from '../plugin/locate.js';
+import { type PluginReference, pluginReference } from '../plugin/plugin-reference.js';
 import { plannedBudget } from './budget.js';
 import { canonicalJson } from './canonical-json.js';
 import { invalidFile } from './document.js';
@@ -67,11 +68,9 @@ export async function planRecipe(
     problems,
   });
   await Promise.all(
-    recipe.plugins.map((specifier) => {
-      const index = (raw.plugins as unknown[]).indexOf(specifier);
-      return scope
-        .attempt(['plugins', index], catalog.recipePlugin(specifier))
-        .then((plugin) => plugin && scope.note(plugin));
+    listedPlugins(raw).map(async ([index, reference]) => {
+      const plugin = await scope.attempt(['plugins', index], catalog.recipePlugin(reference));
+      if (plugin !== undefined) scope.note(plugin);
     }),
   );
   const trainersGiven = isMapValue(tree.trainers) ? tree.trainers : {};
@@ -125,6 +124,15 @@ export async function planRecipe(
     ...(budget === undefined ? {} : { budget: plannedBudget(budget) }),
     ...(Object.keys(placed.hardware).length === 0 ? {} : { hardware: placed.hardware }),
   };
+}
+
+/** What can be read of the plugins that a recipe lists, each with its place in the list. */
+function listedPlugins(raw: Readonly<Record<string, unknown>>): readonly (readonly [number, PluginReference])[] {
+  const listed = Array.isArray(raw.plugins) ? (raw.plugins as unknown[]) : [];
+  return listed.flatMap((plugin, index) => {
+    const reference = pluginReference(plugin);
+    return reference === undefined ? [] : [[index, reference] as const];
+  });
 }
 
 /** Values of the params that something refers to, and the others as they are written. */

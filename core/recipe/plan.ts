@@ -1,5 +1,6 @@
 import type { HardwareTable } from '../config/hardware.js';
 import type { Resources } from '../plugin/definitions.js';
+import type { PluginReference } from '../plugin/plugin-reference.js';
 import type { PlannedBudget } from './budget.js';
 
 /** A JSON value. */
@@ -47,6 +48,15 @@ export interface PlannedStage {
   readonly seed: number;
 }
 
+/** A plugin that a plan uses. */
+export interface PlannedPlugin {
+  readonly version: string;
+  /** "built-in", or the npm name, path or command by which the recipe lists it. */
+  readonly source: string;
+  /** As the recipe lists it, where that is more than a name or path. */
+  readonly listed?: PluginReference;
+}
+
 /** What a recipe means, resolved: `plan.json`. Its canonical JSON is hashed. Stages are in an order that runs. */
 export interface Plan {
   readonly format: 1;
@@ -56,8 +66,8 @@ export interface Plan {
   readonly params: { readonly [key: string]: Json };
   /** Absolute folder of the recipe. Placement: not part of the digest. */
   readonly recipeFolder: string;
-  /** Plugin name to its version and source: "built-in", or the npm name or path by which the recipe lists it. */
-  readonly plugins: Readonly<Record<string, { readonly version: string; readonly source: string }>>;
+  /** By name. */
+  readonly plugins: Readonly<Record<string, PlannedPlugin>>;
   readonly trainers: Readonly<Record<string, PlannedTrainer>>;
   /** Sinks of the run besides the built-in ones. */
   readonly sinks: readonly { readonly uses: string; readonly options: { readonly [key: string]: Json } }[];

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { byteSize } from '../config/byte-size.js';
+import { listedPluginShape } from '../plugin/plugin-reference.js';
 import { budgetShape } from './budget.js';
 
 /** Names that references can spell: of stages, trainers, params. */
@@ -33,7 +34,7 @@ export const recipeShape = z.strictObject({
   seed: z.int().min(0).default(0).describe('All randomness is drawn from it.'),
   budget: budgetShape.optional().describe('What a run may spend at most, over all of its attempts.'),
   plugins: z
-    .array(z.string().min(1))
+    .array(listedPluginShape)
     .default([])
     .describe("Plugins besides the built-in ones: npm packages, or ./paths relative to the recipe's folder."),
   trainers: z.record(z.string(), z.unknown()).default({}).describe('The trainers that stages name.'),
