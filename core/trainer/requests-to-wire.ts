@@ -117,14 +117,18 @@ export function toGenerateMessage(from: GenerationRequest, prompts: readonly Pro
   };
 }
 
-function toPromptMessage({ id, prompt }: Prompt): PromptMessage {
+function toPromptMessage({ id, prompt, sampleIndices = [] }: Prompt): PromptMessage {
+  return { id, prompt: toContentMessage(prompt), sampleIndices: [...sampleIndices] };
+}
+
+function toContentMessage(prompt: Prompt['prompt']): PromptMessage['prompt'] {
   switch (prompt.kind) {
     case 'messages':
-      return { id, prompt: { $case: 'messages', value: { messages: [...prompt.messages] } } };
+      return { $case: 'messages', value: { messages: [...prompt.messages] } };
     case 'text':
-      return { id, prompt: { $case: 'text', value: prompt.text } };
+      return { $case: 'text', value: prompt.text };
     case 'tokens':
-      return { id, prompt: { $case: 'tokenIds', value: { ids: [...prompt.tokenIds] } } };
+      return { $case: 'tokenIds', value: { ids: [...prompt.tokenIds] } };
   }
 }
 

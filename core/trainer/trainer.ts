@@ -102,6 +102,8 @@ export interface Prompt {
     | { readonly kind: 'messages'; readonly messages: readonly { readonly role: string; readonly content: string }[] }
     | { readonly kind: 'text'; readonly text: string }
     | { readonly kind: 'tokens'; readonly tokenIds: readonly number[] };
+  /** Which of its samples are asked for, from 0. @default all */
+  readonly sampleIndices?: readonly number[];
 }
 
 /** What marks thinking in a model's text. */

@@ -8,8 +8,9 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 
-from simmer_trainer.errors import invalid, refused
+from simmer_trainer.errors import invalid
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.quantization import check_quantization
 
 EXTENSIONS_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -100,6 +101,14 @@ def check_hyperparameters(parameters: pb.Hyperparameters, has_evaluation_data: b
             f"{parameters.device_batch_size}",
         )
     _require(parameters.evaluate_every_steps == 0 or has_evaluation_data, "evaluate_every_steps needs evaluation_data")
+    _require(
+        parameters.early_stopping_patience == 0 or parameters.evaluate_every_steps > 0,
+        "early_stopping_patience needs evaluate_every_steps",
+    )
+    _require(not parameters.keep_best or parameters.evaluate_every_steps > 0, "keep_best needs evaluate_every_steps")
+    for name in ("early_stopping_min_improvement", "checkpoint_every_seconds"):
+        _require(getattr(parameters, name) >= 0, f"{name} must not be negative")
+    _require(not parameters.HasField("max_loss_rise") or parameters.max_loss_rise > 0, "max_loss_rise must be above 0")
     _require(parameters.schedule != pb.LEARNING_RATE_SCHEDULE_UNSPECIFIED, "schedule is not set")
     _check_method(parameters)
 
@@ -107,14 +116,17 @@ def check_hyperparameters(parameters: pb.Hyperparameters, has_evaluation_data: b
 def _check_method(parameters: pb.Hyperparameters) -> None:
     _require(parameters.method != pb.METHOD_UNSPECIFIED, "method is not set")
     if parameters.method == pb.METHOD_QLORA:
-        raise refused(
-            "method_unsupported", "METHOD_QLORA is not available: this trainer has no 4-bit weights. Use METHOD_LORA."
-        )
-    if parameters.method == pb.METHOD_LORA:
-        _require(parameters.HasField("lora"), "lora is not set, and method is METHOD_LORA")
+        check_quantization()
+    if is_adapter(parameters.method):
+        _require(parameters.HasField("lora"), f"lora is not set, and method is {pb.Method.Name(parameters.method)}")
         _require(parameters.lora.rank >= 1, "lora.rank must be at least 1")
         _require(parameters.lora.alpha > 0, "lora.alpha must be above 0")
         _require(0 <= parameters.lora.dropout < 1, "lora.dropout must be at least 0 and below 1")
+
+
+def is_adapter(method: pb.Method) -> bool:
+    """Whether an adapter is trained, over weights that stay as they are."""
+    return method in (pb.METHOD_LORA, pb.METHOD_QLORA)
 
 
 def _require(holds: bool, message: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from datasets import Dataset
 from torch.utils.data import Sampler
-from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerState
 from trl import SFTTrainer
 
 from simmer_trainer.batching import Batching
@@ -48,6 +48,12 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         super().__init__(
             model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer, peft_config=peft_config
         )
+        if peft_config is not None:
+            # TRL makes an adapter over quantized weights bfloat16, which rounds small updates away, and PEFT makes it
+            # float32 when it is loaded again: a resumed job would not be the same.
+            for weight in self.model.parameters():
+                if weight.requires_grad:
+                    weight.data = weight.data.float()
         if batching.plan is not None:
             self.train_dataset = PackedRows(rows, tokenizer.pad_token_id)
             self.data_collator = collate_packed
@@ -103,6 +109,11 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         self._save_scaler(str(folder))
         self._save_rng_state(str(folder))
         self.state.save_to_json(str(folder / "trainer_state.json"))
+
+    def load_weights(self, checkpoint: Path) -> None:
+        """Those of a checkpoint of this job, and what it told of the last steps; nothing else of its state."""
+        self._load_from_checkpoint(str(checkpoint))
+        self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
 
     def release_optimizer(self) -> None:
         """Training is over; the weights stay."""
