@@ -13,8 +13,16 @@ export type {
   TableOptions,
 } from './artifacts/artifact.js';
 export { defaultCacheFolder } from './config/cache-folder.js';
-export { type EndpointCost, type TokenPrice, tokenPrice } from './endpoint/endpoint-cost.js';
-export { type EndpointOptions, EndpointRefusal, OpenAiEndpoint } from './endpoint/openai-endpoint.js';
+export { builtInHardware, type Hardware } from './config/hardware.js';
+export { costOf, type EndpointCost, mostTokens, type TokenPrice, tokenPrice } from './endpoint/endpoint-cost.js';
+export {
+  type AroundSending,
+  type EndpointBody,
+  type EndpointOptions,
+  EndpointRefusal,
+  OpenAiEndpoint,
+  PassingFailure,
+} from './endpoint/openai-endpoint.js';
 export {
   type ErrorKind,
   type ErrorRecord,
@@ -30,7 +38,7 @@ export type { Event, EventData, EventDraft, EventType, StageEventType } from './
 export { telemetryTypes } from './events/catalogue.js';
 export { type Redact, redacted, redactor } from './events/redaction.js';
 export { waitForLock } from './events/wait-for-lock.js';
-export { formatBytes, formatCompact, formatCount, formatDuration, formatShare } from './figures.js';
+export { formatBytes, formatCompact, formatCount, formatDuration, formatShare, formatUsd } from './figures.js';
 export { isGlob, matchingFiles } from './files/matching-files.js';
 export { type ProcessGraderOptions, startProcessGrader } from './grader/process-grader.js';
 export { finalAnswer } from './metrics/final-answer.js';
@@ -79,6 +87,27 @@ export {
   type TrainerCommand,
   type TrainerDefinition,
 } from './plugin/definitions.js';
+export type {
+  Advice,
+  CalibrationRun,
+  EstimateJob,
+  EstimatePlace,
+  Facts,
+  MemoryPart,
+  StageEstimate,
+  StageEstimateContext,
+  TrainerJob,
+  WorkEstimate,
+} from './plugin/estimate.js';
+export type {
+  HookedStage,
+  NestedHook,
+  ParallelHook,
+  PlanObjection,
+  PluginHooks,
+  RecipeTree,
+  SequentialHook,
+} from './plugin/hooks.js';
 export { type Pace, pace } from './plugin/pace.js';
 export type { Reservation, Spending, SpendingRequest, Spent } from './plugin/spending.js';
 export { attachToProcess } from './process/attach-to-process.js';

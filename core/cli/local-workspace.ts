@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Settings } from '../config/settings.js';
+import { estimatePlan } from '../engine/estimate-plan.js';
 import { previewPlan } from '../engine/preview.js';
 import { readPlan } from '../engine/run-folder.js';
 import type { RunManager } from '../engine/run-manager.js';
@@ -9,6 +10,8 @@ import { followEvents, readEvents } from '../events/replay.js';
 import { readRunOwner } from '../events/run-lock.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import { describePlugin } from '../plugin/describe-plugin.js';
+import { installedPlugins } from '../plugin/installed.js';
+import { type ListedPlugin, sourceOf } from '../plugin/plugin-reference.js';
 import { budgetChangeOf } from '../recipe/budget-change.js';
 import { type Inspection, inspectionOf } from '../recipe/inspection.js';
 import { loadRecipe } from '../recipe/load-recipe.js';
@@ -22,6 +25,7 @@ import {
   catalogOf,
   catalogOfPlan,
   quickstartRecipe,
+  sayToPeople,
   settingsFrom,
   shownPath,
   type WorkspaceFlags,
@@ -52,10 +56,13 @@ export class LocalWorkspace implements Workspace {
 
   async plan(file: string, given: Overrides) {
     const recipe = await loadRecipe(file, given);
-    const plan = await planRecipe(recipe, catalogOf(recipe, this.#settings), this.#settings);
+    const catalog = catalogOf(recipe, this.#settings);
+    const plan = await planRecipe(recipe, catalog, this.#settings);
     // As the run manager would, without the quarter of a second that it takes to load all that runs need.
-    const stages = await previewPlan(plan, (await openStore(this.#settings.home)).stages);
-    return { digest: planDigest(plan), plan, stages };
+    const store = await openStore(this.#settings.home);
+    const stages = await previewPlan(plan, store.stages);
+    const estimates = await estimatePlan(plan, catalog, store, this.#settings);
+    return { digest: planDigest(plan), plan, stages, estimates };
   }
 
   async plugins(file: string | undefined) {
@@ -139,9 +146,23 @@ export class LocalWorkspace implements Workspace {
     return createRunManager({ settings: this.#settings, catalog });
   }
 
+  /** With the plugins of a recipe; without one, with those that are installed here and work. */
   async #catalogWith(file: string | undefined): Promise<PluginCatalog> {
-    const recipe = file === undefined ? undefined : await loadRecipe(file, { params: {}, overrides: {} });
-    return catalogOf(recipe, this.#settings);
+    if (file !== undefined) return catalogOf(await loadRecipe(file, { params: {}, overrides: {} }), this.#settings);
+    const folder = process.cwd();
+    const catalog = catalogOf({ plugins: installedPlugins(folder), folder }, this.#settings);
+    const working: ListedPlugin[] = [];
+    for (const reference of catalog.recipePlugins) {
+      try {
+        await catalog.recipePlugin(reference);
+        working.push(reference);
+      } catch (error) {
+        sayToPeople(`The plugin ${sourceOf(reference)} is left out: ${(error as Error).message}`);
+      }
+    }
+    return working.length === catalog.recipePlugins.length
+      ? catalog
+      : catalogOf({ plugins: working, folder }, this.#settings);
   }
 }
 

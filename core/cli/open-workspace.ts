@@ -1,3 +1,4 @@
+import type { StageForecast } from '../engine/estimate-plan.js';
 import type { RunHandle, RunSummary, StagePreview } from '../engine/run-outcome.js';
 import { UserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
@@ -42,7 +43,12 @@ export interface Workspace extends AsyncDisposable {
   plan(
     file: string,
     given: Overrides,
-  ): Promise<{ readonly digest: string; readonly plan: Plan; readonly stages: readonly StagePreview[] }>;
+  ): Promise<{
+    readonly digest: string;
+    readonly plan: Plan;
+    readonly stages: readonly StagePreview[];
+    readonly estimates: readonly StageForecast[];
+  }>;
   /** @param file a recipe whose own plugins are in it, too; so for `schema` */
   plugins(file: string | undefined): Promise<readonly PluginDescription[]>;
   schema(file: string | undefined): Promise<unknown>;

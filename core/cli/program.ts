@@ -19,7 +19,9 @@ Exit codes:
 /** Runs the command line and ends the process. */
 export async function main(argv: readonly string[]): Promise<never> {
   watchOutput();
-  const json = argv.includes('--json');
+  // What comes after -- belongs to another program.
+  const own = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
+  const json = own.includes('--json');
   if (json) keepStdoutForResults();
   process.on('uncaughtException', (error) => void fail(error, false));
   const { program, exitCode } = buildProgram();
@@ -137,9 +139,11 @@ Examples:
     .summary('show what a run would do, and what it would take from the cache')
     .description(
       'Shows the stages in the order in which they would run, what each uses and needs, and whether the cache has it. ' +
-        'A stage is "unknown" until its inputs exist.',
+        'A stage is "unknown" until its inputs exist. Says what training and generation will take: time, dollars, and ' +
+        'the memory of a GPU part by part, and what to change where it does not fit.',
     )
-    .argument('<recipe>', 'a recipe file')
+    .argument('[recipe]', 'a recipe file')
+    .option('--calibration', 'published runs beside what the estimates say of them, instead of a plan')
     .addOption(paramOption())
     .addOption(setOption())
     .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
@@ -296,7 +300,7 @@ Examples:
     .command('plugins')
     .summary('list stages, trainers, launchers, graders and sinks')
     .description('Lists what a recipe may use, with what each is for.')
-    .argument('[recipe]', 'a recipe file whose own plugins are listed too')
+    .argument('[recipe]', 'a recipe file whose own plugins are listed too; without one, those installed here')
     .option('--json', 'the plugins as JSON, with the schemas of their options')
     .action(action(async () => (await import('./commands/plugins.js')).plugins));
 
@@ -304,7 +308,7 @@ Examples:
     .command('schema')
     .summary('print the JSON Schema of recipes, for editors')
     .description('Prints the JSON Schema of recipes: with it an editor completes them and marks what is wrong.')
-    .argument('[recipe]', 'a recipe file whose own plugins are covered too')
+    .argument('[recipe]', 'a recipe file whose own plugins are covered too; without one, those installed here')
     .option('--json', 'on one line')
     .addHelpText(
       'after',
@@ -314,6 +318,70 @@ Example:
   and as the first line of a recipe: # yaml-language-server: $schema=../.simmer/recipe.schema.json`,
     )
     .action(action(async () => (await import('./commands/schema.js')).schema));
+
+  program.commandsGroup('Write plugins and trainers:');
+  const plugin = program
+    .command('plugin')
+    .summary('make a plugin of your own, and hold it against the contract: new, verify')
+    .description('For authors of plugins; docs/writing-a-plugin.md has the rest.');
+  plugin
+    .command('new')
+    .summary('make a plugin that works, to go on from')
+    .description('Makes a folder with a plugin of one stage: its schema, a test, and a recipe that runs it.')
+    .argument('<name>', 'its name: lower-case words with "-" between them')
+    .addOption(
+      new Option('--language <language>', 'what it is written in')
+        .choices(['typescript', 'python'])
+        .default('typescript'),
+    )
+    .option('--folder <folder>', 'where to make it (default: a folder of its name)')
+    .option('--json', 'the files as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  simmer plugin new short-questions\n  simmer plugin new --language python short-questions',
+    )
+    .action(action(async () => (await import('./commands/plugin-new.js')).pluginNew));
+  plugin
+    .command('verify')
+    .summary('try every clause of simmer.plugin.v1 on a plugin of any language')
+    .description(
+      'Starts a plugin as the host does, several times over, and tries each clause of the contract on it: handshake, ' +
+        'versions, what it says of itself, stages, cancellation, health, graders, sinks, its end. Stages are run with ' +
+        'options and inputs that are made up to fit. Exits with 4 where a check fails.',
+    )
+    .argument('<plugin...>', 'a folder with a simmer-plugin.yaml; or after -- a program and its arguments')
+    .option('--only <check>', 'only this check; may be given again', collect, [])
+    .option('--patience <seconds>', 'how long whatever has no limit of its own may take', sequence, 30)
+    .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
+    .option('--json', 'the results as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  simmer plugin verify ./difficulty\n  simmer plugin verify --only cancel -- ./my-plugin --quiet',
+    )
+    .action(action(async () => (await import('./commands/plugin-verify.js')).pluginVerify));
+
+  program
+    .command('trainer')
+    .summary('hold a trainer against the contract: verify')
+    .description('For authors of trainers; docs/writing-a-trainer.md has the contract.')
+    .command('verify')
+    .summary('try every clause of simmer.trainer.v1 on a trainer of any language')
+    .description(
+      'Starts a trainer as a launcher does, several times over, kills it, and tries each clause of the contract on it: ' +
+        'handshake, events, watching from any number, leases, cancellation, kill and resume, stale attempts, bad input, ' +
+        'generation. What it does not declare must answer UNIMPLEMENTED. Exits with 4 where a check fails.',
+    )
+    .argument('<command...>', 'the program of the trainer and its arguments, after --')
+    .option('--only <check>', 'only this check; may be given again', collect, [])
+    .option('--model <path>', 'a Hugging Face folder or GGUF file to train, instead of a small random model')
+    .option('--patience <seconds>', 'how long whatever has no limit of its own may take', sequence, 120)
+    .option('--json', 'the results as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  simmer trainer verify -- python my_trainer.py\n' +
+        '  simmer trainer verify --only resume --only determinism -- ./my-trainer --quiet',
+    )
+    .action(action(async () => (await import('./commands/trainer-verify.js')).trainerVerify));
 
   program.addHelpText(
     'after',

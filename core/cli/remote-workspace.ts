@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { readToken } from '../control/access.js';
 import { ControlClient } from '../control/control-client.js';
 import { fromErrorDetail, fromPlugin, fromRun, fromStagePreview } from '../control/wire.js';
+import type { StageForecast } from '../engine/estimate-plan.js';
 import type { RunOutcome, RunSummary } from '../engine/run-outcome.js';
 import { toErrorRecord, UserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
@@ -53,8 +54,11 @@ export class RemoteWorkspace implements Workspace {
   }
 
   async plan(file: string, given: Overrides) {
-    const { planJson, digest, stages } = await this.#client.planRecipe({ recipe: await read(file, given) });
-    return { digest, plan: JSON.parse(planJson) as Plan, stages: stages.map(fromStagePreview) };
+    const { planJson, digest, stages, estimatesJson } = await this.#client.planRecipe({
+      recipe: await read(file, given),
+    });
+    const estimates = JSON.parse(estimatesJson || '[]') as readonly StageForecast[];
+    return { digest, plan: JSON.parse(planJson) as Plan, stages: stages.map(fromStagePreview), estimates };
   }
 
   async plugins(file: string | undefined) {

@@ -48,7 +48,8 @@ export function catalogOf(
   });
 }
 
-function sayToPeople(message: string): void {
+/** On stderr: stdout is for results. */
+export function sayToPeople(message: string): void {
   process.stderr.write(`${message}\n`);
 }
 

@@ -12,6 +12,8 @@ export interface Hardware {
   /** Operations a second of one accelerator, dense, as its data sheet says. */
   readonly bfloat16Flops?: number;
   readonly float32Flops?: number;
+  /** Share of these that large matrix products keep up in training. */
+  readonly sustainedShare?: number;
   /** Of the memory of one accelerator, in bytes a second. */
   readonly memoryBandwidth?: number;
   readonly gpusPerNode?: number;
@@ -32,6 +34,12 @@ export const hardwareEntry = z.strictObject({
   memory: byteSize.optional().describe('Of one accelerator.'),
   bfloat16Flops: positive.optional().describe('Operations a second of one accelerator, dense.'),
   float32Flops: positive.optional().describe('The same in float32.'),
+  sustainedShare: z
+    .number()
+    .gt(0)
+    .max(1)
+    .optional()
+    .describe('Share of these that training keeps up in large products.'),
   memoryBandwidth: positive.optional().describe('Of the memory of one accelerator, in bytes a second.'),
   gpusPerNode: z.int().min(1).optional().describe('Accelerators in one machine.'),
   nodeBandwidth: positive.optional().describe('Between accelerators of a machine, in bytes a second, one way.'),
@@ -43,14 +51,16 @@ const teraflops = 1e12;
 
 /**
  * Data sheets of NVIDIA (dense figures, without sparsity) and common on-demand prices of late 2025. Prices differ by
- * provider and week: `hardware` in the settings goes before them.
+ * provider and week: `hardware` in the settings goes before them. What training sustains is fitted for A100 and H100 (see
+ * docs/estimates.md), measured for a large product on H200, and assumed for the others.
  */
-export const builtInHardware: HardwareTable = {
+export const builtInHardware = {
   'b200-sxm': {
     usdPerGpuHour: 4.99,
     memoryBytes: 180 * gigabytes,
     bfloat16Flops: 2250 * teraflops,
     float32Flops: 75 * teraflops,
+    sustainedShare: 0.6,
     memoryBandwidth: 7700 * gigabytes,
     gpusPerNode: 8,
     nodeBandwidth: 900 * gigabytes,
@@ -61,6 +71,7 @@ export const builtInHardware: HardwareTable = {
     memoryBytes: 141 * gigabytes,
     bfloat16Flops: 989 * teraflops,
     float32Flops: 67 * teraflops,
+    sustainedShare: 0.8,
     memoryBandwidth: 4800 * gigabytes,
     gpusPerNode: 8,
     nodeBandwidth: 450 * gigabytes,
@@ -71,6 +82,7 @@ export const builtInHardware: HardwareTable = {
     memoryBytes: 80 * gigabytes,
     bfloat16Flops: 989 * teraflops,
     float32Flops: 67 * teraflops,
+    sustainedShare: 0.6,
     memoryBandwidth: 3350 * gigabytes,
     gpusPerNode: 8,
     nodeBandwidth: 450 * gigabytes,
@@ -81,6 +93,7 @@ export const builtInHardware: HardwareTable = {
     memoryBytes: 80 * gigabytes,
     bfloat16Flops: 312 * teraflops,
     float32Flops: 19.5 * teraflops,
+    sustainedShare: 0.8,
     memoryBandwidth: 2039 * gigabytes,
     gpusPerNode: 8,
     nodeBandwidth: 300 * gigabytes,
@@ -91,6 +104,7 @@ export const builtInHardware: HardwareTable = {
     memoryBytes: 40 * gigabytes,
     bfloat16Flops: 312 * teraflops,
     float32Flops: 19.5 * teraflops,
+    sustainedShare: 0.8,
     memoryBandwidth: 1555 * gigabytes,
     gpusPerNode: 8,
     nodeBandwidth: 300 * gigabytes,
@@ -101,6 +115,7 @@ export const builtInHardware: HardwareTable = {
     memoryBytes: 48 * gigabytes,
     bfloat16Flops: 362 * teraflops,
     float32Flops: 91.6 * teraflops,
+    sustainedShare: 0.6,
     memoryBandwidth: 864 * gigabytes,
     gpusPerNode: 8,
     nodeBandwidth: 32 * gigabytes,
@@ -111,6 +126,7 @@ export const builtInHardware: HardwareTable = {
     memoryBytes: 24 * gigabytes,
     bfloat16Flops: 70 * teraflops,
     float32Flops: 35 * teraflops,
+    sustainedShare: 0.7,
     memoryBandwidth: 600 * gigabytes,
     gpusPerNode: 4,
     nodeBandwidth: 16 * gigabytes,
@@ -121,12 +137,13 @@ export const builtInHardware: HardwareTable = {
     memoryBytes: 24 * gigabytes,
     bfloat16Flops: 165 * teraflops,
     float32Flops: 82.6 * teraflops,
+    sustainedShare: 0.7,
     memoryBandwidth: 1008 * gigabytes,
     gpusPerNode: 4,
     nodeBandwidth: 32 * gigabytes,
     networkBandwidth: 1.25 * gigabytes,
   },
-};
+} as const satisfies HardwareTable;
 
 /** The built-in table with the entries of the settings, which may also complete or change those of the same name. */
 export function hardwareTable(entries: Readonly<Record<string, z.output<typeof hardwareEntry>>> = {}): HardwareTable {

@@ -7,6 +7,7 @@ import {
 } from '@grpc/grpc-js';
 import { ArtifactStore } from '../artifacts/artifact-store.js';
 import type { Settings } from '../config/settings.js';
+import { estimatePlan } from '../engine/estimate-plan.js';
 import { previewPlan } from '../engine/preview.js';
 import { eventsFile, readPlan } from '../engine/run-folder.js';
 import { toErrorRecord, UserError } from '../errors.js';
@@ -81,9 +82,16 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
     }),
 
     planRecipe: unary(async ({ recipe }: wire.PlanRecipeRequest): Promise<wire.PlanRecipeResponse> => {
-      const { plan } = await recipes.plan(recipe);
-      const previews = await previewPlan(plan, (await ArtifactStore.open(settings.home)).stages);
-      return { planJson: JSON.stringify(plan), digest: planDigest(plan), stages: previews.map(toStagePreview) };
+      const { plan, catalog } = await recipes.plan(recipe);
+      const store = await ArtifactStore.open(settings.home);
+      const previews = await previewPlan(plan, store.stages);
+      const estimates = await estimatePlan(plan, catalog, store, settings);
+      return {
+        planJson: JSON.stringify(plan),
+        digest: planDigest(plan),
+        stages: previews.map(toStagePreview),
+        estimatesJson: JSON.stringify(estimates),
+      };
     }),
 
     createRun: unary(async ({ requestId, recipe }: wire.CreateRunRequest): Promise<wire.CreateRunResponse> => {

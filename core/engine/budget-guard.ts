@@ -2,11 +2,12 @@ import { inject, injectable } from 'inversify';
 import { usdPerHour } from '../config/hardware.js';
 import { RunInfoToken } from '../container/tokens.js';
 import { UserError } from '../errors.js';
+import { formatUsd } from '../figures.js';
 import type { Resources } from '../plugin/definitions.js';
 import type { Reservation, Spending, SpendingRequest, Spent } from '../plugin/spending.js';
 import { type BudgetLimits, changedLimits, defaultReserve } from '../recipe/budget.js';
 import { canonicalJson } from '../recipe/canonical-json.js';
-import { type Activity, budgetReached, type Standing, secondsLeft, secondsToEnd, usd } from './budget-limits.js';
+import { type Activity, budgetReached, type Standing, secondsLeft, secondsToEnd } from './budget-limits.js';
 import { RunEnding } from './run-ending.js';
 import { RunRecorder } from './run-recorder.js';
 import type { RunInfo } from './run-scope.js';
@@ -160,7 +161,7 @@ export class BudgetGuard {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#looking);
-    await Promise.all(this.#ledger.takeAll(Date.now()).map((slice) => this.#tell(slice)));
+    await this.#tellAll(Date.now());
   }
 
   async #reserve({ source, usd: most }: SpendingRequest, asker: Asker): Promise<Reservation> {
@@ -193,18 +194,22 @@ export class BudgetGuard {
       const keptBack = (standing?.perSecond ?? 0) * this.#secondsToEnd();
       if (standing === undefined || most === 0 || standing.spent + keptBack + most <= standing.atMost) return;
       if (this.#ledger.inFlightUsd === 0)
-        throw this.#end(standing, `the next request of ${source} may cost ${usd(most)}`);
+        throw this.#end(standing, `the next request of ${source} may cost ${formatUsd(most)}`);
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
   }
 
   /** No request is made before the log holds the most that it and the others may cost. */
   async #tellReserved(): Promise<void> {
+    if (this.#ledger.outstandingUsd <= this.#reserved) return;
+    const told = this.#tellAll(Date.now());
     const outstanding = this.#ledger.outstandingUsd;
-    if (outstanding <= this.#reserved) return;
-    const left = (this.#limits.usd ?? Number.POSITIVE_INFINITY) - this.#ledger.usdAt(Date.now());
-    this.#reserved = Math.max(outstanding, Math.min(reservedGrowth * outstanding, left));
-    await this.#recorder.emit({ type: 'budget.reserved', data: { usd: this.#reserved } });
+    if (outstanding > this.#reserved) {
+      const left = (this.#limits.usd ?? Number.POSITIVE_INFINITY) - this.#ledger.usdAt(Date.now());
+      this.#reserved = Math.max(outstanding, Math.min(reservedGrowth * outstanding, left));
+      await this.#recorder.emit({ type: 'budget.reserved', data: { usd: this.#reserved } });
+    }
+    await told;
   }
 
   #wake(): void {
@@ -225,19 +230,23 @@ export class BudgetGuard {
       if (this.#ending.signal.aborted) this.#kill();
       else this.#end(standing, 'the rest is kept for a checkpoint and an orderly end');
     }
-    if (now - this.#toldAt >= tellMilliseconds) this.#tellAll(now);
+    if (now - this.#toldAt >= tellMilliseconds) void this.#tellAll(now).catch(() => undefined);
     this.#looking = setTimeout(() => this.#look(), Math.max(this.#isKilling ? lookMilliseconds : 20, next));
     this.#looking.unref();
   }
 
-  #tellAll(now: number): void {
+  async #tellAll(now: number): Promise<void> {
     this.#toldAt = now;
-    const slices = this.#ledger.takeAll(now);
-    for (const slice of slices) void this.#tell(slice).catch(() => undefined);
+    const slices = [...this.#ledger.takeAll(now)];
     // So that no more time of a run can be lost to a kill than lies between two of them.
-    if (slices.length === 0 && this.#limits.wallClockSeconds !== undefined) {
-      void this.#tell({ source: 'time', usd: 0, gpuHours: 0 }).catch(() => undefined);
+    const isSilent = slices.length === 0 && this.#limits.wallClockSeconds !== undefined;
+    const told: Promise<unknown>[] = slices.map((slice) => this.#tell(slice));
+    if (isSilent) told.push(this.#tell({ source: 'time', usd: 0, gpuHours: 0 }));
+    if (this.#reserved > 0 && this.#ledger.inFlightUsd === 0) {
+      this.#reserved = 0;
+      told.push(this.#recorder.emit({ type: 'budget.reserved', data: { usd: 0 } }));
     }
+    await Promise.all(told);
   }
 
   async #tell(slice: Slice & { readonly unattended?: boolean }): Promise<void> {

@@ -1,5 +1,5 @@
 import { UserError } from '../errors.js';
-import { formatDuration } from '../figures.js';
+import { formatDuration, formatUsd } from '../figures.js';
 import type { BudgetLimits, BudgetReserve } from '../recipe/budget.js';
 import type { LongestTimes } from './spending-state.js';
 
@@ -53,15 +53,11 @@ export function budgetReached(runId: string, { limit, atMost, spent }: Standing,
   });
 }
 
-export function usd(dollars: number): string {
-  return `$${dollars < 1 ? Number(dollars.toPrecision(3)) : dollars.toFixed(2)}`;
-}
-
 const words: Readonly<
   Record<keyof BudgetLimits, (atMost: number, spent: number) => { said: string; key: string; more: number | string }>
 > = {
   usd: (atMost, spent) => ({
-    said: `${usd(spent)} of the budget of ${usd(atMost)} are spent`,
+    said: `${formatUsd(spent)} of the budget of ${formatUsd(atMost)} are spent`,
     key: 'usd',
     more: twice(atMost),
   }),

@@ -3,6 +3,15 @@ import type { z } from 'zod';
 import type { Artifact, ArtifactType, ArtifactWriter, TableArtifact } from '../artifacts/artifact.js';
 import type { Event, EventData, StageEventType } from '../events/catalogue.js';
 import type { Grader, Trainer } from '../trainer/trainer.js';
+import type {
+  CalibrationRun,
+  EstimatePlace,
+  StageEstimate,
+  StageEstimateContext,
+  TrainerJob,
+  WorkEstimate,
+} from './estimate.js';
+import type { PluginHooks } from './hooks.js';
 import type { Spending } from './spending.js';
 
 /** The version of this API. A plugin says which it was written for; another major is refused by name. */
@@ -123,6 +132,14 @@ export interface StageDefinition<
     options: z.output<S>,
     where: { readonly recipeFolder: string },
   ): readonly { readonly path: string; readonly code: string; readonly message: string; readonly hint?: string }[];
+  /**
+   * What it will take, for `simmer plan`: with what is known of its inputs, of which most may not exist yet. Starts and
+   * writes nothing. A stage without it is taken for one that costs little.
+   */
+  estimate?(
+    options: z.output<S>,
+    context: StageEstimateContext,
+  ): Promise<StageEstimate | undefined> | StageEstimate | undefined;
   run(context: StageContext<z.output<S>, I>): StageRun<O>;
 }
 
@@ -165,6 +182,10 @@ export interface TrainerDefinition<S extends z.ZodObject = z.ZodObject> {
     options: z.output<S>,
     where: { readonly recipeFolder: string; readonly cacheFolder: string; readonly python?: string },
   ): Promise<Readonly<Record<string, string>>>;
+  /** What some work will take there, for `simmer plan`; undefined where it cannot say. */
+  estimate?(job: TrainerJob, options: z.output<S>, place: EstimatePlace): WorkEstimate | undefined;
+  /** Published runs with what its estimates say of them: `simmer plan --calibration`. */
+  calibration?(): readonly CalibrationRun[];
   /** Makes ready what it needs (environments) and says how to start it. */
   prepare(options: z.output<S>, context: PrepareContext): Promise<TrainerCommand>;
 }
@@ -250,4 +271,6 @@ export interface PluginDefinition {
   readonly launchers?: Readonly<Record<string, LauncherDefinition>>;
   readonly graders?: Readonly<Record<string, GraderDefinition>>;
   readonly sinks?: Readonly<Record<string, SinkDefinition>>;
+  /** What it has to do with the runs of recipes that list it. */
+  readonly hooks?: PluginHooks;
 }

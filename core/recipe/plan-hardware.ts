@@ -17,7 +17,7 @@ interface Placed {
  * that is not there, and for accelerators without a price where dollars are limited.
  */
 export function hardwareOfPlan(plan: Placed, settings: Settings, problems: ProblemList) {
-  const table = settings.hardware ?? builtInHardware;
+  const table: HardwareTable = settings.hardware ?? builtInHardware;
   const hardware: Record<string, HardwareTable[string]> = {};
   const place = (resources: Resources, path: Path): Resources => {
     const hasGpus = (resources.gpus ?? 0) > 0;

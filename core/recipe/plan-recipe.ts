@@ -1,5 +1,7 @@
 import type { Settings } from '../config/settings.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
+import { HookDriver } from '../plugin/hook-driver.js';
+import type { RecipeTree } from '../plugin/hooks.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { type PluginReference, pluginReference } from '../plugin/plugin-reference.js';
 import { plannedBudget } from './budget.js';
@@ -48,9 +50,11 @@ export async function planRecipe(
     if (!problems.isEmpty) throw invalidFile(recipe.file, 'recipe', problems.sorted());
   };
 
-  const raw = withoutNulls(overridden.value) as Record<string, unknown>;
-  options.guard?.(raw, problems);
+  const written = withoutNulls(overridden.value) as Record<string, unknown>;
+  options.guard?.(written, problems);
   if (options.guard !== undefined) refuseIfWrong();
+  const hooks = await HookDriver.of(catalog);
+  const raw = (await hooks.beforePlan(written as RecipeTree)) as Record<string, unknown>;
   const params = readParams(raw.params, overridden.params, settings.dataFolder, problems);
   const values = new ParamValues(params, { dataFolder: settings.dataFolder }, problems);
   const { value, writtenAs } = resolveReferences(raw, values, problems);
@@ -110,7 +114,7 @@ export async function planRecipe(
     problems,
   );
   refuseIfWrong();
-  return {
+  const plan: Plan = {
     format: 1,
     recipe: name,
     simmerVersion: simmerPackage.version,
@@ -124,6 +128,12 @@ export async function planRecipe(
     ...(budget === undefined ? {} : { budget: plannedBudget(budget) }),
     ...(Object.keys(placed.hardware).length === 0 ? {} : { hardware: placed.hardware }),
   };
+  for (const { plugin, code = 'plan_refused', message, path = '', hint } of await hooks.afterPlan(plan)) {
+    const at = path === '' ? [] : path.split('.');
+    problems.add(code, `${message} (from the plugin "${plugin}")`, at, { hint });
+  }
+  refuseIfWrong();
+  return plan;
 }
 
 /** What can be read of the plugins that a recipe lists, each with its place in the list. */

@@ -46,6 +46,8 @@ export interface PlannedStage {
   /** SHA-256 over the code of the plugin that has the stage, and of those that have the graders that it names. */
   readonly codeDigest: string;
   readonly seed: number;
+  /** What its outputs are said to be like, by name, for estimates: no part of its key. */
+  readonly expect?: Readonly<Record<string, { readonly [key: string]: Json }>>;
 }
 
 /** A plugin that a plan uses. */

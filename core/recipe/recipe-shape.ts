@@ -61,6 +61,12 @@ export const stageShape = z.strictObject({
   with: options.describe("The stage's options and inputs."),
   seed: z.int().min(0).optional().describe("Instead of the recipe's."),
   resources: resources.prefault({}).describe("What it takes while it runs, apart from its trainers'."),
+  expect: z
+    .record(z.string(), z.record(z.string(), z.json()))
+    .optional()
+    .describe(
+      'What its outputs will be like, for the estimates of `simmer plan` until they exist: {OUTPUT: {rows: …}}.',
+    ),
 });
 
 /** A sink of a recipe; may be written as its name alone. */

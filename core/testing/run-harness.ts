@@ -21,7 +21,7 @@ import type { Plan } from '../recipe/plan.js';
 import { planRecipe } from '../recipe/plan-recipe.js';
 
 export interface RunHarnessOptions {
-  /** The plugins under test, as objects. They take part as built-in ones do: a recipe need not list them. */
+  /** The plugins under test, as objects. A recipe need not list them; their hooks are called as if it did. */
   readonly plugins: readonly PluginDefinition[];
   /** More of them, as a recipe lists them: by path or command, for plugins that are processes. @default none */
   readonly listedPlugins?: readonly ListedPlugin[];
@@ -90,10 +90,15 @@ export class RunHarness implements AsyncDisposable {
       sources: {},
     };
     const modules = await Promise.all(options.plugins.map((plugin) => writeModule(folder, plugin)));
-    const builtIn = { ...(options.withBuiltIn === true ? builtInPlugins() : {}), ...Object.fromEntries(modules) };
+    const withHooks = new Set(options.plugins.flatMap(({ name, hooks }) => (hooks === undefined ? [] : [name])));
+    const builtIn = {
+      ...(options.withBuiltIn === true ? builtInPlugins() : {}),
+      ...Object.fromEntries(modules.filter(([name]) => !withHooks.has(name))),
+    };
+    const hooked = modules.filter(([name]) => withHooks.has(name)).map(([, module]) => module);
     const catalog = new PluginCatalog({
       builtIn,
-      recipePlugins: options.listedPlugins ?? [],
+      recipePlugins: [...hooked, ...(options.listedPlugins ?? [])],
       baseFolder: folder,
       machine: processMachine(settings, () => {}),
     });

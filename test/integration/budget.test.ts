@@ -1,102 +1,19 @@
-import { writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { definePlugin, defineStage, type Event, OpenAiEndpoint, z } from 'simmerkit';
-import { fakeTrainerPlugin, type HarnessRun, RunHarness } from 'simmerkit/testing';
+import type { Event } from 'simmerkit';
+import { type HarnessRun, RunHarness } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ChatServer, startChatServer } from '../../plugins/curation/chat-server.fixture.js';
-import launchers from '../../plugins/launchers/plugin.js';
-import sft from '../../plugins/sft/plugin.js';
-
-/** What a training needs, made from nothing; a stage that asks a server; and one that waits until it is stopped. */
-const around = definePlugin({
-  name: 'around',
-  version: '1.0.0',
-  apiVersion: 1,
-  stages: {
-    model: defineStage({
-      description: 'A folder that the fake trainer takes for a model.',
-      options: z.strictObject({}),
-      inputs: {},
-      outputs: { model: { type: 'model', description: 'The model.' } },
-      async run(context) {
-        const folder = await context.artifacts.temporaryFolder();
-        await writeFile(join(folder, 'config.json'), '{"model_type": "llama"}');
-        await writeFile(join(folder, 'model.safetensors'), 'weights');
-        return { model: await context.artifacts.commitModel(folder) };
-      },
-    }),
-    rows: defineStage({
-      description: 'Rows to train on.',
-      options: z.strictObject({}),
-      inputs: {},
-      outputs: { dataset: { type: 'dataset', description: 'The rows.' } },
-      async run(context) {
-        const rows = Array.from({ length: 240 }, (_, index) => ({ prompt: `${index}?`, completion: `${index}!` }));
-        return {
-          dataset: await context.artifacts.writeDataset(rows, {
-            columns: { prompt: 'VARCHAR', completion: 'VARCHAR' },
-          }),
-        };
-      },
-    }),
-    ask: defineStage({
-      description: 'Asks a server one thing after another.',
-      options: z.strictObject({
-        url: z.string(),
-        questions: z.int(),
-        price: z.strictObject({ inputPerMillion: z.number(), outputPerMillion: z.number() }).optional(),
-      }),
-      inputs: {},
-      outputs: { report: { type: 'report', description: 'How many were answered.' } },
-      async run({ options, signal, spending, artifacts }) {
-        const cost = { spending, source: 'teacher', price: options.price };
-        const endpoint = new OpenAiEndpoint({ url: options.url, timeoutMilliseconds: 5000, retries: 0, signal, cost });
-        for (let question = 0; question < options.questions; question++) {
-          await endpoint.post('chat/completions', { messages: [{ role: 'user', content: '?' }], max_tokens: 1000 });
-        }
-        return { report: await artifacts.writeReport({ answered: options.questions }) };
-      },
-    }),
-    wait: defineStage({
-      description: 'Waits until it is told to stop.',
-      options: z.strictObject({}),
-      inputs: {},
-      outputs: { report: { type: 'report', description: 'Never made.' } },
-      run: ({ signal }) =>
-        new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
-    }),
-  },
-});
+import { builtModule } from './built-module.js';
+import { killedCore } from './core-process.js';
+import { paidOptions, paidTraining } from './paid-core.js';
 
 let harness: RunHarness;
 beforeEach(async () => {
-  harness = await RunHarness.create({
-    plugins: [around, launchers, sft, fakeTrainerPlugin],
-    resources: { cpus: 4, gpus: 8 },
-    // A dollar a second for a machine, and as much for each accelerator.
-    hardware: { bench: { usdPerNodeHour: 3600 }, card: { usdPerGpuHour: 3600 }, unpriced: {} },
-  });
+  harness = await RunHarness.create(paidOptions);
 });
 afterEach(() => harness[Symbol.asyncDispose]());
-
-const training = (budget: string, resources = '{ cpus: 1, hardware: bench }') => `
-name: paid
-budget: { ${budget}, reserve: { step: 0.2, checkpoint: 0.2, shutdown: 0.3 } }
-trainers:
-  student: { uses: fake-trainer/fake, with: { misbehavior: { stepMilliseconds: 50 } }, resources: ${resources} }
-stages:
-  base: { uses: around/model }
-  rows: { uses: around/rows }
-  tuned:
-    uses: sft/train
-    with:
-      trainer: student
-      model: "\${{ stages.base.model }}"
-      dataset: "\${{ stages.rows.dataset }}"
-      epochs: 1
-      globalBatchSize: 2
-      checkpointEverySteps: 100
-`;
 
 function lastTotal(run: HarnessRun): { readonly usd: number; readonly gpuHours: number } {
   return run.eventsOf('budget.spent').at(-1)?.data.total ?? { usd: 0, gpuHours: 0 };
@@ -108,7 +25,7 @@ function stepsOf(run: HarnessRun): readonly number[] {
 
 describe('a budget in mid-training', () => {
   it('ends the run below its limit with a checkpoint, and a larger one goes on from there', async () => {
-    const stopped = await harness.run(training('usd: 6'));
+    const stopped = await harness.run(paidTraining('usd: 6'));
     expect(stopped.outcome).toMatchObject({
       status: 'interrupted',
       error: { code: 'budget_reached', kind: 'budget', hint: expect.stringContaining('--set budget.usd=12') },
@@ -132,7 +49,7 @@ describe('a budget in mid-training', () => {
   });
 
   it('ends at once, and spends nothing, where it is taken up again without more', async () => {
-    const stopped = await harness.run(training('usd: 2.5'));
+    const stopped = await harness.run(paidTraining('usd: 2.5'));
     const again = await harness.resume(stopped.runId);
     expect(again.outcome).toMatchObject({ status: 'interrupted', error: { code: 'budget_reached' } });
     expect(lastTotal(again).usd).toBe(lastTotal(stopped).usd);
@@ -140,7 +57,7 @@ describe('a budget in mid-training', () => {
   });
 
   it('counts every accelerator that is held, the idle ones too', async () => {
-    const run = await harness.run(training('gpuHours: 0.003', '{ cpus: 1, gpus: 4, hardware: card }'));
+    const run = await harness.run(paidTraining('gpuHours: 0.003', '{ cpus: 1, gpus: 4, hardware: card }'));
     expect(run.outcome).toMatchObject({
       status: 'interrupted',
       error: { code: 'budget_reached', hint: expect.stringContaining('budget.gpuHours=') },
@@ -152,6 +69,69 @@ describe('a budget in mid-training', () => {
     expect(lastTotal(run).gpuHours).toBeCloseTo((4 * seconds) / 3600, 6);
     // It was ready before it trained: that time is paid for as well.
     expect(seconds).toBeGreaterThan(0.05 * stepsOf(run).length);
+  });
+});
+
+describe('kill -9 of a core whose run costs something', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'simmer-paid-'));
+  });
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  const killed = async (recipe: string, killAfter: (event: Event) => number | undefined, lease = '60') => {
+    const home = join(folder, 'home');
+    const program = builtModule('test/integration/paid-core.ts');
+    const environment = { PAID_RECIPE: recipe, SIMMER_LEASE_SECONDS: lease };
+    const events = await killedCore({ program, home, temporaryFolder: folder, environment, killAfter });
+    return { home, runId: events[0]?.runId ?? '', events };
+  };
+  const stepped = (event: Event) => (event.type === 'step.logged' && event.data.step >= 3 ? 0 : undefined);
+
+  it('counts the time that its trainer went on, and the limit holds for both attempts together', async () => {
+    const { home, runId, events } = await killed(paidTraining('usd: 6'), stepped);
+    await using next = await RunHarness.create({ ...paidOptions, home });
+    const run = await next.resume(runId);
+    expect(run.eventsOf('trainer.attached')).toHaveLength(1);
+    expect(run.outcome).toMatchObject({ status: 'interrupted', error: { code: 'budget_reached' } });
+    expect(lastTotal(run).usd).toBeLessThanOrEqual(6);
+    // One holding from its start to its end, without a gap at the kill.
+    const held = run.eventsOf('hardware.held');
+    expect(held).toHaveLength(1);
+    const passed = Date.parse(run.eventsOf('hardware.released').at(-1)?.time ?? '') - Date.parse(held[0]?.time ?? '');
+    expect(lastTotal(run).usd).toBeCloseTo(passed / 1000, 0);
+    expect(events.length).toBeLessThan(run.events.length);
+  });
+
+  it('counts a trainer that is gone up to when it ended at the latest', async () => {
+    const { home, runId, events } = await killed(paidTraining('usd: 5'), stepped);
+    const started = events.find((event) => event.type === 'trainer.started') as Event<'trainer.started'>;
+    process.kill(started.data.pid, 'SIGKILL');
+    await using next = await RunHarness.create({ ...paidOptions, home });
+    const resumed = Date.now();
+    const run = await next.resume(runId);
+    expect(lastTotal(run).usd).toBeLessThanOrEqual(5);
+    const [unattended] = run.eventsOf('budget.spent').filter((event) => event.data.unattended);
+    expect(Date.parse(unattended?.data.until ?? '')).toBeGreaterThanOrEqual(Date.parse(events.at(-1)?.time ?? ''));
+    expect(Date.parse(unattended?.data.until ?? '')).toBeLessThanOrEqual(resumed + 5000);
+  });
+
+  it('counts what was set aside for requests, none of which anybody saw the end of', async () => {
+    await using server = await startChatServer(() => undefined);
+    const recipe = `
+name: asking
+budget: { usd: 3 }
+stages:
+  asked:
+    uses: around/ask
+    with: { url: ${server.url}, questions: 1, price: { inputPerMillion: 0, outputPerMillion: 2000 } }
+`;
+    const { home, runId } = await killed(recipe, (event) => (event.type === 'budget.reserved' ? 50 : undefined));
+    await using next = await RunHarness.create({ ...paidOptions, home });
+    const run = await next.resume(runId);
+    expect(run.outcome).toMatchObject({
+      error: { code: 'budget_reached', message: expect.stringContaining('$3.00 of the budget of $3.00 are spent') },
+    });
   });
 });
 
@@ -209,21 +189,24 @@ stages:
   it('counts what is spent without a limit, too, and tells how many tokens that were', async () => {
     const run = await harness.run(asking(''));
     expect(run.outcome.status).toBe('completed');
-    expect(run.eventsOf('budget.spent')).toMatchObject([
-      { stage: 'asked', data: { source: 'teacher', usd: 5, outputTokens: 5000, total: { usd: 5 } } },
-    ]);
+    expect(run.eventsOf('budget.spent').at(-1)).toMatchObject({
+      stage: 'asked',
+      data: { source: 'teacher', total: { usd: 5 } },
+    });
+    const tokens = run.eventsOf('budget.spent').reduce((sum, event) => sum + (event.data.outputTokens ?? 0), 0);
+    expect(tokens).toBe(5000);
   });
 });
 
 it('refuses accelerators without a price where dollars are limited', async () => {
-  const plan = harness.plan(training('usd: 3', '{ gpus: 2, hardware: unpriced }'));
+  const plan = harness.plan(paidTraining('usd: 3', '{ gpus: 2, hardware: unpriced }'));
   await expect(plan).rejects.toMatchObject({
     problems: [{ code: 'price_missing', path: 'trainers.student.resources' }],
   });
 });
 
 it('offers the nearest name for hardware that is not there', async () => {
-  const plan = harness.plan(training('usd: 3', '{ gpus: 2, hardware: cart }'));
+  const plan = harness.plan(paidTraining('usd: 3', '{ gpus: 2, hardware: cart }'));
   await expect(plan).rejects.toMatchObject({
     problems: [{ code: 'unknown_hardware', hint: 'Did you mean "card"?' }],
   });

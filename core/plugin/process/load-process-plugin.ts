@@ -13,8 +13,15 @@ import { processStage } from './process-stage.js';
  * @throws UserError `handshake_failed`, `invalid_plugin` and all that can be wrong with a process
  */
 export async function loadProcessPlugin(plugin: ProcessPlugin, context: PrepareContext): Promise<PluginDefinition> {
-  const described = await describe(plugin, context);
-  const { name, version, stages, graders, sinks } = described;
+  return definitionOf(await describe(plugin, context), plugin, context);
+}
+
+/** What a plugin says of itself, as a plugin whose contributions start its processes. @throws UserError `invalid_plugin` */
+export function definitionOf(
+  { name, version, stages, graders, sinks }: DescribeResponse,
+  plugin: ProcessPlugin,
+  context: PrepareContext,
+): PluginDefinition {
   return {
     name,
     version,

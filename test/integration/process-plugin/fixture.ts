@@ -151,23 +151,23 @@ function service(misbehavior: Misbehavior, server: Server): PluginImplementation
       }
       const stopped = new Promise<void>((resolve) => running.set(request.callId, resolve));
       const cancel = () => call.emit('error', { code: status.CANCELLED, details: 'stopped' });
-      if (misbehavior === 'hang' || request.options?.rows === 1_000_000) {
-        if (misbehavior !== 'ignore-cancel') void stopped.then(cancel);
-        return;
-      }
+      if (misbehavior === 'hang') return void stopped.then(cancel);
+      if (misbehavior === 'ignore-cancel') return;
       if (misbehavior === 'freeze') for (;;);
       if (misbehavior === 'hog') return void hog();
       if (misbehavior === 'child-hog') {
         spawn(process.execPath, ['-e', `(${String(hog)})()`]);
         return;
       }
-      void greet(request, send, misbehavior).then(() => call.end());
+      void greet(request, send, misbehavior).then(() => call.end(), cancel);
     },
     cancel: answer(({ callId }) => {
       running.get(callId)?.();
       return {};
     }),
-    grade: answer(({ items }) => {
+    grade(call, callback) {
+      const { grader, items } = call.request;
+      if (grader !== 'equal') return callback({ code: status.NOT_FOUND, details: `There is no grader ${grader}.` });
       const grades = items.map(({ id, gold, answer: given }) => ({
         id,
         verdict: gold === given ? Verdict.VERDICT_RIGHT : Verdict.VERDICT_WRONG,
@@ -175,8 +175,8 @@ function service(misbehavior: Misbehavior, server: Server): PluginImplementation
         parsedGold: gold,
         explanation: '',
       }));
-      return { grades: misbehavior === 'grades-shuffled' ? grades.toReversed() : grades };
-    }),
+      callback(null, { grades: misbehavior === 'grades-shuffled' ? grades.toReversed() : grades });
+    },
     openSink: answer(({ callId, runFolder }) => {
       sinks.set(callId, { types: [], folder: runFolder });
       return {};

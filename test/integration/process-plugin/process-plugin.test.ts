@@ -124,7 +124,7 @@ describe('a plugin that is a process', () => {
 
   it('is killed where it does not stop', async () => {
     await using harness = await harnessOf(listed('ignore-cancel', { stopSeconds: 0.3 }));
-    const handle = await harness.start('name: g\nstages: { greet: { uses: fixture/greet, with: { rows: 1000000 } } }', {
+    const handle = await harness.start(greeting, {
       sinks: [{ onEvent: ({ type }) => void (type === 'stage.started' && handle.interrupt('enough')) }],
     });
     expect((await harness.ended(handle)).outcome).toEqual({ status: 'interrupted', reason: 'enough' });
