@@ -43,7 +43,7 @@ export interface TrainerSupervisorOptions {
   /** The Python that the user's settings name. */
   readonly python?: string;
   /** Facts are durable when it resolves. */
-  emit(draft: EventDraft): Promise<Event>;
+  emit(...drafts: readonly EventDraft[]): Promise<unknown>;
   /**
    * What the run's log holds already. Facts are enough to take a running trainer up; for no training event to be
    * recorded twice it must hold telemetry, too.
