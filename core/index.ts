@@ -8,6 +8,7 @@ export type {
   ArtifactUri,
   ArtifactWriter,
   Columns,
+  DerivedRows,
   Row,
   TableArtifact,
   TableOptions,

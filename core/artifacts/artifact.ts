@@ -52,7 +52,8 @@ export interface TableArtifact extends Artifact {
   readonly type: 'dataset' | 'generations';
   readonly rowCount: number;
   readonly columns: Columns;
-  rows(): AsyncIterable<Row>;
+  /** @param columns reads these and no others: a column that is not asked for costs nothing. @default all */
+  rows(columns?: readonly string[]): AsyncIterable<Row>;
 }
 
 export interface TableOptions {
@@ -61,9 +62,22 @@ export interface TableOptions {
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
 
+/** Rows of a table by where they stand in it, and columns beside theirs. */
+export interface DerivedRows {
+  /** Positions of the rows, from 0, ascending. @default all rows */
+  readonly positions?: Uint32Array;
+  /** More columns, or new values for columns that are there: a row of them for each row that is taken. */
+  readonly added?: { readonly columns: Columns; readonly rows: readonly Row[] };
+}
+
 /** How a stage makes artifacts. Each returns a complete, durable artifact; the same content twice is the same artifact. */
 export interface ArtifactWriter {
   writeDataset(rows: AsyncIterable<Row> | Iterable<Row>, options: TableOptions): Promise<TableArtifact>;
+  /**
+   * Some rows of a table, with more columns where asked for. What is not new goes from file to file, and never through
+   * this process's objects: dropping rows of long texts costs a fraction of writing them again.
+   */
+  deriveDataset(table: TableArtifact, derived: DerivedRows): Promise<TableArtifact>;
   writeGenerations(rows: AsyncIterable<Row> | Iterable<Row>, options: TableOptions): Promise<TableArtifact>;
   /** A report is `report.json` (any JSON). */
   writeReport(content: unknown, metadata?: Readonly<Record<string, unknown>>): Promise<Artifact>;

@@ -78,8 +78,9 @@ export class StoredTable extends StoredArtifact implements TableArtifact {
     this.columns = columns as Columns;
   }
 
-  async *rows(): AsyncIterable<Row> {
+  async *rows(columns: readonly string[] = Object.keys(this.columns)): AsyncIterable<Row> {
     const { readTable } = await import('./table-file.js');
-    yield* readTable(this.path(tableFile), this.columns);
+    const named = Object.fromEntries(columns.map((column) => [column, this.columns[column] ?? '']));
+    yield* readTable(this.path(tableFile), named);
   }
 }

@@ -63,8 +63,8 @@ export function memoryTable(
     rowCount: rows.length,
     columns,
     allRows,
-    async *rows() {
-      yield* allRows;
+    async *rows(named = names) {
+      for (const row of allRows) yield Object.fromEntries(named.map((name) => [name, row[name]]));
     },
   };
 }
@@ -148,6 +148,12 @@ function memoryWriter(temporaryFolder: () => Promise<string>): ArtifactWriter {
   return {
     writeDataset: write('dataset'),
     writeGenerations: write('generations'),
+    deriveDataset: async (table, { positions, added }) => {
+      const rows: Row[] = [];
+      for await (const row of table.rows()) rows.push(row);
+      const kept = [...(positions ?? rows.keys())].map((at, index) => ({ ...rows[at], ...added?.rows[index] }));
+      return memoryTable({ ...table.columns, ...added?.columns }, kept);
+    },
     writeReport: async (content) => ({ ...memoryArtifact('report', '/memory/report'), content }) as Artifact,
     commitModel: async (folder, metadata) => memoryArtifact('model', folder, metadata),
     referenceModel: async (folder, metadata) => memoryArtifact('model', folder, metadata),
