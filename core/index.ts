@@ -10,6 +10,7 @@ export type {
   Columns,
   DerivedRows,
   Row,
+  RowReading,
   TableArtifact,
   TableOptions,
 } from './artifacts/artifact.js';

@@ -52,8 +52,15 @@ export interface TableArtifact extends Artifact {
   readonly type: 'dataset' | 'generations';
   readonly rowCount: number;
   readonly columns: Columns;
-  /** @param columns reads these and no others: a column that is not asked for costs nothing. @default all */
-  rows(columns?: readonly string[]): AsyncIterable<Row>;
+  rows(reading?: RowReading): AsyncIterable<Row>;
+}
+
+/** Which part of a table is read; what is not asked for costs next to nothing. */
+export interface RowReading {
+  /** @default all */
+  readonly columns?: readonly string[];
+  /** Where the rows stand, from 0, ascending. @default all */
+  readonly positions?: Uint32Array;
 }
 
 export interface TableOptions {

@@ -10,6 +10,7 @@ import type {
   ArtifactUri,
   Columns,
   Row,
+  RowReading,
   TableArtifact,
 } from './artifact.js';
 import { artifactUri } from './artifact-uri.js';
@@ -78,9 +79,9 @@ export class StoredTable extends StoredArtifact implements TableArtifact {
     this.columns = columns as Columns;
   }
 
-  async *rows(columns: readonly string[] = Object.keys(this.columns)): AsyncIterable<Row> {
+  async *rows({ columns = Object.keys(this.columns), positions }: RowReading = {}): AsyncIterable<Row> {
     const { readTable } = await import('./table-file.js');
-    const named = Object.fromEntries(columns.map((column) => [column, this.columns[column] ?? '']));
-    yield* readTable(this.path(tableFile), named);
+    const read = Object.fromEntries(columns.map((column) => [column, this.columns[column] ?? '']));
+    yield* readTable(this.path(tableFile), read, positions);
   }
 }

@@ -65,31 +65,17 @@ export async function deriveTable(file: string, options: DerivedFileOptions): Pr
   await withScratch(scratchFolder, async (connection) => {
     const source = `read_parquet(${quoteText(from)}, file_row_number = true)`;
     const selected = (prefixOf: (name: string) => string) =>
-      Object.keys(columns).map((name) => `${prefixOf(name)}.${quoteName(name)}`);
+      Object.keys(columns)
+        .map((name) => `${prefixOf(name)}.${quoteName(name)}`)
+        .join(', ');
     if (positions === undefined && added === undefined) {
-      return orDamaged(
-        from,
-        copyTo(connection, file, `(SELECT ${selected(() => 'kept').join(', ')} FROM ${source} kept)`),
-      );
+      return orDamaged(from, copyTo(connection, file, `(SELECT ${selected(() => 'kept')} FROM ${source} kept)`));
     }
-    const names = added === undefined ? {} : columnTypes(added.columns);
-    const places: Iterable<number> = positions ?? (added?.rows ?? []).keys();
-    // A name that no column has.
-    const place = `position ${Object.keys(columns).join(' ')}`;
-    await fillTable(connection, rowsAt(places, place, added?.rows), {
-      [place]: parseColumnType(place, 'BIGINT'),
-      ...names,
-    });
-    const chosen = selected((name) => (name in names ? 'filled' : 'kept')).join(', ');
-    // A hash join streams its left side: rows keep their order.
-    const joined = `${source} kept JOIN filled ON kept.file_row_number = filled.${quoteName(place)}`;
-    await orDamaged(from, copyTo(connection, file, `(SELECT ${chosen} FROM ${joined})`));
+    const types = added === undefined ? {} : columnTypes(added.columns);
+    await fillPlaces(connection, positions ?? (added?.rows ?? []).keys(), types, added?.rows);
+    const chosen = selected((name) => (name in types ? 'filled' : 'kept'));
+    await orDamaged(from, copyTo(connection, file, `(SELECT ${chosen} FROM ${source} kept${joinPlaces})`));
   });
-}
-
-function* rowsAt(places: Iterable<number>, name: string, rows: readonly Row[] | undefined): Iterable<Row> {
-  let index = 0;
-  for (const place of places) yield { ...rows?.[index++], [name]: place };
 }
 
 async function withScratch<T>(scratchFolder: string, write: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
@@ -132,25 +118,54 @@ async function copyTo(connection: DuckDBConnection, file: string, source: string
   await syncFile(file);
 }
 
-/** Reads the rows of such a file in their order, a chunk at a time. @throws UserError `artifact_damaged` */
-export async function* readTable(file: string, columns: Columns): AsyncIterable<Row> {
+/**
+ * Reads rows of such a file in their order, a chunk at a time. @throws UserError `artifact_damaged`
+ * @param columns those that are read
+ * @param positions of the rows, ascending. @default all rows
+ */
+export async function* readTable(file: string, columns: Columns, positions?: Uint32Array): AsyncIterable<Row> {
   const names = Object.keys(columns);
   const instance = await DuckDBInstance.create(':memory:', { threads: '1', preserve_insertion_order: 'true' });
   try {
     const connection = await instance.connect();
-    const selected = names.map(quoteName).join(', ');
-    const result = await orDamaged(file, connection.stream(`SELECT ${selected} FROM read_parquet(${quoteText(file)})`));
+    const selected = names.map((name) => `kept.${quoteName(name)}`).join(', ');
+    const source = `read_parquet(${quoteText(file)}, file_row_number = true) kept`;
+    if (positions !== undefined) await fillPlaces(connection, positions);
+    const query = `SELECT ${selected} FROM ${source}${positions === undefined ? '' : joinPlaces}`;
+    const result = await orDamaged(file, connection.stream(query));
     for (;;) {
       const chunk = await orDamaged(file, result.fetchChunk());
       if (chunk === null || chunk.rowCount === 0) return;
       const values = chunk.getColumns();
       for (let index = 0; index < chunk.rowCount; index += 1) {
-        yield Object.fromEntries(names.map((name, column) => [name, plain(values[column]![index]!)]));
+        const row: Record<string, unknown> = {};
+        for (const [column, name] of names.entries()) row[name] = plain(values[column]![index]!);
+        yield row;
       }
     }
   } finally {
     instance.closeSync();
   }
+}
+
+/** A name that no column has; they are told apart whatever their case. */
+const place = 'position\u0000';
+/** A hash join streams its larger side: rows keep their order. */
+const joinPlaces = ` JOIN filled ON kept.file_row_number = filled.${quoteName(place)}`;
+
+/** Makes the table `filled` with places of rows, and what belongs to them. */
+async function fillPlaces(
+  connection: DuckDBConnection,
+  places: Iterable<number>,
+  types: Readonly<Record<string, ColumnType>> = {},
+  rows?: readonly Row[],
+): Promise<void> {
+  await fillTable(connection, rowsAt(places, rows), { [place]: parseColumnType(place, 'BIGINT'), ...types });
+}
+
+function* rowsAt(places: Iterable<number>, rows: readonly Row[] | undefined): Iterable<Row> {
+  let index = 0;
+  for (const at of places) yield { ...rows?.[index++], [place]: at };
 }
 
 function columnTypes(columns: Columns): Readonly<Record<string, ColumnType>> {

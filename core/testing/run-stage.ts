@@ -63,8 +63,8 @@ export function memoryTable(
     rowCount: rows.length,
     columns,
     allRows,
-    async *rows(named = names) {
-      for (const row of allRows) yield Object.fromEntries(named.map((name) => [name, row[name]]));
+    async *rows({ columns: read = names, positions = Uint32Array.from(allRows.keys()) } = {}) {
+      for (const at of positions) yield Object.fromEntries(read.map((name) => [name, allRows[at]?.[name]]));
     },
   };
 }
@@ -149,9 +149,9 @@ function memoryWriter(temporaryFolder: () => Promise<string>): ArtifactWriter {
     writeDataset: write('dataset'),
     writeGenerations: write('generations'),
     deriveDataset: async (table, { positions, added }) => {
-      const rows: Row[] = [];
-      for await (const row of table.rows()) rows.push(row);
-      const kept = [...(positions ?? rows.keys())].map((at, index) => ({ ...rows[at], ...added?.rows[index] }));
+      const kept: Row[] = [];
+      const reading = positions === undefined ? {} : { positions };
+      for await (const row of table.rows(reading)) kept.push({ ...row, ...added?.rows[kept.length] });
       return memoryTable({ ...table.columns, ...added?.columns }, kept);
     },
     writeReport: async (content) => ({ ...memoryArtifact('report', '/memory/report'), content }) as Artifact,

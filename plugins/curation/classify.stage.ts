@@ -35,7 +35,7 @@ export const classify = defineStage({
     const { askRows } = await import('./ask-rows.js');
     const { mscClasses } = await import('./msc.js');
     const { ReplyJournal } = await import('./reply-journal.js');
-    const { sieve } = await import('./sieve.js');
+    const { sieveAndChange } = await import('./sieve.js');
     const { inputs, options } = context;
     requireColumns(inputs.dataset, ['id', options.column], 'The dataset');
     const classes =
@@ -55,7 +55,7 @@ export const classify = defineStage({
       const code = journal.get(id ?? '')?.code ?? null;
       return { domain_code: code, domain: code === null ? null : (titles.get(code) ?? null) };
     };
-    return await sieve(
+    return await sieveAndChange(
       context,
       inputs.dataset,
       (row) => {

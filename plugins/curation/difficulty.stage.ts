@@ -1,4 +1,4 @@
-import { defineStage, input, manyInputs, requireColumns, type TableArtifact, textIn } from 'simmerkit';
+import { defineStage, input, manyInputs, type Row, requireColumns, type TableArtifact, textIn } from 'simmerkit';
 import { type DifficultyOptions, difficultyOptions } from './options.js';
 import type { Drop, Keep } from './sieve.js';
 import { sieveOutputs } from './sieve-outputs.js';
@@ -19,7 +19,8 @@ export const difficulty = defineStage({
     for (const table of inputs.graded) {
       for (const [id, tally] of await readVerdicts(table)) tallies.set(id, [...(tallies.get(id) ?? []), tally]);
     }
-    return await sieve(context, inputs.dataset, (row) => judge(tallies.get(textIn(row, 'id') ?? '') ?? [], options));
+    const verdict = (row: Row) => judge(tallies.get(textIn(row, 'id') ?? '') ?? [], options);
+    return await sieve(context, inputs.dataset, verdict, { read: ['id'] });
   },
 });
 

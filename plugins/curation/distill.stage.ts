@@ -40,7 +40,7 @@ export const distill = defineStage({
   async run(context) {
     const { askRows } = await import('./ask-rows.js');
     const { ReplyJournal } = await import('./reply-journal.js');
-    const { sieve } = await import('./sieve.js');
+    const { sieveAndChange } = await import('./sieve.js');
     const { inputs, options } = context;
     requireColumns(inputs.dataset, ['id', options.column], 'The dataset');
     await using journal = await ReplyJournal.open<Reply>(context.scratchFolder);
@@ -68,25 +68,30 @@ export const distill = defineStage({
       const data = { name, value, unit, count: journal.size, labels: { model: options.model } };
       await context.emit({ type: 'metric.measured', data });
     }
-    return await sieve(context, inputs.dataset, (row) => verdictOn(journal.get(textIn(row, 'id') ?? ''), options), {
-      columns: {
-        ...inputs.dataset.columns,
-        ...('answer' in inputs.dataset.columns && !('gold' in inputs.dataset.columns)
-          ? { gold: 'VARCHAR' as const }
-          : {}),
-        reasoning: 'VARCHAR',
-        answer: 'VARCHAR',
+    return await sieveAndChange(
+      context,
+      inputs.dataset,
+      (row) => verdictOn(journal.get(textIn(row, 'id') ?? ''), options),
+      {
+        columns: {
+          ...inputs.dataset.columns,
+          ...('answer' in inputs.dataset.columns && !('gold' in inputs.dataset.columns)
+            ? { gold: 'VARCHAR' as const }
+            : {}),
+          reasoning: 'VARCHAR',
+          answer: 'VARCHAR',
+        },
+        change: (row) => {
+          const reply = journal.get(textIn(row, 'id') ?? '');
+          return {
+            ...row,
+            ...(row.answer === undefined || 'gold' in row ? {} : { gold: row.answer }),
+            reasoning: reply?.reasoning ?? null,
+            answer: reply?.answer ?? null,
+          };
+        },
       },
-      change: (row) => {
-        const reply = journal.get(textIn(row, 'id') ?? '');
-        return {
-          ...row,
-          ...(row.answer === undefined || 'gold' in row ? {} : { gold: row.answer }),
-          reasoning: reply?.reasoning ?? null,
-          answer: reply?.answer ?? null,
-        };
-      },
-    });
+    );
   },
 });
 
