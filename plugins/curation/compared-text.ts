@@ -1,4 +1,4 @@
-import { type Pace, pace, type Row, type StageContext, type TableArtifact, textIn } from 'simmerkit';
+import { pace, type Row, type StageContext, type TableArtifact, textIn } from 'simmerkit';
 import { BatchThreads, defaultThreads, fewRows, type StartWork } from './batch-threads.js';
 
 /** Characters in a batch, about: small enough that passing it on holds nobody up. */
@@ -23,6 +23,8 @@ export interface TextWork<Settings> {
   readonly settings: Settings;
   /** What progress counts. */
   readonly unit: string;
+  /** Told beside how far it is. */
+  readonly figures?: () => Readonly<Record<string, number>>;
 }
 
 type WorkContext = Pick<StageContext<unknown, Record<string, never>>, 'signal' | 'emit'>;
@@ -31,19 +33,19 @@ type WorkContext = Pick<StageContext<unknown, Record<string, never>>, 'signal' |
 export async function* workOnTexts<Settings, Result>(
   context: WorkContext,
   table: TableArtifact,
-  { columns, module, settings, unit }: TextWork<Settings>,
+  { columns, module, settings, unit, figures }: TextWork<Settings>,
 ): AsyncIterable<Result> {
   const threads = table.rowCount < fewRows ? 0 : defaultThreads;
   await using workers = await BatchThreads.start<Settings, readonly string[], Result>({ module, settings, threads });
   const steps = pace(context, { unit, total: table.rowCount });
-  yield* workers.map(textBatches(table, columns, steps));
-  await steps.finish();
+  yield* workers.map(textBatches(table, columns, () => steps.step(figures)));
+  await steps.finish(figures?.());
 }
 
 async function* textBatches(
   table: TableArtifact,
   columns: readonly string[],
-  steps: Pace,
+  step: () => Promise<void>,
 ): AsyncIterable<readonly string[]> {
   let batch: string[] = [];
   let length = 0;
@@ -51,7 +53,7 @@ async function* textBatches(
     const text = comparedText(row, columns);
     batch.push(text);
     length += text.length + 1;
-    await steps.step();
+    await step();
     if (length < batchLength) continue;
     yield batch;
     batch = [];
