@@ -52,15 +52,24 @@ export interface TableArtifact extends Artifact {
   readonly type: 'dataset' | 'generations';
   readonly rowCount: number;
   readonly columns: Columns;
+  /** Absent where the rows are only in this thread, as in tests. */
+  readonly location?: TableLocation;
   rows(reading?: RowReading): AsyncIterable<Row>;
+}
+
+/** Where the rows of a table are, for another thread. */
+export interface TableLocation {
+  /** Absolute path of a Parquet file. */
+  readonly file: string;
+  readonly columns: Columns;
 }
 
 /** Which part of a table is read; what is not asked for costs next to nothing. */
 export interface RowReading {
   /** @default all */
   readonly columns?: readonly string[];
-  /** Where the rows stand, from 0, ascending. @default all */
-  readonly positions?: Uint32Array;
+  /** Where the rows stand, from 0, ascending; or from one to before another. @default all */
+  readonly positions?: Uint32Array | { readonly first: number; readonly end: number };
 }
 
 export interface TableOptions {

@@ -12,6 +12,7 @@ import type {
   Row,
   RowReading,
   TableArtifact,
+  TableLocation,
 } from './artifact.js';
 import { artifactUri } from './artifact-uri.js';
 
@@ -77,6 +78,10 @@ export class StoredTable extends StoredArtifact implements TableArtifact {
     const { rowCount, columns } = manifest.metadata;
     this.rowCount = rowCount as number;
     this.columns = columns as Columns;
+  }
+
+  get location(): TableLocation {
+    return { file: this.path(tableFile), columns: this.columns };
   }
 
   async *rows({ columns = Object.keys(this.columns), positions }: RowReading = {}): AsyncIterable<Row> {

@@ -12,7 +12,7 @@ import {
 } from '@duckdb/node-api';
 import { UserError } from '../errors.js';
 import { syncFile } from '../files/durable-files.js';
-import type { Columns, DerivedRows, Row } from './artifact.js';
+import type { Columns, DerivedRows, Row, RowReading } from './artifact.js';
 import { type ColumnType, parseColumnType, quoteName, requireDistinctNames, sqlType } from './column-type.js';
 import { RowConverter } from './row-values.js';
 
@@ -63,7 +63,7 @@ export async function deriveTable(file: string, options: DerivedFileOptions): Pr
   const { from, columns, positions, added, scratchFolder } = options;
   columnTypes(columns);
   await withScratch(scratchFolder, async (connection) => {
-    const source = `read_parquet(${quoteText(from)}, file_row_number = true)`;
+    const source = parquet(from, true);
     const selected = (prefixOf: (name: string) => string) =>
       Object.keys(columns)
         .map((name) => `${prefixOf(name)}.${quoteName(name)}`)
@@ -123,15 +123,17 @@ async function copyTo(connection: DuckDBConnection, file: string, source: string
  * @param columns those that are read
  * @param positions of the rows, ascending. @default all rows
  */
-export async function* readTable(file: string, columns: Columns, positions?: Uint32Array): AsyncIterable<Row> {
+export async function* readTable(
+  file: string,
+  columns: Columns,
+  positions?: RowReading['positions'],
+): AsyncIterable<Row> {
   const names = Object.keys(columns);
   const instance = await DuckDBInstance.create(':memory:', { threads: '1', preserve_insertion_order: 'true' });
   try {
     const connection = await instance.connect();
     const selected = names.map((name) => `kept.${quoteName(name)}`).join(', ');
-    const source = `read_parquet(${quoteText(file)}, file_row_number = true) kept`;
-    if (positions !== undefined) await fillPlaces(connection, positions);
-    const query = `SELECT ${selected} FROM ${source}${positions === undefined ? '' : joinPlaces}`;
+    const query = `SELECT ${selected} FROM ${await rowsToRead(connection, file, positions)}`;
     const result = await orDamaged(file, connection.stream(query));
     for (;;) {
       const chunk = await orDamaged(file, result.fetchChunk());
@@ -148,8 +150,23 @@ export async function* readTable(file: string, columns: Columns, positions?: Uin
   }
 }
 
-/** A name that no column has; they are told apart whatever their case. */
-const place = 'position\u0000';
+/** What a query reads them from, by the name `kept`. */
+async function rowsToRead(
+  connection: DuckDBConnection,
+  file: string,
+  positions: RowReading['positions'],
+): Promise<string> {
+  if (positions === undefined) return `${parquet(file)} kept`;
+  // Row groups that have none of them are not unpacked.
+  const within = ({ first, end }: { readonly first: number; readonly end: number }) =>
+    ` WHERE kept.file_row_number >= ${first} AND kept.file_row_number < ${end}`;
+  if ('first' in positions) return `${parquet(file, true)} kept${within(positions)}`;
+  await fillPlaces(connection, positions);
+  return `${parquet(file, true)} kept${joinPlaces}`;
+}
+
+/** Name of a column of our own beside those of a table. */
+const place = 'simmer.position';
 /** A hash join streams its larger side: rows keep their order. */
 const joinPlaces = ` JOIN filled ON kept.file_row_number = filled.${quoteName(place)}`;
 
@@ -161,6 +178,10 @@ async function fillPlaces(
   rows?: readonly Row[],
 ): Promise<void> {
   await fillTable(connection, rowsAt(places, rows), { [place]: parseColumnType(place, 'BIGINT'), ...types });
+}
+
+function parquet(file: string, withRowNumbers = false): string {
+  return `read_parquet(${quoteText(file)}${withRowNumbers ? ', file_row_number = true' : ''})`;
 }
 
 function* rowsAt(places: Iterable<number>, rows: readonly Row[] | undefined): Iterable<Row> {

@@ -63,8 +63,12 @@ export function memoryTable(
     rowCount: rows.length,
     columns,
     allRows,
-    async *rows({ columns: read = names, positions = Uint32Array.from(allRows.keys()) } = {}) {
-      for (const at of positions) yield Object.fromEntries(read.map((name) => [name, allRows[at]?.[name]]));
+    async *rows({ columns: read = names, positions = { first: 0, end: allRows.length } } = {}) {
+      const isRange = 'first' in positions;
+      const chosen = isRange
+        ? allRows.slice(positions.first, positions.end)
+        : Array.from(positions, (at) => allRows[at]);
+      for (const row of chosen) yield Object.fromEntries(read.map((name) => [name, row?.[name]]));
     },
   };
 }

@@ -1,5 +1,5 @@
-import { defineStage, input, manyInputs, pace, type Row, requireColumns, textIn } from 'simmerkit';
-import { comparedColumns, comparedText, workOnTexts } from './compared-text.js';
+import { defineStage, input, manyInputs, pace, type Row, requireColumns, textIn, workInThreads } from 'simmerkit';
+import { comparedColumns, comparedText } from './compared-text.js';
 import type { Contamination, EvaluationIndex } from './decontaminate.work.js';
 import { decontaminateOptions } from './options.js';
 import type { Drop } from './sieve.js';
@@ -33,11 +33,11 @@ export const decontaminate = defineStage({
     const read = options.acrossSources ? ['id', ...columns, 'source'] : ['id', ...columns];
     requireColumns(dataset, read, 'The dataset');
     const module = new URL('./decontaminate.work.js', import.meta.url);
-    const settings: EvaluationIndex = { words: options.words, questions };
-    const work = { columns, module, settings, unit: 'texts' };
+    const settings: EvaluationIndex = { columns, words: options.words, questions };
+    const work = { columns, module, settings, unit: 'rows' };
     const drops = new Map<number, Drop>();
     let first = 0;
-    for await (const { count, found } of workOnTexts<EvaluationIndex, Contamination>(context, dataset, work)) {
+    for await (const { count, found } of workInThreads<EvaluationIndex, Contamination>(context, dataset, work)) {
       for (const { at, evidence } of found) drops.set(first + at, { rule: 'in_evaluation', evidence });
       first += count;
     }

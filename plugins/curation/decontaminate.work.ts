@@ -1,28 +1,31 @@
-import type { StartTextWork } from './compared-text.js';
+import type { StartWork } from 'simmerkit';
+import { comparedText } from './compared-text.js';
 import { NgramIndex } from './ngram-index.js';
 import { scanWords } from './words.js';
 
 export interface EvaluationIndex {
+  /** Columns that are compared. */
+  readonly columns: readonly string[];
   /** Words in an n-gram. */
   readonly words: number;
   readonly questions: readonly { readonly id: string; readonly text: string }[];
 }
 
-/** What texts of a batch share with the evaluation. */
+/** What rows of a batch share with the evaluation. */
 export interface Contamination {
-  /** Texts in the batch. */
+  /** Rows in the batch. */
   readonly count: number;
   readonly found: readonly { readonly at: number; readonly evidence: string }[];
 }
 
-export const start: StartTextWork<EvaluationIndex, Contamination> = ({ words, questions }) => {
+export const start: StartWork<EvaluationIndex, Contamination> = ({ columns, words, questions }) => {
   const index = indexOf(words, questions);
-  return (texts) => {
-    const found = texts.flatMap((text, at) => {
-      const match = index.match(scanWords(text));
+  return (rows) => {
+    const found = rows.flatMap((row, at) => {
+      const match = index.match(scanWords(comparedText(row, columns)));
       return match === undefined ? [] : [{ at, evidence: `${match.owner}: ${match.words}` }];
     });
-    return { count: texts.length, found };
+    return { count: rows.length, found };
   };
 };
 

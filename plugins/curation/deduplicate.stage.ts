@@ -1,5 +1,5 @@
-import { defineStage, input, requireColumns, textIn } from 'simmerkit';
-import { comparedColumns, comparedText, workOnTexts } from './compared-text.js';
+import { defineStage, input, pace, requireColumns, textIn, workInThreads } from 'simmerkit';
+import { comparedColumns, comparedText } from './compared-text.js';
 import type { DuplicateKeys } from './deduplicate.work.js';
 import { deduplicateOptions } from './options.js';
 import type { Drop } from './sieve.js';
@@ -23,26 +23,27 @@ export const deduplicate = defineStage({
     requireColumns(dataset, ['id', ...columns], 'The dataset');
     const { ignoreCaseAndSpace } = options;
     const settings: DuplicateKeys = {
+      columns,
       ignoreCaseAndSpace,
       ...(options.near === undefined ? {} : { near: { ...options.near, seed } }),
     };
     const sketch = settings.near === undefined ? undefined : new NearSketch(settings.near);
     const module = new URL('./deduplicate.work.js', import.meta.url);
     const blocks: Uint32Array[] = [];
-    const work = { columns, module, settings, unit: 'texts' };
-    for await (const block of workOnTexts<DuplicateKeys, Uint32Array>(context, dataset, work)) blocks.push(block);
+    const work = { columns, module, settings, unit: 'rows' };
+    for await (const block of workInThreads<DuplicateKeys, Uint32Array>(context, dataset, work)) blocks.push(block);
     const positions = await rowsThatShareKeys(blocks, keysOfRow(sketch));
     // Only rows that share a key can be duplicates; only these are read again, and compared by what they are.
     using texts = new TextStore(await context.artifacts.temporaryFolder());
     const finder = new DuplicateFinder(settings, sketch, texts);
     const drops = new Map<number, Drop>();
     const keys = keysAt(blocks, 2 * keysOfRow(sketch));
-    let next = 0;
+    const steps = pace(context, { unit: 'candidates', total: positions.length });
     for await (const row of dataset.rows({ columns: ['id', ...columns], positions })) {
-      context.signal.throwIfAborted();
-      const at = positions[next++] as number;
+      const at = positions[steps.done] as number;
       const drop = finder.judge(comparedText(row, columns), textIn(row, 'id'), keys(at));
       if (drop !== undefined) drops.set(at, drop);
+      await steps.step();
     }
     return await sieve(context, dataset, (_, at) => drops.get(at), { read: ['id'] });
   },

@@ -1,9 +1,11 @@
-import { createHash } from 'node:crypto';
-import type { StartTextWork } from './compared-text.js';
+import type { StartWork } from 'simmerkit';
+import { comparedText } from './compared-text.js';
 import { type NearOptions, NearSketch } from './near-sketch.js';
-import { scanWords } from './words.js';
+import { mix, scanWords, type Words } from './words.js';
 
 export interface DuplicateKeys {
+  /** Columns that are compared. */
+  readonly columns: readonly string[];
   readonly ignoreCaseAndSpace: boolean;
   readonly near?: NearOptions;
 }
@@ -13,22 +15,30 @@ export function comparedForm(text: string, { ignoreCaseAndSpace }: Pick<Duplicat
   return ignoreCaseAndSpace ? text.toLowerCase().trim().replace(/\s+/g, ' ') : text;
 }
 
-/** Keys of each text, 64 bits each: one of the text itself, then those of its bands. */
-export const start: StartTextWork<DuplicateKeys, Uint32Array> = (settings) => {
+/** Keys of each row, 64 bits each: one of its text, then those of its bands. */
+export const start: StartWork<DuplicateKeys, Uint32Array> = (settings) => {
   const sketch = settings.near === undefined ? undefined : new NearSketch(settings.near);
   const size = 2 * keysOfRow(sketch);
-  return (texts) => {
-    const keys = new Uint32Array(size * texts.length);
-    for (const [at, text] of texts.entries()) {
-      const digest = createHash('sha1').update(comparedForm(text, settings)).digest();
-      // Never zero, which is no key.
-      keys[size * at] = digest.readUInt32LE(0) | 1;
-      keys[size * at + 1] = digest.readUInt32LE(4);
-      sketch?.writeKeys(scanWords(text), keys, size * at + 2);
+  return (rows) => {
+    const keys = new Uint32Array(size * rows.length);
+    for (const [at, row] of rows.entries()) {
+      const text = comparedText(row, settings.columns);
+      const form = comparedForm(text, settings);
+      const words = scanWords(form);
+      writeTextKey(words, keys, size * at);
+      sketch?.writeKeys(form === text ? words : scanWords(text), keys, size * at + 2);
     }
     return keys;
   };
 };
+
+/** Texts that are the same have the same key; not the other way round. */
+function writeTextKey(words: Words, keys: Uint32Array, from: number): void {
+  const [low = 0, high = 0] = words.hashRuns(words.count);
+  // Never zero, which is no key.
+  keys[from] = mix(low ^ words.count) | 1;
+  keys[from + 1] = high;
+}
 
 export function keysOfRow(sketch: NearSketch | undefined): number {
   return 1 + (sketch?.bands ?? 0);

@@ -54,27 +54,30 @@ export function tokenCounter(file: TokenizerFile, config: object): (text: string
   if (pattern === null) return encoded;
   const added = (file.added_tokens ?? []).map(({ content }) => content.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&'));
   const hasAdded = new RegExp(added.length === 0 ? '(?!)' : added.join('|'), 'u');
-  const counts = new Map<string, number>();
+  const known = new Map<string, number>();
   const countOf = (piece: string): number => {
-    const known = counts.get(piece);
-    if (known !== undefined) return known;
+    const remembered = known.get(piece);
+    if (remembered !== undefined) return remembered;
     const count = model.encode(bytes.pre_tokenize_text(piece, {})).length;
-    if (counts.size === cacheSize) counts.clear();
-    counts.set(piece, count);
+    if (known.size === cacheSize) known.clear();
+    known.set(piece, count);
     return count;
   };
-  return (given) => {
-    if (hasAdded.test(given)) return encoded(given);
-    const text = file.normalizer === null ? given : given.normalize('NFC');
+  // Where one piece ends the next one begins: looked for there only, and without a match's object.
+  const next = new RegExp(pattern.source, pattern.flags.replace('g', 'y'));
+  const counts = (text: string): number => {
     let count = 0;
-    let end = 0;
-    pattern.lastIndex = 0;
-    for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
-      if (match.index > end) count += countOf(text.slice(end, match.index));
-      if (match[0] === '') pattern.lastIndex++;
-      else count += countOf(match[0]);
-      end = match.index + match[0].length;
+    let unmatched = 0;
+    for (let at = 0; at < text.length; at = next.lastIndex) {
+      next.lastIndex = at;
+      if (next.test(text) && next.lastIndex > at) {
+        if (unmatched < at) count += countOf(text.slice(unmatched, at));
+        unmatched = next.lastIndex;
+        count += countOf(text.slice(at, unmatched));
+      } else next.lastIndex = at + ((text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1);
     }
-    return end < text.length ? count + countOf(text.slice(end)) : count;
+    return unmatched < text.length ? count + countOf(text.slice(unmatched)) : count;
   };
+  return (text) =>
+    hasAdded.test(text) ? encoded(text) : counts(file.normalizer === null ? text : text.normalize('NFC'));
 }

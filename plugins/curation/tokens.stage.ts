@@ -1,8 +1,6 @@
-import { readFile } from 'node:fs/promises';
-import { type Artifact, defineStage, input, type Row, requireColumns, UserError } from 'simmerkit';
-import { workOnTexts } from './compared-text.js';
+import { defineStage, input, type Row, requireColumns, workInThreads } from 'simmerkit';
 import { tokensOptions } from './options.js';
-import type { TokenizerTexts } from './tokens.work.js';
+import type { TokenizerSettings } from './tokens.work.js';
 
 export const tokens = defineStage({
   description: "Counts the tokens of a column as a model's tokenizer has them.",
@@ -15,13 +13,14 @@ export const tokens = defineStage({
   async run(context) {
     const { inputs, options } = context;
     requireColumns(inputs.dataset, [options.column], 'The dataset');
-    const settings = await readTokenizer(inputs.model);
     const module = new URL('./tokens.work.js', import.meta.url);
     const rows: Row[] = [];
     let total = 0;
     const figures = () => ({ tokens: total });
+    const files = ['tokenizer.json', 'tokenizer_config.json'].map((name) => inputs.model.path(name));
+    const settings = { column: options.column, files: files as [string, string] };
     const work = { columns: [options.column], module, settings, unit: 'rows', figures };
-    for await (const counts of workOnTexts<TokenizerTexts, Uint32Array>(context, inputs.dataset, work)) {
+    for await (const counts of workInThreads<TokenizerSettings, Uint32Array>(context, inputs.dataset, work)) {
       for (const count of counts) {
         rows.push({ [options.into]: count });
         total += count;
@@ -31,25 +30,3 @@ export const tokens = defineStage({
     return { dataset: await context.artifacts.deriveDataset(inputs.dataset, { added }) };
   },
 });
-
-async function readTokenizer(model: Artifact): Promise<TokenizerTexts> {
-  const [tokenizer, config] = await Promise.all([
-    readJsonText(model.path('tokenizer.json')),
-    readJsonText(model.path('tokenizer_config.json')),
-  ]);
-  return { tokenizer, config };
-}
-
-async function readJsonText(file: string): Promise<string> {
-  try {
-    const text = await readFile(file, 'utf8');
-    JSON.parse(text);
-    return text;
-  } catch (error) {
-    throw new UserError('tokenizer_invalid', `${file} is not a tokenizer: ${(error as Error).message}.`, {
-      kind: 'runFailed',
-      hint: 'The model folder must have tokenizer.json and tokenizer_config.json as transformers writes them.',
-      cause: error,
-    });
-  }
-}

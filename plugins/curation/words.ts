@@ -61,7 +61,7 @@ export class Words {
    */
   hashRuns(length: number): Uint32Array {
     const { cells, count } = this;
-    const runs = Math.max(0, count - length + 1);
+    const runs = length === 0 ? 0 : Math.max(0, count - length + 1);
     const hashes = scratchFor(2 * runs);
     const [lowPower, highPower] = [power(lowFactor, length), power(highFactor, length)];
     let low = 0;
