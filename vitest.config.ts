@@ -10,7 +10,7 @@ export default defineConfig({
   },
   test: {
     include: ['core/**/*.test.ts', 'plugins/**/*.test.ts', 'test/**/*.test.ts'],
-    exclude: ['**/node_modules/**', 'dist/**'],
+    exclude: ['**/node_modules/**', 'dist/**', 'core/cli/templates/**'],
     testTimeout: 60_000,
   },
 });

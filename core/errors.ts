@@ -9,12 +9,14 @@ export const exitCodes = {
   environment: 3,
   /** The run started and failed. */
   runFailed: 4,
+  /** A limit of the run's budget: all that is paid for is kept, and a larger budget goes on. */
+  budget: 5,
   /** Ctrl-C. */
   interrupted: 130,
 } as const;
 
 /** Which exit code an error leads to. */
-export type ErrorKind = 'usage' | 'environment' | 'runFailed' | 'interrupted';
+export type ErrorKind = 'usage' | 'environment' | 'runFailed' | 'budget' | 'interrupted';
 
 /** Where in a file of the user's something is; line and column count from 1. */
 export interface SourcePosition {

@@ -44,6 +44,12 @@ export function formatShare(share: number): string {
   return `${(share * 100).toFixed(1)}%`;
 }
 
+/** "$0.0042", "$0.87", "$12.40", "$1,204". */
+export function formatUsd(dollars: number): string {
+  if (dollars > 0 && dollars < 0.1) return `$${Number(dollars.toPrecision(2))}`;
+  return dollars < 1000 ? `$${dollars.toFixed(2)}` : `$${grouped.format(Math.round(dollars))}`;
+}
+
 function twoDigits(value: number): string {
   return String(value).padStart(2, '0');
 }

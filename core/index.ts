@@ -16,7 +16,16 @@ export type {
   TableOptions,
 } from './artifacts/artifact.js';
 export { defaultCacheFolder } from './config/cache-folder.js';
-export { type EndpointOptions, EndpointRefusal, OpenAiEndpoint } from './endpoint/openai-endpoint.js';
+export { builtInHardware, type Hardware } from './config/hardware.js';
+export { costOf, type EndpointCost, mostTokens, type TokenPrice, tokenPrice } from './endpoint/endpoint-cost.js';
+export {
+  type AroundSending,
+  type EndpointBody,
+  type EndpointOptions,
+  EndpointRefusal,
+  OpenAiEndpoint,
+  PassingFailure,
+} from './endpoint/openai-endpoint.js';
 export {
   type ErrorKind,
   type ErrorRecord,
@@ -32,10 +41,12 @@ export type { Event, EventData, EventDraft, EventType, StageEventType } from './
 export { telemetryTypes } from './events/catalogue.js';
 export { type Redact, redacted, redactor } from './events/redaction.js';
 export { waitForLock } from './events/wait-for-lock.js';
-export { formatBytes, formatCompact, formatCount, formatDuration, formatShare } from './figures.js';
+export { formatBytes, formatCompact, formatCount, formatDuration, formatShare, formatUsd } from './figures.js';
 export { isGlob, matchingFiles } from './files/matching-files.js';
 export { type ProcessGraderOptions, startProcessGrader } from './grader/process-grader.js';
+export { finalAnswer } from './metrics/final-answer.js';
 export { measureScaling, type ScalingMeasures, type ScalingRun } from './metrics/scaling.js';
+export { shareInterval } from './metrics/share-interval.js';
 export { numberIn, requireColumns, textIn } from './plugin/columns.js';
 export {
   defineGrader,
@@ -54,6 +65,7 @@ export {
 } from './plugin/define.js';
 export {
   apiVersion,
+  type GraderContext,
   type GraderDefinition,
   type InputDefinition,
   type InputDefinitions,
@@ -78,7 +90,29 @@ export {
   type TrainerCommand,
   type TrainerDefinition,
 } from './plugin/definitions.js';
+export type {
+  Advice,
+  CalibrationRun,
+  EstimateJob,
+  EstimatePlace,
+  Facts,
+  MemoryPart,
+  StageEstimate,
+  StageEstimateContext,
+  TrainerJob,
+  WorkEstimate,
+} from './plugin/estimate.js';
+export type {
+  HookedStage,
+  NestedHook,
+  ParallelHook,
+  PlanObjection,
+  PluginHooks,
+  RecipeTree,
+  SequentialHook,
+} from './plugin/hooks.js';
 export { type Pace, pace } from './plugin/pace.js';
+export type { Reservation, Spending, SpendingRequest, Spent } from './plugin/spending.js';
 export { attachToProcess } from './process/attach-to-process.js';
 export { type HandshakeOptions, waitForHandshake } from './process/handshake.js';
 export { downloadWithPip, hasNvidiaGpu } from './process/pip.js';
@@ -100,6 +134,7 @@ export type {
   Capability,
   ExportRequest,
   ExportResult,
+  FileFormat,
   GenerationEvent,
   GenerationRequest,
   Grade,

@@ -63,18 +63,23 @@ export async function deriveTable(file: string, options: DerivedFileOptions): Pr
   const { from, columns, positions, added, scratchFolder } = options;
   columnTypes(columns);
   await withScratch(scratchFolder, async (connection) => {
+    const copy = (query: string) =>
+      copyTo(connection, file, `(${query})`).catch((error: Error) => {
+        // What cannot be written says nothing of what was read.
+        throw error.message.includes(file) ? error : damaged(from, error);
+      });
     const source = parquet(from, true);
     const selected = (prefixOf: (name: string) => string) =>
       Object.keys(columns)
         .map((name) => `${prefixOf(name)}.${quoteName(name)}`)
         .join(', ');
     if (positions === undefined && added === undefined) {
-      return orDamaged(from, copyTo(connection, file, `(SELECT ${selected(() => 'kept')} FROM ${source} kept)`));
+      return copy(`SELECT ${selected(() => 'kept')} FROM ${source} kept`);
     }
     const types = added === undefined ? {} : columnTypes(added.columns);
     await fillPlaces(connection, positions ?? (added?.rows ?? []).keys(), types, added?.rows);
     const chosen = selected((name) => (name in types ? 'filled' : 'kept'));
-    await orDamaged(from, copyTo(connection, file, `(SELECT ${chosen} FROM ${source} kept${joinPlaces})`));
+    await copy(`SELECT ${chosen} FROM ${source} kept${joinPlaces}`);
   });
 }
 
@@ -123,20 +128,78 @@ async function copyTo(connection: DuckDBConnection, file: string, source: string
  * @param columns those that are read
  * @param positions of the rows, ascending. @default all rows
  */
-export async function* readTable(
+export function readTable(file: string, columns: Columns, positions?: RowReading['positions']): AsyncIterable<Row> {
+  const refuse = (error: Error) => {
+    throw damaged(file, error);
+  };
+  return selectRows(file, columns, Object.keys(columns).map(quoteName), refuse, positions);
+}
+
+/**
+ * Reads the rows of a Parquet file that somebody else wrote, in their order, each value converted to its column's type.
+ * @throws UserError `invalid_table_file`, `invalid_column_type`
+ */
+export function readForeignTable(file: string, columns: Columns): AsyncIterable<Row> {
+  const types = columnTypes(columns);
+  const selected = Object.entries(types).map(
+    ([name, type]) => `CAST(${quoteName(name)} AS ${sqlType(type)}) AS ${quoteName(name)}`,
+  );
+  return selectRows(file, columns, selected, (error) => refuseForeign(file, error));
+}
+
+/** The columns of such a file; single precision becomes double. @throws UserError as `readForeignTable` */
+export async function foreignColumns(file: string): Promise<Columns> {
+  const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
+  try {
+    const connection = await instance.connect();
+    const described = await connection
+      .runAndReadAll(`DESCRIBE SELECT * FROM read_parquet(${quoteText(file)})`)
+      .catch((error: Error) => refuseForeign(file, error));
+    const named = described
+      .getRowObjects()
+      .map(({ column_name, column_type }) => [
+        String(column_name),
+        String(column_type).replaceAll(/\bFLOAT\b/g, 'DOUBLE'),
+      ]);
+    const columns: Columns = Object.fromEntries(named);
+    columnTypes(columns);
+    return columns;
+  } finally {
+    instance.closeSync();
+  }
+}
+
+function damaged(file: string, cause: Error): UserError {
+  return new UserError('artifact_damaged', `Cannot read the table ${file}: ${cause.message}`, {
+    kind: 'environment',
+    hint: 'Remove the folder of the artifact; what made it will make it again.',
+    cause,
+  });
+}
+
+function refuseForeign(file: string, error: Error): never {
+  throw new UserError('invalid_table_file', `Cannot read ${file} as a table: ${error.message}`, {
+    kind: 'runFailed',
+    hint: 'It must be a whole Parquet file with the columns that are asked for.',
+    cause: error,
+  });
+}
+
+async function* selectRows(
   file: string,
   columns: Columns,
+  selected: readonly string[],
+  refuse: (error: Error) => never,
   positions?: RowReading['positions'],
 ): AsyncIterable<Row> {
   const names = Object.keys(columns);
   const instance = await DuckDBInstance.create(':memory:', { threads: '1', preserve_insertion_order: 'true' });
   try {
     const connection = await instance.connect();
-    const selected = names.map((name) => `kept.${quoteName(name)}`).join(', ');
-    const query = `SELECT ${selected} FROM ${await rowsToRead(connection, file, positions)}`;
-    const result = await orDamaged(file, connection.stream(query));
+    const query = `SELECT ${selected.join(', ')} FROM ${await rowsToRead(connection, file, positions)}`;
+    const result = await connection.stream(query).catch(refuse);
     for (;;) {
-      const chunk = await orDamaged(file, result.fetchChunk());
+      const chunk = await result.fetchChunk().catch(refuse);
       if (chunk === null || chunk.rowCount === 0) return;
       const values = chunk.getColumns();
       for (let index = 0; index < chunk.rowCount; index += 1) {
@@ -231,18 +294,6 @@ function plain(value: DuckDBValue): unknown {
     return Object.fromEntries(Object.entries(value.entries).map(([name, inner]) => [name, plain(inner)]));
   }
   return value;
-}
-
-async function orDamaged<T>(file: string, reading: Promise<T>): Promise<T> {
-  try {
-    return await reading;
-  } catch (error) {
-    throw new UserError('artifact_damaged', `Cannot read the table ${file}: ${(error as Error).message}`, {
-      kind: 'environment',
-      hint: 'Remove the folder of the artifact; what made it will make it again.',
-      cause: error,
-    });
-  }
 }
 
 function quoteText(text: string): string {

@@ -59,6 +59,10 @@ function conclude(runId: string, outcome: RunOutcome, isQuiet: boolean): number 
       if (isQuiet) process.stderr.write(`Once it is mended: simmer resume ${runId}\n`);
       return exitCodeOfFailedRun(outcome.error);
     case 'interrupted':
+      if (outcome.error !== undefined) {
+        printErrorRecord(outcome.error);
+        return exitCodes[outcome.error.kind ?? 'interrupted'];
+      }
       if (isQuiet) process.stderr.write(`Stopped (${outcome.reason}). Go on with: simmer resume ${runId}\n`);
       return exitCodes.interrupted;
   }

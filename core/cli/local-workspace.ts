@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Settings } from '../config/settings.js';
+import { estimatePlan } from '../engine/estimate-plan.js';
 import { previewPlan } from '../engine/preview.js';
 import { readPlan } from '../engine/run-folder.js';
 import type { RunManager } from '../engine/run-manager.js';
@@ -9,18 +10,22 @@ import { followEvents, readEvents } from '../events/replay.js';
 import { readRunOwner } from '../events/run-lock.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import { describePlugin } from '../plugin/describe-plugin.js';
+import { installedPlugins } from '../plugin/installed.js';
+import { type ListedPlugin, sourceOf } from '../plugin/plugin-reference.js';
+import { budgetChangeOf } from '../recipe/budget-change.js';
 import { type Inspection, inspectionOf } from '../recipe/inspection.js';
 import { loadRecipe } from '../recipe/load-recipe.js';
 import type { Overrides } from '../recipe/overrides.js';
 import { planDigest } from '../recipe/plan-digest.js';
 import { planRecipe } from '../recipe/plan-recipe.js';
 import { recipeJsonSchema } from '../recipe/recipe-json-schema.js';
-import type { StartedRun, StartOptions, Workspace } from './open-workspace.js';
+import type { ResumeOptions, StartedRun, StartOptions, Workspace } from './open-workspace.js';
 import { type RunConsoleOptions, runConsole } from './run-console.js';
 import {
   catalogOf,
   catalogOfPlan,
   quickstartRecipe,
+  sayToPeople,
   settingsFrom,
   shownPath,
   type WorkspaceFlags,
@@ -44,25 +49,28 @@ export class LocalWorkspace implements Workspace {
 
   async validate(file: string, given: Overrides) {
     const recipe = await loadRecipe(file, given);
-    const plan = await planRecipe(recipe, catalogOf(recipe), this.#settings);
+    const plan = await planRecipe(recipe, catalogOf(recipe, this.#settings), this.#settings);
     const stages = plan.stages.map((stage) => stage.name);
     return { recipe: plan.recipe, file: recipe.file, stages, trainers: Object.keys(plan.trainers) };
   }
 
   async plan(file: string, given: Overrides) {
     const recipe = await loadRecipe(file, given);
-    const plan = await planRecipe(recipe, catalogOf(recipe), this.#settings);
+    const catalog = catalogOf(recipe, this.#settings);
+    const plan = await planRecipe(recipe, catalog, this.#settings);
     // As the run manager would, without the quarter of a second that it takes to load all that runs need.
-    const stages = await previewPlan(plan, (await openStore(this.#settings.home)).stages);
-    return { digest: planDigest(plan), plan, stages };
+    const store = await openStore(this.#settings.home);
+    const stages = await previewPlan(plan, store.stages);
+    const estimates = await estimatePlan(plan, catalog, store, this.#settings);
+    return { digest: planDigest(plan), plan, stages, estimates };
   }
 
   async plugins(file: string | undefined) {
-    return Promise.all((await (await catalogWith(file)).all()).map(describePlugin));
+    return Promise.all((await (await this.#catalogWith(file)).all()).map(describePlugin));
   }
 
   async schema(file: string | undefined) {
-    return recipeJsonSchema(await catalogWith(file));
+    return recipeJsonSchema(await this.#catalogWith(file));
   }
 
   async runs() {
@@ -75,7 +83,7 @@ export class LocalWorkspace implements Workspace {
 
   async writeReport(name: string) {
     const { runId, runFolder } = await this.find(name);
-    const manager = await this.#manager(catalogOfPlan(await readPlan(runFolder)));
+    const manager = await this.#manager(catalogOfPlan(await readPlan(runFolder), this.#settings));
     return { runId, reportPath: await manager.writeReport(runId) };
   }
 
@@ -93,7 +101,7 @@ export class LocalWorkspace implements Workspace {
 
   async start(file: string | undefined, given: Overrides, options: StartOptions) {
     const recipe = await loadRecipe(file ?? quickstartRecipe(), given);
-    const catalog = catalogOf(recipe);
+    const catalog = catalogOf(recipe, this.#settings);
     const plan = await planRecipe(recipe, catalog, this.#settings);
     const manager = await this.#manager(catalog);
     return started(await manager.start(plan, { recipeText: recipe.text, ...options }));
@@ -102,7 +110,7 @@ export class LocalWorkspace implements Workspace {
   /** As `start`, of the recipe up to a training stage that is inspected instead. */
   async startInspection(file: string, given: Overrides, what: Inspection, options: StartOptions) {
     const whole = await loadRecipe(file, given);
-    const catalog = catalogOf(whole);
+    const catalog = catalogOf(whole, this.#settings);
     const recipe = inspectionOf(whole, await planRecipe(whole, catalog, this.#settings), what);
     const manager = await this.#manager(catalog);
     const plan = await planRecipe(recipe, catalog, this.#settings);
@@ -113,9 +121,10 @@ export class LocalWorkspace implements Workspace {
     return openStore(this.#settings.home);
   }
 
-  async resume({ runId, runFolder }: RunSummary, options: StartOptions) {
-    const manager = await this.#manager(catalogOfPlan(await readPlan(runFolder)));
-    return started(await manager.resume(runId, options));
+  async resume({ runId, runFolder }: RunSummary, { overrides, ...options }: ResumeOptions) {
+    const budgetChange = budgetChangeOf(overrides);
+    const manager = await this.#manager(catalogOfPlan(await readPlan(runFolder), this.#settings));
+    return started(await manager.resume(runId, { ...options, ...(budgetChange && { budgetChange }) }));
   }
 
   console(options: Omit<RunConsoleOptions, 'source'>) {
@@ -136,10 +145,25 @@ export class LocalWorkspace implements Workspace {
     const { createRunManager } = await import('../container/create-run-manager.js');
     return createRunManager({ settings: this.#settings, catalog });
   }
-}
 
-async function catalogWith(file: string | undefined): Promise<PluginCatalog> {
-  return catalogOf(file === undefined ? undefined : await loadRecipe(file, { params: {}, overrides: {} }));
+  /** With the plugins of a recipe; without one, with those that are installed here and work. */
+  async #catalogWith(file: string | undefined): Promise<PluginCatalog> {
+    if (file !== undefined) return catalogOf(await loadRecipe(file, { params: {}, overrides: {} }), this.#settings);
+    const folder = process.cwd();
+    const catalog = catalogOf({ plugins: installedPlugins(folder), folder }, this.#settings);
+    const working: ListedPlugin[] = [];
+    for (const reference of catalog.recipePlugins) {
+      try {
+        await catalog.recipePlugin(reference);
+        working.push(reference);
+      } catch (error) {
+        sayToPeople(`The plugin ${sourceOf(reference)} is left out: ${(error as Error).message}`);
+      }
+    }
+    return working.length === catalog.recipePlugins.length
+      ? catalog
+      : catalogOf({ plugins: working, folder }, this.#settings);
+  }
 }
 
 async function openStore(home: string) {

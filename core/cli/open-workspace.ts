@@ -1,3 +1,4 @@
+import type { StageForecast } from '../engine/estimate-plan.js';
 import type { RunHandle, RunSummary, StagePreview } from '../engine/run-outcome.js';
 import { UserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
@@ -28,6 +29,11 @@ export interface StartOptions {
   readonly sinks: readonly Sink[];
 }
 
+export interface ResumeOptions extends StartOptions {
+  /** `--set`: limits of the budget, and nothing else. @see budgetChangeOf */
+  readonly overrides: Readonly<Record<string, string>>;
+}
+
 /** Where commands work: this machine's home, or a server. What they print is the same. */
 export interface Workspace extends AsyncDisposable {
   /** Of the home, for people. */
@@ -37,7 +43,12 @@ export interface Workspace extends AsyncDisposable {
   plan(
     file: string,
     given: Overrides,
-  ): Promise<{ readonly digest: string; readonly plan: Plan; readonly stages: readonly StagePreview[] }>;
+  ): Promise<{
+    readonly digest: string;
+    readonly plan: Plan;
+    readonly stages: readonly StagePreview[];
+    readonly estimates: readonly StageForecast[];
+  }>;
   /** @param file a recipe whose own plugins are in it, too; so for `schema` */
   plugins(file: string | undefined): Promise<readonly PluginDescription[]>;
   schema(file: string | undefined): Promise<unknown>;
@@ -54,7 +65,7 @@ export interface Workspace extends AsyncDisposable {
   /** @param file absent: the quickstart */
   start(file: string | undefined, given: Overrides, options: StartOptions): Promise<StartedRun>;
   /** A recipe or run that cannot be started is refused here, before anything is shown. */
-  resume(run: RunSummary, options: StartOptions): Promise<StartedRun>;
+  resume(run: RunSummary, options: ResumeOptions): Promise<StartedRun>;
   /** The sink that shows a run to people. */
   console(options: Omit<RunConsoleOptions, 'source'>): Sink;
 }

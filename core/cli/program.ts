@@ -13,12 +13,15 @@ Exit codes:
   2    the recipe or the command is wrong
   3    the machine is: no Python, no disk space, a run that another process holds
   4    the run started and failed
+  5    stopped by a limit of its budget; \`simmer resume --set budget.usd=...\` goes on
   130  stopped, by Ctrl-C or a signal; \`simmer resume\` goes on`;
 
 /** Runs the command line and ends the process. */
 export async function main(argv: readonly string[]): Promise<never> {
   watchOutput();
-  const json = argv.includes('--json');
+  // What comes after -- belongs to another program.
+  const own = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
+  const json = own.includes('--json');
   if (json) keepStdoutForResults();
   process.on('uncaughtException', (error) => void fail(error, false));
   const { program, exitCode } = buildProgram();
@@ -111,10 +114,11 @@ Examples:
         'again, one that died continues from its last checkpoint.',
     )
     .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
+    .addOption(setOption('change a limit: budget.usd, budget.gpuHours or budget.wallClock; null takes it away'))
     .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
     .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
     .option('--json', 'events from here on on stdout, one JSON object a line, and nothing else there')
-    .addHelpText('after', '\nExamples:\n  simmer resume latest\n  simmer resume quickstart-2026')
+    .addHelpText('after', '\nExamples:\n  simmer resume latest\n  simmer resume quickstart-2026 --set budget.usd=20')
     .action(action(async () => (await import('./commands/resume.js')).resume));
 
   program.commandsGroup('Before a run:');
@@ -135,9 +139,11 @@ Examples:
     .summary('show what a run would do, and what it would take from the cache')
     .description(
       'Shows the stages in the order in which they would run, what each uses and needs, and whether the cache has it. ' +
-        'A stage is "unknown" until its inputs exist.',
+        'A stage is "unknown" until its inputs exist. Says what training and generation will take: time, dollars, and ' +
+        'the memory of a GPU part by part, and what to change where it does not fit.',
     )
-    .argument('<recipe>', 'a recipe file')
+    .argument('[recipe]', 'a recipe file')
+    .option('--calibration', 'published runs beside what the estimates say of them, instead of a plan')
     .addOption(paramOption())
     .addOption(setOption())
     .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
@@ -294,7 +300,7 @@ Examples:
     .command('plugins')
     .summary('list stages, trainers, launchers, graders and sinks')
     .description('Lists what a recipe may use, with what each is for.')
-    .argument('[recipe]', 'a recipe file whose own plugins are listed too')
+    .argument('[recipe]', 'a recipe file whose own plugins are listed too; without one, those installed here')
     .option('--json', 'the plugins as JSON, with the schemas of their options')
     .action(action(async () => (await import('./commands/plugins.js')).plugins));
 
@@ -302,7 +308,7 @@ Examples:
     .command('schema')
     .summary('print the JSON Schema of recipes, for editors')
     .description('Prints the JSON Schema of recipes: with it an editor completes them and marks what is wrong.')
-    .argument('[recipe]', 'a recipe file whose own plugins are covered too')
+    .argument('[recipe]', 'a recipe file whose own plugins are covered too; without one, those installed here')
     .option('--json', 'on one line')
     .addHelpText(
       'after',
@@ -312,6 +318,47 @@ Example:
   and as the first line of a recipe: # yaml-language-server: $schema=../.simmer/recipe.schema.json`,
     )
     .action(action(async () => (await import('./commands/schema.js')).schema));
+
+  program.commandsGroup('Write plugins:');
+  const plugin = program
+    .command('plugin')
+    .summary('make a plugin of your own, and hold it against the contract: new, verify')
+    .description('For authors of plugins; docs/writing-a-plugin.md has the rest.');
+  plugin
+    .command('new')
+    .summary('make a plugin that works, to go on from')
+    .description('Makes a folder with a plugin of one stage: its schema, a test, and a recipe that runs it.')
+    .argument('<name>', 'its name: lower-case words with "-" between them')
+    .addOption(
+      new Option('--language <language>', 'what it is written in')
+        .choices(['typescript', 'python'])
+        .default('typescript'),
+    )
+    .option('--folder <folder>', 'where to make it (default: a folder of its name)')
+    .option('--json', 'the files as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  simmer plugin new short-questions\n  simmer plugin new --language python short-questions',
+    )
+    .action(action(async () => (await import('./commands/plugin-new.js')).pluginNew));
+  plugin
+    .command('verify')
+    .summary('try every clause of simmer.plugin.v1 on a plugin of any language')
+    .description(
+      'Starts a plugin as the host does, several times over, and tries each clause of the contract on it: handshake, ' +
+        'versions, what it says of itself, stages, cancellation, health, graders, sinks, its end. Stages are run with ' +
+        'options and inputs that are made up to fit. Exits with 4 where a check fails.',
+    )
+    .argument('<plugin...>', 'a folder with a simmer-plugin.yaml; or after -- a program and its arguments')
+    .option('--only <check>', 'only this check; may be given again', collect, [])
+    .option('--patience <seconds>', 'how long whatever has no limit of its own may take', sequence, 30)
+    .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
+    .option('--json', 'the results as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  simmer plugin verify ./difficulty\n  simmer plugin verify --only cancel -- ./my-plugin --quiet',
+    )
+    .action(action(async () => (await import('./commands/plugin-verify.js')).pluginVerify));
 
   program.addHelpText(
     'after',
@@ -342,10 +389,8 @@ function paramOption(): Option {
     .argParser(assignment);
 }
 
-function setOption(): Option {
-  return new Option('--set <path=value>', 'set any value of the recipe, by its dotted path; may be given again')
-    .default({}, 'none')
-    .argParser(assignment);
+function setOption(what = 'set any value of the recipe, by its dotted path; may be given again'): Option {
+  return new Option('--set <path=value>', what).default({}, 'none').argParser(assignment);
 }
 
 function assignment(text: string, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> {

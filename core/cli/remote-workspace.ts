@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { readToken } from '../control/access.js';
 import { ControlClient } from '../control/control-client.js';
 import { fromErrorDetail, fromPlugin, fromRun, fromStagePreview } from '../control/wire.js';
+import type { StageForecast } from '../engine/estimate-plan.js';
 import type { RunOutcome, RunSummary } from '../engine/run-outcome.js';
 import { toErrorRecord, UserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
@@ -13,7 +14,7 @@ import type { Sink } from '../plugin/definitions.js';
 import { readDataFile } from '../recipe/data-file.js';
 import type { Overrides } from '../recipe/overrides.js';
 import type { Plan } from '../recipe/plan.js';
-import type { StartedRun, StartOptions, Workspace } from './open-workspace.js';
+import type { ResumeOptions, StartedRun, StartOptions, Workspace } from './open-workspace.js';
 import { type RunConsoleOptions, runConsole } from './run-console.js';
 import type { WorkspaceFlags } from './workspace.js';
 
@@ -53,8 +54,11 @@ export class RemoteWorkspace implements Workspace {
   }
 
   async plan(file: string, given: Overrides) {
-    const { planJson, digest, stages } = await this.#client.planRecipe({ recipe: await read(file, given) });
-    return { digest, plan: JSON.parse(planJson) as Plan, stages: stages.map(fromStagePreview) };
+    const { planJson, digest, stages, estimatesJson } = await this.#client.planRecipe({
+      recipe: await read(file, given),
+    });
+    const estimates = JSON.parse(estimatesJson || '[]') as readonly StageForecast[];
+    return { digest, plan: JSON.parse(planJson) as Plan, stages: stages.map(fromStagePreview), estimates };
   }
 
   async plugins(file: string | undefined) {
@@ -111,8 +115,8 @@ export class RemoteWorkspace implements Workspace {
     return this.#followed(run, 0, options);
   }
 
-  async resume(before: RunSummary, options: StartOptions) {
-    const { run } = await this.#client.resumeRun(before.runId);
+  async resume(before: RunSummary, { overrides, ...options }: ResumeOptions) {
+    const { run } = await this.#client.resumeRun(before.runId, overrides);
     return this.#followed(run, before.events, options);
   }
 
@@ -184,7 +188,7 @@ function outcomeOf(event: Event): RunOutcome | undefined {
     case 'run.failed':
       return { status: 'failed', ...event.data };
     case 'run.interrupted':
-      return { status: 'interrupted', reason: event.data.reason };
+      return { status: 'interrupted', ...event.data };
     default:
       return undefined;
   }

@@ -1,8 +1,9 @@
 import { join, relative } from 'node:path';
 import { loadSettings, type Settings } from '../config/settings.js';
-
 import { builtInSource, PluginCatalog } from '../plugin/catalog.js';
 import { builtInPlugins, simmerPackage } from '../plugin/locate.js';
+import { type ListedPlugin, listedPlugins } from '../plugin/plugin-reference.js';
+import { processMachine } from '../plugin/process/process-machine.js';
 import type { Plan } from '../recipe/plan.js';
 
 /** What every command that touches runs or recipes takes. */
@@ -34,19 +35,27 @@ export function settingsFrom(flags: WorkspaceFlags): Promise<Settings> {
   });
 }
 
-/** The built-in plugins, and those that a recipe lists. */
-export function catalogOf(recipe?: { readonly plugins: readonly string[]; readonly folder: string }): PluginCatalog {
+/** The built-in plugins, and those that a recipe lists. @param settings of what the plugins' processes are given */
+export function catalogOf(
+  recipe?: { readonly plugins: readonly ListedPlugin[]; readonly folder: string },
+  settings?: Settings,
+): PluginCatalog {
   return new PluginCatalog({
     builtIn: builtInPlugins(),
     recipePlugins: recipe?.plugins ?? [],
     baseFolder: recipe?.folder ?? process.cwd(),
+    ...(settings === undefined ? {} : { machine: processMachine(settings, sayToPeople) }),
   });
 }
 
+/** On stderr: stdout is for results. */
+export function sayToPeople(message: string): void {
+  process.stderr.write(`${message}\n`);
+}
+
 /** The plugins that a run was started with. */
-export function catalogOfPlan(plan: Plan): PluginCatalog {
-  const sources = Object.values(plan.plugins).map((plugin) => plugin.source);
-  return catalogOf({ plugins: sources.filter((source) => source !== builtInSource), folder: plan.recipeFolder });
+export function catalogOfPlan(plan: Plan, settings: Settings): PluginCatalog {
+  return catalogOf({ plugins: listedPlugins(plan.plugins, builtInSource), folder: plan.recipeFolder }, settings);
 }
 
 /** The recipe that is run where none is named; it comes with Simmer. */

@@ -4,11 +4,13 @@ import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { invalidFile } from '../recipe/document.js';
+import { suggestion } from '../recipe/nearest-name.js';
 import { ProblemList } from '../recipe/problem-list.js';
 import { checkWithSchema } from '../recipe/schema-problems.js';
 import { byteSize } from './byte-size.js';
 import { defaultCacheFolder } from './cache-folder.js';
 import { findSettingsFile } from './find-settings-file.js';
+import { type HardwareTable, hardwareEntry, hardwareTable } from './hardware.js';
 import { detectMachine, type MachineResources } from './machine.js';
 
 /** Where things are and what may be used: of the machine and its user, never of a recipe. */
@@ -23,6 +25,10 @@ export interface Settings {
   readonly python?: string;
   /** What stages that run side by side share. Default: what the machine has. */
   readonly resources: MachineResources;
+  /** What hardware of each name costs and can do. Default: the built-in table. */
+  readonly hardware?: HardwareTable;
+  /** Name of the hardware of this machine's accelerators, for what does not name its own. */
+  readonly machineHardware?: string;
   /** Setting to what set it: `default`, `--home`, `SIMMER_HOME`, or a file. */
   readonly sources: Readonly<Record<string, string>>;
 }
@@ -48,9 +54,14 @@ const settingsFile = z.strictObject({
       cpus: z.int().min(1).optional(),
       memory: byteSize.optional(),
       gpus: z.int().min(0).optional(),
+      hardware: z.string().optional().describe('What its accelerators are: a name of `hardware`.'),
     })
     .optional()
     .describe('What stages that run side by side may take together.'),
+  hardware: z
+    .record(z.string(), hardwareEntry)
+    .optional()
+    .describe('Prices and data sheets by name; they go before the built-in ones of the same name.'),
 });
 
 export interface SettingsOptions {
@@ -90,7 +101,7 @@ export async function loadSettings({ cwd, env, flags }: SettingsOptions): Promis
     }
   }
   if (paths.dataFolder !== undefined) checkFolder(paths.dataFolder, sources.dataFolder!);
-  const { memory, ...counts } = fromFile.resources ?? {};
+  const { memory, hardware: machineHardware, ...counts } = fromFile.resources ?? {};
   const inFile = definedOf({ ...counts, memoryBytes: memory });
   const given = definedOf({ ...flags.resources });
   const machine = detectMachine(env);
@@ -104,6 +115,8 @@ export async function loadSettings({ cwd, env, flags }: SettingsOptions): Promis
     ...(paths.dataFolder === undefined ? {} : { dataFolder: paths.dataFolder }),
     ...(paths.python === undefined ? {} : { python: paths.python }),
     resources: { ...machine, ...inFile, ...given },
+    hardware: hardwareTable(fromFile.hardware),
+    ...(machineHardware === undefined ? {} : { machineHardware }),
     sources,
   };
 }
@@ -115,6 +128,13 @@ async function readSettingsFile(
   if (document === undefined) return { values: {} };
   const problems = new ProblemList(document);
   const values = checkWithSchema({ schema: settingsFile, value: document.value ?? {}, path: [], problems });
+  const named = values?.resources?.hardware;
+  const table = hardwareTable(values?.hardware);
+  if (named !== undefined && !(named in table)) {
+    problems.add('unknown_hardware', `There is no hardware "${named}".`, ['resources', 'hardware'], {
+      hint: suggestion(named, Object.keys(table)),
+    });
+  }
   if (values === undefined || !problems.isEmpty) throw invalidFile(document.file, 'settings', problems.sorted());
   return { values, file: document.file };
 }

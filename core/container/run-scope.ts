@@ -1,4 +1,5 @@
 import { Container } from 'inversify';
+import { BudgetGuard } from '../engine/budget-guard.js';
 import { GraderPool } from '../engine/grader-pool.js';
 import { Run } from '../engine/run.js';
 import { RunEnding } from '../engine/run-ending.js';
@@ -12,6 +13,7 @@ import { TrainerPool } from '../engine/trainer-pool.js';
 import { EventBus } from '../events/event-bus.js';
 import { acquireRunLock } from '../events/run-lock.js';
 import { RunLog } from '../events/run-log.js';
+import { HookDriver } from '../plugin/hook-driver.js';
 import { ContainerContributions } from './container-contributions.js';
 import {
   ArtifactStoreToken,
@@ -43,15 +45,22 @@ export function runScopes(core: Container): OpenRunScope {
       const bus = new EventBus({ runId: request.runId, log, lastSequence });
       closers.push(() => bus.close());
       const torn = `The last line of the log was torn when the former core died; its ${droppedBytes} bytes were dropped.`;
-      const container = runContainer(core, request, bus, {
-        ...standing,
-        runId: request.runId,
-        runFolder: request.runFolder,
-        plan: request.plan,
-        isResumed: request.isResumed,
-        ...(request.capacity === undefined ? {} : { capacity: request.capacity }),
-        warnings: [...request.warnings, ...standing.warnings, ...(droppedBytes === 0 ? [] : [torn])],
-      });
+      const hooks = await HookDriver.of(core.get(PluginCatalogToken));
+      const container = runContainer(
+        core,
+        request,
+        { bus, hooks },
+        {
+          ...standing,
+          runId: request.runId,
+          runFolder: request.runFolder,
+          plan: request.plan,
+          isResumed: request.isResumed,
+          ...(request.capacity === undefined ? {} : { capacity: request.capacity }),
+          ...(request.budgetChange === undefined ? {} : { budgetChange: request.budgetChange }),
+          warnings: [...request.warnings, ...standing.warnings, ...(droppedBytes === 0 ? [] : [torn])],
+        },
+      );
       closers.push(() => container.unbindAllAsync());
       const run = container.get(Run);
       return {
@@ -65,14 +74,20 @@ export function runScopes(core: Container): OpenRunScope {
   };
 }
 
-function runContainer(core: Container, request: OpenRunRequest, bus: EventBus, info: RunInfo): Container {
+function runContainer(
+  core: Container,
+  request: OpenRunRequest,
+  { bus, hooks }: { readonly bus: EventBus; readonly hooks: HookDriver },
+  info: RunInfo,
+): Container {
   const container = new Container({ parent: core, defaultScope: 'Singleton' });
   container.bind(RunInfoToken).toConstantValue(info);
   container.bind(EventBus).toConstantValue(bus);
+  container.bind(HookDriver).toConstantValue(hooks);
   container
     .bind(ContributionsToken)
     .toConstantValue(new ContainerContributions(container, core.get(PluginCatalogToken)));
-  for (const service of [RunRecorder, RunEnding, TrainerPool, GraderPool, StageRunner, SinkDriver, Run]) {
+  for (const service of [RunRecorder, RunEnding, BudgetGuard, TrainerPool, GraderPool, StageRunner, SinkDriver, Run]) {
     container.bind<unknown>(service).to(service);
   }
   container.bind(RunResourceToken).toService(TrainerPool);
@@ -83,5 +98,6 @@ function runContainer(core: Container, request: OpenRunRequest, bus: EventBus, i
   for (const [index, sink] of request.sinks.entries()) {
     container.bind(SinkSourceToken).toConstantValue({ kind: 'given', name: `caller ${index + 1}`, sink });
   }
+  for (const sink of hooks.eventSinks()) container.bind(SinkSourceToken).toConstantValue({ kind: 'given', ...sink });
   return container;
 }

@@ -73,7 +73,8 @@ export class ControlClient implements Disposable {
   listRuns = (request: wire.ListRunsRequest) => this.#unary(this.#client.listRuns, request);
   /** Waits for as long as the run takes to stop. */
   cancelRun = (request: wire.CancelRunRequest) => this.#unary(this.#client.cancelRun, request, { seconds: 3600 });
-  resumeRun = (runId: string) => this.#unary(this.#client.resumeRun, { runId });
+  resumeRun = (runId: string, overrides: Readonly<Record<string, string>> = {}) =>
+    this.#unary(this.#client.resumeRun, { runId, overrides: { ...overrides } });
   listArtifacts = (runId: string) => this.#unary(this.#client.listArtifacts, { runId });
   writeReport = (runId: string) => this.#unary(this.#client.writeReport, { runId }, { seconds: 600 });
   listPlugins = () => this.#unary(this.#client.listPlugins, {});

@@ -10,6 +10,7 @@ import { UserError } from '../errors.js';
 import { acquireRunLock } from '../events/run-lock.js';
 import { builtInPlugins, PluginCatalog } from '../plugin/catalog.js';
 import { simmerPackage } from '../plugin/locate.js';
+import { processMachine } from '../plugin/process/process-machine.js';
 import { isLoopback, limitRate, requireToken } from './access.js';
 import { type ServerAddress, shownAddress } from './address.js';
 import { controlService, controlServiceDefinition } from './control-service.js';
@@ -94,11 +95,13 @@ export class ControlServer {
         plugins: options.allowedPlugins ?? [],
       };
       const recipeFolders = [...(options.recipeFolders ?? []), join(simmerPackage.root, 'recipes')];
-      const recipes = new RecipeSource({ settings, rules, limits, recipeFolders });
+      const machine = processMachine(settings, log);
+      const recipes = new RecipeSource({ settings, rules, limits, machine, recipeFolders });
       const catalog = new PluginCatalog({
         builtIn: builtInPlugins(),
         recipePlugins: rules.plugins,
         baseFolder: rules.folder,
+        machine,
       });
       const grpc = grpcServer(limits, options.token);
       grpc.addService(controlServiceDefinition, controlService({ settings, runs, recipes, limits, catalog }));

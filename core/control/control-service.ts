@@ -7,6 +7,7 @@ import {
 } from '@grpc/grpc-js';
 import { ArtifactStore } from '../artifacts/artifact-store.js';
 import type { Settings } from '../config/settings.js';
+import { estimatePlan } from '../engine/estimate-plan.js';
 import { previewPlan } from '../engine/preview.js';
 import { eventsFile, readPlan } from '../engine/run-folder.js';
 import { toErrorRecord, UserError } from '../errors.js';
@@ -14,6 +15,7 @@ import * as wire from '../generated/simmer/control/v1/control.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import { describePlugin } from '../plugin/describe-plugin.js';
 import { simmerPackage } from '../plugin/locate.js';
+import { budgetChangeOf } from '../recipe/budget-change.js';
 import { planDigest } from '../recipe/plan-digest.js';
 import { recipeJsonSchema } from '../recipe/recipe-json-schema.js';
 import type { ServerLimits } from './limits.js';
@@ -80,9 +82,16 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
     }),
 
     planRecipe: unary(async ({ recipe }: wire.PlanRecipeRequest): Promise<wire.PlanRecipeResponse> => {
-      const { plan } = await recipes.plan(recipe);
-      const previews = await previewPlan(plan, (await ArtifactStore.open(settings.home)).stages);
-      return { planJson: JSON.stringify(plan), digest: planDigest(plan), stages: previews.map(toStagePreview) };
+      const { plan, catalog } = await recipes.plan(recipe);
+      const store = await ArtifactStore.open(settings.home);
+      const previews = await previewPlan(plan, store.stages);
+      const estimates = await estimatePlan(plan, catalog, store, settings);
+      return {
+        planJson: JSON.stringify(plan),
+        digest: planDigest(plan),
+        stages: previews.map(toStagePreview),
+        estimatesJson: JSON.stringify(estimates),
+      };
     }),
 
     createRun: unary(async ({ requestId, recipe }: wire.CreateRunRequest): Promise<wire.CreateRunResponse> => {
@@ -109,8 +118,8 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
       return { run: toRun(await runs.get(runId)) };
     }),
 
-    resumeRun: unary(async ({ runId }: wire.ResumeRunRequest): Promise<wire.ResumeRunResponse> => {
-      await runs.resume(runId);
+    resumeRun: unary(async ({ runId, overrides }: wire.ResumeRunRequest): Promise<wire.ResumeRunResponse> => {
+      await runs.resume(runId, budgetChangeOf(overrides));
       return { run: toRun(await runs.get(runId)) };
     }),
 

@@ -5,6 +5,7 @@ import type { Settings } from '../config/settings.js';
 import { isUserError, UserError } from '../errors.js';
 import type { Recipe } from '../generated/simmer/control/v1/control.js';
 import { builtInPlugins, PluginCatalog } from '../plugin/catalog.js';
+import type { ProcessMachine } from '../plugin/process/process-machine.js';
 import { canonicalJson } from '../recipe/canonical-json.js';
 import { loadRecipe, type ParsedRecipe, parseRecipe } from '../recipe/load-recipe.js';
 import type { Plan } from '../recipe/plan.js';
@@ -23,6 +24,7 @@ export interface RecipeSourceOptions {
   readonly settings: Settings;
   readonly rules: RecipeRules;
   readonly limits: ServerLimits;
+  readonly machine: ProcessMachine;
   /** Folders of the recipes that have names here. */
   readonly recipeFolders: readonly string[];
 }
@@ -67,7 +69,12 @@ export class RecipeSource {
   }
 
   #catalogOf({ plugins, folder }: ParsedRecipe): PluginCatalog {
-    return new PluginCatalog({ builtIn: builtInPlugins(), recipePlugins: plugins, baseFolder: folder });
+    return new PluginCatalog({
+      builtIn: builtInPlugins(),
+      recipePlugins: plugins,
+      baseFolder: folder,
+      machine: this.#options.machine,
+    });
   }
 
   #fileOf(name: string): string {

@@ -4,12 +4,15 @@ import type { Settings } from '../config/settings.js';
 import { createRunManager } from '../container/create-run-manager.js';
 import { scheduledStages } from '../engine/machine.js';
 import { eventsFile, readPlan } from '../engine/run-folder.js';
-import type { RunManager } from '../engine/run-manager.js';
+import type { ResumeOptions, RunManager } from '../engine/run-manager.js';
 import type { RunHandle, RunSummary } from '../engine/run-outcome.js';
 import type { Capacity } from '../engine/scheduler.js';
 import { toErrorRecord, UserError } from '../errors.js';
 import { readRunOwner } from '../events/run-lock.js';
 import { builtInPlugins, builtInSource, PluginCatalog } from '../plugin/catalog.js';
+import { listedPlugins } from '../plugin/plugin-reference.js';
+import { processMachine } from '../plugin/process/process-machine.js';
+import type { BudgetChange } from '../recipe/budget.js';
 import type { Plan } from '../recipe/plan.js';
 import { appendEnding } from './append-ending.js';
 import type { ServerLimits } from './limits.js';
@@ -99,13 +102,13 @@ export class ServedRuns {
   }
 
   /** Puts a run that has stopped into the queue again. @throws UserError `run_locked`, `queue_full` */
-  async resume(runId: string): Promise<void> {
+  async resume(runId: string, budgetChange?: BudgetChange): Promise<void> {
     await this.#takingUp;
     const { status, runFolder } = await this.get(runId);
     if (this.queue.has(runId) || status === 'completed') return;
     if ((await readRunOwner(runFolder))?.alive === true) throw runsElsewhere(runId);
     this.#refuseWhereFull();
-    await this.#enqueue(runId);
+    await this.#enqueue(runId, budgetChange);
   }
 
   /** Stops a run, or takes it out of the queue; resolves when its slots are free. @throws UserError `run_locked` */
@@ -157,7 +160,7 @@ export class ServedRuns {
 
   /** The manager for a run that exists, with the plugins that it was planned with. */
   async managerFor(runFolder: string): Promise<RunManager> {
-    return managerOf(this.#options.settings, catalogFor(await readPlan(runFolder)));
+    return managerOf(this.#options.settings, catalogFor(await readPlan(runFolder), this.#options));
   }
 
   /** Interrupts what runs; it goes on when a server is started again. */
@@ -182,21 +185,24 @@ export class ServedRuns {
     return runId;
   }
 
-  async #enqueue(runId: string): Promise<void> {
+  async #enqueue(runId: string, budgetChange?: BudgetChange): Promise<void> {
     const { runFolder } = await this.find(runId);
     const plan = await readPlan(runFolder);
-    const manager = await managerOf(this.#options.settings, catalogFor(plan));
+    const manager = await managerOf(this.#options.settings, catalogFor(plan, this.#options));
     const hits = (await manager.preview(plan)).filter((stage) => stage.cache === 'hit').map((stage) => stage.stage);
     if (this.queue.has(runId)) return;
     const claim = claimOf(plan, new Set(hits));
-    this.queue.enqueue(runId, claim, () => this.#start(runId, runFolder, manager, this.queue.claimOf(runId) ?? claim));
+    this.queue.enqueue(runId, claim, () => {
+      const capacity = this.queue.claimOf(runId) ?? claim;
+      this.#start(runId, runFolder, manager, { capacity, ...(budgetChange && { budgetChange }) });
+    });
   }
 
-  #start(runId: string, runFolder: string, manager: RunManager, claim: Capacity): void {
+  #start(runId: string, runFolder: string, manager: RunManager, options: ResumeOptions): void {
     const active: { handle?: RunHandle; reason?: string; gone: Promise<void> } = { gone: Promise.resolve() };
     const run = async () => {
       try {
-        active.handle = await manager.resume(runId, { capacity: claim });
+        active.handle = await manager.resume(runId, options);
         if (active.reason !== undefined) active.handle.interrupt(active.reason);
         await active.handle.finished;
       } catch (error) {
@@ -237,10 +243,13 @@ function claimOf(plan: Plan, done: ReadonlySet<string>): Capacity {
   return { cpus: most('cpus'), memoryBytes: most('memoryBytes'), gpus: most('gpus') };
 }
 
-function catalogFor(plan: Plan): PluginCatalog {
-  const sources = Object.values(plan.plugins).map(({ source }) => source);
-  const recipePlugins = sources.filter((source) => source !== builtInSource);
-  return new PluginCatalog({ builtIn: builtInPlugins(), recipePlugins, baseFolder: plan.recipeFolder });
+function catalogFor(plan: Plan, { settings, log }: ServedRunsOptions): PluginCatalog {
+  return new PluginCatalog({
+    builtIn: builtInPlugins(),
+    recipePlugins: listedPlugins(plan.plugins, builtInSource),
+    baseFolder: plan.recipeFolder,
+    machine: processMachine(settings, log),
+  });
 }
 
 function noPlugins(): PluginCatalog {

@@ -15,6 +15,7 @@ const kinds = [
   ['environment', wire.ErrorKind.ERROR_KIND_ENVIRONMENT],
   ['runFailed', wire.ErrorKind.ERROR_KIND_RUN_FAILED],
   ['interrupted', wire.ErrorKind.ERROR_KIND_INTERRUPTED],
+  ['budget', wire.ErrorKind.ERROR_KIND_BUDGET],
 ] as const satisfies readonly (readonly [ErrorKind | undefined, wire.ErrorKind])[];
 
 const statuses = [

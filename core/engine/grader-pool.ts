@@ -6,6 +6,7 @@ import { UserError } from '../errors.js';
 import type { GraderDefinition } from '../plugin/definitions.js';
 import { canonicalJson } from '../recipe/canonical-json.js';
 import type { Grader } from '../trainer/trainer.js';
+import { BudgetGuard } from './budget-guard.js';
 import type { Contributions } from './contributions.js';
 import { RunEnding } from './run-ending.js';
 import { RunRecorder } from './run-recorder.js';
@@ -21,6 +22,7 @@ export class GraderPool implements RunResource {
   readonly #settings: Settings;
   readonly #recorder: RunRecorder;
   readonly #ending: RunEnding;
+  readonly #budget: BudgetGuard;
   readonly #graders = new Map<string, Promise<OwnedGrader>>();
 
   constructor(
@@ -29,12 +31,14 @@ export class GraderPool implements RunResource {
     @inject(SettingsToken) settings: Settings,
     @inject(RunRecorder) recorder: RunRecorder,
     @inject(RunEnding) ending: RunEnding,
+    @inject(BudgetGuard) budget: BudgetGuard,
   ) {
     this.#run = run;
     this.#contributions = contributions;
     this.#settings = settings;
     this.#recorder = recorder;
     this.#ending = ending;
+    this.#budget = budget;
   }
 
   /** @param asker the stage that asks: what is said while the grader is made ready belongs to it */
@@ -93,6 +97,7 @@ export class GraderPool implements RunResource {
       cacheFolder,
       recipeFolder: this.#run.plan.recipeFolder,
       ...(python === undefined ? {} : { python }),
+      spending: this.#budget.spendingOf(asker),
       emit: async (event) => {
         await this.#recorder.emit({ ...event, ...asker });
       },

@@ -3,7 +3,12 @@ import { UserError } from '../errors.js';
 
 export type Ending =
   | { readonly kind: 'failed'; readonly error: unknown; readonly stage?: string }
-  | { readonly kind: 'interrupted'; readonly reason: string };
+  | {
+      readonly kind: 'interrupted';
+      readonly reason: string;
+      /** A limit of the run's own, where nobody asked for it. */
+      readonly error?: UserError;
+    };
 
 /** Whether and why a run ends early. The first reason stands: what fails later fails because of it. */
 @injectable()
@@ -27,6 +32,11 @@ export class RunEnding {
 
   interrupt(reason: string): void {
     this.#end({ kind: 'interrupted', reason });
+  }
+
+  /** A limit of the run's own is reached. @param reason in a few words; the error says all */
+  limit(reason: string, error: UserError): void {
+    this.#end({ kind: 'interrupted', reason, error });
   }
 
   /** Why a stage that did nothing wrong was stopped, in words. */

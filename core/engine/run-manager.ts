@@ -14,6 +14,7 @@ import type { EventData } from '../events/catalogue.js';
 import type { LogFileSystem } from '../events/log-file-system.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import type { Sink } from '../plugin/definitions.js';
+import type { BudgetChange } from '../recipe/budget.js';
 import type { Plan } from '../recipe/plan.js';
 import { withPresentCode } from './code-changes.js';
 import { beyondMachine, refuseBeyondMachine } from './machine.js';
@@ -33,6 +34,11 @@ export interface TakeUpOptions {
   readonly sinks?: readonly Sink[];
   /** What its stages share, where that is less than the machine has: its claim in a queue. */
   readonly capacity?: Capacity;
+}
+
+export interface ResumeOptions extends TakeUpOptions {
+  /** New limits of the budget; null takes one away. They hold for later resumes, too. */
+  readonly budgetChange?: BudgetChange;
 }
 
 export interface StartOptions extends TakeUpOptions {
@@ -108,7 +114,7 @@ export class RunManager {
    * run that completed is left as it is, and its outcome is told again.
    * @throws UserError `run_not_found`, `run_locked`, `run_folder_damaged`, `not_enough_gpus`
    */
-  async resume(runId: string, options: TakeUpOptions): Promise<RunHandle> {
+  async resume(runId: string, { budgetChange, ...options }: ResumeOptions): Promise<RunHandle> {
     const runFolder = this.#store.runFolder(runId);
     if (!(await runIds(this.#runsFolder)).includes(runId)) throw notFound(runId);
     const state = await readRunState(runFolder);
@@ -122,7 +128,8 @@ export class RunManager {
     await this.#refuseImpossible(plan, new Set(done.map(([name]) => name)));
     // After `run.created` alone nobody has started it yet.
     const isResumed = state.events > 1;
-    return this.#takeUp({ runId, runFolder, plan, isResumed, warnings: changes }, options);
+    const change = budgetChange === undefined ? {} : { budgetChange };
+    return this.#takeUp({ runId, runFolder, plan, isResumed, warnings: changes, ...change }, options);
   }
 
   /** Every run of the home, the newest first. @param summarize reads a log; a caller may know a quicker way */

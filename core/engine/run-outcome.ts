@@ -17,7 +17,12 @@ export type RunOutcome =
       /** The one that failed, if it was one. */
       readonly stage?: string;
     }
-  | { readonly status: 'interrupted'; readonly reason: string };
+  | {
+      readonly status: 'interrupted';
+      readonly reason: string;
+      /** Which limit of the run's own stopped it; absent where somebody did. */
+      readonly error?: ErrorRecord;
+    };
 
 /** A run that was started or taken up. */
 export interface RunHandle {

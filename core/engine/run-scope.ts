@@ -1,5 +1,6 @@
 import type { Event } from '../events/catalogue.js';
 import type { Sink } from '../plugin/definitions.js';
+import type { BudgetChange } from '../recipe/budget.js';
 import type { Json, Plan } from '../recipe/plan.js';
 import type { RunOutcome } from './run-outcome.js';
 import type { RunState } from './run-state.js';
@@ -25,6 +26,8 @@ export interface RunInfo {
   readonly warnings: readonly string[];
   /** What its stages share, where that is less than the machine has. */
   readonly capacity?: Capacity;
+  /** Limits of the budget that this core was asked to change. */
+  readonly budgetChange?: BudgetChange;
 }
 
 /** A sink of a run: one that a plugin opens, or one that the caller has at hand. */
@@ -52,6 +55,7 @@ export interface OpenRunRequest {
   readonly sinks: readonly Sink[];
   readonly warnings: readonly string[];
   readonly capacity?: Capacity;
+  readonly budgetChange?: BudgetChange;
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { ErrorRecord } from '../errors.js';
 import type { Event, EventData } from '../events/catalogue.js';
+import { foldSpending, initialSpending, type SpendingState } from './spending-state.js';
 
 export type RunStatus = 'created' | 'running' | 'completed' | 'failed' | 'interrupted';
 export type StageStatus = 'running' | 'completed' | 'reused' | 'failed' | 'interrupted';
@@ -50,7 +51,8 @@ export interface RunState {
   readonly trainers: Readonly<Record<string, TrainerState>>;
   /** The last measurement of each name. */
   readonly metrics: Readonly<Record<string, EventData['metric.measured']>>;
-  /** Of a run that failed. */
+  readonly spending: SpendingState;
+  /** Of a run that failed, or that a limit of its own stopped. */
   readonly error?: ErrorRecord;
   readonly failedStage?: string;
   /** Of a run that was interrupted. */
@@ -72,11 +74,12 @@ export const initialRunState: RunState = {
   stages: {},
   trainers: {},
   metrics: {},
+  spending: initialSpending,
 };
 
 /** The state after one more event. Pure; events go in by their sequence. Types that this version does not know are passed over. */
 export function foldRunState(before: RunState, event: Event): RunState {
-  const state = observeTime(before, event);
+  const state = { ...observeTime(before, event), spending: foldSpending(before.spending, event) };
   switch (event.type) {
     case 'run.created':
       return {
@@ -100,7 +103,13 @@ export function foldRunState(before: RunState, event: Event): RunState {
         ...(event.data.stage === undefined ? {} : { failedStage: event.data.stage }),
       };
     case 'run.interrupted':
-      return { ...state, status: 'interrupted', endedAt: event.time, reason: event.data.reason };
+      return {
+        ...state,
+        status: 'interrupted',
+        endedAt: event.time,
+        reason: event.data.reason,
+        ...(event.data.error === undefined ? {} : { error: event.data.error }),
+      };
 
     case 'stage.started':
       return withStage(state, event, () => ({
@@ -182,6 +191,11 @@ export function foldRunState(before: RunState, event: Event): RunState {
     case 'step.diverged':
     case 'log.written':
     case 'sink.failed':
+    case 'budget.set':
+    case 'budget.reserved':
+    case 'budget.spent':
+    case 'hardware.held':
+    case 'hardware.released':
       return state;
     default:
       event satisfies never;

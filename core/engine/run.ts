@@ -4,6 +4,7 @@ import type { Settings } from '../config/settings.js';
 import { RunInfoToken, RunResourceToken, SettingsToken } from '../container/tokens.js';
 import { isUserError, toErrorRecord, UserError } from '../errors.js';
 import { stageKey } from '../recipe/stage-key.js';
+import { BudgetGuard } from './budget-guard.js';
 import { scheduledStages } from './machine.js';
 import { RunEnding } from './run-ending.js';
 import type { RunOutcome } from './run-outcome.js';
@@ -23,6 +24,7 @@ export class Run {
   readonly #home: string;
   readonly #recorder: RunRecorder;
   readonly #ending: RunEnding;
+  readonly #budget: BudgetGuard;
   readonly #stageRunner: StageRunner;
   readonly #trainers: TrainerPool;
   readonly #sinks: SinkDriver;
@@ -37,6 +39,7 @@ export class Run {
     @inject(SettingsToken) settings: Settings,
     @inject(RunRecorder) recorder: RunRecorder,
     @inject(RunEnding) ending: RunEnding,
+    @inject(BudgetGuard) budget: BudgetGuard,
     @inject(StageRunner) stageRunner: StageRunner,
     @inject(TrainerPool) trainers: TrainerPool,
     @inject(SinkDriver) sinks: SinkDriver,
@@ -46,6 +49,7 @@ export class Run {
     this.#home = settings.home;
     this.#recorder = recorder;
     this.#ending = ending;
+    this.#budget = budget;
     this.#stageRunner = stageRunner;
     this.#trainers = trainers;
     this.#sinks = sinks;
@@ -71,6 +75,7 @@ export class Run {
     for (const result of await Promise.allSettled(this.#resources.map((resource) => resource.end()))) {
       if (result.status === 'rejected') this.#fail(result.reason);
     }
+    await this.#budget.close().catch((error: unknown) => this.#fail(error));
     let outcome: RunOutcome;
     try {
       outcome = await this.#conclude();
@@ -90,6 +95,8 @@ export class Run {
     const log = this.#recorder.log({ source: 'engine' });
     for (const warning of this.#run.warnings) log.warning(warning);
     for (const [stage, outputs] of this.#outputs) await this.#stageRunner.link(stage, outputs);
+    await this.#trainers.settleFormer();
+    await this.#budget.begin();
   }
 
   /** Starts what can start, whenever something has ended, until nothing runs and nothing more can. */
@@ -186,9 +193,10 @@ export class Run {
     const { early } = this.#ending;
     if (early === undefined) return this.#concludeCompleted(reportPath);
     if (early.kind === 'interrupted') {
-      const { reason } = early;
-      await this.#recorder.conclude({ type: 'run.interrupted', data: { reason } });
-      return { status: 'interrupted', reason };
+      const { reason, error } = early;
+      const data = { reason, ...(error === undefined ? {} : { error: toErrorRecord(error) }) };
+      await this.#recorder.conclude({ type: 'run.interrupted', data });
+      return { status: 'interrupted', ...data };
     }
     const { error: cause, stage } = early;
     const error = stage !== undefined && isUserError(cause) ? stageErrorRecord(cause) : toErrorRecord(cause);

@@ -3,6 +3,7 @@ import { UserError } from '../errors.js';
 import type { EventDraft, StageEventType } from '../events/catalogue.js';
 import type { InputDefinitions, StageContext, StageEvent } from '../plugin/definitions.js';
 import type { PlannedStage } from '../recipe/plan.js';
+import type { BudgetGuard } from './budget-guard.js';
 import type { GraderPool } from './grader-pool.js';
 import type { RunRecorder } from './run-recorder.js';
 import type { TrainerPool } from './trainer-pool.js';
@@ -28,6 +29,7 @@ export interface StageContextParts {
   readonly recorder: RunRecorder;
   readonly trainers: TrainerPool;
   readonly graders: GraderPool;
+  readonly budget: BudgetGuard;
 }
 
 /** The context that a stage gets, and what the engine keeps of it. */
@@ -79,6 +81,7 @@ export function openStageContext(parts: StageContextParts): OpenStageContext {
     cacheFolder: parts.cacheFolder,
     ...(parts.python === undefined ? {} : { python: parts.python }),
     emit,
+    spending: parts.budget.spendingOf({ stage: stage.name, attempt }),
     async trainer(name) {
       if (!stage.trainers.includes(name)) {
         throw new UserError(

@@ -5,7 +5,9 @@ import type { ArtifactStore, StageCacheEntry } from '../artifacts/artifact-store
 import type { Settings } from '../config/settings.js';
 import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SettingsToken } from '../container/tokens.js';
 import type { StageDefinition } from '../plugin/definitions.js';
+import { HookDriver } from '../plugin/hook-driver.js';
 import type { PlannedStage } from '../recipe/plan.js';
+import { BudgetGuard } from './budget-guard.js';
 import type { Contributions } from './contributions.js';
 import { GraderPool } from './grader-pool.js';
 import { MemoryMeter } from './memory-meter.js';
@@ -42,6 +44,8 @@ export class StageRunner {
   readonly #ending: RunEnding;
   readonly #trainers: TrainerPool;
   readonly #graders: GraderPool;
+  readonly #budget: BudgetGuard;
+  readonly #hooks: HookDriver;
 
   constructor(
     @inject(RunInfoToken) run: RunInfo,
@@ -52,6 +56,8 @@ export class StageRunner {
     @inject(RunEnding) ending: RunEnding,
     @inject(TrainerPool) trainers: TrainerPool,
     @inject(GraderPool) graders: GraderPool,
+    @inject(BudgetGuard) budget: BudgetGuard,
+    @inject(HookDriver) hooks: HookDriver,
   ) {
     this.#run = run;
     this.#settings = settings;
@@ -61,6 +67,8 @@ export class StageRunner {
     this.#ending = ending;
     this.#trainers = trainers;
     this.#graders = graders;
+    this.#budget = budget;
+    this.#hooks = hooks;
   }
 
   /** The outputs that an earlier run made, told again in this one; undefined where there are none. */
@@ -90,7 +98,17 @@ export class StageRunner {
     await this.#recorder.emit({ type: 'stage.started', stage: stage.name, attempt, data: { uses, key } });
     const startedAt = performance.now();
     using meter = new MemoryMeter(() => [process.pid, ...this.#trainers.processIds(stage.trainers)]);
-    const { artifacts, facts } = await this.#work(ready, definition);
+    const { options } = stage;
+    const hooked = {
+      runId: this.#run.runId,
+      stage: stage.name,
+      uses,
+      attempt,
+      options,
+      signal: this.#ending.signal,
+      log,
+    };
+    const { artifacts, facts } = await this.#hooks.aroundStage(hooked, () => this.#work(ready, definition));
     for (const [output, artifact] of artifacts) {
       const bytes = artifact.files.reduce((sum, file) => sum + file.size, 0);
       const data = { uri: artifact.uri, output, bytes };
@@ -162,13 +180,18 @@ export class StageRunner {
       recorder: this.#recorder,
       trainers: this.#trainers,
       graders: this.#graders,
+      budget: this.#budget,
     });
+    const holder = `stage ${stage.name}`;
     try {
       signal.throwIfAborted();
+      // It is this process that holds it: gone with it.
+      await this.#budget.hold({ name: holder, resources: stage.resources, unattendedSeconds: 0 });
       const outputs = await followStageRun(definition.run(opened.context), opened.context.emit, signal);
       return { artifacts: checkStageOutputs(outputs, definition.outputs), facts: opened.facts };
     } finally {
       opened.close();
+      await this.#budget.release(holder);
     }
   }
 

@@ -1,9 +1,13 @@
+import { join } from 'node:path';
 import { inject, injectable } from 'inversify';
 import type { Settings } from '../config/settings.js';
 import { ContributionsToken, RunInfoToken, SettingsToken } from '../container/tokens.js';
 import type { Trainer } from '../trainer/trainer.js';
-import { TrainerSupervisor } from '../trainer/trainer-supervisor.js';
+import { formerProcessId } from '../trainer/trainer-process.js';
+import { defaultLeaseSeconds, TrainerSupervisor } from '../trainer/trainer-supervisor.js';
+import { BudgetGuard } from './budget-guard.js';
 import type { Contributions } from './contributions.js';
+import { endedBy, meteredLauncher } from './metered-launcher.js';
 import { RunRecorder } from './run-recorder.js';
 import type { RunInfo, RunResource } from './run-scope.js';
 
@@ -16,6 +20,9 @@ export interface TrainerUser {
   readonly signal: AbortSignal;
 }
 
+/** How long a trainer without a core may take for its last checkpoint, after its lease. */
+const checkpointSeconds = 60;
+
 /** The run's trainers: each is started when a stage first asks for it, and ends when no stage can need it any more. */
 @injectable()
 export class TrainerPool implements RunResource {
@@ -23,6 +30,7 @@ export class TrainerPool implements RunResource {
   readonly #contributions: Contributions;
   readonly #settings: Settings;
   readonly #recorder: RunRecorder;
+  readonly #budget: BudgetGuard;
   readonly #supervisors = new Map<string, Promise<TrainerSupervisor>>();
   readonly #running = new Map<string, TrainerSupervisor>();
 
@@ -31,11 +39,36 @@ export class TrainerPool implements RunResource {
     @inject(ContributionsToken) contributions: Contributions,
     @inject(SettingsToken) settings: Settings,
     @inject(RunRecorder) recorder: RunRecorder,
+    @inject(BudgetGuard) budget: BudgetGuard,
   ) {
     this.#run = run;
     this.#contributions = contributions;
     this.#settings = settings;
     this.#recorder = recorder;
+    this.#budget = budget;
+  }
+
+  /**
+   * Counts the hardware that a former core left held: of a trainer that still runs on and on, of one that is gone up to
+   * when it ended at the latest. Before anything else is spent.
+   */
+  async settleFormer(): Promise<void> {
+    const { holdings } = this.#run.state.spending;
+    for (const [holder, holding] of Object.entries(holdings)) {
+      const planned = this.#run.plan.trainers[holder.replace(/^trainer /, '')];
+      const folder = planned === undefined ? undefined : this.#folderOf(planned.name);
+      const pid = folder === undefined ? undefined : await formerProcessId(folder);
+      if (planned !== undefined && pid !== undefined) {
+        const { definition } = await this.#contributions.launcher(planned.launcher.uses);
+        const running = await definition.attach(pid, planned.launcher.options);
+        if (running !== undefined) {
+          this.#budget.adopt(holder, () => running.terminate(0));
+          void running.exited.then(() => this.#budget.release(holder)).catch(() => undefined);
+          continue;
+        }
+      }
+      await this.#budget.settleFormer(holder, await endedBy(holding, this.#run.state.lastEventAt, folder));
+    }
   }
 
   /** The trainer of that name in the recipe, for one stage. */
@@ -58,6 +91,7 @@ export class TrainerPool implements RunResource {
   async release(name: string): Promise<void> {
     const supervisor = this.#supervisors.get(name);
     this.#supervisors.delete(name);
+    this.#budget.stopping(holderOf(name));
     try {
       await (await supervisor)?.dispose('shutdown');
     } catch (error) {
@@ -66,11 +100,16 @@ export class TrainerPool implements RunResource {
         .warning(`It could not be shut down: ${error instanceof Error ? error.message : String(error)}`);
     } finally {
       this.#running.delete(name);
+      await this.#budget.release(holderOf(name));
     }
   }
 
   async end(): Promise<void> {
     await Promise.all([...this.#supervisors.keys()].map((name) => this.release(name)));
+  }
+
+  #folderOf(name: string): string {
+    return join(this.#run.runFolder, 'trainers', name);
   }
 
   async #supervise(name: string): Promise<TrainerSupervisor> {
@@ -83,7 +122,11 @@ export class TrainerPool implements RunResource {
     const supervisor = new TrainerSupervisor({
       planned,
       definition: trainer.definition,
-      launcher: launcher.definition,
+      launcher: meteredLauncher(launcher.definition, this.#budget, {
+        name: holderOf(name),
+        resources: planned.resources,
+        unattendedSeconds: defaultLeaseSeconds() + checkpointSeconds,
+      }),
       runId: this.#run.runId,
       runFolder: this.#run.runFolder,
       cacheFolder: this.#settings.cacheFolder,
@@ -95,4 +138,8 @@ export class TrainerPool implements RunResource {
     this.#running.set(name, supervisor);
     return supervisor;
   }
+}
+
+function holderOf(trainer: string): string {
+  return `trainer ${trainer}`;
 }

@@ -38,7 +38,53 @@ export interface EventData {
   };
   'run.failed': { readonly error: ErrorRecord; readonly stage?: string };
   /** Ctrl-C, SIGTERM or a cancel: everything is kept, `simmer resume` goes on. */
-  'run.interrupted': { readonly reason: string };
+  'run.interrupted': {
+    readonly reason: string;
+    /** Where a limit of the run's own stopped it and nobody asked for it: which, and how to go on. */
+    readonly error?: ErrorRecord;
+  };
+
+  /** The run's limits from here on: said when it starts, and again where a resume changes them. Absent: no limit. */
+  'budget.set': { readonly usd?: number; readonly gpuHours?: number; readonly wallClockSeconds?: number };
+  /** Hardware that costs something is held from here on; said before it is taken. */
+  'hardware.held': {
+    /** "trainer NAME" or "stage NAME". */
+    readonly holder: string;
+    /** Name of its entry in the plan's `hardware`. */
+    readonly hardware?: string;
+    readonly gpus: number;
+    readonly nodes: number;
+    /** Of all of it together; 0 where it has no price. */
+    readonly usdPerHour: number;
+    /** How long it may be held on where the core is gone. */
+    readonly unattendedSeconds: number;
+  };
+  'hardware.released': {
+    readonly holder: string;
+    /** How long its end took, where Simmer asked for it. */
+    readonly stopSeconds?: number;
+  };
+  /**
+   * The most that requests under way, or answered and not yet in `budget.spent`, cost from here on. After a kill so much
+   * counts as spent.
+   */
+  'budget.reserved': { readonly usd: number };
+  /** Something was spent since the last one of the same source. */
+  'budget.spent': {
+    /** "trainer NAME", "stage NAME", or what a stage asked: "deepseek-reasoner". */
+    readonly source: string;
+    readonly usd: number;
+    readonly gpuHours: number;
+    /** Of hardware: for how long it was held, and up to when (ISO 8601) it is counted now. */
+    readonly seconds?: number;
+    readonly until?: string;
+    readonly inputTokens?: number;
+    readonly outputTokens?: number;
+    /** Counted afterwards, for a time without a core. */
+    readonly unattended?: boolean;
+    /** The whole run up to here, all attempts together. */
+    readonly total: { readonly usd: number; readonly gpuHours: number; readonly wallClockSeconds: number };
+  };
 
   /** The stage's inputs are known and so is its key; it runs now. */
   'stage.started': { readonly uses: string; readonly key: string };
@@ -68,6 +114,8 @@ export interface EventData {
     /** What is counted: "rows", "steps", "samples". */
     readonly unit: string;
     readonly secondsLeft?: number;
+    /** Of `unit`, since this attempt began; what an earlier attempt did is in `done` and not in this. */
+    readonly perSecond?: number;
     /** More figures worth seeing live, e.g. {"tokensPerSecond": 210, "thinkingTokens": 8100}. */
     readonly figures?: Readonly<Record<string, number>>;
   };
@@ -143,6 +191,17 @@ export interface EventData {
     readonly parameters: number;
     readonly trainedParameters: number;
     readonly precision: string;
+    /** What computes attention, e.g. "sdpa", and the rest: "torch" or "liger". */
+    readonly attention?: string;
+    readonly kernels?: string;
+    /** The largest forward pass of a device. Absent with packing, where tokens decide. */
+    readonly rowsPerPass?: number;
+    /** Padding included. */
+    readonly tokensPerPass?: number;
+    /** Forward passes of a device in one optimizer step. */
+    readonly passesPerStep?: number;
+    /** What the devices of the job can do in this precision, by their vendor; absent where unknown. */
+    readonly peakFlopsPerSecond?: number;
   };
   /** One optimizer step. Telemetry. */
   'step.logged': {
@@ -158,8 +217,22 @@ export interface EventData {
     readonly tokensPerSecond: number;
     readonly peakMemoryBytes: number;
     readonly rerun: boolean;
+    /** Since the start of the job; so `tokensSeen`. */
+    readonly rowsSeen?: number;
+    readonly trainedTokensSeen?: number;
+    /** Tokens that were computed and were padding. */
+    readonly paddingTokens?: number;
+    /** Share of the devices' peak that the model's own operations took, 0 to 1; absent where the peak is unknown. */
+    readonly modelFlopsUtilization?: number;
   };
-  'evaluation.logged': { readonly trainerEvent: number; readonly step: number; readonly loss: number };
+  'evaluation.logged': {
+    readonly trainerEvent: number;
+    readonly step: number;
+    /** Nats a trained token. */
+    readonly loss: number;
+    /** Whether it is the lowest of the job so far. */
+    readonly best?: boolean;
+  };
   'checkpoint.saved': {
     readonly trainerEvent: number;
     readonly step: number;
@@ -174,6 +247,12 @@ export interface EventData {
     readonly seconds: number;
     readonly finalLoss: number | null;
     readonly peakMemoryBytes: number;
+    /** Whether early stopping ended it. */
+    readonly stoppedEarly?: boolean;
+    /** The step whose weights the model has, where it is not the last one. */
+    readonly bestStep?: number;
+    /** The last loss of these weights on the evaluation data, nats a trained token. */
+    readonly evaluationLoss?: number;
   };
   'training.canceled': {
     readonly trainerEvent: number;
@@ -186,6 +265,10 @@ export interface EventData {
     readonly attemptId?: string;
     readonly step: number;
     readonly error: ErrorRecord;
+    /** Ids of the rows at fault, where known. */
+    readonly rowIds?: readonly string[];
+    /** A JSON file about the step that failed; see TrainingFailed in trainer.proto. */
+    readonly batchFile?: string;
   };
   /** A step ran again with another loss although the trainer promises determinism. */
   'step.diverged': { readonly step: number; readonly before: number; readonly after: number };

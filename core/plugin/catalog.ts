@@ -2,9 +2,10 @@ import { existsSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { isUserError, UserError } from '../errors.js';
+import { canonicalJson } from '../recipe/canonical-json.js';
 import { suggestion } from '../recipe/nearest-name.js';
 import { type ContributionKind, checkPluginShape } from './check-shape.js';
-import { folderDigest, moduleDigest } from './code-digest.js';
+import { commandDigest, folderDigest, moduleDigest } from './code-digest.js';
 import type {
   GraderDefinition,
   LauncherDefinition,
@@ -13,7 +14,9 @@ import type {
   StageDefinition,
   TrainerDefinition,
 } from './definitions.js';
-import { builtInPlugins, locatePlugin, type PluginLocation, simmerPackage } from './locate.js';
+import { builtInPlugins, locatePlugin, simmerPackage } from './locate.js';
+import { type ListedPlugin, type PluginReference, pluginReference, sourceOf } from './plugin-reference.js';
+import { defaultProcessMachine, type ProcessMachine } from './process/process-machine.js';
 
 export { builtInPlugins };
 
@@ -23,8 +26,10 @@ export const builtInSource = 'built-in';
 /** A plugin whose module is loaded and whose shape is right. */
 export interface LoadedPlugin {
   readonly definition: PluginDefinition;
-  /** `built-in`, or the npm name or path by which the recipe names it. */
+  /** `built-in`, or the npm name, path or command by which the recipe names it. */
   readonly source: string;
+  /** As the recipe lists it; absent for one that is built in. */
+  readonly reference?: PluginReference;
   /** SHA-256 over its code, lower-case hex; read once, then remembered. */
   codeDigest(): Promise<string>;
 }
@@ -38,9 +43,11 @@ export interface Contribution<Definition> {
 export interface PluginCatalogOptions {
   /** Name to absolute module path; see `builtInPlugins`. */
   readonly builtIn: Readonly<Record<string, string>>;
-  /** What the recipe lists: npm names, or paths relative to `baseFolder`. */
-  readonly recipePlugins?: readonly string[];
+  /** What the recipe lists; paths are relative to `baseFolder`. */
+  readonly recipePlugins?: readonly ListedPlugin[];
   readonly baseFolder: string;
+  /** What plugins that are processes are given of the machine. */
+  readonly machine?: ProcessMachine;
 }
 
 /**
@@ -50,14 +57,17 @@ export interface PluginCatalogOptions {
 export class PluginCatalog {
   readonly #builtIn: Readonly<Record<string, string>>;
   readonly #baseFolder: string;
+  readonly #machine: ProcessMachine;
   /** As listed by the recipe, each once. */
-  readonly recipePlugins: readonly string[];
+  readonly recipePlugins: readonly PluginReference[];
   readonly #loaded = new Map<string, Promise<LoadedPlugin>>();
 
   constructor(options: PluginCatalogOptions) {
     this.#builtIn = options.builtIn;
     this.#baseFolder = options.baseFolder;
-    this.recipePlugins = [...new Set(options.recipePlugins ?? [])];
+    this.#machine = options.machine ?? defaultProcessMachine();
+    const listed = (options.recipePlugins ?? []).map(pluginReference).filter((reference) => reference !== undefined);
+    this.recipePlugins = [...new Map(listed.map((reference) => [keyOf(reference), reference])).values()];
   }
 
   /**
@@ -68,7 +78,7 @@ export class PluginCatalog {
    */
   async plugin(name: string): Promise<LoadedPlugin> {
     if (Object.hasOwn(this.#builtIn, name)) return this.#builtInPlugin(name);
-    const listed = await Promise.allSettled(this.recipePlugins.map((specifier) => this.recipePlugin(specifier)));
+    const listed = await Promise.allSettled(this.recipePlugins.map((reference) => this.recipePlugin(reference)));
     for (const result of listed) {
       if (result.status === 'fulfilled' && result.value.definition.name === name) return result.value;
     }
@@ -80,15 +90,15 @@ export class PluginCatalog {
   }
 
   /** A plugin as the recipe lists it. @throws UserError as `plugin` does */
-  recipePlugin(specifier: string): Promise<LoadedPlugin> {
-    return this.#once(`listed ${specifier}`, () => this.#loadListed(specifier));
+  recipePlugin(reference: PluginReference): Promise<LoadedPlugin> {
+    return this.#once(`listed ${keyOf(reference)}`, () => this.#loadListed(reference));
   }
 
   /** Every plugin, loaded: the built-in ones first. For listings and schemas; a run loads only what it uses. */
   all(): Promise<readonly LoadedPlugin[]> {
     return Promise.all([
       ...Object.keys(this.#builtIn).map((name) => this.#builtInPlugin(name)),
-      ...this.recipePlugins.map((specifier) => this.recipePlugin(specifier)),
+      ...this.recipePlugins.map((reference) => this.recipePlugin(reference)),
     ]);
   }
 
@@ -157,21 +167,53 @@ export class PluginCatalog {
     });
   }
 
-  async #loadListed(specifier: string): Promise<LoadedPlugin> {
-    const location = locatePlugin(specifier, this.#baseFolder);
-    const definition = await importPlugin(location.module, specifier);
+  async #loadListed(reference: PluginReference): Promise<LoadedPlugin> {
+    const source = sourceOf(reference);
+    const { definition, digest } = await this.#load(reference);
     const { name } = definition;
     const taken = (by: string): never => {
-      throw new UserError('plugin_name_taken', `Plugin "${name}" (${specifier}) has the name of another: ${by}.`, {
+      throw new UserError('plugin_name_taken', `Plugin "${name}" (${source}) has the name of another: ${by}.`, {
         hint: 'Leave one of the two out; names of plugins are unique in a recipe.',
       });
     };
     if (Object.hasOwn(this.#builtIn, name)) taken('the built-in one');
-    for (const earlier of this.recipePlugins.slice(0, this.recipePlugins.indexOf(specifier))) {
+    const place = this.recipePlugins.findIndex((other) => keyOf(other) === keyOf(reference));
+    for (const earlier of this.recipePlugins.slice(0, Math.max(0, place))) {
       const other = await this.recipePlugin(earlier).catch(() => undefined);
-      if (other?.definition.name === name) taken(earlier);
+      if (other?.definition.name === name) taken(sourceOf(earlier));
     }
-    return { definition, source: specifier, codeDigest: remembered(() => digestOf(location)) };
+    return { definition, source, reference, codeDigest: remembered(digest) };
+  }
+
+  async #load(
+    reference: PluginReference,
+  ): Promise<{ readonly definition: PluginDefinition; digest(): Promise<string> }> {
+    const { plugin, command } = reference;
+    const source = sourceOf(reference);
+    if (plugin === undefined) {
+      const folder = this.#baseFolder;
+      const definition = await this.#loadProcess(reference, folder);
+      return { definition, digest: () => commandDigest(command!, folder) };
+    }
+    const location = locatePlugin(plugin, this.#baseFolder);
+    const { folder } = location;
+    if (location.kind === 'process') {
+      const definition = await this.#loadProcess(reference, location.folder);
+      return { definition, digest: () => folderDigest([location.folder]) };
+    }
+    refuseProcessKeys(reference);
+    const definition = await importPlugin(location.module, source);
+    return {
+      definition,
+      digest: () => (folder === undefined ? moduleDigest(location.module) : folderDigest([folder])),
+    };
+  }
+
+  async #loadProcess(reference: PluginReference, folder: string): Promise<PluginDefinition> {
+    // gRPC takes long to load: only where there is such a plugin.
+    const { loadListedProcess } = await import('./process/load-listed-process.js');
+    const definition = await loadListedProcess(reference, folder, this.#machine, this.#baseFolder);
+    return checkPluginShape(definition, sourceOf(reference));
   }
 
   #once(key: string, load: () => Promise<LoadedPlugin>): Promise<LoadedPlugin> {
@@ -217,8 +259,18 @@ function builtInFolders(module: string): string[] {
   return folder === source ? [folder] : [folder, join(source, 'python')];
 }
 
-function digestOf(location: PluginLocation): Promise<string> {
-  return location.folder === undefined ? moduleDigest(location.module) : folderDigest([location.folder]);
+function keyOf(reference: PluginReference): string {
+  return canonicalJson(reference);
+}
+
+/** @throws UserError `plugin_not_a_process` */
+function refuseProcessKeys({ plugin, secrets, limits }: PluginReference): void {
+  if (secrets.length === 0 && Object.keys(limits).length === 0) return;
+  throw new UserError(
+    'plugin_not_a_process',
+    `Plugin "${plugin}" runs inside of Simmer: it has Simmer's environment, and no limits of its own.`,
+    { hint: 'Leave `secrets` and `limits` out; they are for plugins with a simmer-plugin.yaml or a `command`.' },
+  );
 }
 
 function remembered(compute: () => Promise<string>): () => Promise<string> {

@@ -1,5 +1,6 @@
 import { UserError } from '../errors.js';
 import { apiVersion, type PluginDefinition } from './definitions.js';
+import { hookNames } from './hooks.js';
 
 /** What each kind of contribution must have besides `description` and `options`. */
 const contributionKinds = {
@@ -64,6 +65,14 @@ export function checkPluginShape(value: unknown, source: string): PluginDefiniti
         if (!isObject(contribution[key])) inside(`\`${path}.${key}\` must be an object.`);
       }
     }
+  }
+  const { hooks = {} } = value;
+  if (!isObject(hooks)) return inside(`\`hooks\` must be an object, not ${kindOf(hooks)}.`);
+  for (const [name, hook] of Object.entries(hooks)) {
+    if (!(hookNames as readonly string[]).includes(name)) {
+      inside(`there is no hook \`${name}\`; there are ${hookNames.join(', ')}.`);
+    }
+    if (typeof hook !== 'function') inside(`\`hooks.${name}\` must be a function.`);
   }
   return value as unknown as PluginDefinition;
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
-import { dirname, join, relative, resolve, sep } from 'node:path';
+import { createReadStream } from 'node:fs';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 
 /** What says nothing of what a plugin does: tests, maps, types, caches, and stubs that a build makes from the proto. */
 const leftOutFolders = new Set(['node_modules', '__pycache__', 'generated', 'tests', 'test']);
@@ -55,6 +56,32 @@ export async function moduleDigest(file: string): Promise<string> {
     hash.update(`${name}\0`).update(createHash('sha256').update(text).digest());
   }
   return hash.digest('hex');
+}
+
+/**
+ * Digest of a plugin that is a command: of its words, and of the files and folders that words with a "/" name. A program
+ * by its absolute path is the system's, not the plugin's: it counts by its name alone.
+ *
+ * @param baseFolder absolute; what the paths are relative to
+ * @returns SHA-256, lower-case hex
+ */
+export async function commandDigest(words: readonly string[], baseFolder: string): Promise<string> {
+  const hash = createHash('sha256').update(JSON.stringify(words));
+  for (const [index, word] of words.entries()) {
+    if (!word.includes('/') || (index === 0 && isAbsolute(word))) continue;
+    const path = resolve(baseFolder, word);
+    const stats = await stat(path).catch(() => undefined);
+    if (stats?.isDirectory() === true) hash.update(await folderDigest([path]));
+    else if (stats?.isFile() === true) hash.update(await fileOrModuleDigest(path));
+  }
+  return hash.digest('hex');
+}
+
+async function fileOrModuleDigest(path: string): Promise<string | Buffer> {
+  if (/\.[cm]?js$/.test(path)) return moduleDigest(path);
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest();
 }
 
 async function filesBelow(folder: string): Promise<string[]> {

@@ -3,6 +3,16 @@ import type { z } from 'zod';
 import type { Artifact, ArtifactType, ArtifactWriter, TableArtifact } from '../artifacts/artifact.js';
 import type { Event, EventData, StageEventType } from '../events/catalogue.js';
 import type { Grader, Trainer } from '../trainer/trainer.js';
+import type {
+  CalibrationRun,
+  EstimatePlace,
+  StageEstimate,
+  StageEstimateContext,
+  TrainerJob,
+  WorkEstimate,
+} from './estimate.js';
+import type { PluginHooks } from './hooks.js';
+import type { Spending } from './spending.js';
 
 /** The version of this API. A plugin says which it was written for; another major is refused by name. */
 export const apiVersion = 1;
@@ -15,6 +25,8 @@ export interface Resources {
   /** Accelerators, over all nodes. */
   readonly gpus?: number;
   readonly nodes?: number;
+  /** What the accelerators, or the machines without any, are: a name of the settings' `hardware`. */
+  readonly hardware?: string;
 }
 
 /** Where messages of a stage, trainer or plugin go; becomes `log.written`. */
@@ -87,6 +99,8 @@ export interface StageContext<Options, I extends InputDefinitions> {
   readonly python?: string;
   /** Facts are durable when this resolves. */
   emit(event: StageEvent): Promise<void>;
+  /** Held below the run's budget: all that the stage pays for besides its trainers goes through here first. */
+  readonly spending: Spending;
   /** A trainer that the stage's options name (`trainerName()`); started at first use. */
   trainer(name: string): Promise<Trainer>;
   /** A grader, by `plugin/name` and its options; started at first use, one a run. */
@@ -118,6 +132,14 @@ export interface StageDefinition<
     options: z.output<S>,
     where: { readonly recipeFolder: string },
   ): readonly { readonly path: string; readonly code: string; readonly message: string; readonly hint?: string }[];
+  /**
+   * What it will take, for `simmer plan`: with what is known of its inputs, of which most may not exist yet. Starts and
+   * writes nothing. A stage without it is taken for one that costs little.
+   */
+  estimate?(
+    options: z.output<S>,
+    context: StageEstimateContext,
+  ): Promise<StageEstimate | undefined> | StageEstimate | undefined;
   run(context: StageContext<z.output<S>, I>): StageRun<O>;
 }
 
@@ -140,6 +162,12 @@ export interface PrepareContext {
   emit(event: Extract<StageEvent, { type: 'environment.prepared' | 'stage.progressed' }>): Promise<void>;
 }
 
+/** What a grader gets to make itself ready and to work. */
+export interface GraderContext extends PrepareContext {
+  /** Held below the run's budget: all that it pays for goes through here first. */
+  readonly spending: Spending;
+}
+
 /** A kind of trainer: how its process is started. */
 export interface TrainerDefinition<S extends z.ZodObject = z.ZodObject> {
   readonly description: string;
@@ -154,6 +182,10 @@ export interface TrainerDefinition<S extends z.ZodObject = z.ZodObject> {
     options: z.output<S>,
     where: { readonly recipeFolder: string; readonly cacheFolder: string; readonly python?: string },
   ): Promise<Readonly<Record<string, string>>>;
+  /** What some work will take there, for `simmer plan`; undefined where it cannot say. */
+  estimate?(job: TrainerJob, options: z.output<S>, place: EstimatePlace): WorkEstimate | undefined;
+  /** Published runs with what its estimates say of them: `simmer plan --calibration`. */
+  calibration?(): readonly CalibrationRun[];
   /** Makes ready what it needs (environments) and says how to start it. */
   prepare(options: z.output<S>, context: PrepareContext): Promise<TrainerCommand>;
 }
@@ -192,7 +224,7 @@ export interface LauncherDefinition<S extends z.ZodObject = z.ZodObject> {
 export interface GraderDefinition<S extends z.ZodObject = z.ZodObject> {
   readonly description: string;
   readonly options: S;
-  start(options: z.output<S>, context: PrepareContext): Promise<Grader & AsyncDisposable>;
+  start(options: z.output<S>, context: GraderContext): Promise<Grader & AsyncDisposable>;
 }
 
 /** What a sink knows of its run. */
@@ -239,4 +271,6 @@ export interface PluginDefinition {
   readonly launchers?: Readonly<Record<string, LauncherDefinition>>;
   readonly graders?: Readonly<Record<string, GraderDefinition>>;
   readonly sinks?: Readonly<Record<string, SinkDefinition>>;
+  /** What it has to do with the runs of recipes that list it. */
+  readonly hooks?: PluginHooks;
 }

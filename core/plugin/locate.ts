@@ -1,15 +1,22 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UserError } from '../errors.js';
 
+/** The file that makes a folder a plugin that is a process. */
+export const manifestFile = 'simmer-plugin.yaml';
+
 /** Where a plugin's code is. */
-export interface PluginLocation {
-  /** Absolute path of the module whose default export is the plugin. */
-  readonly module: string;
-  /** The folder that holds all of its code; absent for a plugin that is one file. */
-  readonly folder?: string;
-}
+export type PluginLocation =
+  | {
+      readonly kind: 'module';
+      /** Absolute path of the module whose default export is the plugin. */
+      readonly module: string;
+      /** The folder that holds all of its code; absent for a plugin that is one file. */
+      readonly folder?: string;
+    }
+  /** A folder with a manifest: a plugin that is a process of its own. */
+  | { readonly kind: 'process'; readonly folder: string };
 
 interface PackageJson {
   readonly name?: unknown;
@@ -44,7 +51,7 @@ export function builtInPlugins(): Readonly<Record<string, string>> {
 /**
  * Finds a plugin that a recipe names.
  *
- * @param specifier an npm package, or a path (`./…`, `../…`, absolute) of a module or of a folder with one
+ * @param specifier an npm package, or a path (`./…`, `../…`, absolute) of a module or of a folder with one or a manifest
  * @param baseFolder the recipe's; packages are looked for from there upwards, then beside Simmer itself
  * @throws UserError `plugin_not_found`
  */
@@ -56,7 +63,10 @@ export function locatePlugin(specifier: string, baseFolder: string): PluginLocat
         hint: "Paths of plugins are relative to the recipe's folder.",
       });
     }
-    return statSync(path).isDirectory() ? packageEntry(specifier, path) : { module: path };
+    if (statSync(path).isDirectory()) return packageEntry(specifier, path);
+    return basename(path) === manifestFile
+      ? { kind: 'process', folder: dirname(path) }
+      : { kind: 'module', module: path };
   }
   for (const start of [baseFolder, simmerPackage.root]) {
     for (let folder = start; ; folder = dirname(folder)) {
@@ -75,16 +85,17 @@ export function locatePlugin(specifier: string, baseFolder: string): PluginLocat
 }
 
 function packageEntry(specifier: string, folder: string): PluginLocation {
+  if (existsSync(join(folder, manifestFile))) return { kind: 'process', folder };
   const json = readPackage(folder);
   const entry = [exportedEntry(json?.exports), json?.main, './plugin.js', './index.js'].find(
     (path): path is string => typeof path === 'string' && existsSync(resolve(folder, path)),
   );
   if (entry === undefined) {
     throw new UserError('plugin_not_found', `Plugin "${specifier}" has no module to load in ${folder}.`, {
-      hint: 'Its package.json needs "exports" or "main" naming a file that exists (build the plugin first), or it needs a plugin.js.',
+      hint: 'Its package.json needs "exports" or "main" naming a file that exists (build the plugin first), or it needs a plugin.js or simmer-plugin.yaml.',
     });
   }
-  return { module: resolve(folder, entry), folder };
+  return { kind: 'module', module: resolve(folder, entry), folder };
 }
 
 /** The entry for `import` among a package's exports: conditions in their order, as Node takes them. */

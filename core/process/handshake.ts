@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UserError } from '../errors.js';
 import { lastLines } from './file-tail.js';
@@ -7,6 +7,8 @@ import type { ProcessExit } from './spawn-detached.js';
 /** The version of the line itself. */
 const handshakeVersion = 1;
 const pollMilliseconds = 25;
+/** How far into stdout the line is looked for, in bytes. */
+const longestPrelude = 64 * 1024;
 
 export interface HandshakeOptions {
   /** What the line starts with, e.g. "SIMMER-TRAINER". */
@@ -70,10 +72,14 @@ async function parseHandshake(line: string, options: HandshakeOptions): Promise<
   return address;
 }
 
+/** Of the beginning of the file: a process that floods its stdout is not read for ever. */
 async function completeLines(file: string): Promise<readonly string[]> {
   try {
-    const text = await readFile(file, 'utf8');
-    return text
+    await using handle = await open(file, 'r');
+    const buffer = Buffer.alloc(longestPrelude);
+    const { bytesRead } = await handle.read(buffer, 0, longestPrelude, 0);
+    return buffer
+      .toString('utf8', 0, bytesRead)
       .split('\n')
       .slice(0, -1)
       .map((line) => line.trimEnd());

@@ -12,6 +12,7 @@ import { spawnFailed } from './spawn-detached.js';
 export async function spawnAttended(options: {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd?: string;
   readonly stdoutFile: string;
   readonly stderrFile: string;
 }): Promise<DetachedProcess & { closeStdin(): void }> {
@@ -21,6 +22,7 @@ export async function spawnAttended(options: {
   await using stderr = await open(options.stderrFile, 'a', 0o600);
   const child = spawn(program, args, {
     env: options.env,
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     detached: true,
     stdio: ['pipe', stdout.fd, stderr.fd],
   });

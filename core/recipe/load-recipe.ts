@@ -1,4 +1,5 @@
 import { dirname, resolve } from 'node:path';
+import { type PluginReference, pluginReference } from '../plugin/plugin-reference.js';
 import { readDataFile } from './data-file.js';
 import { type DataDocument, invalidFile, parseDocument } from './document.js';
 import { applyOverrides, type Overridden, type Overrides } from './overrides.js';
@@ -14,8 +15,8 @@ export interface ParsedRecipe {
   readonly document: DataDocument;
   /** The recipe's name; empty where it has none that is text. */
   readonly name: string;
-  /** npm names or paths of the plugins that it lists. */
-  readonly plugins: readonly string[];
+  /** The plugins that it lists, as far as they can be read. */
+  readonly plugins: readonly PluginReference[];
   /** Its tree with `--set`, its `-p`, and what was wrong with them. */
   readonly overridden: Overridden;
 }
@@ -53,9 +54,7 @@ export function parseRecipe(
     text,
     document,
     name: typeof tree.name === 'string' ? tree.name : '',
-    plugins: plugins.filter(
-      (plugin): plugin is string => typeof plugin === 'string' && plugin !== '' && !plugin.includes('${{'),
-    ),
+    plugins: plugins.map(pluginReference).filter((plugin) => plugin !== undefined),
     overridden,
   };
 }

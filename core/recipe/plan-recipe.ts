@@ -1,11 +1,16 @@
 import type { Settings } from '../config/settings.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
+import { HookDriver } from '../plugin/hook-driver.js';
+import type { RecipeTree } from '../plugin/hooks.js';
 import { simmerPackage } from '../plugin/locate.js';
+import { type PluginReference, pluginReference } from '../plugin/plugin-reference.js';
+import { plannedBudget } from './budget.js';
 import { canonicalJson } from './canonical-json.js';
 import { invalidFile } from './document.js';
 import type { ParsedRecipe } from './load-recipe.js';
 import { type Params, readParams } from './params.js';
 import type { Json, Plan } from './plan.js';
+import { hardwareOfPlan } from './plan-hardware.js';
 import { PlanScope } from './plan-scope.js';
 import { checkStage, dependenciesOf, findStages, planStage } from './plan-stages.js';
 import { checkSinks, checkTrainers, planTrainer, withoutNulls } from './plan-trainers.js';
@@ -45,9 +50,11 @@ export async function planRecipe(
     if (!problems.isEmpty) throw invalidFile(recipe.file, 'recipe', problems.sorted());
   };
 
-  const raw = withoutNulls(overridden.value) as Record<string, unknown>;
-  options.guard?.(raw, problems);
+  const written = withoutNulls(overridden.value) as Record<string, unknown>;
+  options.guard?.(written, problems);
   if (options.guard !== undefined) refuseIfWrong();
+  const hooks = await HookDriver.of(catalog);
+  const raw = (await hooks.beforePlan(written as RecipeTree)) as Record<string, unknown>;
   const params = readParams(raw.params, overridden.params, settings.dataFolder, problems);
   const values = new ParamValues(params, { dataFolder: settings.dataFolder }, problems);
   const { value, writtenAs } = resolveReferences(raw, values, problems);
@@ -65,11 +72,9 @@ export async function planRecipe(
     problems,
   });
   await Promise.all(
-    recipe.plugins.map((specifier) => {
-      const index = (raw.plugins as unknown[]).indexOf(specifier);
-      return scope
-        .attempt(['plugins', index], catalog.recipePlugin(specifier))
-        .then((plugin) => plugin && scope.note(plugin));
+    listedPlugins(raw).map(async ([index, reference]) => {
+      const plugin = await scope.attempt(['plugins', index], catalog.recipePlugin(reference));
+      if (plugin !== undefined) scope.note(plugin);
     }),
   );
   const trainersGiven = isMapValue(tree.trainers) ? tree.trainers : {};
@@ -101,8 +106,15 @@ export async function planRecipe(
   const plannedTrainers = await Promise.all(trainers.map((trainer) => planTrainer(scope, trainer, settings)));
   refuseIfWrong();
   const byName = new Map(checked.flatMap((stage) => (stage === undefined ? [] : [[stage.name, stage] as const])));
-  const { name, seed } = outside!;
-  return {
+  const { name, seed, budget } = outside!;
+  const plannedStages = await Promise.all(order.map((stage) => planStage(byName.get(stage)!, seed)));
+  const placed = hardwareOfPlan(
+    { trainers: plannedTrainers.map((trainer) => trainer!), stages: plannedStages, budget },
+    settings,
+    problems,
+  );
+  refuseIfWrong();
+  const plan: Plan = {
     format: 1,
     recipe: name,
     simmerVersion: simmerPackage.version,
@@ -110,10 +122,27 @@ export async function planRecipe(
     params: plannedParams(params, values),
     recipeFolder: folder,
     plugins: scope.usedPlugins(),
-    trainers: Object.fromEntries(plannedTrainers.map((trainer) => [trainer!.name, trainer!])),
+    trainers: Object.fromEntries(placed.trainers.map((trainer) => [trainer.name, trainer])),
     sinks,
-    stages: await Promise.all(order.map((stage) => planStage(byName.get(stage)!, seed))),
+    stages: placed.stages,
+    ...(budget === undefined ? {} : { budget: plannedBudget(budget) }),
+    ...(Object.keys(placed.hardware).length === 0 ? {} : { hardware: placed.hardware }),
   };
+  for (const { plugin, code = 'plan_refused', message, path = '', hint } of await hooks.afterPlan(plan)) {
+    const at = path === '' ? [] : path.split('.');
+    problems.add(code, `${message} (from the plugin "${plugin}")`, at, { hint });
+  }
+  refuseIfWrong();
+  return plan;
+}
+
+/** What can be read of the plugins that a recipe lists, each with its place in the list. */
+function listedPlugins(raw: Readonly<Record<string, unknown>>): readonly (readonly [number, PluginReference])[] {
+  const listed = Array.isArray(raw.plugins) ? (raw.plugins as unknown[]) : [];
+  return listed.flatMap((plugin, index) => {
+    const reference = pluginReference(plugin);
+    return reference === undefined ? [] : [[index, reference] as const];
+  });
 }
 
 /** Values of the params that something refers to, and the others as they are written. */

@@ -1,6 +1,8 @@
 import { isUserError, type UserError } from '../errors.js';
 import type { LoadedPlugin, PluginCatalog } from '../plugin/catalog.js';
+import { isPlainReference } from '../plugin/plugin-reference.js';
 import type { Path } from './path.js';
+import type { PlannedPlugin } from './plan.js';
 import type { ProblemList } from './problem-list.js';
 
 /** What planning one recipe shares: its problems, and the plugins that it turned out to use. */
@@ -51,10 +53,13 @@ export class PlanScope {
   }
 
   /** For the plan: by name, sorted. */
-  usedPlugins(): Readonly<Record<string, { readonly version: string; readonly source: string }>> {
+  usedPlugins(): Readonly<Record<string, PlannedPlugin>> {
     const named = [...this.#plugins].sort(([left], [right]) => (left < right ? -1 : 1));
     return Object.fromEntries(
-      named.map(([name, { definition, source }]) => [name, { version: definition.version, source }]),
+      named.map(([name, { definition, source, reference }]) => {
+        const isPlain = reference === undefined || isPlainReference(reference);
+        return [name, { version: definition.version, source, ...(isPlain ? {} : { listed: reference }) }];
+      }),
     );
   }
 }

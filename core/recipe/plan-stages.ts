@@ -21,6 +21,7 @@ export interface FoundStage {
   readonly with: Readonly<Record<string, unknown>>;
   readonly seed: number | undefined;
   readonly resources: RecipeResources;
+  readonly expect: PlannedStage['expect'];
 }
 
 /** A stage whose every part is right. */
@@ -61,7 +62,33 @@ async function findStage(scope: PlanScope, name: string, raw: unknown): Promise<
   const found = await scope.find([...path, 'uses'], scope.catalog.stage(uses));
   if (found === undefined) return undefined;
   const given = isMapValue(raw) && isMapValue(raw.with) ? raw.with : {};
-  return { name, uses, found, with: given, seed: shaped?.seed, resources: shaped?.resources ?? {} };
+  checkExpected(scope, [...path, 'expect'], shaped?.expect, found);
+  return {
+    name,
+    uses,
+    found,
+    with: given,
+    seed: shaped?.seed,
+    resources: shaped?.resources ?? {},
+    expect: shaped?.expect as PlannedStage['expect'],
+  };
+}
+
+/** Only of outputs that the stage has can something be expected. */
+function checkExpected(
+  scope: PlanScope,
+  path: Path,
+  expect: object | undefined,
+  { definition }: Contribution<StageDefinition>,
+): void {
+  const outputs = Object.keys(definition.outputs);
+  for (const name of Object.keys(expect ?? {})) {
+    if (outputs.includes(name)) continue;
+    scope.problems.add('unknown_output', `It has no output "${name}".`, [...path, name], {
+      of: 'key',
+      hint: suggestion(name, outputs),
+    });
+  }
 }
 
 /** Checks a stage's options and inputs. @returns undefined after a problem */
@@ -119,6 +146,7 @@ export async function planStage(stage: CheckedStage, recipeSeed: number): Promis
     codeDigest: await codeDigestOf([found.plugin, ...options.graders.map((grader) => grader.plugin)]),
     // Not of the stage's name: what is called otherwise is still the same work.
     seed: stage.seed ?? recipeSeed,
+    ...(stage.expect === undefined ? {} : { expect: stage.expect }),
   };
 }
 

@@ -1,4 +1,7 @@
+import type { HardwareTable } from '../config/hardware.js';
 import type { Resources } from '../plugin/definitions.js';
+import type { PluginReference } from '../plugin/plugin-reference.js';
+import type { PlannedBudget } from './budget.js';
 
 /** A JSON value. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -43,6 +46,17 @@ export interface PlannedStage {
   /** SHA-256 over the code of the plugin that has the stage, and of those that have the graders that it names. */
   readonly codeDigest: string;
   readonly seed: number;
+  /** What its outputs are said to be like, by name, for estimates: no part of its key. */
+  readonly expect?: Readonly<Record<string, { readonly [key: string]: Json }>>;
+}
+
+/** A plugin that a plan uses. */
+export interface PlannedPlugin {
+  readonly version: string;
+  /** "built-in", or the npm name, path or command by which the recipe lists it. */
+  readonly source: string;
+  /** As the recipe lists it, where that is more than a name or path. */
+  readonly listed?: PluginReference;
 }
 
 /** What a recipe means, resolved: `plan.json`. Its canonical JSON is hashed. Stages are in an order that runs. */
@@ -54,10 +68,14 @@ export interface Plan {
   readonly params: { readonly [key: string]: Json };
   /** Absolute folder of the recipe. Placement: not part of the digest. */
   readonly recipeFolder: string;
-  /** Plugin name to its version and source: "built-in", or the npm name or path by which the recipe lists it. */
-  readonly plugins: Readonly<Record<string, { readonly version: string; readonly source: string }>>;
+  /** By name. */
+  readonly plugins: Readonly<Record<string, PlannedPlugin>>;
   readonly trainers: Readonly<Record<string, PlannedTrainer>>;
   /** Sinks of the run besides the built-in ones. */
   readonly sinks: readonly { readonly uses: string; readonly options: { readonly [key: string]: Json } }[];
   readonly stages: readonly PlannedStage[];
+  /** What a run may spend. Not part of the digest, as the hardware. */
+  readonly budget?: PlannedBudget;
+  /** Prices and data sheets of the hardware that trainers and stages run on, by name. */
+  readonly hardware?: HardwareTable;
 }

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { byteSize } from '../config/byte-size.js';
+import { listedPluginShape } from '../plugin/plugin-reference.js';
+import { budgetShape } from './budget.js';
 
 /** Names that references can spell: of stages, trainers, params. */
 export const entryName = /^[A-Za-z_][A-Za-z0-9_-]*$/;
@@ -16,6 +18,7 @@ const resources = z.strictObject({
   memory: byteSize.optional().describe('Bytes, or text like "16 GiB".'),
   gpus: z.int().min(0).optional().describe('Accelerators, over all nodes.'),
   nodes: z.int().min(1).optional().describe('Machines.'),
+  hardware: z.string().min(1).optional().describe('What it is, e.g. h100-sxm: docs/estimates.md has the names.'),
 });
 
 /** The outside of a recipe; its entries are checked one by one, so that one broken stage hides no other. */
@@ -29,8 +32,9 @@ export const recipeShape = z.strictObject({
     .describe('Short name of the recipe; part of the ids of its runs.'),
   description: z.string().optional().describe('What the recipe makes.'),
   seed: z.int().min(0).default(0).describe('All randomness is drawn from it.'),
+  budget: budgetShape.optional().describe('What a run may spend at most, over all of its attempts.'),
   plugins: z
-    .array(z.string().min(1))
+    .array(listedPluginShape)
     .default([])
     .describe("Plugins besides the built-in ones: npm packages, or ./paths relative to the recipe's folder."),
   trainers: z.record(z.string(), z.unknown()).default({}).describe('The trainers that stages name.'),
@@ -57,6 +61,12 @@ export const stageShape = z.strictObject({
   with: options.describe("The stage's options and inputs."),
   seed: z.int().min(0).optional().describe("Instead of the recipe's."),
   resources: resources.prefault({}).describe("What it takes while it runs, apart from its trainers'."),
+  expect: z
+    .record(z.string(), z.record(z.string(), z.json()))
+    .optional()
+    .describe(
+      'What its outputs will be like, for the estimates of `simmer plan` until they exist: {OUTPUT: {rows: …}}.',
+    ),
 });
 
 /** A sink of a recipe; may be written as its name alone. */
@@ -65,11 +75,12 @@ export const sinkShape = contribution;
 export type RecipeResources = z.output<typeof resources>;
 
 /** As the plan has it. */
-export function plannedResources({ cpus, memory, gpus, nodes }: RecipeResources) {
+export function plannedResources({ cpus, memory, gpus, nodes, hardware }: RecipeResources) {
   return {
     ...(cpus === undefined ? {} : { cpus }),
     ...(memory === undefined ? {} : { memoryBytes: memory }),
     ...(gpus === undefined ? {} : { gpus }),
     ...(nodes === undefined ? {} : { nodes }),
+    ...(hardware === undefined ? {} : { hardware }),
   };
 }

@@ -7,27 +7,35 @@ import { ArtifactStore } from '../artifacts/artifact-store.js';
 import type { Settings } from '../config/settings.js';
 import { createRunManager } from '../container/create-run-manager.js';
 import { eventsFile } from '../engine/run-folder.js';
-import type { RunManager } from '../engine/run-manager.js';
+import type { ResumeOptions, RunManager } from '../engine/run-manager.js';
 import type { RunHandle, RunOutcome } from '../engine/run-outcome.js';
 import type { Event, EventType } from '../events/catalogue.js';
 import type { LogFileSystem } from '../events/log-file-system.js';
 import { readEvents } from '../events/replay.js';
 import { builtInPlugins, PluginCatalog } from '../plugin/catalog.js';
 import type { PluginDefinition, Sink } from '../plugin/definitions.js';
+import type { ListedPlugin } from '../plugin/plugin-reference.js';
+import { processMachine } from '../plugin/process/process-machine.js';
 import { parseRecipe } from '../recipe/load-recipe.js';
 import type { Plan } from '../recipe/plan.js';
 import { planRecipe } from '../recipe/plan-recipe.js';
 
 export interface RunHarnessOptions {
-  /** The plugins under test, as objects. They take part as built-in ones do: a recipe need not list them. */
+  /** The plugins under test, as objects. A recipe need not list them; their hooks are called as if it did. */
   readonly plugins: readonly PluginDefinition[];
+  /** More of them, as a recipe lists them: by path or command, for plugins that are processes. @default none */
+  readonly listedPlugins?: readonly ListedPlugin[];
   /** Whether Simmer's own plugins are there, too. @default false */
   readonly withBuiltIn?: boolean;
   /** Sinks that every run has, by `uses`. @default none */
   readonly sinks?: readonly string[];
   /** What stages share. @default 2 cores, 4 GiB, no GPU */
   readonly resources?: Partial<Settings['resources']>;
+  /** Prices and data sheets by name. @default the built-in table */
+  readonly hardware?: Settings['hardware'];
   readonly logFileSystem?: LogFileSystem;
+  /** An existing folder of environments and models, which is then left as it is. @default a new one */
+  readonly cacheFolder?: string;
   /** An existing home to work in, which is then left as it is; for tests of several cores. @default a new one */
   readonly home?: string;
 }
@@ -76,13 +84,24 @@ export class RunHarness implements AsyncDisposable {
     const folder = await mkdtemp(join(tmpdir(), 'simmer-harness-'));
     const settings: Settings = {
       home: options.home ?? join(folder, 'home'),
-      cacheFolder: join(folder, 'cache'),
+      cacheFolder: options.cacheFolder ?? join(folder, 'cache'),
       resources: { cpus: 2, memoryBytes: 4 * 2 ** 30, gpus: 0, ...options.resources },
+      ...(options.hardware === undefined ? {} : { hardware: options.hardware }),
       sources: {},
     };
     const modules = await Promise.all(options.plugins.map((plugin) => writeModule(folder, plugin)));
-    const builtIn = { ...(options.withBuiltIn === true ? builtInPlugins() : {}), ...Object.fromEntries(modules) };
-    const catalog = new PluginCatalog({ builtIn, baseFolder: folder });
+    const withHooks = new Set(options.plugins.flatMap(({ name, hooks }) => (hooks === undefined ? [] : [name])));
+    const builtIn = {
+      ...(options.withBuiltIn === true ? builtInPlugins() : {}),
+      ...Object.fromEntries(modules.filter(([name]) => !withHooks.has(name))),
+    };
+    const hooked = modules.filter(([name]) => withHooks.has(name)).map(([, module]) => module);
+    const catalog = new PluginCatalog({
+      builtIn,
+      recipePlugins: [...hooked, ...(options.listedPlugins ?? [])],
+      baseFolder: folder,
+      machine: processMachine(settings, () => {}),
+    });
     const { logFileSystem, sinks: builtInSinks = [] } = options;
     const manager = await createRunManager({
       settings,
@@ -115,7 +134,10 @@ export class RunHarness implements AsyncDisposable {
   }
 
   /** Goes on with a run, to its end. */
-  async resume(runId: string, options: Omit<HarnessRunOptions, 'params'> = {}): Promise<HarnessRun> {
+  async resume(
+    runId: string,
+    options: Omit<HarnessRunOptions, 'params'> & Pick<ResumeOptions, 'budgetChange'> = {},
+  ): Promise<HarnessRun> {
     return this.ended(await this.manager.resume(runId, options));
   }
 

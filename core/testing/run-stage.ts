@@ -12,6 +12,7 @@ import type {
   TableArtifact,
 } from '../artifacts/artifact.js';
 import type { StageContext, StageDefinition, StageEmission, StageEvent } from '../plugin/definitions.js';
+import type { Spending, Spent } from '../plugin/spending.js';
 import type { Grader, Trainer } from '../trainer/trainer.js';
 
 /** A table in memory, as stages get it and make it. */
@@ -27,6 +28,8 @@ export interface RunStageOptions {
   readonly seed?: number;
   readonly trainer?: Trainer;
   readonly grader?: Grader;
+  /** @default unlimited */
+  readonly spending?: Spending;
   readonly signal?: AbortSignal;
   /** Kept between runs where given; otherwise a new one, removed afterwards. */
   readonly scratchFolder?: string;
@@ -39,6 +42,8 @@ export interface StageResult {
   /** The rows of an output that is a table. */
   rows(output: string): readonly Row[];
   readonly events: readonly StageEvent[];
+  /** What it paid for, in the order in which that was over; empty where the test gave its own `spending`. */
+  readonly spent: readonly (Spent & { readonly source: string })[];
 }
 
 let artifactCount = 0;
@@ -99,6 +104,11 @@ export async function runStage(stage: StageDefinition, given: RunStageOptions = 
     return folder;
   };
   const events: StageEvent[] = [];
+  const spent: (Spent & { readonly source: string })[] = [];
+  const unlimited: Spending = {
+    isLimited: false,
+    reserve: async ({ source }) => ({ settle: (cost) => void spent.push({ source, ...cost }) }),
+  };
   const absentMany = Object.entries(stage.inputs).flatMap(([name, { many }]) => (many ? [[name, []]] : []));
   const context = {
     runId: 'test',
@@ -116,12 +126,13 @@ export async function runStage(stage: StageDefinition, given: RunStageOptions = 
     emit: async (event: StageEvent) => {
       events.push(event);
     },
+    spending: given.spending ?? unlimited,
     trainer: async (name: string) => given.trainer ?? raise(`the stage asked for trainer ${name}, the test gave none`),
     grader: async (uses: string) => given.grader ?? raise(`the stage asked for grader ${uses}, the test gave none`),
   } satisfies StageContext<unknown, Record<string, never>>;
   try {
     const outputs = await outputsOf(stage.run(context as Parameters<typeof stage.run>[0]), events);
-    return { outputs, events, rows: (output) => (outputs[output] as MemoryTable).allRows };
+    return { outputs, events, spent, rows: (output) => (outputs[output] as MemoryTable).allRows };
   } finally {
     await Promise.all(temporaryFolders.map((folder) => rm(folder, { recursive: true, force: true })));
   }

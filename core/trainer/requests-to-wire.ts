@@ -1,4 +1,5 @@
 import {
+  ExportFormat,
   type GenerateRequest as GenerateMessage,
   type Hyperparameters as HyperparametersMessage,
   LearningRateSchedule,
@@ -9,7 +10,15 @@ import {
   SpendingRule,
   type ThinkingPolicy as ThinkingPolicyMessage,
 } from '../generated/simmer/trainer/v1/trainer.js';
-import type { GenerationRequest, Hyperparameters, ModelSource, Precision, Prompt, ThinkingPolicy } from './trainer.js';
+import type {
+  FileFormat,
+  GenerationRequest,
+  Hyperparameters,
+  ModelSource,
+  Precision,
+  Prompt,
+  ThinkingPolicy,
+} from './trainer.js';
 
 const methods = {
   full: Method.METHOD_FULL,
@@ -22,6 +31,15 @@ const schedules = {
   linear: LearningRateSchedule.LEARNING_RATE_SCHEDULE_LINEAR,
   constant: LearningRateSchedule.LEARNING_RATE_SCHEDULE_CONSTANT,
 } as const;
+
+const formats = {
+  huggingFace: ExportFormat.EXPORT_FORMAT_HUGGING_FACE,
+  gguf: ExportFormat.EXPORT_FORMAT_GGUF,
+} as const;
+
+export function toExportFormatMessage(format: FileFormat | undefined): ExportFormat {
+  return formats[format ?? 'huggingFace'];
+}
 
 export function toPrecisionMessage(precision: Precision | undefined): PrecisionCode {
   switch (precision) {
@@ -77,6 +95,12 @@ export function toHyperparametersMessage(from: Hyperparameters): Hyperparameters
     logEverySteps: from.logEverySteps,
     evaluateEverySteps: from.evaluateEverySteps,
     padToken: from.padToken,
+    earlyStoppingPatience: from.earlyStoppingPatience ?? 0,
+    earlyStoppingMinImprovement: from.earlyStoppingMinImprovement ?? 0,
+    keepBest: from.keepBest ?? false,
+    checkpointEverySeconds: from.checkpointEverySeconds ?? 0,
+    checkpointKeptEverySteps: from.checkpointKeptEverySteps ?? 0,
+    maxLossRise: from.maxLossRise,
   };
 }
 
@@ -93,14 +117,18 @@ export function toGenerateMessage(from: GenerationRequest, prompts: readonly Pro
   };
 }
 
-function toPromptMessage({ id, prompt }: Prompt): PromptMessage {
+function toPromptMessage({ id, prompt, sampleIndices = [] }: Prompt): PromptMessage {
+  return { id, prompt: toContentMessage(prompt), sampleIndices: [...sampleIndices] };
+}
+
+function toContentMessage(prompt: Prompt['prompt']): PromptMessage['prompt'] {
   switch (prompt.kind) {
     case 'messages':
-      return { id, prompt: { $case: 'messages', value: { messages: [...prompt.messages] } } };
+      return { $case: 'messages', value: { messages: [...prompt.messages] } };
     case 'text':
-      return { id, prompt: { $case: 'text', value: prompt.text } };
+      return { $case: 'text', value: prompt.text };
     case 'tokens':
-      return { id, prompt: { $case: 'tokenIds', value: { ids: [...prompt.tokenIds] } } };
+      return { $case: 'tokenIds', value: { ids: [...prompt.tokenIds] } };
   }
 }
 

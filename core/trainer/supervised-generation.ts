@@ -23,20 +23,20 @@ export async function* superviseGeneration(
   signal: AbortSignal,
 ): AsyncGenerator<GenerationEvent> {
   const policies = Math.max(1, request.thinkingFormat === undefined ? 1 : request.policies.length);
-  const perPrompt = policies * Math.max(1, request.sampling.samples);
-  const samplesTotal = request.prompts.length * perPrompt;
+  const { samples } = request.sampling;
+  const samplesTotal = request.prompts.reduce((sum, prompt) => sum + policies * indicesOf(prompt, samples).length, 0);
   let samplesCompleted = 0;
   let tokensBefore = 0;
   for (let start = 0; start < request.prompts.length; start += promptsPerRequest) {
     let waiting: readonly Prompt[] = request.prompts.slice(start, start + promptsPerRequest);
-    const given = new Map<string, Set<string>>(waiting.map((prompt) => [prompt.id, new Set()]));
+    const given = new GivenSamples(waiting, samples, policies);
     let tokens = 0;
     while (waiting.length > 0) {
       const process = await host.process(signal);
       try {
         for await (const event of process.client.generate(request, waiting, signal)) {
           if (event.kind === 'sample') {
-            if (!take(given, event.sample)) continue;
+            if (!given.take(event.sample)) continue;
             samplesCompleted += 1;
             yield event;
           } else {
@@ -44,7 +44,7 @@ export async function* superviseGeneration(
             yield { ...event, samplesCompleted, samplesTotal, tokensDecoded: tokensBefore + tokens };
           }
         }
-        const missing = unfinished(waiting, given, perPrompt);
+        const missing = given.unfinished();
         if (missing.length > 0) {
           throw new Error(
             `the trainer ended a generation with ${missing.length} of ${waiting.length} prompts unfinished`,
@@ -54,7 +54,7 @@ export async function* superviseGeneration(
       } catch (error) {
         if (!(error instanceof TrainerLostError)) throw error;
         await host.recover(process, error);
-        waiting = unfinished(waiting, given, perPrompt);
+        waiting = given.unfinished();
       }
       tokensBefore += tokens;
       tokens = 0;
@@ -62,20 +62,42 @@ export async function* superviseGeneration(
   }
 }
 
-/** False where the sample was given before. */
-function take(given: Map<string, Set<string>>, sample: Sample): boolean {
-  const keys = given.get(sample.promptId);
-  if (keys === undefined) throw new Error(`the trainer answered ${sample.promptId}, which was not asked`);
-  const key = `${sample.sampleIndex}/${sample.policyId}`;
-  if (keys.has(key)) return false;
-  keys.add(key);
-  return true;
+function indicesOf(prompt: Prompt, samples: number): readonly number[] {
+  return prompt.sampleIndices ?? Array.from({ length: Math.max(1, samples) }, (_, index) => index);
 }
 
-function unfinished(
-  prompts: readonly Prompt[],
-  given: ReadonlyMap<string, ReadonlySet<string>>,
-  perPrompt: number,
-): readonly Prompt[] {
-  return prompts.filter((prompt) => (given.get(prompt.id)?.size ?? 0) < perPrompt);
+/** Which samples of some prompts have come. */
+class GivenSamples {
+  /** By prompt: policies given of each sample that is asked for. */
+  private readonly given: ReadonlyMap<string, ReadonlyMap<number, Set<string>>>;
+
+  constructor(
+    private readonly prompts: readonly Prompt[],
+    samples: number,
+    private readonly policies: number,
+  ) {
+    this.given = new Map(
+      prompts.map((prompt) => [prompt.id, new Map(indicesOf(prompt, samples).map((index) => [index, new Set()]))]),
+    );
+  }
+
+  /** False where the sample was given before, or not asked for. */
+  take({ promptId, sampleIndex, policyId }: Sample): boolean {
+    const indices = this.given.get(promptId);
+    if (indices === undefined) throw new Error(`the trainer answered ${promptId}, which was not asked`);
+    const known = indices.get(sampleIndex);
+    if (known === undefined || known.has(policyId)) return false;
+    known.add(policyId);
+    return true;
+  }
+
+  /** The prompts that lack samples, asking for those that are not there under every policy. */
+  unfinished(): readonly Prompt[] {
+    return this.prompts.flatMap((prompt) => {
+      const missing = [...(this.given.get(prompt.id) ?? [])]
+        .filter(([, policies]) => policies.size < this.policies)
+        .map(([index]) => index);
+      return missing.length === 0 ? [] : [{ ...prompt, sampleIndices: missing }];
+    });
+  }
 }

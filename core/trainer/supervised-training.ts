@@ -100,9 +100,9 @@ export class SupervisedTraining {
   private async finishedResult(): Promise<TrainingResult | undefined> {
     const last = this.journal.last;
     if (last?.end?.kind !== 'completed') return undefined;
-    const { modelFolder, steps, finalLoss, files } = last.end;
+    const { kind, files, ...result } = last.end;
     if (last.runId === this.host.runId && !this.host.memory.attempt(last.attemptId).ended) return undefined;
-    return (await hasFiles(modelFolder, files)) ? { modelFolder, steps, finalLoss } : undefined;
+    return (await hasFiles(result.modelFolder, files)) ? result : undefined;
   }
 
   /** Follows the attempt under way, or the next one, to its end. Undefined where the trainer does not know it. */

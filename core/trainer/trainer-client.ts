@@ -13,6 +13,7 @@ import {
 } from '../generated/simmer/trainer/v1/trainer.js';
 import { checkHealth } from '../process/grpc-health.js';
 import {
+  toExportFormatMessage,
   toGenerateMessage,
   toHyperparametersMessage,
   toModelSourceMessage,
@@ -192,6 +193,7 @@ export class TrainerClient {
         model: toModelSourceMessage(request.model),
         outputFolder: request.outputFolder,
         precision: toPrecisionMessage(request.precision),
+        format: toExportFormatMessage(request.format),
       },
       { signal },
     );

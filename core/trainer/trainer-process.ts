@@ -234,6 +234,12 @@ async function wasKilled(exited: Promise<ProcessExit>): Promise<boolean> {
   return (await Promise.race([exited.then((exit) => exit.signal !== null), sleep(100, false)])) === true;
 }
 
+/** The process that a former core started in a trainer's folder, where it still runs. */
+export async function formerProcessId(folder: string): Promise<number | undefined> {
+  const record = await readRecord(folder);
+  return record !== undefined && (await isAlive(record)) ? record.pid : undefined;
+}
+
 /** The end of the stderr of the last process in a trainer's folder. */
 export async function lastErrorLinesIn(folder: string): Promise<readonly string[]> {
   const record = await readRecord(folder);

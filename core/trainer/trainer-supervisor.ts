@@ -27,6 +27,11 @@ const exitNoticeMilliseconds = 2_000;
 /** How often a living, healthy trainer may break off calls before that is taken for its fault. */
 const brokenCallsBorne = 5;
 
+/** How long a trainer lives without a core, in seconds, where nothing else is said. */
+export function defaultLeaseSeconds(): number {
+  return Number(process.env.SIMMER_LEASE_SECONDS) || 60;
+}
+
 export interface TrainerSupervisorOptions {
   readonly planned: PlannedTrainer;
   readonly definition: TrainerDefinition;
@@ -332,7 +337,7 @@ export class TrainerSupervisor {
       launcher,
       launcherOptions: planned.launcher.options,
       resources: planned.resources,
-      leaseSeconds: leaseSeconds ?? (Number(process.env.SIMMER_LEASE_SECONDS) || 60),
+      leaseSeconds: leaseSeconds ?? defaultLeaseSeconds(),
       handshakeMilliseconds,
       signal,
     };

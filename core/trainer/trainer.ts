@@ -61,6 +61,16 @@ export interface Hyperparameters {
   readonly logEverySteps: number;
   readonly evaluateEverySteps: number;
   readonly padToken?: string;
+  /** Training ends after so many evaluations in a row that were not better; 0: never. */
+  readonly earlyStoppingPatience?: number;
+  /** Nats by which a loss must be below the best one to count as better. */
+  readonly earlyStoppingMinImprovement?: number;
+  /** The final model has the weights of the best evaluation. */
+  readonly keepBest?: boolean;
+  readonly checkpointEverySeconds?: number;
+  readonly checkpointKeptEverySteps?: number;
+  /** Training ends where the loss rises by so many nats above its lowest. Absent: never. */
+  readonly maxLossRise?: number;
 }
 
 export interface TrainingRequest {
@@ -78,6 +88,12 @@ export interface TrainingResult {
   readonly modelFolder: string;
   readonly steps: number;
   readonly finalLoss: number | null;
+  /** Whether early stopping ended it. */
+  readonly stoppedEarly?: boolean;
+  /** The step whose weights the model has, where it is not the last one. */
+  readonly bestStep?: number;
+  /** The last loss of these weights on the evaluation data, in nats. */
+  readonly evaluationLoss?: number;
 }
 
 export interface Prompt {
@@ -86,6 +102,8 @@ export interface Prompt {
     | { readonly kind: 'messages'; readonly messages: readonly { readonly role: string; readonly content: string }[] }
     | { readonly kind: 'text'; readonly text: string }
     | { readonly kind: 'tokens'; readonly tokenIds: readonly number[] };
+  /** Which of its samples are asked for, from 0. @default all */
+  readonly sampleIndices?: readonly number[];
 }
 
 /** What marks thinking in a model's text. */
@@ -159,11 +177,15 @@ export type GenerationEvent =
       readonly tokensPerSecond: number;
     };
 
+export type FileFormat = 'huggingFace' | 'gguf';
+
 export interface ExportRequest {
   readonly model: ModelSource;
   /** An existing, empty folder. */
   readonly outputFolder: string;
   readonly precision?: Precision;
+  /** Default: huggingFace. gguf is one file, `model.gguf`. */
+  readonly format?: FileFormat;
 }
 
 export interface ExportResult {

@@ -97,6 +97,9 @@ export type TrainingEnd =
       readonly modelFolder: string;
       readonly steps: number;
       readonly finalLoss: number | null;
+      readonly stoppedEarly?: boolean;
+      readonly bestStep?: number;
+      readonly evaluationLoss?: number;
     }
   | { readonly kind: 'canceled'; readonly reason: string }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly retryable: boolean };
@@ -145,17 +148,31 @@ export function toEvent(from: TrainerEvent, context: TranslationContext): Transl
             parameters: Number(value.parameters),
             trainedParameters: Number(value.trainedParameters),
             precision: value.precision === PrecisionCode.PRECISION_BFLOAT16 ? 'bfloat16' : 'float32',
+            ...present({
+              attention: value.attention,
+              kernels: value.kernels,
+              rowsPerPass: value.rowsPerPass,
+              tokensPerPass: value.tokensPerPass,
+              passesPerStep: value.passesPerStep,
+              peakFlopsPerSecond: value.peakFlopsPerSecond,
+            }),
           },
         },
       };
     }
     case 'stepLogged':
       return { number, draft: { ...place, type: 'step.logged', data: stepData(from.event.value, number, context) } };
-    case 'evaluationLogged':
+    case 'evaluationLogged': {
+      const { step, loss, best } = from.event.value;
       return {
         number,
-        draft: { ...place, type: 'evaluation.logged', data: { trainerEvent: number, ...from.event.value } },
+        draft: {
+          ...place,
+          type: 'evaluation.logged',
+          data: { trainerEvent: number, step, loss, ...present({ best }) },
+        },
       };
+    }
     case 'checkpointSaved': {
       const { step, path, bytes } = from.event.value;
       return {
@@ -192,6 +209,7 @@ export function toEvent(from: TrainerEvent, context: TranslationContext): Transl
           modelFolder: value.modelFolder,
           steps: value.steps,
           finalLoss: finiteOrNull(value.finalLoss),
+          ...bestOf(value),
         },
       };
     }
@@ -204,14 +222,21 @@ export function toEvent(from: TrainerEvent, context: TranslationContext): Transl
       };
     }
     case 'trainingFailed': {
-      const { code, message, step, retryable, rowIds } = from.event.value;
+      const { code, message, step, retryable, rowIds, batchFile } = from.event.value;
       const text = rowIds.length === 0 ? message : `${message} (rows: ${rowIds.slice(0, 10).join(', ')})`;
       return {
         number,
         draft: {
           ...place,
           type: 'training.failed',
-          data: { trainerEvent: number, attemptId, step, error: { code, message: text } },
+          data: {
+            trainerEvent: number,
+            attemptId,
+            step,
+            error: { code, message: text },
+            ...(rowIds.length === 0 ? {} : { rowIds }),
+            ...present({ batchFile }),
+          },
         },
         end: { kind: 'failed', code, message: text, retryable },
       };
@@ -234,6 +259,12 @@ function stepData(value: StepLogged, number: number, context: TranslationContext
     tokensPerSecond: value.tokensPerSecond,
     peakMemoryBytes: Number(value.peakMemoryBytes),
     rerun: value.rerun,
+    rowsSeen: Number(value.rowsSeen),
+    ...present({
+      trainedTokensSeen: asNumber(value.trainedTokensSeen),
+      paddingTokens: asNumber(value.paddingTokens),
+      modelFlopsUtilization: value.modelFlopsUtilization,
+    }),
   };
 }
 
@@ -245,7 +276,22 @@ function completedData(value: TrainingCompleted, number: number, attemptId: stri
     seconds: value.seconds,
     finalLoss: finiteOrNull(value.finalLoss),
     peakMemoryBytes: Number(value.peakMemoryBytes),
+    ...bestOf(value),
   };
+}
+
+function bestOf({ stoppedEarly, bestStep, evaluationLoss }: TrainingCompleted) {
+  return present({ stoppedEarly, bestStep, evaluationLoss });
+}
+
+function asNumber(value: bigint | undefined): number | undefined {
+  return value === undefined ? undefined : Number(value);
+}
+
+/** Without the keys that an older trainer does not send. */
+function present<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const entries = Object.entries(values).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
 }
 
 /** JSON has no NaN and no infinity. */

@@ -13,6 +13,7 @@ import {
   UserError,
 } from 'simmerkit';
 import { generationColumns, type Problem, rowOf, thinkingTokens } from './generation-rows.js';
+import { LiveAccuracy } from './live-accuracy.js';
 import { type AskingOptions, thinkingFormats } from './options.js';
 import { expandPoints, type Point, type PointGroup, rejectionPoints, withoutThinking } from './points.js';
 import { RejectionSampler } from './rejection.js';
@@ -33,7 +34,7 @@ export interface Asked {
 
 type Context = Pick<
   StageContext<AskingOptions, Record<never, never>>,
-  'options' | 'seed' | 'signal' | 'log' | 'artifacts' | 'scratchFolder' | 'emit'
+  'options' | 'seed' | 'signal' | 'log' | 'artifacts' | 'scratchFolder' | 'emit' | 'grader'
 >;
 
 const betweenProgress = 500;
@@ -54,35 +55,43 @@ export async function answerProblems(context: Context, asked: Asked) {
   const drawer = new RejectionSampler(rejected, attempts, samples, journal);
   const total = problems.length * groups.reduce((sum, group) => sum + group.points.length, 0) * samples;
   if (journal.size > 0) context.log.info(`${journal.size} samples are kept from an earlier attempt.`);
-  const asking = new Asking(context, asked, journal, format, total);
+  const preview = options.preview;
+  const accuracy =
+    preview === false ? undefined : new LiveAccuracy(await context.grader(preview.uses, preview.with), context.signal);
+  const asking = new Asking(context, asked, { journal, format, total, problems, accuracy });
 
   for (const group of groups) {
     const policies = group.points.map(({ policy }) => policy);
-    const missing = problems.filter(({ id }) => !isComplete(id, policies, samples, journal));
+    const missing = unfinished(problems, samples, (id, index) =>
+      policies.every((policy) => journal.has(id, policy.id, index)),
+    );
     await asking.ask(missing, group.instruction, policies, context.seed, (sample) =>
       format === undefined ? { ...sample, policyId: withoutThinking.policy.id } : sample,
     );
   }
   for (let attempt = 0; rejected.length > 0 && attempt < attempts; attempt++) {
-    const ids = new Set(
-      await drawer.missing(
-        problems.map(({ id }) => id),
-        attempt,
-      ),
+    const indices = await drawer.missing(
+      problems.map(({ id }) => id),
+      attempt,
     );
-    const missing = problems.filter(({ id }) => ids.has(id));
+    const missing = unfinished(problems, samples, (id, index) => indices.get(id)?.includes(index) !== true);
     await asking.ask(missing, '', [drawer.policy], drawer.seedOf(context.seed, attempt), (sample) =>
       drawer.kept(sample, attempt),
     );
   }
 
+  const cut = new Map<string, number>();
+  const told = (row: Row) => {
+    if (row.context_cut === true) cut.set(String(row.policy), (cut.get(String(row.policy)) ?? 0) + 1);
+    return row;
+  };
   async function* rows(): AsyncIterable<Row> {
     for (const problem of problems) {
       for (const { instruction, points } of groups) {
         const about = { label: options.label, prompt: messageOf(problem, instruction, options) };
         for (const point of points) {
           for (let index = 0; index < samples; index++) {
-            yield rowOf(problem, point, await journal.read(problem.id, point.policy.id, index), about);
+            yield told(rowOf(problem, point, await journal.read(problem.id, point.policy.id, index), about));
           }
         }
       }
@@ -90,13 +99,13 @@ export async function answerProblems(context: Context, asked: Asked) {
         for (let index = 0; index < samples; index++) {
           const { sample, ...drawing } = await drawer.choose(problem.id, index, point.limit ?? 0);
           const about = { label: options.label, prompt: messageOf(problem, '', options), drawing };
-          yield rowOf(problem, point, sample, about);
+          yield told(rowOf(problem, point, sample, about));
         }
       }
     }
   }
   const points = [...groups.flatMap((group: PointGroup) => group.points), ...rejected];
-  return await context.artifacts.writeGenerations(rows(), {
+  const generations = await context.artifacts.writeGenerations(rows(), {
     columns: generationColumns,
     metadata: {
       label: options.label,
@@ -109,26 +118,42 @@ export async function answerProblems(context: Context, asked: Asked) {
       thinkingFormat: format ?? null,
     },
   });
+  for (const [policy, count] of cut) {
+    context.log.warning(
+      `The model's context ended the thinking of ${count} of ${problems.length * samples} samples before the maximum of ` +
+        `policy ${policy}. Lower that maximum or sampling.maxAnswerTokens, or use a model with a longer context.`,
+    );
+  }
+  return generations;
 }
 
 /** Asks the backend, keeps what it answers, and says how far it is. */
 class Asking {
   private readonly figures = { tokensPerSecond: 0, thinkingTokens: 0, samples: 0 };
+  private readonly problems: ReadonlyMap<string, Problem>;
+  private readonly startedAt = performance.now();
+  private readonly samplesBefore: number;
   private opened: Promise<Backend> | undefined;
   private toldAt = 0;
 
   constructor(
     private readonly context: Context,
     private readonly asked: Asked,
-    private readonly journal: SampleJournal,
-    private readonly format: ThinkingFormat | undefined,
-    private readonly total: number,
+    private readonly work: {
+      readonly journal: SampleJournal;
+      readonly format: ThinkingFormat | undefined;
+      readonly total: number;
+      readonly problems: readonly Problem[];
+      readonly accuracy: LiveAccuracy | undefined;
+    },
   ) {
-    this.figures.samples = journal.size;
+    this.problems = new Map(work.problems.map((problem) => [problem.id, problem]));
+    this.samplesBefore = work.journal.size;
+    this.figures.samples = work.journal.size;
   }
 
   async ask(
-    problems: readonly Problem[],
+    problems: readonly Unfinished[],
     instruction: string,
     policies: readonly ThinkingPolicy[],
     seed: number,
@@ -136,12 +161,16 @@ class Asking {
   ): Promise<void> {
     if (problems.length === 0) return;
     const { options, signal } = this.context;
+    const { journal, format, accuracy } = this.work;
     this.opened ??= this.asked.backend();
     const backend = await this.opened;
     const events = backend.generate({
-      prompts: problems.map((problem) => promptOf(problem, instruction, options)),
+      prompts: problems.map(({ problem, sampleIndices }) => ({
+        ...promptOf(problem, instruction, options),
+        ...(sampleIndices.length === options.sampling.samples ? {} : { sampleIndices }),
+      })),
       sampling: { ...withoutUndefined(options.sampling), seed },
-      ...(this.format === undefined ? {} : { thinkingFormat: this.format }),
+      ...(format === undefined ? {} : { thinkingFormat: format }),
       policies,
     });
     for await (const event of events) {
@@ -150,24 +179,34 @@ class Asking {
         this.figures.tokensPerSecond = event.tokensPerSecond;
       } else {
         const sample = keptAs(event.sample);
-        await this.journal.add(sample);
+        await journal.add(sample);
+        const problem = this.problems.get(sample.promptId);
+        if (problem !== undefined) await accuracy?.count(problem, sample);
         this.figures.thinkingTokens += thinkingTokens(sample);
-        this.figures.samples = this.journal.size;
+        this.figures.samples = journal.size;
       }
       await this.tell();
     }
-    await this.journal.sync();
+    await journal.sync();
   }
 
   private async tell(): Promise<void> {
     const now = performance.now();
     const { samples } = this.figures;
-    if (now - this.toldAt < betweenProgress && samples < this.total) return;
+    if (now - this.toldAt < betweenProgress && samples < this.work.total) return;
     this.toldAt = now;
-    const total = Math.max(this.total, samples);
+    const total = Math.max(this.work.total, samples);
+    const made = samples - this.samplesBefore;
+    const secondsLeft = (((now - this.startedAt) / 1000) * (total - samples)) / made;
     await this.context.emit({
       type: 'stage.progressed',
-      data: { done: samples, total, unit: 'samples', figures: { ...this.figures } },
+      data: {
+        done: samples,
+        total,
+        unit: 'samples',
+        ...(made === 0 ? {} : { secondsLeft }),
+        figures: { ...this.figures, ...this.work.accuracy?.figures() },
+      },
     });
   }
 }
@@ -211,15 +250,23 @@ function promptOf(problem: Problem, instruction: string, options: AskingOptions)
   return { id: problem.id, prompt: { kind: 'messages', messages: [...system, { role: 'user', content }] } };
 }
 
-function isComplete(
-  problemId: string,
-  policies: readonly ThinkingPolicy[],
+/** A problem with the samples that it lacks. */
+interface Unfinished {
+  readonly problem: Problem;
+  readonly sampleIndices: readonly number[];
+}
+
+function unfinished(
+  problems: readonly Problem[],
   samples: number,
-  journal: SampleJournal,
-): boolean {
-  return policies.every(({ id }) =>
-    Array.from({ length: samples }, (_, index) => index).every((index) => journal.has(problemId, id, index)),
-  );
+  isDone: (problemId: string, index: number) => boolean,
+): readonly Unfinished[] {
+  return problems.flatMap((problem) => {
+    const sampleIndices = Array.from({ length: samples }, (_, index) => index).filter(
+      (index) => !isDone(problem.id, index),
+    );
+    return sampleIndices.length === 0 ? [] : [{ problem, sampleIndices }];
+  });
 }
 
 type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };

@@ -23,6 +23,15 @@ export interface Completion {
 
 export type ServerKind = 'vllm' | 'sglang' | 'llama.cpp' | 'other';
 
+/** Sampling as every server takes it. */
+export function samplingFields({ temperature, topP, topK }: GenerationRequest['sampling']): Record<string, unknown> {
+  return {
+    temperature,
+    ...(topP === undefined ? {} : { top_p: topP }),
+    ...(topK === undefined ? {} : { top_k: topK }),
+  };
+}
+
 const completionSchema = z.object({
   choices: z.array(z.object({ text: z.string(), finish_reason: z.string().nullish() })).min(1),
   usage: z.object({ completion_tokens: z.int().min(0), prompt_tokens: z.int().min(0) }),
@@ -38,17 +47,14 @@ export class Completions {
 
   /** @throws UserError `endpoint_cannot` where the server does not continue text or count tokens */
   async complete(request: CompletionRequest): Promise<Completion> {
-    const { temperature, topP, topK } = request.sampling;
     const response = await this.endpoint
       .post('completions', {
         model: this.model,
         prompt: request.prompt,
         max_tokens: request.maxTokens,
         ...(request.stop.length === 0 ? {} : { stop: request.stop }),
-        temperature,
+        ...samplingFields(request.sampling),
         seed: request.seed,
-        ...(topP === undefined ? {} : { top_p: topP }),
-        ...(topK === undefined ? {} : { top_k: topK }),
         ...this.extras(),
       })
       .catch((error: unknown) => {

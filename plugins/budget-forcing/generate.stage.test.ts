@@ -1,7 +1,7 @@
 import { appendFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { GenerationEvent, GenerationRequest, Sample, Trainer } from 'simmerkit';
+import type { GenerationEvent, GenerationRequest, Grader, Sample, Trainer } from 'simmerkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { memoryArtifact, memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { generate } from './generate.stage.js';
@@ -35,8 +35,9 @@ function answeringTrainer(samplesUntilDeath = Number.POSITIVE_INFINITY) {
     let sent = 0;
     // Last prompt first: the stage must not depend on the order of answers.
     for (const { id } of [...request.prompts].reverse()) {
-      for (const policy of request.policies) {
-        for (let index = 0; index < request.sampling.samples; index++) {
+      const { sampleIndices } = request.prompts.find((prompt) => prompt.id === id) ?? {};
+      for (const index of sampleIndices ?? Array.from({ length: request.sampling.samples }, (_, one) => one)) {
+        for (const policy of request.policies) {
           if (sent++ >= samplesUntilDeath) throw new Error('the trainer died');
           yield { kind: 'sample', sample: sampleOf(id, policy.id, index) };
         }
@@ -106,12 +107,70 @@ describe('budget-forcing/generate', () => {
     expect(third.requests).toEqual([]);
   });
 
+  it('asks again for no sample that was finished, only for those that were in flight', async () => {
+    const drawing = { ...options, sampling: { temperature: 1, samples: 4 } };
+    const whole = await runStage(generate, { options: drawing, inputs, trainer: answeringTrainer().trainer });
+    // Three policies a sample: c has three of its four samples, the last of them under one policy alone.
+    const first = runStage(generate, {
+      options: drawing,
+      inputs,
+      trainer: answeringTrainer(10).trainer,
+      scratchFolder,
+    });
+    await expect(first).rejects.toThrow('the trainer died');
+    const second = answeringTrainer();
+    const resumed = await runStage(generate, { options: drawing, inputs, trainer: second.trainer, scratchFolder });
+    const asked = second.requests[0]?.prompts.map(({ id, sampleIndices }) => [id, sampleIndices]);
+    expect(asked).toEqual([
+      ['a', undefined],
+      ['b', undefined],
+      ['c', [3]],
+    ]);
+    expect(resumed.rows('generations')).toEqual(whole.rows('generations'));
+  });
+
+  it('counts the samples that the context ended before their maximum', async () => {
+    const { rows } = await runStage(generate, { options, inputs, trainer: answeringTrainer().trainer });
+    // The trainer forces every end after three tokens.
+    expect(rows('generations').map((row) => row.context_cut)).toEqual(Array.from({ length: 9 }, () => true));
+    const fitting = { ...options, sweep: { thinkingTokens: [3, 'auto'] } };
+    const kept = await runStage(generate, { options: fitting, inputs, trainer: answeringTrainer().trainer });
+    expect(kept.rows('generations').map((row) => row.context_cut)).toEqual(Array.from({ length: 6 }, () => false));
+  });
+
   it('says how far it is', async () => {
     const { events } = await runStage(generate, { options, inputs, trainer: answeringTrainer().trainer });
     expect(events.at(-1)).toMatchObject({
       type: 'stage.progressed',
       data: { done: 9, total: 9, unit: 'samples', figures: { samples: 9, thinkingTokens: 27 } },
     });
+  });
+
+  it('says how often samples are right so far, with the interval, where a preview is asked for', async () => {
+    const grader: Grader = {
+      grade: async (items) =>
+        items.map(({ id, gold, answer }) => ({
+          id,
+          verdict: answer === gold ? 'right' : 'wrong',
+          explanation: '',
+          parsedAnswer: answer,
+          parsedGold: gold,
+        })),
+    };
+    const solved = memoryTable(dataset.columns, [
+      ...dataset.allRows.slice(0, 2),
+      { id: 'c', question: 'What is 2 + 2?', answer: '4' },
+    ]);
+    const { events } = await runStage(generate, {
+      options: { ...options, preview: {} },
+      inputs: { ...inputs, dataset: solved },
+      trainer: answeringTrainer().trainer,
+      grader,
+    });
+    const { figures } = (events.at(-1) as { data: { figures: Record<string, number> } }).data;
+    expect(figures.accuracy).toBeCloseTo(3 / 9, 12);
+    expect(figures.accuracyLow).toBeCloseTo(0.1206, 3);
+    expect(figures.accuracyHigh).toBeCloseTo(0.6458, 3);
   });
 
   it('asks for answers without thinking, under one policy', async () => {

@@ -1,5 +1,6 @@
 import { defineStage, input } from 'simmerkit';
 import { askingProblems } from './asking-problems.js';
+import { mostTokens } from './most-tokens.js';
 import { generateOptions } from './options.js';
 
 export const generate = defineStage({
@@ -12,6 +13,19 @@ export const generate = defineStage({
   },
   outputs: { generations: { type: 'generations', description: 'One row per problem, policy and sample.' } },
   check: (options) => askingProblems(options),
+  estimate: (options, { inputs, trainer }) => {
+    const [model = {}, data = {}] = [inputs.model, inputs.dataset].flat();
+    const prompts = typeof data.rows === 'number' ? data.rows : undefined;
+    const { maxBatchSize, precision } = options;
+    return trainer(options.trainer)({
+      kind: 'generation',
+      model,
+      prompts,
+      ...mostTokens(options),
+      ...(maxBatchSize === undefined ? {} : { batchSize: maxBatchSize }),
+      ...(precision === undefined ? {} : { precision }),
+    });
+  },
   async run(context) {
     const { answerProblems } = await import('./answer-problems.js');
     const { options, inputs } = context;

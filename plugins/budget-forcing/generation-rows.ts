@@ -1,4 +1,4 @@
-import type { Columns, Row, Sample } from 'simmerkit';
+import type { Columns, Row, Sample, ThinkingPolicy } from 'simmerkit';
 import type { Point } from './points.js';
 
 /** A question as it is asked. */
@@ -13,6 +13,8 @@ export type KeptSample = Sample & {
   readonly counts?: { readonly thinking: number; readonly answer: number };
   /** What a server said of the end that cannot be true. */
   readonly disputed?: string;
+  /** Who held the budget, where it was not a trainer: the server's own parameter, or text that was sent back. */
+  readonly budgetHeldBy?: 'server' | 'continuation';
 };
 
 export const generationColumns: Columns = {
@@ -38,6 +40,8 @@ export const generationColumns: Columns = {
   thinking_end: 'VARCHAR',
   finish_reason: 'VARCHAR',
   finish_disputed: 'VARCHAR',
+  context_cut: 'BOOLEAN',
+  budget_held_by: 'VARCHAR',
   interventions:
     'STRUCT(kind VARCHAR, position INTEGER, "text" VARCHAR, token_ids INTEGER[], character_offset INTEGER)[]',
   thinking_token_ids: 'INTEGER[]',
@@ -86,6 +90,8 @@ export function rowOf(
     thinking_end: sample.thinkingEnd,
     finish_reason: drawing?.fits === false ? 'rejected' : sample.finishReason,
     finish_disputed: sample.disputed ?? null,
+    context_cut: isCutByContext(policy, sample),
+    budget_held_by: sample.budgetHeldBy ?? 'trainer',
     interventions: sample.interventions.map(({ kind, position, text, tokenIds, characterOffset }) => ({
       kind,
       position,
@@ -100,6 +106,15 @@ export function rowOf(
     attempts: drawing?.attempts ?? null,
     drawn_thinking_tokens: drawing?.drawnThinkingTokens ?? null,
   };
+}
+
+/** Whether thinking was ended before its maximum, since the context held no more. */
+export function isCutByContext(policy: ThinkingPolicy, sample: KeptSample): boolean {
+  if (sample.thinkingEnd !== 'forced' || policy.maxThinkingTokens === undefined) return false;
+  // What a server says of its end is another matter: it may be disputed, or near its limit.
+  if (sample.budgetHeldBy !== undefined) return false;
+  const lastWait = sample.interventions.findLast(({ kind }) => kind === 'extended')?.position ?? 0;
+  return thinkingTokens(sample) < policy.maxThinkingTokens + (policy.spendingRule === 'perRound' ? lastWait : 0);
 }
 
 /** How many tokens were thought, forced words included. */

@@ -31,13 +31,40 @@ function scripted({ prompt, max_tokens, stop = [] }: Asked): Said {
     : { text: rest.slice(0, max_tokens), tokens: max_tokens, reason: 'length' };
 }
 
-async function serving(answer: (asked: Asked) => Said, status = 200) {
+/** What a server with a parameter of its own for thinking budgets is asked in chat. */
+interface AskedChat {
+  readonly thinking_budget_tokens: number;
+  readonly max_tokens: number;
+  readonly messages: readonly { readonly content: string }[];
+}
+interface SaidInChat {
+  readonly thinking?: string;
+  readonly answer: string;
+  readonly reason: string;
+}
+
+async function serving(answer: (asked: Asked) => Said, status = 200, chat?: (asked: AskedChat) => SaidInChat) {
   const asked: Asked[] = [];
   server = createServer(async (request, response) => {
     let body = '';
     for await (const chunk of request) body += chunk;
     if (request.url === '/v1/models') {
       response.end(JSON.stringify({ data: [{ id: 'm', owned_by: 'llamacpp' }] }));
+      return;
+    }
+    if (request.url === '/tokenize' && chat !== undefined) {
+      response.end(JSON.stringify({ tokens: [...(JSON.parse(body) as { content: string }).content] }));
+      return;
+    }
+    if (request.url === '/v1/chat/completions' && chat !== undefined) {
+      const { thinking, answer: content, reason } = chat(JSON.parse(body) as AskedChat);
+      const message = { content, ...(thinking === undefined ? {} : { reasoning_content: thinking }) };
+      response.end(JSON.stringify({ choices: [{ finish_reason: reason, message }], usage: { prompt_tokens: 7 } }));
+      return;
+    }
+    if (request.url !== '/v1/completions') {
+      response.writeHead(404);
+      response.end('there is no such call');
       return;
     }
     const wanted = JSON.parse(body) as Asked;
@@ -104,6 +131,55 @@ describe('budget-forcing/openai-compatible', () => {
     const [long] = (await run(tooLong.url, { sweep: { thinkingTokens: [4] } })).rows('generations');
     expect(long?.finish_disputed).toContain('999 of 4');
     expect(long?.thinking_tokens).toBe(4);
+  });
+
+  it("holds maxima by the server's own parameter where it has one, and counts what it does not keep", async () => {
+    const budgets: number[] = [];
+    const { url, asked } = await serving(scripted, 200, ({ thinking_budget_tokens: budget }) => {
+      budgets.push(budget);
+      // It keeps a budget of 8, and forgets one of 64.
+      const thinking = budget === 64 ? 'x'.repeat(90) : 'abcdefghijklmnopqrst'.slice(0, budget);
+      return { thinking, answer: 'It is 42.', reason: 'stop' };
+    });
+    const rows = (await run(url, { sweep: { thinkingTokens: [8, 32, 64] } })).rows('generations');
+    expect(budgets.slice(1)).toEqual([8, 32, 64]);
+    expect(asked).toEqual([]);
+    expect(rows.map((row) => [row.thinking_tokens, row.thinking_end, row.answer_tokens, row.finish_disputed])).toEqual([
+      [8, 'forced', 9, null],
+      [20, 'natural', 9, null],
+      [90, 'forced', 9, '90 thinking tokens under a budget of 64'],
+    ]);
+    expect(rows.map((row) => row.budget_held_by)).toEqual(['server', 'server', 'server']);
+    expect(rows[0]?.interventions).toMatchObject([{ kind: 'ended', position: 8, character_offset: 8 }]);
+  });
+
+  it('goes back to continuation where the server ignores its parameter or thinking is made longer', async () => {
+    const ignoring = ({ max_tokens }: AskedChat) => ({
+      thinking: 'x'.repeat(max_tokens),
+      answer: '',
+      reason: 'length',
+    });
+    const { url } = await serving(scripted, 200, ignoring);
+    const held = async (options: object) => (await run(url, options)).rows('generations')[0]?.budget_held_by;
+    expect(await held({ sweep: { thinkingTokens: [8] } })).toBe('continuation');
+    server?.close();
+    const able = await serving(scripted, 200, () => ({ thinking: 'a', answer: 'b', reason: 'stop' }));
+    const waited = await run(able.url, { sweep: { thinkingTokens: [100], ignore: [1] } });
+    expect(waited.rows('generations')[1]).toMatchObject({ budget_held_by: 'continuation', thinking_tokens: 20 });
+  });
+
+  it('says what is missing where the server has to hold the budgets and cannot', async () => {
+    const { url } = await serving(scripted, 200, () => ({ answer: 'It is 42.', reason: 'stop' }));
+    const refused = run(url, { sweep: { thinkingTokens: [8] }, budgets: 'server' });
+    await expect(refused).rejects.toMatchObject({
+      code: 'endpoint_cannot',
+      message: expect.stringContaining('does not tell thinking from answer'),
+      hint: expect.stringContaining('--chat-template-file'),
+    });
+    const options = { url, model: 'm', budgets: 'server', sweep: { ignore: [1] } };
+    const parsed = openAiCompatible.options.parse(options);
+    const problems = openAiCompatible.check?.(parsed, { recipeFolder: '.' }) ?? [];
+    expect(problems.map(({ code }) => code)).toEqual(['server_cannot_extend']);
   });
 
   it('names a server that cannot continue text', async () => {

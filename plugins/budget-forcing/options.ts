@@ -1,4 +1,4 @@
-import { placement, trainerName, z } from 'simmerkit';
+import { graderChoice, placement, tokenPrice, trainerName, z } from 'simmerkit';
 
 /** What marks thinking in the text of known families of models. */
 export const thinkingFormats = {
@@ -103,6 +103,9 @@ const askingShape = {
     .default('{question}')
     .describe("The user's message; {question} stands for the question."),
   goldColumn: z.string().default('answer').describe('Column of the dataset with the right answer, where there is one.'),
+  preview: placement(z.union([z.literal(false), graderChoice('eval/exact')]).default(false)).describe(
+    'Grades samples as they come, for those who watch: {} by eval/exact. false: accuracy is known once they are graded.',
+  ),
 };
 
 export const generateOptions = z.strictObject({
@@ -137,14 +140,23 @@ export const endpointOptions = z.strictObject({
       }),
     ])
     .default('chatml')
-    .describe("How the model's chat is written as text, up to where its turn begins."),
+    .describe("How the model's chat is written as text, up to where its turn begins. Used by continuation only."),
+  budgets: z
+    .enum(['auto', 'server', 'continuation'])
+    .default('auto')
+    .describe(
+      "Who holds thinking to a maximum: the server by its own parameter, or we by sending text back. auto: the server's own " +
+        'where it has one, nothing but maxima is asked for, and the thinking format is a known one.',
+    ),
   longestThinking: positive.default(4096).describe('Thinking tokens where the sweep says auto.'),
   ...askingShape,
   concurrency: placement(positive.default(8).describe('Samples under way at a time; a kill loses at most these.')),
   timeoutMilliseconds: placement(z.int().min(100).default(600_000).describe('Limit for one completion.')),
   retries: placement(z.int().min(0).default(4).describe('How often a request is made again after a passing failure.')),
+  price: placement(tokenPrice.optional().describe('Counted into what the run spends; a budget in dollars needs it.')),
 });
 
+export type EndpointOptions = z.output<typeof endpointOptions>;
 export type GenerateOptions = z.output<typeof generateOptions>;
 /** The options that say what is asked, for every backend. */
 export type AskingOptions = Omit<GenerateOptions, 'trainer' | 'precision' | 'maxBatchSize'>;

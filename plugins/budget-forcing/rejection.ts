@@ -40,15 +40,13 @@ export class RejectionSampler {
     return random(stageSeed, `rejection/${attempt}`).integer(2 ** 31);
   }
 
-  /** Of these problems, those that need this attempt and do not have it. Call for the attempts from 0 on, in order. */
-  async missing(problemIds: readonly string[], attempt: number): Promise<string[]> {
-    const found: string[] = [];
+  /** Of these problems, the samples that need this attempt and do not have it. Call for the attempts from 0 on, in order. */
+  async missing(problemIds: readonly string[], attempt: number): Promise<ReadonlyMap<string, readonly number[]>> {
+    const found = new Map<string, number[]>();
     for (const id of problemIds) {
       for (let index = 0; index < this.samples; index++) {
         const hasDraw = this.journal.has(id, drawId, this.indexOf(index, attempt));
-        if (hasDraw || !(await this.needs(id, index, attempt))) continue;
-        found.push(id);
-        break;
+        if (!hasDraw && (await this.needs(id, index, attempt))) found.set(id, [...(found.get(id) ?? []), index]);
       }
     }
     return found;

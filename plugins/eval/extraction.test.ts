@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { extractor, lastBoxed } from './extraction.js';
+import { extractor } from './extraction.js';
 
 const s1 = extractor('s1', '<|im_start|>answer');
 
@@ -20,7 +20,7 @@ describe('extraction s1', () => {
 });
 
 it('takes a box with escaped braces whole', () => {
-  expect(lastBoxed('\\boxed{\\{1, 2\\}}')).toBe('\\{1, 2\\}');
+  expect(s1('\\boxed{\\{1, 2\\}}')).toBe('\\{1, 2\\}');
 });
 
 it('takes the first group of the last match of a pattern', () => {

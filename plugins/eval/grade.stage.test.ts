@@ -25,6 +25,7 @@ const generationColumns = {
   thinking_end: 'VARCHAR',
   finish_reason: 'VARCHAR',
   finish_disputed: 'VARCHAR',
+  context_cut: 'BOOLEAN',
   interventions: 'STRUCT(kind VARCHAR)[]',
 };
 
@@ -56,6 +57,7 @@ function generations(model: string, given: readonly Given[]) {
         answer_tokens: 3,
         thinking_end: tokens >= maximum ? 'forced' : 'natural',
         finish_reason: 'stop',
+        context_cut: answer === 'no idea',
         finish_disputed: answer === 'no idea' ? 'finish_reason null after 3 of 9 tokens' : null,
         interventions: Array.from({ length: ignore }, () => ({ kind: 'extended' })),
       }),
@@ -106,6 +108,7 @@ describe('eval/grade', () => {
     expect(measured.get('tuned.unparsed@64')?.value).toBe(0.5);
     expect(measured.get('tuned.forced-end@64')?.value).toBe(1);
     expect(measured.get('tuned.finish-disputed@64')?.value).toBe(0.25);
+    expect(measured.get('tuned.context-cut@64')?.value).toBe(0.25);
     expect(measured.get('tuned.thinking-tokens@64')?.value).toBe(64);
   });
 

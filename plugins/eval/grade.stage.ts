@@ -7,6 +7,7 @@ import {
   type Row,
   requireColumns,
   type StageEvent,
+  shareInterval,
   type TableArtifact,
   textIn,
   UserError,
@@ -34,6 +35,7 @@ const generationColumns: Columns = {
   thinking_end: 'VARCHAR',
   finish_reason: 'VARCHAR',
   finish_disputed: 'VARCHAR',
+  context_cut: 'BOOLEAN',
   interventions:
     'STRUCT(kind VARCHAR, position INTEGER, "text" VARCHAR, token_ids INTEGER[], character_offset INTEGER)[]',
 };
@@ -104,7 +106,7 @@ export const grade = defineStage({
           runs.runOf(graded).add(graded);
           if (grade?.verdict === 'right') right++;
           yield graded;
-          await steps.step(() => ({ accuracy: right / steps.done }));
+          await steps.step(() => accuracyFigures(right, steps.done));
         }
       }
     }
@@ -112,7 +114,7 @@ export const grade = defineStage({
       columns: gradedColumns,
       metadata: { grader: options.grader.uses, extraction: options.extraction },
     });
-    await steps.finish({ accuracy: steps.done === 0 ? 0 : right / steps.done });
+    await steps.finish(accuracyFigures(right, steps.done));
     for (const run of runs.all()) {
       for (const metric of await measureRun(run, { draws: options.draws, seed: context.seed }))
         await context.emit(metric);
@@ -120,6 +122,12 @@ export const grade = defineStage({
     return { graded };
   },
 });
+
+/** What a live view shows of the answers graded so far. */
+function accuracyFigures(right: number, graded: number): Readonly<Record<string, number>> {
+  const [accuracyLow, accuracyHigh] = shareInterval(right, graded);
+  return { accuracy: right / graded, accuracyLow, accuracyHigh };
+}
 
 interface Problem {
   readonly question: string | null;
@@ -202,6 +210,7 @@ async function measureRun(
     ...samplingMetrics(run, options),
     figure('unparsed', run.unparsedShare, 'share'),
     ...(run.timedOutShare === 0 ? [] : [figure('timed-out', run.timedOutShare, 'share')]),
+    ...(run.contextCutShare === 0 ? [] : [figure('context-cut', run.contextCutShare, 'share')]),
     ...(run.disputedShare === 0 ? [] : [figure('finish-disputed', run.disputedShare, 'share')]),
     figure('thinking-tokens', run.meanThinkingTokens, 'tokens'),
     figure('answer-tokens', run.meanAnswerTokens, 'tokens'),

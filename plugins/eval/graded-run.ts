@@ -32,7 +32,17 @@ export class GradedRun {
   readonly problems = new Map<string, ProblemTally>();
   samples = 0;
   private sums = { thinking: 0, answer: 0, waits: 0 };
-  private counts = { unparsed: 0, timedOut: 0, finished: 0, forced: 0, sequence: 0, extended: 0, cut: 0, disputed: 0 };
+  private counts = {
+    unparsed: 0,
+    timedOut: 0,
+    finished: 0,
+    forced: 0,
+    sequence: 0,
+    extended: 0,
+    cut: 0,
+    disputed: 0,
+    contextCut: 0,
+  };
 
   constructor(
     readonly model: string,
@@ -56,6 +66,7 @@ export class GradedRun {
     if (waits > 0) this.counts.extended++;
     if (textIn(row, 'finish_reason') === 'length') this.counts.cut++;
     if (textIn(row, 'finish_disputed') !== null) this.counts.disputed++;
+    if (row.context_cut === true) this.counts.contextCut++;
     const index = numberIn(row, 'sample_index') ?? 0;
     this.addVerdict(textIn(row, 'prompt_id') ?? '', { index, verdict, extracted: textIn(row, 'extracted') });
   }
@@ -118,6 +129,11 @@ export class GradedRun {
   /** Samples whose server said of their end what cannot be true. */
   get disputedShare(): number {
     return this.counts.disputed / this.samples;
+  }
+
+  /** Samples whose thinking the model's context ended before its maximum. */
+  get contextCutShare(): number {
+    return this.counts.contextCut / this.samples;
   }
 
   get finishedShare(): number {

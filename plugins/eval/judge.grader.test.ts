@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { PrepareContext } from 'simmerkit';
+import type { GraderContext } from 'simmerkit';
 import { afterEach, expect, it } from 'vitest';
 import { judge, verdictIn } from './judge.grader.js';
 
@@ -21,7 +21,10 @@ async function judging(reply: (content: string, asked: number) => { readonly sta
   });
   await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
-  const context = { signal: new AbortController().signal } as PrepareContext;
+  const context = {
+    signal: new AbortController().signal,
+    spending: { isLimited: false, reserve: async () => ({ settle: () => {} }) },
+  } as unknown as GraderContext;
   return { grader: await judge.start(judge.options.parse({ url, model: 'judge' }), context), asked };
 }
 

@@ -1,4 +1,4 @@
-import { defineGrader, type Grade, type GradeItem, OpenAiEndpoint, placement, z } from 'simmerkit';
+import { defineGrader, type Grade, type GradeItem, OpenAiEndpoint, placement, tokenPrice, z } from 'simmerkit';
 
 const judgeOptions = z.strictObject({
   url: placement(z.url().describe('Base of an OpenAI-compatible API, e.g. http://localhost:8000/v1.')),
@@ -23,6 +23,7 @@ const judgeOptions = z.strictObject({
   maxTokens: z.int().min(1).default(1024).describe("Longest of the judge's replies, in tokens."),
   concurrency: placement(z.int().min(1).default(8).describe('Questions under way at a time.')),
   timeoutMilliseconds: placement(z.int().min(100).default(120_000).describe('Limit for one reply.')),
+  price: placement(tokenPrice.optional().describe('Counted into what the run spends; a budget in dollars needs it.')),
 });
 type JudgeOptions = z.output<typeof judgeOptions>;
 
@@ -33,7 +34,7 @@ export const judge = defineGrader({
     'Asks a language model behind an OpenAI-compatible API whether an answer is right; its last line decides.',
   options: judgeOptions,
   async start(options, context) {
-    const { url, apiKeyVariable, timeoutMilliseconds } = options;
+    const { url, apiKeyVariable, timeoutMilliseconds, model, price } = options;
     return {
       grade: async (items, signal) => {
         const endpoint = new OpenAiEndpoint({
@@ -41,6 +42,7 @@ export const judge = defineGrader({
           apiKeyVariable,
           timeoutMilliseconds,
           retries: 4,
+          cost: { spending: context.spending, source: model, price },
           signal: signal === undefined ? context.signal : AbortSignal.any([signal, context.signal]),
         });
         const grades: Grade[] = [];

@@ -9,7 +9,10 @@ export const trainOptions = z.strictObject({
   method: z
     .enum(['full', 'lora', 'qlora'])
     .default('full')
-    .describe('full: every weight is trained. lora, qlora: an adapter is, and is merged into the model at the end.'),
+    .describe(
+      'full: every weight is trained. lora: an adapter is, and is merged into the model at the end. qlora: an adapter ' +
+        'over weights in 4 bits, which need about a quarter of the memory; wants bitsandbytes.',
+    ),
   lora: z
     .strictObject({
       rank: positive.default(16).describe('Rank of the adapter.'),
@@ -48,7 +51,13 @@ export const trainOptions = z.strictObject({
       .default(0.05)
       .describe('Training is refused where more of the rows than this lose their end to maxSequenceLength.'),
   ),
-  packing: z.boolean().default(false).describe('Whether several rows share a sequence, isolated from each other.'),
+  packing: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Rows lie end to end in a forward pass instead of being padded, isolated from each other. A step has the same ' +
+        'rows, and the same loss, either way.',
+    ),
   gradientCheckpointing: z
     .boolean()
     .default(false)
@@ -59,6 +68,29 @@ export const trainOptions = z.strictObject({
     .min(0)
     .default(0)
     .describe('Measures the loss on `evaluation` every so many steps; 0: never.'),
+  earlyStoppingPatience: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe('Training ends after so many evaluations in a row that were not better than the best; 0: never.'),
+  earlyStoppingMinImprovement: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe('By how many nats a token an evaluation must be lower to count as better.'),
+  keepBest: z
+    .boolean()
+    .default(false)
+    .describe('The model gets the weights of the best evaluation instead of those of the last step.'),
+  maxLossRise: placement(
+    z
+      .number()
+      .min(0)
+      .default(2)
+      .describe(
+        'Training ends (loss_diverged) where the mean loss of 8 steps is so many nats above the lowest one; 0: never.',
+      ),
+  ),
   extensions: z
     .record(z.string(), z.unknown())
     .optional()
@@ -66,7 +98,13 @@ export const trainOptions = z.strictObject({
   checkpointEverySteps: placement(
     z.int().min(0).default(50).describe('A checkpoint every so many steps; 0: only when it is stopped.'),
   ),
+  checkpointEverySeconds: placement(
+    z.number().min(0).default(0).describe('A checkpoint also where so many seconds went by since the last; 0: not.'),
+  ),
   checkpointsKept: placement(z.int().min(0).default(2).describe('How many checkpoints are kept, the newest; 0: all.')),
+  checkpointKeptEverySteps: placement(
+    z.int().min(0).default(0).describe('Checkpoints of multiples of so many steps are kept, too; 0: none.'),
+  ),
   logEverySteps: placement(positive.default(1).describe('Loss and speed every so many steps.')),
 });
 

@@ -1,29 +1,45 @@
-import type { Trainer, TrainingRequest } from 'simmerkit';
-import { describe, expect, it } from 'vitest';
+import { mkdtempSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Trainer, TrainingRequest, TrainingResult } from 'simmerkit';
+import { afterAll, describe, expect, it } from 'vitest';
 import { memoryArtifact, memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { train } from './train.stage.js';
 
-function recordingTrainer() {
+const folders: string[] = [];
+afterAll(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true }))));
+
+function recordingTrainer(result: Partial<TrainingResult> = {}) {
+  const modelFolder = mkdtempSync(join(tmpdir(), 'simmer-sft-'));
+  folders.push(modelFolder);
   const requests: TrainingRequest[] = [];
   const exports: unknown[] = [];
   const refuse = () => Promise.reject(new Error('not asked for here'));
   const trainer: Trainer = {
     name: 'student',
-    describe: refuse,
+    describe: async () => ({
+      name: 'recording',
+      version: '1.0.0',
+      capabilities: new Set(['train']),
+      versions: { torch: '2.13.0', python: '3.11.7' },
+      devices: [],
+      processId: 1,
+    }),
     inspect: refuse,
     generate: () => {
       throw new Error('not asked for here');
     },
     train: async (request) => {
       requests.push(request);
-      return { modelFolder: '/scratch/model', steps: 315, finalLoss: 0.25 };
+      return { modelFolder, steps: 315, finalLoss: 0.25, ...result };
     },
     export: async (request) => {
       exports.push(request);
       return { files: [], parameters: 1, architecture: 'LlamaForCausalLM', contextLength: 8 };
     },
   };
-  return { trainer, requests, exports };
+  return { trainer, requests, exports, modelFolder };
 }
 
 const rows = [{ id: '1', prompt: 'a', completion: 'b' }];
@@ -32,7 +48,7 @@ const model = memoryArtifact('model', '/models/base');
 
 describe('sft/train', () => {
   it("asks for s1's hyperparameters where the recipe says nothing", async () => {
-    const { trainer, requests } = recordingTrainer();
+    const { trainer, requests, modelFolder } = recordingTrainer();
     const result = await runStage(train, {
       options: { trainer: 'student' },
       inputs: { model, dataset },
@@ -61,30 +77,63 @@ describe('sft/train', () => {
           gradientCheckpointing: false,
           seed: 11,
           checkpointEverySteps: 50,
+          checkpointEverySeconds: 0,
           checkpointsKept: 2,
+          checkpointKeptEverySteps: 0,
           logEverySteps: 1,
           evaluateEverySteps: 0,
+          earlyStoppingPatience: 0,
+          earlyStoppingMinImprovement: 0,
+          keepBest: false,
+          maxLossRise: 2,
         },
       },
     ]);
     expect(result.outputs.model).toMatchObject({
-      folder: '/scratch/model',
+      folder: modelFolder,
       metadata: { baseModel: model.uri, dataset: dataset.uri, steps: 315, finalLoss: 0.25 },
     });
     expect(result.outputs.model?.metadata.hyperparameters).not.toHaveProperty('checkpointEverySteps');
   });
 
   it('merges an adapter into a whole model', async () => {
-    const { trainer, requests, exports } = recordingTrainer();
+    const { trainer, requests, exports, modelFolder } = recordingTrainer();
     const options = { trainer: 'student', method: 'lora', lora: { rank: 8 } };
     const result = await runStage(train, { options, inputs: { model, dataset }, trainer });
     expect(requests[0]?.hyperparameters.lora).toEqual({ rank: 8, alpha: 32, dropout: 0, targetModules: [] });
     expect(exports).toEqual([
       {
-        model: { kind: 'folder', folder: '/models/base', adapterFolder: '/scratch/model' },
+        model: { kind: 'folder', folder: '/models/base', adapterFolder: modelFolder },
         outputFolder: result.outputs.model?.folder,
       },
     ]);
+  });
+
+  it('leaves a model card that tells how the model was made, and nothing of when and where', async () => {
+    const { trainer, modelFolder } = recordingTrainer({ stoppedEarly: true, bestStep: 120, evaluationLoss: 0.5 });
+    const options = { trainer: 'student', evaluateEverySteps: 10, keepBest: true, padToken: '<|fim_pad|>' };
+    const base = memoryArtifact('model', '/models/base', { source: 'hf://Qwen/Qwen2.5-32B-Instruct@5ede1c9' });
+    const inputs = { model: base, dataset, evaluation: dataset };
+    const result = await runStage(train, { options, inputs, trainer, seed: 3 });
+    expect(result.outputs.model?.metadata).toMatchObject({ evaluationLoss: 0.5, bestStep: 120 });
+    const card = await readFile(join(modelFolder, 'README.md'), 'utf8');
+    expect(card.startsWith('---\nlibrary_name: transformers\n')).toBe(true);
+    for (const part of [
+      'base_model: Qwen/Qwen2.5-32B-Instruct\n',
+      `- Training data: 1 rows (\`${dataset.uri}\`)`,
+      '- Optimizer steps: 315, ended by early stopping',
+      '- The weights are those of step 120',
+      '- Loss on the evaluation rows: 0.5000',
+      '| learningRate | 0.00001 |',
+      '| padToken | <\\|fim_pad\\|> |',
+      '| seed | 3 |',
+      '| torch | 2.13.0 |',
+    ]) {
+      expect(card).toContain(part);
+    }
+    for (const absent of ['3.11.7', modelFolder, 'checkpointEverySteps', 'logEverySteps']) {
+      expect(card).not.toContain(absent);
+    }
   });
 
   it.each([
@@ -105,5 +154,10 @@ describe('sft/train', () => {
     const options = train.options.parse({ trainer: 'student', lora: {}, globalBatchSize: 4, deviceBatchSize: 8 });
     const problems = train.check?.(options, { recipeFolder: '.' }) ?? [];
     expect(problems.map((problem) => problem.path)).toEqual(['lora', 'deviceBatchSize']);
+    const unevaluated = train.options.parse({ trainer: 'student', keepBest: true, earlyStoppingPatience: 3 });
+    expect(train.check?.(unevaluated, { recipeFolder: '.' }).map(({ path }) => path)).toEqual([
+      'earlyStoppingPatience',
+      'keepBest',
+    ]);
   });
 });

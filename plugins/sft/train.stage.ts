@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import {
   defineStage,
   input,
@@ -8,7 +10,8 @@ import {
   type Trainer,
   UserError,
 } from 'simmerkit';
-import { hyperparametersOf } from './hyperparameters.js';
+import { hyperparametersOf, semanticOnly } from './hyperparameters.js';
+import { modelCard } from './model-card.js';
 import { trainOptions } from './options.js';
 
 export const train = defineStage({
@@ -38,7 +41,23 @@ export const train = defineStage({
         hint: 'One forward pass is at most one optimizer step: lower deviceBatchSize.',
       });
     }
+    for (const name of ['earlyStoppingPatience', 'keepBest'] as const) {
+      if (!options[name] || options.evaluateEverySteps > 0) continue;
+      problems.push({
+        path: name,
+        code: 'option_without_effect',
+        message: `\`${name}\` has no effect where nothing is evaluated.`,
+        hint: 'Set evaluateEverySteps, and give the stage an `evaluation` dataset.',
+      });
+    }
     return problems;
+  },
+  estimate: (options, { inputs, trainer }) => {
+    const [model = {}, data = {}] = [inputs.model, inputs.dataset].flat();
+    const hyperparameters = hyperparametersOf(options, 0);
+    const extensions = options.extensions === undefined ? {} : { extensions: options.extensions };
+    const work = trainer(options.trainer)({ kind: 'training', model, data, hyperparameters, ...extensions });
+    return { ...work, outputs: { model } };
   },
   async run(context) {
     const { inputs, options } = context;
@@ -70,12 +89,17 @@ export const train = defineStage({
       options.method === 'full'
         ? result.modelFolder
         : await mergeAdapter(trainer, source.folder, result.modelFolder, await context.artifacts.temporaryFolder());
-    const { checkpointEverySteps, checkpointsKept, logEverySteps, maxTruncatedShare, ...semantic } = hyperparameters;
+    const semantic = semanticOnly(hyperparameters);
+    const { versions } = await trainer.describe();
+    const card = modelCard({ ...inputs, result, hyperparameters: semantic, versions });
+    await writeFile(join(folder, 'README.md'), card, { flush: true });
     const model = await context.artifacts.commitModel(folder, {
       baseModel: inputs.model.uri,
       dataset: inputs.dataset.uri,
       steps: result.steps,
       finalLoss: result.finalLoss,
+      ...(result.evaluationLoss === undefined ? {} : { evaluationLoss: result.evaluationLoss }),
+      ...(result.bestStep === undefined ? {} : { bestStep: result.bestStep }),
       hyperparameters: semantic,
     });
     return { model };

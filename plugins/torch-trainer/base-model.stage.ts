@@ -50,6 +50,13 @@ export const baseModel = defineStage({
     }
     return [];
   },
+  estimate: async ({ source }, where) => {
+    const { configOf } = await import('./config-of.js');
+    const config = await configOf(source, where);
+    return config === undefined
+      ? { notes: ['What its config says is not known before it is fetched.'] }
+      : { outputs: { model: { config } } };
+  },
   async run(context) {
     const { options, artifacts, recipeFolder } = context;
     const origin = parseModelSource(options.source);

@@ -4,7 +4,7 @@ import { hasNvidiaGpu, installedVersions, projectRequirements, readLock, usePyth
 import { pluginFile } from './plugin-files.js';
 
 /** Distributions that weights, tokens or texts depend on. */
-const relevant = ['torch', 'transformers', 'trl', 'peft', 'accelerate', 'tokenizers', 'gguf'] as const;
+const relevant = ['torch', 'transformers', 'trl', 'peft', 'bitsandbytes', 'accelerate', 'tokenizers', 'gguf'] as const;
 
 /** The folder with the package `simmer_trainer`. */
 export function trainerPackageFolder(): string {

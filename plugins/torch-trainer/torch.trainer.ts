@@ -1,5 +1,7 @@
 import { resolve } from 'node:path';
 import { defineTrainer, preparePythonEnvironment } from 'simmerkit';
+import { calibrationRuns } from './calibration.js';
+import { estimateJob } from './estimate.js';
 import { torchTrainerOptions } from './options.js';
 import {
   relevantTorchVersions,
@@ -14,6 +16,8 @@ export const torch = defineTrainer({
   resources: ({ threads }) => ({ cpus: threads ?? 2 }),
   relevantVersions: ({ python }, where) =>
     relevantTorchVersions(python === undefined ? where.python : ownPython(python, where.recipeFolder)),
+  estimate: (job, _, place) => estimateJob(job, place),
+  calibration: calibrationRuns,
   async prepare({ python, device, threads }, context) {
     const environment = await preparePythonEnvironment({
       name: 'torch-trainer',

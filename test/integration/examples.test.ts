@@ -6,12 +6,14 @@ import { RunHarness } from '../../core/testing/run-harness.js';
 
 const folder = join(import.meta.dirname, '../../docs/examples/keep-short');
 
-describe('the example of docs/writing-a-plugin.md', () => {
-  it('stands in the text as it stands in its files', async () => {
+describe('the examples of docs/writing-a-plugin.md', () => {
+  it('stand in the text as they stand in their files', async () => {
     const text = await readFile(join(folder, '../../writing-a-plugin.md'), 'utf8');
-    for (const file of ['plugin.js', 'recipe.yaml']) {
+    for (const file of ['plugin.js', 'recipe.yaml', '../difficulty/simmer-plugin.yaml']) {
       expect(text).toContain((await readFile(join(folder, file), 'utf8')).trim());
     }
+    const shown = /```python\n([\s\S]*?)```/.exec(text)?.[1] ?? 'nothing';
+    expect(await readFile(join(folder, '../difficulty/difficulty.py'), 'utf8')).toContain(shown.trim());
   });
 
   it('keeps the short questions, and counts those that it drops', async () => {

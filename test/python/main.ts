@@ -9,6 +9,7 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 const packages = [
   { name: 'torch-trainer', folder: 'plugins/torch-trainer/python', lock: 'cpu.txt', module: 'simmer_trainer' },
   { name: 'client', folder: 'proto/clients/python', lock: 'client.txt', module: 'simmer_client' },
+  { name: 'plugin', folder: 'proto/clients/python-plugin', lock: 'plugin.txt', module: 'simmer_plugin' },
   { name: 'math-verify', folder: 'plugins/eval/python', lock: 'grader.txt', module: 'simmer_grader' },
 ] as const;
 

@@ -1,6 +1,7 @@
 import type { Colors } from 'picocolors/types.js';
+import { calibrations } from '../../engine/calibrations.js';
 import type { StagePreview } from '../../engine/run-outcome.js';
-import { exitCodes } from '../../errors.js';
+import { exitCodes, UserError } from '../../errors.js';
 import { formatBytes } from '../../figures.js';
 import type { Resources } from '../../plugin/definitions.js';
 import type { Plan } from '../../recipe/plan.js';
@@ -8,14 +9,35 @@ import { planDigest } from '../../recipe/plan-digest.js';
 import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
-import type { RecipeFlags } from '../workspace.js';
+import { catalogOf, type RecipeFlags, settingsFrom } from '../workspace.js';
+import { calibrationLines, estimateLines } from './estimate-lines.js';
 
-/** `simmer plan`: what a run would do. */
-export async function plan(file: string, flags: RecipeFlags): Promise<number> {
+/** `simmer plan`: what a run would do, and what it would take. */
+export async function plan(
+  file: string | undefined,
+  flags: RecipeFlags & { readonly calibration?: boolean },
+): Promise<number> {
+  if (flags.calibration === true) return await tellCalibration(flags);
+  if (file === undefined) {
+    throw new UserError('recipe_missing', 'Which recipe is to be planned?', { hint: 'simmer plan recipes/s1.yaml' });
+  }
   await using workspace = await openWorkspace(flags);
   const planned = await workspace.plan(file, { params: flags.param, overrides: flags.set });
   if (flags.json) await writeJson(planned);
-  else await writeLine(planLines(planned.plan, planned.stages, colorsFor(process.stdout)).join('\n'));
+  else {
+    const colors = colorsFor(process.stdout);
+    const { plan: made, stages, estimates } = planned;
+    const lines = [...planLines(made, stages, colors), '', ...estimateLines(estimates, made.budget, colors)];
+    await writeLine(lines.join('\n').trimEnd());
+  }
+  return exitCodes.ok;
+}
+
+/** Published runs beside what the estimates of each trainer say of them. */
+async function tellCalibration(flags: RecipeFlags): Promise<number> {
+  const trainers = await calibrations(catalogOf(undefined, await settingsFrom(flags)));
+  if (flags.json) await writeJson(trainers);
+  else await writeLine(calibrationLines(trainers, colorsFor(process.stdout)).join('\n'));
   return exitCodes.ok;
 }
 
@@ -65,10 +87,12 @@ function cacheWord(cache: StagePreview['cache'], colors: Colors): string {
   }
 }
 
-function needs({ cpus, memoryBytes, gpus, nodes }: Resources): string {
+function needs({ cpus, memoryBytes, gpus, nodes, hardware }: Resources): string {
   return [
     ...(nodes === undefined || nodes <= 1 ? [] : [`${nodes} nodes`]),
-    ...(gpus === undefined || gpus === 0 ? [] : [`${gpus} GPU${gpus === 1 ? '' : 's'}`]),
+    ...(gpus === undefined || gpus === 0
+      ? []
+      : [`${gpus} ${hardware ?? ''} GPU${gpus === 1 ? '' : 's'}`.replace('  ', ' ')]),
     ...(cpus === undefined ? [] : [`${cpus} core${cpus === 1 ? '' : 's'}`]),
     ...(memoryBytes === undefined ? [] : [formatBytes(memoryBytes)]),
   ].join(', ');

@@ -7,7 +7,10 @@ import { writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 
 /** `simmer resume`: goes on with a run from its last durable event. */
-export async function resume(name: string, flags: WorkspaceFlags): Promise<number> {
+export async function resume(
+  name: string,
+  flags: WorkspaceFlags & { readonly set: Readonly<Record<string, string>> },
+): Promise<number> {
   await using workspace = await openWorkspace(flags);
   const found = await workspace.find(name);
   if (found.status === 'completed') return await tellCompleted(workspace, found, flags);
@@ -16,7 +19,7 @@ export async function resume(name: string, flags: WorkspaceFlags): Promise<numbe
     stdout: flags.json ? 'events' : 'view',
     lastSequence: found.events,
     history: () => upTo(found.events, workspace.history(found)),
-    start: (options) => workspace.resume(found, options),
+    start: (options) => workspace.resume(found, { ...options, overrides: flags.set }),
   });
 }
 

@@ -82,7 +82,7 @@ function conclude(run: RunSummary, last: Event | undefined): number {
       printErrorRecord(last.data.error);
       return exitCodeOfFailedRun(last.data.error);
     case 'run.interrupted':
-      return exitCodes.interrupted;
+      return exitCodes[last.data.error?.kind ?? 'interrupted'];
     default: {
       // `--from` may lie behind the end of a run that has ended.
       if (run.status === 'completed') return exitCodes.ok;

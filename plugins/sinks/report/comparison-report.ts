@@ -13,6 +13,8 @@ export const comparisonReport = z.object({
       role: z.enum(['untuned', 'tuned']),
       model: z.string(),
       policy: z.string(),
+      // Reports of before there were other methods do not say.
+      method: z.string().default('budget-forcing'),
       maxThinkingTokens: z.number().nullable(),
       ignore: z.number(),
       word: z.string(),
@@ -64,10 +66,15 @@ export function longestRun(report: ComparisonReport, role: ComparedRun['role']):
   return byMaximum(report, role).at(-1);
 }
 
-/** The runs of a role without waits, smallest maximum first. */
+/** The runs of a role that no method but budget forcing held, without waits, smallest maximum first. */
 export function byMaximum(report: ComparisonReport, role: ComparedRun['role']): readonly ComparedRun[] {
   const limit = (run: ComparedRun) => run.maxThinkingTokens ?? Number.POSITIVE_INFINITY;
   return report.runs
-    .filter((run) => run.role === role && run.ignore === 0)
+    .filter((run) => run.role === role && run.ignore === 0 && isForced(run))
     .sort((left, right) => limit(left) - limit(right));
+}
+
+/** A run of budget forcing, or of a model that just answers. */
+export function isForced({ method }: Pick<ComparedRun, 'method'>): boolean {
+  return method === 'budget-forcing' || method === 'none';
 }

@@ -1,16 +1,11 @@
 import { formatBytes, formatCount, formatDuration, formatShare } from 'simmerkit';
-import { accuracyChart, waitsChart } from './charts/accuracy-chart.js';
 import { funnelChart } from './charts/funnel-chart.js';
 import { lossChart } from './charts/loss-chart.js';
-import {
-  byMaximum,
-  type ComparedRun,
-  type ComparisonReport,
-  type Difference,
-  longestRun,
-} from './comparison-report.js';
+import { accuracySection, headline, waitsSection } from './evaluation-sections.js';
 import { html, type Markup, trusted } from './markup.js';
 import type { ReportData, StageTime, TrainingCurve } from './report-data.js';
+import { sampleBrowser, sampleBrowserScript } from './sample-browser.js';
+import { spendingSection } from './spending-section.js';
 import { style } from './style.js';
 import { tracePair } from './trace-view.js';
 
@@ -39,12 +34,15 @@ ${comparison === undefined ? nothing('No model was evaluated.') : waitsSection(c
 ${forcingSection(data)}
 <h2>Traces before and after</h2>
 ${data.traces.length === 0 ? nothing('No graded traces of two models in this run.') : tracesSection(data)}
+<h2>Every sample</h2>
+${data.browsed.problems.length === 0 ? nothing('No graded answers in this run.') : sampleBrowser(data.browsed)}
 <h2>Curation</h2>
 ${data.funnel.length === 0 ? nothing('No stage of this run chose between rows.') : html`<figure>${trusted(funnelChart(data.funnel))}<figcaption>Rows kept (blue) and dropped (pale) by each step, in order.</figcaption></figure>${funnelTable(data)}`}
 <h2>Training</h2>
 ${data.trainings.length === 0 ? nothing('Nothing was trained in this run.') : data.trainings.map(trainingSection)}
 <h2>Time and memory</h2>
 ${stagesTable(data.stages)}
+${spendingSection(data.spending)}
 <h2>How it ran</h2>
 ${incidentsSection(data)}
 <details><summary>All metrics (${data.metrics.length})</summary>${metricsTable(data)}</details>
@@ -53,7 +51,7 @@ ${incidentsSection(data)}
 <details><summary>Recipe, resolved (plan ${data.planDigest.slice(0, 12)})</summary><pre>${JSON.stringify(data.plan ?? null, null, 2)}</pre></details>
 <footer>Made by Simmer ${data.simmerVersion}. Intervals are 95%, by bootstrap over problems${comparison === undefined ? '' : html` (${formatCount(comparison.draws)} draws, seeded)`}.</footer>
 </main>
-<script>${trusted(themeScript)}</script>
+<script>${trusted(themeScript + sampleBrowserScript)}</script>
 </body>
 </html>
 `;
@@ -69,88 +67,6 @@ document.getElementById('theme').addEventListener('click', () => {
 
 function nothing(text: string): Markup {
   return html`<p class="soft">${text}</p>`;
-}
-
-function headline(report: ComparisonReport): Markup {
-  const untuned = longestRun(report, 'untuned');
-  const tuned = longestRun(report, 'tuned');
-  const find = (kind: Difference['kind'], to: ComparedRun | undefined) =>
-    report.differences.find((one) => one.kind === kind && one.to.model === to?.model && one.to.policy === to.policy);
-  const fineTuning = find('model', tuned);
-  const thinking = find('maximum', tuned);
-  const waits = report.differences.filter((one) => one.kind === 'waits' && one.to.model === tuned?.model);
-  return html`<div class="cards">
-${tuned === undefined ? undefined : card(formatShare(tuned.accuracy), `accuracy of ${tuned.model}`, html`${limitOf(tuned)}, ${formatCount(tuned.problems)} problems${untuned === undefined ? '' : html`; ${untuned.model}: ${formatShare(untuned.accuracy)}`}`)}
-${fineTuning === undefined ? undefined : card(points(fineTuning.difference), 'points by fine-tuning', intervalOf(fineTuning))}
-${thinking === undefined ? undefined : card(points(thinking.difference), `points by thinking longer, ${thinking.from.policy} to ${thinking.to.policy} tokens`, intervalOf(thinking))}
-${waits.length === 0 ? undefined : waitsCard(waits)}
-</div>`;
-}
-
-function waitsCard(waits: readonly Difference[]): Markup {
-  const lines = waits.map(
-    (one) =>
-      html`<div>${one.to.policy.replace(/^\w+\+/, '')}: ${intervalOf(one)}, ${one.wrongToRight} wrong to right, ${one.rightToWrong} right to wrong</div>`,
-  );
-  return card(waits.map((one) => points(one.difference)).join(', '), 'points by waiting', html`${lines}`);
-}
-
-function card(figure: string, label: string, detail: Markup): Markup {
-  return html`<div class="card"><div class="figure">${figure}</div><div class="label">${label}</div><div class="detail">${detail}</div></div>`;
-}
-
-function points(difference: number): string {
-  const value = (difference * 100).toFixed(1);
-  return difference > 0 ? `+${value}` : value.replace('-', '\u2212');
-}
-
-function intervalOf(one: Difference): Markup {
-  return html`95% interval ${points(one.interval[0])} to ${points(one.interval[1])}`;
-}
-
-function limitOf(run: ComparedRun): string {
-  return run.maxThinkingTokens === null ? 'no thinking maximum' : `at most ${run.maxThinkingTokens} thinking tokens`;
-}
-
-function keys(report: ComparisonReport): Markup {
-  const { untuned, tuned } = report.models;
-  return html`${untuned === null ? undefined : html`<span class="key" style="--color:var(--untuned)">${untuned}</span>`}${tuned === null ? undefined : html`<span class="key" style="--color:var(--tuned)">${tuned}</span>`}`;
-}
-
-function accuracySection(report: ComparisonReport): Markup {
-  const runs = (['untuned', 'tuned'] as const).flatMap((role) => byMaximum(report, role));
-  return html`<figure>${trusted(accuracyChart(report))}<figcaption>${keys(report)} Bars are 95% intervals; each point is one thinking maximum, at the thinking it really took.</figcaption></figure>
-${runsTable(runs)}
-${scalingTable(report)}
-${differencesTable(report.differences.filter((one) => one.kind !== 'waits'))}`;
-}
-
-function runsTable(runs: readonly ComparedRun[]): Markup {
-  return html`<div class="scroll"><table><thead><tr><th>model</th><th>thinking maximum</th><th>waits</th><th class="number">accuracy</th><th class="number">95% interval</th><th class="number">mean thinking</th><th class="number">finished by itself</th><th class="number">forced to end</th><th class="number">no answer read</th></tr></thead><tbody>
-${runs.map((run) => html`<tr><td>${run.model}</td><td>${run.maxThinkingTokens ?? 'none'}</td><td>${run.ignore === 0 ? 'none' : `${run.ignore} × ${run.word || 'no word'}`}</td><td class="number">${formatShare(run.accuracy)}</td><td class="number">${formatShare(run.interval[0])} to ${formatShare(run.interval[1])}</td><td class="number">${run.meanThinkingTokens.toFixed(1)}</td><td class="number">${formatShare(run.finishedShare)}</td><td class="number">${formatShare(run.forcedEndShare)}</td><td class="number">${formatShare(run.unparsedShare)}</td></tr>`)}
-</tbody></table></div>`;
-}
-
-function scalingTable(report: ComparisonReport): Markup {
-  if (report.scaling.length === 0) return html``;
-  return html`<div class="scroll"><table><thead><tr><th>model</th><th>over</th><th class="number">Control</th><th class="number">Scaling, points a doubling</th><th class="number">Scaling, points a token</th><th class="number">Performance</th></tr></thead><tbody>
-${report.scaling.map((one) => html`<tr><td>${one.model}</td><td>${one.series}</td><td class="number">${one.control === null ? 'no limits' : formatShare(one.control)}</td><td class="number">${one.scalingPerDoubling?.toFixed(1) ?? 'not defined'}</td><td class="number">${one.scalingPerToken?.toFixed(3) ?? 'not defined'}</td><td class="number">${formatShare(one.performance)}</td></tr>`)}
-</tbody></table></div>`;
-}
-
-function differencesTable(differences: readonly Difference[]): Markup {
-  if (differences.length === 0) return html``;
-  return html`<div class="scroll"><table><thead><tr><th>paired difference</th><th class="number">points</th><th class="number">95% interval</th><th class="number">wrong to right</th><th class="number">right to wrong</th><th class="number">problems</th></tr></thead><tbody>
-${differences.map((one) => html`<tr><td>${one.from.model} ${one.from.policy} → ${one.to.model} ${one.to.policy}</td><td class="number">${points(one.difference)}</td><td class="number">${points(one.interval[0])} to ${points(one.interval[1])}</td><td class="number">${one.wrongToRight}</td><td class="number">${one.rightToWrong}</td><td class="number">${one.problems}</td></tr>`)}
-</tbody></table></div>`;
-}
-
-function waitsSection(report: ComparisonReport): Markup {
-  const waited = report.runs.filter((run) => run.ignore > 0);
-  if (waited.length === 0) return nothing('No run was made to wait.');
-  return html`<p>When the model ends its thinking, the end is suppressed and a word appended, so that it goes on. What came of it, as measured:</p>
-<figure>${trusted(waitsChart(report))}<figcaption>${keys(report)} At the largest maximum; bars are 95% intervals.</figcaption></figure>
-${differencesTable(report.differences.filter((one) => one.kind === 'waits'))}${runsTable(waited)}`;
 }
 
 function forcingSection(data: ReportData): Markup {
@@ -185,11 +101,23 @@ function trainingSection(curve: TrainingCurve): Markup {
       `${formatCount(started.rows)} samples, ${formatCount(started.tokens)} tokens (${formatCount(started.trainedTokens)} trained, ${started.truncatedRows} rows cut)`,
     started &&
       `${formatCount(started.trainedParameters)} of ${formatCount(started.parameters)} parameters in ${started.precision}`,
+    started?.attention !== undefined && `attention by ${started.attention}, kernels by ${started.kernels ?? 'torch'}`,
     completed && `${formatCount(completed.steps)} steps in ${formatDuration(completed.seconds)}`,
+    completed?.stoppedEarly && 'stopped early',
+    completed?.bestStep !== undefined && `the model is that of step ${formatCount(completed.bestStep)}`,
+    completed?.evaluationLoss !== undefined && `its loss on held-out rows ${completed.evaluationLoss.toFixed(3)}`,
+    utilizationOf(curve),
     completed && `peak memory ${formatBytes(completed.peakMemoryBytes)}`,
     curve.rerunSteps > 0 && `${curve.rerunSteps} steps ran again after a resume`,
   ].filter((fact) => typeof fact === 'string');
   return html`<figure><h3>${curve.stage}</h3>${curve.steps.length === 0 ? nothing('No step was logged.') : trusted(lossChart(curve))}<figcaption>${facts.join('; ')}. The bold line is a running median; diamonds are checkpoints.</figcaption></figure>`;
+}
+
+/** The middle one of all steps: start-up and checkpoints are no part of it. */
+function utilizationOf({ steps }: TrainingCurve): string | undefined {
+  const known = steps.flatMap(({ modelFlopsUtilization: share }) => (share === undefined ? [] : [share]));
+  const middle = known.sort((left, right) => left - right)[Math.floor(known.length / 2)];
+  return middle === undefined ? undefined : `${formatShare(middle)} MFU in the median`;
 }
 
 function stagesTable(stages: readonly StageTime[]): Markup {

@@ -15,10 +15,12 @@ export interface ReportData {
   readonly funnel: readonly FunnelStep[];
   readonly trainings: readonly TrainingCurve[];
   readonly stages: readonly StageTime[];
+  readonly spending: SpendingData;
   readonly metrics: readonly EventData['metric.measured'][];
   readonly comparison: ComparisonReport | undefined;
   readonly forcing: readonly ForcingCount[];
   readonly traces: readonly TracePair[];
+  readonly browsed: BrowsedSamples;
   readonly versions: readonly Versions[];
   /** Restarts, interruptions, warnings: what a reader of the figures should know. */
   readonly incidents: readonly { readonly time: string; readonly text: string }[];
@@ -42,6 +44,22 @@ export interface TrainingCurve {
   readonly rerunSteps: number;
   readonly started: EventData['training.started'] | undefined;
   readonly completed: EventData['training.completed'] | undefined;
+}
+
+/** What the run cost, over all of its attempts. */
+export interface SpendingData {
+  /** By who was paid, in the order of the first payment. */
+  readonly sources: readonly {
+    readonly source: string;
+    readonly usd: number;
+    readonly gpuHours: number;
+    readonly seconds: number;
+    readonly inputTokens: number;
+    readonly outputTokens: number;
+  }[];
+  readonly usd: number;
+  readonly gpuHours: number;
+  readonly limits: EventData['budget.set'];
 }
 
 export interface StageTime {
@@ -74,6 +92,10 @@ export interface ForcingCount {
 export interface Trace {
   readonly model: string;
   readonly policy: string;
+  readonly method: string;
+  /** Null: none. */
+  readonly maxThinkingTokens: number | null;
+  readonly ignore: number;
   readonly thinking: string;
   readonly answer: string;
   readonly thinkingTokens: number;
@@ -88,6 +110,29 @@ export interface TraceIntervention {
   readonly text: string;
   /** Where it is in `thinking`, in Unicode code points. */
   readonly characterOffset: number;
+}
+
+/** Samples that a reader can look through. */
+export interface BrowsedSamples {
+  /** Problems by id, as many as fit into the page, each with its first sample under every policy. */
+  readonly problems: readonly BrowsedProblem[];
+  /** Problems that there are. */
+  readonly problemsInAll: number;
+}
+
+export interface BrowsedProblem {
+  readonly id: string;
+  readonly question: string;
+  readonly gold: string;
+  readonly samples: readonly BrowsedSample[];
+}
+
+export interface BrowsedSample {
+  readonly trace: Trace;
+  /** What the same model answered where less was forced; only where that is another answer or verdict. */
+  readonly changedFrom:
+    | { readonly policy: string; readonly verdict: string; readonly extracted: string | null }
+    | undefined;
 }
 
 /** The same problem twice. */

@@ -171,6 +171,9 @@ function gradedRows(model: string, base: number, hostileText: string): Row[] {
         gold: `${problem + 15}`,
         model,
         policy: ignore === 0 ? `${max}` : `${max}+${ignore}xWait`,
+        method: 'budget-forcing',
+        max_thinking_tokens: max,
+        ignore_end_count: ignore,
         sample_index: 0,
         thinking,
         answer: max === 32 ? `Final Answer: ${problem}` : `Answer: ${problem + 15}`,
@@ -205,7 +208,7 @@ function comparisonOf() {
     model: role,
     policy: ignore === 0 ? `${max}` : `${max}+${ignore}xWait`,
     method: 'budget-forcing',
-    maxThinkingTokens: max,
+    maxThinkingTokens: max as number | null,
     ignore,
     word: 'Wait',
     problems: 200,
@@ -225,6 +228,24 @@ function comparisonOf() {
     run(role, 128, 1, (accuracies[role][3] ?? 0) - 0.02),
     run(role, 128, 2, (accuracies[role][3] ?? 0) - 0.03),
   ]);
+  const method = (name: string, policy: string, limit: number | null, tokens: number, accuracy: number) => ({
+    ...run('tuned', 128, 0, accuracy),
+    method: name,
+    policy,
+    maxThinkingTokens: limit,
+    meanThinkingTokens: tokens,
+  });
+  runs.push(
+    method('token-conditional', 'tokens64', 64, 71, 0.6),
+    method('token-conditional', 'tokens128', 128, 78, 0.7),
+    method('token-conditional+forced', 'tokens64+forced', 64, 60, 0.58),
+    method('token-conditional+forced', 'tokens128+forced', 128, 76, 0.71),
+    method('class-conditional', 'short', null, 55, 0.57),
+    method('class-conditional', 'long', null, 83, 0.72),
+    method('rejection', 'reject64', 64, 48, 0.66),
+    method('rejection', 'reject128', 128, 70, 0.6),
+    method('majority', '128+maj8', 128, 600, 0.86),
+  );
   const difference = (kind: string, from: [string, string], to: [string, string], value: number) => ({
     name: `${to.join('@')}-${from.join('@')}`,
     kind,

@@ -31,7 +31,7 @@ describe('the report', () => {
   it('draws the funnel, the loss, the accuracies and the waits', async () => {
     const text = await reportOf();
     const figures = text.match(/aria-label="(Rows kept|Training loss|Accuracy)[^"]*"/g);
-    expect(figures).toHaveLength(4);
+    expect(figures).toHaveLength(6);
     expect(text).toContain('decontaminate');
     expect(text).toContain('ngram: 88');
   });
@@ -40,6 +40,32 @@ describe('the report', () => {
     const text = await reportOf();
     expect(text).toContain('<mark>Wait</mark>, 15.');
     expect(text).toContain('<mark>Final Answer:</mark>');
+  });
+
+  it('draws every method, and the published points for those who open them', async () => {
+    const text = await reportOf();
+    expect(text).toContain('aria-label="Accuracy of every method"');
+    const published = text.slice(text.indexOf('<summary>Beside the published points of s1</summary>'));
+    expect(published.slice(0, published.indexOf('</details>'))).toContain(
+      's1-32B as published, token-conditional\n26.7% of AIME24, mean 7939 thinking tokens',
+    );
+    expect(text).toContain('<td>token-conditional+forced</td><td>tokens64+forced</td>');
+  });
+
+  it('holds every sample to be looked through, with what was forced and what it changed', async () => {
+    const text = await reportOf();
+    const data = /<script type="application\/json" id="sample-data">(.*?)<\/script>/s.exec(text)?.[1] ?? '';
+    const problems = JSON.parse(data) as {
+      id: string;
+      samples: { policy: string; model: string; verdict: string; thinking: unknown[]; changedFrom?: object }[];
+    }[];
+    expect(problems).toHaveLength(40);
+    expect(problems[0]?.samples).toHaveLength(12);
+    const waited = problems[0]?.samples.find(({ policy, model }) => policy === '128+1xWait' && model === 'tuned');
+    expect(waited?.thinking).toContainEqual(['Wait', 1]);
+    const changes = problems.flatMap(({ samples }) => samples).filter(({ changedFrom }) => changedFrom !== undefined);
+    expect(new Set(changes.map(({ policy }) => policy))).toEqual(new Set(['32']));
+    expect(changes[0]?.changedFrom).toMatchObject({ policy: '128', verdict: 'right' });
   });
 
   it('asks nothing of a network', async () => {
@@ -52,6 +78,7 @@ describe('the report', () => {
     expect(text).not.toContain('<script>alert');
     expect(text).not.toContain('<img');
     expect(text.match(/<script>/g)).toHaveLength(1);
+    expect(text.match(/<\/script>/g)).toHaveLength(2);
   });
 
   it('says that a run without models has nothing to compare', async () => {

@@ -19,7 +19,11 @@ export const reportSink = defineSink({
 
 async function writeReport(gatherer: RunGatherer, context: SinkContext): Promise<string> {
   // Imported here: drawing costs start-up time that only a finished run should pay.
-  const [{ page }, { GradedAnswers, isGraded }] = await Promise.all([import('./page.js'), import('./traces.js')]);
+  const [{ page }, { GradedAnswers, isGraded }, { browsedSamples }] = await Promise.all([
+    import('./page.js'),
+    import('./traces.js'),
+    import('./browsed-samples.js'),
+  ]);
   await addOrigins(gatherer, context);
   const answers = new GradedAnswers();
   let comparison: ComparisonReport | undefined;
@@ -38,6 +42,7 @@ async function writeReport(gatherer: RunGatherer, context: SinkContext): Promise
     comparison,
     forcing: answers.forcing(),
     traces: comparison === undefined ? [] : answers.pairs(comparison),
+    browsed: browsedSamples(answers.firstSamples()),
     plan,
     recipeText,
   });

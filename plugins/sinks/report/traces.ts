@@ -19,7 +19,7 @@ export function isGraded(table: TableArtifact): boolean {
   return gradedColumns.every((column) => column in table.columns);
 }
 
-interface GradedSample extends Trace {
+export interface GradedSample extends Trace {
   readonly promptId: string;
   readonly question: string;
   readonly gold: string;
@@ -40,6 +40,11 @@ export class GradedAnswers {
 
   forcing(): readonly ForcingCount[] {
     return [...this.counts.values()];
+  }
+
+  /** The first sample of every problem, model and policy, in the order of the tables. */
+  firstSamples(): Iterable<GradedSample> {
+    return this.samples.values();
   }
 
   /** A few problems, chosen by what happened to them and then by id, so that the same run shows the same ones. */
@@ -135,6 +140,9 @@ function toSample(row: Row): GradedSample {
     gold: String(row.gold),
     model: String(row.model),
     policy: String(row.policy),
+    method: String(row.method ?? 'budget-forcing'),
+    maxThinkingTokens: typeof row.max_thinking_tokens === 'number' ? row.max_thinking_tokens : null,
+    ignore: Number(row.ignore_end_count ?? 0),
     thinking: String(row.thinking ?? ''),
     answer: String(row.answer ?? ''),
     thinkingTokens: Number(row.thinking_tokens ?? 0),

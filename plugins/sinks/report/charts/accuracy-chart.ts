@@ -1,5 +1,5 @@
 import * as Plot from '@observablehq/plot';
-import { byMaximum, type ComparedRun, type ComparisonReport } from '../comparison-report.js';
+import { byMaximum, type ComparedRun, type ComparisonReport, isForced } from '../comparison-report.js';
 import { draw, roleColor } from './draw.js';
 
 /** Accuracy against mean thinking tokens on a log2 axis, with 95% intervals; a point is a maximum, its label says which. */
@@ -50,7 +50,7 @@ export function waitsChart(report: ComparisonReport): string {
   const longest = new Map(
     (['untuned', 'tuned'] as const).map((role) => [role, byMaximum(report, role).at(-1)?.maxThinkingTokens]),
   );
-  const points = report.runs.filter((run) => run.maxThinkingTokens === longest.get(run.role));
+  const points = report.runs.filter((run) => isForced(run) && run.maxThinkingTokens === longest.get(run.role));
   const position = (run: ComparedRun) => run.ignore + (run.role === 'tuned' ? 0.06 : -0.06);
   const color = (run: ComparedRun) => roleColor[run.role];
   const waits = [...new Set(points.map((run) => run.ignore))].sort((left, right) => left - right);

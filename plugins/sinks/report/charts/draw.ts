@@ -1,8 +1,37 @@
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
+import type { ComparisonReport } from '../comparison-report.js';
 
 /** Colours by role; the page's style sheet gives each a light and a dark value. */
 export const roleColor = { untuned: 'var(--untuned)', tuned: 'var(--tuned)' } as const;
+
+/** Methods of thinking longer or shorter, in the order in which they are told apart; each has a colour and a shape. */
+const knownMethods = [
+  'budget-forcing',
+  'none',
+  'token-conditional',
+  'token-conditional+forced',
+  'step-conditional',
+  'step-conditional+forced',
+  'class-conditional',
+  'rejection',
+  'majority',
+] as const;
+const symbols = ['circle', 'times', 'square', 'square', 'triangle', 'triangle', 'diamond', 'star', 'wye'] as const;
+
+/** All known methods, and then those of the report that are not among them. */
+export function methodsOf(report: ComparisonReport): readonly string[] {
+  return [...new Set<string>([...knownMethods, ...report.runs.map((run) => run.method)])];
+}
+
+/** A colour of the page's style sheet; a method that is not known shares one with another. */
+export function methodColor(method: string, methods: readonly string[]): string {
+  return `var(--method-${methods.indexOf(method) % knownMethods.length})`;
+}
+
+export function methodSymbol(method: string, methods: readonly string[]): (typeof symbols)[number] {
+  return symbols[methods.indexOf(method) % symbols.length] ?? 'circle';
+}
 
 /**
  * Draws a plot to SVG text, outside any browser. `label` is what a reader who cannot see it is told. Widths and heights

@@ -208,8 +208,8 @@ def _run_job(attempt: RunningAttempt) -> pb.TrainerEvent | None:
     except AttemptStopped:
         return _canceled(attempt)
     except (TrainingError, RequestError) as error:
-        row_ids = error.row_ids if isinstance(error, TrainingError) else ()
-        return _failed(attempt, error.code, error.message, row_ids=row_ids)
+        row_ids, batch_file = (error.row_ids, error.batch_file) if isinstance(error, TrainingError) else ((), "")
+        return _failed(attempt, error.code, error.message, row_ids=row_ids, batch_file=batch_file or None)
     except BaseException as error:
         _say(traceback.format_exc())
         if is_out_of_memory(error):
@@ -243,11 +243,22 @@ def _canceled(attempt: RunningAttempt) -> pb.TrainerEvent:
 
 
 def _failed(
-    attempt: RunningAttempt, code: str, message: str, *, row_ids: tuple[str, ...] = (), retryable: bool = False
+    attempt: RunningAttempt,
+    code: str,
+    message: str,
+    *,
+    row_ids: tuple[str, ...] = (),
+    retryable: bool = False,
+    batch_file: str | None = None,
 ) -> pb.TrainerEvent:
     return pb.TrainerEvent(
         training_failed=pb.TrainingFailed(
-            code=code, message=message, step=attempt.last_step, retryable=retryable, row_ids=row_ids
+            code=code,
+            message=message,
+            step=attempt.last_step,
+            retryable=retryable,
+            row_ids=row_ids,
+            batch_file=batch_file,
         )
     )
 

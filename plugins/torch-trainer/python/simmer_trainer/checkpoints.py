@@ -36,7 +36,7 @@ def save_checkpoint(
     """
     parent = output_folder / "checkpoints"
     parent.mkdir(exist_ok=True)
-    path = parent / f"step-{step:08d}"
+    path = checkpoint_folder(output_folder, step)
     draft = parent / f".step-{step:08d}.draft-{os.getpid()}"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
@@ -62,6 +62,11 @@ def save_checkpoint(
         raise
     pause_point("checkpoint.committed")
     return Checkpoint(step, path, size)
+
+
+def checkpoint_folder(output_folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step is, once it is there."""
+    return output_folder / "checkpoints" / f"step-{step:08d}"
 
 
 def read_marker(folder: Path) -> dict[str, Any]:
@@ -90,11 +95,16 @@ def list_checkpoints(output_folder: Path) -> list[Path]:
     return sorted(marker.parent for marker in (output_folder / "checkpoints").glob(f"step-*/{MARKER}"))
 
 
-def prune_checkpoints(output_folder: Path, kept: int) -> None:
-    """Removes all but the newest few, marker first, so that none is ever half there; 0 keeps all."""
+def prune_checkpoints(output_folder: Path, kept: int, *, is_protected: Callable[[int], bool] = lambda _: False) -> None:
+    """
+    Removes all but the newest few and those of protected steps, marker first, so that none is ever half there; 0 keeps
+    all.
+    """
     if kept == 0:
         return
     for path in list_checkpoints(output_folder)[:-kept]:
+        if is_protected(int(path.name.removeprefix("step-"))):
+            continue
         (path / MARKER).unlink()
         pause_point("checkpoint.pruning")
         shutil.rmtree(path, ignore_errors=True)

@@ -34,7 +34,7 @@ class TokenizedRow:
     @property
     def labels(self) -> list[int]:
         """-100 where the loss does not look, as transformers has it."""
-        kept = min(self.prompt_tokens, len(self.token_ids))
+        kept = min(max(1, self.prompt_tokens), len(self.token_ids))
         return [-100] * kept + self.token_ids[kept:]
 
 

@@ -28,12 +28,16 @@ def refused(code: str, message: str) -> RequestError:
 class TrainingError(Exception):
     """Ends an attempt as TrainingFailed."""
 
-    def __init__(self, code: str, message: str, *, row_ids: Sequence[str] = (), retryable: bool = False) -> None:
+    def __init__(
+        self, code: str, message: str, *, row_ids: Sequence[str] = (), retryable: bool = False, batch_file: str = ""
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.row_ids = tuple(row_ids)
         self.retryable = retryable
+        # What was saved about the step that failed.
+        self.batch_file = batch_file
 
 
 class AttemptStopped(Exception):

@@ -57,7 +57,7 @@ def make_rows(request: pb.GenerateRequest, opened: OpenModel) -> list[Row]:
     for prompt in request.prompts:
         token_ids = prompt_token_ids(prompt, tokenizer) + (list(markers.start) if markers else [])
         _check_fits(prompt.id, len(token_ids), request.sampling.max_answer_tokens, markers, opened.context_length)
-        for index in range(request.sampling.samples):
+        for index in sorted(set(prompt.sample_indices)) or range(request.sampling.samples):
             outcomes: list[Outcome] = []
             generation = Generation(
                 prompt=token_ids,
@@ -125,16 +125,30 @@ def _markers(request: pb.GenerateRequest, tokenizer: Any) -> ThinkingMarkers | N
     if not request.HasField("thinking_format"):
         return None
     form = request.thinking_format
-    end = encode(tokenizer, form.end)
+    end = _forced(tokenizer, "thinking_format.end", form.end)
     if not end:
         raise invalid("thinking_format_invalid", "thinking_format.end is empty: nothing could end thinking.")
     stripped = encode(tokenizer, form.end.rstrip())
     return ThinkingMarkers(
-        start=encode(tokenizer, form.start),
+        start=_forced(tokenizer, "thinking_format.start", form.start),
         end=end,
         natural_end=stripped if stripped and end[: len(stripped)] == stripped else end,
         newline=encode(tokenizer, "\n"),
-        final_answer_prompt=encode(tokenizer, form.final_answer_prompt),
+        final_answer_prompt=_forced(tokenizer, "thinking_format.final_answer_prompt", form.final_answer_prompt),
+    )
+
+
+def _forced(tokenizer: Any, name: str, text: str) -> tuple[int, ...]:
+    """Tokens of a text that is put into the sequence. Raises RequestError where they do not say what the text says."""
+    ids = encode(tokenizer, text)
+    said = tokenizer.decode(ids)
+    # White space is what decoders add and drop.
+    if "".join(text.split()) in "".join(said.split()):
+        return ids
+    raise invalid(
+        "text_not_in_tokenizer",
+        f"{name} is {text!r}, which the model's tokenizer cannot write: it becomes {said!r}. Name markers and words "
+        "that the model was trained with (thinkingFormat), or add them to its tokenizer and train it.",
     )
 
 
@@ -152,7 +166,7 @@ def _policy(policy: pb.ThinkingPolicy, tokenizer: Any) -> Policy:
         max_thinking_tokens=maximum,
         min_thinking_tokens=policy.min_thinking_tokens,
         ignore_end_count=policy.ignore_end_count,
-        word_ids=encode(tokenizer, policy.word),
+        word_ids=_forced(tokenizer, f"The word of policy {policy.id}", policy.word),
         is_per_round=policy.spending_rule == pb.SPENDING_RULE_PER_ROUND,
     )
 
@@ -201,6 +215,12 @@ def check_request(request: pb.GenerateRequest) -> None:
     sampling = request.sampling
     if sampling.samples < 1:
         raise invalid("sampling_invalid", "sampling.samples must be at least 1.")
+    for prompt in request.prompts:
+        if any(index >= sampling.samples for index in prompt.sample_indices):
+            raise invalid(
+                "sampling_invalid",
+                f"Prompt {prompt.id}: sample_indices has {max(prompt.sample_indices)}, of {sampling.samples} samples.",
+            )
     if not math.isfinite(sampling.temperature) or sampling.temperature < 0:
         raise invalid("sampling_invalid", "sampling.temperature must be 0 or above.")
     if sampling.HasField("top_p") and not 0 < sampling.top_p <= 1:

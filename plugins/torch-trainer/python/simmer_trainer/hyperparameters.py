@@ -8,8 +8,9 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 
-from simmer_trainer.errors import invalid, refused
+from simmer_trainer.errors import invalid
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.quantization import check_quantization
 
 EXTENSIONS_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -18,7 +19,8 @@ EXTENSIONS_SCHEMA: dict[str, Any] = {
         "groupByLength": {
             "type": "boolean",
             "default": True,
-            "description": "Put rows of similar length into one batch: less padding, and batches that are less mixed.",
+            "description": "Put rows of similar length into one batch: less padding, and batches that are less mixed. "
+            "Off by default with packing, which needs no padding.",
         },
         "weights": {
             "enum": ["float32", "bfloat16"],
@@ -27,9 +29,16 @@ EXTENSIONS_SCHEMA: dict[str, Any] = {
             "updates that bfloat16 rounds away; bfloat16 takes half the memory.",
         },
         "attention": {
-            "enum": ["sdpa", "eager", "flash_attention_2"],
-            "default": "sdpa",
-            "description": "How attention is computed.",
+            "enum": ["auto", "sdpa", "eager", "flash_attention_2", "flash_attention_3"],
+            "default": "auto",
+            "description": "How attention is computed. auto: FlashAttention where it is installed and the device is a "
+            "GPU, else SDPA; with packing, row by row.",
+        },
+        "kernels": {
+            "enum": ["auto", "liger", "torch"],
+            "default": "auto",
+            "description": "Who computes norms, rotations and the loss. auto: Liger's fused kernels on a GPU where "
+            "liger-kernel is installed, else PyTorch.",
         },
     },
 }
@@ -39,9 +48,11 @@ EXTENSIONS_SCHEMA: dict[str, Any] = {
 class Extensions:
     """What this trainer adds to the hyperparameters."""
 
-    group_by_length: bool = True
+    # None: as fits.
+    group_by_length: bool | None = None
     weights: str = "float32"
-    attention: str = "sdpa"
+    attention: str = "auto"
+    kernels: str = "auto"
 
 
 def parse_extensions(message: Struct) -> Extensions:
@@ -56,9 +67,10 @@ def parse_extensions(message: Struct) -> Extensions:
                 "extension_invalid", f"extensions.{key} is {json.dumps(value)}, not one of {json.dumps(allowed)}."
             )
     return Extensions(
-        group_by_length=values.get("groupByLength", True),
+        group_by_length=values.get("groupByLength"),
         weights=values.get("weights", "float32"),
-        attention=values.get("attention", "sdpa"),
+        attention=values.get("attention", "auto"),
+        kernels=values.get("kernels", "auto"),
     )
 
 
@@ -89,27 +101,32 @@ def check_hyperparameters(parameters: pb.Hyperparameters, has_evaluation_data: b
             f"{parameters.device_batch_size}",
         )
     _require(parameters.evaluate_every_steps == 0 or has_evaluation_data, "evaluate_every_steps needs evaluation_data")
+    _require(
+        parameters.early_stopping_patience == 0 or parameters.evaluate_every_steps > 0,
+        "early_stopping_patience needs evaluate_every_steps",
+    )
+    _require(not parameters.keep_best or parameters.evaluate_every_steps > 0, "keep_best needs evaluate_every_steps")
+    for name in ("early_stopping_min_improvement", "checkpoint_every_seconds"):
+        _require(getattr(parameters, name) >= 0, f"{name} must not be negative")
+    _require(not parameters.HasField("max_loss_rise") or parameters.max_loss_rise > 0, "max_loss_rise must be above 0")
     _require(parameters.schedule != pb.LEARNING_RATE_SCHEDULE_UNSPECIFIED, "schedule is not set")
     _check_method(parameters)
-    if parameters.packing:
-        raise refused(
-            "packing_unsupported",
-            "packing is not available: rows that share a sequence are isolated from each other only by attention "
-            "kernels that this trainer has not proven. Turn packing off; rows are grouped by length instead.",
-        )
 
 
 def _check_method(parameters: pb.Hyperparameters) -> None:
     _require(parameters.method != pb.METHOD_UNSPECIFIED, "method is not set")
     if parameters.method == pb.METHOD_QLORA:
-        raise refused(
-            "method_unsupported", "METHOD_QLORA is not available: this trainer has no 4-bit weights. Use METHOD_LORA."
-        )
-    if parameters.method == pb.METHOD_LORA:
-        _require(parameters.HasField("lora"), "lora is not set, and method is METHOD_LORA")
+        check_quantization()
+    if is_adapter(parameters.method):
+        _require(parameters.HasField("lora"), f"lora is not set, and method is {pb.Method.Name(parameters.method)}")
         _require(parameters.lora.rank >= 1, "lora.rank must be at least 1")
         _require(parameters.lora.alpha > 0, "lora.alpha must be above 0")
         _require(0 <= parameters.lora.dropout < 1, "lora.dropout must be at least 0 and below 1")
+
+
+def is_adapter(method: pb.Method) -> bool:
+    """Whether an adapter is trained, over weights that stay as they are."""
+    return method in (pb.METHOD_LORA, pb.METHOD_QLORA)
 
 
 def _require(holds: bool, message: str) -> None:

@@ -99,10 +99,24 @@ def load_tokenizer(source: pb.ModelSource) -> Any:
         raise invalid("tokenizer_invalid", f"The model's tokenizer cannot be loaded: {_first_line(error)}") from error
 
 
-def load_model(source: pb.ModelSource, dtype: Any, *, attention: str = "sdpa", merge_adapter: bool = True) -> Any:
-    """Loads weights. @param dtype a torch type, or "auto" for the one that they are stored in."""
+def load_model(
+    source: pb.ModelSource,
+    dtype: Any,
+    *,
+    attention: str = "sdpa",
+    merge_adapter: bool = True,
+    quantization: Any = None,
+) -> Any:
+    """
+    Loads weights. @param dtype a torch type, or "auto" for the one that they are stored in @param quantization how
+    linear layers are kept smaller; only for folders
+    """
+    if quantization is not None and source.WhichOneof("source") != "folder":
+        raise invalid(
+            "method_unsupported", "Only the weights of a Hugging Face folder can be quantized: export it first."
+        )
     try:
-        model = _load_base(source, dtype, attention)
+        model = _load_base(source, dtype, attention, quantization)
         if source.HasField("adapter_folder"):
             model = _apply_adapter(model, Path(source.adapter_folder), merge_adapter)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
@@ -114,12 +128,12 @@ def load_model(source: pb.ModelSource, dtype: Any, *, attention: str = "sdpa", m
     return model
 
 
-def _load_base(source: pb.ModelSource, dtype: Any, attention: str) -> Any:
+def _load_base(source: pb.ModelSource, dtype: Any, attention: str, quantization: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     match source.WhichOneof("source"):
         case "folder":
-            return _from_folder(Path(source.folder), dtype, attention)
+            return _from_folder(Path(source.folder), dtype, attention, quantization)
         case "checkpoint":
             folder = Path(source.checkpoint)
             marker = read_marker(folder)
@@ -142,7 +156,7 @@ def _load_base(source: pb.ModelSource, dtype: Any, attention: str) -> Any:
             return _make_random(source.random, dtype, attention)
 
 
-def _from_folder(folder: Path, dtype: Any, attention: str) -> Any:
+def _from_folder(folder: Path, dtype: Any, attention: str, quantization: Any = None) -> Any:
     from transformers import AutoModelForCausalLM
 
     return AutoModelForCausalLM.from_pretrained(
@@ -152,6 +166,12 @@ def _from_folder(folder: Path, dtype: Any, attention: str) -> Any:
         local_files_only=True,
         use_safetensors=True,
         trust_remote_code=False,
+        # Quantized weights are made where they stay.
+        **(
+            {}
+            if quantization is None
+            else {"quantization_config": quantization, "device_map": {"": describe.device().name}}
+        ),
     )
 
 

@@ -11,19 +11,32 @@ from typing import Any, Protocol
 from google.protobuf import json_format
 
 from simmer_trainer import describe
-from simmer_trainer.checkpoints import Checkpoint, prune_checkpoints, read_marker, remove_drafts, save_checkpoint
+from simmer_trainer.batching import Batching, choose_batching
+from simmer_trainer.checkpoints import (
+    Checkpoint,
+    checkpoint_folder,
+    prune_checkpoints,
+    read_marker,
+    remove_drafts,
+    save_checkpoint,
+)
 from simmer_trainer.data import DataOrder, TokenizedRow, check_masks, read_rows, tokenize
 from simmer_trainer.durable import sync_folder, sync_tree
-from simmer_trainer.errors import AttemptStopped, TrainingError, shorten
+from simmer_trainer.errors import AttemptStopped, TrainingError, is_out_of_memory, shorten
+from simmer_trainer.failed_batch import FailedBatch, save_failed_batch
 from simmer_trainer.fence import Fence
+from simmer_trainer.flops import TrainingFlops, count_parameters, peak_flops_per_second
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
-from simmer_trainer.hyperparameters import Extensions, parse_extensions
+from simmer_trainer.hyperparameters import Extensions, is_adapter, parse_extensions
+from simmer_trainer.kernels import attention_in_words, choose_attention, choose_liger
 from simmer_trainer.memory import release_memory
+from simmer_trainer.memory_advice import advise
 from simmer_trainer.models import context_length_of, load_model, load_tokenizer, save_model, torch_type
 from simmer_trainer.pause_points import pause_point
+from simmer_trainer.progress import Progress
+from simmer_trainer.quantization import four_bits
+from simmer_trainer.seen import Seen
 
-# Tokens, padding included, in one forward pass where the caller leaves the batch to us.
-_TOKENS_PER_PASS = {"cpu": 2048, "cuda": 16_384, "mps": 4096}
 _SCHEDULES = {
     pb.LEARNING_RATE_SCHEDULE_COSINE: "cosine",
     pb.LEARNING_RATE_SCHEDULE_LINEAR: "linear",
@@ -78,7 +91,7 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
         [len(row.token_ids) for row in rows],
         batch=parameters.global_batch_size,
         seed=parameters.seed,
-        group_by_length=extensions.group_by_length,
+        group_by_length=not parameters.packing if extensions.group_by_length is None else extensions.group_by_length,
     )
     total_steps = (
         parameters.max_steps
@@ -87,11 +100,11 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
     )
     stop_where_asked(control)
 
-    model = load_model(
-        request.model,
-        _weights_type(parameters, extensions, precision),
-        attention=extensions.attention,
-    )
+    attention = choose_attention(extensions, precision=precision, packing=parameters.packing)
+    weights_type = _weights_type(parameters, extensions, precision)
+    quantization = four_bits(precision) if parameters.method == pb.METHOD_QLORA else None
+    model = load_model(request.model, weights_type, attention=attention, quantization=quantization)
+    uses_liger = choose_liger(extensions, precision=precision, model_type=model.config.get_text_config().model_type)
     stored_type = _stored_type(request.model)
     if parameters.max_sequence_length > context_length_of(model) < max(len(row.token_ids) for row in rows):
         raise TrainingError(
@@ -103,17 +116,27 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
 
     from simmer_trainer.sft import SimmerSFTTrainer
 
-    resumed = read_marker(Path(request.resume_from)) if request.HasField("resume_from") else {"step": 0}
+    resumed: dict[str, Any] = read_marker(Path(request.resume_from)) if request.HasField("resume_from") else {"step": 0}
     _check_resumed(resumed, request, rows)
-    device_batch = _device_batch_size(parameters, rows)
+    batching = choose_batching(parameters, rows, order, total_steps=total_steps)
+    progress = Progress.from_json(resumed.get("progress", {}))
     trainer = SimmerSFTTrainer(
         model=model,
-        arguments=_arguments(parameters, extensions, precision, device_batch, total_steps, output_folder),
+        arguments=_arguments(parameters, extensions, precision, batching, uses_liger, total_steps, output_folder),
         rows=rows,
         order=order,
+        batching=batching,
         tokenizer=tokenizer,
         peft_config=_peft_config(parameters),
-        loop=Loop(request, control, trainer_rows=rows, evaluation_rows=evaluation_rows, order=order),
+        loop=Loop(
+            request,
+            control,
+            progress,
+            trainer_rows=rows,
+            evaluation_rows=evaluation_rows,
+            order=order,
+            batching=batching,
+        ),
     )
     model = trainer.model
     control.emit(
@@ -125,19 +148,26 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
                 tokens=sum(len(row.token_ids) for row in rows),
                 trained_tokens=sum(row.trained_tokens for row in rows),
                 truncated_rows=sum(row.truncated for row in rows),
-                parameters=sum(weight.numel() for weight in model.parameters()),
-                trained_parameters=sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
+                parameters=count_parameters(model),
+                trained_parameters=count_parameters(model, trained_only=True),
                 precision=precision,
+                attention=attention_in_words(attention, precision),
+                kernels="liger" if uses_liger else "torch",
+                rows_per_pass=None if parameters.packing else batching.sequences_per_pass,
+                tokens_per_pass=batching.tokens_per_pass,
+                passes_per_step=batching.accumulated_passes,
+                peak_flops_per_second=peak_flops_per_second(precision),
             )
         )
     )
     started = time.monotonic()
     trainer.loop.begin(trainer, resumed["step"])
-    trainer.train(resume_from_checkpoint=request.resume_from if request.HasField("resume_from") else None)
+    last_step = _run_steps(trainer, request, progress, batching, max(len(row.token_ids) for row in rows))
     seconds = time.monotonic() - started
-    trainer.loop.save_last_checkpoint(trainer)
-
     final_loss = trainer.loop.final_loss(trainer)
+    has_better = parameters.keep_best and 0 < progress.best_step < last_step
+    if has_better:
+        trainer.load_weights(checkpoint_folder(output_folder, progress.best_step))
     trainer.release_optimizer()
     model_folder = output_folder / "model"
     final_type = stored_type if parameters.method == pb.METHOD_FULL else None
@@ -145,14 +175,38 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
     control.emit(
         pb.TrainerEvent(
             training_completed=pb.TrainingCompleted(
-                steps=total_steps,
+                steps=last_step,
                 model_folder=str(model_folder),
                 seconds=seconds,
                 final_loss=final_loss,
                 peak_memory_bytes=describe.peak_memory_bytes(),
+                stopped_early=progress.has_stopped_early,
+                best_step=progress.best_step if has_better else None,
+                evaluation_loss=progress.best_loss if has_better else progress.last_evaluation,
             )
         )
     )
+
+
+def _run_steps(
+    trainer: Any, request: pb.StartTrainingRequest, progress: Progress, batching: Batching, longest: int
+) -> int:
+    """From the checkpoint, if there is one, to the last step, whose number is returned."""
+    resume_from = request.resume_from if request.HasField("resume_from") else None
+    if resume_from is not None and progress.has_stopped_early:
+        # It was killed between its end and the model.
+        trainer.load_weights(Path(resume_from))
+        return int(trainer.loop.resumed_after)
+    try:
+        trainer.train(resume_from_checkpoint=resume_from)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        why = str(error).strip().partition("\n")[0] or type(error).__name__
+        message = advise(trainer.model, batching, request.hyperparameters, longest, why)
+        raise TrainingError("out_of_memory", message) from error
+    trainer.loop.save_last_checkpoint(trainer)
+    return int(trainer.state.global_step)
 
 
 class Loop:
@@ -162,10 +216,12 @@ class Loop:
         self,
         request: pb.StartTrainingRequest,
         control: TrainingControl,
+        progress: Progress,
         *,
         trainer_rows: list[TokenizedRow],
         evaluation_rows: list[TokenizedRow],
         order: DataOrder,
+        batching: Batching,
     ) -> None:
         self._request = request
         self._parameters = request.hyperparameters
@@ -173,22 +229,23 @@ class Loop:
         self._control = control
         self._rows = trainer_rows
         self._evaluation_rows = evaluation_rows
+        self._progress = progress
+        self._seen = Seen(trainer_rows, order, batching)
+        self._peak = peak_flops_per_second(describe.choose_precision(self._parameters.precision))
         self._order = order
-        self._tokens_seen = 0
-        self._rows_seen = 0
-        self._tokens_logged = 0
-        self._logged_at = 0.0
+        self.resumed_after = 0
         self._last_saved = 0
+        self._saved_at = 0.0
         self._step_loss = 0.0
         self.gradient_norm: float | None = None
 
     def begin(self, trainer: Any, resumed_after: int) -> None:
         """The first step is next."""
         for step in range(1, resumed_after + 1):
-            self._count(step)
-        self._tokens_logged = self._tokens_seen
-        self._logged_at = time.monotonic()
-        self._last_saved = resumed_after
+            self._seen.add(step)
+        self._seen.start_clock(TrainingFlops(trainer.model, is_adapter=is_adapter(self._parameters.method)))
+        self._saved_at = time.monotonic()
+        self.resumed_after = self._last_saved = resumed_after
 
     def before_pass(self) -> None:
         """Before each forward pass: told to stop at once, it stops here."""
@@ -205,36 +262,38 @@ class Loop:
         if math.isfinite(self._step_loss) and (self.gradient_norm is None or math.isfinite(self.gradient_norm)):
             return
         step = trainer.state.global_step + 1
-        rows = [self._rows[index] for index in self._order.step(step)]
-        at_fault = [row.id for row in rows if not math.isfinite(trainer.mean_loss([row]))]
+        batch = self._save_failed_batch(trainer, step)
+        at_fault = batch.not_finite
         what = "loss" if not math.isfinite(self._step_loss) else "gradient norm"
         blame = "these rows by themselves give such a loss" if at_fault else "no row of the step does so by itself"
         raise TrainingError(
             "loss_not_finite",
-            f"The {what} of step {step} is not finite; {blame}. Lower learning_rate, check the rows, or use float32; "
-            "then go on from the last checkpoint.",
-            row_ids=at_fault or [row.id for row in rows],
+            f"The {what} of step {step} is not finite; {blame} ({batch.file}). Lower learning_rate, check the rows, or "
+            "use float32; then go on from the last checkpoint.",
+            row_ids=at_fault or batch.row_ids,
+            batch_file=batch.file,
         )
 
     def after_step(self, trainer: Any) -> None:
         """The weights are updated."""
         step = trainer.state.global_step
-        self._count(step)
+        self._seen.add(step)
         self._log(trainer, step)
+        self._check_divergence(trainer, step)
         trainer.state.log_history.append({"step": step, "loss": self._step_loss})
         del trainer.state.log_history[:-_FINAL_LOSS_STEPS]
         self._step_loss = 0.0
         every = self._parameters.evaluate_every_steps
-        if every and step % every == 0:
-            loss = trainer.mean_loss(self._evaluation_rows)
-            self._control.emit(pb.TrainerEvent(evaluation_logged=pb.EvaluationLogged(step=step, loss=loss)))
-        every = self._parameters.checkpoint_every_steps
+        is_last = step == trainer.state.max_steps
+        is_best = bool(every) and (step % every == 0 or is_last) and self._evaluate(trainer, step)
         stop = self._control.stop_request()
-        is_due = bool(every) and step % every == 0
+        is_due = self._is_checkpoint_due(step) or (is_best and self._parameters.keep_best)
         if is_due or self._control.wants_checkpoint() or (stop is not None and stop.checkpoint_first):
             self.save(trainer)
         # The last step is the end anyway.
-        if stop is not None and step < trainer.state.max_steps:
+        if self._progress.has_stopped_early:
+            trainer.control.should_training_stop = True
+        elif stop is not None and not is_last:
             raise AttemptStopped
 
     def save_last_checkpoint(self, trainer: Any) -> None:
@@ -244,11 +303,15 @@ class Loop:
     def save(self, trainer: Any) -> None:
         """A checkpoint of the state as it is, complete on disk when this returns."""
         step = trainer.state.global_step
-        state = {"rows": len(self._rows), "model": json_format.MessageToDict(self._request.model)}
+        state = {
+            "rows": len(self._rows),
+            "model": json_format.MessageToDict(self._request.model),
+            "progress": self._progress.to_json(),
+        }
         checkpoint = save_checkpoint(self._output_folder, step, state, trainer.write_state, self._control.fence)
         # Batches of many lengths leave gaps, which would grow over the whole training.
         release_memory()
-        self._last_saved = step
+        self._last_saved, self._saved_at = step, time.monotonic()
         self._control.emit(
             pb.TrainerEvent(
                 checkpoint_saved=pb.CheckpointSaved(step=step, path=str(checkpoint.path), bytes=checkpoint.bytes)
@@ -257,24 +320,57 @@ class Loop:
         pause_point("checkpoint.told")
         self._control.checkpoint_saved(checkpoint)
         with self._control.fence.held():
-            prune_checkpoints(self._output_folder, self._parameters.checkpoints_kept)
+            prune_checkpoints(self._output_folder, self._parameters.checkpoints_kept, is_protected=self._is_kept)
 
     def final_loss(self, trainer: Any) -> float | None:
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
         return sum(losses) / len(losses) if losses else None
 
-    def _count(self, step: int) -> None:
-        rows = self._order.step(step)
-        self._rows_seen += len(rows)
-        self._tokens_seen += sum(len(self._rows[row].token_ids) for row in rows)
+    def _is_checkpoint_due(self, step: int) -> bool:
+        every, seconds = self._parameters.checkpoint_every_steps, self._parameters.checkpoint_every_seconds
+        return (bool(every) and step % every == 0) or 0 < seconds <= time.monotonic() - self._saved_at
+
+    def _is_kept(self, step: int) -> bool:
+        """Whether a checkpoint stays, however many newer ones there are."""
+        every = self._parameters.checkpoint_kept_every_steps
+        is_best = self._parameters.keep_best and step == self._progress.best_step
+        return is_best or (bool(every) and step % every == 0)
+
+    def _evaluate(self, trainer: Any, step: int) -> bool:
+        loss = trainer.mean_loss(self._evaluation_rows)
+        is_best = self._progress.add_evaluation(
+            step,
+            loss,
+            min_improvement=self._parameters.early_stopping_min_improvement,
+            patience=self._parameters.early_stopping_patience,
+        )
+        self._control.emit(pb.TrainerEvent(evaluation_logged=pb.EvaluationLogged(step=step, loss=loss, best=is_best)))
+        return is_best
+
+    def _check_divergence(self, trainer: Any, step: int) -> None:
+        rise = self._progress.add_step(self._step_loss)
+        if not self._parameters.HasField("max_loss_rise") or rise <= self._parameters.max_loss_rise:
+            return
+        batch = self._save_failed_batch(trainer, step)
+        raise TrainingError(
+            "loss_diverged",
+            f"The loss diverges: its mean over the last steps, up to step {step}, is {rise:.2f} nats above the lowest "
+            f"such mean, and {self._parameters.max_loss_rise:g} are allowed ({batch.file}). Lower learning_rate "
+            "or lengthen the warm-up, or raise max_loss_rise.",
+            row_ids=batch.row_ids,
+            batch_file=batch.file,
+        )
+
+    def _save_failed_batch(self, trainer: Any, step: int) -> FailedBatch:
+        rows = [self._rows[index] for index in self._order.step(step)]
+        return save_failed_batch(self._output_folder, step, rows, [trainer.mean_loss([row]) for row in rows])
 
     def _log(self, trainer: Any, step: int) -> None:
         rerun = self._control.was_run_before(step)
         # Before it is told: what was told must count as done, whenever this is killed.
         self._control.step_done(step)
         if step % self._parameters.log_every_steps == 0 or step == trainer.state.max_steps:
-            now = time.monotonic()
-            elapsed = max(now - self._logged_at, 1e-9)
+            tokens_per_second, flops_per_second = self._seen.lap()
             self._control.emit(
                 pb.TrainerEvent(
                     step_logged=pb.StepLogged(
@@ -283,15 +379,17 @@ class Loop:
                         loss=self._step_loss,
                         learning_rate=trainer.learning_rate_of_step,
                         gradient_norm=self.gradient_norm,
-                        tokens_seen=self._tokens_seen,
-                        tokens_per_second=(self._tokens_seen - self._tokens_logged) / elapsed,
+                        tokens_seen=self._seen.tokens,
+                        tokens_per_second=tokens_per_second,
                         peak_memory_bytes=describe.peak_memory_bytes(),
                         rerun=rerun,
-                        rows_seen=self._rows_seen,
+                        rows_seen=self._seen.rows,
+                        trained_tokens_seen=self._seen.trained_tokens,
+                        padding_tokens=self._seen.padding_tokens,
+                        model_flops_utilization=flops_per_second / self._peak if self._peak is not None else None,
                     )
                 )
             )
-            self._tokens_logged, self._logged_at = self._tokens_seen, now
 
 
 _FINAL_LOSS_STEPS = 10
@@ -340,7 +438,7 @@ def _check_resumed(marker: dict[str, Any], request: pb.StartTrainingRequest, row
 
 def _weights_type(parameters: pb.Hyperparameters, extensions: Extensions, precision: pb.Precision) -> Any:
     # Weights that stay as they are need no room for small updates.
-    are_frozen = parameters.method == pb.METHOD_LORA
+    are_frozen = is_adapter(parameters.method)
     return torch_type(precision if extensions.weights == "bfloat16" or are_frozen else pb.PRECISION_FLOAT32)
 
 
@@ -355,21 +453,12 @@ def _stored_type(source: pb.ModelSource) -> Any:
     return AutoConfig.from_pretrained(folder, local_files_only=True).dtype or torch.float32
 
 
-def _device_batch_size(parameters: pb.Hyperparameters, rows: list[TokenizedRow]) -> int:
-    """The largest share of a step that keeps one pass within our number of tokens."""
-    if parameters.HasField("device_batch_size"):
-        return parameters.device_batch_size
-    longest = max(len(row.token_ids) for row in rows)
-    fitting = max(1, _TOKENS_PER_PASS[describe.device().name.partition(":")[0]] // longest)
-    divisors = [size for size in range(1, parameters.global_batch_size + 1) if parameters.global_batch_size % size == 0]
-    return max(size for size in divisors if size <= fitting)
-
-
 def _arguments(
     parameters: pb.Hyperparameters,
     extensions: Extensions,
     precision: pb.Precision,
-    device_batch: int,
+    batching: Batching,
+    uses_liger: bool,
     total_steps: int,
     output_folder: Path,
 ) -> Any:
@@ -380,8 +469,8 @@ def _arguments(
     uses_autocast = precision == pb.PRECISION_BFLOAT16 and extensions.weights == "float32"
     return SFTConfig(
         output_dir=str(output_folder),
-        per_device_train_batch_size=device_batch,
-        gradient_accumulation_steps=parameters.global_batch_size // device_batch,
+        per_device_train_batch_size=batching.sequences_per_pass,
+        gradient_accumulation_steps=batching.accumulated_passes,
         max_steps=total_steps,
         learning_rate=parameters.learning_rate,
         lr_scheduler_type=_SCHEDULES[parameters.schedule],
@@ -397,8 +486,9 @@ def _arguments(
         dataloader_pin_memory=not is_cpu,
         gradient_checkpointing=parameters.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if parameters.gradient_checkpointing else None,
-        # Never materializes the logits of a whole batch; see _patch_chunked_ce_lm_head in TRL.
-        loss_type="chunked_nll",
+        use_liger_kernel=uses_liger,
+        # Never materializes the logits of a whole batch, as Liger does; see _patch_chunked_ce_lm_head in TRL.
+        loss_type="nll" if uses_liger else "chunked_nll",
         max_length=None,
         packing=False,
         pad_token=parameters.pad_token if parameters.HasField("pad_token") else None,
@@ -416,7 +506,7 @@ def _arguments(
 
 
 def _peft_config(parameters: pb.Hyperparameters) -> Any:
-    if parameters.method != pb.METHOD_LORA:
+    if not is_adapter(parameters.method):
         return None
     from peft import LoraConfig
 

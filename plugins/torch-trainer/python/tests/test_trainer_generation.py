@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,39 @@ def test_a_sample_depends_on_its_seed_prompt_and_index_alone(tiny: OpenModel) ->
     assert other["p0", "30", 0].thinking != drawn["p0", "30", 0].thinking
 
 
+def test_only_the_samples_that_are_asked_for_are_drawn_and_they_are_the_same(tiny: OpenModel) -> None:
+    drawn = samples_of(request(PROMPTS[:2], POLICIES[2:4], temperature=0.9, samples=3), tiny)
+    message = request(PROMPTS[:2], POLICIES[2:4], temperature=0.9, samples=3)
+    message.prompts[0].sample_indices.extend([2])
+    some = samples_of(message, tiny)
+    assert {key[2] for key in some if key[0] == "p0"} == {2}
+    assert {key[2] for key in some if key[0] == "p1"} == {0, 1, 2}
+    assert {key: as_reference(sample) for key, sample in some.items()} == {
+        key: as_reference(drawn[key]) for key in some
+    }
+
+
+def test_a_tokenizer_that_cannot_write_a_marker_is_refused_by_name(tiny: OpenModel) -> None:
+    class Narrow:
+        """Knows letters; angle brackets are unknown to it."""
+
+        def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
+            return {"input_ids": [0 if one in "<|>" else ord(one) for one in text]}
+
+        def decode(self, ids: Sequence[int]) -> str:
+            return "".join(chr(one) if one else "?" for one in ids)
+
+        def __len__(self) -> int:
+            return 256
+
+    message = request(PROMPTS[:1])
+    message.prompts[0].token_ids.ids.extend([5, 6, 7])
+    with pytest.raises(RequestError) as refusal:
+        list(generate(message, replace(tiny, tokenizer=Narrow()), lambda: True))
+    assert refusal.value.code == "text_not_in_tokenizer"
+    assert "thinking_format.end is '<|im_start|>answer\\n'" in refusal.value.message
+
+
 def test_shorter_maxima_share_what_the_longest_thought(tiny: OpenModel) -> None:
     found = samples_of(request(PROMPTS, POLICIES[:3]), tiny)
     for index in range(len(PROMPTS)):
@@ -198,6 +232,7 @@ def test_nothing_is_decoded_while_nothing_is_asked_for(tiny: OpenModel) -> None:
     [
         (lambda message: message.prompts.append(message.prompts[0]), "id_not_unique"),
         (lambda message: setattr(message.sampling, "samples", 0), "sampling_invalid"),
+        (lambda message: message.prompts[0].sample_indices.append(1), "sampling_invalid"),
         (lambda message: setattr(message.sampling, "temperature", -1), "sampling_invalid"),
         (lambda message: setattr(message.sampling, "top_p", 1.5), "sampling_invalid"),
         (lambda message: setattr(message.policies[0], "min_thinking_tokens", 5), "policy_invalid"),

@@ -51,7 +51,7 @@ def test_the_handshake_is_all_of_stdout_and_the_service_is_healthy(trainer: Trai
     assert described.versions["torch"].startswith("2.")
     assert [device.name for device in described.devices] == ["cpu"]
     assert pb.CAPABILITY_DETERMINISTIC_RESUME in described.capabilities
-    assert set(described.extensions_schema["properties"]) == {"groupByLength", "weights", "attention"}
+    assert set(described.extensions_schema["properties"]) == {"groupByLength", "weights", "attention", "kernels"}
     trainer.stub.Shutdown(pb.ShutdownRequest(), timeout=30)
     assert trainer.wait_for_exit(30) == 0
     assert trainer.process.stdout is not None
@@ -277,8 +277,7 @@ def test_told_to_end_it_saves_a_checkpoint_of_what_runs(trainer: TrainerProcess,
         (lambda request: setattr(request.hyperparameters, "learning_rate", float("nan")), "hyperparameters_invalid"),
         (lambda request: setattr(request.hyperparameters, "device_batch_size", 3), "hyperparameters_invalid"),
         (lambda request: setattr(request.hyperparameters, "evaluate_every_steps", 2), "hyperparameters_invalid"),
-        (lambda request: setattr(request.hyperparameters, "packing", True), "packing_unsupported"),
-        (lambda request: setattr(request.hyperparameters, "method", pb.METHOD_QLORA), "method_unsupported"),
+        (lambda request: setattr(request.hyperparameters, "method", pb.METHOD_QLORA), "hyperparameters_invalid"),
         (lambda request: request.extensions.update({"flavour": 1}), "extension_unknown"),
         (lambda request: request.extensions.update({"attention": "psychic"}), "extension_invalid"),
         (lambda request: setattr(request, "training_data", "/nowhere.parquet"), "data_not_found"),

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -38,10 +39,19 @@ TINY_CONFIG = {
 class TrainerProcess:
     """One trainer in a folder of its own; may be started again there."""
 
-    def __init__(self, folder: Path, *, lease_seconds: float = 3600, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        lease_seconds: float = 3600,
+        environment: dict[str, str] | None = None,
+        before_start: Callable[[], None] | None = None,
+    ) -> None:
+        """@param before_start called in the new process before it becomes a trainer"""
         self.folder = folder
         self.lease_seconds = lease_seconds
         self.environment = environment or {}
+        self.before_start = before_start
         folder.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> "TrainerProcess":
@@ -63,6 +73,7 @@ class TrainerProcess:
                 [sys.executable, "-m", "simmer_trainer"],
                 stdout=subprocess.PIPE,
                 stderr=stderr,
+                preexec_fn=self.before_start,
                 env={
                     **os.environ,
                     "PYTHONPATH": str(PACKAGE_FOLDER),
@@ -71,6 +82,8 @@ class TrainerProcess:
                     "SIMMER_LEASE_SECONDS": str(self.lease_seconds),
                     "SIMMER_DEVICE": "cpu",
                     "OMP_NUM_THREADS": "2",
+                    # Threads that spin while they wait take the machine from whatever else runs there.
+                    "OMP_WAIT_POLICY": "PASSIVE",
                     **self.environment,
                 },
             )

@@ -106,9 +106,13 @@ class AsyncClient:
         request = pb.CancelRunRequest(run_id=_id_of(run), reason=reason)
         return run_of((await self._call(self._stub.CancelRun, request, timeout=None)).run)
 
-    async def resume_run(self, run: Run | str) -> Run:
-        """Queues a run that has stopped, to go on after its last event."""
-        return run_of((await self._call(self._stub.ResumeRun, pb.ResumeRunRequest(run_id=_id_of(run)))).run)
+    async def resume_run(self, run: Run | str, overrides: Mapping[str, str] | None = None) -> Run:
+        """Queues a run that has stopped, to go on after its last event.
+
+        overrides: limits of its budget to change, e.g. {"budget.usd": "20"}.
+        """
+        request = pb.ResumeRunRequest(run_id=_id_of(run), overrides=overrides or {})
+        return run_of((await self._call(self._stub.ResumeRun, request)).run)
 
     async def watch(self, run: Run | str, from_sequence: int = 1) -> AsyncIterator[Event]:
         """Every event of a run until it ends, each once and in order, also where the connection breaks meanwhile."""

@@ -105,9 +105,13 @@ class Client:
         request = pb.CancelRunRequest(run_id=_id_of(run), reason=reason)
         return run_of(self._call(self._stub.CancelRun, request, timeout=None).run)
 
-    def resume_run(self, run: Run | str) -> Run:
-        """Queues a run that has stopped, to go on after its last event."""
-        return run_of(self._call(self._stub.ResumeRun, pb.ResumeRunRequest(run_id=_id_of(run))).run)
+    def resume_run(self, run: Run | str, overrides: Mapping[str, str] | None = None) -> Run:
+        """Queues a run that has stopped, to go on after its last event.
+
+        overrides: limits of its budget to change, e.g. {"budget.usd": "20"}.
+        """
+        request = pb.ResumeRunRequest(run_id=_id_of(run), overrides=overrides or {})
+        return run_of(self._call(self._stub.ResumeRun, request).run)
 
     def watch(self, run: Run | str, from_sequence: int = 1) -> Iterator[Event]:
         """Every event of a run until it ends, each once and in order, also where the connection breaks meanwhile."""

@@ -1,26 +1,17 @@
-import {
-  type GenerationEvent,
-  type GenerationRequest,
-  type Intervention,
-  type Prompt,
-  random,
-  type ThinkingPolicy,
-  UserError,
-} from 'simmerkit';
-import type { Backend } from './answer-problems.js';
+import { type Intervention, type Prompt, type ThinkingPolicy, UserError } from 'simmerkit';
 import type { Completions } from './completions.js';
+import { type EndpointRequest, isExtending, type PromptSampler, sampleSeed } from './endpoint-backend.js';
 import type { KeptSample } from './generation-rows.js';
+import type { ServerTokens } from './server-tokens.js';
 
-export interface EndpointSampling {
+export interface Continuation {
   readonly completions: Completions;
+  readonly tokens: ServerTokens;
   /** The prompt's text up to where the model begins. */
   readonly render: (prompt: Prompt) => string;
-  readonly concurrency: number;
   /** Thinking tokens where a policy has no maximum. */
   readonly longestThinking: number;
 }
-
-type Request = Omit<GenerationRequest, 'model'>;
 
 /** Thinking so far: text, and the tokens that the server counted. */
 interface Thought {
@@ -31,78 +22,26 @@ interface Thought {
 }
 
 /**
- * Budget forcing on a server, by continuation: the prompt with the thinking so far is sent as text, and the server goes
+ * Budget forcing on a server by continuation: the prompt with the thinking so far is sent as text, and the server goes
  * on. Ascending maxima go on from each other's thinking, so that a sweep decodes its longest once.
  */
-export function endpointBackend(options: EndpointSampling): Backend {
-  return {
-    async *generate(request) {
-      const jobs = request.prompts.flatMap((prompt) =>
-        Array.from({ length: request.sampling.samples }, (_, index) => ({ prompt, index })),
-      );
-      const total = jobs.length * Math.max(1, request.policies.length);
-      const started = performance.now();
-      const ready: GenerationEvent[] = [];
-      let next = 0;
-      let completed = 0;
-      let tokens = 0;
-      let wake = () => {};
-      let failure: { readonly error: unknown } | undefined;
-      const work = async () => {
-        try {
-          for (let job = jobs[next++]; job !== undefined && failure === undefined; job = jobs[next++]) {
-            for await (const sample of new PromptSampler(request, job.prompt, job.index, options).samples()) {
-              completed++;
-              tokens += (sample.counts?.thinking ?? 0) - sample.sharedThinkingTokens + (sample.counts?.answer ?? 0);
-              ready.push({ kind: 'sample', sample });
-              wake();
-            }
-          }
-        } catch (error) {
-          // The first failure is the one that is told.
-          failure ??= { error };
-        }
-        wake();
-      };
-      const workers = Promise.all(Array.from({ length: Math.min(options.concurrency, jobs.length) }, work));
-      while (completed < total || ready.length > 0) {
-        const event = ready.shift();
-        if (event !== undefined) {
-          yield event;
-          const tokensPerSecond = tokens / Math.max(1e-3, (performance.now() - started) / 1000);
-          yield {
-            kind: 'progress',
-            samplesCompleted: completed,
-            samplesTotal: total,
-            tokensDecoded: tokens,
-            tokensPerSecond,
-          };
-        } else if (failure !== undefined) break;
-        else
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
-      }
-      await workers;
-      if (failure !== undefined) throw failure.error;
-    },
-  };
+export function continuationSampler(options: Continuation): PromptSampler {
+  return (request, prompt, index) => new ContinuedPrompt(request, prompt, index, options).samples();
 }
 
 /** One sample of one prompt under all policies. */
-class PromptSampler {
+class ContinuedPrompt {
   private readonly prompt: string;
   private readonly seed: number;
 
   constructor(
-    private readonly request: Request,
+    private readonly request: EndpointRequest,
     private readonly source: Prompt,
     private readonly index: number,
-    private readonly options: EndpointSampling,
+    private readonly options: Continuation,
   ) {
     this.prompt = options.render(source) + (request.thinkingFormat?.start ?? '');
-    // Servers take 31 bits.
-    this.seed = random(request.sampling.seed, `${index}/${source.id}`).integer(2 ** 31);
+    this.seed = sampleSeed(request, source, index);
   }
 
   async *samples(): AsyncIterable<KeptSample> {
@@ -155,9 +94,10 @@ class PromptSampler {
     }
   }
 
-  /** A word costs the tokens that it has; servers do not say how many, so it is taken for one for each of its words. */
+  /** A word costs the tokens that it has; where the server does not count them, one for each of its words. */
   private async word(text: string): Promise<{ readonly text: string; readonly tokens: number }> {
-    return { text, tokens: text.trim() === '' ? 0 : text.trim().split(/\s+/).length };
+    const words = text.trim() === '' ? 0 : text.trim().split(/\s+/).length;
+    return { text, tokens: (await this.options.tokens.count(text)) ?? words };
   }
 
   private async think(from: Thought, limit: number): Promise<{ readonly thought: Thought; readonly ended: boolean }> {
@@ -224,13 +164,10 @@ class PromptSampler {
       finishReason: completion.finished ? 'stop' : 'length',
       sharedThinkingTokens: shared,
       counts: { thinking: thought.tokens, answer: completion.tokens },
+      budgetHeldBy: 'continuation',
       ...(disputed === undefined ? {} : { disputed }),
     };
   }
-}
-
-function isExtending(policy: ThinkingPolicy): boolean {
-  return policy.ignoreEndCount > 0 || policy.minThinkingTokens !== undefined;
 }
 
 function interventionAt(kind: Intervention['kind'], thought: Thought, text: string): Intervention {

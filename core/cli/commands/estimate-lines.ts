@@ -1,0 +1,144 @@
+import type { Colors } from 'picocolors/types.js';
+import type { StageForecast } from '../../engine/estimate-plan.js';
+import { formatBytes, formatCount, formatDuration, formatUsd } from '../../figures.js';
+import type { CalibrationRun } from '../../plugin/estimate.js';
+import type { BudgetLimits } from '../../recipe/budget.js';
+import { tableLines } from '../table.js';
+
+/** What a plan takes, for people: a line a stage, the whole, and what to change where something does not fit. */
+export function estimateLines(
+  forecasts: readonly StageForecast[],
+  budget: BudgetLimits | undefined,
+  colors: Colors,
+): readonly string[] {
+  const isTold = (each: StageForecast) => (each.memory ?? each.seconds ?? each.usd) !== undefined;
+  const told = forecasts.filter((each) => !each.isDone && isTold(each));
+  const others = forecasts.filter((each) => !each.isDone && !isTold(each));
+  if (told.length === 0) return withoutLines(others, colors);
+  const heading = ['estimate', 'time', 'cost', 'memory of one GPU', ''].map((title) => colors.dim(title));
+  const rows = told.map((each) => [each.stage, timeOf(each), costOf(each), memoryOf(each), verdictOn(each, colors)]);
+  return [
+    ...tableLines([heading, ...rows], { indent: '  ' }),
+    ...told.flatMap((each) => partLines(each, colors)),
+    ...told.flatMap((each) => adviceLines(each, colors)),
+    ...totalLines(told, budget, colors),
+    ...withoutLines(others, colors),
+    '',
+  ];
+}
+
+/** Why there is no estimate of some stages, each reason once. */
+function withoutLines(forecasts: readonly StageForecast[], colors: Colors): readonly string[] {
+  const reasons = [...new Set(forecasts.flatMap(({ notes = [] }) => notes))];
+  return reasons.map((reason) => {
+    const names = forecasts.filter(({ notes = [] }) => notes.includes(reason)).map(({ stage }) => stage);
+    return colors.dim(`  no estimate of ${names.join(', ')}: ${reason}`);
+  });
+}
+
+function timeOf({ seconds, isAtMost }: StageForecast): string {
+  return seconds === undefined ? 'unknown' : `${isAtMost ? 'at most ' : ''}${formatDuration(seconds)}`;
+}
+
+function costOf({ usd, isAtMost }: StageForecast): string {
+  return usd === undefined ? '' : `${isAtMost ? 'at most ' : ''}${formatUsd(usd)}`;
+}
+
+function memoryOf({ memory, memoryBytes }: StageForecast): string {
+  if (memory === undefined) return '';
+  const of = memoryBytes === undefined ? '' : ` of ${formatBytes(memoryBytes)}`;
+  return `${formatBytes(sumOf(memory))}${of}`;
+}
+
+function verdictOn({ fits }: StageForecast, colors: Colors): string {
+  if (fits === undefined) return '';
+  return fits ? colors.green('fits') : colors.red('does not fit');
+}
+
+function partLines({ stage, memory, figures, notes = [] }: StageForecast, colors: Colors): readonly string[] {
+  const parts = memory?.map(({ part, bytes }) => `${part} ${formatBytes(bytes)}`).join(', ');
+  const numbers = Object.entries(figures ?? {}).map(([name, value]) => `${words(name)} ${figure(name, value)}`);
+  return [
+    ...(parts === undefined ? [] : [`  ${stage}: ${parts}`]),
+    ...(numbers.length === 0 ? [] : [`  ${stage}: ${numbers.join(', ')}`]),
+    ...notes.map((note) => colors.dim(`  ${stage}: ${note}`)),
+  ];
+}
+
+/** Each change with what it saves, the mildest first. */
+function adviceLines({ stage, fits, memory = [], memoryBytes = 0, advice = [] }: StageForecast, colors: Colors) {
+  if (fits !== false) return [];
+  const now = sumOf(memory);
+  const useful = advice.filter(({ bytes }) => bytes < now);
+  const lines = useful.map(({ change, bytes }) => {
+    const enough = bytes <= 0.95 * memoryBytes ? colors.green('fits then') : 'not enough alone';
+    return `    ${change.padEnd(36)} saves ${formatBytes(now - bytes)}: ${formatBytes(bytes)}, ${enough}`;
+  });
+  return [colors.yellow(`  ${stage} does not fit. What to change:`), ...lines];
+}
+
+function totalLines(forecasts: readonly StageForecast[], budget: BudgetLimits | undefined, colors: Colors) {
+  const seconds = sum(forecasts.map((each) => each.seconds));
+  const usd = sum(forecasts.map((each) => each.usd));
+  const gpuHours = sum(forecasts.map((each) => each.gpuHours));
+  const atMost = forecasts.some((each) => each.isAtMost) ? 'at most ' : '';
+  const unknown = forecasts.filter((each) => each.seconds === undefined && each.usd === undefined).length;
+  const known = `${atMost}${formatDuration(seconds)} one after the other, ${formatUsd(usd)}, ${formatCount(gpuHours)} GPU-hours`;
+  const without = unknown === 0 ? '' : `, without ${unknown} whose time is not known`;
+  const over = [
+    ...(budget?.usd !== undefined && usd > budget.usd ? [`usd: ${budget.usd}`] : []),
+    ...(budget?.gpuHours !== undefined && gpuHours > budget.gpuHours ? [`gpuHours: ${budget.gpuHours}`] : []),
+  ];
+  return [
+    `  ${colors.bold('in all')} ${known}${without}`,
+    ...(over.length === 0
+      ? []
+      : [colors.yellow(`  The budget (${over.join(', ')}) may end it before: see docs/recipes.md.`)]),
+  ];
+}
+
+/** Published runs with what the estimates say of them, for people. */
+export function calibrationLines(
+  trainers: readonly { readonly trainer: string; readonly runs: readonly CalibrationRun[] }[],
+  colors: Colors,
+): readonly string[] {
+  return trainers.flatMap(({ trainer, runs }) => {
+    const heading = ['run', '', 'predicted', 'published', 'ratio', 'unit'].map((title) => colors.dim(title));
+    const rows = runs.map((run) => [
+      run.run,
+      run.role,
+      formatCount(run.predicted),
+      formatCount(run.published),
+      ratioOf(run),
+      run.unit,
+    ]);
+    const sources = [...new Set(runs.map((run) => `${run.role}: ${run.source}`))];
+    return [
+      colors.bold(trainer),
+      ...tableLines([heading, ...rows], { indent: '  ', right: [2, 3, 4] }),
+      ...sources.map((source) => colors.dim(`  ${source}`)),
+    ];
+  });
+}
+
+export function ratioOf({ predicted, published }: CalibrationRun): string {
+  return (predicted / published).toFixed(2);
+}
+
+function sumOf(memory: readonly { readonly bytes: number }[]): number {
+  return memory.reduce((total, { bytes }) => total + bytes, 0);
+}
+
+function sum(values: readonly (number | undefined)[]): number {
+  return values.reduce<number>((total, value) => total + (value ?? 0), 0);
+}
+
+/** "tokensPerSecondPerGpu" as "tokens per second per gpu". */
+function words(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}
+
+function figure(name: string, value: number): string {
+  if (name === 'modelFlopsUtilization') return `${(100 * value).toFixed(0)}%`;
+  return formatCount(value);
+}

@@ -1,0 +1,38 @@
+import { relative, resolve } from 'node:path';
+import { exitCodes } from '../../errors.js';
+import { type PluginLanguage, scaffoldPlugin } from '../../plugin/scaffold.js';
+import { colorsFor, writeJson, writeLine } from '../terminal.js';
+
+export interface PluginNewFlags {
+  readonly language: PluginLanguage;
+  readonly folder?: string;
+  readonly json?: boolean;
+}
+
+const next = {
+  typescript: ['npm install', 'npm test', 'npx simmer run recipe.yaml'],
+  python: ['simmer plugin verify .', 'simmer run recipe.yaml'],
+} as const;
+
+/** `simmer plugin new`: a plugin that works, to go on from. */
+export async function pluginNew(name: string, flags: PluginNewFlags): Promise<number> {
+  const { language } = flags;
+  const folder = resolve(flags.folder ?? name);
+  const files = await scaffoldPlugin({ name, language, folder });
+  if (flags.json) {
+    await writeJson({ name, language, folder, files });
+    return exitCodes.ok;
+  }
+  const colors = colorsFor(process.stdout);
+  const place = relative(process.cwd(), folder) || '.';
+  const commands = [...(place === '.' ? [] : [`cd ${place}`]), ...next[language]];
+  await writeLine(
+    [
+      `${colors.green('✔')} ${place} has a plugin with the stage ${colors.bold(`${name}/keep-short`)}:`,
+      ...files.map((file) => colors.dim(`  ${file}`)),
+      'Next:',
+      ...commands.map((command) => `  ${command}`),
+    ].join('\n'),
+  );
+  return exitCodes.ok;
+}

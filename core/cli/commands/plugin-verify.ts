@@ -1,0 +1,73 @@
+import { statSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { basename, dirname, resolve } from 'node:path';
+import { exitCodes, UserError } from '../../errors.js';
+import { manifestFile } from '../../plugin/locate.js';
+import { pluginReference } from '../../plugin/plugin-reference.js';
+import { processPlugin } from '../../plugin/process/load-listed-process.js';
+import { processMachine } from '../../plugin/process/process-machine.js';
+import { commandOf } from '../../plugin/process/process-plugin.js';
+import { pluginCheckNames, verifyPlugin } from '../../testing/plugin-conformance/verify-plugin.js';
+import { colorsFor, writeJson, writeLine } from '../terminal.js';
+import { countsOf, resultLines } from '../verification-table.js';
+import { sayToPeople, settingsFrom } from '../workspace.js';
+
+export interface PluginVerifyFlags {
+  readonly only: readonly string[];
+  readonly patience: number;
+  readonly python?: string;
+  readonly json?: boolean;
+}
+
+/** `simmer plugin verify`: holds a plugin of any language against the contract. Exits with 4 where a check fails. */
+export async function pluginVerify(words: readonly string[], flags: PluginVerifyFlags): Promise<number> {
+  const colors = colorsFor(process.stdout);
+  const settings = await settingsFrom(flags);
+  const { cacheFolder, python } = settings;
+  await mkdir(cacheFolder, { recursive: true });
+  const machine = processMachine(settings, sayToPeople);
+  const folder = manifestFolder(words);
+  const plugin = await processPlugin(
+    pluginReference(folder === undefined ? { command: [...words] } : words[0])!,
+    folder ?? process.cwd(),
+    machine,
+  );
+  const command = await commandOf(plugin, {
+    log: { debug() {}, info: sayToPeople, warning: sayToPeople, error: sayToPeople },
+    signal: new AbortController().signal,
+    cacheFolder,
+    ...(python === undefined ? {} : { python }),
+    recipeFolder: process.cwd(),
+    emit: async () => {},
+  });
+  const width = Math.max(...pluginCheckNames.map((name) => name.length));
+  const verification = await verifyPlugin({
+    plugin,
+    command,
+    patienceSeconds: flags.patience,
+    ...(flags.only.length === 0 ? {} : { only: flags.only }),
+    onResult: (result) => {
+      if (!flags.json) process.stdout.write(`${resultLines(result, width, colors).join('\n')}\n`);
+    },
+  });
+  const { plugin: named, results, hasPassed } = verification;
+  const who = named === undefined ? 'The plugin' : `${named.name} ${named.version}`;
+  const verdict = hasPassed
+    ? colors.green('keeps the contract of simmer.plugin.v1')
+    : colors.red('does not keep the contract of simmer.plugin.v1');
+  if (flags.json) await writeJson(verification);
+  else await writeLine(`\n${who} ${verdict}: ${countsOf(results, 'of what it does not have')}.`);
+  return hasPassed ? exitCodes.ok : exitCodes.runFailed;
+}
+
+/** The folder of a manifest, where the words name one; undefined where they are a command. */
+function manifestFolder(words: readonly string[]): string | undefined {
+  const path = resolve(words[0]!);
+  const stats = statSync(path, { throwIfNoEntry: false });
+  const folder = stats?.isDirectory() === true ? path : basename(path) === manifestFile ? dirname(path) : undefined;
+  if (folder === undefined || words.length > 1) return undefined;
+  if (statSync(resolve(folder, manifestFile), { throwIfNoEntry: false }) !== undefined) return folder;
+  throw new UserError('plugin_not_a_process', `${words[0]} has no ${manifestFile}.`, {
+    hint: 'Verified are plugins in processes of their own. One in JavaScript or TypeScript is tested with simmerkit/testing.',
+  });
+}

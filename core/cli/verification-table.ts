@@ -1,0 +1,33 @@
+import type { Colors } from 'picocolors/types.js';
+import type { CheckResult } from '../testing/verification.js';
+
+/** A row of the table; below it, where a check failed, what it expected and saw. @param width of the longest name */
+export function resultLines(
+  { name, status, expected, saw, seconds }: CheckResult,
+  width: number,
+  colors: Colors,
+): readonly string[] {
+  const marks = {
+    passed: colors.green('passed'),
+    failed: colors.red('failed'),
+    notDeclared: colors.dim('–     '),
+    notRun: colors.yellow('notrun'),
+  };
+  const time = status === 'passed' || status === 'failed' ? `${seconds.toFixed(1)} s` : '';
+  const row = `${marks[status]}  ${name.padEnd(width)}  ${time.padStart(7)}`;
+  if (status === 'passed') return [row];
+  if (status !== 'failed') return [`${row}  ${colors.dim(saw ?? '')}`.trimEnd()];
+  const indented = (saw ?? 'nothing').replaceAll('\n', '\n                  ');
+  return [row, `        expected: ${expected}`, `        saw:      ${indented}`];
+}
+
+/** How many checks came out how. @param undeclared in words: "of capabilities that it does not declare" */
+export function countsOf(results: readonly CheckResult[], undeclared: string): string {
+  const count = (status: CheckResult['status']) => results.filter((result) => result.status === status).length;
+  return [
+    `${count('passed')} passed`,
+    `${count('failed')} failed`,
+    ...(count('notDeclared') === 0 ? [] : [`${count('notDeclared')} ${undeclared}`]),
+    ...(count('notRun') === 0 ? [] : [`${count('notRun')} not run`]),
+  ].join(', ');
+}

@@ -1,0 +1,319 @@
+import { inject, injectable } from 'inversify';
+import { usdPerHour } from '../config/hardware.js';
+import { RunInfoToken } from '../container/tokens.js';
+import { UserError } from '../errors.js';
+import { formatUsd } from '../figures.js';
+import type { Resources } from '../plugin/definitions.js';
+import type { Reservation, Spending, SpendingRequest, Spent } from '../plugin/spending.js';
+import { type BudgetLimits, changedLimits, defaultReserve } from '../recipe/budget.js';
+import { canonicalJson } from '../recipe/canonical-json.js';
+import { type Activity, budgetReached, type Standing, secondsLeft, secondsToEnd } from './budget-limits.js';
+import { RunEnding } from './run-ending.js';
+import { RunRecorder } from './run-recorder.js';
+import type { RunInfo } from './run-scope.js';
+import { type Slice, SpendingLedger } from './spending-ledger.js';
+
+/** How often it is looked at what is spent, and how often that is told, in milliseconds. */
+const lookMilliseconds = 1_000;
+const tellMilliseconds = 5_000;
+/** How long before a limit what does not end by itself is killed, in seconds. */
+const killSeconds = 1;
+/** What is set aside at a time for requests grows by this, so that it is told seldom. */
+const reservedGrowth = 1.5;
+
+/** Who holds hardware, and how it is ended where it does not end by itself. */
+export interface Holder {
+  /** "trainer NAME" or "stage NAME". */
+  readonly name: string;
+  readonly resources: Resources;
+  /** How long the hardware may be held on where the core is gone. */
+  readonly unattendedSeconds: number;
+  kill?(): Promise<unknown>;
+}
+
+/** Where a request belongs. */
+export interface Asker {
+  readonly stage: string;
+  readonly attempt: number;
+}
+
+/**
+ * Counts what the run spends, and ends it before a limit of its budget is passed, early enough for a step, a checkpoint
+ * and the shutdown. What it counts goes to the log, from which the next core goes on.
+ */
+@injectable()
+export class BudgetGuard {
+  readonly #run: RunInfo;
+  readonly #recorder: RunRecorder;
+  readonly #ending: RunEnding;
+  readonly #ledger: SpendingLedger;
+  readonly #limits: BudgetLimits;
+  readonly #openedAt = Date.now();
+  readonly #holders = new Map<string, Holder>();
+  readonly #askers = new Map<string, Asker>();
+  /** Holder to when it was asked to end. */
+  readonly #stopping = new Map<string, number>();
+  #toldAt = Date.now();
+  #reserved = 0;
+  #waiting: (() => void)[] = [];
+  #looking: NodeJS.Timeout | undefined;
+  #isKilling = false;
+  #isClosed = false;
+
+  constructor(
+    @inject(RunInfoToken) run: RunInfo,
+    @inject(RunRecorder) recorder: RunRecorder,
+    @inject(RunEnding) ending: RunEnding,
+  ) {
+    this.#run = run;
+    this.#recorder = recorder;
+    this.#ending = ending;
+    const { spending } = run.state;
+    this.#ledger = new SpendingLedger(spending);
+    const planned = limitsOf(run.plan.budget ?? {});
+    this.#limits = changedLimits(spending.limits ?? planned, run.budgetChange ?? {});
+    ending.signal.addEventListener('abort', () => this.#wake(), { once: true });
+  }
+
+  /** Tells the limits, and begins to look. After `run.started`. */
+  async begin(): Promise<void> {
+    if (canonicalJson(this.#limits) !== canonicalJson(this.#run.state.spending.limits ?? {})) {
+      await this.#recorder.emit({ type: 'budget.set', data: this.#limits });
+    }
+    for (const standing of this.#standings(Date.now())) {
+      if (standing.spent > 0 && standing.spent >= standing.atMost) this.#end(standing, 'nothing is left');
+    }
+    this.#look();
+  }
+
+  /** What a stage, or a grader that it asks, spends by itself. */
+  spendingOf(asker: Asker): Spending {
+    return { isLimited: this.#limits.usd !== undefined, reserve: (request) => this.#reserve(request, asker) };
+  }
+
+  /**
+   * Counts hardware from now on; durable when it resolves. Does nothing where it costs nothing and has no accelerators.
+   * @throws UserError `budget_reached` where there is too little for a step, a checkpoint and the end
+   */
+  async hold(holder: Holder): Promise<void> {
+    const { name, resources, unattendedSeconds } = holder;
+    this.#holders.set(name, holder);
+    if (this.#ledger.isHeld(name)) return;
+    const { gpus = 0, nodes = 1, hardware } = resources;
+    const price = usdPerHour(this.#run.plan.hardware?.[hardware ?? ''], resources) ?? 0;
+    if (gpus === 0 && price === 0) return;
+    const now = Date.now();
+    this.#ledger.hold(name, { gpus, usdPerHour: price }, now);
+    try {
+      const seconds = this.#secondsToEnd({ isHolding: true, isTraining: true });
+      const short = this.#standings(now).find((standing) => secondsLeft(standing, seconds) <= 0);
+      if (short !== undefined) throw this.#end(short, `${name} needs more than what is left to start, work and end`);
+      const data = { holder: name, ...(hardware === undefined ? {} : { hardware }), gpus, nodes, usdPerHour: price };
+      await this.#recorder.emit({ type: 'hardware.held', data: { ...data, unattendedSeconds } });
+      this.#look();
+    } catch (error) {
+      this.#ledger.release(name, now);
+      this.#holders.delete(name);
+      throw error;
+    }
+  }
+
+  /** Goes on counting what an earlier core took and what is still held. */
+  adopt(name: string, kill?: () => Promise<unknown>): void {
+    const holding = this.#run.state.spending.holdings[name];
+    if (holding === undefined || this.#ledger.isHeld(name)) return;
+    this.#ledger.hold(name, holding, Date.parse(holding.countedUntil));
+    this.#holders.set(name, {
+      name,
+      resources: holding,
+      unattendedSeconds: holding.unattendedSeconds,
+      ...(kill && { kill }),
+    });
+  }
+
+  /** Counts what an earlier core took, up to when it ended at the latest, in milliseconds since 1970. */
+  async settleFormer(name: string, endedBy: number): Promise<void> {
+    this.adopt(name);
+    const slice = this.#ledger.release(name, endedBy);
+    if (slice === undefined) return;
+    await this.#tell({ ...slice, unattended: true });
+    await this.#recorder.emit({ type: 'hardware.released', data: { holder: name } });
+  }
+
+  /** It is asked to end: from here on its end is measured. */
+  stopping(name: string): void {
+    this.#stopping.set(name, Date.now());
+  }
+
+  /** The hardware is free again. May be called again. */
+  async release(name: string): Promise<void> {
+    const askedAt = this.#stopping.get(name);
+    this.#holders.delete(name);
+    this.#stopping.delete(name);
+    const slice = this.#ledger.release(name, Date.now());
+    if (slice === undefined) return;
+    const data = { holder: name, ...(askedAt === undefined ? {} : { stopSeconds: (Date.now() - askedAt) / 1000 }) };
+    await Promise.all([this.#tell(slice), this.#recorder.emit({ type: 'hardware.released', data })]);
+    this.#wake();
+  }
+
+  /** Tells what was not told yet. After everything that spends has ended. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#looking);
+    await this.#tellAll(Date.now());
+  }
+
+  async #reserve({ source, usd: most }: SpendingRequest, asker: Asker): Promise<Reservation> {
+    if (most === undefined && this.#limits.usd !== undefined) {
+      throw new UserError('price_missing', `${source} has no price, and the budget limits dollars.`, {
+        hint: 'Add price: { inputPerMillion: ..., outputPerMillion: ... }, in dollars; zeros for a server of your own.',
+      });
+    }
+    const reserved = most ?? 0;
+    await this.#room(source, reserved);
+    this.#ledger.begin(reserved);
+    this.#askers.set(source, asker);
+    await this.#tellReserved();
+    let isSettled = false;
+    return {
+      settle: (spent: Spent) => {
+        if (isSettled) return;
+        isSettled = true;
+        this.#ledger.end(source, reserved, spent);
+        this.#wake();
+      },
+    };
+  }
+
+  /** Waits until so many dollars may be set aside. */
+  async #room(source: string, most: number): Promise<void> {
+    for (;;) {
+      this.#ending.signal.throwIfAborted();
+      const standing = this.#standings(Date.now()).find(({ limit }) => limit === 'usd');
+      const keptBack = (standing?.perSecond ?? 0) * this.#secondsToEnd();
+      if (standing === undefined || most === 0 || standing.spent + keptBack + most <= standing.atMost) return;
+      if (this.#ledger.inFlightUsd === 0)
+        throw this.#end(standing, `the next request of ${source} may cost ${formatUsd(most)}`);
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  /** No request is made before the log holds the most that it and the others may cost. */
+  async #tellReserved(): Promise<void> {
+    if (this.#ledger.outstandingUsd <= this.#reserved) return;
+    const told = this.#tellAll(Date.now());
+    const outstanding = this.#ledger.outstandingUsd;
+    if (outstanding > this.#reserved) {
+      const left = (this.#limits.usd ?? Number.POSITIVE_INFINITY) - this.#ledger.usdAt(Date.now());
+      this.#reserved = Math.max(outstanding, Math.min(reservedGrowth * outstanding, left));
+      await this.#recorder.emit({ type: 'budget.reserved', data: { usd: this.#reserved } });
+    }
+    await told;
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  /** Looks where the run stands, ends it where a limit is near, and says when to look again. */
+  #look(): void {
+    clearTimeout(this.#looking);
+    if (this.#isClosed) return;
+    const now = Date.now();
+    const standings = this.#standings(now);
+    let next = lookMilliseconds;
+    for (const standing of standings) {
+      const left = secondsLeft(standing, this.#ending.signal.aborted ? killSeconds : this.#secondsToEnd());
+      next = Math.min(next, 1000 * left);
+      if (left > 0) continue;
+      if (this.#ending.signal.aborted) this.#kill();
+      else this.#end(standing, 'the rest is kept for a checkpoint and an orderly end');
+    }
+    if (now - this.#toldAt >= tellMilliseconds) void this.#tellAll(now).catch(() => undefined);
+    this.#looking = setTimeout(() => this.#look(), Math.max(this.#isKilling ? lookMilliseconds : 20, next));
+    this.#looking.unref();
+  }
+
+  async #tellAll(now: number): Promise<void> {
+    this.#toldAt = now;
+    const slices = [...this.#ledger.takeAll(now)];
+    // So that no more time of a run can be lost to a kill than lies between two of them.
+    const isSilent = slices.length === 0 && this.#limits.wallClockSeconds !== undefined;
+    const told: Promise<unknown>[] = slices.map((slice) => this.#tell(slice));
+    if (isSilent) told.push(this.#tell({ source: 'time', usd: 0, gpuHours: 0 }));
+    if (this.#reserved > 0 && this.#ledger.inFlightUsd === 0) {
+      this.#reserved = 0;
+      told.push(this.#recorder.emit({ type: 'budget.reserved', data: { usd: 0 } }));
+    }
+    await Promise.all(told);
+  }
+
+  async #tell(slice: Slice & { readonly unattended?: boolean }): Promise<void> {
+    const now = Date.now();
+    const total = {
+      usd: this.#ledger.usdAt(now),
+      gpuHours: this.#ledger.gpuHoursAt(now),
+      wallClockSeconds: this.#wallClockSeconds(now),
+    };
+    const asker = this.#askers.get(slice.source) ?? {};
+    await this.#recorder.emit({ type: 'budget.spent', ...asker, data: { ...slice, total } });
+  }
+
+  /** Ends what does not end by itself: an older checkpoint is better than a bill that is too high. */
+  #kill(): void {
+    if (this.#isKilling) return;
+    this.#isKilling = true;
+    for (const { name, kill } of this.#holders.values()) {
+      if (kill === undefined) continue;
+      this.#recorder
+        .log({ source: 'engine' })
+        .warning(`${name} did not end in time and is killed: the budget is used up.`);
+      void kill().catch(() => undefined);
+    }
+  }
+
+  #end(standing: Standing, why: string): UserError {
+    const error = budgetReached(this.#run.runId, standing, why);
+    this.#ending.limit('the budget is used up', error);
+    return error;
+  }
+
+  #secondsToEnd(activity?: Activity): number {
+    const { longest, trainings } = this.#recorder.state.spending;
+    const reserve = this.#run.plan.budget?.reserve ?? defaultReserve;
+    const present = { isHolding: this.#holders.size > 0, isTraining: Object.keys(trainings).length > 0 };
+    return secondsToEnd(longest, reserve, activity ?? present);
+  }
+
+  #standings(now: number): readonly Standing[] {
+    const { usd: dollars, gpuHours, wallClockSeconds } = this.#limits;
+    const ledger = this.#ledger;
+    const standings: Standing[] = [];
+    if (dollars !== undefined) {
+      const spent = ledger.usdAt(now) + ledger.inFlightUsd;
+      standings.push({ limit: 'usd', atMost: dollars, spent, perSecond: ledger.usdPerHour / 3600 });
+    }
+    if (gpuHours !== undefined) {
+      const spent = ledger.gpuHoursAt(now);
+      standings.push({ limit: 'gpuHours', atMost: gpuHours, spent, perSecond: ledger.gpus / 3600 });
+    }
+    if (wallClockSeconds !== undefined) {
+      const spent = this.#wallClockSeconds(now);
+      standings.push({ limit: 'wallClockSeconds', atMost: wallClockSeconds, spent, perSecond: 1 });
+    }
+    return standings;
+  }
+
+  #wallClockSeconds(now: number): number {
+    return this.#run.state.activeSeconds + Math.max(0, now - this.#openedAt) / 1000;
+  }
+}
+
+function limitsOf({ usd: dollars, gpuHours, wallClockSeconds }: BudgetLimits): BudgetLimits {
+  return {
+    ...(dollars === undefined ? {} : { usd: dollars }),
+    ...(gpuHours === undefined ? {} : { gpuHours }),
+    ...(wallClockSeconds === undefined ? {} : { wallClockSeconds }),
+  };
+}

@@ -1,0 +1,153 @@
+import type { Event, EventData } from '../events/catalogue.js';
+import type { BudgetLimits } from '../recipe/budget.js';
+
+/** What one source has cost. */
+export interface SourceSpending {
+  readonly usd: number;
+  readonly gpuHours: number;
+  /** Of hardware: for how long it was held. */
+  readonly seconds: number;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+}
+
+/** Hardware that the log believes to be held. */
+export interface Holding extends Omit<EventData['hardware.held'], 'holder'> {
+  /** ISO 8601; what came before is in the sums. */
+  readonly countedUntil: string;
+}
+
+/** How long what the guard keeps money back for took at most, in seconds; absent where it was not measured yet. */
+export interface LongestTimes {
+  readonly step?: number;
+  readonly checkpoint?: number;
+  readonly shutdown?: number;
+}
+
+/** What a run has spent over all of its attempts, as its log tells. */
+export interface SpendingState {
+  readonly usd: number;
+  readonly gpuHours: number;
+  readonly bySource: Readonly<Record<string, SourceSpending>>;
+  /** Absent until they were said. */
+  readonly limits?: BudgetLimits;
+  /** The most that requests under way may cost; counts as spent where nobody was there to see what they did cost. */
+  readonly reservedUsd: number;
+  /** By holder. */
+  readonly holdings: Readonly<Record<string, Holding>>;
+  /** Stages that train, with the time and the step of the last thing that their training told. */
+  readonly trainings: Readonly<Record<string, { readonly at: string; readonly step: number }>>;
+  readonly longest: LongestTimes;
+}
+
+export const initialSpending: SpendingState = {
+  usd: 0,
+  gpuHours: 0,
+  bySource: {},
+  reservedUsd: 0,
+  holdings: {},
+  trainings: {},
+  longest: {},
+};
+
+/** Where the costs of requests go that nobody saw the end of. */
+export const unseenRequests = 'requests under way at a kill';
+
+/** The spending after one more event. Pure. */
+export function foldSpending(state: SpendingState, event: Event): SpendingState {
+  switch (event.type) {
+    case 'run.started': {
+      // What an earlier core had under way when it was killed may all have been billed.
+      const unseen = state.reservedUsd === 0 ? state : added(state, unseenRequests, { usd: state.reservedUsd });
+      return { ...unseen, reservedUsd: 0, trainings: {} };
+    }
+    case 'run.completed':
+    case 'run.failed':
+    case 'run.interrupted':
+      return state.reservedUsd === 0 ? state : { ...state, reservedUsd: 0 };
+    case 'budget.set':
+      return { ...state, limits: event.data };
+    case 'budget.reserved':
+      return { ...state, reservedUsd: event.data.usd };
+    case 'budget.spent':
+      return countedUntil(added(state, event.data.source, event.data), event.data);
+    case 'hardware.held': {
+      const { holder, ...held } = event.data;
+      return { ...state, holdings: { ...state.holdings, [holder]: { ...held, countedUntil: event.time } } };
+    }
+    case 'hardware.released': {
+      const { [event.data.holder]: _, ...holdings } = state.holdings;
+      return { ...state, holdings, longest: longer(state.longest, 'shutdown', event.data.stopSeconds) };
+    }
+    case 'training.started':
+      return withTraining(state, event, event.data.resumedAfterStep);
+    case 'step.logged': {
+      const before = state.trainings[event.stage ?? ''];
+      const steps = Math.max(1, event.data.step - (before?.step ?? 0));
+      const seconds = before && secondsBetween(before.at, event.time) / steps;
+      return { ...withTraining(state, event, event.data.step), longest: longer(state.longest, 'step', seconds) };
+    }
+    case 'evaluation.logged': {
+      // It cannot be broken off either.
+      const before = state.trainings[event.stage ?? ''];
+      const seconds = before && secondsBetween(before.at, event.time);
+      return { ...withTraining(state, event, event.data.step), longest: longer(state.longest, 'step', seconds) };
+    }
+    case 'checkpoint.saved': {
+      const before = state.trainings[event.stage ?? ''];
+      const seconds = before && secondsBetween(before.at, event.time);
+      return { ...withTraining(state, event, event.data.step), longest: longer(state.longest, 'checkpoint', seconds) };
+    }
+    case 'training.completed':
+    case 'training.canceled':
+    case 'training.failed':
+    case 'stage.completed':
+    case 'stage.failed':
+    case 'stage.interrupted': {
+      if (event.stage === undefined || !(event.stage in state.trainings)) return state;
+      const { [event.stage]: _, ...trainings } = state.trainings;
+      return { ...state, trainings };
+    }
+    default:
+      return state;
+  }
+}
+
+function added(state: SpendingState, source: string, slice: Partial<SourceSpending>): SpendingState {
+  const before = state.bySource[source] ?? { usd: 0, gpuHours: 0, seconds: 0, inputTokens: 0, outputTokens: 0 };
+  const { usd = 0, gpuHours = 0, seconds = 0, inputTokens = 0, outputTokens = 0 } = slice;
+  return {
+    ...state,
+    usd: state.usd + usd,
+    gpuHours: state.gpuHours + gpuHours,
+    bySource: {
+      ...state.bySource,
+      [source]: {
+        usd: before.usd + usd,
+        gpuHours: before.gpuHours + gpuHours,
+        seconds: before.seconds + seconds,
+        inputTokens: before.inputTokens + inputTokens,
+        outputTokens: before.outputTokens + outputTokens,
+      },
+    },
+  };
+}
+
+function countedUntil(state: SpendingState, { source, until }: EventData['budget.spent']): SpendingState {
+  const holding = state.holdings[source];
+  if (holding === undefined || until === undefined) return state;
+  return { ...state, holdings: { ...state.holdings, [source]: { ...holding, countedUntil: until } } };
+}
+
+function withTraining(state: SpendingState, event: Event, step: number): SpendingState {
+  if (event.stage === undefined) return state;
+  return { ...state, trainings: { ...state.trainings, [event.stage]: { at: event.time, step } } };
+}
+
+function longer(longest: LongestTimes, of: keyof LongestTimes, seconds: number | undefined): LongestTimes {
+  return seconds === undefined || seconds <= (longest[of] ?? 0) ? longest : { ...longest, [of]: seconds };
+}
+
+function secondsBetween(earlier: string, later: string): number {
+  return Math.max(0, Date.parse(later) - Date.parse(earlier)) / 1000;
+}

@@ -1,0 +1,42 @@
+/**
+ * The final answer in an answer's text by the rules of s1's evaluation: after the last delimiter the last `\boxed{}`,
+ * else what follows the last `Answer:` ("Final Answer:" ends so too). Null where there is none.
+ * @param delimiter what starts an answer, should the model repeat it
+ */
+export function finalAnswer(answer: string, delimiter = '<|im_start|>answer'): string | null {
+  const place = answer.lastIndexOf(delimiter);
+  const text = place < 0 ? answer : answer.slice(place + delimiter.length);
+  const boxed = lastBoxed(text);
+  if (boxed !== null) return presence(boxed);
+  const marker = text.lastIndexOf('Answer:');
+  return marker < 0 ? null : presence(text.slice(marker + 'Answer:'.length));
+}
+
+/** The content of the last `\boxed{...}` whose braces balance; escaped braces are content. */
+function lastBoxed(text: string): string | null {
+  const opening = /\\f?boxed\s*\{/g;
+  let found: string | null = null;
+  for (let match = opening.exec(text); match !== null; match = opening.exec(text)) {
+    const end = closingBrace(text, opening.lastIndex);
+    if (end === null) continue;
+    found = text.slice(opening.lastIndex, end);
+    opening.lastIndex = end;
+  }
+  return found;
+}
+
+function closingBrace(text: string, from: number): number | null {
+  let depth = 1;
+  for (let index = from; index < text.length; index++) {
+    const character = text[index];
+    if (character === '\\') index++;
+    else if (character === '{') depth++;
+    else if (character === '}' && --depth === 0) return index;
+  }
+  return null;
+}
+
+function presence(text: string): string | null {
+  const trimmed = text.trim();
+  return trimmed === '' ? null : trimmed;
+}

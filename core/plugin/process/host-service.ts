@@ -1,0 +1,201 @@
+import { type handleUnaryCall, Metadata, type ServerWritableStream, type StatusObject, status } from '@grpc/grpc-js';
+import type { Artifact, TableArtifact } from '../../artifacts/artifact.js';
+import { isUserError, UserError } from '../../errors.js';
+import { ArtifactType as ArtifactTypeCode } from '../../generated/simmer/plugin/v1/artifact.js';
+import type {
+  CommitModelRequest,
+  CommitTableRequest,
+  GenerateRequest,
+  GenerateResponse,
+  GradeAnswersRequest,
+  HostServiceServer,
+  SettleSpendingRequest,
+} from '../../generated/simmer/plugin/v1/host.js';
+import type { Spent } from '../spending.js';
+import { fromGenerationEvent, toGenerationRequest } from './generation-wire.js';
+import { type HostedCall, type HostedSpending, type HostedStage, notAllowed, sayAs } from './hosted-call.js';
+import { fromArtifact, fromGrade, toArtifactType, toColumns, toStageEvent } from './wire.js';
+
+/** The calls of a plugin that run now, by their ids. */
+export type HostedCalls = ReadonlyMap<string, HostedCall>;
+
+/** simmer.plugin.v1.HostService, over the calls that run. */
+export function hostService(calls: HostedCalls): HostServiceServer {
+  const callOf = (callId: string): HostedCall => {
+    const call = calls.get(callId);
+    if (call !== undefined) return call;
+    throw new UserError('call_unknown', `There is no running call ${JSON.stringify(callId)}.`, { kind: 'runFailed' });
+  };
+  const stageOf = (callId: string): HostedStage => {
+    const { stage } = callOf(callId);
+    if (stage === undefined) throw notAllowed('Only a stage may ask for this.');
+    stage.context.signal.throwIfAborted();
+    return stage;
+  };
+  const spendingOf = (callId: string): HostedSpending => {
+    const { spending } = callOf(callId);
+    if (spending === undefined) throw notAllowed('A sink may spend nothing.');
+    return spending;
+  };
+  return {
+    openArtifact: unary(async ({ callId, uri }) => {
+      const { stage, openArtifact } = callOf(callId);
+      if (stage !== undefined) return { artifact: fromArtifact(stage.artifact(uri)) };
+      if (openArtifact === undefined) throw notAllowed('A grader may open no artifacts.');
+      return { artifact: fromArtifact(await openArtifact(uri)) };
+    }),
+    commitTable: unary(async (request) => committed(stageOf(request.callId), commitTable, request)),
+    commitReport: unary(async ({ callId, json, metadata }) => {
+      const stage = stageOf(callId);
+      const artifact = await stage.context.artifacts.writeReport(parseJson(json), metadata);
+      return { artifact: fromArtifact(stage.add(artifact)) };
+    }),
+    commitModel: unary(async (request) => committed(stageOf(request.callId), commitModel, request)),
+    generate: (call) => void stream(call, (signal) => generate(stageOf(call.request.callId), call.request, signal)),
+    gradeAnswers: unary(async (request) => ({ grades: await gradeAnswers(stageOf(request.callId), request) })),
+    emitEvents: unary(async ({ callId, events }) => {
+      const call = callOf(callId);
+      for (const event of events.map(toStageEvent)) await sayAs(call, event);
+      return {};
+    }),
+    reserveSpending: unary(async ({ callId, source, usd }) => {
+      if (usd !== undefined && !(usd >= 0 && Number.isFinite(usd))) throw invalidDollars(usd);
+      return { reservationId: await spendingOf(callId).reserve({ source, usd }) };
+    }),
+    settleSpending: unary(async ({ callId, reservationId, ...spent }) => {
+      spendingOf(callId).settle(reservationId, toSpent(spent));
+      return {};
+    }),
+  };
+}
+
+async function committed<R>(
+  stage: HostedStage,
+  commit: (stage: HostedStage, request: R) => Promise<Artifact | TableArtifact>,
+  request: R,
+) {
+  return { artifact: fromArtifact(stage.add(await commit(stage, request))) };
+}
+
+async function commitTable(stage: HostedStage, request: CommitTableRequest): Promise<TableArtifact> {
+  const file = stage.ownPath(request.parquetFile, 'temporary or scratch');
+  const type = toArtifactType(request.type);
+  if (type !== 'dataset' && type !== 'generations') {
+    throw new UserError(
+      'request_invalid',
+      `A table is a dataset or generations, not ${ArtifactTypeCode[request.type]}.`,
+    );
+  }
+  // Loaded here, since DuckDB takes longer to load than most commands run.
+  const { foreignColumns, readForeignTable } = await import('../../artifacts/table-file.js');
+  const columns = request.columns.length > 0 ? toColumns(request.columns) : await foreignColumns(file);
+  const { artifacts } = stage.context;
+  const options = { columns, ...(request.metadata === undefined ? {} : { metadata: request.metadata }) };
+  const rows = readForeignTable(file, columns);
+  return type === 'dataset' ? artifacts.writeDataset(rows, options) : artifacts.writeGenerations(rows, options);
+}
+
+function commitModel(stage: HostedStage, { folder, byReference, metadata }: CommitModelRequest): Promise<Artifact> {
+  const { artifacts } = stage.context;
+  return byReference
+    ? artifacts.referenceModel(folder, metadata)
+    : artifacts.commitModel(stage.ownPath(folder, 'temporary'), metadata);
+}
+
+async function* generate(
+  stage: HostedStage,
+  request: GenerateRequest,
+  signal: AbortSignal,
+): AsyncGenerator<GenerateResponse> {
+  const model = stage.artifact(request.modelUri);
+  if (model.type !== 'model') throw new UserError('request_invalid', `${model.uri} is a ${model.type}, not a model.`);
+  const asked = toGenerationRequest(request, { kind: 'folder', folder: model.folder });
+  const trainer = await stage.context.trainer(request.trainer);
+  for await (const event of trainer.generate(asked)) {
+    if (signal.aborted) return;
+    yield fromGenerationEvent(event);
+  }
+}
+
+async function gradeAnswers(stage: HostedStage, { uses, options, items }: GradeAnswersRequest) {
+  const grader = await stage.context.grader(uses, options ?? {});
+  return (await grader.grade(items, stage.context.signal)).map(fromGrade);
+}
+
+function toSpent({ usd, inputTokens, outputTokens }: Omit<SettleSpendingRequest, 'callId' | 'reservationId'>): Spent {
+  if (usd !== undefined && !(usd >= 0 && Number.isFinite(usd))) throw invalidDollars(usd);
+  return {
+    ...(usd === undefined ? {} : { usd }),
+    ...(inputTokens === undefined ? {} : { inputTokens: Number(inputTokens) }),
+    ...(outputTokens === undefined ? {} : { outputTokens: Number(outputTokens) }),
+  };
+}
+
+function invalidDollars(usd: number): UserError {
+  return new UserError('request_invalid', `Spending is 0 dollars or more, not ${usd}.`, { kind: 'runFailed' });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UserError('request_invalid', `The report is not JSON: ${(error as Error).message}.`);
+  }
+}
+
+function unary<Request, Response>(work: (request: Request) => Promise<Response>): handleUnaryCall<Request, Response> {
+  return (call, callback) => {
+    work(call.request).then(
+      (response) => callback(null, response),
+      (error: unknown) => callback(toStatus(error)),
+    );
+  };
+}
+
+/** Sends what is pulled, as fast as it is read; a call that was canceled pulls no more. */
+async function stream<Request, Response>(
+  call: ServerWritableStream<Request, Response>,
+  work: (signal: AbortSignal) => AsyncIterable<Response>,
+): Promise<void> {
+  const canceled = new AbortController();
+  call.once('cancelled', () => canceled.abort());
+  try {
+    for await (const response of work(canceled.signal)) {
+      if (canceled.signal.aborted) return;
+      if (call.write(response)) continue;
+      await new Promise<void>((resolve) => {
+        call.once('drain', resolve);
+        call.once('cancelled', resolve);
+      });
+    }
+    call.end();
+  } catch (error) {
+    call.emit('error', toStatus(error));
+  }
+}
+
+const codes: Readonly<Record<string, status>> = {
+  request_invalid: status.INVALID_ARGUMENT,
+  invalid_table_file: status.INVALID_ARGUMENT,
+  invalid_column_type: status.INVALID_ARGUMENT,
+  invalid_columns: status.INVALID_ARGUMENT,
+  path_not_allowed: status.INVALID_ARGUMENT,
+  plugin_event_invalid: status.INVALID_ARGUMENT,
+  call_unknown: status.NOT_FOUND,
+  reservation_unknown: status.NOT_FOUND,
+  artifact_missing: status.NOT_FOUND,
+  not_allowed: status.PERMISSION_DENIED,
+  trainer_not_declared: status.PERMISSION_DENIED,
+  stage_event_not_allowed: status.PERMISSION_DENIED,
+};
+
+function toStatus(error: unknown): Partial<StatusObject> {
+  const metadata = new Metadata();
+  if (!isUserError(error)) {
+    return { code: status.ABORTED, details: error instanceof Error ? error.message : String(error), metadata };
+  }
+  metadata.set('simmer-error-code', error.code);
+  if (error.hint !== undefined) metadata.set('simmer-error-hint-bin', Buffer.from(error.hint));
+  const code = error.kind === 'interrupted' ? status.CANCELLED : (codes[error.code] ?? status.ABORTED);
+  return { code, details: error.message, metadata };
+}

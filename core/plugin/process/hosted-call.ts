@@ -1,0 +1,119 @@
+import { randomUUID } from 'node:crypto';
+import { realpathSync } from 'node:fs';
+import { isAbsolute, join, relative, resolve } from 'node:path';
+import type { Artifact, TableArtifact } from '../../artifacts/artifact.js';
+import { UserError } from '../../errors.js';
+import type { Log, StageContext, StageEvent } from '../definitions.js';
+import type { Reservation, Spending, SpendingRequest, Spent } from '../spending.js';
+
+/** What a stage's context is to a plugin process; its options and inputs went with the call. */
+export type HostedContext = Pick<
+  StageContext<Readonly<Record<string, unknown>>, Record<never, never>>,
+  'signal' | 'log' | 'artifacts' | 'scratchFolder' | 'emit' | 'spending' | 'trainer' | 'grader'
+>;
+
+/** A call that the host made to a plugin, as long as it runs: what the plugin may ask for it. */
+export interface HostedCall {
+  readonly id: string;
+  readonly log: Log;
+  /** Absent: it may not spend. */
+  readonly spending?: HostedSpending;
+  /** @throws UserError `artifact_missing` and its like */
+  openArtifact?(uri: string): Promise<Artifact | TableArtifact>;
+  /** Of a stage alone. */
+  readonly stage?: HostedStage;
+}
+
+/** A run of a stage by a plugin process: the artifacts that it may name, and the folders that it may take files from. */
+export class HostedStage {
+  readonly context: HostedContext;
+  readonly temporaryFolder: string;
+  readonly #artifacts = new Map<string, Artifact | TableArtifact>();
+
+  constructor(context: HostedContext, temporaryFolder: string, inputs: Iterable<Artifact | TableArtifact>) {
+    this.context = context;
+    this.temporaryFolder = temporaryFolder;
+    for (const artifact of inputs) this.add(artifact);
+  }
+
+  /** The stage may name it from now on. */
+  add<A extends Artifact>(artifact: A): A {
+    this.#artifacts.set(artifact.uri, artifact);
+    return artifact;
+  }
+
+  /** @throws UserError `artifact_missing` for what is neither an input nor committed by this stage */
+  artifact(uri: string): Artifact | TableArtifact {
+    const artifact = this.#artifacts.get(uri);
+    if (artifact !== undefined) return artifact;
+    throw new UserError('artifact_missing', `The stage neither was given nor made ${JSON.stringify(uri)}.`, {
+      kind: 'runFailed',
+      hint: 'It may name its inputs, and what the commit calls of this very run returned.',
+    });
+  }
+
+  /** A file or folder that is to become an artifact, links followed. @throws UserError `path_not_allowed` */
+  ownPath(path: string, places: 'temporary' | 'temporary or scratch'): string {
+    const folders = [this.temporaryFolder, ...(places === 'temporary' ? [] : [this.context.scratchFolder])];
+    const real = isAbsolute(path) ? realPath(path) : undefined;
+    if (real !== undefined && folders.some((folder) => isInside(realPath(folder) ?? folder, real))) return real;
+    throw new UserError(
+      'path_not_allowed',
+      `${JSON.stringify(path)} is not there, or not inside the stage's ${places} folder.`,
+      { kind: 'runFailed', hint: `Write it below ${folders.join(' or ')}.` },
+    );
+  }
+}
+
+/** What a call spends: its reservations that are not settled yet. */
+export class HostedSpending {
+  readonly #spending: Spending;
+  readonly #open = new Map<string, Reservation>();
+
+  constructor(spending: Spending) {
+    this.#spending = spending;
+  }
+
+  /** @returns the reservation's id @throws UserError `budget_reached`, `price_missing` */
+  async reserve(request: SpendingRequest): Promise<string> {
+    const id = randomUUID();
+    this.#open.set(id, await this.#spending.reserve(request));
+    return id;
+  }
+
+  /** @throws UserError `reservation_unknown` */
+  settle(id: string, spent: Spent): void {
+    const reservation = this.#open.get(id);
+    if (reservation === undefined) {
+      throw new UserError('reservation_unknown', `There is no open reservation ${JSON.stringify(id)}.`, {
+        kind: 'runFailed',
+      });
+    }
+    this.#open.delete(id);
+    reservation.settle(spent);
+  }
+}
+
+/** Events of a stage are the stage's own; a grader or a sink may only write lines of log. */
+export async function sayAs(call: HostedCall, event: StageEvent): Promise<void> {
+  if (event.type === 'log.written') call.log[event.data.level](event.data.message);
+  else if (call.stage !== undefined) await call.stage.context.emit(event);
+  else throw notAllowed(`Only a stage may say ${event.type}.`);
+}
+
+export function notAllowed(message: string): UserError {
+  return new UserError('not_allowed', message, { kind: 'runFailed', hint: 'host.proto says who may ask for what.' });
+}
+
+function realPath(path: string): string | undefined {
+  try {
+    return realpathSync(resolve(path));
+  } catch {
+    return undefined;
+  }
+}
+
+function isInside(folder: string, path: string): boolean {
+  const way = relative(folder, path);
+  return way !== '' && way !== '..' && !way.startsWith(join('..', '/')) && !isAbsolute(way);
+}

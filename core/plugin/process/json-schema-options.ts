@@ -1,0 +1,51 @@
+import { z } from 'zod';
+import { UserError } from '../../errors.js';
+import { graderChoice } from '../define.js';
+
+type JsonSchema = Readonly<Record<string, unknown>>;
+
+/** The keywords of plugin.proto, and what `placement()` and its like say of an option. */
+const marks = {
+  'x-simmer-placement': { placement: true },
+  'x-simmer-trainer': { trainer: true },
+  'x-simmer-file': { file: true },
+} as const;
+
+/**
+ * The options of a contribution as a schema of ours, from the JSON Schema that the plugin gave.
+ * @param what for messages: `the stage "difficulty"`
+ * @throws UserError `invalid_plugin`
+ */
+export function optionsFromJsonSchema(schema: JsonSchema | undefined, plugin: string, what: string): z.ZodObject {
+  const refuse = (message: string): never => {
+    throw new UserError('invalid_plugin', `Plugin ${plugin}: the options of ${what} ${message}.`, {
+      hint: 'This is a mistake in the plugin: tell its author, or see StageDescription in plugin.proto.',
+    });
+  };
+  if (schema === undefined) return z.strictObject({});
+  if (schema.type !== 'object') return refuse('are no JSON Schema of type "object"');
+  const properties = (schema.properties ?? {}) as Readonly<Record<string, unknown>>;
+  const required = new Set(Array.isArray(schema.required) ? (schema.required as unknown[]) : []);
+  const definitions = '$defs' in schema ? { $defs: schema.$defs } : {};
+  const shape: Record<string, z.ZodType> = {};
+  for (const [name, property] of Object.entries(properties)) {
+    if (typeof property !== 'object' || property === null) return refuse(`have no schema for "${name}"`);
+    try {
+      const option = optionFrom(property as JsonSchema, definitions);
+      shape[name] = required.has(name) || 'default' in property ? option : option.optional();
+    } catch (error) {
+      return refuse(`have a schema for "${name}" that cannot be read: ${(error as Error).message}`);
+    }
+  }
+  return z.strictObject(shape);
+}
+
+function optionFrom(property: JsonSchema, definitions: JsonSchema): z.ZodType {
+  const grader = property['x-simmer-grader'];
+  const described = typeof property.description === 'string' ? { description: property.description } : {};
+  if (typeof grader === 'string') return graderChoice(grader).meta({ grader: true, ...described });
+  const known = Object.entries(marks).filter(([keyword]) => property[keyword] === true);
+  const plain = Object.fromEntries(Object.entries(property).filter(([keyword]) => !keyword.startsWith('x-simmer-')));
+  const schema = z.fromJSONSchema({ ...plain, ...definitions } as Parameters<typeof z.fromJSONSchema>[0]);
+  return schema.meta(Object.assign({}, described, ...known.map(([, mark]) => mark)));
+}

@@ -1,0 +1,50 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { PluginDefinition } from '../definitions.js';
+import { type PluginReference, sourceOf } from '../plugin-reference.js';
+import { processLimits } from './limits.js';
+import { loadProcessPlugin } from './load-process-plugin.js';
+import { readManifest } from './manifest.js';
+import type { ProcessMachine } from './process-machine.js';
+import type { ProcessPlugin } from './process-plugin.js';
+
+/**
+ * Loads a plugin that is a process, as a recipe lists it: by its folder, or by a command.
+ * @param folder where it starts
+ * @throws UserError `invalid_plugin_manifest`, and as `loadProcessPlugin`
+ */
+export async function loadListedProcess(
+  reference: PluginReference,
+  folder: string,
+  machine: ProcessMachine,
+  recipeFolder: string,
+): Promise<PluginDefinition> {
+  const { cacheFolder, python, say } = machine;
+  await mkdir(cacheFolder, { recursive: true });
+  return loadProcessPlugin(await processPlugin(reference, folder, machine), {
+    log: { debug() {}, info: say, warning: say, error: say },
+    signal: new AbortController().signal,
+    cacheFolder,
+    recipeFolder,
+    ...(python === undefined ? {} : { python }),
+    emit: async () => {},
+  });
+}
+
+/** @throws UserError `invalid_plugin_manifest` */
+export async function processPlugin(
+  reference: PluginReference,
+  folder: string,
+  { memoryBytes }: Pick<ProcessMachine, 'memoryBytes'>,
+): Promise<ProcessPlugin> {
+  const { command, secrets, limits } = reference;
+  const started = { called: sourceOf(reference), folder, secrets };
+  if (command !== undefined) return { ...started, command, limits: processLimits(limits, {}, memoryBytes) };
+  const manifest = await readManifest(folder);
+  return {
+    ...started,
+    command: manifest.command,
+    ...(manifest.python === undefined ? {} : { lockFile: join(folder, manifest.python) }),
+    limits: processLimits(limits, manifest.limits, memoryBytes),
+  };
+}

@@ -1,0 +1,54 @@
+import { UserError } from '../../errors.js';
+import type { DescribeResponse } from '../../generated/simmer/plugin/v1/plugin.js';
+import { apiVersion, type PluginDefinition, type PrepareContext } from '../definitions.js';
+import { PluginProcess } from './plugin-process.js';
+import { processGrader } from './process-grader.js';
+import { commandOf, type ProcessPlugin } from './process-plugin.js';
+import { processSink } from './process-sink.js';
+import { processStage } from './process-stage.js';
+
+/**
+ * Starts a plugin's process, asks it what it contributes, and ends it again. What comes out is a plugin as any other: who
+ * runs its stages does not see that they are elsewhere.
+ * @throws UserError `handshake_failed`, `invalid_plugin` and all that can be wrong with a process
+ */
+export async function loadProcessPlugin(plugin: ProcessPlugin, context: PrepareContext): Promise<PluginDefinition> {
+  return definitionOf(await describe(plugin, context), plugin, context);
+}
+
+/** What a plugin says of itself, as a plugin whose contributions start its processes. @throws UserError `invalid_plugin` */
+export function definitionOf(
+  { name, version, stages, graders, sinks }: DescribeResponse,
+  plugin: ProcessPlugin,
+  context: PrepareContext,
+): PluginDefinition {
+  return {
+    name,
+    version,
+    apiVersion,
+    stages: named(stages, 'stages', plugin, (stage) => processStage(plugin, stage)),
+    graders: named(graders, 'graders', plugin, (grader) => processGrader(plugin, grader)),
+    sinks: named(sinks, 'sinks', plugin, (sink) => processSink(plugin, sink, context)),
+  };
+}
+
+async function describe(plugin: ProcessPlugin, context: PrepareContext): Promise<DescribeResponse> {
+  await using process = await PluginProcess.start(await commandOf(plugin, context), { signal: context.signal });
+  return await process.guard(process.client.describe(plugin.limits.startSeconds));
+}
+
+function named<Described extends { readonly name: string }, Definition>(
+  contributions: readonly Described[],
+  kind: string,
+  plugin: ProcessPlugin,
+  define: (described: Described) => Definition,
+): Readonly<Record<string, Definition>> {
+  const names = contributions.map(({ name }) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) {
+    throw new UserError('invalid_plugin', `Plugin ${plugin.called} has two ${kind} of the name "${twice}".`, {
+      hint: 'This is a mistake in the plugin: tell its author.',
+    });
+  }
+  return Object.fromEntries(contributions.map((described) => [described.name, define(described)]));
+}

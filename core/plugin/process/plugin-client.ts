@@ -1,0 +1,185 @@
+import {
+  type ClientReadableStream,
+  type ClientUnaryCall,
+  credentials,
+  Metadata,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
+import { UserError } from '../../errors.js';
+import type { Event } from '../../events/catalogue.js';
+import {
+  type DescribeResponse,
+  type GradeResponse,
+  PluginServiceClient,
+  type RunStageRequest,
+  type RunStageResponse,
+} from '../../generated/simmer/plugin/v1/plugin.js';
+import { checkHealth } from '../../process/grpc-health.js';
+import type { Grade, GradeItem } from '../../trainer/trainer.js';
+import { plainJson, toGrade } from './wire.js';
+
+export const pluginServiceName = 'simmer.plugin.v1.PluginService';
+
+/** Of either side; data goes by files. */
+export const messageBytes = 64 * 1024 * 1024;
+
+const channelOptions = {
+  'grpc.max_receive_message_length': messageBytes,
+  'grpc.max_send_message_length': messageBytes,
+  'grpc.enable_http_proxy': 0,
+};
+
+/** The plugin cannot be reached any more, or does not answer in time. */
+export class PluginLostError extends Error {
+  constructor(message: string, cause?: unknown) {
+    super(message, { cause });
+    this.name = 'PluginLostError';
+  }
+}
+
+type Callback<T> = (error: ServiceError | null, response: T) => void;
+type Unary<Request, Response> = (
+  request: Request,
+  metadata: Metadata,
+  options: { readonly deadline?: number },
+  callback: Callback<Response>,
+) => ClientUnaryCall;
+
+/** The calls of one plugin process. Throws `PluginLostError`, and `UserError` for what the plugin refuses. */
+export class PluginClient {
+  readonly #address: string;
+  readonly #client: PluginServiceClient;
+
+  constructor(address: string) {
+    this.#address = address;
+    this.#client = new PluginServiceClient(address, credentials.createInsecure(), channelOptions);
+  }
+
+  /** Whether it serves; false where nothing answers in time. */
+  async isHealthy(timeoutMilliseconds: number): Promise<boolean> {
+    try {
+      return await checkHealth({
+        address: this.#address,
+        service: pluginServiceName,
+        credentials: credentials.createInsecure(),
+        channelOptions,
+        metadata: new Metadata(),
+        timeoutMilliseconds,
+      });
+    } catch {
+      return false;
+    }
+  }
+
+  describe(seconds: number): Promise<DescribeResponse> {
+    return this.#unary('Describe', this.#client.describe, {}, seconds);
+  }
+
+  /** The messages of a stage's run, pulled one by one; left early, the call is canceled. */
+  async *runStage(request: RunStageRequest): AsyncGenerator<RunStageResponse> {
+    const call: ClientReadableStream<RunStageResponse> = this.#client.runStage(request);
+    // grpc-js emits the error of a call that was left early when nobody iterates any more.
+    call.on('error', () => {});
+    try {
+      for await (const message of call as AsyncIterable<RunStageResponse>) yield message;
+    } catch (error) {
+      throw toPluginError(error, 'RunStage');
+    } finally {
+      call.cancel();
+    }
+  }
+
+  async cancel(callId: string, reason: string, seconds: number): Promise<void> {
+    await this.#unary('Cancel', this.#client.cancel, { callId, reason }, seconds);
+  }
+
+  /** At most 1,024 items. @throws UserError `plugin_broke_contract` where the answer does not fit what was asked */
+  async grade(
+    request: { readonly callId: string; readonly grader: string; readonly options: Readonly<Record<string, unknown>> },
+    items: readonly GradeItem[],
+  ): Promise<readonly Grade[]> {
+    const { grades }: GradeResponse = await this.#unary('Grade', this.#client.grade, {
+      ...request,
+      options: plainJson(request.options),
+      items: [...items],
+    });
+    if (grades.length !== items.length || grades.some(({ id }, index) => id !== items[index]!.id)) {
+      throw new UserError('plugin_broke_contract', 'It did not answer each item in the order asked.', {
+        kind: 'runFailed',
+      });
+    }
+    return grades.map(toGrade);
+  }
+
+  async openSink(request: {
+    readonly callId: string;
+    readonly sink: string;
+    readonly options: Readonly<Record<string, unknown>>;
+    readonly runId: string;
+    readonly runFolder: string;
+  }): Promise<void> {
+    await this.#unary('OpenSink', this.#client.openSink, { ...request, options: plainJson(request.options) });
+  }
+
+  async deliverEvents(callId: string, events: readonly Event[]): Promise<void> {
+    const messages = events.map((event) => ({
+      sequence: BigInt(event.sequence),
+      type: event.type,
+      json: JSON.stringify(event),
+    }));
+    await this.#unary('DeliverEvents', this.#client.deliverEvents, { callId, events: messages });
+  }
+
+  async completeSink(callId: string): Promise<string | undefined> {
+    return (await this.#unary('CompleteSink', this.#client.completeSink, { callId })).reportPath;
+  }
+
+  async closeSink(callId: string): Promise<void> {
+    await this.#unary('CloseSink', this.#client.closeSink, { callId });
+  }
+
+  /** Asks the process to end. */
+  async shutdown(graceSeconds: number): Promise<void> {
+    const gracePeriod = { seconds: BigInt(Math.ceil(graceSeconds)), nanos: 0 };
+    await this.#unary('Shutdown', this.#client.shutdown, { gracePeriod }, 5);
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  #unary<Request, Response>(
+    name: string,
+    method: Unary<Request, Response>,
+    request: Request,
+    seconds?: number,
+  ): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      const deadline = seconds === undefined ? {} : { deadline: Date.now() + seconds * 1000 };
+      method.call(this.#client, request, new Metadata(), deadline, (error, response) => {
+        if (error === null) resolve(response);
+        else reject(toPluginError(error, name));
+      });
+    });
+  }
+}
+
+const lost: ReadonlySet<status> = new Set([status.UNAVAILABLE, status.CANCELLED, status.DEADLINE_EXCEEDED]);
+
+/** What a failed call means. @param call for messages: "RunStage" */
+function toPluginError(error: unknown, call: string): Error {
+  if (!(error instanceof Error) || typeof (error as Partial<ServiceError>).code !== 'number') {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+  const { code, details, metadata } = error as ServiceError;
+  const said = details === '' ? status[code] : details;
+  // What grpc-js makes of a connection that the other side closed while a call was under way.
+  if (lost.has(code) || (code === status.INTERNAL && said.includes('RST_STREAM')))
+    return new PluginLostError(said, error);
+  const stable = metadata?.get('simmer-error-code')[0];
+  return new UserError(typeof stable === 'string' ? stable : 'plugin_refused', `${call}: ${said}`, {
+    kind: 'runFailed',
+    cause: error,
+  });
+}

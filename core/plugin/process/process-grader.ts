@@ -1,0 +1,63 @@
+import { randomUUID } from 'node:crypto';
+import { isUserError } from '../../errors.js';
+import type { GraderDescription } from '../../generated/simmer/plugin/v1/plugin.js';
+import type { Grade, GradeItem } from '../../trainer/trainer.js';
+import type { GraderDefinition } from '../definitions.js';
+import { HostedSpending } from './hosted-call.js';
+import { optionsFromJsonSchema } from './json-schema-options.js';
+import { PluginProcess } from './plugin-process.js';
+import { commandOf, type ProcessPlugin } from './process-plugin.js';
+
+/** The most that one call may ask. */
+const itemsPerCall = 1024;
+
+const lost: ReadonlySet<string> = new Set(['plugin_exited', 'plugin_hung', 'plugin_over_memory']);
+
+/** A grader of a plugin that is a process, which is started again once where it is lost. @throws UserError `invalid_plugin` */
+export function processGrader(plugin: ProcessPlugin, described: GraderDescription): GraderDefinition {
+  return {
+    description: described.description,
+    options: optionsFromJsonSchema(described.optionsSchema, plugin.called, `the grader "${described.name}"`),
+    async start(options, context) {
+      const command = await commandOf(plugin, context);
+      const { signal, log } = context;
+      const spending = new HostedSpending(context.spending);
+      let process = await PluginProcess.start(command, { signal });
+
+      const gradeSome = async (items: readonly GradeItem[], stop?: AbortSignal): Promise<readonly Grade[]> => {
+        const request = { callId: randomUUID(), grader: described.name, options };
+        using _served = process.host.serve({ id: request.callId, log, spending });
+        const { client, limits } = process;
+        const cancel = () => void client.cancel(request.callId, 'stopped', limits.stopSeconds).catch(() => {});
+        stop?.addEventListener('abort', cancel, { once: true });
+        try {
+          return await process.guard(client.grade(request, items));
+        } finally {
+          stop?.removeEventListener('abort', cancel);
+        }
+      };
+
+      return {
+        async grade(items, stop) {
+          const grades: Grade[] = [];
+          for (let start = 0; start < items.length; start += itemsPerCall) {
+            stop?.throwIfAborted();
+            const some = items.slice(start, start + itemsPerCall);
+            try {
+              grades.push(...(await gradeSome(some, stop)));
+            } catch (error) {
+              stop?.throwIfAborted();
+              if (!isUserError(error) || !lost.has(error.code)) throw error;
+              log.warning(`${error.message} It is started again and asked once more.`);
+              await process[Symbol.asyncDispose]();
+              process = await PluginProcess.start(command, { signal });
+              grades.push(...(await gradeSome(some, stop)));
+            }
+          }
+          return grades;
+        },
+        [Symbol.asyncDispose]: () => process[Symbol.asyncDispose](),
+      };
+    },
+  };
+}

@@ -1,0 +1,156 @@
+import { randomUUID } from 'node:crypto';
+import type { Artifact, TableArtifact } from '../../artifacts/artifact.js';
+import { UserError } from '../../errors.js';
+import type { RunStageRequest, StageDescription, StageFailed } from '../../generated/simmer/plugin/v1/plugin.js';
+import type { StageContext, StageDefinition } from '../definitions.js';
+import { HostedSpending, HostedStage } from './hosted-call.js';
+import { optionsFromJsonSchema } from './json-schema-options.js';
+import { PluginProcess } from './plugin-process.js';
+import { commandOf, type ProcessPlugin } from './process-plugin.js';
+import { fromArtifact, plainJson, toArtifactType, toStageEvent } from './wire.js';
+
+/** The longest that a timer of Node can wait. */
+const longestTimer = 2 ** 31 - 1;
+
+type AnyContext = StageContext<Readonly<Record<string, unknown>>, Record<never, never>>;
+type InputValue = Artifact | TableArtifact | readonly (Artifact | TableArtifact)[] | undefined;
+
+/** A stage of a plugin that is a process: each run of it has a process of its own. @throws UserError `invalid_plugin` */
+export function processStage(plugin: ProcessPlugin, described: StageDescription): StageDefinition {
+  const what = `the stage "${described.name}"`;
+  const typeOf = (code: StageDescription['outputs'][number]['type'], of: string) => {
+    const type = toArtifactType(code);
+    if (type !== undefined) return type;
+    throw new UserError('invalid_plugin', `Plugin ${plugin.called}: ${of} of ${what} has no type that is known.`, {
+      hint: 'This is a mistake in the plugin, or it is made for a newer Simmer.',
+    });
+  };
+  const inputs = described.inputs.map(({ name, description, types, optional, many }) => {
+    const known = types.map((type) => typeOf(type, `the input "${name}"`));
+    return [name, { types: known, optional: optional || many, many, description }] as const;
+  });
+  const outputs = described.outputs.map(({ name, description, type }) => {
+    return [name, { type: typeOf(type, `the output "${name}"`), description }] as const;
+  });
+  const { cpus, memoryBytes, gpus } = described.resources ?? {};
+  const definition: StageDefinition = {
+    description: described.description,
+    options: optionsFromJsonSchema(described.optionsSchema, plugin.called, what),
+    inputs: Object.fromEntries(inputs),
+    outputs: Object.fromEntries(outputs),
+    resources: () => ({
+      ...(cpus === undefined ? {} : { cpus }),
+      ...(memoryBytes === undefined ? {} : { memoryBytes: Number(memoryBytes) }),
+      ...(gpus === undefined ? {} : { gpus }),
+    }),
+    run: (context) => runInProcess(plugin, described.name, context as unknown as AnyContext),
+  };
+  return definition;
+}
+
+async function runInProcess(plugin: ProcessPlugin, stageName: string, context: AnyContext) {
+  const command = await commandOf(plugin, context);
+  await using process = await PluginProcess.start(command, {
+    signal: context.signal,
+    outputFolder: context.scratchFolder,
+  });
+  const inputs = Object.entries(context.inputs as Readonly<Record<string, InputValue>>).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, [value].flat() as readonly (Artifact | TableArtifact)[]] as const],
+  );
+  const temporaryFolder = await context.artifacts.temporaryFolder();
+  const stage = new HostedStage(
+    context,
+    temporaryFolder,
+    inputs.flatMap(([, artifacts]) => artifacts),
+  );
+  const callId = randomUUID();
+  const spending = new HostedSpending(context.spending);
+  using _served = process.host.serve({ id: callId, log: context.log, spending, stage });
+  const request: RunStageRequest = {
+    callId,
+    stage: stageName,
+    options: plainJson(context.options),
+    inputs: Object.fromEntries(inputs.map(([name, artifacts]) => [name, { artifacts: artifacts.map(fromArtifact) }])),
+    seed: BigInt(context.seed),
+    runId: context.runId,
+    stageName: context.stage,
+    attempt: context.attempt,
+    temporaryFolder,
+    scratchFolder: context.scratchFolder,
+    recipeFolder: context.recipeFolder,
+    cacheFolder: context.cacheFolder,
+  };
+  const outputs = await follow(process, request, context, plugin.called);
+  return Object.fromEntries(Object.entries(outputs).map(([name, uri]) => [name, stage.artifact(uri)]));
+}
+
+/** Follows a stage to its end; stops it when the run stops, and when its time is up. @returns output name to URI */
+async function follow(
+  process: PluginProcess,
+  request: RunStageRequest,
+  { signal, emit }: AnyContext,
+  plugin: string,
+): Promise<Readonly<Record<string, string>>> {
+  const { stageSeconds, stopSeconds } = process.limits;
+  const timers = [
+    setTimeout(
+      () => process.end(tooLong(plugin, `took longer than its limit of ${stageSeconds} seconds`)),
+      Math.min(stageSeconds * 1000, longestTimer),
+    ),
+  ];
+  const cancel = () => {
+    void process.client
+      .cancel(request.callId, String(signal.reason?.message ?? 'stopped'), stopSeconds)
+      .catch(() => {});
+    const end = () => process.end(tooLong(plugin, `did not stop within ${stopSeconds} seconds`));
+    timers.push(setTimeout(end, stopSeconds * 1000));
+  };
+  signal.addEventListener('abort', cancel, { once: true });
+  if (signal.aborted) cancel();
+  const messages = process.client.runStage(request);
+  let outputs: Readonly<Record<string, string>> | undefined;
+  try {
+    for (;;) {
+      const next = await process.guard(messages.next());
+      if (next.done === true) break;
+      const { response } = next.value;
+      if (outputs !== undefined) throw brokeContract('sent something after it had completed the stage');
+      if (response?.$case === 'event') await emit(toStageEvent(response.value));
+      else if (response?.$case === 'failed') throw failure(response.value);
+      else if (response?.$case === 'completed') outputs = response.value.outputs;
+      else throw brokeContract('sent a message that says nothing');
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', cancel);
+    for (const timer of timers) clearTimeout(timer);
+    void messages.return(undefined).catch(() => {});
+  }
+  signal.throwIfAborted();
+  if (outputs === undefined) throw brokeContract('ended the stage without saying whether it completed or failed');
+  return outputs;
+}
+
+/** What the stage said of its failure; what its author did not foresee is a bug of the plugin's, with the stack there. */
+function failure({ code, message, hint, stack }: StageFailed): Error {
+  if (code !== '') return new UserError(code, message, { kind: 'runFailed', ...(hint === undefined ? {} : { hint }) });
+  const error = new Error(message);
+  if (stack !== undefined && stack !== '') error.stack = stack;
+  return error;
+}
+
+function tooLong(plugin: string, what: string): UserError {
+  return new UserError('plugin_timed_out', `Plugin ${plugin} ${what}; it was killed.`, {
+    kind: 'runFailed',
+    hint: 'Give it less to do, or raise `limits.stageSeconds` where the recipe lists it.',
+  });
+}
+
+function brokeContract(what: string): UserError {
+  return new UserError('plugin_broke_contract', `The plugin ${what}.`, {
+    kind: 'runFailed',
+    hint: 'This is a mistake in the plugin: `simmer plugin verify` shows its author where.',
+  });
+}

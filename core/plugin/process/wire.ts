@@ -1,0 +1,145 @@
+import type { Artifact, ArtifactType, Columns, TableArtifact } from '../../artifacts/artifact.js';
+import { UserError } from '../../errors.js';
+import { type Grade as GradeMessage, Verdict } from '../../generated/simmer/grader/v1/grader.js';
+import {
+  type Artifact as ArtifactMessage,
+  ArtifactType as ArtifactTypeCode,
+  type Column,
+} from '../../generated/simmer/plugin/v1/artifact.js';
+import { LogLevel, type StageEvent as StageEventMessage } from '../../generated/simmer/plugin/v1/event.js';
+import type { Grade } from '../../trainer/trainer.js';
+import type { StageEvent } from '../definitions.js';
+
+const artifactTypes: readonly (readonly [ArtifactTypeCode, ArtifactType])[] = [
+  [ArtifactTypeCode.ARTIFACT_TYPE_DATASET, 'dataset'],
+  [ArtifactTypeCode.ARTIFACT_TYPE_MODEL, 'model'],
+  [ArtifactTypeCode.ARTIFACT_TYPE_GENERATIONS, 'generations'],
+  [ArtifactTypeCode.ARTIFACT_TYPE_REPORT, 'report'],
+];
+
+/** Undefined for a type that this version does not know. */
+export function toArtifactType(code: ArtifactTypeCode): ArtifactType | undefined {
+  return artifactTypes.find(([known]) => known === code)?.[1];
+}
+
+export function fromArtifactType(type: ArtifactType): ArtifactTypeCode {
+  return artifactTypes.find(([, known]) => known === type)![0];
+}
+
+export function fromArtifact(artifact: Artifact | TableArtifact): ArtifactMessage {
+  const isTable = 'rowCount' in artifact;
+  return {
+    uri: artifact.uri,
+    type: fromArtifactType(artifact.type),
+    folder: artifact.folder,
+    files: artifact.files.map(({ path, size, sha256 }) => ({ path, size: BigInt(size), sha256 })),
+    metadata: plainJson(artifact.metadata),
+    columns: isTable ? Object.entries(artifact.columns).map(([name, type]) => ({ name, type })) : [],
+    rowCount: isTable ? BigInt(artifact.rowCount) : undefined,
+  };
+}
+
+export function toColumns(columns: readonly Column[]): Columns {
+  return Object.fromEntries(columns.map(({ name, type }) => [name, type]));
+}
+
+/** What goes into a google.protobuf.Struct: JSON and nothing else. */
+export function plainJson(value: unknown): { [key: string]: unknown } {
+  return JSON.parse(JSON.stringify(value ?? {})) as { [key: string]: unknown };
+}
+
+/** What a stage says, as one of its own. @throws UserError `plugin_event_invalid` */
+export function toStageEvent({ event }: StageEventMessage): StageEvent {
+  switch (event?.$case) {
+    case 'stageProgressed': {
+      const { done, total, unit, secondsLeft, figures } = event.value;
+      return {
+        type: 'stage.progressed',
+        data: {
+          done: Number(done),
+          total: total === undefined ? null : Number(total),
+          unit,
+          ...(secondsLeft === undefined ? {} : { secondsLeft: finite('seconds_left', secondsLeft) }),
+          ...(Object.keys(figures).length === 0 ? {} : { figures: onlyFinite(figures) }),
+        },
+      };
+    }
+    case 'funnelCounted': {
+      const { step, rowsIn, rowsOut, dropped } = event.value;
+      const counts = Object.entries(dropped).map(([rule, count]) => [rule, Number(count)] as const);
+      return {
+        type: 'funnel.counted',
+        data: { step, rowsIn: Number(rowsIn), rowsOut: Number(rowsOut), dropped: Object.fromEntries(counts) },
+      };
+    }
+    case 'metricMeasured': {
+      const { name, value, interval, count, unit, labels } = event.value;
+      return {
+        type: 'metric.measured',
+        data: {
+          name,
+          value: finite(name, value),
+          ...(interval === undefined ? {} : { interval: [finite(name, interval.low), finite(name, interval.high)] }),
+          ...(count === undefined ? {} : { count: Number(count) }),
+          ...(unit === undefined ? {} : { unit }),
+          ...(labels === undefined || Object.keys(labels).length === 0 ? {} : { labels: textsAndNumbers(labels) }),
+        },
+      };
+    }
+    case 'logWritten':
+      return {
+        type: 'log.written',
+        data: { level: toLogLevel(event.value.level), source: 'stage', message: event.value.message },
+      };
+    case undefined:
+      throw new UserError('plugin_event_invalid', 'It sent an event that says nothing.', {
+        kind: 'runFailed',
+        hint: 'It may be written for a newer Simmer: an event of a kind that this one does not know looks like that.',
+      });
+  }
+}
+
+export function toLogLevel(level: LogLevel): 'debug' | 'info' | 'warning' | 'error' {
+  switch (level) {
+    case LogLevel.LOG_LEVEL_DEBUG:
+      return 'debug';
+    case LogLevel.LOG_LEVEL_WARNING:
+      return 'warning';
+    case LogLevel.LOG_LEVEL_ERROR:
+      return 'error';
+    default:
+      return 'info';
+  }
+}
+
+const verdicts: readonly (readonly [Verdict, Grade['verdict']])[] = [
+  [Verdict.VERDICT_RIGHT, 'right'],
+  [Verdict.VERDICT_WRONG, 'wrong'],
+  [Verdict.VERDICT_TIMED_OUT, 'timedOut'],
+  [Verdict.VERDICT_UNPARSED, 'unparsed'],
+];
+
+export function fromGrade({ verdict, ...grade }: Grade): GradeMessage {
+  return { ...grade, verdict: verdicts.find(([, known]) => known === verdict)![0] };
+}
+
+export function toGrade({ verdict, ...grade }: GradeMessage): Grade {
+  return { ...grade, verdict: verdicts.find(([code]) => code === verdict)?.[1] ?? 'unparsed' };
+}
+
+function finite(what: string, value: number): number {
+  if (Number.isFinite(value)) return value;
+  throw new UserError('plugin_event_invalid', `It said that ${what} is ${value}; a figure must be finite.`, {
+    kind: 'runFailed',
+  });
+}
+
+function onlyFinite(figures: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(figures).filter(([, value]) => Number.isFinite(value)));
+}
+
+function textsAndNumbers(labels: Readonly<Record<string, unknown>>): Record<string, string | number> {
+  return Object.fromEntries(
+    Object.entries(labels).map(([name, value]) => [name, typeof value === 'number' ? value : String(value)]),
+  );
+}

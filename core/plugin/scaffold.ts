@@ -1,0 +1,86 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join, relative, resolve } from 'node:path';
+import { UserError } from '../errors.js';
+import { simmerPackage } from './locate.js';
+
+/** Languages that there is a template for. */
+export const pluginLanguages = ['typescript', 'python'] as const;
+export type PluginLanguage = (typeof pluginLanguages)[number];
+
+/** What the templates call themselves: each is a plugin that works, and a new one differs by its name alone. */
+const templateName = 'new-plugin';
+const pluginName = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
+
+export interface ScaffoldOptions {
+  readonly name: string;
+  readonly language: PluginLanguage;
+  /** Made where it is missing; must be empty. */
+  readonly folder: string;
+}
+
+/**
+ * Makes a plugin that builds, passes its test and runs at once.
+ * @returns the files, relative to the folder
+ * @throws UserError `invalid_plugin_name`, `folder_not_empty`
+ */
+export async function scaffoldPlugin({ name, language, folder }: ScaffoldOptions): Promise<readonly string[]> {
+  if (!pluginName.test(name)) {
+    throw new UserError('invalid_plugin_name', `${JSON.stringify(name)} is no name for a plugin.`, {
+      hint: 'It is lower-case letters and digits with "-" between them, like "short-questions".',
+    });
+  }
+  const there = await readdir(folder).catch(() => []);
+  if (there.length > 0) {
+    throw new UserError('folder_not_empty', `${folder} is there already, with ${there.length} files in it.`, {
+      hint: 'Choose another name, or another place with --folder.',
+    });
+  }
+  const template = join(simmerPackage.root, 'core', 'cli', 'templates', `plugin-${language}`);
+  const written: string[] = [];
+  for (const entry of await readdir(template, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const source = join(entry.parentPath, entry.name);
+    const target = renamed(relative(template, source), name);
+    await put(join(folder, target), filled(await readFile(source, 'utf8'), name, folder));
+    written.push(target);
+  }
+  if (language === 'python') {
+    const lock = join(pythonPackage(), 'locks', 'plugin.txt');
+    await put(join(folder, 'requirements.txt'), await readFile(lock, 'utf8'));
+    written.push('requirements.txt');
+  }
+  return written.sort();
+}
+
+async function put(file: string, text: string): Promise<void> {
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, text, { flag: 'wx' });
+}
+
+/** npm leaves files called .gitignore out of packages, so the template's is called otherwise. */
+function renamed(path: string, name: string): string {
+  return path === 'gitignore' ? '.gitignore' : path.replaceAll('new_plugin', name.replaceAll('-', '_'));
+}
+
+function filled(text: string, name: string, folder: string): string {
+  return text
+    .replaceAll(templateName, name)
+    .replaceAll('new_plugin', name.replaceAll('-', '_'))
+    .replaceAll('SIMMER_VERSION', simmerPackage.version)
+    .replaceAll('SIMMER_LOCATION', `file:${relative(resolve(folder), simmerPackage.root)}`)
+    .replaceAll('SIMMER_PYTHON_PACKAGE', shown(relative(resolve(folder), pythonPackage())));
+}
+
+function pythonPackage(): string {
+  const folder = join(simmerPackage.root, 'proto', 'clients', 'python-plugin');
+  if (existsSync(folder)) return folder;
+  throw new UserError('not_built', `This Simmer is not whole: it has no ${folder}.`, {
+    kind: 'environment',
+    hint: 'Install simmerkit anew.',
+  });
+}
+
+function shown(path: string): string {
+  return path.startsWith('.') ? path : `./${path}`;
+}

@@ -1,0 +1,48 @@
+import { builtInHardware, type HardwareTable, usdPerHour } from '../config/hardware.js';
+import type { Settings } from '../config/settings.js';
+import type { Resources } from '../plugin/definitions.js';
+import { suggestion } from './nearest-name.js';
+import type { Path } from './path.js';
+import type { PlannedStage, PlannedTrainer } from './plan.js';
+import type { ProblemList } from './problem-list.js';
+
+interface Placed {
+  readonly trainers: readonly PlannedTrainer[];
+  readonly stages: readonly PlannedStage[];
+  readonly budget: { readonly usd?: number | undefined } | undefined;
+}
+
+/**
+ * Gives accelerators that name no hardware that of this machine, and finds the entries of all. Adds a problem for a name
+ * that is not there, and for accelerators without a price where dollars are limited.
+ */
+export function hardwareOfPlan(plan: Placed, settings: Settings, problems: ProblemList) {
+  const table: HardwareTable = settings.hardware ?? builtInHardware;
+  const hardware: Record<string, HardwareTable[string]> = {};
+  const place = (resources: Resources, path: Path): Resources => {
+    const hasGpus = (resources.gpus ?? 0) > 0;
+    const name = resources.hardware ?? (hasGpus ? settings.machineHardware : undefined);
+    const entry = name === undefined ? undefined : table[name];
+    if (name !== undefined && entry === undefined) {
+      problems.add('unknown_hardware', `There is no hardware "${name}".`, [...path, 'hardware'], {
+        hint: suggestion(name, Object.keys(table)),
+      });
+      return resources;
+    }
+    if (name !== undefined && entry !== undefined) hardware[name] = entry;
+    if (plan.budget?.usd !== undefined && usdPerHour(entry, resources) === undefined) {
+      const message = `Its ${resources.gpus} GPUs have no price, and \`budget.usd\` is set.`;
+      problems.add('price_missing', message, path, {
+        hint: 'Name them, e.g. `hardware: h100-sxm`, or give `hardware: {NAME: {usdPerGpuHour: ...}}` in simmer.config.yaml.',
+      });
+    }
+    return name === undefined ? resources : { ...resources, hardware: name };
+  };
+  const trainers = plan.trainers.map((trainer) => {
+    return { ...trainer, resources: place(trainer.resources, ['trainers', trainer.name, 'resources']) };
+  });
+  const stages = plan.stages.map((stage) => {
+    return { ...stage, resources: place(stage.resources, ['stages', stage.name, 'resources']) };
+  });
+  return { trainers, stages, hardware };
+}

@@ -1,0 +1,82 @@
+import { randomUUID } from 'node:crypto';
+import { status } from '@grpc/grpc-js';
+import type { Event } from '../../../events/catalogue.js';
+import { demand } from '../../verification.js';
+import type { PluginCheck } from '../check.js';
+import { sampleOptions } from '../sample-options.js';
+
+const quiet = { debug() {}, info() {}, warning() {}, error() {} };
+
+/** Graders and sinks. */
+export const servingChecks: readonly PluginCheck[] = [
+  {
+    name: 'grade',
+    expects: 'a grade for each item, in the order asked',
+    needs: 'graders',
+    async run(bench) {
+      const process = await bench.shared();
+      const items = ['c', 'a', 'b'].map((id, index) => ({ id, gold: '4', answer: String(3 + index) }));
+      for (const [grader, { options }] of Object.entries((await bench.definition()).graders ?? {})) {
+        const callId = randomUUID();
+        using _served = process.host.serve({ id: callId, log: quiet });
+        const request = { callId, grader, options: sampleOptions(options, 'student') };
+        // The client itself holds the answer against what was asked.
+        await process.within(process.client.grade(request, items), `an answer of ${grader}`);
+      }
+    },
+  },
+  {
+    name: 'unknown-grader',
+    expects: 'Grade to refuse a grader that Describe does not name with NOT_FOUND, or UNIMPLEMENTED without any grader',
+    async run(bench) {
+      const process = await bench.shared();
+      const { graders } = await bench.describe();
+      const request = { callId: randomUUID(), grader: 'there-is-no-such-grader', options: {}, items: [] };
+      const code = (await process.refusal(process.raw.grade, request))?.code;
+      const fits = code === status.NOT_FOUND || (graders.length === 0 && code === status.UNIMPLEMENTED);
+      demand(fits, this.expects, code === undefined ? 'an answer' : status[code]);
+    },
+  },
+  {
+    name: 'sink',
+    expects: 'a sink to be opened, to take events, to complete and to close',
+    needs: 'sinks',
+    async run(bench) {
+      const process = await bench.shared();
+      const { client } = process;
+      for (const [sink, { options }] of Object.entries((await bench.definition()).sinks ?? {})) {
+        const callId = randomUUID();
+        using _served = process.host.serve({ id: callId, log: quiet });
+        const about = { callId, sink, options: sampleOptions(options, 'student') };
+        await process.within(
+          (async () => {
+            await client.openSink({ ...about, runId: 'verify', runFolder: bench.options.folder });
+            await client.deliverEvents(callId, events);
+            await client.completeSink(callId);
+            await client.closeSink(callId);
+          })(),
+          `answers of ${sink}`,
+        );
+      }
+    },
+  },
+];
+
+const events: readonly Event[] = [
+  {
+    runId: 'verify',
+    sequence: 1,
+    time: '2026-01-01T00:00:00.000Z',
+    type: 'run.started',
+    data: { pid: 1, host: 'here', resumed: false },
+  },
+  {
+    runId: 'verify',
+    sequence: 2,
+    time: '2026-01-01T00:00:00.001Z',
+    type: 'stage.progressed',
+    stage: 'greet',
+    attempt: 1,
+    data: { done: 1, total: null, unit: 'rows' },
+  },
+];

@@ -1,0 +1,106 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isUserError, UserError } from '../../errors.js';
+import type { PluginCommand } from '../../plugin/process/plugin-process.js';
+import type { ProcessPlugin } from '../../plugin/process/process-plugin.js';
+import { type CheckResult, Deviation, resultOf, show } from '../verification.js';
+import type { PluginCheck } from './check.js';
+import { endingChecks } from './checks/ending.js';
+import { runningChecks } from './checks/running.js';
+import { servingChecks } from './checks/serving.js';
+import { startingChecks } from './checks/starting.js';
+import { PluginBench } from './plugin-bench.js';
+
+const checks: readonly PluginCheck[] = [...startingChecks, ...runningChecks, ...servingChecks, ...endingChecks];
+
+/** Names of all checks, in the order in which they run. */
+export const pluginCheckNames: readonly string[] = checks.map(({ name }) => name);
+
+export interface VerifyPluginOptions {
+  readonly plugin: ProcessPlugin;
+  /** How it is started here; see `commandOf`. */
+  readonly command: PluginCommand;
+  /** Only these checks. @default all */
+  readonly only?: readonly string[];
+  /** How long whatever has no limit of its own may take, the start among it. @default 30 */
+  readonly patienceSeconds?: number;
+  /** Called with each result as it comes. */
+  onResult?(result: CheckResult): void;
+}
+
+export interface PluginVerification {
+  /** As the plugin names itself; absent where it did not come so far. */
+  readonly plugin?: { readonly name: string; readonly version: string };
+  readonly results: readonly CheckResult[];
+  /** Whether no check failed or could not be run. */
+  readonly hasPassed: boolean;
+}
+
+/**
+ * Holds a plugin, in any language, against the contract of simmer.plugin.v1: starts it as the host does, several times
+ * over, and tries each clause. Leaves no process and no file behind.
+ * @throws UserError `check_unknown`, `program_not_found`
+ */
+export async function verifyPlugin(options: VerifyPluginOptions): Promise<PluginVerification> {
+  const chosen = choose(options.only);
+  const folder = await mkdtemp(join(tmpdir(), 'simmer-verify-'));
+  const { plugin, command, patienceSeconds: patience = 30 } = options;
+  const bench = await PluginBench.open({ plugin, command, folder, patience });
+  const results: CheckResult[] = [];
+  try {
+    const why = await reasonNotToStart(bench);
+    for (const check of chosen) {
+      const result = await runCheck(check, bench, why);
+      results.push(result);
+      options.onResult?.(result);
+      // What a broken check left in the process is no business of the next.
+      if (result.status === 'failed') bench.discardShared();
+    }
+    const described = why === undefined ? await bench.describe().catch(() => undefined) : undefined;
+    return {
+      ...(described === undefined ? {} : { plugin: { name: described.name, version: described.version } }),
+      results,
+      hasPassed: results.every(({ status }) => status === 'passed' || status === 'notDeclared'),
+    };
+  } finally {
+    await bench.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function choose(only: readonly string[] | undefined): readonly PluginCheck[] {
+  const unknown = only?.find((name) => !pluginCheckNames.includes(name));
+  if (unknown !== undefined) {
+    throw new UserError('check_unknown', `There is no check ${JSON.stringify(unknown)}.`, {
+      hint: `The checks are ${pluginCheckNames.join(', ')}.`,
+    });
+  }
+  return checks.filter(({ name }) => only === undefined || only.includes(name));
+}
+
+async function reasonNotToStart(bench: PluginBench): Promise<string | undefined> {
+  try {
+    await bench.shared();
+    return undefined;
+  } catch (error) {
+    if (isUserError(error) && error.code === 'program_not_found') throw error;
+    return show(error);
+  }
+}
+
+/** @param why the plugin did not start */
+async function runCheck(check: PluginCheck, bench: PluginBench, why: string | undefined): Promise<CheckResult> {
+  const { name, expects, needs } = check;
+  const left = (status: CheckResult['status'], saw: string) => ({ name, status, expected: expects, saw, seconds: 0 });
+  if (why !== undefined) {
+    if (name !== 'handshake') return left('notRun', 'the plugin did not start');
+    return resultOf(name, expects, () => Promise.reject(new Deviation(expects, why)));
+  }
+  if (needs !== undefined) {
+    const definition = await bench.definition().catch(() => undefined);
+    if (definition === undefined) return left('notRun', 'Describe says nothing that the host can take');
+    if (Object.keys(definition[needs] ?? {}).length === 0) return left('notDeclared', `the plugin has no ${needs}`);
+  }
+  return resultOf(name, expects, () => check.run(bench));
+}

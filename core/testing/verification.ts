@@ -1,0 +1,47 @@
+/** How one clause of a contract came out. */
+export interface CheckResult {
+  readonly name: string;
+  /** `notDeclared`: it needs what is not declared. `notRun`: what is verified did not come so far. */
+  readonly status: 'passed' | 'failed' | 'notDeclared' | 'notRun';
+  readonly expected: string;
+  /** What was seen instead, or why it was not run. */
+  readonly saw?: string;
+  readonly seconds: number;
+}
+
+/** What is verified did something else than the contract says. */
+export class Deviation extends Error {
+  constructor(
+    readonly expected: string,
+    readonly saw: string,
+  ) {
+    super(`expected ${expected}; saw ${saw}`);
+  }
+}
+
+/** @throws Deviation where it does not hold */
+export function demand(holds: boolean, expected: string, saw: unknown): asserts holds {
+  if (!holds) throw new Deviation(expected, typeof saw === 'string' ? saw : show(saw));
+}
+
+/** A value as text, short enough to be read; wire messages hold bigints. */
+export function show(value: unknown): string {
+  if (value instanceof Error) return value.message;
+  const text =
+    JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? Number(item) : item)) ?? 'nothing';
+  return text.length > 400 ? `${text.slice(0, 400)}…` : text;
+}
+
+/** Runs one check; whatever it throws fails it. */
+export async function resultOf(name: string, expects: string, run: () => Promise<void>): Promise<CheckResult> {
+  const started = performance.now();
+  const seconds = () => Math.round((performance.now() - started) / 10) / 100;
+  try {
+    await run();
+    return { name, status: 'passed', expected: expects, seconds: seconds() };
+  } catch (error) {
+    const isDeviation = error instanceof Deviation;
+    const expected = isDeviation ? error.expected : expects;
+    return { name, status: 'failed', expected, saw: isDeviation ? error.saw : show(error), seconds: seconds() };
+  }
+}

@@ -1,0 +1,114 @@
+import { formatCount, formatShare } from 'simmerkit';
+import { accuracyChart, waitsChart } from './charts/accuracy-chart.js';
+import { methodColor, methodsOf } from './charts/draw.js';
+import { methodsChart } from './charts/methods-chart.js';
+import {
+  byMaximum,
+  type ComparedRun,
+  type ComparisonReport,
+  type Difference,
+  isForced,
+  longestRun,
+} from './comparison-report.js';
+import { html, type Markup, trusted } from './markup.js';
+import { publishedS1 } from './published-s1.js';
+
+/** The figures that matter most, as cards. */
+export function headline(report: ComparisonReport): Markup {
+  const untuned = longestRun(report, 'untuned');
+  const tuned = longestRun(report, 'tuned');
+  const find = (kind: Difference['kind'], to: ComparedRun | undefined) =>
+    report.differences.find((one) => one.kind === kind && one.to.model === to?.model && one.to.policy === to.policy);
+  const fineTuning = find('model', tuned);
+  const thinking = find('maximum', tuned);
+  const waits = report.differences.filter((one) => one.kind === 'waits' && one.to.model === tuned?.model);
+  return html`<div class="cards">
+${tuned === undefined ? undefined : card(formatShare(tuned.accuracy), `accuracy of ${tuned.model}`, html`${limitOf(tuned)}, ${formatCount(tuned.problems)} problems${untuned === undefined ? '' : html`; ${untuned.model}: ${formatShare(untuned.accuracy)}`}`)}
+${fineTuning === undefined ? undefined : card(points(fineTuning.difference), 'points by fine-tuning', intervalOf(fineTuning))}
+${thinking === undefined ? undefined : card(points(thinking.difference), `points by thinking longer, ${thinking.from.policy} to ${thinking.to.policy} tokens`, intervalOf(thinking))}
+${waits.length === 0 ? undefined : waitsCard(waits)}
+</div>`;
+}
+
+function waitsCard(waits: readonly Difference[]): Markup {
+  const lines = waits.map(
+    (one) =>
+      html`<div>${one.to.policy.replace(/^\w+\+/, '')}: ${intervalOf(one)}, ${one.wrongToRight} wrong to right, ${one.rightToWrong} right to wrong</div>`,
+  );
+  return card(waits.map((one) => points(one.difference)).join(', '), 'points by waiting', html`${lines}`);
+}
+
+function card(figure: string, label: string, detail: Markup): Markup {
+  return html`<div class="card"><div class="figure">${figure}</div><div class="label">${label}</div><div class="detail">${detail}</div></div>`;
+}
+
+function points(difference: number): string {
+  const value = (difference * 100).toFixed(1);
+  return difference > 0 ? `+${value}` : value.replace('-', '\u2212');
+}
+
+function intervalOf(one: Difference): Markup {
+  return html`95% interval ${points(one.interval[0])} to ${points(one.interval[1])}`;
+}
+
+function limitOf(run: ComparedRun): string {
+  return run.maxThinkingTokens === null ? 'no thinking maximum' : `at most ${run.maxThinkingTokens} thinking tokens`;
+}
+
+function keys(report: ComparisonReport): Markup {
+  const { untuned, tuned } = report.models;
+  return html`${untuned === null ? undefined : html`<span class="key" style="--color:var(--untuned)">${untuned}</span>`}${tuned === null ? undefined : html`<span class="key" style="--color:var(--tuned)">${tuned}</span>`}`;
+}
+
+/** Accuracy against thinking: of budget forcing, and of every method beside it. */
+export function accuracySection(report: ComparisonReport): Markup {
+  const forced = (['untuned', 'tuned'] as const).flatMap((role) => byMaximum(report, role));
+  const others = report.runs.filter((run) => !isForced(run));
+  return html`<figure>${trusted(accuracyChart(report))}<figcaption>${keys(report)} Bars are 95% intervals; each point is one thinking maximum, at the thinking it really took.</figcaption></figure>
+${runsTable(forced)}
+${others.length === 0 ? undefined : html`<h3>Every method</h3><figure>${trusted(methodsChart(report))}<figcaption>${methodKeys(report, report.runs)} Bars are 95% intervals; a line joins the runs of one method. Pale: the model before fine-tuning.</figcaption></figure>${runsTable(others)}`}
+${scalingTable(report)}
+${publishedSection(report)}
+${differencesTable(report.differences.filter((one) => one.kind !== 'waits'))}`;
+}
+
+/** Only for those who ask: other problems, and another model. */
+function publishedSection(report: ComparisonReport): Markup {
+  if (!report.runs.some((run) => run.meanThinkingTokens > 0)) return html``;
+  return html`<details><summary>Beside the published points of s1</summary><figure>${trusted(methodsChart(report, publishedS1))}<figcaption>${methodKeys(report, [...report.runs, ...publishedS1])} Hollow and dashed: s1-32B on AIME24 (Muennighoff et al., arXiv 2501.19393v3, tables 12 to 14). Solid: this run, on its own problems.</figcaption></figure></details>`;
+}
+
+function methodKeys(report: ComparisonReport, shown: readonly { readonly method: string }[]): Markup {
+  const methods = methodsOf(report);
+  const used = methods.filter((method) => shown.some((one) => one.method === method));
+  return html`${used.map((method) => html`<span class="key" style="--color:${methodColor(method, methods)}">${method === 'none' ? 'nothing forced' : method}</span>`)}`;
+}
+
+function runsTable(runs: readonly ComparedRun[]): Markup {
+  return html`<div class="scroll"><table><thead><tr><th>model</th><th>method</th><th>policy</th><th class="number">limit</th><th class="number">accuracy</th><th class="number">95% interval</th><th class="number" title="mean thinking tokens">thinking</th><th class="number" title="mean answer tokens">answer</th><th class="number" title="thinking that the model ended by itself">ended itself</th><th class="number" title="thinking that was forced to end">forced</th><th class="number" title="answers in which none could be read">unread</th></tr></thead><tbody>
+${runs.map((run) => html`<tr><td>${run.model}</td><td>${run.method}</td><td>${run.policy}</td><td class="number">${run.maxThinkingTokens ?? 'none'}</td><td class="number">${formatShare(run.accuracy)}</td><td class="number">${formatShare(run.interval[0])} to ${formatShare(run.interval[1])}</td><td class="number">${run.meanThinkingTokens.toFixed(1)}</td><td class="number">${run.meanAnswerTokens.toFixed(1)}</td><td class="number">${formatShare(run.finishedShare)}</td><td class="number">${formatShare(run.forcedEndShare)}</td><td class="number">${formatShare(run.unparsedShare)}</td></tr>`)}
+</tbody></table></div>`;
+}
+
+function scalingTable(report: ComparisonReport): Markup {
+  if (report.scaling.length === 0) return html``;
+  return html`<div class="scroll"><table><thead><tr><th>model</th><th>over</th><th class="number">Control</th><th class="number">Scaling, points a doubling</th><th class="number">Scaling, points a token</th><th class="number">Performance</th></tr></thead><tbody>
+${report.scaling.map((one) => html`<tr><td>${one.model}</td><td>${one.series}</td><td class="number">${one.control === null ? 'no limits' : formatShare(one.control)}</td><td class="number">${one.scalingPerDoubling?.toFixed(1) ?? 'not defined'}</td><td class="number">${one.scalingPerToken?.toFixed(3) ?? 'not defined'}</td><td class="number">${formatShare(one.performance)}</td></tr>`)}
+</tbody></table></div>`;
+}
+
+function differencesTable(differences: readonly Difference[]): Markup {
+  if (differences.length === 0) return html``;
+  return html`<div class="scroll"><table><thead><tr><th>paired difference</th><th class="number">points</th><th class="number">95% interval</th><th class="number">wrong to right</th><th class="number">right to wrong</th><th class="number">problems</th></tr></thead><tbody>
+${differences.map((one) => html`<tr><td>${one.from.model} ${one.from.policy} → ${one.to.model} ${one.to.policy}</td><td class="number">${points(one.difference)}</td><td class="number">${points(one.interval[0])} to ${points(one.interval[1])}</td><td class="number">${one.wrongToRight}</td><td class="number">${one.rightToWrong}</td><td class="number">${one.problems}</td></tr>`)}
+</tbody></table></div>`;
+}
+
+/** What waiting did. */
+export function waitsSection(report: ComparisonReport): Markup {
+  const waited = report.runs.filter((run) => run.ignore > 0);
+  if (waited.length === 0) return html`<p class="soft">No run was made to wait.</p>`;
+  return html`<p>When the model ends its thinking, the end is suppressed and a word appended, so that it goes on. What came of it, as measured:</p>
+<figure>${trusted(waitsChart(report))}<figcaption>${keys(report)} At the largest maximum; bars are 95% intervals.</figcaption></figure>
+${differencesTable(report.differences.filter((one) => one.kind === 'waits'))}${runsTable(waited)}`;
+}

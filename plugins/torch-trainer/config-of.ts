@@ -1,0 +1,43 @@
+import { readFile, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { StageEstimateContext, z } from 'simmerkit';
+import { knownConfig, knownConfigOfFile } from './known-models.js';
+import { type modelSourceOption, parseModelSource } from './model-source.js';
+
+type Config = Readonly<Record<string, string | number | boolean>>;
+
+/** What config.json says or will say of the sizes of a model; undefined where that is not known before it is there. */
+export async function configOf(
+  source: z.output<typeof modelSourceOption>,
+  { recipeFolder }: Pick<StageEstimateContext, 'recipeFolder'>,
+): Promise<Config | undefined> {
+  const origin = parseModelSource(source);
+  if ('wrong' in origin) return undefined;
+  switch (origin.kind) {
+    case 'huggingFace':
+      return knownConfig(origin.repository);
+    case 'random':
+      return plain(origin.config);
+    case 'path': {
+      const folder = resolve(recipeFolder, origin.path);
+      const isFolder = (await stat(folder).catch(() => undefined))?.isDirectory() === true;
+      return isFolder ? readConfig(join(folder, 'config.json')) : undefined;
+    }
+    case 'pypi':
+      return knownConfigOfFile(origin.path);
+  }
+}
+
+async function readConfig(file: string): Promise<Config | undefined> {
+  try {
+    return plain(JSON.parse(await readFile(file, 'utf8')) as Readonly<Record<string, unknown>>);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Sizes are numbers; what is nested says nothing of them. */
+function plain(config: Readonly<Record<string, unknown>>): Config {
+  const entries = Object.entries(config).filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value));
+  return Object.fromEntries(entries) as Config;
+}

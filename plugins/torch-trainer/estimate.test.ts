@@ -1,0 +1,159 @@
+import { readFileSync } from 'node:fs';
+import { builtInHardware, type Hyperparameters, type TrainerJob, type WorkEstimate } from 'simmerkit';
+import { describe, expect, it } from 'vitest';
+import { calibrationRuns } from './calibration.js';
+import { configOf } from './config-of.js';
+import { estimateJob } from './estimate.js';
+import { knownConfig } from './known-models.js';
+import { shapeOf } from './model-shape.js';
+import { longestOf } from './training-time.js';
+
+const docs = new URL('../../docs/estimates.md', import.meta.url);
+
+describe('the estimates of the torch trainer', () => {
+  const runs = calibrationRuns();
+  const heldOut = runs.filter(({ role }) => role === 'held out');
+
+  it.each(heldOut.map((run) => [run.run, run] as const))('come within 30%% of %s', (_, { predicted, published }) => {
+    expect(predicted / published).toBeGreaterThan(0.7);
+    expect(predicted / published).toBeLessThan(1.3);
+  });
+
+  it('are fixed by other runs than those they are held against, and not by those of s1', () => {
+    const fitted = new Set(runs.filter(({ role }) => role === 'fit').map(({ source }) => source));
+    expect(heldOut.filter(({ source }) => fitted.has(source))).toEqual([]);
+    expect(heldOut.length).toBeGreaterThanOrEqual(4);
+    expect(heldOut.filter(({ run }) => run.startsWith('s1-32B'))).toHaveLength(1);
+  });
+
+  it('stand in the docs as the code computes them', () => {
+    const table = runs.map(({ run, role, unit, predicted, published }) => {
+      const [one, other] = [predicted, published].map((value) => value.toPrecision(4));
+      return `| ${run} | ${role} | ${Number(one)} | ${Number(other)} | ${(predicted / published).toFixed(2)} | ${unit} |`;
+    });
+    expect(readFileSync(docs, 'utf8')).toContain(table.join('\n'));
+  });
+});
+
+describe('the sizes of well-known models', () => {
+  it.each([
+    ['HuggingFaceTB/SmolLM2-135M-Instruct', 134.5e6],
+    ['Qwen/Qwen2.5-0.5B', 494e6],
+    ['Qwen/Qwen2.5-7B-Instruct', 7.62e9],
+    ['Qwen/Qwen2.5-32B-Instruct', 32.76e9],
+    ['meta-llama/Llama-3.1-8B', 8.03e9],
+    ['meta-llama/Llama-3.2-3B', 3.21e9],
+    ['meta-llama/Llama-3.1-70B-Instruct', 70.55e9],
+  ])('give %s the parameters that its card says', (repository, parameters) => {
+    const shape = shapeOf(knownConfig(repository));
+    expect((shape?.parameters ?? 0) / parameters).toBeCloseTo(1, 2);
+  });
+
+  it('are read from a recipe before a model is fetched, and are unknown for others', async () => {
+    const where = { recipeFolder: '/nowhere' };
+    const commit = '5ede1c97bbab6ce5cda5812749b4c0bdf79b18dd';
+    expect(await configOf(`hf://Qwen/Qwen2.5-32B-Instruct@${commit}`, where)).toMatchObject({ num_hidden_layers: 64 });
+    const packaged = `pypi://a@1/b/SmolLM2-135M-Instruct.Q4_1.gguf#sha256=${'0'.repeat(64)}`;
+    expect(await configOf(packaged, where)).toMatchObject({ hidden_size: 576 });
+    expect(await configOf(`hf://somebody/something@${commit}`, where)).toBeUndefined();
+    expect(await configOf('./no-such-folder', where)).toBeUndefined();
+  });
+});
+
+/** The training of recipes/s1.yaml. */
+function s1Job(change: Partial<Hyperparameters> = {}): TrainerJob {
+  const hyperparameters: Hyperparameters = {
+    method: 'full',
+    learningRate: 1e-5,
+    epochs: 5,
+    globalBatchSize: 16,
+    deviceBatchSize: 1,
+    warmupRatio: 0.05,
+    schedule: 'cosine',
+    adamBeta1: 0.9,
+    adamBeta2: 0.95,
+    adamEpsilon: 1e-8,
+    weightDecay: 1e-4,
+    maxGradientNorm: 1,
+    precision: 'bfloat16',
+    maxSequenceLength: 32_768,
+    maxTruncatedShare: 0.05,
+    packing: false,
+    gradientCheckpointing: true,
+    seed: 0,
+    checkpointEverySteps: 0,
+    checkpointsKept: 2,
+    logEverySteps: 1,
+    evaluateEverySteps: 0,
+    ...change,
+  };
+  const config = knownConfig('Qwen/Qwen2.5-32B-Instruct') ?? {};
+  return { kind: 'training', model: { config }, data: { rows: 1000, tokensPerRow: 4700 }, hyperparameters };
+}
+
+const hardware = builtInHardware['h100-sxm'];
+
+function gigabytes({ memory = [] }: WorkEstimate, part?: string): number {
+  return (
+    memory.filter((each) => part === undefined || each.part === part).reduce((sum, { bytes }) => sum + bytes, 0) / 1e9
+  );
+}
+
+describe('the memory of a training', () => {
+  it("is too large for 8 GPUs in s1's training, as its users found, and not for 16", () => {
+    const on8 = estimateJob(s1Job(), { hardware, gpus: 8, nodes: 1 });
+    const on16 = estimateJob(s1Job(), { hardware, gpus: 16, nodes: 2 });
+    expect(gigabytes(on8)).toBeGreaterThan(80);
+    expect(gigabytes(on16)).toBeLessThan(76);
+    const more = on8.advice?.find(({ change }) => change === 'gpus: 16');
+    expect((more?.bytes ?? 0) / 1e9).toBeCloseTo(gigabytes(on16), 5);
+  });
+
+  it('has float32 weights, their gradients and two values of AdamW for each, over all shards', () => {
+    const on16 = estimateJob(s1Job(), { hardware, gpus: 16, nodes: 2 });
+    expect(gigabytes(on16, 'weights')).toBeCloseTo((32.76 * 4) / 16, 1);
+    expect(gigabytes(on16, 'gradients')).toBeCloseTo((32.76 * 4) / 16, 1);
+    expect(gigabytes(on16, 'optimizer')).toBeCloseTo((32.76 * 8) / 16, 1);
+  });
+
+  it.each([
+    ['gradient checkpointing', { gradientCheckpointing: false }, { gradientCheckpointing: true }, 'activations'],
+    ['a smaller batch', { deviceBatchSize: 4 }, { deviceBatchSize: 1 }, 'activations'],
+    ['shorter sequences', { maxSequenceLength: 8192 }, { maxSequenceLength: 2048 }, 'activations'],
+    ['an adapter', { method: 'full' }, { method: 'lora' }, 'optimizer'],
+    ['four bits', { method: 'lora' }, { method: 'qlora' }, 'weights'],
+  ] as const)('falls with %s', (_, before, after, part) => {
+    const place = { hardware, gpus: 1, nodes: 1 };
+    expect(gigabytes(estimateJob(s1Job(after), place), part)).toBeLessThan(
+      0.6 * gigabytes(estimateJob(s1Job(before), place), part),
+    );
+  });
+
+  it('is what KempnerForge measured for 8B in bfloat16 on one H200, within a fifth', () => {
+    const job = s1Job({ deviceBatchSize: 4, maxSequenceLength: 4096, packing: true });
+    const llama = { ...job, model: { config: knownConfig('meta-llama/Llama-3.1-8B') ?? {} } };
+    const place = { hardware: builtInHardware['h200-sxm'], gpus: 1, nodes: 1 };
+    const estimate = estimateJob({ ...llama, extensions: { weights: 'bfloat16' } } as TrainerJob, place);
+    expect(gigabytes(estimate) / 80.7).toBeGreaterThan(0.8);
+    expect(gigabytes(estimate) / 80.7).toBeLessThan(1.2);
+  });
+});
+
+describe('what is not known', () => {
+  it('is said, and how to say it', () => {
+    const job = s1Job();
+    const place = { hardware, gpus: 16, nodes: 2 };
+    expect(estimateJob({ ...job, model: {} }, place).notes?.[0]).toContain('sizes of the model');
+    expect(estimateJob(job, { gpus: 16, nodes: 2 }).notes?.[0]).toContain('No `hardware` is named');
+    const unknownRows = estimateJob({ ...job, data: {} } as TrainerJob, place);
+    expect(unknownRows.seconds).toBeUndefined();
+    expect(unknownRows.notes?.[0]).toContain('tokensPerRow');
+    expect(gigabytes(unknownRows)).toBeGreaterThan(0);
+  });
+});
+
+it('takes the longest of some rows for longer, the more rows there are', () => {
+  expect(longestOf(1, 100, 0.4)).toBe(100);
+  expect(longestOf(16, 100, 0.4)).toBeCloseTo(187, 0);
+  expect(longestOf(1000, 100, 0.4)).toBeGreaterThan(longestOf(16, 100, 0.4));
+});

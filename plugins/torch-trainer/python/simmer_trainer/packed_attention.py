@@ -1,0 +1,89 @@
+"""
+Attention over rows that lie end to end in one sequence: each row sees itself alone. Nothing is computed between rows,
+so the cost is the sum of the rows' squares, not the square of their sum.
+"""
+
+import inspect
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+
+NAME = "simmer_packed"
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,  # [1, heads, tokens, head_size]
+    key: torch.Tensor,  # [1, key_heads, tokens, head_size]
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    cu_seq_lens_q: torch.Tensor | None = None,  # [rows + 1], where each row begins, and the end
+    max_length_q: int | None = None,
+    **others: Any,
+) -> tuple[torch.Tensor, None]:
+    """Called by transformers. Returns [1, tokens, heads, head_size]."""
+    unsupported = [name for name in ("softcap", "s_aux", "position_bias", "sliding_window") if others.get(name)]
+    if unsupported:
+        raise NotImplementedError(f"{type(module).__name__} needs {unsupported[0]}, which packing does not support")
+    if cu_seq_lens_q is None or max_length_q is None:
+        raise ValueError("packed attention needs the borders of the rows")
+    kernel = _varlen_kernel(query, dropout)
+    if kernel is not None:
+        # Under autocast the positions' rotation leaves queries and keys in float32.
+        flat = [one[0].transpose(0, 1).to(torch.bfloat16) for one in (query, key, value)]
+        output: torch.Tensor = kernel(
+            *flat,
+            cu_seq_lens_q,
+            cu_seq_lens_q,
+            max_length_q,
+            max_length_q,
+            scale=scaling,
+            window_size=(-1, 0),
+            enable_gqa=query.shape[1] != key.shape[1],
+        )
+        return output[None], None
+    lengths = cu_seq_lens_q.diff().tolist()
+    rows = [
+        functional.scaled_dot_product_attention(
+            one_query,
+            one_key,
+            one_value,
+            dropout_p=dropout,
+            is_causal=True,
+            scale=scaling,
+            enable_gqa=query.shape[1] != key.shape[1],
+        )
+        for one_query, one_key, one_value in zip(
+            *(torch.split(one, lengths, dim=2) for one in (query, key, value)), strict=True
+        )
+    ]
+    return torch.cat(rows, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _varlen_kernel(query: torch.Tensor, dropout: float) -> Any:
+    """PyTorch's own FlashAttention for rows of any length: on a GPU, in bfloat16, without dropout. None elsewhere."""
+    is_half = query.dtype == torch.bfloat16 or torch.is_autocast_enabled("cuda")
+    return find_varlen_kernel() if query.is_cuda and is_half and dropout == 0 else None
+
+
+@cache
+def find_varlen_kernel() -> Any:
+    """What this version of PyTorch has, in the form that is called above; None in versions that have another."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    known = inspect.signature(varlen_attn).parameters
+    return varlen_attn if {"scale", "window_size", "enable_gqa"} <= known.keys() else None
+
+
+def register() -> None:
+    """Makes it known to transformers by NAME."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    AttentionInterface.register(NAME, packed_attention)
+    AttentionMaskInterface.register(NAME, lambda *_, **__: None)

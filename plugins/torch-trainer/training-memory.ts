@@ -1,0 +1,67 @@
+import type { MemoryPart } from 'simmerkit';
+import { layerParameters, type ModelShape } from './model-shape.js';
+
+export interface MemoryWork {
+  readonly method: 'full' | 'lora' | 'qlora';
+  readonly loraRank: number;
+  /** Of the weights while they are trained: 4 for float32, 2 for bfloat16. */
+  readonly weightBytes: number;
+  /** Of activations. */
+  readonly activationBytes: number;
+  readonly sequenceLength: number;
+  readonly sequencesPerDevice: number;
+  readonly recomputes: boolean;
+  /** Devices that FSDP shards over. */
+  readonly shards: number;
+}
+
+/** Four bits, and the scales of NF4 with double quantization. */
+const quantizedBytes = 0.516;
+/** Rows of logits that the chunked loss has at a time, for the logits and their gradient in float32. */
+const lossChunkTokens = 1024;
+/** CUDA's context and libraries. */
+const contextBytes = 1.5e9;
+/** What an allocator cannot use between blocks. */
+const fragmentation = 0.05;
+
+/** Memory of one accelerator in training, part by part, in bytes. */
+export function trainingMemory(shape: ModelShape, work: MemoryWork): readonly MemoryPart[] {
+  const { method, weightBytes, shards } = work;
+  const trained = method === 'full' ? shape.parameters : adapterParameters(shape, work.loraRank);
+  const frozen = method === 'full' ? 0 : shape.parameters;
+  const frozenBytes = method === 'qlora' ? quantizedBytes : weightBytes;
+  const parts = [
+    { part: 'weights', bytes: (frozen * frozenBytes + trained * weightBytes) / shards },
+    { part: 'gradients', bytes: (trained * weightBytes) / shards },
+    // AdamW keeps two values.
+    { part: 'optimizer', bytes: (2 * trained * weightBytes) / shards },
+    { part: 'activations', bytes: activationBytes(shape, work) },
+    // The layer at work and the one that is fetched meanwhile, and the embeddings, are whole.
+    ...(shards === 1 ? [] : [{ part: 'gathered layers', bytes: gatheredBytes(shape, work) }]),
+  ];
+  const sum = parts.reduce((total, { bytes }) => total + bytes, 0);
+  return [...parts, { part: 'overhead', bytes: contextBytes + fragmentation * sum }];
+}
+
+function activationBytes(shape: ModelShape, work: MemoryWork): number {
+  const { layers, hiddenSize, querySize, keyValueSize, intermediateSize, vocabularySize } = shape;
+  const tokens = work.sequenceLength * work.sequencesPerDevice;
+  // Inputs of the two norms, of the projections and of attention; the two halves of the MLP, their product and its factor.
+  const values = 4 * hiddenSize + 2 * querySize + 2 * keyValueSize + 4 * intermediateSize;
+  // Norms keep their inputs in float32.
+  const layer = tokens * (values * work.activationBytes + 2 * hiddenSize * 4);
+  const kept = work.recomputes ? layers * tokens * hiddenSize * work.activationBytes + layer : layers * layer;
+  const loss = Math.min(tokens, lossChunkTokens) * vocabularySize * 4 * 2;
+  return kept + loss;
+}
+
+function gatheredBytes(shape: ModelShape, { activationBytes: bytes }: MemoryWork): number {
+  return (2 * layerParameters(shape) + shape.vocabularySize * shape.hiddenSize) * bytes;
+}
+
+/** Of an adapter on all linear modules. */
+function adapterParameters(shape: ModelShape, rank: number): number {
+  const { layers, hiddenSize, querySize, keyValueSize, intermediateSize } = shape;
+  const ends = 2 * (hiddenSize + querySize) + 2 * (hiddenSize + keyValueSize) + 3 * (hiddenSize + intermediateSize);
+  return layers * rank * ends;
+}

@@ -1,0 +1,253 @@
+"""All that a running stage or an open sink has."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from simmer_plugin.artifacts import Artifact, Row, Table, write_parquet
+from simmer_plugin.errors import Canceled
+from simmer_plugin.generated.simmer.plugin.v1 import event_pb2
+from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking
+from simmer_plugin.grading import Grade, GradeItem
+from simmer_plugin.host import Host, struct_of
+from simmer_plugin.options import GraderChoice
+
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
+
+
+class Log:
+    """Lines for people, in the log of the run."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def debug(self, message: str) -> None:
+        self._write(event_pb2.LOG_LEVEL_DEBUG, message)
+
+    def info(self, message: str) -> None:
+        self._write(event_pb2.LOG_LEVEL_INFO, message)
+
+    def warning(self, message: str) -> None:
+        self._write(event_pb2.LOG_LEVEL_WARNING, message)
+
+    def error(self, message: str) -> None:
+        self._write(event_pb2.LOG_LEVEL_ERROR, message)
+
+    def _write(self, level: Any, message: str) -> None:
+        line = event_pb2.LogWritten(level=level, message=message)
+        self._host.emit(event_pb2.StageEvent(log_written=line))
+
+
+class Reservation:
+    """Money that is set aside for one request."""
+
+    def __init__(self, host: Host, id: str) -> None:
+        self._host = host
+        self._id = id
+
+    def settle(self, usd: float | None, *, input_tokens: int | None = None, output_tokens: int | None = None) -> None:
+        """Tells what it did cost, once it is over, well or badly; at most what was set aside."""
+        self._host.settle(self._id, usd, input_tokens, output_tokens)
+
+
+class StageContext(Generic[OptionsT]):
+    """All that a running stage has.
+
+    What it asks of Simmer raises HostError where that fails, Canceled where the stage is to stop.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: Host,
+        options: OptionsT,
+        inputs: Mapping[str, Sequence[Artifact]],
+        seed: int,
+        run_id: str,
+        stage: str,
+        attempt: int,
+        temporary_folder: Path,
+        scratch_folder: Path,
+        recipe_folder: Path,
+        cache_folder: Path,
+        canceled: threading.Event,
+    ) -> None:
+        self._host = host
+        self._files = 0
+        self.options = options
+        self.inputs = inputs
+        #: Draw all randomness from it; see `random`.
+        self.seed = seed
+        self.run_id = run_id
+        #: The stage's name in the recipe.
+        self.stage = stage
+        #: From 1.
+        self.attempt = attempt
+        #: Empty; what is written here is gone after the stage.
+        self.temporary_folder = temporary_folder
+        #: Survives kills and later attempts of the same work: keep here what is paid for.
+        self.scratch_folder = scratch_folder
+        #: What relative paths in options are relative to.
+        self.recipe_folder = recipe_folder
+        #: Shared by all projects of the user.
+        self.cache_folder = cache_folder
+        self.canceled = canceled
+        self.log = Log(host)
+
+    def input(self, name: str) -> Artifact:
+        """An input that must be there, or KeyError."""
+        found = self.optional(name)
+        if found is None:
+            raise KeyError(f"the recipe gave no input {name!r}")
+        return found
+
+    def optional(self, name: str) -> Artifact | None:
+        """An input that may have been left out."""
+        return next(iter(self.inputs.get(name, ())), None)
+
+    def many(self, name: str) -> Sequence[Artifact]:
+        """An input that takes many."""
+        return self.inputs.get(name, ())
+
+    def table(self, name: str) -> Table:
+        """An input that is a dataset or generations, or KeyError."""
+        found = self.input(name)
+        if not isinstance(found, Table):
+            raise TypeError(f"the input {name!r} is a {found.type}, not a table")
+        return found
+
+    def random(self, purpose: str) -> random.Random:
+        """Randomness of the stage's seed, another for each purpose."""
+        digest = hashlib.sha256(f"{self.seed}/{purpose}".encode()).digest()
+        return random.Random(int.from_bytes(digest[:8], "big"))
+
+    def stop_if_canceled(self) -> None:
+        """Raises Canceled where the stage is to stop: call it in long loops."""
+        if self.canceled.is_set():
+            raise Canceled("Simmer stops the stage.")
+
+    def write_dataset(
+        self,
+        rows: Iterable[Row],
+        *,
+        columns: Mapping[str, str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Table:
+        """Makes a dataset.
+
+        columns: name to DuckDB's type. With them rows are written as they come; without, all are held in memory first.
+        """
+        return self._write_table("dataset", rows, columns, metadata)
+
+    def write_generations(
+        self,
+        rows: Iterable[Row],
+        *,
+        columns: Mapping[str, str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Table:
+        """Makes a table of what models answered, as `write_dataset` does."""
+        return self._write_table("generations", rows, columns, metadata)
+
+    def write_report(self, content: Any, *, metadata: Mapping[str, Any] | None = None) -> Artifact:
+        """Makes a report. content: JSON of any kind."""
+        return self._host.commit_report(content, metadata or {})
+
+    def commit_model(self, folder: Path, *, metadata: Mapping[str, Any] | None = None) -> Artifact:
+        """Makes a model of a Hugging Face folder inside `temporary_folder`, which is gone from there afterwards."""
+        return self._host.commit_model(folder, False, metadata or {})
+
+    def reference_model(self, folder: Path, *, metadata: Mapping[str, Any] | None = None) -> Artifact:
+        """Makes a model of a Hugging Face folder that stays where it is."""
+        return self._host.commit_model(folder, True, metadata or {})
+
+    def generate(
+        self,
+        trainer: str,
+        model: Artifact,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        *,
+        thinking: Thinking | None = None,
+        policies: Sequence[Policy] = (),
+    ) -> Iterator[Sample]:
+        """Answers every prompt under every policy, `sampling.samples` times, in no promised order.
+
+        trainer: the value of an option made by `trainer_name()`. model: an input, or what was committed.
+        """
+        for sample in self._host.generate(trainer, model, prompts, sampling, thinking, policies):
+            self.stop_if_canceled()
+            yield sample
+
+    def grade(self, grader: GraderChoice, items: Sequence[GradeItem]) -> list[Grade]:
+        """Grades answers, in the order given. grader: the value of an option made by `grader_choice()`."""
+        return self._host.grade(grader.uses, grader.options, items)
+
+    def progress(self, done: int, total: int | None, unit: str, **figures: float) -> None:
+        """Says how far the stage is; at most a few times a second, please."""
+        said = event_pb2.StageProgressed(done=done, total=total, unit=unit, figures=figures)
+        self._host.emit(event_pb2.StageEvent(stage_progressed=said))
+
+    def funnel(self, step: str, rows_in: int, rows_out: int, dropped: Mapping[str, int]) -> None:
+        """Says how many rows were kept, and how many each rule dropped: one bar of the report's funnel."""
+        said = event_pb2.FunnelCounted(step=step, rows_in=rows_in, rows_out=rows_out, dropped=dict(dropped))
+        self._host.emit(event_pb2.StageEvent(funnel_counted=said))
+
+    def metric(
+        self,
+        name: str,
+        value: float,
+        *,
+        interval: tuple[float, float] | None = None,
+        count: int | None = None,
+        unit: str | None = None,
+        labels: Mapping[str, str | float] | None = None,
+    ) -> None:
+        """Says a figure that the run proves. interval: bounds of its 95% interval. count: on how many items."""
+        bounds = None if interval is None else event_pb2.Interval(low=interval[0], high=interval[1])
+        said = event_pb2.MetricMeasured(
+            name=name, value=value, interval=bounds, count=count, unit=unit, labels=struct_of(labels or {})
+        )
+        self._host.emit(event_pb2.StageEvent(metric_measured=said))
+
+    def reserve(self, source: str, usd: float | None) -> Reservation:
+        """Sets money aside for a request that is about to be made to somebody who is paid.
+
+        source: who is paid, as the report is to name it. usd: the most that it can cost; None where no price is known.
+        Waits while requests under way leave no room. Raises HostError `budget_reached`, `price_missing`.
+        """
+        return Reservation(self._host, self._host.reserve(source, usd))
+
+    def _write_table(
+        self, kind: str, rows: Iterable[Row], columns: Mapping[str, str] | None, metadata: Mapping[str, Any] | None
+    ) -> Table:
+        self._files += 1
+        file = self.temporary_folder / f"table-{self._files}.parquet"
+        write_parquet(file, rows, columns)
+        try:
+            return self._host.commit_table(kind, file, columns, metadata or {})
+        finally:
+            file.unlink(missing_ok=True)
+
+
+class SinkContext(Generic[OptionsT]):
+    """All that a sink has."""
+
+    def __init__(self, *, host: Host, options: OptionsT, run_id: str, run_folder: Path) -> None:
+        self._host = host
+        self.options = options
+        self.run_id = run_id
+        #: A file of the run is put here.
+        self.run_folder = run_folder
+        self.log = Log(host)
+
+    def open_artifact(self, uri: str) -> Artifact:
+        """An artifact of the run. Raises HostError `artifact_missing`."""
+        return self._host.open_artifact(uri)

@@ -1,0 +1,73 @@
+"""A plugin as Describe tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf import struct_pb2
+from pydantic import BaseModel
+
+from simmer_plugin.generated.simmer.plugin.v1 import artifact_pb2
+from simmer_plugin.generated.simmer.plugin.v1 import plugin_pb2 as pb
+from simmer_plugin.host import struct_of
+from simmer_plugin.plugin import Plugin, Port, StageEntry
+
+
+def description_of(plugin: Plugin) -> pb.DescribeResponse:
+    """What the plugin contributes."""
+    return pb.DescribeResponse(
+        name=plugin.name,
+        version=plugin.version,
+        stages=[_stage(name, entry) for name, entry in plugin.stages.items()],
+        graders=[
+            pb.GraderDescription(name=name, description=entry.description, options_schema=_schema(entry.options))
+            for name, entry in plugin.graders.items()
+        ],
+        sinks=[
+            pb.SinkDescription(name=name, description=entry.description, options_schema=_schema(entry.options))
+            for name, entry in plugin.sinks.items()
+        ],
+    )
+
+
+def _stage(name: str, entry: StageEntry) -> pb.StageDescription:
+    needed = entry.resources
+    return pb.StageDescription(
+        name=name,
+        description=entry.description,
+        options_schema=_schema(entry.options),
+        inputs=[
+            pb.InputDescription(
+                name=port_name,
+                description=port.description,
+                types=[_type(kind) for kind in port.types],
+                optional=port.is_optional,
+                many=port.is_many,
+            )
+            for port_name, port in entry.inputs.items()
+        ],
+        outputs=[_output(port_name, port) for port_name, port in entry.outputs.items()],
+        resources=pb.ResourcesNeeded(cpus=needed.cpus, memory_bytes=needed.memory_bytes, gpus=needed.gpus),
+    )
+
+
+def _output(name: str, port: Port) -> pb.OutputDescription:
+    return pb.OutputDescription(name=name, description=port.description, type=_type(port.types[0]))
+
+
+def _type(kind: str) -> Any:
+    return artifact_pb2.ArtifactType.Value(f"ARTIFACT_TYPE_{kind.upper()}")
+
+
+def _schema(options: type[BaseModel]) -> struct_pb2.Struct:
+    schema = options.model_json_schema()
+    properties: Mapping[str, Any] = schema.get("properties", {})
+    return struct_of({**schema, "properties": {name: _property(each) for name, each in properties.items()}})
+
+
+def _property(schema: dict[str, Any]) -> dict[str, Any]:
+    """A grader's choice is Simmer's own; titles are pydantic's, and say nothing that the name does not."""
+    if "x-simmer-grader" in schema:
+        return {key: schema[key] for key in ("description", "x-simmer-grader") if key in schema}
+    return {key: value for key, value in schema.items() if key != "title"}

@@ -1,0 +1,67 @@
+"""Grading answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from simmer_plugin.generated.simmer.grader.v1 import grader_pb2
+
+Verdict = Literal["right", "wrong", "unparsed", "timed_out"]
+
+_VERDICTS: dict[int, Verdict] = {
+    grader_pb2.VERDICT_RIGHT: "right",
+    grader_pb2.VERDICT_WRONG: "wrong",
+    grader_pb2.VERDICT_UNPARSED: "unparsed",
+    grader_pb2.VERDICT_TIMED_OUT: "timed_out",
+}
+
+
+@dataclass(frozen=True)
+class GradeItem:
+    """One answer to grade. Ids are unique in a call."""
+
+    id: str
+    #: The right answer.
+    gold: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Grade:
+    """What a grader found."""
+
+    id: str
+    verdict: Verdict
+    #: How the answers were read; empty where they were not.
+    parsed_answer: str = ""
+    parsed_gold: str = ""
+    #: Why, in one sentence.
+    explanation: str = ""
+
+
+def item_message(item: GradeItem) -> grader_pb2.GradeItem:
+    """An item for the wire."""
+    return grader_pb2.GradeItem(id=item.id, gold=item.gold, answer=item.answer)
+
+
+def item_of(message: grader_pb2.GradeItem) -> GradeItem:
+    """An item off the wire."""
+    return GradeItem(message.id, message.gold, message.answer)
+
+
+def grade_of(message: grader_pb2.Grade) -> Grade:
+    """A grade off the wire."""
+    verdict = _VERDICTS.get(message.verdict, "unparsed")
+    return Grade(message.id, verdict, message.parsed_answer, message.parsed_gold, message.explanation)
+
+
+def grade_message(grade: Grade) -> grader_pb2.Grade:
+    """A grade for the wire."""
+    return grader_pb2.Grade(
+        id=grade.id,
+        verdict=f"VERDICT_{grade.verdict.upper()}",
+        parsed_answer=grade.parsed_answer,
+        parsed_gold=grade.parsed_gold,
+        explanation=grade.explanation,
+    )

@@ -1,0 +1,174 @@
+"""What a stage asks of Simmer, and the Simmer that is asked over gRPC."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import grpc
+from google.protobuf import json_format, struct_pb2
+
+from simmer_plugin.artifacts import Artifact, Table, artifact_of
+from simmer_plugin.errors import Canceled, HostError
+from simmer_plugin.generated.simmer.plugin.v1 import artifact_pb2, event_pb2, host_pb2, host_pb2_grpc
+from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking, request_message, sample_of
+from simmer_plugin.grading import Grade, GradeItem, grade_of, item_message
+
+_MESSAGE_BYTES = 64 * 1024 * 1024
+
+
+class Host(Protocol):
+    """What a stage asks of Simmer. Raises HostError where that fails, Canceled where the stage is to stop."""
+
+    def open_artifact(self, uri: str) -> Artifact: ...
+
+    def commit_table(
+        self, kind: str, file: Path, columns: Mapping[str, str] | None, metadata: Mapping[str, Any]
+    ) -> Table: ...
+
+    def commit_report(self, content: Any, metadata: Mapping[str, Any]) -> Artifact: ...
+
+    def commit_model(self, folder: Path, by_reference: bool, metadata: Mapping[str, Any]) -> Artifact: ...
+
+    def generate(
+        self,
+        trainer: str,
+        model: Artifact,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        thinking: Thinking | None,
+        policies: Sequence[Policy],
+    ) -> Iterator[Sample]: ...
+
+    def grade(self, uses: str, options: Mapping[str, Any], items: Sequence[GradeItem]) -> list[Grade]: ...
+
+    def emit(self, event: event_pb2.StageEvent) -> None: ...
+
+    def reserve(self, source: str, usd: float | None) -> str: ...
+
+    def settle(
+        self, reservation: str, usd: float | None, input_tokens: int | None, output_tokens: int | None
+    ) -> None: ...
+
+
+class HostConnection:
+    """The connection of this process to Simmer."""
+
+    def __init__(self, address: str, token: str) -> None:
+        limits = [("grpc.max_receive_message_length", _MESSAGE_BYTES), ("grpc.max_send_message_length", _MESSAGE_BYTES)]
+        self._channel = grpc.insecure_channel(address, options=[*limits, ("grpc.enable_http_proxy", 0)])
+        self.stub = host_pb2_grpc.HostServiceStub(self._channel)
+        self.metadata = (("authorization", f"Bearer {token}"),)
+
+    def for_call(self, call_id: str) -> HostCalls:
+        """What one call of the host's may ask."""
+        return HostCalls(self, call_id)
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+class HostCalls:
+    """Host, over gRPC, for one call."""
+
+    def __init__(self, connection: HostConnection, call_id: str) -> None:
+        self._connection = connection
+        self._call_id = call_id
+
+    def open_artifact(self, uri: str) -> Artifact:
+        request = host_pb2.OpenArtifactRequest(call_id=self._call_id, uri=uri)
+        return artifact_of(self._ask(self._connection.stub.OpenArtifact, request).artifact)
+
+    def commit_table(
+        self, kind: str, file: Path, columns: Mapping[str, str] | None, metadata: Mapping[str, Any]
+    ) -> Table:
+        request = host_pb2.CommitTableRequest(
+            call_id=self._call_id,
+            type=f"ARTIFACT_TYPE_{kind.upper()}",
+            parquet_file=str(file),
+            columns=[artifact_pb2.Column(name=name, type=text) for name, text in (columns or {}).items()],
+            metadata=struct_of(metadata),
+        )
+        table = artifact_of(self._ask(self._connection.stub.CommitTable, request).artifact)
+        assert isinstance(table, Table)
+        return table
+
+    def commit_report(self, content: Any, metadata: Mapping[str, Any]) -> Artifact:
+        text = json.dumps(content, allow_nan=False)
+        request = host_pb2.CommitReportRequest(call_id=self._call_id, json=text, metadata=struct_of(metadata))
+        return artifact_of(self._ask(self._connection.stub.CommitReport, request).artifact)
+
+    def commit_model(self, folder: Path, by_reference: bool, metadata: Mapping[str, Any]) -> Artifact:
+        request = host_pb2.CommitModelRequest(
+            call_id=self._call_id, folder=str(folder), by_reference=by_reference, metadata=struct_of(metadata)
+        )
+        return artifact_of(self._ask(self._connection.stub.CommitModel, request).artifact)
+
+    def generate(
+        self,
+        trainer: str,
+        model: Artifact,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        thinking: Thinking | None,
+        policies: Sequence[Policy],
+    ) -> Iterator[Sample]:
+        request = request_message(self._call_id, trainer, model.uri, prompts, sampling, thinking, policies)
+        stream = self._connection.stub.Generate(request, metadata=self._connection.metadata)
+        try:
+            for response in stream:
+                if response.WhichOneof("response") == "sample":
+                    yield sample_of(response.sample)
+        except grpc.RpcError as error:
+            raise _error_of(error) from error
+        finally:
+            stream.cancel()
+
+    def grade(self, uses: str, options: Mapping[str, Any], items: Sequence[GradeItem]) -> list[Grade]:
+        request = host_pb2.GradeAnswersRequest(
+            call_id=self._call_id,
+            uses=uses,
+            options=struct_of(options),
+            items=[item_message(item) for item in items],
+        )
+        return [grade_of(grade) for grade in self._ask(self._connection.stub.GradeAnswers, request).grades]
+
+    def emit(self, event: event_pb2.StageEvent) -> None:
+        request = host_pb2.EmitEventsRequest(call_id=self._call_id, events=[event])
+        self._ask(self._connection.stub.EmitEvents, request)
+
+    def reserve(self, source: str, usd: float | None) -> str:
+        request = host_pb2.ReserveSpendingRequest(call_id=self._call_id, source=source, usd=usd)
+        return str(self._ask(self._connection.stub.ReserveSpending, request).reservation_id)
+
+    def settle(self, reservation: str, usd: float | None, input_tokens: int | None, output_tokens: int | None) -> None:
+        request = host_pb2.SettleSpendingRequest(
+            call_id=self._call_id,
+            reservation_id=reservation,
+            usd=usd,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+        )
+        self._ask(self._connection.stub.SettleSpending, request)
+
+    def _ask(self, method: Callable[..., Any], request: Any) -> Any:
+        try:
+            return method(request, metadata=self._connection.metadata)
+        except grpc.RpcError as error:
+            raise _error_of(error) from error
+
+
+def struct_of(values: Mapping[str, Any]) -> struct_pb2.Struct:
+    """JSON for the wire."""
+    return json_format.ParseDict(dict(values), struct_pb2.Struct())
+
+
+def _error_of(error: grpc.RpcError) -> Exception:
+    if error.code() == grpc.StatusCode.CANCELLED:
+        return Canceled("Simmer stops the stage.")
+    metadata = dict(error.trailing_metadata() or ())
+    hint = metadata.get("simmer-error-hint-bin")
+    text = hint.decode() if isinstance(hint, bytes) else None
+    return HostError(str(metadata.get("simmer-error-code", "host_failed")), error.details() or "The call failed.", text)

@@ -1,0 +1,213 @@
+"""Declaring what a plugin contributes."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from simmer_plugin.artifacts import Artifact
+from simmer_plugin.context import SinkContext, StageContext
+from simmer_plugin.grading import Grade, GradeItem
+
+Outputs = Mapping[str, Artifact]
+StageFunction = Callable[[StageContext[Any]], Outputs]
+GraderFunction = Callable[[Sequence[GradeItem], Any], Sequence[Grade]]
+
+
+class Sink(Protocol):
+    """What gets a run's events, in order. One that raises is left out; the run goes on."""
+
+    def on_event(self, event: Mapping[str, Any]) -> None:
+        """event: as a line of the run's `events.jsonl` has it."""
+
+    def before_completed(self) -> str | None:
+        """All stages are done. Returns the path of the report that it wrote, if it writes one."""
+
+    def close(self) -> None:
+        """After the run's last event."""
+
+
+OpenSink = Callable[[SinkContext[Any]], Sink]
+StageT = TypeVar("StageT", bound=StageFunction)
+GraderT = TypeVar("GraderT", bound=GraderFunction)
+SinkT = TypeVar("SinkT", bound=OpenSink)
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or an output of a stage."""
+
+    types: tuple[str, ...]
+    description: str
+    is_optional: bool = False
+    is_many: bool = False
+
+    def optional(self) -> Port:
+        """The recipe may leave it out."""
+        return replace(self, is_optional=True)
+
+    def many(self) -> Port:
+        """It takes a list, possibly empty."""
+        return replace(self, is_many=True)
+
+    def __or__(self, other: Port) -> Port:
+        return replace(self, types=self.types + other.types)
+
+
+def dataset(description: str) -> Port:
+    """A table."""
+    return Port(("dataset",), description)
+
+
+def generations(description: str) -> Port:
+    """A table of what models answered."""
+    return Port(("generations",), description)
+
+
+def model(description: str) -> Port:
+    """A Hugging Face folder."""
+    return Port(("model",), description)
+
+
+def report(description: str) -> Port:
+    """JSON."""
+    return Port(("report",), description)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a stage needs of the machine. None: one core, and no matter how much of the rest."""
+
+    cpus: int | None = None
+    memory_bytes: int | None = None
+    gpus: int | None = None
+
+
+class NoOptions(BaseModel):
+    """Of what has no options."""
+
+
+@dataclass(frozen=True)
+class StageEntry:
+    """A stage that was declared."""
+
+    description: str
+    options: type[BaseModel]
+    inputs: Mapping[str, Port]
+    outputs: Mapping[str, Port]
+    resources: Resources
+    run: StageFunction
+
+
+@dataclass(frozen=True)
+class GraderEntry:
+    """A grader that was declared."""
+
+    description: str
+    options: type[BaseModel]
+    grade: GraderFunction
+
+
+@dataclass(frozen=True)
+class SinkEntry:
+    """A sink that was declared."""
+
+    description: str
+    options: type[BaseModel]
+    open: OpenSink
+
+
+class Plugin:
+    """A plugin: what it contributes is declared with decorators; `serve` then does as Simmer asks.
+
+    name: the first half of `uses: NAME/STAGE`. version: semantic, "1.2.3".
+    """
+
+    def __init__(self, name: str, version: str) -> None:
+        self.name = name
+        self.version = version
+        self.stages: dict[str, StageEntry] = {}
+        self.graders: dict[str, GraderEntry] = {}
+        self.sinks: dict[str, SinkEntry] = {}
+
+    def stage(
+        self,
+        *,
+        outputs: Mapping[str, Port],
+        inputs: Mapping[str, Port] | None = None,
+        name: str | None = None,
+        resources: Resources | None = None,
+    ) -> Callable[[StageT], StageT]:
+        """Declares a stage: a function of a `StageContext[Options]` that returns its outputs.
+
+        The first line of its docstring is its description, and its name, with "-" for "_", that of the stage. The same
+        options, inputs and seed must give the same outputs: they are kept, and the stage is not run again.
+        """
+
+        def declare(function: StageT) -> StageT:
+            self.stages[name or _name_of(function)] = StageEntry(
+                _description_of(function),
+                _options_of(function, 0),
+                inputs or {},
+                outputs,
+                resources or Resources(),
+                function,
+            )
+            return function
+
+        return declare
+
+    def grader(self, *, name: str | None = None) -> Callable[[GraderT], GraderT]:
+        """Declares a grader: a function of items and options that returns a grade for each item, in their order."""
+
+        def declare(function: GraderT) -> GraderT:
+            entry = GraderEntry(_description_of(function), _options_of(function, 1), function)
+            self.graders[name or _name_of(function)] = entry
+            return function
+
+        return declare
+
+    def sink(self, *, name: str | None = None) -> Callable[[SinkT], SinkT]:
+        """Declares a sink: a function of a `SinkContext[Options]` that returns what gets the events."""
+
+        def declare(function: SinkT) -> SinkT:
+            self.sinks[name or _name_of(function)] = SinkEntry(
+                _description_of(function), _options_of(function, 0), function
+            )
+            return function
+
+        return declare
+
+    def serve(self) -> typing.NoReturn:
+        """Serves until Simmer ends the process. Called last, by the program that the manifest names."""
+        from simmer_plugin.server import serve
+
+        serve(self)
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    return function.__name__.replace("_", "-")
+
+
+def _description_of(function: Callable[..., Any]) -> str:
+    text = inspect.getdoc(function)
+    if not text:
+        raise TypeError(f"{function.__name__} needs a docstring: its first line is what recipes' authors read")
+    return text.split("\n\n")[0].replace("\n", " ")
+
+
+def _options_of(function: Callable[..., Any], position: int) -> type[BaseModel]:
+    """The options' model: of the annotation `StageContext[Options]`, or an annotation that is the model itself."""
+    names = list(inspect.signature(function).parameters)
+    if len(names) <= position:
+        raise TypeError(f"{function.__name__} takes too few parameters")
+    hint = typing.get_type_hints(function).get(names[position])
+    for candidate in (hint, *typing.get_args(hint)):
+        if inspect.isclass(candidate) and issubclass(candidate, BaseModel):
+            return candidate
+    return NoOptions

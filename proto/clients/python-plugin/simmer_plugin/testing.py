@@ -1,0 +1,178 @@
+"""For tests of plugins: runs a stage by itself, without Simmer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from google.protobuf import json_format
+
+from simmer_plugin.artifacts import Artifact, Row, Table, write_parquet
+from simmer_plugin.context import StageContext
+from simmer_plugin.generated.simmer.plugin.v1 import event_pb2
+from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking
+from simmer_plugin.grading import Grade, GradeItem
+from simmer_plugin.plugin import Plugin
+
+Generate = Callable[[Sequence[Prompt], Sampling], Sequence[Sample]]
+GradeAll = Callable[[Sequence[GradeItem]], Sequence[Grade]]
+#: Rows of a table, JSON of a report, or a folder of a model.
+Input = Sequence[Row] | Mapping[str, Any] | Path
+
+
+@dataclass
+class StageResult:
+    """What a stage made and said."""
+
+    outputs: Mapping[str, Artifact]
+    #: As `{"funnelCounted": {...}}`; numbers of 64 bits are texts.
+    events: list[dict[str, Any]] = field(default_factory=list)
+    #: (source, dollars) of what was settled.
+    spent: list[tuple[str, float | None]] = field(default_factory=list)
+    _rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def rows(self, output: str) -> list[dict[str, Any]]:
+        """The rows of an output that is a table."""
+        return self._rows[self.outputs[output].uri]
+
+
+def run_stage(
+    plugin: Plugin,
+    stage: str,
+    *,
+    options: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, Input | Sequence[Input]] | None = None,
+    seed: int = 1,
+    generate: Generate | None = None,
+    grade: GradeAll | None = None,
+) -> StageResult:
+    """Runs one stage. generate, grade: stand for the trainer and the grader that the stage uses."""
+    entry = plugin.stages[stage]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        host = _TestHost(folder, generate, grade)
+        given = {
+            port: [host.given(each) for each in (value if entry.inputs[port].is_many else [value])]  # type: ignore[union-attr]
+            for port, value in (inputs or {}).items()
+        }
+        folders = {kind: folder / kind for kind in ("temporary", "scratch", "recipe", "cache")}
+        for each in folders.values():
+            each.mkdir()
+        context: StageContext[Any] = StageContext(
+            host=host,
+            options=entry.options.model_validate(options or {}),
+            inputs=given,
+            seed=seed,
+            run_id="test",
+            stage=stage,
+            attempt=1,
+            temporary_folder=folders["temporary"],
+            scratch_folder=folders["scratch"],
+            recipe_folder=folders["recipe"],
+            cache_folder=folders["cache"],
+            canceled=threading.Event(),
+        )
+        outputs = entry.run(context)
+        if set(outputs) != set(entry.outputs):
+            raise AssertionError(f"the stage declares {sorted(entry.outputs)} and returned {sorted(outputs)}")
+        return StageResult(outputs, host.events, host.spent, host.rows)
+
+
+class _TestHost:
+    """Keeps what is committed in a folder."""
+
+    def __init__(self, folder: Path, generate: Generate | None, grade: GradeAll | None) -> None:
+        self._folder = folder
+        self._generate = generate
+        self._grade = grade
+        self._artifacts: dict[str, Artifact] = {}
+        self.events: list[dict[str, Any]] = []
+        self.spent: list[tuple[str, float | None]] = []
+        self._reserved: dict[str, str] = {}
+        self.rows: dict[str, list[dict[str, Any]]] = {}
+
+    def given(self, value: Any) -> Artifact:
+        """An input."""
+        if isinstance(value, Path):
+            return self._kept("model", str(value).encode(), value, {})
+        if isinstance(value, Mapping):
+            return self.commit_report(value, {})
+        file = self._folder / f"input-{len(self._artifacts)}.parquet"
+        write_parquet(file, value, None)
+        return self.commit_table("dataset", file, None, {})
+
+    def open_artifact(self, uri: str) -> Artifact:
+        return self._artifacts[uri]
+
+    def commit_table(
+        self, kind: str, file: Path, columns: Mapping[str, str] | None, metadata: Mapping[str, Any]
+    ) -> Table:
+        read = pq.read_table(file)
+        rows: list[dict[str, Any]] = read.to_pylist()
+        digest = hashlib.sha256(json.dumps(rows, default=str).encode()).hexdigest()
+        folder = self._folder / f"artifact-{digest}"
+        folder.mkdir(exist_ok=True)
+        (folder / "data.parquet").write_bytes(file.read_bytes())
+        types = columns or {
+            name: _duckdb_type(str(kind)) for name, kind in zip(read.column_names, read.schema.types, strict=True)
+        }
+        table = Table(f"simmer://{kind}/sha256-{digest}", kind, folder, metadata, types, len(rows))
+        self._artifacts[table.uri] = table
+        self.rows[table.uri] = rows
+        return table
+
+    def commit_report(self, content: Any, metadata: Mapping[str, Any]) -> Artifact:
+        text = json.dumps(content, allow_nan=False).encode()
+        folder = self._folder / f"artifact-{hashlib.sha256(text).hexdigest()}"
+        folder.mkdir(exist_ok=True)
+        (folder / "report.json").write_bytes(text)
+        return self._kept("report", text, folder, metadata)
+
+    def commit_model(self, folder: Path, by_reference: bool, metadata: Mapping[str, Any]) -> Artifact:
+        return self._kept("model", str(folder).encode(), folder, metadata)
+
+    def generate(
+        self,
+        trainer: str,
+        model: Artifact,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        thinking: Thinking | None,
+        policies: Sequence[Policy],
+    ) -> Iterator[Sample]:
+        if self._generate is None:
+            raise AssertionError(f"the stage asked the trainer {trainer}; the test gave no `generate`")
+        yield from self._generate(prompts, sampling)
+
+    def grade(self, uses: str, options: Mapping[str, Any], items: Sequence[GradeItem]) -> list[Grade]:
+        if self._grade is None:
+            raise AssertionError(f"the stage asked the grader {uses}; the test gave no `grade`")
+        return list(self._grade(items))
+
+    def emit(self, event: event_pb2.StageEvent) -> None:
+        self.events.append(json_format.MessageToDict(event))
+
+    def reserve(self, source: str, usd: float | None) -> str:
+        id = str(len(self._reserved))
+        self._reserved[id] = source
+        return id
+
+    def settle(self, reservation: str, usd: float | None, input_tokens: int | None, output_tokens: int | None) -> None:
+        self.spent.append((self._reserved[reservation], usd))
+
+    def _kept(self, kind: str, content: bytes, folder: Path, metadata: Mapping[str, Any]) -> Artifact:
+        uri = f"simmer://{kind}/sha256-{hashlib.sha256(content).hexdigest()}"
+        return self._artifacts.setdefault(uri, Artifact(uri, kind, folder, metadata))
+
+
+def _duckdb_type(arrow: str) -> str:
+    plain = {"string": "VARCHAR", "int64": "BIGINT", "double": "DOUBLE", "bool": "BOOLEAN"}
+    listed = arrow.removeprefix("list<").removesuffix(">").split(": ")[-1] if arrow.startswith("list<") else None
+    return f"{_duckdb_type(listed)}[]" if listed is not None else plain.get(arrow, "VARCHAR")

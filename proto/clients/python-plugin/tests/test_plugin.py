@@ -1,0 +1,153 @@
+"""What authors see, without Simmer. A plugin in a run: test/integration/process-plugin."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from google.protobuf import json_format
+from pydantic import BaseModel, Field
+
+from simmer_plugin import (
+    Artifact,
+    GradeItem,
+    GraderChoice,
+    Plugin,
+    Prompt,
+    Sample,
+    Sampling,
+    StageContext,
+    UserError,
+    dataset,
+    file_path,
+    grader_choice,
+    model,
+    placement,
+    report,
+    trainer_name,
+)
+from simmer_plugin.artifacts import _ColumnTypeReader
+from simmer_plugin.describe import description_of
+from simmer_plugin.grading import Grade
+from simmer_plugin.testing import run_stage
+
+plugin = Plugin("trial", "1.2.3")
+
+
+class Inner(BaseModel):
+    depth: int = 1
+
+
+class Options(BaseModel):
+    trainer: str = trainer_name()
+    words: int = Field(2, ge=1, description="Most words.")
+    threads: Annotated[int, placement()] = Field(4, description="How fast.")
+    list: str | None = file_path("Words to drop.")
+    inner: Inner = Inner()
+    grader: GraderChoice = grader_choice("eval/exact")
+
+
+@plugin.stage(
+    inputs={"dataset": dataset("Rows."), "model": model("The model.").optional(), "more": dataset("More.").many()},
+    outputs={"dataset": dataset("Short rows."), "summary": report("How many.")},
+)
+def keep_short(context: StageContext[Options]) -> dict[str, Artifact]:
+    """Keeps short rows.
+
+    This is for readers of the code.
+    """
+    table = context.table("dataset")
+    table.require_columns("question")
+    kept = [row for row in table.rows() if len(row["question"].split()) <= context.options.words]
+    context.funnel("short", table.row_count, len(kept), {"too_long": table.row_count - len(kept)})
+    context.reserve("a teacher", 0.5).settle(0.2, input_tokens=3)
+    return {
+        "dataset": context.write_dataset(kept, columns=table.columns),
+        "summary": context.write_report({"kept": len(kept), "drawn": context.random("x").random()}),
+    }
+
+
+@plugin.stage(inputs={"model": model("The model.")}, outputs={"dataset": dataset("Answers.")})
+def ask(context: StageContext[Options]) -> dict[str, Artifact]:
+    """Asks a model."""
+    prompts = [Prompt.user("a", "1 + 1")]
+    samples = list(context.generate("student", context.input("model"), prompts, Sampling(8)))
+    grades = context.grade(
+        context.options.grader, [GradeItem(sample.prompt_id, "2", sample.answer) for sample in samples]
+    )
+    return {"dataset": context.write_dataset([{"answer": samples[0].answer, "verdict": grades[0].verdict}])}
+
+
+ROWS = [{"id": "1", "question": "what now"}, {"id": "2", "question": "what is the sum of it all"}]
+
+
+def test_a_stage_keeps_and_says_what_it_should() -> None:
+    result = run_stage(plugin, "keep-short", options={"trainer": "t", "list": None}, inputs={"dataset": ROWS})
+    assert result.rows("dataset") == ROWS[:1]
+    assert result.events == [
+        {"funnelCounted": {"step": "short", "rowsIn": "2", "rowsOut": "1", "dropped": {"too_long": "1"}}}
+    ]
+    assert result.spent == [("a teacher", 0.2)]
+
+
+def test_the_same_seed_draws_the_same() -> None:
+    given: dict[str, Any] = {"options": {"trainer": "t", "list": None}, "inputs": {"dataset": ROWS}}
+    first, second, other = (run_stage(plugin, "keep-short", **given, seed=seed).outputs for seed in (1, 1, 2))
+    assert first["summary"].uri == second["summary"].uri != other["summary"].uri
+
+
+def test_a_missing_column_is_an_error_for_the_user() -> None:
+    with pytest.raises(UserError, match="no column question"):
+        run_stage(plugin, "keep-short", options={"trainer": "t", "list": None}, inputs={"dataset": [{"id": "1"}]})
+
+
+def test_a_stage_asks_a_model_and_has_its_answers_graded(tmp_path: Path) -> None:
+    sample = Sample("a", "", 0, "", "two", 0, 1)
+    result = run_stage(
+        plugin,
+        "ask",
+        options={"trainer": "student", "list": None},
+        inputs={"model": tmp_path},
+        generate=lambda prompts, sampling: [sample],
+        grade=lambda items: [Grade(item.id, "wrong") for item in items],
+    )
+    assert result.rows("dataset") == [{"answer": "two", "verdict": "wrong"}]
+
+
+def test_describe_says_what_the_declarations_say() -> None:
+    described = json_format.MessageToDict(description_of(plugin))
+    stage = described["stages"][0]
+    assert (described["name"], stage["name"], stage["description"]) == ("trial", "keep-short", "Keeps short rows.")
+    assert stage["inputs"][1:] == [
+        {"name": "model", "description": "The model.", "types": ["ARTIFACT_TYPE_MODEL"], "optional": True},
+        {"name": "more", "description": "More.", "types": ["ARTIFACT_TYPE_DATASET"], "many": True},
+    ]
+    schema = stage["optionsSchema"]
+    assert schema["required"] == ["trainer", "list"]
+    assert schema["properties"]["threads"]["x-simmer-placement"] is True
+    assert schema["properties"]["trainer"]["x-simmer-trainer"] is True
+    assert schema["properties"]["list"]["x-simmer-file"] is True
+    assert schema["properties"]["grader"] == {
+        "description": "Who compares an answer with the right one.",
+        "x-simmer-grader": "eval/exact",
+    }
+    assert schema["properties"]["words"] == {
+        "type": "integer",
+        "default": 2,
+        "minimum": 1,
+        "description": "Most words.",
+    }
+
+
+def test_a_stage_without_a_docstring_is_refused() -> None:
+    def silent(context: StageContext[Options]) -> dict[str, Artifact]:
+        return {}
+
+    with pytest.raises(TypeError, match="docstring"):
+        plugin.stage(outputs={})(silent)
+
+
+def test_types_of_columns_are_those_of_duckdb() -> None:
+    read = _ColumnTypeReader('STRUCT("text" VARCHAR, at INTEGER[])[]').read()
+    assert str(read) == "list<item: struct<text: string, at: list<item: int32>>>"
+    with pytest.raises(ValueError, match="no type"):
+        _ColumnTypeReader("VARCHAR)").read()

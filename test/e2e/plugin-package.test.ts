@@ -1,0 +1,92 @@
+import { existsSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { builtModule } from '../integration/built-module.js';
+import { InstalledSimmer, run } from './plugin-package.js';
+
+let installed: InstalledSimmer;
+beforeAll(async () => {
+  builtModule('core/cli/program.ts');
+  installed = await InstalledSimmer.create('unpack');
+}, 300_000);
+afterAll(() => installed[Symbol.asyncDispose]());
+
+describe('the npm package of simmerkit', () => {
+  it('has all that runs need, and nothing to be built', () => {
+    const inside = (path: string) => existsSync(join(installed.folder, 'node_modules/simmerkit', path));
+    const needed = [
+      'dist/core/index.d.ts',
+      'dist/core/testing/fake-trainer/main.js',
+      'recipes/quickstart.yaml',
+      'proto/simmer/plugin/v1/plugin.proto',
+      'plugins/torch-trainer/python/locks/cpu.txt',
+      'plugins/torch-trainer/python/simmer_trainer/generated/simmer/trainer/v1/trainer_pb2_grpc.py',
+      'plugins/eval/python/simmer_grader/generated/simmer/grader/v1/grader_pb2_grpc.py',
+      'proto/clients/python/simmer_client/generated/simmer/control/v1/control_pb2_grpc.py',
+      'proto/clients/python-plugin/simmer_plugin/generated/simmer/plugin/v1/host_pb2_grpc.py',
+      'proto/clients/python-plugin/locks/plugin.txt',
+    ];
+    expect(needed.filter((path) => !inside(path))).toEqual([]);
+    expect(['dist/test', 'dist/core/figures.test.js', 'plugins/eval/python/tests'].filter(inside)).toEqual([]);
+  });
+});
+
+describe('a plugin that `simmer plugin new` made', () => {
+  it('in TypeScript builds, passes its test, and works from its own package', async () => {
+    const folder = await installed.author('short-words', 'typescript');
+    expect(await run('npm', ['test'], folder)).toMatch(/# pass 2\n# fail 0/);
+    const files = await installed.packAndInstall('short-words', folder);
+    expect(files).toContain('plugin.js');
+    expect(files.filter((file) => file.includes('test'))).toEqual([]);
+    expect(await installed.stagesOf('short-words')).toEqual(['keep-short']);
+    expect(await installed.stagesInSchema()).toContain('short-words/keep-short');
+    expect(await installed.runRecipe('short-words')).toMatchObject({
+      type: 'run.completed',
+      data: { outputs: { 'short.dataset': expect.stringContaining('simmer://dataset/') } },
+    });
+  }, 300_000);
+
+  it('in Python works at once, and from its own package', async () => {
+    const folder = await installed.author('short-snakes', 'python');
+    const events = (await installed.simmer(['run', 'recipe.yaml', '--json'], folder)).trim().split('\n');
+    expect(JSON.parse(events.at(-1) ?? '')).toMatchObject({ type: 'run.completed' });
+    const files = await installed.packAndInstall('short-snakes', folder);
+    expect(files.toSorted()).toEqual(
+      [
+        'README.md',
+        'package.json',
+        'recipe.yaml',
+        'requirements.txt',
+        'short_snakes.py',
+        'simmer-plugin.yaml',
+      ].toSorted(),
+    );
+    expect(await installed.stagesOf('short-snakes')).toEqual(['keep-short']);
+    expect(await installed.stagesInSchema()).toContain('short-snakes/keep-short');
+    expect(await installed.runRecipe('short-snakes')).toMatchObject({ type: 'run.completed' });
+  }, 300_000);
+
+  it('is refused a name or a place that does not do', async () => {
+    await expect(installed.simmer(['plugin', 'new', 'My Plugin'])).rejects.toThrow('error[invalid_plugin_name]');
+    await expect(installed.simmer(['plugin', 'new', 'x', '--folder', '.'])).rejects.toThrow('error[folder_not_empty]');
+  });
+
+  it('leaves the others be where one is broken, and is told of by its name', async () => {
+    const broken = join(installed.folder, 'node_modules/broken-plugin');
+    await mkdir(broken);
+    await writeFile(
+      join(broken, 'package.json'),
+      '{"name":"broken-plugin","keywords":["simmer-plugin"],"type":"module"}',
+    );
+    await writeFile(join(broken, 'index.js'), 'throw new Error("not today");');
+    expect(await installed.stagesOf('short-words')).toEqual(['keep-short']);
+    const program = join(installed.folder, 'node_modules/simmerkit/dist/core/cli/main.js');
+    const said = await run(
+      'sh',
+      ['-c', `"${process.execPath}" "${program}" plugins 2>&1 >/dev/null`],
+      installed.folder,
+    );
+    expect(said).toContain('The plugin broken-plugin is left out: Plugin broken-plugin failed to load: not today');
+  });
+});

@@ -1,0 +1,213 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Event } from 'simmerkit';
+import { type HarnessRun, RunHarness } from 'simmerkit/testing';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type ChatServer, startChatServer } from '../../plugins/curation/chat-server.fixture.js';
+import { builtModule } from './built-module.js';
+import { killedCore } from './core-process.js';
+import { paidOptions, paidTraining } from './paid-core.js';
+
+let harness: RunHarness;
+beforeEach(async () => {
+  harness = await RunHarness.create(paidOptions);
+});
+afterEach(() => harness[Symbol.asyncDispose]());
+
+function lastTotal(run: HarnessRun): { readonly usd: number; readonly gpuHours: number } {
+  return run.eventsOf('budget.spent').at(-1)?.data.total ?? { usd: 0, gpuHours: 0 };
+}
+
+function stepsOf(run: HarnessRun): readonly number[] {
+  return run.eventsOf('step.logged').map((event) => event.data.step);
+}
+
+describe('a budget in mid-training', () => {
+  it('ends the run below its limit with a checkpoint, and a larger one goes on from there', async () => {
+    const stopped = await harness.run(paidTraining('usd: 6'));
+    expect(stopped.outcome).toMatchObject({
+      status: 'interrupted',
+      error: { code: 'budget_reached', kind: 'budget', hint: expect.stringContaining('--set budget.usd=12') },
+    });
+    expect(lastTotal(stopped).usd).toBeGreaterThan(3);
+    expect(lastTotal(stopped).usd).toBeLessThanOrEqual(6);
+    const reached = stepsOf(stopped).at(-1) ?? 0;
+    expect(reached).toBeLessThan(120);
+    expect(stopped.eventsOf('checkpoint.saved').at(-1)?.data.step).toBe(reached);
+    expect(stopped.events.at(-1)?.type).toBe('run.interrupted');
+
+    const finished = await harness.resume(stopped.runId, { budgetChange: { usd: 60 } });
+    expect(finished.outcome.status).toBe('completed');
+    // Each step once: nothing that was paid for was done again.
+    expect(stepsOf(finished)).toEqual(Array.from({ length: 120 }, (_, index) => index + 1));
+    const keys = finished.eventsOf('stage.started').filter((event) => event.stage === 'tuned');
+    expect(new Set(keys.map((event) => event.data.key)).size).toBe(1);
+    // What the first attempt spent is counted on.
+    expect(lastTotal(finished).usd).toBeGreaterThan(lastTotal(stopped).usd + 0.1);
+    expect(finished.eventsOf('budget.set').map((event) => event.data)).toEqual([{ usd: 6 }, { usd: 60 }]);
+  });
+
+  it('ends at once, and spends nothing, where it is taken up again without more', async () => {
+    const stopped = await harness.run(paidTraining('usd: 2.5'));
+    const again = await harness.resume(stopped.runId);
+    expect(again.outcome).toMatchObject({ status: 'interrupted', error: { code: 'budget_reached' } });
+    expect(lastTotal(again).usd).toBe(lastTotal(stopped).usd);
+    expect(again.eventsOf('trainer.started')).toHaveLength(1);
+  });
+
+  it('counts every accelerator that is held, the idle ones too', async () => {
+    const run = await harness.run(paidTraining('gpuHours: 0.003', '{ cpus: 1, gpus: 4, hardware: card }'));
+    expect(run.outcome).toMatchObject({
+      status: 'interrupted',
+      error: { code: 'budget_reached', hint: expect.stringContaining('budget.gpuHours=') },
+    });
+    expect(lastTotal(run).gpuHours).toBeLessThanOrEqual(0.003);
+    const [held] = run.eventsOf('hardware.held');
+    expect(held?.data).toMatchObject({ holder: 'trainer student', gpus: 4, nodes: 1, usdPerHour: 4 * 3600 });
+    const seconds = run.eventsOf('budget.spent').reduce((sum, event) => sum + (event.data.seconds ?? 0), 0);
+    expect(lastTotal(run).gpuHours).toBeCloseTo((4 * seconds) / 3600, 6);
+    // It was ready before it trained: that time is paid for as well.
+    expect(seconds).toBeGreaterThan(0.05 * stepsOf(run).length);
+  });
+});
+
+describe('kill -9 of a core whose run costs something', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'simmer-paid-'));
+  });
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  const killed = async (recipe: string, killAfter: (event: Event) => number | undefined, lease = '60') => {
+    const home = join(folder, 'home');
+    const program = builtModule('test/integration/paid-core.ts');
+    const environment = { PAID_RECIPE: recipe, SIMMER_LEASE_SECONDS: lease };
+    const events = await killedCore({ program, home, temporaryFolder: folder, environment, killAfter });
+    return { home, runId: events[0]?.runId ?? '', events };
+  };
+  const stepped = (event: Event) => (event.type === 'step.logged' && event.data.step >= 3 ? 0 : undefined);
+
+  it('counts the time that its trainer went on, and the limit holds for both attempts together', async () => {
+    const { home, runId, events } = await killed(paidTraining('usd: 6'), stepped);
+    await using next = await RunHarness.create({ ...paidOptions, home });
+    const run = await next.resume(runId);
+    expect(run.eventsOf('trainer.attached')).toHaveLength(1);
+    expect(run.outcome).toMatchObject({ status: 'interrupted', error: { code: 'budget_reached' } });
+    expect(lastTotal(run).usd).toBeLessThanOrEqual(6);
+    // One holding from its start to its end, without a gap at the kill.
+    const held = run.eventsOf('hardware.held');
+    expect(held).toHaveLength(1);
+    const passed = Date.parse(run.eventsOf('hardware.released').at(-1)?.time ?? '') - Date.parse(held[0]?.time ?? '');
+    expect(lastTotal(run).usd).toBeCloseTo(passed / 1000, 0);
+    expect(events.length).toBeLessThan(run.events.length);
+  });
+
+  it('counts a trainer that is gone up to when it ended at the latest', async () => {
+    const { home, runId, events } = await killed(paidTraining('usd: 5'), stepped);
+    const started = events.find((event) => event.type === 'trainer.started') as Event<'trainer.started'>;
+    process.kill(started.data.pid, 'SIGKILL');
+    await using next = await RunHarness.create({ ...paidOptions, home });
+    const resumed = Date.now();
+    const run = await next.resume(runId);
+    expect(lastTotal(run).usd).toBeLessThanOrEqual(5);
+    const [unattended] = run.eventsOf('budget.spent').filter((event) => event.data.unattended);
+    expect(Date.parse(unattended?.data.until ?? '')).toBeGreaterThanOrEqual(Date.parse(events.at(-1)?.time ?? ''));
+    expect(Date.parse(unattended?.data.until ?? '')).toBeLessThanOrEqual(resumed + 5000);
+  });
+
+  it('counts what was set aside for requests, none of which anybody saw the end of', async () => {
+    await using server = await startChatServer(() => undefined);
+    const recipe = `
+name: asking
+budget: { usd: 3 }
+stages:
+  asked:
+    uses: around/ask
+    with: { url: ${server.url}, questions: 1, price: { inputPerMillion: 0, outputPerMillion: 2000 } }
+`;
+    const { home, runId } = await killed(recipe, (event) => (event.type === 'budget.reserved' ? 50 : undefined));
+    await using next = await RunHarness.create({ ...paidOptions, home });
+    const run = await next.resume(runId);
+    expect(run.outcome).toMatchObject({
+      error: { code: 'budget_reached', message: expect.stringContaining('$3.00 of the budget of $3.00 are spent') },
+    });
+  });
+});
+
+describe('a budget of time', () => {
+  it('ends a run in which nothing costs anything', async () => {
+    const recipe = 'name: slow\nbudget: { wallClock: 1s }\nstages:\n  forever: { uses: around/wait }\n';
+    const run = await harness.run(recipe);
+    expect(run.outcome).toMatchObject({
+      error: { code: 'budget_reached', hint: expect.stringContaining('wallClock') },
+    });
+    const [first, last] = [run.events[0], run.events.at(-1)] as [Event, Event];
+    expect(Date.parse(last.time) - Date.parse(first.time)).toBeLessThanOrEqual(1000);
+  });
+});
+
+describe('a budget of requests', () => {
+  let server: ChatServer;
+  let asked: number;
+  beforeEach(async () => {
+    asked = 0;
+    server = await startChatServer(() => {
+      asked += 1;
+      return { choices: [{ message: { content: 'yes' } }], usage: { prompt_tokens: 0, completion_tokens: 500 } };
+    });
+  });
+  afterEach(() => server[Symbol.asyncDispose]());
+
+  // The most that a request can cost is a dollar, and half a dollar is what it does cost.
+  const asking = (budget: string, price = ', price: { inputPerMillion: 0, outputPerMillion: 1000 }') => `
+name: asking
+${budget}
+stages:
+  asked: { uses: around/ask, with: { url: ${server.url}, questions: 10${price} } }
+`;
+
+  it('makes no request that could cost more than is left', async () => {
+    const stopped = await harness.run(asking('budget: { usd: 3 }'));
+    expect(stopped.outcome).toMatchObject({
+      status: 'interrupted',
+      error: { code: 'budget_reached', message: expect.stringContaining('the next request of teacher may cost $1.00') },
+    });
+    expect(asked).toBe(5);
+    expect(lastTotal(stopped).usd).toBeCloseTo(2.5);
+    const finished = await harness.resume(stopped.runId, { budgetChange: { usd: null } });
+    expect(finished.outcome.status).toBe('completed');
+    expect(lastTotal(finished).usd).toBeCloseTo(2.5 + 5);
+  });
+
+  it('refuses what has no price before it asks', async () => {
+    const run = await harness.run(asking('budget: { usd: 3 }', ''));
+    expect(run.outcome).toMatchObject({ status: 'failed', error: { code: 'price_missing' } });
+    expect(asked).toBe(0);
+  });
+
+  it('counts what is spent without a limit, too, and tells how many tokens that were', async () => {
+    const run = await harness.run(asking(''));
+    expect(run.outcome.status).toBe('completed');
+    expect(run.eventsOf('budget.spent').at(-1)).toMatchObject({
+      stage: 'asked',
+      data: { source: 'teacher', total: { usd: 5 } },
+    });
+    const tokens = run.eventsOf('budget.spent').reduce((sum, event) => sum + (event.data.outputTokens ?? 0), 0);
+    expect(tokens).toBe(5000);
+  });
+});
+
+it('refuses accelerators without a price where dollars are limited', async () => {
+  const plan = harness.plan(paidTraining('usd: 3', '{ gpus: 2, hardware: unpriced }'));
+  await expect(plan).rejects.toMatchObject({
+    problems: [{ code: 'price_missing', path: 'trainers.student.resources' }],
+  });
+});
+
+it('offers the nearest name for hardware that is not there', async () => {
+  const plan = harness.plan(paidTraining('usd: 3', '{ gpus: 2, hardware: cart }'));
+  await expect(plan).rejects.toMatchObject({
+    problems: [{ code: 'unknown_hardware', hint: 'Did you mean "card"?' }],
+  });
+});

@@ -1,0 +1,109 @@
+/**
+ * A core whose run costs something, to be killed: starts a run in a home and writes each event that a sink got, one a
+ * line, on stdout. `node paid-core.js HOME`, with the recipe in PAID_RECIPE
+ */
+import { writeSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { definePlugin, defineStage, OpenAiEndpoint, z } from 'simmerkit';
+import { fakeTrainerPlugin, RunHarness, type RunHarnessOptions } from 'simmerkit/testing';
+import launchers from '../../plugins/launchers/plugin.js';
+import sft from '../../plugins/sft/plugin.js';
+
+/** What a training needs, made from nothing; a stage that asks a server; and one that waits until it is stopped. */
+const around = definePlugin({
+  name: 'around',
+  version: '1.0.0',
+  apiVersion: 1,
+  stages: {
+    model: defineStage({
+      description: 'A folder that the fake trainer takes for a model.',
+      options: z.strictObject({}),
+      inputs: {},
+      outputs: { model: { type: 'model', description: 'The model.' } },
+      async run(context) {
+        const folder = await context.artifacts.temporaryFolder();
+        await writeFile(join(folder, 'config.json'), '{"model_type": "llama"}');
+        await writeFile(join(folder, 'model.safetensors'), 'weights');
+        return { model: await context.artifacts.commitModel(folder) };
+      },
+    }),
+    rows: defineStage({
+      description: 'Rows to train on.',
+      options: z.strictObject({}),
+      inputs: {},
+      outputs: { dataset: { type: 'dataset', description: 'The rows.' } },
+      async run(context) {
+        const rows = Array.from({ length: 240 }, (_, index) => ({ prompt: `${index}?`, completion: `${index}!` }));
+        return {
+          dataset: await context.artifacts.writeDataset(rows, {
+            columns: { prompt: 'VARCHAR', completion: 'VARCHAR' },
+          }),
+        };
+      },
+    }),
+    ask: defineStage({
+      description: 'Asks a server one thing after another.',
+      options: z.strictObject({
+        url: z.string(),
+        questions: z.int(),
+        price: z.strictObject({ inputPerMillion: z.number(), outputPerMillion: z.number() }).optional(),
+      }),
+      inputs: {},
+      outputs: { report: { type: 'report', description: 'How many were answered.' } },
+      async run({ options, signal, spending, artifacts }) {
+        const cost = { spending, source: 'teacher', price: options.price };
+        const endpoint = new OpenAiEndpoint({ url: options.url, timeoutMilliseconds: 5000, retries: 0, signal, cost });
+        for (let question = 0; question < options.questions; question++) {
+          await endpoint.post('chat/completions', { messages: [{ role: 'user', content: '?' }], max_tokens: 1000 });
+        }
+        return { report: await artifacts.writeReport({ answered: options.questions }) };
+      },
+    }),
+    wait: defineStage({
+      description: 'Waits until it is told to stop.',
+      options: z.strictObject({}),
+      inputs: {},
+      outputs: { report: { type: 'report', description: 'Never made.' } },
+      run: ({ signal }) =>
+        new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
+    }),
+  },
+});
+
+export const paidOptions: RunHarnessOptions = {
+  plugins: [around, launchers, sft, fakeTrainerPlugin],
+  resources: { cpus: 4, gpus: 8 },
+  // A dollar a second for a machine, and as much for each accelerator.
+  hardware: { bench: { usdPerNodeHour: 3600 }, card: { usdPerGpuHour: 3600 }, unpriced: {} },
+};
+
+/** 120 steps of 50 milliseconds. */
+export const paidTraining = (budget: string, resources = '{ cpus: 1, hardware: bench }') => `
+name: paid
+budget: { ${budget}, reserve: { step: 0.2, checkpoint: 0.2, shutdown: 0.3 } }
+trainers:
+  student: { uses: fake-trainer/fake, with: { misbehavior: { stepMilliseconds: 50 } }, resources: ${resources} }
+stages:
+  base: { uses: around/model }
+  rows: { uses: around/rows }
+  tuned:
+    uses: sft/train
+    with:
+      trainer: student
+      model: "\${{ stages.base.model }}"
+      dataset: "\${{ stages.rows.dataset }}"
+      epochs: 1
+      globalBatchSize: 2
+      checkpointEverySteps: 100
+`;
+
+async function main(home: string): Promise<void> {
+  await using harness = await RunHarness.create({ ...paidOptions, home });
+  const sinks = [{ onEvent: (event: unknown) => void writeSync(1, `${JSON.stringify(event)}\n`) }];
+  const handle = await harness.start(process.env.PAID_RECIPE ?? '', { sinks });
+  await handle.finished;
+}
+
+const [home] = process.argv.slice(2);
+if (home !== undefined && process.argv[1]?.endsWith('paid-core.js')) await main(home);

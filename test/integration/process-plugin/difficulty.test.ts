@@ -1,0 +1,41 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { defaultCacheFolder } from 'simmerkit';
+import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
+import { expect, it } from 'vitest';
+import { parse, stringify } from 'yaml';
+
+const folder = join(import.meta.dirname, '../../../docs/examples/difficulty');
+
+/** The example's own recipe; the model is run by the trainer that has none. */
+async function recipe(): Promise<string> {
+  const written = parse(await readFile(join(folder, 'recipe.yaml'), 'utf8'));
+  const { plugins: _, ...rest } = { ...written, trainers: { student: { uses: 'fake-trainer/fake' } } };
+  return stringify(rest);
+}
+
+it('a stage in Python asks a trainer and a grader of the recipe, and drops by what they say', async () => {
+  await using harness = await RunHarness.create({
+    plugins: [fakeTrainerPlugin],
+    listedPlugins: [folder],
+    withBuiltIn: true,
+    cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
+  });
+  const run = await harness.run(await recipe());
+  expect(run.outcome).toMatchObject({ status: 'completed' });
+  const [funnel] = run.eventsOf('funnel.counted').filter(({ data }) => data.step === 'difficulty');
+  const decisions = await run.rows('hard-enough.decisions');
+  const kept = await run.rows('hard-enough.dataset');
+  expect(decisions).toHaveLength(24);
+  expect(kept.map(({ id }) => id)).toEqual(decisions.filter((row) => row.kept).map(({ id }) => id));
+  expect(funnel?.data).toMatchObject({ rowsIn: 24, rowsOut: kept.length });
+  expect(kept.every((row) => typeof row.right_share === 'number' && 'answer' in row)).toBe(true);
+  expect(run.eventsOf('metric.measured')[0]?.data).toMatchObject({
+    name: 'difficulty.right',
+    count: 96,
+    unit: 'share',
+  });
+  expect(run.eventsOf('stage.progressed').at(-1)?.data).toMatchObject({ done: 96, total: 96, unit: 'answers' });
+  const again = await harness.run(await recipe());
+  expect(again.eventsOf('stage.reused').map(({ stage }) => stage)).toContain('hard-enough');
+}, 300_000);

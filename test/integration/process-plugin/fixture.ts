@@ -1,0 +1,277 @@
+import { spawn } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  credentials,
+  Metadata,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type sendUnaryData,
+  status,
+} from '@grpc/grpc-js';
+import { HealthImplementation } from 'grpc-health-check';
+import { Verdict } from '../../../core/generated/simmer/grader/v1/grader.js';
+import { ArtifactType } from '../../../core/generated/simmer/plugin/v1/artifact.js';
+import { LogLevel } from '../../../core/generated/simmer/plugin/v1/event.js';
+import {
+  type CommitReportRequest,
+  type CommitReportResponse,
+  HostServiceClient,
+  type ReserveSpendingRequest,
+  type ReserveSpendingResponse,
+  type SettleSpendingRequest,
+  type SettleSpendingResponse,
+} from '../../../core/generated/simmer/plugin/v1/host.js';
+import {
+  type DescribeResponse,
+  PluginServiceService,
+  type RunStageRequest,
+  type RunStageResponse,
+} from '../../../core/generated/simmer/plugin/v1/plugin.js';
+
+/** What goes wrong with the plugin of this program, by the word that it is started with. */
+export const misbehaviors = [
+  'none',
+  'wrong-protocol',
+  'any-protocol',
+  'rubbish-instead',
+  'rubbish-around',
+  'flood',
+  'exit-at-start',
+  'not-serving',
+  'crash',
+  'hang',
+  'freeze',
+  'hog',
+  'child-hog',
+  'no-end',
+  'two-ends',
+  'undeclared-output',
+  'made-up-output',
+  'ignore-cancel',
+  'ignore-shutdown',
+  'ignore-stdin',
+  'unknown-stage-runs',
+  'grades-shuffled',
+  'describe-changes',
+  'bad-schema',
+  'bad-name',
+] as const;
+export type Misbehavior = (typeof misbehaviors)[number];
+
+/** A plugin in a process of its own, written against the generated code alone: what an author without a library does. */
+async function main(misbehavior: Misbehavior): Promise<void> {
+  const address = process.env.SIMMER_PLUGIN_ADDRESS!;
+  const offered = (process.env.SIMMER_PLUGIN_PROTOCOLS ?? '').split(',');
+  if (!offered.includes('1') && misbehavior !== 'any-protocol') {
+    process.stderr.write('This plugin speaks version 1 of simmer.plugin.\n');
+    process.exit(2);
+  }
+  if (misbehavior === 'exit-at-start') {
+    process.stderr.write('I had better not.\n');
+    process.exit(3);
+  }
+  if (misbehavior === 'flood') for (;;) await written('x'.repeat(65_536));
+  if (misbehavior === 'rubbish-instead') process.stdout.write('hello!\n<html>\n');
+  if (misbehavior === 'rubbish-around') process.stdout.write('loading, please wait\n');
+  if (misbehavior !== 'ignore-stdin') process.stdin.on('end', () => process.exit(0)).resume();
+  if (misbehavior === 'ignore-stdin') setInterval(() => {}, 1_000);
+  if (misbehavior === 'rubbish-instead') return;
+  if (misbehavior === 'not-serving') {
+    process.stdout.write(`SIMMER-PLUGIN|1|1|${address}\n`);
+    return;
+  }
+  const server = new Server();
+  server.addService(PluginServiceService, service(misbehavior, server));
+  new HealthImplementation({ 'simmer.plugin.v1.PluginService': 'SERVING' }).addToServer(server);
+  await new Promise<void>((resolve, reject) =>
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error) => (error ? reject(error) : resolve())),
+  );
+  process.stdout.write(`SIMMER-PLUGIN|1|${misbehavior === 'wrong-protocol' ? 2 : 1}|${address}\n`);
+  if (misbehavior === 'rubbish-around') process.stdout.write('and ready\n');
+}
+
+let descriptions = 0;
+
+function description(misbehavior: Misbehavior): DescribeResponse {
+  descriptions += 1;
+  return {
+    name: misbehavior === 'bad-name' ? 'Bad Name!' : 'fixture',
+    version: misbehavior === 'describe-changes' ? `1.0.${descriptions}` : '1.0.0',
+    stages: [
+      {
+        name: 'greet',
+        description: 'Greets everybody, in as many rows as is asked for.',
+        optionsSchema:
+          misbehavior === 'bad-schema'
+            ? { type: 'array' }
+            : {
+                type: 'object',
+                properties: {
+                  rows: { type: 'integer', minimum: 1, default: 3, description: 'How many rows.' },
+                  usd: { type: 'number', minimum: 0, default: 0, description: 'What it pays.' },
+                  threads: { type: 'integer', default: 1, 'x-simmer-placement': true, description: 'How fast.' },
+                },
+              },
+        inputs: [
+          {
+            name: 'dataset',
+            description: 'Who is greeted.',
+            types: [ArtifactType.ARTIFACT_TYPE_DATASET],
+            optional: true,
+            many: false,
+          },
+        ],
+        outputs: [{ name: 'greetings', description: 'The greetings.', type: ArtifactType.ARTIFACT_TYPE_REPORT }],
+      },
+    ],
+    graders: [{ name: 'equal', description: 'Right where both are the same text.' }],
+    sinks: [{ name: 'types', description: 'Writes down the types of all events.' }],
+  };
+}
+
+function service(misbehavior: Misbehavior, server: Server): PluginImplementation {
+  const running = new Map<string, () => void>();
+  const sinks = new Map<string, { readonly types: string[]; readonly folder: string }>();
+  return {
+    describe: answer(() => description(misbehavior)),
+    runStage(call) {
+      const { request } = call;
+      const send = (response: RunStageResponse['response']) => call.write({ response });
+      if (request.stage !== 'greet' && misbehavior !== 'unknown-stage-runs') {
+        const metadata = new Metadata();
+        metadata.set('simmer-error-code', 'unknown_stage');
+        call.emit('error', { code: status.NOT_FOUND, details: `There is no stage ${request.stage}.`, metadata });
+        return;
+      }
+      if (misbehavior === 'crash') {
+        process.stderr.write('something went terribly wrong\n');
+        process.exit(7);
+      }
+      const stopped = new Promise<void>((resolve) => running.set(request.callId, resolve));
+      const cancel = () => call.emit('error', { code: status.CANCELLED, details: 'stopped' });
+      if (misbehavior === 'hang') return void stopped.then(cancel);
+      if (misbehavior === 'ignore-cancel') return;
+      if (misbehavior === 'freeze') for (;;);
+      if (misbehavior === 'hog') return void hog();
+      if (misbehavior === 'child-hog') {
+        spawn(process.execPath, ['-e', `(${String(hog)})()`]);
+        return;
+      }
+      void greet(request, send, misbehavior).then(() => call.end(), cancel);
+    },
+    cancel: answer(({ callId }) => {
+      running.get(callId)?.();
+      return {};
+    }),
+    grade(call, callback) {
+      const { grader, items } = call.request;
+      if (grader !== 'equal') return callback({ code: status.NOT_FOUND, details: `There is no grader ${grader}.` });
+      const grades = items.map(({ id, gold, answer: given }) => ({
+        id,
+        verdict: gold === given ? Verdict.VERDICT_RIGHT : Verdict.VERDICT_WRONG,
+        parsedAnswer: given,
+        parsedGold: gold,
+        explanation: '',
+      }));
+      callback(null, { grades: misbehavior === 'grades-shuffled' ? grades.toReversed() : grades });
+    },
+    openSink: answer(({ callId, runFolder }) => {
+      sinks.set(callId, { types: [], folder: runFolder });
+      return {};
+    }),
+    deliverEvents: answer(({ callId, events }) => {
+      sinks.get(callId)!.types.push(...events.map(({ type }) => type));
+      return {};
+    }),
+    completeSink: answer(() => ({})),
+    closeSink(call, callback) {
+      const { folder, types } = sinks.get(call.request.callId)!;
+      void writeFile(join(folder, 'types.json'), JSON.stringify(types)).then(() => callback(null, {}));
+    },
+    shutdown(_call, callback) {
+      callback(null, {});
+      if (misbehavior === 'ignore-shutdown') return;
+      server.tryShutdown(() => process.exit(0));
+      setTimeout(() => process.exit(0), 300);
+    },
+  };
+}
+
+type PluginImplementation = import('../../../core/generated/simmer/plugin/v1/plugin.js').PluginServiceServer;
+
+async function greet(
+  request: RunStageRequest,
+  send: (response: RunStageResponse['response']) => void,
+  misbehavior: Misbehavior,
+): Promise<void> {
+  const line = { level: LogLevel.LOG_LEVEL_INFO, message: `secret is ${process.env.FIXTURE_SECRET ?? 'unknown'}` };
+  send({ $case: 'event', value: { event: { $case: 'logWritten', value: line } } });
+  const progress = { done: 1n, total: 2n, unit: 'rows', secondsLeft: undefined, figures: { happy: 1 } };
+  send({ $case: 'event', value: { event: { $case: 'stageProgressed', value: progress } } });
+  const rows = Number(request.options?.rows);
+  const content = {
+    greetings: Array.from({ length: rows }, (_, index) => `hello ${index}`),
+    seed: Number(request.seed),
+  };
+  const { callId } = request;
+  const usd = Number(request.options?.usd);
+  if (usd > 0) {
+    const { reservationId } = await asked<ReserveSpendingRequest, ReserveSpendingResponse>(
+      host.client.reserveSpending,
+      { callId, source: 'an oracle', usd },
+    );
+    await asked<SettleSpendingRequest, SettleSpendingResponse>(host.client.settleSpending, {
+      ...{ callId, reservationId, usd: usd / 2 },
+      ...{ inputTokens: 10n, outputTokens: 5n },
+    });
+  }
+  const committed = await asked<CommitReportRequest, CommitReportResponse>(host.client.commitReport, {
+    ...{ callId, json: JSON.stringify(content), metadata: {} },
+  });
+  const artifact = committed.artifact!.uri;
+  if (misbehavior === 'no-end') return;
+  const outputs =
+    misbehavior === 'undeclared-output'
+      ? { greetings: artifact, more: artifact }
+      : { greetings: misbehavior === 'made-up-output' ? `simmer://report/sha256-${'0'.repeat(64)}` : artifact };
+  send({ $case: 'completed', value: { outputs } });
+  if (misbehavior === 'two-ends') send({ $case: 'completed', value: { outputs } });
+}
+
+const host = (() => {
+  const client = new HostServiceClient(process.env.SIMMER_HOST_ADDRESS ?? 'unix:/none', credentials.createInsecure());
+  const metadata = new Metadata();
+  metadata.set('authorization', `Bearer ${process.env.SIMMER_HOST_TOKEN}`);
+  return { client, metadata };
+})();
+
+type HostMethod<Request, Response> = (
+  request: Request,
+  metadata: Metadata,
+  callback: (error: Error | null, response: Response) => void,
+) => unknown;
+
+function asked<Request, Response>(method: HostMethod<Request, Response>, request: Request): Promise<Response> {
+  return new Promise((resolve, reject) =>
+    method.call(host.client, request, host.metadata, (error, response) => (error ? reject(error) : resolve(response))),
+  );
+}
+
+function answer<Request, Response>(work: (request: Request) => Response) {
+  return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>) =>
+    callback(null, work(call.request));
+}
+
+function written(text: string): Promise<void> {
+  return new Promise((resolve) => process.stdout.write(text, () => resolve()));
+}
+
+/** Takes 16 MiB and touches them, every 20 milliseconds. */
+function hog(): void {
+  const kept: Uint8Array[] = [];
+  setInterval(() => kept.push(new Uint8Array(16 * 2 ** 20).fill(1)), 20);
+}
+
+if (process.env.SIMMER_PLUGIN_ADDRESS !== undefined) await main((process.argv[2] ?? 'none') as Misbehavior);

@@ -1,0 +1,231 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { apiVersion, definePlugin, defineStage, z } from 'simmerkit';
+import { RunHarness } from 'simmerkit/testing';
+import { describe, expect, it } from 'vitest';
+import type { ListedPlugin } from '../../../core/plugin/plugin-reference.js';
+import { builtModule } from '../built-module.js';
+import type { Misbehavior } from './fixture.js';
+
+const program = builtModule('test/integration/process-plugin/fixture.ts');
+const greeting = 'name: greeting\nstages: { greet: { uses: fixture/greet } }';
+
+type Limits = { readonly [key: string]: string | number };
+
+function listed(misbehavior: Misbehavior, limits: Limits = {}, secrets: string[] = []): ListedPlugin {
+  return { command: [process.execPath, program, misbehavior], limits, secrets };
+}
+
+function harnessOf(...plugins: ListedPlugin[]): Promise<RunHarness> {
+  return RunHarness.create({ plugins: [askingPlugin], listedPlugins: plugins });
+}
+
+const askingPlugin = definePlugin({
+  name: 'asking',
+  version: '1.0.0',
+  apiVersion,
+  stages: {
+    ask: defineStage({
+      description: 'Asks the grader of another plugin.',
+      options: z.strictObject({}),
+      inputs: {},
+      outputs: { verdicts: { type: 'report', description: 'What it said.' } },
+      async run({ grader, artifacts }) {
+        const equal = await grader('fixture/equal');
+        const grades = await equal.grade([
+          { id: 'a', gold: '4', answer: '4' },
+          { id: 'b', gold: '4', answer: '5' },
+        ]);
+        return { verdicts: await artifacts.writeReport(grades.map(({ verdict }) => verdict)) };
+      },
+    }),
+  },
+});
+
+async function reportOf(run: Awaited<ReturnType<RunHarness['run']>>, output: string): Promise<unknown> {
+  return JSON.parse(await readFile((await run.artifact(output)).path('report.json'), 'utf8'));
+}
+
+describe('a plugin that is a process', () => {
+  it('runs a stage: its options, its events, what it commits', async () => {
+    await using harness = await harnessOf(listed('none'));
+    const run = await harness.run('name: g\nseed: 5\nstages: { greet: { uses: fixture/greet, with: { rows: 2 } } }');
+    expect(run.outcome).toMatchObject({ status: 'completed' });
+    expect(await reportOf(run, 'greet.greetings')).toEqual({ greetings: ['hello 0', 'hello 1'], seed: 5 });
+    const [progress] = run.eventsOf('stage.progressed');
+    expect(progress?.data).toEqual({ done: 1, total: 2, unit: 'rows', figures: { happy: 1 } });
+    expect(run.eventsOf('log.written').map(({ data }) => data.message)).toContain('secret is unknown');
+  });
+
+  it('takes its results from the cache: placement is no part of the key', async () => {
+    await using harness = await harnessOf(listed('none'));
+    await harness.run(greeting);
+    const again = await harness.run('name: g\nstages: { greet: { uses: fixture/greet, with: { threads: 8 } } }');
+    const more = await harness.run('name: g\nstages: { greet: { uses: fixture/greet, with: { rows: 4 } } }');
+    expect(again.eventsOf('stage.reused')).toHaveLength(1);
+    expect(more.eventsOf('stage.reused')).toHaveLength(0);
+  });
+
+  it('has its options checked by its own schema', async () => {
+    await using harness = await harnessOf(listed('none'));
+    const wrong = harness.plan('name: g\nstages: { greet: { uses: fixture/greet, with: { rows: 0, rowz: 2 } } }');
+    await expect(wrong).rejects.toMatchObject({
+      problems: [
+        { message: 'stages.greet.with.rows must be at least 1, not 0.' },
+        { message: 'Unknown key "rowz" in stages.greet.with.', hint: 'Did you mean "rows"?' },
+      ],
+    });
+  });
+
+  it('grades for the stages of others, and sees the events of a run', async () => {
+    await using harness = await harnessOf(listed('none'));
+    const run = await harness.run('name: g\nsinks: [fixture/types]\nstages: { ask: { uses: asking/ask } }');
+    expect(await reportOf(run, 'ask.verdicts')).toEqual(['right', 'wrong']);
+    const types = JSON.parse(await readFile(join(run.runFolder, 'types.json'), 'utf8'));
+    expect(types).toEqual(run.events.map(({ type }) => type));
+  });
+
+  it('is given the secrets that the recipe names, and no other variable of the host', async () => {
+    process.env.FIXTURE_SECRET = 'open sesame';
+    try {
+      await using without = await harnessOf(listed('none'));
+      await using given = await harnessOf(listed('none', {}, ['FIXTURE_SECRET']));
+      const said = async (harness: RunHarness) =>
+        (await harness.run(greeting)).eventsOf('log.written').map(({ data }) => data.message);
+      expect(await said(without)).toContain('secret is unknown');
+      // It got it, and what it then told the log is covered up: the host knows the secret.
+      expect(await said(given)).toContain('secret is [redacted]');
+      await using missing = await harnessOf(listed('none', {}, ['FIXTURE_SECRET_2']));
+      await expect(missing.plan(greeting)).rejects.toMatchObject({ code: 'secret_missing' });
+    } finally {
+      delete process.env.FIXTURE_SECRET;
+    }
+  });
+
+  it('spends below the budget of the run', async () => {
+    await using harness = await harnessOf(listed('none'));
+    const paying = (usd: number) =>
+      harness.run(`name: g\nbudget: { usd: 1 }\nstages: { greet: { uses: fixture/greet, with: { usd: ${usd} } } }`);
+    const [spent] = (await paying(0.5)).eventsOf('budget.spent').filter(({ data }) => data.source === 'an oracle');
+    expect(spent?.data).toMatchObject({ usd: 0.25, inputTokens: 10, outputTokens: 5 });
+    expect((await paying(2)).outcome).toMatchObject({ status: 'interrupted', error: { code: 'budget_reached' } });
+  });
+
+  it('stops with the run', async () => {
+    await using harness = await harnessOf(listed('hang'));
+    const handle = await harness.start(greeting, {
+      sinks: [{ onEvent: ({ type }) => void (type === 'stage.started' && handle.interrupt('enough')) }],
+    });
+    const run = await harness.ended(handle);
+    expect(run.outcome).toEqual({ status: 'interrupted', reason: 'enough' });
+  });
+
+  it('is killed where it does not stop', async () => {
+    await using harness = await harnessOf(listed('ignore-cancel', { stopSeconds: 0.3 }));
+    const handle = await harness.start(greeting, {
+      sinks: [{ onEvent: ({ type }) => void (type === 'stage.started' && handle.interrupt('enough')) }],
+    });
+    expect((await harness.ended(handle)).outcome).toEqual({ status: 'interrupted', reason: 'enough' });
+  });
+});
+
+describe('a plugin that is a folder', () => {
+  it('is found by its manifest, and its key follows its files', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'simmer-plugin-'));
+    try {
+      const manifest = { apiVersion: 1, command: [process.execPath, program], limits: { memory: '1 GiB' } };
+      await writeFile(join(folder, 'simmer-plugin.yaml'), JSON.stringify(manifest));
+      const keyOf = async () => {
+        await using harness = await harnessOf(folder);
+        return (await harness.plan(greeting)).stages[0]?.codeDigest;
+      };
+      const first = await keyOf();
+      expect(await keyOf()).toBe(first);
+      await writeFile(join(folder, 'more.txt'), 'more');
+      expect(await keyOf()).not.toBe(first);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it.each([
+    [{ apiVersion: 9 }, { code: 'api_version_mismatch', message: expect.stringContaining('plugin API 9') }],
+    [{ apiVersion: 1, commands: ['x'] }, { code: 'invalid_plugin_manifest' }],
+    [{ apiVersion: 1, command: ['python', 'x.py'], python: 'gone.txt' }, { code: 'invalid_plugin_manifest' }],
+  ])('is refused with a manifest %j', async (manifest, error) => {
+    const folder = await mkdtemp(join(tmpdir(), 'simmer-plugin-'));
+    try {
+      await writeFile(join(folder, 'simmer-plugin.yaml'), JSON.stringify(manifest));
+      await using harness = await harnessOf(folder);
+      await expect(harness.catalog.plugin('fixture')).rejects.toMatchObject(error);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
+describe('a plugin that breaks before it is known', () => {
+  const small = { startSeconds: 1.5, memory: '2 GiB' };
+  it.each<readonly [Misbehavior, string, RegExp]>([
+    ['exit-at-start', 'handshake_failed', /exit code 3 before it served\.\n {2}I had better not\./],
+    ['wrong-protocol', 'handshake_failed', /it speaks version 2 of the protocol, this Simmer speaks 1/],
+    [
+      'rubbish-instead',
+      'handshake_failed',
+      /no handshake line within 2 seconds\.\n {2}stdout: hello!\n {2}stdout: <html>/,
+    ],
+    ['flood', 'plugin_floods_output', /wrote more than 67/],
+    ['not-serving', 'plugin_not_serving', /does not serve/],
+    ['bad-schema', 'invalid_plugin', /the options of the stage "greet" are no JSON Schema/],
+    ['bad-name', 'invalid_plugin', /its name must be/],
+  ])('(%s) is one error, %s, that names it', async (misbehavior, code, message) => {
+    await using harness = await harnessOf(listed(misbehavior, small));
+    const failure = await harness.catalog.plugin('fixture').catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code, message: expect.stringMatching(message) });
+    expect(String(failure)).toContain('fixture.js');
+  });
+
+  it('may print what it likes around its handshake line', async () => {
+    await using harness = await harnessOf(listed('rubbish-around'));
+    expect((await harness.run(greeting)).outcome.status).toBe('completed');
+  });
+});
+
+describe('a plugin that breaks in a stage', () => {
+  it.each<readonly [Misbehavior, Limits, string, RegExp]>([
+    ['crash', {}, 'plugin_exited', /ended with exit code 7\.\n {2}something went terribly wrong/],
+    ['hang', { stageSeconds: 1 }, 'plugin_timed_out', /took longer than its limit of 1 seconds/],
+    ['freeze', { answerSeconds: 1 }, 'plugin_hung', /has not answered for 1 seconds/],
+    ['hog', { memory: '300 MiB' }, 'plugin_over_memory', /its limit is 315 MB/],
+    ['child-hog', { memory: '300 MiB' }, 'plugin_over_memory', /its limit is 315 MB/],
+    ['no-end', {}, 'plugin_broke_contract', /without saying whether it completed or failed/],
+    ['two-ends', {}, 'plugin_broke_contract', /after it had completed the stage/],
+    ['undeclared-output', {}, 'stage_output_undeclared', /"more"/],
+    ['made-up-output', {}, 'artifact_missing', /neither was given nor made/],
+  ])('(%s) fails the stage with one error and ends nothing else', async (misbehavior, limits, code, message) => {
+    await using harness = await harnessOf(listed(misbehavior, limits));
+    const run = await harness.run(greeting);
+    expect(run.outcome).toMatchObject({
+      status: 'failed',
+      stage: 'greet',
+      error: { code, kind: 'runFailed', message: expect.stringMatching(message) },
+    });
+    expect(run.eventsOf('stage.failed')).toHaveLength(1);
+    const { message: said = '' } = run.outcome.status === 'failed' ? run.outcome.error : {};
+    expect(said).toMatch(/^Stage "greet" \(fixture\/greet\)/);
+  });
+});
+
+it('leaves nothing behind: no process and no socket', async () => {
+  await using harness = await harnessOf(listed('ignore-shutdown', { stopSeconds: 0.3 }));
+  const run = await harness.run(greeting);
+  expect(run.outcome.status).toBe('completed');
+  const { stdout } = spawnSync('ps', ['-eo', 'args']);
+  expect(
+    String(stdout)
+      .split('\n')
+      .filter((line) => line.includes(`${program} ignore-shutdown`)),
+  ).toEqual([]);
+});

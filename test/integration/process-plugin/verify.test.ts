@@ -1,0 +1,67 @@
+import { describe, expect, it } from 'vitest';
+import { pluginReference } from '../../../core/plugin/plugin-reference.js';
+import { processPlugin } from '../../../core/plugin/process/load-listed-process.js';
+import { commandOf } from '../../../core/plugin/process/process-plugin.js';
+import { pluginCheckNames, verifyPlugin } from '../../../core/testing/plugin-conformance/verify-plugin.js';
+import { builtModule } from '../built-module.js';
+import type { Misbehavior } from './fixture.js';
+
+const program = builtModule('test/integration/process-plugin/fixture.ts');
+
+async function verify(misbehavior: Misbehavior, only?: readonly string[]) {
+  const reference = pluginReference({ command: [process.execPath, program, misbehavior] })!;
+  const plugin = await processPlugin(reference, import.meta.dirname, { memoryBytes: 2 ** 31 });
+  const log = { debug() {}, info() {}, warning() {}, error() {} };
+  const where = { cacheFolder: import.meta.dirname, recipeFolder: import.meta.dirname };
+  const command = await commandOf(plugin, {
+    ...where,
+    log,
+    signal: new AbortController().signal,
+    emit: async () => {},
+  });
+  const patience = misbehavior === 'none' ? 30 : 3;
+  return verifyPlugin({ plugin, command, patienceSeconds: patience, ...(only === undefined ? {} : { only }) });
+}
+
+const failedOf = (results: Awaited<ReturnType<typeof verify>>['results']) =>
+  results.filter(({ status }) => status === 'failed').map(({ name }) => name);
+
+describe('the conformance suite of plugins', () => {
+  it('passes one that keeps the contract, without a library', async () => {
+    const { plugin, results, hasPassed } = await verify('none');
+    expect(results.filter(({ status }) => status !== 'passed')).toEqual([]);
+    expect(results.map(({ name }) => name)).toEqual(pluginCheckNames);
+    expect([plugin, hasPassed]).toEqual([{ name: 'fixture', version: '1.0.0' }, true]);
+  });
+
+  // Each with the checks that it breaks, and some beside that it must not break.
+  it.each<readonly [Misbehavior, readonly string[], readonly string[]]>([
+    ['any-protocol', ['versions'], ['handshake', 'health']],
+    ['wrong-protocol', ['handshake'], []],
+    ['exit-at-start', ['handshake'], []],
+    ['rubbish-around', ['stdout'], ['handshake', 'run']],
+    ['not-serving', ['health'], ['handshake']],
+    ['bad-schema', ['describe'], ['health']],
+    ['bad-name', ['describe'], ['health']],
+    ['describe-changes', ['describe-again'], ['describe']],
+    ['crash', ['run'], ['describe']],
+    ['freeze', ['health-while-running'], ['describe']],
+    ['ignore-cancel', ['cancel'], ['describe']],
+    ['no-end', ['run'], ['unknown-stage']],
+    ['two-ends', ['run'], ['unknown-stage']],
+    ['undeclared-output', ['run'], ['unknown-stage']],
+    ['made-up-output', ['run'], ['unknown-stage']],
+    ['unknown-stage-runs', ['unknown-stage'], ['run']],
+    ['grades-shuffled', ['grade'], ['run', 'sink']],
+    ['ignore-shutdown', ['shutdown'], ['sigterm', 'stdin']],
+    ['ignore-stdin', ['stdin'], ['sigterm', 'shutdown']],
+  ])('fails %s in %j, and not in %j', async (misbehavior, broken, whole) => {
+    const { results, hasPassed } = await verify(misbehavior, [...broken, ...whole]);
+    expect(hasPassed).toBe(false);
+    expect(failedOf(results)).toEqual(broken);
+  });
+
+  it('refuses a check that there is not', async () => {
+    await expect(verify('none', ['handshakes'])).rejects.toMatchObject({ code: 'check_unknown' });
+  });
+});
