@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from concurrent import futures
+from itertools import pairwise
 from pathlib import Path
 
 import grpc
@@ -269,8 +270,10 @@ def run(request, attempt):
 
 def train(request, attempt):
     wanted = request.hyperparameters
-    rows = [(prompt, completion, prompt + completion) for prompt, completion in read_rows(request.training_data)]
-    rows = [(prompt, whole[: wanted.max_sequence_length]) for prompt, _, whole in rows]
+    read = read_rows(request.training_data)
+    rows = [(prompt, (prompt + completion)[: wanted.max_sequence_length]) for prompt, completion in read]
+    if any(len(whole) <= len(prompt) for prompt, whole in rows):
+        raise Refusal(INVALID, "mask_empty", "A prompt alone fills max_sequence_length: nothing of its row is trained.")
     steps_per_epoch = math.ceil(len(rows) / wanted.global_batch_size)
     total = wanted.max_steps if wanted.HasField("max_steps") else math.ceil(wanted.epochs * steps_per_epoch)
     weights = read_model(request.model)
@@ -280,7 +283,7 @@ def train(request, attempt):
             total_steps=total,
             rows=len(rows),
             tokens=sum(len(whole) for _, whole in rows),
-            trained_tokens=sum(max(0, len(whole) - len(prompt)) for prompt, whole in rows),
+            trained_tokens=sum(len(whole) - len(prompt) for prompt, whole in rows),
             parameters=weights.size,
             trained_parameters=weights.size,
             precision=pb.PRECISION_FLOAT32,
@@ -334,7 +337,7 @@ def train(request, attempt):
 
 def loss_and_gradient(weights, batch):
     """Mean cross-entropy, in nats, of the completions' bytes, each from the byte before it; and its gradient."""
-    pairs = [pair for prompt, whole in batch for pair in list(zip(whole, whole[1:]))[len(prompt) - 1 :]]
+    pairs = [pair for prompt, whole in batch for pair in list(pairwise(whole))[len(prompt) - 1 :]]
     before, after = np.array(pairs).T
     logits = weights[before]
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
