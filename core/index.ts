@@ -14,8 +14,15 @@ export type {
 } from './artifacts/artifact.js';
 export { defaultCacheFolder } from './config/cache-folder.js';
 export { builtInHardware, type Hardware } from './config/hardware.js';
-export { type EndpointCost, type TokenPrice, tokenPrice } from './endpoint/endpoint-cost.js';
-export { type EndpointOptions, EndpointRefusal, OpenAiEndpoint } from './endpoint/openai-endpoint.js';
+export { costOf, type EndpointCost, mostTokens, type TokenPrice, tokenPrice } from './endpoint/endpoint-cost.js';
+export {
+  type AroundSending,
+  type EndpointBody,
+  type EndpointOptions,
+  EndpointRefusal,
+  OpenAiEndpoint,
+  PassingFailure,
+} from './endpoint/openai-endpoint.js';
 export {
   type ErrorKind,
   type ErrorRecord,

@@ -57,7 +57,7 @@ describe('wrong usage', () => {
   it.each([
     ['an unknown command', ['runn'], "unknown command 'runn'"],
     ['an unknown option', ['run', '--jsn'], 'Did you mean --json?'],
-    ['a missing argument', ['plan'], "missing required argument 'recipe'"],
+    ['a missing argument', ['validate'], "missing required argument 'recipe'"],
     ['a parameter without a value', ['run', 'small.yaml', '-p', 'count'], 'NAME=VALUE'],
     ['a sequence that is none', ['watch', 'latest', '--from', 'x'], 'whole number'],
     ['a run that is not there', ['resume', 'nope'], 'error[run_not_found]'],

@@ -1,4 +1,5 @@
 import type { ErrorRecord, Event, EventData, PlannedStage } from 'simmerkit';
+import { noSpending, type WatchedSpending } from './spending-text.js';
 
 export type StageStatus = 'waiting' | 'running' | 'completed' | 'reused' | 'failed' | 'interrupted';
 
@@ -49,10 +50,13 @@ export interface ConsoleState {
   /** In the order of the plan; a stage that the plan does not name comes last. */
   readonly stages: ReadonlyMap<string, WatchedStage>;
   readonly metrics: ReadonlyMap<string, EventData['metric.measured']>;
+  readonly spending: WatchedSpending;
   /** The last line that was logged outside of any stage, and when. */
   readonly message?: TimedMessage;
   readonly failure?: { readonly error: ErrorRecord; readonly stage?: string };
   readonly reason?: string;
+  /** Where a limit of the run's own stopped it: which. */
+  readonly limit?: ErrorRecord;
   readonly reportPath?: string;
 }
 
@@ -71,6 +75,7 @@ export function initialState(plan?: {
     earlierSeconds: 0,
     stages,
     metrics: new Map(),
+    spending: noSpending,
   };
 }
 
@@ -110,7 +115,7 @@ function foldRun(state: ConsoleState, event: Event, time: number): ConsoleState 
       return { ...state, recipe: event.data.recipe };
     case 'run.started': {
       // A core that was killed wrote no last event: its time ends at the last thing that it said.
-      const { endedAt, startedAt, failure, reason, reportPath, ...rest } = state;
+      const { endedAt, startedAt, failure, reason, limit, reportPath, ...rest } = state;
       const earlier = startedAt === undefined ? 0 : ((endedAt ?? state.lastEventAt ?? time) - startedAt) / 1000;
       return {
         ...rest,
@@ -131,7 +136,17 @@ function foldRun(state: ConsoleState, event: Event, time: number): ConsoleState 
     case 'run.failed':
       return { ...state, status: 'failed', endedAt: time, failure: event.data };
     case 'run.interrupted':
-      return { ...state, status: 'interrupted', endedAt: time, reason: event.data.reason };
+      return {
+        ...state,
+        status: 'interrupted',
+        endedAt: time,
+        reason: event.data.reason,
+        ...(event.data.error === undefined ? {} : { limit: event.data.error }),
+      };
+    case 'budget.set':
+      return { ...state, spending: { ...state.spending, limits: event.data } };
+    case 'budget.spent':
+      return { ...state, spending: { ...state.spending, total: event.data.total } };
     case 'metric.measured':
       return { ...state, metrics: new Map(state.metrics).set(event.data.name, event.data) };
     default:

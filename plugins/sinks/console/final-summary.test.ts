@@ -71,6 +71,17 @@ describe('the summary at the end', () => {
     expect(summary(story).join('\n')).toContain('go on with: simmer resume quickstart-1');
   });
 
+  it('says what was spent, and leaves it to the error to say how to go on with more', () => {
+    const story = new Story().begin().tell('budget.set', { usd: 5 }).wait(3);
+    const total = { usd: 4.9, gpuHours: 0, wallClockSeconds: 3 };
+    story.tell('budget.spent', { source: 'teacher', usd: 4.9, gpuHours: 0, total });
+    const error = { code: 'budget_reached', kind: 'budget', message: 'no', hint: 'more' } as const;
+    story.tell('run.interrupted', { reason: 'the budget is used up', error });
+    expect(summary(story).join('\n')).toContain('stopped after 3.0s (the budget is used up)');
+    expect(summary(story).join('\n')).toContain('spent   $4.90 of $5.00');
+    expect(summary(story).join('\n')).not.toContain('go on with: simmer resume');
+  });
+
   it('says where it failed and how to go on once it is mended', () => {
     const story = new Story().begin().wait(3);
     story.tell('run.failed', { error: { code: 'x', message: 'no' }, stage: 'tuned' });

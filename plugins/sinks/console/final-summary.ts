@@ -3,6 +3,7 @@ import { type EventData, formatDuration, formatShare } from 'simmerkit';
 import { accuracyTable, measuredDifferences } from './accuracy-table.js';
 import { type ConsoleState, elapsedSeconds } from './console-state.js';
 import type { LiveViewOptions } from './live-view.js';
+import { spendingText } from './spending-text.js';
 import { padded, plainLine, widthOf } from './terminal-text.js';
 
 export interface FinalSummaryOptions extends Pick<LiveViewOptions, 'now' | 'columns' | 'colors'> {
@@ -15,6 +16,8 @@ export function finalSummary(state: ConsoleState, options: FinalSummaryOptions):
   const { colors } = options;
   const took = formatDuration(elapsedSeconds(state, options.now));
   const name = colors.bold(plainLine(state.recipe));
+  const spent = spendingText(state.spending);
+  const spentLines = spent === '' ? [] : [`  spent   ${spent}`];
   switch (state.status) {
     case 'completed':
       return [
@@ -23,18 +26,22 @@ export function finalSummary(state: ConsoleState, options: FinalSummaryOptions):
         '',
         `${colors.green('✔')} ${name} done in ${took}: ${stageCounts(state)}`,
         `  run     ${state.runId}`,
+        ...spentLines,
         ...(state.reportPath === undefined ? [] : [`  report  ${link(state.reportPath, options)}`]),
       ];
     case 'interrupted':
       return [
         '',
         `${colors.yellow('■')} ${name} stopped after ${took} (${plainLine(state.reason ?? '')}). Finished stages and checkpoints are kept.`,
-        `  go on with: ${colors.bold(`simmer resume ${state.runId}`)}`,
+        ...spentLines,
+        // Of a limit, the error below says how.
+        ...(state.limit === undefined ? [`  go on with: ${colors.bold(`simmer resume ${state.runId}`)}`] : []),
       ];
     case 'failed':
       return [
         '',
         `${colors.red('✖')} ${name} failed after ${took}${state.failure?.stage === undefined ? '' : ` in stage ${state.failure.stage}`}. Finished stages and checkpoints are kept.`,
+        ...spentLines,
         `  once it is mended: ${colors.bold(`simmer resume ${state.runId}`)}`,
       ];
     case 'starting':

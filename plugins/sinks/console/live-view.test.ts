@@ -45,6 +45,13 @@ describe('the live view', () => {
     expect(view).toMatch(/█▇+.*▁/);
   });
 
+  it('shows what is spent and what may be', () => {
+    const story = training().tell('budget.set', { usd: 5 });
+    const total = { usd: 1.2, gpuHours: 0.4, wallClockSeconds: 60 };
+    story.tell('budget.spent', { source: 'trainer student', usd: 1.2, gpuHours: 0.4, total });
+    expect(drawn(story)).toContain('$1.20 of $5.00, 0.4 GPU-hours');
+  });
+
   it('shows the figures of a stage that generates', () => {
     const story = new Story().begin().start('answers', 'budget-forcing/generate');
     story.tell(
@@ -66,6 +73,13 @@ describe('the live view', () => {
     );
     expect(drawn(story)).toContain('300/1,200 samples · 1m 30s left');
     expect(drawn(story)).toContain('210 tokens/s · 8,100 thinking tokens · accuracy 61.0% (95%: 55.3% to 66.5%)');
+  });
+
+  it('shows how fast a paid stage is and what it has cost', () => {
+    const story = new Story().begin().start('traces', 'curation/distill');
+    const progress = { done: 3, total: 10, unit: 'questions', perSecond: 0.4 };
+    story.tell('stage.progressed', { ...progress, figures: { outputTokens: 9000, dollars: 0.0197 } }, 'traces');
+    expect(drawn(story)).toContain('0.4 questions/s · 9,000 output tokens · $0.0197');
   });
 
   it('shows accuracies as they come, thinking longer below', () => {

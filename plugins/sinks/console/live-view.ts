@@ -9,6 +9,7 @@ import {
   secondsLeft,
   type WatchedStage,
 } from './console-state.js';
+import { spendingText } from './spending-text.js';
 import { fitted, padded, plainLine, widthOf } from './terminal-text.js';
 
 export interface LiveViewOptions {
@@ -108,7 +109,9 @@ function headline(state: ConsoleState, { now, columns, colors }: LiveViewOptions
   const left = ` ${colors.bold(plainLine(state.recipe) || 'simmer')}  ${colors.dim(state.runId)}${
     state.resumed ? colors.dim(' (resumed)') : ''
   }`;
-  return left + padded(formatDuration(elapsedSeconds(state, now)), Math.max(1, columns - 2 - widthOf(left)), 'left');
+  const spent = spendingText(state.spending);
+  const right = `${spent === '' ? '' : `${spent}  `}${formatDuration(elapsedSeconds(state, now))}`;
+  return left + padded(right, Math.max(1, columns - 2 - widthOf(left)), 'left');
 }
 
 function footer(state: ConsoleState, { now, colors, stopping }: LiveViewOptions): string {
@@ -253,8 +256,10 @@ export function figuresOf(stage: WatchedStage): readonly string[] {
   if (training !== undefined) {
     return [`${formatCount(training.rows)} rows`, `${formatCompact(training.trainedParameters)} parameters`];
   }
+  const pace = told?.perSecond === undefined ? [] : [`${formatCount(told.perSecond)} ${plainLine(told.unit)}/s`];
   const { accuracy, accuracyLow, accuracyHigh, ...others } = told?.figures ?? {};
   return [
+    ...pace,
     ...Object.entries(others).map(([name, value]) => figure(name, value)),
     ...(accuracy === undefined ? [] : [`accuracy ${formatShare(accuracy)}${boundsOf(accuracyLow, accuracyHigh)}`]),
   ];
@@ -264,8 +269,9 @@ function boundsOf(low: number | undefined, high: number | undefined): string {
   return low === undefined || high === undefined ? '' : ` (95%: ${formatShare(low)} to ${formatShare(high)})`;
 }
 
-/** {"tokensPerSecond": 210} as "210 tokens/s", {"thinkingTokens": 8100} as "8,100 thinking tokens". */
+/** {"tokensPerSecond": 210} as "210 tokens/s", {"thinkingTokens": 8100} as "8,100 thinking tokens", {"dollars": 0.5} as "$0.50". */
 function figure(name: string, value: number): string {
+  if (name === 'dollars') return `$${value.toFixed(value < 0.1 ? 4 : 2)}`;
   const words = plainLine(name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`));
   return `${formatCount(value)} ${words.replace(/ per second$/, '/s')}`;
 }

@@ -1,6 +1,7 @@
 import { type Event, type EventData, formatBytes, formatCount, formatDuration, formatShare } from 'simmerkit';
 import { type ConsoleState, elapsedSeconds, secondsLeft, type WatchedStage } from './console-state.js';
 import { counted, figuresOf, outcome, timeLeft } from './live-view.js';
+import { spendingText } from './spending-text.js';
 import { plainLine } from './terminal-text.js';
 
 /** Between two lines about how far one stage is, and before the first: a short stage needs none. */
@@ -14,7 +15,8 @@ export class PlainLines {
   tell(event: Event, state: ConsoleState): readonly string[] {
     const text = this.#text(event, state);
     if (text === undefined) return [];
-    const stage = event.stage === undefined ? '' : `${plainLine(event.stage)}: `;
+    const isOfStage = event.stage !== undefined && event.type !== 'budget.spent';
+    const stage = isOfStage ? `${plainLine(event.stage)}: ` : '';
     return [`${clock(elapsedSeconds(state, Date.parse(event.time)))}  ${stage}${plainLine(text)}`];
   }
 
@@ -80,6 +82,14 @@ export class PlainLines {
       case 'log.written':
         if (event.data.level === 'debug') return undefined;
         return event.data.level === 'info' ? event.data.message : `${event.data.level}: ${event.data.message}`;
+      case 'budget.set': {
+        const limits = spendingText(state.spending);
+        return limits === '' ? 'the budget has no limit any more' : `budget: ${limits} spent`;
+      }
+      case 'budget.spent':
+        return this.#isDue('spending', Date.parse(event.time), state.startedAt)
+          ? `spent so far: ${spendingText(state.spending)}`
+          : undefined;
       case 'sink.failed':
         return `warning: sink ${event.data.sink} failed and is left out: ${event.data.error.message}`;
       default:

@@ -1,5 +1,6 @@
 import type { Event, EventData, Plan } from 'simmerkit';
 import type { FunnelStep, ReportData, StageTime, TrainingCurve, Versions } from './report-data.js';
+import { SpendingSoFar } from './spending-section.js';
 
 type Of<T extends Event['type']> = Extract<Event, { type: T }>;
 
@@ -29,6 +30,7 @@ export class RunGatherer {
   private readonly incidents: { time: string; text: string }[] = [];
   private readonly outputs = new Map<string, string>();
   private readonly reused: Of<'stage.reused'>[] = [];
+  private readonly spending = new SpendingSoFar();
 
   add(event: Event): void {
     this.firstTime ||= event.time;
@@ -41,7 +43,11 @@ export class RunGatherer {
         if (event.data.resumed) this.incident(event, `resumed by process ${event.data.pid} on ${event.data.host}`);
         break;
       case 'run.interrupted':
-        this.incident(event, `interrupted: ${event.data.reason}`);
+        this.incident(event, `interrupted: ${event.data.error?.message ?? event.data.reason}`);
+        break;
+      case 'budget.set':
+      case 'budget.spent':
+        this.spending.add(event);
         break;
       case 'stage.started':
         this.attempts.set(event.stage ?? '', (this.attempts.get(event.stage ?? '') ?? 0) + 1);
@@ -138,6 +144,7 @@ export class RunGatherer {
       funnel: [...this.funnel.values()],
       trainings: [...this.trainings].map(([stage, training]) => toCurve(stage, training)),
       stages: [...this.stageTimes.values()].map((time) => ({ ...time, attempts: this.attempts.get(time.name) ?? 0 })),
+      spending: this.spending.result(),
       metrics: [...this.metrics.values()],
       versions: [...this.versions.values()],
       incidents: this.incidents,

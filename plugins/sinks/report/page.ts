@@ -5,6 +5,7 @@ import { accuracySection, headline, waitsSection } from './evaluation-sections.j
 import { html, type Markup, trusted } from './markup.js';
 import type { ReportData, StageTime, TrainingCurve } from './report-data.js';
 import { sampleBrowser, sampleBrowserScript } from './sample-browser.js';
+import { spendingSection } from './spending-section.js';
 import { style } from './style.js';
 import { tracePair } from './trace-view.js';
 
@@ -41,6 +42,7 @@ ${data.funnel.length === 0 ? nothing('No stage of this run chose between rows.')
 ${data.trainings.length === 0 ? nothing('Nothing was trained in this run.') : data.trainings.map(trainingSection)}
 <h2>Time and memory</h2>
 ${stagesTable(data.stages)}
+${spendingSection(data.spending)}
 <h2>How it ran</h2>
 ${incidentsSection(data)}
 <details><summary>All metrics (${data.metrics.length})</summary>${metricsTable(data)}</details>

@@ -15,6 +15,7 @@ export interface ReportData {
   readonly funnel: readonly FunnelStep[];
   readonly trainings: readonly TrainingCurve[];
   readonly stages: readonly StageTime[];
+  readonly spending: SpendingData;
   readonly metrics: readonly EventData['metric.measured'][];
   readonly comparison: ComparisonReport | undefined;
   readonly forcing: readonly ForcingCount[];
@@ -43,6 +44,22 @@ export interface TrainingCurve {
   readonly rerunSteps: number;
   readonly started: EventData['training.started'] | undefined;
   readonly completed: EventData['training.completed'] | undefined;
+}
+
+/** What the run cost, over all of its attempts. */
+export interface SpendingData {
+  /** By who was paid, in the order of the first payment. */
+  readonly sources: readonly {
+    readonly source: string;
+    readonly usd: number;
+    readonly gpuHours: number;
+    readonly seconds: number;
+    readonly inputTokens: number;
+    readonly outputTokens: number;
+  }[];
+  readonly usd: number;
+  readonly gpuHours: number;
+  readonly limits: EventData['budget.set'];
 }
 
 export interface StageTime {

@@ -182,10 +182,11 @@ class Attempts:
             self._models.clear()
             release_memory()
             ending = _run_job(attempt)
+            # Whoever canceled it does not wait for the tidying up; whoever wants the device does.
+            self._end(attempt, ending)
             release_memory()
         finally:
             self._device.release()
-        self._end(attempt, ending)
 
     def _end(self, attempt: RunningAttempt, ending: pb.TrainerEvent | None) -> None:
         try:

@@ -29,6 +29,7 @@ from simmer_trainer.flops import TrainingFlops, count_parameters, peak_flops_per
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import Extensions, is_adapter, parse_extensions
 from simmer_trainer.kernels import attention_in_words, choose_attention, choose_liger
+from simmer_trainer.markers import check_markers
 from simmer_trainer.memory import release_memory
 from simmer_trainer.memory_advice import advise
 from simmer_trainer.models import context_length_of, load_model, load_tokenizer, save_model, torch_type
@@ -409,6 +410,7 @@ def _load_rows(
         raise TrainingError("data_invalid", f"{file} has no rows.")
     rows = tokenize(raw, tokenizer, parameters.max_sequence_length)
     check_masks(rows, parameters.max_sequence_length)
+    check_markers(raw, rows, tokenizer)
     cut = [row.id for row in rows if row.truncated]
     if cut:
         message = (

@@ -205,3 +205,8 @@ def wait_until(condition: Any, seconds: float) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.02)
+
+
+def cache_folder() -> Path:
+    """Where what is fetched once is kept, as Simmer has it."""
+    return Path(os.environ.get("SIMMER_CACHE") or Path.home() / ".cache/simmer")
