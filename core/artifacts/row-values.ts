@@ -6,6 +6,9 @@ import type { ColumnType } from './column-type.js';
 /** The parts of `@duckdb/node-api` that make values; the caller has loaded it. */
 export type ValueFactory = Pick<typeof import('@duckdb/node-api'), 'listValue' | 'structValue'>;
 
+/** Half of a surrogate pair by itself is no text: UTF-8 cannot hold it, and it would be lost in silence. */
+const loneSurrogate = /\p{Surrogate}/u;
+
 /** Turns rows into values of declared columns, and refuses what does not fit them. */
 export class RowConverter {
   readonly #columns: readonly (readonly [string, ColumnType])[];
@@ -35,8 +38,7 @@ export class RowConverter {
     switch (type.kind) {
       case 'text':
         if (typeof value !== 'string') throw mismatch(at, 'text', value);
-        // Half of a surrogate pair by itself is no text: UTF-8 cannot hold it, and it would be lost in silence.
-        if (!value.isWellFormed())
+        if (loneSurrogate.test(value))
           throw doesNotFit(at.rowNumber, at.path, 'which holds half a character (a lone surrogate)');
         return value;
       case 'boolean':
