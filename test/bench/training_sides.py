@@ -72,6 +72,7 @@ def main() -> None:
 
 def run_trl(options: argparse.Namespace, turns: Turns) -> None:
     """The script that TRL's documentation begins with; what is not said is TRL's default."""
+    import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import SFTConfig, SFTTrainer
@@ -95,6 +96,8 @@ def run_trl(options: argparse.Namespace, turns: Turns) -> None:
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
+            # Without it, its default precision is refused where there is no GPU.
+            use_cpu=not torch.cuda.is_available(),
             # The rows of each step are those of the other side, where the settings are to be equal.
             **({"train_sampling_strategy": "sequential"} if options.in_order else {}),
         ),
