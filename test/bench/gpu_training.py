@@ -114,7 +114,6 @@ def write_rows(folder: Path, sequence: int, count: int) -> None:
     """Rows of exactly so many tokens (the tokenizer's are bytes), all but the first of them trained."""
     import pyarrow
     from pyarrow import parquet
-
     from simmer_trainer.byte_tokenizer import make_byte_tokenizer
 
     end = make_byte_tokenizer(sequence).eos_token

@@ -18,7 +18,6 @@ from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
-
 from simmer_trainer import describe
 from simmer_trainer.data import read_rows, tokenize
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
@@ -137,7 +136,7 @@ def run_trl(options: argparse.Namespace, turns: Turns) -> None:
 
 
 def run_simmer(options: argparse.Namespace, turns: Turns) -> None:
-    """The job as a request to the trainer has it, with TRL's default settings, in the trainer's own process conditions."""
+    """The job as a request to the trainer has it, with TRL's default settings."""
     from simmer_trainer.data import DataOrder
     from simmer_trainer.libraries import load_libraries
     from simmer_trainer.memory import keep_freed_memory
