@@ -123,7 +123,7 @@ export { installedVersions, projectRequirements, readLock } from './process/pyth
 export { type CommandResult, runCommand } from './process/run-command.js';
 export { makeSocketFolder, removeSocketFolder } from './process/socket-folder.js';
 export { type DetachedProcess, type ProcessExit, spawnDetached } from './process/spawn-detached.js';
-export { terminateGroup } from './process/terminate.js';
+export { endsWithin, terminateGroup } from './process/terminate.js';
 export { type Random, random } from './random.js';
 export type { Json, Plan, PlannedStage, PlannedTrainer, StageReference } from './recipe/plan.js';
 export type {
