@@ -96,6 +96,30 @@ test('s1 declares its 16 sources, and draws domains as its paper or as its code'
   expect(await selectionOf({ selection: 'code' })).toMatchObject({ variant: 'code', later: { after: 700 } });
 });
 
+test('s1 keeps what neither model solves, has a model name domains, and preselects what is right, as its paper says', async () => {
+  const { stages, trainers } = await planOf('s1.yaml');
+  const stage = (name: string) => stages.find((one) => one.name === name)!;
+  expect(stage('hard')).toMatchObject({
+    uses: 'curation/difficulty',
+    semanticOptions: { preset: 's1', attempts: 1, temperature: 0.05, goldColumn: 'gold' },
+    inputs: { models: [{ stage: 'small-solver' }, { stage: 'base' }] },
+  });
+  // Side by side on the 16 GPUs.
+  expect(trainers.solver!.resources.gpus! + trainers['large-solver']!.resources.gpus!).toBeLessThanOrEqual(16);
+  expect(stage('domains')).toMatchObject({ uses: 'curation/classify', semanticOptions: { taxonomy: 'msc' } });
+  expect(stage('selected').semanticOptions).toMatchObject({
+    domainColumn: 'domain',
+    preselect: [
+      { source: '^(GPQA|AIME)', equals: { right: true } },
+      { source: '^MATH$', minLength: 5600 },
+    ],
+  });
+  const text = await readFile(join(folder, 's1.yaml'), 'utf8');
+  const counts = [...text.matchAll(/source_type: .*# ([\d,]+)$/gm)].map(([, count]) => Number(count!.replace(',', '')));
+  expect(counts).toHaveLength(16);
+  expect(counts.reduce((sum, count) => sum + count, 0)).toBe(59_029);
+});
+
 test("s1-ablations trains the paper's five selections alike", async () => {
   const { stages } = await planOf('s1-ablations.yaml');
   const trained = stages.filter((stage) => stage.uses === 'sft/train');
@@ -111,8 +135,8 @@ test('curate-math attempts a sample that a parameter sets, and filters difficult
   const plan = await planOf('curate-math.yaml', { difficultySample: '7473' });
   const options = (name: string) => plan.stages.find((stage) => stage.name === name)!.semanticOptions;
   expect(options('sample')).toMatchObject({ method: 'random', count: 7473 });
-  expect(options('hard')).toMatchObject({ maximumRight: 0, minimumRight: 0, unanswered: 'keep' });
-  expect(options('in-reach')).toMatchObject({ maximumRight: 0.8, minimumRight: 0.2 });
+  expect(options('hard')).toMatchObject({ preset: 's1', unanswered: 'keep' });
+  expect(options('in-reach')).toMatchObject({ preset: 'sometimes' });
   expect(options('selected')).toMatchObject({ count: 1000 });
 });
 

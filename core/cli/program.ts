@@ -1,4 +1,5 @@
 import { type Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { blameOwner } from '../engine/stray-errors.js';
 import { exitCodes } from '../errors.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { hasColor, keepStdoutForResults, watchOutput } from './terminal.js';
@@ -23,7 +24,8 @@ export async function main(argv: readonly string[]): Promise<never> {
   const own = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
   const json = own.includes('--json');
   if (json) keepStdoutForResults();
-  process.on('uncaughtException', (error) => void fail(error, false));
+  // A plugin's forgotten promise fails its stage, not the process and every run in it.
+  process.on('uncaughtException', (error) => void (blameOwner(error) || fail(error, false)));
   const { program, exitCode } = buildProgram();
   if (argv.length === 0) {
     program.outputHelp();
@@ -319,7 +321,7 @@ Example:
     )
     .action(action(async () => (await import('./commands/schema.js')).schema));
 
-  program.commandsGroup('Write plugins:');
+  program.commandsGroup('Write plugins and trainers:');
   const plugin = program
     .command('plugin')
     .summary('make a plugin of your own, and hold it against the contract: new, verify')
@@ -359,6 +361,29 @@ Example:
       '\nExamples:\n  simmer plugin verify ./difficulty\n  simmer plugin verify --only cancel -- ./my-plugin --quiet',
     )
     .action(action(async () => (await import('./commands/plugin-verify.js')).pluginVerify));
+
+  program
+    .command('trainer')
+    .summary('hold a trainer against the contract: verify')
+    .description('For authors of trainers; docs/writing-a-trainer.md has the contract.')
+    .command('verify')
+    .summary('try every clause of simmer.trainer.v1 on a trainer of any language')
+    .description(
+      'Starts a trainer as a launcher does, several times over, kills it, and tries each clause of the contract on it: ' +
+        'handshake, events, watching from any number, leases, cancellation, kill and resume, stale attempts, bad input, ' +
+        'generation. What it does not declare must answer UNIMPLEMENTED. Exits with 4 where a check fails.',
+    )
+    .argument('<command...>', 'the program of the trainer and its arguments, after --')
+    .option('--only <check>', 'only this check; may be given again', collect, [])
+    .option('--model <path>', 'a Hugging Face folder or GGUF file to train, instead of a small random model')
+    .option('--patience <seconds>', 'how long whatever has no limit of its own may take', sequence, 120)
+    .option('--json', 'the results as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  simmer trainer verify -- python my_trainer.py\n' +
+        '  simmer trainer verify --only resume --only determinism -- ./my-trainer --quiet',
+    )
+    .action(action(async () => (await import('./commands/trainer-verify.js')).trainerVerify));
 
   program.addHelpText(
     'after',

@@ -68,6 +68,11 @@ export function spentOn(end: EndpointEnd, most: Tokens, price: TokenPrice | unde
   };
 }
 
+/** Whether a server may count something for a request that it did not answer as asked. */
+export function mayBeBilled(end: EndpointEnd): boolean {
+  return tokensOf(end, { input: 1, output: 1 }).output > 0;
+}
+
 function tokensOf(end: EndpointEnd, most: Tokens): Tokens {
   const none = { input: 0, output: 0 };
   switch (end.kind) {

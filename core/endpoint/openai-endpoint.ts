@@ -1,5 +1,6 @@
+import type { Agent, Response } from 'undici';
 import { UserError } from '../errors.js';
-import { costOf, type EndpointCost, type EndpointEnd, mostTokens, spentOn } from './endpoint-cost.js';
+import { costOf, type EndpointCost, type EndpointEnd, mayBeBilled, mostTokens, spentOn } from './endpoint-cost.js';
 
 /** Where an OpenAI-compatible server is, and how it is asked. */
 export interface EndpointOptions {
@@ -11,7 +12,7 @@ export interface EndpointOptions {
   readonly timeoutMilliseconds: number;
   /**
    * How often a request is made again after a failure that may pass: no connection, half an answer, HTTP 408, 429, 5xx.
-   * Longer each time, with jitter, and never before the time of a `Retry-After`.
+   * Longer each time, with jitter, and never before the time of a `Retry-After`, which all requests of the endpoint heed.
    */
   readonly retries: number;
   /** Requests are spaced so that no more are begun in a minute. @default unlimited */
@@ -33,7 +34,27 @@ export class EndpointRefusal extends UserError {
   }
 }
 
-/** A server that is asked to wait longer is not there any more. */
+/** The body of a request, as JSON has it. */
+export type EndpointBody = Readonly<Record<string, unknown>>;
+
+/** Goes around each sending of a request, also one that is made again: where what it costs is held. */
+export type AroundSending = (send: () => Promise<unknown>) => Promise<unknown>;
+
+/** A request failed in a way that may be over when it is made again. */
+export class PassingFailure extends Error {
+  constructor(
+    /** What the user is told where it is not made again. */
+    readonly final: UserError,
+    /** Whether the server may have done the work, and so counts it: it was sent, and no status came back. */
+    readonly mayBeBilled: boolean,
+    /** Milliseconds before which the server does not want to be asked. */
+    readonly afterMilliseconds = 0,
+  ) {
+    super(final.message);
+  }
+}
+
+/** A run does not wait longer for one server; it is resumed. */
 const longestWaitMilliseconds = 10 * 60_000;
 const firstWaitMilliseconds = 500;
 const longestBackoffMilliseconds = 30_000;
@@ -41,8 +62,11 @@ const longestBackoffMilliseconds = 30_000;
 /** Asks an OpenAI-compatible server for JSON. */
 export class OpenAiEndpoint {
   private readonly base: string;
-  /** When the next request may begin, as `performance.now()` has it. */
+  /** When `requestsPerMinute` lets the next request begin, as `performance.now()` has it. */
   private nextStart = 0;
+  /** Before which the server does not want to be asked. */
+  private notBefore = 0;
+  private agent: Agent | undefined;
 
   constructor(private readonly options: EndpointOptions) {
     this.base = options.url.replace(/\/+$/, '');
@@ -55,53 +79,62 @@ export class OpenAiEndpoint {
 
   /**
    * The answer to POST.
-   * @throws UserError `endpoint_unreachable`, `endpoint_refused`, `endpoint_invalid`; where it has a `cost` also
-   * `budget_reached`, `price_missing`
+   * @param around goes around each sending; the request may be made again, and then it is called again
+   * @throws UserError `endpoint_unreachable`, `endpoint_refused`, `endpoint_invalid`, `endpoint_asks_to_wait`; where it
+   * has a `cost` also `budget_reached`, `price_missing`
    */
-  post(path: string, body: Readonly<Record<string, unknown>>): Promise<unknown> {
-    return this.request(path, body);
+  post(path: string, body: EndpointBody, around?: AroundSending): Promise<unknown> {
+    return this.request(path, body, around);
   }
 
-  private async request(path: string, body?: Readonly<Record<string, unknown>>): Promise<unknown> {
+  private async request(path: string, body?: EndpointBody, around: AroundSending = (send) => send()): Promise<unknown> {
     for (let attempt = 0; ; attempt++) {
+      await this.turn();
       try {
-        return await this.once(path, body);
+        return await around(() => this.once(path, body));
       } catch (error) {
         this.options.signal.throwIfAborted();
         if (!(error instanceof PassingFailure)) throw error;
+        if (error.afterMilliseconds > longestWaitMilliseconds) throw askedToWait(error);
+        this.notBefore = Math.max(this.notBefore, performance.now() + error.afterMilliseconds);
         if (attempt >= this.options.retries) throw error.final;
         const backoff = Math.min(longestBackoffMilliseconds, firstWaitMilliseconds * 2 ** attempt);
         // Many that failed together must not come again together.
-        const wait = Math.max(error.afterMilliseconds, backoff * (0.5 + Math.random()));
-        await pause(Math.min(longestWaitMilliseconds, wait), this.options.signal);
+        await pause(backoff * (0.5 + Math.random()), this.options.signal);
       }
     }
   }
 
-  private async once(path: string, body?: Readonly<Record<string, unknown>>): Promise<unknown> {
+  private async once(path: string, body?: EndpointBody): Promise<unknown> {
     const url = path.startsWith('/') ? new URL(path, this.base).href : `${this.base}/${path}`;
     const { signal, timeoutMilliseconds } = this.options;
-    await this.turn();
+    const headers = { ...this.authorization(), ...(body === undefined ? {} : { 'content-type': 'application/json' }) };
+    const { fetch } = await import('undici');
+    this.agent ??= await openAgent();
     const settle = body === undefined ? () => {} : await this.setAside(body);
     let response: Response;
     let text: string;
     try {
       response = await fetch(url, {
         method: body === undefined ? 'GET' : 'POST',
-        headers: { ...this.authorization(), ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+        headers,
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMilliseconds)]),
+        dispatcher: this.agent,
       });
       text = await response.text();
     } catch (error) {
       const cause = (error as Error).cause;
-      settle({ kind: 'brokenOff', cause });
+      const end = { kind: 'brokenOff', cause } as const;
+      settle(end);
+      signal.throwIfAborted();
       const why = cause instanceof Error ? cause.message : (error as Error).message;
       throw new PassingFailure(
         new UserError('endpoint_unreachable', `${url} did not answer: ${why}.`, {
           kind: 'environment',
           hint: 'Start the server, correct `url`, or raise `timeoutMilliseconds`.',
         }),
+        mayBeBilled(end),
       );
     }
     if (!response.ok) {
@@ -119,6 +152,7 @@ export class OpenAiEndpoint {
           kind: 'environment',
           hint: 'Check that `url` is the base of an OpenAI-compatible API; it usually ends in /v1.',
         }),
+        true,
       );
     }
   }
@@ -133,14 +167,18 @@ export class OpenAiEndpoint {
     return (end) => reservation.settle(spentOn(end, most, price));
   }
 
-  /** Waits until `requestsPerMinute` lets another request begin. */
+  /** Waits until `requestsPerMinute` and what the server asked for let another request begin. */
   private async turn(): Promise<void> {
     const { requestsPerMinute, signal } = this.options;
-    if (requestsPerMinute === undefined) return;
-    const now = performance.now();
-    const start = Math.max(now, this.nextStart);
-    this.nextStart = start + 60_000 / requestsPerMinute;
-    if (start > now) await pause(start - now, signal);
+    if (requestsPerMinute !== undefined) {
+      const now = performance.now();
+      const start = Math.max(now, this.nextStart);
+      this.nextStart = start + 60_000 / requestsPerMinute;
+      if (start > now) await pause(start - now, signal);
+    }
+    // Others may be told to wait while this one does.
+    for (let now = performance.now(); now < this.notBefore; now = performance.now())
+      await pause(this.notBefore - now, signal);
   }
 
   private authorization(): Record<string, string> {
@@ -155,15 +193,21 @@ export class OpenAiEndpoint {
   }
 }
 
-/** A failure that may be over when asked again. */
-class PassingFailure extends Error {
-  constructor(
-    readonly final: UserError,
-    /** Not before so long. */
-    readonly afterMilliseconds = 0,
-  ) {
-    super(final.message);
-  }
+/**
+ * Node's own `fetch` gives up after five minutes without headers, and a model that thinks may be silent for longer;
+ * `timeoutMilliseconds` is the limit.
+ */
+async function openAgent(): Promise<Agent> {
+  const { Agent } = await import('undici');
+  return new Agent({ headersTimeout: 0, bodyTimeout: 0 });
+}
+
+function askedToWait({ final, afterMilliseconds }: PassingFailure): UserError {
+  const minutes = Math.ceil(afterMilliseconds / 60_000);
+  return new UserError('endpoint_asks_to_wait', `${final.message} It asks to wait ${minutes} minutes.`, {
+    kind: 'environment',
+    hint: 'Resume the run then: what is answered is kept.',
+  });
 }
 
 function refusal(url: string, { status, headers }: Response, text: string): Error {
@@ -173,7 +217,9 @@ function refusal(url: string, { status, headers }: Response, text: string): Erro
       : "Read the server's own log, and check the model's name and the limits that it was started with.";
   const error = new EndpointRefusal(status, `${url} refused (HTTP ${status}): ${shortened(text)}`, hint);
   const mayPass = status === 408 || status === 429 || status >= 500;
-  return mayPass ? new PassingFailure(error, retryAfter(headers.get('retry-after'))) : error;
+  return mayPass
+    ? new PassingFailure(error, mayBeBilled({ kind: 'refused', status }), retryAfter(headers.get('retry-after')))
+    : error;
 }
 
 /** Milliseconds that the server asks for, in seconds or as a date. */
@@ -191,6 +237,7 @@ function shortened(text: string): string {
 
 function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
     const timer = setTimeout(done, milliseconds);
     function done() {
       signal.removeEventListener('abort', stop);

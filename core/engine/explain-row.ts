@@ -31,7 +31,7 @@ export interface RowStep {
   readonly uses: string;
   /**
    * seen: it is in an output of a stage that drops nothing by rule. leftOut: it is in the stage's `dataset` and in no
-   * output. graded: models answered it.
+   * output. graded: models answered it, and the stage decided nothing.
    */
   readonly outcome: 'seen' | 'kept' | 'dropped' | 'leftOut' | 'graded';
   readonly decisions: readonly RowDecision[];
@@ -177,8 +177,8 @@ interface Found {
 }
 
 function outcomeOf(stage: PlannedStage, outputs: Outputs, found: Found): RowStep['outcome'] | undefined {
-  if (found.attempts.length > 0) return 'graded';
   if (found.decisions.length > 0) return found.decisions.some(({ kept }) => kept) ? 'kept' : 'dropped';
+  if (found.attempts.length > 0) return 'graded';
   if (found.holding.length > 0) return 'seen';
   const tables = [...outputs.values()];
   const couldHoldIt = tables.some((table) => 'id' in table.columns && !('prompt_id' in table.columns));

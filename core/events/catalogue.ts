@@ -114,6 +114,8 @@ export interface EventData {
     /** What is counted: "rows", "steps", "samples". */
     readonly unit: string;
     readonly secondsLeft?: number;
+    /** Of `unit`, since this attempt began; what an earlier attempt did is in `done` and not in this. */
+    readonly perSecond?: number;
     /** More figures worth seeing live, e.g. {"tokensPerSecond": 210, "thinkingTokens": 8100}. */
     readonly figures?: Readonly<Record<string, number>>;
   };

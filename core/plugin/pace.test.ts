@@ -46,6 +46,19 @@ describe('a pace', () => {
     expect(events.at(-1)).toMatchObject({ data: { done: 30, secondsLeft: 0, figures: { kept: 30 } } });
   });
 
+  it('judges the time that is left by what this attempt did, not by what an earlier one left done', async () => {
+    const { context, events } = observed();
+    const steps = pace(context, { unit: 'rows', total: 1000 });
+    for (let row = 0; row < 900; row++) steps.skip();
+    work(100);
+    await steps.step();
+    await steps.finish();
+    const [told] = events.flatMap((event) => (event.type === 'stage.progressed' ? [event.data] : []));
+    expect(told).toMatchObject({ done: 901 });
+    expect(told!.perSecond).toBeLessThanOrEqual(10);
+    expect(told!.secondsLeft).toBeGreaterThanOrEqual(9.9);
+  });
+
   it('stops on the signal', async () => {
     const { context, controller } = observed();
     const steps = pace(context, { unit: 'rows', total: null });

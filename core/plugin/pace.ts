@@ -9,7 +9,9 @@ const betweenProgress = 500;
 export interface Pace {
   /** Call once a row, and await it. @throws the signal's reason */
   step(figures?: () => Readonly<Record<string, number>>): Promise<void>;
-  /** Rows stepped over so far. */
+  /** Counts a row that an earlier attempt did: it says nothing about how long the others take. */
+  skip(): void;
+  /** Rows stepped over so far, skipped ones included. */
   readonly done: number;
   /** Says that it is at the end. Call once, after the last step. */
   finish(figures?: Readonly<Record<string, number>>): Promise<void>;
@@ -22,18 +24,21 @@ export function pace(
 ): Pace {
   const startedAt = performance.now();
   let done = 0;
+  let skipped = 0;
   let heldSince = startedAt;
   let toldAt = startedAt;
   const tell = (now: number, figures?: Readonly<Record<string, number>>): Promise<void> => {
     toldAt = now;
-    const left = options.total === null ? undefined : ((now - startedAt) / done / 1000) * (options.total - done);
+    const perSecond = (1000 * (done - skipped)) / Math.max(1, now - startedAt);
+    const left = options.total === null ? undefined : (options.total - done) / perSecond;
     return context.emit({
       type: 'stage.progressed',
       data: {
         done,
         total: options.total,
         unit: options.unit,
-        ...(left === undefined || done === 0 ? {} : { secondsLeft: Math.max(0, left) }),
+        perSecond,
+        ...(left === undefined || perSecond === 0 ? {} : { secondsLeft: Math.max(0, left) }),
         ...(figures === undefined ? {} : { figures }),
       },
     });
@@ -41,6 +46,10 @@ export function pace(
   return {
     get done() {
       return done;
+    },
+    skip() {
+      done++;
+      skipped++;
     },
     async step(figures) {
       done++;

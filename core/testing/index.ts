@@ -1,6 +1,7 @@
 /** For tests of plugins and trainers: `import { FakeTrainerServer } from 'simmerkit/testing'`. */
+export { checkNames, type Verification, type VerifyOptions, verifyTrainer } from './conformance/verify-trainer.js';
 export { type FakeTrainerOptions, FakeTrainerServer } from './fake-trainer/fake-trainer-server.js';
-export { type Misbehavior, misbehaviorSchema } from './fake-trainer/misbehavior.js';
+export { type Misbehavior, misbehaviorSchema, type Violation, violations } from './fake-trainer/misbehavior.js';
 export { fakeTrainerPlugin, fakeTrainerProgram } from './fake-trainer-plugin.js';
 export { type HarnessRun, type HarnessRunOptions, RunHarness, type RunHarnessOptions } from './run-harness.js';
 export {
@@ -12,3 +13,4 @@ export {
   runStage,
   type StageResult,
 } from './run-stage.js';
+export type { CheckResult } from './verification.js';

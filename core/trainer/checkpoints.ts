@@ -19,7 +19,9 @@ export async function newestCheckpoint(outputFolder: string): Promise<Checkpoint
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
-  const found = await Promise.all(names.map((name) => readCheckpoint(join(parent, name))));
+  // What begins with a dot is a draft, marked or not: its trainer may have been killed before it named it.
+  const named = names.filter((name) => !name.startsWith('.'));
+  const found = await Promise.all(named.map((name) => readCheckpoint(join(parent, name))));
   return found.filter((checkpoint) => checkpoint !== undefined).reduce(newer, undefined);
 }
 

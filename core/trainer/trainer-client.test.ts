@@ -64,7 +64,8 @@ it('tells a lost trainer from one that refuses', async () => {
   await expect(gone.describe()).rejects.toBeInstanceOf(TrainerLostError);
   expect(await gone.isHealthy(300)).toBe(false);
   gone.close();
-  await expect(client.cancel('unknown', { checkpointFirst: false, seconds: 5 })).resolves.toBeUndefined();
+  const cancel = client.cancel('unknown', { checkpointFirst: false, seconds: 5 });
+  await expect(cancel).rejects.toMatchObject({ code: 'trainer_refused' });
   const events = client.watch('unknown', 0);
   await expect(events.next()).rejects.toMatchObject({
     code: 'trainer_refused',

@@ -1,10 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { memoryTable, runStage } from 'simmerkit/testing';
+import { memoryArtifact, memoryTable, runStage } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ChatServer, startChatServer } from './chat-server.fixture.js';
 import { classIn, classify } from './classify.stage.js';
+import { scriptedTrainer } from './scripted-trainer.fixture.js';
 
 let scratchFolder: string;
 let server: ChatServer;
@@ -62,7 +63,7 @@ describe('curation/classify', () => {
   });
 
   it('asks again only for what it was not answered before it failed', async () => {
-    answer = (question) => (question === 'late' ? 400 : '11');
+    answer = (question) => (question === 'late' ? 401 : '11');
     await expect(run({ concurrency: 1 })).rejects.toMatchObject({ code: 'endpoint_refused' });
     expect(asked).toEqual(['primes', 'graphs', 'nonsense', 'late']);
     asked = [];
@@ -76,6 +77,67 @@ describe('curation/classify', () => {
     let failures = 1;
     answer = () => (failures-- > 0 ? 503 : '11');
     expect((await run()).rows('dataset').every((row) => row.domain_code === '11')).toBe(true);
+  });
+
+  it('records a question that the server does not take, and asks it no second time', async () => {
+    answer = (question) => (question === 'late' ? 400 : '11');
+    const { rows } = await run();
+    expect(rows('decisions').at(-1)).toMatchObject({
+      kept: true,
+      rule: 'unclassified',
+      evidence: expect.stringContaining('HTTP 400'),
+    });
+    expect(asked.filter((question) => question === 'late')).toHaveLength(1);
+  });
+
+  it('takes domains from a column, and asks only where it is empty', async () => {
+    answer = () => '05';
+    const subjects = { primes: 'number theory', graphs: 'Puzzles', nonsense: null, late: ' ' };
+    const withSubjects = memoryTable(
+      { id: 'VARCHAR', question: 'VARCHAR', subject: 'VARCHAR' },
+      Object.entries(subjects).map(([question, subject]) => ({ id: `id-${question}`, question, subject })),
+    );
+    const of = async (options: Readonly<Record<string, unknown>>) =>
+      (await runStage(classify, { options, inputs: { dataset: withSubjects }, scratchFolder }))
+        .rows('dataset')
+        .map((row) => [row.domain_code, row.domain]);
+    const known = [
+      ['11', 'Number theory'],
+      [null, 'Puzzles'],
+    ];
+    expect(await of({ fromColumn: 'subject' })).toEqual([...known, [null, null], [null, null]]);
+    expect(asked).toEqual([]);
+    const combinatorics = ['05', 'Combinatorics'];
+    const endpoint = { url: server.url, model: 'judge' };
+    expect(await of({ fromColumn: 'subject', ...endpoint })).toEqual([...known, combinatorics, combinatorics]);
+    expect(asked.toSorted()).toEqual(['late', 'nonsense']);
+  });
+
+  it('has a trainer classify, and asks it again where it named no class', async () => {
+    const trainer = scriptedTrainer((question, id) => {
+      if (question.includes('nonsense')) return { answer: 'Who knows?' };
+      return { answer: question.includes('late') && !id.endsWith('/1') ? 'Hmm.' : '11' };
+    });
+    const result = await runStage(classify, {
+      options: { trainer: 'judge', attempts: 2 },
+      inputs: { dataset, classifier: memoryArtifact('model', '/model') },
+      scratchFolder,
+      trainer,
+    });
+    expect(result.rows('dataset').map((row) => row.domain_code)).toEqual(['11', '11', null, '11']);
+    expect(trainer.requests.map(({ prompts }) => prompts.map(({ id }) => id))).toEqual([
+      ['id-primes', 'id-graphs', 'id-nonsense', 'id-late'],
+      ['id-nonsense/1', 'id-late/1'],
+    ]);
+  });
+
+  it('wants a column, an API or a trainer', () => {
+    const problems = (options: Readonly<Record<string, unknown>>) =>
+      classify.check?.(classify.options.parse(options), { recipeFolder: '.' });
+    expect(problems({})).toMatchObject([{ path: 'url', code: 'model_missing' }]);
+    expect(problems({ url: 'http://localhost/v1' })).toMatchObject([{ path: 'model', code: 'model_missing' }]);
+    expect(problems({ url: 'http://localhost/v1', model: 'm', trainer: 't' })).toMatchObject([{ code: 'two_models' }]);
+    expect(problems({ fromColumn: 'subject' })).toEqual([]);
   });
 
   it('takes a taxonomy of its own', async () => {

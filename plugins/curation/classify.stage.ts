@@ -1,5 +1,8 @@
-import { defineStage, input, OpenAiEndpoint, requireColumns, textIn, z } from 'simmerkit';
-import { type ClassifyOptions, classifyOptions } from './options.js';
+import { defineStage, input, optionalInput, type Row, requireColumns, textIn } from 'simmerkit';
+import { type Question, shortened } from './answerer.js';
+import { type ClassifyOptions, classifyOptions } from './asking-options.js';
+import { answererProblems, openAnswerer } from './open-answerer.js';
+import type { ReplyJournal } from './reply-journal.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
 /** A class and what it is called in the replies of a model. */
@@ -8,98 +11,152 @@ export interface DomainClass {
   readonly title: string;
 }
 
-/** What a model said of a question, or of several attempts the last. */
-interface Reply {
-  readonly id: string;
-  /** Null where no reply named a class. */
+interface Domain {
+  /** Null for a domain of a column that the taxonomy does not have. */
   readonly code: string | null;
-  readonly reply: string;
+  readonly title: string;
 }
 
 const repeatedTemperature = 0.5;
-const retries = 6;
 
 export const classify = defineStage({
-  description: 'Gives each row a domain: a model behind an OpenAI-compatible API chooses one of a list of classes.',
+  description: 'Gives each row a domain: from a column, or chosen by a language model from a list of classes.',
   options: classifyOptions,
-  inputs: { dataset: input('dataset', 'Rows with at least `id` and the column.') },
+  inputs: {
+    dataset: input('dataset', 'Rows with at least `id` and the column.'),
+    classifier: optionalInput('model', 'The model that `trainer` runs.'),
+  },
   outputs: sieveOutputs,
-  check: ({ taxonomy }) => {
+  check: (options) => {
+    const { taxonomy } = options;
     const codes = taxonomy === 'msc' ? [] : taxonomy.map(({ code }) => code.toLowerCase());
     const twice = codes.find((code, index) => codes.indexOf(code) !== index);
-    return twice === undefined
-      ? []
-      : [{ path: 'taxonomy', code: 'class_twice', message: `The class "${twice}" is in the taxonomy twice.` }];
+    return [
+      ...(asksModel(options) ? answererProblems(options) : []),
+      ...(twice === undefined
+        ? []
+        : [{ path: 'taxonomy', code: 'class_twice', message: `The class "${twice}" is in the taxonomy twice.` }]),
+    ];
   },
   async run(context) {
-    const { askRows } = await import('./ask-rows.js');
+    const { askingProgress, askQuestions } = await import('./ask-questions.js');
     const { mscClasses } = await import('./msc.js');
     const { ReplyJournal } = await import('./reply-journal.js');
-    const { sieve } = await import('./sieve.js');
+    const { sieveAndChange } = await import('./sieve.js');
     const { inputs, options } = context;
-    requireColumns(inputs.dataset, ['id', options.column], 'The dataset');
-    const classes =
-      options.taxonomy === 'msc' ? mscClasses.map(([code, title]) => ({ code, title })) : options.taxonomy;
-    const { url, apiKeyVariable, timeoutMilliseconds, concurrency } = options;
-    await using journal = await ReplyJournal.open<Reply>(context.scratchFolder);
-    await askRows(context, inputs.dataset, {
-      journal,
-      concurrency,
-      ask: (row, id, signal) => {
-        const endpoint = new OpenAiEndpoint({ url, apiKeyVariable, timeoutMilliseconds, retries, signal });
-        return askFor(id, textIn(row, options.column) ?? '', classes, options, endpoint);
-      },
-    });
+    const { dataset, classifier } = inputs;
+    const { fromColumn, taxonomy, column } = options;
+    const asks = asksModel(options);
+    requireColumns(
+      dataset,
+      ['id', ...(fromColumn === undefined ? [] : [fromColumn]), ...(asks ? [column] : [])],
+      'The dataset',
+    );
+    const classes = taxonomy === 'msc' ? mscClasses.map(([code, title]) => ({ code, title })) : taxonomy;
+    await using journal = await ReplyJournal.open(context.scratchFolder);
+    async function* questions(attempt: number): AsyncIterable<Question> {
+      for await (const row of dataset.rows()) {
+        const id = textIn(row, 'id') ?? '';
+        const text = textIn(row, column) ?? '';
+        if (text.trim() === '' || domainInColumn(row, fromColumn, classes) !== undefined) continue;
+        if (attempt > 0 && !isOpen(replyTo(id, journal, { attempts: attempt }, classes))) continue;
+        yield { id: questionId(id, attempt), messages: [{ role: 'user', content: promptFor(text, classes) }] };
+      }
+    }
+    for (let attempt = 0; asks && attempt < options.attempts; attempt++) {
+      const progress = askingProgress(context, [journal], attempt === 0 ? dataset.rowCount : null);
+      await askQuestions(context, questions(attempt), {
+        journal,
+        progress,
+        answerer: () => openAnswerer(context, options, journal, { name: 'classifier', model: classifier }),
+        sampling: {
+          temperature: attempt === 0 ? 0 : repeatedTemperature,
+          topP: 1,
+          maxTokens: options.maxTokens,
+          seed: attempt,
+        },
+      });
+      await progress.finish();
+    }
     const titles = new Map(classes.map(({ code, title }) => [code, title]));
-    const domainOf = (id: string | null) => {
-      const code = journal.get(id ?? '')?.code ?? null;
-      return { domain_code: code, domain: code === null ? null : (titles.get(code) ?? null) };
+    const domainOf = (row: Row): Domain | undefined => {
+      const inColumn = domainInColumn(row, fromColumn, classes);
+      if (inColumn !== undefined) return inColumn;
+      const code = replyTo(textIn(row, 'id') ?? '', journal, options, classes)?.code ?? null;
+      return code === null ? undefined : { code, title: titles.get(code) ?? code };
     };
-    return await sieve(
+    return await sieveAndChange(
       context,
-      inputs.dataset,
+      dataset,
       (row) => {
-        const { domain, domain_code: code } = domainOf(textIn(row, 'id'));
-        if (code !== null) return { kept: true, rule: 'classified', evidence: `${code} ${domain}` };
-        const evidence = journal.get(textIn(row, 'id') ?? '')?.reply ?? '';
+        const domain = domainOf(row);
+        if (domain !== undefined) {
+          const evidence = domain.code === null ? domain.title : `${domain.code} ${domain.title}`;
+          return { kept: true, rule: 'classified', evidence };
+        }
+        const said = replyTo(textIn(row, 'id') ?? '', journal, options, classes)?.reply;
+        const evidence = said ?? 'no model was asked';
         return options.unclassified === 'drop'
           ? { rule: 'unclassified', evidence }
           : { kept: true, rule: 'unclassified', evidence };
       },
       {
-        columns: { ...inputs.dataset.columns, domain: 'VARCHAR', domain_code: 'VARCHAR' },
-        change: (row) => ({ ...row, ...domainOf(textIn(row, 'id')) }),
+        columns: { ...dataset.columns, domain: 'VARCHAR', domain_code: 'VARCHAR' },
+        change: (row) => {
+          const domain = domainOf(row);
+          return { ...row, domain: domain?.title ?? null, domain_code: domain?.code ?? null };
+        },
       },
     );
   },
 });
 
-async function askFor(
-  id: string,
-  question: string,
-  classes: readonly DomainClass[],
-  options: ClassifyOptions,
-  endpoint: OpenAiEndpoint,
-): Promise<Reply> {
-  let reply = '';
-  for (let attempt = 0; attempt < options.attempts; attempt++) {
-    const response = await endpoint.post('chat/completions', {
-      model: options.model,
-      messages: [{ role: 'user', content: promptFor(question, classes) }],
-      max_tokens: options.maxTokens,
-      temperature: attempt === 0 ? 0 : repeatedTemperature,
-      seed: attempt,
-    });
-    reply = replySchema.safeParse(response).data?.choices[0]?.message.content ?? '';
-    const code = classIn(reply, classes);
-    if (code !== null) return { id, code, reply: shortened(reply) };
-  }
-  return { id, code: null, reply: shortened(reply) };
+/** With a column to read from, a model is only asked where one is named. */
+function asksModel({ fromColumn, url, trainer }: ClassifyOptions): boolean {
+  return fromColumn === undefined || url !== undefined || trainer !== undefined;
 }
 
-const replySchema = z.object({
-  choices: z.array(z.object({ message: z.object({ content: z.string().nullish() }) })).min(1),
-});
+/** The first attempt has the row's id, so that it is what a reply is kept under. */
+function questionId(id: string, attempt: number): string {
+  return attempt === 0 ? id : `${id}/${attempt}`;
+}
+
+interface Said {
+  readonly code: string | null;
+  readonly reply: string;
+  readonly isRefused: boolean;
+}
+
+/** What a model said of a row: the first reply that names a class, or the last one. */
+function replyTo(
+  id: string,
+  journal: ReplyJournal,
+  { attempts }: Pick<ClassifyOptions, 'attempts'>,
+  classes: readonly DomainClass[],
+): Said | undefined {
+  let last: Said | undefined;
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    const reply = journal.get(questionId(id, attempt));
+    if (reply === undefined) break;
+    const isRefused = reply.finish === 'refused';
+    last = { code: classIn(reply.answer, classes), reply: shortenedAtStart(reply.refusal ?? reply.answer), isRefused };
+    if (!isOpen(last)) break;
+  }
+  return last;
+}
+
+/** Whether a model is worth asking again. */
+function isOpen(said: Said | undefined): boolean {
+  return said !== undefined && said.code === null && !said.isRefused;
+}
+
+function domainInColumn(row: Row, column: string | undefined, classes: readonly DomainClass[]): Domain | undefined {
+  const text = column === undefined ? '' : (textIn(row, column) ?? '').trim();
+  if (text === '') return undefined;
+  const code = classIn(text, classes);
+  const found = classes.find((one) => one.code === code);
+  return found ?? { code: null, title: text };
+}
 
 function promptFor(question: string, classes: readonly DomainClass[]): string {
   const list = classes.map(({ code, title }) => `${code}: ${title}`).join('\n');
@@ -123,7 +180,8 @@ export function classIn(reply: string, classes: readonly DomainClass[]): string 
   return found?.code ?? null;
 }
 
-function shortened(text: string): string {
-  const line = text.replace(/\s+/g, ' ').trim();
-  return line.length <= 200 ? line : `…${line.slice(-200)}`;
+/** The end of a reply is what decided. */
+function shortenedAtStart(text: string): string {
+  const whole = shortened(text, Number.POSITIVE_INFINITY);
+  return whole.length <= 200 ? whole : `…${whole.slice(-199)}`;
 }

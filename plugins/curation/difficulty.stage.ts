@@ -1,27 +1,129 @@
-import { defineStage, input, manyInputs, requireColumns, type TableArtifact, textIn } from 'simmerkit';
-import { type DifficultyOptions, difficultyOptions } from './options.js';
+import {
+  type Artifact,
+  type Columns,
+  defineStage,
+  input,
+  manyInputs,
+  type Row,
+  requireColumns,
+  type TableArtifact,
+  textIn,
+} from 'simmerkit';
+import { type DifficultyOptions, difficultyOptions } from './asking-options.js';
+import { answererProblems, nameOf } from './open-answerer.js';
 import type { Drop, Keep } from './sieve.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
+const attemptColumns: Columns = {
+  id: 'VARCHAR',
+  prompt_id: 'VARCHAR',
+  question: 'VARCHAR',
+  gold: 'VARCHAR',
+  model: 'VARCHAR',
+  sample_index: 'INTEGER',
+  thinking: 'VARCHAR',
+  answer: 'VARCHAR',
+  finish_reason: 'VARCHAR',
+  extracted: 'VARCHAR',
+  verdict: 'VARCHAR',
+  explanation: 'VARCHAR',
+};
+
 export const difficulty = defineStage({
-  description: 'Drops problems that a model answers rightly too often to learn from them, or too seldom.',
+  description: 'Has models attempt problems, and drops those that they solve too often to learn from, or too seldom.',
   options: difficultyOptions,
   inputs: {
     dataset: input('dataset', 'Problems.'),
-    graded: manyInputs('dataset', 'Graded answers of models to them, from eval/grade.'),
+    models: manyInputs('model', 'The models that trainers of `solvers` run, in their order.'),
+    graded: manyInputs('dataset', 'Attempts that were graded elsewhere: by eval/grade, or by another such stage.'),
   },
-  outputs: sieveOutputs,
+  outputs: {
+    ...sieveOutputs,
+    attempts: { type: 'dataset', description: 'One row per attempt of `solvers`, with its `verdict`.' },
+  },
+  check: (options) => optionProblems(options),
   async run(context) {
+    const { Attempts } = await import('./attempts.js');
     const { sieve } = await import('./sieve.js');
     const { options, inputs } = context;
     requireColumns(inputs.dataset, ['id'], 'The dataset');
-    const tallies = new Map<string, Tally[]>();
-    for (const table of inputs.graded) {
-      for (const [id, tally] of await readVerdicts(table)) tallies.set(id, [...(tallies.get(id) ?? []), tally]);
+    const tallies = new Map<string, Map<string, Tally>>();
+    for (const [index, table] of inputs.graded.entries()) {
+      requireColumns(table, ['prompt_id', 'model', 'verdict'], 'A graded dataset');
+      for await (const row of table.rows()) count(tallies, row, `graded ${index}`);
     }
-    return await sieve(context, inputs.dataset, (row) => judge(tallies.get(textIn(row, 'id') ?? '') ?? [], options));
+    await using attempts = await Attempts.open(context);
+    await attempts.make();
+    async function* rows(): AsyncIterable<Row> {
+      for await (const row of attempts.graded()) {
+        count(tallies, row, 'attempts');
+        yield row;
+      }
+    }
+    const made = await context.artifacts.writeDataset(rows(), { columns: attemptColumns });
+    await attempts.measure();
+    const limits = limitsOf(options);
+    const verdict = (row: Row) => judge([...(tallies.get(textIn(row, 'id') ?? '')?.values() ?? [])], limits);
+    const judged = await sieve(context, inputs.dataset, verdict, { read: ['id'] });
+    return { ...judged, attempts: made };
   },
 });
+
+export type DifficultyInputs = {
+  readonly dataset: TableArtifact;
+  readonly models: readonly Artifact[];
+};
+
+function optionProblems(options: DifficultyOptions) {
+  const { solvers, attempts, temperature } = options;
+  const names = solvers.map(nameOf);
+  const twice = names.findIndex((name, index) => names.indexOf(name) !== index);
+  const { maximumRight, minimumRight } = limitsOf(options);
+  return [
+    ...solvers.flatMap((solver, index) => answererProblems(solver, `solvers.${index}.`)),
+    ...(twice < 0
+      ? []
+      : [
+          {
+            path: `solvers.${twice}`,
+            code: 'solver_twice',
+            message: `Two solvers are called "${names[twice]}".`,
+            hint: 'Give each a `label` of its own.',
+          },
+        ]),
+    ...(attempts > 1 && temperature === 0 && solvers.length > 0
+      ? [
+          {
+            path: 'attempts',
+            code: 'equal_samples',
+            message: `${attempts} attempts at temperature 0 would all be the same.`,
+            hint: 'Set `temperature` above 0, or `attempts` to 1.',
+          },
+        ]
+      : []),
+    ...(minimumRight > maximumRight
+      ? [{ path: 'minimumRight', code: 'nothing_kept', message: '`minimumRight` is above `maximumRight`.' }]
+      : []),
+  ];
+}
+
+interface Limits {
+  readonly maximumRight: number;
+  readonly minimumRight: number;
+  readonly unanswered: DifficultyOptions['unanswered'];
+}
+
+/** s1 keeps what every model is wrong about; the other preset what is neither known nor out of reach. */
+const presets = { s1: { maximumRight: 0, minimumRight: 0 }, sometimes: { maximumRight: 0.8, minimumRight: 0.2 } };
+
+function limitsOf({ preset, maximumRight, minimumRight, unanswered }: DifficultyOptions): Limits {
+  const limits = presets[preset];
+  return {
+    maximumRight: maximumRight ?? limits.maximumRight,
+    minimumRight: minimumRight ?? limits.minimumRight,
+    unanswered,
+  };
+}
 
 interface Tally {
   readonly model: string;
@@ -29,14 +131,14 @@ interface Tally {
   samples: number;
 }
 
-function judge(tallies: readonly Tally[], options: DifficultyOptions): Drop | Keep {
+function judge(tallies: readonly Tally[], limits: Limits): Drop | Keep {
   if (tallies.length === 0)
-    return options.unanswered === 'drop' ? { rule: 'not_answered' } : { kept: true, evidence: 'no model answered it' };
+    return limits.unanswered === 'drop' ? { rule: 'not_answered' } : { kept: true, evidence: 'no model answered it' };
   const share = ({ right, samples }: Tally) => right / samples;
-  const tooEasy = tallies.find((tally) => share(tally) > options.maximumRight);
+  const tooEasy = tallies.find((tally) => share(tally) > limits.maximumRight);
   if (tooEasy !== undefined) return { rule: 'too_easy', evidence: evidenceOf(tooEasy) };
   const evidence = tallies.map(evidenceOf).join('; ');
-  if (tallies.every((tally) => share(tally) < options.minimumRight)) return { rule: 'too_hard', evidence };
+  if (tallies.every((tally) => share(tally) < limits.minimumRight)) return { rule: 'too_hard', evidence };
   return { kept: true, evidence };
 }
 
@@ -44,15 +146,14 @@ function evidenceOf({ model, right, samples }: Tally): string {
   return `${model} was right in ${right} of ${samples}`;
 }
 
-async function readVerdicts(graded: TableArtifact) {
-  requireColumns(graded, ['prompt_id', 'model', 'verdict'], 'A graded dataset');
-  const verdicts = new Map<string, Tally>();
-  for await (const row of graded.rows()) {
-    const id = textIn(row, 'prompt_id') ?? '';
-    const tally = verdicts.get(id) ?? { model: textIn(row, 'model') ?? '', right: 0, samples: 0 };
-    tally.samples++;
-    if (textIn(row, 'verdict') === 'right') tally.right++;
-    verdicts.set(id, tally);
-  }
-  return verdicts;
+/** Counts one attempt to its problem and model. @param from where it is from: models of one name may be two */
+function count(tallies: Map<string, Map<string, Tally>>, row: Row, from: string): void {
+  const id = textIn(row, 'prompt_id') ?? '';
+  const model = textIn(row, 'model') ?? '';
+  const ofProblem = tallies.get(id) ?? new Map<string, Tally>();
+  const key = `${from}/${model}`;
+  const tally = ofProblem.get(key) ?? { model, right: 0, samples: 0 };
+  tally.samples++;
+  if (textIn(row, 'verdict') === 'right') tally.right++;
+  tallies.set(id, ofProblem.set(key, tally));
 }

@@ -1,4 +1,4 @@
-import { filePath, placement, z } from 'simmerkit';
+import { filePath, z } from 'simmerkit';
 
 const positive = z.int().min(1);
 const share = z.number().min(0).max(1);
@@ -207,76 +207,6 @@ export const deduplicateOptions = z.strictObject({
     .describe('Drops rows too that are nearly the same as a kept one. `near: {}` takes the defaults.'),
 });
 
-export const classifyOptions = z.strictObject({
-  url: placement(z.url().describe('Base of an OpenAI-compatible API, e.g. http://localhost:8000/v1.')),
-  apiKeyVariable: placement(z.string().optional().describe('Environment variable with the key. Absent: none is sent.')),
-  model: z.string().min(1).describe('What the server calls the model that classifies.'),
-  column: z.string().default('question').describe('Column with the text to classify.'),
-  taxonomy: z
-    .union([
-      z.literal('msc'),
-      z
-        .array(z.strictObject({ code: z.string().min(1), title: z.string().min(1) }))
-        .min(2)
-        .max(500),
-    ])
-    .default('msc')
-    .describe('The classes. msc: the first level of the Mathematics Subject Classification, as s1 has it.'),
-  attempts: z.int().min(1).default(3).describe('How often a model is asked whose last line names no class.'),
-  maxTokens: z.int().min(1).default(256).describe('Longest of its replies, in tokens.'),
-  unclassified: z
-    .enum(['keep', 'drop'])
-    .default('keep')
-    .describe('What becomes of rows of which no reply named a class; kept ones have no domain.'),
-  concurrency: placement(z.int().min(1).default(8).describe('Questions under way at a time.')),
-  timeoutMilliseconds: placement(z.int().min(100).default(120_000).describe('Limit for one reply.')),
-});
-export type ClassifyOptions = z.output<typeof classifyOptions>;
-
-export const distillOptions = z.strictObject({
-  url: placement(z.url().describe('Base of an OpenAI-compatible API, e.g. https://api.deepseek.com/v1.')),
-  apiKeyVariable: placement(z.string().optional().describe('Environment variable with the key. Absent: none is sent.')),
-  model: z.string().min(1).describe('What the server calls the teacher, e.g. deepseek-reasoner.'),
-  column: z.string().default('question').describe('Column with the text that is sent.'),
-  system: z.string().optional().describe('System message. Absent: none.'),
-  temperature: z.number().min(0).default(0.6).describe("Of sampling. DeepSeek-R1's advice: 0.6."),
-  topP: z.number().gt(0).max(1).default(0.95).describe('Nucleus of sampling.'),
-  maxTokens: z.int().min(1).default(32_768).describe('Longest reply with its thinking, in tokens.'),
-  truncated: z
-    .enum(['drop', 'keep'])
-    .default('drop')
-    .describe('What becomes of rows whose reply was cut at maxTokens.'),
-  withoutReasoning: z
-    .enum(['drop', 'keep'])
-    .default('drop')
-    .describe('What becomes of rows whose reply has an answer and no trace.'),
-  price: placement(
-    z
-      .strictObject({
-        inputPerMillion: z.number().min(0).describe('Dollars for a million tokens sent.'),
-        outputPerMillion: z.number().min(0).describe('Dollars for a million tokens received, thinking included.'),
-      })
-      .optional()
-      .describe("The teacher's price. Absent: dollars are not counted."),
-  ),
-  maxDollars: placement(
-    z
-      .number()
-      .positive()
-      .optional()
-      .describe(
-        'Spending stops at or below this, over all attempts; each request in flight counts with the most it can cost.',
-      ),
-  ),
-  concurrency: placement(z.int().min(1).max(1024).default(16).describe('Questions under way at a time.')),
-  requestsPerMinute: placement(z.number().positive().optional().describe('Requests that may begin in a minute.')),
-  timeoutMilliseconds: placement(z.int().min(100).default(900_000).describe('Limit for one reply.')),
-  retries: placement(
-    z.int().min(0).default(6).describe('Times that a request is made again after a failure that may pass.'),
-  ),
-});
-export type DistillOptions = z.output<typeof distillOptions>;
-
 export const decontaminateOptions = z.strictObject({
   words: z.int().min(2).max(64).default(8).describe('Length of the n-grams, in words. s1: 8.'),
   column: compared.describe('Column of both sides that is compared, or a list: their texts, one after the other.'),
@@ -284,19 +214,6 @@ export const decontaminateOptions = z.strictObject({
     .boolean()
     .default(false)
     .describe("Also drops rows that share an n-gram with a kept row of another, earlier source, as s1's code does."),
-});
-
-export const difficultyOptions = z.strictObject({
-  maximumRight: share
-    .default(0)
-    .describe('A problem is too easy where a model is right in a larger share of its samples. s1: 0.'),
-  minimumRight: share
-    .default(0)
-    .describe('A problem is too hard where every model is right in a smaller share of its samples. s1: 0, so none is.'),
-  unanswered: z
-    .enum(['keep', 'drop'])
-    .default('keep')
-    .describe('What becomes of problems that no model answered, e.g. where only a sample of them was asked.'),
 });
 
 export const tokensOptions = z.strictObject({
@@ -423,6 +340,5 @@ export type LoadOptions = z.output<typeof loadOptions>;
 export type Source = LoadOptions['sources'][string];
 export type Field = z.output<typeof field>;
 export type QualityOptions = z.output<typeof qualityOptions>;
-export type DifficultyOptions = z.output<typeof difficultyOptions>;
 export type SelectOptions = z.output<typeof selectOptions>;
 export type FormatOptions = z.output<typeof formatOptions>;

@@ -12,6 +12,7 @@ import { quality } from './quality.stage.js';
 import { select } from './select.stage.js';
 import { split } from './split.stage.js';
 import { tokens } from './tokens.stage.js';
+import { verify } from './verify.stage.js';
 
 export default definePlugin({
   name: 'curation',
@@ -26,6 +27,7 @@ export default definePlugin({
     difficulty,
     classify,
     distill,
+    verify,
     tokens,
     select,
     split,

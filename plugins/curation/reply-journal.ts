@@ -1,22 +1,66 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { readSync } from 'node:fs';
+import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Reply } from './answerer.js';
+
+/** What is kept of a question. */
+export interface Kept {
+  readonly id: string;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  readonly dollars: number;
+}
+
+interface Place {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A question is sent, and its answer may cost so much. */
+interface Asked {
+  readonly asked: string;
+  readonly dollars: number;
+}
+
+/** A question got no answer; the server may have counted so much for it all the same. */
+interface Unanswered {
+  readonly unanswered: string;
+  readonly dollars: number;
+}
+
+const newline = 0x0a;
+const chunkSize = 1024 * 1024;
 
 /**
- * Replies that were paid for, a line of JSON each, on the disk before they count: a stage that was killed does not ask
- * again. A torn last line is dropped.
+ * What was paid for, a line of JSON each in `replies.jsonl`: a reply is on the disk before it counts, so that a stage that
+ * was killed does not ask again. Only places are in memory, since traces are long. From the first torn line on, lines are
+ * dropped.
  */
-export class ReplyJournal<Reply extends { readonly id: string }> implements AsyncDisposable {
-  private readonly replies = new Map<string, Reply>();
+export class ReplyJournal<Entry extends Kept = Reply> implements AsyncDisposable {
+  private readonly places = new Map<string, Place>();
+  /** Not on the disk, since they cost nothing. */
+  private readonly remembered = new Map<string, Entry>();
+  /** Sent, and neither answered nor known to be lost. */
+  private readonly open = new Map<string, number>();
+  private readonly sums = { inputTokens: 0, outputTokens: 0, dollars: 0 };
+  private waiting: { readonly line: Entry | Asked | Unanswered; readonly bytes: Buffer; readonly isSynced: boolean }[] =
+    [];
   private writing: Promise<void> = Promise.resolve();
+  private failure: { readonly error: unknown } | undefined;
+  private end = 0;
 
   private constructor(private readonly file: FileHandle) {}
 
-  /** Opens the journal of a stage's scratch folder, or begins one. */
-  static async open<Reply extends { readonly id: string }>(folder: string): Promise<ReplyJournal<Reply>> {
+  /** Opens the journal of a folder, or begins one. */
+  static async open<Entry extends Kept = Reply>(folder: string): Promise<ReplyJournal<Entry>> {
+    await mkdir(folder, { recursive: true });
     const file = await open(join(folder, 'replies.jsonl'), 'a+', 0o600);
-    const journal = new ReplyJournal<Reply>(file);
+    const journal = new ReplyJournal<Entry>(file);
     try {
-      await journal.readReplies();
+      await journal.readLines();
+      // What was under way when its core was killed may have been answered, and then it costs what it can.
+      for (const dollars of journal.open.values()) journal.sums.dollars += dollars;
+      journal.open.clear();
       return journal;
     } catch (error) {
       await file.close();
@@ -24,27 +68,46 @@ export class ReplyJournal<Reply extends { readonly id: string }> implements Asyn
     }
   }
 
-  get(id: string): Reply | undefined {
-    return this.replies.get(id);
+  has(id: string): boolean {
+    return this.places.has(id) || this.remembered.has(id);
   }
 
-  all(): Iterable<Reply> {
-    return this.replies.values();
+  get(id: string): Entry | undefined {
+    const place = this.places.get(id);
+    if (place === undefined) return this.remembered.get(id);
+    const bytes = Buffer.alloc(place.length);
+    readSync(this.file.fd, bytes, 0, place.length, place.offset);
+    return JSON.parse(bytes.toString('utf8')) as Entry;
   }
 
+  /** Replies, those that cost nothing included. */
   get size(): number {
-    return this.replies.size;
+    return this.places.size + this.remembered.size;
+  }
+
+  /** Tokens and dollars of all attempts; dollars also of questions that may have been counted without an answer. */
+  get totals(): { readonly inputTokens: number; readonly outputTokens: number; readonly dollars: number } {
+    return { ...this.sums };
   }
 
   /** Resolves when the reply is on the disk. May be called by many at a time. */
-  add(reply: Reply): Promise<void> {
-    const written = this.writing.then(async () => {
-      await this.file.appendFile(`${JSON.stringify(reply)}\n`);
-      await this.file.datasync();
-      this.replies.set(reply.id, reply);
-    });
-    this.writing = written.catch(() => undefined);
-    return written;
+  add(reply: Entry): Promise<void> {
+    return this.write(reply, { isSynced: true });
+  }
+
+  /** Keeps a reply that cost nothing, until the journal is closed. */
+  remember(reply: Entry): void {
+    this.remembered.set(reply.id, reply);
+  }
+
+  /** Call before a question is sent that may cost so much. */
+  asked(id: string, dollars: number): Promise<void> {
+    return this.write({ asked: id, dollars }, { isSynced: false });
+  }
+
+  /** Call where a question that was sent got no answer. */
+  unanswered(id: string, dollars: number): Promise<void> {
+    return this.write({ unanswered: id, dollars }, { isSynced: false });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -52,23 +115,71 @@ export class ReplyJournal<Reply extends { readonly id: string }> implements Asyn
     await this.file.close();
   }
 
-  private async readReplies(): Promise<void> {
-    const bytes = await this.file.readFile();
-    let from = 0;
-    for (let to = bytes.indexOf('\n'); to >= 0; to = bytes.indexOf('\n', from)) {
-      const reply = parsed<Reply>(bytes.toString('utf8', from, to));
-      if (reply === undefined) break;
-      this.replies.set(reply.id, reply);
-      from = to + 1;
+  /** Lines that come while a write is under way go into the next one together, and are synced as one. */
+  private async write(line: Entry | Asked | Unanswered, { isSynced }: { readonly isSynced: boolean }): Promise<void> {
+    this.waiting.push({ line, bytes: Buffer.from(`${JSON.stringify(line)}\n`), isSynced });
+    const turn = this.writing.then(() => this.writeWaiting());
+    this.writing = turn.catch(() => undefined);
+    await turn;
+  }
+
+  private async writeWaiting(): Promise<void> {
+    // What is on the disk is not known any more.
+    if (this.failure !== undefined) throw this.failure.error;
+    const lines = this.waiting.splice(0);
+    // Those of an earlier turn were written with it.
+    if (lines.length === 0) return;
+    try {
+      await this.file.appendFile(Buffer.concat(lines.map(({ bytes }) => bytes)));
+      if (lines.some(({ isSynced }) => isSynced)) await this.file.datasync();
+    } catch (error) {
+      this.failure = { error };
+      throw error;
     }
-    if (from < bytes.length) await this.file.truncate(from);
+    for (const { line, bytes } of lines) this.note(line, bytes.length);
+  }
+
+  private note(line: Entry | Asked | Unanswered, length: number): void {
+    const place = { offset: this.end, length };
+    this.end += length;
+    if ('asked' in line) {
+      this.open.set(line.asked, line.dollars);
+    } else if ('unanswered' in line) {
+      this.open.delete(line.unanswered);
+      this.sums.dollars += line.dollars;
+    } else {
+      this.open.delete(line.id);
+      this.places.set(line.id, place);
+      for (const sum of ['inputTokens', 'outputTokens', 'dollars'] as const) this.sums[sum] += line[sum];
+    }
+  }
+
+  private async readLines(): Promise<void> {
+    const chunk = Buffer.alloc(chunkSize);
+    const parts: Buffer[] = [];
+    for (let position = 0; ; ) {
+      const { bytesRead } = await this.file.read(chunk, 0, chunkSize, position);
+      if (bytesRead === 0) break;
+      position += bytesRead;
+      const bytes = chunk.subarray(0, bytesRead);
+      let from = 0;
+      for (let to = bytes.indexOf(newline); to >= 0; to = bytes.indexOf(newline, from)) {
+        const text = Buffer.concat([...parts.splice(0), bytes.subarray(from, to + 1)]);
+        const line = parsed<Entry>(text);
+        if (line === undefined) return await this.file.truncate(this.end);
+        this.note(line, text.length);
+        from = to + 1;
+      }
+      parts.push(Buffer.from(bytes.subarray(from)));
+    }
+    if (parts.some((part) => part.length > 0)) await this.file.truncate(this.end);
   }
 }
 
 /** Undefined for a line that was not written to its end. */
-function parsed<Reply>(line: string): Reply | undefined {
+function parsed<Entry>(line: Buffer): Entry | Asked | Unanswered | undefined {
   try {
-    return JSON.parse(line) as Reply;
+    return JSON.parse(line.toString('utf8')) as Entry | Asked | Unanswered;
   } catch {
     return undefined;
   }

@@ -122,6 +122,25 @@ describe('eval/grade', () => {
     });
   });
 
+  it("finds answers as the dataset's task says, where the recipe does not", async () => {
+    const { columns, allRows } = problems(2);
+    const extraction = { pattern: 'so (\\d+)', flags: 'i' };
+    const dataset = {
+      ...memoryTable(columns, allRows),
+      metadata: { task: 'own', extraction, grader: 'eval/math-verify' },
+    };
+    const given = generations('tuned', [
+      { policy: '64', maximum: 64, tokens: 1, answers: ['Answer: 9. So 0', 'so 7, so 1'] },
+    ]);
+    const extracted = async (options: object) =>
+      (await runStage(grade, { options: { ...options }, inputs: { generations: given, dataset }, grader }))
+        .rows('graded')
+        .map((row) => row.extracted);
+    expect(await extracted({})).toEqual(['0', '1']);
+    expect(await extracted({ extraction: 's1' })).toEqual(['9. So 0', null]);
+    expect(grade.options.safeParse({ extraction: { pattern: '(' } }).success).toBe(false);
+  });
+
   it('refuses to grade nothing', async () => {
     const run = runStage(grade, { inputs: { generations: generations('tuned', []), dataset: problems(1) }, grader });
     await expect(run).rejects.toMatchObject({ code: 'empty_generations' });

@@ -13,7 +13,7 @@ import {
   UserError,
 } from 'simmerkit';
 import type { GradedRun } from './graded-run.js';
-import { gradeOptions } from './options.js';
+import { type Extraction, extractionSchema, gradeOptions } from './options.js';
 
 const generationColumns: Columns = {
   id: 'VARCHAR',
@@ -57,15 +57,6 @@ export const grade = defineStage({
     dataset: input('dataset', 'The problems with their gold answers.'),
   },
   outputs: { graded: { type: 'dataset', description: 'One row per generation with its verdict.' } },
-  check: ({ extraction }) => {
-    if (typeof extraction === 'string') return [];
-    try {
-      new RegExp(extraction.pattern, extraction.flags);
-      return [];
-    } catch (error) {
-      return [{ path: 'extraction.pattern', code: 'invalid_pattern', message: (error as Error).message }];
-    }
-  },
   async run(context) {
     const { extractor } = await import('./extraction.js');
     const { GradedRuns } = await import('./graded-run.js');
@@ -78,7 +69,12 @@ export const grade = defineStage({
       });
     }
     const problems = await readProblems(inputs.dataset, options.goldColumn);
-    const extract = extractor(options.extraction, options.answerDelimiter);
+    const extraction = options.extraction === 'task' ? extractionOf(inputs.dataset) : options.extraction;
+    const extract = extractor(extraction, options.answerDelimiter);
+    const { task, grader: meant } = inputs.dataset.metadata;
+    if (typeof meant === 'string' && meant !== options.grader.uses) {
+      context.log.warning(`${task} is meant to be graded by ${meant}; this stage uses ${options.grader.uses}.`);
+    }
     const grader = await context.grader(options.grader.uses, options.grader.with);
     const steps = pace(context, { unit: 'answers', total: inputs.generations.rowCount });
     const runs = new GradedRuns();
@@ -112,7 +108,7 @@ export const grade = defineStage({
     }
     const graded = await context.artifacts.writeDataset(gradedRows(), {
       columns: gradedColumns,
-      metadata: { grader: options.grader.uses, extraction: options.extraction },
+      metadata: { grader: options.grader.uses, extraction },
     });
     await steps.finish(accuracyFigures(right, steps.done));
     for (const run of runs.all()) {
@@ -122,6 +118,11 @@ export const grade = defineStage({
     return { graded };
   },
 });
+
+/** As the dataset's task says. */
+function extractionOf({ metadata }: TableArtifact): Extraction {
+  return metadata.extraction === undefined ? 's1' : extractionSchema.parse(metadata.extraction);
+}
 
 /** What a live view shows of the answers graded so far. */
 function accuracyFigures(right: number, graded: number): Readonly<Record<string, number>> {

@@ -2,6 +2,23 @@ import { graderChoice, z } from 'simmerkit';
 
 const draws = z.int().min(100).default(10_000).describe('Bootstrap draws of each interval. s1: 10,000.');
 
+/** How a final answer is found; see the option `extraction`. */
+export const extractionSchema = z.union([
+  z.enum(['s1', 'whole']),
+  z
+    .strictObject({
+      pattern: z.string().describe('Regular expression; the last match counts, its first group where it has one.'),
+      flags: z.string().default('').describe('Flags of the expression, e.g. "i".'),
+    })
+    .superRefine(({ pattern, flags }, refinement) => {
+      try {
+        new RegExp(pattern, flags);
+      } catch (error) {
+        refinement.addIssue({ code: 'custom', path: ['pattern'], message: (error as Error).message });
+      }
+    }),
+]);
+
 export const gradeOptions = z.strictObject({
   label: z
     .string()
@@ -10,17 +27,11 @@ export const gradeOptions = z.strictObject({
     .describe('What the model is called in metrics and reports. Default: the label that its generations carry.'),
   goldColumn: z.string().default('answer').describe('Column of the dataset with the right answer.'),
   extraction: z
-    .union([
-      z.enum(['s1', 'whole']),
-      z.strictObject({
-        pattern: z.string().describe('Regular expression; the last match counts, its first group where it has one.'),
-        flags: z.string().default('').describe('Flags of the expression, e.g. "i".'),
-      }),
-    ])
-    .default('s1')
+    .union([z.literal('task'), extractionSchema])
+    .default('task')
     .describe(
       "How the final answer is found in the answer's text. s1: after the last answer delimiter the last \\boxed{}, else " +
-        'what follows the last "Answer:". whole: all of it.',
+        'what follows the last "Answer:". whole: all of it. task: as the task of the dataset says, and s1 where there is none.',
     ),
   answerDelimiter: z
     .string()
@@ -43,5 +54,5 @@ export const exactOptions = z.strictObject({
     ),
 });
 
-export type Extraction = z.output<typeof gradeOptions>['extraction'];
+export type Extraction = z.output<typeof extractionSchema>;
 export type ExactOptions = z.output<typeof exactOptions>;

@@ -1,4 +1,5 @@
 import { z } from 'simmerkit';
+import { extractionSchema } from './options.js';
 
 /** A benchmark: what `eval/task` reads and asks. The same in a YAML file of the user's. */
 export const taskSchema = z.strictObject({
@@ -21,8 +22,11 @@ export const taskSchema = z.strictObject({
     .describe('Where question and answer are.'),
   answerPattern: z.string().optional().describe('Regular expression; its first group is the gold answer in the field.'),
   prompt: z.string().includes('{question}').default('{question}').describe('What is asked.'),
-  extraction: z.string().default('s1').describe('For eval/grade.'),
-  grader: z.string().default('eval/math-verify').describe('For eval/grade.'),
+  extraction: extractionSchema.default('s1').describe('What eval/grade takes where its recipe names none.'),
+  grader: z
+    .string()
+    .default('eval/math-verify')
+    .describe('Who it is meant to be graded by; eval/grade says so where its recipe names another.'),
 });
 export type Task = z.output<typeof taskSchema>;
 

@@ -56,13 +56,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="gsm8k_test.jsonl")
     parser.add_argument("--output", type=Path, required=True, help="JSON lines, one an item")
     parser.add_argument("--items", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="item to begin with: a long check can go in parts")
     parser.add_argument("--tokens", type=int, default=256, help="longest answer")
     parser.add_argument("--batch", type=int, default=8)
     options = parser.parse_args()
 
     task = task_of_file(options.data, options.tokens)
     peer = RecordingModel(pretrained=str(options.model), dtype="float32", device="cpu", batch_size=options.batch)
-    result = lm_eval.simple_evaluate(model=peer, tasks=[task], limit=options.items, log_samples=True, bootstrap_iters=0)
+    chosen = {"gsm8k": list(range(options.first, options.first + options.items))}
+    result = lm_eval.simple_evaluate(model=peer, tasks=[task], samples=chosen, log_samples=True, bootstrap_iters=0)
     samples = [one for one in result["samples"]["gsm8k"] if one["filter"] == "flexible-extract"]
     print(f"harness: {len(samples)} items", file=sys.stderr, flush=True)
 

@@ -31,16 +31,21 @@ export async function checkPython(
   });
 }
 
-/** Runs Python, whose output people see. @returns the last line that it wrote to stdout, and its exit code */
-export async function runPython(
-  { python, env }: PythonEnvironment,
-  args: readonly string[],
-): Promise<{ readonly lastLine: string; readonly code: number | null }> {
-  const child = spawn(python, args, {
+/** Starts Python without a network; its stdout is to be read. */
+export function startPython({ python, env }: PythonEnvironment, args: readonly string[]) {
+  return spawn(python, args, {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...env, HF_HUB_OFFLINE: '1', PYTHONDONTWRITEBYTECODE: '1' },
   });
+}
+
+/** Runs Python, whose output people see. @returns the last line that it wrote to stdout, and its exit code */
+export async function runPython(
+  environment: PythonEnvironment,
+  args: readonly string[],
+): Promise<{ readonly lastLine: string; readonly code: number | null }> {
+  const child = startPython(environment, args);
   const ended = new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve));
   let lastLine = '';
   let rest = '';

@@ -64,6 +64,17 @@ export async function smolLm2Folder(): Promise<string> {
 }
 
 /**
+ * The Python of the trainer with the checkout's own packages in it.
+ * @param packages folders of packages that come after the trainer's own
+ */
+export async function trainerPythonWith(packages: readonly string[] = []): Promise<PythonEnvironment> {
+  const { python, env } = await trainerPython();
+  const path = [trainerFolder, join(trainerFolder, 'tests'), join(root, 'test/python'), env.PYTHONPATH, ...packages];
+  const folders = path.filter((folder) => folder !== undefined && folder !== '').join(delimiter);
+  return { python, env: { ...env, PYTHONPATH: folders } };
+}
+
+/**
  * Runs a Python script of the checkout, whose output people see.
  * @param script path in the checkout
  * @param packages folders of packages that come after the trainer's own
@@ -74,8 +85,5 @@ export async function runTrainerScript(
   args: readonly string[],
   packages: readonly string[] = [],
 ): Promise<{ readonly lastLine: string; readonly code: number | null }> {
-  const { python, env } = await trainerPython();
-  const path = [trainerFolder, join(trainerFolder, 'tests'), join(root, 'test/python'), env.PYTHONPATH, ...packages];
-  const folders = path.filter((folder) => folder !== undefined && folder !== '').join(delimiter);
-  return runPython({ python, env: { ...env, PYTHONPATH: folders } }, [join(root, script), ...args]);
+  return runPython(await trainerPythonWith(packages), [join(root, script), ...args]);
 }

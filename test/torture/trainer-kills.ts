@@ -13,6 +13,8 @@ const savePoints = [
   ...['checkpoint.begun', 'checkpoint.weights', 'checkpoint.written', 'checkpoint.synced', 'checkpoint.marked'],
   ...['checkpoint.renamed', 'checkpoint.committed', 'checkpoint.told', 'checkpoint.pruning'],
 ];
+/** Milliseconds after the start of an attempt: in its preparations, or in its first steps. */
+const longestMoment = 500;
 const modelPoints = ['model.written', 'model.renamed'];
 
 /** What is to kill an attempt. */
@@ -86,9 +88,9 @@ export class TorturedRun {
     if (attempt > kills + 1) return { kind: 'never' };
     // The last one dies in the save of the model, if no other did.
     if (attempt === kills + 1) return { kind: 'point', point: choose.pick(modelPoints) };
-    if (attempt === 1) return { kind: 'moment', afterMilliseconds: choose.integer(1500) };
+    if (saved === 0 && attempt <= 3) return this.deathBeforeFirstCheckpoint();
     const draw = choose.next();
-    if (draw < 0.1) return { kind: 'moment', afterMilliseconds: choose.integer(1500) };
+    if (draw < 0.1) return { kind: 'moment', afterMilliseconds: choose.integer(longestMoment) };
     if (draw < 0.4 || saved + jobSteps.betweenCheckpoints >= jobSteps.total) {
       const step = Math.min(saved + 1 + choose.integer(2 * jobSteps.betweenCheckpoints), jobSteps.total);
       return { kind: 'step', step, afterMilliseconds: choose.integer(40) };
@@ -96,6 +98,16 @@ export class TorturedRun {
     const point = choose.pick(savePoints);
     // There is nothing to prune before the third.
     return { kind: 'point', point: saved < 8 && point === 'checkpoint.pruning' ? 'checkpoint.told' : point };
+  }
+
+  private deathBeforeFirstCheckpoint(): Death {
+    const { choose } = this.options;
+    const draw = choose.next();
+    if (draw < 0.4) return { kind: 'moment', afterMilliseconds: choose.integer(longestMoment) };
+    if (draw < 0.7) {
+      return { kind: 'step', step: 1 + choose.integer(jobSteps.betweenCheckpoints - 1), afterMilliseconds: 0 };
+    }
+    return { kind: 'point', point: choose.pick(savePoints.slice(0, 5)) };
   }
 
   /** Starts a process and an attempt, and sees it to its death, or to its end. */

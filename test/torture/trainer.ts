@@ -85,12 +85,11 @@ async function tortureTrainings(
   report('trained each job undisturbed');
   const names = Object.keys(jobs);
   let started = 0;
-  let planned = 0;
   const lane = async () => {
-    while (planned < kills) {
+    // A run may come to its end before it was killed so often.
+    while (tally.kills < kills) {
       const ordinal = started++;
-      const ownKills = Math.min(killsPerRun, kills / lanes, kills - planned);
-      planned += ownKills;
+      const ownKills = Math.min(killsPerRun, Math.ceil((kills - tally.kills) / lanes));
       const job = names[ordinal % names.length]!;
       const before = tally.kills;
       await new TorturedRun({

@@ -6,6 +6,7 @@ stdin, one JSON a line:  {"environment": {...}, "stdout": FILE, "stderr": FILE}
 stdout, one JSON a line: {"started": PID} in the order asked, {"ended": PID, "exitCode": N or null, "signal": N or null}
 """
 
+import gc
 import json
 import os
 import select
@@ -26,6 +27,8 @@ def main() -> None:
     import simmer_trainer.sft
     import simmer_trainer.training  # noqa: F401
 
+    # What is here already is looked at by no trainer's garbage collection, and so stays shared with this process.
+    gc.freeze()
     say({"ready": True})
     unread = b""
     while True:

@@ -228,7 +228,7 @@ describe('a training', () => {
   it('is refused with the trainer’s own words where the request can never succeed', async () => {
     const supervisor = bench.supervise();
     await expect(bench.stage(supervisor).train(bench.training({ learningRate: 0 }))).rejects.toMatchObject({
-      code: 'trainer_refused',
+      code: 'hyperparameters_invalid',
       message: expect.stringContaining('learning_rate must be above 0'),
     });
     await supervisor.dispose('shutdown');

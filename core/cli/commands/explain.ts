@@ -55,7 +55,10 @@ function stepLines(step: RowStep): readonly (readonly [string, string])[] {
       return [...attemptLines(step.attempts)];
     case 'kept':
     case 'dropped':
-      return step.decisions.map((decision) => [decision.kept ? 'kept' : 'dropped', reasonOf(decision)]);
+      return [
+        ...attemptLines(step.attempts),
+        ...step.decisions.map((decision) => [decision.kept ? 'kept' : 'dropped', reasonOf(decision)] as const),
+      ];
   }
 }
 

@@ -2,7 +2,7 @@ import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from
 import { join } from 'node:path';
 import { TrainerEvent } from '../../generated/simmer/trainer/v1/trainer.js';
 
-type Payload = NonNullable<TrainerEvent['event']>;
+export type Payload = NonNullable<TrainerEvent['event']>;
 const endings: ReadonlySet<string> = new Set(['trainingCompleted', 'trainingCanceled', 'trainingFailed']);
 
 interface Header {
@@ -85,9 +85,16 @@ export class AttemptEvents {
 export class EventJournal {
   private readonly attempts = new Map<string, AttemptEvents>();
 
-  /** Reads what a former process left; attempts that it did not end have failed. */
-  constructor(private readonly folder: string) {
+  /**
+   * Reads what a former process left; attempts that it did not end have failed.
+   * @param isForgetful reads nothing, against the contract
+   */
+  constructor(
+    private readonly folder: string,
+    isForgetful = false,
+  ) {
     mkdirSync(folder, { recursive: true });
+    if (isForgetful) return;
     for (const name of readdirSync(folder).filter((file) => file.endsWith('.events.jsonl'))) {
       this.load(join(folder, name), name.slice(0, -'.events.jsonl'.length));
     }

@@ -10,7 +10,7 @@ import {
   type ThinkingFormat,
   type ThinkingPolicy,
 } from '../../generated/simmer/trainer/v1/trainer.js';
-import { integerHash } from './deterministic.js';
+import { integerHash, unitHash } from './deterministic.js';
 import type { FakeModel } from './fake-model.js';
 
 const vocabulary = 'so then first next add the sum of carry two three both sides check again because it follows'.split(
@@ -53,7 +53,8 @@ function fakeSample(
 ): Sample {
   const greedy = (request.sampling?.temperature ?? 0) === 0;
   const drawn = greedy ? '' : `${request.sampling?.seed ?? 0n}/${sampleIndex}`;
-  const source = [model.name, prompt.id, textOf(prompt), drawn].join('\u0000');
+  // A digest, for it is hashed again with every word.
+  const source = String(unitHash(model.name, prompt.id, textOf(prompt), drawn));
   const format = request.thinkingFormat;
   const thought = format === undefined ? undefined : think(source, policy, format, words);
   const number = integerHash(100, source, 'answer');

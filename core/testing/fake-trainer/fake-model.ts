@@ -28,9 +28,9 @@ export async function readFakeModel(source: ModelSource | undefined): Promise<Fa
   }
 }
 
-/** The model that training made of another. */
-export function trainedModel(model: FakeModel, job: string, steps: number): FakeModel {
-  return { name: `trained-${digest(`${model.name} ${job} ${steps}`)}` };
+/** The model that training made of another. @param how what else bears on the weights */
+export function trainedModel(model: FakeModel, how: string, steps: number): FakeModel {
+  return { name: `trained-${digest(`${model.name} ${how} ${steps}`)}` };
 }
 
 /** Writes a Hugging Face folder in form: small, and of no use to anything but another fake trainer. */

@@ -2,33 +2,24 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  type handleServerStreamingCall,
-  type handleUnaryCall,
-  Metadata,
-  Server,
-  ServerCredentials,
-  ServerInterceptingCall,
-  type ServerInterceptor,
-  type ServerWritableStream,
-  status,
-} from '@grpc/grpc-js';
+import { Server, ServerCredentials, status } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import {
   Capability,
-  type GenerateRequest,
-  type GenerateResponse,
   type InspectRequest,
   type StartTrainingRequest,
   type TrainerServiceServer,
   TrainerServiceService,
 } from '../../generated/simmer/trainer/v1/trainer.js';
-import { EventJournal } from './event-journal.js';
-import { fakeSamples, tokenOf } from './fake-generation.js';
-import { ModelInvalidError, readFakeModel, writeFakeModel } from './fake-model.js';
+import { type AttemptEvents, EventJournal } from './event-journal.js';
+import { FakeGenerateCall } from './fake-generate-call.js';
+import { tokenOf } from './fake-generation.js';
+import { readFakeModel, writeFakeModel } from './fake-model.js';
 import { FakeTraining } from './fake-training.js';
-import { type Misbehavior, misbehaviorSchema } from './misbehavior.js';
-import { DataInvalidError, readTrainingRows } from './training-rows.js';
+import { authenticated, Refusal, streaming, unary, write } from './grpc-calls.js';
+import { type Misbehavior, misbehaviorSchema, type Violation } from './misbehavior.js';
+import { checkStartRequest, OutputClaim } from './start-request.js';
+import { readTrainingRows } from './training-rows.js';
 
 export interface FakeTrainerOptions {
   /** "unix:/path" or "host:port"; port 0 takes a free one. */
@@ -45,21 +36,14 @@ export interface FakeTrainerOptions {
 }
 
 const serviceName = 'simmer.trainer.v1.TrainerService';
-const largestRequest = 512;
-
-/** A refusal with a gRPC status and, where it has one, a stable code. */
-class Refusal extends Error {
-  readonly metadata = new Metadata();
-
-  constructor(
-    readonly code: status,
-    readonly details: string,
-    stableCode?: string,
-  ) {
-    super(details);
-    if (stableCode !== undefined) this.metadata.set('simmer-error-code', stableCode);
-  }
-}
+const capabilities = [
+  ['train', Capability.CAPABILITY_TRAIN],
+  ['checkpoint', Capability.CAPABILITY_CHECKPOINT],
+  ['inspect', Capability.CAPABILITY_INSPECT],
+  ['generate', Capability.CAPABILITY_GENERATE],
+  ['export', Capability.CAPABILITY_EXPORT],
+  ['deterministicResume', Capability.CAPABILITY_DETERMINISTIC_RESUME],
+] as const;
 
 /** A trainer that speaks all of simmer.trainer.v1 and trains nothing: everything it says depends on its input alone. */
 export class FakeTrainerServer {
@@ -69,14 +53,17 @@ export class FakeTrainerServer {
   private readonly server: Server;
   private readonly journal: EventJournal;
   private running: FakeTraining | undefined;
+  private readonly watchers = new Set<AbortSignal>();
   private lease: NodeJS.Timeout | undefined;
 
   private constructor(private readonly options: FakeTrainerOptions) {
     this.misbehavior = misbehaviorSchema.parse(options.misbehavior ?? {});
-    this.journal = new EventJournal(options.folder);
-    this.server = new Server({ interceptors: options.token === undefined ? [] : [authenticated(options.token)] });
+    this.journal = new EventJournal(options.folder, this.breaks('losesJournal'));
+    const isOpen = options.token === undefined || this.breaks('ignoresToken');
+    this.server = new Server({ interceptors: isOpen ? [] : [authenticated(options.token ?? '')] });
     this.server.addService(TrainerServiceService, this.service());
-    new HealthImplementation({ [serviceName]: 'SERVING', '': 'SERVING' }).addToServer(this.server);
+    const health = this.breaks('unhealthy') ? 'NOT_SERVING' : 'SERVING';
+    new HealthImplementation({ [serviceName]: health, '': health }).addToServer(this.server);
   }
 
   /** @returns the server and the address that it listens on */
@@ -110,64 +97,96 @@ export class FakeTrainerServer {
   private service(): TrainerServiceServer {
     return {
       describe: unary(async () => ({
-        name: 'simmer-fake-trainer',
+        name: this.breaks('namelessDescription') ? '' : 'simmer-fake-trainer',
         version: '1',
-        capabilities: [
-          Capability.CAPABILITY_TRAIN,
-          Capability.CAPABILITY_CHECKPOINT,
-          Capability.CAPABILITY_INSPECT,
-          Capability.CAPABILITY_GENERATE,
-          Capability.CAPABILITY_EXPORT,
-          Capability.CAPABILITY_DETERMINISTIC_RESUME,
-        ],
+        capabilities: capabilities.filter(([name]) => this.has(name)).map(([, capability]) => capability),
         versions: { node: process.versions.node },
         devices: [{ name: 'cpu', model: 'none', memoryBytes: undefined, supportsBfloat16: false }],
         runningAttemptId: this.running?.attemptId,
         processId: process.pid,
       })),
-      startTraining: unary((request) => this.startTraining(request)),
+      startTraining: unary(async (request) => {
+        this.demand('train');
+        if (request.resumeFrom !== undefined) this.demand('checkpoint');
+        return this.startTraining(request);
+      }),
       watch: streaming(async (call, signal) => {
+        this.demand('train');
+        if (this.breaks('invents') && this.journal.get(call.request.attemptId) === undefined) return;
         const events = this.journal.get(call.request.attemptId);
         if (events === undefined) throw new Refusal(status.NOT_FOUND, `there is no attempt ${call.request.attemptId}`);
         let number = Number(call.request.afterEventNumber);
         if (!events.hasAfter(number)) throw new Refusal(status.OUT_OF_RANGE, `events after ${number} are gone`);
+        if (this.breaks('repeatsOnReattach') && number > 0 && !events.ended) number -= 1;
+        if (this.breaks('diesWithStream')) {
+          signal.addEventListener('abort', () => this.endSoon(call.request.attemptId));
+        }
+        // That a former watcher has left is heard a little later.
+        if (this.breaks('servesOneWatcher')) await sleep(100);
+        if (this.breaks('servesOneWatcher') && this.watchers.size > 0) {
+          throw new Refusal(status.RESOURCE_EXHAUSTED, 'there is a watcher already');
+        }
+        const leave = () => void this.watchers.delete(signal);
+        this.watchers.add(signal);
+        signal.addEventListener('abort', leave);
         while (!signal.aborted) {
           const batch = events.after(number).slice(0, 64);
           if (batch.length > 0) await write(call, { events: [...batch] }, signal);
           number += batch.length;
-          if (events.ended && number >= events.lastNumber) return;
+          if (events.ended && number >= events.lastNumber) return leave();
           if (batch.length === 0) await events.more(number, signal);
         }
       }),
       renewLease: unary(async ({ duration, attemptId, acknowledgedEventNumber }) => {
-        if (attemptId !== undefined) this.journal.get(attemptId)?.acknowledge(Number(acknowledgedEventNumber));
         const seconds =
           duration === undefined ? this.options.leaseSeconds : Number(duration.seconds) + duration.nanos / 1e9;
-        return { expiresAt: this.renewLease(seconds) };
+        if (!(seconds > 0))
+          throw new Refusal(status.INVALID_ARGUMENT, 'a lease of no time would end it', 'lease_invalid');
+        const expiresAt = this.renewLease(this.breaks('ignoresLease') ? 3600 : seconds);
+        if (attemptId !== undefined) {
+          const extra = this.breaks('forgetsTooMuch') ? 2 : 0;
+          this.known(attemptId).acknowledge(Number(acknowledgedEventNumber) + extra);
+        }
+        return { expiresAt };
       }),
       checkpoint: unary(async ({ attemptId }) => {
-        if (this.running?.attemptId !== attemptId) throw new Refusal(status.FAILED_PRECONDITION, 'it is not running');
-        return { checkpoint: await this.running.checkpoint() };
+        this.demand('checkpoint');
+        this.known(attemptId);
+        const training = this.running;
+        if (training?.attemptId !== attemptId) throw new Refusal(status.FAILED_PRECONDITION, 'it is not running');
+        return { checkpoint: await training.checkpoint() };
       }),
       cancel: unary(async ({ attemptId, checkpointFirst }) => {
+        this.demand('train');
+        this.known(attemptId);
         const training = this.running;
         if (training?.attemptId !== attemptId) return { wasRunning: false };
-        training.cancel({ reason: 'canceled', checkpointFirst });
+        if (this.breaks('slowCancel')) await sleep(1500);
+        const savesFirst = checkpointFirst && !this.breaks('cancelsWithoutCheckpoint');
+        training.cancel({ reason: 'canceled', checkpointFirst: savesFirst });
         await training.ended;
         return { wasRunning: true };
       }),
-      inspect: unary((request) => inspect(request)),
-      generate: streaming((call, signal) => this.generate(call, signal)),
+      inspect: unary(async (request) => {
+        this.demand('inspect');
+        return inspect(request, this.breaks('trainsPrompts'));
+      }),
+      generate: streaming(async (call, signal) => {
+        this.demand('generate');
+        await new FakeGenerateCall(this.generateHost, call, signal).answer();
+      }),
       export: unary(async ({ model, outputFolder }) => {
+        this.demand('export');
         const entries = await readdir(outputFolder).catch(() => undefined);
         if (entries === undefined || entries.length > 0) {
           throw new Refusal(status.INVALID_ARGUMENT, `${outputFolder} is no empty folder`);
         }
-        const files = await writeFakeModel(outputFolder, await readFakeModel(model));
+        const fake = await readFakeModel(model);
+        const files = this.breaks('exportsNothing') ? ['config.json'] : await writeFakeModel(outputFolder, fake);
         return { files: [...files], parameters: 32n, architecture: 'FakeForCausalLM', contextLength: 4096 };
       }),
       shutdown: unary(async () => {
-        setImmediate(() => void this.stop('shut down'));
+        if (!this.breaks('outlivesShutdown')) setImmediate(() => void this.stop('shut down'));
         return {};
       }),
     };
@@ -180,69 +199,71 @@ export class FakeTrainerServer {
   }
 
   private async startTraining(request: StartTrainingRequest): Promise<{ alreadyStarted: boolean }> {
-    const { attemptId, jobId, attempt, hyperparameters } = request;
-    if (this.journal.get(attemptId) !== undefined) return { alreadyStarted: true };
-    if (this.running !== undefined) {
+    const { attemptId, jobId, attempt } = request;
+    const { breaks } = this.misbehavior;
+    if (this.journal.get(attemptId) !== undefined) return { alreadyStarted: breaks !== 'startsTwice' };
+    if (this.running !== undefined && breaks !== 'runsSeveral') {
       throw new Refusal(status.FAILED_PRECONDITION, `attempt ${this.running.attemptId} is running`);
     }
     const earlier = this.journal.ofJob(jobId);
     const last = Math.max(0, ...earlier.map((events) => events.header.attempt));
-    if (attempt <= last) {
-      throw new Refusal(status.FAILED_PRECONDITION, `attempt ${attempt} is stale: ${last} was seen`, 'stale_attempt');
+    if (attempt <= last && breaks !== 'acceptsStale') {
+      throw new Refusal(status.FAILED_PRECONDITION, `attempt ${attempt} is stale: ${last} was seen`, 'attempt_stale');
     }
-    if (hyperparameters === undefined || hyperparameters.globalBatchSize < 1 || !(hyperparameters.learningRate > 0)) {
-      throw new Refusal(status.INVALID_ARGUMENT, 'global_batch_size and learning_rate must be above 0');
-    }
+    await checkStartRequest(request, breaks);
+    const claim = new OutputClaim(request);
+    await claim.take(breaks === 'acceptsStale');
     const events = this.journal.begin(attemptId, { jobId, attempt });
     const ranBefore = Math.max(0, ...earlier.map((item) => item.lastStep));
-    const training = new FakeTraining(request, events, ranBefore, this.misbehavior, () => this.crash());
+    const training = new FakeTraining(request, events, ranBefore, this.misbehavior, claim, () => this.crash());
     this.running = training;
     void training.ended.then(() => {
-      this.running = undefined;
+      if (this.running === training) this.running = undefined;
     });
     return { alreadyStarted: false };
   }
 
-  private async generate(
-    call: ServerWritableStream<GenerateRequest, GenerateResponse>,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { request } = call;
-    if (request.prompts.length > largestRequest) {
-      throw new Refusal(status.INVALID_ARGUMENT, `${request.prompts.length} prompts are more than ${largestRequest}`);
-    }
-    const model = await readFakeModel(request.model);
-    const started = performance.now();
-    const policies = request.thinkingFormat === undefined ? 1 : Math.max(1, request.policies.length);
-    const samplesTotal = request.prompts.length * policies * Math.max(1, request.sampling?.samples ?? 1);
-    let samples = 0;
-    let tokens = 0;
-    for (const sample of fakeSamples(request, model, this.misbehavior.wordsPerSample)) {
-      if (this.misbehavior.sampleMilliseconds > 0) await sleep(this.misbehavior.sampleMilliseconds);
-      if (signal.aborted) return;
-      samples += 1;
-      tokens += sample.thinkingTokenIds.length - sample.sharedThinkingTokens + sample.answerTokenIds.length;
-      this.samplesWritten += 1;
-      await write(call, { response: { $case: 'sample', value: sample } }, signal);
-      if (this.misbehavior.crashAtSample === this.samplesWritten) this.crash();
-      if (samples % 16 === 0) {
-        const value = {
-          samplesCompleted: samples,
-          samplesTotal,
-          tokensDecoded: BigInt(tokens),
-          tokensPerSecond: tokens / Math.max(0.001, (performance.now() - started) / 1000),
-          peakMemoryBytes: BigInt(process.memoryUsage.rss()),
-        };
-        await write(call, { response: { $case: 'progress', value } }, signal);
-      }
-    }
-    const value = {
-      samples,
-      tokensDecoded: BigInt(tokens),
-      seconds: (performance.now() - started) / 1000,
-      peakMemoryBytes: BigInt(process.memoryUsage.rss()),
+  private get generateHost() {
+    const server = this;
+    return {
+      misbehavior: this.misbehavior,
+      get samplesWritten() {
+        return server.samplesWritten;
+      },
+      onSample: () => {
+        this.samplesWritten += 1;
+        if (this.misbehavior.crashAtSample === this.samplesWritten) this.crash();
+      },
     };
-    await write(call, { response: { $case: 'completed', value } }, signal);
+  }
+
+  private breaks(violation: Violation): boolean {
+    return this.misbehavior.breaks === violation;
+  }
+
+  private has(capability: Misbehavior['lacks'][number]): boolean {
+    return !this.misbehavior.lacks.includes(capability);
+  }
+
+  /** @throws Refusal UNIMPLEMENTED where the capability is not declared */
+  private demand(capability: Misbehavior['lacks'][number]): void {
+    if (this.has(capability) || this.breaks('answersUndeclared')) return;
+    throw new Refusal(status.UNIMPLEMENTED, `this trainer does not declare ${capability}`);
+  }
+
+  /** @throws Refusal NOT_FOUND */
+  private known(attemptId: string): AttemptEvents {
+    const events = this.journal.get(attemptId);
+    if (events === undefined) throw new Refusal(status.NOT_FOUND, `there is no attempt ${attemptId}`);
+    return events;
+  }
+
+  /** Ends an attempt that nobody has watched for a second. */
+  private endSoon(attemptId: string): void {
+    setTimeout(() => {
+      const training = this.running;
+      if (training?.attemptId === attemptId) training.cancel({ reason: 'left', checkpointFirst: false });
+    }, 1000);
   }
 
   /** Crashes, unless it did so often enough in this folder. */
@@ -256,7 +277,7 @@ export class FakeTrainerServer {
   }
 }
 
-async function inspect({ trainingData, rows, hyperparameters }: InspectRequest) {
+async function inspect({ trainingData, rows, hyperparameters }: InspectRequest, trainsPrompts: boolean) {
   const limit = hyperparameters?.maxSequenceLength || Number.POSITIVE_INFINITY;
   const found = await (await readTrainingRows(trainingData)).at(rows);
   return {
@@ -268,66 +289,9 @@ async function inspect({ trainingData, rows, hyperparameters }: InspectRequest) 
         row: rows[index] ?? 0,
         tokenIds: kept.map(tokenOf),
         tokens: kept,
-        trained: kept.map((_, position) => position >= promptWords.length),
+        trained: kept.map((_, position) => trainsPrompts || position >= promptWords.length),
         truncated: kept.length < words.length,
       };
     }),
   };
-}
-
-/** Waits where the peer is behind: what is not read is not generated. */
-async function write<T>(call: ServerWritableStream<unknown, T>, message: T, signal: AbortSignal): Promise<void> {
-  if (signal.aborted || call.write(message)) return;
-  await new Promise<void>((resolve) => {
-    const go = () => {
-      signal.removeEventListener('abort', go);
-      resolve();
-    };
-    call.once('drain', go);
-    signal.addEventListener('abort', go, { once: true });
-  });
-}
-
-function unary<Request, Response>(handle: (request: Request) => Promise<Response>): handleUnaryCall<Request, Response> {
-  return (call, callback) => {
-    handle(call.request).then(
-      (response) => callback(null, response),
-      (error: unknown) => callback(toStatus(error)),
-    );
-  };
-}
-
-function streaming<Request, Response>(
-  handle: (call: ServerWritableStream<Request, Response>, signal: AbortSignal) => Promise<void>,
-): handleServerStreamingCall<Request, Response> {
-  return (call) => {
-    const gone = new AbortController();
-    call.on('cancelled', () => gone.abort());
-    handle(call, gone.signal).then(
-      () => call.end(),
-      (error: unknown) => call.emit('error', toStatus(error)),
-    );
-  };
-}
-
-function toStatus(error: unknown): Refusal {
-  if (error instanceof Refusal) return error;
-  if (error instanceof ModelInvalidError) return new Refusal(status.INVALID_ARGUMENT, error.message, 'model_invalid');
-  if (error instanceof DataInvalidError) return new Refusal(status.INVALID_ARGUMENT, error.message, 'data_invalid');
-  return new Refusal(status.INTERNAL, error instanceof Error ? (error.stack ?? error.message) : String(error));
-}
-
-function authenticated(token: string): ServerInterceptor {
-  return (_method, call) =>
-    new ServerInterceptingCall(call, {
-      start(next) {
-        next({
-          onReceiveMetadata(metadata, proceed) {
-            if (metadata.get('authorization')[0] === `Bearer ${token}`) return proceed(metadata);
-            const details = 'the call carries no valid token';
-            call.sendStatus({ code: status.UNAUTHENTICATED, details, metadata: new Metadata() });
-          },
-        });
-      },
-    });
 }

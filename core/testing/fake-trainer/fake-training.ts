@@ -3,15 +3,16 @@ import { basename, join } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import {
   type CheckpointSaved,
-  type Hyperparameters,
+  Hyperparameters,
   Precision,
   type StartTrainingRequest,
 } from '../../generated/simmer/trainer/v1/trainer.js';
 import { checkpointMarker, newestCheckpoint } from '../../trainer/checkpoints.js';
 import { unitHash } from './deterministic.js';
-import type { AttemptEvents } from './event-journal.js';
+import type { AttemptEvents, Payload } from './event-journal.js';
 import { type FakeModel, readFakeModel, trainedModel, writeFakeModel } from './fake-model.js';
 import type { Misbehavior } from './misbehavior.js';
+import type { OutputClaim } from './start-request.js';
 import { readTrainingRows, type TrainingRows } from './training-rows.js';
 
 /** How one is asked to end. */
@@ -26,6 +27,8 @@ export class FakeTraining {
   private stop: Stop | undefined;
   private readonly checkpointRequests: ((checkpoint: CheckpointSaved | Error) => void)[] = [];
   private step = 0;
+  /** The last step that this attempt has saved. */
+  private savedStep = 0;
 
   /** @param ranBefore the last step that an earlier attempt of the job logged */
   constructor(
@@ -33,9 +36,13 @@ export class FakeTraining {
     private readonly events: AttemptEvents,
     private readonly ranBefore: number,
     private readonly misbehavior: Misbehavior,
+    private readonly claim: OutputClaim,
     private readonly crash: () => void,
   ) {
-    this.ended = this.run().catch((error: unknown) => this.fail('internal', String(error)));
+    this.ended = this.run().catch((error: unknown) => {
+      const code = error instanceof StaleAttemptError ? 'attempt_stale' : 'internal';
+      this.fail(code, error instanceof Error ? error.message : String(error));
+    });
   }
 
   get attemptId(): string {
@@ -68,7 +75,7 @@ export class FakeTraining {
     const totalSteps = parameters.maxSteps ?? Math.max(1, Math.ceil(stepsPerEpoch * parameters.epochs));
     const resumedAfterStep = await this.resumeStep();
     const started = performance.now();
-    this.events.add({
+    const beginning: Payload = {
       $case: 'trainingStarted',
       value: {
         resumedAfterStep,
@@ -81,12 +88,15 @@ export class FakeTraining {
         trainedParameters: 32n,
         precision: Precision.PRECISION_FLOAT32,
       },
-    });
+    };
+    if (this.misbehavior.breaks !== 'startsLate') this.events.add(beginning);
     for (this.step = resumedAfterStep; this.step < totalSteps; ) {
       if (this.misbehavior.hangAtStep === this.step + 1) await new Promise(() => {});
       await (this.misbehavior.stepMilliseconds > 0 ? sleep(this.misbehavior.stepMilliseconds) : nextTurn());
       this.step += 1;
       this.logStep(parameters, totalSteps, rows);
+      if (this.misbehavior.breaks === 'startsLate' && this.step === resumedAfterStep + 1) this.events.add(beginning);
+      this.evaluate(parameters, totalSteps);
       if (this.misbehavior.failAtStep === this.step) {
         return this.fail('out_of_memory', 'there is not enough memory for this batch');
       }
@@ -96,10 +106,16 @@ export class FakeTraining {
       if (this.misbehavior.crashAtStep === this.step) this.crash();
       if (this.stop !== undefined) return this.canceled(this.stop);
     }
-    await this.saveCheckpoint(parameters);
+    if (this.savedStep < totalSteps) await this.saveCheckpoint(parameters);
+    await this.checkClaim();
     const modelFolder = join(this.request.outputFolder, 'model');
     await rm(modelFolder, { recursive: true, force: true });
-    await writeFakeModel(modelFolder, trainedModel(model, this.request.jobId, totalSteps));
+    if (this.misbehavior.breaks !== 'leavesNoModel') {
+      await writeFakeModel(
+        modelFolder,
+        trainedModel(model, JSON.stringify(Hyperparameters.toJSON(parameters)), totalSteps),
+      );
+    }
     this.events.add({
       $case: 'trainingCompleted',
       value: {
@@ -114,7 +130,8 @@ export class FakeTraining {
   }
 
   private logStep(parameters: Hyperparameters, totalSteps: number, rows: TrainingRows): void {
-    if (this.step % Math.max(1, parameters.logEverySteps) !== 0 && this.step !== totalSteps) return;
+    const every = this.misbehavior.breaks === 'logsEveryStep' ? 1 : Math.max(1, parameters.logEverySteps);
+    if (this.step % every !== 0 && this.step !== totalSteps) return;
     const seen = this.step * parameters.globalBatchSize;
     this.events.add({
       $case: 'stepLogged',
@@ -127,10 +144,17 @@ export class FakeTraining {
         tokensSeen: BigInt(Math.round((seen * rows.tokens) / rows.count)),
         tokensPerSecond: 1000,
         peakMemoryBytes: BigInt(process.memoryUsage.rss()),
-        rerun: this.step <= this.ranBefore,
+        rerun: this.step <= this.ranBefore && this.misbehavior.breaks !== 'forgetsReruns',
         rowsSeen: BigInt(seen),
       },
     });
+  }
+
+  private evaluate({ evaluateEverySteps, ...parameters }: Hyperparameters, totalSteps: number): void {
+    if (evaluateEverySteps === 0 || this.step % evaluateEverySteps !== 0) return;
+    if (this.misbehavior.breaks === 'ignoresEvaluation') return;
+    const loss = this.loss({ evaluateEverySteps, ...parameters }, this.step, totalSteps);
+    this.events.add({ $case: 'evaluationLogged', value: { step: this.step, loss } });
   }
 
   private loss(parameters: Hyperparameters, step: number, totalSteps: number): number {
@@ -140,26 +164,41 @@ export class FakeTraining {
 
   private async resumeStep(): Promise<number> {
     if (this.request.resumeFrom === undefined) return 0;
-    const marker = JSON.parse(await readFile(join(this.request.resumeFrom, checkpointMarker), 'utf8')) as {
-      step: number;
-    };
-    return marker.step;
+    const isHeedless = this.misbehavior.breaks === 'resumesFromAnything';
+    const text = await readFile(join(this.request.resumeFrom, checkpointMarker), 'utf8').catch((error: Error) => {
+      if (isHeedless) return '{"step": 0}';
+      throw error;
+    });
+    return (JSON.parse(text) as { step: number }).step;
   }
 
   private async saveCheckpoint(parameters: Hyperparameters): Promise<void> {
     const parent = join(this.request.outputFolder, 'checkpoints');
     const folder = join(parent, `step-${String(this.step).padStart(8, '0')}`);
+    const saved: CheckpointSaved = { step: this.step, path: join(parent, basename(folder)), bytes: 64n };
+    if (this.misbehavior.breaks === 'answersBeforeCheckpoint') {
+      for (const answer of this.checkpointRequests.splice(0)) answer(saved);
+      await sleep(200);
+    }
+    await this.checkClaim();
     const newest = await newestCheckpoint(this.request.outputFolder);
     if (newest?.step !== this.step) {
       await rm(folder, { recursive: true, force: true });
       await mkdir(folder, { recursive: true });
       await writeFile(join(folder, 'state.json'), JSON.stringify({ seed: String(parameters.seed) }), { flush: true });
       await writeFile(join(folder, checkpointMarker), JSON.stringify({ format: 1, step: this.step }), { flush: true });
-      await removeOldest(parent, parameters.checkpointsKept);
+      if (this.misbehavior.breaks !== 'keepsAllCheckpoints') await removeOldest(parent, parameters.checkpointsKept);
     }
-    const saved: CheckpointSaved = { step: this.step, path: join(parent, basename(folder)), bytes: 64n };
+    this.savedStep = this.step;
     this.events.add({ $case: 'checkpointSaved', value: saved });
     for (const answer of this.checkpointRequests.splice(0)) answer(saved);
+  }
+
+  /** @throws StaleAttemptError where another attempt has taken the output folder */
+  private async checkClaim(): Promise<void> {
+    const { breaks } = this.misbehavior;
+    if (breaks === 'ignoresClaim') return;
+    if (!(await this.claim.isHeld())) throw new StaleAttemptError('another attempt has taken the output folder');
   }
 
   private async canceled({ reason }: Stop): Promise<void> {
@@ -178,6 +217,9 @@ export class FakeTraining {
     for (const answer of this.checkpointRequests.splice(0)) answer(new Error('the attempt has ended'));
   }
 }
+
+/** A later attempt writes where this one did. */
+class StaleAttemptError extends Error {}
 
 /** Keeps only the newest checkpoints; 0 keeps all. */
 async function removeOldest(parent: string, kept: number): Promise<void> {

@@ -29,4 +29,5 @@ const { server, address } = await FakeTrainerServer.start({
   },
 });
 process.once('SIGTERM', () => void server.stop('SIGTERM'));
+if (misbehavior.breaks === 'printsOnStdout') process.stdout.write('This is the fake trainer.\n');
 process.stdout.write(`${misbehavior.handshake ?? `SIMMER-TRAINER|1|1|${address}`}\n`);

@@ -1,6 +1,56 @@
 import { z } from 'zod';
 
-/** How a fake trainer misbehaves, for tests of what must survive it. */
+/** What a fake trainer can be told to do against the contract, each one way to break it. */
+export const violations = [
+  // Starting and describing.
+  'printsOnStdout',
+  'namelessDescription',
+  'unhealthy',
+  'ignoresToken',
+  'answersUndeclared',
+  // Attempts and their events.
+  'startsTwice',
+  'runsSeveral',
+  'startsLate',
+  'leavesNoModel',
+  'logsEveryStep',
+  'ignoresEvaluation',
+  'repeatsOnReattach',
+  'forgetsTooMuch',
+  'invents',
+  'diesWithStream',
+  'servesOneWatcher',
+  // Ending.
+  'slowCancel',
+  'cancelsWithoutCheckpoint',
+  'ignoresLease',
+  'outlivesShutdown',
+  // Checkpoints and kills.
+  'answersBeforeCheckpoint',
+  'keepsAllCheckpoints',
+  'losesJournal',
+  'forgetsReruns',
+  'resumesFromAnything',
+  'acceptsStale',
+  'ignoresClaim',
+  // Requests.
+  'acceptsNonsense',
+  'refusesAsInternal',
+  'ignoresExtensions',
+  // Other calls.
+  'trainsPrompts',
+  'samplesTwice',
+  'overthinks',
+  'drawsAnew',
+  'generatesOn',
+  'ignoresBackpressure',
+  'acceptsTooMuch',
+  'exportsNothing',
+] as const;
+
+export type Violation = (typeof violations)[number];
+
+/** How a fake trainer misbehaves, for tests of what must survive it, and of what must find it out. */
 export const misbehaviorSchema = z.strictObject({
   stepMilliseconds: z.number().min(0).default(0).describe('How long one training step takes.'),
   sampleMilliseconds: z.number().min(0).default(0).describe('How long one generated sample takes.'),
@@ -14,6 +64,11 @@ export const misbehaviorSchema = z.strictObject({
   handshake: z.string().optional().describe('Printed instead of the handshake line.'),
   exitCode: z.number().int().optional().describe('Exits with this code at once.'),
   wordsPerSample: z.number().int().min(1).default(24).describe('About how many words it thinks where it may.'),
+  lacks: z
+    .array(z.enum(['train', 'checkpoint', 'inspect', 'generate', 'export', 'deterministicResume']))
+    .default([])
+    .describe('Capabilities that it does not declare, and whose calls it refuses.'),
+  breaks: z.enum(violations).optional().describe('The clause of the contract that it breaks.'),
 });
 
 export type Misbehavior = z.output<typeof misbehaviorSchema>;

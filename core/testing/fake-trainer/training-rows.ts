@@ -1,4 +1,4 @@
-import { access } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 
 /** Rows that cannot be trained on; the message says why. */
 export class DataInvalidError extends Error {}
@@ -18,11 +18,21 @@ export interface TrainingRows {
   at(positions: readonly number[]): Promise<readonly TrainingRow[]>;
 }
 
+/** What was read before, by path and time of change: a job is started many times. */
+const known = new Map<string, Promise<TrainingRows>>();
+
 /** @throws DataInvalidError */
 export async function readTrainingRows(file: string): Promise<TrainingRows> {
-  await access(file).catch(() => {
+  const { mtimeMs } = await stat(file).catch(() => {
     throw new DataInvalidError(`${file} is not there`);
   });
+  const key = `${file} ${mtimeMs}`;
+  const rows = known.get(key) ?? queryRows(file);
+  known.set(key, rows);
+  return rows;
+}
+
+async function queryRows(file: string): Promise<TrainingRows> {
   const { DuckDBInstance } = await import('@duckdb/node-api');
   const table = `read_parquet('${file.replaceAll("'", "''")}', file_row_number = true)`;
   const query = async (sql: string) => {

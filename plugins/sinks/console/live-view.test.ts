@@ -75,6 +75,13 @@ describe('the live view', () => {
     expect(drawn(story)).toContain('210 tokens/s · 8,100 thinking tokens · accuracy 61.0% (95%: 55.3% to 66.5%)');
   });
 
+  it('shows how fast a paid stage is and what it has cost', () => {
+    const story = new Story().begin().start('traces', 'curation/distill');
+    const progress = { done: 3, total: 10, unit: 'questions', perSecond: 0.4 };
+    story.tell('stage.progressed', { ...progress, figures: { outputTokens: 9000, dollars: 0.0197 } }, 'traces');
+    expect(drawn(story)).toContain('0.4 questions/s · 9,000 output tokens · $0.0197');
+  });
+
   it('shows accuracies as they come, thinking longer below', () => {
     const story = training().accuracy('untuned', 128, 0.03).accuracy('tuned', 128, 0.61);
     story.accuracy('tuned', 256, 0.66, 1).accuracy('tuned', 32, 0.285);

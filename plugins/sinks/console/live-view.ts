@@ -256,8 +256,10 @@ export function figuresOf(stage: WatchedStage): readonly string[] {
   if (training !== undefined) {
     return [`${formatCount(training.rows)} rows`, `${formatCompact(training.trainedParameters)} parameters`];
   }
+  const pace = told?.perSecond === undefined ? [] : [`${formatCount(told.perSecond)} ${plainLine(told.unit)}/s`];
   const { accuracy, accuracyLow, accuracyHigh, ...others } = told?.figures ?? {};
   return [
+    ...pace,
     ...Object.entries(others).map(([name, value]) => figure(name, value)),
     ...(accuracy === undefined ? [] : [`accuracy ${formatShare(accuracy)}${boundsOf(accuracyLow, accuracyHigh)}`]),
   ];
@@ -267,8 +269,9 @@ function boundsOf(low: number | undefined, high: number | undefined): string {
   return low === undefined || high === undefined ? '' : ` (95%: ${formatShare(low)} to ${formatShare(high)})`;
 }
 
-/** {"tokensPerSecond": 210} as "210 tokens/s", {"thinkingTokens": 8100} as "8,100 thinking tokens". */
+/** {"tokensPerSecond": 210} as "210 tokens/s", {"thinkingTokens": 8100} as "8,100 thinking tokens", {"dollars": 0.5} as "$0.50". */
 function figure(name: string, value: number): string {
+  if (name === 'dollars') return `$${value.toFixed(value < 0.1 ? 4 : 2)}`;
   const words = plainLine(name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`));
   return `${formatCount(value)} ${words.replace(/ per second$/, '/s')}`;
 }

@@ -27,9 +27,11 @@ def main() -> int:
     parser.add_argument("--prompts", type=int, default=20, help="compared for each combination")
     parser.add_argument("--candidates", type=int, default=40, help="prompts of which those are taken that were forced")
     parser.add_argument("--tags", default="", help="only the formats whose name begins so")
+    parser.add_argument("--cells", default="", help="only the combinations whose name has this in it; several by ';'")
     parser.add_argument("--precisions", default="float32,bfloat16")
     options = parser.parse_args()
     started = time.monotonic()
+    cells = [cell for cell in CELLS if any(part in cell.name for part in options.cells.split(";"))]
     faults = 0
     summary: dict[str, dict[str, object]] = {}
     for precision in options.precisions.split(","):
@@ -41,8 +43,8 @@ def main() -> int:
             if not tags.name.startswith(options.tags):
                 continue
             for batch, results in tables.items():
-                found = generate_all(opened, tags, questions(options.candidates), CELLS, batch)
-                made = list(compare(opened, plain, tags, found, CELLS, options.prompts))
+                found = generate_all(opened, tags, questions(options.candidates), cells, batch)
+                made = list(compare(opened, plain, tags, found, cells, options.prompts))
                 print(f"\n### {tags.name}, {precision}, batch {batch}: {time.monotonic() - started:.0f} s\n")
                 print_table(made)
                 results += made

@@ -1,22 +1,7 @@
 import { UserError } from 'simmerkit';
 
-/** In dollars for a million tokens. */
-export interface Price {
-  readonly inputPerMillion: number;
-  readonly outputPerMillion: number;
-}
-
-export interface Tokens {
-  readonly input: number;
-  readonly output: number;
-}
-
-export function dollarsOf(tokens: Tokens, price: Price): number {
-  return (tokens.input * price.inputPerMillion + tokens.output * price.outputPerMillion) / 1e6;
-}
-
 /** Holds what requests cost below a cap: each reserves the most that it can cost, and gives back what it did not. */
-export class Spending {
+export class SpendingCap {
   private reserved = 0;
   private inFlight = 0;
   private waiting: (() => void)[] = [];
@@ -27,8 +12,11 @@ export class Spending {
     private spent: number,
   ) {}
 
-  /** Makes a request that may cost so much, once there is room for it. @throws UserError `spending_cap_reached` */
-  async within<T>(most: number, request: () => Promise<{ readonly result: T; readonly dollars: number }>): Promise<T> {
+  /**
+   * Makes a request that may cost so much, once there is room for it. Calls `pay` with what it cost, or throws.
+   * @throws UserError `spending_cap_reached`
+   */
+  async within<T>(most: number, request: (pay: (dollars: number) => void) => Promise<T>): Promise<T> {
     while (this.spent + this.reserved + most > this.cap) {
       if (this.inFlight === 0) throw this.reached(most);
       await new Promise<void>((resolve) => this.waiting.push(resolve));
@@ -37,9 +25,9 @@ export class Spending {
     this.inFlight += 1;
     let cost = most;
     try {
-      const { result, dollars } = await request();
-      cost = dollars;
-      return result;
+      return await request((dollars) => {
+        cost = dollars;
+      });
     } finally {
       this.inFlight -= 1;
       this.reserved -= most;
@@ -52,7 +40,7 @@ export class Spending {
     const spent = this.spent.toFixed(4);
     return new UserError(
       'spending_cap_reached',
-      `The teacher has cost $${spent} of at most $${this.cap}, and the next question may cost up to $${most.toFixed(4)}.`,
+      `The model has cost $${spent} of at most $${this.cap}, and the next question may cost up to $${most.toFixed(4)}.`,
       {
         kind: 'runFailed',
         hint: 'Run again with a higher `maxDollars`, or lower `maxTokens`: what is answered is kept and not asked for again.',

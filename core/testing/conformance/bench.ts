@@ -1,0 +1,279 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DuckDBInstance } from '@duckdb/node-api';
+import {
+  type DescribeResponse,
+  Hyperparameters,
+  LearningRateSchedule,
+  Method,
+  type ModelSource,
+  Precision,
+  type StartTrainingRequest,
+  type TrainerEvent,
+} from '../../generated/simmer/trainer/v1/trainer.js';
+import { newestCheckpoint } from '../../trainer/checkpoints.js';
+import type { Capability } from '../../trainer/trainer.js';
+import { toTrainerDescription } from '../../trainer/wire-to-domain.js';
+import { type TrainerStart, TrainerUnderTest } from './trainer-under-test.js';
+
+export interface BenchOptions {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly folder: string;
+  readonly model: ModelSource;
+  readonly patienceSeconds: number;
+}
+
+/** A training that nothing disturbed. */
+export interface WholeTraining {
+  readonly request: StartTrainingRequest;
+  readonly events: readonly TrainerEvent[];
+}
+
+/** A training whose trainer was killed, and which went on in another process. */
+export interface KilledTraining {
+  readonly request: StartTrainingRequest;
+  /** What a watcher had seen when the trainer was killed. */
+  readonly seen: readonly TrainerEvent[];
+  /** What the next process told of the killed attempt; or why it did not. */
+  readonly told: readonly TrainerEvent[] | Error;
+  /** Of the attempt that went on, and what it was given to go on from. */
+  readonly resumed: readonly TrainerEvent[];
+  readonly resumedFrom: { readonly step: number; readonly folder: string } | undefined;
+  readonly runningAttemptAfterKill: string | undefined;
+}
+
+/** A lease that does not run out while the suite runs. */
+const longLeaseSeconds = 3600;
+export const rowCount = 10;
+
+/** What all checks of one trainer share: its processes, its description, and trainings that several look at. */
+export class Bench {
+  private process: TrainerUnderTest | undefined;
+  private secondProcess: TrainerUnderTest | undefined;
+  private readonly started: TrainerUnderTest[] = [];
+  private wholeTraining: Promise<WholeTraining> | undefined;
+  private killedTraining: Promise<KilledTraining> | undefined;
+  private description: DescribeResponse | undefined;
+
+  private constructor(
+    readonly options: BenchOptions,
+    readonly trainingData: string,
+  ) {}
+
+  static async open(options: BenchOptions): Promise<Bench> {
+    const file = join(options.folder, 'rows.parquet');
+    await writeParquet(
+      file,
+      `SELECT 'row-' || i AS id, 'What is ' || i || ' and one?' AS prompt, 'It is ' || (i + 1) || '.' AS completion
+       FROM range(${rowCount}) t(i)`,
+    );
+    return new Bench(options, file);
+  }
+
+  /** The trainer, serving on a unix socket; started again where it has ended. */
+  async trainer(): Promise<TrainerUnderTest> {
+    if (this.process === undefined || this.process.hasExited) {
+      await this.process?.release();
+      this.process = await this.start('first', 'unix');
+    }
+    return this.process;
+  }
+
+  /** Another trainer that knows nothing of the first, on TCP. */
+  async second(): Promise<TrainerUnderTest> {
+    if (this.secondProcess === undefined || this.secondProcess.hasExited) {
+      await this.secondProcess?.release();
+      this.secondProcess = await this.start('second', 'tcp');
+    }
+    return this.secondProcess;
+  }
+
+  /** Kills the trainer and starts it again in its folder. */
+  async restart(): Promise<TrainerUnderTest> {
+    await (await this.trainer()).kill();
+    return this.trainer();
+  }
+
+  /** All processes that there were. */
+  get processes(): readonly TrainerUnderTest[] {
+    return this.started;
+  }
+
+  async describe(): Promise<DescribeResponse> {
+    const trainer = await this.trainer();
+    this.description ??= await trainer.call(trainer.client.describe, {});
+    return this.description;
+  }
+
+  async capabilities(): Promise<ReadonlySet<Capability>> {
+    return toTrainerDescription(await this.describe()).capabilities;
+  }
+
+  /** A request for a job of its own, in a folder of its own. */
+  async training(
+    parameters: Partial<Hyperparameters> = {},
+    changes: Partial<StartTrainingRequest> = {},
+  ): Promise<StartTrainingRequest> {
+    const jobId = randomUUID();
+    const outputFolder = join(this.options.folder, 'output', jobId);
+    await mkdir(outputFolder, { recursive: true });
+    const savesCheckpoints = (await this.capabilities()).has('checkpoint');
+    return {
+      attemptId: randomUUID(),
+      jobId,
+      attempt: 1,
+      model: this.options.model,
+      trainingData: this.trainingData,
+      evaluationData: undefined,
+      hyperparameters: {
+        ...hyperparameters,
+        ...parameters,
+        checkpointEverySteps: savesCheckpoints ? (parameters.checkpointEverySteps ?? 0) : 0,
+      },
+      outputFolder,
+      resumeFrom: undefined,
+      extensions: undefined,
+      ...changes,
+    };
+  }
+
+  /** Starts a training that does not end by itself, and returns when it has logged a step. */
+  async startEndless(trainer: TrainerUnderTest, changes: Partial<Hyperparameters> = {}): Promise<StartTrainingRequest> {
+    const request = await this.training({ maxSteps: 1_000_000, ...changes });
+    await trainer.call(trainer.client.startTraining, request);
+    await trainer.events(request.attemptId, 0, ({ event }) => event?.$case === 'stepLogged');
+    return request;
+  }
+
+  /** A training of twelve steps that nothing disturbs; made once. */
+  whole(): Promise<WholeTraining> {
+    this.wholeTraining ??= (async () => {
+      const trainer = await this.trainer();
+      const request = await this.training({ maxSteps: 12, checkpointEverySteps: 4, checkpointsKept: 2 });
+      await trainer.call(trainer.client.startTraining, request);
+      return { request, events: await trainer.events(request.attemptId) };
+    })();
+    return this.wholeTraining;
+  }
+
+  /** The same training as `whole`, or a longer one where it ends too soon, killed in its middle; made once. */
+  killed(): Promise<KilledTraining> {
+    this.killedTraining ??= this.killInTraining(24);
+    return this.killedTraining;
+  }
+
+  private async killInTraining(maxSteps: number): Promise<KilledTraining> {
+    const trainer = await this.trainer();
+    const request = await this.training({ maxSteps, checkpointEverySteps: 4 });
+    await trainer.call(trainer.client.startTraining, request);
+    // Past the first checkpoint, and not at the next: there are steps to run again.
+    const seen = await trainer.events(
+      request.attemptId,
+      0,
+      ({ event }) => event?.$case === 'stepLogged' && event.value.step >= 6,
+    );
+    const next = await this.restart();
+    const description = await next.call(next.client.describe, {});
+    const told = await next.events(request.attemptId).catch((error: Error) => error);
+    const wasTooQuick = !(told instanceof Error) && told.at(-1)?.event?.$case === 'trainingCompleted';
+    if (wasTooQuick && maxSteps < 10_000) return this.killInTraining(maxSteps * 8);
+    const resumedFrom = await newestCheckpoint(request.outputFolder);
+    const again = { ...request, attemptId: randomUUID(), attempt: 2, resumeFrom: resumedFrom?.folder };
+    await next.call(next.client.startTraining, again);
+    const resumed = await next.events(again.attemptId);
+    return {
+      request: again,
+      seen,
+      told,
+      resumed,
+      resumedFrom,
+      runningAttemptAfterKill: description.runningAttemptId,
+    };
+  }
+
+  /** Makes the trainer as a check expects it: with nothing running. */
+  async settle(): Promise<void> {
+    for (const process of [this.process, this.secondProcess]) {
+      if (process === undefined || process.hasExited) continue;
+      try {
+        const { runningAttemptId: attemptId } = await process.call(process.client.describe, {}, { seconds: 10 });
+        if (attemptId === undefined) continue;
+        await process.call(process.client.cancel, { attemptId, checkpointFirst: false }, { seconds: 20 });
+      } catch {
+        await process.kill();
+      }
+    }
+  }
+
+  /** A Parquet file made of a query. */
+  async parquet(name: string, query: string): Promise<string> {
+    const file = join(this.options.folder, `${name}.parquet`);
+    await writeParquet(file, query);
+    return file;
+  }
+
+  /** A path where nothing is; below the suite's own folder, for a broken trainer may make it. */
+  get nowhere(): string {
+    return join(this.options.folder, 'nowhere', randomUUID());
+  }
+
+  /** A file with this content. */
+  async file(name: string, content: string): Promise<string> {
+    const file = join(this.options.folder, name);
+    await writeFile(file, content);
+    return file;
+  }
+
+  async emptyFolder(): Promise<string> {
+    const folder = join(this.options.folder, randomUUID());
+    await mkdir(folder);
+    return folder;
+  }
+
+  async close(): Promise<void> {
+    for (const process of this.started) {
+      if (!process.hasExited) await process.kill();
+      else await process.release();
+    }
+  }
+
+  private async start(name: string, transport: TrainerStart['transport']): Promise<TrainerUnderTest> {
+    const { argv, env, folder, patienceSeconds } = this.options;
+    const process = await TrainerUnderTest.start(
+      { argv, env, folder: join(folder, name), transport, leaseSeconds: longLeaseSeconds, patienceSeconds },
+      this.started.length + 1,
+    );
+    this.started.push(process);
+    return process;
+  }
+}
+
+const hyperparameters: Hyperparameters = {
+  ...Hyperparameters.fromPartial({}),
+  method: Method.METHOD_FULL,
+  learningRate: 1e-3,
+  epochs: 1,
+  globalBatchSize: 2,
+  schedule: LearningRateSchedule.LEARNING_RATE_SCHEDULE_LINEAR,
+  adamBeta1: 0.9,
+  adamBeta2: 0.95,
+  adamEpsilon: 1e-8,
+  maxGradientNorm: 1,
+  precision: Precision.PRECISION_FLOAT32,
+  maxSequenceLength: 256,
+  seed: 11n,
+  logEverySteps: 1,
+};
+
+async function writeParquet(file: string, query: string): Promise<void> {
+  const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
+  const connection = await instance.connect();
+  try {
+    await connection.run(`COPY (${query}) TO '${file.replaceAll("'", "''")}' (FORMAT parquet)`);
+  } finally {
+    connection.closeSync();
+    instance.closeSync();
+  }
+}

@@ -1,0 +1,184 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { status } from '@grpc/grpc-js';
+import type { StartTrainingRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
+import { checkpointMarker, newestCheckpoint } from '../../../trainer/checkpoints.js';
+import { Deviation, demand } from '../../verification.js';
+import type { Check } from '../check.js';
+import type { TrainerUnderTest } from '../trainer-under-test.js';
+import { stepsOf } from './training.js';
+import { textOf } from './watching.js';
+
+/** What a stale attempt, or one that goes on from nothing, may be refused with. */
+const refusals: readonly status[] = [status.FAILED_PRECONDITION, status.INVALID_ARGUMENT];
+
+/** Checkpoints, kills, and going on. */
+export const recoveringChecks: readonly Check[] = [
+  {
+    name: 'checkpoint-now',
+    expects:
+      'Checkpoint to return a checkpoint that is complete on disk, and FAILED_PRECONDITION once the attempt ended',
+    needs: ['train', 'checkpoint'],
+    async run(bench) {
+      const trainer = await bench.trainer();
+      const { attemptId, outputFolder } = await bench.startEndless(trainer);
+      const { checkpoint } = await trainer.call(trainer.client.checkpoint, { attemptId });
+      const found = await newestCheckpoint(outputFolder);
+      const isThere = checkpoint !== undefined && found?.folder === checkpoint.path && found.step === checkpoint.step;
+      demand(isThere, `${checkpointMarker} in the folder returned, with its step`, { checkpoint, found });
+      demand(checkpoint.bytes > 0n, 'its size in bytes', checkpoint);
+      await trainer.call(trainer.client.cancel, { attemptId, checkpointFirst: false });
+      const refusal = await trainer.refusal(trainer.call(trainer.client.checkpoint, { attemptId }));
+      const saw = refusal === undefined ? 'an answer' : status[refusal.code];
+      demand(refusal?.code === status.FAILED_PRECONDITION, 'FAILED_PRECONDITION after its end', saw);
+    },
+  },
+  {
+    name: 'checkpoint-schedule',
+    expects: 'a checkpoint every checkpoint_every_steps in checkpoints/step-000000NN, told of, the newest kept',
+    needs: ['train', 'checkpoint'],
+    async run(bench) {
+      const { request, events } = await bench.whole();
+      const saved = events.flatMap(({ event }) => (event?.$case === 'checkpointSaved' ? [event.value] : []));
+      const steps = saved.map(({ step }) => step);
+      demand(String(steps) === '4,8,12', 'checkpoint_saved of the steps 4, 8 and 12', steps);
+      const names = saved.map(({ path }) => basename(path));
+      const expected = ['step-00000004', 'step-00000008', 'step-00000012'];
+      demand(String(names) === String(expected), expected.join(', '), names);
+      const kept = (await readdir(join(request.outputFolder, 'checkpoints'))).filter((name) => !name.startsWith('.'));
+      demand(String(kept.toSorted()) === String(expected.slice(1)), 'the newest two, as checkpoints_kept says', kept);
+    },
+  },
+  {
+    name: 'journal-after-kill',
+    expects:
+      'after kill -9, every event that was told, unchanged, then training_failed with trainer_exited and retryable',
+    needs: ['train'],
+    async run(bench) {
+      const { seen, told, runningAttemptAfterKill } = await bench.killed();
+      demand(!(told instanceof Error), 'the events of the killed attempt', told);
+      const [before, after] = [textOf(seen), textOf(told)];
+      const lost = before.findIndex((text, index) => after[index] !== text);
+      if (lost !== -1) throw new Deviation(before[lost] ?? '', after[lost] ?? 'nothing');
+      const end = told.at(-1)?.event;
+      const isClosed = end?.$case === 'trainingFailed' && end.value.code === 'trainer_exited' && end.value.retryable;
+      demand(isClosed, 'training_failed, trainer_exited, retryable', end);
+      demand(runningAttemptAfterKill === undefined, 'no running attempt', runningAttemptAfterKill);
+    },
+  },
+  {
+    name: 'resume',
+    expects: 'a killed job to go on after its newest checkpoint; steps that ran before, and no others, marked rerun',
+    needs: ['train', 'checkpoint'],
+    async run(bench) {
+      const { request, seen, resumed, resumedFrom } = await bench.killed();
+      demand(resumedFrom !== undefined, 'a complete checkpoint after step 4', 'none');
+      const started = resumed.find(({ event }) => event?.$case === 'trainingStarted')?.event;
+      const isThere = started?.$case === 'trainingStarted' && started.value.resumedAfterStep === resumedFrom.step;
+      demand(isThere, `resumed_after_step = ${resumedFrom.step}`, started);
+      const steps = stepsOf(resumed);
+      demand(steps[0]?.step === resumedFrom.step + 1, `step ${resumedFrom.step + 1} first`, steps[0]);
+      const total = request.hyperparameters?.maxSteps;
+      demand(steps.at(-1)?.step === total, `step ${total} last`, steps.at(-1));
+      demand(resumed.at(-1)?.event?.$case === 'trainingCompleted', 'training_completed', resumed.at(-1));
+      const known = new Set(stepsOf(seen).map(({ step }) => step));
+      const unmarked = steps.filter(({ step, rerun }) => known.has(step) && !rerun);
+      demand(unmarked.length === 0, 'rerun = true of steps that were told before', unmarked);
+      // Steps may have run that were not told when the trainer was killed; the last of all cannot have.
+      demand(steps.at(-1)?.rerun === false, 'rerun = false of a step that never ran before', steps.at(-1));
+    },
+  },
+  {
+    name: 'determinism',
+    expects: 'a killed job to give the losses, and the weights bit for bit, of one that nothing disturbed',
+    needs: ['train', 'checkpoint', 'deterministicResume'],
+    async run(bench) {
+      const { request, seen, resumed } = await bench.killed();
+      const trainer = await bench.trainer();
+      const undisturbed = { ...(await bench.training()), hyperparameters: request.hyperparameters };
+      await trainer.call(trainer.client.startTraining, undisturbed);
+      const expected = new Map(
+        stepsOf(await trainer.events(undisturbed.attemptId)).map(({ step, loss }) => [step, loss]),
+      );
+      for (const { step, loss } of [...stepsOf(seen), ...stepsOf(resumed)]) {
+        demand(loss === expected.get(step), `loss ${expected.get(step)} of step ${step}`, String(loss));
+      }
+      const [first, second] = [await digestOf(undisturbed), await digestOf(request)];
+      demand(first === second, `weights with SHA-256 ${first}`, second);
+    },
+  },
+  {
+    name: 'half-checkpoint',
+    expects: 'a refusal to go on from a folder that is not there, or lacks its commit marker',
+    needs: ['train', 'checkpoint'],
+    async run(bench) {
+      const trainer = await bench.trainer();
+      const half = join(await bench.emptyFolder(), 'step-00000004');
+      await mkdir(half);
+      await writeFile(join(half, 'weights'), 'half of them');
+      for (const resumeFrom of [half, `${half}-nowhere`]) {
+        const request = await bench.training({ maxSteps: 1 }, { resumeFrom });
+        const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, request));
+        const saw = refusal === undefined ? `it goes on from ${resumeFrom}` : status[refusal.code];
+        demand(refusal !== undefined && refusals.includes(refusal.code), 'INVALID_ARGUMENT', saw);
+      }
+    },
+  },
+  {
+    name: 'stale-attempts',
+    expects: 'FAILED_PRECONDITION for an attempt that is not above the last of its job, also after a kill',
+    needs: ['train'],
+    async run(bench) {
+      const { request } = await bench.killed();
+      const trainer = await bench.trainer();
+      for (const attempt of [1, 2]) {
+        const stale = { ...request, attemptId: randomUUID(), attempt, resumeFrom: undefined };
+        await refusesAsStale(trainer, stale, `attempt ${attempt} of a job whose attempt 2 was started`);
+      }
+      await trainer.call(trainer.client.startTraining, { ...request, attemptId: randomUUID(), attempt: 3 });
+    },
+  },
+  {
+    name: 'stale-process',
+    expects: 'an attempt to commit nothing more once a later attempt of its job has started in another process',
+    needs: ['train', 'checkpoint'],
+    async run(bench) {
+      const [first, second] = [await bench.trainer(), await bench.second()];
+      const stale = await bench.startEndless(first);
+      const later = { ...stale, attemptId: randomUUID(), attempt: 2 };
+      await second.call(second.client.startTraining, later);
+      await second.events(later.attemptId, 0, ({ event }) => event?.$case === 'stepLogged');
+      // Ends what the second does, so that all that comes from here on is the first one's.
+      await second.call(second.client.cancel, { attemptId: later.attemptId, checkpointFirst: true });
+      const before = await checkpointNames(stale);
+      const { attemptId } = stale;
+      const answer = await first.call(first.client.checkpoint, { attemptId }).catch(() => undefined);
+      demand(answer === undefined, 'no checkpoint of the stale attempt', answer);
+      await first.call(first.client.cancel, { attemptId, checkpointFirst: true });
+      const after = await checkpointNames(stale);
+      demand(String(after) === String(before), `the checkpoints of the later attempt: ${before}`, after);
+      await refusesAsStale(second, { ...stale, attemptId: randomUUID() }, 'attempt 1, in the second process');
+      await refusesAsStale(first, { ...stale, attemptId: randomUUID(), attempt: 2 }, 'a second attempt 2');
+    },
+  },
+];
+
+async function refusesAsStale(trainer: TrainerUnderTest, stale: StartTrainingRequest, what: string): Promise<void> {
+  const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, stale));
+  const saw = refusal === undefined ? 'it was accepted' : `${status[refusal.code]}: ${refusal.details}`;
+  demand(refusal?.code === status.FAILED_PRECONDITION, `FAILED_PRECONDITION for ${what}`, saw);
+}
+
+async function checkpointNames({ outputFolder }: StartTrainingRequest): Promise<readonly string[]> {
+  const names = await readdir(join(outputFolder, 'checkpoints')).catch((): string[] => []);
+  return names.filter((name) => !name.startsWith('.')).toSorted();
+}
+
+async function digestOf({ outputFolder }: StartTrainingRequest): Promise<string> {
+  const folder = join(outputFolder, 'model');
+  const hash = createHash('sha256');
+  const names = (await readdir(folder)).filter((name) => name.endsWith('.safetensors'));
+  for (const name of names.toSorted()) hash.update(await readFile(join(folder, name)));
+  return hash.digest('hex');
+}

@@ -1,0 +1,96 @@
+import { status } from '@grpc/grpc-js';
+import type { Hyperparameters, StartTrainingRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
+import { demand } from '../../verification.js';
+import type { Check } from '../check.js';
+import type { TrainerUnderTest } from '../trainer-under-test.js';
+
+/** Statuses that mean: this can never succeed as it is. */
+const refusals: readonly status[] = [status.INVALID_ARGUMENT, status.FAILED_PRECONDITION, status.OUT_OF_RANGE];
+
+/** What is asked for and cannot be. */
+export const requestingChecks: readonly Check[] = [
+  {
+    name: 'bad-input',
+    expects: 'INVALID_ARGUMENT, with a message, for a request that can never succeed; nothing of it is kept',
+    needs: ['train'],
+    async run(bench) {
+      const trainer = await bench.trainer();
+      const good = await bench.training({ maxSteps: 1 });
+      const parameters = (change: Partial<Hyperparameters>): Partial<StartTrainingRequest> => ({
+        hyperparameters: { ...(good.hyperparameters as Hyperparameters), ...change },
+      });
+      const cases: Readonly<Record<string, Partial<StartTrainingRequest>>> = {
+        'no model': { model: undefined },
+        'a model folder that is not there': folder(bench.nowhere),
+        'training data that is not there': { trainingData: bench.nowhere },
+        'an output folder that is not there': { outputFolder: bench.nowhere },
+        'no hyperparameters': { hyperparameters: undefined },
+        'a learning rate of 0': parameters({ learningRate: 0 }),
+        'a learning rate that is no number': parameters({ learningRate: Number.NaN }),
+        'batches of no rows': parameters({ globalBatchSize: 0 }),
+        'evaluation without data for it': parameters({ evaluateEverySteps: 1 }),
+        'an empty attempt_id': { attemptId: '' },
+        'an attempt_id that leads out of its folder': { attemptId: '../../outside' },
+        'an empty job_id': { jobId: '' },
+        'attempt 0': { attempt: 0 },
+      };
+      for (const [what, change] of Object.entries(cases)) {
+        const request = { ...(await bench.training({ maxSteps: 1 })), ...change };
+        await demandFailure(trainer, request, what);
+      }
+    },
+  },
+  {
+    name: 'bad-rows',
+    expects: 'rows that cannot be trained on to be refused, or to fail the attempt by a code and for good',
+    needs: ['train'],
+    async run(bench) {
+      const trainer = await bench.trainer();
+      const cases = {
+        'a file that is no Parquet': await bench.file('text.parquet', 'prompt,completion\na,b\n'),
+        'a file without rows': await bench.parquet('none', `SELECT 'a' AS prompt, 'b' AS completion WHERE false`),
+        'a file without a completion': await bench.parquet('half', `SELECT 'a' AS prompt`),
+      };
+      for (const [what, trainingData] of Object.entries(cases)) {
+        await demandFailure(trainer, await bench.training({ maxSteps: 1 }, { trainingData }), what);
+      }
+    },
+  },
+  {
+    name: 'extensions',
+    expects: 'INVALID_ARGUMENT for extensions that extensions_schema does not have',
+    needs: ['train'],
+    async run(bench) {
+      const { extensionsSchema } = await bench.describe();
+      // A schema may be open; then there is nothing that it must refuse.
+      if (extensionsSchema !== undefined && extensionsSchema.additionalProperties !== false) return;
+      const request = await bench.training({ maxSteps: 1 }, { extensions: { 'no-such-extension': true } });
+      await demandFailure(await bench.trainer(), request, 'an unknown extension');
+    },
+  },
+];
+
+function folder(path: string): Partial<StartTrainingRequest> {
+  return { model: { source: { $case: 'folder', value: path }, adapterFolder: undefined } };
+}
+
+/** That it is refused at once, or fails the attempt by a code that is not "internal", and for good. */
+async function demandFailure(trainer: TrainerUnderTest, request: StartTrainingRequest, what: string): Promise<void> {
+  const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, request));
+  if (refusal !== undefined) {
+    const saw = `${status[refusal.code]}: ${refusal.details}`;
+    demand(refusals.includes(refusal.code), `INVALID_ARGUMENT for ${what}`, saw);
+    demand(refusal.details !== '', `a message that says what to change, for ${what}`, 'none');
+    const code = refusal.metadata?.get('simmer-error-code')[0];
+    const isStable = code === undefined || /^[a-z][a-z0-9_]*$/.test(String(code));
+    demand(isStable, 'a simmer-error-code in snake_case, where there is one', code);
+    if (request.attemptId === '') return;
+    const known = await trainer.refusal(trainer.events(request.attemptId));
+    demand(known?.code === status.NOT_FOUND, `no attempt to be left of ${what}`, 'an attempt that Watch knows');
+    return;
+  }
+  const end = (await trainer.events(request.attemptId)).at(-1)?.event;
+  const hasFailed = end?.$case === 'trainingFailed' && !end.value.retryable && end.value.code !== 'internal';
+  const isFit = hasFailed && end.value.code !== '' && end.value.message !== '';
+  demand(isFit, `a refusal, or training_failed with a code and a message, for ${what}`, end);
+}

@@ -1,0 +1,217 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import {
+  type CallOptions,
+  type ClientReadableStream,
+  type ClientUnaryCall,
+  credentials,
+  Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js';
+import { type TrainerEvent, TrainerServiceClient } from '../../generated/simmer/trainer/v1/trainer.js';
+import { checkHealth } from '../../process/grpc-health.js';
+import { waitForHandshake } from '../../process/handshake.js';
+import { makeSocketFolder, removeSocketFolder } from '../../process/socket-folder.js';
+import { type ProcessExit, spawnDetached } from '../../process/spawn-detached.js';
+import { signalGroup } from '../../process/terminate.js';
+import { trainerServiceName } from '../../trainer/trainer-client.js';
+
+/** How a trainer is started for its verification. */
+export interface TrainerStart {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Outlives the process: what the trainer keeps, and its output. */
+  readonly folder: string;
+  readonly transport: 'unix' | 'tcp';
+  readonly leaseSeconds: number;
+  /** How long whatever has no limit of its own may take. */
+  readonly patienceSeconds: number;
+}
+
+type UnaryMethod<Request, Response> = (
+  request: Request,
+  metadata: Metadata,
+  options: Partial<CallOptions>,
+  callback: (error: ServiceError | null, response: Response) => void,
+) => ClientUnaryCall;
+
+const channelOptions = { 'grpc.max_receive_message_length': 256 * 1024 * 1024, 'grpc.enable_http_proxy': 0 };
+
+/** A process of the trainer under test, and the bare calls of the contract to it. */
+export class TrainerUnderTest {
+  readonly client: TrainerServiceClient;
+  private exit: ProcessExit | undefined;
+
+  private constructor(
+    readonly pid: number,
+    readonly exited: Promise<ProcessExit>,
+    /** What it was asked to listen on. */
+    readonly requestedAddress: string,
+    /** What its handshake says. */
+    readonly address: string,
+    readonly token: string | undefined,
+    readonly stdoutFile: string,
+    private readonly patienceSeconds: number,
+  ) {
+    this.client = this.anotherClient();
+    void exited.then((exit) => {
+      this.exit = exit;
+    });
+  }
+
+  /** @param ordinal of the start in this folder, for the names of its files @throws UserError `handshake_failed` */
+  static async start(start: TrainerStart, ordinal: number): Promise<TrainerUnderTest> {
+    const state = join(start.folder, 'state');
+    await mkdir(state, { recursive: true, mode: 0o700 });
+    const [stdoutFile, stderrFile] = ['stdout', 'stderr'].map((name) => join(start.folder, `${name}-${ordinal}.log`));
+    const isTcp = start.transport === 'tcp';
+    const requested = isTcp ? '127.0.0.1:0' : `unix:${join(await makeSocketFolder(), 'trainer.sock')}`;
+    const token = isTcp ? randomBytes(16).toString('hex') : undefined;
+    const { pid, exited } = await spawnDetached({
+      argv: start.argv,
+      env: {
+        ...start.env,
+        SIMMER_TRAINER_ADDRESS: requested,
+        SIMMER_TRAINER_TOKEN: token,
+        SIMMER_TRAINER_FOLDER: state,
+        SIMMER_LEASE_SECONDS: String(start.leaseSeconds),
+      },
+      stdoutFile: stdoutFile!,
+      stderrFile: stderrFile!,
+    });
+    try {
+      const address = await waitForHandshake({
+        prefix: 'SIMMER-TRAINER',
+        protocolVersion: 1,
+        what: 'trainer',
+        stdoutFile: stdoutFile!,
+        stderrFile: stderrFile!,
+        exited,
+        timeoutMilliseconds: start.patienceSeconds * 1000,
+        signal: new AbortController().signal,
+      });
+      return new TrainerUnderTest(pid, exited, requested, address, token, stdoutFile!, start.patienceSeconds);
+    } catch (error) {
+      signalGroup(pid, 'SIGKILL');
+      throw error;
+    }
+  }
+
+  get hasExited(): boolean {
+    return this.exit !== undefined;
+  }
+
+  /** Another connection. */
+  anotherClient(): TrainerServiceClient {
+    return new TrainerServiceClient(this.address, credentials.createInsecure(), channelOptions);
+  }
+
+  get metadata(): Metadata {
+    return this.metadataWith(this.token);
+  }
+
+  metadataWith(token: string | undefined): Metadata {
+    const metadata = new Metadata();
+    if (token !== undefined) metadata.set('authorization', `Bearer ${token}`);
+    return metadata;
+  }
+
+  isHealthy(): Promise<boolean> {
+    return checkHealth({
+      address: this.address,
+      service: trainerServiceName,
+      credentials: credentials.createInsecure(),
+      channelOptions,
+      metadata: this.metadata,
+      timeoutMilliseconds: 10_000,
+    });
+  }
+
+  /** @throws ServiceError */
+  call<Request, Response>(
+    method: UnaryMethod<Request, Response>,
+    request: Request,
+    options: { readonly seconds?: number; readonly metadata?: Metadata } = {},
+  ): Promise<Response> {
+    const deadline = Date.now() + (options.seconds ?? this.patienceSeconds) * 1000;
+    return new Promise((resolve, reject) => {
+      method.call(this.client, request, options.metadata ?? this.metadata, { deadline }, (error, response) =>
+        error === null ? resolve(response) : reject(error),
+      );
+    });
+  }
+
+  /** What a call is refused with. Undefined where it is not. */
+  async refusal(call: Promise<unknown>): Promise<ServiceError | undefined> {
+    try {
+      await call;
+      return undefined;
+    } catch (error) {
+      return error as ServiceError;
+    }
+  }
+
+  /**
+   * Events of an attempt, to its end or until `until` says so of one. @throws ServiceError, or an Error where it takes
+   * longer than patience has it
+   */
+  async events(attemptId: string, after = 0, until: (event: TrainerEvent) => boolean = () => false) {
+    const found: TrainerEvent[] = [];
+    const call = this.client.watch({ attemptId, afterEventNumber: BigInt(after) }, this.metadata);
+    for await (const { events } of this.messages(call)) {
+      for (const event of events) {
+        found.push(event);
+        if (until(event)) return found;
+      }
+    }
+    return found;
+  }
+
+  /** The messages of a stream, within the patience; it is canceled where it is left early. */
+  async *messages<Message>(call: ClientReadableStream<Message>): AsyncGenerator<Message> {
+    // grpc-js emits the error of a call that was left early when nobody iterates any more.
+    call.on('error', () => {});
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      call.cancel();
+    }, this.patienceSeconds * 1000);
+    try {
+      for await (const message of call as AsyncIterable<Message>) yield message;
+    } catch (error) {
+      throw isLate ? new Error(`the stream did not come to its end within ${this.patienceSeconds} seconds`) : error;
+    } finally {
+      clearTimeout(timer);
+      call.cancel();
+    }
+  }
+
+  /** Whether it ends by itself in time, and how. */
+  async exitWithin(seconds: number): Promise<ProcessExit | undefined> {
+    const timer = new AbortController();
+    const late = wait(seconds * 1000, undefined, { signal: timer.signal }).catch(() => undefined);
+    const exit = await Promise.race([this.exited, late]);
+    timer.abort();
+    return exit;
+  }
+
+  /** SIGKILL, with all that it started. */
+  async kill(): Promise<void> {
+    signalGroup(this.pid, 'SIGKILL');
+    // With a timer, for nothing else keeps this process alive meanwhile: its child is no reason to.
+    if ((await this.exitWithin(30)) === undefined) throw new Error(`process ${this.pid} does not die of SIGKILL`);
+    await this.release();
+  }
+
+  /** Closes the connection to a process that has ended, and removes its socket. */
+  async release(): Promise<void> {
+    this.client.close();
+    if (this.requestedAddress.startsWith('unix:')) await removeSocketFolder(this.requestedAddress.slice(5));
+  }
+
+  stdout(): Promise<string> {
+    return readFile(this.stdoutFile, 'utf8');
+  }
+}

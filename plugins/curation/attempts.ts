@@ -1,0 +1,210 @@
+import { join } from 'node:path';
+import { type Grader, type Row, requireColumns, textIn } from 'simmerkit';
+import { type AskingContext, type Question, type Reply, shortened } from './answerer.js';
+import { askingProgress, askQuestions } from './ask-questions.js';
+import type { DifficultyOptions, Solver } from './asking-options.js';
+import type { DifficultyInputs } from './difficulty.stage.js';
+import { KeptGrades } from './kept-grades.js';
+import { nameOf, openAnswerer } from './open-answerer.js';
+import { ReplyJournal } from './reply-journal.js';
+
+type Context = AskingContext & {
+  readonly options: DifficultyOptions;
+  readonly inputs: DifficultyInputs;
+  readonly scratchFolder: string;
+  grader(uses: string, options?: Readonly<Record<string, unknown>>): Promise<Grader>;
+};
+
+/** A solver with what it said so far. */
+interface Solving {
+  readonly solver: Solver;
+  readonly name: string;
+  readonly journal: ReplyJournal;
+  samples: number;
+  right: number;
+}
+
+interface Attempt {
+  readonly solving: Solving;
+  readonly row: Row;
+  readonly index: number;
+  readonly reply: Reply;
+  readonly gold: string;
+}
+
+const gradedAtOnce = 128;
+
+/** The attempts of models at problems: what they answered and how it was graded, kept as it comes. */
+export class Attempts implements AsyncDisposable {
+  private constructor(
+    private readonly context: Context,
+    private readonly solvings: readonly Solving[],
+    private readonly grades: KeptGrades,
+  ) {}
+
+  static async open(context: Context): Promise<Attempts> {
+    const { options, inputs, scratchFolder } = context;
+    if (options.solvers.length > 0) {
+      requireColumns(inputs.dataset, ['id', options.column, options.goldColumn], 'The dataset');
+    }
+    const solvings: Solving[] = [];
+    for (const [index, solver] of options.solvers.entries()) {
+      const journal = await ReplyJournal.open(join(scratchFolder, `solver-${index}`));
+      solvings.push({ solver, name: nameOf(solver), journal, samples: 0, right: 0 });
+    }
+    return new Attempts(context, solvings, await KeptGrades.open(join(scratchFolder, 'grades')));
+  }
+
+  /** Asks all models, side by side, for what is missing. After a failure of one the others begin nothing new. */
+  async make(): Promise<void> {
+    const { context, solvings } = this;
+    const { options, inputs } = context;
+    if (solvings.length === 0) return;
+    const total = inputs.dataset.rowCount * options.attempts * solvings.length;
+    const progress = askingProgress(
+      context,
+      solvings.map(({ journal }) => journal),
+      total,
+    );
+    let failure: { readonly error: unknown } | undefined;
+    const models = [...inputs.models];
+    const withModels = solvings.map(({ solver, journal }) => ({
+      solver,
+      journal,
+      model: solver.trainer === undefined ? undefined : models.shift(),
+    }));
+    const { temperature, topP, maxTokens } = options;
+    await Promise.all(
+      withModels.map(async ({ solver, journal, model }) => {
+        try {
+          await askQuestions(
+            context,
+            this.questions(() => failure !== undefined),
+            {
+              journal,
+              progress,
+              answerer: () => openAnswerer(context, solver, journal, { name: 'models', model }),
+              sampling: {
+                temperature,
+                topP,
+                maxTokens,
+                ...(solver.trainer === undefined ? {} : { seed: context.seed }),
+              },
+            },
+          );
+        } catch (error) {
+          failure ??= { error };
+        }
+      }),
+    );
+    if (failure !== undefined) throw failure.error;
+    await progress.finish();
+  }
+
+  /** All attempts with their grades, problem by problem. */
+  async *graded(): AsyncIterable<Row> {
+    if (this.solvings.length === 0) return;
+    const { grader: choice } = this.context.options;
+    let batch: Attempt[] = [];
+    for await (const attempt of this.attempts()) {
+      batch.push(attempt);
+      if (batch.length < gradedAtOnce) continue;
+      yield* await this.gradeBatch(batch, choice);
+      batch = [];
+    }
+    yield* await this.gradeBatch(batch, choice);
+  }
+
+  /** Tells how often each model was right, and what it cost. Call after `graded`. */
+  async measure(): Promise<void> {
+    const { stage } = this.context;
+    for (const { name, journal, samples, right } of this.solvings) {
+      const { outputTokens, dollars } = journal.totals;
+      for (const [figure, value, unit] of [
+        ['right', samples === 0 ? 0 : right / samples, 'share'],
+        ['output-tokens', outputTokens, 'tokens'],
+        ...(dollars > 0 ? [['dollars', dollars, 'dollars'] as const] : []),
+      ] as const) {
+        const data = { name: `${stage}.${name}.${figure}`, value, unit, count: samples, labels: { model: name } };
+        await this.context.emit({ type: 'metric.measured', data });
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { journal } of this.solvings) await journal[Symbol.asyncDispose]();
+    await this.grades[Symbol.asyncDispose]();
+  }
+
+  private async *questions(isOver: () => boolean): AsyncIterable<Question> {
+    const { options, inputs } = this.context;
+    for await (const row of inputs.dataset.rows()) {
+      const question = textIn(row, options.column) ?? '';
+      if (question.trim() === '' || goldOf(row, options) === undefined) continue;
+      // Split and joined, not replaced: a question may hold "$&".
+      const content = options.promptTemplate.split('{question}').join(question);
+      for (let index = 0; index < options.attempts; index++) {
+        if (isOver()) return;
+        yield { id: `${textIn(row, 'id')}/${index}`, messages: [{ role: 'user', content }] };
+      }
+    }
+  }
+
+  private async *attempts(): AsyncIterable<Attempt> {
+    const { options, inputs } = this.context;
+    const seen = new Set<string>();
+    for await (const row of inputs.dataset.rows()) {
+      const id = textIn(row, 'id') ?? '';
+      const gold = goldOf(row, options);
+      if (gold === undefined || seen.has(id)) continue;
+      seen.add(id);
+      for (const solving of this.solvings) {
+        for (let index = 0; index < options.attempts; index++) {
+          const reply = solving.journal.get(`${id}/${index}`);
+          if (reply !== undefined) yield { solving, row, index, reply, gold };
+        }
+      }
+    }
+  }
+
+  private async gradeBatch(batch: readonly Attempt[], choice: DifficultyOptions['grader']): Promise<Row[]> {
+    const items = batch.map((attempt) => ({
+      id: gradeId(attempt),
+      gold: attempt.gold,
+      answer: attempt.reply.answer,
+    }));
+    await this.grades.grade(this.context, choice, items);
+    return batch.map((attempt) => this.rowOf(attempt));
+  }
+
+  private rowOf(attempt: Attempt): Row {
+    const { solving, row, index, reply, gold } = attempt;
+    const grade = this.grades.get(gradeId(attempt));
+    const verdict = grade?.verdict ?? 'unparsed';
+    solving.samples++;
+    if (verdict === 'right') solving.right++;
+    return {
+      id: `${solving.name}/${reply.id}`,
+      prompt_id: textIn(row, 'id'),
+      question: textIn(row, this.context.options.column),
+      gold,
+      model: solving.name,
+      sample_index: index,
+      thinking: reply.reasoning,
+      answer: reply.answer,
+      finish_reason: reply.finish,
+      extracted: grade === undefined ? null : shortened(grade.parsedAnswer),
+      verdict,
+      explanation: grade?.explanation ?? reply.refusal ?? 'There is no answer.',
+    };
+  }
+}
+
+function gradeId({ solving, reply }: Attempt): string {
+  return `${solving.name}/${reply.id}`;
+}
+
+function goldOf(row: Row, { goldColumn }: DifficultyOptions): string | undefined {
+  const gold = textIn(row, goldColumn) ?? '';
+  return gold.trim() === '' ? undefined : gold;
+}

@@ -1,0 +1,190 @@
+import {
+  costOf,
+  EndpointRefusal,
+  isUserError,
+  mostTokens,
+  OpenAiEndpoint,
+  PassingFailure,
+  type Spending,
+  UserError,
+  z,
+} from 'simmerkit';
+import { type Answerer, type Question, type Reply, type Sampling, shortened, thinkingIn } from './answerer.js';
+import type { AnswererOptions } from './asking-options.js';
+import type { ReplyJournal } from './reply-journal.js';
+import { SpendingCap } from './spending-cap.js';
+
+/** By these a server says that it does not take this question; it counts nothing for it. */
+const refusedRequests: readonly number[] = [400, 413, 422];
+/** So many questions refused and none answered are no matter of the questions. */
+const refusalsInARow = 8;
+
+/** Of options with a `url`. */
+export type EndpointAnswererOptions = AnswererOptions & { readonly url: string; readonly model: string };
+
+/** A model behind an OpenAI-compatible API, asked many questions at a time. */
+export class EndpointAnswerer implements Answerer {
+  private readonly cap: SpendingCap;
+  /** The first failure: nothing new is sent, what is under way is still waited for, since it is paid for. */
+  private failure: { readonly error: unknown } | undefined;
+  /** Aborts those that wait to send again. */
+  private readonly stop = new AbortController();
+  private underWay = 0;
+  private answered: number;
+  private refused = 0;
+
+  /**
+   * @param journal where money is noted; replies are kept by the caller
+   * @param spending of the run, whose budget counts beside the stage's own cap
+   */
+  constructor(
+    private readonly options: EndpointAnswererOptions,
+    private readonly journal: ReplyJournal,
+    private readonly spending: Spending,
+  ) {
+    this.cap = new SpendingCap(options.maxDollars ?? Number.POSITIVE_INFINITY, journal.totals.dollars);
+    this.answered = journal.size;
+  }
+
+  async answer(
+    questions: AsyncIterable<Question>,
+    sampling: Sampling,
+    keep: (reply: Reply) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { model, price } = this.options;
+    const endpoint = new OpenAiEndpoint({
+      ...this.options,
+      signal: AbortSignal.any([signal, this.stop.signal]),
+      cost: { spending: this.spending, source: model, price },
+    });
+    const iterator = questions[Symbol.asyncIterator]();
+    let reading: Promise<unknown> = Promise.resolve();
+    const next = () => {
+      const result = reading.then(() => iterator.next());
+      reading = result.catch(() => undefined);
+      return result;
+    };
+    const work = async () => {
+      try {
+        for (let one = await next(); one.done !== true && this.failure === undefined; one = await next())
+          await keep(await this.ask(endpoint, one.value, sampling));
+      } catch (error) {
+        this.failure ??= { error };
+        this.stopWhereIdle();
+      }
+    };
+    await Promise.all(Array.from({ length: this.options.concurrency }, work));
+    await iterator.return?.();
+    if (this.failure !== undefined) throw this.failure.error;
+  }
+
+  private async ask(endpoint: OpenAiEndpoint, question: Question, sampling: Sampling): Promise<Reply> {
+    const { model, url } = this.options;
+    const { temperature, topP, maxTokens, seed } = sampling;
+    const body = {
+      model,
+      messages: question.messages,
+      max_tokens: maxTokens,
+      temperature,
+      top_p: topP,
+      ...(seed === undefined ? {} : { seed }),
+    };
+    const price = this.options.price ?? { inputPerMillion: 0, outputPerMillion: 0 };
+    const most = mostTokens(body);
+    const mostDollars = costOf(most, price);
+    let reply: Reply | undefined;
+    const paid = (send: () => Promise<unknown>) =>
+      this.cap.within(mostDollars, async (pay) => {
+        if (this.failure !== undefined) throw this.failure.error;
+        this.underWay++;
+        try {
+          if (mostDollars > 0) await this.journal.asked(question.id, mostDollars);
+          const { usage, ...said } = readReply(await send(), url);
+          const tokens = usage ?? (said.finish === 'refused' ? { input: 0, output: 0 } : most);
+          const dollars = costOf(tokens, price);
+          pay(dollars);
+          reply = { id: question.id, ...said, inputTokens: tokens.input, outputTokens: tokens.output, dollars };
+        } catch (error) {
+          const dollars = mayBeBilled(error) ? mostDollars : 0;
+          pay(dollars);
+          if (mostDollars > 0) await this.journal.unanswered(question.id, dollars);
+          throw error;
+        } finally {
+          this.underWay--;
+          this.stopWhereIdle();
+        }
+      });
+    try {
+      await endpoint.post('chat/completions', body, paid);
+    } catch (error) {
+      return this.refusal(question, error);
+    }
+    if (reply === undefined) throw new Error('a request ended without a reply');
+    this.answered++;
+    return reply;
+  }
+
+  private stopWhereIdle(): void {
+    if (this.failure !== undefined && this.underWay === 0) this.stop.abort(this.failure.error);
+  }
+
+  /** The reply to a question that the server does not take. @throws the error, where it is another or of every question */
+  private refusal(question: Question, error: unknown): Reply {
+    if (!(error instanceof EndpointRefusal) || !refusedRequests.includes(error.status)) throw error;
+    this.refused++;
+    if (this.answered === 0 && this.refused >= refusalsInARow) throw error;
+    const free = { inputTokens: 0, outputTokens: 0, dollars: 0 };
+    return { id: question.id, reasoning: '', answer: '', finish: 'refused', refusal: error.message, ...free };
+  }
+}
+
+/** Whether a server may count something for a request that failed; what is no failure of the request was never sent. */
+function mayBeBilled(error: unknown): boolean {
+  if (error instanceof PassingFailure) return error.mayBeBilled;
+  return !isUserError(error) || error.code === 'endpoint_invalid';
+}
+
+const responseSchema = z.object({
+  choices: z
+    .array(
+      z.object({
+        finish_reason: z.string().nullish(),
+        message: z.object({
+          content: z.string().nullish(),
+          reasoning_content: z.string().nullish(),
+          reasoning: z.string().nullish(),
+          refusal: z.string().nullish(),
+        }),
+      }),
+    )
+    .min(1),
+  usage: z.object({ prompt_tokens: z.number(), completion_tokens: z.number() }).nullish(),
+});
+
+function readReply(response: unknown, url: string) {
+  const parsed = responseSchema.safeParse(response);
+  const choice = parsed.data?.choices[0];
+  if (choice === undefined) {
+    throw new UserError(
+      'endpoint_invalid',
+      `${url} answered without a message: ${shortened(JSON.stringify(response))}`,
+      {
+        kind: 'environment',
+        hint: 'Check that `url` is the base of an OpenAI-compatible API that has chat/completions.',
+      },
+    );
+  }
+  const { message } = choice;
+  const usage = parsed.data?.usage;
+  const isRefused = typeof message.refusal === 'string' || choice.finish_reason === 'content_filter';
+  return {
+    ...thinkingIn(message.content ?? '', message.reasoning_content ?? message.reasoning ?? ''),
+    finish: isRefused ? 'refused' : (choice.finish_reason ?? 'stop'),
+    refusal: message.refusal ?? (isRefused ? 'filtered by the server' : null),
+    usage:
+      usage === undefined || usage === null
+        ? undefined
+        : { input: usage.prompt_tokens, output: usage.completion_tokens },
+  };
+}

@@ -1,0 +1,45 @@
+import type { Grade, GradeItem, Grader } from 'simmerkit';
+import { type Kept, ReplyJournal } from './reply-journal.js';
+
+/** How an answer was graded. */
+export type KeptGrade = Kept & Pick<Grade, 'verdict' | 'parsedAnswer' | 'explanation'>;
+
+interface Grading {
+  readonly signal: AbortSignal;
+  grader(uses: string, options?: Readonly<Record<string, unknown>>): Promise<Grader>;
+}
+
+const free = { inputTokens: 0, outputTokens: 0, dollars: 0 };
+
+/** Grades, on the disk before they count: a judge that is a language model costs money too. */
+export class KeptGrades implements AsyncDisposable {
+  private constructor(private readonly journal: ReplyJournal<KeptGrade>) {}
+
+  static async open(folder: string): Promise<KeptGrades> {
+    return new KeptGrades(await ReplyJournal.open<KeptGrade>(folder));
+  }
+
+  get(id: string): KeptGrade | undefined {
+    return this.journal.get(id);
+  }
+
+  /** Grades those that have no grade yet; the grader is started where there are any. Empty answers get none. */
+  async grade(
+    { grader, signal }: Grading,
+    choice: { readonly uses: string; readonly with: Readonly<Record<string, unknown>> },
+    items: readonly GradeItem[],
+  ): Promise<void> {
+    const missing = items.filter(({ id, answer }) => answer.trim() !== '' && !this.journal.has(id));
+    if (missing.length === 0) return;
+    const grades = await (await grader(choice.uses, choice.with)).grade(missing, signal);
+    await Promise.all(
+      grades.map(({ id, verdict, parsedAnswer, explanation }) =>
+        this.journal.add({ id, verdict, parsedAnswer, explanation, ...free }),
+      ),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.journal[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,51 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Grader } from 'simmerkit';
+import { memoryTable, runStage } from 'simmerkit/testing';
+import { expect, it } from 'vitest';
+import { verify } from './verify.stage.js';
+
+const rows = [
+  { id: 'a', answer: '4', gold: '4' },
+  { id: 'b', answer: '5', gold: '4' },
+  { id: 'a', answer: ' ', gold: '4' },
+  { id: 'c', answer: '4', gold: null },
+];
+const dataset = memoryTable({ id: 'VARCHAR', answer: 'VARCHAR', gold: 'VARCHAR' }, rows);
+let graded = 0;
+const grader: Grader = {
+  grade: async (items) => {
+    graded += items.length;
+    return items.map(({ id, gold, answer }) => ({
+      id,
+      verdict: gold === answer ? 'right' : 'wrong',
+      parsedAnswer: answer,
+      parsedGold: gold,
+      explanation: `${answer} and ${gold}`,
+    }));
+  },
+};
+
+it('curation/verify says of each row whether its answer is right, and drops what is not where asked', async () => {
+  const { rows: of } = await runStage(verify, { inputs: { dataset }, grader });
+  expect(of('dataset')).toEqual(rows.map((row, at) => ({ ...row, right: [true, false, false, null][at] })));
+  const dropped = await runStage(verify, { options: { wrong: 'drop', ungraded: 'drop' }, inputs: { dataset }, grader });
+  expect(dropped.rows('dataset')).toEqual([{ ...rows[0], right: true }]);
+  expect(dropped.rows('decisions').map(({ rule, evidence }) => [rule, evidence])).toEqual([
+    ['right', '4: 4 and 4'],
+    ['wrong', '5: 5 and 4'],
+    ['wrong', 'there is no answer'],
+    ['no_gold', null],
+  ]);
+});
+
+it('curation/verify grades nothing twice', async () => {
+  const scratchFolder = await mkdtemp(join(tmpdir(), 'simmer-verify-'));
+  graded = 0;
+  const first = await runStage(verify, { inputs: { dataset }, grader, scratchFolder });
+  const again = await runStage(verify, { inputs: { dataset }, grader, scratchFolder });
+  expect(graded).toBe(2);
+  expect(again.rows('dataset')).toEqual(first.rows('dataset'));
+  await rm(scratchFolder, { recursive: true });
+});

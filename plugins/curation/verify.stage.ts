@@ -1,0 +1,65 @@
+import { defineStage, input, type Row, requireColumns, textIn } from 'simmerkit';
+import { shortened } from './answerer.js';
+import { type VerifyOptions, verifyOptions } from './asking-options.js';
+import type { KeptGrade } from './kept-grades.js';
+import type { Drop, Keep } from './sieve.js';
+import { sieveOutputs } from './sieve-outputs.js';
+
+const gradedAtOnce = 128;
+
+export const verify = defineStage({
+  description: "Grades each row's answer against the right one, and drops what is wrong where asked.",
+  options: verifyOptions,
+  inputs: { dataset: input('dataset', 'Rows with an answer and the right one.') },
+  outputs: sieveOutputs,
+  async run(context) {
+    const { join } = await import('node:path');
+    const { pace } = await import('simmerkit');
+    const { KeptGrades } = await import('./kept-grades.js');
+    const { sieveAndChange } = await import('./sieve.js');
+    const { options, inputs } = context;
+    const { dataset } = inputs;
+    const { column, goldColumn, into } = options;
+    requireColumns(dataset, ['id', column, goldColumn], 'The dataset');
+    await using grades = await KeptGrades.open(join(context.scratchFolder, 'grades'));
+    const steps = pace(context, { unit: 'answers', total: dataset.rowCount });
+    let items: { id: string; gold: string; answer: string }[] = [];
+    let index = 0;
+    for await (const row of dataset.rows()) {
+      const gold = textIn(row, goldColumn) ?? '';
+      // By place: rows of one question may have different answers.
+      const id = String(index++);
+      if (gold.trim() !== '') items.push({ id, gold, answer: textIn(row, column) ?? '' });
+      if (items.length >= gradedAtOnce) await grades.grade(context, options.grader, items.splice(0));
+      await steps.step();
+    }
+    await grades.grade(context, options.grader, items);
+    items = [];
+    await steps.finish();
+    // A row is changed right after it was judged.
+    let isRight: boolean | null = null;
+    return await sieveAndChange(
+      context,
+      dataset,
+      (row, at) => {
+        const grade = grades.get(String(at));
+        const hasGold = (textIn(row, goldColumn) ?? '').trim() !== '';
+        isRight = hasGold ? grade?.verdict === 'right' : null;
+        return judge(grade, hasGold, options);
+      },
+      { columns: { ...dataset.columns, [into]: 'BOOLEAN' }, change: (row: Row) => ({ ...row, [into]: isRight }) },
+    );
+  },
+});
+
+function judge(grade: KeptGrade | undefined, hasGold: boolean, { wrong, ungraded }: VerifyOptions): Drop | Keep {
+  if (!hasGold) {
+    return ungraded === 'drop'
+      ? { rule: 'no_gold' }
+      : { kept: true, evidence: 'there is no right answer to compare with' };
+  }
+  const evidence =
+    grade === undefined ? 'there is no answer' : shortened(`${grade.parsedAnswer}: ${grade.explanation}`);
+  if (grade?.verdict === 'right') return { kept: true, rule: 'right', evidence };
+  return wrong === 'drop' ? { rule: 'wrong', evidence } : { kept: true, rule: 'wrong', evidence };
+}

@@ -1,0 +1,80 @@
+"""
+Whether a chat template and its tokenizer agree, and replies end: what is silently wrong otherwise. A marker that is no
+token is trained as so many characters, and a model that never saw the end of a reply never stops.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from simmer_trainer.data import TokenizedRow, render_chat
+from simmer_trainer.errors import TrainingError, shorten
+
+_MARKER = re.compile(r"<\|[^|<>\s]+\|>|<(?:start|end)_of_turn>|\[/?INST\]")
+# Nothing that a template or a tokenizer would change.
+_PROBE = "simmer7probe"
+_USER = {"role": "user", "content": _PROBE}
+_REPLY = {"role": "assistant", "content": _PROBE}
+
+
+def check_markers(raw: Sequence[dict[str, Any]], rows: Sequence[TokenizedRow], tokenizer: Any) -> None:
+    """
+    @param raw rows as they were read @param rows the same, as tokens. Raises TrainingError template_markers_missing
+    """
+    chats = [row for values, row in zip(raw, rows, strict=True) if isinstance(values["prompt"], list)]
+    if not chats:
+        # The caller wrote all markers that there are.
+        return
+    _check_are_tokens(tokenizer)
+    if any(isinstance(values["completion"], list) for values in raw):
+        _check_reply_can_be_told(tokenizer)
+    ends = _ends_of_reply(tokenizer)
+    # A row that was cut has lost its end, and is counted elsewhere.
+    whole = [row for row in chats if not row.truncated]
+    if whole and not any(ends & set(row.token_ids[row.prompt_tokens :]) for row in whole):
+        names = " or ".join(sorted(tokenizer.convert_ids_to_tokens(sorted(ends))))
+        raise _missing(
+            f"no completion has a token that ends a reply ({names}), so the model would not learn to stop. Let "
+            "completions end with it, as curation/format does, or give them as messages",
+            [row.id for row in whole],
+        )
+
+
+def _check_are_tokens(tokenizer: Any) -> None:
+    text = render_chat(tokenizer, [_USER])
+    unknown = [
+        marker
+        for marker in dict.fromkeys(_MARKER.findall(text))
+        if len(tokenizer(marker, add_special_tokens=False)["input_ids"]) != 1
+    ]
+    if unknown:
+        raise _missing(
+            f"the chat template writes {shorten(unknown)}, and that is no token of the tokenizer: template and "
+            "tokenizer are of different models"
+        )
+
+
+def _check_reply_can_be_told(tokenizer: Any) -> None:
+    """Some templates end with the prompt for the next reply, asked for or not: it would be trained, too."""
+    if render_chat(tokenizer, [_USER]) != render_chat(tokenizer, [_USER], generation_prompt=False):
+        return
+    asked = render_chat(tokenizer, [_USER])
+    after = render_chat(tokenizer, [_USER, _REPLY], generation_prompt=False).rpartition(_PROBE)[2]
+    if after and asked.endswith(after):
+        raise _missing(
+            "the chat template ends every conversation with the prompt for the next reply, so where a completion that "
+            "is given as messages ends cannot be told. Give completions as text, as curation/format does"
+        )
+
+
+def _ends_of_reply(tokenizer: Any) -> set[int]:
+    """What ends generation, and the first special token that the template writes after a reply."""
+    ends = {tokenizer.eos_token_id} - {None}
+    after = render_chat(tokenizer, [_USER, _REPLY], generation_prompt=False).rpartition(_PROBE)[2]
+    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+    written = tokenizer(after, add_special_tokens=False)["input_ids"]
+    return ends | set([token for token in written if token in special][:1])
+
+
+def _missing(what: str, row_ids: Sequence[str] = ()) -> TrainingError:
+    return TrainingError("template_markers_missing", f"Markers are missing: {what}.", row_ids=row_ids[:100])

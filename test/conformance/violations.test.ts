@@ -1,0 +1,112 @@
+import { checkNames, fakeTrainerProgram, type Misbehavior, verifyTrainer, violations } from 'simmerkit/testing';
+import { describe, expect, it } from 'vitest';
+
+/** Runs the suite on the fake trainer. Returns the checks that failed. */
+async function failures(misbehavior: Partial<Misbehavior>, only?: readonly string[]) {
+  const { results } = await verifyTrainer({
+    command: [process.execPath, fakeTrainerProgram()],
+    env: { SIMMER_FAKE_TRAINER: JSON.stringify({ stepMilliseconds: 2, ...misbehavior }) },
+    patienceSeconds: 20,
+    ...(only === undefined ? {} : { only }),
+  });
+  return results.filter(({ status }) => status !== 'passed' && status !== 'notDeclared');
+}
+
+/** Which checks find each violation out: these, and no others. */
+const found: Readonly<Record<(typeof violations)[number], readonly string[]>> = {
+  printsOnStdout: ['stdout'],
+  namelessDescription: ['describe'],
+  unhealthy: ['health'],
+  ignoresToken: ['token'],
+  answersUndeclared: ['undeclared'],
+  startsTwice: ['start-twice'],
+  runsSeveral: ['one-at-a-time'],
+  startsLate: ['event-order'],
+  leavesNoModel: ['final-model', 'determinism'],
+  logsEveryStep: ['log-schedule'],
+  ignoresEvaluation: ['evaluation'],
+  repeatsOnReattach: ['reattach', 'outlives-stream'],
+  forgetsTooMuch: ['acknowledge'],
+  // It watches what was refused, too.
+  invents: ['unknown-attempt', 'bad-input', 'extensions'],
+  diesWithStream: ['outlives-stream'],
+  servesOneWatcher: ['slow-watcher'],
+  slowCancel: ['cancel'],
+  cancelsWithoutCheckpoint: ['cancel-checkpoint'],
+  ignoresLease: ['lease'],
+  outlivesShutdown: ['shutdown'],
+  answersBeforeCheckpoint: ['checkpoint-now'],
+  keepsAllCheckpoints: ['checkpoint-schedule'],
+  // It does not know any more which steps ran before.
+  losesJournal: ['journal-after-kill', 'resume'],
+  forgetsReruns: ['resume'],
+  resumesFromAnything: ['half-checkpoint'],
+  acceptsStale: ['stale-attempts'],
+  ignoresClaim: ['stale-process'],
+  acceptsNonsense: ['bad-input'],
+  refusesAsInternal: ['bad-input', 'extensions', 'half-checkpoint'],
+  ignoresExtensions: ['extensions'],
+  trainsPrompts: ['inspect', 'inspect-trains'],
+  samplesTwice: ['generate', 'generate-policies', 'generate-seeds'],
+  overthinks: ['generate-policies'],
+  drawsAnew: ['generate-seeds'],
+  generatesOn: ['generate-cancel'],
+  ignoresBackpressure: ['generate-backpressure'],
+  acceptsTooMuch: ['generate-bad-input'],
+  exportsNothing: ['export'],
+};
+
+/** Checks that need another process, or seconds. */
+const slow: ReadonlySet<string> = new Set([
+  ...['generate-backpressure', 'lease', 'token', 'stale-process', 'outlives-stream'],
+  ...['journal-after-kill', 'resume', 'determinism', 'stale-attempts'],
+]);
+const triesAll = process.env.CI_FULL === '1';
+const scope = triesAll ? 'every check' : `all checks but ${slow.size} slow ones, which CI_FULL=1 adds,`;
+
+describe.concurrent(`the conformance suite, with ${scope} on each violation`, () => {
+  it('lets the fake trainer pass, every check of it', async () => {
+    expect(await failures({})).toEqual([]);
+  }, 120_000);
+
+  it('does not ask of a trainer what it does not declare, but that it says UNIMPLEMENTED', async () => {
+    expect(await failures({ lacks: ['checkpoint', 'inspect', 'generate', 'export', 'deterministicResume'] })).toEqual(
+      [],
+    );
+    const all = ['train', 'checkpoint', 'inspect', 'generate', 'export', 'deterministicResume'] as const;
+    expect(await failures({ lacks: [...all] })).toEqual([]);
+  }, 120_000);
+
+  it('fails the handshake of one that prints another, and says of all else that it was not run', async () => {
+    const results = await failures({ handshake: 'SIMMER-TRAINER|1|2|unix:/nowhere' });
+    expect(results[0]).toMatchObject({ name: 'handshake', saw: expect.stringContaining('version 2 of the protocol') });
+    expect(results.slice(1).every(({ status }) => status === 'notRun')).toBe(true);
+  }, 120_000);
+
+  it('fails the losses of one that gives others each time', async () => {
+    const tried = checkNames.filter((name) => triesAll || !slow.has(name) || name === 'determinism');
+    const results = await failures({ diverges: true }, tried);
+    expect(results.map(({ name }) => name)).toEqual(['seeds', 'determinism']);
+  }, 120_000);
+
+  it.each(violations)(
+    'finds out one that %s, and blames nothing else',
+    async (breaks) => {
+      const tried = checkNames.filter((name) => triesAll || !slow.has(name) || found[breaks][0] === name);
+      const expected = found[breaks].filter((name) => tried.includes(name));
+      const lacks: Misbehavior['lacks'] = breaks === 'answersUndeclared' ? ['inspect'] : [];
+      // Long enough to be canceled.
+      const sampleMilliseconds = breaks === 'generatesOn' ? 50 : 0;
+      const results = await failures({ breaks, lacks, sampleMilliseconds }, tried);
+      expect(
+        results.map(({ name }) => name),
+        JSON.stringify(results),
+      ).toEqual(expected);
+      for (const { expected: wanted, saw } of results) {
+        expect(wanted.length).toBeGreaterThan(5);
+        expect(saw?.length).toBeGreaterThan(0);
+      }
+    },
+    120_000,
+  );
+});
