@@ -54,7 +54,7 @@ describe('a budget in mid-training', () => {
     const again = await harness.resume(stopped.runId);
     expect(again.outcome).toMatchObject({ status: 'interrupted', error: { code: 'budget_reached' } });
     expect(lastTotal(again).usd).toBe(lastTotal(stopped).usd);
-    expect(again.eventsOf('trainer.started')).toHaveLength(1);
+    expect(again.eventsOf('hardware.held')).toHaveLength(1);
   });
 
   it('counts every accelerator that is held, the idle ones too', async () => {
