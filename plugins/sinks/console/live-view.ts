@@ -1,5 +1,5 @@
 import type { Colors } from 'picocolors/types.js';
-import { formatBytes, formatCompact, formatCount, formatDuration, formatShare } from 'simmerkit';
+import { formatBytes, formatCompact, formatCount, formatDuration, formatShare, formatUsd } from 'simmerkit';
 import { accuracyTable } from './accuracy-table.js';
 import { progressBar, sparkline } from './chart.js';
 import {
@@ -271,7 +271,7 @@ function boundsOf(low: number | undefined, high: number | undefined): string {
 
 /** {"tokensPerSecond": 210} as "210 tokens/s", {"thinkingTokens": 8100} as "8,100 thinking tokens", {"dollars": 0.5} as "$0.50". */
 function figure(name: string, value: number): string {
-  if (name === 'dollars') return `$${value.toFixed(value < 0.1 ? 4 : 2)}`;
+  if (name === 'dollars') return formatUsd(value);
   const words = plainLine(name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`));
   return `${formatCount(value)} ${words.replace(/ per second$/, '/s')}`;
 }
