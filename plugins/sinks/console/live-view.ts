@@ -256,13 +256,18 @@ export function figuresOf(stage: WatchedStage): readonly string[] {
   if (training !== undefined) {
     return [`${formatCount(training.rows)} rows`, `${formatCompact(training.trainedParameters)} parameters`];
   }
-  const pace = told?.perSecond === undefined ? [] : [`${formatCount(told.perSecond)} ${plainLine(told.unit)}/s`];
+  const pace = told?.perSecond === undefined ? [] : [rateOf(told.perSecond, plainLine(told.unit))];
   const { accuracy, accuracyLow, accuracyHigh, ...others } = told?.figures ?? {};
   return [
     ...pace,
     ...Object.entries(others).map(([name, value]) => figure(name, value)),
     ...(accuracy === undefined ? [] : [`accuracy ${formatShare(accuracy)}${boundsOf(accuracyLow, accuracyHigh)}`]),
   ];
+}
+
+/** "1,200 rows/s"; what takes seconds is counted by the minute. */
+function rateOf(perSecond: number, unit: string): string {
+  return perSecond < 1 ? `${formatCount(60 * perSecond)} ${unit}/min` : `${formatCount(perSecond)} ${unit}/s`;
 }
 
 function boundsOf(low: number | undefined, high: number | undefined): string {
