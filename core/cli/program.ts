@@ -1,4 +1,5 @@
 import { type Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { blameOwner } from '../engine/stray-errors.js';
 import { exitCodes } from '../errors.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { hasColor, keepStdoutForResults, watchOutput } from './terminal.js';
@@ -23,7 +24,8 @@ export async function main(argv: readonly string[]): Promise<never> {
   const own = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
   const json = own.includes('--json');
   if (json) keepStdoutForResults();
-  process.on('uncaughtException', (error) => void fail(error, false));
+  // A plugin's forgotten promise fails its stage, not the process and every run in it.
+  process.on('uncaughtException', (error) => void (blameOwner(error) || fail(error, false)));
   const { program, exitCode } = buildProgram();
   if (argv.length === 0) {
     program.outputHelp();

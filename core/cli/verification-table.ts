@@ -1,5 +1,5 @@
 import type { Colors } from 'picocolors/types.js';
-import type { CheckResult } from '../testing/verification.js';
+import { type CheckResult, haveAllPassed } from '../testing/verification.js';
 
 /** A row of the table; below it, where a check failed, what it expected and saw. @param width of the longest name */
 export function resultLines(
@@ -21,13 +21,30 @@ export function resultLines(
   return [row, `        expected: ${expected}`, `        saw:      ${indented}`];
 }
 
-/** How many checks came out how. @param undeclared in words: "of capabilities that it does not declare" */
-export function countsOf(results: readonly CheckResult[], undeclared: string): string {
+/** What came of all of them. @param undeclared in words: "of capabilities that it does not declare" */
+export function summaryLine(
+  {
+    who,
+    contract,
+    results,
+    undeclared,
+  }: {
+    readonly who: string;
+    readonly contract: string;
+    readonly results: readonly CheckResult[];
+    readonly undeclared: string;
+  },
+  colors: Colors,
+): string {
   const count = (status: CheckResult['status']) => results.filter((result) => result.status === status).length;
-  return [
+  const counts = [
     `${count('passed')} passed`,
     `${count('failed')} failed`,
     ...(count('notDeclared') === 0 ? [] : [`${count('notDeclared')} ${undeclared}`]),
     ...(count('notRun') === 0 ? [] : [`${count('notRun')} not run`]),
-  ].join(', ');
+  ];
+  const verdict = haveAllPassed(results)
+    ? colors.green(`keeps the contract of ${contract}`)
+    : colors.red(`does not keep the contract of ${contract}`);
+  return `${who} ${verdict}: ${counts.join(', ')}.`;
 }

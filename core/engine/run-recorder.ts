@@ -53,7 +53,15 @@ export class RunRecorder {
   /** Resolves when it is durable. @throws the log's failure, after which nothing is acknowledged any more */
   emit(draft: EventDraft): Promise<Event> {
     if (this.#isConcluded) return Promise.reject(new Error(`The run has ended: ${draft.type} comes too late.`));
-    return this.#write(draft);
+    return this.#write(this.#bus.emit(draft));
+  }
+
+  /** As `emit`, of several that follow each other. */
+  emitAll(drafts: readonly EventDraft[]): Promise<readonly Event[]> {
+    if (this.#isConcluded) return Promise.reject(new Error(`The run has ended: ${drafts[0]?.type} comes too late.`));
+    const written = this.#bus.emitAll(drafts);
+    void this.#write(written.then((events) => events.at(-1)));
+    return written;
   }
 
   /** For telemetry: nobody waits. Where the log fails, `failure` says so. */
@@ -71,7 +79,7 @@ export class RunRecorder {
   /** Says the run's last event; nothing comes after it, whoever may still want to speak. */
   conclude(draft: EventDraft<'run.completed' | 'run.failed' | 'run.interrupted'>): Promise<Event> {
     this.#isConcluded = true;
-    return this.#write(draft);
+    return this.#write(this.#bus.emit(draft));
   }
 
   /** Everything said so far is durable, in `state` and with whoever listens to the bus; or the log has failed. */
@@ -86,8 +94,7 @@ export class RunRecorder {
     );
   }
 
-  #write(draft: EventDraft): Promise<Event> {
-    const written = this.#bus.emit(draft);
+  #write<Last extends Event | undefined>(written: Promise<Last>): Promise<Last> {
     // What the bus refuses (data that is not JSON) was not said; what came before it may still be under way.
     const before = this.#latest;
     this.#latest = written.catch(() => before);

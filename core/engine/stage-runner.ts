@@ -18,6 +18,7 @@ import type { RunInfo } from './run-scope.js';
 import { openStageContext, type StageInputValues } from './stage-context.js';
 import { acquireStageLock } from './stage-lock.js';
 import { checkStageOutputs, followStageRun } from './stage-outputs.js';
+import { owningStrayErrors } from './stray-errors.js';
 import { TrainerPool } from './trainer-pool.js';
 
 /** Output name to artifact URI. */
@@ -187,7 +188,9 @@ export class StageRunner {
       signal.throwIfAborted();
       // It is this process that holds it: gone with it.
       await this.#budget.hold({ name: holder, resources: stage.resources, unattendedSeconds: 0 });
-      const outputs = await followStageRun(definition.run(opened.context), opened.context.emit, signal);
+      const outputs = await owningStrayErrors(() =>
+        followStageRun(definition.run(opened.context), opened.context.emit, signal),
+      );
       return { artifacts: checkStageOutputs(outputs, definition.outputs), facts: opened.facts };
     } finally {
       opened.close();

@@ -132,7 +132,7 @@ export class TrainerPool implements RunResource {
       cacheFolder: this.#settings.cacheFolder,
       ...(this.#settings.python === undefined ? {} : { python: this.#settings.python }),
       recipeFolder: this.#run.plan.recipeFolder,
-      emit: (draft) => this.#recorder.emit(draft),
+      emit: (...drafts) => this.#recorder.emitAll(drafts),
       priorEvents: this.#run.trainerHistory,
     });
     this.#running.set(name, supervisor);

@@ -1,7 +1,11 @@
 import { type Observable, Subject } from 'rxjs';
-import type { Event, EventDraft } from './catalogue.js';
+import type { Event, EventDraft, EventType } from './catalogue.js';
+import { formatEventLine } from './event-line.js';
 import { redactor } from './redaction.js';
-import type { RunLog } from './run-log.js';
+import type { LogEntry, RunLog } from './run-log.js';
+
+/** There is nowhere in them for a secret to be; they are most of what a run says. */
+const hasOnlyNumbers: ReadonlySet<EventType> = new Set(['step.logged'] satisfies EventType[]);
 
 export interface EventBusOptions {
   readonly runId: string;
@@ -44,7 +48,14 @@ export class EventBus {
    * looked at is no unhandled one.
    */
   emit(draft: EventDraft): Promise<Event> {
-    const emitted = this.#emit(draft);
+    const emitted = this.emitAll([draft]).then(([event]) => event as Event);
+    emitted.catch(() => undefined);
+    return emitted;
+  }
+
+  /** As `emit`, of several that follow each other: one promise for all of them. */
+  emitAll(drafts: readonly EventDraft[]): Promise<readonly Event[]> {
+    const emitted = this.#emitAll(drafts);
     emitted.catch(() => undefined);
     return emitted;
   }
@@ -56,23 +67,33 @@ export class EventBus {
     this.#subject.complete();
   }
 
-  async #emit(draft: EventDraft): Promise<Event> {
-    if (this.#isClosed) throw new Error(`The bus of ${this.#runId} is closed: ${draft.type} comes too late.`);
+  async #emitAll(drafts: readonly EventDraft[]): Promise<readonly Event[]> {
+    const late = this.#isClosed ? drafts[0] : undefined;
+    if (late !== undefined) throw new Error(`The bus of ${this.#runId} is closed: ${late.type} comes too late.`);
+    const time = this.#now().toISOString();
+    const entries = drafts.map((draft, index) => this.#entry(draft, this.#sequence + index + 1, time));
+    const appended = this.#log.appendAll(entries);
+    // Only now, with no await in between: a draft that the log refuses leaves no gap.
+    this.#sequence += entries.length;
+    await appended;
+    const events = entries.map(({ event }) => event);
+    for (const event of events) this.#subject.next(event);
+    return events;
+  }
+
+  #entry(draft: EventDraft, sequence: number, time: string): LogEntry {
+    const json = JSON.stringify(draft.data);
+    const data = hasOnlyNumbers.has(draft.type) ? json : this.#redact(json);
     const event = {
       runId: this.#runId,
-      sequence: this.#sequence + 1,
-      time: this.#now().toISOString(),
+      sequence,
+      time,
       type: draft.type,
       ...(draft.stage === undefined ? {} : { stage: draft.stage }),
       ...(draft.attempt === undefined ? {} : { attempt: draft.attempt }),
       // What sinks see is what a replay will show, and stays so when the emitter goes on with its object.
-      data: JSON.parse(this.#redact(JSON.stringify(draft.data))),
+      data: JSON.parse(data),
     } as Event;
-    const appended = this.#log.append(event);
-    // Only now, with no await in between: a draft that the log refuses leaves no gap.
-    this.#sequence += 1;
-    await appended;
-    this.#subject.next(event);
-    return event;
+    return { event, line: formatEventLine(event, data) };
   }
 }

@@ -30,11 +30,17 @@ export interface OpenedRunLog {
   readonly droppedBytes: number;
 }
 
+/** An event, and the line that it becomes. */
+export interface LogEntry {
+  readonly event: Event;
+  readonly line: string;
+}
+
 interface Pending {
   readonly line: string;
   readonly bytes: number;
-  resolve(): void;
-  reject(error: Error): void;
+  /** With the last of what was appended at once. */
+  readonly settle?: { resolve(): void; reject(error: Error): void };
 }
 
 /**
@@ -111,19 +117,30 @@ export class RunLog {
    * @throws Error at once, and takes nothing, where the sequence is not the next one or the data is not JSON
    */
   append(event: Event): Promise<void> {
+    return this.appendAll([{ event, line: formatEventLine(event) }]);
+  }
+
+  /** As `append`, of several: resolves when all are durable. */
+  appendAll(entries: readonly LogEntry[]): Promise<void> {
     if (this.#failed !== undefined) return Promise.reject(this.#failed);
     if (this.#closing !== undefined) return Promise.reject(new Error(`The log ${this.#path} is closed.`));
-    if (event.sequence !== this.#sequence + 1) {
-      throw new Error(`The log expects the sequence ${this.#sequence + 1}, not ${event.sequence}.`);
+    for (const [index, { event }] of entries.entries()) {
+      const expected = this.#sequence + index + 1;
+      if (event.sequence !== expected)
+        throw new Error(`The log expects the sequence ${expected}, not ${event.sequence}.`);
     }
-    const line = formatEventLine(event);
-    const bytes = Buffer.byteLength(line) + sameWriteMark.length + 1;
-    this.#sequence = event.sequence;
+    if (entries.length === 0) return Promise.resolve();
     const { promise, resolve, reject } = deferred<void>();
-    this.#pending.push({ line, bytes, resolve, reject });
-    this.#pendingBytes += bytes;
+    let isUrgent = false;
+    for (const [index, { event, line }] of entries.entries()) {
+      const bytes = Buffer.byteLength(line) + sameWriteMark.length + 1;
+      this.#pending.push(index < entries.length - 1 ? { line, bytes } : { line, bytes, settle: { resolve, reject } });
+      this.#pendingBytes += bytes;
+      isUrgent ||= !telemetryTypes.has(event.type);
+    }
+    this.#sequence += entries.length;
     if (this.#pendingBytes > this.#maxPendingBytes) this.#fail(tooSlow(this.#path, this.#pendingBytes));
-    else this.#schedule(!telemetryTypes.has(event.type));
+    else this.#schedule(isUrgent);
     return promise;
   }
 
@@ -178,7 +195,7 @@ export class RunLog {
     }
     this.#lastSyncAt = performance.now();
     // A failure meanwhile, such as too much that waits, does not take back what is durable.
-    for (const { resolve } of batch) resolve();
+    for (const { settle } of batch) settle?.resolve();
   }
 
   #takeBatch(): Pending[] {
@@ -231,7 +248,7 @@ export class RunLog {
     this.#pending = [];
     this.#pendingBytes = 0;
     this.#isUrgent = false;
-    for (const { reject } of refused) reject(this.#failed);
+    for (const { settle } of refused) settle?.reject(this.#failed);
   }
 
   /**

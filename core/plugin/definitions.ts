@@ -207,6 +207,8 @@ export interface LaunchRequest {
   /** Files that outlive the core: the process must not depend on the core's pipes. */
   readonly stdoutFile: string;
   readonly stderrFile: string;
+  /** What the user must know or do for it to start, such as the command for another machine. */
+  readonly log: Log;
 }
 
 /** Starts trainer processes somewhere: (command, resources) -> process. */
@@ -215,6 +217,8 @@ export interface LauncherDefinition<S extends z.ZodObject = z.ZodObject> {
   readonly options: S;
   /** How the core reaches what it starts: a unix socket (the default), or TCP with a token. */
   transport?(options: z.output<S>): 'unix' | 'tcp';
+  /** Seconds from the launch until it must serve: other machines may have to come first. @default 180 */
+  startSeconds?(options: z.output<S>): number;
   launch(request: LaunchRequest, options: z.output<S>): Promise<LaunchedProcess>;
   /** A process that a former core started with `launch`, by its pid. Undefined where it is gone. */
   attach(pid: number, options: z.output<S>): Promise<LaunchedProcess | undefined>;

@@ -1,5 +1,4 @@
 /** For tests of plugins and trainers: `import { FakeTrainerServer } from 'simmerkit/testing'`. */
-export type { CheckResult } from './conformance/check.js';
 export { checkNames, type Verification, type VerifyOptions, verifyTrainer } from './conformance/verify-trainer.js';
 export { type FakeTrainerOptions, FakeTrainerServer } from './fake-trainer/fake-trainer-server.js';
 export { type Misbehavior, misbehaviorSchema, type Violation, violations } from './fake-trainer/misbehavior.js';
@@ -14,3 +13,4 @@ export {
   runStage,
   type StageResult,
 } from './run-stage.js';
+export type { CheckResult } from './verification.js';

@@ -1,3 +1,5 @@
+import { UserError } from '../errors.js';
+
 /** How one clause of a contract came out. */
 export interface CheckResult {
   readonly name: string;
@@ -30,6 +32,26 @@ export function show(value: unknown): string {
   const text =
     JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? Number(item) : item)) ?? 'nothing';
   return text.length > 400 ? `${text.slice(0, 400)}…` : text;
+}
+
+/** The checks of these names, in their order. @throws UserError `check_unknown` */
+export function chosenChecks<C extends { readonly name: string }>(
+  checks: readonly C[],
+  only: readonly string[] | undefined,
+): readonly C[] {
+  const names = checks.map(({ name }) => name);
+  const unknown = only?.find((name) => !names.includes(name));
+  if (unknown !== undefined) {
+    throw new UserError('check_unknown', `There is no check ${JSON.stringify(unknown)}.`, {
+      hint: `The checks are ${names.join(', ')}.`,
+    });
+  }
+  return checks.filter(({ name }) => only === undefined || only.includes(name));
+}
+
+/** Whether no check failed or could not be run. */
+export function haveAllPassed(results: readonly CheckResult[]): boolean {
+  return results.every(({ status }) => status === 'passed' || status === 'notDeclared');
 }
 
 /** Runs one check; whatever it throws fails it. */

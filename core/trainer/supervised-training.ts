@@ -37,7 +37,7 @@ export interface TrainingHost {
   readonly memory: EventMemory;
   /** Aborted when this core lets go of the trainer. */
   readonly left: AbortSignal;
-  emit(draft: EventDraft): Promise<unknown>;
+  emit(...drafts: readonly EventDraft[]): Promise<unknown>;
   /** Everything of the attempt up to this number is durable. */
   acknowledge(attemptId: string, number: number): void;
   /** Runs a call on a living process; again on its successor where it dies. @throws UserError `trainer_exited` */
@@ -222,7 +222,7 @@ export class SupervisedTraining {
       trainer: this.host.trainer,
       totalSteps: known.totalSteps,
     };
-    const emitted: Promise<unknown>[] = [];
+    const drafts: EventDraft[] = [];
     let end: TrainingEnd | undefined;
     for (const message of batch) {
       const number = Number(message.number);
@@ -238,12 +238,11 @@ export class SupervisedTraining {
         end = event.end;
         if (end.kind === 'completed') await this.completed(attemptId, end);
       }
-      emitted.push(this.host.emit(event.draft));
-      emitted.push(...this.divergence(event.draft, process).map((draft) => this.host.emit(draft)));
+      drafts.push(event.draft, ...this.divergence(event.draft, process));
       memory.see(event.draft, attemptId);
     }
     const upTo = known.lastNumber;
-    const durable = Promise.all(emitted).then(() => this.host.acknowledge(attemptId, upTo));
+    const durable = this.host.emit(...drafts).then(() => this.host.acknowledge(attemptId, upTo));
     // Whoever follows waits for it, if not at once.
     durable.catch(() => undefined);
     return { end, durable };

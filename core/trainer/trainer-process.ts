@@ -3,7 +3,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UserError } from '../errors.js';
-import type { LaunchedProcess, LauncherDefinition, Resources, TrainerCommand } from '../plugin/definitions.js';
+import type { LaunchedProcess, LauncherDefinition, Log, Resources, TrainerCommand } from '../plugin/definitions.js';
 import { lastLines } from '../process/file-tail.js';
 import { describeExit, waitForHandshake } from '../process/handshake.js';
 import { isAlive, type ProcessIdentity, processIdentity } from '../process/process-identity.js';
@@ -28,6 +28,7 @@ export interface TrainerPlace {
   readonly leaseSeconds: number;
   readonly handshakeMilliseconds: number;
   readonly signal: AbortSignal;
+  readonly log: Log;
 }
 
 /** `process.json`: what a later core needs to take the process up again. */
@@ -102,6 +103,7 @@ export class TrainerProcess {
         resources: place.resources,
         stdoutFile,
         stderrFile,
+        log: place.log,
       },
       place.launcherOptions,
     );

@@ -21,7 +21,7 @@ import type { GenerationEvent, GenerationRequest, Trainer } from './trainer.js';
 import { TrainerLostError } from './trainer-errors.js';
 import { lastErrorLinesIn, type TrainerPlace, TrainerProcess } from './trainer-process.js';
 
-const handshakeMilliseconds = 180_000;
+const defaultStartSeconds = 180;
 /** How long an end of the process may take to be seen after a call broke off. */
 const exitNoticeMilliseconds = 2_000;
 /** How often a living, healthy trainer may break off calls before that is taken for its fault. */
@@ -43,7 +43,7 @@ export interface TrainerSupervisorOptions {
   /** The Python that the user's settings name. */
   readonly python?: string;
   /** Facts are durable when it resolves. */
-  emit(draft: EventDraft): Promise<Event>;
+  emit(...drafts: readonly EventDraft[]): Promise<unknown>;
   /**
    * What the run's log holds already. Facts are enough to take a running trainer up; for no training event to be
    * recorded twice it must hold telemetry, too.
@@ -214,16 +214,16 @@ export class TrainerSupervisor {
     await mkdir(this.folder, { recursive: true, mode: 0o700 });
     if (!this.tookUp) {
       this.tookUp = true;
-      const former = await this.takeUp(signal);
+      const former = await this.takeUp(stage, signal);
       if (former !== undefined) return former;
     }
     if (this.lastExit !== undefined) this.spendRestart(this.exitError(this.lastExit));
     return this.start(stage, signal);
   }
 
-  private async takeUp(signal: AbortSignal): Promise<TrainerProcess | undefined> {
+  private async takeUp(stage: StageScope, signal: AbortSignal): Promise<TrainerProcess | undefined> {
     const { name } = this.options.planned;
-    const former = await TrainerProcess.attach(this.place(signal));
+    const former = await TrainerProcess.attach(this.place(stage, signal));
     if (former !== undefined) {
       this.adopt(former);
       await this.tell({
@@ -248,7 +248,7 @@ export class TrainerSupervisor {
     const { planned, definition } = this.options;
     const command = await abortable(definition.prepare(planned.options, this.prepareContext(stage, signal)), signal);
     const start = this.memory.starts + 1;
-    const process = await this.startUntilItServes(command, start, signal);
+    const process = await this.startUntilItServes(command, start, this.place(stage, signal));
     const { pid, address, description } = process;
     const started = this.tell({ type: 'trainer.started', data: { trainer: planned.name, pid, address, start } });
     this.adopt(process, started);
@@ -269,11 +269,11 @@ export class TrainerSupervisor {
   private async startUntilItServes(
     command: TrainerCommand,
     start: number,
-    signal: AbortSignal,
+    place: TrainerPlace,
   ): Promise<TrainerProcess> {
     for (;;) {
       try {
-        return await TrainerProcess.start(this.place(signal), command, start);
+        return await TrainerProcess.start(place, command, start);
       } catch (error) {
         if (!(error instanceof TrainerLostError && isUserError(error.cause))) throw error;
         this.spendRestart(error.cause);
@@ -329,8 +329,9 @@ export class TrainerSupervisor {
     );
   }
 
-  private place(signal: AbortSignal): TrainerPlace {
+  private place(stage: StageScope, signal: AbortSignal): TrainerPlace {
     const { planned, launcher, leaseSeconds } = this.options;
+    const startSeconds = launcher.startSeconds?.(planned.launcher.options) ?? defaultStartSeconds;
     return {
       trainer: planned.name,
       folder: this.folder,
@@ -338,19 +339,25 @@ export class TrainerSupervisor {
       launcherOptions: planned.launcher.options,
       resources: planned.resources,
       leaseSeconds: leaseSeconds ?? defaultLeaseSeconds(),
-      handshakeMilliseconds,
+      handshakeMilliseconds: startSeconds * 1000,
       signal,
+      log: this.log(stage),
     };
   }
 
-  private prepareContext(stage: StageScope, signal: AbortSignal): PrepareContext {
-    const { cacheFolder, recipeFolder, python, emit, planned } = this.options;
+  private log(stage: StageScope): Log {
+    const { emit, planned } = this.options;
     const log = (level: 'debug' | 'info' | 'warning' | 'error') => (message: string) => {
       const data = { level, source: `trainer ${planned.name}`, message };
       void emit({ type: 'log.written', ...placeOf(stage), data }).catch(() => {});
     };
+    return { debug: log('debug'), info: log('info'), warning: log('warning'), error: log('error') };
+  }
+
+  private prepareContext(stage: StageScope, signal: AbortSignal): PrepareContext {
+    const { cacheFolder, recipeFolder, python, emit } = this.options;
     return {
-      log: { debug: log('debug'), info: log('info'), warning: log('warning'), error: log('error') } satisfies Log,
+      log: this.log(stage),
       signal,
       cacheFolder,
       recipeFolder,

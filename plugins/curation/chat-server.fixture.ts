@@ -20,7 +20,7 @@ export async function startChatServer(
 ): Promise<ChatServer> {
   const server = createServer((request, response) => {
     let body = '';
-    request.on('data', (part) => {
+    request.setEncoding('utf8').on('data', (part: string) => {
       body += part;
     });
     request.on('end', () => {

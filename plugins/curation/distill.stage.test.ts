@@ -169,6 +169,22 @@ describe('curation/distill', () => {
     expect(requests).toHaveLength(1);
   });
 
+  it('stops at once when it is canceled, and keeps what was answered', async () => {
+    const controller = new AbortController();
+    behave = (question) => {
+      if (question === 'a') return thought(question);
+      // Never answers.
+      controller.abort(new Error('canceled'));
+      return undefined;
+    };
+    const options = { url: server.url, model: 'r1', concurrency: 1, timeoutMilliseconds: 600_000 };
+    const given = { options, inputs: { dataset: dataset('a', 'b') }, scratchFolder };
+    await expect(runStage(distill, { ...given, signal: controller.signal })).rejects.toThrow('canceled');
+    behave = thought;
+    expect((await runStage(distill, given)).rows('dataset')).toHaveLength(2);
+    expect(['a', 'b'].map(timesAsked)).toEqual([1, 2]);
+  });
+
   it('waits for what is under way when a question fails for good, since it is paid for', async () => {
     let release = () => {};
     const failed = new Promise<void>((resolve) => {

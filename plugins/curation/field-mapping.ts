@@ -108,7 +108,15 @@ function reach(row: Row, name: string, column: string, place: DataPlace, mayLack
 
 function convert(value: unknown, type: ColumnType, column: string, place: DataPlace): unknown {
   if (type === 'VARCHAR') {
-    if (typeof value === 'string') return value;
+    if (typeof value === 'string') {
+      if (value.isWellFormed()) return value;
+      throw dataError(
+        'half_character',
+        place,
+        `column \`${column}\` holds half a character (a lone surrogate): "${excerptOfHalf(value)}".`,
+        'It was cut in the middle of a character, an emoji for example: mend or remove it.',
+      );
+    }
     if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') return String(value);
   } else if (type === 'BOOLEAN') {
     if (typeof value === 'boolean') return value;
@@ -128,6 +136,14 @@ function convert(value: unknown, type: ColumnType, column: string, place: DataPl
     `column \`${column}\` is ${type}, and this is ${found}.`,
     'Name a part of it (`field: traces.0`), or correct `types`.',
   );
+}
+
+/** A half of a surrogate pair: JSON can spell it, UTF-8 cannot. */
+const lonelySurrogate = /\p{Surrogate}/u;
+
+function excerptOfHalf(text: string): string {
+  const at = text.search(lonelySurrogate);
+  return `${text.slice(Math.max(0, at - 20), at)}\ufffd${text.slice(at + 1, at + 20)}`;
 }
 
 function fieldNames(row: Row): string {

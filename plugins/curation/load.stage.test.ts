@@ -178,6 +178,13 @@ describe('curation/load names file, line and column of', () => {
       'pool.jsonl:1: column `question` is VARCHAR, and this is a list',
     ],
     [
+      'half an emoji',
+      'pool.jsonl',
+      '{"question":"a"}\n{"question":"so \\ud83d it is"}',
+      'half_character',
+      'pool.jsonl:2: column `question` holds half a character (a lone surrogate): "so \ufffd it is"',
+    ],
+    [
       'a file that is not gzip',
       'pool.jsonl.gz',
       '{"question":"a"}',

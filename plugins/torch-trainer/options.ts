@@ -11,6 +11,14 @@ export const torchTrainerOptions = z.strictObject({
     z.enum(['auto', 'cpu']).default('auto').describe('What to compute on; auto takes a GPU where there is one.'),
   ),
   threads: placement(z.number().int().min(1).optional().describe('Threads on the CPU. Absent: torch chooses.')),
+  accelerateConfig: placement(
+    z
+      .string()
+      .optional()
+      .describe(
+        "A config file of accelerate (`accelerate config` writes one) for several ranks. Absent: FSDP2, full shard. A path is relative to the recipe's folder.",
+      ),
+  ),
 });
 
 export type TorchTrainerOptions = z.output<typeof torchTrainerOptions>;

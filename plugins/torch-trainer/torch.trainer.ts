@@ -18,7 +18,7 @@ export const torch = defineTrainer({
     relevantTorchVersions(python === undefined ? where.python : ownPython(python, where.recipeFolder)),
   estimate: (job, _, place) => estimateJob(job, place),
   calibration: calibrationRuns,
-  async prepare({ python, device, threads }, context) {
+  async prepare({ python, device, threads, accelerateConfig }, context) {
     const environment = await preparePythonEnvironment({
       name: 'torch-trainer',
       lockFile: trainerLockFile(),
@@ -34,6 +34,9 @@ export const torch = defineTrainer({
         ...environment.env,
         ...(device === 'cpu' ? { SIMMER_DEVICE: 'cpu' } : {}),
         ...(threads === undefined ? {} : { OMP_NUM_THREADS: String(threads) }),
+        ...(accelerateConfig === undefined
+          ? {}
+          : { SIMMER_ACCELERATE_CONFIG: resolve(context.recipeFolder, accelerateConfig) }),
       },
     };
   },

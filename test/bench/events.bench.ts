@@ -7,6 +7,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { ControlClient } from '../../core/control/control-client.js';
 import { WatchMode, WatchRunRequest } from '../../core/generated/simmer/control/v1/control.js';
+import { trainerPython } from '../python/trainer-script.js';
 import { type Bench, median } from './bench.js';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
@@ -15,10 +16,14 @@ const script = (name: string) => fileURLToPath(new URL(`./${name}.js`, import.me
 const pass = (bytes: Buffer) => bytes;
 const stepMark = Buffer.from('"type":"step.logged"');
 
-const recipe = `name: events
+/** Who sends: a Node process, the trainer's own server in Python, and a Python server that does nothing else. */
+const senders = ['node', 'python', 'bare-python'] as const;
+type Sender = (typeof senders)[number];
+
+const recipe = (sender: Sender) => `name: ${sender}
 seed: 7
 plugins: [./bench.mjs]
-trainers: { sender: { uses: bench/sender } }
+trainers: { sender: { uses: bench/${sender} } }
 stages:
   base: { uses: bench/model }
   pool: { uses: curation/generate-problems, with: { count: 20 } }
@@ -39,21 +44,26 @@ interface Measured {
 
 /**
  * Telemetry from a trainer process through core and log to a watcher, against a relay that has grpc-js and a log and
- * nothing else. Arguments: events (100,000), batch size (512), rounds (3).
+ * nothing else; and the same way from the Python trainer, whose training is nothing but its telemetry, against a Python
+ * sender without a journal. Arguments: events (100,000), batch size of the Node sender (512), rounds (3).
  */
 export const bench: Bench = async ([events = '100000', batchSize = '512', rounds = '3']) => {
   const folder = await mkdtemp(join(tmpdir(), 'simmer-events-'));
   const count = Number(events);
   const ours: Measured[] = [];
   const relayed: Measured[] = [];
+  const python: Measured[] = [];
+  const barePython: Measured[] = [];
   const many: Measured[] = [];
   try {
     const server = await serve(folder, count, Number(batchSize));
     for (let round = 1; round <= Number(rounds); round++) {
-      ours.push(await throughCore(server, round, count, 1));
+      ours.push(await throughCore(server, 'node', round, count, 1));
       relayed.push(await throughRelay(folder, count, Number(batchSize)));
+      python.push(await throughCore(server, 'python', round, count, 1));
+      barePython.push(await throughCore(server, 'bare-python', round, count, 1));
     }
-    many.push(await throughCore(server, Number(rounds) + 1, count, 20));
+    many.push(await throughCore(server, 'node', Number(rounds) + 1, count, 20));
     server.child.kill('SIGTERM');
     await new Promise((resolve) => server.child.once('exit', resolve));
   } finally {
@@ -61,18 +71,22 @@ export const bench: Bench = async ([events = '100000', batchSize = '512', rounds
   }
   const rate = (measured: readonly Measured[]) => Math.round(median(measured.map((each) => each.eventsPerSecond)));
   const peak = (measured: readonly Measured[]) => Math.max(...measured.map((each) => each.peakMemoryMegabytes));
-  const [core, relay] = [rate(ours), rate(relayed)];
+  const [core, relay, trainer, bare] = [rate(ours), rate(relayed), rate(python), rate(barePython)];
   console.log(`${core} events/s through core and log, ${relay} through a bare relay, in batches of ${batchSize}`);
   console.log(
     `${rate(many)} events/s to each of 20 watchers; ${peak(ours)} MB with one watcher, ${peak(many)} MB with 20`,
   );
+  console.log(`${trainer} events/s from the Python trainer, ${bare} from a bare Python sender, in batches of 256`);
+  const ratio = (of: number, to: number) => Math.round((of / to) * 1000) / 1000;
   return {
-    ratios: { 'vs-bare-relay': Math.round((core / relay) * 1000) / 1000 },
-    goals: { 'vs-bare-relay': 0.6 },
+    ratios: { 'vs-bare-relay': ratio(core, relay), 'vs-bare-python': ratio(trainer, bare) },
+    goals: { 'vs-bare-relay': 0.6, 'vs-bare-python': 0.9 },
     events: count,
     batchSize: Number(batchSize),
     eventsPerSecond: core,
     relayEventsPerSecond: relay,
+    pythonEventsPerSecond: trainer,
+    barePythonEventsPerSecond: bare,
     eventsPerSecondWith20Watchers: rate(many),
     peakMemoryMegabytes: peak(ours),
     peakMemoryMegabytesWith20Watchers: peak(many),
@@ -87,8 +101,8 @@ interface Serving {
 async function serve(folder: string, count: number, batchSize: number): Promise<Serving> {
   const recipes = join(folder, 'recipes');
   await mkdir(recipes);
-  await writeFile(join(recipes, 'events.yaml'), recipe);
-  await writeFile(join(recipes, 'bench.mjs'), pluginText(count, batchSize));
+  for (const sender of senders) await writeFile(join(recipes, `${sender}.yaml`), recipe(sender));
+  await writeFile(join(recipes, 'bench.mjs'), await pluginText(count, batchSize));
   const args = [simmer, 'serve', '--json', '--home', join(folder, 'home'), '--recipes', recipes];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const line = await firstOutput(child);
@@ -96,9 +110,15 @@ async function serve(folder: string, count: number, batchSize: number): Promise<
 }
 
 /** From the first step that arrives to the last, at the slowest watcher. */
-async function throughCore(server: Serving, round: number, count: number, watchers: number): Promise<Measured> {
+async function throughCore(
+  server: Serving,
+  sender: Sender,
+  round: number,
+  count: number,
+  watchers: number,
+): Promise<Measured> {
   using control = await ControlClient.open({ address: server.address });
-  const source = { $case: 'name', value: 'events' } as const;
+  const source = { $case: 'name', value: sender } as const;
   const request = { source, fileName: '', params: {}, overrides: { seed: String(round) } };
   const { run } = await control.createRun({ requestId: randomUUID(), recipe: request });
   const encode = (value: WatchRunRequest) => Buffer.from(WatchRunRequest.encode(value).finish());
@@ -182,26 +202,31 @@ async function peakMemory({ pid }: ChildProcess): Promise<number> {
   return Math.round((Number(/VmHWM:\s+(\d+) kB/.exec(text)?.[1] ?? 0) * 1024) / 1e6);
 }
 
-/** The trainer of the bench, and a model without weights for it. */
-function pluginText(count: number, batchSize: number): string {
+/** The trainers of the bench, and a model without weights for them. */
+async function pluginText(count: number, batchSize: number): Promise<string> {
   const simmerkit = pathToFileURL(join(root, 'dist/core/index.js')).href;
+  const { python, env } = await trainerPython();
+  const pythonSender = (name: string) => ({ argv: [python, join(root, 'test/bench', name), String(count)], env });
+  const commands: Record<Sender, { readonly argv: readonly string[]; readonly env: Readonly<Record<string, string>> }> =
+    {
+      node: { argv: [process.execPath, script('events-sender'), `${count},${batchSize}`], env: {} },
+      python: pythonSender('events_trainer.py'),
+      'bare-python': pythonSender('events_sender.py'),
+    };
   return `
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { apiVersion, definePlugin, defineStage, defineTrainer, z } from ${JSON.stringify(simmerkit)};
+const sender = (command) => defineTrainer({
+  description: 'Sends steps.',
+  options: z.strictObject({}),
+  relevantVersions: async () => ({}),
+  prepare: async () => command,
+});
+const commands = ${JSON.stringify(commands)};
 export default definePlugin({
   name: 'bench', version: '1.0.0', apiVersion,
-  trainers: {
-    sender: defineTrainer({
-      description: 'Sends steps.',
-      options: z.strictObject({}),
-      relevantVersions: async () => ({}),
-      prepare: async () => ({
-        argv: [process.execPath, ${JSON.stringify(script('events-sender'))}, '${count},${batchSize}'],
-        env: {},
-      }),
-    }),
-  },
+  trainers: Object.fromEntries(Object.entries(commands).map(([name, command]) => [name, sender(command)])),
   stages: {
     model: defineStage({
       description: 'A model folder without weights.',

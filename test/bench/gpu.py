@@ -3,6 +3,8 @@ One GPU, models with random weights in the shapes of Qwen2.5: what the trainer's
 generate, its continuous batching, and what the memory's bandwidth allows. Needs no network and no model files.
 
     PYTHONPATH=plugins/torch-trainer/python:test/python python test/bench/gpu.py --shape 1.5b
+
+`--training` measures training instead: see gpu_training.py.
 """
 
 import argparse
@@ -15,6 +17,15 @@ from typing import Any
 
 # Sizes as in the models' published configs.
 SHAPES: dict[str, dict[str, Any]] = {
+    "0.5b": {
+        "hidden_size": 896,
+        "intermediate_size": 4864,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 14,
+        "num_key_value_heads": 2,
+        "vocab_size": 151_936,
+        "tie_word_embeddings": True,
+    },
     "1.5b": {
         "hidden_size": 1536,
         "intermediate_size": 8960,
@@ -50,6 +61,12 @@ def main() -> None:
     # Before torch and the trainer are loaded: they look at the device once.
     if "cpu" in sys.argv:
         os.environ["SIMMER_DEVICE"] = "cpu"
+    if "--training" in sys.argv:
+        sys.argv.remove("--training")
+        import gpu_training
+
+        gpu_training.main()
+        return
     from forcing import Bench, add_sizes
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

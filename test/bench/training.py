@@ -30,27 +30,29 @@ _GOALS = {"vs-trl-equal": 0.99, "vs-trl-default": 2, "heldOutDifference": 0.02}
 class Side:
     """A process that runs a step when it is told to."""
 
-    def __init__(self, name: str, folder: Path, options: argparse.Namespace, *more: str) -> None:
+    def __init__(self, name: str, folder: Path, steps: int, warm_up: int, *more: str) -> None:
+        """@param folder with rows.parquet @param steps that the schedule is for @param warm_up of them run at once"""
         self.name = name
         # Tokens a second of each step, padding left out.
         self.rates: list[float] = []
+        self.peak_memory_bytes = 0
         output = folder / name
         output.mkdir()
         started = time.perf_counter()
         self.process = subprocess.Popen(
             [
                 *(sys.executable, str(Path(__file__).with_name("training_sides.py"))),
-                *("--side", name, "--model", str(options.model), "--steps", str(options.pairs + options.warm_up + 1)),
-                *("--data", str(folder / "rows.parquet"), "--held-out", str(folder / "held-out.parquet")),
+                *("--side", name, "--steps", str(steps), "--data", str(folder / "rows.parquet")),
                 *("--output", str(output), *more),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            # As the trainer's own process has it.
-            env={**os.environ, **({"OMP_WAIT_POLICY": "PASSIVE"} if name == "simmer" else {})},
+            # As the trainer's own process has it, and for both: on a machine that does other things, threads that spin
+            # while they wait would cost the script more than anything that is measured here.
+            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
         )
-        for _ in range(options.warm_up):
+        for _ in range(warm_up):
             self.ask("go")
         self.start_seconds = time.perf_counter() - started
 
@@ -67,6 +69,7 @@ class Side:
     def step(self) -> None:
         answer = self.ask("go")
         self.rates.append(answer["tokens"] / answer["seconds"])
+        self.peak_memory_bytes = answer["peakMemoryBytes"]
 
     def close(self) -> None:
         self.process.kill()
@@ -100,9 +103,13 @@ def compare(part: str, folder: Path, data: Path, options: argparse.Namespace) ->
     """
     steps = options.pairs + options.warm_up
     write_rows(folder, data, options, rows=(steps + 1) * BATCH)
-    in_order = ["--in-order"] if part == "equal" else []
+    both = ["--model", str(options.model), "--held-out", str(folder / "held-out.parquet")]
+    both += ["--in-order"] if part == "equal" else []
     packing = ["--packing"] if part == "default" else []
-    sides = [Side("trl", folder, options, *in_order), Side("simmer", folder, options, *in_order, *packing)]
+    sides = [
+        Side("trl", folder, steps + 1, options.warm_up, *both),
+        Side("simmer", folder, steps + 1, options.warm_up, *both, *packing),
+    ]
     try:
         for pair in range(options.pairs):
             # Who goes first, goes second in the next pair.

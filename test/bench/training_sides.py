@@ -2,7 +2,7 @@
 One side of a comparison, in a process of its own: TRL's SFTTrainer as a plain script has it, or Simmer's trainer. Waits
 before each step until it is told to go on, so that the sides take turns. Reads commands and answers on stdin and stdout:
 
-    go           runs one step              {"seconds", "tokens"}, padding left out
+    go           runs one step              {"seconds", "tokens", "peakMemoryBytes"}, padding left out
     held-out     measures the loss          {"loss"}
 """
 
@@ -15,6 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Struct
+from simmer_trainer import describe
+from simmer_trainer.data import read_rows, tokenize
+from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.models import load_model, load_tokenizer
 
 BATCH = 8
 LEARNING_RATE = 2e-5
@@ -45,7 +52,13 @@ class Turns:
 
     def after_step(self, tokens_seen: int) -> None:
         """@param tokens_seen since the first step, padding left out"""
-        self._answer(seconds=time.perf_counter() - self._began, tokens=tokens_seen - self._tokens)
+        import torch
+
+        # What a step leaves on a GPU's queue is part of it.
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - self._began
+        self._answer(seconds=seconds, tokens=tokens_seen - self._tokens, peakMemoryBytes=describe.peak_memory_bytes())
         self._tokens = tokens_seen
 
     def _answer(self, **values: Any) -> None:
@@ -55,10 +68,14 @@ class Turns:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--side", choices=["trl", "simmer"], required=True)
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--model", help="folder")
+    parser.add_argument("--config", help="JSON file: random weights of such a model, and a tokenizer of bytes")
+    parser.add_argument("--weights", default="float32", help="their type while they are trained")
     parser.add_argument("--data", required=True, help="Parquet of prompts and completions, in the order of training")
-    parser.add_argument("--held-out", required=True)
+    parser.add_argument("--held-out", help="Parquet of the same columns")
     parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--batch", type=int, default=BATCH, help="rows of a step")
+    parser.add_argument("--max-length", type=int, default=1024, help="of a row, in tokens")
     parser.add_argument("--packing", action="store_true")
     parser.add_argument("--in-order", action="store_true", help="rows as they lie in the file")
     parser.add_argument("--output", required=True)
@@ -72,6 +89,7 @@ def main() -> None:
 
 def run_trl(options: argparse.Namespace, turns: Turns) -> None:
     """The script that TRL's documentation begins with; what is not said is TRL's default."""
+    import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import SFTConfig, SFTTrainer
@@ -84,37 +102,44 @@ def run_trl(options: argparse.Namespace, turns: Turns) -> None:
             # What TRL logs as num_tokens: it leaves padding out.
             turns.after_step(int(trainer._total_train_tokens))
 
-    tokenizer = AutoTokenizer.from_pretrained(options.model)
+    if options.model:
+        tokenizer = AutoTokenizer.from_pretrained(options.model)
+        model = AutoModelForCausalLM.from_pretrained(options.model, dtype=options.weights)
+    else:
+        tokenizer = load_tokenizer(source_of(options))
+        model = load_model(source_of(options), getattr(torch, options.weights))
     trainer = SFTTrainer(
-        model=AutoModelForCausalLM.from_pretrained(options.model, dtype="float32"),
+        model=model,
         processing_class=tokenizer,
-        train_dataset=Dataset.from_parquet(options.data, cache_dir=options.output).select_columns(["prompt", "completion"]),
+        train_dataset=Dataset.from_parquet(options.data, cache_dir=options.output).select_columns(
+            ["prompt", "completion"]
+        ),
         args=SFTConfig(
             output_dir=options.output,
             max_steps=options.steps,
+            per_device_train_batch_size=options.batch,
+            max_length=options.max_length,
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
+            # Without it, its default precision is refused where there is no GPU.
+            use_cpu=not torch.cuda.is_available(),
             # The rows of each step are those of the other side, where the settings are to be equal.
             **({"train_sampling_strategy": "sequential"} if options.in_order else {}),
         ),
         callbacks=[TakeTurns()],
     )
-    with held_out_rows(options, tokenizer) as rows:
-        turns.measure_held_out_with(lambda: mean_loss(trainer.model, trainer.accelerator, rows))
-        trainer.train()
-        turns.before_step()
+    rows = held_out_rows(options, tokenizer)
+    turns.measure_held_out_with(lambda: mean_loss(trainer.model, trainer.accelerator, rows))
+    trainer.train()
+    turns.before_step()
 
 
 def run_simmer(options: argparse.Namespace, turns: Turns) -> None:
-    """The job as a request to the trainer has it, with TRL's default settings, in the trainer's own process conditions."""
-    from google.protobuf import json_format
-    from google.protobuf.struct_pb2 import Struct
+    """The job as a request to the trainer has it, with TRL's default settings."""
     from simmer_trainer.data import DataOrder
-    from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
     from simmer_trainer.libraries import load_libraries
     from simmer_trainer.memory import keep_freed_memory
-    from simmer_trainer.models import load_tokenizer
 
     keep_freed_memory()
     load_libraries()
@@ -155,9 +180,9 @@ def run_simmer(options: argparse.Namespace, turns: Turns) -> None:
             return False
 
     sft.SimmerSFTTrainer = TakeTurns  # type: ignore[misc]
-    source = pb.ModelSource(folder=options.model)
+    source = source_of(options)
     extensions = Struct()
-    json_format.ParseDict({"groupByLength": False}, extensions)
+    json_format.ParseDict({"groupByLength": False, "weights": options.weights}, extensions)
     request = pb.StartTrainingRequest(
         attempt_id="bench",
         job_id="bench",
@@ -170,8 +195,8 @@ def run_simmer(options: argparse.Namespace, turns: Turns) -> None:
             method=pb.METHOD_FULL,
             learning_rate=LEARNING_RATE,
             max_steps=options.steps,
-            global_batch_size=BATCH,
-            device_batch_size=BATCH,
+            global_batch_size=options.batch,
+            device_batch_size=options.batch,
             schedule=pb.LEARNING_RATE_SCHEDULE_LINEAR,
             adam_beta1=0.9,
             adam_beta2=0.999,
@@ -180,13 +205,13 @@ def run_simmer(options: argparse.Namespace, turns: Turns) -> None:
             precision=pb.PRECISION_BFLOAT16,
             gradient_checkpointing=True,
             packing=options.packing,
-            max_sequence_length=1024,
+            max_sequence_length=options.max_length,
             log_every_steps=1,
             seed=42,
         ),
     )
-    with held_out_rows(options, load_tokenizer(source)) as rows:
-        training.train(request, Control())  # type: ignore[arg-type]
+    rows = held_out_rows(options, load_tokenizer(source))
+    training.train(request, Control())  # type: ignore[arg-type]
 
 
 class _NoFence:
@@ -197,11 +222,16 @@ class _NoFence:
         yield
 
 
-@contextmanager
-def held_out_rows(options: argparse.Namespace, tokenizer: Any) -> Iterator[list[Any]]:
-    from simmer_trainer.data import read_rows, tokenize
+def source_of(options: argparse.Namespace) -> pb.ModelSource:
+    if options.model:
+        return pb.ModelSource(folder=options.model)
+    config = Struct()
+    json_format.ParseDict(json.loads(Path(options.config).read_text()), config)
+    return pb.ModelSource(random=pb.RandomModel(config=config, seed=1))
 
-    yield tokenize(read_rows(Path(options.held_out)), tokenizer, 1024)
+
+def held_out_rows(options: argparse.Namespace, tokenizer: Any) -> list[Any]:
+    return tokenize(read_rows(Path(options.held_out)), tokenizer, options.max_length) if options.held_out else []
 
 
 def mean_loss(model: Any, accelerator: Any, rows: list[Any]) -> float:

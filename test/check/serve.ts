@@ -16,7 +16,7 @@ import { checkPackages, root, smolLm2Folder, trainerPythonWith } from '../python
  * front of the server. Ends in one line of JSON; exits 1 where a question was paid for twice or anything is missing.
  */
 const { values } = parseArgs({
-  options: { questions: { type: 'string', default: '12' }, tokens: { type: 'string', default: '40' } },
+  options: { questions: { type: 'string', default: '8' }, tokens: { type: 'string', default: '32' } },
 });
 const questions = Number(values.questions);
 const tokens = Number(values.tokens);
@@ -127,7 +127,9 @@ const packages = await checkPackages(join(root, 'test/check/serve.lock.txt'));
 const model = await smolLm2Folder();
 const folder = await mkdtemp(join(tmpdir(), 'simmer-serve-'));
 const port = await freePort();
-const server = startPython(await trainerPythonWith([packages]), [
+const { python, env } = await trainerPythonWith([packages]);
+// It answers one after the other: more threads gain nothing with a model this small, and wait for each other on a busy machine.
+const server = startPython({ python, env: { ...env, OMP_NUM_THREADS: '1' } }, [
   ...['-m', 'transformers.cli.transformers', 'serve', model],
   ...['--host', '127.0.0.1', '--port', String(port)],
 ]);

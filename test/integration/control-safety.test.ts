@@ -161,14 +161,19 @@ stages:
     expect(await problemsOf(roots, load('../home/x'))).toContain('path_not_allowed');
   });
 
-  it.each(['./plugin.js', '/tmp/plugin.js', '../x', 'express', 'simmerkit/../../x'])(
-    'cannot bring the plugin %s',
-    async (plugin) => {
-      const harness = await start();
-      const text = curation.replace('stages:', `plugins: [${JSON.stringify(plugin)}]\nstages:`);
-      expect(new Set(await problemsOf(harness, text))).toEqual(new Set(['plugin_not_allowed']));
-    },
-  );
+  it.each([
+    './plugin.js',
+    '/tmp/plugin.js',
+    '../x',
+    'express',
+    'simmerkit/../../x',
+    { command: ['sh', '-c', 'id'] },
+    { plugin: 'express', secrets: ['SIMMER_SERVER_TOKEN'] },
+  ])('cannot bring the plugin %j', async (plugin) => {
+    const harness = await start();
+    const text = curation.replace('stages:', `plugins: [${JSON.stringify(plugin)}]\nstages:`);
+    expect(new Set(await problemsOf(harness, text))).toEqual(new Set(['plugin_not_allowed']));
+  });
 
   it('of a million lines is refused at once', async () => {
     const harness = await start({ limits: { messageBytes: 16 * 2 ** 20 } });

@@ -88,7 +88,9 @@ export class TrainerBench implements AsyncDisposable {
       runFolder: this.folder,
       cacheFolder: this.folder,
       recipeFolder: this.folder,
-      emit: (draft) => this.emit(draft),
+      emit: async (...drafts) => {
+        for (const draft of drafts) await this.emit(draft);
+      },
       priorEvents: [...this.events],
       ...options,
     });
@@ -171,7 +173,7 @@ export class TrainerBench implements AsyncDisposable {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  private async emit(draft: EventDraft): Promise<Event> {
+  private async emit(draft: EventDraft): Promise<void> {
     const event = {
       runId: 'run-1',
       sequence: this.events.length + 1,
@@ -187,6 +189,5 @@ export class TrainerBench implements AsyncDisposable {
     this.waiting.clear();
     // Durable a little later, as on a disk.
     await new Promise(setImmediate);
-    return event;
   }
 }

@@ -9,7 +9,7 @@ import { processMachine } from '../../plugin/process/process-machine.js';
 import { commandOf } from '../../plugin/process/process-plugin.js';
 import { pluginCheckNames, verifyPlugin } from '../../testing/plugin-conformance/verify-plugin.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
-import { countsOf, resultLines } from '../verification-table.js';
+import { resultLines, summaryLine } from '../verification-table.js';
 import { sayToPeople, settingsFrom } from '../workspace.js';
 
 export interface PluginVerifyFlags {
@@ -52,11 +52,9 @@ export async function pluginVerify(words: readonly string[], flags: PluginVerify
   });
   const { plugin: named, results, hasPassed } = verification;
   const who = named === undefined ? 'The plugin' : `${named.name} ${named.version}`;
-  const verdict = hasPassed
-    ? colors.green('keeps the contract of simmer.plugin.v1')
-    : colors.red('does not keep the contract of simmer.plugin.v1');
+  const undeclared = 'of what it does not have';
   if (flags.json) await writeJson(verification);
-  else await writeLine(`\n${who} ${verdict}: ${countsOf(results, 'of what it does not have')}.`);
+  else await writeLine(`\n${summaryLine({ who, contract: 'simmer.plugin.v1', results, undeclared }, colors)}`);
   return hasPassed ? exitCodes.ok : exitCodes.runFailed;
 }
 

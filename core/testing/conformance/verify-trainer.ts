@@ -1,12 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isUserError, UserError } from '../../errors.js';
+import { isUserError } from '../../errors.js';
 import type { ModelSource as ModelSourceMessage } from '../../generated/simmer/trainer/v1/trainer.js';
 import { toModelSourceMessage } from '../../trainer/requests-to-wire.js';
 import type { Capability, ModelSource } from '../../trainer/trainer.js';
+import { type CheckResult, chosenChecks, Deviation, haveAllPassed, resultOf, show } from '../verification.js';
 import { Bench } from './bench.js';
-import { type Check, type CheckResult, Deviation, show } from './check.js';
+import type { Check } from './check.js';
 import { cancelingChecks, endingChecks } from './checks/ending.js';
 import { exportingChecks } from './checks/exporting.js';
 import { generatingChecks } from './checks/generating.js';
@@ -79,7 +80,7 @@ const randomModel: ModelSource = {
  * @throws UserError `check_unknown`, `program_not_found`
  */
 export async function verifyTrainer(options: VerifyOptions): Promise<Verification> {
-  const chosen = choose(options.only);
+  const chosen = chosenChecks(checks, options.only);
   const folder = await mkdtemp(join(tmpdir(), 'simmer-verify-'));
   const bench = await Bench.open({
     argv: options.command,
@@ -110,22 +111,12 @@ export async function verifyTrainer(options: VerifyOptions): Promise<Verificatio
         ? {}
         : { trainer: { name: described.name, version: described.version, capabilities: [...(capabilities ?? [])] } }),
       results,
-      hasPassed: results.every(({ status }) => status === 'passed' || status === 'notDeclared'),
+      hasPassed: haveAllPassed(results),
     };
   } finally {
     await bench.close();
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-function choose(only: readonly string[] | undefined): readonly Check[] {
-  const unknown = only?.find((name) => !checkNames.includes(name));
-  if (unknown !== undefined) {
-    throw new UserError('check_unknown', `There is no check ${JSON.stringify(unknown)}.`, {
-      hint: `The checks are ${checkNames.join(', ')}.`,
-    });
-  }
-  return checks.filter(({ name }) => only === undefined || only.includes(name));
 }
 
 /** @param why the trainer did not start, or cannot be asked what it is */
@@ -144,16 +135,11 @@ async function runCheck(
   if (capabilities === undefined && name !== 'handshake') {
     return { name, status: 'notRun', expected: expects, saw: 'the trainer did not start', seconds: 0 };
   }
-  const started = performance.now();
-  const seconds = () => Math.round((performance.now() - started) / 10) / 100;
   try {
-    if (why !== undefined) throw new Deviation(expects, why);
-    await check.run(bench);
-    return { name, status: 'passed', expected: expects, seconds: seconds() };
-  } catch (error) {
-    const expected = error instanceof Deviation ? error.expected : expects;
-    const saw = error instanceof Deviation ? error.saw : show(error);
-    return { name, status: 'failed', expected, saw, seconds: seconds() };
+    return await resultOf(name, expects, async () => {
+      if (why !== undefined) throw new Deviation(expects, why);
+      await check.run(bench);
+    });
   } finally {
     await bench.settle();
   }

@@ -1,10 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isUserError, UserError } from '../../errors.js';
+import { isUserError } from '../../errors.js';
 import type { PluginCommand } from '../../plugin/process/plugin-process.js';
 import type { ProcessPlugin } from '../../plugin/process/process-plugin.js';
-import { type CheckResult, Deviation, resultOf, show } from '../verification.js';
+import { type CheckResult, chosenChecks, Deviation, haveAllPassed, resultOf, show } from '../verification.js';
 import type { PluginCheck } from './check.js';
 import { endingChecks } from './checks/ending.js';
 import { runningChecks } from './checks/running.js';
@@ -43,7 +43,7 @@ export interface PluginVerification {
  * @throws UserError `check_unknown`, `program_not_found`
  */
 export async function verifyPlugin(options: VerifyPluginOptions): Promise<PluginVerification> {
-  const chosen = choose(options.only);
+  const chosen = chosenChecks(checks, options.only);
   const folder = await mkdtemp(join(tmpdir(), 'simmer-verify-'));
   const { plugin, command, patienceSeconds: patience = 30 } = options;
   const bench = await PluginBench.open({ plugin, command, folder, patience });
@@ -61,22 +61,12 @@ export async function verifyPlugin(options: VerifyPluginOptions): Promise<Plugin
     return {
       ...(described === undefined ? {} : { plugin: { name: described.name, version: described.version } }),
       results,
-      hasPassed: results.every(({ status }) => status === 'passed' || status === 'notDeclared'),
+      hasPassed: haveAllPassed(results),
     };
   } finally {
     await bench.close();
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-function choose(only: readonly string[] | undefined): readonly PluginCheck[] {
-  const unknown = only?.find((name) => !pluginCheckNames.includes(name));
-  if (unknown !== undefined) {
-    throw new UserError('check_unknown', `There is no check ${JSON.stringify(unknown)}.`, {
-      hint: `The checks are ${pluginCheckNames.join(', ')}.`,
-    });
-  }
-  return checks.filter(({ name }) => only === undefined || only.includes(name));
 }
 
 async function reasonNotToStart(bench: PluginBench): Promise<string | undefined> {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { apiVersion, definePlugin, defineStage, z } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
-import type { ListedPlugin } from '../../../core/plugin/plugin-reference.js';
+import { type ListedPlugin, listedPlugins } from '../../../core/plugin/plugin-reference.js';
 import { builtModule } from '../built-module.js';
 import type { Misbehavior } from './fixture.js';
 
@@ -111,6 +111,16 @@ describe('a plugin that is a process', () => {
     const [spent] = (await paying(0.5)).eventsOf('budget.spent').filter(({ data }) => data.source === 'an oracle');
     expect(spent?.data).toMatchObject({ usd: 0.25, inputTokens: 10, outputTokens: 5 });
     expect((await paying(2)).outcome).toMatchObject({ status: 'interrupted', error: { code: 'budget_reached' } });
+  });
+
+  it('is found again by the plan of its run, with what the recipe gave it', async () => {
+    const given = listed('none', { memory: '1 GiB' });
+    await using harness = await harnessOf(given);
+    const { plugins } = await harness.plan(greeting);
+    const [again] = listedPlugins(plugins, 'built-in');
+    await using other = await harnessOf(again!);
+    expect(again).toMatchObject({ command: [process.execPath, program, 'none'], limits: { memory: 2 ** 30 } });
+    expect((await other.plan(greeting)).plugins).toEqual(plugins);
   });
 
   it('stops with the run', async () => {

@@ -1,6 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import { newestCheckpoint } from '../../../trainer/checkpoints.js';
-import { type Check, demand } from '../check.js';
+import { demand } from '../../verification.js';
+import type { Check } from '../check.js';
 import { caseOf } from './training.js';
 
 /** A cancellation must be heeded within so many seconds; the best of a few tries counts, for machines are busy. */

@@ -2,7 +2,8 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { ExportRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
-import { type Check, demand } from '../check.js';
+import { demand } from '../../verification.js';
+import type { Check } from '../check.js';
 
 /** Models as folders. */
 export const exportingChecks: readonly Check[] = [

@@ -11,8 +11,9 @@ import {
   type ThinkingPolicy,
 } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { residentMemoryBytes } from '../../../process/memory.js';
+import { demand } from '../../verification.js';
 import type { Bench } from '../bench.js';
-import { type Check, demand } from '../check.js';
+import type { Check } from '../check.js';
 import type { TrainerUnderTest } from '../trainer-under-test.js';
 
 const cancelSeconds = 1;

@@ -1,6 +1,7 @@
 import { status } from '@grpc/grpc-js';
+import { demand } from '../../verification.js';
 import { rowCount } from '../bench.js';
-import { type Check, demand } from '../check.js';
+import type { Check } from '../check.js';
 
 /** Tokens and masks, and models on disk. */
 export const inspectingChecks: readonly Check[] = [

@@ -1,6 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import type { Hyperparameters, StartTrainingRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
-import { type Check, demand } from '../check.js';
+import { demand } from '../../verification.js';
+import type { Check } from '../check.js';
 import type { TrainerUnderTest } from '../trainer-under-test.js';
 
 /** Statuses that mean: this can never succeed as it is. */

@@ -1,8 +1,9 @@
 import { status } from '@grpc/grpc-js';
 import { Capability, ExportRequest, GenerateRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { isAlive, processIdentity } from '../../../process/process-identity.js';
+import { demand, show } from '../../verification.js';
 import type { Bench } from '../bench.js';
-import { type Check, demand, show } from '../check.js';
+import type { Check } from '../check.js';
 import type { TrainerUnderTest } from '../trainer-under-test.js';
 
 /** Coming up, and saying what it is. */

@@ -3,8 +3,9 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import type { TrainerEvent } from '../../../generated/simmer/trainer/v1/trainer.js';
+import { demand } from '../../verification.js';
 import { rowCount } from '../bench.js';
-import { type Check, demand } from '../check.js';
+import type { Check } from '../check.js';
 
 const endings: ReadonlySet<string> = new Set(['trainingCompleted', 'trainingCanceled', 'trainingFailed']);
 

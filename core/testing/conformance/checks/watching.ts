@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import { setTimeout as wait } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { TrainerEvent } from '../../../generated/simmer/trainer/v1/trainer.js';
-import { type Check, Deviation, demand } from '../check.js';
+import { Deviation, demand } from '../../verification.js';
+import type { Check } from '../check.js';
 import { stepsOf, upTo } from './training.js';
 
 /** How long an attempt is left to itself, without any watcher. */

@@ -5,9 +5,11 @@ import os
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
+from simmer_trainer.agreed_control import AgreedControl
 from simmer_trainer.checkpoints import Checkpoint, list_checkpoints, read_marker
 from simmer_trainer.errors import AttemptStopped, RequestError, TrainingError, invalid, is_out_of_memory, refused
 from simmer_trainer.fence import Fence
@@ -17,7 +19,9 @@ from simmer_trainer.journal import AttemptJournal, AttemptRecord, Journals
 from simmer_trainer.libraries import load_libraries
 from simmer_trainer.memory import release_memory
 from simmer_trainer.models import ModelCache, check_source
-from simmer_trainer.training import StopRequest
+from simmer_trainer.rank_group import RankGroup
+from simmer_trainer.ranks import Leader
+from simmer_trainer.training import StopRequest, TrainingControl
 
 # The highest step that any attempt of a job has done, in its output folder. Not synced: only `rerun` depends on it.
 _STEPS_DONE = "steps-done"
@@ -38,6 +42,7 @@ class RunningAttempt:
         self._waiting: list[Future[Checkpoint]] = []
         self._steps_done = Path(request.output_folder) / _STEPS_DONE
         self._done_before = _read_number(self._steps_done)
+        self._steps_file: int | None = None
 
     @property
     def id(self) -> str:
@@ -77,17 +82,18 @@ class RunningAttempt:
     def step_done(self, step: int) -> None:
         self.last_step = step
         if step > self._done_before:
+            if self._steps_file is None:
+                self._steps_file = os.open(self._steps_done, os.O_WRONLY | os.O_CREAT, 0o644)
             # In place and of one length: whenever this is killed, there is a number in it.
-            descriptor = os.open(self._steps_done, os.O_WRONLY | os.O_CREAT, 0o644)
-            try:
-                os.pwrite(descriptor, f"{step:010d}".encode(), 0)
-            finally:
-                os.close(descriptor)
+            os.pwrite(self._steps_file, f"{step:010d}".encode(), 0)
 
     def was_run_before(self, step: int) -> bool:
         return step <= self._done_before
 
     def finish(self) -> None:
+        if self._steps_file is not None:
+            os.close(self._steps_file)
+            self._steps_file = None
         self.ended.set()
         self._refuse_waiting()
 
@@ -101,11 +107,21 @@ class RunningAttempt:
 class Attempts:
     """All attempts that this process knows, and the one that runs."""
 
-    def __init__(self, folder: Path, device: threading.Lock, models: ModelCache) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        device: threading.Lock,
+        models: ModelCache,
+        leader: Leader | None,
+        on_broken: Callable[[], None],
+    ) -> None:
+        """@param on_broken called where the ranks are no longer of one mind, and only a new process helps"""
         self._journals = Journals(folder)
         # Held by whoever computes: training and generation do not share a device.
         self._device = device
         self._models = models
+        self._leader = leader
+        self._on_broken = on_broken
         self._lock = threading.Lock()
         self._running: RunningAttempt | None = None
         self._closed = False
@@ -133,7 +149,7 @@ class Attempts:
             if running is not None:
                 raise refused("attempt_running", f"Attempt {running.id} is running; cancel it first.")
             _check(request)
-            record = AttemptRecord(request.attempt_id, request.job_id, request.attempt, request.output_folder)
+            record = _record_of(request)
             self._journals.check_new(record)
             fence = Fence(record)
             fence.claim()
@@ -181,12 +197,34 @@ class Attempts:
             # What generation left behind is memory that training needs.
             self._models.clear()
             release_memory()
-            ending = _run_job(attempt)
+            ending = self._run_job(attempt)
             # Whoever canceled it does not wait for the tidying up; whoever wants the device does.
             self._end(attempt, ending)
             release_memory()
         finally:
             self._device.release()
+
+    def _run_job(self, attempt: RunningAttempt) -> pb.TrainerEvent | None:
+        """Runs the job; returns the event that ends it where it did not emit one itself."""
+        if self._leader is None:
+            end = run_part(attempt.request, attempt, RankGroup.alone())
+        else:
+            group = self._leader.group
+            self._leader.begin(attempt.request, lambda failure: self._abandon(attempt, failure))
+            end = run_part(attempt.request, AgreedControl(group, attempt, attempt.fence), group)
+            if not self._leader.settle():
+                _say("Not all ranks have ended the attempt; exiting.")
+                self._on_broken()
+        if isinstance(end, pb.TrainingFailed):
+            end.step = attempt.last_step
+            return pb.TrainerEvent(training_failed=end)
+        return _canceled(attempt) if end is not None else None
+
+    def _abandon(self, attempt: RunningAttempt, failure: pb.TrainingFailed) -> None:
+        """Another rank has failed, and this one waits for it for ever."""
+        failure.step = attempt.last_step
+        self._end(attempt, pb.TrainerEvent(training_failed=failure))
+        self._on_broken()
 
     def _end(self, attempt: RunningAttempt, ending: pb.TrainerEvent | None) -> None:
         try:
@@ -199,36 +237,48 @@ class Attempts:
         attempt.finish()
 
 
-def _run_job(attempt: RunningAttempt) -> pb.TrainerEvent | None:
-    """Runs the job; returns the event that ends it where it did not emit one itself. Nothing escapes."""
+def run_part(
+    request: pb.StartTrainingRequest, control: TrainingControl, group: RankGroup
+) -> pb.TrainingFailed | AttemptStopped | None:
+    """One rank's part of an attempt. Returns why it ended before its end. Nothing escapes."""
     try:
         load_libraries()
         from simmer_trainer.training import train
 
-        train(attempt.request, attempt)
-    except AttemptStopped:
-        return _canceled(attempt)
+        train(request, control, group)
+    except AttemptStopped as stopped:
+        return stopped
     except (TrainingError, RequestError) as error:
         row_ids, batch_file = (error.row_ids, error.batch_file) if isinstance(error, TrainingError) else ((), "")
-        return _failed(attempt, error.code, error.message, row_ids=row_ids, batch_file=batch_file or None)
+        return pb.TrainingFailed(code=error.code, message=error.message, row_ids=row_ids, batch_file=batch_file or None)
     except BaseException as error:
         _say(traceback.format_exc())
         if is_out_of_memory(error):
-            return _failed(
-                attempt,
-                "out_of_memory",
-                f"Memory ran out ({_first_line(error)}). Lower device_batch_size or max_sequence_length, turn "
+            return pb.TrainingFailed(
+                code="out_of_memory",
+                message=f"Memory ran out ({_first_line(error)}). Lower device_batch_size or max_sequence_length, turn "
                 "gradient_checkpointing on, or use METHOD_LORA.",
             )
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            return _failed(
-                attempt,
-                "disk_full",
-                f"No space is left on the disk ({error.filename}). Free some, then resume.",
+            return pb.TrainingFailed(
+                code="disk_full",
+                message=f"No space is left on the disk ({error.filename}). Free some, then resume.",
                 retryable=True,
             )
-        return _failed(attempt, "internal", f"{type(error).__name__}: {_first_line(error)}")
+        return pb.TrainingFailed(code="internal", message=f"{type(error).__name__}: {_first_line(error)}")
     return None
+
+
+def follow_attempt(request: pb.StartTrainingRequest, group: RankGroup) -> pb.TrainingFailed:
+    """A part that is not rank 0's: its failure, or one without a code where there was none."""
+    fence = Fence(_record_of(request))
+    end = run_part(request, AgreedControl(group, None, fence), group)
+    release_memory()
+    return end if isinstance(end, pb.TrainingFailed) else pb.TrainingFailed()
+
+
+def _record_of(request: pb.StartTrainingRequest) -> AttemptRecord:
+    return AttemptRecord(request.attempt_id, request.job_id, request.attempt, request.output_folder)
 
 
 def _canceled(attempt: RunningAttempt) -> pb.TrainerEvent:
@@ -239,27 +289,6 @@ def _canceled(attempt: RunningAttempt) -> pb.TrainerEvent:
             step=attempt.last_step,
             checkpoint=str(checkpoints[-1]) if checkpoints else None,
             reason=stop.reason if stop is not None else "stopped",
-        )
-    )
-
-
-def _failed(
-    attempt: RunningAttempt,
-    code: str,
-    message: str,
-    *,
-    row_ids: tuple[str, ...] = (),
-    retryable: bool = False,
-    batch_file: str | None = None,
-) -> pb.TrainerEvent:
-    return pb.TrainerEvent(
-        training_failed=pb.TrainingFailed(
-            code=code,
-            message=message,
-            step=attempt.last_step,
-            retryable=retryable,
-            row_ids=row_ids,
-            batch_file=batch_file,
         )
     )
 

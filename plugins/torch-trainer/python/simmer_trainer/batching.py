@@ -36,7 +36,7 @@ def choose_batching(
     longest = max(lengths)
     size = _rows_per_pass(parameters, longest, ranks)
     if not parameters.packing:
-        return Batching(size, parameters.global_batch_size // (size * ranks), size * longest, None)
+        return Batching(size, -(-parameters.global_batch_size // (size * ranks)), size * longest, None)
     preferred = _TOKENS_PER_PASS[describe.device().name.partition(":")[0]]
     is_asked_for = parameters.HasField("device_batch_size")
     tokens = size * longest if is_asked_for else max(preferred, longest)
@@ -45,10 +45,10 @@ def choose_batching(
 
 
 def _rows_per_pass(parameters: pb.Hyperparameters, longest: int, ranks: int) -> int:
-    """The largest share of a step that keeps one pass within our number of tokens."""
+    """The largest part of a rank's share of a step that keeps one pass within our number of tokens."""
+    share = -(-parameters.global_batch_size // ranks)
     if parameters.HasField("device_batch_size"):
-        return parameters.device_batch_size
+        return min(parameters.device_batch_size, share)
     fitting = max(1, _TOKENS_PER_PASS[describe.device().name.partition(":")[0]] // longest)
-    share = max(1, parameters.global_batch_size // ranks)
     divisors = [size for size in range(1, share + 1) if share % size == 0]
     return max(size for size in divisors if size <= fitting)

@@ -210,6 +210,11 @@ class DataOrder:
         epoch, index = divmod(step - 1, self.steps_per_epoch)
         return self.epoch(epoch)[index * self._batch : (index + 1) * self._batch]
 
+    def steps_of(self, epoch: int) -> range:
+        """The numbers of an epoch's optimizer steps."""
+        first = epoch * self.steps_per_epoch + 1
+        return range(first, first + self.steps_per_epoch)
+
     def _shuffle(self, generator: random.Random) -> list[int]:
         rows = list(range(len(self._lengths)))
         generator.shuffle(rows)

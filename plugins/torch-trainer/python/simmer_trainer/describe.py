@@ -51,8 +51,11 @@ def device() -> DeviceFacts:
         import torch
 
         if torch.cuda.is_available():
-            properties = torch.cuda.get_device_properties(0)
-            return DeviceFacts("cuda:0", properties.name, properties.total_memory, torch.cuda.is_bf16_supported(False))
+            # One of several ranks on this machine has the device of its number.
+            index = int(os.environ.get("LOCAL_RANK", "0"))
+            properties = torch.cuda.get_device_properties(index)
+            is_fast = torch.cuda.is_bf16_supported(False)
+            return DeviceFacts(f"cuda:{index}", properties.name, properties.total_memory, is_fast)
         if torch.backends.mps.is_available():
             return DeviceFacts("mps", platform.processor() or "Apple GPU", None, False)
     return DeviceFacts("cpu", _cpu_model(), _memory_bytes(), _is_cpu_fast_at_bfloat16())
@@ -93,8 +96,7 @@ def _memory_bytes() -> int | None:
         return None
 
 
-def device_message() -> pb.Device:
-    facts = device()
+def device_message(facts: DeviceFacts) -> pb.Device:
     return pb.Device(
         name=facts.name,
         model=facts.model,

@@ -6,6 +6,15 @@ from pathlib import Path
 from typing import Any
 
 
+def sync_file(path: Path) -> None:
+    """Makes a file's content durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync_folder(folder: Path) -> None:
     """Makes the entries of a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -30,12 +30,12 @@ _PEAK_BFLOAT16 = {
 }
 
 
-def peak_flops_per_second(precision: pb.Precision) -> float | None:
-    """What one device can do at most, by its vendor; None where unknown."""
+def peak_flops_per_second(precision: pb.Precision, *, devices: int = 1) -> float | None:
+    """What so many devices like this one can do at most, by their vendor; None where unknown."""
     if precision != pb.PRECISION_BFLOAT16:
         return None
     name = describe.device().model
-    return next((peak for prefix, peak in _PEAK_BFLOAT16.items() if name.startswith(prefix)), None)
+    return next((devices * peak for prefix, peak in _PEAK_BFLOAT16.items() if name.startswith(prefix)), None)
 
 
 def count_parameters(model: Any, *, trained_only: bool = False) -> int:

@@ -57,8 +57,7 @@ class PackingPlan:
 
     def epoch(self, epoch: int) -> Iterator[tuple[int, ...]]:
         """All passes of an epoch."""
-        first = epoch * self._order.steps_per_epoch + 1
-        for step in range(first, first + self._order.steps_per_epoch):
+        for step in self._order.steps_of(epoch):
             yield from self.step(step)
 
     @property

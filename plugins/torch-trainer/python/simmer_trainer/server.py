@@ -16,6 +16,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2_grpc
 from simmer_trainer.lease import Lease
+from simmer_trainer.ranks import Leader
 from simmer_trainer.service import SERVICE_NAME, TrainerService, watch_lease
 
 _HANDSHAKE = "SIMMER-TRAINER|1|1|"
@@ -57,9 +58,17 @@ def options_from_environment(environment: Mapping[str, str]) -> ServerOptions:
     return ServerOptions(address, token, Path(environment["SIMMER_TRAINER_FOLDER"]), seconds)
 
 
-def serve(options: ServerOptions, handshake: Callable[[str], None], warm_up: Callable[[], None]) -> None:
-    """Serves until someone ends it. @param handshake prints the line @param warm_up loads what is slow to load"""
-    service = TrainerService(options.folder, Lease(options.lease_seconds))
+def serve(
+    options: ServerOptions,
+    handshake: Callable[[str], None],
+    warm_up: Callable[[], None],
+    leader: Leader | None = None,
+) -> None:
+    """
+    Serves until someone ends it. @param handshake prints the line @param warm_up loads what is slow to load
+    @param leader of the other ranks, where there are any
+    """
+    service = TrainerService(options.folder, Lease(options.lease_seconds), leader)
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="call"),
         interceptors=[_TokenCheck(options.token)] if options.token is not None else [],
@@ -82,6 +91,8 @@ def serve(options: ServerOptions, handshake: Callable[[str], None], warm_up: Cal
     threading.Thread(target=watch_lease, args=[service], name="lease", daemon=True).start()
     service.exit_requested.wait()
     server.stop(_STOP_SECONDS).wait()
+    if leader is not None:
+        leader.close()
 
 
 def _terminate(service: TrainerService) -> None:

@@ -25,6 +25,7 @@ from simmer_trainer.lease import Lease
 from simmer_trainer.libraries import load_libraries
 from simmer_trainer.memory import release_memory
 from simmer_trainer.models import ModelCache, check_source, export_model
+from simmer_trainer.ranks import Leader
 from simmer_trainer.training import StopRequest
 
 SERVICE_NAME = "simmer.trainer.v1.TrainerService"
@@ -79,12 +80,13 @@ def _stream(method: Callable[[Any, Any, Any], Iterator[_Answer]]) -> Callable[[A
 class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
     """One process, one device: an attempt trains, or a request generates, not both at a time."""
 
-    def __init__(self, folder: Path, lease: Lease) -> None:
+    def __init__(self, folder: Path, lease: Lease, leader: Leader | None = None) -> None:
         self.lease = lease
         self.exit_requested = threading.Event()
         self._device = threading.Lock()
         self._models = ModelCache()
-        self.attempts = Attempts(folder, self._device, self._models)
+        self._devices = list(leader.devices.values()) if leader is not None else []
+        self.attempts = Attempts(folder, self._device, self._models, leader, self.exit_requested.set)
 
     @_call
     def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeResponse:
@@ -99,14 +101,16 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
             pb.CAPABILITY_EXPORT,
         ]
         # Kernels on a GPU add in whatever order they please; on a CPU with a fixed number of threads they do not.
-        if describe.device().name == "cpu":
+        # Several ranks may be started again as more or fewer of them, which add in another order.
+        devices = self._devices or [describe.device()]
+        if [device.name for device in devices] == ["cpu"]:
             capabilities.append(pb.CAPABILITY_DETERMINISTIC_RESUME)
         return pb.DescribeResponse(
             name="simmer-trainer",
             version=__version__,
             capabilities=capabilities,
             versions=describe.versions(),
-            devices=[describe.device_message()],
+            devices=[describe.device_message(device) for device in devices],
             extensions_schema=schema,
             running_attempt_id=running.id if running is not None else None,
             process_id=os.getpid(),

@@ -10,11 +10,15 @@ from torch.utils.data import Sampler
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerState
 from trl import SFTTrainer
 
+from simmer_trainer import sharding
 from simmer_trainer.batching import Batching
 from simmer_trainer.data import DataOrder, TokenizedRow
+from simmer_trainer.durable import sync_file
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.packing import PackedRows, PassSampler, collate_packed, join_rows, packs_of
 from simmer_trainer.pause_points import pause_point
+from simmer_trainer.rank_batches import RankBatches, RankLoader
+from simmer_trainer.rank_group import RankGroup
 
 if TYPE_CHECKING:
     from simmer_trainer.training import Loop
@@ -34,17 +38,21 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         tokenizer: Any,
         peft_config: Any,
         loop: "Loop",
+        group: RankGroup,
     ) -> None:
         self.loop = loop
+        self.group = group
         self.learning_rate_of_step = 0.0
         self._order = order
         self._batching = batching
         if arguments.pad_token is not None and arguments.pad_token not in tokenizer.get_vocab():
             raise TrainingError("pad_token_unknown", f"pad_token {arguments.pad_token!r} is no token of this model.")
         # TRL would take the end-of-sequence token where the tokenizer has none for padding; labels keep that one apart.
-        dataset = Dataset.from_dict(
-            {"input_ids": [row.token_ids for row in rows], "labels": [row.labels for row in rows]}
-        )
+        token_ids, labels = [row.token_ids for row in rows], [row.labels for row in rows]
+        # Behind the rows, one that trains nothing: for a rank that has none where others have some.
+        blank = min(token_ids, key=len)
+        dataset = Dataset.from_dict({"input_ids": [*token_ids, blank], "labels": [*labels, [-100] * len(blank)]})
+        self._blank = len(rows)
         super().__init__(
             model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer, peft_config=peft_config
         )
@@ -61,14 +69,34 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         self.remove_callback(ProgressCallback)
         self.add_callback(_Around(self))
 
+    def create_accelerator_and_postprocess(self) -> None:
+        if self.group.size > 1:
+            sharding.shard_on_cpu()
+        super().create_accelerator_and_postprocess()
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         plan = self._batching.plan
         return _OrderedSampler(self._order) if plan is None else PassSampler(plan)
 
+    def get_train_dataloader(self) -> Any:
+        if self.group.size == 1:
+            return super().get_train_dataloader()
+        rows = self.train_dataset
+        if self._batching.plan is None:
+            rows = self._remove_unused_columns(rows, description="Training")
+        # accelerate would deal out batches in another order than one rank's, and repeat rows where they run short.
+        return RankLoader(
+            rows,
+            batch_sampler=RankBatches(self._order, self._batching, self.group, blank=self._blank),
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
         self.loop.before_pass()
         loss = super().training_step(*args, **kwargs)
-        self.loop.add_loss(float(loss))
+        # Each rank's part is scaled up by their number, since gradients are averaged over them.
+        self.loop.add_loss(float(loss) / self.group.size)
         # TRL averages these at its own log, which is off.
         self._metrics["train"].clear()
         return loss
@@ -82,13 +110,18 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         """Mean cross-entropy over the trained tokens of these rows, in nats, under the weights as they are."""
         self.model.eval()
         total = 0.0
+        passes = list(self._passes_over(rows))
         with torch.no_grad():
-            for examples in self._passes_over(rows):
+            for first in range(0, len(passes), self.group.size):
+                mine = first + self.group.rank
+                # Sharded, a pass takes every rank; one without a pass of its own helps with what does not count.
+                examples = passes[mine if mine < len(passes) else first]
                 inputs = self._prepare_inputs(self.data_collator(examples))
                 # Divided by 1, the loss is a sum, and batches weigh as many tokens as they have.
-                total += float(self.model(**inputs, num_items_in_batch=1).loss)
+                loss = float(self.model(**inputs, num_items_in_batch=1).loss)
+                total += loss if mine < len(passes) else 0.0
         self.model.train()
-        return total / sum(row.trained_tokens for row in rows)
+        return self.group.sum(total) / sum(row.trained_tokens for row in rows)
 
     def _passes_over(self, rows: Sequence[TokenizedRow]) -> Iterator[list[dict[str, list[int]]]]:
         """What the collator takes for each pass over rows whose order does not matter."""
@@ -102,13 +135,46 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
             yield [{"input_ids": row.token_ids, "labels": row.labels} for row in longest_first[start : start + size]]
 
     def write_state(self, folder: Path) -> None:
-        """All that resume_from_checkpoint reads: weights, optimizer, schedule, random states, position in the data."""
+        """
+        All that resume_from_checkpoint reads: weights, optimizer, schedule, random states, position in the data. Each
+        rank writes its own shards and random states; rank 0 the rest.
+        """
         self.save_model(str(folder), _internal_call=True)
         pause_point("checkpoint.weights")
         self._save_optimizer_and_scheduler(str(folder))
-        self._save_scaler(str(folder))
         self._save_rng_state(str(folder))
+        if not self.group.is_leader:
+            # Shards are synced by who wrote them, and rank 0 may be on another machine.
+            sync_file(folder / f"rng_state_{self.group.rank}.pth")
+            return
+        self._save_scaler(str(folder))
         self.state.save_to_json(str(folder / "trainer_state.json"))
+        if self.group.size > 1:
+            self.model.config.save_pretrained(folder)
+            self.processing_class.save_pretrained(folder)
+            for adapter in getattr(self.model, "peft_config", {}).values():
+                adapter.save_pretrained(folder)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        folder = Path(resume_from_checkpoint)
+        if sharding.is_sharded(folder) == (self.group.size > 1):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        elif self.group.size > 1:
+            sharding.load_whole(self.model, folder)
+        else:
+            sharding.load_shards(self.model, folder)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or sharding.is_sharded(Path(checkpoint)) == (self.group.size > 1):
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        assert self.optimizer is not None and self.lr_scheduler is not None
+        folder, optimizer = Path(checkpoint), self.optimizer.optimizer
+        if self.group.size > 1:
+            sharding.load_whole_optimizer(self.model, optimizer, folder, self.group)
+        else:
+            sharding.load_optimizer_shards(self.model, optimizer, folder)
+        self.lr_scheduler.load_state_dict(torch.load(folder / "scheduler.pt", weights_only=True))
 
     def load_weights(self, checkpoint: Path) -> None:
         """Those of a checkpoint of this job, and what it told of the last steps; nothing else of its state."""

@@ -18,7 +18,6 @@ from simmer_trainer.checkpoints import (
     prune_checkpoints,
     read_marker,
     remove_drafts,
-    save_checkpoint,
 )
 from simmer_trainer.data import DataOrder, TokenizedRow, check_masks, read_rows, tokenize
 from simmer_trainer.durable import sync_folder, sync_tree
@@ -36,7 +35,10 @@ from simmer_trainer.models import context_length_of, load_model, load_tokenizer,
 from simmer_trainer.pause_points import pause_point
 from simmer_trainer.progress import Progress
 from simmer_trainer.quantization import four_bits
+from simmer_trainer.rank_group import RankGroup
 from simmer_trainer.seen import Seen
+from simmer_trainer.sharded_checkpoints import save_together
+from simmer_trainer.sharding import gather_model, sharded
 
 _SCHEDULES = {
     pb.LEARNING_RATE_SCHEDULE_COSINE: "cosine",
@@ -66,18 +68,24 @@ class TrainingControl(Protocol):
     def was_run_before(self, step: int) -> bool: ...
 
 
-def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
+def train(request: pb.StartTrainingRequest, control: TrainingControl, group: RankGroup) -> None:
     """
     Runs the attempt to its end and emits its events, TrainingCompleted last. Raises AttemptStopped where it was told to
-    stop, TrainingError or RequestError where it cannot go on.
+    stop, TrainingError or RequestError where it cannot go on. Where there are several ranks, each of them runs this.
     """
+    with sharded(group, recompute_activations=request.hyperparameters.gradient_checkpointing):
+        _train(request, control, group)
+
+
+def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: RankGroup) -> None:
     import transformers
 
     parameters = request.hyperparameters
     extensions = parse_extensions(request.extensions)
     precision = describe.choose_precision(parameters.precision)
     output_folder = Path(request.output_folder)
-    remove_drafts(output_folder)
+    if group.is_leader:
+        remove_drafts(output_folder)
     # Before anything draws: the weights of an adapter come from this, and dropout.
     transformers.set_seed(parameters.seed % 2**32)
 
@@ -104,7 +112,11 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
     attention = choose_attention(extensions, precision=precision, packing=parameters.packing)
     weights_type = _weights_type(parameters, extensions, precision)
     quantization = four_bits(precision) if parameters.method == pb.METHOD_QLORA else None
-    model = load_model(request.model, weights_type, attention=attention, quantization=quantization)
+
+    def load() -> Any:
+        return load_model(request.model, weights_type, attention=attention, quantization=quantization)
+
+    model = load()
     uses_liger = choose_liger(extensions, precision=precision, model_type=model.config.get_text_config().model_type)
     stored_type = _stored_type(request.model)
     if parameters.max_sequence_length > context_length_of(model) < max(len(row.token_ids) for row in rows):
@@ -119,11 +131,13 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
 
     resumed: dict[str, Any] = read_marker(Path(request.resume_from)) if request.HasField("resume_from") else {"step": 0}
     _check_resumed(resumed, request, rows)
-    batching = choose_batching(parameters, rows, order, total_steps=total_steps)
+    batching = choose_batching(parameters, rows, order, total_steps=total_steps, ranks=group.size)
     progress = Progress.from_json(resumed.get("progress", {}))
     trainer = SimmerSFTTrainer(
         model=model,
-        arguments=_arguments(parameters, extensions, precision, batching, uses_liger, total_steps, output_folder),
+        arguments=_arguments(
+            parameters, extensions, precision, batching, uses_liger, total_steps, output_folder, group
+        ),
         rows=rows,
         order=order,
         batching=batching,
@@ -132,13 +146,18 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
         loop=Loop(
             request,
             control,
+            group,
             progress,
             trainer_rows=rows,
             evaluation_rows=evaluation_rows,
             order=order,
             batching=batching,
         ),
+        group=group,
     )
+    if group.size > 1:
+        # The model is the same everywhere; what dropout draws is not.
+        transformers.set_seed((parameters.seed + group.rank) % 2**32)
     model = trainer.model
     control.emit(
         pb.TrainerEvent(
@@ -157,7 +176,7 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
                 rows_per_pass=None if parameters.packing else batching.sequences_per_pass,
                 tokens_per_pass=batching.tokens_per_pass,
                 passes_per_step=batching.accumulated_passes,
-                peak_flops_per_second=peak_flops_per_second(precision),
+                peak_flops_per_second=peak_flops_per_second(precision, devices=group.size),
             )
         )
     )
@@ -172,7 +191,10 @@ def train(request: pb.StartTrainingRequest, control: TrainingControl) -> None:
     trainer.release_optimizer()
     model_folder = output_folder / "model"
     final_type = stored_type if parameters.method == pb.METHOD_FULL else None
-    _write_final_model(model, tokenizer, model_folder, final_type, control.fence)
+    if group.size > 1:
+        model = gather_model(trainer.model, group, final_type, load)
+    if group.is_leader:
+        _write_final_model(model, tokenizer, model_folder, final_type, control.fence)
     control.emit(
         pb.TrainerEvent(
             training_completed=pb.TrainingCompleted(
@@ -217,6 +239,7 @@ class Loop:
         self,
         request: pb.StartTrainingRequest,
         control: TrainingControl,
+        group: RankGroup,
         progress: Progress,
         *,
         trainer_rows: list[TokenizedRow],
@@ -228,11 +251,12 @@ class Loop:
         self._parameters = request.hyperparameters
         self._output_folder = Path(request.output_folder)
         self._control = control
+        self._group = group
         self._rows = trainer_rows
         self._evaluation_rows = evaluation_rows
         self._progress = progress
         self._seen = Seen(trainer_rows, order, batching)
-        self._peak = peak_flops_per_second(describe.choose_precision(self._parameters.precision))
+        self._peak = peak_flops_per_second(describe.choose_precision(self._parameters.precision), devices=group.size)
         self._order = order
         self.resumed_after = 0
         self._last_saved = 0
@@ -260,6 +284,7 @@ class Loop:
 
     def before_update(self, trainer: Any) -> None:
         """The gradients are there, the weights are still those of the last step."""
+        self._step_loss = self._group.sum(self._step_loss)
         if math.isfinite(self._step_loss) and (self.gradient_norm is None or math.isfinite(self.gradient_norm)):
             return
         step = trainer.state.global_step + 1
@@ -309,7 +334,9 @@ class Loop:
             "model": json_format.MessageToDict(self._request.model),
             "progress": self._progress.to_json(),
         }
-        checkpoint = save_checkpoint(self._output_folder, step, state, trainer.write_state, self._control.fence)
+        checkpoint = save_together(
+            self._group, self._output_folder, step, state, trainer.write_state, self._control.fence
+        )
         # Batches of many lengths leave gaps, which would grow over the whole training.
         release_memory()
         self._last_saved, self._saved_at = step, time.monotonic()
@@ -320,8 +347,10 @@ class Loop:
         )
         pause_point("checkpoint.told")
         self._control.checkpoint_saved(checkpoint)
-        with self._control.fence.held():
-            prune_checkpoints(self._output_folder, self._parameters.checkpoints_kept, is_protected=self._is_kept)
+        if self._group.is_leader:
+            with self._control.fence.held():
+                kept = self._parameters.checkpoints_kept
+                prune_checkpoints(self._output_folder, kept, is_protected=self._is_kept)
 
     def final_loss(self, trainer: Any) -> float | None:
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
@@ -329,7 +358,11 @@ class Loop:
 
     def _is_checkpoint_due(self, step: int) -> bool:
         every, seconds = self._parameters.checkpoint_every_steps, self._parameters.checkpoint_every_seconds
-        return (bool(every) and step % every == 0) or 0 < seconds <= time.monotonic() - self._saved_at
+        is_due = bool(every) and step % every == 0
+        if is_due or seconds == 0:
+            return is_due
+        # Clocks differ between ranks.
+        return bool(self._group.broadcast_number(int(seconds <= time.monotonic() - self._saved_at)))
 
     def _is_kept(self, step: int) -> bool:
         """Whether a checkpoint stays, however many newer ones there are."""
@@ -364,7 +397,10 @@ class Loop:
 
     def _save_failed_batch(self, trainer: Any, step: int) -> FailedBatch:
         rows = [self._rows[index] for index in self._order.step(step)]
-        return save_failed_batch(self._output_folder, step, rows, [trainer.mean_loss([row]) for row in rows])
+        losses = [trainer.mean_loss([row]) for row in rows]
+        saved = save_failed_batch(self._output_folder, step, rows, losses) if self._group.is_leader else None
+        batch: FailedBatch = self._group.broadcast(saved)
+        return batch
 
     def _log(self, trainer: Any, step: int) -> None:
         rerun = self._control.was_run_before(step)
@@ -372,6 +408,7 @@ class Loop:
         self._control.step_done(step)
         if step % self._parameters.log_every_steps == 0 or step == trainer.state.max_steps:
             tokens_per_second, flops_per_second = self._seen.lap()
+            peak_memory = int(self._group.largest(describe.peak_memory_bytes()))
             self._control.emit(
                 pb.TrainerEvent(
                     step_logged=pb.StepLogged(
@@ -382,7 +419,7 @@ class Loop:
                         gradient_norm=self.gradient_norm,
                         tokens_seen=self._seen.tokens,
                         tokens_per_second=tokens_per_second,
-                        peak_memory_bytes=describe.peak_memory_bytes(),
+                        peak_memory_bytes=peak_memory,
                         rerun=rerun,
                         rows_seen=self._seen.rows,
                         trained_tokens_seen=self._seen.trained_tokens,
@@ -463,6 +500,7 @@ def _arguments(
     uses_liger: bool,
     total_steps: int,
     output_folder: Path,
+    group: RankGroup,
 ) -> Any:
     from trl import SFTConfig
 
@@ -486,8 +524,11 @@ def _arguments(
         bf16=uses_autocast,
         use_cpu=is_cpu,
         dataloader_pin_memory=not is_cpu,
-        gradient_checkpointing=parameters.gradient_checkpointing,
+        # Sharded layers are recomputed by accelerate, around the shards.
+        gradient_checkpointing=parameters.gradient_checkpointing and group.size == 1,
         gradient_checkpointing_kwargs={"use_reentrant": False} if parameters.gradient_checkpointing else None,
+        # Gradients that wait for the rest of a step wait as shards.
+        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": group.size > 1}},
         use_liger_kernel=uses_liger,
         # Never materializes the logits of a whole batch, as Liger does; see _patch_chunked_ce_lm_head in TRL.
         loss_type="nll" if uses_liger else "chunked_nll",

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 import grpc
+import psutil
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 
@@ -46,9 +47,11 @@ class TrainerProcess:
         lease_seconds: float = 3600,
         environment: dict[str, str] | None = None,
         before_start: Callable[[], None] | None = None,
+        ranks: int = 1,
     ) -> None:
         """@param before_start called in the new process before it becomes a trainer"""
         self.folder = folder
+        self.ranks = ranks
         self.lease_seconds = lease_seconds
         self.environment = environment or {}
         self.before_start = before_start
@@ -70,7 +73,7 @@ class TrainerProcess:
         self.stderr_path = self.folder / f"stderr-{uuid.uuid4()}.log"
         with self.stderr_path.open("w") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "simmer_trainer"],
+                [sys.executable, *(_torchrun(self.ranks) if self.ranks > 1 else []), "-m", "simmer_trainer"],
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 preexec_fn=self.before_start,
@@ -88,8 +91,8 @@ class TrainerProcess:
                 },
             )
         assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], 30)
-        assert ready, "no handshake within 30 s"
+        ready, _, _ = select.select([self.process.stdout], [], [], 120)
+        assert ready, "no handshake within 120 s"
         self.handshake = self.process.stdout.readline().decode()
         self.channel = grpc.insecure_channel(self.address)
         self.stub: Any = trainer_pb2_grpc.TrainerServiceStub(self.channel)
@@ -120,12 +123,22 @@ class TrainerProcess:
                 return
         raise AssertionError(f"attempt {attempt_id} ended before step {step}")
 
+    def rank_processes(self) -> dict[int, psutil.Process]:
+        """The ranks' processes, by rank."""
+        found = psutil.Process(self.process.pid).children(recursive=True)
+        return {int(one.environ()["RANK"]): one for one in found if "RANK" in one.environ()}
+
     def wait_for_exit(self, seconds: float) -> int:
         return self.process.wait(seconds)
 
     @property
     def stderr(self) -> str:
         return self.stderr_path.read_text()
+
+
+def _torchrun(ranks: int) -> list[str]:
+    options = [f"--nproc-per-node={ranks}", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "--max-restarts=0"]
+    return ["-m", "torch.distributed.run", *options]
 
 
 def random_model(seed: int = 1, **config: Any) -> pb.ModelSource:

@@ -1,0 +1,197 @@
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { UserError } from '../../errors.js';
+import { ArtifactType } from '../../generated/simmer/plugin/v1/artifact.js';
+import { HostServiceClient } from '../../generated/simmer/plugin/v1/host.js';
+import { memoryArtifact, memoryTable } from '../../testing/run-stage.js';
+import type { StageEvent } from '../definitions.js';
+import { HostServer } from './host-server.js';
+import { type HostedContext, HostedSpending, HostedStage } from './hosted-call.js';
+
+const log = { debug() {}, info() {}, warning() {}, error() {} };
+const dataset = memoryTable({ id: 'VARCHAR' }, [{ id: '1' }]);
+const model = memoryArtifact('model', '/models/tiny');
+
+let folder: string;
+let host: HostServer;
+let client: HostServiceClient;
+let stopping: AbortController;
+let said: StageEvent[];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'simmer-host-'));
+  host = await HostServer.start(join(folder, 'host.sock'));
+  client = new HostServiceClient(host.address, credentials.createInsecure());
+  stopping = new AbortController();
+  said = [];
+  const context = {
+    signal: stopping.signal,
+    log,
+    scratchFolder: join(folder, 'scratch'),
+    artifacts: {
+      writeReport: async () => memoryArtifact('report', folder),
+      writeDataset: async (_rows: unknown, { columns }: { columns: Record<string, string> }) =>
+        memoryTable(columns, []),
+    },
+    emit: async (event: StageEvent) => void said.push(event),
+    spending: { isLimited: false, reserve: async () => ({ settle() {} }) },
+    trainer: async (name: string) => {
+      throw new UserError('trainer_not_declared', `It asked for ${name}.`, { kind: 'runFailed', hint: 'Declare it.' });
+    },
+    grader: async () => {
+      throw new Error('the grader is broken');
+    },
+  } as unknown as HostedContext;
+  const spending = new HostedSpending(context.spending);
+  host.serve({ id: 'stage', log, spending, stage: new HostedStage(context, folder, [dataset, model]) });
+  host.serve({ id: 'grader', log, spending });
+});
+
+afterEach(async () => {
+  client.close();
+  host[Symbol.dispose]();
+  await rm(folder, { recursive: true });
+});
+
+type Method<Request, Response> = (
+  request: Request,
+  metadata: Metadata,
+  callback: (error: ServiceError | null, response: Response) => void,
+) => unknown;
+
+/** What came of a call: the answer, or the name of its status and its stable code. */
+function ask<Request, Response>(method: Method<Request, Response>, request: Request, token = host.token) {
+  const metadata = new Metadata();
+  if (token !== '') metadata.set('authorization', `Bearer ${token}`);
+  return new Promise<Response | readonly string[]>((resolve) =>
+    method.call(client, request, metadata, (error, response) =>
+      resolve(error ? [status[error.code]!, String(error.metadata.get('simmer-error-code')[0] ?? '')] : response),
+    ),
+  );
+}
+
+const table = (parquetFile: string) => ({
+  callId: 'stage',
+  type: ArtifactType.ARTIFACT_TYPE_DATASET,
+  parquetFile,
+  columns: [],
+  metadata: undefined,
+});
+
+describe('the host of a plugin process', () => {
+  it('answers nobody without its token', async () => {
+    const request = { callId: 'stage', uri: dataset.uri };
+    expect(await ask(client.openArtifact, request, '')).toEqual(['UNAUTHENTICATED', '']);
+    expect(await ask(client.openArtifact, request, `${host.token}0`)).toEqual(['UNAUTHENTICATED', '']);
+    expect(await ask(client.openArtifact, request)).toMatchObject({ artifact: { uri: dataset.uri, rowCount: 1n } });
+  });
+
+  it('answers only for calls that run', async () => {
+    const served = host.serve({ id: 'other', log });
+    const request = { callId: 'other', events: [] };
+    expect(await ask(client.emitEvents, request)).toEqual({});
+    served[Symbol.dispose]();
+    expect(await ask(client.emitEvents, request)).toEqual(['NOT_FOUND', 'call_unknown']);
+  });
+
+  it('lets a grader do what graders may, and no more', async () => {
+    const report = { callId: 'grader', json: '{}', metadata: undefined };
+    expect(await ask(client.commitReport, report)).toEqual(['PERMISSION_DENIED', 'not_allowed']);
+    expect(await ask(client.openArtifact, { callId: 'grader', uri: dataset.uri })).toEqual([
+      'PERMISSION_DENIED',
+      'not_allowed',
+    ]);
+    const progress = { done: 1n, total: undefined, unit: 'rows', secondsLeft: undefined, figures: {} };
+    const event = { event: { $case: 'stageProgressed', value: progress } } as const;
+    expect(await ask(client.emitEvents, { callId: 'grader', events: [event] })).toEqual([
+      'PERMISSION_DENIED',
+      'not_allowed',
+    ]);
+  });
+
+  it('opens only what the stage was given or made', async () => {
+    const other = `simmer://dataset/sha256-${'f'.repeat(64)}`;
+    expect(await ask(client.openArtifact, { callId: 'stage', uri: other })).toEqual(['NOT_FOUND', 'artifact_missing']);
+    const report = { callId: 'stage', json: '{}', metadata: undefined };
+    const made = (await ask(client.commitReport, report)) as unknown as { artifact: { uri: string } };
+    expect(await ask(client.openArtifact, { callId: 'stage', uri: made.artifact.uri })).toMatchObject(made);
+  });
+
+  it('takes files from the stage’s own folders alone, links followed', async () => {
+    await writeFile(join(folder, 'own.parquet'), 'not a table');
+    await symlink('/etc/hostname', join(folder, 'link.parquet'));
+    for (const path of [
+      '/etc/hostname',
+      join(folder, 'link.parquet'),
+      'own.parquet',
+      join(folder, 'gone.parquet'),
+      folder,
+    ]) {
+      expect([path, await ask(client.commitTable, table(path))]).toEqual([
+        path,
+        ['INVALID_ARGUMENT', 'path_not_allowed'],
+      ]);
+    }
+    const own = table(join(folder, 'own.parquet'));
+    expect(await ask(client.commitTable, own)).toEqual(['INVALID_ARGUMENT', 'invalid_table_file']);
+  });
+
+  it('says what is wrong with what is said', async () => {
+    const value = { name: 'x', value: Number.NaN, interval: undefined, count: undefined, unit: undefined, labels: {} };
+    const event = { event: { $case: 'metricMeasured', value } } as const;
+    expect(await ask(client.emitEvents, { callId: 'stage', events: [event] })).toEqual([
+      'INVALID_ARGUMENT',
+      'plugin_event_invalid',
+    ]);
+    expect(await ask(client.emitEvents, { callId: 'stage', events: [{ event: undefined }] })).toEqual([
+      'INVALID_ARGUMENT',
+      'plugin_event_invalid',
+    ]);
+    expect(said).toEqual([]);
+    const report = { callId: 'stage', json: '{', metadata: undefined };
+    expect(await ask(client.commitReport, report)).toEqual(['INVALID_ARGUMENT', 'request_invalid']);
+  });
+
+  it('settles a reservation once', async () => {
+    const reserved = await ask(client.reserveSpending, { callId: 'grader', source: 'oracle', usd: 1 });
+    const { reservationId } = reserved as { reservationId: string };
+    const settled = { callId: 'grader', reservationId, usd: 1, inputTokens: undefined, outputTokens: undefined };
+    expect(await ask(client.settleSpending, settled)).toEqual({});
+    expect(await ask(client.settleSpending, settled)).toEqual(['NOT_FOUND', 'reservation_unknown']);
+    const negative = { callId: 'grader', source: 'oracle', usd: -1 };
+    expect(await ask(client.reserveSpending, negative)).toEqual(['INVALID_ARGUMENT', 'request_invalid']);
+  });
+
+  it('passes on why what was asked failed, and that the stage is to stop', async () => {
+    const grading = { callId: 'stage', uses: 'a/b', options: {}, items: [] };
+    expect(await ask(client.gradeAnswers, grading)).toEqual(['ABORTED', '']);
+    stopping.abort(new UserError('interrupted', 'Stopped.', { kind: 'interrupted' }));
+    expect(await ask(client.gradeAnswers, grading)).toEqual(['CANCELLED', 'interrupted']);
+  });
+
+  it('generates only with a trainer that the options name, and a model', async () => {
+    const metadata = new Metadata();
+    metadata.set('authorization', `Bearer ${host.token}`);
+    const generate = (modelUri: string) =>
+      new Promise((resolve) => {
+        const sampling = {
+          temperature: 0,
+          maxAnswerTokens: 4,
+          stop: [],
+          seed: 0n,
+          samples: 1,
+          topP: undefined,
+          topK: undefined,
+        };
+        const asked = { callId: 'stage', trainer: 'other', modelUri, prompts: [], sampling, policies: [] };
+        const call = client.generate({ ...asked, thinkingFormat: undefined, maxBatchSize: undefined }, metadata);
+        call.on('error', (error: ServiceError) => resolve([status[error.code], error.details]));
+        call.resume();
+      });
+    expect(await generate(model.uri)).toEqual(['PERMISSION_DENIED', 'It asked for other.']);
+    expect(await generate(dataset.uri)).toEqual(['INVALID_ARGUMENT', `${dataset.uri} is a dataset, not a model.`]);
+  });
+});

@@ -1,0 +1,177 @@
+"""Several ranks: they train what one would, shard what they save, live and die together."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from trainer_process import (
+    TrainerProcess,
+    hyperparameters,
+    losses,
+    random_model,
+    sums,
+    training_request,
+    wait_until,
+    write_rows,
+)
+
+from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+
+# Dropout draws other numbers on each rank.
+MODEL = random_model(attention_dropout=0.0)
+LORA = pb.Lora(rank=4, alpha=8, dropout=0.0)
+FULL = hyperparameters(checkpoint_every_steps=3, evaluate_every_steps=5, gradient_checkpointing=True)
+ADAPTER = hyperparameters(checkpoint_every_steps=3, method=pb.METHOD_LORA, lora=LORA, packing=True)
+# A dead process is noticed at once; its launcher and the machine take the rest.
+SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainerProcess]:
+    with TrainerProcess(tmp_path_factory.mktemp("ranks") / "trainer", ranks=2) as process:
+        yield process
+
+
+def train(trainer: TrainerProcess, folder: Path, parameters: pb.Hyperparameters, **changes: Any) -> list[Any]:
+    folder.mkdir()
+    if parameters.evaluate_every_steps:
+        changes["evaluation_data"] = str(write_rows(folder / "evaluation.parquet", sums(5)))
+    request = training_request(folder, hyperparameters=parameters, model=MODEL, **changes)
+    trainer.stub.StartTraining(request, timeout=30)
+    events = trainer.events(request.attempt_id)
+    assert events[-1].HasField("training_completed"), events[-1]
+    return events
+
+
+def assert_close_weights(one: Path, other: Path) -> None:
+    from safetensors.torch import load_file
+
+    for file in sorted(one.glob("*.safetensors")):
+        first, second = load_file(file), load_file(other / file.name)
+        assert first.keys() == second.keys() and first
+        for name, tensor in first.items():
+            assert tensor.dtype == second[name].dtype
+            assert tensor.allclose(second[name], rtol=1e-3, atol=2e-5), name
+
+
+@pytest.mark.parametrize("parameters", [FULL, ADAPTER], ids=["full, padded", "adapter, packed"])
+def test_two_ranks_train_as_one_does_and_take_up_each_others_checkpoints(
+    shared_trainer: TrainerProcess, two_ranks: TrainerProcess, tmp_path: Path, parameters: pb.Hyperparameters
+) -> None:
+    """18 rows in steps of 4: the last step of an epoch has a pass for one rank alone."""
+    one = train(shared_trainer, tmp_path / "one", parameters)
+    two = train(two_ranks, tmp_path / "two", parameters)
+    expected = losses(one)
+    assert losses(two) == pytest.approx(expected, rel=1e-5)
+    for name in ("gradient_norm", "rows_seen", "tokens_seen", "learning_rate"):
+        first, second = ([getattr(event.step_logged, name) for event in events] for events in (one, two))
+        assert second == pytest.approx(first, rel=1e-4), name
+    evaluated = [[e.evaluation_logged.loss for e in run if e.HasField("evaluation_logged")] for run in (one, two)]
+    assert evaluated[1] == pytest.approx(evaluated[0], rel=1e-5)
+    assert one[0].training_started.parameters == two[0].training_started.parameters
+    models = tmp_path / "one/output/model", tmp_path / "two/output/model"
+    assert {file.name for file in models[0].iterdir()} == {file.name for file in models[1].iterdir()}
+    configs = [json.loads(next(folder.glob("*config.json")).read_text()) for folder in models]
+    assert configs[0] == configs[1]
+    assert_close_weights(*models)
+
+    checkpoints = {name: str(tmp_path / name / "output/checkpoints/step-00000006") for name in ("one", "two")}
+    shards = sorted(file.name for file in Path(checkpoints["two"]).rglob("*.distcp"))
+    assert shards == ["__0_0.distcp", "__0_0.distcp", "__1_0.distcp", "__1_0.distcp"]
+    for name, trainer, checkpoint in (
+        ("two-by-two", two_ranks, "two"),
+        ("two-by-one", shared_trainer, "two"),
+        ("one-by-two", two_ranks, "one"),
+    ):
+        events = train(trainer, tmp_path / name, parameters, resume_from=checkpoints[checkpoint])
+        assert events[0].training_started.resumed_after_step == 6
+        assert losses(events) == pytest.approx({step: expected[step] for step in range(7, 11)}, rel=1e-5), name
+        assert_close_weights(models[0], tmp_path / name / "output/model")
+
+
+def test_ranks_heed_a_checkpoint_now_and_a_cancellation(two_ranks: TrainerProcess, tmp_path: Path) -> None:
+    request = training_request(tmp_path, hyperparameters=hyperparameters(epochs=2000), model=MODEL)
+    two_ranks.stub.StartTraining(request, timeout=30)
+    two_ranks.wait_for_step(request.attempt_id, 2)
+    saved = two_ranks.stub.Checkpoint(pb.CheckpointRequest(attempt_id=request.attempt_id), timeout=30).checkpoint
+    assert (Path(saved.path) / "simmer-checkpoint.json").exists()
+    two_ranks.stub.Cancel(pb.CancelRequest(attempt_id=request.attempt_id, checkpoint_first=True), timeout=30)
+    canceled = two_ranks.events(request.attempt_id)[-1].training_canceled
+    assert canceled.checkpoint.endswith(f"step-{canceled.step:08d}")
+    again = training_request(tmp_path, attempt=2, hyperparameters=hyperparameters(epochs=2000), model=MODEL)
+    two_ranks.stub.StartTraining(again, timeout=30)
+    two_ranks.wait_for_step(again.attempt_id, 1)
+    two_ranks.stub.Cancel(pb.CancelRequest(attempt_id=again.attempt_id), timeout=30)
+    assert two_ranks.events(again.attempt_id)[-1].HasField("training_canceled")
+
+
+def test_rows_that_no_rank_can_train_on_end_the_attempt_and_not_the_trainer(
+    two_ranks: TrainerProcess, tmp_path: Path
+) -> None:
+    data = write_rows(tmp_path / "rows.parquet", [{"prompt": "a" * 40, "completion": "b"}])
+    request = training_request(
+        tmp_path, training_data=str(data), hyperparameters=hyperparameters(max_sequence_length=16), model=MODEL
+    )
+    two_ranks.stub.StartTraining(request, timeout=30)
+    assert two_ranks.events(request.attempt_id)[-1].training_failed.code == "mask_empty"
+    train(two_ranks, tmp_path / "next", hyperparameters(max_steps=1))
+
+
+def test_a_killed_rank_ends_the_trainer_within_seconds_and_the_job_goes_on(tmp_path: Path) -> None:
+    parameters = hyperparameters(epochs=2000, checkpoint_every_steps=2, checkpoints_kept=2)
+    with TrainerProcess(tmp_path / "trainer", ranks=2) as trainer:
+        first = training_request(tmp_path / "job", hyperparameters=parameters, model=MODEL)
+        trainer.stub.StartTraining(first, timeout=30)
+        trainer.wait_for_step(first.attempt_id, 5)
+        processes = trainer.rank_processes()
+        assert sorted(processes) == [0, 1]
+        processes[1].send_signal(signal.SIGKILL)
+        assert trainer.wait_for_exit(SECONDS) != 0
+        assert not are_running(processes)
+        assert "rank 1 (process" in trainer.stderr
+
+        trainer.start()
+        events = trainer.events(first.attempt_id)
+        assert events[-1].training_failed.code == "trainer_exited"
+        assert events[-1].training_failed.retryable
+        saved = [event.checkpoint_saved for event in events if event.HasField("checkpoint_saved")][-1]
+        second = training_request(
+            tmp_path / "job", attempt=2, hyperparameters=parameters, model=MODEL, resume_from=saved.path
+        )
+        trainer.stub.StartTraining(second, timeout=30)
+        trainer.wait_for_step(second.attempt_id, saved.step + 1)
+        processes = trainer.rank_processes()
+        # As a launcher ends it in a hurry: the signal reaches all ranks, and the last step is saved first.
+        trainer.process.send_signal(signal.SIGTERM)
+        trainer.wait_for_exit(SECONDS)
+        assert not are_running(processes)
+        trainer.start()
+        canceled = trainer.events(second.attempt_id)[-1].training_canceled
+        assert canceled.step > saved.step
+        assert (Path(canceled.checkpoint) / "simmer-checkpoint.json").exists()
+        assert canceled.checkpoint.endswith(f"step-{canceled.step:08d}")
+
+
+@pytest.mark.parametrize("end", ["rank 0 is killed", "their agent is killed", "no core renews the lease"])
+def test_no_rank_is_left_when(end: str, tmp_path: Path) -> None:
+    lease = 4 if end == "no core renews the lease" else 3600
+    with TrainerProcess(tmp_path / "trainer", ranks=2, lease_seconds=lease) as trainer:
+        request = training_request(tmp_path / "job", hyperparameters=hyperparameters(epochs=2000), model=MODEL)
+        trainer.stub.StartTraining(request, timeout=30)
+        processes = trainer.rank_processes()
+        assert sorted(processes) == [0, 1]
+        if end == "no core renews the lease":
+            assert trainer.wait_for_exit(SECONDS) == 0
+        else:
+            trainer.wait_for_step(request.attempt_id, 2)
+            (processes[0] if end == "rank 0 is killed" else trainer.process).send_signal(signal.SIGKILL)
+            trainer.wait_for_exit(SECONDS)
+        wait_until(lambda: not are_running(processes), SECONDS)
+
+
+def are_running(processes: dict[int, psutil.Process]) -> bool:
+    return any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes.values())
