@@ -53,7 +53,7 @@ export const classify = defineStage({
       'The dataset',
     );
     const classes = taxonomy === 'msc' ? mscClasses.map(([code, title]) => ({ code, title })) : taxonomy;
-    await using journal = await ReplyJournal.open(context.scratchFolder);
+    await using journal = await ReplyJournal.open(context.scratchFolder, context.log);
     async function* questions(attempt: number): AsyncIterable<Question> {
       for await (const row of dataset.rows()) {
         const id = textIn(row, 'id') ?? '';

@@ -21,7 +21,7 @@ export const distill = defineStage({
     const { inputs, options } = context;
     const { dataset, teacher } = inputs;
     requireColumns(dataset, ['id', options.column], 'The dataset');
-    await using journal = await ReplyJournal.open(context.scratchFolder);
+    await using journal = await ReplyJournal.open(context.scratchFolder, context.log);
     const { temperature, topP, maxTokens, system } = options;
     async function* questions(): AsyncIterable<Question> {
       for await (const row of dataset.rows()) {
