@@ -8,8 +8,11 @@ export type {
   ArtifactUri,
   ArtifactWriter,
   Columns,
+  DerivedRows,
   Row,
+  RowReading,
   TableArtifact,
+  TableLocation,
   TableOptions,
 } from './artifacts/artifact.js';
 export { defaultCacheFolder } from './config/cache-folder.js';
@@ -126,6 +129,7 @@ export { type DetachedProcess, type ProcessExit, spawnDetached } from './process
 export { endsWithin, terminateGroup } from './process/terminate.js';
 export { type Random, random } from './random.js';
 export type { Json, Plan, PlannedStage, PlannedTrainer, StageReference } from './recipe/plan.js';
+export { type StartWork, type ThreadedWork, workInThreads } from './threads/work-in-threads.js';
 export type {
   Capability,
   ExportRequest,

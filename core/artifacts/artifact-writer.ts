@@ -9,6 +9,7 @@ import type {
   ArtifactManifest,
   ArtifactType,
   ArtifactWriter,
+  DerivedRows,
   Row,
   TableArtifact,
   TableOptions,
@@ -50,6 +51,19 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
 
   writeGenerations(rows: AsyncIterable<Row> | Iterable<Row>, options: TableOptions): Promise<TableArtifact> {
     return this.#writeTable('generations', rows, options);
+  }
+
+  deriveDataset(table: TableArtifact, derived: DerivedRows): Promise<TableArtifact> {
+    return this.#inNewFolder(async (folder) => {
+      const { deriveTable } = await import('./table-file.js');
+      const columns = { ...table.columns, ...derived.added?.columns };
+      const file = join(folder, tableFile);
+      const scratchFolder = `${folder}.spill`;
+      await deriveTable(file, { ...derived, from: table.path(tableFile), columns, scratchFolder });
+      const rowCount = derived.positions?.length ?? table.rowCount;
+      const metadata = { rowCount, columns };
+      return (await this.#publish(folder, 'dataset', [await digestFile(file, tableFile)], metadata)) as TableArtifact;
+    });
   }
 
   writeReport(content: unknown, metadata: Metadata = {}): Promise<Artifact> {

@@ -52,7 +52,24 @@ export interface TableArtifact extends Artifact {
   readonly type: 'dataset' | 'generations';
   readonly rowCount: number;
   readonly columns: Columns;
-  rows(): AsyncIterable<Row>;
+  /** Absent where the rows are only in this thread, as in tests. */
+  readonly location?: TableLocation;
+  rows(reading?: RowReading): AsyncIterable<Row>;
+}
+
+/** Where the rows of a table are, for another thread. */
+export interface TableLocation {
+  /** Absolute path of a Parquet file. */
+  readonly file: string;
+  readonly columns: Columns;
+}
+
+/** Which part of a table is read; what is not asked for costs next to nothing. */
+export interface RowReading {
+  /** @default all */
+  readonly columns?: readonly string[];
+  /** Where the rows stand, from 0, ascending; or from one to before another. @default all */
+  readonly positions?: Uint32Array | { readonly first: number; readonly end: number };
 }
 
 export interface TableOptions {
@@ -61,9 +78,22 @@ export interface TableOptions {
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
 
+/** Rows of a table by where they stand in it, and columns beside theirs. */
+export interface DerivedRows {
+  /** Positions of the rows, from 0, ascending. @default all rows */
+  readonly positions?: Uint32Array;
+  /** More columns, or new values for columns that are there: a row of them for each row that is taken. */
+  readonly added?: { readonly columns: Columns; readonly rows: readonly Row[] };
+}
+
 /** How a stage makes artifacts. Each returns a complete, durable artifact; the same content twice is the same artifact. */
 export interface ArtifactWriter {
   writeDataset(rows: AsyncIterable<Row> | Iterable<Row>, options: TableOptions): Promise<TableArtifact>;
+  /**
+   * Some rows of a table, with more columns where asked for. What is not new goes from file to file, and never through
+   * this process's objects: dropping rows of long texts costs a fraction of writing them again.
+   */
+  deriveDataset(table: TableArtifact, derived: DerivedRows): Promise<TableArtifact>;
   writeGenerations(rows: AsyncIterable<Row> | Iterable<Row>, options: TableOptions): Promise<TableArtifact>;
   /** A report is `report.json` (any JSON). */
   writeReport(content: unknown, metadata?: Readonly<Record<string, unknown>>): Promise<Artifact>;

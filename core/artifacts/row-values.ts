@@ -6,9 +6,6 @@ import type { ColumnType } from './column-type.js';
 /** The parts of `@duckdb/node-api` that make values; the caller has loaded it. */
 export type ValueFactory = Pick<typeof import('@duckdb/node-api'), 'listValue' | 'structValue'>;
 
-/** Half of a surrogate pair by itself is no text: UTF-8 cannot hold it, and it would be lost in silence. */
-const loneSurrogate = /\p{Surrogate}/u;
-
 /** Turns rows into values of declared columns, and refuses what does not fit them. */
 export class RowConverter {
   readonly #columns: readonly (readonly [string, ColumnType])[];
@@ -38,7 +35,8 @@ export class RowConverter {
     switch (type.kind) {
       case 'text':
         if (typeof value !== 'string') throw mismatch(at, 'text', value);
-        if (loneSurrogate.test(value))
+        // UTF-8 cannot hold half a surrogate pair: it would be lost in silence.
+        if (!value.isWellFormed())
           throw doesNotFit(at.rowNumber, at.path, 'which holds half a character (a lone surrogate)');
         return value;
       case 'boolean':

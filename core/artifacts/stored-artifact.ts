@@ -10,7 +10,9 @@ import type {
   ArtifactUri,
   Columns,
   Row,
+  RowReading,
   TableArtifact,
+  TableLocation,
 } from './artifact.js';
 import { artifactUri } from './artifact-uri.js';
 
@@ -78,8 +80,13 @@ export class StoredTable extends StoredArtifact implements TableArtifact {
     this.columns = columns as Columns;
   }
 
-  async *rows(): AsyncIterable<Row> {
+  get location(): TableLocation {
+    return { file: this.path(tableFile), columns: this.columns };
+  }
+
+  async *rows({ columns = Object.keys(this.columns), positions }: RowReading = {}): AsyncIterable<Row> {
     const { readTable } = await import('./table-file.js');
-    yield* readTable(this.path(tableFile), this.columns);
+    const read = Object.fromEntries(columns.map((column) => [column, this.columns[column] ?? '']));
+    yield* readTable(this.path(tableFile), read, positions);
   }
 }

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Columns, Row } from './artifact.js';
+import type { Columns, DerivedRows, Row } from './artifact.js';
 import { ArtifactStore } from './artifact-store.js';
 import { parseColumnType, sqlType } from './column-type.js';
-import { readTable, writeTable } from './table-file.js';
+import { deriveTable, readTable, writeTable } from './table-file.js';
 
 let folder: string;
 
@@ -143,6 +143,63 @@ describe('a table', () => {
       code: 'artifact_damaged',
       message: expect.stringContaining(file),
     });
+  });
+});
+
+describe('a derived table', () => {
+  const types: Columns = { n: 'INTEGER', text: 'VARCHAR', list: 'BIGINT[]' };
+  const many = Array.from({ length: 30_000 }, (_, n) => ({ n, text: n % 5 === 0 ? null : `row ${n}`, list: [n, 1] }));
+
+  async function derive(from: string, derived: DerivedRows): Promise<string> {
+    written += 1;
+    const file = join(folder, `${written}.parquet`);
+    const columns = { ...types, ...derived.added?.columns };
+    await deriveTable(file, { ...derived, from, columns, scratchFolder: join(folder, 'spill') });
+    return file;
+  }
+
+  it('has the rows at some positions, in their order', async () => {
+    const from = await write(many, types);
+    await fc.assert(
+      fc.asyncProperty(fc.uniqueArray(fc.nat(many.length - 1), { maxLength: 20_000, size: 'max' }), async (places) => {
+        const positions = Uint32Array.from(places).sort();
+        const file = await derive(from, { positions });
+        expect(await collect(readTable(file, types))).toEqual([...positions].map((at) => many[at]));
+      }),
+      { numRuns: 5 },
+    );
+  });
+
+  it('has columns added to all rows or to some, and new values for columns that were there', async () => {
+    const from = await write(many, types);
+    const added = {
+      columns: { tokens: 'BIGINT', text: 'DOUBLE' },
+      rows: many.map(({ n }) => ({ tokens: n * 2, text: n / 2 })),
+    };
+    const all = await derive(from, { added });
+    const columns = { ...types, ...added.columns };
+    expect(await collect(readTable(all, columns))).toEqual(many.map((row, at) => ({ ...row, ...added.rows[at] })));
+    const some = await derive(from, {
+      positions: Uint32Array.of(3, 29_999),
+      added: { ...added, rows: added.rows.slice(0, 2) },
+    });
+    expect(await collect(readTable(some, columns))).toEqual([
+      { ...many[3], ...added.rows[0] },
+      { ...many[29_999], ...added.rows[1] },
+    ]);
+  });
+
+  it('has the same bytes each time, and none of its rows is a table too', async () => {
+    const from = await write(many, types);
+    const positions = Uint32Array.from(many.keys()).filter((at) => at % 7 !== 0);
+    expect(await digest(await derive(from, { positions }))).toBe(await digest(await derive(from, { positions })));
+    expect(await collect(readTable(await derive(from, { positions: new Uint32Array() }), types))).toEqual([]);
+  });
+
+  it('of what is not Parquet is artifact_damaged', async () => {
+    const from = join(folder, 'bad.parquet');
+    await writeFile(from, 'not parquet at all, but long enough to have a footer');
+    await expect(derive(from, { positions: Uint32Array.of(0) })).rejects.toMatchObject({ code: 'artifact_damaged' });
   });
 });
 

@@ -112,6 +112,7 @@ export class OpenAiEndpoint {
     const { fetch } = await import('undici');
     this.agent ??= await openAgent();
     const settle = body === undefined ? () => {} : await this.setAside(body);
+    const limit = timeLimit(timeoutMilliseconds, signal);
     let response: Response;
     let text: string;
     try {
@@ -119,7 +120,7 @@ export class OpenAiEndpoint {
         method: body === undefined ? 'GET' : 'POST',
         headers,
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMilliseconds)]),
+        signal: limit.signal,
         dispatcher: this.agent,
       });
       text = await response.text();
@@ -136,6 +137,8 @@ export class OpenAiEndpoint {
         }),
         mayBeBilled(end),
       );
+    } finally {
+      limit.end();
     }
     if (!response.ok) {
       settle({ kind: 'refused', status: response.status });
@@ -200,6 +203,29 @@ export class OpenAiEndpoint {
 async function openAgent(): Promise<Agent> {
   const { Agent } = await import('undici');
   return new Agent({ headersTimeout: 0, bodyTimeout: 0 });
+}
+
+/** Longest time of a timer in Node, in milliseconds. */
+const longestTimer = 2 ** 31 - 1;
+
+/**
+ * A signal that is aborted with another one, or when the time is over. Not by `AbortSignal.timeout`, which Node may collect
+ * as garbage while `AbortSignal.any` waits for it: then a server that never answers is waited for without end.
+ */
+function timeLimit(milliseconds: number, signal: AbortSignal) {
+  const controller = new AbortController();
+  const stop = () => controller.abort(signal.reason);
+  const isOver = () => controller.abort(new Error(`no answer within ${milliseconds} ms`));
+  const timer = setTimeout(isOver, Math.min(milliseconds, longestTimer));
+  if (signal.aborted) stop();
+  else signal.addEventListener('abort', stop, { once: true });
+  return {
+    signal: controller.signal,
+    end() {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', stop);
+    },
+  };
 }
 
 function askedToWait({ final, afterMilliseconds }: PassingFailure): UserError {

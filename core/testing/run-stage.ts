@@ -68,8 +68,12 @@ export function memoryTable(
     rowCount: rows.length,
     columns,
     allRows,
-    async *rows() {
-      yield* allRows;
+    async *rows({ columns: read = names, positions = { first: 0, end: allRows.length } } = {}) {
+      const isRange = 'first' in positions;
+      const chosen = isRange
+        ? allRows.slice(positions.first, positions.end)
+        : Array.from(positions, (at) => allRows[at]);
+      for (const row of chosen) yield Object.fromEntries(read.map((name) => [name, row?.[name]]));
     },
   };
 }
@@ -159,6 +163,12 @@ function memoryWriter(temporaryFolder: () => Promise<string>): ArtifactWriter {
   return {
     writeDataset: write('dataset'),
     writeGenerations: write('generations'),
+    deriveDataset: async (table, { positions, added }) => {
+      const kept: Row[] = [];
+      const reading = positions === undefined ? {} : { positions };
+      for await (const row of table.rows(reading)) kept.push({ ...row, ...added?.rows[kept.length] });
+      return memoryTable({ ...table.columns, ...added?.columns }, kept);
+    },
     writeReport: async (content) => ({ ...memoryArtifact('report', '/memory/report'), content }) as Artifact,
     commitModel: async (folder, metadata) => memoryArtifact('model', folder, metadata),
     referenceModel: async (folder, metadata) => memoryArtifact('model', folder, metadata),

@@ -56,7 +56,6 @@ export async function askQuestions(
   questions: AsyncIterable<Question>,
   { journal, progress, answerer, sampling }: Asking,
 ): Promise<void> {
-  const kept = journal.size;
   const keep = async (reply: Reply) => {
     // The server refused the request itself: it counted nothing, and may take it when it is asked again.
     if (reply.finish === 'refused' && reply.outputTokens === 0 && reply.dollars === 0) journal.remember(reply);
@@ -66,7 +65,6 @@ export async function askQuestions(
   const missing = missingOf(questions, journal, progress);
   const first = await missing.next();
   if (first.done === true) return;
-  if (kept > 0) context.log.info(`${kept} replies are kept and not asked for again.`);
   await (await answerer()).answer(withFirst(first.value, missing), sampling, keep, context.signal);
 }
 

@@ -49,7 +49,7 @@ export class Attempts implements AsyncDisposable {
     }
     const solvings: Solving[] = [];
     for (const [index, solver] of options.solvers.entries()) {
-      const journal = await ReplyJournal.open(join(scratchFolder, `solver-${index}`));
+      const journal = await ReplyJournal.open(join(scratchFolder, `solver-${index}`), context.log);
       solvings.push({ solver, name: nameOf(solver), journal, samples: 0, right: 0 });
     }
     return new Attempts(context, solvings, await KeptGrades.open(join(scratchFolder, 'grades')));

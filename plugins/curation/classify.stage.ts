@@ -42,7 +42,7 @@ export const classify = defineStage({
     const { askingProgress, askQuestions } = await import('./ask-questions.js');
     const { mscClasses } = await import('./msc.js');
     const { ReplyJournal } = await import('./reply-journal.js');
-    const { sieve } = await import('./sieve.js');
+    const { sieveAndChange } = await import('./sieve.js');
     const { inputs, options } = context;
     const { dataset, classifier } = inputs;
     const { fromColumn, taxonomy, column } = options;
@@ -53,7 +53,7 @@ export const classify = defineStage({
       'The dataset',
     );
     const classes = taxonomy === 'msc' ? mscClasses.map(([code, title]) => ({ code, title })) : taxonomy;
-    await using journal = await ReplyJournal.open(context.scratchFolder);
+    await using journal = await ReplyJournal.open(context.scratchFolder, context.log);
     async function* questions(attempt: number): AsyncIterable<Question> {
       for await (const row of dataset.rows()) {
         const id = textIn(row, 'id') ?? '';
@@ -85,7 +85,7 @@ export const classify = defineStage({
       const code = replyTo(textIn(row, 'id') ?? '', journal, options, classes)?.code ?? null;
       return code === null ? undefined : { code, title: titles.get(code) ?? code };
     };
-    return await sieve(
+    return await sieveAndChange(
       context,
       dataset,
       (row) => {

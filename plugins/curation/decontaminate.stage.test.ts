@@ -2,7 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { decontaminate } from './decontaminate.stage.js';
-import { NgramIndex, wordsOf } from './ngram-index.js';
+import { NgramIndex } from './ngram-index.js';
+import { runsOf, wordsOf } from './plain-words.fixture.js';
+import { scanWords, Words } from './words.js';
 
 const columns = { id: 'VARCHAR', question: 'VARCHAR', source: 'VARCHAR' };
 const table = (...questions: (string | readonly [question: string, source: string])[]) =>
@@ -61,30 +63,106 @@ describe('curation/decontaminate', () => {
   });
 });
 
+/** Words in any script, white space of all kinds, and letters whose case changes their length. */
+const anyText = fc
+  .array(
+    fc.constantFrom(
+      'a',
+      'B',
+      'c',
+      'D.',
+      'İ',
+      'ß',
+      'ΣΑΣ',
+      '日本',
+      '𝒳',
+      '\ufeff',
+      ' ',
+      '  ',
+      '\n',
+      '\t',
+      '\u00a0',
+      '\u3000',
+      '\u001c',
+    ),
+    {
+      maxLength: 40,
+    },
+  )
+  .map((parts) => parts.join(' '));
+
+it('decontamination agrees with comparing every run of words, whatever the texts', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(anyText, { maxLength: 6 }),
+      fc.array(anyText, { maxLength: 6 }),
+      async (pool, evaluation) => {
+        const { result } = await decisions(table(...pool), table(...evaluation), { words: 3 });
+        const known = evaluation.map((text) => runsOf(wordsOf(text), 3));
+        const expected = pool.map((text) => {
+          const run = runsOf(wordsOf(text), 3).find((one) => known.some((runs) => runs.includes(one)));
+          return run === undefined ? null : `q${known.findIndex((runs) => runs.includes(run))}: ${run}`;
+        });
+        expect(result.rows('decisions').map(({ evidence }) => evidence)).toEqual(expected);
+        expect(result.rows('dataset')).toHaveLength(expected.filter((evidence) => evidence === null).length);
+      },
+    ),
+    { numRuns: 200 },
+  );
+});
+
+describe('words', () => {
+  it('are split as Python splits them', () => {
+    expect(wordsOf(' A\u00a0b\u2003C\u001cd\ufeffe ')).toEqual(['a', 'b', 'c', 'd\ufeffe']);
+  });
+
+  it('are scanned as they are split, in any text', () => {
+    fc.assert(
+      fc.property(fc.oneof(anyText, fc.string({ unit: 'binary' })), (text) => {
+        const words = scanWords(text);
+        expect(Array.from({ length: words.count }, (_, at) => words.word(at))).toEqual(wordsOf(text));
+      }),
+    );
+  });
+
+  it('have the same hash for the same run, wherever it stands', () => {
+    const hashes = (text: string) => [...scanWords(text).hashRuns(3)];
+    expect(hashes('a b c d e f').slice(4, 6)).toEqual(hashes('c  D\te'));
+    expect(hashes('a b')).toEqual([]);
+  });
+});
+
 describe('the n-gram index', () => {
-  const text = fc.array(fc.constantFrom('a', 'b', 'c', 'd'), { maxLength: 12 });
+  const text = fc.array(fc.constantFrom('a', 'b', 'c', 'd'), { maxLength: 12 }).map((words) => words.join(' '));
 
   it('agrees with comparing every run of words', () => {
     fc.assert(
-      fc.property(fc.array(text, { maxLength: 20 }), text, (known, words) => {
+      fc.property(fc.array(text, { maxLength: 20 }), text, (known, given) => {
         const index = new NgramIndex<number>(3);
-        for (const [owner, other] of known.entries()) index.add(other, owner);
-        const runs = (list: readonly string[]) => list.slice(2).map((_, at) => list.slice(at, at + 3).join(' '));
-        const expected = runs(words).find((run) => known.some((other) => runs(other).includes(run)));
-        expect(index.match(words)?.words).toBe(expected);
+        for (const [owner, other] of known.entries()) index.add(scanWords(other), owner);
+        const runs = (one: string) => runsOf(wordsOf(one), 3);
+        const expected = runs(given).find((run) => known.some((other) => runs(other).includes(run)));
+        expect(index.match(scanWords(given))?.words).toBe(expected);
       }),
     );
   });
 
   it('finds each of many n-grams, and no other', () => {
     const index = new NgramIndex<number>(2);
-    for (let owner = 0; owner < 20_000; owner++) index.add([`w${owner}`, `w${owner + 1}`], owner);
+    for (let owner = 0; owner < 20_000; owner++) index.add(scanWords(`w${owner} w${owner + 1}`), owner);
     expect(index.size).toBe(20_000);
-    expect(index.match(['w19999', 'w20000'])?.owner).toBe(19_999);
-    expect(index.match(['w1', 'w0'])).toBeUndefined();
+    expect(index.match(scanWords('w19999 w20000'))?.owner).toBe(19_999);
+    expect(index.match(scanWords('w1 w0'))).toBeUndefined();
   });
 
-  it('splits words as Python does', () => {
-    expect(wordsOf(' A\u00a0b\u2003C\u001cd\ufeffe ')).toEqual(['a', 'b', 'c', 'd\ufeffe']);
+  it('tells words apart whose hashes are the same', () => {
+    // Low and high half of the hash, start and end of each word.
+    const cells = Uint32Array.of(1, 2, 0, 3, 3, 4, 4, 7);
+    const index = new NgramIndex<string>(2);
+    index.add(new Words('one two', cells), 'one');
+    expect(index.match(new Words('six ten', cells))).toBeUndefined();
+    expect(index.match(new Words('one two', cells))?.owner).toBe('one');
+    index.add(new Words('six ten', cells), 'six');
+    expect(index.match(new Words('six ten', cells))?.owner).toBe('six');
   });
 });

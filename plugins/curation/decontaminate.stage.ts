@@ -1,10 +1,9 @@
-import { defineStage, input, manyInputs, pace, requireColumns, textIn } from 'simmerkit';
+import { defineStage, input, manyInputs, pace, type Row, requireColumns, textIn, workInThreads } from 'simmerkit';
 import { comparedColumns, comparedText } from './compared-text.js';
+import type { Contamination, EvaluationIndex } from './decontaminate.work.js';
 import { decontaminateOptions } from './options.js';
+import type { Drop } from './sieve.js';
 import { sieveOutputs } from './sieve-outputs.js';
-
-/** Whose n-gram it is: an evaluation question's, or a kept row's of a source. */
-type Owner = { readonly evaluation: string } | { readonly source: string };
 
 export const decontaminate = defineStage({
   description: 'Drops rows that share a run of words with an evaluation question.',
@@ -15,33 +14,46 @@ export const decontaminate = defineStage({
   },
   outputs: sieveOutputs,
   async run(context) {
-    const { NgramIndex, wordsOf } = await import('./ngram-index.js');
+    const { NgramIndex } = await import('./ngram-index.js');
     const { sieve } = await import('./sieve.js');
+    const { scanWords } = await import('./words.js');
     const { options, inputs } = context;
+    const { dataset } = inputs;
     const columns = comparedColumns(options.column);
-    const index = new NgramIndex<Owner>(options.words);
+    const questions: { readonly id: string; readonly text: string }[] = [];
     const total = inputs.against.reduce((sum, table) => sum + table.rowCount, 0);
-    const indexing = pace(context, { unit: 'evaluation questions', total });
+    const reading = pace(context, { unit: 'evaluation questions', total });
     for (const table of inputs.against) {
       requireColumns(table, ['id', ...columns], 'An evaluation dataset');
-      for await (const row of table.rows()) {
-        index.add(wordsOf(comparedText(row, columns)), { evaluation: textIn(row, 'id') ?? '' });
-        await indexing.step();
+      for await (const row of table.rows({ columns: ['id', ...columns] })) {
+        questions.push({ id: textIn(row, 'id') ?? '', text: comparedText(row, columns) });
+        await reading.step();
       }
     }
     const read = options.acrossSources ? ['id', ...columns, 'source'] : ['id', ...columns];
-    requireColumns(inputs.dataset, read, 'The dataset');
-    return await sieve(context, inputs.dataset, (row) => {
-      const words = wordsOf(comparedText(row, columns));
+    requireColumns(dataset, read, 'The dataset');
+    const module = new URL('./decontaminate.work.js', import.meta.url);
+    const settings: EvaluationIndex = { columns, words: options.words, questions };
+    const work = { columns, module, settings, unit: 'rows' };
+    const drops = new Map<number, Drop>();
+    let first = 0;
+    for await (const { count, found } of workInThreads<EvaluationIndex, Contamination>(context, dataset, work)) {
+      for (const { at, evidence } of found) drops.set(first + at, { rule: 'in_evaluation', evidence });
+      first += count;
+    }
+    if (!options.acrossSources) return await sieve(context, dataset, (_, at) => drops.get(at), { read: ['id'] });
+    // What a source may share depends on what was kept of those before it: one row after the other.
+    const kept = new NgramIndex<string>(options.words);
+    const judge = (row: Row, at: number): Drop | undefined => {
+      const drop = drops.get(at);
+      if (drop !== undefined) return drop;
+      const words = scanWords(comparedText(row, columns));
       const source = textIn(row, 'source') ?? '';
-      const found = index.match(words, (owner) => 'evaluation' in owner || owner.source !== source);
-      if (found === undefined) {
-        if (options.acrossSources) index.add(words, { source });
-        return undefined;
-      }
-      return 'evaluation' in found.owner
-        ? { rule: 'in_evaluation', evidence: `${found.owner.evaluation}: ${found.words}` }
-        : { rule: 'in_earlier_source', evidence: `${found.owner.source}: ${found.words}` };
-    });
+      const shared = kept.match(words, (owner) => owner !== source);
+      if (shared !== undefined) return { rule: 'in_earlier_source', evidence: `${shared.owner}: ${shared.words}` };
+      kept.add(words, source);
+      return undefined;
+    };
+    return await sieve(context, dataset, judge, { read });
   },
 });

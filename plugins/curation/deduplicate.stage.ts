@@ -1,6 +1,8 @@
-import { defineStage, input, requireColumns, textIn } from 'simmerkit';
+import { defineStage, input, pace, requireColumns, textIn, workInThreads } from 'simmerkit';
 import { comparedColumns, comparedText } from './compared-text.js';
+import type { DuplicateKeys } from './deduplicate.work.js';
 import { deduplicateOptions } from './options.js';
+import type { Drop } from './sieve.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
 export const deduplicate = defineStage({
@@ -9,30 +11,52 @@ export const deduplicate = defineStage({
   inputs: { dataset: input('dataset', 'Rows with at least `id` and the column.') },
   outputs: sieveOutputs,
   async run(context) {
-    const { createHash } = await import('node:crypto');
-    const { NearIndex } = await import('./near-index.js');
-    const { wordsOf } = await import('./ngram-index.js');
+    const { keysOfRow } = await import('./deduplicate.work.js');
+    const { rowsThatShareKeys } = await import('./duplicate-keys.js');
+    const { DuplicateFinder } = await import('./duplicate-finder.js');
+    const { NearSketch } = await import('./near-sketch.js');
     const { sieve } = await import('./sieve.js');
-    const { options, inputs } = context;
+    const { TextStore } = await import('./text-store.js');
+    const { options, inputs, seed } = context;
+    const { dataset } = inputs;
     const columns = comparedColumns(options.column);
-    requireColumns(inputs.dataset, ['id', ...columns], 'The dataset');
-    const firstIds = new Map<string, string | null>();
-    const near =
-      options.near === undefined ? undefined : new NearIndex<string | null>({ ...options.near, seed: context.seed });
-    return await sieve(context, inputs.dataset, (row) => {
-      const text = comparedText(row, columns);
-      const compared = options.ignoreCaseAndSpace ? text.toLowerCase().trim().replace(/\s+/g, ' ') : text;
-      // 132 bits: texts can be long, and no two differ in practice and agree here.
-      const digest = createHash('sha256').update(compared).digest('base64').slice(0, 22);
-      const first = firstIds.get(digest);
-      if (first !== undefined) return { rule: 'duplicate', evidence: `same as ${first}` };
-      const id = textIn(row, 'id');
-      const similar = near?.findOrAdd(wordsOf(text), id);
-      if (similar !== undefined) {
-        return { rule: 'near_duplicate', evidence: `${similar.similarity.toFixed(3)} similar to ${similar.owner}` };
-      }
-      firstIds.set(digest, id);
-      return undefined;
-    });
+    requireColumns(dataset, ['id', ...columns], 'The dataset');
+    const { ignoreCaseAndSpace } = options;
+    const settings: DuplicateKeys = {
+      columns,
+      ignoreCaseAndSpace,
+      ...(options.near === undefined ? {} : { near: { ...options.near, seed } }),
+    };
+    const sketch = settings.near === undefined ? undefined : new NearSketch(settings.near);
+    const module = new URL('./deduplicate.work.js', import.meta.url);
+    const blocks: Uint32Array[] = [];
+    const work = { columns, module, settings, unit: 'rows' };
+    for await (const block of workInThreads<DuplicateKeys, Uint32Array>(context, dataset, work)) blocks.push(block);
+    const positions = await rowsThatShareKeys(blocks, keysOfRow(sketch));
+    // Only rows that share a key can be duplicates; only these are read again, and compared by what they are.
+    using texts = new TextStore(await context.artifacts.temporaryFolder());
+    const finder = new DuplicateFinder(settings, sketch, texts);
+    const drops = new Map<number, Drop>();
+    const keys = keysAt(blocks, 2 * keysOfRow(sketch));
+    const steps = pace(context, { unit: 'candidates', total: positions.length });
+    for await (const row of dataset.rows({ columns: ['id', ...columns], positions })) {
+      const at = positions[steps.done] as number;
+      const drop = finder.judge(comparedText(row, columns), textIn(row, 'id'), keys(at));
+      if (drop !== undefined) drops.set(at, drop);
+      await steps.step();
+    }
+    return await sieve(context, dataset, (_, at) => drops.get(at), { read: ['id'] });
   },
 });
+
+/** The keys of a row, by its position; rows are asked for in their order. */
+function keysAt(blocks: readonly Uint32Array[], size: number): (row: number) => Uint32Array {
+  let block = 0;
+  let first = 0;
+  return (row) => {
+    for (; row >= first + (blocks[block] as Uint32Array).length / size; block++) {
+      first += (blocks[block] as Uint32Array).length / size;
+    }
+    return (blocks[block] as Uint32Array).subarray((row - first) * size, (row - first + 1) * size);
+  };
+}

@@ -63,9 +63,8 @@ export const difficulty = defineStage({
     const made = await context.artifacts.writeDataset(rows(), { columns: attemptColumns });
     await attempts.measure();
     const limits = limitsOf(options);
-    const judged = await sieve(context, inputs.dataset, (row) =>
-      judge([...(tallies.get(textIn(row, 'id') ?? '')?.values() ?? [])], limits),
-    );
+    const verdict = (row: Row) => judge([...(tallies.get(textIn(row, 'id') ?? '')?.values() ?? [])], limits);
+    const judged = await sieve(context, inputs.dataset, verdict, { read: ['id'] });
     return { ...judged, attempts: made };
   },
 });

@@ -17,11 +17,11 @@ export const distill = defineStage({
   async run(context) {
     const { askingProgress, askQuestions } = await import('./ask-questions.js');
     const { ReplyJournal } = await import('./reply-journal.js');
-    const { sieve } = await import('./sieve.js');
+    const { sieveAndChange } = await import('./sieve.js');
     const { inputs, options } = context;
     const { dataset, teacher } = inputs;
     requireColumns(dataset, ['id', options.column], 'The dataset');
-    await using journal = await ReplyJournal.open(context.scratchFolder);
+    await using journal = await ReplyJournal.open(context.scratchFolder, context.log);
     const { temperature, topP, maxTokens, system } = options;
     async function* questions(): AsyncIterable<Question> {
       for await (const row of dataset.rows()) {
@@ -51,7 +51,7 @@ export const distill = defineStage({
     }
     const { columns } = dataset;
     const takesGold = 'answer' in columns && !('gold' in columns);
-    return await sieve(context, dataset, (row) => verdictOn(journal.get(textIn(row, 'id') ?? ''), options), {
+    return await sieveAndChange(context, dataset, (row) => verdictOn(journal.get(textIn(row, 'id') ?? ''), options), {
       columns: { ...columns, ...(takesGold ? { gold: 'VARCHAR' } : {}), reasoning: 'VARCHAR', answer: 'VARCHAR' },
       change: (row) => {
         const reply = journal.get(textIn(row, 'id') ?? '');

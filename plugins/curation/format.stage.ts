@@ -27,7 +27,7 @@ export const format = defineStage({
   },
   outputs: sieveOutputs,
   async run(context) {
-    const { sieve } = await import('./sieve.js');
+    const { sieveAndChange } = await import('./sieve.js');
     const { textFormat, trainingText } = await import('./training-text.js');
     const { options, inputs } = context;
     requireColumns(inputs.dataset, ['id', 'question', 'reasoning', 'answer'], 'The dataset');
@@ -36,7 +36,7 @@ export const format = defineStage({
       model === undefined ? undefined : await (await import('./chat-template.js')).readChatTemplate(model.folder);
     const format = textFormat(options, template);
     const textOf = (row: Row) => trainingText(row, format);
-    return await sieve(
+    return await sieveAndChange(
       context,
       inputs.dataset,
       (row) => {

@@ -22,14 +22,15 @@ export const quality = defineStage({
     const { sieve } = await import('./sieve.js');
     const { options, inputs } = context;
     const limited = Object.entries(options.length).flatMap(([column, limit]) => (limit === undefined ? [] : [column]));
-    const read = [
+    const needed = [
       'id',
       'question',
       ...[...options.drop, ...options.repetition].map((rule) => rule.column),
       ...(options.language === undefined ? [] : [options.language.column]),
       ...limited,
     ];
-    requireColumns(inputs.dataset, read, 'The dataset');
-    return await sieve(context, inputs.dataset, qualityJudge(options));
+    requireColumns(inputs.dataset, needed, 'The dataset');
+    const read = 'source' in inputs.dataset.columns ? [...needed, 'source'] : needed;
+    return await sieve(context, inputs.dataset, qualityJudge(options), { read });
   },
 });

@@ -1,6 +1,7 @@
 import { readSync } from 'node:fs';
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Log } from 'simmerkit';
 import type { Reply } from './answerer.js';
 
 /** What is kept of a question. */
@@ -51,8 +52,8 @@ export class ReplyJournal<Entry extends Kept = Reply> implements AsyncDisposable
 
   private constructor(private readonly file: FileHandle) {}
 
-  /** Opens the journal of a folder, or begins one. */
-  static async open<Entry extends Kept = Reply>(folder: string): Promise<ReplyJournal<Entry>> {
+  /** Opens the journal of a folder, or begins one. @param log is told what an earlier attempt left */
+  static async open<Entry extends Kept = Reply>(folder: string, log?: Log): Promise<ReplyJournal<Entry>> {
     await mkdir(folder, { recursive: true });
     const file = await open(join(folder, 'replies.jsonl'), 'a+', 0o600);
     const journal = new ReplyJournal<Entry>(file);
@@ -61,6 +62,7 @@ export class ReplyJournal<Entry extends Kept = Reply> implements AsyncDisposable
       // What was under way when its core was killed may have been answered, and then it costs what it can.
       for (const dollars of journal.open.values()) journal.sums.dollars += dollars;
       journal.open.clear();
+      if (journal.size > 0) log?.info(`${journal.size} replies are kept from before and not asked for again.`);
       return journal;
     } catch (error) {
       await file.close();

@@ -1,6 +1,7 @@
 import { defineStage, input, numberIn, pace, type Row, requireColumns, textIn } from 'simmerkit';
 import { type SelectOptions, selectOptions } from './options.js';
 import type { Candidate } from './selection.js';
+import type { Judge } from './sieve.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
 export const select = defineStage({
@@ -16,7 +17,11 @@ export const select = defineStage({
     const { selectRows } = await import('./selection.js');
     const { sieve } = await import('./sieve.js');
     const { options, inputs } = context;
-    requireColumns(inputs.dataset, columnsRead(options), 'The dataset');
+    const needed = columnsRead(options);
+    requireColumns(inputs.dataset, needed, 'The dataset');
+    // Said of a row where it is there, needed or not.
+    const told = [options.domainColumn, options.lengthColumn, 'source'];
+    const columns = [...new Set([...needed, ...told.filter((column) => column in inputs.dataset.columns)])];
     const isPreselected = preselection(options);
     const candidates: Candidate[] = [];
     const preselected: number[] = [];
@@ -24,7 +29,7 @@ export const select = defineStage({
     const isLike = new RegExp(later?.sources ?? '(?!)', 'i');
     const weights = new Map<string, number>();
     const reading = pace(context, { unit: 'rows', total: inputs.dataset.rowCount });
-    for await (const row of inputs.dataset.rows()) {
+    for await (const row of inputs.dataset.rows({ columns })) {
       const candidate = { domain: domainOf(row, options), length: lengthOf(row, options) };
       if (isPreselected(row, candidate.length)) preselected.push(candidates.length);
       if (isLike.test(textIn(row, 'source') ?? ''))
@@ -40,14 +45,15 @@ export const select = defineStage({
       preselected,
       ...(later === undefined ? {} : { later: { after: later.after, weights } }),
     });
-    return await sieve(context, inputs.dataset, (_, index) => {
+    const judge: Judge = (_, index) => {
       const reason = chosen.get(index);
       const { domain, length } = candidates[index] as Candidate;
       const facts = [`length ${length}`, ...(usesDomains(method) ? [`domain ${JSON.stringify(domain)}`] : [])];
       return reason === undefined
         ? { rule: 'not_selected', evidence: facts.join(', ') }
         : { kept: true, rule: reason.rule, evidence: `${reason.evidence ?? facts.join(', ')}` };
-    });
+    };
+    return await sieve(context, inputs.dataset, judge, { read: ['id'] });
   },
 });
 

@@ -18,40 +18,82 @@ export const decisionColumns: Columns = { id: 'VARCHAR', kept: 'BOOLEAN', rule: 
 
 type SieveContext = Pick<StageContext<unknown, Record<string, never>>, 'stage' | 'signal' | 'emit' | 'artifacts'>;
 
+interface Sieved {
+  readonly dataset: TableArtifact;
+  readonly decisions: TableArtifact;
+}
+
+/** Undefined, or a `Keep` with its reason: the row is kept. Called once a row, in order. */
+export type Judge = (row: Row, index: number) => Drop | Keep | undefined;
+
 /**
- * Writes the rows that a judge keeps, in their order, and the decisions about all of them; tells the funnel.
- * @param judge undefined, or a `Keep` with its reason: the row is kept. Called once a row, in order
+ * Writes the rows that a judge keeps, in their order, and the decisions about all of them; tells the funnel. The rows go
+ * from file to file as they are.
+ * @param judge gets the columns `read`, and `id`
  */
 export async function sieve(
   context: SieveContext,
   dataset: TableArtifact,
-  judge: (row: Row, index: number) => Drop | Keep | undefined,
-  shape: { readonly columns?: Columns; readonly change?: (row: Row) => Row } = {},
-): Promise<{ readonly dataset: TableArtifact; readonly decisions: TableArtifact }> {
+  judge: Judge,
+  { read }: { readonly read: readonly string[] },
+): Promise<Sieved> {
   const steps = pace(context, { unit: 'rows', total: dataset.rowCount });
-  const decisions: Row[] = [];
   const dropped: Record<string, number> = {};
-  async function* keptRows(): AsyncIterable<Row> {
+  const positions: number[] = [];
+  async function* decisionRows(): AsyncIterable<Row> {
     let index = 0;
-    for await (const row of dataset.rows()) {
-      const verdict = judge(row, index++);
-      const drop = verdict === undefined || 'kept' in verdict ? undefined : verdict;
-      decisions.push({
-        id: textIn(row, 'id'),
-        kept: drop === undefined,
-        rule: verdict?.rule ?? null,
-        evidence: verdict?.evidence ?? null,
-      });
-      if (drop === undefined) yield shape.change?.(row) ?? row;
-      else dropped[drop.rule] = (dropped[drop.rule] ?? 0) + 1;
+    for await (const row of dataset.rows({ columns: [...new Set(['id', ...read])] })) {
+      const decision = decide(row, judge(row, index), dropped);
+      if (decision.kept) positions.push(index);
+      index++;
+      yield decision;
       await steps.step();
     }
   }
-  const kept = await context.artifacts.writeDataset(keptRows(), { columns: shape.columns ?? dataset.columns });
+  const decisions = await context.artifacts.writeDataset(decisionRows(), { columns: decisionColumns });
+  const kept = await context.artifacts.deriveDataset(dataset, { positions: Uint32Array.from(positions) });
   await steps.finish();
-  await context.emit({
-    type: 'funnel.counted',
-    data: { step: context.stage, rowsIn: decisions.length, rowsOut: kept.rowCount, dropped },
-  });
-  return { dataset: kept, decisions: await context.artifacts.writeDataset(decisions, { columns: decisionColumns }) };
+  await tellFunnel(context, decisions, kept, dropped);
+  return { dataset: kept, decisions };
+}
+
+/** As `sieve`, for rows that are changed. @param shape their columns, and what becomes of a row that is kept */
+export async function sieveAndChange(
+  context: SieveContext,
+  dataset: TableArtifact,
+  judge: Judge,
+  shape: { readonly columns: Columns; readonly change: (row: Row) => Row },
+): Promise<Sieved> {
+  const steps = pace(context, { unit: 'rows', total: dataset.rowCount });
+  const dropped: Record<string, number> = {};
+  const decisionRows: Row[] = [];
+  async function* keptRows(): AsyncIterable<Row> {
+    for await (const row of dataset.rows()) {
+      const decision = decide(row, judge(row, decisionRows.length), dropped);
+      decisionRows.push(decision);
+      if (decision.kept) yield shape.change(row);
+      await steps.step();
+    }
+  }
+  const kept = await context.artifacts.writeDataset(keptRows(), { columns: shape.columns });
+  const decisions = await context.artifacts.writeDataset(decisionRows, { columns: decisionColumns });
+  await steps.finish();
+  await tellFunnel(context, decisions, kept, dropped);
+  return { dataset: kept, decisions };
+}
+
+function decide(row: Row, verdict: Drop | Keep | undefined, dropped: Record<string, number>) {
+  const kept = verdict === undefined || 'kept' in verdict;
+  if (!kept) dropped[verdict.rule] = (dropped[verdict.rule] ?? 0) + 1;
+  return { id: textIn(row, 'id'), kept, rule: verdict?.rule ?? null, evidence: verdict?.evidence ?? null };
+}
+
+function tellFunnel(
+  context: SieveContext,
+  decisions: TableArtifact,
+  kept: TableArtifact,
+  dropped: Readonly<Record<string, number>>,
+): Promise<void> {
+  const data = { step: context.stage, rowsIn: decisions.rowCount, rowsOut: kept.rowCount, dropped };
+  return context.emit({ type: 'funnel.counted', data });
 }

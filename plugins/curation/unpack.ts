@@ -22,7 +22,7 @@ export function unpackedName(file: string): string {
 
 /** The bytes of a file, unpacked. @throws UserError `malformed_data` where it is cut or not what its name says */
 export async function* bytesOf(file: string): Bytes {
-  const stream = createReadStream(file);
+  const stream = createReadStream(file, { highWaterMark: 2 ** 20 });
   const ending = packing(file.toLowerCase());
   let systemError: NodeJS.ErrnoException | undefined;
   stream.once('error', (error) => {

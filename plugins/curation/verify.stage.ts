@@ -16,7 +16,7 @@ export const verify = defineStage({
     const { join } = await import('node:path');
     const { pace } = await import('simmerkit');
     const { KeptGrades } = await import('./kept-grades.js');
-    const { sieve } = await import('./sieve.js');
+    const { sieveAndChange } = await import('./sieve.js');
     const { options, inputs } = context;
     const { dataset } = inputs;
     const { column, goldColumn, into } = options;
@@ -38,7 +38,7 @@ export const verify = defineStage({
     await steps.finish();
     // A row is changed right after it was judged.
     let isRight: boolean | null = null;
-    return await sieve(
+    return await sieveAndChange(
       context,
       dataset,
       (row, at) => {

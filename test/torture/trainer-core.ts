@@ -22,7 +22,7 @@ stages:
         random:
           seed: 3
           config: { model_type: llama, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 4,
-                    num_key_value_heads: 2, max_position_embeddings: 256, attention_dropout: 0.1 }
+                    num_key_value_heads: 2, max_position_embeddings: 512, attention_dropout: 0.1 }
   problems: { uses: curation/generate-problems, with: { count: 40 } }
   formatted: { uses: curation/format, with: { dataset: "\${{ stages.problems.dataset }}" } }
   tuned:
@@ -35,7 +35,7 @@ stages:
       globalBatchSize: 2
       deviceBatchSize: 2
       precision: float32
-      maxSequenceLength: 128
+      maxSequenceLength: 512
       maxTruncatedShare: 1
       checkpointEverySteps: 50
 `;

@@ -39,6 +39,7 @@ export async function tortureCores(folder: string, kills: number, seed: number):
   acknowledged.push(...(await core(runId, () => undefined)));
   await using harness = await RunHarness.create({ plugins: [], withBuiltIn: true, home, resources: { cpus: 4 } });
   const run = await harness.resume(runId);
+  if (run.outcome.status !== 'completed') throw new Error(`the run did not complete: ${JSON.stringify(run.outcome)}`);
   const logged = run.eventsOf('step.logged').map((event) => event.data);
   const result = {
     coreKills: done,
@@ -56,5 +57,5 @@ export async function tortureCores(folder: string, kills: number, seed: number):
   console.log(JSON.stringify(result));
   const { trainerStarts, stepsMissing, stepsRepeated, stepsRerun, sequenceGaps, acknowledgedLost } = result;
   const isExact = stepsMissing + stepsRepeated + stepsRerun + sequenceGaps + acknowledgedLost === 0;
-  return run.outcome.status === 'completed' && trainerStarts === 1 && isExact;
+  return trainerStarts === 1 && isExact;
 }

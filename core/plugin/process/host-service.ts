@@ -5,12 +5,16 @@ import { ArtifactType as ArtifactTypeCode } from '../../generated/simmer/plugin/
 import type {
   CommitModelRequest,
   CommitTableRequest,
+  ExportRequest,
   GenerateRequest,
   GenerateResponse,
   GradeAnswersRequest,
   HostServiceServer,
   SettleSpendingRequest,
+  TrainRequest,
 } from '../../generated/simmer/plugin/v1/host.js';
+import { toHyperparameters, toPrecision } from '../../trainer/requests-from-wire.js';
+import type { TrainingRequest } from '../../trainer/trainer.js';
 import type { Spent } from '../spending.js';
 import { fromGenerationEvent, toGenerationRequest } from './generation-wire.js';
 import { type HostedCall, type HostedSpending, type HostedStage, notAllowed, sayAs } from './hosted-call.js';
@@ -52,6 +56,8 @@ export function hostService(calls: HostedCalls): HostServiceServer {
     }),
     commitModel: unary(async (request) => committed(stageOf(request.callId), commitModel, request)),
     generate: (call) => void stream(call, (signal) => generate(stageOf(call.request.callId), call.request, signal)),
+    train: unary(async (request) => train(stageOf(request.callId), request)),
+    export: unary(async (request) => ({ model: fromArtifact(await exportModel(stageOf(request.callId), request)) })),
     gradeAnswers: unary(async (request) => ({ grades: await gradeAnswers(stageOf(request.callId), request) })),
     emitEvents: unary(async ({ callId, events }) => {
       const call = callOf(callId);
@@ -102,14 +108,52 @@ function commitModel(stage: HostedStage, { folder, byReference, metadata }: Comm
     : artifacts.commitModel(stage.ownPath(folder, 'temporary'), metadata);
 }
 
+async function train(stage: HostedStage, request: TrainRequest) {
+  const { hyperparameters, extensions, evaluationUri } = request;
+  if (hyperparameters === undefined) throw new UserError('request_invalid', 'Train needs `hyperparameters`.');
+  const asked: TrainingRequest = {
+    model: folderOf(stage, request.modelUri),
+    trainingData: tableOf(stage, request.datasetUri),
+    ...(evaluationUri === undefined ? {} : { evaluationData: tableOf(stage, evaluationUri) }),
+    hyperparameters: toHyperparameters(hyperparameters),
+    ...(extensions === undefined ? {} : { extensions }),
+  };
+  const trainer = await stage.context.trainer(request.trainer);
+  const { modelFolder, steps, finalLoss } = await trainer.train(asked);
+  const model = stage.add(await stage.context.artifacts.commitModel(modelFolder, request.metadata));
+  return { model: fromArtifact(model), steps, finalLoss: finalLoss ?? undefined };
+}
+
+async function exportModel(stage: HostedStage, request: ExportRequest): Promise<Artifact> {
+  const { adapterUri } = request;
+  const adapter = adapterUri === undefined ? {} : { adapterFolder: folderOf(stage, adapterUri).folder };
+  const model = { ...folderOf(stage, request.modelUri), ...adapter };
+  const trainer = await stage.context.trainer(request.trainer);
+  const outputFolder = await stage.context.artifacts.temporaryFolder();
+  const precision = toPrecision(request.precision);
+  await trainer.export({ model, outputFolder, ...(precision === undefined ? {} : { precision }) });
+  return stage.add(await stage.context.artifacts.commitModel(outputFolder, request.metadata));
+}
+
+function folderOf(stage: HostedStage, uri: string): { readonly kind: 'folder'; readonly folder: string } {
+  const { type, folder } = stage.artifact(uri);
+  if (type !== 'model') throw new UserError('request_invalid', `${uri} is a ${type}, not a model.`);
+  return { kind: 'folder', folder };
+}
+
+function tableOf(stage: HostedStage, uri: string): string {
+  const artifact = stage.artifact(uri);
+  if (artifact.type !== 'dataset')
+    throw new UserError('request_invalid', `${uri} is a ${artifact.type}, not a dataset.`);
+  return artifact.path('data.parquet');
+}
+
 async function* generate(
   stage: HostedStage,
   request: GenerateRequest,
   signal: AbortSignal,
 ): AsyncGenerator<GenerateResponse> {
-  const model = stage.artifact(request.modelUri);
-  if (model.type !== 'model') throw new UserError('request_invalid', `${model.uri} is a ${model.type}, not a model.`);
-  const asked = toGenerationRequest(request, { kind: 'folder', folder: model.folder });
+  const asked = toGenerationRequest(request, folderOf(stage, request.modelUri));
   const trainer = await stage.context.trainer(request.trainer);
   for await (const event of trainer.generate(asked)) {
     if (signal.aborted) return;

@@ -79,7 +79,7 @@ describe('the live view', () => {
     const story = new Story().begin().start('traces', 'curation/distill');
     const progress = { done: 3, total: 10, unit: 'questions', perSecond: 0.4 };
     story.tell('stage.progressed', { ...progress, figures: { outputTokens: 9000, dollars: 0.0197 } }, 'traces');
-    expect(drawn(story)).toContain('0.4 questions/s · 9,000 output tokens · $0.0197');
+    expect(drawn(story)).toContain('24 questions/min · 9,000 output tokens · $0.02');
   });
 
   it('shows accuracies as they come, thinking longer below', () => {

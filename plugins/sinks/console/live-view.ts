@@ -1,5 +1,5 @@
 import type { Colors } from 'picocolors/types.js';
-import { formatBytes, formatCompact, formatCount, formatDuration, formatShare } from 'simmerkit';
+import { formatBytes, formatCompact, formatCount, formatDuration, formatShare, formatUsd } from 'simmerkit';
 import { accuracyTable } from './accuracy-table.js';
 import { progressBar, sparkline } from './chart.js';
 import {
@@ -256,7 +256,7 @@ export function figuresOf(stage: WatchedStage): readonly string[] {
   if (training !== undefined) {
     return [`${formatCount(training.rows)} rows`, `${formatCompact(training.trainedParameters)} parameters`];
   }
-  const pace = told?.perSecond === undefined ? [] : [`${formatCount(told.perSecond)} ${plainLine(told.unit)}/s`];
+  const pace = told?.perSecond === undefined ? [] : [rateOf(told.perSecond, plainLine(told.unit))];
   const { accuracy, accuracyLow, accuracyHigh, ...others } = told?.figures ?? {};
   return [
     ...pace,
@@ -265,13 +265,18 @@ export function figuresOf(stage: WatchedStage): readonly string[] {
   ];
 }
 
+/** "1,200 rows/s"; what takes seconds is counted by the minute. */
+function rateOf(perSecond: number, unit: string): string {
+  return perSecond < 1 ? `${formatCount(60 * perSecond)} ${unit}/min` : `${formatCount(perSecond)} ${unit}/s`;
+}
+
 function boundsOf(low: number | undefined, high: number | undefined): string {
   return low === undefined || high === undefined ? '' : ` (95%: ${formatShare(low)} to ${formatShare(high)})`;
 }
 
 /** {"tokensPerSecond": 210} as "210 tokens/s", {"thinkingTokens": 8100} as "8,100 thinking tokens", {"dollars": 0.5} as "$0.50". */
 function figure(name: string, value: number): string {
-  if (name === 'dollars') return `$${value.toFixed(value < 0.1 ? 4 : 2)}`;
+  if (name === 'dollars') return formatUsd(value);
   const words = plainLine(name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`));
   return `${formatCount(value)} ${words.replace(/ per second$/, '/s')}`;
 }

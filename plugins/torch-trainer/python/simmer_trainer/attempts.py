@@ -42,6 +42,7 @@ class RunningAttempt:
         self._waiting: list[Future[Checkpoint]] = []
         self._steps_done = Path(request.output_folder) / _STEPS_DONE
         self._done_before = _read_number(self._steps_done)
+        self._steps_file: int | None = None
 
     @property
     def id(self) -> str:
@@ -81,17 +82,18 @@ class RunningAttempt:
     def step_done(self, step: int) -> None:
         self.last_step = step
         if step > self._done_before:
+            if self._steps_file is None:
+                self._steps_file = os.open(self._steps_done, os.O_WRONLY | os.O_CREAT, 0o644)
             # In place and of one length: whenever this is killed, there is a number in it.
-            descriptor = os.open(self._steps_done, os.O_WRONLY | os.O_CREAT, 0o644)
-            try:
-                os.pwrite(descriptor, f"{step:010d}".encode(), 0)
-            finally:
-                os.close(descriptor)
+            os.pwrite(self._steps_file, f"{step:010d}".encode(), 0)
 
     def was_run_before(self, step: int) -> bool:
         return step <= self._done_before
 
     def finish(self) -> None:
+        if self._steps_file is not None:
+            os.close(self._steps_file)
+            self._steps_file = None
         self.ended.set()
         self._refuse_waiting()
 

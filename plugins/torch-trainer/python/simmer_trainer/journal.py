@@ -1,10 +1,11 @@
 """The events of an attempt, on disk before anyone sees them, until they are acknowledged.
 
 attempts/<attempt id>/attempt.json    what it is an attempt of
-attempts/<attempt id>/events.jsonl    one TrainerEvent a line, as protobuf JSON
+attempts/<attempt id>/events.log      one TrainerEvent a line, encoded and in base64
 attempts/<attempt id>/acknowledged    the number up to which events may be forgotten
 """
 
+import binascii
 import json
 import os
 import re
@@ -16,7 +17,6 @@ from itertools import islice
 from pathlib import Path
 
 import grpc
-from google.protobuf import json_format
 
 from simmer_trainer.durable import sync_folder, write_file, write_json
 from simmer_trainer.errors import RequestError, invalid, refused
@@ -62,21 +62,21 @@ class AttemptJournal:
         self._waste = 0
         # Held by whoever writes the file; taken before _changed.
         self._writing = threading.Lock()
-        self._file = (folder / "events.jsonl").open("ab")
+        self._file = (folder / "events.log").open("ab")
         self._read()
         self._numbered = self._last
         self._writer: threading.Thread | None = None
         self._failure: OSError | None = None
 
     def _read(self) -> None:
-        path = self._folder / "events.jsonl"
+        path = self._folder / "events.log"
         complete = 0
         with path.open("rb") as file:
             for line in file:
                 if not line.endswith(b"\n"):
                     break
                 complete += len(line)
-                event = json_format.Parse(line, pb.TrainerEvent())
+                event = pb.TrainerEvent.FromString(binascii.a2b_base64(line))
                 if self._newest is None:
                     # Those before the first were acknowledged, even where the note of it is lost.
                     self._acknowledged = max(self._acknowledged, event.number - 1)
@@ -174,9 +174,9 @@ class AttemptJournal:
         with self._writing, self._changed:
             # The newest stays in any case: it has the number that the next one goes on from, and may be the end.
             kept = list(self._events) or ([self._newest] if self._newest is not None else [])
-            write_file(self._folder / "events.jsonl", b"".join(_line(event) for event in kept).decode())
+            write_file(self._folder / "events.log", b"".join(_line(event) for event in kept).decode())
             self._file.close()
-            self._file = (self._folder / "events.jsonl").open("ab")
+            self._file = (self._folder / "events.log").open("ab")
             self._waste = 0
 
     def batches_after(self, number: int, wait_seconds: float) -> Iterator[list[pb.TrainerEvent]]:
@@ -264,7 +264,7 @@ class Journals:
 
 
 def _line(event: pb.TrainerEvent) -> bytes:
-    return json_format.MessageToJson(event, indent=None, preserving_proto_field_name=True).encode() + b"\n"
+    return binascii.b2a_base64(event.SerializeToString())
 
 
 def _read_number(path: Path) -> int:

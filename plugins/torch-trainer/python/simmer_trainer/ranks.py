@@ -125,6 +125,7 @@ class Leader:
                 self._connections[rank] = connection
                 self.devices[rank] = describe.DeviceFacts(**hello["device"])
                 name = f"rank {rank} (process {hello['pid']} on {hello['host']})"
+                _say(f"{name} has joined.")
                 threading.Thread(target=self._read, args=[rank, name, connection], name=name, daemon=True).start()
         deadline.cancel()
         _say(f"all {place.size} ranks have joined.")

@@ -71,7 +71,7 @@ def _read_config(file: Path) -> dict[str, str]:
     except (ValueError, KeyError, TypeError) as error:
         raise _invalid(str(file), str(error)) from error
     if not arguments.use_fsdp:
-        raise _invalid(str(file), "its distributed_type is not FSDP")
+        raise _invalid(str(file), "its distributed_type is not FSDP, the only one that this trainer shards by")
     # How many processes there are, and where, is the launcher's business.
     arguments.num_machines, arguments.main_process_port = 1, 0
     environment = prepare_multi_gpu_env(arguments)

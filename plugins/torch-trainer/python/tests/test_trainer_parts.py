@@ -38,7 +38,7 @@ def test_a_journal_forgets_what_was_acknowledged_and_never_its_numbers(tmp_path:
         journal.append(note("x" * 60_000))
     journal.flush()
     assert kept(journal) == list(range(1, 41))
-    file = tmp_path / "attempts/a/events.jsonl"
+    file = tmp_path / "attempts/a/events.log"
     before = file.stat().st_size
     journal.acknowledge(39)
     assert file.stat().st_size < before / 20
@@ -64,7 +64,7 @@ def test_a_journal_that_is_all_acknowledged_and_small_again_still_knows_that_it_
         journal.append(note("x" * 60_000))
     journal.append(pb.TrainerEvent(training_completed=pb.TrainingCompleted(steps=1)))
     journal.acknowledge(41)
-    assert (tmp_path / "attempts/a/events.jsonl").stat().st_size < 1000
+    assert (tmp_path / "attempts/a/events.log").stat().st_size < 1000
     assert Journals(tmp_path).unfinished() == []
 
 

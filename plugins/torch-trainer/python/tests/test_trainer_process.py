@@ -162,7 +162,7 @@ def test_a_torn_last_line_of_the_journal_was_never_seen(trainer: TrainerProcess,
     trainer.stub.StartTraining(request, timeout=30)
     events = trainer.events(request.attempt_id)
     trainer.kill()
-    journal = trainer.folder / "state" / "attempts" / request.attempt_id / "events.jsonl"
+    journal = trainer.folder / "state" / "attempts" / request.attempt_id / "events.log"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:-1]) + lines[-1][:20])
     trainer.start()

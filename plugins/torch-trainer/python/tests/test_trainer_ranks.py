@@ -27,7 +27,7 @@ LORA = pb.Lora(rank=4, alpha=8, dropout=0.0)
 FULL = hyperparameters(checkpoint_every_steps=3, evaluate_every_steps=5, gradient_checkpointing=True)
 ADAPTER = hyperparameters(checkpoint_every_steps=3, method=pb.METHOD_LORA, lora=LORA, packing=True)
 # A dead process is noticed at once; its launcher and the machine take the rest.
-SECONDS = 20
+SECONDS = 30
 
 
 @pytest.fixture(scope="module")
@@ -156,15 +156,20 @@ def test_a_killed_rank_ends_the_trainer_within_seconds_and_the_job_goes_on(tmp_p
         assert canceled.checkpoint.endswith(f"step-{canceled.step:08d}")
 
 
-@pytest.mark.parametrize("victim", ["rank 0", "agent"])
-def test_ranks_end_with_rank_0_and_with_their_agent(victim: str, tmp_path: Path) -> None:
-    with TrainerProcess(tmp_path / "trainer", ranks=2) as trainer:
+@pytest.mark.parametrize("end", ["rank 0 is killed", "their agent is killed", "no core renews the lease"])
+def test_no_rank_is_left_when(end: str, tmp_path: Path) -> None:
+    lease = 4 if end == "no core renews the lease" else 3600
+    with TrainerProcess(tmp_path / "trainer", ranks=2, lease_seconds=lease) as trainer:
         request = training_request(tmp_path / "job", hyperparameters=hyperparameters(epochs=2000), model=MODEL)
         trainer.stub.StartTraining(request, timeout=30)
-        trainer.wait_for_step(request.attempt_id, 2)
         processes = trainer.rank_processes()
-        (processes[0] if victim == "rank 0" else trainer.process).send_signal(signal.SIGKILL)
-        trainer.wait_for_exit(SECONDS)
+        assert sorted(processes) == [0, 1]
+        if end == "no core renews the lease":
+            assert trainer.wait_for_exit(SECONDS) == 0
+        else:
+            trainer.wait_for_step(request.attempt_id, 2)
+            (processes[0] if end == "rank 0 is killed" else trainer.process).send_signal(signal.SIGKILL)
+            trainer.wait_for_exit(SECONDS)
         wait_until(lambda: not are_running(processes), SECONDS)
 
 

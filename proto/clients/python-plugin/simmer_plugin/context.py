@@ -186,6 +186,34 @@ class StageContext(Generic[OptionsT]):
             self.stop_if_canceled()
             yield sample
 
+    def train(
+        self,
+        trainer: str,
+        model: Artifact,
+        dataset: Artifact,
+        hyperparameters: Mapping[str, Any],
+        *,
+        evaluation: Artifact | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Artifact:
+        """Trains to the end and makes a model of what comes out; of LoRA the adapter. A stage trains once.
+
+        dataset, evaluation: with columns `prompt` and `completion`. hyperparameters: named as in trainer.proto, e.g.
+        `{"method": "METHOD_FULL", "learning_rate": 1e-5, "epochs": 1, "global_batch_size": 16, ...}`.
+        """
+        return self._host.train(trainer, model, dataset, evaluation, hyperparameters, metadata or {})
+
+    def export(
+        self,
+        trainer: str,
+        model: Artifact,
+        *,
+        adapter: Artifact | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Artifact:
+        """Makes a model of another by the trainer: with the adapter merged into it, where one is given."""
+        return self._host.export(trainer, model, adapter, metadata or {})
+
     def grade(self, grader: GraderChoice, items: Sequence[GradeItem]) -> list[Grade]:
         """Grades answers, in the order given. grader: the value of an option made by `grader_choice()`."""
         return self._host.grade(grader.uses, grader.options, items)

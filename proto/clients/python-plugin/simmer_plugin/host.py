@@ -13,6 +13,7 @@ from google.protobuf import json_format, struct_pb2
 from simmer_plugin.artifacts import Artifact, Table, artifact_of
 from simmer_plugin.errors import Canceled, HostError
 from simmer_plugin.generated.simmer.plugin.v1 import artifact_pb2, event_pb2, host_pb2, host_pb2_grpc
+from simmer_plugin.generated.simmer.trainer.v1 import trainer_pb2
 from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking, request_message, sample_of
 from simmer_plugin.grading import Grade, GradeItem, grade_of, item_message
 
@@ -41,6 +42,20 @@ class Host(Protocol):
         thinking: Thinking | None,
         policies: Sequence[Policy],
     ) -> Iterator[Sample]: ...
+
+    def train(
+        self,
+        trainer: str,
+        model: Artifact,
+        dataset: Artifact,
+        evaluation: Artifact | None,
+        hyperparameters: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+    ) -> Artifact: ...
+
+    def export(
+        self, trainer: str, model: Artifact, adapter: Artifact | None, metadata: Mapping[str, Any]
+    ) -> Artifact: ...
 
     def grade(self, uses: str, options: Mapping[str, Any], items: Sequence[GradeItem]) -> list[Grade]: ...
 
@@ -125,6 +140,36 @@ class HostCalls:
             raise _error_of(error) from error
         finally:
             stream.cancel()
+
+    def train(
+        self,
+        trainer: str,
+        model: Artifact,
+        dataset: Artifact,
+        evaluation: Artifact | None,
+        hyperparameters: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+    ) -> Artifact:
+        request = host_pb2.TrainRequest(
+            call_id=self._call_id,
+            trainer=trainer,
+            model_uri=model.uri,
+            dataset_uri=dataset.uri,
+            evaluation_uri=None if evaluation is None else evaluation.uri,
+            hyperparameters=json_format.ParseDict(dict(hyperparameters), trainer_pb2.Hyperparameters()),
+            metadata=struct_of(metadata),
+        )
+        return artifact_of(self._ask(self._connection.stub.Train, request).model)
+
+    def export(self, trainer: str, model: Artifact, adapter: Artifact | None, metadata: Mapping[str, Any]) -> Artifact:
+        request = host_pb2.ExportRequest(
+            call_id=self._call_id,
+            trainer=trainer,
+            model_uri=model.uri,
+            adapter_uri=None if adapter is None else adapter.uri,
+            metadata=struct_of(metadata),
+        )
+        return artifact_of(self._ask(self._connection.stub.Export, request).model)
 
     def grade(self, uses: str, options: Mapping[str, Any], items: Sequence[GradeItem]) -> list[Grade]:
         request = host_pb2.GradeAnswersRequest(

@@ -151,6 +151,20 @@ class _TestHost:
             raise AssertionError(f"the stage asked the trainer {trainer}; the test gave no `generate`")
         yield from self._generate(prompts, sampling)
 
+    def train(
+        self,
+        trainer: str,
+        model: Artifact,
+        dataset: Artifact,
+        evaluation: Artifact | None,
+        hyperparameters: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+    ) -> Artifact:
+        return self._kept("model", f"{model.uri} {dataset.uri}".encode(), model.folder, metadata)
+
+    def export(self, trainer: str, model: Artifact, adapter: Artifact | None, metadata: Mapping[str, Any]) -> Artifact:
+        return model
+
     def grade(self, uses: str, options: Mapping[str, Any], items: Sequence[GradeItem]) -> list[Grade]:
         if self._grade is None:
             raise AssertionError(f"the stage asked the grader {uses}; the test gave no `grade`")

@@ -1,0 +1,68 @@
+import { describe, expect, it } from 'vitest';
+import { asSchema, descend, mapOptions } from '../../recipe/option-schema.js';
+import { optionsFromJsonSchema } from './json-schema-options.js';
+
+const schema = {
+  type: 'object',
+  required: ['trainer', 'inner'],
+  properties: {
+    trainer: { type: 'string', 'x-simmer-trainer': true, description: 'Who runs the model.' },
+    threads: { type: 'integer', minimum: 1, default: 4, 'x-simmer-placement': true },
+    words: { anyOf: [{ type: 'string' }, { type: 'null' }], default: null, 'x-simmer-file': true },
+    grader: { 'x-simmer-grader': 'eval/exact' },
+    inner: { $ref: '#/$defs/Inner' },
+    note: { type: 'string' },
+  },
+  $defs: { Inner: { type: 'object', properties: { depth: { type: 'number' } }, required: ['depth'] } },
+};
+
+describe('the options of a plugin that is a process', () => {
+  const options = optionsFromJsonSchema(schema, 'p', 'the stage "s"');
+
+  it('have their defaults, and may leave out what is not required', () => {
+    expect(options.parse({ trainer: 'student', inner: { depth: 2 } })).toEqual({
+      trainer: 'student',
+      threads: 4,
+      words: null,
+      grader: { uses: 'eval/exact', with: {} },
+      inner: { depth: 2 },
+    });
+  });
+
+  it('are refused where they do not fit, inside too', () => {
+    const paths = (given: object) => options.safeParse(given).error?.issues.map(({ path }) => path.join('.'));
+    expect(paths({ trainer: 'student', threads: 0, inner: {} })).toEqual(['threads', 'inner.depth']);
+    expect(paths({ inner: { depth: 1 }, words: 3 })).toEqual(['trainer', 'words']);
+    expect(options.safeParse({ trainer: 't', inner: { depth: 1 }, other: 1 }).success).toBe(false);
+  });
+
+  it('are marked as the plugin says', () => {
+    const found: Record<string, object> = {};
+    const given = options.parse({ trainer: 'student', words: 'words.txt', inner: { depth: 2 } });
+    mapOptions(asSchema(options), given, (marks, _value, path) => {
+      const { placement, trainer, file, grader } = marks;
+      if (path.length === 1) found[String(path[0])] = JSON.parse(JSON.stringify({ placement, trainer, file, grader }));
+      return descend;
+    });
+    expect(found).toEqual({
+      trainer: { trainer: true },
+      threads: { placement: true },
+      words: { file: true },
+      grader: { grader: true },
+      inner: {},
+    });
+  });
+
+  it.each([
+    [{ type: 'array' }, 'are no JSON Schema of type "object"'],
+    [{ type: 'object', properties: { a: { type: 'colour' } } }, 'have a schema for "a" that cannot be read'],
+    [{ type: 'object', properties: { a: true } }, 'have no schema for "a"'],
+  ])('of the schema %j are the plugin’s mistake', (wrong, why) => {
+    const read = () => optionsFromJsonSchema(wrong, 'p', 'the stage "s"');
+    expect(read).toThrow(`Plugin p: the options of the stage "s" ${why}`);
+  });
+
+  it('may be none', () => {
+    expect(optionsFromJsonSchema(undefined, 'p', 'the grader "g"').safeParse({ a: 1 }).success).toBe(false);
+  });
+});

@@ -1,0 +1,44 @@
+import { comparedForm, type DuplicateKeys } from './deduplicate.work.js';
+import { NearIndex } from './near-index.js';
+import type { NearSketch } from './near-sketch.js';
+import type { Drop } from './sieve.js';
+import type { TextStore } from './text-store.js';
+import { scanWords } from './words.js';
+
+/** Judges texts one after the other: the first of equal or similar ones stays. By what they are, not by their keys. */
+export class DuplicateFinder {
+  /** Ids of those that stay, by their number in the store. */
+  private readonly ids: (string | null)[] = [];
+  private readonly equals = new Map<number, number[]>();
+  private readonly near: NearIndex | undefined;
+
+  constructor(
+    private readonly settings: DuplicateKeys,
+    sketch: NearSketch | undefined,
+    private readonly texts: TextStore,
+  ) {
+    const { near } = settings;
+    if (near !== undefined && sketch !== undefined) this.near = new NearIndex(near, sketch, texts);
+  }
+
+  /** @param keys as `deduplicate.work` makes them: of the text, then of its bands */
+  judge(text: string, id: string | null, keys: Uint32Array): Drop | undefined {
+    const key = (keys[0] as number) * 2 ** 21 + ((keys[1] as number) >>> 11);
+    const alike = this.equals.get(key) ?? [];
+    const form = comparedForm(text, this.settings);
+    const equal = alike.find((number) => comparedForm(this.texts.get(number), this.settings) === form);
+    if (equal !== undefined) return { rule: 'duplicate', evidence: `same as ${this.ids[equal]}` };
+    const words = scanWords(this.near === undefined ? '' : text);
+    const bands = keys.subarray(2);
+    const similar = this.near?.find(words, bands);
+    if (similar !== undefined) {
+      const evidence = `${similar.similarity.toFixed(3)} similar to ${this.ids[similar.text]}`;
+      return { rule: 'near_duplicate', evidence };
+    }
+    const number = this.texts.add(text);
+    this.ids[number] = id;
+    this.equals.set(key, [...alike, number]);
+    this.near?.add(number, words, bands);
+    return undefined;
+  }
+}

@@ -1,0 +1,56 @@
+import type { Words } from './words.js';
+
+/**
+ * Jaccard similarity of the sets of shingles of two texts, exactly: shingles are found by their hashes and compared by
+ * their words. A text of fewer words than a shingle is one shingle.
+ * @param length words in a shingle
+ */
+export function similarityOf(one: Words, other: Words, length: number): number {
+  const first = new ShingleSet(one, Math.min(length, one.count));
+  const second = new ShingleSet(other, Math.min(length, other.count));
+  const common = first.length === second.length ? first.inCommon(second) : 0;
+  return common / (first.size + second.size - common);
+}
+
+/** The different shingles of a text. */
+class ShingleSet {
+  size = 0;
+  /** Position of a shingle's first occurrence, plus 1; 0 is an empty slot. */
+  private readonly slots: Uint32Array;
+  private readonly hashes: Uint32Array;
+
+  constructor(
+    private readonly words: Words,
+    readonly length: number,
+  ) {
+    this.hashes = length === 0 ? new Uint32Array() : words.hashRuns(length).slice();
+    this.slots = new Uint32Array(2 ** Math.ceil(Math.log2(this.hashes.length + 2)));
+    for (let at = 0; at < this.hashes.length / 2; at++) {
+      const slot = this.find(this, at);
+      if (this.slots[slot] !== 0) continue;
+      this.slots[slot] = at + 1;
+      this.size++;
+    }
+  }
+
+  inCommon(other: ShingleSet): number {
+    let common = 0;
+    for (const position of other.slots) {
+      if (position !== 0 && this.slots[this.find(other, position - 1)] !== 0) common++;
+    }
+    return common;
+  }
+
+  /** The slot of another set's shingle, or the empty one where it would go. */
+  private find(other: ShingleSet, at: number): number {
+    const mask = this.slots.length - 1;
+    const low = other.hashes[2 * at] as number;
+    const high = other.hashes[2 * at + 1] as number;
+    for (let slot = low & mask; ; slot = (slot + 1) & mask) {
+      const position = (this.slots[slot] as number) - 1;
+      if (position < 0) return slot;
+      if (this.hashes[2 * position] !== low || this.hashes[2 * position + 1] !== high) continue;
+      if (this.words.hasSameRun(position, other.words, at, this.length)) return slot;
+    }
+  }
+}

@@ -1,0 +1,34 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import type { Event } from '../../core/events/catalogue.js';
+import { RunHarness } from '../../core/testing/run-harness.js';
+import { startSimmer } from './cli-process.js';
+
+/** Rows for several threads with several shares each. */
+const recipe = `
+name: threads
+seed: 5
+stages:
+  problems: { uses: curation/generate-problems, with: { count: 20000 } }
+  evaluation: { uses: curation/generate-problems, with: { count: 50 } }
+  unique:
+    uses: curation/deduplicate
+    with: { dataset: "\${{ stages.problems.dataset }}", column: [question, reasoning], near: { similarity: 0.9 } }
+  clean:
+    uses: curation/decontaminate
+    with: { dataset: "\${{ stages.unique.dataset }}", against: ["\${{ stages.evaluation.dataset }}"], words: 12 }
+`;
+
+it('what threads make is what one thread makes, byte for byte', async () => {
+  await using harness = await RunHarness.create({ plugins: [], withBuiltIn: true });
+  const file = join(harness.recipeFolder, 'threads.yaml');
+  await writeFile(file, recipe);
+  // The sources run in one thread; what was built starts as many as there are cores.
+  const { outcome } = await harness.run(recipe);
+  if (outcome.status !== 'completed') throw new Error(JSON.stringify(outcome));
+  const args = ['run', file, '--home', join(harness.recipeFolder, 'other'), '--json'];
+  const { stdout } = await startSimmer(args, { cwd: harness.recipeFolder }).ended;
+  const last = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Event;
+  expect(last).toMatchObject({ type: 'run.completed', data: { outputs: outcome.outputs } });
+});

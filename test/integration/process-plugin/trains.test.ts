@@ -1,0 +1,55 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { apiVersion, defaultCacheFolder, definePlugin, defineStage, z } from 'simmerkit';
+import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
+import { expect, it } from 'vitest';
+
+const base = definePlugin({
+  name: 'base',
+  version: '1.0.0',
+  apiVersion,
+  stages: {
+    model: defineStage({
+      description: 'A model folder without weights.',
+      options: z.strictObject({}),
+      inputs: {},
+      outputs: { model: { type: 'model', description: 'The model.' } },
+      async run({ artifacts }) {
+        const folder = await artifacts.temporaryFolder();
+        await writeFile(join(folder, 'config.json'), '{"model_type":"fake"}');
+        await writeFile(join(folder, 'model.safetensors'), Buffer.from('\u0002\0\0\0\0\0\0\0{}'));
+        return { model: await artifacts.commitModel(folder) };
+      },
+    }),
+  },
+});
+
+const recipe = `
+name: trains
+seed: 7
+trainers: { student: { uses: fake-trainer/fake } }
+stages:
+  base: { uses: base/model }
+  problems: { uses: curation/generate-problems, with: { count: 20 } }
+  formatted: { uses: curation/format, with: { dataset: "\${{ stages.problems.dataset }}" } }
+  tuned:
+    uses: trains/fine-tune
+    with: { trainer: student, model: "\${{ stages.base.model }}", dataset: "\${{ stages.formatted.dataset }}" }
+`;
+
+it('a stage in Python trains with a trainer of the recipe, and has it written anew', async () => {
+  await using harness = await RunHarness.create({
+    plugins: [fakeTrainerPlugin, base],
+    listedPlugins: [join(import.meta.dirname, 'trains')],
+    withBuiltIn: true,
+    cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
+  });
+  const run = await harness.run(recipe);
+  expect(run.outcome).toMatchObject({ status: 'completed' });
+  expect(run.eventsOf('step.logged').map(({ data, stage }) => [stage, data.step])).toEqual(
+    [1, 2, 3, 4].map((step) => ['tuned', step]),
+  );
+  const [trained, exported] = [await run.artifact('tuned.trained'), await run.artifact('tuned.exported')];
+  expect([trained.type, exported.type]).toEqual(['model', 'model']);
+  expect(exported.files.map(({ path }) => path)).toContain('config.json');
+}, 120_000);

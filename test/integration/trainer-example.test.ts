@@ -1,0 +1,92 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { defaultCacheFolder, preparePythonEnvironment } from 'simmerkit';
+import { checkNames, type Verification } from 'simmerkit/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { builtModule } from './built-module.js';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const cacheFolder = process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env);
+
+function environment(name: string, lock: string, packageFolders: readonly string[]) {
+  const say = () => undefined;
+  return preparePythonEnvironment({
+    name,
+    lockFile: join(root, lock),
+    cacheFolder,
+    packageFolders,
+    context: {
+      log: { debug: say, info: say, warning: say, error: say },
+      signal: new AbortController().signal,
+      cacheFolder,
+      recipeFolder: root,
+      emit: async () => undefined,
+    },
+  });
+}
+
+/** `simmer trainer verify --json -- COMMAND`. */
+async function verify(command: readonly string[], env: NodeJS.ProcessEnv): Promise<Verification> {
+  const program = builtModule('core/cli/main.ts');
+  const args = [program, 'trainer', 'verify', '--json', '--patience', '60', '--', ...command];
+  const { stdout } = await run(process.execPath, args, { env: { ...process.env, ...env }, maxBuffer: 2 ** 24 }).catch(
+    (error: { stdout: string }) => error,
+  );
+  return JSON.parse(stdout) as Verification;
+}
+
+const failed = ({ results }: Verification) =>
+  results.filter(({ status }) => status !== 'passed' && status !== 'notDeclared');
+
+describe('the trainer of the guide', () => {
+  let stubs: string;
+  beforeAll(async () => {
+    stubs = await mkdtemp(join(tmpdir(), 'simmer-stubs-'));
+    const { python } = await environment('stubs', 'plugins/torch-trainer/stubs.lock.txt', []);
+    const out = [`--python_out=${stubs}`, `--grpc_python_out=${stubs}`];
+    const proto = 'proto/simmer/trainer/v1/trainer.proto';
+    await run(python, ['-m', 'grpc_tools.protoc', '-I', 'proto', ...out, proto], { cwd: root });
+  }, 300_000);
+  afterAll(() => rm(stubs, { recursive: true, force: true }));
+
+  it('keeps the contract in all that it declares', async () => {
+    const { python } = await environment('torch-trainer', 'plugins/torch-trainer/python/locks/cpu.txt', []);
+    const verification = await verify([python, join(root, 'docs/examples/trainer/trainer.py')], { PYTHONPATH: stubs });
+    expect(failed(verification)).toEqual([]);
+    expect(verification.trainer).toEqual({ name: 'bigram-trainer', version: '1.0', capabilities: ['train'] });
+    expect(verification.results.map(({ name }) => name)).toEqual(checkNames);
+    expect(verification.results.filter(({ status }) => status === 'passed').length).toBeGreaterThan(20);
+  }, 120_000);
+
+  it('is named, with what its checks mean, in the guide', async () => {
+    const guide = await readFile(join(root, 'docs/writing-a-trainer.md'), 'utf8');
+    const named = [...guide.matchAll(/^\| (`[a-z-]+`(?:, `[a-z-]+`)*) /gm)].flatMap(([, cell = '']) =>
+      cell.split(', ').map((name) => name.replaceAll('`', '')),
+    );
+    expect(named.length).toBeGreaterThan(10);
+    expect(named.filter((name) => !checkNames.includes(name))).toEqual([]);
+  });
+});
+
+const isFull = process.env.CI_FULL === '1';
+describe(`the torch trainer${isFull ? '' : ' (not run: it takes a minute or two, and CI_FULL=1 adds it)'}`, () => {
+  it.skipIf(!isFull)(
+    'keeps the whole contract',
+    async () => {
+      const folder = join(root, 'plugins/torch-trainer/python');
+      const { python, env } = await environment('torch-trainer', 'plugins/torch-trainer/python/locks/cpu.txt', [
+        folder,
+      ]);
+      const settings = { ...env, SIMMER_DEVICE: 'cpu', PYTHONPATH: [folder, env.PYTHONPATH ?? ''].join(delimiter) };
+      const verification = await verify([python, '-m', 'simmer_trainer'], settings);
+      expect(failed(verification)).toEqual([]);
+      expect(verification.results.every(({ status }) => status === 'passed')).toBe(true);
+    },
+    600_000,
+  );
+});
