@@ -19,7 +19,7 @@ def write_gguf(model: Any, tokenizer: Any, folder: Path) -> None:
 
     config = model.config
     architecture, is_permuted = _architecture_of(config)
-    splitting = _splitting_of(tokenizer)
+    splitting = splitting_of(tokenizer)
     is_half = next(model.parameters()).dtype == torch.bfloat16
     matrices = gguf.GGMLQuantizationType.BF16 if is_half else gguf.GGMLQuantizationType.F32
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[architecture.upper()], config.num_hidden_layers)
@@ -107,7 +107,7 @@ def _add_tokenizer(writer: Any, tokenizer: Any, vocabulary: int, splitting: str)
         writer.add_chat_template(tokenizer.chat_template)
 
 
-def _splitting_of(tokenizer: Any) -> str:
+def splitting_of(tokenizer: Any) -> str:
     """llama.cpp's name for how text is cut before merges, by the rule in the tokenizer's own file."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     described = {} if backend is None else json.loads(backend.to_str())

@@ -1,41 +1,56 @@
 """GGUF files that the trainer writes, as another reader of them sees them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 import torch
-from real_tokenizers import qwen2_5_folder, smollm2_file
+from real_tokenizers import llama3_folder, qwen2_5_folder
 from trainer_process import TrainerProcess, random_model
 
+from simmer_trainer.byte_tokenizer import make_byte_tokenizer
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.gguf_file import splitting_of
 from simmer_trainer.models import load_model, load_tokenizer
 
 
+def tokenizer_with_a_merge(folder: Path) -> Path:
+    """The byte tokenizer, which has none, with one: readers of such files expect some."""
+    tokenizer = make_byte_tokenizer(512)
+    tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer.json"
+    described = json.loads(file.read_text())
+    described["model"]["vocab"]["er"] = len(tokenizer)
+    described["model"]["merges"] = [["e", "r"]]
+    file.write_text(json.dumps(described))
+    return folder
+
+
 @pytest.mark.parametrize(
-    ("splitting", "config", "precision"),
+    ("config", "precision"),
     [
-        # As transformers reads SmolLM2's own file.
-        ("gpt-2", {"tie_word_embeddings": False}, pb.PRECISION_BFLOAT16),
-        ("qwen2", {"model_type": "qwen2"}, pb.PRECISION_FLOAT32),
+        ({}, pb.PRECISION_FLOAT32),
+        ({"tie_word_embeddings": False}, pb.PRECISION_BFLOAT16),
+        ({"model_type": "qwen2"}, pb.PRECISION_FLOAT32),
     ],
 )
 def test_a_model_read_back_by_transformers_says_the_same(
-    shared_trainer: TrainerProcess,
-    tmp_path: Path,
-    splitting: str,
-    config: dict[str, Any],
-    precision: pb.Precision,
+    shared_trainer: TrainerProcess, tmp_path: Path, config: dict[str, Any], precision: pb.Precision
 ) -> None:
     source = random_model(attention_dropout=0.0, **config)
-    source.random.tokenizer_source = str(smollm2_file() if splitting == "gpt-2" else qwen2_5_folder())
+    source.random.tokenizer_source = str(tokenizer_with_a_merge(tmp_path / "tokenizer"))
+    written_to = tmp_path / "gguf"
+    written_to.mkdir()
     exported = shared_trainer.stub.Export(
-        pb.ExportRequest(model=source, output_folder=str(tmp_path), precision=precision, format=pb.EXPORT_FORMAT_GGUF),
+        pb.ExportRequest(
+            model=source, output_folder=str(written_to), precision=precision, format=pb.EXPORT_FORMAT_GGUF
+        ),
         timeout=60,
     )
     assert list(exported.files) == ["model.gguf"]
-    written = pb.ModelSource(gguf_file=str(tmp_path / "model.gguf"))
+    written = pb.ModelSource(gguf_file=str(written_to / "model.gguf"))
     before, after = load_tokenizer(source), load_tokenizer(written)
     text = "<|im_start|>user\nÄ 2+3?<|im_end|>\n"
     ids = before(text, add_special_tokens=False)["input_ids"]
@@ -48,10 +63,11 @@ def test_a_model_read_back_by_transformers_says_the_same(
         one, other = (network(torch.tensor([ids])).logits for network in (first, second))
     assert type(second).__name__ == type(first).__name__
     assert torch.allclose(one, other, atol=1e-5)
-    from gguf import GGUFReader
 
-    fields = GGUFReader(tmp_path / "model.gguf").fields
-    assert fields["tokenizer.ggml.pre"].contents() == splitting
+
+def test_how_text_is_cut_before_merges_is_named_as_llama_cpp_names_it() -> None:
+    for folder, name in ((qwen2_5_folder(), "qwen2"), (llama3_folder(), "llama-bpe")):
+        assert splitting_of(load_tokenizer(pb.ModelSource(folder=str(folder)))) == name
 
 
 def test_what_has_no_place_in_such_a_file_is_refused_and_leaves_nothing(
