@@ -1,11 +1,11 @@
-import { type Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { type Argument, Command, CommanderError } from 'commander';
 import { blameOwner } from '../engine/stray-errors.js';
 import { exitCodes } from '../errors.js';
 import { simmerPackage } from '../plugin/locate.js';
+import { addAuthorCommands } from './author-commands.js';
+import type { CommandAction, CommandWork } from './command-action.js';
+import { collect, paramOption, positions, sequence, setOption } from './option-values.js';
 import { hasColor, keepStdoutForResults, watchOutput } from './terminal.js';
-
-/** A command's work, loaded when it is called for: `simmer --help` must not wait for zod, rxjs or gRPC. */
-type CommandWork<Arguments extends readonly unknown[]> = () => Promise<(...given: Arguments) => Promise<number>>;
 
 const exitCodesHelp = `
 Exit codes:
@@ -47,7 +47,7 @@ function buildProgram(): { readonly program: Command; exitCode(): number } {
   const program = new Command('simmer');
 
   /** The action of a command: its arguments, then its options, as commander gives them. */
-  const action =
+  const action: CommandAction =
     <Arguments extends readonly unknown[]>(load: CommandWork<Arguments>) =>
     async (...given: unknown[]) => {
       const work = await load();
@@ -321,69 +321,7 @@ Example:
     )
     .action(action(async () => (await import('./commands/schema.js')).schema));
 
-  program.commandsGroup('Write plugins and trainers:');
-  const plugin = program
-    .command('plugin')
-    .summary('make a plugin of your own, and hold it against the contract: new, verify')
-    .description('For authors of plugins; docs/writing-a-plugin.md has the rest.');
-  plugin
-    .command('new')
-    .summary('make a plugin that works, to go on from')
-    .description('Makes a folder with a plugin of one stage: its schema, a test, and a recipe that runs it.')
-    .argument('<name>', 'its name: lower-case words with "-" between them')
-    .addOption(
-      new Option('--language <language>', 'what it is written in')
-        .choices(['typescript', 'python'])
-        .default('typescript'),
-    )
-    .option('--folder <folder>', 'where to make it (default: a folder of its name)')
-    .option('--json', 'the files as JSON')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  simmer plugin new short-questions\n  simmer plugin new --language python short-questions',
-    )
-    .action(action(async () => (await import('./commands/plugin-new.js')).pluginNew));
-  plugin
-    .command('verify')
-    .summary('try every clause of simmer.plugin.v1 on a plugin of any language')
-    .description(
-      'Starts a plugin as the host does, several times over, and tries each clause of the contract on it: handshake, ' +
-        'versions, what it says of itself, stages, cancellation, health, graders, sinks, its end. Stages are run with ' +
-        'options and inputs that are made up to fit. Exits with 4 where a check fails.',
-    )
-    .argument('<plugin...>', 'a folder with a simmer-plugin.yaml; or after -- a program and its arguments')
-    .option('--only <check>', 'only this check; may be given again', collect, [])
-    .option('--patience <seconds>', 'how long whatever has no limit of its own may take', sequence, 30)
-    .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
-    .option('--json', 'the results as JSON')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  simmer plugin verify ./difficulty\n  simmer plugin verify --only cancel -- ./my-plugin --quiet',
-    )
-    .action(action(async () => (await import('./commands/plugin-verify.js')).pluginVerify));
-
-  program
-    .command('trainer')
-    .summary('hold a trainer against the contract: verify')
-    .description('For authors of trainers; docs/writing-a-trainer.md has the contract.')
-    .command('verify')
-    .summary('try every clause of simmer.trainer.v1 on a trainer of any language')
-    .description(
-      'Starts a trainer as a launcher does, several times over, kills it, and tries each clause of the contract on it: ' +
-        'handshake, events, watching from any number, leases, cancellation, kill and resume, stale attempts, bad input, ' +
-        'generation. What it does not declare must answer UNIMPLEMENTED. Exits with 4 where a check fails.',
-    )
-    .argument('<command...>', 'the program of the trainer and its arguments, after --')
-    .option('--only <check>', 'only this check; may be given again', collect, [])
-    .option('--model <path>', 'a Hugging Face folder or GGUF file to train, instead of a small random model')
-    .option('--patience <seconds>', 'how long whatever has no limit of its own may take', sequence, 120)
-    .option('--json', 'the results as JSON')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  simmer trainer verify -- python my_trainer.py\n' +
-        '  simmer trainer verify --only resume --only determinism -- ./my-trainer --quiet',
-    )
-    .action(action(async () => (await import('./commands/trainer-verify.js')).trainerVerify));
+  addAuthorCommands(program, action);
 
   program.addHelpText(
     'after',
@@ -406,40 +344,6 @@ function commandName(argv: readonly string[]): string {
 
 function argumentTerm(argument: Argument): string {
   return argument.required ? `<${argument.name()}>` : `[${argument.name()}]`;
-}
-
-function paramOption(): Option {
-  return new Option('-p, --param <name=value>', "set one of the recipe's params; may be given again")
-    .default({}, 'none')
-    .argParser(assignment);
-}
-
-function setOption(what = 'set any value of the recipe, by its dotted path; may be given again'): Option {
-  return new Option('--set <path=value>', what).default({}, 'none').argParser(assignment);
-}
-
-function assignment(text: string, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const equals = text.indexOf('=');
-  if (equals < 1) throw new InvalidArgumentError(`It must read NAME=VALUE.`);
-  return { ...before, [text.slice(0, equals)]: text.slice(equals + 1) };
-}
-
-function positions(text: string): readonly number[] {
-  const rows = text.split(',').map(Number);
-  if (!rows.every((row) => Number.isSafeInteger(row) && row >= 0)) {
-    throw new InvalidArgumentError('It must be whole numbers from 0, with commas between them.');
-  }
-  return rows;
-}
-
-function collect(value: string, before: readonly string[]): readonly string[] {
-  return [...before, value];
-}
-
-function sequence(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('It must be a whole number from 1.');
-  return value;
 }
 
 /** Prints the error, to people on stderr and with `--json` to programs on stdout, and ends. */

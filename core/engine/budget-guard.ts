@@ -55,6 +55,7 @@ export class BudgetGuard {
   readonly #stopping = new Map<string, number>();
   #toldAt = Date.now();
   #reserved = 0;
+  #trainings = 0;
   #waiting: (() => void)[] = [];
   #looking: NodeJS.Timeout | undefined;
   #isKilling = false;
@@ -138,6 +139,23 @@ export class BudgetGuard {
     if (slice === undefined) return;
     await this.#tell({ ...slice, unattended: true });
     await this.#recorder.emit({ type: 'hardware.released', data: { holder: name } });
+  }
+
+  /**
+   * Does work that can only be broken off at the end of a step, with a checkpoint: from its first moment on so much is
+   * kept back. @throws UserError `budget_reached` where there is too little to begin
+   */
+  async whileTraining<T>(train: () => Promise<T>): Promise<T> {
+    const seconds = this.#secondsToEnd({ isHolding: true, isTraining: true });
+    const short = this.#standings(Date.now()).find((standing) => secondsLeft(standing, seconds) <= 0);
+    if (short !== undefined) throw this.#end(short, 'a step of training, its checkpoint and the end need more');
+    this.#trainings += 1;
+    try {
+      this.#look();
+      return await train();
+    } finally {
+      this.#trainings -= 1;
+    }
   }
 
   /** It is asked to end: from here on its end is measured. */
@@ -280,9 +298,9 @@ export class BudgetGuard {
   }
 
   #secondsToEnd(activity?: Activity): number {
-    const { longest, trainings } = this.#recorder.state.spending;
+    const { longest } = this.#recorder.state.spending;
     const reserve = this.#run.plan.budget?.reserve ?? defaultReserve;
-    const present = { isHolding: this.#holders.size > 0, isTraining: Object.keys(trainings).length > 0 };
+    const present = { isHolding: this.#holders.size > 0, isTraining: this.#trainings > 0 };
     return secondsToEnd(longest, reserve, activity ?? present);
   }
 

@@ -79,7 +79,8 @@ export class TrainerPool implements RunResource {
       this.#supervisors.set(name, supervisor);
       supervisor.catch(() => this.#supervisors.delete(name));
     }
-    return (await supervisor).forStage(stage);
+    const trainer = (await supervisor).forStage(stage);
+    return { ...trainer, train: (request) => this.#budget.whileTraining(() => trainer.train(request)) };
   }
 
   /** Of those of the named trainers that run. */

@@ -130,7 +130,11 @@ export interface StageDefinition<
    */
   check?(
     options: z.output<S>,
-    where: { readonly recipeFolder: string },
+    where: {
+      readonly recipeFolder: string;
+      /** Whether the recipe's budget limits dollars: what is paid for needs a price then. */
+      readonly isUsdLimited?: boolean;
+    },
   ): readonly { readonly path: string; readonly code: string; readonly message: string; readonly hint?: string }[];
   /**
    * What it will take, for `simmer plan`: with what is known of its inputs, of which most may not exist yet. Starts and

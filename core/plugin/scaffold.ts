@@ -1,8 +1,7 @@
-import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { UserError } from '../errors.js';
-import { simmerPackage } from './locate.js';
+import { pluginPackageFolder, simmerPackage } from './locate.js';
 
 /** Languages that there is a template for. */
 export const pluginLanguages = ['typescript', 'python'] as const;
@@ -46,7 +45,7 @@ export async function scaffoldPlugin({ name, language, folder }: ScaffoldOptions
     written.push(target);
   }
   if (language === 'python') {
-    const lock = join(pythonPackage(), 'locks', 'plugin.txt');
+    const lock = join(pluginPackageFolder, 'locks', 'plugin.txt');
     await put(join(folder, 'requirements.txt'), await readFile(lock, 'utf8'));
     written.push('requirements.txt');
   }
@@ -69,16 +68,7 @@ function filled(text: string, name: string, folder: string): string {
     .replaceAll('new_plugin', name.replaceAll('-', '_'))
     .replaceAll('SIMMER_VERSION', simmerPackage.version)
     .replaceAll('SIMMER_LOCATION', `file:${relative(resolve(folder), simmerPackage.root)}`)
-    .replaceAll('SIMMER_PYTHON_PACKAGE', shown(relative(resolve(folder), pythonPackage())));
-}
-
-function pythonPackage(): string {
-  const folder = join(simmerPackage.root, 'proto', 'clients', 'python-plugin');
-  if (existsSync(folder)) return folder;
-  throw new UserError('not_built', `This Simmer is not whole: it has no ${folder}.`, {
-    kind: 'environment',
-    hint: 'Install simmerkit anew.',
-  });
+    .replaceAll('SIMMER_PYTHON_PACKAGE', shown(relative(resolve(folder), pluginPackageFolder)));
 }
 
 function shown(path: string): string {

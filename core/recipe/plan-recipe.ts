@@ -61,7 +61,13 @@ export async function planRecipe(
   const tree = value as Record<string, unknown>;
   options.guard?.(tree, problems);
   if (options.guard !== undefined) refuseIfWrong();
-  const scope = new PlanScope({ catalog, problems, recipeFolder: folder, writtenAs });
+  const scope = new PlanScope({
+    catalog,
+    problems,
+    recipeFolder: folder,
+    isUsdLimited: isMapValue(tree.budget) && typeof tree.budget.usd === 'number',
+    writtenAs,
+  });
 
   const outside = checkWithSchema({
     schema: recipeShape,

@@ -10,6 +10,8 @@ export class PlanScope {
   readonly catalog: PluginCatalog;
   readonly problems: ProblemList;
   readonly recipeFolder: string;
+  /** Whether the recipe's budget limits dollars. */
+  readonly isUsdLimited: boolean;
   /** `pathKey` of each value that had a reference, to the text that it had. */
   readonly writtenAs: ReadonlyMap<string, string>;
   readonly #plugins = new Map<string, LoadedPlugin>();
@@ -19,11 +21,13 @@ export class PlanScope {
     readonly catalog: PluginCatalog;
     readonly problems: ProblemList;
     readonly recipeFolder: string;
+    readonly isUsdLimited: boolean;
     readonly writtenAs: ReadonlyMap<string, string>;
   }) {
     this.catalog = options.catalog;
     this.problems = options.problems;
     this.recipeFolder = options.recipeFolder;
+    this.isUsdLimited = options.isUsdLimited;
     this.writtenAs = options.writtenAs;
   }
 

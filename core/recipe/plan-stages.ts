@@ -119,7 +119,7 @@ export async function checkStage(
     trainerNames: around.trainerNames,
   });
   if (options === undefined) return undefined;
-  const where = { recipeFolder: scope.recipeFolder };
+  const where = { recipeFolder: scope.recipeFolder, isUsdLimited: scope.isUsdLimited };
   for (const problem of guarded(stage.uses, () => definition.check?.(options.output, where)) ?? []) {
     isWhole = false;
     const at = problem.path === '' ? path : [...path, ...problem.path.split('.')];

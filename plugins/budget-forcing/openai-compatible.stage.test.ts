@@ -182,6 +182,15 @@ describe('budget-forcing/openai-compatible', () => {
     expect(problems.map(({ code }) => code)).toEqual(['server_cannot_extend']);
   });
 
+  it('needs a price where dollars are limited, if only zeros', () => {
+    const codes = (more: object) => {
+      const options = openAiCompatible.options.parse({ url: 'http://localhost:1/v1', model: 'm', ...more });
+      return openAiCompatible.check?.(options, { recipeFolder: '.', isUsdLimited: true }).map(({ code }) => code);
+    };
+    expect(codes({})).toEqual(['price_missing']);
+    expect(codes({ price: { inputPerMillion: 0, outputPerMillion: 0 } })).toEqual([]);
+  });
+
   it('names a server that cannot continue text', async () => {
     const { url } = await serving(scripted, 404);
     await expect(run(url, {})).rejects.toMatchObject({ code: 'endpoint_cannot' });

@@ -5,12 +5,23 @@ import { chatTemplates, type EndpointOptions, endpointOptions } from './options.
 
 type Context = StageContext<EndpointOptions, Record<never, never>>;
 
+const priceMissing = {
+  path: 'price',
+  code: 'price_missing',
+  message: 'The budget limits dollars, and what the server answers has no price.',
+  hint: 'Add price: { inputPerMillion: ..., outputPerMillion: ... }, in dollars; zeros for a server of your own.',
+};
+
 export const openAiCompatible = defineStage({
   description: 'The same as generate, by a server with an OpenAI-compatible API: vLLM, SGLang, llama.cpp and others.',
   options: endpointOptions,
   inputs: { dataset: input('dataset', 'Problems: `id`, `question`, and the gold answer where there is one.') },
   outputs: { generations: { type: 'generations', description: 'One row per problem, policy and sample.' } },
-  check: (options) => [...askingProblems(options), ...budgetProblems(options)],
+  check: (options, { isUsdLimited }) => [
+    ...askingProblems(options),
+    ...budgetProblems(options),
+    ...(isUsdLimited === true && options.price === undefined ? [priceMissing] : []),
+  ],
   async run(context) {
     const { answerProblems } = await import('./answer-problems.js');
     const { options, inputs } = context;

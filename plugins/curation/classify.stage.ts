@@ -27,12 +27,12 @@ export const classify = defineStage({
     classifier: optionalInput('model', 'The model that `trainer` runs.'),
   },
   outputs: sieveOutputs,
-  check: (options) => {
+  check: (options, where) => {
     const { taxonomy } = options;
     const codes = taxonomy === 'msc' ? [] : taxonomy.map(({ code }) => code.toLowerCase());
     const twice = codes.find((code, index) => codes.indexOf(code) !== index);
     return [
-      ...(asksModel(options) ? answererProblems(options) : []),
+      ...(asksModel(options) ? answererProblems(options, where) : []),
       ...(twice === undefined
         ? []
         : [{ path: 'taxonomy', code: 'class_twice', message: `The class "${twice}" is in the taxonomy twice.` }]),

@@ -41,7 +41,7 @@ export const difficulty = defineStage({
     ...sieveOutputs,
     attempts: { type: 'dataset', description: 'One row per attempt of `solvers`, with its `verdict`.' },
   },
-  check: (options) => optionProblems(options),
+  check: (options, where) => optionProblems(options, where),
   async run(context) {
     const { Attempts } = await import('./attempts.js');
     const { sieve } = await import('./sieve.js');
@@ -74,13 +74,13 @@ export type DifficultyInputs = {
   readonly models: readonly Artifact[];
 };
 
-function optionProblems(options: DifficultyOptions) {
+function optionProblems(options: DifficultyOptions, where: { readonly isUsdLimited?: boolean }) {
   const { solvers, attempts, temperature } = options;
   const names = solvers.map(nameOf);
   const twice = names.findIndex((name, index) => names.indexOf(name) !== index);
   const { maximumRight, minimumRight } = limitsOf(options);
   return [
-    ...solvers.flatMap((solver, index) => answererProblems(solver, `solvers.${index}.`)),
+    ...solvers.flatMap((solver, index) => answererProblems(solver, where, `solvers.${index}.`)),
     ...(twice < 0
       ? []
       : [

@@ -301,6 +301,16 @@ describe('curation/distill', () => {
     expect(times.at(-1)! - times[0]!).toBeGreaterThanOrEqual(300);
   });
 
+  it('needs a price where the budget limits dollars', () => {
+    const check = (more: object) =>
+      distill.check?.(distill.options.parse({ url: server.url, model: 'r1', ...more }), {
+        recipeFolder: '.',
+        isUsdLimited: true,
+      });
+    expect(check({})).toMatchObject([{ code: 'price_missing', path: 'price' }]);
+    expect(check({ price: { inputPerMillion: 0, outputPerMillion: 0 } })).toEqual([]);
+  });
+
   it('refuses a cap without a price', () => {
     const parsed = distill.options.parse({ url: server.url, model: 'r1', maxDollars: 1 });
     expect(distill.check?.(parsed, { recipeFolder: '.' })).toMatchObject([{ code: 'price_missing' }]);

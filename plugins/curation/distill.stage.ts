@@ -13,7 +13,7 @@ export const distill = defineStage({
     teacher: optionalInput('model', 'The model that `trainer` runs.'),
   },
   outputs: sieveOutputs,
-  check: (options) => answererProblems(options),
+  check: (options, where) => answererProblems(options, where),
   async run(context) {
     const { askingProgress, askQuestions } = await import('./ask-questions.js');
     const { ReplyJournal } = await import('./reply-journal.js');

@@ -7,7 +7,7 @@ import { scanWords } from './words.js';
 
 /** Judges texts one after the other: the first of equal or similar ones stays. By what they are, not by their keys. */
 export class DuplicateFinder {
-  /** Ids of those that stay, by their number in the store. */
+  /** Ids of the texts of the store, by their numbers. */
   private readonly ids: (string | null)[] = [];
   private readonly equals = new Map<number, number[]>();
   private readonly near: NearIndex | undefined;
@@ -27,7 +27,11 @@ export class DuplicateFinder {
     const alike = this.equals.get(key) ?? [];
     const form = comparedForm(text, this.settings);
     const equal = alike.find((number) => comparedForm(this.texts.get(number), this.settings) === form);
+    // Also of a text that was dropped as similar to another: what is the same does not depend on what is similar.
     if (equal !== undefined) return { rule: 'duplicate', evidence: `same as ${this.ids[equal]}` };
+    const number = this.texts.add(text);
+    this.ids[number] = id;
+    this.equals.set(key, [...alike, number]);
     const words = scanWords(this.near === undefined ? '' : text);
     const bands = keys.subarray(2);
     const similar = this.near?.find(words, bands);
@@ -35,9 +39,6 @@ export class DuplicateFinder {
       const evidence = `${similar.similarity.toFixed(3)} similar to ${this.ids[similar.text]}`;
       return { rule: 'near_duplicate', evidence };
     }
-    const number = this.texts.add(text);
-    this.ids[number] = id;
-    this.equals.set(key, [...alike, number]);
     this.near?.add(number, words, bands);
     return undefined;
   }

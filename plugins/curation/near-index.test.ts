@@ -155,7 +155,7 @@ describe('near duplicates', () => {
           for (const [at, { rule, evidence }] of rows('decisions').entries()) {
             const mine = shinglesOf(wordsOf(texts[at]!), 3);
             const similarities = kept.map((other) => jaccard(mine, shinglesOf(wordsOf(other), 3)));
-            if (kept.includes(texts[at]!)) expect(rule).toBe('duplicate');
+            if (texts.slice(0, at).includes(texts[at]!)) expect(rule).toBe('duplicate');
             else if (rule === null) expect(similarities).not.toContain(1);
             else {
               const found = Number(String(evidence).split(' ')[0]);

@@ -11,8 +11,15 @@ interface OptionProblem {
   readonly hint: string;
 }
 
-/** What contradicts itself in the options of who answers. @param at where they stand, with a dot at its end */
-export function answererProblems(options: AnswererOptions, at = ''): readonly OptionProblem[] {
+/**
+ * What contradicts itself in the options of who answers, or the budget.
+ * @param at where they stand, with a dot at its end
+ */
+export function answererProblems(
+  options: AnswererOptions,
+  { isUsdLimited = false }: { readonly isUsdLimited?: boolean },
+  at = '',
+): readonly OptionProblem[] {
   const { url, model, trainer, maxDollars, price } = options;
   const problem = (path: string, code: string, message: string, hint: string) => [
     { path: `${at}${path}`, code, message, hint },
@@ -36,6 +43,14 @@ export function answererProblems(options: AnswererOptions, at = ''): readonly Op
   return [
     ...(url !== undefined && model === undefined
       ? problem('model', 'model_missing', '`url` is given without a `model`.', 'Add what the server calls the model.')
+      : []),
+    ...(maxDollars === undefined && isUsdLimited && url !== undefined && price === undefined
+      ? problem(
+          'price',
+          'price_missing',
+          'The budget limits dollars, and the answers of the API have no price.',
+          'Add price: { inputPerMillion: ..., outputPerMillion: ... }, in dollars; zeros for a server of your own.',
+        )
       : []),
     ...(maxDollars !== undefined && price === undefined
       ? problem(

@@ -25,7 +25,7 @@ async function judging(reply: (content: string, asked: number) => { readonly sta
     signal: new AbortController().signal,
     spending: { isLimited: false, reserve: async () => ({ settle: () => {} }) },
   } as unknown as GraderContext;
-  return { grader: await judge.start(judge.options.parse({ url, model: 'judge' }), context), asked };
+  return { grader: await judge.start(judge.options.parse({ url, model: 'judge' }), context), asked, url };
 }
 
 it.each([
@@ -67,4 +67,25 @@ it('asks again where the server is busy, and names a server that refuses', async
     code: 'endpoint_refused',
     message: expect.stringContaining('HTTP 401'),
   });
+});
+
+it('sets aside the most that each question can cost, and says what it did cost', async () => {
+  const { url } = await judging(() => ({ text: 'Yes' }));
+  const told: (number | undefined)[] = [];
+  const context = {
+    signal: new AbortController().signal,
+    spending: {
+      isLimited: true,
+      reserve: async ({ usd }: { usd: number | undefined }) => {
+        told.push(usd);
+        return { settle: (spent: { usd?: number }) => void told.push(spent.usd) };
+      },
+    },
+  } as unknown as GraderContext;
+  const price = { inputPerMillion: 0, outputPerMillion: 1000 };
+  const options = judge.options.parse({ url, model: 'judge', maxTokens: 500, price });
+  const grader = await judge.start(options, context);
+  await grader.grade([{ id: '0', gold: '1', answer: '1' }]);
+  // This server does not count tokens: then it is the most.
+  expect(told).toEqual([0.5, 0.5]);
 });

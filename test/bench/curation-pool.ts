@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Random, random } from 'simmerkit';
@@ -21,6 +21,8 @@ export interface PoolOptions {
   readonly seed: number;
   /** Rows go into so many files, one after the other: the peers share work by files. */
   readonly files: number;
+  /** Words in a trace, on average. @default as s1's */
+  readonly traceWords?: number;
   /** Folder with gsm8k_train, gsm8k_test, math500 and aime24 .jsonl. */
   readonly data: string;
 }
@@ -41,6 +43,15 @@ const questionWords = 55;
 const traceWords = 920;
 /** Shares of rows. */
 const share = { duplicate: 0.02, near: 0.03, contaminated: 0.01, broken: 0.04 };
+const evaluations = ['math500.jsonl', 'aime24.jsonl', 'gsm8k_test.jsonl'];
+
+/** The files of evaluation questions. @throws Error where they, or GSM8K's training set, are not there */
+export function evaluationFiles(data: string): readonly string[] {
+  const missing = [...evaluations, 'gsm8k_train.jsonl'].filter((file) => !existsSync(join(data, file)));
+  if (missing.length === 0) return evaluations.map((file) => join(data, file));
+  throw new Error(`There is no ${missing.join(', ')} in ${data}: say where with --data FOLDER, or SIMMER_DATA.`);
+}
+
 /** How far back a duplicate's original is, at most. */
 const memory = 4096;
 
@@ -85,7 +96,7 @@ export async function writePool(options: PoolOptions): Promise<Planted> {
       source: `source-${draw.integer(sources)}`,
       domain: `domain ${draw.integer(domains)}`,
       question: text(questionWords, draw, nextWord),
-      reasoning: text(traceWords, draw, nextWord),
+      reasoning: text(options.traceWords ?? traceWords, draw, nextWord),
       answer: String(draw.integer(1000)),
     };
     const kind = draw.next();
@@ -168,8 +179,7 @@ async function wordChain(data: string): Promise<NextWord> {
 }
 
 async function evaluationQuestions(data: string): Promise<readonly string[]> {
-  const files = ['math500.jsonl', 'aime24.jsonl', 'gsm8k_test.jsonl'];
-  const rows = (await Promise.all(files.map((file) => jsonLines(data, file)))).flat();
+  const rows = (await Promise.all(evaluations.map((file) => jsonLines(data, file)))).flat();
   return rows.map(({ problem, question }) => problem ?? question ?? '').filter((text) => text.split(/\s+/).length > 10);
 }
 

@@ -1,13 +1,15 @@
-import { existsSync } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { formatBytes, formatCount } from 'simmerkit';
 import { checkPython, root, runPython } from '../python/check-python.js';
 import type { Bench } from './bench.js';
 import { agreement, droppedByDatatrove, droppedByPlain, droppedBySimmer } from './curation-agreement.js';
-import { writePool } from './curation-pool.js';
+import { measureNear } from './curation-near.js';
+import { evaluationFiles, writePool } from './curation-pool.js';
 import { type CurationRun, runCuration, settings } from './curation-run.js';
 import { qwenTokenizer } from './qwen-tokenizer.js';
 
@@ -22,12 +24,10 @@ interface PeerRun {
   readonly cpuSeconds: number;
 }
 
-const evaluationFiles = ['math500.jsonl', 'aime24.jsonl', 'gsm8k_test.jsonl'];
-
 /**
  * `npm run bench -- curation --data FOLDER`: curation of a pool as large as s1's, by `simmer run`, by datatrove and by
  * plain Python, one after the other on the same files. `--rows 5000` is a short run; `--sides plain` leaves
- * datatrove out, `--sides none` both; `--columns question` compares questions only, as s1 does.
+ * datatrove out, `--sides none` both; `--without-tokens` counts none; `--columns question` compares questions only, as s1 does.
  */
 export const bench: Bench = async (args) => {
   const { values } = parseArgs({
@@ -37,19 +37,16 @@ export const bench: Bench = async (args) => {
       rows: { type: 'string', default: '59029' },
       seed: { type: 'string', default: '1' },
       columns: { type: 'string', default: 'question,reasoning' },
+      near: { type: 'string', default: '3000' },
+      'without-tokens': { type: 'boolean', default: false },
       sides: { type: 'string', default: 'datatrove,plain' },
     },
   });
   const data = resolve(values.data);
-  const against = evaluationFiles.map((file) => join(data, file));
-  if (values.data === '' || !against.every((file) => existsSync(file))) {
-    throw new Error(
-      `Say where ${evaluationFiles.join(', ')} and gsm8k_train.jsonl are: --data FOLDER, or SIMMER_DATA.`,
-    );
-  }
+  const against = evaluationFiles(data);
   const sides = new Set(values.sides.split(','));
   const columns = values.columns.split(',');
-  const tokenizer = await qwenTokenizer();
+  const tokenizer = values['without-tokens'] ? {} : { tokenizer: await qwenTokenizer() };
   const folder = await mkdtemp(join(tmpdir(), 'simmer-bench-'));
   try {
     const own = async (name: string) => {
@@ -65,23 +62,35 @@ export const bench: Bench = async (args) => {
       data,
     });
     console.log(`A pool of ${formatCount(planted.rows)} rows, ${formatBytes(planted.bytes)}.`);
-    const simmer = await runCuration({ folder: await own('simmer'), pool, against, columns, tokenizer });
+    const simmer = await runCuration({ folder: await own('simmer'), pool, against, columns, ...tokenizer });
     sayStages(simmer);
     const dropped = await droppedBySimmer(simmer);
     const shared = simmer.seconds - sum(separate.map((stage) => simmer.stages[stage]?.seconds ?? 0));
-    const compare = async (name: string, more: readonly string[], theirs: typeof droppedByPlain) => {
+    const near = await measureNear(await textsOf(pool, columns, Number(values.near)), await own('near'));
+    console.log(
+      `Near duplicates among ${near.texts} texts: ${near.pairs} pairs, recall ${near.recall.toFixed(4)}; ` +
+        `${near.dropped} dropped, precision ${near.precision.toFixed(4)}.`,
+    );
+    const compare = async (name: string, given: readonly string[], theirs: typeof droppedByPlain) => {
       if (!sides.has(name)) return undefined;
       const output = await own(name);
-      const given = ['--pool', pool, '--against', ...against, '--columns', ...columns, '--output', output];
-      const peer = await runPeer(`curation_${name}.py`, [...given, ...more]);
+      const files = ['--pool', pool, '--against', ...against, '--columns', ...columns, '--output', output];
+      const peer = await runPeer(`curation_${name}.py`, [...files, ...given]);
       const ratio = (peer.seconds - (peer.steps.select ?? 0)) / shared;
-      return { ratio: rounded(ratio), ...peer, agreement: agreement(dropped, await theirs(output)) };
+      // Of processor time: less moved by what else the machine does. Where tokens are counted, theirs is in it.
+      const processorRatio = peer.cpuSeconds / simmer.cpuSeconds;
+      return {
+        ratio: rounded(ratio),
+        processorRatio: rounded(processorRatio),
+        ...peer,
+        agreement: agreement(dropped, await theirs(output)),
+      };
     };
     const { similarity, shingleWords, hashes, ngramWords } = settings;
     const words = ['--shingle', String(shingleWords), '--words', String(ngramWords)];
-    const near = ['--similarity', String(similarity), '--hashes', String(hashes)];
+    const more = ['--similarity', String(similarity), '--hashes', String(hashes)];
     const datatrove = await compare('datatrove', words, droppedByDatatrove);
-    const python = await compare('plain', [...words, ...near], droppedByPlain);
+    const python = await compare('plain', [...words, ...more], droppedByPlain);
     return {
       ratios: {
         ...(datatrove === undefined ? {} : { 'vs-datatrove': datatrove.ratio }),
@@ -99,6 +108,7 @@ export const bench: Bench = async (args) => {
       stageSeconds: mapped(simmer.stages, ({ seconds }) => rounded(seconds)),
       rowsPerSecond: mapped(simmer.stages, ({ rowsIn, seconds }) => Math.round(rowsIn / seconds)),
       rowsOut: mapped(simmer.stages, ({ rowsOut }) => rowsOut),
+      near,
       datatrove,
       python,
     };
@@ -106,6 +116,17 @@ export const bench: Bench = async (args) => {
     await rm(folder, { recursive: true, force: true });
   }
 };
+
+/** The first texts of the pool. */
+async function textsOf(pool: string, columns: readonly string[], count: number): Promise<readonly string[]> {
+  const texts: string[] = [];
+  for await (const line of createInterface({ input: createReadStream(join(pool, '0.jsonl')) })) {
+    const row = JSON.parse(line) as Readonly<Record<string, string>>;
+    texts.push(columns.map((column) => row[column]).join('\n'));
+    if (texts.length >= count) break;
+  }
+  return texts;
+}
 
 /** Stages that are left out of the ratios: datatrove has no such steps, or tokens are counted. */
 const separate = ['model', 'counted', 'selected'];

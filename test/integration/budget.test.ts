@@ -5,6 +5,7 @@ import type { Event } from 'simmerkit';
 import { type HarnessRun, RunHarness } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ChatServer, startChatServer } from '../../plugins/curation/chat-server.fixture.js';
+import curation from '../../plugins/curation/plugin.js';
 import { builtModule } from './built-module.js';
 import { killedCore } from './core-process.js';
 import { paidOptions, paidTraining } from './paid-core.js';
@@ -53,7 +54,7 @@ describe('a budget in mid-training', () => {
     const again = await harness.resume(stopped.runId);
     expect(again.outcome).toMatchObject({ status: 'interrupted', error: { code: 'budget_reached' } });
     expect(lastTotal(again).usd).toBe(lastTotal(stopped).usd);
-    expect(again.eventsOf('trainer.started')).toHaveLength(1);
+    expect(again.eventsOf('hardware.held')).toHaveLength(1);
   });
 
   it('counts every accelerator that is held, the idle ones too', async () => {
@@ -196,6 +197,43 @@ stages:
     const tokens = run.eventsOf('budget.spent').reduce((sum, event) => sum + (event.data.outputTokens ?? 0), 0);
     expect(tokens).toBe(5000);
   });
+});
+
+it('ends in mid-distillation without a question that could cost more than is left, and asks none twice', async () => {
+  const asked: string[] = [];
+  await using server = await startChatServer(({ messages }) => {
+    asked.push(messages.at(-1)?.content ?? '');
+    const message = { content: 'It is 4.', reasoning_content: 'Two and two.' };
+    const usage = { prompt_tokens: 0, completion_tokens: 500 };
+    return { choices: [{ message, finish_reason: 'stop' }], usage };
+  });
+  // A question may cost a dollar, and costs half of one.
+  const recipe = `
+name: distilling
+budget: { usd: 5 }
+stages:
+  problems: { uses: curation/generate-problems, with: { count: 20 } }
+  traces:
+    uses: curation/distill
+    with:
+      dataset: "\${{ stages.problems.dataset }}"
+      url: ${server.url}
+      model: teacher
+      maxTokens: 1000
+      concurrency: 4
+      price: { inputPerMillion: 0, outputPerMillion: 1000 }
+`;
+  await using distilling = await RunHarness.create({ plugins: [curation] });
+  const stopped = await distilling.run(recipe);
+  expect(stopped.outcome).toMatchObject({ status: 'interrupted', error: { code: 'budget_reached', kind: 'budget' } });
+  expect(lastTotal(stopped).usd).toBeCloseTo(asked.length / 2);
+  expect(lastTotal(stopped).usd).toBeGreaterThan(4);
+  expect(lastTotal(stopped).usd).toBeLessThanOrEqual(5);
+  const finished = await distilling.resume(stopped.runId, { budgetChange: { usd: 50 } });
+  expect(finished.outcome.status).toBe('completed');
+  expect(lastTotal(finished).usd).toBeCloseTo(10);
+  expect(new Set(asked).size).toBe(20);
+  expect(asked).toHaveLength(20);
 });
 
 it('refuses accelerators without a price where dollars are limited', async () => {

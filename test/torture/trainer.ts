@@ -12,7 +12,7 @@ const help = `npm run torture -- trainer [--kills N] [--core-kills N] [--seed N]
 
 Trains a tiny model on the CPU in float32 with the torch trainer, and kills it with SIGKILL: --kills times in all (200),
 inside saves of checkpoints, after random steps and at random moments. Each run goes on until its end and must come to the
-weights of an undisturbed one, bit for bit. Then the core is killed --core-kills times (30) while the trainer goes on.
+weights of an undisturbed one, bit for bit. Then the core is killed --core-kills times (20) while the trainer goes on.
 Ends in one line of JSON; runs and identical must be equal, stepsUnmarked and lossesDiffering 0.`;
 
 const killsPerRun = 20;
@@ -36,7 +36,7 @@ export async function tortureTrainer(args: readonly string[]): Promise<number> {
   }
   const kills = Number(values.kills ?? (values.short ? 8 : 200));
   // The short version of it is a test of the kills of cores.
-  const coreKills = Number(values['core-kills'] ?? (values.short ? 0 : 30));
+  const coreKills = Number(values['core-kills'] ?? (values.short ? 0 : 20));
   const seed = Number(values.seed);
   console.error(`seed ${seed}`);
   const folder = await mkdtemp(join(tmpdir(), 'simmer-torture-'));

@@ -100,10 +100,6 @@ export class PluginProcess implements AsyncDisposable {
     this.#parts.end(reason);
   }
 
-  lastErrorLines(): Promise<readonly string[]> {
-    return lastLines(this.#parts.stderrFile, 12);
-  }
-
   /** The kill ladder: Shutdown, the end of its stdin, SIGTERM, SIGKILL. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.client.shutdown(this.limits.stopSeconds).catch(() => {});

@@ -1,8 +1,8 @@
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { UserError } from '../../errors.js';
 import { preparePythonEnvironment } from '../../process/python-environment.js';
 import type { PrepareContext } from '../definitions.js';
-import { simmerPackage } from '../locate.js';
+import { pluginPackageFolder } from '../locate.js';
 import type { ProcessLimits } from './limits.js';
 import type { PluginCommand } from './plugin-process.js';
 
@@ -19,9 +19,6 @@ export interface ProcessPlugin {
   readonly secrets: readonly string[];
   readonly limits: ProcessLimits;
 }
-
-/** The folder with the Python package `simmer_plugin`. */
-export const pluginPackageFolder = join(simmerPackage.root, 'proto', 'clients', 'python-plugin');
 
 /**
  * How the process is started here and now: makes its Python environment, where it wants one.

@@ -95,7 +95,8 @@ export const sampleBrowserScript = `
     helped: (one) => one.changedFrom !== undefined && isRight(one) && !isRight(one.changedFrom),
     harmed: (one) => one.changedFrom !== undefined && !isRight(one) && isRight(one.changedFrom),
   };
-  const given = (one) => one.verdict + (one.extracted === null || one.extracted === undefined ? '' : ': ' + one.extracted);
+  const short = (text) => (text.length > 80 ? text.slice(0, 79) + '\u2026' : text);
+  const given = (one) => one.verdict + (one.extracted === null || one.extracted === undefined ? '' : ': ' + short(one.extracted));
   const written = (pieces) => {
     const pre = element('pre');
     for (const [text, isForced] of pieces) pre.append(isForced ? element('mark', '', text) : text);

@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import { newestCheckpoint } from '../../../trainer/checkpoints.js';
 import { demand } from '../../verification.js';
-import type { Check } from '../check.js';
+import { type Check, demandStatus } from '../check.js';
 import { caseOf } from './training.js';
 
 /** A cancellation must be heeded within so many seconds; the best of a few tries counts, for machines are busy. */
@@ -73,8 +73,7 @@ export const endingChecks: readonly Check[] = [
       demand(Math.abs(seconds - 600) < 30, 'expires_at in 600 seconds', `in ${seconds.toFixed(0)} seconds`);
       const zero = { ...long, duration: { seconds: 0n, nanos: 0 } };
       const refusal = await trainer.refusal(trainer.call(trainer.client.renewLease, zero));
-      const saw = refusal === undefined ? 'an answer' : status[refusal.code];
-      demand(refusal?.code === status.INVALID_ARGUMENT, 'INVALID_ARGUMENT for a lease of no time', saw);
+      demandStatus(refusal, [status.INVALID_ARGUMENT], 'INVALID_ARGUMENT for a lease of no time');
       await trainer.call(trainer.client.renewLease, { ...long, duration: { seconds: 1n, nanos: 0 } });
       const exit = await trainer.exitWithin(20);
       demand(exit !== undefined, 'an exit within 20 seconds of a lease of 1 second', 'it went on');

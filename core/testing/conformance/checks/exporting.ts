@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { ExportRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../../verification.js';
-import type { Check } from '../check.js';
+import { type Check, demandStatus } from '../check.js';
 
 /** Models as folders. */
 export const exportingChecks: readonly Check[] = [
@@ -27,8 +27,7 @@ export const exportingChecks: readonly Check[] = [
       const isDescribed = answer.parameters > 0n && answer.architecture !== '' && answer.contextLength > 0;
       demand(isDescribed, 'its parameters, architecture and context length', answer);
       const refusal = await trainer.refusal(trainer.call(trainer.client.export, request));
-      const saw = refusal === undefined ? 'an answer' : status[refusal.code];
-      demand(refusal?.code === status.INVALID_ARGUMENT, 'INVALID_ARGUMENT for a folder that has files', saw);
+      demandStatus(refusal, [status.INVALID_ARGUMENT], 'INVALID_ARGUMENT for a folder that has files');
     },
   },
 ];

@@ -13,7 +13,7 @@ import {
 import { residentMemoryBytes } from '../../../process/memory.js';
 import { demand } from '../../verification.js';
 import type { Bench } from '../bench.js';
-import type { Check } from '../check.js';
+import { type Check, demandStatus } from '../check.js';
 import type { TrainerUnderTest } from '../trainer-under-test.js';
 
 const cancelSeconds = 1;
@@ -250,8 +250,7 @@ export const generatingChecks: readonly Check[] = [
       };
       for (const [what, change] of Object.entries(cases)) {
         const refusal = await trainer.refusal(responses(trainer, generation(bench, change)));
-        const saw = refusal === undefined ? 'an answer' : `${status[refusal.code] ?? ''} ${refusal.details}`;
-        demand(refusal?.code === status.INVALID_ARGUMENT, `INVALID_ARGUMENT for ${what}`, saw);
+        demandStatus(refusal, [status.INVALID_ARGUMENT], `INVALID_ARGUMENT for ${what}`);
       }
     },
   },

@@ -5,7 +5,7 @@ import { status } from '@grpc/grpc-js';
 import type { StartTrainingRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { checkpointMarker, newestCheckpoint } from '../../../trainer/checkpoints.js';
 import { Deviation, demand } from '../../verification.js';
-import type { Check } from '../check.js';
+import { type Check, demandStatus } from '../check.js';
 import type { TrainerUnderTest } from '../trainer-under-test.js';
 import { stepsOf } from './training.js';
 import { textOf } from './watching.js';
@@ -30,8 +30,7 @@ export const recoveringChecks: readonly Check[] = [
       demand(checkpoint.bytes > 0n, 'its size in bytes', checkpoint);
       await trainer.call(trainer.client.cancel, { attemptId, checkpointFirst: false });
       const refusal = await trainer.refusal(trainer.call(trainer.client.checkpoint, { attemptId }));
-      const saw = refusal === undefined ? 'an answer' : status[refusal.code];
-      demand(refusal?.code === status.FAILED_PRECONDITION, 'FAILED_PRECONDITION after its end', saw);
+      demandStatus(refusal, [status.FAILED_PRECONDITION], 'FAILED_PRECONDITION after its end');
     },
   },
   {
@@ -120,8 +119,7 @@ export const recoveringChecks: readonly Check[] = [
       for (const resumeFrom of [half, `${half}-nowhere`]) {
         const request = await bench.training({ maxSteps: 1 }, { resumeFrom });
         const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, request));
-        const saw = refusal === undefined ? `it goes on from ${resumeFrom}` : status[refusal.code];
-        demand(refusal !== undefined && refusals.includes(refusal.code), 'INVALID_ARGUMENT', saw);
+        demandStatus(refusal, refusals, 'INVALID_ARGUMENT', `it goes on from ${resumeFrom}`);
       }
     },
   },
@@ -166,8 +164,7 @@ export const recoveringChecks: readonly Check[] = [
 
 async function refusesAsStale(trainer: TrainerUnderTest, stale: StartTrainingRequest, what: string): Promise<void> {
   const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, stale));
-  const saw = refusal === undefined ? 'it was accepted' : `${status[refusal.code]}: ${refusal.details}`;
-  demand(refusal?.code === status.FAILED_PRECONDITION, `FAILED_PRECONDITION for ${what}`, saw);
+  demandStatus(refusal, [status.FAILED_PRECONDITION], `FAILED_PRECONDITION for ${what}`, 'it was accepted');
 }
 
 async function checkpointNames({ outputFolder }: StartTrainingRequest): Promise<readonly string[]> {

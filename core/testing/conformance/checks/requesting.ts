@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import type { Hyperparameters, StartTrainingRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../../verification.js';
-import type { Check } from '../check.js';
+import { type Check, demandStatus } from '../check.js';
 import type { TrainerUnderTest } from '../trainer-under-test.js';
 
 /** Statuses that mean: this can never succeed as it is. */
@@ -78,8 +78,7 @@ function folder(path: string): Partial<StartTrainingRequest> {
 async function demandFailure(trainer: TrainerUnderTest, request: StartTrainingRequest, what: string): Promise<void> {
   const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, request));
   if (refusal !== undefined) {
-    const saw = `${status[refusal.code]}: ${refusal.details}`;
-    demand(refusals.includes(refusal.code), `INVALID_ARGUMENT for ${what}`, saw);
+    demandStatus(refusal, refusals, `INVALID_ARGUMENT for ${what}`);
     demand(refusal.details !== '', `a message that says what to change, for ${what}`, 'none');
     const code = refusal.metadata?.get('simmer-error-code')[0];
     const isStable = code === undefined || /^[a-z][a-z0-9_]*$/.test(String(code));

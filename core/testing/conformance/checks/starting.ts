@@ -3,7 +3,7 @@ import { Capability, ExportRequest, GenerateRequest } from '../../../generated/s
 import { isAlive, processIdentity } from '../../../process/process-identity.js';
 import { demand, show } from '../../verification.js';
 import type { Bench } from '../bench.js';
-import type { Check } from '../check.js';
+import { type Check, demandStatus } from '../check.js';
 import type { TrainerUnderTest } from '../trainer-under-test.js';
 
 /** Coming up, and saying what it is. */
@@ -58,8 +58,7 @@ export const startingChecks: readonly Check[] = [
       for (const [name, capability, call] of await undeclaredCalls(bench, trainer)) {
         if (declared.has(capability)) continue;
         const refusal = await trainer.refusal(call());
-        const saw = refusal === undefined ? 'an answer' : `${status[refusal.code]}: ${refusal.details}`;
-        demand(refusal?.code === status.UNIMPLEMENTED, `UNIMPLEMENTED from ${name}`, saw);
+        demandStatus(refusal, [status.UNIMPLEMENTED], `UNIMPLEMENTED from ${name}`);
       }
     },
   },
@@ -81,9 +80,8 @@ export const startingChecks: readonly Check[] = [
         };
         for (const [name, call] of Object.entries(calls)) {
           const refusal = await trainer.refusal(call());
-          const saw = refusal === undefined ? 'an answer' : `${status[refusal.code]}: ${refusal.details}`;
           const how = token === undefined ? 'without a token' : 'with another token';
-          demand(refusal?.code === status.UNAUTHENTICATED, `UNAUTHENTICATED from ${name} ${how}`, saw);
+          demandStatus(refusal, [status.UNAUTHENTICATED], `UNAUTHENTICATED from ${name} ${how}`);
         }
       }
     },

@@ -5,7 +5,7 @@ import { status } from '@grpc/grpc-js';
 import type { TrainerEvent } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../../verification.js';
 import { rowCount } from '../bench.js';
-import type { Check } from '../check.js';
+import { type Check, demandStatus } from '../check.js';
 
 const endings: ReadonlySet<string> = new Set(['trainingCompleted', 'trainingCanceled', 'trainingFailed']);
 
@@ -49,8 +49,7 @@ export const trainingChecks: readonly Check[] = [
       const { attemptId } = await bench.startEndless(trainer);
       const other = await bench.training({ maxSteps: 1 });
       const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, other));
-      const saw = refusal === undefined ? 'another attempt was accepted' : `${status[refusal.code]}`;
-      demand(refusal?.code === status.FAILED_PRECONDITION, 'FAILED_PRECONDITION', saw);
+      demandStatus(refusal, [status.FAILED_PRECONDITION], 'FAILED_PRECONDITION', 'another attempt was accepted');
       const { runningAttemptId } = await trainer.call(trainer.client.describe, {});
       demand(runningAttemptId === attemptId, `running_attempt_id ${attemptId}`, runningAttemptId ?? 'none');
       await trainer.call(trainer.client.cancel, { attemptId, checkpointFirst: false });
@@ -146,9 +145,8 @@ export const trainingChecks: readonly Check[] = [
       const request = await bench.training({ maxSteps: 6, evaluateEverySteps: 2 }, changes);
       const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, request));
       if (refusal !== undefined) {
-        const saw = `${status[refusal.code]}: ${refusal.details}`;
-        const isFit = [status.INVALID_ARGUMENT, status.FAILED_PRECONDITION].includes(refusal.code);
-        return demand(isFit, 'INVALID_ARGUMENT or FAILED_PRECONDITION', saw);
+        const codes = [status.INVALID_ARGUMENT, status.FAILED_PRECONDITION];
+        return demandStatus(refusal, codes, 'INVALID_ARGUMENT or FAILED_PRECONDITION');
       }
       const evaluations = (await trainer.events(request.attemptId)).flatMap(({ event }) =>
         event?.$case === 'evaluationLogged' ? [event.value] : [],

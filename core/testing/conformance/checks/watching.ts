@@ -3,7 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { TrainerEvent } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { Deviation, demand } from '../../verification.js';
-import type { Check } from '../check.js';
+import { type Check, demandStatus } from '../check.js';
 import { stepsOf, upTo } from './training.js';
 
 /** How long an attempt is left to itself, without any watcher. */
@@ -97,8 +97,7 @@ export const watchingChecks: readonly Check[] = [
       }
       for (const [name, call] of Object.entries(calls)) {
         const refusal = await trainer.refusal(call());
-        const saw = refusal === undefined ? 'an answer' : `${status[refusal.code]}: ${refusal.details}`;
-        demand(refusal?.code === status.NOT_FOUND, `NOT_FOUND from ${name}`, saw);
+        demandStatus(refusal, [status.NOT_FOUND], `NOT_FOUND from ${name}`);
       }
     },
   },

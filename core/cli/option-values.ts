@@ -1,0 +1,35 @@
+import { InvalidArgumentError, Option } from 'commander';
+
+export function paramOption(): Option {
+  return new Option('-p, --param <name=value>', "set one of the recipe's params; may be given again")
+    .default({}, 'none')
+    .argParser(assignment);
+}
+
+export function setOption(what = 'set any value of the recipe, by its dotted path; may be given again'): Option {
+  return new Option('--set <path=value>', what).default({}, 'none').argParser(assignment);
+}
+
+function assignment(text: string, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const equals = text.indexOf('=');
+  if (equals < 1) throw new InvalidArgumentError(`It must read NAME=VALUE.`);
+  return { ...before, [text.slice(0, equals)]: text.slice(equals + 1) };
+}
+
+export function positions(text: string): readonly number[] {
+  const rows = text.split(',').map(Number);
+  if (!rows.every((row) => Number.isSafeInteger(row) && row >= 0)) {
+    throw new InvalidArgumentError('It must be whole numbers from 0, with commas between them.');
+  }
+  return rows;
+}
+
+export function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
+
+export function sequence(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('It must be a whole number from 1.');
+  return value;
+}
