@@ -18,7 +18,7 @@ from typing import Any
 from gpu import SHAPES
 from training import Side
 
-# The plain script has its defaults; both have weights in bfloat16, since those of 7B in float32 take no part of one GPU.
+# Of both sides: 7B in float32, with its optimizer, is more than one GPU holds.
 _WEIGHTS = "bfloat16"
 _PROMPT = "q"
 

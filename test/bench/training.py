@@ -1,6 +1,6 @@
 """
-Fine-tuning SmolLM2 on GSM8K: a plain script of TRL's SFTTrainer against Simmer's trainer, step by step in turns, so that
-a machine that is busy for a while slows both. Prints what it measures; its last line is JSON.
+Fine-tuning SmolLM2 on GSM8K: a plain script of TRL's SFTTrainer against Simmer's trainer, step by step in turns, so
+that a machine that is busy for a while slows both. Prints what it measures; its last line is JSON.
 """
 
 import argparse

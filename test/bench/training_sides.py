@@ -1,6 +1,7 @@
 """
-One side of a comparison, in a process of its own: TRL's SFTTrainer as a plain script has it, or Simmer's trainer. Waits
-before each step until it is told to go on, so that the sides take turns. Reads commands and answers on stdin and stdout:
+One side of a comparison, in a process of its own: TRL's SFTTrainer as a plain script has it, or Simmer's trainer. It
+waits before each step until it is told to go on, so that the sides take turns. Commands come on stdin, answers go to
+stdout:
 
     go           runs one step              {"seconds", "tokens", "peakMemoryBytes"}, padding left out
     held-out     measures the loss          {"loss"}
@@ -22,6 +23,7 @@ from simmer_trainer import describe
 from simmer_trainer.data import read_rows, tokenize
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.models import load_model, load_tokenizer
+from simmer_trainer.rank_group import RankGroup
 
 BATCH = 8
 LEARNING_RATE = 2e-5
@@ -211,7 +213,7 @@ def run_simmer(options: argparse.Namespace, turns: Turns) -> None:
         ),
     )
     rows = held_out_rows(options, load_tokenizer(source))
-    training.train(request, Control())  # type: ignore[arg-type]
+    training.train(request, Control(), RankGroup.alone())  # type: ignore[arg-type]
 
 
 class _NoFence:

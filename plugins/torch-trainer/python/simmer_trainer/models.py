@@ -15,6 +15,7 @@ from simmer_trainer.checkpoints import read_marker
 from simmer_trainer.durable import sync_tree
 from simmer_trainer.errors import TrainingError, invalid
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.gguf_file import write_gguf
 
 _ADAPTER_CONFIG = "adapter_config.json"
 _DEFAULT_CONTEXT = 2048
@@ -230,11 +231,16 @@ def context_length_of(model: Any) -> int:
     return int(getattr(model.config.get_text_config(), "max_position_embeddings", _DEFAULT_CONTEXT))
 
 
-def export_model(source: pb.ModelSource, folder: Path, precision: pb.Precision) -> pb.ExportResponse:
-    """Writes a model, its tokenizer and its configs as a Hugging Face folder, durably."""
+def export_model(
+    source: pb.ModelSource, folder: Path, precision: pb.Precision, file_format: pb.ExportFormat
+) -> pb.ExportResponse:
+    """Writes a model, its tokenizer and its configs as a Hugging Face folder, or as one GGUF file, durably."""
     model = load_model(source, "auto" if precision == pb.PRECISION_UNSPECIFIED else torch_type(precision))
     try:
-        save_model(model, load_tokenizer(source), folder)
+        if file_format == pb.EXPORT_FORMAT_GGUF:
+            write_gguf(model, load_tokenizer(source), folder)
+        else:
+            save_model(model, load_tokenizer(source), folder)
     except BaseException:
         for path in folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -214,7 +214,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
         if not self._take_device(context):
             return pb.ExportResponse()
         try:
-            return export_model(request.model, folder, request.precision)
+            return export_model(request.model, folder, request.precision, request.format)
         finally:
             self._device.release()
 

