@@ -55,8 +55,10 @@ def make_rows(request: pb.GenerateRequest, opened: OpenModel) -> list[Row]:
     stops = list(request.sampling.stop)
     rows = []
     for prompt in request.prompts:
+        # Once: protobuf makes another string each time that it is asked.
+        prompt_id = prompt.id
         token_ids = prompt_token_ids(prompt, tokenizer) + (list(markers.start) if markers else [])
-        _check_fits(prompt.id, len(token_ids), request.sampling.max_answer_tokens, markers, opened.context_length)
+        _check_fits(prompt_id, len(token_ids), request.sampling.max_answer_tokens, markers, opened.context_length)
         for index in sorted(set(prompt.sample_indices)) or range(request.sampling.samples):
             outcomes: list[Outcome] = []
             generation = Generation(
@@ -72,9 +74,9 @@ def make_rows(request: pb.GenerateRequest, opened: OpenModel) -> list[Row]:
             )
             rows.append(
                 Row(
-                    prompt_id=prompt.id,
+                    prompt_id=prompt_id,
                     sample_index=index,
-                    seed=sample_seed(request.sampling.seed, prompt.id, index),
+                    seed=sample_seed(request.sampling.seed, prompt_id, index),
                     program=run_program(generation),
                     prompt_tokens=len(token_ids),
                     outcomes=outcomes,
