@@ -15,12 +15,13 @@ from contextlib import suppress
 from typing import Any
 
 from simmer_trainer import __main__ as trainer
+from simmer_trainer.ranks import rank_place
 
 _POLL_SECONDS = 0.02
 
 
 def main() -> None:
-    trainer._prepare_environment()
+    trainer._prepare_environment(rank_place(os.environ))
     from simmer_trainer.libraries import load_libraries
 
     load_libraries()

@@ -83,6 +83,7 @@ function totalLines(forecasts: readonly StageForecast[], budget: BudgetLimits | 
   const gpuHours = sum(forecasts.map((each) => each.gpuHours));
   const atMost = forecasts.some((each) => each.isAtMost) ? 'at most ' : '';
   const unknown = forecasts.filter((each) => each.seconds === undefined && each.usd === undefined).length;
+  if (unknown === forecasts.length) return [];
   const known = `${atMost}${formatDuration(seconds)} one after the other, ${formatUsd(usd)}, ${formatCount(gpuHours)} GPU-hours`;
   const without = unknown === 0 ? '' : `, without ${unknown} whose time is not known`;
   const over = [

@@ -253,20 +253,33 @@ def run_part(
         return pb.TrainingFailed(code=error.code, message=error.message, row_ids=row_ids, batch_file=batch_file or None)
     except BaseException as error:
         _say(traceback.format_exc())
-        if is_out_of_memory(error):
-            return pb.TrainingFailed(
-                code="out_of_memory",
-                message=f"Memory ran out ({_first_line(error)}). Lower device_batch_size or max_sequence_length, turn "
-                "gradient_checkpointing on, or use METHOD_LORA.",
-            )
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            return pb.TrainingFailed(
-                code="disk_full",
-                message=f"No space is left on the disk ({error.filename}). Free some, then resume.",
-                retryable=True,
-            )
-        return pb.TrainingFailed(code="internal", message=f"{type(error).__name__}: {_first_line(error)}")
+        return _unexpected(_cause(error))
     return None
+
+
+def _unexpected(error: BaseException) -> pb.TrainingFailed:
+    if is_out_of_memory(error):
+        return pb.TrainingFailed(
+            code="out_of_memory",
+            message=f"Memory ran out ({_first_line(error)}). Lower device_batch_size or max_sequence_length, turn "
+            "gradient_checkpointing on, or use METHOD_LORA.",
+        )
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return pb.TrainingFailed(
+            code="disk_full",
+            message=f"No space is left on the disk ({error.filename}). Free some, then resume.",
+            retryable=True,
+        )
+    return pb.TrainingFailed(code="internal", message=f"{type(error).__name__}: {_first_line(error)}")
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Of a checkpoint that failed on some ranks, what failed on the first of them."""
+    failures = getattr(error, "failures", None)
+    if type(error).__name__ != "CheckpointException" or not failures:
+        return error
+    first: BaseException = failures[min(failures)][0]
+    return first
 
 
 def follow_attempt(request: pb.StartTrainingRequest, group: RankGroup) -> pb.TrainingFailed:

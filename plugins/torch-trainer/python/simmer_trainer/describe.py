@@ -52,7 +52,9 @@ def device() -> DeviceFacts:
 
         if torch.cuda.is_available():
             # One of several ranks on this machine has the device of its number.
-            index = int(os.environ.get("LOCAL_RANK", "0"))
+            index, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+            if index >= count:
+                raise RuntimeError(f"Rank {index} of this machine has no GPU: start at most {count} processes on it.")
             properties = torch.cuda.get_device_properties(index)
             is_fast = torch.cuda.is_bf16_supported(False)
             return DeviceFacts(f"cuda:{index}", properties.name, properties.total_memory, is_fast)

@@ -73,6 +73,8 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         if self.group.size > 1:
             sharding.shard_on_cpu()
         super().create_accelerator_and_postprocess()
+        if self.group.size > 1:
+            sharding.keep_sums_exact(self.accelerator.state.fsdp_plugin)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         plan = self._batching.plan

@@ -91,6 +91,19 @@ def shard_on_cpu() -> None:
         PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
 
 
+def keep_sums_exact(plugin: Any) -> None:
+    """
+    Has weights and products in the lower precision, as accelerate does, but gradients summed over ranks in float32, and
+    the loss left as it is: accelerate would round both.
+    """
+    import torch
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+
+    policy = plugin.mixed_precision_policy
+    if policy is not None:
+        plugin.mixed_precision_policy = MixedPrecisionPolicy(policy.param_dtype, torch.float32)
+
+
 def is_sharded(checkpoint: Path) -> bool:
     """Whether a checkpoint's weights are shards."""
     return (checkpoint / _WEIGHTS).is_dir()

@@ -1,0 +1,30 @@
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { simmer } from './cli-process.js';
+
+const cwd = fileURLToPath(new URL('../..', import.meta.url));
+
+const half = ['--set', 'trainers.qwen.resources.gpus=8', '--set', 'trainers.qwen.resources.nodes=1'];
+
+it("says that half of the GPUs of s1's training are too few, and how many are enough", async () => {
+  const { stdout, code } = await simmer(['plan', 'recipes/s1.yaml', ...half], { cwd });
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/tuned +1h \d\dm +\$\d+\.\d\d +9\d\.\d GB of 80\.0 GB +does not fit/);
+  expect(stdout).toMatch(/gpus: 16 +saves \d+\.\d GB: 5\d\.\d GB, fits then/);
+  expect(stdout).toMatch(/The budget \(usd: 1500\) may end it before/);
+});
+
+it('gives the same to programs, and takes the whole of the GPUs for enough', async () => {
+  const { stdout } = await simmer(['plan', 'recipes/s1.yaml', '--json'], { cwd });
+  const { estimates } = JSON.parse(stdout) as { estimates: { stage: string; fits?: boolean; seconds?: number }[] };
+  const tuned = estimates.find(({ stage }) => stage === 'tuned');
+  expect(tuned?.fits).toBe(true);
+  expect(tuned?.seconds).toBeGreaterThan(26 * 60);
+  expect(tuned?.seconds).toBeLessThan(60 * 60);
+});
+
+it('shows published runs beside what it says of them', async () => {
+  const { stdout } = await simmer(['plan', '--calibration'], { cwd });
+  expect(stdout).toMatch(/s1-32B, 16 H100.* held out +29\.7 +26 +1\.14 +minutes/);
+  expect(stdout).toContain('fit: mosaicml/llm-foundry');
+});
