@@ -115,6 +115,10 @@ def compare(part: str, folder: Path, data: Path, options: argparse.Namespace) ->
             # Who goes first, goes second in the next pair.
             for side in sides if pair % 2 == 0 else sides[::-1]:
                 side.step()
+            print(
+                f"{part} {pair + 1}: " + ", ".join(f"{one.name} {one.rates[-1]:.0f} tokens/s" for one in sides),
+                flush=True,
+            )
         trl, simmer = sides
         held_out = [side.ask("held-out")["loss"] for side in sides]
     finally:
