@@ -4,7 +4,7 @@ from simmer_trainer.checkpoints import Checkpoint
 from simmer_trainer.fence import Fence
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.rank_group import RankGroup
-from simmer_trainer.training import StopRequest, TrainingControl
+from simmer_trainer.training_control import StopRequest, TrainingControl
 
 _NONE, _AT_ONCE, _CHECKPOINT_FIRST = range(3)
 

@@ -21,7 +21,7 @@ from simmer_trainer.memory import release_memory
 from simmer_trainer.models import ModelCache, check_source
 from simmer_trainer.rank_group import RankGroup
 from simmer_trainer.ranks import Leader
-from simmer_trainer.training import StopRequest, TrainingControl
+from simmer_trainer.training_control import StopRequest, TrainingControl
 
 # The highest step that any attempt of a job has done, in its output folder. Not synced: only `rerun` depends on it.
 _STEPS_DONE = "steps-done"

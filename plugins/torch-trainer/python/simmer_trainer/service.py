@@ -26,7 +26,7 @@ from simmer_trainer.libraries import load_libraries
 from simmer_trainer.memory import release_memory
 from simmer_trainer.models import ModelCache, check_source, export_model
 from simmer_trainer.ranks import Leader
-from simmer_trainer.training import StopRequest
+from simmer_trainer.training_control import StopRequest
 
 SERVICE_NAME = "simmer.trainer.v1.TrainerService"
 _Answer = TypeVar("_Answer")

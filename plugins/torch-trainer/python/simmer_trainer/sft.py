@@ -21,7 +21,7 @@ from simmer_trainer.rank_batches import RankBatches, RankLoader
 from simmer_trainer.rank_group import RankGroup
 
 if TYPE_CHECKING:
-    from simmer_trainer.training import Loop
+    from simmer_trainer.training_loop import Loop
 
 
 class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
