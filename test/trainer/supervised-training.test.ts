@@ -112,7 +112,7 @@ describe('a training', () => {
   });
 
   it('that ended while no core was there is not done again', async () => {
-    const first = bench.supervise({ stepMilliseconds: 5 });
+    const first = bench.supervise({ stepMilliseconds: 15 });
     const interrupted = bench.stage(first).train(bench.training());
     await bench.step(2);
     await Promise.all([expect(interrupted).rejects.toThrow(), first.dispose('leave')]);
