@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { runStage } from '../../core/testing/run-stage.js';
+import { memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { task } from './task.stage.js';
 
 let folder: string;
@@ -51,4 +51,18 @@ it('shuffles the choices of GPQA by the seed, and keeps the letter of the right 
   expect(new Set(rows.map(({ answer }) => answer)).size).toBe(4);
   expect(await load(options)).toEqual(rows);
   expect(await load(options, 2)).not.toEqual(rows);
+});
+
+it('takes the records of a dataset, too, to the same problems', async () => {
+  const names = 'Question,Correct Answer,Incorrect Answer 1,Incorrect Answer 2,Incorrect Answer 3';
+  await writeFile(join(folder, 'gpqa.csv'), [names, 'Which?,right,a,b,c'].join('\n'));
+  const row = { question: 'Which?', answer: 'right', wrong_1: 'a', wrong_2: 'b', wrong_3: 'c' };
+  const records = memoryTable(Object.fromEntries(Object.keys(row).map((name) => [name, 'VARCHAR'])), [row]);
+  const run = await runStage(task, {
+    options: { task: 'gpqa-diamond' },
+    inputs: { records },
+    recipeFolder: folder,
+    seed: 1,
+  });
+  expect(run.rows('dataset')).toEqual(await load({ task: 'gpqa-diamond', data: 'gpqa.csv' }));
 });

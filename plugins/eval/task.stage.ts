@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { defineStage, filePath, type Row, random, UserError, z } from 'simmerkit';
+import { defineStage, filePath, optionalInput, type Row, random, type TableArtifact, UserError, z } from 'simmerkit';
 import { type Task, taskSchema, tasks } from './tasks.js';
 
 const taskOptions = z.strictObject({
@@ -23,7 +23,12 @@ const taskOptions = z.strictObject({
 export const task = defineStage({
   description: 'Loads a benchmark: AIME24, AIME25, MATH500, GPQA Diamond, GSM8K, or one that a YAML file describes.',
   options: taskOptions,
-  inputs: {},
+  inputs: {
+    records: optionalInput(
+      'dataset',
+      'The data in place of a file, as `curation/load` fetches it: `question`, `answer`, and of a choice `wrong_1`, `wrong_2`, ...',
+    ),
+  },
   outputs: {
     dataset: { type: 'dataset', description: 'Problems with `id`, `question` as it is asked, and `answer`.' },
   },
@@ -32,36 +37,18 @@ export const task = defineStage({
       ? [{ path: 'task', code: 'task_unclear', message: 'Give either `task` or `file`.' }]
       : [],
   async run(context) {
-    const { options, recipeFolder, seed } = context;
+    const { options, inputs, recipeFolder, seed } = context;
     const chosen =
       options.task === undefined ? await readTask(resolve(recipeFolder, options.file ?? '')) : tasks[options.task];
     if (chosen === undefined) throw new Error(`no task ${options.task}`);
-    const folder = process.env.SIMMER_DATA;
-    const expected = options.sha256 ?? chosen.sha256;
-    // The stage's key covers a file that is named, and a checksum; it would not notice another file in that folder.
-    if (options.data === undefined && expected === undefined) {
-      throw new UserError('data_unpinned', `${chosen.name} has no known checksum: name its data, or its checksum.`, {
-        hint: `Give \`data\` (the path of ${chosen.file}) or \`sha256\`.`,
-      });
-    }
-    if (options.data === undefined && folder === undefined) {
-      throw new UserError('data_missing', `${chosen.name} needs ${chosen.file}, which is not part of Simmer.`, {
-        kind: 'environment',
-        hint: 'Give its path as `data`, or set SIMMER_DATA to the folder that has it.',
-      });
-    }
-    const file = options.data === undefined ? resolve(folder ?? '', chosen.file) : resolve(recipeFolder, options.data);
-    const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      throw new UserError('file_missing', `${file} cannot be read: ${error.code}.`, {
-        kind: 'environment',
-        hint: `Put the data of ${chosen.name} there, or give its path as \`data\`.`,
-      });
-    });
-    checkSha256(file, text, expected);
-    const records = file.endsWith('.csv') ? await csvRecords(text) : jsonRecords(file, text);
-    const rows = records.map((record, index) => problemOf(chosen, record, `${file}, record ${index + 1}`, seed));
+    const place = inputs.records?.uri ?? dataFile(chosen, options, recipeFolder);
+    const records =
+      inputs.records === undefined
+        ? await recordsOf(place, options.sha256 ?? chosen.sha256, chosen)
+        : await recordsIn(inputs.records, chosen);
+    const rows = records.map((record, index) => problemOf(chosen, record, `${place}, record ${index + 1}`, seed));
     if (rows.length === 0) {
-      throw new UserError('empty_dataset', `${file} has no problem.`, { kind: 'environment', hint: 'Get it again.' });
+      throw new UserError('empty_dataset', `${place} has no problem.`, { kind: 'environment', hint: 'Get it again.' });
     }
     const { name, extraction, grader } = chosen;
     const columns = { id: 'VARCHAR', question: 'VARCHAR', answer: 'VARCHAR', source: 'VARCHAR' } as const;
@@ -79,6 +66,45 @@ async function readTask(file: string): Promise<Task> {
   throw new UserError('invalid_task', `${file}: ${first?.path.join('.')}: ${first?.message}.`, {
     hint: 'The README of eval has an example.',
   });
+}
+
+/** Where the data is. @throws UserError where nobody says which file it is */
+function dataFile(chosen: Task, options: z.output<typeof taskOptions>, recipeFolder: string): string {
+  if (options.data !== undefined) return resolve(recipeFolder, options.data);
+  // The stage's key covers a file that is named, and a checksum; it would not notice another file in that folder.
+  if ((options.sha256 ?? chosen.sha256) === undefined) {
+    throw new UserError('data_unpinned', `${chosen.name} has no known checksum: name its data, or its checksum.`, {
+      hint: `Give \`data\` (the path of ${chosen.file}) or \`sha256\`.`,
+    });
+  }
+  const folder = process.env.SIMMER_DATA;
+  if (folder !== undefined) return resolve(folder, chosen.file);
+  throw new UserError('data_missing', `${chosen.name} needs ${chosen.file}, which is not part of Simmer.`, {
+    kind: 'environment',
+    hint: 'Give its path as `data`, or set SIMMER_DATA to the folder that has it.',
+  });
+}
+
+async function recordsOf(file: string, sha256: string | undefined, chosen: Task): Promise<DataRecord[]> {
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new UserError('file_missing', `${file} cannot be read: ${error.code}.`, {
+      kind: 'environment',
+      hint: `Put the data of ${chosen.name} there, or give its path as \`data\`.`,
+    });
+  });
+  checkSha256(file, text, sha256);
+  return file.endsWith('.csv') ? csvRecords(text) : jsonRecords(file, text);
+}
+
+/** The rows of a dataset, under the names that the task has for its fields. */
+async function recordsIn(table: TableArtifact, { fields }: Task): Promise<DataRecord[]> {
+  const names = { [fields.question]: 'question', [fields.answer]: 'answer' };
+  for (const [index, field] of fields.wrong.entries()) names[field] = `wrong_${index + 1}`;
+  const records: DataRecord[] = [];
+  for await (const row of table.rows()) {
+    records.push(Object.fromEntries(Object.entries(names).map(([field, column]) => [field, row[column]])));
+  }
+  return records;
 }
 
 function checkSha256(file: string, text: string, expected: string | undefined): void {
