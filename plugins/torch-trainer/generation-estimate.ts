@@ -15,8 +15,8 @@ const startSeconds = 60;
 const contextBytes = 1.5e9;
 
 /**
- * Decoding reads all weights, and the keys and values of every sequence, for each token of a batch, with the layers
- * spread over the accelerators. The time is the most that it can take: every answer as long as it may be.
+ * Decoding reads all weights, and the keys and values of every sequence, for each token of a batch. One accelerator does
+ * it, however many the trainer holds. The time is the most that it can take: every answer as long as it may be.
  */
 export function generationEstimate(
   job: GenerationJob,
@@ -26,23 +26,26 @@ export function generationEstimate(
   const bytes = job.precision === 'float32' ? 4 : 2;
   const weights = bytes * shape.parameters;
   const perSequence = 2 * bytes * shape.layers * shape.keyValueSize * job.longestSequence;
-  const devices = Math.max(1, gpus);
-  const room = usableShare * (hardware.memoryBytes ?? Number.POSITIVE_INFINITY) * devices - weights;
+  const room = usableShare * (hardware.memoryBytes ?? Number.POSITIVE_INFINITY) - weights;
   const fitting = Math.max(1, Math.floor(room / perSequence));
   const batch = Math.min(job.batchSize ?? Math.min(usualBatch, fitting), job.prompts ?? Number.POSITIVE_INFINITY);
-  const memoryOn = (count: number): readonly MemoryPart[] => [
-    { part: 'weights', bytes: weights / count },
-    { part: 'keys and values', bytes: (perSequence * batch) / count },
+  const memoryOf = (sequences: number): readonly MemoryPart[] => [
+    { part: 'weights', bytes: weights },
+    { part: 'keys and values', bytes: perSequence * sequences },
     { part: 'overhead', bytes: contextBytes },
   ];
-  const memory = memoryOn(devices);
-  const advice: Advice[] = [2, 4].map((times) => {
-    const count = times * devices;
-    return { change: `gpus: ${count}`, bytes: memoryOn(count).reduce((sum, part) => sum + part.bytes, 0) };
-  });
+  const memory = memoryOf(batch);
+  const advice: Advice[] =
+    batch > fitting
+      ? [{ change: `batchSize: ${fitting}`, bytes: memoryOf(fitting).reduce((sum, part) => sum + part.bytes, 0) }]
+      : [];
+  const alone = gpus > 1 ? ['One GPU generates; a server behind budget-forcing/openai-compatible can use all.'] : [];
   const figures = { sequencesAtOnce: batch };
   if (job.prompts === undefined || hardware.memoryBandwidth === undefined) {
-    const notes = ['How many prompts there are is not known before they are there: `expect: { dataset: { rows } }`.'];
+    const notes = [
+      ...alone,
+      'How many prompts there are is not known before they are there: `expect: { dataset: { rows } }`.',
+    ];
     return { memory, advice, figures, notes };
   }
   // On average half of the keys and values are there.
@@ -55,6 +58,6 @@ export function generationEstimate(
     memory,
     advice,
     figures: { ...figures, tokensPerSecond: batch / step },
-    notes: ['Every answer is taken for as long as it may be.'],
+    notes: [...alone, 'Every answer is taken for as long as it may be.'],
   };
 }
