@@ -64,8 +64,7 @@ const slow: ReadonlySet<string> = new Set([
 const triesAll = process.env.CI_FULL === '1';
 const scope = triesAll ? 'every check' : `all checks but ${slow.size} slow ones, which CI_FULL=1 adds,`;
 
-// Some checks are of what must happen within a second, which a machine that does much else at once may miss.
-describe.concurrent(`the conformance suite, with ${scope} on each violation`, { retry: 2 }, () => {
+describe.concurrent(`the conformance suite, with ${scope} on each violation`, () => {
   it('lets the fake trainer pass, every check of it', async () => {
     expect(await failures({})).toEqual([]);
   }, 120_000);

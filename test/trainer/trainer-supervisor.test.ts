@@ -113,7 +113,7 @@ describe('the lease', () => {
     await bench.step(3);
     await Promise.all([expect(training).rejects.toThrow(), supervisor.dispose('leave')]);
 
-    expect(await bench.alive(10_000)).toEqual([]);
+    expect(await bench.alive(4400)).toEqual([]);
     const checkpoints = join(bench.folder, 'scratch', 'training-student-1', 'checkpoints');
     expect(await readdir(checkpoints)).toHaveLength(1);
   });
