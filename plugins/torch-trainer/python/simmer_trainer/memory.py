@@ -27,5 +27,10 @@ def release_memory() -> None:
 
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+    trim_freed_memory()
+
+
+def trim_freed_memory() -> None:
+    """Gives the kernel back what glibc keeps of freed main memory. It takes milliseconds, and the next step longer."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

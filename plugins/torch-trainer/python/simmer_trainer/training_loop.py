@@ -18,7 +18,7 @@ from simmer_trainer.failed_batch import FailedBatch, save_failed_batch
 from simmer_trainer.flops import TrainingFlops, peak_flops_per_second
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import is_adapter
-from simmer_trainer.memory import release_memory
+from simmer_trainer.memory import release_memory, trim_freed_memory
 from simmer_trainer.pause_points import pause_point
 from simmer_trainer.progress import Progress
 from simmer_trainer.rank_group import RankGroup
@@ -27,6 +27,8 @@ from simmer_trainer.sharded_checkpoints import save_together
 from simmer_trainer.training_control import TrainingControl
 
 _FINAL_LOSS_STEPS = 10
+# Batches of many lengths leave gaps, which would grow over the whole training.
+_STEPS_BETWEEN_TRIMS = 5
 
 
 class Loop:
@@ -106,6 +108,8 @@ class Loop:
         trainer.state.log_history.append({"step": step, "loss": self._step_loss})
         del trainer.state.log_history[:-_FINAL_LOSS_STEPS]
         self._step_loss = 0.0
+        if step % _STEPS_BETWEEN_TRIMS == 0:
+            trim_freed_memory()
         every = self._parameters.evaluate_every_steps
         is_last = step == trainer.state.max_steps
         is_best = bool(every) and (step % every == 0 or is_last) and self._evaluate(trainer, step)
@@ -134,7 +138,6 @@ class Loop:
         checkpoint = save_together(
             self._group, self._output_folder, step, state, trainer.write_state, self._control.fence
         )
-        # Batches of many lengths leave gaps, which would grow over the whole training.
         release_memory()
         self._last_saved, self._saved_at = step, time.monotonic()
         self._control.emit(
