@@ -159,10 +159,10 @@ describe('the n-gram index', () => {
     // Low and high half of the hash, start and end of each word.
     const cells = Uint32Array.of(1, 2, 0, 3, 3, 4, 4, 7);
     const index = new NgramIndex<string>(2);
-    index.add(new Words('one two', cells), 'one');
-    expect(index.match(new Words('six ten', cells))).toBeUndefined();
-    expect(index.match(new Words('one two', cells))?.owner).toBe('one');
-    index.add(new Words('six ten', cells), 'six');
-    expect(index.match(new Words('six ten', cells))?.owner).toBe('six');
+    index.add(new Words(Buffer.from('one two'), cells), 'one');
+    expect(index.match(new Words(Buffer.from('six ten'), cells))).toBeUndefined();
+    expect(index.match(new Words(Buffer.from('one two'), cells))?.owner).toBe('one');
+    index.add(new Words(Buffer.from('six ten'), cells), 'six');
+    expect(index.match(new Words(Buffer.from('six ten'), cells))?.owner).toBe('six');
   });
 });
