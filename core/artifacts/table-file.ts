@@ -1,6 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import {
   type DuckDBAppender,
+  DuckDBBlobVector,
   type DuckDBConnection,
   DuckDBDataChunk,
   DuckDBInstance,
@@ -123,16 +124,25 @@ async function copyTo(connection: DuckDBConnection, file: string, source: string
   await syncFile(file);
 }
 
+export interface TableReading {
+  /** Of the rows, ascending. @default all rows */
+  readonly positions?: RowReading['positions'];
+  /** "utf8": columns of text come as their bytes (`Uint8Array`). @default strings */
+  readonly texts?: 'utf8' | undefined;
+}
+
 /**
  * Reads rows of such a file in their order, a chunk at a time. @throws UserError `artifact_damaged`
  * @param columns those that are read
- * @param positions of the rows, ascending. @default all rows
  */
-export function readTable(file: string, columns: Columns, positions?: RowReading['positions']): AsyncIterable<Row> {
+export function readTable(file: string, columns: Columns, { positions, texts }: TableReading = {}): AsyncIterable<Row> {
   const refuse = (error: Error) => {
     throw damaged(file, error);
   };
-  return selectRows(file, columns, Object.keys(columns).map(quoteName), refuse, positions);
+  const selected = Object.entries(columns).map(([name, type]) =>
+    texts === 'utf8' && type.toUpperCase() === 'VARCHAR' ? `encode(${quoteName(name)})` : quoteName(name),
+  );
+  return selectRows(file, columns, selected, refuse, positions);
 }
 
 /**
@@ -201,10 +211,10 @@ async function* selectRows(
     for (;;) {
       const chunk = await result.fetchChunk().catch(refuse);
       if (chunk === null || chunk.rowCount === 0) return;
-      const values = chunk.getColumns();
+      const values = names.map((_, column) => columnValues(chunk, column));
       for (let index = 0; index < chunk.rowCount; index += 1) {
         const row: Record<string, unknown> = {};
-        for (const [column, name] of names.entries()) row[name] = plain(values[column]![index]!);
+        for (const [column, name] of names.entries()) row[name] = values[column]![index];
         yield row;
       }
     }
@@ -212,6 +222,19 @@ async function* selectRows(
     instance.closeSync();
   }
 }
+
+function columnValues(chunk: DuckDBDataChunk, column: number): readonly unknown[] {
+  const vector = chunk.getColumnVector(column);
+  if (!(vector instanceof DuckDBBlobVector)) return chunk.getColumnValues(column).map(plain);
+  return Array.from({ length: chunk.rowCount }, (_, row) => {
+    const bytes = vector.getItemBytes(row);
+    // Short ones lie in the chunk, which is gone with the next one.
+    return bytes !== null && bytes.length <= shortText ? bytes.slice() : bytes;
+  });
+}
+
+/** Bytes that DuckDB keeps in the value itself. */
+const shortText = 12;
 
 /** What a query reads them from, by the name `kept`. */
 async function rowsToRead(

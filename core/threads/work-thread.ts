@@ -5,7 +5,7 @@ import { batchesOf } from './row-batches.js';
 import type { Answer, Part, StartWork, ThreadSettings } from './work-in-threads.js';
 
 /** One of the threads of `workInThreads`. */
-const { module, settings, location, columns } = workerData as ThreadSettings;
+const { module, settings, location, columns, texts } = workerData as ThreadSettings;
 const started = import(module).then(({ start }: { readonly start: StartWork<unknown, unknown> }) => start(settings));
 const read = Object.fromEntries(columns.map((column) => [column, location.columns[column] ?? '']));
 
@@ -18,7 +18,8 @@ async function answer(part: Part): Promise<Answer> {
   try {
     const work = await started;
     const results: unknown[] = [];
-    for await (const rows of batchesOf(readTable(location.file, read, part))) results.push(work(rows));
+    for await (const rows of batchesOf(readTable(location.file, read, { positions: part, texts })))
+      results.push(work(rows));
     return { part, results };
   } catch (error) {
     return { part, error: toErrorRecord(error) };
