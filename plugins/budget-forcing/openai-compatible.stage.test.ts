@@ -1,5 +1,8 @@
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { openAiCompatible } from './openai-compatible.stage.js';
@@ -194,6 +197,39 @@ describe('budget-forcing/openai-compatible', () => {
   it('names a server that cannot continue text', async () => {
     const { url } = await serving(scripted, 404);
     await expect(run(url, {})).rejects.toMatchObject({ code: 'endpoint_cannot' });
+  });
+
+  it('asks again for no sample that was finished, only for those that were in flight', async () => {
+    const both = memoryTable({ id: 'VARCHAR', question: 'VARCHAR' }, [
+      { id: 'a', question: 'Why?' },
+      { id: 'b', question: 'Who?' },
+    ]);
+    const scratchFolder = await mkdtemp(join(tmpdir(), 'simmer-openai-'));
+    const attempt = (url: string) =>
+      runStage(openAiCompatible, {
+        options: { url, model: 'm', thinkingFormat: 'r1', concurrency: 1, retries: 0, sweep: { thinkingTokens: [4] } },
+        inputs: { dataset: both },
+        scratchFolder,
+      });
+    try {
+      const dying = await serving((asked) => {
+        if (asked.prompt.includes('Who?')) server?.closeAllConnections();
+        return scripted(asked);
+      });
+      await expect(attempt(dying.url)).rejects.toMatchObject({ code: 'endpoint_unreachable' });
+      expect(dying.asked.some(({ prompt }) => prompt.includes('Why?'))).toBe(true);
+      server?.close();
+      const back = await serving(scripted);
+      const rows = (await attempt(back.url)).rows('generations');
+      expect(back.asked.length).toBeGreaterThan(0);
+      expect(back.asked.filter(({ prompt }) => !prompt.includes('Who?'))).toEqual([]);
+      expect(rows.map((row) => [row.id, row.thinking])).toEqual([
+        ['a/4/0', 'abcd'],
+        ['b/4/0', 'abcd'],
+      ]);
+    } finally {
+      await rm(scratchFolder, { recursive: true });
+    }
   });
 
   it('names a server that is not there', async () => {

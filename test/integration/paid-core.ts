@@ -3,45 +3,19 @@
  * line, on stdout. `node paid-core.js HOME`, with the recipe in PAID_RECIPE
  */
 import { writeSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { definePlugin, defineStage, OpenAiEndpoint, z } from 'simmerkit';
 import { fakeTrainerPlugin, RunHarness, type RunHarnessOptions } from 'simmerkit/testing';
 import launchers from '../../plugins/launchers/plugin.js';
 import sft from '../../plugins/sft/plugin.js';
+import { trainingStages } from './training-stages.js';
 
-/** What a training needs, made from nothing; a stage that asks a server; and one that waits until it is stopped. */
+/** What a training needs; a stage that asks a server; and one that waits until it is stopped. */
 const around = definePlugin({
   name: 'around',
   version: '1.0.0',
   apiVersion: 1,
   stages: {
-    model: defineStage({
-      description: 'A folder that the fake trainer takes for a model.',
-      options: z.strictObject({}),
-      inputs: {},
-      outputs: { model: { type: 'model', description: 'The model.' } },
-      async run(context) {
-        const folder = await context.artifacts.temporaryFolder();
-        await writeFile(join(folder, 'config.json'), '{"model_type": "llama"}');
-        await writeFile(join(folder, 'model.safetensors'), 'weights');
-        return { model: await context.artifacts.commitModel(folder) };
-      },
-    }),
-    rows: defineStage({
-      description: 'Rows to train on.',
-      options: z.strictObject({}),
-      inputs: {},
-      outputs: { dataset: { type: 'dataset', description: 'The rows.' } },
-      async run(context) {
-        const rows = Array.from({ length: 240 }, (_, index) => ({ prompt: `${index}?`, completion: `${index}!` }));
-        return {
-          dataset: await context.artifacts.writeDataset(rows, {
-            columns: { prompt: 'VARCHAR', completion: 'VARCHAR' },
-          }),
-        };
-      },
-    }),
+    ...trainingStages(240),
     ask: defineStage({
       description: 'Asks a server one thing after another.',
       options: z.strictObject({

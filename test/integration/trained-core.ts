@@ -3,43 +3,19 @@
  * line, on stdout. `node trained-core.js HOME [RUN_ID]`
  */
 import { writeSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { definePlugin, defineStage, input, type PluginDefinition, z } from 'simmerkit';
 import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
 import launchers from '../../plugins/launchers/plugin.js';
 import sft from '../../plugins/sft/plugin.js';
+import { trainingStages } from './training-stages.js';
 
-const columns = { prompt: 'VARCHAR', completion: 'VARCHAR' } as const;
-
-/** What a training needs, made from nothing, and something that comes after it. */
+/** What a training needs, and something that comes after it. */
 const around = definePlugin({
   name: 'around',
   version: '1.0.0',
   apiVersion: 1,
   stages: {
-    model: defineStage({
-      description: 'A folder that the fake trainer takes for a model.',
-      options: z.strictObject({}),
-      inputs: {},
-      outputs: { model: { type: 'model', description: 'The model.' } },
-      async run(context) {
-        const folder = await context.artifacts.temporaryFolder();
-        await writeFile(join(folder, 'config.json'), '{"model_type": "llama"}');
-        await writeFile(join(folder, 'model.safetensors'), 'weights');
-        return { model: await context.artifacts.commitModel(folder) };
-      },
-    }),
-    rows: defineStage({
-      description: 'Forty rows to train on.',
-      options: z.strictObject({}),
-      inputs: {},
-      outputs: { dataset: { type: 'dataset', description: 'The rows.' } },
-      async run(context) {
-        const rows = Array.from({ length: 40 }, (_, index) => ({ prompt: `${index}?`, completion: `${index}!` }));
-        return { dataset: await context.artifacts.writeDataset(rows, { columns }) };
-      },
-    }),
+    ...trainingStages(40),
     look: defineStage({
       description: 'Looks at a model.',
       options: z.strictObject({}),
