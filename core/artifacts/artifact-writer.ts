@@ -55,7 +55,7 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
 
   deriveDataset(table: TableArtifact, derived: DerivedRows): Promise<TableArtifact> {
     return this.#inNewFolder(async (folder) => {
-      const { deriveTable } = await import('./table-file.js');
+      const { deriveTable } = await import('./derive-table.js');
       const columns = { ...table.columns, ...derived.added?.columns };
       const file = join(folder, tableFile);
       const scratchFolder = `${folder}.spill`;

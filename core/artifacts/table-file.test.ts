@@ -7,7 +7,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Columns, DerivedRows, Row } from './artifact.js';
 import { ArtifactStore } from './artifact-store.js';
 import { parseColumnType, sqlType } from './column-type.js';
-import { deriveTable, readTable, writeTable } from './table-file.js';
+import { deriveTable } from './derive-table.js';
+import { readTable, writeTable } from './table-file.js';
 
 let folder: string;
 

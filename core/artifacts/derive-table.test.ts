@@ -1,0 +1,76 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DuckDBInstance } from '@duckdb/node-api';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Columns, Row } from './artifact.js';
+import { deriveTable } from './derive-table.js';
+import { readThrift, writeThrift } from './parquet-footer.js';
+import { readTable, writeTable } from './table-file.js';
+
+vi.mock('node:os', async (load) => ({ ...(await load<typeof import('node:os')>()), availableParallelism: vi.fn() }));
+
+const columns: Columns = { n: 'BIGINT', text: 'VARCHAR', few: 'VARCHAR', list: 'DOUBLE[]' };
+const rows: readonly Row[] = Array.from({ length: 60_000 }, (_, n) => ({
+  n: n - 30_000,
+  text: n % 5 === 0 ? null : `row ${n} ü`.repeat(n % 4),
+  few: `kind ${n % 7}`,
+  list: [n / 3],
+}));
+const positions = Uint32Array.from(rows.keys()).filter((at) => at % 9 !== 0);
+
+let folder: string;
+let from: string;
+
+beforeEach(async () => {
+  vi.mocked(availableParallelism).mockReturnValue(2);
+  folder = await mkdtemp(join(tmpdir(), 'simmer-derive-'));
+  from = join(folder, 'from.parquet');
+  await writeTable(from, rows, { columns, scratchFolder: join(folder, 'spill') });
+});
+
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+async function derive(name: string): Promise<string> {
+  const file = join(folder, name);
+  await deriveTable(file, { from, positions, columns, scratchFolder: join(folder, 'spill') });
+  return file;
+}
+
+describe('a table that is made of parts', () => {
+  it('has the same bytes however many of them are made at a time', async () => {
+    const files: Buffer[] = [];
+    for (const cores of [1, 2, 8]) {
+      vi.mocked(availableParallelism).mockReturnValue(cores);
+      files.push(await readFile(await derive(`${cores}.parquet`)));
+    }
+    expect(files[1]?.equals(files[0] as Buffer)).toBe(true);
+    expect(files[2]?.equals(files[0] as Buffer)).toBe(true);
+  });
+
+  it('is one table for whoever reads it', async () => {
+    const file = await derive('derived.parquet');
+    const read: Row[] = [];
+    for await (const row of readTable(file, columns)) read.push(row);
+    expect(read).toEqual([...positions].map((at) => rows[at]));
+    const duckdb = await (await DuckDBInstance.create(':memory:')).connect();
+    const rowsOf = async (query: string) => (await duckdb.runAndReadAll(query)).getRowsJson();
+    expect(await rowsOf(`SELECT num_rows, num_row_groups FROM parquet_file_metadata('${file}')`)).toEqual([
+      [String(positions.length), '8'],
+    ]);
+    // Statistics and filters of the row groups say where it can be.
+    expect(await rowsOf(`SELECT text FROM '${file}' WHERE n = 29_999`)).toEqual([[rows[59_999]?.text]]);
+    expect(await rowsOf(`SELECT count(*) FROM '${file}' WHERE few = 'kind 3'`)).toEqual([
+      [String([...positions].filter((at) => at % 7 === 3).length)],
+    ]);
+    duckdb.closeSync();
+  });
+
+  it('has a footer that is written as it was read', async () => {
+    const bytes = await readFile(from);
+    const size = bytes.readUInt32LE(bytes.length - 8);
+    const footer = bytes.subarray(bytes.length - 8 - size, bytes.length - 8);
+    expect(Buffer.from(writeThrift(readThrift(footer))).equals(footer)).toBe(true);
+    expect(() => readThrift(footer.subarray(0, size - 5))).toThrow('cut');
+  });
+});

@@ -1,0 +1,155 @@
+import { mkdir, rm } from 'node:fs/promises';
+import {
+  type DuckDBConnection,
+  DuckDBDataChunk,
+  DuckDBInstance,
+  type DuckDBValue,
+  listValue,
+  structValue,
+} from '@duckdb/node-api';
+import { UserError } from '../errors.js';
+import type { Columns, Row } from './artifact.js';
+import { type ColumnType, parseColumnType, quoteName, requireDistinctNames, sqlType } from './column-type.js';
+import { RowConverter } from './row-values.js';
+
+/** DuckDB's vector: the most that one chunk holds. */
+const chunkRows = 2048;
+/** Characters that wait for a chunk: few enough that they die young, and that no chunk holds the event loop for long. */
+const mostWaitingText = 2 ** 20;
+/** Small enough that a row group of long traces (30 KB each) fits in memory several times. */
+export const rowGroupRows = 8192;
+/** Of zstd: half the time of its default, for files that are a fifth larger. */
+const compressionLevel = 1;
+/** Row groups wait in DuckDB until they are whole; beyond this they wait on disk. */
+const memoryLimit = '1GB';
+/**
+ * Gives a DuckDB that lives as long as the writing of a file.
+ * @param scratchFolder one that is not there yet; removed at the end
+ */
+export async function withScratch<T>(
+  scratchFolder: string,
+  write: (instance: DuckDBInstance) => Promise<T>,
+): Promise<T> {
+  await mkdir(scratchFolder);
+  // One thread for each query: with more of them rows come in another order each time.
+  const instance = await DuckDBInstance.create(':memory:', {
+    threads: '1',
+    preserve_insertion_order: 'true',
+    memory_limit: memoryLimit,
+    temp_directory: scratchFolder,
+  });
+  try {
+    return await write(instance);
+  } finally {
+    instance.closeSync();
+    await rm(scratchFolder, { recursive: true, force: true });
+  }
+}
+
+/** Where rows are before they are read or copied. */
+export interface FilledTable {
+  readonly name: string;
+  readonly rowCount: number;
+}
+
+export interface Filling {
+  /** What the names of the tables begin with. */
+  readonly name: string;
+  readonly types: Readonly<Record<string, ColumnType>>;
+  readonly rowsEach?: number;
+}
+
+/** Makes tables of rows: one at least, each but the last with so many rows. */
+export async function* fillTables(
+  connection: DuckDBConnection,
+  rows: AsyncIterable<Row> | Iterable<Row>,
+  { name, types, rowsEach }: Filling,
+): AsyncIterable<FilledTable> {
+  const declared = Object.entries(types).map(([column, type]) => `${quoteName(column)} ${sqlType(type)}`);
+  let tables = 0;
+  const createAppender = async () => {
+    tables += 1;
+    await connection.run(`CREATE TABLE ${name}_${tables} (${declared.join(', ')})`);
+    return connection.createAppender(`${name}_${tables}`);
+  };
+  let appender = await createAppender();
+  const converter = new RowConverter(types, { listValue, structValue });
+  // One chunk for all: what it holds is not of the JavaScript heap, so that a collector would let many of them pile up.
+  const chunk = DuckDBDataChunk.create(Object.keys(types).map((_, index) => appender.columnType(index)));
+  let waiting: DuckDBValue[][] = [];
+  let text = 0;
+  let count = 0;
+  let rowCount = 0;
+  const flush = () => {
+    chunk.reset();
+    chunk.setRows(waiting);
+    appender.appendDataChunk(chunk);
+    // The appender's own buffer is not bounded by the memory limit.
+    appender.flushSync();
+    rowCount += waiting.length;
+    waiting = [];
+    text = 0;
+  };
+  for await (const row of rows) {
+    if (rowCount + waiting.length === rowsEach) {
+      if (waiting.length > 0) flush();
+      appender.closeSync();
+      yield { name: `${name}_${tables}`, rowCount };
+      rowCount = 0;
+      appender = await createAppender();
+    }
+    count += 1;
+    const values = converter.values(row, count);
+    waiting.push(values);
+    for (const value of values) if (typeof value === 'string') text += value.length;
+    if (waiting.length === chunkRows || text >= mostWaitingText) flush();
+  }
+  if (waiting.length > 0) flush();
+  appender.closeSync();
+  yield { name: `${name}_${tables}`, rowCount };
+}
+
+/** @param source a table, or a query in brackets */
+export async function copyTo(connection: DuckDBConnection, file: string, source: string): Promise<void> {
+  const format = `FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL ${compressionLevel}, ROW_GROUP_SIZE ${rowGroupRows}`;
+  await connection.run(`COPY ${source} TO ${quoteText(file)} (${format})`);
+}
+
+/** Name of a column of our own beside those of a table. */
+const place = 'simmer.position';
+/** A hash join streams its larger side: rows keep their order. @param table as `fillPlaces` says */
+export function joinPlaces(table: string): string {
+  return ` JOIN ${table} filled ON kept.file_row_number = filled.${quoteName(place)}`;
+}
+
+/** Makes a table of places of rows, and what belongs to them. @returns its name */
+export async function fillPlaces(
+  connection: DuckDBConnection,
+  places: Iterable<number>,
+  { name, types }: Filling,
+  rows?: readonly Row[],
+): Promise<string> {
+  const all = { [place]: parseColumnType(place, 'BIGINT'), ...types };
+  for await (const filled of fillTables(connection, rowsAt(places, rows), { name, types: all })) return filled.name;
+  throw new Error('Even of no places there is a table.');
+}
+
+export function parquet(file: string, withRowNumbers = false): string {
+  return `read_parquet(${quoteText(file)}${withRowNumbers ? ', file_row_number = true' : ''})`;
+}
+
+function* rowsAt(places: Iterable<number>, rows: readonly Row[] | undefined): Iterable<Row> {
+  let index = 0;
+  for (const at of places) yield { ...rows?.[index++], [place]: at };
+}
+
+export function columnTypes(columns: Columns): Readonly<Record<string, ColumnType>> {
+  const names = Object.keys(columns);
+  if (names.length === 0) throw new UserError('invalid_columns', 'The table has no columns.');
+  requireDistinctNames(names, 'The table');
+  return Object.fromEntries(names.map((name) => [name, parseColumnType(name, columns[name]!)]));
+}
+
+export function quoteText(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
