@@ -87,6 +87,6 @@ export class StoredTable extends StoredArtifact implements TableArtifact {
   async *rows({ columns = Object.keys(this.columns), positions }: RowReading = {}): AsyncIterable<Row> {
     const { readTable } = await import('./table-file.js');
     const read = Object.fromEntries(columns.map((column) => [column, this.columns[column] ?? '']));
-    yield* readTable(this.path(tableFile), read, positions);
+    yield* readTable(this.path(tableFile), read, positions === undefined ? {} : { positions });
   }
 }

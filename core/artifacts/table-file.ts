@@ -1,6 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import {
   type DuckDBAppender,
+  DuckDBBlobVector,
   type DuckDBConnection,
   DuckDBDataChunk,
   DuckDBInstance,
@@ -18,6 +19,8 @@ import { RowConverter } from './row-values.js';
 
 /** DuckDB's vector: the most that one chunk holds. */
 const chunkRows = 2048;
+/** Characters that wait for a chunk: few enough that they die young, and that no chunk holds the event loop for long. */
+const mostWaitingText = 2 ** 20;
 /** Small enough that a row group of long traces (30 KB each) fits in memory several times. */
 const rowGroupRows = 8192;
 /** Of zstd: half the time of its default, for files that are a fifth larger. */
@@ -123,16 +126,25 @@ async function copyTo(connection: DuckDBConnection, file: string, source: string
   await syncFile(file);
 }
 
+export interface TableReading {
+  /** Of the rows, ascending. @default all rows */
+  readonly positions?: RowReading['positions'];
+  /** "utf8": columns of text come as their bytes (`Uint8Array`). @default strings */
+  readonly texts?: 'utf8' | undefined;
+}
+
 /**
  * Reads rows of such a file in their order, a chunk at a time. @throws UserError `artifact_damaged`
  * @param columns those that are read
- * @param positions of the rows, ascending. @default all rows
  */
-export function readTable(file: string, columns: Columns, positions?: RowReading['positions']): AsyncIterable<Row> {
+export function readTable(file: string, columns: Columns, { positions, texts }: TableReading = {}): AsyncIterable<Row> {
   const refuse = (error: Error) => {
     throw damaged(file, error);
   };
-  return selectRows(file, columns, Object.keys(columns).map(quoteName), refuse, positions);
+  const selected = Object.entries(columns).map(([name, type]) =>
+    texts === 'utf8' && type.toUpperCase() === 'VARCHAR' ? `encode(${quoteName(name)})` : quoteName(name),
+  );
+  return selectRows(file, columns, selected, refuse, positions);
 }
 
 /**
@@ -201,10 +213,10 @@ async function* selectRows(
     for (;;) {
       const chunk = await result.fetchChunk().catch(refuse);
       if (chunk === null || chunk.rowCount === 0) return;
-      const values = chunk.getColumns();
+      const values = names.map((_, column) => columnValues(chunk, column));
       for (let index = 0; index < chunk.rowCount; index += 1) {
         const row: Record<string, unknown> = {};
-        for (const [column, name] of names.entries()) row[name] = plain(values[column]![index]!);
+        for (const [column, name] of names.entries()) row[name] = values[column]![index];
         yield row;
       }
     }
@@ -212,6 +224,19 @@ async function* selectRows(
     instance.closeSync();
   }
 }
+
+function columnValues(chunk: DuckDBDataChunk, column: number): readonly unknown[] {
+  const vector = chunk.getColumnVector(column);
+  if (!(vector instanceof DuckDBBlobVector)) return chunk.getColumnValues(column).map(plain);
+  return Array.from({ length: chunk.rowCount }, (_, row) => {
+    const bytes = vector.getItemBytes(row);
+    // Short ones lie in the chunk, which is gone with the next one.
+    return bytes !== null && bytes.length <= shortText ? bytes.slice() : bytes;
+  });
+}
+
+/** Bytes that DuckDB keeps in the value itself. */
+const shortText = 12;
 
 /** What a query reads them from, by the name `kept`. */
 async function rowsToRead(
@@ -268,6 +293,7 @@ async function appendRows(
   // One chunk for all: what it holds is not of the JavaScript heap, so that a collector would let many of them pile up.
   const chunk = DuckDBDataChunk.create(Object.keys(types).map((_, index) => appender.columnType(index)));
   let waiting: DuckDBValue[][] = [];
+  let text = 0;
   let count = 0;
   const flush = () => {
     chunk.reset();
@@ -276,11 +302,14 @@ async function appendRows(
     // The appender's own buffer is not bounded by the memory limit.
     appender.flushSync();
     waiting = [];
+    text = 0;
   };
   for await (const row of rows) {
     count += 1;
-    waiting.push(converter.values(row, count));
-    if (waiting.length === chunkRows) flush();
+    const values = converter.values(row, count);
+    waiting.push(values);
+    for (const value of values) if (typeof value === 'string') text += value.length;
+    if (waiting.length === chunkRows || text >= mostWaitingText) flush();
   }
   if (waiting.length > 0) flush();
   return count;

@@ -55,7 +55,11 @@ export class Run {
     this.#sinks = sinks;
     this.#resources = resources;
     for (const [stage, outputs] of run.done) this.#outputs.set(stage, outputs);
-    this.#scheduler = new Scheduler(scheduledStages(run.plan), run.capacity ?? settings.resources, run.done.keys());
+    const underWay = Object.entries(run.state.stages).flatMap(([name, { status }]) =>
+      status === 'running' ? [name] : [],
+    );
+    const given = { completed: run.done.keys(), underWay };
+    this.#scheduler = new Scheduler(scheduledStages(run.plan), run.capacity ?? settings.resources, given);
   }
 
   interrupt(reason: string): void {

@@ -46,6 +46,28 @@ describe('the scheduler', () => {
     expect(start(scheduler)).toEqual(['b']);
   });
 
+  it('keeps a trainer for the stage that comes first, though another is looked up sooner', () => {
+    const scheduler = new Scheduler(
+      [stage('a', {}, { exclusive: ['student'] }), stage('b', {}, { exclusive: ['student'] }), stage('c')],
+      machine,
+    );
+    expect(scheduler.takeUnblocked()).toEqual(['a', 'b', 'c']);
+    scheduler.enqueue('b');
+    scheduler.enqueue('c');
+    expect(scheduler.takeStartable()).toEqual(['c']);
+    scheduler.enqueue('a');
+    expect(scheduler.takeStartable()).toEqual(['a']);
+  });
+
+  it('goes on with what was under way, before what comes first in the plan', () => {
+    const trained = ['a', 'b', 'c'].map((name) => stage(name, {}, { exclusive: ['student'] }));
+    const scheduler = new Scheduler(trained, machine, { completed: ['a'], underWay: ['c'] });
+    expect(start(scheduler)).toEqual(['c']);
+    scheduler.complete('c');
+    scheduler.release('c');
+    expect(start(scheduler)).toEqual(['b']);
+  });
+
   it('runs a stage that wants more memory than there is, but alone', () => {
     const scheduler = new Scheduler([stage('small'), stage('huge', { memoryBytes: 500 }), stage('late')], machine);
     expect(start(scheduler)).toEqual(['small']);

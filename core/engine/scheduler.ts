@@ -45,35 +45,50 @@ function gpusHere(wanted: Resources): number {
  * `release` gives the slots back.
  *
  * Fair: a stage is overtaken only by one that takes nothing of what it is short of, so no stage waits for ever. A stage
- * that wants more cores or memory than the machine has runs alone.
+ * that wants more cores or memory than the machine has runs alone. Stages that a former core left under way come first:
+ * their trainers may still be at work for them.
  */
 export class Scheduler {
   readonly #capacity: Capacity;
   readonly #order: readonly ScheduledStage[];
   readonly #completed: Set<string>;
   readonly #given: Set<string>;
+  /** Given out by `takeUnblocked`; not known yet whether they need slots. */
+  readonly #undecided = new Set<string>();
   readonly #waiting = new Set<string>();
   readonly #holding = new Map<string, ScheduledStage>();
 
-  /** @param completed stages that need not run */
-  constructor(stages: readonly ScheduledStage[], capacity: Capacity, completed: Iterable<string> = []) {
-    this.#order = stages;
+  /** @param completed stages that need not run @param underWay stages that a former core started and did not end */
+  constructor(
+    stages: readonly ScheduledStage[],
+    capacity: Capacity,
+    {
+      completed = [],
+      underWay = [],
+    }: { readonly completed?: Iterable<string>; readonly underWay?: Iterable<string> } = {},
+  ) {
+    const first = new Set(underWay);
+    this.#order = [...stages.filter(({ name }) => first.has(name)), ...stages.filter(({ name }) => !first.has(name))];
     this.#capacity = capacity;
     this.#completed = new Set(completed);
     this.#given = new Set(this.#completed);
   }
 
-  /** Stages whose inputs have all come since the last call, in plan order; each is given once. */
+  /** Stages whose inputs have all come since the last call, in their order; each is given once. */
   takeUnblocked(): readonly string[] {
     const unblocked = this.#order.filter(
       (stage) => !this.#given.has(stage.name) && stage.dependsOn.every((name) => this.#completed.has(name)),
     );
-    for (const stage of unblocked) this.#given.add(stage.name);
+    for (const { name } of unblocked) {
+      this.#given.add(name);
+      this.#undecided.add(name);
+    }
     return unblocked.map((stage) => stage.name);
   }
 
   /** The stage has work to do: it waits for its slots. */
   enqueue(name: string): void {
+    this.#undecided.delete(name);
     this.#waiting.add(name);
   }
 
@@ -82,6 +97,8 @@ export class Scheduler {
     const started: string[] = [];
     const contested = new Set<string>();
     for (const stage of this.#order) {
+      // Its trainers are its own until it is known, or whoever is looked at sooner would overtake it.
+      if (this.#undecided.has(stage.name)) for (const name of stage.exclusive) contested.add(exclusiveResource(name));
       if (!this.#waiting.has(stage.name)) continue;
       const shortOf = this.#shortOf(stage);
       if (shortOf.length === 0 && !takenBy(stage).some((resource) => contested.has(resource))) {
@@ -98,6 +115,7 @@ export class Scheduler {
 
   /** The stage's outputs are there. */
   complete(name: string): void {
+    this.#undecided.delete(name);
     this.#completed.add(name);
   }
 

@@ -11,3 +11,32 @@ export function comparedText(row: Row, columns: readonly string[]): string {
     ? (textIn(row, columns[0] as string) ?? '')
     : columns.flatMap((column) => textIn(row, column) ?? []).join('\n');
 }
+
+let scratch = new Uint8Array(65_536);
+
+/** As `comparedText`, of a row whose texts are their UTF-8. @returns a view that the next call overwrites */
+export function comparedBytes(row: Row, columns: readonly string[]): Uint8Array {
+  let used = 0;
+  for (const column of columns) {
+    const value = row[column];
+    const bytes = value instanceof Uint8Array ? value : bytesOf(textIn(row, column));
+    if (bytes === undefined) continue;
+    const end = used + bytes.length + 1;
+    if (end > scratch.length) {
+      const larger = new Uint8Array(2 * end);
+      larger.set(scratch.subarray(0, used));
+      scratch = larger;
+    }
+    scratch.set(bytes, used);
+    scratch[end - 1] = lineBreak;
+    used = end;
+  }
+  return scratch.subarray(0, Math.max(0, used - 1));
+}
+
+const lineBreak = 0x0a;
+
+/** Of a column that is no text. */
+function bytesOf(value: string | null): Uint8Array | undefined {
+  return value === null ? undefined : Buffer.from(value);
+}

@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { memoryTable, runStage } from '../../core/testing/run-stage.js';
+import { comparedBytes, comparedText } from './compared-text.js';
 import { decontaminate } from './decontaminate.stage.js';
 import { NgramIndex } from './ngram-index.js';
 import { runsOf, wordsOf } from './plain-words.fixture.js';
-import { scanWords, Words } from './words.js';
+import { scanPassingWords, scanWords, Words } from './words.js';
 
 const columns = { id: 'VARCHAR', question: 'VARCHAR', source: 'VARCHAR' };
 const table = (...questions: (string | readonly [question: string, source: string])[]) =>
@@ -125,6 +126,25 @@ describe('words', () => {
     );
   });
 
+  it('of the bytes of several columns are those of their texts, one after the other', () => {
+    const cell = fc.oneof(anyText, fc.string({ unit: 'binary' }), fc.constant(null), fc.integer());
+    fc.assert(
+      fc.property(fc.array(cell, { minLength: 1, maxLength: 3 }), (cells) => {
+        const names = cells.map((_, at) => `c${at}`);
+        const row = Object.fromEntries(cells.map((value, at) => [`c${at}`, value]));
+        const inBytes = Object.fromEntries(
+          Object.entries(row).map(([name, value]) => [name, typeof value === 'string' ? Buffer.from(value) : value]),
+        );
+        const words = scanPassingWords(comparedBytes(inBytes, names));
+        expect(Array.from({ length: words.count }, (_, at) => words.word(at))).toEqual(
+          wordsOf(comparedText(row, names)),
+        );
+        const runs = [...words.hashRuns(2)];
+        expect(runs).toEqual([...scanWords(comparedText(row, names)).hashRuns(2)]);
+      }),
+    );
+  });
+
   it('have the same hash for the same run, wherever it stands', () => {
     const hashes = (text: string) => [...scanWords(text).hashRuns(3)];
     expect(hashes('a b c d e f').slice(4, 6)).toEqual(hashes('c  D\te'));
@@ -159,10 +179,10 @@ describe('the n-gram index', () => {
     // Low and high half of the hash, start and end of each word.
     const cells = Uint32Array.of(1, 2, 0, 3, 3, 4, 4, 7);
     const index = new NgramIndex<string>(2);
-    index.add(new Words('one two', cells), 'one');
-    expect(index.match(new Words('six ten', cells))).toBeUndefined();
-    expect(index.match(new Words('one two', cells))?.owner).toBe('one');
-    index.add(new Words('six ten', cells), 'six');
-    expect(index.match(new Words('six ten', cells))?.owner).toBe('six');
+    index.add(new Words(Buffer.from('one two'), cells), 'one');
+    expect(index.match(new Words(Buffer.from('six ten'), cells))).toBeUndefined();
+    expect(index.match(new Words(Buffer.from('one two'), cells))?.owner).toBe('one');
+    index.add(new Words(Buffer.from('six ten'), cells), 'six');
+    expect(index.match(new Words(Buffer.from('six ten'), cells))?.owner).toBe('six');
   });
 });

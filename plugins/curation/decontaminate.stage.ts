@@ -34,7 +34,7 @@ export const decontaminate = defineStage({
     requireColumns(dataset, read, 'The dataset');
     const module = new URL('./decontaminate.work.js', import.meta.url);
     const settings: EvaluationIndex = { columns, words: options.words, questions };
-    const work = { columns, module, settings, unit: 'rows' };
+    const work = { columns, texts: 'utf8', module, settings, unit: 'rows' } as const;
     const drops = new Map<number, Drop>();
     let first = 0;
     for await (const { count, found } of workInThreads<EvaluationIndex, Contamination>(context, dataset, work)) {

@@ -1,7 +1,7 @@
 import type { StartWork } from 'simmerkit';
-import { comparedText } from './compared-text.js';
+import { comparedBytes } from './compared-text.js';
 import { NgramIndex } from './ngram-index.js';
-import { scanWords } from './words.js';
+import { scanPassingWords, scanWords } from './words.js';
 
 export interface EvaluationIndex {
   /** Columns that are compared. */
@@ -18,11 +18,12 @@ export interface Contamination {
   readonly found: readonly { readonly at: number; readonly evidence: string }[];
 }
 
+/** Of rows whose texts are bytes. */
 export const start: StartWork<EvaluationIndex, Contamination> = ({ columns, words, questions }) => {
   const index = indexOf(words, questions);
   return (rows) => {
     const found = rows.flatMap((row, at) => {
-      const match = index.match(scanWords(comparedText(row, columns)));
+      const match = index.match(scanPassingWords(comparedBytes(row, columns)));
       return match === undefined ? [] : [{ at, evidence: `${match.owner}: ${match.words}` }];
     });
     return { count: rows.length, found };

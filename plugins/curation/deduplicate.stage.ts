@@ -30,7 +30,7 @@ export const deduplicate = defineStage({
     const sketch = settings.near === undefined ? undefined : new NearSketch(settings.near);
     const module = new URL('./deduplicate.work.js', import.meta.url);
     const blocks: Uint32Array[] = [];
-    const work = { columns, module, settings, unit: 'rows' };
+    const work = { columns, texts: 'utf8', module, settings, unit: 'rows' } as const;
     for await (const block of workInThreads<DuplicateKeys, Uint32Array>(context, dataset, work)) blocks.push(block);
     const positions = await rowsThatShareKeys(blocks, keysOfRow(sketch));
     // Only rows that share a key can be duplicates; only these are read again, and compared by what they are.

@@ -1,7 +1,7 @@
 import type { StartWork } from 'simmerkit';
-import { comparedText } from './compared-text.js';
+import { comparedBytes } from './compared-text.js';
 import { type NearOptions, NearSketch } from './near-sketch.js';
-import { mix, scanWords, type Words } from './words.js';
+import { mix, scanPassingWords, scanWords, type Words } from './words.js';
 
 export interface DuplicateKeys {
   /** Columns that are compared. */
@@ -15,18 +15,21 @@ export function comparedForm(text: string, { ignoreCaseAndSpace }: Pick<Duplicat
   return ignoreCaseAndSpace ? text.toLowerCase().trim().replace(/\s+/g, ' ') : text;
 }
 
-/** Keys of each row, 64 bits each: one of its text, then those of its bands. */
+/** Keys of each row (its texts are bytes), 64 bits each: one of its text, then those of its bands. */
 export const start: StartWork<DuplicateKeys, Uint32Array> = (settings) => {
   const sketch = settings.near === undefined ? undefined : new NearSketch(settings.near);
   const size = 2 * keysOfRow(sketch);
   return (rows) => {
     const keys = new Uint32Array(size * rows.length);
     for (const [at, row] of rows.entries()) {
-      const text = comparedText(row, settings.columns);
-      const form = comparedForm(text, settings);
-      const words = scanWords(form);
-      writeTextKey(words, keys, size * at);
-      sketch?.writeKeys(form === text ? words : scanWords(text), keys, size * at + 2);
+      const text = comparedBytes(row, settings.columns);
+      if (settings.ignoreCaseAndSpace) {
+        const form = comparedForm(Buffer.from(text).toString('utf8'), settings);
+        writeTextKey(scanWords(form), keys, size * at);
+      }
+      const words = scanPassingWords(text);
+      if (!settings.ignoreCaseAndSpace) writeTextKey(words, keys, size * at);
+      sketch?.writeKeys(words, keys, size * at + 2);
     }
     return keys;
   };

@@ -172,8 +172,8 @@ describe('near duplicates', () => {
 
   it('are told apart from shingles that only have the same hash', () => {
     const cells = Uint32Array.of(1, 2, 0, 3, 3, 4, 4, 7);
-    expect(similarityOf(new Words('one two', cells), new Words('six ten', cells), 2)).toBe(0);
-    expect(similarityOf(new Words('one two', cells), new Words('one two', cells), 2)).toBe(1);
+    expect(similarityOf(new Words(Buffer.from('one two'), cells), new Words(Buffer.from('six ten'), cells), 2)).toBe(0);
+    expect(similarityOf(new Words(Buffer.from('one two'), cells), new Words(Buffer.from('one two'), cells), 2)).toBe(1);
   });
 });
 

@@ -24,7 +24,7 @@ export async function measureNear(texts: readonly string[], folder: string): Pro
   const near = { similarity: settings.similarity, words: settings.shingleWords, hashes: settings.hashes, seed: 1 };
   const given = { columns: ['text'], ignoreCaseAndSpace: false, near };
   const sketch = new NearSketch(near);
-  const keys = start(given)(texts.map((text) => ({ text })));
+  const keys = start(given)(texts.map((text) => ({ text: Buffer.from(text) })));
   const size = 2 * keysOfRow(sketch);
   const keysAt = (row: number) => keys.subarray(size * row, size * (row + 1));
   const shares = (one: number, other: number) => {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { Event } from '../../core/events/catalogue.js';
 import { RunHarness } from '../../core/testing/run-harness.js';
-import { startSimmer } from './cli-process.js';
+import { eventsIn, simmer, startSimmer, workFolder } from './cli-process.js';
 
 /** Rows for several threads with several shares each. */
 const recipe = `
@@ -31,4 +31,21 @@ it('what threads make is what one thread makes, byte for byte', async () => {
   const { stdout } = await startSimmer(args, { cwd: harness.recipeFolder }).ended;
   const last = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Event;
   expect(last).toMatchObject({ type: 'run.completed', data: { outputs: outcome.outputs } });
+});
+
+it('threads end at once where a run is told to stop, and a resume does their stage again', async () => {
+  await using folder = await workFolder();
+  await folder.write('threads.yaml', recipe);
+  const run = startSimmer(['run', 'threads.yaml', '--json'], { cwd: folder.path });
+  await run.printed('"type":"stage.started","stage":"unique"');
+  run.child.kill('SIGINT');
+  const stopped = await run.ended;
+  expect(stopped.code).toBe(130);
+  const events = eventsIn(stopped.stdout);
+  expect(events.at(-1)?.type).toBe('run.interrupted');
+  expect(events.find(({ type }) => type === 'stage.interrupted')?.stage).toBe('unique');
+  const resumed = await simmer(['resume', 'latest', '--json'], { cwd: folder.path });
+  const told = eventsIn(resumed.stdout);
+  expect(told.at(-1)?.type).toBe('run.completed');
+  expect(told.flatMap(({ type, stage }) => (type === 'stage.started' ? [stage] : []))).toEqual(['unique', 'clean']);
 });
