@@ -19,6 +19,8 @@ import { RowConverter } from './row-values.js';
 
 /** DuckDB's vector: the most that one chunk holds. */
 const chunkRows = 2048;
+/** Characters that wait for a chunk: few enough that they die young, and that no chunk holds the event loop for long. */
+const mostWaitingText = 2 ** 20;
 /** Small enough that a row group of long traces (30 KB each) fits in memory several times. */
 const rowGroupRows = 8192;
 /** Of zstd: half the time of its default, for files that are a fifth larger. */
@@ -291,6 +293,7 @@ async function appendRows(
   // One chunk for all: what it holds is not of the JavaScript heap, so that a collector would let many of them pile up.
   const chunk = DuckDBDataChunk.create(Object.keys(types).map((_, index) => appender.columnType(index)));
   let waiting: DuckDBValue[][] = [];
+  let text = 0;
   let count = 0;
   const flush = () => {
     chunk.reset();
@@ -299,11 +302,14 @@ async function appendRows(
     // The appender's own buffer is not bounded by the memory limit.
     appender.flushSync();
     waiting = [];
+    text = 0;
   };
   for await (const row of rows) {
     count += 1;
-    waiting.push(converter.values(row, count));
-    if (waiting.length === chunkRows) flush();
+    const values = converter.values(row, count);
+    waiting.push(values);
+    for (const value of values) if (typeof value === 'string') text += value.length;
+    if (waiting.length === chunkRows || text >= mostWaitingText) flush();
   }
   if (waiting.length > 0) flush();
   return count;

@@ -1,3 +1,4 @@
+import { isAscii, isUtf8 } from 'node:buffer';
 import { pipeline } from 'node:stream';
 import type { Row } from 'simmerkit';
 import { type DataPlace, dataError } from './data-error.js';
@@ -43,17 +44,14 @@ export async function* readRows(file: string, format: Format): AsyncIterable<Sou
 
 async function* readJsonLines(file: string): AsyncIterable<SourceRow> {
   let line = 0;
-  for await (const text of linesOf(file)) {
-    line++;
-    if (text.trim() === '') continue;
-    const place = { file, line };
-    yield {
-      row: asRow(
-        parseJson(text, (position) => ({ ...place, column: position + 1 })),
-        place,
-      ),
-      place,
-    };
+  for await (const texts of linesOf(file)) {
+    for (const text of texts) {
+      line++;
+      if (text.trim() === '') continue;
+      const place = { file, line };
+      const value = parseJson(text, (position) => ({ ...place, column: position + 1 }));
+      yield { row: asRow(value, place), place };
+    }
   }
 }
 
@@ -125,15 +123,45 @@ async function* readParquet(file: string): AsyncIterable<SourceRow> {
   }
 }
 
-async function* linesOf(file: string): AsyncIterable<string> {
-  let rest = '';
-  for await (const text of textOf(file)) {
-    const lines = (rest + text).split('\n');
-    rest = lines.pop() ?? '';
-    yield* lines;
+/**
+ * The lines of a file, unpacked, those of a megabyte or so at a time. Each becomes text by itself: a character beyond
+ * Latin-1 makes twice the work of the line that it stands in, and not of those around it.
+ * @throws UserError `not_utf8`, `file_missing`, `malformed_data`
+ */
+async function* linesOf(file: string): AsyncIterable<Iterable<string>> {
+  let line = 1;
+  let begun: Buffer[] = [];
+  for await (const bytes of bytesOf(file)) {
+    const end = bytes.lastIndexOf(newline) + 1;
+    if (end > 0) {
+      const whole = joined([...begun, bytes.subarray(0, end)]);
+      yield textsOf(file, line, whole);
+      line += countBreaks(whole);
+      begun = [];
+    }
+    if (end < bytes.length) begun.push(bytes.subarray(end));
   }
-  if (rest !== '') yield rest;
+  if (begun.length > 0) yield textsOf(file, line, joined(begun));
 }
+
+function joined(parts: readonly Buffer[]): Buffer {
+  return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
+}
+
+/** @param firstLine number of the line that `bytes` begin with */
+function* textsOf(file: string, firstLine: number, bytes: Buffer): Iterable<string> {
+  if (!isUtf8(bytes)) throw notUtf8(file, firstLine, bytes);
+  const hasMark = firstLine === 1 && bytes.subarray(0, byteOrderMark.length).equals(byteOrderMark);
+  for (let start = hasMark ? byteOrderMark.length : 0; start < bytes.length; ) {
+    const lineBreak = bytes.indexOf(newline, start);
+    const end = lineBreak < 0 ? bytes.length : lineBreak;
+    const encoding = isAscii(bytes.subarray(start, end)) ? 'latin1' : 'utf8';
+    yield bytes.toString(encoding, start, end);
+    start = end + 1;
+  }
+}
+
+const byteOrderMark = Buffer.from('\ufeff');
 
 /** The text of a file, unpacked. @throws UserError `not_utf8`, `file_missing`, `malformed_data` */
 async function* textOf(file: string): AsyncIterable<string> {
@@ -162,7 +190,7 @@ async function* textOf(file: string): AsyncIterable<string> {
 const newline = 0x0a;
 
 /** `bytes` begin with the line that has this number. */
-function notUtf8(file: string, firstLine: number, bytes: Buffer, cause: unknown): Error {
+function notUtf8(file: string, firstLine: number, bytes: Buffer, cause?: unknown): Error {
   // Decoded leniently, the first thing that is not UTF-8 is the first replacement character.
   const before = bytes.toString('utf8').split('\ufffd', 1)[0] ?? '';
   const lines = before.split('\n');
