@@ -5,7 +5,7 @@ import type { Event, EventDraft } from '../events/catalogue.js';
 import { EventBus } from '../events/event-bus.js';
 import type { Log } from '../plugin/definitions.js';
 import type { RunInfo } from './run-scope.js';
-import { foldRunState, type RunState } from './run-state.js';
+import { foldRunStates, type RunState } from './run-state.js';
 
 /** Where the lines of a log belong. */
 export interface LogScope {
@@ -26,7 +26,7 @@ export class RunRecorder {
   constructor(@inject(EventBus) bus: EventBus, @inject(RunInfoToken) run: RunInfo) {
     this.#bus = bus;
     this.#state$ = new BehaviorSubject(run.state);
-    bus.events$.subscribe((event) => this.#state$.next(foldRunState(this.#state$.value, event)));
+    bus.batches$.subscribe((events) => this.#state$.next(foldRunStates(this.#state$.value, events)));
     void bus.failure.then((error) => this.#failure$.next(error));
   }
 

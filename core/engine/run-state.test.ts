@@ -1,6 +1,7 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Event, EventDraft } from '../events/catalogue.js';
-import { foldRunState, initialRunState, isDone, type RunState } from './run-state.js';
+import { foldRunState, foldRunStates, initialRunState, isDone, type RunState } from './run-state.js';
 
 const start = Date.parse('2026-01-01T00:00:00.000Z');
 
@@ -85,6 +86,40 @@ describe('the state of a run', () => {
     const unknown = { runId: 'r', sequence: 3, time: new Date(start).toISOString(), type: 'moon.risen', data: {} };
     const after = foldRunState(before, unknown as unknown as Event);
     expect(after).toEqual({ ...before, events: 3, lastEventAt: unknown.time });
+  });
+
+  it('is the same whether events come one by one or many at once', () => {
+    const step = (number: number): EventDraft['data'] => ({
+      trainerEvent: number,
+      step: number,
+      totalSteps: 9,
+      epoch: 1,
+      loss: 1 / number,
+      learningRate: 1e-5,
+      gradientNorm: null,
+      tokensSeen: number,
+      tokensPerSecond: 1,
+      peakMemoryBytes: 1,
+      rerun: false,
+    });
+    const draft = fc.record({
+      type: fc.constantFrom('step.logged', 'step.logged', 'step.logged', 'checkpoint.saved', 'run.started'),
+      stage: fc.constantFrom('tuned', 'tuned', 'other', undefined),
+      attempt: fc.constantFrom(1, 1, 2),
+      number: fc.integer({ min: 1, max: 9 }),
+      seconds: fc.constantFrom(0, 0, 0, 1, -1),
+    });
+    fc.assert(
+      fc.property(fc.array(draft, { maxLength: 30 }), (drafts) => {
+        let now = start;
+        const events = drafts.map(({ type, stage, attempt, number, seconds }, index) => {
+          now += seconds * 1000;
+          const time = new Date(now).toISOString();
+          return { runId: 'r', sequence: index + 1, time, type, stage, attempt, data: step(number) } as Event;
+        });
+        expect(foldRunStates(initialRunState, events)).toEqual(events.reduce(foldRunState, initialRunState));
+      }),
+    );
   });
 
   it('does not grow with the number of steps', () => {

@@ -203,6 +203,24 @@ export function foldRunState(before: RunState, event: Event): RunState {
   }
 }
 
+/**
+ * The state after several more events that follow each other. Of steps that came together only the first and the last
+ * say something that the state keeps: between them no time passed, and of the others nothing is left.
+ */
+export function foldRunStates(before: RunState, events: readonly Event[]): RunState {
+  let state = before;
+  for (const [index, event] of events.entries()) {
+    const isBetween = areStepsTogether(events[index - 1], event) && areStepsTogether(event, events[index + 1]);
+    if (!isBetween) state = foldRunState(state, event);
+  }
+  return state;
+}
+
+function areStepsTogether(one: Event | undefined, next: Event | undefined): boolean {
+  if (one?.type !== 'step.logged' || next?.type !== 'step.logged') return false;
+  return one.stage === next.stage && one.attempt === next.attempt && one.time === next.time;
+}
+
 /** Whether the stage's outputs are there for others. */
 export function isDone(stage: StageState | undefined): stage is StageState {
   return stage?.status === 'completed' || stage?.status === 'reused';

@@ -55,8 +55,8 @@ export class SinkDriver {
 
   /** Opens the sinks, without waiting for them. @param upTo sequence of a durable event: what is later comes live */
   start(upTo: number): void {
-    this.#subscription = this.#bus.events$.subscribe((event) => {
-      for (const feed of this.#feeds) feed.offer(event);
+    this.#subscription = this.#bus.batches$.subscribe((events) => {
+      for (const event of events) for (const feed of this.#feeds) feed.offer(event);
     });
     for (const source of this.#sources) {
       const feed = this.#feed(source.kind === 'plugin' ? source.uses : source.name);

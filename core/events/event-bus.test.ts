@@ -142,6 +142,30 @@ describe('the bus', () => {
     expect(seen[0]!.data).toMatchObject({ value: 1 });
   });
 
+  it('shows of steps, too, what a replay will show, and at once what was emitted at once', async () => {
+    const { bus, seen } = await openBus();
+    const batches: number[] = [];
+    bus.batches$.subscribe((events) => batches.push(events.length));
+    const figures = fc.record(
+      { step: fc.nat(), loss: fc.option(fc.double()), tokensSeen: fc.nat(), rerun: fc.boolean(), extra: fc.double() },
+      { requiredKeys: ['step', 'loss', 'tokensSeen', 'rerun'] },
+    );
+    const places = fc.record(
+      { stage: fc.constantFrom('tuned', 'größer "2"'), attempt: fc.integer({ min: 1, max: 2 }) },
+      { requiredKeys: [] },
+    );
+    const drafts = fc
+      .sample(fc.tuple(figures, places), 200)
+      .map(([data, place]) => ({ type: 'step.logged', ...place, data }) as unknown as EventDraft);
+    const emitted = bus.emitAll(drafts);
+    Object.assign(drafts[0]!.data, { step: -1 });
+    await emitted;
+    await bus.close();
+    expect(seen).toEqual(await lines());
+    expect(seen[0]!.data).not.toMatchObject({ step: -1 });
+    expect(batches).toEqual([200]);
+  });
+
   it('leaves no gap where a draft is not JSON', async () => {
     const { bus, seen } = await openBus();
     const bad = bus.emit(measured(1n as unknown as number));

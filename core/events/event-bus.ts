@@ -1,10 +1,10 @@
-import { type Observable, Subject } from 'rxjs';
+import { mergeAll, type Observable, Subject } from 'rxjs';
 import type { Event, EventDraft, EventType } from './catalogue.js';
-import { formatEventLine } from './event-line.js';
+import { lineFormat } from './event-line.js';
 import { redactor } from './redaction.js';
 import type { LogEntry, RunLog } from './run-log.js';
 
-/** There is nowhere in them for a secret to be; they are most of what a run says. */
+/** There is nowhere in them for a secret to be, nor for an object in them to change; they are most of what a run says. */
 const hasOnlyNumbers: ReadonlySet<EventType> = new Set(['step.logged'] satisfies EventType[]);
 
 export interface EventBusOptions {
@@ -23,13 +23,15 @@ export interface EventBusOptions {
 export class EventBus {
   /** Durable events, in order, from now on; does not replay (see `readEvents`). Completes on `close`. */
   readonly events$: Observable<Event>;
+  /** The same, as many at once as were emitted at once; never an empty list. */
+  readonly batches$: Observable<readonly Event[]>;
   /** Resolves with the log's first failure. */
   readonly failure: Promise<Error>;
   readonly #runId: string;
   readonly #log: RunLog;
   readonly #now: () => Date;
   readonly #redact = redactor();
-  readonly #subject = new Subject<Event>();
+  readonly #subject = new Subject<readonly Event[]>();
   #sequence: number;
   #isClosed = false;
 
@@ -38,7 +40,8 @@ export class EventBus {
     this.#log = options.log;
     this.#sequence = options.lastSequence;
     this.#now = options.now ?? (() => new Date());
-    this.events$ = this.#subject.asObservable();
+    this.batches$ = this.#subject.asObservable();
+    this.events$ = this.batches$.pipe(mergeAll());
     this.failure = options.log.failure;
   }
 
@@ -70,30 +73,52 @@ export class EventBus {
   async #emitAll(drafts: readonly EventDraft[]): Promise<readonly Event[]> {
     const late = this.#isClosed ? drafts[0] : undefined;
     if (late !== undefined) throw new Error(`The bus of ${this.#runId} is closed: ${late.type} comes too late.`);
-    const time = this.#now().toISOString();
-    const entries = drafts.map((draft, index) => this.#entry(draft, this.#sequence + index + 1, time));
+    const entries = this.#entries(drafts);
     const appended = this.#log.appendAll(entries);
     // Only now, with no await in between: a draft that the log refuses leaves no gap.
     this.#sequence += entries.length;
     await appended;
     const events = entries.map(({ event }) => event);
-    for (const event of events) this.#subject.next(event);
+    if (events.length > 0) this.#subject.next(events);
     return events;
   }
 
-  #entry(draft: EventDraft, sequence: number, time: string): LogEntry {
-    const json = JSON.stringify(draft.data);
-    const data = hasOnlyNumbers.has(draft.type) ? json : this.#redact(json);
-    const event = {
-      runId: this.#runId,
-      sequence,
-      time,
-      type: draft.type,
-      ...(draft.stage === undefined ? {} : { stage: draft.stage }),
-      ...(draft.attempt === undefined ? {} : { attempt: draft.attempt }),
+  #entries(drafts: readonly EventDraft[]): readonly LogEntry[] {
+    const time = this.#now().toISOString();
+    const runId = this.#runId;
+    let sequence = this.#sequence;
+    let before: EventDraft | undefined;
+    let line: ReturnType<typeof lineFormat> | undefined;
+    return drafts.map((draft) => {
+      const { type, stage, attempt } = draft;
+      const isLike = before?.type === type && before.stage === stage && before.attempt === attempt;
+      if (line === undefined || !isLike) line = lineFormat({ runId, time, type, ...present(stage, attempt) });
+      before = draft;
+      sequence += 1;
+      const isPlain = hasOnlyNumbers.has(type);
+      const json = JSON.stringify(draft.data);
+      const text = isPlain ? json : this.#redact(json);
       // What sinks see is what a replay will show, and stays so when the emitter goes on with its object.
-      data: JSON.parse(data),
-    } as Event;
-    return { event, line: formatEventLine(event, data) };
+      const data: unknown = (isPlain ? copyOf(draft.data) : undefined) ?? JSON.parse(text);
+      const event = { runId, sequence, time, type, ...present(stage, attempt), data } as Event;
+      return { event, line: line(sequence, text) };
+    });
   }
+}
+
+function present(stage: string | undefined, attempt: number | undefined): Pick<Event, 'stage' | 'attempt'> {
+  if (stage === undefined) return attempt === undefined ? {} : { attempt };
+  return attempt === undefined ? { stage } : { stage, attempt };
+}
+
+/** What JSON makes of numbers, booleans and null, without the way over text; undefined where they are not all as JSON has them. */
+function copyOf(data: EventDraft['data']): Readonly<Record<string, unknown>> | undefined {
+  const copy: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(data)) {
+    const isPlain = typeof value === 'number' ? Number.isFinite(value) : typeof value === 'boolean' || value === null;
+    if (!isPlain) return undefined;
+    // JSON has no negative zero.
+    copy[key] = value === 0 ? 0 : value;
+  }
+  return copy;
 }

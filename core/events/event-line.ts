@@ -6,21 +6,23 @@ import type { Event } from './catalogue.js';
  */
 export const sameWriteMark = ' ';
 
+/** What an event says of itself besides its sequence and its data. */
+export type EventEnvelope = Pick<Event, 'runId' | 'time' | 'type' | 'stage' | 'attempt'>;
+
 /**
  * The event as one line without its line end.
- * @param data its data as JSON, where the caller has made it already
  * @throws TypeError where its data is not JSON (a bigint, a cycle)
  */
-export function formatEventLine(event: Event, data = JSON.stringify(event.data)): string {
-  const envelope = JSON.stringify({
-    runId: event.runId,
-    sequence: event.sequence,
-    time: event.time,
-    type: event.type,
-    stage: event.stage,
-    attempt: event.attempt,
-  });
-  return `${envelope.slice(0, -1)},"data":${data}}`;
+export function formatEventLine(event: Event): string {
+  return lineFormat(event)(event.sequence, JSON.stringify(event.data));
+}
+
+/** Makes the lines of events that differ in nothing but sequence and data. @returns takes the data as JSON */
+export function lineFormat(envelope: EventEnvelope): (sequence: number, data: string) => string {
+  const { runId, time, type, stage, attempt } = envelope;
+  const before = `{"runId":${JSON.stringify(runId)},"sequence":`;
+  const after = `,${JSON.stringify({ time, type, stage, attempt }).slice(1, -1)},"data":`;
+  return (sequence, data) => `${before}${sequence}${after}${data}}`;
 }
 
 /** The event of a line, or why it is none. Types that this version does not know are passed on. */

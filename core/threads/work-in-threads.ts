@@ -1,9 +1,10 @@
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import type { Row, TableArtifact, TableLocation } from '../artifacts/artifact.js';
 import { type ErrorRecord, UserError } from '../errors.js';
 import type { StageContext } from '../plugin/definitions.js';
 import { pace } from '../plugin/pace.js';
+import { keepThreads, lendThreads } from './kept-threads.js';
 import { batchesOf } from './row-batches.js';
 
 /**
@@ -26,7 +27,7 @@ export interface ThreadedWork<Settings> {
   readonly figures?: () => Readonly<Record<string, number>>;
 }
 
-/** What a thread is made with. */
+/** What a thread works by. */
 export interface ThreadSettings {
   readonly module: string;
   readonly settings: unknown;
@@ -40,6 +41,9 @@ export interface Part {
   readonly first: number;
   readonly end: number;
 }
+
+/** What a thread is told: what to do from now on, or with which part. */
+export type Order = { readonly settings: ThreadSettings } | { readonly part: Part };
 
 /** What comes back for a part. */
 export type Answer = { readonly part: Part } & ({ readonly results: unknown[] } | { readonly error: ErrorRecord });
@@ -116,20 +120,23 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
+/** Threads for one work over a table, lent by those that this process keeps. */
 class WorkThreads implements AsyncDisposable {
   readonly count = Math.min(8, availableParallelism());
-  readonly #workers: readonly Worker[];
+  readonly #threads: readonly Worker[];
+  /** Parts that each thread has not done yet. */
+  readonly #underWay = new Map<Worker, Set<number>>();
   readonly #waiting = new Map<number, Waiting>();
   readonly #signal: AbortSignal;
   readonly #onAbort = () => this.#fail(this.#signal.reason);
-  #asked = 0;
 
-  constructor(workerData: ThreadSettings, signal: AbortSignal) {
-    const entry = new URL('./work-thread.js', import.meta.url);
-    this.#workers = Array.from({ length: this.count }, () => new Worker(entry, { workerData }));
-    for (const worker of this.#workers) {
-      worker.on('message', (answer: Answer) => this.#settle(answer));
-      worker.on('error', (error) => this.#fail(error));
+  constructor(settings: ThreadSettings, signal: AbortSignal) {
+    this.#threads = lendThreads(this.count);
+    for (const thread of this.#threads) {
+      this.#underWay.set(thread, new Set());
+      thread.on('message', (answer: Answer) => this.#settle(thread, answer));
+      thread.on('error', (error) => this.#fail(error));
+      thread.postMessage({ settings } satisfies Order);
     }
     this.#signal = signal;
     signal.addEventListener('abort', this.#onAbort, { once: true });
@@ -139,16 +146,27 @@ class WorkThreads implements AsyncDisposable {
     this.#signal.throwIfAborted();
     return new Promise((resolve, reject) => {
       this.#waiting.set(part.first, { resolve, reject });
-      this.#workers[this.#asked++ % this.count]?.postMessage(part);
+      const [thread, parts] = [...this.#underWay].reduce((one, other) => (other[1].size < one[1].size ? other : one));
+      parts.add(part.first);
+      thread.postMessage({ part } satisfies Order);
     });
   }
 
+  /** A thread that still works, or failed, is ended; the others are kept for the next work. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#signal.removeEventListener('abort', this.#onAbort);
-    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+    const [done, busy] = [
+      this.#threads.filter((thread) => this.#underWay.get(thread)?.size === 0),
+      this.#threads.filter((thread) => this.#underWay.get(thread)?.size !== 0),
+    ];
+    // By name: without one, a thread loses what it hears itself by.
+    for (const thread of this.#threads) thread.removeAllListeners('message').removeAllListeners('error');
+    await Promise.all(busy.map((thread) => thread.terminate()));
+    keepThreads(done);
   }
 
-  #settle(answer: Answer): void {
+  #settle(thread: Worker, answer: Answer): void {
+    this.#underWay.get(thread)?.delete(answer.part.first);
     const waiting = this.#waiting.get(answer.part.first);
     this.#waiting.delete(answer.part.first);
     if ('results' in answer) waiting?.resolve(answer.results as never[]);

@@ -290,8 +290,9 @@ function asNumber(value: bigint | undefined): number | undefined {
 
 /** Without the keys that an older trainer does not send. */
 function present<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  const entries = Object.entries(values).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
+  const given: Record<string, unknown> = {};
+  for (const key in values) if (values[key] !== undefined) given[key] = values[key];
+  return given as { [K in keyof T]?: Exclude<T[K], undefined> };
 }
 
 /** JSON has no NaN and no infinity. */

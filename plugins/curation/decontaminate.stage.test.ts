@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { memoryTable, runStage } from '../../core/testing/run-stage.js';
+import { comparedBytes, comparedText } from './compared-text.js';
 import { decontaminate } from './decontaminate.stage.js';
 import { NgramIndex } from './ngram-index.js';
 import { runsOf, wordsOf } from './plain-words.fixture.js';
-import { scanWords, Words } from './words.js';
+import { scanPassingWords, scanWords, Words } from './words.js';
 
 const columns = { id: 'VARCHAR', question: 'VARCHAR', source: 'VARCHAR' };
 const table = (...questions: (string | readonly [question: string, source: string])[]) =>
@@ -121,6 +122,25 @@ describe('words', () => {
       fc.property(fc.oneof(anyText, fc.string({ unit: 'binary' })), (text) => {
         const words = scanWords(text);
         expect(Array.from({ length: words.count }, (_, at) => words.word(at))).toEqual(wordsOf(text));
+      }),
+    );
+  });
+
+  it('of the bytes of several columns are those of their texts, one after the other', () => {
+    const cell = fc.oneof(anyText, fc.string({ unit: 'binary' }), fc.constant(null), fc.integer());
+    fc.assert(
+      fc.property(fc.array(cell, { minLength: 1, maxLength: 3 }), (cells) => {
+        const names = cells.map((_, at) => `c${at}`);
+        const row = Object.fromEntries(cells.map((value, at) => [`c${at}`, value]));
+        const inBytes = Object.fromEntries(
+          Object.entries(row).map(([name, value]) => [name, typeof value === 'string' ? Buffer.from(value) : value]),
+        );
+        const words = scanPassingWords(comparedBytes(inBytes, names));
+        expect(Array.from({ length: words.count }, (_, at) => words.word(at))).toEqual(
+          wordsOf(comparedText(row, names)),
+        );
+        const runs = [...words.hashRuns(2)];
+        expect(runs).toEqual([...scanWords(comparedText(row, names)).hashRuns(2)]);
       }),
     );
   });
