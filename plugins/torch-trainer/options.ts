@@ -16,7 +16,7 @@ export const torchTrainerOptions = z.strictObject({
       .string()
       .optional()
       .describe(
-        "A config file of accelerate (`accelerate config` writes one) for several ranks. Absent: FSDP2, full shard. A path is relative to the recipe's folder.",
+        "A config file of accelerate (`accelerate config` writes one) for several ranks: FSDP2, or DeepSpeed where `python` has it. Absent: FSDP2, full shard. A path is relative to the recipe's folder.",
       ),
   ),
 });

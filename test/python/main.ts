@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defaultCacheFolder, preparePythonEnvironment } from 'simmerkit';
+import { checkPackages } from './trainer-script.js';
 
 /** Checks the Python packages, each in the environment that its users get: ruff, mypy --strict, then pytest. */
 const root = fileURLToPath(new URL('../../..', import.meta.url));
@@ -23,7 +24,8 @@ for (const { name, folder, lock, module } of packages) {
   const cwd = join(root, folder);
   const { python, env } = await environment(name, join(cwd, 'locks', lock), [cwd]);
   // The tools come after the package's own environment, so that they change no version of it.
-  const variables = { ...process.env, ...env, PYTHONPATH: [env.PYTHONPATH, toolFolder].join(delimiter) };
+  const extras = name === 'torch-trainer' ? await deepSpeedFolder() : [];
+  const variables = { ...process.env, ...env, PYTHONPATH: [env.PYTHONPATH, toolFolder, ...extras].join(delimiter) };
   for (const check of [
     ['ruff', 'check', '--no-cache', '.'],
     ['ruff', 'format', '--no-cache', '--check', '.'],
@@ -34,6 +36,16 @@ for (const { name, folder, lock, module } of packages) {
     const ruff = join(toolFolder, '..', '..', '..', 'bin', 'ruff');
     const [program, args] = check[0] === 'ruff' ? [ruff, check.slice(1)] : [python, ['-m', ...check]];
     await run(program, args, cwd, variables);
+  }
+}
+
+/** Built by pip from its sources. Where that fails, its tests are listed as not run. */
+async function deepSpeedFolder(): Promise<readonly string[]> {
+  try {
+    return [await checkPackages(join(root, 'test/python/deepspeed.lock.txt'))];
+  } catch (error) {
+    say(`DeepSpeed's tests are not run: ${error instanceof Error ? error.message : error}`);
+    return [];
   }
 }
 

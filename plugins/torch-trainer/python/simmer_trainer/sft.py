@@ -108,6 +108,10 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         self.loop.gradient_norm = None if norm is None else float(norm)
         return norm
 
+    def before_update(self) -> None:
+        """The gradients are there, and the optimizer steps next."""
+        self.loop.before_update(self)
+
     def mean_loss(self, rows: Sequence[TokenizedRow]) -> float:
         """Mean cross-entropy over the trained tokens of these rows, in nats, under the weights as they are."""
         self.model.eval()
@@ -216,7 +220,7 @@ class _Around(TrainerCallback):  # type: ignore[misc]
 
     def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
         self._trainer.learning_rate_of_step = self._trainer._get_learning_rate()
-        self._trainer.loop.before_update(self._trainer)
+        self._trainer.before_update()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
         self._trainer.loop.after_step(self._trainer)

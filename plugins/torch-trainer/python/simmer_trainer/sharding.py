@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from simmer_trainer import zero
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.rank_group import RankGroup
 
@@ -33,13 +34,14 @@ def sharded(group: RankGroup, *, recompute_activations: bool) -> Iterator[None]:
         yield
         return
     variables = settings(os.environ.get(ACCELERATE_CONFIG))
-    if recompute_activations:
+    if recompute_activations and "FSDP_VERSION" in variables:
         variables["FSDP_ACTIVATION_CHECKPOINTING"] = "true"
     former = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
         yield
     finally:
+        zero.forget()
         for name, value in former.items():
             if value is None:
                 del os.environ[name]
@@ -52,6 +54,8 @@ def settings(config_file: str | None) -> dict[str, str]:
     if config_file is None:
         return dict(_DEFAULTS)
     variables = _read_config(Path(config_file))
+    if "FSDP_VERSION" not in variables:
+        return variables
     if variables.get("FSDP_VERSION") != "2":
         raise _invalid(config_file, "fsdp_version is not 2, the only one that this trainer shards with")
     if variables["FSDP_STATE_DICT_TYPE"] != "SHARDED_STATE_DICT":
@@ -70,8 +74,10 @@ def _read_config(file: Path) -> dict[str, str]:
         arguments, _, _ = _validate_launch_command(asked)
     except (ValueError, KeyError, TypeError) as error:
         raise _invalid(str(file), str(error)) from error
+    if arguments.use_deepspeed:
+        return zero.settings(arguments, str(file))
     if not arguments.use_fsdp:
-        raise _invalid(str(file), "its distributed_type is not FSDP, the only one that this trainer shards by")
+        raise _invalid(str(file), "its distributed_type is neither FSDP nor DEEPSPEED, which this trainer shards by")
     # How many processes there are, and where, is the launcher's business.
     arguments.num_machines, arguments.main_process_port = 1, 0
     environment = prepare_multi_gpu_env(arguments)

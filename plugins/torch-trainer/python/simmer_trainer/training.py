@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from simmer_trainer import describe
+from simmer_trainer import describe, zero
 from simmer_trainer.batching import Batching, choose_batching
 from simmer_trainer.checkpoints import (
     checkpoint_folder,
@@ -99,13 +99,12 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
         )
     stop_where_asked(control)
 
-    from simmer_trainer.sft import SimmerSFTTrainer
-
+    trainer_class = _trainer_class()
     resumed: dict[str, Any] = read_marker(Path(request.resume_from)) if request.HasField("resume_from") else {"step": 0}
-    _check_resumed(resumed, request, rows)
+    _check_resumed(resumed, request, rows, group)
     batching = choose_batching(parameters, rows, order, total_steps=total_steps, ranks=group.size)
     progress = Progress.from_json(resumed.get("progress", {}))
-    trainer = SimmerSFTTrainer(
+    trainer = trainer_class(
         model=model,
         arguments=_arguments(
             parameters, extensions, precision, batching, uses_liger, total_steps, output_folder, group
@@ -163,7 +162,14 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
     trainer.release_optimizer()
     model_folder = output_folder / "model"
     final_type = stored_type if parameters.method == pb.METHOD_FULL else None
-    if group.size > 1:
+    if zero.is_on():
+        zero.forget()
+        if group.is_leader:
+            from simmer_trainer.zero_trainer import whole_model
+
+            source = checkpoint_folder(output_folder, progress.best_step if has_better else last_step)
+            model = whole_model(source, final_type, is_adapter(parameters.method), load)
+    elif group.size > 1:
         model = gather_model(trainer.model, group, final_type, load)
     if group.is_leader:
         _write_final_model(model, tokenizer, model_folder, final_type, control.fence)
@@ -231,7 +237,21 @@ def _load_rows(
     return rows
 
 
-def _check_resumed(marker: dict[str, Any], request: pb.StartTrainingRequest, rows: list[TokenizedRow]) -> None:
+def _trainer_class() -> Any:
+    if zero.is_on():
+        from simmer_trainer.zero_trainer import ZeroSFTTrainer
+
+        return ZeroSFTTrainer
+    from simmer_trainer.sft import SimmerSFTTrainer
+
+    return SimmerSFTTrainer
+
+
+def _check_resumed(
+    marker: dict[str, Any], request: pb.StartTrainingRequest, rows: list[TokenizedRow], group: RankGroup
+) -> None:
+    if marker["step"] > 0:
+        zero.check_checkpoint(Path(request.resume_from), group.size)
     if marker["step"] > 0 and marker["rows"] != len(rows):
         raise TrainingError(
             "checkpoint_invalid",
@@ -272,45 +292,52 @@ def _arguments(
     is_cpu = describe.device().name == "cpu"
     # Over weights in float32, products in bfloat16 are a matter of autocast.
     uses_autocast = precision == pb.PRECISION_BFLOAT16 and extensions.weights == "float32"
-    return SFTConfig(
-        output_dir=str(output_folder),
-        per_device_train_batch_size=batching.sequences_per_pass,
-        gradient_accumulation_steps=batching.accumulated_passes,
-        max_steps=total_steps,
-        learning_rate=parameters.learning_rate,
-        lr_scheduler_type=_SCHEDULES[parameters.schedule],
-        warmup_steps=math.ceil(parameters.warmup_ratio * total_steps),
-        adam_beta1=parameters.adam_beta1,
-        adam_beta2=parameters.adam_beta2,
-        adam_epsilon=parameters.adam_epsilon,
-        weight_decay=parameters.weight_decay,
-        max_grad_norm=parameters.max_gradient_norm,
-        optim="adamw_torch" if describe.device().name == "mps" else "adamw_torch_fused",
-        bf16=uses_autocast,
-        use_cpu=is_cpu,
-        dataloader_pin_memory=not is_cpu,
+    settings: dict[str, Any] = {
+        "output_dir": str(output_folder),
+        "per_device_train_batch_size": batching.sequences_per_pass,
+        "gradient_accumulation_steps": batching.accumulated_passes,
+        "max_steps": total_steps,
+        "learning_rate": parameters.learning_rate,
+        "lr_scheduler_type": _SCHEDULES[parameters.schedule],
+        "warmup_steps": math.ceil(parameters.warmup_ratio * total_steps),
+        "adam_beta1": parameters.adam_beta1,
+        "adam_beta2": parameters.adam_beta2,
+        "adam_epsilon": parameters.adam_epsilon,
+        "weight_decay": parameters.weight_decay,
+        "max_grad_norm": parameters.max_gradient_norm,
+        "optim": "adamw_torch" if describe.device().name == "mps" else "adamw_torch_fused",
+        "bf16": uses_autocast,
+        "use_cpu": is_cpu,
+        "dataloader_pin_memory": not is_cpu,
         # Sharded layers are recomputed by accelerate, around the shards.
-        gradient_checkpointing=parameters.gradient_checkpointing and group.size == 1,
-        gradient_checkpointing_kwargs={"use_reentrant": False} if parameters.gradient_checkpointing else None,
+        "gradient_checkpointing": parameters.gradient_checkpointing and group.size == 1,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False} if parameters.gradient_checkpointing else None,
         # Gradients that wait for the rest of a step wait as shards.
-        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": group.size > 1}},
-        use_liger_kernel=uses_liger,
+        "accelerator_config": {"gradient_accumulation_kwargs": {"sync_each_batch": group.size > 1}},
+        "use_liger_kernel": uses_liger,
         # Never materializes the logits of a whole batch, as Liger does; see _patch_chunked_ce_lm_head in TRL.
-        loss_type="nll" if uses_liger else "chunked_nll",
-        max_length=None,
-        packing=False,
-        pad_token=parameters.pad_token if parameters.HasField("pad_token") else None,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        seed=parameters.seed % 2**32,
+        "loss_type": "nll" if uses_liger else "chunked_nll",
+        "max_length": None,
+        "packing": False,
+        "pad_token": parameters.pad_token if parameters.HasField("pad_token") else None,
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+        "seed": parameters.seed % 2**32,
         # A loss that is not finite must be seen, not averaged away.
-        logging_nan_inf_filter=False,
-        logging_strategy="no",
-        save_strategy="no",
-        eval_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_num_workers=0,
-    )
+        "logging_nan_inf_filter": False,
+        "logging_strategy": "no",
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_num_workers": 0,
+    }
+    if zero.is_on():
+        from simmer_trainer import zero_trainer
+
+        settings |= zero_trainer.arguments(
+            bfloat16=precision == pb.PRECISION_BFLOAT16, gradient_checkpointing=parameters.gradient_checkpointing
+        )
+    return SFTConfig(**settings)
 
 
 def _peft_config(parameters: pb.Hyperparameters) -> Any:

@@ -55,7 +55,7 @@ def test_a_config_of_accelerate_says_how_to_shard(tmp_path: Path) -> None:
     [
         ({"version": "1", "reshard": "FULL_SHARD"}, "fsdp_version is not 2"),
         ({"state": "FULL_STATE_DICT"}, "SHARDED_STATE_DICT"),
-        ({"kind": "MULTI_GPU"}, "distributed_type is not FSDP"),
+        ({"kind": "MULTI_GPU"}, "distributed_type is neither FSDP"),
         ({"kind": "NONSENSE"}, "NONSENSE"),
     ],
 )

@@ -79,7 +79,7 @@ class TrainerProcess:
                 preexec_fn=self.before_start,
                 env={
                     **os.environ,
-                    "PYTHONPATH": str(PACKAGE_FOLDER),
+                    "PYTHONPATH": os.pathsep.join(filter(None, [str(PACKAGE_FOLDER), os.environ.get("PYTHONPATH")])),
                     "SIMMER_TRAINER_ADDRESS": self.address,
                     "SIMMER_TRAINER_FOLDER": str(self.folder / "state"),
                     "SIMMER_LEASE_SECONDS": str(self.lease_seconds),
