@@ -10,13 +10,18 @@ from transformers import TrainerState
 
 from simmer_trainer import describe
 from simmer_trainer.durable import sync_tree
+from simmer_trainer.errors import TrainingError
 from simmer_trainer.pause_points import pause_point
 from simmer_trainer.sft import SimmerSFTTrainer
 
 
 def arguments(*, bfloat16: bool, gradient_checkpointing: bool) -> dict[str, Any]:
-    """What the Trainer must be told otherwise than without DeepSpeed."""
+    """What the Trainer must be told otherwise than without DeepSpeed. Raises TrainingError precision_unsupported."""
     is_cpu = describe.device().name == "cpu"
+    if is_cpu and bfloat16:
+        raise TrainingError(
+            "precision_unsupported", "DeepSpeed trains in bfloat16 on a GPU only: set precision to float32."
+        )
     if is_cpu:
         # It would be compiled at the first start, and gloo does the same.
         import deepspeed
