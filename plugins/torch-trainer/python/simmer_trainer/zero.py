@@ -11,14 +11,13 @@ from simmer_trainer.errors import TrainingError
 _SWITCH = "ACCELERATE_USE_DEEPSPEED"
 _PREFIXES = ("ACCELERATE_DEEPSPEED_", _SWITCH, "ACCELERATE_CONFIG_DS_FIELDS")
 # Keys of DeepSpeed's own file that the recipe says: there they are "auto", or absent.
-_OF_THE_RECIPE = (
+_COUNTS_OF_THE_RECIPE = (
     "train_batch_size",
     "train_micro_batch_size_per_gpu",
     "gradient_accumulation_steps",
     "gradient_clipping",
-    "bf16.enabled",
-    "fp16.enabled",
 )
+_OF_THE_RECIPE = (*_COUNTS_OF_THE_RECIPE, "bf16.enabled", "fp16.enabled")
 _STAGES = (1, 2, 3)
 # Folders that DeepSpeed names after its own count of steps.
 _STATE_FOLDERS = "global_step*"
@@ -43,17 +42,22 @@ def settings(arguments: Any, config_file: str) -> dict[str, str]:
     TrainingError accelerate_config_invalid for what cannot be used, deepspeed_missing without DeepSpeed.
     """
     from accelerate.commands.config.config_args import load_config_from_file
+    from accelerate.commands.launch import launch_command_parser
     from accelerate.utils.launch import prepare_deepspeed_cmd_env
 
     section = load_config_from_file(config_file).deepspeed_config
+    unknown = sorted(section.keys() - vars(launch_command_parser().parse_args(["simmer_trainer"])).keys())
+    if unknown:
+        raise _invalid(config_file, f"accelerate knows no deepspeed_config.{unknown[0]}")
     own_file = section.get("deepspeed_config_file")
     if own_file is None:
         _require(section.get("zero_stage"), config_file, "deepspeed_config.zero_stage")
     else:
         # Relative to who names it: where a trainer runs is not the user's choice.
         own_file = str((Path(config_file).parent / own_file).resolve())
-        arguments.deepspeed_config_file = own_file
-        _check_own_file(own_file, config_file)
+        # Without "auto", accelerate and transformers leave out what the recipe says, clipping among it.
+        absent = dict.fromkeys(_COUNTS_OF_THE_RECIPE, "auto")
+        arguments.deepspeed_config_file = json.dumps({**absent, **_read_own_file(own_file, config_file)})
     if importlib.util.find_spec("deepspeed") is None:
         raise TrainingError(
             "deepspeed_missing",
@@ -77,7 +81,7 @@ def settings(arguments: Any, config_file: str) -> dict[str, str]:
     return {**variables, "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}
 
 
-def _check_own_file(own_file: str, config_file: str) -> None:
+def _read_own_file(own_file: str, config_file: str) -> dict[str, Any]:
     try:
         config = json.loads(Path(own_file).read_text(encoding="utf-8"))
     except OSError as error:
@@ -96,6 +100,7 @@ def _check_own_file(own_file: str, config_file: str) -> None:
     gather = "zero_optimization.stage3_gather_16bit_weights_on_model_save"
     if _value(config, "zero_optimization.stage") == 3 and _value(config, gather) is not True:
         raise _invalid(own_file, f"{gather} must be true: checkpoints hold the weights as an ordinary model does")
+    return config
 
 
 def _require(stage: Any, file: str, key: str) -> None:

@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from test_trainer_ranks import SECONDS, are_running
 from trainer_process import TrainerProcess, hyperparameters, losses, random_model, training_request
 
 from simmer_trainer.errors import TrainingError
@@ -23,6 +25,15 @@ deepspeed_config:
 STAGE = "  zero_stage: {stage}\n  gradient_accumulation_steps: 8\n  gradient_clipping: 3.0\n"
 # Dropout draws other numbers on each rank.
 MODEL = random_model(attention_dropout=0.0)
+ADAPTER = hyperparameters(
+    max_steps=3,
+    method=pb.METHOD_LORA,
+    lora=pb.Lora(rank=4, alpha=8, dropout=0.0),
+    packing=True,
+    gradient_checkpointing=True,
+)
+# The second step's gradients overflow, though its loss is still a number.
+DIVERGING = hyperparameters(learning_rate=1e30, warmup_ratio=0, max_gradient_norm=0, max_steps=9)
 has_deepspeed = importlib.util.find_spec("deepspeed") is not None
 
 
@@ -50,6 +61,14 @@ def test_a_stage_that_does_not_exist_is_refused_with_file_and_key(tmp_path: Path
     assert error.code == "accelerate_config_invalid"
     assert file in error.message
     assert "deepspeed_config.zero_stage" in error.message
+
+
+def test_an_answer_that_accelerate_does_not_know_is_refused_with_file_and_key(tmp_path: Path) -> None:
+    file = config(tmp_path, "  zero_stage: 2\n  offload_optimiser_device: cpu\n")
+    error = refusal(file)
+    assert error.code == "accelerate_config_invalid"
+    assert file in error.message
+    assert "deepspeed_config.offload_optimiser_device" in error.message
 
 
 @pytest.mark.parametrize(
@@ -97,7 +116,12 @@ def test_two_ranks_of_deepspeed_train_as_one_does_and_resume(
 ) -> None:
     parameters = hyperparameters(checkpoint_every_steps=3, max_steps=6)
     one = train(shared_trainer, tmp_path / "one", parameters)
-    environment = {"SIMMER_ACCELERATE_CONFIG": config(tmp_path, STAGE.format(stage=stage))}
+    # Whatever is small stays whole otherwise, and all of this model is small. What the recipe says is absent.
+    zero_3 = {"stage": 3, "stage3_param_persistence_threshold": 0, "stage3_gather_16bit_weights_on_model_save": True}
+    file = (
+        config(tmp_path, STAGE.format(stage=2)) if stage == 2 else own_config(tmp_path, {"zero_optimization": zero_3})
+    )
+    environment = {"SIMMER_ACCELERATE_CONFIG": file}
     with TrainerProcess(tmp_path / "trainer", ranks=2, environment=environment) as two_ranks:
         two = train(two_ranks, tmp_path / "two", parameters)
         assert losses(two) == pytest.approx(losses(one), rel=1e-5)
@@ -110,6 +134,12 @@ def test_two_ranks_of_deepspeed_train_as_one_does_and_resume(
         resumed = train(two_ranks, tmp_path / "resumed", parameters, resume_from=saved)
         assert losses(resumed) == pytest.approx({step: losses(one)[step] for step in (4, 5, 6)}, rel=1e-5)
         assert_close_weights(tmp_path / "one/output/model", tmp_path / "resumed/output/model")
+        failed = run(two_ranks, tmp_path / "diverging", DIVERGING)[-1].training_failed
+        assert failed.code == "loss_not_finite"
+        # Under weights that DeepSpeed has left as they were.
+        assert "no row of the step does so by itself" in failed.message
+        assert_adapters_are_the_same(shared_trainer, two_ranks, tmp_path)
+        assert_a_killed_rank_ends_all(two_ranks, tmp_path / "killed")
     request = training_request(tmp_path / "other", hyperparameters=parameters, model=MODEL, resume_from=saved)
     shared_trainer.stub.StartTraining(request, timeout=30)
     failed = shared_trainer.events(request.attempt_id)[-1].training_failed
@@ -117,11 +147,31 @@ def test_two_ranks_of_deepspeed_train_as_one_does_and_resume(
     assert "accelerateConfig" in failed.message
 
 
-def train(trainer: TrainerProcess, folder: Path, parameters: pb.Hyperparameters, **changes: Any) -> list[Any]:
+def assert_adapters_are_the_same(one_rank: TrainerProcess, two_ranks: TrainerProcess, folder: Path) -> None:
+    one, two = (train(trainer, folder / name, ADAPTER) for trainer, name in ((one_rank, "lora"), (two_ranks, "lora-2")))
+    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+    assert_close_weights(folder / "lora/output/model", folder / "lora-2/output/model")
+
+
+def assert_a_killed_rank_ends_all(trainer: TrainerProcess, folder: Path) -> None:
+    request = training_request(folder, hyperparameters=hyperparameters(epochs=2000), model=MODEL)
+    trainer.stub.StartTraining(request, timeout=30)
+    trainer.wait_for_step(request.attempt_id, 2)
+    processes = trainer.rank_processes()
+    processes[1].send_signal(signal.SIGKILL)
+    assert trainer.wait_for_exit(SECONDS) != 0
+    assert not are_running(processes)
+
+
+def run(trainer: TrainerProcess, folder: Path, parameters: pb.Hyperparameters, **changes: Any) -> list[Any]:
     folder.mkdir()
     request = training_request(folder, hyperparameters=parameters, model=MODEL, **changes)
     trainer.stub.StartTraining(request, timeout=30)
-    events = trainer.events(request.attempt_id)
+    return trainer.events(request.attempt_id)
+
+
+def train(trainer: TrainerProcess, folder: Path, parameters: pb.Hyperparameters, **changes: Any) -> list[Any]:
+    events = run(trainer, folder, parameters, **changes)
     assert events[-1].HasField("training_completed"), events[-1]
     return events
 
@@ -129,7 +179,7 @@ def train(trainer: TrainerProcess, folder: Path, parameters: pb.Hyperparameters,
 def assert_close_weights(one: Path, other: Path) -> None:
     from safetensors.torch import load_file
 
-    first, second = (load_file(folder / "model.safetensors") for folder in (one, other))
+    first, second = (load_file(next(folder.glob("*.safetensors"))) for folder in (one, other))
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         assert tensor.allclose(second[name], rtol=1e-3, atol=2e-5), name
