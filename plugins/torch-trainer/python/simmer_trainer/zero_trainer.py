@@ -1,5 +1,6 @@
 """What is different about training when the ranks are DeepSpeed's: who steps, and what a checkpoint holds."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,9 @@ class ZeroSFTTrainer(SimmerSFTTrainer):
         self.deepspeed.step()
         norm = self.deepspeed.get_global_grad_norm()
         self.loop.gradient_norm = None if norm is None else float(norm)
+        if norm is not None and not math.isfinite(norm):
+            # The engine has skipped the step: the weights are still those that gave it.
+            self.loop.before_update(self)
         return self.loop.gradient_norm
 
     def before_update(self) -> None:
