@@ -139,3 +139,17 @@ def check_checkpoint(checkpoint: Path, ranks: int) -> None:
             f"{checkpoint} was saved by {saved} ranks with DeepSpeed, which cannot resume it with {ranks}: start "
             f"{saved} again, or train from its weights as a model.",
         )
+    if is_on() and any(checkpoint.glob(f"{_STATE_FOLDERS}/*zero_pp_rank_*_model_states.pt")) != (_stage() == 3):
+        raise TrainingError(
+            "checkpoint_invalid",
+            f"{checkpoint} was saved {'without' if _stage() == 3 else 'with'} ZeRO stage 3, and accelerateConfig asks "
+            f"for stage {_stage()}: put the stage back, or train from its weights as a model.",
+        )
+
+
+def _stage() -> int:
+    """The stage that is on."""
+    own_file = os.environ.get(f"{_PREFIXES[0]}CONFIG_FILE")
+    if own_file is None:
+        return int(os.environ[f"{_PREFIXES[0]}ZERO_STAGE"])
+    return int(json.loads(own_file)["zero_optimization"]["stage"])

@@ -10,6 +10,7 @@ import pytest
 from test_trainer_ranks import SECONDS, are_running
 from trainer_process import TrainerProcess, hyperparameters, losses, random_model, training_request
 
+from simmer_trainer import zero
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.sharding import settings
@@ -98,6 +99,37 @@ def test_without_deepspeed_its_config_is_refused_with_the_remedy(
     error = refusal(config(tmp_path, STAGE.format(stage=2)))
     assert error.code == "deepspeed_missing"
     assert "pip install deepspeed" in error.message
+
+
+@pytest.mark.skipif(not has_deepspeed, reason="DeepSpeed is not installed")
+def test_what_a_file_of_deepspeeds_own_leaves_out_is_the_recipes(tmp_path: Path) -> None:
+    found = settings(own_config(tmp_path, {"zero_optimization": {"stage": 2}}))
+    assert json.loads(found["ACCELERATE_DEEPSPEED_CONFIG_FILE"]) == {
+        "train_batch_size": "auto",
+        "train_micro_batch_size_per_gpu": "auto",
+        "gradient_accumulation_steps": "auto",
+        "gradient_clipping": "auto",
+        "zero_optimization": {"stage": 2},
+    }
+
+
+@pytest.mark.skipif(not has_deepspeed, reason="DeepSpeed is not installed")
+@pytest.mark.parametrize("own", [False, True])
+def test_a_checkpoint_of_stage_3_is_not_resumed_at_stage_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    file = own_config(tmp_path, {"zero_optimization": {"stage": 2}}) if own else config(tmp_path, STAGE.format(stage=2))
+    for name, value in settings(file).items():
+        monkeypatch.setenv(name, value)
+    state = tmp_path / "step-00000003/global_step3"
+    state.mkdir(parents=True)
+    for rank in (0, 1):
+        (state / f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt").touch()
+    zero.check_checkpoint(state.parent, 2)
+    (state / "zero_pp_rank_0_mp_rank_00_model_states.pt").touch()
+    with pytest.raises(TrainingError, match="with ZeRO stage 3, and accelerateConfig asks for stage 2") as error:
+        zero.check_checkpoint(state.parent, 2)
+    assert error.value.code == "checkpoint_invalid"
 
 
 @pytest.mark.skipif(not has_deepspeed, reason="DeepSpeed is not installed")
