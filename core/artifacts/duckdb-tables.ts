@@ -22,6 +22,7 @@ export const rowGroupRows = 8192;
 const compressionLevel = 1;
 /** Row groups wait in DuckDB until they are whole; beyond this they wait on disk. */
 const memoryLimit = '1GB';
+
 /**
  * Gives a DuckDB that lives as long as the writing of a file.
  * @param scratchFolder one that is not there yet; removed at the end

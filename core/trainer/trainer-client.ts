@@ -37,8 +37,6 @@ export const trainerServiceName = 'simmer.trainer.v1.TrainerService';
 const channelOptions = {
   // A long sample's token ids are far above the default of 4 MiB.
   'grpc.max_receive_message_length': 256 * 1024 * 1024,
-  // One batch of telemetry, or a sample, is not cut into windows of 64 KiB that each wait for an answer.
-  'grpc-node.flow_control_window': 1024 * 1024,
   // A trainer is never behind the user's web proxy.
   'grpc.enable_http_proxy': 0,
   // A trainer that restarts on the same address is found again soon.

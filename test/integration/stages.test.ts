@@ -1,6 +1,5 @@
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { definePlugin, defineStage, z } from 'simmerkit';
+import { readFile } from 'node:fs/promises';
+import { definePlugin } from 'simmerkit';
 import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import budgetForcing from '../../plugins/budget-forcing/plugin.js';
@@ -9,26 +8,13 @@ import type { ComparisonReport } from '../../plugins/eval/comparison.js';
 import evaluation from '../../plugins/eval/plugin.js';
 import launchers from '../../plugins/launchers/plugin.js';
 import sft from '../../plugins/sft/plugin.js';
+import { trainingStages } from './training-stages.js';
 
-/** A model folder that the fake trainer takes for one. */
 const models = definePlugin({
   name: 'models',
   version: '1.0.0',
   apiVersion: 1,
-  stages: {
-    base: defineStage({
-      description: 'A folder with a config and nothing to compute with.',
-      options: z.strictObject({}),
-      inputs: {},
-      outputs: { model: { type: 'model', description: 'The model.' } },
-      async run(context) {
-        const folder = await context.artifacts.temporaryFolder();
-        await writeFile(join(folder, 'config.json'), '{"model_type": "llama"}');
-        await writeFile(join(folder, 'model.safetensors'), '');
-        return { model: await context.artifacts.commitModel(folder) };
-      },
-    }),
-  },
+  stages: { base: trainingStages(0).model },
 });
 
 const recipe = `

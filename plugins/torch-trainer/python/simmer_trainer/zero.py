@@ -9,7 +9,8 @@ from typing import Any
 from simmer_trainer.errors import TrainingError
 
 _SWITCH = "ACCELERATE_USE_DEEPSPEED"
-_PREFIXES = ("ACCELERATE_DEEPSPEED_", _SWITCH, "ACCELERATE_CONFIG_DS_FIELDS")
+_SETTING = "ACCELERATE_DEEPSPEED_"
+_PREFIXES = (_SETTING, _SWITCH, "ACCELERATE_CONFIG_DS_FIELDS")
 # Keys of DeepSpeed's own file that the recipe says: there they are "auto", or absent.
 _COUNTS_OF_THE_RECIPE = (
     "train_batch_size",
@@ -73,10 +74,10 @@ def settings(arguments: Any, config_file: str) -> dict[str, str]:
     for place in ("optimizer", "param"):
         path = getattr(arguments, f"offload_{place}_nvme_path", None)
         if path is not None:
-            variables[f"ACCELERATE_DEEPSPEED_OFFLOAD_{place.upper()}_NVME_PATH"] = str(path)
+            variables[f"{_SETTING}OFFLOAD_{place.upper()}_NVME_PATH"] = str(path)
     if own_file is None:
         # So that a checkpoint holds the weights as an ordinary model does.
-        variables["ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL"] = "true"
+        variables[f"{_SETTING}ZERO3_SAVE_16BIT_MODEL"] = "true"
     # Its checkpoints are of tensors and names: no pickle of anything else is loaded.
     return {**variables, "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}
 
@@ -119,15 +120,10 @@ def _invalid(file: str, why: str) -> TrainingError:
     return TrainingError("accelerate_config_invalid", f"The config {file} cannot be used: {why}.")
 
 
-def is_of_deepspeed(checkpoint: Path) -> bool:
-    """Whether a checkpoint's optimizer is DeepSpeed's."""
-    return any(checkpoint.glob(_STATE_FOLDERS))
-
-
 def check_checkpoint(checkpoint: Path, ranks: int) -> None:
     """Raises TrainingError checkpoint_invalid for one that these ranks cannot resume, or not without DeepSpeed."""
     saved = len(list(checkpoint.glob(f"{_STATE_FOLDERS}/*zero_pp_rank_*_optim_states.pt")))
-    if is_of_deepspeed(checkpoint) != is_on():
+    if any(checkpoint.glob(_STATE_FOLDERS)) != is_on():
         raise TrainingError(
             "checkpoint_invalid",
             f"{checkpoint} was saved {'without' if is_on() else 'with'} DeepSpeed: resume it with the accelerateConfig "
@@ -149,7 +145,7 @@ def check_checkpoint(checkpoint: Path, ranks: int) -> None:
 
 def _stage() -> int:
     """The stage that is on."""
-    own_file = os.environ.get(f"{_PREFIXES[0]}CONFIG_FILE")
+    own_file = os.environ.get(f"{_SETTING}CONFIG_FILE")
     if own_file is None:
-        return int(os.environ[f"{_PREFIXES[0]}ZERO_STAGE"])
+        return int(os.environ[f"{_SETTING}ZERO_STAGE"])
     return int(json.loads(own_file)["zero_optimization"]["stage"])
