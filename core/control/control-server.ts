@@ -7,6 +7,7 @@ import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Settings } from '../config/settings.js';
 import { UserError } from '../errors.js';
+import { nodeLogFileSystem } from '../events/log-file-system.js';
 import { acquireRunLock } from '../events/run-lock.js';
 import { builtInPlugins, PluginCatalog } from '../plugin/catalog.js';
 import { simmerPackage } from '../plugin/locate.js';
@@ -14,6 +15,7 @@ import { processMachine } from '../plugin/process/process-machine.js';
 import { isLoopback, limitRate, requireToken } from './access.js';
 import { type ServerAddress, shownAddress } from './address.js';
 import { controlService, controlServiceDefinition } from './control-service.js';
+import { DurableWrites } from './durable-writes.js';
 import { defaultLimits, type ServerLimits } from './limits.js';
 import { RecipeSource } from './recipe-source.js';
 import { ServedRuns } from './served-runs.js';
@@ -84,7 +86,9 @@ export class ControlServer {
     await mkdir(ownFolder, { recursive: true, mode: 0o700 });
     const lock = await acquireRunLock(folder);
     try {
-      const runs = await ServedRuns.open({ settings, limits, log });
+      const writes = new DurableWrites();
+      const logFileSystem = writes.over(nodeLogFileSystem);
+      const runs = await ServedRuns.open({ settings, limits, logFileSystem, log });
       const roots = [
         ...(options.allowedRoots ?? []),
         ...(settings.dataFolder === undefined ? [] : [settings.dataFolder]),
@@ -104,7 +108,7 @@ export class ControlServer {
         machine,
       });
       const grpc = grpcServer(limits, options.token);
-      grpc.addService(controlServiceDefinition, controlService({ settings, runs, recipes, limits, catalog }));
+      grpc.addService(controlServiceDefinition, controlService({ settings, runs, writes, recipes, limits, catalog }));
       addStandardServices(grpc);
       const sockets = new Set<Socket>();
       const listener = listenerFor(grpc, await credentialsOf(options.tls), limits, sockets);

@@ -18,6 +18,7 @@ import { simmerPackage } from '../plugin/locate.js';
 import { budgetChangeOf } from '../recipe/budget-change.js';
 import { planDigest } from '../recipe/plan-digest.js';
 import { recipeJsonSchema } from '../recipe/recipe-json-schema.js';
+import type { DurableWrites } from './durable-writes.js';
 import type { ServerLimits } from './limits.js';
 import { LogTails } from './log-tails.js';
 import { isAboutRecipe, RecipeSource } from './recipe-source.js';
@@ -33,6 +34,8 @@ const liveLag = 1000;
 export interface ControlServiceOptions {
   readonly settings: Settings;
   readonly runs: ServedRuns;
+  /** Of the runs in this process. */
+  readonly writes: DurableWrites;
   readonly recipes: RecipeSource;
   readonly limits: ServerLimits;
   /** What a recipe without plugins of its own may use, and the plugins that the owner allows. */
@@ -47,8 +50,8 @@ export const controlServiceDefinition = {
 
 /** What each call of simmer.control.v1 does. */
 export function controlService(options: ControlServiceOptions): UntypedServiceImplementation {
-  const { settings, runs, recipes, limits, catalog } = options;
-  const tails = new LogTails();
+  const { settings, runs, writes, recipes, limits, catalog } = options;
+  const tails = new LogTails(writes);
   const artifacts = new RunArtifacts(settings.home);
   let watchers = 0;
 

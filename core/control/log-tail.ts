@@ -1,10 +1,16 @@
 import type { FileHandle } from 'node:fs/promises';
 import { LogScanner } from '../events/log-scanner.js';
 import { FileChanges, isRunEnd, makeDurable, openLog, reader } from '../events/replay.js';
+import type { DurableWrite, DurableWrites } from './durable-writes.js';
 import { type EventLine, encodeWatchResponse, eventLines, withoutTelemetry } from './event-messages.js';
 
+const newline = 0x0a;
 /** Small writes of a live run are put together in the index up to this, so that it grows by the byte, not by the event. */
 const blockBytes = 128 * 1024;
+/** A large write is cut into blocks of this at most, unless a line is longer: a block is a message. */
+const longestBlockBytes = 256 * 1024;
+/** How much of what this process wrote is kept for the readers at the end of the log. */
+const keptWriteBytes = 2 * 1024 * 1024;
 /** Messages that are kept for others who will want the same: those who watch live are all at the end of the log. */
 const keptMessages = 16;
 
@@ -30,14 +36,21 @@ export interface LogPart {
 
 /**
  * The log of one run for all who watch it: one process follows the file, however many watch. It keeps where lines are
- * (some bytes for every 128 KiB), not what they say; each reader reads from the file at its own pace.
+ * (some bytes for every 128 KiB), not what they say; each reader reads from the file at its own pace. While
+ * this process writes the log, what becomes durable is taken as it comes; of another process's, the file is read.
  */
 export class LogTail implements AsyncDisposable {
   readonly #file: string;
   readonly #handle: FileHandle;
   readonly #stopping = new AbortController();
   readonly #messages = new Map<string, Promise<LogPart>>();
+  readonly #writes: DurableWrites;
   readonly #following: Promise<void>;
+  #scanner: LogScanner;
+  #isReading = true;
+  /** Something became durable that was not taken: the file has it. */
+  #isBehind = false;
+  #recent: { readonly offset: number; readonly bytes: Buffer }[] = [];
   #blocks: Block[] = [];
   #end: LogPosition = { sequence: 1, offset: 0 };
   #lastType = '';
@@ -45,9 +58,11 @@ export class LogTail implements AsyncDisposable {
   #isAtEnd = false;
   #wake: (() => void)[] = [];
 
-  private constructor(file: string, handle: FileHandle) {
+  private constructor(file: string, handle: FileHandle, writes: DurableWrites) {
     this.#file = file;
     this.#handle = handle;
+    this.#writes = writes;
+    this.#scanner = this.#newScanner();
     this.#following = this.#follow().catch((error: unknown) => {
       this.#failure = error;
       this.#tell();
@@ -55,8 +70,13 @@ export class LogTail implements AsyncDisposable {
   }
 
   /** @throws UserError `log_missing` */
-  static async open(file: string): Promise<LogTail> {
-    return new LogTail(file, await openLog(file));
+  static async open(file: string, writes: DurableWrites): Promise<LogTail> {
+    return new LogTail(file, await openLog(file), writes);
+  }
+
+  /** False once all that the file holds was read and its writer, where that is this process, tells the rest. */
+  get isReadingFile(): boolean {
+    return this.#isReading;
   }
 
   /** Sequence of the last event that is known to be durable. */
@@ -121,6 +141,10 @@ export class LogTail implements AsyncDisposable {
   }
 
   async #read(offset: number, bytes: number): Promise<Buffer> {
+    for (const recent of this.#recent) {
+      const from = offset - recent.offset;
+      if (from >= 0 && from + bytes <= recent.bytes.length) return recent.bytes.subarray(from, from + bytes);
+    }
     const buffer = Buffer.allocUnsafe(bytes);
     const { bytesRead } = await this.#handle.read(buffer, 0, bytes, offset);
     if (bytesRead < bytes) throw new Error(`The log ${this.#file} has become shorter than what was durable of it.`);
@@ -162,27 +186,69 @@ export class LogTail implements AsyncDisposable {
   async #follow(): Promise<void> {
     const { signal } = this.#stopping;
     using changes = new FileChanges(this.#file, signal);
-    // Lines are counted, not parsed: what they say is for those who read them.
-    let scanner = new LogScanner(this.#file, reader(this.#handle), Number.MAX_SAFE_INTEGER);
+    using _ = this.#writes.follow(this.#file, (write) => {
+      this.#isBehind ||= !this.#take(write);
+    });
     while (!signal.aborted) {
       changes.clear();
-      const before = scanner.offset;
-      if ((await scanner.advance()) !== null) {
-        if (scanner.offset <= this.#end.offset) continue;
+      this.#isReading = true;
+      this.#isBehind = false;
+      const before = this.#scanner.offset;
+      if ((await this.#scanner.advance()) !== null) {
+        if (this.#scanner.offset <= this.#end.offset) continue;
         await makeDurable(this.#file, this.#handle);
-        this.#lastType = eventLines(await this.#lastLine(before, scanner.offset), 0).at(-1)?.type ?? '';
-        this.#add(scanner.offset, scanner.sequence + 1);
+        this.#lastType = typeOfLast(await this.#read(before, this.#scanner.offset - before));
+        this.#add(this.#scanner.offset, this.#scanner.sequence + 1);
         continue;
       }
       // Bytes that were never durable may be cut off and written anew; those that were told are not touched.
-      if ((await this.#handle.stat()).size < scanner.offset) {
-        scanner = new LogScanner(this.#file, reader(this.#handle), Number.MAX_SAFE_INTEGER);
+      if ((await this.#handle.stat()).size < this.#scanner.offset) {
+        this.#scanner = this.#newScanner();
         continue;
       }
+      if (this.#isBehind) continue;
+      this.#isReading = false;
       this.#isAtEnd = true;
       this.#tell();
-      await changes.next();
+      do {
+        await changes.next();
+        changes.clear();
+      } while (!signal.aborted && this.#writes.hasWriter(this.#file) && !this.#isBehind);
     }
+  }
+
+  /** Lines are counted, not parsed: what they say is for those who read them. */
+  #newScanner(): LogScanner {
+    return new LogScanner(this.#file, reader(this.#handle), Number.MAX_SAFE_INTEGER);
+  }
+
+  /** @returns false where the file must be read instead */
+  #take({ bytes, position }: DurableWrite): boolean {
+    const known = this.#end.offset - position;
+    if (this.#isReading || known < 0) return false;
+    let rest = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).subarray(known);
+    if (rest.length > 0 && rest.at(-1) !== newline) return false;
+    while (rest.length > 0) {
+      const block = rest.subarray(0, blockLength(rest));
+      const lines = countLines(block);
+      this.#keep(block);
+      this.#lastType = typeOfLast(block);
+      this.#scanner.pass(block.length, lines);
+      this.#add(this.#end.offset + block.length, this.#end.sequence + lines);
+      rest = rest.subarray(block.length);
+    }
+    this.#isAtEnd = true;
+    return true;
+  }
+
+  #keep(bytes: Buffer): void {
+    this.#recent.push({ offset: this.#end.offset, bytes });
+    let kept = 0;
+    const isKept = ({ bytes }: { readonly bytes: Buffer }) => {
+      kept += bytes.length;
+      return kept <= keptWriteBytes;
+    };
+    this.#recent = this.#recent.toReversed().filter(isKept).toReversed();
   }
 
   #add(offset: number, sequence: number): void {
@@ -194,9 +260,22 @@ export class LogTail implements AsyncDisposable {
     this.#isAtEnd = false;
     this.#tell();
   }
+}
 
-  async #lastLine(from: number, to: number): Promise<Buffer> {
-    const bytes = await this.#read(from, to - from);
-    return bytes.subarray(bytes.lastIndexOf(0x0a, bytes.length - 2) + 1);
-  }
+/** Of the first block of some whole lines. */
+function blockLength(lines: Buffer): number {
+  if (lines.length <= longestBlockBytes) return lines.length;
+  const end = lines.lastIndexOf(newline, longestBlockBytes - 1);
+  return 1 + (end === -1 ? lines.indexOf(newline) : end);
+}
+
+function countLines(bytes: Buffer): number {
+  let lines = 0;
+  for (let end = bytes.indexOf(newline); end !== -1; end = bytes.indexOf(newline, end + 1)) lines += 1;
+  return lines;
+}
+
+function typeOfLast(lines: Buffer): string {
+  const last = lines.subarray(lines.lastIndexOf(newline, lines.length - 2) + 1);
+  return eventLines(last, 0)[0]?.type ?? '';
 }

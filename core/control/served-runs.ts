@@ -8,6 +8,7 @@ import type { ResumeOptions, RunManager } from '../engine/run-manager.js';
 import type { RunHandle, RunSummary } from '../engine/run-outcome.js';
 import type { Capacity } from '../engine/scheduler.js';
 import { toErrorRecord, UserError } from '../errors.js';
+import type { LogFileSystem } from '../events/log-file-system.js';
 import { readRunOwner } from '../events/run-lock.js';
 import { builtInPlugins, builtInSource, PluginCatalog } from '../plugin/catalog.js';
 import { listedPlugins } from '../plugin/plugin-reference.js';
@@ -28,6 +29,8 @@ const stoppedByServer = 'the server was stopped';
 export interface ServedRunsOptions {
   readonly settings: Settings;
   readonly limits: ServerLimits;
+  /** What the logs of its runs are written with. */
+  readonly logFileSystem: LogFileSystem;
   /** Tells the server's owner what no client is told. */
   log(message: string): void;
 }
@@ -54,7 +57,7 @@ export class ServedRuns {
 
   /** Reads which requests there were. What a former server left without an end waits for `takeUp`. */
   static async open(options: ServedRunsOptions): Promise<ServedRuns> {
-    const runs = new ServedRuns(options, await managerOf(options.settings, noPlugins()));
+    const runs = new ServedRuns(options, await managerOf(options, noPlugins()));
     for (const { runId, request, end } of await indexRuns(options.settings.home)) {
       if (request === undefined) continue;
       runs.#requests.set(request.id, { digest: request.digest, runId: Promise.resolve(runId) });
@@ -160,7 +163,7 @@ export class ServedRuns {
 
   /** The manager for a run that exists, with the plugins that it was planned with. */
   async managerFor(runFolder: string): Promise<RunManager> {
-    return managerOf(this.#options.settings, catalogFor(await readPlan(runFolder), this.#options));
+    return managerOf(this.#options, catalogFor(await readPlan(runFolder), this.#options));
   }
 
   /** Interrupts what runs; it goes on when a server is started again. */
@@ -179,7 +182,7 @@ export class ServedRuns {
     const planned = await plan();
     if (this.#isStopping)
       throw new UserError('server_stopping', 'The server is being stopped.', { kind: 'environment' });
-    const manager = await managerOf(this.#options.settings, planned.catalog);
+    const manager = await managerOf(this.#options, planned.catalog);
     const { runId } = await manager.create(planned.plan, { recipeText: planned.text, request });
     await this.#enqueue(runId);
     return runId;
@@ -188,7 +191,7 @@ export class ServedRuns {
   async #enqueue(runId: string, budgetChange?: BudgetChange): Promise<void> {
     const { runFolder } = await this.find(runId);
     const plan = await readPlan(runFolder);
-    const manager = await managerOf(this.#options.settings, catalogFor(plan, this.#options));
+    const manager = await managerOf(this.#options, catalogFor(plan, this.#options));
     const hits = (await manager.preview(plan)).filter((stage) => stage.cache === 'hit').map((stage) => stage.stage);
     if (this.queue.has(runId)) return;
     const claim = claimOf(plan, new Set(hits));
@@ -256,8 +259,11 @@ function noPlugins(): PluginCatalog {
   return new PluginCatalog({ builtIn: builtInPlugins(), baseFolder: process.cwd() });
 }
 
-function managerOf(settings: Settings, catalog: PluginCatalog): Promise<RunManager> {
-  return createRunManager({ settings, catalog });
+function managerOf(
+  { settings, logFileSystem }: Pick<ServedRunsOptions, 'settings' | 'logFileSystem'>,
+  catalog: PluginCatalog,
+): Promise<RunManager> {
+  return createRunManager({ settings, catalog, logFileSystem });
 }
 
 function runsElsewhere(runId: string): UserError {

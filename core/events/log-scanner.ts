@@ -44,6 +44,12 @@ export class LogScanner {
     return this.#sequence;
   }
 
+  /** Goes over whole lines that somebody else has read. */
+  pass(bytes: number, events: number): void {
+    this.#offset += bytes;
+    this.#sequence += events;
+  }
+
   /**
    * The events of the next part of the file, in order; null where no further whole event is there. May be called again
    * after null: what was half an event then may have been finished since. @throws UserError `log_damaged`, `newer_format`

@@ -12,11 +12,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bare_control import BareControl
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 from simmer_trainer import describe
@@ -157,29 +156,12 @@ def run_simmer(options: argparse.Namespace, turns: Turns) -> None:
             super().__init__(**values)
             turns.measure_held_out_with(lambda: mean_loss(self.model, self.accelerator, rows))
 
-    class Control:
-        fence = _NoFence()
-        _began = False
-
-        def emit(self, event: pb.TrainerEvent) -> None:
-            if event.HasField("training_started"):
-                turns.before_step()
-            if event.HasField("step_logged"):
-                turns.after_step(event.step_logged.tokens_seen)
-                turns.before_step()
-
-        def stop_request(self) -> None:
-            return None
-
-        def wants_checkpoint(self) -> bool:
-            return False
-
-        def checkpoint_saved(self, checkpoint: Any) -> None: ...
-
-        def step_done(self, step: int) -> None: ...
-
-        def was_run_before(self, step: int) -> bool:
-            return False
+    def take_turns(event: pb.TrainerEvent) -> None:
+        if event.HasField("training_started"):
+            turns.before_step()
+        if event.HasField("step_logged"):
+            turns.after_step(event.step_logged.tokens_seen)
+            turns.before_step()
 
     sft.SimmerSFTTrainer = TakeTurns  # type: ignore[misc]
     source = source_of(options)
@@ -213,15 +195,7 @@ def run_simmer(options: argparse.Namespace, turns: Turns) -> None:
         ),
     )
     rows = held_out_rows(options, load_tokenizer(source))
-    training.train(request, Control(), RankGroup.alone())  # type: ignore[arg-type]
-
-
-class _NoFence:
-    """Nobody else has this job."""
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        yield
+    training.train(request, BareControl(take_turns), RankGroup.alone())  # type: ignore[arg-type]
 
 
 def source_of(options: argparse.Namespace) -> pb.ModelSource:

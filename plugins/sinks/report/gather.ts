@@ -1,11 +1,12 @@
 import type { Event, EventData, Plan } from 'simmerkit';
+import { KeptSteps } from './kept-steps.js';
 import type { FunnelStep, ReportData, StageTime, TrainingCurve, Versions } from './report-data.js';
 import { SpendingSoFar } from './spending-section.js';
 
 type Of<T extends Event['type']> = Extract<Event, { type: T }>;
 
 interface TrainingSoFar {
-  steps: Map<number, EventData['step.logged']>;
+  readonly steps: KeptSteps;
   evaluations: EventData['evaluation.logged'][];
   checkpoints: Set<number>;
   rerunSteps: Set<number>;
@@ -174,7 +175,7 @@ export class RunGatherer {
       case 'step.logged': {
         const training = this.training(event);
         if (event.data.rerun) training.rerunSteps.add(event.data.step);
-        training.steps.set(event.data.step, event.data);
+        training.steps.add(event.data);
         break;
       }
       case 'evaluation.logged':
@@ -194,7 +195,7 @@ export class RunGatherer {
     let training = this.trainings.get(stage);
     if (training === undefined) {
       training = {
-        steps: new Map(),
+        steps: new KeptSteps(),
         evaluations: [],
         checkpoints: new Set(),
         rerunSteps: new Set(),
@@ -210,7 +211,7 @@ export class RunGatherer {
 function toCurve(stage: string, training: TrainingSoFar): TrainingCurve {
   return {
     stage,
-    steps: [...training.steps.values()].sort((left, right) => left.step - right.step),
+    steps: training.steps.inOrder(),
     evaluations: training.evaluations,
     checkpoints: [...training.checkpoints].sort((left, right) => left - right),
     rerunSteps: training.rerunSteps.size,

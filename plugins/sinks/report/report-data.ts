@@ -36,7 +36,7 @@ export interface FunnelStep {
 
 export interface TrainingCurve {
   readonly stage: string;
-  /** The last attempt of each step, by step. */
+  /** The last attempt of each step, by step; of many steps some thousands, evenly spread. */
   readonly steps: readonly EventData['step.logged'][];
   readonly evaluations: readonly EventData['evaluation.logged'][];
   readonly checkpoints: readonly number[];

@@ -174,7 +174,10 @@ class Decoder:
         start = torch.tensor(lengths, device=self._device)[:, None]
         positions = start + torch.arange(width, device=self._device)  # [rows, width]
         seen = max(lengths) + width
-        mask = torch.arange(seen, device=self._device) <= positions[:, None, :, None]  # [rows, 1, width, seen]
+        is_hidden = torch.arange(seen, device=self._device) > positions[:, None, :, None]  # [rows, 1, width, seen]
+        # Made here once: of a mask of truth values, every layer would make this again.
+        mask = torch.zeros(is_hidden.shape, dtype=self._model.dtype, device=self._device)
+        mask.masked_fill_(is_hidden, -torch.inf)
         self._cache.aim(slice(first_row, first_row + len(tokens)), positions, seen)
         output = self._model(
             input_ids=ids,

@@ -16,7 +16,7 @@ def grouped_attention(
     query: torch.Tensor,  # [batch, heads, queries, head_size]
     key: torch.Tensor,  # [batch, key_heads, keys, head_size]
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None,  # [batch, 1, queries, keys], True where seen
+    attention_mask: torch.Tensor | None,  # [batch, 1, queries, keys], added to the scores
     scaling: float | None = None,
     dropout: float = 0.0,
     **others: Any,
@@ -30,7 +30,8 @@ def grouped_attention(
     key_heads = key.shape[1]
     groups = heads // key_heads
     grouped = query.reshape(batch, key_heads, groups * queries, head_size)
-    mask = attention_mask.repeat(1, 1, groups, 1)
+    # Where there is one query a row, its mask need not be copied.
+    mask = attention_mask if queries == 1 else attention_mask.repeat(1, 1, groups, 1)
     output = functional.scaled_dot_product_attention(grouped, key, value, attn_mask=mask, scale=scaling)
     return output.view(batch, heads, queries, head_size).transpose(1, 2).contiguous(), None
 

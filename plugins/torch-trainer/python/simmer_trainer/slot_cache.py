@@ -27,8 +27,8 @@ class SlotCache(Cache):  # type: ignore[misc]
         self._keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(text.num_hidden_layers)]
         self._values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(text.num_hidden_layers)]
         self._rows = slice(0, 0)
-        self._row_index = torch.empty(0, 1, dtype=torch.long, device=device)
-        self._positions = torch.empty(0, 0, dtype=torch.long, device=device)
+        # Of the slots that are written, among those of all rows and heads [rows * key_heads * tokens].
+        self._written = torch.empty(0, dtype=torch.long, device=device)
         self._seen = 0
 
     @staticmethod
@@ -40,18 +40,21 @@ class SlotCache(Cache):  # type: ignore[misc]
 
     def aim(self, rows: slice, positions: torch.Tensor, seen: int) -> None:
         """What the next forward pass is about: the rows, the slots [rows, tokens] written, how many slots are read."""
-        self._rows, self._positions, self._seen = rows, positions, seen
-        self._row_index = torch.arange(rows.stop - rows.start, device=positions.device)[:, None]
+        self._rows, self._seen = rows, seen
         self._grow(seen)
+        _, key_heads, slots, _ = self._keys[0].shape
+        row = torch.arange(rows.start, rows.stop, device=positions.device)[:, None, None]
+        head = torch.arange(key_heads, device=positions.device)[:, None]
+        self._written = ((row * key_heads + head) * slots + positions[:, None]).flatten()
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """key_states, value_states: [rows, key_heads, tokens, head_size]."""
-        keys, values = self._keys[layer_idx][self._rows], self._values[layer_idx][self._rows]
-        keys[self._row_index, :, self._positions] = key_states.transpose(1, 2)
-        values[self._row_index, :, self._positions] = value_states.transpose(1, 2)
-        return keys[:, :, : self._seen], values[:, :, : self._seen]
+        keys, values = self._keys[layer_idx], self._values[layer_idx]
+        for tensor, states in ((keys, key_states), (values, value_states)):
+            tensor.view(-1, tensor.shape[-1]).index_copy_(0, self._written, states.reshape(-1, tensor.shape[-1]))
+        return keys[self._rows, :, : self._seen], values[self._rows, :, : self._seen]
 
     def move(self, source: int, target: int, length: int) -> None:
         """Puts a row into another's place, whose content is given up."""

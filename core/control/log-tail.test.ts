@@ -1,0 +1,103 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import type { Event } from '../events/catalogue.js';
+import { formatEventLine } from '../events/event-line.js';
+import { nodeLogFileSystem } from '../events/log-file-system.js';
+import { type LogFileSystem, RunLog } from '../events/run-log.js';
+import { WatchRunResponse } from '../generated/simmer/control/v1/control.js';
+import { DurableWrites } from './durable-writes.js';
+import { LogTail } from './log-tail.js';
+
+const runId = 'a';
+const time = '2026-01-01T00:00:00.000Z';
+
+function event(sequence: number, count: number): Event {
+  if (sequence === count) return { runId, sequence, time, type: 'run.interrupted', data: { reason: 'the end' } };
+  const data = { done: sequence, total: null, unit: 'rows'.repeat(1 + (sequence % 50)) };
+  return { runId, sequence, time, type: 'stage.progressed', data };
+}
+
+/** Everything from a sequence to the end of the run, as somebody who watches gets it. */
+async function readFrom(tail: LogTail, sequence: number): Promise<readonly number[]> {
+  const { signal } = new AbortController();
+  const seen: number[] = [];
+  let position = await tail.seek(sequence, signal);
+  for (;;) {
+    const part = position === undefined ? undefined : await tail.next(position, signal);
+    if (part === undefined) return seen;
+    for (const { item } of WatchRunResponse.decode(part.message).items) {
+      if (item?.$case === 'event') seen.push((JSON.parse(item.value.json) as Event).sequence);
+    }
+    position = part.next;
+  }
+}
+
+async function watched(groups: readonly number[], tailAt: number, readers: readonly number[], isHere: boolean) {
+  const folder = await mkdtemp(join(tmpdir(), 'simmer-tail-'));
+  const file = join(folder, 'events.jsonl');
+  const count = groups.reduce((sum, size) => sum + size, 0);
+  const writes = new DurableWrites();
+  try {
+    const fileSystem: LogFileSystem = isHere ? writes.over(nodeLogFileSystem) : nodeLogFileSystem;
+    const { log } = await RunLog.open(file, { fileSystem });
+    const reading: Promise<readonly number[]>[] = [];
+    let tail: LogTail | undefined;
+    let sequence = 0;
+    for (const [index, size] of groups.entries()) {
+      if (index === tailAt % groups.length) {
+        tail = await LogTail.open(file, writes);
+        for (const reader of readers) reading.push(readFrom(tail, 1 + (reader % count)));
+      }
+      const entries = Array.from({ length: size }, () => event(++sequence, count));
+      await log.appendAll(entries.map((each) => ({ event: each, line: formatEventLine(each) })));
+    }
+    const read = await Promise.all(reading);
+    await log.close();
+    await tail?.[Symbol.asyncDispose]();
+    return { read, expected: readers.map((reader) => sequencesFrom(1 + (reader % count), count)) };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function sequencesFrom(first: number, last: number): readonly number[] {
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+}
+
+it('whoever reads at the tail of a log gets each event once and in order, whoever writes it', async () => {
+  const groups = fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 2, maxLength: 12 });
+  const readers = fc.array(fc.nat(), { minLength: 1, maxLength: 3 });
+  await fc.assert(
+    fc.asyncProperty(groups, fc.nat(), readers, fc.boolean(), async (groups, tailAt, readers, isHere) => {
+      const { read, expected } = await watched(groups, tailAt, readers, isHere);
+      expect(read).toEqual(expected);
+    }),
+    { numRuns: 40 },
+  );
+});
+
+it('what this process writes is not read back from the file', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'simmer-tail-'));
+  const file = join(folder, 'events.jsonl');
+  const writes = new DurableWrites();
+  try {
+    const { log } = await RunLog.open(file, { fileSystem: writes.over(nodeLogFileSystem) });
+    await log.append(event(1, 4));
+    await using tail = await LogTail.open(file, writes);
+    const reading = readFrom(tail, 1);
+    await expect.poll(() => tail.isReadingFile).toBe(false);
+    for (const sequence of [2, 3, 4]) {
+      const appended = log.append(event(sequence, 4));
+      await appended;
+      // Told with the acknowledgement, before anybody could have read it.
+      expect(tail.lastSequence).toBe(sequence);
+    }
+    expect(await reading).toEqual([1, 2, 3, 4]);
+    await log.close();
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
