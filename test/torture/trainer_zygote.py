@@ -3,6 +3,7 @@ Starts trainers within milliseconds: torch and TRL are imported once, here, and 
 `python -m simmer_trainer` does from its first line on. A trainer is a process of its own, in a session of its own.
 
 stdin, one JSON a line:  {"environment": {...}, "stdout": FILE, "stderr": FILE}
+When stdin ends, what still runs is killed.
 stdout, one JSON a line: {"started": PID} in the order asked, {"ended": PID, "exitCode": N or null, "signal": N or null}
 """
 
@@ -10,6 +11,7 @@ import gc
 import json
 import os
 import select
+import signal
 import sys
 from contextlib import suppress
 from typing import Any
@@ -18,6 +20,8 @@ from simmer_trainer import __main__ as trainer
 from simmer_trainer.ranks import rank_place
 
 _POLL_SECONDS = 0.02
+#: Trainers that were not reaped yet.
+running: set[int] = set()
 
 
 def main() -> None:
@@ -36,7 +40,7 @@ def main() -> None:
         if select.select([0], [], [], _POLL_SECONDS)[0]:
             chunk = os.read(0, 1 << 16)
             if not chunk:
-                return
+                return kill_all()
             *lines, unread = (unread + chunk).split(b"\n")
             for line in lines:
                 start(json.loads(line))
@@ -47,7 +51,17 @@ def start(request: dict[str, Any]) -> None:
     pid = os.fork()
     if pid == 0:
         become_trainer(request)
+    running.add(pid)
     say({"started": pid})
+
+
+def kill_all() -> None:
+    """Whoever asked for them is gone: nobody else would end them."""
+    for pid in running:
+        # One that was forked just now leads no group yet.
+        for kill in (os.killpg, os.kill):
+            with suppress(ProcessLookupError):
+                kill(pid, signal.SIGKILL)
 
 
 def become_trainer(request: dict[str, Any]) -> None:
@@ -73,6 +87,7 @@ def reap() -> None:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
+            running.discard(pid)
             code = os.waitstatus_to_exitcode(status)
             say({"ended": pid, "exitCode": code if code >= 0 else None, "signal": -code if code < 0 else None})
 

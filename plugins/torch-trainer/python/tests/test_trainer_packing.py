@@ -82,6 +82,26 @@ def test_no_gradient_flows_from_one_row_to_another(attention: str) -> None:
     assert embedded.grad[0, 23:].abs().sum() == 0
 
 
+def test_under_autocast_rows_attend_in_float32_and_go_on_in_the_type_of_the_layers() -> None:
+    lengths = [9, 14]
+    query = torch.randn(1, 4, 23, 8, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    key, value = (torch.randn(1, 2, 23, 8, generator=torch.Generator().manual_seed(seed)) for seed in (2, 3))
+    borders = torch.tensor([0, 9, 23], dtype=torch.int32)
+    with torch.autocast("cpu", torch.bfloat16):
+        packed, _ = packed_attention.packed_attention(
+            torch.nn.Module(), query, key, value.bfloat16(), None, cu_seq_lens_q=borders, max_length_q=14
+        )
+    assert packed.dtype == torch.bfloat16
+    alone = [
+        torch.nn.functional.scaled_dot_product_attention(*row, is_causal=True, enable_gqa=True)
+        for row in zip(*(one.split(lengths, dim=2) for one in (query, key, value.bfloat16().float())), strict=True)
+    ]
+    # Rounded once, at the end.
+    assert torch.equal(packed, torch.cat(alone, dim=2).transpose(1, 2).bfloat16())
+    packed.float().sum().backward()
+    assert query.grad is not None and query.grad.dtype == torch.float32
+
+
 def test_the_first_token_of_a_row_is_never_a_target_even_without_a_prompt() -> None:
     rows = [TokenizedRow("a", [1, 2, 3], 0, False), TokenizedRow("b", [4, 5], 0, False)]
     assert collate_packed([join_rows(rows)])["labels"].tolist() == [[-100, 2, 3, -100, 5]]
