@@ -52,7 +52,9 @@ export class SinkFeed {
       return;
     }
     this.#queue.push(event);
-    if (this.#sink !== undefined) this.#pump ??= this.#deliverQueue(this.#sink);
+    const sink = this.#sink;
+    // In a microtask, so that what is offered in one go is delivered in one go.
+    if (sink !== undefined) this.#pump ??= Promise.resolve().then(() => this.#deliverQueue(sink));
   }
 
   /**
@@ -103,7 +105,8 @@ export class SinkFeed {
     try {
       this.#sink = await open();
       for await (const event of history()) {
-        if (!(await this.#deliver(this.#sink, event))) break;
+        await this.#deliver(this.#sink, event);
+        if (this.#hasFailed) break;
       }
       await this.#deliverQueue(this.#sink);
     } catch (error) {
@@ -114,20 +117,28 @@ export class SinkFeed {
 
   async #deliverQueue(sink: Sink): Promise<void> {
     for (let event = this.#queue.shift(); event !== undefined; event = this.#queue.shift()) {
-      if (!(await this.#deliver(sink, event))) break;
+      const delivered = this.#deliver(sink, event);
+      // Most sinks are done at once, and a promise for each event costs more than what they do.
+      if (delivered !== undefined) await delivered;
+      if (this.#hasFailed) break;
     }
     this.#pump = undefined;
   }
 
-  async #deliver(sink: Sink, event: Event): Promise<boolean> {
-    if (event.sequence <= this.#lastDelivered) return true;
+  #deliver(sink: Sink, event: Event): Promise<void> | undefined {
+    if (event.sequence <= this.#lastDelivered) return undefined;
     this.#lastDelivered = event.sequence;
     try {
-      await sink.onEvent(event);
+      const taken: unknown = sink.onEvent(event);
+      if (taken === undefined) return undefined;
+      return Promise.resolve(taken).then(
+        () => undefined,
+        (error: unknown) => this.fail(error),
+      );
     } catch (error) {
       this.fail(error);
+      return undefined;
     }
-    return !this.#hasFailed;
   }
 
   #timedOut(milliseconds: number): Error {

@@ -238,7 +238,9 @@ export class SupervisedTraining {
         end = event.end;
         if (end.kind === 'completed') await this.completed(attemptId, end);
       }
-      drafts.push(event.draft, ...this.divergence(event.draft, process));
+      drafts.push(event.draft);
+      const divergence = this.divergence(event.draft, process);
+      if (divergence !== undefined) drafts.push(divergence);
       memory.see(event.draft, attemptId);
     }
     const upTo = known.lastNumber;
@@ -252,19 +254,17 @@ export class SupervisedTraining {
     await this.journal.ended(attemptId, { ...end, files: await filesOf(end.modelFolder) });
   }
 
-  private divergence(draft: EventDraft, process: TrainerProcess): EventDraft[] {
-    if (draft.type !== 'step.logged' || !draft.data.rerun || draft.data.loss === null) return [];
-    if (!process.description.capabilities.has('deterministicResume')) return [];
+  private divergence(draft: EventDraft, process: TrainerProcess): EventDraft | undefined {
+    if (draft.type !== 'step.logged' || !draft.data.rerun || draft.data.loss === null) return undefined;
+    if (!process.description.capabilities.has('deterministicResume')) return undefined;
     const before = this.host.memory.lossOf(this.stage.name, draft.data.step);
-    if (before === undefined || before === draft.data.loss) return [];
-    return [
-      {
-        type: 'step.diverged',
-        stage: this.stage.name,
-        attempt: this.stage.attempt,
-        data: { step: draft.data.step, before, after: draft.data.loss },
-      },
-    ];
+    if (before === undefined || before === draft.data.loss) return undefined;
+    return {
+      type: 'step.diverged',
+      stage: this.stage.name,
+      attempt: this.stage.attempt,
+      data: { step: draft.data.step, before, after: draft.data.loss },
+    };
   }
 
   /**
