@@ -10,7 +10,7 @@ from torch.utils.data import Sampler
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerState
 from trl import SFTTrainer
 
-from simmer_trainer import sharding
+from simmer_trainer import describe, head_loss, sharding
 from simmer_trainer.batching import Batching
 from simmer_trainer.data import DataOrder, TokenizedRow
 from simmer_trainer.durable import sync_file
@@ -53,6 +53,7 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         blank = min(token_ids, key=len)
         dataset = Dataset.from_dict({"input_ids": [*token_ids, blank], "labels": [*labels, [-100] * len(blank)]})
         self._blank = len(rows)
+        head_loss.compute_on(describe.device().name, group.size)
         super().__init__(
             model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer, peft_config=peft_config
         )
