@@ -181,5 +181,11 @@ def _count(
     one, other = whole_sequence(ours, marks), whole_sequence(wanted, marks)
     length = min(len(one), len(other))
     index = next((index for index in range(length) if one[index] != other[index]), length)
+    # An end that only one of them would have chosen shows here before it shows in the tokens.
+    for mine, theirs in zip(ours.interventions, wanted.interventions, strict=False):
+        if mine != theirs:
+            index = min(index, mine[1], theirs[1])
+            break
     prompt = token_ids(opened.tokenizer, tags.prompt(text) + tags.form.start)
-    result.differences.append((text, index, plain.gap([*prompt, *other[:index]])))
+    chosen = (other[index], one[index]) if index < length and other[index] != one[index] else None
+    result.differences.append((text, index, plain.gap([*prompt, *other[:index]], chosen)))

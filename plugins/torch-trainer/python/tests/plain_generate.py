@@ -55,10 +55,14 @@ class PlainGenerate:
             logits[list(banned)] = -torch.inf
         return int(logits.argmax())
 
-    def gap(self, sequence: Sequence[int]) -> float:
-        """Between the first and the second of what may follow: how near the choice was."""
-        first, second = self.logits(sequence).topk(2).values.tolist()
-        return float(first - second)
+    def gap(self, sequence: Sequence[int], chosen: tuple[int, int] | None = None) -> float:
+        """
+        How near the choice of what follows was: the difference between the logits of the two tokens that were chosen,
+        or of the first two. Those that were chosen count where a token that was banned would be first.
+        """
+        logits = self.logits(sequence)
+        first, second = logits.topk(2).values.tolist() if chosen is None else logits[list(chosen)].tolist()
+        return float(abs(first - second))
 
     def forget(self) -> None:
         """Lets go of what is known: the logits of many sequences are much memory."""
