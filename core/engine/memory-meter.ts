@@ -1,20 +1,25 @@
 import { residentMemoryBytes } from '../process/memory.js';
 
+/** Part of the time that may be spent looking: with hundreds of processes a look takes tens of milliseconds. */
+const lookingShare = 1 / 200;
+
 /**
- * The largest resident memory of some processes together while something runs, by looking twice a second: a short peak
- * between two looks is missed.
+ * The largest resident memory of some processes together while something runs, by looking twice a second, or more seldom
+ * where that would take more than its share of the time: a short peak between two looks is missed.
  */
 export class MemoryMeter implements Disposable {
   readonly #processIds: () => readonly number[];
-  readonly #timer: NodeJS.Timeout;
+  readonly #everyMilliseconds: number;
+  #timer: NodeJS.Timeout | undefined;
   #peak = 0;
+  #isDisposed = false;
   #looking: Promise<void> | undefined;
 
   /** @param processIds asked at each look; each counts with its descendants */
   constructor(processIds: () => readonly number[], everyMilliseconds = 500) {
     this.#processIds = processIds;
-    this.#timer = setInterval(() => void this.#look(), everyMilliseconds);
-    this.#timer.unref();
+    this.#everyMilliseconds = everyMilliseconds;
+    this.#lookAfter(everyMilliseconds);
   }
 
   /** Looks once more and says the largest seen. */
@@ -24,7 +29,18 @@ export class MemoryMeter implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
+    this.#isDisposed = true;
+  }
+
+  #lookAfter(milliseconds: number): void {
+    if (this.#isDisposed) return;
+    this.#timer = setTimeout(async () => {
+      const startedAt = performance.now();
+      await this.#look();
+      this.#lookAfter(Math.max(this.#everyMilliseconds, (performance.now() - startedAt) / lookingShare));
+    }, milliseconds);
+    this.#timer.unref();
   }
 
   #look(): Promise<void> {

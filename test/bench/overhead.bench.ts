@@ -26,9 +26,12 @@ interface Turn {
 export const bench: Bench = async ([pairs = '9']) => {
   const folder = await mkdtemp(join(tmpdir(), 'simmer-overhead-'));
   const children: ChildProcess[] = [];
+  const sides: Side[] = [];
   try {
-    const { python, env } = await trainerPythonWith();
-    const environment = { ...process.env, ...env, OMP_WAIT_POLICY: 'PASSIVE', HF_HUB_OFFLINE: '1' };
+    const { python, env: packages } = await trainerPythonWith();
+    // As the trainer's own start sets them, and the same for both.
+    const env = { ...packages, OMP_WAIT_POLICY: 'PASSIVE', HF_HUB_OFFLINE: '1' };
+    const environment = { ...process.env, ...env };
     const request = join(folder, 'request.bin');
     const job = (name: string) => [python, trainerScript, join(folder, `${name}.sock`), request];
     const recipe = await writeRecipe(folder, (Number(pairs) + 1) * stepsPerTurn, { argv: job('run'), env });
@@ -39,6 +42,7 @@ export const bench: Bench = async ([pairs = '9']) => {
       children.push(core);
       return core;
     });
+    sides.push(run);
     const output = join(folder, 'alone');
     await mkdir(output);
     const alone = await openSide(join(folder, 'alone.sock'), () => {
@@ -47,6 +51,7 @@ export const bench: Bench = async ([pairs = '9']) => {
       children.push(child);
       return child;
     });
+    sides.push(alone);
 
     // The first turn warms up.
     await run.turn();
@@ -81,6 +86,8 @@ export const bench: Bench = async ([pairs = '9']) => {
       stepsPerTurn,
     };
   } finally {
+    // A trainer whose turns end, ends.
+    for (const side of sides) side.socket.destroy();
     for (const child of children) child.kill('SIGKILL');
     await rm(folder, { recursive: true, force: true });
   }
@@ -88,6 +95,7 @@ export const bench: Bench = async ([pairs = '9']) => {
 
 interface Side {
   readonly process: ChildProcess;
+  readonly socket: Socket;
   turn(): Promise<Turn>;
 }
 
@@ -108,6 +116,7 @@ async function openSide(path: string, start: () => ChildProcess): Promise<Side> 
   await next();
   return {
     process,
+    socket,
     turn() {
       socket.write('go\n');
       return next();
