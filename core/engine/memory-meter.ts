@@ -1,6 +1,6 @@
 import { residentMemoryBytes } from '../process/memory.js';
 
-/** Part of the time that may be spent looking: with hundreds of processes a look takes tens of milliseconds. */
+/** Part of the time that may be spent looking: a look reads a file of every process of the machine. */
 const lookingShare = 1 / 200;
 
 /**

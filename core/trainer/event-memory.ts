@@ -15,8 +15,8 @@ export class EventMemory {
   /** The process that the log believes to be running. */
   running: { readonly pid: number } | undefined;
   private readonly attempts = new Map<string, KnownAttempt>();
-  /** Losses by stage, for as long as the step may run again. */
-  private readonly losses = new Map<string, LossesSince>();
+  /** Losses by stage and step, for as long as the step may run again. */
+  private readonly losses = new Map<string, Map<number, number>>();
   /** Attempt that is under way, by stage: events between its start and its end do not name it. */
   private readonly current = new Map<string, string>();
 
@@ -57,7 +57,7 @@ export class EventMemory {
         if (event.data.loss !== null) this.lossesOf(event.stage).set(event.data.step, event.data.loss);
         return;
       case 'checkpoint.saved':
-        this.lossesOf(event.stage).checkpointSaved(event.data.step);
+        this.forgetLosses(event.stage, event.data.step);
         return;
       case 'training.completed':
       case 'training.canceled':
@@ -81,40 +81,18 @@ export class EventMemory {
     return this.losses.get(stage)?.get(step);
   }
 
-  private lossesOf(stage: string): LossesSince {
+  private lossesOf(stage: string): Map<number, number> {
     let losses = this.losses.get(stage);
     if (losses === undefined) {
-      losses = new LossesSince();
+      losses = new Map();
       this.losses.set(stage, losses);
     }
     return losses;
   }
-}
 
-/** A step that comes after more than these is a broken trainer's, and is not worth its memory. */
-const mostStepsUntold = 1_000_000;
-
-/** Losses of the steps since a checkpoint: those before it do not run again. */
-class LossesSince {
-  private checkpointStep = 0;
-  /** From the step after the checkpoint on; NaN where a step told none. */
-  private values: number[] = [];
-
-  set(step: number, loss: number): void {
-    const index = step - this.checkpointStep - 1;
-    if (index < 0 || index > this.values.length + mostStepsUntold) return;
-    while (this.values.length < index) this.values.push(Number.NaN);
-    this.values[index] = loss;
-  }
-
-  get(step: number): number | undefined {
-    const loss = this.values[step - this.checkpointStep - 1];
-    return loss === undefined || Number.isNaN(loss) ? undefined : loss;
-  }
-
-  checkpointSaved(step: number): void {
-    if (step <= this.checkpointStep) return;
-    this.values = this.values.slice(step - this.checkpointStep);
-    this.checkpointStep = step;
+  /** Steps up to a checkpoint do not run again. */
+  private forgetLosses(stage: string, upToStep: number): void {
+    const losses = this.losses.get(stage);
+    for (const step of losses?.keys() ?? []) if (step <= upToStep) losses?.delete(step);
   }
 }

@@ -50,7 +50,7 @@ class Turns:
             self._began = time.perf_counter()
 
 
-class SlowedControl:
+class TurnControl:
     """A run's own control, at which a training waits for its turn."""
 
     def __init__(self, control: Any) -> None:
@@ -72,7 +72,7 @@ def in_a_run() -> None:
 
     def train_in_turns(request: pb.StartTrainingRequest, control: Any, group: RankGroup) -> None:
         request_file.write_bytes(request.SerializeToString())
-        train(request, SlowedControl(control), group)  # type: ignore[arg-type]
+        train(request, TurnControl(control), group)  # type: ignore[arg-type]
 
     training.train = train_in_turns
     serve(options_from_environment(os.environ), keep_stdout_for_handshake(), load_libraries)

@@ -16,7 +16,7 @@ _NAME = "_chunked_cross_entropy_loss"
 _theirs: Any = getattr(sft_trainer, _NAME, None)
 
 
-def compute_on(device_type: str, ranks: int) -> None:
+def choose_loss(device_type: str, ranks: int) -> None:
     """
     Has TRL's chunked loss computed here where that is faster: alone on a CPU. Elsewhere, and with a TRL that has
     another form of it, TRL computes it.

@@ -53,7 +53,7 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         blank = min(token_ids, key=len)
         dataset = Dataset.from_dict({"input_ids": [*token_ids, blank], "labels": [*labels, [-100] * len(blank)]})
         self._blank = len(rows)
-        head_loss.compute_on(describe.device().name, group.size)
+        head_loss.choose_loss(describe.device().name, group.size)
         super().__init__(
             model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer, peft_config=peft_config
         )

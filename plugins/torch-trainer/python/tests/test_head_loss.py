@@ -76,7 +76,7 @@ def test_trl_computes_its_own_loss_on_other_devices_and_with_other_ranks() -> No
             ("cuda", 1, head_loss._theirs),
             ("cpu", 2, head_loss._theirs),
         ):
-            head_loss.compute_on(device, ranks)
+            head_loss.choose_loss(device, ranks)
             assert sft_trainer._chunked_cross_entropy_loss is function
     finally:
-        head_loss.compute_on("cuda", 1)
+        head_loss.choose_loss("cuda", 1)
