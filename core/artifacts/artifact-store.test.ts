@@ -99,6 +99,14 @@ describe('an artifact', () => {
     expect(await readdir(join(home, 'staging'))).toEqual([]);
   });
 
+  it('is written beside others of the same stage', async () => {
+    await using writer = store.writer();
+    const numbers = [...Array(8).keys()];
+    const tables = await Promise.all(numbers.map((n) => writer.writeDataset([{ n }], { columns: { n: 'BIGINT' } })));
+    for (const [n, table] of tables.entries()) for await (const row of table.rows()) expect(row).toEqual({ n });
+    expect(new Set(tables.map(({ uri }) => uri)).size).toBe(8);
+  });
+
   it('is another for other metadata', async () => {
     await using writer = store.writer();
     const first = await writer.writeReport({}, { seed: 1 });

@@ -143,8 +143,9 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
     if (this.#isDisposed) throw new Error('The stage has ended; it can write no more artifacts.');
     await this.#home.ready();
     this.#staging ??= makeStagingFolder(this.#home.inside('staging'));
+    const staging = await this.#staging;
     this.#folders += 1;
-    const folder = join(await this.#staging, String(this.#folders));
+    const folder = join(staging, String(this.#folders));
     await mkdir(folder);
     return folder;
   }

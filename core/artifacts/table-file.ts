@@ -149,13 +149,18 @@ async function* selectRows(
 ): AsyncIterable<Row> {
   const names = Object.keys(columns);
   const instance = await DuckDBInstance.create(':memory:', { threads: '1', preserve_insertion_order: 'true' });
+  let next: Promise<DuckDBDataChunk | null> | undefined;
   try {
     const connection = await instance.connect();
     const query = `SELECT ${selected.join(', ')} FROM ${await rowsToRead(connection, file, positions)}`;
     const result = await connection.stream(query).catch(refuse);
+    next = result.fetchChunk();
     for (;;) {
-      const chunk = await result.fetchChunk().catch(refuse);
+      const chunk = await next.catch(refuse);
       if (chunk === null || chunk.rowCount === 0) return;
+      // While its rows are worked on, the next one is unpacked.
+      next = result.fetchChunk();
+      next.catch(() => {});
       const values = names.map((_, column) => columnValues(chunk, column));
       for (let index = 0; index < chunk.rowCount; index += 1) {
         const row: Record<string, unknown> = {};
@@ -164,6 +169,7 @@ async function* selectRows(
       }
     }
   } finally {
+    await next?.catch(() => {});
     instance.closeSync();
   }
 }

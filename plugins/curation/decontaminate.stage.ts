@@ -1,8 +1,8 @@
 import { defineStage, input, manyInputs, pace, type Row, requireColumns, textIn, workInThreads } from 'simmerkit';
 import { comparedColumns, comparedText } from './compared-text.js';
-import type { Contamination, EvaluationIndex } from './decontaminate.work.js';
+import type { EvaluationIndex } from './decontaminate.work.js';
 import { decontaminateOptions } from './options.js';
-import type { Drop } from './sieve.js';
+import type { Drop, FoundDrops } from './sieve.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
 export const decontaminate = defineStage({
@@ -15,7 +15,7 @@ export const decontaminate = defineStage({
   outputs: sieveOutputs,
   async run(context) {
     const { NgramIndex } = await import('./ngram-index.js');
-    const { sieve } = await import('./sieve.js');
+    const { gatherDrops, judgeRows, sieve } = await import('./sieve.js');
     const { scanWords } = await import('./words.js');
     const { options, inputs } = context;
     const { dataset } = inputs;
@@ -35,13 +35,8 @@ export const decontaminate = defineStage({
     const module = new URL('./decontaminate.work.js', import.meta.url);
     const settings: EvaluationIndex = { columns, words: options.words, questions };
     const work = { columns, texts: 'utf8', module, settings, unit: 'rows' } as const;
-    const drops = new Map<number, Drop>();
-    let first = 0;
-    for await (const { count, found } of workInThreads<EvaluationIndex, Contamination>(context, dataset, work)) {
-      for (const { at, evidence } of found) drops.set(first + at, { rule: 'in_evaluation', evidence });
-      first += count;
-    }
-    if (!options.acrossSources) return await sieve(context, dataset, (_, at) => drops.get(at), { read: ['id'] });
+    const drops = await gatherDrops(workInThreads<EvaluationIndex, FoundDrops>(context, dataset, work));
+    if (!options.acrossSources) return await sieve(context, dataset, (at) => drops.get(at));
     // What a source may share depends on what was kept of those before it: one row after the other.
     const kept = new NgramIndex<string>(options.words);
     const judge = (row: Row, at: number): Drop | undefined => {
@@ -54,6 +49,6 @@ export const decontaminate = defineStage({
       kept.add(words, source);
       return undefined;
     };
-    return await sieve(context, dataset, judge, { read });
+    return await sieve(context, dataset, await judgeRows(context, dataset, read, judge));
   },
 });

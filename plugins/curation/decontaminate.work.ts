@@ -1,6 +1,7 @@
 import type { StartWork } from 'simmerkit';
 import { comparedBytes } from './compared-text.js';
 import { NgramIndex } from './ngram-index.js';
+import { type FoundDrops, findDrops } from './sieve.js';
 import { scanPassingWords, scanWords } from './words.js';
 
 export interface EvaluationIndex {
@@ -11,23 +12,14 @@ export interface EvaluationIndex {
   readonly questions: readonly { readonly id: string; readonly text: string }[];
 }
 
-/** What rows of a batch share with the evaluation. */
-export interface Contamination {
-  /** Rows in the batch. */
-  readonly count: number;
-  readonly found: readonly { readonly at: number; readonly evidence: string }[];
-}
-
 /** Of rows whose texts are bytes. */
-export const start: StartWork<EvaluationIndex, Contamination> = ({ columns, words, questions }) => {
+export const start: StartWork<EvaluationIndex, FoundDrops> = ({ columns, words, questions }) => {
   const index = indexOf(words, questions);
-  return (rows) => {
-    const found = rows.flatMap((row, at) => {
+  return (rows) =>
+    findDrops(rows, (row) => {
       const match = index.match(scanPassingWords(comparedBytes(row, columns)));
-      return match === undefined ? [] : [{ at, evidence: `${match.owner}: ${match.words}` }];
+      return match === undefined ? undefined : { rule: 'in_evaluation', evidence: `${match.owner}: ${match.words}` };
     });
-    return { count: rows.length, found };
-  };
 };
 
 function indexOf(words: number, questions: EvaluationIndex['questions']): NgramIndex<string> {

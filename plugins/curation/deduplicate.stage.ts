@@ -45,7 +45,7 @@ export const deduplicate = defineStage({
       if (drop !== undefined) drops.set(at, drop);
       await steps.step();
     }
-    return await sieve(context, dataset, (_, at) => drops.get(at), { read: ['id'] });
+    return await sieve(context, dataset, (at) => drops.get(at));
   },
 });
 

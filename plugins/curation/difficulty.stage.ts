@@ -44,7 +44,7 @@ export const difficulty = defineStage({
   check: (options, where) => optionProblems(options, where),
   async run(context) {
     const { Attempts } = await import('./attempts.js');
-    const { sieve } = await import('./sieve.js');
+    const { judgeRows, sieve } = await import('./sieve.js');
     const { options, inputs } = context;
     requireColumns(inputs.dataset, ['id'], 'The dataset');
     const tallies = new Map<string, Map<string, Tally>>();
@@ -64,7 +64,7 @@ export const difficulty = defineStage({
     await attempts.measure();
     const limits = limitsOf(options);
     const verdict = (row: Row) => judge([...(tallies.get(textIn(row, 'id') ?? '')?.values() ?? [])], limits);
-    const judged = await sieve(context, inputs.dataset, verdict, { read: ['id'] });
+    const judged = await sieve(context, inputs.dataset, await judgeRows(context, inputs.dataset, ['id'], verdict));
     return { ...judged, attempts: made };
   },
 });

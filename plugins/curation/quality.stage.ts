@@ -1,5 +1,6 @@
-import { defineStage, input, requireColumns } from 'simmerkit';
-import { qualityOptions } from './options.js';
+import { defineStage, input, requireColumns, workInThreads } from 'simmerkit';
+import { type QualityOptions, qualityOptions } from './options.js';
+import type { FoundDrops } from './sieve.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
 export const quality = defineStage({
@@ -18,8 +19,7 @@ export const quality = defineStage({
       }
     }),
   async run(context) {
-    const { qualityJudge } = await import('./quality-rules.js');
-    const { sieve } = await import('./sieve.js');
+    const { gatherDrops, sieve } = await import('./sieve.js');
     const { options, inputs } = context;
     const limited = Object.entries(options.length).flatMap(([column, limit]) => (limit === undefined ? [] : [column]));
     const needed = [
@@ -31,6 +31,9 @@ export const quality = defineStage({
     ];
     requireColumns(inputs.dataset, needed, 'The dataset');
     const read = 'source' in inputs.dataset.columns ? [...needed, 'source'] : needed;
-    return await sieve(context, inputs.dataset, qualityJudge(options), { read });
+    const module = new URL('./quality.work.js', import.meta.url);
+    const work = { columns: [...new Set(read)], module, settings: options, unit: 'rows' };
+    const drops = await gatherDrops(workInThreads<QualityOptions, FoundDrops>(context, inputs.dataset, work));
+    return await sieve(context, inputs.dataset, (at) => drops.get(at));
   },
 });

@@ -1,7 +1,7 @@
 import { defineStage, input, numberIn, pace, type Row, requireColumns, textIn } from 'simmerkit';
 import { type SelectOptions, selectOptions } from './options.js';
 import type { Candidate } from './selection.js';
-import type { Judge } from './sieve.js';
+import type { VerdictOn } from './sieve.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
 export const select = defineStage({
@@ -45,7 +45,7 @@ export const select = defineStage({
       preselected,
       ...(later === undefined ? {} : { later: { after: later.after, weights } }),
     });
-    const judge: Judge = (_, index) => {
+    const verdictOn: VerdictOn = (index) => {
       const reason = chosen.get(index);
       const { domain, length } = candidates[index] as Candidate;
       const facts = [`length ${length}`, ...(usesDomains(method) ? [`domain ${JSON.stringify(domain)}`] : [])];
@@ -53,7 +53,7 @@ export const select = defineStage({
         ? { rule: 'not_selected', evidence: facts.join(', ') }
         : { kept: true, rule: reason.rule, evidence: `${reason.evidence ?? facts.join(', ')}` };
     };
-    return await sieve(context, inputs.dataset, judge, { read: ['id'] });
+    return await sieve(context, inputs.dataset, verdictOn);
   },
 });
 

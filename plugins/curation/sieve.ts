@@ -26,35 +26,82 @@ interface Sieved {
 /** Undefined, or a `Keep` with its reason: the row is kept. Called once a row, in order. */
 export type Judge = (row: Row, index: number) => Drop | Keep | undefined;
 
-/**
- * Writes the rows that a judge keeps, in their order, and the decisions about all of them; tells the funnel. The rows go
- * from file to file as they are.
- * @param judge gets the columns `read`, and `id`
- */
-export async function sieve(
+/** What was found of the row with this index. May be asked again. */
+export type VerdictOn = (index: number) => Drop | Keep | undefined;
+
+/** What a thread found in a batch of rows. */
+export interface FoundDrops {
+  /** Rows in the batch. */
+  readonly count: number;
+  readonly drops: readonly (Drop & { readonly at: number })[];
+}
+
+/** @param judge of the rows of a batch @returns those it drops, as a thread tells them */
+export function findDrops(rows: readonly Row[], judge: (row: Row) => Drop | undefined): FoundDrops {
+  const drops = rows.flatMap((row, at) => {
+    const drop = judge(row);
+    return drop === undefined ? [] : [{ at, ...drop }];
+  });
+  return { count: rows.length, drops };
+}
+
+/** Puts together what threads found. @returns drops by the index of their row */
+export async function gatherDrops(found: AsyncIterable<FoundDrops>): Promise<ReadonlyMap<number, Drop>> {
+  const gathered = new Map<number, Drop>();
+  let first = 0;
+  for await (const { count, drops } of found) {
+    for (const { at, ...drop } of drops) gathered.set(first + at, drop);
+    first += count;
+  }
+  return gathered;
+}
+
+/** Judges one row after the other. @param columns that the judge gets */
+export async function judgeRows(
   context: SieveContext,
   dataset: TableArtifact,
+  columns: readonly string[],
   judge: Judge,
-  { read }: { readonly read: readonly string[] },
-): Promise<Sieved> {
+): Promise<VerdictOn> {
+  const steps = pace(context, { unit: 'rows', total: dataset.rowCount });
+  const verdicts = new Map<number, Drop | Keep>();
+  for await (const row of dataset.rows({ columns })) {
+    const verdict = judge(row, steps.done);
+    if (verdict !== undefined) verdicts.set(steps.done, verdict);
+    await steps.step();
+  }
+  await steps.finish();
+  return (index) => verdicts.get(index);
+}
+
+/**
+ * Writes the rows that are kept, in their order, and the decisions about all of them; tells the funnel. The rows go from
+ * file to file as they are.
+ */
+export async function sieve(context: SieveContext, dataset: TableArtifact, verdictOn: VerdictOn): Promise<Sieved> {
   const steps = pace(context, { unit: 'rows', total: dataset.rowCount });
   const dropped: Record<string, number> = {};
-  const positions: number[] = [];
+  const positions = Uint32Array.from(indexesOfKept(dataset.rowCount, verdictOn));
   async function* decisionRows(): AsyncIterable<Row> {
-    let index = 0;
-    for await (const row of dataset.rows({ columns: [...new Set(['id', ...read])] })) {
-      const decision = decide(row, judge(row, index), dropped);
-      if (decision.kept) positions.push(index);
-      index++;
-      yield decision;
+    for await (const row of dataset.rows({ columns: ['id'] })) {
+      yield decide(row, verdictOn(steps.done), dropped);
       await steps.step();
     }
   }
-  const decisions = await context.artifacts.writeDataset(decisionRows(), { columns: decisionColumns });
-  const kept = await context.artifacts.deriveDataset(dataset, { positions: Uint32Array.from(positions) });
+  const writing = [
+    context.artifacts.writeDataset(decisionRows(), { columns: decisionColumns }),
+    context.artifacts.deriveDataset(dataset, { positions }),
+  ] as const;
+  // Where one fails, the other is not left at it.
+  await Promise.allSettled(writing);
+  const [decisions, kept] = await Promise.all(writing);
   await steps.finish();
   await tellFunnel(context, decisions, kept, dropped);
   return { dataset: kept, decisions };
+}
+
+function* indexesOfKept(rowCount: number, verdictOn: VerdictOn): Iterable<number> {
+  for (let index = 0; index < rowCount; index++) if (isKept(verdictOn(index))) yield index;
 }
 
 /** As `sieve`, for rows that are changed. @param shape their columns, and what becomes of a row that is kept */
@@ -83,9 +130,13 @@ export async function sieveAndChange(
 }
 
 function decide(row: Row, verdict: Drop | Keep | undefined, dropped: Record<string, number>) {
-  const kept = verdict === undefined || 'kept' in verdict;
+  const kept = isKept(verdict);
   if (!kept) dropped[verdict.rule] = (dropped[verdict.rule] ?? 0) + 1;
   return { id: textIn(row, 'id'), kept, rule: verdict?.rule ?? null, evidence: verdict?.evidence ?? null };
+}
+
+function isKept(verdict: Drop | Keep | undefined): verdict is Keep | undefined {
+  return verdict === undefined || 'kept' in verdict;
 }
 
 function tellFunnel(
