@@ -9,11 +9,15 @@ export type {
   ArtifactWriter,
   Columns,
   DerivedRows,
+  MadeRows,
   Row,
   RowReading,
+  StartRows,
   TableArtifact,
   TableLocation,
   TableOptions,
+  ThreadedRows,
+  ThreadedTable,
 } from './artifacts/artifact.js';
 export { defaultCacheFolder } from './config/cache-folder.js';
 export { builtInHardware, type Hardware } from './config/hardware.js';

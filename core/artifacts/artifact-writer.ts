@@ -13,6 +13,8 @@ import type {
   Row,
   TableArtifact,
   TableOptions,
+  ThreadedRows,
+  ThreadedTable,
 } from './artifact.js';
 import { artifactUri } from './artifact-uri.js';
 import { digestFile, listFiles } from './file-digest.js';
@@ -51,6 +53,17 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
 
   writeGenerations(rows: AsyncIterable<Row> | Iterable<Row>, options: TableOptions): Promise<TableArtifact> {
     return this.#writeTable('generations', rows, options);
+  }
+
+  writeDatasetInThreads<Settings, Task, Told>(work: ThreadedRows<Settings, Task>): Promise<ThreadedTable<Told>> {
+    return this.#inNewFolder(async (folder) => {
+      const { makeTable } = await import('./threaded-table.js');
+      const file = join(folder, tableFile);
+      const { rowCount, told } = await makeTable<Settings, Task, Told>(file, `${folder}.spill`, work);
+      const metadata = { rowCount, columns: work.columns };
+      const table = await this.#publish(folder, 'dataset', [await digestFile(file, tableFile)], metadata);
+      return { table: table as TableArtifact, told };
+    });
   }
 
   deriveDataset(table: TableArtifact, derived: DerivedRows): Promise<TableArtifact> {

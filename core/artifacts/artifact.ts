@@ -86,9 +86,44 @@ export interface DerivedRows {
   readonly added?: { readonly columns: Columns; readonly rows: readonly Row[] };
 }
 
+/** Rows that a module for threads makes of a task, and what else there is to say of it once they are made. */
+export interface MadeRows<Told> {
+  readonly rows: AsyncIterable<Row> | Iterable<Row>;
+  told(): Told;
+}
+
+/** What a module for threads exports as `start`: made once a thread, then called with task after task. */
+export type StartRows<Settings, Task, Told> = (settings: Settings) => (task: Task) => MadeRows<Told>;
+
+export interface ThreadedRows<Settings, Task> {
+  readonly columns: Columns;
+  /** Exports `start`, a `StartRows`. */
+  readonly module: URL;
+  /** Copied to each thread, as tasks are, and what they tell back. */
+  readonly settings: Settings;
+  /** Each becomes row groups of its own: some megabytes of rows at least, where there are so many. */
+  readonly tasks: AsyncIterable<Task> | Iterable<Task>;
+  /** So little that it is done before threads have started. @default false */
+  readonly isLittle?: boolean;
+  readonly signal: AbortSignal;
+  /** Hears of rows as they are made. */
+  readonly onRows?: (count: number) => void;
+}
+
+/** A table, and what was told of each task. */
+export interface ThreadedTable<Told> {
+  readonly table: TableArtifact;
+  readonly told: readonly Told[];
+}
+
 /** How a stage makes artifacts. Each returns a complete, durable artifact; the same content twice is the same artifact. */
 export interface ArtifactWriter {
   writeDataset(rows: AsyncIterable<Row> | Iterable<Row>, options: TableOptions): Promise<TableArtifact>;
+  /**
+   * Writes the rows that threads make of tasks, in the order of the tasks: the same tasks give the same bytes on any
+   * number of cores.
+   */
+  writeDatasetInThreads<Settings, Task, Told>(work: ThreadedRows<Settings, Task>): Promise<ThreadedTable<Told>>;
   /**
    * Some rows of a table, with more columns where asked for. What is not new goes from file to file, and never through
    * this process's objects: dropping rows of long texts costs a fraction of writing them again.

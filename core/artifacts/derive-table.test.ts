@@ -48,6 +48,27 @@ describe('a table that is made of parts', () => {
     expect(files[2]?.equals(files[0] as Buffer)).toBe(true);
   });
 
+  it('has rows in their order, also where few of one chunk are taken and many of the next', async () => {
+    const uneven = Uint32Array.from(rows.keys()).filter((at) => at % ((at >>> 11) % 2 === 0 ? 100 : 7) === 0);
+    // DuckDB puts small chunks together, but not of lists.
+    const { list: _, ...plain } = columns;
+    const taken = [...uneven].map((at) => ({ ...rows[at], list: undefined }));
+    const options = { from, positions: uneven, scratchFolder: join(folder, 'spill') };
+    const collect = async (table: AsyncIterable<Row>) => {
+      const read: Row[] = [];
+      for await (const row of table) read.push(row);
+      return read;
+    };
+    expect(await collect(readTable(from, plain, { positions: uneven }))).toEqual(taken);
+    await deriveTable(join(folder, 'some.parquet'), { ...options, columns: plain });
+    expect(await collect(readTable(join(folder, 'some.parquet'), plain))).toEqual(taken);
+    const added = { columns: { more: 'BIGINT' }, rows: taken.map((_, more) => ({ more })) };
+    const wider = { ...plain, more: 'BIGINT' };
+    await deriveTable(join(folder, 'wider.parquet'), { ...options, added, columns: wider });
+    const widened = await collect(readTable(join(folder, 'wider.parquet'), wider));
+    expect(widened).toEqual(taken.map((row, more) => ({ ...row, more })));
+  });
+
   it('is one table for whoever reads it', async () => {
     const file = await derive('derived.parquet');
     const read: Row[] = [];

@@ -7,15 +7,18 @@ import {
   columnTypes,
   copyTo,
   fillPlaces,
-  joinPlaces,
+  joinedInOrder,
   parquet,
-  quoteText,
+  rowGroupBytes,
   rowGroupRows,
+  standsAt,
+  standsWithin,
   withScratch,
 } from './duckdb-tables.js';
 import { inOrder } from './in-order.js';
 import { joinTables } from './join-tables.js';
 import { damaged, type TableFileOptions } from './table-file.js';
+import { rowGroupsOf } from './table-parts.js';
 
 /** Parts of a derived table that are under way at a time, and what they may be in memory. */
 const mostTogether = 4;
@@ -49,12 +52,14 @@ export async function deriveTable(file: string, options: DerivedFileOptions): Pr
         yield async () => {
           const connection = await instance.connect();
           const target = join(scratchFolder, `${index}.parquet`);
-          const within = `kept.file_row_number >= ${part.first} AND kept.file_row_number < ${part.end}`;
           const source = `SELECT ${chosen} FROM ${parquet(from, true)} kept`;
-          if (part.places === undefined) await copyTo(connection, target, `(${source} WHERE ${within})`).catch(refuse);
-          else {
-            const filled = await fillPlaces(connection, part.places, { name: `filled_${index}`, types }, part.rows);
-            await copyTo(connection, target, `(${source}${joinPlaces(filled)} WHERE ${within})`).catch(refuse);
+          const { places, rows } = part;
+          const condition = places === undefined ? standsWithin(part) : standsAt(places, part);
+          if (places === undefined || rows === undefined) {
+            await copyTo(connection, target, `(${source} WHERE ${condition})`).catch(refuse);
+          } else {
+            const filled = await fillPlaces(connection, places, rows, { name: `filled_${index}`, types });
+            await copyTo(connection, target, `(${joinedInOrder(source, filled, standsWithin(part))})`).catch(refuse);
             await connection.run(`DROP TABLE ${filled}`);
           }
           connection.closeSync();
@@ -76,41 +81,56 @@ interface DerivedPart {
   readonly rows?: readonly Row[];
 }
 
-/** Parts that give a row group each, about, and how many of them may be under way: few, where the texts are long. */
+/** Parts that give a row group each, and how many of them may be under way: few, where the texts are long. */
 async function partsToDerive(
   instance: DuckDBInstance,
   { from, positions, added }: DerivedFileOptions,
 ): Promise<{ readonly parts: readonly DerivedPart[]; readonly together: number }> {
   const connection = await instance.connect();
-  const described = await connection.runAndReadAll(
-    `SELECT any_value(row_group_num_rows), sum(total_uncompressed_size)::DOUBLE FROM parquet_metadata(${quoteText(from)})
-     GROUP BY row_group_id ORDER BY row_group_id`,
-  );
+  const groups = await rowGroupsOf(connection, from);
   connection.closeSync();
-  const groups = described.getRows().map(([rows, bytes]) => ({ rows: Number(rows), bytes: Number(bytes) }));
   const all = positions ?? (added === undefined ? undefined : Uint32Array.from(added.rows.keys()));
+  const ends = endsOf(groups.map((group) => group.rows));
+  /** How many of the rows that are taken stand in a group and those before it. */
+  const taken = all === undefined ? ends : ends.map((end) => countBelow(all, end));
   const parts: DerivedPart[] = [];
-  let first = 0;
-  let end = 0;
-  let taken = 0;
-  let bytes = 0;
+  let begun = { first: 0, taken: 0, bytes: 0, takenBytes: 0 };
   let mostBytes = 1;
-  for (const [index, group] of groups.entries()) {
-    end += group.rows;
-    bytes += group.bytes;
-    let next = taken;
-    if (all === undefined) next = end;
-    else while (next < all.length && (all[next] as number) < end) next++;
-    if (next - taken < rowGroupRows && index < groups.length - 1) continue;
+  for (const [index, { rows, bytes }] of groups.entries()) {
+    const [end, takenHere] = [ends[index] as number, taken[index] as number];
+    begun.bytes += bytes;
+    begun.takenBytes += (bytes * (takenHere - (taken[index - 1] ?? 0))) / rows;
+    const next = taken[index + 1];
+    if (next !== undefined && next - begun.taken <= rowGroupRows && begun.takenBytes < rowGroupBytes) continue;
     parts.push({
-      first,
+      first: begun.first,
       end,
-      ...(all === undefined ? {} : { places: all.subarray(taken, next) }),
-      ...(added === undefined ? {} : { rows: added.rows.slice(taken, next) }),
+      ...(all === undefined ? {} : { places: all.subarray(begun.taken, takenHere) }),
+      ...(added === undefined ? {} : { rows: added.rows.slice(begun.taken, takenHere) }),
     });
-    mostBytes = Math.max(mostBytes, bytes);
-    [first, taken, bytes] = [end, next, 0];
+    mostBytes = Math.max(mostBytes, begun.bytes);
+    begun = { first: end, taken: takenHere, bytes: 0, takenBytes: 0 };
   }
   const together = Math.min(availableParallelism(), mostTogether, Math.floor(mostBytesTogether / mostBytes));
   return { parts: parts.length > 0 ? parts : [{ first: 0, end: 0 }], together: Math.max(1, together) };
+}
+
+function endsOf(sizes: readonly number[]): readonly number[] {
+  let end = 0;
+  return sizes.map((size) => {
+    end += size;
+    return end;
+  });
+}
+
+/** @param positions ascending */
+function countBelow(positions: Uint32Array, end: number): number {
+  let low = 0;
+  let high = positions.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((positions[middle] as number) < end) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

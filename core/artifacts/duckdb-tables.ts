@@ -18,6 +18,8 @@ const chunkRows = 2048;
 const mostWaitingText = 2 ** 20;
 /** Small enough that a row group of long traces (30 KB each) fits in memory several times. */
 export const rowGroupRows = 8192;
+/** Of long texts a row group has fewer rows: about so many bytes, unpacked, where something is known of them. */
+export const rowGroupBytes = 2 ** 24;
 /** Of zstd: half the time of its default, for files that are a fifth larger. */
 const compressionLevel = 1;
 /** Row groups wait in DuckDB until they are whole; beyond this they wait on disk. */
@@ -116,19 +118,46 @@ export async function copyTo(connection: DuckDBConnection, file: string, source:
   await connection.run(`COPY ${source} TO ${quoteText(file)} (${format})`);
 }
 
+/**
+ * A condition for rows of `kept` at some places of a range. A filter keeps rows in their order; what a join gives
+ * for fewer than 64 rows of a chunk may come after later ones.
+ * @param places ascending, within the range
+ */
+export function standsAt(places: Uint32Array, { first, end }: Range): string {
+  const bits = Buffer.alloc(end - first + 1, '0');
+  for (const at of places) bits.write('1', at - first);
+  const bit = `get_bit('${bits.toString('latin1')}'::BIT, CAST(kept.file_row_number - ${first} AS INTEGER))`;
+  const within = standsWithin({ first, end });
+  // Conditions may be looked at in any order, and no bit beyond the range.
+  return `${within} AND CASE WHEN ${within} THEN ${bit} = 1 ELSE false END`;
+}
+
+/** A condition for rows of `kept`: row groups that have none of them are not unpacked. */
+export function standsWithin({ first, end }: Range): string {
+  return `kept.file_row_number >= ${first} AND kept.file_row_number < ${end}`;
+}
+
+/** From one position to before another. */
+interface Range {
+  readonly first: number;
+  readonly end: number;
+}
+
 /** Name of a column of our own beside those of a table. */
 const place = 'simmer.position';
-/** A hash join streams its larger side: rows keep their order. @param table as `fillPlaces` says */
-export function joinPlaces(table: string): string {
-  return ` JOIN ${table} filled ON kept.file_row_number = filled.${quoteName(place)}`;
+
+/** A join of `kept` with rows that belong to some of its places, in their order. @param table as `fillPlaces` says */
+export function joinedInOrder(source: string, table: string, condition: string): string {
+  const joined = `JOIN ${table} filled ON kept.file_row_number = filled.${quoteName(place)}`;
+  return `${source} ${joined} WHERE ${condition} ORDER BY kept.file_row_number`;
 }
 
 /** Makes a table of places of rows, and what belongs to them. @returns its name */
 export async function fillPlaces(
   connection: DuckDBConnection,
-  places: Iterable<number>,
+  places: Uint32Array,
+  rows: readonly Row[],
   { name, types }: Filling,
-  rows?: readonly Row[],
 ): Promise<string> {
   const all = { [place]: parseColumnType(place, 'BIGINT'), ...types };
   for await (const filled of fillTables(connection, rowsAt(places, rows), { name, types: all })) return filled.name;
@@ -139,9 +168,8 @@ export function parquet(file: string, withRowNumbers = false): string {
   return `read_parquet(${quoteText(file)}${withRowNumbers ? ', file_row_number = true' : ''})`;
 }
 
-function* rowsAt(places: Iterable<number>, rows: readonly Row[] | undefined): Iterable<Row> {
-  let index = 0;
-  for (const at of places) yield { ...rows?.[index++], [place]: at };
+function* rowsAt(places: Uint32Array, rows: readonly Row[]): Iterable<Row> {
+  for (const [index, at] of places.entries()) yield { ...rows[index], [place]: at };
 }
 
 export function columnTypes(columns: Columns): Readonly<Record<string, ColumnType>> {

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import {
   DuckDBBlobVector,
-  type DuckDBConnection,
   type DuckDBDataChunk,
   DuckDBInstance,
   DuckDBListValue,
@@ -14,12 +13,12 @@ import { quoteName, sqlType } from './column-type.js';
 import {
   columnTypes,
   copyTo,
-  fillPlaces,
   fillTables,
-  joinPlaces,
   parquet,
   quoteText,
   rowGroupRows,
+  standsAt,
+  standsWithin,
   withScratch,
 } from './duckdb-tables.js';
 import { inOrder } from './in-order.js';
@@ -43,30 +42,54 @@ export async function writeTable(
   rows: AsyncIterable<Row> | Iterable<Row>,
   { columns, scratchFolder }: TableFileOptions,
 ): Promise<number> {
-  const types = columnTypes(columns);
   return withScratch(scratchFolder, async (instance) => {
-    const filling = await instance.connect();
-    // While a connection copies, nothing else can be done with it.
-    const copying = await instance.connect();
     let count = 0;
-    async function* copies(): AsyncIterable<() => Promise<string>> {
-      for await (const { name, rowCount } of fillTables(filling, rows, {
-        name: 'filled',
-        types,
-        rowsEach: rowGroupRows,
-      })) {
-        const part = join(scratchFolder, `${name}.parquet`);
-        count += rowCount;
-        yield async () => {
-          await copyTo(copying, part, name);
-          await copying.run(`DROP TABLE ${name}`);
-          return part;
-        };
+    async function* files(): AsyncIterable<string> {
+      for await (const part of packRows(instance, rows, { columns, folder: scratchFolder, name: 'part' })) {
+        count += part.rowCount;
+        yield part.file;
       }
     }
-    await joinTables(file, inOrder(copies(), 1), scratchFolder);
+    await joinTables(file, files(), scratchFolder);
     return count;
   });
+}
+
+/** A Parquet file of a row group, not durable yet. */
+export interface PackedRows {
+  readonly file: string;
+  readonly rowCount: number;
+}
+
+export interface PackOptions {
+  readonly columns: Columns;
+  /** Where the files come. */
+  readonly folder: string;
+  /** What their names begin with. */
+  readonly name: string;
+}
+
+/** Packs rows into files of a row group each: one at least. @throws UserError as `writeTable` */
+export async function* packRows(
+  instance: DuckDBInstance,
+  rows: AsyncIterable<Row> | Iterable<Row>,
+  { columns, folder, name }: PackOptions,
+): AsyncIterable<PackedRows> {
+  const types = columnTypes(columns);
+  const filling = await instance.connect();
+  // While a connection copies, nothing else can be done with it.
+  const copying = await instance.connect();
+  async function* copies(): AsyncIterable<() => Promise<PackedRows>> {
+    for await (const table of fillTables(filling, rows, { name: 'filled', types, rowsEach: rowGroupRows })) {
+      yield async () => {
+        const file = join(folder, `${name}-${table.name}.parquet`);
+        await copyTo(copying, file, table.name);
+        await copying.run(`DROP TABLE ${table.name}`);
+        return { file, rowCount: table.rowCount };
+      };
+    }
+  }
+  yield* inOrder(copies(), 1);
 }
 
 export interface TableReading {
@@ -152,7 +175,7 @@ async function* selectRows(
   let next: Promise<DuckDBDataChunk | null> | undefined;
   try {
     const connection = await instance.connect();
-    const query = `SELECT ${selected.join(', ')} FROM ${await rowsToRead(connection, file, positions)}`;
+    const query = `SELECT ${selected.join(', ')} FROM ${rowsToRead(file, positions)}`;
     const result = await connection.stream(query).catch(refuse);
     next = result.fetchChunk();
     for (;;) {
@@ -177,28 +200,25 @@ async function* selectRows(
 function columnValues(chunk: DuckDBDataChunk, column: number): readonly unknown[] {
   const vector = chunk.getColumnVector(column);
   if (!(vector instanceof DuckDBBlobVector)) return chunk.getColumnValues(column).map(plain);
-  return Array.from({ length: chunk.rowCount }, (_, row) => {
-    const bytes = vector.getItemBytes(row);
-    // Short ones lie in the chunk, which is gone with the next one.
-    return bytes !== null && bytes.length <= shortText ? bytes.slice() : bytes;
+  const items = Array.from({ length: chunk.rowCount }, (_, row) => vector.getItemBytes(row));
+  // They lie in the chunk's memory, and nothing holds that once the chunk is out of sight.
+  const own = new Uint8Array(items.reduce((sum, item) => sum + (item?.length ?? 0), 0));
+  let end = 0;
+  return items.map((item) => {
+    if (item === null) return null;
+    own.set(item, end);
+    end += item.length;
+    return own.subarray(end - item.length, end);
   });
 }
 
-/** Bytes that DuckDB keeps in the value itself. */
-const shortText = 12;
-
 /** What a query reads them from, by the name `kept`. */
-async function rowsToRead(
-  connection: DuckDBConnection,
-  file: string,
-  positions: RowReading['positions'],
-): Promise<string> {
+function rowsToRead(file: string, positions: RowReading['positions']): string {
   if (positions === undefined) return `${parquet(file)} kept`;
-  // Row groups that have none of them are not unpacked.
-  const within = ({ first, end }: { readonly first: number; readonly end: number }) =>
-    ` WHERE kept.file_row_number >= ${first} AND kept.file_row_number < ${end}`;
-  if ('first' in positions) return `${parquet(file, true)} kept${within(positions)}`;
-  return `${parquet(file, true)} kept${joinPlaces(await fillPlaces(connection, positions, { name: 'filled', types: {} }))}`;
+  const source = `${parquet(file, true)} kept WHERE`;
+  if ('first' in positions) return `${source} ${standsWithin(positions)}`;
+  const range = { first: positions[0] ?? 0, end: (positions.at(-1) ?? -1) + 1 };
+  return `${source} ${standsAt(positions, range)}`;
 }
 
 /** The value as plain JSON. Only such integers were written as a number can hold. */

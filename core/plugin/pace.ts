@@ -7,8 +7,8 @@ const betweenProgress = 500;
 
 /** For a stage that loops over rows: lets other work run, stops on the signal, and says how far it is. */
 export interface Pace {
-  /** Call once a row, and await it. @throws the signal's reason */
-  step(figures?: () => Readonly<Record<string, number>>): Promise<void>;
+  /** Call once a row, or for some rows at once, and await it. @throws the signal's reason */
+  step(figures?: () => Readonly<Record<string, number>>, rows?: number): Promise<void>;
   /** Counts a row that an earlier attempt did: it says nothing about how long the others take. */
   skip(): void;
   /** Rows stepped over so far, skipped ones included. */
@@ -51,8 +51,8 @@ export function pace(
       done++;
       skipped++;
     },
-    async step(figures) {
-      done++;
+    async step(figures, rows = 1) {
+      done += rows;
       const now = performance.now();
       if (now - heldSince < longestHold) return;
       context.signal.throwIfAborted();

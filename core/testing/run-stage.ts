@@ -9,7 +9,9 @@ import type {
   ArtifactWriter,
   Columns,
   Row,
+  StartRows,
   TableArtifact,
+  ThreadedRows,
 } from '../artifacts/artifact.js';
 import type { StageContext, StageDefinition, StageEmission, StageEvent } from '../plugin/definitions.js';
 import type { Spending, Spent } from '../plugin/spending.js';
@@ -163,6 +165,18 @@ function memoryWriter(temporaryFolder: () => Promise<string>): ArtifactWriter {
   return {
     writeDataset: write('dataset'),
     writeGenerations: write('generations'),
+    writeDatasetInThreads: async <Settings, Task, Told>(work: ThreadedRows<Settings, Task>) => {
+      const { start } = (await import(work.module.href)) as { readonly start: StartRows<Settings, Task, Told> };
+      const make = start(work.settings);
+      const made: Row[] = [];
+      const told: Told[] = [];
+      for await (const task of work.tasks) {
+        const { rows, told: tell } = make(task);
+        for await (const row of rows) made.push(row);
+        told.push(tell());
+      }
+      return { table: memoryTable(work.columns, made), told };
+    },
     deriveDataset: async (table, { positions, added }) => {
       const kept: Row[] = [];
       const reading = positions === undefined ? {} : { positions };

@@ -1,44 +1,37 @@
 import { parentPort } from 'node:worker_threads';
-import { readTable } from '../artifacts/table-file.js';
 import { toErrorRecord } from '../errors.js';
-import { batchesOf } from './row-batches.js';
-import type { Answer, Order, Part, StartWork, ThreadSettings } from './work-in-threads.js';
+import type { Answer, DoTask, Order, StartTasks } from './do-in-threads.js';
 
-/** One of the threads of `workInThreads`. */
-interface Work {
-  readonly settings: ThreadSettings;
-  readonly run: Promise<ReturnType<StartWork<unknown, unknown>>>;
-}
-
-let work: Work | undefined;
+/** One of the threads of `doInThreads`. */
+let work: Promise<DoTask<unknown, unknown>> | undefined;
 let last = Promise.resolve();
+
 parentPort?.on('message', (order: Order) => {
-  if ('settings' in order) work = startWork(order.settings);
+  if ('module' in order) work = startWork(order.module, order.settings);
   else {
-    const current = work as Work;
-    last = last.then(async () => parentPort?.postMessage(await answer(current, order.part)));
+    const current = work as Promise<DoTask<unknown, unknown>>;
+    last = last.then(async () => say(await answer(current, order.number, order.task)));
   }
 });
 
-function startWork(settings: ThreadSettings): Work {
-  const run = import(settings.module).then(({ start }: { readonly start: StartWork<unknown, unknown> }) =>
-    start(settings.settings),
-  );
-  // Told to whoever asks for a part.
-  run.catch(() => {});
-  return { settings, run };
+function say(answer: Answer): void {
+  parentPort?.postMessage(answer);
 }
 
-async function answer({ settings, run }: Work, part: Part): Promise<Answer> {
-  const { location, columns, texts } = settings;
-  const read = Object.fromEntries(columns.map((column) => [column, location.columns[column] ?? '']));
+function startWork(module: string, settings: unknown): Promise<DoTask<unknown, unknown>> {
+  const started = import(module).then(({ start }: { readonly start: StartTasks<unknown, unknown, unknown> }) =>
+    start(settings, (rows) => say({ rows })),
+  );
+  // Told to whoever asks for a task.
+  started.catch(() => {});
+  return started;
+}
+
+async function answer(started: Promise<DoTask<unknown, unknown>>, number: number, task: unknown): Promise<Answer> {
   try {
-    const ask = await run;
-    const results: unknown[] = [];
-    for await (const rows of batchesOf(readTable(location.file, read, { positions: part, texts })))
-      results.push(ask(rows));
-    return { part, results };
+    const act = await started;
+    return { number, result: await act(task) };
   } catch (error) {
-    return { part, error: toErrorRecord(error) };
+    return { number, error: toErrorRecord(error) };
   }
 }

@@ -2,6 +2,7 @@ import { isAscii, isUtf8 } from 'node:buffer';
 import { pipeline } from 'node:stream';
 import type { Row } from 'simmerkit';
 import { type DataPlace, dataError } from './data-error.js';
+import { countBreaks, type LineRange, newline } from './lines.js';
 import type { Source } from './options.js';
 import { bytesOf, unpackedName } from './unpack.js';
 
@@ -28,11 +29,11 @@ export function formatOf(file: string): Format {
   return ending === 'ndjson' ? 'jsonl' : (ending as Format);
 }
 
-/** The rows of a file, one after the other. @throws UserError naming file, line and column where it is not what it should be */
-export async function* readRows(file: string, format: Format): AsyncIterable<SourceRow> {
+/** The rows of a file, one after the other. @param lines of JSONL: only these @throws UserError naming file, line and column where it is not what it should be */
+export async function* readRows(file: string, format: Format, lines?: LineRange): AsyncIterable<SourceRow> {
   switch (format) {
     case 'jsonl':
-      return yield* readJsonLines(file);
+      return yield* readJsonLines(file, lines);
     case 'json':
       return yield* readJson(file);
     case 'csv':
@@ -42,9 +43,9 @@ export async function* readRows(file: string, format: Format): AsyncIterable<Sou
   }
 }
 
-async function* readJsonLines(file: string): AsyncIterable<SourceRow> {
-  let line = 0;
-  for await (const texts of linesOf(file)) {
+async function* readJsonLines(file: string, lines: LineRange | undefined): AsyncIterable<SourceRow> {
+  let line = (lines?.firstLine ?? 1) - 1;
+  for await (const texts of linesOf(file, lines)) {
     for (const text of texts) {
       line++;
       if (text.trim() === '') continue;
@@ -128,10 +129,10 @@ async function* readParquet(file: string): AsyncIterable<SourceRow> {
  * Latin-1 makes twice the work of the line that it stands in, and not of those around it.
  * @throws UserError `not_utf8`, `file_missing`, `malformed_data`
  */
-async function* linesOf(file: string): AsyncIterable<Iterable<string>> {
-  let line = 1;
+async function* linesOf(file: string, range: LineRange | undefined): AsyncIterable<Iterable<string>> {
+  let line = range?.firstLine ?? 1;
   let begun: Buffer[] = [];
-  for await (const bytes of bytesOf(file)) {
+  for await (const bytes of bytesOf(file, range)) {
     const end = bytes.lastIndexOf(newline) + 1;
     if (end > 0) {
       const whole = joined([...begun, bytes.subarray(0, end)]);
@@ -187,8 +188,6 @@ async function* textOf(file: string): AsyncIterable<string> {
   }
 }
 
-const newline = 0x0a;
-
 /** `bytes` begin with the line that has this number. */
 function notUtf8(file: string, firstLine: number, bytes: Buffer, cause?: unknown): Error {
   // Decoded leniently, the first thing that is not UTF-8 is the first replacement character.
@@ -202,12 +201,6 @@ function notUtf8(file: string, firstLine: number, bytes: Buffer, cause?: unknown
     `Convert the file first: iconv -f latin1 -t utf8 ${file}`,
     cause,
   );
-}
-
-function countBreaks(bytes: Buffer): number {
-  let count = 0;
-  for (let at = bytes.indexOf(newline); at >= 0; at = bytes.indexOf(newline, at + 1)) count++;
-  return count;
 }
 
 function parseJson(text: string, placeAt: (position: number) => DataPlace): unknown {

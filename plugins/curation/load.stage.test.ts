@@ -236,6 +236,21 @@ describe('curation/load names file, line and column of', () => {
     });
   });
 
+  it('rows by their lines, also of a file that several threads read', async () => {
+    const long = 'many words '.repeat(1000);
+    const content = Array.from({ length: 4000 }, (_, at) => JSON.stringify({ question: `${at} ${long}` }));
+    content[3900] = '{"question":"';
+    const malformed = loadFile('pool.jsonl', content.join('\n'));
+    await expect(malformed).rejects.toMatchObject({
+      message: expect.stringContaining('pool.jsonl:3901:14: this is not JSON'),
+    });
+    content[3900] = '{}';
+    const result = await loadFile('pool.jsonl', content.join('\n'), {}, { missing: 'drop' });
+    expect(result.rows('decisions').map(({ evidence }) => evidence)).toEqual(['pool: pool.jsonl:3901']);
+    const numbers = questions(result).map((question) => Number.parseInt(String(question), 10));
+    expect(numbers).toEqual([...Array(4000).keys()].filter((at) => at !== 3900));
+  });
+
   it('a field that is not there, and a pattern that does not match', async () => {
     const missing = loadFile('pool.jsonl', '{"text":"a"}', { fields: { question: 'problem' } });
     await expect(missing).rejects.toMatchObject({

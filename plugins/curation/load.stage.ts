@@ -1,6 +1,6 @@
-import { basename } from 'node:path';
-import { type Columns, defineStage, pace, type Row, UserError } from 'simmerkit';
-import type { DataPlace } from './data-error.js';
+import { type Columns, defineStage, pace, UserError } from 'simmerkit';
+import type { Loaded } from './load.work.js';
+import type { Piece, SourceFiles } from './load-tasks.js';
 import { type LoadOptions, loadOptions } from './options.js';
 
 export const load = defineStage({
@@ -16,63 +16,55 @@ export const load = defineStage({
   },
   check: (options) => [...patternProblems(options), ...filterProblems(options), ...revisionProblems(options)],
   async run(context) {
-    const { readRows, formatOf } = await import('./data-reader.js');
-    const { columnsOf, fieldMapper, rowFilter } = await import('./field-mapping.js');
-    const { problemId } = await import('./problem-id.js');
+    const { columnsOf } = await import('./field-mapping.js');
+    const { loadTasks, sizeOf } = await import('./load-tasks.js');
     const { decisionColumns } = await import('./sieve.js');
     const { sourceFiles } = await import('./source-files.js');
     const { options } = context;
-    const sources = Object.entries(options.sources);
-    const added = new Set(sources.flatMap(([, source]) => columnsOf(source)));
+    const sources: SourceFiles[] = [];
+    for (const [name, source] of Object.entries(options.sources))
+      sources.push({ name, source, files: await sourceFiles(name, source, context) });
+    const added = new Set(sources.flatMap(({ source }) => columnsOf(source)));
     const columns: Columns = {
       id: 'VARCHAR',
       ...Object.fromEntries([...added].map((column) => [column, options.types[column] ?? 'VARCHAR'])),
       source: 'VARCHAR',
     };
     const steps = pace(context, { unit: 'rows', total: null });
-    const dropped: Record<string, number> = {};
-    const decisions: Row[] = [];
-    const idOf = (question: unknown) => (typeof question === 'string' ? problemId(question) : null);
-    async function* rows(): AsyncIterable<Row> {
-      for (const [name, source] of sources) {
-        const mapRow = fieldMapper(source, options);
-        const isTaken = rowFilter(source);
-        let left = source.limit ?? Number.POSITIVE_INFINITY;
-        let taken = 0;
-        for (const file of await sourceFiles(name, source, context)) {
-          const format = source.format === 'auto' ? formatOf(file) : source.format;
-          for await (const { row, place } of readRows(file, format)) {
-            if (!isTaken(row)) continue;
-            if (left-- <= 0) break;
-            taken++;
-            await steps.step();
-            const mapped = mapRow(row, place);
-            if ('row' in mapped)
-              yield { source: name, ...mapped.row, id: problemId(String(mapped.row.question ?? '')) };
-            else {
-              const rule = `no_${mapped.missing}`;
-              dropped[rule] = (dropped[rule] ?? 0) + 1;
-              decisions.push({ id: idOf(mapped.question), kept: false, rule, evidence: `${name}: ${placeOf(place)}` });
-            }
-          }
-        }
-        if (source.rows !== undefined && taken !== source.rows) throw wrongCount(name, taken, source.rows);
-      }
-    }
-    const dataset = await context.artifacts.writeDataset(rows(), { columns });
+    const { table: dataset, told } = await context.artifacts.writeDatasetInThreads<
+      LoadOptions,
+      readonly Piece[],
+      Loaded
+    >({
+      columns,
+      module: new URL('./load.work.js', import.meta.url),
+      settings: options,
+      tasks: loadTasks(sources),
+      isLittle: (await sizeOf(sources)) < littleBytes,
+      signal: context.signal,
+      // An interruption ends the threads.
+      onRows: (count) => void steps.step(undefined, count).catch(() => {}),
+    });
     await steps.finish();
+    let rowsIn = 0;
+    for (const { name, source } of sources) {
+      const taken = told.reduce((sum, part) => sum + (part.taken[name] ?? 0), 0);
+      if (source.rows !== undefined && taken !== source.rows) throw wrongCount(name, taken, source.rows);
+      rowsIn += taken;
+    }
+    const decisions = told.flatMap((part) => part.decisions);
+    const dropped: Record<string, number> = {};
+    for (const { rule } of decisions) dropped[rule] = (dropped[rule] ?? 0) + 1;
     await context.emit({
       type: 'funnel.counted',
-      data: { step: context.stage, rowsIn: steps.done, rowsOut: dataset.rowCount, dropped },
+      data: { step: context.stage, rowsIn, rowsOut: dataset.rowCount, dropped },
     });
     return { dataset, decisions: await context.artifacts.writeDataset(decisions, { columns: decisionColumns }) };
   },
 });
 
-/** Without its folder: the same rows in another place are the same decisions. */
-function placeOf({ file, line, row }: DataPlace): string {
-  return `${basename(file)}${line === undefined ? '' : `:${line}`}${row === undefined ? '' : ` (row ${row})`}`;
-}
+/** Less is read before threads have started. */
+const littleBytes = 2 ** 22;
 
 function patternProblems(options: LoadOptions) {
   return Object.entries(options.sources).flatMap(([name, { fields }]) =>

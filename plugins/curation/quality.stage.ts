@@ -23,13 +23,12 @@ export const quality = defineStage({
     const { options, inputs } = context;
     const limited = Object.entries(options.length).flatMap(([column, limit]) => (limit === undefined ? [] : [column]));
     const needed = [
-      'id',
       'question',
       ...[...options.drop, ...options.repetition].map((rule) => rule.column),
       ...(options.language === undefined ? [] : [options.language.column]),
       ...limited,
     ];
-    requireColumns(inputs.dataset, needed, 'The dataset');
+    requireColumns(inputs.dataset, ['id', ...needed], 'The dataset');
     const read = 'source' in inputs.dataset.columns ? [...needed, 'source'] : needed;
     const module = new URL('./quality.work.js', import.meta.url);
     const work = { columns: [...new Set(read)], module, settings: options, unit: 'rows' };

@@ -20,9 +20,14 @@ export function unpackedName(file: string): string {
   return ending === undefined ? name : name.slice(0, -ending.length);
 }
 
-/** The bytes of a file, unpacked. @throws UserError `malformed_data` where it is cut or not what its name says */
-export async function* bytesOf(file: string): Bytes {
-  const stream = createReadStream(file, { highWaterMark: 2 ** 20 });
+export function isPacked(file: string): boolean {
+  return packing(file.toLowerCase()) !== undefined;
+}
+
+/** The bytes of a file, unpacked. @param range of a file that is not packed: only these @throws UserError `malformed_data` where it is cut or not what its name says */
+export async function* bytesOf(file: string, range?: { readonly from: number; readonly to: number }): Bytes {
+  const part = range === undefined ? {} : { start: range.from, end: range.to - 1 };
+  const stream = createReadStream(file, { highWaterMark: 2 ** 20, ...part });
   const ending = packing(file.toLowerCase());
   let systemError: NodeJS.ErrnoException | undefined;
   stream.once('error', (error) => {

@@ -20,12 +20,21 @@ stages:
     with: { dataset: "\${{ stages.unique.dataset }}", against: ["\${{ stages.evaluation.dataset }}"], words: 12 }
 `;
 
+/** A file that several threads read. */
+const loading = `  loaded: { uses: curation/load, with: { sources: { pool: { path: pool.jsonl } } } }
+  sound: { uses: curation/quality, with: { dataset: "\${{ stages.loaded.dataset }}" } }
+`;
+
 it('what threads make is what one thread makes, byte for byte', async () => {
   await using harness = await RunHarness.create({ plugins: [], withBuiltIn: true });
   const file = join(harness.recipeFolder, 'threads.yaml');
-  await writeFile(file, recipe);
+  const whole = recipe + loading;
+  await writeFile(file, whole);
+  const words = 'words of a question '.repeat(200);
+  const lines = Array.from({ length: 10_000 }, (_, at) => `${JSON.stringify({ question: `${at}: ${words}` })}\n`);
+  await writeFile(join(harness.recipeFolder, 'pool.jsonl'), lines.join(''));
   // The sources run in one thread; what was built starts as many as there are cores.
-  const { outcome } = await harness.run(recipe);
+  const { outcome } = await harness.run(whole);
   if (outcome.status !== 'completed') throw new Error(JSON.stringify(outcome));
   const args = ['run', file, '--home', join(harness.recipeFolder, 'other'), '--json'];
   const { stdout } = await startSimmer(args, { cwd: harness.recipeFolder }).ended;

@@ -1,0 +1,59 @@
+import { join } from 'node:path';
+import type { Columns, MadeRows, Row } from '../artifacts/artifact.js';
+import { withScratch } from '../artifacts/duckdb-tables.js';
+import { packRows } from '../artifacts/table-file.js';
+import type { StartTasks, TellRows } from './do-in-threads.js';
+
+export interface PackSettings {
+  /** URL of what exports `start`, a `StartRows`. */
+  readonly module: string;
+  readonly settings: unknown;
+  readonly columns: Columns;
+  /** Where the files come. */
+  readonly folder: string;
+}
+
+export interface PackTask {
+  readonly number: number;
+  readonly task: unknown;
+}
+
+export interface PackedTask {
+  /** Parquet files of a row group each, one behind the other. */
+  readonly files: readonly string[];
+  readonly rowCount: number;
+  readonly told: unknown;
+}
+
+/** Says how far it is every so many rows. */
+const toldRows = 1000;
+
+/** Makes the rows of a task, and packs them. */
+export const start: StartTasks<PackSettings, PackTask, PackedTask> = async (
+  { module, settings, columns, folder },
+  tellRows,
+) => {
+  const { start } = (await import(module)) as { start(settings: unknown): (task: unknown) => MadeRows<unknown> };
+  const make = start(settings);
+  return async ({ number, task }) => {
+    const { rows, told } = make(task);
+    const files: string[] = [];
+    let rowCount = 0;
+    await withScratch(join(folder, `${number}.spill`), async (instance) => {
+      for await (const part of packRows(instance, telling(rows, tellRows), { columns, folder, name: String(number) })) {
+        files.push(part.file);
+        rowCount += part.rowCount;
+      }
+    });
+    return { files, rowCount, told: told() };
+  };
+};
+
+async function* telling(rows: MadeRows<unknown>['rows'], tellRows: TellRows): AsyncIterable<Row> {
+  let count = 0;
+  for await (const row of rows) {
+    if (++count % toldRows === 0) tellRows(toldRows);
+    yield row;
+  }
+  tellRows(count % toldRows);
+}

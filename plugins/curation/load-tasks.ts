@@ -1,0 +1,94 @@
+import { stat } from 'node:fs/promises';
+import { fileError } from './data-error.js';
+import { type Format, formatOf } from './data-reader.js';
+import { countBreaks, type LineRange, newline } from './lines.js';
+import type { Source } from './options.js';
+import { bytesOf, isPacked } from './unpack.js';
+
+/** What one thread reads of a file. */
+export interface Piece {
+  readonly source: string;
+  readonly file: string;
+  readonly format: Format;
+  /** Absent: all of it. */
+  readonly lines?: LineRange;
+}
+
+/** Files of a source, with its name. */
+export interface SourceFiles {
+  readonly name: string;
+  readonly source: Source;
+  readonly files: readonly string[];
+}
+
+/** On the disk: so much is a task, where it can be parted. */
+const taskBytes = 2 ** 24;
+
+interface SizedPieces {
+  readonly pieces: readonly Piece[];
+  readonly bytes: number;
+}
+
+/** What threads read, each task some megabytes; a function of the files alone. @throws UserError `file_missing` */
+export async function* loadTasks(sources: readonly SourceFiles[]): AsyncIterable<readonly Piece[]> {
+  let task: Piece[] = [];
+  let bytes = 0;
+  for (const source of sources) {
+    for await (const next of piecesOf(source)) {
+      task.push(...next.pieces);
+      bytes += next.bytes;
+      if (bytes < taskBytes) continue;
+      yield task;
+      [task, bytes] = [[], 0];
+    }
+  }
+  if (task.length > 0) yield task;
+}
+
+/** On the disk, in all. @throws UserError `file_missing` */
+export async function sizeOf(sources: readonly SourceFiles[]): Promise<number> {
+  let bytes = 0;
+  for (const { files } of sources) for (const file of files) bytes += await fileSize(file);
+  return bytes;
+}
+
+/** Pieces that one thread has to read, one after the other. */
+async function* piecesOf({ name, source, files }: SourceFiles): AsyncIterable<SizedPieces> {
+  const whole = files.map((file) => ({
+    source: name,
+    file,
+    format: source.format === 'auto' ? formatOf(file) : source.format,
+  }));
+  // Which rows are the first ones, a single reader knows.
+  if (source.limit !== undefined) return yield { pieces: whole, bytes: taskBytes };
+  for (const piece of whole) {
+    const bytes = await fileSize(piece.file);
+    if (piece.format !== 'jsonl' || isPacked(piece.file) || bytes < 2 * taskBytes) yield { pieces: [piece], bytes };
+    else {
+      for await (const lines of lineRanges(piece.file))
+        yield { pieces: [{ ...piece, lines }], bytes: lines.to - lines.from };
+    }
+  }
+}
+
+async function fileSize(file: string): Promise<number> {
+  const stats = await stat(file).catch((error: NodeJS.ErrnoException) => {
+    throw fileError(file, error);
+  });
+  return stats.size;
+}
+
+async function* lineRanges(file: string): AsyncIterable<LineRange> {
+  let range = { from: 0, firstLine: 1 };
+  let breaks = 0;
+  let position = 0;
+  for await (const bytes of bytesOf(file)) {
+    breaks += countBreaks(bytes);
+    const to = position + bytes.lastIndexOf(newline) + 1;
+    position += bytes.length;
+    if (to - range.from < taskBytes) continue;
+    yield { ...range, to };
+    range = { from: to, firstLine: 1 + breaks };
+  }
+  if (position > range.from) yield { ...range, to: position };
+}
