@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Columns, MadeRows, Row } from '../artifacts/artifact.js';
+import type { Columns, MadeRows, Row, StartRows } from '../artifacts/artifact.js';
 import { withScratch } from '../artifacts/duckdb-tables.js';
 import { packRows } from '../artifacts/table-file.js';
 import type { StartTasks, TellRows } from './do-in-threads.js';
@@ -33,7 +33,7 @@ export const start: StartTasks<PackSettings, PackTask, PackedTask> = async (
   { module, settings, columns, folder },
   tellRows,
 ) => {
-  const { start } = (await import(module)) as { start(settings: unknown): (task: unknown) => MadeRows<unknown> };
+  const { start } = (await import(module)) as { readonly start: StartRows<unknown, unknown, unknown> };
   const make = start(settings);
   return async ({ number, task }) => {
     const { rows, told } = make(task);
