@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import type { Columns, MadeRows, Row, StartRows } from '../artifacts/artifact.js';
 import { withScratch } from '../artifacts/duckdb-tables.js';
 import { packRows } from '../artifacts/table-file.js';
@@ -26,7 +27,7 @@ export interface PackedTask {
 }
 
 /** Says how far it is every so many rows. */
-const toldRows = 1000;
+const toldRows = 200;
 
 /** Makes the rows of a task, and packs them. */
 export const start: StartTasks<PackSettings, PackTask, PackedTask> = async (
@@ -52,8 +53,11 @@ export const start: StartTasks<PackSettings, PackTask, PackedTask> = async (
 async function* telling(rows: MadeRows<unknown>['rows'], tellRows: TellRows): AsyncIterable<Row> {
   let count = 0;
   for await (const row of rows) {
-    if (++count % toldRows === 0) tellRows(toldRows);
     yield row;
+    if (++count % toldRows !== 0) continue;
+    tellRows(toldRows);
+    // Where there is no thread, other work has its turn.
+    await setImmediate();
   }
   tellRows(count % toldRows);
 }

@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from simmer_trainer.rank_group import RankGroup
 from simmer_trainer.ranks import Leader
 from simmer_trainer.training_control import StopRequest, TrainingControl
 
-# The highest step that any attempt of a job has done, in its output folder. Not synced: only `rerun` depends on it.
+# The highest step that any attempt of a job has told of, in its output folder. Not synced: only `rerun` depends on it.
 _STEPS_DONE = "steps-done"
 _POLL_SECONDS = 0.2
 
@@ -43,6 +43,7 @@ class RunningAttempt:
         self._steps_done = Path(request.output_folder) / _STEPS_DONE
         self._done_before = _read_number(self._steps_done)
         self._steps_file: int | None = None
+        journal.before_write = self._note_steps
 
     @property
     def id(self) -> str:
@@ -81,6 +82,10 @@ class RunningAttempt:
 
     def step_done(self, step: int) -> None:
         self.last_step = step
+
+    def _note_steps(self, events: Sequence[pb.TrainerEvent]) -> None:
+        """Before anyone can see that a step was done: one that was never told is no rerun when it is done again."""
+        step = next((event.step_logged.step for event in reversed(events) if event.HasField("step_logged")), 0)
         if step > self._done_before:
             if self._steps_file is None:
                 self._steps_file = os.open(self._steps_done, os.O_WRONLY | os.O_CREAT, 0o644)

@@ -10,8 +10,9 @@ import json
 import os
 import re
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -52,8 +53,14 @@ class AttemptJournal:
 
     def __init__(self, folder: Path, record: AttemptRecord) -> None:
         self.record = record
+        # Called by the thread that writes, before events become durable.
+        self.before_write: Callable[[Sequence[pb.TrainerEvent]], None] = lambda _: None
         self._folder = folder
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        # Something waits to be written. Only the writer cares: to wake all at each step costs more than its event.
+        self._appended = threading.Condition(lock)
+        # More is durable, or nothing will be any more.
+        self._changed = threading.Condition(lock)
         self._pending: list[pb.TrainerEvent] = []
         self._events: deque[pb.TrainerEvent] = deque()
         self._acknowledged = _read_number(folder / "acknowledged")
@@ -110,13 +117,14 @@ class AttemptJournal:
                 raise self._failure
             self._numbered += 1
             event.number = self._numbered
-            event.time.GetCurrentTime()
+            event.time.seconds, event.time.nanos = divmod(time.time_ns(), 10**9)
             self._pending.append(event)
             if self._writer is None:
                 name = f"journal {self.record.attempt_id}"
                 self._writer = threading.Thread(target=self._write_pending, name=name, daemon=True)
                 self._writer.start()
-            self._changed.notify_all()
+            elif len(self._pending) == 1:
+                self._appended.notify()
         if event.WhichOneof("event") not in _TELEMETRY:
             self.flush()
 
@@ -133,12 +141,13 @@ class AttemptJournal:
         while not self.has_ended:
             with self._changed:
                 while not self._pending:
-                    self._changed.wait()
+                    self._appended.wait()
                 group = self._pending
                 self._pending = []
                 self._changed.notify_all()
             with self._writing:
                 try:
+                    self.before_write(group)
                     self._file.write(b"".join(_line(event) for event in group))
                     self._file.flush()
                     os.fsync(self._file.fileno())

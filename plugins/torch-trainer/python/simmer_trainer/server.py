@@ -22,6 +22,9 @@ from simmer_trainer.service import SERVICE_NAME, TrainerService, watch_lease
 _HANDSHAKE = "SIMMER-TRAINER|1|1|"
 # Watchers hold a thread each, and the lease must be renewed beside them.
 _THREADS = 64
+# The threads that write and send what a training tells need the interpreter a few times for each batch. By Python's
+# default a training that tells much would let each of them wait 5 ms, every time.
+_SWITCH_SECONDS = 1e-4
 _MAX_REQUEST_BYTES = 256 << 20
 _STOP_SECONDS = 2.0
 
@@ -68,6 +71,7 @@ def serve(
     Serves until someone ends it. @param handshake prints the line @param warm_up loads what is slow to load
     @param leader of the other ranks, where there are any
     """
+    sys.setswitchinterval(_SWITCH_SECONDS)
     service = TrainerService(options.folder, Lease(options.lease_seconds), leader)
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="call"),
