@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { DuckDBInstance } from '@duckdb/node-api';
 import type { DerivedRows, Row } from './artifact.js';
 import { quoteName } from './column-type.js';
+import { damaged } from './damaged.js';
 import {
   columnTypes,
   copyTo,
@@ -17,7 +18,7 @@ import {
 } from './duckdb-tables.js';
 import { inOrder } from './in-order.js';
 import { joinTables } from './join-tables.js';
-import { damaged, type TableFileOptions } from './table-file.js';
+import type { TableFileOptions } from './table-file.js';
 import { rowGroupsOf } from './table-parts.js';
 
 /** Parts of a derived table that are under way at a time, and what they may be in memory. */
@@ -112,7 +113,8 @@ async function partsToDerive(
     begun = { first: end, taken: takenHere, bytes: 0, takenBytes: 0 };
   }
   const together = Math.min(availableParallelism(), mostTogether, Math.floor(mostBytesTogether / mostBytes));
-  return { parts: parts.length > 0 ? parts : [{ first: 0, end: 0 }], together: Math.max(1, together) };
+  const none = { first: 0, end: 0, places: new Uint32Array(), ...(added === undefined ? {} : { rows: [] }) };
+  return { parts: parts.length > 0 ? parts : [none], together: Math.max(1, together) };
 }
 
 function endsOf(sizes: readonly number[]): readonly number[] {

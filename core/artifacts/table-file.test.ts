@@ -194,7 +194,10 @@ describe('a derived table', () => {
     const from = await write(many, types);
     const positions = Uint32Array.from(many.keys()).filter((at) => at % 7 !== 0);
     expect(await digest(await derive(from, { positions }))).toBe(await digest(await derive(from, { positions })));
-    expect(await collect(readTable(await derive(from, { positions: new Uint32Array() }), types))).toEqual([]);
+    const none = await derive(from, { positions: new Uint32Array() });
+    expect(await collect(readTable(none, types))).toEqual([]);
+    const added = { columns: { tokens: 'BIGINT' }, rows: [] };
+    expect(await collect(readTable(await derive(none, { added }), { ...types, ...added.columns }))).toEqual([]);
   });
 
   it('of what is not Parquet is artifact_damaged', async () => {

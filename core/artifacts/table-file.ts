@@ -10,6 +10,7 @@ import {
 import { UserError } from '../errors.js';
 import type { Columns, Row, RowReading } from './artifact.js';
 import { quoteName, sqlType } from './column-type.js';
+import { damaged } from './damaged.js';
 import {
   columnTypes,
   copyTo,
@@ -145,14 +146,6 @@ export async function foreignColumns(file: string): Promise<Columns> {
   } finally {
     instance.closeSync();
   }
-}
-
-export function damaged(file: string, cause: Error): UserError {
-  return new UserError('artifact_damaged', `Cannot read the table ${file}: ${cause.message}`, {
-    kind: 'environment',
-    hint: 'Remove the folder of the artifact; what made it will make it again.',
-    cause,
-  });
 }
 
 function refuseForeign(file: string, error: Error): never {

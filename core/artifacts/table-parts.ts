@@ -1,4 +1,5 @@
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import { damaged } from './damaged.js';
 import { quoteText, rowGroupBytes, rowGroupRows } from './duckdb-tables.js';
 
 /** A row group of a table. */
@@ -16,11 +17,13 @@ export async function rowGroupsOf(connection: DuckDBConnection, file: string): P
   return described.getRows().map(([rows, bytes]) => ({ rows: Number(rows), bytes: Number(bytes) }));
 }
 
-/** Rows of a table in parts of whole row groups, which are only unpacked as a whole; a function of the file alone. */
+/** Rows of a table in parts of whole row groups, which are only unpacked as a whole; a function of the file alone. @throws UserError `artifact_damaged` */
 export async function partsOfTable(file: string): Promise<readonly { readonly first: number; readonly end: number }[]> {
   const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
   try {
-    const groups = await rowGroupsOf(await instance.connect(), file);
+    const groups = await rowGroupsOf(await instance.connect(), file).catch((error: Error) => {
+      throw damaged(file, error);
+    });
     const parts: { readonly first: number; readonly end: number }[] = [];
     let first = 0;
     let end = 0;

@@ -49,7 +49,10 @@ export async function* doInThreads<Settings, Task, Result>(
   // Threads run what was built; tests of the sources do the same work here.
   if (isLittle || import.meta.url.endsWith('.ts')) {
     const { start } = (await import(module.href)) as { readonly start: StartTasks<Settings, Task, Result> };
-    const act = await start(settings, onRows);
+    const act = await start(settings, (rows) => {
+      signal.throwIfAborted();
+      onRows(rows);
+    });
     for await (const task of tasks) {
       signal.throwIfAborted();
       yield await act(task);

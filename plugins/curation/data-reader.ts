@@ -102,7 +102,7 @@ async function* readCsv(file: string): AsyncIterable<SourceRow> {
 
 async function* readParquet(file: string): AsyncIterable<SourceRow> {
   const { DuckDBInstance } = await import('@duckdb/node-api');
-  const instance = await DuckDBInstance.create(':memory:');
+  const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
   const connection = await instance.connect();
   try {
     const result = await connection.stream('SELECT * FROM read_parquet($1)', [file]).catch((error: Error) => {

@@ -84,9 +84,10 @@ async function* lineRanges(file: string): AsyncIterable<LineRange> {
   let position = 0;
   for await (const bytes of bytesOf(file)) {
     breaks += countBreaks(bytes);
-    const to = position + bytes.lastIndexOf(newline) + 1;
+    const lastBreak = bytes.lastIndexOf(newline);
+    const to = position + lastBreak + 1;
     position += bytes.length;
-    if (to - range.from < taskBytes) continue;
+    if (lastBreak < 0 || to - range.from < taskBytes) continue;
     yield { ...range, to };
     range = { from: to, firstLine: 1 + breaks };
   }

@@ -236,6 +236,13 @@ describe('curation/load names file, line and column of', () => {
     });
   });
 
+  it('lines of megabytes, in a file that several threads read', async () => {
+    const long = 'ü'.repeat(1_500_000);
+    const content = Array.from({ length: 12 }, (_, at) => JSON.stringify({ question: `${at} ${long}` })).join('\n');
+    const found = questions(await loadFile('pool.jsonl', content));
+    expect(found.map((question) => Number.parseInt(String(question), 10))).toEqual([...Array(12).keys()]);
+  });
+
   it('rows by their lines, also of a file that several threads read', async () => {
     const long = 'many words '.repeat(1000);
     const content = Array.from({ length: 4000 }, (_, at) => JSON.stringify({ question: `${at} ${long}` }));

@@ -48,7 +48,7 @@ export const load = defineStage({
     await steps.finish();
     let rowsIn = 0;
     for (const { name, source } of sources) {
-      const taken = told.reduce((sum, part) => sum + (part.taken[name] ?? 0), 0);
+      const taken = told.reduce((sum, part) => sum + (part.taken.get(name) ?? 0), 0);
       if (source.rows !== undefined && taken !== source.rows) throw wrongCount(name, taken, source.rows);
       rowsIn += taken;
     }

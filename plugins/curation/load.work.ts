@@ -10,7 +10,7 @@ import { problemId } from './problem-id.js';
 /** What was read of some pieces, beside the rows. */
 export interface Loaded {
   /** Rows by their source, those that were dropped for what they lack included. */
-  readonly taken: Readonly<Record<string, number>>;
+  readonly taken: ReadonlyMap<string, number>;
   /** Of the rows that were dropped. */
   readonly decisions: readonly (Row & { readonly rule: string })[];
 }
@@ -24,7 +24,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
     ]),
   );
   return (pieces) => {
-    const taken: Record<string, number> = {};
+    const taken = new Map<string, number>();
     const decisions: (Row & { readonly rule: string })[] = [];
     async function* rows(): AsyncIterable<Row> {
       for (const { source: name, file, format, lines } of pieces) {
@@ -33,7 +33,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
           isTaken,
           limit = Number.POSITIVE_INFINITY,
         } = sources.get(name) as NonNullable<ReturnType<typeof sources.get>>;
-        let count = taken[name] ?? 0;
+        let count = taken.get(name) ?? 0;
         for await (const { row, place } of readRows(file, format, lines)) {
           if (!isTaken(row)) continue;
           if (count >= limit) break;
@@ -47,7 +47,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
           const id = typeof question === 'string' ? problemId(question) : null;
           decisions.push({ id, kept: false, rule: `no_${missing}`, evidence: `${name}: ${placeOf(place)}` });
         }
-        taken[name] = count;
+        taken.set(name, count);
       }
     }
     return { rows: rows(), told: () => ({ taken, decisions }) };

@@ -43,6 +43,7 @@ class RunningAttempt:
         self._steps_done = Path(request.output_folder) / _STEPS_DONE
         self._done_before = _read_number(self._steps_done)
         self._steps_file: int | None = None
+        self._failure: OSError | None = None
         journal.before_write = self._note_steps
 
     @property
@@ -81,16 +82,23 @@ class RunningAttempt:
             future.set_result(checkpoint)
 
     def step_done(self, step: int) -> None:
+        """Raises OSError where steps before it could not be noted."""
+        if self._failure is not None:
+            raise self._failure
         self.last_step = step
 
     def _note_steps(self, events: Sequence[pb.TrainerEvent]) -> None:
         """Before anyone can see that a step was done: one that was never told is no rerun when it is done again."""
         step = next((event.step_logged.step for event in reversed(events) if event.HasField("step_logged")), 0)
         if step > self._done_before:
-            if self._steps_file is None:
-                self._steps_file = os.open(self._steps_done, os.O_WRONLY | os.O_CREAT, 0o644)
-            # In place and of one length: whenever this is killed, there is a number in it.
-            os.pwrite(self._steps_file, f"{step:010d}".encode(), 0)
+            try:
+                if self._steps_file is None:
+                    self._steps_file = os.open(self._steps_done, os.O_WRONLY | os.O_CREAT, 0o644)
+                # In place and of one length: whenever this is killed, there is a number in it.
+                os.pwrite(self._steps_file, f"{step:010d}".encode(), 0)
+            except OSError as error:
+                # The disk of the job, not that of the journal: told by the training.
+                self._failure = error
 
     def was_run_before(self, step: int) -> bool:
         return step <= self._done_before

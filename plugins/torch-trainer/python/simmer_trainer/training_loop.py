@@ -204,7 +204,7 @@ class Loop:
 
     def _log(self, trainer: Any, step: int) -> None:
         rerun = self._control.was_run_before(step)
-        # Before it is told: what was told must count as done, whenever this is killed.
+        # Before it is told: what is told is noted as done, whenever this is killed.
         self._control.step_done(step)
         if step % self._parameters.log_every_steps == 0 or step == trainer.state.max_steps:
             tokens_per_second, flops_per_second = self._seen.lap()
