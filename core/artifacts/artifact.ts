@@ -84,6 +84,8 @@ export interface DerivedRows {
   readonly positions?: Uint32Array;
   /** More columns, or new values for columns that are there: a row of them for each row that is taken. */
   readonly added?: { readonly columns: Columns; readonly rows: readonly Row[] };
+  /** Ends it between two row groups. */
+  readonly signal?: AbortSignal;
 }
 
 /** Rows that a module for threads makes of a task, and what else there is to say of it once they are made. */
@@ -101,7 +103,7 @@ export interface ThreadedRows<Settings, Task> {
   readonly module: URL;
   /** Copied to each thread, as tasks are, and what they tell back. */
   readonly settings: Settings;
-  /** Each becomes row groups of its own: some megabytes of rows at least, where there are so many. */
+  /** At least one. Each becomes row groups of its own: some megabytes of rows, where there are so many. */
   readonly tasks: AsyncIterable<Task> | Iterable<Task>;
   /** So little that it is done before threads have started. @default false */
   readonly isLittle?: boolean;

@@ -33,10 +33,10 @@ export interface DerivedFileOptions extends TableFileOptions, DerivedRows {
 /**
  * Writes rows of such a file as another one, durably; the same rows of the same file give the same bytes, whatever the
  * number of threads: each part of the file is read and packed by one of them.
- * @throws UserError `artifact_damaged`, and as `writeTable` for what is added
+ * @throws UserError `artifact_damaged`, and as `writeTable` for what is added; the signal's reason
  */
 export async function deriveTable(file: string, options: DerivedFileOptions): Promise<void> {
-  const { from, columns, added, scratchFolder } = options;
+  const { from, columns, added, scratchFolder, signal } = options;
   columnTypes(columns);
   const types = added === undefined ? {} : columnTypes(added.columns);
   const chosen = Object.keys(columns)
@@ -50,6 +50,7 @@ export async function deriveTable(file: string, options: DerivedFileOptions): Pr
     const { parts, together } = await partsToDerive(instance, options).catch(refuse);
     async function* copies(): AsyncIterable<() => Promise<string>> {
       for (const [index, part] of parts.entries()) {
+        signal?.throwIfAborted();
         yield async () => {
           const connection = await instance.connect();
           const target = join(scratchFolder, `${index}.parquet`);

@@ -30,6 +30,7 @@ export async function makeTable<Settings, Task, Told>(
       told.push(packed.told as Told);
       yield* packed.files;
     }
+    if (told.length === 0) throw new TypeError('A table that threads make needs a task at least.');
   }
   try {
     await joinTables(file, files(), scratchFolder);

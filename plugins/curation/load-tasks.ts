@@ -1,5 +1,6 @@
+import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { fileError } from './data-error.js';
+import { dataError, fileError } from './data-error.js';
 import { type Format, formatOf } from './data-reader.js';
 import { countBreaks, type LineRange, newline } from './lines.js';
 import type { Source } from './options.js';
@@ -45,11 +46,31 @@ export async function* loadTasks(sources: readonly SourceFiles[]): AsyncIterable
   if (task.length > 0) yield task;
 }
 
-/** On the disk, in all. @throws UserError `file_missing` */
-export async function sizeOf(sources: readonly SourceFiles[]): Promise<number> {
-  let bytes = 0;
-  for (const { files } of sources) for (const file of files) bytes += await fileSize(file);
-  return bytes;
+/** What says that a file is still the one that it was. */
+export interface FileState {
+  readonly file: string;
+  readonly bytes: number;
+  readonly inode: number;
+  readonly changedAt: number;
+}
+
+/** The files of sources, as they are now. @throws UserError `file_missing` */
+export async function statesOf(sources: readonly SourceFiles[]): Promise<readonly FileState[]> {
+  const states: FileState[] = [];
+  for (const file of sources.flatMap(({ files }) => files)) {
+    const { size, ino, mtimeMs } = await statsOf(file);
+    states.push({ file, bytes: size, inode: ino, changedAt: mtimeMs });
+  }
+  return states;
+}
+
+/** Several threads open a file, each for itself. @throws UserError `file_changed` */
+export async function requireUnchanged(sources: readonly SourceFiles[], before: readonly FileState[]): Promise<void> {
+  const now = await statesOf(sources);
+  const changed = before.find((state, index) => JSON.stringify(state) !== JSON.stringify(now[index]));
+  if (changed === undefined) return;
+  const message = 'it changed while it was read.';
+  throw dataError('file_changed', { file: changed.file }, message, 'Run it again when nothing writes to the file.');
 }
 
 /** Pieces that one thread has to read, one after the other. */
@@ -62,7 +83,7 @@ async function* piecesOf({ name, source, files }: SourceFiles): AsyncIterable<Si
   // Which rows are the first ones, a single reader knows.
   if (source.limit !== undefined) return yield { pieces: whole, bytes: taskBytes };
   for (const piece of whole) {
-    const bytes = await fileSize(piece.file);
+    const { size: bytes } = await statsOf(piece.file);
     if (piece.format !== 'jsonl' || isPacked(piece.file) || bytes < 2 * taskBytes) yield { pieces: [piece], bytes };
     else {
       for await (const lines of lineRanges(piece.file))
@@ -71,11 +92,10 @@ async function* piecesOf({ name, source, files }: SourceFiles): AsyncIterable<Si
   }
 }
 
-async function fileSize(file: string): Promise<number> {
-  const stats = await stat(file).catch((error: NodeJS.ErrnoException) => {
+function statsOf(file: string): Promise<Stats> {
+  return stat(file).catch((error: NodeJS.ErrnoException) => {
     throw fileError(file, error);
   });
-  return stats.size;
 }
 
 async function* lineRanges(file: string): AsyncIterable<LineRange> {

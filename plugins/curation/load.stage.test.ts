@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { appendFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -268,6 +269,15 @@ describe('curation/load names file, line and column of', () => {
     });
     const fields = { answer: { field: 'answer', pattern: '#### (.*)' } };
     await expect(loadFile('pool.jsonl', lines, { fields })).rejects.toMatchObject({ code: 'pattern_not_found' });
+  });
+
+  it('a file that changes while it is read', async () => {
+    const content = `{"question":"${'many words in a row '.repeat(100)}"}\n`.repeat(10_000);
+    const changing = setInterval(() => appendFileSync(join(folder, 'pool.jsonl'), '{"question":"one more"}\n'), 20);
+    await expect(loadFile('pool.jsonl', content).finally(() => clearInterval(changing))).rejects.toMatchObject({
+      code: 'file_changed',
+      message: expect.stringContaining('pool.jsonl: it changed while it was read'),
+    });
   });
 
   it('a file that is not there', async () => {

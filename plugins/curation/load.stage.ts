@@ -17,7 +17,7 @@ export const load = defineStage({
   check: (options) => [...patternProblems(options), ...filterProblems(options), ...revisionProblems(options)],
   async run(context) {
     const { columnsOf } = await import('./field-mapping.js');
-    const { loadTasks, sizeOf } = await import('./load-tasks.js');
+    const { loadTasks, requireUnchanged, statesOf } = await import('./load-tasks.js');
     const { decisionColumns } = await import('./sieve.js');
     const { sourceFiles } = await import('./source-files.js');
     const { options } = context;
@@ -30,6 +30,7 @@ export const load = defineStage({
       ...Object.fromEntries([...added].map((column) => [column, options.types[column] ?? 'VARCHAR'])),
       source: 'VARCHAR',
     };
+    const states = await statesOf(sources);
     const steps = pace(context, { unit: 'rows', total: null });
     const { table: dataset, told } = await context.artifacts.writeDatasetInThreads<
       LoadOptions,
@@ -40,11 +41,12 @@ export const load = defineStage({
       module: new URL('./load.work.js', import.meta.url),
       settings: options,
       tasks: loadTasks(sources),
-      isLittle: (await sizeOf(sources)) < littleBytes,
+      isLittle: states.reduce((sum, { bytes }) => sum + bytes, 0) < littleBytes,
       signal: context.signal,
       // An interruption ends the threads.
       onRows: (count) => void steps.step(undefined, count).catch(() => {}),
     });
+    await requireUnchanged(sources, states);
     await steps.finish();
     let rowsIn = 0;
     for (const { name, source } of sources) {

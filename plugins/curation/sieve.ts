@@ -90,7 +90,7 @@ export async function sieve(context: SieveContext, dataset: TableArtifact, verdi
   }
   const writing = [
     context.artifacts.writeDataset(decisionRows(), { columns: decisionColumns }),
-    context.artifacts.deriveDataset(dataset, { positions }),
+    context.artifacts.deriveDataset(dataset, { positions, signal: context.signal }),
   ] as const;
   // Where one fails, the other is not left at it.
   await Promise.allSettled(writing);
