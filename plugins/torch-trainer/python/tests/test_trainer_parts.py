@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from trainer_process import TrainerProcess, hyperparameters, training_request
 
+from simmer_trainer.attempts import RunningAttempt
 from simmer_trainer.byte_tokenizer import make_byte_tokenizer
 from simmer_trainer.checkpoints import MARKER
 from simmer_trainer.data import DataOrder
 from simmer_trainer.errors import RequestError, is_out_of_memory
+from simmer_trainer.fence import Fence
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.journal import AttemptJournal, AttemptRecord, Journals
 from simmer_trainer.lease import Lease
@@ -66,6 +68,19 @@ def test_a_journal_that_is_all_acknowledged_and_small_again_still_knows_that_it_
     journal.acknowledge(41)
     assert (tmp_path / "attempts/a/events.log").stat().st_size < 1000
     assert Journals(tmp_path).unfinished() == []
+
+
+def test_a_step_that_cannot_be_noted_fails_the_training_and_not_its_journal(tmp_path: Path) -> None:
+    journal = Journals(tmp_path).create(record())
+    request = pb.StartTrainingRequest(attempt_id="a", job_id="job", attempt=1, output_folder=str(tmp_path / "gone"))
+    attempt = RunningAttempt(request, journal, Fence(record()))
+    attempt.step_done(1)
+    attempt.emit(pb.TrainerEvent(step_logged=pb.StepLogged(step=1)))
+    journal.flush()
+    with pytest.raises(FileNotFoundError):
+        attempt.step_done(2)
+    attempt.emit(pb.TrainerEvent(training_failed=pb.TrainingFailed(code="disk_full")))
+    assert kept(journal) == [1, 2]
 
 
 def test_numbers_of_events_are_exact_through_the_journal(tmp_path: Path) -> None:
