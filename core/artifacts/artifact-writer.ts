@@ -60,9 +60,7 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
       const { makeTable } = await import('./threaded-table.js');
       const file = join(folder, tableFile);
       const { rowCount, told } = await makeTable<Settings, Task, Told>(file, `${folder}.spill`, work);
-      const metadata = { rowCount, columns: work.columns };
-      const table = await this.#publish(folder, 'dataset', [await digestFile(file, tableFile)], metadata);
-      return { table: table as TableArtifact, told };
+      return { table: await this.#publishTable(folder, 'dataset', { rowCount, columns: work.columns }), told };
     });
   }
 
@@ -74,8 +72,7 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
       const scratchFolder = `${folder}.spill`;
       await deriveTable(file, { ...derived, from: table.path(tableFile), columns, scratchFolder });
       const rowCount = derived.positions?.length ?? table.rowCount;
-      const metadata = { rowCount, columns };
-      return (await this.#publish(folder, 'dataset', [await digestFile(file, tableFile)], metadata)) as TableArtifact;
+      return this.#publishTable(folder, 'dataset', { rowCount, columns });
     });
   }
 
@@ -135,10 +132,13 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
       const file = join(folder, tableFile);
       const scratchFolder = `${folder}.spill`;
       const rowCount = await writeTable(file, rows, { columns, scratchFolder });
-      const metadata = { ...options.metadata, rowCount, columns };
-      const artifact = await this.#publish(folder, type, [await digestFile(file, tableFile)], metadata);
-      return artifact as TableArtifact;
+      return this.#publishTable(folder, type, { ...options.metadata, rowCount, columns });
     });
+  }
+
+  async #publishTable(folder: string, type: TableArtifact['type'], metadata: Metadata): Promise<TableArtifact> {
+    const files = [await digestFile(join(folder, tableFile), tableFile)];
+    return (await this.#publish(folder, type, files, metadata)) as TableArtifact;
   }
 
   async #inNewFolder<T>(write: (folder: string) => Promise<T>): Promise<T> {

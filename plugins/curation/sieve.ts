@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { type Columns, pace, type Row, type StageContext, type TableArtifact, textIn } from 'simmerkit';
 
 /** Why a row is dropped: the rule's name in the funnel, and what it was found by. */
@@ -81,7 +82,7 @@ export async function judgeRows(
 export async function sieve(context: SieveContext, dataset: TableArtifact, verdictOn: VerdictOn): Promise<Sieved> {
   const steps = pace(context, { unit: 'rows', total: dataset.rowCount });
   const dropped: Record<string, number> = {};
-  const positions = Uint32Array.from(indexesOfKept(dataset.rowCount, verdictOn));
+  const positions = await positionsOfKept(dataset.rowCount, verdictOn);
   async function* decisionRows(): AsyncIterable<Row> {
     for await (const row of dataset.rows({ columns: ['id'] })) {
       yield decide(row, verdictOn(steps.done), dropped);
@@ -100,8 +101,16 @@ export async function sieve(context: SieveContext, dataset: TableArtifact, verdi
   return { dataset: kept, decisions };
 }
 
-function* indexesOfKept(rowCount: number, verdictOn: VerdictOn): Iterable<number> {
-  for (let index = 0; index < rowCount; index++) if (isKept(verdictOn(index))) yield index;
+/** Rows whose verdicts are asked for before other work has its turn. */
+const rowsAtOnce = 4096;
+
+async function positionsOfKept(rowCount: number, verdictOn: VerdictOn): Promise<Uint32Array> {
+  const positions: number[] = [];
+  for (let index = 0; index < rowCount; index++) {
+    if (index % rowsAtOnce === 0) await setImmediate();
+    if (isKept(verdictOn(index))) positions.push(index);
+  }
+  return Uint32Array.from(positions);
 }
 
 /** As `sieve`, for rows that are changed. @param shape their columns, and what becomes of a row that is kept */
