@@ -51,6 +51,7 @@ export { type ProcessGraderOptions, startProcessGrader } from './grader/process-
 export { finalAnswer } from './metrics/final-answer.js';
 export { measureScaling, type ScalingMeasures, type ScalingRun } from './metrics/scaling.js';
 export { shareInterval } from './metrics/share-interval.js';
+export { matchInTime } from './pattern.js';
 export { numberIn, requireColumns, textIn } from './plugin/columns.js';
 export {
   defineGrader,

@@ -21,6 +21,11 @@ export interface ThreadedWork<Settings> {
   readonly texts?: 'utf8';
   /** What progress counts, e.g. "rows". */
   readonly unit: string;
+  /**
+   * It may never end, as the patterns of a recipe may: done in threads however few the rows are, for those end when the run
+   * is stopped, and hold up nothing else. @default false
+   */
+  readonly isUnbounded?: boolean;
   /** Told beside how far it is. */
   readonly figures?: () => Readonly<Record<string, number>>;
 }
@@ -59,10 +64,10 @@ async function* partsOf<Settings, Result>(
   table: TableArtifact,
   work: ThreadedWork<Settings>,
 ): AsyncIterable<DonePart<Result>> {
-  const { module, settings, columns, texts } = work;
+  const { module, settings, columns, texts, isUnbounded = false } = work;
   const { location } = table;
   // Threads run what was built; tests of the sources do the same work here.
-  if (location === undefined || table.rowCount < fewRows || import.meta.url.endsWith('.ts')) {
+  if (location === undefined || (table.rowCount < fewRows && !isUnbounded) || import.meta.url.endsWith('.ts')) {
     const { start } = (await import(module.href)) as { readonly start: StartWork<Settings, Result> };
     const ask = start(settings);
     for await (const rows of batchesOf(table.rows({ columns }))) {

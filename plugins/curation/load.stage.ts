@@ -14,7 +14,7 @@ export const load = defineStage({
       description: 'One row per row that lacks a required column: `id`, `kept`, `rule`, `evidence` (where it stands).',
     },
   },
-  check: (options) => [...patternProblems(options), ...filterProblems(options), ...revisionProblems(options)],
+  check: (options) => [...patternProblems(options), ...revisionProblems(options)],
   async run(context) {
     const { columnsOf } = await import('./field-mapping.js');
     const { loadTasks, requireUnchanged, statesOf } = await import('./load-tasks.js');
@@ -41,7 +41,8 @@ export const load = defineStage({
       module: new URL('./load.work.js', import.meta.url),
       settings: options,
       tasks: loadTasks(sources),
-      isLittle: states.reduce((sum, { bytes }) => sum + bytes, 0) < littleBytes,
+      // A pattern of the recipe may never end: in a thread it ends with the run.
+      isLittle: patternsOf(options).length === 0 && states.reduce((sum, { bytes }) => sum + bytes, 0) < littleBytes,
       signal: context.signal,
       // An interruption ends the threads.
       onRows: (count) => void steps.step(undefined, count).catch(() => {}),
@@ -68,30 +69,26 @@ export const load = defineStage({
 /** Less is read before threads have started. */
 const littleBytes = 2 ** 22;
 
-function patternProblems(options: LoadOptions) {
-  return Object.entries(options.sources).flatMap(([name, { fields }]) =>
-    Object.entries(fields).flatMap(([column, field]) => {
+function patternsOf({ sources }: LoadOptions): readonly { readonly pattern: string; readonly path: string }[] {
+  return Object.entries(sources).flatMap(([name, { fields, where }]) => [
+    ...Object.entries(fields).flatMap(([column, field]) => {
       if (typeof field === 'string' || 'value' in field) return [];
-      return [field.pattern, ...field.remove].flatMap((pattern) =>
-        patternProblem(pattern ?? '', `sources.${name}.fields.${column}`),
-      );
+      const patterns = field.pattern === undefined ? field.remove : [field.pattern, ...field.remove];
+      return patterns.map((pattern) => ({ pattern, path: `sources.${name}.fields.${column}` }));
     }),
-  );
+    ...Object.entries(where).map(([field, pattern]) => ({ pattern, path: `sources.${name}.where.${field}` })),
+  ]);
 }
 
-function filterProblems(options: LoadOptions) {
-  return Object.entries(options.sources).flatMap(([name, { where }]) =>
-    Object.entries(where).flatMap(([field, pattern]) => patternProblem(pattern, `sources.${name}.where.${field}`)),
-  );
-}
-
-function patternProblem(pattern: string, path: string) {
-  try {
-    new RegExp(pattern);
-    return [];
-  } catch (error) {
-    return [{ path, code: 'invalid_pattern', message: (error as Error).message }];
-  }
+function patternProblems(options: LoadOptions) {
+  return patternsOf(options).flatMap(({ pattern, path }) => {
+    try {
+      new RegExp(pattern);
+      return [];
+    } catch (error) {
+      return [{ path, code: 'invalid_pattern', message: (error as Error).message }];
+    }
+  });
 }
 
 function wrongCount(name: string, found: number, expected: number): UserError {

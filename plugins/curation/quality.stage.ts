@@ -31,7 +31,8 @@ export const quality = defineStage({
     requireColumns(inputs.dataset, ['id', ...needed], 'The dataset');
     const read = 'source' in inputs.dataset.columns ? [...needed, 'source'] : needed;
     const module = new URL('./quality.work.js', import.meta.url);
-    const work = { columns: [...new Set(read)], module, settings: options, unit: 'rows' };
+    const isUnbounded = options.drop.length > 0;
+    const work = { columns: [...new Set(read)], module, settings: options, unit: 'rows', isUnbounded };
     const drops = await gatherDrops(workInThreads<QualityOptions, FoundDrops>(context, inputs.dataset, work));
     return await sieve(context, inputs.dataset, (at) => drops.get(at));
   },

@@ -1,4 +1,4 @@
-import { defineStage, input, numberIn, pace, type Row, requireColumns, textIn } from 'simmerkit';
+import { defineStage, input, matchInTime, numberIn, pace, type Row, requireColumns, textIn } from 'simmerkit';
 import { type SelectOptions, selectOptions } from './options.js';
 import type { Candidate } from './selection.js';
 import type { VerdictOn } from './sieve.js';
@@ -26,14 +26,13 @@ export const select = defineStage({
     const candidates: Candidate[] = [];
     const preselected: number[] = [];
     const later = laterOf(options);
-    const isLike = new RegExp(later?.sources ?? '(?!)', 'i');
+    const isLike = sourceTest(new RegExp(later?.sources ?? '(?!)', 'i'));
     const weights = new Map<string, number>();
     const reading = pace(context, { unit: 'rows', total: inputs.dataset.rowCount });
     for await (const row of inputs.dataset.rows({ columns })) {
       const candidate = { domain: domainOf(row, options), length: lengthOf(row, options) };
       if (isPreselected(row, candidate.length)) preselected.push(candidates.length);
-      if (isLike.test(textIn(row, 'source') ?? ''))
-        weights.set(candidate.domain, (weights.get(candidate.domain) ?? 0) + 1);
+      if (isLike(row)) weights.set(candidate.domain, (weights.get(candidate.domain) ?? 0) + 1);
       candidates.push(candidate);
       await reading.step();
     }
@@ -98,13 +97,24 @@ function lengthOf(row: Row, { lengthColumn }: SelectOptions): number {
 function preselection({ preselect }: SelectOptions): (row: Row, length: number) => boolean {
   const entries = preselect.map((one) => ({
     ...one,
-    source: one.source === undefined ? undefined : new RegExp(one.source),
+    isFrom: one.source === undefined ? () => true : sourceTest(new RegExp(one.source)),
   }));
   return (row, length) =>
     entries.some(
-      ({ source, minLength, equals }) =>
-        (source === undefined || source.test(textIn(row, 'source') ?? '')) &&
+      ({ isFrom, minLength, equals }) =>
+        isFrom(row) &&
         (minLength === undefined || length > minLength) &&
         Object.entries(equals).every(([column, value]) => row[column] === value),
     );
+}
+
+/** Whether a row's source matches; each source is matched once, for rows have few. */
+function sourceTest(expression: RegExp): (row: Row) => boolean {
+  const known = new Map<string, boolean>();
+  return (row) => {
+    const source = textIn(row, 'source') ?? '';
+    const isMatch = known.get(source) ?? matchInTime(expression, source, () => expression.test(source));
+    known.set(source, isMatch);
+    return isMatch;
+  };
 }

@@ -1,4 +1,4 @@
-import { finalAnswer } from 'simmerkit';
+import { finalAnswer, matchInTime } from 'simmerkit';
 import type { Extraction } from './options.js';
 
 /** Finds the final answer in an answer's text; null where there is none. */
@@ -10,7 +10,7 @@ export function extractor(extraction: Extraction, answerDelimiter: string): Extr
   if (extraction === 'whole') return (answer) => presence(answer);
   const expression = new RegExp(extraction.pattern, [...new Set(`g${extraction.flags}`)].join(''));
   return (answer) => {
-    const match = [...answer.matchAll(expression)].at(-1);
+    const match = matchInTime(expression, answer, () => [...answer.matchAll(expression)].at(-1));
     return match === undefined ? null : presence(match[1] ?? match[0]);
   };
 }

@@ -1,7 +1,17 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { defineStage, filePath, optionalInput, type Row, random, type TableArtifact, UserError, z } from 'simmerkit';
+import {
+  defineStage,
+  filePath,
+  matchInTime,
+  optionalInput,
+  type Row,
+  random,
+  type TableArtifact,
+  UserError,
+  z,
+} from 'simmerkit';
 import { type Task, taskSchema, tasks } from './tasks.js';
 
 const taskOptions = z.strictObject({
@@ -144,7 +154,7 @@ function problemOf(chosen: Task, record: DataRecord, place: string, seed: number
   };
   const question = read(chosen.fields.question);
   const field = read(chosen.fields.answer);
-  const gold = chosen.answerPattern === undefined ? field : new RegExp(chosen.answerPattern).exec(field)?.[1]?.trim();
+  const gold = chosen.answerPattern === undefined ? field : firstGroup(new RegExp(chosen.answerPattern), field);
   if (gold === undefined) {
     throw new UserError(
       'gold_missing',
@@ -162,4 +172,8 @@ function problemOf(chosen: Task, record: DataRecord, place: string, seed: number
   const letter = (index: number) => String.fromCharCode(65 + index);
   const listed = options.map((option, index) => `${letter(index)}) ${option}`).join('\n');
   return { ...row, question: asked(`${question}\n\n${listed}`), answer: letter(options.indexOf(gold)) };
+}
+
+function firstGroup(expression: RegExp, text: string): string | undefined {
+  return matchInTime(expression, text, () => expression.exec(text)?.[1]?.trim());
 }

@@ -58,3 +58,26 @@ it('threads end at once where a run is told to stop, and a resume does their sta
   expect(told.at(-1)?.type).toBe('run.completed');
   expect(told.flatMap(({ type, stage }) => (type === 'stage.started' ? [stage] : []))).toEqual(['unique', 'clean']);
 });
+
+it.each([
+  [
+    'load',
+    `{ uses: curation/load, with: { sources: { pool: { path: pool.jsonl, where: { question: '(^(a+)+$)' } } } } }`,
+  ],
+  [
+    'quality',
+    `{ uses: curation/quality, with: { dataset: "\${{ stages.problems.dataset }}", drop: [{ rule: r, column: answer, pattern: '(^(a+)+$)' }] } }`,
+  ],
+])('a pattern that never ends, in %s, holds up nothing: the run still stops', async (_name, stage) => {
+  await using folder = await workFolder();
+  const question = `${'a'.repeat(60)}!`;
+  await folder.write('pool.jsonl', `${JSON.stringify({ question, answer: question })}\n`);
+  const problems = `{ uses: curation/load, with: { sources: { pool: { path: pool.jsonl } } } }`;
+  await folder.write('endless.yaml', `name: endless\nstages:\n  problems: ${problems}\n  matched: ${stage}\n`);
+  const run = startSimmer(['run', 'endless.yaml', '--json'], { cwd: folder.path });
+  await run.printed('"type":"stage.started","stage":"matched"');
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  run.child.kill('SIGINT');
+  const { code, stdout } = await run.ended;
+  expect([code, eventsIn(stdout).at(-1)?.type]).toEqual([130, 'run.interrupted']);
+});
