@@ -1,4 +1,5 @@
 import { exitCodes } from '../errors.js';
+import { leave } from './leave.js';
 
 /**
  * Two signals this close together are one: npm passes Ctrl-C on to a process that the terminal has told already, so that
@@ -21,7 +22,7 @@ export function onInterrupt(stop: (reason: string) => void): Disposable {
       firstAt = now;
       stop(reasons[signal as keyof typeof reasons]);
     } else if (now - firstAt > sameSignalMilliseconds) {
-      process.exit(exitCodes.interrupted);
+      leave(exitCodes.interrupted);
     }
   };
   const signals = Object.keys(reasons) as (keyof typeof reasons)[];

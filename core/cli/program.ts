@@ -4,6 +4,7 @@ import { exitCodes } from '../errors.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { addAuthorCommands } from './author-commands.js';
 import type { CommandAction, CommandWork } from './command-action.js';
+import { forbidExit, leave } from './leave.js';
 import { collect, paramOption, positions, sequence, setOption } from './option-values.js';
 import { hasColor, keepStdoutForResults, watchOutput } from './terminal.js';
 
@@ -20,6 +21,7 @@ Exit codes:
 /** Runs the command line and ends the process. */
 export async function main(argv: readonly string[]): Promise<never> {
   watchOutput();
+  forbidExit();
   // What comes after -- belongs to another program.
   const own = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
   const json = own.includes('--json');
@@ -355,7 +357,7 @@ async function fail(error: unknown, json: boolean): Promise<never> {
 /** Ends the process once everything was written, also where a plugin left something open. */
 async function end(code: number): Promise<never> {
   await Promise.all([process.stdout, process.stderr].map(flushed));
-  process.exit(code);
+  return leave(code);
 }
 
 function flushed(stream: NodeJS.WriteStream): Promise<void> {

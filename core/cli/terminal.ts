@@ -1,6 +1,7 @@
 import { Console } from 'node:console';
 import picocolors from 'picocolors';
 import type { Colors } from 'picocolors/types.js';
+import { leave } from './leave.js';
 
 /** Colours for a stream, or functions that change nothing. NO_COLOR and FORCE_COLOR are read as Node reads them. */
 export function colorsFor(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv = process.env): Colors {
@@ -45,7 +46,7 @@ export function keepStdoutForResults(): void {
 }
 
 function endQuietly(): void {
-  process.exit(0);
+  leave(0);
 }
 
 /** Writes text and a line end to stdout; resolves when there is room for more. */

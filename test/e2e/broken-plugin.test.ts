@@ -7,6 +7,7 @@ const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, mill
 const ways = {
   timer: () => void setTimeout(() => { throw new Error('out of a timer'); }, 20),
   promise: () => void wait(20).then(() => { throw new Error('out of a promise'); }),
+  exit: () => void setTimeout(() => process.exit(0), 20),
   emitter: () => void wait(20).then(() => process.stdin.emit('error', new Error('out of an emitter'))),
 };
 export default definePlugin({
@@ -38,17 +39,30 @@ async function run(way: string) {
 }
 
 describe('a plugin that throws where nobody waits for it', () => {
-  it.each(['timer', 'promise', 'emitter'])(
-    'out of a %s fails its stage, by its name, and ends the run in order',
-    async (way) => {
-      const { code, stdout } = await run(way);
-      const last = JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
-      expect([code, last.type]).toEqual([4, 'run.failed']);
-      expect(last.data.error).toMatchObject({
-        code: 'stage_failed',
-        message: expect.stringMatching(new RegExp(`^Stage "go" \\(stray/go\\) failed: Error: out of an? ${way}$`)),
-        hint: expect.stringContaining('an error in the plugin "stray"'),
-      });
-    },
-  );
+  it.each([
+    ['timer', 'out of a timer'],
+    ['promise', 'out of a promise'],
+    ['emitter', 'out of an emitter'],
+    ['exit', 'it called process.exit(0), which would end Simmer itself'],
+  ])('out of a %s fails its stage, by its name, and ends the run in order', async (way, message) => {
+    const { code, stdout } = await run(way);
+    const last = JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
+    expect([code, last.type]).toEqual([4, 'run.failed']);
+    expect(last.data.error).toMatchObject({
+      code: 'stage_failed',
+      message: `Stage "go" (stray/go) failed: Error: ${message}`,
+      hint: expect.stringContaining('an error in the plugin "stray"'),
+    });
+  });
+});
+
+it('a plugin that wants to end the process while it is loaded is told of beside what else is wrong', async () => {
+  await using folder = await workFolder();
+  await folder.write('leaves.mjs', 'process.exit(0);\n');
+  await folder.write('recipe.yaml', 'name: leaves\nplugins: [./leaves.mjs]\nstages:\n  a: { uses: curation/lode }\n');
+  const { code, stderr } = await simmer(['validate', 'recipe.yaml'], { cwd: folder.path });
+  expect(code).toBe(2);
+  expect(stderr).toContain('2 problems');
+  expect(stderr).toContain('recipe.yaml:2:11: Plugin ./leaves.mjs failed to load: it called process.exit(0)');
+  expect(stderr).toContain('Did you mean "curation/load"?');
 });
