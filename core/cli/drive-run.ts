@@ -56,7 +56,7 @@ function conclude(runId: string, outcome: RunOutcome, isQuiet: boolean): number 
       return exitCodes.ok;
     case 'failed':
       printErrorRecord(outcome.error);
-      if (isQuiet) process.stderr.write(`Once it is mended: simmer resume ${runId}\n`);
+      if (isQuiet) process.stderr.write(`${onceMended(runId)}\n`);
       return exitCodeOfFailedRun(outcome.error);
     case 'interrupted':
       if (outcome.error !== undefined) {
@@ -66,4 +66,8 @@ function conclude(runId: string, outcome: RunOutcome, isQuiet: boolean): number 
       if (isQuiet) process.stderr.write(`Stopped (${outcome.reason}). Go on with: simmer resume ${runId}\n`);
       return exitCodes.interrupted;
   }
+}
+
+function onceMended(runId: string): string {
+  return `Once it is mended: simmer resume ${runId}; with the recipe changed: simmer run again, which does nothing twice.`;
 }

@@ -1,5 +1,6 @@
 import { type ServiceError, status } from '@grpc/grpc-js';
 import { UserError } from '../errors.js';
+import { inRecipeTerms } from './recipe-terms.js';
 
 /** The trainer cannot be reached: it died, or its connection did. What was asked may be asked again of its successor. */
 export class TrainerLostError extends Error {
@@ -18,7 +19,7 @@ export function isServiceError(error: unknown): error is ServiceError {
 export function toTrainerError(error: unknown, trainer: string, call: string): Error {
   if (!isServiceError(error)) return error instanceof Error ? error : new Error(String(error));
   const said = error.details === '' ? status[error.code] : error.details;
-  const message = `Trainer ${trainer}, ${call}: ${said}`;
+  const message = `Trainer ${trainer}, ${call}: ${inRecipeTerms(said)}`;
   const stableCode = error.metadata?.get('simmer-error-code')[0];
   const options = (code: string) => [typeof stableCode === 'string' ? stableCode : code, message] as const;
   switch (error.code) {

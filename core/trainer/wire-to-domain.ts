@@ -12,6 +12,7 @@ import {
   type TrainerEvent,
   type TrainingCompleted,
 } from '../generated/simmer/trainer/v1/trainer.js';
+import { inRecipeTerms } from './recipe-terms.js';
 import type { Capability, Sample, TrainerDescription } from './trainer.js';
 
 /** Capabilities that this core does not know are left out: a newer trainer may have more. */
@@ -193,7 +194,7 @@ export function toEvent(from: TrainerEvent, context: TranslationContext): Transl
           data: {
             level: toLogLevel(from.event.value.level),
             source: `trainer ${context.trainer}`,
-            message: from.event.value.message,
+            message: inRecipeTerms(from.event.value.message),
             trainerEvent: number,
             attemptId,
           },
@@ -222,7 +223,8 @@ export function toEvent(from: TrainerEvent, context: TranslationContext): Transl
       };
     }
     case 'trainingFailed': {
-      const { code, message, step, retryable, rowIds, batchFile } = from.event.value;
+      const { code, step, retryable, rowIds, batchFile } = from.event.value;
+      const message = inRecipeTerms(from.event.value.message);
       const text = rowIds.length === 0 ? message : `${message} (rows: ${rowIds.slice(0, 10).join(', ')})`;
       return {
         number,

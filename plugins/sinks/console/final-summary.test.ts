@@ -87,6 +87,7 @@ describe('the summary at the end', () => {
     story.tell('run.failed', { error: { code: 'x', message: 'no' }, stage: 'tuned' });
     expect(summary(story).join('\n')).toContain('failed after 3.0s in stage tuned');
     expect(summary(story).join('\n')).toContain('simmer resume quickstart-1');
+    expect(summary(story).join('\n')).toContain('with the recipe changed');
   });
 
   it('says that everything came from the cache', () => {

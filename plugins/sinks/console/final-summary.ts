@@ -42,7 +42,8 @@ export function finalSummary(state: ConsoleState, options: FinalSummaryOptions):
         '',
         `${colors.red('✖')} ${name} failed after ${took}${state.failure?.stage === undefined ? '' : ` in stage ${state.failure.stage}`}. Finished stages and checkpoints are kept.`,
         ...spentLines,
-        `  once it is mended: ${colors.bold(`simmer resume ${state.runId}`)}`,
+        `  once it is mended:        ${colors.bold(`simmer resume ${state.runId}`)}`,
+        `  with the recipe changed:  ${colors.bold('simmer run')} again, which does nothing twice`,
       ];
     case 'starting':
     case 'running':

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simmer_trainer.errors import TrainingError, shorten
+from simmer_trainer.errors import TrainingError
 
 # Rows are grouped by length within so many global batches: little padding, and batches still mix.
 _BATCHES_PER_GROUP = 32
@@ -107,7 +107,7 @@ def check_masks(rows: Sequence[TokenizedRow], max_length: int) -> None:
     )
     raise TrainingError(
         "mask_empty",
-        f"{len(empty)} of {len(rows)} rows have no token to train on ({shorten(names)}): {reason}.",
+        f"{len(empty)} of {len(rows)} rows have no token to train on: {reason}.",
         row_ids=names[:100],
     )
 

@@ -16,7 +16,7 @@ from simmer_trainer.checkpoints import (
 )
 from simmer_trainer.data import DataOrder, TokenizedRow, check_masks, read_rows, tokenize
 from simmer_trainer.durable import sync_folder, sync_tree
-from simmer_trainer.errors import TrainingError, is_out_of_memory, shorten
+from simmer_trainer.errors import TrainingError, is_out_of_memory
 from simmer_trainer.fence import Fence
 from simmer_trainer.flops import count_parameters, peak_flops_per_second
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
@@ -229,7 +229,7 @@ def _load_rows(
             raise TrainingError(
                 "data_invalid",
                 f"{message} At most a share of {parameters.max_truncated_share:g} may: raise max_sequence_length, drop "
-                f"long rows before training, or raise max_truncated_share ({shorten(cut)}).",
+                f"long rows before training, or raise max_truncated_share.",
                 row_ids=cut[:100],
             )
         control.emit(pb.TrainerEvent(log_written=pb.LogWritten(level=pb.LOG_LEVEL_WARNING, message=message)))
