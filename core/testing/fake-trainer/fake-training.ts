@@ -66,7 +66,7 @@ export class FakeTraining {
     let rows: TrainingRows;
     let model: FakeModel;
     try {
-      rows = await readTrainingRows(this.request.trainingData);
+      rows = await this.readRows();
       model = await readFakeModel(this.request.model);
     } catch (error) {
       return this.fail('data_invalid', (error as Error).message);
@@ -129,6 +129,15 @@ export class FakeTraining {
     this.refuseCheckpoints();
   }
 
+  private async readRows(): Promise<TrainingRows> {
+    try {
+      return await readTrainingRows(this.request.trainingData);
+    } catch (error) {
+      if (this.misbehavior.breaks !== 'trainsOnNothing') throw error;
+      return { count: 1, tokens: 2, trainedTokens: 1, at: async () => [] };
+    }
+  }
+
   private logStep(parameters: Hyperparameters, totalSteps: number, rows: TrainingRows): void {
     const every = this.misbehavior.breaks === 'logsEveryStep' ? 1 : Math.max(1, parameters.logEverySteps);
     if (this.step % every !== 0 && this.step !== totalSteps) return;
@@ -145,7 +154,7 @@ export class FakeTraining {
         tokensPerSecond: 1000,
         peakMemoryBytes: BigInt(process.memoryUsage.rss()),
         rerun: this.step <= this.ranBefore && this.misbehavior.breaks !== 'forgetsReruns',
-        rowsSeen: BigInt(seen),
+        rowsSeen: BigInt(this.misbehavior.breaks === 'miscounts' ? seen + 1 : seen),
       },
     });
   }

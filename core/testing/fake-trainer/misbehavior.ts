@@ -13,6 +13,7 @@ export const violations = [
   'runsSeveral',
   'startsLate',
   'leavesNoModel',
+  'miscounts',
   'logsEveryStep',
   'ignoresEvaluation',
   'repeatsOnReattach',
@@ -35,6 +36,7 @@ export const violations = [
   'ignoresClaim',
   // Requests.
   'acceptsNonsense',
+  'trainsOnNothing',
   'refusesAsInternal',
   'ignoresExtensions',
   // Other calls.
