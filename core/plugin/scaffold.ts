@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { UserError } from '../errors.js';
-import { pluginPackageFolder, simmerPackage } from './locate.js';
+import { builtInPlugins, pluginPackageFolder, simmerPackage } from './locate.js';
 
 /** Languages that there is a template for. */
 export const pluginLanguages = ['typescript', 'python'] as const;
@@ -27,6 +27,11 @@ export async function scaffoldPlugin({ name, language, folder }: ScaffoldOptions
   if (!pluginName.test(name)) {
     throw new UserError('invalid_plugin_name', `${JSON.stringify(name)} is no name for a plugin.`, {
       hint: 'It is lower-case letters and digits with "-" between them, like "short-questions".',
+    });
+  }
+  if (Object.hasOwn(builtInPlugins(), name)) {
+    throw new UserError('invalid_plugin_name', `There is a plugin "${name}" in Simmer itself.`, {
+      hint: 'Two plugins of one name are never loaded: choose another.',
     });
   }
   const there = await readdir(folder).catch(() => []);

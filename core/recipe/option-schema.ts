@@ -150,7 +150,12 @@ export function schemaAt(
         ? definition.shape[key]
         : (definition.element ?? definition.valueType ?? definition.items?.[Number(key)]);
   }
-  return { keys: Object.keys(definition.shape ?? {}), description: marks.description };
+  return { keys: keysOf(definition), description: marks.description };
+}
+
+/** Of a map; where several forms are possible and none fits, of all of them. */
+function keysOf({ shape, options = [] }: SchemaDefinition): readonly string[] {
+  return [...Object.keys(shape ?? {}), ...options.flatMap((option) => keysOf(settle(option, undefined).definition))];
 }
 
 /** The same schema object as zod's own type. */

@@ -48,6 +48,12 @@ function addIssue(check: SchemaCheck, issue: Issue, around: Path): void {
       for (const each of deepest[0]!) addIssue(check, each, inner);
       return;
     }
+    const nowhereKnown = keysThatNoneKnows(deepest);
+    if (nowhereKnown.length > 0) {
+      const known = schemaAt(asSchema(check.schema), check.value, inner)?.keys ?? [];
+      for (const key of nowhereKnown) addUnknownKey(check, [...inner, key], known);
+      return;
+    }
   }
   const path = [...check.path, ...inner];
   const description = schemaAt(asSchema(check.schema), check.value, inner)?.description;
@@ -83,6 +89,14 @@ function addIssue(check: SchemaCheck, issue: Issue, around: Path): void {
 /** Whether the schema's author worded it. zod's own words are known by how they begin. */
 function hasOwnMessage(issue: Issue): boolean {
   return !/^(Invalid |Too |Unrecognized |Expected )/.test(issue.message);
+}
+
+/** Keys that no form of a union has: more likely a slip than a wish for another form. */
+function keysThatNoneKnows(branches: readonly (readonly Issue[])[]): readonly string[] {
+  const unknown = branches.map((branch) =>
+    branch.flatMap((each) => (each.code === 'unrecognized_keys' && each.path.length === 0 ? each.keys : [])),
+  );
+  return (unknown[0] ?? []).filter((key) => unknown.every((keys) => keys.includes(key)));
 }
 
 function isUnknownKey(issue: Issue): boolean {
@@ -147,12 +161,18 @@ function expected(issue: Issue): string {
       return 'a map with other keys';
     case 'invalid_union': {
       const branches = issue.errors as readonly (readonly Issue[])[];
-      const ways = [...new Set(branches.flatMap((branch) => branch.slice(0, 1).map(expected)))];
+      const ways = [...new Set(branches.flatMap((branch) => branch.slice(0, 1).map(wayOf)))];
       return ways.length === 0 ? 'of another kind' : ways.join(', or ');
     }
     default:
       return 'of another kind';
   }
+}
+
+/** What one form of a union would have been: a map where it is known by what lacks in it. */
+function wayOf(first: Issue): string {
+  const [key] = first.path;
+  return key === undefined ? expected(first) : `a map with ${JSON.stringify(String(key))}`;
 }
 
 function sized(origin: string, comparison: string, limit: number | bigint): string {

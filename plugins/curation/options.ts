@@ -84,6 +84,11 @@ const source = z.strictObject({
     ),
   fields: z
     .record(z.string().regex(/^[a-z][a-z0-9_]*$/, 'a column is named in lower-case letters, digits and _'), field)
+    .refine((fields) => !('id' in fields), {
+      path: ['id'],
+      error:
+        'id is made of the question, so that the same question has the same id everywhere; take it to another column',
+    })
     .default({})
     .describe(
       'Column to the field that it is taken from. question, reasoning, answer and domain are taken from fields of the ' +

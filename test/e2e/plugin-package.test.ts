@@ -69,6 +69,7 @@ describe('a plugin that `simmer plugin new` made', () => {
 
   it('is refused a name or a place that does not do', async () => {
     await expect(installed.simmer(['plugin', 'new', 'My Plugin'])).rejects.toThrow('error[invalid_plugin_name]');
+    await expect(installed.simmer(['plugin', 'new', 'curation'])).rejects.toThrow('There is a plugin "curation"');
     await expect(installed.simmer(['plugin', 'new', 'x', '--folder', '.'])).rejects.toThrow('error[folder_not_empty]');
   });
 
