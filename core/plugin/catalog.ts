@@ -84,8 +84,10 @@ export class PluginCatalog {
     }
     for (const result of listed) if (result.status === 'rejected') throw result.reason;
     const names = listed.flatMap((result) => (result.status === 'fulfilled' ? [result.value.definition.name] : []));
+    const nearest = suggestion(name, [...Object.keys(this.#builtIn), ...names]);
+    const how = 'A plugin that is not built in is listed under `plugins`.';
     throw new UserError('unknown_plugin', `There is no plugin "${name}".`, {
-      hint: `${suggestion(name, [...Object.keys(this.#builtIn), ...names])} A plugin that is not built in is listed under \`plugins\`.`,
+      hint: nearest === undefined ? how : `${nearest} ${how}`,
     });
   }
 

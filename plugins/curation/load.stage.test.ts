@@ -271,6 +271,12 @@ describe('curation/load names file, line and column of', () => {
     await expect(loadFile('pool.jsonl', lines, { fields })).rejects.toMatchObject({ code: 'pattern_not_found' });
   });
 
+  it('a field for the id, which is made of the question', () => {
+    const { error } = load.options.safeParse({ sources: { mine: { path: 'a.jsonl', fields: { id: 'number' } } } });
+    expect(error?.issues[0]).toMatchObject({ path: ['sources', 'mine', 'fields', 'id'] });
+    expect(error?.issues[0]?.message).toContain('id is made of the question');
+  });
+
   it('a file that changes while it is read', async () => {
     const content = `{"question":"${'many words in a row '.repeat(100)}"}\n`.repeat(10_000);
     const changing = setInterval(() => appendFileSync(join(folder, 'pool.jsonl'), '{"question":"one more"}\n'), 20);

@@ -29,6 +29,13 @@ export default definePlugin({
         count: z.int().min(1).default(10).describe('How many.'),
         kind: z.enum(['fruit', 'vegetable', 'grain']).default('fruit').describe('What of.'),
         list: filePath().optional(),
+        from: z
+          .union([
+            z.string().min(1),
+            z.strictObject({ garden: z.string(), rows: z.int().optional() }),
+            z.strictObject({ shop: z.string() }),
+          ])
+          .optional(),
         nested: z.object({ depth: z.number().max(3).default(1), deeper: z.object({ ripe: z.boolean() }).optional() }).prefault({}),
       }),
       inputs: {},
