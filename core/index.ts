@@ -78,6 +78,7 @@ export {
   type LauncherDefinition,
   type LaunchRequest,
   type Log,
+  type OptionProblem,
   type OutputDefinitions,
   type PluginDefinition,
   type PrepareContext,

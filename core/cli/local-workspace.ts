@@ -57,6 +57,7 @@ export class LocalWorkspace implements Workspace {
   async plan(file: string, given: Overrides) {
     const recipe = await loadRecipe(file, given);
     const catalog = catalogOf(recipe, this.#settings);
+    await using _kept = catalog.keepProcesses();
     const plan = await planRecipe(recipe, catalog, this.#settings);
     // As the run manager would, without the quarter of a second that it takes to load all that runs need.
     const store = await openStore(this.#settings.home);

@@ -32,6 +32,7 @@ export async function estimatePlan(
   store: ArtifactStore,
   settings: Settings,
 ): Promise<readonly StageForecast[]> {
+  await using _kept = catalog.keepProcesses();
   const facts = new Map<string, Readonly<Record<string, Facts>>>();
   const made = new Map<string, StageOutputUris>();
   const forecasts: StageForecast[] = [];

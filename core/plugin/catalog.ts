@@ -16,6 +16,7 @@ import type {
 } from './definitions.js';
 import { builtInPlugins, locatePlugin, simmerPackage } from './locate.js';
 import { type ListedPlugin, type PluginReference, pluginReference, sourceOf } from './plugin-reference.js';
+import { ProcessKeeper } from './process/process-keeper.js';
 import { defaultProcessMachine, type ProcessMachine } from './process/process-machine.js';
 
 export { builtInPlugins };
@@ -61,6 +62,7 @@ export class PluginCatalog {
   /** As listed by the recipe, each once. */
   readonly recipePlugins: readonly PluginReference[];
   readonly #loaded = new Map<string, Promise<LoadedPlugin>>();
+  readonly #keeper = new ProcessKeeper();
 
   constructor(options: PluginCatalogOptions) {
     this.#builtIn = options.builtIn;
@@ -94,6 +96,14 @@ export class PluginCatalog {
   /** A plugin as the recipe lists it. @throws UserError as `plugin` does */
   recipePlugin(reference: PluginReference): Promise<LoadedPlugin> {
     return this.#once(`listed ${keyOf(reference)}`, () => this.#loadListed(reference));
+  }
+
+  /**
+   * Plugins that are processes answer what is asked while a recipe is planned from one process each, until what is
+   * returned is disposed of; without it, each question starts a process.
+   */
+  keepProcesses(): AsyncDisposable {
+    return this.#keeper.hold();
   }
 
   /** Every plugin, loaded: the built-in ones first. For listings and schemas; a run loads only what it uses. */
@@ -214,7 +224,8 @@ export class PluginCatalog {
   async #loadProcess(reference: PluginReference, folder: string): Promise<PluginDefinition> {
     // gRPC takes long to load: only where there is such a plugin.
     const { loadListedProcess } = await import('./process/load-listed-process.js');
-    const definition = await loadListedProcess(reference, folder, this.#machine, this.#baseFolder);
+    const where = { recipeFolder: this.#baseFolder, keeper: this.#keeper };
+    const definition = await loadListedProcess(reference, folder, this.#machine, where);
     return checkPluginShape(definition, sourceOf(reference));
   }
 

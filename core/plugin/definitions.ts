@@ -37,6 +37,17 @@ export interface Log {
   error(message: string): void;
 }
 
+/** Something that is wrong with an option, which its schema cannot see. */
+export interface OptionProblem {
+  /** The option at fault, with dots to what is inside of it; empty: the options as a whole. */
+  readonly path: string;
+  /** Stable, snake_case. */
+  readonly code: string;
+  readonly message: string;
+  /** What to do about it. */
+  readonly hint?: string;
+}
+
 /** One input of a stage: in a recipe, `with: {NAME: ${{ stages.OTHER.OUTPUT }}}`. */
 export interface InputDefinition {
   readonly types: readonly ArtifactType[];
@@ -122,11 +133,11 @@ export interface StageDefinition<
   readonly options: S;
   readonly inputs: I;
   readonly outputs: O;
-  /** What it needs while it runs, apart from its trainers'. Default: one core. */
-  resources?(options: z.output<S>): Resources;
+  /** What it needs while it runs, apart from its trainers'. Quick, as `check`. Default: one core. */
+  resources?(options: z.output<S>): Resources | Promise<Resources>;
   /**
    * Problems that the schema cannot see (files that are missing, options that contradict each other). Called by
-   * validate and plan, so it must be quick and must not write. Returns messages; `path` is the option at fault.
+   * validate and plan, so it must be quick and must not write.
    */
   check?(
     options: z.output<S>,
@@ -135,7 +146,7 @@ export interface StageDefinition<
       /** Whether the recipe's budget limits dollars: what is paid for needs a price then. */
       readonly isUsdLimited?: boolean;
     },
-  ): readonly { readonly path: string; readonly code: string; readonly message: string; readonly hint?: string }[];
+  ): readonly OptionProblem[] | Promise<readonly OptionProblem[]>;
   /**
    * What it will take, for `simmer plan`: with what is known of its inputs, of which most may not exist yet. Starts and
    * writes nothing. A stage without it is taken for one that costs little.

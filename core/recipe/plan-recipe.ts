@@ -53,6 +53,7 @@ export async function planRecipe(
   const written = withoutNulls(overridden.value) as Record<string, unknown>;
   options.guard?.(written, problems);
   if (options.guard !== undefined) refuseIfWrong();
+  await using _kept = catalog.keepProcesses();
   const hooks = await HookDriver.of(catalog);
   const raw = (await hooks.beforePlan(written as RecipeTree)) as Record<string, unknown>;
   const params = readParams(raw.params, overridden.params, settings.dataFolder, problems);

@@ -1,6 +1,6 @@
 import type { Contribution } from '../plugin/catalog.js';
 import type { InputDefinition, StageDefinition } from '../plugin/definitions.js';
-import { type CheckedOptions, checkOptions, codeDigestOf, guarded } from './checked-options.js';
+import { type CheckedOptions, checkOptions, codeDigestOf, guardedAnswer } from './checked-options.js';
 import { suggestion } from './nearest-name.js';
 import { formatPath, type Path } from './path.js';
 import type { PlannedStage, StageReference } from './plan.js';
@@ -120,7 +120,8 @@ export async function checkStage(
   });
   if (options === undefined) return undefined;
   const where = { recipeFolder: scope.recipeFolder, isUsdLimited: scope.isUsdLimited };
-  for (const problem of guarded(stage.uses, () => definition.check?.(options.output, where)) ?? []) {
+  const found = await guardedAnswer(stage.uses, async () => definition.check?.(options.output, where));
+  for (const problem of found ?? []) {
     isWhole = false;
     const at = problem.path === '' ? path : [...path, ...problem.path.split('.')];
     scope.problems.add(problem.code, problem.message, at, { hint: problem.hint });
@@ -140,7 +141,7 @@ export async function planStage(stage: CheckedStage, recipeSeed: number): Promis
     trainers: [...new Set(options.trainers.map((trainer) => trainer.name))],
     resources: {
       cpus: 1,
-      ...guarded(uses, () => found.definition.resources?.(options.output)),
+      ...(await guardedAnswer(uses, async () => found.definition.resources?.(options.output))),
       ...plannedResources(resources),
     },
     codeDigest: await codeDigestOf([found.plugin, ...options.graders.map((grader) => grader.plugin)]),

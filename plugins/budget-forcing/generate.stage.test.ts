@@ -192,8 +192,9 @@ describe('budget-forcing/generate', () => {
     await expect(run).rejects.toMatchObject({ code: 'invalid_problem' });
   });
 
-  it('finds samples that would all be the same before it runs', () => {
+  it('finds samples that would all be the same before it runs', async () => {
     const parsed = generate.options.parse({ trainer: 'student', sampling: { samples: 4 } });
-    expect(generate.check?.(parsed, { recipeFolder: '.' }).map((problem) => problem.code)).toEqual(['equal_samples']);
+    const problems = await generate.check?.(parsed, { recipeFolder: '.' });
+    expect(problems?.map((problem) => problem.code)).toEqual(['equal_samples']);
   });
 });

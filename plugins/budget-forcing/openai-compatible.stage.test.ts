@@ -181,17 +181,18 @@ describe('budget-forcing/openai-compatible', () => {
     });
     const options = { url, model: 'm', budgets: 'server', sweep: { ignore: [1] } };
     const parsed = openAiCompatible.options.parse(options);
-    const problems = openAiCompatible.check?.(parsed, { recipeFolder: '.' }) ?? [];
-    expect(problems.map(({ code }) => code)).toEqual(['server_cannot_extend']);
+    const problems = await openAiCompatible.check?.(parsed, { recipeFolder: '.' });
+    expect(problems?.map(({ code }) => code)).toEqual(['server_cannot_extend']);
   });
 
-  it('needs a price where dollars are limited, if only zeros', () => {
-    const codes = (more: object) => {
+  it('needs a price where dollars are limited, if only zeros', async () => {
+    const codes = async (more: object) => {
       const options = openAiCompatible.options.parse({ url: 'http://localhost:1/v1', model: 'm', ...more });
-      return openAiCompatible.check?.(options, { recipeFolder: '.', isUsdLimited: true }).map(({ code }) => code);
+      const problems = await openAiCompatible.check?.(options, { recipeFolder: '.', isUsdLimited: true });
+      return problems?.map(({ code }) => code);
     };
-    expect(codes({})).toEqual(['price_missing']);
-    expect(codes({ price: { inputPerMillion: 0, outputPerMillion: 0 } })).toEqual([]);
+    expect(await codes({})).toEqual(['price_missing']);
+    expect(await codes({ price: { inputPerMillion: 0, outputPerMillion: 0 } })).toEqual([]);
   });
 
   it('names a server that cannot continue text', async () => {

@@ -145,17 +145,19 @@ describe('curation/difficulty with solvers', () => {
     expect(await kept({ attempts: 2, maximumRight: 0.5, unanswered: 'drop' })).toEqual(['b', 'c']);
   });
 
-  it('names what contradicts itself in its options', () => {
-    const codes = (options: Readonly<Record<string, unknown>>) =>
-      difficulty
-        .check?.(difficulty.options.parse(options), { recipeFolder: '.' })
-        .map(({ path, code }) => [path, code]);
+  it('names what contradicts itself in its options', async () => {
+    const codes = async (options: Readonly<Record<string, unknown>>) => {
+      const problems = await difficulty.check?.(difficulty.options.parse(options), { recipeFolder: '.' });
+      return problems?.map(({ path, code }) => [path, code]);
+    };
     const solver = { url: 'http://localhost/v1', model: 'm' };
-    expect(codes({})).toEqual([]);
-    expect(codes({ solvers: [solver, solver] })).toEqual([['solvers.1', 'solver_twice']]);
-    expect(codes({ solvers: [{ ...solver, maxDollars: 1 }] })).toEqual([['solvers.0.maxDollars', 'price_missing']]);
-    expect(codes({ solvers: [{}] })).toEqual([['solvers.0.url', 'model_missing']]);
-    expect(codes({ solvers: [solver], attempts: 4, temperature: 0 })).toEqual([['attempts', 'equal_samples']]);
-    expect(codes({ minimumRight: 0.5 })).toEqual([['minimumRight', 'nothing_kept']]);
+    expect(await codes({})).toEqual([]);
+    expect(await codes({ solvers: [solver, solver] })).toEqual([['solvers.1', 'solver_twice']]);
+    expect(await codes({ solvers: [{ ...solver, maxDollars: 1 }] })).toEqual([
+      ['solvers.0.maxDollars', 'price_missing'],
+    ]);
+    expect(await codes({ solvers: [{}] })).toEqual([['solvers.0.url', 'model_missing']]);
+    expect(await codes({ solvers: [solver], attempts: 4, temperature: 0 })).toEqual([['attempts', 'equal_samples']]);
+    expect(await codes({ minimumRight: 0.5 })).toEqual([['minimumRight', 'nothing_kept']]);
   });
 });

@@ -90,17 +90,17 @@ describe('curation/load from Hugging Face', () => {
     });
   });
 
-  it('wants a revision that cannot move', () => {
-    const problems = (source: Options) =>
-      load
-        .check?.(load.options.parse({ sources: { pool: source } }), { recipeFolder: '.' })
-        .map((problem) => problem.code);
+  it('wants a revision that cannot move', async () => {
+    const problems = async (source: Options) => {
+      const options = load.options.parse({ sources: { pool: source } });
+      return (await load.check?.(options, { recipeFolder: '.' }))?.map((problem) => problem.code);
+    };
     const branch = 'hf://datasets/openai/gsm8k@main/main/test.jsonl';
-    expect(problems({ path })).toEqual([]);
-    expect(problems({ path: branch })).toEqual(['revision_not_pinned']);
-    expect(problems({ path: branch, sha256: 'c'.repeat(64) })).toEqual([]);
-    expect(problems({ path: branch, movable: true })).toEqual([]);
-    expect(problems({ path, where: { level: '(' } })).toEqual(['invalid_pattern']);
+    expect(await problems({ path })).toEqual([]);
+    expect(await problems({ path: branch })).toEqual(['revision_not_pinned']);
+    expect(await problems({ path: branch, sha256: 'c'.repeat(64) })).toEqual([]);
+    expect(await problems({ path: branch, movable: true })).toEqual([]);
+    expect(await problems({ path, where: { level: '(' } })).toEqual(['invalid_pattern']);
     expect(load.options.safeParse({ sources: { pool: { path: 'hf://openai/gsm8k' } } }).success).toBe(false);
   });
 });

@@ -96,11 +96,11 @@ describe('curation/mix', () => {
   });
 
   it('refuses what cannot be drawn', async () => {
-    const problems = (options: object) =>
-      mix.check?.(mix.options.parse(options), { recipeFolder: '.' }).map(({ code }) => code);
-    expect(problems({ weights: [0, 0] })).toEqual(['no_weight']);
-    expect(problems({ whenEmpty: 'repeat' })).toEqual(['endless_mix']);
-    expect(problems({ weights: [0, 1], whenEmpty: 'repeat', count: 5 })).toEqual([]);
+    const problems = async (options: object) =>
+      (await mix.check?.(mix.options.parse(options), { recipeFolder: '.' }))?.map(({ code }) => code);
+    expect(await problems({ weights: [0, 0] })).toEqual(['no_weight']);
+    expect(await problems({ whenEmpty: 'repeat' })).toEqual(['endless_mix']);
+    expect(await problems({ weights: [0, 1], whenEmpty: 'repeat', count: 5 })).toEqual([]);
     await expect(
       runStage(mix, { options: { weights: [1] }, inputs: { datasets: [table('a', 1), table('b', 1)] } }),
     ).rejects.toMatchObject({ code: 'weights_differ' });

@@ -10,14 +10,17 @@ import type {
   GenerateResponse,
   GradeAnswersRequest,
   HostServiceServer,
+  InspectRequest,
   SettleSpendingRequest,
   TrainRequest,
 } from '../../generated/simmer/plugin/v1/host.js';
+import type { InspectedRow } from '../../generated/simmer/trainer/v1/trainer.js';
 import { toHyperparameters, toPrecision } from '../../trainer/requests-from-wire.js';
 import type { TrainingRequest } from '../../trainer/trainer.js';
 import type { Spent } from '../spending.js';
 import { fromGenerationEvent, toGenerationRequest } from './generation-wire.js';
 import { type HostedCall, type HostedSpending, type HostedStage, notAllowed, sayAs } from './hosted-call.js';
+import { fromWorkEstimate, toTrainerJob } from './planning-wire.js';
 import { fromArtifact, fromGrade, toArtifactType, toColumns, toStageEvent } from './wire.js';
 
 /** The calls of a plugin that run now, by their ids. */
@@ -58,6 +61,13 @@ export function hostService(calls: HostedCalls): HostServiceServer {
     generate: (call) => void stream(call, (signal) => generate(stageOf(call.request.callId), call.request, signal)),
     train: unary(async (request) => train(stageOf(request.callId), request)),
     export: unary(async (request) => ({ model: fromArtifact(await exportModel(stageOf(request.callId), request)) })),
+    inspect: unary(async (request) => ({ rows: await inspect(stageOf(request.callId), request) })),
+    estimateJob: unary(async ({ callId, trainer, job }) => {
+      const { estimateJob } = callOf(callId);
+      if (estimateJob === undefined) throw notAllowed('Only an estimate may ask for this.');
+      const estimate = estimateJob(trainer, toTrainerJob(job));
+      return { estimate: estimate && fromWorkEstimate(estimate) };
+    }),
     gradeAnswers: unary(async (request) => ({ grades: await gradeAnswers(stageOf(request.callId), request) })),
     emitEvents: unary(async ({ callId, events }) => {
       const call = callOf(callId);
@@ -109,19 +119,38 @@ function commitModel(stage: HostedStage, { folder, byReference, metadata }: Comm
 }
 
 async function train(stage: HostedStage, request: TrainRequest) {
-  const { hyperparameters, extensions, evaluationUri } = request;
-  if (hyperparameters === undefined) throw new UserError('request_invalid', 'Train needs `hyperparameters`.');
+  const { evaluationUri } = request;
   const asked: TrainingRequest = {
-    model: folderOf(stage, request.modelUri),
-    trainingData: tableOf(stage, request.datasetUri),
+    ...trainingOf(stage, request, 'Train'),
     ...(evaluationUri === undefined ? {} : { evaluationData: tableOf(stage, evaluationUri) }),
-    hyperparameters: toHyperparameters(hyperparameters),
-    ...(extensions === undefined ? {} : { extensions }),
   };
   const trainer = await stage.context.trainer(request.trainer);
   const { modelFolder, steps, finalLoss } = await trainer.train(asked);
   const model = stage.add(await stage.context.artifacts.commitModel(modelFolder, request.metadata));
   return { model: fromArtifact(model), steps, finalLoss: finalLoss ?? undefined };
+}
+
+async function inspect(stage: HostedStage, request: InspectRequest): Promise<InspectedRow[]> {
+  const asked = trainingOf(stage, request, 'Inspect');
+  const trainer = await stage.context.trainer(request.trainer);
+  const rows = await trainer.inspect(asked, request.rows);
+  return rows.map(({ row, tokenIds, tokens, trained, truncated }) => {
+    return { row, tokenIds: [...tokenIds], tokens: [...tokens], trained: [...trained], truncated };
+  });
+}
+
+function trainingOf(
+  stage: HostedStage,
+  { modelUri, datasetUri, hyperparameters, extensions }: TrainRequest | InspectRequest,
+  call: string,
+): TrainingRequest {
+  if (hyperparameters === undefined) throw new UserError('request_invalid', `${call} needs \`hyperparameters\`.`);
+  return {
+    model: folderOf(stage, modelUri),
+    trainingData: tableOf(stage, datasetUri),
+    hyperparameters: toHyperparameters(hyperparameters),
+    ...(extensions === undefined ? {} : { extensions }),
+  };
 }
 
 async function exportModel(stage: HostedStage, request: ExportRequest): Promise<Artifact> {

@@ -4,6 +4,7 @@ import { isAbsolute, join, relative, resolve } from 'node:path';
 import type { Artifact, TableArtifact } from '../../artifacts/artifact.js';
 import { UserError } from '../../errors.js';
 import type { Log, StageContext, StageEvent } from '../definitions.js';
+import type { TrainerJob, WorkEstimate } from '../estimate.js';
 import type { Reservation, Spending, SpendingRequest, Spent } from '../spending.js';
 
 /** What a stage's context is to a plugin process; its options and inputs went with the call. */
@@ -18,6 +19,8 @@ export interface HostedCall {
   readonly log: Log;
   /** Absent: it may not spend. */
   readonly spending?: HostedSpending;
+  /** Of an estimate alone: what some work would take of a trainer; undefined where that is not known. */
+  estimateJob?(trainer: string, job: TrainerJob): WorkEstimate | undefined;
   /** @throws UserError `artifact_missing` and its like */
   openArtifact?(uri: string): Promise<Artifact | TableArtifact>;
   /** Of a stage alone. */

@@ -5,6 +5,7 @@ import { type PluginReference, sourceOf } from '../plugin-reference.js';
 import { processLimits } from './limits.js';
 import { loadProcessPlugin } from './load-process-plugin.js';
 import { readManifest } from './manifest.js';
+import type { ProcessKeeper } from './process-keeper.js';
 import type { ProcessMachine } from './process-machine.js';
 import type { ProcessPlugin } from './process-plugin.js';
 
@@ -17,18 +18,19 @@ export async function loadListedProcess(
   reference: PluginReference,
   folder: string,
   machine: ProcessMachine,
-  recipeFolder: string,
+  { recipeFolder, keeper }: { readonly recipeFolder: string; readonly keeper: ProcessKeeper },
 ): Promise<PluginDefinition> {
   const { cacheFolder, python, say } = machine;
   await mkdir(cacheFolder, { recursive: true });
-  return loadProcessPlugin(await processPlugin(reference, folder, machine), {
+  const context = {
     log: { debug() {}, info: say, warning: say, error: say },
     signal: new AbortController().signal,
     cacheFolder,
     recipeFolder,
     ...(python === undefined ? {} : { python }),
     emit: async () => {},
-  });
+  };
+  return loadProcessPlugin(await processPlugin(reference, folder, machine), context, keeper);
 }
 
 /** @throws UserError `invalid_plugin_manifest` */

@@ -1,19 +1,27 @@
 import { UserError } from '../../errors.js';
 import type { DescribeResponse } from '../../generated/simmer/plugin/v1/plugin.js';
 import { apiVersion, type PluginDefinition, type PrepareContext } from '../definitions.js';
-import { PluginProcess } from './plugin-process.js';
+import { KeptProcess } from './kept-process.js';
 import { processGrader } from './process-grader.js';
-import { commandOf, type ProcessPlugin } from './process-plugin.js';
+import type { ProcessKeeper } from './process-keeper.js';
+import type { ProcessPlugin } from './process-plugin.js';
 import { processSink } from './process-sink.js';
 import { processStage } from './process-stage.js';
 
 /**
- * Starts a plugin's process, asks it what it contributes, and ends it again. What comes out is a plugin as any other: who
- * runs its stages does not see that they are elsewhere.
+ * Starts a plugin's process, and asks it what it contributes. What comes out is a plugin as any other: who runs its stages
+ * does not see that they are elsewhere.
+ * @param keeper decides when the process ends
  * @throws UserError `handshake_failed`, `invalid_plugin` and all that can be wrong with a process
  */
-export async function loadProcessPlugin(plugin: ProcessPlugin, context: PrepareContext): Promise<PluginDefinition> {
-  return definitionOf(await describe(plugin, context), plugin, context);
+export async function loadProcessPlugin(
+  plugin: ProcessPlugin,
+  context: PrepareContext,
+  keeper: ProcessKeeper,
+): Promise<PluginDefinition> {
+  const kept = new KeptProcess(plugin, context, keeper);
+  const described = await kept.use(({ client }) => client.describe(plugin.limits.startSeconds));
+  return definitionOf(described, plugin, context, kept);
 }
 
 /** What a plugin says of itself, as a plugin whose contributions start its processes. @throws UserError `invalid_plugin` */
@@ -21,20 +29,16 @@ export function definitionOf(
   { name, version, stages, graders, sinks }: DescribeResponse,
   plugin: ProcessPlugin,
   context: PrepareContext,
+  kept: KeptProcess,
 ): PluginDefinition {
   return {
     name,
     version,
     apiVersion,
-    stages: named(stages, 'stages', plugin, (stage) => processStage(plugin, stage)),
+    stages: named(stages, 'stages', plugin, (stage) => processStage(plugin, stage, `${name}/${stage.name}`, kept)),
     graders: named(graders, 'graders', plugin, (grader) => processGrader(plugin, grader)),
     sinks: named(sinks, 'sinks', plugin, (sink) => processSink(plugin, sink, context)),
   };
-}
-
-async function describe(plugin: ProcessPlugin, context: PrepareContext): Promise<DescribeResponse> {
-  await using process = await PluginProcess.start(await commandOf(plugin, context), { signal: context.signal });
-  return await process.guard(process.client.describe(plugin.limits.startSeconds));
 }
 
 function named<Described extends { readonly name: string }, Definition>(

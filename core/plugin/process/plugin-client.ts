@@ -8,6 +8,7 @@ import {
 } from '@grpc/grpc-js';
 import { UserError } from '../../errors.js';
 import type { Event } from '../../events/catalogue.js';
+import type { EstimateStageRequest, StageEstimate } from '../../generated/simmer/plugin/v1/planning.js';
 import {
   type DescribeResponse,
   type GradeResponse,
@@ -17,6 +18,8 @@ import {
 } from '../../generated/simmer/plugin/v1/plugin.js';
 import { checkHealth } from '../../process/grpc-health.js';
 import type { Grade, GradeItem } from '../../trainer/trainer.js';
+import type { OptionProblem, Resources } from '../definitions.js';
+import { toOptionProblems, toResources } from './planning-wire.js';
 import { plainJson, toGrade } from './wire.js';
 
 export const pluginServiceName = 'simmer.plugin.v1.PluginService';
@@ -74,6 +77,27 @@ export class PluginClient {
 
   describe(seconds: number): Promise<DescribeResponse> {
     return this.#unary('Describe', this.#client.describe, {}, seconds);
+  }
+
+  /** @throws UserError `plugin_broke_contract` where the answer is no list of problems */
+  async checkStage(
+    stage: string,
+    options: Readonly<Record<string, unknown>>,
+    { recipeFolder, isUsdLimited = false }: { readonly recipeFolder: string; readonly isUsdLimited?: boolean },
+  ): Promise<readonly OptionProblem[]> {
+    const request = { stage, options: plainJson(options), recipeFolder, isUsdLimited };
+    return toOptionProblems(await this.#unary('CheckStage', this.#client.checkStage, request));
+  }
+
+  async stageResources(stage: string, options: Readonly<Record<string, unknown>>): Promise<Resources> {
+    const request = { stage, options: plainJson(options) };
+    return toResources(
+      (await this.#unary('ResolveStageResources', this.#client.resolveStageResources, request)).resources,
+    );
+  }
+
+  async estimateStage(request: EstimateStageRequest): Promise<StageEstimate | undefined> {
+    return (await this.#unary('EstimateStage', this.#client.estimateStage, request)).estimate;
   }
 
   /** The messages of a stage's run, pulled one by one; left early, the call is canceled. */
@@ -178,8 +202,10 @@ function toPluginError(error: unknown, call: string): Error {
   if (lost.has(code) || (code === status.INTERNAL && said.includes('RST_STREAM')))
     return new PluginLostError(said, error);
   const stable = metadata?.get('simmer-error-code')[0];
+  const hint = metadata?.get('simmer-error-hint-bin')[0];
   return new UserError(typeof stable === 'string' ? stable : 'plugin_refused', `${call}: ${said}`, {
     kind: 'runFailed',
+    ...(hint === undefined ? {} : { hint: hint.toString() }),
     cause: error,
   });
 }

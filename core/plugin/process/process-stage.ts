@@ -3,8 +3,12 @@ import type { Artifact, TableArtifact } from '../../artifacts/artifact.js';
 import { UserError } from '../../errors.js';
 import type { RunStageRequest, StageDescription, StageFailed } from '../../generated/simmer/plugin/v1/plugin.js';
 import type { StageContext, StageDefinition } from '../definitions.js';
+import type { StageEstimate, StageEstimateContext } from '../estimate.js';
+import { brokeContract } from './broke-contract.js';
 import { HostedSpending, HostedStage } from './hosted-call.js';
 import { optionsFromJsonSchema } from './json-schema-options.js';
+import type { KeptProcess } from './kept-process.js';
+import { fromInputFacts, toResources, toStageEstimate } from './planning-wire.js';
 import { PluginProcess } from './plugin-process.js';
 import { commandOf, type ProcessPlugin } from './process-plugin.js';
 import { fromArtifact, plainJson, toArtifactType, toStageEvent } from './wire.js';
@@ -12,11 +16,24 @@ import { fromArtifact, plainJson, toArtifactType, toStageEvent } from './wire.js
 /** The longest that a timer of Node can wait. */
 const longestTimer = 2 ** 31 - 1;
 
+/** A plan has no log. */
+const silent = { debug() {}, info() {}, warning() {}, error() {} };
+
 type AnyContext = StageContext<Readonly<Record<string, unknown>>, Record<never, never>>;
 type InputValue = Artifact | TableArtifact | readonly (Artifact | TableArtifact)[] | undefined;
 
-/** A stage of a plugin that is a process: each run of it has a process of its own. @throws UserError `invalid_plugin` */
-export function processStage(plugin: ProcessPlugin, described: StageDescription): StageDefinition {
+/**
+ * A stage of a plugin that is a process: each run of it has a process of its own.
+ * @param uses `plugin/stage` @param kept is asked while a recipe is planned
+ * @throws UserError `invalid_plugin`
+ */
+export function processStage(
+  plugin: ProcessPlugin,
+  described: StageDescription,
+  uses: string,
+  kept: KeptProcess,
+): StageDefinition {
+  const { name: stage, hasCheck, hasResources, hasEstimate } = described;
   const what = `the stage "${described.name}"`;
   const typeOf = (code: StageDescription['outputs'][number]['type'], of: string) => {
     const type = toArtifactType(code);
@@ -32,20 +49,49 @@ export function processStage(plugin: ProcessPlugin, described: StageDescription)
   const outputs = described.outputs.map(({ name, description, type }) => {
     return [name, { type: typeOf(type, `the output "${name}"`), description }] as const;
   });
-  const { cpus, memoryBytes, gpus } = described.resources ?? {};
   const definition: StageDefinition = {
     description: described.description,
     options: optionsFromJsonSchema(described.optionsSchema, plugin.called, what),
     inputs: Object.fromEntries(inputs),
     outputs: Object.fromEntries(outputs),
-    resources: () => ({
-      ...(cpus === undefined ? {} : { cpus }),
-      ...(memoryBytes === undefined ? {} : { memoryBytes: Number(memoryBytes) }),
-      ...(gpus === undefined ? {} : { gpus }),
-    }),
-    run: (context) => runInProcess(plugin, described.name, context as unknown as AnyContext),
+    resources: hasResources
+      ? (options) => kept.ask(`The resources of ${uses}`, ({ client }) => client.stageResources(stage, options))
+      : () => toResources(described.resources),
+    ...(hasCheck
+      ? {
+          check: (options, where) =>
+            kept.ask(`The check of ${uses}`, ({ client }) => client.checkStage(stage, options, where)),
+        }
+      : {}),
+    ...(hasEstimate
+      ? {
+          estimate: (options, context) =>
+            kept.ask(`The estimate of ${uses}`, (process) => estimateInProcess(process, described, options, context)),
+        }
+      : {}),
+    run: (context) => runInProcess(plugin, stage, context as unknown as AnyContext),
   };
   return definition;
+}
+
+async function estimateInProcess(
+  { client, host }: PluginProcess,
+  { name, outputs }: StageDescription,
+  options: Readonly<Record<string, unknown>>,
+  context: StageEstimateContext,
+): Promise<StageEstimate | undefined> {
+  const callId = randomUUID();
+  using _served = host.serve({ id: callId, log: silent, estimateJob: (trainer, job) => context.trainer(trainer)(job) });
+  const { inputs, recipeFolder, cacheFolder } = context;
+  const about = { callId, stage: name, inputs: fromInputFacts(inputs), recipeFolder, cacheFolder };
+  const estimate = await client.estimateStage({ ...about, options: plainJson(options) });
+  return (
+    estimate &&
+    toStageEstimate(
+      estimate,
+      outputs.map((output) => output.name),
+    )
+  );
 }
 
 async function runInProcess(plugin: ProcessPlugin, stageName: string, context: AnyContext) {
@@ -145,12 +191,5 @@ function tooLong(plugin: string, what: string): UserError {
   return new UserError('plugin_timed_out', `Plugin ${plugin} ${what}; it was killed.`, {
     kind: 'runFailed',
     hint: 'Give it less to do, or raise `limits.stageSeconds` where the recipe lists it.',
-  });
-}
-
-function brokeContract(what: string): UserError {
-  return new UserError('plugin_broke_contract', `The plugin ${what}.`, {
-    kind: 'runFailed',
-    hint: 'This is a mistake in the plugin: `simmer plugin verify` shows its author where.',
   });
 }

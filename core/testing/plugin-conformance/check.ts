@@ -1,4 +1,15 @@
+import type { DescribeResponse } from '../../generated/simmer/plugin/v1/plugin.js';
 import type { PluginBench } from './plugin-bench.js';
+
+/** What a check may need a plugin to have, and whether it does. */
+export const declarations = {
+  stages: ({ stages }) => stages.length > 0,
+  graders: ({ graders }) => graders.length > 0,
+  sinks: ({ sinks }) => sinks.length > 0,
+  'stages with a check': ({ stages }) => stages.some(({ hasCheck }) => hasCheck),
+  'stages with resources': ({ stages }) => stages.some(({ hasResources }) => hasResources),
+  'stages with an estimate': ({ stages }) => stages.some(({ hasEstimate }) => hasEstimate),
+} as const satisfies Readonly<Record<string, (plugin: DescribeResponse) => boolean>>;
 
 /** One clause of the contract of simmer.plugin.v1, and how it is tried. */
 export interface PluginCheck {
@@ -7,7 +18,7 @@ export interface PluginCheck {
   /** What the contract demands, in one sentence. */
   readonly expects: string;
   /** Tried only where the plugin has one of these. */
-  readonly needs?: 'stages' | 'graders' | 'sinks';
+  readonly needs?: keyof typeof declarations;
   /** @throws Deviation, or whatever else went wrong: either fails the check */
   run(bench: PluginBench): Promise<void>;
 }

@@ -7,8 +7,10 @@ import { UserError } from '../../errors.js';
 import type { DescribeResponse, RunStageRequest, RunStageResponse } from '../../generated/simmer/plugin/v1/plugin.js';
 import type { PluginDefinition, StageDefinition } from '../../plugin/definitions.js';
 import { type HostedContext, HostedSpending, HostedStage } from '../../plugin/process/hosted-call.js';
+import { KeptProcess } from '../../plugin/process/kept-process.js';
 import { definitionOf } from '../../plugin/process/load-process-plugin.js';
 import type { PluginCommand } from '../../plugin/process/plugin-process.js';
+import { ProcessKeeper } from '../../plugin/process/process-keeper.js';
 import type { ProcessPlugin } from '../../plugin/process/process-plugin.js';
 import { fromArtifact, plainJson, toStageEvent } from '../../plugin/process/wire.js';
 import type { Grader, Trainer } from '../../trainer/trainer.js';
@@ -89,11 +91,17 @@ export class PluginBench {
   async definition(): Promise<PluginDefinition> {
     const { cacheFolder, log, signal } = quiet(this.options.folder);
     const context = { cacheFolder, log, signal, recipeFolder: this.options.folder, emit: async () => {} };
-    return definitionOf(await this.describe(), this.options.plugin, context);
+    const kept = new KeptProcess(this.options.plugin, context, new ProcessKeeper());
+    return definitionOf(await this.describe(), this.options.plugin, context, kept);
   }
 
   async stages(): Promise<readonly (readonly [string, StageDefinition])[]> {
     return Object.entries((await this.definition()).stages ?? {});
+  }
+
+  /** Options that fit a schema. */
+  sampleOptions(schema: StageDefinition['options']): Record<string, unknown> {
+    return sampleOptions(schema, trainerName);
   }
 
   /** Runs a stage with options and inputs that fit. @param isHeld the host keeps what it commits waiting until it is aborted */
@@ -132,7 +140,7 @@ export class PluginBench {
     const request: RunStageRequest = {
       callId,
       stage: name,
-      options: plainJson(sampleOptions(definition.options, trainerName)),
+      options: plainJson(this.sampleOptions(definition.options)),
       inputs: Object.fromEntries(inputs.map(([input, artifact]) => [input, { artifacts: [fromArtifact(artifact)] }])),
       seed: 7n,
       runId: 'verify',

@@ -5,14 +5,21 @@ import { isUserError } from '../../errors.js';
 import type { PluginCommand } from '../../plugin/process/plugin-process.js';
 import type { ProcessPlugin } from '../../plugin/process/process-plugin.js';
 import { type CheckResult, chosenChecks, Deviation, haveAllPassed, resultOf, show } from '../verification.js';
-import type { PluginCheck } from './check.js';
+import { declarations, type PluginCheck } from './check.js';
 import { endingChecks } from './checks/ending.js';
+import { planningChecks } from './checks/planning.js';
 import { runningChecks } from './checks/running.js';
 import { servingChecks } from './checks/serving.js';
 import { startingChecks } from './checks/starting.js';
 import { PluginBench } from './plugin-bench.js';
 
-const checks: readonly PluginCheck[] = [...startingChecks, ...runningChecks, ...servingChecks, ...endingChecks];
+const checks: readonly PluginCheck[] = [
+  ...startingChecks,
+  ...planningChecks,
+  ...runningChecks,
+  ...servingChecks,
+  ...endingChecks,
+];
 
 /** Names of all checks, in the order in which they run. */
 export const pluginCheckNames: readonly string[] = checks.map(({ name }) => name);
@@ -90,7 +97,7 @@ async function runCheck(check: PluginCheck, bench: PluginBench, why: string | un
   if (needs !== undefined) {
     const definition = await bench.definition().catch(() => undefined);
     if (definition === undefined) return left('notRun', 'Describe says nothing that the host can take');
-    if (Object.keys(definition[needs] ?? {}).length === 0) return left('notDeclared', `the plugin has no ${needs}`);
+    if (!declarations[needs](await bench.describe())) return left('notDeclared', `the plugin has no ${needs}`);
   }
   return resultOf(name, expects, () => check.run(bench));
 }

@@ -30,6 +30,8 @@ import {
   type RunStageResponse,
 } from '../../../core/generated/simmer/plugin/v1/plugin.js';
 
+import { type Answer, check, estimate, planningMisbehaviors, resources } from './fixture-planning.js';
+
 /** What goes wrong with the plugin of this program, by the word that it is started with. */
 export const misbehaviors = [
   'none',
@@ -57,6 +59,7 @@ export const misbehaviors = [
   'describe-changes',
   'bad-schema',
   'bad-name',
+  ...planningMisbehaviors,
 ] as const;
 export type Misbehavior = (typeof misbehaviors)[number];
 
@@ -124,6 +127,9 @@ function description(misbehavior: Misbehavior): DescribeResponse {
           },
         ],
         outputs: [{ name: 'greetings', description: 'The greetings.', type: ArtifactType.ARTIFACT_TYPE_REPORT }],
+        hasCheck: misbehavior !== 'plans-nothing',
+        hasResources: misbehavior !== 'plans-nothing',
+        hasEstimate: misbehavior !== 'plans-nothing',
       },
     ],
     graders: [{ name: 'equal', description: 'Right where both are the same text.' }],
@@ -136,6 +142,9 @@ function service(misbehavior: Misbehavior, server: Server): PluginImplementation
   const sinks = new Map<string, { readonly types: string[]; readonly folder: string }>();
   return {
     describe: answer(() => description(misbehavior)),
+    checkStage: answerOrNot((request) => check(request, misbehavior)),
+    resolveStageResources: answerOrNot((request) => resources(request, misbehavior)),
+    estimateStage: answerOrNot((request) => estimate(request, misbehavior)),
     runStage(call) {
       const { request } = call;
       const send = (response: RunStageResponse['response']) => call.write({ response });
@@ -262,6 +271,15 @@ function asked<Request, Response>(method: HostMethod<Request, Response>, request
 function answer<Request, Response>(work: (request: Request) => Response) {
   return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>) =>
     callback(null, work(call.request));
+}
+
+function answerOrNot<Request, Response>(work: (request: Request) => Answer<Response>) {
+  return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>) => {
+    const answered = work(call.request);
+    if (answered === 'none') return;
+    if ('error' in answered) callback(answered.error);
+    else callback(null, answered.response);
+  };
 }
 
 function written(text: string): Promise<void> {

@@ -3,7 +3,6 @@ import { status } from '@grpc/grpc-js';
 import type { Event } from '../../../events/catalogue.js';
 import { demand } from '../../verification.js';
 import type { PluginCheck } from '../check.js';
-import { sampleOptions } from '../sample-options.js';
 
 const quiet = { debug() {}, info() {}, warning() {}, error() {} };
 
@@ -19,7 +18,7 @@ export const servingChecks: readonly PluginCheck[] = [
       for (const [grader, { options }] of Object.entries((await bench.definition()).graders ?? {})) {
         const callId = randomUUID();
         using _served = process.host.serve({ id: callId, log: quiet });
-        const request = { callId, grader, options: sampleOptions(options, 'student') };
+        const request = { callId, grader, options: bench.sampleOptions(options) };
         // The client itself holds the answer against what was asked.
         await process.within(process.client.grade(request, items), `an answer of ${grader}`);
       }
@@ -47,7 +46,7 @@ export const servingChecks: readonly PluginCheck[] = [
       for (const [sink, { options }] of Object.entries((await bench.definition()).sinks ?? {})) {
         const callId = randomUUID();
         using _served = process.host.serve({ id: callId, log: quiet });
-        const about = { callId, sink, options: sampleOptions(options, 'student') };
+        const about = { callId, sink, options: bench.sampleOptions(options) };
         await process.within(
           (async () => {
             await client.openSink({ ...about, runId: 'verify', runFolder: bench.options.folder });

@@ -1,0 +1,117 @@
+import { UserError } from '../../errors.js';
+import type { EstimateJobRequest } from '../../generated/simmer/plugin/v1/host.js';
+import type {
+  CheckStageResponse,
+  InputFacts,
+  ResourcesNeeded,
+  StageEstimate as StageEstimateMessage,
+  WorkEstimate as WorkEstimateMessage,
+} from '../../generated/simmer/plugin/v1/planning.js';
+import { toHyperparameters, toPrecision } from '../../trainer/requests-from-wire.js';
+import type { OptionProblem, Resources } from '../definitions.js';
+import type { Facts, StageEstimate, StageEstimateContext, TrainerJob, WorkEstimate } from '../estimate.js';
+import { brokeContract } from './broke-contract.js';
+import { plainJson } from './wire.js';
+
+/** @throws UserError `plugin_broke_contract` */
+export function toOptionProblems({ problems }: CheckStageResponse): readonly OptionProblem[] {
+  return problems.map(({ path, code, message, hint }) => {
+    if (!/^[a-z][a-z0-9_]*$/.test(code)) {
+      throw brokeContract(`told a problem whose code is ${JSON.stringify(code)}, not snake_case`);
+    }
+    if (message.trim() === '') throw brokeContract(`told a problem "${code}" without a message`);
+    return { path, code, message, ...(hint === undefined ? {} : { hint }) };
+  });
+}
+
+/** Of nothing: nothing is needed. */
+export function toResources({ cpus, memoryBytes, gpus }: Partial<ResourcesNeeded> = {}): Resources {
+  return {
+    ...(cpus === undefined ? {} : { cpus }),
+    ...(memoryBytes === undefined ? {} : { memoryBytes: Number(memoryBytes) }),
+    ...(gpus === undefined ? {} : { gpus }),
+  };
+}
+
+export function fromInputFacts(inputs: StageEstimateContext['inputs']): { [key: string]: InputFacts } {
+  return Object.fromEntries(
+    Object.entries(inputs).flatMap(([name, facts]) =>
+      facts === undefined ? [] : [[name, { facts: [facts].flat().map(plainJson) }]],
+    ),
+  );
+}
+
+/** @param outputs that the stage declares @throws UserError `plugin_broke_contract` */
+export function toStageEstimate(message: StageEstimateMessage, outputs: readonly string[]): StageEstimate {
+  const { work, usd } = message;
+  const stranger = Object.keys(message.outputs).find((name) => !outputs.includes(name));
+  if (stranger !== undefined) throw brokeContract(`estimated the output "${stranger}", which it does not declare`);
+  return {
+    ...(work === undefined ? {} : toWorkEstimate(work)),
+    ...(usd === undefined ? {} : { usd: figure('usd', usd) }),
+    outputs: Object.fromEntries(
+      Object.entries(message.outputs).map(([name, facts]) => [name, (facts ?? {}) as Facts] as const),
+    ),
+  };
+}
+
+/** @throws UserError `plugin_broke_contract` */
+export function toWorkEstimate(message: WorkEstimateMessage): WorkEstimate {
+  const { seconds, isAtMost, memory, advice, figures, notes } = message;
+  return {
+    ...(seconds === undefined ? {} : { seconds: figure('seconds', seconds) }),
+    ...(isAtMost ? { isAtMost } : {}),
+    ...(memory.length === 0 ? {} : { memory: memory.map(({ part, bytes }) => ({ part, bytes: figure(part, bytes) })) }),
+    ...(advice.length === 0
+      ? {}
+      : { advice: advice.map(({ change, bytes }) => ({ change, bytes: figure(change, bytes) })) }),
+    ...(Object.keys(figures).length === 0
+      ? {}
+      : { figures: Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, figure(name, value)])) }),
+    ...(notes.length === 0 ? {} : { notes }),
+  };
+}
+
+export function fromWorkEstimate(estimate: WorkEstimate): WorkEstimateMessage {
+  const { seconds, isAtMost = false, memory = [], advice = [], figures = {}, notes = [] } = estimate;
+  return {
+    seconds,
+    isAtMost,
+    memory: [...memory],
+    advice: [...advice],
+    figures: { ...figures },
+    notes: [...notes],
+  };
+}
+
+/** @throws UserError `request_invalid` */
+export function toTrainerJob(job: EstimateJobRequest['job']): TrainerJob {
+  switch (job?.$case) {
+    case 'training': {
+      const { model, data, hyperparameters, extensions } = job.value;
+      if (hyperparameters === undefined) throw new UserError('request_invalid', 'A training needs `hyperparameters`.');
+      const facts = { model: model ?? {}, data: data ?? {}, hyperparameters: toHyperparameters(hyperparameters) };
+      return { kind: 'training', ...facts, ...(extensions === undefined ? {} : { extensions }) };
+    }
+    case 'generation': {
+      const { model, prompts, tokensPerPrompt, longestSequence, batchSize } = job.value;
+      const precision = toPrecision(job.value.precision);
+      return {
+        kind: 'generation',
+        model: model ?? {},
+        prompts: prompts === undefined ? undefined : Number(prompts),
+        tokensPerPrompt: Number(tokensPerPrompt),
+        longestSequence: Number(longestSequence),
+        ...(batchSize === undefined ? {} : { batchSize }),
+        ...(precision === undefined ? {} : { precision }),
+      };
+    }
+    case undefined:
+      throw new UserError('request_invalid', 'EstimateJob needs a `job`.');
+  }
+}
+
+function figure(what: string, value: number): number {
+  if (Number.isFinite(value) && value >= 0) return value;
+  throw brokeContract(`estimated ${what} as ${value}; a figure is finite, and 0 or more`);
+}
