@@ -6,13 +6,17 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { UserError } from '../../errors.js';
 import { ArtifactType } from '../../generated/simmer/plugin/v1/artifact.js';
 import { HostServiceClient } from '../../generated/simmer/plugin/v1/host.js';
+import { Hyperparameters, Precision } from '../../generated/simmer/trainer/v1/trainer.js';
 import { memoryArtifact, memoryTable } from '../../testing/run-stage.js';
+import type { Trainer } from '../../trainer/trainer.js';
 import type { StageEvent } from '../definitions.js';
+import type { TrainerJob } from '../estimate.js';
 import { HostServer } from './host-server.js';
 import { type HostedContext, HostedSpending, HostedStage } from './hosted-call.js';
 
 const log = { debug() {}, info() {}, warning() {}, error() {} };
 const dataset = memoryTable({ id: 'VARCHAR' }, [{ id: '1' }]);
+const emptyHyperparameters = Hyperparameters.fromPartial({});
 const model = memoryArtifact('model', '/models/tiny');
 
 let folder: string;
@@ -20,6 +24,7 @@ let host: HostServer;
 let client: HostServiceClient;
 let stopping: AbortController;
 let said: StageEvent[];
+let inspecting: Trainer['inspect'];
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'simmer-host-'));
@@ -39,6 +44,7 @@ beforeEach(async () => {
     emit: async (event: StageEvent) => void said.push(event),
     spending: { isLimited: false, reserve: async () => ({ settle() {} }) },
     trainer: async (name: string) => {
+      if (name === 'student') return { inspect: (...asked: Parameters<Trainer['inspect']>) => inspecting(...asked) };
       throw new UserError('trainer_not_declared', `It asked for ${name}.`, { kind: 'runFailed', hint: 'Declare it.' });
     },
     grader: async () => {
@@ -153,6 +159,64 @@ describe('the host of a plugin process', () => {
     expect(said).toEqual([]);
     const report = { callId: 'stage', json: '{', metadata: undefined };
     expect(await ask(client.commitReport, report)).toEqual(['INVALID_ARGUMENT', 'request_invalid']);
+  });
+
+  it('estimates work of trainers for an estimate alone, in the core’s own terms', async () => {
+    const jobs: unknown[] = [];
+    const estimateJob = (trainer: string, job: TrainerJob) => {
+      jobs.push([trainer, job]);
+      return trainer === 'student' ? { seconds: 9, memory: [{ part: 'weights', bytes: 5 }] } : undefined;
+    };
+    host.serve({ id: 'estimate', log, estimateJob });
+    const value = {
+      ...{ model: { config: { layers: 2 } }, prompts: 6n, tokensPerPrompt: 16n, longestSequence: 64n },
+      ...{ batchSize: undefined, precision: Precision.PRECISION_BFLOAT16 },
+    };
+    const asked = { callId: 'estimate', trainer: 'student', job: { $case: 'generation', value } } as const;
+    const none = { isAtMost: false, advice: [], figures: {}, notes: [] };
+    expect(await ask(client.estimateJob, asked)).toEqual({
+      estimate: { ...none, seconds: 9, memory: [{ part: 'weights', bytes: 5 }] },
+    });
+    expect(await ask(client.estimateJob, { ...asked, trainer: 'other' })).toEqual({});
+    const sizes = { prompts: 6, tokensPerPrompt: 16, longestSequence: 64, precision: 'bfloat16' };
+    const job = { kind: 'generation', model: { config: { layers: 2 } }, ...sizes };
+    expect(jobs).toEqual([
+      ['student', job],
+      ['other', job],
+    ]);
+    expect(await ask(client.estimateJob, { ...asked, callId: 'stage' })).toEqual(['PERMISSION_DENIED', 'not_allowed']);
+    const empty = { ...asked, job: undefined };
+    expect(await ask(client.estimateJob, empty)).toEqual(['INVALID_ARGUMENT', 'request_invalid']);
+  });
+
+  it('inspects with a trainer that the options name, and only what the stage has', async () => {
+    const hyperparameters = { ...emptyHyperparameters, maxSequenceLength: 64 };
+    const asked = {
+      ...{ callId: 'stage', trainer: 'student', modelUri: model.uri, datasetUri: dataset.uri, rows: [1] },
+      ...{ hyperparameters, extensions: undefined },
+    };
+    const row = { row: 1, tokenIds: [4, 5], tokens: ['a', 'b'], trained: [false, true], truncated: false };
+    inspecting = async (request, rows) => {
+      expect([request.trainingData, request.hyperparameters.maxSequenceLength, rows]).toEqual([
+        dataset.path('data.parquet'),
+        64,
+        [1],
+      ]);
+      return [row];
+    };
+    expect(await ask(client.inspect, asked)).toEqual({ rows: [row] });
+    expect(await ask(client.inspect, { ...asked, trainer: 'other' })).toEqual([
+      'PERMISSION_DENIED',
+      'trainer_not_declared',
+    ]);
+    expect(await ask(client.inspect, { ...asked, datasetUri: model.uri })).toEqual([
+      'INVALID_ARGUMENT',
+      'request_invalid',
+    ]);
+    expect(await ask(client.inspect, { ...asked, hyperparameters: undefined })).toEqual([
+      'INVALID_ARGUMENT',
+      'request_invalid',
+    ]);
   });
 
   it('settles a reservation once', async () => {

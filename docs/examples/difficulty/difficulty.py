@@ -1,17 +1,23 @@
 """A stage in Python: a model tries every problem, and those that it finds neither easy nor hopeless stay."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 from pydantic import BaseModel, Field
 from simmer_plugin import (
     Artifact,
+    CheckContext,
+    EstimateContext,
     GradeItem,
     GraderChoice,
     Plugin,
+    Problem,
     Prompt,
     Sampling,
     StageContext,
+    StageEstimate,
     UserError,
+    WorkEstimate,
     dataset,
     grader_choice,
     model,
@@ -81,6 +87,34 @@ def difficulty(context: StageContext[Options]) -> dict[str, Artifact]:
             decisions, columns={"id": "VARCHAR", "kept": "BOOLEAN", "rule": "VARCHAR", "evidence": "VARCHAR"}
         ),
     }
+
+
+@plugin.check(difficulty)
+def contradictions(options: Options, context: CheckContext) -> Iterator[Problem]:
+    """Called when a recipe is validated or planned: what the options' types cannot say."""
+    if options.at_least_right > options.at_most_right:
+        message = f"at_least_right is {options.at_least_right}, above at_most_right, {options.at_most_right}: nothing fits."
+        yield Problem("at_least_right", "nothing_kept", message, "Lower it, or raise at_most_right.")
+    if options.attempts > 1 and options.temperature == 0:
+        message = f"At temperature 0 all {options.attempts} attempts are the same."
+        yield Problem("attempts", "equal_samples", message, "Set attempts to 1, or raise the temperature.")
+
+
+@plugin.estimate(difficulty)
+def effort(options: Options, context: EstimateContext) -> StageEstimate:
+    """Called by `simmer plan`: what the trainer says that so many answers take."""
+    rows = context.input("dataset").get("rows")
+    prompts = None if rows is None else int(rows) * options.attempts
+    work = context.generation(
+        options.trainer,
+        context.input("model"),
+        prompts=prompts,
+        tokens_per_prompt=options.max_tokens,
+        longest_sequence=options.max_tokens + 256,
+    )
+    unknown = WorkEstimate(notes=["What the trainer takes to generate is not known."])
+    # How many problems stay is what the stage is there to find out: all of them, at most.
+    return StageEstimate(work or unknown, outputs={"dataset": context.input("dataset")})
 
 
 if __name__ == "__main__":

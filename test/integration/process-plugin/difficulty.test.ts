@@ -4,6 +4,8 @@ import { defaultCacheFolder } from 'simmerkit';
 import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
 import { expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
+import { ArtifactStore } from '../../../core/artifacts/artifact-store.js';
+import { estimatePlan } from '../../../core/engine/estimate-plan.js';
 
 const folder = join(import.meta.dirname, '../../../docs/examples/difficulty');
 
@@ -14,13 +16,36 @@ async function recipe(): Promise<string> {
   return stringify(rest);
 }
 
-it('a stage in Python asks a trainer and a grader of the recipe, and drops by what they say', async () => {
-  await using harness = await RunHarness.create({
-    plugins: [fakeTrainerPlugin],
-    listedPlugins: [folder],
-    withBuiltIn: true,
-    cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
+const options = () => ({
+  plugins: [fakeTrainerPlugin],
+  listedPlugins: [folder],
+  withBuiltIn: true,
+  cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
+});
+
+it('a stage in Python has its options checked, and says what it will take', async () => {
+  await using harness = await RunHarness.create(options());
+  const wrong = (await recipe()).replace('max_tokens: 16', 'max_tokens: 16\n      at_least_right: 0.9');
+  await expect(harness.plan(wrong)).rejects.toMatchObject({
+    problems: [
+      {
+        code: 'nothing_kept',
+        message: 'at_least_right is 0.9, above at_most_right, 0.75: nothing fits.',
+        hint: 'Lower it, or raise at_most_right.',
+      },
+    ],
   });
+  const store = await ArtifactStore.open(harness.home);
+  const forecasts = await estimatePlan(await harness.plan(await recipe()), harness.catalog, store, harness.settings);
+  expect(forecasts.find(({ stage }) => stage === 'hard-enough')).toEqual({
+    stage: 'hard-enough',
+    isDone: false,
+    notes: ['What the trainer takes to generate is not known.'],
+  });
+}, 120_000);
+
+it('a stage in Python asks a trainer and a grader of the recipe, and drops by what they say', async () => {
+  await using harness = await RunHarness.create(options());
   const run = await harness.run(await recipe());
   expect(run.outcome).toMatchObject({ status: 'completed' });
   const [funnel] = run.eventsOf('funnel.counted').filter(({ data }) => data.step === 'difficulty');

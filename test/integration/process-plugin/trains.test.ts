@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { apiVersion, defaultCacheFolder, definePlugin, defineStage, z } from 'simmerkit';
 import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
@@ -52,4 +52,10 @@ it('a stage in Python trains with a trainer of the recipe, and has it written an
   const [trained, exported] = [await run.artifact('tuned.trained'), await run.artifact('tuned.exported')];
   expect([trained.type, exported.type]).toEqual(['model', 'model']);
   expect(exported.files.map(({ path }) => path)).toContain('config.json');
+  const inspected = JSON.parse(await readFile((await run.artifact('tuned.tokens')).path('report.json'), 'utf8'));
+  const rows = await run.rows('formatted.dataset');
+  const completions = inspected.map(({ tokens, trained }: { tokens: readonly string[]; trained: readonly boolean[] }) =>
+    tokens.filter((_, index) => trained[index]).join(' '),
+  );
+  expect(completions).toEqual([rows[0], rows[2]].map((row) => String(row?.completion).split(/\s+/).join(' ')));
 }, 120_000);

@@ -5,29 +5,51 @@ from simmer_plugin.context import Log, Reservation, SinkContext, StageContext
 from simmer_plugin.errors import Canceled, HostError, UserError
 from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking
 from simmer_plugin.grading import Grade, GradeItem
+from simmer_plugin.inspection import InspectedRow
 from simmer_plugin.options import GraderChoice, file_path, grader_choice, placement, trainer_name
+from simmer_plugin.planning import (
+    Advice,
+    CheckContext,
+    EstimateContext,
+    Facts,
+    MemoryPart,
+    Problem,
+    Resources,
+    StageEstimate,
+    WorkEstimate,
+)
 from simmer_plugin.plugin import Plugin, Sink, dataset, generations, model, report
 
 __all__ = [
+    "Advice",
     "Artifact",
     "Canceled",
+    "CheckContext",
+    "EstimateContext",
+    "Facts",
     "Grade",
     "GradeItem",
     "GraderChoice",
     "HostError",
+    "InspectedRow",
     "Log",
+    "MemoryPart",
     "Plugin",
     "Policy",
+    "Problem",
     "Prompt",
     "Reservation",
+    "Resources",
     "Sample",
     "Sampling",
     "Sink",
     "SinkContext",
     "StageContext",
+    "StageEstimate",
     "Table",
     "Thinking",
     "UserError",
+    "WorkEstimate",
     "dataset",
     "file_path",
     "generations",

@@ -16,8 +16,10 @@ from simmer_plugin.errors import Canceled
 from simmer_plugin.generated.simmer.plugin.v1 import event_pb2
 from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking
 from simmer_plugin.grading import Grade, GradeItem
-from simmer_plugin.host import Host, struct_of
+from simmer_plugin.host import Host
+from simmer_plugin.inspection import InspectedRow
 from simmer_plugin.options import GraderChoice
+from simmer_plugin.structs import struct_of
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
@@ -213,6 +215,20 @@ class StageContext(Generic[OptionsT]):
     ) -> Artifact:
         """Makes a model of another by the trainer: with the adapter merged into it, where one is given."""
         return self._host.export(trainer, model, adapter, metadata or {})
+
+    def inspect(
+        self,
+        trainer: str,
+        model: Artifact,
+        dataset: Artifact,
+        rows: Sequence[int],
+        hyperparameters: Mapping[str, Any],
+    ) -> list[InspectedRow]:
+        """What the trainer would make of rows: their tokens, and which of them count for the loss.
+
+        rows: positions in the dataset, from 0. The rest is as `train` takes it.
+        """
+        return self._host.inspect(trainer, model, dataset, rows, hyperparameters)
 
     def grade(self, grader: GraderChoice, items: Sequence[GradeItem]) -> list[Grade]:
         """Grades answers, in the order given. grader: the value of an option made by `grader_choice()`."""

@@ -10,8 +10,9 @@ from pydantic import BaseModel
 
 from simmer_plugin.generated.simmer.plugin.v1 import artifact_pb2
 from simmer_plugin.generated.simmer.plugin.v1 import plugin_pb2 as pb
-from simmer_plugin.host import struct_of
+from simmer_plugin.planning import resources_message
 from simmer_plugin.plugin import Plugin, Port, StageEntry
+from simmer_plugin.structs import struct_of
 
 
 def description_of(plugin: Plugin) -> pb.DescribeResponse:
@@ -48,7 +49,10 @@ def _stage(name: str, entry: StageEntry) -> pb.StageDescription:
             for port_name, port in entry.inputs.items()
         ],
         outputs=[_output(port_name, port) for port_name, port in entry.outputs.items()],
-        resources=pb.ResourcesNeeded(cpus=needed.cpus, memory_bytes=needed.memory_bytes, gpus=needed.gpus),
+        resources=None if callable(needed) else resources_message(needed),
+        has_check=entry.check is not None,
+        has_resources=callable(needed),
+        has_estimate=entry.estimate is not None,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import grpc
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import json_format
 
 from simmer_plugin.artifacts import Artifact, Table, artifact_of
 from simmer_plugin.errors import Canceled, HostError
@@ -16,6 +16,9 @@ from simmer_plugin.generated.simmer.plugin.v1 import artifact_pb2, event_pb2, ho
 from simmer_plugin.generated.simmer.trainer.v1 import trainer_pb2
 from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking, request_message, sample_of
 from simmer_plugin.grading import Grade, GradeItem, grade_of, item_message
+from simmer_plugin.inspection import InspectedRow, row_of
+from simmer_plugin.planning import WorkEstimate, work_of
+from simmer_plugin.structs import struct_of
 
 _MESSAGE_BYTES = 64 * 1024 * 1024
 
@@ -56,6 +59,15 @@ class Host(Protocol):
     def export(
         self, trainer: str, model: Artifact, adapter: Artifact | None, metadata: Mapping[str, Any]
     ) -> Artifact: ...
+
+    def inspect(
+        self,
+        trainer: str,
+        model: Artifact,
+        dataset: Artifact,
+        rows: Sequence[int],
+        hyperparameters: Mapping[str, Any],
+    ) -> list[InspectedRow]: ...
 
     def grade(self, uses: str, options: Mapping[str, Any], items: Sequence[GradeItem]) -> list[Grade]: ...
 
@@ -171,6 +183,29 @@ class HostCalls:
         )
         return artifact_of(self._ask(self._connection.stub.Export, request).model)
 
+    def inspect(
+        self,
+        trainer: str,
+        model: Artifact,
+        dataset: Artifact,
+        rows: Sequence[int],
+        hyperparameters: Mapping[str, Any],
+    ) -> list[InspectedRow]:
+        request = host_pb2.InspectRequest(
+            call_id=self._call_id,
+            trainer=trainer,
+            model_uri=model.uri,
+            dataset_uri=dataset.uri,
+            rows=rows,
+            hyperparameters=json_format.ParseDict(dict(hyperparameters), trainer_pb2.Hyperparameters()),
+        )
+        return [row_of(row) for row in self._ask(self._connection.stub.Inspect, request).rows]
+
+    def estimate_job(self, request: host_pb2.EstimateJobRequest) -> WorkEstimate | None:
+        request.call_id = self._call_id
+        response = self._ask(self._connection.stub.EstimateJob, request)
+        return work_of(response.estimate) if response.HasField("estimate") else None
+
     def grade(self, uses: str, options: Mapping[str, Any], items: Sequence[GradeItem]) -> list[Grade]:
         request = host_pb2.GradeAnswersRequest(
             call_id=self._call_id,
@@ -203,11 +238,6 @@ class HostCalls:
             return method(request, metadata=self._connection.metadata)
         except grpc.RpcError as error:
             raise _error_of(error) from error
-
-
-def struct_of(values: Mapping[str, Any]) -> struct_pb2.Struct:
-    """JSON for the wire."""
-    return json_format.ParseDict(dict(values), struct_pb2.Struct())
 
 
 def _error_of(error: grpc.RpcError) -> Exception:

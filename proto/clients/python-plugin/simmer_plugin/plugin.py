@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from simmer_plugin.artifacts import Artifact
 from simmer_plugin.context import SinkContext, StageContext
 from simmer_plugin.grading import Grade, GradeItem
+from simmer_plugin.planning import CheckContext, EstimateContext, Problem, Resources, StageEstimate
 
 Outputs = Mapping[str, Artifact]
 StageFunction = Callable[[StageContext[Any]], Outputs]
@@ -32,8 +33,14 @@ class Sink(Protocol):
         """After the run's last event."""
 
 
+CheckFunction = Callable[[Any, CheckContext], Iterable[Problem]]
+ResourcesFunction = Callable[[Any], Resources]
+EstimateFunction = Callable[[Any, EstimateContext], StageEstimate | None]
 OpenSink = Callable[[SinkContext[Any]], Sink]
 StageT = TypeVar("StageT", bound=StageFunction)
+CheckT = TypeVar("CheckT", bound=CheckFunction)
+ResourcesT = TypeVar("ResourcesT", bound=ResourcesFunction)
+EstimateT = TypeVar("EstimateT", bound=EstimateFunction)
 GraderT = TypeVar("GraderT", bound=GraderFunction)
 SinkT = TypeVar("SinkT", bound=OpenSink)
 
@@ -79,15 +86,6 @@ def report(description: str) -> Port:
     return Port(("report",), description)
 
 
-@dataclass(frozen=True)
-class Resources:
-    """What a stage needs of the machine. None: one core, and no matter how much of the rest."""
-
-    cpus: int | None = None
-    memory_bytes: int | None = None
-    gpus: int | None = None
-
-
 class NoOptions(BaseModel):
     """Of what has no options."""
 
@@ -100,8 +98,11 @@ class StageEntry:
     options: type[BaseModel]
     inputs: Mapping[str, Port]
     outputs: Mapping[str, Port]
-    resources: Resources
+    #: The same for all options, or by them.
+    resources: Resources | ResourcesFunction
     run: StageFunction
+    check: CheckFunction | None = None
+    estimate: EstimateFunction | None = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,40 @@ class Plugin:
 
         return declare
 
+    def check(self, stage: StageFunction) -> Callable[[CheckT], CheckT]:
+        """Declares what says, of a stage's options, what is wrong that their model cannot see.
+
+        A function of the options and a `CheckContext` that returns or yields each `Problem`. Called by validate and
+        plan: it must be quick, and write nothing.
+        """
+
+        def declare(function: CheckT) -> CheckT:
+            self._add(stage, check=function)
+            return function
+
+        return declare
+
+    def resources(self, stage: StageFunction) -> Callable[[ResourcesT], ResourcesT]:
+        """Declares what says, by a stage's options, what it needs of the machine. Quick, as a check."""
+
+        def declare(function: ResourcesT) -> ResourcesT:
+            self._add(stage, resources=function)
+            return function
+
+        return declare
+
+    def estimate(self, stage: StageFunction) -> Callable[[EstimateT], EstimateT]:
+        """Declares what says, for `simmer plan`, what a stage will take and what its outputs will be like.
+
+        A function of the options and an `EstimateContext` that returns a `StageEstimate`, or None where it cannot say.
+        """
+
+        def declare(function: EstimateT) -> EstimateT:
+            self._add(stage, estimate=function)
+            return function
+
+        return declare
+
     def grader(self, *, name: str | None = None) -> Callable[[GraderT], GraderT]:
         """Declares a grader: a function of items and options that returns a grade for each item, in their order."""
 
@@ -182,6 +217,13 @@ class Plugin:
             return function
 
         return declare
+
+    def _add(self, stage: StageFunction, **more: Any) -> None:
+        for name, entry in self.stages.items():
+            if entry.run is stage:
+                self.stages[name] = replace(entry, **more)
+                return
+        raise TypeError(f"{stage.__name__} is no stage of this plugin: declare it with @plugin.stage first")
 
     def serve(self) -> typing.NoReturn:
         """Serves until Simmer ends the process. Called last, by the program that the manifest names."""

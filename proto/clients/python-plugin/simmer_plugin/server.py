@@ -9,17 +9,17 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import grpc
-from google.protobuf import json_format
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from simmer_plugin.artifacts import artifact_of
+from simmer_plugin.calls import abort, options_of
 from simmer_plugin.context import SinkContext, StageContext
 from simmer_plugin.describe import description_of
 from simmer_plugin.errors import Canceled, UserError
@@ -27,6 +27,7 @@ from simmer_plugin.generated.simmer.plugin.v1 import plugin_pb2 as pb
 from simmer_plugin.generated.simmer.plugin.v1 import plugin_pb2_grpc
 from simmer_plugin.grading import grade_message, item_of
 from simmer_plugin.host import HostCalls, HostConnection
+from simmer_plugin.planning_calls import PlanningCalls
 from simmer_plugin.plugin import Plugin, Sink, StageEntry
 
 SERVICE = "simmer.plugin.v1.PluginService"
@@ -37,7 +38,7 @@ _MESSAGE_BYTES = 64 * 1024 * 1024
 _THREADS = 32
 
 
-class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):  # type: ignore[misc]
+class PluginServicer(PlanningCalls, plugin_pb2_grpc.PluginServiceServicer):  # type: ignore[misc]
     """A plugin, over gRPC."""
 
     def __init__(self, plugin: Plugin, host: HostConnection, ended: threading.Event) -> None:
@@ -54,8 +55,8 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):  # type: ignore[mis
     def RunStage(self, request: pb.RunStageRequest, context: grpc.ServicerContext) -> Iterator[pb.RunStageResponse]:
         entry = self._plugin.stages.get(request.stage)
         if entry is None:
-            _abort(context, grpc.StatusCode.NOT_FOUND, "unknown_stage", f"There is no stage {request.stage!r}.")
-        options = _options(entry.options, request.options, context)
+            abort(context, grpc.StatusCode.NOT_FOUND, "unknown_stage", f"There is no stage {request.stage!r}.")
+        options = options_of(entry.options, request.options, context)
         canceled = self._running.setdefault(request.call_id, threading.Event())
         context.add_callback(canceled.set)
         host = self._host.for_call(request.call_id)
@@ -82,18 +83,18 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):  # type: ignore[mis
     def Grade(self, request: pb.GradeRequest, context: grpc.ServicerContext) -> pb.GradeResponse:
         entry = self._plugin.graders.get(request.grader)
         if entry is None:
-            _abort(context, grpc.StatusCode.NOT_FOUND, "unknown_grader", f"There is no grader {request.grader!r}.")
-        options = _options(entry.options, request.options, context)
+            abort(context, grpc.StatusCode.NOT_FOUND, "unknown_grader", f"There is no grader {request.grader!r}.")
+        options = options_of(entry.options, request.options, context)
         grades = entry.grade([item_of(item) for item in request.items], options)
         return pb.GradeResponse(grades=[grade_message(grade) for grade in grades])
 
     def OpenSink(self, request: pb.OpenSinkRequest, context: grpc.ServicerContext) -> pb.OpenSinkResponse:
         entry = self._plugin.sinks.get(request.sink)
         if entry is None:
-            _abort(context, grpc.StatusCode.NOT_FOUND, "unknown_sink", f"There is no sink {request.sink!r}.")
+            abort(context, grpc.StatusCode.NOT_FOUND, "unknown_sink", f"There is no sink {request.sink!r}.")
         opened: SinkContext[BaseModel] = SinkContext(
             host=self._host.for_call(request.call_id),
-            options=_options(entry.options, request.options, context),
+            options=options_of(entry.options, request.options, context),
             run_id=request.run_id,
             run_folder=Path(request.run_folder),
         )
@@ -129,7 +130,7 @@ class PluginServicer(plugin_pb2_grpc.PluginServiceServicer):  # type: ignore[mis
     def _sink(self, call_id: str, context: grpc.ServicerContext) -> Sink:
         sink = self._sinks.get(call_id)
         if sink is None:
-            _abort(context, grpc.StatusCode.NOT_FOUND, "call_unknown", f"There is no open sink {call_id!r}.")
+            abort(context, grpc.StatusCode.NOT_FOUND, "call_unknown", f"There is no open sink {call_id!r}.")
         return sink
 
 
@@ -169,20 +170,6 @@ def _run(
         message = f"{type(error).__name__}: {error}"
         failed = pb.StageFailed(message=message, stack=traceback.format_exc())
         done.put(pb.RunStageResponse(failed=failed))
-
-
-def _options(model: type[BaseModel], given: Any, context: grpc.ServicerContext) -> BaseModel:
-    values: Mapping[str, Any] = json_format.MessageToDict(given)
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        _abort(context, grpc.StatusCode.INVALID_ARGUMENT, "invalid_options", str(error))
-
-
-def _abort(context: grpc.ServicerContext, status: grpc.StatusCode, code: str, message: str) -> NoReturn:
-    context.set_trailing_metadata((("simmer-error-code", code),))
-    context.abort(status, message)
-    raise AssertionError
 
 
 def serve(plugin: Plugin) -> NoReturn:

@@ -16,9 +16,11 @@ from google.protobuf import json_format
 
 from simmer_plugin.artifacts import Artifact, Row, Table, write_parquet
 from simmer_plugin.context import StageContext
-from simmer_plugin.generated.simmer.plugin.v1 import event_pb2
+from simmer_plugin.generated.simmer.plugin.v1 import event_pb2, host_pb2
 from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking
 from simmer_plugin.grading import Grade, GradeItem
+from simmer_plugin.inspection import InspectedRow
+from simmer_plugin.planning import CheckContext, EstimateContext, Facts, Problem, StageEstimate, WorkEstimate
 from simmer_plugin.plugin import Plugin
 
 Generate = Callable[[Sequence[Prompt], Sampling], Sequence[Sample]]
@@ -83,6 +85,53 @@ def run_stage(
         if set(outputs) != set(entry.outputs):
             raise AssertionError(f"the stage declares {sorted(entry.outputs)} and returned {sorted(outputs)}")
         return StageResult(outputs, host.events, host.spent, host.rows)
+
+
+def check_stage(
+    plugin: Plugin,
+    stage: str,
+    *,
+    options: Mapping[str, Any] | None = None,
+    recipe_folder: Path = Path("."),
+    is_usd_limited: bool = False,
+) -> list[Problem]:
+    """What a stage's check finds wrong with options that its model takes."""
+    entry = plugin.stages[stage]
+    if entry.check is None:
+        raise AssertionError(f"the stage {stage} has no check")
+    given = entry.options.model_validate(options or {})
+    return list(entry.check(given, CheckContext(recipe_folder, is_usd_limited)))
+
+
+def estimate_stage(
+    plugin: Plugin,
+    stage: str,
+    *,
+    options: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, Facts | Sequence[Facts]] | None = None,
+    job: WorkEstimate | None = None,
+) -> StageEstimate | None:
+    """What a stage's estimate says. job: what any trainer says that any work would take."""
+    entry = plugin.stages[stage]
+    if entry.estimate is None:
+        raise AssertionError(f"the stage {stage} has no estimate")
+    context = EstimateContext(
+        host=_TestTrainers(job),
+        inputs={name: [given] if isinstance(given, Mapping) else given for name, given in (inputs or {}).items()},
+        recipe_folder=Path("."),
+        cache_folder=Path("."),
+    )
+    return entry.estimate(entry.options.model_validate(options or {}), context)
+
+
+@dataclass(frozen=True)
+class _TestTrainers:
+    """Says the same of any work."""
+
+    job: WorkEstimate | None
+
+    def estimate_job(self, request: host_pb2.EstimateJobRequest) -> WorkEstimate | None:
+        return self.job
 
 
 class _TestHost:
@@ -164,6 +213,16 @@ class _TestHost:
 
     def export(self, trainer: str, model: Artifact, adapter: Artifact | None, metadata: Mapping[str, Any]) -> Artifact:
         return model
+
+    def inspect(
+        self,
+        trainer: str,
+        model: Artifact,
+        dataset: Artifact,
+        rows: Sequence[int],
+        hyperparameters: Mapping[str, Any],
+    ) -> list[InspectedRow]:
+        return [InspectedRow(row, [], [], [], False) for row in rows]
 
     def grade(self, uses: str, options: Mapping[str, Any], items: Sequence[GradeItem]) -> list[Grade]:
         if self._grade is None:

@@ -1,7 +1,18 @@
-"""A stage that trains, and exports what comes of it."""
+"""A stage that trains, looks at what it trains on, and exports what comes of it."""
 
 from pydantic import BaseModel, Field
-from simmer_plugin import Artifact, Plugin, StageContext, dataset, model, trainer_name
+from simmer_plugin import (
+    Artifact,
+    EstimateContext,
+    Plugin,
+    Resources,
+    StageContext,
+    StageEstimate,
+    dataset,
+    model,
+    report,
+    trainer_name,
+)
 
 plugin = Plugin("trains", "1.0.0")
 
@@ -13,25 +24,49 @@ class Options(BaseModel):
 
 @plugin.stage(
     inputs={"dataset": dataset("What to train on."), "model": model("What to start from.")},
-    outputs={"trained": model("The trained model."), "exported": model("The same, written anew.")},
+    outputs={
+        "trained": model("The trained model."),
+        "exported": model("The same, written anew."),
+        "tokens": report("What is trained of the first row and the third."),
+    },
 )
 def fine_tune(context: StageContext[Options]) -> dict[str, Artifact]:
     """Trains a model."""
-    hyperparameters = {
+    hyperparameters = {**fixed(context.options), "seed": context.seed}
+    trainer, start, data = context.options.trainer, context.input("model"), context.table("dataset")
+    rows = context.inspect(trainer, start, data, [0, 2], hyperparameters)
+    tokens = [{"row": row.row, "tokens": row.tokens, "trained": row.trained} for row in rows]
+    trained = context.train(trainer, start, data, hyperparameters)
+    exported = context.export(trainer, trained)
+    return {"trained": trained, "exported": exported, "tokens": context.write_report(tokens)}
+
+
+@plugin.resources(fine_tune)
+def needs(options: Options) -> Resources:
+    """Cores by the steps, so that a test sees which options it got."""
+    return Resources(cpus=1, memory_bytes=options.steps * 2**20)
+
+
+@plugin.estimate(fine_tune)
+def effort(options: Options, context: EstimateContext) -> StageEstimate | None:
+    """What the trainer says."""
+    work = context.training(options.trainer, context.input("model"), context.input("dataset"), fixed(options))
+    return None if work is None else StageEstimate(work, outputs={"exported": {"config": {"steps": options.steps}}})
+
+
+def fixed(options: Options) -> dict[str, object]:
+    """Hyperparameters, but for the seed."""
+    return {
         "method": "METHOD_FULL",
         "learning_rate": 1e-3,
-        "max_steps": context.options.steps,
+        "max_steps": options.steps,
         "global_batch_size": 4,
         "schedule": "LEARNING_RATE_SCHEDULE_LINEAR",
         "adam_beta1": 0.9,
         "adam_beta2": 0.95,
         "adam_epsilon": 1e-8,
         "max_sequence_length": 512,
-        "seed": context.seed,
     }
-    trainer = context.options.trainer
-    trained = context.train(trainer, context.input("model"), context.table("dataset"), hyperparameters)
-    return {"trained": trained, "exported": context.export(trainer, trained)}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,213 @@
+"""What a stage says while a recipe is planned: what is wrong with its options, what it needs, what it will take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from google.protobuf import json_format
+
+from simmer_plugin.generated.simmer.plugin.v1 import host_pb2, planning_pb2
+from simmer_plugin.generated.simmer.trainer.v1 import trainer_pb2
+from simmer_plugin.structs import struct_of
+
+#: What is known of an artifact that may not exist yet. Of tables: `rows`, `tokensPerRow`, `lengthSpread`; of models:
+#: `config`, as in config.json. Numbers are floats.
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong with an option, which its schema cannot see."""
+
+    #: The option at fault, with dots to what is inside of it; empty: the options as a whole.
+    path: str
+    #: Stable, snake_case, e.g. "missing_file".
+    code: str
+    #: What is wrong, for the user: names the thing, what was expected, what was found.
+    message: str
+    #: What to do about it.
+    hint: str | None = None
+
+
+@dataclass(frozen=True)
+class CheckContext:
+    """What a check knows besides the options."""
+
+    #: What relative paths in options are relative to.
+    recipe_folder: Path
+    #: Whether the recipe's budget limits dollars: what is paid for needs a price then.
+    is_usd_limited: bool = False
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a stage needs of the machine. None: one core, and no matter how much of the rest."""
+
+    cpus: int | None = None
+    memory_bytes: int | None = None
+    gpus: int | None = None
+
+
+@dataclass(frozen=True)
+class MemoryPart:
+    """Memory of one accelerator that one thing takes."""
+
+    #: "weights", "gradients", "optimizer", "activations" and the like.
+    part: str
+    bytes: float
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Something that would take less memory."""
+
+    #: As it is written in a recipe: "gradientCheckpointing: true".
+    change: str
+    #: Of one accelerator, with the change.
+    bytes: float
+
+
+@dataclass(frozen=True)
+class WorkEstimate:
+    """What some work takes. Figures are finite, and 0 or more."""
+
+    #: Time on its hardware; None: not known.
+    seconds: float | None = None
+    #: Whether that is the most that it can take, rather than what is expected.
+    is_at_most: bool = False
+    memory: Sequence[MemoryPart] = ()
+    #: The mildest first.
+    advice: Sequence[Advice] = ()
+    #: Other figures, by name: steps, tokensPerSecond.
+    figures: Mapping[str, float] = field(default_factory=dict)
+    #: Sentences: what was assumed, or why something is not known.
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class StageEstimate:
+    """What a stage will take and make."""
+
+    work: WorkEstimate = WorkEstimate()
+    #: Dollars besides its hardware: what it asks of others.
+    usd: float | None = None
+    #: Output to what will be known of it.
+    outputs: Mapping[str, Facts] = field(default_factory=dict)
+
+
+class EstimateHost(Protocol):
+    """Who knows what the trainers of a recipe can do."""
+
+    def estimate_job(self, request: host_pb2.EstimateJobRequest) -> WorkEstimate | None: ...
+
+
+class EstimateContext:
+    """What an estimate knows besides the options."""
+
+    def __init__(
+        self, *, host: EstimateHost, inputs: Mapping[str, Sequence[Facts]], recipe_folder: Path, cache_folder: Path
+    ) -> None:
+        self._host = host
+        self._inputs = inputs
+        #: What relative paths in options are relative to.
+        self.recipe_folder = recipe_folder
+        self.cache_folder = cache_folder
+
+    def input(self, name: str) -> Facts:
+        """What is known of an input; nothing of one that was left out."""
+        return next(iter(self._inputs.get(name, ())), {})
+
+    def many(self, name: str) -> Sequence[Facts]:
+        """The same for an input that takes many."""
+        return self._inputs.get(name, ())
+
+    def training(
+        self,
+        trainer: str,
+        model: Facts,
+        data: Facts,
+        hyperparameters: Mapping[str, Any],
+        *,
+        extensions: Mapping[str, Any] | None = None,
+    ) -> WorkEstimate | None:
+        """What training would take of a trainer of the recipe; None where its plugin cannot say.
+
+        trainer: the value of an option made by `trainer_name()`. hyperparameters: as `StageContext.train` takes them.
+        """
+        job = planning_pb2.TrainingJob(
+            model=struct_of(model),
+            data=struct_of(data),
+            hyperparameters=json_format.ParseDict(dict(hyperparameters), trainer_pb2.Hyperparameters()),
+            extensions=None if extensions is None else struct_of(extensions),
+        )
+        return self._host.estimate_job(host_pb2.EstimateJobRequest(trainer=trainer, training=job))
+
+    def generation(
+        self,
+        trainer: str,
+        model: Facts,
+        *,
+        prompts: int | None,
+        tokens_per_prompt: int,
+        longest_sequence: int,
+        batch_size: int | None = None,
+    ) -> WorkEstimate | None:
+        """What generation would take of a trainer of the recipe; None where its plugin cannot say.
+
+        prompts: None where nobody knows how many. tokens_per_prompt: decoded for each, at most. longest_sequence: its
+        prompt included.
+        """
+        job = planning_pb2.GenerationJob(
+            model=struct_of(model),
+            prompts=prompts,
+            tokens_per_prompt=tokens_per_prompt,
+            longest_sequence=longest_sequence,
+            batch_size=batch_size,
+        )
+        return self._host.estimate_job(host_pb2.EstimateJobRequest(trainer=trainer, generation=job))
+
+
+def problem_message(problem: Problem) -> planning_pb2.OptionProblem:
+    """A problem for the wire."""
+    return planning_pb2.OptionProblem(path=problem.path, code=problem.code, message=problem.message, hint=problem.hint)
+
+
+def resources_message(needed: Resources) -> planning_pb2.ResourcesNeeded:
+    """What is needed, for the wire."""
+    return planning_pb2.ResourcesNeeded(cpus=needed.cpus, memory_bytes=needed.memory_bytes, gpus=needed.gpus)
+
+
+def estimate_message(estimate: StageEstimate) -> planning_pb2.StageEstimate:
+    """An estimate for the wire."""
+    return planning_pb2.StageEstimate(
+        work=work_message(estimate.work),
+        usd=estimate.usd,
+        outputs={name: struct_of(facts) for name, facts in estimate.outputs.items()},
+    )
+
+
+def work_message(work: WorkEstimate) -> planning_pb2.WorkEstimate:
+    """What work takes, for the wire."""
+    return planning_pb2.WorkEstimate(
+        seconds=work.seconds,
+        is_at_most=work.is_at_most,
+        memory=[planning_pb2.MemoryPart(part=each.part, bytes=each.bytes) for each in work.memory],
+        advice=[planning_pb2.Advice(change=each.change, bytes=each.bytes) for each in work.advice],
+        figures=work.figures,
+        notes=work.notes,
+    )
+
+
+def work_of(message: planning_pb2.WorkEstimate) -> WorkEstimate:
+    """What work takes, from the wire."""
+    return WorkEstimate(
+        seconds=message.seconds if message.HasField("seconds") else None,
+        is_at_most=message.is_at_most,
+        memory=[MemoryPart(each.part, each.bytes) for each in message.memory],
+        advice=[Advice(each.change, each.bytes) for each in message.advice],
+        figures=dict(message.figures),
+        notes=list(message.notes),
+    )

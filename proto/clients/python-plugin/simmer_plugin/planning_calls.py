@@ -1,0 +1,71 @@
+"""The calls of planning.proto."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grpc
+from google.protobuf import json_format
+
+from simmer_plugin.calls import abort, answering, options_of
+from simmer_plugin.generated.simmer.plugin.v1 import planning_pb2 as pb
+from simmer_plugin.host import HostConnection
+from simmer_plugin.planning import (
+    CheckContext,
+    EstimateContext,
+    estimate_message,
+    problem_message,
+    resources_message,
+)
+from simmer_plugin.plugin import Plugin, StageEntry
+
+
+class PlanningCalls:
+    """What is asked while a recipe is planned."""
+
+    _plugin: Plugin
+    _host: HostConnection
+
+    @answering
+    def CheckStage(self, request: pb.CheckStageRequest, context: grpc.ServicerContext) -> pb.CheckStageResponse:
+        entry = self._planned(request.stage, context)
+        if entry.check is None:
+            return pb.CheckStageResponse()
+        where = CheckContext(Path(request.recipe_folder), request.is_usd_limited)
+        problems = entry.check(options_of(entry.options, request.options, context), where)
+        return pb.CheckStageResponse(problems=[problem_message(problem) for problem in problems])
+
+    @answering
+    def ResolveStageResources(
+        self, request: pb.ResolveStageResourcesRequest, context: grpc.ServicerContext
+    ) -> pb.ResolveStageResourcesResponse:
+        entry = self._planned(request.stage, context)
+        needed = entry.resources
+        if callable(needed):
+            needed = needed(options_of(entry.options, request.options, context))
+        return pb.ResolveStageResourcesResponse(resources=resources_message(needed))
+
+    @answering
+    def EstimateStage(
+        self, request: pb.EstimateStageRequest, context: grpc.ServicerContext
+    ) -> pb.EstimateStageResponse:
+        entry = self._planned(request.stage, context)
+        if entry.estimate is None:
+            return pb.EstimateStageResponse()
+        known = EstimateContext(
+            host=self._host.for_call(request.call_id),
+            inputs={
+                name: [json_format.MessageToDict(facts) for facts in given.facts]
+                for name, given in request.inputs.items()
+            },
+            recipe_folder=Path(request.recipe_folder),
+            cache_folder=Path(request.cache_folder),
+        )
+        estimate = entry.estimate(options_of(entry.options, request.options, context), known)
+        return pb.EstimateStageResponse(estimate=None if estimate is None else estimate_message(estimate))
+
+    def _planned(self, stage: str, context: grpc.ServicerContext) -> StageEntry:
+        entry = self._plugin.stages.get(stage)
+        if entry is None:
+            abort(context, grpc.StatusCode.NOT_FOUND, "unknown_stage", f"There is no stage {stage!r}.")
+        return entry
