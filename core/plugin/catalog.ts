@@ -10,12 +10,14 @@ import type {
   GraderDefinition,
   LauncherDefinition,
   PluginDefinition,
+  Sink,
   SinkDefinition,
   StageDefinition,
   TrainerDefinition,
 } from './definitions.js';
 import { builtInPlugins, locatePlugin, simmerPackage } from './locate.js';
 import { type ListedPlugin, type PluginReference, pluginReference, sourceOf } from './plugin-reference.js';
+import type { LoadedProcess } from './process/load-process-plugin.js';
 import { ProcessKeeper } from './process/process-keeper.js';
 import { defaultProcessMachine, type ProcessMachine } from './process/process-machine.js';
 
@@ -31,6 +33,8 @@ export interface LoadedPlugin {
   readonly source: string;
   /** As the recipe lists it; absent for one that is built in. */
   readonly reference?: PluginReference;
+  /** Of one that is a process and has the hook onEvent: its sink for the events of one run. */
+  openEvents?(): Sink;
   /** SHA-256 over its code, lower-case hex; read once, then remembered. */
   codeDigest(): Promise<string>;
 }
@@ -181,7 +185,7 @@ export class PluginCatalog {
 
   async #loadListed(reference: PluginReference): Promise<LoadedPlugin> {
     const source = sourceOf(reference);
-    const { definition, digest } = await this.#load(reference);
+    const { definition, digest, ...events } = await this.#load(reference);
     const { name } = definition;
     const taken = (by: string): never => {
       throw new UserError('plugin_name_taken', `Plugin "${name}" (${source}) has the name of another: ${by}.`, {
@@ -194,24 +198,21 @@ export class PluginCatalog {
       const other = await this.recipePlugin(earlier).catch(() => undefined);
       if (other?.definition.name === name) taken(sourceOf(earlier));
     }
-    return { definition, source, reference, codeDigest: remembered(digest) };
+    return { definition, ...events, source, reference, codeDigest: remembered(digest) };
   }
 
-  async #load(
-    reference: PluginReference,
-  ): Promise<{ readonly definition: PluginDefinition; digest(): Promise<string> }> {
+  async #load(reference: PluginReference): Promise<LoadedProcess & { digest(): Promise<string> }> {
     const { plugin, command } = reference;
     const source = sourceOf(reference);
     if (plugin === undefined) {
       const folder = this.#baseFolder;
-      const definition = await this.#loadProcess(reference, folder);
-      return { definition, digest: () => commandDigest(command!, folder) };
+      return { ...(await this.#loadProcess(reference, folder)), digest: () => commandDigest(command!, folder) };
     }
     const location = locatePlugin(plugin, this.#baseFolder);
     const { folder } = location;
     if (location.kind === 'process') {
-      const definition = await this.#loadProcess(reference, location.folder);
-      return { definition, digest: () => folderDigest([location.folder]) };
+      const loaded = await this.#loadProcess(reference, location.folder);
+      return { ...loaded, digest: () => folderDigest([location.folder]) };
     }
     refuseProcessKeys(reference);
     const definition = await importPlugin(location.module, source);
@@ -221,12 +222,12 @@ export class PluginCatalog {
     };
   }
 
-  async #loadProcess(reference: PluginReference, folder: string): Promise<PluginDefinition> {
+  async #loadProcess(reference: PluginReference, folder: string): Promise<LoadedProcess> {
     // gRPC takes long to load: only where there is such a plugin.
     const { loadListedProcess } = await import('./process/load-listed-process.js');
     const where = { recipeFolder: this.#baseFolder, keeper: this.#keeper };
-    const definition = await loadListedProcess(reference, folder, this.#machine, where);
-    return checkPluginShape(definition, sourceOf(reference));
+    const loaded = await loadListedProcess(reference, folder, this.#machine, where);
+    return { ...loaded, definition: checkPluginShape(loaded.definition, sourceOf(reference)) };
   }
 
   #once(key: string, load: () => Promise<LoadedPlugin>): Promise<LoadedPlugin> {

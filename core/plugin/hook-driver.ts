@@ -1,4 +1,5 @@
 import { isUserError, UserError } from '../errors.js';
+import type { Event } from '../events/catalogue.js';
 import type { Plan } from '../recipe/plan.js';
 import { isMapValue } from '../recipe/problem-list.js';
 import type { PluginCatalog } from './catalog.js';
@@ -9,6 +10,8 @@ import type { HookedStage, PlanObjection, PluginHooks, RecipeTree } from './hook
 interface Hooked {
   readonly plugin: string;
   readonly hooks: PluginHooks;
+  /** Its onEvent where that is elsewhere. */
+  openEvents?(): Sink;
 }
 
 /** Calls the hooks of the plugins that a recipe lists, each kind in its own way: the one place where hooks are called. */
@@ -24,8 +27,10 @@ export class HookDriver {
     const loaded = await Promise.allSettled(catalog.recipePlugins.map((reference) => catalog.recipePlugin(reference)));
     return new HookDriver(
       loaded.flatMap((result) => {
-        const definition = result.status === 'fulfilled' ? result.value.definition : undefined;
-        return definition?.hooks === undefined ? [] : [{ plugin: definition.name, hooks: definition.hooks }];
+        if (result.status === 'rejected') return [];
+        const { definition, openEvents } = result.value;
+        const { name: plugin, hooks } = definition;
+        return hooks === undefined ? [] : [{ plugin, hooks, ...(openEvents === undefined ? {} : { openEvents }) }];
       }),
     );
   }
@@ -94,16 +99,12 @@ export class HookDriver {
 
   /** Parallel: each plugin is a sink of its own, which keeps none of the others waiting. */
   eventSinks(): readonly { readonly name: string; readonly sink: Sink }[] {
-    return this.#hooked.flatMap(({ plugin, hooks: { onEvent } }) =>
-      onEvent === undefined
-        ? []
-        : [
-            {
-              name: `hook onEvent of ${plugin}`,
-              sink: { onEvent: (event) => named(plugin, 'onEvent', async () => onEvent(event)) },
-            },
-          ],
-    );
+    return this.#hooked.flatMap(({ plugin, hooks: { onEvent }, openEvents }) => {
+      const name = `hook onEvent of ${plugin}`;
+      if (openEvents !== undefined) return [{ name, sink: openEvents() }];
+      if (onEvent === undefined) return [];
+      return [{ name, sink: { onEvent: (event: Event) => named(plugin, 'onEvent', async () => onEvent(event)) } }];
+    });
   }
 }
 

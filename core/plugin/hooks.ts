@@ -43,7 +43,7 @@ export interface HookedStage {
 
 /**
  * What a plugin has to do with runs whose recipe lists it, besides its contributions. A hook that throws is told of by
- * its plugin's name. Only for plugins that run inside of Simmer.
+ * its plugin's name.
  */
 export interface PluginHooks {
   /**

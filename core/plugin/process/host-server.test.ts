@@ -5,6 +5,7 @@ import { credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { UserError } from '../../errors.js';
 import { ArtifactType } from '../../generated/simmer/plugin/v1/artifact.js';
+import { LogLevel } from '../../generated/simmer/plugin/v1/event.js';
 import { HostServiceClient } from '../../generated/simmer/plugin/v1/host.js';
 import { Hyperparameters, Precision } from '../../generated/simmer/trainer/v1/trainer.js';
 import { memoryArtifact, memoryTable } from '../../testing/run-stage.js';
@@ -167,7 +168,7 @@ describe('the host of a plugin process', () => {
       jobs.push([trainer, job]);
       return trainer === 'student' ? { seconds: 9, memory: [{ part: 'weights', bytes: 5 }] } : undefined;
     };
-    host.serve({ id: 'estimate', log, estimateJob });
+    host.serve({ id: 'estimate', estimateJob });
     const value = {
       ...{ model: { config: { layers: 2 } }, prompts: 6n, tokensPerPrompt: 16n, longestSequence: 64n },
       ...{ batchSize: undefined, precision: Precision.PRECISION_BFLOAT16 },
@@ -185,6 +186,9 @@ describe('the host of a plugin process', () => {
       ['other', job],
     ]);
     expect(await ask(client.estimateJob, { ...asked, callId: 'stage' })).toEqual(['PERMISSION_DENIED', 'not_allowed']);
+    const line = { $case: 'logWritten', value: { level: LogLevel.LOG_LEVEL_INFO, message: 'psst' } } as const;
+    const said = { callId: 'estimate', events: [{ event: line }] };
+    expect(await ask(client.emitEvents, said)).toEqual(['PERMISSION_DENIED', 'not_allowed']);
     const empty = { ...asked, job: undefined };
     expect(await ask(client.estimateJob, empty)).toEqual(['INVALID_ARGUMENT', 'request_invalid']);
   });

@@ -41,14 +41,14 @@ export function hostService(calls: HostedCalls): HostServiceServer {
   };
   const spendingOf = (callId: string): HostedSpending => {
     const { spending } = callOf(callId);
-    if (spending === undefined) throw notAllowed('A sink may spend nothing.');
+    if (spending === undefined) throw notAllowed('Only a stage or a grader may spend.');
     return spending;
   };
   return {
     openArtifact: unary(async ({ callId, uri }) => {
       const { stage, openArtifact } = callOf(callId);
       if (stage !== undefined) return { artifact: fromArtifact(stage.artifact(uri)) };
-      if (openArtifact === undefined) throw notAllowed('A grader may open no artifacts.');
+      if (openArtifact === undefined) throw notAllowed('Only a stage or a sink may open artifacts.');
       return { artifact: fromArtifact(await openArtifact(uri)) };
     }),
     commitTable: unary(async (request) => committed(stageOf(request.callId), commitTable, request)),

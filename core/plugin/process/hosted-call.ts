@@ -16,7 +16,8 @@ export type HostedContext = Pick<
 /** A call that the host made to a plugin, as long as it runs: what the plugin may ask for it. */
 export interface HostedCall {
   readonly id: string;
-  readonly log: Log;
+  /** Absent: it may say nothing. */
+  readonly log?: Log;
   /** Absent: it may not spend. */
   readonly spending?: HostedSpending;
   /** Of an estimate alone: what some work would take of a trainer; undefined where that is not known. */
@@ -97,8 +98,9 @@ export class HostedSpending {
   }
 }
 
-/** Events of a stage are the stage's own; a grader or a sink may only write lines of log. */
+/** Events of a stage are the stage's own; a grader, a sink or a hook may only write lines of log. */
 export async function sayAs(call: HostedCall, event: StageEvent): Promise<void> {
+  if (call.log === undefined) throw notAllowed('This call may say nothing.');
   if (event.type === 'log.written') call.log[event.data.level](event.data.message);
   else if (call.stage !== undefined) await call.stage.context.emit(event);
   else throw notAllowed(`Only a stage may say ${event.type}.`);

@@ -10,7 +10,9 @@ export const processLimitsShape = z.strictObject({
     .describe('Resident memory of the process and all that it starts. Default: all the machine has.'),
   startSeconds: seconds.optional().describe('How long it may take until it serves. Default: 60.'),
   stageSeconds: seconds.optional().describe('How long one run of a stage may take. Default: a day.'),
-  answerSeconds: seconds.optional().describe('How long it may take to answer a health check. Default: 60.'),
+  answerSeconds: seconds
+    .optional()
+    .describe('How long it may take to answer a health check, or a question of planning. Default: 60.'),
   stopSeconds: seconds.optional().describe('How long it may take to stop when it is asked to. Default: 10.'),
 });
 

@@ -1,9 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { PluginDefinition } from '../definitions.js';
 import { type PluginReference, sourceOf } from '../plugin-reference.js';
 import { processLimits } from './limits.js';
-import { loadProcessPlugin } from './load-process-plugin.js';
+import { type LoadedProcess, loadProcessPlugin } from './load-process-plugin.js';
 import { readManifest } from './manifest.js';
 import type { ProcessKeeper } from './process-keeper.js';
 import type { ProcessMachine } from './process-machine.js';
@@ -19,7 +18,7 @@ export async function loadListedProcess(
   folder: string,
   machine: ProcessMachine,
   { recipeFolder, keeper }: { readonly recipeFolder: string; readonly keeper: ProcessKeeper },
-): Promise<PluginDefinition> {
+): Promise<LoadedProcess> {
   const { cacheFolder, python, say } = machine;
   await mkdir(cacheFolder, { recursive: true });
   const context = {

@@ -3,10 +3,14 @@ import type { DescribeResponse } from '../../generated/simmer/plugin/v1/plugin.j
 import { apiVersion, type PluginDefinition, type PrepareContext } from '../definitions.js';
 import { KeptProcess } from './kept-process.js';
 import { processGrader } from './process-grader.js';
+import { type ProcessHooks, processHooks } from './process-hooks.js';
 import type { ProcessKeeper } from './process-keeper.js';
 import type { ProcessPlugin } from './process-plugin.js';
 import { processSink } from './process-sink.js';
 import { processStage } from './process-stage.js';
+
+/** A plugin whose contributions start its processes. */
+export type LoadedProcess = { readonly definition: PluginDefinition } & Pick<ProcessHooks, 'openEvents'>;
 
 /**
  * Starts a plugin's process, and asks it what it contributes. What comes out is a plugin as any other: who runs its stages
@@ -18,7 +22,7 @@ export async function loadProcessPlugin(
   plugin: ProcessPlugin,
   context: PrepareContext,
   keeper: ProcessKeeper,
-): Promise<PluginDefinition> {
+): Promise<LoadedProcess> {
   const kept = new KeptProcess(plugin, context, keeper);
   const described = await kept.use(({ client }) => client.describe(plugin.limits.startSeconds));
   return definitionOf(described, plugin, context, kept);
@@ -26,19 +30,23 @@ export async function loadProcessPlugin(
 
 /** What a plugin says of itself, as a plugin whose contributions start its processes. @throws UserError `invalid_plugin` */
 export function definitionOf(
-  { name, version, stages, graders, sinks }: DescribeResponse,
+  described: DescribeResponse,
   plugin: ProcessPlugin,
   context: PrepareContext,
   kept: KeptProcess,
-): PluginDefinition {
-  return {
+): LoadedProcess {
+  const { name, version, stages, graders, sinks } = described;
+  const { hooks, ...events } = processHooks(plugin, described, kept, context);
+  const definition = {
     name,
     version,
     apiVersion,
     stages: named(stages, 'stages', plugin, (stage) => processStage(plugin, stage, `${name}/${stage.name}`, kept)),
     graders: named(graders, 'graders', plugin, (grader) => processGrader(plugin, grader)),
     sinks: named(sinks, 'sinks', plugin, (sink) => processSink(plugin, sink, context)),
+    hooks,
   };
+  return { definition, ...events };
 }
 
 function named<Described extends { readonly name: string }, Definition>(

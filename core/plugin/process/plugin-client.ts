@@ -1,4 +1,5 @@
 import {
+  type ClientDuplexStream,
   type ClientReadableStream,
   type ClientUnaryCall,
   credentials,
@@ -8,6 +9,7 @@ import {
 } from '@grpc/grpc-js';
 import { UserError } from '../../errors.js';
 import type { Event } from '../../events/catalogue.js';
+import type { AroundStageRequest, AroundStageResponse } from '../../generated/simmer/plugin/v1/hook.js';
 import type { EstimateStageRequest, StageEstimate } from '../../generated/simmer/plugin/v1/planning.js';
 import {
   type DescribeResponse,
@@ -17,8 +19,11 @@ import {
   type RunStageResponse,
 } from '../../generated/simmer/plugin/v1/plugin.js';
 import { checkHealth } from '../../process/grpc-health.js';
+import type { Plan } from '../../recipe/plan.js';
 import type { Grade, GradeItem } from '../../trainer/trainer.js';
 import type { OptionProblem, Resources } from '../definitions.js';
+import type { PlanObjection, RecipeTree } from '../hooks.js';
+import { toObjections, toRecipeTree } from './hook-wire.js';
 import { toOptionProblems, toResources } from './planning-wire.js';
 import { plainJson, toGrade } from './wire.js';
 
@@ -102,16 +107,31 @@ export class PluginClient {
 
   /** The messages of a stage's run, pulled one by one; left early, the call is canceled. */
   async *runStage(request: RunStageRequest): AsyncGenerator<RunStageResponse> {
-    const call: ClientReadableStream<RunStageResponse> = this.#client.runStage(request);
-    // grpc-js emits the error of a call that was left early when nobody iterates any more.
-    call.on('error', () => {});
-    try {
-      for await (const message of call as AsyncIterable<RunStageResponse>) yield message;
-    } catch (error) {
-      throw toPluginError(error, 'RunStage');
-    } finally {
-      call.cancel();
-    }
+    yield* messagesOf(this.#client.runStage(request), 'RunStage');
+  }
+
+  /** A conversation about one stage; left early, the call is canceled. */
+  aroundStage() {
+    const call = this.#client.aroundStage();
+    return {
+      say: (request: AroundStageRequest['request']) => void call.write({ request }),
+      messages: messagesOf<AroundStageResponse>(call, 'AroundStage'),
+    };
+  }
+
+  /** @throws UserError `plugin_broke_contract` where the answer is no JSON */
+  async beforePlan(tree: RecipeTree): Promise<RecipeTree | undefined> {
+    const request = { recipeJson: JSON.stringify(tree) };
+    return toRecipeTree(await this.#unary('BeforePlan', this.#client.beforePlan, request));
+  }
+
+  /** @throws UserError `plugin_broke_contract` where an objection has no message */
+  async afterPlan(plan: Plan): Promise<readonly PlanObjection[]> {
+    return toObjections(await this.#unary('AfterPlan', this.#client.afterPlan, { planJson: JSON.stringify(plan) }));
+  }
+
+  async openEventHook(callId: string, runId: string): Promise<void> {
+    await this.#unary('OpenEventHook', this.#client.openEventHook, { callId, runId });
   }
 
   async cancel(callId: string, reason: string, seconds: number): Promise<void> {
@@ -186,6 +206,22 @@ export class PluginClient {
         else reject(toPluginError(error, name));
       });
     });
+  }
+}
+
+/** Pulled one by one; left early, the call is canceled. */
+async function* messagesOf<Response>(
+  call: ClientReadableStream<Response> | ClientDuplexStream<never, Response>,
+  name: string,
+): AsyncGenerator<Response> {
+  // grpc-js emits the error of a call that was left early when nobody iterates any more.
+  call.on('error', () => {});
+  try {
+    for await (const message of call as AsyncIterable<Response>) yield message;
+  } catch (error) {
+    throw toPluginError(error, name);
+  } finally {
+    call.cancel();
   }
 }
 

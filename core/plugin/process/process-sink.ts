@@ -1,13 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import type { Event } from '../../events/catalogue.js';
 import type { SinkDescription } from '../../generated/simmer/plugin/v1/plugin.js';
 import type { PrepareContext, SinkDefinition } from '../definitions.js';
+import { EventBatches } from './event-batches.js';
 import { optionsFromJsonSchema } from './json-schema-options.js';
 import { PluginProcess } from './plugin-process.js';
 import { commandOf, type ProcessPlugin } from './process-plugin.js';
-
-/** Events that may wait for the process; then the sink's own queue fills, which says what it drops. */
-const waitingMost = 512;
 
 /** A sink of a plugin that is a process. @throws UserError `invalid_plugin` */
 export function processSink(
@@ -33,7 +30,7 @@ export function processSink(
         await process[Symbol.asyncDispose]();
         throw error;
       }
-      const batches = new Batches((events) => process.guard(process.client.deliverEvents(callId, events)));
+      const batches = new EventBatches((events) => process.guard(process.client.deliverEvents(callId, events)));
       return {
         onEvent: (event) => batches.add(event),
         async beforeCompleted() {
@@ -44,7 +41,7 @@ export function processSink(
         async close() {
           try {
             await batches.delivered();
-            await process.guard(process.client.closeSink(callId));
+            if (!batches.hasFailed) await process.guard(process.client.closeSink(callId));
           } finally {
             served[Symbol.dispose]();
             await process[Symbol.asyncDispose]();
@@ -53,34 +50,4 @@ export function processSink(
       };
     },
   };
-}
-
-/** Gives events on in batches: what comes while one is under way goes with the next. */
-class Batches {
-  readonly #deliver: (events: readonly Event[]) => Promise<void>;
-  #waiting: Event[] = [];
-  #pump: Promise<void> | undefined;
-
-  constructor(deliver: (events: readonly Event[]) => Promise<void>) {
-    this.#deliver = deliver;
-  }
-
-  /** Waits only where too many wait already. @throws what an earlier delivery threw */
-  async add(event: Event): Promise<void> {
-    this.#waiting.push(event);
-    this.#pump ??= this.#deliverAll();
-    // Whoever comes next, or asks whether all is delivered, is told.
-    this.#pump.catch(() => {});
-    if (this.#waiting.length >= waitingMost) await this.#pump;
-  }
-
-  /** @throws what a delivery threw */
-  async delivered(): Promise<void> {
-    await this.#pump;
-  }
-
-  async #deliverAll(): Promise<void> {
-    while (this.#waiting.length > 0) await this.#deliver(this.#waiting.splice(0));
-    this.#pump = undefined;
-  }
 }

@@ -1,23 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import type { Artifact, TableArtifact } from '../../artifacts/artifact.js';
 import { UserError } from '../../errors.js';
-import type { RunStageRequest, StageDescription, StageFailed } from '../../generated/simmer/plugin/v1/plugin.js';
+import type { RunStageRequest, StageDescription } from '../../generated/simmer/plugin/v1/plugin.js';
 import type { StageContext, StageDefinition } from '../definitions.js';
 import type { StageEstimate, StageEstimateContext } from '../estimate.js';
 import { brokeContract } from './broke-contract.js';
+import { toFailure } from './failure.js';
 import { HostedSpending, HostedStage } from './hosted-call.js';
 import { optionsFromJsonSchema } from './json-schema-options.js';
 import type { KeptProcess } from './kept-process.js';
 import { fromInputFacts, toResources, toStageEstimate } from './planning-wire.js';
 import { PluginProcess } from './plugin-process.js';
 import { commandOf, type ProcessPlugin } from './process-plugin.js';
+import { stopWith } from './stop-with.js';
 import { fromArtifact, plainJson, toArtifactType, toStageEvent } from './wire.js';
-
-/** The longest that a timer of Node can wait. */
-const longestTimer = 2 ** 31 - 1;
-
-/** A plan has no log. */
-const silent = { debug() {}, info() {}, warning() {}, error() {} };
 
 type AnyContext = StageContext<Readonly<Record<string, unknown>>, Record<never, never>>;
 type InputValue = Artifact | TableArtifact | readonly (Artifact | TableArtifact)[] | undefined;
@@ -81,7 +77,7 @@ async function estimateInProcess(
   context: StageEstimateContext,
 ): Promise<StageEstimate | undefined> {
   const callId = randomUUID();
-  using _served = host.serve({ id: callId, log: silent, estimateJob: (trainer, job) => context.trainer(trainer)(job) });
+  using _served = host.serve({ id: callId, estimateJob: (trainer, job) => context.trainer(trainer)(job) });
   const { inputs, recipeFolder, cacheFolder } = context;
   const about = { callId, stage: name, inputs: fromInputFacts(inputs), recipeFolder, cacheFolder };
   const estimate = await client.estimateStage({ ...about, options: plainJson(options) });
@@ -137,22 +133,7 @@ async function follow(
   { signal, emit }: AnyContext,
   plugin: string,
 ): Promise<Readonly<Record<string, string>>> {
-  const { stageSeconds, stopSeconds } = process.limits;
-  const timers = [
-    setTimeout(
-      () => process.end(tooLong(plugin, `took longer than its limit of ${stageSeconds} seconds`)),
-      Math.min(stageSeconds * 1000, longestTimer),
-    ),
-  ];
-  const cancel = () => {
-    void process.client
-      .cancel(request.callId, String(signal.reason?.message ?? 'stopped'), stopSeconds)
-      .catch(() => {});
-    const end = () => process.end(tooLong(plugin, `did not stop within ${stopSeconds} seconds`));
-    timers.push(setTimeout(end, stopSeconds * 1000));
-  };
-  signal.addEventListener('abort', cancel, { once: true });
-  if (signal.aborted) cancel();
+  using _stopping = stopWith(process, { callId: request.callId, signal, plugin });
   const messages = process.client.runStage(request);
   let outputs: Readonly<Record<string, string>> | undefined;
   try {
@@ -162,7 +143,7 @@ async function follow(
       const { response } = next.value;
       if (outputs !== undefined) throw brokeContract('sent something after it had completed the stage');
       if (response?.$case === 'event') await emit(toStageEvent(response.value));
-      else if (response?.$case === 'failed') throw failure(response.value);
+      else if (response?.$case === 'failed') throw toFailure(response.value);
       else if (response?.$case === 'completed') outputs = response.value.outputs;
       else throw brokeContract('sent a message that says nothing');
     }
@@ -170,26 +151,9 @@ async function follow(
     signal.throwIfAborted();
     throw error;
   } finally {
-    signal.removeEventListener('abort', cancel);
-    for (const timer of timers) clearTimeout(timer);
     void messages.return(undefined).catch(() => {});
   }
   signal.throwIfAborted();
   if (outputs === undefined) throw brokeContract('ended the stage without saying whether it completed or failed');
   return outputs;
-}
-
-/** What the stage said of its failure; what its author did not foresee is a bug of the plugin's, with the stack there. */
-function failure({ code, message, hint, stack }: StageFailed): Error {
-  if (code !== '') return new UserError(code, message, { kind: 'runFailed', ...(hint === undefined ? {} : { hint }) });
-  const error = new Error(message);
-  if (stack !== undefined && stack !== '') error.stack = stack;
-  return error;
-}
-
-function tooLong(plugin: string, what: string): UserError {
-  return new UserError('plugin_timed_out', `Plugin ${plugin} ${what}; it was killed.`, {
-    kind: 'runFailed',
-    hint: 'Give it less to do, or raise `limits.stageSeconds` where the recipe lists it.',
-  });
 }

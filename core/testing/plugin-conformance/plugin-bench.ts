@@ -92,7 +92,7 @@ export class PluginBench {
     const { cacheFolder, log, signal } = quiet(this.options.folder);
     const context = { cacheFolder, log, signal, recipeFolder: this.options.folder, emit: async () => {} };
     const kept = new KeptProcess(this.options.plugin, context, new ProcessKeeper());
-    return definitionOf(await this.describe(), this.options.plugin, context, kept);
+    return definitionOf(await this.describe(), this.options.plugin, context, kept).definition;
   }
 
   async stages(): Promise<readonly (readonly [string, StageDefinition])[]> {

@@ -17,6 +17,8 @@ import { LogLevel } from '../../../core/generated/simmer/plugin/v1/event.js';
 import {
   type CommitReportRequest,
   type CommitReportResponse,
+  type EmitEventsRequest,
+  type EmitEventsResponse,
   HostServiceClient,
   type ReserveSpendingRequest,
   type ReserveSpendingResponse,
@@ -30,6 +32,15 @@ import {
   type RunStageResponse,
 } from '../../../core/generated/simmer/plugin/v1/plugin.js';
 
+import {
+  afterPlan,
+  answersHooks,
+  aroundStage,
+  beforePlan,
+  hookMisbehaviors,
+  hooksOf,
+  writeTypes,
+} from './fixture-hooks.js';
 import { type Answer, check, estimate, planningMisbehaviors, resources } from './fixture-planning.js';
 
 /** What goes wrong with the plugin of this program, by the word that it is started with. */
@@ -60,6 +71,7 @@ export const misbehaviors = [
   'bad-schema',
   'bad-name',
   ...planningMisbehaviors,
+  ...hookMisbehaviors,
 ] as const;
 export type Misbehavior = (typeof misbehaviors)[number];
 
@@ -134,12 +146,13 @@ function description(misbehavior: Misbehavior): DescribeResponse {
     ],
     graders: [{ name: 'equal', description: 'Right where both are the same text.' }],
     sinks: [{ name: 'types', description: 'Writes down the types of all events.' }],
+    hooks: hooksOf(misbehavior),
   };
 }
 
 function service(misbehavior: Misbehavior, server: Server): PluginImplementation {
   const running = new Map<string, () => void>();
-  const sinks = new Map<string, { readonly types: string[]; readonly folder: string }>();
+  const sinks = new Map<string, { readonly types: string[]; write(types: readonly string[]): Promise<void> }>();
   return {
     describe: answer(() => description(misbehavior)),
     checkStage: answerOrNot((request) => check(request, misbehavior)),
@@ -187,24 +200,58 @@ function service(misbehavior: Misbehavior, server: Server): PluginImplementation
       callback(null, { grades: misbehavior === 'grades-shuffled' ? grades.toReversed() : grades });
     },
     openSink: answer(({ callId, runFolder }) => {
-      sinks.set(callId, { types: [], folder: runFolder });
+      sinks.set(callId, {
+        types: [],
+        write: (types) => writeFile(join(runFolder, 'types.json'), JSON.stringify(types)),
+      });
       return {};
     }),
     deliverEvents: answer(({ callId, events }) => {
+      if (misbehavior === 'event-crash') process.exit(13);
       sinks.get(callId)!.types.push(...events.map(({ type }) => type));
       return {};
     }),
     completeSink: answer(() => ({})),
     closeSink(call, callback) {
-      const { folder, types } = sinks.get(call.request.callId)!;
-      void writeFile(join(folder, 'types.json'), JSON.stringify(types)).then(() => callback(null, {}));
+      const { types, write } = sinks.get(call.request.callId)!;
+      void write(types).then(() => callback(null, {}));
     },
+    ...hooks(misbehavior, running, sinks),
     shutdown(_call, callback) {
       callback(null, {});
       if (misbehavior === 'ignore-shutdown') return;
       server.tryShutdown(() => process.exit(0));
       setTimeout(() => process.exit(0), 300);
     },
+  };
+}
+
+function hooks(
+  misbehavior: Misbehavior,
+  running: Map<string, () => void>,
+  sinks: Map<string, { readonly types: string[]; write(types: readonly string[]): Promise<void> }>,
+): Pick<PluginImplementation, 'beforePlan' | 'afterPlan' | 'aroundStage' | 'openEventHook'> {
+  const unimplemented = { code: status.UNIMPLEMENTED, details: 'It has no such hook.' };
+  const ifAny = <Request, Response>(work: (request: Request) => Answer<Response>) =>
+    answerOrNot((request: Request) => (answersHooks(misbehavior) ? work(request) : { error: unimplemented }));
+  return {
+    beforePlan: ifAny((request) => beforePlan(request, misbehavior)),
+    afterPlan: ifAny((request) => afterPlan(request, misbehavior)),
+    aroundStage(call) {
+      if (!answersHooks(misbehavior)) return void call.emit('error', unimplemented);
+      aroundStage(call, misbehavior, {
+        canceled: (callId) => new Promise((resolve) => running.set(callId, resolve)),
+        say: ({ callId }, message) => {
+          const value = { level: LogLevel.LOG_LEVEL_INFO, message };
+          const request = { callId, events: [{ event: { $case: 'logWritten' as const, value } }] };
+          return asked<EmitEventsRequest, EmitEventsResponse>(host.client.emitEvents, request);
+        },
+      });
+    },
+    openEventHook: ifAny(({ callId }) => {
+      sinks.set(callId, { types: [], write: writeTypes });
+      return { response: {} };
+    }),
   };
 }
 

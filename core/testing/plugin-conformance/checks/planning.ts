@@ -9,8 +9,6 @@ import type { PluginCheck } from '../check.js';
 import type { PluginBench } from '../plugin-bench.js';
 import type { PluginUnderTest } from '../plugin-under-test.js';
 
-const quiet = { debug() {}, info() {}, warning() {}, error() {} };
-
 /** What a plugin answers while a recipe is planned, with options that are made up to fit. */
 export const planningChecks: readonly PluginCheck[] = [
   {
@@ -88,7 +86,7 @@ async function estimated(
 ): Promise<unknown> {
   const callId = randomUUID();
   const { folder } = bench.options;
-  using _served = host.serve({ id: callId, log: quiet, estimateJob: () => undefined });
+  using _served = host.serve({ id: callId, estimateJob: () => undefined });
   const estimate = await client.estimateStage({
     ...{ callId, stage: name, options: plainJson(options), recipeFolder: folder, cacheFolder: folder },
     inputs: Object.fromEntries(inputs.map((input) => [input.name, { facts: [] }])),

@@ -1,0 +1,49 @@
+import { UserError } from '../../errors.js';
+import type { PluginProcess } from './plugin-process.js';
+
+/** The longest that a timer of Node can wait. */
+const longestTimer = 2 ** 31 - 1;
+
+/** A call that works for a stage. */
+export interface StoppableCall {
+  readonly callId: string;
+  /** The run's: it stops the call. */
+  readonly signal: AbortSignal;
+  /** For messages: what the recipe calls the plugin. */
+  readonly plugin: string;
+}
+
+/**
+ * Until what is returned is disposed of: asks a call to stop when the run stops, and kills its process where it does not,
+ * or where its time is up.
+ */
+export function stopWith(process: PluginProcess, { callId, signal, plugin }: StoppableCall): Disposable {
+  const { stageSeconds, stopSeconds } = process.limits;
+  const end = (what: string) => () => process.end(tooLong(plugin, what));
+  const timers = [
+    setTimeout(
+      end(`took longer than its limit of ${stageSeconds} seconds`),
+      Math.min(stageSeconds * 1000, longestTimer),
+    ),
+  ];
+  const cancel = () => {
+    const reason = String(signal.reason?.message ?? 'stopped');
+    void process.client.cancel(callId, reason, stopSeconds).catch(() => {});
+    timers.push(setTimeout(end(`did not stop within ${stopSeconds} seconds`), stopSeconds * 1000));
+  };
+  signal.addEventListener('abort', cancel, { once: true });
+  if (signal.aborted) cancel();
+  return {
+    [Symbol.dispose]() {
+      signal.removeEventListener('abort', cancel);
+      for (const timer of timers) clearTimeout(timer);
+    },
+  };
+}
+
+function tooLong(plugin: string, what: string): UserError {
+  return new UserError('plugin_timed_out', `Plugin ${plugin} ${what}; it was killed.`, {
+    kind: 'runFailed',
+    hint: 'Give it less to do, or raise `limits.stageSeconds` where the recipe lists it.',
+  });
+}

@@ -1,0 +1,183 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { apiVersion, definePlugin, defineStage, UserError, z } from 'simmerkit';
+import { RunHarness } from 'simmerkit/testing';
+import { describe, expect, it } from 'vitest';
+import type { ListedPlugin } from '../../../core/plugin/plugin-reference.js';
+import { builtModule } from '../built-module.js';
+import type { Misbehavior } from './fixture.js';
+
+const program = builtModule('test/integration/process-plugin/fixture.ts');
+const recipe = (options = '') => `name: g\nstages: { greet: { uses: fixture/greet, with: { ${options} } } }`;
+
+/** A plugin in this process whose hooks are around those of the listed one. */
+const outer = definePlugin({
+  name: 'outer',
+  version: '1.0.0',
+  apiVersion,
+  stages: {
+    refuse: defineStage({
+      description: 'Refuses.',
+      options: z.strictObject({}),
+      inputs: {},
+      outputs: {},
+      run: () => Promise.reject(new UserError('shy', 'It would rather not.')),
+    }),
+  },
+  hooks: {
+    async aroundStage({ log }, inside) {
+      log.info('outer before');
+      await inside();
+      log.info('outer after');
+    },
+  },
+});
+
+function harnessOf(misbehavior: Misbehavior, limits: { readonly [key: string]: number } = {}): Promise<RunHarness> {
+  const listed: ListedPlugin = { command: [process.execPath, program, misbehavior], limits };
+  return RunHarness.create({ plugins: [outer], listedPlugins: [listed] });
+}
+
+const failureOf = (work: Promise<unknown>) =>
+  work.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+
+describe('hooks of a plugin that is a process', () => {
+  it('change a recipe before it is planned', async () => {
+    await using harness = await harnessOf('hooks');
+    expect((await harness.plan(recipe('rows: 4'))).stages[0]?.options).toMatchObject({ rows: 40 });
+    expect((await harness.plan(recipe())).stages[0]?.options).toMatchObject({ rows: 3 });
+  });
+
+  it('say what they have against a plan', async () => {
+    await using harness = await harnessOf('hooks');
+    await expect(harness.plan(recipe('rows: 60'))).rejects.toMatchObject({
+      code: 'invalid_recipe',
+      problems: [
+        {
+          code: 'too_loud',
+          message: 'greet is too loud. (from the plugin "fixture")',
+          hint: 'Psst.',
+          position: { line: 2 },
+        },
+      ],
+    });
+  });
+
+  it('run around a stage, nested with those of other plugins, and not around one that is reused', async () => {
+    await using harness = await harnessOf('hooks');
+    const lines = async () => (await harness.run(recipe())).eventsOf('log.written').map(({ data }) => data.message);
+    expect(await lines()).toEqual([
+      'outer before',
+      'before greet, attempt 1 of fixture/greet',
+      'secret is unknown',
+      'after greet: nothing failed',
+      'outer after',
+    ]);
+    expect(await lines()).toEqual([]);
+  });
+
+  it('are told that a stage failed, which they cannot hide', async () => {
+    await using harness = await harnessOf('hooks');
+    const run = await harness.run('name: g\nstages: { refuse: { uses: outer/refuse } }');
+    expect(run.outcome).toMatchObject({
+      status: 'failed',
+      error: { code: 'shy', message: 'Stage "refuse" (outer/refuse): It would rather not.' },
+    });
+    expect(run.eventsOf('log.written').map(({ data }) => data.message)).toEqual([
+      'outer before',
+      'before refuse, attempt 1 of outer/refuse',
+      'after refuse: shy failed',
+    ]);
+  });
+
+  it('get each event of a run, in order, and its end', async () => {
+    await using harness = await harnessOf('hooks');
+    const run = await harness.run(recipe());
+    const types = JSON.parse(await readFile(join(harness.recipeFolder, 'event-types.json'), 'utf8'));
+    expect(types).toEqual(run.events.map(({ type }) => type));
+  });
+});
+
+describe('a hook of a process that breaks', () => {
+  it.each<readonly [Misbehavior, string, RegExp]>([
+    ['before-plan-crash', 'plugin_exited', /^The hook beforePlan of the plugin "fixture" failed: .*exit code 9/],
+    [
+      'before-plan-hang',
+      'plugin_hung',
+      /^The hook beforePlan of the plugin "fixture" failed: .*not answered for 1 sec/,
+    ],
+    ['before-plan-rubbish', 'plugin_broke_contract', /^The hook beforePlan of the plugin "fixture" failed: .*no JSON/],
+    ['before-plan-list', 'hook_failed', /^The hook beforePlan of the plugin "fixture" failed: .*that is no recipe/],
+    [
+      'after-plan-silent',
+      'plugin_broke_contract',
+      /^The hook afterPlan of the plugin "fixture" failed: .*without a message/,
+    ],
+    [
+      'after-plan-refuse',
+      'plugin_refused',
+      /^The hook afterPlan of the plugin "fixture" failed: AfterPlan: no opinion/,
+    ],
+  ])('(%s) while a recipe is planned is one error, %s, that names it', async (misbehavior, code, message) => {
+    await using harness = await harnessOf(misbehavior, { answerSeconds: 1 });
+    const failure = await failureOf(harness.plan(recipe()));
+    expect(failure).toMatchObject({ code, kind: 'usage', message: expect.stringMatching(message) });
+  });
+
+  it('of a kind that is not known is refused', async () => {
+    await using harness = await harnessOf('hook-unknown');
+    await expect(harness.catalog.plugin('fixture')).rejects.toMatchObject({
+      code: 'invalid_plugin',
+      message: expect.stringContaining('has a hook that is not known'),
+    });
+  });
+
+  it.each<readonly [Misbehavior, string, RegExp]>([
+    ['around-crash', 'plugin_exited', /exit code 11/],
+    ['around-crash-after', 'plugin_exited', /exit code 12/],
+    ['around-hang', 'plugin_timed_out', /took longer than its limit of 1 seconds/],
+    ['around-hang-after', 'plugin_timed_out', /took longer than its limit of 1 seconds/],
+    ['around-never', 'hook_failed', /it never ran what is inside of it/],
+    ['around-twice', 'hook_failed', /it ran what is inside of it twice/],
+    ['around-no-end', 'plugin_broke_contract', /without saying whether it completed or failed/],
+    ['around-more', 'plugin_broke_contract', /sent something after it had completed the hook/],
+    ['around-empty', 'plugin_broke_contract', /sent a message that says nothing/],
+    ['around-fails', 'no_mood', /It would rather not/],
+  ])('(%s) around a stage fails it with one error, %s, that names the hook', async (misbehavior, code, message) => {
+    await using harness = await harnessOf(misbehavior, { stageSeconds: 1 });
+    const run = await harness.run(recipe());
+    expect(run.outcome).toMatchObject({
+      status: 'failed',
+      stage: 'greet',
+      error: { code, message: expect.stringMatching(message) },
+    });
+    const { message: said = '' } = run.outcome.status === 'failed' ? run.outcome.error : {};
+    expect(said).toMatch(/^Stage "greet" \(fixture\/greet\): The hook aroundStage of the plugin "fixture" failed: /);
+  });
+
+  it('stops with the run', async () => {
+    await using harness = await harnessOf('around-hang');
+    const handle = await harness.start(recipe(), {
+      sinks: [{ onEvent: ({ type }) => void (type === 'stage.started' && handle.interrupt('enough')) }],
+    });
+    expect((await harness.ended(handle)).outcome).toEqual({ status: 'interrupted', reason: 'enough' });
+  });
+
+  it('on events gets no more, and the run goes on', async () => {
+    await using harness = await harnessOf('event-crash');
+    const run = await harness.run(recipe());
+    expect(run.outcome.status).toBe('completed');
+    const [failed, ...others] = run.eventsOf('sink.failed');
+    expect(failed?.data).toMatchObject({
+      sink: 'hook onEvent of fixture',
+      error: {
+        code: 'plugin_exited',
+        message: expect.stringMatching(/^The hook onEvent of the plugin "fixture" failed: .*exit code 13/),
+      },
+    });
+    expect(others).toEqual([]);
+  });
+});
