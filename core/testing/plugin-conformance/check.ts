@@ -1,3 +1,4 @@
+import { Hook } from '../../generated/simmer/plugin/v1/hook.js';
 import type { DescribeResponse } from '../../generated/simmer/plugin/v1/plugin.js';
 import type { PluginBench } from './plugin-bench.js';
 
@@ -9,6 +10,10 @@ export const declarations = {
   'stages with a check': ({ stages }) => stages.some(({ hasCheck }) => hasCheck),
   'stages with resources': ({ stages }) => stages.some(({ hasResources }) => hasResources),
   'stages with an estimate': ({ stages }) => stages.some(({ hasEstimate }) => hasEstimate),
+  'hook beforePlan': ({ hooks }) => hooks.includes(Hook.HOOK_BEFORE_PLAN),
+  'hook afterPlan': ({ hooks }) => hooks.includes(Hook.HOOK_AFTER_PLAN),
+  'hook aroundStage': ({ hooks }) => hooks.includes(Hook.HOOK_AROUND_STAGE),
+  'hook onEvent': ({ hooks }) => hooks.includes(Hook.HOOK_ON_EVENT),
 } as const satisfies Readonly<Record<string, (plugin: DescribeResponse) => boolean>>;
 
 /** One clause of the contract of simmer.plugin.v1, and how it is tried. */

@@ -7,6 +7,7 @@ import type { ProcessPlugin } from '../../plugin/process/process-plugin.js';
 import { type CheckResult, chosenChecks, Deviation, haveAllPassed, resultOf, show } from '../verification.js';
 import { declarations, type PluginCheck } from './check.js';
 import { endingChecks } from './checks/ending.js';
+import { hookChecks } from './checks/hooks.js';
 import { planningChecks } from './checks/planning.js';
 import { runningChecks } from './checks/running.js';
 import { servingChecks } from './checks/serving.js';
@@ -18,6 +19,7 @@ const checks: readonly PluginCheck[] = [
   ...planningChecks,
   ...runningChecks,
   ...servingChecks,
+  ...hookChecks,
   ...endingChecks,
 ];
 

@@ -19,7 +19,7 @@ async function verify(misbehavior: Misbehavior, only?: readonly string[]) {
     signal: new AbortController().signal,
     emit: async () => {},
   });
-  const patience = misbehavior === 'none' ? 30 : 3;
+  const patience = misbehavior === 'none' || misbehavior === 'hooks' ? 30 : 3;
   return verifyPlugin({ plugin, command, patienceSeconds: patience, ...(only === undefined ? {} : { only }) });
 }
 
@@ -28,7 +28,7 @@ const failedOf = (results: Awaited<ReturnType<typeof verify>>['results']) =>
 
 describe('the conformance suite of plugins', () => {
   it('passes one that keeps the contract, without a library', async () => {
-    const { plugin, results, hasPassed } = await verify('none');
+    const { plugin, results, hasPassed } = await verify('hooks');
     expect(results.filter(({ status }) => status !== 'passed')).toEqual([]);
     expect(results.map(({ name }) => name)).toEqual(pluginCheckNames);
     expect([plugin, hasPassed]).toEqual([{ name: 'fixture', version: '1.0.0' }, true]);
@@ -49,6 +49,16 @@ describe('the conformance suite of plugins', () => {
     ['resources-crash', ['stage-resources'], ['check-stage']],
     ['estimate-rubbish', ['estimate-stage'], ['check-stage']],
     ['check-any-stage', ['planning-unknown-stage'], ['check-stage']],
+    ['before-plan-rubbish', ['before-plan'], ['after-plan']],
+    ['before-plan-list', ['before-plan'], ['after-plan']],
+    ['after-plan-silent', ['after-plan'], ['before-plan']],
+    ['around-never', ['around-stage'], ['on-event']],
+    ['around-twice', ['around-stage'], ['on-event']],
+    ['around-no-end', ['around-stage'], ['on-event']],
+    ['around-more', ['around-stage'], ['on-event']],
+    ['around-hang-after', ['around-stage'], ['on-event']],
+    ['event-crash', ['on-event'], ['around-stage']],
+    ['hooks-in-secret', ['undeclared-hooks'], ['describe']],
     ['crash', ['run'], ['describe']],
     ['freeze', ['health-while-running'], ['describe']],
     ['ignore-cancel', ['cancel'], ['describe']],

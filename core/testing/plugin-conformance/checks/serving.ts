@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
-import type { Event } from '../../../events/catalogue.js';
 import { demand } from '../../verification.js';
 import type { PluginCheck } from '../check.js';
+import { sampleEvents } from '../sample-events.js';
 
 const quiet = { debug() {}, info() {}, warning() {}, error() {} };
 
@@ -50,7 +50,7 @@ export const servingChecks: readonly PluginCheck[] = [
         await process.within(
           (async () => {
             await client.openSink({ ...about, runId: 'verify', runFolder: bench.options.folder });
-            await client.deliverEvents(callId, events);
+            await client.deliverEvents(callId, sampleEvents);
             await client.completeSink(callId);
             await client.closeSink(callId);
           })(),
@@ -58,24 +58,5 @@ export const servingChecks: readonly PluginCheck[] = [
         );
       }
     },
-  },
-];
-
-const events: readonly Event[] = [
-  {
-    runId: 'verify',
-    sequence: 1,
-    time: '2026-01-01T00:00:00.000Z',
-    type: 'run.started',
-    data: { pid: 1, host: 'here', resumed: false },
-  },
-  {
-    runId: 'verify',
-    sequence: 2,
-    time: '2026-01-01T00:00:00.001Z',
-    type: 'stage.progressed',
-    stage: 'greet',
-    attempt: 1,
-    data: { done: 1, total: null, unit: 'rows' },
   },
 ];

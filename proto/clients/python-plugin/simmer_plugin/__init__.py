@@ -1,10 +1,11 @@
-"""Plugins for Simmer in Python: stages, graders and sinks, each a function."""
+"""Plugins for Simmer in Python: stages, graders, sinks and hooks, each a function."""
 
 from simmer_plugin.artifacts import Artifact, Table
 from simmer_plugin.context import Log, Reservation, SinkContext, StageContext
 from simmer_plugin.errors import Canceled, HostError, UserError
 from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking
 from simmer_plugin.grading import Grade, GradeItem
+from simmer_plugin.hooks import HookedStage, Objection, StageFailed
 from simmer_plugin.inspection import InspectedRow
 from simmer_plugin.options import GraderChoice, file_path, grader_choice, placement, trainer_name
 from simmer_plugin.planning import (
@@ -30,10 +31,12 @@ __all__ = [
     "Grade",
     "GradeItem",
     "GraderChoice",
+    "HookedStage",
     "HostError",
     "InspectedRow",
     "Log",
     "MemoryPart",
+    "Objection",
     "Plugin",
     "Policy",
     "Problem",
@@ -46,6 +49,7 @@ __all__ = [
     "SinkContext",
     "StageContext",
     "StageEstimate",
+    "StageFailed",
     "Table",
     "Thinking",
     "UserError",

@@ -8,11 +8,18 @@ from typing import Any
 from google.protobuf import struct_pb2
 from pydantic import BaseModel
 
-from simmer_plugin.generated.simmer.plugin.v1 import artifact_pb2
+from simmer_plugin.generated.simmer.plugin.v1 import artifact_pb2, hook_pb2
 from simmer_plugin.generated.simmer.plugin.v1 import plugin_pb2 as pb
 from simmer_plugin.planning import resources_message
 from simmer_plugin.plugin import Plugin, Port, StageEntry
 from simmer_plugin.structs import struct_of
+
+_HOOKS = {
+    "before_plan": hook_pb2.HOOK_BEFORE_PLAN,
+    "after_plan": hook_pb2.HOOK_AFTER_PLAN,
+    "around_stage": hook_pb2.HOOK_AROUND_STAGE,
+    "on_event": hook_pb2.HOOK_ON_EVENT,
+}
 
 
 def description_of(plugin: Plugin) -> pb.DescribeResponse:
@@ -29,6 +36,7 @@ def description_of(plugin: Plugin) -> pb.DescribeResponse:
             pb.SinkDescription(name=name, description=entry.description, options_schema=_schema(entry.options))
             for name, entry in plugin.sinks.items()
         ],
+        hooks=[code for name, code in _HOOKS.items() if getattr(plugin.hooks, name) is not None],
     )
 
 

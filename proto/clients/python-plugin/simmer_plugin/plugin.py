@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from simmer_plugin.artifacts import Artifact
 from simmer_plugin.context import SinkContext, StageContext
 from simmer_plugin.grading import Grade, GradeItem
+from simmer_plugin.hooks import AfterPlan, AroundStage, BeforePlan, Hooks, OnEvent
 from simmer_plugin.planning import CheckContext, EstimateContext, Problem, Resources, StageEstimate
 
 Outputs = Mapping[str, Artifact]
@@ -41,6 +42,10 @@ StageT = TypeVar("StageT", bound=StageFunction)
 CheckT = TypeVar("CheckT", bound=CheckFunction)
 ResourcesT = TypeVar("ResourcesT", bound=ResourcesFunction)
 EstimateT = TypeVar("EstimateT", bound=EstimateFunction)
+BeforePlanT = TypeVar("BeforePlanT", bound=BeforePlan)
+AfterPlanT = TypeVar("AfterPlanT", bound=AfterPlan)
+AroundStageT = TypeVar("AroundStageT", bound=AroundStage)
+OnEventT = TypeVar("OnEventT", bound=OnEvent)
 GraderT = TypeVar("GraderT", bound=GraderFunction)
 SinkT = TypeVar("SinkT", bound=OpenSink)
 
@@ -135,6 +140,7 @@ class Plugin:
         self.stages: dict[str, StageEntry] = {}
         self.graders: dict[str, GraderEntry] = {}
         self.sinks: dict[str, SinkEntry] = {}
+        self.hooks = Hooks()
 
     def stage(
         self,
@@ -217,6 +223,43 @@ class Plugin:
             return function
 
         return declare
+
+    def before_plan(self, function: BeforePlanT) -> BeforePlanT:
+        """Declares what changes a recipe before it is checked: a function of the recipe, as it is written.
+
+        It returns another recipe, or None to leave it as it is; `plugins` stays as it was. Quick, as a check.
+        """
+        self._hook("before_plan", function)
+        return function
+
+    def after_plan(self, function: AfterPlanT) -> AfterPlanT:
+        """Declares what says what the plugin has against a plan: a function of the plan, as `plan.json` has it.
+
+        It returns or yields each `Objection`; a plan is refused with all of them. Quick, as a check.
+        """
+        self._hook("after_plan", function)
+        return function
+
+    def around_stage(self, function: AroundStageT) -> AroundStageT:
+        """Declares what runs around the work of each stage that is not reused: a generator that yields once.
+
+        At its `yield` the stage runs. A stage that fails raises `StageFailed` there; it fails whatever becomes of that.
+        """
+        self._hook("around_stage", function)
+        return function
+
+    def on_event(self, function: OnEventT) -> OnEventT:
+        """Declares what gets each event of a run, in order, as a line of `events.jsonl` has it.
+
+        One that raises gets no more events; the run goes on.
+        """
+        self._hook("on_event", function)
+        return function
+
+    def _hook(self, name: str, function: Callable[..., Any]) -> None:
+        if getattr(self.hooks, name) is not None:
+            raise TypeError(f"{function.__name__} is the second hook {name} of this plugin: it has one of each at most")
+        setattr(self.hooks, name, function)
 
     def _add(self, stage: StageFunction, **more: Any) -> None:
         for name, entry in self.stages.items():
