@@ -12,8 +12,11 @@ describe('the examples of docs/writing-a-plugin.md', () => {
     for (const file of ['plugin.js', 'recipe.yaml', '../difficulty/simmer-plugin.yaml']) {
       expect(text).toContain((await readFile(join(folder, file), 'utf8')).trim());
     }
-    const shown = /```python\n([\s\S]*?)```/.exec(text)?.[1] ?? 'nothing';
-    expect(await readFile(join(folder, '../difficulty/difficulty.py'), 'utf8')).toContain(shown.trim());
+    const files = ['../difficulty/difficulty.py', '../../../test/integration/process-plugin/house/house.py'];
+    const python = (await Promise.all(files.map((file) => readFile(join(folder, file), 'utf8')))).join('\n');
+    const shown = [...text.matchAll(/```python\n([\s\S]*?)```/g)].map(([, block]) => block?.trim() ?? '');
+    expect(shown.length).toBeGreaterThan(2);
+    for (const block of shown) expect(python).toContain(block);
   });
 
   it('keeps the short questions, and counts those that it drops', async () => {

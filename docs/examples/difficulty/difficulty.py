@@ -91,10 +91,9 @@ def difficulty(context: StageContext[Options]) -> dict[str, Artifact]:
 
 @plugin.check(difficulty)
 def contradictions(options: Options, context: CheckContext) -> Iterator[Problem]:
-    """Called when a recipe is validated or planned: what the options' types cannot say."""
+    """What is wrong with options that each fit their type."""
     if options.at_least_right > options.at_most_right:
-        message = f"at_least_right is {options.at_least_right}, above at_most_right, {options.at_most_right}: nothing fits."
-        yield Problem("at_least_right", "nothing_kept", message, "Lower it, or raise at_most_right.")
+        yield Problem("at_least_right", "nothing_kept", "at_least_right is above at_most_right: nothing fits.")
     if options.attempts > 1 and options.temperature == 0:
         message = f"At temperature 0 all {options.attempts} attempts are the same."
         yield Problem("attempts", "equal_samples", message, "Set attempts to 1, or raise the temperature.")
@@ -102,7 +101,7 @@ def contradictions(options: Options, context: CheckContext) -> Iterator[Problem]
 
 @plugin.estimate(difficulty)
 def effort(options: Options, context: EstimateContext) -> StageEstimate:
-    """Called by `simmer plan`: what the trainer says that so many answers take."""
+    """What the trainer says that so many answers take."""
     rows = context.input("dataset").get("rows")
     prompts = None if rows is None else int(rows) * options.attempts
     work = context.generation(

@@ -30,8 +30,7 @@ it('a stage in Python has its options checked, and says what it will take', asyn
     problems: [
       {
         code: 'nothing_kept',
-        message: 'at_least_right is 0.9, above at_most_right, 0.75: nothing fits.',
-        hint: 'Lower it, or raise at_most_right.',
+        message: 'at_least_right is above at_most_right: nothing fits.',
       },
     ],
   });

@@ -47,10 +47,10 @@ it('hooks in Python run around a stage, and get the events of its run', async ()
 }, 60_000);
 
 it.each([
-  [7, { code: 'shut', hint: 'Come tomorrow.', message: expect.stringContaining('The house is shut.') }],
-  [8, { code: 'hook_failed', message: expect.stringContaining('failed: ValueError: eight.') }],
+  [0.7, { code: 'shut', hint: 'Come tomorrow.', message: expect.stringContaining('The house is shut.') }],
+  [0.8, { code: 'hook_failed', message: expect.stringContaining('failed: ValueError: eight.') }],
 ])(
-  'a hook in Python that refuses %d dollars fails the stage by its name',
+  'a hook in Python that refuses %f dollars fails the stage by its name',
   async (usd, error) => {
     await using harness = await harnessOf();
     const { outcome } = await harness.run(recipe(3, usd));

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from simmer_plugin import HookedStage, Objection, Plugin, StageFailed, UserError
+from simmer_plugin import HookedStage, Objection, Plugin, UserError
 
 plugin = Plugin("house", "1.0.0")
 
@@ -30,18 +30,16 @@ def quiet(plan: dict[str, Any]) -> Iterator[Objection]:
 
 @plugin.around_stage
 def door(stage: HookedStage) -> Iterator[None]:
-    """Opens before, and closes after, whatever happens inside."""
-    if stage.options["usd"] == 7:
-        raise UserError("shut", "The house is shut.", "Come tomorrow.")
-    if stage.options["usd"] == 8:
-        raise ValueError("eight")
+    """Opens before a stage, and closes after it, whatever happens inside."""
     stage.log.info(f"opened for {stage.stage}, {stage.uses}")
     try:
         yield
-    except StageFailed as error:
-        stage.log.warning(f"closed after {error.code or 'a bug'}")
-    else:
+    finally:
         stage.log.info("closed")
+    if stage.options["usd"] == 0.7:
+        raise UserError("shut", "The house is shut.", "Come tomorrow.")
+    if stage.options["usd"] == 0.8:
+        raise ValueError("eight")
 
 
 @plugin.on_event
