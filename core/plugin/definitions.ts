@@ -5,11 +5,11 @@ import type { Event, EventData, StageEventType } from '../events/catalogue.js';
 import type { Grader, Trainer } from '../trainer/trainer.js';
 import type {
   CalibrationRun,
+  EstimateJob,
   EstimatePlace,
   StageEstimate,
   StageEstimateContext,
   TrainerJob,
-  WorkEstimate,
 } from './estimate.js';
 import type { PluginHooks } from './hooks.js';
 import type { Spending } from './spending.js';
@@ -187,8 +187,8 @@ export interface GraderContext extends PrepareContext {
 export interface TrainerDefinition<S extends z.ZodObject = z.ZodObject> {
   readonly description: string;
   readonly options: S;
-  /** What it takes while a stage uses it, where the recipe does not say. */
-  resources?(options: z.output<S>): Resources;
+  /** What it takes while a stage uses it, where the recipe does not say. Quick, as a stage's `check`. */
+  resources?(options: z.output<S>): Resources | Promise<Resources>;
   /**
    * The versions that its results depend on, for the stage key; read from metadata, nothing is imported or installed.
    * The same before and after `prepare`.
@@ -198,7 +198,7 @@ export interface TrainerDefinition<S extends z.ZodObject = z.ZodObject> {
     where: { readonly recipeFolder: string; readonly cacheFolder: string; readonly python?: string },
   ): Promise<Readonly<Record<string, string>>>;
   /** What some work will take there, for `simmer plan`; undefined where it cannot say. */
-  estimate?(job: TrainerJob, options: z.output<S>, place: EstimatePlace): WorkEstimate | undefined;
+  estimate?(job: TrainerJob, options: z.output<S>, place: EstimatePlace): ReturnType<EstimateJob>;
   /** Published runs with what its estimates say of them: `simmer plan --calibration`. */
   calibration?(): readonly CalibrationRun[];
   /** Makes ready what it needs (environments) and says how to start it. */

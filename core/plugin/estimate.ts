@@ -70,7 +70,7 @@ export interface EstimatePlace {
 }
 
 /** Estimates work of one of the recipe's trainers; undefined where its plugin cannot. */
-export type EstimateJob = (job: TrainerJob) => WorkEstimate | undefined;
+export type EstimateJob = (job: TrainerJob) => Promise<WorkEstimate | undefined> | WorkEstimate | undefined;
 
 /** What a stage's `estimate` gets. It must be quick, and open no large file. */
 export interface StageEstimateContext {

@@ -1,7 +1,7 @@
 import type { Settings } from '../config/settings.js';
 import type { Contribution } from '../plugin/catalog.js';
 import type { TrainerDefinition } from '../plugin/definitions.js';
-import { type CheckedOptions, checkOptions, guarded, guardedAnswer } from './checked-options.js';
+import { type CheckedOptions, checkOptions, guardedAnswer } from './checked-options.js';
 import type { Path } from './path.js';
 import type { PlannedTrainer } from './plan.js';
 import type { PlanScope } from './plan-scope.js';
@@ -113,7 +113,7 @@ export async function planTrainer(
     semanticOptions: options.semanticOptions,
     launcher,
     resources: {
-      ...guarded(uses, () => found.definition.resources?.(options.output)),
+      ...(await guardedAnswer(uses, async () => found.definition.resources?.(options.output))),
       ...plannedResources(resources),
     },
     relevantVersions,

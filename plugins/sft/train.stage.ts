@@ -52,11 +52,11 @@ export const train = defineStage({
     }
     return problems;
   },
-  estimate: (options, { inputs, trainer }) => {
+  async estimate(options, { inputs, trainer }) {
     const [model = {}, data = {}] = [inputs.model, inputs.dataset].flat();
     const hyperparameters = hyperparametersOf(options, 0);
     const extensions = options.extensions === undefined ? {} : { extensions: options.extensions };
-    const work = trainer(options.trainer)({ kind: 'training', model, data, hyperparameters, ...extensions });
+    const work = await trainer(options.trainer)({ kind: 'training', model, data, hyperparameters, ...extensions });
     return { ...work, outputs: { model } };
   },
   async run(context) {

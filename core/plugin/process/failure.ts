@@ -1,4 +1,4 @@
-import { UserError } from '../../errors.js';
+import { isUserError, UserError } from '../../errors.js';
 import type { StageFailed } from '../../generated/simmer/plugin/v1/plugin.js';
 
 /** What a plugin said of its failure; what its author did not foresee is a bug of the plugin's, with the stack there. */
@@ -7,4 +7,15 @@ export function toFailure({ code, message, hint, stack }: StageFailed): Error {
   const error = new Error(message);
   if (stack !== undefined && stack !== '') error.stack = stack;
   return error;
+}
+
+/** What went wrong, with what was asked. What its author did not foresee is named by who asked. */
+export function namedFailure(what: string, error: unknown): unknown {
+  if (!isUserError(error)) return error;
+  const { code, message, kind, hint } = error;
+  return new UserError(code, `${what} failed: ${message}`, {
+    kind,
+    ...(hint === undefined ? {} : { hint }),
+    cause: error,
+  });
 }

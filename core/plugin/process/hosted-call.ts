@@ -4,7 +4,7 @@ import { isAbsolute, join, relative, resolve } from 'node:path';
 import type { Artifact, TableArtifact } from '../../artifacts/artifact.js';
 import { UserError } from '../../errors.js';
 import type { Log, StageContext, StageEvent } from '../definitions.js';
-import type { TrainerJob, WorkEstimate } from '../estimate.js';
+import type { EstimateJob, TrainerJob } from '../estimate.js';
 import type { Reservation, Spending, SpendingRequest, Spent } from '../spending.js';
 
 /** What a stage's context is to a plugin process; its options and inputs went with the call. */
@@ -18,10 +18,12 @@ export interface HostedCall {
   readonly id: string;
   /** Absent: it may say nothing. */
   readonly log?: Log;
+  /** Of a preparation alone: how far it is. */
+  emitProgress?(event: Extract<StageEvent, { type: 'stage.progressed' }>): Promise<void>;
   /** Absent: it may not spend. */
   readonly spending?: HostedSpending;
   /** Of an estimate alone: what some work would take of a trainer; undefined where that is not known. */
-  estimateJob?(trainer: string, job: TrainerJob): WorkEstimate | undefined;
+  estimateJob?(trainer: string, job: TrainerJob): ReturnType<EstimateJob>;
   /** @throws UserError `artifact_missing` and its like */
   openArtifact?(uri: string): Promise<Artifact | TableArtifact>;
   /** Of a stage alone. */
@@ -98,10 +100,11 @@ export class HostedSpending {
   }
 }
 
-/** Events of a stage are the stage's own; a grader, a sink or a hook may only write lines of log. */
+/** Events of a stage are the stage's own; others may only write lines of log, and a preparation say how far it is. */
 export async function sayAs(call: HostedCall, event: StageEvent): Promise<void> {
   if (call.log === undefined) throw notAllowed('This call may say nothing.');
   if (event.type === 'log.written') call.log[event.data.level](event.data.message);
+  else if (event.type === 'stage.progressed' && call.emitProgress !== undefined) await call.emitProgress(event);
   else if (call.stage !== undefined) await call.stage.context.emit(event);
   else throw notAllowed(`Only a stage may say ${event.type}.`);
 }

@@ -8,6 +8,7 @@ import type { ProcessKeeper } from './process-keeper.js';
 import type { ProcessPlugin } from './process-plugin.js';
 import { processSink } from './process-sink.js';
 import { processStage } from './process-stage.js';
+import { processTrainer } from './process-trainer.js';
 
 /** A plugin whose contributions start its processes. */
 export type LoadedProcess = { readonly definition: PluginDefinition } & Pick<ProcessHooks, 'openEvents'>;
@@ -35,13 +36,16 @@ export function definitionOf(
   context: PrepareContext,
   kept: KeptProcess,
 ): LoadedProcess {
-  const { name, version, stages, graders, sinks } = described;
+  const { name, version, stages, trainers, graders, sinks } = described;
   const { hooks, ...events } = processHooks(plugin, described, kept, context);
   const definition = {
     name,
     version,
     apiVersion,
     stages: named(stages, 'stages', plugin, (stage) => processStage(plugin, stage, `${name}/${stage.name}`, kept)),
+    trainers: named(trainers, 'trainers', plugin, (trainer) =>
+      processTrainer(plugin, trainer, `${name}/${trainer.name}`, kept),
+    ),
     graders: named(graders, 'graders', plugin, (grader) => processGrader(plugin, grader)),
     sinks: named(sinks, 'sinks', plugin, (sink) => processSink(plugin, sink, context)),
     hooks,

@@ -25,11 +25,14 @@ export function toOptionProblems({ problems }: CheckStageResponse): readonly Opt
 }
 
 /** Of nothing: nothing is needed. */
-export function toResources({ cpus, memoryBytes, gpus }: Partial<ResourcesNeeded> = {}): Resources {
+export function toResources({ memoryBytes, ...others }: Partial<ResourcesNeeded> = {}): Resources {
+  const { cpus, gpus, nodes, hardware } = others;
   return {
     ...(cpus === undefined ? {} : { cpus }),
     ...(memoryBytes === undefined ? {} : { memoryBytes: Number(memoryBytes) }),
     ...(gpus === undefined ? {} : { gpus }),
+    ...(nodes === undefined ? {} : { nodes }),
+    ...(hardware === undefined ? {} : { hardware }),
   };
 }
 

@@ -18,13 +18,16 @@ import {
   type RunStageRequest,
   type RunStageResponse,
 } from '../../generated/simmer/plugin/v1/plugin.js';
+import type { PrepareTrainerResponse } from '../../generated/simmer/plugin/v1/trainer.js';
 import { checkHealth } from '../../process/grpc-health.js';
 import type { Plan } from '../../recipe/plan.js';
 import type { Grade, GradeItem } from '../../trainer/trainer.js';
-import type { OptionProblem, Resources } from '../definitions.js';
+import type { OptionProblem, PrepareContext, Resources } from '../definitions.js';
+import type { EstimatePlace, TrainerJob, WorkEstimate } from '../estimate.js';
 import type { PlanObjection, RecipeTree } from '../hooks.js';
 import { toObjections, toRecipeTree } from './hook-wire.js';
-import { toOptionProblems, toResources } from './planning-wire.js';
+import { toOptionProblems, toResources, toWorkEstimate } from './planning-wire.js';
+import { fromEstimatePlace, fromTrainerJob } from './trainer-wire.js';
 import { plainJson, toGrade } from './wire.js';
 
 export const pluginServiceName = 'simmer.plugin.v1.PluginService';
@@ -130,6 +133,45 @@ export class PluginClient {
     return toObjections(await this.#unary('AfterPlan', this.#client.afterPlan, { planJson: JSON.stringify(plan) }));
   }
 
+  async trainerVersions(
+    trainer: string,
+    options: Readonly<Record<string, unknown>>,
+    where: TrainerWhere,
+  ): Promise<Readonly<Record<string, string>>> {
+    const request = { trainer, options: plainJson(options), ...placeOf(where) };
+    return (await this.#unary('ReadTrainerVersions', this.#client.readTrainerVersions, request)).versions;
+  }
+
+  async trainerResources(trainer: string, options: Readonly<Record<string, unknown>>): Promise<Resources> {
+    const request = { trainer, options: plainJson(options) };
+    return toResources(
+      (await this.#unary('ResolveTrainerResources', this.#client.resolveTrainerResources, request)).resources,
+    );
+  }
+
+  /** @throws UserError `plugin_broke_contract` where a figure is none */
+  async estimateJob(
+    trainer: string,
+    options: Readonly<Record<string, unknown>>,
+    job: TrainerJob,
+    place: EstimatePlace,
+  ): Promise<WorkEstimate | undefined> {
+    const about = { trainer, options: plainJson(options), place: fromEstimatePlace(place) };
+    const request = { ...about, job: fromTrainerJob(job) };
+    const { estimate } = await this.#unary('EstimateTrainerJob', this.#client.estimateTrainerJob, request);
+    return estimate && toWorkEstimate(estimate);
+  }
+
+  prepareTrainer(
+    callId: string,
+    trainer: string,
+    options: Readonly<Record<string, unknown>>,
+    where: TrainerWhere,
+  ): Promise<PrepareTrainerResponse> {
+    const request = { callId, trainer, options: plainJson(options), ...placeOf(where) };
+    return this.#unary('PrepareTrainer', this.#client.prepareTrainer, request);
+  }
+
   async openEventHook(callId: string, runId: string): Promise<void> {
     await this.#unary('OpenEventHook', this.#client.openEventHook, { callId, runId });
   }
@@ -207,6 +249,13 @@ export class PluginClient {
       });
     });
   }
+}
+
+/** Where a trainer is made ready. */
+type TrainerWhere = Pick<PrepareContext, 'recipeFolder' | 'cacheFolder' | 'python'>;
+
+function placeOf({ recipeFolder, cacheFolder, python }: TrainerWhere) {
+  return { recipeFolder, cacheFolder, python };
 }
 
 /** Pulled one by one; left early, the call is canceled. */

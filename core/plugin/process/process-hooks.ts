@@ -6,7 +6,7 @@ import type { PrepareContext, Sink } from '../definitions.js';
 import type { HookedStage, PluginHooks } from '../hooks.js';
 import { brokeContract } from './broke-contract.js';
 import { EventBatches } from './event-batches.js';
-import { toFailure } from './failure.js';
+import { namedFailure, toFailure } from './failure.js';
 import type { KeptProcess } from './kept-process.js';
 import { PluginProcess } from './plugin-process.js';
 import { commandOf, type ProcessPlugin } from './process-plugin.js';
@@ -120,7 +120,7 @@ class HookedCall {
       if (!isCompleted) throw brokeContract('ended the hook without saying whether it completed or failed');
     } catch (error) {
       this.#stage.signal.throwIfAborted();
-      throw failed?.error ?? named(this.#called, error);
+      throw failed?.error ?? namedFailure(this.#called, error);
     } finally {
       void call.messages.return(undefined).catch(() => {});
     }
@@ -163,7 +163,7 @@ function eventHook(
         opening ??= open(event.runId);
         await (await opening).batches.add(event);
       } catch (error) {
-        throw named(called, error);
+        throw namedFailure(called, error);
       }
     },
     async close() {
@@ -175,19 +175,8 @@ function eventHook(
         await batches.delivered();
         if (!batches.hasFailed) await process.guard(process.client.closeSink(callId));
       } catch (error) {
-        throw named(called, error);
+        throw namedFailure(called, error);
       }
     },
   };
-}
-
-/** What went wrong in a hook, with its name. What its author did not foresee is named by who calls hooks. */
-function named(called: string, error: unknown): unknown {
-  if (!isUserError(error)) return error;
-  const { code, message, kind, hint } = error;
-  return new UserError(code, `${called} failed: ${message}`, {
-    kind,
-    ...(hint === undefined ? {} : { hint }),
-    cause: error,
-  });
 }

@@ -42,6 +42,14 @@ import {
   writeTypes,
 } from './fixture-hooks.js';
 import { type Answer, check, estimate, planningMisbehaviors, resources } from './fixture-planning.js';
+import {
+  estimateJob,
+  prepare,
+  trainerDescription,
+  trainerMisbehaviors,
+  trainerResources,
+  versions,
+} from './fixture-trainer.js';
 
 /** What goes wrong with the plugin of this program, by the word that it is started with. */
 export const misbehaviors = [
@@ -72,6 +80,7 @@ export const misbehaviors = [
   'bad-name',
   ...planningMisbehaviors,
   ...hookMisbehaviors,
+  ...trainerMisbehaviors,
 ] as const;
 export type Misbehavior = (typeof misbehaviors)[number];
 
@@ -147,6 +156,7 @@ function description(misbehavior: Misbehavior): DescribeResponse {
     graders: [{ name: 'equal', description: 'Right where both are the same text.' }],
     sinks: [{ name: 'types', description: 'Writes down the types of all events.' }],
     hooks: hooksOf(misbehavior),
+    trainers: [trainerDescription],
   };
 }
 
@@ -157,6 +167,18 @@ function service(misbehavior: Misbehavior, server: Server): PluginImplementation
     describe: answer(() => description(misbehavior)),
     checkStage: answerOrNot((request) => check(request, misbehavior)),
     resolveStageResources: answerOrNot((request) => resources(request, misbehavior)),
+    readTrainerVersions: answerOrNot((request) => versions(request, misbehavior)),
+    resolveTrainerResources: answerOrNot(trainerResources),
+    estimateTrainerJob: answerOrNot((request) => estimateJob(request, misbehavior)),
+    prepareTrainer(call, callback) {
+      const event = {
+        $case: 'stageProgressed' as const,
+        value: { done: 1n, total: 1n, unit: 'environments', figures: {} },
+      };
+      const tell = (callId: string) =>
+        asked<EmitEventsRequest, EmitEventsResponse>(host.client.emitEvents, { callId, events: [{ event }] });
+      void prepare(call.request, misbehavior, tell).then((answered) => give(answered, callback));
+    },
     estimateStage: answerOrNot((request) => estimate(request, misbehavior)),
     runStage(call) {
       const { request } = call;
@@ -321,12 +343,14 @@ function answer<Request, Response>(work: (request: Request) => Response) {
 }
 
 function answerOrNot<Request, Response>(work: (request: Request) => Answer<Response>) {
-  return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>) => {
-    const answered = work(call.request);
-    if (answered === 'none') return;
-    if ('error' in answered) callback(answered.error);
-    else callback(null, answered.response);
-  };
+  return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>) =>
+    give(work(call.request), callback);
+}
+
+function give<Response>(answered: Answer<Response>, callback: sendUnaryData<Response>): void {
+  if (answered === 'none') return;
+  if ('error' in answered) callback(answered.error);
+  else callback(null, answered.response);
 }
 
 function written(text: string): Promise<void> {

@@ -1,0 +1,53 @@
+import { isAbsolute } from 'node:path';
+import type { EstimateJobRequest } from '../../generated/simmer/plugin/v1/host.js';
+import type {
+  CalibrationRun as CalibrationRunMessage,
+  PrepareTrainerResponse,
+  TrainerPlace,
+} from '../../generated/simmer/plugin/v1/trainer.js';
+import { toHyperparametersMessage, toPrecisionMessage } from '../../trainer/requests-to-wire.js';
+import type { TrainerCommand } from '../definitions.js';
+import type { CalibrationRun, EstimatePlace, TrainerJob } from '../estimate.js';
+import { brokeContract } from './broke-contract.js';
+import { plainJson } from './wire.js';
+
+/** @throws UserError `plugin_broke_contract` */
+export function toTrainerCommand({ command }: PrepareTrainerResponse): TrainerCommand {
+  const { argv = [], env = {}, cwd } = command ?? {};
+  if (argv.length === 0) throw brokeContract('prepared a trainer without a command that starts it');
+  if (cwd !== undefined && !isAbsolute(cwd)) throw brokeContract(`prepared a trainer in ${cwd}, which is not absolute`);
+  return { argv, env, ...(cwd === undefined ? {} : { cwd }) };
+}
+
+export function toCalibration({ isFit, ...run }: CalibrationRunMessage): CalibrationRun {
+  return { ...run, role: isFit ? 'fit' : 'held out' };
+}
+
+export function fromTrainerJob(job: TrainerJob): NonNullable<EstimateJobRequest['job']> {
+  if (job.kind === 'training') {
+    const { model, data, hyperparameters, extensions } = job;
+    const value = {
+      model: plainJson(model),
+      data: plainJson(data),
+      hyperparameters: toHyperparametersMessage(hyperparameters),
+      ...(extensions === undefined ? {} : { extensions: plainJson(extensions) }),
+    };
+    return { $case: 'training', value };
+  }
+  const { model, prompts, tokensPerPrompt, longestSequence, batchSize, precision } = job;
+  return {
+    $case: 'generation',
+    value: {
+      model: plainJson(model),
+      prompts: prompts === undefined ? undefined : BigInt(Math.round(prompts)),
+      tokensPerPrompt: BigInt(Math.round(tokensPerPrompt)),
+      longestSequence: BigInt(Math.round(longestSequence)),
+      batchSize,
+      precision: toPrecisionMessage(precision),
+    },
+  };
+}
+
+export function fromEstimatePlace({ hardware, gpus, nodes }: EstimatePlace): TrainerPlace {
+  return { gpus, nodes, ...(hardware === undefined ? {} : { hardware }) };
+}
