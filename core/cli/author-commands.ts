@@ -25,7 +25,7 @@ export function addAuthorCommands(program: Command, action: CommandAction): void
       'after',
       '\nExamples:\n  simmer plugin new short-questions\n  simmer plugin new --language python short-questions',
     )
-    .action(action(async () => (await import('./commands/plugin-new.js')).pluginNew));
+    .action(action(async () => (await import('./commands/plugin-new.js')).pluginNew, { hasNoServer: true }));
   plugin
     .command('verify')
     .summary('try every clause of simmer.plugin.v1 on a plugin of any language')
@@ -43,7 +43,7 @@ export function addAuthorCommands(program: Command, action: CommandAction): void
       'after',
       '\nExamples:\n  simmer plugin verify ./difficulty\n  simmer plugin verify --only cancel -- ./my-plugin --quiet',
     )
-    .action(action(async () => (await import('./commands/plugin-verify.js')).pluginVerify));
+    .action(action(async () => (await import('./commands/plugin-verify.js')).pluginVerify, { hasNoServer: true }));
 
   program
     .command('trainer')
@@ -66,5 +66,5 @@ export function addAuthorCommands(program: Command, action: CommandAction): void
       '\nExamples:\n  simmer trainer verify -- python my_trainer.py\n' +
         '  simmer trainer verify --only resume --only determinism -- ./my-trainer --quiet',
     )
-    .action(action(async () => (await import('./commands/trainer-verify.js')).trainerVerify));
+    .action(action(async () => (await import('./commands/trainer-verify.js')).trainerVerify, { hasNoServer: true }));
 }

@@ -118,6 +118,16 @@ export class LocalWorkspace implements Workspace {
     return started(await manager.start(plan, { recipeText: recipe.text, ...options }));
   }
 
+  async explainRow(run: RunSummary, row: string) {
+    const { explainRow } = await import('../engine/explain-row.js');
+    return explainRow(run, row, await this.store());
+  }
+
+  async diffEvaluations(before: RunSummary, after: RunSummary) {
+    const { diffEvaluations } = await import('../engine/eval-diff.js');
+    return diffEvaluations(before, after, await this.store());
+  }
+
   store() {
     return openStore(this.#settings.home);
   }

@@ -1,4 +1,6 @@
 import type { StageForecast } from '../engine/estimate-plan.js';
+import type { PointDiff } from '../engine/eval-diff.js';
+import type { RowHistory } from '../engine/explain-row.js';
 import type { RunHandle, RunSummary, StagePreview } from '../engine/run-outcome.js';
 import { UserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
@@ -66,14 +68,18 @@ export interface Workspace extends AsyncDisposable {
   start(file: string | undefined, given: Overrides, options: StartOptions): Promise<StartedRun>;
   /** A recipe or run that cannot be started is refused here, before anything is shown. */
   resume(run: RunSummary, options: ResumeOptions): Promise<StartedRun>;
+  /** What became of a row, by its id or the beginning of it. @throws UserError `row_not_found`, `row_ambiguous` */
+  explainRow(run: RunSummary, row: string): Promise<RowHistory>;
+  /** @throws UserError `nothing_graded`, `nothing_in_common` */
+  diffEvaluations(before: RunSummary, after: RunSummary): Promise<readonly PointDiff[]>;
   /** The sink that shows a run to people. */
   console(options: Omit<RunConsoleOptions, 'source'>): Sink;
 }
 
 /** The home of this machine, or with `--server` (or SIMMER_SERVER) that of a server. */
 export async function openWorkspace(flags: WorkspaceFlags): Promise<Workspace> {
-  const address = flags.server ?? process.env.SIMMER_SERVER;
-  if (address === undefined || address === '') {
+  const address = serverOf(flags);
+  if (address === undefined) {
     const { LocalWorkspace } = await import('./local-workspace.js');
     return LocalWorkspace.open(flags);
   }
@@ -85,4 +91,20 @@ export async function openWorkspace(flags: WorkspaceFlags): Promise<Workspace> {
   }
   const { RemoteWorkspace } = await import('./remote-workspace.js');
   return RemoteWorkspace.open(address, flags);
+}
+
+/** The address of the server that is to do the work; undefined: this machine is. */
+export function serverOf({ server = process.env.SIMMER_SERVER }: WorkspaceFlags): string | undefined {
+  return server === '' ? undefined : server;
+}
+
+/**
+ * For commands that only this machine can do: nothing is done here that was meant for a server.
+ * @throws UserError `not_on_a_server`
+ */
+export function refuseServer(command: string, address: string | undefined): void {
+  if (address === undefined || address === '') return;
+  throw new UserError('not_on_a_server', `\`simmer ${command}\` acts on this machine, not on the server ${address}.`, {
+    hint: `Run it on the server's machine; or for this one leave --server out, and unset SIMMER_SERVER.`,
+  });
 }

@@ -3,10 +3,12 @@ import { blameOwner } from '../engine/stray-errors.js';
 import { exitCodes } from '../errors.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { addAuthorCommands } from './author-commands.js';
-import type { CommandAction, CommandWork } from './command-action.js';
+import type { ActionOptions, CommandAction, CommandWork } from './command-action.js';
 import { forbidExit, leave } from './leave.js';
+import { refuseServer } from './open-workspace.js';
 import { collect, paramOption, positions, sequence, setOption } from './option-values.js';
 import { hasColor, keepStdoutForResults, watchOutput } from './terminal.js';
+import type { WorkspaceFlags } from './workspace.js';
 
 const exitCodesHelp = `
 Exit codes:
@@ -50,8 +52,9 @@ function buildProgram(): { readonly program: Command; exitCode(): number } {
 
   /** The action of a command: its arguments, then its options, as commander gives them. */
   const action: CommandAction =
-    <Arguments extends readonly unknown[]>(load: CommandWork<Arguments>) =>
+    <Arguments extends readonly unknown[]>(load: CommandWork<Arguments>, { hasNoServer = false }: ActionOptions = {}) =>
     async (...given: unknown[]) => {
+      if (hasNoServer) refuseServer(pathOf(given.at(-1) as Command), program.opts<WorkspaceFlags>().server);
       const work = await load();
       // Commander adds the command itself at the end, and before it the options without those of the program.
       const options = (given.at(-1) as Command).optsWithGlobals();
@@ -268,7 +271,7 @@ Examples:
     .argument('<file>', 'JSON, or CSV with these columns')
     .option('--json', 'control, performance, scalingRaw and scalingLog2 as JSON')
     .addHelpText('after', '\nExample:\n  simmer eval metrics runs.csv --json | jq .scalingLog2')
-    .action(action(async () => (await import('./commands/eval-metrics.js')).evalMetrics));
+    .action(action(async () => (await import('./commands/eval-metrics.js')).evalMetrics, { hasNoServer: true }));
 
   program.commandsGroup('Serve:');
   program
@@ -297,7 +300,7 @@ Examples:
     .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
     .option('--json', 'the address as JSON, on one line')
     .addHelpText('after', '\nExamples:\n  simmer serve\n  simmer serve --listen 127.0.0.1:7070 --token-file token')
-    .action(action(async () => (await import('./commands/serve.js')).serve));
+    .action(action(async () => (await import('./commands/serve.js')).serve, { hasNoServer: true }));
 
   program.commandsGroup('Write recipes:');
   program
@@ -342,6 +345,12 @@ ${exitCodesHelp}`,
 function commandName(argv: readonly string[]): string {
   const takesValue = (word: string | undefined) => word === '--server' || word === '--server-token-file';
   return argv.find((word, index) => !word.startsWith('-') && !takesValue(argv[index - 1])) ?? '';
+}
+
+/** As it is typed after `simmer`: "plugin new". */
+function pathOf(command: Command): string {
+  const { parent } = command;
+  return parent?.parent ? `${pathOf(parent)} ${command.name()}` : command.name();
 }
 
 function argumentTerm(argument: Argument): string {

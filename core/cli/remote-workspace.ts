@@ -6,6 +6,8 @@ import { readToken } from '../control/access.js';
 import { ControlClient } from '../control/control-client.js';
 import { fromErrorDetail, fromPlugin, fromRun, fromStagePreview } from '../control/wire.js';
 import type { StageForecast } from '../engine/estimate-plan.js';
+import type { PointDiff } from '../engine/eval-diff.js';
+import type { RowHistory } from '../engine/explain-row.js';
 import type { RunOutcome, RunSummary } from '../engine/run-outcome.js';
 import { toErrorRecord, UserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
@@ -118,6 +120,17 @@ export class RemoteWorkspace implements Workspace {
   async resume(before: RunSummary, { overrides, ...options }: ResumeOptions) {
     const { run } = await this.#client.resumeRun(before.runId, overrides);
     return this.#followed(run, before.events, options);
+  }
+
+  async explainRow({ runId }: RunSummary, rowId: string) {
+    return JSON.parse((await this.#client.explainRow({ runId, rowId })).historyJson) as RowHistory;
+  }
+
+  async diffEvaluations(before: RunSummary, after: RunSummary) {
+    const parts: Buffer[] = [];
+    const request = { beforeRunId: before.runId, afterRunId: after.runId };
+    for await (const part of this.#client.diffEvaluations(request)) parts.push(part);
+    return JSON.parse(Buffer.concat(parts).toString('utf8')) as readonly PointDiff[];
   }
 
   console(options: Omit<RunConsoleOptions, 'source'>): Sink {

@@ -77,6 +77,8 @@ export class ControlClient implements Disposable {
     this.#unary(this.#client.resumeRun, { runId, overrides: { ...overrides } });
   listArtifacts = (runId: string) => this.#unary(this.#client.listArtifacts, { runId });
   writeReport = (runId: string) => this.#unary(this.#client.writeReport, { runId }, { seconds: 600 });
+  /** Reads tables of any size. */
+  explainRow = (request: wire.ExplainRowRequest) => this.#unary(this.#client.explainRow, request, { seconds: 600 });
   listPlugins = () => this.#unary(this.#client.listPlugins, {});
   getRecipeSchema = () => this.#unary(this.#client.getRecipeSchema, {});
 
@@ -84,6 +86,12 @@ export class ControlClient implements Disposable {
   async *readArtifact(request: wire.ReadArtifactRequest, signal?: AbortSignal): AsyncIterable<Buffer> {
     const call = this.#client.readArtifact(request, this.#metadata);
     for await (const { data } of this.#stream(call, signal)) yield data;
+  }
+
+  /** How the evaluations of two runs differ: the parts of a JSON text. */
+  async *diffEvaluations(request: wire.DiffEvaluationsRequest): AsyncIterable<Buffer> {
+    const call = this.#client.diffEvaluations(request, this.#metadata);
+    for await (const { data } of this.#stream(call)) yield data;
   }
 
   /**

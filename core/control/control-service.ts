@@ -22,12 +22,15 @@ import type { DurableWrites } from './durable-writes.js';
 import type { ServerLimits } from './limits.js';
 import { LogTails } from './log-tails.js';
 import { isAboutRecipe, RecipeSource } from './recipe-source.js';
+import { RunAnalyses } from './run-analyses.js';
 import { RunArtifacts } from './run-artifacts.js';
 import { pageOf } from './run-pages.js';
 import type { ServedRuns } from './served-runs.js';
 import { toStatus } from './status-details.js';
 import { toErrorDetail, toPlugin, toProblem, toResources, toRun, toStagePreview } from './wire.js';
 
+/** The most of a stream of bytes that goes into one message. */
+const chunkBytes = 256 * 1024;
 /** A LIVE watcher that is further behind than this gets no telemetry. */
 const liveLag = 1000;
 
@@ -53,6 +56,7 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
   const { settings, runs, writes, recipes, limits, catalog } = options;
   const tails = new LogTails(writes);
   const artifacts = new RunArtifacts(settings.home);
+  const analyses = new RunAnalyses(settings.home, limits.analyses);
   let watchers = 0;
 
   return {
@@ -170,6 +174,22 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
       const path = await (await runs.managerFor(runFolder)).writeReport(runId);
       return { runId, path, artifactId: RunArtifacts.reportId(runId) };
     }),
+
+    explainRow: unary(async ({ runId, rowId }: wire.ExplainRowRequest): Promise<wire.ExplainRowResponse> => {
+      const history = await analyses.explainRow(await runs.find(runId), rowId);
+      return { historyJson: JSON.stringify(history) };
+    }),
+
+    diffEvaluations: streaming(
+      async (call: ServerWritableStream<wire.DiffEvaluationsRequest, wire.DiffEvaluationsResponse>, signal) => {
+        const { beforeRunId, afterRunId } = call.request;
+        const points = await analyses.diffEvaluations(await runs.find(beforeRunId), await runs.find(afterRunId));
+        const text = Buffer.from(JSON.stringify(points));
+        for (let at = 0; at < text.length && !signal.aborted; at += chunkBytes) {
+          await write(call, { data: text.subarray(at, at + chunkBytes) }, signal);
+        }
+      },
+    ),
 
     listPlugins: unary(
       async (_request: wire.ListPluginsRequest): Promise<wire.ListPluginsResponse> => ({

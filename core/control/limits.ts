@@ -12,6 +12,8 @@ export interface ServerLimits {
   readonly streams: number;
   /** Watchers at a time, over all connections. @default 1,024 */
   readonly watchers: number;
+  /** Calls at a time that read whole tables (ExplainRow, DiffEvaluations); more are refused. @default 2 */
+  readonly analyses: number;
   /** Calls a second from one address (all clients of a unix socket are one), on average. @default 200 */
   readonly callsPerSecond: number;
   /** Calls from one address that may come at once, before the average counts. @default 1,000 */
@@ -33,6 +35,7 @@ export const defaultLimits: ServerLimits = {
   connections: 512,
   streams: 256,
   watchers: 1024,
+  analyses: 2,
   callsPerSecond: 200,
   callBurst: 1000,
   queuedRuns: 1000,

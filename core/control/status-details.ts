@@ -12,15 +12,19 @@ const infoType = 'type.googleapis.com/google.rpc.ErrorInfo';
 const codes: Readonly<Record<string, status>> = {
   run_not_found: status.NOT_FOUND,
   recipe_not_found: status.NOT_FOUND,
+  row_not_found: status.NOT_FOUND,
   artifact_missing: status.NOT_FOUND,
   artifact_file_missing: status.NOT_FOUND,
   log_missing: status.NOT_FOUND,
   request_id_reused: status.ALREADY_EXISTS,
   out_of_range: status.OUT_OF_RANGE,
   run_locked: status.FAILED_PRECONDITION,
+  nothing_graded: status.FAILED_PRECONDITION,
+  nothing_in_common: status.FAILED_PRECONDITION,
   no_disk_space: status.RESOURCE_EXHAUSTED,
   queue_full: status.RESOURCE_EXHAUSTED,
   too_many_watchers: status.RESOURCE_EXHAUSTED,
+  too_many_analyses: status.RESOURCE_EXHAUSTED,
   server_stopping: status.UNAVAILABLE,
 };
 

@@ -195,3 +195,37 @@ export default definePlugin({
 });
 `,
 };
+
+/** One stage of `gradingPlugin`. */
+export const gradingRecipe = `
+name: graded
+params: { verdict: right }
+plugins: [./graded.mjs]
+stages:
+  graded: { uses: graded/answers, with: { verdict: "\${{ params.verdict }}" } }
+`;
+
+/** A plugin whose stage makes graded answers: two right ones, and one as it is told. */
+export const gradingPlugin = `
+import { apiVersion, definePlugin, defineStage, z } from 'simmerkit';
+const columns = { prompt_id: 'VARCHAR', model: 'VARCHAR', policy: 'VARCHAR', extracted: 'VARCHAR', verdict: 'VARCHAR' };
+export default definePlugin({
+  name: 'graded',
+  version: '1.0.0',
+  apiVersion,
+  stages: {
+    answers: defineStage({
+      description: 'Answers with verdicts.',
+      options: z.strictObject({ verdict: z.string() }),
+      inputs: {},
+      outputs: { graded: { type: 'dataset', description: 'The answers.' } },
+      async run({ artifacts, options }) {
+        const rows = ['right', 'right', options.verdict].map((verdict, index) => ({
+          prompt_id: 'q' + index, model: 'tuned', policy: 'none', extracted: String(index), verdict,
+        }));
+        return { graded: await artifacts.writeDataset(rows, { columns }) };
+      },
+    }),
+  },
+});
+`;

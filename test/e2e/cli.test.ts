@@ -71,6 +71,39 @@ describe('wrong usage', () => {
   });
 });
 
+describe('a command that acts on this machine', () => {
+  const address = 'unix:/nowhere/control.sock';
+  const refusal = (command: string) => `error[not_on_a_server]: \`simmer ${command}\` acts on this machine`;
+
+  it.each([
+    ['inspect', ['inspect', 'small.yaml', '--stage', 'tuned']],
+    ['doctor', ['doctor']],
+    ['plan --calibration', ['plan', '--calibration']],
+  ])('refuses a server, however it is named: %s', async (command, args) => {
+    for (const [given, env] of [
+      [['--server', address, ...args], {}],
+      [args, { SIMMER_SERVER: address }],
+    ] as const) {
+      const { code, stdout, stderr } = await simmer(given, { cwd, env });
+      expect([code, stdout]).toEqual([2, '']);
+      expect(stderr).toContain(refusal(command));
+      expect(stderr).toContain("hint: Run it on the server's machine");
+    }
+  });
+
+  it.each([
+    ['serve', ['serve']],
+    ['eval metrics', ['eval', 'metrics', 'runs.csv']],
+    ['plugin new', ['plugin', 'new', 'mine']],
+    ['plugin verify', ['plugin', 'verify', '.']],
+    ['trainer verify', ['trainer', 'verify', '--', 'true']],
+  ])('and looks into no home refuses a server that is named for it: %s', async (command, args) => {
+    const { code, stdout, stderr } = await simmer(['--server', address, ...args], { cwd });
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toContain(refusal(command));
+  });
+});
+
 describe('a bad recipe', () => {
   it.each(['run', 'plan', 'validate'])(
     'makes %s list every problem with its place, and exit with 2',

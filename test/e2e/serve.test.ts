@@ -7,6 +7,8 @@ import type { Event } from '../../core/events/catalogue.js';
 import {
   curationRecipe,
   eventsIn,
+  gradingPlugin,
+  gradingRecipe,
   type RunningSimmer,
   simmer,
   startSimmer,
@@ -30,10 +32,17 @@ async function end(server: RunningSimmer): Promise<void> {
 /** What differs from run to run. */
 function plain(text: string): string {
   return text
-    .replaceAll(/small-\d{8}-\d{6}-[0-9a-f]{4}/g, 'RUN')
+    .replaceAll(/(small|before|after)-\d{8}-\d{6}-[0-9a-f]{4}/g, '$1-RUN')
     .replaceAll(/\d+(\.\d+)?s\b/g, 'N s')
     .replaceAll(/^\d\d:\d\d/gm, 'T')
     .replaceAll(/\S*\/(\.simmer|other)\//g, 'HOME/');
+}
+
+/** Runs a command here, on the home `other`, and on the server, and gives both without what differs from run to run. */
+async function hereAndThere(cwd: string, address: string, args: readonly string[]) {
+  const here = await simmer(args, { cwd, env: { SIMMER_HOME: 'other' } });
+  const there = await simmer(args, { cwd, env: { SIMMER_SERVER: address } });
+  return [here, there].map((ended) => ({ ...ended, stdout: plain(ended.stdout) }));
 }
 
 it('the command line prints the same for a server as for this machine', async () => {
@@ -43,10 +52,6 @@ it('the command line prints the same for a server as for this machine', async ()
   await folder.write('wrong.yaml', curationRecipe.replace('heldout', 'heldut'));
   await folder.write('.gitignore', '');
   const server = await serve(cwd);
-  const both = async (...args: string[]) => {
-    const [here, there] = [await simmer(args, { cwd, env: { SIMMER_HOME: 'other' } }), await simmer(args, remote)];
-    return { here: { ...here, stdout: plain(here.stdout) }, there: { ...there, stdout: plain(there.stdout) } };
-  };
   const remote = { cwd, env: { SIMMER_SERVER: server.address } };
   for (const args of [
     ['run', 'small.yaml'],
@@ -64,7 +69,7 @@ it('the command line prints the same for a server as for this machine', async ()
     ['resume', 'latest'],
     ['watch', 'nobody'],
   ]) {
-    const { here, there } = await both(...args);
+    const [here, there] = await hereAndThere(cwd, server.address, args);
     expect(there, args.join(' ')).toEqual(here);
   }
   const events = eventsIn((await simmer(['run', 'small.yaml', '-p', 'count=298', '--json'], remote)).stdout);
@@ -72,6 +77,40 @@ it('the command line prints the same for a server as for this machine', async ()
   const watched = await simmer(['--server', server.address, 'watch', 'latest', '--json', '--from', '3'], { cwd });
   expect(eventsIn(watched.stdout)).toEqual(events.slice(2));
   expect((await simmer(['runs', '--json'], remote)).stdout).toContain(events[0]!.runId);
+  await end(server);
+}, 120_000);
+
+it('the rows and verdicts of runs are told by a server as by this machine', async () => {
+  await using folder = await workFolder();
+  const cwd = folder.path;
+  await folder.write('small.yaml', curationRecipe);
+  await folder.write('graded.mjs', gradingPlugin);
+  await folder.write('graded.yaml', gradingRecipe);
+  const recipes = [
+    ['graded.yaml', '--set', 'name=before'],
+    ['graded.yaml', '--set', 'name=after', '-p', 'verdict=wrong'],
+    ['small.yaml'],
+  ];
+  for (const home of ['other', '.simmer']) {
+    for (const args of recipes) expect((await simmer(['run', ...args, '--home', home], { cwd })).code).toBe(0);
+  }
+  const unknown = await simmer(['explain', 'small', 'unknown', '--home', 'other'], { cwd });
+  const row = /nearest: ([^,]+)/.exec(unknown.stderr)![1]!;
+  const server = await serve(cwd);
+  for (const [text, ...args] of [
+    ['No stage dropped it', 'explain', 'small', row],
+    ['"steps"', 'explain', 'small', row, '--json'],
+    ['1 became wrong', 'eval', 'diff', 'before', 'after'],
+    ['"changed"', 'eval', 'diff', 'before', 'after', '--json'],
+    ['"nothing_graded"', 'eval', 'diff', 'before', 'small', '--json'],
+  ] as [string, ...string[]][]) {
+    const [here, there] = await hereAndThere(cwd, server.address, args);
+    expect(here!.stdout).toContain(text);
+    expect({ ...there, stderr: plain(there!.stderr) }, args.join(' ')).toEqual({
+      ...here,
+      stderr: plain(here!.stderr),
+    });
+  }
   await end(server);
 }, 120_000);
 

@@ -261,6 +261,16 @@ describe('a connection', () => {
     const { run } = await harness.client.createRun({ requestId: 'r', recipe: recipeText(curation) });
     await expect(harness.events(run!.runId)).rejects.toMatchObject({ code: 'too_many_watchers' });
   });
+
+  it('reads tables only for as many as the limit says, and looks for no row with an endless id', async () => {
+    const harness = await start({ limits: { analyses: 0 } });
+    const { runId } = (await harness.client.createRun({ requestId: 'r', recipe: recipeText(curation) })).run!;
+    const explain = (rowId: string) => harness.client.explainRow({ runId, rowId });
+    await expect(explain('0123')).rejects.toMatchObject({ code: 'too_many_analyses' });
+    await expect(explain('0'.repeat(257))).rejects.toMatchObject({ code: 'invalid_row_id' });
+    const diff = harness.client.diffEvaluations({ beforeRunId: runId, afterRunId: runId });
+    await expect(diff[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'too_many_analyses' });
+  });
 });
 
 function socketTo(harness: ControlHarness): Socket {

@@ -12,12 +12,14 @@ import {
   checkPython,
 } from '../doctor/machine-checks.js';
 import { checkEnvironments, checkPlugins } from '../doctor/plugin-checks.js';
+import { refuseServer, serverOf } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
 import { catalogOf, settingsFrom, simmerVersion, type WorkspaceFlags } from '../workspace.js';
 
 /** `simmer doctor`: what runs need of the machine. */
 export async function doctor(flags: WorkspaceFlags): Promise<number> {
+  refuseServer('doctor', serverOf(flags));
   const settings = await settingsFrom(flags);
   const checks = await Promise.all([
     checkNode(),

@@ -1,7 +1,7 @@
 import type { Colors } from 'picocolors/types.js';
-import { diffEvaluations, type GradedAnswer, type PointDiff } from '../../engine/eval-diff.js';
+import type { GradedAnswer, PointDiff } from '../../engine/eval-diff.js';
 import { exitCodes } from '../../errors.js';
-import { LocalWorkspace } from '../local-workspace.js';
+import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
@@ -13,9 +13,9 @@ interface EvalDiffFlags extends WorkspaceFlags {
 
 /** `simmer eval diff`: the items whose verdict changed from one run to another. */
 export async function evalDiff(before: string, after: string, flags: EvalDiffFlags): Promise<number> {
-  await using workspace = await LocalWorkspace.open(flags);
+  await using workspace = await openWorkspace(flags);
   const [first, second] = [await workspace.find(before), await workspace.find(after)];
-  const points = await diffEvaluations(first, second, await workspace.store());
+  const points = await workspace.diffEvaluations(first, second);
   if (flags.json) await writeJson({ before: first.runId, after: second.runId, points });
   else await writeLine(diffLines(points, flags.items, colorsFor(process.stdout)).join('\n'));
   return exitCodes.ok;

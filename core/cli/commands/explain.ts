@@ -1,23 +1,15 @@
 import type { Colors } from 'picocolors/types.js';
-import { ArtifactStore } from '../../artifacts/artifact-store.js';
-import { createRunManager } from '../../container/create-run-manager.js';
-import {
-  explainRow,
-  type RowAttempt,
-  type RowDecision,
-  type RowHistory,
-  type RowStep,
-} from '../../engine/explain-row.js';
+import type { RowAttempt, RowDecision, RowHistory, RowStep } from '../../engine/explain-row.js';
 import { exitCodes } from '../../errors.js';
+import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
-import { catalogOf, settingsFrom, type WorkspaceFlags } from '../workspace.js';
+import type { WorkspaceFlags } from '../workspace.js';
 
 /** `simmer explain`: what became of one row of a run, stage by stage, and why. */
 export async function explain(name: string, row: string, flags: WorkspaceFlags): Promise<number> {
-  const settings = await settingsFrom(flags);
-  const run = await (await createRunManager({ settings, catalog: catalogOf() })).find(name);
-  const history = await explainRow(run, row, await ArtifactStore.open(settings.home));
+  await using workspace = await openWorkspace(flags);
+  const history = await workspace.explainRow(await workspace.find(name), row);
   if (flags.json) await writeJson(history);
   else await writeLine(historyLines(history, colorsFor(process.stdout)).join('\n'));
   return exitCodes.ok;

@@ -5,13 +5,14 @@ import type { Inspection } from '../../recipe/inspection.js';
 import type { InspectedRow } from '../../trainer/trainer.js';
 import { driveRun } from '../drive-run.js';
 import { LocalWorkspace } from '../local-workspace.js';
-import type { StartedRun } from '../open-workspace.js';
+import { refuseServer, type StartedRun, serverOf } from '../open-workspace.js';
 import { colorsFor, keepStdoutForResults, writeJson, writeLine } from '../terminal.js';
 import type { RecipeFlags } from '../workspace.js';
 
 /** `simmer inspect`: which tokens of which rows a training stage would train. */
 export async function inspect(file: string, flags: RecipeFlags & Inspection): Promise<number> {
   keepStdoutForResults();
+  refuseServer('inspect', serverOf(flags));
   await using workspace = await LocalWorkspace.open(flags);
   const given = { params: flags.param, overrides: flags.set };
   let run: StartedRun | undefined;

@@ -6,7 +6,7 @@ import { formatBytes } from '../../figures.js';
 import type { Resources } from '../../plugin/definitions.js';
 import type { Plan } from '../../recipe/plan.js';
 import { planDigest } from '../../recipe/plan-digest.js';
-import { openWorkspace } from '../open-workspace.js';
+import { openWorkspace, refuseServer, serverOf } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
 import { catalogOf, type RecipeFlags, settingsFrom } from '../workspace.js';
@@ -35,6 +35,7 @@ export async function plan(
 
 /** Published runs beside what the estimates of each trainer say of them. */
 async function tellCalibration(flags: RecipeFlags): Promise<number> {
+  refuseServer('plan --calibration', serverOf(flags));
   const trainers = await calibrations(catalogOf(undefined, await settingsFrom(flags)));
   if (flags.json) await writeJson(trainers);
   else await writeLine(calibrationLines(trainers, colorsFor(process.stdout)).join('\n'));
