@@ -6,6 +6,10 @@ export function paramOption(): Option {
     .argParser(assignment);
 }
 
+export function homeOption(): Option {
+  return new Option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)');
+}
+
 export function setOption(what = 'set any value of the recipe, by its dotted path; may be given again'): Option {
   return new Option('--set <path=value>', what).default({}, 'none').argParser(assignment);
 }

@@ -6,7 +6,8 @@ import { addAuthorCommands } from './author-commands.js';
 import type { ActionOptions, CommandAction, CommandWork } from './command-action.js';
 import { forbidExit, leave } from './leave.js';
 import { refuseServer } from './open-workspace.js';
-import { collect, paramOption, positions, sequence, setOption } from './option-values.js';
+import { collect, homeOption, paramOption, positions, setOption } from './option-values.js';
+import { addRunCommands } from './run-commands.js';
 import { hasColor, keepStdoutForResults, watchOutput } from './terminal.js';
 import type { WorkspaceFlags } from './workspace.js';
 
@@ -54,11 +55,16 @@ function buildProgram(): { readonly program: Command; exitCode(): number } {
   const action: CommandAction =
     <Arguments extends readonly unknown[]>(load: CommandWork<Arguments>, { hasNoServer = false }: ActionOptions = {}) =>
     async (...given: unknown[]) => {
-      if (hasNoServer) refuseServer(pathOf(given.at(-1) as Command), program.opts<WorkspaceFlags>().server);
+      const command = given.at(-1) as Command;
+      const { home, server } = program.opts<WorkspaceFlags>();
+      if (hasNoServer) refuseServer(pathOf(command), server);
+      // The program takes it before the command; what has no home must not ignore it.
+      if (home !== undefined && !command.options.some(({ long }) => long === '--home')) {
+        command.error("error: unknown option '--home'");
+      }
       const work = await load();
       // Commander adds the command itself at the end, and before it the options without those of the program.
-      const options = (given.at(-1) as Command).optsWithGlobals();
-      code = await work(...([...given.slice(0, -2), options] as unknown as Arguments));
+      code = await work(...([...given.slice(0, -2), command.optsWithGlobals()] as unknown as Arguments));
     };
 
   program
@@ -70,6 +76,7 @@ function buildProgram(): { readonly program: Command; exitCode(): number } {
     .version(simmerPackage.version, '-V, --version', 'print the version')
     .option('--server <address>', 'let this server do the work: unix:PATH or HOST:PORT (or SIMMER_SERVER)')
     .option('--server-token-file <file>', 'a file with the token of the server (or SIMMER_SERVER_TOKEN)')
+    .addOption(homeOption())
     .helpOption('-h, --help', 'print this, or what a command does')
     .addHelpCommand(
       new Command('help').argument('[command]').helpGroup('Help:').description('print what a command does'),
@@ -97,7 +104,7 @@ function buildProgram(): { readonly program: Command; exitCode(): number } {
     .argument('[recipe]', 'a recipe file; without one, the quickstart that comes with Simmer')
     .addOption(paramOption())
     .addOption(setOption())
-    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .addOption(homeOption())
     .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
     .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
     .option('--json', 'events on stdout, one JSON object a line, and nothing else there')
@@ -122,7 +129,7 @@ Examples:
     )
     .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
     .addOption(setOption('change a limit: budget.usd, budget.gpuHours or budget.wallClock; null takes it away'))
-    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .addOption(homeOption())
     .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
     .option('--json', 'events from here on on stdout, one JSON object a line, and nothing else there')
     .addHelpText('after', '\nExamples:\n  simmer resume latest\n  simmer resume quickstart-2026 --set budget.usd=20')
@@ -153,7 +160,7 @@ Examples:
     .option('--calibration', 'published runs beside what the estimates say of them, instead of a plan')
     .addOption(paramOption())
     .addOption(setOption())
-    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .addOption(homeOption())
     .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
     .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
     .option('--json', 'the plan and what the cache has, as JSON')
@@ -175,7 +182,7 @@ Examples:
     .option('--rows <positions>', 'which rows of its dataset, from 0', positions, [0, 1, 2])
     .addOption(paramOption())
     .addOption(setOption())
-    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .addOption(homeOption())
     .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
     .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
     .option('--json', 'the rows as JSON: token ids, tokens, which are trained')
@@ -189,89 +196,12 @@ Examples:
     .command('doctor')
     .summary('check the machine: Python, disk, memory, GPUs, plugins')
     .description('Checks what runs need of the machine and says what to do about what is missing.')
-    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .addOption(homeOption())
     .option('--python <path>', 'a Python to check instead of the one that is found')
     .option('--json', 'the checks as JSON')
     .action(action(async () => (await import('./commands/doctor.js')).doctor));
 
-  program.commandsGroup('Look at runs:');
-  program
-    .command('runs')
-    .summary('list the runs')
-    .description('Lists the runs that are kept here, newest first, with how they stand.')
-    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
-    .option('--json', 'the runs as JSON')
-    .action(action(async () => (await import('./commands/runs.js')).runs));
-
-  program
-    .command('watch')
-    .summary('follow a run, from its first event or from a later one')
-    .description(
-      'Shows a run as `simmer run` does: what has happened, then what happens, until it ends. Stopping to watch does not ' +
-        'stop the run. Exits as the run does.',
-    )
-    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
-    .option('--from <sequence>', 'the first event to tell, by its sequence', sequence)
-    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
-    .option('--json', 'events on stdout, one JSON object a line, and nothing else there')
-    .addHelpText('after', '\nExamples:\n  simmer watch latest\n  simmer watch latest --from 1200 --json')
-    .action(action(async () => (await import('./commands/watch.js')).watch));
-
-  program
-    .command('report')
-    .summary('write the report of a run again')
-    .description("Writes report.html from the run's events and prints where it is.")
-    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
-    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
-    .option('--json', 'the path as JSON')
-    .addHelpText('after', '\nExample:\n  xdg-open "$(simmer report latest)"')
-    .action(action(async () => (await import('./commands/report.js')).report));
-
-  program
-    .command('explain')
-    .summary('say what became of one row of the data, and why')
-    .description(
-      'Follows one row through the stages of a run: which stage dropped it, by which rule and on what evidence, or why it ' +
-        'was chosen; what models answered to it.',
-    )
-    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
-    .argument('<row>', 'the id of a row, or the beginning of it')
-    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
-    .option('--json', 'the history as JSON')
-    .addHelpText('after', '\nExample:\n  simmer explain latest 4f1c22ab90d1e3c7')
-    .action(action(async () => (await import('./commands/explain.js')).explain));
-
-  const evaluation = program
-    .command('eval')
-    .summary('compare evaluations, and measure figures from anywhere: diff, metrics')
-    .description('Compares the evaluations of two runs, and computes measures of figures from anywhere.');
-  evaluation
-    .command('diff')
-    .summary('the items whose verdict changed from one run to another')
-    .description(
-      'Lists, for each model and point of the sweep that both runs graded, the items that became right or wrong, with the ' +
-        'answers that were read. Models are matched by their label.',
-    )
-    .argument('<before>', 'a run: its id, the beginning of it, or "latest"')
-    .argument('<after>', 'the run to compare it with')
-    .option('--items <count>', 'how many items to show of each point', sequence, 20)
-    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
-    .option('--json', 'every changed item as JSON, with both answers')
-    .addHelpText('after', '\nExample:\n  simmer eval diff quickstart-20260101 latest')
-    .action(action(async () => (await import('./commands/eval-diff.js')).evalDiff));
-  evaluation
-    .command('metrics')
-    .summary("s1's Control, Scaling and Performance of a list of runs")
-    .description(
-      'Computes Control (share of runs that keep their limits, in percent), Scaling (mean slope of accuracy in percentage ' +
-        'points over thinking tokens, raw and per doubling) and Performance (best accuracy, in percent) from a list of ' +
-        '{thinkingTokens, accuracy, controlled?, min?, max?}. Accuracy is in percent, or a share where none is above 1. ' +
-        '`controlled` is held against min and max where it is not the thinking tokens.',
-    )
-    .argument('<file>', 'JSON, or CSV with these columns')
-    .option('--json', 'control, performance, scalingRaw and scalingLog2 as JSON')
-    .addHelpText('after', '\nExample:\n  simmer eval metrics runs.csv --json | jq .scalingLog2')
-    .action(action(async () => (await import('./commands/eval-metrics.js')).evalMetrics, { hasNoServer: true }));
+  addRunCommands(program, action);
 
   program.commandsGroup('Serve:');
   program
@@ -295,7 +225,7 @@ Examples:
     )
     .option('--allow-plugin <name>', 'an npm package that recipes of clients may list; may be given again', collect, [])
     .option('--recipes <folder>', 'a folder of recipes that clients may run by name; may be given again', collect, [])
-    .option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)')
+    .addOption(homeOption())
     .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
     .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
     .option('--json', 'the address as JSON, on one line')
@@ -343,8 +273,8 @@ ${exitCodesHelp}`,
 
 /** The first word that is neither an option of the program nor its value. */
 function commandName(argv: readonly string[]): string {
-  const takesValue = (word: string | undefined) => word === '--server' || word === '--server-token-file';
-  return argv.find((word, index) => !word.startsWith('-') && !takesValue(argv[index - 1])) ?? '';
+  const takeValues = ['--server', '--server-token-file', '--home'];
+  return argv.find((word, index) => !word.startsWith('-') && !takeValues.includes(argv[index - 1] ?? '')) ?? '';
 }
 
 /** As it is typed after `simmer`: "plugin new". */

@@ -71,6 +71,24 @@ describe('wrong usage', () => {
   });
 });
 
+describe('--home', () => {
+  it('is taken before the command and behind it', async () => {
+    const before = await simmer(['--home', 'placed', 'runs'], { cwd });
+    expect(before.stdout).toContain('No runs in placed.');
+    expect(await simmer(['runs', '--home', 'placed'], { cwd })).toEqual(before);
+  });
+
+  it('before a command lets a stream of events be one, and an error be no part of it', async () => {
+    const { code, stdout } = await simmer(['--home', 'placed', 'run', 'nope.yaml', '--json'], { cwd });
+    expect([code, stdout]).toEqual([2, '']);
+  });
+
+  it('is refused where there is no home to look into', async () => {
+    const { code, stderr } = await simmer(['--home', 'placed', 'plugins'], { cwd });
+    expect([code, stderr.split('\n')[0]]).toEqual([2, "error[usage]: unknown option '--home'"]);
+  });
+});
+
 describe('a command that acts on this machine', () => {
   const address = 'unix:/nowhere/control.sock';
   const refusal = (command: string) => `error[not_on_a_server]: \`simmer ${command}\` acts on this machine`;

@@ -1,0 +1,85 @@
+import type { Command } from 'commander';
+import type { CommandAction } from './command-action.js';
+import { homeOption, sequence } from './option-values.js';
+
+/** The commands for runs that there are. */
+export function addRunCommands(program: Command, action: CommandAction): void {
+  program.commandsGroup('Look at runs:');
+  program
+    .command('runs')
+    .summary('list the runs')
+    .description('Lists the runs that are kept here, newest first, with how they stand.')
+    .addOption(homeOption())
+    .option('--json', 'the runs as JSON')
+    .action(action(async () => (await import('./commands/runs.js')).runs));
+
+  program
+    .command('watch')
+    .summary('follow a run, from its first event or from a later one')
+    .description(
+      'Shows a run as `simmer run` does: what has happened, then what happens, until it ends. Stopping to watch does not ' +
+        'stop the run. Exits as the run does.',
+    )
+    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
+    .option('--from <sequence>', 'the first event to tell, by its sequence', sequence)
+    .addOption(homeOption())
+    .option('--json', 'events on stdout, one JSON object a line, and nothing else there')
+    .addHelpText('after', '\nExamples:\n  simmer watch latest\n  simmer watch latest --from 1200 --json')
+    .action(action(async () => (await import('./commands/watch.js')).watch));
+
+  program
+    .command('report')
+    .summary('write the report of a run again')
+    .description("Writes report.html from the run's events and prints where it is.")
+    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
+    .addOption(homeOption())
+    .option('--json', 'the path as JSON')
+    .addHelpText('after', '\nExample:\n  xdg-open "$(simmer report latest)"')
+    .action(action(async () => (await import('./commands/report.js')).report));
+
+  program
+    .command('explain')
+    .summary('say what became of one row of the data, and why')
+    .description(
+      'Follows one row through the stages of a run: which stage dropped it, by which rule and on what evidence, or why it ' +
+        'was chosen; what models answered to it.',
+    )
+    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
+    .argument('<row>', 'the id of a row, or the beginning of it')
+    .addOption(homeOption())
+    .option('--json', 'the history as JSON')
+    .addHelpText('after', '\nExample:\n  simmer explain latest 4f1c22ab90d1e3c7')
+    .action(action(async () => (await import('./commands/explain.js')).explain));
+
+  const evaluation = program
+    .command('eval')
+    .summary('compare evaluations, and measure figures from anywhere: diff, metrics')
+    .description('Compares the evaluations of two runs, and computes measures of figures from anywhere.');
+  evaluation
+    .command('diff')
+    .summary('the items whose verdict changed from one run to another')
+    .description(
+      'Lists, for each model and point of the sweep that both runs graded, the items that became right or wrong, with the ' +
+        'answers that were read. Models are matched by their label.',
+    )
+    .argument('<before>', 'a run: its id, the beginning of it, or "latest"')
+    .argument('<after>', 'the run to compare it with')
+    .option('--items <count>', 'how many items to show of each point', sequence, 20)
+    .addOption(homeOption())
+    .option('--json', 'every changed item as JSON, with both answers')
+    .addHelpText('after', '\nExample:\n  simmer eval diff quickstart-20260101 latest')
+    .action(action(async () => (await import('./commands/eval-diff.js')).evalDiff));
+  evaluation
+    .command('metrics')
+    .summary("s1's Control, Scaling and Performance of a list of runs")
+    .description(
+      'Computes Control (share of runs that keep their limits, in percent), Scaling (mean slope of accuracy in percentage ' +
+        'points over thinking tokens, raw and per doubling) and Performance (best accuracy, in percent) from a list of ' +
+        '{thinkingTokens, accuracy, controlled?, min?, max?}. Accuracy is in percent, or a share where none is above 1. ' +
+        '`controlled` is held against min and max where it is not the thinking tokens.',
+    )
+    .argument('<file>', 'JSON, or CSV with these columns')
+    .option('--json', 'control, performance, scalingRaw and scalingLog2 as JSON')
+    .addHelpText('after', '\nExample:\n  simmer eval metrics runs.csv --json | jq .scalingLog2')
+    .action(action(async () => (await import('./commands/eval-metrics.js')).evalMetrics, { hasNoServer: true }));
+}
