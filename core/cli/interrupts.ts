@@ -1,3 +1,4 @@
+import { cancelSignal } from '../engine/cancel-run.js';
 import { exitCodes } from '../errors.js';
 import { leave } from './leave.js';
 
@@ -7,10 +8,16 @@ import { leave } from './leave.js';
  */
 const sameSignalMilliseconds = 400;
 
-const reasons = { SIGINT: 'Ctrl-C', SIGTERM: 'SIGTERM', SIGHUP: 'the terminal was closed' } as const;
+const reasons = {
+  SIGINT: 'Ctrl-C',
+  SIGTERM: 'SIGTERM',
+  SIGHUP: 'the terminal was closed',
+  [cancelSignal]: 'simmer cancel',
+} as const;
 
 /**
- * Until disposed of: the first SIGINT, SIGTERM or SIGHUP asks to stop, the second ends the process at once.
+ * Until disposed of: the first SIGINT, SIGTERM or SIGHUP asks to stop, the second ends the process at once. `simmer cancel`
+ * asks, too, and never more than that.
  *
  * @param stop called once, with the reason in words for people
  */
@@ -21,7 +28,7 @@ export function onInterrupt(stop: (reason: string) => void): Disposable {
     if (firstAt === undefined) {
       firstAt = now;
       stop(reasons[signal as keyof typeof reasons]);
-    } else if (now - firstAt > sameSignalMilliseconds) {
+    } else if (signal !== cancelSignal && now - firstAt > sameSignalMilliseconds) {
       leave(exitCodes.interrupted);
     }
   };

@@ -118,6 +118,12 @@ export class LocalWorkspace implements Workspace {
     return started(await manager.start(plan, { recipeText: recipe.text, ...options }));
   }
 
+  async cancel(run: RunSummary) {
+    const { cancelRun } = await import('../engine/cancel-run.js');
+    await cancelRun(run, this.#settings.home);
+    return this.find(run.runId);
+  }
+
   async explainRow(run: RunSummary, row: string) {
     const { explainRow } = await import('../engine/explain-row.js');
     return explainRow(run, row, await this.store());

@@ -68,6 +68,8 @@ export interface Workspace extends AsyncDisposable {
   start(file: string | undefined, given: Overrides, options: StartOptions): Promise<StartedRun>;
   /** A recipe or run that cannot be started is refused here, before anything is shown. */
   resume(run: RunSummary, options: ResumeOptions): Promise<StartedRun>;
+  /** Stops a run, and resolves with how it stands when it has stopped. One that has ended is left as it is. */
+  cancel(run: RunSummary): Promise<RunSummary>;
   /** What became of a row, by its id or the beginning of it. @throws UserError `row_not_found`, `row_ambiguous` */
   explainRow(run: RunSummary, row: string): Promise<RowHistory>;
   /** @throws UserError `nothing_graded`, `nothing_in_common` */

@@ -122,6 +122,10 @@ export class RemoteWorkspace implements Workspace {
     return this.#followed(run, before.events, options);
   }
 
+  async cancel({ runId }: RunSummary) {
+    return fromRun((await this.#client.cancelRun({ runId, reason: 'simmer cancel' })).run);
+  }
+
   async explainRow({ runId }: RunSummary, rowId: string) {
     return JSON.parse((await this.#client.explainRow({ runId, rowId })).historyJson) as RowHistory;
   }

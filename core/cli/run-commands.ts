@@ -28,6 +28,19 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .action(action(async () => (await import('./commands/watch.js')).watch));
 
   program
+    .command('cancel')
+    .summary('stop a run that another terminal or a server runs')
+    .description(
+      'Stops a run as Ctrl-C does where it was started, or takes it out of the queue of a server; waits until it has ' +
+        'stopped. What is paid for is kept, and `simmer resume` goes on. A run that has ended is left as it is.',
+    )
+    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
+    .addOption(homeOption())
+    .option('--json', 'how the run stands then, as JSON')
+    .addHelpText('after', '\nExamples:\n  simmer cancel latest\n  simmer --server host:7070 cancel quickstart-2026')
+    .action(action(async () => (await import('./commands/cancel.js')).cancel));
+
+  program
     .command('report')
     .summary('write the report of a run again')
     .description("Writes report.html from the run's events and prints where it is.")

@@ -53,7 +53,12 @@ async function holdElsewhere(): Promise<ChildProcess> {
 describe('a run lock', () => {
   it('is held by one at a time, and says by whom', async () => {
     const lock = await acquireRunLock(folder);
-    expect(lock.owner).toEqual({ pid: process.pid, host: hostname(), startedAt: expect.any(String) });
+    expect(lock.owner).toEqual({
+      pid: process.pid,
+      host: hostname(),
+      startedAt: expect.any(String),
+      processStartTime: expect.any(String),
+    });
     const refused = await acquireRunLock(folder).catch((error) => error);
     expect(refused).toMatchObject({ code: 'run_locked', kind: 'environment' });
     for (const word of [`process ${process.pid} `, hostname(), lock.owner.startedAt]) {

@@ -6,6 +6,7 @@ import { basename, join, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { UserError } from '../errors.js';
 import { writingTo } from '../files/disk-error.js';
+import { processIdentity } from '../process/process-identity.js';
 
 /** Who writes, or wrote, a run. */
 export interface RunOwner {
@@ -13,6 +14,8 @@ export interface RunOwner {
   readonly host: string;
   /** ISO 8601: when it took the run up. */
   readonly startedAt: string;
+  /** When its process started, as `ProcessIdentity` has it: a pid alone is used again. */
+  readonly processStartTime?: string;
 }
 
 export type RunLock = AsyncDisposable & { readonly owner: RunOwner };
@@ -39,7 +42,13 @@ export async function acquireRunLock(runFolder: string): Promise<RunLock> {
     const former = await readOwnerFile(folder);
     // The kernel speaks for this host only. On another one the owner may be alive, and nobody here can tell.
     if (former !== undefined && former.host !== hostname()) throw lockedElsewhere(folder, former);
-    const owner: RunOwner = { pid: process.pid, host: hostname(), startedAt: new Date().toISOString() };
+    const identity = await processIdentity(process.pid);
+    const owner: RunOwner = {
+      pid: process.pid,
+      host: hostname(),
+      startedAt: new Date().toISOString(),
+      ...(identity === undefined ? {} : { processStartTime: identity.startTime }),
+    };
     await writingTo(folder, () => writeOwnerFile(folder, owner));
     return {
       owner,
@@ -143,7 +152,8 @@ async function readOwnerFile(folder: string): Promise<RunOwner | undefined> {
     if (typeof owner?.pid !== 'number' || typeof owner.host !== 'string' || typeof owner.startedAt !== 'string') {
       return undefined;
     }
-    return { pid: owner.pid, host: owner.host, startedAt: owner.startedAt };
+    const { pid, host, startedAt, processStartTime } = owner;
+    return { pid, host, startedAt, ...(typeof processStartTime === 'string' ? { processStartTime } : {}) };
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     const { code } = error as NodeJS.ErrnoException;

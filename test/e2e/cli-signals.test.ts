@@ -1,3 +1,5 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventsIn, simmer, startSimmer, trainingPlugins, trainingRecipe, workFolder } from './cli-process.js';
 
@@ -13,8 +15,8 @@ beforeAll(async () => {
 afterAll(() => folder[Symbol.asyncDispose]());
 
 /** Starts a run in a home of its own that takes seconds, and waits until it trains. */
-async function training(home: string) {
-  const args = ['run', 'training.yaml', '--home', home, '-p', 'stepMilliseconds=100', '--json'];
+async function training(home: string, ...more: readonly string[]) {
+  const args = ['run', 'training.yaml', '--home', home, '-p', 'stepMilliseconds=100', '--json', ...more];
   const run = startSimmer(args, { cwd });
   await run.printed('"checkpoint.saved"');
   return run;
@@ -101,6 +103,43 @@ describe('while a run goes on', () => {
     const { code, stderr } = await watching.ended;
     expect([code, stderr]).toEqual([130, expect.stringContaining('The run goes on.')]);
     expect((await run.ended).code).toBe(0);
+  });
+
+  it('cancel stops it with a checkpoint, however often it is asked', async () => {
+    const run = await training('canceled', '-p', 'steps=400');
+    const cancel = () => simmer(['cancel', 'latest', '--home', 'canceled'], { cwd });
+    const answers = await Promise.all([cancel(), cancel(), cancel()]);
+    expect(answers.map(({ code }) => code)).toEqual([0, 0, 0]);
+    const { code, stdout } = await run.ended;
+    expect(code).toBe(130);
+    const events = eventsIn(stdout);
+    expect(events.at(-1)).toMatchObject({ type: 'run.interrupted', data: { reason: 'simmer cancel' } });
+    expect(events.filter(({ type }) => type === 'checkpoint.saved').length).toBeGreaterThan(0);
+  });
+
+  it('cancel signals no process that has the pid of one that is gone', async () => {
+    const run = await training('reused', '-p', 'steps=400');
+    const [{ runFolder }] = JSON.parse((await simmer(['runs', '--json', '--home', 'reused'], { cwd })).stdout);
+    const file = join(runFolder, 'owner.json');
+    const owner = JSON.parse(await readFile(file, 'utf8'));
+    const other = { ...owner, processStartTime: 'another process' };
+    await writeFile(file, JSON.stringify(other));
+    const { code, stderr } = await simmer(['cancel', 'latest', '--home', 'reused'], { cwd });
+    expect([code, stderr]).toEqual([3, expect.stringContaining('error[run_locked]')]);
+    expect(run.child.exitCode).toBeNull();
+    run.child.kill('SIGINT');
+    await run.ended;
+  });
+
+  it('cancel notes a run as stopped whose core was killed', async () => {
+    const run = await training('abandoned');
+    run.child.kill('SIGKILL');
+    await run.ended;
+    const { code, stdout } = await simmer(['cancel', 'latest', '--home', 'abandoned'], { cwd });
+    expect([code, stdout]).toEqual([0, expect.stringContaining('it was killed. It counts as stopped now.')]);
+    const runs = JSON.parse((await simmer(['runs', '--json', '--home', 'abandoned'], { cwd })).stdout);
+    expect(runs).toMatchObject([{ status: 'interrupted' }]);
+    expect((await simmer(['resume', 'latest', '--home', 'abandoned'], { cwd })).code).toBe(0);
   });
 
   it('watch notices that its core was killed, and says how to go on', async () => {

@@ -11,6 +11,7 @@ const commands = [
   'validate',
   'runs',
   'watch',
+  'cancel',
   'report',
   'explain',
   'plugins',

@@ -132,6 +132,62 @@ it('Ctrl-C stops a run on a server, and resume goes on', async () => {
   await end(server);
 }, 60_000);
 
+it('cancel stops a run on a server as on this machine, and says the same', async () => {
+  await using folder = await workFolder();
+  const cwd = folder.path;
+  await folder.write('long.yaml', curationRecipe.replace('count: 300', 'count: 300000'));
+  const server = await serve(cwd);
+  const told = async (env: Readonly<Record<string, string>>) => {
+    const run = startSimmer(['run', 'long.yaml'], { cwd, env });
+    await run.printed('pool: started');
+    const first = await simmer(['cancel', 'latest'], { cwd, env });
+    const { code, stdout } = await run.ended;
+    expect([code, stdout]).toEqual([130, expect.stringContaining('simmer resume')]);
+    const again = await simmer(['cancel', 'small', '--json'], { cwd, env });
+    expect(JSON.parse(again.stdout)).toMatchObject({ status: 'interrupted' });
+    return [first, await simmer(['cancel', 'small'], { cwd, env })].map((ended) => ({
+      ...ended,
+      stdout: plain(ended.stdout),
+    }));
+  };
+  const here = await told({ SIMMER_HOME: 'other' });
+  expect(here.map(({ code, stdout }) => [code, stdout])).toEqual([
+    [0, 'small-RUN is stopped; what is paid for is kept. Go on with: simmer resume small-RUN\n'],
+    [0, 'small-RUN was stopped before. Go on with: simmer resume small-RUN\n'],
+  ]);
+  expect(await told({ SIMMER_SERVER: server.address })).toEqual(here);
+  await end(server);
+}, 120_000);
+
+it('cancel frees the place in the queue that a killed client left, and leaves the server alone', async () => {
+  await using folder = await workFolder();
+  const cwd = folder.path;
+  await folder.write('long.yaml', curationRecipe.replace('count: 300', 'count: 300000'));
+  await folder.write('simmer.config.json', JSON.stringify({ resources: { cpus: 1 } }));
+  const server = await serve(cwd);
+  const remote = { cwd, env: { SIMMER_SERVER: server.address } };
+  const first = startSimmer(['run', 'long.yaml'], remote);
+  await first.printed('pool: started');
+  const second = startSimmer(['run', 'long.yaml', '-p', 'count=299999'], remote);
+  using client = await ControlClient.open({ address: server.address });
+  await expect.poll(async () => (await client.describeServer()).queuedRunIds.length, { timeout: 20_000 }).toBe(1);
+  const { queuedRunIds, runningRunIds } = await client.describeServer();
+  second.child.kill('SIGKILL');
+  for (const runId of [queuedRunIds[0]!, runningRunIds[0]!]) {
+    const { code, stderr } = await simmer(['cancel', runId], { cwd });
+    expect([code, stderr]).toEqual([3, expect.stringContaining('error[run_of_server]')]);
+  }
+  const canceled = await simmer(['cancel', queuedRunIds[0]!], remote);
+  expect([canceled.code, plain(canceled.stdout)]).toEqual([
+    0,
+    'small-RUN is out of the queue. Go on with: simmer resume small-RUN\n',
+  ]);
+  expect(await client.describeServer()).toMatchObject({ queuedRunIds: [], runningRunIds });
+  expect((await simmer(['cancel', runningRunIds[0]!], remote)).code).toBe(0);
+  expect((await first.ended).code).toBe(130);
+  await end(server);
+}, 120_000);
+
 it('a server that is killed with ten runs in flight loses no event and no run', async () => {
   await using folder = await workFolder();
   const cwd = folder.path;

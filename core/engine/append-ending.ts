@@ -1,8 +1,8 @@
-import { eventsFile } from '../engine/run-folder.js';
 import type { EventDraft } from '../events/catalogue.js';
 import { EventBus } from '../events/event-bus.js';
 import { acquireRunLock } from '../events/run-lock.js';
 import { RunLog } from '../events/run-log.js';
+import { eventsFile } from './run-folder.js';
 
 /** Ends a run that nobody has: it waited in the queue, or could not be started. @throws UserError `run_locked` */
 export async function appendEnding(

@@ -1,0 +1,31 @@
+import type { RunSummary } from '../../engine/run-outcome.js';
+import { exitCodes } from '../../errors.js';
+import { openWorkspace } from '../open-workspace.js';
+import { writeJson, writeLine } from '../terminal.js';
+import type { WorkspaceFlags } from '../workspace.js';
+
+/** `simmer cancel`: stops a run, whoever runs it, or takes it out of the queue. */
+export async function cancel(name: string, flags: WorkspaceFlags): Promise<number> {
+  await using workspace = await openWorkspace(flags);
+  const before = await workspace.find(name);
+  const after = await workspace.cancel(before);
+  if (flags.json) await writeJson(after);
+  else await writeLine(canceledLine(before, after));
+  return exitCodes.ok;
+}
+
+/** What the cancelling did, for people. */
+export function canceledLine(before: RunSummary, { runId, status }: RunSummary): string {
+  const goOn = `Go on with: simmer resume ${runId}`;
+  if (status !== 'interrupted') return `${runId} has ended by itself: ${status}.`;
+  switch (before.status) {
+    case 'interrupted':
+      return `${runId} was stopped before. ${goOn}`;
+    case 'crashed':
+      return `Nobody runs ${runId}: it was killed. It counts as stopped now. ${goOn}`;
+    case 'queued':
+      return `${runId} is out of the queue. ${goOn}`;
+    default:
+      return `${runId} is stopped; what is paid for is kept. ${goOn}`;
+  }
+}

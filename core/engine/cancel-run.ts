@@ -1,0 +1,68 @@
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { UserError } from '../errors.js';
+import { type RunOwner, readRunOwner } from '../events/run-lock.js';
+import { isAlive } from '../process/process-identity.js';
+import { appendEnding } from './append-ending.js';
+import { readRunState } from './run-history.js';
+
+/** Asks a process to stop its run as Ctrl-C does. However often it comes, it never ends the process at once. */
+export const cancelSignal = 'SIGUSR2';
+
+const lookMilliseconds = 100;
+
+/**
+ * Has the process that holds a run stop it, and waits until it has: what is paid for is kept, `resume` goes on. A run
+ * without an end that nobody holds is noted as interrupted; one that has ended is left as it is.
+ *
+ * @param home of the run
+ * @throws UserError `run_of_server`, `run_locked` where its process is on another host or cannot be told from others
+ */
+export async function cancelRun(run: { readonly runId: string; readonly runFolder: string }, home: string) {
+  const { runId, runFolder } = run;
+  const owner = await readRunOwner(runFolder);
+  const server = await readRunOwner(join(home, 'server'));
+  const isHeld = owner?.alive === true;
+  const isEnded = !isHeld && (await readRunState(runFolder)).endedAt !== undefined;
+  if (isEnded) return;
+  if (server?.alive === true && (!isHeld || isSame(owner, server))) throw ofServer(runId, server);
+  if (!isHeld) {
+    await appendEnding(runId, runFolder, { type: 'run.interrupted', data: { reason: 'simmer cancel' } });
+    return;
+  }
+  if (!(await isThisProcess(owner))) throw cannotBeReached(runId, owner);
+  process.kill(owner.pid, cancelSignal);
+  for (let now = await readRunOwner(runFolder); now?.alive === true && isSame(now, owner); ) {
+    await wait(lookMilliseconds);
+    now = await readRunOwner(runFolder);
+  }
+}
+
+function isSame(one: RunOwner, other: RunOwner): boolean {
+  return one.host === other.host && one.pid === other.pid && one.processStartTime === other.processStartTime;
+}
+
+/** Whether the pid, on this host, is that of the process that took the run up, and not of one that came after it. */
+async function isThisProcess({ pid, host, processStartTime }: RunOwner): Promise<boolean> {
+  if (host !== hostname() || processStartTime === undefined) return false;
+  return isAlive({ pid, startTime: processStartTime });
+}
+
+function ofServer(runId: string, { pid, host }: RunOwner): UserError {
+  return new UserError(
+    'run_of_server',
+    `Run ${runId} is in the hands of the server of this home, process ${pid} on ${host}.`,
+    {
+      kind: 'environment',
+      hint: `Ask the server: simmer --server ADDRESS cancel ${runId}`,
+    },
+  );
+}
+
+function cannotBeReached(runId: string, { pid, host, startedAt }: RunOwner): UserError {
+  return new UserError('run_locked', `Run ${runId} is held by process ${pid} on ${host}, since ${startedAt}.`, {
+    kind: 'environment',
+    hint: `From ${hostname()} it cannot be told to stop. Stop it there.`,
+  });
+}
