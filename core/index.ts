@@ -70,6 +70,7 @@ export {
 } from './plugin/define.js';
 export {
   apiVersion,
+  type CheckPlace,
   type GraderContext,
   type GraderDefinition,
   type InputDefinition,

@@ -118,6 +118,15 @@ export interface StageContext<Options, I extends InputDefinitions> {
   grader(uses: string, options?: Readonly<Record<string, unknown>>): Promise<Grader>;
 }
 
+/** What a stage's `check` knows besides its options. */
+export interface CheckPlace {
+  readonly recipeFolder: string;
+  /** Whether the recipe's budget limits dollars: what is paid for needs a price then. */
+  readonly isUsdLimited?: boolean;
+  /** How many artifacts the recipe gives each input; 0 for one that it leaves out. Absent where an input is wrong itself. */
+  readonly inputs?: Readonly<Record<string, number>>;
+}
+
 /**
  * A stage: artifacts in, artifacts out. The same options, inputs and seed must give the same outputs: the engine keeps
  * them by the key of all three and does not run the stage again.
@@ -139,14 +148,7 @@ export interface StageDefinition<
    * Problems that the schema cannot see (files that are missing, options that contradict each other). Called by
    * validate and plan, so it must be quick and must not write.
    */
-  check?(
-    options: z.output<S>,
-    where: {
-      readonly recipeFolder: string;
-      /** Whether the recipe's budget limits dollars: what is paid for needs a price then. */
-      readonly isUsdLimited?: boolean;
-    },
-  ): readonly OptionProblem[] | Promise<readonly OptionProblem[]>;
+  check?(options: z.output<S>, where: CheckPlace): readonly OptionProblem[] | Promise<readonly OptionProblem[]>;
   /**
    * What it will take, for `simmer plan`: with what is known of its inputs, of which most may not exist yet. Starts and
    * writes nothing. A stage without it is taken for one that costs little.

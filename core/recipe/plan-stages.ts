@@ -119,7 +119,12 @@ export async function checkStage(
     trainerNames: around.trainerNames,
   });
   if (options === undefined) return undefined;
-  const where = { recipeFolder: scope.recipeFolder, isUsdLimited: scope.isUsdLimited };
+  const counts = Object.fromEntries(inputNames.map((name) => [name, [inputs[name] ?? []].flat().length]));
+  const where = {
+    recipeFolder: scope.recipeFolder,
+    isUsdLimited: scope.isUsdLimited,
+    ...(isWhole ? { inputs: counts } : {}),
+  };
   const found = await guardedAnswer(stage.uses, async () => definition.check?.(options.output, where));
   for (const problem of found ?? []) {
     isWhole = false;

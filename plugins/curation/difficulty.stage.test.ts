@@ -146,18 +146,20 @@ describe('curation/difficulty with solvers', () => {
   });
 
   it('names what contradicts itself in its options', async () => {
-    const codes = async (options: Readonly<Record<string, unknown>>) => {
-      const problems = await difficulty.check?.(difficulty.options.parse(options), { recipeFolder: '.' });
+    const codes = async (options: Readonly<Record<string, unknown>>, graded = 0) => {
+      const where = { recipeFolder: '.', inputs: { dataset: 1, models: 0, graded } };
+      const problems = await difficulty.check?.(difficulty.options.parse(options), where);
       return problems?.map(({ path, code }) => [path, code]);
     };
     const solver = { url: 'http://localhost/v1', model: 'm' };
-    expect(await codes({})).toEqual([]);
+    expect(await codes({})).toEqual([['', 'nobody_attempts']]);
+    expect(await codes({}, 1)).toEqual([]);
     expect(await codes({ solvers: [solver, solver] })).toEqual([['solvers.1', 'solver_twice']]);
     expect(await codes({ solvers: [{ ...solver, maxDollars: 1 }] })).toEqual([
       ['solvers.0.maxDollars', 'price_missing'],
     ]);
     expect(await codes({ solvers: [{}] })).toEqual([['solvers.0.url', 'model_missing']]);
     expect(await codes({ solvers: [solver], attempts: 4, temperature: 0 })).toEqual([['attempts', 'equal_samples']]);
-    expect(await codes({ minimumRight: 0.5 })).toEqual([['minimumRight', 'nothing_kept']]);
+    expect(await codes({ minimumRight: 0.5 }, 1)).toEqual([['minimumRight', 'nothing_kept']]);
   });
 });

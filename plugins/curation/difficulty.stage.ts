@@ -1,5 +1,6 @@
 import {
   type Artifact,
+  type CheckPlace,
   type Columns,
   defineStage,
   input,
@@ -74,12 +75,22 @@ export type DifficultyInputs = {
   readonly models: readonly Artifact[];
 };
 
-function optionProblems(options: DifficultyOptions, where: { readonly isUsdLimited?: boolean }) {
+function optionProblems(options: DifficultyOptions, where: CheckPlace) {
   const { solvers, attempts, temperature } = options;
   const names = solvers.map(nameOf);
   const twice = names.findIndex((name, index) => names.indexOf(name) !== index);
   const { maximumRight, minimumRight } = limitsOf(options);
   return [
+    ...(solvers.length === 0 && where.inputs?.graded === 0
+      ? [
+          {
+            path: '',
+            code: 'nobody_attempts',
+            message: 'Nobody attempts the problems: there are neither `solvers` nor `graded` attempts.',
+            hint: 'Name a model under `solvers`, or give what eval/grade made as `graded`.',
+          },
+        ]
+      : []),
     ...solvers.flatMap((solver, index) => answererProblems(solver, where, `solvers.${index}.`)),
     ...(twice < 0
       ? []

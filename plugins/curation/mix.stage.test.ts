@@ -96,10 +96,14 @@ describe('curation/mix', () => {
   });
 
   it('refuses what cannot be drawn', async () => {
-    const problems = async (options: object) =>
-      (await mix.check?.(mix.options.parse(options), { recipeFolder: '.' }))?.map(({ code }) => code);
+    const problems = async (options: object, datasets = 2) =>
+      (await mix.check?.(mix.options.parse(options), { recipeFolder: '.', inputs: { datasets } }))?.map(
+        ({ code }) => code,
+      );
     expect(await problems({ weights: [0, 0] })).toEqual(['no_weight']);
     expect(await problems({ whenEmpty: 'repeat' })).toEqual(['endless_mix']);
+    expect(await problems({}, 0)).toEqual(['nothing_to_mix']);
+    expect(await problems({ weights: [1, 2] }, 3)).toEqual(['weights_differ']);
     expect(await problems({ weights: [0, 1], whenEmpty: 'repeat', count: 5 })).toEqual([]);
     await expect(
       runStage(mix, { options: { weights: [1] }, inputs: { datasets: [table('a', 1), table('b', 1)] } }),

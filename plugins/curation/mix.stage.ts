@@ -16,7 +16,20 @@ export const mix = defineStage({
   options: mixOptions,
   inputs: { datasets: manyInputs('dataset', 'What is mixed; rows keep their order within each.') },
   outputs: sieveOutputs,
-  check: ({ weights, count, whenEmpty }) => [
+  check: ({ weights, count, whenEmpty }, { inputs }) => [
+    ...(inputs?.datasets === 0
+      ? [{ path: '', code: 'nothing_to_mix', message: 'There are no `datasets` to mix.', hint: 'Give at least one.' }]
+      : []),
+    ...(inputs !== undefined && weights !== undefined && weights.length !== inputs.datasets
+      ? [
+          {
+            path: 'weights',
+            code: 'weights_differ',
+            message: `There are ${inputs.datasets} datasets and ${weights.length} weights.`,
+            hint: 'Give one weight a dataset, in their order, or none for equal shares.',
+          },
+        ]
+      : []),
     ...(weights?.every((weight) => weight === 0) === true
       ? [{ path: 'weights', code: 'no_weight', message: 'Every weight is 0: nothing would be drawn.' }]
       : []),

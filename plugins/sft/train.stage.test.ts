@@ -153,9 +153,13 @@ describe('sft/train', () => {
   it('finds options that contradict each other before it runs', async () => {
     const options = train.options.parse({ trainer: 'student', lora: {}, globalBatchSize: 4, deviceBatchSize: 8 });
     const paths = async (given: typeof options) =>
-      (await train.check?.(given, { recipeFolder: '.' }))?.map((problem) => problem.path);
+      (await train.check?.(given, { recipeFolder: '.', inputs: { model: 1, dataset: 1, evaluation: 0 } }))?.map(
+        (problem) => problem.path,
+      );
     expect(await paths(options)).toEqual(['lora', 'deviceBatchSize']);
     const unevaluated = train.options.parse({ trainer: 'student', keepBest: true, earlyStoppingPatience: 3 });
     expect(await paths(unevaluated)).toEqual(['earlyStoppingPatience', 'keepBest']);
+    const evaluated = train.options.parse({ trainer: 'student', evaluateEverySteps: 5 });
+    expect(await paths(evaluated)).toEqual(['evaluateEverySteps']);
   });
 });

@@ -23,8 +23,16 @@ export const train = defineStage({
     evaluation: optionalInput('dataset', 'Rows of the same columns, to measure the loss on.'),
   },
   outputs: { model: { type: 'model', description: 'The fine-tuned model: a Hugging Face folder.' } },
-  check: (options) => {
+  check: (options, { inputs }) => {
     const problems = [];
+    if (options.evaluateEverySteps > 0 && inputs?.evaluation === 0) {
+      problems.push({
+        path: 'evaluateEverySteps',
+        code: 'evaluation_missing',
+        message: '`evaluateEverySteps` is set, and there is no input `evaluation`.',
+        hint: 'Give the stage an `evaluation` dataset, or leave evaluateEverySteps out.',
+      });
+    }
     if (options.lora !== undefined && options.method === 'full') {
       problems.push({
         path: 'lora',

@@ -22,7 +22,7 @@ import type { PrepareTrainerResponse } from '../../generated/simmer/plugin/v1/tr
 import { checkHealth } from '../../process/grpc-health.js';
 import type { Plan } from '../../recipe/plan.js';
 import type { Grade, GradeItem } from '../../trainer/trainer.js';
-import type { OptionProblem, PrepareContext, Resources } from '../definitions.js';
+import type { CheckPlace, OptionProblem, PrepareContext, Resources } from '../definitions.js';
 import type { EstimatePlace, TrainerJob, WorkEstimate } from '../estimate.js';
 import type { PlanObjection, RecipeTree } from '../hooks.js';
 import { toObjections, toRecipeTree } from './hook-wire.js';
@@ -91,9 +91,9 @@ export class PluginClient {
   async checkStage(
     stage: string,
     options: Readonly<Record<string, unknown>>,
-    { recipeFolder, isUsdLimited = false }: { readonly recipeFolder: string; readonly isUsdLimited?: boolean },
+    { recipeFolder, isUsdLimited = false, inputs = {} }: CheckPlace,
   ): Promise<readonly OptionProblem[]> {
-    const request = { stage, options: plainJson(options), recipeFolder, isUsdLimited };
+    const request = { stage, options: plainJson(options), recipeFolder, isUsdLimited, inputs };
     return toOptionProblems(await this.#unary('CheckStage', this.#client.checkStage, request));
   }
 

@@ -50,7 +50,7 @@ export const planningChecks: readonly PluginCheck[] = [
       const asked = { stage: 'there-is-no-such-stage', options: {}, recipeFolder: folder };
       const about = { callId: randomUUID(), inputs: {}, cacheFolder: folder };
       const refusals = {
-        CheckStage: await process.refusal(raw.checkStage, { ...asked, isUsdLimited: false }),
+        CheckStage: await process.refusal(raw.checkStage, { ...asked, isUsdLimited: false, inputs: {} }),
         ResolveStageResources: await process.refusal(raw.resolveStageResources, asked),
         EstimateStage: await process.refusal(raw.estimateStage, { ...asked, ...about }),
       };

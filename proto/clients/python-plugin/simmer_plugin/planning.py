@@ -40,6 +40,8 @@ class CheckContext:
     recipe_folder: Path
     #: Whether the recipe's budget limits dollars: what is paid for needs a price then.
     is_usd_limited: bool = False
+    #: How many artifacts the recipe gives each input; 0 for one that it leaves out. Empty where an input is wrong itself.
+    inputs: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class PlanningCalls:
         entry = self._planned(request.stage, context)
         if entry.check is None:
             return pb.CheckStageResponse()
-        where = CheckContext(Path(request.recipe_folder), request.is_usd_limited)
+        where = CheckContext(Path(request.recipe_folder), request.is_usd_limited, dict(request.inputs))
         problems = entry.check(options_of(entry.options, request.options, context), where)
         return pb.CheckStageResponse(problems=[problem_message(problem) for problem in problems])
 

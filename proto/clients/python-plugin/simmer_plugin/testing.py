@@ -94,13 +94,14 @@ def check_stage(
     options: Mapping[str, Any] | None = None,
     recipe_folder: Path = Path("."),
     is_usd_limited: bool = False,
+    inputs: Mapping[str, int] | None = None,
 ) -> list[Problem]:
     """What a stage's check finds wrong with options that its model takes."""
     entry = plugin.stages[stage]
     if entry.check is None:
         raise AssertionError(f"the stage {stage} has no check")
     given = entry.options.model_validate(options or {})
-    return list(entry.check(given, CheckContext(recipe_folder, is_usd_limited)))
+    return list(entry.check(given, CheckContext(recipe_folder, is_usd_limited, inputs or {})))
 
 
 def estimate_stage(
