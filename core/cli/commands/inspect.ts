@@ -36,6 +36,7 @@ export async function inspect(file: string, flags: RecipeFlags & Inspection): Pr
 /** A row for people: trained tokens in green, or between ⟦ and ⟧ where there is no colour. */
 export function rowText({ row, tokens, trained, truncated }: InspectedRow, colors: Colors): string {
   const count = trained.filter(Boolean).length;
+  const empty = count === 0 ? ': training refuses a dataset with such a row' : '';
   const cut = truncated ? ', cut at maxSequenceLength: the end is lost' : '';
   const spans: { text: string; isTrained: boolean }[] = [];
   for (const [index, token] of tokens.entries()) {
@@ -46,5 +47,5 @@ export function rowText({ row, tokens, trained, truncated }: InspectedRow, color
   }
   const mark = colors.isColorSupported ? colors.green : (text: string) => `⟦${text}⟧`;
   const text = spans.map((span) => (span.isTrained ? mark(span.text) : colors.dim(span.text))).join('');
-  return `${colors.bold(`row ${row}`)}: ${tokens.length} tokens, ${count} trained${cut}\n${text}`;
+  return `${colors.bold(`row ${row}`)}: ${tokens.length} tokens, ${count} trained${cut}${empty}\n${text}`;
 }
