@@ -12,7 +12,8 @@ describe('the examples of docs/writing-a-plugin.md', () => {
     for (const file of ['plugin.js', 'recipe.yaml', '../difficulty/simmer-plugin.yaml']) {
       expect(text).toContain((await readFile(join(folder, file), 'utf8')).trim());
     }
-    const files = ['../difficulty/difficulty.py', '../../../test/integration/process-plugin/house/house.py'];
+    const tested = '../../../test/integration/process-plugin';
+    const files = ['../difficulty/difficulty.py', `${tested}/house/house.py`, `${tested}/trains/trains.py`];
     const python = (await Promise.all(files.map((file) => readFile(join(folder, file), 'utf8')))).join('\n');
     const shown = [...text.matchAll(/```python\n([\s\S]*?)```/g)].map(([, block]) => block?.trim() ?? '');
     expect(shown.length).toBeGreaterThan(2);

@@ -5,6 +5,9 @@ import type { PluginBench } from './plugin-bench.js';
 /** What a check may need a plugin to have, and whether it does. */
 export const declarations = {
   stages: ({ stages }) => stages.length > 0,
+  trainers: ({ trainers }) => trainers.length > 0,
+  'trainers with resources': ({ trainers }) => trainers.some(({ hasResources }) => hasResources),
+  'trainers with an estimate': ({ trainers }) => trainers.some(({ hasEstimate }) => hasEstimate),
   graders: ({ graders }) => graders.length > 0,
   sinks: ({ sinks }) => sinks.length > 0,
   'stages with a check': ({ stages }) => stages.some(({ hasCheck }) => hasCheck),

@@ -12,12 +12,14 @@ import { planningChecks } from './checks/planning.js';
 import { runningChecks } from './checks/running.js';
 import { servingChecks } from './checks/serving.js';
 import { startingChecks } from './checks/starting.js';
+import { trainerChecks } from './checks/trainers.js';
 import { PluginBench } from './plugin-bench.js';
 
 const checks: readonly PluginCheck[] = [
   ...startingChecks,
   ...planningChecks,
   ...runningChecks,
+  ...trainerChecks,
   ...servingChecks,
   ...hookChecks,
   ...endingChecks,

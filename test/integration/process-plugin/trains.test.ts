@@ -3,6 +3,9 @@ import { join } from 'node:path';
 import { apiVersion, defaultCacheFolder, definePlugin, defineStage, z } from 'simmerkit';
 import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
 import { expect, it } from 'vitest';
+import { ArtifactStore } from '../../../core/artifacts/artifact-store.js';
+import { estimatePlan } from '../../../core/engine/estimate-plan.js';
+import { fakeTrainerProgram } from '../../../core/testing/fake-trainer-plugin.js';
 
 const base = definePlugin({
   name: 'base',
@@ -31,7 +34,10 @@ trainers: { student: { uses: fake-trainer/fake } }
 stages:
   base: { uses: base/model }
   problems: { uses: curation/generate-problems, with: { count: 20 } }
-  formatted: { uses: curation/format, with: { dataset: "\${{ stages.problems.dataset }}" } }
+  formatted:
+    uses: curation/format
+    with: { dataset: "\${{ stages.problems.dataset }}" }
+    expect: { dataset: { rows: 20 } }
   tuned:
     uses: trains/fine-tune
     with: { trainer: student, model: "\${{ stages.base.model }}", dataset: "\${{ stages.formatted.dataset }}" }
@@ -58,4 +64,26 @@ it('a stage in Python trains with a trainer of the recipe, and has it written an
     tokens.filter((_, index) => trained[index]).join(' '),
   );
   expect(completions).toEqual([rows[0], rows[2]].map((row) => String(row?.completion).split(/\s+/).join(' ')));
+}, 120_000);
+
+it('a trainer in Python is planned, estimated, prepared and trained with', async () => {
+  await using harness = await RunHarness.create({
+    plugins: [base],
+    listedPlugins: [join(import.meta.dirname, 'trains')],
+    withBuiltIn: true,
+    cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
+  });
+  const own = { node: process.execPath, program: fakeTrainerProgram() };
+  const borrowed = recipe.replace('fake-trainer/fake', `trains/borrowed, with: ${JSON.stringify(own)}`);
+  const plan = await harness.plan(borrowed);
+  expect(plan.trainers.student).toMatchObject({ relevantVersions: { program: 'main.js' }, resources: { cpus: 1 } });
+  expect(plan.stages.find(({ name }) => name === 'tuned')?.resources).toMatchObject({ memoryBytes: 4 * 2 ** 20 });
+  const store = await ArtifactStore.open(harness.home);
+  const forecasts = await estimatePlan(plan, harness.catalog, store, harness.settings);
+  // 20 rows, 4 steps.
+  expect(forecasts.find(({ stage }) => stage === 'tuned')).toMatchObject({ seconds: 80, notes: ['1 node'] });
+  const run = await harness.run(borrowed);
+  expect(run.outcome).toMatchObject({ status: 'completed' });
+  expect(run.eventsOf('step.logged')).toHaveLength(4);
+  expect(run.eventsOf('log.written').map(({ data }) => data.message)).toContain('prepared main.js');
 }, 120_000);

@@ -1,4 +1,4 @@
-"""Plugins for Simmer in Python: stages, graders, sinks and hooks, each a function."""
+"""Plugins for Simmer in Python: stages, trainers, graders, sinks and hooks, each a function."""
 
 from simmer_plugin.artifacts import Artifact, Table
 from simmer_plugin.context import Log, Reservation, SinkContext, StageContext
@@ -20,14 +20,25 @@ from simmer_plugin.planning import (
     WorkEstimate,
 )
 from simmer_plugin.plugin import Plugin, Sink, dataset, generations, model, report
+from simmer_plugin.trainers import (
+    CalibrationRun,
+    GenerationJob,
+    PrepareContext,
+    TrainerCommand,
+    TrainerPlace,
+    TrainingJob,
+    VersionsContext,
+)
 
 __all__ = [
     "Advice",
     "Artifact",
+    "CalibrationRun",
     "Canceled",
     "CheckContext",
     "EstimateContext",
     "Facts",
+    "GenerationJob",
     "Grade",
     "GradeItem",
     "GraderChoice",
@@ -39,6 +50,7 @@ __all__ = [
     "Objection",
     "Plugin",
     "Policy",
+    "PrepareContext",
     "Problem",
     "Prompt",
     "Reservation",
@@ -52,7 +64,11 @@ __all__ = [
     "StageFailed",
     "Table",
     "Thinking",
+    "TrainerCommand",
+    "TrainerPlace",
+    "TrainingJob",
     "UserError",
+    "VersionsContext",
     "WorkEstimate",
     "dataset",
     "file_path",

@@ -8,11 +8,12 @@ from typing import Any
 from google.protobuf import struct_pb2
 from pydantic import BaseModel
 
-from simmer_plugin.generated.simmer.plugin.v1 import artifact_pb2, hook_pb2
+from simmer_plugin.generated.simmer.plugin.v1 import artifact_pb2, hook_pb2, trainer_pb2
 from simmer_plugin.generated.simmer.plugin.v1 import plugin_pb2 as pb
 from simmer_plugin.planning import resources_message
 from simmer_plugin.plugin import Plugin, Port, StageEntry
 from simmer_plugin.structs import struct_of
+from simmer_plugin.trainers import TrainerEntry
 
 _HOOKS = {
     "before_plan": hook_pb2.HOOK_BEFORE_PLAN,
@@ -28,6 +29,7 @@ def description_of(plugin: Plugin) -> pb.DescribeResponse:
         name=plugin.name,
         version=plugin.version,
         stages=[_stage(name, entry) for name, entry in plugin.stages.items()],
+        trainers=[_trainer(name, entry) for name, entry in plugin.trainers.items()],
         graders=[
             pb.GraderDescription(name=name, description=entry.description, options_schema=_schema(entry.options))
             for name, entry in plugin.graders.items()
@@ -61,6 +63,29 @@ def _stage(name: str, entry: StageEntry) -> pb.StageDescription:
         has_check=entry.check is not None,
         has_resources=callable(needed),
         has_estimate=entry.estimate is not None,
+    )
+
+
+def _trainer(name: str, entry: TrainerEntry) -> trainer_pb2.TrainerDescription:
+    needed = entry.resources
+    return trainer_pb2.TrainerDescription(
+        name=name,
+        description=entry.description,
+        options_schema=_schema(entry.options),
+        resources=None if callable(needed) else resources_message(needed),
+        has_resources=callable(needed),
+        has_estimate=entry.estimate is not None,
+        calibration=[
+            trainer_pb2.CalibrationRun(
+                run=each.run,
+                source=each.source,
+                is_fit=each.is_fit,
+                unit=each.unit,
+                predicted=each.predicted,
+                published=each.published,
+            )
+            for each in entry.calibration
+        ],
     )
 
 

@@ -46,11 +46,15 @@ class CheckContext:
 
 @dataclass(frozen=True)
 class Resources:
-    """What a stage needs of the machine. None: one core, and no matter how much of the rest."""
+    """What a stage or a trainer needs of the machine. None: one core, and no matter how much of the rest."""
 
     cpus: int | None = None
     memory_bytes: int | None = None
+    #: Over all nodes.
     gpus: int | None = None
+    nodes: int | None = None
+    #: What the accelerators, or the machines without any, are: a name of the settings' `hardware`.
+    hardware: str | None = None
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,13 @@ def problem_message(problem: Problem) -> planning_pb2.OptionProblem:
 
 def resources_message(needed: Resources) -> planning_pb2.ResourcesNeeded:
     """What is needed, for the wire."""
-    return planning_pb2.ResourcesNeeded(cpus=needed.cpus, memory_bytes=needed.memory_bytes, gpus=needed.gpus)
+    return planning_pb2.ResourcesNeeded(
+        cpus=needed.cpus,
+        memory_bytes=needed.memory_bytes,
+        gpus=needed.gpus,
+        nodes=needed.nodes,
+        hardware=needed.hardware,
+    )
 
 
 def estimate_message(estimate: StageEstimate) -> planning_pb2.StageEstimate:

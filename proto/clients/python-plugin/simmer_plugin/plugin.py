@@ -15,6 +15,13 @@ from simmer_plugin.context import SinkContext, StageContext
 from simmer_plugin.grading import Grade, GradeItem
 from simmer_plugin.hooks import AfterPlan, AroundStage, BeforePlan, Hooks, OnEvent
 from simmer_plugin.planning import CheckContext, EstimateContext, Problem, Resources, StageEstimate
+from simmer_plugin.trainers import (
+    CalibrationRun,
+    EstimateJobFunction,
+    PrepareFunction,
+    TrainerEntry,
+    VersionsFunction,
+)
 
 Outputs = Mapping[str, Artifact]
 StageFunction = Callable[[StageContext[Any]], Outputs]
@@ -46,6 +53,7 @@ BeforePlanT = TypeVar("BeforePlanT", bound=BeforePlan)
 AfterPlanT = TypeVar("AfterPlanT", bound=AfterPlan)
 AroundStageT = TypeVar("AroundStageT", bound=AroundStage)
 OnEventT = TypeVar("OnEventT", bound=OnEvent)
+PrepareT = TypeVar("PrepareT", bound=PrepareFunction)
 GraderT = TypeVar("GraderT", bound=GraderFunction)
 SinkT = TypeVar("SinkT", bound=OpenSink)
 
@@ -140,6 +148,7 @@ class Plugin:
         self.stages: dict[str, StageEntry] = {}
         self.graders: dict[str, GraderEntry] = {}
         self.sinks: dict[str, SinkEntry] = {}
+        self.trainers: dict[str, TrainerEntry] = {}
         self.hooks = Hooks()
 
     def stage(
@@ -199,6 +208,37 @@ class Plugin:
 
         def declare(function: EstimateT) -> EstimateT:
             self._add(stage, estimate=function)
+            return function
+
+        return declare
+
+    def trainer(
+        self,
+        *,
+        versions: VersionsFunction,
+        name: str | None = None,
+        resources: Resources | ResourcesFunction | None = None,
+        estimate: EstimateJobFunction | None = None,
+        calibration: Sequence[CalibrationRun] = (),
+    ) -> Callable[[PrepareT], PrepareT]:
+        """Declares a trainer: a function of options and a `PrepareContext` that returns what starts it.
+
+        It makes ready what the trainer needs, and is called before every start. versions: a function of options and a
+        `VersionsContext` that reads, from metadata, the versions that results depend on; they are part of the key by
+        which results are reused. resources: what it takes while a stage uses it, or a function of options that says so.
+        estimate: a function of options, a job and a place that says what some work will take.
+        """
+
+        def declare(function: PrepareT) -> PrepareT:
+            self.trainers[name or _name_of(function)] = TrainerEntry(
+                _description_of(function),
+                _options_of(function, 0),
+                function,
+                versions,
+                resources or Resources(),
+                estimate,
+                calibration,
+            )
             return function
 
         return declare

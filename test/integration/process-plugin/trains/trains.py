@@ -1,13 +1,22 @@
-"""A stage that trains, looks at what it trains on, and exports what comes of it."""
+"""A stage that trains, looks at what it trains on, and exports what comes of it; and a trainer."""
+
+from pathlib import Path
 
 from pydantic import BaseModel, Field
 from simmer_plugin import (
     Artifact,
     EstimateContext,
+    GenerationJob,
     Plugin,
+    PrepareContext,
     Resources,
     StageContext,
     StageEstimate,
+    TrainerCommand,
+    TrainerPlace,
+    TrainingJob,
+    VersionsContext,
+    WorkEstimate,
     dataset,
     model,
     report,
@@ -52,6 +61,32 @@ def effort(options: Options, context: EstimateContext) -> StageEstimate | None:
     """What the trainer says."""
     work = context.training(options.trainer, context.input("model"), context.input("dataset"), fixed(options))
     return None if work is None else StageEstimate(work, outputs={"exported": {"config": {"steps": options.steps}}})
+
+
+class Program(BaseModel):
+    node: str = Field(description="Node.")
+    program: str = Field(description="A program that speaks simmer.trainer.v1.")
+
+
+def versions(options: Program, context: VersionsContext) -> dict[str, str]:
+    """Of the program, for want of another, its name."""
+    return {"program": Path(options.program).name}
+
+
+def rows(options: Program, job: TrainingJob | GenerationJob, place: TrainerPlace) -> WorkEstimate | None:
+    """A second for each row and step."""
+    if isinstance(job, GenerationJob):
+        return None
+    return WorkEstimate(
+        seconds=job.data.get("rows", 0) * job.hyperparameters["max_steps"], notes=[f"{place.nodes} node"]
+    )
+
+
+@plugin.trainer(versions=versions, resources=Resources(cpus=1), estimate=rows)
+def borrowed(options: Program, context: PrepareContext) -> TrainerCommand:
+    """Trains with a program that is given."""
+    context.log.info(f"prepared {Path(options.program).name}")
+    return TrainerCommand([options.node, options.program], {"SIMMER_FAKE_TRAINER": "{}"})
 
 
 def fixed(options: Options) -> dict[str, object]:
