@@ -233,9 +233,9 @@ export interface LauncherDefinition<S extends z.ZodObject = z.ZodObject> {
   readonly description: string;
   readonly options: S;
   /** How the core reaches what it starts: a unix socket (the default), or TCP with a token. */
-  transport?(options: z.output<S>): 'unix' | 'tcp';
+  transport?(options: z.output<S>): 'unix' | 'tcp' | Promise<'unix' | 'tcp'>;
   /** Seconds from the launch until it must serve: other machines may have to come first. @default 180 */
-  startSeconds?(options: z.output<S>): number;
+  startSeconds?(options: z.output<S>): number | Promise<number>;
   launch(request: LaunchRequest, options: z.output<S>): Promise<LaunchedProcess>;
   /** A process that a former core started with `launch`, by its pid. Undefined where it is gone. */
   attach(pid: number, options: z.output<S>): Promise<LaunchedProcess | undefined>;

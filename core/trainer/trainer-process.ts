@@ -83,7 +83,7 @@ export class TrainerProcess {
     await mkdir(stateFolder, { recursive: true, mode: 0o700 });
     const stdoutFile = join(folder, `stdout-${start}.log`);
     const stderrFile = join(folder, `stderr-${start}.log`);
-    const overTcp = place.launcher.transport?.(place.launcherOptions) === 'tcp';
+    const overTcp = (await place.launcher.transport?.(place.launcherOptions)) === 'tcp';
     const address = overTcp ? '127.0.0.1:0' : `unix:${join(await makeSocketFolder(), 'trainer.sock')}`;
     const token = overTcp ? randomBytes(32).toString('hex') : undefined;
     // A handshake line that an earlier process left there would be taken for this one's.

@@ -223,7 +223,7 @@ export class TrainerSupervisor {
 
   private async takeUp(stage: StageScope, signal: AbortSignal): Promise<TrainerProcess | undefined> {
     const { name } = this.options.planned;
-    const former = await TrainerProcess.attach(this.place(stage, signal));
+    const former = await TrainerProcess.attach(await this.place(stage, signal));
     if (former !== undefined) {
       this.adopt(former);
       await this.tell({
@@ -248,7 +248,7 @@ export class TrainerSupervisor {
     const { planned, definition } = this.options;
     const command = await abortable(definition.prepare(planned.options, this.prepareContext(stage, signal)), signal);
     const start = this.memory.starts + 1;
-    const process = await this.startUntilItServes(command, start, this.place(stage, signal));
+    const process = await this.startUntilItServes(command, start, await this.place(stage, signal));
     const { pid, address, description } = process;
     const started = this.tell({ type: 'trainer.started', data: { trainer: planned.name, pid, address, start } });
     this.adopt(process, started);
@@ -329,9 +329,9 @@ export class TrainerSupervisor {
     );
   }
 
-  private place(stage: StageScope, signal: AbortSignal): TrainerPlace {
+  private async place(stage: StageScope, signal: AbortSignal): Promise<TrainerPlace> {
     const { planned, launcher, leaseSeconds } = this.options;
-    const startSeconds = launcher.startSeconds?.(planned.launcher.options) ?? defaultStartSeconds;
+    const startSeconds = (await launcher.startSeconds?.(planned.launcher.options)) ?? defaultStartSeconds;
     return {
       trainer: planned.name,
       folder: this.folder,

@@ -1,5 +1,6 @@
 import { isUserError, UserError } from '../../errors.js';
 import type { PrepareContext } from '../definitions.js';
+import { namedFailure } from './failure.js';
 import { PluginProcess } from './plugin-process.js';
 import type { ProcessKeeper } from './process-keeper.js';
 import { commandOf, type ProcessPlugin } from './process-plugin.js';
@@ -30,17 +31,22 @@ export class KeptProcess {
   /**
    * Asks what must be answered within `limits.answerSeconds`; a process that takes longer is killed.
    * @param what for messages: `The check of fixture/greet`
-   * @throws UserError that names it
+   * @param more.extraSeconds that this answer may take besides
+   * @throws UserError that names it: about the recipe while it is planned, else about the run
    */
-  async ask<T>(what: string, call: (process: PluginProcess) => Promise<T>): Promise<T> {
+  async ask<T>(
+    what: string,
+    call: (process: PluginProcess) => Promise<T>,
+    { isPlanning = true, extraSeconds = 0 }: { readonly isPlanning?: boolean; readonly extraSeconds?: number } = {},
+  ): Promise<T> {
     await using _held = this.#keeper.hold();
     const process = await this.#started();
-    const { answerSeconds } = process.limits;
-    const late = setTimeout(() => process.end(hung(this.#plugin.called, answerSeconds)), answerSeconds * 1000);
+    const seconds = process.limits.answerSeconds + extraSeconds;
+    const late = setTimeout(() => process.end(hung(this.#plugin.called, seconds)), seconds * 1000);
     try {
       return await process.guard(call(process));
     } catch (error) {
-      throw told(what, error);
+      throw isPlanning ? aboutRecipe(namedFailure(what, error)) : namedFailure(what, error);
     } finally {
       clearTimeout(late);
     }
@@ -70,13 +76,14 @@ function hung(plugin: string, seconds: number): UserError {
   });
 }
 
-/** What went wrong, with what was asked. A plan that is not made is a matter of the recipe, not of a run. */
-function told(what: string, error: unknown): unknown {
+/** A plan that is not made is a matter of the recipe, not of a run. */
+function aboutRecipe(error: unknown): unknown {
   if (!isUserError(error)) return error;
-  const isOwn = error.hint !== undefined && error.code !== 'plugin_exited';
-  return new UserError(error.code, `${what} failed: ${error.message}`, {
-    kind: error.kind === 'runFailed' ? 'usage' : error.kind,
-    hint: isOwn ? error.hint : 'This is a mistake in the plugin: tell its author, or leave it out of `plugins`.',
-    cause: error,
+  const { code, message, kind, hint, cause } = error;
+  const isOwn = hint !== undefined && code !== 'plugin_exited';
+  return new UserError(code, message, {
+    kind: kind === 'runFailed' ? 'usage' : kind,
+    hint: isOwn ? hint : 'This is a mistake in the plugin: tell its author, or leave it out of `plugins`.',
+    cause,
   });
 }

@@ -5,6 +5,7 @@ import { KeptProcess } from './kept-process.js';
 import { processGrader } from './process-grader.js';
 import { type ProcessHooks, processHooks } from './process-hooks.js';
 import type { ProcessKeeper } from './process-keeper.js';
+import { processLauncher } from './process-launcher.js';
 import type { ProcessPlugin } from './process-plugin.js';
 import { processSink } from './process-sink.js';
 import { processStage } from './process-stage.js';
@@ -36,7 +37,7 @@ export function definitionOf(
   context: PrepareContext,
   kept: KeptProcess,
 ): LoadedProcess {
-  const { name, version, stages, trainers, graders, sinks } = described;
+  const { name, version, stages, trainers, launchers, graders, sinks } = described;
   const { hooks, ...events } = processHooks(plugin, described, kept, context);
   const definition = {
     name,
@@ -45,6 +46,9 @@ export function definitionOf(
     stages: named(stages, 'stages', plugin, (stage) => processStage(plugin, stage, `${name}/${stage.name}`, kept)),
     trainers: named(trainers, 'trainers', plugin, (trainer) =>
       processTrainer(plugin, trainer, `${name}/${trainer.name}`, kept),
+    ),
+    launchers: named(launchers, 'launchers', plugin, (launcher) =>
+      processLauncher(plugin, launcher, `${name}/${launcher.name}`, kept),
     ),
     graders: named(graders, 'graders', plugin, (grader) => processGrader(plugin, grader)),
     sinks: named(sinks, 'sinks', plugin, (sink) => processSink(plugin, sink, context)),

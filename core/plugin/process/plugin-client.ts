@@ -10,6 +10,7 @@ import {
 import { UserError } from '../../errors.js';
 import type { Event } from '../../events/catalogue.js';
 import type { AroundStageRequest, AroundStageResponse } from '../../generated/simmer/plugin/v1/hook.js';
+import type { LaunchRequest } from '../../generated/simmer/plugin/v1/launcher.js';
 import type { EstimateStageRequest, StageEstimate } from '../../generated/simmer/plugin/v1/planning.js';
 import {
   type DescribeResponse,
@@ -26,6 +27,7 @@ import type { CheckPlace, OptionProblem, PrepareContext, Resources } from '../de
 import type { EstimatePlace, TrainerJob, WorkEstimate } from '../estimate.js';
 import type { PlanObjection, RecipeTree } from '../hooks.js';
 import { toObjections, toRecipeTree } from './hook-wire.js';
+import { toLaunchSettings, toProcessId } from './launcher-wire.js';
 import { toOptionProblems, toResources, toWorkEstimate } from './planning-wire.js';
 import { fromEstimatePlace, fromTrainerJob } from './trainer-wire.js';
 import { plainJson, toGrade } from './wire.js';
@@ -170,6 +172,36 @@ export class PluginClient {
   ): Promise<PrepareTrainerResponse> {
     const request = { callId, trainer, options: plainJson(options), ...placeOf(where) };
     return this.#unary('PrepareTrainer', this.#client.prepareTrainer, request);
+  }
+
+  async resolveLaunch(
+    launcher: string,
+    options: Readonly<Record<string, unknown>>,
+  ): Promise<{ readonly transport: 'unix' | 'tcp'; readonly startSeconds?: number }> {
+    const request = { launcher, options: plainJson(options) };
+    return toLaunchSettings(await this.#unary('ResolveLaunch', this.#client.resolveLaunch, request));
+  }
+
+  /** @returns the process id @throws UserError `plugin_broke_contract` where it is none */
+  async launch(request: LaunchRequest): Promise<number> {
+    return toProcessId(await this.#unary('Launch', this.#client.launch, request));
+  }
+
+  async attach(launcher: string, options: Readonly<Record<string, unknown>>, pid: number): Promise<boolean> {
+    const request = { launcher, options: plainJson(options), processId: pid };
+    return (await this.#unary('Attach', this.#client.attach, request)).isRunning;
+  }
+
+  async terminate(
+    launcher: string,
+    options: Readonly<Record<string, unknown>>,
+    pid: number,
+    graceMilliseconds: number,
+  ): Promise<void> {
+    const seconds = Math.floor(graceMilliseconds / 1000);
+    const gracePeriod = { seconds: BigInt(seconds), nanos: Math.round((graceMilliseconds - seconds * 1000) * 1e6) };
+    const request = { launcher, options: plainJson(options), processId: pid, gracePeriod };
+    await this.#unary('Terminate', this.#client.terminate, request);
   }
 
   async openEventHook(callId: string, runId: string): Promise<void> {

@@ -41,6 +41,14 @@ import {
   hooksOf,
   writeTypes,
 } from './fixture-hooks.js';
+import {
+  attach,
+  launch,
+  launcherDescription,
+  launcherMisbehaviors,
+  resolveLaunch,
+  terminate,
+} from './fixture-launcher.js';
 import { type Answer, check, estimate, planningMisbehaviors, resources } from './fixture-planning.js';
 import {
   estimateJob,
@@ -81,6 +89,7 @@ export const misbehaviors = [
   ...planningMisbehaviors,
   ...hookMisbehaviors,
   ...trainerMisbehaviors,
+  ...launcherMisbehaviors,
 ] as const;
 export type Misbehavior = (typeof misbehaviors)[number];
 
@@ -157,6 +166,7 @@ function description(misbehavior: Misbehavior): DescribeResponse {
     sinks: [{ name: 'types', description: 'Writes down the types of all events.' }],
     hooks: hooksOf(misbehavior),
     trainers: [trainerDescription],
+    launchers: [launcherDescription],
   };
 }
 
@@ -178,6 +188,19 @@ function service(misbehavior: Misbehavior, server: Server): PluginImplementation
       const tell = (callId: string) =>
         asked<EmitEventsRequest, EmitEventsResponse>(host.client.emitEvents, { callId, events: [{ event }] });
       void prepare(call.request, misbehavior, tell).then((answered) => give(answered, callback));
+    },
+    resolveLaunch: answerOrNot((request) => resolveLaunch(request, misbehavior)),
+    launch(call, callback) {
+      const say = (callId: string, message: string) => {
+        const value = { level: LogLevel.LOG_LEVEL_INFO, message };
+        const request = { callId, events: [{ event: { $case: 'logWritten' as const, value } }] };
+        return asked<EmitEventsRequest, EmitEventsResponse>(host.client.emitEvents, request);
+      };
+      void launch(call.request, misbehavior, say).then((answered) => give(answered, callback));
+    },
+    attach: answerOrNot((request) => attach(request, misbehavior)),
+    terminate(call, callback) {
+      void terminate(call.request, misbehavior).then((answered) => give(answered, callback));
     },
     estimateStage: answerOrNot((request) => estimate(request, misbehavior)),
     runStage(call) {

@@ -1,6 +1,3 @@
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { apiVersion, definePlugin, defineStage, trainerName, z } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
 import { ArtifactStore } from '../../../core/artifacts/artifact-store.js';
@@ -8,40 +5,10 @@ import { calibrations } from '../../../core/engine/calibrations.js';
 import { estimatePlan } from '../../../core/engine/estimate-plan.js';
 import { fakeTrainerProgram } from '../../../core/testing/fake-trainer-plugin.js';
 import { builtModule } from '../built-module.js';
+import { asking } from './asking-plugin.js';
 import type { Misbehavior } from './fixture.js';
 
 const program = builtModule('test/integration/process-plugin/fixture.ts');
-
-/** Stages that ask a trainer. */
-const asking = definePlugin({
-  name: 'asking',
-  version: '1.0.0',
-  apiVersion,
-  stages: {
-    ask: defineStage({
-      description: 'Has a trainer answer.',
-      options: z.strictObject({ trainer: trainerName() }),
-      inputs: {},
-      outputs: { answer: { type: 'report', description: 'What it said.' } },
-      estimate: ({ trainer: name }, { trainer }) =>
-        trainer(name)({ kind: 'generation', model: {}, prompts: undefined, tokensPerPrompt: 16, longestSequence: 64 }),
-      async run({ options, artifacts, trainer }) {
-        const folder = await artifacts.temporaryFolder();
-        await writeFile(join(folder, 'config.json'), '{"model_type":"fake"}');
-        await writeFile(join(folder, 'model.safetensors'), Buffer.from('\u0002\0\0\0\0\0\0\0{}'));
-        const events = (await trainer(options.trainer)).generate({
-          model: { kind: 'folder', folder },
-          prompts: [{ id: 'a', prompt: { kind: 'text', text: '1 + 1' } }],
-          sampling: { temperature: 0, maxAnswerTokens: 4, stop: [], seed: 1, samples: 1 },
-          policies: [],
-        });
-        const kinds: string[] = [];
-        for await (const { kind } of events) kinds.push(kind);
-        return { answer: await artifacts.writeReport(kinds.filter((kind) => kind === 'sample')) };
-      },
-    }),
-  },
-});
 
 function harnessOf(misbehavior: Misbehavior, limits: { readonly [key: string]: number } = {}): Promise<RunHarness> {
   return RunHarness.create({

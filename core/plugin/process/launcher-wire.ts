@@ -1,0 +1,30 @@
+import {
+  type LaunchResponse,
+  type ResolveLaunchResponse,
+  Transport,
+} from '../../generated/simmer/plugin/v1/launcher.js';
+import type { ResourcesNeeded } from '../../generated/simmer/plugin/v1/planning.js';
+import type { Resources } from '../definitions.js';
+import { brokeContract } from './broke-contract.js';
+
+/** @throws UserError `plugin_broke_contract` */
+export function toLaunchSettings({ transport, startSeconds }: ResolveLaunchResponse) {
+  if (startSeconds !== undefined && !(startSeconds > 0 && Number.isFinite(startSeconds))) {
+    throw brokeContract(`gave a trainer ${startSeconds} seconds to start`);
+  }
+  return {
+    transport: transport === Transport.TRANSPORT_TCP ? ('tcp' as const) : ('unix' as const),
+    ...(startSeconds === undefined ? {} : { startSeconds }),
+  };
+}
+
+/** @throws UserError `plugin_broke_contract` */
+export function toProcessId({ processId }: LaunchResponse): number {
+  if (processId > 0) return processId;
+  throw brokeContract('launched a trainer without the id of a process');
+}
+
+export function fromResources({ cpus, memoryBytes, gpus, nodes, hardware }: Resources): ResourcesNeeded {
+  const bytes = memoryBytes === undefined ? undefined : BigInt(Math.ceil(memoryBytes));
+  return { cpus, memoryBytes: bytes, gpus, nodes, hardware };
+}

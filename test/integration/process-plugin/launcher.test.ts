@@ -1,0 +1,94 @@
+import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
+import { describe, expect, it } from 'vitest';
+import { processIdentity } from '../../../core/process/process-identity.js';
+import { builtModule } from '../built-module.js';
+import { asking } from './asking-plugin.js';
+import type { Misbehavior } from './fixture.js';
+
+const program = builtModule('test/integration/process-plugin/fixture.ts');
+
+function harnessOf(misbehavior: Misbehavior, limits: { readonly [key: string]: number } = {}): Promise<RunHarness> {
+  return RunHarness.create({
+    plugins: [asking, fakeTrainerPlugin],
+    listedPlugins: [{ command: [process.execPath, program, misbehavior], limits }],
+    withBuiltIn: true,
+  });
+}
+
+const recipe = (tcp = false) => `
+name: launched
+trainers:
+  student: { uses: fake-trainer/fake, launcher: { uses: fixture/here, with: { tcp: ${tcp} } } }
+stages: { ask: { uses: asking/ask, with: { trainer: student } } }
+`;
+
+/** Has the launcher start something that does nothing. */
+async function launchedOf(harness: RunHarness) {
+  const { definition } = await harness.catalog.launcher('fixture/here');
+  const files = { stdoutFile: `${harness.recipeFolder}/out.log`, stderrFile: `${harness.recipeFolder}/err.log` };
+  const log = { debug() {}, info() {}, warning() {}, error() {} };
+  const command = { argv: ['sleep', '60'], env: {} };
+  return { definition, launched: await definition.launch({ command, resources: {}, ...files, log }, {}) };
+}
+
+describe('a launcher of a plugin that is a process', () => {
+  it.each([false, true])(
+    'starts a trainer and ends it; reached by TCP: %s',
+    async (tcp) => {
+      await using harness = await harnessOf('none');
+      const run = await harness.run(recipe(tcp));
+      expect(run.outcome).toMatchObject({ status: 'completed' });
+      const [started] = run.eventsOf('trainer.started');
+      expect(started?.data.address).toMatch(tcp ? /^127\.0\.0\.1:/ : /^unix:/);
+      expect(await processIdentity(started!.data.pid)).toBeUndefined();
+      expect(run.eventsOf('log.written').map(({ data }) => data.message)).toContain('launches with undefined cores');
+    },
+    60_000,
+  );
+
+  it('starts what lives on without it, is found again, and ends by its word', async () => {
+    await using harness = await harnessOf('none');
+    const { definition, launched } = await launchedOf(harness);
+    expect(await processIdentity(launched.pid)).toBeDefined();
+    const again = await definition.attach(launched.pid, {});
+    expect(again?.pid).toBe(launched.pid);
+    await again?.terminate(1_000);
+    await launched.exited;
+    expect(await definition.attach(launched.pid, {})).toBeUndefined();
+  });
+
+  it('says itself that what it started is gone', async () => {
+    await using harness = await harnessOf('attach-never');
+    const { definition, launched } = await launchedOf(harness);
+    expect(await definition.attach(launched.pid, {})).toBeUndefined();
+    await launched.terminate(0);
+  });
+
+  it('is not needed to end what it started', async () => {
+    await using harness = await harnessOf('terminate-idle');
+    const { launched } = await launchedOf(harness);
+    await launched.terminate(0);
+    expect(await processIdentity(launched.pid)).toBeUndefined();
+  });
+});
+
+describe('a launcher of a process that breaks', () => {
+  it.each<readonly [Misbehavior, string, RegExp]>([
+    ['launch-crash', 'plugin_exited', /Launching with fixture\/here failed: .*exit code 16/],
+    ['launch-hang', 'plugin_hung', /Launching with fixture\/here failed: .*not answered for 1 seconds/],
+    ['launch-nothing', 'plugin_broke_contract', /Launching with fixture\/here failed: .*without the id of a process/],
+    ['resolve-rubbish', 'plugin_broke_contract', /Resolving fixture\/here failed: .*gave a trainer -1 seconds/],
+  ])(
+    '(%s) fails the stage with one error, %s, that names it',
+    async (misbehavior, code, message) => {
+      await using harness = await harnessOf(misbehavior, { answerSeconds: 1 });
+      const run = await harness.run(recipe());
+      expect(run.outcome).toMatchObject({
+        status: 'failed',
+        stage: 'ask',
+        error: { code, kind: 'runFailed', message: expect.stringMatching(message) },
+      });
+    },
+    60_000,
+  );
+});
