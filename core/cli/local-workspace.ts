@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Settings } from '../config/settings.js';
 import { estimatePlan } from '../engine/estimate-plan.js';
 import { previewPlan } from '../engine/preview.js';
+import type { ByteRange } from '../engine/run-artifacts.js';
 import { readPlan } from '../engine/run-folder.js';
 import type { RunManager } from '../engine/run-manager.js';
 import type { RunHandle, RunSummary } from '../engine/run-outcome.js';
@@ -85,7 +86,18 @@ export class LocalWorkspace implements Workspace {
   async writeReport(name: string) {
     const { runId, runFolder } = await this.find(name);
     const manager = await this.#manager(catalogOfPlan(await readPlan(runFolder), this.#settings));
-    return { runId, reportPath: await manager.writeReport(runId) };
+    const { RunArtifacts } = await import('../engine/run-artifacts.js');
+    return { runId, reportPath: await manager.writeReport(runId), id: RunArtifacts.reportId(runId) };
+  }
+
+  async artifacts({ runId, runFolder }: RunSummary) {
+    const { RunArtifacts } = await import('../engine/run-artifacts.js');
+    return new RunArtifacts(this.#settings.home).list(runId, runFolder);
+  }
+
+  async *readArtifact(range: ByteRange) {
+    const { RunArtifacts } = await import('../engine/run-artifacts.js');
+    yield* new RunArtifacts(this.#settings.home).read(range);
   }
 
   watch({ runFolder }: RunSummary, { from = 1, signal }: { from?: number; signal?: AbortSignal } = {}) {

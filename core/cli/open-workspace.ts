@@ -1,6 +1,7 @@
 import type { StageForecast } from '../engine/estimate-plan.js';
 import type { PointDiff } from '../engine/eval-diff.js';
 import type { RowHistory } from '../engine/explain-row.js';
+import type { ByteRange, RunArtifact } from '../engine/run-artifacts.js';
 import type { RunHandle, RunSummary, StagePreview } from '../engine/run-outcome.js';
 import { UserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
@@ -57,7 +58,11 @@ export interface Workspace extends AsyncDisposable {
   runs(): Promise<readonly RunSummary[]>;
   /** @throws UserError `run_not_found`, `run_ambiguous` */
   find(name: string): Promise<RunSummary>;
-  writeReport(name: string): Promise<{ readonly runId: string; readonly reportPath: string }>;
+  /** Resolves with where the report is, and with the id by which `readArtifact` finds it. */
+  writeReport(name: string): Promise<{ readonly runId: string; readonly reportPath: string; readonly id: string }>;
+  /** What the stages of a run have made so far, and its report. */
+  artifacts(run: RunSummary): Promise<readonly RunArtifact[]>;
+  readArtifact(range: ByteRange): AsyncIterable<Buffer>;
   /** The events that there are, then those that come; ends when the run does. */
   watch(run: RunSummary, options?: { readonly from?: number; readonly signal?: AbortSignal }): AsyncIterable<Event>;
   /** Whether somebody writes the run, or will. */

@@ -1,14 +1,16 @@
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readToken } from '../control/access.js';
 import { ControlClient } from '../control/control-client.js';
-import { fromErrorDetail, fromPlugin, fromRun, fromStagePreview } from '../control/wire.js';
+import { fromArtifact, fromErrorDetail, fromPlugin, fromRun, fromStagePreview } from '../control/wire.js';
 import type { StageForecast } from '../engine/estimate-plan.js';
 import type { PointDiff } from '../engine/eval-diff.js';
 import type { RowHistory } from '../engine/explain-row.js';
-import type { RunOutcome, RunSummary } from '../engine/run-outcome.js';
+import type { ByteRange } from '../engine/run-artifacts.js';
+import { type RunOutcome, type RunSummary, reportFile } from '../engine/run-outcome.js';
 import { toErrorRecord, UserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
 import type { Recipe, Run } from '../generated/simmer/control/v1/control.js';
@@ -24,6 +26,8 @@ import type { WorkspaceFlags } from './workspace.js';
 export class RemoteWorkspace implements Workspace {
   readonly #client: ControlClient;
   readonly #copies: string[] = [];
+  /** What is to be said of a report that is not on this machine. */
+  #reportElsewhere: string | undefined;
 
   private constructor(client: ControlClient) {
     this.#client = client;
@@ -88,12 +92,28 @@ export class RemoteWorkspace implements Workspace {
   }
 
   async writeReport(name: string) {
-    const { runId, path } = await this.#client.writeReport(name);
-    return { runId, reportPath: path };
+    const { runId, path, artifactId } = await this.#client.writeReport(name);
+    this.#noteReport(runId, path);
+    return { runId, reportPath: path, id: artifactId };
   }
 
-  watch({ runId }: RunSummary, { from = 1, signal }: { from?: number; signal?: AbortSignal } = {}) {
-    return this.#client.watch(runId, { fromSequence: from, ...(signal === undefined ? {} : { signal }) });
+  async artifacts({ runId }: RunSummary) {
+    return (await this.#client.listArtifacts(runId)).artifacts.map(fromArtifact);
+  }
+
+  readArtifact({ id, path, offset, length }: ByteRange) {
+    // Who fetches it needs not be told where it is.
+    if (path === reportFile) this.#reportElsewhere = undefined;
+    const bytes = length === undefined ? undefined : BigInt(length);
+    return this.#client.readArtifact({ artifactId: id, path, offset: BigInt(offset), length: bytes });
+  }
+
+  async *watch({ runId }: RunSummary, { from = 1, signal }: { from?: number; signal?: AbortSignal } = {}) {
+    const options = { fromSequence: from, ...(signal === undefined ? {} : { signal }) };
+    for await (const event of this.#client.watch(runId, options)) {
+      if (event.type === 'run.completed') this.#noteReport(runId, event.data.reportPath);
+      yield event;
+    }
   }
 
   async isHeld({ runId }: RunSummary) {
@@ -153,6 +173,14 @@ export class RemoteWorkspace implements Workspace {
   async [Symbol.asyncDispose]() {
     this.#client[Symbol.dispose]();
     for (const folder of this.#copies) await rm(folder, { recursive: true, force: true });
+    // Not before: until now the console may have drawn over it.
+    if (this.#reportElsewhere !== undefined) process.stderr.write(`${this.#reportElsewhere}\n`);
+  }
+
+  /** A path that was printed may be one of another machine. */
+  #noteReport(runId: string, path: string | null): void {
+    if (path === null || existsSync(path)) return;
+    this.#reportElsewhere = `The report is on the machine of ${this.place}. Fetch it with: simmer report ${runId} --output report.html`;
   }
 
   /** What the console reads of a run's folder is its plan. */

@@ -45,10 +45,33 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .summary('write the report of a run again')
     .description("Writes report.html from the run's events and prints where it is.")
     .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
+    .option('--output <file>', 'copy it there, also from the machine of a server')
     .addOption(homeOption())
     .option('--json', 'the path as JSON')
-    .addHelpText('after', '\nExample:\n  xdg-open "$(simmer report latest)"')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  xdg-open "$(simmer report latest)"\n  simmer --server host:7070 report latest --output report.html',
+    )
     .action(action(async () => (await import('./commands/report.js')).report));
+
+  program
+    .command('artifacts')
+    .summary('list what a run has made, and fetch it')
+    .description(
+      'Lists the outputs of the stages that are done: datasets, models, generations, reports. With --get copies the files ' +
+        'of one, also from the machine of a server. The copy is there whole or not at all; where it broke off, the same ' +
+        'command goes on.',
+    )
+    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
+    .option('--get <stage.output>', 'copy the files of this output')
+    .option('--output <folder>', 'the folder to make of them (default: one of the name of the output)')
+    .addOption(homeOption())
+    .option('--json', 'the outputs with their files, sizes and SHA-256 as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  simmer artifacts latest\n  simmer --server host:7070 artifacts latest --get tuned.model --output ./tuned',
+    )
+    .action(action(async () => (await import('./commands/artifacts.js')).artifacts));
 
   program
     .command('explain')

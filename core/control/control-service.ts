@@ -9,6 +9,7 @@ import { ArtifactStore } from '../artifacts/artifact-store.js';
 import type { Settings } from '../config/settings.js';
 import { estimatePlan } from '../engine/estimate-plan.js';
 import { previewPlan } from '../engine/preview.js';
+import { RunArtifacts } from '../engine/run-artifacts.js';
 import { eventsFile, readPlan } from '../engine/run-folder.js';
 import { toErrorRecord, UserError } from '../errors.js';
 import * as wire from '../generated/simmer/control/v1/control.js';
@@ -23,11 +24,10 @@ import type { ServerLimits } from './limits.js';
 import { LogTails } from './log-tails.js';
 import { isAboutRecipe, RecipeSource } from './recipe-source.js';
 import { RunAnalyses } from './run-analyses.js';
-import { RunArtifacts } from './run-artifacts.js';
 import { pageOf } from './run-pages.js';
 import type { ServedRuns } from './served-runs.js';
 import { toStatus } from './status-details.js';
-import { toErrorDetail, toPlugin, toProblem, toResources, toRun, toStagePreview } from './wire.js';
+import { toArtifact, toErrorDetail, toPlugin, toProblem, toResources, toRun, toStagePreview } from './wire.js';
 
 /** The most of a stream of bytes that goes into one message. */
 const chunkBytes = 256 * 1024;
@@ -157,12 +157,14 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
 
     listArtifacts: unary(async ({ runId }: wire.ListArtifactsRequest): Promise<wire.ListArtifactsResponse> => {
       const run = await runs.get(runId);
-      return { artifacts: await artifacts.list(run.runId, run.runFolder) };
+      return { artifacts: (await artifacts.list(run.runId, run.runFolder)).map(toArtifact) };
     }),
 
     readArtifact: streaming(
       async (call: ServerWritableStream<wire.ReadArtifactRequest, wire.ReadArtifactResponse>, signal) => {
-        for await (const data of artifacts.read(call.request)) {
+        const { artifactId, path, offset, length } = call.request;
+        const range = { offset: Number(offset), ...(length === undefined ? {} : { length: Number(length) }) };
+        for await (const data of artifacts.read({ id: artifactId, path, ...range })) {
           if (signal.aborted) return;
           await write(call, { data }, signal);
         }

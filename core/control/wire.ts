@@ -1,3 +1,5 @@
+import type { ArtifactType } from '../artifacts/artifact.js';
+import type { RunArtifact } from '../engine/run-artifacts.js';
 import type { RunSummary, StagePreview } from '../engine/run-outcome.js';
 import type { Capacity } from '../engine/scheduler.js';
 import { type ErrorKind, type ErrorRecord, type Problem, UserError } from '../errors.js';
@@ -115,6 +117,15 @@ export function toStagePreview({ stage, key, cache }: StagePreview): wire.StageP
 
 export function fromStagePreview({ stage, key, cache }: wire.StagePreview): StagePreview {
   return { stage, key: key ?? null, cache: cacheStates.find(([, number]) => number === cache)?.[0] ?? 'unknown' };
+}
+
+export function toArtifact({ id, files, ...artifact }: RunArtifact): wire.Artifact {
+  return { ...artifact, artifactId: id, files: files.map((file) => ({ ...file, size: BigInt(file.size) })) };
+}
+
+export function fromArtifact({ artifactId, type, stage, output, files }: wire.Artifact): RunArtifact {
+  const listed = files.map(({ path, size, sha256 }) => ({ path, size: Number(size), sha256 }));
+  return { id: artifactId, type: type as ArtifactType, stage, output, files: listed };
 }
 
 export function toPlugin(plugin: PluginDescription): wire.Plugin {

@@ -1,5 +1,8 @@
 import type { ErrorRecord } from '../errors.js';
 
+/** The report of a run, in its folder. */
+export const reportFile = 'report.html';
+
 /** How a run ended, as far as this core took it. */
 export type RunOutcome =
   | {

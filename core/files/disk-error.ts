@@ -2,14 +2,14 @@ import { UserError } from '../errors.js';
 
 /**
  * What a failure to write means to the user: `no_disk_space`, `not_writable` or `disk_failed`. Any other error is given
- * back as it is. @param folder what could not be written to
+ * back as it is. @param folder what could not be written to @param option by which the user chooses another
  */
-export function diskError(error: unknown, folder: string): unknown {
+export function diskError(error: unknown, folder: string, option = '--home or SIMMER_HOME'): unknown {
   if (!(error instanceof Error)) return error;
   if (isDiskFull(error)) {
     return new UserError('no_disk_space', `There is no space left for ${folder}.`, {
       kind: 'environment',
-      hint: 'Free some space, or choose another place with --home.',
+      hint: `Free some space, or choose another place with ${option}.`,
       cause: error,
     });
   }
@@ -17,14 +17,14 @@ export function diskError(error: unknown, folder: string): unknown {
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
     return new UserError('not_writable', `Cannot write to ${folder}: ${error.message}.`, {
       kind: 'environment',
-      hint: 'Choose a place that you may write to with --home or SIMMER_HOME.',
+      hint: `Choose a place that you may write to with ${option}.`,
       cause: error,
     });
   }
   if (code === 'EIO') {
     return new UserError('disk_failed', `The disk fails at ${folder}: ${error.message}.`, {
       kind: 'environment',
-      hint: 'See to the disk, or choose another place with --home.',
+      hint: `See to the disk, or choose another place with ${option}.`,
       cause: error,
     });
   }
@@ -32,11 +32,11 @@ export function diskError(error: unknown, folder: string): unknown {
 }
 
 /** Runs what writes to a folder, with failures told as `diskError` does. */
-export async function writingTo<T>(folder: string, action: () => Promise<T>): Promise<T> {
+export async function writingTo<T>(folder: string, action: () => Promise<T>, option?: string): Promise<T> {
   try {
     return await action();
   } catch (error) {
-    throw diskError(error, folder);
+    throw diskError(error, folder, option);
   }
 }
 

@@ -13,6 +13,7 @@ const commands = [
   'watch',
   'cancel',
   'report',
+  'artifacts',
   'explain',
   'plugins',
   'schema',

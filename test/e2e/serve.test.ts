@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { ControlClient } from '../../core/control/control-client.js';
@@ -111,6 +111,48 @@ it('the rows and verdicts of runs are told by a server as by this machine', asyn
       stderr: plain(here!.stderr),
     });
   }
+  await end(server);
+}, 120_000);
+
+it('what runs made is listed and fetched from a server as on this machine', async () => {
+  await using folder = await workFolder();
+  const cwd = folder.path;
+  await folder.write('small.yaml', curationRecipe);
+  for (const home of ['other', '.simmer']) await simmer(['run', 'small.yaml', '--home', home], { cwd });
+  const server = await serve(cwd);
+  const remote = { cwd, env: { SIMMER_SERVER: server.address } };
+  for (const args of [
+    ['artifacts', 'latest'],
+    ['artifacts', 'latest', '--json'],
+    ['artifacts', 'latest', '--get', 'split.trian'],
+    ['artifacts', 'latest', '--output', 'x'],
+  ]) {
+    const [here, there] = await hereAndThere(cwd, server.address, args);
+    expect({ ...there, stderr: plain(there!.stderr) }, args.join(' ')).toEqual({
+      ...here,
+      stderr: plain(here!.stderr),
+    });
+  }
+  expect((await simmer(['artifacts', 'latest'], remote)).stdout).toMatch(/^split\.train +dataset +1 +\S+ kB$/m);
+
+  const fetched = await simmer(['artifacts', 'latest', '--get', 'split.train', '--output', 'there'], remote);
+  expect([fetched.code, fetched.stdout]).toEqual([0, 'there\n']);
+  await simmer(['artifacts', 'latest', '--get', 'split.train', '--output', 'here', '--home', 'other'], { cwd });
+  const table = await readFile(join(cwd, 'there', 'data.parquet'));
+  expect(table.equals(await readFile(join(cwd, 'here', 'data.parquet')))).toBe(true);
+  const refused = await simmer(['artifacts', 'latest', '--get', 'split.train', '--output', 'there'], remote);
+  expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('error[output_exists]')]);
+
+  const report = await simmer(['report', 'latest', '--output', 'report.html'], remote);
+  expect(report).toMatchObject({ code: 0, stdout: 'report.html\n', stderr: '' });
+  expect(await readFile(join(cwd, 'report.html'), 'utf8')).toContain('<html');
+  // As where the server is on another machine: its path leads nowhere here.
+  const { reportPath } = JSON.parse((await simmer(['report', 'latest', '--json'], remote)).stdout);
+  await rm(reportPath);
+  const told = await simmer(['resume', 'latest'], remote);
+  expect(told.stderr).toMatch(
+    /^The report is on the machine of unix:\S+ Fetch it with: simmer report small-\S+ --output /,
+  );
   await end(server);
 }, 120_000);
 

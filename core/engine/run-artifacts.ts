@@ -1,15 +1,37 @@
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ArtifactFile, ArtifactType } from '../artifacts/artifact.js';
 import { ArtifactStore } from '../artifacts/artifact-store.js';
-import { readRunState } from '../engine/run-history.js';
 import { isUserError, UserError } from '../errors.js';
-import type { Artifact, ReadArtifactRequest } from '../generated/simmer/control/v1/control.js';
+import { readRunState } from './run-history.js';
+import { reportFile } from './run-outcome.js';
 
 const chunkBytes = 256 * 1024;
-const reportFile = 'report.html';
 const reportPrefix = 'simmer-report://';
 
-/** What runs have made, for clients: found by ids, never by paths. */
+/** What a stage of a run has made, or the report of the run. */
+export interface RunArtifact {
+  /** Says where `RunArtifacts.read` finds it; nothing else is read out of it. */
+  readonly id: string;
+  readonly type: ArtifactType;
+  /** Empty for the report of the run; so the output. */
+  readonly stage: string;
+  readonly output: string;
+  /** Digests are empty where they are not known. */
+  readonly files: readonly ArtifactFile[];
+}
+
+/** Which bytes of a file of an artifact. */
+export interface ByteRange {
+  readonly id: string;
+  readonly path: string;
+  /** From 0. */
+  readonly offset: number;
+  /** @default to the end */
+  readonly length?: number;
+}
+
+/** What runs have made: found by ids, never by paths. */
 export class RunArtifacts {
   readonly #home: string;
 
@@ -18,22 +40,21 @@ export class RunArtifacts {
   }
 
   /** The outputs of a run's stages that are there, and its report. */
-  async list(runId: string, runFolder: string): Promise<Artifact[]> {
+  async list(runId: string, runFolder: string): Promise<readonly RunArtifact[]> {
     const store = await ArtifactStore.open(this.#home);
     const { stages } = await readRunState(runFolder);
-    const artifacts: Artifact[] = [];
+    const artifacts: RunArtifact[] = [];
     for (const [stage, { outputs }] of Object.entries(stages)) {
       for (const [output, uri] of Object.entries(outputs)) {
         if (!(await store.has(uri))) continue;
         const { type, files } = await store.open(uri);
-        const listed = files.map((file) => ({ ...file, size: BigInt(file.size) }));
-        artifacts.push({ artifactId: uri, type, stage, output, files: listed });
+        artifacts.push({ id: uri, type, stage, output, files });
       }
     }
     const report = await stat(join(runFolder, reportFile)).catch(() => undefined);
     if (report !== undefined) {
-      const files = [{ path: reportFile, size: BigInt(report.size), sha256: '' }];
-      artifacts.push({ artifactId: RunArtifacts.reportId(runId), type: 'report', stage: '', output: '', files });
+      const files = [{ path: reportFile, size: report.size, sha256: '' }];
+      artifacts.push({ id: RunArtifacts.reportId(runId), type: 'report', stage: '', output: '', files });
     }
     return artifacts;
   }
@@ -43,16 +64,16 @@ export class RunArtifacts {
   }
 
   /** The bytes that are asked for. @throws UserError `artifact_missing` and its like, `out_of_range` */
-  async *read(request: ReadArtifactRequest): AsyncIterable<Buffer> {
-    const path = await this.#pathOf(request.artifactId, request.path);
+  async *read(request: ByteRange): AsyncIterable<Buffer> {
+    const path = await this.#pathOf(request.id, request.path);
     const handle = await open(path, 'r').catch(() => {
       throw missingFile(request);
     });
     try {
       const { size } = await handle.stat();
-      let at = Number(request.offset);
+      let at = request.offset;
       if (at > size) throw new UserError('out_of_range', `${request.path} has ${size} bytes, and no byte ${at}.`);
-      const end = request.length === undefined ? size : Math.min(size, at + Number(request.length));
+      const end = request.length === undefined ? size : Math.min(size, at + request.length);
       while (at < end) {
         // A new one each time: the former may still be on its way.
         const buffer = Buffer.allocUnsafe(Math.min(chunkBytes, end - at));
@@ -72,7 +93,7 @@ export class RunArtifacts {
     if (id.startsWith(reportPrefix)) {
       const runId = id.slice(reportPrefix.length);
       if (/^[a-z0-9][a-z0-9-]*$/.test(runId) && path === reportFile) return join(store.runFolder(runId), reportFile);
-      throw missingFile({ artifactId: id, path });
+      throw missingFile({ id, path });
     }
     try {
       const artifact = await store.open(id);
@@ -81,16 +102,12 @@ export class RunArtifacts {
     } catch (error) {
       if (!isUserError(error) || error.code !== 'artifact_missing') throw error;
     }
-    throw missingFile({ artifactId: id, path });
+    throw missingFile({ id, path });
   }
 }
 
-function missingFile({ artifactId, path }: { readonly artifactId: string; readonly path: string }): UserError {
-  return new UserError(
-    'artifact_missing',
-    `There is no file ${JSON.stringify(path)} of ${JSON.stringify(artifactId)}.`,
-    {
-      hint: 'ListArtifacts says which there are.',
-    },
-  );
+function missingFile({ id, path }: Pick<ByteRange, 'id' | 'path'>): UserError {
+  return new UserError('artifact_missing', `There is no file ${JSON.stringify(path)} of ${JSON.stringify(id)}.`, {
+    hint: 'ListArtifacts, or `simmer artifacts`, says which there are.',
+  });
 }

@@ -1,0 +1,66 @@
+import type { Colors } from 'picocolors/types.js';
+import type { RunArtifact } from '../../engine/run-artifacts.js';
+import type { RunSummary } from '../../engine/run-outcome.js';
+import { exitCodes, UserError } from '../../errors.js';
+import { formatBytes, formatCount } from '../../figures.js';
+import { suggestion } from '../../recipe/nearest-name.js';
+import { fetchArtifact } from '../fetch-files.js';
+import { openWorkspace } from '../open-workspace.js';
+import { tableLines } from '../table.js';
+import { colorsFor, writeJson, writeLine } from '../terminal.js';
+import type { WorkspaceFlags } from '../workspace.js';
+
+export interface ArtifactsFlags extends WorkspaceFlags {
+  /** `STAGE.OUTPUT`. */
+  readonly get?: string;
+  /** A folder. */
+  readonly output?: string;
+}
+
+/** `simmer artifacts`: what the stages of a run have made, or the files of one of them. */
+export async function artifacts(name: string, flags: ArtifactsFlags): Promise<number> {
+  if (flags.output !== undefined && flags.get === undefined) {
+    throw new UserError('get_missing', 'What is to be copied to --output?', {
+      hint: 'Name it with --get STAGE.OUTPUT.',
+    });
+  }
+  await using workspace = await openWorkspace(flags);
+  const run = await workspace.find(name);
+  // The report of a run is `simmer report`'s.
+  const made = (await workspace.artifacts(run)).filter(({ stage }) => stage !== '');
+  if (flags.get === undefined) {
+    if (flags.json) await writeJson(made);
+    else if (made.length === 0) await writeLine(`No stage of ${run.runId} has made anything yet.`);
+    else await writeLine(artifactLines(made, colorsFor(process.stdout)).join('\n'));
+    return exitCodes.ok;
+  }
+  const wanted = find(flags.get, made, run);
+  const folder = flags.output ?? flags.get;
+  await fetchArtifact(wanted, folder, (range) => workspace.readArtifact(range));
+  if (flags.json) await writeJson({ ...wanted, folder });
+  else await writeLine(folder);
+  return exitCodes.ok;
+}
+
+/** What was made, for people. */
+export function artifactLines(made: readonly RunArtifact[], colors: Colors): readonly string[] {
+  const heading = ['output', 'type', 'files', 'size'].map((title) => colors.dim(title));
+  const rows = made.map((artifact) => [
+    nameOf(artifact),
+    artifact.type,
+    formatCount(artifact.files.length),
+    formatBytes(artifact.files.reduce((bytes, { size }) => bytes + size, 0)),
+  ]);
+  return tableLines([heading, ...rows], { right: [2, 3] });
+}
+
+function find(name: string, made: readonly RunArtifact[], { runId }: RunSummary): RunArtifact {
+  const found = made.find((artifact) => nameOf(artifact) === name);
+  if (found !== undefined) return found;
+  const hint = suggestion(name, made.map(nameOf)) ?? 'None of its stages has made anything yet.';
+  throw new UserError('output_not_found', `Run ${runId} has no output "${name}".`, { hint });
+}
+
+function nameOf({ stage, output }: RunArtifact): string {
+  return `${stage}.${output}`;
+}
