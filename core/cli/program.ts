@@ -47,7 +47,8 @@ export async function main(argv: readonly string[]): Promise<never> {
   return await end(exitCode());
 }
 
-function buildProgram(): { readonly program: Command; exitCode(): number } {
+/** The command line; it parses and runs. */
+export function buildProgram(): { readonly program: Command; exitCode(): number } {
   let code: number = exitCodes.ok;
   const program = new Command('simmer');
 
@@ -112,8 +113,8 @@ function buildProgram(): { readonly program: Command; exitCode(): number } {
       'after',
       `
 Examples:
-  simmer run                                     the quickstart: a small model learns to think longer
-  simmer run recipes/s1.yaml -p sampleCount=500  a parameter of the recipe
+  simmer run                                  the quickstart: a small model learns to think longer
+  simmer run recipes/s1.yaml -p selected=500  a parameter of the recipe
   simmer run my.yaml --set stages.tuned.with.learningRate=2e-5
   simmer run my.yaml --json | jq -c 'select(.type == "metric.measured") | .data'
   simmer run my.yaml --json | tail -1            the last event: run.completed, with all metrics`,

@@ -1,0 +1,84 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { glob } from 'tinyglobby';
+import { describe, expect, it } from 'vitest';
+import { simmerPackage } from '../plugin/locate.js';
+import { parseRecipe } from '../recipe/load-recipe.js';
+import { isMapValue } from '../recipe/problem-list.js';
+import { buildProgram } from './program.js';
+
+/** Every command, those with commands of their own too. */
+function commandsOf(command: Command): readonly Command[] {
+  return [command, ...command.commands.flatMap(commandsOf)];
+}
+
+function helpOf(command: Command): string {
+  let help = '';
+  const writeOut = (text: string) => {
+    help += text;
+  };
+  command.configureOutput({ writeOut, getOutHasColors: () => false });
+  command.outputHelp();
+  return help;
+}
+
+/** What is typed in the lines that show a command, without a pipe behind it or a remark beside it. */
+function examplesIn(text: string): readonly string[] {
+  const typed = [...text.matchAll(/(?:^|[\s(`])simmer ((?:[^\s|>)`]+ ?)+)/gm)];
+  return typed.map(([, words]) => words!.trim());
+}
+
+/** Parses as the command line does, and gives what a command is called with instead of calling it. */
+async function parsed(words: readonly string[]) {
+  const { program } = buildProgram();
+  let called: { readonly file: unknown; readonly options: Readonly<Record<string, unknown>> } | undefined;
+  for (const command of commandsOf(program)) {
+    command.configureOutput({ writeErr: () => undefined, writeOut: () => undefined });
+    if (command.commands.length > 0) continue;
+    command.action((...given: unknown[]) => {
+      called = { file: given[0], options: command.opts() };
+    });
+  }
+  await program.parseAsync([...words], { from: 'user' });
+  return called!;
+}
+
+/** The params and paths of a recipe that a command line names and that are not in it. */
+function missingIn(recipe: string, options: Readonly<Record<string, unknown>>): readonly string[] {
+  const params = (options.param ?? {}) as Record<string, string>;
+  const overrides = (options.set ?? {}) as Record<string, string>;
+  const text = readFileSync(join(simmerPackage.root, recipe), 'utf8');
+  const { document, overridden } = parseRecipe(recipe, text, { params, overrides });
+  const known = isMapValue(document.value) && isMapValue(document.value.params) ? document.value.params : {};
+  return [
+    ...Object.keys(params).filter((name) => !Object.hasOwn(known, name)),
+    ...overridden.problems.map(({ message }) => message),
+  ];
+}
+
+async function expectToHold(example: string): Promise<void> {
+  const { file, options } = await parsed(example.split(' '));
+  if (typeof file === 'string' && file.startsWith('recipes/')) expect(missingIn(file, options), example).toEqual([]);
+}
+
+describe('an example', () => {
+  const shown = commandsOf(buildProgram().program)
+    .filter((command) => helpOf(command).includes('Example'))
+    .map((command) => [command.name(), examplesIn(helpOf(command).split(/^(?:Examples?|Exit codes):$/m)[1]!)] as const);
+
+  it.each(shown)('in the help of %s can be typed, and names what its recipe has', async (_, examples) => {
+    expect(examples.length).toBeGreaterThan(0);
+    for (const example of examples) await expectToHold(example);
+  });
+
+  it('of the documents names what its recipe has', async () => {
+    const { root } = simmerPackage;
+    const files = await glob(['README.md', 'docs/*.md', 'recipes/*.yaml'], { cwd: root });
+    const examples = files
+      .flatMap((file) => examplesIn(readFileSync(join(root, file), 'utf8')))
+      .filter((example) => /^(run|plan|validate|inspect) recipes\//.test(example));
+    expect(examples.length).toBeGreaterThan(10);
+    for (const example of examples) await expectToHold(example);
+  });
+});
