@@ -176,7 +176,8 @@ Examples:
     .summary('show which tokens a training stage would train')
     .description(
       'Runs what the training stage needs, up to its dataset, and shows rows as the trainer will see them: trained tokens ' +
-        'are coloured, or stand between ⟦ and ⟧ where there is no colour. Trains nothing.',
+        'are coloured, or stand between ⟦ and ⟧ where there is no colour. Trains nothing. `simmer runs` lists it; "latest" ' +
+        'stays the run before.',
     )
     .argument('<recipe>', 'a recipe file')
     .requiredOption('--stage <name>', 'a training stage of the recipe, e.g. tuned')

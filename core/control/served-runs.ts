@@ -135,10 +135,6 @@ export class ServedRuns {
 
   /** A run by its id, by the beginning of its id, or `latest`. @throws UserError `run_not_found`, `run_ambiguous` */
   async find(name: string): Promise<ServedRun> {
-    if (name === 'latest') {
-      const [latest] = await this.list();
-      if (latest !== undefined) return latest;
-    }
     return this.#served(await this.#manager.find(name, this.#summaries.summarize));
   }
 

@@ -142,14 +142,15 @@ export class RunManager {
   }
 
   /**
-   * A run by its id, by the beginning of its id, or the newest one as `latest`.
+   * A run by its id, by the beginning of its id, or as `latest` the newest one that is no inspection.
    * @throws UserError `run_not_found`, `run_ambiguous`
    */
   async find(idOrPrefixOrLatest: string, summarize: Summarize = summarizeRun): Promise<RunSummary> {
     if (idOrPrefixOrLatest === 'latest') {
-      const [latest] = await this.list(summarize);
-      if (latest === undefined) throw notFound(idOrPrefixOrLatest);
-      return latest;
+      for (const run of await this.list(summarize)) {
+        if ((await readPlan(run.runFolder)).inspects === undefined) return run;
+      }
+      throw notFound(idOrPrefixOrLatest);
     }
     const ids = await runIds(this.#runsFolder);
     const matches = ids.includes(idOrPrefixOrLatest)

@@ -35,7 +35,7 @@ export function inspectionOf(recipe: ParsedRecipe, plan: Plan, { stage, rows }: 
   const at = tree.stages[stage]!;
   at.uses = planned.uses.replace(/\/train$/, '/inspect');
   at.with = { ...at.with, rows };
-  return { ...recipe, overridden: { ...recipe.overridden, value: tree } };
+  return { ...recipe, inspects: stage, overridden: { ...recipe.overridden, value: tree } };
 }
 
 function withUpstream(stage: PlannedStage, plan: Plan): ReadonlySet<string> {

@@ -19,6 +19,8 @@ export interface ParsedRecipe {
   readonly plugins: readonly PluginReference[];
   /** Its tree with `--set`, its `-p`, and what was wrong with them. */
   readonly overridden: Overridden;
+  /** The training stage that is inspected and not run, where it was made for that. */
+  readonly inspects?: string;
 }
 
 /**

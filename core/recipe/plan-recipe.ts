@@ -132,6 +132,7 @@ export async function planRecipe(
     trainers: Object.fromEntries(placed.trainers.map((trainer) => [trainer.name, trainer])),
     sinks,
     stages: placed.stages,
+    ...(recipe.inspects === undefined ? {} : { inspects: recipe.inspects }),
     ...(budget === undefined ? {} : { budget: plannedBudget(budget) }),
     ...(Object.keys(placed.hardware).length === 0 ? {} : { hardware: placed.hardware }),
   };

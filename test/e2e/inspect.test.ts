@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { simmer, trainingPlugins, trainingRecipe, workFolder } from './cli-process.js';
+import { eventsIn, simmer, trainingPlugins, trainingRecipe, workFolder } from './cli-process.js';
 
 let folder: Awaited<ReturnType<typeof workFolder>>;
 let cwd: string;
@@ -31,6 +31,20 @@ it('gives the tokens and the mask as JSON', async () => {
   expect(rows[0].trained).toHaveLength(rows[0].tokens.length);
   expect(rows[0].trained.indexOf(true)).toBeGreaterThan(0);
   expect(rows[0].trained.at(-1)).toBe(true);
+});
+
+it('leaves the latest run to be the one before it', async () => {
+  const home = ['--home', 'latest'];
+  await inspect('--stage', 'tuned', '--rows', '0', ...home);
+  const alone = await simmer(['resume', 'latest', ...home], { cwd });
+  expect([alone.code, alone.stderr]).toEqual([2, expect.stringContaining('There is no run yet.')]);
+  const run = await simmer(['run', 'training.yaml', '--json', ...home], { cwd });
+  const { runId } = eventsIn(run.stdout)[0]!;
+  await inspect('--stage', 'tuned', '--rows', '1', ...home);
+  const latest = await simmer(['resume', 'latest', '--json', ...home], { cwd });
+  expect(eventsIn(latest.stdout).map((event) => event.runId)).toEqual([runId]);
+  const all = JSON.parse((await simmer(['runs', '--json', ...home], { cwd })).stdout);
+  expect(all).toHaveLength(3);
 });
 
 it.each([
