@@ -1,4 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pluginReference } from '../../../core/plugin/plugin-reference.js';
 import { processPlugin } from '../../../core/plugin/process/load-listed-process.js';
 import { commandOf } from '../../../core/plugin/process/process-plugin.js';
@@ -8,11 +11,18 @@ import type { Misbehavior } from './fixture.js';
 
 const program = builtModule('test/integration/process-plugin/fixture.ts');
 
+// The plugin is started there, and may leave files.
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'simmer-verify-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
 async function verify(misbehavior: Misbehavior, only?: readonly string[]) {
   const reference = pluginReference({ command: [process.execPath, program, misbehavior] })!;
-  const plugin = await processPlugin(reference, import.meta.dirname, { memoryBytes: 2 ** 31 });
+  const plugin = await processPlugin(reference, folder, { memoryBytes: 2 ** 31 });
   const log = { debug() {}, info() {}, warning() {}, error() {} };
-  const where = { cacheFolder: import.meta.dirname, recipeFolder: import.meta.dirname };
+  const where = { cacheFolder: folder, recipeFolder: folder };
   const command = await commandOf(plugin, {
     ...where,
     log,
