@@ -65,12 +65,11 @@ function drawOrder(
 ): Iterable<Drawn> {
   const stream = random(options.seed, `select ${options.method}`);
   const drawDomain = domainDraw(stream, options.later, taken);
-  const inOrder = (indices: readonly number[]) => indices.map((index) => ({ index }));
   switch (options.method) {
     case 'all':
       return inOrder(pool);
     case 'longest':
-      return byLength(candidates, pool).map((index, rank) => ({ index, evidence: `rank ${rank} by length` }));
+      return inOrder(byLength(candidates, pool), (rank) => ({ evidence: `rank ${rank} by length` }));
     case 'random':
       return inOrder(stream.shuffle(pool));
     case 'diverse':
@@ -78,6 +77,14 @@ function drawOrder(
     case 's1':
       return drawByDomain(candidates, pool, drawDomain, (size) => drawRank(stream, size));
   }
+}
+
+/** @param more of what stands at a place */
+function* inOrder(
+  indices: readonly number[],
+  more: (at: number) => Omit<Drawn, 'index'> = () => ({}),
+): Iterable<Drawn> {
+  for (const [at, index] of indices.entries()) yield { index, ...more(at) };
 }
 
 /** Draws one of the domains that still have rows: uniformly, or by later weights once they hold. */
@@ -103,10 +110,20 @@ interface Domain {
   readonly rows: number[];
 }
 
-/** Longest first; equally long ones in their order. */
+/**
+ * Longest first; equally long ones in their order. Sorts lengths, not rows: a million rows would hold up all else for more
+ * than a second.
+ */
 function byLength(candidates: readonly Candidate[], pool: readonly number[]): number[] {
-  const lengthOf = (index: number) => candidates[index]?.length ?? 0;
-  return [...pool].sort((one, other) => lengthOf(other) - lengthOf(one) || one - other);
+  const ofLength = new Map<number, number[]>();
+  for (const index of pool) {
+    const length = candidates[index]?.length ?? 0;
+    const rows = ofLength.get(length);
+    if (rows === undefined) ofLength.set(length, [index]);
+    else rows.push(index);
+  }
+  const lengths = Float64Array.from(ofLength.keys()).sort().reverse();
+  return [...lengths].flatMap((length) => ofLength.get(length) ?? []);
 }
 
 /** s1, section 2.2: draw a domain, in it a row by its rank; take it out of the pool; drop empty domains. */
