@@ -13,7 +13,7 @@ import type {
   TableArtifact,
   ThreadedRows,
 } from '../artifacts/artifact.js';
-import type { StageContext, StageDefinition, StageEmission, StageEvent } from '../plugin/definitions.js';
+import type { Log, StageContext, StageDefinition, StageEmission, StageEvent } from '../plugin/definitions.js';
 import type { Spending, Spent } from '../plugin/spending.js';
 import type { Grader, Trainer } from '../trainer/trainer.js';
 
@@ -44,6 +44,8 @@ export interface StageResult {
   /** The rows of an output that is a table. */
   rows(output: string): readonly Row[];
   readonly events: readonly StageEvent[];
+  /** What it wrote to its log. */
+  readonly logged: readonly { readonly level: keyof Log; readonly message: string }[];
   /** What it paid for, in the order in which that was over; empty where the test gave its own `spending`. */
   readonly spent: readonly (Spent & { readonly source: string })[];
 }
@@ -106,6 +108,8 @@ export async function runStage(stage: StageDefinition, given: RunStageOptions = 
     return folder;
   };
   const events: StageEvent[] = [];
+  const logged: { readonly level: keyof Log; readonly message: string }[] = [];
+  const write = (level: keyof Log) => (message: string) => void logged.push({ level, message });
   const spent: (Spent & { readonly source: string })[] = [];
   const unlimited: Spending = {
     isLimited: false,
@@ -120,7 +124,7 @@ export async function runStage(stage: StageDefinition, given: RunStageOptions = 
     inputs: { ...Object.fromEntries(absentMany), ...given.inputs },
     seed: given.seed ?? 1,
     signal: given.signal ?? new AbortController().signal,
-    log: { debug() {}, info() {}, warning() {}, error() {} },
+    log: { debug: write('debug'), info: write('info'), warning: write('warning'), error: write('error') },
     artifacts: memoryWriter(temporaryFolder),
     scratchFolder: given.scratchFolder ?? (await temporaryFolder()),
     recipeFolder: given.recipeFolder ?? process.cwd(),
@@ -134,7 +138,7 @@ export async function runStage(stage: StageDefinition, given: RunStageOptions = 
   } satisfies StageContext<unknown, Record<string, never>>;
   try {
     const outputs = await outputsOf(stage.run(context as Parameters<typeof stage.run>[0]), events);
-    return { outputs, events, spent, rows: (output) => (outputs[output] as MemoryTable).allRows };
+    return { outputs, events, logged, spent, rows: (output) => (outputs[output] as MemoryTable).allRows };
   } finally {
     await Promise.all(temporaryFolders.map((folder) => rm(folder, { recursive: true, force: true })));
   }

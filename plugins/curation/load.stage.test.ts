@@ -306,6 +306,10 @@ describe('curation/load takes the rows of a source out of a file that holds many
   it('by a field that matches, whatever the case', async () => {
     expect(questions(await source({ rows: 2 }))).toEqual(['Q0', 'Q2']);
     expect(questions(await source({ limit: 1 }))).toEqual(['Q0']);
+    const { logged } = await source({});
+    expect(logged.map(({ message }) => message)).toEqual([
+      'Source pool: 2 of 4 rows match `where`; the others are no input.',
+    ]);
   });
 
   it('and says so where it gives more or fewer than it must', async () => {

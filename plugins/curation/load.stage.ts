@@ -1,4 +1,4 @@
-import { type Columns, defineStage, pace, UserError } from 'simmerkit';
+import { type Columns, defineStage, formatCount, pace, UserError } from 'simmerkit';
 import type { Loaded } from './load.work.js';
 import type { Piece, SourceFiles } from './load-tasks.js';
 import { type LoadOptions, loadOptions } from './options.js';
@@ -52,6 +52,11 @@ export const load = defineStage({
     let rowsIn = 0;
     for (const { name, source } of sources) {
       const taken = told.reduce((sum, part) => sum + (part.taken.get(name) ?? 0), 0);
+      const read = told.reduce((sum, part) => sum + (part.read.get(name) ?? 0), 0);
+      if (read > taken)
+        context.log.info(
+          `Source ${name}: ${taken} of ${formatCount(read)} rows match \`where\`; the others are no input.`,
+        );
       if (source.rows !== undefined && taken !== source.rows) throw wrongCount(name, taken, source.rows);
       rowsIn += taken;
     }

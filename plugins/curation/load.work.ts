@@ -11,6 +11,8 @@ import { problemId } from './problem-id.js';
 export interface Loaded {
   /** Rows by their source, those that were dropped for what they lack included. */
   readonly taken: ReadonlyMap<string, number>;
+  /** Rows by their source, those that `where` left out included. */
+  readonly read: ReadonlyMap<string, number>;
   /** Of the rows that were dropped. */
   readonly decisions: readonly (Row & { readonly rule: string })[];
 }
@@ -25,6 +27,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
   );
   return (pieces) => {
     const taken = new Map<string, number>();
+    const read = new Map<string, number>();
     const decisions: (Row & { readonly rule: string })[] = [];
     async function* rows(): AsyncIterable<Row> {
       for (const { source: name, file, format, lines } of pieces) {
@@ -34,9 +37,11 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
           limit = Number.POSITIVE_INFINITY,
         } = sources.get(name) as NonNullable<ReturnType<typeof sources.get>>;
         let count = taken.get(name) ?? 0;
+        let seen = read.get(name) ?? 0;
         for await (const { row, place } of readRows(file, format, lines)) {
-          if (!isTaken(row)) continue;
           if (count >= limit) break;
+          seen++;
+          if (!isTaken(row)) continue;
           count++;
           const mapped = mapRow(row, place);
           if ('row' in mapped) {
@@ -48,9 +53,10 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
           decisions.push({ id, kept: false, rule: `no_${missing}`, evidence: `${name}: ${placeOf(place)}` });
         }
         taken.set(name, count);
+        read.set(name, seen);
       }
     }
-    return { rows: rows(), told: () => ({ taken, decisions }) };
+    return { rows: rows(), told: () => ({ taken, read, decisions }) };
   };
 };
 

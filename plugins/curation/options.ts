@@ -97,8 +97,11 @@ const source = z.strictObject({
   where: z
     .record(z.string(), z.string())
     .default({})
-    .describe('Takes only rows whose field (by name or path) matches a regular expression, whatever the case.'),
-  limit: positive.optional().describe('Takes the first so many rows.'),
+    .describe(
+      'Takes only rows whose field (by name or path) matches a regular expression, whatever the case. The others are ' +
+        'counted in the log, and are no input: no decision tells of them.',
+    ),
+  limit: positive.optional().describe('Takes the first so many rows; what comes after them is not read.'),
   rows: positive.optional().describe('How many rows it must give, before any are dropped for what they lack.'),
   movable: z
     .boolean()
