@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { suggestion } from './nearest-name.js';
 import { type Overridden, parseValue } from './overrides.js';
-import type { Path } from './path.js';
+import { formatPath, type Path } from './path.js';
 import { describeValue, isMapValue, type ProblemList } from './problem-list.js';
 import { checkWithSchema } from './schema-problems.js';
 
@@ -17,11 +17,13 @@ export interface Param {
   readonly missingDataFile?: string;
   /** What the SHA-256 of the file must be that the value names. */
   readonly sha256?: string;
+  /** Short names, with the values that they stand for. */
+  readonly names?: Readonly<Record<string, unknown>>;
 }
 
 export type Params = ReadonlyMap<string, Param>;
 
-const definitionKeys = ['default', 'description', 'dataFile'];
+const definitionKeys = ['default', 'description', 'names', 'dataFile'];
 
 /** A file of the data folder, and what its content must be. */
 export const dataFileShape = z.union([
@@ -38,8 +40,8 @@ export const dataFileShape = z.union([
 
 /**
  * The params that a recipe declares, with what the command line gives for them. A param is its default value, or
- * `{default, description, dataFile}`; without a default it must be given. `dataFile: {file, sha256}` is a file of the
- * data folder that stands in for the default where it is there.
+ * `{default, description, names, dataFile}`; without a default it must be given. `names` are short names for values.
+ * `dataFile: {file, sha256}` is a file of the data folder that stands in for the default where it is there.
  */
 export function readParams(
   tree: unknown,
@@ -71,8 +73,9 @@ export function readParams(
       problems.addPlain({ code: 'unknown_param', message, hint });
       continue;
     }
-    const value = givenValue(text, param.value, givenBy, problems);
-    params.set(name, { path: param.path, value });
+    const { path, names = {}, value: standing } = param;
+    const value = Object.hasOwn(names, text) ? names[text] : givenValue(text, standing, givenBy, problems);
+    params.set(name, { path, value });
   }
   return params;
 }
@@ -90,8 +93,15 @@ function readDefinition(
       hint: suggestion(key, definitionKeys),
     });
   }
-  const value = Object.hasOwn(declared, 'default') ? declared.default : undefined;
-  const standing = { path: [...path, 'default'], value };
+  const { names } = declared;
+  if (names !== undefined && !isMapValue(names)) {
+    const message = `${formatPath([...path, 'names'])} must be a map, not ${describeValue(names)}.`;
+    problems.add('wrong_type', message, [...path, 'names'], { hint: 'It reads {SHORT: VALUE}.' });
+  }
+  const known = isMapValue(names) ? names : {};
+  const written = Object.hasOwn(declared, 'default') ? declared.default : undefined;
+  const value = typeof written === 'string' && Object.hasOwn(known, written) ? known[written] : written;
+  const standing = { path: [...path, 'default'], value, names: known };
   if (declared.dataFile === undefined) return standing;
   const dataFile = checkWithSchema({
     schema: dataFileShape,

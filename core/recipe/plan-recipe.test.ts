@@ -118,6 +118,33 @@ describe('overrides', () => {
   });
 });
 
+describe('a param', () => {
+  const named = text().replace(
+    `minutes: 45,`,
+    'minutes: { default: short, names: { short: 20 } }, list: { default: null, names: { own: list.txt } },',
+  );
+
+  test('with names takes a name for what it stands for, and other values as they are', async () => {
+    const minutesOf = async (given: Partial<Overrides>) => (await planOf(named, given)).params.minutes;
+    expect(await minutesOf({})).toBe(20);
+    expect(await minutesOf({ params: { minutes: 'short' } })).toBe(20);
+    expect(await minutesOf({ params: { minutes: '7' } })).toBe(7);
+    await expect(planOf(named.replace('{ short: 20 }', '[20]'))).rejects.toMatchObject({
+      problems: [{ code: 'wrong_type', path: 'params.minutes.names' }, expect.anything()],
+    });
+  });
+
+  test('that is null takes the option away that it stands for', async () => {
+    const listed = named.replace('${{ params.data }}', '${{ params.list }}');
+    const listOf = async (given: Partial<Overrides>) => (await planOf(listed, given)).stages[0]!.options.list;
+    expect(await listOf({})).toBeUndefined();
+    expect(await listOf({ params: { list: 'own' } })).toBe('list.txt');
+    await expect(planOf(text({ list: 'x' }).replace('"x"', 'null'))).rejects.toMatchObject({
+      problems: [{ code: 'wrong_type', path: 'stages.pantry.with.list' }],
+    });
+  });
+});
+
 test('a file of the data folder stands in for the default of its param, where it is there', async () => {
   expect((await planOf(text(), {}, { dataFolder: folder })).stages[0]!.options.list).toBe('list.txt');
   await writeFile(join(folder, 'bench.txt'), 'spelt');

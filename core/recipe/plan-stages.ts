@@ -2,7 +2,7 @@ import type { Contribution } from '../plugin/catalog.js';
 import type { InputDefinition, StageDefinition } from '../plugin/definitions.js';
 import { type CheckedOptions, checkOptions, codeDigestOf, guardedAnswer } from './checked-options.js';
 import { suggestion } from './nearest-name.js';
-import { formatPath, type Path } from './path.js';
+import { formatPath, type Path, pathKey } from './path.js';
 import type { PlannedStage, StageReference } from './plan.js';
 import type { PlanScope } from './plan-scope.js';
 import { checkEntryName, withoutNulls } from './plan-trainers.js';
@@ -109,7 +109,10 @@ export async function checkStage(
     else if (read !== undefined) inputs[name] = read;
   }
   const isOption = (key: string): boolean => !inputNames.includes(key);
-  const given = Object.fromEntries(Object.entries(stage.with).filter(([key]) => isOption(key)));
+  // A param that is null takes an option away; a null that is written there is a value.
+  const isGiven = ([key, value]: [string, unknown]): boolean =>
+    isOption(key) && !(value === null && scope.writtenAs.has(pathKey([...path, key])));
+  const given = Object.fromEntries(Object.entries(stage.with).filter(isGiven));
   const options = await checkOptions(scope, {
     uses: stage.uses,
     schema: definition.options,

@@ -44,6 +44,10 @@ export async function recipeJsonSchema(catalog: PluginCatalog): Promise<object> 
               properties: {
                 default: { description: 'Without it the param must be given.' },
                 description: { type: 'string' },
+                names: {
+                  type: 'object',
+                  description: 'Short names, each with the value that it stands for, as default and for -p.',
+                },
                 dataFile: {
                   ...jsonSchemaOf(dataFileShape),
                   description:
