@@ -22,6 +22,7 @@ export type {
 export { defaultCacheFolder } from './config/cache-folder.js';
 export { builtInHardware, type Hardware } from './config/hardware.js';
 export { costOf, type EndpointCost, mostTokens, type TokenPrice, tokenPrice } from './endpoint/endpoint-cost.js';
+export { type EndpointWork, endpointEstimate } from './endpoint/endpoint-estimate.js';
 export {
   type AroundSending,
   type EndpointBody,
@@ -104,8 +105,10 @@ export type {
   EstimatePlace,
   Facts,
   MemoryPart,
+  PaidEstimate,
   StageEstimate,
   StageEstimateContext,
+  TimePart,
   TrainerJob,
   WorkEstimate,
 } from './plugin/estimate.js';

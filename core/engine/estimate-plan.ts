@@ -1,9 +1,12 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Artifact, TableArtifact } from '../artifacts/artifact.js';
 import type { ArtifactStore, StageCacheEntry } from '../artifacts/artifact-store.js';
 import { usdPerHour } from '../config/hardware.js';
 import type { Settings } from '../config/settings.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
-import type { EstimateJob, Facts, StageEstimate, WorkEstimate } from '../plugin/estimate.js';
-import type { Plan, PlannedStage } from '../recipe/plan.js';
+import type { EstimateJob, Facts, StageEstimate, StageEstimateContext, WorkEstimate } from '../plugin/estimate.js';
+import type { Json, Plan, PlannedStage } from '../recipe/plan.js';
 import { stageKey } from '../recipe/stage-key.js';
 import { inputDigests, inputUris } from './stage-inputs.js';
 import type { StageOutputUris } from './stage-runner.js';
@@ -21,6 +24,8 @@ export interface StageForecast extends WorkEstimate {
   /** Whether one accelerator has what it takes; absent where that is not known. */
   readonly fits?: boolean;
 }
+
+const unsaid = 'its plugin does not say what it takes.';
 
 /** An allocator that is filled to the brim fails sooner. */
 const usableShare = 0.95;
@@ -45,12 +50,14 @@ export async function estimatePlan(
       }),
     );
     const jobs = await jobsOf(stage, plan, catalog);
-    const estimate = await definition.estimate?.(stage.options, {
+    const said = await definition.estimate?.(stage.options, {
       inputs,
       recipeFolder: plan.recipeFolder,
       cacheFolder: settings.cacheFolder,
-      trainer: (name) => jobs.get(name) ?? (() => undefined),
+      trainer: (name) => jobs.get(name) ?? (() => ({ notes: [unsaid] })),
+      grader: graderIn(catalog),
     });
+    const estimate = said ?? (asksOthers(stage) ? { notes: [unsaid] } : undefined);
     const entry = await cached(stage, plan, store, made);
     if (entry !== undefined) made.set(stage.name, entry.outputs);
     facts.set(stage.name, await outputFacts(stage, estimate, entry, store));
@@ -67,9 +74,30 @@ async function jobsOf(stage: PlannedStage, plan: Plan, catalog: PluginCatalog) {
     const { gpus = 0, nodes = 1, hardware } = planned.resources;
     const known = plan.hardware?.[hardware ?? ''];
     const place = { gpus, nodes, ...(known === undefined ? {} : { hardware: known }) };
-    jobs.set(name, (job) => definition.estimate?.(job, planned.options, place));
+    jobs.set(name, (job) => definition.estimate?.(job, planned.options, place) ?? { notes: [unsaid] });
   }
   return jobs;
+}
+
+function graderIn(catalog: PluginCatalog): StageEstimateContext['grader'] {
+  return async (choice, answers) => {
+    const { definition } = await catalog.grader(choice.uses);
+    const options = definition.options.parse(choice.with);
+    return definition.estimate?.(answers, options) ?? (namesServer(options as Json) ? { notes: [unsaid] } : undefined);
+  };
+}
+
+/** Whether a stage takes more than a core of this machine: a trainer, or a server. */
+function asksOthers({ trainers, options }: PlannedStage): boolean {
+  return trainers.length > 0 || namesServer(options);
+}
+
+/** Options name servers by `url`, as those of graders inside of them do. */
+function namesServer(value: Json): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.entries(value).some(
+    ([key, inner]) => (key === 'url' && typeof inner === 'string') || namesServer(inner),
+  );
 }
 
 async function cached(
@@ -91,12 +119,18 @@ async function outputFacts(
 ): Promise<Readonly<Record<string, Facts>>> {
   const facts: Record<string, Facts> = { ...estimate?.outputs };
   for (const [output, expected] of Object.entries(stage.expect ?? {}))
-    facts[output] = { ...facts[output], ...expected };
-  for (const [output, uri] of Object.entries(entry?.outputs ?? {})) {
-    const artifact = await store.open(uri);
-    facts[output] = { ...facts[output], ...('rowCount' in artifact ? { rows: artifact.rowCount } : {}) };
-  }
+    facts[output] = { ...facts[output], ...('rows' in expected ? { isAtMost: false } : {}), ...expected };
+  for (const [output, uri] of Object.entries(entry?.outputs ?? {}))
+    facts[output] = { ...facts[output], ...(await factsOf(await store.open(uri))) };
   return facts;
+}
+
+/** What an artifact that is there says without its rows or weights being read. */
+async function factsOf(artifact: Artifact | TableArtifact): Promise<Facts> {
+  if ('rowCount' in artifact) return { rows: artifact.rowCount, isAtMost: false };
+  if (artifact.type !== 'model') return {};
+  const config = await readFile(join(artifact.folder, 'config.json'), 'utf8').catch(() => undefined);
+  return config === undefined ? {} : { config: JSON.parse(config) as Json };
 }
 
 function forecastOf(stage: PlannedStage, estimate: StageEstimate | undefined, plan: Plan): StageForecast {
@@ -111,13 +145,13 @@ function forecastOf(stage: PlannedStage, estimate: StageEstimate | undefined, pl
   const hours = work.seconds === undefined ? undefined : work.seconds / 3600;
   const price =
     !isPriced || prices.includes(undefined) ? undefined : prices.reduce<number>((sum, each) => sum + (each ?? 0), 0);
+  const held = hours === undefined || price === undefined ? undefined : hours * price;
   const needed = work.memory?.reduce((sum, { bytes }) => sum + bytes, 0);
-  const memoryBytes = holders.map((held) => plan.hardware?.[held.hardware ?? '']?.memoryBytes).find(Boolean);
+  const memoryBytes = holders.map(({ hardware }) => plan.hardware?.[hardware ?? '']?.memoryBytes).find(Boolean);
   return {
     ...base,
     ...work,
-    ...(hours === undefined || price === undefined ? {} : { usd: hours * price + (asked ?? 0) }),
-    ...(hours === undefined && asked !== undefined ? { usd: asked } : {}),
+    ...(held === undefined && asked === undefined ? {} : { usd: (held ?? 0) + (asked ?? 0) }),
     ...(hours === undefined ? {} : { gpuHours: hours * gpus }),
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
     ...(needed === undefined || memoryBytes === undefined ? {} : { fits: needed <= usableShare * memoryBytes }),

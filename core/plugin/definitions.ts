@@ -7,6 +7,7 @@ import type {
   CalibrationRun,
   EstimateJob,
   EstimatePlace,
+  PaidEstimate,
   StageEstimate,
   StageEstimateContext,
   TrainerJob,
@@ -151,7 +152,8 @@ export interface StageDefinition<
   check?(options: z.output<S>, where: CheckPlace): readonly OptionProblem[] | Promise<readonly OptionProblem[]>;
   /**
    * What it will take, for `simmer plan`: with what is known of its inputs, of which most may not exist yet. Starts and
-   * writes nothing. A stage without it is taken for one that costs little.
+   * writes nothing. Without it, or where it gives undefined, a stage that names a trainer or, in an option `url`, a server
+   * is told as one of which nothing is known; others are taken for ones that cost little.
    */
   estimate?(
     options: z.output<S>,
@@ -245,6 +247,11 @@ export interface LauncherDefinition<S extends z.ZodObject = z.ZodObject> {
 export interface GraderDefinition<S extends z.ZodObject = z.ZodObject> {
   readonly description: string;
   readonly options: S;
+  /**
+   * What grading so many answers takes, for `simmer plan`; without it, grading is taken for something that costs little.
+   * @param answers undefined where their number is not known yet
+   */
+  estimate?(answers: number | undefined, options: z.output<S>): PaidEstimate;
   start(options: z.output<S>, context: GraderContext): Promise<Grader & AsyncDisposable>;
 }
 

@@ -5,7 +5,7 @@ import type { Hyperparameters, Precision } from '../trainer/trainer.js';
 /**
  * What is known of an artifact before it is opened, or before it exists. Each plugin adds what it knows. Of tables:
  * `rows`, and where texts are trained `tokensPerRow` (mean) and `lengthSpread` (standard deviation of the logarithm of
- * their lengths). Of models: `config`, as in config.json.
+ * their lengths), and `isAtMost` where there may be fewer or shorter rows than that. Of models: `config`, as in config.json.
  */
 export type Facts = Readonly<Record<string, Json>>;
 
@@ -16,19 +16,30 @@ export interface MemoryPart {
   readonly bytes: number;
 }
 
-/** Something that would take less memory. */
+/** Time that one thing takes, in seconds. */
+export interface TimePart {
+  /** "start", "steps", "checkpoints" and the like. */
+  readonly part: string;
+  readonly seconds: number;
+}
+
+/** Something that would take less memory, or offer more. */
 export interface Advice {
   /** As it is written in a recipe: "gradientCheckpointing: true". */
   readonly change: string;
   /** Of one accelerator, with the change. */
   readonly bytes: number;
+  /** What one accelerator has with the change, where that is another one. */
+  readonly memoryBytes?: number;
 }
 
 /** What some work takes. */
 export interface WorkEstimate {
   /** Time on its hardware. Absent: not known. */
   readonly seconds?: number;
-  /** Whether that is the most that it can take, rather than what is expected. */
+  /** The same, part by part. */
+  readonly time?: readonly TimePart[];
+  /** Whether time and dollars are the most that it can take, rather than what is expected. */
   readonly isAtMost?: boolean;
   /** Of one accelerator, part by part. */
   readonly memory?: readonly MemoryPart[];
@@ -69,8 +80,14 @@ export interface EstimatePlace {
   readonly nodes: number;
 }
 
-/** Estimates work of one of the recipe's trainers; undefined where its plugin cannot. */
-export type EstimateJob = (job: TrainerJob) => Promise<WorkEstimate | undefined> | WorkEstimate | undefined;
+/** Estimates work of one of the recipe's trainers. Where its plugin cannot, `notes` say so, and nothing else is there. */
+export type EstimateJob = (job: TrainerJob) => Promise<WorkEstimate> | WorkEstimate;
+
+/** What is paid for besides hardware. */
+export interface PaidEstimate extends WorkEstimate {
+  /** Dollars for what it asks of others. */
+  readonly usd?: number;
+}
 
 /** What a stage's `estimate` gets. It must be quick, and open no large file. */
 export interface StageEstimateContext {
@@ -80,12 +97,18 @@ export interface StageEstimateContext {
   readonly cacheFolder: string;
   /** @param name of one of the recipe's trainers */
   trainer(name: string): EstimateJob;
+  /**
+   * What grading takes by a grader that the options choose; undefined where it costs little.
+   * @param answers how many; undefined where that is not known yet
+   */
+  grader(
+    choice: { readonly uses: string; readonly with: Readonly<Record<string, unknown>> },
+    answers: number | undefined,
+  ): Promise<PaidEstimate | undefined>;
 }
 
 /** What a stage will take and make. */
-export interface StageEstimate extends WorkEstimate {
-  /** Dollars besides its hardware: what it asks of others. */
-  readonly usd?: number;
+export interface StageEstimate extends PaidEstimate {
   /** Output name to what will be known of it. */
   readonly outputs?: Readonly<Record<string, Facts>>;
 }

@@ -11,7 +11,7 @@ export function estimateLines(
   budget: BudgetLimits | undefined,
   colors: Colors,
 ): readonly string[] {
-  const isTold = (each: StageForecast) => (each.memory ?? each.seconds ?? each.usd) !== undefined;
+  const isTold = (each: StageForecast) => (each.memory ?? each.seconds ?? each.usd ?? each.figures) !== undefined;
   const told = forecasts.filter((each) => !each.isDone && isTold(each));
   const others = forecasts.filter((each) => !each.isDone && !isTold(each));
   if (told.length === 0) return withoutLines(others, colors);
@@ -21,7 +21,7 @@ export function estimateLines(
     ...tableLines([heading, ...rows], { indent: '  ' }),
     ...told.flatMap((each) => partLines(each, colors)),
     ...told.flatMap((each) => adviceLines(each, colors)),
-    ...totalLines(told, budget, colors),
+    ...totalLines([...told, ...others.filter(({ notes }) => notes !== undefined)], budget, colors),
     ...withoutLines(others, colors),
     '',
   ];
@@ -55,11 +55,13 @@ function verdictOn({ fits }: StageForecast, colors: Colors): string {
   return fits ? colors.green('fits') : colors.red('does not fit');
 }
 
-function partLines({ stage, memory, figures, notes = [] }: StageForecast, colors: Colors): readonly string[] {
+function partLines({ stage, memory, time, figures, notes = [] }: StageForecast, colors: Colors): readonly string[] {
   const parts = memory?.map(({ part, bytes }) => `${part} ${formatBytes(bytes)}`).join(', ');
+  const times = time?.map(({ part, seconds }) => `${part} ${formatDuration(seconds)}`).join(', ');
   const numbers = Object.entries(figures ?? {}).map(([name, value]) => `${words(name)} ${figure(name, value)}`);
   return [
     ...(parts === undefined ? [] : [`  ${stage}: ${parts}`]),
+    ...(times === undefined ? [] : [`  ${stage}: ${times}`]),
     ...(numbers.length === 0 ? [] : [`  ${stage}: ${numbers.join(', ')}`]),
     ...notes.map((note) => colors.dim(`  ${stage}: ${note}`)),
   ];
@@ -69,29 +71,34 @@ function partLines({ stage, memory, figures, notes = [] }: StageForecast, colors
 function adviceLines({ stage, fits, memory = [], memoryBytes = 0, advice = [] }: StageForecast, colors: Colors) {
   if (fits !== false) return [];
   const now = sumOf(memory);
-  const useful = advice.filter(({ bytes }) => bytes < now);
-  const lines = useful.map(({ change, bytes }) => {
-    const enough = bytes <= 0.95 * memoryBytes ? colors.green('fits then') : 'not enough alone';
-    return `    ${change.padEnd(36)} saves ${formatBytes(now - bytes)}: ${formatBytes(bytes)}, ${enough}`;
+  const lines = advice.flatMap(({ change, bytes, memoryBytes: other }) => {
+    const room = other ?? memoryBytes;
+    if (bytes >= now && room <= memoryBytes) return [];
+    const enough = bytes <= 0.95 * room ? colors.green('fits then') : 'not enough alone';
+    const what = other === undefined ? `saves ${formatBytes(now - bytes)}` : `has ${formatBytes(other)}`;
+    return [`    ${change.padEnd(36)} ${what}: ${bytes === 0 ? 'none is needed' : formatBytes(bytes)}, ${enough}`];
   });
   return [colors.yellow(`  ${stage} does not fit. What to change:`), ...lines];
 }
 
+/** The whole; it is the most that it can be only where nothing is left out. */
 function totalLines(forecasts: readonly StageForecast[], budget: BudgetLimits | undefined, colors: Colors) {
-  const seconds = sum(forecasts.map((each) => each.seconds));
   const usd = sum(forecasts.map((each) => each.usd));
   const gpuHours = sum(forecasts.map((each) => each.gpuHours));
-  const atMost = forecasts.some((each) => each.isAtMost) ? 'at most ' : '';
-  const unknown = forecasts.filter((each) => each.seconds === undefined && each.usd === undefined).length;
-  if (unknown === forecasts.length) return [];
-  const known = `${atMost}${formatDuration(seconds)} one after the other, ${formatUsd(usd)}, ${formatCount(gpuHours)} GPU-hours`;
-  const without = unknown === 0 ? '' : `, without ${unknown} whose time is not known`;
+  const untimed = forecasts.filter((each) => each.seconds === undefined).length;
+  const unpaid = forecasts.filter((each) => each.seconds === undefined && each.usd === undefined).length;
+  if (unpaid === forecasts.length) return [];
+  const isAtMost = forecasts.some((each) => each.isAtMost);
+  const total = (left: number, text: string, what: string) =>
+    left === 0 ? `${isAtMost ? 'at most ' : ''}${text}` : `${text} without ${left} whose ${what} is not known`;
+  const time = `${formatDuration(sum(forecasts.map((each) => each.seconds)))} one after the other`;
+  const hours = `${formatCount(gpuHours)} GPU-hours`;
   const over = [
     ...(budget?.usd !== undefined && usd > budget.usd ? [`usd: ${budget.usd}`] : []),
     ...(budget?.gpuHours !== undefined && gpuHours > budget.gpuHours ? [`gpuHours: ${budget.gpuHours}`] : []),
   ];
   return [
-    `  ${colors.bold('in all')} ${known}${without}`,
+    `  ${colors.bold('in all')} ${total(unpaid, formatUsd(usd), 'cost')}; ${total(untimed, `${time}, ${hours}`, 'time')}`,
     ...(over.length === 0
       ? []
       : [colors.yellow(`  The budget (${over.join(', ')}) may end it before: see docs/recipes.md.`)]),
