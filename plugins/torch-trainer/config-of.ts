@@ -6,6 +6,9 @@ import { type modelSourceOption, parseModelSource } from './model-source.js';
 
 type Config = Readonly<Record<string, string | number | boolean>>;
 
+/** Of the byte-level tokenizer that random models get: every byte, and three special tokens (byte_tokenizer.py). */
+const byteTokens = 259;
+
 /** What config.json says or will say of the sizes of a model; undefined where that is not known before it is there. */
 export async function configOf(
   source: z.output<typeof modelSourceOption>,
@@ -17,7 +20,7 @@ export async function configOf(
     case 'huggingFace':
       return knownConfig(origin.repository);
     case 'random':
-      return plain(origin.config);
+      return { ...(origin.tokenizer === undefined ? { vocab_size: byteTokens } : {}), ...plain(origin.config) };
     case 'path': {
       const folder = resolve(recipeFolder, origin.path);
       const isFolder = (await stat(folder).catch(() => undefined))?.isDirectory() === true;

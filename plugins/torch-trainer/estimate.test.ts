@@ -55,6 +55,10 @@ describe('the sizes of well-known models', () => {
     expect(await configOf(`hf://Qwen/Qwen2.5-32B-Instruct@${commit}`, where)).toMatchObject({ num_hidden_layers: 64 });
     const packaged = `pypi://a@1/b/SmolLM2-135M-Instruct.Q4_1.gguf#sha256=${'0'.repeat(64)}`;
     expect(await configOf(packaged, where)).toMatchObject({ hidden_size: 576 });
+    const config = { hidden_size: 64 };
+    expect(await configOf({ random: { config, seed: 0 } }, where)).toEqual({ hidden_size: 64, vocab_size: 259 });
+    const own = { random: { config, seed: 0, tokenizer: './tokenizer' } };
+    expect(await configOf(own, where)).toEqual({ hidden_size: 64 });
     expect(await configOf(`hf://somebody/something@${commit}`, where)).toBeUndefined();
     expect(await configOf('./no-such-folder', where)).toBeUndefined();
   });
@@ -136,6 +140,60 @@ describe('the memory of a training', () => {
     const estimate = estimateJob({ ...llama, extensions: { weights: 'bfloat16' } } as TrainerJob, place);
     expect(gigabytes(estimate) / 80.7).toBeGreaterThan(0.8);
     expect(gigabytes(estimate) / 80.7).toBeLessThan(1.2);
+  });
+});
+
+describe('the time of a training', () => {
+  it('is told part by part, its steps as the calibration has them', () => {
+    const { seconds, time = [] } = estimateJob(s1Job({ checkpointEverySteps: 63 }), { hardware, gpus: 16, nodes: 2 });
+    expect(time.map(({ part }) => part)).toEqual(['start', 'steps', '5 checkpoints', 'writing the model']);
+    expect(time.reduce((sum, part) => sum + part.seconds, 0)).toBeCloseTo(seconds ?? 0);
+    const steps = time.find(({ part }) => part === 'steps')!;
+    expect(steps.seconds / 60).toBeCloseTo(calibrationRuns().find(({ run }) => run.startsWith('s1-32B'))!.predicted);
+  });
+
+  it('is the most that it can be where there may be fewer rows', () => {
+    const place = { hardware, gpus: 16, nodes: 2 };
+    const job = s1Job() as Extract<TrainerJob, { kind: 'training' }>;
+    expect(estimateJob(job, place).isAtMost).toBeUndefined();
+    expect(estimateJob({ ...job, data: { ...job.data, isAtMost: true } }, place).isAtMost).toBe(true);
+  });
+});
+
+describe('a generation', () => {
+  const job = (repository: string, more: object = {}): TrainerJob => ({
+    kind: 'generation',
+    model: { config: knownConfig(repository) ?? {} },
+    prompts: 500,
+    tokensPerPrompt: 1000,
+    longestSequence: 32_768,
+    ...more,
+  });
+  const on = (name: keyof typeof builtInHardware) => ({ hardware: builtInHardware[name], gpus: 8, nodes: 1 });
+  const changes = (estimate: WorkEstimate) => estimate.advice?.map(({ change }) => change);
+
+  it('of a model that no such GPU holds needs a larger one or a server', () => {
+    const estimate = estimateJob(job('meta-llama/Llama-3.3-70B-Instruct'), on('h100-sxm'));
+    expect(gigabytes(estimate)).toBeGreaterThan(141);
+    expect(changes(estimate)).toEqual(['hardware: b200-sxm', 'an OpenAI-compatible server']);
+    expect(estimate.advice?.[0]).toMatchObject({ memoryBytes: 180e9 });
+  });
+
+  it('fits with fewer at a time, half the bits, or shorter answers', () => {
+    const many = estimateJob(job('Qwen/Qwen2.5-7B', { batchSize: 64 }), on('h100-sxm'));
+    expect(changes(many)?.[0]).toBe('maxBatchSize: 31');
+    expect((many.advice?.[0]?.bytes ?? 0) / 1e9).toBeLessThan(0.95 * 80);
+    const wide = estimateJob(job('Qwen/Qwen2.5-14B', { precision: 'float32', batchSize: 4 }), on('h100-sxm'));
+    expect(changes(wide)?.slice(0, 2)).toEqual(['maxBatchSize: 1', 'precision: bfloat16']);
+    const long = estimateJob(job('Qwen/Qwen2.5-7B', { longestSequence: 131_072, batchSize: 1 }), on('a10g'));
+    expect(changes(long)?.[0]).toMatch(/^prompt and answer of \d+ tokens$/);
+    expect((long.advice?.[0]?.bytes ?? 0) / 1e9).toBeCloseTo(0.95 * 24, 1);
+  });
+
+  it('takes as many at a time as the trainer does, and never more than there are', () => {
+    // 0.4 of what 15.2 GB of weights leave, at 1.9 GB each.
+    expect(estimateJob(job('Qwen/Qwen2.5-7B'), on('h100-sxm')).figures?.sequencesAtOnce).toBe(13);
+    expect(estimateJob(job('Qwen/Qwen2.5-7B', { prompts: 3 }), on('h100-sxm')).figures?.sequencesAtOnce).toBe(3);
   });
 });
 

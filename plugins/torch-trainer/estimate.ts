@@ -103,13 +103,23 @@ function timeOf(training: Training, rows: number, mean: number, place: KnownPlac
   const checkpoints = given.checkpointEverySteps === 0 ? 0 : Math.floor(steps / given.checkpointEverySteps);
   const checkpointBytes = given.method === 'full' ? 3 * weightBytesOf(training) * shape.parameters : 0;
   const disks = diskBandwidth * place.nodes;
-  const around = startSeconds + weightsOnDisk / disks + (checkpoints * checkpointBytes + weightsOnDisk) / disks;
+  const time = [
+    { part: 'start', seconds: startSeconds + weightsOnDisk / disks },
+    { part: 'steps', seconds: steps * stepSeconds },
+    {
+      part: `${checkpoints} checkpoint${checkpoints === 1 ? '' : 's'}`,
+      seconds: (checkpoints * checkpointBytes) / disks,
+    },
+    { part: 'writing the model', seconds: weightsOnDisk / disks },
+  ];
   const tokensPerStep = given.packing ? given.globalBatchSize * given.maxSequenceLength : given.globalBatchSize * cut;
   const tokensPerSecond = tokensPerStep / stepSeconds;
   const peak = place.hardware[precision === 'bfloat16' ? 'bfloat16Flops' : 'float32Flops'] ?? Number.NaN;
   const operations = 6 * shape.parameters + 6 * shape.layers * shape.hiddenSize * longestAtOnce;
   return {
-    seconds: steps * stepSeconds + around,
+    seconds: time.reduce((sum, { seconds }) => sum + seconds, 0),
+    time,
+    ...(job.data.isAtMost === true ? { isAtMost: true } : {}),
     figures: {
       steps,
       secondsPerStep: stepSeconds,
