@@ -1,8 +1,10 @@
 import { defineStage, input, optionalInput, type Row, requireColumns, textIn } from 'simmerkit';
 import { type Question, shortened } from './answerer.js';
+import { askingEstimate, questionTokens } from './asking-estimate.js';
 import { type ClassifyOptions, classifyOptions } from './asking-options.js';
 import { answererProblems, openAnswerer } from './open-answerer.js';
 import type { ReplyJournal } from './reply-journal.js';
+import { factsOf, rowsOf, sieveFacts } from './row-facts.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
 /** A class and what it is called in the replies of a model. */
@@ -18,6 +20,8 @@ interface Domain {
 }
 
 const repeatedTemperature = 0.5;
+/** Of English, roughly, for estimates. */
+const charactersPerToken = 4;
 
 export const classify = defineStage({
   description: 'Gives each row a domain: from a column, or chosen by a language model from a list of classes.',
@@ -38,9 +42,18 @@ export const classify = defineStage({
         : [{ path: 'taxonomy', code: 'class_twice', message: `The class "${twice}" is in the taxonomy twice.` }]),
     ];
   },
+  estimate: async (options, { inputs, trainer }) => {
+    const outputs = sieveFacts(inputs.dataset);
+    if (!asksModel(options)) return { outputs };
+    const { taxonomy, attempts, maxTokens } = options;
+    const classes = await classesOf(taxonomy);
+    const rows = rowsOf(inputs.dataset);
+    const promptTokens = questionTokens + Math.ceil(promptFor('', classes).length / charactersPerToken);
+    const asked = { requests: rows === undefined ? undefined : rows * attempts, promptTokens, maxTokens };
+    return { ...askingEstimate(options, asked, factsOf(inputs.classifier), trainer), outputs };
+  },
   async run(context) {
     const { askingProgress, askQuestions } = await import('./ask-questions.js');
-    const { mscClasses } = await import('./msc.js');
     const { ReplyJournal } = await import('./reply-journal.js');
     const { sieveAndChange } = await import('./sieve.js');
     const { inputs, options } = context;
@@ -52,7 +65,7 @@ export const classify = defineStage({
       ['id', ...(fromColumn === undefined ? [] : [fromColumn]), ...(asks ? [column] : [])],
       'The dataset',
     );
-    const classes = taxonomy === 'msc' ? mscClasses.map(([code, title]) => ({ code, title })) : taxonomy;
+    const classes = await classesOf(taxonomy);
     await using journal = await ReplyJournal.open(context.scratchFolder, context.log);
     async function* questions(attempt: number): AsyncIterable<Question> {
       for await (const row of dataset.rows()) {
@@ -110,6 +123,12 @@ export const classify = defineStage({
     );
   },
 });
+
+async function classesOf(taxonomy: ClassifyOptions['taxonomy']): Promise<readonly DomainClass[]> {
+  if (taxonomy !== 'msc') return taxonomy;
+  const { mscClasses } = await import('./msc.js');
+  return mscClasses.map(([code, title]) => ({ code, title }));
+}
 
 /** With a column to read from, a model is only asked where one is named. */
 function asksModel({ fromColumn, url, trainer }: ClassifyOptions): boolean {

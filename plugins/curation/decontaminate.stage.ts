@@ -2,6 +2,7 @@ import { defineStage, input, manyInputs, pace, type Row, requireColumns, textIn,
 import { comparedColumns, comparedText } from './compared-text.js';
 import type { EvaluationIndex } from './decontaminate.work.js';
 import { decontaminateOptions } from './options.js';
+import { sieveFacts } from './row-facts.js';
 import type { Drop, FoundDrops } from './sieve.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
@@ -13,6 +14,7 @@ export const decontaminate = defineStage({
     against: manyInputs('dataset', 'Evaluation datasets.'),
   },
   outputs: sieveOutputs,
+  estimate: (_, { inputs }) => ({ outputs: sieveFacts(inputs.dataset) }),
   async run(context) {
     const { NgramIndex } = await import('./ngram-index.js');
     const { gatherDrops, judgeRows, sieve } = await import('./sieve.js');

@@ -2,6 +2,7 @@ import { defineStage, input, pace, requireColumns, textIn, workInThreads } from 
 import { comparedColumns, comparedText } from './compared-text.js';
 import type { DuplicateKeys } from './deduplicate.work.js';
 import { deduplicateOptions } from './options.js';
+import { sieveFacts } from './row-facts.js';
 import type { Drop } from './sieve.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
@@ -10,6 +11,7 @@ export const deduplicate = defineStage({
   options: deduplicateOptions,
   inputs: { dataset: input('dataset', 'Rows with at least `id` and the column.') },
   outputs: sieveOutputs,
+  estimate: (_, { inputs }) => ({ outputs: sieveFacts(inputs.dataset) }),
   async run(context) {
     const { keysOfRow } = await import('./deduplicate.work.js');
     const { rowsThatShareKeys } = await import('./duplicate-keys.js');

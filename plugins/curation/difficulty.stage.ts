@@ -10,8 +10,10 @@ import {
   type TableArtifact,
   textIn,
 } from 'simmerkit';
+import { askingEstimate, questionTokens, sideBySide } from './asking-estimate.js';
 import { type DifficultyOptions, difficultyOptions } from './asking-options.js';
 import { answererProblems, nameOf } from './open-answerer.js';
+import { rowsOf, sieveFacts } from './row-facts.js';
 import type { Drop, Keep } from './sieve.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
@@ -43,6 +45,21 @@ export const difficulty = defineStage({
     attempts: { type: 'dataset', description: 'One row per attempt of `solvers`, with its `verdict`.' },
   },
   check: (options, where) => optionProblems(options, where),
+  estimate: async ({ solvers, attempts, maxTokens, grader: choice }, { inputs, trainer, grader }) => {
+    const rows = rowsOf(inputs.dataset);
+    const requests = rows === undefined ? undefined : rows * attempts;
+    const models = [inputs.models ?? []].flat();
+    const works = solvers.map((solver) => {
+      const model = (solver.trainer === undefined ? undefined : models.shift()) ?? {};
+      return askingEstimate(solver, { requests, promptTokens: questionTokens, maxTokens }, model, trainer);
+    });
+    const answers = requests === undefined ? undefined : requests * solvers.length;
+    const grading = solvers.length === 0 ? undefined : await grader(choice, answers);
+    return {
+      ...sideBySide([...works, ...(grading === undefined ? [] : [grading])]),
+      outputs: { ...sieveFacts(inputs.dataset), ...(answers === undefined ? {} : { attempts: { rows: answers } }) },
+    };
+  },
   async run(context) {
     const { Attempts } = await import('./attempts.js');
     const { judgeRows, sieve } = await import('./sieve.js');

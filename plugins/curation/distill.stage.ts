@@ -1,7 +1,9 @@
 import { defineStage, input, optionalInput, requireColumns, textIn } from 'simmerkit';
 import { type Question, type Reply, shortened } from './answerer.js';
+import { askingEstimate, questionTokens } from './asking-estimate.js';
 import { type DistillOptions, distillOptions } from './asking-options.js';
 import { answererProblems, nameOf, openAnswerer } from './open-answerer.js';
+import { factsOf, rowsOf, sieveFacts } from './row-facts.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
 export const distill = defineStage({
@@ -14,6 +16,16 @@ export const distill = defineStage({
   },
   outputs: sieveOutputs,
   check: (options, where) => answererProblems(options, where),
+  estimate: (options, { inputs, trainer }) => {
+    const { maxTokens } = options;
+    const asked = { requests: rowsOf(inputs.dataset), promptTokens: questionTokens, maxTokens };
+    const { dataset = {}, ...outputs } = sieveFacts(inputs.dataset);
+    const answered = { ...dataset, tokensPerRow: questionTokens + maxTokens, isAtMost: true };
+    return {
+      ...askingEstimate(options, asked, factsOf(inputs.teacher), trainer),
+      outputs: { ...outputs, dataset: answered },
+    };
+  },
   async run(context) {
     const { askingProgress, askQuestions } = await import('./ask-questions.js');
     const { ReplyJournal } = await import('./reply-journal.js');

@@ -9,6 +9,7 @@ import {
   UserError,
 } from 'simmerkit';
 import { type FormatOptions, formatOptions } from './options.js';
+import { sieveFacts } from './row-facts.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
 const columns: Columns = {
@@ -26,6 +27,7 @@ export const format = defineStage({
     model: optionalInput('model', 'The model to train: its chat template says what ends a reply.'),
   },
   outputs: sieveOutputs,
+  estimate: (_, { inputs }) => ({ outputs: sieveFacts(inputs.dataset) }),
   async run(context) {
     const { sieveAndChange } = await import('./sieve.js');
     const { textFormat, trainingText } = await import('./training-text.js');

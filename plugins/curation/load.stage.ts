@@ -15,6 +15,11 @@ export const load = defineStage({
     },
   },
   check: (options) => [...patternProblems(options), ...revisionProblems(options)],
+  estimate: ({ sources }) => {
+    const most = Object.values(sources).map(({ rows, limit }) => rows ?? limit ?? Number.NaN);
+    const rows = most.reduce((sum, count) => sum + count, 0);
+    return { outputs: Number.isNaN(rows) ? {} : { dataset: { rows, isAtMost: true } } };
+  },
   async run(context) {
     const { columnsOf } = await import('./field-mapping.js');
     const { loadTasks, requireUnchanged, statesOf } = await import('./load-tasks.js');

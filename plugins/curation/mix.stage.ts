@@ -9,6 +9,7 @@ import {
   UserError,
 } from 'simmerkit';
 import { mixOptions } from './options.js';
+import { rowsOf } from './row-facts.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
 export const mix = defineStage({
@@ -44,6 +45,15 @@ export const mix = defineStage({
         ]
       : []),
   ],
+  estimate: ({ count }, { inputs }) => {
+    const sizes = [inputs.datasets ?? []].flat().map((facts) => rowsOf(facts));
+    const all = sizes.reduce<number | undefined>(
+      (sum, rows) => (sum === undefined || rows === undefined ? undefined : sum + rows),
+      0,
+    );
+    const rows = count ?? all;
+    return { outputs: rows === undefined ? {} : { dataset: { rows, isAtMost: true } } };
+  },
   async run(context) {
     const { decisionColumns } = await import('./sieve.js');
     const { drawSources } = await import('./mixing.js');

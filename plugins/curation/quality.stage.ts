@@ -1,5 +1,6 @@
 import { defineStage, input, requireColumns, workInThreads } from 'simmerkit';
 import { type QualityOptions, qualityOptions } from './options.js';
+import { sieveFacts } from './row-facts.js';
 import type { FoundDrops } from './sieve.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
@@ -18,6 +19,7 @@ export const quality = defineStage({
         return [{ path: `drop.${index}.pattern`, code: 'invalid_pattern', message: (error as Error).message }];
       }
     }),
+  estimate: (_, { inputs }) => ({ outputs: sieveFacts(inputs.dataset) }),
   async run(context) {
     const { gatherDrops, sieve } = await import('./sieve.js');
     const { options, inputs } = context;

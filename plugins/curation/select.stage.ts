@@ -1,5 +1,6 @@
 import { defineStage, input, matchInTime, numberIn, pace, type Row, requireColumns, textIn } from 'simmerkit';
 import { type SelectOptions, selectOptions } from './options.js';
+import { sieveFacts } from './row-facts.js';
 import type { Candidate } from './selection.js';
 import type { VerdictOn } from './sieve.js';
 import { sieveOutputs } from './sieve-outputs.js';
@@ -13,6 +14,9 @@ export const select = defineStage({
     ...preselect.flatMap(({ source }, index) => patternProblem(source, `preselect.${index}.source`)),
     ...patternProblem(later.sources, 'later.sources'),
   ],
+  estimate: ({ method, count }, { inputs }) => ({
+    outputs: sieveFacts(inputs.dataset, method === 'all' ? undefined : count),
+  }),
   async run(context) {
     const { selectRows } = await import('./selection.js');
     const { sieve } = await import('./sieve.js');

@@ -1,5 +1,6 @@
 import { defineStage, input, pace, type Row, random, requireColumns, textIn, UserError } from 'simmerkit';
 import { splitOptions } from './options.js';
+import { factsOf, rowsOf } from './row-facts.js';
 
 export const split = defineStage({
   description: 'Splits rows into training and held-out ones; a question is never on both sides.',
@@ -8,6 +9,14 @@ export const split = defineStage({
   outputs: {
     train: { type: 'dataset', description: 'Rows to train on, in their order.' },
     heldout: { type: 'dataset', description: 'Rows to evaluate on, in their order.' },
+  },
+  estimate: (options, { inputs }) => {
+    const rows = rowsOf(inputs.dataset);
+    if (rows === undefined) return { outputs: {} };
+    const facts = factsOf(inputs.dataset);
+    const heldout = heldoutOf(rows, options.heldout);
+    const train = Math.min(options.train ?? rows, rows - heldout);
+    return { outputs: { train: { ...facts, rows: train }, heldout: { ...facts, rows: heldout } } };
   },
   async run(context) {
     const { options, inputs } = context;
@@ -47,6 +56,10 @@ function questionOf(row: Row): string {
   return textIn(row, 'question') ?? textIn(row, 'id') ?? '';
 }
 
+function heldoutOf(questions: number, heldout: number): number {
+  return Math.round(heldout < 1 ? heldout * questions : heldout);
+}
+
 /**
  * Draws which questions are on which side: the held-out ones first, so that more or fewer to train on changes nothing
  * about the evaluation. @throws UserError `too_few_rows`
@@ -55,7 +68,7 @@ export function splitQuestions(
   questions: readonly string[],
   options: { readonly heldout: number; readonly train?: number | undefined; readonly seed: number },
 ): { readonly train: ReadonlySet<string>; readonly heldout: ReadonlySet<string> } {
-  const heldout = options.heldout < 1 ? Math.round(options.heldout * questions.length) : Math.round(options.heldout);
+  const heldout = heldoutOf(questions.length, options.heldout);
   const train = options.train ?? questions.length - heldout;
   if (heldout + train > questions.length || train <= 0) {
     throw new UserError(

@@ -1,5 +1,6 @@
 import { defineStage, input, type Row, requireColumns, workInThreads } from 'simmerkit';
 import { tokensOptions } from './options.js';
+import { factsOf } from './row-facts.js';
 import type { TokenizerSettings } from './tokens.work.js';
 
 export const tokens = defineStage({
@@ -10,6 +11,7 @@ export const tokens = defineStage({
     model: input('model', 'The model whose tokenizer counts.'),
   },
   outputs: { dataset: { type: 'dataset', description: 'The same rows with the number of tokens.' } },
+  estimate: (_, { inputs }) => ({ outputs: { dataset: factsOf(inputs.dataset) } }),
   async run(context) {
     const { inputs, options } = context;
     requireColumns(inputs.dataset, [options.column], 'The dataset');

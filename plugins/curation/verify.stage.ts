@@ -2,6 +2,7 @@ import { defineStage, input, type Row, requireColumns, textIn } from 'simmerkit'
 import { shortened } from './answerer.js';
 import { type VerifyOptions, verifyOptions } from './asking-options.js';
 import type { KeptGrade } from './kept-grades.js';
+import { rowsOf, sieveFacts } from './row-facts.js';
 import type { Drop, Keep } from './sieve.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
@@ -12,6 +13,10 @@ export const verify = defineStage({
   options: verifyOptions,
   inputs: { dataset: input('dataset', 'Rows with an answer and the right one.') },
   outputs: sieveOutputs,
+  estimate: async (options, { inputs, grader }) => {
+    const grading = await grader(options.grader, rowsOf(inputs.dataset));
+    return { ...grading, outputs: sieveFacts(inputs.dataset) };
+  },
   async run(context) {
     const { join } = await import('node:path');
     const { pace } = await import('simmerkit');

@@ -57,6 +57,12 @@ export const grade = defineStage({
     dataset: input('dataset', 'The problems with their gold answers.'),
   },
   outputs: { graded: { type: 'dataset', description: 'One row per generation with its verdict.' } },
+  estimate: async (options, { inputs, grader }) => {
+    const [{ rows } = {}] = [inputs.generations].flat();
+    const answers = typeof rows === 'number' ? rows : undefined;
+    const grading = await grader(options.grader, answers);
+    return { ...grading, outputs: answers === undefined ? {} : { graded: { rows: answers } } };
+  },
   async run(context) {
     const { extractor } = await import('./extraction.js');
     const { GradedRuns } = await import('./graded-run.js');

@@ -1,4 +1,13 @@
-import { defineGrader, type Grade, type GradeItem, OpenAiEndpoint, placement, tokenPrice, z } from 'simmerkit';
+import {
+  defineGrader,
+  endpointEstimate,
+  type Grade,
+  type GradeItem,
+  OpenAiEndpoint,
+  placement,
+  tokenPrice,
+  z,
+} from 'simmerkit';
 
 const judgeOptions = z.strictObject({
   url: placement(z.url().describe('Base of an OpenAI-compatible API, e.g. http://localhost:8000/v1.')),
@@ -28,11 +37,20 @@ const judgeOptions = z.strictObject({
 type JudgeOptions = z.output<typeof judgeOptions>;
 
 const repeatedTemperature = 0.5;
+/** Of the question with both answers, for estimates. */
+const promptTokens = 512;
 
 export const judge = defineGrader({
   description:
     'Asks a language model behind an OpenAI-compatible API whether an answer is right; its last line decides.',
   options: judgeOptions,
+  estimate: (answers, { attempts, maxTokens, ...options }) =>
+    endpointEstimate({
+      ...options,
+      requests: answers === undefined ? undefined : answers * attempts,
+      inputTokens: promptTokens,
+      outputTokens: maxTokens,
+    }),
   async start(options, context) {
     const { url, apiKeyVariable, timeoutMilliseconds, model, price } = options;
     return {

@@ -1,0 +1,147 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references are written like that
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ArtifactStore } from '../artifacts/artifact-store.js';
+import { builtInHardware } from '../config/hardware.js';
+import type { Settings } from '../config/settings.js';
+import { builtInPlugins, PluginCatalog } from '../plugin/catalog.js';
+import { parseRecipe } from '../recipe/load-recipe.js';
+import type { Plan } from '../recipe/plan.js';
+import { planRecipe } from '../recipe/plan-recipe.js';
+import { stageKey } from '../recipe/stage-key.js';
+import { estimatePlan, type StageForecast } from './estimate-plan.js';
+
+const kitchen = fileURLToPath(new URL('../../test/samples/kitchen/plugin.js', import.meta.url));
+let folder: string;
+let settings: Settings;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'simmer-estimate-'));
+  const resources = { cpus: 2, memoryBytes: 4e9, gpus: 0 };
+  settings = { home: join(folder, 'home'), cacheFolder: folder, resources, hardware: builtInHardware, sources: {} };
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+async function planned(text: string): Promise<{ readonly plan: Plan; readonly catalog: PluginCatalog }> {
+  const recipe = parseRecipe(join(folder, 'recipe.yaml'), text, { params: {}, overrides: {} });
+  const { plugins: recipePlugins } = recipe;
+  const catalog = new PluginCatalog({ builtIn: builtInPlugins(), recipePlugins, baseFolder: folder });
+  return { plan: await planRecipe(recipe, catalog, settings), catalog };
+}
+
+async function forecastsOf(plan: Plan, catalog: PluginCatalog): Promise<Readonly<Record<string, StageForecast>>> {
+  const forecasts = await estimatePlan(plan, catalog, await ArtifactStore.open(settings.home), settings);
+  return Object.fromEntries(forecasts.map((forecast) => [forecast.stage, forecast]));
+}
+
+describe('a stage whose plugin says nothing of what it takes', () => {
+  const bread = `
+name: bread
+plugins: [${kitchen}]
+trainers: { oven: { uses: kitchen/oven, launcher: kitchen/hand } }
+stages:
+  pantry: { uses: kitchen/gather }
+  loaf: { uses: kitchen/bake, with: { trainer: oven, dataset: "\${{ stages.pantry.dataset }}", minutes: 5 } }
+`;
+  const notes = ['its plugin does not say what it takes.'];
+
+  it('is told where it uses a trainer, and taken for a small thing where it does not', async () => {
+    const { plan, catalog } = await planned(bread);
+    const { loaf, pantry } = await forecastsOf(plan, catalog);
+    expect(loaf).toEqual({ stage: 'loaf', isDone: false, notes });
+    expect(pantry).toEqual({ stage: 'pantry', isDone: false });
+  });
+
+  it('is told where an option names a server', async () => {
+    const { plan, catalog } = await planned(bread);
+    const serving = plan.stages.map((stage) => ({
+      ...stage,
+      trainers: [],
+      options: { ...stage.options, extras: { url: 'http://localhost:8000/v1' } },
+    }));
+    expect((await forecastsOf({ ...plan, stages: serving }, catalog)).pantry).toMatchObject({ notes });
+  });
+
+  it('is told where its trainer cannot say what the work takes', async () => {
+    const { plan, catalog } = await planned(`
+name: bread
+plugins: [${kitchen}]
+trainers: { oven: { uses: kitchen/oven, launcher: kitchen/hand } }
+stages:
+  base: { uses: torch-trainer/base-model, with: { source: { random: { config: { model_type: llama } } }, trainer: oven } }
+  rows: { uses: curation/generate-problems, with: { count: 10 } }
+  tuned: { uses: sft/train, with: { trainer: oven, model: "\${{ stages.base.model }}", dataset: "\${{ stages.rows.dataset }}" } }
+`);
+    expect((await forecastsOf(plan, catalog)).tuned).toMatchObject({ notes });
+  });
+});
+
+it('adds what a judge costs to a stage that grades, by the rows that are known', async () => {
+  const judge = (price: string) => `
+name: judged
+stages:
+  pool: { uses: curation/generate-problems, with: { count: 100 } }
+  right:
+    uses: curation/verify
+    with:
+      dataset: \${{ stages.pool.dataset }}
+      grader: { uses: eval/judge, with: { url: "http://localhost/v1", model: judge, attempts: 2, maxTokens: 1000${price} } }
+`;
+  const { plan, catalog } = await planned(judge(', price: { inputPerMillion: 1, outputPerMillion: 10 }'));
+  const { right } = await forecastsOf(plan, catalog);
+  // 200 questions of 512 and 1,000 tokens at most.
+  expect(right).toMatchObject({ isAtMost: true, figures: { requests: 200 } });
+  expect(right?.usd).toBeCloseTo((200 * (512 + 10 * 1000)) / 1e6);
+  const free = await planned(judge(''));
+  expect((await forecastsOf(free.plan, free.catalog)).right?.usd).toBeUndefined();
+});
+
+it('passes on how many rows there may be, and takes what a recipe expects for more than that', async () => {
+  const { plan, catalog } = await planned(`
+name: rows
+trainers: { gpu: { uses: torch-trainer/torch, resources: { gpus: 1, hardware: h100-sxm } } }
+stages:
+  base: { uses: torch-trainer/base-model, with: { source: "hf://Qwen/Qwen2.5-0.5B@${'a'.repeat(40)}" } }
+  pool: { uses: curation/generate-problems, with: { count: 100 } }
+  unique: { uses: curation/deduplicate, with: { dataset: "\${{ stages.pool.dataset }}" } }
+  text: { uses: curation/format, expect: { dataset: { tokensPerRow: 100 } }, with: { dataset: "\${{ stages.unique.dataset }}" } }
+  tuned: { uses: sft/train, with: { trainer: gpu, model: "\${{ stages.base.model }}", dataset: "\${{ stages.text.dataset }}", epochs: 1, globalBatchSize: 10 } }
+  expected: { uses: curation/format, expect: { dataset: { rows: 50, tokensPerRow: 100 } }, with: { dataset: "\${{ stages.unique.dataset }}" } }
+  other: { uses: sft/train, with: { trainer: gpu, model: "\${{ stages.base.model }}", dataset: "\${{ stages.expected.dataset }}", epochs: 1, globalBatchSize: 10 } }
+`);
+  const { tuned, other } = await forecastsOf(plan, catalog);
+  expect(tuned).toMatchObject({ isAtMost: true, figures: { steps: 10 } });
+  expect(other).toMatchObject({ figures: { steps: 5 } });
+  expect(other?.isAtMost).toBeUndefined();
+});
+
+it('reads the sizes of a model that is there', async () => {
+  const { plan, catalog } = await planned(`
+name: there
+trainers: { gpu: { uses: torch-trainer/torch, resources: { gpus: 1, hardware: h100-sxm } } }
+stages:
+  base: { uses: torch-trainer/base-model, with: { source: "hf://somebody/something@${'a'.repeat(40)}" } }
+  pool: { uses: curation/generate-problems, with: { count: 100 } }
+  answers: { uses: budget-forcing/generate, with: { trainer: gpu, model: "\${{ stages.base.model }}", dataset: "\${{ stages.pool.dataset }}" } }
+`);
+  expect((await forecastsOf(plan, catalog)).answers?.notes).toEqual([
+    'The sizes of the model are not known before it is there.',
+  ]);
+  const store = await ArtifactStore.open(settings.home);
+  const source = join(folder, 'model');
+  await mkdir(source);
+  const [hidden_size, num_hidden_layers, vocab_size] = [64, 2, 259];
+  const config = { hidden_size, num_hidden_layers, intermediate_size: 128, vocab_size, num_attention_heads: 4 };
+  await writeFile(join(source, 'config.json'), JSON.stringify(config));
+  await using writer = store.writer();
+  const { uri } = await writer.commitModel(source, {});
+  const base = plan.stages.find(({ name }) => name === 'base')!;
+  const key = stageKey(base, plan, {});
+  const made = { format: 1, key, uses: base.uses, outputs: { model: uri }, runId: 'r', seconds: 1, facts: [] } as const;
+  await store.stages.record(key, { ...made, createdAt: '2026-01-01T00:00:00.000Z' });
+  const forecasts = await forecastsOf(plan, catalog);
+  expect(forecasts.base?.isDone).toBe(true);
+  expect(forecasts.answers?.fits).toBe(true);
+});

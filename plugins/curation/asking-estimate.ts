@@ -1,0 +1,76 @@
+import { endpointEstimate, type Facts, type PaidEstimate, type StageEstimateContext } from 'simmerkit';
+import type { AnswererOptions } from './asking-options.js';
+
+/** Of a question, where nothing is known of it. */
+export const questionTokens = 512;
+
+/** What models are asked, at most. */
+export interface AskedWork {
+  /** Undefined: not known yet. */
+  readonly requests: number | undefined;
+  readonly promptTokens: number;
+  /** Longest reply. */
+  readonly maxTokens: number;
+}
+
+/**
+ * What asking a model takes, as its options have it: in a trainer by what its plugin says, behind an API by its price.
+ * @param model what a trainer runs
+ */
+export function askingEstimate(
+  options: AnswererOptions,
+  { requests, promptTokens, maxTokens }: AskedWork,
+  model: Facts,
+  trainer: StageEstimateContext['trainer'],
+): PaidEstimate {
+  if (options.trainer !== undefined) {
+    return trainer(options.trainer)({
+      kind: 'generation',
+      model,
+      prompts: requests,
+      tokensPerPrompt: maxTokens,
+      longestSequence: promptTokens + maxTokens,
+    });
+  }
+  const { url = '', concurrency, requestsPerMinute, price, maxDollars } = options;
+  return endpointEstimate({
+    url,
+    requests,
+    inputTokens: promptTokens,
+    outputTokens: maxTokens,
+    concurrency,
+    requestsPerMinute,
+    price,
+    maxDollars,
+  });
+}
+
+/** Work that is done at the same time. What is not known of one is not known of the whole; memory is that of the largest. */
+export function sideBySide(works: readonly PaidEstimate[]): PaidEstimate {
+  if (works.length <= 1) return works[0] ?? {};
+  const bytesOf = ({ memory = [] }: PaidEstimate) => memory.reduce((sum, { bytes }) => sum + bytes, 0);
+  const { memory, advice } = works.reduce((one, other) => (bytesOf(other) > bytesOf(one) ? other : one));
+  const all = (values: readonly (number | undefined)[], fold: (numbers: readonly number[]) => number) =>
+    values.every((value) => value !== undefined) ? fold(values as readonly number[]) : undefined;
+  const add = (numbers: readonly number[]) => numbers.reduce((sum, value) => sum + value, 0);
+  const seconds = all(
+    works.map((work) => work.seconds),
+    (numbers) => Math.max(...numbers),
+  );
+  const usd = all(
+    works.map((work) => work.usd),
+    add,
+  );
+  const names = new Set(works.flatMap(({ figures }) => Object.keys(figures ?? {})));
+  return {
+    ...(seconds === undefined ? {} : { seconds }),
+    ...(usd === undefined ? {} : { usd }),
+    isAtMost: works.some(({ isAtMost }) => isAtMost === true),
+    ...(memory === undefined ? {} : { memory }),
+    ...(advice === undefined ? {} : { advice }),
+    figures: Object.fromEntries(
+      [...names].map((name) => [name, add(works.map(({ figures }) => figures?.[name] ?? 0))]),
+    ),
+    notes: [...new Set(works.flatMap(({ notes = [] }) => notes))],
+  };
+}
