@@ -1,4 +1,6 @@
 import { appendFile, mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { GenerationEvent, GenerationRequest, Grader, Sample, Trainer } from 'simmerkit';
@@ -62,6 +64,60 @@ const dataset = memoryTable(
 );
 const inputs = { model: memoryArtifact('model', '/models/student'), dataset };
 const options = { trainer: 'student', label: 'tuned', sweep: { thinkingTokens: [8, 16], ignore: [0, 1] } };
+
+describe('budget-forcing/generate from a server', () => {
+  const serving = { url: 'http://127.0.0.1:1/v1', model: 'student-7B', retries: 0 };
+  const asked = { ...options, server: serving };
+
+  it('asks the server in place of the trainer, and says how to serve a model that it does not reach', async () => {
+    const { trainer, requests } = answeringTrainer();
+    await expect(runStage(generate, { options: asked, inputs, trainer, scratchFolder })).rejects.toMatchObject({
+      code: 'endpoint_unreachable',
+      hint: expect.stringContaining('vllm serve /models/student --served-model-name student-7B'),
+    });
+    expect(requests).toEqual([]);
+  });
+
+  it('writes what the server answers, and refuses one that serves another model', async () => {
+    let served = 'student-7B';
+    const server = createServer((request, response) => {
+      const body = request.url === '/v1/completions' ? completion : { data: [{ id: served }] };
+      response.end(JSON.stringify(body));
+    });
+    const completion = {
+      choices: [{ text: '4', finish_reason: 'stop' }],
+      usage: { prompt_tokens: 3, completion_tokens: 1 },
+    };
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+    try {
+      const of = { ...asked, thinkingFormat: 'none', server: { ...serving, url } };
+      const { rows } = await runStage(generate, { options: of, inputs, scratchFolder });
+      expect(rows('generations').map(({ answer }) => answer)).toEqual(['4', '4', '4']);
+      served = 'base';
+      await expect(runStage(generate, { options: of, inputs })).rejects.toMatchObject({
+        code: 'model_not_served',
+        message: `${url} serves base, and not student-7B.`,
+        hint: expect.stringContaining('vllm serve /models/student'),
+      });
+    } finally {
+      server.close();
+    }
+  });
+
+  it('needs one of both, and a price where dollars are limited', () => {
+    const codes = (given: object, isUsdLimited = false) =>
+      generate
+        .check?.(generate.options.parse(given), { recipeFolder: '.', isUsdLimited })
+        .map(({ path, code }) => [path, code]);
+    expect(codes({})).toEqual([['trainer', 'model_missing']]);
+    expect(codes({ trainer: 'student' }, true)).toEqual([]);
+    expect(codes({ server: serving }, true)).toEqual([['server.price', 'price_missing']]);
+    expect(codes({ server: { ...serving, budgets: 'server' }, sweep: { ignore: [1] } })).toEqual([
+      ['server.budgets', 'server_cannot_extend'],
+    ]);
+  });
+});
 
 describe('budget-forcing/generate', () => {
   it('writes a row per problem, policy and sample, in that order', async () => {

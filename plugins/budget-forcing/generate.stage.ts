@@ -1,7 +1,9 @@
-import { defineStage, input } from 'simmerkit';
+import { defineStage, input, isUserError, UserError } from 'simmerkit';
+import type { Backend } from './answer-problems.js';
 import { askingProblems } from './asking-problems.js';
-import { mostTokens } from './most-tokens.js';
-import { generateOptions } from './options.js';
+import { mostTokens, samplesOf, serverEstimate } from './most-tokens.js';
+import { type GenerateOptions, generateOptions, type ServerOptions } from './options.js';
+import { serverProblems } from './server-problems.js';
 
 export const generate = defineStage({
   description:
@@ -12,12 +14,19 @@ export const generate = defineStage({
     dataset: input('dataset', 'Problems: `id`, `question`, and the gold answer where there is one.'),
   },
   outputs: { generations: { type: 'generations', description: 'One row per problem, policy and sample.' } },
-  check: (options) => askingProblems(options),
+  check: (options, where) => [
+    ...askingProblems(options),
+    ...(options.server === undefined
+      ? trainerProblems(options)
+      : serverProblems(options.server, options, where, 'server.')),
+  ],
   estimate: (options, { inputs, trainer }) => {
     const [model = {}, data = {}] = [inputs.model, inputs.dataset].flat();
     const prompts = typeof data.rows === 'number' ? data.rows : undefined;
-    const { maxBatchSize, precision } = options;
-    return trainer(options.trainer)({
+    const outputs = prompts === undefined ? {} : { generations: { rows: prompts * samplesOf(options) } };
+    if (options.server !== undefined) return { ...serverEstimate(options.server, options, prompts), outputs };
+    const { trainer: name = '', maxBatchSize, precision } = options;
+    const work = trainer(name)({
       kind: 'generation',
       model,
       prompts,
@@ -25,26 +34,62 @@ export const generate = defineStage({
       ...(maxBatchSize === undefined ? {} : { batchSize: maxBatchSize }),
       ...(precision === undefined ? {} : { precision }),
     });
+    return { ...work, outputs };
   },
   async run(context) {
     const { answerProblems } = await import('./answer-problems.js');
     const { options, inputs } = context;
-    const generations = await answerProblems(context, {
-      dataset: inputs.dataset,
-      model: inputs.model.uri,
-      backend: async () => {
-        const trainer = await context.trainer(options.trainer);
-        return {
-          generate: (request) =>
-            trainer.generate({
-              ...request,
-              model: { kind: 'folder', folder: inputs.model.folder },
-              ...(options.maxBatchSize === undefined ? {} : { maxBatchSize: options.maxBatchSize }),
-              ...(options.precision === undefined ? {} : { precision: options.precision }),
-            }),
-        };
-      },
-    });
-    return { generations };
+    const { server, trainer: name = '', maxBatchSize, precision } = options;
+    const { folder } = inputs.model;
+    const fromTrainer = async (): Promise<Backend> => {
+      const trainer = await context.trainer(name);
+      return {
+        generate: (request) =>
+          trainer.generate({
+            ...request,
+            model: { kind: 'folder', folder },
+            ...(maxBatchSize === undefined ? {} : { maxBatchSize }),
+            ...(precision === undefined ? {} : { precision }),
+          }),
+      };
+    };
+    const fromServer = async (serving: ServerOptions): Promise<Backend> => {
+      const { openServer, requireServed } = await import('./server-backend.js');
+      await requireServed(context, serving);
+      context.log.info(`${serving.url} is taken to serve ${folder} as ${serving.model}.`);
+      return openServer(context, serving);
+    };
+    try {
+      const generations = await answerProblems(context, {
+        dataset: inputs.dataset,
+        model: inputs.model.uri,
+        backend: () => (server === undefined ? fromTrainer() : fromServer(server)),
+      });
+      return { generations };
+    } catch (error) {
+      throw server === undefined ? error : withCommand(error, server, folder);
+    }
   },
 });
+
+function trainerProblems({ trainer }: GenerateOptions) {
+  if (trainer !== undefined) return [];
+  return [
+    {
+      path: 'trainer',
+      code: 'model_missing',
+      message: 'Nobody answers: neither `trainer` nor `server` is given.',
+      hint: 'Add trainer: and the name of a trainer of the recipe, or server: { url, model }.',
+    },
+  ];
+}
+
+/** A model that the run itself made can be served only from here on. */
+function withCommand(error: unknown, { model }: ServerOptions, folder: string): unknown {
+  if (!isUserError(error) || !['endpoint_unreachable', 'model_not_served'].includes(error.code)) return error;
+  return new UserError(error.code, error.message, {
+    kind: 'environment',
+    cause: error,
+    hint: `Serve the model, e.g. vllm serve ${folder} --served-model-name ${model}; then resume the run.`,
+  });
+}

@@ -108,18 +108,6 @@ const askingShape = {
   ),
 };
 
-export const generateOptions = z.strictObject({
-  trainer: trainerName(),
-  ...askingShape,
-  precision: z
-    .enum(['float32', 'bfloat16'])
-    .optional()
-    .describe('Precision of the matrix products. Default: bfloat16 where the device is fast at it.'),
-  maxBatchSize: placement(positive.optional()).describe(
-    'Sequences decoded side by side. Default: the trainer chooses.',
-  ),
-});
-
 /** How known families write a chat; a server that continues text is sent the text. */
 export const chatTemplates = {
   /** Qwen, SmolLM2 and s1. */
@@ -127,7 +115,8 @@ export const chatTemplates = {
   none: { message: '{content}', assistant: '' },
 } as const;
 
-export const endpointOptions = z.strictObject({
+/** A server, and how it is asked. */
+const serverShape = {
   url: placement(z.url().describe('Base of an OpenAI-compatible API, e.g. http://localhost:8000/v1.')),
   apiKeyVariable: placement(z.string().optional().describe('Environment variable with the key. Absent: none is sent.')),
   model: z.string().min(1).describe('What the server calls the model. The stage key covers the name, not the weights.'),
@@ -149,15 +138,35 @@ export const endpointOptions = z.strictObject({
         'where it has one, nothing but maxima is asked for, and the thinking format is a known one.',
     ),
   longestThinking: positive.default(4096).describe('Thinking tokens where the sweep says auto.'),
-  ...askingShape,
   concurrency: placement(positive.default(8).describe('Samples under way at a time; a kill loses at most these.')),
   timeoutMilliseconds: placement(z.int().min(100).default(600_000).describe('Limit for one completion.')),
   retries: placement(z.int().min(0).default(4).describe('How often a request is made again after a passing failure.')),
   price: placement(tokenPrice.optional().describe('Counted into what the run spends; a budget in dollars needs it.')),
+};
+
+export const generateOptions = z.strictObject({
+  trainer: trainerName()
+    .optional()
+    .describe('Name of the trainer of the recipe that runs the model. Or name a `server`.'),
+  server: z
+    .strictObject(serverShape)
+    .optional()
+    .describe('A server with an OpenAI-compatible API that serves the model and answers in place of the trainer.'),
+  ...askingShape,
+  precision: z
+    .enum(['float32', 'bfloat16'])
+    .optional()
+    .describe('Precision of the matrix products. Default: bfloat16 where the device is fast at it.'),
+  maxBatchSize: placement(positive.optional()).describe(
+    'Sequences decoded side by side. Default: the trainer chooses.',
+  ),
 });
 
+export const endpointOptions = z.strictObject({ ...serverShape, ...askingShape });
+
+export type ServerOptions = NonNullable<GenerateOptions['server']>;
 export type EndpointOptions = z.output<typeof endpointOptions>;
 export type GenerateOptions = z.output<typeof generateOptions>;
 /** The options that say what is asked, for every backend. */
-export type AskingOptions = Omit<GenerateOptions, 'trainer' | 'precision' | 'maxBatchSize'>;
+export type AskingOptions = Omit<GenerateOptions, 'trainer' | 'server' | 'precision' | 'maxBatchSize'>;
 export type Sweep = GenerateOptions['sweep'];
