@@ -1,8 +1,11 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import { ArtifactStore } from '../core/artifacts/artifact-store.js';
 import { loadSettings } from '../core/config/settings.js';
+import { estimatePlan, type StageForecast } from '../core/engine/estimate-plan.js';
 import { builtInPlugins, PluginCatalog } from '../core/plugin/catalog.js';
 import { loadRecipe } from '../core/recipe/load-recipe.js';
 import type { Plan } from '../core/recipe/plan.js';
@@ -11,12 +14,27 @@ import { planRecipe } from '../core/recipe/plan-recipe.js';
 const folder = fileURLToPath(new URL('../recipes', import.meta.url));
 const recipes = (await readdir(folder)).filter((name) => name.endsWith('.yaml'));
 
+const catalog = new PluginCatalog({ builtIn: builtInPlugins(), recipePlugins: [], baseFolder: folder });
+const settings = await loadSettings({ cwd: folder, env: {}, flags: {} });
+
 /** Plans a recipe as on a machine with no data folder and no network. */
 async function planOf(name: string, params: Readonly<Record<string, string>> = {}): Promise<Plan> {
   const recipe = await loadRecipe(join(folder, name), { params, overrides: {} });
-  const catalog = new PluginCatalog({ builtIn: builtInPlugins(), recipePlugins: [], baseFolder: recipe.folder });
-  return planRecipe(recipe, catalog, await loadSettings({ cwd: folder, env: {}, flags: {} }));
+  return planRecipe(recipe, catalog, settings);
 }
+
+/** What its stages will take, where nothing is there yet. */
+async function forecastsOf(plan: Plan): Promise<readonly StageForecast[]> {
+  const home = await mkdtemp(join(tmpdir(), 'simmer-recipes-'));
+  try {
+    return await estimatePlan(plan, catalog, await ArtifactStore.open(home), settings);
+  } finally {
+    await rm(home, { recursive: true });
+  }
+}
+
+/** Whose stages take GPUs or servers for hours. */
+const large = ['s1.yaml', 's1-ablations.yaml', 'r1-distill.yaml'];
 
 describe('each recipe that comes with Simmer', () => {
   test.each(recipes)('%s plans without data and network', async (name) => {
@@ -38,6 +56,35 @@ describe('each recipe that comes with Simmer', () => {
       expect(rest[0]).toMatch(/^name: /);
     },
   );
+});
+
+test.each(large)(
+  '%s says of each stage that trains or asks a model what it takes at most, and all of it fits',
+  async (name) => {
+    const plan = await planOf(name);
+    const asking = plan.stages
+      .filter(
+        ({ options, uses }) =>
+          options.trainer !== undefined ||
+          options.server !== undefined ||
+          options.url !== undefined ||
+          uses === 'curation/difficulty',
+      )
+      .filter(({ uses }) => uses !== 'torch-trainer/base-model')
+      .map((stage) => stage.name);
+    const forecasts = await forecastsOf(plan);
+    const told = forecasts.filter(({ usd }) => usd !== undefined).map(({ stage }) => stage);
+    expect(told).toEqual(asking);
+    expect(forecasts.filter(({ fits }) => fits === false)).toEqual([]);
+  },
+);
+
+test('s1 can be finished within its own budget', async () => {
+  const plan = await planOf('s1.yaml');
+  const forecasts = await forecastsOf(plan);
+  const usd = forecasts.reduce((sum, forecast) => sum + (forecast.usd ?? 0), 0);
+  expect(usd).toBeLessThan(plan.budget!.usd!);
+  expect(usd).toBeGreaterThan(0.8 * plan.budget!.usd!);
 });
 
 test('s1 is trained as its paper says (appendix D)', async () => {
@@ -97,15 +144,18 @@ test('s1 declares its 16 sources, and draws domains as its paper or as its code'
 });
 
 test('s1 keeps what neither model solves, has a model name domains, and preselects what is right, as its paper says', async () => {
-  const { stages, trainers } = await planOf('s1.yaml');
+  const { stages } = await planOf('s1.yaml');
   const stage = (name: string) => stages.find((one) => one.name === name)!;
   expect(stage('hard')).toMatchObject({
     uses: 'curation/difficulty',
-    semanticOptions: { preset: 's1', attempts: 1, temperature: 0.05, goldColumn: 'gold' },
-    inputs: { models: [{ stage: 'small-solver' }, { stage: 'base' }] },
+    semanticOptions: {
+      preset: 's1',
+      attempts: 1,
+      temperature: 0.05,
+      goldColumn: 'gold',
+      solvers: [{ model: 'Qwen/Qwen2.5-7B-Instruct' }, { model: 'Qwen/Qwen2.5-32B-Instruct' }],
+    },
   });
-  // Side by side on the 16 GPUs.
-  expect(trainers.solver!.resources.gpus! + trainers['large-solver']!.resources.gpus!).toBeLessThanOrEqual(16);
   expect(stage('domains')).toMatchObject({ uses: 'curation/classify', semanticOptions: { taxonomy: 'msc' } });
   expect(stage('selected').semanticOptions).toMatchObject({
     domainColumn: 'domain',
@@ -120,15 +170,40 @@ test('s1 keeps what neither model solves, has a model name domains, and preselec
   expect(counts.reduce((sum, count) => sum + count, 0)).toBe(59_029);
 });
 
-test("s1-ablations trains the paper's five selections alike", async () => {
-  const { stages } = await planOf('s1-ablations.yaml');
-  const trained = stages.filter((stage) => stage.uses === 'sft/train');
-  expect(trained.map((stage) => stage.name)).toEqual(
-    ['random', 'diverse', 'longest', 's1K', 'all'].map((arm) => `${arm}-tuned`),
-  );
-  expect(new Set(trained.map((stage) => JSON.stringify(stage.semanticOptions))).size).toBe(1);
-  const s1 = (await planOf('s1.yaml')).stages.find((stage) => stage.name === 'tuned')!;
-  expect({ ...trained[0]!.semanticOptions }).toEqual(s1.semanticOptions);
+describe('s1-ablations', () => {
+  const arms = ['random', 'diverse', 'longest', 's1', 's1K', 'all'];
+
+  test("trains the paper's five selections and its own by s1's method, all alike", async () => {
+    const { stages } = await planOf('s1-ablations.yaml');
+    const trained = stages.filter((stage) => stage.uses === 'sft/train');
+    expect(trained.map((stage) => stage.name)).toEqual(arms.map((arm) => `${arm}-tuned`));
+    expect(new Set(trained.map((stage) => JSON.stringify(stage.semanticOptions))).size).toBe(1);
+    const s1 = (await planOf('s1.yaml')).stages.find((stage) => stage.name === 'tuned')!;
+    expect({ ...trained[0]!.semanticOptions }).toEqual(s1.semanticOptions);
+  });
+
+  test('scores each on the three benchmarks of table 2', async () => {
+    const { stages } = await planOf('s1-ablations.yaml');
+    const graded = stages.filter((stage) => stage.uses === 'eval/grade').map((stage) => stage.name);
+    const scored = ['aime24', 'math500', 'gpqa'].flatMap((task) => arms.map((arm) => `${arm}-${task}-graded`));
+    expect([...graded].sort()).toEqual([...scored].sort());
+  });
+
+  test('finds again what s1.yaml curated', async () => {
+    const selections = await Promise.all([planOf('s1.yaml'), planOf('s1-ablations.yaml')]);
+    const ways = selections.map((plan, index) => wayTo(plan, ['selected', 's1'][index]!));
+    expect(ways[0]).toEqual(ways[1]);
+  });
+
+  /** What the key of a stage covers, and of all that it takes. */
+  function wayTo(plan: Plan, name: string): unknown {
+    const { uses, semanticOptions, inputs } = plan.stages.find((stage) => stage.name === name)!;
+    const taken = Object.entries(inputs).map(([input, from]) => [
+      input,
+      [from].flat().map(({ stage }) => wayTo(plan, stage)),
+    ]);
+    return { uses, semanticOptions, taken };
+  }
 });
 
 test('curate-math attempts a sample that a parameter sets, and filters difficulty both ways', async () => {
@@ -140,13 +215,39 @@ test('curate-math attempts a sample that a parameter sets, and filters difficult
   expect(options('selected')).toMatchObject({ count: 1000 });
 });
 
-test('r1-distill trains each of the six students of its paper by a parameter', async () => {
+describe('r1-distill', async () => {
   const text = await readFile(join(folder, 'r1-distill.yaml'), 'utf8');
-  const students = [...text.matchAll(/^# +[\d.]+B +(hf:\S+)$/gm)].map(([, uri]) => uri!);
-  expect(students).toHaveLength(6);
-  for (const student of students) {
-    const { stages } = await planOf('r1-distill.yaml', { student });
-    expect(stages.find((stage) => stage.name === 'base')!.options).toMatchObject({ source: student });
-    expect(stages.find((stage) => stage.name === 'formatted')!.semanticOptions).toMatchObject({ preset: 'r1' });
-  }
+  const sizes = [...text.matchAll(/^# +(-p student=.+)$/gm)].map(([, flags]) => flags!);
+  const paramsOf = (flags: string) =>
+    Object.fromEntries(
+      flags
+        .split('-p ')
+        .slice(1)
+        .map((pair) => pair.trim().split('=') as [string, string]),
+    );
+
+  test('names the six students of its paper by their size', () => {
+    const named = sizes.map((flags) => paramsOf(flags).student);
+    expect(named).toEqual(['1.5B', '7B', '8B', '14B', '32B', '70B']);
+  });
+
+  test.each(sizes)('fits its hardware with %s', async (flags) => {
+    const params = paramsOf(flags);
+    const plan = await planOf('r1-distill.yaml', params);
+    const base = plan.stages.find((stage) => stage.name === 'base')!;
+    expect(base.options.source).toMatch(new RegExp(`^hf://.*-${params.student}(-Instruct)?@`));
+    expect(plan.stages.find((stage) => stage.name === 'formatted')!.semanticOptions).toMatchObject({ preset: 'r1' });
+    const { gpus, nodes } = plan.trainers.student!.resources;
+    expect(gpus! / nodes!).toBe(8);
+    const forecasts = await forecastsOf(plan);
+    const fitting = forecasts.flatMap(({ stage, fits }) => (fits === undefined ? [] : [[stage, fits]]));
+    const answered = ['untuned-aime24', 'tuned-aime24', 'untuned-math500', 'tuned-math500'];
+    const here = params.tunedServer === undefined ? ['tuned', ...answered] : ['tuned'];
+    expect(Object.fromEntries(fitting)).toEqual(Object.fromEntries(here.map((stage) => [stage, true])));
+  });
+
+  test('does not fit 70B on one machine, nor its answers on one GPU', async () => {
+    const forecasts = await forecastsOf(await planOf('r1-distill.yaml', { student: '70B' }));
+    expect(forecasts.filter(({ fits }) => fits === false)).toHaveLength(5);
+  });
 });
