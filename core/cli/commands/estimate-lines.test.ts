@@ -47,6 +47,17 @@ it('shows what a server is asked, and where time goes', () => {
   expect(lines).toContain('  free: requests at once 16');
 });
 
+it('says once what holds for several stages', () => {
+  const notes = ['The server has its own speed.'];
+  const lines = linesOf(
+    { ...served, notes },
+    { ...served, stage: 'domains', notes },
+    { ...trained, notes: ['Padded.'] },
+  );
+  expect(lines).toContain('  hard, domains: The server has its own speed.');
+  expect(lines).toContain('  tuned: Padded.');
+});
+
 it('says what to change where something does not fit, and when another GPU or a server does', () => {
   const lines = linesOf({
     stage: 'answers',

@@ -19,7 +19,8 @@ export function estimateLines(
   const rows = told.map((each) => [each.stage, timeOf(each), costOf(each), memoryOf(each), verdictOn(each, colors)]);
   return [
     ...tableLines([heading, ...rows], { indent: '  ' }),
-    ...told.flatMap((each) => partLines(each, colors)),
+    ...told.flatMap((each) => partLines(each)),
+    ...noteLines(told).map((line) => colors.dim(line)),
     ...told.flatMap((each) => adviceLines(each, colors)),
     ...totalLines([...told, ...others.filter(({ notes }) => notes !== undefined)], budget, colors),
     ...withoutLines(others, colors),
@@ -27,12 +28,17 @@ export function estimateLines(
   ];
 }
 
-/** Why there is no estimate of some stages, each reason once. */
+/** Why there is no estimate of some stages. */
 function withoutLines(forecasts: readonly StageForecast[], colors: Colors): readonly string[] {
-  const reasons = [...new Set(forecasts.flatMap(({ notes = [] }) => notes))];
-  return reasons.map((reason) => {
-    const names = forecasts.filter(({ notes = [] }) => notes.includes(reason)).map(({ stage }) => stage);
-    return colors.dim(`  no estimate of ${names.join(', ')}: ${reason}`);
+  return noteLines(forecasts, 'no estimate of ').map((line) => colors.dim(line));
+}
+
+/** What is said of stages, each sentence once. */
+function noteLines(forecasts: readonly StageForecast[], before = ''): readonly string[] {
+  const sentences = [...new Set(forecasts.flatMap(({ notes = [] }) => notes))];
+  return sentences.map((sentence) => {
+    const names = forecasts.filter(({ notes = [] }) => notes.includes(sentence)).map(({ stage }) => stage);
+    return `  ${before}${names.join(', ')}: ${sentence}`;
   });
 }
 
@@ -55,7 +61,7 @@ function verdictOn({ fits }: StageForecast, colors: Colors): string {
   return fits ? colors.green('fits') : colors.red('does not fit');
 }
 
-function partLines({ stage, memory, time, figures, notes = [] }: StageForecast, colors: Colors): readonly string[] {
+function partLines({ stage, memory, time, figures }: StageForecast): readonly string[] {
   const parts = memory?.map(({ part, bytes }) => `${part} ${formatBytes(bytes)}`).join(', ');
   const times = time?.map(({ part, seconds }) => `${part} ${formatDuration(seconds)}`).join(', ');
   const numbers = Object.entries(figures ?? {}).map(([name, value]) => `${words(name)} ${figure(name, value)}`);
@@ -63,7 +69,6 @@ function partLines({ stage, memory, time, figures, notes = [] }: StageForecast, 
     ...(parts === undefined ? [] : [`  ${stage}: ${parts}`]),
     ...(times === undefined ? [] : [`  ${stage}: ${times}`]),
     ...(numbers.length === 0 ? [] : [`  ${stage}: ${numbers.join(', ')}`]),
-    ...notes.map((note) => colors.dim(`  ${stage}: ${note}`)),
   ];
 }
 
