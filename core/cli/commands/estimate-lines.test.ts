@@ -26,6 +26,7 @@ describe('the total of a plan', () => {
     expect(totalOf(trained, served)).toBe(
       '  in all at most $6.00; 1h 00m one after the other, 8 GPU-hours without 1 whose time is not known',
     );
+    expect(totalOf(served)).toBe('  in all at most $4.00; how long is not known');
     expect(linesOf(trained, served).join('\n')).toContain('The budget (usd: 5) may end it before');
   });
 

@@ -96,14 +96,17 @@ function totalLines(forecasts: readonly StageForecast[], budget: BudgetLimits | 
   const isAtMost = forecasts.some((each) => each.isAtMost);
   const total = (left: number, text: string, what: string) =>
     left === 0 ? `${isAtMost ? 'at most ' : ''}${text}` : `${text} without ${left} whose ${what} is not known`;
-  const time = `${formatDuration(sum(forecasts.map((each) => each.seconds)))} one after the other`;
-  const hours = `${formatCount(gpuHours)} GPU-hours`;
+  const seconds = formatDuration(sum(forecasts.map((each) => each.seconds)));
+  const time =
+    untimed === forecasts.length
+      ? 'how long is not known'
+      : total(untimed, `${seconds} one after the other, ${formatCount(gpuHours)} GPU-hours`, 'time');
   const over = [
     ...(budget?.usd !== undefined && usd > budget.usd ? [`usd: ${budget.usd}`] : []),
     ...(budget?.gpuHours !== undefined && gpuHours > budget.gpuHours ? [`gpuHours: ${budget.gpuHours}`] : []),
   ];
   return [
-    `  ${colors.bold('in all')} ${total(unpaid, formatUsd(usd), 'cost')}; ${total(untimed, `${time}, ${hours}`, 'time')}`,
+    `  ${colors.bold('in all')} ${total(unpaid, formatUsd(usd), 'cost')}; ${time}`,
     ...(over.length === 0
       ? []
       : [colors.yellow(`  The budget (${over.join(', ')}) may end it before: see docs/recipes.md.`)]),
