@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { samplesOf, serverEstimate } from './most-tokens.js';
+import { mostTokens, samplesOf, serverEstimate } from './most-tokens.js';
 import { endpointOptions } from './options.js';
 
 const price = { inputPerMillion: 0, outputPerMillion: 1 };
@@ -25,6 +25,14 @@ describe('what a server is asked at most', () => {
     const sweep = { thinkingTokens: ['auto'], ignore: [0, 2] };
     const { figures } = figuresOf({ sweep, longestThinking: 2000 });
     expect(figures).toMatchObject({ requests: 10 * (2 + 4), outputTokens: 10 * (2 * 2000 + 200) });
+  });
+
+  it('has a draw of rejection sampling as often as it may be made', () => {
+    const sweep = { thinkingTokens: [], rejection: { thinkingTokens: [500, 1000], attempts: 4 } };
+    const given = { sweep, sampling: { maxAnswerTokens: 100, temperature: 1 } };
+    expect(figuresOf(given).figures).toMatchObject({ requests: 10 * 4 * 2, outputTokens: 10 * 4 * 1100 });
+    expect(mostTokens(optionsOf(given))).toEqual({ tokensPerPrompt: 4400, longestSequence: 512 + 1100 });
+    expect(samplesOf(optionsOf(given))).toBe(2);
   });
 
   it('is one answer a sample without thinking, and unknown without the problems', () => {

@@ -1,6 +1,6 @@
 import { endpointEstimate, type PaidEstimate } from 'simmerkit';
 import type { AskingOptions, ServerOptions } from './options.js';
-import { expandPoints, type Point } from './points.js';
+import { expandPoints, type Point, rejectionPoints } from './points.js';
 
 /** Thinking where a maximum is `auto`: the context of most models that think. */
 const contextTokens = 32_768;
@@ -10,11 +10,11 @@ const promptTokens = 512;
 
 /** Samples for each problem. */
 export function samplesOf(options: AskingOptions): number {
-  const points = options.thinkingFormat === 'none' ? 1 : pointsOf(options).length;
+  const points = options.thinkingFormat === 'none' ? 1 : pointsOf(options).length + rejectionPoints(options).length;
   return points * options.sampling.samples;
 }
 
-/** The most tokens that are decoded for one problem: maxima share their thinking, each wait and condition has its own. */
+/** The most tokens that are decoded for one problem: maxima share their thinking, each wait, condition and draw has its own. */
 export function mostTokens(options: AskingOptions, auto = contextTokens) {
   const { samples, maxAnswerTokens } = options.sampling;
   if (options.thinkingFormat === 'none') {
@@ -23,9 +23,11 @@ export function mostTokens(options: AskingOptions, auto = contextTokens) {
   const points = pointsOf(options);
   const maxima = options.sweep.thinkingTokens.map((maximum) => (maximum === 'auto' ? auto : maximum));
   const longest = Math.max(0, ...maxima);
+  const { draws, limit } = drawsOf(options);
+  const forced = (1 + points.filter(isApart).length) * longest + points.length * maxAnswerTokens;
   return {
-    tokensPerPrompt: samples * ((1 + points.filter(isApart).length) * longest + points.length * maxAnswerTokens),
-    longestSequence: Math.min(contextTokens, promptTokens + longest + maxAnswerTokens),
+    tokensPerPrompt: samples * (forced + draws * (limit + maxAnswerTokens)),
+    longestSequence: Math.min(contextTokens, promptTokens + Math.max(longest, limit) + maxAnswerTokens),
   };
 }
 
@@ -45,6 +47,8 @@ export function serverEstimate(
     requests: point.policy.ignoreEndCount + 2,
     isApart: isApart(point),
   }));
+  const { draws, limit: drawn } = drawsOf(options);
+  limits.push(...Array.from({ length: draws }, () => ({ limit: drawn, requests: 2, isApart: true })));
   const { tokensPerPrompt } = mostTokens(options, server.longestThinking);
   const mayHold = server.budgets !== 'continuation' && limits.every(({ isApart }) => !isApart);
   const eachApart = samples * limits.reduce((sum, { limit }) => sum + limit + maxAnswerTokens, 0);
@@ -64,6 +68,12 @@ export function serverEstimate(
 
 function pointsOf(options: AskingOptions): readonly Point[] {
   return expandPoints(options).flatMap((group) => group.points);
+}
+
+/** How often rejection sampling draws for a problem and sample at most, and how far a draw may think. */
+function drawsOf({ sweep, thinkingFormat }: AskingOptions): { readonly draws: number; readonly limit: number } {
+  if (sweep.rejection === undefined || thinkingFormat === 'none') return { draws: 0, limit: 0 };
+  return { draws: sweep.rejection.attempts, limit: Math.max(...sweep.rejection.thinkingTokens) };
 }
 
 function isApart({ method, policy }: Point): boolean {
