@@ -54,7 +54,7 @@ export async function estimatePlan(
       inputs,
       recipeFolder: plan.recipeFolder,
       cacheFolder: settings.cacheFolder,
-      trainer: (name) => jobs.get(name) ?? (() => ({ notes: [unsaid] })),
+      trainer: (name) => jobs.get(name) ?? (async () => ({ notes: [unsaid] })),
       grader: graderIn(catalog),
     });
     const estimate = said ?? (asksOthers(stage) ? { notes: [unsaid] } : undefined);
@@ -74,7 +74,7 @@ async function jobsOf(stage: PlannedStage, plan: Plan, catalog: PluginCatalog) {
     const { gpus = 0, nodes = 1, hardware } = planned.resources;
     const known = plan.hardware?.[hardware ?? ''];
     const place = { gpus, nodes, ...(known === undefined ? {} : { hardware: known }) };
-    jobs.set(name, (job) => definition.estimate?.(job, planned.options, place) ?? { notes: [unsaid] });
+    jobs.set(name, async (job) => (await definition.estimate?.(job, planned.options, place)) ?? { notes: [unsaid] });
   }
   return jobs;
 }

@@ -5,12 +5,12 @@ import type { Event, EventData, StageEventType } from '../events/catalogue.js';
 import type { Grader, Trainer } from '../trainer/trainer.js';
 import type {
   CalibrationRun,
-  EstimateJob,
   EstimatePlace,
   PaidEstimate,
   StageEstimate,
   StageEstimateContext,
   TrainerJob,
+  WorkEstimate,
 } from './estimate.js';
 import type { PluginHooks } from './hooks.js';
 import type { Spending } from './spending.js';
@@ -202,7 +202,11 @@ export interface TrainerDefinition<S extends z.ZodObject = z.ZodObject> {
     where: { readonly recipeFolder: string; readonly cacheFolder: string; readonly python?: string },
   ): Promise<Readonly<Record<string, string>>>;
   /** What some work will take there, for `simmer plan`; undefined where it cannot say. */
-  estimate?(job: TrainerJob, options: z.output<S>, place: EstimatePlace): ReturnType<EstimateJob>;
+  estimate?(
+    job: TrainerJob,
+    options: z.output<S>,
+    place: EstimatePlace,
+  ): Promise<WorkEstimate | undefined> | WorkEstimate | undefined;
   /** Published runs with what its estimates say of them: `simmer plan --calibration`. */
   calibration?(): readonly CalibrationRun[];
   /** Makes ready what it needs (environments) and says how to start it. */

@@ -81,7 +81,7 @@ export interface EstimatePlace {
 }
 
 /** Estimates work of one of the recipe's trainers. Where its plugin cannot, `notes` say so, and nothing else is there. */
-export type EstimateJob = (job: TrainerJob) => Promise<WorkEstimate> | WorkEstimate;
+export type EstimateJob = (job: TrainerJob) => Promise<WorkEstimate>;
 
 /** What is paid for besides hardware. */
 export interface PaidEstimate extends WorkEstimate {

@@ -105,15 +105,15 @@ describe('budget-forcing/generate from a server', () => {
     }
   });
 
-  it('needs one of both, and a price where dollars are limited', () => {
-    const codes = (given: object, isUsdLimited = false) =>
-      generate
-        .check?.(generate.options.parse(given), { recipeFolder: '.', isUsdLimited })
-        .map(({ path, code }) => [path, code]);
-    expect(codes({})).toEqual([['trainer', 'model_missing']]);
-    expect(codes({ trainer: 'student' }, true)).toEqual([]);
-    expect(codes({ server: serving }, true)).toEqual([['server.price', 'price_missing']]);
-    expect(codes({ server: { ...serving, budgets: 'server' }, sweep: { ignore: [1] } })).toEqual([
+  it('needs one of both, and a price where dollars are limited', async () => {
+    const codes = async (given: object, isUsdLimited = false) => {
+      const problems = await generate.check?.(generate.options.parse(given), { recipeFolder: '.', isUsdLimited });
+      return problems?.map(({ path, code }) => [path, code]);
+    };
+    expect(await codes({})).toEqual([['trainer', 'model_missing']]);
+    expect(await codes({ trainer: 'student' }, true)).toEqual([]);
+    expect(await codes({ server: serving }, true)).toEqual([['server.price', 'price_missing']]);
+    expect(await codes({ server: { ...serving, budgets: 'server' }, sweep: { ignore: [1] } })).toEqual([
       ['server.budgets', 'server_cannot_extend'],
     ]);
   });

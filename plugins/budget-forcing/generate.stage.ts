@@ -20,13 +20,13 @@ export const generate = defineStage({
       ? trainerProblems(options)
       : serverProblems(options.server, options, where, 'server.')),
   ],
-  estimate: (options, { inputs, trainer }) => {
+  estimate: async (options, { inputs, trainer }) => {
     const [model = {}, data = {}] = [inputs.model, inputs.dataset].flat();
     const prompts = typeof data.rows === 'number' ? data.rows : undefined;
     const outputs = prompts === undefined ? {} : { generations: { rows: prompts * samplesOf(options) } };
     if (options.server !== undefined) return { ...serverEstimate(options.server, options, prompts), outputs };
     const { trainer: name = '', maxBatchSize, precision } = options;
-    const work = trainer(name)({
+    const work = await trainer(name)({
       kind: 'generation',
       model,
       prompts,

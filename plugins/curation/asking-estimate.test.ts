@@ -17,7 +17,7 @@ function around(inputs: StageEstimateContext['inputs']) {
     inputs,
     recipeFolder: '.',
     cacheFolder: '.',
-    trainer: () => (job) => {
+    trainer: () => async (job) => {
       jobs.push(job);
       return job.kind === 'generation' && job.prompts !== undefined ? { seconds: job.prompts, isAtMost: true } : {};
     },

@@ -17,12 +17,12 @@ export interface AskedWork {
  * What asking a model takes, as its options have it: in a trainer by what its plugin says, behind an API by its price.
  * @param model what a trainer runs
  */
-export function askingEstimate(
+export async function askingEstimate(
   options: AnswererOptions,
   { requests, promptTokens, maxTokens }: AskedWork,
   model: Facts,
   trainer: StageEstimateContext['trainer'],
-): PaidEstimate {
+): Promise<PaidEstimate> {
   if (options.trainer !== undefined) {
     return trainer(options.trainer)({
       kind: 'generation',

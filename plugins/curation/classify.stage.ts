@@ -50,7 +50,7 @@ export const classify = defineStage({
     const rows = rowsOf(inputs.dataset);
     const promptTokens = questionTokens + Math.ceil(promptFor('', classes).length / charactersPerToken);
     const asked = { requests: rows === undefined ? undefined : rows * attempts, promptTokens, maxTokens };
-    return { ...askingEstimate(options, asked, factsOf(inputs.classifier), trainer), outputs };
+    return { ...(await askingEstimate(options, asked, factsOf(inputs.classifier), trainer)), outputs };
   },
   async run(context) {
     const { askingProgress, askQuestions } = await import('./ask-questions.js');

@@ -56,7 +56,7 @@ export const difficulty = defineStage({
     const answers = requests === undefined ? undefined : requests * solvers.length;
     const grading = solvers.length === 0 ? undefined : await grader(choice, answers);
     return {
-      ...sideBySide([...works, ...(grading === undefined ? [] : [grading])]),
+      ...sideBySide([...(await Promise.all(works)), ...(grading === undefined ? [] : [grading])]),
       outputs: { ...sieveFacts(inputs.dataset), ...(answers === undefined ? {} : { attempts: { rows: answers } }) },
     };
   },

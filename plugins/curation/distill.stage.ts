@@ -16,13 +16,13 @@ export const distill = defineStage({
   },
   outputs: sieveOutputs,
   check: (options, where) => answererProblems(options, where),
-  estimate: (options, { inputs, trainer }) => {
+  estimate: async (options, { inputs, trainer }) => {
     const { maxTokens } = options;
     const asked = { requests: rowsOf(inputs.dataset), promptTokens: questionTokens, maxTokens };
     const { dataset = {}, ...outputs } = sieveFacts(inputs.dataset);
     const answered = { ...dataset, tokensPerRow: questionTokens + maxTokens, isAtMost: true };
     return {
-      ...askingEstimate(options, asked, factsOf(inputs.teacher), trainer),
+      ...(await askingEstimate(options, asked, factsOf(inputs.teacher), trainer)),
       outputs: { ...outputs, dataset: answered },
     };
   },

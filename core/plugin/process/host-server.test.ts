@@ -164,9 +164,9 @@ describe('the host of a plugin process', () => {
 
   it('estimates work of trainers for an estimate alone, in the core’s own terms', async () => {
     const jobs: unknown[] = [];
-    const estimateJob = (trainer: string, job: TrainerJob) => {
+    const estimateJob = async (trainer: string, job: TrainerJob) => {
       jobs.push([trainer, job]);
-      return trainer === 'student' ? { seconds: 9, memory: [{ part: 'weights', bytes: 5 }] } : undefined;
+      return trainer === 'student' ? { seconds: 9, memory: [{ part: 'weights', bytes: 5 }] } : {};
     };
     host.serve({ id: 'estimate', estimateJob });
     const value = {
@@ -178,7 +178,9 @@ describe('the host of a plugin process', () => {
     expect(await ask(client.estimateJob, asked)).toEqual({
       estimate: { ...none, seconds: 9, memory: [{ part: 'weights', bytes: 5 }] },
     });
-    expect(await ask(client.estimateJob, { ...asked, trainer: 'other' })).toEqual({});
+    expect(await ask(client.estimateJob, { ...asked, trainer: 'other' })).toEqual({
+      estimate: { ...none, memory: [] },
+    });
     const sizes = { prompts: 6, tokensPerPrompt: 16, longestSequence: 64, precision: 'bfloat16' };
     const job = { kind: 'generation', model: { config: { layers: 2 } }, ...sizes };
     expect(jobs).toEqual([

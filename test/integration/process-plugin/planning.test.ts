@@ -81,7 +81,8 @@ describe('planning with a plugin that is a process', () => {
       inputs: { dataset: { rows: 3 } },
       recipeFolder: '.',
       cacheFolder: '.',
-      trainer: () => () => undefined,
+      trainer: () => async () => ({}),
+      grader: async () => undefined,
     };
     expect(await definition.estimate?.({ rows: 8, usd: 0.5 }, context)).toEqual({
       ...work,
