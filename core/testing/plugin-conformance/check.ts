@@ -8,6 +8,8 @@ export const declarations = {
   trainers: ({ trainers }) => trainers.length > 0,
   'trainers with resources': ({ trainers }) => trainers.some(({ hasResources }) => hasResources),
   'trainers with an estimate': ({ trainers }) => trainers.some(({ hasEstimate }) => hasEstimate),
+  launchers: ({ launchers }) => launchers.length > 0,
+  'launchers with a resolve': ({ launchers }) => launchers.some(({ hasResolve }) => hasResolve),
   graders: ({ graders }) => graders.length > 0,
   sinks: ({ sinks }) => sinks.length > 0,
   'stages with a check': ({ stages }) => stages.some(({ hasCheck }) => hasCheck),

@@ -8,6 +8,7 @@ import { type CheckResult, chosenChecks, Deviation, haveAllPassed, resultOf, sho
 import { declarations, type PluginCheck } from './check.js';
 import { endingChecks } from './checks/ending.js';
 import { hookChecks } from './checks/hooks.js';
+import { launcherChecks } from './checks/launchers.js';
 import { planningChecks } from './checks/planning.js';
 import { runningChecks } from './checks/running.js';
 import { servingChecks } from './checks/serving.js';
@@ -20,6 +21,7 @@ const checks: readonly PluginCheck[] = [
   ...planningChecks,
   ...runningChecks,
   ...trainerChecks,
+  ...launcherChecks,
   ...servingChecks,
   ...hookChecks,
   ...endingChecks,

@@ -5,6 +5,7 @@ import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
 import { expect, it } from 'vitest';
 import { ArtifactStore } from '../../../core/artifacts/artifact-store.js';
 import { estimatePlan } from '../../../core/engine/estimate-plan.js';
+import { processIdentity } from '../../../core/process/process-identity.js';
 import { fakeTrainerProgram } from '../../../core/testing/fake-trainer-plugin.js';
 
 const base = definePlugin({
@@ -66,7 +67,7 @@ it('a stage in Python trains with a trainer of the recipe, and has it written an
   expect(completions).toEqual([rows[0], rows[2]].map((row) => String(row?.completion).split(/\s+/).join(' ')));
 }, 120_000);
 
-it('a trainer in Python is planned, estimated, prepared and trained with', async () => {
+it('a trainer in Python is planned, estimated, prepared, launched and trained with', async () => {
   await using harness = await RunHarness.create({
     plugins: [base],
     listedPlugins: [join(import.meta.dirname, 'trains')],
@@ -74,7 +75,10 @@ it('a trainer in Python is planned, estimated, prepared and trained with', async
     cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
   });
   const own = { node: process.execPath, program: fakeTrainerProgram() };
-  const borrowed = recipe.replace('fake-trainer/fake', `trains/borrowed, with: ${JSON.stringify(own)}`);
+  const borrowed = recipe.replace(
+    'fake-trainer/fake',
+    `trains/borrowed, with: ${JSON.stringify(own)}, launcher: trains/here`,
+  );
   const plan = await harness.plan(borrowed);
   expect(plan.trainers.student).toMatchObject({ relevantVersions: { program: 'main.js' }, resources: { cpus: 1 } });
   expect(plan.stages.find(({ name }) => name === 'tuned')?.resources).toMatchObject({ memoryBytes: 4 * 2 ** 20 });
@@ -85,5 +89,9 @@ it('a trainer in Python is planned, estimated, prepared and trained with', async
   const run = await harness.run(borrowed);
   expect(run.outcome).toMatchObject({ status: 'completed' });
   expect(run.eventsOf('step.logged')).toHaveLength(4);
-  expect(run.eventsOf('log.written').map(({ data }) => data.message)).toContain('prepared main.js');
+  expect(run.eventsOf('log.written').map(({ data }) => data.message)).toEqual(
+    expect.arrayContaining(['prepared main.js', 'starts main.js with 1 cores']),
+  );
+  const [started] = run.eventsOf('trainer.started');
+  expect(await processIdentity(started!.data.pid)).toBeUndefined();
 }, 120_000);

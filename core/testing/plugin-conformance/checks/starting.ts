@@ -61,8 +61,8 @@ export const startingChecks: readonly PluginCheck[] = [
     name: 'descriptions',
     expects: 'a description of each contribution, option, input and output, for who writes recipes',
     async run(bench) {
-      const { stages, trainers, graders, sinks } = await bench.describe();
-      const silent = [...stages, ...trainers, ...graders, ...sinks].flatMap((each) => [
+      const { stages, trainers, launchers, graders, sinks } = await bench.describe();
+      const silent = [...stages, ...trainers, ...launchers, ...graders, ...sinks].flatMap((each) => [
         ...(each.description.trim() === '' ? [each.name] : []),
         ...silentOptions(each.optionsSchema).map((option) => `${each.name}.${option}`),
       ]);

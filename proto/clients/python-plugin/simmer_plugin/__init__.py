@@ -1,4 +1,4 @@
-"""Plugins for Simmer in Python: stages, trainers, graders, sinks and hooks, each a function."""
+"""Plugins for Simmer in Python: stages, trainers, launchers, graders, sinks and hooks, each a function."""
 
 from simmer_plugin.artifacts import Artifact, Table
 from simmer_plugin.context import Log, Reservation, SinkContext, StageContext
@@ -7,6 +7,7 @@ from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking
 from simmer_plugin.grading import Grade, GradeItem
 from simmer_plugin.hooks import HookedStage, Objection, StageFailed
 from simmer_plugin.inspection import InspectedRow
+from simmer_plugin.launchers import Launcher, LaunchRequest, Reach, end_group, is_running, start_detached
 from simmer_plugin.options import GraderChoice, file_path, grader_choice, placement, trainer_name
 from simmer_plugin.planning import (
     Advice,
@@ -45,6 +46,8 @@ __all__ = [
     "HookedStage",
     "HostError",
     "InspectedRow",
+    "LaunchRequest",
+    "Launcher",
     "Log",
     "MemoryPart",
     "Objection",
@@ -53,6 +56,7 @@ __all__ = [
     "PrepareContext",
     "Problem",
     "Prompt",
+    "Reach",
     "Reservation",
     "Resources",
     "Sample",
@@ -71,11 +75,14 @@ __all__ = [
     "VersionsContext",
     "WorkEstimate",
     "dataset",
+    "end_group",
     "file_path",
     "generations",
     "grader_choice",
+    "is_running",
     "model",
     "placement",
     "report",
+    "start_detached",
     "trainer_name",
 ]

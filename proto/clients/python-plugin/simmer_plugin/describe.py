@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf import struct_pb2
 from pydantic import BaseModel
 
-from simmer_plugin.generated.simmer.plugin.v1 import artifact_pb2, hook_pb2, trainer_pb2
+from simmer_plugin.generated.simmer.plugin.v1 import artifact_pb2, hook_pb2, launcher_pb2, trainer_pb2
 from simmer_plugin.generated.simmer.plugin.v1 import plugin_pb2 as pb
 from simmer_plugin.planning import resources_message
 from simmer_plugin.plugin import Plugin, Port, StageEntry
@@ -30,6 +30,15 @@ def description_of(plugin: Plugin) -> pb.DescribeResponse:
         version=plugin.version,
         stages=[_stage(name, entry) for name, entry in plugin.stages.items()],
         trainers=[_trainer(name, entry) for name, entry in plugin.trainers.items()],
+        launchers=[
+            launcher_pb2.LauncherDescription(
+                name=name,
+                description=entry.description,
+                options_schema=_schema(entry.options),
+                has_resolve=entry.reach is not None,
+            )
+            for name, entry in plugin.launchers.items()
+        ],
         graders=[
             pb.GraderDescription(name=name, description=entry.description, options_schema=_schema(entry.options))
             for name, entry in plugin.graders.items()

@@ -192,6 +192,12 @@ def resources_message(needed: Resources) -> planning_pb2.ResourcesNeeded:
     )
 
 
+def resources_of(message: planning_pb2.ResourcesNeeded) -> Resources:
+    """What is needed, from the wire."""
+    given = {name: getattr(message, name) for name in Resources.__dataclass_fields__ if message.HasField(name)}
+    return Resources(**given)
+
+
 def estimate_message(estimate: StageEstimate) -> planning_pb2.StageEstimate:
     """An estimate for the wire."""
     return planning_pb2.StageEstimate(

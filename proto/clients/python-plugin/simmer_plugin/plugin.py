@@ -14,6 +14,7 @@ from simmer_plugin.artifacts import Artifact
 from simmer_plugin.context import SinkContext, StageContext
 from simmer_plugin.grading import Grade, GradeItem
 from simmer_plugin.hooks import AfterPlan, AroundStage, BeforePlan, Hooks, OnEvent
+from simmer_plugin.launchers import LauncherEntry, MakeLauncher, ReachFunction
 from simmer_plugin.planning import CheckContext, EstimateContext, Problem, Resources, StageEstimate
 from simmer_plugin.trainers import (
     CalibrationRun,
@@ -54,6 +55,7 @@ AfterPlanT = TypeVar("AfterPlanT", bound=AfterPlan)
 AroundStageT = TypeVar("AroundStageT", bound=AroundStage)
 OnEventT = TypeVar("OnEventT", bound=OnEvent)
 PrepareT = TypeVar("PrepareT", bound=PrepareFunction)
+MakeLauncherT = TypeVar("MakeLauncherT", bound=MakeLauncher)
 GraderT = TypeVar("GraderT", bound=GraderFunction)
 SinkT = TypeVar("SinkT", bound=OpenSink)
 
@@ -149,6 +151,7 @@ class Plugin:
         self.graders: dict[str, GraderEntry] = {}
         self.sinks: dict[str, SinkEntry] = {}
         self.trainers: dict[str, TrainerEntry] = {}
+        self.launchers: dict[str, LauncherEntry] = {}
         self.hooks = Hooks()
 
     def stage(
@@ -239,6 +242,22 @@ class Plugin:
                 estimate,
                 calibration,
             )
+            return function
+
+        return declare
+
+    def launcher(
+        self, *, name: str | None = None, reach: ReachFunction | None = None
+    ) -> Callable[[MakeLauncherT], MakeLauncherT]:
+        """Declares a launcher: a function of options that returns what starts trainers, attaches to them and ends them.
+
+        reach: a function of options that says how Simmer reaches what it starts; without it by a unix socket, within
+        180 seconds.
+        """
+
+        def declare(function: MakeLauncherT) -> MakeLauncherT:
+            entry = LauncherEntry(_description_of(function), _options_of(function, 0), function, reach)
+            self.launchers[name or _name_of(function)] = entry
             return function
 
         return declare

@@ -28,6 +28,7 @@ from simmer_plugin.generated.simmer.plugin.v1 import plugin_pb2_grpc
 from simmer_plugin.grading import grade_message, item_of
 from simmer_plugin.hook_calls import HookCalls
 from simmer_plugin.host import HostCalls, HostConnection
+from simmer_plugin.launcher_calls import LauncherCalls
 from simmer_plugin.planning_calls import PlanningCalls
 from simmer_plugin.plugin import Plugin, Sink, StageEntry
 from simmer_plugin.trainer_calls import TrainerCalls
@@ -40,7 +41,7 @@ _MESSAGE_BYTES = 64 * 1024 * 1024
 _THREADS = 32
 
 
-class PluginServicer(PlanningCalls, HookCalls, TrainerCalls, plugin_pb2_grpc.PluginServiceServicer):  # type: ignore[misc]
+class PluginServicer(PlanningCalls, HookCalls, TrainerCalls, LauncherCalls, plugin_pb2_grpc.PluginServiceServicer):  # type: ignore[misc]
     """A plugin, over gRPC."""
 
     def __init__(self, plugin: Plugin, host: HostConnection, ended: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""A stage that trains, looks at what it trains on, and exports what comes of it; and a trainer."""
+"""A stage that trains, looks at what it trains on, and exports what comes of it; a trainer, and a launcher."""
 
 from pathlib import Path
 
@@ -7,8 +7,11 @@ from simmer_plugin import (
     Artifact,
     EstimateContext,
     GenerationJob,
+    Launcher,
+    LaunchRequest,
     Plugin,
     PrepareContext,
+    Reach,
     Resources,
     StageContext,
     StageEstimate,
@@ -18,8 +21,11 @@ from simmer_plugin import (
     VersionsContext,
     WorkEstimate,
     dataset,
+    end_group,
+    is_running,
     model,
     report,
+    start_detached,
     trainer_name,
 )
 
@@ -87,6 +93,30 @@ def borrowed(options: Program, context: PrepareContext) -> TrainerCommand:
     """Trains with a program that is given."""
     context.log.info(f"prepared {Path(options.program).name}")
     return TrainerCommand([options.node, options.program], {"SIMMER_FAKE_TRAINER": "{}"})
+
+
+class Place(BaseModel):
+    tcp: bool = Field(False, description="Whether the trainer is reached by TCP.")
+
+
+class Here:
+    """Starts trainers on this machine."""
+
+    def launch(self, request: LaunchRequest) -> int:
+        request.log.info(f"starts {Path(request.command.argv[-1]).name} with {request.resources.cpus} cores")
+        return start_detached(request)
+
+    def attach(self, process_id: int) -> bool:
+        return is_running(process_id)
+
+    def terminate(self, process_id: int, grace_seconds: float) -> None:
+        end_group(process_id, grace_seconds)
+
+
+@plugin.launcher(reach=lambda place: Reach("tcp" if place.tcp else "unix", start_seconds=60))
+def here(place: Place) -> Launcher:
+    """Starts the trainer on this machine."""
+    return Here()
 
 
 def fixed(options: Options) -> dict[str, object]:

@@ -1,0 +1,98 @@
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { status } from '@grpc/grpc-js';
+import { fromResources } from '../../../plugin/process/launcher-wire.js';
+import { plainJson } from '../../../plugin/process/wire.js';
+import { processIdentity } from '../../../process/process-identity.js';
+import { signalGroup } from '../../../process/terminate.js';
+import { demand } from '../../verification.js';
+import type { PluginCheck } from '../check.js';
+import type { PluginBench } from '../plugin-bench.js';
+
+const quiet = { debug() {}, info() {}, warning() {}, error() {} };
+
+/** Launchers, which have a program sleep. */
+export const launcherChecks: readonly PluginCheck[] = [
+  {
+    name: 'resolve-launch',
+    expects: 'ResolveLaunch to answer with a time to start above 0, or none',
+    needs: 'launchers with a resolve',
+    async run(bench) {
+      const process = await bench.shared();
+      for (const { name, hasResolve } of (await bench.describe()).launchers) {
+        // The client itself holds the answer against the contract.
+        if (!hasResolve) continue;
+        await process.within(process.client.resolveLaunch(name, await optionsOf(bench, name)), `an answer of ${name}`);
+      }
+    },
+  },
+  {
+    name: 'launch',
+    expects:
+      'what Launch starts to outlive the process of the plugin, Attach of another process to find it, and Terminate to end it',
+    needs: 'launchers',
+    async run(bench) {
+      for (const { name } of (await bench.describe()).launchers) {
+        const options = await optionsOf(bench, name);
+        const pid = await launched(bench, name, options);
+        try {
+          demand(
+            (await processIdentity(pid)) !== undefined,
+            `${name} to start what outlives its process`,
+            'it is gone',
+          );
+          const { client, within } = await session(bench, name);
+          demand(await within(client.attach(name, options, pid)), `Attach of ${name} to find it`, 'not running');
+          await within(client.terminate(name, options, pid, 1_000));
+          demand((await processIdentity(pid)) === undefined, `Terminate of ${name} to end it`, 'it still runs');
+          await within(client.terminate(name, options, pid, 0));
+        } finally {
+          signalGroup(pid, 'SIGKILL');
+        }
+      }
+    },
+  },
+  {
+    name: 'unknown-launcher',
+    expects: 'Launch to refuse a launcher that Describe does not name with NOT_FOUND, or UNIMPLEMENTED without any',
+    async run(bench) {
+      const process = await bench.shared();
+      const { launchers } = await bench.describe();
+      const asked = launchRequest(bench, 'there-is-no-such-launcher', {}, ['true']);
+      const code = (await process.refusal(process.raw.launch, asked))?.code;
+      const fits = code === status.NOT_FOUND || (launchers.length === 0 && code === status.UNIMPLEMENTED);
+      demand(fits, this.expects, code === undefined ? 'an answer' : status[code]);
+    },
+  },
+];
+
+type Options = Readonly<Record<string, unknown>>;
+
+/** Launches with a process of the plugin that has ended when this resolves. @returns the id of what was started */
+async function launched(bench: PluginBench, name: string, options: Options): Promise<number> {
+  const process = await bench.fresh();
+  const request = launchRequest(bench, name, options, ['sleep', '60']);
+  using _served = process.host.serve({ id: request.callId, log: quiet });
+  const pid = await process.within(process.client.launch(request), `an answer of ${name}`);
+  await process.client.shutdown(1);
+  await process.ends();
+  process.signal('SIGKILL');
+  return pid;
+}
+
+async function session(bench: PluginBench, name: string) {
+  const process = await bench.shared();
+  return { client: process.client, within: <T>(work: Promise<T>) => process.within(work, `an answer of ${name}`) };
+}
+
+function launchRequest({ options: { folder } }: PluginBench, launcher: string, options: Options, argv: string[]) {
+  return {
+    ...{ callId: randomUUID(), launcher, options: plainJson(options), resources: fromResources({ cpus: 1 }) },
+    command: { argv, env: {}, cwd: folder },
+    ...{ stdoutFile: join(folder, 'launched.out'), stderrFile: join(folder, 'launched.err') },
+  };
+}
+
+async function optionsOf(bench: PluginBench, launcher: string): Promise<Options> {
+  return bench.sampleOptions((await bench.definition()).launchers![launcher]!.options);
+}

@@ -1,0 +1,75 @@
+"""What starts and ends processes, without Simmer. Launchers in runs: test/integration/process-plugin."""
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from simmer_plugin import (
+    Launcher,
+    LaunchRequest,
+    Plugin,
+    Reach,
+    Resources,
+    TrainerCommand,
+    end_group,
+    is_running,
+    start_detached,
+)
+from simmer_plugin.context import Log
+from simmer_plugin.describe import description_of
+from simmer_plugin.planning import resources_message, resources_of
+
+
+def request_in(folder: Path, *argv: str) -> LaunchRequest:
+    command = TrainerCommand(argv, {"GREETING": "hello"}, folder)
+    return LaunchRequest(command, Resources(), folder / "out", folder / "err", Log(None))  # type: ignore[arg-type]
+
+
+def test_what_is_started_has_its_own_session_and_writes_to_files(tmp_path: Path) -> None:
+    process_id = start_detached(request_in(tmp_path, "sh", "-c", "echo $GREETING $PWD; exec sleep 60"))
+    try:
+        assert is_running(process_id)
+        assert os.getsid(process_id) == process_id
+        while not (tmp_path / "out").read_text():
+            assert is_running(process_id)
+        assert (tmp_path / "out").read_text() == f"hello {tmp_path}\n"
+    finally:
+        end_group(process_id, 5)
+    assert not is_running(process_id)
+    end_group(process_id, 5)
+
+
+def test_what_ignores_its_end_is_forced(tmp_path: Path) -> None:
+    process_id = start_detached(
+        request_in(tmp_path, "sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 0.1; done")
+    )
+    while not (tmp_path / "out").read_text():
+        assert is_running(process_id)
+    end_group(process_id, 0.2)
+    assert not is_running(process_id)
+
+
+def test_resources_keep_what_is_not_said_unsaid() -> None:
+    needed = Resources(cpus=2, hardware="h100")
+    assert resources_of(resources_message(needed)) == needed
+
+
+def test_describe_says_whether_a_launcher_says_how_it_is_reached() -> None:
+    plugin = Plugin("trial", "1.2.3")
+
+    class Options(BaseModel):
+        pass
+
+    @plugin.launcher()
+    def plain(options: Options) -> Launcher:
+        """Starts."""
+        raise NotImplementedError
+
+    @plugin.launcher(reach=lambda options: Reach("tcp"))
+    def far(options: Options) -> Launcher:
+        """Starts elsewhere."""
+        raise NotImplementedError
+
+    described = {each.name: each.has_resolve for each in description_of(plugin).launchers}
+    assert described == {"plain": False, "far": True}
