@@ -1,10 +1,11 @@
 import {
+  ExportFormat,
   type Hyperparameters as HyperparametersMessage,
   LearningRateSchedule,
   Method,
   Precision as PrecisionCode,
 } from '../generated/simmer/trainer/v1/trainer.js';
-import type { Hyperparameters, Precision } from './trainer.js';
+import type { FileFormat, Hyperparameters, Precision } from './trainer.js';
 
 /** Where Train is asked for by somebody else than a stage of this process. The inverse of `toHyperparametersMessage`. */
 export function toHyperparameters(from: HyperparametersMessage): Hyperparameters {
@@ -39,6 +40,10 @@ export function toPrecision(code: PrecisionCode): Precision | undefined {
     default:
       return undefined;
   }
+}
+
+export function toExportFormat(code: ExportFormat): FileFormat {
+  return code === ExportFormat.EXPORT_FORMAT_GGUF ? 'gguf' : 'huggingFace';
 }
 
 function toSchedule(code: LearningRateSchedule): Hyperparameters['schedule'] {

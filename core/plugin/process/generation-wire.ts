@@ -9,6 +9,7 @@ import {
   ThinkingEnd,
   type ThinkingPolicy as ThinkingPolicyMessage,
 } from '../../generated/simmer/trainer/v1/trainer.js';
+import { toPrecision } from '../../trainer/requests-from-wire.js';
 import type {
   GenerationEvent,
   GenerationRequest,
@@ -22,6 +23,7 @@ import type {
 export function toGenerationRequest(from: GenerateRequest, model: ModelSource): GenerationRequest {
   const { sampling, thinkingFormat, maxBatchSize } = from;
   if (sampling === undefined) throw invalid('Generate needs `sampling`.');
+  const precision = toPrecision(from.precision);
   if (sampling.maxAnswerTokens < 1) throw invalid('Generate needs `sampling.max_answer_tokens` of at least 1.');
   if (new Set(from.prompts.map(({ id }) => id)).size < from.prompts.length) {
     throw invalid('Generate was given two prompts with the same id.');
@@ -41,6 +43,7 @@ export function toGenerationRequest(from: GenerateRequest, model: ModelSource): 
     ...(thinkingFormat === undefined ? {} : { thinkingFormat }),
     policies: from.policies.map(toPolicy),
     ...(maxBatchSize === undefined ? {} : { maxBatchSize }),
+    ...(precision === undefined ? {} : { precision }),
   };
 }
 

@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { UserError } from '../../errors.js';
+import type { Event } from '../../events/catalogue.js';
 import { ArtifactType } from '../../generated/simmer/plugin/v1/artifact.js';
 import { LogLevel } from '../../generated/simmer/plugin/v1/event.js';
 import { HostServiceClient } from '../../generated/simmer/plugin/v1/host.js';
-import { Hyperparameters, Precision } from '../../generated/simmer/trainer/v1/trainer.js';
+import { Capability, ExportFormat, Hyperparameters, Precision } from '../../generated/simmer/trainer/v1/trainer.js';
 import { memoryArtifact, memoryTable } from '../../testing/run-stage.js';
 import type { Trainer } from '../../trainer/trainer.js';
 import type { StageEvent } from '../definitions.js';
@@ -25,7 +26,18 @@ let host: HostServer;
 let client: HostServiceClient;
 let stopping: AbortController;
 let said: StageEvent[];
+let exported: unknown[];
 let inspecting: Trainer['inspect'];
+
+const student = {
+  inspect: (...asked: Parameters<Trainer['inspect']>) => inspecting(...asked),
+  export: async (request: unknown) => void exported.push(request),
+  describe: async () => ({
+    ...{ name: 'fake', version: '1.0', versions: { torch: '2' }, processId: 7 },
+    capabilities: new Set(['train', 'deterministicResume']),
+    devices: [{ name: 'cpu', model: 'a core', supportsBfloat16: false, memoryBytes: 5 }],
+  }),
+};
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'simmer-host-'));
@@ -33,11 +45,14 @@ beforeEach(async () => {
   client = new HostServiceClient(host.address, credentials.createInsecure());
   stopping = new AbortController();
   said = [];
+  exported = [];
   const context = {
     signal: stopping.signal,
     log,
     scratchFolder: join(folder, 'scratch'),
     artifacts: {
+      temporaryFolder: async () => folder,
+      commitModel: async () => model,
       writeReport: async () => memoryArtifact('report', folder),
       writeDataset: async (_rows: unknown, { columns }: { columns: Record<string, string> }) =>
         memoryTable(columns, []),
@@ -45,7 +60,7 @@ beforeEach(async () => {
     emit: async (event: StageEvent) => void said.push(event),
     spending: { isLimited: false, reserve: async () => ({ settle() {} }) },
     trainer: async (name: string) => {
-      if (name === 'student') return { inspect: (...asked: Parameters<Trainer['inspect']>) => inspecting(...asked) };
+      if (name === 'student') return student;
       throw new UserError('trainer_not_declared', `It asked for ${name}.`, { kind: 'runFailed', hint: 'Declare it.' });
     },
     grader: async () => {
@@ -225,6 +240,46 @@ describe('the host of a plugin process', () => {
     ]);
   });
 
+  it('says what a trainer that the options name is', async () => {
+    const asked = { callId: 'stage', trainer: 'student' };
+    expect(await ask(client.describeTrainer, asked)).toEqual({
+      ...{ name: 'fake', version: '1.0', versions: { torch: '2' } },
+      capabilities: [Capability.CAPABILITY_TRAIN, Capability.CAPABILITY_DETERMINISTIC_RESUME],
+      devices: [{ name: 'cpu', model: 'a core', supportsBfloat16: false, memoryBytes: 5n }],
+    });
+    expect(await ask(client.describeTrainer, { ...asked, callId: 'grader' })).toEqual([
+      'PERMISSION_DENIED',
+      'not_allowed',
+    ]);
+  });
+
+  it('exports in the format and the precision that are asked for', async () => {
+    const asked = {
+      ...{ callId: 'stage', trainer: 'student', modelUri: model.uri, adapterUri: undefined, metadata: {} },
+      ...{ precision: Precision.PRECISION_FLOAT32, format: ExportFormat.EXPORT_FORMAT_GGUF },
+    };
+    expect(await ask(client.export, asked)).toMatchObject({ model: { uri: model.uri } });
+    expect(exported).toMatchObject([{ format: 'gguf', precision: 'float32', outputFolder: folder }]);
+  });
+
+  it('reads the log of a run to a sink alone', async () => {
+    const events = [{ type: 'run.started' }, { type: 'run.completed' }];
+    async function* eventsOf(runId: string) {
+      if (runId === 'earlier') yield* events as Event[];
+    }
+    host.serve({ id: 'sink', log, eventsOf });
+    const metadata = new Metadata();
+    metadata.set('authorization', `Bearer ${host.token}`);
+    const read = async (callId: string, runId: string) => {
+      const found: unknown[] = [];
+      for await (const { json } of client.readEvents({ callId, runId }, metadata)) found.push(JSON.parse(json));
+      return found;
+    };
+    expect(await read('sink', 'earlier')).toEqual(events);
+    expect(await read('sink', 'gone')).toEqual([]);
+    await expect(read('grader', 'earlier')).rejects.toMatchObject({ code: status.PERMISSION_DENIED });
+  });
+
   it('settles a reservation once', async () => {
     const reserved = await ask(client.reserveSpending, { callId: 'grader', source: 'oracle', usd: 1 });
     const { reservationId } = reserved as { reservationId: string };
@@ -257,7 +312,12 @@ describe('the host of a plugin process', () => {
           topK: undefined,
         };
         const asked = { callId: 'stage', trainer: 'other', modelUri, prompts: [], sampling, policies: [] };
-        const call = client.generate({ ...asked, thinkingFormat: undefined, maxBatchSize: undefined }, metadata);
+        const unset = {
+          thinkingFormat: undefined,
+          maxBatchSize: undefined,
+          precision: Precision.PRECISION_UNSPECIFIED,
+        };
+        const call = client.generate({ ...asked, ...unset }, metadata);
         call.on('error', (error: ServiceError) => resolve([status[error.code], error.details]));
         call.resume();
       });

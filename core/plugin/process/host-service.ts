@@ -1,6 +1,7 @@
 import { type handleUnaryCall, Metadata, type ServerWritableStream, type StatusObject, status } from '@grpc/grpc-js';
 import type { Artifact, TableArtifact } from '../../artifacts/artifact.js';
 import { isUserError, UserError } from '../../errors.js';
+import type { Event } from '../../events/catalogue.js';
 import { ArtifactType as ArtifactTypeCode } from '../../generated/simmer/plugin/v1/artifact.js';
 import type {
   CommitModelRequest,
@@ -11,16 +12,18 @@ import type {
   GradeAnswersRequest,
   HostServiceServer,
   InspectRequest,
+  ReadEventsResponse,
   SettleSpendingRequest,
   TrainRequest,
 } from '../../generated/simmer/plugin/v1/host.js';
 import type { InspectedRow } from '../../generated/simmer/trainer/v1/trainer.js';
-import { toHyperparameters, toPrecision } from '../../trainer/requests-from-wire.js';
+import { toExportFormat, toHyperparameters, toPrecision } from '../../trainer/requests-from-wire.js';
 import type { TrainingRequest } from '../../trainer/trainer.js';
 import type { Spent } from '../spending.js';
 import { fromGenerationEvent, toGenerationRequest } from './generation-wire.js';
 import { type HostedCall, type HostedSpending, type HostedStage, notAllowed, sayAs } from './hosted-call.js';
 import { fromWorkEstimate, toTrainerJob } from './planning-wire.js';
+import { fromTrainerDescription } from './trainer-wire.js';
 import { fromArtifact, fromGrade, toArtifactType, toColumns, toStageEvent } from './wire.js';
 
 /** The calls of a plugin that run now, by their ids. */
@@ -50,6 +53,16 @@ export function hostService(calls: HostedCalls): HostServiceServer {
       if (stage !== undefined) return { artifact: fromArtifact(stage.artifact(uri)) };
       if (openArtifact === undefined) throw notAllowed('Only a stage or a sink may open artifacts.');
       return { artifact: fromArtifact(await openArtifact(uri)) };
+    }),
+    readEvents: (call) =>
+      void stream(call, () => {
+        const { eventsOf } = callOf(call.request.callId);
+        if (eventsOf === undefined) throw notAllowed('Only a sink may ask for this.');
+        return readEvents(eventsOf(call.request.runId));
+      }),
+    describeTrainer: unary(async ({ callId, trainer }) => {
+      const { context } = stageOf(callId);
+      return fromTrainerDescription(await (await context.trainer(trainer)).describe());
     }),
     commitTable: unary(async (request) => committed(stageOf(request.callId), commitTable, request)),
     commitReport: unary(async ({ callId, json, metadata }) => {
@@ -125,9 +138,9 @@ async function train(stage: HostedStage, request: TrainRequest) {
     ...(evaluationUri === undefined ? {} : { evaluationData: tableOf(stage, evaluationUri) }),
   };
   const trainer = await stage.context.trainer(request.trainer);
-  const { modelFolder, steps, finalLoss } = await trainer.train(asked);
+  const { modelFolder, finalLoss, stoppedEarly = false, ...more } = await trainer.train(asked);
   const model = stage.add(await stage.context.artifacts.commitModel(modelFolder, request.metadata));
-  return { model: fromArtifact(model), steps, finalLoss: finalLoss ?? undefined };
+  return { ...more, model: fromArtifact(model), finalLoss: finalLoss ?? undefined, stoppedEarly };
 }
 
 async function inspect(stage: HostedStage, request: InspectRequest): Promise<InspectedRow[]> {
@@ -160,7 +173,8 @@ async function exportModel(stage: HostedStage, request: ExportRequest): Promise<
   const trainer = await stage.context.trainer(request.trainer);
   const outputFolder = await stage.context.artifacts.temporaryFolder();
   const precision = toPrecision(request.precision);
-  await trainer.export({ model, outputFolder, ...(precision === undefined ? {} : { precision }) });
+  const format = toExportFormat(request.format);
+  await trainer.export({ model, outputFolder, format, ...(precision === undefined ? {} : { precision }) });
   return stage.add(await stage.context.artifacts.commitModel(outputFolder, request.metadata));
 }
 
@@ -188,6 +202,10 @@ async function* generate(
     if (signal.aborted) return;
     yield fromGenerationEvent(event);
   }
+}
+
+async function* readEvents(events: AsyncIterable<Event>): AsyncGenerator<ReadEventsResponse> {
+  for await (const event of events) yield { json: JSON.stringify(event) };
 }
 
 async function gradeAnswers(stage: HostedStage, { uses, options, items }: GradeAnswersRequest) {

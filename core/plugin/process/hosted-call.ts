@@ -3,6 +3,7 @@ import { realpathSync } from 'node:fs';
 import { isAbsolute, join, relative, resolve } from 'node:path';
 import type { Artifact, TableArtifact } from '../../artifacts/artifact.js';
 import { UserError } from '../../errors.js';
+import type { Event } from '../../events/catalogue.js';
 import type { Log, StageContext, StageEvent } from '../definitions.js';
 import type { EstimateJob, TrainerJob } from '../estimate.js';
 import type { Reservation, Spending, SpendingRequest, Spent } from '../spending.js';
@@ -26,6 +27,8 @@ export interface HostedCall {
   estimateJob?(trainer: string, job: TrainerJob): ReturnType<EstimateJob>;
   /** @throws UserError `artifact_missing` and its like */
   openArtifact?(uri: string): Promise<Artifact | TableArtifact>;
+  /** Of a sink alone: the log of a run. */
+  eventsOf?(runId: string): AsyncIterable<Event>;
   /** Of a stage alone. */
   readonly stage?: HostedStage;
 }

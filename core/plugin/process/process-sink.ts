@@ -23,7 +23,12 @@ export function processSink(
       const command = await commandOf(plugin, { ...machine, log, signal, recipeFolder, emit: async () => {} });
       const process = await PluginProcess.start(command, { signal });
       const callId = randomUUID();
-      const served = process.host.serve({ id: callId, log, openArtifact: (uri) => context.openArtifact(uri) });
+      const served = process.host.serve({
+        id: callId,
+        log,
+        openArtifact: (uri) => context.openArtifact(uri),
+        eventsOf: (run) => context.eventsOf(run),
+      });
       try {
         await process.guard(process.client.openSink({ callId, sink: described.name, options, runId, runFolder }));
       } catch (error) {

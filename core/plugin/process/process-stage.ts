@@ -121,6 +121,8 @@ async function runInProcess(plugin: ProcessPlugin, stageName: string, context: A
     scratchFolder: context.scratchFolder,
     recipeFolder: context.recipeFolder,
     cacheFolder: context.cacheFolder,
+    isSpendingLimited: context.spending.isLimited,
+    python: context.python,
   };
   const outputs = await follow(process, request, context, plugin.called);
   return Object.fromEntries(Object.entries(outputs).map(([name, uri]) => [name, stage.artifact(uri)]));

@@ -1,11 +1,13 @@
 import { isAbsolute } from 'node:path';
-import type { EstimateJobRequest } from '../../generated/simmer/plugin/v1/host.js';
+import type { DescribeTrainerResponse, EstimateJobRequest } from '../../generated/simmer/plugin/v1/host.js';
 import type {
   CalibrationRun as CalibrationRunMessage,
   PrepareTrainerResponse,
   TrainerPlace,
 } from '../../generated/simmer/plugin/v1/trainer.js';
+import { Capability as CapabilityCode } from '../../generated/simmer/trainer/v1/trainer.js';
 import { toHyperparametersMessage, toPrecisionMessage } from '../../trainer/requests-to-wire.js';
+import type { Capability, TrainerDescription } from '../../trainer/trainer.js';
 import type { TrainerCommand } from '../definitions.js';
 import type { CalibrationRun, EstimatePlace, TrainerJob } from '../estimate.js';
 import { brokeContract } from './broke-contract.js';
@@ -50,4 +52,26 @@ export function fromTrainerJob(job: TrainerJob): NonNullable<EstimateJobRequest[
 
 export function fromEstimatePlace({ hardware, gpus, nodes }: EstimatePlace): TrainerPlace {
   return { gpus, nodes, ...(hardware === undefined ? {} : { hardware }) };
+}
+
+const capabilities: Readonly<Record<Capability, CapabilityCode>> = {
+  train: CapabilityCode.CAPABILITY_TRAIN,
+  checkpoint: CapabilityCode.CAPABILITY_CHECKPOINT,
+  inspect: CapabilityCode.CAPABILITY_INSPECT,
+  generate: CapabilityCode.CAPABILITY_GENERATE,
+  export: CapabilityCode.CAPABILITY_EXPORT,
+  deterministicResume: CapabilityCode.CAPABILITY_DETERMINISTIC_RESUME,
+};
+
+export function fromTrainerDescription(from: TrainerDescription): DescribeTrainerResponse {
+  const { name, version, versions, devices } = from;
+  return {
+    name,
+    version,
+    versions: { ...versions },
+    capabilities: [...from.capabilities].map((capability) => capabilities[capability]),
+    devices: devices.map(({ memoryBytes, ...device }) => {
+      return { ...device, memoryBytes: memoryBytes === undefined ? undefined : BigInt(memoryBytes) };
+    }),
+  };
 }

@@ -149,6 +149,7 @@ export class PluginBench {
       ...folders,
       recipeFolder: this.options.folder,
       cacheFolder: this.options.folder,
+      isSpendingLimited: false,
     };
     return { callId, messages: process.client.runStage(request), stage, abort: () => abort.abort(stopped()) };
   }

@@ -6,7 +6,7 @@ from simmer_plugin.errors import Canceled, HostError, UserError
 from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking
 from simmer_plugin.grading import Grade, GradeItem
 from simmer_plugin.hooks import HookedStage, Objection, StageFailed
-from simmer_plugin.inspection import InspectedRow
+from simmer_plugin.inspection import InspectedRow, TrainerInfo
 from simmer_plugin.launchers import Launcher, LaunchRequest, Reach, end_group, is_running, start_detached
 from simmer_plugin.options import GraderChoice, file_path, grader_choice, placement, trainer_name
 from simmer_plugin.planning import (
@@ -69,6 +69,7 @@ __all__ = [
     "Table",
     "Thinking",
     "TrainerCommand",
+    "TrainerInfo",
     "TrainerPlace",
     "TrainingJob",
     "UserError",

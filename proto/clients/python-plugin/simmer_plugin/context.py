@@ -17,7 +17,7 @@ from simmer_plugin.generated.simmer.plugin.v1 import event_pb2
 from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking
 from simmer_plugin.grading import Grade, GradeItem
 from simmer_plugin.host import Host
-from simmer_plugin.inspection import InspectedRow
+from simmer_plugin.inspection import InspectedRow, TrainerInfo
 from simmer_plugin.options import GraderChoice
 from simmer_plugin.structs import struct_of
 
@@ -80,6 +80,8 @@ class StageContext(Generic[OptionsT]):
         recipe_folder: Path,
         cache_folder: Path,
         canceled: threading.Event,
+        is_spending_limited: bool = False,
+        python: str | None = None,
     ) -> None:
         self._host = host
         self._files = 0
@@ -101,6 +103,10 @@ class StageContext(Generic[OptionsT]):
         #: Shared by all projects of the user.
         self.cache_folder = cache_folder
         self.canceled = canceled
+        #: Whether the run's budget limits dollars: what is paid for needs a price then.
+        self.is_spending_limited = is_spending_limited
+        #: The Python that the user's settings name.
+        self.python = python
         self.log = Log(host)
 
     def input(self, name: str) -> Artifact:
@@ -216,6 +222,10 @@ class StageContext(Generic[OptionsT]):
         """Makes a model of another by the trainer: with the adapter merged into it, where one is given."""
         return self._host.export(trainer, model, adapter, metadata or {})
 
+    def describe_trainer(self, trainer: str) -> TrainerInfo:
+        """What a trainer of the recipe is and can do; starts it, where it does not run."""
+        return self._host.describe_trainer(trainer)
+
     def inspect(
         self,
         trainer: str,
@@ -291,6 +301,10 @@ class SinkContext(Generic[OptionsT]):
         #: A file of the run is put here.
         self.run_folder = run_folder
         self.log = Log(host)
+
+    def events_of(self, run_id: str) -> Iterator[dict[str, Any]]:
+        """The log of a run of the same home, e.g. of the one that made what was reused. Nothing where it is gone."""
+        return self._host.events_of(run_id)
 
     def open_artifact(self, uri: str) -> Artifact:
         """An artifact of the run. Raises HostError `artifact_missing`."""

@@ -16,7 +16,7 @@ from simmer_plugin.generated.simmer.plugin.v1 import artifact_pb2, event_pb2, ho
 from simmer_plugin.generated.simmer.trainer.v1 import trainer_pb2
 from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking, request_message, sample_of
 from simmer_plugin.grading import Grade, GradeItem, grade_of, item_message
-from simmer_plugin.inspection import InspectedRow, row_of
+from simmer_plugin.inspection import InspectedRow, TrainerInfo, info_of, row_of
 from simmer_plugin.planning import WorkEstimate, work_of
 from simmer_plugin.structs import struct_of
 
@@ -27,6 +27,10 @@ class Host(Protocol):
     """What a stage asks of Simmer. Raises HostError where that fails, Canceled where the stage is to stop."""
 
     def open_artifact(self, uri: str) -> Artifact: ...
+
+    def events_of(self, run_id: str) -> Iterator[dict[str, Any]]: ...
+
+    def describe_trainer(self, trainer: str) -> TrainerInfo: ...
 
     def commit_table(
         self, kind: str, file: Path, columns: Mapping[str, str] | None, metadata: Mapping[str, Any]
@@ -107,6 +111,21 @@ class HostCalls:
     def open_artifact(self, uri: str) -> Artifact:
         request = host_pb2.OpenArtifactRequest(call_id=self._call_id, uri=uri)
         return artifact_of(self._ask(self._connection.stub.OpenArtifact, request).artifact)
+
+    def events_of(self, run_id: str) -> Iterator[dict[str, Any]]:
+        request = host_pb2.ReadEventsRequest(call_id=self._call_id, run_id=run_id)
+        stream = self._connection.stub.ReadEvents(request, metadata=self._connection.metadata)
+        try:
+            for response in stream:
+                yield json.loads(response.json)
+        except grpc.RpcError as error:
+            raise _error_of(error) from error
+        finally:
+            stream.cancel()
+
+    def describe_trainer(self, trainer: str) -> TrainerInfo:
+        request = host_pb2.DescribeTrainerRequest(call_id=self._call_id, trainer=trainer)
+        return info_of(self._ask(self._connection.stub.DescribeTrainer, request))
 
     def commit_table(
         self, kind: str, file: Path, columns: Mapping[str, str] | None, metadata: Mapping[str, Any]

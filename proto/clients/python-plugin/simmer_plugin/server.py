@@ -160,6 +160,8 @@ def _run(
             recipe_folder=Path(request.recipe_folder),
             cache_folder=Path(request.cache_folder),
             canceled=canceled,
+            is_spending_limited=request.is_spending_limited,
+            python=request.python if request.HasField("python") else None,
         )
         outputs = entry.run(context)
         uris = {name: artifact.uri for name, artifact in outputs.items()}

@@ -19,7 +19,7 @@ from simmer_plugin.context import StageContext
 from simmer_plugin.generated.simmer.plugin.v1 import event_pb2, host_pb2
 from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking
 from simmer_plugin.grading import Grade, GradeItem
-from simmer_plugin.inspection import InspectedRow
+from simmer_plugin.inspection import InspectedRow, TrainerInfo
 from simmer_plugin.planning import CheckContext, EstimateContext, Facts, Problem, StageEstimate, WorkEstimate
 from simmer_plugin.plugin import Plugin
 
@@ -160,6 +160,12 @@ class _TestHost:
 
     def open_artifact(self, uri: str) -> Artifact:
         return self._artifacts[uri]
+
+    def events_of(self, run_id: str) -> Iterator[dict[str, Any]]:
+        yield from ()
+
+    def describe_trainer(self, trainer: str) -> TrainerInfo:
+        return TrainerInfo(trainer, "0.0.0", frozenset(), {}, [])
 
     def commit_table(
         self, kind: str, file: Path, columns: Mapping[str, str] | None, metadata: Mapping[str, Any]

@@ -18,6 +18,7 @@ from simmer_plugin import (
     TrainerCommand,
     TrainerPlace,
     TrainingJob,
+    UserError,
     VersionsContext,
     WorkEstimate,
     dataset,
@@ -51,6 +52,8 @@ def fine_tune(context: StageContext[Options]) -> dict[str, Artifact]:
     trainer, start, data = context.options.trainer, context.input("model"), context.table("dataset")
     rows = context.inspect(trainer, start, data, [0, 2], hyperparameters)
     tokens = [{"row": row.row, "tokens": row.tokens, "trained": row.trained} for row in rows]
+    if "CAPABILITY_TRAIN" not in context.describe_trainer(trainer).capabilities:
+        raise UserError("cannot_train", f"The trainer {trainer} cannot train.")
     trained = context.train(trainer, start, data, hyperparameters)
     exported = context.export(trainer, trained)
     return {"trained": trained, "exported": exported, "tokens": context.write_report(tokens)}
