@@ -31,7 +31,8 @@ export class KeptProcess {
   /**
    * Asks what must be answered within `limits.answerSeconds`; a process that takes longer is killed.
    * @param what for messages: `The check of fixture/greet`
-   * @param more.extraSeconds that this answer may take besides
+   * @param options.isPlanning whether it is asked for a plan, rather than in a run
+   * @param options.extraSeconds that this answer may take besides
    * @throws UserError that names it: about the recipe while it is planned, else about the run
    */
   async ask<T>(
@@ -73,6 +74,7 @@ export class KeptProcess {
 function hung(plugin: string, seconds: number): UserError {
   return new UserError('plugin_hung', `Plugin ${plugin} has not answered for ${seconds} seconds; it was killed.`, {
     kind: 'runFailed',
+    hint: 'It is to answer such a question soon; `limits.answerSeconds` of its entry in the recipe says how soon.',
   });
 }
 
