@@ -139,6 +139,7 @@ export { type DetachedProcess, type ProcessExit, spawnDetached } from './process
 export { endsWithin, terminateGroup } from './process/terminate.js';
 export { type Random, random } from './random.js';
 export type { Json, Plan, PlannedStage, PlannedTrainer, StageReference } from './recipe/plan.js';
+export { readSecret } from './secrets.js';
 export { type StartWork, type ThreadedWork, workInThreads } from './threads/work-in-threads.js';
 export type {
   Capability,

@@ -1,5 +1,5 @@
 import { type ErrorRecord, toErrorRecord } from '../errors.js';
-import { redactor } from '../events/redaction.js';
+import { redactedRecord, redactor } from '../events/redaction.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { errorRecordLines, exitCodeOf } from './print-error.js';
 import { colorsFor, writeJson } from './terminal.js';
@@ -7,7 +7,7 @@ import { colorsFor, writeJson } from './terminal.js';
 /** Tells a command's error and returns the exit code. @param json also as `{"error": …}` on stdout, for programs */
 export async function reportError(error: unknown, { json }: { readonly json: boolean }): Promise<number> {
   printErrorRecord(toErrorRecord(error));
-  if (json) await writeJson(JSON.parse(redactor()(JSON.stringify({ error: toErrorRecord(error) }))));
+  if (json) await writeJson({ error: redactedRecord(error) });
   return exitCodeOf(error);
 }
 

@@ -9,6 +9,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { UserError } from '../errors.js';
+import { keepSecret } from '../secrets.js';
 import type { ServerLimits } from './limits.js';
 
 const shortestToken = 16;
@@ -20,6 +21,7 @@ const shortestToken = 16;
 export async function readToken(file: string | undefined, env: NodeJS.ProcessEnv): Promise<string | undefined> {
   const token = file === undefined ? env.SIMMER_SERVER_TOKEN : await readTokenFile(file);
   if (token === undefined || token === '') return undefined;
+  keepSecret(token);
   if (token.length >= shortestToken && /^[\x21-\x7e]+$/.test(token)) return token;
   throw new UserError('token_too_short', `The token must have at least ${shortestToken} visible ASCII characters.`, {
     hint: 'Make one: openssl rand -hex 32 > token && chmod 600 token',

@@ -11,7 +11,8 @@ import { estimatePlan } from '../engine/estimate-plan.js';
 import { previewPlan } from '../engine/preview.js';
 import { RunArtifacts } from '../engine/run-artifacts.js';
 import { eventsFile, readPlan } from '../engine/run-folder.js';
-import { toErrorRecord, UserError } from '../errors.js';
+import { UserError } from '../errors.js';
+import { redactedRecord } from '../events/redaction.js';
 import * as wire from '../generated/simmer/control/v1/control.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import { describePlugin } from '../plugin/describe-plugin.js';
@@ -79,7 +80,7 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
         return { problems: [], recipeName: plan.recipe, stages, trainers, error: undefined };
       } catch (error) {
         if (!isAboutRecipe(error)) throw error;
-        const detail = toErrorDetail(toErrorRecord(error));
+        const detail = toErrorDetail(redactedRecord(error));
         const { code, message, hint } = error;
         // A recipe that is refused as a whole has a problem, too.
         const problems =

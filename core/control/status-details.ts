@@ -1,6 +1,7 @@
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { Metadata, type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
-import { isUserError, toErrorRecord, UserError } from '../errors.js';
+import { isUserError, UserError } from '../errors.js';
+import { redactedRecord } from '../events/redaction.js';
 import { ErrorDetail } from '../generated/simmer/control/v1/control.js';
 import { fromErrorDetail, toErrorDetail } from './wire.js';
 
@@ -30,7 +31,7 @@ const codes: Readonly<Record<string, status>> = {
 
 /** An error as the status of a call: with its stable code in the details. A bug's stack stays on the server. */
 export function toStatus(error: unknown): Partial<StatusObject> {
-  const record = toErrorRecord(error);
+  const record = redactedRecord(error);
   const code = statusCode(error);
   const message = isUserError(error) ? record.message : `The server has a bug: ${record.message}`;
   const metadata = new Metadata();

@@ -1,5 +1,7 @@
 import type { Agent, Response } from 'undici';
 import { UserError } from '../errors.js';
+import { redactor } from '../events/redaction.js';
+import { readSecret } from '../secrets.js';
 import { costOf, type EndpointCost, type EndpointEnd, mayBeBilled, mostTokens, spentOn } from './endpoint-cost.js';
 
 /** Where an OpenAI-compatible server is, and how it is asked. */
@@ -186,13 +188,7 @@ export class OpenAiEndpoint {
 
   private authorization(): Record<string, string> {
     const name = this.options.apiKeyVariable;
-    if (name === undefined) return {};
-    const key = process.env[name];
-    if (key !== undefined && key !== '') return { authorization: `Bearer ${key}` };
-    throw new UserError('secret_missing', `The environment variable ${name} is not set.`, {
-      kind: 'environment',
-      hint: `export ${name}=..., or leave out \`apiKeyVariable\`.`,
-    });
+    return name === undefined ? {} : { authorization: `Bearer ${readSecret(name)}` };
   }
 }
 
@@ -257,7 +253,8 @@ function retryAfter(header: string | null): number {
 }
 
 function shortened(text: string): string {
-  const line = text.replace(/\s+/g, ' ').trim();
+  // Before it is cut: a half of a key is not known for what it is.
+  const line = redactor()(text).replace(/\s+/g, ' ').trim();
   return line.length <= 300 ? line : `${line.slice(0, 300)}…`;
 }
 

@@ -1,5 +1,9 @@
-import { describe, expect, it } from 'vitest';
-import { redacted, redactor } from './redaction.js';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { UserError } from '../errors.js';
+import { keepSecret, makeToken, readSecret } from '../secrets.js';
+import { redacted, redactedRecord, redactor } from './redaction.js';
+
+afterEach(() => vi.unstubAllEnvs());
 
 describe('redaction', () => {
   const redact = redactor({
@@ -20,7 +24,33 @@ describe('redaction', () => {
     expect(JSON.parse(redact(text))).toEqual({ message: `the token is ${redacted}, is it?` });
   });
 
+  it('takes out what was read as a secret, whatever its variable is called, before and after it was made', () => {
+    vi.stubEnv('MYAUTH', ' mine-and-mine-alone\n');
+    expect(redact('it was mine-and-mine-alone.')).toBe('it was mine-and-mine-alone.');
+    expect(readSecret('MYAUTH')).toBe(' mine-and-mine-alone\n');
+    expect(redact('it was mine-and-mine-alone.')).toBe(`it was ${redacted}.`);
+    expect(redactor({})('it was mine-and-mine-alone.')).toBe(`it was ${redacted}.`);
+    keepSecret('short');
+    keepSecret('');
+    expect(redact('short, or nothing')).toBe('short, or nothing');
+    expect(redact(`as value-of-mine, so "mine-and-mine-alone"`)).toBe(`as ${redacted}, so "${redacted}"`);
+  });
+
+  it('is done to errors that are told', () => {
+    keepSecret('told-by-a-server');
+    const error = new UserError('refused', 'it said told-by-a-server', { hint: 'leave told-by-a-server out' });
+    expect(JSON.stringify(redactedRecord(error))).not.toContain('told-by-a-server');
+  });
+
+  it('a variable that is not there is told by its name', () => {
+    vi.stubEnv('MYAUTH', '');
+    expect(() => readSecret('MYAUTH')).toThrow(
+      expect.objectContaining({ code: 'secret_missing', message: expect.stringContaining('MYAUTH') }),
+    );
+  });
+
   it.each([
+    makeToken(),
     `sk-proj-${'a1'.repeat(20)}`,
     `hf_${'Ab'.repeat(17)}`,
     `ghp_${'x'.repeat(36)}`,

@@ -1,3 +1,6 @@
+import { type ErrorRecord, toErrorRecord } from '../errors.js';
+import { knownSecrets } from '../secrets.js';
+
 /** Stands in the place of a secret in events, logs and reports. */
 export const redacted = '[redacted]';
 
@@ -8,7 +11,7 @@ const leastLength = 8;
 
 /**
  * What keys and tokens look like, each by its issuer's prefix: OpenAI and its like, Hugging Face, GitHub, Slack, AWS,
- * Google, JSON web tokens, and what follows `Bearer`.
+ * Google, JSON web tokens, what follows `Bearer`, and Simmer's own.
  */
 const shapes = [
   String.raw`\bsk-[A-Za-z0-9_-]{20,}`,
@@ -19,6 +22,7 @@ const shapes = [
   String.raw`\bAKIA[0-9A-Z]{16}\b`,
   String.raw`\bAIza[0-9A-Za-z_-]{35}`,
   String.raw`\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}`,
+  String.raw`\bsimmer_[0-9a-f]{64}`,
   String.raw`(?<=\bBearer )[A-Za-z0-9._~+/-]{16,}=*`,
 ];
 
@@ -26,16 +30,34 @@ const shapes = [
 export type Redact = (text: string) => string;
 
 /**
- * Takes out the values of environment variables that are named like secrets, and whatever is shaped like a key or token.
- * In JSON text too: a value is found as it stands there.
+ * Takes out the values of environment variables that are named like secrets, what was read as a secret in this process,
+ * also after this call, and whatever is shaped like a key or token. In JSON text too: a value is found as it stands there.
  */
 export function redactor(env: NodeJS.ProcessEnv = process.env): Redact {
-  const values = Object.entries(env)
-    .filter(([name, value]) => secretName.test(name) && (value?.length ?? 0) >= leastLength)
-    .flatMap(([, value]) => [value as string, JSON.stringify(value).slice(1, -1)]);
+  const named = Object.entries(env).flatMap(([name, value]) => (secretName.test(name) ? [value ?? ''] : []));
+  const read = knownSecrets();
+  let pattern = patternOf([...named, ...read]);
+  let count = read.size;
+  return (text) => {
+    if (read.size > count) {
+      pattern = patternOf([...named, ...read]);
+      count = read.size;
+    }
+    return text.replace(pattern, redacted);
+  };
+}
+
+/** An error as it may be told: to a client of a server, or to a program. */
+export function redactedRecord(error: unknown): ErrorRecord {
+  return JSON.parse(redactor()(JSON.stringify(toErrorRecord(error)))) as ErrorRecord;
+}
+
+function patternOf(secrets: readonly string[]): RegExp {
+  const values = secrets
+    .filter((value) => value.length >= leastLength)
+    .flatMap((value) => [value, JSON.stringify(value).slice(1, -1)]);
   const longestFirst = [...new Set(values)].sort((one, other) => other.length - one.length);
-  const pattern = new RegExp([...longestFirst.map(literal), ...shapes].join('|'), 'g');
-  return (text) => text.replace(pattern, redacted);
+  return new RegExp([...longestFirst.map(literal), ...shapes].join('|'), 'g');
 }
 
 function literal(text: string): string {

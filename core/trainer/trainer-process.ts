@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,6 +9,7 @@ import { isAlive, type ProcessIdentity, processIdentity } from '../process/proce
 import { makeSocketFolder, removeSocketFolder } from '../process/socket-folder.js';
 import type { ProcessExit } from '../process/spawn-detached.js';
 import { endsWithin } from '../process/terminate.js';
+import { makeToken } from '../secrets.js';
 import type { TrainerDescription } from './trainer.js';
 import { TrainerClient } from './trainer-client.js';
 import { TrainerLostError } from './trainer-errors.js';
@@ -85,7 +85,7 @@ export class TrainerProcess {
     const stderrFile = join(folder, `stderr-${start}.log`);
     const overTcp = (await place.launcher.transport?.(place.launcherOptions)) === 'tcp';
     const address = overTcp ? '127.0.0.1:0' : `unix:${join(await makeSocketFolder(), 'trainer.sock')}`;
-    const token = overTcp ? randomBytes(32).toString('hex') : undefined;
+    const token = overTcp ? makeToken() : undefined;
     // A handshake line that an earlier process left there would be taken for this one's.
     await rm(stdoutFile, { force: true });
     const launched = await place.launcher.launch(

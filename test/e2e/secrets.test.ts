@@ -1,4 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { simmer, workFolder } from './cli-process.js';
@@ -26,6 +28,14 @@ export default definePlugin({
 });
 `;
 
+/** Every file that a run leaves. */
+async function writtenBelow(folder: string): Promise<readonly string[]> {
+  const files = await readdir(join(folder, '.simmer'), { recursive: true, withFileTypes: true });
+  return Promise.all(
+    files.filter((file) => file.isFile()).map((file) => readFile(join(file.parentPath, file.name), 'utf8')),
+  );
+}
+
 it('stay out of events, reports, errors and what is printed', async () => {
   await using folder = await workFolder();
   const cwd = folder.path;
@@ -40,14 +50,45 @@ it('stay out of events, reports, errors and what is printed', async () => {
     const { stdout, stderr } = await simmer(['run', ...args], { cwd, env });
     printed.push(stdout, stderr);
   }
-  const files = await readdir(join(cwd, '.simmer'), { recursive: true, withFileTypes: true });
-  const written = await Promise.all(
-    files.filter((file) => file.isFile()).map((file) => readFile(join(file.parentPath, file.name), 'utf8')),
-  );
+  const written = await writtenBelow(cwd);
   const all = [...printed, ...written].join('\n');
   expect(all).toContain('The server refused [redacted].');
   expect(all).toContain('the key is [redacted] and [redacted]');
   expect(all).not.toContain(env.TEACHER_API_KEY);
   expect(all).not.toContain('hf_aaaa');
   expect(written.some((text) => text.startsWith('<!doctype html>'))).toBe(true);
+});
+
+it('stay out of all of it by any name, where a server says them back, cut in two or not', async () => {
+  const padding = 'x'.repeat(240);
+  const server = createServer((request, response) => {
+    request.resume();
+    const said = request.headers.authorization;
+    response.writeHead(401).end(`no such key: ${said?.slice('Bearer '.length)}, ${padding} ${said}`);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+  await using folder = await workFolder();
+  const cwd = folder.path;
+  await folder.write(
+    'asks.yaml',
+    `name: asks
+stages:
+  pool: { uses: curation/generate-problems, with: { count: 3 } }
+  asked:
+    uses: curation/distill
+    with: { dataset: "\${{ stages.pool.dataset }}", url: "${url}", apiKeyVariable: MYAUTH, model: m }
+`,
+  );
+  const env = { MYAUTH: 'not-for-others-by-any-name' };
+  const printed = [];
+  for (const args of [['asks.yaml'], ['asks.yaml', '--json']]) {
+    const { stdout, stderr, code } = await simmer(['run', ...args], { cwd, env });
+    expect(code).toBe(3);
+    printed.push(stdout, stderr);
+  }
+  server.close();
+  const all = [...printed, ...(await writtenBelow(cwd))].join('\n');
+  expect(all).toContain('no such key: [redacted], ');
+  expect(all).not.toContain('not-for-o');
 });

@@ -10,6 +10,7 @@ import { readToken } from '../../core/control/access.js';
 import { parseAddress } from '../../core/control/address.js';
 import { ControlClient } from '../../core/control/control-client.js';
 import { ControlServer } from '../../core/control/control-server.js';
+import { redacted, redactor } from '../../core/events/redaction.js';
 import { ControlHarness, curation, recipeText, type ServerOptions } from './control-harness.js';
 
 let open: ControlHarness | undefined;
@@ -70,6 +71,7 @@ describe('a token', () => {
     const file = join(folder, 'token');
     await writeFile(file, `${token}\n`, { mode: 0o600 });
     expect(await readToken(file, {})).toBe(token);
+    expect(redactor({})(`it is ${token}`)).toBe(`it is ${redacted}`);
     await chmod(file, 0o644);
     await expect(readToken(file, {})).rejects.toMatchObject({ code: 'token_file_unsafe' });
     await expect(readToken(undefined, { SIMMER_SERVER_TOKEN: 'short' })).rejects.toSatisfy(

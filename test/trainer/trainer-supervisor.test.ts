@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { credentials, Metadata, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { redacted, redactor } from '../../core/events/redaction.js';
 import { TrainerServiceClient } from '../../core/generated/simmer/trainer/v1/trainer.js';
 import type { GenerationEvent, Sample } from '../../core/trainer/trainer.js';
 import { TrainerBench } from './trainer-bench.js';
@@ -85,6 +86,8 @@ describe('starting a trainer', () => {
     const record = join(bench.folder, 'trainers', 'student', 'process.json');
     const { token } = JSON.parse(await readFile(record, 'utf8')) as { token: string };
     expect(await refused(`Bearer ${token}`)).toBeUndefined();
+    // Whatever the trainer says of it is not told on.
+    expect(redactor({})(`it is ${token}.`)).toBe(`it is ${redacted}.`);
     await supervisor.dispose('shutdown');
   });
 

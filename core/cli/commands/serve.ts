@@ -3,6 +3,7 @@ import { readToken } from '../../control/access.js';
 import { defaultAddress, parseAddress } from '../../control/address.js';
 import { ControlServer, type ControlServerOptions } from '../../control/control-server.js';
 import { exitCodes, UserError } from '../../errors.js';
+import { redactor } from '../../events/redaction.js';
 import { onInterrupt } from '../interrupts.js';
 import { writeJson, writeLine } from '../terminal.js';
 import { settingsFrom, type WorkspaceFlags } from '../workspace.js';
@@ -33,7 +34,7 @@ export async function serve(flags: ServeFlags): Promise<number> {
     allowedRoots: flags.allowRoot.map((folder) => resolve(folder)),
     allowedPlugins: flags.allowPlugin,
     recipeFolders: flags.recipes.map((folder) => resolve(folder)),
-    log: (message) => process.stderr.write(`${message}\n`),
+    log: (message) => process.stderr.write(`${redactor()(message)}\n`),
   });
   const stopped = new Promise<string>((stop) => {
     onInterrupt(stop);

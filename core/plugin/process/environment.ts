@@ -1,4 +1,5 @@
 import { UserError } from '../../errors.js';
+import { keepSecret } from '../../secrets.js';
 
 /** What every plugin process has of the host's environment; `LC_*` besides. */
 const passed = [
@@ -7,7 +8,8 @@ const passed = [
 ] as const;
 
 /**
- * The environment of a plugin process: a few variables of the host's, and the secrets that the recipe names.
+ * The environment of a plugin process: a few variables of the host's, and the secrets that the recipe names, which are
+ * taken out of what is said from then on.
  * @throws UserError `secret_missing`
  */
 export function scrubbedEnvironment(
@@ -23,6 +25,7 @@ export function scrubbedEnvironment(
       { kind: 'environment', hint: 'Set it where Simmer is started, or leave it out of `secrets`.' },
     );
   }
+  for (const name of secrets) keepSecret(host[name]!);
   const names = [...passed, ...Object.keys(host).filter((name) => name.startsWith('LC_')), ...secrets];
   return Object.fromEntries(names.flatMap((name) => (host[name] === undefined ? [] : [[name, host[name]]])));
 }
