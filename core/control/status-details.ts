@@ -73,7 +73,7 @@ export function fromServiceError(error: ServiceError, address: string): UserErro
   switch (wasCut ? status.UNAVAILABLE : error.code) {
     case status.UNAUTHENTICATED:
       return new UserError('unauthenticated', `The server at ${address} does not take this token.`, {
-        hint: 'Give the token of the server: SIMMER_SERVER_TOKEN, or --token-file FILE.',
+        hint: 'Give the token of the server: SIMMER_SERVER_TOKEN, or --server-token-file FILE.',
       });
     case status.UNAVAILABLE:
     case status.DEADLINE_EXCEEDED:

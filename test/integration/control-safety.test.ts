@@ -52,16 +52,35 @@ describe('a server on TCP', () => {
     },
   );
 
-  it('refuses health and reflection without the token, too', async () => {
+  it('tells a client how to give the token, by the option that is the client’s', async () => {
+    const { server } = await start(tcp);
+    using client = await ControlClient.open({ address: server.address });
+    await expect(client.describeServer()).rejects.toMatchObject({
+      hint: expect.stringContaining('--server-token-file'),
+    });
+  });
+
+  it.each([
+    '/grpc.health.v1.Health/Check',
+    '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
+    '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
+  ])('refuses %s without the token, too', async (method) => {
     const harness = await start(tcp);
     const client = new Client(harness.server.address, ChannelCredentials.createInsecure());
-    const code = await new Promise<status | undefined>((resolve) => {
-      const pass = (bytes: Buffer) => bytes;
-      const done = (error: ServiceError | null) => resolve(error?.code);
-      client.makeUnaryRequest('/grpc.health.v1.Health/Check', pass, pass, Buffer.alloc(0), new Metadata(), {}, done);
-    });
+    const ask = (metadata: Metadata) =>
+      new Promise<status>((resolve) => {
+        const pass = (bytes: Buffer) => bytes;
+        const call = client.makeBidiStreamRequest(method, pass, pass, metadata);
+        call.on('data', () => undefined);
+        call.once('error', (error: ServiceError) => resolve(error.code));
+        call.once('end', () => resolve(status.OK));
+        call.end(Buffer.alloc(0));
+      });
+    expect(await ask(new Metadata())).toBe(status.UNAUTHENTICATED);
+    const metadata = new Metadata();
+    metadata.set('authorization', `Bearer ${token}`);
+    expect(await ask(metadata)).not.toBe(status.UNAUTHENTICATED);
     client.close();
-    expect(code).toBe(status.UNAUTHENTICATED);
   });
 });
 
@@ -238,6 +257,44 @@ describe('a connection', () => {
     await expectServing(harness);
   });
 
+  it('that answers no ping is closed; one that does may be silent', async () => {
+    const harness = await start({ limits: { keepaliveMilliseconds: 100, keepaliveTimeoutMilliseconds: 800 } });
+    const lively = connectHttp2('http://localhost', { createConnection: () => socketTo(harness) });
+    await new Promise((resolve) => lively.once('remoteSettings', resolve));
+    const deaf = socketTo(harness);
+    let pings = 0;
+    deaf.on('data', (bytes: Buffer) => {
+      if (bytes[3] === frames.ping) pings += 1;
+    });
+    deaf.write(Buffer.concat([preface, frame(frames.settings, 0), frame(frames.settings, 1)]));
+    await new Promise((resolve) => deaf.once('close', resolve));
+    expect(pings).toBeGreaterThan(0);
+    expect(lively.destroyed).toBe(false);
+    lively.destroy();
+    await expectServing(harness);
+  });
+
+  it('with more calls at a time than the limit has the others refused', async () => {
+    const harness = await start();
+    // More than the server allows are sent before its word on it has come.
+    const session = connectHttp2('http://localhost', {
+      createConnection: () => socketTo(harness),
+      peerMaxConcurrentStreams: 1000,
+    });
+    session.on('error', () => undefined);
+    let refused = 0;
+    for (let count = 0; count < 300; count++) {
+      const stream = session.request({ ':method': 'POST', ':path': '/simmer.control.v1.ControlService/ListRuns' });
+      stream.on('error', () => undefined);
+      stream.once('close', () => {
+        if (stream.rstCode === constants.NGHTTP2_REFUSED_STREAM) refused += 1;
+      });
+    }
+    await expect.poll(() => refused).toBe(300 - 256);
+    await expectServing(harness);
+    session.destroy();
+  });
+
   it('beyond the limit is closed', async () => {
     const harness = await start({ limits: { connections: 3 } });
     await expectServing(harness);
@@ -274,6 +331,16 @@ describe('a connection', () => {
     await expect(diff[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'too_many_analyses' });
   });
 });
+
+/** What a client of HTTP/2 says first. */
+const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+/** Types of frames (RFC 9113, section 6). */
+const frames = { settings: 4, ping: 6 } as const;
+
+/** A frame without content, of the connection. */
+function frame(type: number, flags: number): Buffer {
+  return Buffer.from([0, 0, 0, type, flags, 0, 0, 0, 0]);
+}
 
 function socketTo(harness: ControlHarness): Socket {
   const socket = connect(harness.server.address.slice('unix:'.length));
