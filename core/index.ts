@@ -67,6 +67,8 @@ export {
   manyInputs,
   optionalInput,
   placement,
+  runsCode,
+  secretVariable,
   trainerName,
 } from './plugin/define.js';
 export {

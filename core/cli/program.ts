@@ -226,6 +226,18 @@ Examples:
       [],
     )
     .option('--allow-plugin <name>', 'an npm package that recipes of clients may list; may be given again', collect, [])
+    .option(
+      '--allow-option <option>',
+      'PLUGIN/NAME.OPTION, which has this machine run or load what it says: recipes of clients may give it; may be given again',
+      collect,
+      [],
+    )
+    .option(
+      '--allow-secret <name>',
+      'NAME or NAME=URL: an environment variable that recipes of clients may send anywhere, or below that URL; may be given again',
+      collect,
+      [],
+    )
     .option('--recipes <folder>', 'a folder of recipes that clients may run by name; may be given again', collect, [])
     .addOption(homeOption())
     .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')

@@ -14,6 +14,7 @@ import { simmerPackage } from '../plugin/locate.js';
 import { processMachine } from '../plugin/process/process-machine.js';
 import { isLoopback, limitRate, requireToken } from './access.js';
 import { type ServerAddress, shownAddress } from './address.js';
+import { parseAllowedSecret } from './allowed-secrets.js';
 import { controlService, controlServiceDefinition } from './control-service.js';
 import { DurableWrites } from './durable-writes.js';
 import { defaultLimits, type ServerLimits } from './limits.js';
@@ -41,6 +42,10 @@ export interface ControlServerOptions {
   readonly allowedRoots?: readonly string[];
   /** npm names of plugins that recipes of clients may list. */
   readonly allowedPlugins?: readonly string[];
+  /** Options that have this machine run or load what they say and that clients may give: PLUGIN/NAME.OPTION. */
+  readonly allowedOptions?: readonly string[];
+  /** Variables of the environment that recipes of clients may use: NAME, or NAME=URL. */
+  readonly allowedSecrets?: readonly string[];
   /** Folders of recipes that clients may name, besides those that come with Simmer. These recipes are trusted. */
   readonly recipeFolders?: readonly string[];
   readonly limits?: Partial<ServerLimits>;
@@ -75,7 +80,8 @@ export class ControlServer {
 
   /**
    * Listens, then takes up the runs that a former server left.
-   * @throws UserError `token_needed`, `tls_needed`, `address_in_use`, `run_locked` where another server has this home
+   * @throws UserError `token_needed`, `tls_needed`, `address_in_use`, `wrong_secret`, `run_locked` where another server
+   * has this home
    */
   static async start(options: ControlServerOptions): Promise<ControlServer> {
     const { settings, address, log = () => undefined } = options;
@@ -97,6 +103,8 @@ export class ControlServer {
         folder: options.allowedRoots?.[0] ?? ownFolder,
         roots: [...roots, ownFolder],
         plugins: options.allowedPlugins ?? [],
+        options: options.allowedOptions ?? [],
+        secrets: (options.allowedSecrets ?? []).map(parseAllowedSecret),
       };
       const recipeFolders = [...(options.recipeFolders ?? []), join(simmerPackage.root, 'recipes')];
       const machine = processMachine(settings, log);

@@ -1,7 +1,9 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
-import type { Path } from '../recipe/path.js';
+import type { IsForeign, MarkedOption, RecipeGuard } from '../recipe/guard.js';
+import { formatPath, type Path } from '../recipe/path.js';
 import { isMapValue, type ProblemList } from '../recipe/problem-list.js';
+import { type AllowedSecret, isOwnVariable, isSecretAllowed, listedSecrets } from './allowed-secrets.js';
 
 /** What recipes may name that come from somebody else. */
 export interface RecipeRules {
@@ -11,17 +13,43 @@ export interface RecipeRules {
   readonly roots: readonly string[];
   /** npm names of the plugins that may be listed. */
   readonly plugins: readonly string[];
+  /** Options that have the machine run or load what they say, and may be given: "launchers/torchrun.hosts". */
+  readonly options: readonly string[];
+  readonly secrets: readonly AllowedSecret[];
+}
+
+/** Holds recipes to the rules. @param trustsFile the recipe's file is the owner's; what clients give beside it is not */
+export function recipeGuard(rules: RecipeRules, { trustsFile }: { readonly trustsFile: boolean }): RecipeGuard {
+  const places = [rules.folder, ...rules.roots].map(realPath);
+  return {
+    trustsFile,
+    aboutFiles: `The server looks below ${rules.folder}, in its own files: have its owner put the file there, or allow the folder that it is in with --allow-root and name its whole path.`,
+    checkTree(tree, isForeign, problems) {
+      checkPaths(tree, { rules, places, isForeign, problems });
+      checkPlugins(tree, { rules, isForeign, problems });
+    },
+    allowsOption: (option, isForeign, problems) =>
+      allowsCode(option, { rules, isForeign, problems }) && allowsSecret(option, { rules, isForeign, problems }),
+  };
+}
+
+interface Check {
+  readonly rules: RecipeRules;
+  readonly isForeign: IsForeign;
+  readonly problems: ProblemList;
 }
 
 /**
- * Refuses the plugins and files that a recipe of a client may not name. No schema tells for certain which text is a path,
- * so every text of the recipe that could be one is looked at: absolute, from a home folder, upwards, or there.
+ * No schema tells for certain which text is a path, so every text of the recipe that could be one is looked at: absolute,
+ * from a home folder, upwards, or there.
  */
-export function guardRecipe(tree: unknown, rules: RecipeRules, problems: ProblemList): void {
-  const roots = rules.roots.map(realPath);
+function checkPaths(
+  tree: unknown,
+  { rules, places, isForeign, problems }: Check & { places: readonly string[] },
+): void {
   const look = (value: unknown, path: Path): void => {
     if (typeof value === 'string') {
-      if (leadsOut(value, rules.folder, roots)) {
+      if (isForeign(path) && leadsOut(value, rules.folder, places)) {
         problems.add(
           'path_not_allowed',
           `${JSON.stringify(value)} is outside the folders that this server allows.`,
@@ -39,17 +67,90 @@ export function guardRecipe(tree: unknown, rules: RecipeRules, problems: Problem
     }
   };
   look(tree, []);
+}
+
+function checkPlugins(tree: unknown, { rules, isForeign, problems }: Check): void {
   const listed = isMapValue(tree) && Array.isArray(tree.plugins) ? tree.plugins : [];
   for (const [index, plugin] of listed.entries()) {
-    if (typeof plugin === 'string' && rules.plugins.includes(plugin)) continue;
-    const allowed = rules.plugins.length === 0 ? 'none' : rules.plugins.join(', ');
-    problems.add('plugin_not_allowed', `This server runs no plugin ${JSON.stringify(plugin)}.`, ['plugins', index], {
-      hint: `Besides the built-in ones it allows ${allowed}; its owner allows others with --allow-plugin.`,
-    });
+    const path = ['plugins', index];
+    if (!isForeign(path)) continue;
+    const { name, secrets } = namedPlugin(plugin);
+    if (name === undefined || !rules.plugins.includes(name)) {
+      const allowed = rules.plugins.length === 0 ? 'none' : rules.plugins.join(', ');
+      problems.add('plugin_not_allowed', `This server runs no plugin ${JSON.stringify(plugin)}.`, path, {
+        hint: `Besides the built-in ones it allows ${allowed}; its owner allows others with --allow-plugin.`,
+      });
+      continue;
+    }
+    for (const [place, secret] of secrets.entries()) {
+      if (isSecretAllowed(rules.secrets, String(secret), undefined)) continue;
+      refuseSecret(String(secret), undefined, [...path, 'secrets', place], { rules, problems });
+    }
   }
 }
 
-function leadsOut(text: string, folder: string, roots: readonly string[]): boolean {
+/** A plugin by its name, or with secrets beside it; whatever else is said of one is its owner's to say. */
+function namedPlugin(listed: unknown): { readonly name?: string; readonly secrets: readonly unknown[] } {
+  if (typeof listed === 'string') return { name: listed, secrets: [] };
+  if (!isMapValue(listed)) return { secrets: [] };
+  const { plugin, secrets = [], ...others } = listed;
+  const isPlain = typeof plugin === 'string' && Array.isArray(secrets) && Object.keys(others).length === 0;
+  return isPlain ? { name: plugin, secrets } : { secrets: [] };
+}
+
+function allowsCode({ uses, marks, isGiven, inner, around }: MarkedOption, { rules, isForeign, problems }: Check) {
+  const path = [...around, ...inner];
+  if (!marks.runsCode || !isGiven || !isForeign(path)) return true;
+  const name = `${uses}.${inner.filter((part) => typeof part === 'string').join('.')}`;
+  if (rules.options.includes(name)) return true;
+  const message = `${formatPath(path)} has the server run or load what it says, which a client's recipe may not.`;
+  problems.add('option_not_allowed', message, path, {
+    hint: `Leave it out. The server's owner allows it with --allow-option ${name}, or has a recipe with it that clients run by its name (--recipes).`,
+  });
+  return false;
+}
+
+function allowsSecret(option: MarkedOption, { rules, isForeign, problems }: Check): boolean {
+  const { marks, value, inner, around, options } = option;
+  if (marks.secret === undefined || value === undefined) return true;
+  const path = [...around, ...inner];
+  const beside = inner.slice(0, -1);
+  const isTold = marks.secret !== '';
+  // Where it is not told what decides where a secret goes, any of the options may.
+  const decides = isTold ? [...around, ...beside, marks.secret] : around;
+  if (!isForeign(path) && !isForeign(decides)) return true;
+  const sentTo = isTold ? valueAt(options, [...beside, marks.secret]) : undefined;
+  const url = typeof sentTo === 'string' ? sentTo : undefined;
+  if (isSecretAllowed(rules.secrets, String(value), url)) return true;
+  refuseSecret(String(value), url, path, { rules, problems });
+  return false;
+}
+
+function refuseSecret(
+  name: string,
+  url: string | undefined,
+  path: Path,
+  check: Pick<Check, 'rules' | 'problems'>,
+): void {
+  const { rules, problems } = check;
+  const where = url === undefined ? 'anywhere' : `to ${url}`;
+  const message = `${formatPath(path)}: a client's recipe may not send the server's environment variable ${name} ${where}.`;
+  const remedy = isOwnVariable(name)
+    ? 'SIMMER_ variables are for the server alone.'
+    : `Its owner allows it with --allow-secret ${name}${url === undefined ? '' : `=${url}`}.`;
+  problems.add('secret_not_allowed', message, path, {
+    hint: `The server allows ${listedSecrets(rules.secrets)}. ${remedy}`,
+  });
+}
+
+function valueAt(value: unknown, path: Path): unknown {
+  let here = value;
+  for (const part of path) here = isMapValue(here) || Array.isArray(here) ? Reflect.get(here, part) : undefined;
+  return here;
+}
+
+/** @param places folders, with all links followed, whose files may be named */
+function leadsOut(text: string, folder: string, places: readonly string[]): boolean {
   if (text === '' || text.includes('\0')) return text !== '';
   if (/^file:/i.test(text)) return true;
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return false;
@@ -60,7 +161,7 @@ function leadsOut(text: string, folder: string, roots: readonly string[]): boole
   const isPath = isAbsolute(text) || text.split('/').includes('..') || existsSync(path);
   if (!isPath) return false;
   const real = realPath(path);
-  return ![realPath(folder), ...roots].some((root) => isWithin(root, real));
+  return !places.some((place) => isWithin(place, real));
 }
 
 /** With all links followed, of as much of the path as is there. */

@@ -11,7 +11,7 @@ import { loadRecipe, type ParsedRecipe, parseRecipe } from '../recipe/load-recip
 import type { Plan } from '../recipe/plan.js';
 import { planRecipe } from '../recipe/plan-recipe.js';
 import type { ServerLimits } from './limits.js';
-import { guardRecipe, type RecipeRules } from './recipe-guard.js';
+import { type RecipeRules, recipeGuard } from './recipe-guard.js';
 
 /** A recipe as a client gave it, and what it means. */
 export interface PlannedRecipe {
@@ -44,7 +44,8 @@ export class RecipeSource {
     if (recipe?.source?.$case === 'name') {
       const parsed = await loadRecipe(this.#fileOf(recipe.source.value), given);
       const catalog = this.#catalogOf(parsed);
-      return { text: parsed.text, plan: await planRecipe(parsed, catalog, settings), catalog };
+      const guard = recipeGuard({ ...rules, folder: parsed.folder }, { trustsFile: true });
+      return { text: parsed.text, plan: await planRecipe(parsed, catalog, settings, { guard }), catalog };
     }
     if (recipe?.source === undefined) {
       throw new UserError('recipe_missing', 'The request has no recipe.', { hint: 'Give `text`, or `name`.' });
@@ -54,10 +55,8 @@ export class RecipeSource {
     const name = recipe.fileName === '' ? 'recipe.yaml' : recipe.fileName;
     const parsed = { ...parseRecipe(name, text, given), folder: rules.folder };
     const catalog = this.#catalogOf(parsed);
-    const plan = await planRecipe(parsed, catalog, settings, {
-      guard: (tree, problems) => guardRecipe(tree, rules, problems),
-    });
-    return { text, plan, catalog };
+    const guard = recipeGuard(rules, { trustsFile: false });
+    return { text, plan: await planRecipe(parsed, catalog, settings, { guard }), catalog };
   }
 
   /** What a request asks for, in short: the same is the same request. */

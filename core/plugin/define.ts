@@ -82,6 +82,23 @@ export function filePath(): z.ZodString {
 }
 
 /**
+ * Marks an option that has the machine run or load what it says: a command or arguments of one, a Python, a file of
+ * settings that names code. A client of `simmer serve` may give it only where the server's owner allows it.
+ */
+export function runsCode<T extends z.ZodType>(schema: T): T {
+  return schema.meta({ ...schema.meta(), runsCode: true });
+}
+
+/**
+ * An option that names the environment variable of a secret, to be read with `readSecret`. It is placement. A client of
+ * `simmer serve` may name only those that the server's owner allows.
+ * @param sentTo the option beside it with the URL that the secret is sent to; absent: only a secret fits that may be sent anywhere
+ */
+export function secretVariable(sentTo = ''): z.ZodString {
+  return z.string().meta({ secret: sentTo, placement: true, description: 'Environment variable with the secret.' });
+}
+
+/**
  * An option that chooses a grader: `{uses: plugin/grader, with: {…}}`. What it names is checked before a run, and the
  * stage key covers its code. @param uses the grader where the recipe names none
  */

@@ -59,8 +59,11 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
   const trainers = new Map<string, Path>();
   const files: { readonly path: Path; readonly name: string }[] = [];
   const graders: { readonly path: Path; readonly value: { uses: string; with: unknown } }[] = [];
+  let isWhole = output !== undefined;
   mapOptions(asSchema(schema), looked, (marks, value, inner) => {
     const at = [...path, ...inner];
+    const isGiven = value !== undefined && says(check.value, inner);
+    if (!scope.allows({ uses, marks, value, isGiven, inner, around: path, options: looked })) isWhole = false;
     if (marks.trainer && typeof value === 'string' && !trainers.has(value)) trainers.set(value, at);
     if (marks.file && typeof value === 'string' && !isUrl(value)) files.push({ path: at, name: value });
     if (marks.grader && isMapValue(value) && typeof value.uses === 'string') {
@@ -71,7 +74,6 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
 
   const replacements = new Map<string, unknown>();
   const foundGraders: Contribution<GraderDefinition>[] = [];
-  let isWhole = output !== undefined;
   for (const [name, at] of trainers) {
     if (check.trainerNames?.includes(name) ?? true) continue;
     isWhole = false;
@@ -164,7 +166,7 @@ async function fileDigest(scope: PlanScope, path: Path, name: string): Promise<s
       `${formatPath(path)}: there is no file ${file}${isGlob(name) ? ', and none that it matches as a glob' : ''}.`,
       path,
       {
-        hint: "Paths are relative to the recipe's folder.",
+        hint: scope.aboutFiles,
       },
     );
   } catch (error) {
@@ -172,6 +174,17 @@ async function fileDigest(scope: PlanScope, path: Path, name: string): Promise<s
     scope.problems.add('not_readable', message, path, { hint: 'Check its permissions.' });
   }
   return undefined;
+}
+
+/** Whether options have a value at a path, or one that a schema made it of; otherwise it is a default. */
+function says(given: unknown, path: Path): boolean {
+  let here = given;
+  for (const part of path) {
+    if (typeof here !== 'object' || here === null) return true;
+    if (!Object.hasOwn(here, part)) return false;
+    here = (here as Record<string | number, unknown>)[part];
+  }
+  return here !== undefined;
 }
 
 /** Something to fetch, not a file of this machine. */

@@ -1,13 +1,26 @@
 import type { z } from 'zod';
 import type { Path } from './path.js';
 
-/** What `placement()`, `trainerName()`, `graderChoice()` and `filePath()` say of an option. */
+/** What `placement()`, `trainerName()` and their like say of an option. */
 export interface Marks {
   readonly placement?: boolean;
   readonly trainer?: boolean;
   readonly grader?: boolean;
   readonly file?: boolean;
+  readonly runsCode?: boolean;
+  /** Of the name of a variable: the option beside it with the URL that its value is sent to; empty: not told. */
+  readonly secret?: string;
 }
+
+/** The names of all marks. */
+export const markNames = [
+  'placement',
+  'trainer',
+  'grader',
+  'file',
+  'runsCode',
+  'secret',
+] as const satisfies (keyof Marks)[];
 
 /** The parts of a zod schema that are looked at here. They are zod 4's public `def`s, of any copy of zod. */
 interface SchemaDefinition {

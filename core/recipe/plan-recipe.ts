@@ -7,6 +7,7 @@ import { type PluginReference, pluginReference } from '../plugin/plugin-referenc
 import { plannedBudget } from './budget.js';
 import { canonicalJson } from './canonical-json.js';
 import { invalidFile } from './document.js';
+import { givenBeside, type RecipeGuard } from './guard.js';
 import type { ParsedRecipe } from './load-recipe.js';
 import { type Params, readParams } from './params.js';
 import type { Json, Plan } from './plan.js';
@@ -24,11 +25,8 @@ const cyclesTold = 10;
 
 /** What a caller wants of planning besides. */
 export interface PlanOptions {
-  /**
-   * Adds what the caller does not allow. Called with the tree as it is written, and again once params are filled in; where
-   * it finds something, nothing else is looked at: no plugin is loaded and no file is opened.
-   */
-  guard?(tree: unknown, problems: ProblemList): void;
+  /** For a recipe that comes from somebody else. */
+  readonly guard?: RecipeGuard;
 }
 
 /**
@@ -41,7 +39,7 @@ export async function planRecipe(
   recipe: ParsedRecipe,
   catalog: PluginCatalog,
   settings: Settings,
-  options: PlanOptions = {},
+  { guard }: PlanOptions = {},
 ): Promise<Plan> {
   const { document, overridden, folder } = recipe;
   const problems = new ProblemList(document, overridden.givenBy);
@@ -51,8 +49,10 @@ export async function planRecipe(
   };
 
   const written = withoutNulls(overridden.value) as Record<string, unknown>;
-  options.guard?.(written, problems);
-  if (options.guard !== undefined) refuseIfWrong();
+  const foreign = (writtenAs?: ReadonlyMap<string, string>) =>
+    guard?.trustsFile ? givenBeside(overridden, writtenAs) : () => true;
+  guard?.checkTree(written, foreign(), problems);
+  if (guard !== undefined) refuseIfWrong();
   await using _kept = catalog.keepProcesses();
   const hooks = await HookDriver.of(catalog);
   const raw = (await hooks.beforePlan(written as RecipeTree)) as Record<string, unknown>;
@@ -60,14 +60,17 @@ export async function planRecipe(
   const values = new ParamValues(params, { dataFolder: settings.dataFolder }, problems);
   const { value, writtenAs } = resolveReferences(raw, values, problems);
   const tree = value as Record<string, unknown>;
-  options.guard?.(tree, problems);
-  if (options.guard !== undefined) refuseIfWrong();
+  const isForeign = foreign(writtenAs);
+  guard?.checkTree(tree, isForeign, problems);
+  if (guard !== undefined) refuseIfWrong();
   const scope = new PlanScope({
     catalog,
     problems,
     recipeFolder: folder,
     isUsdLimited: isMapValue(tree.budget) && typeof tree.budget.usd === 'number',
     writtenAs,
+    guard,
+    isForeign,
   });
 
   const outside = checkWithSchema({

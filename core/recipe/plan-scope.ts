@@ -1,6 +1,7 @@
 import { isUserError, type UserError } from '../errors.js';
 import type { LoadedPlugin, PluginCatalog } from '../plugin/catalog.js';
 import { isPlainReference } from '../plugin/plugin-reference.js';
+import type { IsForeign, MarkedOption, RecipeGuard } from './guard.js';
 import type { Path } from './path.js';
 import type { PlannedPlugin } from './plan.js';
 import type { ProblemList } from './problem-list.js';
@@ -14,6 +15,8 @@ export class PlanScope {
   readonly isUsdLimited: boolean;
   /** `pathKey` of each value that had a reference, to the text that it had. */
   readonly writtenAs: ReadonlyMap<string, string>;
+  readonly #guard: RecipeGuard | undefined;
+  readonly #isForeign: IsForeign;
   readonly #plugins = new Map<string, LoadedPlugin>();
   readonly #told = new Set<UserError>();
 
@@ -23,12 +26,26 @@ export class PlanScope {
     readonly recipeFolder: string;
     readonly isUsdLimited: boolean;
     readonly writtenAs: ReadonlyMap<string, string>;
+    readonly guard: RecipeGuard | undefined;
+    readonly isForeign: IsForeign;
   }) {
     this.catalog = options.catalog;
     this.problems = options.problems;
     this.recipeFolder = options.recipeFolder;
     this.isUsdLimited = options.isUsdLimited;
     this.writtenAs = options.writtenAs;
+    this.#guard = options.guard;
+    this.#isForeign = options.isForeign;
+  }
+
+  /** How a file gets there that the recipe names. */
+  get aboutFiles(): string {
+    return this.#guard?.aboutFiles ?? "Paths are relative to the recipe's folder.";
+  }
+
+  /** Whether the caller allows a value of a marked option; if not, it is a problem. */
+  allows(option: MarkedOption): boolean {
+    return this.#guard?.allowsOption(option, this.#isForeign, this.problems) ?? true;
   }
 
   /** Waits for something of a plugin's; a failure becomes a problem at the path. Told twice, it is one problem. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { LoadedPlugin, PluginCatalog } from '../plugin/catalog.js';
 import type { InputDefinition } from '../plugin/definitions.js';
+import { markNames } from './option-schema.js';
 import { dataFileShape } from './params.js';
 import { recipeShape, sinkShape, stageShape, trainerShape } from './recipe-shape.js';
 
@@ -138,7 +139,7 @@ function jsonSchemaOf(schema: z.ZodType): JsonSchema {
     io: 'input',
     unrepresentable: 'any',
     override({ jsonSchema }) {
-      for (const mark of ['placement', 'trainer', 'grader', 'file']) delete jsonSchema[mark];
+      for (const mark of markNames) delete jsonSchema[mark];
     },
   });
   return withReferences(json as JsonSchema, true);

@@ -1,4 +1,4 @@
-import { graderChoice, placement, tokenPrice, trainerName, z } from 'simmerkit';
+import { graderChoice, placement, secretVariable, tokenPrice, trainerName, z } from 'simmerkit';
 
 const positive = z.int().min(1);
 const share = z.number().min(0).max(1);
@@ -11,7 +11,7 @@ const answererShape = {
       .optional()
       .describe('Base of an OpenAI-compatible API, e.g. https://api.deepseek.com/v1. Or name a `trainer`.'),
   ),
-  apiKeyVariable: placement(z.string().optional().describe('Environment variable with the key. Absent: none is sent.')),
+  apiKeyVariable: secretVariable('url').optional().describe('Environment variable with the key. Absent: none is sent.'),
   model: z
     .string()
     .min(1)

@@ -5,13 +5,14 @@ import {
   type GradeItem,
   OpenAiEndpoint,
   placement,
+  secretVariable,
   tokenPrice,
   z,
 } from 'simmerkit';
 
 const judgeOptions = z.strictObject({
   url: placement(z.url().describe('Base of an OpenAI-compatible API, e.g. http://localhost:8000/v1.')),
-  apiKeyVariable: placement(z.string().optional().describe('Environment variable with the key. Absent: none is sent.')),
+  apiKeyVariable: secretVariable('url').optional().describe('Environment variable with the key. Absent: none is sent.'),
   model: z.string().min(1).describe('What the server calls the model that judges.'),
   prompt: z
     .string()

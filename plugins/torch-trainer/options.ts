@@ -1,9 +1,8 @@
-import { placement, z } from 'simmerkit';
+import { placement, runsCode, z } from 'simmerkit';
 
 export const torchTrainerOptions = z.strictObject({
   python: placement(
-    z
-      .string()
+    runsCode(z.string())
       .optional()
       .describe('A Python that has torch, transformers, trl, peft and grpcio. Absent: Simmer makes an environment.'),
   ),
@@ -12,8 +11,7 @@ export const torchTrainerOptions = z.strictObject({
   ),
   threads: placement(z.number().int().min(1).optional().describe('Threads on the CPU. Absent: torch chooses.')),
   accelerateConfig: placement(
-    z
-      .string()
+    runsCode(z.string())
       .optional()
       .describe(
         "A config file of accelerate (`accelerate config` writes one) for several ranks: FSDP2, or DeepSpeed where `python` has it. Absent: FSDP2, full shard. A path is relative to the recipe's folder.",

@@ -17,6 +17,8 @@ export interface ServeFlags extends WorkspaceFlags {
   readonly tlsClientCa?: string;
   readonly allowRoot: readonly string[];
   readonly allowPlugin: readonly string[];
+  readonly allowOption: readonly string[];
+  readonly allowSecret: readonly string[];
   readonly recipes: readonly string[];
 }
 
@@ -33,6 +35,8 @@ export async function serve(flags: ServeFlags): Promise<number> {
     ...(tls === undefined ? {} : { tls }),
     allowedRoots: flags.allowRoot.map((folder) => resolve(folder)),
     allowedPlugins: flags.allowPlugin,
+    allowedOptions: flags.allowOption,
+    allowedSecrets: flags.allowSecret,
     recipeFolders: flags.recipes.map((folder) => resolve(folder)),
     log: (message) => process.stderr.write(`${redactor()(message)}\n`),
   });

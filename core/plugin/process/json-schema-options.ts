@@ -9,6 +9,7 @@ const marks = {
   'x-simmer-placement': { placement: true },
   'x-simmer-trainer': { trainer: true },
   'x-simmer-file': { file: true },
+  'x-simmer-runs-code': { runsCode: true },
 } as const;
 
 /**
@@ -44,8 +45,11 @@ function optionFrom(property: JsonSchema, definitions: JsonSchema): z.ZodType {
   const grader = property['x-simmer-grader'];
   const described = typeof property.description === 'string' ? { description: property.description } : {};
   if (typeof grader === 'string') return graderChoice(grader).meta({ grader: true, ...described });
+  const secret = property['x-simmer-secret'];
   const known = Object.entries(marks).filter(([keyword]) => property[keyword] === true);
   const plain = Object.fromEntries(Object.entries(property).filter(([keyword]) => !keyword.startsWith('x-simmer-')));
   const schema = z.fromJSONSchema({ ...plain, ...definitions } as Parameters<typeof z.fromJSONSchema>[0]);
-  return schema.meta(Object.assign({}, described, ...known.map(([, mark]) => mark)));
+  return schema.meta(
+    Object.assign({}, described, ...known.map(([, mark]) => mark), typeof secret === 'string' && { secret }),
+  );
 }

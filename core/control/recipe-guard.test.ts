@@ -1,0 +1,108 @@
+import { tmpdir } from 'node:os';
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { PluginCatalog } from '../plugin/catalog.js';
+import { runsCode, secretVariable } from '../plugin/define.js';
+import { optionsFromJsonSchema } from '../plugin/process/json-schema-options.js';
+import { checkOptions } from '../recipe/checked-options.js';
+import { parseDocument } from '../recipe/document.js';
+import { givenBeside } from '../recipe/guard.js';
+import { applyOverrides } from '../recipe/overrides.js';
+import { PlanScope } from '../recipe/plan-scope.js';
+import { ProblemList } from '../recipe/problem-list.js';
+import { parseAllowedSecret } from './allowed-secrets.js';
+import { recipeGuard } from './recipe-guard.js';
+
+const around = ['stages', 'a', 'with'];
+
+/** What is said of the options of somebody's plugin where a client gives them; `foreign`: of those, which it gives. */
+async function problemsOf(schema: z.ZodObject, value: object, foreign?: string, allowed: readonly string[] = []) {
+  const folder = tmpdir();
+  const given = { stages: { a: { with: value } } };
+  const secrets = allowed.map(parseAllowedSecret);
+  const rules = { folder, roots: [], plugins: [], options: ['theirs/stage.steps.allowed'], secrets };
+  const problems = new ProblemList(parseDocument('my.yaml', JSON.stringify(given), 'recipe'));
+  const overridden = applyOverrides(given, { params: {}, overrides: { [`stages.a.with.${foreign}`]: 'x' } });
+  const scope = new PlanScope({
+    catalog: new PluginCatalog({ builtIn: {}, baseFolder: folder }),
+    problems,
+    recipeFolder: folder,
+    isUsdLimited: false,
+    writtenAs: new Map(),
+    guard: recipeGuard(rules, { trustsFile: foreign !== undefined }),
+    isForeign: foreign === undefined ? () => true : givenBeside(overridden),
+  });
+  const checked = await checkOptions(scope, { uses: 'theirs/stage', schema, value, path: around });
+  expect(checked === undefined).toBe(!problems.isEmpty);
+  return problems.sorted().map(({ code, path }) => [code, path?.replace('stages.a.with.', '')]);
+}
+
+describe('an option that runs code', () => {
+  const options = z.strictObject({
+    program: runsCode(z.array(z.string())).default(['cat']),
+    hook: z.union([z.enum(['none', 'log']), runsCode(z.strictObject({ command: z.string() }))]).optional(),
+    steps: z
+      .array(z.strictObject({ run: runsCode(z.string()).optional(), allowed: runsCode(z.string()).optional() }))
+      .default([{ run: 'echo' }]),
+    short: z
+      .preprocess(
+        (given) => (typeof given === 'string' ? { command: given } : given),
+        z.strictObject({ command: runsCode(z.string()) }),
+      )
+      .optional(),
+  });
+
+  it('is left to its default', async () => {
+    expect(await problemsOf(options, {})).toEqual([]);
+    expect(await problemsOf(options, { hook: 'log', steps: [{ allowed: 'date' }] })).toEqual([]);
+  });
+
+  it.each([
+    [{ program: ['cat'] }, 'program'],
+    [{ hook: { command: 'id' } }, 'hook'],
+    [{ steps: [{}, { run: 'id' }] }, 'steps[1].run'],
+    [{ short: 'id' }, 'short.command'],
+  ])('is refused wherever it is: %j', async (value, path) => {
+    expect(await problemsOf(options, value)).toEqual([['option_not_allowed', path]]);
+  });
+
+  it('is marked by a plugin that is a process, too', async () => {
+    const properties = { program: { type: 'string', 'x-simmer-runs-code': true }, other: { type: 'string' } };
+    const described = optionsFromJsonSchema({ type: 'object', properties }, 'p', 'the stage "s"');
+    expect(await problemsOf(described, { other: 'id' })).toEqual([]);
+    expect(await problemsOf(described, { program: 'id' })).toEqual([['option_not_allowed', 'program']]);
+  });
+});
+
+describe('an option that names a secret', () => {
+  const refused = [['secret_not_allowed', 'key']];
+  const bound = z.strictObject({
+    url: z.string(),
+    key: secretVariable('url').default('TEACHER'),
+    count: z.int().default(1),
+  });
+  const free = z.strictObject({ host: z.string(), key: secretVariable().default('TEACHER') });
+
+  it('is refused by its default, too, where a client says where it goes', async () => {
+    expect(await problemsOf(bound, { url: 'https://a.example' })).toEqual(refused);
+    expect(await problemsOf(bound, { url: 'https://a.example' }, 'url')).toEqual(refused);
+    expect(await problemsOf(bound, { url: 'https://a.example', count: 2 }, 'count')).toEqual([]);
+    expect(await problemsOf(free, { host: 'a.example' }, 'host')).toEqual(refused);
+  });
+
+  it('needs leave for anywhere, where it does not say where it goes', async () => {
+    expect(await problemsOf(bound, { url: 'https://a.example/v1' }, undefined, ['TEACHER=https://a.example'])).toEqual(
+      [],
+    );
+    expect(await problemsOf(free, { host: 'a.example' }, undefined, ['TEACHER=https://a.example'])).toEqual(refused);
+    expect(await problemsOf(free, { host: 'a.example' }, undefined, ['TEACHER'])).toEqual([]);
+  });
+
+  it('is marked by a plugin that is a process, too', async () => {
+    const properties = { url: { type: 'string' }, key: { type: 'string', 'x-simmer-secret': 'url' } };
+    const described = optionsFromJsonSchema({ type: 'object', properties }, 'p', 'the stage "s"');
+    const given = { url: 'https://a.example', key: 'TEACHER' };
+    expect(await problemsOf(described, given)).toEqual(refused);
+    expect(await problemsOf(described, given, undefined, ['TEACHER=https://a.example/'])).toEqual([]);
+  });
+});

