@@ -50,6 +50,7 @@ describe('an option that runs code', () => {
         z.strictObject({ command: runsCode(z.string()) }),
       )
       .optional(),
+    line: z.union([z.literal(false), runsCode(z.string()).transform((line) => ({ line }))]).optional(),
   });
 
   it('is left to its default', async () => {
@@ -62,6 +63,7 @@ describe('an option that runs code', () => {
     [{ hook: { command: 'id' } }, 'hook'],
     [{ steps: [{}, { run: 'id' }] }, 'steps[1].run'],
     [{ short: 'id' }, 'short.command'],
+    [{ line: 'id' }, 'line'],
   ])('is refused wherever it is: %j', async (value, path) => {
     expect(await problemsOf(options, value)).toEqual([['option_not_allowed', path]]);
   });

@@ -59,11 +59,9 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
   const trainers = new Map<string, Path>();
   const files: { readonly path: Path; readonly name: string }[] = [];
   const graders: { readonly path: Path; readonly value: { uses: string; with: unknown } }[] = [];
-  let isWhole = output !== undefined;
+  let isWhole = isAllowed(scope, check, looked) && output !== undefined;
   mapOptions(asSchema(schema), looked, (marks, value, inner) => {
     const at = [...path, ...inner];
-    const isGiven = value !== undefined && says(check.value, inner);
-    if (!scope.allows({ uses, marks, value, isGiven, inner, around: path, options: looked })) isWhole = false;
     if (marks.trainer && typeof value === 'string' && !trainers.has(value)) trainers.set(value, at);
     if (marks.file && typeof value === 'string' && !isUrl(value)) files.push({ path: at, name: value });
     if (marks.grader && isMapValue(value) && typeof value.uses === 'string') {
@@ -174,6 +172,26 @@ async function fileDigest(scope: PlanScope, path: Path, name: string): Promise<s
     scope.problems.add('not_readable', message, path, { hint: 'Check its permissions.' });
   }
   return undefined;
+}
+
+/**
+ * Whether the caller allows all that is marked. Looked at are the options as they are written and as the schema puts them
+ * out: what it makes of a value may fit its schema no more, and then its marks are found only before.
+ */
+function isAllowed(
+  scope: PlanScope,
+  { uses, schema, path, value: written }: OptionsToCheck,
+  options: unknown,
+): boolean {
+  let allowed = true;
+  for (const form of new Set([written, options])) {
+    mapOptions(asSchema(schema), form, (marks, value, inner) => {
+      const isGiven = says(written, inner);
+      if (!scope.allows({ uses, marks, value, isGiven, inner, around: path, options })) allowed = false;
+      return descend;
+    });
+  }
+  return allowed;
 }
 
 /** Whether options have a value at a path, or one that a schema made it of; otherwise it is a default. */

@@ -152,6 +152,10 @@ describe('a secret of the server', () => {
     ['curation/distill', asking(attack)],
     ['eval/judge', graded({ uses: 'eval/judge', with: { ...attack, model: 'm' } })],
     [
+      'a preview of eval/judge',
+      `name: x\n${stages}  asked: { uses: budget-forcing/generate, with: ${JSON.stringify({ preview: { uses: 'eval/judge', with: { ...attack, model: 'm' } } })} }\n`,
+    ],
+    [
       'budget-forcing/openai-compatible',
       `name: x\n${stages}  asked: { uses: budget-forcing/openai-compatible, with: ${JSON.stringify({ ...attack, model: 'm', problems: '${{ stages.pool.dataset }}' })} }\n`,
     ],
