@@ -156,6 +156,36 @@ it('what runs made is listed and fetched from a server as on this machine', asyn
   await end(server);
 }, 120_000);
 
+it('the owner of a server says what recipes of clients may have it run and send', async () => {
+  await using folder = await workFolder();
+  const cwd = folder.path;
+  await folder.write(
+    'asks.yaml',
+    `name: asks
+trainers: { t: { uses: torch-trainer/torch, with: { device: cpu }, launcher: { uses: launchers/torchrun, with: { hosts: [b] } } } }
+stages:
+  pool: { uses: curation/generate-problems, with: { count: 3 } }
+  asked:
+    uses: curation/distill
+    with: { dataset: "\${{ stages.pool.dataset }}", url: "https://a.example/v1", apiKeyVariable: MYAUTH, model: m }
+`,
+  );
+  const validate = async (...allowed: string[]) => {
+    const server = await serve(cwd, ...allowed);
+    const { stderr, code } = await simmer(['--server', server.address, 'validate', 'asks.yaml'], { cwd });
+    await end(server);
+    return { stderr, code };
+  };
+  const refused = await validate();
+  expect(refused.code).toBe(2);
+  expect(refused.stderr).toContain('asks.yaml:2:');
+  expect(refused.stderr).toContain('--allow-option launchers/torchrun.hosts');
+  expect(refused.stderr).toContain('asks.yaml:7:');
+  expect(refused.stderr).toContain('--allow-secret MYAUTH=https://a.example/v1');
+  const allowed = ['--allow-option', 'launchers/torchrun.hosts', '--allow-secret', 'MYAUTH=https://a.example'];
+  expect(await validate(...allowed)).toEqual({ stderr: '', code: 0 });
+});
+
 it('Ctrl-C stops a run on a server, and resume goes on', async () => {
   await using folder = await workFolder();
   const cwd = folder.path;
