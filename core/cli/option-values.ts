@@ -6,6 +6,10 @@ export function paramOption(): Option {
     .argParser(assignment);
 }
 
+export function untilOption(): Option {
+  return new Option('--until <stage>', 'only this stage and what it needs; a whole run later reuses what they made');
+}
+
 export function homeOption(): Option {
   return new Option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)');
 }

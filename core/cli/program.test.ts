@@ -5,7 +5,6 @@ import { glob } from 'tinyglobby';
 import { describe, expect, it } from 'vitest';
 import { simmerPackage } from '../plugin/locate.js';
 import { parseRecipe } from '../recipe/load-recipe.js';
-import { isMapValue } from '../recipe/problem-list.js';
 import { buildProgram } from './program.js';
 
 /** Every command, those with commands of their own too. */
@@ -44,15 +43,18 @@ async function parsed(words: readonly string[]) {
   return called!;
 }
 
-/** The params and paths of a recipe that a command line names and that are not in it. */
+/** The params, paths and stages of a recipe that a command line names and that are not in it. */
 function missingIn(recipe: string, options: Readonly<Record<string, unknown>>): readonly string[] {
   const params = (options.param ?? {}) as Record<string, string>;
   const overrides = (options.set ?? {}) as Record<string, string>;
   const text = readFileSync(join(simmerPackage.root, recipe), 'utf8');
   const { document, overridden } = parseRecipe(recipe, text, { params, overrides });
-  const known = isMapValue(document.value) && isMapValue(document.value.params) ? document.value.params : {};
+  const { params: known = {}, stages } = document.value as Record<'params' | 'stages', object>;
   return [
     ...Object.keys(params).filter((name) => !Object.hasOwn(known, name)),
+    ...[options.until, options.stage]
+      .filter((name) => typeof name === 'string' && !Object.hasOwn(stages, name))
+      .map(String),
     ...overridden.problems.map(({ message }) => message),
   ];
 }

@@ -6,7 +6,7 @@ import { addAuthorCommands } from './author-commands.js';
 import type { ActionOptions, CommandAction, CommandWork } from './command-action.js';
 import { forbidExit, leave } from './leave.js';
 import { refuseServer } from './open-workspace.js';
-import { collect, homeOption, paramOption, positions, setOption } from './option-values.js';
+import { collect, homeOption, paramOption, positions, setOption, untilOption } from './option-values.js';
 import { addRunCommands } from './run-commands.js';
 import { hasColor, keepStdoutForResults, watchOutput } from './terminal.js';
 import type { WorkspaceFlags } from './workspace.js';
@@ -105,6 +105,7 @@ export function buildProgram(): { readonly program: Command; exitCode(): number 
     .argument('[recipe]', 'a recipe file; without one, the quickstart that comes with Simmer')
     .addOption(paramOption())
     .addOption(setOption())
+    .addOption(untilOption())
     .addOption(homeOption())
     .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
     .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
@@ -116,6 +117,7 @@ Examples:
   simmer run                                  the quickstart: a small model learns to think longer
   simmer run recipes/s1.yaml -p selected=500  a parameter of the recipe
   simmer run my.yaml --set stages.tuned.with.learningRate=2e-5
+  simmer run recipes/s1.yaml --until unique   what needs no GPU; a whole run with this home goes on from there
   simmer run my.yaml --json | jq -c 'select(.type == "metric.measured") | .data'
   simmer run my.yaml --json | tail -1            the last event: run.completed, with all metrics`,
     )
@@ -161,6 +163,7 @@ Examples:
     .option('--calibration', 'published runs beside what the estimates say of them, instead of a plan')
     .addOption(paramOption())
     .addOption(setOption())
+    .addOption(untilOption())
     .addOption(homeOption())
     .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
     .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")

@@ -249,8 +249,8 @@ async function read(file: string, given: Overrides): Promise<Recipe> {
   return { source: { $case: 'text', value }, fileName: file, ...messageOf(given) };
 }
 
-function messageOf({ params, overrides }: Overrides): Pick<Recipe, 'params' | 'overrides'> {
-  return { params: { ...params }, overrides: { ...overrides } };
+function messageOf({ params, overrides, until }: Overrides): Pick<Recipe, 'params' | 'overrides' | 'until'> {
+  return { params: { ...params }, overrides: { ...overrides }, until };
 }
 
 function refuseRecipe(file: string | undefined): void {

@@ -4,6 +4,7 @@ import { builtInSource, PluginCatalog } from '../plugin/catalog.js';
 import { builtInPlugins, simmerPackage } from '../plugin/locate.js';
 import { type ListedPlugin, listedPlugins } from '../plugin/plugin-reference.js';
 import { processMachine } from '../plugin/process/process-machine.js';
+import type { Overrides } from '../recipe/overrides.js';
 import type { Plan } from '../recipe/plan.js';
 
 /** What every command that touches runs or recipes takes. */
@@ -21,6 +22,12 @@ export interface WorkspaceFlags {
 export interface RecipeFlags extends WorkspaceFlags {
   readonly param: Readonly<Record<string, string>>;
   readonly set: Readonly<Record<string, string>>;
+  readonly until?: string;
+}
+
+/** What the flags change in a recipe. */
+export function givenBy({ param, set, until }: RecipeFlags): Overrides {
+  return { params: param, overrides: set, ...(until === undefined ? {} : { until }) };
 }
 
 export function settingsFrom(flags: WorkspaceFlags): Promise<Settings> {

@@ -40,7 +40,8 @@ export class RecipeSource {
   /** @throws UserError `invalid_recipe` with everything that is wrong, `recipe_too_large`, `recipe_not_found` */
   async plan(recipe: Recipe | undefined): Promise<PlannedRecipe> {
     const { rules, settings } = this.#options;
-    const given = { params: recipe?.params ?? {}, overrides: recipe?.overrides ?? {} };
+    const { params = {}, overrides = {}, until } = recipe ?? {};
+    const given = { params, overrides, ...(until === undefined ? {} : { until }) };
     if (recipe?.source?.$case === 'name') {
       const parsed = await loadRecipe(this.#fileOf(recipe.source.value), given);
       const catalog = this.#catalogOf(parsed);
@@ -61,9 +62,10 @@ export class RecipeSource {
 
   /** What a request asks for, in short: the same is the same request. */
   static digest(recipe: Recipe | undefined): string {
-    const { source, params, overrides } = recipe ?? {};
+    const { source, params, overrides, until } = recipe ?? {};
+    const part = until === undefined ? [] : [until];
     return createHash('sha256')
-      .update(canonicalJson([source?.$case ?? null, source?.value ?? null, params ?? {}, overrides ?? {}]))
+      .update(canonicalJson([source?.$case ?? null, source?.value ?? null, params ?? {}, overrides ?? {}, ...part]))
       .digest('hex');
   }
 

@@ -19,6 +19,8 @@ export interface ParsedRecipe {
   readonly plugins: readonly PluginReference[];
   /** Its tree with `--set`, its `-p`, and what was wrong with them. */
   readonly overridden: Overridden;
+  /** The stage that it is run up to: only what that one needs is planned. @default all stages */
+  readonly until?: string;
   /** The training stage that is inspected and not run, where it was made for that. */
   readonly inspects?: string;
 }
@@ -58,5 +60,6 @@ export function parseRecipe(
     name: typeof tree.name === 'string' ? tree.name : '',
     plugins: plugins.map(pluginReference).filter((plugin) => plugin !== undefined),
     overridden,
+    ...(given.until === undefined ? {} : { until: given.until }),
   };
 }

@@ -10,6 +10,8 @@ export interface Overrides {
   readonly params: Readonly<Record<string, string>>;
   /** `--set path=value` */
   readonly overrides: Readonly<Record<string, string>>;
+  /** `--until stage`: only what that stage needs, and itself. */
+  readonly until?: string;
 }
 
 /** A recipe's tree with the overrides in it. */

@@ -145,6 +145,24 @@ describe('a param', () => {
   });
 });
 
+describe('a plan up to a stage', () => {
+  test('has what the stage needs and nothing else, with the keys that the whole plan gives it', async () => {
+    const [whole, part] = [await planOf(text()), await planOf(text(), { until: 'dough' })];
+    expect(part.stages.map(({ name }) => name)).toEqual(['pantry', 'dough']);
+    expect(part.until).toBe('dough');
+    expect(part.trainers).toEqual({});
+    const { loaf, ...others } = keysOf(whole);
+    expect(keysOf(part)).toEqual(others);
+    expect((await planOf(text(), { until: 'loaf' })).trainers).toEqual(whole.trainers);
+  });
+
+  test('is refused where there is no such stage', async () => {
+    await expect(planOf(text(), { until: 'doug' })).rejects.toMatchObject({
+      problems: [{ code: 'unknown_stage_name', hint: 'Did you mean "dough"?' }],
+    });
+  });
+});
+
 test('a file of the data folder stands in for the default of its param, where it is there', async () => {
   expect((await planOf(text(), {}, { dataFolder: folder })).stages[0]!.options.list).toBe('list.txt');
   await writeFile(join(folder, 'bench.txt'), 'spelt');

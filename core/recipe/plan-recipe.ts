@@ -9,6 +9,7 @@ import { canonicalJson } from './canonical-json.js';
 import { invalidFile } from './document.js';
 import { givenBeside, type RecipeGuard } from './guard.js';
 import type { ParsedRecipe } from './load-recipe.js';
+import { suggestion } from './nearest-name.js';
 import { type Params, readParams } from './params.js';
 import type { Json, Plan } from './plan.js';
 import { hardwareOfPlan } from './plan-hardware.js';
@@ -19,7 +20,7 @@ import { isMapValue, ProblemList } from './problem-list.js';
 import { recipeShape } from './recipe-shape.js';
 import { ParamValues, resolveReferences } from './resolve-references.js';
 import { checkWithSchema } from './schema-problems.js';
-import { orderStages } from './stage-order.js';
+import { neededFor, orderStages } from './stage-order.js';
 
 const cyclesTold = 10;
 
@@ -111,13 +112,23 @@ export async function planRecipe(
       hint: 'Each arrow is a reference in `with`: one of them must go.',
     });
   }
+  const { until } = recipe;
+  if (until !== undefined && !dependencies.has(until)) {
+    const hint = suggestion(until, dependencies.keys());
+    const message = `--until ${until}: there is no stage "${until}".`;
+    problems.addPlain({ code: 'unknown_stage_name', message, ...(hint === undefined ? {} : { hint }) });
+  }
   refuseIfWrong();
 
-  const plannedTrainers = await Promise.all(trainers.map((trainer) => planTrainer(scope, trainer, settings)));
-  refuseIfWrong();
   const byName = new Map(checked.flatMap((stage) => (stage === undefined ? [] : [[stage.name, stage] as const])));
+  const needed = until === undefined ? undefined : neededFor(until, dependencies);
+  const wanted = order.flatMap((stage) => (needed?.has(stage) === false ? [] : [byName.get(stage)!]));
+  const named = new Set(wanted.flatMap(({ options }) => options.trainers.map((trainer) => trainer.name)));
+  const wantedTrainers = trainers.filter(({ name }) => needed === undefined || named.has(name));
+  const plannedTrainers = await Promise.all(wantedTrainers.map((trainer) => planTrainer(scope, trainer, settings)));
+  refuseIfWrong();
   const { name, seed, budget } = outside!;
-  const plannedStages = await Promise.all(order.map((stage) => planStage(byName.get(stage)!, seed)));
+  const plannedStages = await Promise.all(wanted.map((stage) => planStage(stage, seed)));
   const placed = hardwareOfPlan(
     { trainers: plannedTrainers.map((trainer) => trainer!), stages: plannedStages, budget },
     settings,
@@ -135,6 +146,7 @@ export async function planRecipe(
     trainers: Object.fromEntries(placed.trainers.map((trainer) => [trainer.name, trainer])),
     sinks,
     stages: placed.stages,
+    ...(until === undefined ? {} : { until }),
     ...(recipe.inspects === undefined ? {} : { inspects: recipe.inspects }),
     ...(budget === undefined ? {} : { budget: plannedBudget(budget) }),
     ...(Object.keys(placed.hardware).length === 0 ? {} : { hardware: placed.hardware }),

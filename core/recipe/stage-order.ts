@@ -5,6 +5,14 @@ export interface StageOrder {
   readonly cycles: readonly (readonly string[])[];
 }
 
+/** What a stage needs of the others, directly or through them, and itself. @param dependencies as for `orderStages` */
+export function neededFor(stage: string, dependencies: ReadonlyMap<string, readonly string[]>): ReadonlySet<string> {
+  const needed = new Set([stage]);
+  // A set is walked to its end, also over what is added meanwhile.
+  for (const name of needed) for (const input of dependencies.get(name) ?? []) needed.add(input);
+  return needed;
+}
+
 /**
  * Orders stages: as they are written, but each after its inputs. The same graph gives the same order.
  *

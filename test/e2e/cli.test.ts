@@ -213,6 +213,21 @@ describe('a run', () => {
     expect(types).not.toContain('stage.started');
   });
 
+  it('up to a stage makes what that needs, and a whole run goes on from there', async () => {
+    const home = ['--home', 'until', '--json'];
+    const until = await simmer(['run', 'small.yaml', '--until', 'split', ...home], { cwd });
+    expect(Object.keys((eventsIn(until.stdout).at(-1)!.data as { outputs: object }).outputs)).toEqual([
+      'pool.dataset',
+      'split.train',
+      'split.heldout',
+    ]);
+    const resumed = await simmer(['resume', 'latest', ...home], { cwd });
+    expect(eventsIn(resumed.stdout).map(({ type }) => type)).toEqual(['run.completed']);
+    const events = eventsIn((await simmer(['run', 'small.yaml', ...home], { cwd })).stdout);
+    const of = (type: string) => events.filter((event) => event.type === type).map(({ stage }) => stage);
+    expect([of('stage.reused'), of('stage.started')]).toEqual([['pool', 'split'], ['formatted']]);
+  });
+
   it('is listed, watched and reported by its id, the beginning of it, or as the latest', async () => {
     await simmer(['run', 'small.yaml', '--home', 'look'], { cwd });
     const { stdout } = await simmer(['runs', '--home', 'look', '--json'], { cwd });

@@ -57,6 +57,8 @@ it('the command line prints the same for a server as for this machine', async ()
     ['run', 'small.yaml'],
     ['run', 'small.yaml', '-p', 'count=299'],
     ['plan', 'small.yaml'],
+    ['plan', 'small.yaml', '--until', 'split'],
+    ['run', 'small.yaml', '-p', 'count=298', '--until', 'split'],
     ['validate', 'small.yaml'],
     ['validate', 'wrong.yaml'],
     ['validate', 'wrong.yaml', '--json'],
@@ -72,13 +74,13 @@ it('the command line prints the same for a server as for this machine', async ()
     const [here, there] = await hereAndThere(cwd, server.address, args);
     expect(there, args.join(' ')).toEqual(here);
   }
-  const events = eventsIn((await simmer(['run', 'small.yaml', '-p', 'count=298', '--json'], remote)).stdout);
+  const events = eventsIn((await simmer(['run', 'small.yaml', '-p', 'count=297', '--json'], remote)).stdout);
   expect(events.at(-1)!.type).toBe('run.completed');
   const watched = await simmer(['--server', server.address, 'watch', 'latest', '--json', '--from', '3'], { cwd });
   expect(eventsIn(watched.stdout)).toEqual(events.slice(2));
   expect((await simmer(['runs', '--json'], remote)).stdout).toContain(events[0]!.runId);
   await end(server);
-}, 120_000);
+}, 240_000);
 
 it('the rows and verdicts of runs are told by a server as by this machine', async () => {
   await using folder = await workFolder();

@@ -54,6 +54,18 @@ describe('a run', () => {
     });
   });
 
+  it('goes up to a stage, which is part of what is asked for', async () => {
+    const requestId = randomUUID();
+    const { run } = await harness.client.createRun({ requestId, recipe: recipeText(curation, { until: 'pool' }) });
+    await harness.events(run!.runId);
+    const { run: ended, planJson } = await harness.client.getRun(run!.runId);
+    expect(ended).toMatchObject({ status: RunStatus.RUN_STATUS_COMPLETED, stagesDone: 1, stagesTotal: 1 });
+    expect(JSON.parse(planJson)).toMatchObject({ until: 'pool', stages: [{ name: 'pool' }] });
+    await expect(harness.client.createRun({ requestId, recipe: recipeText(curation) })).rejects.toMatchObject({
+      code: 'request_id_reused',
+    });
+  });
+
   it('that is complete is left as it is by cancel and resume', async () => {
     const runId = await completed();
     const { run } = await harness.client.cancelRun({ runId, reason: '' });

@@ -7,20 +7,19 @@ import { driveRun } from '../drive-run.js';
 import { LocalWorkspace } from '../local-workspace.js';
 import { refuseServer, type StartedRun, serverOf } from '../open-workspace.js';
 import { colorsFor, keepStdoutForResults, writeJson, writeLine } from '../terminal.js';
-import type { RecipeFlags } from '../workspace.js';
+import { givenBy, type RecipeFlags } from '../workspace.js';
 
 /** `simmer inspect`: which tokens of which rows a training stage would train. */
 export async function inspect(file: string, flags: RecipeFlags & Inspection): Promise<number> {
   keepStdoutForResults();
   refuseServer('inspect', serverOf(flags));
   await using workspace = await LocalWorkspace.open(flags);
-  const given = { params: flags.param, overrides: flags.set };
   let run: StartedRun | undefined;
   const code = await driveRun({
     workspace,
     stdout: 'result',
     start: async (options) => {
-      run = await workspace.startInspection(file, given, flags, options);
+      run = await workspace.startInspection(file, givenBy(flags), flags, options);
       return run;
     },
   });

@@ -9,7 +9,7 @@ import { planDigest } from '../../recipe/plan-digest.js';
 import { openWorkspace, refuseServer, serverOf } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
-import { catalogOf, type RecipeFlags, settingsFrom } from '../workspace.js';
+import { catalogOf, givenBy, type RecipeFlags, settingsFrom } from '../workspace.js';
 import { calibrationLines, estimateLines } from './estimate-lines.js';
 
 /** `simmer plan`: what a run would do, and what it would take. */
@@ -22,7 +22,7 @@ export async function plan(
     throw new UserError('recipe_missing', 'Which recipe is to be planned?', { hint: 'simmer plan recipes/s1.yaml' });
   }
   await using workspace = await openWorkspace(flags);
-  const planned = await workspace.plan(file, { params: flags.param, overrides: flags.set });
+  const planned = await workspace.plan(file, givenBy(flags));
   if (flags.json) await writeJson(planned);
   else {
     const colors = colorsFor(process.stdout);
@@ -67,7 +67,7 @@ export function planLines(plan: Plan, previews: readonly StagePreview[], colors:
     ...tableLines([heading, ...stages], { indent: ' ', right: [0] }),
     '',
     ...(trainers.length === 0 ? [] : [colors.dim('trainers'), ...tableLines(trainers, { indent: '  ' }), '']),
-    totalLine(previews),
+    `${totalLine(previews)}${plan.until === undefined ? '' : `; what "${plan.until}" does not need is left out`}`,
   ];
 }
 

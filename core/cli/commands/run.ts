@@ -1,14 +1,13 @@
 import { driveRun } from '../drive-run.js';
 import { openWorkspace } from '../open-workspace.js';
-import type { RecipeFlags } from '../workspace.js';
+import { givenBy, type RecipeFlags } from '../workspace.js';
 
 /** `simmer run`: a new run of a recipe. */
 export async function run(file: string | undefined, flags: RecipeFlags): Promise<number> {
   await using workspace = await openWorkspace(flags);
-  const given = { params: flags.param, overrides: flags.set };
   return await driveRun({
     workspace,
     stdout: flags.json ? 'events' : 'view',
-    start: (options) => workspace.start(file, given, options),
+    start: (options) => workspace.start(file, givenBy(flags), options),
   });
 }

@@ -1,12 +1,12 @@
 import { exitCodes } from '../../errors.js';
 import { openWorkspace } from '../open-workspace.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
-import { type RecipeFlags, shownPath } from '../workspace.js';
+import { givenBy, type RecipeFlags, shownPath } from '../workspace.js';
 
 /** `simmer validate`: everything that is wrong with a recipe, or that nothing is. */
 export async function validate(file: string, flags: RecipeFlags): Promise<number> {
   await using workspace = await openWorkspace(flags);
-  const valid = await workspace.validate(file, { params: flags.param, overrides: flags.set });
+  const valid = await workspace.validate(file, givenBy(flags));
   const { stages, trainers } = valid;
   if (flags.json) {
     await writeJson({ valid: true, ...valid });
