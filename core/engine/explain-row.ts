@@ -124,14 +124,14 @@ async function openTables(plan: Plan, runFolder: string, store: ArtifactStore) {
 }
 
 async function findId(wanted: string, tables: ReadonlyMap<string, Outputs>, finder: RowFinder): Promise<string> {
+  const all = [...tables.values()].flatMap((outputs) => [...outputs.values()]);
+  const withIds = all.filter(({ columns }) => 'id' in columns && !('prompt_id' in columns));
+  const read = [...new Map(withIds.map((table) => [table.uri, table])).values()];
+  const where = { column: 'id', value: wanted };
+  // A whole id, which most are, is looked up; only for the beginning of one are all ids held in memory.
+  for (const table of read) if ((await finder.rows(table, where, ['id'])).length > 0) return wanted;
   const ids = new Set<string>();
-  const read = new Set<string>();
-  for (const table of [...tables.values()].flatMap((outputs) => [...outputs.values()])) {
-    if (!('id' in table.columns) || 'prompt_id' in table.columns || read.has(table.uri)) continue;
-    read.add(table.uri);
-    for (const id of await finder.values(table, 'id')) ids.add(id);
-    if (ids.has(wanted)) return wanted;
-  }
+  for (const table of read) for (const id of await finder.values(table, 'id')) ids.add(id);
   const matches = wanted.length < 4 ? [] : [...ids].filter((id) => id.startsWith(wanted)).sort();
   if (matches.length === 1) return matches[0] as string;
   if (matches.length > 1) {
