@@ -265,6 +265,6 @@ function managerOf(
 function runsElsewhere(runId: string): UserError {
   return new UserError('run_locked', `Run ${runId} is run by another process, not by this server.`, {
     kind: 'environment',
-    hint: 'Stop it where it was started.',
+    hint: `Stop it on its machine: simmer cancel ${runId}`,
   });
 }

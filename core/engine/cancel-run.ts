@@ -32,7 +32,12 @@ export async function cancelRun(run: { readonly runId: string; readonly runFolde
     return;
   }
   if (!(await isThisProcess(owner))) throw cannotBeReached(runId, owner);
-  process.kill(owner.pid, cancelSignal);
+  try {
+    process.kill(owner.pid, cancelSignal);
+  } catch (error) {
+    // It may have ended just now; of another user's process it is not ours to ask.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw cannotBeReached(runId, owner);
+  }
   for (let now = await readRunOwner(runFolder); now?.alive === true && isSame(now, owner); ) {
     await wait(lookMilliseconds);
     now = await readRunOwner(runFolder);
@@ -63,6 +68,6 @@ function ofServer(runId: string, { pid, host }: RunOwner): UserError {
 function cannotBeReached(runId: string, { pid, host, startedAt }: RunOwner): UserError {
   return new UserError('run_locked', `Run ${runId} is held by process ${pid} on ${host}, since ${startedAt}.`, {
     kind: 'environment',
-    hint: `From ${hostname()} it cannot be told to stop. Stop it there.`,
+    hint: 'From here it cannot be told to stop: stop it on its host, as the user who started it.',
   });
 }
