@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Agent, Response } from 'undici';
 import { UserError } from '../errors.js';
 import { redactor } from '../events/redaction.js';
@@ -71,6 +72,8 @@ export class OpenAiEndpoint {
   private agent: Agent | undefined;
 
   constructor(private readonly options: EndpointOptions) {
+    // Each request that is under way listens; Node would take more than ten for a leak.
+    setMaxListeners(0, options.signal);
     this.base = options.url.replace(/\/+$/, '');
   }
 

@@ -208,6 +208,17 @@ describe('curation/distill', () => {
     expect(questions.map(timesAsked)).toEqual([1, 1, 2, 1]);
   });
 
+  it('asks many questions at the same time, and Node takes nothing of it for a leak', async () => {
+    const warned: string[] = [];
+    const listen = ({ message }: Error) => void warned.push(message);
+    process.on('warning', listen);
+    behave = thought;
+    const questions = Array.from({ length: 40 }, (_, index) => `question ${index}`);
+    expect((await run(dataset(...questions), { concurrency: 40 })).rows('dataset')).toHaveLength(40);
+    process.off('warning', listen);
+    expect(warned).toEqual([]);
+  });
+
   it('counts what the server may count for answers that did not come, also of an attempt that was killed', async () => {
     behave = (question, request, response) => {
       if (question === 'silent' && request === 1) return undefined;
