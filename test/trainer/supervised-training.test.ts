@@ -225,11 +225,11 @@ describe('a training', () => {
     await supervisor.dispose('shutdown');
   });
 
-  it('is refused with the trainer’s own words where the request can never succeed', async () => {
+  it('is refused with the trainer’s own words, its names as recipes have them, where the request can never succeed', async () => {
     const supervisor = bench.supervise();
     await expect(bench.stage(supervisor).train(bench.training({ learningRate: 0 }))).rejects.toMatchObject({
       code: 'hyperparameters_invalid',
-      message: expect.stringContaining('learning_rate must be above 0'),
+      message: expect.stringContaining('learningRate must be above 0'),
     });
     await supervisor.dispose('shutdown');
   });

@@ -78,8 +78,7 @@ export function hostService(calls: HostedCalls): HostServiceServer {
     estimateJob: unary(async ({ callId, trainer, job }) => {
       const { estimateJob } = callOf(callId);
       if (estimateJob === undefined) throw notAllowed('Only an estimate may ask for this.');
-      const estimate = await estimateJob(trainer, toTrainerJob(job));
-      return { estimate: estimate && fromWorkEstimate(estimate) };
+      return { estimate: fromWorkEstimate(await estimateJob(trainer, toTrainerJob(job))) };
     }),
     gradeAnswers: unary(async (request) => ({ grades: await gradeAnswers(stageOf(request.callId), request) })),
     emitEvents: unary(async ({ callId, events }) => {

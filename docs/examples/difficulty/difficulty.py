@@ -17,7 +17,6 @@ from simmer_plugin import (
     StageContext,
     StageEstimate,
     UserError,
-    WorkEstimate,
     dataset,
     grader_choice,
     model,
@@ -111,9 +110,8 @@ def effort(options: Options, context: EstimateContext) -> StageEstimate:
         tokens_per_prompt=options.max_tokens,
         longest_sequence=options.max_tokens + 256,
     )
-    unknown = WorkEstimate(notes=["What the trainer takes to generate is not known."])
     # How many problems stay is what the stage is there to find out: all of them, at most.
-    return StageEstimate(work or unknown, outputs={"dataset": context.input("dataset")})
+    return StageEstimate(work, outputs={"dataset": context.input("dataset")})
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ it('a stage in Python has its options checked, and says what it will take', asyn
   expect(forecasts.find(({ stage }) => stage === 'hard-enough')).toEqual({
     stage: 'hard-enough',
     isDone: false,
-    notes: ['What the trainer takes to generate is not known.'],
+    notes: ['its plugin does not say what it takes.'],
   });
 }, 120_000);
 

@@ -220,10 +220,9 @@ class HostCalls:
         )
         return [row_of(row) for row in self._ask(self._connection.stub.Inspect, request).rows]
 
-    def estimate_job(self, request: host_pb2.EstimateJobRequest) -> WorkEstimate | None:
+    def estimate_job(self, request: host_pb2.EstimateJobRequest) -> WorkEstimate:
         request.call_id = self._call_id
-        response = self._ask(self._connection.stub.EstimateJob, request)
-        return work_of(response.estimate) if response.HasField("estimate") else None
+        return work_of(self._ask(self._connection.stub.EstimateJob, request).estimate)
 
     def grade(self, uses: str, options: Mapping[str, Any], items: Sequence[GradeItem]) -> list[Grade]:
         request = host_pb2.GradeAnswersRequest(

@@ -40,7 +40,7 @@ class CheckContext:
     recipe_folder: Path
     #: Whether the recipe's budget limits dollars: what is paid for needs a price then.
     is_usd_limited: bool = False
-    #: How many artifacts the recipe gives each input; 0 for one that it leaves out. Empty where an input is wrong itself.
+    #: How many artifacts the recipe gives each input; 0 for one that it leaves out. Empty where an input is wrong.
     inputs: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -107,7 +107,7 @@ class StageEstimate:
 class EstimateHost(Protocol):
     """Who knows what the trainers of a recipe can do."""
 
-    def estimate_job(self, request: host_pb2.EstimateJobRequest) -> WorkEstimate | None: ...
+    def estimate_job(self, request: host_pb2.EstimateJobRequest) -> WorkEstimate: ...
 
 
 class EstimateContext:
@@ -138,8 +138,8 @@ class EstimateContext:
         hyperparameters: Mapping[str, Any],
         *,
         extensions: Mapping[str, Any] | None = None,
-    ) -> WorkEstimate | None:
-        """What training would take of a trainer of the recipe; None where its plugin cannot say.
+    ) -> WorkEstimate:
+        """What training would take of a trainer of the recipe; where its plugin cannot say, the notes do.
 
         trainer: the value of an option made by `trainer_name()`. hyperparameters: as `StageContext.train` takes them.
         """
@@ -160,8 +160,8 @@ class EstimateContext:
         tokens_per_prompt: int,
         longest_sequence: int,
         batch_size: int | None = None,
-    ) -> WorkEstimate | None:
-        """What generation would take of a trainer of the recipe; None where its plugin cannot say.
+    ) -> WorkEstimate:
+        """What generation would take of a trainer of the recipe; where its plugin cannot say, the notes do.
 
         prompts: None where nobody knows how many. tokens_per_prompt: decoded for each, at most. longest_sequence: its
         prompt included.

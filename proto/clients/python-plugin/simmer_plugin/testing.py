@@ -112,12 +112,12 @@ def estimate_stage(
     inputs: Mapping[str, Facts | Sequence[Facts]] | None = None,
     job: WorkEstimate | None = None,
 ) -> StageEstimate | None:
-    """What a stage's estimate says. job: what any trainer says that any work would take."""
+    """What a stage's estimate says. job: what any trainer says that any work would take; None: that it is not known."""
     entry = plugin.stages[stage]
     if entry.estimate is None:
         raise AssertionError(f"the stage {stage} has no estimate")
     context = EstimateContext(
-        host=_TestTrainers(job),
+        host=_TestTrainers(job or WorkEstimate(notes=["its plugin does not say what it takes."])),
         inputs={name: [given] if isinstance(given, Mapping) else given for name, given in (inputs or {}).items()},
         recipe_folder=Path("."),
         cache_folder=Path("."),
@@ -129,9 +129,9 @@ def estimate_stage(
 class _TestTrainers:
     """Says the same of any work."""
 
-    job: WorkEstimate | None
+    job: WorkEstimate
 
-    def estimate_job(self, request: host_pb2.EstimateJobRequest) -> WorkEstimate | None:
+    def estimate_job(self, request: host_pb2.EstimateJobRequest) -> WorkEstimate:
         return self.job
 
 

@@ -60,7 +60,7 @@ def needs(options: Options) -> Resources:
 def effort(options: Options, context: EstimateContext) -> StageEstimate:
     rows = sum(int(facts["rows"]) for facts in context.many("dataset"))
     work = context.generation(options.trainer, {}, prompts=rows, tokens_per_prompt=8, longest_sequence=64)
-    return StageEstimate(work or WorkEstimate(notes=["unknown"]), usd=rows / 10, outputs={"dataset": {"rows": rows}})
+    return StageEstimate(work, usd=rows / 10, outputs={"dataset": {"rows": rows}})
 
 
 def test_a_check_yields_what_is_wrong() -> None:
@@ -76,7 +76,7 @@ def test_an_estimate_knows_its_inputs_and_asks_the_trainer() -> None:
     estimate = estimate_stage(plugin, "ask", options={"trainer": "student"}, inputs=inputs, job=job)
     assert estimate == StageEstimate(job, usd=0.7, outputs={"dataset": {"rows": 7}})
     silent = estimate_stage(plugin, "ask", options={"trainer": "student"}, inputs=inputs)
-    assert silent is not None and silent.work.notes == ["unknown"]
+    assert silent is not None and silent.work.notes == ["its plugin does not say what it takes."]
 
 
 def test_describe_says_what_may_be_asked() -> None:

@@ -66,10 +66,10 @@ def needs(options: Options) -> Resources:
 
 
 @plugin.estimate(fine_tune)
-def effort(options: Options, context: EstimateContext) -> StageEstimate | None:
+def effort(options: Options, context: EstimateContext) -> StageEstimate:
     """What the trainer says."""
     work = context.training(options.trainer, context.input("model"), context.input("dataset"), fixed(options))
-    return None if work is None else StageEstimate(work, outputs={"exported": {"config": {"steps": options.steps}}})
+    return StageEstimate(work, outputs={"exported": {"config": {"steps": options.steps}}})
 
 
 class Program(BaseModel):
