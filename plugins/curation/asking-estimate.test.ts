@@ -95,23 +95,25 @@ describe('curation/classify', () => {
 });
 
 describe('curation/distill', () => {
-  const estimate = (options: object, dataset: Facts) => {
+  const estimate = async (options: object, dataset: Facts) => {
     const { context } = around({ dataset });
-    return distill.estimate?.(distill.options.parse({ ...served, ...options }), context) as StageEstimate;
+    return (await distill.estimate?.(distill.options.parse({ ...served, ...options }), context)) as StageEstimate;
   };
 
-  it('costs no more than its cap, and makes rows of what is asked at most', () => {
-    expect(estimate({ price, maxTokens: 1000 }, rows(10)).usd).toBeCloseTo((10 * (512 + 10_000)) / 1e6);
-    const capped = estimate({ price, maxTokens: 1000, maxDollars: 0.01 }, rows(10));
+  it('costs no more than its cap, and makes rows of what is asked at most', async () => {
+    expect((await estimate({ price, maxTokens: 1000 }, rows(10))).usd).toBeCloseTo((10 * (512 + 10_000)) / 1e6);
+    const capped = await estimate({ price, maxTokens: 1000, maxDollars: 0.01 }, rows(10));
     expect(capped.usd).toBe(0.01);
     expect(capped.outputs?.dataset).toEqual({ rows: 10, tokensPerRow: 1512, isAtMost: true });
   });
 
-  it('says what is missing: a price, the rows, or how fast it may ask', () => {
-    expect(estimate({}, rows(10))).toMatchObject({ notes: [expect.any(String), expect.stringContaining('`price`')] });
-    expect(estimate({}, rows(10)).usd).toBeUndefined();
-    expect(estimate({ price }, {}).notes).toEqual([expect.stringContaining('expect: { dataset: { rows } }')]);
-    expect(estimate({ price, requestsPerMinute: 1 }, rows(120)).notes).toEqual([
+  it('says what is missing: a price, the rows, or how fast it may ask', async () => {
+    expect(await estimate({}, rows(10))).toMatchObject({
+      notes: [expect.any(String), expect.stringContaining('`price`')],
+    });
+    expect((await estimate({}, rows(10))).usd).toBeUndefined();
+    expect((await estimate({ price }, {})).notes).toEqual([expect.stringContaining('expect: { dataset: { rows } }')]);
+    expect((await estimate({ price, requestsPerMinute: 1 }, rows(120))).notes).toEqual([
       '1 requests a minute take 2 hours at least.',
     ]);
   });
