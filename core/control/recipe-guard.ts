@@ -1,5 +1,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
+import { isUrl } from '../files/is-url.js';
+import { isGlob } from '../files/matching-files.js';
 import type { IsForeign, MarkedOption, RecipeGuard } from '../recipe/guard.js';
 import { formatPath, type Path } from '../recipe/path.js';
 import { isMapValue, type ProblemList } from '../recipe/problem-list.js';
@@ -27,9 +29,12 @@ export function recipeGuard(rules: RecipeRules, { trustsFile }: { readonly trust
     checkTree(tree, isForeign, problems) {
       checkPaths(tree, { rules, places, isForeign, problems });
       checkPlugins(tree, { rules, isForeign, problems });
+      if (trustsFile && isForeign(['plugins'])) refuseOtherPlugins(problems);
     },
     allowsOption: (option, isForeign, problems) =>
-      allowsCode(option, { rules, isForeign, problems }) && allowsSecret(option, { rules, isForeign, problems }),
+      allowsCode(option, { rules, isForeign, problems }) &&
+      allowsSecret(option, { rules, isForeign, problems }) &&
+      allowsFile(option, { rules, places, isForeign, problems }),
   };
 }
 
@@ -49,16 +54,7 @@ function checkPaths(
 ): void {
   const look = (value: unknown, path: Path): void => {
     if (typeof value === 'string') {
-      if (isForeign(path) && leadsOut(value, rules.folder, places)) {
-        problems.add(
-          'path_not_allowed',
-          `${JSON.stringify(value)} is outside the folders that this server allows.`,
-          path,
-          {
-            hint: `Name a file below ${rules.roots.join(' or ')}; the server's owner allows others with --allow-root.`,
-          },
-        );
-      }
+      if (isForeign(path) && leadsOut(value, rules.folder, places)) refusePath(value, path, { rules, problems });
     } else if (Array.isArray(value)) {
       for (const [index, item] of value.entries()) look(item, [...path, index]);
     } else if (isMapValue(value) && Object.getPrototypeOf(value) === Object.prototype) {
@@ -67,6 +63,38 @@ function checkPaths(
     }
   };
   look(tree, []);
+}
+
+/** An option that is known to name a file is no prose: whatever leads out of the folders is refused. */
+function allowsFile(
+  { marks, value, inner, around }: MarkedOption,
+  { rules, places, isForeign, problems }: Check & { readonly places: readonly string[] },
+): boolean {
+  const path = [...around, ...inner];
+  if (!marks.file || typeof value !== 'string' || !isForeign(path) || isUrl(value)) return true;
+  const literal = resolve(rules.folder, value);
+  const isPattern = isGlob(value) && !existsSync(literal);
+  const isUpward = /(^|[/{,])\.\.([/},]|$)/.test(value);
+  // What a pattern may match lies below the folders that it names before its first sign.
+  const base = isPattern ? resolve(rules.folder, dirname(`${value.slice(0, value.search(/[*?[\]{}]/))}x`)) : literal;
+  const real = realPath(base);
+  if (!(isPattern && isUpward) && places.some((place) => isWithin(place, real))) return true;
+  refusePath(value, path, { rules, problems });
+  return false;
+}
+
+function refusePath(text: string, path: Path, { rules, problems }: Pick<Check, 'rules' | 'problems'>): void {
+  const message = `${JSON.stringify(text)} is outside the folders that this server allows.`;
+  problems.add('path_not_allowed', message, path, {
+    hint: `Name a file below ${rules.roots.join(' or ')}; the server's owner allows others with --allow-root.`,
+  });
+}
+
+/** Its hooks may hold runs to what the owner wants of them. */
+function refuseOtherPlugins(problems: ProblemList): void {
+  problems.add('plugin_not_allowed', "Which plugins a recipe of the server lists is its owner's to say.", ['plugins'], {
+    hint: 'Leave `plugins` as it is, or send a recipe of your own.',
+  });
 }
 
 function checkPlugins(tree: unknown, { rules, isForeign, problems }: Check): void {
@@ -153,7 +181,7 @@ function valueAt(value: unknown, path: Path): unknown {
 function leadsOut(text: string, folder: string, places: readonly string[]): boolean {
   if (text === '' || text.includes('\0')) return text !== '';
   if (/^file:/i.test(text)) return true;
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return false;
+  if (isUrl(text)) return false;
   if (/^~[^\s/]*(\/|$)/.test(text)) return true;
   const path = resolve(folder, text);
   // Prose is no path, unless there is such a file, or a folder to put it in.

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { isUserError, UserError } from '../errors.js';
+import { isUrl } from '../files/is-url.js';
 import { isGlob } from '../files/matching-files.js';
 import type { Contribution } from '../plugin/catalog.js';
 import type { GraderDefinition } from '../plugin/definitions.js';
@@ -59,11 +60,13 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
   const trainers = new Map<string, Path>();
   const files: { readonly path: Path; readonly name: string }[] = [];
   const graders: { readonly path: Path; readonly value: { uses: string; with: unknown } }[] = [];
-  let isWhole = isAllowed(scope, check, looked) && output !== undefined;
+  const allowed = isAllowed(scope, check, looked);
+  let isWhole = allowed && output !== undefined;
   mapOptions(asSchema(schema), looked, (marks, value, inner) => {
     const at = [...path, ...inner];
     if (marks.trainer && typeof value === 'string' && !trainers.has(value)) trainers.set(value, at);
-    if (marks.file && typeof value === 'string' && !isUrl(value)) files.push({ path: at, name: value });
+    // Whether a file is there is not for those to know who may not name it.
+    if (allowed && marks.file && typeof value === 'string' && !isUrl(value)) files.push({ path: at, name: value });
     if (marks.grader && isMapValue(value) && typeof value.uses === 'string') {
       graders.push({ path: at, value: { uses: value.uses, with: value.with ?? {} } });
     }
@@ -203,11 +206,6 @@ function says(given: unknown, path: Path): boolean {
     here = (here as Record<string | number, unknown>)[part];
   }
   return here !== undefined;
-}
-
-/** Something to fetch, not a file of this machine. */
-function isUrl(name: string): boolean {
-  return /^[a-z][a-z0-9+.-]*:\/\//i.test(name);
 }
 
 function asJson(value: unknown, uses: string): JsonMap {

@@ -43,10 +43,11 @@ const noReferences: ReadonlyMap<string, string> = new Map();
  * Which values of a recipe its file does not have by itself.
  * @param writtenAs `pathKey` of each value that had a reference, to its text; absent while none is followed yet
  */
-export function givenBeside({ givenBy, params }: Overridden, writtenAs = noReferences): IsForeign {
+export function givenBeside(overridden: Overridden, writtenAs = noReferences): IsForeign {
+  const isGiven = givenParams(overridden);
   const foreign = [
-    ...givenBy.keys(),
-    ...[...writtenAs].filter(([, text]) => namesOneOf(params, text)).map(([key]) => key),
+    ...overridden.givenBy.keys(),
+    ...[...writtenAs].filter(([, text]) => namesOneOf(isGiven, text)).map(([key]) => key),
   ];
   return (path) => {
     const key = pathKey(path);
@@ -54,10 +55,18 @@ export function givenBeside({ givenBy, params }: Overridden, writtenAs = noRefer
   };
 }
 
-function namesOneOf(params: Overridden['params'], text: string): boolean {
+/** Whether a param has something that was given beside the file: a value, another default, or all that is said of params. */
+function givenParams({ givenBy, params }: Overridden): (name: string) => boolean {
+  const declared = [...givenBy.keys()].map((key) => key.split('\u0000')).filter(([root]) => root === 'params');
+  const areAll = declared.some(([, name]) => name === undefined);
+  const names = new Set([...params.keys(), ...declared.map(([, name]) => name)]);
+  return (name) => areAll || names.has(name);
+}
+
+function namesOneOf(isGiven: (param: string) => boolean, text: string): boolean {
   try {
     return parseTemplate(text).some(
-      (piece) => typeof piece === 'object' && piece.root === 'params' && params.has(piece.param),
+      (piece) => typeof piece === 'object' && piece.root === 'params' && isGiven(piece.param),
     );
   } catch {
     // A reference that cannot be read leads nowhere, and is a problem of its own.

@@ -88,8 +88,9 @@ function put(root: unknown, path: Path, value: unknown, label: string): Problem 
     const around = path.slice(0, index);
     const isLast = index === path.length - 1;
     if (Array.isArray(here)) {
-      const position = Number(part);
-      if (!Number.isInteger(position) || position >= here.length) {
+      // No other form of a number, so that a place has one name.
+      const position = /^(0|[1-9]\d*)$/.test(String(part)) ? Number(part) : here.length;
+      if (position >= here.length) {
         const message = `${label}: ${formatPath(around)} has no item ${part}.`;
         return { code: 'unknown_key', message, hint: `It has items 0 to ${here.length - 1}.` };
       }

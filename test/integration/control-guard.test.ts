@@ -85,7 +85,7 @@ describe('what the machine would run or load', () => {
 
 describe('a recipe of the owner', () => {
   const owners = `name: x
-params: { program: python3, count: 10, file: rows.jsonl }
+params: { program: { default: python3 }, count: 10, file: rows.jsonl }
 trainers: { t: { uses: torch-trainer/torch, with: { python: "\${{ params.program }}" } } }
 stages:
   pool: { uses: curation/generate-problems, with: { count: "\${{ params.count }}" } }
@@ -134,6 +134,11 @@ stages:
     ['path_not_allowed', { params: { file: '/etc/passwd' } }],
     ['path_not_allowed', { overrides: { 'stages.loaded.with.sources.rows.path': '../../etc/passwd' } }],
     ['plugin_not_allowed', { overrides: { plugins: '[{ command: [sh, -c, id] }]' } }],
+    ['plugin_not_allowed', { overrides: { plugins: '[]' } }],
+    ['plugin_not_allowed', { overrides: { plugins: 'null' } }],
+    ['option_not_allowed', { overrides: { 'params.program.default': 'sh' } }],
+    ['option_not_allowed', { overrides: { 'params.program': '{ default: sh }' } }],
+    ['option_not_allowed', { overrides: { params: '{ count: 3, file: rows.jsonl, program: sh }' } }],
     ['secret_not_allowed', { overrides: { [`${judge}.url`]: 'http://attacker.example' } }],
     ['secret_not_allowed', { overrides: { [`${judge}.apiKeyVariable`]: 'OTHER' } }],
     ['secret_not_allowed', { overrides: { [judge]: '{ url: "http://a.example", apiKeyVariable: MYAUTH, model: m }' } }],

@@ -133,7 +133,7 @@ describe('a recipe of a client', () => {
 seed: 1
 params: { here: ".", empty: "", file: "" }
 stages:
-  pool: { uses: curation/load, with: { source: ${JSON.stringify(path)} } }
+  pool: { uses: curation/load, with: { sources: { mine: { path: ${JSON.stringify(path)} } } } }
 `;
   const problemsOf = async (harness: ControlHarness, text: string, params: Record<string, string> = {}) =>
     (await harness.client.validateRecipe({ recipe: recipeText(text, { params }) })).problems.map(({ code }) => code);
@@ -147,6 +147,13 @@ stages:
     '~/secrets.jsonl',
     '~root/x',
     'file:///etc/passwd',
+    'x://../../../../../../../../../../etc/passwd',
+    'https://../../../../../../../../../../etc/passwd',
+    '/et[c ]/passwd',
+    '/et{c,c x}/passwd',
+    '../../../../../../et[c]/passwd',
+    '{a,../../../../../../etc}/passwd',
+    '*/../../../../../../../etc/passwd',
     'link/passwd',
     'a\0b',
   ])('cannot name the file %j', async (path) => {

@@ -1,0 +1,18 @@
+import { expect, it } from 'vitest';
+import { applyOverrides } from './overrides.js';
+import { pathKey } from './path.js';
+
+it.each(['00', '0x0', '1e0', '-0', '-1', '2'])('an item of a list has one name, which is not %s', (name) => {
+  const { value, problems, givenBy } = applyOverrides(
+    { plugins: ['a', 'b'] },
+    { params: {}, overrides: { [`plugins.${name}`]: 'c' } },
+  );
+  expect([value, givenBy.size, problems.length]).toEqual([{ plugins: ['a', 'b'] }, 0, 1]);
+  expect(problems[0]?.hint).toBe('It has items 0 to 1.');
+});
+
+it('an item is set by its place', () => {
+  const { value, givenBy } = applyOverrides({ plugins: ['a', 'b'] }, { params: {}, overrides: { 'plugins.1': 'c' } });
+  expect(value).toEqual({ plugins: ['a', 'c'] });
+  expect([...givenBy.keys()]).toEqual([pathKey(['plugins', 1])]);
+});
