@@ -77,7 +77,7 @@ class AttemptJournal:
         self._newest: KeptEvent | None = None
         self._waste = 0
         self.has_ended = False
-        # The highest step that the file tells of.
+        # The highest step of the events that were found: what a killed process had told.
         self.last_step = 0
         # Held by whoever writes the file; taken before _changed.
         self._writing = threading.Lock()
