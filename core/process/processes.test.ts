@@ -8,7 +8,7 @@ import { residentMemoryBytes } from './memory.js';
 import { isAlive, processIdentity } from './process-identity.js';
 import { makeSocketFolder, removeSocketFolder } from './socket-folder.js';
 import { type DetachedProcess, spawnDetached } from './spawn-detached.js';
-import { endsWithin, signalGroup, terminateGroup } from './terminate.js';
+import { endsWithin, signalGroup, signalProcess, terminateGroup } from './terminate.js';
 
 let folder: string;
 const started: DetachedProcess[] = [];
@@ -16,6 +16,7 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'processes-'));
 });
 afterEach(async () => {
+  vi.restoreAllMocks();
   vi.unstubAllEnvs();
   for (const { pid } of started.splice(0)) signalGroup(pid, 'SIGKILL');
   await rm(folder, { recursive: true, force: true });
@@ -73,6 +74,22 @@ describe('a detached process', () => {
     const identity = await processIdentity(process.pid);
     expect(await isAlive(identity as never)).toBe(true);
     expect(await isAlive({ pid: process.pid, startTime: 'another' })).toBe(false);
+  });
+});
+
+describe('a signal', () => {
+  it.each([1, 0, -1, Number.NaN])('is never sent for the process id %d, which names many', (pid) => {
+    const kill = vi.spyOn(process, 'kill').mockReturnValue(true);
+    expect(() => signalGroup(pid, 'SIGKILL')).toThrow(RangeError);
+    expect(() => signalProcess(pid, 'SIGKILL')).toThrow(RangeError);
+    expect(kill).not.toHaveBeenCalled();
+  });
+
+  it('to a process that is gone says so', async () => {
+    const child = await shell('exit 0');
+    await child.exited;
+    expect(signalGroup(child.pid, 'SIGKILL')).toBe(false);
+    expect(signalProcess(child.pid, 'SIGKILL')).toBe(false);
   });
 });
 

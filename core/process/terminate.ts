@@ -1,7 +1,24 @@
-/** Sends a signal to a process and all that it started in its group. False where nobody is left. */
+/**
+ * Sends a signal to a process and all that it started in its group. False where nobody is left.
+ * @throws RangeError for an id that names no group of ours: -1 would be all processes, and 0 our own group
+ */
 export function signalGroup(pid: number, signal: NodeJS.Signals): boolean {
+  return sent(-signalled(pid), signal);
+}
+
+/** Sends a signal to a process alone. False where it is gone. @throws RangeError as `signalGroup` */
+export function signalProcess(pid: number, signal: NodeJS.Signals): boolean {
+  return sent(signalled(pid), signal);
+}
+
+function signalled(pid: number): number {
+  if (pid > 1) return pid;
+  throw new RangeError(`${pid} is not the id of a process that may be signalled.`);
+}
+
+function sent(target: number, signal: NodeJS.Signals): boolean {
   try {
-    process.kill(-pid, signal);
+    process.kill(target, signal);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;

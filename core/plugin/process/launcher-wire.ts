@@ -18,10 +18,12 @@ export function toLaunchSettings({ transport, startSeconds }: ResolveLaunchRespo
   };
 }
 
-/** @throws UserError `plugin_broke_contract` */
+/** The id of what is ended later, with its group: never 1, as whose group all processes count. @throws UserError `plugin_broke_contract` */
 export function toProcessId({ processId }: LaunchResponse): number {
-  if (processId > 0) return processId;
-  throw brokeContract('launched a trainer without the id of a process');
+  if (processId === 0) throw brokeContract('launched a trainer without the id of a process');
+  if (processId > 1 && processId !== process.pid) return processId;
+  const whose = processId === 1 ? "that of the system's first process" : "Simmer's own";
+  throw brokeContract(`gave ${processId} as the id of the process that it launched, which is ${whose}`);
 }
 
 export function fromResources({ cpus, memoryBytes, gpus, nodes, hardware }: Resources): ResourcesNeeded {

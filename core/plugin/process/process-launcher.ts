@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { LauncherDescription } from '../../generated/simmer/plugin/v1/launcher.js';
 import { attachToProcess } from '../../process/attach-to-process.js';
-import { endsWithin, signalGroup } from '../../process/terminate.js';
+import { endsWithin, signalGroup, signalProcess } from '../../process/terminate.js';
 import type { LaunchedProcess, LauncherDefinition } from '../definitions.js';
 import { optionsFromJsonSchema } from './json-schema-options.js';
 import type { KeptProcess } from './kept-process.js';
@@ -46,7 +46,7 @@ export function processLauncher(
         // Whatever the plugin makes of it, the trainer has ended afterwards.
         await askToEnd(graceMilliseconds).catch(() => {});
         if (await endsWithin(exited, 1_000)) return;
-        if (!signalGroup(pid, 'SIGKILL')) process.kill(pid, 'SIGKILL');
+        if (!signalGroup(pid, 'SIGKILL')) signalProcess(pid, 'SIGKILL');
         await exited;
       },
     };
