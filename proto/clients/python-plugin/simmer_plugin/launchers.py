@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -88,7 +89,10 @@ def start_detached(request: LaunchRequest) -> int:
 
 
 def end_group(process_id: int, grace_seconds: float) -> None:
-    """Ends a process of `start_detached` and all in its group: SIGTERM, and SIGKILL after the grace period."""
+    """Ends a process of `start_detached` and all in its group: SIGTERM, and SIGKILL after the grace period.
+
+    Raises ValueError for an id of 1 or less, which names all processes.
+    """
     deadline = time.monotonic() + grace_seconds
     _signal(process_id, signal.SIGTERM)
     while is_running(process_id):
@@ -102,10 +106,24 @@ def is_running(process_id: int) -> bool:
     # Of a child of this process; of others only their parent can ask.
     with contextlib.suppress(ChildProcessError):
         os.waitpid(process_id, os.WNOHANG)
+    return _state(process_id) not in ("", "Z", "X")
+
+
+def _state(process_id: int) -> str:
+    """One letter, as `ps` has it; empty: there is no such process."""
+    if sys.platform == "linux":
+        try:
+            stat = Path(f"/proc/{process_id}/stat").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
+        # The field before it is the command's name in brackets, which may itself hold brackets and spaces.
+        return chr(stat[stat.rindex(b")") + 2])
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(process_id)], capture_output=True, text=True, check=False)
-    return state.stdout.strip()[:1] not in ("", "Z")
+    return state.stdout.strip()[:1]
 
 
 def _signal(process_id: int, number: int) -> None:
+    if process_id <= 1:
+        raise ValueError(f"{process_id} is not the id of a process that was started: its group would be all processes.")
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process_id, number)

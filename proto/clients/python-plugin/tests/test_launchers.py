@@ -1,8 +1,10 @@
 """What starts and ends processes, without Simmer. Launchers in runs: test/integration/process-plugin."""
 
 import os
+import sys
 from pathlib import Path
 
+import pytest
 from pydantic import BaseModel
 
 from simmer_plugin import (
@@ -14,6 +16,7 @@ from simmer_plugin import (
     TrainerCommand,
     end_group,
     is_running,
+    launchers,
     start_detached,
 )
 from simmer_plugin.context import Log
@@ -47,6 +50,27 @@ def test_what_ignores_its_end_is_forced(tmp_path: Path) -> None:
     while not (tmp_path / "out").read_text():
         assert is_running(process_id)
     end_group(process_id, 0.2)
+    assert not is_running(process_id)
+
+
+@pytest.mark.parametrize("process_id", [1, 0, -1])
+def test_an_id_that_names_all_processes_is_never_signalled(process_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    signalled: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda group, number: signalled.append(group))
+    monkeypatch.setattr(launchers, "is_running", lambda process_id: False)
+    with pytest.raises(ValueError, match="is not the id of a process that was started"):
+        end_group(process_id, 0)
+    assert signalled == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_whether_a_process_runs_is_asked_of_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = tmp_path / "a) Z (b"
+    named.symlink_to("/bin/sleep")
+    process_id = start_detached(request_in(tmp_path, str(named), "60"))
+    monkeypatch.setenv("PATH", "")
+    assert is_running(process_id)
+    end_group(process_id, 5)
     assert not is_running(process_id)
 
 
