@@ -23,7 +23,7 @@ export interface HostedCall {
   emitProgress?(event: Extract<StageEvent, { type: 'stage.progressed' }>): Promise<void>;
   /** Absent: it may not spend. */
   readonly spending?: HostedSpending;
-  /** Of an estimate alone: what some work would take of a trainer; undefined where that is not known. */
+  /** Of an estimate alone: what some work would take of a trainer; notes say where that is not known. */
   estimateJob?(trainer: string, job: TrainerJob): ReturnType<EstimateJob>;
   /** @throws UserError `artifact_missing` and its like */
   openArtifact?(uri: string): Promise<Artifact | TableArtifact>;
