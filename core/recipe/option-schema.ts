@@ -30,10 +30,13 @@ interface SchemaDefinition {
   readonly element?: Schema;
   readonly valueType?: Schema;
   readonly items?: readonly Schema[];
+  readonly rest?: Schema | null;
   readonly options?: readonly Schema[];
   readonly innerType?: Schema;
   readonly in?: Schema;
   readonly out?: Schema;
+  readonly left?: Schema;
+  readonly right?: Schema;
   readonly getter?: () => Schema;
 }
 
@@ -56,6 +59,7 @@ function settle(schema: Schema, value: unknown): Settled {
   for (;;) {
     marks = { ...marks, ...(here.meta() as Marks | undefined) };
     const definition = here._zod.def as SchemaDefinition;
+    for (const side of sidesOf(definition)) marks = { ...marks, ...settle(side, value).marks };
     const next = innerOf(definition, value);
     if (next === undefined) return { definition, marks };
     here = next;
@@ -77,6 +81,30 @@ function innerOf(definition: SchemaDefinition, value: unknown): Schema | undefin
   }
 }
 
+/** Of an intersection: what a value has to fit at once. */
+function sidesOf({ left, right }: SchemaDefinition): readonly Schema[] {
+  return left === undefined || right === undefined ? [] : [left, right];
+}
+
+/** The schema of what a value has under a key. */
+function schemaIn(definition: SchemaDefinition, value: unknown, key: string | number): Schema | undefined {
+  const [one, other] = sidesOf(definition).flatMap(
+    (side) => schemaIn(settle(side, value).definition, value, key) ?? [],
+  );
+  if (one !== undefined) return other === undefined ? one : intersection(one, other);
+  const { shape, catchall, element, valueType, items, rest } = definition;
+  if (typeof key === 'number') return element ?? items?.[key] ?? rest ?? undefined;
+  return shape !== undefined && Object.hasOwn(shape, key) ? shape[key] : (catchall ?? valueType);
+}
+
+function intersection(left: Schema, right: Schema): Schema {
+  return {
+    _zod: { def: { type: 'intersection', left, right } },
+    meta: () => undefined,
+    safeParse: (value) => ({ success: left.safeParse(value).success && right.safeParse(value).success }),
+  };
+}
+
 interface Child {
   readonly key: string | number;
   readonly value: unknown;
@@ -85,17 +113,14 @@ interface Child {
 }
 
 function childrenOf(definition: SchemaDefinition, value: unknown): readonly Child[] | undefined {
-  const child = (key: string | number, inner: unknown, schema: Schema | undefined): Child =>
-    schema === undefined ? { key, value: inner } : { key, value: inner, schema };
-  if (Array.isArray(value)) {
-    return value.map((item, index) => child(index, item, definition.element ?? definition.items?.[index]));
-  }
+  const child = (key: string | number, inner: unknown): Child => {
+    const schema = schemaIn(definition, value, key);
+    return schema === undefined ? { key, value: inner } : { key, value: inner, schema };
+  };
+  if (Array.isArray(value)) return value.map((item, index) => child(index, item));
   if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype)
     return undefined;
-  return Object.entries(value).map(([key, inner]) => {
-    const known = definition.shape !== undefined && Object.hasOwn(definition.shape, key);
-    return child(key, inner, known ? definition.shape![key] : (definition.catchall ?? definition.valueType));
-  });
+  return Object.entries(value).map(([key, inner]) => child(key, inner));
 }
 
 /** Returned by a visit: this value is not part of the result. */
@@ -132,13 +157,19 @@ export function unknownKeys(
   path: Path = [],
 ): readonly { readonly path: Path; readonly known: readonly string[] }[] {
   const { definition } = settle(schema, value);
-  const known = Object.keys(definition.shape ?? {});
-  const isSilent = definition.type === 'object' && definition.catchall === undefined;
+  const known = keysOf(definition);
+  const isSilent = dropsUnknownKeys(definition, value);
   return (childrenOf(definition, value) ?? []).flatMap((child) => {
     const childPath = [...path, child.key];
     if (child.schema !== undefined) return unknownKeys(child.schema, child.value, childPath);
     return isSilent ? [{ path: childPath, known }] : [];
   });
+}
+
+function dropsUnknownKeys(definition: SchemaDefinition, value: unknown): boolean {
+  const sides = sidesOf(definition);
+  if (sides.length > 0) return sides.every((side) => dropsUnknownKeys(settle(side, value).definition, value));
+  return definition.type === 'object' && definition.catchall === undefined;
 }
 
 /** The keys that a schema knows at a path, and the description there. For messages. */
@@ -156,19 +187,18 @@ export function schemaAt(
     ({ definition, marks } = settle(here, inside));
     if (index === path.length) break;
     const key = path[index] as string | number;
+    here = schemaIn(definition, inside, key);
     inside =
       typeof inside === 'object' && inside !== null ? (inside as Record<string | number, unknown>)[key] : undefined;
-    here =
-      typeof key === 'string' && definition.shape !== undefined && Object.hasOwn(definition.shape, key)
-        ? definition.shape[key]
-        : (definition.element ?? definition.valueType ?? definition.items?.[Number(key)]);
   }
   return { keys: keysOf(definition), description: marks.description };
 }
 
-/** Of a map; where several forms are possible and none fits, of all of them. */
-function keysOf({ shape, options = [] }: SchemaDefinition): readonly string[] {
-  return [...Object.keys(shape ?? {}), ...options.flatMap((option) => keysOf(settle(option, undefined).definition))];
+/** Of a map; of all that it has to fit; where several forms are possible and none fits, of all of them. */
+function keysOf(definition: SchemaDefinition): readonly string[] {
+  const { shape = {}, options = [] } = definition;
+  const inner = [...sidesOf(definition), ...options].flatMap((each) => keysOf(settle(each, undefined).definition));
+  return [...Object.keys(shape), ...inner];
 }
 
 /** The same schema object as zod's own type. */

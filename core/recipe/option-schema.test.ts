@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { filePath, runsCode, secretVariable, trainerName } from '../plugin/define.js';
+import { asSchema, descend, type Marks, mapOptions, schemaAt, unknownKeys } from './option-schema.js';
+
+/** The marks that are found in a value, by path. */
+function marksIn(schema: z.ZodType, value: unknown): Readonly<Record<string, Marks>> {
+  const found: Record<string, Marks> = {};
+  mapOptions(asSchema(schema), value, ({ trainer, file, runsCode, secret }, _value, path) => {
+    const marks = Object.entries({ trainer, file, runsCode, secret }).filter(([, mark]) => mark !== undefined);
+    if (marks.length > 0) found[path.join('.')] = Object.fromEntries(marks);
+    return descend;
+  });
+  return found;
+}
+
+describe('the marks of options', () => {
+  it('are found on both sides of an intersection, in one that has one inside, and on the whole', () => {
+    const command = z.object({ command: runsCode(z.array(z.string())), inner: z.object({ a: runsCode(z.string()) }) });
+    const server = z.object({ key: secretVariable('url'), inner: z.object({ b: filePath(), a: z.string() }) });
+    const schema = z.object({
+      both: z.intersection(command, z.intersection(server, z.object({ who: trainerName() }))),
+      whole: z.intersection(runsCode(z.string()), z.string()).optional(),
+    });
+    const both = { command: ['sh'], key: 'KEY', who: 'student', inner: { a: 'a', b: 'b' } };
+    const given = { both, whole: 'x' };
+    expect(schema.parse(given)).toEqual(given);
+    expect(marksIn(schema, given)).toEqual({
+      'both.command': { runsCode: true },
+      'both.key': { secret: 'url' },
+      'both.who': { trainer: true },
+      'both.inner.a': { runsCode: true },
+      'both.inner.b': { file: true },
+      whole: { runsCode: true },
+    });
+  });
+
+  it('are found in a map that also fits a record', () => {
+    const schema = z.intersection(z.looseObject({ a: z.string() }), z.record(z.string(), runsCode(z.string())));
+    expect(marksIn(schema, { a: 'x', b: 'y' })).toEqual({ a: { runsCode: true }, b: { runsCode: true } });
+  });
+
+  it('are found in the rest of a tuple', () => {
+    const schema = z.tuple([z.string()], runsCode(z.string()));
+    expect(marksIn(schema, ['a', 'b', 'c'])).toEqual({ 1: { runsCode: true }, 2: { runsCode: true } });
+  });
+});
+
+it('knows the keys of both sides of an intersection', () => {
+  const schema = z.object({
+    both: z.intersection(z.object({ a: z.string() }), z.object({ b: z.string().describe('The b.') })),
+  });
+  const given = { both: { a: 'x', b: 'y', c: 'z' } };
+  expect(unknownKeys(asSchema(schema), given)).toEqual([{ path: ['both', 'c'], known: ['a', 'b'] }]);
+  expect(schemaAt(asSchema(schema), given, ['both'])?.keys).toEqual(['a', 'b']);
+  expect(schemaAt(asSchema(schema), given, ['both', 'b'])?.description).toBe('The b.');
+});
