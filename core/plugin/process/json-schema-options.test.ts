@@ -12,6 +12,8 @@ const schema = {
     grader: { 'x-simmer-grader': 'eval/exact' },
     inner: { $ref: '#/$defs/Inner' },
     note: { type: 'string' },
+    key: { type: 'string', default: 'KEY', 'x-simmer-secret': 'url' },
+    program: { type: 'array', items: { type: 'string' }, default: [], 'x-simmer-runs-code': true },
   },
   $defs: { Inner: { type: 'object', properties: { depth: { type: 'number' } }, required: ['depth'] } },
 };
@@ -26,6 +28,8 @@ describe('the options of a plugin that is a process', () => {
       words: null,
       grader: { uses: 'eval/exact', with: {} },
       inner: { depth: 2 },
+      key: 'KEY',
+      program: [],
     });
   });
 
@@ -40,8 +44,9 @@ describe('the options of a plugin that is a process', () => {
     const found: Record<string, object> = {};
     const given = options.parse({ trainer: 'student', words: 'words.txt', inner: { depth: 2 } });
     mapOptions(asSchema(options), given, (marks, _value, path) => {
-      const { placement, trainer, file, grader } = marks;
-      if (path.length === 1) found[String(path[0])] = JSON.parse(JSON.stringify({ placement, trainer, file, grader }));
+      const { placement, trainer, file, grader, secret, runsCode } = marks;
+      const known = { placement, trainer, file, grader, secret, runsCode };
+      if (path.length === 1) found[String(path[0])] = JSON.parse(JSON.stringify(known));
       return descend;
     });
     expect(found).toEqual({
@@ -50,6 +55,8 @@ describe('the options of a plugin that is a process', () => {
       words: { file: true },
       grader: { grader: true },
       inner: {},
+      key: { secret: 'url', placement: true },
+      program: { runsCode: true },
     });
   });
 
@@ -60,6 +67,25 @@ describe('the options of a plugin that is a process', () => {
   ])('of the schema %j are the plugin’s mistake', (wrong, why) => {
     const read = () => optionsFromJsonSchema(wrong, 'p', 'the stage "s"');
     expect(read).toThrow(`Plugin p: the options of the stage "s" ${why}`);
+  });
+
+  const secret = { type: 'string', 'x-simmer-secret': '' };
+  it.each([
+    [{ a: { type: 'object', properties: { key: secret } } }, {}, 'a.properties.key.x-simmer-secret'],
+    [{ a: { type: 'array', items: { type: 'string', 'x-simmer-runs-code': true } } }, {}, 'a.items.x-simmer-runs-code'],
+    [{ a: { anyOf: [{ type: 'null' }, secret] } }, {}, 'a.anyOf.1.x-simmer-secret'],
+    [{ a: { $ref: '#/$defs/Key' } }, { Key: secret }, '$defs.Key.x-simmer-secret'],
+    [
+      { a: { $ref: '#/$defs/Server' } },
+      { Server: { type: 'object', properties: { key: secret } } },
+      '$defs.Server.properties.key.x-simmer-secret',
+    ],
+  ])('%j are refused for a mark that would not be heeded', (properties, definitions, place) => {
+    const read = () => optionsFromJsonSchema({ type: 'object', properties, $defs: definitions }, 'p', 'the stage "s"');
+    const message = `Plugin p: the options of the stage "s" have a mark "${place}", and only an option itself`;
+    expect(read).toThrow(
+      expect.objectContaining({ code: 'invalid_plugin', message: expect.stringContaining(message) }),
+    );
   });
 
   it('may be none', () => {

@@ -4,7 +4,10 @@ import { graderChoice } from '../define.js';
 
 type JsonSchema = Readonly<Record<string, unknown>>;
 
-/** The keywords of plugin.proto, and what `placement()` and its like say of an option. */
+/** What the keywords of plugin.proto begin with. */
+const prefix = 'x-simmer-';
+
+/** Those keywords, and what `placement()` and its like say of an option. */
 const marks = {
   'x-simmer-placement': { placement: true },
   'x-simmer-trainer': { trainer: true },
@@ -28,6 +31,11 @@ export function optionsFromJsonSchema(schema: JsonSchema | undefined, plugin: st
   const properties = (schema.properties ?? {}) as Readonly<Record<string, unknown>>;
   const required = new Set(Array.isArray(schema.required) ? (schema.required as unknown[]) : []);
   const definitions = '$defs' in schema ? { $defs: schema.$defs } : {};
+  const misplaced = markInside(properties) ?? markInside(definitions);
+  if (misplaced !== undefined) {
+    const path = misplaced.join('.');
+    return refuse(`have a mark "${path}", and only an option itself can be marked, not what is inside of one`);
+  }
   const shape: Record<string, z.ZodType> = {};
   for (const [name, property] of Object.entries(properties)) {
     if (typeof property !== 'object' || property === null) return refuse(`have no schema for "${name}"`);
@@ -41,15 +49,34 @@ export function optionsFromJsonSchema(schema: JsonSchema | undefined, plugin: st
   return z.strictObject(shape);
 }
 
+/**
+ * Where a keyword of Simmer's own stands below what a schema says of an option: it would not be heeded there, and one that
+ * guards a server must not be lost. Definitions are for what is inside of options, so that all of one is below.
+ */
+function markInside(schema: JsonSchema, path: readonly string[] = []): readonly string[] | undefined {
+  for (const [key, inner] of Object.entries(schema)) {
+    const here = [...path, key];
+    if (key.startsWith(prefix) && path.length !== 1) return here;
+    const found = typeof inner === 'object' && inner !== null ? markInside(inner as JsonSchema, here) : undefined;
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
 function optionFrom(property: JsonSchema, definitions: JsonSchema): z.ZodType {
   const grader = property['x-simmer-grader'];
   const described = typeof property.description === 'string' ? { description: property.description } : {};
   if (typeof grader === 'string') return graderChoice(grader).meta({ grader: true, ...described });
   const secret = property['x-simmer-secret'];
   const known = Object.entries(marks).filter(([keyword]) => property[keyword] === true);
-  const plain = Object.fromEntries(Object.entries(property).filter(([keyword]) => !keyword.startsWith('x-simmer-')));
+  const plain = Object.fromEntries(Object.entries(property).filter(([keyword]) => !keyword.startsWith(prefix)));
   const schema = z.fromJSONSchema({ ...plain, ...definitions } as Parameters<typeof z.fromJSONSchema>[0]);
   return schema.meta(
-    Object.assign({}, described, ...known.map(([, mark]) => mark), typeof secret === 'string' && { secret }),
+    Object.assign(
+      {},
+      described,
+      ...known.map(([, mark]) => mark),
+      typeof secret === 'string' && { secret, placement: true },
+    ),
   );
 }
