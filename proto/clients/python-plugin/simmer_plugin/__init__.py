@@ -8,7 +8,15 @@ from simmer_plugin.grading import Grade, GradeItem
 from simmer_plugin.hooks import HookedStage, Objection, StageFailed
 from simmer_plugin.inspection import InspectedRow, TrainerInfo
 from simmer_plugin.launchers import Launcher, LaunchRequest, Reach, end_group, is_running, start_detached
-from simmer_plugin.options import GraderChoice, file_path, grader_choice, placement, trainer_name
+from simmer_plugin.options import (
+    GraderChoice,
+    file_path,
+    grader_choice,
+    placement,
+    runs_code,
+    secret_variable,
+    trainer_name,
+)
 from simmer_plugin.planning import (
     Advice,
     CheckContext,
@@ -84,6 +92,8 @@ __all__ = [
     "model",
     "placement",
     "report",
+    "runs_code",
+    "secret_variable",
     "start_detached",
     "trainer_name",
 ]

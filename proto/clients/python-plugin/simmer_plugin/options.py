@@ -25,6 +25,25 @@ def placement() -> Any:
     return Field(json_schema_extra={"x-simmer-placement": True})
 
 
+def runs_code() -> Any:
+    """Marks an option that has the machine run or load what it says: a command, a config that names code.
+
+    A client of `simmer serve` may give it only where the server's owner allows it.
+    `command: Annotated[list[str], runs_code()] = Field(description="...")`
+    """
+    return Field(json_schema_extra={"x-simmer-runs-code": True})
+
+
+def secret_variable(sent_to: str = "", description: str = "Environment variable with the secret.") -> Any:
+    """An option that names the environment variable of a secret. It is placement.
+
+    A client of `simmer serve` may name only those that the server's owner allows. sent_to: the option beside it with
+    the URL that the secret is sent to; empty: only a secret fits that may be sent anywhere. The process has the
+    variable where the recipe's `secrets` of the plugin name it.
+    """
+    return Field(description=description, json_schema_extra={"x-simmer-secret": sent_to})
+
+
 class GraderChoice(BaseModel):
     """A grader that a recipe chose."""
 

@@ -23,6 +23,8 @@ from simmer_plugin import (
     model,
     placement,
     report,
+    runs_code,
+    secret_variable,
     trainer_name,
 )
 from simmer_plugin.artifacts import _ColumnTypeReader
@@ -111,6 +113,29 @@ def test_a_stage_asks_a_model_and_has_its_answers_graded(tmp_path: Path) -> None
         grade=lambda items: [Grade(item.id, "wrong") for item in items],
     )
     assert result.rows("dataset") == [{"answer": "two", "verdict": "wrong"}]
+
+
+def test_what_a_client_of_a_server_may_not_say_is_marked() -> None:
+    class Guarded(BaseModel):
+        command: Annotated[list[str], runs_code()] = Field(["sh"], description="What is run.")
+        workers: Annotated[int, placement(), runs_code()] = 1
+        key: str = secret_variable("url")
+        token: str | None = secret_variable(description="The token.")
+
+    trial = Plugin("guarded", "1.2.3")
+
+    @trial.stage(outputs={})
+    def guarded(context: StageContext[Guarded]) -> dict[str, Artifact]:
+        """Guards."""
+        return {}
+
+    properties = json_format.MessageToDict(description_of(trial))["stages"][0]["optionsSchema"]["properties"]
+    assert properties["command"]["x-simmer-runs-code"] is True
+    assert properties["command"]["description"] == "What is run."
+    assert [properties["workers"][f"x-simmer-{mark}"] for mark in ("placement", "runs-code")] == [True, True]
+    assert properties["key"]["x-simmer-secret"] == "url"
+    assert properties["token"]["x-simmer-secret"] == ""
+    assert properties["token"]["description"] == "The token."
 
 
 def test_describe_says_what_the_declarations_say() -> None:
