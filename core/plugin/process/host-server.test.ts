@@ -189,7 +189,7 @@ describe('the host of a plugin process', () => {
       ...{ batchSize: undefined, precision: Precision.PRECISION_BFLOAT16 },
     };
     const asked = { callId: 'estimate', trainer: 'student', job: { $case: 'generation', value } } as const;
-    const none = { isAtMost: false, advice: [], figures: {}, notes: [] };
+    const none = { time: [], isAtMost: false, advice: [], figures: {}, notes: [] };
     expect(await ask(client.estimateJob, asked)).toEqual({
       estimate: { ...none, seconds: 9, memory: [{ part: 'weights', bytes: 5 }] },
     });

@@ -1,6 +1,7 @@
 import { UserError } from '../../errors.js';
 import type { EstimateJobRequest } from '../../generated/simmer/plugin/v1/host.js';
 import type {
+  Advice as AdviceMessage,
   CheckStageResponse,
   InputFacts,
   ResourcesNeeded,
@@ -9,7 +10,7 @@ import type {
 } from '../../generated/simmer/plugin/v1/planning.js';
 import { toHyperparameters, toPrecision } from '../../trainer/requests-from-wire.js';
 import type { OptionProblem, Resources } from '../definitions.js';
-import type { Facts, StageEstimate, StageEstimateContext, TrainerJob, WorkEstimate } from '../estimate.js';
+import type { Advice, Facts, StageEstimate, StageEstimateContext, TrainerJob, WorkEstimate } from '../estimate.js';
 import { brokeContract } from './broke-contract.js';
 import { plainJson } from './wire.js';
 
@@ -60,14 +61,13 @@ export function toStageEstimate(message: StageEstimateMessage, outputs: readonly
 
 /** @throws UserError `plugin_broke_contract` */
 export function toWorkEstimate(message: WorkEstimateMessage): WorkEstimate {
-  const { seconds, isAtMost, memory, advice, figures, notes } = message;
+  const { seconds, time, isAtMost, memory, advice, figures, notes } = message;
   return {
     ...(seconds === undefined ? {} : { seconds: figure('seconds', seconds) }),
+    ...(time.length === 0 ? {} : { time: time.map(({ part, seconds }) => ({ part, seconds: figure(part, seconds) })) }),
     ...(isAtMost ? { isAtMost } : {}),
     ...(memory.length === 0 ? {} : { memory: memory.map(({ part, bytes }) => ({ part, bytes: figure(part, bytes) })) }),
-    ...(advice.length === 0
-      ? {}
-      : { advice: advice.map(({ change, bytes }) => ({ change, bytes: figure(change, bytes) })) }),
+    ...(advice.length === 0 ? {} : { advice: advice.map(toAdvice) }),
     ...(Object.keys(figures).length === 0
       ? {}
       : { figures: Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, figure(name, value)])) }),
@@ -75,13 +75,22 @@ export function toWorkEstimate(message: WorkEstimateMessage): WorkEstimate {
   };
 }
 
+function toAdvice({ change, bytes, memoryBytes }: AdviceMessage): Advice {
+  return {
+    change,
+    bytes: figure(change, bytes),
+    ...(memoryBytes === undefined ? {} : { memoryBytes: figure(change, memoryBytes) }),
+  };
+}
+
 export function fromWorkEstimate(estimate: WorkEstimate): WorkEstimateMessage {
-  const { seconds, isAtMost = false, memory = [], advice = [], figures = {}, notes = [] } = estimate;
+  const { seconds, time = [], isAtMost = false, memory = [], advice = [], figures = {}, notes = [] } = estimate;
   return {
     seconds,
+    time: [...time],
     isAtMost,
     memory: [...memory],
-    advice: [...advice],
+    advice: advice.map(({ change, bytes, memoryBytes }) => ({ change, bytes, memoryBytes })),
     figures: { ...figures },
     notes: [...notes],
   };

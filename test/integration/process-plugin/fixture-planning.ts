@@ -70,6 +70,7 @@ export function estimate(
   const known = JSON.stringify(inputs.dataset?.facts ?? null);
   const work = {
     seconds: misbehavior === 'estimate-rubbish' ? Number.NaN : rows / 2,
+    time: [{ part: 'greeting', seconds: rows / 2 }],
     isAtMost: true,
     memory: [],
     advice: [],

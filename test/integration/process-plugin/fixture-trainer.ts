@@ -75,7 +75,7 @@ export function estimateJob(
   const known = job?.$case === 'generation' ? Number(job.value.tokensPerPrompt) : Number(job?.value.data?.rows ?? 0);
   const seconds = misbehavior === 'trainer-estimate-rubbish' ? -1 : known;
   const notes = [`on ${place?.nodes} nodes with ${place?.gpus} GPUs`];
-  return { response: { estimate: { seconds, isAtMost: false, memory: [], advice: [], figures: {}, notes } } };
+  return { response: { estimate: { seconds, time: [], isAtMost: false, memory: [], advice: [], figures: {}, notes } } };
 }
 
 /** @param tell says how far it is */

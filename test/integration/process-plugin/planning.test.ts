@@ -74,7 +74,8 @@ describe('planning with a plugin that is a process', () => {
   it('says what a stage will take, and hands on what its outputs will be like', async () => {
     await using harness = await harnessOf('none');
     const [forecast] = await forecasts(harness, greet('rows: 8'));
-    const work = { seconds: 4, isAtMost: true, figures: { greetings: 8 } };
+    const time = [{ part: 'greeting', seconds: 4 }];
+    const work = { seconds: 4, time, isAtMost: true, figures: { greetings: 8 } };
     expect(forecast).toMatchObject({ stage: 'greet', ...work, notes: ['It knows null of its input.'] });
     const { definition } = await harness.catalog.stage('fixture/greet');
     const context = {

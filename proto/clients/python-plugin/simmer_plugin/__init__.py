@@ -26,6 +26,7 @@ from simmer_plugin.planning import (
     Problem,
     Resources,
     StageEstimate,
+    TimePart,
     WorkEstimate,
 )
 from simmer_plugin.plugin import Plugin, Sink, dataset, generations, model, report
@@ -76,6 +77,7 @@ __all__ = [
     "StageFailed",
     "Table",
     "Thinking",
+    "TimePart",
     "TrainerCommand",
     "TrainerInfo",
     "TrainerPlace",

@@ -67,13 +67,24 @@ class MemoryPart:
 
 
 @dataclass(frozen=True)
+class TimePart:
+    """Time that one thing takes."""
+
+    #: "start", "steps", "checkpoints" and the like.
+    part: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Advice:
-    """Something that would take less memory."""
+    """Something that would take less memory, or offer more."""
 
     #: As it is written in a recipe: "gradientCheckpointing: true".
     change: str
     #: Of one accelerator, with the change.
     bytes: float
+    #: What one accelerator has with the change, where that is another one.
+    memory_bytes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,8 @@ class WorkEstimate:
     figures: Mapping[str, float] = field(default_factory=dict)
     #: Sentences: what was assumed, or why something is not known.
     notes: Sequence[str] = ()
+    #: The same time as `seconds`, part by part.
+    time: Sequence[TimePart] = ()
 
 
 @dataclass(frozen=True)
@@ -213,9 +226,13 @@ def work_message(work: WorkEstimate) -> planning_pb2.WorkEstimate:
         seconds=work.seconds,
         is_at_most=work.is_at_most,
         memory=[planning_pb2.MemoryPart(part=each.part, bytes=each.bytes) for each in work.memory],
-        advice=[planning_pb2.Advice(change=each.change, bytes=each.bytes) for each in work.advice],
+        advice=[
+            planning_pb2.Advice(change=each.change, bytes=each.bytes, memory_bytes=each.memory_bytes)
+            for each in work.advice
+        ],
         figures=work.figures,
         notes=work.notes,
+        time=[planning_pb2.TimePart(part=each.part, seconds=each.seconds) for each in work.time],
     )
 
 
@@ -225,7 +242,11 @@ def work_of(message: planning_pb2.WorkEstimate) -> WorkEstimate:
         seconds=message.seconds if message.HasField("seconds") else None,
         is_at_most=message.is_at_most,
         memory=[MemoryPart(each.part, each.bytes) for each in message.memory],
-        advice=[Advice(each.change, each.bytes) for each in message.advice],
+        advice=[
+            Advice(each.change, each.bytes, each.memory_bytes if each.HasField("memory_bytes") else None)
+            for each in message.advice
+        ],
         figures=dict(message.figures),
         notes=list(message.notes),
+        time=[TimePart(each.part, each.seconds) for each in message.time],
     )

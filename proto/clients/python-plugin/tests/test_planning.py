@@ -7,6 +7,7 @@ from google.protobuf import json_format
 from pydantic import BaseModel
 
 from simmer_plugin import (
+    Advice,
     Artifact,
     CheckContext,
     EstimateContext,
@@ -16,6 +17,7 @@ from simmer_plugin import (
     Resources,
     StageContext,
     StageEstimate,
+    TimePart,
     WorkEstimate,
     dataset,
     trainer_name,
@@ -92,7 +94,17 @@ def test_what_is_not_known_stays_unknown_on_the_wire() -> None:
     unknown = WorkEstimate()
     known = WorkEstimate(seconds=0, is_at_most=True, figures={"steps": 3}, notes=["a"])
     assert [work_of(work_message(each)).seconds for each in (unknown, known)] == [None, 0]
-    assert work_of(work_message(known)) == WorkEstimate(0, True, [], [], {"steps": 3}, ["a"])
+    assert work_of(work_message(known)) == WorkEstimate(0, True, [], [], {"steps": 3}, ["a"], [])
+
+
+def test_time_and_advice_keep_all_that_they_say_on_the_wire() -> None:
+    known = WorkEstimate(
+        seconds=90,
+        time=[TimePart("start", 30), TimePart("steps", 60)],
+        memory=[MemoryPart("weights", 2e9)],
+        advice=[Advice("gradientCheckpointing: true", 1e9), Advice("hardware: h200", 2e9, memory_bytes=141e9)],
+    )
+    assert work_of(work_message(known)) == WorkEstimate(90, False, known.memory, known.advice, {}, [], known.time)
 
 
 def test_only_a_stage_can_have_a_check() -> None:
