@@ -42,14 +42,10 @@ export class KeptProcess {
   ): Promise<T> {
     await using _held = this.#keeper.hold();
     const process = await this.#started();
-    const seconds = process.limits.answerSeconds + extraSeconds;
-    const late = setTimeout(() => process.end(hung(this.#plugin.called, seconds)), seconds * 1000);
     try {
-      return await process.guard(call(process));
+      return await process.answer(call(process), extraSeconds);
     } catch (error) {
       throw isPlanning ? aboutRecipe(namedFailure(what, error)) : namedFailure(what, error);
-    } finally {
-      clearTimeout(late);
     }
   }
 
@@ -69,13 +65,6 @@ export class KeptProcess {
     });
     return starting;
   }
-}
-
-function hung(plugin: string, seconds: number): UserError {
-  return new UserError('plugin_hung', `Plugin ${plugin} has not answered for ${seconds} seconds; it was killed.`, {
-    kind: 'runFailed',
-    hint: 'It is to answer such a question soon; `limits.answerSeconds` of its entry in the recipe says how soon.',
-  });
 }
 
 /** A plan that is not made is a matter of the recipe, not of a run. */

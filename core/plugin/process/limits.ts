@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import { byteSize } from '../../config/byte-size.js';
 
+/** The longest that a timer of Node can wait, in milliseconds. */
+export const longestTimer = 2 ** 31 - 1;
+
 const seconds = z.number().positive();
 
 /** What a plugin process may take, as manifests and recipes write it; what is left out is decided elsewhere. */
@@ -12,7 +15,9 @@ export const processLimitsShape = z.strictObject({
   stageSeconds: seconds.optional().describe('How long one run of a stage may take. Default: a day.'),
   answerSeconds: seconds
     .optional()
-    .describe('How long it may take to answer a health check, or a question of planning. Default: 60.'),
+    .describe(
+      'How long it may take to answer a health check or a question of planning, or to take events. Default: 60.',
+    ),
   stopSeconds: seconds.optional().describe('How long it may take to stop when it is asked to. Default: 10.'),
 });
 

@@ -11,7 +11,7 @@ import { endsWithin, signalGroup, terminateGroup } from '../../process/terminate
 import { apiVersion } from '../definitions.js';
 import { scrubbedEnvironment } from './environment.js';
 import { HostServer } from './host-server.js';
-import type { ProcessLimits } from './limits.js';
+import { longestTimer, type ProcessLimits } from './limits.js';
 import { PluginClient, PluginLostError } from './plugin-client.js';
 import { type WatchedProcess, watchHealth, watchUse } from './process-watch.js';
 
@@ -95,6 +95,22 @@ export class PluginProcess implements AsyncDisposable {
     return this.#parts.guard(work);
   }
 
+  /**
+   * The same for what must be answered within `limits.answerSeconds`; a process that takes longer is killed.
+   * @param extraSeconds that this answer may take besides
+   * @throws UserError `plugin_hung`
+   */
+  async answer<T>(work: Promise<T>, extraSeconds = 0): Promise<T> {
+    const seconds = this.limits.answerSeconds + extraSeconds;
+    const end = () => this.end(hung(this.#parts.command.plugin, seconds));
+    const late = setTimeout(end, Math.min(seconds * 1000, longestTimer));
+    try {
+      return await this.guard(work);
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
   /** Kills it at once, for this reason. */
   end(reason: UserError): void {
     this.#parts.end(reason);
@@ -106,6 +122,13 @@ export class PluginProcess implements AsyncDisposable {
     this.client.close();
     await this.#parts.stop();
   }
+}
+
+function hung(plugin: string, seconds: number): UserError {
+  return new UserError('plugin_hung', `Plugin ${plugin} has not answered for ${seconds} seconds; it was killed.`, {
+    kind: 'runFailed',
+    hint: 'It is to answer such a question soon; `limits.answerSeconds` of its entry in the recipe says how soon.',
+  });
 }
 
 /** A process that runs, before and after anybody can talk with it. */

@@ -147,14 +147,14 @@ function eventHook(
     // Not the run's signal: the hook sees the end of a run that was stopped, too.
     const process = await start({ log: silent, signal: new AbortController().signal });
     try {
-      await process.guard(process.client.openEventHook(callId, runId));
+      await process.answer(process.client.openEventHook(callId, runId));
     } catch (error) {
       await process[Symbol.asyncDispose]();
       throw error;
     }
     return {
       process,
-      batches: new EventBatches((events) => process.guard(process.client.deliverEvents(callId, events))),
+      batches: new EventBatches((events) => process.answer(process.client.deliverEvents(callId, events))),
     };
   };
   return {
@@ -173,7 +173,7 @@ function eventHook(
       const { batches } = opened;
       try {
         await batches.delivered();
-        if (!batches.hasFailed) await process.guard(process.client.closeSink(callId));
+        if (!batches.hasFailed) await process.answer(process.client.closeSink(callId));
       } catch (error) {
         throw namedFailure(called, error);
       }

@@ -30,12 +30,12 @@ export function processSink(
         eventsOf: (run) => context.eventsOf(run),
       });
       try {
-        await process.guard(process.client.openSink({ callId, sink: described.name, options, runId, runFolder }));
+        await process.answer(process.client.openSink({ callId, sink: described.name, options, runId, runFolder }));
       } catch (error) {
         await process[Symbol.asyncDispose]();
         throw error;
       }
-      const batches = new EventBatches((events) => process.guard(process.client.deliverEvents(callId, events)));
+      const batches = new EventBatches((events) => process.answer(process.client.deliverEvents(callId, events)));
       return {
         onEvent: (event) => batches.add(event),
         async beforeCompleted() {
@@ -46,7 +46,7 @@ export function processSink(
         async close() {
           try {
             await batches.delivered();
-            if (!batches.hasFailed) await process.guard(process.client.closeSink(callId));
+            if (!batches.hasFailed) await process.answer(process.client.closeSink(callId));
           } finally {
             served[Symbol.dispose]();
             await process[Symbol.asyncDispose]();

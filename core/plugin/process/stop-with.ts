@@ -1,8 +1,6 @@
 import { UserError } from '../../errors.js';
+import { longestTimer } from './limits.js';
 import type { PluginProcess } from './plugin-process.js';
-
-/** The longest that a timer of Node can wait. */
-const longestTimer = 2 ** 31 - 1;
 
 /** A call that works for a stage. */
 export interface StoppableCall {

@@ -33,6 +33,9 @@ export const hookMisbehaviors = [
   'around-empty',
   'around-fails',
   'event-crash',
+  'event-open-hang',
+  'event-hang',
+  'event-close-hang',
   'hooks-in-secret',
 ] as const;
 

@@ -244,20 +244,23 @@ function service(misbehavior: Misbehavior, server: Server): PluginImplementation
       }));
       callback(null, { grades: misbehavior === 'grades-shuffled' ? grades.toReversed() : grades });
     },
-    openSink: answer(({ callId, runFolder }) => {
+    openSink: answerOrNot(({ callId, runFolder }) => {
+      if (misbehavior === 'event-open-hang') return 'none';
       sinks.set(callId, {
         types: [],
         write: (types) => writeFile(join(runFolder, 'types.json'), JSON.stringify(types)),
       });
-      return {};
+      return { response: {} };
     }),
-    deliverEvents: answer(({ callId, events }) => {
+    deliverEvents: answerOrNot(({ callId, events }) => {
       if (misbehavior === 'event-crash') process.exit(13);
+      if (misbehavior === 'event-hang') return 'none';
       sinks.get(callId)!.types.push(...events.map(({ type }) => type));
-      return {};
+      return { response: {} };
     }),
     completeSink: answer(() => ({})),
     closeSink(call, callback) {
+      if (misbehavior === 'event-close-hang') return;
       const { types, write } = sinks.get(call.request.callId)!;
       void write(types).then(() => callback(null, {}));
     },
@@ -294,6 +297,7 @@ function hooks(
       });
     },
     openEventHook: ifAny(({ callId }) => {
+      if (misbehavior === 'event-open-hang') return 'none';
       sinks.set(callId, { types: [], write: writeTypes });
       return { response: {} };
     }),

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { apiVersion, definePlugin, defineStage, UserError, z } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
+import type { Event } from '../../../core/events/catalogue.js';
+import type { SinkContext } from '../../../core/plugin/definitions.js';
 import type { ListedPlugin } from '../../../core/plugin/plugin-reference.js';
 import { builtModule } from '../built-module.js';
 import type { Misbehavior } from './fixture.js';
@@ -37,6 +39,24 @@ function harnessOf(misbehavior: Misbehavior, limits: { readonly [key: string]: n
   const listed: ListedPlugin = { command: [process.execPath, program, misbehavior], limits };
   return RunHarness.create({ plugins: [outer], listedPlugins: [listed] });
 }
+
+const event: Event = {
+  runId: 'run',
+  sequence: 1,
+  time: '2026-01-01T00:00:00.000Z',
+  type: 'stage.progressed',
+  stage: 'greet',
+  attempt: 1,
+  data: { done: 1, total: null, unit: 'rows' },
+};
+
+const sinkContext = ({ home }: RunHarness): SinkContext => ({
+  runId: 'run',
+  runFolder: home,
+  log: { debug() {}, info() {}, warning() {}, error() {} },
+  openArtifact: () => Promise.reject(new Error('It opens nothing.')),
+  async *eventsOf() {},
+});
 
 const failureOf = (work: Promise<unknown>) =>
   work.then(
@@ -180,4 +200,42 @@ describe('a hook of a process that breaks', () => {
     });
     expect(others).toEqual([]);
   });
+
+  it.each<Misbehavior>(['event-open-hang', 'event-hang', 'event-close-hang'])(
+    '(%s) on events is killed where it takes too long',
+    async (misbehavior) => {
+      await using harness = await harnessOf(misbehavior, { answerSeconds: 1 });
+      const { openEvents } = await harness.catalog.plugin('fixture');
+      const sink = openEvents!();
+      const used = async () => {
+        await sink.onEvent(event);
+        await sink.close?.();
+      };
+      expect(await failureOf(used())).toMatchObject({
+        code: 'plugin_hung',
+        message: expect.stringMatching(
+          /^The hook onEvent of the plugin "fixture" failed: .*not answered for 1 seconds/,
+        ),
+      });
+    },
+  );
+});
+
+describe('a sink of a process', () => {
+  it.each<Misbehavior>(['event-open-hang', 'event-hang', 'event-close-hang'])(
+    '(%s) is killed where it takes too long',
+    async (misbehavior) => {
+      await using harness = await harnessOf(misbehavior, { answerSeconds: 1 });
+      const { definition } = await harness.catalog.sink('fixture/types');
+      const used = async () => {
+        const sink = await definition.open({}, sinkContext(harness));
+        await sink.onEvent(event);
+        await sink.close?.();
+      };
+      expect(await failureOf(used())).toMatchObject({
+        code: 'plugin_hung',
+        message: expect.stringMatching(/has not answered for 1 seconds; it was killed/),
+      });
+    },
+  );
 });
