@@ -4,14 +4,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { ArtifactStore } from '../artifacts/artifact-store.js';
 import { builtInHardware } from '../config/hardware.js';
 import type { Settings } from '../config/settings.js';
 import { builtInPlugins, PluginCatalog } from '../plugin/catalog.js';
+import { defineGrader, definePlugin, defineStage, graderChoice } from '../plugin/define.js';
+import { apiVersion } from '../plugin/definitions.js';
+import type { PaidEstimate } from '../plugin/estimate.js';
 import { parseRecipe } from '../recipe/load-recipe.js';
 import type { Plan } from '../recipe/plan.js';
 import { planRecipe } from '../recipe/plan-recipe.js';
 import { stageKey } from '../recipe/stage-key.js';
+import { RunHarness } from '../testing/run-harness.js';
 import { estimatePlan, type StageForecast } from './estimate-plan.js';
 
 const kitchen = fileURLToPath(new URL('../../test/samples/kitchen/plugin.js', import.meta.url));
@@ -144,4 +149,40 @@ stages:
   const forecasts = await forecastsOf(plan, catalog);
   expect(forecasts.base?.isDone).toBe(true);
   expect(forecasts.answers?.fits).toBe(true);
+});
+
+describe('a grader that takes its time to say what it takes', () => {
+  const slow = (said: PaidEstimate | undefined) =>
+    definePlugin({
+      name: 'slow',
+      version: '1.0.0',
+      apiVersion,
+      stages: {
+        ask: defineStage({
+          description: 'Has answers graded.',
+          options: z.strictObject({ grader: graderChoice('slow/judge') }),
+          inputs: {},
+          outputs: {},
+          estimate: async ({ grader }, context) => context.grader(grader, 10),
+          run: async () => ({}),
+        }),
+      },
+      graders: {
+        judge: defineGrader({
+          description: 'Asks a server.',
+          options: z.strictObject({ url: z.string().default('http://localhost/v1') }),
+          estimate: async () => said,
+          start: () => Promise.reject(new Error('It never starts.')),
+        }),
+      },
+    });
+
+  it.each<readonly [PaidEstimate | undefined, PaidEstimate]>([
+    [{ seconds: 3, usd: 2 }, { usd: 2 }],
+    [undefined, { notes: ['its plugin does not say what it takes.'] }],
+  ])('is waited for: %j', async (said, told) => {
+    await using harness = await RunHarness.create({ plugins: [slow(said)] });
+    const plan = await harness.plan('name: slow\nstages: { ask: { uses: slow/ask } }');
+    expect((await forecastsOf(plan, harness.catalog)).ask).toMatchObject(told);
+  });
 });

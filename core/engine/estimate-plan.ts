@@ -83,7 +83,8 @@ function graderIn(catalog: PluginCatalog): StageEstimateContext['grader'] {
   return async (choice, answers) => {
     const { definition } = await catalog.grader(choice.uses);
     const options = definition.options.parse(choice.with);
-    return definition.estimate?.(answers, options) ?? (namesServer(options as Json) ? { notes: [unsaid] } : undefined);
+    const said = await definition.estimate?.(answers, options);
+    return said ?? (namesServer(options as Json) ? { notes: [unsaid] } : undefined);
   };
 }
 

@@ -252,10 +252,14 @@ export interface GraderDefinition<S extends z.ZodObject = z.ZodObject> {
   readonly description: string;
   readonly options: S;
   /**
-   * What grading so many answers takes, for `simmer plan`; without it, grading is taken for something that costs little.
+   * What grading so many answers takes, for `simmer plan`. Without it, or where it gives undefined, a grader that names a
+   * server in an option `url` is told as one of which nothing is known; others are taken for ones that cost little.
    * @param answers undefined where their number is not known yet
    */
-  estimate?(answers: number | undefined, options: z.output<S>): PaidEstimate;
+  estimate?(
+    answers: number | undefined,
+    options: z.output<S>,
+  ): Promise<PaidEstimate | undefined> | PaidEstimate | undefined;
   start(options: z.output<S>, context: GraderContext): Promise<Grader & AsyncDisposable>;
 }
 

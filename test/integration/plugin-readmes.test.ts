@@ -24,7 +24,7 @@ describe.each(plugins)('the README of $name', (plugin) => {
       expect(readme).toContain(`${plugin.name}/${name}`);
   });
 
-  it('shows options and inputs that stages take', () => {
+  it('shows options and inputs that stages take', async () => {
     const shown = fragments.flatMap((fragment) => Object.values(fragment.stages));
     expect(shown.length).toBeGreaterThan(0);
     for (const { uses, with: given = {} } of shown) {
@@ -34,7 +34,7 @@ describe.each(plugins)('the README of $name', (plugin) => {
       const options = Object.fromEntries(Object.entries(given).filter(([key]) => !(key in stage.inputs)));
       const parsed = stage.options.safeParse(options);
       expect([uses, parsed.error?.message]).toEqual([uses, undefined]);
-      expect(stage.check?.(parsed.data ?? {}, { recipeFolder: '.' }) ?? []).toEqual([]);
+      expect((await stage.check?.(parsed.data ?? {}, { recipeFolder: '.' })) ?? []).toEqual([]);
       const missing = Object.entries(stage.inputs).filter(([key, { optional }]) => !optional && !(key in given));
       expect([uses, missing.map(([key]) => key)]).toEqual([uses, []]);
     }
