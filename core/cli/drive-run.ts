@@ -1,7 +1,8 @@
+import { cancelSignal } from '../engine/cancel-run.js';
 import type { RunOutcome } from '../engine/run-outcome.js';
 import { exitCodes, UserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
-import { onInterrupt } from './interrupts.js';
+import { onCancel, onInterrupt } from './interrupts.js';
 import type { StartedRun, StartOptions, Workspace } from './open-workspace.js';
 import { exitCodeOfFailedRun } from './print-error.js';
 import { printErrorRecord } from './report-error.js';
@@ -32,11 +33,13 @@ export async function driveRun(options: DriveRunOptions): Promise<number> {
     handle?.interrupt(reason);
   };
   using _signals = onInterrupt(stop);
+  using _cancel = onCancel(stop);
   using _output = onOutputGone(() => stop('nobody reads the output'));
 
   const console = consoleOf(options, stopping.signal);
   if (console !== undefined) for await (const event of options.history?.() ?? []) await console.onEvent(event);
-  handle = await options.start({ signal: stopping.signal, sinks: console === undefined ? [] : [console] });
+  const sinks = console === undefined ? [] : [console];
+  handle = await options.start({ signal: stopping.signal, sinks, cancelSignal });
   if (stopping.signal.aborted) handle.interrupt(stopping.signal.reason.message);
   if (stdout === 'events') {
     for await (const event of handle.follow(lastSequence + 1)) await writeLine(JSON.stringify(event));

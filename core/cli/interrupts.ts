@@ -12,12 +12,10 @@ const reasons = {
   SIGINT: 'Ctrl-C',
   SIGTERM: 'SIGTERM',
   SIGHUP: 'the terminal was closed',
-  [cancelSignal]: 'simmer cancel',
 } as const;
 
 /**
- * Until disposed of: the first SIGINT, SIGTERM or SIGHUP asks to stop, the second ends the process at once. `simmer cancel`
- * asks, too, and never more than that.
+ * Until disposed of: the first SIGINT, SIGTERM or SIGHUP asks to stop, the second ends the process at once.
  *
  * @param stop called once, with the reason in words for people
  */
@@ -28,7 +26,7 @@ export function onInterrupt(stop: (reason: string) => void): Disposable {
     if (firstAt === undefined) {
       firstAt = now;
       stop(reasons[signal as keyof typeof reasons]);
-    } else if (signal !== cancelSignal && now - firstAt > sameSignalMilliseconds) {
+    } else if (now - firstAt > sameSignalMilliseconds) {
       leave(exitCodes.interrupted);
     }
   };
@@ -40,3 +38,27 @@ export function onInterrupt(stop: (reason: string) => void): Disposable {
     },
   };
 }
+
+/**
+ * Until disposed of, `simmer cancel` asks to stop. After that it is passed over: it may have been sent just before the run
+ * ended, and what is left of the process is not to die of it.
+ *
+ * @param stop called each time, with the reason in words for people
+ */
+export function onCancel(stop: (reason: string) => void): Disposable {
+  const listener = () => stop('simmer cancel');
+  process.on(cancelSignal, listener);
+  return {
+    [Symbol.dispose]() {
+      passOverCancel();
+      process.off(cancelSignal, listener);
+    },
+  };
+}
+
+/** From here on `simmer cancel` does nothing to this process. May be called twice. */
+export function passOverCancel(): void {
+  if (!process.listeners(cancelSignal).includes(passOver)) process.on(cancelSignal, passOver);
+}
+
+function passOver(): void {}

@@ -30,6 +30,8 @@ export interface StartedRun extends RunHandle {
 export interface StartOptions {
   readonly signal: AbortSignal;
   readonly sinks: readonly Sink[];
+  /** What this process listens to while it has the run. */
+  readonly cancelSignal: string;
 }
 
 export interface ResumeOptions extends StartOptions {

@@ -35,7 +35,10 @@ export function runScopes(core: Container): OpenRunScope {
         await close().catch((error: unknown) => process.emitWarning(String(error)));
     };
     try {
-      const lock = await acquireRunLock(request.runFolder);
+      const lock = await acquireRunLock(
+        request.runFolder,
+        request.cancelSignal === undefined ? {} : { cancelSignal: request.cancelSignal },
+      );
       closers.push(async () => lock[Symbol.asyncDispose]());
       const { log, lastSequence, droppedBytes } = await RunLog.open(eventsFile(request.runFolder), {
         fileSystem: core.get(LogFileSystemToken),

@@ -125,7 +125,9 @@ export class ServedRuns {
     const active = this.#active.get(runId);
     if (active === undefined) {
       if (status === 'running') throw runsElsewhere(runId);
-      if (status === 'crashed') await appendEnding(runId, runFolder, { type: 'run.interrupted', data: { reason } });
+      if (status === 'crashed') {
+        await appendEnding(runId, runFolder, { type: 'run.interrupted', data: { reason } }, { unlessEnded: true });
+      }
       return;
     }
     active.reason ??= reason;

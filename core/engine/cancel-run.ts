@@ -1,26 +1,47 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { UserError } from '../errors.js';
+import { isUserError, UserError } from '../errors.js';
 import { type RunOwner, readRunOwner } from '../events/run-lock.js';
 import { isAlive } from '../process/process-identity.js';
 import { appendEnding } from './append-ending.js';
 import { readRunState } from './run-history.js';
 
-/** Asks a process to stop its run as Ctrl-C does. However often it comes, it never ends the process at once. */
+/**
+ * Asks a process to stop its run as Ctrl-C does. However often it comes, it never ends the process at once: it is sent
+ * only where the owner of the run says that it listens.
+ */
 export const cancelSignal = 'SIGUSR2';
 
 const lookMilliseconds = 100;
+/** Another that notes the run's end, as this does, has it for a moment. */
+const looks = 10;
+
+interface RunOfHome {
+  readonly runId: string;
+  readonly runFolder: string;
+}
 
 /**
  * Has the process that holds a run stop it, and waits until it has: what is paid for is kept, `resume` goes on. A run
  * without an end that nobody holds is noted as interrupted; one that has ended is left as it is.
  *
  * @param home of the run
- * @throws UserError `run_of_server`, `run_locked` where its process is on another host or cannot be told from others
+ * @throws UserError `run_of_server`; `run_locked` where its process is on another host, cannot be told from others, or
+ * does not listen
  */
-export async function cancelRun(run: { readonly runId: string; readonly runFolder: string }, home: string) {
-  const { runId, runFolder } = run;
+export async function cancelRun(run: RunOfHome, home: string): Promise<void> {
+  for (let look = 1; ; look += 1) {
+    try {
+      return await cancelOnce(run, home);
+    } catch (error) {
+      if (!isUserError(error) || error.code !== 'run_locked' || look === looks) throw error;
+      await wait(lookMilliseconds);
+    }
+  }
+}
+
+async function cancelOnce({ runId, runFolder }: RunOfHome, home: string): Promise<void> {
   const owner = await readRunOwner(runFolder);
   const server = await readRunOwner(join(home, 'server'));
   const isHeld = owner?.alive === true;
@@ -28,10 +49,11 @@ export async function cancelRun(run: { readonly runId: string; readonly runFolde
   if (isEnded) return;
   if (server?.alive === true && (!isHeld || isSame(owner, server))) throw ofServer(runId, server);
   if (!isHeld) {
-    await appendEnding(runId, runFolder, { type: 'run.interrupted', data: { reason: 'simmer cancel' } });
+    const ending = { type: 'run.interrupted', data: { reason: 'simmer cancel' } } as const;
+    await appendEnding(runId, runFolder, ending, { unlessEnded: true });
     return;
   }
-  if (!(await isThisProcess(owner))) throw cannotBeReached(runId, owner);
+  if (owner.cancelSignal !== cancelSignal || !(await isThisProcess(owner))) throw cannotBeReached(runId, owner);
   try {
     process.kill(owner.pid, cancelSignal);
   } catch (error) {

@@ -34,6 +34,8 @@ export interface TakeUpOptions {
   readonly sinks?: readonly Sink[];
   /** What its stages share, where that is less than the machine has: its claim in a queue. */
   readonly capacity?: Capacity;
+  /** The signal by which `simmer cancel` may stop the run: the caller's process listens to it until the run has ended. */
+  readonly cancelSignal?: string;
 }
 
 export interface ResumeOptions extends TakeUpOptions {
@@ -195,9 +197,14 @@ export class RunManager {
 
   async #takeUp(
     run: Omit<OpenRunRequest, 'sinks'>,
-    { signal, sinks = [], capacity }: TakeUpOptions,
+    { signal, sinks = [], capacity, cancelSignal }: TakeUpOptions,
   ): Promise<RunHandle> {
-    const open = await this.#openRun({ ...run, sinks, ...(capacity === undefined ? {} : { capacity }) });
+    const open = await this.#openRun({
+      ...run,
+      sinks,
+      ...(capacity === undefined ? {} : { capacity }),
+      ...(cancelSignal === undefined ? {} : { cancelSignal }),
+    });
     const interrupt = () => open.interrupt(reasonOf(signal));
     signal?.addEventListener('abort', interrupt);
     if (signal?.aborted === true) interrupt();

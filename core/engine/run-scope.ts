@@ -56,6 +56,8 @@ export interface OpenRunRequest {
   readonly warnings: readonly string[];
   readonly capacity?: Capacity;
   readonly budgetChange?: BudgetChange;
+  /** @see RunOwner */
+  readonly cancelSignal?: string;
 }
 
 /**

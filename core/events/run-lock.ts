@@ -16,6 +16,8 @@ export interface RunOwner {
   readonly startedAt: string;
   /** When its process started, as `ProcessIdentity` has it: a pid alone is used again. */
   readonly processStartTime?: string;
+  /** The signal by which others may ask it to stop the run; absent: it listens to none, and one would kill it. */
+  readonly cancelSignal?: string;
 }
 
 export type RunLock = AsyncDisposable & { readonly owner: RunOwner };
@@ -32,9 +34,14 @@ interface KernelLock {
 /**
  * Takes the right to write a run, or any folder: one process at a time has it, and the kernel takes it back when that
  * process dies, however it dies. Beside it `owner.json` says who has it, for people and other hosts.
+ *
+ * @param listens to what its owner listens for as long as it has the lock
  * @throws UserError `run_locked`, which names the owner; `run_folder_missing`
  */
-export async function acquireRunLock(runFolder: string): Promise<RunLock> {
+export async function acquireRunLock(
+  runFolder: string,
+  listens: Pick<RunOwner, 'cancelSignal'> = {},
+): Promise<RunLock> {
   const folder = resolve(runFolder);
   const kernelLock = await takeKernelLock(folder);
   if (kernelLock === undefined) throw await lockedBy(folder);
@@ -48,6 +55,7 @@ export async function acquireRunLock(runFolder: string): Promise<RunLock> {
       host: hostname(),
       startedAt: new Date().toISOString(),
       ...(identity === undefined ? {} : { processStartTime: identity.startTime }),
+      ...listens,
     };
     await writingTo(folder, () => writeOwnerFile(folder, owner));
     return {
@@ -152,8 +160,12 @@ async function readOwnerFile(folder: string): Promise<RunOwner | undefined> {
     if (typeof owner?.pid !== 'number' || typeof owner.host !== 'string' || typeof owner.startedAt !== 'string') {
       return undefined;
     }
-    const { pid, host, startedAt, processStartTime } = owner;
-    return { pid, host, startedAt, ...(typeof processStartTime === 'string' ? { processStartTime } : {}) };
+    const { pid, host, startedAt, processStartTime, cancelSignal } = owner;
+    return {
+      ...{ pid, host, startedAt },
+      ...(typeof processStartTime === 'string' ? { processStartTime } : {}),
+      ...(typeof cancelSignal === 'string' ? { cancelSignal } : {}),
+    };
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     const { code } = error as NodeJS.ErrnoException;

@@ -314,3 +314,12 @@ it('a server that is killed with ten runs in flight loses no event and no run', 
   console.log(`It served again after ${seconds.toFixed(2)} s.`);
   await end(server);
 }, 180_000);
+
+it('a server is not stopped by the signal that cancels a run', async () => {
+  await using folder = await workFolder();
+  const server = await serve(folder.path);
+  server.child.kill('SIGUSR2');
+  const { code } = await simmer(['runs'], { cwd: folder.path, env: { SIMMER_SERVER: server.address } });
+  expect(code).toBe(0);
+  await end(server);
+});

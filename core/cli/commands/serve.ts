@@ -4,7 +4,7 @@ import { defaultAddress, parseAddress } from '../../control/address.js';
 import { ControlServer, type ControlServerOptions } from '../../control/control-server.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { redactor } from '../../events/redaction.js';
-import { onInterrupt } from '../interrupts.js';
+import { onInterrupt, passOverCancel } from '../interrupts.js';
 import { writeJson, writeLine } from '../terminal.js';
 import { settingsFrom, type WorkspaceFlags } from '../workspace.js';
 
@@ -28,6 +28,8 @@ export async function serve(flags: ServeFlags): Promise<number> {
   const address = flags.listen === undefined ? await defaultAddress(settings.home) : parseAddress(flags.listen);
   const token = await readToken(flags.tokenFile, process.env);
   const tls = tlsOf(flags);
+  // Its runs are canceled by its clients, one at a time.
+  passOverCancel();
   const server = await ControlServer.start({
     settings,
     address,
