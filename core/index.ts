@@ -48,6 +48,7 @@ export { type Redact, redacted, redactor } from './events/redaction.js';
 export { waitForLock } from './events/wait-for-lock.js';
 export { formatBytes, formatCompact, formatCount, formatDuration, formatShare, formatUsd } from './figures.js';
 export { isGlob, matchingFiles } from './files/matching-files.js';
+export { fitsPattern } from './files/name-pattern.js';
 export { type ProcessGraderOptions, startProcessGrader } from './grader/process-grader.js';
 export { finalAnswer } from './metrics/final-answer.js';
 export { measureScaling, type ScalingMeasures, type ScalingRun } from './metrics/scaling.js';

@@ -9,7 +9,7 @@ let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'simmer-[glob]-'));
   await mkdir(join(folder, 'a', 'deep'), { recursive: true });
-  for (const name of ['b.jsonl', 'a/1.jsonl', 'a/deep/2.jsonl.gz', 'a/notes.txt', '.hidden.jsonl'])
+  for (const name of ['b.jsonl', 'a/1.jsonl', 'a/deep/2.jsonl.gz', 'a/notes.txt', '.hidden.jsonl', 'b+|(c).csv'])
     await writeFile(join(folder, name), name);
 });
 afterEach(() => rm(folder, { recursive: true }));
@@ -21,9 +21,35 @@ describe('matchingFiles', () => {
     ['a/{1,3}.jsonl', ['a/1.jsonl']],
     ['a', []],
     ['none/*', []],
+    ['a**/****.jsonl', ['a/1.jsonl']],
+    ['{a,b}/**/2*', ['a/deep/2.jsonl.gz']],
+    ['b+|(c).*', ['b+|(c).csv']],
   ])('finds %s in order, below a folder with brackets in its name', async (glob, expected) => {
     const found = await matchingFiles(glob, folder);
     expect(found.map((file) => relative(folder, file))).toEqual(expected);
+  });
+
+  it.each(['*a*a*a*a*a*a*a*a*a*b', 'data/*-*-*-*-*.jsonl', '{a,a}'.repeat(30), '{a/*,b/*}*-*-*'])(
+    'refuses %s, which could take for ever',
+    async (glob) => {
+      await expect(matchingFiles(glob, folder)).rejects.toMatchObject({
+        code: 'invalid_glob',
+        message: expect.stringContaining(glob),
+        hint: expect.stringContaining('at most four'),
+      });
+    },
+  );
+
+  it('takes names with many wildcards where each is in a name of its own, or can be only one thing', async () => {
+    for (const glob of [
+      '*/*/*/*/*/*',
+      '????-??-??/*',
+      '{train,test}-*-{0,1,2}-*.{json,jsonl}',
+      '**/x*/**/x*',
+      '\\*'.repeat(9),
+    ]) {
+      expect(await matchingFiles(glob, folder)).toEqual([]);
+    }
   });
 
   it('knows what a glob is', () => {

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { checkedGlob } from './checked-glob.js';
 
 /** Whether a path has what globs are made of. A file may have it in its name, too: look for the file first. */
 export function isGlob(path: string): boolean {
@@ -10,9 +11,15 @@ export function isGlob(path: string): boolean {
  * name, `**` over folders, `[a-c]`, `{train,test}`. Hidden files are matched only by name.
  *
  * @param folder what a relative glob is relative to
+ * @throws UserError `invalid_glob`
  */
 export async function matchingFiles(glob: string, folder: string): Promise<readonly string[]> {
   const { glob: find } = await import('tinyglobby');
-  const files = await find(glob, { cwd: resolve(folder), absolute: true, onlyFiles: true, expandDirectories: false });
+  const files = await find(checkedGlob(glob), {
+    cwd: resolve(folder),
+    absolute: true,
+    onlyFiles: true,
+    expandDirectories: false,
+  });
   return files.sort((one, other) => (one < other ? -1 : 1));
 }

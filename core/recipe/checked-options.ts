@@ -171,6 +171,10 @@ async function fileDigest(scope: PlanScope, path: Path, name: string): Promise<s
       },
     );
   } catch (error) {
+    if (isUserError(error)) {
+      scope.problems.add(error.code, `${formatPath(path)}: ${error.message}`, path, { hint: error.hint });
+      return undefined;
+    }
     const message = `${formatPath(path)}: ${file} cannot be read: ${(error as Error).message}.`;
     scope.problems.add('not_readable', message, path, { hint: 'Check its permissions.' });
   }

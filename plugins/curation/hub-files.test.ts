@@ -33,7 +33,9 @@ describe('curation/load from Hugging Face', () => {
         const next = request.url.includes('cursor')
           ? {}
           : { link: `<http://${request.headers.host}${request.url}&cursor=2>; rel="next"` };
-        const names = request.url.includes('cursor') ? ['main/test.jsonl'] : ['README.md', 'other/deep/test.jsonl'];
+        const names = request.url.includes('cursor')
+          ? ['main/test.jsonl', `main/${'a'.repeat(60)}`]
+          : ['README.md', 'other/deep/test.jsonl'];
         const entries = [{ type: 'directory', path: 'main' }, ...names.map((name) => ({ type: 'file', path: name }))];
         response.writeHead(200, next).end(JSON.stringify(entries));
         return;
@@ -63,8 +65,11 @@ describe('curation/load from Hugging Face', () => {
     const none = loadWith({ sources: { pool: { path: path.replace('main', 'x*') } } });
     await expect(none).rejects.toMatchObject({
       code: 'not_found',
-      message: expect.stringContaining('matches none of the 3 files'),
+      message: expect.stringContaining('matches none of the 4 files'),
     });
+    // Thirty stars fit a name of sixty letters in more ways than can be tried.
+    const slow = loadWith({ sources: { pool: { path: path.replace('test', `${'*a'.repeat(30)}b`) } } });
+    await expect(slow).rejects.toMatchObject({ code: 'not_found' });
   });
 
   it('keeps nothing that is not what its SHA-256 says', async () => {

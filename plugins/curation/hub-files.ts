@@ -1,6 +1,6 @@
 import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { isGlob, type Log, UserError } from 'simmerkit';
+import { fitsPattern, isGlob, type Log, UserError } from 'simmerkit';
 import { checkSha256 } from './check-sha256.js';
 import { hubUri } from './options.js';
 
@@ -50,18 +50,19 @@ async function matchingNames(at: HubFile, where: Where): Promise<readonly string
     await writeFile(partial, JSON.stringify(names));
     await rename(partial, kept);
   }
-  const expression = new RegExp(
-    `^${at.path
-      .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-      .replaceAll('*', '[^/]*')
-      .replaceAll('?', '[^/]')}$`,
-  );
-  const matched = names.filter((name) => expression.test(name)).sort();
+  const matched = names.filter((name) => fitsPath(name, at.path)).sort();
   if (matched.length > 0) return matched;
   throw new UserError('not_found', `${at.uri} matches none of the ${names.length} files of the dataset.`, {
     kind: 'environment',
     hint: `It has, for example, ${names.slice(0, 5).join(', ')}.`,
   });
+}
+
+/** Folder by folder: no wildcard stands for a slash. */
+function fitsPath(path: string, pattern: string): boolean {
+  const shapes = pattern.split('/');
+  const names = path.split('/');
+  return names.length === shapes.length && names.every((name, index) => fitsPattern(name, shapes[index]!));
 }
 
 async function listFiles({ uri, owner, dataset, revision }: HubFile, where: Where): Promise<readonly string[]> {

@@ -122,6 +122,14 @@ describe('curation/load reads', () => {
     ]);
   });
 
+  it('no file of a folder, soon, where a pattern with many stars fits none', async () => {
+    await mkdir(join(folder, 'parts'));
+    await writeFile(join(folder, 'parts', 'a'.repeat(60)), lines);
+    const files = `${'*a'.repeat(30)}*b`;
+    const loading = loadWith({ sources: { parts: { path: 'parts', files } } });
+    await expect(loading).rejects.toMatchObject({ code: 'file_missing', message: expect.stringContaining(files) });
+  });
+
   it("GSM8K's gold answer and trace", async () => {
     const answer = 'She sold 48/2 = <<48/2=24>>24 clips.\nThat is 48+24 = <<48+24=72>>72.\n#### 72';
     const result = await loadFile('gsm8k.jsonl', JSON.stringify({ question: 'How many?', answer }), {

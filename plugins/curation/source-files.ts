@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { isGlob, matchingFiles, UserError } from 'simmerkit';
+import { fitsPattern, isGlob, matchingFiles, UserError } from 'simmerkit';
 import { checkSha256 } from './check-sha256.js';
 import { dataError, fileError } from './data-error.js';
 import { hubFiles, type Where } from './hub-files.js';
@@ -37,14 +37,10 @@ async function localFiles(source: Source, recipeFolder: string): Promise<readonl
   });
   if (!('isDirectory' in stats)) return stats;
   if (!stats.isDirectory()) return [path];
-  const names = new RegExp(
-    `^${pattern
-      .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-      .replaceAll('*', '.*')
-      .replaceAll('?', '.')}$`,
-  );
   const entries = await readdir(path, { withFileTypes: true });
-  const files = entries.filter((entry) => !entry.isDirectory() && names.test(entry.name)).map((entry) => entry.name);
+  const files = entries
+    .filter((entry) => !entry.isDirectory() && fitsPattern(entry.name, pattern))
+    .map((entry) => entry.name);
   if (files.length > 0) return files.sort().map((name) => join(path, name));
   throw dataError(
     'file_missing',

@@ -208,6 +208,15 @@ describe('a secret of the server', () => {
   });
 });
 
+it('a glob of a client’s recipe that could hold up the server is refused', async () => {
+  const harness = await start();
+  const [problem] = await problemsOf(
+    harness,
+    "name: x\nstages: { a: { uses: curation/load, with: { sources: { rows: { path: '*a*a*a*a*a*a*a*a*b' } } } } }",
+  );
+  expect(problem).toMatchObject({ code: 'invalid_glob', hint: expect.stringContaining('at most four') });
+});
+
 it('a file of a client’s recipe that is not there is looked for on the server, and the client is told how it gets there', async () => {
   const harness = await start();
   const [problem] = await problemsOf(
