@@ -1,10 +1,29 @@
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import {
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { RunArtifact } from '../engine/run-artifacts.js';
 import { fetchArtifact, fetchOver, type ReadBytes } from './fetch-files.js';
+
+vi.mock('node:fs/promises', async (original) => {
+  const real = await original<typeof import('node:fs/promises')>();
+  return { ...real, stat: vi.fn(real.stat), rename: vi.fn(real.rename) };
+});
 
 const contents: Readonly<Record<string, string>> = {
   'config.json': '{}',
@@ -28,7 +47,7 @@ let folder: string;
 /** What was asked for. */
 let asked: string[];
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'simmer-fetch-'));
+  folder = await realpath(await mkdtemp(join(tmpdir(), 'simmer-fetch-')));
   asked = [];
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
@@ -104,6 +123,30 @@ describe('the files of an artifact', () => {
     }
     expect(asked).toEqual([]);
   });
+
+  it('come into the empty folder that a link leads to', async () => {
+    await mkdir(join(folder, 'real'));
+    await symlink('real', join(folder, 'link'));
+    await fetchArtifact(artifact, join(folder, 'link'), reader());
+    expect((await lstat(join(folder, 'link'))).isSymbolicLink()).toBe(true);
+    expect(await readFile(join(folder, 'real', 'config.json'), 'utf8')).toBe('{}');
+  });
+
+  it('are not fetched where a file system of its own is mounted', async () => {
+    const target = join(folder, 'mount');
+    await mkdir(target);
+    const { stat: realStat } = await vi.importActual<typeof import('node:fs/promises')>('node:fs/promises');
+    const onAnother = async (path: string) => Object.assign(await realStat(path), path === target ? { dev: -1 } : {});
+    vi.mocked(stat).mockImplementation(onAnother as typeof stat);
+    const fetching = fetchArtifact(artifact, target, reader());
+    const error = { code: 'output_is_mount', hint: expect.stringContaining(join(target, 'NAME')) };
+    await expect(fetching).rejects.toMatchObject(error);
+    expect(asked).toEqual([]);
+    vi.mocked(stat).mockImplementation(realStat);
+    // One that is bound from the same file system shows only now.
+    vi.mocked(rename).mockRejectedValueOnce(Object.assign(new Error('rename'), { code: 'EBUSY' }));
+    await expect(fetchArtifact(artifact, target, reader())).rejects.toMatchObject(error);
+  });
 });
 
 describe('a report', () => {
@@ -116,5 +159,31 @@ describe('a report', () => {
     await fetch(reader());
     expect(await readFile(join(folder, 'a.html'), 'utf8')).toBe('{}');
     expect(await readdir(folder)).toEqual(['a.html']);
+  });
+
+  it('goes where a link leads', async () => {
+    await mkdir(join(folder, 'site'));
+    await writeFile(join(folder, 'site', 'index.html'), 'former');
+    await symlink(join('site', 'index.html'), join(folder, 'a.html'));
+    await fetch(reader());
+    expect((await lstat(join(folder, 'a.html'))).isSymbolicLink()).toBe(true);
+    expect(await readFile(join(folder, 'site', 'index.html'), 'utf8')).toBe('{}');
+  });
+
+  it('replaces nothing but a file', async () => {
+    const refused = async (why: string) => {
+      await expect(fetch(reader())).rejects.toMatchObject({
+        code: 'output_exists',
+        message: expect.stringContaining(why),
+      });
+      await rm(join(folder, 'a.html'));
+    };
+    await promisify(execFile)('mkfifo', [join(folder, 'a.html')]);
+    await refused('is not a regular file');
+    await symlink('/dev/null', join(folder, 'a.html'));
+    await refused('is not a regular file');
+    await symlink('nowhere', join(folder, 'a.html'));
+    await refused('is a link that leads nowhere');
+    expect(asked).toEqual([]);
   });
 });

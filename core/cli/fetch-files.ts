@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { ArtifactFile } from '../artifacts/artifact.js';
 import type { ByteRange, RunArtifact } from '../engine/run-artifacts.js';
@@ -16,10 +16,10 @@ export type ReadBytes = (range: ByteRange) => AsyncIterable<Buffer>;
  * has left beside it is not fetched again. Digests are checked.
  *
  * @param folder is not there yet, or empty
- * @throws UserError `output_exists`, `fetch_damaged`, and as `read`
+ * @throws UserError `output_exists`, `output_is_mount`, `fetch_damaged`, and as `read`
  */
 export async function fetchArtifact({ id, files }: RunArtifact, folder: string, read: ReadBytes): Promise<void> {
-  const target = resolve(folder);
+  const target = await followed(folder);
   await refuseTaken(target);
   const name = createHash('sha256').update(id).digest('hex').slice(0, 12);
   const unfinished = join(dirname(target), `.${basename(target)}.${name}.part`);
@@ -31,16 +31,24 @@ export async function fetchArtifact({ id, files }: RunArtifact, folder: string, 
       await mkdir(dirname(path), { recursive: true });
       await fetchFile(file, path, (offset) => read({ id, path: file.path, offset }));
     }
-    await rename(unfinished, target);
+    await rename(unfinished, target).catch((error: NodeJS.ErrnoException) => {
+      throw error.code === 'EBUSY' || error.code === 'EXDEV' ? mounted(target) : error;
+    });
     await syncFolder(dirname(target));
   };
   await writingTo(target, fetch, '--output');
 }
 
-/** Copies one file, whose digest nobody knows, over whatever was there. @throws UserError as `read` */
+/**
+ * Copies one file, whose digest nobody knows, over the file that was there; a link stays and leads to the new one.
+ * @throws UserError `output_exists` where something else is there, and as `read`
+ */
 export async function fetchOver(range: Omit<ByteRange, 'offset'>, file: string, read: ReadBytes): Promise<void> {
-  const target = resolve(file);
-  if ((await stat(target).catch(() => undefined))?.isDirectory() === true) throw taken(file, 'is a folder');
+  const found = await stat(file).catch(() => undefined);
+  if (found?.isDirectory() === true) throw taken(file, 'is a folder');
+  // A device or a pipe would be replaced by the file, not written to.
+  if (found?.isFile() === false) throw taken(file, 'is not a regular file');
+  const target = await followed(file);
   const unfinished = join(dirname(target), `.${basename(target)}.${process.pid}.part`);
   const fetch = async () => {
     await mkdir(dirname(target), { recursive: true });
@@ -74,11 +82,30 @@ async function append(path: string, parts: AsyncIterable<Buffer>, hash: Hash): P
   await handle.sync();
 }
 
+/** Where a path leads: `rename` would replace a link. */
+async function followed(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch {
+    const isLink = (await lstat(path).catch(() => undefined))?.isSymbolicLink() === true;
+    if (isLink) throw taken(path, 'is a link that leads nowhere');
+    return resolve(path);
+  }
+}
+
 async function refuseTaken(folder: string): Promise<void> {
   const found = await stat(folder).catch(() => undefined);
   if (found === undefined) return;
   if (!found.isDirectory()) throw taken(folder, 'is a file');
   if ((await readdir(folder)).length > 0) throw taken(folder, 'has files already');
+  if ((await stat(dirname(folder))).dev !== found.dev) throw mounted(folder);
+}
+
+/** What is made beside it cannot take its place. */
+function mounted(folder: string): UserError {
+  return new UserError('output_is_mount', `${folder} is a file system of its own, and cannot be replaced.`, {
+    hint: `Name a new folder in it: --output ${join(folder, 'NAME')}.`,
+  });
 }
 
 function taken(path: string, why: string): UserError {
