@@ -1,5 +1,6 @@
 import { join, relative } from 'node:path';
 import { loadSettings, type Settings } from '../config/settings.js';
+import { redactor } from '../events/redaction.js';
 import { builtInSource, PluginCatalog } from '../plugin/catalog.js';
 import { builtInPlugins, simmerPackage } from '../plugin/locate.js';
 import { type ListedPlugin, listedPlugins } from '../plugin/plugin-reference.js';
@@ -55,9 +56,9 @@ export function catalogOf(
   });
 }
 
-/** On stderr: stdout is for results. */
+/** On stderr, without secrets: stdout is for results. */
 export function sayToPeople(message: string): void {
-  process.stderr.write(`${message}\n`);
+  process.stderr.write(`${redactor()(message)}\n`);
 }
 
 /** The plugins that a run was started with. */

@@ -3,10 +3,9 @@ import { readToken } from '../../control/access.js';
 import { defaultAddress, parseAddress } from '../../control/address.js';
 import { ControlServer, type ControlServerOptions } from '../../control/control-server.js';
 import { exitCodes, UserError } from '../../errors.js';
-import { redactor } from '../../events/redaction.js';
 import { onInterrupt, passOverCancel } from '../interrupts.js';
 import { writeJson, writeLine } from '../terminal.js';
-import { settingsFrom, type WorkspaceFlags } from '../workspace.js';
+import { sayToPeople, settingsFrom, type WorkspaceFlags } from '../workspace.js';
 
 export interface ServeFlags extends WorkspaceFlags {
   /** `unix:PATH` or `HOST:PORT`. */
@@ -40,7 +39,7 @@ export async function serve(flags: ServeFlags): Promise<number> {
     allowedOptions: flags.allowOption,
     allowedSecrets: flags.allowSecret,
     recipeFolders: flags.recipes.map((folder) => resolve(folder)),
-    log: (message) => process.stderr.write(`${redactor()(message)}\n`),
+    log: sayToPeople,
   });
   const stopped = new Promise<string>((stop) => {
     onInterrupt(stop);
