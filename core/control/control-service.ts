@@ -21,6 +21,7 @@ import { budgetChangeOf } from '../recipe/budget-change.js';
 import { planDigest } from '../recipe/plan-digest.js';
 import { recipeJsonSchema } from '../recipe/recipe-json-schema.js';
 import type { DurableWrites } from './durable-writes.js';
+import { jsonChunks } from './json-chunks.js';
 import type { ServerLimits } from './limits.js';
 import { LogTails } from './log-tails.js';
 import { isAboutRecipe, RecipeSource } from './recipe-source.js';
@@ -187,9 +188,9 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
       async (call: ServerWritableStream<wire.DiffEvaluationsRequest, wire.DiffEvaluationsResponse>, signal) => {
         const { beforeRunId, afterRunId } = call.request;
         const points = await analyses.diffEvaluations(await runs.find(beforeRunId), await runs.find(afterRunId));
-        const text = Buffer.from(JSON.stringify(points));
-        for (let at = 0; at < text.length && !signal.aborted; at += chunkBytes) {
-          await write(call, { data: text.subarray(at, at + chunkBytes) }, signal);
+        for (const data of jsonChunks(points, chunkBytes)) {
+          if (signal.aborted) return;
+          await write(call, { data }, signal);
         }
       },
     ),
