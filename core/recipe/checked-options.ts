@@ -123,7 +123,7 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
 }
 
 /** Runs a plugin's code; what it throws, unless it is for the user, is the plugin's failure. @throws UserError */
-export function guarded<T>(uses: string, call: () => T): T {
+function guarded<T>(uses: string, call: () => T): T {
   try {
     return call();
   } catch (error) {

@@ -1,7 +1,8 @@
 import { UserError } from '../errors.js';
 import type { ParsedRecipe } from './load-recipe.js';
 import { suggestion } from './nearest-name.js';
-import type { Plan, PlannedStage } from './plan.js';
+import type { Plan } from './plan.js';
+import { neededFor } from './stage-order.js';
 
 export interface Inspection {
   /** Name of a training stage. */
@@ -29,21 +30,15 @@ export function inspectionOf(recipe: ParsedRecipe, plan: Plan, { stage, rows }: 
   if (!trainings.includes(stage)) {
     throw new UserError('not_a_training', `The stage "${stage}" (${planned.uses}) trains nothing.`, { hint: those });
   }
-  const needed = withUpstream(planned, plan);
+  const dependencies = plan.stages.map(({ name, inputs }) => {
+    const references = Object.values(inputs).flat();
+    return [name, references.map((reference) => reference.stage)] as const;
+  });
+  const needed = neededFor(stage, new Map(dependencies));
   const tree = structuredClone(recipe.overridden.value) as { stages: Record<string, { uses: string; with?: object }> };
   for (const name of Object.keys(tree.stages)) if (!needed.has(name)) delete tree.stages[name];
   const at = tree.stages[stage]!;
   at.uses = planned.uses.replace(/\/train$/, '/inspect');
   at.with = { ...at.with, rows };
   return { ...recipe, inspects: stage, overridden: { ...recipe.overridden, value: tree } };
-}
-
-function withUpstream(stage: PlannedStage, plan: Plan): ReadonlySet<string> {
-  const needed = new Set([stage.name]);
-  // In an order that runs, so backwards each stage comes before its inputs.
-  for (const { name, inputs } of plan.stages.toReversed()) {
-    if (!needed.has(name)) continue;
-    for (const reference of Object.values(inputs).flat()) needed.add(reference.stage);
-  }
-  return needed;
 }

@@ -43,7 +43,7 @@ export async function artifacts(name: string, flags: ArtifactsFlags): Promise<nu
 }
 
 /** What was made, for people. */
-export function artifactLines(made: readonly RunArtifact[], colors: Colors): readonly string[] {
+function artifactLines(made: readonly RunArtifact[], colors: Colors): readonly string[] {
   const heading = ['output', 'type', 'files', 'size'].map((title) => colors.dim(title));
   const rows = made.map((artifact) => [
     nameOf(artifact),

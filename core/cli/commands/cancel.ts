@@ -15,7 +15,7 @@ export async function cancel(name: string, flags: WorkspaceFlags): Promise<numbe
 }
 
 /** What the cancelling did, for people. */
-export function canceledLine(before: RunSummary, { runId, status }: RunSummary): string {
+function canceledLine(before: RunSummary, { runId, status }: RunSummary): string {
   const goOn = `Go on with: simmer resume ${runId}`;
   if (status !== 'interrupted') return `${runId} has ended by itself: ${status}.`;
   switch (before.status) {
