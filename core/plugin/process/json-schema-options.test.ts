@@ -64,6 +64,14 @@ describe('the options of a plugin that is a process', () => {
     [{ type: 'array' }, 'are no JSON Schema of type "object"'],
     [{ type: 'object', properties: { a: { type: 'colour' } } }, 'have a schema for "a" that cannot be read'],
     [{ type: 'object', properties: { a: true } }, 'have no schema for "a"'],
+    [
+      { type: 'object', properties: { a: { type: 'string', 'x-simmer-runs-code': 'true' } } },
+      'have a schema for "a" that cannot be read: x-simmer-runs-code must be a boolean, not "true"',
+    ],
+    [
+      { type: 'object', properties: { a: { type: 'string', 'x-simmer-secret': true } } },
+      'have a schema for "a" that cannot be read: x-simmer-secret must be a string, not true',
+    ],
   ])('of the schema %j are the plugin’s mistake', (wrong, why) => {
     const read = () => optionsFromJsonSchema(wrong, 'p', 'the stage "s"');
     expect(read).toThrow(`Plugin p: the options of the stage "s" ${why}`);

@@ -15,6 +15,12 @@ const marks = {
   'x-simmer-runs-code': { runsCode: true },
 } as const;
 
+const markTypes: Readonly<Record<string, 'boolean' | 'string'>> = {
+  ...Object.fromEntries(Object.keys(marks).map((keyword) => [keyword, 'boolean' as const])),
+  'x-simmer-grader': 'string',
+  'x-simmer-secret': 'string',
+};
+
 /**
  * The options of a contribution as a schema of ours, from the JSON Schema that the plugin gave.
  * @param what for messages: `the stage "difficulty"`
@@ -63,7 +69,13 @@ function markInside(schema: JsonSchema, path: readonly string[] = []): readonly 
   return undefined;
 }
 
+/** @throws Error for a mark whose value is of the wrong type, which would not be heeded */
 function optionFrom(property: JsonSchema, definitions: JsonSchema): z.ZodType {
+  for (const [keyword, type] of Object.entries(markTypes)) {
+    const value = property[keyword];
+    if (value === undefined || typeof value === type) continue;
+    throw new Error(`${keyword} must be a ${type}, not ${JSON.stringify(value)}`);
+  }
   const grader = property['x-simmer-grader'];
   const described = typeof property.description === 'string' ? { description: property.description } : {};
   if (typeof grader === 'string') return graderChoice(grader).meta({ grader: true, ...described });
