@@ -26,7 +26,9 @@ function stepsOf(run: HarnessRun): readonly number[] {
 
 describe('a budget in mid-training', () => {
   it('ends the run below its limit with a checkpoint, and a larger one goes on from there', async () => {
-    const stopped = await harness.run(paidTraining('usd: 6'));
+    // Time enough for the checkpoint on a machine that is busy: where it takes longer than was kept back, the limit wins.
+    const recipe = paidTraining('usd: 6').replace('checkpoint: 0.2, shutdown: 0.3', 'checkpoint: 0.9, shutdown: 0.9');
+    const stopped = await harness.run(recipe);
     expect(stopped.outcome).toMatchObject({
       status: 'interrupted',
       error: { code: 'budget_reached', kind: 'budget', hint: expect.stringContaining('--set budget.usd=12') },
