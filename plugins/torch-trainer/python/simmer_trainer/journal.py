@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import grpc
 
@@ -46,14 +45,6 @@ class AttemptRecord:
     format: int = 1
 
 
-class KeptEvent(NamedTuple):
-    """An event that is durable. It is encoded once, for the disk and for whoever watches."""
-
-    number: int
-    # A TrainerEvent.
-    encoded: bytes
-
-
 class AttemptJournal:
     """The events of one attempt. One writer; any number of readers, who see what is durable.
 
@@ -71,14 +62,11 @@ class AttemptJournal:
         # More is durable, or nothing will be any more.
         self._changed = threading.Condition(lock)
         self._pending: list[pb.TrainerEvent] = []
-        self._events: deque[KeptEvent] = deque()
+        self._events: deque[pb.TrainerEvent] = deque()
         self._acknowledged = _read_number(folder / "acknowledged")
         self._last = self._acknowledged
-        self._newest: KeptEvent | None = None
+        self._newest: pb.TrainerEvent | None = None
         self._waste = 0
-        self.has_ended = False
-        # The highest step of the events that were found: what a killed process had told.
-        self.last_step = 0
         # Held by whoever writes the file; taken before _changed.
         self._writing = threading.Lock()
         self._file = (folder / "events.log").open("ab")
@@ -95,20 +83,27 @@ class AttemptJournal:
                 if not line.endswith(b"\n"):
                     break
                 complete += len(line)
-                event = pb.TrainerEvent.FromString(encoded := binascii.a2b_base64(line))
+                event = pb.TrainerEvent.FromString(binascii.a2b_base64(line))
                 if self._newest is None:
                     # Those before the first were acknowledged, even where the note of it is lost.
                     self._acknowledged = max(self._acknowledged, event.number - 1)
                 self._last = event.number
-                self._newest = KeptEvent(event.number, encoded)
-                self.has_ended = event.WhichOneof("event") in _ENDINGS
-                self.last_step = max(self.last_step, event.step_logged.step)
+                self._newest = event
                 if event.number > self._acknowledged:
-                    self._events.append(self._newest)
+                    self._events.append(event)
                 else:
                     self._waste += len(line)
         # A torn last line: its writer was killed, and nobody has seen it.
         self._file.truncate(complete)
+
+    @property
+    def has_ended(self) -> bool:
+        return self._newest is not None and self._newest.WhichOneof("event") in _ENDINGS
+
+    @property
+    def last_step(self) -> int:
+        """The last step among the events that are kept."""
+        return max((event.step_logged.step for event in self._events if event.HasField("step_logged")), default=0)
 
     def append(self, event: pb.TrainerEvent) -> None:
         """Numbers an event. Telemetry is durable soon; all else, and what came before it, when this returns.
@@ -153,8 +148,7 @@ class AttemptJournal:
             with self._writing:
                 try:
                     self.before_write(group)
-                    kept = [KeptEvent(event.number, event.SerializeToString()) for event in group]
-                    self._file.write(b"".join(map(_line, kept)))
+                    self._file.write(b"".join(_line(event) for event in group))
                     self._file.flush()
                     os.fsync(self._file.fileno())
                 except OSError as error:
@@ -163,10 +157,9 @@ class AttemptJournal:
                         self._changed.notify_all()
                     return
                 with self._changed:
-                    self._events.extend(kept)
-                    self._newest = kept[-1]
+                    self._events.extend(group)
+                    self._newest = group[-1]
                     self._last = self._newest.number
-                    self.has_ended = group[-1].WhichOneof("event") in _ENDINGS
                     self._changed.notify_all()
 
     def acknowledge(self, number: int) -> None:
@@ -177,7 +170,7 @@ class AttemptJournal:
                 return
             self._acknowledged = number
             while self._events and self._events[0].number <= number:
-                self._waste += len(self._events.popleft().encoded)
+                self._waste += self._events.popleft().ByteSize()
             # Not synced: where it is lost, events are kept a little longer.
             draft = self._folder / "acknowledged.draft"
             draft.write_text(str(number))
@@ -190,12 +183,12 @@ class AttemptJournal:
         with self._writing, self._changed:
             # The newest stays in any case: it has the number that the next one goes on from, and may be the end.
             kept = list(self._events) or ([self._newest] if self._newest is not None else [])
-            write_file(self._folder / "events.log", b"".join(map(_line, kept)).decode())
+            write_file(self._folder / "events.log", b"".join(_line(event) for event in kept).decode())
             self._file.close()
             self._file = (self._folder / "events.log").open("ab")
             self._waste = 0
 
-    def batches_after(self, number: int, wait_seconds: float) -> Iterator[list[KeptEvent]]:
+    def batches_after(self, number: int, wait_seconds: float) -> Iterator[list[pb.TrainerEvent]]:
         """Kept events, then live ones, to the end of the attempt. An empty batch after so long a silence."""
         with self._changed:
             self._check_kept(number)
@@ -279,24 +272,8 @@ class Journals:
         return journal
 
 
-def watch_response(events: Sequence[KeptEvent]) -> bytes:
-    """An encoded WatchResponse. Put together by hand: to build the message would copy and encode each event again."""
-    # Of the field `events`; each entry of it has its own.
-    tag = b"\x0a"
-    return b"".join([part for _, event in events for part in (tag, _varint(len(event)), event)])
-
-
-def _varint(value: int) -> bytes:
-    parts = bytearray()
-    while value >= 0x80:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)
-
-
-def _line(event: KeptEvent) -> bytes:
-    return binascii.b2a_base64(event.encoded)
+def _line(event: pb.TrainerEvent) -> bytes:
+    return binascii.b2a_base64(event.SerializeToString())
 
 
 def _read_number(path: Path) -> int:

@@ -75,7 +75,7 @@ def serve(
     service = TrainerService(options.folder, Lease(options.lease_seconds), leader)
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="call"),
-        interceptors=[*([_TokenCheck(options.token)] if options.token is not None else []), _EncodedWatch()],
+        interceptors=[_TokenCheck(options.token)] if options.token is not None else [],
         options=[("grpc.max_receive_message_length", _MAX_REQUEST_BYTES), ("grpc.so_reuseport", 0)],
     )
     trainer_pb2_grpc.add_TrainerServiceServicer_to_server(service, server)
@@ -120,16 +120,6 @@ class _TokenCheck(grpc.ServerInterceptor):  # type: ignore[misc]
         if hmac.compare_digest(str(given).encode(), self._expected.encode()):
             return continuation(details)
         return self._refusal
-
-
-class _EncodedWatch(grpc.ServerInterceptor):  # type: ignore[misc]
-    """What Watch yields is encoded already."""
-
-    def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
-        handler = continuation(details)
-        if details.method != f"/{SERVICE_NAME}/Watch":
-            return handler
-        return grpc.unary_stream_rpc_method_handler(handler.unary_stream, handler.request_deserializer)
 
 
 def keep_stdout_for_handshake() -> Callable[[str], None]:

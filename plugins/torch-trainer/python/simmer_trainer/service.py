@@ -21,7 +21,6 @@ from simmer_trainer.errors import RequestError, TrainingError, invalid, is_out_o
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2_grpc
 from simmer_trainer.hyperparameters import EXTENSIONS_SCHEMA
-from simmer_trainer.journal import watch_response
 from simmer_trainer.lease import Lease
 from simmer_trainer.libraries import load_libraries
 from simmer_trainer.memory import release_memory
@@ -122,14 +121,13 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
         return pb.StartTrainingResponse(already_started=self.attempts.start(request))
 
     @_stream
-    def Watch(self, request: pb.WatchRequest, context: Any) -> Iterator[bytes]:
-        """Encoded WatchResponses: the server passes them on as they are."""
+    def Watch(self, request: pb.WatchRequest, context: Any) -> Iterator[pb.WatchResponse]:
         journal = self.attempts.journal(request.attempt_id)
         for batch in journal.batches_after(request.after_event_number, _POLL_SECONDS):
             if not context.is_active():
                 return
             if batch:
-                yield watch_response(batch)
+                yield pb.WatchResponse(events=batch)
 
     @_call
     def RenewLease(self, request: pb.RenewLeaseRequest, context: Any) -> pb.RenewLeaseResponse:

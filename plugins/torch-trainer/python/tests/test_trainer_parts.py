@@ -17,7 +17,7 @@ from simmer_trainer.data import DataOrder
 from simmer_trainer.errors import RequestError, is_out_of_memory
 from simmer_trainer.fence import Fence
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
-from simmer_trainer.journal import AttemptJournal, AttemptRecord, Journals, watch_response
+from simmer_trainer.journal import AttemptJournal, AttemptRecord, Journals
 from simmer_trainer.lease import Lease
 from simmer_trainer.sampling import Sampling, choose, uniform
 
@@ -88,20 +88,8 @@ def test_numbers_of_events_are_exact_through_the_journal(tmp_path: Path) -> None
     loss = 0.1 + 0.2
     journal.append(pb.TrainerEvent(step_logged=pb.StepLogged(step=1, loss=loss, tokens_seen=2**60 + 1)))
     journal.flush()
-    (event,) = next(Journals(tmp_path).get("a").batches_after(0, 0))
-    found = pb.TrainerEvent.FromString(event.encoded).step_logged
+    found = next(Journals(tmp_path).get("a").batches_after(0, 0))[0].step_logged
     assert (found.loss, found.tokens_seen) == (loss, 2**60 + 1)
-
-
-def test_a_watcher_is_sent_what_the_messages_would_be_encoded_to(tmp_path: Path) -> None:
-    journal = Journals(tmp_path).create(record())
-    for length in (0, 1, 100, 127, 128, 20_000, 3_000_000):
-        journal.append(note("x" * length))
-    journal.flush()
-    batch = next(journal.batches_after(0, 0))
-    messages = [pb.TrainerEvent.FromString(event.encoded) for event in batch]
-    assert [len(message.log_written.message) for message in messages] == [0, 1, 100, 127, 128, 20_000, 3_000_000]
-    assert watch_response(batch) == pb.WatchResponse(events=messages).SerializeToString()
 
 
 def test_an_attempt_that_was_never_accepted_leaves_nothing(tmp_path: Path) -> None:
