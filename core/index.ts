@@ -50,10 +50,10 @@ export { formatBytes, formatCompact, formatCount, formatDuration, formatShare, f
 export { isGlob, matchingFiles } from './files/matching-files.js';
 export { fitsPattern } from './files/name-pattern.js';
 export { type ProcessGraderOptions, startProcessGrader } from './grader/process-grader.js';
+export { matchInTime } from './match-in-time.js';
 export { finalAnswer } from './metrics/final-answer.js';
 export { measureScaling, type ScalingMeasures, type ScalingRun } from './metrics/scaling.js';
 export { shareInterval } from './metrics/share-interval.js';
-export { matchInTime } from './pattern.js';
 export { numberIn, requireColumns, textIn } from './plugin/columns.js';
 export {
   defineGrader,

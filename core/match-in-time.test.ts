@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { matchInTime } from './pattern.js';
+import { matchInTime } from './match-in-time.js';
 
 it('gives what was matched, and throws what matching throws', () => {
   expect(matchInTime(/b+/, 'abbc', () => /b+/.exec('abbc')?.[0])).toBe('bb');
