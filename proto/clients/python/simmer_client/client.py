@@ -58,14 +58,30 @@ class Client:
         """Ends all calls that are under way."""
         self._channel.close()
 
-    def validate(self, text: str, *, params: Mapping[str, str] = _NO_VALUES) -> tuple[Problem, ...]:
-        """Everything that is wrong with a recipe; empty where nothing is."""
-        request = pb.ValidateRecipeRequest(recipe=recipe_message(text, None, params, {}))
+    def validate(
+        self,
+        text: str | None = None,
+        *,
+        name: str | None = None,
+        params: Mapping[str, str] = _NO_VALUES,
+        overrides: Mapping[str, str] = _NO_VALUES,
+        until: str | None = None,
+    ) -> tuple[Problem, ...]:
+        """Everything that is wrong with a recipe; empty where nothing is. It is given as to `create_run`."""
+        request = pb.ValidateRecipeRequest(recipe=recipe_message(text, name, params, overrides, until))
         return tuple(problem_of(problem) for problem in self._call(self._stub.ValidateRecipe, request).problems)
 
-    def plan(self, text: str, *, params: Mapping[str, str] = _NO_VALUES) -> tuple[PlannedStage, ...]:
-        """The stages in an order that runs, with what the cache has of them."""
-        request = pb.PlanRecipeRequest(recipe=recipe_message(text, None, params, {}))
+    def plan(
+        self,
+        text: str | None = None,
+        *,
+        name: str | None = None,
+        params: Mapping[str, str] = _NO_VALUES,
+        overrides: Mapping[str, str] = _NO_VALUES,
+        until: str | None = None,
+    ) -> tuple[PlannedStage, ...]:
+        """The stages in an order that runs, with what the cache has of them. The recipe is given as to `create_run`."""
+        request = pb.PlanRecipeRequest(recipe=recipe_message(text, name, params, overrides, until))
         return tuple(
             PlannedStage(stage.stage, pb.CacheState.Name(stage.cache).removeprefix("CACHE_STATE_").lower())
             for stage in self._call(self._stub.PlanRecipe, request).stages
@@ -78,10 +94,17 @@ class Client:
         name: str | None = None,
         params: Mapping[str, str] = _NO_VALUES,
         overrides: Mapping[str, str] = _NO_VALUES,
+        until: str | None = None,
         request_id: str | None = None,
     ) -> Run:
-        """Queues a run of a recipe. The same `request_id` again is the same run, also after the server was killed."""
-        recipe = recipe_message(text, name, params, overrides)
+        """Queues a run of a recipe. The same `request_id` again is the same run, also after the server was killed.
+
+        text: the recipe itself, YAML or JSON; or name: that of a recipe that the server has.
+        params: by name. overrides: by dotted path, e.g. {"seed": "8"}.
+        until: name of a stage; only what it needs is run, and itself. A later run of the whole recipe reuses it.
+        Raises SimmerError "invalid_recipe" with all `problems`.
+        """
+        recipe = recipe_message(text, name, params, overrides, until)
         request = pb.CreateRunRequest(request_id=request_id or str(uuid.uuid4()), recipe=recipe)
         return run_of(self._call(self._stub.CreateRun, request).run)
 

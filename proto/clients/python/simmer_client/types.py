@@ -142,12 +142,16 @@ def artifact_of(message: pb.Artifact) -> Artifact:
 
 
 def recipe_message(
-    text: str | None, name: str | None, params: Mapping[str, str], overrides: Mapping[str, str]
+    text: str | None,
+    name: str | None,
+    params: Mapping[str, str],
+    overrides: Mapping[str, str],
+    until: str | None = None,
 ) -> pb.Recipe:
     """A recipe for the wire: its text, or the name of one that the server has."""
     if (text is None) == (name is None):
         raise ValueError("give the text of a recipe, or the name of one that the server has")
-    recipe = pb.Recipe(params=dict(params), overrides=dict(overrides))
+    recipe = pb.Recipe(params=dict(params), overrides=dict(overrides), until=until)
     if text is not None:
         recipe.text = text
     else:

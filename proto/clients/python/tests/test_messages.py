@@ -42,6 +42,11 @@ def test_a_recipe_is_a_text_or_a_name() -> None:
         recipe_message(None, None, {}, {})
 
 
+def test_a_recipe_goes_up_to_a_stage_only_where_one_is_named() -> None:
+    assert recipe_message("name: x", None, {}, {}, "pool").until == "pool"
+    assert not recipe_message("name: x", None, {}, {}).HasField("until")
+
+
 class Failure(grpc.RpcError):
     """A call that failed."""
 
