@@ -2,6 +2,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 export interface ChatRequest {
+  readonly model: string;
   readonly messages: readonly { readonly role: string; readonly content: string }[];
   readonly seed?: number;
 }

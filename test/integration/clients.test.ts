@@ -1,11 +1,13 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defaultCacheFolder, preparePythonEnvironment } from '../../core/index.js';
-import { ControlHarness } from './control-harness.js';
+import { type ChatServer, startChatServer } from '../../plugins/curation/chat-server.fixture.js';
+import { problemId } from '../../plugins/curation/problem-id.js';
+import { ControlHarness, recipeText } from './control-harness.js';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -13,11 +15,49 @@ const examples = join(root, 'docs/examples/clients');
 const recipe = join(examples, 'recipe.yaml');
 const token = 'a-token-that-is-long-enough';
 
+const three = { question: 'What is 1 + 2?', answer: '3' };
+const four = { question: 'What is 2 + 2?', answer: '4' };
+const [idOfThree, idOfFour] = [problemId(three.question), problemId(four.question)];
+
+/** A model attempts both sums, and what it solves is dropped. */
+const attemptsOf = (model: string) => `name: attempted
+stages:
+  sums: { uses: curation/load, with: { sources: { sums: { path: sums.jsonl } } } }
+  hard:
+    uses: curation/difficulty
+    with:
+      dataset: \${{ stages.sums.dataset }}
+      solvers: [{ label: served, url: "${models.url}", model: "${model}" }]
+      grader: { uses: eval/exact }
+  formatted: { uses: curation/format, with: { dataset: "\${{ stages.hard.dataset }}" } }
+`;
+
 let harness: ControlHarness;
+/** Models say their own names. */
+let models: ChatServer;
+/** Runs up to `hard` of the models 3 and 4, and a file with the recipe of the latter. */
+let attempted: { readonly before: string; readonly after: string; readonly recipeFile: string };
 beforeAll(async () => {
   harness = await ControlHarness.start({ address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, token });
+  models = await startChatServer(({ model }) => ({
+    choices: [{ finish_reason: 'stop', message: { content: model } }],
+  }));
+  const rows = [three, four].map((row) => `${JSON.stringify(row)}\n`).join('');
+  writeFileSync(join(harness.folder, 'home/server/recipes/sums.jsonl'), rows);
+  const attempt = async (model: string) => {
+    const recipe = recipeText(attemptsOf(model), { until: 'hard' });
+    const { runId } = (await harness.client.createRun({ requestId: model, recipe })).run!;
+    expect((await harness.events(runId)).at(-1)!.type).toBe('run.completed');
+    return runId;
+  };
+  const recipeFile = join(harness.folder, 'attempts.yaml');
+  writeFileSync(recipeFile, attemptsOf('4'));
+  attempted = { before: await attempt('3'), after: await attempt('4'), recipeFile };
 });
-afterAll(() => harness[Symbol.asyncDispose]());
+afterAll(async () => {
+  await harness[Symbol.asyncDispose]();
+  await models[Symbol.asyncDispose]();
+});
 
 const environment = () => ({ ...process.env, SIMMER_SERVER: harness.server.address, SIMMER_SERVER_TOKEN: token });
 
@@ -43,7 +83,16 @@ describe('the Python client', () => {
     });
   }, 300_000);
   const example = (name: string, ...args: string[]) =>
-    run(python.python, [join(examples, name), ...args], { env: { ...environment(), ...python.env } });
+    run(python.python, [resolve(examples, name), ...args], { env: { ...environment(), ...python.env } });
+  type Answers = Readonly<Record<'Client' | 'AsyncClient', Readonly<Record<string, unknown>>>>;
+  let answers: Promise<Answers> | undefined;
+  /** What came of the calls of both clients, made once. */
+  const everyCall = () => {
+    const script = join(root, 'proto/clients/python/tests/every_call.py');
+    const { before, after, recipeFile } = attempted;
+    answers ??= example(script, recipeFile, 'hard', before, after, idOfThree).then(({ stdout }) => JSON.parse(stdout));
+    return answers;
+  };
 
   it('runs a recipe to its end and fetches what it made', async () => {
     const lines = (await example('run_recipe.py', recipe)).stdout.trim().split('\n');
@@ -61,6 +110,71 @@ describe('the Python client', () => {
   it('tells the problems of a recipe with their places', async () => {
     const wrong = example('run_recipe.py', join(root, 'test/samples/several-problems/recipe.yaml'));
     await expect(wrong).rejects.toMatchObject({ code: 2, stdout: expect.stringMatching(/^\d+:\d+: /m) });
+  });
+
+  it('runs a recipe up to a stage, and tells why a row was dropped there', async () => {
+    const { stdout } = await example('explain_row.py', attempted.recipeFile, 'hard', idOfFour);
+    expect(stdout.trim().split('\n')).toEqual([
+      `${idOfFour} ${four.question}`,
+      'sums: seen',
+      'hard: dropped',
+      '  too_easy: served was right in 1 of 1',
+    ]);
+  });
+
+  it('tells which answers became right or wrong from one run to another', async () => {
+    const { stdout } = await example('compare_runs.py', attempted.before, attempted.after);
+    expect(stdout.trim().split('\n')).toEqual([
+      'served: 1 became right, 1 wrong, of 2',
+      `  ${idOfThree}: 3, then 4; right is 3`,
+      `  ${idOfFour}: 3, then 4; right is 4`,
+    ]);
+  });
+
+  describe.each(['Client', 'AsyncClient'] as const)('%s', (kind) => {
+    let came: Readonly<Record<string, unknown>>;
+    beforeAll(async () => {
+      came = (await everyCall())[kind];
+    });
+
+    it('plans and makes runs up to a stage, which is part of what is asked for', () => {
+      expect(came.plan).toMatchObject([{ name: 'sums' }, { name: 'hard' }]);
+      expect(came.validate).toMatchObject([{ code: 'unknown_stage_name' }]);
+      expect(came.create_run).toMatchObject({ status: 'completed', stages_done: 2, stages_total: 2 });
+      expect(came.create_another_run).toEqual({ code: 'request_id_reused' });
+    });
+
+    it('tells what became of a row by the beginning of its id', () => {
+      expect(came.explain_row).toMatchObject({ run_id: attempted.after, id: idOfThree, question: three.question });
+      expect(came.explain_row).toMatchObject({
+        steps: [
+          { stage: 'sums', uses: 'curation/load', outcome: 'seen', decisions: [], outputs: ['dataset'] },
+          {
+            stage: 'hard',
+            outcome: 'kept',
+            decisions: [{ kept: true, rule: null }],
+            attempts: [{ model: 'served', policy: null, sample: 0, extracted: '4', verdict: 'wrong' }],
+          },
+        ],
+        stages_left: [],
+      });
+      expect(came.explain_missing_row).toEqual({ code: 'row_not_found' });
+    });
+
+    it('tells how the evaluations of two runs differ', () => {
+      const answer = (verdict: string, said: string) => ({ verdict, extracted: said, answer: said });
+      const counts = { items: 2, only_before: 0, only_after: 0, right_to_wrong: 1, wrong_to_right: 1 };
+      const item = { sample: 0, before: answer('right', '3'), after: answer('wrong', '4') };
+      expect(came.diff_evaluations).toMatchObject([
+        {
+          model: 'served',
+          policy: '',
+          ...counts,
+          changed: [{ ...item, prompt_id: idOfThree, question: three.question, gold: '3' }, { prompt_id: idOfFour }],
+        },
+      ]);
+      expect(came.diff_missing_run).toEqual({ code: 'run_not_found' });
+    });
   });
 });
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import grpc
 
 from simmer_client import connection
+from simmer_client.analyses import PointDiff, RowHistory, history_of, points_of
 from simmer_client.errors import Problem, error_of, is_lost, problem_of
 from simmer_client.generated.simmer.control.v1 import control_pb2 as pb
 from simmer_client.generated.simmer.control.v1 import control_pb2_grpc as pb_grpc
@@ -165,6 +166,31 @@ class AsyncClient:
         except grpc.RpcError as error:
             raise error_of(error) from error
 
+    async def explain_row(self, run: Run | str, row_id: str) -> RowHistory:
+        """Follows one row through the tables that a run's stages have made so far: what kept or dropped it, and why.
+
+        row_id: the row's `id`, or the beginning of it, from 4 characters on; at most 256 characters.
+        Raises SimmerError "run_not_found", "row_not_found", "row_ambiguous" where several rows begin so, and
+        "too_many_analyses" while the server reads tables for others: try again in a moment.
+        """
+        request = pb.ExplainRowRequest(run_id=_id_of(run), row_id=row_id)
+        response = await self._call(self._stub.ExplainRow, request, timeout=connection.READING_SECONDS)
+        return history_of(response.history_json)
+
+    async def diff_evaluations(self, before: Run | str, after: Run | str) -> tuple[PointDiff, ...]:
+        """The items whose verdict changed from one run to another, by model and point of the sweep that both graded.
+
+        Raises SimmerError "run_not_found", "nothing_graded" where one has graded nothing yet, "nothing_in_common" where
+        both graded no item of the same model at the same point, and "too_many_analyses" as `explain_row`.
+        """
+        request = pb.DiffEvaluationsRequest(before_run_id=_id_of(before), after_run_id=_id_of(after))
+
+        async def read(request: pb.DiffEvaluationsRequest, **options: Any) -> bytes:
+            parts = self._stub.DiffEvaluations(request, **options)
+            return b"".join([part.data async for part in parts])
+
+        return points_of(await self._call(read, request, timeout=connection.READING_SECONDS))
+
     async def _watch(self, run: Run | str, from_sequence: int, mode: pb.WatchMode) -> AsyncIterator[Event | Gap]:
         following = from_sequence
         failures = 0
@@ -191,7 +217,7 @@ class AsyncClient:
                 stream.cancel()
 
     async def _call(
-        self, method: Callable[..., Awaitable[_Response]], request: Any, timeout: float | None = 60
+        self, method: Callable[..., Awaitable[_Response]], request: Any, timeout: float | None = connection.CALL_SECONDS
     ) -> _Response:
         """Every call may be made twice, so that a server that is being started again is waited for."""
         for pause in (*connection.PAUSES, None):

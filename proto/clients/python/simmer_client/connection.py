@@ -21,6 +21,10 @@ OPTIONS = [
 PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
 #: How often in a row that is tried.
 TRIES = 30
+#: Seconds that a call may take.
+CALL_SECONDS = 60
+#: Seconds that a call may take that reads whole tables.
+READING_SECONDS = 600
 
 
 def address_of(address: str | None) -> str:
