@@ -20,39 +20,43 @@ const four = { question: 'What is 2 + 2?', answer: '4' };
 const [idOfThree, idOfFour] = [problemId(three.question), problemId(four.question)];
 
 /** A model attempts both sums, and what it solves is dropped. */
-const attemptsOf = (model: string) => `name: attempted
+const attempts = (url: string) => `name: attempted
+params: { model: four }
 stages:
   sums: { uses: curation/load, with: { sources: { sums: { path: sums.jsonl } } } }
   hard:
     uses: curation/difficulty
     with:
       dataset: \${{ stages.sums.dataset }}
-      solvers: [{ label: served, url: "${models.url}", model: "${model}" }]
+      solvers: [{ label: served, url: "${url}", model: "\${{ params.model }}" }]
       grader: { uses: eval/exact }
   formatted: { uses: curation/format, with: { dataset: "\${{ stages.hard.dataset }}" } }
 `;
+/** What models say to everything; others say nothing. */
+const answers: Readonly<Record<string, string>> = { three: '3', four: '4' };
 
 let harness: ControlHarness;
-/** Models say their own names. */
 let models: ChatServer;
-/** Runs up to `hard` of the models 3 and 4, and a file with the recipe of the latter. */
+/** Ids of runs up to `hard`, of the model three and then of four, and a file with the recipe. */
 let attempted: { readonly before: string; readonly after: string; readonly recipeFile: string };
 beforeAll(async () => {
   harness = await ControlHarness.start({ address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, token });
-  models = await startChatServer(({ model }) => ({
-    choices: [{ finish_reason: 'stop', message: { content: model } }],
-  }));
+  models = await startChatServer(({ model }) => {
+    const content = answers[model];
+    return content === undefined ? undefined : { choices: [{ finish_reason: 'stop', message: { content } }] };
+  });
+  const recipe = attempts(models.url);
+  const recipeFile = join(harness.folder, 'attempts.yaml');
+  writeFileSync(recipeFile, recipe);
   const rows = [three, four].map((row) => `${JSON.stringify(row)}\n`).join('');
   writeFileSync(join(harness.folder, 'home/server/recipes/sums.jsonl'), rows);
   const attempt = async (model: string) => {
-    const recipe = recipeText(attemptsOf(model), { until: 'hard' });
-    const { runId } = (await harness.client.createRun({ requestId: model, recipe })).run!;
+    const request = { requestId: model, recipe: recipeText(recipe, { until: 'hard', params: { model } }) };
+    const { runId } = (await harness.client.createRun(request)).run!;
     expect((await harness.events(runId)).at(-1)!.type).toBe('run.completed');
     return runId;
   };
-  const recipeFile = join(harness.folder, 'attempts.yaml');
-  writeFileSync(recipeFile, attemptsOf('4'));
-  attempted = { before: await attempt('3'), after: await attempt('4'), recipeFile };
+  attempted = { before: await attempt('three'), after: await attempt('four'), recipeFile };
 });
 afterAll(async () => {
   await harness[Symbol.asyncDispose]();
@@ -83,15 +87,18 @@ describe('the Python client', () => {
     });
   }, 300_000);
   const example = (name: string, ...args: string[]) =>
-    run(python.python, [resolve(examples, name), ...args], { env: { ...environment(), ...python.env } });
-  type Answers = Readonly<Record<'Client' | 'AsyncClient', Readonly<Record<string, unknown>>>>;
-  let answers: Promise<Answers> | undefined;
+    run(python.python, [resolve(examples, name), ...args], {
+      env: { ...environment(), ...python.env },
+      maxBuffer: 2 ** 24,
+    });
+  type Came = Readonly<Record<'Client' | 'AsyncClient', Readonly<Record<string, unknown>>>>;
+  let calls: Promise<Came> | undefined;
   /** What came of the calls of both clients, made once. */
   const everyCall = () => {
     const script = join(root, 'proto/clients/python/tests/every_call.py');
     const { before, after, recipeFile } = attempted;
-    answers ??= example(script, recipeFile, 'hard', before, after, idOfThree).then(({ stdout }) => JSON.parse(stdout));
-    return answers;
+    calls ??= example(script, recipeFile, 'hard', before, after, idOfThree).then(({ stdout }) => JSON.parse(stdout));
+    return calls;
   };
 
   it('runs a recipe to its end and fetches what it made', async () => {
@@ -142,6 +149,58 @@ describe('the Python client', () => {
       expect(came.validate).toMatchObject([{ code: 'unknown_stage_name' }]);
       expect(came.create_run).toMatchObject({ status: 'completed', stages_done: 2, stages_total: 2 });
       expect(came.create_another_run).toEqual({ code: 'request_id_reused' });
+    });
+
+    it('checks a recipe of the server with what is given beside it', () => {
+      expect(came.validate_named).toMatchObject([{ code: 'wrong_type', message: expect.stringContaining('seed') }]);
+    });
+
+    it('tells what the server has, and what recipes may use there', () => {
+      const capacity = { cpus: 4, memory_bytes: 4 * 2 ** 30, gpus: 1 };
+      expect(came.describe_server).toMatchObject({ home: join(harness.folder, 'home'), capacity, queued_run_ids: [] });
+      const load = {
+        kind: 'stages',
+        name: 'load',
+        options_schema: expect.objectContaining({ type: 'object' }),
+        inputs: {},
+      };
+      const contributions = expect.arrayContaining([expect.objectContaining(load)]);
+      expect(came.list_plugins).toContainEqual(
+        expect.objectContaining({ name: 'curation', api_version: 1, source: 'built-in', contributions }),
+      );
+      expect(JSON.stringify(came.get_recipe_schema)).toContain('curation/load');
+    });
+
+    it('tells how runs stand, and what they do', () => {
+      const run = { id: attempted.after, folder: join(harness.folder, 'home/runs', attempted.after), claim: null };
+      expect(came.get_run).toMatchObject({ ...run, status: 'completed' });
+      expect(came.get_plan).toMatchObject({ until: 'hard', params: { model: 'four' } });
+      expect(came.resume_run).toEqual(came.get_run);
+    });
+
+    it('lists runs by recipe, status and time', () => {
+      const ids = (runs: unknown) => (runs as readonly { readonly id: string }[]).map(({ id }) => id);
+      expect(ids(came.list_runs)).toEqual(expect.arrayContaining([attempted.after, attempted.before]));
+      expect(ids(came.list_later_runs)).toContain(attempted.after);
+      expect(ids(came.list_later_runs)).not.toContain(attempted.before);
+      expect(came.list_failed_runs).toEqual([]);
+    });
+
+    it('stops a run for a reason that is kept', () => {
+      expect(came.cancel_run).toMatchObject({ status: 'interrupted' });
+      const ending = { type: 'run.interrupted', data: { reason: 'enough of it' } };
+      expect((came.watch as readonly unknown[]).at(-1)).toMatchObject(ending);
+    });
+
+    it('reads files that a run made, or ranges of them, and its report', () => {
+      expect(came.list_artifacts).toContainEqual(expect.objectContaining({ stage: 'hard', output: 'attempts' }));
+      expect([came.read_beginning, came.read_end]).toEqual([['PAR1'], ['PAR1']]);
+      expect(came.read_beyond).toEqual({ code: 'out_of_range' });
+      expect(came.write_report).toMatchObject({
+        run_id: attempted.after,
+        path: expect.stringMatching(/report\.html$/),
+      });
+      expect(came.read_report).toEqual(['<!doctype html>']);
     });
 
     it('tells what became of a row by the beginning of its id', () => {

@@ -4,7 +4,20 @@ from simmer_client.aio import AsyncClient
 from simmer_client.analyses import ChangedItem, GradedAnswer, PointDiff, RowAttempt, RowDecision, RowHistory, RowStep
 from simmer_client.client import Client
 from simmer_client.errors import Problem, SimmerError
-from simmer_client.types import Artifact, ArtifactFile, Event, Gap, PlannedStage, Run, Tls
+from simmer_client.types import (
+    Artifact,
+    ArtifactFile,
+    Contribution,
+    Event,
+    Gap,
+    PlannedStage,
+    Plugin,
+    Report,
+    Resources,
+    Run,
+    Server,
+    Tls,
+)
 
 __all__ = [
     "Artifact",
@@ -12,17 +25,22 @@ __all__ = [
     "AsyncClient",
     "ChangedItem",
     "Client",
+    "Contribution",
     "Event",
     "Gap",
     "GradedAnswer",
     "PlannedStage",
+    "Plugin",
     "PointDiff",
     "Problem",
+    "Report",
+    "Resources",
     "RowAttempt",
     "RowDecision",
     "RowHistory",
     "RowStep",
     "Run",
+    "Server",
     "SimmerError",
     "Tls",
 ]

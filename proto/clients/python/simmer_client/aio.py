@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -20,13 +22,21 @@ from simmer_client.types import (
     Event,
     Gap,
     PlannedStage,
+    Plugin,
+    Report,
     Run,
+    Server,
+    Status,
     Tls,
     artifact_of,
     event_of,
+    filter_message,
     gap_of,
+    planned_stages_of,
+    plugin_of,
     recipe_message,
     run_of,
+    server_of,
 )
 
 _Response = TypeVar("_Response")
@@ -59,6 +69,20 @@ class AsyncClient:
         """Ends all calls that are under way."""
         await self._channel.close()
 
+    async def describe_server(self) -> Server:
+        """What the server is, what its machine has, and what of it is taken."""
+        return server_of(await self._call(self._stub.DescribeServer, pb.DescribeServerRequest()))
+
+    async def list_plugins(self) -> tuple[Plugin, ...]:
+        """What recipes may use on the server."""
+        response = await self._call(self._stub.ListPlugins, pb.ListPluginsRequest())
+        return tuple(plugin_of(plugin) for plugin in response.plugins)
+
+    async def get_recipe_schema(self) -> Mapping[str, Any]:
+        """The JSON Schema (draft 2020-12) of recipes, with the options of every stage that the server knows."""
+        response = await self._call(self._stub.GetRecipeSchema, pb.GetRecipeSchemaRequest())
+        return dict(json.loads(response.schema_json))
+
     async def validate(
         self,
         text: str | None = None,
@@ -81,12 +105,9 @@ class AsyncClient:
         overrides: Mapping[str, str] = _NO_VALUES,
         until: str | None = None,
     ) -> tuple[PlannedStage, ...]:
-        """The stages in an order that runs, with what the cache has of them. The recipe is given as to `create_run`."""
+        """The stages in an order that runs, and what they will take. The recipe is given as to `create_run`."""
         request = pb.PlanRecipeRequest(recipe=recipe_message(text, name, params, overrides, until))
-        return tuple(
-            PlannedStage(stage.stage, pb.CacheState.Name(stage.cache).removeprefix("CACHE_STATE_").lower())
-            for stage in (await self._call(self._stub.PlanRecipe, request)).stages
-        )
+        return planned_stages_of(await self._call(self._stub.PlanRecipe, request))
 
     async def create_run(
         self,
@@ -113,11 +134,26 @@ class AsyncClient:
         """How a run stands; by its id, the beginning of its id, or "latest"."""
         return run_of((await self._call(self._stub.GetRun, pb.GetRunRequest(run_id=_id_of(run)))).run)
 
-    async def list_runs(self, *, recipe: str | None = None) -> AsyncIterator[Run]:
-        """The runs of the server, the newest first."""
+    async def get_plan(self, run: Run | str) -> Mapping[str, Any]:
+        """What a run does: what is kept as plan.json in its folder, e.g. {"recipe", "seed", "params", "stages"}."""
+        response = await self._call(self._stub.GetRun, pb.GetRunRequest(run_id=_id_of(run)))
+        return dict(json.loads(response.plan_json))
+
+    async def list_runs(
+        self,
+        *,
+        recipe: str | None = None,
+        statuses: Collection[Status] = (),
+        created_after: datetime | None = None,
+    ) -> AsyncIterator[Run]:
+        """The runs of the server, the newest first; what is not given does not matter.
+
+        recipe: its whole name. statuses: any of these. created_after: without a zone, in this machine's.
+        """
+        wanted = filter_message(recipe, statuses, created_after)
         token = ""
         while True:
-            request = pb.ListRunsRequest(page_token=token, filter=pb.RunFilter(recipe=recipe))
+            request = pb.ListRunsRequest(page_token=token, filter=wanted)
             page = await self._call(self._stub.ListRuns, request)
             for run in page.runs:
                 yield run_of(run)
@@ -126,7 +162,11 @@ class AsyncClient:
                 return
 
     async def cancel_run(self, run: Run | str, reason: str = "") -> Run:
-        """Asks a run to stop, and waits until it has."""
+        """Asks a run to stop, or takes it out of the queue, and waits until its slots are free.
+
+        reason: kept in its log, for people. A run that has ended is left as it is.
+        Raises SimmerError "run_locked" where a process other than the server runs it.
+        """
         request = pb.CancelRunRequest(run_id=_id_of(run), reason=reason)
         return run_of((await self._call(self._stub.CancelRun, request, timeout=None)).run)
 
@@ -157,7 +197,11 @@ class AsyncClient:
     async def read_artifact(
         self, artifact: Artifact | str, path: str, offset: int = 0, length: int | None = None
     ) -> AsyncIterator[bytes]:
-        """The bytes of a file of an artifact, or a range of them, part by part."""
+        """The bytes of a file of an artifact, or a range of them, part by part, each of at most 256 KiB.
+
+        path: as `list_artifacts` gives it. offset: the first byte, from 0. length: how many; None: to the end.
+        Raises SimmerError "artifact_missing", and "out_of_range" where `offset` is beyond the end.
+        """
         artifact_id = artifact if isinstance(artifact, str) else artifact.id
         request = pb.ReadArtifactRequest(artifact_id=artifact_id, path=path, offset=offset, length=length)
         try:
@@ -165,6 +209,12 @@ class AsyncClient:
                 yield response.data
         except grpc.RpcError as error:
             raise error_of(error) from error
+
+    async def write_report(self, run: Run | str) -> Report:
+        """Writes the report of a run anew; `read_artifact` reads it."""
+        request = pb.WriteReportRequest(run_id=_id_of(run))
+        response = await self._call(self._stub.WriteReport, request, timeout=connection.READING_SECONDS)
+        return Report(response.run_id, response.path, response.artifact_id)
 
     async def explain_row(self, run: Run | str, row_id: str) -> RowHistory:
         """Follows one row through the tables that a run's stages have made so far: what kept or dropped it, and why.

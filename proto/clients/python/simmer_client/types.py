@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from simmer_client.generated.simmer.control.v1 import control_pb2 as pb
 
 #: How a run stands: "queued", "running", "completed", "failed", "interrupted" or "crashed".
 Status = str
+_STATUSES = ("queued", "running", "completed", "failed", "interrupted", "crashed")
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,34 @@ class Tls:
     authority: str | None = None
     certificate: str | None = None
     key: str | None = None
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Slots of a machine."""
+
+    #: Logical cores.
+    cpus: int
+    memory_bytes: int
+    #: Accelerators.
+    gpus: int
+
+
+@dataclass(frozen=True)
+class Server:
+    """What a server is, and what of its machine is taken."""
+
+    #: Of Simmer, e.g. "0.1.0".
+    version: str
+    #: Absolute folder of runs and artifacts on the server's machine.
+    home: str
+    #: What runs may take together.
+    capacity: Resources
+    #: What the runs that run now have claimed.
+    claimed: Resources
+    #: Ids of the runs that wait, in the order of the queue.
+    queued_run_ids: tuple[str, ...]
+    running_run_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -40,6 +69,10 @@ class Run:
     queue_position: int | None
     #: What it waits for: "cpus", "memoryBytes", "gpus".
     waits_for: tuple[str, ...]
+    #: What it claims while it runs; None where it does not wait.
+    claim: Resources | None
+    #: Absolute, on the server's machine.
+    folder: str
 
 
 @dataclass(frozen=True)
@@ -70,10 +103,15 @@ class Gap:
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """What the cache has of a stage: "hit", "miss" or "unknown"."""
+    """What the cache has of a stage, and what the stage will take."""
 
     name: str
+    #: "hit", "miss", or "unknown" while its inputs do not exist.
     cache: str
+    #: Of its outputs in the cache; None while it is unknown.
+    key: str | None
+    #: {isDone, seconds, usd (dollars), gpuHours, memory: [{part, bytes}], fits, notes}; what is not known is absent.
+    estimate: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -99,6 +137,58 @@ class Artifact:
     files: tuple[ArtifactFile, ...]
 
 
+@dataclass(frozen=True)
+class Report:
+    """The report of a run, as it was written last."""
+
+    run_id: str
+    #: Absolute, on the server's machine.
+    path: str
+    #: For `read_artifact`, with the path "report.html".
+    artifact_id: str
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """One thing that a plugin has for recipes."""
+
+    #: "stages", "trainers", "launchers", "graders" or "sinks".
+    kind: str
+    #: The second half of `uses: PLUGIN/NAME`.
+    name: str
+    description: str
+    #: JSON Schema of its options.
+    options_schema: Mapping[str, Any]
+    #: By name, with their types; None but for stages.
+    inputs: Mapping[str, Any] | None
+    outputs: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin that recipes may use."""
+
+    name: str
+    version: str
+    #: The version of the plugin API that it was written for.
+    api_version: int
+    #: "built-in", or the name of its npm package.
+    source: str
+    contributions: tuple[Contribution, ...]
+
+
+def server_of(message: pb.DescribeServerResponse) -> Server:
+    """A server off the wire."""
+    return Server(
+        version=message.version,
+        home=message.home,
+        capacity=_resources_of(message.capacity),
+        claimed=_resources_of(message.claimed),
+        queued_run_ids=tuple(message.queued_run_ids),
+        running_run_ids=tuple(message.running_run_ids),
+    )
+
+
 def run_of(message: pb.Run) -> Run:
     """A run off the wire."""
     queue = message.queue if message.HasField("queue") else None
@@ -113,6 +203,33 @@ def run_of(message: pb.Run) -> Run:
         stages_total=message.stages_total,
         queue_position=queue.position if queue else None,
         waits_for=tuple(queue.waits_for) if queue else (),
+        claim=_resources_of(queue.claim) if queue else None,
+        folder=message.folder,
+    )
+
+
+def filter_message(recipe: str | None, statuses: Collection[Status], created_after: datetime | None) -> pb.RunFilter:
+    """Which runs, for the wire. A time without a zone is taken for one of this machine's zone."""
+    for status in statuses:
+        if status not in _STATUSES:
+            raise ValueError(f'no run has the status "{status}"; there are {", ".join(_STATUSES)}')
+    message = pb.RunFilter(recipe=recipe, statuses=[f"RUN_STATUS_{status.upper()}" for status in statuses])
+    if created_after is not None:
+        message.created_after.FromDatetime(created_after.astimezone(UTC))
+    return message
+
+
+def planned_stages_of(message: pb.PlanRecipeResponse) -> tuple[PlannedStage, ...]:
+    """A plan off the wire, with the estimates of a server that estimates."""
+    estimates = {each.pop("stage"): each for each in json.loads(message.estimates_json or "[]")}
+    return tuple(
+        PlannedStage(
+            name=stage.stage,
+            cache=pb.CacheState.Name(stage.cache).removeprefix("CACHE_STATE_").lower(),
+            key=stage.key if stage.HasField("key") else None,
+            estimate=estimates.get(stage.stage, {}),
+        )
+        for stage in message.stages
     )
 
 
@@ -141,6 +258,22 @@ def artifact_of(message: pb.Artifact) -> Artifact:
     return Artifact(message.artifact_id, message.type, message.stage, message.output, files)
 
 
+def plugin_of(message: pb.Plugin) -> Plugin:
+    """A plugin off the wire."""
+    contributions = tuple(
+        Contribution(
+            kind=each.kind,
+            name=each.name,
+            description=each.description,
+            options_schema=json.loads(each.options_schema_json),
+            inputs=json.loads(each.inputs_json) if each.HasField("inputs_json") else None,
+            outputs=json.loads(each.outputs_json) if each.HasField("outputs_json") else None,
+        )
+        for each in message.contributions
+    )
+    return Plugin(message.name, message.version, message.api_version, message.source, contributions)
+
+
 def recipe_message(
     text: str | None,
     name: str | None,
@@ -157,3 +290,7 @@ def recipe_message(
     else:
         recipe.name = name or ""
     return recipe
+
+
+def _resources_of(message: pb.Resources) -> Resources:
+    return Resources(message.cpus, message.memory_bytes, message.gpus)

@@ -1,13 +1,22 @@
 """What comes off the wire, without a server. The client against a server: test/integration/clients.test.ts."""
 
 import json
+from datetime import UTC, datetime
 
 import grpc
 import pytest
 
 from simmer_client.errors import error_of
 from simmer_client.generated.simmer.control.v1 import control_pb2 as pb
-from simmer_client.types import event_of, recipe_message, run_of
+from simmer_client.types import (
+    Resources,
+    event_of,
+    filter_message,
+    planned_stages_of,
+    plugin_of,
+    recipe_message,
+    run_of,
+)
 
 
 def test_an_event_is_what_its_json_says() -> None:
@@ -29,10 +38,13 @@ def test_an_event_is_what_its_json_says() -> None:
 
 
 def test_a_run_has_a_status_in_words_and_its_place_in_the_queue() -> None:
-    message = pb.Run(run_id="r", status=pb.RUN_STATUS_QUEUED, queue=pb.QueuePlace(position=2, waits_for=["gpus"]))
+    claim = pb.Resources(cpus=2, memory_bytes=2**33, gpus=1)
+    queue = pb.QueuePlace(position=2, waits_for=["gpus"], claim=claim)
+    message = pb.Run(run_id="r", status=pb.RUN_STATUS_QUEUED, queue=queue)
     message.created_at.FromJsonString("2026-01-02T03:04:05Z")
     run = run_of(message)
     assert (run.status, run.queue_position, run.waits_for, run.ended_at) == ("queued", 2, ("gpus",), None)
+    assert run.claim == Resources(2, 2**33, 1)
 
 
 def test_a_recipe_is_a_text_or_a_name() -> None:
@@ -45,6 +57,35 @@ def test_a_recipe_is_a_text_or_a_name() -> None:
 def test_a_recipe_goes_up_to_a_stage_only_where_one_is_named() -> None:
     assert recipe_message("name: x", None, {}, {}, "pool").until == "pool"
     assert not recipe_message("name: x", None, {}, {}).HasField("until")
+
+
+def test_runs_are_filtered_by_statuses_in_words_and_by_a_time_in_any_zone() -> None:
+    created_after = datetime.fromisoformat("2026-01-02T05:04:05+02:00")
+    message = filter_message("small", ["queued", "crashed"], created_after)
+    assert list(message.statuses) == [pb.RUN_STATUS_QUEUED, pb.RUN_STATUS_CRASHED]
+    assert message.created_after.ToDatetime(UTC) == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    anything = filter_message(None, [], None)
+    assert not anything.HasField("recipe") and not anything.HasField("created_after")
+    with pytest.raises(ValueError, match='"done"; there are queued, running'):
+        filter_message(None, ["done"], None)
+
+
+def test_a_planned_stage_has_no_key_and_no_estimate_where_these_are_not_known() -> None:
+    stages = [pb.StagePreview(stage="pool", key="k", cache=pb.CACHE_STATE_HIT), pb.StagePreview(stage="tuned", cache=3)]
+    text = json.dumps([{"stage": "pool", "isDone": True}])
+    pool, tuned = planned_stages_of(pb.PlanRecipeResponse(stages=stages, estimates_json=text))
+    assert (pool.name, pool.cache, pool.key, pool.estimate) == ("pool", "hit", "k", {"isDone": True})
+    assert (tuned.cache, tuned.key, tuned.estimate) == ("unknown", None, {})
+    assert planned_stages_of(pb.PlanRecipeResponse(stages=stages))[0].estimate == {}
+
+
+def test_only_stages_of_a_plugin_have_inputs() -> None:
+    schema = {"options_schema_json": '{"type": "object"}'}
+    stage = pb.Contribution(kind="stages", name="load", inputs_json="{}", outputs_json='{"dataset": {}}', **schema)
+    sink = pb.Contribution(kind="sinks", name="console", **schema)
+    load, console = plugin_of(pb.Plugin(name="p", contributions=[stage, sink])).contributions
+    assert (load.options_schema, load.inputs, load.outputs) == ({"type": "object"}, {}, {"dataset": {}})
+    assert (console.inputs, console.outputs) == (None, None)
 
 
 class Failure(grpc.RpcError):
