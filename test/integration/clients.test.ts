@@ -248,22 +248,46 @@ const missing = tools.filter((tool) => {
 });
 
 describe(`the C++ client${missing.length === 0 ? '' : ` (not run: ${missing.join(', ')} is not installed)`}`, () => {
+  const build = join(root, 'dist/clients-cpp');
+  beforeAll(async () => {
+    if (missing.length > 0) return;
+    mkdirSync(build, { recursive: true });
+    await run('cmake', ['-S', join(root, 'proto/clients/cpp'), '-B', build]);
+    await run('cmake', ['--build', build], { maxBuffer: 2 ** 24 });
+  }, 600_000);
+  const example = (name: string, ...args: string[]) => run(join(build, name), args, { env: environment() });
+
   it.skipIf(missing.length > 0)(
     'is built with the packages of Debian, runs a recipe to its end, and tells the codes of errors',
     async () => {
-      const build = join(root, 'dist/clients-cpp');
-      mkdirSync(build, { recursive: true });
-      await run('cmake', ['-S', join(root, 'proto/clients/cpp'), '-B', build]);
-      await run('cmake', ['--build', build], { maxBuffer: 2 ** 24 });
-      const program = join(build, 'run_recipe');
-      const { stdout } = await run(program, [recipe], { env: environment() });
+      const { stdout } = await example('run_recipe', recipe);
       const lines = stdout.trim().split('\n');
       expect(lines[0]).toBe('1 run.created');
       expect(lines).toContainEqual(expect.stringMatching(/^formatted.dataset data.parquet: [1-9]\d+ bytes$/));
       expect(lines.at(-1)).toBe('RUN_STATUS_COMPLETED');
-      const wrong = run(program, [join(root, 'package.json')], { env: environment() });
+      const wrong = example('run_recipe', join(root, 'package.json'));
       await expect(wrong).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('error[invalid_recipe]') });
     },
-    600_000,
   );
+
+  it.skipIf(missing.length > 0)('runs a recipe up to a stage, and tells why a row was dropped there', async () => {
+    const { stdout } = await example('analyze', attempted.recipeFile, 'hard', idOfFour);
+    const { id, steps, stagesLeft } = JSON.parse(stdout);
+    expect({ id, stagesLeft }).toEqual({ id: idOfFour, stagesLeft: [] });
+    expect(steps).toMatchObject([
+      { stage: 'sums', outcome: 'seen' },
+      { stage: 'hard', outcome: 'dropped', decisions: [{ kept: false, rule: 'too_easy' }] },
+    ]);
+    const wrong = example('analyze', attempted.recipeFile, 'hard', 'nowhere');
+    await expect(wrong).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('error[row_not_found]') });
+  });
+
+  it.skipIf(missing.length > 0)('tells how the evaluations of two runs differ', async () => {
+    const { stdout } = await example('analyze', attempted.before, attempted.after);
+    expect(JSON.parse(stdout)).toMatchObject([
+      { model: 'served', items: 2, changed: [{ promptId: idOfThree }, { promptId: idOfFour }] },
+    ]);
+    const wrong = example('analyze', attempted.before, 'nowhere');
+    await expect(wrong).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('error[run_not_found]') });
+  });
 });

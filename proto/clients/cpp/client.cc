@@ -70,11 +70,12 @@ Client::Client(const std::string& address, Options options) : token_(std::move(o
 }
 
 wire::Run Client::CreateRun(const std::string& text, const std::map<std::string, std::string>& params,
-                            const std::string& request_id) {
+                            const std::string& request_id, const std::optional<std::string>& until) {
   wire::CreateRunRequest request;
   request.set_request_id(request_id);
   request.mutable_recipe()->set_text(text);
   request.mutable_recipe()->mutable_params()->insert(params.begin(), params.end());
+  if (until) request.mutable_recipe()->set_until(*until);
   wire::CreateRunResponse response;
   ThrowUnlessOk(stub_->CreateRun(Context().get(), request, &response));
   return response.run();
@@ -139,6 +140,28 @@ void Client::ReadArtifact(const std::string& artifact_id, const std::string& pat
   wire::ReadArtifactResponse response;
   while (stream->Read(&response)) on_data(response.data());
   ThrowUnlessOk(stream->Finish());
+}
+
+std::string Client::ExplainRow(const std::string& run_id, const std::string& row_id) {
+  wire::ExplainRowRequest request;
+  request.set_run_id(run_id);
+  request.set_row_id(row_id);
+  wire::ExplainRowResponse response;
+  ThrowUnlessOk(stub_->ExplainRow(Context().get(), request, &response));
+  return response.history_json();
+}
+
+std::string Client::DiffEvaluations(const std::string& before_run_id, const std::string& after_run_id) {
+  wire::DiffEvaluationsRequest request;
+  request.set_before_run_id(before_run_id);
+  request.set_after_run_id(after_run_id);
+  const auto context = Context();
+  const auto stream = stub_->DiffEvaluations(context.get(), request);
+  wire::DiffEvaluationsResponse response;
+  std::string points;
+  while (stream->Read(&response)) points += response.data();
+  ThrowUnlessOk(stream->Finish());
+  return points;
 }
 
 std::unique_ptr<grpc::ClientContext> Client::Context() const {

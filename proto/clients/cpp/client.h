@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -38,9 +39,10 @@ class Client {
   // `address`: "unix:PATH" or "HOST:PORT".
   explicit Client(const std::string& address, Options options = {});
 
-  // Queues a run of a recipe's text. The same request id again is the same run.
+  // Queues a run of a recipe's text. The same request id again is the same run. `until`: name of a stage; only what it
+  // needs is run, and itself.
   wire::Run CreateRun(const std::string& text, const std::map<std::string, std::string>& params,
-                      const std::string& request_id);
+                      const std::string& request_id, const std::optional<std::string>& until = std::nullopt);
 
   // How a run stands; by its id, the beginning of its id, or "latest".
   wire::Run GetRun(const std::string& run_id);
@@ -55,6 +57,15 @@ class Client {
   // The bytes of a file of an artifact, part by part.
   void ReadArtifact(const std::string& artifact_id, const std::string& path,
                     const std::function<void(const std::string&)>& on_data);
+
+  // Why a row of a run was kept or dropped, stage by stage: the JSON object of ExplainRowResponse. `row_id`: the id of the
+  // row, or the beginning of it, from 4 characters on. Throws Error "run_not_found", "row_not_found", "row_ambiguous", and
+  // "too_many_analyses" while the server reads tables for others.
+  std::string ExplainRow(const std::string& run_id, const std::string& row_id);
+
+  // The items whose verdict changed from one run to another: the JSON list of DiffEvaluationsResponse, whole. Throws Error
+  // "run_not_found", "nothing_graded", "nothing_in_common", and "too_many_analyses" as the former.
+  std::string DiffEvaluations(const std::string& before_run_id, const std::string& after_run_id);
 
  private:
   std::unique_ptr<grpc::ClientContext> Context() const;
