@@ -70,6 +70,7 @@ export {
   placement,
   runsCode,
   secretVariable,
+  serverUrl,
   trainerName,
 } from './plugin/define.js';
 export {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { ArtifactType } from '../artifacts/artifact.js';
+import { isUrl } from '../files/is-url.js';
 import type {
   GraderDefinition,
   InputDefinition,
@@ -76,9 +77,32 @@ export function trainerName(): z.ZodString {
   return z.string().meta({ trainer: true, description: "Name of one of the recipe's trainers." });
 }
 
-/** An option that is a path, relative to the recipe's folder; the stage key covers the file's content, not its place. */
-export function filePath(): z.ZodString {
-  return z.string().meta({ file: true, description: "Path of a file, relative to the recipe's folder." });
+/**
+ * An option that is a path, relative to the recipe's folder; the stage key covers the file's content, not its place.
+ * @param schemes of the URLs that it takes as well, e.g. `['hf']`; empty: it takes paths alone; absent: what begins with
+ * a scheme is passed on as it is
+ */
+export function filePath({ schemes }: { readonly schemes?: readonly string[] } = {}): z.ZodString {
+  const path = schemes === undefined ? z.string() : pathOrUrl(schemes.map((scheme) => `${scheme}://`));
+  return path.meta({ file: true, description: "Path of a file, relative to the recipe's folder." });
+}
+
+function pathOrUrl(beginnings: readonly string[]): z.ZodString {
+  const wanted = ['be a path', ...beginnings.map((beginning) => `begin with ${beginning}`)].join(', or ');
+  return z.string().refine((text) => !isUrl(text) || beginnings.some((beginning) => text.startsWith(beginning)), {
+    error: ({ input }) => `${JSON.stringify(input)} cannot be fetched: it must ${wanted}.`,
+  });
+}
+
+/** An option that is the URL of a server. */
+export function serverUrl(): z.ZodURL {
+  return z.url({
+    protocol: /^https?$/,
+    error: ({ code, input }) =>
+      code === 'invalid_format'
+        ? `${JSON.stringify(input)} is no URL that begins with http:// or https://.`
+        : undefined,
+  });
 }
 
 /**

@@ -1,4 +1,4 @@
-import { graderChoice, placement, secretVariable, tokenPrice, trainerName, z } from 'simmerkit';
+import { graderChoice, placement, secretVariable, serverUrl, tokenPrice, trainerName, z } from 'simmerkit';
 
 /** What marks thinking in the text of known families of models. */
 export const thinkingFormats = {
@@ -117,7 +117,7 @@ export const chatTemplates = {
 
 /** A server, and how it is asked. */
 const serverShape = {
-  url: placement(z.url().describe('Base of an OpenAI-compatible API, e.g. http://localhost:8000/v1.')),
+  url: placement(serverUrl().describe('Base of an OpenAI-compatible API, e.g. http://localhost:8000/v1.')),
   apiKeyVariable: secretVariable('url').optional().describe('Environment variable with the key. Absent: none is sent.'),
   model: z.string().min(1).describe('What the server calls the model. The stage key covers the name, not the weights.'),
   chatTemplate: z

@@ -1,4 +1,4 @@
-import { graderChoice, placement, secretVariable, tokenPrice, trainerName, z } from 'simmerkit';
+import { graderChoice, placement, secretVariable, serverUrl, tokenPrice, trainerName, z } from 'simmerkit';
 
 const positive = z.int().min(1);
 const share = z.number().min(0).max(1);
@@ -6,8 +6,7 @@ const share = z.number().min(0).max(1);
 /** Where a model answers: behind an API, or in a trainer. One of the two; `askingProblems` says where it is neither. */
 const answererShape = {
   url: placement(
-    z
-      .url()
+    serverUrl()
       .optional()
       .describe('Base of an OpenAI-compatible API, e.g. https://api.deepseek.com/v1. Or name a `trainer`.'),
   ),

@@ -52,7 +52,7 @@ const field = z.union([
 export const hubUri = /^hf:\/\/datasets\/([\w.-]+)\/([\w.-]+)@([\w.-]+)\/(.+)$/;
 
 const source = z.strictObject({
-  path: filePath()
+  path: filePath({ schemes: ['hf'] })
     .refine((path) => !path.startsWith('hf:') || hubUri.test(path), {
       error: 'a dataset on Hugging Face is hf://datasets/OWNER/NAME@REVISION/FILE',
     })

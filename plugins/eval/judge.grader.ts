@@ -6,12 +6,13 @@ import {
   OpenAiEndpoint,
   placement,
   secretVariable,
+  serverUrl,
   tokenPrice,
   z,
 } from 'simmerkit';
 
 const judgeOptions = z.strictObject({
-  url: placement(z.url().describe('Base of an OpenAI-compatible API, e.g. http://localhost:8000/v1.')),
+  url: placement(serverUrl().describe('Base of an OpenAI-compatible API, e.g. http://localhost:8000/v1.')),
   apiKeyVariable: secretVariable('url').optional().describe('Environment variable with the key. Absent: none is sent.'),
   model: z.string().min(1).describe('What the server calls the model that judges.'),
   prompt: z

@@ -19,8 +19,8 @@ const taskOptions = z.strictObject({
     .enum(['aime24', 'aime25', 'math500', 'gsm8k', 'gpqa-diamond'])
     .optional()
     .describe('One of the known benchmarks.'),
-  file: filePath().optional().meta({ file: true, description: 'A task of your own: a YAML file.' }),
-  data: filePath()
+  file: filePath({ schemes: [] }).optional().meta({ file: true, description: 'A task of your own: a YAML file.' }),
+  data: filePath({ schemes: [] })
     .optional()
     .meta({ file: true, description: 'The data file itself. Default: the task names it, in the folder SIMMER_DATA.' }),
   sha256: z

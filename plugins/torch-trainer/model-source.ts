@@ -9,7 +9,7 @@ export const modelSourceOption = z
         config: z
           .record(z.string(), z.json())
           .describe('A Hugging Face config, e.g. {model_type: llama, hidden_size: 64, …}.'),
-        tokenizer: filePath()
+        tokenizer: filePath({ schemes: [] })
           .optional()
           .describe('A folder with a tokenizer, or a GGUF file that holds one. Absent: a small byte-level tokenizer.'),
         seed: z.number().int().min(0).default(0).describe('Seed of the weights.'),

@@ -12,6 +12,7 @@ import {
   manyInputs,
   optionalInput,
   placement,
+  serverUrl,
   trainerName,
   z,
 } from 'simmerkit';
@@ -29,6 +30,9 @@ export default definePlugin({
         count: z.int().min(1).default(10).describe('How many.'),
         kind: z.enum(['fruit', 'vegetable', 'grain']).default('fruit').describe('What of.'),
         list: filePath().optional(),
+        crate: filePath({ schemes: ['market'] }).optional(),
+        jar: filePath({ schemes: [] }).optional(),
+        delivery: serverUrl().optional(),
         from: z
           .union([
             z.string().min(1),
