@@ -71,6 +71,7 @@ export {
   runsCode,
   secretVariable,
   serverUrl,
+  trainerExtensions,
   trainerName,
 } from './plugin/define.js';
 export {

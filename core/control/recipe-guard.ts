@@ -3,7 +3,7 @@ import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { isUrl } from '../files/is-url.js';
 import { isGlob } from '../files/matching-files.js';
 import type { IsForeign, MarkedOption, RecipeGuard } from '../recipe/guard.js';
-import { formatPath, type Path } from '../recipe/path.js';
+import { formatPath, type Path, valueAt } from '../recipe/path.js';
 import { isMapValue, type ProblemList } from '../recipe/problem-list.js';
 import { type AllowedSecret, isOwnVariable, isSecretAllowed, listedSecrets } from './allowed-secrets.js';
 
@@ -169,12 +169,6 @@ function refuseSecret(
   problems.add('secret_not_allowed', message, path, {
     hint: `The server allows ${listedSecrets(rules.secrets)}. ${remedy}`,
   });
-}
-
-function valueAt(value: unknown, path: Path): unknown {
-  let here = value;
-  for (const part of path) here = isMapValue(here) || Array.isArray(here) ? Reflect.get(here, part) : undefined;
-  return here;
 }
 
 /** @param places folders, with all links followed, whose files may be named */

@@ -58,6 +58,8 @@ export function checkPluginShape(value: unknown, source: string): PluginDefiniti
       if (!isObject(contribution)) return inside(`\`${path}\` must be an object, not ${kindOf(contribution)}.`);
       if (typeof contribution.description !== 'string') inside(`\`${path}.description\` must be a string.`);
       if (!isObjectSchema(contribution.options)) inside(`\`${path}.options\` must be z.object({…}) of zod 4.`);
+      if (kind === 'trainers' && contribution.extensions !== undefined && !isObjectSchema(contribution.extensions))
+        inside(`\`${path}.extensions\` must be z.object({…}) of zod 4.`);
       for (const key of needs.functions) {
         if (typeof contribution[key] !== 'function') inside(`\`${path}.${key}\` must be a function.`);
       }

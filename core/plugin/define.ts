@@ -78,6 +78,17 @@ export function trainerName(): z.ZodString {
 }
 
 /**
+ * An option with what a trainer's backend adds to hyperparameters: checked against the `extensions` that the trainer
+ * declares, and handed to it as it is. @param trainer the option beside it that names the trainer
+ */
+export function trainerExtensions(trainer: string) {
+  return z.record(z.string(), z.unknown()).meta({
+    extensionsFor: trainer,
+    description: "What the trainer's backend adds; its own schema checks it.",
+  });
+}
+
+/**
  * An option that is a path, relative to the recipe's folder; the stage key covers the file's content, not its place.
  * @param schemes of the URLs that it takes as well, e.g. `['hf']`; empty: it takes paths alone; absent: what begins with
  * a scheme is passed on as it is

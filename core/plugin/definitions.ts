@@ -191,6 +191,11 @@ export interface GraderContext extends PrepareContext {
 export interface TrainerDefinition<S extends z.ZodObject = z.ZodObject> {
   readonly description: string;
   readonly options: S;
+  /**
+   * What may be given to its trainings besides hyperparameters, as `extensions_schema` of the process has it: validate and
+   * plan then say what is wrong with it. Without it only the process does, when it is asked to train.
+   */
+  readonly extensions?: z.ZodObject;
   /** What it takes while a stage uses it, where the recipe does not say. Quick, as a stage's `check`. */
   resources?(options: z.output<S>): Resources | Promise<Resources>;
   /**

@@ -10,7 +10,7 @@ import { canonicalJson } from './canonical-json.js';
 import { contentDigest, globDigest } from './content-digest.js';
 import { suggestion } from './nearest-name.js';
 import { asSchema, descend, leaveOut, mapOptions } from './option-schema.js';
-import { formatPath, type Path, pathKey } from './path.js';
+import { formatPath, type Path, pathKey, valueAt } from './path.js';
 import type { Json } from './plan.js';
 import type { PlanScope } from './plan-scope.js';
 import { isMapValue } from './problem-list.js';
@@ -43,6 +43,8 @@ export interface OptionsToCheck {
   readonly otherKeys?: readonly string[];
   /** The trainers that they may name. */
   readonly trainerNames?: readonly string[];
+  /** What a trainer declares of the extensions that it takes. */
+  readonly extensionsOf?: (trainer: string) => z.ZodObject | undefined;
 }
 
 /** Checks options against their schema, and the files and graders that they name. @returns undefined after a problem */
@@ -62,6 +64,7 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
   const graders: { readonly path: Path; readonly value: { uses: string; with: unknown } }[] = [];
   const allowed = isAllowed(scope, check, looked);
   let isWhole = allowed && output !== undefined;
+  const extensions: { readonly path: Path; readonly value: unknown; readonly trainer: unknown }[] = [];
   mapOptions(asSchema(schema), looked, (marks, value, inner) => {
     const at = [...path, ...inner];
     if (marks.trainer && typeof value === 'string' && !trainers.has(value)) trainers.set(value, at);
@@ -69,6 +72,9 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
     if (allowed && marks.file && typeof value === 'string' && !isUrl(value)) files.push({ path: at, name: value });
     if (marks.grader && isMapValue(value) && typeof value.uses === 'string') {
       graders.push({ path: at, value: { uses: value.uses, with: value.with ?? {} } });
+    }
+    if (marks.extensionsFor !== undefined && isMapValue(value)) {
+      extensions.push({ path: at, value, trainer: valueAt(looked, [...inner.slice(0, -1), marks.extensionsFor]) });
     }
     return descend;
   });
@@ -81,6 +87,13 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
     scope.problems.add('unknown_trainer', `The recipe has no trainer "${name}".`, at, {
       hint: suggestion(name, check.trainerNames ?? []) ?? 'Declare it under `trainers`.',
     });
+  }
+  for (const { path: at, value, trainer } of extensions) {
+    const declared = typeof trainer === 'string' ? check.extensionsOf?.(trainer) : undefined;
+    if (declared === undefined) continue;
+    guarded(`The trainer "${trainer}"`, () => declared.safeParse(value));
+    const { writtenAs, problems } = scope;
+    if (checkWithSchema({ schema: declared, value, path: at, writtenAs, problems }) === undefined) isWhole = false;
   }
   for (const file of files) {
     const digest = await fileDigest(scope, file.path, file.name);

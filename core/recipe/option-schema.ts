@@ -10,6 +10,8 @@ export interface Marks {
   readonly runsCode?: boolean;
   /** Of the name of a variable: the option beside it with the URL that its value is sent to; empty: not told. */
   readonly secret?: string;
+  /** Of what a trainer's backend adds: the option beside it that names the trainer. */
+  readonly extensionsFor?: string;
 }
 
 /** The names of all marks. */
@@ -20,6 +22,7 @@ export const markNames = [
   'file',
   'runsCode',
   'secret',
+  'extensionsFor',
 ] as const satisfies (keyof Marks)[];
 
 /** The parts of a zod schema that are looked at here. They are zod 4's public `def`s, of any copy of zod. */

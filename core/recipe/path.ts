@@ -15,3 +15,14 @@ export function formatPath(path: Path): string {
 export function pathKey(path: Path): string {
   return path.join('\u0000');
 }
+
+/** What a value has at a path; undefined where it has nothing there. */
+export function valueAt(value: unknown, path: Path): unknown {
+  return path.reduce<unknown>(
+    (here, part) =>
+      typeof here === 'object' && here !== null && Object.hasOwn(here, part)
+        ? (here as Record<string | number, unknown>)[part]
+        : undefined,
+    value,
+  );
+}

@@ -95,7 +95,7 @@ export async function planRecipe(
     checkSinks(scope, Array.isArray(tree.sinks) ? tree.sinks : []),
     findStages(scope, stagesGiven),
   ]);
-  const around = { stages, trainerNames: Object.keys(trainersGiven) };
+  const around = { stages, trainers, trainerNames: Object.keys(trainersGiven) };
   const checked = await Promise.all([...stages.values()].map((stage) => stage && checkStage(scope, stage, around)));
 
   const dependencies = new Map(

@@ -5,7 +5,7 @@ import { suggestion } from './nearest-name.js';
 import { formatPath, type Path, pathKey } from './path.js';
 import type { PlannedStage, StageReference } from './plan.js';
 import type { PlanScope } from './plan-scope.js';
-import { checkEntryName, withoutNulls } from './plan-trainers.js';
+import { type CheckedTrainer, checkEntryName, withoutNulls } from './plan-trainers.js';
 import { describeValue, isMapValue } from './problem-list.js';
 import { plannedResources, type RecipeResources, stageShape } from './recipe-shape.js';
 import { StageOutput, unresolved } from './resolve-references.js';
@@ -35,6 +35,8 @@ export interface Surroundings {
   /** Every stage of the recipe, by name; undefined for one with a problem of its own. */
   readonly stages: ReadonlyMap<string, FoundStage | undefined>;
   readonly trainerNames: readonly string[];
+  /** Those of them that have no problem of their own. */
+  readonly trainers: readonly CheckedTrainer[];
 }
 
 /** Looks at the outside of each stage, and finds what it uses. */
@@ -120,6 +122,7 @@ export async function checkStage(
     path,
     otherKeys: inputNames,
     trainerNames: around.trainerNames,
+    extensionsOf: (trainer) => around.trainers.find(({ name }) => name === trainer)?.found.definition.extensions,
   });
   if (options === undefined) return undefined;
   const counts = Object.fromEntries(inputNames.map((name) => [name, [inputs[name] ?? []].flat().length]));

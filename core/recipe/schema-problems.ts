@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { nearestName, suggestion } from './nearest-name.js';
 import { asSchema, schemaAt, unknownKeys } from './option-schema.js';
-import { formatPath, type Path, pathKey } from './path.js';
+import { formatPath, type Path, pathKey, valueAt } from './path.js';
 import { describeValue, type ProblemList } from './problem-list.js';
 import { StageOutput, unresolved } from './resolve-references.js';
 
@@ -183,16 +183,6 @@ function sized(origin: string, comparison: string, limit: number | bigint): stri
   if (origin === 'array' || origin === 'set')
     return `a list of ${comparison} ${limit} ${limit === 1 ? 'item' : 'items'}`;
   return `${comparison} ${limit}`;
-}
-
-function valueAt(value: unknown, path: Path): unknown {
-  return path.reduce<unknown>(
-    (here, part) =>
-      typeof here === 'object' && here !== null && Object.hasOwn(here, part)
-        ? (here as Record<string | number, unknown>)[part]
-        : undefined,
-    value,
-  );
 }
 
 function containsUnresolved(value: unknown): boolean {

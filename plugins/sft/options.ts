@@ -1,4 +1,4 @@
-import { placement, trainerName, z } from 'simmerkit';
+import { placement, trainerExtensions, trainerName, z } from 'simmerkit';
 
 const share = z.number().min(0).max(1);
 const positive = z.int().min(1);
@@ -91,10 +91,7 @@ export const trainOptions = z.strictObject({
         'Training ends (loss_diverged) where the mean loss of 8 steps is so many nats above the lowest one; 0: never.',
       ),
   ),
-  extensions: z
-    .record(z.string(), z.unknown())
-    .optional()
-    .describe("What the trainer's backend adds; its own schema checks it."),
+  extensions: trainerExtensions('trainer').optional(),
   checkpointEverySteps: placement(
     z.int().min(0).default(50).describe('A checkpoint every so many steps; 0: only when it is stopped.'),
   ),

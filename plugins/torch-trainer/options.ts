@@ -19,4 +19,36 @@ export const torchTrainerOptions = z.strictObject({
   ),
 });
 
+/** As EXTENSIONS_SCHEMA of `hyperparameters.py`, so that a recipe is refused before anything is paid for. */
+export const torchExtensions = z.strictObject({
+  groupByLength: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Put rows of similar length into one batch: less padding, and batches that are less mixed. Off by default with ' +
+        'packing, which needs no padding.',
+    ),
+  weights: z
+    .enum(['float32', 'bfloat16'])
+    .default('float32')
+    .describe(
+      'Type of the weights while they are trained in precision bfloat16. float32 keeps small updates that bfloat16 rounds ' +
+        'away; bfloat16 takes half the memory.',
+    ),
+  attention: z
+    .enum(['auto', 'sdpa', 'eager', 'flash_attention_2', 'flash_attention_3'])
+    .default('auto')
+    .describe(
+      'How attention is computed. auto: FlashAttention where it is installed and the device is a GPU, else SDPA; with ' +
+        'packing, row by row.',
+    ),
+  kernels: z
+    .enum(['auto', 'liger', 'torch'])
+    .default('auto')
+    .describe(
+      "Who computes norms, rotations and the loss. auto: Liger's fused kernels on a GPU where liger-kernel is installed, " +
+        'else PyTorch.',
+    ),
+});
+
 export type TorchTrainerOptions = z.output<typeof torchTrainerOptions>;

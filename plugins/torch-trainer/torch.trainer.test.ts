@@ -1,8 +1,11 @@
+import { execFileSync } from 'node:child_process';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readLock } from 'simmerkit';
+import { readLock, z } from 'simmerkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { torchExtensions } from './options.js';
+import { pluginFile } from './plugin-files.js';
 import { torch } from './torch.trainer.js';
 import { trainerLockFile, trainerRequirements } from './torch-environment.js';
 
@@ -75,5 +78,23 @@ it('starts a Python of the user’s own, and says what it lacks', async () => {
   await expect(torch.prepare(options, context)).rejects.toMatchObject({
     code: 'python_incomplete',
     message: expect.stringMatching(/torch>=2[\d.,<]+ \(found 2\.1\.0\)/),
+  });
+});
+
+describe('the extensions that a recipe is checked against', () => {
+  it('are those that the process declares', () => {
+    // Read, not imported: that needs torch.
+    const read = `import ast, json, sys
+for node in ast.parse(open(sys.argv[1]).read()).body:
+    if isinstance(node, ast.AnnAssign) and node.target.id == "EXTENSIONS_SCHEMA":
+        print(json.dumps(ast.literal_eval(node.value)))`;
+    const source = pluginFile('python/simmer_trainer/hyperparameters.py');
+    const declared = JSON.parse(execFileSync('python3', ['-c', read, source], { encoding: 'utf8' }));
+    const { $schema, ...checked } = z.toJSONSchema(torchExtensions, {
+      io: 'input',
+      // Of an enum the process does not say that its values are texts.
+      override: ({ jsonSchema }) => void (jsonSchema.enum && delete jsonSchema.type),
+    });
+    expect(checked).toEqual(declared);
   });
 });

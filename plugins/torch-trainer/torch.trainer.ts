@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { defineTrainer, preparePythonEnvironment } from 'simmerkit';
 import { calibrationRuns } from './calibration.js';
 import { estimateJob } from './estimate.js';
-import { torchTrainerOptions } from './options.js';
+import { torchExtensions, torchTrainerOptions } from './options.js';
 import {
   relevantTorchVersions,
   trainerLockFile,
@@ -13,6 +13,7 @@ import {
 export const torch = defineTrainer({
   description: 'Fine-tunes and generates with PyTorch, transformers, TRL and PEFT.',
   options: torchTrainerOptions,
+  extensions: torchExtensions,
   resources: ({ threads }) => ({ cpus: threads ?? 2 }),
   relevantVersions: ({ python }, where) =>
     relevantTorchVersions(python === undefined ? where.python : ownPython(python, where.recipeFolder)),

@@ -13,6 +13,7 @@ import {
   optionalInput,
   placement,
   serverUrl,
+  trainerExtensions,
   trainerName,
   z,
 } from 'simmerkit';
@@ -73,6 +74,7 @@ export default definePlugin({
         minutes: z.number().positive().describe('How long it bakes.'),
         note: z.string().optional(),
         extras: z.record(z.string(), z.json()).optional(),
+        extensions: trainerExtensions('trainer').optional(),
       }),
       inputs: { dataset: input('dataset', 'The dough.'), model: optionalInput('model', 'A starter.') },
       outputs: { model: { type: 'model', description: 'The bread.' } },
@@ -92,6 +94,10 @@ export default definePlugin({
       options: z.strictObject({
         degrees: z.int().min(50).max(300).default(180).describe('Its heat.'),
         rack: placement(z.int().default(2)),
+      }),
+      extensions: z.strictObject({
+        fan: z.boolean().optional(),
+        light: z.enum(['warm', 'cold']).optional().describe('Of the lamp.'),
       }),
       relevantVersions: async () => ({ oven: '4.0' }),
       prepare: neverRun,
