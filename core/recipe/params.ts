@@ -75,7 +75,7 @@ export function readParams(
     }
     const { path, names = {}, value: standing } = param;
     const value = Object.hasOwn(names, text) ? names[text] : givenValue(text, standing, givenBy, problems);
-    params.set(name, { path, value });
+    params.set(name, { path, value, names });
   }
   return params;
 }

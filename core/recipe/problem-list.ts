@@ -9,6 +9,8 @@ export class ProblemList {
   readonly #seen = new Set<string>();
   /** Path to the option of the command line that gave the value there. */
   readonly #givenBy: ReadonlyMap<string, string>;
+  /** `pathKey` to what there is to know of the value there, should it be wrong. */
+  readonly #remarks = new Map<string, string>();
 
   /** @param givenBy `pathKey` of what the command line overrides, to the words of the command line */
   constructor(document: DataDocument, givenBy: ReadonlyMap<string, string> = new Map()) {
@@ -21,6 +23,11 @@ export class ProblemList {
     return this.#found.length === 0;
   }
 
+  /** Has each hint about the value at a path begin with a remark on where it is from. */
+  remark(path: Path, text: string): void {
+    this.#remarks.set(pathKey(path), text);
+  }
+
   /** @param message a sentence that names the thing, what was expected and what was found */
   add(
     code: string,
@@ -29,7 +36,8 @@ export class ProblemList {
     options: { readonly hint?: string | undefined; readonly of?: 'key' | 'value' } = {},
   ): void {
     const givenBy = this.#overrideOf(path);
-    const hint = options.hint === undefined ? {} : { hint: options.hint };
+    const hints = [this.#remarks.get(pathKey(path)), options.hint].filter((text) => text !== undefined);
+    const hint = hints.length === 0 ? {} : { hint: hints.join(' ') };
     if (givenBy === undefined) {
       const position = this.#document.positionOf(path, options.of);
       const isTold = this.#found.some(

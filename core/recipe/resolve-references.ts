@@ -154,6 +154,8 @@ export class ParamValues {
       return unresolved;
     }
     if (!this.#used.has(name)) this.#used.set(name, this.#valueOf(name, param));
+    const remark = aboutNames(name, param);
+    if (remark !== undefined) this.#problems.remark(path, remark);
     return this.#used.get(name);
   }
 
@@ -184,6 +186,13 @@ export class ParamValues {
     );
     return unresolved;
   }
+}
+
+/** Of a param with short names: which there are, where its value is another text. It may be a slip, or meant as it is. */
+function aboutNames(name: string, { value, names = {} }: Param): string | undefined {
+  const known = Object.keys(names);
+  if (known.length === 0 || typeof value !== 'string' || Object.values(names).includes(value)) return undefined;
+  return `The param "${name}" is ${JSON.stringify(value)}, which is none of its names: ${known.join(', ')}.`;
 }
 
 function sha256OfFile(file: string): string {
