@@ -59,6 +59,28 @@ it('says once what holds for several stages', () => {
   expect(lines).toContain('  tuned: Padded.');
 });
 
+it('says figures once that several stages have', () => {
+  const lines = linesOf(
+    served,
+    { ...served, stage: 'domains' },
+    { ...served, stage: 'other', figures: { requests: 9 } },
+  );
+  expect(lines.filter((line) => line.includes('requests'))).toEqual([
+    '  hard, domains: requests 12',
+    '  other: requests 9',
+  ]);
+});
+
+it('counts stages whose names would hide what is said of them, but not those that have no estimate', () => {
+  const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
+  const lines = linesOf(
+    ...names.map((stage) => ({ ...served, stage })),
+    ...names.map((name) => ({ ...unsaid, stage: `no-${name}` })),
+  );
+  expect(lines).toContain('  a, b, c, d, e and 2 more: requests 12');
+  expect(lines).toContain(`  no estimate of ${names.map((name) => `no-${name}`).join(', ')}: its plugin does not say.`);
+});
+
 it('says what to change where something does not fit, and when another GPU or a server does', () => {
   const lines = linesOf({
     stage: 'answers',

@@ -19,8 +19,8 @@ export function estimateLines(
   const rows = told.map((each) => [each.stage, timeOf(each), costOf(each), memoryOf(each), verdictOn(each, colors)]);
   return [
     ...tableLines([heading, ...rows], { indent: '  ' }),
-    ...told.flatMap((each) => partLines(each)),
-    ...noteLines(told).map((line) => colors.dim(line)),
+    ...sharedLines(told, partsOf),
+    ...sharedLines(told, notesOf).map((line) => colors.dim(line)),
     ...told.flatMap((each) => adviceLines(each, colors)),
     ...totalLines([...told, ...others.filter(({ notes }) => notes !== undefined)], budget, colors),
     ...withoutLines(others, colors),
@@ -30,16 +30,39 @@ export function estimateLines(
 
 /** Why there is no estimate of some stages. */
 function withoutLines(forecasts: readonly StageForecast[], colors: Colors): readonly string[] {
-  return noteLines(forecasts, 'no estimate of ').map((line) => colors.dim(line));
+  return [...stagesByText(forecasts, notesOf)].map(([why, stages]) =>
+    colors.dim(`  no estimate of ${stages.join(', ')}: ${why}`),
+  );
 }
 
-/** What is said of stages, each sentence once. */
-function noteLines(forecasts: readonly StageForecast[], before = ''): readonly string[] {
-  const sentences = [...new Set(forecasts.flatMap(({ notes = [] }) => notes))];
-  return sentences.map((sentence) => {
-    const names = forecasts.filter(({ notes = [] }) => notes.includes(sentence)).map(({ stage }) => stage);
-    return `  ${before}${names.join(', ')}: ${sentence}`;
+function notesOf({ notes = [] }: StageForecast): readonly string[] {
+  return notes;
+}
+
+/** More stages than these are counted: their names would hide what is said of them. */
+const namesShown = 6;
+
+/** What is said of stages, each text once, behind the stages that it holds for. */
+function sharedLines(
+  forecasts: readonly StageForecast[],
+  textsOf: (forecast: StageForecast) => readonly string[],
+): readonly string[] {
+  return [...stagesByText(forecasts, textsOf)].map(([text, stages]) => {
+    const names = stages.length <= namesShown ? stages : stages.slice(0, namesShown - 1);
+    const others = stages.length - names.length;
+    return `  ${names.join(', ')}${others === 0 ? '' : ` and ${others} more`}: ${text}`;
   });
+}
+
+function stagesByText(
+  forecasts: readonly StageForecast[],
+  textsOf: (forecast: StageForecast) => readonly string[],
+): ReadonlyMap<string, readonly string[]> {
+  const stages = new Map<string, string[]>();
+  for (const forecast of forecasts) {
+    for (const text of new Set(textsOf(forecast))) stages.set(text, [...(stages.get(text) ?? []), forecast.stage]);
+  }
+  return stages;
 }
 
 function timeOf({ seconds, isAtMost }: StageForecast): string {
@@ -61,14 +84,14 @@ function verdictOn({ fits }: StageForecast, colors: Colors): string {
   return fits ? colors.green('fits') : colors.red('does not fit');
 }
 
-function partLines({ stage, memory, time, figures }: StageForecast): readonly string[] {
+function partsOf({ memory, time, figures }: StageForecast): readonly string[] {
   const parts = memory?.map(({ part, bytes }) => `${part} ${formatBytes(bytes)}`).join(', ');
   const times = time?.map(({ part, seconds }) => `${part} ${formatDuration(seconds)}`).join(', ');
   const numbers = Object.entries(figures ?? {}).map(([name, value]) => `${words(name)} ${figure(name, value)}`);
   return [
-    ...(parts === undefined ? [] : [`  ${stage}: ${parts}`]),
-    ...(times === undefined ? [] : [`  ${stage}: ${times}`]),
-    ...(numbers.length === 0 ? [] : [`  ${stage}: ${numbers.join(', ')}`]),
+    ...(parts === undefined ? [] : [parts]),
+    ...(times === undefined ? [] : [times]),
+    ...(numbers.length === 0 ? [] : [numbers.join(', ')]),
   ];
 }
 
