@@ -20,6 +20,7 @@ import { type ListedPlugin, type PluginReference, pluginReference, sourceOf } fr
 import type { LoadedProcess } from './process/load-process-plugin.js';
 import { ProcessKeeper } from './process/process-keeper.js';
 import { defaultProcessMachine, type ProcessMachine } from './process/process-machine.js';
+import { expectTypelessModules } from './typeless-modules.js';
 
 export { builtInPlugins };
 
@@ -242,6 +243,7 @@ export class PluginCatalog {
 
 async function importPlugin(module: string, called: string): Promise<PluginDefinition> {
   let loaded: { readonly default?: unknown };
+  expectTypelessModules();
   try {
     loaded = (await import(/* @vite-ignore */ pathToFileURL(module).href)) as { readonly default?: unknown };
   } catch (error) {

@@ -1,5 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { toErrorRecord } from '../errors.js';
+import { expectTypelessModules } from '../plugin/typeless-modules.js';
 import type { Answer, DoTask, Order, StartTasks } from './do-in-threads.js';
 
 /** One of the threads of `doInThreads`. */
@@ -19,6 +20,7 @@ function say(answer: Answer): void {
 }
 
 function startWork(module: string, settings: unknown): Promise<DoTask<unknown, unknown>> {
+  expectTypelessModules();
   const started = import(module).then(({ start }: { readonly start: StartTasks<unknown, unknown, unknown> }) =>
     start(settings, (rows) => say({ rows })),
   );
