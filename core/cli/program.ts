@@ -146,6 +146,7 @@ Examples:
     .argument('<recipe>', 'a recipe file')
     .addOption(paramOption())
     .addOption(setOption())
+    .addOption(untilOption())
     .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
     .option('--json', 'the result as JSON')
     .addHelpText('after', '\nExample:\n  simmer validate my.yaml -p model=small')

@@ -292,6 +292,15 @@ describe('the other commands', () => {
     expect([code, stdout]).toEqual([0, '✔ small.yaml is valid: 3 stages, 0 trainers\n']);
   });
 
+  it('validate looks at a recipe up to a stage, which must be there', async () => {
+    const { code, stdout } = await simmer(['validate', 'small.yaml', '--until', 'split'], { cwd });
+    expect([code, stdout]).toEqual([0, '✔ small.yaml is valid up to "split": 2 stages, 0 trainers\n']);
+    const unknown = await simmer(['validate', 'small.yaml', '--until', 'splt'], { cwd });
+    expect(unknown.code).toBe(2);
+    expect(unknown.stderr).toContain('--until splt: there is no stage "splt".');
+    expect(unknown.stderr).toContain('Did you mean "split"?');
+  });
+
   it('schema prints a JSON Schema with the stages of the built-in plugins', async () => {
     const { code, stdout } = await simmer(['schema'], { cwd });
     expect(code).toBe(0);

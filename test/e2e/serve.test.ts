@@ -60,6 +60,8 @@ it('the command line prints the same for a server as for this machine', async ()
     ['plan', 'small.yaml', '--until', 'split'],
     ['run', 'small.yaml', '-p', 'count=298', '--until', 'split'],
     ['validate', 'small.yaml'],
+    ['validate', 'small.yaml', '--until', 'split'],
+    ['validate', 'small.yaml', '--until', 'splt'],
     ['validate', 'wrong.yaml'],
     ['validate', 'wrong.yaml', '--json'],
     ['run', 'wrong.yaml'],

@@ -12,7 +12,8 @@ export async function validate(file: string, flags: RecipeFlags): Promise<number
     await writeJson({ valid: true, ...valid });
   } else {
     const what = `${counted(stages.length, 'stage')}, ${counted(trainers.length, 'trainer')}`;
-    await writeLine(`${colorsFor(process.stdout).green('✔')} ${shownPath(valid.file)} is valid: ${what}`);
+    const upTo = flags.until === undefined ? '' : ` up to "${flags.until}"`;
+    await writeLine(`${colorsFor(process.stdout).green('✔')} ${shownPath(valid.file)} is valid${upTo}: ${what}`);
   }
   return exitCodes.ok;
 }
