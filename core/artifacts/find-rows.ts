@@ -33,6 +33,21 @@ export class RowFinder implements Disposable {
     );
   }
 
+  /**
+   * Where the rows are whose column has the value: places from 1, in their order. None where the table has a column of the
+   * name by which DuckDB calls them.
+   * @throws UserError `artifact_damaged`
+   */
+  async places(table: TableArtifact, where: { readonly column: string; readonly value: string }) {
+    if ('file_row_number' in table.columns) return [];
+    const rows = await this.#query(
+      table,
+      `SELECT file_row_number AS place FROM read_parquet($1, file_row_number = true) WHERE ${quoteName(where.column)} = $2`,
+      [where.value],
+    );
+    return rows.map(({ place }) => 1 + Number(place));
+  }
+
   /** The values of a column of text, each once, in no order. @throws UserError `artifact_damaged` */
   async values(table: TableArtifact, column: string): Promise<readonly string[]> {
     const name = quoteName(column);

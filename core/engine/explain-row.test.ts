@@ -161,19 +161,25 @@ describe('explainRow', () => {
     expect(steps.at(-1)).toMatchObject({ stage: 'sides', outcome: 'leftOut' });
   });
 
-  it('shows both decisions about a row that came twice', async () => {
+  it('shows both decisions about a question that came twice, each with its row', async () => {
     const { steps } = await explained('cccc4444');
     expect(steps[1]).toEqual({
       stage: 'clean',
       uses: 'test/sieve',
       outcome: 'kept',
       decisions: [
-        { kept: true, rule: null, evidence: null },
-        { kept: false, rule: 'duplicate', evidence: 'same as cccc4444' },
+        { kept: true, rule: null, evidence: null, row: 4 },
+        { kept: false, rule: 'duplicate', evidence: 'same as cccc4444', row: 5 },
       ],
       attempts: [],
       outputs: ['dataset'],
     });
+    expect(steps[0]?.rows).toEqual({ dataset: [4, 5] });
+    expect((await printed('cccc4444')).slice(3, 6)).toEqual([
+      '  pool   test/pool   there     in dataset (rows 4, 5)',
+      '  clean  test/sieve  kept      row 4: no rule spoke against it',
+      '                     dropped   row 5: duplicate: same as cccc4444',
+    ]);
   });
 
   it('takes the beginning of an id that no other shares', async () => {

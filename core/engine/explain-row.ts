@@ -1,4 +1,4 @@
-import type { TableArtifact } from '../artifacts/artifact.js';
+import type { Row, TableArtifact } from '../artifacts/artifact.js';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import { RowFinder } from '../artifacts/find-rows.js';
 import { UserError } from '../errors.js';
@@ -14,6 +14,8 @@ export interface RowDecision {
   /** The rule that dropped or chose it. Null: no rule spoke against it. */
   readonly rule: string | null;
   readonly evidence: string | null;
+  /** Which of several rows with this id: its place in the decisions, from 1, mostly that in the stage's dataset too. */
+  readonly row?: number;
 }
 
 /** One graded answer of a model to a row's question. */
@@ -38,6 +40,8 @@ export interface RowStep {
   readonly attempts: readonly RowAttempt[];
   /** Outputs that hold it, by name. */
   readonly outputs: readonly string[];
+  /** Of those that hold several rows with this id, as of a question that came twice: where these are, from 1. */
+  readonly rows?: Readonly<Record<string, readonly number[]>>;
 }
 
 /** Where a row of a run came from and what became of it, stage by stage, in the order of the plan. */
@@ -79,15 +83,18 @@ export async function explainRow(
     const decisions: RowDecision[] = [];
     const attempts: RowAttempt[] = [];
     const holding: string[] = [];
+    const shared: Record<string, readonly number[]> = {};
     for (const [name, table] of outputs) {
       if (isDecisions(table)) {
         const rows = await finder.rows(table, where, ['kept', 'rule', 'evidence']);
-        decisions.push(...rows.map((row) => row as unknown as RowDecision));
+        const places = rows.length > 1 ? await finder.places(table, where) : [];
+        decisions.push(...rows.map((row, index) => decisionIn(row, places[index])));
       } else if (isGraded(table)) {
         attempts.push(...(await readAttempts(finder, table, id)));
       } else if ('id' in table.columns) {
-        const [row] = await finder.rows(table, where, ['id', 'question', 'source']);
+        const [row, second] = await finder.rows(table, where, ['id', 'question', 'source']);
         if (row === undefined) continue;
+        if (second !== undefined) shared[name] = await finder.places(table, where);
         holding.push(name);
         holders.add(`${stage.name}.${name}`);
         facts = {
@@ -98,7 +105,8 @@ export async function explainRow(
     }
     const outcome = outcomeOf(stage, outputs, { decisions, attempts, holding, holders });
     if (outcome === undefined) continue;
-    steps.push({ stage: stage.name, uses: stage.uses, outcome, decisions, attempts, outputs: holding });
+    const rows = Object.keys(shared).length === 0 ? {} : { rows: shared };
+    steps.push({ stage: stage.name, uses: stage.uses, outcome, decisions, attempts, outputs: holding, ...rows });
   }
   return { runId: run.runId, id, ...facts, steps, stagesLeft };
 }
@@ -146,6 +154,11 @@ async function findId(wanted: string, tables: ReadonlyMap<string, Outputs>, find
         ? 'None of its stages that are done made a table with a column `id`.'
         : `The nearest: ${nearest.join(', ')}. The ids are in the column \`id\` of the tables in the run's artifacts/.`,
   });
+}
+
+function decisionIn({ kept, rule, evidence }: Row, place: number | undefined): RowDecision {
+  const decision = { kept, rule, evidence } as RowDecision;
+  return place === undefined ? decision : { ...decision, row: place };
 }
 
 function isDecisions({ columns }: Table): boolean {

@@ -1,6 +1,7 @@
 import type { Colors } from 'picocolors/types.js';
 import type { RowAttempt, RowDecision, RowHistory, RowStep } from '../../engine/explain-row.js';
 import { exitCodes } from '../../errors.js';
+import { formatCount } from '../../figures.js';
 import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
@@ -40,7 +41,7 @@ export function historyLines(history: RowHistory, colors: Colors): readonly stri
 function stepLines(step: RowStep): readonly (readonly [string, string])[] {
   switch (step.outcome) {
     case 'seen':
-      return [['there', `in ${step.outputs.join(', ')}`]];
+      return [['there', `in ${step.outputs.map((name) => placed(name, step.rows?.[name])).join(', ')}`]];
     case 'leftOut':
       return [['left out', 'is in its dataset and in none of its outputs']];
     case 'graded':
@@ -52,6 +53,15 @@ function stepLines(step: RowStep): readonly (readonly [string, string])[] {
         ...step.decisions.map((decision) => [decision.kept ? 'kept' : 'dropped', reasonOf(decision)] as const),
       ];
   }
+}
+
+const rowsShown = 8;
+
+/** Several rows with one id are told apart by where they are. */
+function placed(output: string, rows: readonly number[] = []): string {
+  if (rows.length === 0) return output;
+  const others = rows.length > rowsShown ? ` and ${formatCount(rows.length - rowsShown)} more` : '';
+  return `${output} (rows ${rows.slice(0, rowsShown).map(formatCount).join(', ')}${others})`;
 }
 
 /** A line a model and policy: how often it was right, and its answers. */
@@ -69,9 +79,10 @@ function groupName({ model, policy }: RowAttempt): string {
   return `${model ?? 'model'}${policy === null || policy === 'none' ? '' : ` at ${policy}`}`;
 }
 
-function reasonOf({ rule, evidence }: RowDecision): string {
+function reasonOf({ rule, evidence, row }: RowDecision): string {
   const parts = [rule, evidence === null ? null : oneLine(evidence, 200)].filter((part) => part !== null);
-  return parts.length === 0 ? 'no rule spoke against it' : parts.join(': ');
+  const reason = parts.length === 0 ? 'no rule spoke against it' : parts.join(': ');
+  return row === undefined ? reason : `row ${formatCount(row)}: ${reason}`;
 }
 
 /**
@@ -87,8 +98,9 @@ function conclusion(steps: readonly RowStep[]): string {
   }
   const choice = steps.findLast(({ decisions }) => decisions.some(({ kept, rule }) => kept && rule !== null));
   const reason = choice?.decisions.find(({ kept, rule }) => kept && rule !== null);
+  const isHalved = steps.some(({ decisions }) => decisions.some(({ kept, row }) => row !== undefined && !kept));
   return choice === undefined || reason === undefined
-    ? `No stage dropped it; it was last seen in ${steps.at(-1)?.stage ?? 'none'}.`
+    ? `No stage dropped ${isHalved ? 'all rows with this id' : 'it'}; it was last seen in ${steps.at(-1)?.stage ?? 'none'}.`
     : `Chosen by ${choice.stage}, ${reasonOf(reason)}.`;
 }
 
