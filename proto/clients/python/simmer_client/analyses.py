@@ -10,12 +10,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RowDecision:
-    """What a stage decided about a row. A row that came twice was decided about twice."""
+    """What a stage decided about a row. A question that came twice is two rows with one id."""
 
     kept: bool
     #: The rule that dropped or chose it; None where no rule spoke against it.
     rule: str | None
     evidence: str | None
+    #: Which of several rows with this id, from 1: its place in the decisions. None where the id is not shared.
+    row: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class RowStep:
     attempts: tuple[RowAttempt, ...]
     #: Names of the outputs that hold it.
     outputs: tuple[str, ...]
+    #: Of outputs that hold several rows with this id: their places, from 1.
+    rows: Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -140,12 +144,15 @@ def _step_of(step: Mapping[str, Any]) -> RowStep:
         stage=step["stage"],
         uses=step["uses"],
         outcome=step["outcome"],
-        decisions=tuple(RowDecision(each["kept"], each["rule"], each["evidence"]) for each in step["decisions"]),
+        decisions=tuple(
+            RowDecision(each["kept"], each["rule"], each["evidence"], each.get("row")) for each in step["decisions"]
+        ),
         attempts=tuple(
             RowAttempt(each["model"], each["policy"], each["sample"], each["extracted"], each["verdict"])
             for each in step["attempts"]
         ),
         outputs=tuple(step["outputs"]),
+        rows={output: tuple(places) for output, places in step.get("rows", {}).items()},
     )
 
 

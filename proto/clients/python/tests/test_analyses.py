@@ -23,6 +23,15 @@ def test_a_history_has_the_decisions_and_attempts_of_each_step() -> None:
     assert history.steps[0].attempts == (RowAttempt("small", None, 0, "4", "right"),)
 
 
+def test_rows_that_share_an_id_have_their_places() -> None:
+    decisions = [{"kept": True, "rule": None, "evidence": None, "row": 4}]
+    step = {"stage": "clean", "uses": "curation/deduplicate", "outcome": "kept", "decisions": decisions}
+    steps = [{**step, "attempts": [], "outputs": ["dataset"], "rows": {"dataset": [4, 5]}}]
+    facts = {"runId": "r", "id": "aaaa1111", "question": None, "source": None}
+    (told,) = history_of(json.dumps({**facts, "steps": steps, "stagesLeft": []})).steps
+    assert (told.decisions[0].row, told.rows) == (4, {"dataset": (4, 5)})
+
+
 def test_what_a_newer_server_adds_to_an_analysis_is_passed_over() -> None:
     facts = {"runId": "r", "id": "aaaa1111", "question": None, "source": "pool", "language": "en"}
     assert history_of(json.dumps({**facts, "steps": [], "stagesLeft": []})).source == "pool"
