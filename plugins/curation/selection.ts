@@ -106,7 +106,7 @@ function domainDraw(stream: Random, later: LaterWeights | undefined, taken: () =
 
 interface Domain {
   readonly name: string;
-  /** Those not drawn yet, the longest trace first. */
+  /** Those not drawn yet, the longest trace last: s1 takes the longest, and little moves where one near the end goes. */
   readonly rows: number[];
 }
 
@@ -134,22 +134,22 @@ function* drawByDomain(
   drawFrom: (size: number) => number,
 ): Iterable<Drawn> {
   const byDomain = new Map<string, number[]>();
-  for (const index of byLength(candidates, pool)) {
+  for (const index of pool) {
     const domain = candidates[index]?.domain ?? '';
-    const rows = byDomain.get(domain) ?? [];
-    rows.push(index);
-    byDomain.set(domain, rows);
+    const rows = byDomain.get(domain);
+    if (rows === undefined) byDomain.set(domain, [index]);
+    else rows.push(index);
   }
   // By name, so that the draw does not depend on the order of rows.
   const domains = [...byDomain]
-    .map(([name, rows]): Domain => ({ name, rows }))
+    .map(([name, rows]): Domain => ({ name, rows: byLength(candidates, rows).reverse() }))
     .sort((one, other) => (one.name < other.name ? -1 : 1));
   for (let draw = 1; domains.length > 0; draw++) {
     const at = drawDomain(domains);
     const { name, rows } = domains[at] as Domain;
     const left = rows.length;
     const rank = drawFrom(left);
-    const [index] = rows.splice(rank, 1);
+    const [index] = rows.splice(left - 1 - rank, 1);
     if (rows.length === 0) domains.splice(at, 1);
     yield {
       index: index as number,
