@@ -70,7 +70,7 @@ describe('an option that runs code', () => {
 
   it('is marked by a plugin that is a process, too', async () => {
     const properties = { program: { type: 'string', 'x-simmer-runs-code': true }, other: { type: 'string' } };
-    const described = optionsFromJsonSchema({ type: 'object', properties }, 'p', 'the stage "s"');
+    const described = optionsFromJsonSchema({ type: 'object', properties }, 'p', 'the options of the stage "s"');
     expect(await problemsOf(described, { other: 'id' })).toEqual([]);
     expect(await problemsOf(described, { program: 'id' })).toEqual([['option_not_allowed', 'program']]);
   });
@@ -102,7 +102,7 @@ describe('an option that names a secret', () => {
 
   it('is marked by a plugin that is a process, too', async () => {
     const properties = { url: { type: 'string' }, key: { type: 'string', 'x-simmer-secret': 'url' } };
-    const described = optionsFromJsonSchema({ type: 'object', properties }, 'p', 'the stage "s"');
+    const described = optionsFromJsonSchema({ type: 'object', properties }, 'p', 'the options of the stage "s"');
     const given = { url: 'https://a.example', key: 'TEACHER' };
     expect(await problemsOf(described, given)).toEqual(refused);
     expect(await problemsOf(described, given, undefined, ['TEACHER=https://a.example/'])).toEqual([]);

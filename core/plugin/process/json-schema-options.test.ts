@@ -14,12 +14,13 @@ const schema = {
     note: { type: 'string' },
     key: { type: 'string', default: 'KEY', 'x-simmer-secret': 'url' },
     program: { type: 'array', items: { type: 'string' }, default: [], 'x-simmer-runs-code': true },
+    extensions: { type: 'object', default: {}, 'x-simmer-extensions-for': 'trainer' },
   },
   $defs: { Inner: { type: 'object', properties: { depth: { type: 'number' } }, required: ['depth'] } },
 };
 
 describe('the options of a plugin that is a process', () => {
-  const options = optionsFromJsonSchema(schema, 'p', 'the stage "s"');
+  const options = optionsFromJsonSchema(schema, 'p', 'the options of the stage "s"');
 
   it('have their defaults, and may leave out what is not required', () => {
     expect(options.parse({ trainer: 'student', inner: { depth: 2 } })).toEqual({
@@ -30,6 +31,7 @@ describe('the options of a plugin that is a process', () => {
       inner: { depth: 2 },
       key: 'KEY',
       program: [],
+      extensions: {},
     });
   });
 
@@ -44,8 +46,8 @@ describe('the options of a plugin that is a process', () => {
     const found: Record<string, object> = {};
     const given = options.parse({ trainer: 'student', words: 'words.txt', inner: { depth: 2 } });
     mapOptions(asSchema(options), given, (marks, _value, path) => {
-      const { placement, trainer, file, grader, secret, runsCode } = marks;
-      const known = { placement, trainer, file, grader, secret, runsCode };
+      const { placement, trainer, file, grader, secret, runsCode, extensionsFor } = marks;
+      const known = { placement, trainer, file, grader, secret, runsCode, extensionsFor };
       if (path.length === 1) found[String(path[0])] = JSON.parse(JSON.stringify(known));
       return descend;
     });
@@ -57,6 +59,7 @@ describe('the options of a plugin that is a process', () => {
       inner: {},
       key: { secret: 'url', placement: true },
       program: { runsCode: true },
+      extensions: { extensionsFor: 'trainer' },
     });
   });
 
@@ -73,7 +76,7 @@ describe('the options of a plugin that is a process', () => {
       'have a schema for "a" that cannot be read: x-simmer-secret must be a string, not true',
     ],
   ])('of the schema %j are the plugin’s mistake', (wrong, why) => {
-    const read = () => optionsFromJsonSchema(wrong, 'p', 'the stage "s"');
+    const read = () => optionsFromJsonSchema(wrong, 'p', 'the options of the stage "s"');
     expect(read).toThrow(`Plugin p: the options of the stage "s" ${why}`);
   });
 
@@ -89,7 +92,8 @@ describe('the options of a plugin that is a process', () => {
       '$defs.Server.properties.key.x-simmer-secret',
     ],
   ])('%j are refused for a mark that would not be heeded', (properties, definitions, place) => {
-    const read = () => optionsFromJsonSchema({ type: 'object', properties, $defs: definitions }, 'p', 'the stage "s"');
+    const read = () =>
+      optionsFromJsonSchema({ type: 'object', properties, $defs: definitions }, 'p', 'the options of the stage "s"');
     const message = `Plugin p: the options of the stage "s" have a mark "${place}", and only an option itself`;
     expect(read).toThrow(
       expect.objectContaining({ code: 'invalid_plugin', message: expect.stringContaining(message) }),
@@ -97,6 +101,8 @@ describe('the options of a plugin that is a process', () => {
   });
 
   it('may be none', () => {
-    expect(optionsFromJsonSchema(undefined, 'p', 'the grader "g"').safeParse({ a: 1 }).success).toBe(false);
+    expect(optionsFromJsonSchema(undefined, 'p', 'the options of the grader "g"').safeParse({ a: 1 }).success).toBe(
+      false,
+    );
   });
 });

@@ -19,16 +19,17 @@ const markTypes: Readonly<Record<string, 'boolean' | 'string'>> = {
   ...Object.fromEntries(Object.keys(marks).map((keyword) => [keyword, 'boolean' as const])),
   'x-simmer-grader': 'string',
   'x-simmer-secret': 'string',
+  'x-simmer-extensions-for': 'string',
 };
 
 /**
  * The options of a contribution as a schema of ours, from the JSON Schema that the plugin gave.
- * @param what for messages: `the stage "difficulty"`
+ * @param what for messages: `the options of the stage "difficulty"`
  * @throws UserError `invalid_plugin`
  */
 export function optionsFromJsonSchema(schema: JsonSchema | undefined, plugin: string, what: string): z.ZodObject {
   const refuse = (message: string): never => {
-    throw new UserError('invalid_plugin', `Plugin ${plugin}: the options of ${what} ${message}.`, {
+    throw new UserError('invalid_plugin', `Plugin ${plugin}: ${what} ${message}.`, {
       hint: 'This is a mistake in the plugin: tell its author, or see StageDescription in plugin.proto.',
     });
   };
@@ -80,6 +81,7 @@ function optionFrom(property: JsonSchema, definitions: JsonSchema): z.ZodType {
   const described = typeof property.description === 'string' ? { description: property.description } : {};
   if (typeof grader === 'string') return graderChoice(grader).meta({ grader: true, ...described });
   const secret = property['x-simmer-secret'];
+  const extensionsFor = property['x-simmer-extensions-for'];
   const known = Object.entries(marks).filter(([keyword]) => property[keyword] === true);
   const plain = Object.fromEntries(Object.entries(property).filter(([keyword]) => !keyword.startsWith(prefix)));
   const schema = z.fromJSONSchema({ ...plain, ...definitions } as Parameters<typeof z.fromJSONSchema>[0]);
@@ -89,6 +91,7 @@ function optionFrom(property: JsonSchema, definitions: JsonSchema): z.ZodType {
       described,
       ...known.map(([, mark]) => mark),
       typeof secret === 'string' && { secret, placement: true },
+      typeof extensionsFor === 'string' && { extensionsFor },
     ),
   );
 }

@@ -17,7 +17,11 @@ const lost: ReadonlySet<string> = new Set(['plugin_exited', 'plugin_hung', 'plug
 export function processGrader(plugin: ProcessPlugin, described: GraderDescription): GraderDefinition {
   return {
     description: described.description,
-    options: optionsFromJsonSchema(described.optionsSchema, plugin.called, `the grader "${described.name}"`),
+    options: optionsFromJsonSchema(
+      described.optionsSchema,
+      plugin.called,
+      `the options of the grader "${described.name}"`,
+    ),
     async start(options, context) {
       const command = await commandOf(plugin, context);
       const { signal, log } = context;

@@ -54,7 +54,7 @@ export function processLauncher(
 
   return {
     description: described.description,
-    options: optionsFromJsonSchema(described.optionsSchema, plugin.called, `the launcher "${name}"`),
+    options: optionsFromJsonSchema(described.optionsSchema, plugin.called, `the options of the launcher "${name}"`),
     ...(hasResolve
       ? {
           transport: async (options) => (await resolved(options)).transport,

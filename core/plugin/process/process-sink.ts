@@ -14,7 +14,11 @@ export function processSink(
 ): SinkDefinition {
   return {
     description: described.description,
-    options: optionsFromJsonSchema(described.optionsSchema, plugin.called, `the sink "${described.name}"`),
+    options: optionsFromJsonSchema(
+      described.optionsSchema,
+      plugin.called,
+      `the options of the sink "${described.name}"`,
+    ),
     async open(options, context) {
       // Not the run's signal: a sink sees the end of a run that was stopped, too.
       const { signal } = new AbortController();

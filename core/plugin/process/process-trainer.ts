@@ -21,10 +21,14 @@ export function processTrainer(
   uses: string,
   kept: KeptProcess,
 ): TrainerDefinition {
-  const { name, hasResources, hasEstimate, calibration } = described;
+  const { name, extensionsSchema, hasResources, hasEstimate, calibration } = described;
+  const extensions = `the extensions of the trainer "${name}"`;
   return {
     description: described.description,
-    options: optionsFromJsonSchema(described.optionsSchema, plugin.called, `the trainer "${name}"`),
+    options: optionsFromJsonSchema(described.optionsSchema, plugin.called, `the options of the trainer "${name}"`),
+    ...(extensionsSchema === undefined
+      ? {}
+      : { extensions: optionsFromJsonSchema(extensionsSchema, plugin.called, extensions) }),
     resources: hasResources
       ? (options) => kept.ask(`The resources of ${uses}`, ({ client }) => client.trainerResources(name, options))
       : () => toResources(described.resources),

@@ -65,6 +65,13 @@ it('a stage in Python trains with a trainer of the recipe, and has it written an
     tokens.filter((_, index) => trained[index]).join(' '),
   );
   expect(completions).toEqual([rows[0], rows[2]].map((row) => String(row?.completion).split(/\s+/).join(' ')));
+  const extended = await harness.run(
+    recipe.replace('trainer: student,', 'trainer: student, extensions: { fused: true },'),
+  );
+  expect(extended.outcome).toMatchObject({
+    status: 'failed',
+    error: { message: expect.stringContaining('there are no extensions') },
+  });
 }, 120_000);
 
 it('a trainer in Python is planned, estimated, prepared, launched and trained with', async () => {
@@ -79,6 +86,10 @@ it('a trainer in Python is planned, estimated, prepared, launched and trained wi
     'fake-trainer/fake',
     `trains/borrowed, with: ${JSON.stringify(own)}, launcher: trains/here`,
   );
+  const withExtensions = borrowed.replace('trainer: student,', 'trainer: student, extensions: { fussed: true },');
+  await expect(harness.plan(withExtensions)).rejects.toMatchObject({
+    problems: [{ path: 'stages.tuned.with.extensions.fussed', hint: 'Did you mean "fused"?' }],
+  });
   const plan = await harness.plan(borrowed);
   expect(plan.trainers.student).toMatchObject({ relevantVersions: { program: 'main.js' }, resources: { cpus: 1 } });
   expect(plan.stages.find(({ name }) => name === 'tuned')?.resources).toMatchObject({ memoryBytes: 4 * 2 ** 20 });

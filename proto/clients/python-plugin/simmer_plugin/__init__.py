@@ -15,6 +15,7 @@ from simmer_plugin.options import (
     placement,
     runs_code,
     secret_variable,
+    trainer_extensions,
     trainer_name,
 )
 from simmer_plugin.planning import (
@@ -97,5 +98,6 @@ __all__ = [
     "runs_code",
     "secret_variable",
     "start_detached",
+    "trainer_extensions",
     "trainer_name",
 ]

@@ -202,14 +202,16 @@ class StageContext(Generic[OptionsT]):
         hyperparameters: Mapping[str, Any],
         *,
         evaluation: Artifact | None = None,
+        extensions: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Artifact:
         """Trains to the end and makes a model of what comes out; of LoRA the adapter. A stage trains once.
 
         dataset, evaluation: with columns `prompt` and `completion`. hyperparameters: named as in trainer.proto, e.g.
         `{"method": "METHOD_FULL", "learning_rate": 1e-5, "epochs": 1, "global_batch_size": 16, ...}`.
+        extensions: what the trainer's backend takes besides; its own schema checks it.
         """
-        return self._host.train(trainer, model, dataset, evaluation, hyperparameters, metadata or {})
+        return self._host.train(trainer, model, dataset, evaluation, hyperparameters, extensions, metadata or {})
 
     def export(
         self,
@@ -233,12 +235,14 @@ class StageContext(Generic[OptionsT]):
         dataset: Artifact,
         rows: Sequence[int],
         hyperparameters: Mapping[str, Any],
+        *,
+        extensions: Mapping[str, Any] | None = None,
     ) -> list[InspectedRow]:
         """What the trainer would make of rows: their tokens, and which of them count for the loss.
 
         rows: positions in the dataset, from 0. The rest is as `train` takes it.
         """
-        return self._host.inspect(trainer, model, dataset, rows, hyperparameters)
+        return self._host.inspect(trainer, model, dataset, rows, hyperparameters, extensions)
 
     def grade(self, grader: GraderChoice, items: Sequence[GradeItem]) -> list[Grade]:
         """Grades answers, in the order given. grader: the value of an option made by `grader_choice()`."""

@@ -84,6 +84,7 @@ def _trainer(name: str, entry: TrainerEntry) -> trainer_pb2.TrainerDescription:
         resources=None if callable(needed) else resources_message(needed),
         has_resources=callable(needed),
         has_estimate=entry.estimate is not None,
+        extensions_schema=None if entry.extensions is None else _schema(entry.extensions),
         calibration=[
             trainer_pb2.CalibrationRun(
                 run=each.run,

@@ -57,6 +57,7 @@ class Host(Protocol):
         dataset: Artifact,
         evaluation: Artifact | None,
         hyperparameters: Mapping[str, Any],
+        extensions: Mapping[str, Any] | None,
         metadata: Mapping[str, Any],
     ) -> Artifact: ...
 
@@ -71,6 +72,7 @@ class Host(Protocol):
         dataset: Artifact,
         rows: Sequence[int],
         hyperparameters: Mapping[str, Any],
+        extensions: Mapping[str, Any] | None,
     ) -> list[InspectedRow]: ...
 
     def grade(self, uses: str, options: Mapping[str, Any], items: Sequence[GradeItem]) -> list[Grade]: ...
@@ -179,6 +181,7 @@ class HostCalls:
         dataset: Artifact,
         evaluation: Artifact | None,
         hyperparameters: Mapping[str, Any],
+        extensions: Mapping[str, Any] | None,
         metadata: Mapping[str, Any],
     ) -> Artifact:
         request = host_pb2.TrainRequest(
@@ -188,6 +191,7 @@ class HostCalls:
             dataset_uri=dataset.uri,
             evaluation_uri=None if evaluation is None else evaluation.uri,
             hyperparameters=json_format.ParseDict(dict(hyperparameters), trainer_pb2.Hyperparameters()),
+            extensions=None if extensions is None else struct_of(extensions),
             metadata=struct_of(metadata),
         )
         return artifact_of(self._ask(self._connection.stub.Train, request).model)
@@ -209,6 +213,7 @@ class HostCalls:
         dataset: Artifact,
         rows: Sequence[int],
         hyperparameters: Mapping[str, Any],
+        extensions: Mapping[str, Any] | None,
     ) -> list[InspectedRow]:
         request = host_pb2.InspectRequest(
             call_id=self._call_id,
@@ -217,6 +222,7 @@ class HostCalls:
             dataset_uri=dataset.uri,
             rows=rows,
             hyperparameters=json_format.ParseDict(dict(hyperparameters), trainer_pb2.Hyperparameters()),
+            extensions=None if extensions is None else struct_of(extensions),
         )
         return [row_of(row) for row in self._ask(self._connection.stub.Inspect, request).rows]
 

@@ -12,6 +12,15 @@ def trainer_name(description: str = "Name of one of the recipe's trainers.") -> 
     return Field(description=description, json_schema_extra={"x-simmer-trainer": True})
 
 
+def trainer_extensions(trainer: str = "trainer", description: str = "What the trainer's backend adds.") -> Any:
+    """An option with what a trainer is given besides hyperparameters, checked against what the trainer declares.
+
+    trainer: the option beside it that names the trainer.
+    `extensions: dict[str, Any] = trainer_extensions()`
+    """
+    return Field(default_factory=dict, description=description, json_schema_extra={"x-simmer-extensions-for": trainer})
+
+
 def file_path(description: str) -> Any:
     """An option that is a path, relative to the recipe's folder; results are reused by the file's content."""
     return Field(description=description, json_schema_extra={"x-simmer-file": True})

@@ -223,13 +223,15 @@ class Plugin:
         resources: Resources | ResourcesFunction | None = None,
         estimate: EstimateJobFunction | None = None,
         calibration: Sequence[CalibrationRun] = (),
+        extensions: type[BaseModel] | None = None,
     ) -> Callable[[PrepareT], PrepareT]:
         """Declares a trainer: a function of options and a `PrepareContext` that returns what starts it.
 
         It makes ready what the trainer needs, and is called before every start. versions: a function of options and a
         `VersionsContext` that reads, from metadata, the versions that results depend on; they are part of the key by
         which results are reused. resources: what it takes while a stage uses it, or a function of options that says so.
-        estimate: a function of options, a job and a place that says what some work will take.
+        estimate: a function of options, a job and a place that says what some work will take. extensions: what may be
+        given to its trainings besides hyperparameters, so that recipes are checked against it.
         """
 
         def declare(function: PrepareT) -> PrepareT:
@@ -241,6 +243,7 @@ class Plugin:
                 resources or Resources(),
                 estimate,
                 calibration,
+                extensions,
             )
             return function
 

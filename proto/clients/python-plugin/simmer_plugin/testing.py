@@ -214,6 +214,7 @@ class _TestHost:
         dataset: Artifact,
         evaluation: Artifact | None,
         hyperparameters: Mapping[str, Any],
+        extensions: Mapping[str, Any] | None,
         metadata: Mapping[str, Any],
     ) -> Artifact:
         return self._kept("model", f"{model.uri} {dataset.uri}".encode(), model.folder, metadata)
@@ -228,6 +229,7 @@ class _TestHost:
         dataset: Artifact,
         rows: Sequence[int],
         hyperparameters: Mapping[str, Any],
+        extensions: Mapping[str, Any] | None,
     ) -> list[InspectedRow]:
         return [InspectedRow(row, [], [], [], False) for row in rows]
 

@@ -144,6 +144,8 @@ class TrainerEntry:
     resources: Resources | Callable[[Any], Resources]
     estimate: EstimateJobFunction | None
     calibration: Sequence[CalibrationRun]
+    #: What may be given to its trainings besides hyperparameters; None: only the trainer knows.
+    extensions: type[BaseModel] | None
 
 
 def job_of(request: pb.EstimateTrainerJobRequest) -> TrainingJob | GenerationJob:

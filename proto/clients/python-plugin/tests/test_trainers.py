@@ -24,6 +24,10 @@ class Options(BaseModel):
     threads: int = 2
 
 
+class Extensions(BaseModel):
+    fused: bool = False
+
+
 def versions(options: Options, context: VersionsContext) -> dict[str, str]:
     return {"mine": "1"}
 
@@ -32,6 +36,7 @@ def versions(options: Options, context: VersionsContext) -> dict[str, str]:
     versions=versions,
     resources=lambda options: Resources(cpus=options.threads),
     calibration=[CalibrationRun("a run", "a paper", True, "seconds", 11, 10)],
+    extensions=Extensions,
 )
 def own(options: Options, context: PrepareContext) -> TrainerCommand:
     """Trains with a loop of its own."""
@@ -44,6 +49,7 @@ def test_describe_says_what_may_be_asked_of_a_trainer() -> None:
     assert trainer["hasResources"] is True
     assert "hasEstimate" not in trainer
     assert trainer["calibration"][0]["isFit"] is True
+    assert trainer["extensionsSchema"]["properties"] == {"fused": {"default": False, "type": "boolean"}}
 
 
 def test_a_job_keeps_what_is_not_known_unknown() -> None:

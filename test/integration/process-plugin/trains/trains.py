@@ -1,6 +1,7 @@
 """A stage that trains, looks at what it trains on, and exports what comes of it; a trainer, and a launcher."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, Field
 from simmer_plugin import (
@@ -27,6 +28,7 @@ from simmer_plugin import (
     model,
     report,
     start_detached,
+    trainer_extensions,
     trainer_name,
 )
 
@@ -36,6 +38,7 @@ plugin = Plugin("trains", "1.0.0")
 class Options(BaseModel):
     trainer: str = trainer_name()
     steps: int = Field(4, ge=1, description="Optimizer steps.")
+    extensions: dict[str, Any] = trainer_extensions()
 
 
 @plugin.stage(
@@ -50,11 +53,12 @@ def fine_tune(context: StageContext[Options]) -> dict[str, Artifact]:
     """Trains a model."""
     hyperparameters = {**fixed(context.options), "seed": context.seed}
     trainer, start, data = context.options.trainer, context.input("model"), context.table("dataset")
-    rows = context.inspect(trainer, start, data, [0, 2], hyperparameters)
+    extensions = context.options.extensions or None
+    rows = context.inspect(trainer, start, data, [0, 2], hyperparameters, extensions=extensions)
     tokens = [{"row": row.row, "tokens": row.tokens, "trained": row.trained} for row in rows]
     if "CAPABILITY_TRAIN" not in context.describe_trainer(trainer).capabilities:
         raise UserError("cannot_train", f"The trainer {trainer} cannot train.")
-    trained = context.train(trainer, start, data, hyperparameters)
+    trained = context.train(trainer, start, data, hyperparameters, extensions=extensions)
     exported = context.export(trainer, trained)
     return {"trained": trained, "exported": exported, "tokens": context.write_report(tokens)}
 
@@ -77,6 +81,10 @@ class Program(BaseModel):
     program: str = Field(description="A program that speaks simmer.trainer.v1.")
 
 
+class Extras(BaseModel):
+    fused: bool = Field(False, description="Whether kernels are fused.")
+
+
 def versions(options: Program, context: VersionsContext) -> dict[str, str]:
     """Of the program, for want of another, its name."""
     return {"program": Path(options.program).name}
@@ -91,7 +99,7 @@ def rows(options: Program, job: TrainingJob | GenerationJob, place: TrainerPlace
     )
 
 
-@plugin.trainer(versions=versions, resources=Resources(cpus=1), estimate=rows)
+@plugin.trainer(versions=versions, resources=Resources(cpus=1), estimate=rows, extensions=Extras)
 def borrowed(options: Program, context: PrepareContext) -> TrainerCommand:
     """Trains with a program that is given."""
     context.log.info(f"prepared {Path(options.program).name}")
