@@ -39,7 +39,7 @@ export class RowFinder implements Disposable {
    * @throws UserError `artifact_damaged`
    */
   async places(table: TableArtifact, where: { readonly column: string; readonly value: string }) {
-    if ('file_row_number' in table.columns) return [];
+    if (Object.keys(table.columns).some((name) => name.toLowerCase() === 'file_row_number')) return [];
     const rows = await this.#query(
       table,
       `SELECT file_row_number AS place FROM read_parquet($1, file_row_number = true) WHERE ${quoteName(where.column)} = $2`,

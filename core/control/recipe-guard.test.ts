@@ -2,7 +2,7 @@ import { tmpdir } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { PluginCatalog } from '../plugin/catalog.js';
-import { runsCode, secretVariable } from '../plugin/define.js';
+import { runsCode, secretVariable, trainerExtensions } from '../plugin/define.js';
 import { optionsFromJsonSchema } from '../plugin/process/json-schema-options.js';
 import { checkOptions } from '../recipe/checked-options.js';
 import { parseDocument } from '../recipe/document.js';
@@ -15,8 +15,17 @@ import { recipeGuard } from './recipe-guard.js';
 
 const around = ['stages', 'a', 'with'];
 
-/** What is said of the options of somebody's plugin where a client gives them; `foreign`: of those, which it gives. */
-async function problemsOf(schema: z.ZodObject, value: object, foreign?: string, allowed: readonly string[] = []) {
+/**
+ * What is said of the options of somebody's plugin where a client gives them; `foreign`: of those, which it gives;
+ * `extensions`: what the trainer declares.
+ */
+async function problemsOf(
+  schema: z.ZodObject,
+  value: object,
+  foreign?: string,
+  allowed: readonly string[] = [],
+  extensions?: z.ZodObject,
+) {
   const folder = tmpdir();
   const given = { stages: { a: { with: value } } };
   const secrets = allowed.map(parseAllowedSecret);
@@ -32,7 +41,10 @@ async function problemsOf(schema: z.ZodObject, value: object, foreign?: string, 
     guard: recipeGuard(rules, { trustsFile: foreign !== undefined }),
     isForeign: foreign === undefined ? () => true : givenBeside(overridden),
   });
-  const checked = await checkOptions(scope, { uses: 'theirs/stage', schema, value, path: around });
+  const checked = await checkOptions(scope, {
+    ...{ uses: 'theirs/stage', schema, value, path: around },
+    extensionsOf: () => extensions,
+  });
   expect(checked === undefined).toBe(!problems.isEmpty);
   return problems.sorted().map(({ code, path }) => [code, path?.replace('stages.a.with.', '')]);
 }
@@ -73,6 +85,23 @@ describe('an option that runs code', () => {
     const described = optionsFromJsonSchema({ type: 'object', properties }, 'p', 'the options of the stage "s"');
     expect(await problemsOf(described, { other: 'id' })).toEqual([]);
     expect(await problemsOf(described, { program: 'id' })).toEqual([['option_not_allowed', 'program']]);
+  });
+});
+
+describe('what a trainer is given besides hyperparameters', () => {
+  const options = z.strictObject({ trainer: z.string(), extensions: trainerExtensions('trainer').optional() });
+  const extensions = z.strictObject({
+    fused: z.boolean().default(false),
+    hook: runsCode(z.string()).default('none'),
+    key: secretVariable().default('TEACHER'),
+  });
+  const refused = (given: object) =>
+    problemsOf(options, { trainer: 't', extensions: given }, undefined, ['TEACHER'], extensions);
+
+  it('is refused where it runs code, or names a secret', async () => {
+    expect(await refused({ fused: true })).toEqual([]);
+    expect(await refused({ hook: 'id' })).toEqual([['option_not_allowed', 'extensions.hook']]);
+    expect(await refused({ key: 'HOME' })).toEqual([['secret_not_allowed', 'extensions.key']]);
   });
 });
 

@@ -94,7 +94,8 @@ export async function explainRow(
       } else if ('id' in table.columns) {
         const [row, second] = await finder.rows(table, where, ['id', 'question', 'source']);
         if (row === undefined) continue;
-        if (second !== undefined) shared[name] = await finder.places(table, where);
+        const places = second === undefined ? [] : await finder.places(table, where);
+        if (places.length > 0) shared[name] = places;
         holding.push(name);
         holders.add(`${stage.name}.${name}`);
         facts = {

@@ -193,7 +193,8 @@ export interface TrainerDefinition<S extends z.ZodObject = z.ZodObject> {
   readonly options: S;
   /**
    * What may be given to its trainings besides hyperparameters, as `extensions_schema` of the process has it: validate and
-   * plan then say what is wrong with it. Without it only the process does, when it is asked to train.
+   * plan then say what is wrong with what is given. Without it only the process does, when it is asked to train. Of the
+   * marks `runsCode` and `secretVariable` are heeded in it.
    */
   readonly extensions?: z.ZodObject;
   /** What it takes while a stage uses it, where the recipe does not say. Quick, as a stage's `check`. */

@@ -64,7 +64,7 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
   const graders: { readonly path: Path; readonly value: { uses: string; with: unknown } }[] = [];
   const allowed = isAllowed(scope, check, looked);
   let isWhole = allowed && output !== undefined;
-  const extensions: { readonly path: Path; readonly value: unknown; readonly trainer: unknown }[] = [];
+  const extensions: { readonly inner: Path; readonly value: unknown; readonly trainer: unknown }[] = [];
   mapOptions(asSchema(schema), looked, (marks, value, inner) => {
     const at = [...path, ...inner];
     if (marks.trainer && typeof value === 'string' && !trainers.has(value)) trainers.set(value, at);
@@ -74,7 +74,7 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
       graders.push({ path: at, value: { uses: value.uses, with: value.with ?? {} } });
     }
     if (marks.extensionsFor !== undefined && isMapValue(value)) {
-      extensions.push({ path: at, value, trainer: valueAt(looked, [...inner.slice(0, -1), marks.extensionsFor]) });
+      extensions.push({ inner, value, trainer: valueAt(looked, [...inner.slice(0, -1), marks.extensionsFor]) });
     }
     return descend;
   });
@@ -88,12 +88,17 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
       hint: suggestion(name, check.trainerNames ?? []) ?? 'Declare it under `trainers`.',
     });
   }
-  for (const { path: at, value, trainer } of extensions) {
+  for (const { inner, value, trainer } of extensions) {
     const declared = typeof trainer === 'string' ? check.extensionsOf?.(trainer) : undefined;
     if (declared === undefined) continue;
     guarded(`The trainer "${trainer}"`, () => declared.safeParse(value));
     const { writtenAs, problems } = scope;
-    if (checkWithSchema({ schema: declared, value, path: at, writtenAs, problems }) === undefined) isWhole = false;
+    const at = [...path, ...inner];
+    const checked = checkWithSchema({ schema: declared, value, path: at, writtenAs, problems });
+    const around = { ...check, schema: declared, value };
+    if (!isAllowed(scope, around, checked ?? value, { at: inner, options: looked }) || checked === undefined) {
+      isWhole = false;
+    }
   }
   for (const file of files) {
     const digest = await fileDigest(scope, file.path, file.name);
@@ -198,16 +203,19 @@ async function fileDigest(scope: PlanScope, path: Path, name: string): Promise<s
  * Whether the caller allows all that is marked. Looked at are the options as they are written and as the schema puts them
  * out: what it makes of a value may fit its schema no more, and then its marks are found only before.
  */
+/** @param within which options these are a part of, and where in them */
 function isAllowed(
   scope: PlanScope,
   { uses, schema, path, value: written }: OptionsToCheck,
   options: unknown,
+  within: { readonly at: Path; readonly options: unknown } = { at: [], options },
 ): boolean {
   let allowed = true;
   for (const form of new Set([written, options])) {
-    mapOptions(asSchema(schema), form, (marks, value, inner) => {
-      const isGiven = says(written, inner);
-      if (!scope.allows({ uses, marks, value, isGiven, inner, around: path, options })) allowed = false;
+    mapOptions(asSchema(schema), form, (marks, value, at) => {
+      const isGiven = says(written, at);
+      const inner = [...within.at, ...at];
+      if (!scope.allows({ uses, marks, value, isGiven, inner, around: path, options: within.options })) allowed = false;
       return descend;
     });
   }

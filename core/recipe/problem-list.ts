@@ -36,7 +36,8 @@ export class ProblemList {
     options: { readonly hint?: string | undefined; readonly of?: 'key' | 'value' } = {},
   ): void {
     const givenBy = this.#overrideOf(path);
-    const hints = [this.#remarks.get(pathKey(path)), options.hint].filter((text) => text !== undefined);
+    const remark = options.of === 'key' ? undefined : this.#remarks.get(pathKey(path));
+    const hints = [remark, options.hint].filter((text) => text !== undefined);
     const hint = hints.length === 0 ? {} : { hint: hints.join(' ') };
     if (givenBy === undefined) {
       const position = this.#document.positionOf(path, options.of);
@@ -90,11 +91,13 @@ export function describeValue(value: unknown): string {
   if (value === null) return 'nothing';
   if (value === undefined) return 'nothing';
   if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'string') {
-    const shown = value.length > 60 ? `${value.slice(0, 57)}...` : value;
-    return `the text ${JSON.stringify(shown)}`;
-  }
+  if (typeof value === 'string') return `the text ${quoted(value)}`;
   return typeof value === 'object' ? 'a map' : String(value);
+}
+
+/** A text in quotation marks, cut where it is long. */
+export function quoted(text: string): string {
+  return JSON.stringify(text.length > 60 ? `${text.slice(0, 57)}...` : text);
 }
 
 export function isMapValue(value: unknown): value is Record<string, unknown> {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { suggestion } from './nearest-name.js';
 import type { Param, Params } from './params.js';
 import { formatPath, type Path, pathKey } from './path.js';
-import type { ProblemList } from './problem-list.js';
+import { type ProblemList, quoted } from './problem-list.js';
 import { BadReference, formatReference, parseTemplate, type Reference } from './reference.js';
 
 /** `${{ stages.NAME.OUTPUT }}`, where a value would be. */
@@ -192,7 +192,7 @@ export class ParamValues {
 function aboutNames(name: string, { value, names = {} }: Param): string | undefined {
   const known = Object.keys(names);
   if (known.length === 0 || typeof value !== 'string' || Object.values(names).includes(value)) return undefined;
-  return `The param "${name}" is ${JSON.stringify(value)}, which is none of its names: ${known.join(', ')}.`;
+  return `The param "${name}" is ${quoted(value)}, which is none of its names: ${known.join(', ')}.`;
 }
 
 function sha256OfFile(file: string): string {

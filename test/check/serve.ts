@@ -96,9 +96,10 @@ async function freePort(): Promise<number> {
 }
 
 async function untilItServes(port: number, isGone: () => boolean): Promise<void> {
-  for (;;) {
+  for (const deadline = performance.now() + 300_000; ; ) {
     if (isGone()) throw new Error('transformers serve ended before it served.');
-    const isHealthy = await fetch(`http://127.0.0.1:${port}/health`).then(
+    if (performance.now() > deadline) throw new Error('transformers serve does not serve after 5 minutes.');
+    const isHealthy = await fetch(`http://127.0.0.1:${port}/health`, { signal: AbortSignal.timeout(10_000) }).then(
       ({ ok }) => ok,
       () => false,
     );

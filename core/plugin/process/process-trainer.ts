@@ -22,13 +22,12 @@ export function processTrainer(
   kept: KeptProcess,
 ): TrainerDefinition {
   const { name, extensionsSchema, hasResources, hasEstimate, calibration } = described;
-  const extensions = `the extensions of the trainer "${name}"`;
   return {
     description: described.description,
     options: optionsFromJsonSchema(described.optionsSchema, plugin.called, `the options of the trainer "${name}"`),
     ...(extensionsSchema === undefined
       ? {}
-      : { extensions: optionsFromJsonSchema(extensionsSchema, plugin.called, extensions) }),
+      : { extensions: extensionsFrom(extensionsSchema, plugin.called, `the extensions of the trainer "${name}"`) }),
     resources: hasResources
       ? (options) => kept.ask(`The resources of ${uses}`, ({ client }) => client.trainerResources(name, options))
       : () => toResources(described.resources),
@@ -50,6 +49,12 @@ export function processTrainer(
       }
     },
   };
+}
+
+/** As a JSON Schema is read: it refuses keys that it does not name only where it says so. */
+function extensionsFrom(schema: Readonly<Record<string, unknown>>, plugin: string, what: string) {
+  const declared = optionsFromJsonSchema(schema, plugin, what);
+  return schema.additionalProperties === false ? declared : declared.loose();
 }
 
 async function prepareInProcess(

@@ -84,7 +84,7 @@ def _trainer(name: str, entry: TrainerEntry) -> trainer_pb2.TrainerDescription:
         resources=None if callable(needed) else resources_message(needed),
         has_resources=callable(needed),
         has_estimate=entry.estimate is not None,
-        extensions_schema=None if entry.extensions is None else _schema(entry.extensions),
+        extensions_schema=None if entry.extensions is None else _extensions(entry.extensions),
         calibration=[
             trainer_pb2.CalibrationRun(
                 run=each.run,
@@ -105,6 +105,14 @@ def _output(name: str, port: Port) -> pb.OutputDescription:
 
 def _type(kind: str) -> Any:
     return artifact_pb2.ArtifactType.Value(f"ARTIFACT_TYPE_{kind.upper()}")
+
+
+def _extensions(extensions: type[BaseModel]) -> struct_pb2.Struct:
+    """Keys that pydantic would pass over are wrong in a recipe."""
+    schema = _schema(extensions)
+    if "additionalProperties" not in schema.fields:
+        schema.update({"additionalProperties": False})
+    return schema
 
 
 def _schema(options: type[BaseModel]) -> struct_pb2.Struct:

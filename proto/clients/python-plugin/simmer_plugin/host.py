@@ -191,7 +191,7 @@ class HostCalls:
             dataset_uri=dataset.uri,
             evaluation_uri=None if evaluation is None else evaluation.uri,
             hyperparameters=json_format.ParseDict(dict(hyperparameters), trainer_pb2.Hyperparameters()),
-            extensions=None if extensions is None else struct_of(extensions),
+            extensions=struct_of(extensions) if extensions else None,
             metadata=struct_of(metadata),
         )
         return artifact_of(self._ask(self._connection.stub.Train, request).model)
@@ -222,7 +222,7 @@ class HostCalls:
             dataset_uri=dataset.uri,
             rows=rows,
             hyperparameters=json_format.ParseDict(dict(hyperparameters), trainer_pb2.Hyperparameters()),
-            extensions=None if extensions is None else struct_of(extensions),
+            extensions=struct_of(extensions) if extensions else None,
         )
         return [row_of(row) for row in self._ask(self._connection.stub.Inspect, request).rows]
 

@@ -50,6 +50,7 @@ def test_describe_says_what_may_be_asked_of_a_trainer() -> None:
     assert "hasEstimate" not in trainer
     assert trainer["calibration"][0]["isFit"] is True
     assert trainer["extensionsSchema"]["properties"] == {"fused": {"default": False, "type": "boolean"}}
+    assert trainer["extensionsSchema"]["additionalProperties"] is False
 
 
 def test_a_job_keeps_what_is_not_known_unknown() -> None:

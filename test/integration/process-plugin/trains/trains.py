@@ -53,7 +53,7 @@ def fine_tune(context: StageContext[Options]) -> dict[str, Artifact]:
     """Trains a model."""
     hyperparameters = {**fixed(context.options), "seed": context.seed}
     trainer, start, data = context.options.trainer, context.input("model"), context.table("dataset")
-    extensions = context.options.extensions or None
+    extensions = context.options.extensions
     rows = context.inspect(trainer, start, data, [0, 2], hyperparameters, extensions=extensions)
     tokens = [{"row": row.row, "tokens": row.tokens, "trained": row.trained} for row in rows]
     if "CAPABILITY_TRAIN" not in context.describe_trainer(trainer).capabilities:
