@@ -31,6 +31,9 @@ _COMPACT_BYTES = 1 << 20
 _BATCH = 256
 # Telemetry that waits for the disk; beyond it, training waits.
 _PENDING = 4096
+# So long a batch of telemetry may gather before it is written: to write and to send takes the interpreter from the
+# training, for a few events as long as for many.
+_GATHER_SECONDS = 0.005
 _TELEMETRY = ("step_logged", "log_written")
 
 
@@ -62,10 +65,14 @@ class AttemptJournal:
         # More is durable, or nothing will be any more.
         self._changed = threading.Condition(lock)
         self._pending: list[pb.TrainerEvent] = []
-        self._events: deque[pb.TrainerEvent] = deque()
+        # Someone waits until what is pending is durable.
+        self._is_urgent = False
+        # Encoded, as they are written and sent: those with the last numbers up to _last, without gaps.
+        self._events: deque[bytes] = deque()
         self._acknowledged = _read_number(folder / "acknowledged")
         self._last = self._acknowledged
-        self._newest: pb.TrainerEvent | None = None
+        self._newest: bytes | None = None
+        self.has_ended = False
         self._waste = 0
         # Held by whoever writes the file; taken before _changed.
         self._writing = threading.Lock()
@@ -83,27 +90,26 @@ class AttemptJournal:
                 if not line.endswith(b"\n"):
                     break
                 complete += len(line)
-                event = pb.TrainerEvent.FromString(binascii.a2b_base64(line))
+                encoded = binascii.a2b_base64(line)
+                event = pb.TrainerEvent.FromString(encoded)
                 if self._newest is None:
                     # Those before the first were acknowledged, even where the note of it is lost.
                     self._acknowledged = max(self._acknowledged, event.number - 1)
                 self._last = event.number
-                self._newest = event
+                self._newest = encoded
+                self.has_ended = _is_end(event)
                 if event.number > self._acknowledged:
-                    self._events.append(event)
+                    self._events.append(encoded)
                 else:
                     self._waste += len(line)
         # A torn last line: its writer was killed, and nobody has seen it.
         self._file.truncate(complete)
 
     @property
-    def has_ended(self) -> bool:
-        return self._newest is not None and self._newest.WhichOneof("event") in _ENDINGS
-
-    @property
     def last_step(self) -> int:
         """The last step among the events that are kept."""
-        return max((event.step_logged.step for event in self._events if event.HasField("step_logged")), default=0)
+        events = map(pb.TrainerEvent.FromString, self._events)
+        return max((event.step_logged.step for event in events if event.HasField("step_logged")), default=0)
 
     def append(self, event: pb.TrainerEvent) -> None:
         """Numbers an event. Telemetry is durable soon; all else, and what came before it, when this returns.
@@ -123,7 +129,7 @@ class AttemptJournal:
                 name = f"journal {self.record.attempt_id}"
                 self._writer = threading.Thread(target=self._write_pending, name=name, daemon=True)
                 self._writer.start()
-            elif len(self._pending) == 1:
+            elif len(self._pending) in (1, _BATCH):
                 self._appended.notify()
         if event.WhichOneof("event") not in _TELEMETRY:
             self.flush()
@@ -132,6 +138,9 @@ class AttemptJournal:
         """Returns when all that was appended is durable. Raises OSError where it cannot be."""
         with self._changed:
             number = self._numbered
+            if self._last < number:
+                self._is_urgent = True
+                self._appended.notify()
             while self._last < number:
                 if self._failure is not None:
                     raise self._failure
@@ -140,15 +149,17 @@ class AttemptJournal:
     def _write_pending(self) -> None:
         while not self.has_ended:
             with self._changed:
-                while not self._pending:
-                    self._appended.wait()
+                self._appended.wait_for(lambda: self._pending)
+                self._appended.wait_for(lambda: self._is_urgent or len(self._pending) >= _BATCH, _GATHER_SECONDS)
+                self._is_urgent = False
                 group = self._pending
                 self._pending = []
                 self._changed.notify_all()
             with self._writing:
                 try:
                     self.before_write(group)
-                    self._file.write(b"".join(_line(event) for event in group))
+                    encoded = [event.SerializeToString() for event in group]
+                    self._file.write(b"".join(map(binascii.b2a_base64, encoded)))
                     self._file.flush()
                     os.fsync(self._file.fileno())
                 except OSError as error:
@@ -157,9 +168,10 @@ class AttemptJournal:
                         self._changed.notify_all()
                     return
                 with self._changed:
-                    self._events.extend(group)
-                    self._newest = group[-1]
-                    self._last = self._newest.number
+                    self._events.extend(encoded)
+                    self._newest = encoded[-1]
+                    self._last = group[-1].number
+                    self.has_ended = _is_end(group[-1])
                     self._changed.notify_all()
 
     def acknowledge(self, number: int) -> None:
@@ -169,8 +181,8 @@ class AttemptJournal:
             if number <= self._acknowledged:
                 return
             self._acknowledged = number
-            while self._events and self._events[0].number <= number:
-                self._waste += self._events.popleft().ByteSize()
+            while len(self._events) > self._last - number:
+                self._waste += len(self._events.popleft())
             # Not synced: where it is lost, events are kept a little longer.
             draft = self._folder / "acknowledged.draft"
             draft.write_text(str(number))
@@ -183,27 +195,26 @@ class AttemptJournal:
         with self._writing, self._changed:
             # The newest stays in any case: it has the number that the next one goes on from, and may be the end.
             kept = list(self._events) or ([self._newest] if self._newest is not None else [])
-            write_file(self._folder / "events.log", b"".join(_line(event) for event in kept).decode())
+            write_file(self._folder / "events.log", b"".join(map(binascii.b2a_base64, kept)).decode())
             self._file.close()
             self._file = (self._folder / "events.log").open("ab")
             self._waste = 0
 
-    def batches_after(self, number: int, wait_seconds: float) -> Iterator[list[pb.TrainerEvent]]:
-        """Kept events, then live ones, to the end of the attempt. An empty batch after so long a silence."""
+    def batches_after(self, number: int, wait_seconds: float) -> Iterator[list[bytes]]:
+        """Kept events, encoded, then live ones, to the end of the attempt. An empty batch after so long a silence."""
         with self._changed:
             self._check_kept(number)
         while True:
             with self._changed:
-                # Events may be acknowledged while their watcher is slow: the caller has them already.
-                number = max(number, self._acknowledged)
                 if self._last <= number:
                     if self.has_ended:
                         return
                     self._changed.wait(wait_seconds)
-                first = max(0, number - self._events[0].number + 1) if self._events else 0
+                # Events may be acknowledged while their watcher is slow: the caller has them already.
+                number = max(number, self._acknowledged)
+                first = len(self._events) - (self._last - number)
                 batch = list(islice(self._events, first, first + _BATCH))
-            if batch:
-                number = batch[-1].number
+            number += len(batch)
             yield batch
 
     def _check_kept(self, number: int) -> None:
@@ -272,8 +283,8 @@ class Journals:
         return journal
 
 
-def _line(event: pb.TrainerEvent) -> bytes:
-    return binascii.b2a_base64(event.SerializeToString())
+def _is_end(event: pb.TrainerEvent) -> bool:
+    return event.WhichOneof("event") in _ENDINGS
 
 
 def _read_number(path: Path) -> int:

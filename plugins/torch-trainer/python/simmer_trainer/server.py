@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from simmer_trainer.encoded_events import EncodedEvents
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2_grpc
 from simmer_trainer.lease import Lease
 from simmer_trainer.ranks import Leader
@@ -75,7 +76,7 @@ def serve(
     service = TrainerService(options.folder, Lease(options.lease_seconds), leader)
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="call"),
-        interceptors=[_TokenCheck(options.token)] if options.token is not None else [],
+        interceptors=[*([_TokenCheck(options.token)] if options.token is not None else []), EncodedEvents()],
         options=[("grpc.max_receive_message_length", _MAX_REQUEST_BYTES), ("grpc.so_reuseport", 0)],
     )
     trainer_pb2_grpc.add_TrainerServiceServicer_to_server(service, server)

@@ -17,6 +17,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from simmer_trainer import __version__, describe
 from simmer_trainer.attempts import Attempts
+from simmer_trainer.encoded_events import watch_response
 from simmer_trainer.errors import RequestError, TrainingError, invalid, is_out_of_memory, refused
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2_grpc
@@ -121,13 +122,13 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
         return pb.StartTrainingResponse(already_started=self.attempts.start(request))
 
     @_stream
-    def Watch(self, request: pb.WatchRequest, context: Any) -> Iterator[pb.WatchResponse]:
+    def Watch(self, request: pb.WatchRequest, context: Any) -> Iterator[bytes]:
         journal = self.attempts.journal(request.attempt_id)
         for batch in journal.batches_after(request.after_event_number, _POLL_SECONDS):
             if not context.is_active():
                 return
             if batch:
-                yield pb.WatchResponse(events=batch)
+                yield watch_response(batch)
 
     @_call
     def RenewLease(self, request: pb.RenewLeaseRequest, context: Any) -> pb.RenewLeaseResponse:

@@ -14,6 +14,7 @@ from simmer_trainer.attempts import RunningAttempt
 from simmer_trainer.byte_tokenizer import make_byte_tokenizer
 from simmer_trainer.checkpoints import MARKER
 from simmer_trainer.data import DataOrder
+from simmer_trainer.encoded_events import watch_response
 from simmer_trainer.errors import RequestError, is_out_of_memory
 from simmer_trainer.fence import Fence
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
@@ -31,7 +32,7 @@ def record(attempt_id: str = "a", job: str = "job", attempt: int = 1) -> Attempt
 
 
 def kept(journal: AttemptJournal, after: int = 0) -> list[int]:
-    return [event.number for event in next(journal.batches_after(after, 0))]
+    return [pb.TrainerEvent.FromString(event).number for event in next(journal.batches_after(after, 0))]
 
 
 def test_a_journal_forgets_what_was_acknowledged_and_never_its_numbers(tmp_path: Path) -> None:
@@ -56,8 +57,7 @@ def test_a_journal_forgets_what_was_acknowledged_and_never_its_numbers(tmp_path:
             (tmp_path / "attempts/a/acknowledged").unlink()
         again = Journals(tmp_path).get("a")
         assert again.has_ended
-        again_numbers = [event.number for batch in again.batches_after(41, 0) for event in batch]
-        assert again_numbers == []
+        assert [event for batch in again.batches_after(41, 0) for event in batch] == []
 
 
 def test_a_journal_that_is_all_acknowledged_and_small_again_still_knows_that_it_ended(tmp_path: Path) -> None:
@@ -88,8 +88,26 @@ def test_numbers_of_events_are_exact_through_the_journal(tmp_path: Path) -> None
     loss = 0.1 + 0.2
     journal.append(pb.TrainerEvent(step_logged=pb.StepLogged(step=1, loss=loss, tokens_seen=2**60 + 1)))
     journal.flush()
-    found = next(Journals(tmp_path).get("a").batches_after(0, 0))[0].step_logged
+    found = pb.TrainerEvent.FromString(next(Journals(tmp_path).get("a").batches_after(0, 0))[0]).step_logged
     assert (found.loss, found.tokens_seen) == (loss, 2**60 + 1)
+
+
+def test_a_watcher_goes_on_behind_what_another_one_acknowledged_while_it_waited(tmp_path: Path) -> None:
+    journal = Journals(tmp_path).create(record())
+    slow = journal.batches_after(0, 0.2)
+    assert next(slow) == []
+    for _ in range(3):
+        journal.append(note("told"))
+    journal.flush()
+    journal.acknowledge(2)
+    assert [pb.TrainerEvent.FromString(event).number for event in next(slow)] == [3]
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 20_000, 3_000_000])
+def test_events_that_are_encoded_already_make_the_same_response(size: int) -> None:
+    events = [note("x" * size), note("y")]
+    expected = pb.WatchResponse(events=events).SerializeToString()
+    assert watch_response([event.SerializeToString() for event in events]) == expected
 
 
 def test_an_attempt_that_was_never_accepted_leaves_nothing(tmp_path: Path) -> None:
