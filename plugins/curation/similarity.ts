@@ -15,7 +15,9 @@ export function similarityOf(one: Words, other: Words, length: number): number {
 /** The different shingles of a text. */
 class ShingleSet {
   size = 0;
-  /** Position of a shingle's first occurrence, plus 1; 0 is an empty slot. */
+  /** Of each shingle's first occurrence, ascending. */
+  private readonly positions: Uint32Array;
+  /** The same by their hashes, plus 1; 0 is an empty slot. */
   private readonly slots: Uint32Array;
   private readonly hashes: Uint32Array;
 
@@ -24,21 +26,37 @@ class ShingleSet {
     readonly length: number,
   ) {
     this.hashes = length === 0 ? new Uint32Array() : words.hashRuns(length).slice();
+    this.positions = new Uint32Array(this.hashes.length / 2);
     this.slots = new Uint32Array(2 ** Math.ceil(Math.log2(this.hashes.length + 2)));
     for (let at = 0; at < this.hashes.length / 2; at++) {
       const slot = this.find(this, at);
       if (this.slots[slot] !== 0) continue;
       this.slots[slot] = at + 1;
-      this.size++;
+      this.positions[this.size++] = at;
     }
   }
 
+  /** How many shingles of another set are in this one. */
   inCommon(other: ShingleSet): number {
     let common = 0;
-    for (const position of other.slots) {
-      if (position !== 0 && this.slots[this.find(other, position - 1)] !== 0) common++;
+    /** Of the shingle before: where it is here, or -1, and in the other text. */
+    let found = -1;
+    let before = -1;
+    for (const at of other.positions.subarray(0, other.size)) {
+      // Texts that are alike agree in one shingle after the other: only the last word is another one.
+      const goesOn = found >= 0 && at === before + 1 && this.endsLike(found + 1, other, at);
+      found = goesOn ? found + 1 : (this.slots[this.find(other, at)] as number) - 1;
+      before = at;
+      if (found >= 0) common++;
     }
     return common;
+  }
+
+  /** Whether a shingle here is one of another set's, where those before them are the same. */
+  private endsLike(position: number, other: ShingleSet, at: number): boolean {
+    const { hashes, length, words } = this;
+    const isLike = hashes[2 * position] === other.hashes[2 * at] && hashes[2 * position + 1] === other.hashes[2 * at + 1];
+    return isLike && words.hasSameRun(position + length - 1, other.words, at + length - 1, 1);
   }
 
   /** The slot of another set's shingle, or the empty one where it would go. */
