@@ -55,7 +55,8 @@ class ShingleSet {
   /** Whether a shingle here is one of another set's, where those before them are the same. */
   private endsLike(position: number, other: ShingleSet, at: number): boolean {
     const { hashes, length, words } = this;
-    const isLike = hashes[2 * position] === other.hashes[2 * at] && hashes[2 * position + 1] === other.hashes[2 * at + 1];
+    const isLike =
+      hashes[2 * position] === other.hashes[2 * at] && hashes[2 * position + 1] === other.hashes[2 * at + 1];
     return isLike && words.hasSameRun(position + length - 1, other.words, at + length - 1, 1);
   }
 
