@@ -10,6 +10,7 @@ import type {
   ArtifactType,
   ArtifactWriter,
   DerivedRows,
+  FileContent,
   Row,
   TableArtifact,
   TableOptions,
@@ -59,8 +60,9 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
     return this.#inNewFolder(async (folder) => {
       const { makeTable } = await import('./threaded-table.js');
       const file = join(folder, tableFile);
-      const { rowCount, told } = await makeTable<Settings, Task, Told>(file, `${folder}.spill`, work);
-      return { table: await this.#publishTable(folder, 'dataset', { rowCount, columns: work.columns }), told };
+      const { content, rowCount, told } = await makeTable<Settings, Task, Told>(file, `${folder}.spill`, work);
+      const metadata = { rowCount, columns: work.columns };
+      return { table: await this.#publishTable(folder, 'dataset', content, metadata), told };
     });
   }
 
@@ -70,9 +72,9 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
       const columns = { ...table.columns, ...derived.added?.columns };
       const file = join(folder, tableFile);
       const scratchFolder = `${folder}.spill`;
-      await deriveTable(file, { ...derived, from: table.path(tableFile), columns, scratchFolder });
+      const content = await deriveTable(file, { ...derived, from: table.path(tableFile), columns, scratchFolder });
       const rowCount = derived.positions?.length ?? table.rowCount;
-      return this.#publishTable(folder, 'dataset', { rowCount, columns });
+      return this.#publishTable(folder, 'dataset', content, { rowCount, columns });
     });
   }
 
@@ -131,14 +133,18 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
       const { columns } = options;
       const file = join(folder, tableFile);
       const scratchFolder = `${folder}.spill`;
-      const rowCount = await writeTable(file, rows, { columns, scratchFolder });
-      return this.#publishTable(folder, type, { ...options.metadata, rowCount, columns });
+      const { content, rowCount } = await writeTable(file, rows, { columns, scratchFolder });
+      return this.#publishTable(folder, type, content, { ...options.metadata, rowCount, columns });
     });
   }
 
-  async #publishTable(folder: string, type: TableArtifact['type'], metadata: Metadata): Promise<TableArtifact> {
-    const files = [await digestFile(join(folder, tableFile), tableFile)];
-    return (await this.#publish(folder, type, files, metadata)) as TableArtifact;
+  async #publishTable(
+    folder: string,
+    type: TableArtifact['type'],
+    content: FileContent,
+    metadata: Metadata,
+  ): Promise<TableArtifact> {
+    return (await this.#publish(folder, type, [{ path: tableFile, ...content }], metadata)) as TableArtifact;
   }
 
   async #inNewFolder<T>(write: (folder: string) => Promise<T>): Promise<T> {

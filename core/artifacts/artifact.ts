@@ -4,13 +4,17 @@ export type ArtifactType = 'dataset' | 'model' | 'generations' | 'report';
 /** `simmer://TYPE/sha256-HEX`: names content, not a place. */
 export type ArtifactUri = string & { readonly __brand: 'ArtifactUri' };
 
-/** One file of an artifact. */
-export interface ArtifactFile {
-  /** Relative to the artifact's folder, with forward slashes. */
-  readonly path: string;
+/** What a file holds. */
+export interface FileContent {
   readonly size: number;
   /** Lower-case hex. */
   readonly sha256: string;
+}
+
+/** One file of an artifact. */
+export interface ArtifactFile extends FileContent {
+  /** Relative to the artifact's folder, with forward slashes. */
+  readonly path: string;
 }
 
 /** `manifest.json`, written last: a folder without it is no artifact. The digest covers type, files and metadata. */

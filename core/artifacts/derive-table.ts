@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { DuckDBInstance } from '@duckdb/node-api';
-import type { DerivedRows, Row } from './artifact.js';
+import type { DerivedRows, FileContent, Row } from './artifact.js';
 import { quoteName } from './column-type.js';
 import { damaged } from './damaged.js';
 import {
@@ -35,14 +35,14 @@ export interface DerivedFileOptions extends TableFileOptions, DerivedRows {
  * number of threads: each part of the file is read and packed by one of them.
  * @throws UserError `artifact_damaged`, and as `writeTable` for what is added; the signal's reason
  */
-export async function deriveTable(file: string, options: DerivedFileOptions): Promise<void> {
+export async function deriveTable(file: string, options: DerivedFileOptions): Promise<FileContent> {
   const { from, columns, added, scratchFolder, signal } = options;
   columnTypes(columns);
   const types = added === undefined ? {} : columnTypes(added.columns);
   const chosen = Object.keys(columns)
     .map((name) => `${name in types ? 'filled' : 'kept'}.${quoteName(name)}`)
     .join(', ');
-  await withScratch(scratchFolder, async (instance) => {
+  return withScratch(scratchFolder, async (instance) => {
     const refuse = (error: Error) => {
       // What cannot be written says nothing of what was read.
       throw error.message.includes(scratchFolder) ? error : damaged(from, error);
@@ -69,7 +69,7 @@ export async function deriveTable(file: string, options: DerivedFileOptions): Pr
         };
       }
     }
-    await joinTables(file, inOrder(copies(), together), scratchFolder);
+    return joinTables(file, inOrder(copies(), together), scratchFolder);
   });
 }
 

@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { FileContent } from './artifact.js';
 import { joinFooters, readThrift, type ThriftStruct, writeThrift } from './parquet-footer.js';
 
 const magic = Buffer.from('PAR1');
@@ -13,32 +15,40 @@ const copiedBytes = 2 ** 20;
  * @param parts paths, at least one; each is removed once its rows are in the file
  * @param folder on the same file system, where the file is until it is whole
  */
-export async function joinTables(file: string, parts: AsyncIterable<string>, folder: string): Promise<void> {
+export async function joinTables(file: string, parts: AsyncIterable<string>, folder: string): Promise<FileContent> {
   const unfinished = join(folder, 'joined');
-  await writeJoined(unfinished, parts);
+  const content = await writeJoined(unfinished, parts);
   await rename(unfinished, file);
+  return content;
 }
 
-async function writeJoined(file: string, parts: AsyncIterable<string>): Promise<void> {
+async function writeJoined(file: string, parts: AsyncIterable<string>): Promise<FileContent> {
   await using joined = await open(file, 'wx');
+  const hash = createHash('sha256');
+  let size = 0;
+  const write = async (bytes: Buffer) => {
+    hash.update(bytes);
+    size += bytes.length;
+    // Writes on from where the file is, all of it.
+    await joined.writeFile(bytes);
+  };
   const footers: ThriftStruct[] = [];
   const places: number[] = [];
-  let end = magic.length;
-  await joined.writeFile(magic);
+  await write(magic);
   for await (const part of parts) {
     await using from = await open(part, 'r');
     const { footer, bodyEnd } = await readFooter(from);
     footers.push(footer);
-    places.push(end - magic.length);
-    await copyBytes(from, joined, { from: magic.length, to: bodyEnd });
-    end += bodyEnd - magic.length;
+    places.push(size - magic.length);
+    await copyBytes(from, write, { from: magic.length, to: bodyEnd });
     await rm(part);
   }
   const footer = writeThrift(joinFooters(footers, places));
-  const size = Buffer.alloc(4);
-  size.writeUInt32LE(footer.length);
-  await joined.writeFile(Buffer.concat([footer, size, magic]));
+  const footerSize = Buffer.alloc(4);
+  footerSize.writeUInt32LE(footer.length);
+  await write(Buffer.concat([footer, footerSize, magic]));
   await joined.sync();
+  return { size, sha256: hash.digest('hex') };
 }
 
 async function readFooter(file: FileHandle): Promise<{ readonly footer: ThriftStruct; readonly bodyEnd: number }> {
@@ -55,15 +65,14 @@ async function readBytes(file: FileHandle, position: number, length: number): Pr
 
 async function copyBytes(
   source: FileHandle,
-  target: FileHandle,
+  write: (bytes: Buffer) => Promise<void>,
   range: { readonly from: number; readonly to: number },
 ) {
   const buffer = Buffer.allocUnsafe(copiedBytes);
   for (let at = range.from; at < range.to; ) {
     const { bytesRead } = await source.read(buffer, 0, Math.min(copiedBytes, range.to - at), at);
     if (bytesRead === 0) throw new Error('A part of a table is shorter than it was.');
-    // Writes on from where the file is, all of it.
-    await target.writeFile(buffer.subarray(0, bytesRead));
+    await write(buffer.subarray(0, bytesRead));
     at += bytesRead;
   }
 }

@@ -8,7 +8,7 @@ import {
   type DuckDBValue,
 } from '@duckdb/node-api';
 import { UserError } from '../errors.js';
-import type { Columns, Row, RowReading } from './artifact.js';
+import type { Columns, FileContent, Row, RowReading } from './artifact.js';
 import { quoteName, sqlType } from './column-type.js';
 import { damaged } from './damaged.js';
 import {
@@ -35,24 +35,23 @@ export interface TableFileOptions {
  * Writes rows, in their order, as a Parquet file (zstd), durably. The same rows and columns give the same bytes, however
  * the rows arrive: explicit types, fixed row groups, each of them by one thread. While rows fill one, the one before it
  * is packed.
- * @returns the number of rows
  * @throws UserError `row_does_not_fit`, `invalid_columns`, `invalid_column_type`
  */
 export async function writeTable(
   file: string,
   rows: AsyncIterable<Row> | Iterable<Row>,
   { columns, scratchFolder }: TableFileOptions,
-): Promise<number> {
+): Promise<{ readonly content: FileContent; readonly rowCount: number }> {
   return withScratch(scratchFolder, async (instance) => {
-    let count = 0;
+    let rowCount = 0;
     async function* files(): AsyncIterable<string> {
       for await (const part of packRows(instance, rows, { columns, folder: scratchFolder, name: 'part' })) {
-        count += part.rowCount;
+        rowCount += part.rowCount;
         yield part.file;
       }
     }
-    await joinTables(file, files(), scratchFolder);
-    return count;
+    const content = await joinTables(file, files(), scratchFolder);
+    return { content, rowCount };
   });
 }
 

@@ -1,7 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { doInThreads } from '../threads/do-in-threads.js';
 import type { PackedTask, PackSettings, PackTask } from '../threads/packed-rows.work.js';
-import type { ThreadedRows } from './artifact.js';
+import type { FileContent, ThreadedRows } from './artifact.js';
 import { joinTables } from './join-tables.js';
 
 /**
@@ -13,7 +13,7 @@ export async function makeTable<Settings, Task, Told>(
   file: string,
   scratchFolder: string,
   { columns, module, settings, tasks, signal, isLittle = false, onRows = () => {} }: ThreadedRows<Settings, Task>,
-): Promise<{ readonly rowCount: number; readonly told: readonly Told[] }> {
+): Promise<{ readonly content: FileContent; readonly rowCount: number; readonly told: readonly Told[] }> {
   await mkdir(scratchFolder);
   let rowCount = 0;
   const told: Told[] = [];
@@ -33,11 +33,11 @@ export async function makeTable<Settings, Task, Told>(
     if (told.length === 0) throw new TypeError('A table that threads make needs a task at least.');
   }
   try {
-    await joinTables(file, files(), scratchFolder);
+    const content = await joinTables(file, files(), scratchFolder);
+    return { content, rowCount, told };
   } finally {
     await rm(scratchFolder, { recursive: true, force: true });
   }
-  return { rowCount, told };
 }
 
 async function* numbered(tasks: AsyncIterable<unknown> | Iterable<unknown>): AsyncIterable<PackTask> {
