@@ -164,6 +164,14 @@ describe('an artifact', () => {
     const report = await writer.writeReport({});
     expect(() => report.path('table.parquet')).toThrowError(/has no file "table.parquet"/);
   });
+
+  it('says of a table what its file holds, whether its rows were written or derived', async () => {
+    await using writer = store.writer();
+    const rows = Array.from({ length: 20_000 }, (_, index) => ({ id: `row ${index}` }));
+    const written = await writer.writeDataset(rows, { columns: { id: 'VARCHAR' } });
+    const derived = await writer.deriveDataset(written, { positions: Uint32Array.of(0, 9000, 19_999) });
+    for (const { uri } of [written, derived]) await store.verify(uri);
+  });
 });
 
 describe('a model', () => {
