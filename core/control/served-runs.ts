@@ -44,6 +44,8 @@ export class ServedRuns {
   readonly #requests = new Map<string, { readonly digest: string; readonly runId: Promise<string> }>();
   /** Runs whose slots are taken, to what resolves when they have given them back. */
   readonly #active = new Map<string, { handle?: RunHandle; reason?: string; readonly gone: Promise<void> }>();
+  /** Runs that are being canceled: who asks for the same meanwhile gets the same answer. */
+  readonly #cancels = new Map<string, Promise<void>>();
   readonly #summaries = new RunSummaries();
   readonly #left: string[] = [];
   #takingUp: Promise<void> = Promise.resolve();
@@ -115,24 +117,12 @@ export class ServedRuns {
   }
 
   /** Stops a run, or takes it out of the queue; resolves when its slots are free. @throws UserError `run_locked` */
-  async cancel(runId: string, reason: string): Promise<void> {
-    await this.#takingUp;
-    const { status, runFolder } = await this.get(runId);
-    if (this.queue.withdraw(runId)) {
-      await appendEnding(runId, runFolder, { type: 'run.interrupted', data: { reason } });
-      return;
-    }
-    const active = this.#active.get(runId);
-    if (active === undefined) {
-      if (status === 'running') throw runsElsewhere(runId);
-      if (status === 'crashed') {
-        await appendEnding(runId, runFolder, { type: 'run.interrupted', data: { reason } }, { unlessEnded: true });
-      }
-      return;
-    }
-    active.reason ??= reason;
-    active.handle?.interrupt(reason);
-    await active.gone;
+  cancel(runId: string, reason: string): Promise<void> {
+    const underWay = this.#cancels.get(runId);
+    if (underWay !== undefined) return underWay;
+    const cancel = this.#cancel(runId, reason).finally(() => this.#cancels.delete(runId));
+    this.#cancels.set(runId, cancel);
+    return cancel;
   }
 
   /** A run by its id, by the beginning of its id, or `latest`. @throws UserError `run_not_found`, `run_ambiguous` */
@@ -220,6 +210,26 @@ export class ServedRuns {
     };
     this.#active.set(runId, active);
     active.gone = run();
+  }
+
+  async #cancel(runId: string, reason: string): Promise<void> {
+    await this.#takingUp;
+    const { status, runFolder } = await this.get(runId);
+    if (this.queue.withdraw(runId)) {
+      await appendEnding(runId, runFolder, { type: 'run.interrupted', data: { reason } });
+      return;
+    }
+    const active = this.#active.get(runId);
+    if (active === undefined) {
+      if (status === 'running') throw runsElsewhere(runId);
+      if (status === 'crashed') {
+        await appendEnding(runId, runFolder, { type: 'run.interrupted', data: { reason } }, { unlessEnded: true });
+      }
+      return;
+    }
+    active.reason ??= reason;
+    active.handle?.interrupt(reason);
+    await active.gone;
   }
 
   #refuseWhereFull(): void {

@@ -1,6 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RunStatus } from '../../core/generated/simmer/control/v1/control.js';
+import { RunHarness } from '../../core/testing/run-harness.js';
 import { ControlHarness, curation, recipeText } from './control-harness.js';
 
 let harness: ControlHarness;
@@ -71,6 +73,16 @@ describe('a run', () => {
     const { run } = await harness.client.cancelRun({ runId, reason: '' });
     expect(run!.status).toBe(RunStatus.RUN_STATUS_COMPLETED);
     expect((await harness.client.resumeRun(runId)).run!.status).toBe(RunStatus.RUN_STATUS_COMPLETED);
+  });
+
+  it('that nobody runs is ended once, and all are told so who cancel it at the same moment', async () => {
+    const home = join(harness.folder, 'home');
+    await using local = await RunHarness.create({ plugins: [], withBuiltIn: true, home });
+    const { runId } = await local.manager.create(await local.plan(curation), { recipeText: curation });
+    const cancel = async () => (await harness.client.cancelRun({ runId, reason: '' })).run!.status;
+    const statuses = await Promise.all(Array.from({ length: 5 }, cancel));
+    expect(statuses).toEqual(Array(5).fill(RunStatus.RUN_STATUS_INTERRUPTED));
+    expect((await harness.events(runId)).map(({ type }) => type)).toEqual(['run.created', 'run.interrupted']);
   });
 
   it('that is not there is NOT_FOUND with our code', async () => {
