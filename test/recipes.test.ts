@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { ArtifactStore } from '../core/artifacts/artifact-store.js';
 import { loadSettings } from '../core/config/settings.js';
 import { estimatePlan, type StageForecast } from '../core/engine/estimate-plan.js';
+import { scheduledStages } from '../core/engine/machine.js';
 import { builtInPlugins, PluginCatalog } from '../core/plugin/catalog.js';
 import { loadRecipe } from '../core/recipe/load-recipe.js';
 import type { Plan } from '../core/recipe/plan.js';
@@ -244,6 +245,12 @@ describe('r1-distill', async () => {
     const answered = ['untuned-aime24', 'tuned-aime24', 'untuned-math500', 'tuned-math500'];
     const here = params.tunedServer === undefined ? ['tuned', ...answered] : ['tuned'];
     expect(Object.fromEntries(fitting)).toEqual(Object.fromEntries(here.map((stage) => [stage, true])));
+  });
+
+  test('claims no GPUs for what servers answer', async () => {
+    const plan = await planOf('r1-distill.yaml', { student: '70B', untunedServer: 'llama', tunedServer: 'llama' });
+    const claiming = scheduledStages(plan).filter(({ demand }) => demand.gpus > 0);
+    expect(claiming.map(({ name }) => name)).toEqual(['base', 'tuned']);
   });
 
   test('does not fit 70B on one machine, nor its answers on one GPU', async () => {

@@ -144,7 +144,7 @@ const serverShape = {
   price: placement(tokenPrice.optional().describe('Counted into what the run spends; a budget in dollars needs it.')),
 };
 
-export const generateOptions = z.strictObject({
+const generateShape = {
   trainer: trainerName()
     .optional()
     .describe('Name of the trainer of the recipe that runs the model. Or name a `server`.'),
@@ -160,7 +160,12 @@ export const generateOptions = z.strictObject({
   maxBatchSize: placement(positive.optional()).describe(
     'Sequences decoded side by side. Default: the trainer chooses.',
   ),
-});
+};
+
+export const generateOptions = z
+  .strictObject(generateShape)
+  // A stage claims what the trainers that it names take, and beside a server this one has nothing to do.
+  .overwrite((options) => (options.server === undefined ? options : { ...options, trainer: undefined }));
 
 export const endpointOptions = z.strictObject({ ...serverShape, ...askingShape });
 
