@@ -9,7 +9,7 @@ import type { GraderDefinition } from '../plugin/definitions.js';
 import { canonicalJson } from './canonical-json.js';
 import { contentDigest, globDigest } from './content-digest.js';
 import { suggestion } from './nearest-name.js';
-import { asSchema, descend, leaveOut, mapOptions } from './option-schema.js';
+import { absentOptions, asSchema, descend, leaveOut, mapOptions } from './option-schema.js';
 import { formatPath, type Path, pathKey, valueAt } from './path.js';
 import type { Json } from './plan.js';
 import type { PlanScope } from './plan-scope.js';
@@ -64,7 +64,7 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
   const graders: { readonly path: Path; readonly value: { uses: string; with: unknown } }[] = [];
   const allowed = isAllowed(scope, check, looked);
   let isWhole = allowed && output !== undefined;
-  const extensions: { readonly inner: Path; readonly value: unknown; readonly trainer: unknown }[] = [];
+  const extensions: { readonly inner: Path; readonly value: unknown; readonly trainerOption: string }[] = [];
   mapOptions(asSchema(schema), looked, (marks, value, inner) => {
     const at = [...path, ...inner];
     if (marks.trainer && typeof value === 'string' && !trainers.has(value)) trainers.set(value, at);
@@ -74,10 +74,14 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
       graders.push({ path: at, value: { uses: value.uses, with: value.with ?? {} } });
     }
     if (marks.extensionsFor !== undefined && isMapValue(value)) {
-      extensions.push({ inner, value, trainer: valueAt(looked, [...inner.slice(0, -1), marks.extensionsFor]) });
+      extensions.push({ inner, value, trainerOption: marks.extensionsFor });
     }
     return descend;
   });
+  // Some may be needed where none are given.
+  for (const { path: inner, marks } of absentOptions(asSchema(schema), looked)) {
+    if (marks.extensionsFor !== undefined) extensions.push({ inner, value: {}, trainerOption: marks.extensionsFor });
+  }
 
   const replacements = new Map<string, unknown>();
   const foundGraders: Contribution<GraderDefinition>[] = [];
@@ -88,7 +92,8 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
       hint: suggestion(name, check.trainerNames ?? []) ?? 'Declare it under `trainers`.',
     });
   }
-  for (const { inner, value, trainer } of extensions) {
+  for (const { inner, value, trainerOption } of extensions) {
+    const trainer = valueAt(looked, [...inner.slice(0, -1), trainerOption]);
     const declared = typeof trainer === 'string' ? check.extensionsOf?.(trainer) : undefined;
     if (declared === undefined) continue;
     guarded(`The trainer "${trainer}"`, () => declared.safeParse(value));

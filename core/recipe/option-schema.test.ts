@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { filePath, runsCode, secretVariable, trainerName } from '../plugin/define.js';
-import { asSchema, descend, type Marks, mapOptions, schemaAt, unknownKeys } from './option-schema.js';
+import { absentOptions, asSchema, descend, type Marks, mapOptions, schemaAt, unknownKeys } from './option-schema.js';
 
 /** The marks that are found in a value, by path. */
 function marksIn(schema: z.ZodType, value: unknown): Readonly<Record<string, Marks>> {
@@ -54,4 +54,19 @@ it('knows the keys of both sides of an intersection', () => {
   expect(unknownKeys(asSchema(schema), given)).toEqual([{ path: ['both', 'c'], known: ['a', 'b'] }]);
   expect(schemaAt(asSchema(schema), given, ['both'])?.keys).toEqual(['a', 'b']);
   expect(schemaAt(asSchema(schema), given, ['both', 'b'])?.description).toBe('The b.');
+});
+
+it('what is left out is found inside of lists and of intersections too', () => {
+  const named = z.object({ who: trainerName().optional(), rows: z.number().optional() });
+  const schema = z.object({
+    list: z.array(z.intersection(named, z.object({ at: filePath() }))),
+    more: named.optional(),
+  });
+  const absent = absentOptions(asSchema(schema), { list: [{ at: 'a', rows: 1 }, { who: 'student' }] });
+  expect(absent.map(({ path, marks }) => [path.join('.'), marks.trainer === true, marks.file === true])).toEqual([
+    ['more', false, false],
+    ['list.0.who', true, false],
+    ['list.1.rows', false, false],
+    ['list.1.at', false, true],
+  ]);
 });

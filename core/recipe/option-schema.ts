@@ -153,6 +153,25 @@ export function mapOptions(
   return Array.isArray(value) ? mapped.map(([, inner]) => inner) : Object.fromEntries(mapped);
 }
 
+/** What a schema describes and a value leaves out, in the maps inside of it too, with the marks of each. */
+export function absentOptions(
+  schema: Schema,
+  value: unknown,
+  path: Path = [],
+): readonly { readonly path: Path; readonly marks: Marks }[] {
+  const { definition } = settle(schema, value);
+  const children = childrenOf(definition, value);
+  if (children === undefined) return [];
+  const absent = keysOf(definition).flatMap((key) => {
+    const inner = children.some((child) => child.key === key) ? undefined : schemaIn(definition, value, key);
+    return inner === undefined ? [] : [{ path: [...path, key], marks: settle(inner, undefined).marks }];
+  });
+  const inside = children.flatMap((child) =>
+    child.schema === undefined ? [] : absentOptions(child.schema, child.value, [...path, child.key]),
+  );
+  return [...absent, ...inside];
+}
+
 /** Keys of maps inside of options that a schema would drop without a word, with the keys that it knows there. */
 export function unknownKeys(
   schema: Schema,

@@ -102,6 +102,13 @@ export default definePlugin({
       relevantVersions: async () => ({ oven: '4.0' }),
       prepare: neverRun,
     }),
+    kiln: defineTrainer({
+      description: 'An oven that wants its fuel to be named.',
+      options: z.strictObject({}),
+      extensions: z.strictObject({ fuel: z.enum(['wood', 'gas']).describe('What it burns.'), fan: z.boolean().optional() }),
+      relevantVersions: async () => ({ kiln: '1.0' }),
+      prepare: neverRun,
+    }),
   },
   launchers: {
     hand: defineLauncher({
