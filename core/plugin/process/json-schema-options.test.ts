@@ -75,6 +75,14 @@ describe('the options of a plugin that is a process', () => {
       { type: 'object', properties: { a: { type: 'string', 'x-simmer-secret': true } } },
       'have a schema for "a" that cannot be read: x-simmer-secret must be a string, not true',
     ],
+    [
+      { type: 'object', properties: { a: { type: 'object', 'x-simmer-extensions-for': 'trainer' } } },
+      'have "a" with x-simmer-extensions-for "trainer", and no option "trainer" with x-simmer-trainer',
+    ],
+    [
+      { type: 'object', properties: { a: { type: 'object', 'x-simmer-extensions-for': 'b' }, b: { type: 'string' } } },
+      'have "a" with x-simmer-extensions-for "b", and no option "b" with x-simmer-trainer',
+    ],
   ])('of the schema %j are the plugin’s mistake', (wrong, why) => {
     const read = () => optionsFromJsonSchema(wrong, 'p', 'the options of the stage "s"');
     expect(read).toThrow(`Plugin p: the options of the stage "s" ${why}`);

@@ -46,6 +46,11 @@ export function optionsFromJsonSchema(schema: JsonSchema | undefined, plugin: st
   const shape: Record<string, z.ZodType> = {};
   for (const [name, property] of Object.entries(properties)) {
     if (typeof property !== 'object' || property === null) return refuse(`have no schema for "${name}"`);
+    const extensionsFor = (property as JsonSchema)['x-simmer-extensions-for'];
+    if (typeof extensionsFor === 'string' && !namesTrainer(properties[extensionsFor])) {
+      const beside = `no option "${extensionsFor}" with x-simmer-trainer`;
+      return refuse(`have "${name}" with x-simmer-extensions-for "${extensionsFor}", and ${beside}`);
+    }
     try {
       const option = optionFrom(property as JsonSchema, definitions);
       shape[name] = required.has(name) || 'default' in property ? option : option.optional();
@@ -68,6 +73,10 @@ function markInside(schema: JsonSchema, path: readonly string[] = []): readonly 
     if (found !== undefined) return found;
   }
   return undefined;
+}
+
+function namesTrainer(property: unknown): boolean {
+  return (property as JsonSchema | null | undefined)?.['x-simmer-trainer'] === true;
 }
 
 /** @throws Error for a mark whose value is of the wrong type, which would not be heeded */
