@@ -3,7 +3,13 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  ControlServiceService,
+  type GetRunRequest,
+  type GetRunResponse,
+} from '../../core/generated/simmer/control/v1/control.js';
 import { defaultCacheFolder, preparePythonEnvironment } from '../../core/index.js';
 import { type ChatServer, startChatServer } from '../../plugins/curation/chat-server.fixture.js';
 import { problemId } from '../../plugins/curation/problem-id.js';
@@ -290,4 +296,28 @@ describe(`the C++ client${missing.length === 0 ? '' : ` (not run: ${missing.join
     const wrong = example('analyze', attempted.before, 'nowhere');
     await expect(wrong).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('error[run_not_found]') });
   });
+
+  it.skipIf(missing.length > 0)(
+    'waits for a server that is being started, and for no answer longer than it may',
+    async () => {
+      const server = new Server();
+      const attemptedRun = await harness.client.getRun(attempted.after);
+      let calls = 0;
+      server.addService(ControlServiceService, {
+        getRun({ request }: ServerUnaryCall<GetRunRequest, GetRunResponse>, callback: sendUnaryData<GetRunResponse>) {
+          calls += 1;
+          if (calls <= 2) callback({ code: status.UNAVAILABLE, details: 'starting' });
+          else if (request.runId !== 'never') callback(null, attemptedRun);
+        },
+      });
+      const address = `unix:${join(harness.folder, 'unready.sock')}`;
+      await promisify(server.bindAsync.bind(server))(address, ServerCredentials.createInsecure());
+      try {
+        expect((await run(join(build, 'get_run'), [address, 'one', '60'])).stdout).toBe('attempted\n');
+        expect((await run(join(build, 'get_run'), [address, 'never', '0.2'])).stdout).toBe('deadline_exceeded\n');
+      } finally {
+        server.forceShutdown();
+      }
+    },
+  );
 });

@@ -1,14 +1,24 @@
 #include "client.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cmath>
 #include <thread>
 
 namespace simmer {
 namespace {
 
+// Milliseconds to wait before a call is made again, or a broken stream taken up, the last one for all further times.
+constexpr std::array<int, 5> kPauses = {50, 100, 200, 500, 1000};
 // How often in a row a broken stream is taken up again.
-constexpr int kTries = 30;
+constexpr std::size_t kTries = 30;
+
+// gRPC's codes, by their number.
+constexpr std::array<const char*, 17> kCodes = {
+    "ok", "cancelled", "unknown", "invalid_argument", "deadline_exceeded", "not_found",
+    "already_exists", "permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range",
+    "unimplemented", "internal", "unavailable", "data_loss", "unauthenticated"};
 
 // The length-delimited fields of a message, in order; numbers are passed over. Enough for google.rpc.Status, so that its
 // generated code is not needed.
@@ -50,16 +60,19 @@ Error ErrorOf(const grpc::Status& status) {
       return Error(detail.code(), detail.message());
     }
   }
-  return Error("grpc_" + std::to_string(status.error_code()), status.error_message());
+  return Error(kCodes.at(status.error_code()), status.error_message());
 }
 
-void ThrowUnlessOk(const grpc::Status& status) {
-  if (!status.ok()) throw ErrorOf(status);
+void Pause(std::size_t failures) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(kPauses[std::min(failures, kPauses.size()) - 1]));
 }
 
 }  // namespace
 
-Client::Client(const std::string& address, Options options) : token_(std::move(options.token)) {
+Client::Client(const std::string& address, Options options)
+    : token_(std::move(options.token)),
+      call_seconds_(options.call_seconds),
+      reading_seconds_(options.reading_seconds) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(64 * 1024 * 1024);
   arguments.SetInt("grpc.initial_reconnect_backoff_ms", 50);
@@ -77,7 +90,7 @@ wire::Run Client::CreateRun(const std::string& text, const std::map<std::string,
   request.mutable_recipe()->mutable_params()->insert(params.begin(), params.end());
   if (until) request.mutable_recipe()->set_until(*until);
   wire::CreateRunResponse response;
-  ThrowUnlessOk(stub_->CreateRun(Context().get(), request, &response));
+  Call(call_seconds_, [&](grpc::ClientContext* context) { return stub_->CreateRun(context, request, &response); });
   return response.run();
 }
 
@@ -85,7 +98,7 @@ wire::Run Client::GetRun(const std::string& run_id) {
   wire::GetRunRequest request;
   request.set_run_id(run_id);
   wire::GetRunResponse response;
-  ThrowUnlessOk(stub_->GetRun(Context().get(), request, &response));
+  Call(call_seconds_, [&](grpc::ClientContext* context) { return stub_->GetRun(context, request, &response); });
   return response.run();
 }
 
@@ -94,7 +107,7 @@ void Client::Watch(const std::string& run_id, const std::function<void(const wir
   wire::WatchRunRequest request;
   request.set_run_id(run_id);
   request.set_mode(wire::WATCH_MODE_COMPLETE);
-  for (int failures = 0;;) {
+  for (std::size_t failures = 0;;) {
     request.set_from_sequence(from_sequence);
     const auto context = Context();
     const auto stream = stub_->WatchRun(context.get(), request);
@@ -118,7 +131,7 @@ void Client::Watch(const std::string& run_id, const std::function<void(const wir
     const grpc::Status status = stream->Finish();
     if (status.ok()) return;
     if (status.error_code() != grpc::StatusCode::UNAVAILABLE || ++failures > kTries) throw ErrorOf(status);
-    std::this_thread::sleep_for(std::chrono::milliseconds(std::min(1000, 50 << std::min(failures, 5))));
+    Pause(failures);
   }
 }
 
@@ -126,7 +139,7 @@ wire::ListArtifactsResponse Client::ListArtifacts(const std::string& run_id) {
   wire::ListArtifactsRequest request;
   request.set_run_id(run_id);
   wire::ListArtifactsResponse response;
-  ThrowUnlessOk(stub_->ListArtifacts(Context().get(), request, &response));
+  Call(call_seconds_, [&](grpc::ClientContext* context) { return stub_->ListArtifacts(context, request, &response); });
   return response;
 }
 
@@ -139,7 +152,7 @@ void Client::ReadArtifact(const std::string& artifact_id, const std::string& pat
   const auto stream = stub_->ReadArtifact(context.get(), request);
   wire::ReadArtifactResponse response;
   while (stream->Read(&response)) on_data(response.data());
-  ThrowUnlessOk(stream->Finish());
+  if (const grpc::Status status = stream->Finish(); !status.ok()) throw ErrorOf(status);
 }
 
 std::string Client::ExplainRow(const std::string& run_id, const std::string& row_id) {
@@ -147,7 +160,7 @@ std::string Client::ExplainRow(const std::string& run_id, const std::string& row
   request.set_run_id(run_id);
   request.set_row_id(row_id);
   wire::ExplainRowResponse response;
-  ThrowUnlessOk(stub_->ExplainRow(Context().get(), request, &response));
+  Call(reading_seconds_, [&](grpc::ClientContext* context) { return stub_->ExplainRow(context, request, &response); });
   return response.history_json();
 }
 
@@ -155,12 +168,14 @@ std::string Client::DiffEvaluations(const std::string& before_run_id, const std:
   wire::DiffEvaluationsRequest request;
   request.set_before_run_id(before_run_id);
   request.set_after_run_id(after_run_id);
-  const auto context = Context();
-  const auto stream = stub_->DiffEvaluations(context.get(), request);
-  wire::DiffEvaluationsResponse response;
   std::string points;
-  while (stream->Read(&response)) points += response.data();
-  ThrowUnlessOk(stream->Finish());
+  Call(reading_seconds_, [&](grpc::ClientContext* context) {
+    points.clear();
+    const auto stream = stub_->DiffEvaluations(context, request);
+    wire::DiffEvaluationsResponse response;
+    while (stream->Read(&response)) points += response.data();
+    return stream->Finish();
+  });
   return points;
 }
 
@@ -169,6 +184,17 @@ std::unique_ptr<grpc::ClientContext> Client::Context() const {
   context->set_wait_for_ready(false);
   if (!token_.empty()) context->AddMetadata("authorization", "Bearer " + token_);
   return context;
+}
+
+void Client::Call(double seconds, const std::function<grpc::Status(grpc::ClientContext*)>& call) const {
+  for (std::size_t failures = 0;;) {
+    const auto context = Context();
+    context->set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(std::llround(seconds * 1000)));
+    const grpc::Status status = call(context.get());
+    if (status.ok()) return;
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE || ++failures > kPauses.size()) throw ErrorOf(status);
+    Pause(failures);
+  }
 }
 
 }  // namespace simmer

@@ -16,7 +16,7 @@ namespace simmer {
 
 namespace wire = ::simmer::control::v1;
 
-// A call that failed. `code()` is stable: "invalid_recipe", "run_not_found", "unauthenticated".
+// A call that failed. `code()` is stable: "invalid_recipe", "run_not_found", "unauthenticated", "deadline_exceeded".
 class Error : public std::runtime_error {
  public:
   Error(std::string code, const std::string& message) : std::runtime_error(message), code_(std::move(code)) {}
@@ -31,9 +31,14 @@ struct Options {
   std::string token;
   // Null for a connection that is not encrypted.
   std::shared_ptr<grpc::ChannelCredentials> credentials;
+  // How long a call may take before it fails with "deadline_exceeded".
+  double call_seconds = 60;
+  // The same for ExplainRow and DiffEvaluations, which read whole tables.
+  double reading_seconds = 600;
 };
 
-// The calls of one server. May be shared among threads.
+// The calls of one server. May be shared among threads. Every call but ReadArtifact may be made twice, so that a server that
+// is being started again is waited for: about two seconds, Watch longer.
 class Client {
  public:
   // `address`: "unix:PATH" or "HOST:PORT".
@@ -69,8 +74,11 @@ class Client {
 
  private:
   std::unique_ptr<grpc::ClientContext> Context() const;
+  void Call(double seconds, const std::function<grpc::Status(grpc::ClientContext*)>& call) const;
 
   std::string token_;
+  double call_seconds_;
+  double reading_seconds_;
   std::unique_ptr<wire::ControlService::Stub> stub_;
 };
 

@@ -44,12 +44,26 @@ _NO_VALUES: Mapping[str, str] = {}
 
 
 class AsyncClient:
-    """The calls of one server, for one event loop. Close it, or use it with `async with`."""
+    """The calls of one server, for one event loop. Close it, or use it with `async with`.
 
-    def __init__(self, address: str | None = None, *, token: str | None = None, tls: Tls | None = None) -> None:
+    call_seconds: how long a call may take before it fails with "deadline_exceeded"; not of `cancel_run` and streams.
+    reading_seconds: the same for `write_report`, `explain_row` and `diff_evaluations`, which read whole tables.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        token: str | None = None,
+        tls: Tls | None = None,
+        call_seconds: float = connection.CALL_SECONDS,
+        reading_seconds: float = connection.READING_SECONDS,
+    ) -> None:
         target = connection.address_of(address)
         credentials = connection.credentials_of(tls)
         self._metadata = connection.metadata_of(token)
+        self._call_seconds = call_seconds
+        self._reading_seconds = reading_seconds
         self._channel = (
             grpc.aio.insecure_channel(target, connection.OPTIONS)
             if credentials is None
@@ -213,7 +227,7 @@ class AsyncClient:
     async def write_report(self, run: Run | str) -> Report:
         """Writes the report of a run anew; `read_artifact` reads it."""
         request = pb.WriteReportRequest(run_id=_id_of(run))
-        response = await self._call(self._stub.WriteReport, request, timeout=connection.READING_SECONDS)
+        response = await self._call(self._stub.WriteReport, request, timeout=self._reading_seconds)
         return Report(response.run_id, response.path, response.artifact_id)
 
     async def explain_row(self, run: Run | str, row_id: str) -> RowHistory:
@@ -224,7 +238,7 @@ class AsyncClient:
         "too_many_analyses" while the server reads tables for others: try again in a moment.
         """
         request = pb.ExplainRowRequest(run_id=_id_of(run), row_id=row_id)
-        response = await self._call(self._stub.ExplainRow, request, timeout=connection.READING_SECONDS)
+        response = await self._call(self._stub.ExplainRow, request, timeout=self._reading_seconds)
         return history_of(response.history_json)
 
     async def diff_evaluations(self, before: Run | str, after: Run | str) -> tuple[PointDiff, ...]:
@@ -239,7 +253,7 @@ class AsyncClient:
             parts = self._stub.DiffEvaluations(request, **options)
             return b"".join([part.data async for part in parts])
 
-        return points_of(await self._call(read, request, timeout=connection.READING_SECONDS))
+        return points_of(await self._call(read, request, timeout=self._reading_seconds))
 
     async def _watch(self, run: Run | str, from_sequence: int, mode: pb.WatchMode) -> AsyncIterator[Event | Gap]:
         following = from_sequence
@@ -267,12 +281,16 @@ class AsyncClient:
                 stream.cancel()
 
     async def _call(
-        self, method: Callable[..., Awaitable[_Response]], request: Any, timeout: float | None = connection.CALL_SECONDS
+        self, method: Callable[..., Awaitable[_Response]], request: Any, **limit: float | None
     ) -> _Response:
-        """Every call may be made twice, so that a server that is being started again is waited for."""
+        """Every call may be made twice, so that a server that is being started again is waited for.
+
+        limit: its `timeout`, where that is not `call_seconds`.
+        """
+        options = {"metadata": self._metadata, "timeout": self._call_seconds, **limit}
         for pause in (*connection.PAUSES, None):
             try:
-                return await method(request, metadata=self._metadata, timeout=timeout)
+                return await method(request, **options)
             except grpc.RpcError as error:
                 if not is_lost(error) or pause is None:
                     raise error_of(error) from error

@@ -44,12 +44,26 @@ _NO_VALUES: Mapping[str, str] = {}
 
 
 class Client:
-    """The calls of one server. Close it, or use it as a context manager. Safe to share among threads."""
+    """The calls of one server. Close it, or use it as a context manager. Safe to share among threads.
 
-    def __init__(self, address: str | None = None, *, token: str | None = None, tls: Tls | None = None) -> None:
+    call_seconds: how long a call may take before it fails with "deadline_exceeded"; not of `cancel_run` and streams.
+    reading_seconds: the same for `write_report`, `explain_row` and `diff_evaluations`, which read whole tables.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        token: str | None = None,
+        tls: Tls | None = None,
+        call_seconds: float = connection.CALL_SECONDS,
+        reading_seconds: float = connection.READING_SECONDS,
+    ) -> None:
         target = connection.address_of(address)
         credentials = connection.credentials_of(tls)
         self._metadata = connection.metadata_of(token)
+        self._call_seconds = call_seconds
+        self._reading_seconds = reading_seconds
         self._channel = (
             grpc.insecure_channel(target, connection.OPTIONS)
             if credentials is None
@@ -211,7 +225,7 @@ class Client:
     def write_report(self, run: Run | str) -> Report:
         """Writes the report of a run anew; `read_artifact` reads it."""
         request = pb.WriteReportRequest(run_id=_id_of(run))
-        response = self._call(self._stub.WriteReport, request, timeout=connection.READING_SECONDS)
+        response = self._call(self._stub.WriteReport, request, timeout=self._reading_seconds)
         return Report(response.run_id, response.path, response.artifact_id)
 
     def explain_row(self, run: Run | str, row_id: str) -> RowHistory:
@@ -222,7 +236,7 @@ class Client:
         "too_many_analyses" while the server reads tables for others: try again in a moment.
         """
         request = pb.ExplainRowRequest(run_id=_id_of(run), row_id=row_id)
-        response = self._call(self._stub.ExplainRow, request, timeout=connection.READING_SECONDS)
+        response = self._call(self._stub.ExplainRow, request, timeout=self._reading_seconds)
         return history_of(response.history_json)
 
     def diff_evaluations(self, before: Run | str, after: Run | str) -> tuple[PointDiff, ...]:
@@ -237,7 +251,7 @@ class Client:
             parts = self._stub.DiffEvaluations(request, **options)
             return b"".join(part.data for part in parts)
 
-        return points_of(self._call(read, request, timeout=connection.READING_SECONDS))
+        return points_of(self._call(read, request, timeout=self._reading_seconds))
 
     def _watch(self, run: Run | str, from_sequence: int, mode: pb.WatchMode) -> Iterator[Event | Gap]:
         following = from_sequence
@@ -264,13 +278,15 @@ class Client:
             finally:
                 stream.cancel()
 
-    def _call(
-        self, method: Callable[..., _Response], request: Any, timeout: float | None = connection.CALL_SECONDS
-    ) -> _Response:
-        """Every call may be made twice, so that a server that is being started again is waited for."""
+    def _call(self, method: Callable[..., _Response], request: Any, **limit: float | None) -> _Response:
+        """Every call may be made twice, so that a server that is being started again is waited for.
+
+        limit: its `timeout`, where that is not `call_seconds`.
+        """
+        options = {"metadata": self._metadata, "timeout": self._call_seconds, **limit}
         for pause in (*connection.PAUSES, None):
             try:
-                return method(request, metadata=self._metadata, timeout=timeout)
+                return method(request, **options)
             except grpc.RpcError as error:
                 if not is_lost(error) or pause is None:
                     raise error_of(error) from error

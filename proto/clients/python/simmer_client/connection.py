@@ -17,9 +17,9 @@ OPTIONS = [
     ("grpc.enable_http_proxy", 0),
 ]
 
-#: Seconds to wait before a broken stream is taken up again, the last one for all further times.
+#: Seconds to wait before a call is made again, or a broken stream taken up, the last one for all further times.
 PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
-#: How often in a row that is tried.
+#: How often in a row a broken stream is taken up again.
 TRIES = 30
 #: Seconds that a call may take.
 CALL_SECONDS = 60

@@ -1,8 +1,76 @@
-"""What both clients have in common, without a server."""
+"""What both clients have in common, without a Simmer server."""
 
+import asyncio
 import inspect
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from simmer_client import AsyncClient, Client
+import grpc
+import pytest
+
+from simmer_client import AsyncClient, Client, SimmerError
+from simmer_client.generated.simmer.control.v1 import control_pb2 as pb
+from simmer_client.generated.simmer.control.v1 import control_pb2_grpc as pb_grpc
+
+
+class Unready(pb_grpc.ControlServiceServicer):
+    """Is not there for the first two calls; answers the others, but for one about the run "never"."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.ended = threading.Event()
+
+    def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.GetRunResponse:
+        self.calls += 1
+        if self.calls <= 2:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "starting")
+        if request.run_id == "never":
+            self.ended.wait()
+        return pb.GetRunResponse(run=pb.Run(run_id=request.run_id, status=pb.RUN_STATUS_COMPLETED))
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    with ThreadPoolExecutor(max_workers=4) as threads:
+        server = grpc.server(threads)
+        service = Unready()
+        pb_grpc.add_ControlServiceServicer_to_server(service, server)
+        address = f"unix:{tmp_path}/control.sock"
+        server.add_insecure_port(address)
+        server.start()
+        yield address
+        service.ended.set()
+        server.stop(None).wait()
+
+
+def get_run(address: str, run: str, call_seconds: float) -> str:
+    with Client(address, call_seconds=call_seconds) as client:
+        return client.get_run(run).id
+
+
+def get_run_async(address: str, run: str, call_seconds: float) -> str:
+    async def get() -> str:
+        async with AsyncClient(address, call_seconds=call_seconds) as client:
+            return (await client.get_run(run)).id
+
+    return asyncio.run(get())
+
+
+both = pytest.mark.parametrize("get", [get_run, get_run_async])
+
+
+@both
+def test_a_call_waits_for_a_server_that_is_being_started(get: Callable[..., str], address: str) -> None:
+    assert get(address, "one", 60) == "one"
+
+
+@both
+def test_a_call_fails_that_takes_longer_than_it_may(get: Callable[..., str], address: str) -> None:
+    with pytest.raises(SimmerError) as failure:
+        get(address, "never", 0.2)
+    assert failure.value.code == "deadline_exceeded"
 
 
 def test_both_clients_have_the_same_calls_with_the_same_parameters() -> None:
