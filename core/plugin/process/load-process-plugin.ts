@@ -50,7 +50,9 @@ export function definitionOf(
     launchers: named(launchers, 'launchers', plugin, (launcher) =>
       processLauncher(plugin, launcher, `${name}/${launcher.name}`, kept),
     ),
-    graders: named(graders, 'graders', plugin, (grader) => processGrader(plugin, grader)),
+    graders: named(graders, 'graders', plugin, (grader) =>
+      processGrader(plugin, grader, `${name}/${grader.name}`, kept),
+    ),
     sinks: named(sinks, 'sinks', plugin, (sink) => processSink(plugin, sink, context)),
     hooks,
   };

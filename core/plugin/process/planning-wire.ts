@@ -3,6 +3,7 @@ import type { EstimateJobRequest } from '../../generated/simmer/plugin/v1/host.j
 import type {
   Advice as AdviceMessage,
   CheckStageResponse,
+  GradingEstimate as GradingEstimateMessage,
   InputFacts,
   ResourcesNeeded,
   StageEstimate as StageEstimateMessage,
@@ -10,7 +11,15 @@ import type {
 } from '../../generated/simmer/plugin/v1/planning.js';
 import { toHyperparameters, toPrecision } from '../../trainer/requests-from-wire.js';
 import type { OptionProblem, Resources } from '../definitions.js';
-import type { Advice, Facts, StageEstimate, StageEstimateContext, TrainerJob, WorkEstimate } from '../estimate.js';
+import type {
+  Advice,
+  Facts,
+  PaidEstimate,
+  StageEstimate,
+  StageEstimateContext,
+  TrainerJob,
+  WorkEstimate,
+} from '../estimate.js';
 import { brokeContract } from './broke-contract.js';
 import { plainJson } from './wire.js';
 
@@ -47,15 +56,21 @@ export function fromInputFacts(inputs: StageEstimateContext['inputs']): { [key: 
 
 /** @param outputs that the stage declares @throws UserError `plugin_broke_contract` */
 export function toStageEstimate(message: StageEstimateMessage, outputs: readonly string[]): StageEstimate {
-  const { work, usd } = message;
   const stranger = Object.keys(message.outputs).find((name) => !outputs.includes(name));
   if (stranger !== undefined) throw brokeContract(`estimated the output "${stranger}", which it does not declare`);
   return {
-    ...(work === undefined ? {} : toWorkEstimate(work)),
-    ...(usd === undefined ? {} : { usd: figure('usd', usd) }),
+    ...toPaidEstimate(message),
     outputs: Object.fromEntries(
       Object.entries(message.outputs).map(([name, facts]) => [name, (facts ?? {}) as Facts] as const),
     ),
+  };
+}
+
+/** @throws UserError `plugin_broke_contract` */
+export function toPaidEstimate({ work, usd }: GradingEstimateMessage): PaidEstimate {
+  return {
+    ...(work === undefined ? {} : toWorkEstimate(work)),
+    ...(usd === undefined ? {} : { usd: figure('usd', usd) }),
   };
 }
 

@@ -24,11 +24,11 @@ import { checkHealth } from '../../process/grpc-health.js';
 import type { Plan } from '../../recipe/plan.js';
 import type { Grade, GradeItem } from '../../trainer/trainer.js';
 import type { CheckPlace, OptionProblem, PrepareContext, Resources } from '../definitions.js';
-import type { EstimatePlace, TrainerJob, WorkEstimate } from '../estimate.js';
+import type { EstimatePlace, PaidEstimate, TrainerJob, WorkEstimate } from '../estimate.js';
 import type { PlanObjection, RecipeTree } from '../hooks.js';
 import { toObjections, toRecipeTree } from './hook-wire.js';
 import { toLaunchSettings, toProcessId } from './launcher-wire.js';
-import { toOptionProblems, toResources, toWorkEstimate } from './planning-wire.js';
+import { toOptionProblems, toPaidEstimate, toResources, toWorkEstimate } from './planning-wire.js';
 import { fromEstimatePlace, fromTrainerJob } from './trainer-wire.js';
 import { plainJson, toGrade } from './wire.js';
 
@@ -228,6 +228,18 @@ export class PluginClient {
       });
     }
     return grades.map(toGrade);
+  }
+
+  /** @throws UserError `plugin_broke_contract` where a figure is none */
+  async estimateGrader(
+    grader: string,
+    options: Readonly<Record<string, unknown>>,
+    answers: number | undefined,
+  ): Promise<PaidEstimate | undefined> {
+    const count = answers === undefined ? undefined : BigInt(answers);
+    const request = { grader, options: plainJson(options), answers: count };
+    const { estimate } = await this.#unary('EstimateGrader', this.#client.estimateGrader, request);
+    return estimate && toPaidEstimate(estimate);
   }
 
   async openSink(request: {

@@ -5,6 +5,7 @@ import type { Grade, GradeItem } from '../../trainer/trainer.js';
 import type { GraderDefinition } from '../definitions.js';
 import { HostedSpending } from './hosted-call.js';
 import { optionsFromJsonSchema } from './json-schema-options.js';
+import type { KeptProcess } from './kept-process.js';
 import { PluginProcess } from './plugin-process.js';
 import { commandOf, type ProcessPlugin } from './process-plugin.js';
 
@@ -13,15 +14,27 @@ const itemsPerCall = 1024;
 
 const lost: ReadonlySet<string> = new Set(['plugin_exited', 'plugin_hung', 'plugin_over_memory']);
 
-/** A grader of a plugin that is a process, which is started again once where it is lost. @throws UserError `invalid_plugin` */
-export function processGrader(plugin: ProcessPlugin, described: GraderDescription): GraderDefinition {
+/**
+ * A grader of a plugin that is a process, which is started again once where it is lost.
+ * @param uses `plugin/grader` @param kept is asked while a recipe is planned
+ * @throws UserError `invalid_plugin`
+ */
+export function processGrader(
+  plugin: ProcessPlugin,
+  described: GraderDescription,
+  uses: string,
+  kept: KeptProcess,
+): GraderDefinition {
+  const { name } = described;
   return {
     description: described.description,
-    options: optionsFromJsonSchema(
-      described.optionsSchema,
-      plugin.called,
-      `the options of the grader "${described.name}"`,
-    ),
+    options: optionsFromJsonSchema(described.optionsSchema, plugin.called, `the options of the grader "${name}"`),
+    ...(described.hasEstimate
+      ? {
+          estimate: (answers, options) =>
+            kept.ask(`The estimate of ${uses}`, ({ client }) => client.estimateGrader(name, options, answers)),
+        }
+      : {}),
     async start(options, context) {
       const command = await commandOf(plugin, context);
       const { signal, log } = context;
@@ -29,7 +42,7 @@ export function processGrader(plugin: ProcessPlugin, described: GraderDescriptio
       let process = await PluginProcess.start(command, { signal });
 
       const gradeSome = async (items: readonly GradeItem[], stop?: AbortSignal): Promise<readonly Grade[]> => {
-        const request = { callId: randomUUID(), grader: described.name, options };
+        const request = { callId: randomUUID(), grader: name, options };
         using _served = process.host.serve({ id: request.callId, log, spending });
         const { client, limits } = process;
         const cancel = () => void client.cancel(request.callId, 'stopped', limits.stopSeconds).catch(() => {});

@@ -11,6 +11,7 @@ export const declarations = {
   launchers: ({ launchers }) => launchers.length > 0,
   'launchers with a resolve': ({ launchers }) => launchers.some(({ hasResolve }) => hasResolve),
   graders: ({ graders }) => graders.length > 0,
+  'graders with an estimate': ({ graders }) => graders.some(({ hasEstimate }) => hasEstimate),
   sinks: ({ sinks }) => sinks.length > 0,
   'stages with a check': ({ stages }) => stages.some(({ hasCheck }) => hasCheck),
   'stages with resources': ({ stages }) => stages.some(({ hasResources }) => hasResources),

@@ -2,6 +2,8 @@ import { type ServiceError, status } from '@grpc/grpc-js';
 import type {
   CheckStageRequest,
   CheckStageResponse,
+  EstimateGraderRequest,
+  EstimateGraderResponse,
   EstimateStageRequest,
   EstimateStageResponse,
   ResolveStageResourcesRequest,
@@ -19,6 +21,7 @@ export const planningMisbehaviors = [
   'resources-crash',
   'estimate-rubbish',
   'estimate-undeclared',
+  'grader-estimate-rubbish',
   'plans-nothing',
 ] as const;
 
@@ -79,4 +82,16 @@ export function estimate(
   };
   const output = misbehavior === 'estimate-undeclared' ? 'farewells' : 'greetings';
   return { response: { estimate: { work, usd: Number(options?.usd), outputs: { [output]: { greeted: rows } } } } };
+}
+
+/** A second and a cent an answer; of a number that is not known it knows nothing. */
+export function estimateGrader(
+  { grader, answers }: EstimateGraderRequest,
+  misbehavior: string,
+): Answer<EstimateGraderResponse> {
+  if (grader !== 'equal') return { error: { code: status.NOT_FOUND, details: 'There is no such grader.' } };
+  if (answers === undefined) return { response: { estimate: undefined } };
+  const seconds = misbehavior === 'grader-estimate-rubbish' ? -1 : Number(answers);
+  const work = { seconds, time: [], isAtMost: false, memory: [], advice: [], figures: {}, notes: [] };
+  return { response: { estimate: { work, usd: Number(answers) / 100 } } };
 }

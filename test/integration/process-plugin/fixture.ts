@@ -49,7 +49,7 @@ import {
   resolveLaunch,
   terminate,
 } from './fixture-launcher.js';
-import { type Answer, check, estimate, planningMisbehaviors, resources } from './fixture-planning.js';
+import { type Answer, check, estimate, estimateGrader, planningMisbehaviors, resources } from './fixture-planning.js';
 import {
   estimateJob,
   prepare,
@@ -162,7 +162,13 @@ function description(misbehavior: Misbehavior): DescribeResponse {
         hasEstimate: misbehavior !== 'plans-nothing',
       },
     ],
-    graders: [{ name: 'equal', description: 'Right where both are the same text.' }],
+    graders: [
+      {
+        name: 'equal',
+        description: 'Right where both are the same text.',
+        hasEstimate: misbehavior !== 'plans-nothing',
+      },
+    ],
     sinks: [{ name: 'types', description: 'Writes down the types of all events.' }],
     hooks: hooksOf(misbehavior),
     trainers: [trainerDescription],
@@ -244,6 +250,7 @@ function service(misbehavior: Misbehavior, server: Server): PluginImplementation
       }));
       callback(null, { grades: misbehavior === 'grades-shuffled' ? grades.toReversed() : grades });
     },
+    estimateGrader: answerOrNot((request) => estimateGrader(request, misbehavior)),
     openSink: answerOrNot(({ callId, runFolder }) => {
       if (misbehavior === 'event-open-hang') return 'none';
       sinks.set(callId, {

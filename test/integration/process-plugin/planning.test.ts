@@ -9,7 +9,7 @@ const program = builtModule('test/integration/process-plugin/fixture.ts');
 
 function harnessOf(misbehavior: Misbehavior, limits: { readonly [key: string]: number } = {}): Promise<RunHarness> {
   const command = [process.execPath, program, misbehavior];
-  return RunHarness.create({ plugins: [], listedPlugins: [{ command, limits }] });
+  return RunHarness.create({ plugins: [], withBuiltIn: true, listedPlugins: [{ command, limits }] });
 }
 
 const greet = (options = '') => `name: g\nstages: { greet: { uses: fixture/greet, with: { ${options} } } }`;
@@ -18,6 +18,13 @@ name: two
 stages:
   one: { uses: fixture/greet, with: { rows: 5000 } }
   two: { uses: fixture/greet, with: { rows: 6000 } }
+`;
+
+const graded = `
+name: graded
+stages:
+  sums: { uses: curation/generate-problems, with: { count: 8 } }
+  graded: { uses: curation/verify, with: { dataset: "\${{ stages.sums.dataset }}", grader: { uses: fixture/equal } } }
 `;
 
 async function forecasts(harness: RunHarness, recipe: string) {
@@ -93,10 +100,18 @@ describe('planning with a plugin that is a process', () => {
     });
   });
 
+  it('says what grading will take by its grader', async () => {
+    await using harness = await harnessOf('none');
+    expect((await forecasts(harness, graded))[1]).toMatchObject({ stage: 'graded', seconds: 8, usd: 0.08 });
+    const { definition } = await harness.catalog.grader('fixture/equal');
+    expect(await definition.estimate?.(undefined, {})).toBeUndefined();
+  });
+
   it('asks nothing that the plugin does not declare', async () => {
     await using harness = await harnessOf('plans-nothing');
     const [forecast] = await forecasts(harness, greet('rows: 5000, threads: 2'));
     expect(forecast).toEqual({ stage: 'greet', isDone: false });
+    expect((await forecasts(harness, graded))[1]).toEqual({ stage: 'graded', isDone: false });
   });
 });
 
@@ -122,15 +137,17 @@ describe('a plugin that breaks while a recipe is planned', () => {
     expect((failure as Error & { readonly hint: string }).hint).toMatch(/mistake in the plugin|answerSeconds/);
   });
 
-  it.each<readonly [Misbehavior, RegExp]>([
-    ['estimate-rubbish', /^The estimate of fixture\/greet failed: The plugin estimated seconds as NaN/],
+  it.each<readonly [Misbehavior, string, RegExp]>([
+    ['estimate-rubbish', greet(), /^The estimate of fixture\/greet failed: The plugin estimated seconds as NaN/],
     [
       'estimate-undeclared',
+      greet(),
       /^The estimate of fixture\/greet failed: .*the output "farewells", which it does not declare/,
     ],
-  ])('(%s) gives no forecast', async (misbehavior, message) => {
+    ['grader-estimate-rubbish', graded, /^The estimate of fixture\/equal failed: The plugin estimated seconds as -1/],
+  ])('(%s) gives no forecast', async (misbehavior, recipe, message) => {
     await using harness = await harnessOf(misbehavior);
-    const failure = await failureOf(forecasts(harness, greet()));
+    const failure = await failureOf(forecasts(harness, recipe));
     expect(failure).toMatchObject({ code: 'plugin_broke_contract', message: expect.stringMatching(message) });
   });
 });

@@ -106,3 +106,25 @@ it('a trainer in Python is planned, estimated, prepared, launched and trained wi
   const [started] = run.eventsOf('trainer.started');
   expect(await processIdentity(started!.data.pid)).toBeUndefined();
 }, 120_000);
+
+it('a grader in Python says what grading will take', async () => {
+  await using harness = await RunHarness.create({
+    plugins: [],
+    listedPlugins: [join(import.meta.dirname, 'trains')],
+    withBuiltIn: true,
+    cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
+  });
+  const plan = await harness.plan(`
+name: graded
+stages:
+  problems: { uses: curation/generate-problems, with: { count: 20 } }
+  graded:
+    uses: curation/verify
+    with: { dataset: "\${{ stages.problems.dataset }}", grader: { uses: trains/same, with: { usd: 0.5 } } }
+`);
+  const store = await ArtifactStore.open(harness.home);
+  const forecasts = await estimatePlan(plan, harness.catalog, store, harness.settings);
+  expect(forecasts[1]).toMatchObject({ stage: 'graded', seconds: 20, usd: 10 });
+  const { definition } = await harness.catalog.grader('trains/same');
+  expect(await definition.estimate?.(undefined, {})).toBeUndefined();
+}, 120_000);

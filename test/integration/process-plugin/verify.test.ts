@@ -89,6 +89,7 @@ describe('the conformance suite of plugins', () => {
     ['made-up-output', ['run'], ['unknown-stage']],
     ['unknown-stage-runs', ['unknown-stage'], ['run']],
     ['grades-shuffled', ['grade'], ['run', 'sink']],
+    ['grader-estimate-rubbish', ['estimate-grader'], ['grade']],
     ['ignore-shutdown', ['shutdown'], ['sigterm', 'stdin']],
     ['ignore-stdin', ['stdin'], ['sigterm', 'shutdown']],
   ])('fails %s in %j, and not in %j', async (misbehavior, broken, whole) => {

@@ -25,6 +25,23 @@ export const servingChecks: readonly PluginCheck[] = [
     },
   },
   {
+    name: 'estimate-grader',
+    expects: 'EstimateGrader to answer with figures that are finite, for a number of answers and where it is not known',
+    needs: 'graders with an estimate',
+    async run(bench) {
+      const process = await bench.shared();
+      const { graders = {} } = await bench.definition();
+      for (const { name, hasEstimate } of (await bench.describe()).graders) {
+        if (!hasEstimate) continue;
+        const options = bench.sampleOptions(graders[name]!.options);
+        // The client itself holds the figures against the contract.
+        for (const answers of [3, undefined]) {
+          await process.within(process.client.estimateGrader(name, options, answers), `an answer of ${name}`);
+        }
+      }
+    },
+  },
+  {
     name: 'unknown-grader',
     expects: 'Grade to refuse a grader that Describe does not name with NOT_FOUND, or UNIMPLEMENTED without any grader',
     async run(bench) {

@@ -40,7 +40,12 @@ def description_of(plugin: Plugin) -> pb.DescribeResponse:
             for name, entry in plugin.launchers.items()
         ],
         graders=[
-            pb.GraderDescription(name=name, description=entry.description, options_schema=_schema(entry.options))
+            pb.GraderDescription(
+                name=name,
+                description=entry.description,
+                options_schema=_schema(entry.options),
+                has_estimate=entry.estimate is not None,
+            )
             for name, entry in plugin.graders.items()
         ],
         sinks=[

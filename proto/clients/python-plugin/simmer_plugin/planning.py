@@ -117,6 +117,15 @@ class StageEstimate:
     outputs: Mapping[str, Facts] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class GradingEstimate:
+    """What grading will take."""
+
+    work: WorkEstimate = WorkEstimate()
+    #: Dollars besides its hardware: what it asks of others.
+    usd: float | None = None
+
+
 class EstimateHost(Protocol):
     """Who knows what the trainers of a recipe can do."""
 
@@ -218,6 +227,11 @@ def estimate_message(estimate: StageEstimate) -> planning_pb2.StageEstimate:
         usd=estimate.usd,
         outputs={name: struct_of(facts) for name, facts in estimate.outputs.items()},
     )
+
+
+def grading_message(estimate: GradingEstimate) -> planning_pb2.GradingEstimate:
+    """What grading takes, for the wire."""
+    return planning_pb2.GradingEstimate(work=work_message(estimate.work), usd=estimate.usd)
 
 
 def work_message(work: WorkEstimate) -> planning_pb2.WorkEstimate:

@@ -14,10 +14,11 @@ from simmer_plugin.planning import (
     CheckContext,
     EstimateContext,
     estimate_message,
+    grading_message,
     problem_message,
     resources_message,
 )
-from simmer_plugin.plugin import Plugin, StageEntry
+from simmer_plugin.plugin import GraderEntry, Plugin, StageEntry
 
 
 class PlanningCalls:
@@ -64,8 +65,25 @@ class PlanningCalls:
         estimate = entry.estimate(options_of(entry.options, request.options, context), known)
         return pb.EstimateStageResponse(estimate=None if estimate is None else estimate_message(estimate))
 
+    @answering
+    def EstimateGrader(
+        self, request: pb.EstimateGraderRequest, context: grpc.ServicerContext
+    ) -> pb.EstimateGraderResponse:
+        entry = self._grader(request.grader, context)
+        if entry.estimate is None:
+            return pb.EstimateGraderResponse()
+        answers = request.answers if request.HasField("answers") else None
+        estimate = entry.estimate(options_of(entry.options, request.options, context), answers)
+        return pb.EstimateGraderResponse(estimate=None if estimate is None else grading_message(estimate))
+
     def _planned(self, stage: str, context: grpc.ServicerContext) -> StageEntry:
         entry = self._plugin.stages.get(stage)
         if entry is None:
             abort(context, grpc.StatusCode.NOT_FOUND, "unknown_stage", f"There is no stage {stage!r}.")
+        return entry
+
+    def _grader(self, grader: str, context: grpc.ServicerContext) -> GraderEntry:
+        entry = self._plugin.graders.get(grader)
+        if entry is None:
+            abort(context, grpc.StatusCode.NOT_FOUND, "unknown_grader", f"There is no grader {grader!r}.")
         return entry

@@ -15,7 +15,7 @@ from simmer_plugin.context import SinkContext, StageContext
 from simmer_plugin.grading import Grade, GradeItem
 from simmer_plugin.hooks import AfterPlan, AroundStage, BeforePlan, Hooks, OnEvent
 from simmer_plugin.launchers import LauncherEntry, MakeLauncher, ReachFunction
-from simmer_plugin.planning import CheckContext, EstimateContext, Problem, Resources, StageEstimate
+from simmer_plugin.planning import CheckContext, EstimateContext, GradingEstimate, Problem, Resources, StageEstimate
 from simmer_plugin.trainers import (
     CalibrationRun,
     EstimateJobFunction,
@@ -27,6 +27,7 @@ from simmer_plugin.trainers import (
 Outputs = Mapping[str, Artifact]
 StageFunction = Callable[[StageContext[Any]], Outputs]
 GraderFunction = Callable[[Sequence[GradeItem], Any], Sequence[Grade]]
+EstimateGradingFunction = Callable[[Any, int | None], GradingEstimate | None]
 
 
 class Sink(Protocol):
@@ -127,6 +128,7 @@ class GraderEntry:
     description: str
     options: type[BaseModel]
     grade: GraderFunction
+    estimate: EstimateGradingFunction | None
 
 
 @dataclass(frozen=True)
@@ -265,11 +267,17 @@ class Plugin:
 
         return declare
 
-    def grader(self, *, name: str | None = None) -> Callable[[GraderT], GraderT]:
-        """Declares a grader: a function of items and options that returns a grade for each item, in their order."""
+    def grader(
+        self, *, name: str | None = None, estimate: EstimateGradingFunction | None = None
+    ) -> Callable[[GraderT], GraderT]:
+        """Declares a grader: a function of items and options that returns a grade for each item, in their order.
+
+        estimate: a function of options and a number of answers, None where that is not known yet, that says for
+        `simmer plan` what grading them will take, or None where it cannot say.
+        """
 
         def declare(function: GraderT) -> GraderT:
-            entry = GraderEntry(_description_of(function), _options_of(function, 1), function)
+            entry = GraderEntry(_description_of(function), _options_of(function, 1), function, estimate)
             self.graders[name or _name_of(function)] = entry
             return function
 

@@ -84,9 +84,7 @@ class PluginServicer(PlanningCalls, HookCalls, TrainerCalls, LauncherCalls, plug
         return pb.CancelResponse()
 
     def Grade(self, request: pb.GradeRequest, context: grpc.ServicerContext) -> pb.GradeResponse:
-        entry = self._plugin.graders.get(request.grader)
-        if entry is None:
-            abort(context, grpc.StatusCode.NOT_FOUND, "unknown_grader", f"There is no grader {request.grader!r}.")
+        entry = self._grader(request.grader, context)
         options = options_of(entry.options, request.options, context)
         grades = entry.grade([item_of(item) for item in request.items], options)
         return pb.GradeResponse(grades=[grade_message(grade) for grade in grades])

@@ -1,5 +1,6 @@
-"""A stage that trains, looks at what it trains on, and exports what comes of it; a trainer, and a launcher."""
+"""A stage that trains, looks at what it trains on, and exports what comes of it; a trainer, a launcher and a grader."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ from simmer_plugin import (
     Artifact,
     EstimateContext,
     GenerationJob,
+    Grade,
+    GradeItem,
+    GradingEstimate,
     Launcher,
     LaunchRequest,
     Plugin,
@@ -128,6 +132,23 @@ class Here:
 def here(place: Place) -> Launcher:
     """Starts the trainer on this machine."""
     return Here()
+
+
+class Price(BaseModel):
+    usd: float = Field(0.01, ge=0, description="Dollars an answer.")
+
+
+def fee(options: Price, answers: int | None) -> GradingEstimate | None:
+    """A second an answer, and its price."""
+    if answers is None:
+        return None
+    return GradingEstimate(WorkEstimate(seconds=answers), usd=answers * options.usd)
+
+
+@plugin.grader(estimate=fee)
+def same(items: Sequence[GradeItem], options: Price) -> list[Grade]:
+    """Right where both are the same text."""
+    return [Grade(item.id, "right" if item.answer == item.gold else "wrong") for item in items]
 
 
 def fixed(options: Options) -> dict[str, object]:
