@@ -29,8 +29,8 @@ export {
   type EndpointOptions,
   EndpointRefusal,
   OpenAiEndpoint,
-  PassingFailure,
 } from './endpoint/openai-endpoint.js';
+export { PassingFailure, retryAfter, retryPassing } from './endpoint/passing-failure.js';
 export {
   type ErrorKind,
   type ErrorRecord,

@@ -4,6 +4,7 @@ import { UserError } from '../errors.js';
 import { redactor } from '../events/redaction.js';
 import { readSecret } from '../secrets.js';
 import { costOf, type EndpointCost, type EndpointEnd, mayBeBilled, mostTokens, spentOn } from './endpoint-cost.js';
+import { PassingFailure, pause, retryAfter, retryPassing } from './passing-failure.js';
 
 /** Where an OpenAI-compatible server is, and how it is asked. */
 export interface EndpointOptions {
@@ -43,25 +44,6 @@ export type EndpointBody = Readonly<Record<string, unknown>>;
 /** Goes around each sending of a request, also one that is made again: where what it costs is held. */
 export type AroundSending = (send: () => Promise<unknown>) => Promise<unknown>;
 
-/** A request failed in a way that may be over when it is made again. */
-export class PassingFailure extends Error {
-  constructor(
-    /** What the user is told where it is not made again. */
-    readonly final: UserError,
-    /** Whether the server may have done the work, and so counts it: it was sent, and no status came back. */
-    readonly mayBeBilled: boolean,
-    /** Milliseconds before which the server does not want to be asked. */
-    readonly afterMilliseconds = 0,
-  ) {
-    super(final.message);
-  }
-}
-
-/** A run does not wait longer for one server; it is resumed. */
-const longestWaitMilliseconds = 10 * 60_000;
-const firstWaitMilliseconds = 500;
-const longestBackoffMilliseconds = 30_000;
-
 /** Asks an OpenAI-compatible server for JSON. */
 export class OpenAiEndpoint {
   private readonly base: string;
@@ -92,22 +74,20 @@ export class OpenAiEndpoint {
     return this.request(path, body, around);
   }
 
-  private async request(path: string, body?: EndpointBody, around: AroundSending = (send) => send()): Promise<unknown> {
-    for (let attempt = 0; ; attempt++) {
-      await this.turn();
-      try {
-        return await around(() => this.once(path, body));
-      } catch (error) {
-        this.options.signal.throwIfAborted();
-        if (!(error instanceof PassingFailure)) throw error;
-        if (error.afterMilliseconds > longestWaitMilliseconds) throw askedToWait(error);
-        this.notBefore = Math.max(this.notBefore, performance.now() + error.afterMilliseconds);
-        if (attempt >= this.options.retries) throw error.final;
-        const backoff = Math.min(longestBackoffMilliseconds, firstWaitMilliseconds * 2 ** attempt);
-        // Many that failed together must not come again together.
-        await pause(backoff * (0.5 + Math.random()), this.options.signal);
-      }
-    }
+  private request(path: string, body?: EndpointBody, around: AroundSending = (send) => send()): Promise<unknown> {
+    return retryPassing(
+      async () => {
+        await this.turn();
+        return around(() => this.once(path, body));
+      },
+      {
+        retries: this.options.retries,
+        signal: this.options.signal,
+        onFailure: ({ afterMilliseconds }) => {
+          this.notBefore = Math.max(this.notBefore, performance.now() + afterMilliseconds);
+        },
+      },
+    );
   }
 
   private async once(path: string, body?: EndpointBody): Promise<unknown> {
@@ -227,14 +207,6 @@ function timeLimit(milliseconds: number, signal: AbortSignal) {
   };
 }
 
-function askedToWait({ final, afterMilliseconds }: PassingFailure): UserError {
-  const minutes = Math.ceil(afterMilliseconds / 60_000);
-  return new UserError('endpoint_asks_to_wait', `${final.message} It asks to wait ${minutes} minutes.`, {
-    kind: 'environment',
-    hint: 'Resume the run then: what is answered is kept.',
-  });
-}
-
 function refusal(url: string, { status, headers }: Response, text: string): Error {
   const hint =
     status === 404
@@ -247,32 +219,8 @@ function refusal(url: string, { status, headers }: Response, text: string): Erro
     : error;
 }
 
-/** Milliseconds that the server asks for, in seconds or as a date. */
-function retryAfter(header: string | null): number {
-  if (header === null) return 0;
-  const seconds = Number(header);
-  const milliseconds = Number.isNaN(seconds) ? Date.parse(header) - Date.now() : 1000 * seconds;
-  return Number.isNaN(milliseconds) ? 0 : Math.max(0, milliseconds);
-}
-
 function shortened(text: string): string {
   // Before it is cut: a half of a key is not known for what it is.
   const line = redactor()(text).replace(/\s+/g, ' ').trim();
   return line.length <= 300 ? line : `${line.slice(0, 300)}…`;
-}
-
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    const timer = setTimeout(done, milliseconds);
-    function done() {
-      signal.removeEventListener('abort', stop);
-      resolve();
-    }
-    function stop() {
-      clearTimeout(timer);
-      reject(signal.reason as Error);
-    }
-    signal.addEventListener('abort', stop, { once: true });
-  });
 }
