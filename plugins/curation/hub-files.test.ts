@@ -1,5 +1,5 @@
-import { access, mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
+import { access, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,18 +15,25 @@ afterEach(() => rm(folder, { recursive: true }));
 
 type Options = Readonly<Record<string, unknown>>;
 
-const loadWith = (options: Options) =>
-  runStage(load, { options, recipeFolder: folder, cacheFolder: join(folder, 'cache') });
+const loadWith = (options: Options, signal = new AbortController().signal) =>
+  runStage(load, { options, recipeFolder: folder, cacheFolder: join(folder, 'cache'), signal });
 const lines = '{"question":"Q0"}\n{"question":"Q1"}';
 const questions = (result: Awaited<ReturnType<typeof loadWith>>) => result.rows('dataset').map((row) => row.question);
 
 describe('curation/load from Hugging Face', () => {
   const commit = 'a'.repeat(40);
   const path = `hf://datasets/openai/gsm8k@${commit}/main/test.jsonl`;
+  const kept = () => join(folder, 'cache', 'datasets', 'openai', 'gsm8k', commit, 'main');
   let server: Server;
   let requests: string[];
+  /** Answers requests of the file, in their order; the last one also all that come after it. */
+  let answers: ((response: ServerResponse, request: IncomingMessage) => unknown)[];
+  const whole = (response: ServerResponse) => response.writeHead(200, { etag: '"1"' }).end(lines);
   beforeEach(async () => {
     requests = [];
+    answers = [whole];
+    // Backoffs are jittered by it: with this they take no time.
+    vi.spyOn(Math, 'random').mockReturnValue(-0.5);
     server = createServer((request, response) => {
       requests.push(request.url ?? '');
       if (request.url?.startsWith('/api/') === true) {
@@ -40,14 +47,17 @@ describe('curation/load from Hugging Face', () => {
         response.writeHead(200, next).end(JSON.stringify(entries));
         return;
       }
-      const isThere = request.url?.endsWith('main/test.jsonl') === true;
-      response.writeHead(isThere ? 200 : request.url?.includes('gated') === true ? 401 : 404).end(isThere ? lines : '');
+      if (request.url?.endsWith('main/test.jsonl') === true)
+        return (answers.length > 1 ? answers.shift() : answers[0])?.(response, request);
+      response.writeHead(request.url?.includes('gated') === true ? 401 : 404).end();
     });
     await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
     vi.stubEnv('HF_ENDPOINT', `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
   });
   afterEach(async () => {
     vi.unstubAllEnvs();
+    vi.restoreAllMocks();
+    server.closeAllConnections();
     if (server.listening) await new Promise((closed) => server.close(closed));
   });
 
@@ -75,8 +85,7 @@ describe('curation/load from Hugging Face', () => {
   it('keeps nothing that is not what its SHA-256 says', async () => {
     const loading = loadWith({ sources: { pool: { path, sha256: 'b'.repeat(64) } } });
     await expect(loading).rejects.toMatchObject({ code: 'checksum_differs' });
-    const kept = join(folder, 'cache', 'datasets', 'openai', 'gsm8k', commit, 'main', 'test.jsonl');
-    await expect(access(kept)).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(access(join(kept(), 'test.jsonl'))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
   it.each([
@@ -84,6 +93,7 @@ describe('curation/load from Hugging Face', () => {
     ['access_denied', `hf://datasets/gated/gpqa@${commit}/x.jsonl`],
   ])('says %s', async (code, uri) => {
     await expect(loadWith({ sources: { pool: { path: uri } } })).rejects.toMatchObject({ code, kind: 'environment' });
+    expect(requests).toHaveLength(1);
   });
 
   it('says what to do without a network', async () => {
@@ -93,6 +103,100 @@ describe('curation/load from Hugging Face', () => {
       kind: 'environment',
       hint: expect.stringContaining('give its path instead'),
     });
+  });
+
+  const half = Math.floor(lines.length / 2);
+  const sendHalf = async (response: ServerResponse) => {
+    response.writeHead(200, { etag: '"1"', 'content-length': lines.length }).write(lines.slice(0, half));
+    const partial = join(kept(), `test.jsonl.${process.pid}.partial`);
+    await vi.waitFor(async () => expect((await stat(partial)).size).toBe(half));
+  };
+  const dropAfterHalf = async (response: ServerResponse) => {
+    await sendHalf(response);
+    response.destroy();
+  };
+  const rest = (etag: string, text: string) => (response: ServerResponse) => {
+    const range = `bytes ${half}-${lines.length - 1}/${lines.length}`;
+    response.writeHead(206, { etag, 'content-range': range }).end(text.slice(half));
+  };
+
+  it('goes on from the bytes that it has where the connection drops, and says how far it is', async () => {
+    let asked: IncomingMessage['headers'] | undefined;
+    answers = [
+      dropAfterHalf,
+      (response, request) => {
+        asked = request.headers;
+        rest('"1"', lines)(response);
+      },
+    ];
+    const result = await loadWith({ sources: { pool: { path } } });
+    expect(questions(result)).toEqual(['Q0', 'Q1']);
+    expect(asked).toMatchObject({ range: `bytes=${half}-`, 'if-range': '"1"' });
+    const told = result.events.flatMap(({ type, data }) => (type === 'stage.progressed' ? [data] : []));
+    expect(told.filter(({ unit }) => unit === 'bytes')).toMatchObject([{ done: lines.length, total: lines.length }]);
+    const logged = result.logged.map(({ level, message }) => `${level}: ${message}`);
+    expect(logged).toEqual([
+      expect.stringMatching(/^info: Fetching http:.*test\.jsonl$/),
+      expect.stringMatching(/^warning: hf:.* could not be fetched: .*\. Trying again in 0\.0s\.$/),
+      expect.stringMatching(/^info: Fetching http:.*, going on after 17 B$/),
+    ]);
+  });
+
+  const changed = lines.replaceAll('Q', 'R');
+  const wholeChanged = (response: ServerResponse) => response.writeHead(200, { etag: '"2"' }).end(changed);
+  it.each([
+    ['ranges are not served', [whole], ['Q0', 'Q1']],
+    ['the file has changed', [wholeChanged], ['R0', 'R1']],
+    ['the file has changed and If-Range is not heeded', [rest('"2"', changed), wholeChanged], ['R0', 'R1']],
+    ['the file has become shorter', [(response) => response.writeHead(416).end(), wholeChanged], ['R0', 'R1']],
+  ] satisfies [string, typeof answers, string[]][])('begins anew where %s', async (_, later, expected) => {
+    answers = [dropAfterHalf, ...later];
+    expect(questions(await loadWith({ sources: { pool: { path } } }))).toEqual(expected);
+    expect(requests).toHaveLength(1 + later.length);
+  });
+
+  it('asks again after a 503, and after a 429 not before its Retry-After', async () => {
+    const askedAt: number[] = [];
+    answers = [
+      (response) => response.writeHead(503).end(),
+      (response) => {
+        askedAt.push(performance.now());
+        response.writeHead(429, { 'retry-after': '1' }).end();
+      },
+      (response) => {
+        askedAt.push(performance.now());
+        whole(response);
+      },
+    ];
+    expect(questions(await loadWith({ sources: { pool: { path } } }))).toEqual(['Q0', 'Q1']);
+    expect(askedAt[1]! - askedAt[0]!).toBeGreaterThanOrEqual(990);
+  });
+
+  it('gives up after some tries, and leaves nothing behind', async () => {
+    answers = [dropAfterHalf, (response) => response.writeHead(503).end()];
+    await expect(loadWith({ sources: { pool: { path } } })).rejects.toMatchObject({
+      code: 'no_network',
+      message: expect.stringContaining('HTTP 503'),
+    });
+    expect(requests).toHaveLength(6);
+    expect(await readdir(kept())).toEqual([]);
+  });
+
+  it.each([
+    ['answers nothing', () => {}],
+    ['stops in the middle', sendHalf],
+  ])('stops at once when it is canceled while the server %s', async (_, answer) => {
+    const controller = new AbortController();
+    const reason = new Error('stopped by the user');
+    answers = [
+      async (response) => {
+        await answer(response);
+        controller.abort(reason);
+      },
+    ];
+    await expect(loadWith({ sources: { pool: { path } } }, controller.signal)).rejects.toBe(reason);
+    expect(requests).toHaveLength(1);
+    expect(await readdir(kept())).toEqual([]);
   });
 
   it('wants a revision that cannot move', async () => {

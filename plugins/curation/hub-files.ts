@@ -1,16 +1,29 @@
 import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fitsPattern, isGlob, type Log, UserError } from 'simmerkit';
+import {
+  fitsPattern,
+  formatBytes,
+  formatDuration,
+  isGlob,
+  type Pace,
+  PassingFailure,
+  pace,
+  retryAfter,
+  retryPassing,
+  type StageContext,
+  UserError,
+} from 'simmerkit';
 import { checkSha256 } from './check-sha256.js';
 import { hubUri } from './options.js';
 
-/** What a stage's context says of where files are. */
-export interface Where {
-  readonly recipeFolder: string;
-  readonly cacheFolder: string;
-  readonly signal: AbortSignal;
-  readonly log: Log;
-}
+/** What fetching takes of a stage's context. */
+export type Where = Pick<
+  StageContext<unknown, Record<string, never>>,
+  'recipeFolder' | 'cacheFolder' | 'signal' | 'log' | 'emit'
+>;
+
+/** How often a request is made again. */
+const retries = 5;
 
 /** A file of a dataset on Hugging Face, or a glob of them. */
 interface HubFile {
@@ -24,7 +37,7 @@ interface HubFile {
 /**
  * The files that `hf://datasets/OWNER/NAME@REVISION/FILE` names, fetched into the user's cache folder; FILE may be a glob
  * of * and ?, which stand for text without slashes.
- * @throws UserError `no_network`, `not_found`, `access_denied`, `checksum_differs`
+ * @throws UserError `no_network`, `endpoint_asks_to_wait`, `not_found`, `access_denied`, `checksum_differs`
  */
 export async function hubFiles(uri: string, sha256: string | undefined, where: Where): Promise<readonly string[]> {
   const [, owner, dataset, revision, path] = hubUri.exec(uri) ?? [];
@@ -69,10 +82,16 @@ async function listFiles({ uri, owner, dataset, revision }: HubFile, where: Wher
   const names: string[] = [];
   let url: string | undefined = `${endpoint()}/api/datasets/${owner}/${dataset}/tree/${revision}?recursive=true`;
   while (url !== undefined) {
-    const response: Response = await request(url, uri, where);
-    const entries = (await response.json()) as readonly { readonly type: string; readonly path: string }[];
-    names.push(...entries.filter(({ type }) => type === 'file').map(({ path }) => path));
-    url = /<([^>]+)>;\s*rel="next"/.exec(response.headers.get('link') ?? '')?.[1];
+    const page: string = url;
+    url = await retried(where, async () => {
+      const response = await send(page, uri, where);
+      if (!response.ok) throw refused(uri, response);
+      const entries = (await response.json().catch((error: Error) => {
+        throw brokenOff(uri, error);
+      })) as readonly { readonly type: string; readonly path: string }[];
+      names.push(...entries.filter(({ type }) => type === 'file').map(({ path }) => path));
+      return /<([^>]+)>;\s*rel="next"/.exec(response.headers.get('link') ?? '')?.[1];
+    });
   }
   return names;
 }
@@ -85,22 +104,23 @@ function cacheOf({ owner, dataset, revision }: HubFile, { cacheFolder }: Where):
   return join(cacheFolder, 'datasets', owner, dataset, revision);
 }
 
-/** `HF_ENDPOINT` and `HF_TOKEN` mean what they mean to Hugging Face's own tools. */
-async function request(url: string, uri: string, { signal }: Where): Promise<Response> {
-  const token = process.env.HF_TOKEN;
-  const response = await fetch(url, {
+function retried<T>({ signal, log }: Where, attempt: () => Promise<T>): Promise<T> {
+  return retryPassing(attempt, {
+    retries,
     signal,
-    ...(token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } }),
-  }).catch((error: Error) => {
-    signal.throwIfAborted();
-    throw new UserError('no_network', `${uri} could not be fetched: ${causeOf(error)}.`, {
-      kind: 'environment',
-      hint: 'Check the network, or download the file on another machine and give its path instead.',
-      cause: error,
-    });
+    onFailure({ message }, wait) {
+      if (wait !== undefined) log.warning(`${message} Trying again in ${formatDuration(wait / 1000)}.`);
+    },
   });
-  if (!response.ok) throw refused(uri, response.status);
-  return response;
+}
+
+/** `HF_ENDPOINT` and `HF_TOKEN` mean what they mean to Hugging Face's own tools. */
+async function send(url: string, uri: string, { signal }: Where, headers: Record<string, string> = {}) {
+  const token = process.env.HF_TOKEN;
+  const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  return fetch(url, { signal, headers: { ...headers, ...authorization } }).catch((error: Error) => {
+    throw brokenOff(uri, error);
+  });
 }
 
 /** Fetches once for all projects. */
@@ -113,15 +133,10 @@ async function fetchFile(at: HubFile, sha256: string | undefined, where: Where):
   );
   if (isKept) return file;
   const url = `${endpoint()}/datasets/${owner}/${dataset}/resolve/${revision}/${path}`;
-  where.log.info(`Fetching ${url}`);
-  const response = await request(url, uri, where);
-  if (response.body === null) throw refused(uri, response.status);
   await mkdir(dirname(file), { recursive: true });
   const partial = `${file}.${process.pid}.partial`;
   try {
-    await using handle = await open(partial, 'w');
-    for await (const bytes of response.body) await handle.writeFile(bytes);
-    await handle.sync();
+    await download(url, uri, partial, where);
     if (sha256 !== undefined) await checkSha256(partial, sha256);
     await rename(partial, file);
   } finally {
@@ -130,7 +145,82 @@ async function fetchFile(at: HubFile, sha256: string | undefined, where: Where):
   return file;
 }
 
-function refused(uri: string, status: number): UserError {
+/** What an attempt got of a file. */
+interface Received {
+  /** Counts its bytes. */
+  readonly steps: Pace;
+  /** Of the version that they are of; undefined where the server names none. */
+  readonly etag: string | undefined;
+}
+
+/** Goes on, after a failure that may pass, from the bytes that are there, where they still are those of the file. */
+async function download(url: string, uri: string, partial: string, where: Where): Promise<void> {
+  let received: Received | undefined;
+  await retried(where, async () => {
+    const response = await requestRest(url, uri, received, where);
+    if (!response.ok || response.body === null) throw refused(uri, response);
+    const earlier = response.status === 206 ? received : undefined;
+    const total = lengthOf(response);
+    received = earlier ?? { steps: pace(where, { unit: 'bytes', total }), etag: strongEtag(response) };
+    const { steps } = received;
+    await using handle = await open(partial, earlier === undefined ? 'w' : 'a');
+    for await (const bytes of bytesOf(response.body, uri)) {
+      await handle.writeFile(bytes);
+      await steps.step(undefined, bytes.length);
+    }
+    await handle.sync();
+    await steps.finish();
+  });
+}
+
+/** The answer with what is not there yet (206), or with the whole file. */
+async function requestRest(url: string, uri: string, received: Received | undefined, where: Where): Promise<Response> {
+  // Ranges are of the bytes as they are sent: packed ones could not be gone on from.
+  const whole = { 'accept-encoding': 'identity' };
+  const { steps, etag } = received ?? {};
+  if (steps === undefined || etag === undefined || steps.done === 0) {
+    where.log.info(`Fetching ${url}`);
+    return send(url, uri, where, whole);
+  }
+  where.log.info(`Fetching ${url}, going on after ${formatBytes(steps.done)}`);
+  const range = `bytes=${steps.done}-`;
+  const response = await send(url, uri, where, { ...whole, range, 'if-range': etag });
+  const start = `bytes ${steps.done}-`;
+  const isRest = response.headers.get('etag') === etag && response.headers.get('content-range')?.startsWith(start);
+  if (isRest || (response.status !== 206 && response.status !== 416)) return response;
+  await response.body?.cancel();
+  return send(url, uri, where, whole);
+}
+
+/** A weak ETag does not promise the same bytes. */
+function strongEtag({ headers }: Response): string | undefined {
+  const etag = headers.get('etag');
+  return etag === null || etag.startsWith('W/') || headers.has('content-encoding') ? undefined : etag;
+}
+
+function lengthOf({ headers }: Response): number | null {
+  const length = headers.get('content-length');
+  return length === null || headers.has('content-encoding') ? null : Number(length);
+}
+
+async function* bytesOf(body: AsyncIterable<Uint8Array>, uri: string): AsyncIterable<Uint8Array> {
+  try {
+    yield* body;
+  } catch (error) {
+    throw brokenOff(uri, error as Error);
+  }
+}
+
+function brokenOff(uri: string, error: Error): PassingFailure {
+  const final = new UserError('no_network', `${uri} could not be fetched: ${causeOf(error)}.`, {
+    kind: 'environment',
+    hint: 'Check the network, or download the file on another machine and give its path instead.',
+    cause: error,
+  });
+  return new PassingFailure(final, false);
+}
+
+function refused(uri: string, { status, headers }: Response): Error {
   if (status === 401 || status === 403) {
     return new UserError('access_denied', `${uri} may not be fetched (HTTP ${status}).`, {
       kind: 'environment',
@@ -143,10 +233,12 @@ function refused(uri: string, status: number): UserError {
       hint: 'Check owner, name, revision and file.',
     });
   }
-  return new UserError('no_network', `${uri} could not be fetched (HTTP ${status}).`, {
+  const error = new UserError('no_network', `${uri} could not be fetched (HTTP ${status}).`, {
     kind: 'environment',
     hint: 'Try again later, or download the file on another machine and give its path instead.',
   });
+  const mayPass = status === 429 || status >= 500;
+  return mayPass ? new PassingFailure(error, false, retryAfter(headers.get('retry-after'))) : error;
 }
 
 function causeOf(error: Error): string {
