@@ -111,7 +111,7 @@ export interface EventData {
   'stage.progressed': {
     readonly done: number;
     readonly total: number | null;
-    /** What is counted: "rows", "steps", "samples". */
+    /** What is counted: "rows", "steps", "samples", "bytes". */
     readonly unit: string;
     readonly secondsLeft?: number;
     /** Of `unit`, since this attempt began; what an earlier attempt did is in `done` and not in this. */

@@ -191,15 +191,15 @@ export function outcome(stage: WatchedStage): string {
     const { in: before, out } = stage.rows;
     return before === out ? `${formatCount(out)} rows` : `${formatCount(before)} → ${formatCount(out)} rows`;
   }
-  return stage.progress === undefined ? '' : `${formatCount(stage.progress.done)} ${plainLine(stage.progress.unit)}`;
+  return stage.progress === undefined ? '' : countText(stage.progress.done, null, stage.progress.unit);
 }
 
 function progress(stage: WatchedStage, { now, colors }: LiveViewOptions, room: number): string {
   const { done, total, unit } = counted(stage);
   if (done === undefined) return colors.dim(stage.message === undefined ? 'starting' : plainLine(stage.message.text));
-  if (total === null) return `${formatCount(done)} ${plainLine(unit)}`;
+  const count = countText(done, total, unit);
+  if (total === null) return count;
   const left = secondsLeft(stage, now);
-  const count = `${formatCount(done)}/${formatCount(total)} ${plainLine(unit)}`;
   const text = left === undefined ? count : `${count} · ${timeLeft(left)} left`;
   const barWidth = Math.min(30, room - widthOf(text) - 1);
   if (barWidth < 5) return text;
@@ -218,6 +218,13 @@ export function counted(stage: WatchedStage): {
     return { done: stage.training.resumedAfterStep, total: stage.training.totalSteps, unit: 'steps' };
   }
   return { done: stage.progress?.done, total: stage.progress?.total ?? null, unit: stage.progress?.unit ?? '' };
+}
+
+/** "5/10 rows", "4.2 MB/1.9 GB"; without a total "5 rows". */
+export function countText(done: number, total: number | null, unit: string): string {
+  const format = unit === 'bytes' ? formatBytes : formatCount;
+  const count = total === null ? format(done) : `${format(done)}/${format(total)}`;
+  return unit === 'bytes' ? count : `${count} ${plainLine(unit)}`;
 }
 
 /** Whole seconds: an estimate is no stopwatch. */
@@ -265,8 +272,9 @@ export function figuresOf(stage: WatchedStage): readonly string[] {
   ];
 }
 
-/** "1,200 rows/s"; what takes seconds is counted by the minute. */
+/** "1,200 rows/s", "4.2 MB/s"; what takes seconds is counted by the minute. */
 function rateOf(perSecond: number, unit: string): string {
+  if (unit === 'bytes') return `${formatBytes(perSecond)}/s`;
   return perSecond < 1 ? `${formatCount(60 * perSecond)} ${unit}/min` : `${formatCount(perSecond)} ${unit}/s`;
 }
 

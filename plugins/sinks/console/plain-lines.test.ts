@@ -34,6 +34,14 @@ describe('plain lines', () => {
     expect(steps.at(-1)).toContain('01:31');
   });
 
+  it('tell bytes as people read them', () => {
+    const story = new Story().begin().start('pool', 'curation/load').wait(20);
+    const progress = { done: 4_200_000, total: 1_900_000_000, unit: 'bytes', perSecond: 210_000, secondsLeft: 9028 };
+    story.tell('stage.progressed', progress, 'pool').wait(20);
+    story.tell('stage.progressed', { done: 8_400_000, total: null, unit: 'bytes' }, 'pool');
+    expect(told(story).slice(2)).toEqual(['00:20  pool: 4.2 MB/1.9 GB, 210 kB/s, 2h 30m left', '00:40  pool: 8.4 MB']);
+  });
+
   it('say nothing of the progress of a stage that is done in seconds', () => {
     const story = new Story().begin().start('clean').wait(2);
     story.tell('stage.progressed', { done: 5, total: 10, unit: 'rows' }, 'clean').complete('clean');

@@ -1,6 +1,6 @@
 import { type Event, type EventData, formatBytes, formatCount, formatDuration, formatShare } from 'simmerkit';
 import { type ConsoleState, elapsedSeconds, secondsLeft, type WatchedStage } from './console-state.js';
-import { counted, figuresOf, outcome, timeLeft } from './live-view.js';
+import { counted, countText, figuresOf, outcome, timeLeft } from './live-view.js';
 import { spendingText } from './spending-text.js';
 import { plainLine } from './terminal-text.js';
 
@@ -104,7 +104,7 @@ export class PlainLines {
     const { done, total, unit } = counted(stage);
     const left = secondsLeft(stage, time);
     return [
-      `${formatCount(done ?? 0)}${total === null ? '' : `/${formatCount(total)}`} ${unit}`,
+      countText(done ?? 0, total, unit),
       ...figuresOf(stage),
       ...(left === undefined || left === 0 ? [] : [`${timeLeft(left)} left`]),
     ].join(', ');
