@@ -8,7 +8,7 @@ import type { Source } from './options.js';
 
 /**
  * The files of a source, on this machine, in the order of their names; fetched where they are elsewhere.
- * @throws UserError `file_missing`, `checksum_differs`, `no_network`, `not_found`, `access_denied`
+ * @throws UserError `file_missing`, `checksum_differs`, `no_network`, `endpoint_asks_to_wait`, `not_found`, `access_denied`
  */
 export async function sourceFiles(name: string, source: Source, where: Where): Promise<readonly string[]> {
   const files = source.path.startsWith('hf://')
