@@ -234,20 +234,19 @@ function streaming<Request, Response>(
   };
 }
 
-/** Resolves when there is room for more: what a client does not read stays on the disk. */
+/** Resolves when the message was sent: what a client does not read stays on the disk, but for the one under way. */
 async function write<Request, Response>(
   call: ServerWritableStream<Request, Response>,
   message: Response,
   signal: AbortSignal,
 ): Promise<void> {
-  if (signal.aborted || call.write(message)) return;
+  if (signal.aborted) return;
   await new Promise<void>((resolve) => {
     const done = () => {
-      call.off('drain', done);
       signal.removeEventListener('abort', done);
       resolve();
     };
-    call.once('drain', done);
     signal.addEventListener('abort', done);
+    call.write(message, done);
   });
 }
