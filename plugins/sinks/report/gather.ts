@@ -30,6 +30,7 @@ export class RunGatherer {
   private readonly versions = new Map<string, Versions>();
   private readonly incidents: { time: string; text: string }[] = [];
   private readonly outputs = new Map<string, string>();
+  private readonly completed: Of<'stage.completed'>[] = [];
   private readonly reused: Of<'stage.reused'>[] = [];
   private readonly spending = new SpendingSoFar();
 
@@ -57,6 +58,7 @@ export class RunGatherer {
         this.incident(event, `stage ${event.stage} failed: ${event.data.error.message}`);
         break;
       case 'stage.completed':
+        this.completed.push(event);
         this.stageEnded(event, { state: 'completed', ...event.data });
         break;
       case 'stage.reused':
@@ -107,17 +109,17 @@ export class RunGatherer {
   }
 
   /**
-   * Adds what another run's log tells of how a stage was made that this run reused: its times and its training.
-   * @param stage the stage's name in this run
+   * Adds what another run tells of how a stage was made that this run reused: its times and its training.
+   * @param stage the stage's name in this run @param origin the events of the other run
    */
-  addOrigin(stage: string, events: readonly Event[]): void {
-    for (const event of events) {
-      if (event.type === 'stage.completed') {
-        const known = this.stageTimes.get(stage);
-        const { seconds, peakMemoryBytes } = event.data;
-        if (known !== undefined) this.stageTimes.set(stage, { ...known, seconds, peakMemoryBytes });
-      } else this.addTraining({ ...event, stage } as Event);
-    }
+  addOrigin(stage: string, key: string, origin: RunGatherer): void {
+    const made = origin.completed.find((event) => event.data.key === key);
+    const known = this.stageTimes.get(stage);
+    if (made === undefined || known === undefined) return;
+    const { seconds, peakMemoryBytes } = made.data;
+    this.stageTimes.set(stage, { ...known, seconds, peakMemoryBytes });
+    const training = origin.trainings.get(made.stage ?? '');
+    if (training !== undefined) this.trainings.set(stage, training);
   }
 
   /** Stages that an earlier run made, with that run. */

@@ -1,7 +1,8 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Event } from 'simmerkit';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fixtureRun } from './report.fixture.js';
 import { reportSink } from './report.sink.js';
 
@@ -89,5 +90,24 @@ describe('the report', () => {
     const text = await readFile(join(folder, 'report.html'), 'utf8');
     expect(text).toContain('No model was evaluated.');
     expect(text).toContain('Nothing was trained in this run.');
+  });
+
+  it('shows how reused stages were made by the log of the run that made them, read once', async () => {
+    const { events, context } = await fixtureRun(folder);
+    const eventsOf = vi.fn(async function* () {
+      yield* events;
+    });
+    const sink = await reportSink.open({}, { ...context, eventsOf });
+    const reused = [
+      { stage: 'sample', data: { uses: 'curation/select', key: 'c', outputs: {}, madeBy: 'earlier' } },
+      { stage: 'tuned', data: { uses: 'sft/train', key: 's', outputs: {}, madeBy: 'earlier' } },
+    ];
+    for (const each of reused) await sink.onEvent({ ...events[0], ...each, type: 'stage.reused' } as Event);
+    await sink.beforeCompleted?.();
+    const text = await readFile(join(folder, 'report.html'), 'utf8');
+    expect(text.match(/aria-label="Training loss of [^"]*"/g)).toEqual(['aria-label="Training loss of tuned"']);
+    expect(text).toContain('<td>tuned</td><td>sft/train</td><td class="number">5m 12s</td>');
+    expect(text).toContain('<td>sample</td><td>curation/select</td><td class="number">0.4s</td>');
+    expect(eventsOf.mock.calls).toEqual([['earlier']]);
   });
 });

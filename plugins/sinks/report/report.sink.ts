@@ -1,6 +1,6 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { defineSink, type Event, type Plan, redactor, type SinkContext, type TableArtifact, z } from 'simmerkit';
+import { defineSink, type Plan, redactor, type SinkContext, type TableArtifact, z } from 'simmerkit';
 import { type ComparisonReport, comparisonReport } from './comparison-report.js';
 import { coreVersions, RunGatherer } from './gather.js';
 
@@ -54,12 +54,15 @@ async function writeReport(gatherer: RunGatherer, context: SinkContext): Promise
 
 /** What a run reused was made by another one: its log has the loss curve and the times. */
 async function addOrigins(gatherer: RunGatherer, context: SinkContext): Promise<void> {
+  const origins = new Map<string, RunGatherer>();
   for (const { stage, key, madeBy } of gatherer.reusedStages()) {
-    const events: Event[] = [];
-    for await (const event of context.eventsOf(madeBy)) if (event.stage !== undefined) events.push(event);
-    const made = events.find((event) => event.type === 'stage.completed' && event.data.key === key);
-    const origin = events.filter((event) => event.stage === made?.stage);
-    gatherer.addOrigin(stage, origin);
+    let origin = origins.get(madeBy);
+    if (origin === undefined) {
+      origin = new RunGatherer();
+      origins.set(madeBy, origin);
+      for await (const event of context.eventsOf(madeBy)) origin.add(event);
+    }
+    gatherer.addOrigin(stage, key, origin);
   }
 }
 
