@@ -118,6 +118,7 @@ async function throughCore(
   watchers: number,
 ): Promise<Measured> {
   using control = await ControlClient.open({ address: server.address });
+  await forgetPeakMemory(server.child);
   const source = { $case: 'name', value: sender } as const;
   const request = { source, fileName: '', params: {}, overrides: { seed: String(round) } };
   const { run } = await control.createRun({ requestId: randomUUID(), recipe: request });
@@ -200,6 +201,11 @@ function firstOutput(child: ChildProcess): Promise<string> {
 async function peakMemory({ pid }: ChildProcess): Promise<number> {
   const text = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   return Math.round((Number(/VmHWM:\s+(\d+) kB/.exec(text)?.[1] ?? 0) * 1024) / 1e6);
+}
+
+/** The server serves all rounds: each has a peak of its own. */
+async function forgetPeakMemory({ pid }: ChildProcess): Promise<void> {
+  await writeFile(`/proc/${pid}/clear_refs`, '5').catch(() => undefined);
 }
 
 /** The trainers of the bench, and a model without weights for them. */
