@@ -101,3 +101,20 @@ it('what this process writes is not read back from the file', async () => {
     await rm(folder, { recursive: true, force: true });
   }
 });
+
+it('whoever has gone is given nothing more, however much there is', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'simmer-tail-'));
+  const file = join(folder, 'events.jsonl');
+  try {
+    const { log } = await RunLog.open(file);
+    await log.append(event(1, 2));
+    await log.close();
+    await using tail = await LogTail.open(file, new DurableWrites());
+    const gone = new AbortController();
+    const position = await tail.seek(1, gone.signal);
+    gone.abort();
+    expect(await tail.next(position!, gone.signal)).toBeUndefined();
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});

@@ -107,6 +107,7 @@ export class LogTail implements AsyncDisposable {
    * @returns undefined when the run has ended and all was read, or the signal is aborted
    */
   async next(from: LogPosition, signal: AbortSignal, lagLimit?: number): Promise<LogPart | undefined> {
+    if (signal.aborted) return undefined;
     while (from.offset >= this.#end.offset) {
       if (this.#isAtEnd && isRunEnd(this.#lastType)) return undefined;
       if (!(await this.#more(signal))) return undefined;
