@@ -2,8 +2,9 @@ import type { Colors } from 'picocolors/types.js';
 import { calibrations } from '../../engine/calibrations.js';
 import type { StagePreview } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
-import { formatBytes } from '../../figures.js';
+import { formatBytes, formatCount, formatDuration, formatUsd } from '../../figures.js';
 import type { Resources } from '../../plugin/definitions.js';
+import type { BudgetLimits } from '../../recipe/budget.js';
 import type { Plan } from '../../recipe/plan.js';
 import { planDigest } from '../../recipe/plan-digest.js';
 import { openWorkspace, refuseServer, serverOf } from '../open-workspace.js';
@@ -67,6 +68,7 @@ export function planLines(plan: Plan, previews: readonly StagePreview[], colors:
     ...tableLines([heading, ...stages], { indent: ' ', right: [0] }),
     '',
     ...(trainers.length === 0 ? [] : [colors.dim('trainers'), ...tableLines(trainers, { indent: '  ' }), '']),
+    ...(plan.budget === undefined ? [] : [`${colors.dim('budget')}  ${budgetText(plan.budget)}`, '']),
     `${totalLine(previews)}${plan.until === undefined ? '' : `; what "${plan.until}" does not need is left out`}`,
   ];
 }
@@ -96,6 +98,14 @@ function needs({ cpus, memoryBytes, gpus, nodes, hardware }: Resources): string 
       : [`${gpus} ${hardware ?? ''} GPU${gpus === 1 ? '' : 's'}`.replace('  ', ' ')]),
     ...(cpus === undefined ? [] : [`${cpus} core${cpus === 1 ? '' : 's'}`]),
     ...(memoryBytes === undefined ? [] : [formatBytes(memoryBytes)]),
+  ].join(', ');
+}
+
+function budgetText({ usd, gpuHours, wallClockSeconds }: BudgetLimits): string {
+  return [
+    ...(usd === undefined ? [] : [formatUsd(usd)]),
+    ...(gpuHours === undefined ? [] : [`${formatCount(gpuHours)} GPU-hours`]),
+    ...(wallClockSeconds === undefined ? [] : [`${formatDuration(wallClockSeconds)} from start to end`]),
   ].join(', ');
 }
 
