@@ -1,4 +1,5 @@
-import { resolve } from 'node:path';
+import { rename, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { isUserError, UserError } from '../errors.js';
 import { writingTo } from '../files/disk-error.js';
 import { makeFolder } from '../files/durable-files.js';
@@ -8,7 +9,7 @@ import { StoreWriter } from './artifact-writer.js';
 import { digestFile } from './file-digest.js';
 import { readManifest } from './manifest.js';
 import { requireName, type StageCache, StoredStageCache } from './stage-cache.js';
-import { removeStaleStaging } from './staging.js';
+import { makeStagingFolder, removeStaleStaging } from './staging.js';
 import { StoreHome } from './store-home.js';
 import { StoredArtifact, StoredTable } from './stored-artifact.js';
 
@@ -53,7 +54,7 @@ export class ArtifactStore {
    */
   async open(uri: string): Promise<Artifact | TableArtifact> {
     const { type, digest } = parseArtifactUri(uri);
-    const folder = this.#home.inside('artifacts', type, digest);
+    const folder = this.#folderOf(uri);
     const manifest = await readManifest(folder, type, digest);
     const isTable = type === 'dataset' || type === 'generations';
     const artifact = isTable ? new StoredTable(manifest, folder) : new StoredArtifact(manifest, folder);
@@ -85,6 +86,28 @@ export class ArtifactStore {
     }
   }
 
+  /** Bytes of the files of artifacts, as far as they are there and lie in the home. */
+  async sizeOf(uris: readonly string[]): Promise<number> {
+    let bytes = 0;
+    for (const uri of uris) {
+      if (!(await this.has(uri))) continue;
+      const { folder, files } = await this.open(uri);
+      if (folder === this.#folderOf(uri)) bytes += files.reduce((sum, { size }) => sum + size, 0);
+    }
+    return bytes;
+  }
+
+  /**
+   * Removes artifacts, each of them whole or not at all, and what stages kept over their attempts. Stages that made them
+   * are no longer found. Nobody may use the home meanwhile.
+   * @param stageKeys whose scratch folders go
+   */
+  async remove(uris: readonly string[], stageKeys: readonly string[]): Promise<void> {
+    await this.stages.forget(new Set(uris));
+    for (const uri of uris) await this.#moveOut(this.#folderOf(uri));
+    for (const key of stageKeys) await this.#moveOut(this.#home.inside('scratch', requireName(key)));
+  }
+
   /** For one stage; its disposal removes what was not committed. */
   writer(): ArtifactWriter & AsyncDisposable {
     return new StoreWriter(this.#home, this);
@@ -106,6 +129,23 @@ export class ArtifactStore {
     await this.#home.ready();
     await writingTo(this.home, () => makeFolder(folder));
     return folder;
+  }
+
+  #folderOf(uri: string): string {
+    const { type, digest } = parseArtifactUri(uri);
+    return this.#home.inside('artifacts', type, digest);
+  }
+
+  /** Out of its place in one rename; what a dead process leaves of it is staging. */
+  async #moveOut(folder: string): Promise<void> {
+    const staging = await makeStagingFolder(this.#home.inside('staging'));
+    try {
+      await rename(folder, join(staging, 'removed'));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    } finally {
+      await rm(staging, { recursive: true, force: true });
+    }
   }
 }
 

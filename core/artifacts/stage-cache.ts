@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import type { EventDraft } from '../events/catalogue.js';
 import { writingTo } from '../files/disk-error.js';
@@ -27,6 +28,8 @@ export interface StageCache {
   lookup(key: string): Promise<StageCacheEntry | undefined>;
   /** Durable when it resolves. A later record of the same key replaces it. */
   record(key: string, entry: StageCacheEntry): Promise<void>;
+  /** Forgets the keys that made one of these artifacts. */
+  forget(uris: ReadonlySet<string>): Promise<void>;
 }
 
 /** The cache as files, `cache/KEY.json`. */
@@ -55,6 +58,15 @@ export class StoredStageCache implements StageCache {
       await makeFolder(this.#home.inside('cache'));
       await writeFileDurably(file, `${JSON.stringify(entry)}\n`);
     });
+  }
+
+  async forget(uris: ReadonlySet<string>): Promise<void> {
+    const folder = this.#home.inside('cache');
+    for (const name of await readdir(folder).catch(() => [])) {
+      const entry = name.endsWith('.json') ? await readEntry(join(folder, name)) : undefined;
+      const isMade = Object.values(entry?.outputs ?? {}).some((uri) => uris.has(uri));
+      if (isMade) await rm(join(folder, name), { force: true });
+    }
   }
 
   #file(key: string): string {

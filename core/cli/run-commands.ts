@@ -87,6 +87,20 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .addHelpText('after', '\nExample:\n  simmer explain latest 4f1c22ab90d1e3c7')
     .action(action(async () => (await import('./commands/explain.js')).explain));
 
+  program
+    .command('remove')
+    .summary('remove runs, and what no other run has made')
+    .description(
+      'Removes runs with their logs and reports, the artifacts that no other run has made or reused, and what their ' +
+        'unfinished stages kept to go on from. Stages whose artifacts are gone run again where they are asked for again.',
+    )
+    .argument('<runs...>', 'runs: their ids, the beginnings of them, or "latest"')
+    .option('--dry-run', 'only say what would go')
+    .addOption(homeOption())
+    .option('--json', 'what went as JSON')
+    .addHelpText('after', '\nExamples:\n  simmer remove latest --dry-run\n  simmer remove quickstart-20260101')
+    .action(action(async () => (await import('./commands/remove.js')).remove));
+
   const evaluation = program
     .command('eval')
     .summary('compare evaluations, and measure figures from anywhere: diff, metrics')

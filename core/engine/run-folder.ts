@@ -104,6 +104,15 @@ export async function linkOutputs(
   }
 }
 
+/** Removes the folder of a run: it is there whole, or no run any more. */
+export async function removeRunFolder(runFolder: string): Promise<void> {
+  const runs = dirname(runFolder);
+  const leaving = join(runs, `${unfinishedPrefix}${basename(runFolder)}`);
+  await rename(runFolder, leaving);
+  await syncFolder(runs);
+  await rm(leaving, { recursive: true, force: true });
+}
+
 /** Ids of the runs of a home, in no order. */
 export async function runIds(runsFolder: string): Promise<readonly string[]> {
   try {
@@ -138,7 +147,7 @@ async function tellCreated(run: NewRun, file: string): Promise<void> {
   }
 }
 
-/** Folders of cores that died while they made them. An hour is long enough for any that still works on its own. */
+/** Folders of cores that died while they made or removed them. An hour is long enough for any that still works on its own. */
 async function removeLeftovers(runs: string): Promise<void> {
   const names = (await readdir(runs)).filter((name) => name.startsWith(unfinishedPrefix));
   for (const name of names) {

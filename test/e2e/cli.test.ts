@@ -14,6 +14,7 @@ const commands = [
   'cancel',
   'report',
   'artifacts',
+  'remove',
   'explain',
   'plugins',
   'schema',
@@ -98,6 +99,7 @@ describe('a command that acts on this machine', () => {
   it.each([
     ['inspect', ['inspect', 'small.yaml', '--stage', 'tuned']],
     ['doctor', ['doctor']],
+    ['remove', ['remove', 'latest']],
     ['plan --calibration', ['plan', '--calibration']],
   ])('refuses a server, however it is named: %s', async (command, args) => {
     for (const [given, env] of [
@@ -283,6 +285,22 @@ describe('a plan', () => {
     expect(after.stages.map((stage: { cache: string }) => stage.cache)).toEqual(['hit', 'hit', 'hit']);
     expect(after.plan.stages.map((stage: { name: string }) => stage.name)).toEqual(['pool', 'split', 'formatted']);
     expect(after.digest).toMatch(/^[0-9a-f]{64}$/);
+  });
+});
+
+describe('a run that is removed', () => {
+  it('goes with what it has made, once it is more than a rehearsal', async () => {
+    const remove = (...args: string[]) => simmer(['remove', 'latest', '--home', 'removal', ...args], { cwd });
+    await simmer(['run', 'small.yaml', '--home', 'removal'], { cwd });
+    const rehearsed = await remove('--dry-run');
+    expect(rehearsed.stdout).toMatch(
+      /^Would remove small-\S+ with \d+ artifacts \(\d+\.\d kB\) that no other run has\.\n$/,
+    );
+    const removed = await remove();
+    expect([removed.code, removed.stdout]).toEqual([0, rehearsed.stdout.replace('Would remove', 'Removed')]);
+    expect((await remove()).stderr).toContain('error[run_not_found]');
+    const { stdout } = await simmer(['plan', 'small.yaml', '--home', 'removal'], { cwd });
+    expect(stdout).toContain('3 stages: 1 to run');
   });
 });
 

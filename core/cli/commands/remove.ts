@@ -1,0 +1,32 @@
+import { removeRuns } from '../../engine/remove-runs.js';
+import type { RunSummary } from '../../engine/run-outcome.js';
+import { exitCodes } from '../../errors.js';
+import { formatBytes, formatCount } from '../../figures.js';
+import { LocalWorkspace } from '../local-workspace.js';
+import { refuseServer, serverOf } from '../open-workspace.js';
+import { writeJson, writeLine } from '../terminal.js';
+import type { WorkspaceFlags } from '../workspace.js';
+
+/** `simmer remove`: runs, and what only they have. */
+export async function remove(
+  names: readonly string[],
+  flags: WorkspaceFlags & { readonly dryRun?: boolean },
+): Promise<number> {
+  refuseServer('remove', serverOf(flags));
+  await using workspace = await LocalWorkspace.open(flags);
+  const found = new Map<string, RunSummary>();
+  for (const name of names) {
+    const run = await workspace.find(name);
+    found.set(run.runId, run);
+  }
+  const { dryRun = false } = flags;
+  const options = { store: await workspace.store(), all: await workspace.runs(), dryRun };
+  const removal = await removeRuns([...found.values()], options);
+  const { runs, artifacts, bytes } = removal;
+  if (flags.json) await writeJson(removal);
+  else {
+    const what = `with ${formatCount(artifacts.length)} artifacts (${formatBytes(bytes)}) that no other run has`;
+    await writeLine(`${dryRun ? 'Would remove' : 'Removed'} ${runs.join(', ')} ${what}.`);
+  }
+  return exitCodes.ok;
+}
