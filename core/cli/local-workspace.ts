@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Settings } from '../config/settings.js';
 import { estimatePlan } from '../engine/estimate-plan.js';
+import { beyondMachine } from '../engine/machine.js';
 import { previewPlan } from '../engine/preview.js';
 import type { ByteRange } from '../engine/run-artifacts.js';
 import { readPlan } from '../engine/run-folder.js';
@@ -64,7 +65,8 @@ export class LocalWorkspace implements Workspace {
     const store = await openStore(this.#settings.home);
     const stages = await previewPlan(plan, store.stages);
     const estimates = await estimatePlan(plan, catalog, store, this.#settings);
-    return { digest: planDigest(plan), plan, stages, estimates };
+    const beyond = beyondMachine(plan, this.#settings.resources).map(({ name }) => name);
+    return { digest: planDigest(plan), plan, stages, estimates, beyondMachine: beyond };
   }
 
   async plugins(file: string | undefined) {

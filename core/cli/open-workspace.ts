@@ -53,6 +53,8 @@ export interface Workspace extends AsyncDisposable {
     readonly plan: Plan;
     readonly stages: readonly StagePreview[];
     readonly estimates: readonly StageForecast[];
+    /** Stages that need more GPUs than this machine has. Undefined where a server is to run them. */
+    readonly beyondMachine?: readonly string[];
   }>;
   /** @param file a recipe whose own plugins are in it, too; so for `schema` */
   plugins(file: string | undefined): Promise<readonly PluginDescription[]>;

@@ -47,11 +47,14 @@ function sharedLines(
   forecasts: readonly StageForecast[],
   textsOf: (forecast: StageForecast) => readonly string[],
 ): readonly string[] {
-  return [...stagesByText(forecasts, textsOf)].map(([text, stages]) => {
-    const names = stages.length <= namesShown ? stages : stages.slice(0, namesShown - 1);
-    const others = stages.length - names.length;
-    return `  ${names.join(', ')}${others === 0 ? '' : ` and ${others} more`}: ${text}`;
-  });
+  return [...stagesByText(forecasts, textsOf)].map(([text, stages]) => `  ${namesOf(stages)}: ${text}`);
+}
+
+/** "a, b"; of many "a, b, c, d, e and 7 more". */
+export function namesOf(stages: readonly string[]): string {
+  const names = stages.length <= namesShown ? stages : stages.slice(0, namesShown - 1);
+  const others = stages.length - names.length;
+  return `${names.join(', ')}${others === 0 ? '' : ` and ${others} more`}`;
 }
 
 function stagesByText(

@@ -11,7 +11,7 @@ import { openWorkspace, refuseServer, serverOf } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
 import { catalogOf, givenBy, type RecipeFlags, settingsFrom } from '../workspace.js';
-import { calibrationLines, estimateLines } from './estimate-lines.js';
+import { calibrationLines, estimateLines, namesOf } from './estimate-lines.js';
 
 /** `simmer plan`: what a run would do, and what it would take. */
 export async function plan(
@@ -27,8 +27,15 @@ export async function plan(
   if (flags.json) await writeJson(planned);
   else {
     const colors = colorsFor(process.stdout);
-    const { plan: made, stages, estimates } = planned;
-    const lines = [...planLines(made, stages, colors), '', ...estimateLines(estimates, made.budget, colors)];
+    const { plan: made, stages, estimates, beyondMachine = [] } = planned;
+    const lines = [
+      ...planLines(made, stages, colors),
+      ...(beyondMachine.length === 0
+        ? []
+        : [colors.yellow(`this machine has too few GPUs for ${namesOf(beyondMachine)}: to be run elsewhere`)]),
+      '',
+      ...estimateLines(estimates, made.budget, colors),
+    ];
     await writeLine(lines.join('\n').trimEnd());
   }
   return exitCodes.ok;
