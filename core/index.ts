@@ -143,6 +143,7 @@ export { makeSocketFolder, removeSocketFolder } from './process/socket-folder.js
 export { type DetachedProcess, type ProcessExit, spawnDetached } from './process/spawn-detached.js';
 export { endsWithin, terminateGroup } from './process/terminate.js';
 export { type Random, random } from './random.js';
+export { nearestName } from './recipe/nearest-name.js';
 export type { Json, Plan, PlannedStage, PlannedTrainer, StageReference } from './recipe/plan.js';
 export { readSecret } from './secrets.js';
 export { type StartWork, type ThreadedWork, workInThreads } from './threads/work-in-threads.js';

@@ -1,4 +1,4 @@
-import type { Row } from 'simmerkit';
+import { nearestName, type Row } from 'simmerkit';
 import { type DataPlace, dataError } from './data-error.js';
 import { layOut } from './layouts.js';
 import type { Field, LoadOptions, Source } from './options.js';
@@ -8,8 +8,14 @@ export const sharedColumns = ['question', 'reasoning', 'answer', 'domain'] as co
 
 type ColumnType = LoadOptions['types'][string];
 
-/** A row of the dataset, or the required column that it lacks and what question it had. */
-export type Mapped = { readonly row: Row } | { readonly missing: string; readonly question: unknown };
+/**
+ * A row of the dataset, or the required column that it lacks and what question it had. `from`: what it was mapped from,
+ * where its layout could be taken apart.
+ */
+export type Mapped = { readonly from?: Row } & (
+  | { readonly row: Row }
+  | { readonly missing: string; readonly question: unknown }
+);
 
 /** Maps rows of one source to columns. @throws SyntaxError for a pattern that is no regular expression */
 export function fieldMapper(
@@ -39,12 +45,12 @@ export function fieldMapper(
       const value = take(row, place, isRequired && options.missing === 'drop');
       const cell = value === null ? null : convert(value, type, column, place);
       if (isRequired && (cell === null || (typeof cell === 'string' && cell.trim() === ''))) {
-        if (options.missing === 'drop') return { missing: column, question: mapped.question };
+        if (options.missing === 'drop') return { from: row, missing: column, question: mapped.question };
         throw missingValue(column, row, place);
       }
       mapped[column] = cell;
     }
-    return { row: mapped };
+    return { from: row, row: mapped };
   };
 }
 
@@ -62,6 +68,20 @@ export function rowFilter({ where }: Source): (row: Row) => boolean {
 /** The shared columns, then those that the source adds. */
 export function columnsOf(source: Source): readonly string[] {
   return [...new Set([...sharedColumns, ...Object.keys(source.fields)])].filter((column) => column !== 'id');
+}
+
+/** Required columns that the recipe takes from a field of its own choice: some row of each file must have it. */
+export function columnsToFind({ fields }: Source, { required }: Pick<LoadOptions, 'required'>): readonly string[] {
+  return required.filter((column) => {
+    const field = fields[column];
+    return field !== undefined && (typeof field === 'string' || ('field' in field && !field.optional));
+  });
+}
+
+/** The name, or the path, of the field that a column is taken from. */
+export function fieldName(column: string, field: Field | undefined): string {
+  if (field === undefined || (typeof field === 'object' && 'value' in field)) return column;
+  return typeof field === 'string' ? field : field.field;
 }
 
 type Take = (row: Row, place: DataPlace, mayLack: boolean) => unknown;
@@ -93,14 +113,18 @@ function takeField(column: string, field: Field): Take {
   };
 }
 
-/** A field by its name, or by a path of names and positions. */
 function reach(row: Row, name: string, column: string, place: DataPlace, mayLack: boolean): unknown {
+  const value = fieldIn(row, name);
+  if (value === undefined && !mayLack) throw missingField(name, column, row, place);
+  return value ?? null;
+}
+
+/** A field by its name, or by a path of names and positions. Undefined: it is not there. */
+export function fieldIn(row: Row, name: string): unknown {
   if (Object.hasOwn(row, name)) return row[name] ?? null;
   let value: unknown = row;
   for (const part of name.split('.')) {
-    const isThere = typeof value === 'object' && value !== null && Object.hasOwn(value, part);
-    if (!isThere && mayLack) return null;
-    if (!isThere) throw missingField(name, column, row, place);
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, part)) return undefined;
     value = (value as Record<string, unknown>)[part];
   }
   return value ?? null;
@@ -146,26 +170,32 @@ function excerptOfHalf(text: string): string {
   return `${text.slice(Math.max(0, at - 20), at)}\ufffd${text.slice(at + 1, at + 20)}`;
 }
 
-function fieldNames(row: Row): string {
-  return Object.keys(row)
-    .map((name) => `\`${name}\``)
-    .join(', ');
+export function fieldNames(names: readonly string[]): string {
+  return names.map((name) => `\`${name}\``).join(', ');
 }
 
 function missingField(name: string, column: string, row: Row, place: DataPlace): Error {
+  const names = Object.keys(row);
   return dataError(
     'missing_column',
     place,
-    `there is no field \`${name}\` for column \`${column}\`; the row has ${fieldNames(row)}.`,
-    'Correct `fields` of the source, or set `optional: true` on the field.',
+    `there is no field \`${name}\` for column \`${column}\`; the row has ${fieldNames(names)}.`,
+    fieldHint(name, names),
   );
+}
+
+/** What to do about a field that is not there. */
+export function fieldHint(name: string, names: readonly string[]): string {
+  const nearest = nearestName(name, names);
+  const meant = nearest === undefined ? '' : `Did you mean \`${nearest}\`? `;
+  return `${meant}Correct \`fields\` of the source, or set \`optional: true\` on the field.`;
 }
 
 function missingValue(column: string, row: Row, place: DataPlace): Error {
   return dataError(
     'missing_column',
     place,
-    `the row has no \`${column}\`; it has ${fieldNames(row)}.`,
+    `the row has no \`${column}\`; it has ${fieldNames(Object.keys(row))}.`,
     `Say which field it is (\`fields: {${column}: NAME}\`), or set \`missing: drop\` to leave such rows out.`,
   );
 }

@@ -416,6 +416,49 @@ it('curation/load drops and counts rows that lack a column where asked', async (
   ]);
 });
 
+describe('curation/load refuses a field that no row of a file has, though rows may be dropped', () => {
+  const drop = { required: ['question', 'answer'], missing: 'drop' };
+
+  it.each([
+    ['pool.csv', 'prompt,answer\nQ0,0\n'],
+    ['pool.jsonl', '{"prompt":"Q0","answer":"0"}\n'],
+    ['pool.json', '[{"prompt":"Q0","answer":"0"}]'],
+  ])('%s', async (name, content) => {
+    const fields = { question: 'promt' };
+    await expect(loadFile(name, content, { fields }, drop)).rejects.toMatchObject({
+      code: 'missing_column',
+      message: expect.stringContaining(
+        `${name}: no row has the field \`promt\` for column \`question\`; there is \`prompt\`, \`answer\`.`,
+      ),
+      hint: expect.stringContaining('Did you mean `prompt`?'),
+    });
+  });
+
+  it('Parquet', async () => {
+    await parquetFile('pool.parquet');
+    const sources = { pool: { path: 'pool.parquet', fields: { answer: 'levels' } } };
+    await expect(loadWith({ sources, ...drop })).rejects.toMatchObject({
+      hint: expect.stringContaining('Did you mean `level`?'),
+    });
+  });
+
+  it('and none that some row has, be it in the last part of a file that several threads read', async () => {
+    const content = Array.from({ length: 4000 }, (_, at) =>
+      JSON.stringify({ question: `${at}`, text: 'x'.repeat(10_000) }),
+    );
+    content.push('{"question":"last","solution":"1"}');
+    const result = await loadFile('pool.jsonl', content.join('\n'), { fields: { answer: 'solution' } }, drop);
+    expect(questions(result)).toEqual(['last']);
+  });
+
+  it('and none that is optional, or that a layout takes from the row', async () => {
+    const rows = ['1', ''].map((output) => JSON.stringify({ instruction: 'Add.', output })).join('\n');
+    const fields = { answer: 'answer', domain: { field: 'topic', optional: true } };
+    const result = await loadFile('pool.jsonl', rows, { layout: 'alpaca', fields }, drop);
+    expect(questions(result)).toEqual(['Add.']);
+  });
+});
+
 it('curation/load checks the SHA-256 of a file', async () => {
   const sha256 = createHash('sha256').update(lines).digest('hex');
   expect(questions(await loadFile('pool.jsonl', lines, { sha256 }))).toHaveLength(2);

@@ -23,6 +23,7 @@ export const load = defineStage({
   async run(context) {
     const { columnsOf } = await import('./field-mapping.js');
     const { loadTasks, requireUnchanged, statesOf } = await import('./load-tasks.js');
+    const { joinParts, requireFields } = await import('./read-parts.js');
     const { decisionColumns } = await import('./sieve.js');
     const { sourceFiles } = await import('./source-files.js');
     const { options } = context;
@@ -55,9 +56,12 @@ export const load = defineStage({
     await requireUnchanged(sources, states);
     await steps.finish();
     let rowsIn = 0;
+    const files = joinParts(told.flatMap(({ parts }) => parts));
     for (const { name, source } of sources) {
-      const taken = told.reduce((sum, part) => sum + (part.taken.get(name) ?? 0), 0);
-      const read = told.reduce((sum, part) => sum + (part.read.get(name) ?? 0), 0);
+      const ofSource = files.filter((file) => file.source === name);
+      for (const file of ofSource) requireFields(file, source);
+      const count = (what: 'read' | 'taken') => ofSource.reduce((sum, file) => sum + file[what], 0);
+      const [read, taken] = [count('read'), count('taken')];
       if (read > taken)
         context.log.info(
           `Source ${name}: ${taken} of ${formatCount(read)} rows match \`where\`; the others are no input.`,

@@ -2,17 +2,15 @@ import { basename } from 'node:path';
 import type { Row, StartRows } from 'simmerkit';
 import type { DataPlace } from './data-error.js';
 import { readRows } from './data-reader.js';
-import { fieldMapper, rowFilter } from './field-mapping.js';
+import { columnsToFind, fieldIn, fieldMapper, fieldName, rowFilter } from './field-mapping.js';
 import type { Piece } from './load-tasks.js';
 import type { LoadOptions } from './options.js';
 import { problemId } from './problem-id.js';
+import type { ReadPart } from './read-parts.js';
 
 /** What was read of some pieces, beside the rows. */
 export interface Loaded {
-  /** Rows by their source, those that were dropped for what they lack included. */
-  readonly taken: ReadonlyMap<string, number>;
-  /** Rows by their source, those that `where` left out included. */
-  readonly read: ReadonlyMap<string, number>;
+  readonly parts: readonly ReadPart[];
   /** Of the rows that were dropped. */
   readonly decisions: readonly (Row & { readonly rule: string })[];
 }
@@ -22,29 +20,42 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
   const sources = new Map(
     Object.entries(options.sources).map(([name, source]) => [
       name,
-      { mapRow: fieldMapper(source, options), isTaken: rowFilter(source), limit: source.limit },
+      {
+        mapRow: fieldMapper(source, options),
+        isTaken: rowFilter(source),
+        limit: source.limit ?? Number.POSITIVE_INFINITY,
+        toFind: columnsToFind(source, options).map(
+          (column) => [column, fieldName(column, source.fields[column])] as const,
+        ),
+      },
     ]),
   );
   return (pieces) => {
-    const taken = new Map<string, number>();
-    const read = new Map<string, number>();
+    const takenOf = new Map<string, number>();
+    const parts: ReadPart[] = [];
     const decisions: (Row & { readonly rule: string })[] = [];
     async function* rows(): AsyncIterable<Row> {
       for (const { source: name, file, format, lines } of pieces) {
-        const {
-          mapRow,
-          isTaken,
-          limit = Number.POSITIVE_INFINITY,
-        } = sources.get(name) as NonNullable<ReturnType<typeof sources.get>>;
-        let count = taken.get(name) ?? 0;
-        let seen = read.get(name) ?? 0;
+        const { mapRow, isTaken, limit, toFind } = sources.get(name) as NonNullable<ReturnType<typeof sources.get>>;
+        const left = limit - (takenOf.get(name) ?? 0);
+        if (left <= 0) continue;
+        let [read, taken, kept] = [0, 0, 0];
+        let names: readonly string[] | undefined;
+        const absent = new Map(toFind);
         for await (const { row, place } of readRows(file, format, lines)) {
-          if (count >= limit) break;
-          seen++;
+          if (taken >= left) break;
+          read++;
           if (!isTaken(row)) continue;
-          count++;
+          taken++;
           const mapped = mapRow(row, place);
+          if (mapped.from !== undefined) {
+            names ??= Object.keys(mapped.from);
+            for (const [column, field] of absent) {
+              if (fieldIn(mapped.from, field) !== undefined) absent.delete(column);
+            }
+          }
           if ('row' in mapped) {
+            kept++;
             yield { source: name, ...mapped.row, id: problemId(String(mapped.row.question ?? '')) };
             continue;
           }
@@ -52,11 +63,12 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
           const id = typeof question === 'string' ? problemId(question) : null;
           decisions.push({ id, kept: false, rule: `no_${missing}`, evidence: `${name}: ${placeOf(place)}` });
         }
-        taken.set(name, count);
-        read.set(name, seen);
+        takenOf.set(name, taken + (takenOf.get(name) ?? 0));
+        const part = { source: name, file, read, taken, kept, absent: [...absent.keys()] };
+        parts.push(names === undefined ? part : { ...part, names });
       }
     }
-    return { rows: rows(), told: () => ({ taken, read, decisions }) };
+    return { rows: rows(), told: () => ({ parts, decisions }) };
   };
 };
 

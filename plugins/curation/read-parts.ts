@@ -1,0 +1,53 @@
+import { dataError } from './data-error.js';
+import { fieldHint, fieldName, fieldNames } from './field-mapping.js';
+import type { Source } from './options.js';
+
+/** What was read of a file, or of a part of it, beside its rows. */
+export interface ReadPart {
+  readonly source: string;
+  readonly file: string;
+  /** Rows that were read, those that `where` left out included. */
+  readonly read: number;
+  /** Rows that `where` took, those that were dropped for what they lack included. */
+  readonly taken: number;
+  readonly kept: number;
+  /** Columns that must be there, whose field none of the taken rows has. */
+  readonly absent: readonly string[];
+  /** Fields of the first row that was taken. Absent: none was. */
+  readonly names?: readonly string[];
+}
+
+/** Puts together what was read of the parts of files. @returns one for each file of a source, in their order */
+export function joinParts(parts: readonly ReadPart[]): readonly ReadPart[] {
+  const files = new Map<string, ReadPart>();
+  for (const part of parts) {
+    const key = JSON.stringify([part.source, part.file]);
+    const before = files.get(key);
+    files.set(key, before === undefined ? part : join(before, part));
+  }
+  return [...files.values()];
+}
+
+function join(before: ReadPart, part: ReadPart): ReadPart {
+  return {
+    ...part,
+    ...before,
+    read: before.read + part.read,
+    taken: before.taken + part.taken,
+    kept: before.kept + part.kept,
+    absent: before.absent.filter((column) => part.absent.includes(column)),
+  };
+}
+
+/** A field that no row of a file has is a wrong name, also where rows may be dropped. @throws UserError `missing_column` */
+export function requireFields({ file, absent, names }: ReadPart, { fields }: Source): void {
+  const [column] = absent;
+  if (column === undefined || names === undefined) return;
+  const name = fieldName(column, fields[column]);
+  throw dataError(
+    'missing_column',
+    { file },
+    `no row has the field \`${name}\` for column \`${column}\`; there is ${fieldNames(names)}.`,
+    fieldHint(name, names),
+  );
+}
