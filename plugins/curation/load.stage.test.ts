@@ -147,7 +147,10 @@ describe('curation/load reads', () => {
   it('any text that JSON can hold, as it is', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(fc.string({ unit: 'grapheme', minLength: 1 }).filter((text) => text.trim() !== '')),
+        fc.array(
+          fc.string({ unit: 'grapheme', minLength: 1 }).filter((text) => text.trim() !== ''),
+          { minLength: 1 },
+        ),
         async (texts) => {
           const content = texts.map((question) => JSON.stringify({ question })).join('\n');
           expect(questions(await loadFile('pool.jsonl', content))).toEqual(texts);
@@ -382,8 +385,9 @@ describe('curation/load takes apart', () => {
       code: 'several_turns',
       message: expect.stringContaining('pool.jsonl:1: the conversation'),
     });
-    const dropped = await loadFile('pool.jsonl', JSON.stringify(row), { layout: 'sharegpt' }, { missing: 'drop' });
-    expect(dropped.events.at(-1)?.data).toMatchObject({ rowsOut: 0, dropped: { no_single_turn: 1 } });
+    const rows = [row, { conversations: row.conversations.slice(0, 3) }].map((each) => JSON.stringify(each));
+    const dropped = await loadFile('pool.jsonl', rows.join('\n'), { layout: 'sharegpt' }, { missing: 'drop' });
+    expect(dropped.events.at(-1)?.data).toMatchObject({ rowsOut: 1, dropped: { no_single_turn: 1 } });
   });
 
   it.each([
@@ -456,6 +460,43 @@ describe('curation/load refuses a field that no row of a file has, though rows m
     const fields = { answer: 'answer', domain: { field: 'topic', optional: true } };
     const result = await loadFile('pool.jsonl', rows, { layout: 'alpaca', fields }, drop);
     expect(questions(result)).toEqual(['Add.']);
+  });
+});
+
+describe('curation/load tells', () => {
+  it.each([
+    ['that a file is empty', 'pool.csv', '', {}, 'Source pool has no row.'],
+    ['that a file is a header alone', 'pool.csv', 'question,answer\n', {}, 'Source pool has no row.'],
+    ['that a list is empty', 'pool.json', '[]', {}, 'Source pool has no row.'],
+    [
+      'that `where` takes nothing',
+      'pool.jsonl',
+      lines,
+      { where: { question: '^A' } },
+      'No row of source pool matches `where`; it has 2.',
+    ],
+    [
+      'that every row was dropped',
+      'pool.jsonl',
+      '{"prompt":"Q0"}\n{}',
+      {},
+      'No row of source pool has all required columns; 2 were read.',
+    ],
+  ])('%s', async (_, name, content, source, message) => {
+    const loading = loadFile(name, content, source, { missing: 'drop' });
+    await expect(loading).rejects.toMatchObject({ code: 'no_rows', message, hint: expect.any(String) });
+  });
+
+  it('which file of several has no row, and nothing of those that `limit` leaves unread', async () => {
+    for (const [name, content] of Object.entries({ a: 'question\n', b: 'question\nQ0\n', c: '' }))
+      await writeFile(join(folder, `${name}.csv`), content);
+    const warned = async (source: Options) =>
+      (await loadWith({ sources: { pool: { path: '*.csv', ...source } } })).logged
+        .filter(({ level }) => level === 'warning')
+        .map(({ message }) => message);
+    const [first, last] = ['a.csv', 'c.csv'].map((name) => `Source pool: ${join(folder, name)} has no row.`);
+    expect(await warned({})).toEqual([first, last]);
+    expect(await warned({ limit: 1 })).toEqual([first]);
   });
 });
 

@@ -60,13 +60,16 @@ export const load = defineStage({
     for (const { name, source } of sources) {
       const ofSource = files.filter((file) => file.source === name);
       for (const file of ofSource) requireFields(file, source);
-      const count = (what: 'read' | 'taken') => ofSource.reduce((sum, file) => sum + file[what], 0);
+      const count = (what: 'read' | 'taken' | 'kept') => ofSource.reduce((sum, file) => sum + file[what], 0);
       const [read, taken] = [count('read'), count('taken')];
       if (read > taken)
         context.log.info(
           `Source ${name}: ${taken} of ${formatCount(read)} rows match \`where\`; the others are no input.`,
         );
       if (source.rows !== undefined && taken !== source.rows) throw wrongCount(name, taken, source.rows);
+      if (count('kept') === 0) throw nothingLoaded(name, read, taken);
+      for (const { file } of ofSource.filter((file) => file.read === 0))
+        context.log.warning(`Source ${name}: ${file} has no row.`);
       rowsIn += taken;
     }
     const decisions = told.flatMap((part) => part.decisions);
@@ -110,6 +113,19 @@ function wrongCount(name: string, found: number, expected: number): UserError {
     kind: 'runFailed',
     hint: 'It is another version of the data, or `where` takes others; correct `rows` where that is what you want.',
   });
+}
+
+function nothingLoaded(name: string, read: number, taken: number): UserError {
+  const [message, hint] =
+    read === 0
+      ? [`Source ${name} has no row.`, 'Its files are empty, or are a header alone: check `path` and `files`.']
+      : taken === 0
+        ? [`No row of source ${name} matches \`where\`; it has ${formatCount(read)}.`, 'Correct `where`.']
+        : [
+            `No row of source ${name} has all required columns; ${formatCount(taken)} were read.`,
+            'Correct `fields`, `layout` or `required`; with `missing: error` the first such row is shown.',
+          ];
+  return new UserError('no_rows', message, { kind: 'runFailed', hint });
 }
 
 /** A branch moves; the stage's key would not notice. */
