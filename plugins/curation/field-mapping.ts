@@ -46,7 +46,7 @@ export function fieldMapper(
       const cell = value === null ? null : convert(value, type, column, place);
       if (isRequired && (cell === null || (typeof cell === 'string' && cell.trim() === ''))) {
         if (options.missing === 'drop') return { from: row, missing: column, question: mapped.question };
-        throw missingValue(column, row, place);
+        throw missingValue(column, source.fields[column], row, place);
       }
       mapped[column] = cell;
     }
@@ -191,7 +191,15 @@ export function fieldHint(name: string, names: readonly string[]): string {
   return `${meant}Correct \`fields\` of the source, or set \`optional: true\` on the field.`;
 }
 
-function missingValue(column: string, row: Row, place: DataPlace): Error {
+function missingValue(column: string, field: Field | undefined, row: Row, place: DataPlace): Error {
+  const name = fieldName(column, field);
+  const value = fieldIn(row, name);
+  if (value !== undefined) {
+    const isCut = value !== null && String(value).trim() !== '';
+    const message = isCut ? `nothing is left of \`${name}\` for column \`${column}\`.` : `\`${name}\` is empty.`;
+    const first = isCut ? 'Correct `pattern` or `remove` of the field' : 'Fill it in';
+    return dataError('value_missing', place, message, `${first}, or set \`missing: drop\` to leave such rows out.`);
+  }
   return dataError(
     'missing_column',
     place,

@@ -181,7 +181,14 @@ describe('curation/load names file, line and column of', () => {
       'missing_column',
       'pool.jsonl:2: the row has no `question`; it has `problem`',
     ],
-    ['an empty question', 'pool.jsonl', '{"question":" "}', 'missing_column', 'pool.jsonl:1'],
+    ['an empty question', 'pool.jsonl', '{"question":" "}', 'value_missing', 'pool.jsonl:1: `question` is empty'],
+    [
+      'a question that is null',
+      'pool.jsonl',
+      '{"question":null}',
+      'value_missing',
+      'pool.jsonl:1: `question` is empty',
+    ],
     [
       'a question that is a list',
       'pool.jsonl',
@@ -280,6 +287,19 @@ describe('curation/load names file, line and column of', () => {
     });
     const fields = { answer: { field: 'answer', pattern: '#### (.*)' } };
     await expect(loadFile('pool.jsonl', lines, { fields })).rejects.toMatchObject({ code: 'pattern_not_found' });
+  });
+
+  it('an empty cell of a column by the name that it has in the file', async () => {
+    const content = 'prompt,answer\nQ0,0\n,1\n';
+    await expect(loadFile('pool.csv', content, { fields: { question: 'prompt' } })).rejects.toMatchObject({
+      code: 'value_missing',
+      message: expect.stringContaining('pool.csv:3: `prompt` is empty.'),
+      hint: 'Fill it in, or set `missing: drop` to leave such rows out.',
+    });
+    const fields = { question: { field: 'prompt', remove: ['Q0'] } };
+    await expect(loadFile('pool.csv', content, { fields })).rejects.toMatchObject({
+      message: expect.stringContaining('pool.csv:2: nothing is left of `prompt` for column `question`.'),
+    });
   });
 
   it('a field for the id, which is made of the question', () => {
