@@ -268,6 +268,16 @@ describe('curation/format', () => {
     });
   });
 
+  it('writes a plain chat of rows without a trace, the answer alone', async () => {
+    const { reasoning, ...plain } = row;
+    const { reasoning: type, ...plainColumns } = columns;
+    const dataset = memoryTable(plainColumns, [{ id: 'r0', ...plain }]);
+    const result = await runStage(format, { options: { preset: 'chat' }, inputs: { dataset } });
+    const expected = { id: 'r0', prompt: [{ role: 'user', content: row.question }], completion: '42<|im_end|>' };
+    expect(result.rows('dataset')).toEqual([expected]);
+    expect(await completion({ preset: 'chat' })).toEqual(expected);
+  });
+
   const chatml =
     "{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}{% endfor %}" +
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
@@ -314,9 +324,22 @@ describe('curation/format', () => {
     await expect(runStage(format, { inputs: { dataset } })).rejects.toMatchObject({
       code: 'value_missing',
       message: 'Row r1 has no reasoning.',
+      hint: expect.stringContaining('set `preset: chat` here to train on the answers alone'),
     });
     const result = await runStage(format, { options: { missing: 'drop' }, inputs: { dataset } });
     expect(result.rows('dataset')).toHaveLength(1);
     expect(result.rows('decisions')[1]).toMatchObject({ rule: 'no_reasoning' });
+  });
+
+  it('refuses to drop every row', async () => {
+    const dataset = table([
+      { ...row, reasoning: ' ' },
+      { ...row, reasoning: null },
+    ]);
+    await expect(runStage(format, { options: { missing: 'drop' }, inputs: { dataset } })).rejects.toMatchObject({
+      code: 'no_rows',
+      message: 'Each of the 2 rows has no reasoning.',
+      hint: expect.stringContaining('`preset: chat`'),
+    });
   });
 });

@@ -1,6 +1,7 @@
 import {
   type Columns,
   defineStage,
+  formatCount,
   input,
   optionalInput,
   type Row,
@@ -8,7 +9,7 @@ import {
   textIn,
   UserError,
 } from 'simmerkit';
-import { type FormatOptions, formatOptions } from './options.js';
+import { formatOptions } from './options.js';
 import { sieveFacts } from './row-facts.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
@@ -20,40 +21,57 @@ const columns: Columns = {
 
 export const format = defineStage({
   description:
-    "Writes the text to train on: the question as prompt, trace and answer behind s1's markers as completion.",
+    "Writes the text to train on: the question as prompt, trace and answer behind s1's markers, or the answer alone, as completion.",
   options: formatOptions,
   inputs: {
-    dataset: input('dataset', 'Problems with `question`, `reasoning` and `answer`.'),
+    dataset: input('dataset', 'Problems with `question`, `reasoning` (not for preset chat) and `answer`.'),
     model: optionalInput('model', 'The model to train: its chat template says what ends a reply.'),
   },
   outputs: sieveOutputs,
   estimate: (_, { inputs }) => ({ outputs: sieveFacts(inputs.dataset) }),
   async run(context) {
     const { sieveAndChange } = await import('./sieve.js');
-    const { textFormat, trainingText } = await import('./training-text.js');
+    const { columnsNeeded, textFormat, trainingText } = await import('./training-text.js');
     const { options, inputs } = context;
-    requireColumns(inputs.dataset, ['id', 'question', 'reasoning', 'answer'], 'The dataset');
+    requireColumns(inputs.dataset, ['id', ...columnsNeeded(options)], 'The dataset');
     const { model } = inputs;
     const template =
       model === undefined ? undefined : await (await import('./chat-template.js')).readChatTemplate(model.folder);
     const format = textFormat(options, template);
     const textOf = (row: Row) => trainingText(row, format);
-    return await sieveAndChange(
+    const missing = new Set<string>();
+    const sieved = await sieveAndChange(
       context,
       inputs.dataset,
       (row) => {
         const text = textOf(row);
-        return 'missing' in text ? dropOrFail(text.missing, row, options) : undefined;
+        if (!('missing' in text)) return undefined;
+        if (options.missing === 'error') throw valueMissing(text.missing, row);
+        missing.add(text.missing);
+        return { rule: `no_${text.missing}` };
       },
       { columns, change: (row) => ({ id: textIn(row, 'id'), ...textOf(row) }) },
     );
+    const { rowCount } = inputs.dataset;
+    if (sieved.dataset.rowCount === 0 && rowCount > 0) throw nothingFormatted(rowCount, missing);
+    return sieved;
   },
 });
 
-function dropOrFail(missing: string, row: Row, options: FormatOptions) {
-  if (options.missing === 'drop') return { rule: `no_${missing}` };
-  throw new UserError('value_missing', `Row ${textIn(row, 'id')} has no ${missing}.`, {
+function valueMissing(missing: string, row: Row): UserError {
+  return new UserError('value_missing', `Row ${textIn(row, 'id')} has no ${missing}.`, {
     kind: 'runFailed',
-    hint: `Map a field to \`${missing}\` in curation/load, or set \`missing: drop\` here to leave such rows out.`,
+    hint: `${remedy(missing)}, or set \`missing: drop\` to leave such rows out.`,
   });
+}
+
+function nothingFormatted(rowCount: number, missing: ReadonlySet<string>): UserError {
+  const [first = ''] = missing;
+  const message = `Each of the ${formatCount(rowCount)} rows has no ${[...missing].join(' or no ')}.`;
+  return new UserError('no_rows', message, { kind: 'runFailed', hint: `${remedy(first)}.` });
+}
+
+function remedy(missing: string): string {
+  const mapped = `Map a field to \`${missing}\` in curation/load`;
+  return missing === 'reasoning' ? `${mapped}, or set \`preset: chat\` here to train on the answers alone` : mapped;
 }

@@ -306,11 +306,11 @@ export const mixOptions = z.strictObject({
 
 export const formatOptions = z.strictObject({
   preset: z
-    .enum(['s1', 'r1'])
+    .enum(['s1', 'r1', 'chat'])
     .default('s1')
     .describe(
       "Whose text. s1: <|im_start|>think and <|im_start|>answer, the answer behind 'Answer: '. r1: <think> and </think>, as " +
-        'DeepSeek-R1 and its distilled models write.',
+        'DeepSeek-R1 and its distilled models write. chat: the answer alone; the trace is not needed, and not used.',
     ),
   thinkingStart: z.string().optional().describe("Before the trace. Default: the preset's."),
   answerStart: z.string().optional().describe("Between the trace and the answer. Default: the preset's."),
@@ -330,7 +330,7 @@ export const formatOptions = z.strictObject({
     .optional()
     .describe(
       'Ends the completion: what ends a reply in the chat template of `model`, where that input is given. Default ' +
-        'without it: <|im_end|> for s1, and the end of sentence token of R1 for r1.',
+        'without it: <|im_end|> for s1 and chat, and the end of sentence token of R1 for r1.',
     ),
   systemMessage: z.string().optional().describe("Default: the chat template's own."),
   promptTemplate: z
@@ -341,7 +341,7 @@ export const formatOptions = z.strictObject({
   missing: z
     .enum(['error', 'drop'])
     .default('error')
-    .describe('What becomes of a row without question, reasoning or answer.'),
+    .describe('What becomes of a row without question, reasoning (not of preset chat) or answer.'),
 });
 
 export type LoadOptions = z.output<typeof loadOptions>;

@@ -13,6 +13,7 @@ const presets = {
     end: '<|im_end|>',
   },
   r1: { thinkingStart: '<think>\n', answerStart: '\n</think>\n\n', answerPrefix: '', end: '<｜end▁of▁sentence｜>' },
+  chat: { thinkingStart: '', answerStart: '', answerPrefix: '', end: '<|im_end|>' },
 } as const;
 
 /**
@@ -31,6 +32,11 @@ export function textFormat(
   return { ...options, thinkingStart, answerStart, answerPrefix, end: options.end ?? template?.end ?? preset.end };
 }
 
+/** Columns that a row must have for its text. */
+export function columnsNeeded({ preset }: Pick<FormatOptions, 'preset'>): readonly string[] {
+  return preset === 'chat' ? ['question', 'answer'] : ['question', 'reasoning', 'answer'];
+}
+
 /** One row to train on. */
 export interface TrainingText {
   readonly prompt: readonly { readonly role: string; readonly content: string }[];
@@ -39,18 +45,16 @@ export interface TrainingText {
 
 /**
  * The text that s1 trains on (data/, tokenization): the question as the user's message, then the trace and the answer
- * behind their markers. Names what is missing where it cannot be written.
+ * behind their markers; of preset chat the answer alone. Names what is missing where it cannot be written.
  */
 export function trainingText(row: Row, options: TextFormat): TrainingText | { readonly missing: string } {
-  const [question, reasoning, answer] = ['question', 'reasoning', 'answer'].map((column) =>
-    textIn(row, column)?.trim(),
-  );
-  if (!question) return { missing: 'question' };
-  if (!reasoning) return { missing: 'reasoning' };
-  if (!answer) return { missing: 'answer' };
+  const needed = columnsNeeded(options);
+  const textOf = (column: string) => textIn(row, column)?.trim() ?? '';
+  const missing = needed.find((column) => textOf(column) === '');
+  if (missing !== undefined) return { missing };
   // Split and joined, not replaced: the texts may hold "$&".
-  const content = options.promptTemplate.split('{question}').join(question);
-  const filled = options.answerTemplate.split('{answer}').join(answer);
+  const content = options.promptTemplate.split('{question}').join(textOf('question'));
+  const filled = options.answerTemplate.split('{answer}').join(textOf('answer'));
   const hasPrefix = filled.includes(options.answerPrefix.trimEnd());
   return {
     prompt: [
@@ -59,7 +63,7 @@ export function trainingText(row: Row, options: TextFormat): TrainingText | { re
     ],
     completion: [
       options.thinkingStart,
-      reasoning,
+      needed.includes('reasoning') ? textOf('reasoning') : '',
       options.answerStart,
       hasPrefix ? '' : options.answerPrefix,
       filled,

@@ -88,6 +88,7 @@ beforeAll(async () => {
   const problem = { problem: 'What is x?', solution: 'Well, 2.', answer: '2', subject: 'Algebra', level: '3' };
   await writeFile(join(data, 'gsm8k_train.jsonl'), [row(1), row(2)].join('\n'));
   await writeFile(join(data, 'gsm8k_test.jsonl'), row(3));
+  await writeFile(join(data, 'mine.csv'), 'prompt,answer\nHow many?,7\n"Why, then?",So.\n');
   await writeFile(join(data, 'math', 'a.jsonl.gz'), gzipSync(JSON.stringify(problem)));
   process.env.DEEPSEEK_API_KEY = 'a key for tests';
 });
