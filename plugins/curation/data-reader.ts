@@ -17,7 +17,7 @@ export type Format = Exclude<Source['format'], 'auto'>;
 /** The format that a file's name says. @throws UserError `unknown_format` */
 export function formatOf(file: string): Format {
   const name = unpackedName(file);
-  const ending = /\.(jsonl|ndjson|json|csv|parquet)$/.exec(name)?.[1];
+  const ending = /\.(jsonl|ndjson|json|csv|tsv|parquet)$/.exec(name)?.[1];
   if (ending === undefined) {
     throw dataError(
       'unknown_format',
@@ -26,18 +26,27 @@ export function formatOf(file: string): Format {
       'Set `format` of the source to jsonl, json, csv or parquet.',
     );
   }
+  if (ending === 'tsv') return 'csv';
   return ending === 'ndjson' ? 'jsonl' : (ending as Format);
 }
 
-/** The rows of a file, one after the other. @param lines of JSONL: only these @throws UserError naming file, line and column where it is not what it should be */
-export async function* readRows(file: string, format: Format, lines?: LineRange): AsyncIterable<SourceRow> {
+/** How a file is read. */
+export interface Reading {
+  /** Of JSONL: only these. */
+  readonly lines?: LineRange | undefined;
+  /** Of CSV. Default: what the ending of the name says. */
+  readonly delimiter?: string | undefined;
+}
+
+/** The rows of a file, one after the other. @throws UserError naming file, line and column where it is not what it should be */
+export async function* readRows(file: string, format: Format, how: Reading): AsyncIterable<SourceRow> {
   switch (format) {
     case 'jsonl':
-      return yield* readJsonLines(file, lines);
+      return yield* readJsonLines(file, how.lines);
     case 'json':
       return yield* readJson(file);
     case 'csv':
-      return yield* readCsv(file);
+      return yield* readCsv(file, how.delimiter);
     case 'parquet':
       return yield* readParquet(file);
   }
@@ -78,9 +87,14 @@ async function* readJson(file: string): AsyncIterable<SourceRow> {
   }
 }
 
-async function* readCsv(file: string): AsyncIterable<SourceRow> {
+async function* readCsv(file: string, delimiter: string | undefined): AsyncIterable<SourceRow> {
   const { parse } = await import('csv-parse');
-  const parser = parse({ columns: true, info: true, bom: true, skip_empty_lines: true });
+  const separator = delimiter ?? (unpackedName(file).endsWith('.tsv') ? '\t' : ',');
+  const columns = (header: readonly string[]) => {
+    if (delimiter === undefined) refuseOneColumn(header, separator, file);
+    return checkedHeader(header, file);
+  };
+  const parser = parse({ columns, delimiter: separator, info: true, bom: true, skip_empty_lines: true });
   const source = pipeline(textOf(file), parser, () => {});
   try {
     for await (const record of source) {
@@ -98,6 +112,32 @@ async function* readCsv(file: string): AsyncIterable<SourceRow> {
       error,
     );
   }
+}
+
+/** @param separator that was used where the recipe gives none @throws UserError `wrong_delimiter` */
+function refuseOneColumn([first = '', ...more]: readonly string[], separator: string, file: string): void {
+  const other = [';', '\t', ','].find((one) => one !== separator && first.includes(one));
+  if (more.length > 0 || other === undefined) return;
+  const [likely, used] = [other, separator].map((one) => `\`delimiter: ${JSON.stringify(one)}\``);
+  throw dataError(
+    'wrong_delimiter',
+    { file, line: 1 },
+    `the header is one column, \`${first}\`.`,
+    `Set ${likely} of the source; or ${used} where it is one column.`,
+  );
+}
+
+/** @throws UserError `duplicate_column` */
+function checkedHeader(header: readonly string[], file: string): string[] {
+  // Spreadsheets leave columns behind that have no name.
+  const twice = header.find((name, index) => name !== '' && header.indexOf(name) !== index);
+  if (twice === undefined) return [...header];
+  throw dataError(
+    'duplicate_column',
+    { file, line: 1 },
+    `the header has the column \`${twice}\` more than once.`,
+    'Give each column a name of its own.',
+  );
 }
 
 async function* readParquet(file: string): AsyncIterable<SourceRow> {
@@ -190,6 +230,16 @@ async function* textOf(file: string): AsyncIterable<string> {
 
 /** `bytes` begin with the line that has this number. */
 function notUtf8(file: string, firstLine: number, bytes: Buffer, cause?: unknown): Error {
+  const mark = firstLine === 1 ? bytes.toString('hex', 0, 2) : '';
+  if (mark === 'fffe' || mark === 'feff') {
+    return dataError(
+      'not_utf8',
+      { file, line: 1, column: 1 },
+      'this is UTF-16 text.',
+      `Convert the file first: iconv -f utf-16 -t utf-8 ${file}`,
+      cause,
+    );
+  }
   // Decoded leniently, the first thing that is not UTF-8 is the first replacement character.
   const before = bytes.toString('utf8').split('\ufffd', 1)[0] ?? '';
   const lines = before.split('\n');

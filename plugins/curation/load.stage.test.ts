@@ -62,9 +62,35 @@ describe('curation/load reads', () => {
     ['pool.json', '[{"question":"Q0"},{"question":"Q1"}]'],
     ['pool.csv', 'question,answer\r\n"Q0","a ""quoted"", one\nand another line"\r\nQ1,\r\n'],
     ['pool.csv', '\ufeffquestion\nQ0\nQ1'],
+    ['pool.tsv', 'question\tanswer\nQ0\t"one, two"\nQ1\t\n'],
+    ['POOL.TSV.GZ', gzipSync('question\tanswer\nQ0\t0\nQ1\t1\n')],
+    ['pool.csv', '"question","a, b; c"\nQ0,0\nQ1,1\n'],
+    ['pool.csv', 'question,answer,,\nQ0,0,,\nQ1,1,,\n'],
     ['pool.jsonl', `\ufeff${lines.replaceAll('\n', '\r\n')}`],
   ])('%s', async (name, content) => {
     expect(questions(await loadFile(name, content))).toEqual(['Q0', 'Q1']);
+  });
+
+  it.each([';', '\t', '|', 'ŋ'])('CSV with another delimiter, %j', async (delimiter) => {
+    const second = `a, b;c${delimiter}`;
+    const content = [`question${delimiter}answer`, `Q0${delimiter}0`, `"${second}"${delimiter}1`].join('\n');
+    expect(questions(await loadFile('pool.csv', content, { delimiter }))).toEqual(['Q0', second]);
+  });
+
+  it('CSV of one column that holds another delimiter, where the recipe says so', async () => {
+    const fields = { question: 'so; it is' };
+    expect(questions(await loadFile('pool.csv', 'so; it is\nQ0\n', { delimiter: ',', fields }))).toEqual(['Q0']);
+    expect(questions(await loadFile('pool.csv', '"so, it is"\nQ0\n', { fields: { question: 'so, it is' } }))).toEqual([
+      'Q0',
+    ]);
+  });
+
+  it('no CSV with a delimiter of several characters', () => {
+    for (const delimiter of ['', ', ', '\\t', '"', '\n']) {
+      const { error } = load.options.safeParse({ sources: { mine: { path: 'a.csv', delimiter } } });
+      expect(error?.issues[0]).toMatchObject({ path: ['sources', 'mine', 'delimiter'] });
+      expect(error?.issues[0]?.message).toContain('one character');
+    }
   });
 
   it.each([
@@ -173,6 +199,22 @@ describe('curation/load names file, line and column of', () => {
     ],
     ['JSON that is no list', 'pool.json', '{"rows": []}', 'malformed_data', 'pool.json: a JSON file of data is a list'],
     ['a row with too many fields', 'pool.csv', 'question,answer\na,b\nc,d,e\n', 'malformed_data', 'pool.csv:3'],
+    [
+      'a header with semicolons',
+      'pool.csv',
+      'question;answer\na, b;c\n',
+      'wrong_delimiter',
+      'pool.csv:1: the header is one column, `question;answer`',
+    ],
+    ['a header with tabs', 'pool.csv', 'question\tanswer\n', 'wrong_delimiter', 'pool.csv:1'],
+    ['a header with commas in a file for tabs', 'pool.tsv', 'question,answer\n', 'wrong_delimiter', 'pool.tsv:1'],
+    [
+      'a header with a name twice',
+      'pool.csv',
+      'question,answer,answer\na,b,c\n',
+      'duplicate_column',
+      'pool.csv:1: the header has the column `answer` more than once',
+    ],
     ['an open quote', 'pool.csv', 'question\n"a\n', 'malformed_data', 'pool.csv:'],
     [
       'a row without its question',
@@ -244,6 +286,19 @@ describe('curation/load names file, line and column of', () => {
     await expect(loadFile('pool.jsonl', content)).rejects.toMatchObject({
       code: 'not_utf8',
       message: expect.stringContaining(`pool.jsonl:${line}:${column}: this is not UTF-8`),
+    });
+  });
+
+  it.each([
+    ['pool.csv', false],
+    ['pool.csv', true],
+    ['pool.jsonl', false],
+  ])('UTF-16 in %s, with what converts it', async (name, isBigEndian) => {
+    const text = Buffer.from('\ufeffquestion\nä\n', 'utf16le');
+    await expect(loadFile(name, isBigEndian ? text.swap16() : text)).rejects.toMatchObject({
+      code: 'not_utf8',
+      message: expect.stringContaining(`${name}:1:1: this is UTF-16 text.`),
+      hint: expect.stringContaining('iconv -f utf-16 -t utf-8 '),
     });
   });
 

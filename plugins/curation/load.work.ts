@@ -24,6 +24,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
         mapRow: fieldMapper(source, options),
         isTaken: rowFilter(source),
         limit: source.limit ?? Number.POSITIVE_INFINITY,
+        delimiter: source.delimiter,
         toFind: columnsToFind(source, options).map(
           (column) => [column, fieldName(column, source.fields[column])] as const,
         ),
@@ -36,13 +37,15 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
     const decisions: (Row & { readonly rule: string })[] = [];
     async function* rows(): AsyncIterable<Row> {
       for (const { source: name, file, format, lines } of pieces) {
-        const { mapRow, isTaken, limit, toFind } = sources.get(name) as NonNullable<ReturnType<typeof sources.get>>;
+        const { mapRow, isTaken, limit, delimiter, toFind } = sources.get(name) as NonNullable<
+          ReturnType<typeof sources.get>
+        >;
         const left = limit - (takenOf.get(name) ?? 0);
         if (left <= 0) continue;
         let [read, taken, kept] = [0, 0, 0];
         let names: readonly string[] | undefined;
         const absent = new Map(toFind);
-        for await (const { row, place } of readRows(file, format, lines)) {
+        for await (const { row, place } of readRows(file, format, { lines, delimiter })) {
           if (taken >= left) break;
           read++;
           if (!isTaken(row)) continue;

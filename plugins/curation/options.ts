@@ -68,7 +68,14 @@ const source = z.strictObject({
   format: z
     .enum(['auto', 'jsonl', 'json', 'csv', 'parquet'])
     .default('auto')
-    .describe('auto: by the ending of the file. What ends in .gz, .zst or .xz is unpacked first.'),
+    .describe(
+      'auto: by the ending of the file; .tsv is csv with tabs. What ends in .gz, .zst or .xz is unpacked first.',
+    ),
+  delimiter: z
+    .string()
+    .regex(/^[^"\r\n]$/u, 'a delimiter is one character; a tab is "\\t", in double quotes')
+    .optional()
+    .describe('What stands between the columns of a CSV file, e.g. ";". Default: a comma, and a tab in .tsv files.'),
   sha256: z
     .string()
     .regex(/^[0-9a-f]{64}$/, 'a SHA-256 is 64 lower-case hex digits')
