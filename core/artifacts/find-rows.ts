@@ -34,6 +34,19 @@ export class RowFinder implements Disposable {
   }
 
   /**
+   * The ids and questions of the first rows whose question has a text in it, whatever the case.
+   * @throws UserError `artifact_damaged`
+   */
+  async questionsWith(table: TableArtifact, text: string, count: number) {
+    const rows = await this.#query(
+      table,
+      `SELECT id, question FROM read_parquet($1) WHERE contains(lower(question), lower($2)) LIMIT ${count}`,
+      [text],
+    );
+    return rows.map(({ id, question }) => ({ id: String(id), question: String(question) }));
+  }
+
+  /**
    * Where the rows are whose column has the value: places from 1, in their order. None where the table has a column of the
    * name by which DuckDB calls them.
    * @throws UserError `artifact_damaged`

@@ -190,12 +190,25 @@ describe('explainRow', () => {
     });
   });
 
-  it('names the nearest ids of one that is unknown', async () => {
+  it('names the nearest id of one that is unknown, and says how to find ids', async () => {
     await expect(explained('aaaa2223')).rejects.toMatchObject({
       code: 'row_not_found',
       message: 'No row of the run has the id "aaaa2223"; it has 4 ids.',
-      hint: expect.stringContaining('The nearest: aaaa2222, aaaa1111'),
+      hint: expect.stringContaining('Did you mean aaaa2222? '),
     });
+    const hint = expect.stringMatching(/^Words of its question .* `simmer artifacts \S+` lists them, .*Parquet/);
+    await expect(explained('mydata.csv:8')).rejects.toMatchObject({ code: 'row_not_found', hint });
     await expect(explained("x' OR 1=1 --")).rejects.toMatchObject({ code: 'row_not_found' });
+  });
+
+  it('lists rows that have a text in their question, a question once', async () => {
+    await expect(explained('IS 4?')).rejects.toMatchObject({
+      code: 'row_not_found',
+      hint: 'It stands in the question of these rows; give the id of one:\n  cccc4444  What is 4?',
+    });
+    await expect(explained('What is')).rejects.toMatchObject({
+      hint: expect.stringContaining('\n  aaaa1111  What is 0?\n  aaaa2222  What is 1?\n  bbbb3333  What is 2?'),
+    });
+    await expect(explained("What' OR 1=1 --")).rejects.toMatchObject({ hint: expect.stringMatching(/^Words/) });
   });
 });

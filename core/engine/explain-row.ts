@@ -2,7 +2,7 @@ import type { Row, TableArtifact } from '../artifacts/artifact.js';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import { RowFinder } from '../artifacts/find-rows.js';
 import { UserError } from '../errors.js';
-import { nearestNames } from '../recipe/nearest-name.js';
+import { nearestName } from '../recipe/nearest-name.js';
 import type { Plan, PlannedStage, StageReference } from '../recipe/plan.js';
 import { readPlan } from './run-folder.js';
 import { readRunState } from './run-history.js';
@@ -61,7 +61,8 @@ type Outputs = ReadonlyMap<string, Table>;
 /**
  * Follows one row through the tables that a run's stages made. Knows no stage: it reads tables that have an `id`,
  * decisions (`id`, `kept`, `rule`, `evidence`), and graded answers (`prompt_id`, `verdict`).
- * @param idOrPrefix a row's id, or the beginning of one (from 4 characters on) that no other row shares
+ * @param idOrPrefix a row's id, or the beginning of one (from 4 characters on) that no other row shares; words of a
+ * question are answered with the ids of rows that have them
  * @throws UserError `row_not_found`, `row_ambiguous`, `artifact_missing`
  */
 export async function explainRow(
@@ -72,7 +73,7 @@ export async function explainRow(
   const plan = await readPlan(run.runFolder);
   const { tables, stagesLeft } = await openTables(plan, run.runFolder, store);
   using finder = await RowFinder.open();
-  const id = await findId(idOrPrefix, tables, finder);
+  const id = await findId(idOrPrefix, tables, finder, run.runId);
   const where = { column: 'id', value: id };
   const holders = new Set<string>();
   let facts: { question: string | null; source: string | null } = { question: null, source: null };
@@ -132,7 +133,12 @@ async function openTables(plan: Plan, runFolder: string, store: ArtifactStore) {
   return { tables, stagesLeft };
 }
 
-async function findId(wanted: string, tables: ReadonlyMap<string, Outputs>, finder: RowFinder): Promise<string> {
+async function findId(
+  wanted: string,
+  tables: ReadonlyMap<string, Outputs>,
+  finder: RowFinder,
+  runId: string,
+): Promise<string> {
   const all = [...tables.values()].flatMap((outputs) => [...outputs.values()]);
   const withIds = all.filter(({ columns }) => 'id' in columns && !('prompt_id' in columns));
   const read = [...new Map(withIds.map((table) => [table.uri, table])).values()];
@@ -148,13 +154,31 @@ async function findId(wanted: string, tables: ReadonlyMap<string, Outputs>, find
       hint: `Type more of it: ${matches.slice(0, 5).join(', ')}.`,
     });
   }
-  const nearest = nearestNames(wanted, ids, 3);
+  const found = await findQuestions(wanted, read, finder);
+  const nearest = nearestName(wanted, ids);
+  const meant = nearest === undefined ? '' : `Did you mean ${nearest}? `;
   throw new UserError('row_not_found', `No row of the run has the id "${wanted}"; it has ${ids.size} ids.`, {
     hint:
       ids.size === 0
         ? 'None of its stages that are done made a table with a column `id`.'
-        : `The nearest: ${nearest.join(', ')}. The ids are in the column \`id\` of the tables in the run's artifacts/.`,
+        : found.length > 0
+          ? ['It stands in the question of these rows; give the id of one:', ...found].join('\n  ')
+          : `${meant}Words of its question find a row's id. Or look into the column \`id\` of a table: \`simmer artifacts ${runId}\` lists them, \`--get\` copies one, and DuckDB or pandas reads its Parquet file.`,
   });
+}
+
+const questionsShown = 5;
+
+/** Ids and beginnings of the questions that a text stands in, of the first such rows. */
+async function findQuestions(text: string, tables: readonly Table[], finder: RowFinder): Promise<readonly string[]> {
+  const found = new Map<string, string>();
+  for (const table of tables) {
+    if (table.columns.question !== 'VARCHAR') continue;
+    for (const { id, question } of await finder.questionsWith(table, text, questionsShown)) found.set(id, question);
+    if (found.size >= questionsShown) break;
+  }
+  const lines = [...found].map(([id, question]) => `${id}  ${question.replaceAll(/\s+/g, ' ').trim().slice(0, 80)}`);
+  return lines.slice(0, questionsShown);
 }
 
 function decisionIn({ kept, rule, evidence }: Row, place: number | undefined): RowDecision {

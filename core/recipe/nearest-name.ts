@@ -18,15 +18,6 @@ export function nearestName(name: string, candidates: Iterable<string>): string 
   return best;
 }
 
-/** The names with the smallest edit distances, the nearest first, however far. Ties go to the first. */
-export function nearestNames(name: string, candidates: Iterable<string>, count: number): readonly string[] {
-  const distances = [...candidates].map((candidate) => ({ candidate, distance: editDistance(name, candidate) }));
-  return distances
-    .sort((one, other) => one.distance - other.distance)
-    .slice(0, count)
-    .map(({ candidate }) => candidate);
-}
-
 /** `Did you mean "x"?`, or the list of what there is, or undefined where there is nothing. */
 export function suggestion(name: string, candidates: Iterable<string>): string | undefined {
   const names = [...candidates];

@@ -98,12 +98,13 @@ it('the rows and verdicts of runs are told by a server as by this machine', asyn
   for (const home of ['other', '.simmer']) {
     for (const args of recipes) expect((await simmer(['run', ...args, '--home', home], { cwd })).code).toBe(0);
   }
-  const unknown = await simmer(['explain', 'small', 'unknown', '--home', 'other'], { cwd });
-  const row = /nearest: ([^,]+)/.exec(unknown.stderr)![1]!;
+  const unknown = await simmer(['explain', 'small', 'how many', '--home', 'other'], { cwd });
+  const row = /^ {2}([0-9a-f]{16}) {2}/m.exec(unknown.stderr)![1]!;
   const server = await serve(cwd);
   for (const [text, ...args] of [
     ['No stage dropped it', 'explain', 'small', row],
     ['"steps"', 'explain', 'small', row, '--json'],
+    ['It stands in the question', 'explain', 'small', 'how many', '--json'],
     ['1 became wrong', 'eval', 'diff', 'before', 'after'],
     ['"changed"', 'eval', 'diff', 'before', 'after', '--json'],
     ['"nothing_graded"', 'eval', 'diff', 'before', 'small', '--json'],
