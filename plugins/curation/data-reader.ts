@@ -234,7 +234,7 @@ function notUtf8(file: string, firstLine: number, bytes: Buffer, cause?: unknown
   if (mark === 'fffe' || mark === 'feff') {
     return dataError(
       'not_utf8',
-      { file, line: 1, column: 1 },
+      { file },
       'this is UTF-16 text.',
       `Convert the file first: iconv -f utf-16 -t utf-8 ${file}`,
       cause,
