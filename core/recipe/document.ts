@@ -14,6 +14,7 @@ import {
 } from 'yaml';
 import { type Problem, type SourcePosition, UserError } from '../errors.js';
 import { formatPath, type Path, pathKey } from './path.js';
+import { referenceWithoutDollar, syntaxProblem } from './syntax-problem.js';
 
 const depthLimit = 64;
 /** Values after aliases are expanded, so that a few lines cannot become gigabytes. */
@@ -43,7 +44,7 @@ interface Offsets {
  * Reads YAML 1.2 (core schema, no merge keys, whatever a `%YAML` directive says), and JSON, which is part of it.
  *
  * @param what what the file is to be, for messages: "recipe"
- * @throws UserError `invalid_WHAT` with every syntax error, and nothing but UserErrors
+ * @throws UserError `invalid_WHAT` with the first syntax error, and nothing but UserErrors
  */
 export function parseDocument(file: string, text: string, what: string): DataDocument {
   const lines = new LineCounter();
@@ -74,21 +75,17 @@ export function parseDocument(file: string, text: string, what: string): DataDoc
     }).compose(tokens, true, text.length),
   ];
   const first = documents[0]!;
-  const errors = documents.flatMap((document) => [...document.errors, ...document.warnings]);
-  const syntax = errors.map(
-    (error): Problem => ({
-      code: 'syntax_error',
-      message: sentence(error.message),
-      position: positionAt(error.pos[0]),
-    }),
-  );
+  const [error, ...later] = [...first.errors, ...first.warnings];
+  if (error !== undefined) {
+    const { offset, ...told } = syntaxProblem([error, ...later], text);
+    refuse([{ code: 'syntax_error', ...told, position: positionAt(offset) }]);
+  }
   if (documents.length > 1) {
     const position = positionAt(documents[1]!.range[0]);
-    syntax.push({ code: 'syntax_error', message: `A ${what} is one document; a second one starts here.`, position });
+    refuse([{ code: 'syntax_error', message: `A ${what} is one document; a second one starts here.`, position }]);
   }
-  if (syntax.length > 0) refuse(syntax.slice(0, problemLimit));
 
-  const reader = new Reader(positionAt, refuse);
+  const reader = new Reader(text, positionAt, refuse);
   const contents = first.contents as ParsedNode | null;
   const value = contents === null ? null : reader.read(contents, []);
   return {
@@ -119,6 +116,7 @@ export function invalidFile(file: string, what: string, problems: readonly Probl
 class Reader {
   readonly offsets = new Map<string, Offsets>();
   readonly problems: Problem[] = [];
+  readonly #text: string;
   readonly #positionAt: (offset: number) => SourcePosition;
   readonly #refuseAll: (problems: readonly Problem[]) => never;
   readonly #anchors = new Map<string, Node>();
@@ -126,7 +124,12 @@ class Reader {
   #values = 0;
   #aliases = 0;
 
-  constructor(positionAt: (offset: number) => SourcePosition, refuse: (problems: readonly Problem[]) => never) {
+  constructor(
+    text: string,
+    positionAt: (offset: number) => SourcePosition,
+    refuse: (problems: readonly Problem[]) => never,
+  ) {
+    this.#text = text;
     this.#positionAt = positionAt;
     this.#refuseAll = refuse;
   }
@@ -144,6 +147,12 @@ class Reader {
       if (isScalar(node)) return this.#readScalar(node, offset, path);
       if (isSeq(node)) {
         return node.items.map((item, index) => this.read(item as Node, [...path, index], undefined, isExpanded));
+      }
+      const reference = isMap(node) ? referenceWithoutDollar(this.#text, offset) : undefined;
+      if (reference !== undefined) {
+        const hint = `Put a $ before it, and quotes around the whole value: "\${{ ${reference} }}".`;
+        this.#note('bad_reference', `{{ ${reference} }} is no reference.`, offset, path, hint);
+        return null;
       }
       if (isMap(node)) return this.#readMap(node.items as Pair<Node, Node | null>[], path, isExpanded);
       return null;
@@ -242,9 +251,4 @@ function firstTooDeep(tokens: readonly CST.Token[]): number | undefined {
     }
   }
   return undefined;
-}
-
-function sentence(message: string): string {
-  const text = message.split('\n')[0]!.trim();
-  return /[.!?]$/.test(text) ? text : `${text}.`;
 }

@@ -28,7 +28,7 @@ export interface ParsedRecipe {
 /**
  * Reads a recipe, YAML or JSON.
  *
- * @throws UserError `file_missing`, `file_too_large` and their like, or `invalid_recipe` with every syntax error
+ * @throws UserError `file_missing`, `file_too_large` and their like, or `invalid_recipe` with the first syntax error
  */
 export async function loadRecipe(file: string, given: Overrides): Promise<ParsedRecipe> {
   return parseRecipe(file, await readDataFile(file, 'recipe'), given);
