@@ -90,6 +90,7 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
     isWhole = false;
     scope.problems.add('unknown_trainer', `The recipe has no trainer "${name}".`, at, {
       hint: suggestion(name, check.trainerNames ?? []) ?? 'Declare it under `trainers`.',
+      cause: ['trainers'],
     });
   }
   for (const { inner, value, trainerOption } of extensions) {

@@ -70,7 +70,7 @@ export function readParams(
     if (param === undefined) {
       const message = `${givenBy}: the recipe has no param "${name}".`;
       const hint = suggestion(name, params.keys()) ?? 'It has no params at all.';
-      problems.addPlain({ code: 'unknown_param', message, hint });
+      problems.addPlain({ code: 'unknown_param', message, hint }, ['params']);
       continue;
     }
     const { path, names = {}, value: standing } = param;
@@ -87,11 +87,7 @@ function readDefinition(
   problems: ProblemList,
 ): Param {
   for (const key of Object.keys(declared)) {
-    if (definitionKeys.includes(key)) continue;
-    problems.add('unknown_key', `Unknown key "${key}" in params.${path[1]}.`, [...path, key], {
-      of: 'key',
-      hint: suggestion(key, definitionKeys),
-    });
+    if (!definitionKeys.includes(key)) problems.addUnknownKey([...path, key], definitionKeys);
   }
   const { names } = declared;
   if (names !== undefined && !isMapValue(names)) {

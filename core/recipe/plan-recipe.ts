@@ -116,7 +116,7 @@ export async function planRecipe(
   if (until !== undefined && !dependencies.has(until)) {
     const hint = suggestion(until, dependencies.keys());
     const message = `--until ${until}: there is no stage "${until}".`;
-    problems.addPlain({ code: 'unknown_stage_name', message, ...(hint === undefined ? {} : { hint }) });
+    problems.addPlain({ code: 'unknown_stage_name', message, ...(hint === undefined ? {} : { hint }) }, ['stages']);
   }
   refuseIfWrong();
 

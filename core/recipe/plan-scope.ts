@@ -56,7 +56,8 @@ export class PlanScope {
       if (!isUserError(error) || error.kind === 'environment') throw error;
       if (!this.#told.has(error)) {
         this.#told.add(error);
-        this.problems.add(error.code, error.message, path, { hint: error.hint });
+        const cause = error.code === 'unknown_plugin' ? ['plugins'] : path;
+        this.problems.add(error.code, error.message, path, { hint: error.hint, cause });
       }
       return undefined;
     }

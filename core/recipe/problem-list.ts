@@ -1,11 +1,20 @@
 import type { Problem, SourcePosition } from '../errors.js';
 import type { DataDocument } from './document.js';
-import { formatPath, type Path, pathKey } from './path.js';
+import { nearestName, suggestion } from './nearest-name.js';
+import { formatPath, type Path, pathKey, valueAt } from './path.js';
+
+interface Found {
+  readonly problem: Problem;
+  /** Where the value is that it follows from; undefined for one that stands by itself. */
+  readonly cause?: Path;
+}
 
 /** Everything that is found wrong with one file, so that it can be told at once. */
 export class ProblemList {
   readonly #document: DataDocument;
-  readonly #found: Problem[];
+  readonly #found: Found[];
+  /** `pathKey` of each unknown key, and of the one that was meant by it. */
+  readonly #misspelt = new Set<string>();
   readonly #seen = new Set<string>();
   /** Path to the option of the command line that gave the value there. */
   readonly #givenBy: ReadonlyMap<string, string>;
@@ -16,7 +25,7 @@ export class ProblemList {
   constructor(document: DataDocument, givenBy: ReadonlyMap<string, string> = new Map()) {
     this.#document = document;
     this.#givenBy = givenBy;
-    this.#found = [...document.problems];
+    this.#found = document.problems.map((problem) => ({ problem }));
   }
 
   get isEmpty(): boolean {
@@ -28,13 +37,36 @@ export class ProblemList {
     this.#remarks.set(pathKey(path), text);
   }
 
-  /** @param message a sentence that names the thing, what was expected and what was found */
+  /**
+   * Adds a key that is not known. What is wrong inside of it, and what is missing as the key that was meant, follows from
+   * that and is not told.
+   *
+   * @param known the keys that are known beside it
+   */
+  addUnknownKey(path: Path, known: readonly string[]): void {
+    const [name, around] = [String(path.at(-1)), path.slice(0, -1)];
+    this.add('unknown_key', `Unknown key "${name}" in ${formatPath(around)}.`, path, {
+      of: 'key',
+      hint: suggestion(name, known),
+    });
+    this.#misspelt.add(pathKey(path));
+    const nearest = nearestName(name, known);
+    if (nearest === undefined) return;
+    const meant = [...around, nearest];
+    if (valueAt(this.#document.value, meant) === undefined) this.#misspelt.add(pathKey(meant));
+  }
+
+  /**
+   * @param message a sentence that names the thing, what was expected and what was found
+   * @param options.cause where the value is that the problem follows from. @default the path
+   */
   add(
     code: string,
     message: string,
     path: Path,
-    options: { readonly hint?: string | undefined; readonly of?: 'key' | 'value' } = {},
+    options: { readonly hint?: string | undefined; readonly of?: 'key' | 'value'; readonly cause?: Path } = {},
   ): void {
+    const { cause = path } = options;
     const givenBy = this.#overrideOf(path);
     const remark = options.of === 'key' ? undefined : this.#remarks.get(pathKey(path));
     const hints = [remark, options.hint].filter((text) => text !== undefined);
@@ -42,35 +74,37 @@ export class ProblemList {
     if (givenBy === undefined) {
       const position = this.#document.positionOf(path, options.of);
       const isTold = this.#found.some(
-        (problem) => problem.path === formatPath(path) && isSamePlace(problem.position, position),
+        ({ problem }) => problem.path === formatPath(path) && isSamePlace(problem.position, position),
       );
       // What was told first is the cause of what comes after.
       if (isTold) return;
-      this.addPlain({
-        code,
-        message,
-        position,
-        path: formatPath(path),
-        ...hint,
-      });
+      this.addPlain({ code, message, position, path: formatPath(path), ...hint }, cause);
     } else {
-      this.addPlain({ code, message: `${givenBy}: ${message}`, ...hint });
+      this.addPlain({ code, message: `${givenBy}: ${message}`, ...hint }, cause);
     }
   }
 
   /** One that is not at a place of the file, or has its own. The same one twice is one. */
-  addPlain(problem: Problem): void {
+  addPlain(problem: Problem, cause?: Path): void {
     const key = JSON.stringify([problem.code, problem.message, problem.position, problem.path]);
     if (this.#seen.has(key)) return;
     this.#seen.add(key);
-    this.#found.push(problem);
+    this.#found.push(cause === undefined ? { problem } : { problem, cause });
   }
 
   /** In the order of the file; what is not of the file comes first. */
   sorted(): readonly Problem[] {
     const at = (problem: Problem): number =>
       problem.position === undefined ? 0 : problem.position.line * 100_000 + problem.position.column;
-    return [...this.#found].sort((left, right) => at(left) - at(right));
+    return this.#found
+      .filter((found) => !this.#followsFromUnknownKey(found))
+      .map(({ problem }) => problem)
+      .sort((left, right) => at(left) - at(right));
+  }
+
+  #followsFromUnknownKey({ problem, cause = [] }: Found): boolean {
+    if (problem.code === 'unknown_key') return false;
+    return cause.some((_, index) => this.#misspelt.has(pathKey(cause.slice(0, index + 1))));
   }
 
   #overrideOf(path: Path): string | undefined {

@@ -150,7 +150,7 @@ export class ParamValues {
     const param = this.#params.get(name);
     if (param === undefined) {
       const hint = suggestion(name, this.#params.keys()) ?? 'The recipe declares no params.';
-      this.#problems.add('unknown_param', `There is no param "${name}".`, path, { hint });
+      this.#problems.add('unknown_param', `There is no param "${name}".`, path, { hint, cause: ['params'] });
       return unresolved;
     }
     if (!this.#used.has(name)) this.#used.set(name, this.#valueOf(name, param));
@@ -182,6 +182,7 @@ export class ParamValues {
       {
         of: 'key',
         hint: `Give it: -p ${name}=VALUE${folder}.`,
+        cause: param.path,
       },
     );
     return unresolved;

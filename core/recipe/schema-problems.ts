@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { nearestName, suggestion } from './nearest-name.js';
+import { nearestName } from './nearest-name.js';
 import { asSchema, schemaAt, unknownKeys } from './option-schema.js';
 import { formatPath, type Path, pathKey, valueAt } from './path.js';
 import { describeValue, type ProblemList } from './problem-list.js';
@@ -104,12 +104,8 @@ function isUnknownKey(issue: Issue): boolean {
 }
 
 function addUnknownKey(check: SchemaCheck, inner: Path, known: readonly string[]): void {
-  const path = [...check.path, ...inner];
   const candidates = inner.length === 1 ? [...known, ...(check.otherKeys ?? [])] : known;
-  check.problems.add('unknown_key', `Unknown key "${inner.at(-1)}" in ${formatPath(path.slice(0, -1))}.`, path, {
-    of: 'key',
-    hint: suggestion(String(inner.at(-1)), candidates),
-  });
+  check.problems.addUnknownKey([...check.path, ...inner], candidates);
 }
 
 function codeOf(issue: Issue, value: unknown): string {
