@@ -180,7 +180,7 @@ function readInput(
   if (given === undefined || given === null || (Array.isArray(given) && given.length === 0)) {
     if (input.optional) return undefined;
     scope.problems.add('missing_input', `${formatPath(path.slice(0, -1))} needs the input "${path.at(-1)}".`, path, {
-      hint: `${input.description} ${offer(input, around)}`,
+      hint: `${input.description} ${offer(input, path, around)}`,
     });
     return 'wrong';
   }
@@ -206,7 +206,7 @@ function readReference(
   };
   if (!(given instanceof StageOutput)) {
     const message = `${formatPath(path)} is an input: it must be the output of a stage, not ${describeValue(given)}.`;
-    return refuse('wrong_type', message, offer(input, around));
+    return refuse('wrong_type', message, offer(input, path, around));
   }
   const { stage, output } = given;
   if (!around.stages.has(stage)) {
@@ -222,20 +222,28 @@ function readReference(
   const { type } = outputs[output]!;
   if (!input.types.includes(type)) {
     const message = `${formatPath(path)} takes a ${input.types.join(' or ')}; stages.${stage}.${output} is a ${type}.`;
-    return refuse('wrong_artifact_type', message, offer(input, around));
+    return refuse('wrong_artifact_type', message, offer(input, path, around));
   }
   return { stage, output };
 }
 
-/** Outputs of the recipe that would fit an input. */
-function offer(input: InputDefinition, around: Surroundings): string {
-  const fitting = [...around.stages].flatMap(([name, stage]) =>
-    Object.entries(stage?.found.definition.outputs ?? {})
-      .filter(([, output]) => input.types.includes(output.type))
-      .map(([output]) => `\${{ stages.${name}.${output} }}`),
-  );
-  if (fitting.length === 0) return `It takes a ${input.types.join(' or ')}; no stage of the recipe makes one.`;
-  return `It takes a ${input.types.join(' or ')}, such as ${fitting.slice(0, 3).join(', ')}.`;
+/** Outputs that would fit the input at a path: of the stages before it, the nearest first, or else of those after it. */
+function offer(input: InputDefinition, [, stage, , name]: Path, { stages }: Surroundings): string {
+  const names = [...stages.keys()];
+  const place = names.indexOf(String(stage));
+  const fittingOf = (some: readonly string[]): readonly string[] =>
+    some.flatMap((one) => {
+      const outputs = Object.entries(stages.get(one)?.found.definition.outputs ?? {});
+      const fitting = outputs.filter(([, { type }]) => input.types.includes(type));
+      // What a stage makes beside its main output, such as a list of what it dropped, is rarely what is wanted.
+      const main = fitting.filter(([output, { type }]) => output === name || output === type);
+      return (main.length > 0 ? main : fitting).map(([output]) => `\${{ stages.${one}.${output} }}`);
+    });
+  const before = fittingOf(names.slice(0, place).reverse());
+  const offered = before.length > 0 ? before : fittingOf(names.slice(place + 1));
+  const kind = `It takes a ${input.types.join(' or ')}`;
+  if (offered.length === 0) return `${kind}; no other stage of the recipe makes one.`;
+  return `${kind}, such as ${offered.slice(0, 3).join(', ')}.`;
 }
 
 /** Options with outputs of stages in them, which only inputs may be, told and taken out. */
