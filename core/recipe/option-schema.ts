@@ -216,11 +216,29 @@ export function schemaAt(
   return { keys: keysOf(definition), description: marks.description };
 }
 
-/** Of a map; of all that it has to fit; where several forms are possible and none fits, of all of them. */
+/** How deep a key is looked for in a schema, which may contain itself. */
+const searchDepth = 4;
+
+/** The maps inside of a map's schema that know a key, the outermost first; not those in lists or under names of the author's. */
+export function mapsThatKnow(schema: Schema, key: string, path: Path = []): readonly Path[] {
+  if (path.length > searchDepth) return [];
+  const shapes = shapesOf(settle(schema, undefined).definition);
+  const here = shapes.some((shape) => Object.hasOwn(shape, key)) ? [path] : [];
+  const inside = shapes.flatMap((shape) =>
+    Object.entries(shape).flatMap(([name, inner]) => mapsThatKnow(inner, key, [...path, name])),
+  );
+  return [...here, ...inside].sort((left, right) => left.length - right.length);
+}
+
 function keysOf(definition: SchemaDefinition): readonly string[] {
+  return shapesOf(definition).flatMap(Object.keys);
+}
+
+/** Of a map; of all that it has to fit; where several forms are possible and none fits, of all of them. */
+function shapesOf(definition: SchemaDefinition): readonly Readonly<Record<string, Schema>>[] {
   const { shape = {}, options = [] } = definition;
-  const inner = [...sidesOf(definition), ...options].flatMap((each) => keysOf(settle(each, undefined).definition));
-  return [...Object.keys(shape), ...inner];
+  const inner = [...sidesOf(definition), ...options];
+  return [shape, ...inner.flatMap((each) => shapesOf(settle(each, undefined).definition))];
 }
 
 /** The same schema object as zod's own type. */

@@ -2,6 +2,7 @@ import type { Contribution } from '../plugin/catalog.js';
 import type { InputDefinition, StageDefinition } from '../plugin/definitions.js';
 import { type CheckedOptions, checkOptions, codeDigestOf, guardedAnswer } from './checked-options.js';
 import { suggestion } from './nearest-name.js';
+import { asSchema, mapsThatKnow } from './option-schema.js';
 import { formatPath, type Path, pathKey } from './path.js';
 import type { PlannedStage, StageReference } from './plan.js';
 import type { PlanScope } from './plan-scope.js';
@@ -51,18 +52,18 @@ export async function findStages(
 async function findStage(scope: PlanScope, name: string, raw: unknown): Promise<FoundStage | undefined> {
   const path: Path = ['stages', name];
   checkEntryName(scope, 'stage', path);
+  const uses = isMapValue(raw) && typeof raw.uses === 'string' && raw.uses !== '' ? raw.uses : undefined;
+  const found = uses === undefined ? undefined : await scope.find([...path, 'uses'], scope.catalog.stage(uses));
   const shaped = checkWithSchema({
     schema: stageShape,
     value: withoutNulls(raw),
     path,
     writtenAs: scope.writtenAs,
+    elsewhere: (key) => found && mapThatKnows(found.definition, key, [...path, 'with']),
     problems: scope.problems,
   });
   // What a stage with a wrong key beside `uses` has in its `with` is worth looking at all the same.
-  const uses = shaped?.uses ?? (isMapValue(raw) && typeof raw.uses === 'string' ? raw.uses : undefined);
-  if (uses === undefined || uses === '') return undefined;
-  const found = await scope.find([...path, 'uses'], scope.catalog.stage(uses));
-  if (found === undefined) return undefined;
+  if (uses === undefined || found === undefined) return undefined;
   const given = isMapValue(raw) && isMapValue(raw.with) ? raw.with : {};
   checkExpected(scope, [...path, 'expect'], shaped?.expect, found);
   return {
@@ -74,6 +75,13 @@ async function findStage(scope: PlanScope, name: string, raw: unknown): Promise<
     resources: shaped?.resources ?? {},
     expect: shaped?.expect as PlannedStage['expect'],
   };
+}
+
+/** A map of a stage's `with`, which is at the path, that knows a key. */
+function mapThatKnows({ inputs, options }: StageDefinition, key: string, path: Path): Path | undefined {
+  if (Object.hasOwn(inputs, key)) return path;
+  const [inside] = mapsThatKnow(asSchema(options), key);
+  return inside === undefined ? undefined : [...path, ...inside];
 }
 
 /** Only of outputs that the stage has can something be expected. */

@@ -42,17 +42,18 @@ export class ProblemList {
    * that and is not told.
    *
    * @param known the keys that are known beside it
+   * @param belongsIn a map that does know it
    */
-  addUnknownKey(path: Path, known: readonly string[]): void {
+  addUnknownKey(path: Path, known: readonly string[], belongsIn?: Path): void {
     const [name, around] = [String(path.at(-1)), path.slice(0, -1)];
     this.add('unknown_key', `Unknown key "${name}" in ${formatPath(around)}.`, path, {
       of: 'key',
-      hint: suggestion(name, known),
+      hint: belongsIn === undefined ? suggestion(name, known) : `It belongs in ${formatPath(belongsIn)}.`,
     });
     this.#misspelt.add(pathKey(path));
-    const nearest = nearestName(name, known);
-    if (nearest === undefined) return;
-    const meant = [...around, nearest];
+    const meantName = belongsIn === undefined ? nearestName(name, known) : name;
+    if (meantName === undefined) return;
+    const meant = [...(belongsIn ?? around), meantName];
     if (valueAt(this.#document.value, meant) === undefined) this.#misspelt.add(pathKey(meant));
   }
 

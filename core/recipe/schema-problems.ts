@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { nearestName } from './nearest-name.js';
-import { asSchema, schemaAt, unknownKeys } from './option-schema.js';
+import { asSchema, mapsThatKnow, schemaAt, unknownKeys } from './option-schema.js';
 import { formatPath, type Path, pathKey, valueAt } from './path.js';
 import { describeValue, type ProblemList } from './problem-list.js';
 import { StageOutput, unresolved } from './resolve-references.js';
@@ -16,6 +16,8 @@ export interface SchemaCheck {
   readonly writtenAs?: ReadonlyMap<string, string>;
   /** More keys that are known at the top of the value, for suggestions: the inputs of a stage. */
   readonly otherKeys?: readonly string[];
+  /** A map beside the value that knows a key which the value's schema does not. */
+  readonly elsewhere?: (key: string) => Path | undefined;
   readonly problems: ProblemList;
 }
 
@@ -56,7 +58,7 @@ function addIssue(check: SchemaCheck, issue: Issue, around: Path): void {
     }
   }
   const path = [...check.path, ...inner];
-  const description = schemaAt(asSchema(check.schema), check.value, inner)?.description;
+  const { keys = [], description } = schemaAt(asSchema(check.schema), check.value, inner) ?? {};
   if (
     value === undefined &&
     (issue.code === 'invalid_type' || issue.code === 'invalid_value' || issue.code === 'invalid_union')
@@ -78,12 +80,23 @@ function addIssue(check: SchemaCheck, issue: Issue, around: Path): void {
     issue.code === 'custom' || hasOwnMessage(issue)
       ? `${formatPath(path)}: ${issue.message}`
       : `${formatPath(path)} must be ${expected(issue)}, not ${got}.`;
-  const nearest =
-    issue.code === 'invalid_value' && typeof value === 'string'
-      ? nearestName(value, issue.values.map(String))
-      : undefined;
-  const hint = nearest === undefined ? description : `Did you mean "${nearest}"?`;
-  check.problems.add(codeOf(issue, value), message, path, { hint });
+  const remedy = written === undefined && typeof value === 'string' ? remedyOf(issue, value, keys) : undefined;
+  check.problems.add(codeOf(issue, value), message, path, { hint: remedy ?? description });
+}
+
+/** What to write in place of a text. @param keys those of the map that is wanted, if it is one */
+function remedyOf(issue: Issue, text: string, keys: readonly string[]): string | undefined {
+  if (issue.code === 'invalid_value') {
+    const nearest = nearestName(text, issue.values.map(String));
+    return nearest === undefined ? undefined : `Did you mean "${nearest}"?`;
+  }
+  if (issue.code !== 'invalid_type') return undefined;
+  if (keys.includes('uses') && text.includes('/')) return `Write { uses: ${text} }.`;
+  const isMeant =
+    issue.expected === 'boolean'
+      ? ['true', 'false'].includes(text)
+      : ['number', 'int'].includes(issue.expected) && text.trim() !== '' && Number.isFinite(Number(text));
+  return isMeant ? `Write ${text} without quotes.` : undefined;
 }
 
 /** Whether the schema's author worded it. zod's own words are known by how they begin. */
@@ -105,7 +118,13 @@ function isUnknownKey(issue: Issue): boolean {
 
 function addUnknownKey(check: SchemaCheck, inner: Path, known: readonly string[]): void {
   const candidates = inner.length === 1 ? [...known, ...(check.otherKeys ?? [])] : known;
-  check.problems.addUnknownKey([...check.path, ...inner], candidates);
+  const path = [...check.path, ...inner];
+  const key = String(inner.at(-1));
+  const inside = check.otherKeys?.includes(key) ? [] : mapsThatKnow(asSchema(check.schema), key)[0];
+  const belongsIn = inside === undefined ? check.elsewhere?.(key) : [...check.path, ...inside];
+  // Forms of one map may differ in their keys.
+  const isElsewhere = belongsIn !== undefined && pathKey(belongsIn) !== pathKey(path.slice(0, -1));
+  check.problems.addUnknownKey(path, candidates, isElsewhere ? belongsIn : undefined);
 }
 
 function codeOf(issue: Issue, value: unknown): string {
