@@ -127,6 +127,7 @@ export type {
   SequentialHook,
 } from './plugin/hooks.js';
 export { type Pace, pace } from './plugin/pace.js';
+export { patternFault } from './plugin/pattern-fault.js';
 export type { Reservation, Spending, SpendingRequest, Spent } from './plugin/spending.js';
 export { attachToProcess } from './process/attach-to-process.js';
 export { type HandshakeOptions, waitForHandshake } from './process/handshake.js';

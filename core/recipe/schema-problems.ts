@@ -80,8 +80,11 @@ function addIssue(check: SchemaCheck, issue: Issue, around: Path): void {
     issue.code === 'custom' || hasOwnMessage(issue)
       ? `${formatPath(path)}: ${issue.message}`
       : `${formatPath(path)} must be ${expected(issue)}, not ${got}.`;
+  const own: unknown = issue.code === 'custom' ? issue.params?.hint : undefined;
   const remedy = written === undefined && typeof value === 'string' ? remedyOf(issue, value, keys) : undefined;
-  check.problems.add(codeOf(issue, value), message, path, { hint: remedy ?? description });
+  check.problems.add(codeOf(issue, value), message, path, {
+    hint: typeof own === 'string' ? own : (remedy ?? description),
+  });
 }
 
 /** What to write in place of a text. @param keys those of the map that is wanted, if it is one */

@@ -2,6 +2,7 @@ import { type Columns, defineStage, formatCount, pace, UserError } from 'simmerk
 import type { Loaded } from './load.work.js';
 import type { Piece, SourceFiles } from './load-tasks.js';
 import { type LoadOptions, loadOptions } from './options.js';
+import { patternProblems } from './pattern-problems.js';
 
 export const load = defineStage({
   description: 'Loads problems from JSONL, JSON, CSV or Parquet files and maps their fields to columns.',
@@ -14,7 +15,10 @@ export const load = defineStage({
       description: 'One row per row that lacks a required column: `id`, `kept`, `rule`, `evidence` (where it stands).',
     },
   },
-  check: (options) => [...patternProblems(options), ...revisionProblems(options)],
+  check: (options) => [
+    ...patternsOf(options).flatMap(({ pattern, path }) => patternProblems(path, pattern)),
+    ...revisionProblems(options),
+  ],
   estimate: ({ sources }) => {
     const most = Object.values(sources).map(({ rows, limit }) => rows ?? limit ?? Number.NaN);
     const rows = most.reduce((sum, count) => sum + count, 0);
@@ -95,17 +99,6 @@ function patternsOf({ sources }: LoadOptions): readonly { readonly pattern: stri
     }),
     ...Object.entries(where).map(([field, pattern]) => ({ pattern, path: `sources.${name}.where.${field}` })),
   ]);
-}
-
-function patternProblems(options: LoadOptions) {
-  return patternsOf(options).flatMap(({ pattern, path }) => {
-    try {
-      new RegExp(pattern);
-      return [];
-    } catch (error) {
-      return [{ path, code: 'invalid_pattern', message: (error as Error).message }];
-    }
-  });
 }
 
 function wrongCount(name: string, found: number, expected: number): UserError {

@@ -1,5 +1,6 @@
 import { defineStage, input, requireColumns, workInThreads } from 'simmerkit';
 import { type QualityOptions, qualityOptions } from './options.js';
+import { patternProblems } from './pattern-problems.js';
 import { sieveFacts } from './row-facts.js';
 import type { FoundDrops } from './sieve.js';
 import { sieveOutputs } from './sieve-outputs.js';
@@ -11,14 +12,7 @@ export const quality = defineStage({
   inputs: { dataset: input('dataset', 'Rows with at least `id` and `question`.') },
   outputs: sieveOutputs,
   check: ({ drop }) =>
-    drop.flatMap(({ pattern, flags }, index) => {
-      try {
-        new RegExp(pattern, flags);
-        return [];
-      } catch (error) {
-        return [{ path: `drop.${index}.pattern`, code: 'invalid_pattern', message: (error as Error).message }];
-      }
-    }),
+    drop.flatMap(({ pattern, flags }, index) => patternProblems(`drop.${index}.pattern`, pattern, flags)),
   estimate: (_, { inputs }) => ({ outputs: sieveFacts(inputs.dataset) }),
   async run(context) {
     const { gatherDrops, sieve } = await import('./sieve.js');

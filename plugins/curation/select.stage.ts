@@ -1,5 +1,6 @@
 import { defineStage, input, matchInTime, numberIn, pace, type Row, requireColumns, textIn } from 'simmerkit';
 import { type SelectOptions, selectOptions } from './options.js';
+import { patternProblems } from './pattern-problems.js';
 import { sieveFacts } from './row-facts.js';
 import type { Candidate } from './selection.js';
 import type { VerdictOn } from './sieve.js';
@@ -11,8 +12,8 @@ export const select = defineStage({
   inputs: { dataset: input('dataset', 'Rows with a trace and a domain.') },
   outputs: sieveOutputs,
   check: ({ preselect, later }) => [
-    ...preselect.flatMap(({ source }, index) => patternProblem(source, `preselect.${index}.source`)),
-    ...patternProblem(later.sources, 'later.sources'),
+    ...preselect.flatMap(({ source }, index) => patternProblems(`preselect.${index}.source`, source ?? '')),
+    ...patternProblems('later.sources', later.sources),
   ],
   estimate: ({ method, count }, { inputs }) => ({
     outputs: sieveFacts(inputs.dataset, method === 'all' ? undefined : count),
@@ -59,15 +60,6 @@ export const select = defineStage({
     return await sieve(context, inputs.dataset, verdictOn);
   },
 });
-
-function patternProblem(pattern: string | undefined, path: string) {
-  try {
-    new RegExp(pattern ?? '');
-    return [];
-  } catch (error) {
-    return [{ path, code: 'invalid_pattern', message: (error as Error).message }];
-  }
-}
 
 function usesDomains(method: SelectOptions['method']): boolean {
   return method === 's1' || method === 'diverse';

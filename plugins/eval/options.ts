@@ -1,4 +1,4 @@
-import { graderChoice, z } from 'simmerkit';
+import { graderChoice, patternFault, z } from 'simmerkit';
 
 const draws = z.int().min(100).default(10_000).describe('Bootstrap draws of each interval. s1: 10,000.');
 
@@ -11,11 +11,11 @@ export const extractionSchema = z.union([
       flags: z.string().default('').describe('Flags of the expression, e.g. "i".'),
     })
     .superRefine(({ pattern, flags }, refinement) => {
-      try {
-        new RegExp(pattern, flags);
-      } catch (error) {
-        refinement.addIssue({ code: 'custom', path: ['pattern'], message: (error as Error).message });
-      }
+      const fault = patternFault(pattern, flags);
+      if (fault === undefined) return;
+      const { reason, hint } = fault;
+      const message = `it is no regular expression: ${reason}.`;
+      refinement.addIssue({ code: 'custom', path: ['pattern'], message, params: { hint } });
     }),
 ]);
 

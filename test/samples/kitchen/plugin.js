@@ -72,7 +72,10 @@ export default definePlugin({
       options: z.strictObject({
         trainer: trainerName(),
         minutes: z.number().positive().describe('How long it bakes.'),
-        note: z.string().optional(),
+        note: z
+          .string()
+          .refine((note) => note !== 'burnt', { message: 'it says "burnt".', params: { hint: 'Bake another one.' } })
+          .optional(),
         extras: z.record(z.string(), z.json()).optional(),
         extensions: trainerExtensions('trainer').optional(),
       }),
