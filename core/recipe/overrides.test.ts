@@ -16,3 +16,12 @@ it('an item is set by its place', () => {
   expect(value).toEqual({ plugins: ['a', 'c'] });
   expect([...givenBy.keys()]).toEqual([pathKey(['plugins', 1])]);
 });
+
+it('a map that was not there is of the command line too', () => {
+  const { value, givenBy } = applyOverrides(
+    { stages: { a: {} } },
+    { params: {}, overrides: { 'stages.a.with.b': '3' } },
+  );
+  expect(value).toEqual({ stages: { a: { with: { b: 3 } } } });
+  expect([...givenBy.keys()]).toEqual([pathKey(['stages', 'a', 'with'])]);
+});

@@ -50,9 +50,9 @@ export function applyOverrides(tree: unknown, given: Overrides): Overridden {
       problems.push(parsed.problem);
       continue;
     }
-    const problem = put(value, path, parsed.value, label);
-    if (problem === undefined) givenBy.set(pathKey(path), label);
-    else problems.push(problem);
+    const made = put(value, path, parsed.value, label);
+    if ('problem' in made) problems.push(made.problem);
+    else givenBy.set(pathKey(made.path), label);
   }
   return { value, params, givenBy, problems };
 }
@@ -82,8 +82,15 @@ function parsePath(dotted: string): Path | undefined {
   return parts;
 }
 
-function put(root: unknown, path: Path, value: unknown, label: string): Problem | undefined {
+/** @returns the outermost path that has its value from here: maps on the way that were not there are made */
+function put(
+  root: unknown,
+  path: Path,
+  value: unknown,
+  label: string,
+): { readonly path: Path } | { readonly problem: Problem } {
   let here = root;
+  let outermost = path;
   for (const [index, part] of path.entries()) {
     const around = path.slice(0, index);
     const isLast = index === path.length - 1;
@@ -92,7 +99,7 @@ function put(root: unknown, path: Path, value: unknown, label: string): Problem 
       const position = /^(0|[1-9]\d*)$/.test(String(part)) ? Number(part) : here.length;
       if (position >= here.length) {
         const message = `${label}: ${formatPath(around)} has no item ${part}.`;
-        return { code: 'unknown_key', message, hint: `It has items 0 to ${here.length - 1}.` };
+        return { problem: { code: 'unknown_key', message, hint: `It has items 0 to ${here.length - 1}.` } };
       }
       if (isLast) here[position] = value;
       here = here[position];
@@ -101,15 +108,31 @@ function put(root: unknown, path: Path, value: unknown, label: string): Problem 
       if (!Object.hasOwn(here, key) && namedEntries.has(String(around.at(-1))) && around.length === 1) {
         const message = `${label}: there is no "${key}" in ${formatPath(around)}.`;
         const hint = suggestion(key, Object.keys(here));
-        return { code: 'unknown_key', message, ...(hint === undefined ? {} : { hint }) };
+        return { problem: { code: 'unknown_key', message, ...(hint === undefined ? {} : { hint }) } };
+      }
+      const group = index > 0 || Object.hasOwn(here, key) ? undefined : groupOf(key, here);
+      if (group !== undefined) {
+        const message = `${label}: a recipe has no "${key}".`;
+        return { problem: { code: 'unknown_key', message, hint: `Did you mean ${formatPath([group, ...path])}?` } };
       }
       if (isLast) here[key] = value;
-      else if (!Object.hasOwn(here, key) || here[key] === null) here[key] = {};
+      else if (!Object.hasOwn(here, key) || here[key] === null) {
+        if (outermost === path) outermost = path.slice(0, index + 1);
+        here[key] = {};
+      }
       here = here[key];
     } else {
       const message = `${label}: ${formatPath(around)} is ${describeValue(here)}; there is nothing below it to set.`;
-      return { code: 'bad_path', message };
+      return { problem: { code: 'bad_path', message } };
     }
   }
-  return undefined;
+  return { path: outermost };
+}
+
+/** `stages`, where a name is that of a stage, and the like. */
+function groupOf(name: string, recipe: Readonly<Record<string, unknown>>): string | undefined {
+  return [...namedEntries].find((group) => {
+    const entries = recipe[group];
+    return isMapValue(entries) && Object.hasOwn(entries, name);
+  });
 }
