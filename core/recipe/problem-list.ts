@@ -54,7 +54,7 @@ export class ProblemList {
     const meantName = belongsIn === undefined ? nearestName(name, known) : name;
     if (meantName === undefined) return;
     const meant = [...(belongsIn ?? around), meantName];
-    if (valueAt(this.#document.value, meant) === undefined) this.#misspelt.add(pathKey(meant));
+    if ((valueAt(this.#document.value, meant) ?? null) === null) this.#misspelt.add(pathKey(meant));
   }
 
   /**

@@ -81,7 +81,7 @@ function addIssue(check: SchemaCheck, issue: Issue, around: Path): void {
       ? `${formatPath(path)}: ${issue.message}`
       : `${formatPath(path)} must be ${expected(issue)}, not ${got}.`;
   const own: unknown = issue.code === 'custom' ? issue.params?.hint : undefined;
-  const remedy = written === undefined && typeof value === 'string' ? remedyOf(issue, value, keys) : undefined;
+  const remedy = typeof value === 'string' ? remedyOf(issue, value, keys) : undefined;
   check.problems.add(codeOf(issue, value), message, path, {
     hint: typeof own === 'string' ? own : (remedy ?? description),
   });
