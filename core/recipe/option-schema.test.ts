@@ -1,7 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { filePath, runsCode, secretVariable, trainerName } from '../plugin/define.js';
-import { absentOptions, asSchema, descend, type Marks, mapOptions, schemaAt, unknownKeys } from './option-schema.js';
+import {
+  absentOptions,
+  asSchema,
+  descend,
+  type Marks,
+  mapOptions,
+  mapsThatKnow,
+  schemaAt,
+  unknownKeys,
+} from './option-schema.js';
 
 /** The marks that are found in a value, by path. */
 function marksIn(schema: z.ZodType, value: unknown): Readonly<Record<string, Marks>> {
@@ -69,4 +78,15 @@ it('what is left out is found inside of lists and of intersections too', () => {
     ['list.1.rows', false, false],
     ['list.1.at', false, true],
   ]);
+});
+
+it('a key is found in the maps of a schema, the outermost first, also where the schema contains itself', () => {
+  const tree: z.ZodObject = z.object({ left: z.lazy(() => tree.optional()), leaf: z.string() });
+  const schema = z.object({
+    tree,
+    form: z.union([z.string(), z.strictObject({ leaf: z.string() })]).default('none'),
+    list: z.array(z.object({ item: z.string() })),
+  });
+  expect(mapsThatKnow(asSchema(schema), 'leaf').slice(0, 3)).toEqual([['tree'], ['form'], ['tree', 'left']]);
+  expect(mapsThatKnow(asSchema(schema), 'item')).toEqual([]);
 });

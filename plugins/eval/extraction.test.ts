@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { extractor } from './extraction.js';
+import { extractionSchema } from './options.js';
 
 const s1 = extractor('s1', '<|im_start|>answer');
 
@@ -32,4 +33,9 @@ it('takes the first group of the last match of a pattern', () => {
 it('takes the whole answer when asked', () => {
   expect(extractor('whole', 'unused')('  42 \n')).toBe('42');
   expect(extractor('whole', 'unused')('  ')).toBeNull();
+});
+
+it('says what to write in place of flags in a pattern', () => {
+  const { error } = extractionSchema.safeParse({ pattern: '(?i)answer' });
+  expect(JSON.stringify(error?.issues)).toContain('In place of (?i) write flags: i.');
 });
