@@ -37,7 +37,9 @@ export class InstalledSimmer implements AsyncDisposable {
     const installed = new InstalledSimmer(await mkdtemp(join(tmpdir(), 'simmer-package-')), installing);
     await mkdir(join(installed.folder, 'node_modules'), { recursive: true });
     await writeFile(join(installed.folder, 'package.json'), '{"private": true}');
-    await installed.install('simmerkit', await pack(root, installed.#base));
+    // Tests run from what is built: building it again under them would pull it away.
+    const options = installing === 'unpack' ? ['--ignore-scripts'] : [];
+    await installed.install('simmerkit', await pack(root, installed.#base, options));
     return installed;
   }
 
@@ -117,8 +119,8 @@ stages:
 }
 
 /** @returns the tarball */
-async function pack(folder: string, destination: string): Promise<string> {
-  const printed = await run('npm', ['pack', '--json', '--pack-destination', destination], folder);
+async function pack(folder: string, destination: string, options: readonly string[] = []): Promise<string> {
+  const printed = await run('npm', ['pack', '--json', '--pack-destination', destination, ...options], folder);
   // What the package's own scripts print comes before.
   const [{ filename }] = JSON.parse(printed.slice(printed.search(/^\[$/m))) as readonly [{ readonly filename: string }];
   return join(destination, filename);
