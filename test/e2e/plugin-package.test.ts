@@ -1,6 +1,7 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { glob } from 'tinyglobby';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { builtModule } from '../integration/built-module.js';
 import { InstalledSimmer, run } from './plugin-package.js';
@@ -29,6 +30,19 @@ describe('the npm package of simmerkit', () => {
     ];
     expect(needed.filter((path) => !inside(path))).toEqual([]);
     expect(['dist/test', 'dist/core/figures.test.js', 'plugins/eval/python/tests'].filter(inside)).toEqual([]);
+  });
+
+  it('has what its documents link to, the tests of this repository apart', async () => {
+    const cwd = join(installed.folder, 'node_modules/simmerkit');
+    const documents = await glob(['*.md', 'docs/**/*.md', 'plugins/*/README.md'], { cwd });
+    expect(documents).toEqual(expect.arrayContaining(['SECURITY.md', 'docs/recipes.md', 'plugins/sft/README.md']));
+    const dead = documents.flatMap((document) =>
+      [...readFileSync(join(cwd, document), 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)/g)]
+        .map(([, link]) => join(dirname(document), link!))
+        .filter((target) => !target.startsWith('test/') && !existsSync(join(cwd, target)))
+        .map((target) => `${document}: ${target}`),
+    );
+    expect(dead).toEqual([]);
   });
 });
 
