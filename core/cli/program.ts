@@ -254,9 +254,14 @@ Examples:
   program
     .command('plugins')
     .summary('list stages, trainers, launchers, graders and sinks')
-    .description('Lists what a recipe may use, with what each is for.')
-    .argument('[recipe]', 'a recipe file whose own plugins are listed too; without one, those installed here')
+    .description('Lists what a recipe may use, with what each is for; of one of them, all that it takes.')
+    .argument(
+      '[recipe|plugin/name]',
+      'a recipe file whose own plugins are listed too, or what is to be told with its options; ' +
+        'without one, all that is installed here',
+    )
     .option('--json', 'the plugins as JSON, with the schemas of their options')
+    .addHelpText('after', '\nExamples:\n  simmer plugins\n  simmer plugins curation/load')
     .action(action(async () => (await import('./commands/plugins.js')).plugins));
 
   program

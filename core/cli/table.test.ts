@@ -13,6 +13,12 @@ describe('a table', () => {
     ]);
   });
 
+  it('wraps its last column to a width', () =>
+    expect(tableLines([['a', 'some words that go on and on']], { indent: '> ', width: 26 })).toEqual([
+      '> a  some words that go on',
+      '     and on',
+    ]));
+
   it('ends no line in spaces', () =>
     expect(
       tableLines([

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -332,6 +332,23 @@ describe('the other commands', () => {
     const sft = plugins.find((plugin: { name: string }) => plugin.name === 'sft');
     expect(sft.stages.train.options.properties.learningRate.default).toBe(1e-5);
     expect(sft.stages.train.inputs.model.types).toEqual(['model']);
+  });
+
+  it('plugins tells all that one contribution takes, as text and as JSON', async () => {
+    const { code, stdout } = await simmer(['plugins', 'curation/load'], { cwd });
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^ {2}missing: error \| drop, default error\n {6}\S/m);
+    const load = JSON.parse((await simmer(['plugins', 'curation/load', '--json'], { cwd })).stdout);
+    expect(load).toMatchObject({ uses: 'curation/load', kind: 'stage', source: 'built-in' });
+    expect(load.options.properties.missing.default).toBe('error');
+    const unknown = await simmer(['plugins', 'curation/laod'], { cwd });
+    expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringContaining('Did you mean "curation/load"?')]);
+  });
+
+  it('plugins takes a file for a recipe, also where its name reads as that of a contribution', async () => {
+    await mkdir(join(cwd, 'curation'));
+    await folder.write('curation/load', curationRecipe);
+    expect((await simmer(['plugins', 'curation/load'], { cwd })).stdout).toMatch(/^stages\n/);
   });
 
   it('doctor exits with 3 where something fails, and says what to do about it', async () => {

@@ -69,6 +69,7 @@ it('the command line prints the same for a server as for this machine', async ()
     ['report', 'latest'],
     ['plugins'],
     ['plugins', '--json'],
+    ['plugins', 'curation/load'],
     ['schema'],
     ['resume', 'latest'],
     ['watch', 'nobody'],

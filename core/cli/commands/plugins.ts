@@ -1,22 +1,42 @@
+import { statSync } from 'node:fs';
 import type { Colors } from 'picocolors/types.js';
 import { exitCodes } from '../../errors.js';
 import { contributionKinds, type PluginDescription } from '../../plugin/describe-plugin.js';
+import { contributionsNamed } from '../../plugin/named-contribution.js';
+import { contributionLines } from '../contribution-lines.js';
 import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 
-/** `simmer plugins`: what a recipe may use. */
-export async function plugins(file: string | undefined, flags: WorkspaceFlags): Promise<number> {
+/** `simmer plugins`: what a recipe may use, or of one contribution all that it takes. */
+export async function plugins(what: string | undefined, flags: WorkspaceFlags): Promise<number> {
+  const uses = what !== undefined && readsAsContribution(what) ? what : undefined;
   await using workspace = await openWorkspace(flags);
-  const described = await workspace.plugins(file);
-  if (flags.json) await writeJson(described);
-  else await writeLine(pluginLines(described, colorsFor(process.stdout)).join('\n'));
+  const described = await workspace.plugins(uses === undefined ? what : undefined);
+  const colors = colorsFor(process.stdout);
+  const { columns } = process.stdout;
+  if (uses !== undefined) {
+    for (const contribution of contributionsNamed(uses, described)) {
+      if (flags.json) await writeJson(contribution);
+      else await writeLine(contributionLines(contribution, { width: columns || 80, colors }).join('\n'));
+    }
+  } else if (flags.json) await writeJson(described);
+  else await writeLine(pluginLines(described, { colors, ...(columns ? { width: columns } : {}) }).join('\n'));
   return exitCodes.ok;
 }
 
+/** `plugin/name`, unless it is the file of a recipe, or has the ending of one. */
+function readsAsContribution(text: string): boolean {
+  if (!/^[^./][^/]*\/[^/]+$/.test(text) || /\.(ya?ml|json)$/i.test(text)) return false;
+  return statSync(text, { throwIfNoEntry: false })?.isFile() !== true;
+}
+
 /** The plugins for people: by kind, each contribution with its one sentence. */
-export function pluginLines(described: readonly PluginDescription[], colors: Colors): readonly string[] {
+export function pluginLines(
+  described: readonly PluginDescription[],
+  { colors, width }: { readonly colors: Colors; readonly width?: number },
+): readonly string[] {
   return contributionKinds.flatMap((kind) => {
     const rows = described.flatMap((plugin) =>
       Object.entries(plugin[kind]).map(([name, { description }]) => [
@@ -24,6 +44,7 @@ export function pluginLines(described: readonly PluginDescription[], colors: Col
         description + (plugin.source === 'built-in' ? '' : colors.dim(`  (${plugin.source} ${plugin.version})`)),
       ]),
     );
-    return rows.length === 0 ? [] : [colors.dim(kind), ...tableLines(rows, { indent: '  ' }), ''];
+    const layout = { indent: '  ', ...(width === undefined ? {} : { width }) };
+    return rows.length === 0 ? [] : [colors.dim(kind), ...tableLines(rows, layout), ''];
   });
 }

@@ -1,0 +1,17 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { wrapText } from './wrap-text.js';
+
+describe('a wrapped text', () => {
+  it('is broken between words', () =>
+    expect(wrapText('one two  three\nfour', 9)).toEqual(['one two', 'three', 'four']));
+  it('leaves a word whole that is wider', () => expect(wrapText('a wonderful b', 4)).toEqual(['a', 'wonderful', 'b']));
+  it('does not count colours', () => expect(wrapText('\u001b[2mone two\u001b[22m', 7)).toHaveLength(1));
+
+  it('keeps all words in their order', () =>
+    fc.assert(
+      fc.property(fc.array(fc.stringMatching(/^[a-z]{1,12}$/), { minLength: 1 }), fc.nat(40), (words, width) => {
+        expect(wrapText(words.join(' '), width).join(' ')).toBe(words.join(' '));
+      }),
+    ));
+});

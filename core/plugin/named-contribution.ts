@@ -1,0 +1,44 @@
+import { UserError } from '../errors.js';
+import { suggestion } from '../recipe/nearest-name.js';
+import { type ContributionDescription, contributionKinds, type PluginDescription } from './describe-plugin.js';
+
+/** A contribution as `simmer plugins PLUGIN/NAME --json` tells it. */
+export interface NamedContribution extends ContributionDescription {
+  /** `plugin/name`, as recipes name it. */
+  readonly uses: string;
+  /** `stage`, `trainer`, `launcher`, `grader` or `sink`. */
+  readonly kind: string;
+  /** Of its plugin; so is the version. */
+  readonly source: string;
+  readonly version: string;
+}
+
+/**
+ * What a recipe means by `plugin/name`: one contribution, or several of different kinds.
+ *
+ * @throws UserError `unknown_contribution`
+ */
+export function contributionsNamed(
+  uses: string,
+  plugins: readonly PluginDescription[],
+): readonly [NamedContribution, ...NamedContribution[]] {
+  const all = plugins.flatMap((plugin) =>
+    contributionKinds.flatMap((kind) =>
+      Object.entries(plugin[kind]).map(([name, description]) => ({
+        uses: `${plugin.name}/${name}`,
+        kind: kind.slice(0, -1),
+        source: plugin.source,
+        version: plugin.version,
+        ...description,
+      })),
+    ),
+  );
+  const [first, ...others] = all.filter((contribution) => contribution.uses === uses);
+  if (first !== undefined) return [first, ...others];
+  const names = [...new Set(all.map((contribution) => contribution.uses))];
+  const siblings = names.filter((name) => name.split('/')[0] === uses.split('/')[0]);
+  const nearest = suggestion(uses, siblings.length === 0 ? names : siblings);
+  throw new UserError('unknown_contribution', `There is no contribution "${uses}", and no recipe of that name.`, {
+    hint: `${nearest} \`simmer plugins\` lists all.`,
+  });
+}
