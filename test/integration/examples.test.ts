@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { defaultCacheFolder } from 'simmerkit';
 import { describe, expect, it } from 'vitest';
 import type { PluginDefinition } from '../../core/plugin/definitions.js';
 import { RunHarness } from '../../core/testing/run-harness.js';
@@ -9,11 +10,12 @@ const folder = join(import.meta.dirname, '../../docs/examples/keep-short');
 describe('the examples of docs/writing-a-plugin.md', () => {
   it('stand in the text as they stand in their files', async () => {
     const text = await readFile(join(folder, '../../writing-a-plugin.md'), 'utf8');
-    for (const file of ['plugin.js', 'recipe.yaml', '../difficulty/simmer-plugin.yaml']) {
+    for (const file of ['plugin.js', 'recipe.yaml', '../close-enough/plugin.js', '../difficulty/simmer-plugin.yaml']) {
       expect(text).toContain((await readFile(join(folder, file), 'utf8')).trim());
     }
     const tested = '../../../test/integration/process-plugin';
-    const files = ['../difficulty/difficulty.py', `${tested}/house/house.py`, `${tested}/trains/trains.py`];
+    const examples = ['../difficulty/difficulty.py', '../close-enough-python/close_enough.py'];
+    const files = [...examples, `${tested}/house/house.py`, `${tested}/trains/trains.py`];
     const python = (await Promise.all(files.map((file) => readFile(join(folder, file), 'utf8')))).join('\n');
     const shown = [...text.matchAll(/```python\n([\s\S]*?)```/g)].map(([, block]) => block?.trim() ?? '');
     expect(shown.length).toBeGreaterThan(2);
@@ -37,4 +39,26 @@ describe('the examples of docs/writing-a-plugin.md', () => {
       dropped: { too_long: 200 - kept.length },
     });
   });
+
+  it.each(['close-enough/plugin.js', 'close-enough-python'])(
+    'take what is close for right: %s',
+    async (plugin) => {
+      const examples = join(folder, '..');
+      const written = await readFile(join(examples, 'close-enough/recipe.yaml'), 'utf8');
+      const recipe = written
+        .replace('plugins:\n  - ./plugin.js\n', '')
+        .replace('answers.jsonl', join(examples, 'close-enough/answers.jsonl'));
+      await using harness = await RunHarness.create({
+        plugins: [],
+        listedPlugins: [join(examples, plugin)],
+        withBuiltIn: true,
+        cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
+      });
+      const run = await harness.run(recipe);
+      expect(run.outcome.status).toBe('completed');
+      expect((await run.rows('graded.dataset')).map((row) => row.answer)).toEqual(['8850']);
+      expect((await run.rows('graded.decisions')).map((row) => row.rule)).toEqual(['right', 'wrong', 'wrong']);
+    },
+    120_000,
+  );
 });

@@ -1,0 +1,30 @@
+import { defineGrader, definePlugin, z } from 'simmerkit';
+
+const closeEnough = defineGrader({
+  description: 'Takes a number for right that is close to the right one.',
+  options: z.object({
+    tolerance: z.number().min(0).default(0.01).describe('Largest difference, as a share of the right number.'),
+  }),
+  async start({ tolerance }) {
+    return {
+      async grade(items) {
+        return items.map(({ id, gold, answer }) => {
+          const [wanted, given] = [gold, answer].map(Number.parseFloat);
+          const read = { id, parsedAnswer: String(given), parsedGold: String(wanted) };
+          const difference = Math.abs(given - wanted);
+          if (Number.isNaN(difference)) return { ...read, verdict: 'unparsed', explanation: 'One is no number.' };
+          const verdict = difference <= tolerance * Math.abs(wanted) ? 'right' : 'wrong';
+          return { ...read, verdict, explanation: `It is ${difference} away from ${wanted}.` };
+        });
+      },
+      async [Symbol.asyncDispose]() {},
+    };
+  },
+});
+
+export default definePlugin({
+  name: 'close-enough',
+  version: '1.0.0',
+  apiVersion: 1,
+  graders: { 'close-enough': closeEnough },
+});
