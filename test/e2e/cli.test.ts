@@ -362,6 +362,20 @@ describe('the other commands', () => {
   });
 });
 
+it('doctor says what set each setting', async () => {
+  await using own = await workFolder();
+  await own.write('simmer.config.yaml', 'home: kept\nresources: { cpus: 3 }\n');
+  const options = { cwd: own.path, env: { SIMMER_DATA: own.path } };
+  const { stdout } = await simmer(['doctor'], options);
+  const shown = stdout.slice(stdout.indexOf('settings, and what set them'));
+  expect(shown).toMatch(/^ {2}home +\S+\/kept +\S+\/simmer\.config\.yaml$/m);
+  expect(shown).toMatch(/^ {2}resources\.cpus +3 +\S+\/simmer\.config\.yaml$/m);
+  expect(shown).toMatch(/^ {2}dataFolder +\S+ +SIMMER_DATA$/m);
+  expect(shown).toMatch(/^ {2}resources\.gpus +\d+ +default$/m);
+  const { settings } = JSON.parse((await simmer(['doctor', '--json'], options)).stdout);
+  expect(settings).toContainEqual({ name: 'dataFolder', value: own.path, source: 'SIMMER_DATA' });
+});
+
 describe('a reader of stdout that goes away', () => {
   it.each(['schema', 'plugins --json', '--help'])('ends %s quietly', async (command) => {
     const { code, stderr } = await shell(`simmer ${command} | head -c 1 > /dev/null`, { cwd });

@@ -12,6 +12,7 @@ import {
   checkPython,
 } from '../doctor/machine-checks.js';
 import { checkEnvironments, checkPlugins } from '../doctor/plugin-checks.js';
+import { type SettingFound, settingsFound } from '../doctor/settings-found.js';
 import { refuseServer, serverOf } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
@@ -33,11 +34,13 @@ export async function doctor(flags: WorkspaceFlags): Promise<number> {
     checkPlugins(catalogOf(), Object.keys(builtInPlugins())),
   ]);
   const platform = `${process.platform} ${process.arch}`;
-  if (flags.json) await writeJson({ simmer: simmerVersion(), platform, checks });
-  else
-    await writeLine(
-      doctorLines(checks, `simmer ${simmerVersion()}, ${platform}`, colorsFor(process.stdout)).join('\n'),
-    );
+  const found = settingsFound(settings);
+  if (flags.json) await writeJson({ simmer: simmerVersion(), platform, checks, settings: found });
+  else {
+    const colors = colorsFor(process.stdout);
+    const lines = doctorLines(checks, `simmer ${simmerVersion()}, ${platform}`, colors);
+    await writeLine([...lines, '', ...settingLines(found, colors)].join('\n'));
+  }
   return checks.some((check) => check.status === 'fail') ? exitCodes.environment : exitCodes.ok;
 }
 
@@ -51,4 +54,10 @@ export function doctorLines(checks: readonly Check[], title: string, colors: Col
     ...(remedies.length === 0 ? [] : ['']),
     ...remedies.map((check) => `${marks[check.status]} ${check.name}: ${check.remedy}`),
   ];
+}
+
+/** The settings for people, each with what set it. */
+function settingLines(found: readonly SettingFound[], colors: Colors): readonly string[] {
+  const rows = found.map(({ name, value, source }) => [name, value ?? 'none', colors.dim(source)]);
+  return [colors.dim('settings, and what set them'), ...tableLines(rows, { indent: '  ' })];
 }
