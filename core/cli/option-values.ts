@@ -2,7 +2,7 @@ import { InvalidArgumentError, Option } from 'commander';
 
 export function paramOption(): Option {
   return new Option('-p, --param <name=value>', "set one of the recipe's params; may be given again")
-    .default({}, 'none')
+    .default({})
     .argParser(assignment);
 }
 
@@ -15,7 +15,7 @@ export function homeOption(): Option {
 }
 
 export function setOption(what = 'set any value of the recipe, by its dotted path; may be given again'): Option {
-  return new Option('--set <path=value>', what).default({}, 'none').argParser(assignment);
+  return new Option('--set <path=value>', what).default({}).argParser(assignment);
 }
 
 function assignment(text: string, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> {

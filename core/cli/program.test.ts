@@ -64,6 +64,12 @@ async function expectToHold(example: string): Promise<void> {
   if (typeof file === 'string' && file.startsWith('recipes/')) expect(missingIn(file, options), example).toEqual([]);
 }
 
+it('the help tells of no default where nothing is given', () => {
+  const helps = commandsOf(buildProgram().program).map(helpOf).join('\n');
+  expect(helps).toMatch(/\(default:\s+120\)/);
+  expect(helps).not.toMatch(/\(default:\s+(none|\[\]|\{\})\)/);
+});
+
 describe('an example', () => {
   const shown = commandsOf(buildProgram().program)
     .filter((command) => helpOf(command).includes('Example'))

@@ -1,4 +1,4 @@
-import { type Argument, Command, CommanderError } from 'commander';
+import { type Argument, Command, CommanderError, Help } from 'commander';
 import { blameOwner } from '../engine/stray-errors.js';
 import { exitCodes } from '../errors.js';
 import { simmerPackage } from '../plugin/locate.js';
@@ -79,9 +79,9 @@ export function buildProgram(): { readonly program: Command; exitCode(): number 
     .option('--server-token-file <file>', 'a file with the token of the server (or SIMMER_SERVER_TOKEN)')
     .addOption(homeOption())
     .helpOption('-h, --help', 'print this, or what a command does')
-    .addHelpCommand(
-      new Command('help').argument('[command]').helpGroup('Help:').description('print what a command does'),
-    )
+    // Of the groups, which have it from the program; the program's own goes further than one word, and is below.
+    .addHelpCommand(new Command('help').argument('[command]').description('print what a command does'))
+    .helpCommand(false)
     .commandsGroup('Run a recipe:')
     .showHelpAfterError('hint: `simmer help COMMAND` says what a command takes')
     .exitOverride()
@@ -92,6 +92,8 @@ export function buildProgram(): { readonly program: Command; exitCode(): number 
     })
     .configureHelp({
       styleTitle: (title) => `\u001b[1m${title}\u001b[22m`,
+      optionDescription: (option) =>
+        isEmpty(option.defaultValue) ? option.description : new Help().optionDescription(option),
       subcommandTerm: (command) => [command.name(), ...command.registeredArguments.map(argumentTerm)].join(' '),
     });
 
@@ -281,6 +283,14 @@ Example:
 
   addAuthorCommands(program, action);
 
+  program.commandsGroup('Help:');
+  program
+    .command('help')
+    .argument('[command...]')
+    .description('print what a command does')
+    .helpOption(false)
+    .action((words: readonly string[]) => commandAt(program, words).help());
+
   program.addHelpText(
     'after',
     `
@@ -304,6 +314,19 @@ function commandName(argv: readonly string[]): string {
 function pathOf(command: Command): string {
   const { parent } = command;
   return parent?.parent ? `${pathOf(parent)} ${command.name()}` : command.name();
+}
+
+/** A command by what is typed after `simmer`. */
+function commandAt(program: Command, words: readonly string[]): Command {
+  return words.reduce((group, word) => {
+    const command = group.commands.find((one) => one.name() === word);
+    return command ?? group.error(`error: unknown command '${word}'`);
+  }, program);
+}
+
+/** Of an option that may be given again, and was not: no default to tell of. */
+function isEmpty(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
 }
 
 function argumentTerm(argument: Argument): string {

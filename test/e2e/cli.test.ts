@@ -54,11 +54,18 @@ describe('simmer --help', () => {
     expect(stdout).toContain('--json');
     expect(stdout).toEqual((await simmer(['help', command], { cwd })).stdout);
   });
+
+  it.each(['eval diff', 'plugin new'])('says what %s does, a command of a group', async (command) => {
+    const { code, stdout } = await simmer(['help', ...command.split(' ')], { cwd });
+    expect([code, stdout.split('\n')[0]]).toEqual([0, expect.stringContaining(`Usage: simmer ${command} [options]`)]);
+    expect(stdout).toEqual((await simmer([...command.split(' '), '--help'], { cwd })).stdout);
+  });
 });
 
 describe('wrong usage', () => {
   it.each([
     ['an unknown command', ['runn'], "unknown command 'runn'"],
+    ['help for an unknown command', ['help', 'plugin', 'nwe'], "unknown command 'nwe'"],
     ['an unknown option', ['run', '--jsn'], 'Did you mean --json?'],
     ['a missing argument', ['validate'], "missing required argument 'recipe'"],
     ['a parameter without a value', ['run', 'small.yaml', '-p', 'count'], 'NAME=VALUE'],
