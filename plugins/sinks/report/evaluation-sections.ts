@@ -1,4 +1,5 @@
 import { formatCount, formatShare } from 'simmerkit';
+import type { AccuracyTable } from '../accuracy-table.js';
 import { accuracyChart, waitsChart } from './charts/accuracy-chart.js';
 import { methodColor, methodsOf } from './charts/draw.js';
 import { methodsChart } from './charts/methods-chart.js';
@@ -70,6 +71,24 @@ ${others.length === 0 ? undefined : html`<h3>Every method</h3><figure>${trusted(
 ${scalingTable(report)}
 ${publishedSection(report)}
 ${differencesTable(report.differences.filter((one) => one.kind !== 'waits'))}`;
+}
+
+/** What was graded, where nothing compares it. */
+export function gradedSection({ models, policies }: AccuracyTable): Markup {
+  const rows = models.flatMap((model) =>
+    policies.flatMap(({ id, label, accuracies }) => {
+      const metric = accuracies.get(model);
+      if (metric === undefined) return [];
+      const { value, interval, count } = metric;
+      const bounds = interval === undefined ? '' : `${formatShare(interval[0])} to ${formatShare(interval[1])}`;
+      return [
+        html`<tr><td>${model}</td><td>${id}</td><td>${label}</td><td class="number">${formatShare(value)}</td><td class="number">${bounds}</td><td class="number">${count === undefined ? '' : formatCount(count)}</td></tr>`,
+      ];
+    }),
+  );
+  return html`<div class="scroll"><table><thead><tr><th>model</th><th>policy</th><th>thinking at most</th><th class="number">accuracy</th><th class="number">95% interval</th><th class="number">problems</th></tr></thead><tbody>
+${rows}
+</tbody></table></div>`;
 }
 
 /** Only for those who ask: other problems, and another model. */

@@ -1,7 +1,8 @@
 import { formatBytes, formatCount, formatDuration, formatShare } from 'simmerkit';
+import { accuracyTable } from '../accuracy-table.js';
 import { funnelChart } from './charts/funnel-chart.js';
 import { lossChart } from './charts/loss-chart.js';
-import { accuracySection, headline, waitsSection } from './evaluation-sections.js';
+import { accuracySection, gradedSection, headline, waitsSection } from './evaluation-sections.js';
 import { html, type Markup, trusted } from './markup.js';
 import type { ReportData, StageTime, TrainingCurve } from './report-data.js';
 import { sampleBrowser, sampleBrowserScript } from './sample-browser.js';
@@ -12,6 +13,8 @@ import { tracePair } from './trace-view.js';
 /** The whole page, self-contained: no request leaves it. */
 export function page(data: ReportData): string {
   const { comparison } = data;
+  const graded = accuracyTable(data.metrics);
+  const isGraded = graded.policies.length > 0;
   const body = html`<!doctype html>
 <html lang="en">
 <head>
@@ -27,13 +30,13 @@ export function page(data: ReportData): string {
 <p class="soft small">Run ${data.runId}, started ${data.startedAt.slice(0, 16).replace('T', ' ')} UTC, took ${formatDuration(data.seconds)}. Every figure below was computed from this run's events and artifacts.</p>
 ${comparison === undefined ? html`<p>No comparison of models: this recipe has no <code>eval/compare</code> stage.</p>` : headline(comparison)}
 <h2>Accuracy against thinking</h2>
-${comparison === undefined ? nothing('No model was evaluated.') : accuracySection(comparison)}
+${comparison !== undefined ? accuracySection(comparison) : isGraded ? gradedSection(graded) : nothing('No model was evaluated.')}
 <h2>Waiting</h2>
-${comparison === undefined ? nothing('No model was evaluated.') : waitsSection(comparison)}
+${comparison !== undefined ? waitsSection(comparison) : nothing(isGraded ? 'What waiting did is for eval/compare to measure.' : 'No model was evaluated.')}
 <h2>Was forcing active?</h2>
 ${forcingSection(data)}
 <h2>Traces before and after</h2>
-${data.traces.length === 0 ? nothing('No graded traces of two models in this run.') : tracesSection(data)}
+${data.traces.length === 0 ? nothing(data.browsed.problems.length === 0 ? 'No graded traces in this run.' : 'No two models were compared; every graded trace is below.') : tracesSection(data)}
 <h2>Every sample</h2>
 ${data.browsed.problems.length === 0 ? nothing('No graded answers in this run.') : sampleBrowser(data.browsed)}
 <h2>Curation</h2>

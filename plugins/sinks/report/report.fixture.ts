@@ -108,7 +108,14 @@ export async function fixtureRun(runFolder: string, hostileText = ''): Promise<F
     {
       type: 'metric.measured',
       stage: 'grades',
-      data: { name: 'tuned.accuracy@128', value: 0.82, interval: [0.76, 0.87], count: 200, unit: 'share' },
+      data: {
+        name: 'tuned.accuracy@128',
+        value: 0.82,
+        interval: [0.76, 0.87],
+        count: 200,
+        unit: 'share',
+        labels: { model: 'tuned', policy: '128', method: 'budget-forcing', maxThinkingTokens: 128, ignore: 0 },
+      },
     },
     {
       type: 'stage.completed',

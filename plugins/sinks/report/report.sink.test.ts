@@ -82,6 +82,20 @@ describe('the report', () => {
     expect(text.match(/<\/script>/g)).toHaveLength(2);
   });
 
+  it('shows what was graded where nothing compares it', async () => {
+    const { events, context } = await fixtureRun(folder);
+    const sink = await reportSink.open({}, context);
+    for (const event of events.slice(0, -1)) await sink.onEvent(event);
+    await sink.beforeCompleted?.();
+    const text = await readFile(join(folder, 'report.html'), 'utf8');
+    expect(text).not.toContain('No model was evaluated.');
+    expect(text).toContain(
+      '<tr><td>tuned</td><td>128</td><td>128 tokens</td><td class="number">82.0%</td><td class="number">76.0% to 87.0%</td><td class="number">200</td></tr>',
+    );
+    expect(text).toContain('No two models were compared; every graded trace is below.');
+    expect(text).toContain('"policy":"128+1xWait"');
+  });
+
   it('says that a run without models has nothing to compare', async () => {
     const { events, context } = await fixtureRun(folder);
     const sink = await reportSink.open({}, context);
