@@ -3,7 +3,7 @@ const z = 1.959964;
 
 /**
  * The 95% score interval of a share (Wilson 1927), 0 to 1: cheap enough for a live view, and right at 0 and 1, where it
- * matters while few are counted. Reports have bootstrap intervals.
+ * matters while few are counted. Reports have bootstrap intervals, and this one where all problems went alike.
  * @throws RangeError where nothing was counted
  */
 export function shareInterval(counted: number, of: number): readonly [number, number] {

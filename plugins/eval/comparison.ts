@@ -199,7 +199,7 @@ function compareTwo({ name, kind, from, to }: Pair, options: ComparisonOptions):
   const [before, after] = [from.accuracies(), to.accuracies()];
   const estimate = bootstrapMean(
     after.map((accuracy, index) => accuracy - (before[index] as number)),
-    { ...options, purpose: name },
+    { ...options, purpose: name, range: [-1, 1] },
   );
   const changes = from
     .problemIds()

@@ -32,13 +32,31 @@ describe('bootstrapMean', () => {
     }
   });
 
-  it('is a point for equal values', () => {
+  it('claims no certainty from equal values', () => {
     fc.assert(
-      fc.property(fc.integer({ min: -1, max: 1 }), fc.integer({ min: 1, max: 30 }), (value, count) => {
-        const { interval } = bootstrapMean(new Float64Array(count).fill(value), { ...options, draws: 50 });
-        expect(interval).toEqual([value, value]);
+      fc.property(fc.double({ min: -1, max: 1, noNaN: true }), fc.integer({ min: 1, max: 1000 }), (value, count) => {
+        const { mean, interval } = bootstrapMean(new Float64Array(count).fill(value), { ...options, range: [-1, 1] });
+        expect(mean).toBe(value);
+        expect(interval[1] - interval[0]).toBeCloseTo((2 * 1.96 ** 2) / (count + 1.96 ** 2), 3);
+        expect(interval[0]).toBeGreaterThanOrEqual(-1);
+        expect(interval[1]).toBeLessThanOrEqual(1);
       }),
     );
+  });
+
+  it('has the score interval where all of 16 are wrong, or all right', () => {
+    const none = bootstrapMean(new Float64Array(16), options).interval;
+    expect(none[0]).toBe(0);
+    expect(none[1]).toBeCloseTo(0.194, 3);
+    const all = bootstrapMean(new Float64Array(16).fill(1), options).interval;
+    expect(all[0]).toBeCloseTo(0.806, 3);
+    expect(all[1]).toBe(1);
+  });
+
+  it('lets as many differ either way where no problem of 16 did', () => {
+    const { interval } = bootstrapMean(new Float64Array(16), { ...options, range: [-1, 1] });
+    expect(interval[0]).toBeCloseTo(-0.194, 3);
+    expect(interval[1]).toBeCloseTo(0.194, 3);
   });
 
   it('refuses no values', () => {

@@ -1,4 +1,4 @@
-import { random } from 'simmerkit';
+import { random, shareInterval } from 'simmerkit';
 
 /** A mean with the bounds of its interval. */
 export interface Estimate {
@@ -12,18 +12,25 @@ export interface BootstrapOptions {
   readonly seed: number;
   /** Separates this interval's random stream from others of the same seed. */
   readonly purpose: string;
-  /** @default 0.95 */
-  readonly confidence?: number;
+  /**
+   * The least and the most that a value can be.
+   * @default [0, 1]
+   */
+  readonly range?: readonly [number, number];
 }
 
 /**
- * The mean of values and its percentile bootstrap interval, resampling items. Given the differences of two
+ * The mean of values and its 95% percentile bootstrap interval, resampling items. Given the differences of two
  * measurements of the same items, it is the paired bootstrap.
  * @throws RangeError where there are no values
  */
 export function bootstrapMean(values: Float64Array, options: BootstrapOptions): Estimate {
   const count = values.length;
   if (count === 0) throw new RangeError('cannot bootstrap from no values');
+  const first = values[0] as number;
+  if (values.every((value) => value === first)) {
+    return { mean: first, interval: intervalOfEqual(first, count, options.range ?? [0, 1]) };
+  }
   const nextIndex = indexStream(options, count);
   const means = new Float64Array(options.draws);
   for (let draw = 0; draw < options.draws; draw++) {
@@ -32,8 +39,18 @@ export function bootstrapMean(values: Float64Array, options: BootstrapOptions): 
     means[draw] = sum / count;
   }
   means.sort();
-  const tail = (1 - (options.confidence ?? 0.95)) / 2;
+  const tail = (1 - 0.95) / 2;
   return { mean: mean(values), interval: [quantile(means, tail), quantile(means, 1 - tail)] };
+}
+
+/**
+ * Resampling equal values shows no spread, and proves none. The score interval (Wilson 1927) of 0 of `count` bounds the
+ * share of items that have another value; how far they can move the mean, the range says. For shares of 0 or 1 that is
+ * the score interval itself; for differences of 0 it is the share of items that may differ, either way.
+ */
+function intervalOfEqual(value: number, count: number, [least, most]: readonly [number, number]): [number, number] {
+  const [, others] = shareInterval(0, count);
+  return [value + others * (least - value), value + others * (most - value)];
 }
 
 export function mean(values: ArrayLike<number>): number {

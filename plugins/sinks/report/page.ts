@@ -52,7 +52,7 @@ ${incidentsSection(data)}
 <details><summary>Versions</summary>${versionsTable(data)}</details>
 <details><summary>Recipe, as written</summary><pre>${data.recipeText}</pre></details>
 <details><summary>Recipe, resolved (plan ${data.planDigest.slice(0, 12)})</summary><pre>${JSON.stringify(data.plan ?? null, null, 2)}</pre></details>
-<footer>Made by Simmer ${data.simmerVersion}. Intervals are 95%, by bootstrap over problems${comparison === undefined ? '' : html` (${formatCount(comparison.draws)} draws, seeded)`}.</footer>
+<footer>Made by Simmer ${data.simmerVersion}. Intervals are 95%, by bootstrap over problems${comparison === undefined ? '' : html` (${formatCount(comparison.draws)} draws, seeded)`}, by Wilson's score where all problems went alike.</footer>
 </main>
 <script>${trusted(themeScript + sampleBrowserScript)}</script>
 </body>
