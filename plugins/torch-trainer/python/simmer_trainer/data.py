@@ -73,15 +73,20 @@ def read_rows(file: Path, positions: Sequence[int] | None = None) -> list[dict[s
 def tokenize(rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int) -> list[TokenizedRow]:
     """
     Renders and tokenizes rows. Prompt and completion are tokenized apart, as they are when the model generates, so the
-    border between them, and with it the mask, is exact. Longer rows are cut at the end.
+    border between them, and with it the mask, is exact. Where the prompt is text, the completion ends with the end of
+    sequence, as in TRL's SFTTrainer, unless it ends with a special token already. Longer rows are cut at the end.
     """
     rendered = [_render(row, tokenizer) for row in rows]
-    # Markers are in the text already: the chat template, or the caller, put them there.
+    # Other markers are in the text already: the chat template, or the caller, put them there.
     prompts = _encode(tokenizer, [prompt for prompt, _ in rendered])
     completions = _encode(tokenizer, [completion for _, completion in rendered])
+    specials = tuple(token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
+    end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     result = []
     for row, prompt, completion in zip(rows, prompts, completions, strict=True):
         token_ids = prompt + completion
+        if isinstance(row["prompt"], str) and completion and not row["completion"].rstrip().endswith(specials):
+            token_ids += end
         result.append(
             TokenizedRow(
                 id=row["id"],

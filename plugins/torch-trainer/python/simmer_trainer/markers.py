@@ -23,7 +23,7 @@ def check_markers(raw: Sequence[dict[str, Any]], rows: Sequence[TokenizedRow], t
     """
     chats = [row for values, row in zip(raw, rows, strict=True) if isinstance(values["prompt"], list)]
     if not chats:
-        # The caller wrote all markers that there are.
+        # The caller wrote all markers that there are, but for the end, which is always there.
         return
     _check_are_tokens(tokenizer)
     if any(isinstance(values["completion"], list) for values in raw):

@@ -132,6 +132,25 @@ def test_the_template_of_another_model_is_refused_by_its_markers(tokenizers: dic
     assert "<|start_header_id|>" in error.message and "no token of the tokenizer" in error.message
 
 
-def test_text_is_taken_as_it_is(tokenizers: dict[str, Any]) -> None:
-    raw = [{"id": "a", "prompt": "Once", "completion": " upon a time"}]
-    check_markers(raw, tokenize(raw, tokenizers["Qwen2.5"], 1000), tokenizers["Qwen2.5"])
+@pytest.mark.parametrize("name", PINNED)
+def test_text_after_text_ends_with_the_end_of_sequence_and_never_twice(name: str, tokenizers: dict[str, Any]) -> None:
+    tokenizer = tokenizers[name]
+    end = tokenizer.eos_token
+    turn = "<|eot_id|>" if name == "Llama 3" else "<|im_end|>"
+    completions = ["5", f"5{end}", f"5{turn}", f"5{turn}\n"]
+    raw = [{"id": text, "prompt": "2+3=", "completion": text} for text in completions]
+    rows = tokenize(raw, tokenizer, 1000)
+    check_markers(raw, rows, tokenizer)
+    assert [marked(row, tokenizer)[row.prompt_tokens :] for row in rows] == [
+        ["+5", f"+{end}"],
+        ["+5", f"+{end}"],
+        ["+5", f"+{turn}"],
+        ["+5", f"+{turn}", "+\n"],
+    ]
+
+
+def test_text_that_is_cut_or_empty_gets_no_end(tokenizers: dict[str, Any]) -> None:
+    raw = [{"id": text, "prompt": "2+3=", "completion": text} for text in ["", "five"]]
+    empty, cut = tokenize(raw, tokenizers["Qwen2.5"], 5)
+    assert (empty.trained_tokens, empty.truncated) == (0, False)
+    assert (marked(cut, tokenizers["Qwen2.5"])[4:], cut.truncated) == (["+five"], True)

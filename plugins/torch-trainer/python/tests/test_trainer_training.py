@@ -137,7 +137,7 @@ def test_only_the_completion_is_trained(shared_trainer: TrainerProcess, tmp_path
     """The same completions after other prompts of the same length: the mask sees to it that only those count."""
     requests = {}
     for name, prompt in (("one", "aaaa"), ("other", "bbbb")):
-        rows = [{"prompt": prompt, "completion": "b" * 8}] * 4
+        rows = [{"prompt": prompt, "completion": "cdefghij"}] * 4
         folder = tmp_path / name
         folder.mkdir()
         data = write_rows(folder / "own.parquet", rows)
@@ -157,14 +157,15 @@ def test_only_the_completion_is_trained(shared_trainer: TrainerProcess, tmp_path
     trained = pb.ModelSource(folder=str(tmp_path / "one/output/model"))
     tokenizer = load_tokenizer(trained)
     network = load_model(trained, torch.float32)
-    ids = tokenizer("aaaa" + "b" * 8, add_special_tokens=False, return_tensors="pt")["input_ids"]
+    ids = tokenizer("aaaacdefghij", add_special_tokens=False, return_tensors="pt")["input_ids"]
     with torch.no_grad():
         logits = network(ids).logits[0]
-    # It has learned b after the prompt and after b, and nothing about a after a.
-    b, a = tokenizer("ba", add_special_tokens=False)["input_ids"]
+    # It has learned c after the prompt, d after c and to end, and nothing about a after a.
+    c, d, a = tokenizer("cda", add_special_tokens=False)["input_ids"]
     probabilities = logits.softmax(-1)
-    assert probabilities[3, b] > 0.8
-    assert probabilities[6, b] > 0.8
+    assert probabilities[3, c] > 0.8
+    assert probabilities[4, d] > 0.8
+    assert probabilities[11, tokenizer.eos_token_id] > 0.8
     assert probabilities[0, a] < 0.5
 
 
