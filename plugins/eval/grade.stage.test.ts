@@ -36,10 +36,12 @@ interface Given {
   readonly tokens: number;
   /** Answers to the problems p0, p1, ...; the gold answer of each is its number. */
   readonly answers: readonly string[];
+  /** How many of them, from the first on, ran into their length limit. */
+  readonly cut?: number;
 }
 
 function generations(model: string, given: readonly Given[]) {
-  const rows = given.flatMap(({ policy, maximum, ignore = 0, tokens, answers }) =>
+  const rows = given.flatMap(({ policy, maximum, ignore = 0, tokens, answers, cut = 0 }) =>
     answers.map(
       (answer, index): Row => ({
         id: `p${index}/${policy}/0`,
@@ -56,7 +58,7 @@ function generations(model: string, given: readonly Given[]) {
         thinking_tokens: tokens,
         answer_tokens: 3,
         thinking_end: tokens >= maximum ? 'forced' : 'natural',
-        finish_reason: 'stop',
+        finish_reason: index < cut ? 'length' : 'stop',
         context_cut: answer === 'no idea',
         finish_disputed: answer === 'no idea' ? 'finish_reason null after 3 of 9 tokens' : null,
         interventions: Array.from({ length: ignore }, () => ({ kind: 'extended' })),
@@ -110,6 +112,20 @@ describe('eval/grade', () => {
     expect(measured.get('tuned.finish-disputed@64')?.value).toBe(0.25);
     expect(measured.get('tuned.context-cut@64')?.value).toBe(0.25);
     expect(measured.get('tuned.thinking-tokens@64')?.value).toBe(64);
+  });
+
+  it('warns where more than half of the answers were cut, and what that may mean', async () => {
+    const of = (policy: string, cut: number) => ({ policy, maximum: 64, tokens: 64, answers: right(1, 4), cut });
+    const inputs = { generations: generations('tuned', [of('64', 2), of('128', 3)]), dataset: problems(4) };
+    const { logged } = await runStage(grade, { inputs, grader });
+    expect(logged).toEqual([
+      {
+        level: 'warning',
+        message:
+          'More than half of the answers were cut at their length limit (tuned at 128: 75.0%). Either the model never ' +
+          'ends a reply, and has to be trained on replies that end, or sampling.maxAnswerTokens is too small.',
+      },
+    ]);
   });
 
   it('names the generation whose problem the dataset does not have', async () => {

@@ -1,6 +1,7 @@
 import {
   type Columns,
   defineStage,
+  formatShare,
   type Grader,
   input,
   pace,
@@ -120,6 +121,14 @@ export const grade = defineStage({
     for (const run of runs.all()) {
       for (const metric of await measureRun(run, { draws: options.draws, seed: context.seed }))
         await context.emit(metric);
+    }
+    const cut = runs.all().filter((run) => run.answerCutShare > 0.5);
+    if (cut.length > 0) {
+      const shares = cut.map((run) => `${run.model} at ${run.policy.id}: ${formatShare(run.answerCutShare)}`);
+      context.log.warning(
+        `More than half of the answers were cut at their length limit (${shares.join(', ')}). Either the model never ` +
+          'ends a reply, and has to be trained on replies that end, or sampling.maxAnswerTokens is too small.',
+      );
     }
     return { graded };
   },

@@ -31,6 +31,7 @@ export class RunGatherer {
   private readonly incidents: { time: string; text: string }[] = [];
   private readonly outputs = new Map<string, string>();
   private readonly completed: Of<'stage.completed'>[] = [];
+  private readonly warnings: Of<'log.written'>[] = [];
   private readonly reused: Of<'stage.reused'>[] = [];
   private readonly spending = new SpendingSoFar();
 
@@ -99,9 +100,7 @@ export class RunGatherer {
         this.incident(event, `sink ${event.data.sink} was left out: ${event.data.error.message}`);
         break;
       case 'log.written':
-        if (event.data.level === 'warning' || event.data.level === 'error') {
-          this.incident(event, `${event.data.source}: ${event.data.message}`);
-        }
+        this.addLogged(event);
         break;
       default:
         this.addTraining(event);
@@ -109,7 +108,7 @@ export class RunGatherer {
   }
 
   /**
-   * Adds what another run tells of how a stage was made that this run reused: its times and its training.
+   * Adds what another run tells of how a stage was made that this run reused: its times, training and warnings.
    * @param stage the stage's name in this run @param origin the events of the other run
    */
   addOrigin(stage: string, key: string, origin: RunGatherer): void {
@@ -120,6 +119,7 @@ export class RunGatherer {
     this.stageTimes.set(stage, { ...known, seconds, peakMemoryBytes });
     const training = origin.trainings.get(made.stage ?? '');
     if (training !== undefined) this.trainings.set(stage, training);
+    for (const event of origin.warnings) if (event.stage === made.stage) this.addLogged(event);
   }
 
   /** Stages that an earlier run made, with that run. */
@@ -152,6 +152,13 @@ export class RunGatherer {
       versions: [...this.versions.values()],
       incidents: this.incidents,
     };
+  }
+
+  private addLogged(event: Of<'log.written'>): void {
+    const { level, source, message } = event.data;
+    if (level !== 'warning' && level !== 'error') return;
+    this.warnings.push(event);
+    this.incident(event, `${source}: ${message}`);
   }
 
   private incident(event: Event, text: string): void {
