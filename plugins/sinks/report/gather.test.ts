@@ -2,19 +2,24 @@ import type { Event } from 'simmerkit';
 import { expect, it } from 'vitest';
 import { RunGatherer } from './gather.js';
 
-it('has the warnings of stages that an earlier run made', () => {
-  const written = (level: string, message: string) =>
-    ({
-      runId: 'earlier-20260101-120000-0000',
-      sequence: 1,
-      time: '2026-01-01T12:00:00.000Z',
-      type: 'log.written',
-      stage: 'graded',
-      data: { level, source: 'stage', message },
-    }) as Event;
+const time = '2026-01-01T12:00:00.000Z';
+
+/** @param stage in the run of the event */
+function event(type: string, stage: string, data: object): Event {
+  return { runId: 'some', sequence: 1, time, type, stage, data } as Event;
+}
+
+it('has the warnings of stages that an earlier run made, and of no others', () => {
+  const made = { uses: 'eval/grade', key: 'k', outputs: {} };
+  const written = (stage: string, level: string, message: string) =>
+    event('log.written', stage, { level, source: 'stage', message });
+  const origin = new RunGatherer();
+  origin.add(written('graded', 'info', 'news'));
+  origin.add(written('graded', 'warning', 'most answers were cut'));
+  origin.add(written('other', 'warning', 'of another stage'));
+  origin.add(event('stage.completed', 'graded', { ...made, seconds: 1 }));
   const gatherer = new RunGatherer();
-  gatherer.addOrigin('grades', [written('info', 'news'), written('warning', 'most answers were cut')]);
-  expect(gatherer.result().incidents).toEqual([
-    { time: '2026-01-01T12:00:00.000Z', text: 'stage: most answers were cut' },
-  ]);
+  gatherer.add(event('stage.reused', 'grades', { ...made, madeBy: 'earlier' }));
+  gatherer.addOrigin('grades', 'k', origin);
+  expect(gatherer.result().incidents).toEqual([{ time, text: 'stage: most answers were cut' }]);
 });
