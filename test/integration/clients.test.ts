@@ -272,7 +272,10 @@ describe(`the C++ client${missing.length === 0 ? '' : ` (not run: ${missing.join
       expect(lines).toContainEqual(expect.stringMatching(/^formatted.dataset data.parquet: [1-9]\d+ bytes$/));
       expect(lines.at(-1)).toBe('RUN_STATUS_COMPLETED');
       const wrong = example('run_recipe', join(root, 'package.json'));
-      await expect(wrong).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('error[invalid_recipe]') });
+      await expect(wrong).rejects.toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/^error\[invalid_recipe\]: .*\n.*"count"\.\n {2}hint: /),
+      });
     },
   );
 

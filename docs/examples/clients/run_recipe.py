@@ -7,7 +7,7 @@ from simmer_client import Client, SimmerError
 
 with Client() as client:  # SIMMER_SERVER says where
     try:
-        run = client.create_run(Path(sys.argv[1]).read_text(), params={"count": "50"})
+        run = client.create_run(Path(sys.argv[1]).read_text(), params={"count": 50})
     except SimmerError as error:
         for problem in error.problems:
             print(f"{problem.line}:{problem.column}: {problem.message}")

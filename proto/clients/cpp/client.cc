@@ -13,6 +13,8 @@ namespace {
 constexpr std::array<int, 5> kPauses = {50, 100, 200, 500, 1000};
 // How often in a row a broken stream is taken up again.
 constexpr std::size_t kTries = 30;
+// More problems than this are counted, not listed, in an error's text.
+constexpr int kProblemsShown = 10;
 
 // gRPC's codes, by their number.
 constexpr std::array<const char*, 17> kCodes = {
@@ -49,6 +51,26 @@ std::vector<std::pair<std::uint64_t, std::string>> Fields(const std::string& mes
   return fields;
 }
 
+// The message, and below it the first of the problems with their places, or their keys where they have none.
+std::string TextOf(const wire::ErrorDetail& detail) {
+  std::string text = detail.message();
+  const int shown = std::min(detail.problems_size(), kProblemsShown);
+  for (int index = 0; index < shown; ++index) {
+    const auto& problem = detail.problems(index);
+    const auto& place = problem.position();
+    text += '\n';
+    if (problem.has_position()) {
+      text += place.file() + ':' + std::to_string(place.line()) + ':' + std::to_string(place.column()) + ": ";
+    } else if (problem.has_path()) {
+      text += problem.path() + ": ";
+    }
+    text += problem.message();
+    if (problem.has_hint()) text += "\n  hint: " + problem.hint();
+  }
+  if (shown < detail.problems_size()) text += "\n… and " + std::to_string(detail.problems_size() - shown) + " more";
+  return text;
+}
+
 // google.rpc.Status: details = 3 (google.protobuf.Any: type_url = 1, value = 2).
 Error ErrorOf(const grpc::Status& status) {
   for (const auto& [field, any] : Fields(status.error_details())) {
@@ -57,7 +79,7 @@ Error ErrorOf(const grpc::Status& status) {
     for (const auto& [inner, bytes] : Fields(any)) (inner == 1 ? type : value) = bytes;
     wire::ErrorDetail detail;
     if (type == "type.googleapis.com/simmer.control.v1.ErrorDetail" && detail.ParseFromString(value)) {
-      return Error(detail.code(), detail.message());
+      return Error(detail.code(), TextOf(detail));
     }
   }
   return Error(kCodes.at(status.error_code()), status.error_message());

@@ -17,6 +17,7 @@ from simmer_client.types import (
     Run,
     Server,
     Tls,
+    Value,
 )
 
 __all__ = [
@@ -43,4 +44,5 @@ __all__ = [
     "Server",
     "SimmerError",
     "Tls",
+    "Value",
 ]

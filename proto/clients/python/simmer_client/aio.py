@@ -28,6 +28,7 @@ from simmer_client.types import (
     Server,
     Status,
     Tls,
+    Value,
     artifact_of,
     event_of,
     filter_message,
@@ -37,10 +38,11 @@ from simmer_client.types import (
     recipe_message,
     run_of,
     server_of,
+    texts_of,
 )
 
 _Response = TypeVar("_Response")
-_NO_VALUES: Mapping[str, str] = {}
+_NO_VALUES: Mapping[str, Value] = {}
 
 
 class AsyncClient:
@@ -102,8 +104,8 @@ class AsyncClient:
         text: str | None = None,
         *,
         name: str | None = None,
-        params: Mapping[str, str] = _NO_VALUES,
-        overrides: Mapping[str, str] = _NO_VALUES,
+        params: Mapping[str, Value] = _NO_VALUES,
+        overrides: Mapping[str, Value] = _NO_VALUES,
         until: str | None = None,
     ) -> tuple[Problem, ...]:
         """Everything that is wrong with a recipe; empty where nothing is. It is given as to `create_run`."""
@@ -115,8 +117,8 @@ class AsyncClient:
         text: str | None = None,
         *,
         name: str | None = None,
-        params: Mapping[str, str] = _NO_VALUES,
-        overrides: Mapping[str, str] = _NO_VALUES,
+        params: Mapping[str, Value] = _NO_VALUES,
+        overrides: Mapping[str, Value] = _NO_VALUES,
         until: str | None = None,
     ) -> tuple[PlannedStage, ...]:
         """The stages in an order that runs, and what they will take. The recipe is given as to `create_run`."""
@@ -128,8 +130,8 @@ class AsyncClient:
         text: str | None = None,
         *,
         name: str | None = None,
-        params: Mapping[str, str] = _NO_VALUES,
-        overrides: Mapping[str, str] = _NO_VALUES,
+        params: Mapping[str, Value] = _NO_VALUES,
+        overrides: Mapping[str, Value] = _NO_VALUES,
         until: str | None = None,
         request_id: str | None = None,
     ) -> Run:
@@ -184,12 +186,12 @@ class AsyncClient:
         request = pb.CancelRunRequest(run_id=_id_of(run), reason=reason)
         return run_of((await self._call(self._stub.CancelRun, request, timeout=None)).run)
 
-    async def resume_run(self, run: Run | str, overrides: Mapping[str, str] | None = None) -> Run:
+    async def resume_run(self, run: Run | str, overrides: Mapping[str, Value] | None = None) -> Run:
         """Queues a run that has stopped, to go on after its last event.
 
         overrides: limits of its budget to change, e.g. {"budget.usd": "20"}.
         """
-        request = pb.ResumeRunRequest(run_id=_id_of(run), overrides=overrides or {})
+        request = pb.ResumeRunRequest(run_id=_id_of(run), overrides=texts_of("override", overrides or {}))
         return run_of((await self._call(self._stub.ResumeRun, request)).run)
 
     async def watch(self, run: Run | str, from_sequence: int = 1) -> AsyncIterator[Event]:

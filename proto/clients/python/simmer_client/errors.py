@@ -10,6 +10,8 @@ from simmer_client.generated.simmer.control.v1 import control_pb2 as pb
 
 _DETAILS_KEY = "grpc-status-details-bin"
 _DETAIL_TYPE = b"type.googleapis.com/simmer.control.v1.ErrorDetail"
+#: More problems than this are counted, not listed, in an error's text.
+_PROBLEMS_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,27 @@ class Problem:
     column: int | None
     path: str | None
     hint: str | None
+    #: The recipe's; None where `line` is.
+    file: str | None = None
+
+    def __str__(self) -> str:
+        """As the command line prints it: its place, or the key where it has none, and what to do about it."""
+        place = self.path if self.line is None else f"{self.file}:{self.line}:{self.column}"
+        text = f"{place}: {self.message}" if place else self.message
+        return f"{text}\n  hint: {self.hint}" if self.hint else text
 
 
 class SimmerError(Exception):
-    """A call that failed. `code` is stable: "invalid_recipe", "run_not_found", "unauthenticated"."""
+    """A call that failed. `code` is stable: "invalid_recipe", "run_not_found", "unauthenticated".
+
+    Its text has the first ten of the problems, `problems` has all.
+    """
 
     def __init__(self, code: str, message: str, hint: str | None = None, problems: tuple[Problem, ...] = ()) -> None:
-        super().__init__(f"{message} (hint: {hint})" if hint else message)
+        listed = [str(problem) for problem in problems[:_PROBLEMS_SHOWN]]
+        left = len(problems) - len(listed)
+        more = [f"… and {left} more"] if left else []
+        super().__init__("\n".join([f"{message} (hint: {hint})" if hint else message, *listed, *more]))
         self.code = code
         self.message = message
         self.hint = hint
@@ -46,6 +62,7 @@ def problem_of(message: pb.Problem) -> Problem:
         column=place.column if place else None,
         path=message.path if message.HasField("path") else None,
         hint=message.hint if message.HasField("hint") else None,
+        file=place.file if place else None,
     )
 
 

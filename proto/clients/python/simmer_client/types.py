@@ -12,6 +12,8 @@ from simmer_client.generated.simmer.control.v1 import control_pb2 as pb
 
 #: How a run stands: "queued", "running", "completed", "failed", "interrupted" or "crashed".
 Status = str
+#: What a param or an override is given as: a text stands for what it is in YAML.
+Value = str | int | float | bool
 _STATUSES = ("queued", "running", "completed", "failed", "interrupted", "crashed")
 
 
@@ -277,19 +279,27 @@ def plugin_of(message: pb.Plugin) -> Plugin:
 def recipe_message(
     text: str | None,
     name: str | None,
-    params: Mapping[str, str],
-    overrides: Mapping[str, str],
+    params: Mapping[str, Value],
+    overrides: Mapping[str, Value],
     until: str | None = None,
 ) -> pb.Recipe:
     """A recipe for the wire: its text, or the name of one that the server has."""
     if (text is None) == (name is None):
         raise ValueError("give the text of a recipe, or the name of one that the server has")
-    recipe = pb.Recipe(params=dict(params), overrides=dict(overrides), until=until)
+    recipe = pb.Recipe(params=texts_of("param", params), overrides=texts_of("override", overrides), until=until)
     if text is not None:
         recipe.text = text
     else:
         recipe.name = name or ""
     return recipe
+
+
+def texts_of(kind: str, values: Mapping[str, Value]) -> dict[str, str]:
+    """Values for the wire, as they are written on the command line: `true`, `2`. kind: what they are, for messages."""
+    for name, value in values.items():
+        if not isinstance(value, str | int | float):
+            raise TypeError(f'the {kind} "{name}" is a {type(value).__name__}; it may be a str, int, float or bool')
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
 
 
 def _resources_of(message: pb.Resources) -> Resources:

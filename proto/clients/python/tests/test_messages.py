@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import grpc
 import pytest
 
+from simmer_client import Problem, SimmerError
 from simmer_client.errors import error_of
 from simmer_client.generated.simmer.control.v1 import control_pb2 as pb
 from simmer_client.types import (
@@ -57,6 +58,14 @@ def test_a_recipe_is_a_text_or_a_name() -> None:
 def test_a_recipe_goes_up_to_a_stage_only_where_one_is_named() -> None:
     assert recipe_message("name: x", None, {}, {}, "pool").until == "pool"
     assert not recipe_message("name: x", None, {}, {}).HasField("until")
+
+
+def test_params_and_overrides_are_given_as_the_command_line_writes_them() -> None:
+    recipe = recipe_message("name: x", None, {"epochs": 2, "rate": 1e-5, "fast": True, "name": "0x"}, {"seed": 8})
+    assert recipe.params == {"epochs": "2", "rate": "1e-05", "fast": "true", "name": "0x"}
+    assert recipe.overrides == {"seed": "8"}
+    with pytest.raises(TypeError, match='the param "epochs" is a list; it may be a str, int, float or bool'):
+        recipe_message("name: x", None, {"epochs": [2]}, {})  # type: ignore[dict-item]
 
 
 def test_runs_are_filtered_by_statuses_in_words_and_by_a_time_in_any_zone() -> None:
@@ -116,5 +125,19 @@ def test_an_error_has_the_code_of_the_server() -> None:
     status = b"\x08\x03" + field(2, b"It is wrong.") + field(3, any_detail)
     error = error_of(Failure((("grpc-status-details-bin", status),)))
     assert (error.code, error.message, error.problems[0].line) == ("invalid_recipe", "It is wrong.", 2)
+    assert str(error) == "It is wrong.\na:2:3: No."
     plain = error_of(Failure(()))
     assert (plain.code, plain.message) == ("invalid_argument", "plain words")
+
+
+def test_an_error_lists_the_first_ten_problems_as_the_command_line_does() -> None:
+    placed = Problem("x", "Wrong.", 2, 3, "stages.pool", "Do it right.", "recipe.yaml")
+    given = Problem("x", "Wrong.", None, None, "params.count", None)
+    lines = str(SimmerError("invalid_recipe", "There are 12 problems.", None, (placed, *[given] * 11))).split("\n")
+    assert lines[:4] == [
+        "There are 12 problems.",
+        "recipe.yaml:2:3: Wrong.",
+        "  hint: Do it right.",
+        "params.count: Wrong.",
+    ]
+    assert (len(lines), lines[-1]) == (13, "… and 2 more")
