@@ -19,7 +19,7 @@ export type {
   ThreadedRows,
   ThreadedTable,
 } from './artifacts/artifact.js';
-export { defaultCacheFolder } from './config/cache-folder.js';
+export { defaultCacheFolder, writingToCache } from './config/cache-folder.js';
 export { builtInHardware, type Hardware } from './config/hardware.js';
 export { costOf, type EndpointCost, mostTokens, type TokenPrice, tokenPrice } from './endpoint/endpoint-cost.js';
 export { type EndpointWork, endpointEstimate } from './endpoint/endpoint-estimate.js';

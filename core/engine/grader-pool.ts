@@ -1,5 +1,5 @@
-import { mkdir } from 'node:fs/promises';
 import { inject, injectable } from 'inversify';
+import { makeCacheFolder } from '../config/cache-folder.js';
 import type { Settings } from '../config/settings.js';
 import { ContributionsToken, RunInfoToken, SettingsToken } from '../container/tokens.js';
 import { UserError } from '../errors.js';
@@ -90,7 +90,7 @@ export class GraderPool implements RunResource {
     asker: { readonly stage: string; readonly attempt: number },
   ): Promise<OwnedGrader> {
     const { cacheFolder, python } = this.#settings;
-    await mkdir(cacheFolder, { recursive: true });
+    await makeCacheFolder(cacheFolder);
     return definition.start(options, {
       log: this.#recorder.log({ source: `plugin ${uses.split('/')[0]}`, ...asker }),
       signal: this.#ending.signal,

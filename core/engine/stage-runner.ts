@@ -1,7 +1,8 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { inject, injectable } from 'inversify';
 import type { Artifact } from '../artifacts/artifact.js';
 import type { ArtifactStore, StageCacheEntry } from '../artifacts/artifact-store.js';
+import { makeCacheFolder } from '../config/cache-folder.js';
 import type { Settings } from '../config/settings.js';
 import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SettingsToken } from '../container/tokens.js';
 import type { StageDefinition } from '../plugin/definitions.js';
@@ -164,7 +165,7 @@ export class StageRunner {
     const { stage, key, attempt } = ready;
     const { signal } = this.#ending;
     const { cacheFolder, python } = this.#settings;
-    await mkdir(cacheFolder, { recursive: true });
+    await makeCacheFolder(cacheFolder);
     await using artifacts = this.#store.writer();
     const opened = openStageContext({
       runId: this.#run.runId,

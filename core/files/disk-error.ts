@@ -1,5 +1,8 @@
 import { UserError } from '../errors.js';
 
+/** The last two: a file is where a folder should be. */
+const notWritable: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST']);
+
 /**
  * What a failure to write means to the user: `no_disk_space`, `not_writable` or `disk_failed`. Any other error is given
  * back as it is. @param folder what could not be written to @param option by which the user chooses another
@@ -14,10 +17,10 @@ export function diskError(error: unknown, folder: string, option = '--home or SI
     });
   }
   const { code } = error as NodeJS.ErrnoException;
-  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
+  if (code !== undefined && notWritable.has(code)) {
     return new UserError('not_writable', `Cannot write to ${folder}: ${error.message}.`, {
       kind: 'environment',
-      hint: `Choose a place that you may write to with ${option}.`,
+      hint: `Choose a folder that you may write to with ${option}.`,
       cause: error,
     });
   }

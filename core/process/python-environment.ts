@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { access, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
+import { writingToCache } from '../config/cache-folder.js';
 import { UserError } from '../errors.js';
 import { waitForLock } from '../events/wait-for-lock.js';
 import type { PrepareContext } from '../plugin/definitions.js';
@@ -45,7 +46,7 @@ interface ReadyRecord {
  * and one waits for the other. An environment that is there already takes milliseconds.
  *
  * @throws UserError `python_not_found`, `python_too_old`, `python_incomplete`, `venv_missing`, `pip_failed`,
- * `no_disk_space`
+ * `no_disk_space`, `not_writable`
  */
 export async function preparePythonEnvironment(options: PythonEnvironmentOptions): Promise<PythonEnvironment> {
   const { context } = options;
@@ -106,11 +107,13 @@ async function findOrMake(options: PythonEnvironmentOptions, lock: PythonLock): 
   const folder = join(cacheFolder, 'python', id);
   const found = await readReady(folder);
   if (found !== undefined) return { ...found, reused: true };
-  await mkdir(folder, { recursive: true });
-  await using _ = await waitForLock(join(cacheFolder, 'locks', id), {
-    signal: context.signal,
-    onWait: (why) => context.log.info(`Waiting for the Python environment ${name}: ${why}`),
-  });
+  await writingToCache(cacheFolder, () => mkdir(folder, { recursive: true }));
+  await using _ = await writingToCache(cacheFolder, () =>
+    waitForLock(join(cacheFolder, 'locks', id), {
+      signal: context.signal,
+      onWait: (why) => context.log.info(`Waiting for the Python environment ${name}: ${why}`),
+    }),
+  );
   const madeMeanwhile = await readReady(folder);
   if (madeMeanwhile !== undefined) return { ...madeMeanwhile, reused: true };
   return { ...(await make(folder, interpreter, lock, options)), reused: false };

@@ -12,6 +12,7 @@ import {
   retryPassing,
   type StageContext,
   UserError,
+  writingToCache,
 } from 'simmerkit';
 import { checkSha256 } from './check-sha256.js';
 import { hubUri } from './options.js';
@@ -37,7 +38,7 @@ interface HubFile {
 /**
  * The files that `hf://datasets/OWNER/NAME@REVISION/FILE` names, fetched into the user's cache folder; FILE may be a glob
  * of * and ?, which stand for text without slashes.
- * @throws UserError `no_network`, `endpoint_asks_to_wait`, `not_found`, `access_denied`, `checksum_differs`
+ * @throws UserError `no_network`, `endpoint_asks_to_wait`, `not_found`, `access_denied`, `checksum_differs`, `not_writable`
  */
 export async function hubFiles(uri: string, sha256: string | undefined, where: Where): Promise<readonly string[]> {
   const [, owner, dataset, revision, path] = hubUri.exec(uri) ?? [];
@@ -58,10 +59,12 @@ async function matchingNames(at: HubFile, where: Where): Promise<readonly string
   const known = await readFile(kept, 'utf8').catch(() => undefined);
   const names = known === undefined ? await listFiles(at, where) : (JSON.parse(known) as string[]);
   if (known === undefined) {
-    await mkdir(dirname(kept), { recursive: true });
-    const partial = `${kept}.${process.pid}.partial`;
-    await writeFile(partial, JSON.stringify(names));
-    await rename(partial, kept);
+    await writingToCache(where.cacheFolder, async () => {
+      await mkdir(dirname(kept), { recursive: true });
+      const partial = `${kept}.${process.pid}.partial`;
+      await writeFile(partial, JSON.stringify(names));
+      await rename(partial, kept);
+    });
   }
   const matched = names.filter((name) => fitsPath(name, at.path)).sort();
   if (matched.length > 0) return matched;
@@ -133,7 +136,7 @@ async function fetchFile(at: HubFile, sha256: string | undefined, where: Where):
   );
   if (isKept) return file;
   const url = `${endpoint()}/datasets/${owner}/${dataset}/resolve/${revision}/${path}`;
-  await mkdir(dirname(file), { recursive: true });
+  await writingToCache(where.cacheFolder, () => mkdir(dirname(file), { recursive: true }));
   const partial = `${file}.${process.pid}.partial`;
   try {
     await download(url, uri, partial, where);

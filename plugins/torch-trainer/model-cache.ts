@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type ModelSource, type PrepareContext, type Trainer, waitForLock } from 'simmerkit';
+import { type ModelSource, type PrepareContext, type Trainer, waitForLock, writingToCache } from 'simmerkit';
 
 /** `ready.json` beside the model's folder: written last, so a model without it is none. */
 interface ReadyRecord {
@@ -30,11 +30,13 @@ export async function exportedModel(options: {
   const folder = join(context.cacheFolder, 'models', digest);
   const model = join(folder, 'model');
   if (await isReady(folder)) return model;
-  await mkdir(folder, { recursive: true });
-  await using _ = await waitForLock(join(context.cacheFolder, 'locks', digest), {
-    signal: context.signal,
-    onWait: (why) => context.log.info(`Waiting for the model: ${why}`),
-  });
+  await writingToCache(context.cacheFolder, () => mkdir(folder, { recursive: true }));
+  await using _ = await writingToCache(context.cacheFolder, () =>
+    waitForLock(join(context.cacheFolder, 'locks', digest), {
+      signal: context.signal,
+      onWait: (why) => context.log.info(`Waiting for the model: ${why}`),
+    }),
+  );
   if (await isReady(folder)) return model;
   await removeLeftovers(folder);
   const sourceFolder = join(folder, 'source');

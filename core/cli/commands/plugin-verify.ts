@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
+import { makeCacheFolder } from '../../config/cache-folder.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { manifestFile } from '../../plugin/locate.js';
 import { pluginReference } from '../../plugin/plugin-reference.js';
@@ -24,7 +24,7 @@ export async function pluginVerify(words: readonly string[], flags: PluginVerify
   const colors = colorsFor(process.stdout);
   const settings = await settingsFrom(flags);
   const { cacheFolder, python } = settings;
-  await mkdir(cacheFolder, { recursive: true });
+  await makeCacheFolder(cacheFolder);
   const machine = processMachine(settings, sayToPeople);
   const folder = manifestFolder(words);
   const plugin = await processPlugin(

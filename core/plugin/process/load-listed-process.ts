@@ -1,5 +1,5 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeCacheFolder } from '../../config/cache-folder.js';
 import { type PluginReference, sourceOf } from '../plugin-reference.js';
 import { processLimits } from './limits.js';
 import { type LoadedProcess, loadProcessPlugin } from './load-process-plugin.js';
@@ -20,7 +20,7 @@ export async function loadListedProcess(
   { recipeFolder, keeper }: { readonly recipeFolder: string; readonly keeper: ProcessKeeper },
 ): Promise<LoadedProcess> {
   const { cacheFolder, python, say } = machine;
-  await mkdir(cacheFolder, { recursive: true });
+  await makeCacheFolder(cacheFolder);
   const context = {
     log: { debug() {}, info: say, warning: say, error: say },
     signal: new AbortController().signal,

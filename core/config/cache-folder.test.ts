@@ -1,0 +1,31 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { makeCacheFolder, writingToCache } from './cache-folder.js';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'cache-folder-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+it.each(['', 'simmer'])(
+  'says what to set where a file is in the place of the folder or above it: "%s"',
+  async (below) => {
+    const file = join(folder, 'file');
+    await writeFile(file, '');
+    await expect(makeCacheFolder(join(file, below))).rejects.toMatchObject({
+      code: 'not_writable',
+      kind: 'environment',
+      message: expect.stringContaining(`Cannot write to ${join(file, below)}: `),
+      hint: expect.stringMatching(/SIMMER_CACHE or `cacheFolder`/),
+    });
+  },
+);
+
+it('says the same where the user may not write there', async () => {
+  const denied = Object.assign(new Error("EACCES: permission denied, mkdir '/root/x'"), { code: 'EACCES' });
+  const writing = writingToCache('/root/x', () => Promise.reject(denied));
+  await expect(writing).rejects.toMatchObject({ code: 'not_writable', kind: 'environment' });
+});
