@@ -13,7 +13,10 @@ import { scrubbedEnvironment } from './environment.js';
 import { HostServer } from './host-server.js';
 import { longestTimer, type ProcessLimits } from './limits.js';
 import { PluginClient, PluginLostError } from './plugin-client.js';
+import { tellLines } from './process-output.js';
 import { type WatchedProcess, watchHealth, watchUse } from './process-watch.js';
+
+const handshakePrefix = 'SIMMER-PLUGIN';
 
 /** How a plugin's process is started, and what it may take. */
 export interface PluginCommand {
@@ -33,6 +36,8 @@ export interface StartOptions {
   readonly signal: AbortSignal;
   /** Where its output is kept. Absent: with its sockets, and gone with them. */
   readonly outputFolder?: string;
+  /** Is told each line that it writes to stdout and stderr. */
+  onOutput?(line: string): void;
 }
 
 /**
@@ -66,7 +71,7 @@ export class PluginProcess implements AsyncDisposable {
     try {
       const address = await parts.guard(
         waitForHandshake({
-          prefix: 'SIMMER-PLUGIN',
+          prefix: handshakePrefix,
           protocolVersion: apiVersion,
           what: `plugin ${command.plugin}`,
           stdoutFile: parts.stdoutFile,
@@ -83,6 +88,7 @@ export class PluginProcess implements AsyncDisposable {
         throw await parts.lost('it says that it listens, but does not serve there', 'plugin_not_serving');
       }
       parts.watch((signal) => watchHealth(parts.watched, client, signal));
+      parts.tellOutput(options);
       return process;
     } catch (error) {
       await parts.kill();
@@ -138,6 +144,7 @@ class ProcessParts {
   readonly #ended: Promise<never>;
   #rejectEnded: (reason: UserError) => void = () => {};
   #reason: UserError | undefined;
+  readonly #endOutput: (() => Promise<void>)[] = [];
 
   private constructor(
     readonly command: PluginCommand,
@@ -193,6 +200,15 @@ class ProcessParts {
   get watched(): WatchedProcess {
     const { plugin, limits } = this.command;
     return { pid: this.child.pid, plugin, limits, outputFiles: [this.stdoutFile, this.stderrFile] };
+  }
+
+  /** Of a process that served: why another did not start is told with what it wrote. */
+  tellOutput({ onOutput }: StartOptions): void {
+    if (onOutput === undefined) return;
+    const tell = (line: string) => {
+      if (!line.startsWith(`${handshakePrefix}|`)) onOutput(line);
+    };
+    this.#endOutput.push(...[this.stdoutFile, this.stderrFile].map((file) => tellLines(file, tell)));
   }
 
   /** What the watch finds wrong ends the process. */
@@ -252,6 +268,7 @@ class ProcessParts {
     this.#watching.abort();
     signalGroup(this.child.pid, 'SIGKILL');
     await this.child.exited;
+    await Promise.all(this.#endOutput.map((end) => end()));
     this.host[Symbol.dispose]();
     await removeSocketFolder(join(this.folder, 'plugin.sock'));
   }

@@ -39,7 +39,8 @@ export function processGrader(
       const command = await commandOf(plugin, context);
       const { signal, log } = context;
       const spending = new HostedSpending(context.spending);
-      let process = await PluginProcess.start(command, { signal });
+      const startProcess = () => PluginProcess.start(command, { signal, onOutput: log.info });
+      let process = await startProcess();
 
       const gradeSome = async (items: readonly GradeItem[], stop?: AbortSignal): Promise<readonly Grade[]> => {
         const request = { callId: randomUUID(), grader: name, options };
@@ -67,7 +68,7 @@ export function processGrader(
               if (!isUserError(error) || !lost.has(error.code)) throw error;
               log.warning(`${error.message} It is started again and asked once more.`);
               await process[Symbol.asyncDispose]();
-              process = await PluginProcess.start(command, { signal });
+              process = await startProcess();
               grades.push(...(await gradeSome(some, stop)));
             }
           }

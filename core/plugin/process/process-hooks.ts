@@ -43,7 +43,8 @@ export function processHooks(
     });
   }
   const called = (hook: HookName) => `The hook ${hook} of the plugin "${name}"`;
-  const start = (context: Pick<PrepareContext, 'log' | 'signal'>) => startProcess(plugin, { ...machine, ...context });
+  const start = (context: Pick<PrepareContext, 'log' | 'signal'>, onOutput?: (line: string) => void) =>
+    startProcess(plugin, { ...machine, ...context }, onOutput);
   return {
     hooks: {
       ...(has.has('beforePlan')
@@ -55,7 +56,7 @@ export function processHooks(
       ...(has.has('aroundStage')
         ? {
             aroundStage: async (stage, inside) => {
-              await using process = await start(stage);
+              await using process = await start(stage, stage.log.info);
               await new HookedCall(process, stage, called('aroundStage'), plugin.called).follow(inside);
             },
           }
@@ -68,9 +69,10 @@ export function processHooks(
 async function startProcess(
   plugin: ProcessPlugin,
   context: Pick<PrepareContext, 'cacheFolder' | 'python' | 'log' | 'signal'>,
+  onOutput: ((line: string) => void) | undefined,
 ): Promise<PluginProcess> {
   const command = await commandOf(plugin, { ...context, recipeFolder: plugin.folder, emit: async () => {} });
-  return PluginProcess.start(command, { signal: context.signal });
+  return PluginProcess.start(command, { signal: context.signal, ...(onOutput === undefined ? {} : { onOutput }) });
 }
 
 /** A hook around one stage, in a process of its own. */

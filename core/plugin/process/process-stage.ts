@@ -95,6 +95,7 @@ async function runInProcess(plugin: ProcessPlugin, stageName: string, context: A
   await using process = await PluginProcess.start(command, {
     signal: context.signal,
     outputFolder: context.scratchFolder,
+    onOutput: context.log.info,
   });
   const inputs = Object.entries(context.inputs as Readonly<Record<string, InputValue>>).flatMap(([name, value]) =>
     value === undefined ? [] : [[name, [value].flat() as readonly (Artifact | TableArtifact)[]] as const],

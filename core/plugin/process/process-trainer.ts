@@ -64,7 +64,7 @@ async function prepareInProcess(
   context: PrepareContext,
 ): Promise<TrainerCommand> {
   const { log, signal, emit } = context;
-  await using process = await PluginProcess.start(await commandOf(plugin, context), { signal });
+  await using process = await PluginProcess.start(await commandOf(plugin, context), { signal, onOutput: log.info });
   const callId = randomUUID();
   using _served = process.host.serve({ id: callId, log, emitProgress: emit });
   using _stopping = stopWith(process, { callId, signal, plugin: plugin.called });

@@ -318,6 +318,10 @@ async function greet(
   send: (response: RunStageResponse['response']) => void,
   misbehavior: Misbehavior,
 ): Promise<void> {
+  if (misbehavior === 'rubbish-around') {
+    process.stdout.write('said on stdout\n');
+    process.stderr.write('said on stderr\n');
+  }
   const line = { level: LogLevel.LOG_LEVEL_INFO, message: `secret is ${process.env.FIXTURE_SECRET ?? 'unknown'}` };
   send({ $case: 'event', value: { event: { $case: 'logWritten', value: line } } });
   const progress = { done: 1n, total: 2n, unit: 'rows', secondsLeft: undefined, figures: { happy: 1 } };

@@ -59,6 +59,14 @@ describe('a plugin that is a process', () => {
     expect(run.eventsOf('log.written').map(({ data }) => data.message)).toContain('secret is unknown');
   });
 
+  it('has what it writes to stdout and stderr in the log of its stage, without its handshake', async () => {
+    await using harness = await harnessOf(listed('rubbish-around'));
+    const told = (await harness.run(greeting)).eventsOf('log.written').filter(({ stage }) => stage === 'greet');
+    const said = told.map(({ data }) => data.message);
+    expect(said).toEqual(expect.arrayContaining(['and ready', 'said on stdout', 'said on stderr']));
+    expect(said.join()).not.toContain('SIMMER-PLUGIN');
+  });
+
   it('takes its results from the cache: placement is no part of the key', async () => {
     await using harness = await harnessOf(listed('none'));
     await harness.run(greeting);

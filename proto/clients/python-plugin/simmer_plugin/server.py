@@ -187,6 +187,8 @@ def serve(plugin: Plugin) -> NoReturn:
     # stdout belongs to the handshake alone: whatever a library prints goes to stderr.
     handshake = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    # It is written line by line, which stdout is not where it is a file.
+    sys.stdout = sys.stderr
 
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

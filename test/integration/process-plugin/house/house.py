@@ -32,6 +32,7 @@ def quiet(plan: dict[str, Any]) -> Iterator[Objection]:
 def door(stage: HookedStage) -> Iterator[None]:
     """Opens before a stage, and closes after it, whatever happens inside."""
     stage.log.info(f"opened for {stage.stage}, {stage.uses}")
+    print("the door creaks")
     try:
         yield
     finally:
