@@ -22,6 +22,8 @@ export interface HandshakeOptions {
   readonly exited: Promise<ProcessExit>;
   readonly timeoutMilliseconds: number;
   readonly signal: AbortSignal;
+  /** What to do, where it is known from the end of its stderr. */
+  hintOf?(stderr: readonly string[]): string | undefined;
 }
 
 /**
@@ -91,10 +93,11 @@ async function completeLines(file: string): Promise<readonly string[]> {
 
 async function failure(options: HandshakeOptions, why: string): Promise<UserError> {
   const stdout = (await lastLines(options.stdoutFile, 3)).map((line) => `  stdout: ${line.slice(0, 300)}`);
-  const stderr = (await lastLines(options.stderrFile, 12)).map((line) => `  ${line}`);
+  const stderr = await lastLines(options.stderrFile, 12);
+  const hint = options.hintOf?.(stderr);
   return new UserError(
     'handshake_failed',
-    [`The ${options.what} did not start: ${why}.`, ...stdout, ...stderr].join('\n'),
-    { kind: 'environment', hint: `Its whole output is in ${options.stderrFile}.` },
+    [`The ${options.what} did not start: ${why}.`, ...stdout, ...stderr.map((line) => `  ${line}`)].join('\n'),
+    { kind: 'environment', ...(hint === undefined ? {} : { hint }) },
   );
 }

@@ -165,6 +165,7 @@ export class TrainerProcess {
       exited: launched.exited,
       timeoutMilliseconds: place.handshakeMilliseconds,
       signal: place.signal,
+      hintOf: () => `Its whole output is in ${record.stderrFile}.`,
     });
     const client = new TrainerClient(place.trainer, address, record.token);
     try {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { UserError } from '../../errors.js';
 import { lastLines } from '../../process/file-tail.js';
 import { describeExit, waitForHandshake } from '../../process/handshake.js';
@@ -29,6 +29,8 @@ export interface PluginCommand {
   readonly env: Readonly<Record<string, string>>;
   /** Names of the variables that the recipe gives it. */
   readonly secrets: readonly string[];
+  /** Pinned requirements of the Python that starts it. */
+  readonly lockFile?: string;
   readonly limits: ProcessLimits;
 }
 
@@ -79,6 +81,7 @@ export class PluginProcess implements AsyncDisposable {
           exited: parts.child.exited,
           timeoutMilliseconds: command.limits.startSeconds * 1000,
           signal: options.signal,
+          hintOf: (stderr) => missingModuleHint(stderr, command),
         }),
       );
       const client = new PluginClient(address);
@@ -128,6 +131,15 @@ export class PluginProcess implements AsyncDisposable {
     this.client.close();
     await this.#parts.stop();
   }
+}
+
+/** Of a Python program that imports what is not installed. */
+function missingModuleHint(stderr: readonly string[], { lockFile, folder }: PluginCommand): string | undefined {
+  const module = /^ModuleNotFoundError: No module named '([^'.]+)/m.exec(stderr.join('\n'))?.[1];
+  if (module === undefined) return undefined;
+  return lockFile === undefined
+    ? `Install the package of "${module}" for the Python that starts the plugin.`
+    : `Add the package of "${module}", with its version, to ${relative(folder, lockFile)} of the plugin: Simmer then makes another environment.`;
 }
 
 function hung(plugin: string, seconds: number): UserError {

@@ -44,5 +44,5 @@ export async function commandOf(plugin: ProcessPlugin, context: PrepareContext):
     packageFolders: [folder, pluginPackageFolder],
     context,
   });
-  return { ...started, argv: [environment.python, ...rest], env: environment.env };
+  return { ...started, lockFile: plugin.lockFile, argv: [environment.python, ...rest], env: environment.env };
 }

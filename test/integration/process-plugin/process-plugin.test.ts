@@ -6,6 +6,8 @@ import { apiVersion, definePlugin, defineStage, z } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
 import { type ListedPlugin, listedPlugins } from '../../../core/plugin/plugin-reference.js';
+import { processLimits } from '../../../core/plugin/process/limits.js';
+import { PluginProcess } from '../../../core/plugin/process/plugin-process.js';
 import { builtModule } from '../built-module.js';
 import type { Misbehavior } from './fixture.js';
 
@@ -203,6 +205,34 @@ describe('a plugin that breaks before it is known', () => {
     const failure = await harness.catalog.plugin('fixture').catch((error: unknown) => error);
     expect(failure).toMatchObject({ code, message: expect.stringMatching(message) });
     expect(String(failure)).toContain('fixture.js');
+  });
+
+  it('shows the end of a Python traceback, and no folder that is gone', async () => {
+    await using harness = await harnessOf({ command: ['python3', '-c', 'print("a'], limits: {}, secrets: [] });
+    const failure = await harness.catalog.plugin('fixture').catch((error: unknown) => error);
+    expect(failure).toMatchObject({ message: expect.stringContaining('SyntaxError: '), hint: undefined });
+  });
+
+  it.each([
+    [undefined, 'Install the package of "nowhere" for the Python that starts the plugin.'],
+    [
+      join(tmpdir(), 'requirements.txt'),
+      'Add the package of "nowhere", with its version, to requirements.txt of the plugin',
+    ],
+  ])('says where to name a Python package that is not installed, with the requirements %s', async (lockFile, hint) => {
+    const started = PluginProcess.start(
+      {
+        plugin: 'p',
+        argv: ['python3', '-c', 'import nowhere.inside'],
+        folder: tmpdir(),
+        env: {},
+        secrets: [],
+        limits: processLimits({}, {}, 2 ** 30),
+        ...(lockFile === undefined ? {} : { lockFile }),
+      },
+      { signal: new AbortController().signal },
+    );
+    await expect(started).rejects.toMatchObject({ code: 'handshake_failed', hint: expect.stringContaining(hint) });
   });
 
   it('may print what it likes around its handshake line', async () => {
