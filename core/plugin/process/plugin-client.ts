@@ -26,6 +26,7 @@ import type { Grade, GradeItem } from '../../trainer/trainer.js';
 import type { CheckPlace, OptionProblem, PrepareContext, Resources } from '../definitions.js';
 import type { EstimatePlace, PaidEstimate, TrainerJob, WorkEstimate } from '../estimate.js';
 import type { PlanObjection, RecipeTree } from '../hooks.js';
+import { brokeContract } from './broke-contract.js';
 import { toObjections, toRecipeTree } from './hook-wire.js';
 import { toLaunchSettings, toProcessId } from './launcher-wire.js';
 import { toOptionProblems, toPaidEstimate, toResources, toWorkEstimate } from './planning-wire.js';
@@ -222,10 +223,15 @@ export class PluginClient {
       options: plainJson(request.options),
       items: [...items],
     });
-    if (grades.length !== items.length || grades.some(({ id }, index) => id !== items[index]!.id)) {
-      throw new UserError('plugin_broke_contract', 'It did not answer each item in the order asked.', {
-        kind: 'runFailed',
-      });
+    if (grades.length !== items.length) {
+      throw brokeContract(`gave ${grades.length} grades where ${items.length} were asked for`);
+    }
+    const wrong = grades.findIndex(({ id }, index) => id !== items[index]!.id);
+    if (wrong >= 0) {
+      const [came, due] = [grades, items].map((list) => JSON.stringify(list[wrong]!.id));
+      throw brokeContract(
+        `gave a grade with the id ${came} where that of ${due} was due: they come in the order asked`,
+      );
     }
     return grades.map(toGrade);
   }

@@ -3,6 +3,7 @@ import { isUserError } from '../../errors.js';
 import type { GraderDescription } from '../../generated/simmer/plugin/v1/plugin.js';
 import type { Grade, GradeItem } from '../../trainer/trainer.js';
 import type { GraderDefinition } from '../definitions.js';
+import { namedFailure } from './failure.js';
 import { HostedSpending } from './hosted-call.js';
 import { optionsFromJsonSchema } from './json-schema-options.js';
 import type { KeptProcess } from './kept-process.js';
@@ -65,7 +66,7 @@ export function processGrader(
               grades.push(...(await gradeSome(some, stop)));
             } catch (error) {
               stop?.throwIfAborted();
-              if (!isUserError(error) || !lost.has(error.code)) throw error;
+              if (!isUserError(error) || !lost.has(error.code)) throw namedFailure(`Grading with ${uses}`, error);
               log.warning(`${error.message} It is started again and asked once more.`);
               await process[Symbol.asyncDispose]();
               process = await startProcess();

@@ -97,6 +97,15 @@ describe('a plugin that is a process', () => {
     expect(types).toEqual(run.events.map(({ type }) => type));
   });
 
+  it('is told of where it grades out of order, with the grader and the items', async () => {
+    await using harness = await harnessOf(listed('grades-shuffled'));
+    const { outcome } = await harness.run('name: g\nstages: { ask: { uses: asking/ask } }');
+    const message =
+      'Stage "ask" (asking/ask): Grading with fixture/equal failed: The plugin gave a grade with the id "b" where that of ' +
+      '"a" was due: they come in the order asked.';
+    expect(outcome).toMatchObject({ status: 'failed', error: { code: 'plugin_broke_contract', message } });
+  });
+
   it('is given the secrets that the recipe names, and no other variable of the host', async () => {
     process.env.FIXTURE_SECRET = 'open sesame';
     try {
