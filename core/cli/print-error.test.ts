@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import picocolors from 'picocolors';
 import { afterAll, describe, expect, it } from 'vitest';
 import { UserError } from '../errors.js';
-import { errorLines, exitCodeOf, exitCodeOfFailedRun } from './print-error.js';
+import { errorLines, errorRecordLines, exitCodeOf, exitCodeOfFailedRun } from './print-error.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'simmer-print-error-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -61,6 +61,17 @@ describe('an error of the user', () => {
     expect(printed(error)).toHaveLength(4);
   });
 
+  it('shows where it is, and not once more what it is, where the error itself ends with the problem', () => {
+    const { problems } = problemAt('rows.jsonl', '{"a": 1}\n{"b": 2}\n', 2, 1);
+    expect(printed(new UserError('missing_column', 'rows.jsonl:2: Wrong.', { problems }))).toEqual([
+      'error[missing_column]: rows.jsonl:2: Wrong.',
+      'rows.jsonl:2:1',
+      ' 2 | {"b": 2}',
+      '   | ^',
+      '  hint: Do it right.',
+    ]);
+  });
+
   it('puts no escape sequences of a file on the terminal', () => {
     const lines = printed(problemAt('evil.yaml', 'key: \u001b[2J\u0007x', 1, 6));
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
@@ -82,6 +93,22 @@ describe('a bug', () => {
     expect(lines).toContain('print-error.test.ts');
     expect(lines).toContain('bug in Simmer 9.9.9');
   });
+});
+
+it('an error in a plugin shows the stack and asks nobody for a report', () => {
+  const hint = 'This is an error in the plugin "own".';
+  const record = {
+    code: 'stage_failed',
+    kind: 'runFailed',
+    message: 'Stage "a" failed.',
+    hint,
+    stack: 'at own.js:1',
+  } as const;
+  expect(errorRecordLines(record, { colors: picocolors.createColors(false), cwd: folder, version: '9.9.9' })).toEqual([
+    'error[stage_failed]: Stage "a" failed.',
+    `hint: ${hint}`,
+    'at own.js:1',
+  ]);
 });
 
 describe('the exit code', () => {

@@ -44,26 +44,29 @@ export function errorRecordLines(error: ErrorRecord, options: PrintErrorOptions)
   const { colors } = options;
   const lines = [`${colors.red(colors.bold(`error[${error.code}]`))}: ${error.message}`];
   const problems = error.problems ?? [];
-  for (const problem of problems.slice(0, problemsShown)) lines.push(...problemLines(problem, options));
+  for (const problem of problems.slice(0, problemsShown)) lines.push(...problemLines(problem, error.message, options));
   if (problems.length > problemsShown) lines.push(`… and ${problems.length - problemsShown} more`);
   const isSaid = problems.slice(0, problemsShown).some(({ hint }) => hint === error.hint);
   if (error.hint !== undefined && !isSaid) lines.push(`${colors.cyan('hint')}: ${error.hint}`);
-  if (error.stack !== undefined) {
+  if (error.stack !== undefined) lines.push(colors.dim(error.stack));
+  if (error.code === 'bug') {
     lines.push(
-      colors.dim(error.stack),
       `This is a bug in Simmer ${options.version} or in a plugin. Please report it with these lines and what \`simmer doctor\` prints.`,
     );
   }
   return lines;
 }
 
-function problemLines(problem: Problem, options: PrintErrorOptions): readonly string[] {
+/** @param said the message above it: what ends it is not said again */
+function problemLines(problem: Problem, said: string, options: PrintErrorOptions): readonly string[] {
   const { colors } = options;
   const { position } = problem;
-  const key = problem.path === undefined || position !== undefined ? '' : `${problem.path}: `;
-  const place = position === undefined ? '' : `${colors.bold(placeOf(position, options.cwd))}: `;
+  const place = position === undefined ? problem.path : colors.bold(placeOf(position, options.cwd));
+  const text = [place, said.endsWith(problem.message) ? undefined : problem.message].filter(
+    (part) => part !== undefined,
+  );
   return [
-    `${place}${key}${problem.message}`,
+    ...(text.length === 0 ? [] : [text.join(': ')]),
     ...(position === undefined ? [] : excerptLines(position, colors)),
     ...(problem.hint === undefined ? [] : [`  ${colors.cyan('hint')}: ${problem.hint}`]),
   ];

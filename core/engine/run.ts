@@ -173,7 +173,7 @@ export class Run {
     if (this.#recorder.failure !== undefined) {
       this.#fail(error);
     } else if (this.#ending.early === undefined) {
-      const wrapped = stageError(stage, error, this.#home);
+      const wrapped = stageError(stage, error, { home: this.#home, plugins: this.#run.plan.plugins });
       this.#fail(wrapped, stage.name);
       const data = { error: stageErrorRecord(wrapped) };
       this.#recorder.tell({ type: 'stage.failed', stage: stage.name, attempt, data });

@@ -1,12 +1,17 @@
 import { type ErrorRecord, isUserError, toErrorRecord, UserError } from '../errors.js';
 import { diskError } from '../files/disk-error.js';
-import type { PlannedStage } from '../recipe/plan.js';
+import { builtInSource } from '../plugin/catalog.js';
+import type { Plan, PlannedStage } from '../recipe/plan.js';
 
 /**
  * What a stage threw, wrapped once: it names the stage and its plugin, and keeps the cause. A user error keeps its code
- * and its hint; anything else is the plugin's bug, `stage_failed`.
+ * and its hint; anything else is the plugin's bug, `stage_failed`, and Simmer's where the plugin is built in.
  */
-export function stageError(stage: PlannedStage, thrown: unknown, home: string): UserError {
+export function stageError(
+  stage: PlannedStage,
+  thrown: unknown,
+  { home, plugins }: { readonly home: string; readonly plugins: Plan['plugins'] },
+): UserError {
   const where = `Stage "${stage.name}" (${stage.uses})`;
   const cause = isFullDisk(thrown) ? diskError(thrown, home) : thrown;
   if (isUserError(cause)) {
@@ -17,11 +22,14 @@ export function stageError(stage: PlannedStage, thrown: unknown, home: string): 
       ...(cause.hint === undefined ? {} : { hint: cause.hint }),
     });
   }
-  const plugin = stage.uses.split('/')[0];
-  const message = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
-  return new UserError('stage_failed', `${where} failed: ${message}`, {
+  const plugin = stage.uses.split('/')[0]!;
+  const blame =
+    plugins[plugin]?.source === builtInSource
+      ? `This is a bug in the plugin "${plugin}" of Simmer: please report it with these lines and what \`simmer doctor\` prints.`
+      : `This is an error in the plugin "${plugin}", or in what it was given.`;
+  return new UserError('stage_failed', `${where} failed: ${String(cause)}`, {
     kind: 'runFailed',
-    hint: `This is an error in the plugin "${plugin}", or in what it was given. \`simmer resume\` tries the stage again.`,
+    hint: `${blame} \`simmer resume\` tries the stage again.`,
     cause,
   });
 }

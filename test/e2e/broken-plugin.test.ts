@@ -45,7 +45,7 @@ describe('a plugin that throws where nobody waits for it', () => {
     ['emitter', 'out of an emitter'],
     ['exit', 'it called process.exit(0), which would end Simmer itself'],
   ])('out of a %s fails its stage, by its name, and ends the run in order', async (way, message) => {
-    const { code, stdout } = await run(way);
+    const { code, stdout, stderr } = await run(way);
     const last = JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
     expect([code, last.type]).toEqual([4, 'run.failed']);
     expect(last.data.error).toMatchObject({
@@ -53,6 +53,7 @@ describe('a plugin that throws where nobody waits for it', () => {
       message: `Stage "go" (stray/go) failed: Error: ${message}`,
       hint: expect.stringContaining('an error in the plugin "stray"'),
     });
+    expect(stderr).not.toContain('report it');
   });
 });
 

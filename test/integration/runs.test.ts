@@ -158,6 +158,7 @@ describe('a stage that fails', () => {
         code: 'stage_failed',
         kind: 'runFailed',
         message: 'Stage "bad" (counting/fail) failed: TypeError: cannot read the moon',
+        hint: expect.stringContaining('a bug in the plugin "counting" of Simmer: please report it'),
         stack: expect.stringContaining('counting-plugin'),
       },
     });

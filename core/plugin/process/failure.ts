@@ -5,6 +5,8 @@ import type { StageFailed } from '../../generated/simmer/plugin/v1/plugin.js';
 export function toFailure({ code, message, hint, stack }: StageFailed): Error {
   if (code !== '') return new UserError(code, message, { kind: 'runFailed', ...(hint === undefined ? {} : { hint }) });
   const error = new Error(message);
+  // Its message begins with the name that it has there.
+  error.name = '';
   if (stack !== undefined && stack !== '') error.stack = stack;
   return error;
 }

@@ -25,6 +25,12 @@ describe('plain lines', () => {
     ]);
   });
 
+  it('tell that a stage failed, and leave the error to who prints it whole', () => {
+    const story = new Story().begin().wait(62).start('clean').wait(4);
+    story.tell('stage.failed', { error: { code: 'x', message: 'Stage "clean" failed: no' } }, 'clean');
+    expect(told(story).at(-1)).toBe('01:06  clean: failed');
+  });
+
   it('tell the first step at once, and then one in fifteen seconds', () => {
     const story = new Story().begin().start('tuned', 'sft/train').train();
     for (let step = 1; step <= 100; step++) story.wait(1).step(step, 2 - step / 100);

@@ -42,7 +42,7 @@ export class PlainLines {
           .filter((part) => part !== '')
           .join(', ');
       case 'stage.failed':
-        return `failed: ${event.data.error.message}`;
+        return 'failed';
       case 'stage.interrupted':
         return `stopped (${event.data.reason})`;
       case 'stage.progressed':
