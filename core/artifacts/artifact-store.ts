@@ -1,10 +1,10 @@
-import { rename, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { realpath, rename, rm } from 'node:fs/promises';
+import { join, relative, resolve, sep } from 'node:path';
 import { isUserError, UserError } from '../errors.js';
 import { writingTo } from '../files/disk-error.js';
 import { makeFolder } from '../files/durable-files.js';
 import type { Artifact, ArtifactWriter, TableArtifact } from './artifact.js';
-import { parseArtifactUri } from './artifact-uri.js';
+import { artifactUri, parseArtifactUri } from './artifact-uri.js';
 import { StoreWriter } from './artifact-writer.js';
 import { digestFile } from './file-digest.js';
 import { readManifest } from './manifest.js';
@@ -97,13 +97,24 @@ export class ArtifactStore {
     return bytes;
   }
 
+  /** The artifacts, and those of the home that they refer to: a model may be the folder of another one. */
+  async withReferences(uris: readonly string[]): Promise<ReadonlySet<string>> {
+    const all = new Set(uris);
+    const artifacts = await realpath(this.#home.inside('artifacts')).catch(() => '');
+    for (const uri of uris) {
+      if (!(await this.has(uri))) continue;
+      const [type, digest] = relative(artifacts, (await this.open(uri)).folder).split(sep);
+      if (type === 'model' && digest !== undefined) all.add(artifactUri(type, digest));
+    }
+    return all;
+  }
+
   /**
-   * Removes artifacts, each of them whole or not at all, and what stages kept over their attempts. Stages that made them
-   * are no longer found. Nobody may use the home meanwhile.
+   * Removes artifacts, each of them whole or not at all, and what stages kept over their attempts. The stages that made
+   * them must be forgotten before.
    * @param stageKeys whose scratch folders go
    */
   async remove(uris: readonly string[], stageKeys: readonly string[]): Promise<void> {
-    await this.stages.forget(new Set(uris));
     for (const uri of uris) await this.#moveOut(this.#folderOf(uri));
     for (const key of stageKeys) await this.#moveOut(this.#home.inside('scratch', requireName(key)));
   }

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -21,6 +22,26 @@ const plugin = definePlugin({
       outputs: { report: { type: 'report', description: '' } },
       run: async ({ artifacts, options }) => ({ report: await artifacts.writeReport(options.text) }),
     }),
+    refer: defineStage({
+      description: '',
+      options: z.strictObject({ folder: z.string() }),
+      inputs: {},
+      outputs: { model: { type: 'model', description: '' } },
+      run: async ({ artifacts, options }) => ({
+        model: await artifacts.referenceModel(options.folder, { of: 'a run' }),
+      }),
+    }),
+    make: defineStage({
+      description: '',
+      options: z.strictObject({}),
+      inputs: {},
+      outputs: { model: { type: 'model', description: '' } },
+      async run({ artifacts }) {
+        const folder = await artifacts.temporaryFolder();
+        await writeFile(join(folder, 'weights'), 'heavy');
+        return { model: await artifacts.commitModel(folder) };
+      },
+    }),
     fail: defineStage({
       description: '',
       options: z.strictObject({}),
@@ -41,31 +62,34 @@ beforeEach(async () => {
 });
 afterEach(() => harness[Symbol.asyncDispose]());
 
-/** Runs a recipe of stages that say something, and perhaps one that fails. @returns its id */
-async function run(texts: readonly string[], fails = false): Promise<string> {
+/** Runs stages that say something, and perhaps one that fails. @returns the run's id */
+function run(texts: readonly string[], fails = false): Promise<string> {
   const stages = Object.fromEntries(texts.map((text) => [text, { uses: 'test/say', with: { text } }]));
-  const recipe = JSON.stringify({
-    name: 'r',
-    stages: { ...stages, ...(fails ? { fail: { uses: 'test/fail' } } : {}) },
-  });
+  return runStages({ ...stages, ...(fails ? { fail: { uses: 'test/fail' } } : {}) });
+}
+
+async function runStages(stages: Readonly<Record<string, object>>): Promise<string> {
+  const recipe = JSON.stringify({ name: 'r', stages });
   const handle = await harness.manager.start(await harness.plan(recipe), { recipeText: recipe });
-  expect((await handle.finished).status).toBe(fails ? 'failed' : 'completed');
+  expect((await handle.finished).status).toBe('fail' in stages ? 'failed' : 'completed');
   return handle.runId;
 }
 
 async function remove(runId: string, dryRun = false) {
-  return removeRuns([await harness.manager.find(runId)], { store, all: await harness.manager.list(), dryRun });
+  return removeRuns([await harness.manager.find(runId)], { store, list: () => harness.manager.list(), dryRun });
 }
 
 async function outputsOf(runId: string): Promise<Readonly<Record<string, string>>> {
   const { stages } = await readRunState(store.runFolder(runId));
-  return Object.fromEntries(Object.entries(stages).map(([name, { outputs }]) => [name, outputs.report ?? '']));
+  return Object.fromEntries(
+    Object.entries(stages).map(([name, { outputs }]) => [name, Object.values(outputs)[0] ?? '']),
+  );
 }
 
 it('takes along what only the run has, and leaves what another one reused', async () => {
   const [first, second] = [await run(['own', 'shared']), await run(['shared', 'other'])];
   const { own, shared } = await outputsOf(first);
-  const expected = { runs: [first], artifacts: [own], bytes: Buffer.byteLength('"own"\n') };
+  const expected = { runs: [first], artifacts: [own], bytes: Buffer.byteLength('"own"\n'), reusedBy: [second] };
   expect(await remove(first, true)).toEqual(expected);
   expect(await store.has(own!)).toBe(true);
 
@@ -89,6 +113,36 @@ it('takes along what an unfinished stage kept, unless another run may go on from
   expect(existsSync(scratch)).toBe(true);
   await remove(second);
   expect(existsSync(scratch)).toBe(false);
+});
+
+it('leaves a model that one of another run refers to', async () => {
+  const first = await runStages({ make: { uses: 'test/make' } });
+  const model = (await outputsOf(first)).make!;
+  const { folder } = await store.open(model);
+  await runStages({ refer: { uses: 'test/refer', with: { folder } } });
+  expect((await remove(first)).artifacts).toEqual([]);
+  await store.verify(model);
+});
+
+it('takes what was made and never told of, and names who reused it', async () => {
+  const first = await run(['told']);
+  const untold = await store.writer().writeReport('untold');
+  const data = { uri: untold.uri, output: 'report', bytes: 1 };
+  const events = join(store.runFolder(first), 'events.jsonl');
+  const [line = ''] = (await readFile(events, 'utf8')).trim().split('\n').slice(-1);
+  const event = { ...JSON.parse(line), type: 'artifact.committed', stage: 'told', data };
+  await appendFile(events, `${JSON.stringify({ ...event, sequence: event.sequence + 1 })}\n`);
+  const second = await run(['told']);
+  expect(await remove(first)).toMatchObject({ artifacts: [untold.uri], reusedBy: [second] });
+});
+
+it('leaves a locked run and all others as they are', async () => {
+  const [first, second] = [await run(['one']), await run(['two'])];
+  await using _lock = await acquireRunLock(store.runFolder(second));
+  const removed = await harness.manager.list();
+  const options = { store, list: () => harness.manager.list(), dryRun: false };
+  await expect(removeRuns(removed, options)).rejects.toMatchObject({ code: 'run_locked' });
+  for (const id of [first, second]) for (const uri of Object.values(await outputsOf(id))) await store.verify(uri);
 });
 
 it('removes nothing while a run or a server may reuse it', async () => {

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import { UserError } from '../errors.js';
-import { acquireRunLock, readRunOwner } from '../events/run-lock.js';
-import { removeRunFolder } from './run-folder.js';
-import { readRunState } from './run-history.js';
+import { readEvents } from '../events/replay.js';
+import { acquireRunLock, type RunLock, readRunOwner } from '../events/run-lock.js';
+import { eventsFile, removeRunFolder } from './run-folder.js';
 import type { RunSummary } from './run-outcome.js';
-import type { RunState, StageStatus } from './run-state.js';
+import { foldRunState, initialRunState, type StageStatus } from './run-state.js';
 
 /** What goes with runs. */
 export interface Removal {
@@ -14,12 +14,14 @@ export interface Removal {
   readonly artifacts: readonly string[];
   /** Of these artifacts. */
   readonly bytes: number;
+  /** Other runs that reused stages of these: how those were made, their reports can no longer tell. */
+  readonly reusedBy: readonly string[];
 }
 
 interface RemoveOptions {
   readonly store: ArtifactStore;
-  /** All runs of the home. */
-  readonly all: readonly RunSummary[];
+  /** All runs of the home, as they are now. */
+  list(): Promise<readonly RunSummary[]>;
   /** Only says what would be removed. */
   readonly dryRun: boolean;
 }
@@ -29,51 +31,83 @@ interface RemoveOptions {
  * are run again where they are asked for again. Whoever is killed at it leaves runs that can be removed again.
  * @throws UserError `runs_under_way`, `run_locked`
  */
-export async function removeRuns(
-  removed: readonly RunSummary[],
-  { store, all, dryRun }: RemoveOptions,
-): Promise<Removal> {
-  await refuseWhileRunning(store.home, all);
-  const names = new Set(removed.map(({ runId }) => runId));
-  const kept = { uris: new Set<string>(), unfinished: new Set<string>() };
-  for (const { runId, runFolder } of all) {
-    if (names.has(runId)) continue;
-    const state = await readRunState(runFolder);
-    for (const uri of outputsOf(state)) kept.uris.add(uri);
-    for (const key of unfinishedKeys(state)) kept.unfinished.add(key);
+export async function removeRuns(removed: readonly RunSummary[], options: RemoveOptions): Promise<Removal> {
+  const { store, dryRun } = options;
+  if (dryRun) return (await lookAt(removed, options)).removal;
+  const locks: RunLock[] = [];
+  try {
+    for (const { runFolder } of removed) locks.push(await acquireRunLock(runFolder));
+    const first = await lookAt(removed, options);
+    await store.stages.forget(new Set(first.removal.artifacts));
+    // From now on nobody finds them. Who found them before has taken its run up, and is seen.
+    const { removal, stageKeys } = await lookAt(removed, options);
+    await store.remove(removal.artifacts, stageKeys);
+    for (const { runFolder } of removed) await removeRunFolder(runFolder);
+    return removal;
+  } finally {
+    for (const lock of locks) await lock[Symbol.asyncDispose]();
   }
-  const states = await Promise.all(removed.map(({ runFolder }) => readRunState(runFolder)));
-  const artifacts = [...new Set(states.flatMap(outputsOf))].filter((uri) => !kept.uris.has(uri));
-  const scratch = states.flatMap(unfinishedKeys).filter((key) => !kept.unfinished.has(key));
-  const bytes = await store.sizeOf(artifacts);
-  if (!dryRun) {
-    await store.remove(artifacts, scratch);
-    for (const { runFolder } of removed) {
-      await using _lock = await acquireRunLock(runFolder);
-      await removeRunFolder(runFolder);
-    }
-  }
-  return { runs: [...names], artifacts, bytes };
 }
+
+/** What would go, by the logs of all runs. @throws UserError `runs_under_way` */
+async function lookAt(
+  removed: readonly RunSummary[],
+  { store, list }: RemoveOptions,
+): Promise<{ readonly removal: Removal; readonly stageKeys: readonly string[] }> {
+  const runs = removed.map(({ runId }) => runId);
+  const others = (await list()).filter(({ runId }) => !runs.includes(runId));
+  await refuseWhileRunning(store.home, others);
+  const gone = await Promise.all(removed.map(tracesOf));
+  const kept = new Map<string, Traces>();
+  for (const run of others) kept.set(run.runId, await tracesOf(run));
+  const traces = [...kept.values()];
+  const keptUris = await store.withReferences(traces.flatMap(({ uris }) => uris));
+  const keptKeys = new Set(traces.flatMap(({ unfinished }) => unfinished));
+  const artifacts = [...new Set(gone.flatMap(({ uris }) => uris))].filter((uri) => !keptUris.has(uri));
+  const stageKeys = gone.flatMap(({ unfinished }) => unfinished).filter((key) => !keptKeys.has(key));
+  const reusedBy = [...kept].flatMap(([run, { reused }]) => (reused.some((id) => runs.includes(id)) ? [run] : []));
+  return { removal: { runs, artifacts, bytes: await store.sizeOf(artifacts), reusedBy }, stageKeys };
+}
+
+/** What a run left outside of its folder, and what it took from others. */
+interface Traces {
+  readonly uris: readonly string[];
+  /** Keys of stages that may go on. */
+  readonly unfinished: readonly string[];
+  /** Runs whose stages it reused. */
+  readonly reused: readonly string[];
+}
+
+async function tracesOf({ runFolder }: RunSummary): Promise<Traces> {
+  const uris = new Set<string>();
+  const reused = new Set<string>();
+  let state = initialRunState;
+  for await (const event of readEvents(eventsFile(runFolder))) {
+    state = foldRunState(state, event);
+    if (event.type === 'artifact.committed') uris.add(event.data.uri);
+    if (event.type !== 'stage.completed' && event.type !== 'stage.reused') continue;
+    for (const uri of Object.values(event.data.outputs)) uris.add(uri);
+    if (event.type === 'stage.reused' && event.data.madeBy !== undefined) reused.add(event.data.madeBy);
+  }
+  const stages = Object.values(state.stages).filter(({ status, key }) => mayGoOn.has(status) && key !== '');
+  return { uris: [...uris], unfinished: stages.map(({ key }) => key), reused: [...reused] };
+}
+
+const mayGoOn: ReadonlySet<StageStatus> = new Set(['running', 'failed', 'interrupted']);
 
 /** A run may reuse at any moment what another one has made. */
-async function refuseWhileRunning(home: string, all: readonly RunSummary[]): Promise<void> {
-  const running = all.find(({ status }) => status === 'running');
+async function refuseWhileRunning(home: string, others: readonly RunSummary[]): Promise<void> {
   const isServed = (await readRunOwner(join(home, 'server')))?.alive === true;
-  if (running === undefined && !isServed) return;
-  const who = running === undefined ? 'a server uses this home' : `${running.runId} is running`;
-  throw new UserError('runs_under_way', `Nothing is removed while ${who}: it may reuse what would go.`, {
+  if (isServed) throw underWay('a server uses this home', 'Stop the server first.');
+  for (const { runId, runFolder } of others) {
+    if ((await readRunOwner(runFolder))?.alive !== true) continue;
+    throw underWay(`${runId} is running`, `Wait for it, or: simmer cancel ${runId}`);
+  }
+}
+
+function underWay(who: string, hint: string): UserError {
+  return new UserError('runs_under_way', `Nothing is removed while ${who}: it may reuse what would go.`, {
     kind: 'environment',
-    hint: running === undefined ? 'Stop the server first.' : `Wait for it, or: simmer cancel ${running.runId}`,
+    hint,
   });
 }
-
-function outputsOf({ stages }: RunState): readonly string[] {
-  return Object.values(stages).flatMap(({ outputs }) => Object.values(outputs));
-}
-
-function unfinishedKeys({ stages }: RunState): readonly string[] {
-  return Object.values(stages).flatMap(({ status, key }) => (unfinished.has(status) && key !== '' ? [key] : []));
-}
-
-const unfinished: ReadonlySet<StageStatus> = new Set(['running', 'failed', 'interrupted']);

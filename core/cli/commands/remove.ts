@@ -20,13 +20,17 @@ export async function remove(
     found.set(run.runId, run);
   }
   const { dryRun = false } = flags;
-  const options = { store: await workspace.store(), all: await workspace.runs(), dryRun };
+  const options = { store: await workspace.store(), list: () => workspace.runs(), dryRun };
   const removal = await removeRuns([...found.values()], options);
-  const { runs, artifacts, bytes } = removal;
+  const { runs, artifacts, bytes, reusedBy } = removal;
   if (flags.json) await writeJson(removal);
   else {
     const what = `with ${formatCount(artifacts.length)} artifacts (${formatBytes(bytes)}) that no other run has`;
     await writeLine(`${dryRun ? 'Would remove' : 'Removed'} ${runs.join(', ')} ${what}.`);
+    if (reusedBy.length > 0) {
+      const told = `${reusedBy.join(', ')} reused stages of what ${dryRun ? 'would go' : 'went'}`;
+      await writeLine(`${told}: reports written again cannot tell how those were made.`);
+    }
   }
   return exitCodes.ok;
 }
