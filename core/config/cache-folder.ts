@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { UserError } from '../errors.js';
 import { writingTo } from '../files/disk-error.js';
 
 /** The user's cache folder where nothing else is set: Python environments and fetched models of all projects. */
@@ -10,12 +11,26 @@ export function defaultCacheFolder(env: NodeJS.ProcessEnv): string {
   return process.platform === 'darwin' ? join(home, 'Library', 'Caches', 'simmer') : join(home, '.cache', 'simmer');
 }
 
+const chosenBy = 'SIMMER_CACHE or `cacheFolder` in the settings';
+
 /** Runs what writes to a user's cache folder, with failures told as `diskError` does. */
 export function writingToCache<T>(cacheFolder: string, action: () => Promise<T>): Promise<T> {
-  return writingTo(cacheFolder, action, 'SIMMER_CACHE or `cacheFolder` in the settings');
+  return writingTo(cacheFolder, action, chosenBy);
 }
 
 /** @throws UserError `not_writable` and its like */
 export async function makeCacheFolder(cacheFolder: string): Promise<void> {
-  await writingToCache(cacheFolder, () => mkdir(cacheFolder, { recursive: true }));
+  await writingToCache(cacheFolder, async () => {
+    try {
+      await mkdir(cacheFolder, { recursive: true });
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code !== 'ENOTDIR' && code !== 'EEXIST') throw error;
+      throw new UserError('not_writable', `Cannot write to ${cacheFolder}: ${message}.`, {
+        kind: 'environment',
+        hint: `A file is where a folder should be. Choose another one with ${chosenBy}.`,
+        cause: error,
+      });
+    }
+  });
 }

@@ -24,6 +24,16 @@ describe('a request that fails in a way that may pass', () => {
     expect(send).toHaveBeenCalledTimes(4);
   });
 
+  it('is not counted where it came further than before', async () => {
+    vi.spyOn(Math, 'random').mockReturnValue(-0.49);
+    const far = [1, 2, 2, 3, 3, 3];
+    const send = vi.fn(() => Promise.reject(new PassingFailure(down, false)));
+    const progress = () => far[send.mock.calls.length - 1] ?? 3;
+    const { signal } = new AbortController();
+    await expect(retryPassing(send, { retries: 2, signal, progress, onFailure() {} })).rejects.toBe(down);
+    expect(send).toHaveBeenCalledTimes(far.length);
+  });
+
   it('is not made again where the failure is another, or the server asks for a wait without end', async () => {
     const bug = new Error('a bug');
     expect(await waits(() => Promise.reject(bug), 3)).toEqual({ told: [], end: bug });

@@ -28,16 +28,22 @@ export async function retryPassing<T>(
   options: {
     readonly retries: number;
     readonly signal: AbortSignal;
+    /** How far it is: a try that came further than those before is none of the `retries`. */
+    progress?(): number;
     /** Called after each failure. `wait` is in milliseconds; undefined after the last one. */
     onFailure(failure: PassingFailure, wait: number | undefined): void;
   },
 ): Promise<T> {
+  let furthest = 0;
   for (let attempt = 0; ; attempt++) {
     try {
       return await send();
     } catch (error) {
       options.signal.throwIfAborted();
       if (!(error instanceof PassingFailure)) throw error;
+      const progress = options.progress?.() ?? 0;
+      if (progress > furthest) attempt = 0;
+      furthest = Math.max(furthest, progress);
       if (error.afterMilliseconds > longestWaitMilliseconds) throw askedToWait(error);
       const backoff = Math.min(longestBackoffMilliseconds, firstWaitMilliseconds * 2 ** attempt);
       // Many that failed together must not come again together.

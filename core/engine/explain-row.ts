@@ -177,7 +177,13 @@ async function findQuestions(text: string, tables: readonly Table[], finder: Row
     for (const { id, question } of await finder.questionsWith(table, text, questionsShown)) found.set(id, question);
     if (found.size >= questionsShown) break;
   }
-  const lines = [...found].map(([id, question]) => `${id}  ${question.replaceAll(/\s+/g, ' ').trim().slice(0, 80)}`);
+  const lines = [...found].map(
+    ([id, question]) =>
+      `${id}  ${question
+        .replaceAll(/[\s\p{Cc}]+/gu, ' ')
+        .trim()
+        .slice(0, 80)}`,
+  );
   return lines.slice(0, questionsShown);
 }
 

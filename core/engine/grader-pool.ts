@@ -2,7 +2,7 @@ import { inject, injectable } from 'inversify';
 import { makeCacheFolder } from '../config/cache-folder.js';
 import type { Settings } from '../config/settings.js';
 import { ContributionsToken, RunInfoToken, SettingsToken } from '../container/tokens.js';
-import { UserError } from '../errors.js';
+import { isUserError, UserError } from '../errors.js';
 import type { GraderDefinition } from '../plugin/definitions.js';
 import { canonicalJson } from '../recipe/canonical-json.js';
 import type { Grader } from '../trainer/trainer.js';
@@ -11,6 +11,7 @@ import type { Contributions } from './contributions.js';
 import { RunEnding } from './run-ending.js';
 import { RunRecorder } from './run-recorder.js';
 import type { RunInfo, RunResource } from './run-scope.js';
+import { ThrownBy } from './stage-error.js';
 
 type OwnedGrader = Grader & AsyncDisposable;
 
@@ -91,8 +92,9 @@ export class GraderPool implements RunResource {
   ): Promise<OwnedGrader> {
     const { cacheFolder, python } = this.#settings;
     await makeCacheFolder(cacheFolder);
-    return definition.start(options, {
-      log: this.#recorder.log({ source: `plugin ${uses.split('/')[0]}`, ...asker }),
+    const plugin = uses.split('/')[0]!;
+    const grader = await definition.start(options, {
+      log: this.#recorder.log({ source: `plugin ${plugin}`, ...asker }),
       signal: this.#ending.signal,
       cacheFolder,
       recipeFolder: this.#run.plan.recipeFolder,
@@ -102,5 +104,15 @@ export class GraderPool implements RunResource {
         await this.#recorder.emit({ ...event, ...asker });
       },
     });
+    return {
+      async grade(items, signal) {
+        try {
+          return await grader.grade(items, signal);
+        } catch (error) {
+          throw isUserError(error) ? error : new ThrownBy(plugin, error);
+        }
+      },
+      [Symbol.asyncDispose]: () => grader[Symbol.asyncDispose](),
+    };
   }
 }

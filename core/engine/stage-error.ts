@@ -3,6 +3,16 @@ import { diskError } from '../files/disk-error.js';
 import { builtInSource } from '../plugin/catalog.js';
 import type { Plan, PlannedStage } from '../recipe/plan.js';
 
+/** What a plugin threw inside of a stage of another one, such as its grader. */
+export class ThrownBy extends Error {
+  constructor(
+    readonly plugin: string,
+    readonly thrown: unknown,
+  ) {
+    super(String(thrown));
+  }
+}
+
 /**
  * What a stage threw, wrapped once: it names the stage and its plugin, and keeps the cause. A user error keeps its code
  * and its hint; anything else is the plugin's bug, `stage_failed`, and Simmer's where the plugin is built in.
@@ -13,7 +23,8 @@ export function stageError(
   { home, plugins }: { readonly home: string; readonly plugins: Plan['plugins'] },
 ): UserError {
   const where = `Stage "${stage.name}" (${stage.uses})`;
-  const cause = isFullDisk(thrown) ? diskError(thrown, home) : thrown;
+  const [plugin, inner] = thrown instanceof ThrownBy ? [thrown.plugin, thrown.thrown] : [pluginOf(stage.uses), thrown];
+  const cause = isFullDisk(inner) ? diskError(inner, home) : inner;
   if (isUserError(cause)) {
     return new UserError(cause.code, `${where}: ${cause.message}`, {
       kind: cause.kind === 'environment' ? 'environment' : 'runFailed',
@@ -22,7 +33,6 @@ export function stageError(
       ...(cause.hint === undefined ? {} : { hint: cause.hint }),
     });
   }
-  const plugin = stage.uses.split('/')[0]!;
   const blame =
     plugins[plugin]?.source === builtInSource
       ? `This is a bug in the plugin "${plugin}" of Simmer: please report it with these lines and what \`simmer doctor\` prints.`
@@ -32,6 +42,10 @@ export function stageError(
     hint: `${blame} \`simmer resume\` tries the stage again.`,
     cause,
   });
+}
+
+function pluginOf(uses: string): string {
+  return uses.split('/')[0]!;
 }
 
 /** The record of a stage's error, with the stack where the plugin has a bug: it is for the plugin's author. */

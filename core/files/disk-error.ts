@@ -1,7 +1,6 @@
 import { UserError } from '../errors.js';
 
-/** The last two: a file is where a folder should be. */
-const notWritable: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST']);
+const notWritable: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS']);
 
 /**
  * What a failure to write means to the user: `no_disk_space`, `not_writable` or `disk_failed`. Any other error is given

@@ -9,7 +9,7 @@ export function nearestName(name: string, candidates: Iterable<string>): string 
     if (candidate === name) continue;
     const limit = Math.max(1, Math.floor(Math.max(name.length, candidate.length) / 3));
     if (Math.abs(name.length - candidate.length) > limit) continue;
-    const distance = distanceOf(name, candidate);
+    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
     if (distance <= limit && distance < bestDistance) {
       best = candidate;
       bestDistance = distance;
@@ -26,11 +26,6 @@ export function suggestion(name: string, candidates: Iterable<string>): string |
   if (names.length === 0) return undefined;
   const shown = names.slice(0, 12).join(', ');
   return `There is: ${shown}${names.length > 12 ? `, and ${names.length - 12} more` : ''}.`;
-}
-
-/** Whatever their cases are. */
-function distanceOf(name: string, candidate: string): number {
-  return editDistance(name.toLowerCase(), candidate.toLowerCase());
 }
 
 /** Optimal string alignment distance. */

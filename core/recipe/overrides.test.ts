@@ -25,3 +25,11 @@ it('a map that was not there is of the command line too', () => {
   expect(value).toEqual({ stages: { a: { with: { b: 3 } } } });
   expect([...givenBy.keys()]).toEqual([pathKey(['stages', 'a', 'with'])]);
 });
+
+it('a key of a recipe is its own, though a stage has its name, and that of a stage alone is meant for it', () => {
+  const recipe = () => ({ stages: { seed: {}, tuned: {} } });
+  const { value, problems } = applyOverrides(recipe(), { params: {}, overrides: { seed: '3' } });
+  expect([value, problems]).toEqual([{ ...recipe(), seed: 3 }, []]);
+  const wrong = applyOverrides(recipe(), { params: {}, overrides: { 'tuned.with.epochs': '3' } });
+  expect(wrong.problems[0]?.hint).toBe('Did you mean stages.tuned.with.epochs?');
+});

@@ -3,6 +3,7 @@ import { parseDocument } from './document.js';
 import { suggestion } from './nearest-name.js';
 import { formatPath, type Path, pathKey } from './path.js';
 import { describeValue, isMapValue } from './problem-list.js';
+import { recipeShape } from './recipe-shape.js';
 
 /** What the command line changes in a recipe. */
 export interface Overrides {
@@ -110,7 +111,8 @@ function put(
         const hint = suggestion(key, Object.keys(here));
         return { problem: { code: 'unknown_key', message, ...(hint === undefined ? {} : { hint }) } };
       }
-      const group = index > 0 || Object.hasOwn(here, key) ? undefined : groupOf(key, here);
+      const isKey = Object.hasOwn(here, key) || Object.hasOwn(recipeShape.shape, key);
+      const group = index > 0 || isKey ? undefined : groupOf(key, here);
       if (group !== undefined) {
         const message = `${label}: a recipe has no "${key}".`;
         return { problem: { code: 'unknown_key', message, hint: `Did you mean ${formatPath([group, ...path])}?` } };

@@ -77,7 +77,7 @@ function wrongColumn(text: string, offset: number): SyntaxProblem {
 
 /** @param offset of what is between the two colons of a line */
 function secondColon(text: string, offset: number): SyntaxProblem {
-  const rest = /^.*/.exec(text.slice(offset))![0].trimEnd();
+  const rest = /^.*/.exec(text.slice(offset))![0].replace(/\s#.*/, '').trimEnd();
   return {
     message: 'There is a second ": " on this line.',
     offset,

@@ -108,8 +108,10 @@ describe('curation/load from Hugging Face', () => {
   const half = Math.floor(lines.length / 2);
   const sendHalf = async (response: ServerResponse) => {
     response.writeHead(200, { etag: '"1"', 'content-length': lines.length }).write(lines.slice(0, half));
-    const partial = join(kept(), `test.jsonl.${process.pid}.partial`);
-    await vi.waitFor(async () => expect((await stat(partial)).size).toBe(half));
+    await vi.waitFor(async () => {
+      const partial = (await readdir(kept())).find((name) => name.endsWith('.partial'));
+      expect((await stat(join(kept(), partial ?? ''))).size).toBe(half);
+    });
   };
   const dropAfterHalf = async (response: ServerResponse) => {
     await sendHalf(response);

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
@@ -61,7 +62,7 @@ async function matchingNames(at: HubFile, where: Where): Promise<readonly string
   if (known === undefined) {
     await writingToCache(where.cacheFolder, async () => {
       await mkdir(dirname(kept), { recursive: true });
-      const partial = `${kept}.${process.pid}.partial`;
+      const partial = `${kept}.${randomUUID()}.partial`;
       await writeFile(partial, JSON.stringify(names));
       await rename(partial, kept);
     });
@@ -107,10 +108,11 @@ function cacheOf({ owner, dataset, revision }: HubFile, { cacheFolder }: Where):
   return join(cacheFolder, 'datasets', owner, dataset, revision);
 }
 
-function retried<T>({ signal, log }: Where, attempt: () => Promise<T>): Promise<T> {
+function retried<T>({ signal, log }: Where, attempt: () => Promise<T>, progress?: () => number): Promise<T> {
   return retryPassing(attempt, {
     retries,
     signal,
+    ...(progress === undefined ? {} : { progress }),
     onFailure({ message }, wait) {
       if (wait !== undefined) log.warning(`${message} Trying again in ${formatDuration(wait / 1000)}.`);
     },
@@ -137,7 +139,7 @@ async function fetchFile(at: HubFile, sha256: string | undefined, where: Where):
   if (isKept) return file;
   const url = `${endpoint()}/datasets/${owner}/${dataset}/resolve/${revision}/${path}`;
   await writingToCache(where.cacheFolder, () => mkdir(dirname(file), { recursive: true }));
-  const partial = `${file}.${process.pid}.partial`;
+  const partial = `${file}.${randomUUID()}.partial`;
   try {
     await download(url, uri, partial, where);
     if (sha256 !== undefined) await checkSha256(partial, sha256);
@@ -159,7 +161,7 @@ interface Received {
 /** Goes on, after a failure that may pass, from the bytes that are there, where they still are those of the file. */
 async function download(url: string, uri: string, partial: string, where: Where): Promise<void> {
   let received: Received | undefined;
-  await retried(where, async () => {
+  const attempt = async () => {
     const response = await requestRest(url, uri, received, where);
     if (!response.ok || response.body === null) throw refused(uri, response);
     const earlier = response.status === 206 ? received : undefined;
@@ -173,7 +175,8 @@ async function download(url: string, uri: string, partial: string, where: Where)
     }
     await handle.sync();
     await steps.finish();
-  });
+  };
+  await retried(where, attempt, () => received?.steps.done ?? 0);
 }
 
 /** The answer with what is not there yet (206), or with the whole file. */

@@ -530,6 +530,14 @@ describe('curation/load refuses a field that no row of a file has, though rows m
     expect(questions(result)).toEqual(['last']);
   });
 
+  it('and none that some other file of the source has', async () => {
+    const shard = (name: string, text: string) => writeFile(join(folder, name), text);
+    await shard('a.jsonl', '{"question":"Q0","text":"0"}\n');
+    await shard('b.jsonl', '{"question":"Q1","solution":"1"}\n');
+    const sources = { pool: { path: '.', files: '*.jsonl', fields: { answer: 'solution' } } };
+    expect(questions(await loadWith({ sources, ...drop }))).toEqual(['Q1']);
+  });
+
   it('and none that is optional, or that a layout takes from the row', async () => {
     const rows = ['1', ''].map((output) => JSON.stringify({ instruction: 'Add.', output })).join('\n');
     const fields = { answer: 'answer', domain: { field: 'topic', optional: true } };

@@ -63,7 +63,7 @@ export const load = defineStage({
     const files = joinParts(told.flatMap(({ parts }) => parts));
     for (const { name, source } of sources) {
       const ofSource = files.filter((file) => file.source === name);
-      for (const file of ofSource) requireFields(file, source);
+      requireFields(ofSource, source);
       const count = (what: 'read' | 'taken' | 'kept') => ofSource.reduce((sum, file) => sum + file[what], 0);
       const [read, taken] = [count('read'), count('taken')];
       if (read > taken)

@@ -39,10 +39,16 @@ function join(before: ReadPart, part: ReadPart): ReadPart {
   };
 }
 
-/** A field that no row of a file has is a wrong name, also where rows may be dropped. @throws UserError `missing_column` */
-export function requireFields({ file, absent, names }: ReadPart, { fields }: Source): void {
-  const [column] = absent;
-  if (column === undefined || names === undefined) return;
+/**
+ * A field that no row of a source has is a wrong name, also where rows may be dropped.
+ * @param files those of the source
+ * @throws UserError `missing_column`
+ */
+export function requireFields(files: readonly ReadPart[], { fields }: Source): void {
+  const [first, ...others] = files.filter(({ names }) => names !== undefined);
+  const column = first?.absent.find((name) => others.every(({ absent }) => absent.includes(name)));
+  if (first?.names === undefined || column === undefined) return;
+  const { file, names } = first;
   const name = fieldName(column, fields[column]);
   throw dataError(
     'missing_column',

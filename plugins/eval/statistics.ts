@@ -1,5 +1,8 @@
 import { random, shareInterval } from 'simmerkit';
 
+/** Differences of shares that are equal are so up to this. */
+const rounding = 1e-12;
+
 /** A mean with the bounds of its interval. */
 export interface Estimate {
   readonly mean: number;
@@ -28,7 +31,7 @@ export function bootstrapMean(values: Float64Array, options: BootstrapOptions): 
   const count = values.length;
   if (count === 0) throw new RangeError('cannot bootstrap from no values');
   const first = values[0] as number;
-  if (values.every((value) => value === first)) {
+  if (values.every((value) => Math.abs(value - first) < rounding)) {
     return { mean: first, interval: intervalOfEqual(first, count, options.range ?? [0, 1]) };
   }
   const nextIndex = indexStream(options, count);

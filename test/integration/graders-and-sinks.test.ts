@@ -93,6 +93,47 @@ stages:
     expect(lives, 'a run from the cache starts none').toEqual({ started: 2, ended: 2 });
   });
 
+  it('that throw are blamed by the name of their plugin, in a stage of another one', async () => {
+    const thrower = definePlugin({
+      name: 'thrower',
+      version: '1.0.0',
+      apiVersion: 1,
+      graders: {
+        never: defineGrader({
+          description: 'Never grades.',
+          options: z.strictObject({}),
+          start: async () => ({
+            grade: async () => {
+              throw new TypeError('no such thing');
+            },
+            async [Symbol.asyncDispose]() {},
+          }),
+        }),
+      },
+      stages: {},
+    });
+    const asking = defineStage({
+      description: 'Has one answer graded.',
+      options: z.strictObject({}),
+      inputs: {},
+      outputs: {},
+      async run(context) {
+        await (await context.grader('thrower/never', {})).grade([{ id: '1', gold: '4', answer: '4' }]);
+        return {};
+      },
+    });
+    const asker = definePlugin({ name: 'asker', version: '1.0.0', apiVersion: 1, stages: { ask: asking } });
+    await using harness = await RunHarness.create({ plugins: [thrower, asker] });
+    const run = await harness.run(JSON.stringify({ name: 'r', stages: { a: { uses: 'asker/ask' } } }));
+    const [failed] = run.eventsOf('stage.failed');
+    expect(failed?.data.error).toMatchObject({
+      code: 'stage_failed',
+      message: expect.stringContaining('TypeError: no such thing'),
+      hint: expect.stringContaining('the plugin "thrower"'),
+      stack: expect.stringContaining('TypeError: no such thing'),
+    });
+  });
+
   it('with options that do not fit are refused, and name the stage', async () => {
     await using harness = await RunHarness.create({ plugins: [testPlugin().plugin] });
     const { outcome } = await harness.run(recipe.replace('strict: false', 'strict: 3'));

@@ -242,7 +242,7 @@ export class PluginClient {
     options: Readonly<Record<string, unknown>>,
     answers: number | undefined,
   ): Promise<PaidEstimate | undefined> {
-    const count = answers === undefined ? undefined : BigInt(answers);
+    const count = answers === undefined ? undefined : BigInt(Math.ceil(answers));
     const request = { grader, options: plainJson(options), answers: count };
     const { estimate } = await this.#unary('EstimateGrader', this.#client.estimateGrader, request);
     return estimate && toPaidEstimate(estimate);

@@ -280,7 +280,7 @@ class ProcessParts {
     this.#watching.abort();
     signalGroup(this.child.pid, 'SIGKILL');
     await this.child.exited;
-    await Promise.all(this.#endOutput.map((end) => end()));
+    await Promise.allSettled(this.#endOutput.map((end) => end()));
     this.host[Symbol.dispose]();
     await removeSocketFolder(join(this.folder, 'plugin.sock'));
   }

@@ -9,12 +9,12 @@ const closeEnough = defineGrader({
     return {
       async grade(items) {
         return items.map(({ id, gold, answer }) => {
-          const [wanted, given] = [gold, answer].map(Number.parseFloat);
-          const read = { id, parsedAnswer: String(given), parsedGold: String(wanted) };
+          const [wanted, given] = [gold, answer].map(Number);
           const difference = Math.abs(given - wanted);
-          if (Number.isNaN(difference)) return { ...read, verdict: 'unparsed', explanation: 'One is no number.' };
+          if (Number.isNaN(difference)) return { id, verdict: 'unparsed', explanation: 'One is no number.' };
           const verdict = difference <= tolerance * Math.abs(wanted) ? 'right' : 'wrong';
-          return { ...read, verdict, explanation: `It is ${difference} away from ${wanted}.` };
+          const explanation = `It is ${difference} away from ${wanted}.`;
+          return { id, verdict, parsedAnswer: String(given), parsedGold: String(wanted), explanation };
         });
       },
       async [Symbol.asyncDispose]() {},

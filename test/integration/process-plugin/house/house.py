@@ -32,11 +32,11 @@ def quiet(plan: dict[str, Any]) -> Iterator[Objection]:
 def door(stage: HookedStage) -> Iterator[None]:
     """Opens before a stage, and closes after it, whatever happens inside."""
     stage.log.info(f"opened for {stage.stage}, {stage.uses}")
-    print("the door creaks")
     try:
         yield
     finally:
         stage.log.info("closed")
+    print("the door creaks")
     if stage.options["usd"] == 0.7:
         raise UserError("shut", "The house is shut.", "Come tomorrow.")
     if stage.options["usd"] == 0.8:
