@@ -25,7 +25,7 @@ it.each(['', 'simmer'])(
 );
 
 it('says the same where the user may not write there', async () => {
-  const denied = Object.assign(new Error("EACCES: permission denied, mkdir '/root/x'"), { code: 'EACCES' });
-  const writing = writingToCache('/root/x', () => Promise.reject(denied));
+  const denied = Object.assign(new Error("EACCES: permission denied, mkdir '/nowhere/cache'"), { code: 'EACCES' });
+  const writing = writingToCache('/nowhere/cache', () => Promise.reject(denied));
   await expect(writing).rejects.toMatchObject({ code: 'not_writable', kind: 'environment' });
 });
