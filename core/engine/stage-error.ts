@@ -7,9 +7,9 @@ import type { Plan, PlannedStage } from '../recipe/plan.js';
 export class ThrownBy extends Error {
   constructor(
     readonly plugin: string,
-    readonly thrown: unknown,
+    thrown: unknown,
   ) {
-    super(String(thrown));
+    super(String(thrown), { cause: thrown });
   }
 }
 
@@ -23,7 +23,7 @@ export function stageError(
   { home, plugins }: { readonly home: string; readonly plugins: Plan['plugins'] },
 ): UserError {
   const where = `Stage "${stage.name}" (${stage.uses})`;
-  const [plugin, inner] = thrown instanceof ThrownBy ? [thrown.plugin, thrown.thrown] : [pluginOf(stage.uses), thrown];
+  const [plugin, inner] = thrown instanceof ThrownBy ? [thrown.plugin, thrown.cause] : [pluginOf(stage.uses), thrown];
   const cause = isFullDisk(inner) ? diskError(inner, home) : inner;
   if (isUserError(cause)) {
     return new UserError(cause.code, `${where}: ${cause.message}`, {

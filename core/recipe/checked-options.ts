@@ -208,8 +208,8 @@ async function fileDigest(scope: PlanScope, path: Path, name: string): Promise<s
 /**
  * Whether the caller allows all that is marked. Looked at are the options as they are written and as the schema puts them
  * out: what it makes of a value may fit its schema no more, and then its marks are found only before.
+ * @param within which options these are a part of, and where in them
  */
-/** @param within which options these are a part of, and where in them */
 function isAllowed(
   scope: PlanScope,
   { uses, schema, path, value: written }: OptionsToCheck,

@@ -70,7 +70,7 @@ export function columnsOf(source: Source): readonly string[] {
   return [...new Set([...sharedColumns, ...Object.keys(source.fields)])].filter((column) => column !== 'id');
 }
 
-/** Required columns that the recipe takes from a field of its own choice: some row of each file must have it. */
+/** Required columns that the recipe takes from a field of its own choice: some row of the source must have it. */
 export function columnsToFind({ fields }: Source, { required }: Pick<LoadOptions, 'required'>): readonly string[] {
   return required.filter((column) => {
     const field = fields[column];

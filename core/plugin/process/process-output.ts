@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 import { StringDecoder } from 'node:string_decoder';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { formatCount } from '../../figures.js';
 
 const lookMilliseconds = 200;
 /** Of one file; what comes after is for nobody. */
@@ -23,7 +24,8 @@ export function tellLines(file: string, tell: (line: string) => void): () => Pro
   };
 }
 
-async function followLines(file: string, tell: (line: string) => void, signal: AbortSignal): Promise<void> {
+/** @param tell whether more of them are wanted */
+async function followLines(file: string, tell: (line: string) => boolean, signal: AbortSignal): Promise<void> {
   await using handle = await open(file, 'r');
   const decoder = new StringDecoder('utf8');
   const buffer = Buffer.alloc(64 * 1024);
@@ -35,7 +37,7 @@ async function followLines(file: string, tell: (line: string) => void, signal: A
       if (bytesRead === 0) break;
       const lines = (rest + decoder.write(buffer.subarray(0, bytesRead))).split('\n');
       rest = lines.pop()!.slice(-longestLine);
-      for (const line of lines) tell(line);
+      for (const line of lines) if (!tell(line)) return;
     }
     if (!isOver) await sleep(lookMilliseconds, undefined, { signal, ref: false }).catch(() => {});
   }
@@ -43,12 +45,13 @@ async function followLines(file: string, tell: (line: string) => void, signal: A
 }
 
 /** Of a line that was written over, as progress is shown, what stood there last. */
-function atMost(count: number, tell: (line: string) => void): (line: string) => void {
+function atMost(count: number, tell: (line: string) => void): (line: string) => boolean {
   let told = 0;
   return (line) => {
     const shown = line.trimEnd().split('\r').at(-1)!.slice(0, longestLine);
-    if (shown === '' || told > count) return;
+    if (shown === '') return true;
     told += 1;
-    tell(told > count ? `It wrote more than ${count.toLocaleString('en')} lines; the others are not shown.` : shown);
+    tell(told > count ? `It wrote more than ${formatCount(count)} lines; the others are not shown.` : shown);
+    return told <= count;
   };
 }
