@@ -11,10 +11,8 @@ import os
 import re
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 
 import grpc
@@ -68,7 +66,7 @@ class AttemptJournal:
         # Someone waits until what is pending is durable.
         self._is_urgent = False
         # Encoded, as they are written and sent: those with the last numbers up to _last, without gaps.
-        self._events: deque[bytes] = deque()
+        self._events: list[bytes] = []
         self._acknowledged = _read_number(folder / "acknowledged")
         self._last = self._acknowledged
         self._newest: bytes | None = None
@@ -181,8 +179,9 @@ class AttemptJournal:
             if number <= self._acknowledged:
                 return
             self._acknowledged = number
-            while len(self._events) > self._last - number:
-                self._waste += len(self._events.popleft())
+            forgotten = len(self._events) - (self._last - number)
+            self._waste += sum(map(len, self._events[:forgotten]))
+            del self._events[:forgotten]
             # Not synced: where it is lost, events are kept a little longer.
             draft = self._folder / "acknowledged.draft"
             draft.write_text(str(number))
@@ -194,7 +193,7 @@ class AttemptJournal:
     def _compact(self) -> None:
         with self._writing, self._changed:
             # The newest stays in any case: it has the number that the next one goes on from, and may be the end.
-            kept = list(self._events) or ([self._newest] if self._newest is not None else [])
+            kept = self._events or ([self._newest] if self._newest is not None else [])
             write_file(self._folder / "events.log", b"".join(map(binascii.b2a_base64, kept)).decode())
             self._file.close()
             self._file = (self._folder / "events.log").open("ab")
@@ -213,7 +212,7 @@ class AttemptJournal:
                 # Events may be acknowledged while their watcher is slow: the caller has them already.
                 number = max(number, self._acknowledged)
                 first = len(self._events) - (self._last - number)
-                batch = list(islice(self._events, first, first + _BATCH))
+                batch = self._events[first : first + _BATCH]
             number += len(batch)
             yield batch
 
