@@ -67,6 +67,7 @@ export {
   input,
   manyInputs,
   optionalInput,
+  outputFolder,
   placement,
   runsCode,
   secretVariable,

@@ -2,7 +2,7 @@ import { tmpdir } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { PluginCatalog } from '../plugin/catalog.js';
-import { runsCode, secretVariable, trainerExtensions } from '../plugin/define.js';
+import { outputFolder, runsCode, secretVariable, trainerExtensions } from '../plugin/define.js';
 import { optionsFromJsonSchema } from '../plugin/process/json-schema-options.js';
 import { checkOptions } from '../recipe/checked-options.js';
 import { parseDocument } from '../recipe/document.js';
@@ -85,6 +85,20 @@ describe('an option that runs code', () => {
     const described = optionsFromJsonSchema({ type: 'object', properties }, 'p', 'the options of the stage "s"');
     expect(await problemsOf(described, { other: 'id' })).toEqual([]);
     expect(await problemsOf(described, { program: 'id' })).toEqual([['option_not_allowed', 'program']]);
+  });
+});
+
+describe('an option that is a folder to write into', () => {
+  const options = z.strictObject({ logs: outputFolder().optional(), note: z.string().optional() });
+
+  it('stays below the folders that a server allows, there or not, whatever its name looks like', async () => {
+    expect(await problemsOf(options, { logs: 'logs/of runs', note: '/not there/some prose' })).toEqual([]);
+    for (const logs of ['/not there/some prose', '/not-there/logs', '../logs', '/not there/{a b,c}'])
+      expect(await problemsOf(options, { logs })).toEqual([['path_not_allowed', 'logs']]);
+  });
+
+  it.each(['~/logs', 's3://bucket/logs', ''])('is no %j', async (logs) => {
+    expect(await problemsOf(options, { logs })).toHaveLength(1);
   });
 });
 

@@ -65,15 +65,15 @@ function checkPaths(
   look(tree, []);
 }
 
-/** An option that is known to name a file is no prose: whatever leads out of the folders is refused. */
+/** An option that is known to name a file or a folder is no prose: whatever leads out of the folders is refused. */
 function allowsFile(
   { marks, value, inner, around }: MarkedOption,
   { rules, places, isForeign, problems }: Check & { readonly places: readonly string[] },
 ): boolean {
   const path = [...around, ...inner];
-  if (!marks.file || typeof value !== 'string' || !isForeign(path) || isUrl(value)) return true;
+  if (!(marks.file || marks.folder) || typeof value !== 'string' || !isForeign(path) || isUrl(value)) return true;
   const literal = resolve(rules.folder, value);
-  const isPattern = isGlob(value) && !existsSync(literal);
+  const isPattern = !marks.folder && isGlob(value) && !existsSync(literal);
   const isUpward = /(^|[/{,])\.\.([/},]|$)/.test(value);
   // What a pattern may match lies below the folders that it names before its first sign.
   const base = isPattern ? resolve(rules.folder, dirname(`${value.slice(0, value.search(/[*?[\]{}]/))}x`)) : literal;

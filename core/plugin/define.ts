@@ -105,6 +105,21 @@ function pathOrUrl(beginnings: readonly string[]): z.ZodString {
   });
 }
 
+/**
+ * An option that is a folder to write into, relative to the recipe's folder; made where it is not there, by whoever writes.
+ * It is placement. A client of `simmer serve` may name only those below the folders that the server's owner allows.
+ */
+export function outputFolder(): z.ZodString {
+  return z
+    .string()
+    .min(1)
+    .refine((text) => !isUrl(text) && !text.startsWith('~'), {
+      error: ({ input }) => `${JSON.stringify(input)} is no path of a folder.`,
+      params: { hint: 'Write out the whole path, or one relative to the recipe; not a URL, and not "~".' },
+    })
+    .meta({ folder: true, placement: true, description: "Path of a folder, relative to the recipe's folder." });
+}
+
 /** An option that is the URL of a server. */
 export function serverUrl(): z.ZodURL {
   return z.url({

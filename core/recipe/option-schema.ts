@@ -7,6 +7,7 @@ export interface Marks {
   readonly trainer?: boolean;
   readonly grader?: boolean;
   readonly file?: boolean;
+  readonly folder?: boolean;
   readonly runsCode?: boolean;
   /** Of the name of a variable: the option beside it with the URL that its value is sent to; empty: not told. */
   readonly secret?: string;
@@ -20,6 +21,7 @@ export const markNames = [
   'trainer',
   'grader',
   'file',
+  'folder',
   'runsCode',
   'secret',
   'extensionsFor',

@@ -9,6 +9,7 @@ const schema = {
     trainer: { type: 'string', 'x-simmer-trainer': true, description: 'Who runs the model.' },
     threads: { type: 'integer', minimum: 1, default: 4, 'x-simmer-placement': true },
     words: { anyOf: [{ type: 'string' }, { type: 'null' }], default: null, 'x-simmer-file': true },
+    logs: { type: 'string', default: 'logs', 'x-simmer-folder': true },
     grader: { 'x-simmer-grader': 'eval/exact' },
     inner: { $ref: '#/$defs/Inner' },
     note: { type: 'string' },
@@ -27,6 +28,7 @@ describe('the options of a plugin that is a process', () => {
       trainer: 'student',
       threads: 4,
       words: null,
+      logs: 'logs',
       grader: { uses: 'eval/exact', with: {} },
       inner: { depth: 2 },
       key: 'KEY',
@@ -46,8 +48,8 @@ describe('the options of a plugin that is a process', () => {
     const found: Record<string, object> = {};
     const given = options.parse({ trainer: 'student', words: 'words.txt', inner: { depth: 2 } });
     mapOptions(asSchema(options), given, (marks, _value, path) => {
-      const { placement, trainer, file, grader, secret, runsCode, extensionsFor } = marks;
-      const known = { placement, trainer, file, grader, secret, runsCode, extensionsFor };
+      const { placement, trainer, file, folder, grader, secret, runsCode, extensionsFor } = marks;
+      const known = { placement, trainer, file, folder, grader, secret, runsCode, extensionsFor };
       if (path.length === 1) found[String(path[0])] = JSON.parse(JSON.stringify(known));
       return descend;
     });
@@ -55,6 +57,7 @@ describe('the options of a plugin that is a process', () => {
       trainer: { trainer: true },
       threads: { placement: true },
       words: { file: true },
+      logs: { folder: true, placement: true },
       grader: { grader: true },
       inner: {},
       key: { secret: 'url', placement: true },

@@ -12,6 +12,7 @@ const marks = {
   'x-simmer-placement': { placement: true },
   'x-simmer-trainer': { trainer: true },
   'x-simmer-file': { file: true },
+  'x-simmer-folder': { folder: true, placement: true },
   'x-simmer-runs-code': { runsCode: true },
 } as const;
 
