@@ -6,11 +6,16 @@ import budgetForcing from '../../plugins/budget-forcing/plugin.js';
 import curation from '../../plugins/curation/plugin.js';
 import evaluation from '../../plugins/eval/plugin.js';
 import sft from '../../plugins/sft/plugin.js';
+import sinks from '../../plugins/sinks/plugin.js';
 
 interface Stages {
   readonly stages: Readonly<
     Record<string, { readonly uses: string; readonly with?: Readonly<Record<string, unknown>> }>
   >;
+}
+
+interface Sinks {
+  readonly sinks: readonly { readonly uses: string; readonly with?: Readonly<Record<string, unknown>> }[];
 }
 
 const plugins: readonly PluginDefinition[] = [curation, sft, budgetForcing, evaluation];
@@ -39,4 +44,14 @@ describe.each(plugins)('the README of $name', (plugin) => {
       expect([uses, missing.map(([key]) => key)]).toEqual([uses, []]);
     }
   });
+});
+
+it('the README of sinks names every sink, and shows options that they take', () => {
+  const readme = readFileSync(new URL('../../plugins/sinks/README.md', import.meta.url), 'utf8');
+  for (const name of Object.keys(sinks.sinks ?? {})) expect(readme).toContain(`sinks/${name}`);
+  const fragments = [...readme.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text]) => parse(text ?? '') as Sinks);
+  const shown = fragments.flatMap((fragment) => fragment.sinks);
+  expect(shown.length).toBeGreaterThan(0);
+  for (const { uses, with: given = {} } of shown)
+    expect(sinks.sinks?.[uses.replace('sinks/', '')]?.options.safeParse(given).error).toBeUndefined();
 });

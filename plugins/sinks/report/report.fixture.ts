@@ -23,7 +23,10 @@ const maxima = [32, 64, 96, 128];
 export async function fixtureRun(runFolder: string, hostileText = ''): Promise<FixtureRun> {
   await mkdir(runFolder, { recursive: true });
   await writeFile(join(runFolder, 'recipe.yaml'), `name: fixture ${hostileText}\nseed: 7\n`);
-  await writeFile(join(runFolder, 'plan.json'), JSON.stringify({ format: 1, recipe: 'fixture', plugins: {} }));
+  await writeFile(
+    join(runFolder, 'plan.json'),
+    JSON.stringify({ format: 1, recipe: 'fixture', recipeFolder: runFolder, plugins: {} }),
+  );
   const draws = random(7, 'report fixture');
   const artifacts = new Map<string, Artifact>();
   const graded = { untuned: gradedRows('untuned', 0.08, hostileText), tuned: gradedRows('tuned', 0.35, hostileText) };
