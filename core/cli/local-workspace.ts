@@ -110,6 +110,10 @@ export class LocalWorkspace implements Workspace {
     return (await readRunOwner(runFolder))?.alive === true;
   }
 
+  planOf({ runFolder }: RunSummary) {
+    return readPlan(runFolder);
+  }
+
   history({ runFolder }: RunSummary, from = 1) {
     return readEvents(logOf(runFolder), { fromSequence: from });
   }

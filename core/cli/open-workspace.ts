@@ -71,6 +71,7 @@ export interface Workspace extends AsyncDisposable {
   watch(run: RunSummary, options?: { readonly from?: number; readonly signal?: AbortSignal }): AsyncIterable<Event>;
   /** Whether somebody writes the run, or will. */
   isHeld(run: RunSummary): Promise<boolean>;
+  planOf(run: RunSummary): Promise<Plan>;
   /** The events that there are. */
   history(run: RunSummary, from?: number): AsyncIterable<Event>;
   /** @param file absent: the quickstart */

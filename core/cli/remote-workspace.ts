@@ -121,6 +121,10 @@ export class RemoteWorkspace implements Workspace {
     return status === 'running' || status === 'queued';
   }
 
+  async planOf({ runId }: RunSummary) {
+    return JSON.parse((await this.#client.getRun(runId)).planJson) as Plan;
+  }
+
   async *history(run: RunSummary, from = 1) {
     for await (const event of this.watch(run, { from })) {
       yield event;

@@ -55,6 +55,24 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .action(action(async () => (await import('./commands/report.js')).report));
 
   program
+    .command('compare')
+    .summary('set runs side by side: what differs, and what came of it')
+    .description(
+      'Shows in which params and options runs differ, and the losses and accuracies of each. What only follows from a ' +
+        'param is not named beside it.',
+    )
+    .argument('<runs...>', 'runs: the name of their recipe, their ids, the beginnings of them, or "latest"')
+    .option('--metrics <pattern>', 'the metrics to show in place of accuracies, by their names; * is any text')
+    .addOption(homeOption())
+    .option('--json', 'each run with all its metrics as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  for rate in 1e-4 3e-4; do simmer run my.yaml -p rate=$rate; done; simmer compare my' +
+        "\n  simmer compare my --metrics 'tuned.*tokens*'",
+    )
+    .action(action(async () => (await import('./commands/compare.js')).compare));
+
+  program
     .command('artifacts')
     .summary('list what a run has made, and fetch it')
     .description(

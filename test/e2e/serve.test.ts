@@ -108,6 +108,8 @@ it('the rows and verdicts of runs are told by a server as by this machine', asyn
     ['It stands in the question', 'explain', 'small', 'how many', '--json'],
     ['1 became wrong', 'eval', 'diff', 'before', 'after'],
     ['"changed"', 'eval', 'diff', 'before', 'after', '--json'],
+    ['verdict=wrong', 'compare', 'before', 'after'],
+    ['"nothing_to_compare"', 'compare', 'small', '--json'],
     ['"nothing_graded"', 'eval', 'diff', 'before', 'small', '--json'],
   ] as [string, ...string[]][]) {
     const [here, there] = await hereAndThere(cwd, server.address, args);

@@ -1,0 +1,46 @@
+import picocolors from 'picocolors';
+import { describe, expect, it } from 'vitest';
+import type { ComparedRun } from '../../engine/compare-runs.js';
+import { comparisonLines } from './compare.js';
+
+const run = (number: number, more: Partial<ComparedRun> = {}): ComparedRun => ({
+  runId: `my-${number}`,
+  recipe: 'my',
+  status: 'completed',
+  startedAt: '',
+  seconds: 60 * number,
+  usd: 0,
+  differs: { 'params.rate': number / 1000 },
+  trainings: { tuned: { steps: 8, loss: number / 3 } },
+  metrics: { 'm.accuracy@64': { name: 'm.accuracy@64', value: number / 10, interval: [0, 1], unit: 'share' } },
+  ...more,
+});
+
+const lines = (runs: readonly ComparedRun[], width = 80) =>
+  comparisonLines(runs, () => true, { colors: picocolors.createColors(false), width });
+
+describe('runs side by side', () => {
+  it('are told apart by what differs, and have a column each', () => {
+    expect(lines([run(1), run(2, { usd: 1.5, trainings: {}, metrics: {} })])).toEqual([
+      '1  my-1  completed  1m 00s         rate=0.001',
+      '2  my-2  completed  2m 00s  $1.50  rate=0.002',
+      '',
+      '               1                     2',
+      'tuned loss     0.3333                –',
+      'm.accuracy@64  10.0% [0.0%, 100.0%]  –',
+    ]);
+  });
+
+  it('stand below each other where the terminal is narrow', () => {
+    const narrow = lines([run(1), run(2), run(3)], 60);
+    expect(narrow.filter((line) => line.startsWith('m.accuracy'))).toEqual([
+      'm.accuracy@64  10.0% [0.0%, 100.0%]  20.0% [0.0%, 100.0%]',
+      'm.accuracy@64  30.0% [0.0%, 100.0%]',
+    ]);
+    expect(narrow.map((line) => line.length).filter((length) => length > 60)).toEqual([]);
+  });
+
+  it('are told where there is nothing that was measured', () => {
+    expect(lines([run(1, { trainings: {}, metrics: {} })])).toHaveLength(1);
+  });
+});

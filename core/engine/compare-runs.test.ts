@@ -1,0 +1,144 @@
+import { describe, expect, it } from 'vitest';
+import { UserError } from '../errors.js';
+import type { Event, EventDraft } from '../events/catalogue.js';
+import type { Json, Plan } from '../recipe/plan.js';
+import { compareRuns } from './compare-runs.js';
+import type { RunSummary } from './run-outcome.js';
+
+interface Given {
+  readonly recipe?: string;
+  readonly seed?: number;
+  readonly params?: Plan['params'];
+  readonly options?: { readonly [key: string]: Json };
+  readonly versions?: Readonly<Record<string, string>>;
+}
+
+/** What of a run is looked at: its plan and its log. */
+interface TestRun {
+  readonly plan: Plan;
+  readonly events: readonly Event[];
+}
+
+const options = { rate: 1, lora: { rank: 8, targets: ['q', 'v'] } };
+
+function plan({ recipe = 'r', seed = 7, params = {}, options: given = options, versions = {} }: Given): Plan {
+  const stage = { name: 'tuned', uses: 'sft/train', semanticOptions: given, options: given, seed };
+  const trainer = { name: 'student', uses: 'a/b', semanticOptions: {}, options: {}, relevantVersions: versions };
+  const rest = { format: 1, simmerVersion: '1', recipeFolder: '/', plugins: {}, sinks: [] };
+  return { ...rest, recipe, seed, params, trainers: { student: trainer }, stages: [stage] } as unknown as Plan;
+}
+
+function log(...drafts: readonly EventDraft[]): readonly Event[] {
+  const created: EventDraft = { type: 'run.created', data: { recipe: 'r', planDigest: '' } as never };
+  return [created, ...drafts].map((draft, index) => {
+    const time = new Date(1000 * index).toISOString();
+    return { runId: 'r', sequence: index + 1, time, ...draft } as Event;
+  });
+}
+
+const started = (key: string) => draft('stage.started', { uses: 'sft/train', key });
+const step = (at: number, loss: number | null) => draft('step.logged', { step: at, loss });
+const draft = (type: string, data: object) => ({ type, stage: 'tuned', data }) as unknown as EventDraft;
+
+async function compared(runs: Readonly<Record<string, TestRun>>, names = Object.keys(runs)) {
+  const reads: string[] = [];
+  const summary = (runId: string) => ({ runId, recipe: 'r', status: 'completed', startedAt: '' }) as RunSummary;
+  const result = await compareRuns(names.map(summary), {
+    planOf: async ({ runId }) => runs[runId]!.plan,
+    async *history({ runId }) {
+      reads.push(runId);
+      yield* runs[runId]!.events;
+    },
+    find: async (runId) => {
+      if (!(runId in runs)) throw new UserError('run_not_found', 'It is gone.');
+      return summary(runId);
+    },
+  });
+  return { result, reads };
+}
+
+async function differences(...given: readonly Given[]) {
+  const { result } = await compared(
+    Object.fromEntries(given.map((each, index) => [`${index}`, { plan: plan(each), events: log() }])),
+  );
+  return result.map(({ differs }) => differs);
+}
+
+describe('what differs between runs', () => {
+  it('is nothing where they are the same', async () => {
+    expect(await differences({}, {})).toEqual([{}, {}]);
+  });
+
+  it('is named by its path in the recipe, as deep as it lies, and null where there is none', async () => {
+    expect(
+      await differences({ options: { lora: { rank: 8 } } }, { options: { lora: { rank: 16, targets: ['q'] } } }),
+    ).toEqual([
+      { 'stages.tuned.with.lora.rank': 8, 'stages.tuned.with.lora.targets': null },
+      { 'stages.tuned.with.lora.rank': 16, 'stages.tuned.with.lora.targets': ['q'] },
+    ]);
+  });
+
+  it('is what is given, and not what follows from it', async () => {
+    expect(
+      await differences({ params: { rate: 1 }, options: { rate: 1 } }, { params: { rate: 2 }, options: { rate: 2 } }),
+    ).toEqual([{ 'params.rate': 1 }, { 'params.rate': 2 }]);
+    expect(await differences({ seed: 7 }, { seed: 8 })).toEqual([{ seed: 7 }, { seed: 8 }]);
+  });
+
+  it('is both where one of several runs has an option of its own', async () => {
+    const given = [
+      { params: { rate: 1 }, options: { rate: 1 } },
+      { params: { rate: 2 }, options: { rate: 2 } },
+      { params: { rate: 2 }, options: { rate: 3 } },
+    ];
+    expect(await differences(...given)).toEqual(
+      given.map(({ params, options: { rate } }) => ({ 'params.rate': params.rate, 'stages.tuned.with.rate': rate })),
+    );
+  });
+
+  it('is a version of what a trainer uses', async () => {
+    expect(await differences({ versions: { torch: '2' } }, { versions: { torch: '3' } })).toEqual([
+      { 'trainers.student.versions.torch': '2' },
+      { 'trainers.student.versions.torch': '3' },
+    ]);
+  });
+});
+
+describe('what runs came to', () => {
+  const trained = log(
+    started('k'),
+    step(1, 3),
+    step(2, 2),
+    draft('evaluation.logged', { step: 2, loss: 2.5 }),
+    step(3, 1),
+  );
+  const reused = log(draft('stage.reused', { uses: 'sft/train', key: 'k', outputs: {}, madeBy: 'first' }));
+
+  it('has the last losses of a training, also where it went on after a resume', async () => {
+    const resumed = log(started('k'), step(1, 3), step(2, 2), started('k'), step(2, 2), step(3, null));
+    const { result } = await compared({
+      first: { plan: plan({}), events: trained },
+      second: { plan: plan({}), events: resumed },
+    });
+    expect(result.map(({ trainings }) => trainings)).toEqual([
+      { tuned: { steps: 3, loss: 1, evaluationLoss: 2.5 } },
+      { tuned: { steps: 3, loss: null } },
+    ]);
+  });
+
+  it('is that of the run that made a model, each log read once', async () => {
+    const runs = {
+      first: { plan: plan({}), events: trained },
+      second: { plan: plan({}), events: reused },
+      third: { plan: plan({}), events: reused },
+    };
+    const { result, reads } = await compared(runs, ['second', 'third']);
+    expect(result.map(({ trainings }) => trainings.tuned?.loss)).toEqual([1, 1]);
+    expect(reads).toEqual(['second', 'first', 'third']);
+  });
+
+  it('is not known where that run is gone', async () => {
+    const run = { plan: plan({}), events: reused };
+    expect((await compared({ second: run, third: run })).result.map(({ trainings }) => trainings)).toEqual([{}, {}]);
+  });
+});

@@ -1,0 +1,188 @@
+import { UserError } from '../errors.js';
+import type { Event, EventData } from '../events/catalogue.js';
+import type { Json, Plan } from '../recipe/plan.js';
+import type { RunSummary } from './run-outcome.js';
+import { foldRunState, initialRunState, type RunState } from './run-state.js';
+
+/** What a training stage came to. */
+export interface ComparedTraining {
+  readonly steps: number;
+  /** Of the last step that was logged, in nats; null where it was no number. */
+  readonly loss: number | null;
+  /** Of the last evaluation, or of the best one where the model is that of it; in nats. */
+  readonly evaluationLoss?: number;
+}
+
+/** A run beside others. */
+export interface ComparedRun {
+  readonly runId: string;
+  readonly recipe: string;
+  readonly status: RunSummary['status'];
+  readonly startedAt: string;
+  /** Without the pauses between an interruption and a resume. */
+  readonly seconds: number;
+  readonly usd: number;
+  /**
+   * What is not the same in all of them, by path: "params.rate", "seed", "stages.tuned.with.learningRate".
+   * Options that follow from params are not named beside these. Null: it has no such thing.
+   */
+  readonly differs: Readonly<Record<string, Json>>;
+  /** By stage. */
+  readonly trainings: Readonly<Record<string, ComparedTraining>>;
+  /** By name, as they were measured last. */
+  readonly metrics: Readonly<Record<string, EventData['metric.measured']>>;
+}
+
+/** Where what is known of runs is read. */
+export interface RunsSource {
+  planOf(run: RunSummary): Promise<Plan>;
+  /** The events that there are. */
+  history(run: RunSummary): AsyncIterable<Event>;
+  /** @throws UserError where there is no such run any more */
+  find(runId: string): Promise<RunSummary>;
+}
+
+/** Sets runs side by side, in the order in which they are given. Each log is read once. */
+export async function compareRuns(runs: readonly RunSummary[], source: RunsSource): Promise<readonly ComparedRun[]> {
+  const plans = await Promise.all(runs.map((run) => source.planOf(run)));
+  const differences = differencesOf(plans);
+  const read = new Map<string, Promise<ToldRun>>();
+  const told = (run: RunSummary) => {
+    const reading = read.get(run.runId) ?? readRun(source.history(run));
+    read.set(run.runId, reading);
+    return reading;
+  };
+  const compared: ComparedRun[] = [];
+  for (const [index, run] of runs.entries()) {
+    const { state, trainings, madeBy } = await told(run);
+    const trained: Record<string, ComparedTraining> = {};
+    for (const [stage, { key }] of Object.entries(state.stages)) {
+      const maker = madeBy.get(key);
+      const training = trainings.get(key) ?? (maker === undefined ? undefined : await trainingOf(key, maker));
+      if (training !== undefined) trained[stage] = training;
+    }
+    compared.push({
+      runId: run.runId,
+      recipe: run.recipe,
+      status: run.status,
+      startedAt: run.startedAt,
+      seconds: state.activeSeconds,
+      usd: state.spending.usd,
+      differs: differences[index] ?? {},
+      trainings: trained,
+      metrics: state.metrics,
+    });
+  }
+  return compared;
+
+  /** How a model was trained that an earlier run made, as long as that one is there. */
+  async function trainingOf(key: string, maker: string): Promise<ComparedTraining | undefined> {
+    try {
+      return (await told(await source.find(maker))).trainings.get(key);
+    } catch (error) {
+      if (error instanceof UserError) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** What one log says. */
+interface ToldRun {
+  readonly state: RunState;
+  /** By the key of their stage. */
+  readonly trainings: ReadonlyMap<string, ComparedTraining>;
+  /** Which run made what was reused, by the key of the stage. */
+  readonly madeBy: ReadonlyMap<string, string>;
+}
+
+async function readRun(events: AsyncIterable<Event>): Promise<ToldRun> {
+  let state = initialRunState;
+  const trainings = new Map<string, ComparedTraining>();
+  const madeBy = new Map<string, string>();
+  for await (const event of events) {
+    state = foldRunState(state, event);
+    if (event.type === 'stage.reused' && event.data.madeBy !== undefined) madeBy.set(event.data.key, event.data.madeBy);
+    const key = state.stages[event.stage ?? '']?.key;
+    const training = key === undefined ? undefined : afterEvent(trainings.get(key), event);
+    if (key !== undefined && training !== undefined) trainings.set(key, training);
+  }
+  return { state, trainings, madeBy };
+}
+
+function afterEvent(before: ComparedTraining | undefined, event: Event): ComparedTraining | undefined {
+  switch (event.type) {
+    case 'step.logged':
+      return { ...before, steps: event.data.step, loss: event.data.loss };
+    case 'evaluation.logged':
+      return { steps: event.data.step, loss: null, ...before, evaluationLoss: event.data.loss };
+    case 'training.completed': {
+      const { steps, finalLoss, evaluationLoss } = event.data;
+      const evaluated = evaluationLoss === undefined ? {} : { evaluationLoss };
+      return { loss: finalLoss, ...before, steps, ...evaluated };
+    }
+    default:
+      return before;
+  }
+}
+
+/** For each plan what of it is not the same in all. */
+function differencesOf(plans: readonly Plan[]): readonly Readonly<Record<string, Json>>[] {
+  const given = plans.map(givenIn);
+  const derived = plans.map(derivedIn);
+  const givenPaths = pathsThatDiffer(given, () => '');
+  const whatIsGiven = given.map((values) => JSON.stringify(givenPaths.map((path) => values[path] ?? null)));
+  // What differs only where what is given differs follows from it.
+  const derivedPaths = pathsThatDiffer(derived, (index) => whatIsGiven[index] ?? '');
+  return plans.map((_, index) => {
+    const values = { ...derived[index], ...given[index] };
+    return Object.fromEntries([...givenPaths, ...derivedPaths].map((path) => [path, values[path] ?? null]));
+  });
+}
+
+type Values = Readonly<Record<string, Json>>;
+
+/** @param groupOf the index of a plan: values are held against those of the same group */
+function pathsThatDiffer(values: readonly Values[], groupOf: (index: number) => string): readonly string[] {
+  const paths = new Set(values.flatMap((one) => Object.keys(one)));
+  return [...paths].filter((path) => {
+    const seen = new Map<string, string>();
+    return values.some((one, index) => {
+      const value = JSON.stringify(one[path] ?? null);
+      const before = seen.get(groupOf(index));
+      seen.set(groupOf(index), value);
+      return before !== undefined && before !== value;
+    });
+  });
+}
+
+function givenIn({ recipe, seed, params }: Plan): Values {
+  return { recipe, seed, ...flattened('params', params) };
+}
+
+/** What of a plan decides what comes out, besides what is given. */
+function derivedIn({ simmerVersion, trainers, stages }: Plan): Values {
+  const values: Record<string, Json> = { simmerVersion };
+  for (const [name, { uses, semanticOptions, relevantVersions }] of Object.entries(trainers)) {
+    const path = `trainers.${name}`;
+    Object.assign(
+      values,
+      { [`${path}.uses`]: uses },
+      flattened(`${path}.with`, semanticOptions),
+      flattened(`${path}.versions`, relevantVersions),
+    );
+  }
+  for (const { name, uses, semanticOptions, seed } of stages) {
+    const path = `stages.${name}`;
+    Object.assign(
+      values,
+      { [`${path}.uses`]: uses, [`${path}.seed`]: seed },
+      flattened(`${path}.with`, semanticOptions),
+    );
+  }
+  return values;
+}
+
+function flattened(path: string, value: Json): Record<string, Json> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return { [path]: value };
+  return Object.assign({}, ...Object.entries(value).map(([key, inner]) => flattened(`${path}.${key}`, inner)));
+}
