@@ -36,9 +36,9 @@ export interface LogEntry {
   readonly line: string;
 }
 
+/** Lines that go to disk in the same write. */
 interface Pending {
-  readonly line: string;
-  readonly bytes: number;
+  readonly bytes: Buffer;
   /** With the last of what was appended at once. */
   readonly settle?: { resolve(): void; reject(error: Error): void };
 }
@@ -131,13 +131,12 @@ export class RunLog {
     }
     if (entries.length === 0) return Promise.resolve();
     const { promise, resolve, reject } = deferred<void>();
-    let isUrgent = false;
-    for (const [index, { event, line }] of entries.entries()) {
-      const bytes = Buffer.byteLength(line) + sameWriteMark.length + 1;
-      this.#pending.push(index < entries.length - 1 ? { line, bytes } : { line, bytes, settle: { resolve, reject } });
-      this.#pendingBytes += bytes;
-      isUrgent ||= !telemetryTypes.has(event.type);
+    const parts = partsOf(Buffer.from(`${entries.map(({ line }) => line).join(`\n${sameWriteMark}`)}\n`));
+    for (const [index, bytes] of parts.entries()) {
+      this.#pending.push(index < parts.length - 1 ? { bytes } : { bytes, settle: { resolve, reject } });
+      this.#pendingBytes += bytes.length;
     }
+    const isUrgent = entries.some(({ event }) => !telemetryTypes.has(event.type));
     this.#sequence += entries.length;
     if (this.#pendingBytes > this.#maxPendingBytes) this.#fail(tooSlow(this.#path, this.#pendingBytes));
     else this.#schedule(isUrgent);
@@ -186,7 +185,7 @@ export class RunLog {
 
   async #writeBatch(batch: readonly Pending[]): Promise<void> {
     try {
-      await this.#write(Buffer.from(batch.map(({ line }) => `${line}\n`).join(sameWriteMark)));
+      await this.#write(Buffer.concat(batch.flatMap(({ bytes }, index) => (index === 0 ? [bytes] : [mark, bytes]))));
     } catch (error) {
       this.#pending = [...batch, ...this.#pending];
       this.#fail(error as Error);
@@ -202,8 +201,8 @@ export class RunLog {
     let bytes = 0;
     let count = 0;
     for (const pending of this.#pending) {
-      if (count > 0 && bytes + pending.bytes > maxWriteBytes) break;
-      bytes += pending.bytes;
+      if (count > 0 && bytes + pending.bytes.length > maxWriteBytes) break;
+      bytes += pending.bytes.length;
       count += 1;
     }
     this.#pendingBytes -= bytes;
@@ -263,6 +262,27 @@ export class RunLog {
       // The log has failed already, and has said why; whoever opens it next cuts off what is half done.
     }
   }
+}
+
+const mark = Buffer.from(sameWriteMark);
+const newline = 0x0a;
+
+/** Lines in parts of a write each: as many as one takes, or a longer one alone. @param lines all but the first with the mark */
+function partsOf(lines: Buffer): readonly Buffer[] {
+  const parts: Buffer[] = [];
+  for (let start = 0; start < lines.length; ) {
+    const end = endOfPart(lines, start);
+    parts.push(lines.subarray(start, end));
+    // The line after it is the first of its write.
+    start = end + mark.length;
+  }
+  return parts;
+}
+
+function endOfPart(lines: Buffer, start: number): number {
+  if (lines.length - start <= maxWriteBytes) return lines.length;
+  const last = lines.lastIndexOf(newline, start + maxWriteBytes - 1);
+  return 1 + (last < start ? lines.indexOf(newline, start) : last);
 }
 
 async function trailingBytes(read: (buffer: Uint8Array, position: number) => Promise<number>, from: number) {
