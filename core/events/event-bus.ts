@@ -58,7 +58,8 @@ export class EventBus {
 
   /** As `emit`, of several that follow each other: one promise for all of them. */
   emitAll(drafts: readonly EventDraft[]): Promise<readonly Event[]> {
-    const emitted = this.#emitAll(drafts);
+    // Drafts and lines are not held until the events are durable: thousands of them may be under way.
+    const emitted = new Promise<readonly Event[]>((resolve) => resolve(this.#append(drafts)));
     emitted.catch(() => undefined);
     return emitted;
   }
@@ -70,15 +71,21 @@ export class EventBus {
     this.#subject.complete();
   }
 
-  async #emitAll(drafts: readonly EventDraft[]): Promise<readonly Event[]> {
+  #append(drafts: readonly EventDraft[]): Promise<readonly Event[]> {
     const late = this.#isClosed ? drafts[0] : undefined;
     if (late !== undefined) throw new Error(`The bus of ${this.#runId} is closed: ${late.type} comes too late.`);
     const entries = this.#entries(drafts);
     const appended = this.#log.appendAll(entries);
     // Only now, with no await in between: a draft that the log refuses leaves no gap.
     this.#sequence += entries.length;
+    return this.#publish(
+      appended,
+      entries.map(({ event }) => event),
+    );
+  }
+
+  async #publish(appended: Promise<void>, events: readonly Event[]): Promise<readonly Event[]> {
     await appended;
-    const events = entries.map(({ event }) => event);
     if (events.length > 0) this.#subject.next(events);
     return events;
   }
