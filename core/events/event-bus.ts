@@ -105,7 +105,7 @@ export class EventBus {
       const plain = hasOnlyNumbers.has(type) ? plainJson(draft.data) : undefined;
       const text = plain ?? this.#redact(JSON.stringify(draft.data));
       // What sinks see is what a replay will show, and stays so when the emitter goes on with its object.
-      const data: unknown = plain === undefined ? JSON.parse(text) : { ...draft.data };
+      const data: unknown = plain === undefined ? JSON.parse(text) : unchanging(draft.data);
       const event = { runId, sequence, time, type, ...present(stage, attempt), data } as Event;
       return { event, line: line(sequence, text) };
     });
@@ -115,6 +115,11 @@ export class EventBus {
 function present(stage: string | undefined, attempt: number | undefined): Pick<Event, 'stage' | 'attempt'> {
   if (stage === undefined) return attempt === undefined ? {} : { attempt };
   return attempt === undefined ? { stage } : { stage, attempt };
+}
+
+/** @param data without objects in it */
+function unchanging(data: EventDraft['data']): EventDraft['data'] {
+  return Object.isFrozen(data) ? data : { ...data };
 }
 
 /**

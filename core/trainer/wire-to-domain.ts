@@ -248,7 +248,7 @@ export function toEvent(from: TrainerEvent, context: TranslationContext): Transl
   }
 }
 
-/** Most of what a trainer says: built without a copy. */
+/** Most of what a trainer says: built without a copy, and frozen, so that the bus makes none either. */
 function stepDraft(value: StepLogged, number: number, context: TranslationContext): EventDraft<'step.logged'> {
   const data: { -readonly [Key in keyof EventData['step.logged']]: EventData['step.logged'][Key] } = {
     trainerEvent: number,
@@ -267,7 +267,7 @@ function stepDraft(value: StepLogged, number: number, context: TranslationContex
   if (value.trainedTokensSeen !== undefined) data.trainedTokensSeen = Number(value.trainedTokensSeen);
   if (value.paddingTokens !== undefined) data.paddingTokens = Number(value.paddingTokens);
   if (value.modelFlopsUtilization !== undefined) data.modelFlopsUtilization = value.modelFlopsUtilization;
-  return { stage: context.stage, attempt: context.attempt, type: 'step.logged', data };
+  return { stage: context.stage, attempt: context.attempt, type: 'step.logged', data: Object.freeze(data) };
 }
 
 function completedData(value: TrainingCompleted, number: number, attemptId: string) {
