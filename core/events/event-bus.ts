@@ -102,10 +102,11 @@ export class EventBus {
       if (line === undefined || !isLike) line = lineFormat({ runId, time, type, ...present(stage, attempt) });
       before = draft;
       sequence += 1;
-      const plain = hasOnlyNumbers.has(type) ? plainJson(draft.data) : undefined;
-      const text = plain ?? this.#redact(JSON.stringify(draft.data));
+      const isPlain = hasOnlyNumbers.has(type) && comesBackFromJson(draft.data);
+      const json = JSON.stringify(draft.data);
+      const text = isPlain ? json : this.#redact(json);
       // What sinks see is what a replay will show, and stays so when the emitter goes on with its object.
-      const data: unknown = plain === undefined ? JSON.parse(text) : unchanging(draft.data);
+      const data: unknown = isPlain ? unchanging(draft.data) : JSON.parse(text);
       const event = { runId, sequence, time, type, ...present(stage, attempt), data } as Event;
       return { event, line: line(sequence, text) };
     });
@@ -122,20 +123,14 @@ function unchanging(data: EventDraft['data']): EventDraft['data'] {
   return Object.isFrozen(data) ? data : { ...data };
 }
 
-/**
- * An object of numbers, booleans and null as JSON, looked through and written in one go; undefined where something in it
- * is another thing, or would come back from JSON as another.
- * @param data its keys are the catalogue's own, which need no escaping
- */
-function plainJson(data: EventDraft['data']): string | undefined {
+/** Whether it is an object of numbers, booleans and null alone, each of which JSON has as it is. */
+function comesBackFromJson(data: EventDraft['data']): boolean {
   const values = data as unknown as Readonly<Record<string, unknown>>;
-  let text = '';
   for (const key in values) {
     const value = values[key];
     // JSON has neither NaN nor infinity nor negative zero.
     const isNumber = typeof value === 'number' && Number.isFinite(value) && !Object.is(value, -0);
-    if (!isNumber && typeof value !== 'boolean' && value !== null) return undefined;
-    text += `${text === '' ? '{' : ','}"${key}":${value}`;
+    if (!isNumber && typeof value !== 'boolean' && value !== null) return false;
   }
-  return text === '' ? '{}' : `${text}}`;
+  return true;
 }
