@@ -1,6 +1,6 @@
 import { defineStage, manyInputs, pace, requireColumns, type StageEvent, type TableArtifact } from 'simmerkit';
-import type { ComparisonReport } from './comparison.js';
-import type { GradedRuns } from './graded-run.js';
+import type { ComparisonReport, Role } from './comparison.js';
+import type { GradedRun, GradedRuns } from './graded-run.js';
 import { compareOptions } from './options.js';
 
 export const compare = defineStage({
@@ -8,8 +8,14 @@ export const compare = defineStage({
     "Compares models, maxima and waits by paired bootstrap, and measures s1's Control, Scaling and Performance.",
   options: compareOptions,
   inputs: {
-    untuned: manyInputs('dataset', 'Graded answers of the model before fine-tuning.'),
-    tuned: manyInputs('dataset', 'Graded answers of the model after fine-tuning.'),
+    untuned: manyInputs(
+      'dataset',
+      'Graded answers of the model that the others are compared with: the one before fine-tuning.',
+    ),
+    tuned: manyInputs(
+      'dataset',
+      'Graded answers after fine-tuning, of one model or several; each model has its own label.',
+    ),
   },
   outputs: { report: { type: 'report', description: 'Runs, differences with intervals, and scaling measures.' } },
   async run(context) {
@@ -17,8 +23,18 @@ export const compare = defineStage({
     const { inputs, options } = context;
     const rows = [...inputs.untuned, ...inputs.tuned].reduce((sum, table) => sum + table.rowCount, 0);
     const reading = pace(context, { unit: 'answers', total: rows });
-    const untuned = await readRuns(inputs.untuned, () => reading.step());
-    const tuned = await readRuns(inputs.tuned, () => reading.step());
+    const read = async (role: Role) => {
+      const { runs, ignored } = await readRuns(inputs[role], () => reading.step());
+      for (const { model, policy } of ignored) {
+        context.log.warning(
+          `\`${role}\` has other answers of ${model} at ${policy.id} in a later input; those of the first one count. ` +
+            'Give each model that is to be compared a `label` of its own, in budget-forcing/generate or in eval/grade.',
+        );
+      }
+      return runs;
+    };
+    const untuned = await read('untuned');
+    const tuned = await read('tuned');
     await reading.finish();
     const comparing = pace(context, { unit: 'intervals', total: null });
     const content = await compareRuns(
@@ -31,20 +47,33 @@ export const compare = defineStage({
   },
 });
 
+interface ReadRuns {
+  readonly runs: GradedRuns;
+  /** What a later table says of a run that an earlier one has, where it is not the same. */
+  readonly ignored: readonly GradedRun[];
+}
+
 /** Adds graded tables up. A policy that an earlier table has already is taken from that one. */
-async function readRuns(tables: readonly TableArtifact[], step: () => Promise<void>): Promise<GradedRuns> {
-  const { GradedRuns } = await import('./graded-run.js');
+async function readRuns(tables: readonly TableArtifact[], step: () => Promise<void>): Promise<ReadRuns> {
+  const { GradedRun, GradedRuns } = await import('./graded-run.js');
   const runs = new GradedRuns();
+  const ignored: GradedRun[] = [];
   for (const table of tables) {
     requireColumns(table, ['model', 'policy', 'prompt_id', 'verdict'], 'A graded dataset');
     const earlier = new Set(runs.all());
+    const again = new Map<GradedRun, GradedRun>();
     for await (const row of table.rows()) {
       const run = runs.runOf(row);
-      if (!earlier.has(run)) run.add(row);
+      if (earlier.has(run)) {
+        const later = again.get(run) ?? new GradedRun(run.model, run.policy);
+        again.set(run, later);
+        later.add(row);
+      } else run.add(row);
       await step();
     }
+    for (const [run, later] of again) if (!later.hasVerdictsOf(run)) ignored.push(later);
   }
-  return runs;
+  return { runs, ignored };
 }
 
 function metricsOf(report: ComparisonReport): StageEvent[] {

@@ -8,10 +8,10 @@ type Series = 'maxima' | 'waits' | (string & {});
 
 /** `report.json` of eval/compare; the README of this plugin says what each field is. */
 export interface ComparisonReport {
-  readonly format: 1;
+  readonly format: 2;
   readonly kind: 'comparison';
   readonly draws: number;
-  readonly models: Readonly<Record<Role, string | null>>;
+  readonly models: Readonly<Record<Role, readonly string[]>>;
   readonly runs: readonly RunReport[];
   readonly differences: readonly Difference[];
   readonly scaling: readonly ScalingReport[];
@@ -68,30 +68,20 @@ export interface ComparisonOptions {
 }
 
 /**
- * Compares models, maxima and waits, each pair of runs problem by problem.
+ * Compares each tuned model with the untuned one, and maxima and waits of every model, each pair of runs problem by
+ * problem.
  * @throws UserError `nothing_to_compare`, `label_not_unique`, `problems_differ`
  */
 export async function compareRuns(
   graded: Readonly<Record<Role, GradedRuns>>,
   options: ComparisonOptions,
 ): Promise<ComparisonReport> {
-  const byRole = { untuned: inOrder(graded.untuned), tuned: inOrder(graded.tuned) };
-  const models = { untuned: labelOf('untuned', byRole.untuned), tuned: labelOf('tuned', byRole.tuned) };
-  if (models.untuned === null && models.tuned === null) {
-    throw new UserError('nothing_to_compare', 'Neither `untuned` nor `tuned` has a graded answer.', {
-      kind: 'runFailed',
-      hint: 'Give eval/compare the `graded` output of at least one eval/grade stage.',
-    });
-  }
-  if (models.untuned === models.tuned) {
-    throw new UserError('label_not_unique', `Both the untuned and the tuned model are called "${models.tuned}".`, {
-      kind: 'runFailed',
-      hint: 'Give them different `label`s, in budget-forcing/generate or in eval/grade.',
-    });
-  }
+  const byRole = { untuned: byModel(graded.untuned), tuned: byModel(graded.tuned) };
+  const models = { untuned: labelsOf(byRole.untuned), tuned: labelsOf(byRole.tuned) };
+  requireComparable(models);
   const runs: RunReport[] = [];
   for (const role of ['untuned', 'tuned'] as const) {
-    for (const run of byRole[role]) {
+    for (const run of byRole[role].flat()) {
       runs.push(reportRun(role, run, options));
       await options.breathe();
     }
@@ -101,36 +91,55 @@ export async function compareRuns(
     differences.push(compareTwo(pair, options));
     await options.breathe();
   }
-  const scaling = [byRole.untuned, byRole.tuned].flatMap((list) =>
-    [...seriesOf(list)].flatMap(([series, runs]) => reportScaling(series, runs)),
+  const scaling = [...byRole.untuned, ...byRole.tuned].flatMap((ofModel) =>
+    [...seriesOf(ofModel)].flatMap(([series, runs]) => reportScaling(series, runs)),
   );
-  return { format: 1, kind: 'comparison', draws: options.draws, models, runs, differences, scaling };
+  return { format: 2, kind: 'comparison', draws: options.draws, models, runs, differences, scaling };
 }
 
 const isForced = (run: GradedRun) => run.policy.method === 'budget-forcing';
 const maximumOf = (run: GradedRun) => run.policy.maxThinkingTokens ?? Number.POSITIVE_INFINITY;
 
-function inOrder(runs: GradedRuns): GradedRun[] {
-  const byText = (one: string, other: string) => (one < other ? -1 : Number(one > other));
-  return runs
-    .all()
-    .sort(
-      (one, other) =>
-        Math.sign(maximumOf(one) - maximumOf(other)) ||
-        one.policy.ignore - other.policy.ignore ||
-        byText(one.policy.id, other.policy.id),
-    );
+/** The runs of each model, in the order that the models were first met. */
+function byModel(runs: GradedRuns): GradedRun[][] {
+  const met = new Set(runs.all().map(({ model }) => model));
+  return [...met].map((model) => inOrder(runs.all().filter((run) => run.model === model)));
 }
 
-function labelOf(role: Role, runs: readonly GradedRun[]): string | null {
-  const labels = [...new Set(runs.map((run) => run.model))];
-  if (labels.length > 1) {
-    throw new UserError('label_not_unique', `\`${role}\` holds answers of several models: ${labels.join(', ')}.`, {
+function inOrder(runs: readonly GradedRun[]): GradedRun[] {
+  const byText = (one: string, other: string) => (one < other ? -1 : Number(one > other));
+  return [...runs].sort(
+    (one, other) =>
+      Math.sign(maximumOf(one) - maximumOf(other)) ||
+      one.policy.ignore - other.policy.ignore ||
+      byText(one.policy.id, other.policy.id),
+  );
+}
+
+function labelsOf(models: readonly (readonly GradedRun[])[]): string[] {
+  return models.flatMap(([first]) => (first === undefined ? [] : [first.model]));
+}
+
+function requireComparable({ untuned, tuned }: ComparisonReport['models']): void {
+  if (untuned.length === 0 && tuned.length === 0) {
+    throw new UserError('nothing_to_compare', 'Neither `untuned` nor `tuned` has a graded answer.', {
       kind: 'runFailed',
-      hint: 'Compare two models at a time, or give their generations one `label`.',
+      hint: 'Give eval/compare the `graded` output of at least one eval/grade stage.',
     });
   }
-  return labels[0] ?? null;
+  if (untuned.length > 1) {
+    throw new UserError('label_not_unique', `\`untuned\` holds answers of several models: ${untuned.join(', ')}.`, {
+      kind: 'runFailed',
+      hint: 'Name the one that the others are compared with there, and the others in `tuned`.',
+    });
+  }
+  const both = tuned.find((label) => untuned.includes(label));
+  if (both !== undefined) {
+    throw new UserError('label_not_unique', `Both the untuned and a tuned model are called "${both}".`, {
+      kind: 'runFailed',
+      hint: 'Give them different `label`s, in budget-forcing/generate or in eval/grade.',
+    });
+  }
 }
 
 function reportRun(role: Role, run: GradedRun, options: ComparisonOptions): RunReport {
@@ -164,14 +173,14 @@ interface Pair {
   readonly to: GradedRun;
 }
 
-function pairsToCompare(untuned: readonly GradedRun[], tuned: readonly GradedRun[]): Pair[] {
-  const models = tuned.flatMap((to): Pair[] => {
-    const from = untuned.find((run) => run.policy.id === to.policy.id);
+function pairsToCompare(untuned: readonly GradedRun[][], tuned: readonly GradedRun[][]): Pair[] {
+  const models = tuned.flat().flatMap((to): Pair[] => {
+    const from = untuned.flat().find((run) => run.policy.id === to.policy.id);
     return from === undefined
       ? []
       : [{ name: `${to.model}-${from.model}.accuracy@${to.policy.id}`, kind: 'model', from, to }];
   });
-  return [...models, ...[untuned, tuned].flatMap((runs) => [...maximumPairs(runs), ...waitPairs(runs)])];
+  return [...models, ...[...untuned, ...tuned].flatMap((runs) => [...maximumPairs(runs), ...waitPairs(runs)])];
 }
 
 function withinModel(kind: Pair['kind'], from: GradedRun, to: GradedRun): Pair {

@@ -190,7 +190,7 @@ describe('eval/compare', () => {
     ]);
     const result = await runStage(compare, { inputs: { untuned: [untuned], tuned: [tuned] } });
     const report = (result.outputs.report as unknown as { content: ComparisonReport }).content;
-    expect(report.models).toEqual({ untuned: 'untuned', tuned: 'tuned' });
+    expect(report.models).toEqual({ untuned: ['untuned'], tuned: ['tuned'] });
     expect(report.runs.map(({ model, policy, accuracy }) => [model, policy, accuracy])).toEqual([
       ['untuned', '64', 0.02],
       ['untuned', '256', 0.04],
@@ -240,5 +240,45 @@ describe('eval/compare', () => {
     await expect(runStage(compare, { inputs: { untuned: [table], tuned: [table] } })).rejects.toMatchObject({
       code: 'label_not_unique',
     });
+  });
+
+  it('compares several tuned models with one that is not, each with itself, too', async () => {
+    const answersOf = (label: string, answers: number) =>
+      graded(
+        label,
+        [64, 128].map((maximum) => ({
+          policy: `${maximum}`,
+          maximum,
+          tokens: maximum,
+          answers: right(answers + (maximum > 64 ? 10 : 0), 100),
+        })),
+      );
+    const [base, full, lora] = await Promise.all([answersOf('base', 5), answersOf('full', 40), answersOf('lora', 30)]);
+    const { events, outputs } = await runStage(compare, { inputs: { untuned: [base], tuned: [full, lora] } });
+    const { models, runs } = (outputs.report as unknown as { content: ComparisonReport }).content;
+    expect(models).toEqual({ untuned: ['base'], tuned: ['full', 'lora'] });
+    expect(runs.map(({ model }) => model)).toEqual(['base', 'base', 'full', 'full', 'lora', 'lora']);
+    const measured = metrics(events);
+    const differences = [...measured].filter(([, { labels }]) => labels?.kind !== undefined);
+    expect(differences.map(([name, { value }]) => [name, value])).toEqual([
+      ['full-base.accuracy@64', expect.closeTo(0.35, 9)],
+      ['full-base.accuracy@128', expect.closeTo(0.35, 9)],
+      ['lora-base.accuracy@64', expect.closeTo(0.25, 9)],
+      ['lora-base.accuracy@128', expect.closeTo(0.25, 9)],
+      ['base.accuracy@128-accuracy@64', expect.closeTo(0.1, 9)],
+      ['full.accuracy@128-accuracy@64', expect.closeTo(0.1, 9)],
+      ['lora.accuracy@128-accuracy@64', expect.closeTo(0.1, 9)],
+    ]);
+    expect(measured.has('lora.scaling-log2.maxima')).toBe(true);
+  });
+
+  it('says so where a second model has the label of the first, and is left out', async () => {
+    const answersOf = (answers: number) =>
+      graded('tuned', [{ policy: '64', maximum: 64, tokens: 64, answers: right(answers, 100) }]);
+    const [first, again, other] = await Promise.all([answersOf(40), answersOf(40), answersOf(50)]);
+    const same = await runStage(compare, { inputs: { tuned: [first, again] } });
+    expect(same.logged).toEqual([]);
+    const { logged } = await runStage(compare, { inputs: { tuned: [first, other] } });
+    expect(logged).toEqual([{ level: 'warning', message: expect.stringContaining('other answers of tuned at 64') }]);
   });
 });

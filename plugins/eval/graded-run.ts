@@ -102,6 +102,13 @@ export class GradedRun {
     });
   }
 
+  /** Whether the other run has the same verdicts on the same problems. */
+  hasVerdictsOf(other: GradedRun): boolean {
+    const told = (run: GradedRun) =>
+      JSON.stringify(run.problemIds().map((id) => [id, run.problems.get(id)?.answers.map(({ verdict }) => verdict)]));
+    return told(this) === told(other);
+  }
+
   problemIds(): string[] {
     return [...this.problems.keys()].sort();
   }

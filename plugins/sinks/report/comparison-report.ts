@@ -1,13 +1,21 @@
 import { z } from 'simmerkit';
 
 const interval = z.tuple([z.number(), z.number()]);
+/** Reports of before there could be several tuned models have one label, or null. */
+const labels = z.union([
+  z.array(z.string()),
+  z
+    .string()
+    .nullable()
+    .transform((label) => (label === null ? [] : [label])),
+]);
 const runName = z.object({ model: z.string(), policy: z.string() });
 
 /** What this page reads of the report that `eval/compare` writes; the README of eval documents it. */
 export const comparisonReport = z.object({
   kind: z.literal('comparison'),
   draws: z.number(),
-  models: z.object({ untuned: z.string().nullable(), tuned: z.string().nullable() }),
+  models: z.object({ untuned: labels, tuned: labels }),
   runs: z.array(
     z.object({
       role: z.enum(['untuned', 'tuned']),
@@ -61,16 +69,27 @@ export type ComparisonReport = z.output<typeof comparisonReport>;
 export type ComparedRun = ComparisonReport['runs'][number];
 export type Difference = ComparisonReport['differences'][number];
 
-/** The run of a role with the largest maximum and no waits; no maximum counts as the largest. */
-export function longestRun(report: ComparisonReport, role: ComparedRun['role']): ComparedRun | undefined {
-  return byMaximum(report, role).at(-1);
+/** A comparison of the run, with the stage that made it. */
+export interface StageComparison {
+  readonly stage: string;
+  readonly report: ComparisonReport;
 }
 
-/** The runs of a role that no method but budget forcing held, without waits, smallest maximum first. */
-export function byMaximum(report: ComparisonReport, role: ComparedRun['role']): readonly ComparedRun[] {
+/** The models of a comparison, the untuned one first. */
+export function comparedModels({ models }: ComparisonReport): readonly string[] {
+  return [...models.untuned, ...models.tuned];
+}
+
+/** The run of a model with the largest maximum and no waits; no maximum counts as the largest. */
+export function longestRun(report: ComparisonReport, model: string | undefined): ComparedRun | undefined {
+  return byMaximum(report, model).at(-1);
+}
+
+/** The runs of a model that no method but budget forcing held, without waits, smallest maximum first. */
+export function byMaximum(report: ComparisonReport, model: string | undefined): readonly ComparedRun[] {
   const limit = (run: ComparedRun) => run.maxThinkingTokens ?? Number.POSITIVE_INFINITY;
   return report.runs
-    .filter((run) => run.role === role && run.ignore === 0 && isForced(run))
+    .filter((run) => run.model === model && run.ignore === 0 && isForced(run))
     .sort((left, right) => limit(left) - limit(right));
 }
 

@@ -1,12 +1,13 @@
 import { formatCount, formatShare } from 'simmerkit';
 import type { AccuracyTable } from '../accuracy-table.js';
 import { accuracyChart, waitsChart } from './charts/accuracy-chart.js';
-import { methodColor, methodsOf } from './charts/draw.js';
+import { methodColor, methodsOf, modelColor } from './charts/draw.js';
 import { methodsChart } from './charts/methods-chart.js';
 import {
   byMaximum,
   type ComparedRun,
   type ComparisonReport,
+  comparedModels,
   type Difference,
   isForced,
   longestRun,
@@ -14,10 +15,14 @@ import {
 import { html, type Markup, trusted } from './markup.js';
 import { publishedS1 } from './published-s1.js';
 
-/** The figures that matter most, as cards. */
+/** The figures that matter most, as cards: a row for each tuned model. */
 export function headline(report: ComparisonReport): Markup {
-  const untuned = longestRun(report, 'untuned');
-  const tuned = longestRun(report, 'tuned');
+  return html`${report.models.tuned.map((model) => headlineOf(report, model))}`;
+}
+
+function headlineOf(report: ComparisonReport, model: string): Markup {
+  const untuned = longestRun(report, report.models.untuned[0]);
+  const tuned = longestRun(report, model);
   const find = (kind: Difference['kind'], to: ComparedRun | undefined) =>
     report.differences.find((one) => one.kind === kind && one.to.model === to?.model && one.to.policy === to.policy);
   const fineTuning = find('model', tuned);
@@ -57,13 +62,12 @@ function limitOf(run: ComparedRun): string {
 }
 
 function keys(report: ComparisonReport): Markup {
-  const { untuned, tuned } = report.models;
-  return html`${untuned === null ? undefined : html`<span class="key" style="--color:var(--untuned)">${untuned}</span>`}${tuned === null ? undefined : html`<span class="key" style="--color:var(--tuned)">${tuned}</span>`}`;
+  return html`${comparedModels(report).map((model) => html`<span class="key" style="--color:${modelColor(report, model)}">${model}</span>`)}`;
 }
 
 /** Accuracy against thinking: of budget forcing, and of every method beside it. */
 export function accuracySection(report: ComparisonReport): Markup {
-  const forced = (['untuned', 'tuned'] as const).flatMap((role) => byMaximum(report, role));
+  const forced = comparedModels(report).flatMap((model) => byMaximum(report, model));
   const others = report.runs.filter((run) => !isForced(run));
   return html`<figure>${trusted(accuracyChart(report))}<figcaption>${keys(report)} Bars are 95% intervals; each point is one thinking maximum, at the thinking it really took.</figcaption></figure>
 ${runsTable(forced)}

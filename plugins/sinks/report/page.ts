@@ -2,9 +2,10 @@ import { formatBytes, formatCount, formatDuration, formatShare } from 'simmerkit
 import { accuracyTable } from '../accuracy-table.js';
 import { funnelChart } from './charts/funnel-chart.js';
 import { lossChart } from './charts/loss-chart.js';
+import type { ComparisonReport } from './comparison-report.js';
 import { accuracySection, gradedSection, headline, waitsSection } from './evaluation-sections.js';
 import { html, type Markup, trusted } from './markup.js';
-import type { ReportData, StageTime, TrainingCurve } from './report-data.js';
+import type { Compared, ReportData, StageTime, TrainingCurve } from './report-data.js';
 import { sampleBrowser, sampleBrowserScript } from './sample-browser.js';
 import { spendingSection } from './spending-section.js';
 import { style } from './style.js';
@@ -12,7 +13,7 @@ import { tracePair } from './trace-view.js';
 
 /** The whole page, self-contained: no request leaves it. */
 export function page(data: ReportData): string {
-  const { comparison } = data;
+  const { comparisons } = data;
   const graded = accuracyTable(data.metrics);
   const isGraded = graded.policies.length > 0;
   const body = html`<!doctype html>
@@ -28,15 +29,15 @@ export function page(data: ReportData): string {
 <main>
 <header><h1>${data.recipe}</h1><button type="button" id="theme">light or dark</button></header>
 <p class="soft small">Run ${data.runId}, started ${data.startedAt.slice(0, 16).replace('T', ' ')} UTC, took ${formatDuration(data.seconds)}. Every figure below was computed from this run's events and artifacts.</p>
-${comparison === undefined ? html`<p>No comparison of models: this recipe has no <code>eval/compare</code> stage.</p>` : headline(comparison)}
+${comparisons.length === 0 ? html`<p>No comparison of models: this recipe has no <code>eval/compare</code> stage.</p>` : ofEach(comparisons, headline)}
 <h2>Accuracy against thinking</h2>
-${comparison !== undefined ? accuracySection(comparison) : isGraded ? gradedSection(graded) : nothing('No model was evaluated.')}
+${comparisons.length > 0 ? ofEach(comparisons, accuracySection) : isGraded ? gradedSection(graded) : nothing('No model was evaluated.')}
 <h2>Waiting</h2>
-${comparison !== undefined ? waitsSection(comparison) : nothing(isGraded ? 'What waiting did is for eval/compare to measure.' : 'No model was evaluated.')}
+${comparisons.length > 0 ? ofEach(comparisons, waitsSection) : nothing(isGraded ? 'What waiting did is for eval/compare to measure.' : 'No model was evaluated.')}
 <h2>Was forcing active?</h2>
 ${forcingSection(data)}
 <h2>Traces before and after</h2>
-${data.traces.length === 0 ? nothing(data.browsed.problems.length === 0 ? 'No graded traces in this run.' : 'No two models were compared; every graded trace is below.') : tracesSection(data)}
+${comparisons.every(({ traces }) => traces.length === 0) ? nothing(data.browsed.problems.length === 0 ? 'No graded traces in this run.' : 'No two models were compared; every graded trace is below.') : tracesSection(data)}
 <h2>Every sample</h2>
 ${data.browsed.problems.length === 0 ? nothing('No graded answers in this run.') : sampleBrowser(data.browsed)}
 <h2>Curation</h2>
@@ -52,7 +53,7 @@ ${incidentsSection(data)}
 <details><summary>Versions</summary>${versionsTable(data)}</details>
 <details><summary>Recipe, as written</summary><pre>${data.recipeText}</pre></details>
 <details><summary>Recipe, resolved (plan ${data.planDigest.slice(0, 12)})</summary><pre>${JSON.stringify(data.plan ?? null, null, 2)}</pre></details>
-<footer>Made by Simmer ${data.simmerVersion}. Intervals are 95%, by bootstrap over problems${comparison === undefined ? '' : html` (${formatCount(comparison.draws)} draws, seeded)`}, by Wilson's score where all problems went alike.</footer>
+<footer>Made by Simmer ${data.simmerVersion}. Intervals are 95%, by bootstrap over problems${drawsOf(comparisons)}, by Wilson's score where all problems went alike.</footer>
 </main>
 <script>${trusted(themeScript + sampleBrowserScript)}</script>
 </body>
@@ -67,6 +68,18 @@ document.getElementById('theme').addEventListener('click', () => {
   const dark = root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
   root.dataset.theme = dark ? 'light' : 'dark';
 });`;
+
+/** A section of each comparison; where there are several, each under the name of its stage. */
+function ofEach(comparisons: readonly Compared[], section: (report: ComparisonReport) => Markup): Markup {
+  const [only] = comparisons;
+  if (only !== undefined && comparisons.length === 1) return section(only.report);
+  return html`${comparisons.map(({ stage, report }) => html`<h3 class="comparison">${stage}</h3>${section(report)}`)}`;
+}
+
+function drawsOf(comparisons: readonly Compared[]): string {
+  const draws = [...new Set(comparisons.map(({ report }) => formatCount(report.draws)))];
+  return draws.length === 0 ? '' : ` (${draws.join(' or ')} draws, seeded)`;
+}
 
 function nothing(text: string): Markup {
   return html`<p class="soft">${text}</p>`;
@@ -83,7 +96,7 @@ ${data.forcing.map((one) => html`<tr><td>${one.model}</td><td>${one.policy}</td>
 
 function tracesSection(data: ReportData): Markup {
   return html`<p>Chosen by what happened to them, the first by id of each kind. <mark>Marked</mark> is what budget forcing put there; all else the model wrote.</p>
-${data.traces.map((pair) => tracePair(pair, data.comparison))}`;
+${data.comparisons.flatMap(({ report, traces }) => traces.map((pair) => tracePair(pair, report)))}`;
 }
 
 function funnelTable(data: ReportData): Markup {

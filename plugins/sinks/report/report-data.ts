@@ -1,5 +1,5 @@
 import type { EventData, Plan } from 'simmerkit';
-import type { ComparisonReport } from './comparison-report.js';
+import type { StageComparison } from './comparison-report.js';
 
 /** All that the page shows, computed from a run's events and artifacts and from nothing else. */
 export interface ReportData {
@@ -17,13 +17,18 @@ export interface ReportData {
   readonly stages: readonly StageTime[];
   readonly spending: SpendingData;
   readonly metrics: readonly EventData['metric.measured'][];
-  readonly comparison: ComparisonReport | undefined;
+  /** In the order of their stages. */
+  readonly comparisons: readonly Compared[];
   readonly forcing: readonly ForcingCount[];
-  readonly traces: readonly TracePair[];
   readonly browsed: BrowsedSamples;
   readonly versions: readonly Versions[];
   /** Restarts, interruptions, warnings: what a reader of the figures should know. */
   readonly incidents: readonly { readonly time: string; readonly text: string }[];
+}
+
+/** A comparison, and what a few of its problems came to. */
+export interface Compared extends StageComparison {
+  readonly traces: readonly TracePair[];
 }
 
 export interface FunnelStep {

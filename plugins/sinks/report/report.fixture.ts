@@ -19,6 +19,18 @@ export interface FixtureRun {
 
 const maxima = [32, 64, 96, 128];
 
+/** The fixture's comparison with a second tuned model, as another stage would have made it. */
+export function comparisonOfThree() {
+  const { models, runs, differences, ...rest } = comparisonOf();
+  const asLora = <T extends object>(one: T) => JSON.parse(JSON.stringify(one).replaceAll('"tuned"', '"lora"')) as T;
+  return {
+    ...rest,
+    models: { untuned: ['untuned'], tuned: ['tuned', 'lora'] },
+    runs: [...runs, ...runs.filter(({ model }) => model === 'tuned').map((run) => ({ ...asLora(run), role: 'tuned' }))],
+    differences: [...differences, ...differences.map(asLora)],
+  };
+}
+
 /** @param hostileText put into every place that a model or a user writes */
 export async function fixtureRun(runFolder: string, hostileText = ''): Promise<FixtureRun> {
   await mkdir(runFolder, { recursive: true });

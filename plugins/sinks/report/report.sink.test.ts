@@ -1,9 +1,9 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Event } from 'simmerkit';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { fixtureRun } from './report.fixture.js';
+import { comparisonOfThree, fixtureRun } from './report.fixture.js';
 import { reportSink } from './report.sink.js';
 
 let folder: string;
@@ -94,6 +94,33 @@ describe('the report', () => {
     );
     expect(text).toContain('No two models were compared; every graded trace is below.');
     expect(text).toContain('"policy":"128+1xWait"');
+  });
+
+  it('shows every comparison of the run under its stage, and every model that was tuned', async () => {
+    const { events, context } = await fixtureRun(folder);
+    const sink = await reportSink.open(
+      {},
+      {
+        ...context,
+        openArtifact: async (uri) => {
+          if (uri !== 'simmer://report/three') return context.openArtifact(uri);
+          const file = join(folder, 'three.json');
+          await writeFile(file, JSON.stringify(comparisonOfThree()));
+          return { ...(await context.openArtifact('simmer://report/comparison')), path: () => file };
+        },
+      },
+    );
+    for (const event of events) await sink.onEvent(event);
+    const data = { uses: 'eval/compare', key: 'k', outputs: { report: 'simmer://report/three' } };
+    await sink.onEvent({ ...events[0], stage: 'three', type: 'stage.reused', data } as Event);
+    await sink.beforeCompleted?.();
+    const text = await readFile(join(folder, 'report.html'), 'utf8');
+    const headings = [...text.matchAll(/<h3 class="comparison">([^<]*)</g)].map(([, stage]) => stage);
+    expect(headings).toEqual(['verdict', 'three', 'verdict', 'three', 'verdict', 'three']);
+    expect(text).toContain('accuracy of lora');
+    expect(text).toContain('<td>untuned 128 → lora 128</td>');
+    expect(text).toContain('<span class="key" style="--color:var(--method-4)">lora</span>');
+    expect(text.match(/aria-label="Accuracy against mean thinking tokens"/g)).toHaveLength(2);
   });
 
   it('says that a run without models has nothing to compare', async () => {

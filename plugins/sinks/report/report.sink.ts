@@ -1,7 +1,7 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defineSink, type Plan, redactor, type SinkContext, type TableArtifact, z } from 'simmerkit';
-import { type ComparisonReport, comparisonReport } from './comparison-report.js';
+import { type ComparisonReport, comparisonReport, type StageComparison } from './comparison-report.js';
 import { coreVersions, RunGatherer } from './gather.js';
 
 /** Writes `report.html` into the run folder when every stage is done: one file that opens without a network. */
@@ -26,10 +26,16 @@ async function writeReport(gatherer: RunGatherer, context: SinkContext): Promise
   ]);
   await addOrigins(gatherer, context);
   const answers = new GradedAnswers();
-  let comparison: ComparisonReport | undefined;
-  for (const uri of new Set(gatherer.artifactUris().values())) {
+  const comparisons: StageComparison[] = [];
+  const opened = new Set<string>();
+  for (const [name, uri] of gatherer.artifactUris()) {
+    if (opened.has(uri)) continue;
+    opened.add(uri);
     const artifact = await context.openArtifact(uri);
-    if (artifact.type === 'report') comparison = (await readComparison(artifact.path('report.json'))) ?? comparison;
+    if (artifact.type === 'report') {
+      const report = await readComparison(artifact.path('report.json'));
+      if (report !== undefined) comparisons.push({ stage: name.slice(0, name.lastIndexOf('.')), report });
+    }
     if (artifact.type === 'dataset' && isGraded(artifact as TableArtifact))
       await answers.add(artifact as TableArtifact);
   }
@@ -39,9 +45,8 @@ async function writeReport(gatherer: RunGatherer, context: SinkContext): Promise
   const text = page({
     ...fromEvents,
     versions: [coreVersions(fromEvents.simmerVersion, plan), ...fromEvents.versions],
-    comparison,
+    comparisons: comparisons.map((one) => ({ ...one, traces: answers.pairs(one.report) })),
     forcing: answers.forcing(),
-    traces: comparison === undefined ? [] : answers.pairs(comparison),
     browsed: browsedSamples(answers.firstSamples()),
     plan,
     recipeText,

@@ -31,7 +31,7 @@ main { max-width: 1040px; margin: 0 auto; padding: 40px 24px 96px; }
 header { display: flex; flex-wrap: wrap; gap: 4px 24px; align-items: baseline; justify-content: space-between; }
 h1 { font-size: 30px; line-height: 1.2; margin: 0; letter-spacing: -0.02em; }
 h2 { font-size: 20px; margin: 56px 0 4px; letter-spacing: -0.01em; }
-h3 { font-size: 15px; margin: 0 0 8px; } .scroll + h3 { margin-top: 28px; }
+h3 { font-size: 15px; margin: 0 0 8px; } .scroll + h3 { margin-top: 28px; } h3.comparison { font-size: 17px; margin: 32px 0 4px; }
 p { margin: 6px 0 14px; max-width: 72ch; } .soft { color: var(--soft); } .small { font-size: 13.5px; }
 a { color: inherit; }
 button { font: inherit; font-size: 13px; color: var(--soft); background: none; border: 1px solid var(--line); border-radius: 6px; padding: 3px 10px; cursor: pointer; }

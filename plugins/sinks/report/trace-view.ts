@@ -1,19 +1,19 @@
+import { modelColor } from './charts/draw.js';
 import type { ComparisonReport } from './comparison-report.js';
 import { html, type Markup } from './markup.js';
 import type { Trace, TracePair } from './report-data.js';
 import { answerPieces, type TracePiece, thinkingPieces } from './trace-pieces.js';
 
 /** One problem, answered twice, side by side. */
-export function tracePair(pair: TracePair, report: ComparisonReport | undefined): Markup {
+export function tracePair(pair: TracePair, report: ComparisonReport): Markup {
   return html`<div class="trace"><h3>${pair.why}</h3><p class="question">${pair.question} <span class="soft">(${pair.gold})</span></p>
 <div class="sides">${side(pair.before, report)}${side(pair.after, report)}</div></div>`;
 }
 
-function side(trace: Trace, report: ComparisonReport | undefined): Markup {
-  const role = trace.model === report?.models.untuned ? 'untuned' : 'tuned';
+function side(trace: Trace, report: ComparisonReport): Markup {
   const verdict = trace.verdict === 'right' ? 'right' : 'wrong';
   const given = trace.extracted === null ? trace.verdict : `${trace.verdict}: ${trace.extracted}`;
-  return html`<div class="side" style="--color:var(--${role})"><div class="who">${trace.model}, ${trace.policy}, ${trace.thinkingTokens} thinking tokens <span class="badge ${verdict}">${given}</span></div>
+  return html`<div class="side" style="--color:${modelColor(report, trace.model)}"><div class="who">${trace.model}, ${trace.policy}, ${trace.thinkingTokens} thinking tokens <span class="badge ${verdict}">${given}</span></div>
 <pre>${marked(thinkingPieces(trace))}</pre><pre>${marked(answerPieces(trace))}</pre></div>`;
 }
 

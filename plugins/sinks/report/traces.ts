@@ -47,13 +47,17 @@ export class GradedAnswers {
     return this.samples.values();
   }
 
-  /** A few problems, chosen by what happened to them and then by id, so that the same run shows the same ones. */
+  /** A few problems of each tuned model, chosen by what happened to them and then by id, so that the same run shows the same ones. */
   pairs(report: ComparisonReport): readonly TracePair[] {
-    const untuned = longestRun(report, 'untuned');
-    const tuned = longestRun(report, 'tuned');
+    return report.models.tuned.flatMap((model) => this.pairsOf(report, model));
+  }
+
+  private pairsOf(report: ComparisonReport, model: string): readonly TracePair[] {
+    const untuned = longestRun(report, report.models.untuned[0]);
+    const tuned = longestRun(report, model);
     if (untuned === undefined || tuned === undefined) return [];
-    const smallest = byMaximum(report, 'tuned')[0];
-    const waited = report.runs.find((run) => run.role === 'tuned' && run.ignore > 0);
+    const smallest = byMaximum(report, model)[0];
+    const waited = report.runs.find((run) => run.model === model && run.ignore > 0);
     const chosen: TracePair[] = [];
     const choose = (why: string, from: RunName, to: RunName, matches: (before: Trace, after: Trace) => boolean) => {
       const taken = new Set(chosen.map((pair) => pair.question));

@@ -1,13 +1,20 @@
 import * as Plot from '@observablehq/plot';
-import { byMaximum, type ComparedRun, type ComparisonReport, isForced } from '../comparison-report.js';
-import { draw, roleColor } from './draw.js';
+import {
+  byMaximum,
+  type ComparedRun,
+  type ComparisonReport,
+  comparedModels,
+  isForced,
+  longestRun,
+} from '../comparison-report.js';
+import { draw, modelColor, modelPosition } from './draw.js';
 
 /** Accuracy against mean thinking tokens on a log2 axis, with 95% intervals; a point is a maximum, its label says which. */
 export function accuracyChart(report: ComparisonReport): string {
-  const series = (['untuned', 'tuned'] as const).map((role) => byMaximum(report, role));
+  const series = comparedModels(report).map((model) => byMaximum(report, model));
   const points = series.flat().filter((run) => run.meanThinkingTokens > 0);
   const tokens = (run: ComparedRun) => run.meanThinkingTokens;
-  const color = (run: ComparedRun) => roleColor[run.role];
+  const color = (run: ComparedRun) => modelColor(report, run.model);
   const limits = points.map(tokens);
   return draw('Accuracy against mean thinking tokens', {
     x: {
@@ -22,7 +29,7 @@ export function accuracyChart(report: ComparisonReport): string {
     marks: [
       Plot.ruleY([0]),
       ...series.map((runs) =>
-        Plot.lineY(runs, { x: tokens, y: percent, stroke: roleColor[runs[0]?.role ?? 'tuned'], strokeWidth: 2 }),
+        Plot.lineY(runs, { x: tokens, y: percent, stroke: modelColor(report, runs[0]?.model ?? ''), strokeWidth: 2 }),
       ),
       Plot.ruleX(points, {
         x: tokens,
@@ -47,12 +54,10 @@ export function accuracyChart(report: ComparisonReport): string {
 
 /** Accuracy by number of waits, at the largest maximum. */
 export function waitsChart(report: ComparisonReport): string {
-  const longest = new Map(
-    (['untuned', 'tuned'] as const).map((role) => [role, byMaximum(report, role).at(-1)?.maxThinkingTokens]),
-  );
-  const points = report.runs.filter((run) => isForced(run) && run.maxThinkingTokens === longest.get(run.role));
-  const position = (run: ComparedRun) => run.ignore + (run.role === 'tuned' ? 0.06 : -0.06);
-  const color = (run: ComparedRun) => roleColor[run.role];
+  const longest = new Map(comparedModels(report).map((model) => [model, longestRun(report, model)?.maxThinkingTokens]));
+  const points = report.runs.filter((run) => isForced(run) && run.maxThinkingTokens === longest.get(run.model));
+  const position = (run: ComparedRun) => run.ignore + 0.06 * modelPosition(report, run.model);
+  const color = (run: ComparedRun) => modelColor(report, run.model);
   const waits = [...new Set(points.map((run) => run.ignore))].sort((left, right) => left - right);
   return draw('Accuracy by number of waits', {
     x: {
@@ -93,7 +98,7 @@ function withRoom(runs: readonly ComparedRun[]): readonly ComparedRun[] {
   return runs.filter((run, index) => {
     const next = runs[index + 1];
     return (
-      next === undefined || next.role !== run.role || next.meanThinkingTokens / run.meanThinkingTokens > 2 ** 0.125
+      next === undefined || next.model !== run.model || next.meanThinkingTokens / run.meanThinkingTokens > 2 ** 0.125
     );
   });
 }

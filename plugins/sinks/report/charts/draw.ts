@@ -1,9 +1,22 @@
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
-import type { ComparisonReport } from '../comparison-report.js';
+import { type ComparisonReport, comparedModels } from '../comparison-report.js';
 
-/** Colours by role; the page's style sheet gives each a light and a dark value. */
-export const roleColor = { untuned: 'var(--untuned)', tuned: 'var(--tuned)' } as const;
+/** Of the tuned models after the first, those of the methods that are furthest from the first two colours. */
+const furtherColors = [4, 6, 7, 8, 1, 5, 3].map((method) => `var(--method-${method})`);
+
+/** The colour of a model of a comparison; the page's style sheet gives each a light and a dark value. */
+export function modelColor(report: ComparisonReport, model: string): string {
+  if (report.models.untuned.includes(model)) return 'var(--untuned)';
+  const place = report.models.tuned.indexOf(model);
+  return place <= 0 ? 'var(--tuned)' : (furtherColors[(place - 1) % furtherColors.length] ?? 'var(--tuned)');
+}
+
+/** Where a model stands among those of a comparison: from -1 to 1, 0 in the middle. */
+export function modelPosition(report: ComparisonReport, model: string): number {
+  const models = comparedModels(report);
+  return models.length < 2 ? 0 : (2 * models.indexOf(model)) / (models.length - 1) - 1;
+}
 
 /** Methods of thinking longer or shorter, in the order in which they are told apart; each has a colour and a shape. */
 const knownMethods = [

@@ -101,7 +101,7 @@ function ours(run: ComparedRun): Point {
     about: `${run.model}, ${run.method}, ${run.policy}\n${(run.accuracy * 100).toFixed(1)}% (95% interval ${low.toFixed(1)} to ${high.toFixed(1)}), mean ${run.meanThinkingTokens.toFixed(0)} thinking tokens`,
     isPublished: false,
     opacity: run.role === 'untuned' ? 0.4 : 1,
-    line: `${run.role} ${run.method}${waits}`,
+    line: `${run.model} ${run.method}${waits}`,
   };
 }
 
