@@ -77,7 +77,7 @@ describe('the state of a run', () => {
       data: { name: 'accuracy', value },
     });
     const state = fold([created, started(), stageStarted('a'), measured(0.1), stageStarted('a', 2), measured(0.2)]);
-    expect(state.metrics.accuracy?.value).toBe(0.2);
+    expect(Object.values(state.figures)).toEqual([{ stage: 'a', figure: { name: 'accuracy', value: 0.2 } }]);
     expect(state.stages.a?.attempt).toBe(2);
   });
 

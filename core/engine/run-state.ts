@@ -1,5 +1,6 @@
 import type { ErrorRecord } from '../errors.js';
 import type { Event, EventData } from '../events/catalogue.js';
+import { type MeasuredFigures, withFigure } from '../metrics/measured-figures.js';
 import { foldSpending, initialSpending, type SpendingState } from './spending-state.js';
 
 export type RunStatus = 'created' | 'running' | 'completed' | 'failed' | 'interrupted';
@@ -49,8 +50,7 @@ export interface RunState {
   readonly lastEventAt: string;
   readonly stages: Readonly<Record<string, StageState>>;
   readonly trainers: Readonly<Record<string, TrainerState>>;
-  /** The last measurement of each name. */
-  readonly metrics: Readonly<Record<string, EventData['metric.measured']>>;
+  readonly figures: MeasuredFigures;
   readonly spending: SpendingState;
   /** Of a run that failed, or that a limit of its own stopped. */
   readonly error?: ErrorRecord;
@@ -73,7 +73,7 @@ export const initialRunState: RunState = {
   lastEventAt: '',
   stages: {},
   trainers: {},
-  metrics: {},
+  figures: {},
   spending: initialSpending,
 };
 
@@ -157,7 +157,7 @@ export function foldRunState(before: RunState, event: Event): RunState {
       return withStage(state, event, (stage) => ({ ...stage, step: event.data }));
 
     case 'metric.measured':
-      return { ...state, metrics: { ...state.metrics, [event.data.name]: event.data } };
+      return { ...state, figures: withFigure(state.figures, event) };
 
     case 'trainer.started':
       return withTrainer(state, event.data.trainer, {

@@ -3,6 +3,7 @@ import { inject, injectable, multiInject } from 'inversify';
 import type { Settings } from '../config/settings.js';
 import { RunInfoToken, RunResourceToken, SettingsToken } from '../container/tokens.js';
 import { isUserError, toErrorRecord, UserError } from '../errors.js';
+import { figuresByName } from '../metrics/measured-figures.js';
 import { stageKey } from '../recipe/stage-key.js';
 import { BudgetGuard } from './budget-guard.js';
 import { scheduledStages } from './machine.js';
@@ -212,7 +213,9 @@ export class Run {
   async #concludeCompleted(reportPath: string | null): Promise<RunOutcome> {
     const { runId, plan } = this.#run;
     const { state } = this.#recorder;
-    const metrics = Object.fromEntries(Object.values(state.metrics).map(({ name, value }) => [name, value]));
+    const metrics = Object.fromEntries(
+      [...figuresByName(state.figures)].map(([name, { figure }]) => [name, figure.value]),
+    );
     const outputs = Object.fromEntries(
       plan.stages.flatMap(({ name }) =>
         Object.entries(this.#outputs.get(name) ?? {}).map(([output, uri]) => [`${name}.${output}`, uri]),

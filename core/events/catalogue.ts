@@ -30,7 +30,7 @@ export interface EventData {
     readonly runId: string;
     /** Absolute path of report.html. Null where the report could not be written (see `sink.failed`). */
     readonly reportPath: string | null;
-    /** Every `metric.measured` of the run, the last of each name. */
+    /** Every `metric.measured` of the run, the last of each name; as `STAGE/NAME` where several stages measured it. */
     readonly metrics: Readonly<Record<string, number>>;
     /** `stage.output` to artifact URI. */
     readonly outputs: Readonly<Record<string, string>>;
@@ -131,7 +131,7 @@ export interface EventData {
   'artifact.committed': { readonly uri: string; readonly output: string; readonly bytes: number };
   /** A figure that the run proves. Measured again, the last one counts. */
   'metric.measured': {
-    /** Unique in the run, e.g. "tuned.accuracy@256". */
+    /** Unique in its stage, e.g. "tuned.accuracy@256". */
     readonly name: string;
     readonly value: number;
     /** Bounds of the 95% interval. */

@@ -1,4 +1,4 @@
-import type { EventData } from 'simmerkit';
+import type { EventData, MeasuredFigure } from 'simmerkit';
 
 type Metric = EventData['metric.measured'];
 
@@ -7,25 +7,29 @@ export interface ScoredPolicy {
   readonly id: string;
   /** "128 tokens", "512 tokens, 2 x Wait": what thinking was held to. */
   readonly label: string;
-  /** Accuracy by model. */
+  /** Accuracy by model, as the table calls it. */
   readonly accuracies: ReadonlyMap<string, Metric>;
 }
 
 export interface AccuracyTable {
+  /** `MODEL (STAGE)` where several stages scored a model under one policy: on other problems, or by another grader. */
   readonly models: readonly string[];
   readonly policies: readonly ScoredPolicy[];
 }
 
 /** The accuracies among the metrics, by policy and model; policies by their maximum, then by their waits. */
-export function accuracyTable(metrics: Iterable<Metric>): AccuracyTable {
+export function accuracyTable(figures: Iterable<MeasuredFigure>): AccuracyTable {
+  const accuracies = [...figures].filter(isAccuracy);
+  const ambiguous = scoredTwice(accuracies);
   const models: string[] = [];
   const policies = new Map<string, { labels: NonNullable<Metric['labels']>; accuracies: Map<string, Metric> }>();
-  for (const metric of metrics) {
-    const { model, policy } = metric.labels ?? {};
-    if (model === undefined || policy === undefined || metric.name !== `${model}.accuracy@${policy}`) continue;
-    if (!models.includes(String(model))) models.push(String(model));
-    const row = policies.get(String(policy)) ?? { labels: metric.labels ?? {}, accuracies: new Map() };
-    row.accuracies.set(String(model), metric);
+  for (const { stage, figure } of accuracies) {
+    const { labels = {} } = figure;
+    const { policy } = labels;
+    const model = ambiguous.has(String(labels.model)) ? `${labels.model} (${stage})` : String(labels.model);
+    if (!models.includes(model)) models.push(model);
+    const row = policies.get(String(policy)) ?? { labels, accuracies: new Map() };
+    row.accuracies.set(model, figure);
     policies.set(String(policy), row);
   }
   const order = (labels: NonNullable<Metric['labels']>) => [
@@ -40,6 +44,21 @@ export function accuracyTable(metrics: Iterable<Metric>): AccuracyTable {
   };
 }
 
+function isAccuracy({ figure }: MeasuredFigure): boolean {
+  const { model, policy } = figure.labels ?? {};
+  return model !== undefined && policy !== undefined && figure.name === `${model}.accuracy@${policy}`;
+}
+
+/** The models of which two stages measured the same accuracy. */
+function scoredTwice(accuracies: readonly MeasuredFigure[]): ReadonlySet<string> {
+  const names = accuracies.map(({ figure }) => figure.name);
+  return new Set(
+    accuracies
+      .filter(({ figure }, index) => names.indexOf(figure.name) !== index)
+      .map(({ figure }) => String(figure.labels?.model)),
+  );
+}
+
 /** A difference that was measured on pairs: tuned against untuned, more thinking against less. */
 export interface MeasuredDifference {
   readonly label: string;
@@ -47,12 +66,16 @@ export interface MeasuredDifference {
 }
 
 /** The differences among the metrics: between models first, then between maxima, then between waits. */
-export function measuredDifferences(metrics: Iterable<Metric>): readonly MeasuredDifference[] {
+export function measuredDifferences(figures: Iterable<MeasuredFigure>): readonly MeasuredDifference[] {
   const kinds = ['model', 'maximum', 'waits'];
-  return [...metrics]
-    .filter((metric) => kinds.includes(String(metric.labels?.kind)))
-    .sort((a, b) => kinds.indexOf(String(a.labels?.kind)) - kinds.indexOf(String(b.labels?.kind)))
-    .map((metric) => ({ label: differenceLabel(metric.labels ?? {}), metric }));
+  const kindOf = ({ figure }: MeasuredFigure) => kinds.indexOf(String(figure.labels?.kind));
+  const differences = [...figures].filter((one) => kindOf(one) >= 0).sort((a, b) => kindOf(a) - kindOf(b));
+  const names = differences.map(({ figure }) => figure.name);
+  return differences.map(({ stage, figure }) => {
+    const label = differenceLabel(figure.labels ?? {});
+    const isShared = names.indexOf(figure.name) !== names.lastIndexOf(figure.name);
+    return { label: isShared ? `${label} (${stage})` : label, metric: figure };
+  });
 }
 
 function differenceLabel(labels: NonNullable<Metric['labels']>): string {

@@ -1,4 +1,11 @@
-import type { ErrorRecord, Event, EventData, PlannedStage } from 'simmerkit';
+import {
+  type ErrorRecord,
+  type Event,
+  type EventData,
+  type MeasuredFigures,
+  type PlannedStage,
+  withFigure,
+} from 'simmerkit';
 import { noSpending, type WatchedSpending } from './spending-text.js';
 
 export type StageStatus = 'waiting' | 'running' | 'completed' | 'reused' | 'failed' | 'interrupted';
@@ -49,7 +56,7 @@ export interface ConsoleState {
   readonly earlierSeconds: number;
   /** In the order of the plan; a stage that the plan does not name comes last. */
   readonly stages: ReadonlyMap<string, WatchedStage>;
-  readonly metrics: ReadonlyMap<string, EventData['metric.measured']>;
+  readonly figures: MeasuredFigures;
   readonly spending: WatchedSpending;
   /** The last line that was logged outside of any stage, and when. */
   readonly message?: TimedMessage;
@@ -74,7 +81,7 @@ export function initialState(plan?: {
     resumed: false,
     earlierSeconds: 0,
     stages,
-    metrics: new Map(),
+    figures: {},
     spending: noSpending,
   };
 }
@@ -148,7 +155,7 @@ function foldRun(state: ConsoleState, event: Event, time: number): ConsoleState 
     case 'budget.spent':
       return { ...state, spending: { ...state.spending, total: event.data.total } };
     case 'metric.measured':
-      return { ...state, metrics: new Map(state.metrics).set(event.data.name, event.data) };
+      return { ...state, figures: withFigure(state.figures, event) };
     default:
       return state;
   }

@@ -290,7 +290,7 @@ function figure(name: string, value: number): string {
 }
 
 function accuracyLines(state: ConsoleState, { colors, columns }: LiveViewOptions): readonly string[] {
-  const { models, policies } = accuracyTable(state.metrics.values());
+  const { models, policies } = accuracyTable(Object.values(state.figures));
   if (policies.length === 0) return [];
   const title = 'accuracy, thinking at most';
   const label = Math.max(widthOf(title), ...policies.map((policy) => widthOf(policy.label))) + 2;

@@ -1,4 +1,4 @@
-import type { Event, EventData, Plan } from 'simmerkit';
+import { type Event, type EventData, type MeasuredFigures, type Plan, withFigure } from 'simmerkit';
 import { KeptSteps } from './kept-steps.js';
 import type { FunnelStep, ReportData, StageTime, TrainingCurve, Versions } from './report-data.js';
 import { SpendingSoFar } from './spending-section.js';
@@ -26,7 +26,7 @@ export class RunGatherer {
   private readonly trainings = new Map<string, TrainingSoFar>();
   private readonly stageTimes = new Map<string, StageTime>();
   private readonly attempts = new Map<string, number>();
-  private readonly metrics = new Map<string, EventData['metric.measured']>();
+  private figures: MeasuredFigures = {};
   private readonly versions = new Map<string, Versions>();
   private readonly incidents: { time: string; text: string }[] = [];
   private readonly outputs = new Map<string, string>();
@@ -70,7 +70,7 @@ export class RunGatherer {
         this.funnel.set(`${event.stage}/${event.data.step}`, { stage: event.stage ?? '', ...event.data });
         break;
       case 'metric.measured':
-        this.metrics.set(event.data.name, event.data);
+        this.figures = withFigure(this.figures, event);
         break;
       case 'environment.prepared':
         this.versions.set(event.data.name, { of: `environment ${event.data.name}`, versions: event.data.versions });
@@ -148,7 +148,7 @@ export class RunGatherer {
       trainings: [...this.trainings].map(([stage, training]) => toCurve(stage, training)),
       stages: [...this.stageTimes.values()].map((time) => ({ ...time, attempts: this.attempts.get(time.name) ?? 0 })),
       spending: this.spending.result(),
-      metrics: [...this.metrics.values()],
+      figures: this.figures,
       versions: [...this.versions.values()],
       incidents: this.incidents,
     };

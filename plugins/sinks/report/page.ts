@@ -14,7 +14,7 @@ import { tracePair } from './trace-view.js';
 /** The whole page, self-contained: no request leaves it. */
 export function page(data: ReportData): string {
   const { comparisons } = data;
-  const graded = accuracyTable(data.metrics);
+  const graded = accuracyTable(Object.values(data.figures));
   const isGraded = graded.policies.length > 0;
   const body = html`<!doctype html>
 <html lang="en">
@@ -49,7 +49,7 @@ ${stagesTable(data.stages)}
 ${spendingSection(data.spending)}
 <h2>How it ran</h2>
 ${incidentsSection(data)}
-<details><summary>All metrics (${data.metrics.length})</summary>${metricsTable(data)}</details>
+<details><summary>All metrics (${Object.keys(data.figures).length})</summary>${metricsTable(data)}</details>
 <details><summary>Versions</summary>${versionsTable(data)}</details>
 <details><summary>Recipe, as written</summary><pre>${data.recipeText}</pre></details>
 <details><summary>Recipe, resolved (plan ${data.planDigest.slice(0, 12)})</summary><pre>${JSON.stringify(data.plan ?? null, null, 2)}</pre></details>
@@ -152,8 +152,8 @@ function incidentsSection(data: ReportData): Markup {
 function metricsTable(data: ReportData): Markup {
   const bounds = (interval: readonly [number, number] | undefined) =>
     interval === undefined ? '' : `${interval[0].toFixed(4)} to ${interval[1].toFixed(4)}`;
-  return html`<div class="scroll"><table><thead><tr><th>metric</th><th class="number">value</th><th class="number">95% interval</th><th class="number">n</th><th>unit</th></tr></thead><tbody>
-${data.metrics.map((metric) => html`<tr><td>${metric.name}</td><td class="number">${metric.value.toFixed(4)}</td><td class="number">${bounds(metric.interval)}</td><td class="number">${metric.count === undefined ? '' : formatCount(metric.count)}</td><td>${metric.unit ?? ''}</td></tr>`)}
+  return html`<div class="scroll"><table><thead><tr><th>stage</th><th>metric</th><th class="number">value</th><th class="number">95% interval</th><th class="number">n</th><th>unit</th></tr></thead><tbody>
+${Object.values(data.figures).map(({ stage, figure: metric }) => html`<tr><td>${stage}</td><td>${metric.name}</td><td class="number">${metric.value.toFixed(4)}</td><td class="number">${bounds(metric.interval)}</td><td class="number">${metric.count === undefined ? '' : formatCount(metric.count)}</td><td>${metric.unit ?? ''}</td></tr>`)}
 </tbody></table></div>`;
 }
 

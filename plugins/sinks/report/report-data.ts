@@ -1,4 +1,4 @@
-import type { EventData, Plan } from 'simmerkit';
+import type { EventData, MeasuredFigures, Plan } from 'simmerkit';
 import type { StageComparison } from './comparison-report.js';
 
 /** All that the page shows, computed from a run's events and artifacts and from nothing else. */
@@ -16,7 +16,7 @@ export interface ReportData {
   readonly trainings: readonly TrainingCurve[];
   readonly stages: readonly StageTime[];
   readonly spending: SpendingData;
-  readonly metrics: readonly EventData['metric.measured'][];
+  readonly figures: MeasuredFigures;
   /** In the order of their stages. */
   readonly comparisons: readonly Compared[];
   readonly forcing: readonly ForcingCount[];
