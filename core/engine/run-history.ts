@@ -31,6 +31,7 @@ export async function summaryOf(state: RunState, runFolder: string): Promise<Run
   return {
     runId: state.runId,
     recipe: state.recipe,
+    ...(plan.changes === undefined ? {} : { changes: plan.changes }),
     status: await statusOf(state, runFolder),
     startedAt: state.createdAt,
     ...(state.endedAt === undefined ? {} : { endedAt: state.endedAt }),

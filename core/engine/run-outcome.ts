@@ -41,6 +41,8 @@ export interface RunHandle {
 export interface RunSummary {
   readonly runId: string;
   readonly recipe: string;
+  /** What the command line changed in the recipe, in its words. A server does not tell. */
+  readonly changes?: readonly string[];
   /**
    * `crashed`: its log has no end, and no core that is alive holds it. `queued`: it waits for its slots; only a server
    * knows.

@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path';
 import { type PluginReference, pluginReference } from '../plugin/plugin-reference.js';
 import { readDataFile } from './data-file.js';
 import { type DataDocument, invalidFile, parseDocument } from './document.js';
-import { applyOverrides, type Overridden, type Overrides } from './overrides.js';
+import { applyOverrides, type Overridden, type Overrides, overridesAsWritten } from './overrides.js';
 import { describeValue, isMapValue } from './problem-list.js';
 
 /** A recipe that could be read, with the command line's overrides in it; what it means is not looked at yet. */
@@ -19,6 +19,8 @@ export interface ParsedRecipe {
   readonly plugins: readonly PluginReference[];
   /** Its tree with `--set`, its `-p`, and what was wrong with them. */
   readonly overridden: Overridden;
+  /** What the command line changes in it, in its words. */
+  readonly changes: readonly string[];
   /** The stage that it is run up to: only what that one needs is planned. @default all stages */
   readonly until?: string;
   /** The training stage that is inspected and not run, where it was made for that. */
@@ -60,6 +62,7 @@ export function parseRecipe(
     name: typeof tree.name === 'string' ? tree.name : '',
     plugins: plugins.map(pluginReference).filter((plugin) => plugin !== undefined),
     overridden,
+    changes: overridesAsWritten(given),
     ...(given.until === undefined ? {} : { until: given.until }),
   };
 }

@@ -15,6 +15,18 @@ export interface Overrides {
   readonly until?: string;
 }
 
+/** The overrides in the words of the command line: `-p count=5`, `--set seed=2`, `--until curated`. */
+export function overridesAsWritten({ params, overrides, until }: Overrides): readonly string[] {
+  return [
+    ...Object.entries(params).map(([name, value]) => paramLabel(name, value)),
+    ...Object.entries(overrides).map(([path, value]) => setLabel(path, value)),
+    ...(until === undefined ? [] : [`--until ${until}`]),
+  ];
+}
+
+const paramLabel = (name: string, text: string) => `-p ${name}=${text}`;
+const setLabel = (path: string, text: string) => `--set ${path}=${text}`;
+
 /** A recipe's tree with the overrides in it. */
 export interface Overridden {
   readonly value: unknown;
@@ -33,9 +45,9 @@ export function applyOverrides(tree: unknown, given: Overrides): Overridden {
   const params = new Map<string, { text: string; givenBy: string }>();
   const givenBy = new Map<string, string>();
   const problems: Problem[] = [];
-  for (const [name, text] of Object.entries(given.params)) params.set(name, { text, givenBy: `-p ${name}=${text}` });
+  for (const [name, text] of Object.entries(given.params)) params.set(name, { text, givenBy: paramLabel(name, text) });
   for (const [dotted, text] of Object.entries(given.overrides)) {
-    const label = `--set ${dotted}=${text}`;
+    const label = setLabel(dotted, text);
     const path = parsePath(dotted);
     if (path === undefined) {
       const message = `${label}: "${dotted}" is not a path.`;

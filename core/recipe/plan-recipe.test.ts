@@ -156,6 +156,15 @@ describe('a plan up to a stage', () => {
     expect((await planOf(text(), { until: 'loaf' })).trainers).toEqual(whole.trainers);
   });
 
+  test('says what the command line changed, which is no part of what it will make', async () => {
+    const given = { params: {}, overrides: { seed: '8' }, until: 'dough' };
+    const plan = await planOf(text(), given);
+    expect(plan.changes).toEqual(['--set seed=8', '--until dough']);
+    const written = await planOf(text().replace(/^seed: .*$/m, 'seed: 8'), { until: 'dough' });
+    expect(planDigest(written)).toBe(planDigest(plan));
+    expect((await planOf(text())).changes).toBeUndefined();
+  });
+
   test('is refused where there is no such stage', async () => {
     await expect(planOf(text(), { until: 'doug' })).rejects.toMatchObject({
       problems: [{ code: 'unknown_stage_name', hint: 'Did you mean "dough"?' }],

@@ -146,6 +146,7 @@ export async function planRecipe(
     trainers: Object.fromEntries(placed.trainers.map((trainer) => [trainer.name, trainer])),
     sinks,
     stages: placed.stages,
+    ...(recipe.changes.length === 0 ? {} : { changes: recipe.changes }),
     ...(until === undefined ? {} : { until }),
     ...(recipe.inspects === undefined ? {} : { inspects: recipe.inspects }),
     ...(budget === undefined ? {} : { budget: plannedBudget(budget) }),

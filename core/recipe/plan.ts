@@ -74,6 +74,8 @@ export interface Plan {
   /** Sinks of the run besides the built-in ones. */
   readonly sinks: readonly { readonly uses: string; readonly options: { readonly [key: string]: Json } }[];
   readonly stages: readonly PlannedStage[];
+  /** What the command line changed in the recipe, in its words: `--set seed=2`. Not part of the digest. */
+  readonly changes?: readonly string[];
   /** The stage that it ends with, where it has only what that one needs. Not part of the digest. */
   readonly until?: string;
   /** The training stage that is inspected and not run, in a plan of `simmer inspect`. Not part of the digest. */

@@ -13,13 +13,26 @@ export async function runs(flags: WorkspaceFlags): Promise<number> {
   const summaries = [...(await workspace.runs())].sort((a, b) => (a.startedAt < b.startedAt ? 1 : -1));
   if (flags.json) await writeJson(summaries);
   else if (summaries.length === 0) await writeLine(`No runs in ${workspace.place}. Start one with: simmer run`);
-  else await writeLine(runLines(summaries, new Date(), colorsFor(process.stdout)).join('\n'));
+  else {
+    const { columns } = process.stdout;
+    const options = { now: new Date(), colors: colorsFor(process.stdout), ...(columns ? { width: columns } : {}) };
+    await writeLine(runLines(summaries, options).join('\n'));
+  }
   return exitCodes.ok;
 }
 
+export interface RunLinesOptions {
+  readonly now: Date;
+  readonly colors: Colors;
+  /** Of the lines: what the command line changed is wrapped to it. @default as wide as it is */
+  readonly width?: number;
+}
+
 /** The runs as a table for people. */
-export function runLines(summaries: readonly RunSummary[], now: Date, colors: Colors): readonly string[] {
-  const heading = ['run', 'recipe', 'status', 'stages', 'events', 'started', 'took'].map((title) => colors.dim(title));
+export function runLines(summaries: readonly RunSummary[], options: RunLinesOptions): readonly string[] {
+  const { now, colors, width } = options;
+  const titles = ['run', 'recipe', 'status', 'stages', 'events', 'started', 'took', 'changed'];
+  const heading = titles.map((title) => colors.dim(title));
   const rows = summaries.map((run) => [
     run.runId,
     run.recipe,
@@ -28,8 +41,9 @@ export function runLines(summaries: readonly RunSummary[], now: Date, colors: Co
     formatCount(run.events),
     ago(run.startedAt, now),
     run.endedAt === undefined ? '' : formatDuration(secondsBetween(run.startedAt, run.endedAt)),
+    (run.changes ?? []).join(' '),
   ]);
-  return tableLines([heading, ...rows], { right: [3, 4, 5, 6] });
+  return tableLines([heading, ...rows], { right: [3, 4, 5, 6], ...(width === undefined ? {} : { width }) });
 }
 
 function statusWord(status: RunSummary['status'], colors: Colors): string {

@@ -29,6 +29,7 @@ export function page(data: ReportData): string {
 <main>
 <header><h1>${data.recipe}</h1><button type="button" id="theme">light or dark</button></header>
 <p class="soft small">Run ${data.runId}, started ${data.startedAt.slice(0, 16).replace('T', ' ')} UTC, took ${formatDuration(data.seconds)}. Every figure below was computed from this run's events and artifacts.</p>
+${data.plan?.changes === undefined ? undefined : html`<p class="soft small">The recipe as written, changed by <code>${data.plan.changes.join(' ')}</code>.</p>`}
 ${comparisons.length === 0 ? html`<p>No comparison of models: this recipe has no <code>eval/compare</code> stage.</p>` : ofEach(comparisons, headline)}
 <h2>Accuracy against thinking</h2>
 ${comparisons.length > 0 ? ofEach(comparisons, accuracySection) : isGraded ? gradedSection(graded) : nothing('No model was evaluated.')}

@@ -1,0 +1,30 @@
+import picocolors from 'picocolors';
+import { expect, it } from 'vitest';
+import { runLines } from './runs.js';
+
+const run = {
+  recipe: 'study',
+  status: 'completed',
+  startedAt: '2026-01-01T00:00:00.000Z',
+  endedAt: '2026-01-01T00:01:00.000Z',
+  runFolder: '/runs/study',
+  events: 9,
+  stagesDone: 3,
+  stagesTotal: 3,
+} as const;
+
+it('tells the runs of a sweep apart by what the command line changed', () => {
+  const changes = (learningRate: string) => [`--set stages.tuned.with.learningRate=${learningRate}`];
+  const summaries = [
+    { ...run, runId: 'study-3', changes: changes('3e-4') },
+    { ...run, runId: 'study-2', changes: changes('1e-4') },
+    { ...run, runId: 'study-1' },
+  ];
+  const options = { now: new Date('2026-01-01T00:02:00.000Z'), colors: picocolors.createColors(false) };
+  expect(runLines(summaries, options)).toEqual([
+    'run      recipe  status     stages  events     started    took  changed',
+    'study-3  study   completed     3/3       9  2m 00s ago  1m 00s  --set stages.tuned.with.learningRate=3e-4',
+    'study-2  study   completed     3/3       9  2m 00s ago  1m 00s  --set stages.tuned.with.learningRate=1e-4',
+    'study-1  study   completed     3/3       9  2m 00s ago  1m 00s',
+  ]);
+});
