@@ -168,9 +168,11 @@ describe('an artifact', () => {
   it('says of a table what its file holds, whether its rows were written or derived', async () => {
     await using writer = store.writer();
     const rows = Array.from({ length: 20_000 }, (_, index) => ({ id: `row ${index}` }));
-    const written = await writer.writeDataset(rows, { columns: { id: 'VARCHAR' } });
+    const metadata = { task: 'rows' };
+    const written = await writer.writeDataset(rows, { columns: { id: 'VARCHAR' }, metadata });
     const derived = await writer.deriveDataset(written, { positions: Uint32Array.of(0, 9000, 19_999) });
     for (const { uri } of [written, derived]) await store.verify(uri);
+    expect(derived.metadata).toEqual({ ...metadata, rowCount: 3, columns: { id: 'VARCHAR' } });
   });
 });
 

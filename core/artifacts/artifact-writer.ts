@@ -74,7 +74,7 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
       const scratchFolder = `${folder}.spill`;
       const content = await deriveTable(file, { ...derived, from: table.path(tableFile), columns, scratchFolder });
       const rowCount = derived.positions?.length ?? table.rowCount;
-      return this.#publishTable(folder, 'dataset', content, { rowCount, columns });
+      return this.#publishTable(folder, 'dataset', content, { ...table.metadata, rowCount, columns });
     });
   }
 

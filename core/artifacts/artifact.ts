@@ -132,7 +132,8 @@ export interface ArtifactWriter {
   writeDatasetInThreads<Settings, Task, Told>(work: ThreadedRows<Settings, Task>): Promise<ThreadedTable<Told>>;
   /**
    * Some rows of a table, with more columns where asked for. What is not new goes from file to file, and never through
-   * this process's objects: dropping rows of long texts costs a fraction of writing them again.
+   * this process's objects: dropping rows of long texts costs a fraction of writing them again. Its metadata is the
+   * table's.
    */
   deriveDataset(table: TableArtifact, derived: DerivedRows): Promise<TableArtifact>;
   writeGenerations(rows: AsyncIterable<Row> | Iterable<Row>, options: TableOptions): Promise<TableArtifact>;

@@ -11,6 +11,7 @@ import type {
   Row,
   StartRows,
   TableArtifact,
+  TableOptions,
   ThreadedRows,
 } from '../artifacts/artifact.js';
 import type { Log, StageContext, StageDefinition, StageEmission, StageEvent } from '../plugin/definitions.js';
@@ -161,10 +162,10 @@ async function outputsOf(
 function memoryWriter(temporaryFolder: () => Promise<string>): ArtifactWriter {
   const write =
     (type: 'dataset' | 'generations') =>
-    async (rows: AsyncIterable<Row> | Iterable<Row>, options: { columns: Columns }) => {
+    async (rows: AsyncIterable<Row> | Iterable<Row>, { columns, metadata = {} }: TableOptions) => {
       const kept: Row[] = [];
       for await (const row of rows) kept.push(row);
-      return memoryTable(options.columns, kept, type);
+      return { ...memoryTable(columns, kept, type), metadata };
     };
   return {
     writeDataset: write('dataset'),
@@ -185,7 +186,7 @@ function memoryWriter(temporaryFolder: () => Promise<string>): ArtifactWriter {
       const kept: Row[] = [];
       const reading = positions === undefined ? {} : { positions };
       for await (const row of table.rows(reading)) kept.push({ ...row, ...added?.rows[kept.length] });
-      return memoryTable({ ...table.columns, ...added?.columns }, kept);
+      return { ...memoryTable({ ...table.columns, ...added?.columns }, kept), metadata: table.metadata };
     },
     writeReport: async (content) => ({ ...memoryArtifact('report', '/memory/report'), content }) as Artifact,
     commitModel: async (folder, metadata) => memoryArtifact('model', folder, metadata),

@@ -8,6 +8,7 @@ import { deduplicate } from './deduplicate.stage.js';
 import { difficulty } from './difficulty.stage.js';
 import { format } from './format.stage.js';
 import { quality } from './quality.stage.js';
+import { select } from './select.stage.js';
 import { split, splitQuestions } from './split.stage.js';
 
 const columns = { id: 'VARCHAR', question: 'VARCHAR', reasoning: 'VARCHAR', answer: 'VARCHAR', source: 'VARCHAR' };
@@ -215,6 +216,17 @@ describe('curation/split', () => {
       rowsOut: 20,
       dropped: { held_out: 10, unused: 10 },
     });
+  });
+
+  it.each([
+    ['dataset', select, { method: 'random', count: 2 }],
+    ['dataset', deduplicate, {}],
+    ['heldout', split, { heldout: 2 }],
+  ])('keeps what a benchmark says of its problems in a part of it, its %s', async (output, stage, options) => {
+    const metadata = { task: 'GSM8K', extraction: 's1', grader: 'eval/math-verify' };
+    const dataset = { ...table([1, 2, 3, 4].map((number) => ({ question: `q${number}` }))), metadata };
+    const { outputs } = await runStage(stage, { options, inputs: { dataset } });
+    expect(outputs[output]?.metadata).toEqual(metadata);
   });
 
   it('refuses to split more than there is', async () => {

@@ -34,9 +34,9 @@ export const split = defineStage({
         await steps.step();
       }
     }
-    const { columns } = inputs.dataset;
-    const train = await context.artifacts.writeDataset(rowsOn(sides.train), { columns });
-    const heldout = await context.artifacts.writeDataset(rowsOn(sides.heldout), { columns });
+    const { columns, metadata } = inputs.dataset;
+    const train = await context.artifacts.writeDataset(rowsOn(sides.train), { columns, metadata });
+    const heldout = await context.artifacts.writeDataset(rowsOn(sides.heldout), { columns, metadata });
     await steps.finish();
     const unused = inputs.dataset.rowCount - train.rowCount - heldout.rowCount;
     await context.emit({
