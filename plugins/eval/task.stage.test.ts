@@ -41,6 +41,19 @@ it.each([
   await expect(load({ file: 'own.yaml', data: 'own.jsonl', ...more })).rejects.toMatchObject({ code });
 });
 
+it.each([
+  ['name: [', 'Flow sequence'],
+  ['', 'it is empty'],
+  ['[]', 'expected object'],
+  [yaml.replace('name: own', 'grader: { uses: eval/exact }'), 'name: Invalid input.*; grader: Invalid input'],
+])("says what is wrong with a task of one's own: %s", async (text, problem) => {
+  await writeFile(join(folder, 'own.yaml'), text);
+  await expect(load({ file: 'own.yaml', data: 'own.jsonl' })).rejects.toMatchObject({
+    code: 'invalid_task',
+    message: expect.stringMatching(problem),
+  });
+});
+
 it('shuffles the choices of GPQA by the seed, and keeps the letter of the right one', async () => {
   const names = 'Question,Correct Answer,Incorrect Answer 1,Incorrect Answer 2,Incorrect Answer 3';
   const lines = Array.from({ length: 20 }, (_, index) => `Question ${index},right,wrong1,wrong2,"wrong, 3"`);

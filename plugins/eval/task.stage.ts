@@ -70,12 +70,21 @@ export const task = defineStage({
 
 async function readTask(file: string): Promise<Task> {
   const { parse } = await import('yaml');
-  const parsed = taskSchema.safeParse(parse(await readFile(file, 'utf8'), { maxAliasCount: 10 }));
+  const invalid = (what: string) =>
+    new UserError('invalid_task', `${file}: ${what}`, { hint: 'The README of eval has an example of a task.' });
+  let content: unknown;
+  try {
+    content = parse(await readFile(file, 'utf8'), { maxAliasCount: 10 });
+  } catch (error) {
+    throw invalid(error instanceof Error ? error.message : String(error));
+  }
+  if (content === null) throw invalid('it is empty.');
+  const parsed = taskSchema.safeParse(content);
   if (parsed.success) return parsed.data;
-  const [first] = parsed.error.issues;
-  throw new UserError('invalid_task', `${file}: ${first?.path.join('.')}: ${first?.message}.`, {
-    hint: 'The README of eval has an example.',
-  });
+  const problems = parsed.error.issues.map(({ path, message }) =>
+    path.length === 0 ? message : `${path.join('.')}: ${message}`,
+  );
+  throw invalid(`${problems.join('; ')}.`);
 }
 
 /** Where the data is. @throws UserError where nobody says which file it is */
@@ -84,7 +93,7 @@ function dataFile(chosen: Task, options: z.output<typeof taskOptions>, recipeFol
   // The stage's key covers a file that is named, and a checksum; it would not notice another file in that folder.
   if ((options.sha256 ?? chosen.sha256) === undefined) {
     throw new UserError('data_unpinned', `${chosen.name} has no known checksum: name its data, or its checksum.`, {
-      hint: `Give \`data\` (the path of ${chosen.file}) or \`sha256\`.`,
+      hint: `Beside \`file\` or \`task\`, give the stage \`data\`, the path of ${chosen.file}, or \`sha256\`.`,
     });
   }
   const folder = process.env.SIMMER_DATA;

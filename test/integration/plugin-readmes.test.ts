@@ -5,6 +5,7 @@ import { parse } from 'yaml';
 import budgetForcing from '../../plugins/budget-forcing/plugin.js';
 import curation from '../../plugins/curation/plugin.js';
 import evaluation from '../../plugins/eval/plugin.js';
+import { taskSchema } from '../../plugins/eval/tasks.js';
 import sft from '../../plugins/sft/plugin.js';
 import sinks from '../../plugins/sinks/plugin.js';
 
@@ -18,11 +19,17 @@ interface Sinks {
   readonly sinks: readonly { readonly uses: string; readonly with?: Readonly<Record<string, unknown>> }[];
 }
 
+const fragmentsOf = (plugin: PluginDefinition): readonly unknown[] => {
+  const readme = readFileSync(new URL(`../../plugins/${plugin.name}/README.md`, import.meta.url), 'utf8');
+  return [...readme.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text]) => parse(text ?? ''));
+};
+const hasStages = (fragment: unknown): fragment is Stages => Object.hasOwn(fragment as object, 'stages');
+
 const plugins: readonly PluginDefinition[] = [curation, sft, budgetForcing, evaluation];
 
 describe.each(plugins)('the README of $name', (plugin) => {
   const readme = readFileSync(new URL(`../../plugins/${plugin.name}/README.md`, import.meta.url), 'utf8');
-  const fragments = [...readme.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text]) => parse(text ?? '') as Stages);
+  const fragments = fragmentsOf(plugin).filter(hasStages);
 
   it('names every stage and grader', () => {
     for (const name of Object.keys({ ...plugin.stages, ...plugin.graders }))
@@ -49,9 +56,13 @@ describe.each(plugins)('the README of $name', (plugin) => {
 it('the README of sinks names every sink, and shows options that they take', () => {
   const readme = readFileSync(new URL('../../plugins/sinks/README.md', import.meta.url), 'utf8');
   for (const name of Object.keys(sinks.sinks ?? {})) expect(readme).toContain(`sinks/${name}`);
-  const fragments = [...readme.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text]) => parse(text ?? '') as Sinks);
-  const shown = fragments.flatMap((fragment) => fragment.sinks);
+  const shown = (fragmentsOf(sinks) as readonly Sinks[]).flatMap((fragment) => fragment.sinks);
   expect(shown.length).toBeGreaterThan(0);
   for (const { uses, with: given = {} } of shown)
     expect(sinks.sinks?.[uses.replace('sinks/', '')]?.options.safeParse(given).error).toBeUndefined();
+});
+
+it('shows a task as eval/task reads it', () => {
+  const tasks = fragmentsOf(evaluation).filter((fragment) => !hasStages(fragment));
+  expect(tasks.map((task) => taskSchema.safeParse(task).success)).toEqual([true]);
 });
