@@ -34,7 +34,7 @@ describe('positions', () => {
 });
 
 test('values are those of the core schema, whatever a directive says', () => {
-  expect(parse('%YAML 1.1\n---\n{a: yes, b: 010, c: 1e-4, d: 0x10, e: ~, f: "1", <<: 3}\n').value).toEqual({
+  expect(parse('%YAML 1.1\n---\n{a: yes, b: 010, c: 1e-4, d: 0x10, e: ~, f: "1", "<<": 3}\n').value).toEqual({
     a: 'yes',
     b: 10,
     c: 1e-4,
@@ -47,6 +47,33 @@ test('values are those of the core schema, whatever a directive says', () => {
 
 test('an anchor may be used again', () => {
   expect(parse('a: &a { x: [1] }\nb: *a\n').value).toEqual({ a: { x: [1] }, b: { x: [1] } });
+});
+
+describe('a merge key', () => {
+  const shared = 'shared: &shared\n  trainer: student\n  sampling: { samples: 4 }\n';
+
+  test('brings the keys of a map, before which those beside it go', () => {
+    const document = parse(`${shared}tuned: { label: tuned, sampling: { stop: [x] }, <<: *shared }\n`);
+    expect(document.problems).toEqual([]);
+    expect(document.value).toMatchObject({ tuned: { label: 'tuned', sampling: { stop: ['x'] }, trainer: 'student' } });
+    expect((document.value as { tuned: { sampling: object } }).tuned.sampling).toEqual({ stop: ['x'] });
+    expect(document.positionOf(['tuned', 'trainer'], 'key').line).toBe(2);
+    expect(document.positionOf(['tuned', 'sampling'], 'key').line).toBe(4);
+  });
+
+  test('takes several maps, the first of which goes before the others, and maps that merge others', () => {
+    const text = 'a: &a { x: 1, y: 1 }\nb: &b { <<: *a, y: 2, z: 2 }\nc: { <<: [{ z: 3 }, *b], w: 4 }\n';
+    expect(parse(text).value).toMatchObject({ b: { x: 1, y: 2, z: 2 }, c: { w: 4, x: 1, y: 2, z: 3 } });
+  });
+
+  test('is refused where it names no map, or the one that it is in', () => {
+    expect(parse('a: { <<: 3, x: 1 }\n')).toMatchObject({
+      value: { a: { x: 1 } },
+      problems: [{ code: 'wrong_merge', position: { line: 1, column: 10 } }],
+    });
+    expect(failure('a: &a { <<: *a }\n').problems[0]?.code).toBe('alias_cycle');
+    expect(failure('a: { <<: *b }\n').problems[0]?.code).toBe('unknown_alias');
+  });
 });
 
 test('a tag that is not plain data is refused', () => {

@@ -41,7 +41,7 @@ interface Offsets {
 }
 
 /**
- * Reads YAML 1.2 (core schema, no merge keys, whatever a `%YAML` directive says), and JSON, which is part of it.
+ * Reads YAML 1.2 (core schema, and merge keys, whatever a `%YAML` directive says), and JSON, which is part of it.
  *
  * @param what what the file is to be, for messages: "recipe"
  * @throws UserError `invalid_WHAT` with the first syntax error, and nothing but UserErrors
@@ -162,6 +162,10 @@ class Reader {
   }
 
   #readAlias(source: string, offset: number, path: Path, key: number | undefined): unknown {
+    return this.read(this.#targetOf(source, offset, path), path, key, true);
+  }
+
+  #targetOf(source: string, offset: number, path: Path): Node {
     const target = this.#anchors.get(source);
     if (target === undefined)
       return this.#refuse('unknown_alias', `There is no anchor &${source} before *${source}.`, offset, path);
@@ -175,12 +179,25 @@ class Reader {
         path,
       );
     }
-    return this.read(target, path, key, true);
+    return target;
   }
 
   #readMap(pairs: readonly Pair<Node, Node | null>[], path: Path, isExpanded: boolean): Record<string, unknown> {
     const map: Record<string, unknown> = {};
+    this.#readPairs(pairs, path, isExpanded, map);
+    return map;
+  }
+
+  /** @param map what is read goes here; a key that it has already stays as it is */
+  #readPairs(
+    pairs: readonly Pair<Node, Node | null>[],
+    path: Path,
+    isExpanded: boolean,
+    map: Record<string, unknown>,
+  ): void {
     const seen = new Map<string, number>();
+    const merged: (Node | null)[] = [];
+    const earlier = new Set(Object.keys(map));
     for (const pair of pairs) {
       const offset = pair.key.range?.[0] ?? 0;
       const key = isScalar(pair.key) ? (pair.key as Scalar).value : undefined;
@@ -189,6 +206,10 @@ class Reader {
         continue;
       }
       const name = String(key);
+      if (name === '<<' && (pair.key as Scalar).type === 'PLAIN') {
+        merged.push(pair.value);
+        continue;
+      }
       if (reservedKeys.has(name)) {
         this.#note('reserved_key', `"${name}" cannot be a key.`, offset, [...path, name], 'Take another name.');
         continue;
@@ -200,6 +221,7 @@ class Reader {
         continue;
       }
       seen.set(name, offset);
+      if (earlier.has(name)) continue;
       const childPath = [...path, name];
       if (pair.value === null) {
         this.offsets.set(pathKey(childPath), { key: offset, value: offset });
@@ -208,7 +230,31 @@ class Reader {
         map[name] = this.read(pair.value, childPath, offset, isExpanded);
       }
     }
-    return map;
+    // Last, so that what stands beside `<<` goes before what it brings.
+    for (const node of merged) this.#merge(node, path, isExpanded, map);
+  }
+
+  /** Adds the keys of the map, or of the maps, that `<<` names. */
+  #merge(node: Node | null, path: Path, isExpanded: boolean, map: Record<string, unknown>): void {
+    if (isSeq(node)) {
+      for (const item of node.items) this.#merge(item as Node, path, isExpanded, map);
+      return;
+    }
+    const offset = node?.range?.[0] ?? 0;
+    const target = isAlias(node) ? this.#targetOf(node.source, offset, path) : node;
+    if (!isMap(target)) {
+      this.#note(
+        'wrong_merge',
+        '`<<` takes a map, or a list of maps.',
+        offset,
+        path,
+        'Name one by its anchor: <<: *name.',
+      );
+      return;
+    }
+    this.#open.add(target);
+    this.#readPairs(target.items as Pair<Node, Node | null>[], path, isExpanded || isAlias(node), map);
+    this.#open.delete(target);
   }
 
   #readScalar(node: Scalar, offset: number, path: Path): unknown {
