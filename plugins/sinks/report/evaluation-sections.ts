@@ -30,7 +30,7 @@ function headlineOf(report: ComparisonReport, model: string): Markup {
   const waits = report.differences.filter((one) => one.kind === 'waits' && one.to.model === tuned?.model);
   return html`<div class="cards">
 ${tuned === undefined ? undefined : card(formatShare(tuned.accuracy), `accuracy of ${tuned.model}`, html`${limitOf(tuned)}, ${formatCount(tuned.problems)} problems${untuned === undefined ? '' : html`; ${untuned.model}: ${formatShare(untuned.accuracy)}`}`)}
-${fineTuning === undefined ? undefined : card(points(fineTuning.difference), 'points by fine-tuning', intervalOf(fineTuning))}
+${fineTuning === undefined ? undefined : card(points(fineTuning.difference), `points over ${fineTuning.from.model}`, intervalOf(fineTuning))}
 ${thinking === undefined ? undefined : card(points(thinking.difference), `points by thinking longer, ${thinking.from.policy} to ${thinking.to.policy} tokens`, intervalOf(thinking))}
 ${waits.length === 0 ? undefined : waitsCard(waits)}
 </div>`;
