@@ -36,6 +36,13 @@ export const compare = defineStage({
     const untuned = await read('untuned');
     const tuned = await read('tuned');
     await reading.finish();
+    const graders = gradersOf([...inputs.untuned, ...inputs.tuned]);
+    if (graders.length > 1) {
+      context.log.warning(
+        `These answers were graded in different ways (${graders.join('; ')}): a difference may be that of the graders. ` +
+          'Give each eval/grade stage the same `grader` and `extraction`.',
+      );
+    }
     const comparing = pace(context, { unit: 'intervals', total: null });
     const content = await compareRuns(
       { untuned, tuned },
@@ -46,6 +53,14 @@ export const compare = defineStage({
     return { report };
   },
 });
+
+/** Each way in which the tables say that they were graded. */
+function gradersOf(tables: readonly TableArtifact[]): string[] {
+  const told = tables.flatMap(({ metadata: { grader, extraction } }) =>
+    typeof grader === 'string' ? [`${grader}, extraction ${JSON.stringify(extraction)}`] : [],
+  );
+  return [...new Set(told)];
+}
 
 interface ReadRuns {
   readonly runs: GradedRuns;

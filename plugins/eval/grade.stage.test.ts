@@ -272,6 +272,28 @@ describe('eval/compare', () => {
     expect(measured.has('lora.scaling-log2.maxima')).toBe(true);
   });
 
+  it('says so where the answers were not graded alike', async () => {
+    const given = [{ policy: '64', maximum: 64, tokens: 64, answers: right(5, 100) }];
+    const gradedBy = async (label: string, options: Readonly<Record<string, unknown>>) => {
+      const inputs = { generations: generations(label, given), dataset: problems(100) };
+      return (await runStage(grade, { inputs, options, grader })).outputs.graded!;
+    };
+    const [before, alike, whole] = [
+      await gradedBy('before', {}),
+      await gradedBy('after', {}),
+      await gradedBy('after', { extraction: 'whole' }),
+    ];
+    const same = await runStage(compare, { inputs: { untuned: [before], tuned: [alike] } });
+    expect(same.logged).toEqual([]);
+    const { logged } = await runStage(compare, { inputs: { untuned: [before], tuned: [whole] } });
+    expect(logged).toEqual([
+      {
+        level: 'warning',
+        message: expect.stringContaining('eval/exact, extraction "s1"; eval/exact, extraction "whole"'),
+      },
+    ]);
+  });
+
   it('says so where a second model has the label of the first, and is left out', async () => {
     const answersOf = (answers: number) =>
       graded('tuned', [{ policy: '64', maximum: 64, tokens: 64, answers: right(answers, 100) }]);
