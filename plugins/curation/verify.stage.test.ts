@@ -28,7 +28,13 @@ const grader: Grader = {
 };
 
 it('curation/verify says of each row whether its answer is right, and drops what is not where asked', async () => {
-  const { rows: of } = await runStage(verify, { inputs: { dataset }, grader });
+  const { rows: of, events, logged } = await runStage(verify, { inputs: { dataset }, grader });
+  expect(logged).toEqual([{ level: 'info', message: '1 of 3 answers are right.' }]);
+  expect(events.find(({ type }) => type === 'metric.measured')?.data).toMatchObject({
+    name: 'right',
+    count: 3,
+    value: 1 / 3,
+  });
   expect(of('dataset')).toEqual(rows.map((row, at) => ({ ...row, right: [true, false, false, null][at] })));
   const dropped = await runStage(verify, { options: { wrong: 'drop', ungraded: 'drop' }, inputs: { dataset }, grader });
   expect(dropped.rows('dataset')).toEqual([{ ...rows[0], right: true }]);

@@ -19,7 +19,7 @@ export const verify = defineStage({
   },
   async run(context) {
     const { join } = await import('node:path');
-    const { pace } = await import('simmerkit');
+    const { formatCount, pace, shareInterval } = await import('simmerkit');
     const { KeptGrades } = await import('./kept-grades.js');
     const { sieveAndChange } = await import('./sieve.js');
     const { options, inputs } = context;
@@ -43,17 +43,35 @@ export const verify = defineStage({
     await steps.finish();
     // A row is changed right after it was judged.
     let isRight: boolean | null = null;
-    return await sieveAndChange(
+    const counts = { right: 0, withGold: 0 };
+    const verified = await sieveAndChange(
       context,
       dataset,
       (row, at) => {
         const grade = grades.get(String(at));
         const hasGold = (textIn(row, goldColumn) ?? '').trim() !== '';
         isRight = hasGold ? grade?.verdict === 'right' : null;
+        counts.right += Number(isRight === true);
+        counts.withGold += Number(hasGold);
         return judge(grade, hasGold, options);
       },
       { columns: { ...dataset.columns, [into]: 'BOOLEAN' }, change: (row: Row) => ({ ...row, [into]: isRight }) },
     );
+    const { right, withGold } = counts;
+    if (withGold > 0) {
+      context.log.info(`${formatCount(right)} of ${formatCount(withGold)} answers are right.`);
+      await context.emit({
+        type: 'metric.measured',
+        data: {
+          name: 'right',
+          value: right / withGold,
+          interval: shareInterval(right, withGold),
+          count: withGold,
+          unit: 'share',
+        },
+      });
+    }
+    return verified;
   },
 });
 
