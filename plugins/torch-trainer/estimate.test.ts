@@ -113,6 +113,19 @@ describe('the memory of a training', () => {
     expect((more?.bytes ?? 0) / 1e9).toBeCloseTo(gigabytes(on16), 5);
   });
 
+  it('fits on accelerators with more memory, too, of which the smallest that suffice are named', () => {
+    const hardwareFor = (place: Parameters<typeof estimateJob>[1], change = {}) =>
+      estimateJob(s1Job(change), place).advice?.find(({ change }) => change.startsWith('hardware'));
+    expect(hardwareFor({ hardware, gpus: 8, nodes: 1 })).toMatchObject({
+      change: 'hardware: h200-sxm',
+      bytes: estimateJob(s1Job(), { hardware, gpus: 8, nodes: 1 }).memory?.reduce((sum, { bytes }) => sum + bytes, 0),
+      memoryBytes: builtInHardware['h200-sxm'].memoryBytes,
+    });
+    const small = { hardware: builtInHardware['rtx-4090'], gpus: 1, nodes: 1 };
+    expect(hardwareFor(small, { method: 'qlora' })?.change).toBe('hardware: l40s');
+    expect(hardwareFor({ hardware: builtInHardware['b200-sxm'], gpus: 1, nodes: 1 })).toBeUndefined();
+  });
+
   it('has float32 weights, their gradients and two values of AdamW for each, over all shards', () => {
     const on16 = estimateJob(s1Job(), { hardware, gpus: 16, nodes: 2 });
     expect(gigabytes(on16, 'weights')).toBeCloseTo((32.76 * 4) / 16, 1);

@@ -1,5 +1,6 @@
 import type { Advice, EstimatePlace, Facts, MemoryPart, TrainerJob, WorkEstimate } from 'simmerkit';
 import { generationEstimate } from './generation-estimate.js';
+import { largerHardware, usableShare } from './larger-hardware.js';
 import { type ModelShape, shapeOf } from './model-shape.js';
 import { type MemoryWork, trainingMemory } from './training-memory.js';
 import { longestOf, passSeconds } from './training-time.js';
@@ -167,6 +168,8 @@ function adviceOn(training: Training, place: KnownPlace): readonly Advice[] {
     const gpus =
       counts.find((shards) => total(memoryOf(training, { shards }, place)) <= roomOf(place)) ?? counts.at(-1);
     suggest(`gpus: ${gpus}`, { shards: gpus ?? place.gpus });
+    const has = place.hardware.memoryBytes ?? Number.POSITIVE_INFINITY;
+    advice.push(...largerHardware(total(memoryOf(training, {}, place)), has));
   }
   if (training.precision === 'bfloat16' && extensions?.weights !== 'bfloat16') {
     suggest('extensions: { weights: bfloat16 }', { weightBytes: 2 });
@@ -182,7 +185,6 @@ function total(memory: readonly MemoryPart[]): number {
   return memory.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** An allocator that is filled to the brim fails sooner. */
 function roomOf({ hardware }: KnownPlace): number {
-  return 0.95 * (hardware.memoryBytes ?? Number.POSITIVE_INFINITY);
+  return usableShare * (hardware.memoryBytes ?? Number.POSITIVE_INFINITY);
 }

@@ -1,11 +1,5 @@
-import {
-  type Advice,
-  builtInHardware,
-  type EstimatePlace,
-  type MemoryPart,
-  type TrainerJob,
-  type WorkEstimate,
-} from 'simmerkit';
+import type { Advice, EstimatePlace, MemoryPart, TrainerJob, WorkEstimate } from 'simmerkit';
+import { largerHardware, usableShare } from './larger-hardware.js';
 import type { ModelShape } from './model-shape.js';
 
 type GenerationJob = Extract<TrainerJob, { kind: 'generation' }>;
@@ -19,8 +13,6 @@ const bandwidthShare = 0.5;
 const layerSeconds = 60e-6;
 const startSeconds = 60;
 const contextBytes = 1.5e9;
-/** An allocator that is filled to the brim fails sooner. */
-const usableShare = 0.95;
 
 /**
  * Decoding reads all weights, and the keys and values of every sequence, for each token of a batch. One accelerator does
@@ -99,11 +91,5 @@ function adviceOn(job: GenerationJob, shape: ModelShape, batch: number, has: num
     const bytes = bytesOf({ longestSequence: shorter }, 1);
     advice.push({ change: `prompt and answer of ${shorter} tokens`, bytes });
   }
-  const bytes = bytesOf({}, fewer);
-  const larger = Object.entries(builtInHardware)
-    .filter(([, { memoryBytes }]) => memoryBytes > has)
-    .sort(([, one], [, other]) => one.memoryBytes - other.memoryBytes);
-  const [name, other] = larger.find(([, { memoryBytes }]) => bytes <= usableShare * memoryBytes) ?? larger.at(-1) ?? [];
-  if (other !== undefined) advice.push({ change: `hardware: ${name}`, bytes, memoryBytes: other.memoryBytes });
-  return [...advice, { change: 'an OpenAI-compatible server', bytes: 0 }];
+  return [...advice, ...largerHardware(bytesOf({}, fewer), has), { change: 'an OpenAI-compatible server', bytes: 0 }];
 }
