@@ -1,6 +1,6 @@
 import type { MeasuredFigure } from 'simmerkit';
 import { expect, it } from 'vitest';
-import { accuracyTable, measuredDifferences } from './accuracy-table.js';
+import { accuracyTable, inStageOrder, measuredDifferences } from './accuracy-table.js';
 
 const accuracy = (stage: string, model: string, policy: string, value: number): MeasuredFigure => ({
   stage,
@@ -33,6 +33,11 @@ it('names a model by itself where each of its accuracies was measured once', () 
     accuracy('votes', 'tuned', '64+maj8', 0.6),
   ]);
   expect(models).toEqual(['tuned']);
+});
+
+it('has the models in the order of the stages, whichever ended first', () => {
+  const ended = { b: accuracy('tuned-graded', 'tuned', '64', 0.5), a: accuracy('base-graded', 'base', '64', 0.1) };
+  expect(accuracyTable(inStageOrder(ended, ['base-graded', 'tuned-graded'])).models).toEqual(['base', 'tuned']);
 });
 
 it('tells differences of the same models by the stage that compared them', () => {

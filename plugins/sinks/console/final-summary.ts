@@ -1,6 +1,6 @@
 import { pathToFileURL } from 'node:url';
 import { type EventData, formatDuration, formatShare } from 'simmerkit';
-import { accuracyTable, measuredDifferences } from '../accuracy-table.js';
+import { accuracyTable, inStageOrder, measuredDifferences } from '../accuracy-table.js';
 import { type ConsoleState, elapsedSeconds } from './console-state.js';
 import type { LiveViewOptions } from './live-view.js';
 import { spendingText } from './spending-text.js';
@@ -60,7 +60,7 @@ function stageCounts(state: ConsoleState): string {
 }
 
 function accuracies(state: ConsoleState, { colors, columns }: FinalSummaryOptions): readonly string[] {
-  const { models, policies } = accuracyTable(Object.values(state.figures));
+  const { models, policies } = accuracyTable(inStageOrder(state.figures, state.stages.keys()));
   if (policies.length === 0) return [];
   const counts = new Set(policies.flatMap(({ accuracies }) => [...accuracies.values()].map((metric) => metric.count)));
   const [count] = counts;
@@ -75,7 +75,7 @@ function accuracies(state: ConsoleState, { colors, columns }: FinalSummaryOption
 }
 
 function differences(state: ConsoleState, { colors, columns }: FinalSummaryOptions): readonly string[] {
-  const rows = measuredDifferences(Object.values(state.figures)).map(({ label, metric }) => {
+  const rows = measuredDifferences(inStageOrder(state.figures, state.stages.keys())).map(({ label, metric }) => {
     const points = `${signed(metric.value * 100)} points`;
     const interval = metric.interval?.map((bound) => signed(bound * 100)).join(', ');
     const { wrongToRight, rightToWrong } = metric.labels ?? {};

@@ -1,6 +1,6 @@
 import type { Colors } from 'picocolors/types.js';
 import { formatBytes, formatCompact, formatCount, formatDuration, formatShare, formatUsd } from 'simmerkit';
-import { accuracyTable } from '../accuracy-table.js';
+import { accuracyTable, inStageOrder } from '../accuracy-table.js';
 import { progressBar, sparkline } from './chart.js';
 import {
   type ConsoleState,
@@ -290,7 +290,7 @@ function figure(name: string, value: number): string {
 }
 
 function accuracyLines(state: ConsoleState, { colors, columns }: LiveViewOptions): readonly string[] {
-  const { models, policies } = accuracyTable(Object.values(state.figures));
+  const { models, policies } = accuracyTable(inStageOrder(state.figures, state.stages.keys()));
   if (policies.length === 0) return [];
   const title = 'accuracy, thinking at most';
   const label = Math.max(widthOf(title), ...policies.map((policy) => widthOf(policy.label))) + 2;

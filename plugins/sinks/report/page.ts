@@ -1,5 +1,5 @@
 import { formatBytes, formatCount, formatDuration, formatShare } from 'simmerkit';
-import { accuracyTable } from '../accuracy-table.js';
+import { accuracyTable, inStageOrder } from '../accuracy-table.js';
 import { funnelChart } from './charts/funnel-chart.js';
 import { lossChart } from './charts/loss-chart.js';
 import type { ComparisonReport } from './comparison-report.js';
@@ -13,8 +13,9 @@ import { tracePair } from './trace-view.js';
 
 /** The whole page, self-contained: no request leaves it. */
 export function page(data: ReportData): string {
+  const stages = data.plan?.stages.map(({ name }) => name) ?? [];
   const { comparisons } = data;
-  const graded = accuracyTable(Object.values(data.figures));
+  const graded = accuracyTable(inStageOrder(data.figures, stages));
   const isGraded = graded.policies.length > 0;
   const body = html`<!doctype html>
 <html lang="en">

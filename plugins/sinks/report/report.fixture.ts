@@ -37,7 +37,7 @@ export async function fixtureRun(runFolder: string, hostileText = ''): Promise<F
   await writeFile(join(runFolder, 'recipe.yaml'), `name: fixture ${hostileText}\nseed: 7\n`);
   await writeFile(
     join(runFolder, 'plan.json'),
-    JSON.stringify({ format: 1, recipe: 'fixture', recipeFolder: runFolder, plugins: {} }),
+    JSON.stringify({ format: 1, recipe: 'fixture', recipeFolder: runFolder, plugins: {}, stages: [] }),
   );
   const draws = random(7, 'report fixture');
   const artifacts = new Map<string, Artifact>();

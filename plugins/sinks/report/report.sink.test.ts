@@ -110,13 +110,15 @@ describe('the report', () => {
         },
       },
     );
+    const plan = { format: 1, recipe: 'fixture', plugins: {}, stages: [{ name: 'three' }, { name: 'verdict' }] };
+    await writeFile(join(folder, 'plan.json'), JSON.stringify(plan));
     for (const event of events) await sink.onEvent(event);
     const data = { uses: 'eval/compare', key: 'k', outputs: { report: 'simmer://report/three' } };
     await sink.onEvent({ ...events[0], stage: 'three', type: 'stage.reused', data } as Event);
     await sink.beforeCompleted?.();
     const text = await readFile(join(folder, 'report.html'), 'utf8');
     const headings = [...text.matchAll(/<h3 class="comparison">([^<]*)</g)].map(([, stage]) => stage);
-    expect(headings).toEqual(['verdict', 'three', 'verdict', 'three', 'verdict', 'three']);
+    expect(headings).toEqual(['three', 'verdict', 'three', 'verdict', 'three', 'verdict']);
     expect(text).toContain('accuracy of lora');
     expect(text).toContain('<td>untuned 128 → lora 128</td>');
     expect(text).toContain('<span class="key" style="--color:var(--method-4)">lora</span>');

@@ -42,6 +42,8 @@ async function writeReport(gatherer: RunGatherer, context: SinkContext): Promise
   const recipeText = await readFile(join(context.runFolder, 'recipe.yaml'), 'utf8');
   const plan = JSON.parse(await readFile(join(context.runFolder, 'plan.json'), 'utf8')) as Plan;
   const fromEvents = gatherer.result();
+  const placeOf = ({ stage }: StageComparison) => plan.stages.findIndex(({ name }) => name === stage);
+  comparisons.sort((one, other) => placeOf(one) - placeOf(other));
   const text = page({
     ...fromEvents,
     versions: [coreVersions(fromEvents.simmerVersion, plan), ...fromEvents.versions],
