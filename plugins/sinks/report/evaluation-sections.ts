@@ -108,9 +108,15 @@ function methodKeys(report: ComparisonReport, shown: readonly { readonly method:
 }
 
 function runsTable(runs: readonly ComparedRun[]): Markup {
-  return html`<div class="scroll"><table><thead><tr><th>model</th><th>method</th><th>policy</th><th class="number">limit</th><th class="number">accuracy</th><th class="number">95% interval</th><th class="number" title="mean thinking tokens">thinking</th><th class="number" title="mean answer tokens">answer</th><th class="number" title="thinking that the model ended by itself">ended itself</th><th class="number" title="thinking that was forced to end">forced</th><th class="number" title="answers in which none could be read">unread</th></tr></thead><tbody>
-${runs.map((run) => html`<tr><td>${run.model}</td><td>${run.method}</td><td>${run.policy}</td><td class="number">${run.maxThinkingTokens ?? 'none'}</td><td class="number">${formatShare(run.accuracy)}</td><td class="number">${formatShare(run.interval[0])} to ${formatShare(run.interval[1])}</td><td class="number">${run.meanThinkingTokens.toFixed(1)}</td><td class="number">${run.meanAnswerTokens.toFixed(1)}</td><td class="number">${formatShare(run.finishedShare)}</td><td class="number">${formatShare(run.forcedEndShare)}</td><td class="number">${formatShare(run.unparsedShare)}</td></tr>`)}
+  return html`<div class="scroll"><table><thead><tr><th>model</th><th>method</th><th>policy</th><th class="number">limit</th><th class="number" title="problems, and samples of each">answers</th><th class="number">accuracy</th><th class="number">95% interval</th><th class="number" title="mean thinking tokens">thinking</th><th class="number" title="mean answer tokens">answer</th><th class="number" title="thinking that the model ended by itself">ended itself</th><th class="number" title="thinking that was forced to end">forced</th><th class="number" title="answers in which none could be read">unread</th></tr></thead><tbody>
+${runs.map((run) => html`<tr><td>${run.model}</td><td>${run.method}</td><td>${run.policy}</td><td class="number">${run.maxThinkingTokens ?? 'none'}</td><td class="number">${answersOf(run)}</td><td class="number">${formatShare(run.accuracy)}</td><td class="number">${formatShare(run.interval[0])} to ${formatShare(run.interval[1])}</td><td class="number">${run.meanThinkingTokens.toFixed(1)}</td><td class="number">${run.meanAnswerTokens.toFixed(1)}</td><td class="number">${formatShare(run.finishedShare)}</td><td class="number">${formatShare(run.forcedEndShare)}</td><td class="number">${formatShare(run.unparsedShare)}</td></tr>`)}
 </tbody></table></div>`;
+}
+
+/** "200", or "200 × 4" where each problem has several samples. */
+function answersOf({ problems, samples }: ComparedRun): string {
+  const each = samples / problems;
+  return each === 1 ? formatCount(problems) : `${formatCount(problems)} × ${Number(each.toFixed(1))}`;
 }
 
 function scalingTable(report: ComparisonReport): Markup {

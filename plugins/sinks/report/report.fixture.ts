@@ -234,7 +234,7 @@ function comparisonOf() {
     ignore,
     word: 'Wait',
     problems: 200,
-    samples: 200,
+    samples: 800,
     accuracy,
     interval: [accuracy - 0.05, accuracy + 0.05],
     meanThinkingTokens: role === 'untuned' ? max * 0.96 : Math.min(max * 0.9, 74) + ignore * 4,

@@ -27,6 +27,7 @@ describe('the report', () => {
     expect(text).toContain('\u22122.0');
     expect(text).toContain('12 wrong to right, 16 right to wrong');
     expect(text).toContain('82.0%');
+    expect(text).toContain('<td>128</td><td class="number">128</td><td class="number">200 × 4</td>');
   });
 
   it('draws the funnel, the loss, the accuracies and the waits', async () => {
