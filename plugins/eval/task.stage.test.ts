@@ -41,6 +41,15 @@ it.each([
   await expect(load({ file: 'own.yaml', data: 'own.jsonl', ...more })).rejects.toMatchObject({ code });
 });
 
+it('names a file with other separators than commas, in place of a bug', async () => {
+  await writeFile(join(folder, 'own.yaml'), yaml);
+  await writeFile(join(folder, 'own.csv'), 'q;a\n"1+1?";2\n');
+  await expect(load({ file: 'own.yaml', data: 'own.csv' })).rejects.toMatchObject({
+    code: 'invalid_csv',
+    hint: expect.stringContaining('curation/load'),
+  });
+});
+
 it.each([
   ['name: [', 'Flow sequence'],
   ['', 'it is empty'],

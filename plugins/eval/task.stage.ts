@@ -112,7 +112,7 @@ async function recordsOf(file: string, sha256: string | undefined, chosen: Task)
     });
   });
   checkSha256(file, text, sha256);
-  return file.endsWith('.csv') ? csvRecords(text) : jsonRecords(file, text);
+  return file.endsWith('.csv') ? csvRecords(file, text) : jsonRecords(file, text);
 }
 
 /** The rows of a dataset, under the names that the task has for its fields. */
@@ -137,20 +137,31 @@ function checkSha256(file: string, text: string, expected: string | undefined): 
 
 type DataRecord = Readonly<Record<string, unknown>>;
 
+const otherForms = 'Other forms are for curation/load; eval/task takes its dataset as `records`.';
+
 function jsonRecords(file: string, text: string): DataRecord[] {
   return text.split('\n').flatMap((line, index) => {
     if (line.trim() === '') return [];
     try {
       return [JSON.parse(line) as DataRecord];
     } catch {
-      throw new UserError('invalid_json', `${file}, line ${index + 1} is no JSON.`, { hint: 'One object a line.' });
+      throw new UserError('invalid_json', `${file}, line ${index + 1} is no JSON.`, {
+        hint: `JSONL has one object a line, and the names of CSV files end in .csv. ${otherForms}`,
+      });
     }
   });
 }
 
-async function csvRecords(text: string): Promise<DataRecord[]> {
-  const { parse } = await import('csv-parse/sync');
-  return parse(text, { columns: true, bom: true }) as DataRecord[];
+async function csvRecords(file: string, text: string): Promise<DataRecord[]> {
+  const { CsvError, parse } = await import('csv-parse/sync');
+  try {
+    return parse(text, { columns: true, bom: true }) as DataRecord[];
+  } catch (error) {
+    if (!(error instanceof CsvError)) throw error;
+    throw new UserError('invalid_csv', `${file} is no CSV with commas between its columns: ${error.message}.`, {
+      hint: otherForms,
+    });
+  }
 }
 
 function problemOf(chosen: Task, record: DataRecord, place: string, seed: number): Row {
