@@ -41,6 +41,21 @@ it.each([
   await expect(load({ file: 'own.yaml', data: 'own.jsonl', ...more })).rejects.toMatchObject({ code });
 });
 
+it('is refused while a recipe is checked where its task is wrong, or nothing says which data is meant', async () => {
+  const problems = async (options: object, records = 0) =>
+    await task.check?.(task.options.parse(options), { recipeFolder: folder, inputs: { records } });
+  await writeFile(join(folder, 'own.yaml'), yaml.replace('file: own.jsonl', ''));
+  expect(await problems({ file: 'own.yaml', data: 'own.jsonl' })).toMatchObject([
+    { path: 'file', code: 'invalid_task' },
+  ]);
+  await writeFile(join(folder, 'own.yaml'), yaml);
+  expect(await problems({ file: 'own.yaml' })).toMatchObject([{ path: 'file', code: 'data_unpinned' }]);
+  expect(await problems({ file: 'own.yaml' }, 1)).toEqual([]);
+  expect(await problems({ file: 'own.yaml', data: 'own.jsonl' })).toEqual([]);
+  expect(await problems({ task: 'aime25' })).toMatchObject([{ path: 'task', code: 'data_unpinned' }]);
+  expect(await problems({ task: 'math500' })).toEqual([]);
+});
+
 it('names a file with other separators than commas, in place of a bug', async () => {
   await writeFile(join(folder, 'own.yaml'), yaml);
   await writeFile(join(folder, 'own.csv'), 'q;a\n"1+1?";2\n');

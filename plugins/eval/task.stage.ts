@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import {
   defineStage,
   filePath,
+  isUserError,
   matchInTime,
   optionalInput,
   type Row,
@@ -42,15 +43,25 @@ export const task = defineStage({
   outputs: {
     dataset: { type: 'dataset', description: 'Problems with `id`, `question` as it is asked, and `answer`.' },
   },
-  check: (options) =>
-    (options.task === undefined) === (options.file === undefined)
-      ? [{ path: 'task', code: 'task_unclear', message: 'Give either `task` or `file`.' }]
-      : [],
+  async check(options, { recipeFolder, inputs }) {
+    if ((options.task === undefined) === (options.file === undefined)) {
+      return [{ path: 'task', code: 'task_unclear', message: 'Give either `task` or `file`.' }];
+    }
+    try {
+      const chosen = await chosenTask(options, recipeFolder);
+      if (inputs?.records === 0) requirePinned(chosen, options);
+      return [];
+    } catch (error) {
+      if (!isUserError(error)) throw error;
+      const { code, message, hint } = error;
+      return [
+        { path: options.file === undefined ? 'task' : 'file', code, message, ...(hint === undefined ? {} : { hint }) },
+      ];
+    }
+  },
   async run(context) {
     const { options, inputs, recipeFolder, seed } = context;
-    const chosen =
-      options.task === undefined ? await readTask(resolve(recipeFolder, options.file ?? '')) : tasks[options.task];
-    if (chosen === undefined) throw new Error(`no task ${options.task}`);
+    const chosen = await chosenTask(options, recipeFolder);
     const place = inputs.records?.uri ?? dataFile(chosen, options, recipeFolder);
     const records =
       inputs.records === undefined
@@ -67,6 +78,15 @@ export const task = defineStage({
     };
   },
 });
+
+type TaskOptions = z.output<typeof taskOptions>;
+
+async function chosenTask(options: TaskOptions, recipeFolder: string): Promise<Task> {
+  if (options.task === undefined) return readTask(resolve(recipeFolder, options.file ?? ''));
+  const known = tasks[options.task];
+  if (known === undefined) throw new Error(`no task ${options.task}`);
+  return known;
+}
 
 async function readTask(file: string): Promise<Task> {
   const { parse } = await import('yaml');
@@ -87,15 +107,18 @@ async function readTask(file: string): Promise<Task> {
   throw invalid(`${problems.join('; ')}.`);
 }
 
+/** The stage's key covers a file that is named, and a checksum; it would not notice another file in the data folder. */
+function requirePinned(chosen: Task, options: TaskOptions): void {
+  if ((options.data ?? options.sha256 ?? chosen.sha256) !== undefined) return;
+  throw new UserError('data_unpinned', `${chosen.name} has no known checksum: name its data, or its checksum.`, {
+    hint: `Beside \`file\` or \`task\`, give the stage \`data\`, the path of ${chosen.file}, or \`sha256\`.`,
+  });
+}
+
 /** Where the data is. @throws UserError where nobody says which file it is */
-function dataFile(chosen: Task, options: z.output<typeof taskOptions>, recipeFolder: string): string {
+function dataFile(chosen: Task, options: TaskOptions, recipeFolder: string): string {
+  requirePinned(chosen, options);
   if (options.data !== undefined) return resolve(recipeFolder, options.data);
-  // The stage's key covers a file that is named, and a checksum; it would not notice another file in that folder.
-  if ((options.sha256 ?? chosen.sha256) === undefined) {
-    throw new UserError('data_unpinned', `${chosen.name} has no known checksum: name its data, or its checksum.`, {
-      hint: `Beside \`file\` or \`task\`, give the stage \`data\`, the path of ${chosen.file}, or \`sha256\`.`,
-    });
-  }
   const folder = process.env.SIMMER_DATA;
   if (folder !== undefined) return resolve(folder, chosen.file);
   throw new UserError('data_missing', `${chosen.name} needs ${chosen.file}, which is not part of Simmer.`, {
