@@ -1,6 +1,6 @@
 import type { MeasuredFigure } from 'simmerkit';
 import { expect, it } from 'vitest';
-import { accuracyTable, inStageOrder, measuredDifferences } from './accuracy-table.js';
+import { accuracyTable, inStageOrder, measuredDifferences, signedPoints } from './accuracy-table.js';
 
 const accuracy = (stage: string, model: string, policy: string, value: number): MeasuredFigure => ({
   stage,
@@ -55,4 +55,13 @@ it('tells differences of the same models by the stage that compared them', () =>
     'tuned over untuned, @64 (gsm8k)',
     'tuned over untuned, @64 (aime24)',
   ]);
+});
+
+it.each([
+  [0.042, '+4.2'],
+  [-0.02, '\u22122.0'],
+  [0, '0.0'],
+  [-2e-17, '0.0'],
+])('gives a sign to no difference that rounds to nothing: %d is %s points', (difference, points) => {
+  expect(signedPoints(difference)).toBe(points);
 });

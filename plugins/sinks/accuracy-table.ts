@@ -85,6 +85,13 @@ export function measuredDifferences(figures: Iterable<MeasuredFigure>): readonly
   });
 }
 
+/** A difference of shares in percentage points: "+4.2", "\u22122.0", and without a sign what rounds to "0.0". */
+export function signedPoints(difference: number): string {
+  const points = (Math.abs(difference) * 100).toFixed(1);
+  if (Number(points) === 0) return points;
+  return `${difference > 0 ? '+' : '\u2212'}${points}`;
+}
+
 function differenceLabel(labels: NonNullable<Metric['labels']>): string {
   const { kind, model, policy, fromModel, fromPolicy } = labels;
   return kind === 'model'

@@ -1,6 +1,6 @@
 import { pathToFileURL } from 'node:url';
 import { type EventData, formatDuration, formatShare } from 'simmerkit';
-import { accuracyTable, inStageOrder, measuredDifferences } from '../accuracy-table.js';
+import { accuracyTable, inStageOrder, measuredDifferences, signedPoints } from '../accuracy-table.js';
 import { type ConsoleState, elapsedSeconds } from './console-state.js';
 import type { LiveViewOptions } from './live-view.js';
 import { spendingText } from './spending-text.js';
@@ -76,8 +76,8 @@ function accuracies(state: ConsoleState, { colors, columns }: FinalSummaryOption
 
 function differences(state: ConsoleState, { colors, columns }: FinalSummaryOptions): readonly string[] {
   const rows = measuredDifferences(inStageOrder(state.figures, state.stages.keys())).map(({ label, metric }) => {
-    const points = `${signed(metric.value * 100)} points`;
-    const interval = metric.interval?.map((bound) => signed(bound * 100)).join(', ');
+    const points = `${signedPoints(metric.value)} points`;
+    const interval = metric.interval?.map(signedPoints).join(', ');
     const { wrongToRight, rightToWrong } = metric.labels ?? {};
     const changed = wrongToRight === undefined ? '' : `${wrongToRight} wrong → right, ${rightToWrong} right → wrong`;
     const proven = metric.interval === undefined ? 0 : provenSign(metric.interval);
@@ -116,10 +116,6 @@ function withInterval(metric: EventData['metric.measured'] | undefined): string 
 
 function withoutInterval(metric: EventData['metric.measured'] | undefined): string {
   return metric === undefined ? '' : formatShare(metric.value);
-}
-
-function signed(value: number): string {
-  return `${value >= 0 ? '+' : '−'}${Math.abs(value).toFixed(1)}`;
 }
 
 /** Columns as wide as their widest cell, two spaces apart; the first to the left, the others to the right. */

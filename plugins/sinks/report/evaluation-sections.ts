@@ -1,5 +1,5 @@
 import { formatCount, formatShare } from 'simmerkit';
-import type { AccuracyTable } from '../accuracy-table.js';
+import { type AccuracyTable, signedPoints } from '../accuracy-table.js';
 import { accuracyChart, waitsChart } from './charts/accuracy-chart.js';
 import { methodColor, methodsOf, modelColor } from './charts/draw.js';
 import { methodsChart } from './charts/methods-chart.js';
@@ -30,8 +30,8 @@ function headlineOf(report: ComparisonReport, model: string): Markup {
   const waits = report.differences.filter((one) => one.kind === 'waits' && one.to.model === tuned?.model);
   return html`<div class="cards">
 ${tuned === undefined ? undefined : card(formatShare(tuned.accuracy), `accuracy of ${tuned.model}`, html`${limitOf(tuned)}, ${formatCount(tuned.problems)} problems${untuned === undefined ? '' : html`; ${untuned.model}: ${formatShare(untuned.accuracy)}`}`)}
-${fineTuning === undefined ? undefined : card(points(fineTuning.difference), `points over ${fineTuning.from.model}`, intervalOf(fineTuning))}
-${thinking === undefined ? undefined : card(points(thinking.difference), `points by thinking longer, ${thinking.from.policy} to ${thinking.to.policy} tokens`, intervalOf(thinking))}
+${fineTuning === undefined ? undefined : card(signedPoints(fineTuning.difference), `points over ${fineTuning.from.model}`, intervalOf(fineTuning))}
+${thinking === undefined ? undefined : card(signedPoints(thinking.difference), `points by thinking longer, ${thinking.from.policy} to ${thinking.to.policy} tokens`, intervalOf(thinking))}
 ${waits.length === 0 ? undefined : waitsCard(waits)}
 </div>`;
 }
@@ -41,20 +41,15 @@ function waitsCard(waits: readonly Difference[]): Markup {
     (one) =>
       html`<div>${one.to.policy.replace(/^\w+\+/, '')}: ${intervalOf(one)}, ${one.wrongToRight} wrong to right, ${one.rightToWrong} right to wrong</div>`,
   );
-  return card(waits.map((one) => points(one.difference)).join(', '), 'points by waiting', html`${lines}`);
+  return card(waits.map((one) => signedPoints(one.difference)).join(', '), 'points by waiting', html`${lines}`);
 }
 
 function card(figure: string, label: string, detail: Markup): Markup {
   return html`<div class="card"><div class="figure">${figure}</div><div class="label">${label}</div><div class="detail">${detail}</div></div>`;
 }
 
-function points(difference: number): string {
-  const value = (difference * 100).toFixed(1);
-  return difference > 0 ? `+${value}` : value.replace('-', '\u2212');
-}
-
 function intervalOf(one: Difference): Markup {
-  return html`95% interval ${points(one.interval[0])} to ${points(one.interval[1])}`;
+  return html`95% interval ${signedPoints(one.interval[0])} to ${signedPoints(one.interval[1])}`;
 }
 
 function limitOf(run: ComparedRun): string {
@@ -129,7 +124,7 @@ ${report.scaling.map((one) => html`<tr><td>${one.model}</td><td>${one.series}</t
 function differencesTable(differences: readonly Difference[]): Markup {
   if (differences.length === 0) return html``;
   return html`<div class="scroll"><table><thead><tr><th>paired difference</th><th class="number">points</th><th class="number">95% interval</th><th class="number">wrong to right</th><th class="number">right to wrong</th><th class="number">problems</th></tr></thead><tbody>
-${differences.map((one) => html`<tr><td>${one.from.model} ${one.from.policy} → ${one.to.model} ${one.to.policy}</td><td class="number">${points(one.difference)}</td><td class="number">${points(one.interval[0])} to ${points(one.interval[1])}</td><td class="number">${one.wrongToRight}</td><td class="number">${one.rightToWrong}</td><td class="number">${one.problems}</td></tr>`)}
+${differences.map((one) => html`<tr><td>${one.from.model} ${one.from.policy} → ${one.to.model} ${one.to.policy}</td><td class="number">${signedPoints(one.difference)}</td><td class="number">${signedPoints(one.interval[0])} to ${signedPoints(one.interval[1])}</td><td class="number">${one.wrongToRight}</td><td class="number">${one.rightToWrong}</td><td class="number">${one.problems}</td></tr>`)}
 </tbody></table></div>`;
 }
 
