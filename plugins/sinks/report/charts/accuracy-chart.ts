@@ -93,14 +93,17 @@ function describe(run: ComparedRun): string {
   return `${run.model}, ${limit}, ${run.ignore} waits\n${percent(run).toFixed(1)}% (95% interval ${low} to ${high}), mean ${run.meanThinkingTokens.toFixed(0)} thinking tokens`;
 }
 
-/** Runs whose labels do not stand on one another: of neighbours closer than an eighth of an octave, the later one. */
+/**
+ * Runs whose labels do not stand on one another: of two that are closer than an eighth of an octave and 6 points, the
+ * later one, with its larger maximum.
+ */
 function withRoom(runs: readonly ComparedRun[]): readonly ComparedRun[] {
-  return runs.filter((run, index) => {
-    const next = runs[index + 1];
-    return (
-      next === undefined || next.model !== run.model || next.meanThinkingTokens / run.meanThinkingTokens > 2 ** 0.125
-    );
-  });
+  const isApart = (one: ComparedRun, other: ComparedRun) =>
+    Math.abs(Math.log2(one.meanThinkingTokens / other.meanThinkingTokens)) > 0.125 ||
+    Math.abs(one.interval[1] - other.interval[1]) > 0.06;
+  const kept: ComparedRun[] = [];
+  for (const run of runs.toReversed()) if (kept.every((other) => isApart(run, other))) kept.push(run);
+  return kept.reverse();
 }
 
 function powersOfTwo(low: number, high: number): number[] {
