@@ -67,8 +67,7 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .option('--json', 'each run with all its metrics as JSON')
     .addHelpText(
       'after',
-      '\nExamples:\n  for rate in 1e-4 3e-4; do simmer run my.yaml -p rate=$rate; done; simmer compare my' +
-        "\n  simmer compare my --metrics 'tuned.*tokens*'",
+      "\nExamples:\n  simmer compare quickstart\n  simmer compare quickstart --metrics 'tuned.thinking-tokens*'",
     )
     .action(action(async () => (await import('./commands/compare.js')).compare));
 

@@ -1,5 +1,6 @@
 import { UserError } from '../errors.js';
 import type { Event, EventData } from '../events/catalogue.js';
+import { figuresByName } from '../metrics/measured-figures.js';
 import type { Json, Plan } from '../recipe/plan.js';
 import type { RunSummary } from './run-outcome.js';
 import { foldRunState, initialRunState, type RunState } from './run-state.js';
@@ -29,7 +30,7 @@ export interface ComparedRun {
   readonly differs: Readonly<Record<string, Json>>;
   /** By stage. */
   readonly trainings: Readonly<Record<string, ComparedTraining>>;
-  /** By name, as they were measured last. */
+  /** By name, as they were measured last; by `STAGE/NAME` where several stages of the run measured one of that name. */
   readonly metrics: Readonly<Record<string, EventData['metric.measured']>>;
 }
 
@@ -70,7 +71,7 @@ export async function compareRuns(runs: readonly RunSummary[], source: RunsSourc
       usd: state.spending.usd,
       differs: differences[index] ?? {},
       trainings: trained,
-      metrics: state.metrics,
+      metrics: Object.fromEntries([...figuresByName(state.figures)].map(([name, { figure }]) => [name, figure])),
     });
   }
   return compared;

@@ -15,6 +15,8 @@ interface CompareFlags extends WorkspaceFlags {
 
 type Metric = ComparedRun['metrics'][string];
 
+type IsShown = (name: string, metric: Metric) => boolean;
+
 /** `simmer compare`: runs side by side. */
 export async function compare(names: readonly string[], flags: CompareFlags): Promise<number> {
   await using workspace = await openWorkspace(flags);
@@ -50,7 +52,7 @@ const gap = 2;
 /** Which runs, then what they came to: a column for each, as many beside each other as the terminal is wide. */
 export function comparisonLines(
   runs: readonly ComparedRun[],
-  isShown: (metric: Metric) => boolean,
+  isShown: IsShown,
   { colors, width }: { readonly colors: Colors; readonly width: number },
 ): readonly string[] {
   const legend = runs.map((run, index) => [
@@ -85,7 +87,7 @@ interface Figure {
   readonly cells: readonly string[];
 }
 
-function figuresOf(runs: readonly ComparedRun[], isShown: (metric: Metric) => boolean): readonly Figure[] {
+function figuresOf(runs: readonly ComparedRun[], isShown: IsShown): readonly Figure[] {
   const stages = [...new Set(runs.flatMap(({ trainings }) => Object.keys(trainings)))];
   const ofStage = (
     stage: string,
@@ -102,13 +104,9 @@ function figuresOf(runs: readonly ComparedRun[], isShown: (metric: Metric) => bo
     ofStage(stage, 'loss', ({ loss }) => loss),
     ofStage(stage, 'evaluation loss', ({ evaluationLoss }) => evaluationLoss),
   ]);
-  const metrics = new Set(
-    runs.flatMap((run) =>
-      Object.values(run.metrics)
-        .filter(isShown)
-        .map(({ name }) => name),
-    ),
-  );
+  const shown = ({ metrics }: ComparedRun) =>
+    Object.entries(metrics).flatMap(([name, metric]) => (isShown(name, metric) ? [name] : []));
+  const metrics = new Set(runs.flatMap(shown));
   const measured = [...metrics].map((name) => ({
     label: name,
     cells: runs.map((run) => metricText(run.metrics[name])),
@@ -129,12 +127,12 @@ function numberText(value: number | null | undefined): string {
 }
 
 /** How many a model got right under a policy, and not a difference of two such. */
-function isAccuracy({ name, labels = {} }: Metric): boolean {
+function isAccuracy(_: string, { name, labels = {} }: Metric): boolean {
   return name === `${labels.model}.accuracy@${labels.policy}`;
 }
 
-function matching(pattern: string): (metric: Metric) => boolean {
+function matching(pattern: string): IsShown {
   const escaped = pattern.replaceAll(/[.+?^${}()|[\]\\]/g, String.raw`\$&`).replaceAll('*', '.*');
   const whole = new RegExp(`^${escaped}$`);
-  return ({ name }) => whole.test(name);
+  return (name) => whole.test(name);
 }
