@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import {
   Metadata,
   type ServerUnaryCall,
@@ -148,9 +149,14 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
         let position = await tail.seek(Math.max(1, Number(fromSequence)), signal);
         while (position !== undefined) {
           const part = await tail.next(position, signal, lagLimit);
-          if (part === undefined) return;
-          await write(call, part.message, signal);
-          position = part.next;
+          if (part !== undefined) {
+            await write(call, part.message, signal);
+            position = part.next;
+            continue;
+          }
+          const inHand = signal.aborted ? undefined : await runs.inHand(basename(runFolder));
+          if (inHand === undefined) return;
+          await Promise.race([tail.grown(position, signal), inHand.released]);
         }
       } finally {
         watchers -= 1;

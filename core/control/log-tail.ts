@@ -118,6 +118,11 @@ export class LogTail implements AsyncDisposable {
     return this.#message(from, end, isThinned);
   }
 
+  /** Resolves when there are events after a position, or nobody is to wait for them any more. @throws as `next` */
+  async grown(from: LogPosition, signal: AbortSignal): Promise<void> {
+    while (from.offset >= this.#end.offset && (await this.#more(signal)));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort();
     this.#tell();

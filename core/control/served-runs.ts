@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { filter, firstValueFrom, Subject } from 'rxjs';
 import type { Settings } from '../config/settings.js';
 import { createRunManager } from '../container/create-run-manager.js';
 import { appendEnding } from '../engine/append-ending.js';
@@ -46,6 +47,8 @@ export class ServedRuns {
   readonly #active = new Map<string, { handle?: RunHandle; reason?: string; readonly gone: Promise<void> }>();
   /** Runs that are being canceled: who asks for the same meanwhile gets the same answer. */
   readonly #cancels = new Map<string, Promise<void>>();
+  /** Ids of runs that have ended, or were taken out of the queue. */
+  readonly #released$ = new Subject<string>();
   readonly #summaries = new RunSummaries();
   readonly #left: string[] = [];
   #takingUp: Promise<void> = Promise.resolve();
@@ -120,9 +123,22 @@ export class ServedRuns {
   cancel(runId: string, reason: string): Promise<void> {
     const underWay = this.#cancels.get(runId);
     if (underWay !== undefined) return underWay;
-    const cancel = this.#cancel(runId, reason).finally(() => this.#cancels.delete(runId));
+    const cancel = this.#cancel(runId, reason).finally(() => {
+      this.#cancels.delete(runId);
+      this.#released$.next(runId);
+    });
     this.#cancels.set(runId, cancel);
     return cancel;
+  }
+
+  /**
+   * A run of which more may come, also where it has an end: it is resumed and waits, or it is just ending.
+   * @param runId its whole id @returns what resolves when it is let go; undefined where it waits not and runs not here
+   */
+  async inHand(runId: string): Promise<{ readonly released: Promise<unknown> } | undefined> {
+    await this.#takingUp;
+    if (!this.queue.has(runId) && !this.#cancels.has(runId)) return undefined;
+    return { released: firstValueFrom(this.#released$.pipe(filter((released) => released === runId))) };
   }
 
   /** A run by its id, by the beginning of its id, or `latest`. @throws UserError `run_not_found`, `run_ambiguous` */
@@ -206,6 +222,7 @@ export class ServedRuns {
       } finally {
         this.#active.delete(runId);
         this.queue.release(runId);
+        this.#released$.next(runId);
       }
     };
     this.#active.set(runId, active);

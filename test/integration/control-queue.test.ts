@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { Event } from '../../core/events/catalogue.js';
 import { RunStatus } from '../../core/generated/simmer/control/v1/control.js';
 import { ControlHarness, recipeText, type ServerOptions } from './control-harness.js';
 
@@ -60,6 +61,39 @@ describe('runs that share a machine', () => {
     await harness.client.resumeRun(second);
     await harness.client.cancelRun({ runId: first, reason: '' });
     for (const runId of [second, third]) await expect.poll(() => statusOf(runId)).toBe(RunStatus.RUN_STATUS_COMPLETED);
+  });
+
+  it('are watched on when they are resumed, while they wait and then until they end', async () => {
+    await start({ cpus: 1 });
+    const first = await create(long(1));
+    const second = await create(short(2));
+    const { run } = await harness.client.cancelRun({ runId: second, reason: '' });
+    await harness.client.resumeRun(second);
+    const seen: string[] = [];
+    const watch = (async () => {
+      const fromSequence = Number(run!.lastSequence) + 1;
+      for await (const { type } of harness.client.watch(second, { fromSequence })) seen.push(type);
+    })();
+    await harness.client.cancelRun({ runId: first, reason: '' });
+    await watch;
+    expect(seen.at(-1)).toBe('run.completed');
+  });
+
+  it('that are resumed end for their watchers when they are taken out of the queue again', async () => {
+    await start({ cpus: 1 });
+    const first = await create(long(1));
+    const second = await create(short(2));
+    const { run } = await harness.client.cancelRun({ runId: second, reason: '' });
+    await harness.client.resumeRun(second);
+    const seen: Event[] = [];
+    const watch = (async () => {
+      const fromSequence = Number(run!.lastSequence) + 1;
+      for await (const event of harness.client.watch(second, { fromSequence })) seen.push(event);
+    })();
+    await harness.client.cancelRun({ runId: second, reason: 'again' });
+    await watch;
+    expect(seen).toMatchObject([{ type: 'run.interrupted', data: { reason: 'again' } }]);
+    await harness.client.cancelRun({ runId: first, reason: '' });
   });
 
   it('go on when the server is stopped and started again, and so does a request id', async () => {
