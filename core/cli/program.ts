@@ -75,7 +75,10 @@ export function buildProgram(): { readonly program: Command; exitCode(): number 
     )
     .usage('COMMAND [options]')
     .version(simmerPackage.version, '-V, --version', 'print the version')
-    .option('--server <address>', 'let this server do the work: unix:PATH or HOST:PORT (or SIMMER_SERVER)')
+    .option(
+      '--server <address>',
+      'let this server do the work: unix:PATH or HOST:PORT (or SIMMER_SERVER; docs/clients.md has TLS)',
+    )
     .option('--server-token-file <file>', 'a file with the token of the server (or SIMMER_SERVER_TOKEN)')
     .addOption(homeOption())
     .helpOption('-h, --help', 'print this, or what a command does')

@@ -1,25 +1,25 @@
-import { readFile } from 'node:fs/promises';
 import {
   type CallOptions,
-  ChannelCredentials,
   type ClientReadableStream,
   type ClientUnaryCall,
   Metadata,
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
-import { isUserError, UserError } from '../errors.js';
+import { isUserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
 import * as wire from '../generated/simmer/control/v1/control.js';
 import { parseAddress, shownAddress } from './address.js';
+import { clientCredentials } from './client-credentials.js';
 import { fromServiceError } from './status-details.js';
+import type { TlsFiles } from './tls-files.js';
 
 export interface ControlClientOptions {
   /** `unix:PATH` or `HOST:PORT`. */
   readonly address: string;
   readonly token?: string;
-  /** PEM files. Given any, the connection is TLS. */
-  readonly tls?: { readonly authority?: string; readonly certificate?: string; readonly key?: string };
+  /** Absent, the connection is TLS all the same where others could listen in. */
+  readonly tls?: TlsFiles;
 }
 
 /** What a LIVE watcher was not sent. */
@@ -52,10 +52,13 @@ export class ControlClient implements Disposable {
     if (token !== undefined) this.#metadata.set('authorization', `Bearer ${token}`);
   }
 
-  /** Connects at the first call. @throws UserError `invalid_address`, `tls_file_missing` */
+  /** Connects at the first call. @throws UserError `invalid_address`, `tls_file_missing` and the like */
   static async open({ address: given, token, tls }: ControlClientOptions): Promise<ControlClient> {
-    const address = shownAddress(parseAddress(given));
-    const client = new wire.ControlServiceClient(address, await credentialsOf(tls), {
+    const server = parseAddress(given);
+    const address = shownAddress(server);
+    const { credentials, options } = await clientCredentials(server, tls);
+    const client = new wire.ControlServiceClient(address, credentials, {
+      ...options,
       'grpc.max_receive_message_length': 64 * 1024 * 1024,
       'grpc.enable_http_proxy': 0,
       'grpc.initial_reconnect_backoff_ms': 50,
@@ -181,16 +184,4 @@ export class ControlClient implements Disposable {
       call.cancel();
     }
   }
-}
-
-async function credentialsOf(tls: ControlClientOptions['tls']): Promise<ChannelCredentials> {
-  if (tls === undefined) return ChannelCredentials.createInsecure();
-  const read = async (file: string | undefined) => {
-    if (file === undefined) return null;
-    return readFile(file).catch((error: Error) => {
-      throw new UserError('tls_file_missing', `A file for TLS cannot be read: ${error.message}.`);
-    });
-  };
-  const [authority, key, certificate] = await Promise.all([tls.authority, tls.key, tls.certificate].map(read));
-  return ChannelCredentials.createSsl(authority, key, certificate);
 }

@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, rm, stat } from 'node:fs/promises';
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
@@ -20,10 +20,11 @@ import { DurableWrites } from './durable-writes.js';
 import { defaultLimits, type ServerLimits } from './limits.js';
 import { RecipeSource } from './recipe-source.js';
 import { ServedRuns } from './served-runs.js';
+import { outOfDate, takeTlsFiles } from './tls-files.js';
 
 export const controlServiceName = 'simmer.control.v1.ControlService';
 
-export interface TlsFiles {
+export interface ServerTlsFiles {
   /** PEM files: the server's certificate chain, and its key. */
   readonly certificate: string;
   readonly key: string;
@@ -37,7 +38,7 @@ export interface ControlServerOptions {
   /** Needed for TCP. */
   readonly token?: string;
   /** Needed for TCP, unless only this machine can connect. */
-  readonly tls?: TlsFiles;
+  readonly tls?: ServerTlsFiles;
   /** Folders whose files recipes of clients may name. The first is what their relative paths are relative to. */
   readonly allowedRoots?: readonly string[];
   /** npm names of plugins that recipes of clients may list. */
@@ -80,7 +81,7 @@ export class ControlServer {
 
   /**
    * Listens, then takes up the runs that a former server left.
-   * @throws UserError `token_needed`, `tls_needed`, `address_in_use`, `wrong_secret`, `run_locked` where another server
+   * @throws UserError `token_needed`, `tls_needed`, `tls_file_wrong`, `address_in_use`, `wrong_secret`, `run_locked` where another server
    * has this home
    */
   static async start(options: ControlServerOptions): Promise<ControlServer> {
@@ -119,7 +120,7 @@ export class ControlServer {
       grpc.addService(controlServiceDefinition, controlService({ settings, runs, writes, recipes, limits, catalog }));
       addStandardServices(grpc);
       const sockets = new Set<Socket>();
-      const listener = listenerFor(grpc, await credentialsOf(options.tls), limits, sockets);
+      const listener = listenerFor(grpc, await credentialsOf(options.tls, log), limits, sockets);
       const bound = await listen(listener, address);
       void runs.takeUp();
       return new ControlServer({
@@ -190,15 +191,15 @@ function addStandardServices(grpc: Server): void {
   new ReflectionService(definition).addToServer(grpc);
 }
 
-async function credentialsOf(tls: TlsFiles | undefined): Promise<ServerCredentials> {
+async function credentialsOf(
+  tls: ServerTlsFiles | undefined,
+  log: (message: string) => void,
+): Promise<ServerCredentials> {
   if (tls === undefined) return ServerCredentials.createInsecure();
-  const read = (file: string) =>
-    readFile(file).catch((error: Error) => {
-      throw new UserError('tls_file_missing', `A file for TLS cannot be read: ${error.message}.`);
-    });
-  const [certificate, key] = await Promise.all([read(tls.certificate), read(tls.key)]);
-  const authority = tls.clientAuthority === undefined ? null : await read(tls.clientAuthority);
-  return ServerCredentials.createSsl(authority, [{ cert_chain: certificate, private_key: key }], authority !== null);
+  const { authority, certificate, key } = await takeTlsFiles({ ...tls, authority: tls.clientAuthority });
+  const refused = outOfDate(certificate!, new Date());
+  if (refused !== undefined) log(`Clients will refuse the certificate ${tls.certificate}: ${refused}.`);
+  return ServerCredentials.createSsl(authority, [{ cert_chain: certificate!, private_key: key! }], authority !== null);
 }
 
 /** Accepts connections itself, so that their number is bounded and one that says nothing is closed. */

@@ -3,6 +3,7 @@ import { Metadata, type ServiceError, type StatusObject, status } from '@grpc/gr
 import { isUserError, UserError } from '../errors.js';
 import { redactedRecord } from '../events/redaction.js';
 import { ErrorDetail } from '../generated/simmer/control/v1/control.js';
+import { connectionError } from './connection-error.js';
 import { fromErrorDetail, toErrorDetail } from './wire.js';
 
 /** Where gRPC keeps the google.rpc.Status of a call. */
@@ -77,10 +78,7 @@ export function fromServiceError(error: ServiceError, address: string): UserErro
       });
     case status.UNAVAILABLE:
     case status.DEADLINE_EXCEEDED:
-      return new UserError('server_unreachable', `No Simmer server answers at ${address}: ${error.details}.`, {
-        kind: 'environment',
-        hint: 'Is `simmer serve` running there? It prints its address when it starts.',
-      });
+      return connectionError(address, error.details);
     case status.RESOURCE_EXHAUSTED:
       return new UserError('server_limit', `The server at ${address} refused the call: ${error.details}.`, {
         hint: 'Ask for less, or later.',

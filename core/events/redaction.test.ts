@@ -9,6 +9,7 @@ describe('redaction', () => {
   const redact = redactor({
     OPENAI_API_KEY: 'value-of-mine',
     SIMMER_SERVER_TOKEN: 'with "quotes" and \\',
+    SIMMER_SERVER_KEY: '/etc/simmer/client.key',
     SHORT_TOKEN: 'abc',
     HOME: '/home/somebody',
     KEYBOARD: 'qwertyuiop',
@@ -17,6 +18,7 @@ describe('redaction', () => {
   it('takes out values of variables that are named like secrets, and no others', () => {
     expect(redact('it was value-of-mine.')).toBe(`it was ${redacted}.`);
     expect(redact('abc at /home/somebody with qwertyuiop')).toBe('abc at /home/somebody with qwertyuiop');
+    expect(redact('cannot read /etc/simmer/client.key')).toBe('cannot read /etc/simmer/client.key');
   });
 
   it('finds them in JSON, which stays JSON', () => {

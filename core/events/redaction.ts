@@ -6,6 +6,8 @@ export const redacted = '[redacted]';
 
 /** Environment variables with such names hold secrets. */
 const secretName = /(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$/i;
+/** Of a client of a server: the path of its key, which errors name. */
+const pathVariable = 'SIMMER_SERVER_KEY';
 /** A shorter value may be a word that means something else where it stands. */
 const leastLength = 8;
 
@@ -34,7 +36,8 @@ export type Redact = (text: string) => string;
  * also after this call, and whatever is shaped like a key or token. In JSON text too: a value is found as it stands there.
  */
 export function redactor(env: NodeJS.ProcessEnv = process.env): Redact {
-  const named = Object.entries(env).flatMap(([name, value]) => (secretName.test(name) ? [value ?? ''] : []));
+  const isSecret = (name: string) => secretName.test(name) && name !== pathVariable;
+  const named = Object.entries(env).flatMap(([name, value]) => (isSecret(name) ? [value ?? ''] : []));
   const read = knownSecrets();
   let pattern = patternOf([...named, ...read]);
   let count = read.size;
