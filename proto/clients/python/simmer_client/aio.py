@@ -62,7 +62,7 @@ class AsyncClient:
         reading_seconds: float = connection.READING_SECONDS,
     ) -> None:
         target = connection.address_of(address)
-        credentials = connection.credentials_of(tls)
+        credentials = connection.credentials_of(target, tls)
         self._metadata = connection.metadata_of(token)
         self._call_seconds = call_seconds
         self._reading_seconds = reading_seconds

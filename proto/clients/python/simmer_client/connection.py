@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from pathlib import Path
 
@@ -41,12 +42,34 @@ def metadata_of(token: str | None) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {token}"),) if token else ()
 
 
-def credentials_of(tls: Tls | None) -> grpc.ChannelCredentials | None:
-    """None for a connection that is not encrypted."""
-    if tls is None:
+def credentials_of(target: str, tls: Tls | None) -> grpc.ChannelCredentials | None:
+    """None for a connection that is not encrypted: to this machine, where no files are given.
+
+    Without `tls`, the files are those of SIMMER_SERVER_CA, SIMMER_SERVER_CERT and SIMMER_SERVER_KEY.
+    """
+    tls = tls or _tls_of_environment()
+    if tls is None and _is_local(target):
         return None
 
     def read(file: str | None) -> bytes | None:
         return Path(file).read_bytes() if file else None
 
+    tls = tls or Tls()
     return grpc.ssl_channel_credentials(read(tls.authority), read(tls.key), read(tls.certificate))
+
+
+def _tls_of_environment() -> Tls | None:
+    names = ("SIMMER_SERVER_CA", "SIMMER_SERVER_CERT", "SIMMER_SERVER_KEY")
+    files = [os.environ.get(name) or None for name in names]
+    return Tls(*files) if any(files) else None
+
+
+def _is_local(target: str) -> bool:
+    """Whether nobody else can listen in, and so no token goes out in the clear."""
+    if target.startswith("unix:"):
+        return True
+    host = target.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

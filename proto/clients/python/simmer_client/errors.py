@@ -12,6 +12,12 @@ _DETAILS_KEY = "grpc-status-details-bin"
 _DETAIL_TYPE = b"type.googleapis.com/simmer.control.v1.ErrorDetail"
 #: More problems than this are counted, not listed, in an error's text.
 _PROBLEMS_SHOWN = 10
+#: What to do about an error that is not a server's own.
+_HINTS = {
+    "unauthenticated": "give the token of the server: token=..., or SIMMER_SERVER_TOKEN",
+    "unavailable": "is `simmer serve` running there? With TLS, give the authority of its certificate: tls=..., "
+    "or SIMMER_SERVER_CA",
+}
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,8 @@ def error_of(error: grpc.RpcError) -> SimmerError:
                 hint = detail.hint if detail.HasField("hint") else None
                 problems = tuple(problem_of(problem) for problem in detail.problems)
                 return SimmerError(detail.code, detail.message, hint, problems)
-    return SimmerError(error.code().name.lower(), error.details() or "the call failed")
+    code = error.code().name.lower()
+    return SimmerError(code, error.details() or "the call failed", _HINTS.get(code))
 
 
 def _detail_in(status: bytes) -> pb.ErrorDetail | None:

@@ -1,0 +1,32 @@
+"""When a connection is encrypted, and by what."""
+
+import pytest
+
+from simmer_client import Tls
+from simmer_client.connection import credentials_of
+
+LOCAL = ["unix:/run/simmer/control.sock", "localhost:7070", "127.0.0.1:7070", "[::1]:7070"]
+REMOTE = ["trainer.example:7070", "192.0.2.1:7070", "[2001:db8::1]:7070", "127.example:7070"]
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SIMMER_SERVER_CA", "SIMMER_SERVER_CERT", "SIMMER_SERVER_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("target", LOCAL)
+def test_this_machine_needs_no_encryption(target: str) -> None:
+    assert credentials_of(target, None) is None
+    assert credentials_of(target, Tls()) is not None
+
+
+@pytest.mark.parametrize("target", REMOTE)
+def test_no_token_goes_to_another_machine_in_the_clear(target: str) -> None:
+    assert credentials_of(target, None) is not None
+
+
+def test_the_files_are_those_of_the_environment_where_none_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIMMER_SERVER_CA", "/no/such/ca.pem")
+    with pytest.raises(FileNotFoundError, match=r"ca\.pem"):
+        credentials_of("localhost:7070", None)
