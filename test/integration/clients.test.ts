@@ -300,6 +300,16 @@ describe(`the C++ client${missing.length === 0 ? '' : ` (not run: ${missing.join
     await expect(wrong).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('error[run_not_found]') });
   });
 
+  it.skipIf(missing.length > 0)('speaks TLS with other machines, by the files that the environment names', async () => {
+    // Every address of this machine but the loopback ones could be another machine's.
+    const other = harness.server.address.replace('127.0.0.1', '0.0.0.0');
+    expect((await run(join(build, 'get_run'), [harness.server.address, 'x', '60'])).stdout).toBe('unauthenticated\n');
+    expect((await run(join(build, 'get_run'), [other, 'x', '60'])).stdout).toBe('unavailable\n');
+    const env = { ...environment(), SIMMER_SERVER_CA: join(harness.folder, 'no.pem') };
+    const wrong = run(join(build, 'run_recipe'), [recipe], { env });
+    await expect(wrong).rejects.toMatchObject({ code: 1, stderr: expect.stringMatching(/tls_file_missing.*no\.pem/) });
+  });
+
   it.skipIf(missing.length > 0)(
     'waits for a server that is being started, and for no answer longer than it may',
     async () => {

@@ -14,9 +14,8 @@ int main(int argc, char** argv) {
     std::cerr << "usage: SIMMER_SERVER=ADDRESS analyze RECIPE STAGE ROW | BEFORE AFTER\n";
     return 2;
   }
-  const char* token = std::getenv("SIMMER_SERVER_TOKEN");
   try {
-    simmer::Client client(address, {token == nullptr ? "" : token, nullptr});
+    simmer::Client client(address, simmer::OptionsOfEnvironment());
     if (argc == 3) {
       std::cout << client.DiffEvaluations(argv[1], argv[2]) << '\n';
       return 0;

@@ -4,6 +4,10 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <regex>
+#include <sstream>
 #include <thread>
 
 namespace simmer {
@@ -89,7 +93,38 @@ void Pause(std::size_t failures) {
   std::this_thread::sleep_for(std::chrono::milliseconds(kPauses[std::min(failures, kPauses.size()) - 1]));
 }
 
+// Whether nobody else can listen in, so that no token goes out in the clear.
+bool IsLocal(const std::string& address) {
+  static const std::regex local(R"(unix:.*|(localhost|127(\.\d+){3}|\[::1\]):\d+)");
+  return std::regex_match(address, local);
+}
+
+std::string Environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+// What the file holds that a variable names; empty where it names none.
+std::string FileOf(const char* variable) {
+  const std::string path = Environment(variable);
+  if (path.empty()) return "";
+  const std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  if (!file || text.str().empty()) throw Error("tls_file_missing", "A file for TLS cannot be read: " + path);
+  return text.str();
+}
+
 }  // namespace
+
+Options OptionsOfEnvironment() {
+  Options options;
+  options.token = Environment("SIMMER_SERVER_TOKEN");
+  const grpc::SslCredentialsOptions files{FileOf("SIMMER_SERVER_CA"), FileOf("SIMMER_SERVER_KEY"),
+                                          FileOf("SIMMER_SERVER_CERT")};
+  if (!files.pem_root_certs.empty() || !files.pem_cert_chain.empty()) options.credentials = grpc::SslCredentials(files);
+  return options;
+}
 
 Client::Client(const std::string& address, Options options)
     : token_(std::move(options.token)),
@@ -100,7 +135,8 @@ Client::Client(const std::string& address, Options options)
   arguments.SetInt("grpc.initial_reconnect_backoff_ms", 50);
   arguments.SetInt("grpc.max_reconnect_backoff_ms", 1000);
   arguments.SetInt("grpc.enable_http_proxy", 0);
-  const auto credentials = options.credentials ? options.credentials : grpc::InsecureChannelCredentials();
+  auto credentials = options.credentials;
+  if (!credentials) credentials = IsLocal(address) ? grpc::InsecureChannelCredentials() : grpc::SslCredentials({});
   stub_ = wire::ControlService::NewStub(grpc::CreateCustomChannel(address, credentials, arguments));
 }
 

@@ -29,13 +29,17 @@ class Error : public std::runtime_error {
 struct Options {
   // Of a server on TCP; empty for a unix socket.
   std::string token;
-  // Null for a connection that is not encrypted.
+  // Null for TLS with every other machine, by the public authorities, and a connection that is not encrypted with this one.
   std::shared_ptr<grpc::ChannelCredentials> credentials;
   // How long a call may take before it fails with "deadline_exceeded".
   double call_seconds = 60;
   // The same for ExplainRow and DiffEvaluations, which read whole tables.
   double reading_seconds = 600;
 };
+
+// The token of SIMMER_SERVER_TOKEN, and TLS by the PEM files of SIMMER_SERVER_CA, SIMMER_SERVER_CERT and SIMMER_SERVER_KEY.
+// Throws Error "tls_file_missing".
+Options OptionsOfEnvironment();
 
 // The calls of one server. May be shared among threads. Every call but ReadArtifact may be made twice, so that a server that
 // is being started again is waited for: about two seconds, Watch longer.

@@ -15,9 +15,8 @@ int main(int argc, char** argv) {
   }
   std::stringstream text;
   text << std::ifstream(argv[1]).rdbuf();
-  const char* token = std::getenv("SIMMER_SERVER_TOKEN");
   try {
-    simmer::Client client(address, {token == nullptr ? "" : token, nullptr});
+    simmer::Client client(address, simmer::OptionsOfEnvironment());
     // The server takes the same id for the same request: this one has to be new.
     const std::string request_id = "cpp-" + std::to_string(std::random_device{}()) + std::to_string(std::random_device{}());
     const auto run = client.CreateRun(text.str(), {{"count", "50"}}, request_id);
