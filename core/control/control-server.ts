@@ -1,14 +1,15 @@
 import { chmod, mkdir, rm, stat } from 'node:fs/promises';
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
+import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Settings } from '../config/settings.js';
-import { UserError } from '../errors.js';
+import { isUserError, UserError } from '../errors.js';
 import { nodeLogFileSystem } from '../events/log-file-system.js';
-import { acquireRunLock } from '../events/run-lock.js';
+import { acquireRunLock, type RunLock, readRunOwner } from '../events/run-lock.js';
 import { builtInPlugins, PluginCatalog } from '../plugin/catalog.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { processMachine } from '../plugin/process/process-machine.js';
@@ -81,8 +82,8 @@ export class ControlServer {
 
   /**
    * Listens, then takes up the runs that a former server left.
-   * @throws UserError `token_needed`, `tls_needed`, `tls_file_wrong`, `address_in_use`, `wrong_secret`, `run_locked` where another server
-   * has this home
+   * @throws UserError `token_needed`, `tls_needed`, `tls_file_wrong`, `address_in_use`, `wrong_secret`, `home_served` where another
+   * server has this home
    */
   static async start(options: ControlServerOptions): Promise<ControlServer> {
     const { settings, address, log = () => undefined } = options;
@@ -91,7 +92,7 @@ export class ControlServer {
     const folder = join(settings.home, 'server');
     const ownFolder = join(folder, 'recipes');
     await mkdir(ownFolder, { recursive: true, mode: 0o700 });
-    const lock = await acquireRunLock(folder);
+    const lock = await lockHome(settings.home, folder);
     try {
       const writes = new DurableWrites();
       const logFileSystem = writes.over(nodeLogFileSystem);
@@ -153,6 +154,24 @@ export class ControlServer {
     this.#grpc.forceShutdown();
     for (const socket of this.#sockets) socket.destroy();
     await this.#release();
+  }
+}
+
+async function lockHome(home: string, folder: string): Promise<RunLock> {
+  try {
+    return await acquireRunLock(folder);
+  } catch (error) {
+    const owner = await readRunOwner(folder);
+    if (!isUserError(error) || error.code !== 'run_locked' || owner === undefined) throw error;
+    const { pid, host, startedAt } = owner;
+    const isHere = host === hostname();
+    throw new UserError('home_served', `Process ${pid} on ${host} serves ${home} already, since ${startedAt}.`, {
+      kind: 'environment',
+      hint: isHere
+        ? 'Stop it first, or give this server a home of its own: --home FOLDER.'
+        : `If it is gone, remove ${join(folder, 'owner.json')}; or give this server a home of its own: --home FOLDER.`,
+      cause: error,
+    });
   }
 }
 

@@ -124,7 +124,11 @@ describe('a unix socket', () => {
       sources: {},
     };
     const address = parseAddress(`unix:${join(folder, 'socket', 'b.sock')}`);
-    await expect(ControlServer.start({ settings, address })).rejects.toMatchObject({ code: 'run_locked' });
+    await expect(ControlServer.start({ settings, address })).rejects.toMatchObject({
+      code: 'home_served',
+      message: expect.stringContaining(`Process ${process.pid} `),
+      hint: expect.stringContaining('--home FOLDER'),
+    });
   });
 });
 
