@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Event } from 'simmerkit';
@@ -28,6 +28,12 @@ describe('the report', () => {
     expect(text).toContain('12 wrong to right, 16 right to wrong');
     expect(text).toContain('82.0%');
     expect(text).toContain('<td>128</td><td class="number">128</td><td class="number">200 × 4</td>');
+  });
+
+  it('leaves no half of itself where it cannot be written', async () => {
+    await mkdir(join(folder, 'report.html'));
+    await expect(reportOf()).rejects.toThrow('report.html');
+    expect(await readdir(folder)).not.toContain('report.html.new');
   });
 
   it('draws the funnel, the loss, the accuracies and the waits', async () => {

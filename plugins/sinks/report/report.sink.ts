@@ -1,4 +1,4 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defineSink, type Plan, redactor, type SinkContext, type TableArtifact, z } from 'simmerkit';
 import { type ComparisonReport, comparisonReport, type StageComparison } from './comparison-report.js';
@@ -54,8 +54,14 @@ async function writeReport(gatherer: RunGatherer, context: SinkContext): Promise
     recipeText,
   });
   const reportPath = join(context.runFolder, 'report.html');
-  await writeFile(`${reportPath}.new`, redactor()(text));
-  await rename(`${reportPath}.new`, reportPath);
+  const draft = `${reportPath}.new`;
+  try {
+    await writeFile(draft, redactor()(text));
+    await rename(draft, reportPath);
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw error;
+  }
   return reportPath;
 }
 

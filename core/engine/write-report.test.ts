@@ -1,0 +1,31 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { z } from 'zod';
+import { ArtifactStore } from '../artifacts/artifact-store.js';
+import { defineSink } from '../plugin/define.js';
+import { eventsFile } from './run-folder.js';
+import { writeReport } from './write-report.js';
+
+it('says that the disk is full where the report does not fit any more', async () => {
+  const home = await mkdtemp(join(tmpdir(), 'simmer-write-report-'));
+  onTestFinished(() => rm(home, { recursive: true, force: true }));
+  const store = await ArtifactStore.open(home);
+  const runFolder = store.runFolder('one');
+  await mkdir(runFolder, { recursive: true });
+  await writeFile(eventsFile(runFolder), '');
+  const definition = defineSink({
+    description: 'Writes to a disk that is full.',
+    options: z.strictObject({}),
+    open: () => ({
+      onEvent() {},
+      async beforeCompleted() {
+        throw Object.assign(new Error('write'), { code: 'ENOSPC' });
+      },
+    }),
+  });
+  await expect(writeReport('one', store, { sink: async () => ({ definition }) })).rejects.toMatchObject({
+    code: 'no_disk_space',
+  });
+});
