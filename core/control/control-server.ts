@@ -19,6 +19,7 @@ import { parseAllowedSecret } from './allowed-secrets.js';
 import { controlService, controlServiceDefinition } from './control-service.js';
 import { DurableWrites } from './durable-writes.js';
 import { defaultLimits, type ServerLimits } from './limits.js';
+import { checkOwnerOptions } from './owner-options.js';
 import { RecipeSource } from './recipe-source.js';
 import { ServedRuns } from './served-runs.js';
 import { outOfDate, takeTlsFiles } from './tls-files.js';
@@ -82,12 +83,13 @@ export class ControlServer {
 
   /**
    * Listens, then takes up the runs that a former server left.
-   * @throws UserError `token_needed`, `tls_needed`, `tls_file_wrong`, `address_in_use`, `wrong_secret`, `home_served` where another
-   * server has this home
+   * @throws UserError `token_needed`, `tls_needed`, `tls_file_wrong`, `address_in_use`, `folder_missing`,
+   * `wrong_option_name`, `wrong_secret`, `home_served` where another server has this home
    */
   static async start(options: ControlServerOptions): Promise<ControlServer> {
     const { settings, address, log = () => undefined } = options;
     refuseUnsafe(options);
+    await checkOwnerOptions(options);
     const limits = { ...defaultLimits, ...options.limits };
     const folder = join(settings.home, 'server');
     const ownFolder = join(folder, 'recipes');

@@ -115,6 +115,25 @@ describe('a unix socket', () => {
     await expect(ControlServer.start({ settings, address })).rejects.toMatchObject({ code: 'socket_folder_unsafe' });
   });
 
+  it.each([
+    [{ allowedRoots: ['/no/such/folder'] }, 'folder_missing', '--allow-root /no/such/folder'],
+    [{ recipeFolders: [import.meta.filename] }, 'folder_missing', '--recipes '],
+    [{ allowedOptions: ['torch-trainer/torch.python', 'python'] }, 'wrong_option_name', '--allow-option python'],
+  ])('does not start with %j, which would only be seen when a client is refused', async (given, code, message) => {
+    const { folder } = await start();
+    const settings = {
+      home: join(folder, 'other'),
+      cacheFolder: folder,
+      resources: { cpus: 1, memoryBytes: 1, gpus: 0 },
+      sources: {},
+    };
+    const address = parseAddress(`unix:${join(folder, 'socket', 'b.sock')}`);
+    await expect(ControlServer.start({ settings, address, ...given })).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(message),
+    });
+  });
+
   it('serves a home that no other server has', async () => {
     const { folder } = await start();
     const settings = {
