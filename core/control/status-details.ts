@@ -30,17 +30,46 @@ const codes: Readonly<Record<string, status>> = {
   server_stopping: status.UNAVAILABLE,
 };
 
+/** The most that a status takes: clients on gRPC's C core refuse trailers of more than 8 KiB, now and then or always. */
+const detailBytes = 5 * 1024;
+/** A text that is quoted in an error may be of any length. */
+const longestText = 600;
+
 /** An error as the status of a call: with its stable code in the details. A bug's stack stays on the server. */
 export function toStatus(error: unknown): Partial<StatusObject> {
   const record = redactedRecord(error);
   const code = statusCode(error);
-  const message = isUserError(error) ? record.message : `The server has a bug: ${record.message}`;
+  const message = cut(isUserError(error) ? record.message : `The server has a bug: ${record.message}`);
   const metadata = new Metadata();
   metadata.set(
     detailsKey,
-    encodeStatus(code, message, ErrorDetail.encode(toErrorDetail(record)).finish(), record.code),
+    encodeStatus(code, message, ErrorDetail.encode(fitting(toErrorDetail(record))).finish(), record.code),
   );
   return { code, details: message, metadata };
+}
+
+/** With as many of the problems as go into a status, and texts cut short. ValidateRecipe answers with all of them. */
+function fitting(detail: ErrorDetail): ErrorDetail {
+  const problems = detail.problems.map((problem) => ({
+    ...problem,
+    message: cut(problem.message),
+    ...cutHint(problem),
+  }));
+  const fits = { ...detail, message: cut(detail.message), ...cutHint(detail), problems };
+  const isTooLarge = () => ErrorDetail.encode(fits).finish().length > detailBytes;
+  while (fits.problems.length > 1 && isTooLarge()) {
+    fits.problems.length -= Math.ceil(fits.problems.length / 10);
+    fits.hint ??= 'These are the first of them; `simmer validate` lists all.';
+  }
+  return fits;
+}
+
+function cutHint({ hint }: { readonly hint?: string | undefined }): { readonly hint: string | undefined } {
+  return { hint: hint === undefined ? undefined : cut(hint) };
+}
+
+function cut(text: string): string {
+  return text.length <= longestText ? text : `${text.slice(0, longestText)}…`;
 }
 
 function statusCode(error: unknown): status {
