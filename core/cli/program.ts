@@ -224,7 +224,7 @@ Examples:
         'SECURITY.md what is trusted.',
     )
     .option('--listen <address>', 'unix:PATH or HOST:PORT; TCP needs a token, and TLS unless HOST is this machine')
-    .option('--token-file <file>', 'a file with the token that clients must give (or SIMMER_SERVER_TOKEN)')
+    .option('--token-file <file>', 'a file with the tokens that clients may give, one a line (or SIMMER_SERVER_TOKEN)')
     .option('--tls-cert <file>', 'PEM file of the certificate')
     .option('--tls-key <file>', 'PEM file of its key')
     .option('--tls-client-ca <file>', 'PEM file of the authority whose clients may connect, and no others')

@@ -15,16 +15,36 @@ import type { ServerLimits } from './limits.js';
 const shortestToken = 16;
 
 /**
- * The token of a server: from a file, or from the environment. It is never in an argument, which every user of the
+ * The token that a client gives: from a file, or from the environment. It is never in an argument, which every user of the
  * machine could read, and never in a message. @throws UserError `token_file_unsafe`, `token_too_short` and the like
  */
 export async function readToken(file: string | undefined, env: NodeJS.ProcessEnv): Promise<string | undefined> {
   const token = file === undefined ? env.SIMMER_SERVER_TOKEN : await readTokenFile(file);
-  if (token === undefined || token === '') return undefined;
+  return token === undefined || token === '' ? undefined : checked(token);
+}
+
+/**
+ * The tokens that a server takes: each line of its file, but for empty ones and comments (`# whose`); or the one of the
+ * environment. @throws UserError `token_file_empty`, and as `readToken`
+ */
+export async function readTokens(file: string | undefined, env: NodeJS.ProcessEnv): Promise<readonly string[]> {
+  if (file === undefined) {
+    const token = await readToken(file, env);
+    return token === undefined ? [] : [token];
+  }
+  const lines = (await readTokenFile(file)).split('\n').map((line) => line.trim());
+  const tokens = lines.filter((line) => line !== '' && !line.startsWith('#')).map(checked);
+  if (tokens.length > 0) return tokens;
+  throw new UserError('token_file_empty', `The token file ${file} has no token.`, { hint: makeToken });
+}
+
+const makeToken = 'Make one: openssl rand -hex 32 > token && chmod 600 token';
+
+function checked(token: string): string {
   keepSecret(token);
   if (token.length >= shortestToken && /^[\x21-\x7e]+$/.test(token)) return token;
   throw new UserError('token_too_short', `The token must have at least ${shortestToken} visible ASCII characters.`, {
-    hint: 'Make one: openssl rand -hex 32 > token && chmod 600 token',
+    hint: makeToken,
   });
 }
 
@@ -46,13 +66,15 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
-/** Refuses every call without the token, health and reflection too. */
-export function requireToken(token: string): ServerInterceptor {
-  const expected = digest(`Bearer ${token}`);
+/** Refuses every call without one of the tokens, health and reflection too. */
+export function requireToken(tokens: readonly string[]): ServerInterceptor {
+  const expected = tokens.map((token) => digest(`Bearer ${token}`));
   return refusing((metadata) => {
     const [given] = metadata.get('authorization');
-    // Digests have one length, so that comparing tells nothing of the token, not even how long it is.
-    if (typeof given === 'string' && timingSafeEqual(digest(given), expected)) return undefined;
+    const said = typeof given === 'string' ? digest(given) : undefined;
+    // Digests have one length, so that comparing tells nothing of a token, not even how long it is; nor which it was.
+    const matches = said === undefined ? [] : expected.filter((each) => timingSafeEqual(said, each));
+    if (matches.length > 0) return undefined;
     return { code: status.UNAUTHENTICATED, details: 'no token, or a wrong one' };
   });
 }

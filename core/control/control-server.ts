@@ -37,8 +37,8 @@ export interface ServerTlsFiles {
 export interface ControlServerOptions {
   readonly settings: Settings;
   readonly address: ServerAddress;
-  /** Needed for TCP. */
-  readonly token?: string;
+  /** Any of them lets a client in. Needed for TCP. */
+  readonly tokens?: readonly string[];
   /** Needed for TCP, unless only this machine can connect. */
   readonly tls?: ServerTlsFiles;
   /** Folders whose files recipes of clients may name. The first is what their relative paths are relative to. */
@@ -119,7 +119,7 @@ export class ControlServer {
         baseFolder: rules.folder,
         machine,
       });
-      const grpc = grpcServer(limits, options.token);
+      const grpc = grpcServer(limits, options.tokens ?? []);
       grpc.addService(controlServiceDefinition, controlService({ settings, runs, writes, recipes, limits, catalog }));
       addStandardServices(grpc);
       const sockets = new Set<Socket>();
@@ -177,9 +177,9 @@ async function lockHome(home: string, folder: string): Promise<RunLock> {
   }
 }
 
-function refuseUnsafe({ address, token, tls }: ControlServerOptions): void {
+function refuseUnsafe({ address, tokens = [], tls }: ControlServerOptions): void {
   if (address.kind === 'unix') return;
-  if (token === undefined) {
+  if (tokens.length === 0) {
     throw new UserError('token_needed', `A server on ${shownAddress(address)} needs a token.`, {
       hint: 'Give it by --token-file FILE, or SIMMER_SERVER_TOKEN; or serve on a unix socket.',
     });
@@ -191,9 +191,9 @@ function refuseUnsafe({ address, token, tls }: ControlServerOptions): void {
   }
 }
 
-function grpcServer(limits: ServerLimits, token: string | undefined): Server {
+function grpcServer(limits: ServerLimits, tokens: readonly string[]): Server {
   return new Server({
-    interceptors: [limitRate(limits), ...(token === undefined ? [] : [requireToken(token)])],
+    interceptors: [limitRate(limits), ...(tokens.length === 0 ? [] : [requireToken(tokens)])],
     'grpc.max_receive_message_length': limits.messageBytes,
     'grpc.max_concurrent_streams': limits.streams,
     'grpc.keepalive_time_ms': limits.keepaliveMilliseconds,

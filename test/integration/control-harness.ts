@@ -7,7 +7,13 @@ import { ControlServer, type ControlServerOptions } from '../../core/control/con
 import type { Event } from '../../core/events/catalogue.js';
 import type { Recipe } from '../../core/generated/simmer/control/v1/control.js';
 
-export type ServerOptions = Partial<Omit<ControlServerOptions, 'settings'>> & { readonly cpus?: number };
+export type ServerOptions = Partial<Omit<ControlServerOptions, 'settings' | 'tokens'>> & {
+  readonly cpus?: number;
+  /** The client's. */
+  readonly token?: string;
+  /** What the server takes besides. */
+  readonly moreTokens?: readonly string[];
+};
 
 /** A server in this process on a home of its own, and a client of it. */
 export class ControlHarness implements AsyncDisposable {
@@ -26,7 +32,7 @@ export class ControlHarness implements AsyncDisposable {
   }
 
   /** Starts a server on the home; the former one has to be stopped. */
-  async serve({ cpus = 4, ...options }: ServerOptions = {}): Promise<void> {
+  async serve({ cpus = 4, token, moreTokens = [], ...options }: ServerOptions = {}): Promise<void> {
     const settings = {
       home: join(this.folder, 'home'),
       cacheFolder: join(this.folder, 'cache'),
@@ -34,10 +40,11 @@ export class ControlHarness implements AsyncDisposable {
       sources: {},
     };
     const address = parseAddress(`unix:${join(this.folder, 'socket', 'control.sock')}`);
-    this.server = await ControlServer.start({ settings, address, ...options });
+    const tokens = [...(token === undefined ? [] : [token]), ...moreTokens];
+    this.server = await ControlServer.start({ settings, address, tokens, ...options });
     this.client = await ControlClient.open({
       address: this.server.address,
-      ...(options.token === undefined ? {} : { token: options.token }),
+      ...(token === undefined ? {} : { token }),
     });
   }
 

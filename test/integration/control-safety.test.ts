@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { ChannelCredentials, Client, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
-import { readToken } from '../../core/control/access.js';
+import { readToken, readTokens } from '../../core/control/access.js';
 import { parseAddress } from '../../core/control/address.js';
 import { ControlClient } from '../../core/control/control-client.js';
 import { ControlServer } from '../../core/control/control-server.js';
@@ -96,6 +96,28 @@ describe('a token', () => {
     await expect(readToken(undefined, { SIMMER_SERVER_TOKEN: 'short' })).rejects.toSatisfy(
       (error: Error) => !error.message.includes('short '),
     );
+  });
+});
+
+describe('the tokens of a server', () => {
+  it('are one a line, beside whose they are, and none of them lets in who has no other', async () => {
+    const another = 'another-token-of-somebody';
+    const harness = await start({ ...tcp, moreTokens: [another] });
+    const { address } = harness.server;
+    for (const each of [token, another]) {
+      using client = await ControlClient.open({ address, token: each });
+      expect((await client.describeServer()).version).toMatch(/^\d/);
+    }
+    using client = await ControlClient.open({ address, token: `${token}${another}` });
+    await expect(client.describeServer()).rejects.toMatchObject({ code: 'unauthenticated' });
+
+    const file = join(harness.folder, 'tokens');
+    await writeFile(file, `# Ada\n${token}\n\n  ${another}\r\n`, { mode: 0o600 });
+    expect(await readTokens(file, {})).toEqual([token, another]);
+    await writeFile(file, `${token}\nshort\n`);
+    await expect(readTokens(file, {})).rejects.toMatchObject({ code: 'token_too_short' });
+    await writeFile(file, '# nobody\n');
+    await expect(readTokens(file, {})).rejects.toMatchObject({ code: 'token_file_empty' });
   });
 });
 

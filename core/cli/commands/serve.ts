@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { readToken } from '../../control/access.js';
+import { readTokens } from '../../control/access.js';
 import { defaultAddress, parseAddress } from '../../control/address.js';
 import { ControlServer, type ControlServerOptions } from '../../control/control-server.js';
 import { exitCodes, UserError } from '../../errors.js';
@@ -25,14 +25,14 @@ export interface ServeFlags extends WorkspaceFlags {
 export async function serve(flags: ServeFlags): Promise<number> {
   const settings = await settingsFrom(flags);
   const address = flags.listen === undefined ? await defaultAddress(settings.home) : parseAddress(flags.listen);
-  const token = await readToken(flags.tokenFile, process.env);
+  const tokens = await readTokens(flags.tokenFile, process.env);
   const tls = tlsOf(flags);
   // Its runs are canceled by its clients, one at a time.
   passOverCancel();
   const server = await ControlServer.start({
     settings,
     address,
-    ...(token === undefined ? {} : { token }),
+    tokens,
     ...(tls === undefined ? {} : { tls }),
     allowedRoots: flags.allowRoot.map((folder) => resolve(folder)),
     allowedPlugins: flags.allowPlugin,
