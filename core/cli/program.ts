@@ -220,8 +220,8 @@ Examples:
     .summary('run the recipes of others on this machine')
     .description(
       'Serves simmer.control.v1 until it is stopped: runs share the machine in a queue, and go on after a crash or a ' +
-        'restart. By default on a unix socket in the home that only you may enter. docs/clients.md has the clients, ' +
-        'SECURITY.md what is trusted.',
+        'restart. By default on a unix socket in the home that only you may enter. docs/serving.md has a service, ' +
+        'docs/clients.md the clients, SECURITY.md what is trusted.',
     )
     .option('--listen <address>', 'unix:PATH or HOST:PORT; TCP needs a token, and TLS unless HOST is this machine')
     .option('--token-file <file>', 'a file with the tokens that clients may give, one a line (or SIMMER_SERVER_TOKEN)')
