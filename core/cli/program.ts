@@ -107,7 +107,10 @@ export function buildProgram(): { readonly program: Command; exitCode(): number 
       'Runs a recipe from end to end and shows how it goes. Stages whose code, options and inputs are as they were are ' +
         'taken from the cache. Ctrl-C stops gracefully and says how to go on.',
     )
-    .argument('[recipe]', 'a recipe file; without one, the quickstart that comes with Simmer')
+    .argument(
+      '[recipe]',
+      'a recipe file, or the name of one of a server; without one, the quickstart that comes with Simmer',
+    )
     .addOption(paramOption())
     .addOption(setOption())
     .addOption(untilOption())

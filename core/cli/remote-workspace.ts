@@ -133,10 +133,7 @@ export class RemoteWorkspace implements Workspace {
   }
 
   async start(file: string | undefined, given: Overrides, options: StartOptions) {
-    const recipe: Recipe =
-      file === undefined
-        ? { source: { $case: 'name', value: 'quickstart' }, fileName: '', ...messageOf(given) }
-        : await read(file, given);
+    const recipe = file === undefined ? named('quickstart', given) : await read(file, given);
     const { run } = await this.#client.createRun({ requestId: randomUUID(), recipe });
     return this.#followed(run, 0, options);
   }
@@ -248,9 +245,15 @@ function queueLine(runId: string, { position, waitsFor }: NonNullable<Run['queue
   return `${runId} is number ${position} in the queue${what}.`;
 }
 
+/** The recipe in a file here; or where there is none, the server's own of that name. */
 async function read(file: string, given: Overrides): Promise<Recipe> {
+  if (/^[A-Za-z0-9][A-Za-z0-9_-]*$/.test(file) && !existsSync(file)) return named(file, given);
   const value = await readDataFile(file, 'recipe');
   return { source: { $case: 'text', value }, fileName: file, ...messageOf(given) };
+}
+
+function named(value: string, given: Overrides): Recipe {
+  return { source: { $case: 'name', value }, fileName: '', ...messageOf(given) };
 }
 
 function messageOf({ params, overrides, until }: Overrides): Pick<Recipe, 'params' | 'overrides' | 'until'> {

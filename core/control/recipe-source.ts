@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync } from 'node:fs';
+import { join, parse } from 'node:path';
 import type { Settings } from '../config/settings.js';
 import { isUserError, UserError } from '../errors.js';
 import type { Recipe } from '../generated/simmer/control/v1/control.js';
@@ -28,6 +28,10 @@ export interface RecipeSourceOptions {
   /** Folders of the recipes that have names here. */
   readonly recipeFolders: readonly string[];
 }
+
+/** A name of a recipe: it can lead nowhere else. */
+const plainName = /^[A-Za-z0-9][A-Za-z0-9_-]*$/;
+const endings = ['.yaml', '.yml', '.json'];
 
 /** Plans the recipes of clients: texts within the rules, and the server's own by their names. */
 export class RecipeSource {
@@ -79,17 +83,21 @@ export class RecipeSource {
   }
 
   #fileOf(name: string): string {
-    // A plain name: it can lead nowhere else.
-    const files = /^[A-Za-z0-9][A-Za-z0-9_-]*$/.test(name)
-      ? this.#options.recipeFolders.flatMap((folder) =>
-          ['.yaml', '.yml', '.json'].map((end) => join(folder, name + end)),
-        )
+    const files = plainName.test(name)
+      ? this.#options.recipeFolders.flatMap((folder) => endings.map((end) => join(folder, name + end)))
       : [];
     const file = files.find((path) => existsSync(path));
     if (file !== undefined) return file;
     throw new UserError('recipe_not_found', `The server has no recipe ${JSON.stringify(name)}.`, {
-      hint: 'A name is the file name of a recipe of the server without its ending; any other recipe is sent as text.',
+      hint: `It has ${this.#names().join(', ')}. Any other recipe is sent from its file.`,
     });
+  }
+
+  /** Of the recipes that clients may run by them. */
+  #names(): readonly string[] {
+    const files = this.#options.recipeFolders.flatMap((folder) => readdirSync(folder)).map((file) => parse(file));
+    const names = files.flatMap(({ name, ext }) => (endings.includes(ext) && plainName.test(name) ? [name] : []));
+    return [...new Set(names)].toSorted();
   }
 
   #checkSize(text: string): void {

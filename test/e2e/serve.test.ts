@@ -85,6 +85,26 @@ it('the command line prints the same for a server as for this machine', async ()
   await end(server);
 }, 240_000);
 
+it('a recipe of the server is run by its name, where there is no such file here', async () => {
+  await using folder = await workFolder();
+  const cwd = folder.path;
+  await mkdir(join(cwd, 'of-the-server'));
+  await folder.write('of-the-server/shared.yaml', curationRecipe);
+  const server = await serve(cwd, '--recipes', 'of-the-server');
+  const remote = { cwd, env: { SIMMER_SERVER: server.address } };
+  const plan = await simmer(['plan', 'shared', '-p', 'count=301', '--json'], remote);
+  expect(JSON.parse(plan.stdout)).toMatchObject({ plan: { recipe: 'small', params: { count: 301 } } });
+  expect(await simmer(['run', 'shared', '-p', 'count=301'], remote)).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining('small done'),
+  });
+  expect(await simmer(['validate', 'shred'], remote)).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/error\[recipe_not_found\].*"shred"\.\nhint: It has .*quickstart.*shared/),
+  });
+  await end(server);
+}, 60_000);
+
 it('the rows and verdicts of runs are told by a server as by this machine', async () => {
   await using folder = await workFolder();
   const cwd = folder.path;
