@@ -1,3 +1,5 @@
+import { stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { isUserError } from '../errors.js';
 import { readEvents } from '../events/replay.js';
 import { readRunOwner } from '../events/run-lock.js';
@@ -40,6 +42,25 @@ export async function summaryOf(state: RunState, runFolder: string): Promise<Run
     stagesDone: Object.values(state.stages).filter(isDone).length,
     stagesTotal: plan.stages.length,
   };
+}
+
+/** A run whose log cannot be read, as far as the rest of its folder tells of it; undefined where nothing does. */
+export async function unreadableRun(runFolder: string): Promise<RunSummary | undefined> {
+  try {
+    const [plan, written] = await Promise.all([readPlan(runFolder), stat(join(runFolder, 'recipe.yaml'))]);
+    return {
+      runId: basename(runFolder),
+      recipe: plan.recipe,
+      status: 'crashed',
+      startedAt: written.mtime.toISOString(),
+      runFolder,
+      events: 0,
+      stagesDone: 0,
+      stagesTotal: plan.stages.length,
+    };
+  } catch {
+    return undefined;
+  }
 }
 
 async function statusOf(state: RunState, runFolder: string): Promise<RunSummary['status']> {

@@ -9,7 +9,7 @@ import {
   PluginCatalogToken,
   SettingsToken,
 } from '../container/tokens.js';
-import { UserError } from '../errors.js';
+import { isUserError, UserError } from '../errors.js';
 import type { EventData } from '../events/catalogue.js';
 import type { LogFileSystem } from '../events/log-file-system.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
@@ -20,7 +20,7 @@ import { withPresentCode } from './code-changes.js';
 import { beyondMachine, refuseBeyondMachine } from './machine.js';
 import { previewPlan } from './preview.js';
 import { createRunFolder, newRunId, readPlan, runIds } from './run-folder.js';
-import { readRunState, summarizeRun } from './run-history.js';
+import { readRunState, summarizeRun, unreadableRun } from './run-history.js';
 import type { RunHandle, RunSummary, StagePreview } from './run-outcome.js';
 import type { OpenRunRequest, OpenRunScope } from './run-scope.js';
 import { isDone } from './run-state.js';
@@ -134,10 +134,23 @@ export class RunManager {
     return this.#takeUp({ runId, runFolder, plan, isResumed, warnings: changes, ...change }, options);
   }
 
-  /** Every run of the home, the newest first. @param summarize reads a log; a caller may know a quicker way */
+  /**
+   * Every run of the home, the newest first: one whose log is damaged is among them, and hides no other.
+   * @param summarize reads a log; a caller may know a quicker way @throws what the log of a run says, where nothing else
+   * tells of the run
+   */
   async list(summarize: Summarize = summarizeRun): Promise<readonly RunSummary[]> {
     const ids = await runIds(this.#runsFolder);
-    const summaries = await Promise.all(ids.map((id) => summarize(this.#store.runFolder(id))));
+    const summaries = await Promise.all(
+      ids.map(async (id) => {
+        const runFolder = this.#store.runFolder(id);
+        return summarize(runFolder).catch(async (error: unknown) => {
+          const run = isUserError(error) ? await unreadableRun(runFolder) : undefined;
+          if (run === undefined) throw error;
+          return run;
+        });
+      }),
+    );
     return summaries
       .filter((summary) => summary !== undefined)
       .toSorted((a, b) => b.startedAt.localeCompare(a.startedAt) || b.runId.localeCompare(a.runId));

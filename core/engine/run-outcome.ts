@@ -44,8 +44,8 @@ export interface RunSummary {
   /** What the command line changed in the recipe, in its words. A server does not tell. */
   readonly changes?: readonly string[];
   /**
-   * `crashed`: its log has no end, and no core that is alive holds it. `queued`: it waits for its slots; only a server
-   * knows.
+   * `crashed`: its log has no end, and no core that is alive holds it; or its log is damaged. `queued`: it waits for its
+   * slots; only a server knows.
    */
   readonly status: 'queued' | 'running' | 'completed' | 'failed' | 'interrupted' | 'crashed';
   /** ISO 8601; when it was created. */

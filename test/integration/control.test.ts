@@ -1,6 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventsFile } from '../../core/engine/run-folder.js';
 import { RunStatus } from '../../core/generated/simmer/control/v1/control.js';
 import { RunHarness } from '../../core/testing/run-harness.js';
 import { ControlHarness, curation, recipeText } from './control-harness.js';
@@ -83,6 +85,16 @@ describe('a run', () => {
     const statuses = await Promise.all(Array.from({ length: 5 }, cancel));
     expect(statuses).toEqual(Array(5).fill(RunStatus.RUN_STATUS_INTERRUPTED));
     expect((await harness.events(runId)).map(({ type }) => type)).toEqual(['run.created', 'run.interrupted']);
+  });
+
+  it('whose log is damaged hides no other in the list', async () => {
+    const [damaged, sound] = [await completed(), await completed()];
+    await appendFile(eventsFile(join(harness.folder, 'home/runs', damaged)), 'not an event\n');
+    const { runs } = await harness.client.listRuns({ pageSize: 100, pageToken: '', filter: undefined });
+    const statuses = new Map(runs.map(({ runId, status }) => [runId, status]));
+    expect(statuses.get(damaged)).toBe(RunStatus.RUN_STATUS_CRASHED);
+    expect(statuses.get(sound)).toBe(RunStatus.RUN_STATUS_COMPLETED);
+    await expect(harness.client.getRun(damaged)).rejects.toMatchObject({ code: 'log_damaged' });
   });
 
   it('that is not there is NOT_FOUND with our code', async () => {

@@ -1,8 +1,9 @@
-import { readdir, readFile, readlink, rm } from 'node:fs/promises';
+import { appendFile, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Event, EventType, Sink } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
+import { eventsFile } from '../../core/engine/run-folder.js';
 import { countingPlugin, watched } from './counting-plugin.js';
 
 const diamond = `
@@ -413,6 +414,21 @@ describe('the machine', () => {
 });
 
 describe('the runs of a home', () => {
+  it('are listed with one whose log is damaged, which alone cannot be looked at', async () => {
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    const damaged = await harness.run(diamond);
+    const sound = await harness.run(diamond);
+    await appendFile(eventsFile(damaged.runFolder), 'not an event\n');
+    const list = await harness.manager.list();
+    expect(new Map(list.map(({ runId, recipe, status }) => [runId, [recipe, status]]))).toEqual(
+      new Map([
+        [sound.runId, ['diamond', 'completed']],
+        [damaged.runId, ['diamond', 'crashed']],
+      ]),
+    );
+    await expect(harness.manager.find(damaged.runId)).rejects.toMatchObject({ code: 'log_damaged' });
+  });
+
   it('are listed newest first, and found by id, prefix or as latest', async () => {
     await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
     const first = await harness.run(diamond);
