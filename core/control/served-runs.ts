@@ -7,7 +7,7 @@ import { appendEnding } from '../engine/append-ending.js';
 import { scheduledStages } from '../engine/machine.js';
 import { eventsFile, readPlan } from '../engine/run-folder.js';
 import type { ResumeOptions, RunManager } from '../engine/run-manager.js';
-import type { RunHandle, RunSummary } from '../engine/run-outcome.js';
+import type { RunHandle, RunOutcome, RunSummary } from '../engine/run-outcome.js';
 import type { Capacity } from '../engine/scheduler.js';
 import { toErrorRecord, UserError } from '../errors.js';
 import type { LogFileSystem } from '../events/log-file-system.js';
@@ -211,7 +211,8 @@ export class ServedRuns {
       try {
         active.handle = await manager.resume(runId, options);
         if (active.reason !== undefined) active.handle.interrupt(active.reason);
-        await active.handle.finished;
+        this.#options.log(`${runId}: started`);
+        this.#options.log(`${runId}: ${oneLine(ended(await active.handle.finished))}`);
       } catch (error) {
         // It could not be taken up at all. Who watches it must see an end.
         this.#options.log(`${runId}: ${error instanceof Error ? error.message : String(error)}`);
@@ -259,6 +260,23 @@ export class ServedRuns {
     const place = this.queue.placeOf(run.runId);
     if (place === undefined) return this.#active.has(run.runId) ? { ...run, status: 'running' } : run;
     return { ...run, status: 'queued', queue: { ...place, claim: this.queue.claimOf(run.runId)! } };
+  }
+}
+
+/** Clients and plugins say what goes into it: it is to look like no other line, and to do nothing to a terminal. */
+function oneLine(text: string): string {
+  return text.replaceAll(/[\p{Cc}\s]+/gu, ' ');
+}
+
+/** What the server's owner is told of the end of a run. */
+function ended(outcome: RunOutcome): string {
+  switch (outcome.status) {
+    case 'completed':
+      return outcome.status;
+    case 'failed':
+      return `failed, ${outcome.error.code}: ${outcome.error.message}`;
+    case 'interrupted':
+      return `stopped, ${outcome.reason}`;
   }
 }
 

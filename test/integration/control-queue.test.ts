@@ -113,6 +113,21 @@ describe('runs that share a machine', () => {
     }
   });
 
+  it('are told to the owner of the server as they start and end', async () => {
+    const log: string[] = [];
+    await start({ cpus: 1, log: (line) => log.push(line) });
+    const first = await create(short(1));
+    await harness.events(first);
+    const second = await create(long(2));
+    await harness.client.cancelRun({ runId: second, reason: 'enough\n\u001b[2Jof it' });
+    expect(log).toEqual([
+      `${first}: started`,
+      `${first}: completed`,
+      `${second}: started`,
+      `${second}: stopped, enough [2Jof it`,
+    ]);
+  });
+
   it('are no more than the limit in the queue', async () => {
     await start({ cpus: 1, limits: { queuedRuns: 1 } });
     const first = await create(long(1));
