@@ -20,7 +20,11 @@ const shortestToken = 16;
  */
 export async function readToken(file: string | undefined, env: NodeJS.ProcessEnv): Promise<string | undefined> {
   const token = file === undefined ? env.SIMMER_SERVER_TOKEN : await readTokenFile(file);
-  return token === undefined || token === '' ? undefined : checked(token);
+  if (token === undefined || token === '') return undefined;
+  if (file === undefined || !token.includes('\n')) return checked(token);
+  throw new UserError('several_lines', `The token file ${file} has several lines.`, {
+    hint: 'A client gives one token: put that into a file of its own.',
+  });
 }
 
 /**

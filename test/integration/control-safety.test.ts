@@ -114,6 +114,7 @@ describe('the tokens of a server', () => {
     const file = join(harness.folder, 'tokens');
     await writeFile(file, `# Ada\n${token}\n\n  ${another}\r\n`, { mode: 0o600 });
     expect(await readTokens(file, {})).toEqual([token, another]);
+    await expect(readToken(file, {})).rejects.toMatchObject({ code: 'several_lines' });
     await writeFile(file, `${token}\nshort\n`);
     await expect(readTokens(file, {})).rejects.toMatchObject({ code: 'token_too_short' });
     await writeFile(file, '# nobody\n');
