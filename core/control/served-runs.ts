@@ -123,7 +123,9 @@ export class ServedRuns {
   cancel(runId: string, reason: string): Promise<void> {
     const underWay = this.#cancels.get(runId);
     if (underWay !== undefined) return underWay;
-    const cancel = this.#cancel(runId, reason).finally(() => {
+    // The server's own words would have it taken up again.
+    const words = reason === stoppedByServer ? `a client: ${reason}` : reason;
+    const cancel = this.#cancel(runId, words).finally(() => {
       this.#cancels.delete(runId);
       this.#released$.next(runId);
     });

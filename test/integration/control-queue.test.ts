@@ -113,6 +113,18 @@ describe('runs that share a machine', () => {
     }
   });
 
+  it('stay canceled when the server is started again, whatever a client gives as the reason', async () => {
+    await start({ cpus: 1 });
+    const canceled = await create(long(1));
+    await harness.client.cancelRun({ runId: canceled, reason: 'the server was stopped' });
+    await harness.stop();
+    await harness.serve({ cpus: 1 });
+    // It answers only when what was left is taken up.
+    expect((await harness.events(canceled)).at(-1)!.type).toBe('run.interrupted');
+    expect(await statusOf(canceled)).toBe(RunStatus.RUN_STATUS_INTERRUPTED);
+    expect((await harness.client.describeServer()).runningRunIds).toEqual([]);
+  });
+
   it('are told to the owner of the server as they start and end', async () => {
     const log: string[] = [];
     await start({ cpus: 1, log: (line) => log.push(line) });
