@@ -102,6 +102,7 @@ export {
   type StageInputs,
   type StageOutputs,
   type StageRun,
+  type StartedGrader,
   type TrainerCommand,
   type TrainerDefinition,
 } from './plugin/definitions.js';
@@ -157,6 +158,7 @@ export type {
   FileFormat,
   GenerationEvent,
   GenerationRequest,
+  GivenGrade,
   Grade,
   GradeItem,
   Grader,

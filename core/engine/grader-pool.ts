@@ -7,6 +7,7 @@ import type { GraderDefinition } from '../plugin/definitions.js';
 import { canonicalJson } from '../recipe/canonical-json.js';
 import type { Grader } from '../trainer/trainer.js';
 import { BudgetGuard } from './budget-guard.js';
+import { checkGrades } from './check-grades.js';
 import type { Contributions } from './contributions.js';
 import { RunEnding } from './run-ending.js';
 import { RunRecorder } from './run-recorder.js';
@@ -107,7 +108,7 @@ export class GraderPool implements RunResource {
     return {
       async grade(items, signal) {
         try {
-          return await grader.grade(items, signal);
+          return checkGrades(uses, items, await grader.grade(items, signal));
         } catch (error) {
           throw isUserError(error) ? error : new ThrownBy(plugin, error);
         }

@@ -2,7 +2,7 @@ import type { Observable } from 'rxjs';
 import type { z } from 'zod';
 import type { Artifact, ArtifactType, ArtifactWriter, TableArtifact } from '../artifacts/artifact.js';
 import type { Event, EventData, StageEventType } from '../events/catalogue.js';
-import type { Grader, Trainer } from '../trainer/trainer.js';
+import type { GivenGrade, GradeItem, Grader, Trainer } from '../trainer/trainer.js';
 import type {
   CalibrationRun,
   EstimatePlace,
@@ -253,6 +253,12 @@ export interface LauncherDefinition<S extends z.ZodObject = z.ZodObject> {
   attach(pid: number, options: z.output<S>): Promise<LaunchedProcess | undefined>;
 }
 
+/** A grader that was started. */
+export interface StartedGrader extends AsyncDisposable {
+  /** Grades answers: one grade for each, in the order asked. One bad item never fails the others. */
+  grade(items: readonly GradeItem[], signal?: AbortSignal): Promise<readonly GivenGrade[]>;
+}
+
 /** A grader: in this process, or in one of its own that it owns. */
 export interface GraderDefinition<S extends z.ZodObject = z.ZodObject> {
   readonly description: string;
@@ -266,7 +272,7 @@ export interface GraderDefinition<S extends z.ZodObject = z.ZodObject> {
     answers: number | undefined,
     options: z.output<S>,
   ): Promise<PaidEstimate | undefined> | PaidEstimate | undefined;
-  start(options: z.output<S>, context: GraderContext): Promise<Grader & AsyncDisposable>;
+  start(options: z.output<S>, context: GraderContext): Promise<StartedGrader>;
 }
 
 /** What a sink knows of its run. */

@@ -237,6 +237,9 @@ export interface Grade {
   readonly explanation: string;
 }
 
+/** A grade as a grader's plugin gives it: what it does not say of how it read them is empty text. */
+export type GivenGrade = Pick<Grade, 'id' | 'verdict'> & Partial<Grade>;
+
 /** Grades answers, in the order asked. One bad item never fails the others. */
 export interface Grader {
   grade(items: readonly GradeItem[], signal?: AbortSignal): Promise<readonly Grade[]>;

@@ -1,6 +1,15 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { defineGrader, definePlugin, defineSink, defineStage, type EventType, manyInputs, z } from 'simmerkit';
+import {
+  defineGrader,
+  definePlugin,
+  defineSink,
+  defineStage,
+  type EventType,
+  manyInputs,
+  type StartedGrader,
+  z,
+} from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
 import { countingPlugin, watched } from './counting-plugin.js';
@@ -93,21 +102,17 @@ stages:
     expect(lives, 'a run from the cache starts none').toEqual({ started: 2, ended: 2 });
   });
 
-  it('that throw are blamed by the name of their plugin, in a stage of another one', async () => {
-    const thrower = definePlugin({
-      name: 'thrower',
+  /** Runs a stage of one plugin that asks a grader of another one, which grades so. */
+  async function asked(grade: StartedGrader['grade']) {
+    const strange = definePlugin({
+      name: 'strange',
       version: '1.0.0',
       apiVersion: 1,
       graders: {
-        never: defineGrader({
-          description: 'Never grades.',
+        grader: defineGrader({
+          description: 'Grades strangely.',
           options: z.strictObject({}),
-          start: async () => ({
-            grade: async () => {
-              throw new TypeError('no such thing');
-            },
-            async [Symbol.asyncDispose]() {},
-          }),
+          start: async () => ({ grade, async [Symbol.asyncDispose]() {} }),
         }),
       },
       stages: {},
@@ -118,19 +123,36 @@ stages:
       inputs: {},
       outputs: {},
       async run(context) {
-        await (await context.grader('thrower/never', {})).grade([{ id: '1', gold: '4', answer: '4' }]);
+        await (await context.grader('strange/grader', {})).grade([{ id: '1', gold: '4', answer: '4' }]);
         return {};
       },
     });
     const asker = definePlugin({ name: 'asker', version: '1.0.0', apiVersion: 1, stages: { ask: asking } });
-    await using harness = await RunHarness.create({ plugins: [thrower, asker] });
-    const run = await harness.run(JSON.stringify({ name: 'r', stages: { a: { uses: 'asker/ask' } } }));
+    await using harness = await RunHarness.create({ plugins: [strange, asker] });
+    return await harness.run(JSON.stringify({ name: 'r', stages: { a: { uses: 'asker/ask' } } }));
+  }
+
+  it('that throw are blamed by the name of their plugin, in a stage of another one', async () => {
+    const run = await asked(async () => {
+      throw new TypeError('no such thing');
+    });
     const [failed] = run.eventsOf('stage.failed');
     expect(failed?.data.error).toMatchObject({
       code: 'stage_failed',
       message: expect.stringContaining('TypeError: no such thing'),
-      hint: expect.stringContaining('the plugin "thrower"'),
+      hint: expect.stringContaining('the plugin "strange"'),
       stack: expect.stringContaining('TypeError: no such thing'),
+    });
+  });
+
+  it('that give no grade for an answer fail the stage that asked, by their name', async () => {
+    const { outcome } = await asked(async () => []);
+    expect(outcome).toMatchObject({
+      status: 'failed',
+      error: {
+        code: 'invalid_grades',
+        message: expect.stringContaining('The grader strange/grader gave 0 grades where 1 were asked for'),
+      },
     });
   });
 
