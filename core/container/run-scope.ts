@@ -101,6 +101,6 @@ function runContainer(
   for (const [index, sink] of request.sinks.entries()) {
     container.bind(SinkSourceToken).toConstantValue({ kind: 'given', name: `caller ${index + 1}`, sink });
   }
-  for (const sink of hooks.eventSinks()) container.bind(SinkSourceToken).toConstantValue({ kind: 'given', ...sink });
+  for (const hook of hooks.eventHooks()) container.bind(SinkSourceToken).toConstantValue({ kind: 'hook', ...hook });
   return container;
 }

@@ -1,5 +1,5 @@
 import type { Event } from '../events/catalogue.js';
-import type { Sink } from '../plugin/definitions.js';
+import type { Log, Sink } from '../plugin/definitions.js';
 import type { BudgetChange } from '../recipe/budget.js';
 import type { Json, Plan } from '../recipe/plan.js';
 import type { RunOutcome } from './run-outcome.js';
@@ -33,6 +33,7 @@ export interface RunInfo {
 /** A sink of a run: one that a plugin opens, or one that the caller has at hand. */
 export type SinkSource =
   | { readonly kind: 'plugin'; readonly uses: string; readonly options: { readonly [key: string]: Json } }
+  | { readonly kind: 'hook'; readonly name: string; readonly plugin: string; open(log: Log): Sink }
   | { readonly kind: 'given'; readonly name: string; readonly sink: Sink };
 
 /** Something that a run holds and that ends with it: processes above all. Ended before the run's last event. */

@@ -59,7 +59,7 @@ export class SinkDriver {
       for (const event of events) for (const feed of this.#feeds) feed.offer(event);
     });
     for (const source of this.#sources) {
-      const feed = this.#feed(source.kind === 'plugin' ? source.uses : source.name);
+      const feed = this.#feed(source.kind === 'plugin' ? source.uses : source.name, isOwnLine(source));
       const fromSequence = source.kind === 'plugin' ? 1 : this.#run.isResumed ? this.#run.state.events + 1 : 1;
       feed.begin(
         () => this.#open(source),
@@ -90,9 +90,10 @@ export class SinkDriver {
     );
   }
 
-  #feed(name: string): SinkFeed {
+  #feed(name: string, isLeftOut: (event: Event) => boolean): SinkFeed {
     const feed = new SinkFeed({
       name,
+      isLeftOut,
       onFailure: (error) => this.#failed(name, error),
       onTelemetryDropped: () =>
         this.#recorder
@@ -112,15 +113,30 @@ export class SinkDriver {
 
   async #open(source: SinkSource): Promise<Sink> {
     if (source.kind === 'given') return source.sink;
+    if (source.kind === 'hook') return source.open(this.#recorder.log({ source: logSource(source) }));
     const { definition } = await this.#contributions.sink(source.uses);
     return openSink(definition, source.options, {
       runId: this.#run.runId,
       runFolder: this.#run.runFolder,
-      log: this.#recorder.log({ source: `plugin ${source.uses.split('/')[0]}` }),
+      log: this.#recorder.log({ source: logSource(source) }),
       store: this.#store,
       signal: this.#ending.signal,
     });
   }
+}
+
+type PluginSource = Exclude<SinkSource, { readonly kind: 'given' }>;
+
+/** Whose lines of log those of a plugin's sink are. */
+function logSource(source: PluginSource): string {
+  return `plugin ${source.kind === 'hook' ? source.plugin : source.uses.split('/')[0]}`;
+}
+
+/** The lines that a sink's own plugin writes: one that writes a line for each event would never come to an end. */
+function isOwnLine(source: SinkSource): (event: Event) => boolean {
+  if (source.kind === 'given') return () => false;
+  const own = logSource(source);
+  return (event) => event.type === 'log.written' && event.data.source === own;
 }
 
 async function* eventsBetween(file: string, fromSequence: number, upTo: number): AsyncIterable<Event> {

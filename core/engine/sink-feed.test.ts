@@ -59,6 +59,18 @@ describe('the feed of a sink', () => {
     expect(got).toEqual([1, 2, 3, 4, 5]);
   });
 
+  it('leaves out what the sink is not given, of history and of what comes', async () => {
+    const { feed, sink, got, letGo } = slowSink({ isLeftOut: ({ type }) => type === 'log.written' });
+    feed.begin(
+      async () => sink,
+      () => history(fact(1), telemetry(2)),
+    );
+    for (const event of [fact(3), telemetry(4), fact(5)]) feed.offer(event);
+    letGo();
+    await feed.drained();
+    expect(got).toEqual([1, 3, 5]);
+  });
+
   it('leaves out telemetry when its queue is full, says so once, and keeps every fact', async () => {
     const { feed, sink, got, letGo, droppedTold } = slowSink({ telemetryLimit: 3 });
     feed.begin(

@@ -5,6 +5,8 @@ import { withTimeLimit } from './time-limit.js';
 
 export interface SinkFeedOptions {
   readonly name: string;
+  /** What the sink is not given. @default nothing */
+  isLeftOut?(event: Event): boolean;
   /** The sink threw, or fell hopelessly behind: it gets nothing more. Called at most once. */
   onFailure(error: unknown): void;
   /** The queue was full and telemetry is left out from now on. Called at most once. */
@@ -41,7 +43,7 @@ export class SinkFeed {
 
   /** Queues the event; never waits. What comes before the sink is open is kept until then. */
   offer(event: Event): void {
-    if (this.#hasFailed) return;
+    if (this.#hasFailed || this.#options.isLeftOut?.(event)) return;
     if (this.#queue.length >= (this.#options.telemetryLimit ?? 1024) && telemetryTypes.has(event.type)) {
       if (!this.#isDropping) this.#options.onTelemetryDropped();
       this.#isDropping = true;
@@ -105,7 +107,7 @@ export class SinkFeed {
     try {
       this.#sink = await open();
       for await (const event of history()) {
-        await this.#deliver(this.#sink, event);
+        if (!this.#options.isLeftOut?.(event)) await this.#deliver(this.#sink, event);
         if (this.#hasFailed) break;
       }
       await this.#deliverQueue(this.#sink);

@@ -9,6 +9,7 @@ import { commandDigest, folderDigest, moduleDigest } from './code-digest.js';
 import type {
   GraderDefinition,
   LauncherDefinition,
+  Log,
   PluginDefinition,
   Sink,
   SinkDefinition,
@@ -35,7 +36,7 @@ export interface LoadedPlugin {
   /** As the recipe lists it; absent for one that is built in. */
   readonly reference?: PluginReference;
   /** Of one that is a process and has the hook onEvent: its sink for the events of one run. */
-  openEvents?(): Sink;
+  openEvents?(log: Log): Sink;
   /** SHA-256 over its code, lower-case hex; read once, then remembered. */
   codeDigest(): Promise<string>;
 }

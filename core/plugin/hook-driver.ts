@@ -3,7 +3,7 @@ import type { Event } from '../events/catalogue.js';
 import type { Plan } from '../recipe/plan.js';
 import { isMapValue } from '../recipe/problem-list.js';
 import type { PluginCatalog } from './catalog.js';
-import type { Sink } from './definitions.js';
+import type { Log, Sink } from './definitions.js';
 import type { HookedStage, PlanObjection, PluginHooks, RecipeTree } from './hooks.js';
 
 /** A plugin with hooks. */
@@ -11,7 +11,7 @@ interface Hooked {
   readonly plugin: string;
   readonly hooks: PluginHooks;
   /** Its onEvent where that is elsewhere. */
-  openEvents?(): Sink;
+  openEvents?(log: Log): Sink;
 }
 
 /** Calls the hooks of the plugins that a recipe lists, each kind in its own way: the one place where hooks are called. */
@@ -98,12 +98,13 @@ export class HookDriver {
   }
 
   /** Parallel: each plugin is a sink of its own, which keeps none of the others waiting. */
-  eventSinks(): readonly { readonly name: string; readonly sink: Sink }[] {
+  eventHooks(): readonly { readonly name: string; readonly plugin: string; open(log: Log): Sink }[] {
     return this.#hooked.flatMap(({ plugin, hooks: { onEvent }, openEvents }) => {
-      const name = `hook onEvent of ${plugin}`;
-      if (openEvents !== undefined) return [{ name, sink: openEvents() }];
+      const about = { name: `hook onEvent of ${plugin}`, plugin };
+      if (openEvents !== undefined) return [{ ...about, open: openEvents }];
       if (onEvent === undefined) return [];
-      return [{ name, sink: { onEvent: (event: Event) => named(plugin, 'onEvent', async () => onEvent(event)) } }];
+      const sink = { onEvent: (event: Event) => named(plugin, 'onEvent', async () => onEvent(event)) };
+      return [{ ...about, open: () => sink }];
     });
   }
 }

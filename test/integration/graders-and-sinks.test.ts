@@ -178,6 +178,26 @@ stages:
     expect(outcome).toMatchObject({ status: 'completed', reportPath: join(runFolder, 'a.json') });
   });
 
+  it('may log of each event: it is not given what it logs itself', async () => {
+    const logging = definePlugin({
+      name: 'logging',
+      version: '1.0.0',
+      apiVersion: 1,
+      sinks: {
+        all: defineSink({
+          description: 'Writes a line for each event.',
+          options: z.strictObject({}),
+          open: (_, { log }) => ({ onEvent: ({ type }) => log.info(`got ${type}`) }),
+        }),
+      },
+    });
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched()), logging] });
+    const run = await harness.run(recipe('sinks: [{ uses: logging/all }]'));
+    const lines = run.eventsOf('log.written').map(({ data }) => data.message);
+    expect(lines).toContain('got stage.completed');
+    expect(lines).not.toContain('got log.written');
+  });
+
   it('sees the whole run from its first event, also when it was resumed', async () => {
     let isFirst = true;
     const watch = watched(async (stage) => {

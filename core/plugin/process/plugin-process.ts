@@ -13,7 +13,7 @@ import { scrubbedEnvironment } from './environment.js';
 import { HostServer } from './host-server.js';
 import { longestTimer, type ProcessLimits } from './limits.js';
 import { PluginClient, PluginLostError } from './plugin-client.js';
-import { tellLines } from './process-output.js';
+import { type ToldLines, tellLines } from './process-output.js';
 import { type WatchedProcess, watchHealth, watchUse } from './process-watch.js';
 
 const handshakePrefix = 'SIMMER-PLUGIN';
@@ -120,6 +120,11 @@ export class PluginProcess implements AsyncDisposable {
     }
   }
 
+  /** Tells `onOutput` at once what it has written by now. */
+  catchUpWithOutput(): Promise<void> {
+    return this.#parts.catchUpWithOutput();
+  }
+
   /** Kills it at once, for this reason. */
   end(reason: UserError): void {
     this.#parts.end(reason);
@@ -156,7 +161,7 @@ class ProcessParts {
   readonly #ended: Promise<never>;
   #rejectEnded: (reason: UserError) => void = () => {};
   #reason: UserError | undefined;
-  readonly #endOutput: (() => Promise<void>)[] = [];
+  readonly #output: ToldLines[] = [];
 
   private constructor(
     readonly command: PluginCommand,
@@ -220,7 +225,11 @@ class ProcessParts {
     const tell = (line: string) => {
       if (!line.startsWith(`${handshakePrefix}|`)) onOutput(line);
     };
-    this.#endOutput.push(...[this.stdoutFile, this.stderrFile].map((file) => tellLines(file, tell)));
+    this.#output.push(...[this.stdoutFile, this.stderrFile].map((file) => tellLines(file, tell)));
+  }
+
+  async catchUpWithOutput(): Promise<void> {
+    await Promise.allSettled(this.#output.map((lines) => lines.catchUp()));
   }
 
   /** What the watch finds wrong ends the process. */
@@ -280,7 +289,7 @@ class ProcessParts {
     this.#watching.abort();
     signalGroup(this.child.pid, 'SIGKILL');
     await this.child.exited;
-    await Promise.allSettled(this.#endOutput.map((end) => end()));
+    await Promise.allSettled(this.#output.map((lines) => lines.end()));
     this.host[Symbol.dispose]();
     await removeSocketFolder(join(this.folder, 'plugin.sock'));
   }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { isUserError, UserError } from '../../errors.js';
 import { Hook } from '../../generated/simmer/plugin/v1/hook.js';
 import type { DescribeResponse } from '../../generated/simmer/plugin/v1/plugin.js';
-import type { PrepareContext, Sink } from '../definitions.js';
+import type { Log, PrepareContext, Sink } from '../definitions.js';
 import type { HookedStage, PluginHooks } from '../hooks.js';
 import { brokeContract } from './broke-contract.js';
 import { EventBatches } from './event-batches.js';
@@ -17,7 +17,7 @@ import { plainJson } from './wire.js';
 export interface ProcessHooks {
   readonly hooks: PluginHooks;
   /** Its onEvent, for one run: with an end, which the hook of a plugin in this process does not need. */
-  openEvents?(): Sink;
+  openEvents?(log: Log): Sink;
 }
 
 type HookName = keyof PluginHooks;
@@ -62,7 +62,7 @@ export function processHooks(
           }
         : {}),
     },
-    ...(has.has('onEvent') ? { openEvents: () => eventHook(start, called('onEvent')) } : {}),
+    ...(has.has('onEvent') ? { openEvents: (log) => eventHook(start, called('onEvent'), log) } : {}),
   };
 }
 
@@ -139,15 +139,15 @@ class HookedCall {
 
 /** A process for the events of one run, which is started for the first of them. */
 function eventHook(
-  start: (context: Pick<PrepareContext, 'log' | 'signal'>) => Promise<PluginProcess>,
+  start: (context: Pick<PrepareContext, 'log' | 'signal'>, onOutput: (line: string) => void) => Promise<PluginProcess>,
   called: string,
+  log: Log,
 ): Sink {
   const callId = randomUUID();
   let opening: Promise<{ readonly process: PluginProcess; readonly batches: EventBatches }> | undefined;
   const open = async (runId: string) => {
-    const silent = { debug() {}, info() {}, warning() {}, error() {} };
     // Not the run's signal: the hook sees the end of a run that was stopped, too.
-    const process = await start({ log: silent, signal: new AbortController().signal });
+    const process = await start({ log, signal: new AbortController().signal }, log.info);
     try {
       await process.answer(process.client.openEventHook(callId, runId));
     } catch (error) {
@@ -167,6 +167,17 @@ function eventHook(
       } catch (error) {
         throw namedFailure(called, error);
       }
+    },
+    async beforeCompleted() {
+      const opened = await opening?.catch(() => undefined);
+      try {
+        await opened?.batches.delivered();
+      } catch (error) {
+        throw namedFailure(called, error);
+      }
+      // After the run's last event nobody can say anything any more.
+      await opened?.process.catchUpWithOutput();
+      return {};
     },
     async close() {
       const opened = await opening?.catch(() => undefined);

@@ -1,6 +1,5 @@
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { StringDecoder } from 'node:string_decoder';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { formatCount } from '../../figures.js';
 
 const lookMilliseconds = 200;
@@ -9,39 +8,74 @@ const linesTold = 1_000;
 /** In characters. */
 const longestLine = 2_000;
 
+/** The lines of a file, told as they come. */
+export interface ToldLines {
+  /** Tells at once what is there by now, but for a line that has no end yet. */
+  catchUp(): Promise<void>;
+  /** Tells what is there by now, and nothing that comes later. Called once. */
+  end(): Promise<void>;
+}
+
 /**
  * Tells the lines of a file that a process writes to, as they come: the first 1,000 of them, each cut to 2,000 characters.
- * @returns ends it, once what is there by then is told
  */
-export function tellLines(file: string, tell: (line: string) => void): () => Promise<void> {
-  const ending = new AbortController();
-  const told = followLines(file, atMost(linesTold, tell), ending.signal);
-  // Who ends it hears of it.
-  told.catch(() => {});
-  return () => {
-    ending.abort();
-    return told;
+export function tellLines(file: string, tell: (line: string) => void): ToldLines {
+  const lines = new LineReader(file, atMost(linesTold, tell));
+  // One look after the other. Who ends it hears of one that fails.
+  let looks = Promise.resolve();
+  const look = () => {
+    looks = looks.then(() => lines.readOn());
+    looks.catch(() => {});
+    return looks;
+  };
+  const looking = setInterval(look, lookMilliseconds).unref();
+  return {
+    catchUp: look,
+    async end() {
+      clearInterval(looking);
+      try {
+        await look();
+        lines.tellRest();
+      } finally {
+        await lines[Symbol.asyncDispose]();
+      }
+    },
   };
 }
 
-/** @param tell whether more of them are wanted */
-async function followLines(file: string, tell: (line: string) => boolean, signal: AbortSignal): Promise<void> {
-  await using handle = await open(file, 'r');
-  const decoder = new StringDecoder('utf8');
-  const buffer = Buffer.alloc(64 * 1024);
-  let rest = '';
-  for (let isOver = false; !isOver; ) {
-    isOver = signal.aborted;
-    for (;;) {
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, null);
-      if (bytesRead === 0) break;
-      const lines = (rest + decoder.write(buffer.subarray(0, bytesRead))).split('\n');
-      rest = lines.pop()!.slice(-longestLine);
-      for (const line of lines) if (!tell(line)) return;
+class LineReader implements AsyncDisposable {
+  readonly #decoder = new StringDecoder('utf8');
+  readonly #buffer = Buffer.alloc(64 * 1024);
+  #handle: FileHandle | undefined;
+  #rest = '';
+  #isWanted = true;
+
+  /** @param tell whether more of them are wanted */
+  constructor(
+    readonly file: string,
+    readonly tell: (line: string) => boolean,
+  ) {}
+
+  /** Up to the end that the file has now. */
+  async readOn(): Promise<void> {
+    this.#handle ??= await open(this.file, 'r');
+    while (this.#isWanted) {
+      const { bytesRead } = await this.#handle.read(this.#buffer, 0, this.#buffer.length, null);
+      if (bytesRead === 0) return;
+      const lines = (this.#rest + this.#decoder.write(this.#buffer.subarray(0, bytesRead))).split('\n');
+      this.#rest = lines.pop()!.slice(-longestLine);
+      this.#isWanted = lines.every((line) => this.tell(line));
     }
-    if (!isOver) await sleep(lookMilliseconds, undefined, { signal, ref: false }).catch(() => {});
   }
-  tell(rest);
+
+  /** The last line, where it has no end. */
+  tellRest(): void {
+    if (this.#isWanted) this.tell(this.#rest);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#handle?.close();
+  }
 }
 
 /** Of a line that was written over, as progress is shown, what stood there last. */

@@ -25,7 +25,7 @@ export function processSink(
       const { log, runId, runFolder } = context;
       const recipeFolder = plugin.folder;
       const command = await commandOf(plugin, { ...machine, log, signal, recipeFolder, emit: async () => {} });
-      const process = await PluginProcess.start(command, { signal });
+      const process = await PluginProcess.start(command, { signal, onOutput: log.info });
       const callId = randomUUID();
       const served = process.host.serve({
         id: callId,
@@ -45,6 +45,8 @@ export function processSink(
         async beforeCompleted() {
           await batches.delivered();
           const reportPath = await process.guard(process.client.completeSink(callId));
+          // After the run's last event nobody can say anything any more.
+          await process.catchUpWithOutput();
           return reportPath === undefined ? {} : { reportPath };
         },
         async close() {

@@ -33,6 +33,7 @@ export const hookMisbehaviors = [
   'around-empty',
   'around-fails',
   'event-crash',
+  'event-prints',
   'event-open-hang',
   'event-hang',
   'event-close-hang',

@@ -50,10 +50,12 @@ const event: Event = {
   data: { done: 1, total: null, unit: 'rows' },
 };
 
+const log = { debug() {}, info() {}, warning() {}, error() {} };
+
 const sinkContext = ({ home }: RunHarness): SinkContext => ({
   runId: 'run',
   runFolder: home,
-  log: { debug() {}, info() {}, warning() {}, error() {} },
+  log,
   openArtifact: () => Promise.reject(new Error('It opens nothing.')),
   async *eventsOf() {},
 });
@@ -206,7 +208,7 @@ describe('a hook of a process that breaks', () => {
     async (misbehavior) => {
       await using harness = await harnessOf(misbehavior, { answerSeconds: 1 });
       const { openEvents } = await harness.catalog.plugin('fixture');
-      const sink = openEvents!();
+      const sink = openEvents!(log);
       const used = async () => {
         await sink.onEvent(event);
         await sink.close?.();
@@ -222,6 +224,17 @@ describe('a hook of a process that breaks', () => {
 });
 
 describe('a sink of a process', () => {
+  it('has what it prints in the log of the run, as a hook on events has, and is not given it', async () => {
+    await using harness = await harnessOf('event-prints');
+    const run = await harness.run(recipe().replace('name: g', 'name: g\nsinks: [{ uses: fixture/types }]'));
+    const told = run.eventsOf('log.written').filter(({ data }) => data.source === 'plugin fixture');
+    const lines = told.map(({ data }) => data.message);
+    expect(lines).toEqual(expect.arrayContaining(['the sink is open', 'the hook is open']));
+    expect(lines.filter((line) => line === 'got stage.completed')).toHaveLength(2);
+    const others = run.events.length - told.length;
+    expect(lines.filter((line) => line.startsWith('got ')).length).toBeLessThanOrEqual(2 * others);
+  });
+
   it.each<Misbehavior>(['event-open-hang', 'event-hang', 'event-close-hang'])(
     '(%s) is killed where it takes too long',
     async (misbehavior) => {
