@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import sys
+import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -30,12 +34,26 @@ def abort(
     """Ends a call with an error. code: stable, snake_case."""
     hints = () if hint is None else (("simmer-error-hint-bin", hint.encode()),)
     context.set_trailing_metadata((("simmer-error-code", code), *hints))
-    context.abort(status, message)
-    raise AssertionError
+    end(context, status, message)
+
+
+class Ended(Exception):
+    """The call was ended with an error, which Simmer has. Let it pass."""
+
+
+def end(context: grpc.ServicerContext, status: grpc.StatusCode, message: str) -> NoReturn:
+    """Ends a call with an error that needs no code."""
+    # What grpc raises here can not be told from what a plugin raises.
+    with contextlib.suppress(Exception):
+        context.abort(status, message)
+    raise Ended(message)
 
 
 def answering(call: CallT) -> CallT:
-    """A call whose UserError ends it with the error's code and hint."""
+    """A call whose UserError ends it with the error's code and hint, any other with what and where it was.
+
+    The traceback of such a one goes to stderr.
+    """
 
     @functools.wraps(call)
     def answer(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
@@ -43,5 +61,21 @@ def answering(call: CallT) -> CallT:
             return call(self, request, context)
         except UserError as error:
             abort(context, grpc.StatusCode.FAILED_PRECONDITION, error.code, error.message, error.hint)
+        except Ended:
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            abort(context, grpc.StatusCode.UNKNOWN, "plugin_raised", described(error))
 
     return answer  # type: ignore[return-value]
+
+
+def described(error: Exception) -> str:
+    """What was raised, and where in the plugin's own code: "ValueError: boom (logger.py:22)"."""
+    own = Path(__file__).parent
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent != own]
+    # The last one of the program that was started: what it calls is mostly a library's.
+    program = [frame for frame in frames if frame.filename == getattr(sys.modules["__main__"], "__file__", None)]
+    said = f"{type(error).__name__}: {error}"
+    where = (program or frames)[-1:]
+    return f"{said} ({Path(where[0].filename).name}:{where[0].lineno})" if where else said

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import grpc
 from google.protobuf import json_format
 
-from simmer_plugin.calls import abort, answering
+from simmer_plugin.calls import abort, answering, end
 from simmer_plugin.context import Log
 from simmer_plugin.errors import Canceled, UserError
 from simmer_plugin.generated.simmer.plugin.v1 import hook_pb2 as pb
@@ -70,7 +70,7 @@ class HookCalls:
         try:
             yield from _around(hook, stage, requests)
         except Canceled:
-            context.abort(grpc.StatusCode.CANCELLED, "The hook was stopped.")
+            end(context, grpc.StatusCode.CANCELLED, "The hook was stopped.")
         finally:
             self._running.pop(about.call_id, None)
 

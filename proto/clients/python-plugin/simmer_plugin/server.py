@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent import futures
 from pathlib import Path
 from typing import NoReturn
@@ -18,8 +18,8 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from pydantic import BaseModel
 
-from simmer_plugin.artifacts import artifact_of
-from simmer_plugin.calls import abort, options_of
+from simmer_plugin.artifacts import Artifact, artifact_of
+from simmer_plugin.calls import abort, answering, end, options_of
 from simmer_plugin.context import SinkContext, StageContext
 from simmer_plugin.describe import description_of
 from simmer_plugin.errors import Canceled, UserError
@@ -30,7 +30,7 @@ from simmer_plugin.hook_calls import HookCalls
 from simmer_plugin.host import HostCalls, HostConnection
 from simmer_plugin.launcher_calls import LauncherCalls
 from simmer_plugin.planning_calls import PlanningCalls
-from simmer_plugin.plugin import Plugin, Sink, StageEntry
+from simmer_plugin.plugin import Outputs, Plugin, Sink, StageEntry
 from simmer_plugin.trainer_calls import TrainerCalls
 
 SERVICE = "simmer.plugin.v1.PluginService"
@@ -73,8 +73,7 @@ class PluginServicer(PlanningCalls, HookCalls, TrainerCalls, LauncherCalls, plug
         finally:
             self._running.pop(request.call_id, None)
         if isinstance(last, Canceled):
-            context.abort(grpc.StatusCode.CANCELLED, "The stage was stopped.")
-            raise AssertionError
+            end(context, grpc.StatusCode.CANCELLED, "The stage was stopped.")
         yield last
 
     def Cancel(self, request: pb.CancelRequest, context: grpc.ServicerContext) -> pb.CancelResponse:
@@ -83,12 +82,14 @@ class PluginServicer(PlanningCalls, HookCalls, TrainerCalls, LauncherCalls, plug
             running.set()
         return pb.CancelResponse()
 
+    @answering
     def Grade(self, request: pb.GradeRequest, context: grpc.ServicerContext) -> pb.GradeResponse:
         entry = self._grader(request.grader, context)
         options = options_of(entry.options, request.options, context)
         grades = entry.grade([item_of(item) for item in request.items], options)
         return pb.GradeResponse(grades=[grade_message(grade) for grade in grades])
 
+    @answering
     def OpenSink(self, request: pb.OpenSinkRequest, context: grpc.ServicerContext) -> pb.OpenSinkResponse:
         entry = self._plugin.sinks.get(request.sink)
         if entry is None:
@@ -102,6 +103,7 @@ class PluginServicer(PlanningCalls, HookCalls, TrainerCalls, LauncherCalls, plug
         self._sinks[request.call_id] = entry.open(opened)
         return pb.OpenSinkResponse()
 
+    @answering
     def DeliverEvents(
         self, request: pb.DeliverEventsRequest, context: grpc.ServicerContext
     ) -> pb.DeliverEventsResponse:
@@ -110,9 +112,11 @@ class PluginServicer(PlanningCalls, HookCalls, TrainerCalls, LauncherCalls, plug
             sink.on_event(json.loads(event.json))
         return pb.DeliverEventsResponse()
 
+    @answering
     def CompleteSink(self, request: pb.CompleteSinkRequest, context: grpc.ServicerContext) -> pb.CompleteSinkResponse:
         return pb.CompleteSinkResponse(report_path=self._sink(request.call_id, context).before_completed())
 
+    @answering
     def CloseSink(self, request: pb.CloseSinkRequest, context: grpc.ServicerContext) -> pb.CloseSinkResponse:
         self._sink(request.call_id, context).close()
         del self._sinks[request.call_id]
@@ -162,8 +166,7 @@ def _run(
             python=request.python if request.HasField("python") else None,
         )
         outputs = entry.run(context)
-        uris = {name: artifact.uri for name, artifact in outputs.items()}
-        done.put(pb.RunStageResponse(completed=pb.StageCompleted(outputs=uris)))
+        done.put(pb.RunStageResponse(completed=pb.StageCompleted(outputs=_uris_of(outputs))))
     except Canceled as error:
         done.put(error)
     except UserError as error:
@@ -173,6 +176,16 @@ def _run(
         message = f"{type(error).__name__}: {error}"
         failed = pb.StageFailed(message=message, stack=traceback.format_exc())
         done.put(pb.RunStageResponse(failed=failed))
+
+
+def _uris_of(outputs: Outputs) -> dict[str, str]:
+    """What a stage returned, which nobody has checked."""
+    if not isinstance(outputs, Mapping):
+        raise TypeError(f"a stage returns its outputs by their names; this one returned {outputs!r:.200}")
+    for name, artifact in outputs.items():
+        if not isinstance(artifact, Artifact):
+            raise TypeError(f"the output {name!r} is no artifact, as write_dataset makes one, but {artifact!r:.200}")
+    return {name: artifact.uri for name, artifact in outputs.items()}
 
 
 def serve(plugin: Plugin) -> NoReturn:

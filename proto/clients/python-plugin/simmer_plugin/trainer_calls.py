@@ -7,7 +7,7 @@ from pathlib import Path
 
 import grpc
 
-from simmer_plugin.calls import abort, answering, options_of
+from simmer_plugin.calls import abort, answering, end, options_of
 from simmer_plugin.errors import Canceled
 from simmer_plugin.generated.simmer.plugin.v1 import trainer_pb2 as pb
 from simmer_plugin.host import HostConnection
@@ -72,8 +72,7 @@ class TrainerCalls:
         try:
             command = entry.prepare(options, preparing)
         except Canceled:
-            context.abort(grpc.StatusCode.CANCELLED, "The preparation was stopped.")
-            raise AssertionError from None
+            end(context, grpc.StatusCode.CANCELLED, "The preparation was stopped.")
         finally:
             self._running.pop(request.call_id, None)
         cwd = None if command.cwd is None else str(command.cwd)
