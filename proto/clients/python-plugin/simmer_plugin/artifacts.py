@@ -80,14 +80,26 @@ def artifact_of(message: artifact_pb2.Artifact) -> Artifact:
 
 
 def write_parquet(file: Path, rows: Iterable[Row], columns: Mapping[str, str] | None) -> None:
-    """Writes rows to a file. Without columns all rows are held in memory, and their types are those of the values."""
+    """Writes rows to a file. Without columns all rows are held in memory: it has all that any row has, as they come.
+
+    Raises ValueError for a row with a column that is not among those given, and where nothing says what they are.
+    """
     if columns is None:
-        pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), file)
+        held = list(rows)
+        names = list(dict.fromkeys(name for row in held for name in row))
+        if not names:
+            raise ValueError("a table without rows needs `columns`: nothing else says which it has")
+        pq.write_table(pa.Table.from_pylist([{name: row.get(name) for name in names} for row in held]), file)
         return
     schema = pa.schema([(name, _ColumnTypeReader(text).read()) for name, text in columns.items()])
     with pq.ParquetWriter(file, schema) as writer:
         batch: list[dict[str, Any]] = []
-        for row in rows:
+        for number, row in enumerate(rows, 1):
+            for name in row:
+                if name not in columns:
+                    raise ValueError(
+                        f"row {number} has the column {name!r}, which is not among `columns`: {[*columns]}"
+                    )
             batch.append({name: row.get(name) for name in columns})
             if len(batch) == _BATCH_ROWS:
                 writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))

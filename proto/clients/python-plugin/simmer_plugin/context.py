@@ -151,6 +151,7 @@ class StageContext(Generic[OptionsT]):
         """Makes a dataset.
 
         columns: name to DuckDB's type. With them rows are written as they come; without, all are held in memory first.
+        A row may leave a column out, which is null then, and have no other.
         """
         return self._write_table("dataset", rows, columns, metadata)
 

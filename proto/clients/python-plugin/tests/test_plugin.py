@@ -30,6 +30,7 @@ from simmer_plugin import (
 from simmer_plugin.artifacts import _ColumnTypeReader
 from simmer_plugin.describe import description_of
 from simmer_plugin.grading import Grade
+from simmer_plugin.plugin import NoOptions
 from simmer_plugin.testing import run_stage
 
 plugin = Plugin("trial", "1.2.3")
@@ -169,6 +170,30 @@ def test_a_stage_without_a_docstring_is_refused() -> None:
 
     with pytest.raises(TypeError, match="docstring"):
         plugin.stage(outputs={})(silent)
+
+
+def written(rows: list[dict[str, Any]], columns: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    """The rows of a table that a stage wrote."""
+    trial = Plugin("trial", "1.2.3")
+
+    @trial.stage(outputs={"dataset": dataset("Rows.")})
+    def write(context: StageContext[NoOptions]) -> dict[str, Artifact]:
+        """Writes rows."""
+        return {"dataset": context.write_dataset(rows, columns=columns)}
+
+    return run_stage(trial, "write").rows("dataset")
+
+
+def test_a_table_without_declared_columns_has_those_of_all_rows() -> None:
+    assert written([{"a": 1}, {"b": "x", "a": 2}]) == [{"a": 1, "b": None}, {"a": 2, "b": "x"}]
+    with pytest.raises(ValueError, match="needs `columns`"):
+        written([])
+
+
+def test_a_column_that_is_not_declared_is_refused_and_not_dropped() -> None:
+    assert written([{"a": 1}, {}], {"a": "BIGINT"}) == [{"a": 1}, {"a": None}]
+    with pytest.raises(ValueError, match="row 2 has the column 'score'"):
+        written([{"a": 1}, {"a": 2, "score": 3}], {"a": "BIGINT"})
 
 
 def test_types_of_columns_are_those_of_duckdb() -> None:
