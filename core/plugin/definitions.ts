@@ -288,7 +288,10 @@ export interface SinkContext {
   eventsOf(runId: string): AsyncIterable<Event>;
 }
 
-/** Consumes a run's events, in order, each once it is durable. A sink that throws is left out; the run goes on. */
+/**
+ * Consumes a run's events, in order, each once it is durable; after a resume, again from the first one. A sink that throws
+ * is left out; the run goes on.
+ */
 export interface Sink {
   /** Awaited, event by event; a slow sink has a bounded queue and never slows the run. */
   onEvent(event: Event): void | Promise<void>;
@@ -297,7 +300,7 @@ export interface Sink {
    * report is written here. Called at most once; not called for a run that fails.
    */
   beforeCompleted?(): Promise<{ readonly reportPath?: string }>;
-  /** After the run's last event. */
+  /** After the run's last event, whichever that is. Within 15 seconds. */
   close?(): void | Promise<void>;
 }
 

@@ -14,7 +14,11 @@ describe('the examples of docs/writing-a-plugin.md', () => {
       expect(text).toContain((await readFile(join(folder, file), 'utf8')).trim());
     }
     const tested = '../../../test/integration/process-plugin';
-    const examples = ['../difficulty/difficulty.py', '../close-enough-python/close_enough.py'];
+    const examples = [
+      '../difficulty/difficulty.py',
+      '../close-enough-python/close_enough.py',
+      '../wandb/wandb_sink.py',
+    ];
     const files = [...examples, `${tested}/house/house.py`, `${tested}/trains/trains.py`];
     const python = (await Promise.all(files.map((file) => readFile(join(folder, file), 'utf8')))).join('\n');
     const shown = [...text.matchAll(/```python\n([\s\S]*?)```/g)].map(([, block]) => block?.trim() ?? '');

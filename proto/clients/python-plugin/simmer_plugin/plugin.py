@@ -31,16 +31,20 @@ EstimateGradingFunction = Callable[[Any, int | None], GradingEstimate | None]
 
 
 class Sink(Protocol):
-    """What gets a run's events, in order. One that raises is left out; the run goes on."""
+    """What gets a run's events, in order; after a resume, again from the first one, in another process.
+
+    One that raises is left out; the run goes on. What a class derived from this leaves out does nothing.
+    """
 
     def on_event(self, event: Mapping[str, Any]) -> None:
         """event: as a line of the run's `events.jsonl` has it."""
 
     def before_completed(self) -> str | None:
         """All stages are done. Returns the path of the report that it wrote, if it writes one."""
+        return None
 
     def close(self) -> None:
-        """After the run's last event."""
+        """After the run's last event, whichever that is. Within 15 seconds."""
 
 
 CheckFunction = Callable[[Any, CheckContext], Iterable[Problem]]
@@ -321,7 +325,8 @@ class Plugin:
     def on_event(self, function: OnEventT) -> OnEventT:
         """Declares what gets each event of a run, in order, as a line of `events.jsonl` has it.
 
-        One that raises gets no more events; the run goes on.
+        After a resume it gets only what comes then, where a sink gets the whole run. One that raises gets no more
+        events; the run goes on.
         """
         self._hook("on_event", function)
         return function
