@@ -75,6 +75,19 @@ describe('plain lines', () => {
     ]);
   });
 
+  it('name the plugin that wrote a line for no stage', () => {
+    const story = new Story().begin();
+    story.tell('log.written', { level: 'info', source: 'plugin mine', message: 'opened' });
+    story.tell('log.written', { level: 'warning', source: 'plugin mine', message: 'odd' });
+    story.tell('log.written', { level: 'info', source: 'plugin mine', message: 'graded' }, 'graded');
+    expect(told(story).slice(1)).toEqual([
+      '00:00  plugin mine: opened',
+      '00:00  warning: plugin mine: odd',
+      '00:00  graded: graded',
+    ]);
+    expect(story.events.flatMap((event) => lastingLine(event) ?? [])).toEqual(['plugin mine: odd']);
+  });
+
   it('keep every line of others on one line', () => {
     const story = new Story().begin();
     story.tell('log.written', { level: 'warning', source: 'trainer', message: 'a\r\nb\u001b[31mc' }, 'tuned');

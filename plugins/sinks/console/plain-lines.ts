@@ -81,7 +81,7 @@ export class PlainLines {
         return `warning: step ${event.data.step} ran again with another loss: ${event.data.before}, then ${event.data.after}`;
       case 'log.written':
         if (event.data.level === 'debug') return undefined;
-        return event.data.level === 'info' ? event.data.message : `${event.data.level}: ${event.data.message}`;
+        return (event.data.level === 'info' ? '' : `${event.data.level}: `) + loggedText(event);
       case 'budget.set': {
         const limits = spendingText(state.spending);
         return limits === '' ? 'the budget has no limit any more' : `budget: ${limits} spent`;
@@ -109,6 +109,11 @@ export class PlainLines {
       ...(left === undefined || left === 0 ? [] : [`${timeLeft(left)} left`]),
     ].join(', ');
   }
+}
+
+/** A line that belongs to no stage, such as a sink's, says which plugin it is from. */
+function loggedText({ stage, data: { source, message } }: Event<'log.written'>): string {
+  return stage === undefined && source.startsWith('plugin ') ? `${source}: ${message}` : message;
 }
 
 function kernelsText({ attention, kernels }: EventData['training.started']): string {
@@ -144,7 +149,7 @@ export function lastingLine(event: Event): string | undefined {
       return event.data.expected ? undefined : plainLine(stage + exitText(event.data));
     case 'log.written':
       return event.data.level === 'warning' || event.data.level === 'error'
-        ? plainLine(`${stage}${event.data.message}`)
+        ? plainLine(stage + loggedText(event))
         : undefined;
     case 'step.diverged':
       return plainLine(
