@@ -1,9 +1,10 @@
 import type { Artifact, ArtifactWriter, TableArtifact } from '../artifacts/artifact.js';
 import { UserError } from '../errors.js';
-import type { EventDraft, StageEventType } from '../events/catalogue.js';
+import type { EventDraft } from '../events/catalogue.js';
 import type { InputDefinitions, StageContext, StageEvent } from '../plugin/definitions.js';
 import type { PlannedStage } from '../recipe/plan.js';
 import type { BudgetGuard } from './budget-guard.js';
+import { checkStageEvent } from './check-stage-event.js';
 import type { GraderPool } from './grader-pool.js';
 import type { RunRecorder } from './run-recorder.js';
 import type { TrainerPool } from './trainer-pool.js';
@@ -41,14 +42,6 @@ export interface OpenStageContext {
   close(): void;
 }
 
-const allowedTypes: ReadonlySet<string> = new Set([
-  'stage.progressed',
-  'funnel.counted',
-  'metric.measured',
-  'log.written',
-  'environment.prepared',
-] satisfies StageEventType[]);
-
 export function openStageContext(parts: StageContextParts): OpenStageContext {
   const { stage, attempt, recorder, signal } = parts;
   const facts: EventDraft[] = [];
@@ -56,12 +49,7 @@ export function openStageContext(parts: StageContextParts): OpenStageContext {
 
   const emit = async (event: StageEvent): Promise<void> => {
     if (!isOpen) throw new Error(`Stage "${stage.name}" has ended; it emitted ${event.type} too late.`);
-    if (!allowedTypes.has(event.type)) {
-      throw new UserError('stage_event_not_allowed', `A stage may not emit ${event.type}.`, {
-        kind: 'runFailed',
-        hint: `It may emit ${[...allowedTypes].join(', ')}.`,
-      });
-    }
+    checkStageEvent(event);
     if (event.type === 'funnel.counted' || event.type === 'metric.measured') facts.push(event);
     await recorder.emit({ ...event, stage: stage.name, attempt });
   };

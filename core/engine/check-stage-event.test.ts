@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest';
+import type { StageEvent } from '../plugin/definitions.js';
+import { checkStageEvent } from './check-stage-event.js';
+
+const funnel = { step: 'short', rowsIn: 3, rowsOut: 2, dropped: { too_long: 1 } };
+const check = (type: string, data: unknown) => () => checkStageEvent({ type, data } as StageEvent);
+
+describe('what a stage emits', () => {
+  it.each([
+    ['funnel.counted', funnel],
+    ['funnel.counted', { ...funnel, more: 1 }],
+    ['stage.progressed', { done: 1, total: null, unit: 'rows' }],
+    ['stage.progressed', { done: 0, total: 2, unit: 'rows', secondsLeft: Number.POSITIVE_INFINITY }],
+    ['metric.measured', { name: 'm', value: 0.5, interval: [0, 1], labels: { model: 'a', at: 1 } }],
+    ['log.written', { level: 'info', source: 'stage', message: 'm' }],
+  ])('may be %s', (type, data) => {
+    expect(check(type, data)).not.toThrow();
+  });
+
+  it.each([
+    ['funnel.counted', { step: 'short' }, 'data.rowsIn: '],
+    ['funnel.counted', { ...funnel, dropped: undefined }, 'data.dropped: '],
+    ['metric.measured', { name: 'm', value: Number.NaN }, 'data.value: '],
+    ['stage.progressed', { done: 1, unit: 'rows' }, 'data.total: '],
+    ['log.written', { level: 'warn', source: 'stage', message: 'm' }, 'data.level: '],
+    ['funnel.counted', undefined, 'data: '],
+  ])('may not be %s with %j', (type, data, message) => {
+    expect(check(type, data)).toThrow(`It emitted ${type} with what does not fit. ${message}`);
+  });
+
+  it.each(['stage.completed', 'stage.done'])('may not be %s', (type) => {
+    expect(check(type, {})).toThrow(`A stage may not emit ${type}.`);
+  });
+});
