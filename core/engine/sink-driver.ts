@@ -2,11 +2,12 @@ import { inject, injectable, multiInject } from 'inversify';
 import type { Subscription } from 'rxjs';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SinkSourceToken } from '../container/tokens.js';
-import { toErrorRecord } from '../errors.js';
+import { isUserError, toErrorRecord } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
 import { EventBus } from '../events/event-bus.js';
 import { readEvents } from '../events/replay.js';
 import type { Sink } from '../plugin/definitions.js';
+import { thrownText } from '../plugin/thrown-text.js';
 import type { Contributions } from './contributions.js';
 import { openSink } from './open-sink.js';
 import { RunEnding } from './run-ending.js';
@@ -106,7 +107,7 @@ export class SinkDriver {
 
   /** A sink that fails over the run's last event can no longer be told of in the log. */
   #failed(sink: string, error: unknown): void {
-    const record = toErrorRecord(error);
+    const record = isUserError(error) ? toErrorRecord(error) : { ...toErrorRecord(error), message: thrownText(error) };
     if (this.#recorder.isConcluded) process.emitWarning(`The sink ${sink} failed at the end: ${record.message}`);
     else this.#recorder.tell({ type: 'sink.failed', data: { sink, error: record } });
   }

@@ -5,6 +5,7 @@ import { isMapValue } from '../recipe/problem-list.js';
 import type { PluginCatalog } from './catalog.js';
 import type { Log, Sink } from './definitions.js';
 import type { HookedStage, PlanObjection, PluginHooks, RecipeTree } from './hooks.js';
+import { thrownText } from './thrown-text.js';
 
 /** A plugin with hooks. */
 interface Hooked {
@@ -114,7 +115,7 @@ async function named<T>(plugin: string, hook: keyof PluginHooks, call: () => Pro
     return await call();
   } catch (error) {
     if (isUserError(error)) throw error;
-    throw failed(plugin, hook, error instanceof Error ? error.message : String(error), error);
+    throw failed(plugin, hook, thrownText(error), error);
   }
 }
 

@@ -1,0 +1,38 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { thrownText } from './thrown-text.js';
+
+describe('what a plugin threw', () => {
+  it('is told with its place in the code of the plugin', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'thrown text '));
+    try {
+      const file = join(folder, 'mine.mjs');
+      await writeFile(file, 'export function call(inside) {\n  inside();\n}\nexport function fail() {\n  null.x;\n}\n');
+      const mine = await import(/* @vite-ignore */ pathToFileURL(file).href);
+      const thrownBy = (work: () => void) => {
+        try {
+          work();
+        } catch (error) {
+          return thrownText(error);
+        }
+        return undefined;
+      };
+      expect(thrownBy(() => mine.fail())).toBe(
+        "TypeError: Cannot read properties of null (reading 'x') (mine.mjs:5:8)",
+      );
+      const inSimmer = () => mine.call(() => void new URL('no address'));
+      expect(thrownBy(inSimmer)).toBe('TypeError: Invalid URL (mine.mjs:2:3)');
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('is told as it is where it has no place there', () => {
+    expect(thrownText('a text')).toBe('a text');
+    expect(thrownText(Object.assign(new Error('gone'), { stack: undefined }))).toBe('gone');
+    expect(thrownText(new RangeError('ours'))).toBe('RangeError: ours');
+  });
+});
