@@ -9,6 +9,7 @@ import { spawnAttended } from '../../process/spawn-attended.js';
 import type { ProcessExit } from '../../process/spawn-detached.js';
 import { endsWithin, signalGroup, terminateGroup } from '../../process/terminate.js';
 import { apiVersion } from '../definitions.js';
+import { pluginPackageFolder } from '../locate.js';
 import { scrubbedEnvironment } from './environment.js';
 import { HostServer } from './host-server.js';
 import { longestTimer, type ProcessLimits } from './limits.js';
@@ -142,9 +143,12 @@ export class PluginProcess implements AsyncDisposable {
 function missingModuleHint(stderr: readonly string[], { lockFile, folder }: PluginCommand): string | undefined {
   const module = /^ModuleNotFoundError: No module named '([^'.]+)/m.exec(stderr.join('\n'))?.[1];
   if (module === undefined) return undefined;
-  return lockFile === undefined
-    ? `Install the package of "${module}" for the Python that starts the plugin.`
-    : `Add the package of "${module}", with its version, to ${relative(folder, lockFile)} of the plugin: Simmer then makes another environment.`;
+  if (lockFile === undefined) return `Install the package of "${module}" for the Python that starts the plugin.`;
+  const requirements = relative(folder, lockFile);
+  const importer = stderr.findLast((line) => /^\s*File "/.test(line));
+  return importer?.includes(pluginPackageFolder)
+    ? `simmer_plugin itself needs "${module}" and more: put all lines of ${join(pluginPackageFolder, 'locks', 'plugin.txt')} into ${requirements} of the plugin, beside its own. Simmer then makes another environment.`
+    : `Add the package of "${module}", with its version, to ${requirements} of the plugin: Simmer then makes another environment.`;
 }
 
 function hung(plugin: string, seconds: number): UserError {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { apiVersion, definePlugin, defineStage, z } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
+import { pluginPackageFolder } from '../../../core/plugin/locate.js';
 import { type ListedPlugin, listedPlugins } from '../../../core/plugin/plugin-reference.js';
 import { processLimits } from '../../../core/plugin/process/limits.js';
 import { PluginProcess } from '../../../core/plugin/process/plugin-process.js';
@@ -242,6 +243,28 @@ describe('a plugin that breaks before it is known', () => {
       { signal: new AbortController().signal },
     );
     await expect(started).rejects.toMatchObject({ code: 'handshake_failed', hint: expect.stringContaining(hint) });
+  });
+
+  it('says what simmer_plugin needs where a plugin has not required it', async () => {
+    const program = `import sys; sys.path.insert(0, ${JSON.stringify(pluginPackageFolder)}); import simmer_plugin`;
+    const started = PluginProcess.start(
+      {
+        plugin: 'p',
+        argv: ['python3', '-I', '-S', '-c', program],
+        folder: tmpdir(),
+        env: {},
+        secrets: [],
+        limits: processLimits({}, {}, 2 ** 30),
+        lockFile: join(tmpdir(), 'requirements.txt'),
+      },
+      { signal: new AbortController().signal },
+    );
+    await expect(started).rejects.toMatchObject({
+      code: 'handshake_failed',
+      hint: expect.stringMatching(
+        /^simmer_plugin itself needs "pyarrow" .*plugin\.txt into requirements\.txt of the plugin/,
+      ),
+    });
   });
 
   it('may print what it likes around its handshake line', async () => {
