@@ -1,12 +1,12 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { defaultCacheFolder, preparePythonEnvironment } from 'simmerkit';
-import { checkNames, type Verification } from 'simmerkit/testing';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { checkNames, RunHarness, type Verification } from 'simmerkit/testing';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { builtModule } from './built-module.js';
 
 const run = promisify(execFile);
@@ -43,6 +43,20 @@ async function verify(command: readonly string[], env: NodeJS.ProcessEnv): Promi
 const failed = ({ results }: Verification) =>
   results.filter(({ status }) => status !== 'passed' && status !== 'notDeclared');
 
+/** The folder of a model of the example's: each byte is as likely as any other. */
+async function untrainedTable(folder: string): Promise<string> {
+  const bytes = 256 * 256 * 4;
+  const header = JSON.stringify({ logits: { dtype: 'F32', shape: [256, 256], data_offsets: [0, bytes] } });
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  const model = join(folder, 'untrained');
+  await mkdir(model);
+  await writeFile(join(model, 'model.safetensors'), Buffer.concat([length, Buffer.from(header), Buffer.alloc(bytes)]));
+  await writeFile(join(model, 'config.json'), '{"model_type": "bigram"}');
+  await writeFile(join(model, 'tokenizer.json'), '{}');
+  return model;
+}
+
 describe('the trainer of the guide', () => {
   let stubs: string;
   beforeAll(async () => {
@@ -52,6 +66,7 @@ describe('the trainer of the guide', () => {
     const proto = 'proto/simmer/trainer/v1/trainer.proto';
     await run(python, ['-m', 'grpc_tools.protoc', '-I', 'proto', ...out, proto], { cwd: root });
   }, 300_000);
+  afterEach(() => vi.unstubAllEnvs());
   afterAll(() => rm(stubs, { recursive: true, force: true }));
 
   it('keeps the contract in all that it declares', async () => {
@@ -62,6 +77,30 @@ describe('the trainer of the guide', () => {
     expect(verification.results.map(({ name }) => name)).toEqual(checkNames);
     expect(verification.results.filter(({ status }) => status === 'passed').length).toBeGreaterThan(20);
   }, 120_000);
+
+  it('is trained with by its recipe', async () => {
+    const { python } = await environment('torch-trainer', 'plugins/torch-trainer/python/locks/cpu.txt', []);
+    vi.stubEnv('PATH', [dirname(python), process.env.PATH].join(delimiter));
+    vi.stubEnv('PYTHONPATH', stubs);
+    const folder = join(root, 'docs/examples/trainer');
+    await using harness = await RunHarness.create({
+      plugins: [],
+      listedPlugins: [join(folder, 'plugin.js')],
+      withBuiltIn: true,
+    });
+    const model = await untrainedTable(harness.recipeFolder);
+    const written = await readFile(join(folder, 'recipe.yaml'), 'utf8');
+    const run = await harness.run(written.replace('plugins:\n  - ./plugin.js\n', ''), { params: { model } });
+    expect(run.outcome, JSON.stringify(run.outcome)).toMatchObject({ status: 'completed' });
+    const losses = run.eventsOf('step.logged').map(({ data }) => data.loss ?? 0);
+    expect(losses[0]).toBeCloseTo(Math.log(256), 3);
+    expect(losses.at(-1)).toBeLessThan(losses[0]!);
+  }, 120_000);
+
+  it('has its plugin in the guide as it stands in its file', async () => {
+    const guide = await readFile(join(root, 'docs/writing-a-trainer.md'), 'utf8');
+    expect(guide).toContain((await readFile(join(root, 'docs/examples/trainer/plugin.js'), 'utf8')).trim());
+  });
 
   it('is named, with what its checks mean, in the guide', async () => {
     const guide = await readFile(join(root, 'docs/writing-a-trainer.md'), 'utf8');
