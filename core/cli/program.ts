@@ -268,8 +268,12 @@ Examples:
       'a recipe file whose own plugins are listed too, or what is to be told with its options; ' +
         'without one, all that is installed here',
     )
+    .argument('[plugin/name]', 'after a recipe: what is to be told with its options')
     .option('--json', 'the plugins as JSON, with the schemas of their options')
-    .addHelpText('after', '\nExamples:\n  simmer plugins\n  simmer plugins curation/load')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  simmer plugins\n  simmer plugins curation/load\n  simmer plugins my.yaml mine/stage',
+    )
     .action(action(async () => (await import('./commands/plugins.js')).plugins));
 
   program

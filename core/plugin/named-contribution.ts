@@ -39,6 +39,6 @@ export function contributionsNamed(
   const siblings = names.filter((name) => name.split('/')[0] === uses.split('/')[0]);
   const nearest = suggestion(uses, siblings.length === 0 ? names : siblings);
   throw new UserError('unknown_contribution', `There is no contribution "${uses}", and no recipe of that name.`, {
-    hint: `${nearest} \`simmer plugins\` lists all.`,
+    hint: `${nearest} \`simmer plugins\` lists all; \`simmer plugins RECIPE ${uses}\` looks into the plugins that a recipe lists, too.`,
   });
 }

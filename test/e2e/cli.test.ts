@@ -352,6 +352,14 @@ describe('the other commands', () => {
     expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringContaining('Did you mean "curation/load"?')]);
   });
 
+  it('plugins tells one contribution of a plugin that a recipe lists', async () => {
+    const example = join(import.meta.dirname, '../../docs/examples/keep-short/recipe.yaml');
+    const { code, stdout } = await simmer(['plugins', example, 'keep-short/keep-short'], { cwd });
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^ {2}words: integer above 0, default 40$/m)]);
+    const alone = await simmer(['plugins', 'keep-short/keep-short'], { cwd });
+    expect(alone.stderr).toContain('`simmer plugins RECIPE keep-short/keep-short` looks into');
+  });
+
   it('plugins takes a file for a recipe, also where its name reads as that of a contribution', async () => {
     await mkdir(join(cwd, 'curation'));
     await folder.write('curation/load', curationRecipe);

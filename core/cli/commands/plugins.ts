@@ -9,11 +9,19 @@ import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 
-/** `simmer plugins`: what a recipe may use, or of one contribution all that it takes. */
-export async function plugins(what: string | undefined, flags: WorkspaceFlags): Promise<number> {
-  const uses = what !== undefined && readsAsContribution(what) ? what : undefined;
+/**
+ * `simmer plugins`: what a recipe may use, or of one contribution all that it takes.
+ * @param named the contribution, where `what` is the recipe that lists its plugin
+ */
+export async function plugins(
+  what: string | undefined,
+  named: string | undefined,
+  flags: WorkspaceFlags,
+): Promise<number> {
+  const isAlone = named === undefined && what !== undefined && readsAsContribution(what);
+  const uses = isAlone ? what : named;
   await using workspace = await openWorkspace(flags);
-  const described = await workspace.plugins(uses === undefined ? what : undefined);
+  const described = await workspace.plugins(isAlone ? undefined : what);
   const colors = colorsFor(process.stdout);
   const { columns } = process.stdout;
   if (uses !== undefined) {
