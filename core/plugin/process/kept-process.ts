@@ -51,8 +51,11 @@ export class KeptProcess {
 
   #started(): Promise<PluginProcess> {
     if (this.#process !== undefined) return this.#process;
+    const { called } = this.#plugin;
+    const { signal, log } = this.#context;
+    const onOutput = (line: string) => log.info(`${called}: ${line}`);
     const starting = commandOf(this.#plugin, this.#context).then((command) =>
-      PluginProcess.start(command, { signal: this.#context.signal }),
+      PluginProcess.start(command, { signal, onOutput }),
     );
     this.#process = starting;
     this.#keeper.keep(async () => {

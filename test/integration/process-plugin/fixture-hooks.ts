@@ -33,7 +33,7 @@ export const hookMisbehaviors = [
   'around-empty',
   'around-fails',
   'event-crash',
-  'event-prints',
+  'prints',
   'event-open-hang',
   'event-hang',
   'event-close-hang',
@@ -55,6 +55,7 @@ export function answersHooks(misbehavior: string): boolean {
 export function beforePlan({ recipeJson }: BeforePlanRequest, misbehavior: string): Answer<BeforePlanResponse> {
   if (misbehavior === 'before-plan-crash') process.exit(9);
   if (misbehavior === 'before-plan-hang') return 'none';
+  if (misbehavior === 'prints') process.stderr.write('looking at a recipe\n');
   if (misbehavior === 'before-plan-rubbish') return { response: { recipeJson: '{' } };
   if (misbehavior === 'before-plan-list') return { response: { recipeJson: '[]' } };
   const recipe = JSON.parse(recipeJson);

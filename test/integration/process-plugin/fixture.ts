@@ -253,7 +253,7 @@ function service(misbehavior: Misbehavior, server: Server): PluginImplementation
     estimateGrader: answerOrNot((request) => estimateGrader(request, misbehavior)),
     openSink: answerOrNot(({ callId, runFolder }) => {
       if (misbehavior === 'event-open-hang') return 'none';
-      if (misbehavior === 'event-prints') process.stdout.write('the sink is open\n');
+      if (misbehavior === 'prints') process.stdout.write('the sink is open\n');
       sinks.set(callId, {
         types: [],
         write: (types) => writeFile(join(runFolder, 'types.json'), JSON.stringify(types)),
@@ -261,7 +261,7 @@ function service(misbehavior: Misbehavior, server: Server): PluginImplementation
       return { response: {} };
     }),
     deliverEvents: answerOrNot(({ callId, events }) => {
-      if (misbehavior === 'event-prints') process.stderr.write(events.map(({ type }) => `got ${type}\n`).join(''));
+      if (misbehavior === 'prints') process.stderr.write(events.map(({ type }) => `got ${type}\n`).join(''));
       if (misbehavior === 'event-crash') process.exit(13);
       if (misbehavior === 'event-hang') return 'none';
       sinks.get(callId)!.types.push(...events.map(({ type }) => type));
@@ -307,7 +307,7 @@ function hooks(
     },
     openEventHook: ifAny(({ callId }) => {
       if (misbehavior === 'event-open-hang') return 'none';
-      if (misbehavior === 'event-prints') process.stdout.write('the hook is open\n');
+      if (misbehavior === 'prints') process.stdout.write('the hook is open\n');
       sinks.set(callId, { types: [], write: writeTypes });
       return { response: {} };
     }),

@@ -1,11 +1,14 @@
 import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { apiVersion, definePlugin, defineStage, UserError, z } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
 import type { Event } from '../../../core/events/catalogue.js';
+import { PluginCatalog } from '../../../core/plugin/catalog.js';
 import type { SinkContext } from '../../../core/plugin/definitions.js';
 import type { ListedPlugin } from '../../../core/plugin/plugin-reference.js';
+import { defaultProcessMachine } from '../../../core/plugin/process/process-machine.js';
 import { builtModule } from '../built-module.js';
 import type { Misbehavior } from './fixture.js';
 
@@ -71,6 +74,19 @@ describe('hooks of a plugin that is a process', () => {
     await using harness = await harnessOf('hooks');
     expect((await harness.plan(recipe('rows: 4'))).stages[0]?.options).toMatchObject({ rows: 40 });
     expect((await harness.plan(recipe())).stages[0]?.options).toMatchObject({ rows: 3 });
+  });
+
+  it('have what they print while a recipe is planned told to people, by the name of the plugin', async () => {
+    const said: string[] = [];
+    const catalog = new PluginCatalog({
+      builtIn: {},
+      recipePlugins: [{ command: [process.execPath, program, 'prints'] }],
+      baseFolder: tmpdir(),
+      machine: { ...defaultProcessMachine(), say: (line) => said.push(line) },
+    });
+    const { definition } = await catalog.plugin('fixture');
+    await definition.hooks?.beforePlan?.({ name: 'g' });
+    expect(said).toEqual([expect.stringMatching(/fixture.*: looking at a recipe$/)]);
   });
 
   it('say what they have against a plan', async () => {
@@ -225,7 +241,7 @@ describe('a hook of a process that breaks', () => {
 
 describe('a sink of a process', () => {
   it('has what it prints in the log of the run, as a hook on events has, and is not given it', async () => {
-    await using harness = await harnessOf('event-prints');
+    await using harness = await harnessOf('prints');
     const run = await harness.run(recipe().replace('name: g', 'name: g\nsinks: [{ uses: fixture/types }]'));
     const told = run.eventsOf('log.written').filter(({ data }) => data.source === 'plugin fixture');
     const lines = told.map(({ data }) => data.message);
