@@ -114,6 +114,14 @@ describe('an artifact', () => {
     expect(first.uri).not.toBe(second.uri);
   });
 
+  it('that is a table is refused without the types of its columns', async () => {
+    await using writer = store.writer();
+    const write = writer.writeDataset as (rows: readonly Row[], options?: object) => Promise<unknown>;
+    for (const options of [undefined, {}]) {
+      await expect(write.call(writer, [{ id: '1' }], options)).rejects.toThrow('the types of its columns: { columns:');
+    }
+  });
+
   it('that is not there is artifact_missing', async () => {
     const uri = `simmer://model/sha256-${'0'.repeat(64)}`;
     await expect(store.open(uri)).rejects.toMatchObject({ code: 'artifact_missing' });

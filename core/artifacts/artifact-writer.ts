@@ -127,6 +127,11 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
     rows: AsyncIterable<Row> | Iterable<Row>,
     options: TableOptions,
   ): Promise<TableArtifact> {
+    // In plain JavaScript nobody else says so.
+    if ((options as Partial<TableOptions> | undefined)?.columns === undefined) {
+      const example = "{ columns: { ...inputs.dataset.columns, score: 'DOUBLE' } }";
+      return Promise.reject(new TypeError(`a table is written with the types of its columns: ${example}`));
+    }
     return this.#inNewFolder(async (folder) => {
       // Loaded here, since DuckDB takes longer to load than most commands run.
       const { writeTable } = await import('./table-file.js');
