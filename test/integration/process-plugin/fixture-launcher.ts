@@ -60,6 +60,10 @@ export async function launch(
   if (misbehavior === 'launch-hang') return 'none';
   if (misbehavior === 'launch-nothing') return { response: { processId: 0 } };
   const { argv = [], env = {}, cwd } = command ?? {};
+  // One that forwards a port looks at it.
+  if (env.SIMMER_TRAINER_ADDRESS === undefined) {
+    return { error: { code: status.INVALID_ARGUMENT, details: 'There is no SIMMER_TRAINER_ADDRESS.' } };
+  }
   await say(callId, `launches with ${resources?.cpus} cores`);
   const child = spawn(argv[0]!, argv.slice(1), {
     env: { ...process.env, ...env },

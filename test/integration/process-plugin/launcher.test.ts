@@ -27,7 +27,7 @@ async function launchedOf(harness: RunHarness) {
   const { definition } = await harness.catalog.launcher('fixture/here');
   const files = { stdoutFile: `${harness.recipeFolder}/out.log`, stderrFile: `${harness.recipeFolder}/err.log` };
   const log = { debug() {}, info() {}, warning() {}, error() {} };
-  const command = { argv: ['sleep', '60'], env: {} };
+  const command = { argv: ['sleep', '60'], env: { SIMMER_TRAINER_ADDRESS: '127.0.0.1:0' } };
   return { definition, launched: await definition.launch({ command, resources: {}, ...files, log }, {}) };
 }
 

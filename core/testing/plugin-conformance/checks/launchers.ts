@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { fromResources } from '../../../plugin/process/launcher-wire.js';
 import { plainJson } from '../../../plugin/process/wire.js';
@@ -76,7 +77,8 @@ async function launched(bench: PluginBench, name: string, options: Options): Pro
   const pid = await process.within(process.client.launch(request), `an answer of ${name}`);
   await process.client.shutdown(1);
   await process.ends();
-  process.signal('SIGKILL');
+  // What was not set apart from it dies with it, which takes a moment.
+  for (let looks = 0; signalGroup(process.pid, 'SIGKILL') && looks < 50; looks++) await sleep(20);
   return pid;
 }
 
@@ -88,9 +90,14 @@ async function session(bench: PluginBench, name: string) {
 function launchRequest({ options: { folder } }: PluginBench, launcher: string, options: Options, argv: string[]) {
   return {
     ...{ callId: randomUUID(), launcher, options: plainJson(options), resources: fromResources({ cpus: 1 }) },
-    command: { argv, env: {}, cwd: folder },
+    command: { argv, env: trainerVariables(folder), cwd: folder },
     ...{ stdoutFile: join(folder, 'launched.out'), stderrFile: join(folder, 'launched.err') },
   };
+}
+
+/** As each trainer has them: a launcher for another machine looks at the address. */
+function trainerVariables(folder: string) {
+  return { SIMMER_TRAINER_ADDRESS: '127.0.0.1:0', SIMMER_TRAINER_FOLDER: folder, SIMMER_LEASE_SECONDS: '60' };
 }
 
 async function optionsOf(bench: PluginBench, launcher: string): Promise<Options> {
