@@ -75,8 +75,9 @@ async function runStages(stages: Readonly<Record<string, object>>): Promise<stri
   return handle.runId;
 }
 
-async function remove(runId: string, dryRun = false) {
-  return removeRuns([await harness.manager.find(runId)], { store, list: () => harness.manager.list(), dryRun });
+async function remove(removed: string, dryRun = false) {
+  const run = (await harness.manager.list()).find(({ runId }) => runId === removed);
+  return removeRuns([run!], { store, list: () => harness.manager.list(), dryRun });
 }
 
 async function outputsOf(runId: string): Promise<Readonly<Record<string, string>>> {
@@ -153,4 +154,17 @@ it('removes nothing while a run or a server may reuse it', async () => {
   await expect(remove(first)).rejects.toMatchObject({ code: 'runs_under_way', kind: 'environment' });
   await lock[Symbol.asyncDispose]();
   expect((await remove(first)).runs).toEqual([first]);
+});
+
+it('removes a run whose log is damaged, and leaves what such a one has', async () => {
+  const [first, damaged] = [await run(['own', 'shared']), await run(['mine', 'shared'])];
+  const { own, shared } = await outputsOf(first);
+  const { mine } = await outputsOf(damaged);
+  const log = join(store.runFolder(damaged), 'events.jsonl');
+  const [created] = (await readFile(log, 'utf8')).split('\n');
+  await writeFile(log, `${created}\nnot an event\n${created}\n`);
+  expect((await remove(first)).artifacts).toEqual([own]);
+  expect(await store.has(shared!)).toBe(true);
+  expect([...(await remove(damaged)).artifacts].sort()).toEqual([mine, shared].sort());
+  expect(await harness.manager.list()).toEqual([]);
 });

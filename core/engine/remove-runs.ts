@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
-import { UserError } from '../errors.js';
+import { isUserError, UserError } from '../errors.js';
 import { readEvents } from '../events/replay.js';
 import { acquireRunLock, type RunLock, readRunOwner } from '../events/run-lock.js';
-import { eventsFile, removeRunFolder } from './run-folder.js';
+import { eventsFile, linkedOutputs, removeRunFolder } from './run-folder.js';
 import type { RunSummary } from './run-outcome.js';
 import { foldRunState, initialRunState, type StageStatus } from './run-state.js';
 
@@ -78,16 +78,22 @@ interface Traces {
   readonly reused: readonly string[];
 }
 
+/** Of a log that is damaged, what it tells before that, and what is linked in the run's folder. */
 async function tracesOf({ runFolder }: RunSummary): Promise<Traces> {
   const uris = new Set<string>();
   const reused = new Set<string>();
   let state = initialRunState;
-  for await (const event of readEvents(eventsFile(runFolder))) {
-    state = foldRunState(state, event);
-    if (event.type === 'artifact.committed') uris.add(event.data.uri);
-    if (event.type !== 'stage.completed' && event.type !== 'stage.reused') continue;
-    for (const uri of Object.values(event.data.outputs)) uris.add(uri);
-    if (event.type === 'stage.reused' && event.data.madeBy !== undefined) reused.add(event.data.madeBy);
+  try {
+    for await (const event of readEvents(eventsFile(runFolder))) {
+      state = foldRunState(state, event);
+      if (event.type === 'artifact.committed') uris.add(event.data.uri);
+      if (event.type !== 'stage.completed' && event.type !== 'stage.reused') continue;
+      for (const uri of Object.values(event.data.outputs)) uris.add(uri);
+      if (event.type === 'stage.reused' && event.data.madeBy !== undefined) reused.add(event.data.madeBy);
+    }
+  } catch (error) {
+    if (!isUserError(error) || error.code !== 'log_damaged') throw error;
+    for (const uri of await linkedOutputs(runFolder)) uris.add(uri);
   }
   const stages = Object.values(state.stages).filter(({ status, key }) => mayGoOn.has(status) && key !== '');
   return { uris: [...uris], unfinished: stages.map(({ key }) => key), reused: [...reused] };

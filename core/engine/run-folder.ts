@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import type { Artifact } from '../artifacts/artifact.js';
 import { UserError } from '../errors.js';
@@ -102,6 +103,14 @@ export async function linkOutputs(
     await symlink(target, unfinished);
     await rename(unfinished, link);
   }
+}
+
+/** The artifacts that `linkOutputs` linked, as URIs. */
+export async function linkedOutputs(runFolder: string): Promise<readonly string[]> {
+  const links = join(runFolder, 'artifacts');
+  const names = existsSync(links) ? await readdir(links) : [];
+  const targets = await Promise.all(names.map((name) => readlink(join(links, name))));
+  return targets.map((target) => `simmer://${basename(dirname(target))}/sha256-${basename(target)}`);
 }
 
 /** Removes the folder of a run: it is there whole, or no run any more. */
