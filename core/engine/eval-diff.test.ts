@@ -58,7 +58,8 @@ const recipe = (model: string, verdicts: Record<string, string>) =>
 
 let harness: RunHarness;
 let store: ArtifactStore;
-const runs: Record<'first' | 'second' | 'other' | 'empty', { runId: string; runFolder: string }> = Object.create(null);
+const runs: Record<'first' | 'second' | 'other' | 'empty' | 'both', { runId: string; runFolder: string }> =
+  Object.create(null);
 beforeAll(async () => {
   harness = await RunHarness.create({ plugins: [plugin] });
   const run = async (text: string) => {
@@ -69,6 +70,9 @@ beforeAll(async () => {
   runs.second = await run(recipe('tuned', { a: 'right', b: 'right', c: 'wrong', d: 'wrong', come: 'right' }));
   runs.other = await run(recipe('another', { a: 'right' }));
   runs.empty = await run(JSON.stringify({ name: 'empty', stages: { nothing: { uses: 'test/nothing' } } }));
+  const graded = (verdicts: object) => ({ uses: 'test/graded', with: { model: 'tuned', verdicts } });
+  const both = { easy: graded({ a: 'right', b: 'right' }), hard: graded({ a: 'wrong', x: 'wrong' }) };
+  runs.both = await run(JSON.stringify({ name: 'both', stages: both }));
   store = await ArtifactStore.open(harness.home);
 });
 afterAll(() => harness[Symbol.asyncDispose]());
@@ -94,6 +98,18 @@ describe('the evaluations of two runs', () => {
 
   it('do not differ from themselves', async () => {
     expect(await diffEvaluations(runs.first, runs.first, store)).toMatchObject([{ items: 5, changed: [] }]);
+  });
+
+  it('are told by stage where several graded the same', async () => {
+    const points = await diffEvaluations(runs.both, runs.both, store);
+    expect(points.map(({ stage, items }) => [stage, items])).toEqual([
+      ['easy', 2],
+      ['hard', 2],
+    ]);
+    expect(diffLines(points, 2, picocolors.createColors(false))).toContain(
+      'tuned at max64 in hard: of 2 items 0 became right, 0 became wrong',
+    );
+    await expect(diffEvaluations(runs.first, runs.both, store)).rejects.toMatchObject({ code: 'nothing_in_common' });
   });
 
   it('of other models, or of a run that graded nothing, are refused', async () => {

@@ -25,6 +25,8 @@ export interface ChangedItem {
 export interface PointDiff {
   readonly model: string;
   readonly policy: string;
+  /** Which one graded them, where several stages of a run graded the model at this point: on other problems, say. */
+  readonly stage?: string;
   /** Items that both runs graded. */
   readonly items: number;
   readonly onlyBefore: number;
@@ -44,7 +46,7 @@ interface RunOfHome {
 
 /**
  * Items whose verdict changed from one run to another, by model and policy. Reads every table that has `prompt_id` and
- * `verdict`, whichever stage made it.
+ * `verdict`, whichever stage made it; where several stages of a run graded the same, stages of one name are compared.
  *
  * @throws UserError `nothing_graded`, `nothing_in_common`, `artifact_missing`
  */
@@ -54,38 +56,47 @@ export async function diffEvaluations(
   store: ArtifactStore,
 ): Promise<readonly PointDiff[]> {
   const [first, second] = [await gradedItems(before, store), await gradedItems(after, store)];
-  const diffs = [...first].flatMap(([point, items]) => {
-    const others = second.get(point);
-    return others === undefined ? [] : [diffOf(point, items, others)];
-  });
+  const diffs = [...first].flatMap(([point, stages]) => pointDiffs(point, stages, second.get(point) ?? new Map()));
   if (diffs.every(({ items }) => items === 0)) {
     const points = (graded: ReadonlyMap<string, unknown>) => [...graded.keys()].slice(0, 5).map(shownPoint).join(', ');
     throw new UserError(
       'nothing_in_common',
       `${before.runId} and ${after.runId} graded no item of the same model at the same point: ${points(first)} against ${points(second)}.`,
-      { hint: 'Both runs need the same dataset, the same points, and the same `label` for what is compared.' },
+      {
+        hint:
+          'Both runs need the same dataset, the same points, and the same `label` for what is compared; and stages of one ' +
+          'name, where several stages of a run graded the same model.',
+      },
     );
   }
   return diffs;
 }
 
+type Items = ReadonlyMap<string, Item>;
+
+/** Items by the stage that graded them. */
+type ItemsByStage = ReadonlyMap<string, Items>;
+
 async function gradedItems(
   { runId, runFolder }: RunOfHome,
   store: ArtifactStore,
-): Promise<ReadonlyMap<string, ReadonlyMap<string, Item>>> {
-  const state = await readRunState(runFolder);
-  const uris = new Set(
-    Object.values(state.stages).flatMap((stage) => (isDone(stage) ? Object.values(stage.outputs) : [])),
-  );
-  const points = new Map<string, Map<string, Item>>();
-  for (const uri of uris) {
-    const artifact = await store.open(uri);
-    if (!('rows' in artifact) || !isGraded(artifact)) continue;
-    for await (const row of artifact.rows()) {
-      const item = itemOf(row);
-      const point = JSON.stringify([row.model ?? '', row.policy ?? '']);
-      const items = points.get(point) ?? new Map<string, Item>();
-      points.set(point, items.set(JSON.stringify([item.promptId, item.sample]), item));
+): Promise<ReadonlyMap<string, ItemsByStage>> {
+  const { stages } = await readRunState(runFolder);
+  const points = new Map<string, Map<string, Map<string, Item>>>();
+  const read = new Set<string>();
+  for (const [stage, state] of Object.entries(stages)) {
+    for (const uri of isDone(state) ? Object.values(state.outputs) : []) {
+      if (read.has(uri)) continue;
+      read.add(uri);
+      const artifact = await store.open(uri);
+      if (!('rows' in artifact) || !isGraded(artifact)) continue;
+      for await (const row of artifact.rows()) {
+        const item = itemOf(row);
+        const point = JSON.stringify([row.model ?? '', row.policy ?? '']);
+        const byStage = points.get(point) ?? new Map<string, Map<string, Item>>();
+        const items = byStage.get(stage) ?? new Map<string, Item>();
+        points.set(point, byStage.set(stage, items.set(JSON.stringify([item.promptId, item.sample]), item)));
+      }
     }
   }
   if (points.size === 0) {
@@ -113,7 +124,19 @@ function itemOf(row: Row): Item {
   };
 }
 
-function diffOf(point: string, before: ReadonlyMap<string, Item>, after: ReadonlyMap<string, Item>): PointDiff {
+/** Where each run has one stage that graded the model at the point, its name does not matter. */
+function pointDiffs(point: string, before: ItemsByStage, after: ItemsByStage): readonly PointDiff[] {
+  const [[, first] = [], ...moreFirst] = before;
+  const [[, second] = [], ...moreSecond] = after;
+  if (first === undefined || second === undefined) return [];
+  if (moreFirst.length + moreSecond.length === 0) return [diffOf(point, first, second)];
+  return [...before].flatMap(([stage, items]) => {
+    const others = after.get(stage);
+    return others === undefined ? [] : [{ ...diffOf(point, items, others), stage }];
+  });
+}
+
+function diffOf(point: string, before: Items, after: Items): PointDiff {
   const [model, policy] = JSON.parse(point) as [string, string];
   const changed: ChangedItem[] = [];
   let items = 0;

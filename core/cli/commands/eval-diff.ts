@@ -24,7 +24,7 @@ export async function evalDiff(before: string, after: string, flags: EvalDiffFla
 /** The differences for people. */
 export function diffLines(points: readonly PointDiff[], shown: number, colors: Colors): readonly string[] {
   return points.flatMap((point, index) => {
-    const { items, rightToWrong, wrongToRight, changed, onlyBefore, onlyAfter } = point;
+    const { stage, items, rightToWrong, wrongToRight, changed, onlyBefore, onlyAfter } = point;
     const elsewhere =
       onlyBefore + onlyAfter === 0 ? '' : `; ${onlyBefore} only in the first run, ${onlyAfter} only in the second`;
     const rows = changed
@@ -38,7 +38,7 @@ export function diffLines(points: readonly PointDiff[], shown: number, colors: C
       ]);
     return [
       ...(index === 0 ? [] : ['']),
-      `${colors.bold(`${point.model} at ${point.policy}`)}: of ${items} items ${wrongToRight} became right, ${rightToWrong} became wrong${elsewhere}`,
+      `${colors.bold(`${point.model} at ${point.policy}`)}${stage === undefined ? '' : ` in ${stage}`}: of ${items} items ${wrongToRight} became right, ${rightToWrong} became wrong${elsewhere}`,
       ...tableLines(rows, { indent: '  ' }),
       ...(changed.length > shown
         ? [colors.dim(`  … and ${changed.length - shown} more: --items ${changed.length}`)]

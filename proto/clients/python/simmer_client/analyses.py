@@ -107,6 +107,8 @@ class PointDiff:
     wrong_to_right: int
     #: By id; what was right and is no longer comes first.
     changed: tuple[ChangedItem, ...]
+    #: Which one graded them, where several stages of a run graded the model at this point.
+    stage: str | None = None
 
 
 def history_of(text: str) -> RowHistory:
@@ -134,6 +136,7 @@ def points_of(text: bytes) -> tuple[PointDiff, ...]:
             right_to_wrong=point["rightToWrong"],
             wrong_to_right=point["wrongToRight"],
             changed=tuple(_item_of(item) for item in point["changed"]),
+            stage=point.get("stage"),
         )
         for point in json.loads(text)
     )
