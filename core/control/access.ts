@@ -37,19 +37,36 @@ export async function readTokens(file: string | undefined, env: NodeJS.ProcessEn
     return token === undefined ? [] : [token];
   }
   const lines = (await readTokenFile(file)).split('\n').map((line) => line.trim());
-  const tokens = lines.filter((line) => line !== '' && !line.startsWith('#')).map(checked);
+  const tokens = lines.flatMap((line, index) =>
+    line === '' || line.startsWith('#') ? [] : [tokenIn(line, file, index + 1)],
+  );
   if (tokens.length > 0) return tokens;
   throw new UserError('token_file_empty', `The token file ${file} has no token.`, { hint: makeToken });
 }
 
+function tokenIn(line: string, file: string, number: number): string {
+  const [token = '', ...rest] = line.split(/\s/);
+  // Also of a line that is refused, nothing is told.
+  keepSecret(token);
+  if (rest.length === 0) return checked(token, `in line ${number} of ${file} `);
+  throw new UserError('wrong_token_line', `Line ${number} of the token file ${file} has more than a token.`, {
+    hint: 'A comment has a line of its own, which begins with #.',
+  });
+}
+
 const makeToken = 'Make one: openssl rand -hex 32 > token && chmod 600 token';
 
-function checked(token: string): string {
+/** @param where it stands, for a message */
+function checked(token: string, where = ''): string {
   keepSecret(token);
   if (token.length >= shortestToken && /^[\x21-\x7e]+$/.test(token)) return token;
-  throw new UserError('token_too_short', `The token must have at least ${shortestToken} visible ASCII characters.`, {
-    hint: makeToken,
-  });
+  throw new UserError(
+    'token_too_short',
+    `The token ${where}must have at least ${shortestToken} visible ASCII characters.`,
+    {
+      hint: makeToken,
+    },
+  );
 }
 
 async function readTokenFile(file: string): Promise<string> {

@@ -95,7 +95,9 @@ export class RecipeSource {
 
   /** Of the recipes that clients may run by them. */
   #names(): readonly string[] {
-    const files = this.#options.recipeFolders.flatMap((folder) => readdirSync(folder)).map((file) => parse(file));
+    const files = this.#options.recipeFolders
+      .flatMap((folder) => (existsSync(folder) ? readdirSync(folder) : []))
+      .map((file) => parse(file));
     const names = files.flatMap(({ name, ext }) => (endings.includes(ext) && plainName.test(name) ? [name] : []));
     return [...new Set(names)].toSorted();
   }

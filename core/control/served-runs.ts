@@ -217,7 +217,7 @@ export class ServedRuns {
         this.#options.log(`${runId}: ${oneLine(ended(await active.handle.finished))}`);
       } catch (error) {
         // It could not be taken up at all. Who watches it must see an end.
-        this.#options.log(`${runId}: ${error instanceof Error ? error.message : String(error)}`);
+        this.#options.log(`${runId}: ${oneLine(error instanceof Error ? error.message : String(error))}`);
         const data = { error: toErrorRecord(error) };
         await appendEnding(runId, runFolder, { type: 'run.failed', data }).catch((failure: unknown) =>
           this.#options.log(`${runId}: its end could not be written: ${String(failure)}`),

@@ -25,14 +25,29 @@ it('an error comes over as it was thrown', () => {
   expect(told).toMatchObject({ code: 'invalid_recipe', message: 'recipe.yaml has 3 problems.', ...given });
 });
 
+it.each(['a'.repeat(479) + '😀'.repeat(60), '模'.repeat(5_000), 'half a character: \ud83d'])(
+  'an error is told in whole characters: %s',
+  (text) => {
+    const { details } = toStatus(new UserError('wrong', text));
+    expect(details?.isWellFormed()).toBe(true);
+    expect(encodeURI(details ?? '').length).toBeLessThan(1600);
+    expect(overTheWire(new UserError('wrong', text)).told.message).toBe(details);
+  },
+);
+
 it.each([
   ['many problems', problems(300, 'Unknown key "cuont" in stages.s0.with.')],
   ['a problem that quotes a long text', problems(1, `-p x=${'y'.repeat(100_000)}: no such param.`)],
   ['long texts that are not of ASCII', problems(40, 'ä'.repeat(5_000))],
+  ['wide texts', problems(1, '模'.repeat(5_000))],
+  [
+    'a long path',
+    problems(1, 'Unknown key "cuont" in stages.s0.with.').map((one) => ({ ...one, path: 'k'.repeat(50_000) })),
+  ],
 ])('an error with %s fits into what clients take, with the first of them', (_what, given) => {
   const error = new UserError('invalid_recipe', 'recipe.yaml has problems.', { problems: given });
   const { told, bytes } = overTheWire(error);
-  expect(bytes).toBeLessThan(6 * 1024);
+  expect(bytes).toBeLessThan(4600);
   expect(told.problems[0]).toMatchObject({ position: place(1), message: expect.stringMatching(/^.{30}/) });
   expect(told.message).toBe('recipe.yaml has problems.');
   expect(told.hint).toBe(given.length > 1 ? 'These are the first of them; `simmer validate` lists all.' : undefined);

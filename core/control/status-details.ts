@@ -1,3 +1,4 @@
+import { StringDecoder } from 'node:string_decoder';
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { Metadata, type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
 import { isUserError, UserError } from '../errors.js';
@@ -30,10 +31,13 @@ const codes: Readonly<Record<string, status>> = {
   server_stopping: status.UNAVAILABLE,
 };
 
-/** The most that a status takes: clients on gRPC's C core refuse trailers of more than 8 KiB, now and then or always. */
-const detailBytes = 5 * 1024;
-/** A text that is quoted in an error may be of any length. */
-const longestText = 600;
+/**
+ * Clients on gRPC's C core refuse trailers of more than 8 KiB, now and then or always. The details go there in base64, beside
+ * the message, of which each byte may become three.
+ */
+const statusBytes = 4500;
+/** In bytes: a text that is quoted in an error may be of any length. */
+const longestText = 480;
 
 /** An error as the status of a call: with its stable code in the details. A bug's stack stays on the server. */
 export function toStatus(error: unknown): Partial<StatusObject> {
@@ -41,35 +45,46 @@ export function toStatus(error: unknown): Partial<StatusObject> {
   const code = statusCode(error);
   const message = cut(isUserError(error) ? record.message : `The server has a bug: ${record.message}`);
   const metadata = new Metadata();
-  metadata.set(
-    detailsKey,
-    encodeStatus(code, message, ErrorDetail.encode(fitting(toErrorDetail(record))).finish(), record.code),
-  );
+  metadata.set(detailsKey, fittingStatus(code, message, shortened(toErrorDetail(record))));
   return { code, details: message, metadata };
 }
 
-/** With as many of the problems as go into a status, and texts cut short. ValidateRecipe answers with all of them. */
-function fitting(detail: ErrorDetail): ErrorDetail {
-  const problems = detail.problems.map((problem) => ({
-    ...problem,
-    message: cut(problem.message),
-    ...cutHint(problem),
-  }));
-  const fits = { ...detail, message: cut(detail.message), ...cutHint(detail), problems };
-  const isTooLarge = () => ErrorDetail.encode(fits).finish().length > detailBytes;
-  while (fits.problems.length > 1 && isTooLarge()) {
-    fits.problems.length -= Math.ceil(fits.problems.length / 10);
-    fits.hint ??= 'These are the first of them; `simmer validate` lists all.';
+/** With as many of the problems as fit. ValidateRecipe answers with all of them. */
+function fittingStatus(code: number, message: string, detail: ErrorDetail): Buffer {
+  const problems = [...detail.problems];
+  let { hint } = detail;
+  for (;;) {
+    const encoded = ErrorDetail.encode({ ...detail, hint, problems }).finish();
+    const bytes = encodeStatus(code, message, encoded, detail.code);
+    if (bytes.length <= statusBytes || problems.length === 0) return bytes;
+    problems.length -= Math.ceil(problems.length / 10);
+    hint ??= 'These are the first of them; `simmer validate` lists all.';
   }
-  return fits;
 }
 
-function cutHint({ hint }: { readonly hint?: string | undefined }): { readonly hint: string | undefined } {
-  return { hint: hint === undefined ? undefined : cut(hint) };
+/** With each text cut short. */
+function shortened(detail: ErrorDetail): ErrorDetail {
+  return {
+    ...detail,
+    ...shortTexts(detail),
+    problems: detail.problems.map((problem) => ({
+      ...problem,
+      ...shortTexts(problem),
+      path: problem.path === undefined ? undefined : cut(problem.path),
+      position: problem.position === undefined ? undefined : { ...problem.position, file: cut(problem.position.file) },
+    })),
+  };
 }
 
+function shortTexts({ code, message, hint }: Pick<ErrorDetail, 'code' | 'message' | 'hint'>) {
+  return { code: cut(code), message: cut(message), hint: hint === undefined ? undefined : cut(hint) };
+}
+
+/** No character is cut in half, and none was: half a one cannot be sent. */
 function cut(text: string): string {
-  return text.length <= longestText ? text : `${text.slice(0, longestText)}…`;
+  const bytes = Buffer.from(text);
+  if (bytes.length <= longestText) return bytes.toString();
+  return `${new StringDecoder('utf8').write(bytes.subarray(0, longestText))}…`;
 }
 
 function statusCode(error: unknown): status {

@@ -116,7 +116,15 @@ describe('the tokens of a server', () => {
     expect(await readTokens(file, {})).toEqual([token, another]);
     await expect(readToken(file, {})).rejects.toMatchObject({ code: 'several_lines' });
     await writeFile(file, `${token}\nshort\n`);
-    await expect(readTokens(file, {})).rejects.toMatchObject({ code: 'token_too_short' });
+    await expect(readTokens(file, {})).rejects.toMatchObject({
+      code: 'token_too_short',
+      message: expect.stringMatching(/line 2 of .*tokens/),
+    });
+    await writeFile(file, `${token} # Ada\n`);
+    await expect(readTokens(file, {})).rejects.toMatchObject({
+      code: 'wrong_token_line',
+      message: expect.stringMatching(/Line 1 of /),
+    });
     await writeFile(file, '# nobody\n');
     await expect(readTokens(file, {})).rejects.toMatchObject({ code: 'token_file_empty' });
   });
