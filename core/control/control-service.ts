@@ -154,9 +154,11 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
             position = part.next;
             continue;
           }
-          const inHand = signal.aborted ? undefined : await runs.inHand(basename(runFolder));
-          if (inHand === undefined) return;
-          await Promise.race([tail.grown(position, signal), inHand.released]);
+          if (signal.aborted) return;
+          const inHand = await runs.inHand(basename(runFolder));
+          if (inHand !== undefined) await Promise.race([tail.grown(position, signal), inHand.released]);
+          // Its end may have been written past this process's own log: then the file is ahead of what the tail knows.
+          else if (!(await tail.hasMore(position, signal))) return;
         }
       } finally {
         watchers -= 1;

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { appendFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -114,6 +114,28 @@ it('whoever has gone is given nothing more, however much there is', async () => 
     const position = await tail.seek(1, gone.signal);
     gone.abort();
     expect(await tail.next(position!, gone.signal)).toBeUndefined();
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+it('has more where the file was written to past its writer, and tells it', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'simmer-tail-'));
+  const file = join(folder, 'events.jsonl');
+  const { signal } = new AbortController();
+  try {
+    const writes = new DurableWrites();
+    const { log } = await RunLog.open(file, { fileSystem: writes.over(nodeLogFileSystem) });
+    await log.append(event(1, 1));
+    await using tail = await LogTail.open(file, writes);
+    const start = await tail.seek(1, signal);
+    const part = await tail.next(start!, signal);
+    expect(await tail.next(part!.next, signal)).toBeUndefined();
+    expect(await tail.hasMore(part!.next, signal)).toBe(false);
+    await log.close();
+    await appendFile(file, `${formatEventLine(event(2, 2))}\n`);
+    expect(await tail.hasMore(part!.next, signal)).toBe(true);
+    expect((await tail.next(part!.next, signal))?.next.sequence).toBe(3);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

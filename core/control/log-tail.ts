@@ -14,6 +14,9 @@ const keptWriteBytes = 2 * 1024 * 1024;
 /** Messages that are kept for others who will want the same: those who watch live are all at the end of the log. */
 const keptMessages = 16;
 
+/** Bytes that do not become whole lines in this time were left by a writer that is gone. */
+const longestLagMilliseconds = 2_000;
+
 /** Whole lines of the file. */
 interface Block {
   readonly first: number;
@@ -121,6 +124,14 @@ export class LogTail implements AsyncDisposable {
   /** Resolves when there are events after a position, or nobody is to wait for them any more. @throws as `next` */
   async grown(from: LogPosition, signal: AbortSignal): Promise<void> {
     while (from.offset >= this.#end.offset && (await this.#more(signal)));
+  }
+
+  /** Whether the file has events after a position at the end of what was told; waits until they can be. @throws as `next` */
+  async hasMore(from: LogPosition, signal: AbortSignal): Promise<boolean> {
+    const { size } = await this.#handle.stat();
+    if (size > from.offset)
+      await this.grown(from, AbortSignal.any([signal, AbortSignal.timeout(longestLagMilliseconds)]));
+    return this.#end.offset > from.offset;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
