@@ -58,8 +58,8 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .command('compare')
     .summary('set runs side by side: what differs, and what came of it')
     .description(
-      'Shows in which params and options runs differ, and the losses and accuracies of each. What only follows from a ' +
-        'param is not named beside it.',
+      'Shows in which params and options runs differ, and the losses and accuracies of each. What has the value ' +
+        'of a param is not named beside it.',
     )
     .argument('<runs...>', 'runs: the name of their recipe, their ids, the beginnings of them, or "latest"')
     .option('--metrics <pattern>', 'the metrics to show in place of accuracies, by their names; * is any text')

@@ -85,6 +85,24 @@ describe('what differs between runs', () => {
     expect(await differences({ seed: 7 }, { seed: 8 })).toEqual([{ seed: 7 }, { seed: 8 }]);
   });
 
+  it('is an option beside a param that has nothing to do with it', async () => {
+    const given = [
+      { params: { count: 50 }, options: { rate: 1 } },
+      { params: { count: 60 }, options: { rate: 2 } },
+    ];
+    expect(await differences(...given)).toEqual([
+      { 'params.count': 50, 'stages.tuned.with.rate': 1 },
+      { 'params.count': 60, 'stages.tuned.with.rate': 2 },
+    ]);
+  });
+
+  it('is of recipes of two names what both have', async () => {
+    expect(await differences({ options: { rate: 1, own: 1 } }, { recipe: 'other', options: { rate: 2 } })).toEqual([
+      { recipe: 'r', 'stages.tuned.with.rate': 1 },
+      { recipe: 'other', 'stages.tuned.with.rate': 2 },
+    ]);
+  });
+
   it('is both where one of several runs has an option of its own', async () => {
     const given = [
       { params: { rate: 1 }, options: { rate: 1 } },

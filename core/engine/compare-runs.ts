@@ -25,7 +25,7 @@ export interface ComparedRun {
   readonly usd: number;
   /**
    * What is not the same in all of them, by path: "params.rate", "seed", "stages.tuned.with.learningRate".
-   * Options that follow from params are not named beside these. Null: it has no such thing.
+   * Options that have the value of a param are not named beside it. Null: it has no such thing.
    */
   readonly differs: Readonly<Record<string, Json>>;
   /** By stage. */
@@ -130,10 +130,16 @@ function afterEvent(before: ComparedTraining | undefined, event: Event): Compare
 function differencesOf(plans: readonly Plan[]): readonly Readonly<Record<string, Json>>[] {
   const given = plans.map(givenIn);
   const derived = plans.map(derivedIn);
-  const givenPaths = pathsThatDiffer(given, () => '');
-  const whatIsGiven = given.map((values) => JSON.stringify(givenPaths.map((path) => values[path] ?? null)));
-  // What differs only where what is given differs follows from it.
-  const derivedPaths = pathsThatDiffer(derived, (index) => whatIsGiven[index] ?? '');
+  const givenPaths = pathsThatDiffer(given);
+  const columns = new Set(givenPaths.map((path) => columnOf(given, path)));
+  const isOneRecipe = new Set(plans.map(({ recipe }) => recipe)).size === 1;
+  const derivedPaths = pathsThatDiffer(derived).filter((path) => {
+    // What has in each run the value of a param, or the recipe's seed, follows from it.
+    const follows = columns.has(columnOf(derived, path));
+    // Recipes of two names have stages of their own.
+    const isComparable = isOneRecipe || derived.every((values) => path in values);
+    return isComparable && !follows;
+  });
   return plans.map((_, index) => {
     const values = { ...derived[index], ...given[index] };
     return Object.fromEntries([...givenPaths, ...derivedPaths].map((path) => [path, values[path] ?? null]));
@@ -142,18 +148,14 @@ function differencesOf(plans: readonly Plan[]): readonly Readonly<Record<string,
 
 type Values = Readonly<Record<string, Json>>;
 
-/** @param groupOf the index of a plan: values are held against those of the same group */
-function pathsThatDiffer(values: readonly Values[], groupOf: (index: number) => string): readonly string[] {
-  const paths = new Set(values.flatMap((one) => Object.keys(one)));
-  return [...paths].filter((path) => {
-    const seen = new Map<string, string>();
-    return values.some((one, index) => {
-      const value = JSON.stringify(one[path] ?? null);
-      const before = seen.get(groupOf(index));
-      seen.set(groupOf(index), value);
-      return before !== undefined && before !== value;
-    });
-  });
+function pathsThatDiffer(plans: readonly Values[]): readonly string[] {
+  const paths = new Set(plans.flatMap((values) => Object.keys(values)));
+  return [...paths].filter((path) => new Set(plans.map((values) => JSON.stringify(values[path] ?? null))).size > 1);
+}
+
+/** The values at a path in all plans. */
+function columnOf(plans: readonly Values[], path: string): string {
+  return JSON.stringify(plans.map((values) => values[path] ?? null));
 }
 
 function givenIn({ recipe, seed, params }: Plan): Values {
