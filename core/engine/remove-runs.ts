@@ -57,9 +57,9 @@ async function lookAt(
   const runs = removed.map(({ runId }) => runId);
   const others = (await list()).filter(({ runId }) => !runs.includes(runId));
   await refuseWhileRunning(store.home, others);
-  const gone = await Promise.all(removed.map(tracesOf));
+  const gone = await Promise.all(removed.map((run) => tracesOf(run, store.home)));
   const kept = new Map<string, Traces>();
-  for (const run of others) kept.set(run.runId, await tracesOf(run));
+  for (const run of others) kept.set(run.runId, await tracesOf(run, store.home));
   const traces = [...kept.values()];
   const keptUris = await store.withReferences(traces.flatMap(({ uris }) => uris));
   const keptKeys = new Set(traces.flatMap(({ unfinished }) => unfinished));
@@ -79,7 +79,7 @@ interface Traces {
 }
 
 /** Of a log that is damaged, what it tells before that, and what is linked in the run's folder. */
-async function tracesOf({ runFolder }: RunSummary): Promise<Traces> {
+async function tracesOf({ runFolder }: RunSummary, home: string): Promise<Traces> {
   const uris = new Set<string>();
   const reused = new Set<string>();
   let state = initialRunState;
@@ -93,7 +93,7 @@ async function tracesOf({ runFolder }: RunSummary): Promise<Traces> {
     }
   } catch (error) {
     if (!isUserError(error) || error.code !== 'log_damaged') throw error;
-    for (const uri of await linkedOutputs(runFolder)) uris.add(uri);
+    for (const uri of await linkedOutputs(runFolder, home)) uris.add(uri);
   }
   const stages = Object.values(state.stages).filter(({ status, key }) => mayGoOn.has(status) && key !== '');
   return { uris: [...uris], unfinished: stages.map(({ key }) => key), reused: [...reused] };

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
-import { basename, dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import type { Artifact } from '../artifacts/artifact.js';
 import { UserError } from '../errors.js';
 import type { EventData } from '../events/catalogue.js';
@@ -105,12 +105,15 @@ export async function linkOutputs(
   }
 }
 
-/** The artifacts that `linkOutputs` linked, as URIs. */
-export async function linkedOutputs(runFolder: string): Promise<readonly string[]> {
+/** The artifacts of the home that `linkOutputs` linked, as URIs. */
+export async function linkedOutputs(runFolder: string, home: string): Promise<readonly string[]> {
   const links = join(runFolder, 'artifacts');
-  const names = existsSync(links) ? await readdir(links) : [];
-  const targets = await Promise.all(names.map((name) => readlink(join(links, name))));
-  return targets.map((target) => `simmer://${basename(dirname(target))}/sha256-${basename(target)}`);
+  const entries = existsSync(links) ? await readdir(links, { withFileTypes: true }) : [];
+  const targets = entries.filter((entry) => entry.isSymbolicLink()).map(({ name }) => readlink(join(links, name)));
+  return (await Promise.all(targets)).flatMap((target) => {
+    const [type, digest = '', ...rest] = relative(join(home, 'artifacts'), resolve(links, target)).split(sep);
+    return /^[0-9a-f]{64}$/.test(digest) && rest.length === 0 ? [`simmer://${type}/sha256-${digest}`] : [];
+  });
 }
 
 /** Removes the folder of a run: it is there whole, or no run any more. */

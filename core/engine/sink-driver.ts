@@ -3,7 +3,7 @@ import type { Subscription } from 'rxjs';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SinkSourceToken } from '../container/tokens.js';
 import { isUserError, toErrorRecord } from '../errors.js';
-import type { Event } from '../events/catalogue.js';
+import type { Event, EventData } from '../events/catalogue.js';
 import { EventBus } from '../events/event-bus.js';
 import { readEvents } from '../events/replay.js';
 import type { Sink } from '../plugin/definitions.js';
@@ -60,7 +60,7 @@ export class SinkDriver {
       for (const event of events) for (const feed of this.#feeds) feed.offer(event);
     });
     for (const source of this.#sources) {
-      const feed = this.#feed(source.kind === 'plugin' ? source.uses : source.name, isOwnLine(source));
+      const feed = this.#feed(source.kind === 'plugin' ? source.uses : source.name, wouldBeAnswered(source));
       const fromSequence = source.kind === 'plugin' ? 1 : this.#run.isResumed ? this.#run.state.events + 1 : 1;
       feed.begin(
         () => this.#open(source),
@@ -133,12 +133,21 @@ function logSource(source: PluginSource): string {
   return `plugin ${source.kind === 'hook' ? source.plugin : source.uses.split('/')[0]}`;
 }
 
-/** The lines that a sink's own plugin writes: one that writes a line for each event would never come to an end. */
-function isOwnLine(source: SinkSource): (event: Event) => boolean {
+/**
+ * Lines that a plugin's sink does not get: those of its own plugin, and what others say of no stage but their warnings. Sinks
+ * that write a line for each event would answer themselves, and each other, for ever.
+ */
+function wouldBeAnswered(source: SinkSource): (event: Event) => boolean {
   if (source.kind === 'given') return () => false;
   const own = logSource(source);
-  return (event) => event.type === 'log.written' && event.data.source === own;
+  return ({ type, stage, data }) => {
+    if (type !== 'log.written') return false;
+    const isChatter = stage === undefined && data.source.startsWith('plugin ') && !warnings.has(data.level);
+    return data.source === own || isChatter;
+  };
 }
+
+const warnings: ReadonlySet<EventData['log.written']['level']> = new Set(['warning', 'error']);
 
 async function* eventsBetween(file: string, fromSequence: number, upTo: number): AsyncIterable<Event> {
   for await (const event of readEvents(file, { fromSequence })) {

@@ -66,6 +66,15 @@ describe('a merge key', () => {
     expect(parse(text).value).toMatchObject({ b: { x: 1, y: 2, z: 2 }, c: { w: 4, x: 1, y: 2, z: 3 } });
   });
 
+  test('means the anchors that there are where it stands, and those in what it names are there from then on', () => {
+    const again = 'base: &d { x: 1 }\nb: { <<: *d, k: &d { x: 9 } }\n';
+    expect(parse(again)).toMatchObject({ value: { b: { x: 1, k: { x: 9 } } }, problems: [] });
+    expect(parse('b: { <<: &s { x: 1 } }\nc: *s\n')).toMatchObject({
+      value: { b: { x: 1 }, c: { x: 1 } },
+      problems: [],
+    });
+  });
+
   test('is refused where it names no map, or the one that it is in', () => {
     expect(parse('a: { <<: 3, x: 1 }\n')).toMatchObject({
       value: { a: { x: 1 } },

@@ -11,6 +11,7 @@ import {
   type ParsedNode,
   Parser,
   type Scalar,
+  type YAMLMap,
 } from 'yaml';
 import { type Problem, type SourcePosition, UserError } from '../errors.js';
 import { formatPath, type Path, pathKey } from './path.js';
@@ -112,6 +113,12 @@ export function invalidFile(file: string, what: string, problems: readonly Probl
   return new UserError(`invalid_${what}`, `${file} has ${count}.`, { problems });
 }
 
+/** What `<<` names. */
+interface MergedMap {
+  readonly target: YAMLMap;
+  readonly isAliased: boolean;
+}
+
 /** Turns nodes into values, and notes where each is. */
 class Reader {
   readonly offsets = new Map<string, Offsets>();
@@ -141,7 +148,7 @@ class Reader {
       this.#refuse('too_large', `There are more than ${valueLimit} values.`, offset, path);
     if (path.length > depthLimit) this.#refuse('too_deep', `Nested more than ${depthLimit} deep.`, offset, path);
     if (isAlias(node)) return this.#readAlias(node.source, offset, path, key);
-    if (!isExpanded && 'anchor' in node && node.anchor !== undefined) this.#anchors.set(node.anchor, node);
+    if (!isExpanded) this.#noteAnchor(node);
     this.#open.add(node);
     try {
       if (isScalar(node)) return this.#readScalar(node, offset, path);
@@ -196,7 +203,7 @@ class Reader {
     map: Record<string, unknown>,
   ): void {
     const seen = new Map<string, number>();
-    const merged: (Node | null)[] = [];
+    const merged: MergedMap[] = [];
     const earlier = new Set(Object.keys(map));
     for (const pair of pairs) {
       const offset = pair.key.range?.[0] ?? 0;
@@ -207,7 +214,7 @@ class Reader {
       }
       const name = String(key);
       if (name === '<<' && (pair.key as Scalar).type === 'PLAIN') {
-        merged.push(pair.value);
+        merged.push(...this.#mapsToMerge(pair.value, path));
         continue;
       }
       if (reservedKeys.has(name)) {
@@ -231,30 +238,28 @@ class Reader {
       }
     }
     // Last, so that what stands beside `<<` goes before what it brings.
-    for (const node of merged) this.#merge(node, path, isExpanded, map);
+    for (const { target, isAliased } of merged) {
+      this.#open.add(target);
+      this.#readPairs(target.items as Pair<Node, Node | null>[], path, isExpanded || isAliased, map);
+      this.#open.delete(target);
+    }
   }
 
-  /** Adds the keys of the map, or of the maps, that `<<` names. */
-  #merge(node: Node | null, path: Path, isExpanded: boolean, map: Record<string, unknown>): void {
-    if (isSeq(node)) {
-      for (const item of node.items) this.#merge(item as Node, path, isExpanded, map);
-      return;
-    }
+  /** The map, or the maps, that `<<` names: by the anchors that there are where it stands. */
+  #mapsToMerge(node: Node | null, path: Path): readonly MergedMap[] {
+    if (node !== null && !isAlias(node)) this.#noteAnchor(node);
+    if (isSeq(node)) return node.items.flatMap((item) => this.#mapsToMerge(item as Node, path));
     const offset = node?.range?.[0] ?? 0;
-    const target = isAlias(node) ? this.#targetOf(node.source, offset, path) : node;
-    if (!isMap(target)) {
-      this.#note(
-        'wrong_merge',
-        '`<<` takes a map, or a list of maps.',
-        offset,
-        path,
-        'Name one by its anchor: <<: *name.',
-      );
-      return;
-    }
-    this.#open.add(target);
-    this.#readPairs(target.items as Pair<Node, Node | null>[], path, isExpanded || isAlias(node), map);
-    this.#open.delete(target);
+    const isAliased = isAlias(node);
+    const target = isAliased ? this.#targetOf(node.source, offset, path) : node;
+    if (isMap(target)) return [{ target, isAliased }];
+    const hint = 'Name one by its anchor: <<: *name.';
+    this.#note('wrong_merge', '`<<` takes a map, or a list of maps.', offset, path, hint);
+    return [];
+  }
+
+  #noteAnchor(node: Node): void {
+    if ('anchor' in node && node.anchor !== undefined) this.#anchors.set(String(node.anchor), node);
   }
 
   #readScalar(node: Scalar, offset: number, path: Path): unknown {

@@ -86,9 +86,10 @@ describe('what TensorBoard is shown', () => {
   });
 
   it.each([
-    ['Qwen/Qwen2.5 7B', 'tuned/Qwen-Qwen2.5-7B'],
-    ['..', 'tuned/-.'],
-    ['/../a', 'tuned/-..-a'],
+    ['Qwen/Qwen2.5 7B', 'tuned/Qwen-Qwen2.5-7B-6ba7922b'],
+    ['..', 'tuned/-.-5ec1f7e7'],
+    ['/../a', 'tuned/-..-a-89addbab'],
+    ['基础模型', 'tuned/基础模型'],
   ])('makes no path of the model %j', (model, run) => {
     const labels = { model, policy: 'none' };
     const measured = ['metric.measured', { name: `${model}.accuracy@none`, value: 1, labels }] as const;

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Event, EventData } from 'simmerkit';
 import type { Summary, TaggedValue } from './event-messages.js';
 
@@ -140,7 +141,8 @@ function shownMetric({ name, value, labels = {} }: Metric) {
   return { model: folderName(String(model)), step: isSwept ? Number(maximum) : 0, value: { tag, value } };
 }
 
-/** Whoever names a model may write anything. */
+/** Whoever names a model may write anything. What is no name of a folder is told apart by the digest of it all. */
 function folderName(text: string): string {
-  return text.replaceAll(/^\.|[^\w.-]+/g, '-').slice(0, 100);
+  const name = text.replaceAll(/^\.|[^\p{L}\p{N}_.-]+/gu, '-').slice(0, 100);
+  return name === text ? name : `${name}-${createHash('sha256').update(text).digest('hex').slice(0, 8)}`;
 }
