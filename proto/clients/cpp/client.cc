@@ -122,6 +122,9 @@ Options OptionsOfEnvironment() {
   options.token = Environment("SIMMER_SERVER_TOKEN");
   const grpc::SslCredentialsOptions files{FileOf("SIMMER_SERVER_CA"), FileOf("SIMMER_SERVER_KEY"),
                                           FileOf("SIMMER_SERVER_CERT")};
+  if (files.pem_private_key.empty() != files.pem_cert_chain.empty()) {
+    throw Error("tls_incomplete", "A certificate of a client goes with its key: set SIMMER_SERVER_CERT and SIMMER_SERVER_KEY");
+  }
   if (!files.pem_root_certs.empty() || !files.pem_cert_chain.empty()) options.credentials = grpc::SslCredentials(files);
   return options;
 }

@@ -38,7 +38,7 @@ struct Options {
 };
 
 // The token of SIMMER_SERVER_TOKEN, and TLS by the PEM files of SIMMER_SERVER_CA, SIMMER_SERVER_CERT and SIMMER_SERVER_KEY.
-// Throws Error "tls_file_missing".
+// Throws Error "tls_file_missing", "tls_incomplete".
 Options OptionsOfEnvironment();
 
 // The calls of one server. May be shared among threads. Every call but ReadArtifact may be made twice, so that a server that

@@ -55,6 +55,8 @@ def credentials_of(target: str, tls: Tls | None) -> grpc.ChannelCredentials | No
         return Path(file).read_bytes() if file else None
 
     tls = tls or Tls()
+    if (tls.certificate is None) != (tls.key is None):
+        raise ValueError("a client's certificate goes with its key: give both, or neither")
     return grpc.ssl_channel_credentials(read(tls.authority), read(tls.key), read(tls.certificate))
 
 

@@ -30,3 +30,9 @@ def test_the_files_are_those_of_the_environment_where_none_are_given(monkeypatch
     monkeypatch.setenv("SIMMER_SERVER_CA", "/no/such/ca.pem")
     with pytest.raises(FileNotFoundError, match=r"ca\.pem"):
         credentials_of("localhost:7070", None)
+
+
+@pytest.mark.parametrize("half", [Tls(certificate="own.pem"), Tls(key="own.key")])
+def test_a_certificate_goes_with_its_key(half: Tls) -> None:
+    with pytest.raises(ValueError, match="goes with its key"):
+        credentials_of("localhost:7070", half)
