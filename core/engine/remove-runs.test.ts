@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { appendFile, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -156,15 +156,31 @@ it('removes nothing while a run or a server may reuse it', async () => {
   expect((await remove(first)).runs).toEqual([first]);
 });
 
+/** Only its first event can be read. */
+async function damage(log: string): Promise<void> {
+  const [created] = (await readFile(log, 'utf8')).split('\n');
+  await writeFile(log, `${created}\nnot an event\n${created}\n`);
+}
+
 it('removes a run whose log is damaged, and leaves what such a one has', async () => {
   const [first, damaged] = [await run(['own', 'shared']), await run(['mine', 'shared'])];
   const { own, shared } = await outputsOf(first);
   const { mine } = await outputsOf(damaged);
   const log = join(store.runFolder(damaged), 'events.jsonl');
-  const [created] = (await readFile(log, 'utf8')).split('\n');
-  await writeFile(log, `${created}\nnot an event\n${created}\n`);
+  await damage(log);
   expect((await remove(first)).artifacts).toEqual([own]);
   expect(await store.has(shared!)).toBe(true);
   expect([...(await remove(damaged)).artifacts].sort()).toEqual([mine, shared].sort());
   expect(await harness.manager.list()).toEqual([]);
+});
+
+it('leaves alone what a run whose log is damaged only refers to', async () => {
+  const folder = join(harness.recipeFolder, 'elsewhere');
+  await mkdir(folder);
+  await writeFile(join(folder, 'weights'), 'of somebody');
+  const referring = await runStages({ refer: { uses: 'test/refer', with: { folder } } });
+  await writeFile(join(store.runFolder(referring), 'artifacts', '.DS_Store'), '');
+  await damage(join(store.runFolder(referring), 'events.jsonl'));
+  expect((await remove(referring)).artifacts).toEqual([]);
+  expect(existsSync(join(folder, 'weights'))).toBe(true);
 });
