@@ -35,6 +35,11 @@ it.each(['a'.repeat(479) + '😀'.repeat(60), '模'.repeat(5_000), 'half a chara
   },
 );
 
+it('an error may list what there is to choose from', () => {
+  const hint = `It has ${'one-recipe '.repeat(100)}.`;
+  expect(overTheWire(new UserError('recipe_not_found', 'None.', { hint })).told.hint).toBe(hint);
+});
+
 it.each([
   ['many problems', problems(300, 'Unknown key "cuont" in stages.s0.with.')],
   ['a problem that quotes a long text', problems(1, `-p x=${'y'.repeat(100_000)}: no such param.`)],

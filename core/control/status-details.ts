@@ -38,6 +38,8 @@ const codes: Readonly<Record<string, status>> = {
 const statusBytes = 4500;
 /** In bytes: a text that is quoted in an error may be of any length. */
 const longestText = 480;
+/** Of an error itself: it may list what there is to choose from. */
+const longestHint = 1200;
 
 /** An error as the status of a call: with its stable code in the details. A bug's stack stays on the server. */
 export function toStatus(error: unknown): Partial<StatusObject> {
@@ -66,7 +68,7 @@ function fittingStatus(code: number, message: string, detail: ErrorDetail): Buff
 function shortened(detail: ErrorDetail): ErrorDetail {
   return {
     ...detail,
-    ...shortTexts(detail),
+    ...shortTexts(detail, longestHint),
     problems: detail.problems.map((problem) => ({
       ...problem,
       ...shortTexts(problem),
@@ -76,15 +78,15 @@ function shortened(detail: ErrorDetail): ErrorDetail {
   };
 }
 
-function shortTexts({ code, message, hint }: Pick<ErrorDetail, 'code' | 'message' | 'hint'>) {
-  return { code: cut(code), message: cut(message), hint: hint === undefined ? undefined : cut(hint) };
+function shortTexts({ code, message, hint }: Pick<ErrorDetail, 'code' | 'message' | 'hint'>, hintBytes = longestText) {
+  return { code: cut(code), message: cut(message), hint: hint === undefined ? undefined : cut(hint, hintBytes) };
 }
 
 /** No character is cut in half, and none was: half a one cannot be sent. */
-function cut(text: string): string {
+function cut(text: string, most = longestText): string {
   const bytes = Buffer.from(text);
-  if (bytes.length <= longestText) return bytes.toString();
-  return `${new StringDecoder('utf8').write(bytes.subarray(0, longestText))}…`;
+  if (bytes.length <= most) return bytes.toString();
+  return `${new StringDecoder('utf8').write(bytes.subarray(0, most))}…`;
 }
 
 function statusCode(error: unknown): status {
