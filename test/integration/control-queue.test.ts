@@ -63,23 +63,8 @@ describe('runs that share a machine', () => {
     for (const runId of [second, third]) await expect.poll(() => statusOf(runId)).toBe(RunStatus.RUN_STATUS_COMPLETED);
   });
 
-  it('are watched on when they are resumed, while they wait and then until they end', async () => {
-    await start({ cpus: 1 });
-    const first = await create(long(1));
-    const second = await create(short(2));
-    const { run } = await harness.client.cancelRun({ runId: second, reason: '' });
-    await harness.client.resumeRun(second);
-    const seen: string[] = [];
-    const watch = (async () => {
-      const fromSequence = Number(run!.lastSequence) + 1;
-      for await (const { type } of harness.client.watch(second, { fromSequence })) seen.push(type);
-    })();
-    await harness.client.cancelRun({ runId: first, reason: '' });
-    await watch;
-    expect(seen.at(-1)).toBe('run.completed');
-  });
-
-  it('that are resumed end for their watchers when they are taken out of the queue again', async () => {
+  /** A run that was taken out of the queue and resumed, behind one that goes on, and what a watcher sees from there on. */
+  async function resumedInQueue() {
     await start({ cpus: 1 });
     const first = await create(long(1));
     const second = await create(short(2));
@@ -90,6 +75,18 @@ describe('runs that share a machine', () => {
       const fromSequence = Number(run!.lastSequence) + 1;
       for await (const event of harness.client.watch(second, { fromSequence })) seen.push(event);
     })();
+    return { first, second, seen, watch };
+  }
+
+  it('are watched on when they are resumed, while they wait and then until they end', async () => {
+    const { first, seen, watch } = await resumedInQueue();
+    await harness.client.cancelRun({ runId: first, reason: '' });
+    await watch;
+    expect(seen.at(-1)?.type).toBe('run.completed');
+  });
+
+  it('that are resumed end for their watchers when they are taken out of the queue again', async () => {
+    const { first, second, seen, watch } = await resumedInQueue();
     await harness.client.cancelRun({ runId: second, reason: 'again' });
     await watch;
     expect(seen).toMatchObject([{ type: 'run.interrupted', data: { reason: 'again' } }]);

@@ -3,6 +3,7 @@ import { type ComparedRun, compareRuns } from '../../engine/compare-runs.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { formatDuration, formatShare, formatUsd } from '../../figures.js';
+import { fitsPattern } from '../../files/name-pattern.js';
 import { openWorkspace, type Workspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
@@ -23,7 +24,8 @@ export async function compare(names: readonly string[], flags: CompareFlags): Pr
   const runs = await compareRuns(await runsNamed(names, workspace), workspace);
   if (flags.json) await writeJson(runs);
   else {
-    const isShown = flags.metrics === undefined ? isAccuracy : matching(flags.metrics);
+    const { metrics } = flags;
+    const isShown = metrics === undefined ? isAccuracy : (name: string) => fitsPattern(name, metrics);
     const shape = { colors: colorsFor(process.stdout), width: process.stdout.columns || 80 };
     await writeLine(comparisonLines(runs, isShown, shape).join('\n'));
   }
@@ -129,10 +131,4 @@ function numberText(value: number | null | undefined): string {
 /** How many a model got right under a policy, and not a difference of two such. */
 function isAccuracy(_: string, { name, labels = {} }: Metric): boolean {
   return name === `${labels.model}.accuracy@${labels.policy}`;
-}
-
-function matching(pattern: string): IsShown {
-  const escaped = pattern.replaceAll(/[.+?^${}()|[\]\\]/g, String.raw`\$&`).replaceAll('*', '.*');
-  const whole = new RegExp(`^${escaped}$`);
-  return (name) => whole.test(name);
 }
