@@ -24,17 +24,23 @@ class Logger(Sink):
         )
         self.done_file = context.run_folder / "wandb" / "done.txt"
         self.done = int(self.done_file.read_text()) if self.done_file.exists() else 0
+        self.steps: set[tuple[str | None, int]] = set()
         self.exit_code = 1
 
     def on_event(self, event: Mapping[str, Any]) -> None:
-        # After a resume the whole run is told again, from its first event.
-        if event["sequence"] <= self.done:
-            return
         data, stage = event["data"], event.get("stage")
+        # After a resume the whole run is told again, from its first event.
+        is_known = event["sequence"] <= self.done
+        if event["type"] == "step.logged":
+            # What came after the last checkpoint runs again, and is told again where it was told before.
+            is_known = is_known or (stage, data["step"]) in self.steps
+            self.steps.add((stage, data["step"]))
+        if is_known:
+            return
         match event["type"]:
             case "training.started":
                 self.run.define_metric(f"{stage}/*", step_metric=f"{stage}/step")
-            case "step.logged" if not data["rerun"]:
+            case "step.logged":
                 self.log(event, {"loss": data["loss"], "learning_rate": data["learningRate"]})
             case "evaluation.logged":
                 self.log(event, {"evaluation_loss": data["loss"]})
