@@ -57,7 +57,9 @@ export async function compareRuns(runs: readonly RunSummary[], source: RunsSourc
   for (const [index, run] of runs.entries()) {
     const { state, trainings, madeBy } = await told(run);
     const trained: Record<string, ComparedTraining> = {};
-    for (const [stage, { key }] of Object.entries(state.stages)) {
+    for (const { name: stage } of plans[index]?.stages ?? []) {
+      const key = state.stages[stage]?.key;
+      if (key === undefined) continue;
       const maker = madeBy.get(key);
       const training = trainings.get(key) ?? (maker === undefined ? undefined : await trainingOf(key, maker));
       if (training !== undefined) trained[stage] = training;

@@ -1,6 +1,7 @@
 import type { Row, TableArtifact } from '../artifacts/artifact.js';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import { UserError } from '../errors.js';
+import { readPlan } from './run-folder.js';
 import { readRunState } from './run-history.js';
 import { isDone } from './run-state.js';
 
@@ -81,10 +82,11 @@ async function gradedItems(
   { runId, runFolder }: RunOfHome,
   store: ArtifactStore,
 ): Promise<ReadonlyMap<string, ItemsByStage>> {
-  const { stages } = await readRunState(runFolder);
+  const [plan, { stages }] = await Promise.all([readPlan(runFolder), readRunState(runFolder)]);
   const points = new Map<string, Map<string, Map<string, Item>>>();
   const read = new Set<string>();
-  for (const [stage, state] of Object.entries(stages)) {
+  for (const { name: stage } of plan.stages) {
+    const state = stages[stage];
     for (const uri of isDone(state) ? Object.values(state.outputs) : []) {
       if (read.has(uri)) continue;
       read.add(uri);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { ArtifactFile, ArtifactType } from '../artifacts/artifact.js';
 import { ArtifactStore } from '../artifacts/artifact-store.js';
 import { isUserError, UserError } from '../errors.js';
+import { readPlan } from './run-folder.js';
 import { readRunState } from './run-history.js';
 import { reportFile } from './run-outcome.js';
 
@@ -42,10 +43,10 @@ export class RunArtifacts {
   /** The outputs of a run's stages that are there, and its report. */
   async list(runId: string, runFolder: string): Promise<readonly RunArtifact[]> {
     const store = await ArtifactStore.open(this.#home);
-    const { stages } = await readRunState(runFolder);
+    const [plan, { stages }] = await Promise.all([readPlan(runFolder), readRunState(runFolder)]);
     const artifacts: RunArtifact[] = [];
-    for (const [stage, { outputs }] of Object.entries(stages)) {
-      for (const [output, uri] of Object.entries(outputs)) {
+    for (const { name: stage } of plan.stages) {
+      for (const [output, uri] of Object.entries(stages[stage]?.outputs ?? {})) {
         if (!(await store.has(uri))) continue;
         const { type, files } = await store.open(uri);
         artifacts.push({ id: uri, type, stage, output, files });
