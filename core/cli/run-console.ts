@@ -42,6 +42,7 @@ async function open(options: RunConsoleOptions, runId: string): Promise<Sink> {
   return definition.open(definition.options.parse({ stream, color, after }), {
     runId,
     runFolder: await source.runFolder(runId),
+    recipeFolder: process.cwd(),
     log: silent,
     ...(signal === undefined ? {} : { signal }),
     openArtifact: (uri) => source.openArtifact(uri),

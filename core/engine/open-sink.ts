@@ -2,7 +2,7 @@ import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import { isUserError } from '../errors.js';
 import { readEvents } from '../events/replay.js';
 import type { Log, Sink, SinkDefinition } from '../plugin/definitions.js';
-import { eventsFile } from './run-folder.js';
+import { eventsFile, readPlan } from './run-folder.js';
 
 export interface SinkRun {
   readonly runId: string;
@@ -18,8 +18,10 @@ export async function openSink(
   options: Readonly<Record<string, unknown>>,
   { store, ...run }: SinkRun,
 ): Promise<Sink> {
+  const { recipeFolder } = await readPlan(run.runFolder);
   return definition.open(definition.options.parse(options), {
     ...run,
+    recipeFolder,
     openArtifact: (uri) => store.open(uri),
     eventsOf: (runId) => eventsIfThere(eventsFile(store.runFolder(runId))),
   });

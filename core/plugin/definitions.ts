@@ -279,6 +279,8 @@ export interface GraderDefinition<S extends z.ZodObject = z.ZodObject> {
 export interface SinkContext {
   readonly runId: string;
   readonly runFolder: string;
+  /** What relative paths in options are relative to. */
+  readonly recipeFolder: string;
   readonly log: Log;
   /** Aborted when someone asked the run to stop; events go on coming until it has. For a sink that people watch. */
   readonly signal?: AbortSignal;

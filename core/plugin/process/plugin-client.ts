@@ -254,6 +254,7 @@ export class PluginClient {
     readonly options: Readonly<Record<string, unknown>>;
     readonly runId: string;
     readonly runFolder: string;
+    readonly recipeFolder: string;
   }): Promise<void> {
     await this.#unary('OpenSink', this.#client.openSink, { ...request, options: plainJson(request.options) });
   }

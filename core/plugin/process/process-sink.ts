@@ -22,9 +22,14 @@ export function processSink(
     async open(options, context) {
       // Not the run's signal: a sink sees the end of a run that was stopped, too.
       const { signal } = new AbortController();
-      const { log, runId, runFolder } = context;
-      const recipeFolder = plugin.folder;
-      const command = await commandOf(plugin, { ...machine, log, signal, recipeFolder, emit: async () => {} });
+      const { log, runId, runFolder, recipeFolder } = context;
+      const command = await commandOf(plugin, {
+        ...machine,
+        log,
+        signal,
+        recipeFolder: plugin.folder,
+        emit: async () => {},
+      });
       const process = await PluginProcess.start(command, { signal, onOutput: log.info });
       const callId = randomUUID();
       const served = process.host.serve({
@@ -34,7 +39,8 @@ export function processSink(
         eventsOf: (run) => context.eventsOf(run),
       });
       try {
-        await process.answer(process.client.openSink({ callId, sink: described.name, options, runId, runFolder }));
+        const sink = described.name;
+        await process.answer(process.client.openSink({ callId, sink, options, runId, runFolder, recipeFolder }));
       } catch (error) {
         await process[Symbol.asyncDispose]();
         throw error;

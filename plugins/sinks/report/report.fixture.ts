@@ -157,6 +157,7 @@ export async function fixtureRun(runFolder: string, hostileText = ''): Promise<F
     context: {
       runId: 'fixture-20260101-120000-0000',
       runFolder,
+      recipeFolder: runFolder,
       log: quiet,
       openArtifact: async (uri) => artifacts.get(uri) as Artifact,
       eventsOf: async function* () {},

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { defineSink, type Event, outputFolder, type Plan, redactor, type SinkContext, z } from 'simmerkit';
+import { defineSink, type Event, outputFolder, redactor, type SinkContext, z } from 'simmerkit';
 import { Board } from './board.js';
 import { MadeTrainings } from './made-trainings.js';
 import { RunSummaries, type RunSummary } from './run-summaries.js';
@@ -16,7 +16,7 @@ export const tensorboardSink = defineSink({
   description: 'Writes the curves of training, accuracies and spending for TensorBoard.',
   options,
   async open({ folder }, context) {
-    const board = new Board(await placeOf(folder, context));
+    const board = new Board(placeOf(folder, context));
     const summaries = new RunSummaries();
     const made = new MadeTrainings(context.eventsOf);
     return {
@@ -34,10 +34,8 @@ export const tensorboardSink = defineSink({
   },
 });
 
-async function placeOf(folder: string | undefined, { runFolder, runId }: SinkContext): Promise<string> {
-  if (folder === undefined) return join(runFolder, 'tensorboard');
-  const { recipeFolder } = JSON.parse(await readFile(join(runFolder, 'plan.json'), 'utf8')) as Plan;
-  return join(resolve(recipeFolder, folder), runId);
+function placeOf(folder: string | undefined, { recipeFolder, runFolder, runId }: SinkContext): string {
+  return folder === undefined ? join(runFolder, 'tensorboard') : join(resolve(recipeFolder, folder), runId);
 }
 
 async function recipeSummary({ time }: Event, { runFolder }: SinkContext): Promise<RunSummary> {

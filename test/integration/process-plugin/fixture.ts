@@ -251,12 +251,12 @@ function service(misbehavior: Misbehavior, server: Server): PluginImplementation
       callback(null, { grades: misbehavior === 'grades-shuffled' ? grades.toReversed() : grades });
     },
     estimateGrader: answerOrNot((request) => estimateGrader(request, misbehavior)),
-    openSink: answerOrNot(({ callId, runFolder }) => {
+    openSink: answerOrNot(({ callId, runFolder, recipeFolder }) => {
       if (misbehavior === 'event-open-hang') return 'none';
       if (misbehavior === 'prints') process.stdout.write('the sink is open\n');
       sinks.set(callId, {
         types: [],
-        write: (types) => writeFile(join(runFolder, 'types.json'), JSON.stringify(types)),
+        write: (types) => writeFile(join(runFolder, 'types.json'), JSON.stringify({ recipeFolder, types })),
       });
       return { response: {} };
     }),

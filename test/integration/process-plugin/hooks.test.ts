@@ -58,6 +58,7 @@ const log = { debug() {}, info() {}, warning() {}, error() {} };
 const sinkContext = ({ home }: RunHarness): SinkContext => ({
   runId: 'run',
   runFolder: home,
+  recipeFolder: home,
   log,
   openArtifact: () => Promise.reject(new Error('It opens nothing.')),
   async *eventsOf() {},

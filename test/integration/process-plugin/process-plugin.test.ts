@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { apiVersion, definePlugin, defineStage, z } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
+import { readPlan } from '../../../core/engine/run-folder.js';
 import { pluginPackageFolder } from '../../../core/plugin/locate.js';
 import { type ListedPlugin, listedPlugins } from '../../../core/plugin/plugin-reference.js';
 import { processLimits } from '../../../core/plugin/process/limits.js';
@@ -94,8 +95,9 @@ describe('a plugin that is a process', () => {
     await using harness = await harnessOf(listed('none'));
     const run = await harness.run('name: g\nsinks: [fixture/types]\nstages: { ask: { uses: asking/ask } }');
     expect(await reportOf(run, 'ask.verdicts')).toEqual(['right', 'wrong']);
-    const types = JSON.parse(await readFile(join(run.runFolder, 'types.json'), 'utf8'));
-    expect(types).toEqual(run.events.map(({ type }) => type));
+    const { recipeFolder } = await readPlan(run.runFolder);
+    const types = run.events.map(({ type }) => type);
+    expect(JSON.parse(await readFile(join(run.runFolder, 'types.json'), 'utf8'))).toEqual({ recipeFolder, types });
   });
 
   it('is told of where it grades out of order, with the grader and the items', async () => {

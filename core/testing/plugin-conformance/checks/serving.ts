@@ -66,7 +66,8 @@ export const servingChecks: readonly PluginCheck[] = [
         const about = { callId, sink, options: bench.sampleOptions(options) };
         await process.within(
           (async () => {
-            await client.openSink({ ...about, runId: 'verify', runFolder: bench.options.folder });
+            const { folder } = bench.options;
+            await client.openSink({ ...about, runId: 'verify', runFolder: folder, recipeFolder: folder });
             await client.deliverEvents(callId, sampleEvents);
             await client.completeSink(callId);
             await client.closeSink(callId);

@@ -299,12 +299,14 @@ class StageContext(Generic[OptionsT]):
 class SinkContext(Generic[OptionsT]):
     """All that a sink has."""
 
-    def __init__(self, *, host: Host, options: OptionsT, run_id: str, run_folder: Path) -> None:
+    def __init__(self, *, host: Host, options: OptionsT, run_id: str, run_folder: Path, recipe_folder: Path) -> None:
         self._host = host
         self.options = options
         self.run_id = run_id
         #: A file of the run is put here.
         self.run_folder = run_folder
+        #: What relative paths in options are relative to.
+        self.recipe_folder = recipe_folder
         self.log = Log(host)
 
     def events_of(self, run_id: str) -> Iterator[dict[str, Any]]:

@@ -26,6 +26,16 @@ def file_path(description: str) -> Any:
     return Field(description=description, json_schema_extra={"x-simmer-file": True})
 
 
+def output_folder(description: str) -> Any:
+    """An option that is a folder to write into, relative to the recipe's folder. It is placement.
+
+    Whoever writes makes the folder where it is not there. A client of `simmer serve` may name only folders that the
+    server's owner allows.
+    `folder: Annotated[str | None, output_folder("Where the figures come.")] = None`
+    """
+    return Field(description=description, json_schema_extra={"x-simmer-folder": True})
+
+
 def placement() -> Any:
     """Marks an option as placement: where or how fast, never what. Changing it reuses earlier work.
 

@@ -99,6 +99,7 @@ class PluginServicer(PlanningCalls, HookCalls, TrainerCalls, LauncherCalls, plug
             options=options_of(entry.options, request.options, context),
             run_id=request.run_id,
             run_folder=Path(request.run_folder),
+            recipe_folder=Path(request.recipe_folder),
         )
         self._sinks[request.call_id] = entry.open(opened)
         return pb.OpenSinkResponse()

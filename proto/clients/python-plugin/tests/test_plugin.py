@@ -21,6 +21,7 @@ from simmer_plugin import (
     file_path,
     grader_choice,
     model,
+    output_folder,
     placement,
     report,
     runs_code,
@@ -45,6 +46,7 @@ class Options(BaseModel):
     words: int = Field(2, ge=1, description="Most words.")
     threads: Annotated[int, placement()] = Field(4, description="How fast.")
     list: str | None = file_path("Words to drop.")
+    figures: Annotated[str | None, output_folder("Where figures come.")] = None
     inner: Inner = Inner()
     grader: GraderChoice = grader_choice("eval/exact")
 
@@ -152,6 +154,7 @@ def test_describe_says_what_the_declarations_say() -> None:
     assert schema["properties"]["threads"]["x-simmer-placement"] is True
     assert schema["properties"]["trainer"]["x-simmer-trainer"] is True
     assert schema["properties"]["list"]["x-simmer-file"] is True
+    assert schema["properties"]["figures"]["x-simmer-folder"] is True
     assert schema["properties"]["grader"] == {
         "description": "Who compares an answer with the right one.",
         "x-simmer-grader": "eval/exact",
