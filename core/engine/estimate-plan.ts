@@ -8,6 +8,7 @@ import type { PluginCatalog } from '../plugin/catalog.js';
 import type { EstimateJob, Facts, StageEstimate, StageEstimateContext, WorkEstimate } from '../plugin/estimate.js';
 import type { Json, Plan, PlannedStage } from '../recipe/plan.js';
 import { stageKey } from '../recipe/stage-key.js';
+import { type LastTime, lastTimes } from './last-times.js';
 import { inputDigests, inputUris } from './stage-inputs.js';
 import type { StageOutputUris } from './stage-runner.js';
 
@@ -23,6 +24,8 @@ export interface StageForecast extends WorkEstimate {
   readonly memoryBytes?: number;
   /** Whether one accelerator has what it takes; absent where that is not known. */
   readonly fits?: boolean;
+  /** In an earlier run of the recipe, whatever its options were then. */
+  readonly lastTook?: LastTime;
 }
 
 const unsaid = 'its plugin does not say what it takes.';
@@ -63,7 +66,16 @@ export async function estimatePlan(
     facts.set(stage.name, await outputFacts(stage, estimate, entry, store));
     forecasts.push(entry === undefined ? forecastOf(stage, estimate, plan) : { stage: stage.name, isDone: true });
   }
-  return forecasts;
+  return withLastTimes(forecasts, plan, store);
+}
+
+async function withLastTimes(forecasts: readonly StageForecast[], plan: Plan, store: ArtifactStore) {
+  const names = forecasts.flatMap(({ stage, isDone }) => (isDone ? [] : [stage]));
+  const times = await lastTimes(plan, names, store);
+  return forecasts.map((forecast) => {
+    const lastTook = times.get(forecast.stage);
+    return lastTook === undefined ? forecast : { ...forecast, lastTook };
+  });
 }
 
 async function jobsOf(stage: PlannedStage, plan: Plan, catalog: PluginCatalog) {

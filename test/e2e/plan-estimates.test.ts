@@ -1,5 +1,8 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { simmer } from './cli-process.js';
 
 const cwd = fileURLToPath(new URL('../..', import.meta.url));
@@ -24,6 +27,19 @@ it('gives the same to programs, and takes the whole of the GPUs for enough', asy
   expect(tuned?.fits).toBe(true);
   expect(tuned?.seconds).toBeGreaterThan(26 * 60);
   expect(tuned?.seconds).toBeLessThan(60 * 60);
+});
+
+it('says how long each stage took in the last run of the recipe, and what that was', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'simmer-plan-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  const stages = 'stages: { problems: { uses: curation/generate-problems, with: { count: 5 } } }';
+  await writeFile(join(folder, 'small.yaml'), `name: small\n${stages}\n`);
+  const changed = ['plan', 'small.yaml', '--set', 'stages.problems.with.count=6'];
+  expect((await simmer(changed, { cwd: folder })).stdout).not.toContain('last took');
+  await simmer(['run', 'small.yaml'], { cwd: folder });
+  const { stdout } = await simmer(changed, { cwd: folder });
+  expect(stdout).toMatch(/1 +problems +curation\/generate-problems +miss +\d+\.\ds +1 core/);
+  expect(stdout).toMatch(/last took: in small-\d{8}-\d{6}-[0-9a-f]{4}; \d+\.\ds one after the other/);
 });
 
 it('shows published runs beside what it says of them', async () => {

@@ -1,5 +1,7 @@
 import type { Colors } from 'picocolors/types.js';
 import { calibrations } from '../../engine/calibrations.js';
+import type { StageForecast } from '../../engine/estimate-plan.js';
+import type { LastTime } from '../../engine/last-times.js';
 import type { StagePreview } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { formatBytes, formatCount, formatDuration, formatUsd } from '../../figures.js';
@@ -29,7 +31,7 @@ export async function plan(
     const colors = colorsFor(process.stdout);
     const { plan: made, stages, estimates, beyondMachine = [] } = planned;
     const lines = [
-      ...planLines(made, stages, colors),
+      ...planLines(made, stages, colors, estimates),
       ...(beyondMachine.length === 0
         ? []
         : [colors.yellow(`this machine has too few GPUs for ${namesOf(beyondMachine)}: to be run elsewhere`)]),
@@ -51,14 +53,24 @@ async function tellCalibration(flags: RecipeFlags): Promise<number> {
 }
 
 /** The plan for people. */
-export function planLines(plan: Plan, previews: readonly StagePreview[], colors: Colors): readonly string[] {
+export function planLines(
+  plan: Plan,
+  previews: readonly StagePreview[],
+  colors: Colors,
+  forecasts: readonly StageForecast[] = [],
+): readonly string[] {
   const cacheOf = new Map(previews.map((preview) => [preview.stage, preview.cache]));
-  const heading = ['', 'stage', 'uses', 'cache', 'trainer', 'needs'].map((title) => colors.dim(title));
+  const lastTook = new Map(
+    forecasts.flatMap(({ stage, lastTook: last }) => (last === undefined ? [] : [[stage, last]])),
+  );
+  const lastColumn = (text: string) => (lastTook.size === 0 ? [] : [text]);
+  const heading = ['', 'stage', 'uses', 'cache', ...lastColumn('last took'), 'trainer', 'needs'].map(colors.dim);
   const stages = plan.stages.map((stage, index) => [
     colors.dim(String(index + 1)),
     stage.name,
     stage.uses,
     cacheWord(cacheOf.get(stage.name) ?? 'unknown', colors),
+    ...lastColumn(timeText(lastTook.get(stage.name))),
     stage.trainers.join(', '),
     needs(stage.resources),
   ]);
@@ -77,7 +89,20 @@ export function planLines(plan: Plan, previews: readonly StagePreview[], colors:
     ...(trainers.length === 0 ? [] : [colors.dim('trainers'), ...tableLines(trainers, { indent: '  ' }), '']),
     ...(plan.budget === undefined ? [] : [`${colors.dim('budget')}  ${budgetText(plan.budget)}`, '']),
     `${totalLine(previews)}${plan.until === undefined ? '' : `; what "${plan.until}" does not need is left out`}`,
+    ...lastTimeLines([...lastTook.values()], colors),
   ];
+}
+
+function timeText(last: LastTime | undefined): string {
+  return last === undefined ? '' : formatDuration(last.seconds);
+}
+
+/** Where the times are from. */
+function lastTimeLines(times: readonly LastTime[], colors: Colors): readonly string[] {
+  if (times.length === 0) return [];
+  const runs = [...new Set(times.map(({ runId }) => runId))];
+  const seconds = times.reduce((sum, time) => sum + time.seconds, 0);
+  return [colors.dim(`last took: in ${runs.join(', ')}; ${formatDuration(seconds)} one after the other`)];
 }
 
 function paramLines(plan: Plan, colors: Colors): readonly string[] {

@@ -1,0 +1,67 @@
+import { writeFile } from 'node:fs/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { ArtifactStore } from '../artifacts/artifact-store.js';
+import { definePlugin, defineStage } from '../plugin/define.js';
+import { RunHarness } from '../testing/run-harness.js';
+import { lastTimes } from './last-times.js';
+import { eventsFile } from './run-folder.js';
+
+const say = defineStage({
+  description: '',
+  options: z.strictObject({ text: z.string(), fails: z.boolean().default(false) }),
+  inputs: {},
+  outputs: { report: { type: 'report', description: '' } },
+  async run({ artifacts, options }) {
+    if (options.fails) throw new Error('never done');
+    return { report: await artifacts.writeReport(options.text) };
+  },
+});
+const plugin = definePlugin({ name: 'test', version: '1.0.0', apiVersion: 1, stages: { say, tell: say } });
+
+let harness: RunHarness;
+let store: ArtifactStore;
+beforeEach(async () => {
+  harness = await RunHarness.create({ plugins: [plugin] });
+  store = await ArtifactStore.open(harness.home);
+});
+afterEach(() => harness[Symbol.asyncDispose]());
+
+type Stages = Readonly<Record<string, { readonly text: string; readonly uses?: string; readonly fails?: boolean }>>;
+
+function recipe(stages: Stages, name = 'talk'): string {
+  const entries = Object.entries(stages).map(([stage, { uses = 'say', ...options }]) => [
+    stage,
+    { uses: `test/${uses}`, with: options },
+  ]);
+  return JSON.stringify({ name, stages: Object.fromEntries(entries) });
+}
+
+async function runsOf(stages: Stages, names = Object.keys(stages)): Promise<Readonly<Record<string, string>>> {
+  const times = await lastTimes(await harness.plan(recipe(stages)), names, store);
+  return Object.fromEntries([...times].map(([stage, { runId }]) => [stage, runId]));
+}
+
+describe('how long stages took', () => {
+  it('is told of the last run that did each, whatever its options were', async () => {
+    const { runId: first } = await harness.run(recipe({ a: { text: 'one' }, b: { text: 'two' } }));
+    // What is reused took nothing, and says nothing.
+    const { runId: second } = await harness.run(recipe({ a: { text: 'three' }, b: { text: 'two' } }));
+    expect(await runsOf({ a: { text: 'new' }, b: { text: 'new' } })).toEqual({ a: second, b: first });
+    expect(await runsOf({ a: { text: 'new' }, b: { text: 'new' } }, ['b'])).toEqual({ b: first });
+  });
+
+  it('is not told of other recipes, of other stages of the name, or of what failed', async () => {
+    await harness.run(recipe({ a: { text: 'one' } }, 'another'));
+    await harness.run(recipe({ a: { text: 'two', uses: 'tell' } }));
+    await harness.run(recipe({ a: { text: 'three', fails: true } }));
+    expect(await runsOf({ a: { text: 'new' } })).toEqual({});
+  });
+
+  it('is told beside a run whose log is damaged', async () => {
+    const { runId } = await harness.run(recipe({ a: { text: 'one' } }));
+    const { runFolder } = await harness.run(recipe({ a: { text: 'two' } }));
+    await writeFile(eventsFile(runFolder), 'rubbish\n{}\n');
+    expect(await runsOf({ a: { text: 'new' } })).toEqual({ a: runId });
+  });
+});
