@@ -1,4 +1,4 @@
-import type { Event } from 'simmerkit';
+import type { Event, EventType } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
 import { type LogFileSystem, nodeLogFileSystem } from '../../core/events/log-file-system.js';
@@ -12,11 +12,14 @@ stages:
   total: { uses: counting/sum, with: { of: ["\${{ stages.a.numbers }}", "\${{ stages.b.numbers }}"] } }
 `;
 
-/** A disk on which the log's nth sync fails, and every write and sync after it. */
-function failingAtSync(nth: number, code: string): LogFileSystem {
-  let syncs = 0;
-  const failing = () => syncs >= nth;
-  const broken = () => Object.assign(new Error(`${code}: simulated`), { code });
+/** A disk on which the sync fails that would make the first event of a type durable, and every write and sync after it. */
+function failingAt(type: EventType, code: string): LogFileSystem {
+  let isDue = false;
+  let hasFailed = false;
+  const failure = () => {
+    hasFailed = true;
+    return Object.assign(new Error(`${code}: simulated`), { code });
+  };
   return {
     ...nodeLogFileSystem,
     async open(file) {
@@ -26,12 +29,12 @@ function failingAtSync(nth: number, code: string): LogFileSystem {
         truncate: (length) => real.truncate(length),
         close: () => real.close(),
         async write(bytes, position) {
-          if (failing()) throw broken();
+          if (hasFailed) throw failure();
+          isDue ||= Buffer.from(bytes).includes(`"type":"${type}"`);
           return real.write(bytes, position);
         },
         async sync() {
-          syncs += 1;
-          if (failing()) throw broken();
+          if (isDue) throw failure();
           await real.sync();
         },
       };
@@ -40,32 +43,40 @@ function failingAtSync(nth: number, code: string): LogFileSystem {
 }
 
 describe('a log that fails', () => {
-  // The log is opened twice, which syncs it each time, and run.created and run.started are synced between.
-  it.each([6, 7, 9, 12])('at its sync %i ends the run, which says why and acknowledges nothing more', async (nth) => {
-    const acknowledged: Event[] = [];
-    await using harness = await RunHarness.create({
-      plugins: [countingPlugin(watched())],
-      logFileSystem: failingAtSync(nth, 'EIO'),
-    });
-    const handle = await harness.start(recipe, { sinks: [{ onEvent: (event) => void acknowledged.push(event) }] });
-    const run = await harness.ended(handle);
-    expect(run.outcome).toMatchObject({ status: 'failed', error: { code: 'log_failed', kind: 'environment' } });
-    expect(run.events.map((event) => event.type)).not.toContain('run.failed');
-    expect(acknowledged).toEqual(run.events.slice(0, acknowledged.length));
-    expect((await harness.manager.find(run.runId)).status).toBe('crashed');
+  it.each<EventType>(['stage.started', 'artifact.committed', 'stage.completed', 'run.completed'])(
+    'at %s ends the run, which says why and acknowledges nothing more',
+    async (type) => {
+      const acknowledged: Event[] = [];
+      await using harness = await RunHarness.create({
+        plugins: [countingPlugin(watched())],
+        logFileSystem: failingAt(type, 'EIO'),
+      });
+      const handle = await harness.start(recipe, { sinks: [{ onEvent: (event) => void acknowledged.push(event) }] });
+      const run = await harness.ended(handle);
+      expect(run.outcome).toMatchObject({ status: 'failed', error: { code: 'log_failed', kind: 'environment' } });
+      expect(acknowledged.map((event) => event.type)).not.toContain(type);
+      expect(run.events.map((event) => event.type)).not.toContain('run.failed');
+      expect(acknowledged).toEqual(run.events.slice(0, acknowledged.length));
+      expect((await harness.manager.find(run.runId)).status).toBe('crashed');
 
-    // With the disk mended the run goes on.
-    await using mended = await RunHarness.create({ plugins: [countingPlugin(watched())], home: harness.home });
-    expect((await mended.resume(run.runId)).outcome).toMatchObject({
-      status: 'completed',
-      metrics: { 'total.total': 16 },
-    });
-  });
+      // With the disk mended the run goes on.
+      await using mended = await RunHarness.create({ plugins: [countingPlugin(watched())], home: harness.home });
+      expect((await mended.resume(run.runId)).outcome).toMatchObject({
+        status: 'completed',
+        metrics: { 'total.total': 16 },
+      });
+    },
+  );
 
   it('stops a stage that is at work and says nothing to the log', async () => {
     let wasAborted = false;
+    let begin = (): void => {};
+    const bWorks = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
     const watch = watched(async (stage, signal) => {
-      if (stage !== 'b') return;
+      if (stage === 'a') return bWorks;
+      begin();
       await new Promise<void>((_, reject) => {
         signal.addEventListener('abort', () => {
           wasAborted = true;
@@ -75,7 +86,7 @@ describe('a log that fails', () => {
     });
     await using harness = await RunHarness.create({
       plugins: [countingPlugin(watch)],
-      logFileSystem: failingAtSync(9, 'ENOSPC'),
+      logFileSystem: failingAt('stage.completed', 'ENOSPC'),
     });
     const { outcome } = await harness.run(recipe);
     expect(outcome).toMatchObject({ status: 'failed', error: { code: 'no_disk_space', kind: 'environment' } });
@@ -85,7 +96,7 @@ describe('a log that fails', () => {
   it('from the first write leaves no half-made run behind', async () => {
     await using harness = await RunHarness.create({
       plugins: [countingPlugin(watched())],
-      logFileSystem: failingAtSync(2, 'ENOSPC'),
+      logFileSystem: failingAt('run.created', 'ENOSPC'),
     });
     await expect(harness.run(recipe)).rejects.toMatchObject({ code: 'no_disk_space', kind: 'environment' });
     expect(await harness.manager.list()).toEqual([]);
