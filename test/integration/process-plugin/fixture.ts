@@ -93,6 +93,11 @@ export const misbehaviors = [
 ] as const;
 export type Misbehavior = (typeof misbehaviors)[number];
 
+/** A limit for what is waited for in vain; what does answer or end has all the time that a busy machine may need. */
+export function whereItHangs<Limits extends object>(misbehavior: Misbehavior, limits: Limits): Limits | undefined {
+  return misbehavior.includes('hang') ? limits : undefined;
+}
+
 /** A plugin in a process of its own, written against the generated code alone: what an author without a library does. */
 async function main(misbehavior: Misbehavior): Promise<void> {
   const address = process.env.SIMMER_PLUGIN_ADDRESS!;

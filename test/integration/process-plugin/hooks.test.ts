@@ -10,7 +10,7 @@ import type { SinkContext } from '../../../core/plugin/definitions.js';
 import type { ListedPlugin } from '../../../core/plugin/plugin-reference.js';
 import { defaultProcessMachine } from '../../../core/plugin/process/process-machine.js';
 import { builtModule } from '../built-module.js';
-import type { Misbehavior } from './fixture.js';
+import { type Misbehavior, whereItHangs } from './fixture.js';
 
 const program = builtModule('test/integration/process-plugin/fixture.ts');
 const recipe = (options = '') => `name: g\nstages: { greet: { uses: fixture/greet, with: { ${options} } } }`;
@@ -161,7 +161,7 @@ describe('a hook of a process that breaks', () => {
       /^The hook afterPlan of the plugin "fixture" failed: AfterPlan: no opinion/,
     ],
   ])('(%s) while a recipe is planned is one error, %s, that names it', async (misbehavior, code, message) => {
-    await using harness = await harnessOf(misbehavior, { answerSeconds: 1 });
+    await using harness = await harnessOf(misbehavior, whereItHangs(misbehavior, { answerSeconds: 1 }));
     const failure = await failureOf(harness.plan(recipe()));
     expect(failure).toMatchObject({ code, kind: 'usage', message: expect.stringMatching(message) });
   });
@@ -186,7 +186,7 @@ describe('a hook of a process that breaks', () => {
     ['around-empty', 'plugin_broke_contract', /sent a message that says nothing/],
     ['around-fails', 'no_mood', /It would rather not/],
   ])('(%s) around a stage fails it with one error, %s, that names the hook', async (misbehavior, code, message) => {
-    await using harness = await harnessOf(misbehavior, { stageSeconds: 1 });
+    await using harness = await harnessOf(misbehavior, whereItHangs(misbehavior, { stageSeconds: 1 }));
     const run = await harness.run(recipe());
     expect(run.outcome).toMatchObject({
       status: 'failed',

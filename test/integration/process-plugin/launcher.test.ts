@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { processIdentity } from '../../../core/process/process-identity.js';
 import { builtModule } from '../built-module.js';
 import { asking } from './asking-plugin.js';
-import type { Misbehavior } from './fixture.js';
+import { type Misbehavior, whereItHangs } from './fixture.js';
 
 const program = builtModule('test/integration/process-plugin/fixture.ts');
 
@@ -81,7 +81,7 @@ describe('a launcher of a process that breaks', () => {
   ])(
     '(%s) fails the stage with one error, %s, that names it',
     async (misbehavior, code, message) => {
-      await using harness = await harnessOf(misbehavior, { answerSeconds: 1 });
+      await using harness = await harnessOf(misbehavior, whereItHangs(misbehavior, { answerSeconds: 1 }));
       const run = await harness.run(recipe());
       expect(run.outcome).toMatchObject({
         status: 'failed',

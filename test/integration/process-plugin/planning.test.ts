@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ArtifactStore } from '../../../core/artifacts/artifact-store.js';
 import { estimatePlan } from '../../../core/engine/estimate-plan.js';
 import { builtModule } from '../built-module.js';
-import type { Misbehavior } from './fixture.js';
+import { type Misbehavior, whereItHangs } from './fixture.js';
 
 const program = builtModule('test/integration/process-plugin/fixture.ts');
 
@@ -131,7 +131,7 @@ describe('a plugin that breaks while a recipe is planned', () => {
     ['check-rubbish', 'plugin_broke_contract', /^The check of fixture\/greet failed: .*"Too Many!", not snake_case/],
     ['resources-crash', 'plugin_exited', /^The resources of fixture\/greet failed: .*exit code 8/],
   ])('(%s) is one error, %s, that names the plugin and what was asked', async (misbehavior, code, message) => {
-    await using harness = await harnessOf(misbehavior, { answerSeconds: 1 });
+    await using harness = await harnessOf(misbehavior, whereItHangs(misbehavior, { answerSeconds: 1 }));
     const failure = await failureOf(harness.plan(greet()));
     expect(failure).toMatchObject({ code, kind: 'usage', message: expect.stringMatching(message) });
     expect((failure as Error & { readonly hint: string }).hint).toMatch(/mistake in the plugin|answerSeconds/);

@@ -6,7 +6,7 @@ import { estimatePlan } from '../../../core/engine/estimate-plan.js';
 import { fakeTrainerProgram } from '../../../core/testing/fake-trainer-plugin.js';
 import { builtModule } from '../built-module.js';
 import { asking } from './asking-plugin.js';
-import type { Misbehavior } from './fixture.js';
+import { type Misbehavior, whereItHangs } from './fixture.js';
 
 const program = builtModule('test/integration/process-plugin/fixture.ts');
 
@@ -88,7 +88,7 @@ describe('a trainer of a process that breaks', () => {
   ])(
     '(%s) while it is prepared fails the stage with one error, %s, that names it',
     async (misbehavior, code, message) => {
-      await using harness = await harnessOf(misbehavior, { stageSeconds: 1 });
+      await using harness = await harnessOf(misbehavior, whereItHangs(misbehavior, { stageSeconds: 1 }));
       const run = await harness.run(recipe());
       expect(run.outcome).toMatchObject({
         status: 'failed',
