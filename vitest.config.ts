@@ -12,5 +12,7 @@ export default defineConfig({
     include: ['core/**/*.test.ts', 'plugins/**/*.test.ts', 'test/**/*.test.ts'],
     exclude: ['**/node_modules/**', 'dist/**', 'core/cli/templates/**'],
     testTimeout: 60_000,
+    // What comes at all may come late on a busy machine: the files of tests run side by side.
+    expect: { poll: { timeout: 20_000 } },
   },
 });

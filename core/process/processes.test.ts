@@ -56,18 +56,18 @@ describe('a detached process', () => {
     const attached = await attachToProcess(child.pid);
     expect(attached).toBeDefined();
     signalGroup(child.pid, 'SIGKILL');
-    expect(await endsWithin(attached?.exited as Promise<unknown>, 1000)).toBe(true);
+    expect(await endsWithin(attached?.exited as Promise<unknown>, 10_000)).toBe(true);
     expect(await attachToProcess(child.pid)).toBeUndefined();
   });
 
   it('is ended with all that it started, by force where it does not heed SIGTERM', async () => {
     const child = await shell(`trap '' TERM; sleep 61 & echo $! ; wait; sleep 60`);
-    await vi.waitFor(async () => expect(await lastLines(join(folder, 'stdout'))).toHaveLength(1));
+    await expect.poll(() => lastLines(join(folder, 'stdout'))).toHaveLength(1);
     const grandchild = await processIdentity(Number((await lastLines(join(folder, 'stdout')))[0]));
     expect(grandchild).toBeDefined();
     await terminateGroup(child.pid, child.exited, 200);
     expect((await child.exited).signal).toBe('SIGKILL');
-    await vi.waitFor(async () => expect(await isAlive(grandchild as never)).toBe(false));
+    await expect.poll(() => isAlive(grandchild as never)).toBe(false);
   });
 
   it('is not taken for one that has its pid later', async () => {

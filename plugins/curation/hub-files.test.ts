@@ -108,10 +108,11 @@ describe('curation/load from Hugging Face', () => {
   const half = Math.floor(lines.length / 2);
   const sendHalf = async (response: ServerResponse) => {
     response.writeHead(200, { etag: '"1"', 'content-length': lines.length }).write(lines.slice(0, half));
-    await vi.waitFor(async () => {
+    const keptBytes = async () => {
       const partial = (await readdir(kept())).find((name) => name.endsWith('.partial'));
-      expect((await stat(join(kept(), partial ?? ''))).size).toBe(half);
-    });
+      return (await stat(join(kept(), partial ?? ''))).size;
+    };
+    await expect.poll(() => keptBytes().catch(() => 0)).toBe(half);
   };
   const dropAfterHalf = async (response: ServerResponse) => {
     await sendHalf(response);

@@ -72,13 +72,10 @@ await startProcessGrader({ name: 'fake', command: { argv: [process.execPath, ${J
 process.kill(process.pid, 'SIGKILL');`;
     const core = await runCommand([process.execPath, '--input-type=module', '-e', script], { signal });
     expect(core.signal).toBe('SIGKILL');
-    await vi.waitFor(
-      async () => {
-        const { stdout } = await runCommand(['ps', '-axo', 'stat=,args='], { signal });
-        const alive = stdout.split('\n').filter((line) => line.includes(program) && !line.startsWith('Z'));
-        expect(alive).toEqual([]);
-      },
-      { timeout: 3000 },
-    );
+    const alive = async () => {
+      const { stdout } = await runCommand(['ps', '-axo', 'stat=,args='], { signal });
+      return stdout.split('\n').filter((line) => line.includes(program) && !line.startsWith('Z'));
+    };
+    await expect.poll(alive).toEqual([]);
   });
 });

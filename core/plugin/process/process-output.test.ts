@@ -1,7 +1,7 @@
 import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { tellLines } from './process-output.js';
 
 let folder: string;
@@ -17,7 +17,7 @@ it('tells whole lines as they come, and at the end the rest', async () => {
   const said: string[] = [];
   const lines = tellLines(file, (line) => said.push(line));
   await appendFile(file, 'one\n\ntw');
-  await vi.waitFor(() => expect(said).toEqual(['one']));
+  await expect.poll(() => said).toEqual(['one']);
   await appendFile(file, 'o\nthree');
   await lines.end();
   expect(said).toEqual(['one', 'two', 'three']);
