@@ -52,7 +52,13 @@ export { fitsPattern } from './files/name-pattern.js';
 export { type ProcessGraderOptions, startProcessGrader } from './grader/process-grader.js';
 export { matchInTime } from './match-in-time.js';
 export { finalAnswer } from './metrics/final-answer.js';
-export { figuresByName, type MeasuredFigure, type MeasuredFigures, withFigure } from './metrics/measured-figures.js';
+export {
+  figuresByName,
+  inStageOrder,
+  type MeasuredFigure,
+  type MeasuredFigures,
+  withFigure,
+} from './metrics/measured-figures.js';
 export { measureScaling, type ScalingMeasures, type ScalingRun } from './metrics/scaling.js';
 export { shareInterval } from './metrics/share-interval.js';
 export { numberIn, requireColumns, textIn } from './plugin/columns.js';

@@ -155,6 +155,19 @@ describe('what runs came to', () => {
     expect(reads).toEqual(['second', 'first', 'third']);
   });
 
+  it('is measured in the order of the recipe, whichever stage ended first', async () => {
+    const measured = (stage: string) => ({
+      ...draft('metric.measured', { name: `${stage}.accuracy`, value: 1 }),
+      stage,
+    });
+    const stages = [{ name: 'before' }, { name: 'after' }] as unknown as Plan['stages'];
+    const run = { plan: { ...plan({}), stages }, events: log(measured('after'), measured('before')) };
+    const { result } = await compared({ first: run, second: run });
+    expect(result.map(({ metrics }) => Object.keys(metrics))).toEqual(
+      Array(2).fill(['before.accuracy', 'after.accuracy']),
+    );
+  });
+
   it('is not known where that run is gone', async () => {
     const run = { plan: plan({}), events: reused };
     expect((await compared({ second: run, third: run })).result.map(({ trainings }) => trainings)).toEqual([{}, {}]);

@@ -56,8 +56,9 @@ export async function compareRuns(runs: readonly RunSummary[], source: RunsSourc
   const compared: ComparedRun[] = [];
   for (const [index, run] of runs.entries()) {
     const { state, trainings, madeBy } = await told(run);
+    const stages = plans[index]?.stages.map(({ name }) => name) ?? [];
     const trained: Record<string, ComparedTraining> = {};
-    for (const { name: stage } of plans[index]?.stages ?? []) {
+    for (const stage of stages) {
       const key = state.stages[stage]?.key;
       if (key === undefined) continue;
       const maker = madeBy.get(key);
@@ -73,7 +74,9 @@ export async function compareRuns(runs: readonly RunSummary[], source: RunsSourc
       usd: state.spending.usd,
       differs: differences[index] ?? {},
       trainings: trained,
-      metrics: Object.fromEntries([...figuresByName(state.figures)].map(([name, { figure }]) => [name, figure])),
+      metrics: Object.fromEntries(
+        [...figuresByName(state.figures, stages)].map(([name, { figure }]) => [name, figure]),
+      ),
     });
   }
   return compared;

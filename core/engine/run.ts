@@ -213,11 +213,12 @@ export class Run {
   async #concludeCompleted(reportPath: string | null): Promise<RunOutcome> {
     const { runId, plan } = this.#run;
     const { state } = this.#recorder;
+    const stages = plan.stages.map(({ name }) => name);
     const metrics = Object.fromEntries(
-      [...figuresByName(state.figures)].map(([name, { figure }]) => [name, figure.value]),
+      [...figuresByName(state.figures, stages)].map(([name, { figure }]) => [name, figure.value]),
     );
     const outputs = Object.fromEntries(
-      plan.stages.flatMap(({ name }) =>
+      stages.flatMap((name) =>
         Object.entries(this.#outputs.get(name) ?? {}).map(([output, uri]) => [`${name}.${output}`, uri]),
       ),
     );

@@ -28,3 +28,16 @@ it('keeps the last of a stage, and tells stages that measured the same apart', (
     ['tuned.unparsed@128', 0],
   ]);
 });
+
+it('has figures in the order of the stages, whichever measured first', () => {
+  const figures = measure(
+    ['after', 'tuned.accuracy', 0.5],
+    ['before', 'base.accuracy', 0.1],
+    ['after', 'tuned.cut', 0],
+  );
+  expect([...figuresByName(figures, ['before', 'after']).keys()]).toEqual([
+    'base.accuracy',
+    'tuned.accuracy',
+    'tuned.cut',
+  ]);
+});

@@ -16,14 +16,27 @@ export function withFigure(
   return { ...figures, [JSON.stringify([stage, data.name])]: { stage, figure: data } };
 }
 
-/** Each figure by its name, and by `STAGE/NAME` where several stages measured one of that name. */
-export function figuresByName(figures: MeasuredFigures): ReadonlyMap<string, MeasuredFigure> {
-  const all = Object.values(figures);
-  const stages = new Map<string, Set<string>>();
+/** Figures by their stages' places among the stages of the run: whoever ended first, the same run reads the same. */
+export function inStageOrder(figures: MeasuredFigures, stages: Iterable<string>): readonly MeasuredFigure[] {
+  const places = new Map([...stages].map((stage, place) => [stage, place]));
+  const placeOf = ({ stage }: MeasuredFigure) => places.get(stage) ?? places.size;
+  return Object.values(figures).sort((one, other) => placeOf(one) - placeOf(other));
+}
+
+/**
+ * Each figure by its name, and by `STAGE/NAME` where several stages measured one of that name.
+ * @param stages of the run, in whose order they come; absent: as they were measured
+ */
+export function figuresByName(
+  figures: MeasuredFigures,
+  stages: Iterable<string> = [],
+): ReadonlyMap<string, MeasuredFigure> {
+  const all = inStageOrder(figures, stages);
+  const measuring = new Map<string, Set<string>>();
   for (const { stage, figure } of all) {
-    stages.set(figure.name, (stages.get(figure.name) ?? new Set()).add(stage));
+    measuring.set(figure.name, (measuring.get(figure.name) ?? new Set()).add(stage));
   }
-  const isShared = (name: string) => (stages.get(name)?.size ?? 0) > 1;
+  const isShared = (name: string) => (measuring.get(name)?.size ?? 0) > 1;
   return new Map(
     all.map((one) => [isShared(one.figure.name) ? `${one.stage}/${one.figure.name}` : one.figure.name, one]),
   );

@@ -1,6 +1,6 @@
-import type { MeasuredFigure } from 'simmerkit';
+import { inStageOrder, type MeasuredFigure } from 'simmerkit';
 import { expect, it } from 'vitest';
-import { accuracyTable, inStageOrder, measuredDifferences, signedPoints } from './accuracy-table.js';
+import { accuracyTable, measuredDifferences, signedPoints } from './accuracy-table.js';
 
 const accuracy = (stage: string, model: string, policy: string, value: number): MeasuredFigure => ({
   stage,

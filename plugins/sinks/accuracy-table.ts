@@ -1,4 +1,4 @@
-import type { EventData, MeasuredFigure, MeasuredFigures } from 'simmerkit';
+import type { EventData, MeasuredFigure } from 'simmerkit';
 
 type Metric = EventData['metric.measured'];
 
@@ -15,13 +15,6 @@ export interface AccuracyTable {
   /** `MODEL (STAGE)` where several stages scored a model under one policy: on other problems, or by another grader. */
   readonly models: readonly string[];
   readonly policies: readonly ScoredPolicy[];
-}
-
-/** Figures by their stages' places among the stages of the run: whoever ended first, the same run reads the same. */
-export function inStageOrder(figures: MeasuredFigures, stages: Iterable<string>): readonly MeasuredFigure[] {
-  const places = new Map([...stages].map((stage, place) => [stage, place]));
-  const placeOf = ({ stage }: MeasuredFigure) => places.get(stage) ?? places.size;
-  return Object.values(figures).sort((one, other) => placeOf(one) - placeOf(other));
 }
 
 /** The accuracies among the metrics, by policy and model; policies by their maximum, then by their waits. */

@@ -66,6 +66,30 @@ describe('a run', () => {
     for (const { data } of run.eventsOf('stage.completed')) expect(data.peakMemoryBytes).toBeGreaterThan(1_000_000);
   });
 
+  it('tells metrics in the order of the recipe, whichever stage ended first', async () => {
+    let letGo = (): void => {};
+    const secondEnded = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    const onEvent = ({ type, stage }: Event) => void (type === 'stage.completed' && stage === 'second' && letGo());
+    const watch = watched(async (stage) => {
+      if (stage === 'first') await secondEnded;
+    });
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watch)] });
+    const recipe = `
+name: sums
+stages:
+  one: { uses: counting/count, with: { to: 1 } }
+  first: { uses: counting/sum, with: { of: ["\${{ stages.one.numbers }}"] } }
+  second: { uses: counting/sum, with: { of: ["\${{ stages.one.numbers }}", "\${{ stages.one.numbers }}"] } }
+`;
+    const { outcome } = await harness.run(recipe, { sinks: [{ onEvent }] });
+    expect(Object.entries((outcome as { metrics: object }).metrics)).toEqual([
+      ['first.total', 1],
+      ['second.total', 2],
+    ]);
+  });
+
   it('never holds more cores than the machine has', async () => {
     const watch = watched();
     await using harness = await RunHarness.create({ plugins: [countingPlugin(watch)], resources: { cpus: 1 } });

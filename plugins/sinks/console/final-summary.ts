@@ -1,6 +1,6 @@
 import { pathToFileURL } from 'node:url';
-import { type EventData, formatDuration, formatShare } from 'simmerkit';
-import { accuracyTable, inStageOrder, measuredDifferences, signedPoints } from '../accuracy-table.js';
+import { type EventData, formatDuration, formatShare, inStageOrder } from 'simmerkit';
+import { accuracyTable, measuredDifferences, signedPoints } from '../accuracy-table.js';
 import { type ConsoleState, elapsedSeconds } from './console-state.js';
 import type { LiveViewOptions } from './live-view.js';
 import { spendingText } from './spending-text.js';

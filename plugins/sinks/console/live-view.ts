@@ -1,6 +1,14 @@
 import type { Colors } from 'picocolors/types.js';
-import { formatBytes, formatCompact, formatCount, formatDuration, formatShare, formatUsd } from 'simmerkit';
-import { accuracyTable, inStageOrder } from '../accuracy-table.js';
+import {
+  formatBytes,
+  formatCompact,
+  formatCount,
+  formatDuration,
+  formatShare,
+  formatUsd,
+  inStageOrder,
+} from 'simmerkit';
+import { accuracyTable } from '../accuracy-table.js';
 import { progressBar, sparkline } from './chart.js';
 import {
   type ConsoleState,

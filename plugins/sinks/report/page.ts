@@ -1,5 +1,5 @@
-import { formatBytes, formatCount, formatDuration, formatShare } from 'simmerkit';
-import { accuracyTable, inStageOrder } from '../accuracy-table.js';
+import { formatBytes, formatCount, formatDuration, formatShare, inStageOrder } from 'simmerkit';
+import { accuracyTable } from '../accuracy-table.js';
 import { funnelChart } from './charts/funnel-chart.js';
 import { lossChart } from './charts/loss-chart.js';
 import type { ComparisonReport } from './comparison-report.js';
