@@ -206,8 +206,13 @@ describe('a stage that fails', () => {
   });
 
   it('stops the others, and the first error is the one reported', async () => {
+    let begin = (): void => {};
+    const slowWorks = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
     const watch = watched(async (stage, signal) => {
-      if (stage !== 'slow') return;
+      if (stage !== 'slow') return slowWorks;
+      begin();
       await new Promise<void>((_, reject) => {
         signal.addEventListener('abort', () => reject(new Error('a later error')));
       });
