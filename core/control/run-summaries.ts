@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import { eventsFile } from '../engine/run-folder.js';
-import { summaryOf } from '../engine/run-history.js';
+import { isHeld, summaryOf } from '../engine/run-history.js';
 import type { Summarize } from '../engine/run-manager.js';
 import { foldRunState, initialRunState, type RunState } from '../engine/run-state.js';
 import { LogScanner, type ReadBytes } from '../events/log-scanner.js';
@@ -18,8 +18,9 @@ export class RunSummaries {
   readonly #known = new Map<string, Known>();
 
   readonly summarize: Summarize = async (runFolder) => {
+    const wasHeld = await isHeld(runFolder);
     const state = await this.#stateOf(runFolder);
-    return state === undefined ? undefined : summaryOf(state, runFolder);
+    return state === undefined ? undefined : summaryOf(state, runFolder, wasHeld);
   };
 
   /** Undefined where there is no log. */

@@ -6,12 +6,12 @@ import { createRunManager } from '../container/create-run-manager.js';
 import { appendEnding } from '../engine/append-ending.js';
 import { scheduledStages } from '../engine/machine.js';
 import { eventsFile, readPlan } from '../engine/run-folder.js';
+import { isHeld } from '../engine/run-history.js';
 import type { ResumeOptions, RunManager } from '../engine/run-manager.js';
 import type { RunHandle, RunOutcome, RunSummary } from '../engine/run-outcome.js';
 import type { Capacity } from '../engine/scheduler.js';
 import { toErrorRecord, UserError } from '../errors.js';
 import type { LogFileSystem } from '../events/log-file-system.js';
-import { readRunOwner } from '../events/run-lock.js';
 import { builtInPlugins, builtInSource, PluginCatalog } from '../plugin/catalog.js';
 import { listedPlugins } from '../plugin/plugin-reference.js';
 import { processMachine } from '../plugin/process/process-machine.js';
@@ -114,7 +114,7 @@ export class ServedRuns {
     await this.#takingUp;
     const { status, runFolder } = await this.get(runId);
     if (this.queue.has(runId) || status === 'completed') return;
-    if ((await readRunOwner(runFolder))?.alive === true) throw runsElsewhere(runId);
+    if (await isHeld(runFolder)) throw runsElsewhere(runId);
     this.#refuseWhereFull();
     await this.#enqueue(runId, budgetChange);
   }
@@ -241,10 +241,10 @@ export class ServedRuns {
     }
     const active = this.#active.get(runId);
     if (active === undefined) {
-      if (status === 'running') throw runsElsewhere(runId);
-      if (status === 'crashed') {
-        await appendEnding(runId, runFolder, { type: 'run.interrupted', data: { reason } }, { unlessEnded: true });
-      }
+      if (status !== 'running' && status !== 'crashed') return;
+      // What ran here may have ended since its status was read.
+      if (await isHeld(runFolder)) throw runsElsewhere(runId);
+      await appendEnding(runId, runFolder, { type: 'run.interrupted', data: { reason } }, { unlessEnded: true });
       return;
     }
     active.reason ??= reason;

@@ -16,6 +16,7 @@ export async function readRunState(runFolder: string): Promise<RunState> {
 
 /** A run in one line; undefined where the folder is no run. */
 export async function summarizeRun(runFolder: string): Promise<RunSummary | undefined> {
+  const wasHeld = await isHeld(runFolder);
   let state: RunState;
   try {
     state = await readRunState(runFolder);
@@ -23,18 +24,23 @@ export async function summarizeRun(runFolder: string): Promise<RunSummary | unde
     if (isUserError(error) && error.code === 'log_missing') return undefined;
     throw error;
   }
-  return summaryOf(state, runFolder);
+  return summaryOf(state, runFolder, wasHeld);
 }
 
-/** The same, of a log that is read already. */
-export async function summaryOf(state: RunState, runFolder: string): Promise<RunSummary | undefined> {
+/** Whether a process writes a run, as far as can be told: one on another host may be gone. */
+export async function isHeld(runFolder: string): Promise<boolean> {
+  return (await readRunOwner(runFolder))?.alive === true;
+}
+
+/** As `summarizeRun`, of a log that is read already. @param wasHeld whether it was held when its log began to be read */
+export async function summaryOf(state: RunState, runFolder: string, wasHeld: boolean): Promise<RunSummary | undefined> {
   if (state.runId === '') return undefined;
   const plan = await readPlan(runFolder);
   return {
     runId: state.runId,
     recipe: state.recipe,
     ...(plan.changes === undefined ? {} : { changes: plan.changes }),
-    status: await statusOf(state, runFolder),
+    status: await statusOf(state, runFolder, wasHeld),
     startedAt: state.createdAt,
     ...(state.endedAt === undefined ? {} : { endedAt: state.endedAt }),
     runFolder,
@@ -63,7 +69,8 @@ export async function unreadableRun(runFolder: string): Promise<RunSummary | und
   }
 }
 
-async function statusOf(state: RunState, runFolder: string): Promise<RunSummary['status']> {
+async function statusOf(state: RunState, runFolder: string, wasHeld: boolean): Promise<RunSummary['status']> {
   if (state.status !== 'running' && state.status !== 'created') return state.status;
-  return (await readRunOwner(runFolder))?.alive === true ? 'running' : 'crashed';
+  // One that was let go since has written its end, too, after what was read of it; one that is taken up now has begun.
+  return wasHeld || (await isHeld(runFolder)) ? 'running' : 'crashed';
 }

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { eventsFile } from '../../core/engine/run-folder.js';
 import { RunStatus } from '../../core/generated/simmer/control/v1/control.js';
 import { RunHarness } from '../../core/testing/run-harness.js';
@@ -75,6 +75,15 @@ describe('a run', () => {
     const { run } = await harness.client.cancelRun({ runId, reason: '' });
     expect(run!.status).toBe(RunStatus.RUN_STATUS_COMPLETED);
     expect((await harness.client.resumeRun(runId)).run!.status).toBe(RunStatus.RUN_STATUS_COMPLETED);
+  });
+
+  it('that ends by itself while it is being canceled is left as it ended', async () => {
+    const runId = await completed();
+    const { runs } = harness.server;
+    const running = { ...(await runs.get(runId)), status: 'running' } as const;
+    vi.spyOn(runs, 'get').mockResolvedValueOnce(running);
+    const { run } = await harness.client.cancelRun({ runId, reason: '' });
+    expect(run!.status).toBe(RunStatus.RUN_STATUS_COMPLETED);
   });
 
   it('that nobody runs is ended once, and all are told so who cancel it at the same moment', async () => {
