@@ -32,7 +32,7 @@ export const trainingPlugins: readonly PluginDefinition[] = [around, launchers, 
 export const trainingRecipe = `
 name: trained
 trainers:
-  student: { uses: fake-trainer/fake, with: { misbehavior: { stepMilliseconds: 60 } }, resources: { cpus: 1 } }
+  student: { uses: fake-trainer/fake, with: { misbehavior: { stepMilliseconds: 100 } }, resources: { cpus: 1 } }
 stages:
   base: { uses: around/model }
   rows: { uses: around/rows }
