@@ -78,7 +78,7 @@ describe('a run that is told to stop', () => {
 
 describe('while a run goes on', () => {
   it('a second writer is refused with exit code 3, and the name of the first', async () => {
-    const run = await training('locked');
+    const run = await training('locked', '-p', 'steps=400');
     const second = await simmer(['resume', 'latest', '--home', 'locked'], { cwd });
     expect(second.code).toBe(3);
     expect(second.stderr).toContain('error[run_locked]');
@@ -96,7 +96,8 @@ describe('while a run goes on', () => {
   });
 
   it('watch lets go of it on Ctrl-C, and it goes on', async () => {
-    const run = await training('let-go');
+    // So long that it goes on when the watch has begun, also on a busy machine.
+    const run = await training('let-go', '-p', 'steps=120');
     const watching = startSimmer(['watch', 'latest', '--home', 'let-go'], { cwd });
     await watching.printed('started as run');
     watching.child.kill('SIGINT');

@@ -218,7 +218,7 @@ it('Ctrl-C stops a run on a server, and resume goes on', async () => {
   await using folder = await workFolder();
   const cwd = folder.path;
   await mkdir(join(cwd, 'recipes'));
-  await folder.write('long.yaml', curationRecipe.replace('count: 300', 'count: 300000'));
+  await folder.write('long.yaml', curationRecipe.replace('count: 300', 'count: 3000000'));
   const server = await serve(cwd);
   const remote = { cwd, env: { SIMMER_SERVER: server.address } };
   const run = startSimmer(['run', 'long.yaml'], remote);
@@ -235,7 +235,7 @@ it('Ctrl-C stops a run on a server, and resume goes on', async () => {
 it('cancel stops a run on a server as on this machine, and says the same', async () => {
   await using folder = await workFolder();
   const cwd = folder.path;
-  await folder.write('long.yaml', curationRecipe.replace('count: 300', 'count: 300000'));
+  await folder.write('long.yaml', curationRecipe.replace('count: 300', 'count: 3000000'));
   const server = await serve(cwd);
   const told = async (env: Readonly<Record<string, string>>) => {
     const run = startSimmer(['run', 'long.yaml'], { cwd, env });
@@ -262,15 +262,15 @@ it('cancel stops a run on a server as on this machine, and says the same', async
 it('cancel frees the place in the queue that a killed client left, and leaves the server alone', async () => {
   await using folder = await workFolder();
   const cwd = folder.path;
-  await folder.write('long.yaml', curationRecipe.replace('count: 300', 'count: 300000'));
+  await folder.write('long.yaml', curationRecipe.replace('count: 300', 'count: 3000000'));
   await folder.write('simmer.config.json', JSON.stringify({ resources: { cpus: 1 } }));
   const server = await serve(cwd);
   const remote = { cwd, env: { SIMMER_SERVER: server.address } };
   const first = startSimmer(['run', 'long.yaml'], remote);
   await first.printed('pool: started');
-  const second = startSimmer(['run', 'long.yaml', '-p', 'count=299999'], remote);
+  const second = startSimmer(['run', 'long.yaml', '-p', 'count=2999999'], remote);
   using client = await ControlClient.open({ address: server.address });
-  await expect.poll(async () => (await client.describeServer()).queuedRunIds.length, { timeout: 20_000 }).toBe(1);
+  await expect.poll(async () => (await client.describeServer()).queuedRunIds.length).toBe(1);
   const { queuedRunIds, runningRunIds } = await client.describeServer();
   second.child.kill('SIGKILL');
   for (const runId of [queuedRunIds[0]!, runningRunIds[0]!]) {
