@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { eventsIn, simmer, startSimmer, trainingPlugins, trainingRecipe, workFolder } from './cli-process.js';
+import { eventsIn, shell, simmer, startSimmer, trainingPlugins, trainingRecipe, workFolder } from './cli-process.js';
 
 let folder: Awaited<ReturnType<typeof workFolder>>;
 let cwd: string;
@@ -93,6 +93,14 @@ describe('while a run goes on', () => {
     const [told, watched] = await Promise.all([run.ended, watching]);
     expect(watched.code).toBe(0);
     expect(watched.stdout).toBe(told.stdout);
+  });
+
+  it('watch tells all of it to a reader that is slow, also when it has ended', async () => {
+    const run = await simmer(['run', 'training.yaml', '--home', 'slow', '-p', 'steps=1200', '--json'], { cwd });
+    // More than a pipe holds, for longer than a run that nobody writes is watched.
+    const watched = await shell('simmer watch latest --home slow --json | (sleep 4; cat)', { cwd });
+    expect(watched).toMatchObject({ code: 0, stderr: '' });
+    expect(watched.stdout).toBe(run.stdout);
   });
 
   it('watch lets go of it on Ctrl-C, and it goes on', async () => {

@@ -27,44 +27,53 @@ export async function watch(name: string, flags: WatchFlags): Promise<number> {
   const abandoned = new AbortController();
   const signal = AbortSignal.any([detached.signal, abandoned.signal]);
   let last: Event | undefined;
+  let isTelling = false;
+  const follow = async (
+    options: Parameters<typeof workspace.watch>[1],
+    tell: (event: Event) => Promise<void> | void,
+  ) => {
+    for await (const event of workspace.watch(run, options)) {
+      isTelling = true;
+      await tell(event);
+      isTelling = false;
+      last = event;
+    }
+  };
 
   void noticeAbandonment(
     () => workspace.isHeld(run),
     signal,
     () => abandoned.abort(),
-    () => last,
+    () => (isTelling ? undefined : (last?.sequence ?? 0)),
   );
   if (flags.json) {
-    for await (const event of workspace.watch(run, { from, signal })) {
-      await writeLine(JSON.stringify(event));
-      last = event;
-    }
+    await follow({ from, signal }, (event) => writeLine(JSON.stringify(event)));
   } else {
     const console = workspace.console({ after: from - 1 });
-    for await (const event of workspace.watch(run, { signal })) {
-      await console.onEvent(event);
-      last = event;
-    }
+    await follow({ signal }, (event) => console.onEvent(event));
     await console.close?.();
   }
   return detached.signal.aborted ? detach(run) : conclude(run, last);
 }
 
-/** Ends the watching of a run that has no end and that nobody writes any more: its core was killed. */
+/**
+ * Ends the watching of a run that has no end and that nobody writes any more: its core was killed.
+ * @param waitsAfter sequence of the last event told; undefined while one is told, to a reader who may take any time
+ */
 async function noticeAbandonment(
   isHeld: () => Promise<boolean>,
   signal: AbortSignal,
   act: () => void,
-  lastEvent: () => Event | undefined,
+  waitsAfter: () => number | undefined,
 ): Promise<void> {
   let quietSince: number | undefined;
   while (!signal.aborted) {
     await setTimeout(ownerMilliseconds, undefined, { signal, ref: false }).catch(() => undefined);
     // A server that cannot be asked is being started again, perhaps: the watching itself will tell.
     const held = await isHeld().catch(() => true);
-    const sequence = lastEvent()?.sequence ?? 0;
+    const sequence = waitsAfter();
     // Twice without an owner and without a new event: the first look may fall between a crash and its last lines.
-    if (!held && quietSince === sequence) return act();
+    if (!held && sequence !== undefined && quietSince === sequence) return act();
     quietSince = held ? undefined : sequence;
   }
 }
