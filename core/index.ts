@@ -156,6 +156,7 @@ export { type Random, random } from './random.js';
 export { nearestName } from './recipe/nearest-name.js';
 export type { Json, Plan, PlannedStage, PlannedTrainer, StageReference } from './recipe/plan.js';
 export { readSecret } from './secrets.js';
+export { shortened, shortenedAtStart, startOf } from './shortened-text.js';
 export { type StartWork, type ThreadedWork, workInThreads } from './threads/work-in-threads.js';
 export type {
   Capability,

@@ -3,6 +3,7 @@ import type { Agent, Response } from 'undici';
 import { UserError } from '../errors.js';
 import { redactor } from '../events/redaction.js';
 import { readSecret } from '../secrets.js';
+import { shortened } from '../shortened-text.js';
 import { costOf, type EndpointCost, type EndpointEnd, mayBeBilled, mostTokens, spentOn } from './endpoint-cost.js';
 import { PassingFailure, pause, retryAfter, retryPassing } from './passing-failure.js';
 
@@ -136,7 +137,7 @@ export class OpenAiEndpoint {
     } catch {
       settle({ kind: 'answered', body: undefined });
       throw new PassingFailure(
-        new UserError('endpoint_invalid', `${url} answered with something that is not JSON: ${shortened(text)}`, {
+        new UserError('endpoint_invalid', `${url} answered with something that is not JSON: ${told(text)}`, {
           kind: 'environment',
           hint: 'Check that `url` is the base of an OpenAI-compatible API; it usually ends in /v1.',
         }),
@@ -212,15 +213,14 @@ function refusal(url: string, { status, headers }: Response, text: string): Erro
     status === 404
       ? 'The server does not have this call: check `url`, or use a server that has it.'
       : "Read the server's own log, and check the model's name and the limits that it was started with.";
-  const error = new EndpointRefusal(status, `${url} refused (HTTP ${status}): ${shortened(text)}`, hint);
+  const error = new EndpointRefusal(status, `${url} refused (HTTP ${status}): ${told(text)}`, hint);
   const mayPass = status === 408 || status === 429 || status >= 500;
   return mayPass
     ? new PassingFailure(error, mayBeBilled({ kind: 'refused', status }), retryAfter(headers.get('retry-after')))
     : error;
 }
 
-function shortened(text: string): string {
+function told(text: string): string {
   // Before it is cut: a half of a key is not known for what it is.
-  const line = redactor()(text).replace(/\s+/g, ' ').trim();
-  return line.length <= 300 ? line : `${line.slice(0, 300)}…`;
+  return shortened(redactor()(text), 300);
 }

@@ -71,9 +71,3 @@ export function thinkingIn(content: string, reasoning = ''): { readonly reasonin
   const before = content.slice(0, end).replace('<think>', '');
   return { reasoning: before.trim(), answer: content.slice(end + '</think>'.length).trim() };
 }
-
-/** A text in one line of at most so many characters. */
-export function shortened(text: string, length = 200): string {
-  const line = text.replace(/\s+/g, ' ').trim();
-  return line.length <= length ? line : `${line.slice(0, length - 1)}…`;
-}

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { type Grader, type Row, requireColumns, textIn } from 'simmerkit';
-import { type AskingContext, type Question, type Reply, shortened } from './answerer.js';
+import { type Grader, type Row, requireColumns, shortened, textIn } from 'simmerkit';
+import type { AskingContext, Question, Reply } from './answerer.js';
 import { askingProgress, askQuestions } from './ask-questions.js';
 import type { DifficultyOptions, Solver } from './asking-options.js';
 import type { DifficultyInputs } from './difficulty.stage.js';

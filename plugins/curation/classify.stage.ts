@@ -1,5 +1,5 @@
-import { defineStage, input, optionalInput, type Row, requireColumns, textIn } from 'simmerkit';
-import { type Question, shortened } from './answerer.js';
+import { defineStage, input, optionalInput, type Row, requireColumns, shortenedAtStart, textIn } from 'simmerkit';
+import type { Question } from './answerer.js';
 import { askingEstimate, questionTokens } from './asking-estimate.js';
 import { type ClassifyOptions, classifyOptions } from './asking-options.js';
 import { answererProblems, openAnswerer } from './open-answerer.js';
@@ -197,10 +197,4 @@ export function classIn(reply: string, classes: readonly DomainClass[]): string 
     [code, title, `${code}: ${title}`].some((name) => name.replace(/[*`."']/g, '').toLowerCase() === said),
   );
   return found?.code ?? null;
-}
-
-/** The end of a reply is what decided. */
-function shortenedAtStart(text: string): string {
-  const whole = shortened(text, Number.POSITIVE_INFINITY);
-  return whole.length <= 200 ? whole : `…${whole.slice(-199)}`;
 }

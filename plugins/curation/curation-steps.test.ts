@@ -99,6 +99,16 @@ describe('curation/quality', () => {
     ]);
   });
 
+  it.each([
+    ['is cut within an emoji', { drop: [{ rule: 'x', pattern: 'a+.*' }] }, `${'a'.repeat(199)}`],
+    ['matched half an emoji', { drop: [{ rule: 'x', pattern: 'a\ud83d', flags: '' }] }, 'a\ufffd'],
+    ['is what came again', { repetition: [{ column: 'question', words: 1, maximumShare: 0 }] }, `${'a'.repeat(119)}"`],
+  ])('gives evidence in whole characters where it %s', async (_, options, evidence) => {
+    const question = `${'a'.repeat(199)}😀😀 ${`${'a'.repeat(119)}😀 `.repeat(3)}`;
+    const result = await runStage(quality, { options, inputs: { dataset: table([{ question }]) } });
+    expect(result.rows('decisions')[0]?.evidence).toEqual(expect.stringMatching(new RegExp(`${evidence}$`, 'u')));
+  });
+
   it('finds a pattern that is no regular expression before it runs', () => {
     const options = quality.options.parse({ drop: [{ rule: 'x', pattern: '(' }] });
     expect(quality.check?.(options, { recipeFolder: '.' })).toMatchObject([{ path: 'drop.0.pattern' }]);

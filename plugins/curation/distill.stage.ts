@@ -1,5 +1,5 @@
-import { defineStage, input, optionalInput, requireColumns, textIn } from 'simmerkit';
-import { type Question, type Reply, shortened } from './answerer.js';
+import { defineStage, input, optionalInput, requireColumns, shortened, textIn } from 'simmerkit';
+import type { Question, Reply } from './answerer.js';
 import { askingEstimate, questionTokens } from './asking-estimate.js';
 import { type DistillOptions, distillOptions } from './asking-options.js';
 import { answererProblems, nameOf, openAnswerer } from './open-answerer.js';

@@ -6,10 +6,11 @@ import {
   OpenAiEndpoint,
   PassingFailure,
   type Spending,
+  shortened,
   UserError,
   z,
 } from 'simmerkit';
-import { type Answerer, type Question, type Reply, type Sampling, shortened, thinkingIn } from './answerer.js';
+import { type Answerer, type Question, type Reply, type Sampling, thinkingIn } from './answerer.js';
 import type { AnswererOptions } from './asking-options.js';
 import type { ReplyJournal } from './reply-journal.js';
 import { SpendingCap } from './spending-cap.js';

@@ -1,4 +1,4 @@
-import { type Row, textIn } from 'simmerkit';
+import { type Row, startOf, textIn } from 'simmerkit';
 import { judgeLanguage } from './language.js';
 import type { QualityOptions } from './options.js';
 import { judgeRepetition } from './repetition.js';
@@ -25,7 +25,7 @@ export function qualityJudge(options: QualityOptions): (row: Row) => Drop | unde
     for (const { rule, column, expression, appliesTo } of rules) {
       if (appliesTo !== undefined && !appliesTo(row)) continue;
       const match = expression.exec(textIn(row, column) ?? '');
-      if (match !== null) return { rule, evidence: match[0].slice(0, 200) };
+      if (match !== null) return { rule, evidence: startOf(match[0], 200) };
     }
     for (const { column, limit } of limits) {
       const length = [...(textIn(row, column) ?? '')].length;

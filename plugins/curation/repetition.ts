@@ -1,3 +1,4 @@
+import { startOf } from 'simmerkit';
 import type { Drop } from './sieve.js';
 
 /**
@@ -29,6 +30,6 @@ export function judgeRepetition(
   if (share <= maximumShare) return undefined;
   return {
     rule: 'repetition',
-    evidence: `${(100 * share).toFixed(0)}% of its runs of ${words} words came before; ${counts.get(worst)} times "${worst.slice(0, 120)}"`,
+    evidence: `${(100 * share).toFixed(0)}% of its runs of ${words} words came before; ${counts.get(worst)} times "${startOf(worst, 120)}"`,
   };
 }

@@ -141,7 +141,9 @@ export async function sieveAndChange(
 function decide(row: Row, verdict: Drop | Keep | undefined, dropped: Record<string, number>) {
   const kept = isKept(verdict);
   if (!kept) dropped[verdict.rule] = (dropped[verdict.rule] ?? 0) + 1;
-  return { id: textIn(row, 'id'), kept, rule: verdict?.rule ?? null, evidence: verdict?.evidence ?? null };
+  // An expression without the flag u may match half a character, which a table cannot hold.
+  const evidence = verdict?.evidence?.toWellFormed() ?? null;
+  return { id: textIn(row, 'id'), kept, rule: verdict?.rule ?? null, evidence };
 }
 
 function isKept(verdict: Drop | Keep | undefined): verdict is Keep | undefined {

@@ -1,5 +1,4 @@
-import { defineStage, input, type Row, requireColumns, textIn } from 'simmerkit';
-import { shortened } from './answerer.js';
+import { defineStage, input, type Row, requireColumns, shortened, textIn } from 'simmerkit';
 import { type VerifyOptions, verifyOptions } from './asking-options.js';
 import type { KeptGrade } from './kept-grades.js';
 import { rowsOf, sieveFacts } from './row-facts.js';

@@ -7,6 +7,7 @@ import {
   placement,
   secretVariable,
   serverUrl,
+  shortenedAtStart,
   tokenPrice,
   z,
 } from 'simmerkit';
@@ -95,11 +96,11 @@ async function judgeOne(item: GradeItem, options: JudgeOptions, endpoint: OpenAi
     reply = replyIn(response);
     const verdict = verdictIn(reply);
     if (verdict !== null) {
-      const explanation = `${options.model} says ${verdict ? 'Yes' : 'No'}: ${shortened(reply)}`;
+      const explanation = `${options.model} says ${verdict ? 'Yes' : 'No'}: ${shortenedAtStart(reply)}`;
       return { ...shared, verdict: verdict ? 'right' : 'wrong', explanation };
     }
   }
-  const explanation = `The last line of ${options.model} was neither Yes nor No, ${options.attempts} times: ${shortened(reply)}`;
+  const explanation = `The last line of ${options.model} was neither Yes nor No, ${options.attempts} times: ${shortenedAtStart(reply)}`;
   return { ...shared, verdict: 'unparsed', explanation };
 }
 
@@ -116,9 +117,4 @@ export function verdictIn(reply: string): boolean | null {
   const last = reply.trim().split('\n').at(-1)?.trim() ?? '';
   const said = /^\**(yes|no)\**\.?\**$/i.exec(last)?.[1]?.toLowerCase();
   return said === undefined ? null : said === 'yes';
-}
-
-function shortened(text: string): string {
-  const line = text.replace(/\s+/g, ' ').trim();
-  return line.length <= 200 ? line : `…${line.slice(-200)}`;
 }
