@@ -66,12 +66,16 @@ describe('the sizes of well-known models', () => {
 
 /** The training of recipes/s1.yaml. */
 function s1Job(change: Partial<Hyperparameters> = {}): TrainerJob {
+  return jobOf({ deviceBatchSize: 1, ...change });
+}
+
+/** The same, the rows of a pass left to the trainer. */
+function jobOf(change: Partial<Hyperparameters>): TrainerJob {
   const hyperparameters: Hyperparameters = {
     method: 'full',
     learningRate: 1e-5,
     epochs: 5,
     globalBatchSize: 16,
-    deviceBatchSize: 1,
     warmupRatio: 0.05,
     schedule: 'cosine',
     adamBeta1: 0.9,
@@ -146,6 +150,25 @@ describe('the memory of a training', () => {
     );
   });
 
+  it('is that of as many rows a pass as the trainer takes, where deviceBatchSize is not said', () => {
+    const place = { hardware, gpus: 1, nodes: 1 };
+    const short = (change: Partial<Hyperparameters>) => {
+      const job = jobOf({ maxSequenceLength: 1024, ...change });
+      return estimateJob({ ...job, data: { rows: 1000, tokensPerRow: 900 } } as TrainerJob, place);
+    };
+    const activations = (change: Partial<Hyperparameters>) => gigabytes(short(change), 'activations');
+    // 16,384 tokens hold 16 rows of 1,024.
+    expect(activations({})).toBeCloseTo(activations({ deviceBatchSize: 16 }), 5);
+    expect(short({}).advice?.map(({ change }) => change)).toContain('deviceBatchSize: 1');
+  });
+
+  it('has the frozen weights of an adapter in the type of the products', () => {
+    const on = (change: Partial<Hyperparameters>) =>
+      gigabytes(estimateJob(s1Job({ method: 'lora', ...change }), { hardware, gpus: 1, nodes: 1 }), 'weights');
+    expect(on({ precision: 'bfloat16' }) / (32.76 * 2)).toBeCloseTo(1, 1);
+    expect(on({ precision: 'float32' }) / (32.76 * 4)).toBeCloseTo(1, 1);
+  });
+
   it('is what KempnerForge measured for 8B in bfloat16 on one H200, within a fifth', () => {
     const job = s1Job({ deviceBatchSize: 4, maxSequenceLength: 4096, packing: true });
     const llama = { ...job, model: { config: knownConfig('meta-llama/Llama-3.1-8B') ?? {} } };
@@ -163,6 +186,17 @@ describe('the time of a training', () => {
     expect(time.reduce((sum, part) => sum + part.seconds, 0)).toBeCloseTo(seconds ?? 0);
     const steps = time.find(({ part }) => part === 'steps')!;
     expect(steps.seconds / 60).toBeCloseTo(calibrationRuns().find(({ run }) => run.startsWith('s1-32B'))!.predicted);
+  });
+
+  it('has the same steps with packing, as a step has the same rows, and less padding in them', () => {
+    const place = { hardware, gpus: 16, nodes: 2 };
+    const [padded, packed] = [false, true].map((packing) =>
+      estimateJob(jobOf({ maxSequenceLength: 8192, globalBatchSize: 64, packing }), place),
+    );
+    expect(packed?.figures?.steps).toBe(padded?.figures?.steps);
+    expect(packed?.figures?.steps).toBe(5 * Math.ceil(1000 / 64));
+    expect(packed?.seconds).toBeLessThan(padded?.seconds ?? 0);
+    expect(packed?.figures?.tokensPerSecondPerGpu).toBeGreaterThan(padded?.figures?.tokensPerSecondPerGpu ?? 0);
   });
 
   it('is the most that it can be where there may be fewer rows', () => {

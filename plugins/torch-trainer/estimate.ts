@@ -1,9 +1,10 @@
 import type { Advice, EstimatePlace, Facts, MemoryPart, TrainerJob, WorkEstimate } from 'simmerkit';
+import { type Batching, batchingOf, type Lengths } from './batching.js';
 import { generationEstimate } from './generation-estimate.js';
 import { largerHardware, usableShare } from './larger-hardware.js';
 import { type ModelShape, shapeOf } from './model-shape.js';
-import { type MemoryWork, trainingMemory } from './training-memory.js';
-import { longestOf, passSeconds } from './training-time.js';
+import { trainingMemory } from './training-memory.js';
+import { passSeconds } from './training-time.js';
 
 type TrainingJob = Extract<TrainerJob, { kind: 'training' }>;
 
@@ -32,17 +33,14 @@ interface Training {
   readonly job: TrainingJob;
   readonly shape: ModelShape;
   readonly precision: 'float32' | 'bfloat16';
-  readonly perDevice: number;
-  /** Longest row of all, and of those that are computed at the same time. */
-  readonly longest: number;
-  readonly longestAtOnce: number;
+  readonly batching: Batching;
 }
 
 type KnownPlace = Required<EstimatePlace>;
 
 function trainingEstimate(job: TrainingJob, shape: ModelShape, place: KnownPlace): WorkEstimate {
   const training = read(job, shape, place);
-  const memory = memoryOf(training, {}, place);
+  const memory = memoryOf(training, place);
   const notes: string[] = [];
   const { rows, mean } = lengthsOf(job.data);
   if (mean === undefined) {
@@ -50,7 +48,7 @@ function trainingEstimate(job: TrainingJob, shape: ModelShape, place: KnownPlace
       'How long the rows are is not known before they are there: say it with `expect: { dataset: { rows, tokensPerRow } }`.',
     );
   } else if (!job.hyperparameters.packing) {
-    notes.push(`The longest row is taken for ${Math.round(training.longest).toLocaleString('en')} tokens.`);
+    notes.push(`The longest row is taken for ${Math.round(training.batching.longest).toLocaleString('en')} tokens.`);
   }
   return {
     ...(rows === undefined || mean === undefined ? {} : timeOf(training, rows, mean, place)),
@@ -61,45 +59,34 @@ function trainingEstimate(job: TrainingJob, shape: ModelShape, place: KnownPlace
 }
 
 function read(job: TrainingJob, shape: ModelShape, { gpus }: KnownPlace): Training {
-  const { hyperparameters: given, data } = job;
-  const devices = Math.max(1, gpus);
-  const perDevice = given.deviceBatchSize ?? 1;
-  const { rows, mean, spread } = lengthsOf(data);
-  const limit = given.maxSequenceLength;
-  const isKnown = mean !== undefined && !given.packing;
-  const among = (count: number) => Math.min(limit, isKnown ? longestOf(count, mean, spread) : limit);
   return {
     job,
     shape,
-    precision: given.precision ?? (gpus > 0 ? 'bfloat16' : 'float32'),
-    perDevice,
-    longest: among(rows ?? 1e6),
-    longestAtOnce: among(perDevice * devices),
+    precision: job.hyperparameters.precision ?? (gpus > 0 ? 'bfloat16' : 'float32'),
+    batching: batchingOf(job.hyperparameters, lengthsOf(job.data), Math.max(1, gpus), gpus > 0),
   };
 }
 
-function lengthsOf(data: Facts) {
+function lengthsOf(data: Facts): Lengths {
   const number = (key: string) => (typeof data[key] === 'number' ? data[key] : undefined);
   return { rows: number('rows'), mean: number('tokensPerRow'), spread: number('lengthSpread') ?? usualSpread };
 }
 
 function timeOf(training: Training, rows: number, mean: number, place: KnownPlace): WorkEstimate {
-  const { job, shape, precision, perDevice, longestAtOnce } = training;
+  const { job, shape, precision, batching } = training;
   const { hyperparameters: given } = job;
   const devices = Math.max(1, place.gpus);
   const cut = Math.min(mean, given.maxSequenceLength);
-  const sequences = given.packing ? Math.ceil((rows * cut) / given.maxSequenceLength) : rows;
-  const steps = given.maxSteps ?? Math.ceil(Math.ceil(sequences / given.globalBatchSize) * given.epochs);
-  const passes = Math.ceil(given.globalBatchSize / (perDevice * devices));
+  const steps = given.maxSteps ?? Math.ceil(Math.ceil(rows / given.globalBatchSize) * given.epochs);
   const work = {
-    sequenceLength: longestAtOnce,
-    sequencesPerDevice: perDevice,
+    sequenceLength: batching.sequenceLength,
+    sequencesPerDevice: batching.sequences,
     recomputedShare: given.gradientCheckpointing ? 1 : 0,
     trainsAll: given.method === 'full',
   };
   const pass = passSeconds(shape, work, { ...place, gpus: devices, precision });
   if (pass === undefined) return { notes: ['The speed of this hardware is not known.'] };
-  const stepSeconds = passes * pass;
+  const stepSeconds = batching.passes * pass;
   const weightsOnDisk = 2 * shape.parameters;
   const checkpoints = given.checkpointEverySteps === 0 ? 0 : Math.floor(steps / given.checkpointEverySteps);
   const checkpointBytes = given.method === 'full' ? 3 * weightBytesOf(training) * shape.parameters : 0;
@@ -113,10 +100,9 @@ function timeOf(training: Training, rows: number, mean: number, place: KnownPlac
     },
     { part: 'writing the model', seconds: weightsOnDisk / disks },
   ];
-  const tokensPerStep = given.packing ? given.globalBatchSize * given.maxSequenceLength : given.globalBatchSize * cut;
-  const tokensPerSecond = tokensPerStep / stepSeconds;
+  const tokensPerSecond = (given.globalBatchSize * cut) / stepSeconds;
   const peak = place.hardware[precision === 'bfloat16' ? 'bfloat16Flops' : 'float32Flops'] ?? Number.NaN;
-  const operations = 6 * shape.parameters + 6 * shape.layers * shape.hiddenSize * longestAtOnce;
+  const operations = 6 * shape.parameters + 6 * shape.layers * shape.hiddenSize * batching.sequenceLength;
   return {
     seconds: time.reduce((sum, { seconds }) => sum + seconds, 0),
     time,
@@ -130,54 +116,57 @@ function timeOf(training: Training, rows: number, mean: number, place: KnownPlac
   };
 }
 
-type Change = Partial<MemoryWork>;
-
 function weightBytesOf({ job, precision }: Training): number {
-  return precision === 'bfloat16' && job.extensions?.weights === 'bfloat16' ? 2 : 4;
+  const isHalf = precision === 'bfloat16' && job.extensions?.weights === 'bfloat16';
+  // An adapter is float32 always.
+  return isHalf && job.hyperparameters.method === 'full' ? 2 : 4;
 }
 
-function memoryOf(training: Training, change: Change, place: KnownPlace): readonly MemoryPart[] {
-  const { job, shape, precision, perDevice, longest } = training;
+function memoryOf(training: Training, place: KnownPlace): readonly MemoryPart[] {
+  const { job, shape, precision, batching } = training;
   const { hyperparameters: given } = job;
   return trainingMemory(shape, {
     method: given.method,
     loraRank: given.lora?.rank ?? 16,
     weightBytes: weightBytesOf(training),
     activationBytes: precision === 'bfloat16' ? 2 : 4,
-    sequenceLength: longest,
-    sequencesPerDevice: perDevice,
+    tokens: batching.mostTokens,
     recomputes: given.gradientCheckpointing,
     shards: Math.max(1, place.gpus),
-    ...change,
   });
 }
 
 /** What would take less memory: what changes no result first, then more hardware, then what changes the result. */
 function adviceOn(training: Training, place: KnownPlace): readonly Advice[] {
-  const { job, perDevice, longest } = training;
+  const { job, shape, batching } = training;
   const { hyperparameters: given, extensions } = job;
   const advice: Advice[] = [];
-  const suggest = (change: string, with_: Change) => {
-    advice.push({ change, bytes: total(memoryOf(training, with_, place)) });
+  const bytesWith = (change: Partial<TrainingJob['hyperparameters']>, gpus = place.gpus) => {
+    const there = { ...place, gpus };
+    return total(memoryOf(read({ ...job, hyperparameters: { ...given, ...change } }, shape, there), there));
   };
-  if (!given.gradientCheckpointing) suggest('gradientCheckpointing: true', { recomputes: true });
-  if (perDevice > 1) suggest('deviceBatchSize: 1', { sequencesPerDevice: 1 });
+  const suggest = (change: string, bytes: number) => advice.push({ change, bytes });
+  if (!given.gradientCheckpointing) suggest('gradientCheckpointing: true', bytesWith({ gradientCheckpointing: true }));
+  const takesSeveralRows = batching.mostTokens > batching.longest;
+  if (takesSeveralRows) suggest('deviceBatchSize: 1', bytesWith({ deviceBatchSize: 1 }));
   if (place.gpus > 0) {
     // The fewest that suffice, and where none do, the most.
     const counts = [2, 4, 8, 16, 32].map((times) => times * place.gpus);
-    const gpus =
-      counts.find((shards) => total(memoryOf(training, { shards }, place)) <= roomOf(place)) ?? counts.at(-1);
-    suggest(`gpus: ${gpus}`, { shards: gpus ?? place.gpus });
+    const gpus = counts.find((count) => bytesWith({}, count) <= roomOf(place)) ?? counts.at(-1) ?? place.gpus;
+    suggest(`gpus: ${gpus}`, bytesWith({}, gpus));
     const has = place.hardware.memoryBytes ?? Number.POSITIVE_INFINITY;
-    advice.push(...largerHardware(total(memoryOf(training, {}, place)), has));
+    advice.push(...largerHardware(bytesWith({}), has));
   }
-  if (training.precision === 'bfloat16' && extensions?.weights !== 'bfloat16') {
-    suggest('extensions: { weights: bfloat16 }', { weightBytes: 2 });
+  if (training.precision === 'bfloat16' && extensions?.weights !== 'bfloat16' && given.method === 'full') {
+    const half = { ...job, extensions: { ...extensions, weights: 'bfloat16' } };
+    suggest('extensions: { weights: bfloat16 }', total(memoryOf({ ...training, job: half }, place)));
   }
-  const half = 2 ** Math.floor(Math.log2(longest - 1));
-  suggest(`maxSequenceLength: ${half}`, { sequenceLength: half });
-  if (given.method === 'full') suggest('method: lora', { method: 'lora' });
-  if (given.method !== 'qlora') suggest('method: qlora', { method: 'qlora' });
+  const half = 2 ** Math.floor(Math.log2(batching.longest - 1));
+  // Left to itself, the trainer would put the more rows into a pass, the shorter they are.
+  const alone = given.deviceBatchSize === 1 ? '' : ', deviceBatchSize: 1';
+  suggest(`maxSequenceLength: ${half}${alone}`, bytesWith({ maxSequenceLength: half, deviceBatchSize: 1 }));
+  if (given.method === 'full') suggest('method: lora', bytesWith({ method: 'lora' }));
+  if (given.method !== 'qlora') suggest('method: qlora', bytesWith({ method: 'qlora' }));
   return advice;
 }
 

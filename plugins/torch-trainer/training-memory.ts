@@ -4,12 +4,12 @@ import { layerParameters, type ModelShape } from './model-shape.js';
 export interface MemoryWork {
   readonly method: 'full' | 'lora' | 'qlora';
   readonly loraRank: number;
-  /** Of the weights while they are trained: 4 for float32, 2 for bfloat16. */
+  /** Of a weight that is trained: 4 for float32, 2 for bfloat16. */
   readonly weightBytes: number;
   /** Of activations. */
   readonly activationBytes: number;
-  readonly sequenceLength: number;
-  readonly sequencesPerDevice: number;
+  /** Of the largest pass of one device. */
+  readonly tokens: number;
   readonly recomputes: boolean;
   /** Devices that FSDP shards over. */
   readonly shards: number;
@@ -29,7 +29,8 @@ export function trainingMemory(shape: ModelShape, work: MemoryWork): readonly Me
   const { method, weightBytes, shards } = work;
   const trained = method === 'full' ? shape.parameters : adapterParameters(shape, work.loraRank);
   const frozen = method === 'full' ? 0 : shape.parameters;
-  const frozenBytes = method === 'qlora' ? quantizedBytes : weightBytes;
+  // They need no room for small updates, and are in the type of the products.
+  const frozenBytes = method === 'qlora' ? quantizedBytes : work.activationBytes;
   const parts = [
     { part: 'weights', bytes: (frozen * frozenBytes + trained * weightBytes) / shards },
     { part: 'gradients', bytes: (trained * weightBytes) / shards },
@@ -45,7 +46,7 @@ export function trainingMemory(shape: ModelShape, work: MemoryWork): readonly Me
 
 function activationBytes(shape: ModelShape, work: MemoryWork): number {
   const { layers, hiddenSize, querySize, keyValueSize, intermediateSize, vocabularySize } = shape;
-  const tokens = work.sequenceLength * work.sequencesPerDevice;
+  const { tokens } = work;
   // Inputs of the two norms, of the projections and of attention; the two halves of the MLP, their product and its factor.
   const values = 4 * hiddenSize + 2 * querySize + 2 * keyValueSize + 4 * intermediateSize;
   // Norms keep their inputs in float32.
