@@ -1,10 +1,10 @@
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { eventsFile, runIds } from '../engine/run-folder.js';
 import type { EventData } from '../events/catalogue.js';
 import { parseEventLine } from '../events/event-line.js';
 
-/** Long enough for the first event of a log, and for the last one of a run that ended. */
+/** Long enough for the first event of a log, and for most last ones. */
 const edgeBytes = 64 * 1024;
 
 /** What a server has to know of a run when it starts, from the edges of its log: quick, however long the log is. */
@@ -51,14 +51,22 @@ async function readEdges(file: string): Promise<{ readonly first: string; readon
   if (handle === undefined) return undefined;
   try {
     const { size } = await handle.stat();
-    const buffer = Buffer.alloc(Math.min(size, edgeBytes));
-    await handle.read(buffer, 0, buffer.length, 0);
-    const first = buffer.toString('utf8', 0, Math.max(0, buffer.indexOf('\n')));
-    await handle.read(buffer, 0, buffer.length, size - buffer.length);
-    const lastEnd = buffer.lastIndexOf('\n');
-    const lastStart = lastEnd < 1 ? 0 : buffer.lastIndexOf('\n', lastEnd - 1) + 1;
-    return { first, last: buffer.toString('utf8', lastStart, Math.max(0, lastEnd)).trimStart() };
+    const head = Buffer.alloc(Math.min(size, edgeBytes));
+    await handle.read(head, 0, head.length, 0);
+    const first = head.toString('utf8', 0, Math.max(0, head.indexOf('\n')));
+    return { first, last: await readLastLine(handle, size) };
   } finally {
     await handle.close();
+  }
+}
+
+/** The last line that has its end. An event may be of any length: of a failed run, say, with all that a plugin threw. */
+async function readLastLine(handle: FileHandle, size: number): Promise<string> {
+  for (let bytes = edgeBytes; ; bytes *= 4) {
+    const tail = Buffer.alloc(Math.min(size, bytes));
+    await handle.read(tail, 0, tail.length, size - tail.length);
+    const end = tail.lastIndexOf('\n');
+    const start = end < 1 ? -1 : tail.lastIndexOf('\n', end - 1);
+    if (start >= 0 || tail.length === size) return tail.toString('utf8', start + 1, Math.max(0, end)).trimStart();
   }
 }
