@@ -27,11 +27,11 @@ describe('the index of runs', () => {
       ['run.created', created],
       ['run.failed', failed('é'.repeat(length))],
     ]);
-    expect(await indexRuns(home)).toMatchObject([{ runId: 'r-1', end: { type: 'run.failed' } }]);
+    expect(await indexRuns(home)).toMatchObject([{ runId: 'r-1', lastSequence: 2, end: { type: 'run.failed' } }]);
   });
 
   it('goes by the last whole event where one was torn', async () => {
     await writeLog([['run.created', created]], `{"runId":"r-1",${' '.repeat(300_000)}`);
-    expect(await indexRuns(home)).toEqual([{ runId: 'r-1', createdAt: '2026-01-01T00:00:00.000Z' }]);
+    expect(await indexRuns(home)).toEqual([{ runId: 'r-1', createdAt: '2026-01-01T00:00:00.000Z', lastSequence: 1 }]);
   });
 });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { eventsFile, runIds } from '../engine/run-folder.js';
 import type { EventData } from '../events/catalogue.js';
 import { parseEventLine } from '../events/event-line.js';
+import { type KeptResume, readKeptResume } from './kept-resume.js';
 
 /** Long enough for the first event of a log, and for most last ones. */
 const edgeBytes = 64 * 1024;
@@ -13,6 +14,10 @@ export interface IndexedRun {
   readonly createdAt: string;
   /** Absent: it was not started by a server. */
   readonly request?: EventData['run.created']['request'];
+  /** Absent: nobody asked a server to go on with it. */
+  readonly resume?: KeptResume;
+  /** Sequence of its last event; 0 where that cannot be read. */
+  readonly lastSequence: number;
   /** The event that ended it, or undefined where it has no end. */
   readonly end?: { readonly type: string; readonly reason?: string };
 }
@@ -38,10 +43,13 @@ async function indexRun(runFolder: string): Promise<IndexedRun | undefined> {
           ? { type: last.type }
           : undefined;
   const { request } = first.data;
+  const resume = await readKeptResume(runFolder);
   return {
     runId: first.runId,
     createdAt: first.time,
+    lastSequence: typeof last === 'string' ? 0 : last.sequence,
     ...(request === undefined ? {} : { request }),
+    ...(resume === undefined ? {} : { resume }),
     ...(end === undefined ? {} : { end }),
   };
 }

@@ -17,6 +17,7 @@ import { listedPlugins } from '../plugin/plugin-reference.js';
 import { processMachine } from '../plugin/process/process-machine.js';
 import type { BudgetChange } from '../recipe/budget.js';
 import type { Plan } from '../recipe/plan.js';
+import { keepResume } from './kept-resume.js';
 import type { ServerLimits } from './limits.js';
 import type { PlannedRecipe } from './recipe-source.js';
 import { indexRuns } from './run-index.js';
@@ -50,7 +51,7 @@ export class ServedRuns {
   /** Ids of runs that have ended, or were taken out of the queue. */
   readonly #released$ = new Subject<string>();
   readonly #summaries = new RunSummaries();
-  readonly #left: string[] = [];
+  readonly #left: { readonly runId: string; readonly budgetChange: BudgetChange }[] = [];
   #takingUp: Promise<void> = Promise.resolve();
   #isStopping = false;
 
@@ -63,10 +64,13 @@ export class ServedRuns {
   /** Reads which requests there were. What a former server left without an end waits for `takeUp`. */
   static async open(options: ServedRunsOptions): Promise<ServedRuns> {
     const runs = new ServedRuns(options, await managerOf(options, noPlugins()));
-    for (const { runId, request, end } of await indexRuns(options.settings.home)) {
-      if (request === undefined) continue;
-      runs.#requests.set(request.id, { digest: request.digest, runId: Promise.resolve(runId) });
-      if (end === undefined || end.reason === stoppedByServer) runs.#left.push(runId);
+    for (const { runId, request, resume, lastSequence, end } of await indexRuns(options.settings.home)) {
+      if (request !== undefined)
+        runs.#requests.set(request.id, { digest: request.digest, runId: Promise.resolve(runId) });
+      if (request === undefined && resume === undefined) continue;
+      const isWaiting = resume?.lastSequence === lastSequence;
+      if (end === undefined || end.reason === stoppedByServer || isWaiting)
+        runs.#left.push({ runId, budgetChange: isWaiting ? resume.budgetChange : {} });
     }
     return runs;
   }
@@ -74,8 +78,10 @@ export class ServedRuns {
   /** Queues every run that a former server left without an end, the oldest first. Called once. */
   takeUp(): Promise<void> {
     this.#takingUp = (async () => {
-      for (const runId of this.#left) {
-        await this.#enqueue(runId).catch((error: unknown) => this.#options.log(`${runId}: ${String(error)}`));
+      for (const { runId, budgetChange } of this.#left) {
+        await this.#enqueue(runId, budgetChange).catch((error: unknown) =>
+          this.#options.log(`${runId}: ${String(error)}`),
+        );
       }
     })();
     return this.#takingUp;
@@ -110,12 +116,13 @@ export class ServedRuns {
   }
 
   /** Puts a run that has stopped into the queue again. @throws UserError `run_locked`, `queue_full` */
-  async resume(runId: string, budgetChange?: BudgetChange): Promise<void> {
+  async resume(runId: string, budgetChange: BudgetChange = {}): Promise<void> {
     await this.#takingUp;
-    const { status, runFolder } = await this.get(runId);
+    const { status, runFolder, events } = await this.get(runId);
     if (this.queue.has(runId) || status === 'completed') return;
     if (await isHeld(runFolder)) throw runsElsewhere(runId);
     this.#refuseWhereFull();
+    await keepResume(runFolder, { lastSequence: events, budgetChange });
     await this.#enqueue(runId, budgetChange);
   }
 
@@ -194,7 +201,7 @@ export class ServedRuns {
     return runId;
   }
 
-  async #enqueue(runId: string, budgetChange?: BudgetChange): Promise<void> {
+  async #enqueue(runId: string, budgetChange: BudgetChange = {}): Promise<void> {
     const { runFolder } = await this.find(runId);
     const plan = await readPlan(runFolder);
     const manager = await managerOf(this.#options, catalogFor(plan, this.#options));
@@ -203,7 +210,7 @@ export class ServedRuns {
     const claim = claimOf(plan, new Set(hits));
     this.queue.enqueue(runId, claim, () => {
       const capacity = this.queue.claimOf(runId) ?? claim;
-      this.#start(runId, runFolder, manager, { capacity, ...(budgetChange && { budgetChange }) });
+      this.#start(runId, runFolder, manager, { capacity, budgetChange });
     });
   }
 

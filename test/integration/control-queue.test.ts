@@ -114,6 +114,23 @@ describe('runs that share a machine', () => {
     for (const runId of [first, second]) await expectCompleted(runId);
   });
 
+  it('that are resumed go on with their new budget when the server is stopped while they wait', async () => {
+    await start({ cpus: 1 });
+    const first = await create(long(1));
+    const second = await create(short(2));
+    await harness.client.cancelRun({ runId: second, reason: '' });
+    await harness.client.resumeRun(second, { 'budget.usd': '3' });
+    await harness.stop();
+    await harness.serve({ cpus: 1 });
+    await harness.client.cancelRun({ runId: first, reason: '' });
+    const events = await harness.events(second);
+    expect(events.at(-1)!.type).toBe('run.completed');
+    expect(events.find((event) => event.type === 'budget.set')?.data).toEqual({ usd: 3 });
+    await harness.stop();
+    await harness.serve({ cpus: 1 });
+    expect((await harness.events(second)).length).toBe(events.length);
+  });
+
   it('stay canceled when the server is started again, whatever a client gives as the reason', async () => {
     await start({ cpus: 1 });
     const canceled = await create(long(1));
