@@ -16,8 +16,9 @@ import { builtInPlugins, builtInSource, PluginCatalog } from '../plugin/catalog.
 import { listedPlugins } from '../plugin/plugin-reference.js';
 import { processMachine } from '../plugin/process/process-machine.js';
 import type { BudgetChange } from '../recipe/budget.js';
+import { canonicalJson } from '../recipe/canonical-json.js';
 import type { Plan } from '../recipe/plan.js';
-import { keepResume } from './kept-resume.js';
+import { keepResume, readKeptResume } from './kept-resume.js';
 import type { ServerLimits } from './limits.js';
 import type { PlannedRecipe } from './recipe-source.js';
 import { indexRuns } from './run-index.js';
@@ -115,11 +116,15 @@ export class ServedRuns {
     return { runId: await runId, isNew: true };
   }
 
-  /** Puts a run that has stopped into the queue again. @throws UserError `run_locked`, `queue_full` */
+  /**
+   * Puts a run that has stopped into the queue again.
+   * @throws UserError `run_locked`, `queue_full`; `budget_not_changed` where the run is in the queue with another change
+   */
   async resume(runId: string, budgetChange: BudgetChange = {}): Promise<void> {
     await this.#takingUp;
     const { status, runFolder, events } = await this.get(runId);
-    if (this.queue.has(runId) || status === 'completed') return;
+    if (this.queue.has(runId)) return await refuseOtherChange(runId, runFolder, budgetChange);
+    if (status === 'completed') return;
     if (await isHeld(runFolder)) throw runsElsewhere(runId);
     this.#refuseWhereFull();
     await keepResume(runFolder, { lastSequence: events, budgetChange });
@@ -267,8 +272,11 @@ export class ServedRuns {
 
   #served(run: RunSummary): ServedRun {
     const place = this.queue.placeOf(run.runId);
-    if (place === undefined) return this.#active.has(run.runId) ? { ...run, status: 'running' } : run;
-    return { ...run, status: 'queued', queue: { ...place, claim: this.queue.claimOf(run.runId)! } };
+    if (place === undefined && !this.#active.has(run.runId)) return run;
+    // A resumed one has an end in its log, from before.
+    const { endedAt, ...open } = run;
+    if (place === undefined) return { ...open, status: 'running' };
+    return { ...open, status: 'queued', queue: { ...place, claim: this.queue.claimOf(run.runId)! } };
   }
 }
 
@@ -316,6 +324,16 @@ function managerOf(
   catalog: PluginCatalog,
 ): Promise<RunManager> {
   return createRunManager({ settings, catalog, logFileSystem });
+}
+
+/** A resume that is sent again, since its answer was lost, is no other one. */
+async function refuseOtherChange(runId: string, runFolder: string, change: BudgetChange): Promise<void> {
+  const asked = (await readKeptResume(runFolder))?.budgetChange;
+  if (canonicalJson({ ...asked, ...change }) === canonicalJson(asked ?? {})) return;
+  throw new UserError('budget_not_changed', `Run ${runId} waits or runs already: its budget stays as it is.`, {
+    kind: 'environment',
+    hint: 'Cancel it first, which keeps all that is paid for, and resume it with the new budget.',
+  });
 }
 
 function runsElsewhere(runId: string): UserError {

@@ -91,6 +91,24 @@ describe('runs that share a machine', () => {
     expect(seen.at(-1)?.type).toBe('run.completed');
   });
 
+  it('that are resumed have no end while they wait, and keep their budget', async () => {
+    await start({ cpus: 1 });
+    const first = await create(long(1));
+    const second = await create(short(2));
+    const { run } = await harness.client.cancelRun({ runId: second, reason: '' });
+    expect(run!.endedAt).toBeDefined();
+    const resumed = await harness.client.resumeRun(second, { 'budget.usd': '3' });
+    expect(resumed.run).toMatchObject({ status: RunStatus.RUN_STATUS_QUEUED, endedAt: undefined });
+    // The same again is the same request, whose answer may have been lost.
+    expect(await harness.client.resumeRun(second, { 'budget.usd': '3' })).toEqual(resumed);
+    for (const runId of [first, second]) {
+      const other = harness.client.resumeRun(runId, { 'budget.usd': '4' });
+      await expect(other).rejects.toMatchObject({ code: 'budget_not_changed' });
+    }
+    await harness.client.cancelRun({ runId: second, reason: '' });
+    await harness.client.cancelRun({ runId: first, reason: '' });
+  });
+
   it('that are resumed end for their watchers when they are taken out of the queue again', async () => {
     const { first, second, seen, watch } = await resumedInQueue();
     await harness.client.cancelRun({ runId: second, reason: 'again' });
