@@ -30,10 +30,12 @@ import { RunAnalyses } from './run-analyses.js';
 import { pageOf } from './run-pages.js';
 import type { ServedRuns } from './served-runs.js';
 import { toStatus } from './status-details.js';
-import { toArtifact, toErrorDetail, toPlugin, toProblem, toResources, toRun, toStagePreview } from './wire.js';
+import { toArtifact, toErrorDetail, toPlugin, toResources, toRun, toStagePreview } from './wire.js';
 
 /** The most of a stream of bytes that goes into one message. */
 const chunkBytes = 256 * 1024;
+/** Of a recipe; clients take messages of 4 MiB. */
+const mostProblems = 1000;
 /** A LIVE watcher that is further behind than this gets no telemetry. */
 const liveLag = 1000;
 
@@ -83,11 +85,11 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
       } catch (error) {
         if (!isAboutRecipe(error)) throw error;
         const detail = toErrorDetail(redactedRecord(error));
-        const { code, message, hint } = error;
+        const first = detail.problems.slice(0, mostProblems);
+        const { code, message, hint } = detail;
         // A recipe that is refused as a whole has a problem, too.
-        const problems =
-          error.problems.length > 0 ? error.problems : [{ code, message, ...(hint === undefined ? {} : { hint }) }];
-        return { problems: problems.map(toProblem), recipeName: '', stages: [], trainers: [], error: detail };
+        const problems = first.length > 0 ? first : [{ code, message, hint, position: undefined, path: undefined }];
+        return { problems, recipeName: '', stages: [], trainers: [], error: { ...detail, problems: first } };
       }
     }),
 

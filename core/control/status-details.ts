@@ -51,7 +51,7 @@ export function toStatus(error: unknown): Partial<StatusObject> {
   return { code, details: message, metadata };
 }
 
-/** With as many of the problems as fit. ValidateRecipe answers with all of them. */
+/** With as many of the problems as fit. ValidateRecipe answers with more of them. */
 function fittingStatus(code: number, message: string, detail: ErrorDetail): Buffer {
   const problems = [...detail.problems];
   let { hint } = detail;

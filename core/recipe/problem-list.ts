@@ -1,4 +1,4 @@
-import type { Problem, SourcePosition } from '../errors.js';
+import type { Problem } from '../errors.js';
 import type { DataDocument } from './document.js';
 import { nearestName, suggestion } from './nearest-name.js';
 import { formatPath, type Path, pathKey, valueAt } from './path.js';
@@ -16,6 +16,8 @@ export class ProblemList {
   /** `pathKey` of each unknown key, and of the one that was meant by it. */
   readonly #misspelt = new Set<string>();
   readonly #seen = new Set<string>();
+  /** `placeOf` each problem. */
+  readonly #places: Set<string>;
   /** Path to the option of the command line that gave the value there. */
   readonly #givenBy: ReadonlyMap<string, string>;
   /** `pathKey` to what there is to know of the value there, should it be wrong. */
@@ -26,6 +28,7 @@ export class ProblemList {
     this.#document = document;
     this.#givenBy = givenBy;
     this.#found = document.problems.map((problem) => ({ problem }));
+    this.#places = new Set(document.problems.map(placeOf));
   }
 
   get isEmpty(): boolean {
@@ -73,13 +76,10 @@ export class ProblemList {
     const hints = [remark, options.hint].filter((text) => text !== undefined);
     const hint = hints.length === 0 ? {} : { hint: hints.join(' ') };
     if (givenBy === undefined) {
-      const position = this.#document.positionOf(path, options.of);
-      const isTold = this.#found.some(
-        ({ problem }) => problem.path === formatPath(path) && isSamePlace(problem.position, position),
-      );
+      const problem = { code, message, position: this.#document.positionOf(path, options.of), path: formatPath(path) };
       // What was told first is the cause of what comes after.
-      if (isTold) return;
-      this.addPlain({ code, message, position, path: formatPath(path), ...hint }, cause);
+      if (this.#places.has(placeOf(problem))) return;
+      this.addPlain({ ...problem, ...hint }, cause);
     } else {
       this.addPlain({ code, message: `${givenBy}: ${message}`, ...hint }, cause);
     }
@@ -90,6 +90,7 @@ export class ProblemList {
     const key = JSON.stringify([problem.code, problem.message, problem.position, problem.path]);
     if (this.#seen.has(key)) return;
     this.#seen.add(key);
+    this.#places.add(placeOf(problem));
     this.#found.push(cause === undefined ? { problem } : { problem, cause });
   }
 
@@ -117,8 +118,9 @@ export class ProblemList {
   }
 }
 
-function isSamePlace(left: SourcePosition | undefined, right: SourcePosition): boolean {
-  return left?.line === right.line && left.column === right.column;
+/** Its key, and where that is in the file. */
+function placeOf({ path, position }: Problem): string {
+  return JSON.stringify([path, position?.line, position?.column]);
 }
 
 /** A value, as a message names it: `the text "abc"`, `12`, `a list`. */

@@ -267,6 +267,15 @@ stages:
     // The bound is for a machine that is busy with other things: parsing it would take minutes.
     expect(performance.now() - startedAt).toBeLessThan(5000);
   });
+
+  it('with more problems than a message of 4 MiB holds is answered with the first of them', async () => {
+    const harness = await start();
+    const keys = Array.from({ length: 19_000 }, (_, index) => `key-${index}: 1\n`).join('');
+    const { problems, error } = await harness.client.validateRecipe({ recipe: recipeText(curation + keys) });
+    expect(problems).toHaveLength(1000);
+    expect(problems[999]).toMatchObject({ code: 'unknown_key', position: { line: 1006 } });
+    expect(error).toMatchObject({ code: 'invalid_recipe', message: 'my.yaml has 19000 problems.' });
+  });
 });
 
 describe('a connection', () => {
