@@ -130,6 +130,22 @@ describe('the memory of a training', () => {
     expect(hardwareFor({ hardware: builtInHardware['b200-sxm'], gpus: 1, nodes: 1 })).toBeUndefined();
   });
 
+  it('is told what suffices together where nothing does alone', () => {
+    const place = { hardware: builtInHardware['a100-40gb'], gpus: 1, nodes: 1 };
+    const advice = estimateJob(s1Job(), place).advice ?? [];
+    const isEnough = ({ bytes, memoryBytes = 40e9 }: (typeof advice)[number]) => bytes <= 0.95 * memoryBytes;
+    expect(advice.filter(isEnough).map(({ change }) => change)).toEqual([
+      'gpus: 2, method: qlora',
+      'gpus: 32, maxSequenceLength: 8192',
+      'maxSequenceLength: 8192, method: qlora',
+    ]);
+    expect(advice.findIndex(isEnough)).toBe(advice.length - 3);
+    const together = estimateJob(s1Job({ method: 'qlora' }), { ...place, gpus: 2 });
+    expect((advice.find(isEnough)?.bytes ?? 0) / 1e9).toBeCloseTo(gigabytes(together), 5);
+    const alone = estimateJob(s1Job(), { hardware, gpus: 8, nodes: 1 }).advice ?? [];
+    expect(alone.filter(({ change }) => /gpus.*,|,.*method/.test(change))).toEqual([]);
+  });
+
   it('has float32 weights, their gradients and two values of AdamW for each, over all shards', () => {
     const on16 = estimateJob(s1Job(), { hardware, gpus: 16, nodes: 2 });
     expect(gigabytes(on16, 'weights')).toBeCloseTo((32.76 * 4) / 16, 1);

@@ -1,8 +1,8 @@
 import type { Advice, EstimatePlace, Facts, MemoryPart, TrainerJob, WorkEstimate } from 'simmerkit';
 import { type Batching, batchingOf, type Lengths } from './batching.js';
 import { generationEstimate } from './generation-estimate.js';
-import { largerHardware, usableShare } from './larger-hardware.js';
 import { type ModelShape, shapeOf } from './model-shape.js';
+import { trainingAdvice } from './training-advice.js';
 import { trainingMemory } from './training-memory.js';
 import { passSeconds } from './training-time.js';
 
@@ -136,44 +136,17 @@ function memoryOf(training: Training, place: KnownPlace): readonly MemoryPart[] 
   });
 }
 
-/** What would take less memory: what changes no result first, then more hardware, then what changes the result. */
-function adviceOn(training: Training, place: KnownPlace): readonly Advice[] {
-  const { job, shape, batching } = training;
-  const { hyperparameters: given, extensions } = job;
-  const advice: Advice[] = [];
-  const bytesWith = (change: Partial<TrainingJob['hyperparameters']>, gpus = place.gpus) => {
-    const there = { ...place, gpus };
-    return total(memoryOf(read({ ...job, hyperparameters: { ...given, ...change } }, shape, there), there));
-  };
-  const suggest = (change: string, bytes: number) => advice.push({ change, bytes });
-  if (!given.gradientCheckpointing) suggest('gradientCheckpointing: true', bytesWith({ gradientCheckpointing: true }));
-  const takesSeveralRows = batching.mostTokens > batching.longest;
-  if (takesSeveralRows) suggest('deviceBatchSize: 1', bytesWith({ deviceBatchSize: 1 }));
-  if (place.gpus > 0) {
-    // The fewest that suffice, and where none do, the most.
-    const counts = [2, 4, 8, 16, 32].map((times) => times * place.gpus);
-    const gpus = counts.find((count) => bytesWith({}, count) <= roomOf(place)) ?? counts.at(-1) ?? place.gpus;
-    suggest(`gpus: ${gpus}`, bytesWith({}, gpus));
-    const has = place.hardware.memoryBytes ?? Number.POSITIVE_INFINITY;
-    advice.push(...largerHardware(bytesWith({}), has));
-  }
-  if (training.precision === 'bfloat16' && extensions?.weights !== 'bfloat16' && given.method === 'full') {
-    const half = { ...job, extensions: { ...extensions, weights: 'bfloat16' } };
-    suggest('extensions: { weights: bfloat16 }', total(memoryOf({ ...training, job: half }, place)));
-  }
-  const half = 2 ** Math.floor(Math.log2(batching.longest - 1));
-  // Left to itself, the trainer would put the more rows into a pass, the shorter they are.
-  const alone = given.deviceBatchSize === 1 ? '' : ', deviceBatchSize: 1';
-  suggest(`maxSequenceLength: ${half}${alone}`, bytesWith({ maxSequenceLength: half, deviceBatchSize: 1 }));
-  if (given.method === 'full') suggest('method: lora', bytesWith({ method: 'lora' }));
-  if (given.method !== 'qlora') suggest('method: qlora', bytesWith({ method: 'qlora' }));
-  return advice;
-}
-
-function total(memory: readonly MemoryPart[]): number {
-  return memory.reduce((sum, { bytes }) => sum + bytes, 0);
-}
-
-function roomOf({ hardware }: KnownPlace): number {
-  return usableShare * (hardware.memoryBytes ?? Number.POSITIVE_INFINITY);
+/** What of a training on some accelerators the advice on its memory follows from. */
+function adviceOn({ job, shape, precision, batching }: Training, place: KnownPlace): readonly Advice[] {
+  const setting = { job, gpus: place.gpus };
+  return trainingAdvice(setting, {
+    memoryBytes: place.hardware.memoryBytes ?? Number.POSITIVE_INFINITY,
+    precision,
+    longest: batching.longest,
+    takesSeveralRows: batching.mostTokens > batching.longest,
+    bytesOf({ job: changed, gpus }) {
+      const there = { ...place, gpus };
+      return memoryOf(read(changed, shape, there), there).reduce((sum, { bytes }) => sum + bytes, 0);
+    },
+  });
 }

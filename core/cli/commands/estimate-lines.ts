@@ -102,12 +102,13 @@ function partsOf({ memory, time, figures }: StageForecast): readonly string[] {
 function adviceLines({ stage, fits, memory = [], memoryBytes = 0, advice = [] }: StageForecast, colors: Colors) {
   if (fits !== false) return [];
   const now = sumOf(memory);
+  const width = Math.max(36, ...advice.map(({ change }) => change.length));
   const lines = advice.flatMap(({ change, bytes, memoryBytes: other }) => {
     const room = other ?? memoryBytes;
     if (bytes >= now && room <= memoryBytes) return [];
     const enough = bytes <= 0.95 * room ? colors.green('fits then') : 'not enough alone';
     const what = other === undefined ? `saves ${formatBytes(now - bytes)}` : `has ${formatBytes(other)}`;
-    return [`    ${change.padEnd(36)} ${what}: ${bytes === 0 ? 'none is needed' : formatBytes(bytes)}, ${enough}`];
+    return [`    ${change.padEnd(width)} ${what}: ${bytes === 0 ? 'none is needed' : formatBytes(bytes)}, ${enough}`];
   });
   return [colors.yellow(`  ${stage} does not fit. What to change:`), ...lines];
 }
