@@ -29,6 +29,28 @@ it('loads a task of a YAML file', async () => {
   ]);
 });
 
+it('loads a sample of it, the same whatever the seed, and says that it is one', async () => {
+  await writeFile(join(folder, 'own.yaml'), yaml);
+  const lines = Array.from({ length: 50 }, (_, number) =>
+    JSON.stringify({ q: `${number}+1?`, a: `#### ${number + 1}` }),
+  );
+  await writeFile(join(folder, 'own.jsonl'), lines.join('\n'));
+  const own = { file: 'own.yaml', data: 'own.jsonl' };
+  const answers = async (sample: number, seed = 1) =>
+    (await load({ ...own, sample }, seed)).map(({ answer }) => Number(answer));
+  const ten = await answers(10);
+  expect(ten).toHaveLength(10);
+  expect(ten).toEqual(ten.toSorted((one, other) => one - other));
+  expect(ten).not.toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  expect(await answers(10, 2)).toEqual(ten);
+  expect(await answers(20)).toEqual(expect.arrayContaining(ten));
+  expect(await answers(99)).toHaveLength(50);
+  const { logged } = await runStage(task, { options: { ...own, sample: 10 }, recipeFolder: folder, seed: 1 });
+  expect(logged).toMatchObject([
+    { level: 'warning', message: expect.stringContaining('Only 10 of the 50 problems of own') },
+  ]);
+});
+
 it.each([
   ['gold_missing', '{"q": "1+1?", "a": ""}\n', {}],
   ['gold_missing', '{"q": "1+1?", "a": "2"}\n', {}],

@@ -29,6 +29,11 @@ const taskOptions = z.strictObject({
     .regex(/^[0-9a-f]{64}$/, 'a SHA-256 is 64 lower-case hex digits')
     .optional()
     .describe("The data's checksum, in place of the task's own."),
+  sample: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('Only so many of its problems, for a quick look: the same ones whatever the seed. Default: all.'),
 });
 
 export const task = defineStage({
@@ -72,12 +77,30 @@ export const task = defineStage({
       throw new UserError('empty_dataset', `${place} has no problem.`, { kind: 'environment', hint: 'Get it again.' });
     }
     const { name, extraction, grader } = chosen;
+    const { sample = rows.length } = options;
+    if (sample < rows.length) {
+      context.log.warning(
+        `Only ${sample} of the ${rows.length} problems of ${name}: for a quick look, no score of ${name}.`,
+      );
+    }
     const columns = { id: 'VARCHAR', question: 'VARCHAR', answer: 'VARCHAR', source: 'VARCHAR' } as const;
     return {
-      dataset: await context.artifacts.writeDataset(rows, { columns, metadata: { task: name, extraction, grader } }),
+      dataset: await context.artifacts.writeDataset(sampleOf(rows, sample), {
+        columns,
+        metadata: { task: name, extraction, grader },
+      }),
     };
   },
 });
+
+/** Drawn by the ids, so that runs with different seeds are scored on the same problems. In their order. */
+function sampleOf(rows: readonly Row[], count: number): readonly Row[] {
+  const drawn = rows
+    .map((row, index) => ({ index, draw: createHash('sha256').update(`sample/${row.id}`).digest('hex') }))
+    .toSorted((one, other) => (one.draw < other.draw ? -1 : 1));
+  const chosen = new Set(drawn.slice(0, count).map(({ index }) => index));
+  return rows.filter((_, index) => chosen.has(index));
+}
 
 type TaskOptions = z.output<typeof taskOptions>;
 
