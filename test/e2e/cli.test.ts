@@ -364,9 +364,10 @@ describe('the other commands', () => {
   });
 
   it('plugins takes a file for a recipe, also where its name reads as that of a contribution', async () => {
-    await mkdir(join(cwd, 'curation'));
-    await folder.write('curation/load', curationRecipe);
-    expect((await simmer(['plugins', 'curation/load'], { cwd })).stdout).toMatch(/^stages\n/);
+    await using own = await workFolder();
+    await mkdir(join(own.path, 'curation'));
+    await own.write('curation/load', curationRecipe);
+    expect((await simmer(['plugins', 'curation/load'], { cwd: own.path })).stdout).toMatch(/^stages\n/);
   });
 
   it('doctor exits with 3 where something fails, and says what to do about it', async () => {
