@@ -316,7 +316,7 @@ describe('a connection', () => {
   });
 
   it('that says nothing is closed; one that has spoken may be silent', async () => {
-    const harness = await start({ limits: { handshakeMilliseconds: 300 } });
+    const harness = await start({ limits: { handshakeMilliseconds: 1000 } });
     await expectServing(harness);
     const halfOpen = socketTo(harness);
     const slow = socketTo(harness);
@@ -328,7 +328,7 @@ describe('a connection', () => {
   });
 
   it('that answers no ping is closed; one that does may be silent', async () => {
-    const harness = await start({ limits: { keepaliveMilliseconds: 100, keepaliveTimeoutMilliseconds: 800 } });
+    const harness = await start({ limits: { keepaliveMilliseconds: 100, keepaliveTimeoutMilliseconds: 2000 } });
     const lively = connectHttp2('http://localhost', { createConnection: () => socketTo(harness) });
     await new Promise((resolve) => lively.once('remoteSettings', resolve));
     const deaf = socketTo(harness);
