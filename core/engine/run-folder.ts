@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, rename, rm, rmdir, stat, symlink } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import type { Artifact } from '../artifacts/artifact.js';
 import { UserError } from '../errors.js';
@@ -19,7 +19,7 @@ export function eventsFile(runFolder: string): string {
 }
 
 /** `RECIPE-yyyymmdd-hhmmss-XXXX`, in UTC: sorts by time within a recipe, and may be a folder's name anywhere. */
-export function newRunId(recipe: string, now: Date): string {
+function newRunId(recipe: string, now: Date): string {
   const name =
     recipe
       .toLowerCase()
@@ -31,8 +31,6 @@ export function newRunId(recipe: string, now: Date): string {
 }
 
 export interface NewRun {
-  readonly runId: string;
-  readonly runFolder: string;
   readonly plan: Plan;
   readonly recipeText: string;
   readonly request?: EventData['run.created']['request'];
@@ -41,24 +39,49 @@ export interface NewRun {
 
 /**
  * Makes the folder of a new run: complete, with `run.created` in its log, or not at all.
+ * @param runs the folder of the runs of the home
  * @throws UserError `no_disk_space`, `not_writable` and their like, or the log's failure
  */
-export async function createRunFolder(run: NewRun): Promise<void> {
-  const runs = dirname(run.runFolder);
-  const unfinished = join(runs, `${unfinishedPrefix}${run.runId}`);
+export async function createRunFolder(
+  runs: string,
+  run: NewRun,
+): Promise<{ readonly runId: string; readonly runFolder: string }> {
+  let runFolder = runs;
+  let unfinished: string | undefined;
   try {
-    await mkdir(join(unfinished, 'artifacts'), { recursive: true });
+    await mkdir(runs, { recursive: true });
+    const runId = await takeRunId(runs, run.plan.recipe);
+    runFolder = join(runs, runId);
+    unfinished = join(runs, `${unfinishedPrefix}${runId}`);
+    await mkdir(join(unfinished, 'artifacts'));
     await writeAndSync(join(unfinished, 'recipe.yaml'), run.recipeText);
     await writeAndSync(join(unfinished, 'plan.json'), `${JSON.stringify(run.plan, null, 2)}\n`);
-    await tellCreated(run, eventsFile(unfinished));
+    await tellCreated(run, runId, eventsFile(unfinished));
     await syncFolder(unfinished);
-    await rename(unfinished, run.runFolder);
+    await rename(unfinished, runFolder);
     await syncFolder(runs);
   } catch (error) {
-    await rm(unfinished, { recursive: true, force: true }).catch(() => undefined);
-    throw diskError(error, run.runFolder);
+    if (unfinished !== undefined) await rm(unfinished, { recursive: true, force: true }).catch(() => undefined);
+    throw diskError(error, runFolder);
   }
   await removeLeftovers(runs);
+  return { runId: basename(runFolder), runFolder };
+}
+
+/** An id that no other run of the home has, not even one that is being made: the folder in which it is made is there. */
+async function takeRunId(runs: string, recipe: string): Promise<string> {
+  for (;;) {
+    const runId = newRunId(recipe, new Date());
+    const unfinished = join(runs, `${unfinishedPrefix}${runId}`);
+    try {
+      await mkdir(unfinished);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') continue;
+      throw error;
+    }
+    if (!existsSync(join(runs, runId))) return runId;
+    await rmdir(unfinished);
+  }
 }
 
 /** The plan that a run was started with. @throws UserError `run_folder_damaged`, `newer_format` */
@@ -138,9 +161,9 @@ export async function runIds(runsFolder: string): Promise<readonly string[]> {
 
 const unfinishedPrefix = '.new-';
 
-async function tellCreated(run: NewRun, file: string): Promise<void> {
+async function tellCreated(run: NewRun, runId: string, file: string): Promise<void> {
   const { log } = await RunLog.open(file, run.fileSystem === undefined ? {} : { fileSystem: run.fileSystem });
-  const bus = new EventBus({ runId: run.runId, log, lastSequence: 0 });
+  const bus = new EventBus({ runId, log, lastSequence: 0 });
   try {
     await bus.emit({
       type: 'run.created',

@@ -19,7 +19,7 @@ import type { Plan } from '../recipe/plan.js';
 import { withPresentCode } from './code-changes.js';
 import { beyondMachine, refuseBeyondMachine } from './machine.js';
 import { previewPlan } from './preview.js';
-import { createRunFolder, newRunId, readPlan, runIds } from './run-folder.js';
+import { createRunFolder, readPlan, runIds } from './run-folder.js';
 import { readRunState, summarizeRun, unreadableRun } from './run-history.js';
 import type { RunHandle, RunSummary, StagePreview } from './run-outcome.js';
 import type { OpenRunRequest, OpenRunScope } from './run-scope.js';
@@ -97,18 +97,13 @@ export class RunManager {
    */
   async create(plan: Plan, { recipeText, request }: CreateOptions): Promise<Pick<RunHandle, 'runId' | 'runFolder'>> {
     await this.#refuseImpossible(plan, new Set());
-    const runId = newRunId(plan.recipe, new Date());
-    const runFolder = this.#store.runFolder(runId);
     await this.#store.ready();
-    await createRunFolder({
-      runId,
-      runFolder,
+    return createRunFolder(this.#runsFolder, {
       plan,
       recipeText,
       ...(request === undefined ? {} : { request }),
       fileSystem: this.#fileSystem,
     });
-    return { runId, runFolder };
   }
 
   /**

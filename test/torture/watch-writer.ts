@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { createRunFolder, eventsFile, newRunId } from '../../core/engine/run-folder.js';
+import { createRunFolder, eventsFile } from '../../core/engine/run-folder.js';
 import { EventBus } from '../../core/events/event-bus.js';
 import { acquireRunLock } from '../../core/events/run-lock.js';
 import { RunLog } from '../../core/events/run-log.js';
@@ -7,8 +7,6 @@ import type { WatchTask } from './watch.js';
 
 /** A process of its own: writes a run's log as a core does, at a steady rate, one event in ten a fact. */
 const task = JSON.parse(process.argv[2] ?? '') as WatchTask;
-const runId = newRunId('torture', new Date());
-const runFolder = join(task.home, 'runs', runId);
 const plan = {
   format: 1,
   recipe: 'torture',
@@ -21,7 +19,7 @@ const plan = {
   sinks: [],
   stages: [],
 } as const;
-await createRunFolder({ runId, runFolder, plan, recipeText: '' });
+const { runId, runFolder } = await createRunFolder(join(task.home, 'runs'), { plan, recipeText: '' });
 const lock = await acquireRunLock(runFolder);
 const { log, lastSequence } = await RunLog.open(eventsFile(runFolder));
 const bus = new EventBus({ runId, log, lastSequence });

@@ -1,0 +1,38 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import type { Plan } from '../recipe/plan.js';
+import { createRunFolder } from './run-folder.js';
+
+const { drawn } = vi.hoisted(() => ({ drawn: [] as string[] }));
+vi.mock(import('node:crypto'), async (original) => ({
+  ...(await original()),
+  randomBytes: ((bytes: number) => Buffer.from(drawn.shift() ?? '0'.repeat(2 * bytes), 'hex')) as never,
+}));
+
+const plan = { recipe: 'r', trainers: {}, stages: [] } as unknown as Plan;
+
+let home: string;
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), 'simmer-runs-'));
+  vi.useFakeTimers({ now: new Date('2026-01-01'), toFake: ['Date'] });
+});
+afterEach(async () => {
+  vi.useRealTimers();
+  await rm(home, { recursive: true });
+});
+
+it('runs that are made in the same second have ids of their own, made one after the other or at once', async () => {
+  const runs = join(home, 'runs');
+  const create = (recipeText: string) => createRunFolder(runs, { plan, recipeText });
+  drawn.push('aaaa');
+  const first = await create('first');
+  drawn.push('aaaa', 'bbbb', 'bbbb', 'cccc');
+  const [second, third] = await Promise.all([create('second'), create('third')]);
+  const made = [first, second, third];
+  expect(made.map(({ runId }) => runId.split('-').at(-1)).toSorted()).toEqual(['aaaa', 'bbbb', 'cccc']);
+  expect((await readdir(runs)).toSorted()).toEqual(made.map(({ runId }) => runId).toSorted());
+  const texts = made.map(({ runFolder }) => readFile(join(runFolder, 'recipe.yaml'), 'utf8'));
+  expect(await Promise.all(texts)).toEqual(['first', 'second', 'third']);
+});
