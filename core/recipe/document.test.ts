@@ -91,9 +91,10 @@ test('a tag that is not plain data is refused', () => {
 
 test('a map with 100,000 keys takes no quadratic time', () => {
   const keys = Array.from({ length: 60_000 }, (_, index) => `k${index}: 1`).join('\n');
-  const start = performance.now();
+  // Of this process alone, however busy the machine is.
+  const before = process.cpuUsage();
   expect(Object.keys(parse(keys).value as object)).toHaveLength(60_000);
-  expect(performance.now() - start).toBeLessThan(10_000);
+  expect(process.cpuUsage(before).user / 1e6).toBeLessThan(10);
 });
 
 test('the values of any JSON are those of the file', () => {
