@@ -68,22 +68,26 @@ describe('curation/distill', () => {
     );
   });
 
-  it('records refusals, cuts and missing traces', async () => {
+  it('records refusals, cuts, missing traces and missing answers', async () => {
     behave = (question, _, response) => {
       if (question === 'refused') return reply('', { refusal: 'I will not.' });
       if (question === 'filtered') return reply('', {}, 'content_filter');
       if (question === 'cut') return reply('<think>on and on', {}, 'length');
       if (question === 'bare') return reply('4');
+      if (question === 'thought') return reply('', { reasoning_content: 'two and two' });
+      if (question === 'unclosed') return reply('<think>two and two');
       response.statusCode = 400;
       return { error: { message: 'too long' } };
     };
-    const { rows } = await run(dataset('refused', 'filtered', 'cut', 'bare', 'bad'));
+    const { rows } = await run(dataset('refused', 'filtered', 'cut', 'bare', 'thought', 'unclosed', 'bad'));
     expect(rows('dataset')).toEqual([]);
     expect(rows('decisions').map(({ rule, evidence }) => [rule, evidence])).toEqual([
       ['refused', 'I will not.'],
       ['refused', 'filtered by the server'],
       ['truncated', 'cut after 1000 tokens'],
       ['no_reasoning', '4'],
+      ['no_answer', 'ended (stop) after 1000 tokens'],
+      ['no_answer', 'ended (stop) after 1000 tokens'],
       ['refused', expect.stringContaining('HTTP 400')],
     ]);
   });

@@ -84,6 +84,9 @@ function verdictOn(reply: Reply | undefined, { column, truncated, withoutReasoni
   if (reply.finish === 'length' && truncated === 'drop') {
     return { rule: 'truncated', evidence: `cut after ${reply.outputTokens} tokens` };
   }
+  if (reply.answer === '' && reply.finish !== 'length') {
+    return { rule: 'no_answer', evidence: `ended (${reply.finish}) after ${reply.outputTokens} tokens` };
+  }
   if (reply.reasoning === '' && withoutReasoning === 'drop') {
     return { rule: 'no_reasoning', evidence: shortened(reply.answer) };
   }
