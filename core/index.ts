@@ -21,7 +21,14 @@ export type {
 } from './artifacts/artifact.js';
 export { defaultCacheFolder, writingToCache } from './config/cache-folder.js';
 export { builtInHardware, type Hardware } from './config/hardware.js';
-export { costOf, type EndpointCost, mostTokens, type TokenPrice, tokenPrice } from './endpoint/endpoint-cost.js';
+export {
+  costOf,
+  type EndpointCost,
+  mostTokens,
+  type TokenPrice,
+  tokenPrice,
+  usageOf,
+} from './endpoint/endpoint-cost.js';
 export { type EndpointWork, endpointEstimate } from './endpoint/endpoint-estimate.js';
 export {
   type AroundSending,

@@ -22,7 +22,8 @@ export interface EndpointCost {
   readonly price: TokenPrice | undefined;
 }
 
-interface Tokens {
+/** What a request took of a server. */
+export interface Tokens {
   readonly input: number;
   readonly output: number;
 }
@@ -36,7 +37,7 @@ const perhapsBilled: ReadonlySet<number> = new Set([408, 502, 504]);
 const neverSent: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN']);
 
 const requestSchema = z.object({ max_tokens: z.number(), n: z.number().default(1) });
-const usageSchema = z.object({ usage: z.object({ prompt_tokens: z.number(), completion_tokens: z.number() }) });
+const usageSchema = z.object({ usage: z.object({ prompt_tokens: z.int().min(0), completion_tokens: z.int().min(0) }) });
 
 /** The most tokens that a request can take: no token is shorter than a byte. */
 export function mostTokens(body: Readonly<Record<string, unknown>>): Tokens {
@@ -45,6 +46,12 @@ export function mostTokens(body: Readonly<Record<string, unknown>>): Tokens {
     input: Buffer.byteLength(JSON.stringify(body.messages ?? body.prompt)) + templateTokens,
     output: output * n,
   };
+}
+
+/** What the server counts; undefined where it does not, or counts less than nothing. */
+export function usageOf(body: unknown): Tokens | undefined {
+  const usage = usageSchema.safeParse(body).data?.usage;
+  return usage && { input: usage.prompt_tokens, output: usage.completion_tokens };
 }
 
 /** In dollars. */
@@ -76,10 +83,8 @@ export function mayBeBilled(end: EndpointEnd): boolean {
 function tokensOf(end: EndpointEnd, most: Tokens): Tokens {
   const none = { input: 0, output: 0 };
   switch (end.kind) {
-    case 'answered': {
-      const usage = usageSchema.safeParse(end.body).data?.usage;
-      return usage === undefined ? most : { input: usage.prompt_tokens, output: usage.completion_tokens };
-    }
+    case 'answered':
+      return usageOf(end.body) ?? most;
     case 'refused':
       return perhapsBilled.has(end.status) ? most : none;
     case 'brokenOff': {

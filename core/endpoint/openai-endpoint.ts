@@ -130,10 +130,9 @@ export class OpenAiEndpoint {
       settle({ kind: 'refused', status: response.status });
       throw refusal(url, response, text);
     }
+    let answer: unknown;
     try {
-      const answer = JSON.parse(text) as unknown;
-      settle({ kind: 'answered', body: answer });
-      return answer;
+      answer = parsed(text);
     } catch {
       settle({ kind: 'answered', body: undefined });
       throw new PassingFailure(
@@ -144,6 +143,9 @@ export class OpenAiEndpoint {
         true,
       );
     }
+    settle({ kind: 'answered', body: answer });
+    if (isError(answer)) throw new PassingFailure(refusalOf(url, response, text), true);
+    return answer;
   }
 
   /** Sets aside the most that a request can cost. @returns takes what became of it */
@@ -208,16 +210,47 @@ function timeLimit(milliseconds: number, signal: AbortSignal) {
   };
 }
 
-function refusal(url: string, { status, headers }: Response, text: string): Error {
-  const hint =
-    status === 404
-      ? 'The server does not have this call: check `url`, or use a server that has it.'
-      : "Read the server's own log, and check the model's name and the limits that it was started with.";
-  const error = new EndpointRefusal(status, `${url} refused (HTTP ${status}): ${told(text)}`, hint);
+/** Half characters, which JSON can hold and UTF-8 cannot, become U+FFFD. @throws SyntaxError */
+function parsed(text: string): unknown {
+  const hasSurrogates = /\\ud[89a-f]/i.test(text);
+  return JSON.parse(text, hasSurrogates ? (_, value: unknown) => wellFormed(value) : undefined);
+}
+
+function wellFormed(value: unknown): unknown {
+  return typeof value === 'string' ? value.toWellFormed() : value;
+}
+
+/** Gateways that had begun to answer with HTTP 200 can tell of a failure only so. */
+function isError(answer: unknown): boolean {
+  const { error, choices } = (answer ?? {}) as { readonly error?: unknown; readonly choices?: unknown };
+  return error !== undefined && error !== null && choices === undefined;
+}
+
+function refusal(url: string, response: Response, text: string): Error {
+  const { status, headers } = response;
+  const error = refusalOf(url, response, text);
   const mayPass = status === 408 || status === 429 || status >= 500;
   return mayPass
     ? new PassingFailure(error, mayBeBilled({ kind: 'refused', status }), retryAfter(headers.get('retry-after')))
     : error;
+}
+
+function refusalOf(url: string, { status }: Response, text: string): EndpointRefusal {
+  return new EndpointRefusal(status, `${url} refused (HTTP ${status}): ${told(text)}`, hintOn(status));
+}
+
+function hintOn(status: number): string {
+  switch (status) {
+    case 401:
+    case 403:
+      return 'Check the key in the variable that `apiKeyVariable` names, and what it may do; without that option none is sent.';
+    case 402:
+      return 'The account has nothing left: pay it in, then resume the run. What is answered is kept.';
+    case 404:
+      return 'The server does not have this call: check `url`, or use a server that has it.';
+    default:
+      return "Read the server's own log, and check the model's name and the limits that it was started with.";
+  }
 }
 
 function told(text: string): string {

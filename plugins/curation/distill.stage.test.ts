@@ -119,6 +119,38 @@ describe('curation/distill', () => {
     expect(second!.at - first!.at).toBeGreaterThanOrEqual(990);
   });
 
+  it.each([
+    ['an error with status 200', { error: { code: 502, message: 'upstream' } }, 'endpoint_refused', 'upstream'],
+    ['no choice', { choices: [], usage: { prompt_tokens: 1, completion_tokens: 0 } }, 'endpoint_invalid', 'without a'],
+    ['half a reply', reply('two and', {}, 'insufficient_system_resource'), 'endpoint_broke_off', 'insufficient_system'],
+  ])('asks again where a server without room answers %s', async (_, failure, code, message) => {
+    behave = () => failure;
+    await expect(run(dataset('a'), { retries: 1 })).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(message),
+    });
+    expect(timesAsked('a')).toBe(2);
+    behave = (question, request) => (request === 3 ? failure : thought(question));
+    expect((await run(dataset('a'))).rows('dataset')).toMatchObject([{ answer: 'a!' }]);
+  });
+
+  it.each([
+    { prompt_tokens: -100, completion_tokens: -1e6 },
+    { prompt_tokens: 10.5, completion_tokens: '20' },
+    undefined,
+  ])('counts the most that a reply can cost where the server counts %j', async (usage) => {
+    behave = (question) => ({ ...thought(question), usage });
+    const { events } = await run(dataset('a'), { price: { inputPerMillion: 0, outputPerMillion: 1 }, maxTokens: 5000 });
+    const figures = events.flatMap(({ type, data }) => (type === 'metric.measured' ? [[data.name, data.value]] : []));
+    expect(Object.fromEntries(figures)).toMatchObject({ 'distill.dollars': 0.005, 'distill.output-tokens': 5000 });
+  });
+
+  it('keeps a reply with half a character, which tables cannot hold', async () => {
+    behave = () => reply('4 \ud83d', { reasoning_content: 'two \udc00 and 😀' });
+    const { rows } = await run(dataset('a'));
+    expect(rows('dataset')).toMatchObject([{ answer: '4 \ufffd', reasoning: 'two \ufffd and 😀' }]);
+  });
+
   it('gives up after its retries, keeps what it has, and later asks only for the rest', async () => {
     behave = (question, _, response) => {
       if (question !== 'down') return thought(question);

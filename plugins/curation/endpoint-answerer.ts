@@ -8,6 +8,7 @@ import {
   type Spending,
   shortened,
   UserError,
+  usageOf,
   z,
 } from 'simmerkit';
 import { type Answerer, type Question, type Reply, type Sampling, thinkingIn } from './answerer.js';
@@ -17,6 +18,8 @@ import { SpendingCap } from './spending-cap.js';
 
 /** By these a server says that it does not take this question; it counts nothing for it. */
 const refusedRequests: readonly number[] = [400, 413, 422];
+/** Ends of a reply that are not the model's: DeepSeek's without room, vLLM's, and those of gateways. */
+const brokenOff: readonly string[] = ['insufficient_system_resource', 'abort', 'error'];
 /** So many questions refused and none answered are no matter of the questions. */
 const refusalsInARow = 8;
 
@@ -99,15 +102,19 @@ export class EndpointAnswerer implements Answerer {
       this.cap.within(mostDollars, async (pay) => {
         if (this.failure !== undefined) throw this.failure.error;
         this.underWay++;
+        let atMost = mostDollars;
         try {
           if (mostDollars > 0) await this.journal.asked(question.id, mostDollars);
-          const { usage, ...said } = readReply(await send(), url);
+          const response = await send();
+          const usage = usageOf(response);
+          atMost = costOf(usage ?? most, price);
+          const said = readReply(response, url);
           const tokens = usage ?? (said.finish === 'refused' ? { input: 0, output: 0 } : most);
           const dollars = costOf(tokens, price);
           pay(dollars);
           reply = { id: question.id, ...said, inputTokens: tokens.input, outputTokens: tokens.output, dollars };
         } catch (error) {
-          const dollars = mayBeBilled(error) ? mostDollars : 0;
+          const dollars = mayBeBilled(error) ? atMost : 0;
           pay(dollars);
           if (mostDollars > 0) await this.journal.unanswered(question.id, dollars);
           throw error;
@@ -160,32 +167,34 @@ const responseSchema = z.object({
       }),
     )
     .min(1),
-  usage: z.object({ prompt_tokens: z.number(), completion_tokens: z.number() }).nullish(),
 });
 
+/** @throws PassingFailure: a server that is full, or failed, may answer so */
 function readReply(response: unknown, url: string) {
-  const parsed = responseSchema.safeParse(response);
-  const choice = parsed.data?.choices[0];
+  const choice = responseSchema.safeParse(response).data?.choices[0];
   if (choice === undefined) {
-    throw new UserError(
-      'endpoint_invalid',
-      `${url} answered without a message: ${shortened(JSON.stringify(response))}`,
-      {
+    throw new PassingFailure(
+      new UserError('endpoint_invalid', `${url} answered without a message: ${shortened(JSON.stringify(response))}`, {
         kind: 'environment',
         hint: 'Check that `url` is the base of an OpenAI-compatible API that has chat/completions.',
-      },
+      }),
+      true,
     );
   }
-  const { message } = choice;
-  const usage = parsed.data?.usage;
-  const isRefused = typeof message.refusal === 'string' || choice.finish_reason === 'content_filter';
+  const { message, finish_reason: finish } = choice;
+  if (finish !== null && finish !== undefined && brokenOff.includes(finish)) {
+    throw new PassingFailure(
+      new UserError('endpoint_broke_off', `${url} broke a reply off (finish_reason ${finish}).`, {
+        kind: 'environment',
+        hint: 'Resume the run when the server has room again, or lower `concurrency`: what is answered is kept.',
+      }),
+      true,
+    );
+  }
+  const isRefused = typeof message.refusal === 'string' || finish === 'content_filter';
   return {
     ...thinkingIn(message.content ?? '', message.reasoning_content ?? message.reasoning ?? ''),
-    finish: isRefused ? 'refused' : (choice.finish_reason ?? 'stop'),
+    finish: isRefused ? 'refused' : (finish ?? 'stop'),
     refusal: message.refusal ?? (isRefused ? 'filtered by the server' : null),
-    usage:
-      usage === undefined || usage === null
-        ? undefined
-        : { input: usage.prompt_tokens, output: usage.completion_tokens },
   };
 }
