@@ -43,7 +43,8 @@ export class SpendingCap {
       `The model has cost $${spent} of at most $${this.cap}, and the next question may cost up to $${most.toFixed(4)}.`,
       {
         kind: 'runFailed',
-        hint: 'Run again with a higher `maxDollars`, or lower `maxTokens`: what is answered is kept and not asked for again.',
+        // Another maxTokens makes another stage key, and so asks for all of it again.
+        hint: 'Run again with a higher `maxDollars` and else the same options: what is answered is kept and not asked for again.',
       },
     );
   }
