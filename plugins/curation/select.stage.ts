@@ -1,4 +1,4 @@
-import { defineStage, input, matchInTime, numberIn, pace, type Row, requireColumns, textIn } from 'simmerkit';
+import { defineStage, input, numberIn, pace, type Row, requireColumns, textIn } from 'simmerkit';
 import { type SelectOptions, selectOptions } from './options.js';
 import { patternProblems } from './pattern-problems.js';
 import { sieveFacts } from './row-facts.js';
@@ -19,6 +19,7 @@ export const select = defineStage({
     outputs: sieveFacts(inputs.dataset, method === 'all' ? undefined : count),
   }),
   async run(context) {
+    const { Preselection, sourceTest } = await import('./preselection.js');
     const { selectRows } = await import('./selection.js');
     const { sieve } = await import('./sieve.js');
     const { options, inputs } = context;
@@ -27,19 +28,29 @@ export const select = defineStage({
     // Said of a row where it is there, needed or not.
     const told = [options.domainColumn, options.lengthColumn, 'source'];
     const columns = [...new Set([...needed, ...told.filter((column) => column in inputs.dataset.columns)])];
-    const isPreselected = preselection(options);
+    const preselection = new Preselection(options.preselect, inputs.dataset.columns);
     const candidates: Candidate[] = [];
     const preselected: number[] = [];
     const later = laterOf(options);
     const isLike = sourceTest(new RegExp(later?.sources ?? '(?!)', 'i'));
     const weights = new Map<string, number>();
+    let areDigits = inputs.dataset.rowCount > 0;
     const reading = pace(context, { unit: 'rows', total: inputs.dataset.rowCount });
     for await (const row of inputs.dataset.rows({ columns })) {
       const candidate = { domain: domainOf(row, options), length: lengthOf(row, options) };
-      if (isPreselected(row, candidate.length)) preselected.push(candidates.length);
+      if (preselection.takes(row, candidate.length)) preselected.push(candidates.length);
       if (isLike(row)) weights.set(candidate.domain, (weights.get(candidate.domain) ?? 0) + 1);
       candidates.push(candidate);
+      areDigits &&= isDigits(row[options.lengthColumn]);
       await reading.step();
+    }
+    for (const index of preselection.idle)
+      context.log.warning(`preselect.${index} takes no row: a source is matched with its case, and all must hold.`);
+    if (areDigits && needed.includes(options.lengthColumn)) {
+      const column = options.lengthColumn;
+      context.log.warning(
+        `Column ${column} holds numbers as text, and their digits are counted. Load it with types: { ${column}: BIGINT }.`,
+      );
     }
     const { method, count } = options;
     const { chosen } = selectRows(candidates, {
@@ -85,32 +96,11 @@ function domainOf(row: Row, { domainColumn }: SelectOptions): string {
   return textIn(row, domainColumn) ?? '';
 }
 
+function isDigits(value: unknown): boolean {
+  return typeof value === 'string' && /^\d+$/.test(value);
+}
+
 /** A number as it is; of text its characters. */
 function lengthOf(row: Row, { lengthColumn }: SelectOptions): number {
   return typeof row[lengthColumn] === 'string' ? row[lengthColumn].length : (numberIn(row, lengthColumn) ?? 0);
-}
-
-function preselection({ preselect }: SelectOptions): (row: Row, length: number) => boolean {
-  const entries = preselect.map((one) => ({
-    ...one,
-    isFrom: one.source === undefined ? () => true : sourceTest(new RegExp(one.source)),
-  }));
-  return (row, length) =>
-    entries.some(
-      ({ isFrom, minLength, equals }) =>
-        isFrom(row) &&
-        (minLength === undefined || length > minLength) &&
-        Object.entries(equals).every(([column, value]) => row[column] === value),
-    );
-}
-
-/** Whether a row's source matches; each source is matched once, for rows have few. */
-function sourceTest(expression: RegExp): (row: Row) => boolean {
-  const known = new Map<string, boolean>();
-  return (row) => {
-    const source = textIn(row, 'source') ?? '';
-    const isMatch = known.get(source) ?? matchInTime(expression, source, () => expression.test(source));
-    known.set(source, isMatch);
-    return isMatch;
-  };
 }

@@ -162,4 +162,45 @@ describe('curation/select', () => {
     expect(await ids({ count: 2, lengthColumn: 'tokens', preselect })).toEqual(['a', 'c']);
     expect(await ids({ method: 'all' })).toEqual(['a', 'b', 'c', 'd']);
   });
+
+  it('tells where nothing is preselected, and refuses a comparison that no row can meet', async () => {
+    const rows = ['AIME', 'math'].map((source) => ({
+      id: source,
+      reasoning: 'x',
+      domain: 'd',
+      source,
+      right: 'true',
+      level: 5,
+    }));
+    const columns = {
+      id: 'VARCHAR',
+      reasoning: 'VARCHAR',
+      domain: 'VARCHAR',
+      source: 'VARCHAR',
+      right: 'VARCHAR',
+      level: 'BIGINT',
+    };
+    const run = (...preselect: readonly object[]) =>
+      runStage(select, { options: { count: 1, preselect }, inputs: { dataset: memoryTable(columns, rows) } });
+    const result = await run({ source: '^aime' }, { source: '^math', equals: { level: 5 } });
+    expect(result.rows('dataset').map((row) => row.id)).toEqual(['math']);
+    expect(result.logged).toEqual([{ level: 'warning', message: expect.stringMatching(/^preselect\.0 takes no row/) }]);
+    await expect(run({ equals: { right: true } })).rejects.toMatchObject({
+      code: 'wrong_column_type',
+      message: expect.stringContaining('`right` (VARCHAR) with true'),
+      hint: expect.stringContaining('types: { right: BOOLEAN }'),
+    });
+  });
+
+  it('tells where numbers are text, whose digits would be its lengths', async () => {
+    const dataset = memoryTable({ id: 'VARCHAR', tokens: 'VARCHAR' }, [
+      { id: 'a', tokens: '999' },
+      { id: 'b', tokens: '1000' },
+    ]);
+    const { logged } = await runStage(select, {
+      options: { method: 'longest', lengthColumn: 'tokens' },
+      inputs: { dataset },
+    });
+    expect(logged).toEqual([{ level: 'warning', message: expect.stringContaining('types: { tokens: BIGINT }') }]);
+  });
 });
