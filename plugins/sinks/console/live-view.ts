@@ -193,7 +193,7 @@ export function outcome(stage: WatchedStage): string {
   const first = stage.losses[0];
   const last = stage.losses.at(-1);
   if (stage.step !== undefined && first !== undefined && last !== undefined) {
-    return `loss ${first.loss.toFixed(3)} → ${last.loss.toFixed(3)} in ${formatCount(stage.step.totalSteps)} steps`;
+    return `loss ${first.loss.toFixed(3)} → ${last.loss.toFixed(3)} in ${formatCount(last.step)} steps`;
   }
   if (stage.rows !== undefined) {
     const { in: before, out } = stage.rows;

@@ -40,6 +40,11 @@ describe('plain lines', () => {
     expect(steps.at(-1)).toContain('01:31');
   });
 
+  it('count the steps that were done where training stopped early', () => {
+    const story = new Story().begin().start('tuned', 'sft/train').train().wait(1).step(1, 2).wait(1).step(40, 1.5);
+    expect(told(story.complete('tuned', 2)).at(-1)).toBe('00:02  tuned: done in 2.0s, loss 2.000 → 1.500 in 40 steps');
+  });
+
   it('tell bytes as people read them', () => {
     const story = new Story().begin().start('pool', 'curation/load').wait(20);
     const progress = { done: 4_200_000, total: 1_900_000_000, unit: 'bytes', perSecond: 210_000, secondsLeft: 9028 };
