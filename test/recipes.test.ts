@@ -19,8 +19,12 @@ const catalog = new PluginCatalog({ builtIn: builtInPlugins(), recipePlugins: []
 const settings = await loadSettings({ cwd: folder, env: {}, flags: {} });
 
 /** Plans a recipe as on a machine with no data folder and no network. */
-async function planOf(name: string, params: Readonly<Record<string, string>> = {}): Promise<Plan> {
-  const recipe = await loadRecipe(join(folder, name), { params, overrides: {} });
+async function planOf(
+  name: string,
+  params: Readonly<Record<string, string>> = {},
+  overrides: Readonly<Record<string, string>> = {},
+): Promise<Plan> {
+  const recipe = await loadRecipe(join(folder, name), { params, overrides });
   return planRecipe(recipe, catalog, settings);
 }
 
@@ -245,6 +249,24 @@ describe('r1-distill', async () => {
     const answered = ['untuned-aime24', 'tuned-aime24', 'untuned-math500', 'tuned-math500'];
     const here = params.tunedServer === undefined ? ['tuned', ...answered] : ['tuned'];
     expect(Object.fromEntries(fitting)).toEqual(Object.fromEntries(here.map((stage) => [stage, true])));
+  });
+
+  test('is refused with GPUs that would be paid for and left idle', async () => {
+    const unevenly = planOf('r1-distill.yaml', { gpus: '17', nodes: '2' });
+    await expect(unevenly).rejects.toMatchObject({
+      problems: [
+        {
+          code: 'gpus_unused',
+          message: 'Trainer "student" holds 17 GPUs, and launchers/torchrun starts 16 processes, which can use 16.',
+        },
+      ],
+    });
+    const alone = planOf('r1-distill.yaml', {}, { 'trainers.student.launcher': 'launchers/local' });
+    await expect(alone).rejects.toMatchObject({
+      problems: [{ code: 'gpus_unused', hint: expect.stringContaining('launchers/torchrun') }],
+    });
+    const one = planOf('r1-distill.yaml', { gpus: '1' }, { 'trainers.student.launcher': 'launchers/local' });
+    expect((await one).trainers.student).toMatchObject({ resources: { gpus: 1 } });
   });
 
   test('claims no GPUs for what servers answer', async () => {

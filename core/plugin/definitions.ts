@@ -200,6 +200,11 @@ export interface TrainerDefinition<S extends z.ZodObject = z.ZodObject> {
   /** What it takes while a stage uses it, where the recipe does not say. Quick, as a stage's `check`. */
   resources?(options: z.output<S>): Resources | Promise<Resources>;
   /**
+   * GPUs that each of its processes uses, whatever it holds: a recipe that pays for more of them than the launcher's
+   * processes use is refused. Absent: all that are there.
+   */
+  readonly gpusPerProcess?: number;
+  /**
    * The versions that its results depend on, for the stage key; read from metadata, nothing is imported or installed.
    * The same before and after `prepare`.
    */
@@ -248,6 +253,8 @@ export interface LauncherDefinition<S extends z.ZodObject = z.ZodObject> {
   transport?(options: z.output<S>): 'unix' | 'tcp' | Promise<'unix' | 'tcp'>;
   /** Seconds from the launch until it must serve: other machines may have to come first. @default 180 */
   startSeconds?(options: z.output<S>): number | Promise<number>;
+  /** How many processes of the trainer it starts, over all machines. Absent: that is not known, nor checked. */
+  processes?(options: z.output<S>, resources: Resources): number | Promise<number>;
   launch(request: LaunchRequest, options: z.output<S>): Promise<LaunchedProcess>;
   /** A process that a former core started with `launch`, by its pid. Undefined where it is gone. */
   attach(pid: number, options: z.output<S>): Promise<LaunchedProcess | undefined>;

@@ -1,6 +1,6 @@
 import type { Settings } from '../config/settings.js';
 import type { Contribution } from '../plugin/catalog.js';
-import type { TrainerDefinition } from '../plugin/definitions.js';
+import type { LauncherDefinition, Resources, TrainerDefinition } from '../plugin/definitions.js';
 import { type CheckedOptions, checkOptions, guardedAnswer } from './checked-options.js';
 import type { Path } from './path.js';
 import type { PlannedTrainer } from './plan.js';
@@ -65,7 +65,11 @@ async function checkTrainer(scope: PlanScope, name: string, raw: unknown): Promi
           value: shaped.launcher.with,
           path: [...path, 'launcher', 'with'],
         });
-  if (found === undefined || options === undefined || launcherOptions === undefined) return undefined;
+  if (found === undefined || options === undefined || launcher === undefined || launcherOptions === undefined) {
+    return undefined;
+  }
+  const starter = { uses: shaped.launcher.uses, definition: launcher.definition, options: launcherOptions };
+  await checkGpusAreUsed(scope, name, found.definition, starter, plannedResources(shaped.resources));
   return {
     name,
     uses: shaped.uses,
@@ -74,6 +78,34 @@ async function checkTrainer(scope: PlanScope, name: string, raw: unknown): Promi
     launcher: { uses: shaped.launcher.uses, options: launcherOptions.options },
     resources: shaped.resources,
   };
+}
+
+/** GPUs cost money whether they are used or not. */
+async function checkGpusAreUsed(
+  scope: PlanScope,
+  name: string,
+  { gpusPerProcess }: TrainerDefinition,
+  launcher: { readonly uses: string; readonly definition: LauncherDefinition; readonly options: CheckedOptions },
+  resources: Resources,
+): Promise<void> {
+  const { uses, definition, options } = launcher;
+  const { gpus = 0 } = resources;
+  if (gpus === 0 || gpusPerProcess === undefined || definition.processes === undefined) return;
+  const processes = await guardedAnswer(uses, async () => definition.processes?.(options.output, resources));
+  if (processes === undefined || processes * gpusPerProcess === gpus) return;
+  const started = processes === 1 ? 'one process' : `${processes} processes`;
+  scope.problems.add(
+    'gpus_unused',
+    `Trainer "${name}" holds ${gpus} GPU${gpus === 1 ? '' : 's'}, and ${uses} starts ${started}, which can use ` +
+      `${processes * gpusPerProcess}.`,
+    ['trainers', name, 'resources', 'gpus'],
+    {
+      hint:
+        processes === 1
+          ? `Set \`launcher: launchers/torchrun\`, which starts one process a GPU, or \`gpus: ${gpusPerProcess}\`.`
+          : `Set \`gpus: ${processes * gpusPerProcess}\`, or change how many processes ${uses} starts: see its options and \`nodes\`.`,
+    },
+  );
 }
 
 /** Of a trainer with a wrong key beside `uses`, its options are worth looking at all the same. */

@@ -14,6 +14,7 @@ export const local = defineLauncher({
     ),
   }),
   transport: (options) => options.transport,
+  processes: () => 1,
   async launch({ command, stdoutFile, stderrFile }) {
     const { pid, exited } = await spawnDetached({
       argv: command.argv,

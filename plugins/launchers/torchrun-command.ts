@@ -41,12 +41,11 @@ export function torchrunCommands(
       },
     );
   }
-  const perNode = options.processesPerNode ?? Math.max(1, Math.floor((resources.gpus ?? 0) / nodes));
   const agent = (node: number) => [
     python,
     '-m',
     'torch.distributed.run',
-    `--nproc-per-node=${perNode}`,
+    `--nproc-per-node=${processesPerNode(options, resources)}`,
     ...rendezvous(node, nodes, options),
     // Started again by Simmer, from the last checkpoint, and not by the agents, of which each knows only its node.
     '--max-restarts=0',
@@ -66,6 +65,11 @@ export function torchrunCommands(
 /** Machines that take part. */
 export function nodeCount(options: TorchrunOptions, resources: Resources): number {
   return options.nodes ?? resources.nodes ?? 1;
+}
+
+/** Ranks on each machine. */
+export function processesPerNode(options: TorchrunOptions, resources: Resources): number {
+  return options.processesPerNode ?? Math.max(1, Math.floor((resources.gpus ?? 0) / nodeCount(options, resources)));
 }
 
 /** What starts the agent of a further node: the template's words, with the host, the node and the command put in. */

@@ -6,7 +6,7 @@ import {
   spawnDetached,
   terminateGroup,
 } from 'simmerkit';
-import { nodeCount, remoteCommand, torchrunCommands } from './torchrun-command.js';
+import { nodeCount, processesPerNode, remoteCommand, torchrunCommands } from './torchrun-command.js';
 import { torchrunOptions } from './torchrun-options.js';
 
 /** How long the first agent may outlive a further one that failed: it notices itself what its ranks notice. */
@@ -22,6 +22,7 @@ export const torchrun = defineLauncher({
   description: 'Starts the trainer as several processes, one a GPU, on one machine or several, by torchrun.',
   options: torchrunOptions,
   startSeconds: ({ nodes, joinSeconds }) => (nodes === 1 ? 180 : joinSeconds + 180),
+  processes: (options, resources) => nodeCount(options, resources) * processesPerNode(options, resources),
   async launch({ command, resources, stdoutFile, stderrFile, log }, options) {
     const { first, further } = torchrunCommands(command, resources, options);
     const { pid, exited } = await spawnDetached({

@@ -14,6 +14,7 @@ export const torch = defineTrainer({
   description: 'Fine-tunes and generates with PyTorch, transformers, TRL and PEFT.',
   options: torchTrainerOptions,
   extensions: torchExtensions,
+  gpusPerProcess: 1,
   resources: ({ threads }) => ({ cpus: threads ?? 2 }),
   relevantVersions: ({ python }, where) =>
     relevantTorchVersions(python === undefined ? where.python : ownPython(python, where.recipeFolder)),
