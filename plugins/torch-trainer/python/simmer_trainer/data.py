@@ -14,28 +14,35 @@ _BATCHES_PER_GROUP = 32
 
 @dataclass(frozen=True)
 class TokenizedRow:
-    """One row: the prompt's tokens are seen, the completion's are trained."""
+    """One row: the prompt's tokens are seen, the completion's are trained, but for those that others say in it."""
 
     id: str
     token_ids: list[int]
     prompt_tokens: int
     truncated: bool
+    # Where tokens of the completion begin, and end, that are only seen: the turns between two replies.
+    seen: tuple[tuple[int, int], ...] = ()
 
     @property
     def trained_tokens(self) -> int:
         # The first token of a sequence is seen by nothing that could predict it.
-        return max(0, len(self.token_ids) - max(1, self.prompt_tokens))
+        length = len(self.token_ids)
+        between = sum(min(end, length) - min(start, length) for start, end in self.seen)
+        return max(0, length - max(1, self.prompt_tokens)) - between
 
     @property
     def trained_mask(self) -> list[bool]:
         """True where the token counts for the loss."""
-        return [index >= max(1, self.prompt_tokens) for index in range(len(self.token_ids))]
+        mask = [index >= max(1, self.prompt_tokens) for index in range(len(self.token_ids))]
+        for start, end in self.seen:
+            for index in range(start, min(end, len(mask))):
+                mask[index] = False
+        return mask
 
     @property
     def labels(self) -> list[int]:
         """-100 where the loss does not look, as transformers has it."""
-        kept = min(max(1, self.prompt_tokens), len(self.token_ids))
-        return [-100] * kept + self.token_ids[kept:]
+        return [token if trained else -100 for token, trained in zip(self.token_ids, self.trained_mask, strict=True)]
 
 
 def read_rows(file: Path, positions: Sequence[int] | None = None) -> list[dict[str, Any]]:
@@ -79,13 +86,19 @@ def tokenize(rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int) ->
     rendered = [_render(row, tokenizer) for row in rows]
     # Other markers are in the text already: the chat template, or the caller, put them there.
     prompts = _encode(tokenizer, [prompt for prompt, _ in rendered])
-    completions = _encode(tokenizer, [completion for _, completion in rendered])
+    parts = iter(_encode(tokenizer, [part.text for _, completion in rendered for part in completion]))
     specials = tuple(token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     result = []
-    for row, prompt, completion in zip(rows, prompts, completions, strict=True):
-        token_ids = prompt + completion
-        if isinstance(row["prompt"], str) and completion and not row["completion"].rstrip().endswith(specials):
+    for row, prompt, (_, completion) in zip(rows, prompts, rendered, strict=True):
+        token_ids, seen = list(prompt), []
+        for part in completion:
+            start = len(token_ids)
+            token_ids += next(parts)
+            if not part.is_reply:
+                seen.append((start, len(token_ids)))
+        is_text = isinstance(row["prompt"], str) and len(token_ids) > len(prompt)
+        if is_text and not row["completion"].rstrip().endswith(specials):
             token_ids += end
         result.append(
             TokenizedRow(
@@ -93,6 +106,7 @@ def tokenize(rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int) ->
                 token_ids=token_ids[:max_length],
                 prompt_tokens=len(prompt),
                 truncated=len(token_ids) > max_length,
+                seen=tuple(seen),
             )
         )
     return result
@@ -122,22 +136,22 @@ def _encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:
     return encoded
 
 
-def _render(row: dict[str, Any], tokenizer: Any) -> tuple[str, str]:
+@dataclass(frozen=True)
+class _Part:
+    """Of a completion."""
+
+    text: str
+    is_reply: bool
+
+
+def _render(row: dict[str, Any], tokenizer: Any) -> tuple[str, list[_Part]]:
     prompt, completion = row["prompt"], row["completion"]
     if isinstance(prompt, list):
         _check_messages(row, "prompt", prompt)
         prompt_text = render_chat(tokenizer, prompt, row_id=row["id"])
         if isinstance(completion, list):
             _check_messages(row, "completion", completion)
-            whole = render_chat(tokenizer, prompt + completion, row_id=row["id"], generation_prompt=False)
-            if not whole.startswith(prompt_text):
-                raise TrainingError(
-                    "data_invalid",
-                    f"Row {row['id']}: the chat template renders prompt and completion together as a text that does "
-                    "not begin with the prompt's: what is trained cannot be told apart. Give the completion as text.",
-                    row_ids=[row["id"]],
-                )
-            return prompt_text, whole[len(prompt_text) :]
+            return prompt_text, _render_turns(row, tokenizer, prompt_text)
         prompt = prompt_text
     if not isinstance(prompt, str) or not isinstance(completion, str):
         column, value = ("prompt", prompt) if not isinstance(prompt, str) else ("completion", completion)
@@ -149,7 +163,35 @@ def _render(row: dict[str, Any], tokenizer: Any) -> tuple[str, str]:
             f"Row {row['id']}: {column} is {'empty' if value is None else type(value).__name__}, not {expected}.",
             row_ids=[row["id"]],
         )
-    return prompt, completion
+    return prompt, [_Part(completion, is_reply=True)]
+
+
+def _render_turns(row: dict[str, Any], tokenizer: Any, prompt_text: str) -> list[_Part]:
+    """A reply has what the template writes from its beginning on; what comes before the next one is not of it."""
+    messages, completion = list(row["prompt"]), row["completion"]
+    roles = [message["role"] for message in completion]
+    parts: list[_Part] = []
+    before = prompt_text
+    for index, message in enumerate(completion):
+        messages.append(message)
+        is_reply, next_role = roles[index] == "assistant", (roles[index + 1 :] or [None])[0]
+        if not is_reply and next_role not in ("assistant", None):
+            # Templates may write what others say, several results of tools for one, as one turn.
+            continue
+        opens_reply = not is_reply and next_role == "assistant"
+        text = render_chat(tokenizer, messages, row_id=row["id"], generation_prompt=opens_reply)
+        if not text.startswith(before):
+            what = "prompt's" if not parts else "conversation's before its last turn"
+            raise TrainingError(
+                "data_invalid",
+                f"Row {row['id']}: the chat template renders prompt and completion together as a text that does "
+                f"not begin with the {what}: what is trained cannot be told apart. Give the completion as text"
+                f"{'' if not parts else ', or each reply as a row of its own'}.",
+                row_ids=[row["id"]],
+            )
+        parts.append(_Part(text[len(before) :], is_reply))
+        before = text
+    return parts
 
 
 def _check_messages(row: dict[str, Any], column: str, messages: list[Any]) -> None:

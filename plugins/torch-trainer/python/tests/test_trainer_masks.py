@@ -101,6 +101,51 @@ def test_a_reply_given_as_a_message_is_trained_to_the_end_of_its_turn(name: str,
     assert row.trained_tokens == 3
 
 
+def trained_text(row: TokenizedRow, tokenizer: Any) -> str:
+    text: str = tokenizer.decode([label for label in row.labels if label != -100])
+    return text
+
+
+@pytest.mark.parametrize("name", ["Qwen2.5", "SmolLM2"])
+def test_what_others_say_between_replies_is_seen_and_not_trained(name: str, tokenizers: dict[str, Any]) -> None:
+    tokenizer = tokenizers[name]
+    turns = [("assistant", "5"), ("user", "why?"), ("assistant", "add"), ("user", "fine")]
+    completion = [{"role": role, "content": content} for role, content in turns]
+    raw = [{"id": "a", "prompt": QUESTION, "completion": completion}]
+    (row,) = rows = tokenize(raw, tokenizer, 1000)
+    check_markers(raw, rows, tokenizer)
+    assert trained_text(row, tokenizer) == "5<|im_end|>\nadd<|im_end|>\n"
+    assert row.trained_tokens == sum(row.trained_mask) == 6
+    whole = tokenizer.apply_chat_template([*QUESTION, *completion], tokenize=False)
+    assert tokenizer.decode(row.token_ids) == whole
+    # Cut in what another says: trained is what is left of the replies.
+    (cut,) = tokenize(raw, tokenizer, row.prompt_tokens + 8)
+    assert (cut.trained_tokens, sum(cut.trained_mask)) == (3, 3)
+
+
+def test_results_of_tools_that_the_template_writes_as_one_turn_are_one(tokenizers: dict[str, Any]) -> None:
+    tokenizer = tokenizers["Qwen2.5"]
+    turns = [("assistant", "calling"), ("tool", "4"), ("tool", "9"), ("assistant", "done")]
+    raw = [{"id": "a", "prompt": QUESTION, "completion": [{"role": role, "content": text} for role, text in turns]}]
+    (row,) = tokenize(raw, tokenizer, 1000)
+    assert trained_text(row, tokenizer) == "calling<|im_end|>\ndone<|im_end|>\n"
+
+
+def test_a_template_that_rewrites_former_turns_is_refused(tokenizers: dict[str, Any]) -> None:
+    import copy
+
+    tokenizer = copy.deepcopy(tokenizers["SmolLM2"])
+    # As templates do that take the thinking out of all replies but the last.
+    tokenizer.chat_template = (
+        "{% for message in messages %}<|im_start|>{{ message.role }}\n"
+        "{{ message.content if loop.last or message.role == 'user' else '' }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    completion = [{"role": role, "content": "text"} for role in ("assistant", "user", "assistant")]
+    with pytest.raises(TrainingError, match="each reply as a row of its own"):
+        tokenize([{"id": "a", "prompt": QUESTION, "completion": completion}], tokenizer, 1000)
+
+
 def refusal(raw: list[dict[str, Any]], tokenizer: Any) -> TrainingError:
     with pytest.raises(TrainingError) as raised:
         check_markers(raw, tokenize(raw, tokenizer, 1000), tokenizer)
