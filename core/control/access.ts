@@ -6,11 +6,13 @@ import {
   ServerInterceptingCall,
   type ServerInterceptingCallInterface,
   type ServerInterceptor,
+  type StatusObject,
   status,
 } from '@grpc/grpc-js';
 import { UserError } from '../errors.js';
 import { keepSecret } from '../secrets.js';
 import type { ServerLimits } from './limits.js';
+import { toStatus } from './status-details.js';
 
 const shortestToken = 16;
 
@@ -89,29 +91,60 @@ export function isLoopback(host: string): boolean {
 
 /** Refuses every call without one of the tokens, health and reflection too. */
 export function requireToken(tokens: readonly string[]): ServerInterceptor {
+  const knows = tokenCheck(tokens);
+  return refusing((metadata) =>
+    knows(metadata) ? undefined : { code: status.UNAUTHENTICATED, details: 'no token, or a wrong one' },
+  );
+}
+
+/**
+ * Refuses the calls of an address that makes too many, and those without one of the tokens, if there are any: with their
+ * code in the details. Those without one are counted apart, so that nobody takes from clients that share their address.
+ */
+export function admitClients(
+  tokens: readonly string[],
+  limits: ServerLimits,
+  now = () => performance.now(),
+): ServerInterceptor {
+  const knows = tokens.length === 0 ? () => true : tokenCheck(tokens);
+  const mayCall = rateCheck(limits, now);
+  const [tooOften, unauthenticated] = [toStatus(tooManyCalls), toStatus(noToken)];
+  return refusing((metadata, peer) => {
+    const isKnown = knows(metadata);
+    const key = `${isKnown ? 'with' : 'without'} a token from ${peer.replace(/:\d+$/, '')}`;
+    if (!mayCall(key)) return tooOften;
+    return isKnown ? undefined : unauthenticated;
+  });
+}
+
+const tooManyCalls = new UserError('server_limit', 'There are too many calls from this address.', {
+  kind: 'environment',
+  hint: 'Call less often, or later.',
+});
+const noToken = new UserError('unauthenticated', 'The call has no token, or a wrong one.', {
+  hint: 'Give one of the server: in SIMMER_SERVER_TOKEN, or as the metadata "authorization: Bearer TOKEN".',
+});
+
+/** Whether a call has one of the tokens. */
+function tokenCheck(tokens: readonly string[]): (metadata: Metadata) => boolean {
   const expected = tokens.map((token) => digest(`Bearer ${token}`));
-  return refusing((metadata) => {
+  return (metadata) => {
     const [given] = metadata.get('authorization');
     const said = typeof given === 'string' ? digest(given) : undefined;
     // Digests have one length, so that comparing tells nothing of a token, not even how long it is; nor which it was.
     const matches = said === undefined ? [] : expected.filter((each) => timingSafeEqual(said, each));
-    if (matches.length > 0) return undefined;
-    return { code: status.UNAUTHENTICATED, details: 'no token, or a wrong one' };
-  });
+    return matches.length > 0;
+  };
 }
 
 function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest();
 }
 
-/** Refuses the calls of an address that makes too many: a bucket of `callBurst`, filled at `callsPerSecond`. */
-export function limitRate(
-  { callsPerSecond, callBurst }: ServerLimits,
-  now = () => performance.now(),
-): ServerInterceptor {
+/** Whether one more call is within the rate of its key: a bucket of `callBurst`, filled at `callsPerSecond`. */
+function rateCheck({ callsPerSecond, callBurst }: ServerLimits, now: () => number): (key: string) => boolean {
   const buckets = new Map<string, { tokens: number; at: number }>();
-  return refusing((_metadata, peer) => {
-    const key = peer.replace(/:\d+$/, '');
+  return (key) => {
     const time = now();
     const bucket = buckets.get(key) ?? { tokens: callBurst, at: time };
     bucket.tokens = Math.min(callBurst, bucket.tokens + ((time - bucket.at) / 1000) * callsPerSecond);
@@ -120,16 +153,13 @@ export function limitRate(
     buckets.set(key, bucket);
     // The one that called least recently has a full bucket again, or soon will.
     if (buckets.size > 10_000) buckets.delete(buckets.keys().next().value!);
-    if (bucket.tokens < 1) return { code: status.RESOURCE_EXHAUSTED, details: 'too many calls, try again later' };
+    if (bucket.tokens < 1) return false;
     bucket.tokens -= 1;
-    return undefined;
-  });
+    return true;
+  };
 }
 
-interface Refusal {
-  readonly code: status;
-  readonly details: string;
-}
+type Refusal = Pick<StatusObject, 'code' | 'details'> & Partial<StatusObject>;
 
 /** An interceptor that ends a call before its message is looked at, where the check gives a status. */
 function refusing(check: (metadata: Metadata, peer: string) => Refusal | undefined): ServerInterceptor {

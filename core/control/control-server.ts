@@ -13,7 +13,7 @@ import { acquireRunLock, type RunLock, readRunOwner } from '../events/run-lock.j
 import { builtInPlugins, PluginCatalog } from '../plugin/catalog.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { processMachine } from '../plugin/process/process-machine.js';
-import { isLoopback, limitRate, requireToken } from './access.js';
+import { admitClients, isLoopback } from './access.js';
 import { type ServerAddress, shownAddress } from './address.js';
 import { parseAllowedSecret } from './allowed-secrets.js';
 import { controlService, controlServiceDefinition } from './control-service.js';
@@ -193,7 +193,7 @@ function refuseUnsafe({ address, tokens = [], tls }: ControlServerOptions): void
 
 function grpcServer(limits: ServerLimits, tokens: readonly string[]): Server {
   return new Server({
-    interceptors: [limitRate(limits), ...(tokens.length === 0 ? [] : [requireToken(tokens)])],
+    interceptors: [admitClients(tokens, limits)],
     'grpc.max_receive_message_length': limits.messageBytes,
     'grpc.max_concurrent_streams': limits.streams,
     'grpc.keepalive_time_ms': limits.keepaliveMilliseconds,

@@ -14,7 +14,7 @@ export interface ServerLimits {
   readonly watchers: number;
   /** Calls at a time that read whole tables (ExplainRow, DiffEvaluations); more are refused. @default 2 */
   readonly analyses: number;
-  /** Calls a second from one address (all clients of a unix socket are one), on average. @default 200 */
+  /** Calls a second from one address (all clients of a unix socket are one), on average; as many without a token. @default 200 */
   readonly callsPerSecond: number;
   /** Calls from one address that may come at once, before the average counts. @default 1,000 */
   readonly callBurst: number;

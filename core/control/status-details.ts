@@ -13,6 +13,8 @@ const detailType = 'type.googleapis.com/simmer.control.v1.ErrorDetail';
 const infoType = 'type.googleapis.com/google.rpc.ErrorInfo';
 
 const codes: Readonly<Record<string, status>> = {
+  unauthenticated: status.UNAUTHENTICATED,
+  server_limit: status.RESOURCE_EXHAUSTED,
   run_not_found: status.NOT_FOUND,
   recipe_not_found: status.NOT_FOUND,
   row_not_found: status.NOT_FOUND,
@@ -42,7 +44,7 @@ const longestText = 480;
 const longestHint = 1200;
 
 /** An error as the status of a call: with its stable code in the details. A bug's stack stays on the server. */
-export function toStatus(error: unknown): Partial<StatusObject> {
+export function toStatus(error: unknown): StatusObject {
   const record = redactedRecord(error);
   const code = statusCode(error);
   const message = cut(isUserError(error) ? record.message : `The server has a bug: ${record.message}`);
@@ -114,7 +116,8 @@ function encodeStatus(code: number, message: string, detail: Uint8Array, reason:
 export function fromServiceError(error: ServiceError, address: string): UserError {
   const detail = error.metadata?.get(detailsKey)?.[0];
   const ours = typeof detail === 'string' || detail === undefined ? undefined : decodeDetail(detail);
-  if (ours !== undefined) return fromErrorDetail(ours);
+  // Here it is known which server that is.
+  if (ours !== undefined && error.code !== status.UNAUTHENTICATED) return fromErrorDetail(ours);
   // What grpc-js makes of a connection that the other side closed while a call was under way.
   const wasCut = error.code === status.INTERNAL && error.details.includes('RST_STREAM');
   switch (wasCut ? status.UNAVAILABLE : error.code) {

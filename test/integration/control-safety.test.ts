@@ -380,9 +380,22 @@ describe('a connection', () => {
   it('that calls too often is told to wait', async () => {
     const harness = await start({ limits: { callBurst: 20, callsPerSecond: 1 } });
     const calls = await Promise.allSettled(Array.from({ length: 60 }, () => harness.client.describeServer()));
-    const refused = calls.filter((call) => call.status === 'rejected').map((call) => call.reason.code);
+    const refused = calls.flatMap((call) => (call.status === 'rejected' ? [call.reason] : []));
     expect(refused.length).toBeGreaterThanOrEqual(35);
-    expect(new Set(refused)).toEqual(new Set(['server_limit']));
+    // As the details of the status have it.
+    for (const error of refused) {
+      expect(error).toMatchObject({ code: 'server_limit', hint: 'Call less often, or later.' });
+    }
+  });
+
+  it('that calls too often without a token takes nothing from clients that share its address', async () => {
+    const harness = await start({ ...tcp, limits: { callBurst: 20, callsPerSecond: 0.001 } });
+    using stranger = await ControlClient.open({ address: harness.server.address, token: `${token}x` });
+    const calls = await Promise.allSettled(Array.from({ length: 60 }, () => stranger.describeServer()));
+    const codes = calls.flatMap((call) => (call.status === 'rejected' ? [call.reason.code] : []));
+    expect(codes.filter((code) => code === 'unauthenticated')).toHaveLength(20);
+    expect(codes.filter((code) => code === 'server_limit')).toHaveLength(40);
+    await expectServing(harness);
   });
 
   it('watches only as often as the limit says', async () => {
