@@ -162,6 +162,12 @@ export class RunManager {
       }
       throw notFound(idOrPrefixOrLatest);
     }
+    // Every id begins with nothing: it would be whichever run is the only one.
+    if (idOrPrefixOrLatest === '') {
+      throw new UserError('run_not_found', 'The name of the run is empty.', {
+        hint: 'Give its id, the beginning of its id, or `latest`.',
+      });
+    }
     const ids = await runIds(this.#runsFolder);
     const matches = ids.includes(idOrPrefixOrLatest)
       ? [idOrPrefixOrLatest]

@@ -458,6 +458,12 @@ describe('the runs of a home', () => {
     await expect(harness.manager.find(damaged.runId)).rejects.toMatchObject({ code: 'log_damaged' });
   });
 
+  it('are not found by an empty name, also where there is but one', async () => {
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    await harness.run(diamond);
+    await expect(harness.manager.find('')).rejects.toMatchObject({ code: 'run_not_found' });
+  });
+
   it('are listed newest first, and found by id, prefix or as latest', async () => {
     await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
     const first = await harness.run(diamond);
