@@ -11,6 +11,8 @@ interface Given {
   readonly params?: Plan['params'];
   readonly options?: { readonly [key: string]: Json };
   readonly versions?: Readonly<Record<string, string>>;
+  /** Names of further stages. */
+  readonly more?: readonly string[];
 }
 
 /** What of a run is looked at: its plan and its log. */
@@ -21,11 +23,19 @@ interface TestRun {
 
 const options = { rate: 1, lora: { rank: 8, targets: ['q', 'v'] } };
 
-function plan({ recipe = 'r', seed = 7, params = {}, options: given = options, versions = {} }: Given): Plan {
+function plan({
+  recipe = 'r',
+  seed = 7,
+  params = {},
+  options: given = options,
+  versions = {},
+  more = [],
+}: Given): Plan {
   const stage = { name: 'tuned', uses: 'sft/train', semanticOptions: given, options: given, seed };
   const trainer = { name: 'student', uses: 'a/b', semanticOptions: {}, options: {}, relevantVersions: versions };
   const rest = { format: 1, simmerVersion: '1', recipeFolder: '/', plugins: {}, sinks: [] };
-  return { ...rest, recipe, seed, params, trainers: { student: trainer }, stages: [stage] } as unknown as Plan;
+  const stages = [stage, ...more.map((name) => ({ ...stage, name }))];
+  return { ...rest, recipe, seed, params, trainers: { student: trainer }, stages } as unknown as Plan;
 }
 
 function log(...drafts: readonly EventDraft[]): readonly Event[] {
@@ -67,6 +77,31 @@ async function differences(...given: readonly Given[]) {
 describe('what differs between runs', () => {
   it('is nothing where they are the same', async () => {
     expect(await differences({}, {})).toEqual([{}, {}]);
+  });
+
+  it('names a stage that a run does not have once, and what of it the others do not share', async () => {
+    const [first, second] = [{ rank: 8 }, { rank: 16 }];
+    expect(
+      await differences({ options: first }, { options: first, more: ['again'] }, { options: second, more: ['again'] }),
+    ).toEqual([
+      { 'stages.tuned.with.rank': 8, 'stages.again.uses': null },
+      { 'stages.tuned.with.rank': 8, 'stages.again.uses': 'sft/train', 'stages.again.with.rank': 8 },
+      { 'stages.tuned.with.rank': 16, 'stages.again.uses': 'sft/train', 'stages.again.with.rank': 16 },
+    ]);
+  });
+
+  it('is the value of a param alone, also where a run does not have the stage that takes it', async () => {
+    const of = (rate: number) => ({ params: { rate }, options: {} });
+    const taking = { name: 'later', uses: 'a/b', semanticOptions: { rate: 2 }, options: { rate: 2 }, seed: 7 };
+    const later = { ...plan(of(2)), stages: [...plan(of(2)).stages, taking] } as unknown as Plan;
+    const { result } = await compared({
+      a: { plan: plan(of(1)), events: log() },
+      b: { plan: later, events: log() },
+    });
+    expect(result.map(({ differs }) => differs)).toEqual([
+      { 'params.rate': 1, 'stages.later.uses': null },
+      { 'params.rate': 2, 'stages.later.uses': 'a/b' },
+    ]);
   });
 
   it('is named by its path in the recipe, as deep as it lies, and null where there is none', async () => {

@@ -25,7 +25,7 @@ export interface ComparedRun {
   readonly usd: number;
   /**
    * What is not the same in all of them, by path: "params.rate", "seed", "stages.tuned.with.learningRate".
-   * Options that have the value of a param are not named beside it. Null: it has no such thing.
+   * Options that have the value of a param are not named beside it. Null: it has no such thing. Of a stage or a trainer that a run does not have, only the `uses` is null.
    */
   readonly differs: Readonly<Record<string, Json>>;
   /** By stage. */
@@ -136,18 +136,22 @@ function differencesOf(plans: readonly Plan[]): readonly Readonly<Record<string,
   const given = plans.map(givenIn);
   const derived = plans.map(derivedIn);
   const givenPaths = pathsThatDiffer(given);
-  const columns = new Set(givenPaths.map((path) => columnOf(given, path)));
   const isOneRecipe = new Set(plans.map(({ recipe }) => recipe)).size === 1;
   const derivedPaths = pathsThatDiffer(derived).filter((path) => {
     // What has in each run the value of a param, or the recipe's seed, follows from it.
-    const follows = columns.has(columnOf(derived, path));
+    const follows = givenPaths.some((other) =>
+      derived.every((values, index) => lacksPart(values, path) || isSame(values[path], given[index]?.[other])),
+    );
     // Recipes of two names have stages of their own.
     const isComparable = isOneRecipe || derived.every((values) => path in values);
     return isComparable && !follows;
   });
-  return plans.map((_, index) => {
-    const values = { ...derived[index], ...given[index] };
-    return Object.fromEntries([...givenPaths, ...derivedPaths].map((path) => [path, values[path] ?? null]));
+  return derived.map((values, index) => {
+    const told = derivedPaths.filter((path) => !lacksPart(values, path));
+    return Object.fromEntries([
+      ...givenPaths.map((path) => [path, given[index]?.[path] ?? null] as const),
+      ...told.map((path) => [path, values[path] ?? null] as const),
+    ]);
   });
 }
 
@@ -155,12 +159,20 @@ type Values = Readonly<Record<string, Json>>;
 
 function pathsThatDiffer(plans: readonly Values[]): readonly string[] {
   const paths = new Set(plans.flatMap((values) => Object.keys(values)));
-  return [...paths].filter((path) => new Set(plans.map((values) => JSON.stringify(values[path] ?? null))).size > 1);
+  return [...paths].filter((path) => {
+    const having = plans.filter((values) => !lacksPart(values, path));
+    return having.some((values) => !isSame(values[path], having[0]?.[path]));
+  });
 }
 
-/** The values at a path in all plans. */
-function columnOf(plans: readonly Values[], path: string): string {
-  return JSON.stringify(plans.map((values) => values[path] ?? null));
+/** Whether a plan has no such stage or trainer at all, which its `uses` says once for all that the others have in it. */
+function lacksPart(values: Values, path: string): boolean {
+  const part = /^(?:stages|trainers)\.[^.]+/.exec(path)?.[0];
+  return part !== undefined && path !== `${part}.uses` && !(`${part}.uses` in values);
+}
+
+function isSame(one: Json | undefined, other: Json | undefined): boolean {
+  return JSON.stringify(one ?? null) === JSON.stringify(other ?? null);
 }
 
 function givenIn({ recipe, seed, params }: Plan): Values {
