@@ -40,6 +40,18 @@ describe('runs side by side', () => {
     expect(narrow.map((line) => line.length).filter((length) => length > 60)).toEqual([]);
   });
 
+  it('have a line each where they are many', () => {
+    const runs = Array.from({ length: 9 }, (_, index) => run(index + 1));
+    expect(lines(runs).slice(10, 13)).toEqual([
+      '   tuned loss  m.accuracy@64',
+      '1  0.3333      10.0% [0.0%, 100.0%]',
+      '2  0.6667      20.0% [0.0%, 100.0%]',
+    ]);
+    expect(lines(runs)).toHaveLength(9 + 1 + 1 + 9);
+    expect(lines(runs, 30).filter((line) => line.includes('tuned loss'))).toHaveLength(1);
+    expect(lines(runs, 30).filter((line) => line.includes('m.accuracy'))).toHaveLength(1);
+  });
+
   it('are told where there is nothing that was measured', () => {
     expect(lines([run(1, { trainings: {}, metrics: {} })])).toHaveLength(1);
   });

@@ -51,7 +51,10 @@ async function runsNamed(names: readonly string[], workspace: Workspace): Promis
 /** Between the columns of a table. */
 const gap = 2;
 
-/** Which runs, then what they came to: a column for each, as many beside each other as the terminal is wide. */
+/**
+ * Which runs, then what they came to: a column for each, as many beside each other as the terminal is wide; of runs that
+ * would take more than two such tables, as those of a sweep, a line for each.
+ */
 export function comparisonLines(
   runs: readonly ComparedRun[],
   isShown: IsShown,
@@ -70,22 +73,58 @@ export function comparisonLines(
       )
       .join(' '),
   ]);
-  const figures = figuresOf(runs, isShown);
-  const labelWidth = Math.max(0, ...figures.map(({ label }) => label.length));
-  const cellWidth = Math.max(1, ...figures.flatMap(({ cells }) => cells.map((cell) => cell.length)));
-  const together = Math.max(1, Math.floor((width - labelWidth) / (cellWidth + gap)));
   const lines = [...tableLines(legend, { right: [0, 3, 4], width })];
-  for (let first = 0; first < runs.length && figures.length > 0; first += together) {
-    const end = Math.min(first + together, runs.length);
-    const head = ['', ...Array.from({ length: end - first }, (_, index) => colors.dim(String(first + index + 1)))];
-    lines.push('', ...tableLines([head, ...figures.map(({ label, cells }) => [label, ...cells.slice(first, end)])]));
+  const figures = figuresOf(runs, isShown);
+  if (figures.length === 0) return lines;
+  const numbers = runs.map((_, index) => String(index + 1));
+  const byRun = blocksOf(figures, numbers, width);
+  const blocks =
+    byRun.length <= 2
+      ? byRun
+      : blocksOf(
+          turned(figures, numbers),
+          figures.map(({ label }) => label),
+          width,
+        );
+  for (const { head, rows } of blocks) {
+    const heading = ['', ...head].map((title) => colors.dim(title));
+    lines.push('', ...tableLines([heading, ...rows.map(({ label, cells }) => [label, ...cells])]));
   }
   return lines;
 }
 
+/** Tables below each other, with as many columns each as fit. */
+function blocksOf(
+  rows: readonly Figure[],
+  head: readonly string[],
+  width: number,
+): readonly { readonly head: readonly string[]; readonly rows: readonly Figure[] }[] {
+  const labelWidth = Math.max(...rows.map(({ label }) => label.length));
+  const widths = head.map((title, index) =>
+    Math.max(title.length, ...rows.map(({ cells }) => cells[index]?.length ?? 0)),
+  );
+  const starts: number[] = [];
+  let used = width;
+  for (const [index, columnWidth] of widths.entries()) {
+    used += gap + columnWidth;
+    if (used <= width) continue;
+    starts.push(index);
+    used = labelWidth + gap + columnWidth;
+  }
+  return starts.map((start, index) => ({
+    head: head.slice(start, starts[index + 1]),
+    rows: rows.map(({ label, cells }) => ({ label, cells: cells.slice(start, starts[index + 1]) })),
+  }));
+}
+
+/** Runs as rows, and figures as columns. */
+function turned(figures: readonly Figure[], numbers: readonly string[]): readonly Figure[] {
+  return numbers.map((label, run) => ({ label, cells: figures.map(({ cells }) => cells[run] ?? nothing) }));
+}
+
 interface Figure {
   readonly label: string;
-  /** Of each run. */
+  /** Of each run; turned, those of one run, of each figure. */
   readonly cells: readonly string[];
 }
 
