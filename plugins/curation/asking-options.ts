@@ -44,6 +44,15 @@ const answererShape = {
   retries: placement(
     z.int().min(0).default(6).describe('Times that a request is made again after a failure that may pass.'),
   ),
+  failed: placement(
+    z
+      .enum(['stop', 'skip'])
+      .default('stop')
+      .describe(
+        'What a question does that an API still fails at after all `retries`. stop: ends the run, which is resumed. skip: it ' +
+          'counts as refused and the others go on, until eight fail in a row.',
+      ),
+  ),
 };
 
 const concurrency = (many: number) =>

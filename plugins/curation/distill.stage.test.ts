@@ -145,6 +145,29 @@ describe('curation/distill', () => {
     expect(Object.fromEntries(figures)).toMatchObject({ 'distill.dollars': 0.005, 'distill.output-tokens': 5000 });
   });
 
+  it('goes on without a question that always fails, where asked, and else names it', async () => {
+    behave = (question, _, response) => {
+      if (question.startsWith('q')) return thought(question);
+      response.statusCode = 500;
+      return {};
+    };
+    const questions = ['q1', 'bad', 'q2'];
+    const options = { retries: 0, concurrency: 1 };
+    await expect(run(dataset(...questions), options)).rejects.toMatchObject({
+      code: 'endpoint_refused',
+      message: expect.stringMatching(/HTTP 500.*the question id-bad/),
+      hint: expect.stringContaining('failed: skip'),
+    });
+    const skipping = { ...options, failed: 'skip' };
+    const { rows } = await run(dataset(...questions), skipping);
+    expect(rows('dataset').map((row) => row.id)).toEqual(['id-q1', 'id-q2']);
+    expect(rows('decisions')[1]).toMatchObject({ rule: 'refused', evidence: expect.stringContaining('HTTP 500') });
+    expect(timesAsked('q1')).toBe(1);
+    const down = Array.from({ length: 20 }, (_, index) => `down${index}`);
+    await expect(run(dataset('q3', ...down), skipping)).rejects.toMatchObject({ code: 'endpoint_refused' });
+    expect(requests.filter(({ question }) => question.startsWith('down'))).toHaveLength(8);
+  });
+
   it('keeps a reply with half a character, which tables cannot hold', async () => {
     behave = () => reply('4 \ud83d', { reasoning_content: 'two \udc00 and 😀' });
     const { rows } = await run(dataset('a'));

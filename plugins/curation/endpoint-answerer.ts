@@ -36,6 +36,7 @@ export class EndpointAnswerer implements Answerer {
   private underWay = 0;
   private answered: number;
   private refused = 0;
+  private failedInARow = 0;
 
   /**
    * @param journal where money is noted; replies are kept by the caller
@@ -126,10 +127,12 @@ export class EndpointAnswerer implements Answerer {
     try {
       await endpoint.post('chat/completions', body, paid);
     } catch (error) {
+      if (isFailure(error) && this.failure === undefined) return this.skipped(question, error);
       return this.refusal(question, error);
     }
     if (reply === undefined) throw new Error('a request ended without a reply');
     this.answered++;
+    this.failedInARow = 0;
     return reply;
   }
 
@@ -142,9 +145,31 @@ export class EndpointAnswerer implements Answerer {
     if (!(error instanceof EndpointRefusal) || !refusedRequests.includes(error.status)) throw error;
     this.refused++;
     if (this.answered === 0 && this.refused >= refusalsInARow) throw error;
-    const free = { inputTokens: 0, outputTokens: 0, dollars: 0 };
-    return { id: question.id, reasoning: '', answer: '', finish: 'refused', refusal: error.message, ...free };
+    return refused(question, error);
   }
+
+  /** The reply to a question that fails while others are answered. @throws the error, where that is not asked for */
+  private skipped(question: Question, error: UserError): Reply {
+    this.failedInARow++;
+    if (this.options.failed === 'skip' && this.failedInARow < refusalsInARow) return refused(question, error);
+    if (this.options.failed === 'skip' || this.answered === 0) throw error;
+    throw new UserError(error.code, `${error.message} It was the question ${question.id}, after all \`retries\`.`, {
+      kind: error.kind,
+      hint: `${error.hint ?? ''} Where only some questions fail, \`failed: skip\` goes on without them.`.trim(),
+      cause: error,
+    });
+  }
+}
+
+function refused({ id }: Question, { message }: UserError): Reply {
+  const free = { inputTokens: 0, outputTokens: 0, dollars: 0 };
+  return { id, reasoning: '', answer: '', finish: 'refused', refusal: message, ...free };
+}
+
+/** Whether a server failed at a question, time and again; that it is busy is no matter of the question. */
+function isFailure(error: unknown): error is UserError {
+  if (error instanceof EndpointRefusal) return [200, 408].includes(error.status) || error.status >= 500;
+  return isUserError(error) && ['endpoint_unreachable', 'endpoint_invalid', 'endpoint_broke_off'].includes(error.code);
 }
 
 /** Whether a server may count something for a request that failed; what is no failure of the request was never sent. */
