@@ -253,9 +253,24 @@ function notUtf8(file: string, firstLine: number, bytes: Buffer, cause?: unknown
   );
 }
 
+/** Perhaps one that a number cannot hold. */
+const longInteger = /[:[,\s]-?\d{16,}/;
+/** What is escaped in a string, where a string begins or ends, and numbers. */
+const jsonPart = /\\.|"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+
+/** JSON in which integers beyond 2^53, which would lose their last digits, are texts. */
+function withExactIntegers(json: string): string {
+  let isInString = false;
+  return json.replace(jsonPart, (part) => {
+    if (part === '"') isInString = !isInString;
+    return isInString || !/^-?\d+$/.test(part) || Number.isSafeInteger(Number(part)) ? part : `"${part}"`;
+  });
+}
+
 function parseJson(text: string, placeAt: (position: number) => DataPlace): unknown {
   try {
-    return JSON.parse(text);
+    const value: unknown = JSON.parse(text);
+    return longInteger.test(text) ? JSON.parse(withExactIntegers(text)) : value;
   } catch (error) {
     const message = (error as Error).message;
     const position = /at position (\d+)/.exec(message)?.[1];

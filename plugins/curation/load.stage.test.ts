@@ -42,6 +42,25 @@ describe('curation/load reads', () => {
     expect(questions(await loadFile('pool.csv', content, { delimiter }))).toEqual(['Q0', second]);
   });
 
+  it.each(['pool.jsonl', 'pool.json'])('whole numbers with all their digits, in %s', async (name) => {
+    const question = 'is \\"12345678901234567890, 12345678901234567891';
+    const rows = ['12345678901234567890', '-9007199254740993', '9007199254740991', '1.5'].map(
+      (answer, index) => `{"question":"${index} ${question}","answer":${answer},"more":[12345678901234567890]}`,
+    );
+    const content = name.endsWith('l') ? rows.join('\n') : `[${rows.join(',\n')}]`;
+    const result = await loadFile(name, content, { fields: { more: 'more.0' } });
+    expect(result.rows('dataset').map((row) => row.answer)).toEqual([
+      '12345678901234567890',
+      '-9007199254740993',
+      '9007199254740991',
+      '1.5',
+    ]);
+    expect(result.rows('dataset')[0]).toMatchObject({
+      question: '0 is "12345678901234567890, 12345678901234567891',
+      more: '12345678901234567890',
+    });
+  });
+
   it('CSV of one column that holds another delimiter, where the recipe says so', async () => {
     const fields = { question: 'so; it is' };
     expect(questions(await loadFile('pool.csv', 'so; it is\nQ0\n', { delimiter: ',', fields }))).toEqual(['Q0']);
