@@ -17,27 +17,31 @@ _USER = {"role": "user", "content": _PROBE}
 _REPLY = {"role": "assistant", "content": _PROBE}
 
 
-def check_markers(raw: Sequence[dict[str, Any]], rows: Sequence[TokenizedRow], tokenizer: Any) -> None:
+def check_markers(raw: Sequence[dict[str, Any]], rows: Sequence[TokenizedRow], tokenizer: Any) -> list[str]:
     """
-    @param raw rows as they were read @param rows the same, as tokens. Raises TrainingError template_markers_missing
+    @param raw rows as they were read @param rows the same, as tokens
+    @returns rows, by their ids, whose completion has nothing that ends a reply, where others have it
+    Raises TrainingError template_markers_missing
     """
     chats = [row for values, row in zip(raw, rows, strict=True) if isinstance(values["prompt"], list)]
     if not chats:
         # The caller wrote all markers that there are, but for the end, which is always there.
-        return
+        return []
     _check_are_tokens(tokenizer)
     if any(isinstance(values["completion"], list) for values in raw):
         _check_reply_can_be_told(tokenizer)
     ends = _ends_of_reply(tokenizer)
     # A row that was cut has lost its end, and is counted elsewhere.
     whole = [row for row in chats if not row.truncated]
-    if whole and not any(ends & set(row.token_ids[row.prompt_tokens :]) for row in whole):
+    endless = [row.id for row in whole if not ends & set(row.token_ids[row.prompt_tokens :])]
+    if whole and len(endless) == len(whole):
         names = " or ".join(sorted(tokenizer.convert_ids_to_tokens(sorted(ends))))
         raise _missing(
             f"no completion has a token that ends a reply ({names}), so the model would not learn to stop. Let "
             "completions end with it, as curation/format does, or give them as messages",
-            [row.id for row in whole],
+            endless,
         )
+    return endless
 
 
 def _check_are_tokens(tokenizer: Any) -> None:

@@ -16,7 +16,7 @@ from simmer_trainer.checkpoints import (
 )
 from simmer_trainer.data import DataOrder, TokenizedRow, check_masks, read_rows, tokenize
 from simmer_trainer.durable import sync_folder, sync_tree
-from simmer_trainer.errors import TrainingError, is_out_of_memory
+from simmer_trainer.errors import TrainingError, is_out_of_memory, shorten
 from simmer_trainer.fence import Fence
 from simmer_trainer.flops import count_parameters, peak_flops_per_second
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
@@ -218,7 +218,13 @@ def _load_rows(
         raise TrainingError("data_invalid", f"{file} has no rows.")
     rows = tokenize(raw, tokenizer, parameters.max_sequence_length)
     check_masks(rows, parameters.max_sequence_length)
-    check_markers(raw, rows, tokenizer)
+    endless = check_markers(raw, rows, tokenizer)
+    if endless:
+        _warn(
+            control,
+            f"{len(endless)} of {len(rows)} rows of {file.name} have completions without a token that ends a reply: "
+            f"from these the model does not learn to stop ({shorten(endless)}).",
+        )
     cut = [row.id for row in rows if row.truncated]
     if cut:
         message = (
@@ -232,9 +238,13 @@ def _load_rows(
                 f"long rows before training, or raise max_truncated_share.",
                 row_ids=cut[:100],
             )
-        control.emit(pb.TrainerEvent(log_written=pb.LogWritten(level=pb.LOG_LEVEL_WARNING, message=message)))
+        _warn(control, message)
     stop_where_asked(control)
     return rows
+
+
+def _warn(control: TrainingControl, message: str) -> None:
+    control.emit(pb.TrainerEvent(log_written=pb.LogWritten(level=pb.LOG_LEVEL_WARNING, message=message)))
 
 
 def _trainer_class() -> Any:
