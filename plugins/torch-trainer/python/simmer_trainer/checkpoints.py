@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simmer_trainer.durable import sync_folder, sync_tree, write_json
+from simmer_trainer.durable import full_disk_as_such, sync_folder, sync_tree, write_json
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.fence import Fence
 from simmer_trainer.pause_points import pause_point
@@ -42,7 +42,8 @@ def save_checkpoint(
     draft.mkdir()
     pause_point("checkpoint.begun")
     try:
-        write(draft)
+        with full_disk_as_such(draft):
+            write(draft)
         pause_point("checkpoint.written")
         size = sync_tree(draft)
         pause_point("checkpoint.synced")

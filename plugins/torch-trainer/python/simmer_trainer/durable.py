@@ -1,9 +1,34 @@
 """Writing files so that they are there after a crash."""
 
+import errno
 import json
 import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+# Less than this is none: what does not fit is larger.
+_FULL_BYTES = 1 << 20
+
+
+@contextmanager
+def full_disk_as_such(folder: Path) -> Iterator[None]:
+    """
+    Around libraries that write into the folder: where the disk is full, torch says "unexpected pos", and safetensors
+    what the system says. Raises OSError ENOSPC then.
+    """
+    try:
+        yield
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        says_so = re.search(r"no space left|os error 28\b", str(error), re.IGNORECASE)
+        if says_so or shutil.disk_usage(folder).free < _FULL_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+        raise
 
 
 def sync_file(path: Path) -> None:

@@ -15,7 +15,7 @@ from simmer_trainer.checkpoints import (
     remove_drafts,
 )
 from simmer_trainer.data import DataOrder, TokenizedRow, check_masks, read_rows, tokenize
-from simmer_trainer.durable import sync_folder, sync_tree
+from simmer_trainer.durable import full_disk_as_such, sync_folder, sync_tree
 from simmer_trainer.errors import TrainingError, is_out_of_memory, shorten
 from simmer_trainer.fence import Fence
 from simmer_trainer.flops import count_parameters, peak_flops_per_second
@@ -368,7 +368,8 @@ def _write_final_model(model: Any, tokenizer: Any, folder: Path, dtype: Any, fen
     draft = folder.with_name(f".model.draft-{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
-    save_model(model if dtype is None else model.to(dtype), tokenizer, draft)
+    with full_disk_as_such(draft):
+        save_model(model if dtype is None else model.to(dtype), tokenizer, draft)
     sync_tree(draft)
     pause_point("model.written")
     with fence.held():

@@ -1,10 +1,12 @@
 """Parts of the trainer by themselves."""
 
+import errno
 import json
 import os
 import pickle
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from simmer_trainer.attempts import RunningAttempt
 from simmer_trainer.byte_tokenizer import make_byte_tokenizer
 from simmer_trainer.checkpoints import MARKER
 from simmer_trainer.data import DataOrder
+from simmer_trainer.durable import full_disk_as_such
 from simmer_trainer.encoded_events import watch_response
 from simmer_trainer.errors import RequestError, is_out_of_memory
 from simmer_trainer.fence import Fence
@@ -205,6 +208,26 @@ def test_tokens_are_drawn_as_often_as_they_weigh(sampling: Sampling, allowed: se
             assert found[token] / count == pytest.approx(float(weights[token]) / total, abs=0.03)
     banned = choose(weights.log().repeat(50, 1), sampling, [frozenset([0])] * 50, draws[:50])
     assert 0 not in banned
+
+
+def test_a_full_disk_is_known_for_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = 0
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+
+    def fail(error: Exception) -> Exception:
+        with pytest.raises(type(error) if free else OSError) as raised, full_disk_as_such(tmp_path):
+            raise error
+        return raised.value
+
+    # As torch has it where a checkpoint meets the end of the disk.
+    said = RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 484992 vs 484880")
+    full = fail(said)
+    assert isinstance(full, OSError) and (full.errno, full.filename) == (errno.ENOSPC, str(tmp_path))
+    free = 1 << 30
+    assert fail(said) is said
+    with pytest.raises(OSError, match="No space left"), full_disk_as_such(tmp_path):
+        # Safetensors takes back what it wrote.
+        raise ValueError("I/O error: No space left on device (os error 28)")
 
 
 def test_running_out_of_memory_is_known_for_what_it_is() -> None:
