@@ -6,7 +6,8 @@ export interface ModelCardFacts {
   readonly dataset: TableArtifact;
   readonly evaluation?: TableArtifact | undefined;
   readonly result: TrainingResult;
-  readonly hyperparameters: Partial<Hyperparameters>;
+  /** With the trainer's `extensions`, where some were given. */
+  readonly hyperparameters: Partial<Hyperparameters> & { readonly extensions?: object };
   /** Of what the trainer is built on. */
   readonly versions: Readonly<Record<string, string>>;
 }

@@ -111,7 +111,13 @@ describe('sft/train', () => {
 
   it('leaves a model card that tells how the model was made, and nothing of when and where', async () => {
     const { trainer, modelFolder } = recordingTrainer({ stoppedEarly: true, bestStep: 120, evaluationLoss: 0.5 });
-    const options = { trainer: 'student', evaluateEverySteps: 10, keepBest: true, padToken: '<|fim_pad|>' };
+    const options = {
+      trainer: 'student',
+      evaluateEverySteps: 10,
+      keepBest: true,
+      padToken: '<|fim_pad|>',
+      extensions: { weights: 'bfloat16' },
+    };
     const base = memoryArtifact('model', '/models/base', { source: 'hf://Qwen/Qwen2.5-32B-Instruct@5ede1c9' });
     const inputs = { model: base, dataset, evaluation: dataset };
     const result = await runStage(train, { options, inputs, trainer, seed: 3 });
@@ -124,6 +130,7 @@ describe('sft/train', () => {
       '- Optimizer steps: 315, ended by early stopping',
       '- The weights are those of step 120',
       '- Loss on the evaluation rows: 0.5000',
+      '| extensions.weights | bfloat16 |',
       '| learningRate | 0.00001 |',
       '| padToken | <\\|fim_pad\\|> |',
       '| seed | 3 |',

@@ -97,7 +97,8 @@ export const train = defineStage({
       options.method === 'full'
         ? result.modelFolder
         : await mergeAdapter(trainer, source.folder, result.modelFolder, await context.artifacts.temporaryFolder());
-    const semantic = semanticOnly(hyperparameters);
+    const { extensions } = options;
+    const semantic = { ...semanticOnly(hyperparameters), ...(extensions === undefined ? {} : { extensions }) };
     const { versions } = await trainer.describe();
     const card = modelCard({ ...inputs, result, hyperparameters: semantic, versions });
     await writeFile(join(folder, 'README.md'), card, { flush: true });
