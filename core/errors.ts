@@ -1,3 +1,5 @@
+import { cutLongText } from './events/long-text.js';
+
 /** Why a command ended, as its exit code. */
 export const exitCodes = {
   ok: 0,
@@ -89,11 +91,12 @@ export function toErrorRecord(error: unknown): ErrorRecord {
     return {
       code: error.code,
       kind: error.kind,
-      message: error.message,
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
+      message: cutLongText(error.message),
+      ...(error.hint === undefined ? {} : { hint: cutLongText(String(error.hint)) }),
       ...(error.problems.length === 0 ? {} : { problems: error.problems }),
     };
   }
   const bug = error instanceof Error ? error : new Error(String(error));
-  return { code: 'bug', message: bug.message, ...(bug.stack === undefined ? {} : { stack: bug.stack }) };
+  const stack = bug.stack === undefined ? {} : { stack: cutLongText(bug.stack) };
+  return { code: 'bug', message: cutLongText(bug.message), ...stack };
 }

@@ -3,6 +3,7 @@ import { BehaviorSubject, filter, firstValueFrom, race } from 'rxjs';
 import { RunInfoToken } from '../container/tokens.js';
 import type { Event, EventDraft } from '../events/catalogue.js';
 import { EventBus } from '../events/event-bus.js';
+import { cutLongText } from '../events/long-text.js';
 import type { Log } from '../plugin/definitions.js';
 import type { RunInfo } from './run-scope.js';
 import { foldRunStates, type RunState } from './run-state.js';
@@ -72,7 +73,7 @@ export class RunRecorder {
   log(scope: LogScope): Log {
     const { source, ...where } = scope;
     const write = (level: 'debug' | 'info' | 'warning' | 'error') => (message: string) =>
-      this.tell({ type: 'log.written', ...where, data: { level, source, message } });
+      this.tell({ type: 'log.written', ...where, data: { level, source, message: cutLongText(String(message)) } });
     return { debug: write('debug'), info: write('info'), warning: write('warning'), error: write('error') };
   }
 

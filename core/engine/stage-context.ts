@@ -1,6 +1,7 @@
 import type { Artifact, ArtifactWriter, TableArtifact } from '../artifacts/artifact.js';
 import { UserError } from '../errors.js';
 import type { EventDraft } from '../events/catalogue.js';
+import { cutLongText } from '../events/long-text.js';
 import type { InputDefinitions, StageContext, StageEvent } from '../plugin/definitions.js';
 import type { PlannedStage } from '../recipe/plan.js';
 import type { BudgetGuard } from './budget-guard.js';
@@ -51,7 +52,7 @@ export function openStageContext(parts: StageContextParts): OpenStageContext {
     if (!isOpen) throw new Error(`Stage "${stage.name}" has ended; it emitted ${event.type} too late.`);
     checkStageEvent(event);
     if (event.type === 'funnel.counted' || event.type === 'metric.measured') facts.push(event);
-    await recorder.emit({ ...event, stage: stage.name, attempt });
+    await recorder.emit({ ...withShortText(event), stage: stage.name, attempt });
   };
 
   const context: AnyStageContext = {
@@ -93,4 +94,9 @@ export function openStageContext(parts: StageContextParts): OpenStageContext {
       isOpen = false;
     },
   };
+}
+
+function withShortText(event: StageEvent): StageEvent {
+  if (event.type !== 'log.written') return event;
+  return { ...event, data: { ...event.data, message: cutLongText(event.data.message) } };
 }

@@ -1,4 +1,5 @@
 import { type ErrorRecord, isUserError, toErrorRecord, UserError } from '../errors.js';
+import { cutLongText } from '../events/long-text.js';
 import { diskError } from '../files/disk-error.js';
 import { builtInSource } from '../plugin/catalog.js';
 import type { Plan, PlannedStage } from '../recipe/plan.js';
@@ -53,7 +54,7 @@ export function stageErrorRecord(error: UserError): ErrorRecord {
   const record = toErrorRecord(error);
   const cause = error.cause;
   if (isUserError(cause) || !(cause instanceof Error) || cause.stack === undefined) return record;
-  return { ...record, stack: cause.stack };
+  return { ...record, stack: cutLongText(cause.stack) };
 }
 
 /** A file that a stage may not read is its affair; a disk that is full is the machine's. */

@@ -93,7 +93,9 @@ export function countingPlugin(watch: Watched, version = '1.0.0'): PluginDefinit
       }),
       fail: defineStage({
         description: 'Fails as it is told.',
-        options: z.strictObject({ how: z.enum(['bug', 'user', 'noOutput', 'wrongType', 'forbiddenEvent']) }),
+        options: z.strictObject({
+          how: z.enum(['bug', 'user', 'noOutput', 'wrongType', 'forbiddenEvent', 'atLength']),
+        }),
         inputs: { of: input('dataset', 'Anything.') },
         outputs: numbers,
         run: (context) =>
@@ -110,6 +112,12 @@ export function countingPlugin(watch: Watched, version = '1.0.0'): PluginDefinit
               case 'forbiddenEvent':
                 await context.emit({ type: 'run.completed', data: {} } as never);
                 return { numbers: context.inputs.of };
+              case 'atLength': {
+                const message = 'long '.repeat(1_000_000);
+                context.log.info(message);
+                await context.emit({ type: 'log.written', data: { level: 'info', source: 'counting', message } });
+                throw new Error(message);
+              }
             }
           }),
       }),

@@ -190,6 +190,14 @@ describe('a stage that fails', () => {
     expect(facts(events).slice(-3)).toEqual(['stage.started bad', 'stage.failed bad', 'run.failed']);
   });
 
+  it('at any length has no event that is too large for a client', async () => {
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    const { events } = await harness.run(failing('atLength'));
+    expect(events.filter(({ type }) => type === 'log.written')).toHaveLength(2);
+    expect(events.at(-1)!.type).toBe('run.failed');
+    for (const event of events) expect(JSON.stringify(event).length).toBeLessThan(50_000);
+  });
+
   it.each([
     ['user', 'moon_missing', 'Stage "bad" (counting/fail): There is no moon.'],
     ['noOutput', 'stage_output_missing', 'Stage "bad" (counting/fail): It did not return its output "numbers".'],
