@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 
 import grpc
@@ -33,6 +34,9 @@ def address_of(address: str | None) -> str:
     found = address or os.environ.get("SIMMER_SERVER")
     if not found:
         raise ValueError("give the address of a server (unix:PATH or HOST:PORT), or set SIMMER_SERVER")
+    # gRPC would take port 443 where there is none.
+    if not re.fullmatch(r"unix:.+|(\[[0-9A-Fa-f:]+\]|[^\s:/]+):\d{1,5}", found):
+        raise ValueError(f"{found!r} is no address of a server; it reads unix:PATH, HOST:PORT or [IPV6]:PORT")
     return found
 
 

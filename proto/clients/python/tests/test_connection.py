@@ -3,7 +3,7 @@
 import pytest
 
 from simmer_client import Tls
-from simmer_client.connection import credentials_of
+from simmer_client.connection import address_of, credentials_of
 
 LOCAL = ["unix:/run/simmer/control.sock", "localhost:7070", "127.0.0.1:7070", "[::1]:7070"]
 REMOTE = ["trainer.example:7070", "192.0.2.1:7070", "[2001:db8::1]:7070", "127.example:7070"]
@@ -13,6 +13,17 @@ REMOTE = ["trainer.example:7070", "192.0.2.1:7070", "[2001:db8::1]:7070", "127.e
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SIMMER_SERVER_CA", "SIMMER_SERVER_CERT", "SIMMER_SERVER_KEY"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("address", [*LOCAL, *REMOTE])
+def test_an_address_is_a_socket_or_a_host_with_its_port(address: str) -> None:
+    assert address_of(address) == address
+
+
+@pytest.mark.parametrize("address", ["localhost", "http://localhost:7070", "unix:", "::1", "localhost:port"])
+def test_what_is_no_address_is_told_before_anything_is_called(address: str) -> None:
+    with pytest.raises(ValueError, match="HOST:PORT"):
+        address_of(address)
 
 
 @pytest.mark.parametrize("target", LOCAL)
