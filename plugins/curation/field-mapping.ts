@@ -1,7 +1,7 @@
 import { nearestName, type Row } from 'simmerkit';
 import { type DataPlace, dataError } from './data-error.js';
 import { layOut } from './layouts.js';
-import type { Field, LoadOptions, Source } from './options.js';
+import { type Field, fieldInBraces, type LoadOptions, type Source } from './options.js';
 
 /** Columns of every loaded dataset besides `id` and `source`, from fields of the same name where nothing is said. */
 export const sharedColumns = ['question', 'reasoning', 'answer', 'domain'] as const;
@@ -44,7 +44,7 @@ export function fieldMapper(
     for (const { column, take, isRequired, type } of columns) {
       const value = take(row, place, isRequired && options.missing === 'drop');
       const cell = value === null ? null : convert(value, type, column, place);
-      if (isRequired && (cell === null || (typeof cell === 'string' && cell.trim() === ''))) {
+      if (isRequired && isEmpty(cell)) {
         if (options.missing === 'drop') return { from: row, missing: column, question: mapped.question };
         throw missingValue(column, source.fields[column], row, place);
       }
@@ -74,14 +74,19 @@ export function columnsOf(source: Source): readonly string[] {
 export function columnsToFind({ fields }: Source, { required }: Pick<LoadOptions, 'required'>): readonly string[] {
   return required.filter((column) => {
     const field = fields[column];
-    return field !== undefined && (typeof field === 'string' || ('field' in field && !field.optional));
+    return field !== undefined && (typeof field === 'string' || (!('value' in field) && !field.optional));
   });
 }
 
-/** The name, or the path, of the field that a column is taken from. */
-export function fieldName(column: string, field: Field | undefined): string {
-  if (field === undefined || (typeof field === 'object' && 'value' in field)) return column;
-  return typeof field === 'string' ? field : field.field;
+/** The names, or the paths, of the fields that a column is taken from. */
+export function fieldNamesOf(column: string, field: Field | undefined): readonly string[] {
+  if (field === undefined || (typeof field === 'object' && 'value' in field)) return [column];
+  if (typeof field === 'string') return [field];
+  return 'field' in field ? [field.field] : namesIn(field.template);
+}
+
+function namesIn(template: string): readonly string[] {
+  return [...template.matchAll(new RegExp(fieldInBraces, 'g'))].map(([, name]) => name ?? '');
 }
 
 type Take = (row: Row, place: DataPlace, mayLack: boolean) => unknown;
@@ -93,6 +98,7 @@ function takeOptional(column: string): Take {
 function takeField(column: string, field: Field): Take {
   if (typeof field === 'string') return (row, place, mayLack) => reach(row, field, column, place, mayLack);
   if ('value' in field) return () => field.value;
+  if ('template' in field) return takeTemplate(column, field);
   const pattern = field.pattern === undefined ? undefined : new RegExp(field.pattern);
   const removals = field.remove.map((expression) => new RegExp(expression, 'g'));
   return (row, place, mayLack) => {
@@ -113,10 +119,28 @@ function takeField(column: string, field: Field): Take {
   };
 }
 
+/** Null where one of the fields is empty or not there: half a text is none. */
+function takeTemplate(column: string, { template, optional }: Extract<Field, { template: string }>): Take {
+  const names = namesIn(template);
+  return (row, place, mayLack) => {
+    const values = new Map<string, unknown>();
+    for (const name of names) {
+      const value = reach(row, name, column, place, mayLack || optional);
+      if (isEmpty(value)) return null;
+      values.set(name, convert(value, 'VARCHAR', column, place));
+    }
+    return template.replace(new RegExp(fieldInBraces, 'g'), (_, name: string) => String(values.get(name)));
+  };
+}
+
 function reach(row: Row, name: string, column: string, place: DataPlace, mayLack: boolean): unknown {
   const value = fieldIn(row, name);
   if (value === undefined && !mayLack) throw missingField(name, column, row, place);
   return value ?? null;
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === undefined || value === null || (typeof value === 'string' && value.trim() === '');
 }
 
 /** A field by its name, or by a path of names and positions. Undefined: it is not there. */
@@ -186,16 +210,18 @@ function missingField(name: string, column: string, row: Row, place: DataPlace):
 
 /** What to do about a field that is not there. */
 export function fieldHint(name: string, names: readonly string[]): string {
+  if (fieldInBraces.test(name)) return `For a text of several fields, write \`{ template: ${JSON.stringify(name)} }\`.`;
   const nearest = nearestName(name, names);
   const meant = nearest === undefined ? '' : `Did you mean \`${nearest}\`? `;
   return `${meant}Correct \`fields\` of the source, or set \`optional: true\` on the field.`;
 }
 
 function missingValue(column: string, field: Field | undefined, row: Row, place: DataPlace): Error {
-  const name = fieldName(column, field);
+  const names = fieldNamesOf(column, field);
+  const name = names.find((each) => isEmpty(fieldIn(row, each))) ?? names[0] ?? column;
   const value = fieldIn(row, name);
   if (value !== undefined) {
-    const isCut = value !== null && String(value).trim() !== '';
+    const isCut = !isEmpty(value);
     const message = isCut ? `nothing is left of \`${name}\` for column \`${column}\`.` : `\`${name}\` is empty.`;
     const first = isCut ? 'Correct `pattern` or `remove` of the field' : 'Fill it in';
     return dataError('value_missing', place, message, `${first}, or set \`missing: drop\` to leave such rows out.`);

@@ -163,6 +163,37 @@ describe('curation/load names file, line and column of', () => {
     await expect(loadFile('pool.jsonl', lines, { fields })).rejects.toMatchObject({ code: 'pattern_not_found' });
   });
 
+  it('the field of a template that is not there, that is empty, and that is no text', async () => {
+    const fields = { question: { template: '{team}/{prio}' } };
+    const load = (row: object, options = {}) => loadFile('pool.jsonl', JSON.stringify(row), { fields }, options);
+    await expect(load({ team: 'a', priority: 'b' })).rejects.toMatchObject({
+      code: 'missing_column',
+      message: expect.stringContaining('no field `prio` for column `question`'),
+    });
+    await expect(load({ team: 'a', priority: 'b' }, { missing: 'drop' })).rejects.toMatchObject({
+      code: 'missing_column',
+      message: expect.stringContaining('no row has the field `prio` for column `question`'),
+    });
+    await expect(load({ team: 'a', prio: ' ' })).rejects.toMatchObject({
+      code: 'value_missing',
+      message: expect.stringContaining('`prio` is empty'),
+    });
+    await expect(load({ team: 'a', prio: ['b'] })).rejects.toMatchObject({ code: 'wrong_type' });
+  });
+
+  it('a template that is given as the name of a field', async () => {
+    const fields = { answer: '{question}/{answer}' };
+    await expect(loadFile('pool.jsonl', lines, { fields })).rejects.toMatchObject({
+      code: 'missing_column',
+      hint: expect.stringContaining('{ template: "{question}/{answer}" }'),
+    });
+  });
+
+  it('no template without a field', async () => {
+    const fields = { question: { template: 'team/prio' } };
+    await expect(loadFile('pool.jsonl', lines, { fields })).rejects.toThrow(/names a field in braces/);
+  });
+
   it('an empty cell of a column by the name that it has in the file', async () => {
     const content = 'prompt,answer\nQ0,0\n,1\n';
     await expect(loadFile('pool.csv', content, { fields: { question: 'prompt' } })).rejects.toMatchObject({

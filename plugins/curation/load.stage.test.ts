@@ -114,6 +114,23 @@ describe('curation/load reads', () => {
     expect(result.rows('dataset')[2]).toMatchObject({ question: 'Q2', reasoning: 't2', level: 2 });
   });
 
+  it('several fields as one text', async () => {
+    const rows = [
+      { title: 'Lamp', body: { text: 'It is {dark}.' }, team: 'a', urgent: true },
+      { title: 'Tent', body: { text: 'It leaks.' }, team: null, urgent: false },
+    ];
+    const fields = {
+      question: { template: '{title}: {body.text} {title}!' },
+      answer: { template: '{team}/{urgent}' },
+      domain: { template: '{shop} {team}', optional: true },
+    };
+    const result = await loadFile('pool.jsonl', rows.map((row) => JSON.stringify(row)).join('\n'), { fields });
+    expect(result.rows('dataset')).toMatchObject([
+      { question: 'Lamp: It is {dark}. Lamp!', answer: 'a/true', domain: null },
+      { question: 'Tent: It leaks. Tent!', answer: null, domain: null },
+    ]);
+  });
+
   it('several sources in their order, and those files of a folder that are asked for', async () => {
     await mkdir(inside('parts'));
     for (const part of ['b', 'a']) await writeFile(inside('parts', `${part}.jsonl`), `{"problem":"${part}"}`);

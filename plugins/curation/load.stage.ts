@@ -93,7 +93,7 @@ const littleBytes = 2 ** 22;
 function patternsOf({ sources }: LoadOptions): readonly { readonly pattern: string; readonly path: string }[] {
   return Object.entries(sources).flatMap(([name, { fields, where }]) => [
     ...Object.entries(fields).flatMap(([column, field]) => {
-      if (typeof field === 'string' || 'value' in field) return [];
+      if (typeof field === 'string' || !('field' in field)) return [];
       const patterns = field.pattern === undefined ? field.remove : [field.pattern, ...field.remove];
       return patterns.map((pattern) => ({ pattern, path: `sources.${name}.fields.${column}` }));
     }),

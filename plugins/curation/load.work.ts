@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import type { Row, StartRows } from 'simmerkit';
 import type { DataPlace } from './data-error.js';
 import { readRows } from './data-reader.js';
-import { columnsToFind, fieldIn, fieldMapper, fieldName, rowFilter } from './field-mapping.js';
+import { columnsToFind, fieldIn, fieldMapper, fieldNamesOf, rowFilter } from './field-mapping.js';
 import type { Piece } from './load-tasks.js';
 import type { LoadOptions } from './options.js';
 import { problemId } from './problem-id.js';
@@ -25,9 +25,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
         isTaken: rowFilter(source),
         limit: source.limit ?? Number.POSITIVE_INFINITY,
         delimiter: source.delimiter,
-        toFind: columnsToFind(source, options).map(
-          (column) => [column, fieldName(column, source.fields[column])] as const,
-        ),
+        toFind: columnsToFind(source, options).flatMap((column) => fieldNamesOf(column, source.fields[column])),
       },
     ]),
   );
@@ -44,7 +42,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
         if (left <= 0) continue;
         let [read, taken, kept] = [0, 0, 0];
         let names: readonly string[] | undefined;
-        const absent = new Map(toFind);
+        const absent = new Set(toFind);
         for await (const { row, place } of readRows(file, format, { lines, delimiter })) {
           if (taken >= left) break;
           read++;
@@ -53,8 +51,8 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
           const mapped = mapRow(row, place);
           if (mapped.from !== undefined) {
             names ??= Object.keys(mapped.from);
-            for (const [column, field] of absent) {
-              if (fieldIn(mapped.from, field) !== undefined) absent.delete(column);
+            for (const field of absent) {
+              if (fieldIn(mapped.from, field) !== undefined) absent.delete(field);
             }
           }
           if ('row' in mapped) {
@@ -67,7 +65,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
           decisions.push({ id, kept: false, rule: `no_${missing}`, evidence: `${name}: ${placeOf(place)}` });
         }
         takenOf.set(name, taken + (takenOf.get(name) ?? 0));
-        const part = { source: name, file, read, taken, kept, absent: [...absent.keys()] };
+        const part = { source: name, file, read, taken, kept, absent: [...absent] };
         parts.push(names === undefined ? part : { ...part, names });
       }
     }

@@ -34,6 +34,9 @@ export const generateProblemsOptions = z.strictObject({
     ),
 });
 
+/** A field in a template. */
+export const fieldInBraces = /\{([^{}]+)\}/;
+
 const field = z.union([
   z.string().min(1),
   z.strictObject({
@@ -46,6 +49,15 @@ const field = z.union([
     optional: z.boolean().default(false).describe('Whether rows may lack it; the column is then empty.'),
   }),
   z.strictObject({ value: z.union([z.string(), z.number(), z.boolean()]).describe('The same for every row.') }),
+  z.strictObject({
+    template: z
+      .string()
+      .regex(fieldInBraces, 'a template names a field in braces, such as "{title}: {body}"')
+      .describe(
+        'Text of several fields, such as "{title}: {body}"; what stands in braces is the name of a field or a path.',
+      ),
+    optional: z.boolean().default(false).describe('Whether rows may lack one of them; the column is then empty.'),
+  }),
 ]);
 
 /** A file of a dataset on Hugging Face. */

@@ -1,5 +1,5 @@
 import { dataError } from './data-error.js';
-import { fieldHint, fieldName, fieldNames } from './field-mapping.js';
+import { fieldHint, fieldNames, fieldNamesOf } from './field-mapping.js';
 import type { Source } from './options.js';
 
 /** What was read of a file, or of a part of it, beside its rows. */
@@ -11,7 +11,7 @@ export interface ReadPart {
   /** Rows that `where` took, those that were dropped for what they lack included. */
   readonly taken: number;
   readonly kept: number;
-  /** Columns that must be there, whose field none of the taken rows has. */
+  /** Fields that must be there and that none of the taken rows has. */
   readonly absent: readonly string[];
   /** Fields of the first row that was taken. Absent: none was. */
   readonly names?: readonly string[];
@@ -35,7 +35,7 @@ function join(before: ReadPart, part: ReadPart): ReadPart {
     read: before.read + part.read,
     taken: before.taken + part.taken,
     kept: before.kept + part.kept,
-    absent: before.absent.filter((column) => part.absent.includes(column)),
+    absent: before.absent.filter((field) => part.absent.includes(field)),
   };
 }
 
@@ -46,10 +46,10 @@ function join(before: ReadPart, part: ReadPart): ReadPart {
  */
 export function requireFields(files: readonly ReadPart[], { fields }: Source): void {
   const [first, ...others] = files.filter(({ names }) => names !== undefined);
-  const column = first?.absent.find((name) => others.every(({ absent }) => absent.includes(name)));
-  if (first?.names === undefined || column === undefined) return;
+  const name = first?.absent.find((field) => others.every(({ absent }) => absent.includes(field)));
+  if (first?.names === undefined || name === undefined) return;
   const { file, names } = first;
-  const name = fieldName(column, fields[column]);
+  const column = Object.keys(fields).find((each) => fieldNamesOf(each, fields[each]).includes(name)) ?? name;
   throw dataError(
     'missing_column',
     { file },
