@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { CommandAction } from './command-action.js';
-import { homeOption, sequence } from './option-values.js';
+import { homeOption, positions, sequence } from './option-values.js';
 
 /** The commands for runs that there are. */
 export function addRunCommands(program: Command, action: CommandAction): void {
@@ -89,6 +89,24 @@ export function addRunCommands(program: Command, action: CommandAction): void {
       '\nExamples:\n  simmer artifacts latest\n  simmer --server host:7070 artifacts latest --get tuned.model --output ./tuned',
     )
     .action(action(async () => (await import('./commands/artifacts.js')).artifacts));
+
+  program
+    .command('rows')
+    .summary('show rows of what a run has made')
+    .description(
+      'Shows rows of a dataset, of generations or of graded answers, column by column; `simmer artifacts` lists them. Long ' +
+        'texts are cut, and --json has all of them.',
+    )
+    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
+    .argument('<stage.output>', 'which output, e.g. pool.dataset')
+    .option('--rows <positions>', 'which of its rows, from 0', positions, [0, 1, 2])
+    .addOption(homeOption())
+    .option('--json', 'the rows as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  simmer rows latest pool.dataset\n  simmer rows latest tuned-graded.graded --rows 0,17 --json',
+    )
+    .action(action(async () => (await import('./commands/rows.js')).rows));
 
   program
     .command('explain')

@@ -34,7 +34,7 @@ export async function artifacts(name: string, flags: ArtifactsFlags): Promise<nu
     else await writeLine(artifactLines(made, colorsFor(process.stdout)).join('\n'));
     return exitCodes.ok;
   }
-  const wanted = find(flags.get, made, run);
+  const wanted = findOutput(flags.get, made, run);
   const folder = flags.output ?? flags.get;
   await fetchArtifact(wanted, folder, (range) => workspace.readArtifact(range));
   if (flags.json) await writeJson({ ...wanted, folder });
@@ -54,7 +54,8 @@ function artifactLines(made: readonly RunArtifact[], colors: Colors): readonly s
   return tableLines([heading, ...rows], { right: [2, 3] });
 }
 
-function find(name: string, made: readonly RunArtifact[], { runId }: RunSummary): RunArtifact {
+/** The output of a name `STAGE.OUTPUT`. @throws UserError `output_not_found` */
+export function findOutput(name: string, made: readonly RunArtifact[], { runId }: RunSummary): RunArtifact {
   const found = made.find((artifact) => nameOf(artifact) === name);
   if (found !== undefined) return found;
   const hint = suggestion(name, made.map(nameOf)) ?? 'None of its stages has made anything yet.';
