@@ -181,7 +181,7 @@ export class Attempts implements AsyncDisposable {
     const { solving, row, index, reply, gold } = attempt;
     const grade = this.grades.get(gradeId(attempt));
     const verdict = grade?.verdict ?? 'unparsed';
-    solving.samples++;
+    if (reply.finish !== 'refused') solving.samples++;
     if (verdict === 'right') solving.right++;
     return {
       id: `${solving.name}/${reply.id}`,

@@ -128,6 +128,23 @@ describe('curation/difficulty with solvers', () => {
     expect(rows('dataset')).toHaveLength(4);
   });
 
+  it('counts no attempt that was refused: a problem of which all are was not answered', async () => {
+    answer = (question, time) => (question === 'hard' || (question === 'even' && time === 1) ? 400 : '1');
+    const options = { attempts: 2, temperature: 0.7, solvers: [{ url: server.url, model: 'm' }], unanswered: 'drop' };
+    const inputs = { dataset };
+    const run = await runStage(difficulty, { options, inputs, scratchFolder, grader: new EqualGrader() });
+    expect(run.rows('decisions').map(({ id, rule, evidence }) => [id, rule, evidence])).toEqual([
+      ['a', 'too_easy', 'm was right in 2 of 2'],
+      ['b', 'too_easy', 'm was right in 1 of 1'],
+      ['c', 'not_answered', null],
+      ['d', 'not_answered', null],
+    ]);
+    const measured = run.events.flatMap(({ type, data }) => (type === 'metric.measured' ? [data] : []));
+    expect(measured).toContainEqual(
+      expect.objectContaining({ name: expect.stringMatching(/m\.right$/), value: 1, count: 3 }),
+    );
+  });
+
   it('keeps, as s1, what every model is wrong about, unless options say otherwise', async () => {
     answer = byQuestion;
     const kept = async (options: Readonly<Record<string, unknown>>) =>

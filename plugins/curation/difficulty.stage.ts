@@ -174,8 +174,11 @@ function evidenceOf({ model, right, samples }: Tally): string {
   return `${model} was right in ${right} of ${samples}`;
 }
 
-/** Counts one attempt to its problem and model. @param from where it is from: models of one name may be two */
+/**
+ * Counts one attempt to its problem and model. What was refused is none: it says nothing of how hard the problem is. @param from where it is from: models of one name may be two
+ */
 function count(tallies: Map<string, Map<string, Tally>>, row: Row, from: string): void {
+  if (textIn(row, 'finish_reason') === 'refused') return;
   const id = textIn(row, 'prompt_id') ?? '';
   const model = textIn(row, 'model') ?? '';
   const ofProblem = tallies.get(id) ?? new Map<string, Tally>();
