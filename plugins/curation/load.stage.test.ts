@@ -136,16 +136,24 @@ describe('curation/load reads', () => {
     for (const part of ['b', 'a']) await writeFile(inside('parts', `${part}.jsonl`), `{"problem":"${part}"}`);
     await writeFile(inside('parts', 'notes.txt'), 'not data');
     await writeFile(inside('one.jsonl'), lines);
-    const result = await loadWith({
-      sources: {
-        parts: { path: 'parts', files: '*.jsonl', fields: { question: 'problem', domain: { value: 'letters' } } },
-        one: { path: 'one.jsonl', limit: 1 },
-      },
-    });
+    const sources = {
+      parts: { path: 'parts', files: '*.jsonl', fields: { question: 'problem', domain: { value: 'letters' } } },
+      one: { path: 'one.jsonl', limit: 1 },
+    };
+    expect(questions(await loadWith({ sources }))).toEqual(['Q0', 'a', 'b']);
+    const result = await loadWith({ sources, order: ['parts', 'one'] });
     expect(result.rows('dataset').map((row) => [row.question, row.source, row.domain])).toEqual([
       ['a', 'parts', 'letters'],
       ['b', 'parts', 'letters'],
       ['Q0', 'one', null],
+    ]);
+  });
+
+  it('no order that leaves a source out', () => {
+    const given = { sources: { a: { path: 'a' }, b: { path: 'b' } }, order: ['b'] };
+    const problems = load.check?.(load.options.parse(given), {} as never);
+    expect(problems).toMatchObject([
+      { path: 'order', message: 'order names b, and the sources are a, b.', hint: 'Name each source once.' },
     ]);
   });
 

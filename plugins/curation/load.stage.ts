@@ -1,7 +1,7 @@
-import { type Columns, defineStage, formatCount, pace, UserError } from 'simmerkit';
+import { type Columns, defineStage, formatCount, type OptionProblem, pace, UserError } from 'simmerkit';
 import type { Loaded } from './load.work.js';
 import type { Piece, SourceFiles } from './load-tasks.js';
-import { type LoadOptions, loadOptions } from './options.js';
+import { type LoadOptions, loadOptions, type Source } from './options.js';
 import { patternProblems } from './pattern-problems.js';
 
 export const load = defineStage({
@@ -16,6 +16,7 @@ export const load = defineStage({
     },
   },
   check: (options) => [
+    ...orderProblems(options),
     ...patternsOf(options).flatMap(({ pattern, path }) => patternProblems(path, pattern)),
     ...revisionProblems(options),
   ],
@@ -32,7 +33,7 @@ export const load = defineStage({
     const { sourceFiles } = await import('./source-files.js');
     const { options } = context;
     const sources: SourceFiles[] = [];
-    for (const [name, source] of Object.entries(options.sources))
+    for (const [name, source] of inOrder(options))
       sources.push({ name, source, files: await sourceFiles(name, source, context) });
     const added = new Set(sources.flatMap(({ source }) => columnsOf(source)));
     const columns: Columns = {
@@ -89,6 +90,21 @@ export const load = defineStage({
 
 /** Less is read before threads have started. */
 const littleBytes = 2 ** 22;
+
+/** The sources in the order in which their rows come. */
+function inOrder({
+  sources,
+  order = Object.keys(sources).sort(),
+}: LoadOptions): readonly (readonly [string, Source])[] {
+  return order.flatMap((name) => (sources[name] === undefined ? [] : [[name, sources[name]] as const]));
+}
+
+function orderProblems({ sources, order }: LoadOptions): readonly OptionProblem[] {
+  const names = Object.keys(sources).sort();
+  if (order === undefined || [...order].sort().join('\n') === names.join('\n')) return [];
+  const message = `order names ${order.join(', ')}, and the sources are ${names.join(', ')}.`;
+  return [{ path: 'order', code: 'invalid_order', message, hint: 'Name each source once.' }];
+}
 
 function patternsOf({ sources }: LoadOptions): readonly { readonly pattern: string; readonly path: string }[] {
   return Object.entries(sources).flatMap(([name, { fields, where }]) => [

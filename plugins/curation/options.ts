@@ -132,7 +132,14 @@ export const loadOptions = z.strictObject({
   sources: z
     .record(z.string().regex(/^[A-Za-z][\w.-]*$/, 'a source is named in letters, digits, _, . and -'), source)
     .refine((sources) => Object.keys(sources).length > 0, { error: 'name at least one source' })
-    .describe('Name of a source to its file. Rows come in this order; the name goes into the column `source`.'),
+    .describe('Name of a source to its file; the name goes into the column `source`.'),
+  order: z
+    .array(z.string())
+    .optional()
+    .describe(
+      'All sources in the order in which their rows come; the order of `sources` itself, a map, does not count. ' +
+        'Default: by their names.',
+    ),
   types: z
     .record(z.string(), z.enum(['VARCHAR', 'BIGINT', 'DOUBLE', 'BOOLEAN']))
     .default({})
