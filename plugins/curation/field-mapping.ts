@@ -199,13 +199,27 @@ export function fieldNames(names: readonly string[]): string {
 }
 
 function missingField(name: string, column: string, row: Row, place: DataPlace): Error {
-  const names = Object.keys(row);
+  const { whole, names } = deepest(row, name);
+  const has = `${whole === '' ? 'the row' : `\`${whole}\``} has ${fieldNames(names)}`;
+  const paths = names.map((each) => (whole === '' ? each : `${whole}.${each}`));
   return dataError(
     'missing_column',
     place,
-    `there is no field \`${name}\` for column \`${column}\`; the row has ${fieldNames(names)}.`,
-    fieldHint(name, names),
+    `there is no field \`${name}\` for column \`${column}\`; ${has}.`,
+    fieldHint(name, paths),
   );
+}
+
+/** The path as far as it leads, and what is there. */
+function deepest(row: Row, name: string): { readonly whole: string; readonly names: readonly string[] } {
+  const parts = name.split('.');
+  for (let length = parts.length - 1; length > 0; length--) {
+    const whole = parts.slice(0, length).join('.');
+    const value = fieldIn(row, whole);
+    if (typeof value === 'object' && value !== null && Object.keys(value).length > 0)
+      return { whole, names: Object.keys(value) };
+  }
+  return { whole: '', names: Object.keys(row) };
 }
 
 /** What to do about a field that is not there. */

@@ -163,6 +163,15 @@ describe('curation/load names file, line and column of', () => {
     await expect(loadFile('pool.jsonl', lines, { fields })).rejects.toMatchObject({ code: 'pattern_not_found' });
   });
 
+  it('a part of a field that is not there, with the parts that there are', async () => {
+    const fields = { answer: 'label.priority' };
+    const row = '{"question":"a","label":{"team":"b","priorty":"c"}}';
+    await expect(loadFile('pool.jsonl', row, { fields })).rejects.toMatchObject({
+      message: expect.stringContaining('for column `answer`; `label` has `team`, `priorty`.'),
+      hint: expect.stringContaining('Did you mean `label.priorty`?'),
+    });
+  });
+
   it('the field of a template that is not there, that is empty, and that is no text', async () => {
     const fields = { question: { template: '{team}/{prio}' } };
     const load = (row: object, options = {}) => loadFile('pool.jsonl', JSON.stringify(row), { fields }, options);
