@@ -165,6 +165,7 @@ export type { Json, Plan, PlannedStage, PlannedTrainer, StageReference } from '.
 export { readSecret } from './secrets.js';
 export { shortened, shortenedAtStart, startOf } from './shortened-text.js';
 export { type StartWork, type ThreadedWork, workInThreads } from './threads/work-in-threads.js';
+export { gpuVariables } from './trainer/gpu-devices.js';
 export type {
   Capability,
   ExportRequest,

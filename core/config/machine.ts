@@ -28,13 +28,24 @@ function memoryBytes(): number {
   return constrained > 0 && constrained < total ? constrained : total;
 }
 
+/**
+ * So many of the machine's GPUs, as CUDA_VISIBLE_DEVICES names them; where that is set, only of those that it lets this
+ * process see.
+ */
+export function gpuDevices(env: NodeJS.ProcessEnv, count: number): readonly string[] {
+  return (visibleDevices(env) ?? Array.from({ length: count }, (_, index) => String(index))).slice(0, count);
+}
+
+function visibleDevices({ CUDA_VISIBLE_DEVICES: visible }: NodeJS.ProcessEnv): readonly string[] | undefined {
+  if (visible === undefined) return undefined;
+  const devices = visible.split(',').map((device) => device.trim());
+  const end = devices.findIndex((device) => device === '' || device.startsWith('-'));
+  return end < 0 ? devices : devices.slice(0, end);
+}
+
 function gpus(env: NodeJS.ProcessEnv): number {
-  const visible = env.CUDA_VISIBLE_DEVICES;
-  if (visible !== undefined) {
-    const devices = visible.split(',').map((device) => device.trim());
-    const end = devices.findIndex((device) => device === '' || device.startsWith('-'));
-    return end < 0 ? devices.length : end;
-  }
+  const visible = visibleDevices(env);
+  if (visible !== undefined) return visible.length;
   const driver = readFolder('/proc/driver/nvidia/gpus').length;
   // Containers may hide the driver's folder and still have the devices.
   return driver > 0 ? driver : readFolder('/dev').filter((name) => /^nvidia\d+$/.test(name)).length;

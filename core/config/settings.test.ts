@@ -3,6 +3,7 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { byteSize } from './byte-size.js';
+import { gpuDevices } from './machine.js';
 import { loadSettings } from './settings.js';
 
 let cwd: string;
@@ -103,6 +104,8 @@ test('the number of accelerators is what CUDA may see', async () => {
   expect((await load({ CUDA_VISIBLE_DEVICES: '0,1' })).resources.gpus).toBe(2);
   expect((await load({ CUDA_VISIBLE_DEVICES: '' })).resources.gpus).toBe(0);
   expect((await load({ CUDA_VISIBLE_DEVICES: '3,-1,4' })).resources.gpus).toBe(1);
+  expect(gpuDevices({ CUDA_VISIBLE_DEVICES: ' GPU-8f2c, 3 ,4' }, 2)).toEqual(['GPU-8f2c', '3']);
+  expect(gpuDevices({}, 3)).toEqual(['0', '1', '2']);
 });
 
 test.each([

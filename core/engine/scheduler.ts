@@ -1,4 +1,5 @@
 import type { Resources } from '../plugin/definitions.js';
+import { gpusHere } from '../trainer/gpu-devices.js';
 
 /** What the machine has. */
 export interface Capacity {
@@ -21,8 +22,7 @@ export interface ScheduledStage {
 const resources = ['cpus', 'memoryBytes', 'gpus'] as const satisfies (keyof Capacity)[];
 
 /**
- * What a stage and its trainers take together on this machine. A stage takes one core where it does not say. GPUs are
- * counted over all nodes, and this machine is one of them.
+ * What a stage and its trainers take together on this machine. A stage takes one core where it does not say.
  */
 export function totalDemand(stage: Resources, trainers: readonly Resources[]): Capacity {
   const total = { cpus: stage.cpus ?? 1, memoryBytes: stage.memoryBytes ?? 0, gpus: gpusHere(stage) };
@@ -32,10 +32,6 @@ export function totalDemand(stage: Resources, trainers: readonly Resources[]): C
     total.gpus += gpusHere(trainer);
   }
   return total;
-}
-
-function gpusHere(wanted: Resources): number {
-  return Math.ceil((wanted.gpus ?? 0) / Math.max(1, wanted.nodes ?? 1));
 }
 
 /**

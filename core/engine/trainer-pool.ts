@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import { inject, injectable } from 'inversify';
+import { gpuDevices } from '../config/machine.js';
 import type { Settings } from '../config/settings.js';
 import { ContributionsToken, RunInfoToken, SettingsToken } from '../container/tokens.js';
+import { GpuDevices } from '../trainer/gpu-devices.js';
 import type { Trainer } from '../trainer/trainer.js';
 import { formerProcessId } from '../trainer/trainer-process.js';
 import { defaultLeaseSeconds, TrainerSupervisor } from '../trainer/trainer-supervisor.js';
@@ -31,6 +33,7 @@ export class TrainerPool implements RunResource {
   readonly #settings: Settings;
   readonly #recorder: RunRecorder;
   readonly #budget: BudgetGuard;
+  readonly #gpus: GpuDevices;
   readonly #supervisors = new Map<string, Promise<TrainerSupervisor>>();
   readonly #running = new Map<string, TrainerSupervisor>();
 
@@ -46,6 +49,7 @@ export class TrainerPool implements RunResource {
     this.#settings = settings;
     this.#recorder = recorder;
     this.#budget = budget;
+    this.#gpus = new GpuDevices(settings.cacheFolder, gpuDevices(process.env, settings.resources.gpus));
   }
 
   /**
@@ -131,6 +135,7 @@ export class TrainerPool implements RunResource {
       runId: this.#run.runId,
       runFolder: this.#run.runFolder,
       cacheFolder: this.#settings.cacheFolder,
+      gpus: this.#gpus,
       ...(this.#settings.python === undefined ? {} : { python: this.#settings.python }),
       recipeFolder: this.#run.plan.recipeFolder,
       emit: (...drafts) => this.#recorder.emitAll(drafts),

@@ -238,6 +238,11 @@ export interface LaunchedProcess {
 export interface LaunchRequest {
   readonly command: TrainerCommand;
   readonly resources: Resources;
+  /**
+   * GPUs of this machine that the trainer is to see, as CUDA_VISIBLE_DEVICES names them: no other trainer has them. For a
+   * launcher that starts it here; `gpuVariables` makes the variable. Absent: all there are.
+   */
+  readonly devices?: readonly string[];
   /** Files that outlive the core: the process must not depend on the core's pipes. */
   readonly stdoutFile: string;
   readonly stderrFile: string;

@@ -10,6 +10,7 @@ import { makeSocketFolder, removeSocketFolder } from '../process/socket-folder.j
 import type { ProcessExit } from '../process/spawn-detached.js';
 import { endsWithin } from '../process/terminate.js';
 import { makeToken } from '../secrets.js';
+import { type GpuDevices, gpusHere } from './gpu-devices.js';
 import type { TrainerDescription } from './trainer.js';
 import { TrainerClient } from './trainer-client.js';
 import { TrainerLostError } from './trainer-errors.js';
@@ -25,6 +26,7 @@ export interface TrainerPlace {
   readonly launcher: LauncherDefinition;
   readonly launcherOptions: Readonly<Record<string, unknown>>;
   readonly resources: Resources;
+  readonly gpus?: GpuDevices;
   readonly leaseSeconds: number;
   readonly handshakeMilliseconds: number;
   readonly signal: AbortSignal;
@@ -88,26 +90,30 @@ export class TrainerProcess {
     const token = overTcp ? makeToken() : undefined;
     // A handshake line that an earlier process left there would be taken for this one's.
     await rm(stdoutFile, { force: true });
-    const launched = await place.launcher.launch(
-      {
-        command: {
-          ...command,
-          env: {
-            ...command.env,
-            SIMMER_TRAINER_ADDRESS: address,
-            SIMMER_TRAINER_FOLDER: stateFolder,
-            SIMMER_LEASE_SECONDS: String(place.leaseSeconds),
-            ...(token === undefined ? {} : { SIMMER_TRAINER_TOKEN: token }),
+    const { launched, identity } = await withGpus(place, async (devices) => {
+      const started = await place.launcher.launch(
+        {
+          command: {
+            ...command,
+            env: {
+              ...command.env,
+              SIMMER_TRAINER_ADDRESS: address,
+              SIMMER_TRAINER_FOLDER: stateFolder,
+              SIMMER_LEASE_SECONDS: String(place.leaseSeconds),
+              ...(token === undefined ? {} : { SIMMER_TRAINER_TOKEN: token }),
+            },
           },
+          resources: place.resources,
+          ...(devices === undefined ? {} : { devices }),
+          stdoutFile,
+          stderrFile,
+          log: place.log,
         },
-        resources: place.resources,
-        stdoutFile,
-        stderrFile,
-        log: place.log,
-      },
-      place.launcherOptions,
-    );
-    const identity = (await processIdentity(launched.pid)) ?? { pid: launched.pid, startTime: 'gone' };
+        place.launcherOptions,
+      );
+      const named = await processIdentity(started.pid);
+      return { launched: started, identity: named ?? { pid: started.pid, startTime: 'gone' } };
+    });
     const record: ProcessRecord = {
       format: 1,
       ...identity,
@@ -227,6 +233,29 @@ export class TrainerProcess {
   lastErrorLines(): Promise<readonly string[]> {
     return lastLines(this.stderrFile);
   }
+}
+
+/** Starts a process with GPUs of its own. @param start gets their names; undefined: it sees all there are */
+async function withGpus<T extends { readonly identity: ProcessIdentity }>(
+  { gpus, resources, trainer, signal, log }: TrainerPlace,
+  start: (devices: readonly string[] | undefined) => Promise<T>,
+): Promise<T> {
+  const claim = await gpus?.claim(gpusHere(resources), signal);
+  if (claim === undefined) return start(undefined);
+  if (claim.shared.length > 0) {
+    log.warning(
+      `No GPU is free: trainer ${trainer} shares GPU ${claim.shared.join(', ')} with trainers that run already.`,
+    );
+  }
+  let started: T;
+  try {
+    started = await start(claim.devices);
+  } catch (error) {
+    await claim.drop();
+    throw error;
+  }
+  await claim.passTo(started.identity);
+  return started;
 }
 
 async function removeSocketOf(address: string): Promise<void> {

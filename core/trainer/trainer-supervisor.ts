@@ -15,6 +15,7 @@ import { endsWithin } from '../process/terminate.js';
 import type { PlannedTrainer } from '../recipe/plan.js';
 import { abortable, CallQueue } from './call-queue.js';
 import { EventMemory } from './event-memory.js';
+import type { GpuDevices } from './gpu-devices.js';
 import { superviseGeneration } from './supervised-generation.js';
 import { type StageScope, SupervisedTraining, type TrainingHost } from './supervised-training.js';
 import type { GenerationEvent, GenerationRequest, Trainer } from './trainer.js';
@@ -40,6 +41,8 @@ export interface TrainerSupervisorOptions {
   readonly runFolder: string;
   readonly cacheFolder: string;
   readonly recipeFolder: string;
+  /** Of this machine. Absent: the trainer sees all there are. */
+  readonly gpus?: GpuDevices;
   /** The Python that the user's settings name. */
   readonly python?: string;
   /** Facts are durable when it resolves. */
@@ -330,7 +333,7 @@ export class TrainerSupervisor {
   }
 
   private async place(stage: StageScope, signal: AbortSignal): Promise<TrainerPlace> {
-    const { planned, launcher, leaseSeconds } = this.options;
+    const { planned, launcher, leaseSeconds, gpus } = this.options;
     const startSeconds = (await launcher.startSeconds?.(planned.launcher.options)) ?? defaultStartSeconds;
     return {
       trainer: planned.name,
@@ -338,6 +341,7 @@ export class TrainerSupervisor {
       launcher,
       launcherOptions: planned.launcher.options,
       resources: planned.resources,
+      ...(gpus === undefined ? {} : { gpus }),
       leaseSeconds: leaseSeconds ?? defaultLeaseSeconds(),
       handshakeMilliseconds: startSeconds * 1000,
       signal,

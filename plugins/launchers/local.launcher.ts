@@ -1,4 +1,4 @@
-import { attachToProcess, defineLauncher, placement, spawnDetached, terminateGroup, z } from 'simmerkit';
+import { attachToProcess, defineLauncher, gpuVariables, placement, spawnDetached, terminateGroup, z } from 'simmerkit';
 
 /** Starts trainers on this machine, in a session of their own: they outlive the core that started them. */
 export const local = defineLauncher({
@@ -15,10 +15,10 @@ export const local = defineLauncher({
   }),
   transport: (options) => options.transport,
   processes: () => 1,
-  async launch({ command, stdoutFile, stderrFile }) {
+  async launch({ command, devices, stdoutFile, stderrFile }) {
     const { pid, exited } = await spawnDetached({
       argv: command.argv,
-      env: { ...process.env, ...command.env },
+      env: { ...process.env, ...gpuVariables(devices), ...command.env },
       ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
       stdoutFile,
       stderrFile,

@@ -2,6 +2,7 @@ import {
   attachToProcess,
   defineLauncher,
   endsWithin,
+  gpuVariables,
   type LaunchedProcess,
   spawnDetached,
   terminateGroup,
@@ -23,11 +24,11 @@ export const torchrun = defineLauncher({
   options: torchrunOptions,
   startSeconds: ({ nodes, joinSeconds }) => (nodes === 1 ? 180 : joinSeconds + 180),
   processes: (options, resources) => nodeCount(options, resources) * processesPerNode(options, resources),
-  async launch({ command, resources, stdoutFile, stderrFile, log }, options) {
+  async launch({ command, resources, devices, stdoutFile, stderrFile, log }, options) {
     const { first, further } = torchrunCommands(command, resources, options);
     const { pid, exited } = await spawnDetached({
       argv: first,
-      env: { ...process.env, ...command.env },
+      env: { ...process.env, ...gpuVariables(devices), ...command.env },
       ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
       stdoutFile,
       stderrFile,

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DuckDBInstance } from '@duckdb/node-api';
 import type { Event, EventDraft, EventType } from '../../core/events/catalogue.js';
 import { isAlive, type ProcessIdentity, processIdentity } from '../../core/process/process-identity.js';
+import type { PlannedTrainer } from '../../core/recipe/plan.js';
 import type { Misbehavior } from '../../core/testing/fake-trainer/misbehavior.js';
 import { fakeTrainerPlugin } from '../../core/testing/fake-trainer-plugin.js';
 import type { GenerationRequest, Hyperparameters, Trainer, TrainingRequest } from '../../core/trainer/trainer.js';
@@ -66,7 +67,14 @@ export class TrainerBench implements AsyncDisposable {
   /** A supervisor as a new core would make it: it knows the log so far. */
   supervise(
     misbehavior: Partial<Misbehavior> = {},
-    options: Partial<TrainerSupervisorOptions> & { readonly transport?: 'unix' | 'tcp' } = {},
+    {
+      planned,
+      transport = 'unix',
+      ...options
+    }: Partial<Omit<TrainerSupervisorOptions, 'planned'>> & {
+      readonly planned?: Partial<PlannedTrainer>;
+      readonly transport?: 'unix' | 'tcp';
+    } = {},
   ): TrainerSupervisor {
     const definition = fakeTrainerPlugin.trainers?.fake;
     const launcher = launchers.launchers?.local;
@@ -78,9 +86,10 @@ export class TrainerBench implements AsyncDisposable {
         options: definition.options.parse({ misbehavior }) as never,
         semanticOptions: {},
         codeDigest: 'code',
-        launcher: { uses: 'launchers/local', options: { transport: options.transport ?? 'unix' } },
+        launcher: { uses: 'launchers/local', options: { transport } },
         resources: { cpus: 1 },
         relevantVersions: {},
+        ...planned,
       },
       definition,
       launcher,

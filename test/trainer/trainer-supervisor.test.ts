@@ -4,7 +4,10 @@ import { credentials, Metadata, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { redacted, redactor } from '../../core/events/redaction.js';
 import { TrainerServiceClient } from '../../core/generated/simmer/trainer/v1/trainer.js';
+import type { LauncherDefinition } from '../../core/plugin/definitions.js';
+import { GpuDevices } from '../../core/trainer/gpu-devices.js';
 import type { GenerationEvent, Sample } from '../../core/trainer/trainer.js';
+import launchers from '../../plugins/launchers/plugin.js';
 import { TrainerBench } from './trainer-bench.js';
 
 let bench: TrainerBench;
@@ -52,6 +55,31 @@ describe('starting a trainer', () => {
     setTimeout(() => stop.abort(new Error('Ctrl-C')), 300);
     await expect(description).rejects.toThrow('Ctrl-C');
     expect(supervisor.processIds()).toEqual([]);
+  });
+
+  it('gives each a GPU of its own, which it keeps when another core takes it up', async () => {
+    const { local } = launchers.launchers ?? {};
+    if (local === undefined) throw new Error('there is no local launcher');
+    const seen: unknown[] = [];
+    const launcher: LauncherDefinition = {
+      ...local,
+      launch: (request, options) => {
+        seen.push(request.devices);
+        return local.launch(request, options);
+      },
+    };
+    const own = (name: string) => {
+      const planned = { name, resources: { gpus: 1 } };
+      return bench.supervise({}, { planned, launcher, gpus: new GpuDevices(bench.folder, ['3', '5']) });
+    };
+    const [one, other] = [own('one'), own('other')];
+    const { processId } = await bench.stage(one).describe();
+    await one.dispose('leave');
+    const again = own('one');
+    expect((await bench.stage(again).describe()).processId).toBe(processId);
+    await bench.stage(other).describe();
+    expect(seen).toEqual([['3'], ['5']]);
+    await Promise.all([again, other].map((supervisor) => supervisor.dispose('shutdown')));
   });
 
   it('is done once for calls that come at the same time', async () => {

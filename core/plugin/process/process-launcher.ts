@@ -61,7 +61,7 @@ export function processLauncher(
           startSeconds: async (options) => (await resolved(options)).startSeconds ?? standingStartSeconds,
         }
       : {}),
-    async launch({ command, resources, stdoutFile, stderrFile, log }, options) {
+    async launch({ command, resources, devices = [], stdoutFile, stderrFile, log }, options) {
       const { argv, env, cwd } = command;
       const pid = await ask('Launching with', async ({ client, host }) => {
         const callId = randomUUID();
@@ -69,7 +69,7 @@ export function processLauncher(
         return await client.launch({
           ...{ callId, launcher: name, options: plainJson(options), resources: fromResources(resources) },
           command: { argv: [...argv], env: { ...env }, cwd },
-          ...{ stdoutFile, stderrFile },
+          ...{ devices: [...devices], stdoutFile, stderrFile },
         });
       });
       return watched(pid, options);

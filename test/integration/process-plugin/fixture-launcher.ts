@@ -51,7 +51,7 @@ export function resolveLaunch(
 
 /** @param say a line in the run's log */
 export async function launch(
-  { callId, launcher, command, stdoutFile, stderrFile, resources }: LaunchRequest,
+  { callId, launcher, command, stdoutFile, stderrFile, resources, devices }: LaunchRequest,
   misbehavior: string,
   say: (callId: string, line: string) => Promise<unknown>,
 ): Promise<Answer<LaunchResponse>> {
@@ -64,7 +64,7 @@ export async function launch(
   if (env.SIMMER_TRAINER_ADDRESS === undefined) {
     return { error: { code: status.INVALID_ARGUMENT, details: 'There is no SIMMER_TRAINER_ADDRESS.' } };
   }
-  await say(callId, `launches with ${resources?.cpus} cores`);
+  await say(callId, `launches with ${resources?.cpus} cores on GPU ${devices.join(' and ')}`);
   const child = spawn(argv[0]!, argv.slice(1), {
     env: { ...process.env, ...env },
     ...(cwd === undefined ? {} : { cwd }),

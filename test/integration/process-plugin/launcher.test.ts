@@ -23,12 +23,15 @@ stages: { ask: { uses: asking/ask, with: { trainer: student } } }
 `;
 
 /** Has the launcher start something that does nothing. */
-async function launchedOf(harness: RunHarness) {
+async function launchedOf(
+  harness: RunHarness,
+  { devices = [], info = () => {} }: { readonly devices?: readonly string[]; info?(line: string): void } = {},
+) {
   const { definition } = await harness.catalog.launcher('fixture/here');
   const files = { stdoutFile: `${harness.recipeFolder}/out.log`, stderrFile: `${harness.recipeFolder}/err.log` };
-  const log = { debug() {}, info() {}, warning() {}, error() {} };
+  const log = { debug() {}, info, warning() {}, error() {} };
   const command = { argv: ['sleep', '60'], env: { SIMMER_TRAINER_ADDRESS: '127.0.0.1:0' } };
-  return { definition, launched: await definition.launch({ command, resources: {}, ...files, log }, {}) };
+  return { definition, launched: await definition.launch({ command, resources: {}, devices, ...files, log }, {}) };
 }
 
 describe('a launcher of a plugin that is a process', () => {
@@ -41,10 +44,20 @@ describe('a launcher of a plugin that is a process', () => {
       const [started] = run.eventsOf('trainer.started');
       expect(started?.data.address).toMatch(tcp ? /^127\.0\.0\.1:/ : /^unix:/);
       expect(await processIdentity(started!.data.pid)).toBeUndefined();
-      expect(run.eventsOf('log.written').map(({ data }) => data.message)).toContain('launches with undefined cores');
+      expect(run.eventsOf('log.written').map(({ data }) => data.message)).toContain(
+        'launches with undefined cores on GPU ',
+      );
     },
     60_000,
   );
+
+  it('is told which GPUs of this machine are for what it starts', async () => {
+    await using harness = await harnessOf('none');
+    const lines: string[] = [];
+    const { launched } = await launchedOf(harness, { devices: ['1', '3'], info: (line) => lines.push(line) });
+    await launched.terminate(1_000);
+    expect(lines).toEqual(['launches with undefined cores on GPU 1 and 3']);
+  });
 
   it('starts what lives on without it, is found again, and ends by its word', async () => {
     await using harness = await harnessOf('none');

@@ -91,6 +91,7 @@ function launchRequest({ options: { folder } }: PluginBench, launcher: string, o
   return {
     ...{ callId: randomUUID(), launcher, options: plainJson(options), resources: fromResources({ cpus: 1 }) },
     command: { argv, env: trainerVariables(folder), cwd: folder },
+    devices: [],
     ...{ stdoutFile: join(folder, 'launched.out'), stderrFile: join(folder, 'launched.err') },
   };
 }

@@ -43,6 +43,7 @@ class LauncherCalls:
             stdout_file=Path(request.stdout_file),
             stderr_file=Path(request.stderr_file),
             log=Log(self._host.for_call(request.call_id)),
+            devices=tuple(request.devices),
         )
         return pb.LaunchResponse(process_id=launcher.launch(asked))
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -33,6 +33,9 @@ class LaunchRequest:
     stderr_file: Path
     #: What the user must know or do for it to start, such as the command for another machine.
     log: Log
+    #: GPUs of this machine that the trainer is to see, as CUDA_VISIBLE_DEVICES names them; empty: all there are.
+    #: `start_detached` heeds them.
+    devices: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ def start_detached(request: LaunchRequest) -> int:
     """Starts the command on this machine, in a session of its own. Returns its process id."""
     own = ("SIMMER_PLUGIN_", "SIMMER_HOST_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    if request.devices:
+        inherited["CUDA_VISIBLE_DEVICES"] = ",".join(request.devices)
     with request.stdout_file.open("ab") as stdout, request.stderr_file.open("ab") as stderr:
         process = subprocess.Popen(
             list(request.command.argv),

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,15 @@ def test_what_is_started_has_its_own_session_and_writes_to_files(tmp_path: Path)
         end_group(process_id, 5)
     assert not is_running(process_id)
     end_group(process_id, 5)
+
+
+def test_what_is_started_sees_the_gpus_that_it_is_given(tmp_path: Path) -> None:
+    asked = request_in(tmp_path, "sh", "-c", 'echo "[$CUDA_VISIBLE_DEVICES]"; exec sleep 60')
+    process_id = start_detached(replace(asked, devices=("1", "3")))
+    while not (tmp_path / "out").read_text():
+        assert is_running(process_id)
+    end_group(process_id, 5)
+    assert (tmp_path / "out").read_text() == "[1,3]\n"
 
 
 def test_what_ignores_its_end_is_forced(tmp_path: Path) -> None:

@@ -1,0 +1,102 @@
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { waitForLock } from '../events/wait-for-lock.js';
+import { writeFileDurably } from '../files/durable-files.js';
+import type { Resources } from '../plugin/definitions.js';
+import { isAlive, type ProcessIdentity, processIdentity } from '../process/process-identity.js';
+
+/** A GPU by its name in CUDA_VISIBLE_DEVICES, and a process that has it until it ends. */
+interface HeldGpu extends ProcessIdentity {
+  readonly device: string;
+}
+
+/** GPUs that are set aside for a process that is about to start. */
+export interface GpuClaim {
+  /** As CUDA_VISIBLE_DEVICES names them. */
+  readonly devices: readonly string[];
+  /** Those that a process that still runs has as well: no other was free. */
+  readonly shared: readonly string[];
+  /** The process that has them from now on. */
+  passTo(holder: ProcessIdentity): Promise<void>;
+  /** The process did not start. */
+  drop(): Promise<void>;
+}
+
+/** How many GPUs of this machine are meant: they are counted over all nodes, and this machine is one of them. */
+export function gpusHere(wanted: Resources): number {
+  return Math.ceil((wanted.gpus ?? 0) / Math.max(1, wanted.nodes ?? 1));
+}
+
+/** The variable by which a process sees these GPUs alone, as PyTorch and all that uses CUDA or ROCm reads it. */
+export function gpuVariables(devices: readonly string[] | undefined): { readonly CUDA_VISIBLE_DEVICES?: string } {
+  return devices === undefined ? {} : { CUDA_VISIBLE_DEVICES: devices.join(',') };
+}
+
+/**
+ * Gives each trainer on this machine GPUs of its own, whichever run and core started it. Who has which is kept in a file
+ * of the user's cache; what a process had is free when it has ended.
+ */
+export class GpuDevices {
+  readonly #folder: string;
+  readonly #devices: readonly string[];
+
+  /** @param devices of this machine that may be given, as CUDA_VISIBLE_DEVICES names them */
+  constructor(cacheFolder: string, devices: readonly string[]) {
+    // A cache may be shared by several machines, each with processes and GPUs of its own.
+    this.#folder = join(cacheFolder, 'gpus', hostname());
+    this.#devices = devices;
+  }
+
+  /** Undefined where this machine is not known to have so many: whoever starts then sees all there are. */
+  async claim(count: number, signal: AbortSignal): Promise<GpuClaim | undefined> {
+    if (count === 0 || count > this.#devices.length) return undefined;
+    const own = await processIdentity(process.pid);
+    if (own === undefined) return undefined;
+    const { devices, shared } = await this.#change(signal, (held) => {
+      const isFree = (device: string) => held.every((one) => one.device !== device);
+      const inOrder = [...this.#devices.filter(isFree), ...this.#devices.filter((device) => !isFree(device))];
+      const chosen = inOrder.slice(0, count);
+      return {
+        held: [...held, ...chosen.map((device) => ({ device, ...own }))],
+        result: { devices: chosen, shared: chosen.filter((device) => !isFree(device)) },
+      };
+    });
+    const replace = async (holder: ProcessIdentity | undefined) => {
+      // Also where the run was stopped meanwhile: the process is there.
+      await this.#change(new AbortController().signal, (held) => {
+        const left = [...held];
+        for (const device of devices) {
+          const at = left.findIndex((one) => one.device === device && one.pid === own.pid);
+          if (at >= 0) left.splice(at, 1);
+        }
+        const passed = holder === undefined ? [] : devices.map((device) => ({ device, ...holder }));
+        return { held: [...left, ...passed], result: undefined };
+      });
+    };
+    return { devices, shared, passTo: replace, drop: () => replace(undefined) };
+  }
+
+  async #change<T>(
+    signal: AbortSignal,
+    change: (held: readonly HeldGpu[]) => { readonly held: readonly HeldGpu[]; readonly result: T },
+  ): Promise<T> {
+    await using _lock = await waitForLock(this.#folder, { signal, onWait: () => {} });
+    const file = join(this.#folder, 'held.json');
+    const { held, result } = change(await livingIn(file));
+    await writeFileDurably(file, `${JSON.stringify(held)}\n`);
+    return result;
+  }
+}
+
+async function livingIn(file: string): Promise<readonly HeldGpu[]> {
+  let held: readonly HeldGpu[];
+  try {
+    held = JSON.parse(await readFile(file, 'utf8')) as readonly HeldGpu[];
+  } catch {
+    // Not there yet; one that is damaged tells as little.
+    return [];
+  }
+  const alive = await Promise.all(held.map(isAlive));
+  return held.filter((_, index) => alive[index]);
+}
