@@ -253,10 +253,19 @@ function notUtf8(file: string, firstLine: number, bytes: Buffer, cause?: unknown
   );
 }
 
-/** Perhaps one that a number cannot hold. */
-const longInteger = /[:[,\s]-?\d{16,}/;
 /** What is escaped in a string, where a string begins or ends, and numbers. */
 const jsonPart = /\\.|"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+
+/** Whether a number is among the values that may have lost digits. To look for it in the text would take longer than to parse that. */
+function hasLongInteger(value: unknown): boolean {
+  const left = [value];
+  while (left.length > 0) {
+    const one = left.pop();
+    if (typeof one === 'number' && Number.isInteger(one) && !Number.isSafeInteger(one)) return true;
+    if (typeof one === 'object' && one !== null) for (const inner of Object.values(one)) left.push(inner);
+  }
+  return false;
+}
 
 /** JSON in which integers beyond 2^53, which would lose their last digits, are texts. */
 function withExactIntegers(json: string): string {
@@ -270,7 +279,7 @@ function withExactIntegers(json: string): string {
 function parseJson(text: string, placeAt: (position: number) => DataPlace): unknown {
   try {
     const value: unknown = JSON.parse(text);
-    return longInteger.test(text) ? JSON.parse(withExactIntegers(text)) : value;
+    return hasLongInteger(value) ? JSON.parse(withExactIntegers(text)) : value;
   } catch (error) {
     const message = (error as Error).message;
     const position = /at position (\d+)/.exec(message)?.[1];
