@@ -21,3 +21,9 @@ it('rows have a line a column, with long texts cut', () => {
     '2 of 4,000 rows',
   ]);
 });
+
+it('shows no escape sequence of a text to the terminal', () => {
+  const found = [{ question: 'a\u001b[31m\u009bred' }];
+  const lines = rowLines({ found, positions: [0], rowCount: 1 }, { colors: picocolors.createColors(false), width: 80 });
+  expect(lines).toContain('  question  a [31m red');
+});

@@ -76,6 +76,6 @@ export function rowLines(
 }
 
 function cellText(value: unknown): string {
-  const text = typeof value === 'string' ? value.replaceAll(/\s+/g, ' ').trim() : JSON.stringify(value);
+  const text = typeof value === 'string' ? value.replaceAll(/[\s\p{Cc}]+/gu, ' ').trim() : JSON.stringify(value);
   return text.length > longestText ? `${text.slice(0, longestText - 1)}…` : text;
 }
