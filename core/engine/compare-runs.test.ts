@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { UserError } from '../errors.js';
 import type { Event, EventDraft } from '../events/catalogue.js';
 import type { Json, Plan } from '../recipe/plan.js';
-import { compareRuns } from './compare-runs.js';
+import { compareRuns, type RunsSource } from './compare-runs.js';
 import type { RunSummary } from './run-outcome.js';
 
 interface Given {
@@ -50,10 +50,14 @@ const started = (key: string) => draft('stage.started', { uses: 'sft/train', key
 const step = (at: number, loss: number | null) => draft('step.logged', { step: at, loss });
 const draft = (type: string, data: object) => ({ type, stage: 'tuned', data }) as unknown as EventDraft;
 
-async function compared(runs: Readonly<Record<string, TestRun>>, names = Object.keys(runs)) {
+async function compared(
+  runs: Readonly<Record<string, TestRun>>,
+  names = Object.keys(runs),
+  optional: readonly string[] = [],
+) {
   const reads: string[] = [];
   const summary = (runId: string) => ({ runId, recipe: 'r', status: 'completed', startedAt: '' }) as RunSummary;
-  const result = await compareRuns(names.map(summary), {
+  const source: RunsSource = {
     planOf: async ({ runId }) => runs[runId]!.plan,
     async *history({ runId }) {
       reads.push(runId);
@@ -63,7 +67,8 @@ async function compared(runs: Readonly<Record<string, TestRun>>, names = Object.
       if (!(runId in runs)) throw new UserError('run_not_found', 'It is gone.');
       return summary(runId);
     },
-  });
+  };
+  const result = await compareRuns(names.map(summary), source, new Set(optional));
   return { result, reads };
 }
 
@@ -206,5 +211,27 @@ describe('what runs came to', () => {
   it('is not known where that run is gone', async () => {
     const run = { plan: plan({}), events: reused };
     expect((await compared({ second: run, third: run })).result.map(({ trainings }) => trainings)).toEqual([{}, {}]);
+  });
+});
+
+describe('runs that trained and measured nothing', () => {
+  const trained = { plan: plan({}), events: log(started('key'), step(1, 0.5)) };
+  const failed = { plan: plan({ options: { rate: 9 }, more: ['again'] }), events: log() };
+  const namesOf = async (runs: Readonly<Record<string, TestRun>>, optional: readonly string[]) => {
+    const { result } = await compared(runs, Object.keys(runs), optional);
+    return result.map(({ runId }) => runId);
+  };
+
+  it('are left out where they were not named and others have figures, and differ in nothing then', async () => {
+    const { result } = await compared({ a: trained, b: failed, c: trained }, ['a', 'b', 'c'], ['a', 'b', 'c']);
+    expect(result.map(({ runId, differs }) => [runId, differs])).toEqual([
+      ['a', {}],
+      ['c', {}],
+    ]);
+  });
+
+  it('stay where they were named, or where nothing else is to be compared', async () => {
+    expect(await namesOf({ a: trained, b: failed, c: trained }, ['a', 'c'])).toEqual(['a', 'b', 'c']);
+    expect(await namesOf({ a: trained, b: failed }, ['a', 'b'])).toEqual(['a', 'b']);
   });
 });

@@ -43,20 +43,27 @@ export interface RunsSource {
   find(runId: string): Promise<RunSummary>;
 }
 
-/** Sets runs side by side, in the order in which they are given. Each log is read once. */
-export async function compareRuns(runs: readonly RunSummary[], source: RunsSource): Promise<readonly ComparedRun[]> {
-  const plans = await Promise.all(runs.map((run) => source.planOf(run)));
-  const differences = differencesOf(plans);
+/**
+ * Sets runs side by side, in the order in which they are given. Each log is read once.
+ * @param optional ids of runs that are left out where they trained nothing and measured nothing, and others did: such a
+ * one has nothing to compare, and may differ in everything
+ */
+export async function compareRuns(
+  runs: readonly RunSummary[],
+  source: RunsSource,
+  optional: ReadonlySet<string> = new Set(),
+): Promise<readonly ComparedRun[]> {
   const read = new Map<string, Promise<ToldRun>>();
   const told = (run: RunSummary) => {
     const reading = read.get(run.runId) ?? readRun(source.history(run));
     read.set(run.runId, reading);
     return reading;
   };
-  const compared: ComparedRun[] = [];
-  for (const [index, run] of runs.entries()) {
+  const all: { readonly plan: Plan; readonly run: Omit<ComparedRun, 'differs'> }[] = [];
+  for (const run of runs) {
     const { state, trainings, madeBy } = await told(run);
-    const stages = plans[index]?.stages.map(({ name }) => name) ?? [];
+    const plan = await source.planOf(run);
+    const stages = plan.stages.map(({ name }) => name);
     const trained: Record<string, ComparedTraining> = {};
     for (const stage of stages) {
       const key = state.stages[stage]?.key;
@@ -65,21 +72,17 @@ export async function compareRuns(runs: readonly RunSummary[], source: RunsSourc
       const training = trainings.get(key) ?? (maker === undefined ? undefined : await trainingOf(key, maker));
       if (training !== undefined) trained[stage] = training;
     }
-    compared.push({
-      runId: run.runId,
-      recipe: run.recipe,
-      status: run.status,
-      startedAt: run.startedAt,
-      seconds: state.activeSeconds,
-      usd: state.spending.usd,
-      differs: differences[index] ?? {},
-      trainings: trained,
-      metrics: Object.fromEntries(
-        [...figuresByName(state.figures, stages)].map(([name, { figure }]) => [name, figure]),
-      ),
-    });
+    const metrics = [...figuresByName(state.figures, stages)].map(([name, { figure }]) => [name, figure] as const);
+    const { runId, recipe, status, startedAt } = run;
+    const took = { seconds: state.activeSeconds, usd: state.spending.usd };
+    const made = { trainings: trained, metrics: Object.fromEntries(metrics) };
+    all.push({ plan, run: { runId, recipe, status, startedAt, ...took, ...made } });
   }
-  return compared;
+  const hasFigures = ({ run }: (typeof all)[number]) => Object.keys({ ...run.trainings, ...run.metrics }).length > 0;
+  const isShown = (one: (typeof all)[number]) => hasFigures(one) || !optional.has(one.run.runId);
+  const shown = all.filter(hasFigures).length >= 2 ? all.filter(isShown) : all;
+  const differences = differencesOf(shown.map(({ plan }) => plan));
+  return shown.map(({ run }, index) => ({ ...run, differs: differences[index] ?? {} }));
 
   /** How a model was trained that an earlier run made, as long as that one is there. */
   async function trainingOf(key: string, maker: string): Promise<ComparedTraining | undefined> {

@@ -21,23 +21,36 @@ type IsShown = (name: string, metric: Metric) => boolean;
 /** `simmer compare`: runs side by side. */
 export async function compare(names: readonly string[], flags: CompareFlags): Promise<number> {
   await using workspace = await openWorkspace(flags);
-  const runs = await compareRuns(await runsNamed(names, workspace), workspace);
+  const { named, ofRecipes } = await runsNamed(names, workspace);
+  const runs = await compareRuns(named, workspace, ofRecipes);
   if (flags.json) await writeJson(runs);
   else {
     const { metrics } = flags;
     const isShown = metrics === undefined ? isAccuracy : (name: string) => fitsPattern(name, metrics);
     const shape = { colors: colorsFor(process.stdout), width: process.stdout.columns || 80 };
-    await writeLine(comparisonLines(runs, isShown, shape).join('\n'));
+    const left = named.length - runs.length;
+    const note = `${left} run${left === 1 ? '' : 's'} that trained and measured nothing left out`;
+    const lines = [...comparisonLines(runs, isShown, shape), ...(left === 0 ? [] : ['', shape.colors.dim(note)])];
+    await writeLine(lines.join('\n'));
   }
   return exitCodes.ok;
 }
 
-/** By the name of their recipe, by the beginning of their ids, or "latest"; the oldest first. @throws UserError `run_not_found` */
-async function runsNamed(names: readonly string[], workspace: Workspace): Promise<readonly RunSummary[]> {
+interface NamedRuns {
+  /** The oldest first. */
+  readonly named: readonly RunSummary[];
+  /** Ids of those that are meant only by the name of their recipe. */
+  readonly ofRecipes: ReadonlySet<string>;
+}
+
+/** By the name of their recipe, by the beginning of their ids, or "latest". @throws UserError `run_not_found` */
+async function runsNamed(names: readonly string[], workspace: Workspace): Promise<NamedRuns> {
   const all = (await workspace.runs()).filter(({ events }) => events > 0);
+  const ofRecipes = new Set<string>();
   const found = new Map<string, RunSummary>();
   for (const name of names) {
     const ofRecipe = all.filter(({ recipe }) => recipe === name);
+    for (const { runId } of ofRecipe) ofRecipes.add(runId);
     const begun = ofRecipe.length > 0 ? ofRecipe : all.filter(({ runId }) => runId.startsWith(name));
     for (const run of begun.length > 0 ? begun : [await workspace.find(name)]) found.set(run.runId, run);
   }
@@ -45,7 +58,8 @@ async function runsNamed(names: readonly string[], workspace: Workspace): Promis
     throw new UserError('nothing_to_compare', `${names.join(' ')} is one run: ${[...found.keys()].join()}.`, {
       hint: 'Name several runs, or the recipe of several. `simmer runs` lists them.',
     });
-  return [...found.values()].sort((one, other) => (one.startedAt < other.startedAt ? -1 : 1));
+  const named = [...found.values()].sort((one, other) => (one.startedAt < other.startedAt ? -1 : 1));
+  return { named, ofRecipes };
 }
 
 /** Between the columns of a table. */
