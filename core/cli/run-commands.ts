@@ -62,12 +62,16 @@ export function addRunCommands(program: Command, action: CommandAction): void {
         'of a param is not named beside it.',
     )
     .argument('<runs...>', 'runs: the name of their recipe, their ids, the beginnings of them, or "latest"')
+    .option(
+      '--over <path>',
+      'put runs together that differ in this alone, with means and standard deviations: a seed, mostly',
+    )
     .option('--metrics <pattern>', 'the metrics to show in place of accuracies, by their names; * is any text')
     .addOption(homeOption())
-    .option('--json', 'each run with all its metrics as JSON')
+    .option('--json', 'each run, or group of runs, with all its metrics as JSON')
     .addHelpText(
       'after',
-      "\nExamples:\n  simmer compare quickstart\n  simmer compare quickstart --metrics 'tuned.thinking-tokens*'",
+      "\nExamples:\n  simmer compare quickstart\n  simmer compare quickstart --metrics 'tuned.thinking-tokens*'\n  simmer compare sweep --over stages.tuned.seed",
     )
     .action(action(async () => (await import('./commands/compare.js')).compare));
 

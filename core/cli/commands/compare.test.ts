@@ -1,7 +1,8 @@
 import picocolors from 'picocolors';
 import { describe, expect, it } from 'vitest';
 import type { ComparedRun } from '../../engine/compare-runs.js';
-import { comparisonLines } from './compare.js';
+import type { RunGroup } from '../../engine/group-runs.js';
+import { comparisonLines, groupLines } from './compare.js';
 
 const run = (number: number, more: Partial<ComparedRun> = {}): ComparedRun => ({
   runId: `my-${number}`,
@@ -55,4 +56,21 @@ describe('runs side by side', () => {
   it('are told where there is nothing that was measured', () => {
     expect(lines([run(1, { trainings: {}, metrics: {} })])).toHaveLength(1);
   });
+});
+
+it('groups of runs have means, and standard deviations where they are several', () => {
+  const group = (rate: number, runIds: readonly string[], deviation: number | null): RunGroup => {
+    const spread = { mean: rate / 3, deviation, runs: runIds.length };
+    const metrics = { 'm.accuracy@64': { ...spread, name: 'm.accuracy@64', unit: 'share' } };
+    return { runIds, differs: { 'params.rate': rate }, trainings: { tuned: { loss: spread } }, metrics };
+  };
+  const shape = { colors: picocolors.createColors(false), width: 80 };
+  expect(groupLines([group(1, ['a', 'b'], 0.010_23), group(2, ['c'], null)], () => true, shape)).toEqual([
+    '1  2 runs  rate=1',
+    '2  1 run   rate=2',
+    '',
+    '               1              2',
+    'tuned loss     0.3333 ± 0.01  0.6667',
+    'm.accuracy@64  33.3% ± 1.0%   66.7%',
+  ]);
 });

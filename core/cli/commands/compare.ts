@@ -1,5 +1,6 @@
 import type { Colors } from 'picocolors/types.js';
 import { type ComparedRun, compareRuns } from '../../engine/compare-runs.js';
+import { groupRuns, type RunGroup, type Spread } from '../../engine/group-runs.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { formatDuration, formatShare, formatUsd } from '../../figures.js';
@@ -12,28 +13,46 @@ import type { WorkspaceFlags } from '../workspace.js';
 interface CompareFlags extends WorkspaceFlags {
   /** Names of metrics, `*` for any text. Default: accuracies. */
   readonly metrics?: string;
+  /** In what runs differ that are put together, e.g. "seed". */
+  readonly over?: string;
 }
 
 type Metric = ComparedRun['metrics'][string];
 
-type IsShown = (name: string, metric: Metric) => boolean;
+type IsShown = (name: string, metric: Pick<Metric, 'name' | 'labels'>) => boolean;
 
 /** `simmer compare`: runs side by side. */
 export async function compare(names: readonly string[], flags: CompareFlags): Promise<number> {
   await using workspace = await openWorkspace(flags);
   const { named, ofRecipes } = await runsNamed(names, workspace);
   const runs = await compareRuns(named, workspace, ofRecipes);
-  if (flags.json) await writeJson(runs);
+  const groups = flags.over === undefined ? undefined : groupRuns(runs, flags.over);
+  if (flags.json) await writeJson(groups ?? runs);
   else {
     const { metrics } = flags;
     const isShown = metrics === undefined ? isAccuracy : (name: string) => fitsPattern(name, metrics);
     const shape = { colors: colorsFor(process.stdout), width: process.stdout.columns || 80 };
-    const left = named.length - runs.length;
-    const note = `${left} run${left === 1 ? '' : 's'} that trained and measured nothing left out`;
-    const lines = [...comparisonLines(runs, isShown, shape), ...(left === 0 ? [] : ['', shape.colors.dim(note)])];
-    await writeLine(lines.join('\n'));
+    const lines = groups === undefined ? comparisonLines(runs, isShown, shape) : groupLines(groups, isShown, shape);
+    await writeLine([...lines, ...leftOutLines(named, runs, groups, shape.colors)].join('\n'));
   }
   return exitCodes.ok;
+}
+
+function leftOutLines(
+  named: readonly RunSummary[],
+  runs: readonly ComparedRun[],
+  groups: readonly RunGroup[] | undefined,
+  colors: Colors,
+): readonly string[] {
+  const grouped = groups?.reduce((sum, { runIds }) => sum + runIds.length, 0) ?? runs.length;
+  const notes = [
+    [named.length - runs.length, 'trained and measured nothing'],
+    [runs.length - grouped, 'did not complete'],
+  ] as const;
+  const told = notes.flatMap(([count, why]) =>
+    count === 0 ? [] : [`${count} run${count === 1 ? '' : 's'} left out: ${count === 1 ? 'it' : 'they'} ${why}`],
+  );
+  return told.length === 0 ? [] : ['', ...told.map(colors.dim)];
 }
 
 interface NamedRuns {
@@ -62,6 +81,11 @@ async function runsNamed(names: readonly string[], workspace: Workspace): Promis
   return { named, ofRecipes };
 }
 
+interface Shape {
+  readonly colors: Colors;
+  readonly width: number;
+}
+
 /** Between the columns of a table. */
 const gap = 2;
 
@@ -69,28 +93,46 @@ const gap = 2;
  * Which runs, then what they came to: a column for each, as many beside each other as the terminal is wide; of runs that
  * would take more than two such tables, as those of a sweep, a line for each.
  */
-export function comparisonLines(
-  runs: readonly ComparedRun[],
-  isShown: IsShown,
-  { colors, width }: { readonly colors: Colors; readonly width: number },
-): readonly string[] {
+export function comparisonLines(runs: readonly ComparedRun[], isShown: IsShown, shape: Shape): readonly string[] {
   const legend = runs.map((run, index) => [
     String(index + 1),
     run.runId,
     run.status,
     formatDuration(run.seconds),
     run.usd > 0 ? formatUsd(run.usd) : '',
-    Object.entries(run.differs)
-      .map(
-        ([path, value]) =>
-          `${path.replace(/^params\./, '')}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
-      )
-      .join(' '),
+    differencesText(run.differs),
   ]);
-  const lines = [...tableLines(legend, { right: [0, 3, 4], width })];
-  const figures = figuresOf(runs, isShown);
-  if (figures.length === 0) return lines;
-  const numbers = runs.map((_, index) => String(index + 1));
+  const cells = runs.map((run) => cellsOf(run, isShown, { loss: numberText, metric: metricText }));
+  return [...tableLines(legend, { right: [0, 3, 4], width: shape.width }), ...figureLines(cells, shape)];
+}
+
+/** Groups of runs in place of runs; figures are means, with the standard deviation where there are several. */
+export function groupLines(groups: readonly RunGroup[], isShown: IsShown, shape: Shape): readonly string[] {
+  const legend = groups.map(({ runIds, differs }, index) => [
+    String(index + 1),
+    `${runIds.length} run${runIds.length === 1 ? '' : 's'}`,
+    differencesText(differs),
+  ]);
+  const loss = (spread: Spread | undefined) => (spread === undefined ? nothing : spreadText(spread, numberText));
+  const metric = (spread: RunGroup['metrics'][string]) => spreadText(spread, textOf(spread.unit));
+  const cells = groups.map((group) => cellsOf(group, isShown, { loss, metric }));
+  return [...tableLines(legend, { right: [0], width: shape.width }), ...figureLines(cells, shape)];
+}
+
+function differencesText(differs: ComparedRun['differs']): string {
+  return Object.entries(differs)
+    .map(
+      ([path, value]) =>
+        `${path.replace(/^params\./, '')}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+    )
+    .join(' ');
+}
+
+function figureLines(cells: readonly Cells[], { colors, width }: Shape): readonly string[] {
+  const figures = figuresOf(cells);
+  if (figures.length === 0) return [];
+  const lines: string[] = [];
+  const numbers = cells.map((_, index) => String(index + 1));
   const byRun = blocksOf(figures, numbers, width);
   const blocks =
     byRun.length <= 2
@@ -142,39 +184,60 @@ interface Figure {
   readonly cells: readonly string[];
 }
 
-function figuresOf(runs: readonly ComparedRun[], isShown: IsShown): readonly Figure[] {
-  const stages = [...new Set(runs.flatMap(({ trainings }) => Object.keys(trainings)))];
-  const ofStage = (
-    stage: string,
-    name: string,
-    value: (training: ComparedRun['trainings'][string]) => number | null | undefined,
-  ) => ({
-    label: `${stage} ${name}`,
-    cells: runs.map(({ trainings }) => {
-      const training = trainings[stage];
-      return numberText(training === undefined ? undefined : value(training));
-    }),
+/** What a run, or a group of them, came to: text by label. */
+interface Cells {
+  readonly losses: ReadonlyMap<string, string>;
+  readonly metrics: ReadonlyMap<string, string>;
+}
+
+function cellsOf<L, M extends Pick<Metric, 'name' | 'labels'>>(
+  {
+    trainings,
+    metrics,
+  }: {
+    readonly trainings: Readonly<Record<string, { readonly loss?: L; readonly evaluationLoss?: L }>>;
+    readonly metrics: Readonly<Record<string, M>>;
+  },
+  isShown: IsShown,
+  text: { loss(value: L | undefined): string; metric(metric: M): string },
+): Cells {
+  return {
+    losses: new Map(
+      Object.entries(trainings).flatMap(([stage, { loss, evaluationLoss }]) => [
+        [`${stage} loss`, text.loss(loss)],
+        [`${stage} evaluation loss`, text.loss(evaluationLoss)],
+      ]),
+    ),
+    metrics: new Map(
+      Object.entries(metrics).flatMap(([name, metric]) => (isShown(name, metric) ? [[name, text.metric(metric)]] : [])),
+    ),
+  };
+}
+
+function figuresOf(cells: readonly Cells[]): readonly Figure[] {
+  return (['losses', 'metrics'] as const).flatMap((kind) => {
+    const labels = new Set(cells.flatMap((each) => [...each[kind].keys()]));
+    const figures = [...labels].map((label) => ({
+      label,
+      cells: cells.map((each) => each[kind].get(label) ?? nothing),
+    }));
+    return figures.filter((figure) => figure.cells.some((cell) => cell !== nothing));
   });
-  const losses = stages.flatMap((stage) => [
-    ofStage(stage, 'loss', ({ loss }) => loss),
-    ofStage(stage, 'evaluation loss', ({ evaluationLoss }) => evaluationLoss),
-  ]);
-  const shown = ({ metrics }: ComparedRun) =>
-    Object.entries(metrics).flatMap(([name, metric]) => (isShown(name, metric) ? [name] : []));
-  const metrics = new Set(runs.flatMap(shown));
-  const measured = [...metrics].map((name) => ({
-    label: name,
-    cells: runs.map((run) => metricText(run.metrics[name])),
-  }));
-  return [...losses, ...measured].filter(({ cells }) => cells.some((cell) => cell !== nothing));
 }
 
 const nothing = '–';
 
-function metricText(metric: Metric | undefined): string {
-  if (metric === undefined) return nothing;
-  const text = metric.unit === 'share' ? formatShare : numberText;
+function metricText(metric: Metric): string {
+  const text = textOf(metric.unit);
   return `${text(metric.value)}${metric.interval === undefined ? '' : ` [${metric.interval.map(text).join(', ')}]`}`;
+}
+
+function textOf(unit: string | undefined): (value: number) => string {
+  return unit === 'share' ? formatShare : numberText;
+}
+
+function spreadText({ mean, deviation }: Spread, text: (value: number) => string): string {
+  return deviation === null ? text(mean) : `${text(mean)} ± ${text(Number(deviation.toPrecision(2)))}`;
 }
 
 function numberText(value: number | null | undefined): string {
@@ -182,6 +245,6 @@ function numberText(value: number | null | undefined): string {
 }
 
 /** How many a model got right under a policy, and not a difference of two such. */
-function isAccuracy(_: string, { name, labels = {} }: Metric): boolean {
+function isAccuracy(_: string, { name, labels = {} }: Pick<Metric, 'name' | 'labels'>): boolean {
   return name === `${labels.model}.accuracy@${labels.policy}`;
 }
