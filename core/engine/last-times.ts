@@ -4,7 +4,7 @@ import { isUserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
 import { readEvents } from '../events/replay.js';
 import type { Plan } from '../recipe/plan.js';
-import { eventsFile, readPlan, runIds } from './run-folder.js';
+import { eventsFile, readPlan, runIdBeginning, runIds } from './run-folder.js';
 
 /** How long a stage took when it was last done. */
 export interface LastTime {
@@ -38,9 +38,9 @@ type StageDone = Extract<Event, { readonly type: 'stage.completed' }> & { readon
 
 /** By their ids, whose first difference is the time, to the second. */
 async function lastRuns(recipe: string, store: ArtifactStore): Promise<readonly string[]> {
-  const ids = (await runIds(dirname(store.runFolder('any')))).toSorted().toReversed();
+  const ids = (await runIds(dirname(store.runFolder('any')))).filter((id) => id.startsWith(runIdBeginning(recipe)));
   const found: string[] = [];
-  for (const id of ids) {
+  for (const id of ids.toSorted().toReversed()) {
     const plan = await readPlan(store.runFolder(id)).catch(unlessDamaged);
     if (plan?.recipe === recipe && plan.inspects === undefined) found.push(id);
     if (found.length === mostRuns) break;

@@ -20,14 +20,18 @@ export function eventsFile(runFolder: string): string {
 
 /** `RECIPE-yyyymmdd-hhmmss-XXXX`, in UTC: sorts by time within a recipe, and may be a folder's name anywhere. */
 function newRunId(recipe: string, now: Date): string {
-  const name =
-    recipe
-      .toLowerCase()
-      .replaceAll(/[^a-z0-9]+/g, '-')
-      .slice(0, 60)
-      .replaceAll(/^-|-$/g, '') || 'run';
   const [day, time] = now.toISOString().split('T') as [string, string];
-  return `${name}-${day.replaceAll('-', '')}-${time.slice(0, 8).replaceAll(':', '')}-${randomBytes(2).toString('hex')}`;
+  return `${runIdBeginning(recipe)}${day.replaceAll('-', '')}-${time.slice(0, 8).replaceAll(':', '')}-${randomBytes(2).toString('hex')}`;
+}
+
+/** Of the ids of a recipe's runs, and perhaps of others'. */
+export function runIdBeginning(recipe: string): string {
+  const name = recipe
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .slice(0, 60)
+    .replaceAll(/^-|-$/g, '');
+  return `${name || 'run'}-`;
 }
 
 export interface NewRun {
