@@ -12,14 +12,22 @@ export interface ModelCardFacts {
   readonly versions: Readonly<Record<string, string>>;
 }
 
+function sourceOf({ metadata }: Artifact): string | undefined {
+  return typeof metadata.source === 'string' ? metadata.source : undefined;
+}
+
+/** Its name on Hugging Face, where it is from there. */
+export function repositoryOf(model: Artifact): string | undefined {
+  return /^hf:\/\/([^@]+)@/.exec(sourceOf(model) ?? '')?.[1];
+}
+
 /**
  * The README.md of a fine-tuned model, in the form of Hugging Face's model cards: every figure from the run that made it.
  * The same training has the same card, so that it is the same artifact: no times, no paths.
  */
 export function modelCard(facts: ModelCardFacts): string {
   const { model, dataset, evaluation, result, hyperparameters } = facts;
-  const source = typeof model.metadata.source === 'string' ? model.metadata.source : undefined;
-  const repository = source === undefined ? undefined : /^hf:\/\/([^@]+)@/.exec(source)?.[1];
+  const source = sourceOf(model);
   const results = [
     `- Optimizer steps: ${result.steps}${result.stoppedEarly ? ', ended by early stopping' : ''}`,
     ...(result.bestStep === undefined
@@ -30,7 +38,7 @@ export function modelCard(facts: ModelCardFacts): string {
       ? []
       : [`- Loss on the evaluation rows: ${result.evaluationLoss.toFixed(4)}`]),
   ];
-  return `${frontMatter(repository)}
+  return `${frontMatter(repositoryOf(model))}
 # A fine-tuned language model
 
 Made by Simmer's \`sft/train\`: supervised fine-tuning on prompts and completions, of which only the completions are

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
+  type Artifact,
   defineStage,
   input,
   type ModelSource,
@@ -11,7 +12,8 @@ import {
   UserError,
 } from 'simmerkit';
 import { hyperparametersOf, semanticOnly } from './hyperparameters.js';
-import { modelCard } from './model-card.js';
+import { keepAdapter } from './kept-adapter.js';
+import { modelCard, repositoryOf } from './model-card.js';
 import { trainOptions } from './options.js';
 
 export const train = defineStage({
@@ -96,7 +98,7 @@ export const train = defineStage({
     const folder =
       options.method === 'full'
         ? result.modelFolder
-        : await mergeAdapter(trainer, source.folder, result.modelFolder, await context.artifacts.temporaryFolder());
+        : await mergeAdapter(trainer, inputs.model, result.modelFolder, await context.artifacts.temporaryFolder());
     const { extensions } = options;
     const semantic = { ...semanticOnly(hyperparameters), ...(extensions === undefined ? {} : { extensions }) };
     const { versions } = await trainer.describe();
@@ -120,13 +122,14 @@ function parquetOf(table: TableArtifact): string {
   return table.path('data.parquet');
 }
 
-/** The adapter alone is no model that the next stage could open by itself. */
+/** The adapter alone is no model that the next stage could open by itself; it lies beside the whole. */
 async function mergeAdapter(
   trainer: Trainer,
-  folder: string,
+  base: Artifact,
   adapterFolder: string,
   outputFolder: string,
 ): Promise<string> {
-  await trainer.export({ model: { kind: 'folder', folder, adapterFolder }, outputFolder });
+  await trainer.export({ model: { kind: 'folder', folder: base.folder, adapterFolder }, outputFolder });
+  await keepAdapter(adapterFolder, outputFolder, repositoryOf(base));
   return outputFolder;
 }
