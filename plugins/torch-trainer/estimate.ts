@@ -15,12 +15,17 @@ const startSeconds = 60;
 /** At which models are read and checkpoints written by one machine, in bytes a second. */
 const diskBandwidth = 2e9;
 
+/** How fast a CPU is differs too much to be said beforehand. */
+const onCpu =
+  "For GPUs, name `gpus` and `hardware` in the trainer's resources. On a CPU `last took` tells how long it was, once it has run.";
+
 /** What a job of the torch trainer takes; see docs/estimates.md. */
 export function estimateJob(job: TrainerJob, place: EstimatePlace): WorkEstimate {
   const shape = shapeOf(job.model.config);
   if (shape === undefined) {
     return { notes: ['The sizes of the model are not known before it is there.'] };
   }
+  if (place.gpus === 0) return { notes: [onCpu] };
   if (place.hardware === undefined) {
     return { notes: ['No `hardware` is named: not in the resources of the trainer, nor in the settings.'] };
   }
