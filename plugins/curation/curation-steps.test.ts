@@ -265,6 +265,28 @@ describe('curation/format', () => {
     });
   });
 
+  it('writes what came before the question, whose system message goes before its own', async () => {
+    const former = [
+      { role: 'user', content: 'Hello' },
+      { role: 'assistant', content: 'Hi' },
+    ];
+    const own = { role: 'system', content: 'Be brief.' };
+    const dataset = memoryTable({ ...columns, history: 'STRUCT("role" VARCHAR, content VARCHAR)[]' }, [
+      { id: 'r0', ...row, history: [own, ...former] },
+      { id: 'r1', ...row, history: former },
+      { id: 'r2', ...row, history: null },
+    ]);
+    const options = { preset: 'chat', systemMessage: 'Think.' };
+    const result = await runStage(format, { options, inputs: { dataset } });
+    const others = { role: 'system', content: 'Think.' };
+    const question = { role: 'user', content: row.question };
+    expect(result.rows('dataset').map(({ prompt }) => prompt)).toEqual([
+      [own, ...former, question],
+      [others, ...former, question],
+      [others, question],
+    ]);
+  });
+
   it('leaves an answer that has the prefix as it is', async () => {
     const given = { ...row, answer: 'So the Answer: 42' };
     expect((await completion({ end: '' }, given))?.completion).toMatch(/answer\nSo the Answer: 42$/);

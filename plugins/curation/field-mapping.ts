@@ -1,6 +1,7 @@
 import { nearestName, type Row } from 'simmerkit';
 import { type DataPlace, dataError } from './data-error.js';
-import { layOut } from './layouts.js';
+import { historyOf, type Message } from './history.js';
+import { layOut, type NotLaidOut } from './layouts.js';
 import { type Field, fieldInBraces, type LoadOptions, type Source } from './options.js';
 
 /** Columns of every loaded dataset besides `id` and `source`, from fields of the same name where nothing is said. */
@@ -9,13 +10,14 @@ export const sharedColumns = ['question', 'reasoning', 'answer', 'domain'] as co
 type ColumnType = LoadOptions['types'][string];
 
 /**
- * A row of the dataset, or the required column that it lacks and what question it had. `from`: what it was mapped from,
+ * A row of the dataset; where it lacks a required column, what was mapped before that. `from`: what it was mapped from,
  * where its layout could be taken apart.
  */
-export type Mapped = { readonly from?: Row } & (
-  | { readonly row: Row }
-  | { readonly missing: string; readonly question: unknown }
-);
+export interface Mapped {
+  readonly from?: Row;
+  readonly row: Row;
+  readonly missing?: string;
+}
 
 /** Maps rows of one source to columns. @throws SyntaxError for a pattern that is no regular expression */
 export function fieldMapper(
@@ -29,29 +31,50 @@ export function fieldMapper(
     return { column, take, isRequired, type: options.types[column] ?? 'VARCHAR' };
   });
   return (read, place) => {
-    const laidOut = layOut(read, source.layout, place);
+    const laidOut = layOut(read, source, place);
     if ('missing' in laidOut) {
-      if (options.missing === 'drop') return { ...laidOut, question: null };
-      throw dataError(
-        'several_turns',
-        place,
-        'the conversation is not one question and one reply.',
-        'Set `missing: drop` to leave such rows out.',
-      );
+      if (options.missing === 'drop') return { ...laidOut, row: {} };
+      throw notLaidOut(laidOut.missing, place);
     }
     const { row } = laidOut;
-    const mapped: Record<string, unknown> = {};
+    const mapped: Record<string, unknown> = source.history
+      ? { history: historyOf(row).map((message) => wellFormed(message, place)) }
+      : {};
     for (const { column, take, isRequired, type } of columns) {
       const value = take(row, place, isRequired && options.missing === 'drop');
       const cell = value === null ? null : convert(value, type, column, place);
       if (isRequired && isEmpty(cell)) {
-        if (options.missing === 'drop') return { from: row, missing: column, question: mapped.question };
+        if (options.missing === 'drop') return { from: row, missing: column, row: mapped };
         throw missingValue(column, source.fields[column], row, place);
       }
       mapped[column] = cell;
     }
     return { from: row, row: mapped };
   };
+}
+
+function notLaidOut(missing: NotLaidOut, place: DataPlace): Error {
+  const drop = '`missing: drop` to leave such rows out';
+  switch (missing) {
+    case 'single_turn':
+      return dataError(
+        'several_turns',
+        place,
+        'the conversation is not one question and one reply.',
+        `Set \`history: true\` on the source to keep the turns before the last question, or ${drop}.`,
+      );
+    case 'alternating_turns':
+      return dataError(
+        'turns_do_not_alternate',
+        place,
+        'the conversation is not questions and replies in turn, with a reply at its end.',
+        `Set ${drop}.`,
+      );
+  }
+}
+
+function wellFormed({ role, content }: Message, place: DataPlace): Message {
+  return { role, content: String(convert(content, 'VARCHAR', 'history', place)) };
 }
 
 /** Whether a source takes a row: each field of `where` is there and matches. */

@@ -9,13 +9,14 @@ import {
   textIn,
   UserError,
 } from 'simmerkit';
+import { historyOf, messagesType } from './history.js';
 import { formatOptions } from './options.js';
 import { sieveFacts } from './row-facts.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
 const columns: Columns = {
   id: 'VARCHAR',
-  prompt: 'STRUCT("role" VARCHAR, content VARCHAR)[]',
+  prompt: messagesType,
   completion: 'VARCHAR',
 };
 
@@ -24,7 +25,10 @@ export const format = defineStage({
     "Writes the text to train on: the question as prompt, trace and answer behind s1's markers, or the answer alone, as completion.",
   options: formatOptions,
   inputs: {
-    dataset: input('dataset', 'Problems with `question`, `reasoning` (not for preset chat) and `answer`.'),
+    dataset: input(
+      'dataset',
+      'Problems with `question`, `reasoning` (not for preset chat) and `answer`, and the `history` that load kept.',
+    ),
     model: optionalInput('model', 'The model to train: its chat template says what ends a reply.'),
   },
   outputs: sieveOutputs,
@@ -38,7 +42,8 @@ export const format = defineStage({
     const template =
       model === undefined ? undefined : await (await import('./chat-template.js')).readChatTemplate(model.folder);
     const format = textFormat(options, template);
-    const textOf = (row: Row) => trainingText(row, format);
+    const hasHistory = inputs.dataset.columns.history === messagesType;
+    const textOf = (row: Row) => trainingText(row, format, hasHistory ? historyOf(row) : []);
     const missing = new Set<string>();
     const sieved = await sieveAndChange(
       context,

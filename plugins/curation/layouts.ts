@@ -1,11 +1,15 @@
 import type { Row } from 'simmerkit';
 import { type DataPlace, dataError } from './data-error.js';
+import type { Message } from './history.js';
 import type { Source } from './options.js';
 
-export type Layout = Source['layout'];
+/**
+ * A row with `question`, `reasoning`, `answer` and `system` from its layout, and `history` where that is kept, or what its
+ * conversation is not.
+ */
+export type LaidOut = { readonly row: Row } | { readonly missing: NotLaidOut };
 
-/** A row with `question`, `reasoning`, `answer` and `system` from its layout, or the reason that it has none of them. */
-export type LaidOut = { readonly row: Row } | { readonly missing: 'single_turn' };
+export type NotLaidOut = 'single_turn' | 'alternating_turns';
 
 interface Turn {
   readonly role: string;
@@ -31,17 +35,23 @@ const roles: Readonly<Record<string, 'system' | 'user' | 'assistant'>> = {
  * Takes a row of a well-known layout apart. Its own fields stay, so that `fields` may name them.
  * @throws UserError `missing_column`, `wrong_type`, `unknown_role`, naming the place
  */
-export function layOut(row: Row, layout: Layout, place: DataPlace): LaidOut {
+export function layOut(row: Row, { layout, history }: Pick<Source, 'layout' | 'history'>, place: DataPlace): LaidOut {
   switch (layout) {
     case 'columns':
       return { row };
-    case 'alpaca':
-      return { row: { ...row, ...fromAlpaca(row, place) } };
+    case 'alpaca': {
+      const parts = fromAlpaca(row, place);
+      return { row: { ...row, ...parts, ...(history ? { history: systemMessages(parts.system) } : {}) } };
+    }
     case 'sharegpt':
-      return fromTurns(row, turnsOf(row, { list: 'conversations', role: 'from', text: 'value' }, place), place);
+      return fromTurns(row, { list: 'conversations', role: 'from', text: 'value' }, history, place);
     case 'messages':
-      return fromTurns(row, turnsOf(row, { list: 'messages', role: 'role', text: 'content' }, place), place);
+      return fromTurns(row, { list: 'messages', role: 'role', text: 'content' }, history, place);
   }
+}
+
+function systemMessages(system: unknown): readonly Message[] {
+  return typeof system === 'string' && system.trim() !== '' ? [{ role: 'system', content: system }] : [];
 }
 
 /** Stanford Alpaca: `instruction`, `input` (may be empty), `output`. */
@@ -52,7 +62,8 @@ function fromAlpaca(row: Row, place: DataPlace): Row {
   return { question, ...reply(textAt(row, 'output', place), null), system: row.system ?? null };
 }
 
-function fromTurns(row: Row, turns: readonly Turn[], place: DataPlace): LaidOut {
+function fromTurns(row: Row, fields: TurnFields, keepsHistory: boolean, place: DataPlace): LaidOut {
+  const turns = turnsOf(row, fields, place);
   const named = turns.map((turn) => {
     const role = roles[turn.role.toLowerCase()];
     if (role !== undefined) return { ...turn, role };
@@ -63,12 +74,22 @@ function fromTurns(row: Row, turns: readonly Turn[], place: DataPlace): LaidOut 
       'Rename the role in the data, or leave the row out.',
     );
   });
-  const system = named.filter(({ role }) => role === 'system').map(({ text }) => text);
-  const [user, assistant, ...more] = named.filter(({ role }) => role !== 'system');
-  // One question and its reply: what follows depends on replies that a model would not give itself.
-  if (user?.role !== 'user' || assistant?.role !== 'assistant' || more.length > 0) return { missing: 'single_turn' };
-  const parts = { question: user.text, ...reply(assistant.text, assistant.reasoning) };
-  return { row: { ...row, ...parts, system: system.length === 0 ? null : system.join('\n\n') } };
+  const systemTexts = named.filter(({ role }) => role === 'system').map(({ text }) => text);
+  const spoken = named.filter(({ role }) => role !== 'system');
+  const [user, assistant] = spoken.slice(-2);
+  const alternates = spoken.every(({ role }, index) => role === (index % 2 === 0 ? 'user' : 'assistant'));
+  // Without its history a reply depends on others that a model would not give itself.
+  const isWhole = alternates && (keepsHistory ? spoken.length % 2 === 0 : spoken.length === 2);
+  if (user === undefined || assistant === undefined || !isWhole)
+    return { missing: keepsHistory ? 'alternating_turns' : 'single_turn' };
+  const system = systemTexts.length === 0 ? null : systemTexts.join('\n\n');
+  const parts = { question: user.text, ...reply(assistant.text, assistant.reasoning), system };
+  if (!keepsHistory) return { row: { ...row, ...parts } };
+  const former = spoken.slice(0, -2).map(({ role, text, reasoning }) => ({
+    role,
+    content: role === 'assistant' ? String(reply(text, reasoning).answer) : text,
+  }));
+  return { row: { ...row, ...parts, history: [...systemMessages(system), ...former] } };
 }
 
 /** Thinking that stands in the text between <think> and </think>, as R1 writes it, is the trace. */

@@ -1,4 +1,5 @@
 import { type Columns, defineStage, formatCount, type OptionProblem, pace, UserError } from 'simmerkit';
+import { historyProblems, messagesType } from './history.js';
 import type { Loaded } from './load.work.js';
 import type { Piece, SourceFiles } from './load-tasks.js';
 import { type LoadOptions, loadOptions, type Source } from './options.js';
@@ -17,6 +18,7 @@ export const load = defineStage({
   },
   check: (options) => [
     ...orderProblems(options),
+    ...historyProblems(options),
     ...patternsOf(options).flatMap(({ pattern, path }) => patternProblems(path, pattern)),
     ...revisionProblems(options),
   ],
@@ -40,6 +42,7 @@ export const load = defineStage({
       id: 'VARCHAR',
       ...Object.fromEntries([...added].map((column) => [column, options.types[column] ?? 'VARCHAR'])),
       source: 'VARCHAR',
+      ...(sources.some(({ source }) => source.history) ? { history: messagesType } : {}),
     };
     const states = await statesOf(sources);
     const steps = pace(context, { unit: 'rows', total: null });

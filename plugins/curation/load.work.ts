@@ -3,9 +3,9 @@ import type { Row, StartRows } from 'simmerkit';
 import type { DataPlace } from './data-error.js';
 import { readRows } from './data-reader.js';
 import { columnsToFind, fieldIn, fieldMapper, fieldNamesOf, rowFilter } from './field-mapping.js';
+import { idOfQuestion } from './history.js';
 import type { Piece } from './load-tasks.js';
 import type { LoadOptions } from './options.js';
-import { problemId } from './problem-id.js';
 import type { ReadPart } from './read-parts.js';
 
 /** What was read of some pieces, beside the rows. */
@@ -55,13 +55,13 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
               if (fieldIn(mapped.from, field) !== undefined) absent.delete(field);
             }
           }
-          if ('row' in mapped) {
+          const { missing } = mapped;
+          if (missing === undefined) {
             kept++;
-            yield { source: name, ...mapped.row, id: problemId(String(mapped.row.question ?? '')) };
+            yield { source: name, ...mapped.row, id: idOfQuestion(mapped.row) };
             continue;
           }
-          const { missing, question } = mapped;
-          const id = typeof question === 'string' ? problemId(question) : null;
+          const id = typeof mapped.row.question === 'string' ? idOfQuestion(mapped.row) : null;
           decisions.push({ id, kept: false, rule: `no_${missing}`, evidence: `${name}: ${placeOf(place)}` });
         }
         takenOf.set(name, taken + (takenOf.get(name) ?? 0));

@@ -101,6 +101,13 @@ const source = z.strictObject({
         'messages: of role and content, and reasoning_content where there is one. The last three give question, ' +
         'reasoning (what stands within <think>), answer and system. Rows of several turns count as lacking a column.',
     ),
+  history: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Of a layout: keeps rows of several turns. The last question and reply count; the system message and the turns ' +
+        'before go, as messages, into the column history, which format writes before the question.',
+    ),
   fields: z
     .record(z.string().regex(/^[a-z][a-z0-9_]*$/, 'a column is named in lower-case letters, digits and _'), field)
     .refine((fields) => !('id' in fields), {
@@ -358,7 +365,10 @@ export const formatOptions = z.strictObject({
       'Ends the completion: what ends a reply in the chat template of `model`, where that input is given. Default ' +
         'without it: <|im_end|> for s1 and chat, and the end of sentence token of R1 for r1.',
     ),
-  systemMessage: z.string().optional().describe("Default: the chat template's own."),
+  systemMessage: z
+    .string()
+    .optional()
+    .describe("Of rows whose history has none of their own. Default: the chat template's own."),
   promptTemplate: z
     .string()
     .includes('{question}')

@@ -1,4 +1,5 @@
 import { type Row, textIn } from 'simmerkit';
+import type { Message } from './history.js';
 import type { FormatOptions } from './options.js';
 
 /** Options with the preset's markers filled in. */
@@ -39,15 +40,21 @@ export function columnsNeeded({ preset }: Pick<FormatOptions, 'preset'>): readon
 
 /** One row to train on. */
 export interface TrainingText {
-  readonly prompt: readonly { readonly role: string; readonly content: string }[];
+  readonly prompt: readonly Message[];
   readonly completion: string;
 }
 
 /**
  * The text that s1 trains on (data/, tokenization): the question as the user's message, then the trace and the answer
  * behind their markers; of preset chat the answer alone. Names what is missing where it cannot be written.
+ *
+ * @param history the messages before the question, which the prompt begins with
  */
-export function trainingText(row: Row, options: TextFormat): TrainingText | { readonly missing: string } {
+export function trainingText(
+  row: Row,
+  options: TextFormat,
+  history: readonly Message[] = [],
+): TrainingText | { readonly missing: string } {
   const needed = columnsNeeded(options);
   const textOf = (column: string) => textIn(row, column)?.trim() ?? '';
   const missing = needed.find((column) => textOf(column) === '');
@@ -58,7 +65,10 @@ export function trainingText(row: Row, options: TextFormat): TrainingText | { re
   const hasPrefix = filled.includes(options.answerPrefix.trimEnd());
   return {
     prompt: [
-      ...(options.systemMessage === undefined ? [] : [{ role: 'system', content: options.systemMessage }]),
+      ...(options.systemMessage === undefined || history[0]?.role === 'system'
+        ? []
+        : [{ role: 'system', content: options.systemMessage }]),
+      ...history,
       { role: 'user', content },
     ],
     completion: [

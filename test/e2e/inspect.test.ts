@@ -23,6 +23,24 @@ it('marks what is trained, and runs what is before the stage and nothing else', 
   expect(stdout).toMatch(/^row 0: \d+ tokens, \d+ trained\n[^⟦]+⟦[^⟧]+⟧\n\nrow 2: /);
 });
 
+it('shows a chat of several turns whole, and its last reply alone as trained', async () => {
+  const contents = ['Briefly.', 'Hello', 'Hi', 'Why?', 'Because'];
+  const roles = ['system', 'user', 'assistant', 'user', 'assistant'];
+  const messages = contents.map((content, index) => ({ role: roles[index], content }));
+  await folder.write('chats.jsonl', JSON.stringify({ messages }));
+  const recipe = trainingRecipe
+    .replace(
+      'curation/generate-problems, with: { count: 100 }',
+      'curation/load, with: { sources: { chats: { path: chats.jsonl, layout: messages, history: true } } }',
+    )
+    .replace('curation/format, with: {', 'curation/format, with: { preset: chat,');
+  await folder.write('chats.yaml', recipe);
+  const { stdout } = await simmer(['inspect', 'chats.yaml', '--stage', 'tuned'], { cwd });
+  const [seen, trained] = stdout.split('⟦');
+  expect(seen).toMatch(/Briefly\.[\s\S]*Hello[\s\S]*Hi[\s\S]*Why\?/);
+  expect(trained).toMatch(/^Because<\|im_end\|>⟧\n/);
+});
+
 it('gives the tokens and the mask as JSON', async () => {
   const { stdout } = await inspect('--stage', 'tuned', '--rows', '1', '--json');
   const { rows } = JSON.parse(stdout);

@@ -123,6 +123,21 @@ def test_what_others_say_between_replies_is_seen_and_not_trained(name: str, toke
     assert (cut.trained_tokens, sum(cut.trained_mask)) == (3, 3)
 
 
+@pytest.mark.parametrize("name", ["Qwen2.5", "SmolLM2"])
+def test_former_turns_of_a_prompt_are_seen_and_the_last_reply_alone_is_trained(
+    name: str, tokenizers: dict[str, Any]
+) -> None:
+    tokenizer = tokenizers[name]
+    turns = [("system", "Be brief."), ("user", "Hello"), ("assistant", "Hi"), ("user", "2+3?")]
+    prompt = [{"role": role, "content": content} for role, content in turns]
+    raw = [{"id": "a", "prompt": prompt, "completion": "5<|im_end|>"}]
+    (row,) = rows = tokenize(raw, tokenizer, 1000)
+    check_markers(raw, rows, tokenizer)
+    assert trained_text(row, tokenizer) == "5<|im_end|>"
+    whole = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True) + "5<|im_end|>"
+    assert tokenizer.decode(row.token_ids) == whole
+
+
 def test_results_of_tools_that_the_template_writes_as_one_turn_are_one(tokenizers: dict[str, Any]) -> None:
     tokenizer = tokenizers["Qwen2.5"]
     turns = [("assistant", "calling"), ("tool", "4"), ("tool", "9"), ("assistant", "done")]

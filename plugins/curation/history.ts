@@ -1,0 +1,53 @@
+import type { OptionProblem, Row } from 'simmerkit';
+import type { LoadOptions } from './options.js';
+import { problemId } from './problem-id.js';
+
+/** One turn of a conversation, as chat templates take it. */
+export interface Message {
+  readonly role: string;
+  readonly content: string;
+}
+
+/** Type of a column of messages. */
+export const messagesType = 'STRUCT("role" VARCHAR, content VARCHAR)[]';
+
+/** The messages before the question of a row that `curation/load` made; none where it kept no history. */
+export function historyOf(row: Row): readonly Message[] {
+  return Array.isArray(row.history) ? row.history : [];
+}
+
+/** The id of a row's question; with what came before it, where the row has a history. */
+export function idOfQuestion(row: Row): string {
+  const question = String(row.question ?? '');
+  const history = historyOf(row);
+  if (history.length === 0) return problemId(question);
+  return problemId(JSON.stringify([...history.map(({ role, content }) => [role, content]), ['user', question]]));
+}
+
+/** Sources that have no history to keep, or a column of its name. */
+export function historyProblems({ sources }: LoadOptions): readonly OptionProblem[] {
+  const named = Object.entries(sources);
+  if (!named.some(([, { history }]) => history)) return [];
+  return named.flatMap(([name, { layout, history, fields }]) => [
+    ...(history && layout === 'columns'
+      ? [
+          {
+            path: `sources.${name}.history`,
+            code: 'no_turns',
+            message: 'layout columns has no turns to keep.',
+            hint: 'Say which `layout` the source has: messages, sharegpt or alpaca.',
+          },
+        ]
+      : []),
+    ...('history' in fields
+      ? [
+          {
+            path: `sources.${name}.fields.history`,
+            code: 'column_taken',
+            message: 'the column history holds the turns before the question.',
+            hint: 'Give this column another name.',
+          },
+        ]
+      : []),
+  ]);
+}
