@@ -70,6 +70,8 @@ function notLaidOut(missing: NotLaidOut, place: DataPlace): Error {
         'the conversation is not questions and replies in turn, with a reply at its end.',
         `Set ${drop}.`,
       );
+    case 'tool_free_turns':
+      return dataError('tool_turns', place, 'a tool is called in the conversation.', `Set ${drop}.`);
   }
 }
 

@@ -9,10 +9,12 @@ import type { Source } from './options.js';
  */
 export type LaidOut = { readonly row: Row } | { readonly missing: NotLaidOut };
 
-export type NotLaidOut = 'single_turn' | 'alternating_turns';
+/** `tool_free_turns`: no tool is called in them. */
+export type NotLaidOut = 'single_turn' | 'alternating_turns' | 'tool_free_turns';
 
 interface Turn {
   readonly role: string;
+  readonly callsTools: boolean;
   readonly text: string;
   readonly reasoning: string | null;
 }
@@ -30,6 +32,9 @@ const roles: Readonly<Record<string, 'system' | 'user' | 'assistant'>> = {
   assistant: 'assistant',
   model: 'assistant',
 };
+
+/** Roles of turns in which tools are called, or answer. */
+const toolRoles: ReadonlySet<string> = new Set(['tool', 'function', 'function_call', 'observation', 'ipython']);
 
 /**
  * Takes a row of a well-known layout apart. Its own fields stay, so that `fields` may name them.
@@ -64,6 +69,7 @@ function fromAlpaca(row: Row, place: DataPlace): Row {
 
 function fromTurns(row: Row, fields: TurnFields, keepsHistory: boolean, place: DataPlace): LaidOut {
   const turns = turnsOf(row, fields, place);
+  if (turns.some(({ callsTools }) => callsTools)) return { missing: 'tool_free_turns' };
   const named = turns.map((turn) => {
     const role = roles[turn.role.toLowerCase()];
     if (role !== undefined) return { ...turn, role };
@@ -115,10 +121,14 @@ function turnsOf(row: Row, fields: TurnFields, place: DataPlace): Turn[] {
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       throw wrongType(at, 'an object', value, place);
     const turn = value as Row;
-    const { reasoning_content: reasoning } = turn;
+    const { reasoning_content: reasoning, tool_calls: calls } = turn;
+    const role = textAt(turn, fields.role, place, at);
+    const isCallAlone = Array.isArray(calls) && calls.length > 0 && typeof turn[fields.text] !== 'string';
+    const callsTools = toolRoles.has(role.toLowerCase()) || isCallAlone;
     return {
-      role: textAt(turn, fields.role, place, at),
-      text: textAt(turn, fields.text, place, at),
+      role,
+      callsTools,
+      text: callsTools ? '' : textAt(turn, fields.text, place, at),
       reasoning: typeof reasoning === 'string' && reasoning.trim() !== '' ? reasoning : null,
     };
   });

@@ -280,6 +280,24 @@ describe('curation/load takes apart', () => {
   });
 
   it.each([
+    [{ role: 'tool', content: '42' }],
+    [{ role: 'assistant', content: null, tool_calls: [{ function: { name: 'add' } }] }],
+  ])('nothing in which a tool is called: %j', async (turn) => {
+    const chat = [
+      { role: 'user', content: 'Q' },
+      { role: 'assistant', content: 'A' },
+    ];
+    const rows = [[...chat, turn], chat].map((messages) => JSON.stringify({ messages })).join('\n');
+    const source = { layout: 'messages' };
+    await expect(loadFile('pool.jsonl', rows, source)).rejects.toMatchObject({
+      code: 'tool_turns',
+      message: expect.stringContaining('pool.jsonl:1: a tool is called'),
+    });
+    const dropped = await loadFile('pool.jsonl', rows, source, { missing: 'drop' });
+    expect(dropped.events.at(-1)?.data).toMatchObject({ rowsOut: 1, dropped: { no_tool_free_turns: 1 } });
+  });
+
+  it.each([
     ['sharegpt', { messages: [] }, 'missing_column', 'no field `conversations`; there is `messages`'],
     ['sharegpt', { conversations: 'Q' }, 'wrong_type', '`conversations` is a string, expected a list'],
     ['sharegpt', { conversations: [{ from: 'robot', value: 'Q' }] }, 'unknown_role', 'the role "robot"'],
