@@ -285,6 +285,13 @@ describe('curation/format', () => {
       [others, ...former, question],
       [others, question],
     ]);
+    const all = await runStage(format, { options: { ...options, replies: 'all' }, inputs: { dataset } });
+    const reply = { role: 'assistant', content: '42' };
+    expect(all.rows('dataset')).toMatchObject([
+      { prompt: [own, former[0]], completion: [former[1], question, reply] },
+      { prompt: [others, former[0]], completion: [former[1], question, reply] },
+      { prompt: [others, question], completion: [reply] },
+    ]);
   });
 
   it('leaves an answer that has the prefix as it is', async () => {

@@ -9,7 +9,7 @@ import {
   textIn,
   UserError,
 } from 'simmerkit';
-import { historyOf, messagesType } from './history.js';
+import { historyOf, messagesType, repliesProblems } from './history.js';
 import { formatOptions } from './options.js';
 import { sieveFacts } from './row-facts.js';
 import { sieveOutputs } from './sieve-outputs.js';
@@ -32,6 +32,7 @@ export const format = defineStage({
     model: optionalInput('model', 'The model to train: its chat template says what ends a reply.'),
   },
   outputs: sieveOutputs,
+  check: (options) => repliesProblems(options),
   estimate: (_, { inputs }) => ({ outputs: sieveFacts(inputs.dataset) }),
   async run(context) {
     const { sieveAndChange } = await import('./sieve.js');
@@ -55,7 +56,10 @@ export const format = defineStage({
         missing.add(text.missing);
         return { rule: `no_${text.missing}` };
       },
-      { columns, change: (row) => ({ id: textIn(row, 'id'), ...textOf(row) }) },
+      {
+        columns: options.replies === 'all' ? { ...columns, completion: messagesType } : columns,
+        change: (row) => ({ id: textIn(row, 'id'), ...textOf(row) }),
+      },
     );
     const { rowCount } = inputs.dataset;
     if (sieved.dataset.rowCount === 0 && rowCount > 0) throw nothingFormatted(rowCount, missing);

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { deduplicate } from './deduplicate.stage.js';
-import { historyProblems, messagesType } from './history.js';
+import { historyProblems, messagesType, repliesProblems } from './history.js';
 import { loadFolder, type Options } from './load.fixture.js';
-import { loadOptions } from './options.js';
+import { formatOptions, loadOptions } from './options.js';
 import { problemId } from './problem-id.js';
 import { select } from './select.stage.js';
 
@@ -77,6 +77,12 @@ describe('curation/load with `history: true`', () => {
     const options = loadOptions.parse({ sources: { pool: { path: 'pool.jsonl', ...source } } });
     expect(historyProblems(options)).toMatchObject([{ path, message: expect.stringContaining(message) }]);
   });
+});
+
+it('curation/format trains all replies of preset chat alone', () => {
+  const problemsOf = (preset: string) => repliesProblems(formatOptions.parse({ preset, replies: 'all' }));
+  expect(problemsOf('chat')).toEqual([]);
+  expect(problemsOf('r1')).toMatchObject([{ path: 'replies', code: 'replies_without_trace' }]);
 });
 
 describe('chats that end with the same question', () => {

@@ -1,5 +1,5 @@
 import type { OptionProblem, Row } from 'simmerkit';
-import type { LoadOptions } from './options.js';
+import type { FormatOptions, LoadOptions } from './options.js';
 import { problemId } from './problem-id.js';
 
 /** One turn of a conversation, as chat templates take it. */
@@ -50,4 +50,11 @@ export function historyProblems({ sources }: LoadOptions): readonly OptionProble
         ]
       : []),
   ]);
+}
+
+/** Replies of a history have no trace to train. */
+export function repliesProblems({ preset, replies }: FormatOptions): readonly OptionProblem[] {
+  if (replies === 'last' || preset === 'chat') return [];
+  const message = `preset ${preset} writes a trace, which the replies of a history do not have.`;
+  return [{ path: 'replies', code: 'replies_without_trace', message, hint: 'Set `preset: chat`, or `replies: last`.' }];
 }

@@ -374,6 +374,13 @@ export const formatOptions = z.strictObject({
     .includes('{question}')
     .default('{question}')
     .describe("The user's message; {question} stands for the question."),
+  replies: z
+    .enum(['last', 'all'])
+    .default('last')
+    .describe(
+      'Which replies of a chat with a history are trained. all, of preset chat: the completion is messages, from the first ' +
+        'reply on, whose ends the chat template writes; `end` is not used.',
+    ),
   missing: z
     .enum(['error', 'drop'])
     .default('error')

@@ -41,7 +41,8 @@ export function columnsNeeded({ preset }: Pick<FormatOptions, 'preset'>): readon
 /** One row to train on. */
 export interface TrainingText {
   readonly prompt: readonly Message[];
-  readonly completion: string;
+  /** Text, or the messages from the first reply on where all replies are trained. */
+  readonly completion: string | readonly Message[];
 }
 
 /**
@@ -63,14 +64,21 @@ export function trainingText(
   const content = options.promptTemplate.split('{question}').join(textOf('question'));
   const filled = options.answerTemplate.split('{answer}').join(textOf('answer'));
   const hasPrefix = filled.includes(options.answerPrefix.trimEnd());
+  const prompt = [
+    ...(options.systemMessage === undefined || history[0]?.role === 'system'
+      ? []
+      : [{ role: 'system', content: options.systemMessage }]),
+    ...history,
+    { role: 'user', content },
+  ];
+  if (options.replies === 'all') {
+    const first = prompt.findIndex(({ role }) => role === 'assistant');
+    const until = first === -1 ? prompt.length : first;
+    const reply = { role: 'assistant', content: hasPrefix ? filled : `${options.answerPrefix}${filled}` };
+    return { prompt: prompt.slice(0, until), completion: [...prompt.slice(until), reply] };
+  }
   return {
-    prompt: [
-      ...(options.systemMessage === undefined || history[0]?.role === 'system'
-        ? []
-        : [{ role: 'system', content: options.systemMessage }]),
-      ...history,
-      { role: 'user', content },
-    ],
+    prompt,
     completion: [
       options.thinkingStart,
       needed.includes('reasoning') ? textOf('reasoning') : '',
