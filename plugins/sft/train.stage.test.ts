@@ -169,4 +169,15 @@ describe('sft/train', () => {
     const evaluated = train.options.parse({ trainer: 'student', evaluateEverySteps: 5 });
     expect(await paths(evaluated)).toEqual(['evaluateEverySteps']);
   });
+
+  it('refuses steps that forward passes of one size do not fill before it runs', async () => {
+    const problems = (deviceBatchSize: number) => {
+      const options = train.options.parse({ trainer: 'student', globalBatchSize: 10, deviceBatchSize });
+      return train.check?.(options, { recipeFolder: '.' });
+    };
+    expect(await problems(4)).toMatchObject([
+      { path: 'deviceBatchSize', message: 'globalBatchSize 10 must be a multiple of deviceBatchSize 4.' },
+    ]);
+    expect(await problems(5)).toEqual([]);
+  });
 });

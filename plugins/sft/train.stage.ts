@@ -50,6 +50,13 @@ export const train = defineStage({
         message: `deviceBatchSize ${options.deviceBatchSize} is above globalBatchSize ${options.globalBatchSize}.`,
         hint: 'One forward pass is at most one optimizer step: lower deviceBatchSize.',
       });
+    } else if (options.globalBatchSize % (options.deviceBatchSize ?? 1) !== 0) {
+      problems.push({
+        path: 'deviceBatchSize',
+        code: 'batch_not_multiple',
+        message: `globalBatchSize ${options.globalBatchSize} must be a multiple of deviceBatchSize ${options.deviceBatchSize}.`,
+        hint: 'Forward passes of one size add up to an optimizer step: change either, or leave deviceBatchSize to the trainer.',
+      });
     }
     for (const name of ['earlyStoppingPatience', 'keepBest'] as const) {
       if (!options[name] || options.evaluateEverySteps > 0) continue;
