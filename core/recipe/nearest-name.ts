@@ -21,11 +21,25 @@ export function nearestName(name: string, candidates: Iterable<string>): string 
 /** `Did you mean "x"?`, or the list of what there is, or undefined where there is nothing. */
 export function suggestion(name: string, candidates: Iterable<string>): string | undefined {
   const names = [...candidates];
+  const begun = begunBy(name, names);
+  if (begun.length > 0) return `Did you mean ${begun.map((one) => `"${one}"`).join(' or ')}?`;
   const nearest = nearestName(name, names);
   if (nearest !== undefined) return `Did you mean "${nearest}"?`;
   if (names.length === 0) return undefined;
   const shown = names.slice(0, 12).join(', ');
   return `There is: ${shown}${names.length > 12 ? `, and ${names.length - 12} more` : ''}.`;
+}
+
+/**
+ * Names of which the name is the first words, as `a100` is of `a100-80gb`, where they are few enough to be named. Part of a
+ * word may as well be another word misspelled.
+ */
+function begunBy(name: string, candidates: readonly string[]): readonly string[] {
+  const start = name.toLowerCase();
+  const begun = candidates.filter(
+    (one) => one.toLowerCase().startsWith(start) && /^[-_./]/.test(one.slice(name.length)),
+  );
+  return name !== '' && begun.length <= 3 ? begun : [];
 }
 
 /** Optimal string alignment distance. */
