@@ -91,12 +91,8 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
     model = load()
     uses_liger = choose_liger(extensions, precision=precision, model_type=model.config.get_text_config().model_type)
     stored_type = _stored_type(request.model)
-    if parameters.max_sequence_length > context_length_of(model) < max(len(row.token_ids) for row in rows):
-        raise TrainingError(
-            "data_invalid",
-            f"Rows are longer than the {context_length_of(model)} tokens of the model's context; lower "
-            "max_sequence_length.",
-        )
+    _check_context(rows, Path(request.training_data), model)
+    _check_context(evaluation_rows, Path(request.evaluation_data), model)
     stop_where_asked(control)
 
     trainer_class = _trainer_class()
@@ -241,6 +237,19 @@ def _load_rows(
         _warn(control, message)
     stop_where_asked(control)
     return rows
+
+
+def _check_context(rows: list[TokenizedRow], file: Path, model: Any) -> None:
+    """Raises TrainingError where rows have positions that the model has not."""
+    limit = context_length_of(model)
+    too_long = [row.id for row in rows if len(row.token_ids) > limit]
+    if too_long:
+        raise TrainingError(
+            "data_invalid",
+            f"{len(too_long)} of {len(rows)} rows of {file.name} are longer than the {limit} tokens of the model's "
+            "context; lower max_sequence_length.",
+            row_ids=too_long[:100],
+        )
 
 
 def _warn(control: TrainingControl, message: str) -> None:

@@ -249,6 +249,27 @@ def test_too_many_cut_rows_are_refused(shared_trainer: TrainerProcess, tmp_path:
     assert len(failed.row_ids) == 18
 
 
+@pytest.mark.parametrize("data", ["training_data", "evaluation_data"])
+def test_rows_beyond_the_context_of_the_model_are_refused(
+    shared_trainer: TrainerProcess, tmp_path: Path, data: str
+) -> None:
+    long = [{"id": "long", "prompt": [{"role": "user", "content": "a"}], "completion": "b" * 100}]
+    files = {name: write_rows(tmp_path / f"{name}.parquet", sums(4)) for name in ("training_data", "evaluation_data")}
+    write_rows(files[data], [*sums(4), *long])
+    request = training_request(
+        tmp_path,
+        job=f"beyond-{data}",
+        model=random_model(max_position_embeddings=96),
+        hyperparameters=hyperparameters(evaluate_every_steps=1, max_steps=1),
+        **{name: str(file) for name, file in files.items()},
+    )
+    shared_trainer.stub.StartTraining(request, timeout=30)
+    failed = shared_trainer.events(request.attempt_id)[-1].training_failed
+    assert failed.code == "data_invalid", failed
+    assert failed.message.startswith(f"1 of 5 rows of {data}.parquet are longer than the 96 tokens")
+    assert list(failed.row_ids) == ["long"]
+
+
 def test_evaluation_is_the_mean_over_tokens_and_disturbs_nothing(
     shared_trainer: TrainerProcess, tmp_path: Path
 ) -> None:
