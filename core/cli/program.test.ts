@@ -64,6 +64,11 @@ async function expectToHold(example: string): Promise<void> {
   if (typeof file === 'string' && file.startsWith('recipes/')) expect(missingIn(file, options), example).toEqual([]);
 }
 
+it.each(['run', 'plan', 'validate', 'inspect'])('%s takes the places that a recipe is read with', (name) => {
+  const command = buildProgram().program.commands.find((one) => one.name() === name);
+  expect(command?.options.map(({ long }) => long)).toEqual(expect.arrayContaining(['--home', '--data', '--python']));
+});
+
 it('the help tells of no default where nothing is given', () => {
   const helps = commandsOf(buildProgram().program).map(helpOf).join('\n');
   expect(helps).toMatch(/\(default:\s+120\)/);

@@ -155,7 +155,9 @@ Examples:
     .addOption(paramOption())
     .addOption(setOption())
     .addOption(untilOption())
+    .addOption(homeOption())
     .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
+    .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
     .option('--json', 'the result as JSON')
     .addHelpText('after', '\nExample:\n  simmer validate my.yaml -p model=small')
     .action(action(async () => (await import('./commands/validate.js')).validate));
