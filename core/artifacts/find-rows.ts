@@ -34,13 +34,14 @@ export class RowFinder implements Disposable {
   }
 
   /**
-   * The ids and questions of the first rows whose question has a text in it, whatever the case.
+   * The ids and questions of the first rows whose question has a text in it, whatever the case and the white space
+   * between words.
    * @throws UserError `artifact_damaged`
    */
   async questionsWith(table: TableArtifact, text: string, count: number) {
     const rows = await this.#query(
       table,
-      `SELECT id, question FROM read_parquet($1) WHERE contains(lower(question), lower($2)) LIMIT ${count}`,
+      `SELECT id, question FROM read_parquet($1) WHERE contains(${spaced('question')}, ${spaced('$2')}) LIMIT ${count}`,
       [text],
     );
     return rows.map(({ id, question }) => ({ id: String(id), question: String(question) }));
@@ -89,6 +90,11 @@ export class RowFinder implements Disposable {
       });
     }
   }
+}
+
+/** SQL of a text in small letters, with one space between words. */
+function spaced(text: string): string {
+  return String.raw`regexp_replace(lower(${text}), '[\s\p{Z}\p{Cc}]+', ' ', 'g')`;
 }
 
 /** Only such integers were written as a number can hold. */

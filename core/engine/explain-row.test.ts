@@ -21,7 +21,8 @@ const gradedColumns = {
 const dataset = { type: 'dataset', description: '' } as const;
 const rows = ['aaaa1111', 'aaaa2222', 'bbbb3333', 'cccc4444', 'cccc4444'].map((id, index) => ({
   id,
-  question: `What is ${index}?`,
+  // Questions of the web hold white space of every kind.
+  question: index === 2 ? 'What\u00a0 is\n2?' : `What is ${index}?`,
   source: 'pool',
 }));
 
@@ -208,6 +209,9 @@ describe('explainRow', () => {
     });
     await expect(explained('What is')).rejects.toMatchObject({
       hint: expect.stringContaining('\n  aaaa1111  What is 0?\n  aaaa2222  What is 1?\n  bbbb3333  What is 2?'),
+    });
+    await expect(explained('What  is\n4?')).rejects.toMatchObject({
+      hint: expect.stringContaining('\n  cccc4444  What is 4?'),
     });
     await expect(explained("What' OR 1=1 --")).rejects.toMatchObject({ hint: expect.stringMatching(/^Words/) });
   });
