@@ -1,4 +1,5 @@
 import {
+  chatMessage,
   EndpointRefusal,
   isUserError,
   type OpenAiEndpoint,
@@ -43,19 +44,7 @@ export interface ServerBudgets {
 }
 
 const replySchema = z.object({
-  choices: z
-    .array(
-      z.object({
-        finish_reason: z.string().nullish(),
-        message: z.object({
-          content: z.string().nullish(),
-          // vLLM's name, and what the others call it.
-          reasoning: z.string().nullish(),
-          reasoning_content: z.string().nullish(),
-        }),
-      }),
-    )
-    .min(1),
+  choices: z.array(z.object({ finish_reason: z.string().nullish(), message: chatMessage })).min(1),
   usage: z.object({ prompt_tokens: z.int().min(0) }),
 });
 
@@ -186,7 +175,7 @@ async function ask(
   const reason = choice?.finish_reason ?? null;
   const message = choice?.message;
   return {
-    thinking: message?.reasoning ?? message?.reasoning_content ?? undefined,
+    thinking: message?.thinking,
     answer: message?.content ?? '',
     promptTokens: parsed.data.usage.prompt_tokens,
     finished: reason === 'stop',

@@ -29,7 +29,7 @@ afterEach(async () => {
   await rm(scratchFolder, { recursive: true });
 });
 
-const reply = (content: string, more: object = {}, finish = 'stop') => ({
+const reply = (content: unknown, more: object = {}, finish = 'stop') => ({
   choices: [{ finish_reason: finish, message: { content, ...more } }],
   usage: { prompt_tokens: 100, completion_tokens: 1000 },
 });
@@ -54,11 +54,19 @@ describe('curation/distill', () => {
     behave = (question) => {
       if (question === 'apart') return reply('4', { reasoning_content: ' two and two ' });
       if (question === 'vllm') return reply('4', { reasoning: 'two and two' });
+      if (question === 'mistral') {
+        const thinking = [{ type: 'text', text: 'two and two' }];
+        return reply([
+          { type: 'thinking', thinking },
+          { type: 'text', text: '4' },
+        ]);
+      }
       return reply('<think>\ntwo and two\n</think>\n\n4');
     };
-    const { rows } = await run(dataset('apart', 'vllm', 'inline'));
+    const questions = ['apart', 'vllm', 'mistral', 'inline'];
+    const { rows } = await run(dataset(...questions));
     expect(rows('dataset')).toEqual(
-      ['apart', 'vllm', 'inline'].map((question) => ({
+      questions.map((question) => ({
         id: `id-${question}`,
         question,
         gold: 'gold',

@@ -1,4 +1,5 @@
 import {
+  chatMessage,
   costOf,
   EndpointRefusal,
   isUserError,
@@ -179,19 +180,7 @@ function mayBeBilled(error: unknown): boolean {
 }
 
 const responseSchema = z.object({
-  choices: z
-    .array(
-      z.object({
-        finish_reason: z.string().nullish(),
-        message: z.object({
-          content: z.string().nullish(),
-          reasoning_content: z.string().nullish(),
-          reasoning: z.string().nullish(),
-          refusal: z.string().nullish(),
-        }),
-      }),
-    )
-    .min(1),
+  choices: z.array(z.object({ finish_reason: z.string().nullish(), message: chatMessage })).min(1),
 });
 
 /** @throws PassingFailure: a server that is full, or failed, may answer so */
@@ -218,7 +207,7 @@ function readReply(response: unknown, url: string) {
   }
   const isRefused = typeof message.refusal === 'string' || finish === 'content_filter';
   return {
-    ...thinkingIn(message.content ?? '', message.reasoning_content ?? message.reasoning ?? ''),
+    ...thinkingIn(message.content, message.thinking),
     finish: isRefused ? 'refused' : (finish ?? 'stop'),
     refusal: message.refusal ?? (isRefused ? 'filtered by the server' : null),
   };

@@ -8,7 +8,9 @@ let server: Server | undefined;
 afterEach(() => server?.close());
 
 /** An endpoint that answers what it is told, by the answer that is judged. */
-async function judging(reply: (content: string, asked: number) => { readonly status?: number; readonly text: string }) {
+async function judging(
+  reply: (content: string, asked: number) => { readonly status?: number; readonly text: unknown },
+) {
   const asked: string[] = [];
   server = createServer(async (request: IncomingMessage, response) => {
     let body = '';
@@ -41,7 +43,7 @@ it.each([
 
 it('grades by the last line, asks again where it is neither, and guesses nothing', async () => {
   const { grader, asked } = await judging((content, times) => {
-    if (content.includes('Answer: seven')) return { text: 'Seven is 7.\nYes' };
+    if (content.includes('Answer: seven')) return { text: [{ type: 'text', text: 'Seven is 7.\nYes' }] };
     if (content.includes('Answer: eight')) return times < 2 ? { text: 'Hm.' } : { text: 'No' };
     return { text: 'I cannot say.' };
   });

@@ -1,4 +1,5 @@
 import {
+  chatMessage,
   defineGrader,
   endpointEstimate,
   type Grade,
@@ -105,7 +106,7 @@ async function judgeOne(item: GradeItem, options: JudgeOptions, endpoint: OpenAi
 }
 
 const replySchema = z.object({
-  choices: z.array(z.object({ message: z.object({ content: z.string().nullish() }) })).min(1),
+  choices: z.array(z.object({ message: chatMessage })).min(1),
 });
 
 function replyIn(response: unknown): string {
