@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import type { Agent, Response } from 'undici';
 import { UserError } from '../errors.js';
 import { redactor } from '../events/redaction.js';
+import { formatBytes } from '../figures.js';
 import { readSecret } from '../secrets.js';
 import { shortened } from '../shortened-text.js';
 import { costOf, type EndpointCost, type EndpointEnd, mayBeBilled, mostTokens, spentOn } from './endpoint-cost.js';
@@ -100,7 +101,7 @@ export class OpenAiEndpoint {
     const settle = body === undefined ? () => {} : await this.setAside(body);
     const limit = timeLimit(timeoutMilliseconds, signal);
     let response: Response;
-    let text: string;
+    let text: string | undefined;
     try {
       response = await fetch(url, {
         method: body === undefined ? 'GET' : 'POST',
@@ -109,7 +110,7 @@ export class OpenAiEndpoint {
         signal: limit.signal,
         dispatcher: this.agent,
       });
-      text = await response.text();
+      text = await textOf(response);
     } catch (error) {
       const cause = (error as Error).cause;
       const end = { kind: 'brokenOff', cause } as const;
@@ -125,6 +126,16 @@ export class OpenAiEndpoint {
       );
     } finally {
       limit.end();
+    }
+    if (text === undefined) {
+      settle({ kind: 'answered', body: undefined });
+      throw new PassingFailure(
+        new UserError('endpoint_invalid', `${url} answered with more than ${formatBytes(mostAnswerBytes)}.`, {
+          kind: 'environment',
+          hint: 'No answer of a model is that long: check `url`, and the log of the server.',
+        }),
+        true,
+      );
     }
     if (!response.ok) {
       settle({ kind: 'refused', status: response.status });
@@ -185,6 +196,22 @@ export class OpenAiEndpoint {
 async function openAgent(): Promise<Agent> {
   const { Agent } = await import('undici');
   return new Agent({ headersTimeout: 0, bodyTimeout: 0 });
+}
+
+/** Far above the longest reply: a million tokens of it are about 5 MB. */
+const mostAnswerBytes = 64e6;
+
+/** The text of an answer; undefined where it is longer than `mostAnswerBytes`, then the rest is not waited for. */
+async function textOf({ body }: Response): Promise<string | undefined> {
+  const decoder = new TextDecoder();
+  let text = '';
+  let bytes = 0;
+  for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {
+    bytes += chunk.byteLength;
+    if (bytes > mostAnswerBytes) return undefined;
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
 }
 
 /** Longest time of a timer in Node, in milliseconds. */
