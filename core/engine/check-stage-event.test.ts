@@ -9,6 +9,7 @@ describe('what a stage emits', () => {
   it.each([
     ['funnel.counted', funnel],
     ['funnel.counted', { ...funnel, more: 1 }],
+    ['funnel.counted', { ...funnel, rowsOut: 5 }],
     ['stage.progressed', { done: 1, total: null, unit: 'rows' }],
     ['stage.progressed', { done: 0, total: 2, unit: 'rows', secondsLeft: Number.POSITIVE_INFINITY }],
     ['metric.measured', { name: 'm', value: 0.5, interval: [0, 1], labels: { model: 'a', at: 1 } }],
@@ -20,6 +21,12 @@ describe('what a stage emits', () => {
   it.each([
     ['funnel.counted', { step: 'short' }, 'data.rowsIn: '],
     ['funnel.counted', { ...funnel, dropped: undefined }, 'data.dropped: '],
+    ['funnel.counted', { ...funnel, rowsOut: 1 }, 'data.dropped: rowsIn 3, rowsOut 1 and 1 dropped do not'],
+    [
+      'funnel.counted',
+      { ...funnel, dropped: { long: 2, twice: 2 } },
+      'data.dropped: rowsIn 3, rowsOut 2 and 4 dropped do not',
+    ],
     ['metric.measured', { name: 'm', value: Number.NaN }, 'data.value: '],
     ['stage.progressed', { done: 1, unit: 'rows' }, 'data.total: '],
     ['log.written', { level: 'warn', source: 'stage', message: 'm' }, 'data.level: '],

@@ -17,12 +17,16 @@ const dataSchemas: Readonly<Record<StageEventType, z.ZodObject>> = {
     perSecond: liveFigure.optional(),
     figures: z.record(z.string(), liveFigure).optional(),
   }),
-  'funnel.counted': z.object({
-    step: z.string(),
-    rowsIn: count,
-    rowsOut: count,
-    dropped: z.record(z.string(), count),
-  }),
+  'funnel.counted': z
+    .object({ step: z.string(), rowsIn: count, rowsOut: count, dropped: z.record(z.string(), count) })
+    .superRefine(({ rowsIn, rowsOut, dropped }, context) => {
+      const lost = Object.values(dropped).reduce((sum, rows) => sum + rows, 0);
+      // A step may repeat rows: more may go on than were not dropped, never fewer.
+      if (lost > rowsIn || rowsOut < rowsIn - lost) {
+        const message = `rowsIn ${rowsIn}, rowsOut ${rowsOut} and ${lost} dropped do not add up`;
+        context.addIssue({ code: 'custom', path: ['dropped'], message });
+      }
+    }),
   'metric.measured': z.object({
     name: z.string().min(1),
     value: z.number(),

@@ -125,7 +125,7 @@ export interface EventData {
     readonly step: string;
     readonly rowsIn: number;
     readonly rowsOut: number;
-    /** Rule to number of rows that it dropped. */
+    /** Rule to number of rows that it dropped: all of `rowsIn` that did not go on. A row that is repeated counts twice in `rowsOut`. */
     readonly dropped: Readonly<Record<string, number>>;
   };
   'artifact.committed': { readonly uri: string; readonly output: string; readonly bytes: number };
