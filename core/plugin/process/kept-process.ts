@@ -10,7 +10,7 @@ import { commandOf, type ProcessPlugin } from './process-plugin.js';
  * keeper is held. One that was lost stays lost until then, so that its loss is told in one way.
  */
 export class KeptProcess {
-  readonly #plugin: ProcessPlugin;
+  #plugin: ProcessPlugin;
   readonly #context: PrepareContext;
   readonly #keeper: ProcessKeeper;
   #process: Promise<PluginProcess> | undefined;
@@ -19,6 +19,12 @@ export class KeptProcess {
     this.#plugin = plugin;
     this.#context = context;
     this.#keeper = keeper;
+  }
+
+  /** What messages call the plugin from now on, also where its process has started. */
+  async callIt(called: string): Promise<void> {
+    this.#plugin = { ...this.#plugin, called };
+    (await this.#process)?.callIt(called);
   }
 
   /** @throws UserError as `PluginProcess.start`, and what the call throws */

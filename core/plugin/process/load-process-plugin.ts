@@ -27,7 +27,10 @@ export async function loadProcessPlugin(
 ): Promise<LoadedProcess> {
   const kept = new KeptProcess(plugin, context, keeper);
   const described = await kept.use(({ client }) => client.describe(plugin.limits.startSeconds));
-  return definitionOf(described, plugin, context, kept);
+  const { name } = described;
+  const called = name === plugin.called ? name : `${name} (listed as ${plugin.called})`;
+  await kept.callIt(called);
+  return definitionOf(described, { ...plugin, called }, context, kept);
 }
 
 /** What a plugin says of itself, as a plugin whose contributions start its processes. @throws UserError `invalid_plugin` */

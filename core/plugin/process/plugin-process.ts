@@ -100,6 +100,11 @@ export class PluginProcess implements AsyncDisposable {
     }
   }
 
+  /** What messages call it from now on. */
+  callIt(called: string): void {
+    this.#parts.called = called;
+  }
+
   /** Waits for an answer of the process. Where the process is lost, or was killed for what it did, that is thrown. */
   guard<T>(work: Promise<T>): Promise<T> {
     return this.#parts.guard(work);
@@ -112,7 +117,7 @@ export class PluginProcess implements AsyncDisposable {
    */
   async answer<T>(work: Promise<T>, extraSeconds = 0): Promise<T> {
     const seconds = this.limits.answerSeconds + extraSeconds;
-    const end = () => this.end(hung(this.#parts.command.plugin, seconds));
+    const end = () => this.end(hung(this.#parts.called, seconds));
     const late = setTimeout(end, Math.min(seconds * 1000, longestTimer));
     try {
       return await this.guard(work);
@@ -166,6 +171,8 @@ class ProcessParts {
   #rejectEnded: (reason: UserError) => void = () => {};
   #reason: UserError | undefined;
   readonly #output: ToldLines[] = [];
+  /** For messages. */
+  called: string;
 
   private constructor(
     readonly command: PluginCommand,
@@ -175,6 +182,7 @@ class ProcessParts {
     readonly host: HostServer,
     readonly child: Awaited<ReturnType<typeof spawnAttended>>,
   ) {
+    this.called = command.plugin;
     this.#ended = new Promise((_, reject) => {
       this.#rejectEnded = reject;
     });
@@ -274,7 +282,7 @@ class ProcessParts {
     if (this.#reason !== undefined) return this.#reason;
     const why = exit === undefined ? how : `it ended with ${describeExit(exit)}`;
     const lines = (await lastLines(this.stderrFile, 12)).map((line) => `\n  ${line.slice(0, 500)}`).join('');
-    return new UserError(code, `Plugin ${this.command.plugin} was lost: ${why}.${lines}`, {
+    return new UserError(code, `Plugin ${this.called} was lost: ${why}.${lines}`, {
       kind: 'runFailed',
       hint: 'This is an error in the plugin, or in what it was given. `simmer resume` tries the stage again.',
     });

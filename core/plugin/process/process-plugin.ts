@@ -8,7 +8,7 @@ import type { PluginCommand } from './plugin-process.js';
 
 /** A plugin that is a process: what its folder and the recipe say of it. */
 export interface ProcessPlugin {
-  /** For messages: what the recipe calls it. */
+  /** For messages: what the recipe calls it, and its own name once that is known. */
   readonly called: string;
   /** Where it starts. */
   readonly folder: string;

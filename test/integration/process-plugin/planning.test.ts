@@ -125,7 +125,7 @@ describe('a plugin that breaks while a recipe is planned', () => {
     [
       'check-hang',
       'plugin_hung',
-      /^The check of fixture\/greet failed: .*has not answered for 1 seconds; it was killed/,
+      /^The check of fixture\/greet failed: Plugin fixture \(listed as .+\) has not answered for 1 seconds; it was killed/,
     ],
     ['check-refuse', 'plugin_refused', /^The check of fixture\/greet failed: CheckStage: my disk is gone/],
     ['check-rubbish', 'plugin_broke_contract', /^The check of fixture\/greet failed: .*"Too Many!", not snake_case/],
