@@ -49,6 +49,8 @@ export class ServedRuns {
   readonly #active = new Map<string, { handle?: RunHandle; reason?: string; readonly gone: Promise<void> }>();
   /** Runs that are being canceled: who asks for the same meanwhile gets the same answer. */
   readonly #cancels = new Map<string, Promise<void>>();
+  /** The last resume of each run that is being put into the queue: the next one has to see what became of it. */
+  readonly #resumes = new Map<string, Promise<void>>();
   /** Ids of runs that have ended, or were taken out of the queue. */
   readonly #released$ = new Subject<string>();
   readonly #summaries = new RunSummaries();
@@ -120,15 +122,15 @@ export class ServedRuns {
    * Puts a run that has stopped into the queue again.
    * @throws UserError `run_locked`, `queue_full`; `budget_not_changed` where the run is in the queue with another change
    */
-  async resume(runId: string, budgetChange: BudgetChange = {}): Promise<void> {
-    await this.#takingUp;
-    const { status, runFolder, events } = await this.get(runId);
-    if (this.queue.has(runId)) return await refuseOtherChange(runId, runFolder, budgetChange);
-    if (status === 'completed') return;
-    if (await isHeld(runFolder)) throw runsElsewhere(runId);
-    this.#refuseWhereFull();
-    await keepResume(runFolder, { lastSequence: events, budgetChange });
-    await this.#enqueue(runId, budgetChange);
+  resume(runId: string, budgetChange: BudgetChange = {}): Promise<void> {
+    const before = this.#resumes.get(runId)?.catch(() => undefined) ?? this.#takingUp;
+    const resume = before
+      .then(() => this.#resume(runId, budgetChange))
+      .finally(() => {
+        if (this.#resumes.get(runId) === resume) this.#resumes.delete(runId);
+      });
+    this.#resumes.set(runId, resume);
+    return resume;
   }
 
   /** Stops a run, or takes it out of the queue; resolves when its slots are free. @throws UserError `run_locked` */
@@ -204,6 +206,16 @@ export class ServedRuns {
     const { runId } = await manager.create(planned.plan, { recipeText: planned.text, request });
     await this.#enqueue(runId);
     return runId;
+  }
+
+  async #resume(runId: string, budgetChange: BudgetChange): Promise<void> {
+    const { status, runFolder, events } = await this.get(runId);
+    if (this.queue.has(runId)) return await refuseOtherChange(runId, runFolder, budgetChange);
+    if (status === 'completed') return;
+    if (await isHeld(runFolder)) throw runsElsewhere(runId);
+    this.#refuseWhereFull();
+    await keepResume(runFolder, { lastSequence: events, budgetChange });
+    await this.#enqueue(runId, budgetChange);
   }
 
   async #enqueue(runId: string, budgetChange: BudgetChange = {}): Promise<void> {

@@ -109,6 +109,22 @@ describe('runs that share a machine', () => {
     await harness.client.cancelRun({ runId: first, reason: '' });
   });
 
+  it('that are resumed by several at the same time take the budget of one, and tell the others', async () => {
+    await start({ cpus: 1 });
+    const first = await create(long(1));
+    const second = await create(short(2));
+    await harness.client.cancelRun({ runId: second, reason: '' });
+    const budgets = ['3', '4', '3'];
+    const told = await Promise.allSettled(
+      budgets.map((usd) => harness.client.resumeRun(second, { 'budget.usd': usd })),
+    );
+    const taken = new Set(budgets.filter((_, index) => told[index]?.status === 'fulfilled'));
+    expect(taken.size).toBe(1);
+    await harness.client.cancelRun({ runId: first, reason: '' });
+    const events = await harness.events(second);
+    expect(events.find((event) => event.type === 'budget.set')?.data).toEqual({ usd: Number([...taken][0]) });
+  });
+
   it('that are resumed end for their watchers when they are taken out of the queue again', async () => {
     const { first, second, seen, watch } = await resumedInQueue();
     await harness.client.cancelRun({ runId: second, reason: 'again' });
