@@ -2,7 +2,8 @@ import picocolors from 'picocolors';
 import { describe, expect, it } from 'vitest';
 import type { ComparedRun } from '../../engine/compare-runs.js';
 import type { RunGroup } from '../../engine/group-runs.js';
-import { comparisonLines, groupLines } from './compare.js';
+import type { RunSummary } from '../../engine/run-outcome.js';
+import { comparisonLines, groupLines, runsNamed } from './compare.js';
 
 const run = (number: number, more: Partial<ComparedRun> = {}): ComparedRun => ({
   runId: `my-${number}`,
@@ -73,4 +74,24 @@ it('groups of runs have means, and standard deviations where they are several', 
     'tuned loss     0.3333 ± 0.01  0.6667',
     'm.accuracy@64  33.3% ± 1.0%   66.7%',
   ]);
+});
+
+describe('runs that are named', () => {
+  const all = ['my-1', 'my-2', 'other-1'].map(
+    (runId) => ({ runId, recipe: runId.slice(0, -2), status: 'completed', startedAt: runId, events: 9 }) as RunSummary,
+  );
+  const find = async (name: string): Promise<RunSummary> => {
+    throw new Error(`there is no run "${name}"`);
+  };
+  const named = (...names: string[]) => runsNamed(names, { runs: async () => all, find });
+
+  it('by an id are not left out for their recipe, which is named as well', async () => {
+    const { named: runs, ofRecipes } = await named('my', 'my-2');
+    expect(runs.map(({ runId }) => runId)).toEqual(['my-1', 'my-2']);
+    expect([...ofRecipes]).toEqual(['my-1']);
+  });
+
+  it('by nothing are none, and not all', async () => {
+    await expect(named('', 'my')).rejects.toThrow('there is no run ""');
+  });
 });

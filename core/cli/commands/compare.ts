@@ -63,22 +63,29 @@ interface NamedRuns {
 }
 
 /** By the name of their recipe, by the beginning of their ids, or "latest". @throws UserError `run_not_found` */
-async function runsNamed(names: readonly string[], workspace: Workspace): Promise<NamedRuns> {
+export async function runsNamed(
+  names: readonly string[],
+  workspace: Pick<Workspace, 'runs' | 'find'>,
+): Promise<NamedRuns> {
   const all = (await workspace.runs()).filter(({ events }) => events > 0);
   const ofRecipes = new Set<string>();
+  const meant = new Set<string>();
   const found = new Map<string, RunSummary>();
   for (const name of names) {
     const ofRecipe = all.filter(({ recipe }) => recipe === name);
-    for (const { runId } of ofRecipe) ofRecipes.add(runId);
-    const begun = ofRecipe.length > 0 ? ofRecipe : all.filter(({ runId }) => runId.startsWith(name));
-    for (const run of begun.length > 0 ? begun : [await workspace.find(name)]) found.set(run.runId, run);
+    // Every id begins with nothing.
+    const begun = ofRecipe.length > 0 || name === '' ? ofRecipe : all.filter(({ runId }) => runId.startsWith(name));
+    for (const run of begun.length > 0 ? begun : [await workspace.find(name)]) {
+      (ofRecipe.length > 0 ? ofRecipes : meant).add(run.runId);
+      found.set(run.runId, run);
+    }
   }
   if (found.size < 2)
     throw new UserError('nothing_to_compare', `${names.join(' ')} is one run: ${[...found.keys()].join()}.`, {
       hint: 'Name several runs, or the recipe of several. `simmer runs` lists them.',
     });
   const named = [...found.values()].sort((one, other) => (one.startedAt < other.startedAt ? -1 : 1));
-  return { named, ofRecipes };
+  return { named, ofRecipes: new Set([...ofRecipes].filter((runId) => !meant.has(runId))) };
 }
 
 interface Shape {
