@@ -22,8 +22,14 @@ it('rows have a line a column, with long texts cut', () => {
   ]);
 });
 
-it('shows no escape sequence of a text to the terminal', () => {
-  const found = [{ question: 'a\u001b[31m\u009bred' }];
+it('shows no escape sequence to the terminal, of a text, within a list or in the name of a column', () => {
+  const found = [{ question: 'a\u001b[31m\u009bred', tags: ['a\u009b31mb'], 'na\u001b[31mme': 1 }];
   const lines = rowLines({ found, positions: [0], rowCount: 1 }, { colors: picocolors.createColors(false), width: 80 });
-  expect(lines).toContain('  question  a [31m red');
+  expect(lines.slice(1, 4)).toEqual(['  question   a [31m red', '  tags       ["a 31mb"]', '  na [31mme  1']);
+});
+
+it('cuts no character in half', () => {
+  const found = [{ id: `${'b'.repeat(398)}😀😀` }];
+  const shape = { colors: picocolors.createColors(false), width: 1000 };
+  expect(rowLines({ found, positions: [0], rowCount: 1 }, shape)[1]).toBe(`  id  ${'b'.repeat(398)}…`);
 });
