@@ -62,6 +62,16 @@ describe('GPUs of a machine', () => {
     expect(await claim(2)).toMatchObject({ devices: ['2', '0'], shared: ['0'] });
   });
 
+  it('are shared by as few as can be', async () => {
+    const devices: (readonly string[])[] = [];
+    for (let index = 0; index < 5; index += 1) {
+      const claimed = await claim(1, ['0', '1']);
+      await claimed.passTo(await trainer());
+      devices.push(claimed.devices);
+    }
+    expect(devices).toEqual([['0'], ['1'], ['0'], ['1'], ['0']]);
+  });
+
   it('are free again where a trainer did not start', async () => {
     const [first, second] = [await claim(1), await claim(1)];
     await first.drop();

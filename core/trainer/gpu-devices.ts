@@ -54,12 +54,11 @@ export class GpuDevices {
     const own = await processIdentity(process.pid);
     if (own === undefined) return undefined;
     const { devices, shared } = await this.#change(signal, (held) => {
-      const isFree = (device: string) => held.every((one) => one.device !== device);
-      const inOrder = [...this.#devices.filter(isFree), ...this.#devices.filter((device) => !isFree(device))];
-      const chosen = inOrder.slice(0, count);
+      const holders = (device: string) => held.filter((one) => one.device === device).length;
+      const chosen = this.#devices.toSorted((one, other) => holders(one) - holders(other)).slice(0, count);
       return {
         held: [...held, ...chosen.map((device) => ({ device, ...own }))],
-        result: { devices: chosen, shared: chosen.filter((device) => !isFree(device)) },
+        result: { devices: chosen, shared: chosen.filter((device) => holders(device) > 0) },
       };
     });
     const replace = async (holder: ProcessIdentity | undefined) => {
