@@ -83,11 +83,14 @@ describe('GPUs of a machine', () => {
     expect(await core().claim(0, signal)).toBeUndefined();
   });
 
-  it('are given although the file of who has which is damaged', async () => {
-    await claim(1);
-    await writeFile(join(cache, 'gpus', hostname(), 'held.json'), '[{"dev');
-    expect(await claim(1, ['GPU-8f2c'])).toMatchObject({ devices: ['GPU-8f2c'], shared: [] });
-  });
+  it.each(['[{"dev', '{}', '[null]', '[{"device":"GPU-8f2c"}]'])(
+    'are given although who has which is damaged: %s',
+    async (content) => {
+      await claim(1);
+      await writeFile(join(cache, 'gpus', hostname(), 'held.json'), content);
+      expect(await claim(1, ['GPU-8f2c'])).toMatchObject({ devices: ['GPU-8f2c'], shared: [] });
+    },
+  );
 
   it('of several machines are counted for this one', () => {
     expect([gpusHere({ gpus: 16, nodes: 2 }), gpusHere({ gpus: 3 }), gpusHere({})]).toEqual([8, 3, 0]);

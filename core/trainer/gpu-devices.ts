@@ -1,15 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { waitForLock } from '../events/wait-for-lock.js';
 import { writeFileDurably } from '../files/durable-files.js';
 import type { Resources } from '../plugin/definitions.js';
 import { isAlive, type ProcessIdentity, processIdentity } from '../process/process-identity.js';
 
-/** A GPU by its name in CUDA_VISIBLE_DEVICES, and a process that has it until it ends. */
-interface HeldGpu extends ProcessIdentity {
-  readonly device: string;
-}
+/** GPUs by their names in CUDA_VISIBLE_DEVICES, each with a process that has it until it ends. */
+const heldGpus = z.array(z.object({ device: z.string(), pid: z.int(), startTime: z.string() }));
+
+type HeldGpu = z.output<typeof heldGpus>[number];
 
 /** GPUs that are set aside for a process that is about to start. */
 export interface GpuClaim {
@@ -91,7 +92,7 @@ export class GpuDevices {
 async function livingIn(file: string): Promise<readonly HeldGpu[]> {
   let held: readonly HeldGpu[];
   try {
-    held = JSON.parse(await readFile(file, 'utf8')) as readonly HeldGpu[];
+    held = heldGpus.parse(JSON.parse(await readFile(file, 'utf8')));
   } catch {
     // Not there yet; one that is damaged tells as little.
     return [];
