@@ -10,7 +10,7 @@ import { makeSocketFolder, removeSocketFolder } from '../process/socket-folder.j
 import type { ProcessExit } from '../process/spawn-detached.js';
 import { endsWithin } from '../process/terminate.js';
 import { makeToken } from '../secrets.js';
-import { type GpuDevices, gpusHere } from './gpu-devices.js';
+import { type GpuClaim, type GpuDevices, gpusHere } from './gpu-devices.js';
 import type { TrainerDescription } from './trainer.js';
 import { TrainerClient } from './trainer-client.js';
 import { TrainerLostError } from './trainer-errors.js';
@@ -90,8 +90,10 @@ export class TrainerProcess {
     const token = overTcp ? makeToken() : undefined;
     // A handshake line that an earlier process left there would be taken for this one's.
     await rm(stdoutFile, { force: true });
-    const { launched, identity } = await withGpus(place, async (devices) => {
-      const started = await place.launcher.launch(
+    const claim = await claimGpus(place);
+    let launched: LaunchedProcess;
+    try {
+      launched = await place.launcher.launch(
         {
           command: {
             ...command,
@@ -104,16 +106,18 @@ export class TrainerProcess {
             },
           },
           resources: place.resources,
-          ...(devices === undefined ? {} : { devices }),
+          ...(claim === undefined ? {} : { devices: claim.devices }),
           stdoutFile,
           stderrFile,
           log: place.log,
         },
         place.launcherOptions,
       );
-      const named = await processIdentity(started.pid);
-      return { launched: started, identity: named ?? { pid: started.pid, startTime: 'gone' } };
-    });
+    } catch (error) {
+      await claim?.drop();
+      throw error;
+    }
+    const identity = (await processIdentity(launched.pid)) ?? { pid: launched.pid, startTime: 'gone' };
     const record: ProcessRecord = {
       format: 1,
       ...identity,
@@ -123,8 +127,9 @@ export class TrainerProcess {
       requestedAddress: address,
       ...(token === undefined ? {} : { token }),
     };
-    await writeRecord(folder, record);
     try {
+      await claim?.passTo(identity);
+      await writeRecord(folder, record);
       return await TrainerProcess.connect(place, launched, record);
     } catch (error) {
       const killed = await wasKilled(launched.exited);
@@ -235,27 +240,15 @@ export class TrainerProcess {
   }
 }
 
-/** Starts a process with GPUs of its own. @param start gets their names; undefined: it sees all there are */
-async function withGpus<T extends { readonly identity: ProcessIdentity }>(
-  { gpus, resources, trainer, signal, log }: TrainerPlace,
-  start: (devices: readonly string[] | undefined) => Promise<T>,
-): Promise<T> {
+/** GPUs for a process that is about to start. Undefined: it sees all there are. */
+async function claimGpus({ gpus, resources, trainer, signal, log }: TrainerPlace): Promise<GpuClaim | undefined> {
   const claim = await gpus?.claim(gpusHere(resources), signal);
-  if (claim === undefined) return start(undefined);
-  if (claim.shared.length > 0) {
+  if (claim !== undefined && claim.shared.length > 0) {
     log.warning(
       `No GPU is free: trainer ${trainer} shares GPU ${claim.shared.join(', ')} with trainers that run already.`,
     );
   }
-  let started: T;
-  try {
-    started = await start(claim.devices);
-  } catch (error) {
-    await claim.drop();
-    throw error;
-  }
-  await claim.passTo(started.identity);
-  return started;
+  return claim;
 }
 
 async function removeSocketOf(address: string): Promise<void> {

@@ -1,0 +1,48 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { z } from 'zod';
+import { defineLauncher } from '../plugin/define.js';
+import type { ProcessExit } from '../process/spawn-detached.js';
+import { GpuDevices } from './gpu-devices.js';
+import { TrainerProcess } from './trainer-process.js';
+
+it('a trainer that is started and cannot be noted as the one that has its GPUs is ended', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'simmer-trainer-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  let isEnded = false;
+  const launcher = defineLauncher({
+    description: '',
+    options: z.strictObject({}),
+    async launch() {
+      // A file cannot take its place.
+      const file = join(folder, 'gpus', hostname(), 'held.json');
+      await rm(file);
+      await mkdir(join(file, 'full'), { recursive: true });
+      const terminate = async (): Promise<void> => {
+        isEnded = true;
+      };
+      return { pid: process.pid, exited: new Promise<ProcessExit>(() => {}), terminate };
+    },
+    attach: async () => undefined,
+  });
+  const started = TrainerProcess.start(
+    {
+      trainer: 'tuner',
+      folder: join(folder, 'trainer'),
+      launcher,
+      launcherOptions: {},
+      resources: { gpus: 1 },
+      gpus: new GpuDevices(folder, ['0']),
+      leaseSeconds: 60,
+      handshakeMilliseconds: 60_000,
+      signal: new AbortController().signal,
+      log: { debug() {}, info() {}, warning() {}, error() {} },
+    },
+    { argv: ['trainer'], env: {} },
+    1,
+  );
+  await expect(started).rejects.toThrow(/EISDIR|ENOTEMPTY|EEXIST|directory/);
+  expect(isEnded).toBe(true);
+});
