@@ -76,6 +76,15 @@ it('groups of runs have means, and standard deviations where they are several', 
   ]);
 });
 
+it('groups say of how many runs a figure is that not all of them have', () => {
+  const spread = { mean: 2, deviation: 0.5, runs: 2 };
+  const groups: RunGroup[] = [
+    { runIds: ['a', 'b', 'c'], differs: {}, trainings: { tuned: { loss: spread } }, metrics: {} },
+  ];
+  const shape = { colors: picocolors.createColors(false), width: 80 };
+  expect(groupLines(groups, () => true, shape).at(-1)).toBe('tuned loss  2 ± 0.5 (2 of 3)');
+});
+
 describe('runs that are named', () => {
   const all = ['my-1', 'my-2', 'other-1'].map(
     (runId) => ({ runId, recipe: runId.slice(0, -2), status: 'completed', startedAt: runId, events: 9 }) as RunSummary,

@@ -120,9 +120,17 @@ export function groupLines(groups: readonly RunGroup[], isShown: IsShown, shape:
     `${runIds.length} run${runIds.length === 1 ? '' : 's'}`,
     differencesText(differs),
   ]);
-  const loss = (spread: Spread | undefined) => (spread === undefined ? nothing : spreadText(spread, numberText));
-  const metric = (spread: RunGroup['metrics'][string]) => spreadText(spread, textOf(spread.unit));
-  const cells = groups.map((group) => cellsOf(group, isShown, { loss, metric }));
+  const cells = groups.map((group) => {
+    const text = (spread: Spread, valueText: (value: number) => string) => {
+      // A loss may be no number, and a metric may not be there.
+      const isOfAll = spread.runs === group.runIds.length;
+      return `${spreadText(spread, valueText)}${isOfAll ? '' : ` (${spread.runs} of ${group.runIds.length})`}`;
+    };
+    return cellsOf(group, isShown, {
+      loss: (spread: Spread | undefined) => (spread === undefined ? nothing : text(spread, numberText)),
+      metric: (spread: RunGroup['metrics'][string]) => text(spread, textOf(spread.unit)),
+    });
+  });
   return [...tableLines(legend, { right: [0], width: shape.width }), ...figureLines(cells, shape)];
 }
 
