@@ -265,6 +265,11 @@ describe('r1-distill', async () => {
     await expect(alone).rejects.toMatchObject({
       problems: [{ code: 'gpus_unused', hint: expect.stringContaining('launchers/torchrun') }],
     });
+    const launcher = '{ uses: launchers/torchrun, with: { processesPerNode: 1 } }';
+    const single = planOf('r1-distill.yaml', {}, { 'trainers.student.launcher': launcher });
+    await expect(single).rejects.toMatchObject({
+      problems: [{ code: 'gpus_unused', hint: expect.stringMatching(/^Set `gpus: 1`, or change how many processes/) }],
+    });
     const one = planOf('r1-distill.yaml', { gpus: '1' }, { 'trainers.student.launcher': 'launchers/local' });
     expect((await one).trainers.student).toMatchObject({ resources: { gpus: 1 } });
   });

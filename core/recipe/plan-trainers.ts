@@ -101,7 +101,7 @@ async function checkGpusAreUsed(
     ['trainers', name, 'resources', 'gpus'],
     {
       hint:
-        processes === 1
+        processes === 1 && uses !== 'launchers/torchrun'
           ? `Set \`launcher: launchers/torchrun\`, which starts one process a GPU, or \`gpus: ${gpusPerProcess}\`.`
           : `Set \`gpus: ${processes * gpusPerProcess}\`, or change how many processes ${uses} starts: see its options and \`nodes\`.`,
     },
