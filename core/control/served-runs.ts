@@ -258,6 +258,8 @@ export class ServedRuns {
 
   async #cancel(runId: string, reason: string): Promise<void> {
     await this.#takingUp;
+    // It would go on in spite of this.
+    await this.#resumes.get(runId)?.catch(() => undefined);
     const { status, runFolder } = await this.get(runId);
     if (this.queue.withdraw(runId)) {
       await appendEnding(runId, runFolder, { type: 'run.interrupted', data: { reason } });

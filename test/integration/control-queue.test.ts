@@ -125,6 +125,20 @@ describe('runs that share a machine', () => {
     expect(events.find((event) => event.type === 'budget.set')?.data).toEqual({ usd: Number([...taken][0]) });
   });
 
+  it('that are canceled while they are being resumed do not go on', async () => {
+    await start({ cpus: 1 });
+    const first = await create(long(1));
+    const second = await create(short(2));
+    const { runs } = harness.server;
+    await runs.cancel(second, 'enough');
+    const resumed = runs.resume(second);
+    await runs.cancel(second, 'enough after all');
+    await resumed;
+    expect((await harness.client.describeServer()).queuedRunIds).toEqual([]);
+    await runs.cancel(first, '');
+    expect(await statusOf(second)).toBe(RunStatus.RUN_STATUS_INTERRUPTED);
+  });
+
   it('that are resumed end for their watchers when they are taken out of the queue again', async () => {
     const { first, second, seen, watch } = await resumedInQueue();
     await harness.client.cancelRun({ runId: second, reason: 'again' });
