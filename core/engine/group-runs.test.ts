@@ -55,6 +55,12 @@ describe('groups of runs', () => {
     ]);
   });
 
+  it('count a value that was run again once, with its last run', () => {
+    const again = run('e', { 'params.rate': 1, 'stages.tuned.seed': 1 }, 4);
+    const [first] = groupRuns([...sweep, again], 'stages.tuned.seed');
+    expect(first).toMatchObject({ runIds: ['e', 'c'], trainings: { tuned: { loss: { mean: 3.5, runs: 2 } } } });
+  });
+
   it('may be over a param, by its name alone', () => {
     expect(groupRuns(sweep, 'rate').map(({ runIds }) => runIds)).toEqual([['a', 'b'], ['c']]);
   });

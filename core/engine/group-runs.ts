@@ -36,20 +36,20 @@ export function groupRuns(runs: readonly ComparedRun[], over: string): readonly 
       hint: paths.length === 0 ? 'They are all the same.' : `They differ in ${paths.join(', ')}.`,
     });
   }
-  const groups = new Map<string, { differs: Record<string, Json>; runs: ComparedRun[] }>();
+  const groups = new Map<string, { differs: Record<string, Json>; byValue: Map<string, ComparedRun> }>();
   for (const run of runs.filter(({ status }) => status === 'completed')) {
-    const { [path]: _, ...differs } = run.differs;
+    const { [path]: value, ...differs } = run.differs;
     const key = JSON.stringify(differs);
-    const group = groups.get(key) ?? { differs, runs: [] };
-    group.runs.push(run);
+    const group = groups.get(key) ?? { differs, byValue: new Map() };
+    // Run again with one value, it is no second sample: the last one counts.
+    group.byValue.set(JSON.stringify(value ?? null), run);
     groups.set(key, group);
   }
-  return [...groups.values()].map((group) => ({
-    runIds: group.runs.map(({ runId }) => runId),
-    differs: group.differs,
-    trainings: trainingsOf(group.runs),
-    metrics: metricsOf(group.runs),
-  }));
+  return [...groups.values()].map(({ differs, byValue }) => {
+    const grouped = [...byValue.values()];
+    const runIds = grouped.map(({ runId }) => runId);
+    return { runIds, differs, trainings: trainingsOf(grouped), metrics: metricsOf(grouped) };
+  });
 }
 
 function trainingsOf(runs: readonly ComparedRun[]): RunGroup['trainings'] {

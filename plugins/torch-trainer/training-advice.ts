@@ -98,7 +98,7 @@ function remediesFor({ job, gpus }: TrainingSetting, limits: TrainingLimits): re
       }),
     });
   }
-  const half = 2 ** Math.floor(Math.log2(limits.longest - 1));
+  const half = 2 ** Math.floor(Math.log2(Math.max(2, limits.longest - 1)));
   // Left to itself, the trainer would put the more rows into a pass, the shorter they are.
   const alone = given.deviceBatchSize === 1 ? '' : ', deviceBatchSize: 1';
   suggest('rows', `maxSequenceLength: ${half}${alone}`, { maxSequenceLength: half, deviceBatchSize: 1 });

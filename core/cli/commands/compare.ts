@@ -44,10 +44,13 @@ function leftOutLines(
   groups: readonly RunGroup[] | undefined,
   colors: Colors,
 ): readonly string[] {
-  const grouped = groups?.reduce((sum, { runIds }) => sum + runIds.length, 0) ?? runs.length;
+  const completed = runs.filter(({ status }) => status === 'completed').length;
+  const grouped = groups?.reduce((sum, { runIds }) => sum + runIds.length, 0);
   const notes = [
     [named.length - runs.length, 'trained and measured nothing'],
-    [runs.length - grouped, 'did not complete'],
+    ...(grouped === undefined
+      ? []
+      : [[runs.length - completed, 'did not complete'] as const, [completed - grouped, 'ran again later'] as const]),
   ] as const;
   const told = notes.flatMap(([count, why]) =>
     count === 0 ? [] : [`${count} run${count === 1 ? '' : 's'} left out: ${count === 1 ? 'it' : 'they'} ${why}`],
