@@ -41,7 +41,9 @@ const models = definePlugin({
         };
         await writeFile(join(folder, 'config.json'), '{"model_type": "llama"}');
         await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer));
-        await writeFile(join(folder, 'tokenizer_config.json'), '{}');
+        const turn = '<|im_start|>{{ message.role }}\\n{{ message.content }}<|im_end|>\\n';
+        const template = { chat_template: `{% for message in messages %}${turn}{% endfor %}` };
+        await writeFile(join(folder, 'tokenizer_config.json'), JSON.stringify(template));
         await writeFile(join(folder, 'model.safetensors'), '');
         return { model: await context.artifacts.commitModel(folder) };
       },
@@ -88,6 +90,14 @@ beforeAll(async () => {
   const problem = { problem: 'What is x?', solution: 'Well, 2.', answer: '2', subject: 'Algebra', level: '3' };
   await writeFile(join(data, 'gsm8k_train.jsonl'), [row(1), row(2)].join('\n'));
   await writeFile(join(data, 'gsm8k_test.jsonl'), row(3));
+  const said = (role: string, content: string) => ({ role, content });
+  const chat = [
+    said('user', 'One and one?'),
+    said('assistant', 'Two.'),
+    said('user', 'And one?'),
+    said('assistant', '3.'),
+  ];
+  await writeFile(join(data, 'chats.jsonl'), JSON.stringify({ messages: chat }));
   await writeFile(join(data, 'mine.csv'), 'prompt,answer\nHow many?,7\n"Why, then?",So.\n');
   await writeFile(join(data, 'math', 'a.jsonl.gz'), gzipSync(JSON.stringify(problem)));
   process.env.DEEPSEEK_API_KEY = 'a key for tests';
