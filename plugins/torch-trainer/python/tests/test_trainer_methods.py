@@ -182,12 +182,8 @@ def test_advice_for_lack_of_memory_has_the_numbers_of_the_job() -> None:
 
 def test_memory_that_runs_out_is_told_with_advice(tmp_path: Path) -> None:
     """A real allocation that fails: the process may not have more than so much address space."""
-    import resource
-    from functools import partial
-
-    limit = partial(resource.setrlimit, resource.RLIMIT_AS, (6 << 30, 6 << 30))
     rows: list[dict[str, Any]] = [{"id": "long", "prompt": "a", "completion": "b" * 20_000}] * 4
-    with TrainerProcess(tmp_path / "trainer", before_start=limit) as process:
+    with TrainerProcess(tmp_path / "trainer", address_space_bytes=6 << 30) as process:
         request = training_request(
             tmp_path,
             model=random_model(max_position_embeddings=32_768, hidden_size=512, intermediate_size=4096),

@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -46,15 +45,15 @@ class TrainerProcess:
         *,
         lease_seconds: float = 3600,
         environment: dict[str, str] | None = None,
-        before_start: Callable[[], None] | None = None,
+        address_space_bytes: int | None = None,
         ranks: int = 1,
     ) -> None:
-        """@param before_start called in the new process before it becomes a trainer"""
+        """@param address_space_bytes more than so much memory cannot be allocated"""
         self.folder = folder
         self.ranks = ranks
         self.lease_seconds = lease_seconds
         self.environment = environment or {}
-        self.before_start = before_start
+        self.address_space_bytes = address_space_bytes
         folder.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> "TrainerProcess":
@@ -73,10 +72,9 @@ class TrainerProcess:
         self.stderr_path = self.folder / f"stderr-{uuid.uuid4()}.log"
         with self.stderr_path.open("w") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, *(_torchrun(self.ranks) if self.ranks > 1 else []), "-m", "simmer_trainer"],
+                [*self._limited(), sys.executable, *self._launched(), "-m", "simmer_trainer"],
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                preexec_fn=self.before_start,
                 env={
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join(filter(None, [str(PACKAGE_FOLDER), os.environ.get("PYTHONPATH")])),
@@ -94,8 +92,18 @@ class TrainerProcess:
         ready, _, _ = select.select([self.process.stdout], [], [], 120)
         assert ready, "no handshake within 120 s"
         self.handshake = self.process.stdout.readline().decode()
+        assert self.handshake, f"it ended before it served: {self.stderr_path.read_text()}"
         self.channel = grpc.insecure_channel(self.address)
         self.stub: Any = trainer_pb2_grpc.TrainerServiceStub(self.channel)
+
+    def _limited(self) -> list[str]:
+        if self.address_space_bytes is None:
+            return []
+        # By a shell: code of ours between fork and exec would run what gRPC does in a fork, which may end it.
+        return ["sh", "-c", 'ulimit -v "$0" && exec "$@"', str(self.address_space_bytes // 1024)]
+
+    def _launched(self) -> list[str]:
+        return _torchrun(self.ranks) if self.ranks > 1 else []
 
     def kill(self) -> None:
         """SIGKILL, wherever it is."""
