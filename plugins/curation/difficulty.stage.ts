@@ -175,7 +175,8 @@ function evidenceOf({ model, right, samples }: Tally): string {
 }
 
 /**
- * Counts one attempt to its problem and model. What was refused is none: it says nothing of how hard the problem is. @param from where it is from: models of one name may be two
+ * Counts one attempt to its problem and model. What was refused is none: it says nothing of how hard the problem is.
+ * @param from where it is from: models of one name may be two
  */
 function count(tallies: Map<string, Map<string, Tally>>, row: Row, from: string): void {
   if (textIn(row, 'finish_reason') === 'refused') return;

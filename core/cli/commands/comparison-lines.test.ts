@@ -1,0 +1,85 @@
+import picocolors from 'picocolors';
+import { describe, expect, it } from 'vitest';
+import type { ComparedRun } from '../../engine/compare-runs.js';
+import type { RunGroup } from '../../engine/group-runs.js';
+import { comparisonLines, groupLines } from './comparison-lines.js';
+
+const run = (number: number, more: Partial<ComparedRun> = {}): ComparedRun => ({
+  runId: `my-${number}`,
+  recipe: 'my',
+  status: 'completed',
+  startedAt: '',
+  seconds: 60 * number,
+  usd: 0,
+  differs: { 'params.rate': number / 1000 },
+  trainings: { tuned: { steps: 8, loss: number / 3 } },
+  metrics: { 'm.accuracy@64': { name: 'm.accuracy@64', value: number / 10, interval: [0, 1], unit: 'share' } },
+  ...more,
+});
+
+const lines = (runs: readonly ComparedRun[], width = 80) =>
+  comparisonLines(runs, () => true, { colors: picocolors.createColors(false), width });
+
+describe('runs side by side', () => {
+  it('are told apart by what differs, and have a column each', () => {
+    expect(lines([run(1), run(2, { usd: 1.5, trainings: {}, metrics: {} })])).toEqual([
+      '1  my-1  completed  1m 00s         rate=0.001',
+      '2  my-2  completed  2m 00s  $1.50  rate=0.002',
+      '',
+      '               1                     2',
+      'tuned loss     0.3333                –',
+      'm.accuracy@64  10.0% [0.0%, 100.0%]  –',
+    ]);
+  });
+
+  it('stand below each other where the terminal is narrow', () => {
+    const narrow = lines([run(1), run(2), run(3)], 60);
+    expect(narrow.filter((line) => line.startsWith('m.accuracy'))).toEqual([
+      'm.accuracy@64  10.0% [0.0%, 100.0%]  20.0% [0.0%, 100.0%]',
+      'm.accuracy@64  30.0% [0.0%, 100.0%]',
+    ]);
+    expect(narrow.map((line) => line.length).filter((length) => length > 60)).toEqual([]);
+  });
+
+  it('have a line each where they are many', () => {
+    const runs = Array.from({ length: 9 }, (_, index) => run(index + 1));
+    expect(lines(runs).slice(10, 13)).toEqual([
+      '   tuned loss  m.accuracy@64',
+      '1  0.3333      10.0% [0.0%, 100.0%]',
+      '2  0.6667      20.0% [0.0%, 100.0%]',
+    ]);
+    expect(lines(runs)).toHaveLength(9 + 1 + 1 + 9);
+    expect(lines(runs, 30).filter((line) => line.includes('tuned loss'))).toHaveLength(1);
+    expect(lines(runs, 30).filter((line) => line.includes('m.accuracy'))).toHaveLength(1);
+  });
+
+  it('are told where there is nothing that was measured', () => {
+    expect(lines([run(1, { trainings: {}, metrics: {} })])).toHaveLength(1);
+  });
+});
+
+it('groups of runs have means, and standard deviations where they are several', () => {
+  const group = (rate: number, runIds: readonly string[], deviation: number | null): RunGroup => {
+    const spread = { mean: rate / 3, deviation, runs: runIds.length };
+    const metrics = { 'm.accuracy@64': { ...spread, name: 'm.accuracy@64', unit: 'share' } };
+    return { runIds, differs: { 'params.rate': rate }, trainings: { tuned: { loss: spread } }, metrics };
+  };
+  const shape = { colors: picocolors.createColors(false), width: 80 };
+  expect(groupLines([group(1, ['a', 'b'], 0.010_23), group(2, ['c'], null)], () => true, shape)).toEqual([
+    '1  2 runs  rate=1',
+    '2  1 run   rate=2',
+    '',
+    '               1              2',
+    'tuned loss     0.3333 ± 0.01  0.6667',
+    'm.accuracy@64  33.3% ± 1.0%   66.7%',
+  ]);
+});
+
+it('groups say of how many runs a figure is that not all of them have', () => {
+  const spread = { mean: 2, deviation: 0.5, runs: 2 };
+  const groups: RunGroup[] = [
+    { runIds: ['a', 'b', 'c'], differs: {}, trainings: { tuned: { loss: spread } }, metrics: {} },
+  ];
+  const shape = { colors: picocolors.createColors(false), width: 80 };
+  expect(groupLines(groups, () => true, shape).at(-1)).toBe('tuned loss  2 ± 0.5 (2 of 3)');
+});

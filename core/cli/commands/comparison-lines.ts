@@ -1,0 +1,181 @@
+import type { Colors } from 'picocolors/types.js';
+import type { ComparedRun } from '../../engine/compare-runs.js';
+import type { RunGroup, Spread } from '../../engine/group-runs.js';
+import { formatDuration, formatShare, formatUsd } from '../../figures.js';
+import { tableLines } from '../table.js';
+
+type Metric = ComparedRun['metrics'][string];
+
+/** Which metrics are shown. */
+export type IsShown = (name: string, metric: Pick<Metric, 'name' | 'labels'>) => boolean;
+
+interface Shape {
+  readonly colors: Colors;
+  readonly width: number;
+}
+
+/** Between the columns of a table. */
+const gap = 2;
+
+/**
+ * Which runs, then what they came to: a column for each, as many beside each other as the terminal is wide; of runs that
+ * would take more than two such tables, as those of a sweep, a line for each.
+ */
+export function comparisonLines(runs: readonly ComparedRun[], isShown: IsShown, shape: Shape): readonly string[] {
+  const legend = runs.map((run, index) => [
+    String(index + 1),
+    run.runId,
+    run.status,
+    formatDuration(run.seconds),
+    run.usd > 0 ? formatUsd(run.usd) : '',
+    differencesText(run.differs),
+  ]);
+  const cells = runs.map((run) => cellsOf(run, isShown, { loss: numberText, metric: metricText }));
+  return [...tableLines(legend, { right: [0, 3, 4], width: shape.width }), ...figureLines(cells, shape)];
+}
+
+/** Groups of runs in place of runs; figures are means, with the standard deviation where there are several. */
+export function groupLines(groups: readonly RunGroup[], isShown: IsShown, shape: Shape): readonly string[] {
+  const legend = groups.map(({ runIds, differs }, index) => [
+    String(index + 1),
+    `${runIds.length} run${runIds.length === 1 ? '' : 's'}`,
+    differencesText(differs),
+  ]);
+  const cells = groups.map((group) => {
+    const text = (spread: Spread, valueText: (value: number) => string) => {
+      // A loss may be no number, and a metric may not be there.
+      const isOfAll = spread.runs === group.runIds.length;
+      return `${spreadText(spread, valueText)}${isOfAll ? '' : ` (${spread.runs} of ${group.runIds.length})`}`;
+    };
+    return cellsOf(group, isShown, {
+      loss: (spread: Spread | undefined) => (spread === undefined ? nothing : text(spread, numberText)),
+      metric: (spread: RunGroup['metrics'][string]) => text(spread, textOf(spread.unit)),
+    });
+  });
+  return [...tableLines(legend, { right: [0], width: shape.width }), ...figureLines(cells, shape)];
+}
+
+function differencesText(differs: ComparedRun['differs']): string {
+  return Object.entries(differs)
+    .map(
+      ([path, value]) =>
+        `${path.replace(/^params\./, '')}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+    )
+    .join(' ');
+}
+
+function figureLines(cells: readonly Cells[], { colors, width }: Shape): readonly string[] {
+  const figures = figuresOf(cells);
+  if (figures.length === 0) return [];
+  const lines: string[] = [];
+  const numbers = cells.map((_, index) => String(index + 1));
+  const byRun = blocksOf(figures, numbers, width);
+  const blocks =
+    byRun.length <= 2
+      ? byRun
+      : blocksOf(
+          turned(figures, numbers),
+          figures.map(({ label }) => label),
+          width,
+        );
+  for (const { head, rows } of blocks) {
+    const heading = ['', ...head].map((title) => colors.dim(title));
+    lines.push('', ...tableLines([heading, ...rows.map(({ label, cells }) => [label, ...cells])]));
+  }
+  return lines;
+}
+
+/** Tables below each other, with as many columns each as fit. */
+function blocksOf(
+  rows: readonly Figure[],
+  head: readonly string[],
+  width: number,
+): readonly { readonly head: readonly string[]; readonly rows: readonly Figure[] }[] {
+  const labelWidth = Math.max(...rows.map(({ label }) => label.length));
+  const widths = head.map((title, index) =>
+    Math.max(title.length, ...rows.map(({ cells }) => cells[index]?.length ?? 0)),
+  );
+  const starts: number[] = [];
+  let used = width;
+  for (const [index, columnWidth] of widths.entries()) {
+    used += gap + columnWidth;
+    if (used <= width) continue;
+    starts.push(index);
+    used = labelWidth + gap + columnWidth;
+  }
+  return starts.map((start, index) => ({
+    head: head.slice(start, starts[index + 1]),
+    rows: rows.map(({ label, cells }) => ({ label, cells: cells.slice(start, starts[index + 1]) })),
+  }));
+}
+
+/** Runs as rows, and figures as columns. */
+function turned(figures: readonly Figure[], numbers: readonly string[]): readonly Figure[] {
+  return numbers.map((label, run) => ({ label, cells: figures.map(({ cells }) => cells[run] ?? nothing) }));
+}
+
+interface Figure {
+  readonly label: string;
+  /** Of each run; turned, those of one run, of each figure. */
+  readonly cells: readonly string[];
+}
+
+/** What a run, or a group of them, came to: text by label. */
+interface Cells {
+  readonly losses: ReadonlyMap<string, string>;
+  readonly metrics: ReadonlyMap<string, string>;
+}
+
+function cellsOf<L, M extends Pick<Metric, 'name' | 'labels'>>(
+  {
+    trainings,
+    metrics,
+  }: {
+    readonly trainings: Readonly<Record<string, { readonly loss?: L; readonly evaluationLoss?: L }>>;
+    readonly metrics: Readonly<Record<string, M>>;
+  },
+  isShown: IsShown,
+  text: { loss(value: L | undefined): string; metric(metric: M): string },
+): Cells {
+  return {
+    losses: new Map(
+      Object.entries(trainings).flatMap(([stage, { loss, evaluationLoss }]) => [
+        [`${stage} loss`, text.loss(loss)],
+        [`${stage} evaluation loss`, text.loss(evaluationLoss)],
+      ]),
+    ),
+    metrics: new Map(
+      Object.entries(metrics).flatMap(([name, metric]) => (isShown(name, metric) ? [[name, text.metric(metric)]] : [])),
+    ),
+  };
+}
+
+function figuresOf(cells: readonly Cells[]): readonly Figure[] {
+  return (['losses', 'metrics'] as const).flatMap((kind) => {
+    const labels = new Set(cells.flatMap((each) => [...each[kind].keys()]));
+    const figures = [...labels].map((label) => ({
+      label,
+      cells: cells.map((each) => each[kind].get(label) ?? nothing),
+    }));
+    return figures.filter((figure) => figure.cells.some((cell) => cell !== nothing));
+  });
+}
+
+const nothing = '–';
+
+function metricText(metric: Metric): string {
+  const text = textOf(metric.unit);
+  return `${text(metric.value)}${metric.interval === undefined ? '' : ` [${metric.interval.map(text).join(', ')}]`}`;
+}
+
+function textOf(unit: string | undefined): (value: number) => string {
+  return unit === 'share' ? formatShare : numberText;
+}
+
+function spreadText({ mean, deviation }: Spread, text: (value: number) => string): string {
+  return deviation === null ? text(mean) : `${text(mean)} ± ${text(Number(deviation.toPrecision(2)))}`;
+}
+
+function numberText(value: number | null | undefined): string {
+  return value === undefined || value === null ? nothing : String(Number(value.toPrecision(4)));
+}
