@@ -110,8 +110,10 @@ export function fieldNamesOf(column: string, field: Field | undefined): readonly
   return 'field' in field ? [field.field] : namesIn(field.template);
 }
 
+const everyFieldInBraces = new RegExp(fieldInBraces, 'g');
+
 function namesIn(template: string): readonly string[] {
-  return [...template.matchAll(new RegExp(fieldInBraces, 'g'))].map(([, name]) => name ?? '');
+  return [...template.matchAll(everyFieldInBraces)].map(([, name]) => name ?? '');
 }
 
 type Take = (row: Row, place: DataPlace, mayLack: boolean) => unknown;
@@ -154,7 +156,7 @@ function takeTemplate(column: string, { template, optional }: Extract<Field, { t
       if (isEmpty(value)) return null;
       values.set(name, convert(value, 'VARCHAR', column, place));
     }
-    return template.replace(new RegExp(fieldInBraces, 'g'), (_, name: string) => String(values.get(name)));
+    return template.replace(everyFieldInBraces, (_, name: string) => String(values.get(name)));
   };
 }
 

@@ -36,7 +36,10 @@ it('keeps an adapter beside the whole model, with its base and the same bytes ea
 });
 
 it('keeps none where a trainer has adapters of another kind', async () => {
-  await writeFile(join(from, 'weights.bin'), '');
+  await writeFile(join(from, 'adapter_model.bin'), '');
+  await keepAdapter(from, model, undefined);
+  expect(existsSync(join(model, 'adapter'))).toBe(false);
+  await writeFile(join(from, 'adapter_config.json'), '{}');
   await keepAdapter(from, model, undefined);
   expect(existsSync(join(model, 'adapter'))).toBe(false);
 });

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -11,7 +12,7 @@ const weights = 'adapter_model.safetensors';
  */
 export async function keepAdapter(from: string, modelFolder: string, baseModel: string | undefined): Promise<void> {
   const described = await readFile(join(from, config), 'utf8').catch(unlessMissing);
-  if (described === undefined) return;
+  if (described === undefined || !existsSync(join(from, weights))) return;
   const folder = join(modelFolder, 'adapter');
   await mkdir(folder);
   await copyFile(join(from, weights), join(folder, weights));
