@@ -1,4 +1,4 @@
-import { realpath, rename, rm } from 'node:fs/promises';
+import { readdir, realpath, rename, rm, rmdir } from 'node:fs/promises';
 import { join, relative, resolve, sep } from 'node:path';
 import { isUserError, UserError } from '../errors.js';
 import { writingTo } from '../files/disk-error.js';
@@ -23,6 +23,7 @@ export type { StageCache, StageCacheEntry } from './stage-cache.js';
  *     HOME/cache/KEY.json         what a stage key made
  *     HOME/runs/RUN/              run folders
  *     HOME/scratch/KEY/           what a stage keeps over its attempts
+ *     HOME/kept/DIGEST/KEY/       what a stage was paid for, beside that of the same stage with other inputs
  *     HOME/staging/               what is being written
  */
 export class ArtifactStore {
@@ -112,11 +113,17 @@ export class ArtifactStore {
   /**
    * Removes artifacts, each of them whole or not at all, and what stages kept over their attempts. The stages that made
    * them must be forgotten before.
-   * @param stageKeys whose scratch folders go
+   * @param stageKeys whose scratch folders, and folders of what was paid for, go
    */
   async remove(uris: readonly string[], stageKeys: readonly string[]): Promise<void> {
     for (const uri of uris) await this.#moveOut(this.#folderOf(uri));
-    for (const key of stageKeys) await this.#moveOut(this.#home.inside('scratch', requireName(key)));
+    const kept = await readdir(this.#home.inside('kept')).catch(() => []);
+    for (const key of stageKeys.map(requireName)) {
+      await this.#moveOut(this.#home.inside('scratch', key));
+      for (const digest of kept) await this.#moveOut(this.#home.inside('kept', digest, key));
+    }
+    // Fails where something is left in it.
+    for (const digest of kept) await rmdir(this.#home.inside('kept', digest)).catch(() => undefined);
   }
 
   /** For one stage; its disposal removes what was not committed. */
@@ -137,6 +144,14 @@ export class ArtifactStore {
   /** Made where it is missing. Whoever asks for it removes it when the stage is done. */
   async scratchFolder(stageKey: string): Promise<string> {
     const folder = this.#home.inside('scratch', requireName(stageKey));
+    await this.#home.ready();
+    await writingTo(this.home, () => makeFolder(folder));
+    return folder;
+  }
+
+  /** As `scratchFolder`, for what stays when the stage is done; beside those of other keys with the same digest. */
+  async keptFolder(digest: string, stageKey: string): Promise<string> {
+    const folder = this.#home.inside('kept', requireName(digest), requireName(stageKey));
     await this.#home.ready();
     await writingTo(this.home, () => makeFolder(folder));
     return folder;

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
-import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { appendFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { z } from 'zod';
 import { ArtifactStore } from '../artifacts/artifact-store.js';
@@ -40,6 +40,17 @@ const plugin = definePlugin({
         const folder = await artifacts.temporaryFolder();
         await writeFile(join(folder, 'weights'), 'heavy');
         return { model: await artifacts.commitModel(folder) };
+      },
+    }),
+    pay: defineStage({
+      description: '',
+      options: z.strictObject({ text: z.string() }),
+      inputs: {},
+      outputs: { report: { type: 'report', description: '' } },
+      async run({ artifacts, options, keptFolder }) {
+        const folder = await keptFolder({ model: 'r1' });
+        await writeFile(join(folder, 'paid'), options.text);
+        return { report: await artifacts.writeReport(await readdir(dirname(folder))) };
       },
     }),
     fail: defineStage({
@@ -114,6 +125,25 @@ it('takes along what an unfinished stage kept, unless another run may go on from
   expect(existsSync(scratch)).toBe(true);
   await remove(second);
   expect(existsSync(scratch)).toBe(false);
+});
+
+it('takes along what was paid for with the last run that has it', async () => {
+  const pay = (text: string) => runStages({ pay: { uses: 'test/pay', with: { text } } });
+  const [first, second] = [await pay('1'), await pay('2')];
+  const folder = join(harness.home, 'kept');
+  const [digest = '', ...others] = await readdir(folder);
+  expect(others).toEqual([]);
+  const keyOf = async (run: string) => (await readRunState(store.runFolder(run))).stages.pay!.key;
+  const [one, other] = [await keyOf(first), await keyOf(second)];
+  expect((await readdir(join(folder, digest))).sort()).toEqual([one, other].sort());
+
+  const third = await pay('1');
+  await remove(first);
+  expect((await readdir(join(folder, digest))).sort()).toEqual([one, other].sort());
+  await remove(third);
+  expect(await readdir(join(folder, digest))).toEqual([other]);
+  await remove(second);
+  expect(await readdir(folder)).toEqual([]);
 });
 
 it('leaves a model that one of another run refers to', async () => {

@@ -5,7 +5,7 @@ import { readEvents } from '../events/replay.js';
 import { acquireRunLock, type RunLock, readRunOwner } from '../events/run-lock.js';
 import { eventsFile, linkedOutputs, removeRunFolder } from './run-folder.js';
 import type { RunSummary } from './run-outcome.js';
-import { foldRunState, initialRunState, type StageStatus } from './run-state.js';
+import { foldRunState, initialRunState } from './run-state.js';
 
 /** What goes with runs. */
 export interface Removal {
@@ -27,8 +27,8 @@ interface RemoveOptions {
 }
 
 /**
- * Removes runs, the artifacts that only they have, and what their unfinished stages kept to go on from. The same stages
- * are run again where they are asked for again. Whoever is killed at it leaves runs that can be removed again.
+ * Removes runs, the artifacts that only they have, and what only their stages kept, to go on from or since it was paid
+ * for. The same stages are run again where they are asked for again. Whoever is killed at it leaves runs that can be removed again.
  * @throws UserError `runs_under_way`, `run_locked`
  */
 export async function removeRuns(removed: readonly RunSummary[], options: RemoveOptions): Promise<Removal> {
@@ -62,9 +62,9 @@ async function lookAt(
   for (const run of others) kept.set(run.runId, await tracesOf(run, store.home));
   const traces = [...kept.values()];
   const keptUris = await store.withReferences(traces.flatMap(({ uris }) => uris));
-  const keptKeys = new Set(traces.flatMap(({ unfinished }) => unfinished));
+  const keptKeys = new Set(traces.flatMap(({ stageKeys }) => stageKeys));
   const artifacts = [...new Set(gone.flatMap(({ uris }) => uris))].filter((uri) => !keptUris.has(uri));
-  const stageKeys = gone.flatMap(({ unfinished }) => unfinished).filter((key) => !keptKeys.has(key));
+  const stageKeys = gone.flatMap(({ stageKeys }) => stageKeys).filter((key) => !keptKeys.has(key));
   const reusedBy = [...kept].flatMap(([run, { reused }]) => (reused.some((id) => runs.includes(id)) ? [run] : []));
   return { removal: { runs, artifacts, bytes: await store.sizeOf(artifacts), reusedBy }, stageKeys };
 }
@@ -72,8 +72,8 @@ async function lookAt(
 /** What a run left outside of its folder, and what it took from others. */
 interface Traces {
   readonly uris: readonly string[];
-  /** Keys of stages that may go on. */
-  readonly unfinished: readonly string[];
+  /** Of the stages that it came to. */
+  readonly stageKeys: readonly string[];
   /** Runs whose stages it reused. */
   readonly reused: readonly string[];
 }
@@ -95,11 +95,9 @@ async function tracesOf({ runFolder }: RunSummary, home: string): Promise<Traces
     if (!isUserError(error) || error.code !== 'log_damaged') throw error;
     for (const uri of await linkedOutputs(runFolder, home)) uris.add(uri);
   }
-  const stages = Object.values(state.stages).filter(({ status, key }) => mayGoOn.has(status) && key !== '');
-  return { uris: [...uris], unfinished: stages.map(({ key }) => key), reused: [...reused] };
+  const stageKeys = Object.values(state.stages).flatMap(({ key }) => (key === '' ? [] : [key]));
+  return { uris: [...uris], stageKeys, reused: [...reused] };
 }
-
-const mayGoOn: ReadonlySet<StageStatus> = new Set(['running', 'failed', 'interrupted']);
 
 /** A run may reuse at any moment what another one has made. */
 async function refuseWhileRunning(home: string, others: readonly RunSummary[]): Promise<void> {

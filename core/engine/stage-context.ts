@@ -4,6 +4,7 @@ import type { EventDraft } from '../events/catalogue.js';
 import { cutLongText } from '../events/long-text.js';
 import type { InputDefinitions, StageContext, StageEvent } from '../plugin/definitions.js';
 import type { PlannedStage } from '../recipe/plan.js';
+import { keptDigest } from '../recipe/stage-key.js';
 import type { BudgetGuard } from './budget-guard.js';
 import { checkStageEvent } from './check-stage-event.js';
 import type { GraderPool } from './grader-pool.js';
@@ -24,6 +25,8 @@ export interface StageContextParts {
   readonly inputs: StageInputValues;
   readonly artifacts: ArtifactWriter;
   readonly scratchFolder: string;
+  /** The stage's folder among those with the same digest. */
+  keptFolder(digest: string): Promise<string>;
   readonly recipeFolder: string;
   readonly cacheFolder: string;
   readonly python?: string;
@@ -66,6 +69,7 @@ export function openStageContext(parts: StageContextParts): OpenStageContext {
     log: recorder.log({ source: 'stage', stage: stage.name, attempt }),
     artifacts: parts.artifacts,
     scratchFolder: parts.scratchFolder,
+    keptFolder: async (of) => parts.keptFolder(keptDigest(stage, of)),
     recipeFolder: parts.recipeFolder,
     cacheFolder: parts.cacheFolder,
     ...(parts.python === undefined ? {} : { python: parts.python }),

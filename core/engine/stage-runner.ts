@@ -175,6 +175,7 @@ export class StageRunner {
       inputs: await this.#openInputs(ready, definition),
       artifacts,
       scratchFolder: await this.#store.scratchFolder(key),
+      keptFolder: (digest) => this.#store.keptFolder(digest, key),
       recipeFolder: this.#run.plan.recipeFolder,
       cacheFolder,
       ...(python === undefined ? {} : { python }),

@@ -103,6 +103,12 @@ export interface StageContext<Options, I extends InputDefinitions> {
   readonly artifacts: ArtifactWriter;
   /** A folder that survives kills and later attempts of the same stage key: what is paid for is kept here. */
   readonly scratchFolder: string;
+  /**
+   * As `scratchFolder`, and stays when the stage is done, until the last run that has it is removed. Beside it stand
+   * those of the stage with other inputs: whose name, plugin, seed and `of` (plain JSON) are the same.
+   * @param of what the kept things depend on besides: what is asked, of whom, and how
+   */
+  keptFolder(of: object): Promise<string>;
   /** The folder that relative paths in options are relative to: the recipe's. */
   readonly recipeFolder: string;
   /** The user's cache folder, shared by all projects; exists. What is fetched once for all goes here. */

@@ -29,6 +29,11 @@ export function stageKey(
   return createHash('sha256').update(canonicalJson(covered)).digest('hex');
 }
 
+/** What stages have in common that may share what was paid for, as a digest. @param of plain JSON */
+export function keptDigest({ uses, name, seed }: PlannedStage, of: object): string {
+  return createHash('sha256').update(canonicalJson({ uses, name, seed, of })).digest('hex');
+}
+
 /** What of a trainer its results depend on. */
 export function semanticTrainer(trainer: PlannedTrainer): object {
   const { uses, semanticOptions, relevantVersions, codeDigest } = trainer;

@@ -1,4 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { from, isObservable, lastValueFrom, toArray } from 'rxjs';
@@ -16,6 +17,7 @@ import type {
 } from '../artifacts/artifact.js';
 import type { Log, StageContext, StageDefinition, StageEmission, StageEvent } from '../plugin/definitions.js';
 import type { Spending, Spent } from '../plugin/spending.js';
+import { canonicalJson } from '../recipe/canonical-json.js';
 import type { Grader, Trainer } from '../trainer/trainer.js';
 
 /** A table in memory, as stages get it and make it. */
@@ -34,8 +36,10 @@ export interface RunStageOptions {
   /** @default unlimited */
   readonly spending?: Spending;
   readonly signal?: AbortSignal;
-  /** Kept between runs where given; otherwise a new one, removed afterwards. */
+  /** Kept between runs where given, with `keptFolder` in it; otherwise a new one, removed afterwards. */
   readonly scratchFolder?: string;
+  /** Stands for the stage key, by which `keptFolder` is known: another one for other inputs. @default "key" */
+  readonly key?: string;
   readonly recipeFolder?: string;
   readonly cacheFolder?: string;
 }
@@ -116,6 +120,7 @@ export async function runStage(stage: StageDefinition, given: RunStageOptions = 
     isLimited: false,
     reserve: async ({ source }) => ({ settle: (cost) => void spent.push({ source, ...cost }) }),
   };
+  const scratchFolder = given.scratchFolder ?? (await temporaryFolder());
   const absentMany = Object.entries(stage.inputs).flatMap(([name, { many }]) => (many ? [[name, []]] : []));
   const context = {
     runId: 'test',
@@ -127,7 +132,13 @@ export async function runStage(stage: StageDefinition, given: RunStageOptions = 
     signal: given.signal ?? new AbortController().signal,
     log: { debug: write('debug'), info: write('info'), warning: write('warning'), error: write('error') },
     artifacts: memoryWriter(temporaryFolder),
-    scratchFolder: given.scratchFolder ?? (await temporaryFolder()),
+    scratchFolder,
+    async keptFolder(of: object) {
+      const digest = createHash('sha256').update(canonicalJson(of)).digest('hex');
+      const folder = join(scratchFolder, 'kept', digest, given.key ?? 'key');
+      await mkdir(folder, { recursive: true });
+      return folder;
+    },
     recipeFolder: given.recipeFolder ?? process.cwd(),
     cacheFolder: given.cacheFolder ?? (await temporaryFolder()),
     emit: async (event: StageEvent) => {

@@ -57,7 +57,7 @@ export interface Answerer {
 /** Of a stage that asks models. */
 export type AskingContext = Pick<
   StageContext<unknown, Record<string, never>>,
-  'stage' | 'seed' | 'signal' | 'emit' | 'log' | 'artifacts' | 'spending' | 'trainer'
+  'stage' | 'seed' | 'signal' | 'emit' | 'log' | 'artifacts' | 'scratchFolder' | 'keptFolder' | 'spending' | 'trainer'
 >;
 
 /** Thinking that a server sends apart, or that stands before `</think>` in the text. */

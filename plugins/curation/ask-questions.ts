@@ -1,5 +1,6 @@
 import { type Pace, pace } from 'simmerkit';
 import type { Answerer, AskingContext, Question, Reply, Sampling } from './answerer.js';
+import { type EarlierReplies, questionDigest } from './earlier-replies.js';
 import type { ReplyJournal } from './reply-journal.js';
 
 /** How far a stage is that asks models, with tokens and dollars. */
@@ -41,6 +42,8 @@ export function askingProgress(
 
 export interface Asking {
   readonly journal: ReplyJournal;
+  /** Replies that are as good as new ones. Absent: there are none. */
+  readonly earlier?: EarlierReplies | undefined;
   readonly progress: AskingProgress;
   /** Called only where something is to be asked. */
   readonly answerer: () => Promise<Answerer>;
@@ -54,32 +57,44 @@ export interface Asking {
 export async function askQuestions(
   context: AskingContext,
   questions: AsyncIterable<Question>,
-  { journal, progress, answerer, sampling }: Asking,
+  asking: Asking,
 ): Promise<void> {
+  const { journal, progress, answerer, sampling } = asking;
+  /** Digests of the questions by their ids. */
+  const digests = new Map<string, string>();
   const keep = async (reply: Reply) => {
+    const kept = { of: digests.get(reply.id) ?? '', ...reply, maxTokens: sampling.maxTokens };
     // The server refused the request itself: it counted nothing, and may take it when it is asked again.
-    if (reply.finish === 'refused' && reply.outputTokens === 0 && reply.dollars === 0) journal.remember(reply);
-    else await journal.add(reply);
+    if (reply.finish === 'refused' && reply.outputTokens === 0 && reply.dollars === 0) journal.remember(kept);
+    else await journal.add(kept);
     await progress.step();
   };
-  const missing = missingOf(questions, journal, progress);
+  const missing = missingOf(context, questions, asking, digests);
   const first = await missing.next();
   if (first.done === true) return;
   await (await answerer()).answer(withFirst(first.value, missing), sampling, keep, context.signal);
 }
 
 async function* missingOf(
+  { log }: AskingContext,
   questions: AsyncIterable<Question>,
-  journal: ReplyJournal,
-  progress: AskingProgress,
+  { journal, earlier, progress, sampling }: Asking,
+  digests: Map<string, string>,
 ): AsyncGenerator<Question> {
-  const asked = new Set<string>();
+  let taken = 0;
   for await (const question of questions) {
-    if (asked.has(question.id)) continue;
-    asked.add(question.id);
+    if (digests.has(question.id)) continue;
+    const of = questionDigest(question);
+    digests.set(question.id, of);
+    const known = journal.has(question.id) ? undefined : await earlier?.find(of, sampling.maxTokens);
+    if (known !== undefined) {
+      await journal.take(known);
+      taken++;
+    }
     if (journal.has(question.id)) progress.skip();
     else yield question;
   }
+  if (taken > 0) log.info(`${taken} replies are of earlier runs, which paid for them, and not asked for again.`);
 }
 
 async function* withFirst<T>(first: T, others: AsyncIterable<T>): AsyncIterable<T> {

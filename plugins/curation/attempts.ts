@@ -6,12 +6,11 @@ import type { DifficultyOptions, Solver } from './asking-options.js';
 import type { DifficultyInputs } from './difficulty.stage.js';
 import { KeptGrades } from './kept-grades.js';
 import { nameOf, openAnswerer } from './open-answerer.js';
-import { ReplyJournal } from './reply-journal.js';
+import { type OpenReplies, openReplies } from './open-replies.js';
 
 type Context = AskingContext & {
   readonly options: DifficultyOptions;
   readonly inputs: DifficultyInputs;
-  readonly scratchFolder: string;
   grader(uses: string, options?: Readonly<Record<string, unknown>>): Promise<Grader>;
 };
 
@@ -19,7 +18,7 @@ type Context = AskingContext & {
 interface Solving {
   readonly solver: Solver;
   readonly name: string;
-  readonly journal: ReplyJournal;
+  readonly replies: OpenReplies;
   samples: number;
   right: number;
 }
@@ -44,13 +43,15 @@ export class Attempts implements AsyncDisposable {
 
   static async open(context: Context): Promise<Attempts> {
     const { options, inputs, scratchFolder } = context;
+    const { temperature, topP, maxTokens } = options;
     if (options.solvers.length > 0) {
       requireColumns(inputs.dataset, ['id', options.column, options.goldColumn], 'The dataset');
     }
     const solvings: Solving[] = [];
     for (const [index, solver] of options.solvers.entries()) {
-      const journal = await ReplyJournal.open(join(scratchFolder, `solver-${index}`), context.log);
-      solvings.push({ solver, name: nameOf(solver), journal, samples: 0, right: 0 });
+      // Also how long they may be: were only those that were cut drawn again, short ones would be too many of them.
+      const replies = await openReplies(context, solver, { temperature, topP, maxTokens }, `solver-${index}`);
+      solvings.push({ solver, name: nameOf(solver), replies, samples: 0, right: 0 });
     }
     return new Attempts(context, solvings, await KeptGrades.open(join(scratchFolder, 'grades')));
   }
@@ -63,27 +64,27 @@ export class Attempts implements AsyncDisposable {
     const total = inputs.dataset.rowCount * options.attempts * solvings.length;
     const progress = askingProgress(
       context,
-      solvings.map(({ journal }) => journal),
+      solvings.map(({ replies }) => replies.journal),
       total,
     );
     let failure: { readonly error: unknown } | undefined;
     const models = [...inputs.models];
-    const withModels = solvings.map(({ solver, journal }) => ({
+    const withModels = solvings.map(({ solver, replies }) => ({
       solver,
-      journal,
+      replies,
       model: solver.trainer === undefined ? undefined : models.shift(),
     }));
     const { temperature, topP, maxTokens } = options;
     await Promise.all(
-      withModels.map(async ({ solver, journal, model }) => {
+      withModels.map(async ({ solver, replies, model }) => {
         try {
           await askQuestions(
             context,
             this.questions(() => failure !== undefined),
             {
-              journal,
+              ...replies,
               progress,
-              answerer: () => openAnswerer(context, solver, journal, { name: 'models', model }),
+              answerer: () => openAnswerer(context, solver, replies.journal, { name: 'models', model }),
               sampling: {
                 temperature,
                 topP,
@@ -118,8 +119,8 @@ export class Attempts implements AsyncDisposable {
   /** Tells how often each model was right, and what it cost. Call after `graded`. */
   async measure(): Promise<void> {
     const { stage } = this.context;
-    for (const { name, journal, samples, right } of this.solvings) {
-      const { outputTokens, dollars } = journal.totals;
+    for (const { name, replies, samples, right } of this.solvings) {
+      const { outputTokens, dollars } = replies.journal.totals;
       for (const [figure, value, unit] of [
         ['right', samples === 0 ? 0 : right / samples, 'share'],
         ['output-tokens', outputTokens, 'tokens'],
@@ -132,7 +133,7 @@ export class Attempts implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { journal } of this.solvings) await journal[Symbol.asyncDispose]();
+    for (const { replies } of this.solvings) await replies[Symbol.asyncDispose]();
     await this.grades[Symbol.asyncDispose]();
   }
 
@@ -160,7 +161,7 @@ export class Attempts implements AsyncDisposable {
       seen.add(id);
       for (const solving of this.solvings) {
         for (let index = 0; index < options.attempts; index++) {
-          const reply = solving.journal.get(`${id}/${index}`);
+          const reply = solving.replies.journal.get(`${id}/${index}`);
           if (reply !== undefined) yield { solving, row, index, reply, gold };
         }
       }

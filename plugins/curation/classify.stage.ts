@@ -54,7 +54,7 @@ export const classify = defineStage({
   },
   async run(context) {
     const { askingProgress, askQuestions } = await import('./ask-questions.js');
-    const { ReplyJournal } = await import('./reply-journal.js');
+    const { openReplies } = await import('./open-replies.js');
     const { sieveAndChange } = await import('./sieve.js');
     const { inputs, options } = context;
     const { dataset, classifier } = inputs;
@@ -66,7 +66,8 @@ export const classify = defineStage({
       'The dataset',
     );
     const classes = await classesOf(taxonomy);
-    await using journal = await ReplyJournal.open(context.scratchFolder, context.log);
+    await using replies = await openReplies(context, options, {});
+    const { journal } = replies;
     async function* questions(attempt: number): AsyncIterable<Question> {
       for await (const row of dataset.rows()) {
         const id = textIn(row, 'id') ?? '';
@@ -79,7 +80,7 @@ export const classify = defineStage({
     for (let attempt = 0; asks && attempt < options.attempts; attempt++) {
       const progress = askingProgress(context, [journal], attempt === 0 ? dataset.rowCount : null);
       await askQuestions(context, questions(attempt), {
-        journal,
+        ...replies,
         progress,
         answerer: () => openAnswerer(context, options, journal, { name: 'classifier', model: classifier }),
         sampling: {

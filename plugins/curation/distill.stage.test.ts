@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, rm } from 'node:fs/promises';
+import { appendFile, mkdtemp, readdir, rm } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -299,8 +299,10 @@ describe('curation/distill', () => {
       return thought(question);
     };
     // What was being answered when a core was killed: nobody knows what it cost, but not more than this.
+    await run(dataset());
+    const [digest = ''] = await readdir(join(scratchFolder, 'kept'));
     await appendFile(
-      join(scratchFolder, 'replies.jsonl'),
+      join(scratchFolder, 'kept', digest, 'key', 'replies.jsonl'),
       '{"asked":"id-killed","dollars":0.25}\n{"asked":"id-torn","do',
     );
     const price = { inputPerMillion: 0, outputPerMillion: 1 };

@@ -28,13 +28,14 @@ export const distill = defineStage({
   },
   async run(context) {
     const { askingProgress, askQuestions } = await import('./ask-questions.js');
-    const { ReplyJournal } = await import('./reply-journal.js');
+    const { openReplies } = await import('./open-replies.js');
     const { sieveAndChange } = await import('./sieve.js');
     const { inputs, options } = context;
     const { dataset, teacher } = inputs;
     requireColumns(dataset, ['id', options.column], 'The dataset');
-    await using journal = await ReplyJournal.open(context.scratchFolder, context.log);
     const { temperature, topP, maxTokens, system } = options;
+    await using replies = await openReplies(context, options, { temperature, topP });
+    const { journal } = replies;
     async function* questions(): AsyncIterable<Question> {
       for await (const row of dataset.rows()) {
         const content = textIn(row, options.column) ?? '';
@@ -45,7 +46,7 @@ export const distill = defineStage({
     }
     const progress = askingProgress(context, [journal], dataset.rowCount);
     await askQuestions(context, questions(), {
-      journal,
+      ...replies,
       progress,
       answerer: () => openAnswerer(context, options, journal, { name: 'teacher', model: teacher }),
       // Servers draw as they like; a trainer draws from the recipe's seed.

@@ -2,7 +2,8 @@ import { readSync } from 'node:fs';
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Log } from 'simmerkit';
-import type { Reply } from './answerer.js';
+import type { KeptReply } from './earlier-replies.js';
+import { parsedLine, wholeLines } from './reply-lines.js';
 
 /** What is kept of a question. */
 export interface Kept {
@@ -10,6 +11,8 @@ export interface Kept {
   readonly inputTokens: number;
   readonly outputTokens: number;
   readonly dollars: number;
+  /** Another journal counted it. */
+  readonly taken?: true;
 }
 
 interface Place {
@@ -29,15 +32,12 @@ interface Unanswered {
   readonly dollars: number;
 }
 
-const newline = 0x0a;
-const chunkSize = 1024 * 1024;
-
 /**
  * What was paid for, a line of JSON each in `replies.jsonl`: a reply is on the disk before it counts, so that a stage that
  * was killed does not ask again. Only places are in memory, since traces are long. From the first torn line on, lines are
  * dropped.
  */
-export class ReplyJournal<Entry extends Kept = Reply> implements AsyncDisposable {
+export class ReplyJournal<Entry extends Kept = KeptReply> implements AsyncDisposable {
   private readonly places = new Map<string, Place>();
   /** Not on the disk, since they cost nothing. */
   private readonly remembered = new Map<string, Entry>();
@@ -53,7 +53,7 @@ export class ReplyJournal<Entry extends Kept = Reply> implements AsyncDisposable
   private constructor(private readonly file: FileHandle) {}
 
   /** Opens the journal of a folder, or begins one. @param log is told what an earlier attempt left */
-  static async open<Entry extends Kept = Reply>(folder: string, log?: Log): Promise<ReplyJournal<Entry>> {
+  static async open<Entry extends Kept = KeptReply>(folder: string, log?: Log): Promise<ReplyJournal<Entry>> {
     await mkdir(folder, { recursive: true });
     const file = await open(join(folder, 'replies.jsonl'), 'a+', 0o600);
     const journal = new ReplyJournal<Entry>(file);
@@ -95,6 +95,11 @@ export class ReplyJournal<Entry extends Kept = Reply> implements AsyncDisposable
   /** Resolves when the reply is on the disk. May be called by many at a time. */
   add(reply: Entry): Promise<void> {
     return this.write(reply, { isSynced: true });
+  }
+
+  /** Keeps a reply of another journal, which is paid for, and can be had there again. */
+  take(reply: Entry): Promise<void> {
+    return this.write({ ...reply, taken: true }, { isSynced: false });
   }
 
   /** Keeps a reply that cost nothing, until the journal is closed. */
@@ -152,37 +157,17 @@ export class ReplyJournal<Entry extends Kept = Reply> implements AsyncDisposable
     } else {
       this.open.delete(line.id);
       this.places.set(line.id, place);
+      if (line.taken === true) return;
       for (const sum of ['inputTokens', 'outputTokens', 'dollars'] as const) this.sums[sum] += line[sum];
     }
   }
 
   private async readLines(): Promise<void> {
-    const chunk = Buffer.alloc(chunkSize);
-    const parts: Buffer[] = [];
-    for (let position = 0; ; ) {
-      const { bytesRead } = await this.file.read(chunk, 0, chunkSize, position);
-      if (bytesRead === 0) break;
-      position += bytesRead;
-      const bytes = chunk.subarray(0, bytesRead);
-      let from = 0;
-      for (let to = bytes.indexOf(newline); to >= 0; to = bytes.indexOf(newline, from)) {
-        const text = Buffer.concat([...parts.splice(0), bytes.subarray(from, to + 1)]);
-        const line = parsed<Entry>(text);
-        if (line === undefined) return await this.file.truncate(this.end);
-        this.note(line, text.length);
-        from = to + 1;
-      }
-      parts.push(Buffer.from(bytes.subarray(from)));
+    for await (const text of wholeLines(this.file)) {
+      const line = parsedLine<Entry | Asked | Unanswered>(text);
+      if (line === undefined) break;
+      this.note(line, text.length);
     }
-    if (parts.some((part) => part.length > 0)) await this.file.truncate(this.end);
-  }
-}
-
-/** Undefined for a line that was not written to its end. */
-function parsed<Entry>(line: Buffer): Entry | Asked | Unanswered | undefined {
-  try {
-    return JSON.parse(line.toString('utf8')) as Entry | Asked | Unanswered;
-  } catch {
-    return undefined;
+    await this.file.truncate(this.end);
   }
 }

@@ -1,0 +1,79 @@
+import { createHash } from 'node:crypto';
+import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { Question, Reply } from './answerer.js';
+import { parsedLine, wholeLines } from './reply-lines.js';
+
+/** A reply as its journal has it, with what it is a reply to. */
+export interface KeptReply extends Reply {
+  /** `questionDigest` of the question. First in its line: there it is found without parsing the trace. */
+  readonly of: string;
+  /** How long it might have been, in tokens. */
+  readonly maxTokens: number;
+  /** An earlier run paid for it: it counts no more. */
+  readonly taken?: true;
+}
+
+/** What a question is known by over runs: its id, which tells one sample from another, and what is sent. */
+export function questionDigest({ id, messages }: Question): string {
+  const sent = JSON.stringify([id, messages.map(({ role, content }) => [role, content])]);
+  return createHash('sha256').update(sent).digest('hex').slice(0, 32);
+}
+
+const prefix = '{"of":"';
+const digestLength = 32;
+
+interface Place {
+  readonly file: FileHandle;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Replies that other runs of a stage were paid for, by what was asked. Only their places are in memory. */
+export class EarlierReplies implements AsyncDisposable {
+  private readonly places = new Map<string, Place>();
+  private readonly files: FileHandle[] = [];
+
+  private constructor() {}
+
+  /** Those in the folders beside one. */
+  static async beside(folder: string): Promise<EarlierReplies> {
+    const earlier = new EarlierReplies();
+    const around = dirname(folder);
+    for (const name of (await readdir(around).catch(() => [])).sort()) {
+      if (name === basename(folder)) continue;
+      const file = await open(join(around, name, 'replies.jsonl'), 'r').catch(() => undefined);
+      if (file === undefined) continue;
+      earlier.files.push(file);
+      await earlier.read(file);
+    }
+    return earlier;
+  }
+
+  /** A reply to the question that is whole, or was cut where it would be cut again. */
+  async find(of: string, maxTokens: number): Promise<KeptReply | undefined> {
+    const place = this.places.get(of);
+    if (place === undefined) return undefined;
+    const bytes = Buffer.alloc(place.length);
+    await place.file.read(bytes, 0, place.length, place.offset);
+    const reply = parsedLine<KeptReply>(bytes);
+    if (reply?.of !== of) return undefined;
+    const isAsGood = reply.finish === 'length' ? reply.maxTokens === maxTokens : reply.maxTokens <= maxTokens;
+    return isAsGood ? reply : undefined;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const file of this.files) await file.close();
+  }
+
+  private async read(file: FileHandle): Promise<void> {
+    let offset = 0;
+    for await (const line of wholeLines(file)) {
+      if (line.toString('latin1', 0, prefix.length) === prefix) {
+        const of = line.toString('latin1', prefix.length, prefix.length + digestLength);
+        this.places.set(of, { file, offset, length: line.length });
+      }
+      offset += line.length;
+    }
+  }
+}
