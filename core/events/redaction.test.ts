@@ -56,12 +56,21 @@ describe('redaction', () => {
     `sk-proj-${'a1'.repeat(20)}`,
     `hf_${'Ab'.repeat(17)}`,
     `ghp_${'x'.repeat(36)}`,
+    `glpat-${'x1-'.repeat(8)}`,
+    `npm_${'x1'.repeat(18)}`,
     `xoxb-${'1'.repeat(12)}-abc`,
     `AKIA${'A'.repeat(16)}`,
     `AIza${'b'.repeat(35)}`,
     `eyJ${'a'.repeat(12)}.eyJ${'b'.repeat(12)}.${'c'.repeat(20)}`,
   ])('knows %s by its shape', (secret) => {
     expect(redact(`before ${secret} after`)).toBe(`before ${redacted} after`);
+  });
+
+  it('takes the password out of a URL, and leaves its user and its host', () => {
+    expect(redact('GET https://me:pa55:w%40rd@proxy.example:8080/v1 failed')).toBe(
+      `GET https://me:${redacted}@proxy.example:8080/v1 failed`,
+    );
+    expect(redact('{"url":"http://:pass@host"}')).toBe(`{"url":"http://:${redacted}@host"}`);
   });
 
   it('keeps the word before a bearer token', () => {
@@ -73,6 +82,8 @@ describe('redaction', () => {
     'the disk-and-everything-else-that-is-there',
     'hf_short',
     'Bearer of news',
+    'http://localhost:8080/v1, asked by me@example.org',
+    'ssh://git@example.org:22/path',
   ])('leaves %j alone', (text) => {
     expect(redact(text)).toBe(text);
   });

@@ -12,14 +12,16 @@ const pathVariable = 'SIMMER_SERVER_KEY';
 const leastLength = 8;
 
 /**
- * What keys and tokens look like, each by its issuer's prefix: OpenAI and its like, Hugging Face, GitHub, Slack, AWS,
- * Google, JSON web tokens, what follows `Bearer`, and Simmer's own.
+ * What keys and tokens look like, each by its issuer's prefix: OpenAI and its like, Hugging Face, GitHub, GitLab, npm,
+ * Slack, AWS, Google, JSON web tokens, what follows `Bearer`, and Simmer's own.
  */
 const shapes = [
   String.raw`\bsk-[A-Za-z0-9_-]{20,}`,
   String.raw`\bhf_[A-Za-z0-9]{30,}`,
   String.raw`\bgh[pousr]_[A-Za-z0-9]{36,}`,
   String.raw`\bgithub_pat_[A-Za-z0-9_]{50,}`,
+  String.raw`\bglpat-[A-Za-z0-9_-]{20,}`,
+  String.raw`\bnpm_[A-Za-z0-9]{36,}`,
   String.raw`\bxox[abprs]-[A-Za-z0-9-]{10,}`,
   String.raw`\bAKIA[0-9A-Z]{16}\b`,
   String.raw`\bAIza[0-9A-Za-z_-]{35}`,
@@ -27,6 +29,9 @@ const shapes = [
   String.raw`\bsimmer_[0-9a-f]{64}`,
   String.raw`(?<=\bBearer )[A-Za-z0-9._~+/-]{16,}=*`,
 ];
+
+/** Of a URL that names its user: `https://user:password@host`. */
+const urlPassword = /(:\/\/[^\s/@:"]*:)[^\s/@"]+(?=@)/g;
 
 /** Takes secrets out of text. */
 export type Redact = (text: string) => string;
@@ -46,7 +51,8 @@ export function redactor(env: NodeJS.ProcessEnv = process.env): Redact {
       pattern = patternOf([...named, ...read]);
       count = read.size;
     }
-    return text.replace(pattern, redacted);
+    const known = text.replace(pattern, redacted);
+    return known.includes('@') ? known.replace(urlPassword, `$1${redacted}`) : known;
   };
 }
 

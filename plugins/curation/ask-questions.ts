@@ -94,7 +94,7 @@ async function* missingOf(
     if (journal.has(question.id)) progress.skip();
     else yield question;
   }
-  if (taken > 0) log.info(`${taken} replies are of earlier runs, which paid for them, and not asked for again.`);
+  if (taken > 0) log.info(`${taken} replies were paid for by earlier runs and are not asked for again.`);
 }
 
 async function* withFirst<T>(first: T, others: AsyncIterable<T>): AsyncIterable<T> {
