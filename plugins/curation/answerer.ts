@@ -1,10 +1,5 @@
 import type { StageContext } from 'simmerkit';
-
-/** One message of a chat. */
-export interface Message {
-  readonly role: string;
-  readonly content: string;
-}
+import type { Message } from './history.js';
 
 /** Something to ask a model. */
 export interface Question {

@@ -4,6 +4,7 @@ import type { AskingContext, Question, Reply } from './answerer.js';
 import { askingProgress, askQuestions } from './ask-questions.js';
 import type { DifficultyOptions, Solver } from './asking-options.js';
 import type { DifficultyInputs } from './difficulty.stage.js';
+import { askedMessages, historyIn } from './history.js';
 import { KeptGrades } from './kept-grades.js';
 import { nameOf, openAnswerer } from './open-answerer.js';
 import { type OpenReplies, openReplies } from './open-replies.js';
@@ -139,6 +140,7 @@ export class Attempts implements AsyncDisposable {
 
   private async *questions(isOver: () => boolean): AsyncIterable<Question> {
     const { options, inputs } = this.context;
+    const historyOf = historyIn(inputs.dataset);
     for await (const row of inputs.dataset.rows()) {
       const question = textIn(row, options.column) ?? '';
       if (question.trim() === '' || goldOf(row, options) === undefined) continue;
@@ -146,7 +148,7 @@ export class Attempts implements AsyncDisposable {
       const content = options.promptTemplate.split('{question}').join(question);
       for (let index = 0; index < options.attempts; index++) {
         if (isOver()) return;
-        yield { id: `${textIn(row, 'id')}/${index}`, messages: [{ role: 'user', content }] };
+        yield { id: `${textIn(row, 'id')}/${index}`, messages: askedMessages(content, historyOf(row)) };
       }
     }
   }

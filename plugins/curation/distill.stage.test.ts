@@ -2,6 +2,7 @@ import { appendFile, mkdtemp, readdir, rm } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { TableArtifact } from 'simmerkit';
 import { memoryArtifact, memoryTable, runStage } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ChatServer, startChatServer } from './chat-server.fixture.js';
@@ -10,7 +11,7 @@ import { scriptedTrainer } from './scripted-trainer.fixture.js';
 
 /** A teacher that behaves as it is told for each question and request. */
 let behave: (question: string, request: number, response: ServerResponse) => unknown;
-let requests: { readonly question: string; readonly at: number }[];
+let requests: { readonly question: string; readonly messages: readonly object[]; readonly at: number }[];
 let server: ChatServer;
 let scratchFolder: string;
 
@@ -20,7 +21,7 @@ beforeEach(async () => {
   server = await startChatServer(({ messages }, response) => {
     const question = messages.at(-1)?.content ?? '';
     const before = requests.filter((one) => one.question === question).length;
-    requests.push({ question, at: performance.now() });
+    requests.push({ question, messages, at: performance.now() });
     return behave(question, before + 1, response);
   });
 });
@@ -39,7 +40,7 @@ const dataset = (...questions: readonly string[]) =>
     { id: 'VARCHAR', question: 'VARCHAR', answer: 'VARCHAR' },
     questions.map((question) => ({ id: `id-${question}`, question, answer: 'gold' })),
   );
-const run = (table: ReturnType<typeof dataset>, options: Readonly<Record<string, unknown>> = {}) =>
+const run = (table: TableArtifact, options: Readonly<Record<string, unknown>> = {}) =>
   runStage(distill, {
     options: { url: server.url, model: 'r1', ...options },
     inputs: { dataset: table },
@@ -74,6 +75,32 @@ describe('curation/distill', () => {
         answer: '4',
       })),
     );
+  });
+
+  it('sends what came before a question, and the system message of a row instead of its own', async () => {
+    behave = thought;
+    const history = [
+      { role: 'user', content: 'Hello.' },
+      { role: 'assistant', content: 'Hi!' },
+    ];
+    const columns = { id: 'VARCHAR', question: 'VARCHAR', history: 'STRUCT("role" VARCHAR, content VARCHAR)[]' };
+    const chats = memoryTable(columns, [
+      { id: 'a', question: 'plain', history: null },
+      { id: 'b', question: 'chat', history },
+      { id: 'c', question: 'own', history: [{ role: 'system', content: 'Be kind.' }, ...history] },
+    ]);
+    await run(chats, { system: 'Be brief.' });
+    const system = { role: 'system', content: 'Be brief.' };
+    const asked = Object.fromEntries(requests.map(({ question, messages }) => [question, messages]));
+    const last = (content: string) => ({ role: 'user', content });
+    expect(asked).toEqual({
+      plain: [system, last('plain')],
+      chat: [system, ...history, last('chat')],
+      own: [{ role: 'system', content: 'Be kind.' }, ...history, last('own')],
+    });
+    requests = [];
+    await run(memoryTable({ ...columns, history: 'VARCHAR[]' }, [{ id: 'd', question: 'other', history: ['Hello.'] }]));
+    expect(requests[0]?.messages).toEqual([last('other')]);
   });
 
   it('records refusals, cuts, missing traces and missing answers', async () => {

@@ -2,6 +2,7 @@ import { defineStage, input, optionalInput, requireColumns, shortened, textIn } 
 import type { Question, Reply } from './answerer.js';
 import { askingEstimate, questionTokens } from './asking-estimate.js';
 import { type DistillOptions, distillOptions } from './asking-options.js';
+import { askedMessages, historyIn } from './history.js';
 import { answererProblems, nameOf, openAnswerer } from './open-answerer.js';
 import { factsOf, rowsOf, sieveFacts } from './row-facts.js';
 import { sieveOutputs } from './sieve-outputs.js';
@@ -11,7 +12,7 @@ export const distill = defineStage({
     'Gets a trace and an answer to each question from a teacher, behind an OpenAI-compatible API or in a trainer.',
   options: distillOptions,
   inputs: {
-    dataset: input('dataset', 'Rows with at least `id` and the column.'),
+    dataset: input('dataset', 'Rows with at least `id` and the column; what load kept as `history` is sent before it.'),
     teacher: optionalInput('model', 'The model that `trainer` runs.'),
   },
   outputs: sieveOutputs,
@@ -36,12 +37,12 @@ export const distill = defineStage({
     const { temperature, topP, maxTokens, system } = options;
     await using replies = await openReplies(context, options, { temperature, topP });
     const { journal } = replies;
+    const historyOf = historyIn(dataset);
     async function* questions(): AsyncIterable<Question> {
       for await (const row of dataset.rows()) {
         const content = textIn(row, options.column) ?? '';
         if (content.trim() === '') continue;
-        const before = system === undefined ? [] : [{ role: 'system', content: system }];
-        yield { id: textIn(row, 'id') ?? '', messages: [...before, { role: 'user', content }] };
+        yield { id: textIn(row, 'id') ?? '', messages: askedMessages(content, historyOf(row), system) };
       }
     }
     const progress = askingProgress(context, [journal], dataset.rowCount);

@@ -67,7 +67,9 @@ describe('a stage that asks an API, with other rows than before', () => {
     expect(['a', 'b', 'c'].map(timesAsked)).toEqual([1, 1, 1]);
     expect(second.rows('dataset').map(({ reasoning }) => reasoning)).toEqual(['about a', 'about b', 'about c']);
     expect(dollarsOf(second)).toBeCloseTo(0.001, 10);
-    expect(second.logged.map(({ message }) => message)).toContainEqual(expect.stringContaining('2 replies were paid for'));
+    expect(second.logged.map(({ message }) => message)).toContainEqual(
+      expect.stringContaining('2 replies were paid for'),
+    );
 
     // What it took over is its own: the first run may be removed.
     await removeKept('first');

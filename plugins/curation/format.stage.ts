@@ -9,7 +9,7 @@ import {
   textIn,
   UserError,
 } from 'simmerkit';
-import { historyOf, messagesType, repliesProblems } from './history.js';
+import { historyIn, messagesType, repliesProblems } from './history.js';
 import { formatOptions } from './options.js';
 import { sieveFacts } from './row-facts.js';
 import { sieveOutputs } from './sieve-outputs.js';
@@ -43,8 +43,8 @@ export const format = defineStage({
     const template =
       model === undefined ? undefined : await (await import('./chat-template.js')).readChatTemplate(model.folder);
     const format = textFormat(options, template);
-    const hasHistory = inputs.dataset.columns.history === messagesType;
-    const textOf = (row: Row) => trainingText(row, format, hasHistory ? historyOf(row) : []);
+    const historyOf = historyIn(inputs.dataset);
+    const textOf = (row: Row) => trainingText(row, format, historyOf(row));
     const missing = new Set<string>();
     const sieved = await sieveAndChange(
       context,

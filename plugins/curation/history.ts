@@ -1,4 +1,4 @@
-import type { OptionProblem, Row } from 'simmerkit';
+import type { Columns, OptionProblem, Row } from 'simmerkit';
 import type { FormatOptions, LoadOptions } from './options.js';
 import { problemId } from './problem-id.js';
 
@@ -14,6 +14,22 @@ export const messagesType = 'STRUCT("role" VARCHAR, content VARCHAR)[]';
 /** The messages before the question of a row that `curation/load` made; none where it kept no history. */
 export function historyOf(row: Row): readonly Message[] {
   return Array.isArray(row.history) ? row.history : [];
+}
+
+/** Gives the history of a table's rows; none where its `history` is something else. */
+export function historyIn({ columns }: { readonly columns: Columns }): (row: Row) => readonly Message[] {
+  return columns.history === messagesType ? historyOf : () => [];
+}
+
+/**
+ * What a model is asked.
+ * @param content of the question, as it is sent
+ * @param history of messages before it
+ * @param system where the history has no system message of its own
+ */
+export function askedMessages(content: string, history: readonly Message[], system?: string): readonly Message[] {
+  const own = history[0]?.role === 'system' || system === undefined ? [] : [{ role: 'system', content: system }];
+  return [...own, ...history, { role: 'user', content }];
 }
 
 /** The id of a row's question; with what came before it, where the row has a history. */
