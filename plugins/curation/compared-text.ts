@@ -1,4 +1,5 @@
 import { type Row, textIn } from 'simmerkit';
+import type { Message } from './history.js';
 
 /** The columns of an option that is one or several. */
 export function comparedColumns(column: string | readonly string[]): readonly string[] {
@@ -8,8 +9,16 @@ export function comparedColumns(column: string | readonly string[]): readonly st
 /** The texts of some columns, one after the other, a line break between them. */
 export function comparedText(row: Row, columns: readonly string[]): string {
   return columns.length === 1
-    ? (textIn(row, columns[0] as string) ?? '')
-    : columns.flatMap((column) => textIn(row, column) ?? []).join('\n');
+    ? (cellText(row, columns[0] as string) ?? '')
+    : columns.flatMap((column) => cellText(row, column) ?? []).join('\n');
+}
+
+/** The text in a cell; of a history that of all its messages. @throws UserError as `textIn` */
+function cellText(row: Row, column: string): string | null {
+  const value = row[column];
+  return column === 'history' && Array.isArray(value)
+    ? (value as readonly Message[]).map(({ content }) => content).join('\n')
+    : textIn(row, column);
 }
 
 let scratch = new Uint8Array(65_536);
@@ -19,7 +28,7 @@ export function comparedBytes(row: Row, columns: readonly string[]): Uint8Array 
   let used = 0;
   for (const column of columns) {
     const value = row[column];
-    const bytes = value instanceof Uint8Array ? value : bytesOf(textIn(row, column));
+    const bytes = value instanceof Uint8Array ? value : bytesOf(cellText(row, column));
     if (bytes === undefined) continue;
     const end = used + bytes.length + 1;
     if (end > scratch.length) {

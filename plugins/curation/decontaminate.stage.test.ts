@@ -52,6 +52,22 @@ describe('curation/decontaminate', () => {
     });
   });
 
+  it('looks at the earlier turns of a chat, too', async () => {
+    const chats = { ...columns, history: 'STRUCT("role" VARCHAR, content VARCHAR)[]' };
+    const turn = (content: string) => [{ role: 'user', content }];
+    const row = { question: 'Why?', source: 'pool' };
+    const given = memoryTable(chats, [
+      { id: 'a', ...row, history: turn('one two three four five six seven eight') },
+      { id: 'b', ...row, history: turn('one two three') },
+      { id: 'c', ...row, history: null },
+    ]);
+    expect((await decisions(given, evaluation)).rules).toEqual(['in_evaluation', null, null]);
+    expect((await decisions(given, evaluation, { acrossSources: true })).rules).toEqual(['in_evaluation', null, null]);
+    // A column of that name that is somebody's own.
+    const other = memoryTable({ ...columns, history: 'VARCHAR[]' }, [{ id: 'd', ...row, history: ['Hello.'] }]);
+    expect((await decisions(other, evaluation)).rules).toEqual([null]);
+  });
+
   it('drops what an earlier source has where asked, not what the same source has', async () => {
     const shared = 'some eight words that are found in both';
     const given = table([shared, 'first'], [`${shared} again`, 'first'], [`now ${shared}`, 'second']);

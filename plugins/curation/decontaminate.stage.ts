@@ -1,6 +1,7 @@
 import { defineStage, input, manyInputs, pace, type Row, requireColumns, textIn, workInThreads } from 'simmerkit';
 import { comparedColumns, comparedText } from './compared-text.js';
 import type { EvaluationIndex } from './decontaminate.work.js';
+import { hasHistory } from './history.js';
 import { decontaminateOptions } from './options.js';
 import { sieveFacts } from './row-facts.js';
 import type { Drop, FoundDrops } from './sieve.js';
@@ -32,11 +33,13 @@ export const decontaminate = defineStage({
         await reading.step();
       }
     }
-    const read = options.acrossSources ? ['id', ...columns, 'source'] : ['id', ...columns];
+    // What an earlier turn of a chat asks is trained on as well.
+    const trained = hasHistory(dataset) ? [...new Set([...columns, 'history'])] : columns;
+    const read = ['id', ...trained, ...(options.acrossSources ? ['source'] : [])];
     requireColumns(dataset, read, 'The dataset');
     const module = new URL('./decontaminate.work.js', import.meta.url);
-    const settings: EvaluationIndex = { columns, words: options.words, questions };
-    const work = { columns, texts: 'utf8', module, settings, unit: 'rows' } as const;
+    const settings: EvaluationIndex = { columns: trained, words: options.words, questions };
+    const work = { columns: trained, texts: 'utf8', module, settings, unit: 'rows' } as const;
     const drops = await gatherDrops(workInThreads<EvaluationIndex, FoundDrops>(context, dataset, work));
     if (!options.acrossSources) return await sieve(context, dataset, (at) => drops.get(at));
     // What a source may share depends on what was kept of those before it: one row after the other.
@@ -44,7 +47,7 @@ export const decontaminate = defineStage({
     const judge = (row: Row, at: number): Drop | undefined => {
       const drop = drops.get(at);
       if (drop !== undefined) return drop;
-      const words = scanWords(comparedText(row, columns));
+      const words = scanWords(comparedText(row, trained));
       const source = textIn(row, 'source') ?? '';
       const shared = kept.match(words, (owner) => owner !== source);
       if (shared !== undefined) return { rule: 'in_earlier_source', evidence: `${shared.owner}: ${shared.words}` };

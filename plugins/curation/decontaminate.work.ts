@@ -5,7 +5,7 @@ import { type FoundDrops, findDrops } from './sieve.js';
 import { scanPassingWords, scanWords } from './words.js';
 
 export interface EvaluationIndex {
-  /** Columns that are compared. */
+  /** Columns of the rows that are compared. */
   readonly columns: readonly string[];
   /** Words in an n-gram. */
   readonly words: number;

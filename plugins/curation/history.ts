@@ -16,9 +16,14 @@ export function historyOf(row: Row): readonly Message[] {
   return Array.isArray(row.history) ? row.history : [];
 }
 
-/** Gives the history of a table's rows; none where its `history` is something else. */
-export function historyIn({ columns }: { readonly columns: Columns }): (row: Row) => readonly Message[] {
-  return columns.history === messagesType ? historyOf : () => [];
+/** Whether a table's `history` is one, and no column of somebody else's. */
+export function hasHistory({ columns }: { readonly columns: Columns }): boolean {
+  return columns.history === messagesType;
+}
+
+/** Gives the history of a table's rows. */
+export function historyIn(table: { readonly columns: Columns }): (row: Row) => readonly Message[] {
+  return hasHistory(table) ? historyOf : () => [];
 }
 
 /**
