@@ -50,6 +50,7 @@ beforeEach(async () => {
     signal: stopping.signal,
     log,
     scratchFolder: join(folder, 'scratch'),
+    keptFolder: async (of: object) => join(folder, JSON.stringify(of)),
     artifacts: {
       temporaryFolder: async () => folder,
       commitModel: async () => model,
@@ -132,6 +133,12 @@ describe('the host of a plugin process', () => {
       'PERMISSION_DENIED',
       'not_allowed',
     ]);
+  });
+
+  it('gives a stage the folder of what it was paid for, and nobody else', async () => {
+    const asked = (callId: string) => ask(client.openKeptFolder, { callId, of: { model: 'r1', most: 3 } });
+    expect(await asked('stage')).toEqual({ folder: join(folder, '{"model":"r1","most":3}') });
+    expect(await asked('grader')).toEqual(['PERMISSION_DENIED', 'not_allowed']);
   });
 
   it('opens only what the stage was given or made', async () => {

@@ -11,7 +11,7 @@ import type { Reservation, Spending, SpendingRequest, Spent } from '../spending.
 /** What a stage's context is to a plugin process; its options and inputs went with the call. */
 export type HostedContext = Pick<
   StageContext<Readonly<Record<string, unknown>>, Record<never, never>>,
-  'signal' | 'log' | 'artifacts' | 'scratchFolder' | 'emit' | 'spending' | 'trainer' | 'grader'
+  'signal' | 'log' | 'artifacts' | 'scratchFolder' | 'keptFolder' | 'emit' | 'spending' | 'trainer' | 'grader'
 >;
 
 /** A call that the host made to a plugin, as long as it runs: what the plugin may ask for it. */

@@ -123,6 +123,11 @@ export class PluginBench {
       ...quiet(this.options.folder),
       signal: abort.signal,
       scratchFolder: folders.scratchFolder,
+      async keptFolder() {
+        const folder = join(place, 'kept', 'key');
+        await mkdir(folder, { recursive: true });
+        return folder;
+      },
       artifacts: isHeld ? held(writer, abort.signal) : writer,
       emit: async () => {},
       spending: { isLimited: false, reserve: async () => ({ settle() {} }) },

@@ -141,6 +141,14 @@ class StageContext(Generic[OptionsT]):
         if self.canceled.is_set():
             raise Canceled("Simmer stops the stage.")
 
+    def kept_folder(self, of: Mapping[str, Any]) -> Path:
+        """A folder that stays when the stage is done, for what was paid for.
+
+        Beside it stand those of the stage with other inputs: whose name, seed and `of` are the same. of: what the kept
+        things depend on besides, as plain JSON.
+        """
+        return self._host.open_kept_folder(of)
+
     def write_dataset(
         self,
         rows: Iterable[Row],

@@ -30,6 +30,8 @@ class Host(Protocol):
 
     def events_of(self, run_id: str) -> Iterator[dict[str, Any]]: ...
 
+    def open_kept_folder(self, of: Mapping[str, Any]) -> Path: ...
+
     def describe_trainer(self, trainer: str) -> TrainerInfo: ...
 
     def commit_table(
@@ -124,6 +126,10 @@ class HostCalls:
             raise _error_of(error) from error
         finally:
             stream.cancel()
+
+    def open_kept_folder(self, of: Mapping[str, Any]) -> Path:
+        request = host_pb2.OpenKeptFolderRequest(call_id=self._call_id, of=struct_of(of))
+        return Path(self._ask(self._connection.stub.OpenKeptFolder, request).folder)
 
     def describe_trainer(self, trainer: str) -> TrainerInfo:
         request = host_pb2.DescribeTrainerRequest(call_id=self._call_id, trainer=trainer)

@@ -164,6 +164,12 @@ class _TestHost:
     def events_of(self, run_id: str) -> Iterator[dict[str, Any]]:
         yield from ()
 
+    def open_kept_folder(self, of: Mapping[str, Any]) -> Path:
+        digest = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
+        folder = self._folder / "kept" / digest / "key"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def describe_trainer(self, trainer: str) -> TrainerInfo:
         return TrainerInfo(trainer, "0.0.0", frozenset(), {}, [])
 

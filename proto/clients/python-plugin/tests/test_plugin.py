@@ -82,6 +82,15 @@ def ask(context: StageContext[Options]) -> dict[str, Artifact]:
     return {"dataset": context.write_dataset([{"answer": samples[0].answer, "verdict": grades[0].verdict}])}
 
 
+@plugin.stage(outputs={"replies": dataset("What was paid for.")})
+def pay(context: StageContext[NoOptions]) -> dict[str, Artifact]:
+    """Keeps what it pays for."""
+    folder = context.kept_folder({"model": "r1"})
+    (folder / "reply").write_text("42")
+    paid = [{"reply": reply.read_text()} for reply in folder.parent.glob("*/reply")]
+    return {"replies": context.write_dataset(paid)}
+
+
 ROWS = [{"id": "1", "question": "what now"}, {"id": "2", "question": "what is the sum of it all"}]
 
 
@@ -98,6 +107,10 @@ def test_the_same_seed_draws_the_same() -> None:
     given: dict[str, Any] = {"options": {"trainer": "t", "list": None}, "inputs": {"dataset": ROWS}}
     first, second, other = (run_stage(plugin, "keep-short", **given, seed=seed).outputs for seed in (1, 1, 2))
     assert first["summary"].uri == second["summary"].uri != other["summary"].uri
+
+
+def test_what_was_paid_for_has_a_folder_beside_that_of_others() -> None:
+    assert run_stage(plugin, "pay").rows("replies") == [{"reply": "42"}]
 
 
 def test_a_missing_column_is_an_error_for_the_user() -> None:
