@@ -1,7 +1,6 @@
-import type { ErrorRecord } from '../errors.js';
 import type { Event, EventData } from '../events/catalogue.js';
 import { type MeasuredFigures, withFigure } from '../metrics/measured-figures.js';
-import { foldSpending, initialSpending, type SpendingState } from './spending-state.js';
+import { foldSpending, initialSpending, type SpendingState, secondsBetween } from './spending-state.js';
 
 export type RunStatus = 'created' | 'running' | 'completed' | 'failed' | 'interrupted';
 export type StageStatus = 'running' | 'completed' | 'reused' | 'failed' | 'interrupted';
@@ -9,28 +8,11 @@ export type StageStatus = 'running' | 'completed' | 'reused' | 'failed' | 'inter
 /** A stage as the log tells it. A stage that nothing was said of yet is not in the state. */
 export interface StageState {
   readonly status: StageStatus;
-  readonly uses: string;
   readonly key: string;
   /** The highest attempt that the log speaks of, from 1. */
   readonly attempt: number;
-  /** ISO 8601, of the last attempt. */
-  readonly startedAt: string;
-  readonly endedAt?: string;
   /** Output name to artifact URI; only where completed or reused. */
   readonly outputs: Readonly<Record<string, string>>;
-  readonly seconds?: number;
-  readonly peakMemoryBytes?: number;
-  readonly progress?: EventData['stage.progressed'];
-  /** The last optimizer step of a stage that trains. */
-  readonly step?: EventData['step.logged'];
-  readonly error?: ErrorRecord;
-}
-
-export interface TrainerState {
-  readonly status: 'running' | 'exited';
-  readonly pid: number;
-  /** How many processes were started for it in this run. */
-  readonly starts: number;
 }
 
 /** All that a run's log says, in small: it does not grow with the number of steps. */
@@ -38,10 +20,7 @@ export interface RunState {
   readonly runId: string;
   readonly status: RunStatus;
   readonly recipe: string;
-  readonly planDigest: string;
   readonly createdAt: string;
-  /** When a core last took the run up. */
-  readonly startedAt: string;
   readonly endedAt?: string;
   /** Time that cores spent on it, without the pauses between an interruption and a resume. */
   readonly activeSeconds: number;
@@ -49,14 +28,8 @@ export interface RunState {
   readonly events: number;
   readonly lastEventAt: string;
   readonly stages: Readonly<Record<string, StageState>>;
-  readonly trainers: Readonly<Record<string, TrainerState>>;
   readonly figures: MeasuredFigures;
   readonly spending: SpendingState;
-  /** Of a run that failed, or that a limit of its own stopped. */
-  readonly error?: ErrorRecord;
-  readonly failedStage?: string;
-  /** Of a run that was interrupted. */
-  readonly reason?: string;
   /** Of a run that completed. */
   readonly completed?: EventData['run.completed'];
 }
@@ -65,14 +38,11 @@ export const initialRunState: RunState = {
   runId: '',
   status: 'created',
   recipe: '',
-  planDigest: '',
   createdAt: '',
-  startedAt: '',
   activeSeconds: 0,
   events: 0,
   lastEventAt: '',
   stages: {},
-  trainers: {},
   figures: {},
   spending: initialSpending,
 };
@@ -82,102 +52,37 @@ export function foldRunState(before: RunState, event: Event): RunState {
   const state = { ...observeTime(before, event), spending: foldSpending(before.spending, event) };
   switch (event.type) {
     case 'run.created':
-      return {
-        ...state,
-        runId: event.runId,
-        recipe: event.data.recipe,
-        planDigest: event.data.planDigest,
-        createdAt: event.time,
-        startedAt: event.time,
-      };
+      return { ...state, runId: event.runId, recipe: event.data.recipe, createdAt: event.time };
     case 'run.started':
-      return taken(state, event.time);
+      return taken(state);
     case 'run.completed':
       return { ...state, status: 'completed', endedAt: event.time, completed: event.data };
     case 'run.failed':
-      return {
-        ...state,
-        status: 'failed',
-        endedAt: event.time,
-        error: event.data.error,
-        ...(event.data.stage === undefined ? {} : { failedStage: event.data.stage }),
-      };
+      return { ...state, status: 'failed', endedAt: event.time };
     case 'run.interrupted':
-      return {
-        ...state,
-        status: 'interrupted',
-        endedAt: event.time,
-        reason: event.data.reason,
-        ...(event.data.error === undefined ? {} : { error: event.data.error }),
-      };
+      return { ...state, status: 'interrupted', endedAt: event.time };
 
     case 'stage.started':
-      return withStage(state, event, () => ({
-        status: 'running',
-        uses: event.data.uses,
-        key: event.data.key,
-        attempt: event.attempt ?? 1,
-        startedAt: event.time,
-        outputs: {},
-      }));
+      return withStage(state, event, () => ({ ...unknownStage, key: event.data.key }));
     case 'stage.reused':
-      return withStage(state, event, (stage) => ({
-        ...stage,
-        status: 'reused',
-        uses: event.data.uses,
-        key: event.data.key,
-        outputs: event.data.outputs,
-        startedAt: event.time,
-        endedAt: event.time,
-        seconds: 0,
-      }));
-    case 'stage.completed':
-      return withStage(state, event, (stage) => ({
-        ...stage,
-        status: 'completed',
-        uses: event.data.uses,
-        key: event.data.key,
-        outputs: event.data.outputs,
-        endedAt: event.time,
-        seconds: event.data.seconds,
-        peakMemoryBytes: event.data.peakMemoryBytes,
-      }));
+    case 'stage.completed': {
+      const { key, outputs } = event.data;
+      const status = event.type === 'stage.reused' ? 'reused' : 'completed';
+      return withStage(state, event, (stage) => ({ ...stage, status, key, outputs }));
+    }
     case 'stage.failed':
-      return withStage(state, event, (stage) => ({
-        ...stage,
-        status: 'failed',
-        endedAt: event.time,
-        error: event.data.error,
-      }));
+      return withStage(state, event, (stage) => ({ ...stage, status: 'failed' }));
     case 'stage.interrupted':
-      return withStage(state, event, (stage) => ({ ...stage, status: 'interrupted', endedAt: event.time }));
-    case 'stage.progressed':
-      return withStage(state, event, (stage) => ({ ...stage, progress: event.data }));
-    case 'step.logged':
-      return withStage(state, event, (stage) => ({ ...stage, step: event.data }));
+      return withStage(state, event, (stage) => ({ ...stage, status: 'interrupted' }));
 
     case 'metric.measured':
       return { ...state, figures: withFigure(state.figures, event) };
 
+    case 'stage.progressed':
+    case 'step.logged':
     case 'trainer.started':
-      return withTrainer(state, event.data.trainer, {
-        status: 'running',
-        pid: event.data.pid,
-        starts: event.data.start,
-      });
     case 'trainer.attached':
-      return withTrainer(state, event.data.trainer, {
-        status: 'running',
-        pid: event.data.pid,
-        starts: state.trainers[event.data.trainer]?.starts ?? 1,
-      });
     case 'trainer.exited':
-      return withTrainer(state, event.data.trainer, {
-        status: 'exited',
-        pid: event.data.pid,
-        starts: state.trainers[event.data.trainer]?.starts ?? 1,
-      });
-
     case 'funnel.counted':
     case 'artifact.committed':
     case 'environment.prepared':
@@ -237,36 +142,24 @@ function observeTime(state: RunState, event: Event): RunState {
   };
 }
 
-/** A clock that was set back counts for nothing rather than for negative time. */
-function secondsBetween(earlier: string, later: string): number {
-  const milliseconds = Date.parse(later) - Date.parse(earlier);
-  return milliseconds > 0 ? milliseconds / 1000 : 0;
-}
-
 /** A core took the run up: what an earlier core left running is running no longer, and how it ended is past. */
-function taken(state: RunState, time: string): RunState {
-  const { endedAt, error, failedStage, reason, completed, ...rest } = state;
+function taken(state: RunState): RunState {
+  const { endedAt, completed, ...rest } = state;
   const stages = Object.fromEntries(
     Object.entries(state.stages).map(([name, stage]) => [
       name,
       stage.status === 'running' ? { ...stage, status: 'interrupted' as const } : stage,
     ]),
   );
-  return { ...rest, status: 'running', startedAt: time, stages };
+  return { ...rest, status: 'running', stages };
 }
 
-/** A stage that is first heard of by a figure told again, before its `stage.reused`. */
-function unknownStage(event: Event): StageState {
-  return { status: 'running', uses: '', key: '', attempt: 1, startedAt: event.time, outputs: {} };
-}
+/** A stage that is first heard of; one that is reused was never started. */
+const unknownStage: StageState = { status: 'running', key: '', attempt: 1, outputs: {} };
 
 function withStage(state: RunState, event: Event, change: (stage: StageState) => StageState): RunState {
   if (event.stage === undefined) return state;
-  const before = state.stages[event.stage] ?? unknownStage(event);
+  const before = state.stages[event.stage] ?? unknownStage;
   const attempt = Math.max(before.attempt, event.attempt ?? 1);
   return { ...state, stages: { ...state.stages, [event.stage]: { ...change(before), attempt } } };
-}
-
-function withTrainer(state: RunState, name: string, trainer: TrainerState): RunState {
-  return { ...state, trainers: { ...state.trainers, [name]: trainer } };
 }

@@ -81,23 +81,13 @@ export function foldSpending(state: SpendingState, event: Event): SpendingState 
     }
     case 'training.started':
       return withTraining(state, event, event.data.resumedAfterStep);
-    case 'step.logged': {
-      const before = state.trainings[event.stage ?? ''];
-      const steps = Math.max(1, event.data.step - (before?.step ?? 0));
-      const seconds = before && secondsBetween(before.at, event.time) / steps;
-      return { ...withTraining(state, event, event.data.step), longest: longer(state.longest, 'step', seconds) };
-    }
-    case 'evaluation.logged': {
+    case 'step.logged':
+      return afterWork(state, event, 'step', event.data.step - (state.trainings[event.stage ?? '']?.step ?? 0));
+    case 'evaluation.logged':
       // It cannot be broken off either.
-      const before = state.trainings[event.stage ?? ''];
-      const seconds = before && secondsBetween(before.at, event.time);
-      return { ...withTraining(state, event, event.data.step), longest: longer(state.longest, 'step', seconds) };
-    }
-    case 'checkpoint.saved': {
-      const before = state.trainings[event.stage ?? ''];
-      const seconds = before && secondsBetween(before.at, event.time);
-      return { ...withTraining(state, event, event.data.step), longest: longer(state.longest, 'checkpoint', seconds) };
-    }
+      return afterWork(state, event, 'step');
+    case 'checkpoint.saved':
+      return afterWork(state, event, 'checkpoint');
     case 'training.completed':
     case 'training.canceled':
     case 'training.failed':
@@ -144,10 +134,24 @@ function withTraining(state: SpendingState, event: Event, step: number): Spendin
   return { ...state, trainings: { ...state.trainings, [event.stage]: { at: event.time, step } } };
 }
 
+/** After something that a training did since it was last heard of. @param times how often, e.g. steps */
+function afterWork(
+  state: SpendingState,
+  event: Event & { readonly data: { readonly step: number } },
+  of: keyof LongestTimes,
+  times = 1,
+): SpendingState {
+  const before = state.trainings[event.stage ?? ''];
+  const seconds = before && secondsBetween(before.at, event.time) / Math.max(1, times);
+  return { ...withTraining(state, event, event.data.step), longest: longer(state.longest, of, seconds) };
+}
+
 function longer(longest: LongestTimes, of: keyof LongestTimes, seconds: number | undefined): LongestTimes {
   return seconds === undefined || seconds <= (longest[of] ?? 0) ? longest : { ...longest, [of]: seconds };
 }
 
-function secondsBetween(earlier: string, later: string): number {
-  return Math.max(0, Date.parse(later) - Date.parse(earlier)) / 1000;
+/** A clock that was set back counts for nothing rather than for negative time. */
+export function secondsBetween(earlier: string, later: string): number {
+  const milliseconds = Date.parse(later) - Date.parse(earlier);
+  return milliseconds > 0 ? milliseconds / 1000 : 0;
 }
