@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { elapsedSeconds, secondsLeft } from './console-state.js';
-import { Story } from './test-story.js';
+import { Story } from './story.fixture.js';
 
 const tuned = (story: Story) => story.state.stages.get('tuned')!;
 

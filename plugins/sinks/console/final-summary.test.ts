@@ -1,7 +1,7 @@
 import picocolors from 'picocolors';
 import { describe, expect, it } from 'vitest';
 import { finalSummary } from './final-summary.js';
-import { Story } from './test-story.js';
+import { Story } from './story.fixture.js';
 
 function summary(story: Story, { columns = 120, links = false } = {}): readonly string[] {
   return finalSummary(story.state, { now: story.now, columns, colors: picocolors.createColors(links), links });

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import picocolors from 'picocolors';
 import { describe, expect, it } from 'vitest';
 import { liveView } from './live-view.js';
+import { Story } from './story.fixture.js';
 import { widthOf } from './terminal-text.js';
-import { Story } from './test-story.js';
 
 const colors = picocolors.createColors(false);
 

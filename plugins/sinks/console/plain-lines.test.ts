@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { foldEvent, initialState } from './console-state.js';
 import { lastingLine, PlainLines } from './plain-lines.js';
-import { Story } from './test-story.js';
+import { Story } from './story.fixture.js';
 
 function told(story: Story): readonly string[] {
   const lines = new PlainLines();

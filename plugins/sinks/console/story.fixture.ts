@@ -53,14 +53,14 @@ export class Story {
     return this.tell('stage.completed', { uses, key: 'k', outputs: {}, seconds, peakMemoryBytes: 1e9 }, stage);
   }
 
-  train(totalSteps = 100): this {
+  train(): this {
     return this.tell(
       'training.started',
       {
         trainerEvent: 1,
         attemptId: 'a',
         resumedAfterStep: 0,
-        totalSteps,
+        totalSteps: 100,
         rows: 1000,
         tokens: 153_211,
         trainedTokens: 90_000,
