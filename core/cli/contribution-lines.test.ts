@@ -12,7 +12,7 @@ import { catalogOf } from './workspace.js';
 
 const colors = picocolors.createColors(false);
 
-function linesOf(given: Partial<NamedContribution>, width = 60): readonly string[] {
+function linesOf(given: Partial<NamedContribution>): readonly string[] {
   const contribution = {
     uses: 'mine/one',
     kind: 'grader',
@@ -20,7 +20,7 @@ function linesOf(given: Partial<NamedContribution>, width = 60): readonly string
     version: '1.0.0',
     description: 'Grades.',
   };
-  return contributionLines({ ...contribution, options: {}, ...given }, { width, colors });
+  return contributionLines({ ...contribution, options: {}, ...given }, { width: 60, colors });
 }
 
 /** The lines of the options of a schema. */

@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import picocolors from 'picocolors';
 import { afterAll, describe, expect, it } from 'vitest';
-import { UserError } from '../errors.js';
-import { errorLines, errorRecordLines, exitCodeOf, exitCodeOfFailedRun } from './print-error.js';
+import { toErrorRecord, UserError } from '../errors.js';
+import { errorLines, exitCodeOf, exitCodeOfFailedRun } from './print-error.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'simmer-print-error-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 function printed(error: unknown): readonly string[] {
-  return errorLines(error, { colors: picocolors.createColors(false), cwd: folder, version: '9.9.9' });
+  return errorLines(toErrorRecord(error), { colors: picocolors.createColors(false), cwd: folder, version: '9.9.9' });
 }
 
 function problemAt(name: string, text: string, line: number, column: number): UserError {
@@ -104,7 +104,7 @@ it('an error in a plugin shows the stack and asks nobody for a report', () => {
     hint,
     stack: 'at own.js:1',
   } as const;
-  expect(errorRecordLines(record, { colors: picocolors.createColors(false), cwd: folder, version: '9.9.9' })).toEqual([
+  expect(errorLines(record, { colors: picocolors.createColors(false), cwd: folder, version: '9.9.9' })).toEqual([
     'error[stage_failed]: Stage "a" failed.',
     `hint: ${hint}`,
     'at own.js:1',

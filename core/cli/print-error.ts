@@ -1,14 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { relative } from 'node:path';
 import type { Colors } from 'picocolors/types.js';
-import {
-  type ErrorRecord,
-  exitCodes,
-  isUserError,
-  type Problem,
-  type SourcePosition,
-  toErrorRecord,
-} from '../errors.js';
+import { type ErrorRecord, exitCodes, isUserError, type Problem, type SourcePosition } from '../errors.js';
 
 /** Longest excerpt of a line, in characters; of a longer line the part around the column is shown. */
 const excerptWidth = 100;
@@ -35,12 +28,7 @@ export function exitCodeOfFailedRun(error: ErrorRecord): number {
 }
 
 /** An error as people read it: what, where with an excerpt, what to do; for a bug its stack. */
-export function errorLines(error: unknown, options: PrintErrorOptions): readonly string[] {
-  return errorRecordLines(toErrorRecord(error), options);
-}
-
-/** The same, of an error that comes from a run's log. */
-export function errorRecordLines(error: ErrorRecord, options: PrintErrorOptions): readonly string[] {
+export function errorLines(error: ErrorRecord, options: PrintErrorOptions): readonly string[] {
   const { colors } = options;
   const lines = [`${colors.red(colors.bold(`error[${error.code}]`))}: ${error.message}`];
   const problems = error.problems ?? [];

@@ -1,7 +1,7 @@
 import { type ErrorRecord, toErrorRecord } from '../errors.js';
 import { redactedRecord, redactor } from '../events/redaction.js';
 import { simmerPackage } from '../plugin/locate.js';
-import { errorRecordLines, exitCodeOf } from './print-error.js';
+import { errorLines, exitCodeOf } from './print-error.js';
 import { colorsFor, writeJson } from './terminal.js';
 
 /** Tells a command's error and returns the exit code. @param json also as `{"error": …}` on stdout, for programs */
@@ -14,5 +14,5 @@ export async function reportError(error: unknown, { json }: { readonly json: boo
 /** Prints an error to stderr. */
 export function printErrorRecord(error: ErrorRecord): void {
   const options = { colors: colorsFor(process.stderr), cwd: process.cwd(), version: simmerPackage.version };
-  process.stderr.write(redactor()(`${errorRecordLines(error, options).join('\n')}\n`));
+  process.stderr.write(redactor()(`${errorLines(error, options).join('\n')}\n`));
 }

@@ -101,13 +101,9 @@ export function requireToken(tokens: readonly string[]): ServerInterceptor {
  * Refuses the calls of an address that makes too many, and those without one of the tokens, if there are any: with their
  * code in the details. Those without one are counted apart, so that nobody takes from clients that share their address.
  */
-export function admitClients(
-  tokens: readonly string[],
-  limits: ServerLimits,
-  now = () => performance.now(),
-): ServerInterceptor {
+export function admitClients(tokens: readonly string[], limits: ServerLimits): ServerInterceptor {
   const knows = tokens.length === 0 ? () => true : tokenCheck(tokens);
-  const mayCall = rateCheck(limits, now);
+  const mayCall = rateCheck(limits);
   const [tooOften, unauthenticated] = [toStatus(tooManyCalls), toStatus(noToken)];
   return refusing((metadata, peer) => {
     const isKnown = knows(metadata);
@@ -142,10 +138,10 @@ function digest(text: string): Buffer {
 }
 
 /** Whether one more call is within the rate of its key: a bucket of `callBurst`, filled at `callsPerSecond`. */
-function rateCheck({ callsPerSecond, callBurst }: ServerLimits, now: () => number): (key: string) => boolean {
+function rateCheck({ callsPerSecond, callBurst }: ServerLimits): (key: string) => boolean {
   const buckets = new Map<string, { tokens: number; at: number }>();
   return (key) => {
-    const time = now();
+    const time = performance.now();
     const bucket = buckets.get(key) ?? { tokens: callBurst, at: time };
     bucket.tokens = Math.min(callBurst, bucket.tokens + ((time - bucket.at) / 1000) * callsPerSecond);
     bucket.at = time;

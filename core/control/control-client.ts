@@ -86,9 +86,9 @@ export class ControlClient implements Disposable {
   getRecipeSchema = () => this.#unary(this.#client.getRecipeSchema, {});
 
   /** The bytes of a file of an artifact, or a range of them. */
-  async *readArtifact(request: wire.ReadArtifactRequest, signal?: AbortSignal): AsyncIterable<Buffer> {
+  async *readArtifact(request: wire.ReadArtifactRequest): AsyncIterable<Buffer> {
     const call = this.#client.readArtifact(request, this.#metadata);
-    for await (const { data } of this.#stream(call, signal)) yield data;
+    for await (const { data } of this.#stream(call)) yield data;
   }
 
   /** How the evaluations of two runs differ: the parts of a JSON text. */

@@ -90,10 +90,6 @@ export class ServedRuns {
     return this.#takingUp;
   }
 
-  get manager(): RunManager {
-    return this.#manager;
-  }
-
   /**
    * A new run in the queue, durable; or the one that the same request made before.
    * @param digest what is asked for, in short @param plan called only where the request is new

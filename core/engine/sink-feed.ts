@@ -37,10 +37,6 @@ export class SinkFeed {
     this.#options = options;
   }
 
-  get isAlive(): boolean {
-    return !this.#hasFailed;
-  }
-
   /** Queues the event; never waits. What comes before the sink is open is kept until then. */
   offer(event: Event): void {
     if (this.#hasFailed || this.#options.isLeftOut?.(event)) return;

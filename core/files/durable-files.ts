@@ -14,12 +14,6 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** Makes what was written to a file durable. */
-export async function syncFile(file: string): Promise<void> {
-  await using handle = await open(file, 'r');
-  await handle.sync();
-}
-
 /** Makes a folder, with those above it, durably. May exist already. */
 export async function makeFolder(folder: string): Promise<void> {
   const first = await mkdir(folder, { recursive: true });

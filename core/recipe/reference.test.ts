@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: references are written like that
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { BadReference, formatTemplate, parseTemplate, type Reference } from './reference.js';
+import { BadReference, formatReference, parseTemplate, type Reference } from './reference.js';
 
 const name = fc.stringMatching(/^[A-Za-z_][A-Za-z0-9_-]{0,8}$/);
 const reference: fc.Arbitrary<Reference> = fc.oneof(
@@ -9,6 +9,13 @@ const reference: fc.Arbitrary<Reference> = fc.oneof(
   fc.record({ root: fc.constant('settings' as const), setting: name }),
   fc.record({ root: fc.constant('stages' as const), stage: name, output: name }),
 );
+
+/** The text that `parseTemplate` takes apart into these pieces. */
+function formatTemplate(template: readonly (string | Reference)[]): string {
+  return template
+    .map((piece) => (typeof piece === 'string' ? piece.replaceAll('${{', () => '$${{') : formatReference(piece)))
+    .join('');
+}
 
 test('text is taken apart at its references', () => {
   expect(parseTemplate('a ${{params.x}} b ${{  stages.pool.dataset  }}')).toEqual([

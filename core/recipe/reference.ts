@@ -51,13 +51,6 @@ export function parseTemplate(text: string): Template {
   return pieces;
 }
 
-/** The text that `parseTemplate` takes apart into this template. */
-export function formatTemplate(template: Template): string {
-  return template
-    .map((piece) => (typeof piece === 'string' ? piece.replaceAll('${{', () => '$${{') : formatReference(piece)))
-    .join('');
-}
-
 export function formatReference(reference: Reference): string {
   switch (reference.root) {
     case 'params':

@@ -134,7 +134,7 @@ export class TrainerClient {
       yield events;
   }
 
-  async renewLease(seconds: number, acknowledged?: { attemptId: string; number: number }): Promise<void> {
+  async renewLease(seconds: number, acknowledged: { attemptId: string; number: number } | undefined): Promise<void> {
     await this.unary(
       'RenewLease',
       this.client.renewLease,
@@ -145,10 +145,6 @@ export class TrainerClient {
       },
       { seconds: 15 },
     );
-  }
-
-  async checkpoint(attemptId: string): Promise<void> {
-    await this.unary('Checkpoint', this.client.checkpoint, { attemptId }, {});
   }
 
   /** Returns when the attempt has ended. */

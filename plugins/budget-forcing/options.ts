@@ -170,8 +170,6 @@ export const generateOptions = z
 export const endpointOptions = z.strictObject({ ...serverShape, ...askingShape });
 
 export type ServerOptions = NonNullable<GenerateOptions['server']>;
-export type EndpointOptions = z.output<typeof endpointOptions>;
 export type GenerateOptions = z.output<typeof generateOptions>;
 /** The options that say what is asked, for every backend. */
 export type AskingOptions = Omit<GenerateOptions, 'trainer' | 'server' | 'precision' | 'maxBatchSize'>;
-export type Sweep = GenerateOptions['sweep'];

@@ -50,5 +50,3 @@ export const torchExtensions = z.strictObject({
         'else PyTorch.',
     ),
 });
-
-export type TorchTrainerOptions = z.output<typeof torchTrainerOptions>;

@@ -57,7 +57,7 @@ export function planLines(
   plan: Plan,
   previews: readonly StagePreview[],
   colors: Colors,
-  forecasts: readonly StageForecast[] = [],
+  forecasts: readonly StageForecast[],
 ): readonly string[] {
   const cacheOf = new Map(previews.map((preview) => [preview.stage, preview.cache]));
   const lastTook = new Map(

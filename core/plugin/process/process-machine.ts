@@ -19,7 +19,8 @@ export function processMachine(settings: Settings, say: (message: string) => voi
 }
 
 /** By the environment alone, for who has no settings. */
-export function defaultProcessMachine(env: NodeJS.ProcessEnv = process.env): ProcessMachine {
+export function defaultProcessMachine(): ProcessMachine {
+  const { env } = process;
   const { memoryBytes } = detectMachine(env);
   return { cacheFolder: env.SIMMER_CACHE ?? defaultCacheFolder(env), memoryBytes, say: () => {} };
 }

@@ -140,8 +140,8 @@ export class Bench {
   }
 
   /** Starts a training that does not end by itself, and returns when it has logged a step. */
-  async startEndless(trainer: TrainerUnderTest, changes: Partial<Hyperparameters> = {}): Promise<StartTrainingRequest> {
-    const request = await this.training({ maxSteps: 1_000_000, ...changes });
+  async startEndless(trainer: TrainerUnderTest): Promise<StartTrainingRequest> {
+    const request = await this.training({ maxSteps: 1_000_000 });
     await trainer.call(trainer.client.startTraining, request);
     await trainer.events(request.attemptId, 0, ({ event }) => event?.$case === 'stepLogged');
     return request;
