@@ -1,6 +1,7 @@
 import { Console } from 'node:console';
 import picocolors from 'picocolors';
 import type { Colors } from 'picocolors/types.js';
+import { shortened } from '../shortened-text.js';
 import { leave } from './leave.js';
 
 /** Colours for a stream, or functions that change nothing. NO_COLOR and FORCE_COLOR are read as Node reads them. */
@@ -43,6 +44,11 @@ export function onOutputGone(act: () => void): Disposable {
 /** A plugin that prints with `console.log` does so on stderr from here on: stdout is for what was asked for. */
 export function keepStdoutForResults(): void {
   globalThis.console = new Console(process.stderr);
+}
+
+/** A text of others' in one line of at most so many UTF-16 units, without what a terminal would obey. */
+export function visibleText(text: string, length: number): string {
+  return shortened(text.replaceAll(/\p{Cc}/gu, ' '), length);
 }
 
 function endQuietly(): void {

@@ -4,6 +4,7 @@ import { RowFinder } from '../artifacts/find-rows.js';
 import { UserError } from '../errors.js';
 import { nearestName } from '../recipe/nearest-name.js';
 import type { Plan, PlannedStage, StageReference } from '../recipe/plan.js';
+import { startOf } from '../shortened-text.js';
 import { readPlan } from './run-folder.js';
 import { readRunState } from './run-history.js';
 import { isDone } from './run-state.js';
@@ -178,11 +179,7 @@ async function findQuestions(text: string, tables: readonly Table[], finder: Row
     if (found.size >= questionsShown) break;
   }
   const lines = [...found].map(
-    ([id, question]) =>
-      `${id}  ${question
-        .replaceAll(/[\s\p{Cc}]+/gu, ' ')
-        .trim()
-        .slice(0, 80)}`,
+    ([id, question]) => `${id}  ${startOf(question.replaceAll(/[\s\p{Cc}]+/gu, ' ').trim(), 80)}`,
   );
   return lines.slice(0, questionsShown);
 }

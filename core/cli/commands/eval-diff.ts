@@ -3,7 +3,7 @@ import type { GradedAnswer, PointDiff } from '../../engine/eval-diff.js';
 import { exitCodes } from '../../errors.js';
 import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
-import { colorsFor, writeJson, writeLine } from '../terminal.js';
+import { colorsFor, visibleText, writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 
 interface EvalDiffFlags extends WorkspaceFlags {
@@ -34,7 +34,7 @@ export function diffLines(points: readonly PointDiff[], shown: number, colors: C
         verdictWord(before, colors),
         '→',
         verdictWord(after, colors),
-        `${oneLine(before.extracted)} → ${oneLine(after.extracted)}`,
+        `${answerText(before)} → ${answerText(after)}`,
       ]);
     return [
       ...(index === 0 ? [] : ['']),
@@ -51,8 +51,6 @@ function verdictWord({ verdict }: GradedAnswer, colors: Colors): string {
   return verdict === 'right' ? colors.green(verdict) : colors.red(verdict);
 }
 
-function oneLine(text: string | null): string {
-  if (text === null) return 'no answer';
-  const line = text.replaceAll(/\s+/g, ' ').trim();
-  return line.length > 40 ? `${line.slice(0, 39)}…` : line;
+function answerText({ extracted }: GradedAnswer): string {
+  return visibleText(extracted ?? 'no answer', 40);
 }

@@ -4,7 +4,7 @@ import { exitCodes } from '../../errors.js';
 import { formatCount } from '../../figures.js';
 import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
-import { colorsFor, writeJson, writeLine } from '../terminal.js';
+import { colorsFor, visibleText, writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 
 /** `simmer explain`: what became of one row of a run, stage by stage, and why. */
@@ -28,8 +28,8 @@ export function historyLines(history: RowHistory, colors: Colors): readonly stri
     ]),
   );
   return [
-    `${colors.bold(id)}${source === null ? '' : colors.dim(` from ${source}`)}`,
-    ...(question === null ? [] : [`  ${oneLine(question, 160)}`]),
+    `${colors.bold(id)}${source === null ? '' : colors.dim(` from ${visibleText(source, 160)}`)}`,
+    ...(question === null ? [] : [`  ${visibleText(question, 160)}`]),
     '',
     ...tableLines(rows, { indent: '  ' }),
     '',
@@ -70,7 +70,7 @@ function attemptLines(attempts: readonly RowAttempt[]): Iterable<readonly [strin
   for (const attempt of attempts) groups.set(groupName(attempt), [...(groups.get(groupName(attempt)) ?? []), attempt]);
   return [...groups].map(([name, group]) => {
     const right = group.filter(({ verdict }) => verdict === 'right').length;
-    const answers = group.map(({ extracted, verdict }) => `${oneLine(extracted ?? 'no answer', 24)} (${verdict})`);
+    const answers = group.map(({ extracted, verdict }) => `${visibleText(extracted ?? 'no answer', 24)} (${verdict})`);
     return ['graded', `${name}: right in ${right} of ${group.length}: ${answers.slice(0, 8).join(', ')}`] as const;
   });
 }
@@ -80,7 +80,7 @@ function groupName({ model, policy }: RowAttempt): string {
 }
 
 function reasonOf({ rule, evidence, row }: RowDecision): string {
-  const parts = [rule, evidence === null ? null : oneLine(evidence, 200)].filter((part) => part !== null);
+  const parts = [rule, evidence === null ? null : visibleText(evidence, 200)].filter((part) => part !== null);
   const reason = parts.length === 0 ? 'no rule spoke against it' : parts.join(': ');
   return row === undefined ? reason : `row ${formatCount(row)}: ${reason}`;
 }
@@ -107,9 +107,4 @@ function conclusion(steps: readonly RowStep[]): string {
 function outcomeWord(word: string, colors: Colors): string {
   if (word === 'dropped' || word === 'left out') return colors.red(word);
   return word === 'kept' ? colors.green(word) : word;
-}
-
-function oneLine(text: string, length: number): string {
-  const line = text.replaceAll(/\s+/g, ' ').trim();
-  return line.length > length ? `${line.slice(0, length - 1)}…` : line;
 }

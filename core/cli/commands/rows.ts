@@ -5,11 +5,10 @@ import { readRunState } from '../../engine/run-history.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { formatCount } from '../../figures.js';
-import { shortened } from '../../shortened-text.js';
 import { LocalWorkspace } from '../local-workspace.js';
 import { refuseServer, serverOf } from '../open-workspace.js';
 import { tableLines } from '../table.js';
-import { colorsFor, writeJson, writeLine } from '../terminal.js';
+import { colorsFor, visibleText, writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 import { findOutput } from './artifacts.js';
 
@@ -70,17 +69,11 @@ export function rowLines(
   { colors, width }: { readonly colors: Colors; readonly width: number },
 ): readonly string[] {
   const shown = found.flatMap((row, index) => {
-    const cells = Object.entries(row).map(([column, value]) => [colors.dim(visibleText(column)), cellText(value)]);
+    const cells = Object.entries(row).map(([column, value]) => [
+      colors.dim(visibleText(column, longestText)),
+      visibleText(typeof value === 'string' ? value : JSON.stringify(value), longestText),
+    ]);
     return [colors.bold(`row ${positions[index]}`), ...tableLines(cells, { indent: '  ', width }), ''];
   });
   return [...shown, colors.dim(`${formatCount(found.length)} of ${formatCount(rowCount)} rows`)];
-}
-
-function cellText(value: unknown): string {
-  return visibleText(typeof value === 'string' ? value : JSON.stringify(value));
-}
-
-/** In one line, and without what a terminal would obey. */
-function visibleText(text: string): string {
-  return shortened(text.replaceAll(/\p{Cc}/gu, ' '), longestText);
 }

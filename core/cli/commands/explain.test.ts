@@ -1,0 +1,38 @@
+import picocolors from 'picocolors';
+import { expect, it } from 'vitest';
+import { diffLines } from './eval-diff.js';
+import { historyLines } from './explain.js';
+
+const colors = picocolors.createColors(false);
+const evil = '\u001b[2Ja\u009b31m';
+
+it('shows no escape sequence of a row to the terminal, and no half of a character', () => {
+  const decisions = [{ kept: false, rule: 'rule', evidence: `${'e'.repeat(198)}😀😀` }];
+  const step = {
+    stage: 'clean',
+    uses: 'mine/clean',
+    outcome: 'dropped',
+    decisions,
+    attempts: [],
+    outputs: [],
+  } as const;
+  const history = { runId: 'r', id: 'a', question: evil, source: evil, steps: [step], stagesLeft: [] };
+  const reason = `rule: ${'e'.repeat(198)}…`;
+  expect(historyLines(history, colors)).toEqual([
+    'a from [2Ja 31m',
+    '  [2Ja 31m',
+    '',
+    `  clean  mine/clean  dropped  ${reason}`,
+    '',
+    `Dropped by clean, ${reason}.`,
+  ]);
+});
+
+it('shows none of an answer that was read', () => {
+  const before = { verdict: 'right', extracted: evil, answer: null };
+  const after = { verdict: 'wrong', extracted: `${'4'.repeat(38)}😀😀`, answer: null };
+  const changed = [{ promptId: 'p', sample: 0, question: null, gold: null, before, after }];
+  const counts = { items: 1, onlyBefore: 0, onlyAfter: 0, rightToWrong: 1, wrongToRight: 0 };
+  const [, line] = diffLines([{ model: 'm', policy: 'none', ...counts, changed }], 1, colors);
+  expect(line).toBe(`  p  right  →  wrong  [2Ja 31m → ${'4'.repeat(38)}…`);
+});
