@@ -1,4 +1,4 @@
-import { cutLongText } from './events/long-text.js';
+import { cutLongText } from './shortened-text.js';
 
 /** Why a command ended, as its exit code. */
 export const exitCodes = {

@@ -1,3 +1,13 @@
+/** In UTF-16 units: what somebody reads, and what every client's message holds many times over. */
+const longestText = 16_384;
+
+/** The text as an event has it: what a plugin throws or logs may be of any length, and is read whole by every watcher. */
+export function cutLongText(text: string): string {
+  if (text.length <= longestText) return text;
+  const start = startOf(text, longestText);
+  return `${start}… (and ${text.length - start.length} characters more)`;
+}
+
 /** The first so many UTF-16 units of a text; one less where they would end within a character. */
 export function startOf(text: string, length: number): string {
   const isWithin = text.length > length && isPair(text, length - 1);

@@ -1,10 +1,10 @@
 import type { Artifact, ArtifactWriter, TableArtifact } from '../artifacts/artifact.js';
 import { UserError } from '../errors.js';
 import type { EventDraft } from '../events/catalogue.js';
-import { cutLongText } from '../events/long-text.js';
 import type { InputDefinitions, StageContext, StageEvent } from '../plugin/definitions.js';
 import type { PlannedStage } from '../recipe/plan.js';
 import { keptDigest } from '../recipe/stage-key.js';
+import { cutLongText } from '../shortened-text.js';
 import type { BudgetGuard } from './budget-guard.js';
 import { checkStageEvent } from './check-stage-event.js';
 import type { GraderPool } from './grader-pool.js';

@@ -1,8 +1,8 @@
 import { type ErrorRecord, isUserError, toErrorRecord, UserError } from '../errors.js';
-import { cutLongText } from '../events/long-text.js';
 import { diskError } from '../files/disk-error.js';
 import { builtInSource } from '../plugin/catalog.js';
 import type { Plan, PlannedStage } from '../recipe/plan.js';
+import { cutLongText } from '../shortened-text.js';
 
 /** What a plugin threw inside of a stage of another one, such as its grader. */
 export class ThrownBy extends Error {
