@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { requireToken } from '../../control/access.js';
 import { HostServiceService } from '../../generated/simmer/plugin/v1/host.js';
+import { makeToken } from '../../secrets.js';
 import { hostService } from './host-service.js';
 import type { HostedCall } from './hosted-call.js';
 import { messageBytes } from './plugin-client.js';
@@ -22,7 +22,7 @@ export class HostServer implements Disposable {
 
   /** @param socket inside a folder that only this user may enter */
   static async start(socket: string): Promise<HostServer> {
-    const token = randomBytes(32).toString('hex');
+    const token = makeToken();
     const calls = new Map<string, HostedCall>();
     const server = new Server({
       interceptors: [requireToken([token])],
