@@ -1,14 +1,9 @@
-import {
-  type CallOptions,
-  type ClientReadableStream,
-  type ClientUnaryCall,
-  Metadata,
-  type ServiceError,
-  status,
-} from '@grpc/grpc-js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type ClientReadableStream, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { isUserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
 import * as wire from '../generated/simmer/control/v1/control.js';
+import type { UnaryMethod } from '../process/grpc-call.js';
 import { parseAddress, shownAddress } from './address.js';
 import { clientCredentials } from './client-credentials.js';
 import { fromServiceError } from './status-details.js';
@@ -28,14 +23,6 @@ export interface EventGap {
   readonly firstSequence: number;
   readonly lastSequence: number;
 }
-
-type Callback<T> = (error: ServiceError | null, response: T) => void;
-type UnaryMethod<Request, Response> = (
-  request: Request,
-  metadata: Metadata,
-  options: Partial<CallOptions>,
-  callback: Callback<Response>,
-) => ClientUnaryCall;
 
 const callSeconds = 60;
 const reconnectMilliseconds = [50, 100, 200, 500, 1000];
@@ -138,7 +125,7 @@ export class ControlClient implements Disposable {
         const isLost = isUserError(error) && (error.code === 'server_unreachable' || error.code === 'server_stopping');
         const wait = reconnectMilliseconds[Math.min(failures++, reconnectMilliseconds.length - 1)]!;
         if (!isLost || failures > 30) throw error;
-        await new Promise((resolve) => setTimeout(resolve, wait));
+        await sleep(wait);
       }
     }
   }
@@ -165,7 +152,7 @@ export class ControlClient implements Disposable {
       } catch (error) {
         const wait = reconnectMilliseconds[failures];
         if (wait === undefined || !isUserError(error) || error.code !== 'server_unreachable') throw error;
-        await new Promise((resolve) => setTimeout(resolve, wait));
+        await sleep(wait);
       }
     }
   }

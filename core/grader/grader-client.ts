@@ -7,7 +7,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { type GradeResponse, GraderServiceClient, Verdict } from '../generated/simmer/grader/v1/grader.js';
-import { checkHealth } from '../process/grpc-health.js';
+import { isServing } from '../process/grpc-health.js';
 import type { Grade, GradeItem } from '../trainer/trainer.js';
 
 const serviceName = 'simmer.grader.v1.GraderService';
@@ -24,19 +24,8 @@ export class GraderClient {
     this.client = new GraderServiceClient(address, credentials.createInsecure(), channelOptions);
   }
 
-  async isHealthy(timeoutMilliseconds: number): Promise<boolean> {
-    try {
-      return await checkHealth({
-        address: this.address,
-        service: serviceName,
-        credentials: credentials.createInsecure(),
-        channelOptions,
-        metadata: new Metadata(),
-        timeoutMilliseconds,
-      });
-    } catch {
-      return false;
-    }
+  isHealthy(timeoutMilliseconds: number): Promise<boolean> {
+    return isServing({ address: this.address, service: serviceName, channelOptions, timeoutMilliseconds });
   }
 
   /**

@@ -1,4 +1,4 @@
-import { type ChannelCredentials, type ChannelOptions, type Metadata, makeClientConstructor } from '@grpc/grpc-js';
+import { type ChannelOptions, credentials, Metadata, makeClientConstructor } from '@grpc/grpc-js';
 import { service } from 'grpc-health-check';
 
 type Check = (
@@ -8,20 +8,22 @@ type Check = (
   callback: (error: Error | null, response?: { status: string | number }) => void,
 ) => void;
 
+interface HealthQuestion {
+  readonly address: string;
+  readonly service: string;
+  readonly channelOptions: ChannelOptions;
+  /** @default none */
+  readonly metadata?: Metadata;
+  readonly timeoutMilliseconds: number;
+}
+
 /**
  * Asks grpc.health.v1 whether a service is being served; waits for the connection, at most until the deadline.
  * @throws the gRPC error where nothing answers
  */
-export async function checkHealth(options: {
-  readonly address: string;
-  readonly service: string;
-  readonly credentials: ChannelCredentials;
-  readonly channelOptions: ChannelOptions;
-  readonly metadata: Metadata;
-  readonly timeoutMilliseconds: number;
-}): Promise<boolean> {
+export async function checkHealth(options: HealthQuestion): Promise<boolean> {
   const HealthClient = makeClientConstructor(service, 'Health');
-  const client = new HealthClient(options.address, options.credentials, options.channelOptions);
+  const client = new HealthClient(options.address, credentials.createInsecure(), options.channelOptions);
   const deadline = Date.now() + options.timeoutMilliseconds;
   try {
     await new Promise<void>((resolve, reject) =>
@@ -30,7 +32,7 @@ export async function checkHealth(options: {
     const response = await new Promise<{ status: string | number }>((resolve, reject) => {
       (client as unknown as { check: Check }).check(
         { service: options.service },
-        options.metadata,
+        options.metadata ?? new Metadata(),
         { deadline },
         (error, value) => (error === null && value !== undefined ? resolve(value) : reject(error)),
       );
@@ -39,4 +41,9 @@ export async function checkHealth(options: {
   } finally {
     client.close();
   }
+}
+
+/** As `checkHealth`; false where nothing answers. */
+export function isServing(options: HealthQuestion): Promise<boolean> {
+  return checkHealth(options).catch(() => false);
 }

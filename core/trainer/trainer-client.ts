@@ -1,17 +1,11 @@
-import {
-  type CallOptions,
-  type ClientReadableStream,
-  type ClientUnaryCall,
-  credentials,
-  Metadata,
-  type ServiceError,
-} from '@grpc/grpc-js';
+import { type ClientReadableStream, credentials, Metadata } from '@grpc/grpc-js';
 import {
   type GenerateResponse,
   type TrainerEvent,
   TrainerServiceClient,
 } from '../generated/simmer/trainer/v1/trainer.js';
-import { checkHealth } from '../process/grpc-health.js';
+import type { UnaryMethod } from '../process/grpc-call.js';
+import { isServing } from '../process/grpc-health.js';
 import {
   toExportFormatMessage,
   toGenerateMessage,
@@ -44,14 +38,6 @@ const channelOptions = {
   'grpc.max_reconnect_backoff_ms': 1000,
 };
 
-type Callback<T> = (error: ServiceError | null, response: T) => void;
-type UnaryMethod<Request, Response> = (
-  request: Request,
-  metadata: Metadata,
-  options: Partial<CallOptions>,
-  callback: Callback<Response>,
-) => ClientUnaryCall;
-
 /** An attempt to start. */
 export interface AttemptRequest {
   readonly attemptId: string;
@@ -81,19 +67,9 @@ export class TrainerClient {
   }
 
   /** Whether it serves; false where nothing answers in time. */
-  async isHealthy(timeoutMilliseconds: number): Promise<boolean> {
-    try {
-      return await checkHealth({
-        address: this.address,
-        service: trainerServiceName,
-        credentials: credentials.createInsecure(),
-        channelOptions,
-        metadata: this.metadata,
-        timeoutMilliseconds,
-      });
-    } catch {
-      return false;
-    }
+  isHealthy(timeoutMilliseconds: number): Promise<boolean> {
+    const { address, metadata } = this;
+    return isServing({ address, service: trainerServiceName, channelOptions, metadata, timeoutMilliseconds });
   }
 
   async describe(signal?: AbortSignal): Promise<TrainerDescription & { readonly runningAttemptId?: string }> {

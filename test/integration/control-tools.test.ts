@@ -52,13 +52,10 @@ it('tools find the service and its messages by reflection', async () => {
 });
 
 it('the health of the service is told as grpc.health.v1 has it', async () => {
-  const { Metadata } = await import('@grpc/grpc-js');
   const isServing = await checkHealth({
     address: harness.server.address,
     service: controlServiceName,
-    credentials: credentials.createInsecure(),
     channelOptions: {},
-    metadata: new Metadata(),
     timeoutMilliseconds: 5000,
   });
   expect(isServing).toBe(true);

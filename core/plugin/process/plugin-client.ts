@@ -1,7 +1,6 @@
 import {
   type ClientDuplexStream,
   type ClientReadableStream,
-  type ClientUnaryCall,
   credentials,
   Metadata,
   type ServiceError,
@@ -20,7 +19,8 @@ import {
   type RunStageResponse,
 } from '../../generated/simmer/plugin/v1/plugin.js';
 import type { PrepareTrainerResponse } from '../../generated/simmer/plugin/v1/trainer.js';
-import { checkHealth } from '../../process/grpc-health.js';
+import type { UnaryMethod } from '../../process/grpc-call.js';
+import { isServing } from '../../process/grpc-health.js';
 import type { Plan } from '../../recipe/plan.js';
 import type { Grade, GradeItem } from '../../trainer/trainer.js';
 import type { CheckPlace, OptionProblem, PrepareContext, Resources } from '../definitions.js';
@@ -52,14 +52,6 @@ export class PluginLostError extends Error {
   }
 }
 
-type Callback<T> = (error: ServiceError | null, response: T) => void;
-type Unary<Request, Response> = (
-  request: Request,
-  metadata: Metadata,
-  options: { readonly deadline?: number },
-  callback: Callback<Response>,
-) => ClientUnaryCall;
-
 /** The calls of one plugin process. Throws `PluginLostError`, and `UserError` for what the plugin refuses. */
 export class PluginClient {
   readonly #address: string;
@@ -71,19 +63,8 @@ export class PluginClient {
   }
 
   /** Whether it serves; false where nothing answers in time. */
-  async isHealthy(timeoutMilliseconds: number): Promise<boolean> {
-    try {
-      return await checkHealth({
-        address: this.#address,
-        service: pluginServiceName,
-        credentials: credentials.createInsecure(),
-        channelOptions,
-        metadata: new Metadata(),
-        timeoutMilliseconds,
-      });
-    } catch {
-      return false;
-    }
+  isHealthy(timeoutMilliseconds: number): Promise<boolean> {
+    return isServing({ address: this.#address, service: pluginServiceName, channelOptions, timeoutMilliseconds });
   }
 
   describe(seconds: number): Promise<DescribeResponse> {
@@ -288,7 +269,7 @@ export class PluginClient {
 
   #unary<Request, Response>(
     name: string,
-    method: Unary<Request, Response>,
+    method: UnaryMethod<Request, Response>,
     request: Request,
     seconds?: number,
   ): Promise<Response> {

@@ -2,15 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import {
-  type CallOptions,
-  type ClientReadableStream,
-  type ClientUnaryCall,
-  credentials,
-  Metadata,
-  type ServiceError,
-} from '@grpc/grpc-js';
+import { type ClientReadableStream, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { type TrainerEvent, TrainerServiceClient } from '../../generated/simmer/trainer/v1/trainer.js';
+import type { UnaryMethod } from '../../process/grpc-call.js';
 import { checkHealth } from '../../process/grpc-health.js';
 import { waitForHandshake } from '../../process/handshake.js';
 import { makeSocketFolder, removeSocketFolder } from '../../process/socket-folder.js';
@@ -29,13 +23,6 @@ export interface TrainerStart {
   /** How long whatever has no limit of its own may take. */
   readonly patienceSeconds: number;
 }
-
-type UnaryMethod<Request, Response> = (
-  request: Request,
-  metadata: Metadata,
-  options: Partial<CallOptions>,
-  callback: (error: ServiceError | null, response: Response) => void,
-) => ClientUnaryCall;
 
 const channelOptions = { 'grpc.max_receive_message_length': 256 * 1024 * 1024, 'grpc.enable_http_proxy': 0 };
 
@@ -122,7 +109,6 @@ export class TrainerUnderTest {
     return checkHealth({
       address: this.address,
       service: trainerServiceName,
-      credentials: credentials.createInsecure(),
       channelOptions,
       metadata: this.metadata,
       timeoutMilliseconds: 10_000,
