@@ -5,6 +5,7 @@ import { builtInSource, PluginCatalog } from '../plugin/catalog.js';
 import { builtInPlugins, simmerPackage } from '../plugin/locate.js';
 import { type ListedPlugin, listedPlugins } from '../plugin/plugin-reference.js';
 import { processMachine } from '../plugin/process/process-machine.js';
+import { present } from '../present.js';
 import type { Overrides } from '../recipe/overrides.js';
 import type { Plan } from '../recipe/plan.js';
 
@@ -35,11 +36,7 @@ export function settingsFrom(flags: WorkspaceFlags): Promise<Settings> {
   return loadSettings({
     cwd: process.cwd(),
     env: process.env,
-    flags: {
-      ...(flags.home === undefined ? {} : { home: flags.home }),
-      ...(flags.data === undefined ? {} : { dataFolder: flags.data }),
-      ...(flags.python === undefined ? {} : { python: flags.python }),
-    },
+    flags: present({ home: flags.home, dataFolder: flags.data, python: flags.python }),
   });
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { eventsFile, runIds } from '../engine/run-folder.js';
 import type { EventData } from '../events/catalogue.js';
 import { parseEventLine } from '../events/event-line.js';
+import { present } from '../present.js';
 import { type KeptResume, readKeptResume } from './kept-resume.js';
 
 /** Long enough for the first event of a log, and for most last ones. */
@@ -48,9 +49,7 @@ async function indexRun(runFolder: string): Promise<IndexedRun | undefined> {
     runId: first.runId,
     createdAt: first.time,
     lastSequence: typeof last === 'string' ? 0 : last.sequence,
-    ...(request === undefined ? {} : { request }),
-    ...(resume === undefined ? {} : { resume }),
-    ...(end === undefined ? {} : { end }),
+    ...present({ request, resume, end }),
   };
 }
 

@@ -5,6 +5,7 @@ import type { Capacity } from '../engine/scheduler.js';
 import { type ErrorKind, type ErrorRecord, type Problem, UserError } from '../errors.js';
 import * as wire from '../generated/simmer/control/v1/control.js';
 import { type ContributionDescription, contributionKinds, type PluginDescription } from '../plugin/describe-plugin.js';
+import { present } from '../present.js';
 
 /** A run as the server knows it: on disk, and in its queue. */
 export interface ServedRun extends RunSummary {
@@ -63,9 +64,7 @@ export function fromProblem({ code, message, position, path, hint }: wire.Proble
   return {
     code,
     message,
-    ...(position === undefined ? {} : { position }),
-    ...(path === undefined ? {} : { path }),
-    ...(hint === undefined ? {} : { hint }),
+    ...present({ position, path, hint }),
   };
 }
 

@@ -5,6 +5,7 @@ import { UserError } from '../errors.js';
 import { formatUsd } from '../figures.js';
 import type { Resources } from '../plugin/definitions.js';
 import type { Reservation, Spending, SpendingRequest, Spent } from '../plugin/spending.js';
+import { present } from '../present.js';
 import { type BudgetLimits, changedLimits, defaultReserve } from '../recipe/budget.js';
 import { canonicalJson } from '../recipe/canonical-json.js';
 import { type Activity, budgetReached, type Standing, secondsLeft, secondsToEnd } from './budget-limits.js';
@@ -329,9 +330,5 @@ export class BudgetGuard {
 }
 
 function limitsOf({ usd: dollars, gpuHours, wallClockSeconds }: BudgetLimits): BudgetLimits {
-  return {
-    ...(dollars === undefined ? {} : { usd: dollars }),
-    ...(gpuHours === undefined ? {} : { gpuHours }),
-    ...(wallClockSeconds === undefined ? {} : { wallClockSeconds }),
-  };
+  return present({ usd: dollars, gpuHours, wallClockSeconds });
 }

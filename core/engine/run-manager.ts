@@ -14,6 +14,7 @@ import type { EventData } from '../events/catalogue.js';
 import type { LogFileSystem } from '../events/log-file-system.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import type { Sink } from '../plugin/definitions.js';
+import { present } from '../present.js';
 import type { BudgetChange } from '../recipe/budget.js';
 import type { Plan } from '../recipe/plan.js';
 import { withPresentCode } from './code-changes.js';
@@ -216,8 +217,7 @@ export class RunManager {
     const open = await this.#openRun({
       ...run,
       sinks,
-      ...(capacity === undefined ? {} : { capacity }),
-      ...(cancelSignal === undefined ? {} : { cancelSignal }),
+      ...present({ capacity, cancelSignal }),
     });
     const interrupt = () => open.interrupt(reasonOf(signal));
     signal?.addEventListener('abort', interrupt);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { duration } from '../config/duration.js';
+import { present } from '../present.js';
 
 /** What a run may spend at most, over all of its attempts. Absent limits are no limits. */
 export interface BudgetLimits {
@@ -54,9 +55,7 @@ export type BudgetChange = { readonly [K in keyof BudgetLimits]?: number | null 
 
 export function plannedBudget({ usd, gpuHours, wallClock, reserve }: z.output<typeof budgetShape>): PlannedBudget {
   return {
-    ...(usd === undefined ? {} : { usd }),
-    ...(gpuHours === undefined ? {} : { gpuHours }),
-    ...(wallClock === undefined ? {} : { wallClockSeconds: wallClock }),
+    ...present({ usd, gpuHours, wallClockSeconds: wallClock }),
     reserve: {
       stepSeconds: reserve.step ?? defaultReserve.stepSeconds,
       checkpointSeconds: reserve.checkpoint ?? defaultReserve.checkpointSeconds,

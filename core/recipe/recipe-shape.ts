@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { byteSize } from '../config/byte-size.js';
 import { listedPluginShape } from '../plugin/plugin-reference.js';
+import { present } from '../present.js';
 import { budgetShape } from './budget.js';
 
 /** Names that references can spell: of stages, trainers, params. */
@@ -76,11 +77,5 @@ export type RecipeResources = z.output<typeof resources>;
 
 /** As the plan has it. */
 export function plannedResources({ cpus, memory, gpus, nodes, hardware }: RecipeResources) {
-  return {
-    ...(cpus === undefined ? {} : { cpus }),
-    ...(memory === undefined ? {} : { memoryBytes: memory }),
-    ...(gpus === undefined ? {} : { gpus }),
-    ...(nodes === undefined ? {} : { nodes }),
-    ...(hardware === undefined ? {} : { hardware }),
-  };
+  return present({ cpus, memoryBytes: memory, gpus, nodes, hardware });
 }

@@ -5,30 +5,20 @@ import {
   Method,
   Precision as PrecisionCode,
 } from '../generated/simmer/trainer/v1/trainer.js';
+import { present } from '../present.js';
 import type { FileFormat, Hyperparameters, Precision } from './trainer.js';
 
 /** Where Train is asked for by somebody else than a stage of this process. The inverse of `toHyperparametersMessage`. */
 export function toHyperparameters(from: HyperparametersMessage): Hyperparameters {
   const { method, schedule, precision, seed, maxTruncatedShare = 1, logEverySteps, ...rest } = from;
-  const known = toPrecision(precision);
   return {
-    ...withoutUnset(rest),
+    ...present({ ...rest, precision: toPrecision(precision) }),
     method: method === Method.METHOD_LORA ? 'lora' : method === Method.METHOD_QLORA ? 'qlora' : 'full',
     schedule: toSchedule(schedule),
-    ...(known === undefined ? {} : { precision: known }),
     seed: Number(seed),
     maxTruncatedShare,
     logEverySteps: Math.max(1, logEverySteps),
   };
-}
-
-type Given<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
-  [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
-};
-
-/** Fields that are unset on the wire are not there in the core's own terms. */
-function withoutUnset<T extends object>(message: T): Given<T> {
-  return Object.fromEntries(Object.entries(message).filter(([, value]) => value !== undefined)) as Given<T>;
 }
 
 export function toPrecision(code: PrecisionCode): Precision | undefined {

@@ -12,6 +12,7 @@ import {
   type TrainerEvent,
   type TrainingCompleted,
 } from '../generated/simmer/trainer/v1/trainer.js';
+import { present } from '../present.js';
 import { inRecipeTerms } from './recipe-terms.js';
 import type { Capability, Sample, TrainerDescription } from './trainer.js';
 
@@ -107,7 +108,6 @@ export type TrainingEnd =
 
 /** What one event of a trainer means here. */
 export interface TranslatedEvent {
-  readonly number: number;
   readonly draft: EventDraft;
   readonly end?: TrainingEnd;
 }
@@ -133,7 +133,6 @@ export function toEvent(from: TrainerEvent, context: TranslationContext): Transl
       const { value } = from.event;
       context.totalSteps = value.totalSteps;
       return {
-        number,
         draft: {
           ...place,
           type: 'training.started',
@@ -162,32 +161,19 @@ export function toEvent(from: TrainerEvent, context: TranslationContext): Transl
       };
     }
     case 'stepLogged':
-      return { number, draft: stepDraft(from.event.value, number, context) };
+      return { draft: stepDraft(from.event.value, number, context) };
     case 'evaluationLogged': {
       const { step, loss, best } = from.event.value;
-      return {
-        number,
-        draft: {
-          ...place,
-          type: 'evaluation.logged',
-          data: { trainerEvent: number, step, loss, ...present({ best }) },
-        },
-      };
+      const data = { trainerEvent: number, step, loss, ...present({ best }) };
+      return { draft: { ...place, type: 'evaluation.logged', data } };
     }
     case 'checkpointSaved': {
       const { step, path, bytes } = from.event.value;
-      return {
-        number,
-        draft: {
-          ...place,
-          type: 'checkpoint.saved',
-          data: { trainerEvent: number, step, path, bytes: Number(bytes) },
-        },
-      };
+      const data = { trainerEvent: number, step, path, bytes: Number(bytes) };
+      return { draft: { ...place, type: 'checkpoint.saved', data } };
     }
     case 'logWritten':
       return {
-        number,
         draft: {
           ...place,
           type: 'log.written',
@@ -203,7 +189,6 @@ export function toEvent(from: TrainerEvent, context: TranslationContext): Transl
     case 'trainingCompleted': {
       const { value } = from.event;
       return {
-        number,
         draft: { ...place, type: 'training.completed', data: completedData(value, number, attemptId) },
         end: {
           kind: 'completed',
@@ -217,7 +202,6 @@ export function toEvent(from: TrainerEvent, context: TranslationContext): Transl
     case 'trainingCanceled': {
       const { step, reason } = from.event.value;
       return {
-        number,
         draft: { ...place, type: 'training.canceled', data: { trainerEvent: number, attemptId, step, reason } },
         end: { kind: 'canceled', reason },
       };
@@ -227,7 +211,6 @@ export function toEvent(from: TrainerEvent, context: TranslationContext): Transl
       const message = inRecipeTerms(from.event.value.message);
       const text = rowIds.length === 0 ? message : `${message} (rows: ${rowIds.slice(0, 10).join(', ')})`;
       return {
-        number,
         draft: {
           ...place,
           type: 'training.failed',
@@ -284,13 +267,6 @@ function completedData(value: TrainingCompleted, number: number, attemptId: stri
 
 function bestOf({ stoppedEarly, bestStep, evaluationLoss }: TrainingCompleted) {
   return present({ stoppedEarly, bestStep, evaluationLoss });
-}
-
-/** Without the keys that an older trainer does not send. */
-function present<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  const given: Record<string, unknown> = {};
-  for (const key in values) if (values[key] !== undefined) given[key] = values[key];
-  return given as { [K in keyof T]?: Exclude<T[K], undefined> };
 }
 
 /** JSON has no NaN and no infinity. */

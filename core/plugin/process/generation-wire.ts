@@ -9,6 +9,7 @@ import {
   ThinkingEnd,
   type ThinkingPolicy as ThinkingPolicyMessage,
 } from '../../generated/simmer/trainer/v1/trainer.js';
+import { present } from '../../present.js';
 import { toPrecision } from '../../trainer/requests-from-wire.js';
 import type {
   GenerationEvent,
@@ -42,8 +43,7 @@ export function toGenerationRequest(from: GenerateRequest, model: ModelSource): 
     },
     ...(thinkingFormat === undefined ? {} : { thinkingFormat }),
     policies: from.policies.map(toPolicy),
-    ...(maxBatchSize === undefined ? {} : { maxBatchSize }),
-    ...(precision === undefined ? {} : { precision }),
+    ...present({ maxBatchSize, precision }),
   };
 }
 
@@ -81,8 +81,7 @@ function toPolicy({
 }: ThinkingPolicyMessage): ThinkingPolicy {
   return {
     ...policy,
-    ...(maxThinkingTokens === undefined ? {} : { maxThinkingTokens }),
-    ...(minThinkingTokens === undefined ? {} : { minThinkingTokens }),
+    ...present({ maxThinkingTokens, minThinkingTokens }),
     spendingRule: spendingRule === SpendingRule.SPENDING_RULE_PER_ROUND ? 'perRound' : 'total',
   };
 }

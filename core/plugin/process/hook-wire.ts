@@ -1,4 +1,5 @@
 import type { AfterPlanResponse, BeforePlanResponse } from '../../generated/simmer/plugin/v1/hook.js';
+import { present } from '../../present.js';
 import type { PlanObjection, RecipeTree } from '../hooks.js';
 import { brokeContract } from './broke-contract.js';
 
@@ -19,9 +20,7 @@ export function toObjections({ objections }: AfterPlanResponse): readonly PlanOb
     if (message.trim() === '') throw brokeContract('objected to a plan without a message');
     return {
       message,
-      ...(code === undefined ? {} : { code }),
-      ...(path === undefined ? {} : { path }),
-      ...(hint === undefined ? {} : { hint }),
+      ...present({ code, path, hint }),
     };
   });
 }

@@ -9,6 +9,7 @@ import type {
   StageEstimate as StageEstimateMessage,
   WorkEstimate as WorkEstimateMessage,
 } from '../../generated/simmer/plugin/v1/planning.js';
+import { present } from '../../present.js';
 import { toHyperparameters, toPrecision } from '../../trainer/requests-from-wire.js';
 import type { OptionProblem, Resources } from '../definitions.js';
 import type {
@@ -35,15 +36,9 @@ export function toOptionProblems({ problems }: CheckStageResponse): readonly Opt
 }
 
 /** Of nothing: nothing is needed. */
-export function toResources({ memoryBytes, ...others }: Partial<ResourcesNeeded> = {}): Resources {
-  const { cpus, gpus, nodes, hardware } = others;
-  return {
-    ...(cpus === undefined ? {} : { cpus }),
-    ...(memoryBytes === undefined ? {} : { memoryBytes: Number(memoryBytes) }),
-    ...(gpus === undefined ? {} : { gpus }),
-    ...(nodes === undefined ? {} : { nodes }),
-    ...(hardware === undefined ? {} : { hardware }),
-  };
+export function toResources({ cpus, memoryBytes, gpus, nodes, hardware }: Partial<ResourcesNeeded> = {}): Resources {
+  const bytes = memoryBytes === undefined ? undefined : Number(memoryBytes);
+  return present({ cpus, memoryBytes: bytes, gpus, nodes, hardware });
 }
 
 export function fromInputFacts(inputs: StageEstimateContext['inputs']): { [key: string]: InputFacts } {
@@ -122,15 +117,13 @@ export function toTrainerJob(job: EstimateJobRequest['job']): TrainerJob {
     }
     case 'generation': {
       const { model, prompts, tokensPerPrompt, longestSequence, batchSize } = job.value;
-      const precision = toPrecision(job.value.precision);
       return {
         kind: 'generation',
         model: model ?? {},
         prompts: prompts === undefined ? undefined : Number(prompts),
         tokensPerPrompt: Number(tokensPerPrompt),
         longestSequence: Number(longestSequence),
-        ...(batchSize === undefined ? {} : { batchSize }),
-        ...(precision === undefined ? {} : { precision }),
+        ...present({ batchSize, precision: toPrecision(job.value.precision) }),
       };
     }
     case undefined:
