@@ -54,17 +54,13 @@ async function indexRun(runFolder: string): Promise<IndexedRun | undefined> {
 }
 
 async function readEdges(file: string): Promise<{ readonly first: string; readonly last: string } | undefined> {
-  const handle = await open(file, 'r').catch(() => undefined);
+  await using handle = await open(file, 'r').catch(() => undefined);
   if (handle === undefined) return undefined;
-  try {
-    const { size } = await handle.stat();
-    const head = Buffer.alloc(Math.min(size, edgeBytes));
-    await handle.read(head, 0, head.length, 0);
-    const first = head.toString('utf8', 0, Math.max(0, head.indexOf('\n')));
-    return { first, last: await readLastLine(handle, size) };
-  } finally {
-    await handle.close();
-  }
+  const { size } = await handle.stat();
+  const head = Buffer.alloc(Math.min(size, edgeBytes));
+  await handle.read(head, 0, head.length, 0);
+  const first = head.toString('utf8', 0, Math.max(0, head.indexOf('\n')));
+  return { first, last: await readLastLine(handle, size) };
 }
 
 /** The last line that has its end. An event may be of any length: of a failed run, say, with all that a plugin threw. */

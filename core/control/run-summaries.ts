@@ -4,6 +4,7 @@ import { isHeld, summaryOf } from '../engine/run-history.js';
 import type { Summarize } from '../engine/run-manager.js';
 import { foldRunState, initialRunState, type RunState } from '../engine/run-state.js';
 import { LogScanner, type ReadBytes } from '../events/log-scanner.js';
+import { reader } from '../events/replay.js';
 
 interface Known {
   readonly scanner: LogScanner;
@@ -57,15 +58,11 @@ function newlyKnown(file: string): Known {
 }
 
 async function readOn(file: string, known: Known): Promise<boolean> {
-  const handle = await open(file, 'r').catch(() => undefined);
+  await using handle = await open(file, 'r').catch(() => undefined);
   if (handle === undefined) return false;
-  try {
-    known.read = async (buffer, position) => (await handle.read(buffer, 0, buffer.length, position)).bytesRead;
-    for (let events = await known.scanner.advance(); events !== null; events = await known.scanner.advance()) {
-      for (const event of events) known.state = foldRunState(known.state, event);
-    }
-    return true;
-  } finally {
-    await handle.close();
+  known.read = reader(handle);
+  for (let events = await known.scanner.advance(); events !== null; events = await known.scanner.advance()) {
+    for (const event of events) known.state = foldRunState(known.state, event);
   }
+  return true;
 }

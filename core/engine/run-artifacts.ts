@@ -67,24 +67,20 @@ export class RunArtifacts {
   /** The bytes that are asked for. @throws UserError `artifact_missing` and its like, `out_of_range` */
   async *read(request: ByteRange): AsyncIterable<Buffer> {
     const path = await this.#pathOf(request.id, request.path);
-    const handle = await open(path, 'r').catch(() => {
+    await using handle = await open(path, 'r').catch(() => {
       throw missingFile(request);
     });
-    try {
-      const { size } = await handle.stat();
-      let at = request.offset;
-      if (at > size) throw new UserError('out_of_range', `${request.path} has ${size} bytes, and no byte ${at}.`);
-      const end = request.length === undefined ? size : Math.min(size, at + request.length);
-      while (at < end) {
-        // A new one each time: the former may still be on its way.
-        const buffer = Buffer.allocUnsafe(Math.min(chunkBytes, end - at));
-        const { bytesRead } = await handle.read(buffer, 0, buffer.length, at);
-        if (bytesRead === 0) return;
-        at += bytesRead;
-        yield buffer.subarray(0, bytesRead);
-      }
-    } finally {
-      await handle.close();
+    const { size } = await handle.stat();
+    let at = request.offset;
+    if (at > size) throw new UserError('out_of_range', `${request.path} has ${size} bytes, and no byte ${at}.`);
+    const end = request.length === undefined ? size : Math.min(size, at + request.length);
+    while (at < end) {
+      // A new one each time: the former may still be on its way.
+      const buffer = Buffer.allocUnsafe(Math.min(chunkBytes, end - at));
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, at);
+      if (bytesRead === 0) return;
+      at += bytesRead;
+      yield buffer.subarray(0, bytesRead);
     }
   }
 
