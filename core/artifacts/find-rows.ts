@@ -1,7 +1,7 @@
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
-import { UserError } from '../errors.js';
 import type { Row, TableArtifact } from './artifact.js';
 import { quoteName } from './column-type.js';
+import { damaged } from './damaged.js';
 import { tableFile } from './stored-artifact.js';
 
 /** Looks rows up in tables by the value of one column, without reading the columns that nobody asks for. */
@@ -83,11 +83,7 @@ export class RowFinder implements Disposable {
       const result = await this.#connection.runAndReadAll(query, [file, ...values]);
       return result.getRowObjectsJS().map((row) => Object.fromEntries(Object.entries(row).map(asJson)));
     } catch (error) {
-      throw new UserError('artifact_damaged', `Cannot read the table ${file}: ${(error as Error).message}`, {
-        kind: 'environment',
-        hint: 'Remove the folder of the artifact; what made it will make it again.',
-        cause: error,
-      });
+      throw damaged(file, error as Error);
     }
   }
 }

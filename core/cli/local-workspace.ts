@@ -4,12 +4,12 @@ import { estimatePlan } from '../engine/estimate-plan.js';
 import { beyondMachine } from '../engine/machine.js';
 import { previewPlan } from '../engine/preview.js';
 import type { ByteRange } from '../engine/run-artifacts.js';
-import { readPlan } from '../engine/run-folder.js';
+import { eventsFile, readPlan } from '../engine/run-folder.js';
+import { isHeld } from '../engine/run-history.js';
 import type { RunManager } from '../engine/run-manager.js';
 import type { RunHandle, RunSummary } from '../engine/run-outcome.js';
 import type { Event } from '../events/catalogue.js';
 import { followEvents, readEvents } from '../events/replay.js';
-import { readRunOwner } from '../events/run-lock.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import { describePlugin } from '../plugin/describe-plugin.js';
 import { installedPlugins } from '../plugin/installed.js';
@@ -103,11 +103,11 @@ export class LocalWorkspace implements Workspace {
   }
 
   watch({ runFolder }: RunSummary, { from = 1, signal }: { from?: number; signal?: AbortSignal } = {}) {
-    return followEvents(logOf(runFolder), { fromSequence: from, ...(signal === undefined ? {} : { signal }) });
+    return followEvents(eventsFile(runFolder), { fromSequence: from, ...(signal === undefined ? {} : { signal }) });
   }
 
-  async isHeld({ runFolder }: RunSummary) {
-    return (await readRunOwner(runFolder))?.alive === true;
+  isHeld({ runFolder }: RunSummary) {
+    return isHeld(runFolder);
   }
 
   planOf({ runFolder }: RunSummary) {
@@ -115,7 +115,7 @@ export class LocalWorkspace implements Workspace {
   }
 
   history({ runFolder }: RunSummary, from = 1) {
-    return readEvents(logOf(runFolder), { fromSequence: from });
+    return readEvents(eventsFile(runFolder), { fromSequence: from });
   }
 
   async start(file: string | undefined, given: Overrides, options: StartOptions) {
@@ -169,7 +169,7 @@ export class LocalWorkspace implements Workspace {
       source: {
         runFolder: async (runId) => join(home, 'runs', runId),
         openArtifact: async (uri) => (await openStore(home)).open(uri),
-        eventsOf: (runId) => readEvents(logOf(join(home, 'runs', runId))),
+        eventsOf: (runId) => readEvents(eventsFile(join(home, 'runs', runId))),
       },
     });
   }
@@ -207,10 +207,6 @@ async function openStore(home: string) {
   return ArtifactStore.open(home);
 }
 
-function logOf(runFolder: string): string {
-  return join(runFolder, 'events.jsonl');
-}
-
 /** Read from the log and not from the bus: a slow reader then loses nothing and holds up nobody. */
 function started(handle: RunHandle): StartedRun {
   return { ...handle, follow: (fromSequence) => followUntilGone(handle, fromSequence) };
@@ -221,10 +217,10 @@ async function* followUntilGone({ runFolder, finished }: RunHandle, fromSequence
   const writerGone = new AbortController();
   let next = fromSequence;
   void finished.then(() => writerGone.abort());
-  for await (const event of followEvents(logOf(runFolder), { fromSequence, signal: writerGone.signal })) {
+  for await (const event of followEvents(eventsFile(runFolder), { fromSequence, signal: writerGone.signal })) {
     next = event.sequence + 1;
     yield event;
   }
   await finished;
-  yield* readEvents(logOf(runFolder), { fromSequence: next });
+  yield* readEvents(eventsFile(runFolder), { fromSequence: next });
 }

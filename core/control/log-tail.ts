@@ -100,7 +100,7 @@ export class LogTail implements AsyncDisposable {
     const block = this.#blockAt((each) => each.first <= sequence);
     const bytes = await this.#read(block.offset, block.bytes);
     let at = 0;
-    for (let passed = block.first; passed < sequence; passed++) at = bytes.indexOf(0x0a, at) + 1;
+    for (let passed = block.first; passed < sequence; passed++) at = bytes.indexOf(newline, at) + 1;
     return { sequence, offset: block.offset + at };
   }
 

@@ -1,6 +1,4 @@
-import type { Capacity } from '../engine/scheduler.js';
-
-const resources = ['cpus', 'memoryBytes', 'gpus'] as const satisfies (keyof Capacity)[];
+import { type Capacity, resources } from '../engine/scheduler.js';
 
 interface Place {
   readonly id: string;

@@ -1,4 +1,4 @@
-import { UserError } from '../errors.js';
+import { isUserError } from '../errors.js';
 import type { Event, EventData } from '../events/catalogue.js';
 import { figuresByName } from '../metrics/measured-figures.js';
 import type { Json, Plan } from '../recipe/plan.js';
@@ -89,7 +89,7 @@ export async function compareRuns(
     try {
       return (await told(await source.find(maker))).trainings.get(key);
     } catch (error) {
-      if (error instanceof UserError) return undefined;
+      if (isUserError(error)) return undefined;
       throw error;
     }
   }

@@ -19,7 +19,7 @@ export interface ScheduledStage {
   readonly exclusive: readonly string[];
 }
 
-const resources = ['cpus', 'memoryBytes', 'gpus'] as const satisfies (keyof Capacity)[];
+export const resources = ['cpus', 'memoryBytes', 'gpus'] as const satisfies (keyof Capacity)[];
 
 /**
  * What a stage and its trainers take together on this machine. A stage takes one core where it does not say.

@@ -1,7 +1,7 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { UserError } from '../errors.js';
+import { isUserError, UserError } from '../errors.js';
 import type { LaunchedProcess, LauncherDefinition, Log, Resources, TrainerCommand } from '../plugin/definitions.js';
 import { lastLines } from '../process/file-tail.js';
 import { describeExit, waitForHandshake } from '../process/handshake.js';
@@ -157,7 +157,7 @@ export class TrainerProcess {
       place.signal.throwIfAborted();
       // It runs and does not answer, and nobody else will end it: its folder must not have two masters.
       await launched.terminate(2_000);
-      if (error instanceof UserError) return undefined;
+      if (isUserError(error)) return undefined;
       throw error;
     }
   }

@@ -1,4 +1,4 @@
-import { type GenerationRequest, type OpenAiEndpoint, UserError, z } from 'simmerkit';
+import { type GenerationRequest, isUserError, type OpenAiEndpoint, UserError, z } from 'simmerkit';
 
 /** What is asked of `/v1/completions`. */
 export interface CompletionRequest {
@@ -93,7 +93,7 @@ function read(data: z.output<typeof completionSchema>, { maxTokens }: Completion
 }
 
 function cannotContinue(error: unknown): UserError | undefined {
-  if (!(error instanceof UserError) || error.code !== 'endpoint_refused') return undefined;
+  if (!isUserError(error) || error.code !== 'endpoint_refused') return undefined;
   if (!/HTTP (404|405|501)/.test(error.message)) return undefined;
   return new UserError(
     'endpoint_cannot',
