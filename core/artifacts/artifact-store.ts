@@ -136,9 +136,14 @@ export class ArtifactStore {
     return this.#home.ready();
   }
 
+  /** Where runs are kept; nothing is made. */
+  get runsFolder(): string {
+    return this.#home.inside('runs');
+  }
+
   /** Where a run is kept; nothing is made. */
   runFolder(runId: string): string {
-    return this.#home.inside('runs', requireName(runId));
+    return join(this.runsFolder, requireName(runId));
   }
 
   /** Made where it is missing. Whoever asks for it removes it when the stage is done. */

@@ -6,6 +6,7 @@ import { type RunOwner, readRunOwner } from '../events/run-lock.js';
 import { isAlive } from '../process/process-identity.js';
 import { appendEnding } from './append-ending.js';
 import { readRunState } from './run-history.js';
+import type { RunOfHome } from './run-outcome.js';
 
 /**
  * Asks a process to stop its run as Ctrl-C does. However often it comes, it never ends the process at once: it is sent
@@ -16,11 +17,6 @@ export const cancelSignal = 'SIGUSR2';
 const lookMilliseconds = 100;
 /** Another that notes the run's end, as this does, has it for a moment. */
 const looks = 10;
-
-interface RunOfHome {
-  readonly runId: string;
-  readonly runFolder: string;
-}
 
 /**
  * Has the process that holds a run stop it, and waits until it has: what is paid for is kept, `resume` goes on. A run

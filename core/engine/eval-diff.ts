@@ -3,6 +3,7 @@ import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import { UserError } from '../errors.js';
 import { readPlan } from './run-folder.js';
 import { readRunState } from './run-history.js';
+import type { RunOfHome } from './run-outcome.js';
 import { isDone } from './run-state.js';
 
 /** A graded answer of a run. */
@@ -39,11 +40,6 @@ export interface PointDiff {
 }
 
 type Item = GradedAnswer & Omit<ChangedItem, 'before' | 'after'>;
-
-interface RunOfHome {
-  readonly runId: string;
-  readonly runFolder: string;
-}
 
 /**
  * Items whose verdict changed from one run to another, by model and policy. Reads every table that has `prompt_id` and
@@ -109,7 +105,8 @@ async function gradedItems(
   return points;
 }
 
-function isGraded({ columns }: TableArtifact): boolean {
+/** Whether a table holds graded answers, whichever stage made it. */
+export function isGraded({ columns }: TableArtifact): boolean {
   return 'prompt_id' in columns && 'verdict' in columns;
 }
 

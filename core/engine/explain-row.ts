@@ -5,8 +5,10 @@ import { UserError } from '../errors.js';
 import { nearestName } from '../recipe/nearest-name.js';
 import type { Plan, PlannedStage, StageReference } from '../recipe/plan.js';
 import { startOf } from '../shortened-text.js';
+import { isGraded } from './eval-diff.js';
 import { readPlan } from './run-folder.js';
 import { readRunState } from './run-history.js';
+import type { RunOfHome } from './run-outcome.js';
 import { isDone } from './run-state.js';
 
 /** What a stage decided about a row. A row that came twice was decided about twice. */
@@ -66,11 +68,7 @@ type Outputs = ReadonlyMap<string, Table>;
  * question are answered with the ids of rows that have them
  * @throws UserError `row_not_found`, `row_ambiguous`, `artifact_missing`
  */
-export async function explainRow(
-  run: { readonly runId: string; readonly runFolder: string },
-  idOrPrefix: string,
-  store: ArtifactStore,
-): Promise<RowHistory> {
+export async function explainRow(run: RunOfHome, idOrPrefix: string, store: ArtifactStore): Promise<RowHistory> {
   const plan = await readPlan(run.runFolder);
   const { tables, stagesLeft } = await openTables(plan, run.runFolder, store);
   using finder = await RowFinder.open();
@@ -191,10 +189,6 @@ function decisionIn({ kept, rule, evidence }: Row, place: number | undefined): R
 
 function isDecisions({ columns }: Table): boolean {
   return ['id', 'kept', 'rule', 'evidence'].every((name) => name in columns);
-}
-
-function isGraded({ columns }: Table): boolean {
-  return 'prompt_id' in columns && 'verdict' in columns;
 }
 
 async function readAttempts(finder: RowFinder, table: Table, id: string): Promise<RowAttempt[]> {

@@ -1,4 +1,3 @@
-import { dirname } from 'node:path';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import { isUserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
@@ -38,7 +37,7 @@ type StageDone = Extract<Event, { readonly type: 'stage.completed' }> & { readon
 
 /** By their ids, whose first difference is the time, to the second. */
 async function lastRuns(recipe: string, store: ArtifactStore): Promise<readonly string[]> {
-  const ids = (await runIds(dirname(store.runFolder('any')))).filter((id) => id.startsWith(runIdBeginning(recipe)));
+  const ids = (await runIds(store.runsFolder)).filter((id) => id.startsWith(runIdBeginning(recipe)));
   const found: string[] = [];
   for (const id of ids.toSorted().toReversed()) {
     const plan = await readPlan(store.runFolder(id)).catch(unlessDamaged);

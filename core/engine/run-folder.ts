@@ -12,6 +12,7 @@ import { diskError } from '../files/disk-error.js';
 import { syncFolder, writeAndSync } from '../files/durable-files.js';
 import type { Plan } from '../recipe/plan.js';
 import { planDigest } from '../recipe/plan-digest.js';
+import type { RunOfHome } from './run-outcome.js';
 
 /** The run's log, the only truth of it. */
 export function eventsFile(runFolder: string): string {
@@ -46,10 +47,7 @@ export interface NewRun {
  * @param runs the folder of the runs of the home
  * @throws UserError `no_disk_space`, `not_writable` and their like, or the log's failure
  */
-export async function createRunFolder(
-  runs: string,
-  run: NewRun,
-): Promise<{ readonly runId: string; readonly runFolder: string }> {
+export async function createRunFolder(runs: string, run: NewRun): Promise<RunOfHome> {
   let runFolder = runs;
   let unfinished: string | undefined;
   try {

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { inject, injectable } from 'inversify';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import type { Settings } from '../config/settings.js';
@@ -22,7 +21,7 @@ import { beyondMachine, refuseBeyondMachine } from './machine.js';
 import { previewPlan } from './preview.js';
 import { createRunFolder, readPlan, runIds } from './run-folder.js';
 import { readRunState, summarizeRun, unreadableRun } from './run-history.js';
-import type { RunHandle, RunSummary, StagePreview } from './run-outcome.js';
+import type { RunHandle, RunOfHome, RunSummary, StagePreview } from './run-outcome.js';
 import type { OpenRunRequest, OpenRunScope } from './run-scope.js';
 import { isDone } from './run-state.js';
 import type { Capacity } from './scheduler.js';
@@ -96,10 +95,10 @@ export class RunManager {
    * Makes the run's folder and leaves it at that: `resume` starts it, whenever and in whichever process.
    * @throws UserError `not_enough_gpus`, `no_disk_space`, `not_writable`; the run was not made then
    */
-  async create(plan: Plan, { recipeText, request }: CreateOptions): Promise<Pick<RunHandle, 'runId' | 'runFolder'>> {
+  async create(plan: Plan, { recipeText, request }: CreateOptions): Promise<RunOfHome> {
     await this.#refuseImpossible(plan, new Set());
     await this.#store.ready();
-    return createRunFolder(this.#runsFolder, {
+    return createRunFolder(this.#store.runsFolder, {
       plan,
       recipeText,
       ...(request === undefined ? {} : { request }),
@@ -114,7 +113,7 @@ export class RunManager {
    */
   async resume(runId: string, { budgetChange, ...options }: ResumeOptions): Promise<RunHandle> {
     const runFolder = this.#store.runFolder(runId);
-    if (!(await runIds(this.#runsFolder)).includes(runId)) throw notFound(runId);
+    if (!(await runIds(this.#store.runsFolder)).includes(runId)) throw notFound(runId);
     const state = await readRunState(runFolder);
     if (state.completed !== undefined) {
       const { reportPath, metrics, outputs } = state.completed;
@@ -136,7 +135,7 @@ export class RunManager {
    * tells of the run
    */
   async list(summarize: Summarize = summarizeRun): Promise<readonly RunSummary[]> {
-    const ids = await runIds(this.#runsFolder);
+    const ids = await runIds(this.#store.runsFolder);
     const summaries = await Promise.all(
       ids.map(async (id) => {
         const runFolder = this.#store.runFolder(id);
@@ -169,7 +168,7 @@ export class RunManager {
         hint: 'Give its id, the beginning of its id, or `latest`.',
       });
     }
-    const ids = await runIds(this.#runsFolder);
+    const ids = await runIds(this.#store.runsFolder);
     const matches = ids.includes(idOrPrefixOrLatest)
       ? [idOrPrefixOrLatest]
       : ids.filter((id) => id.startsWith(idOrPrefixOrLatest)).toSorted();
@@ -192,12 +191,8 @@ export class RunManager {
 
   /** Writes the run's report anew from its log, and returns its path. @throws UserError `run_not_found` */
   async writeReport(runId: string): Promise<string> {
-    if (!(await runIds(this.#runsFolder)).includes(runId)) throw notFound(runId);
+    if (!(await runIds(this.#store.runsFolder)).includes(runId)) throw notFound(runId);
     return writeReport(runId, this.#store, this.#catalog);
-  }
-
-  get #runsFolder(): string {
-    return join(this.#store.home, 'runs');
   }
 
   /** A GPU stage on a machine without GPUs is only worth a run where its outputs are there already. */

@@ -27,10 +27,14 @@ export type RunOutcome =
       readonly error?: ErrorRecord;
     };
 
-/** A run that was started or taken up. */
-export interface RunHandle {
+/** A run that has a folder. */
+export interface RunOfHome {
   readonly runId: string;
   readonly runFolder: string;
+}
+
+/** A run that was started or taken up. */
+export interface RunHandle extends RunOfHome {
   /** Resolves when everything is closed and the lock is free; never rejects. */
   readonly finished: Promise<RunOutcome>;
   /** Stops it gracefully; `resume` goes on. May be called twice; the first reason stands. */
