@@ -7,7 +7,7 @@ import { ArtifactStore } from '../core/artifacts/artifact-store.js';
 import { loadSettings } from '../core/config/settings.js';
 import { estimatePlan, type StageForecast } from '../core/engine/estimate-plan.js';
 import { scheduledStages } from '../core/engine/machine.js';
-import { builtInPlugins, PluginCatalog } from '../core/plugin/catalog.js';
+import { PluginCatalog } from '../core/plugin/catalog.js';
 import { loadRecipe } from '../core/recipe/load-recipe.js';
 import type { Plan } from '../core/recipe/plan.js';
 import { planRecipe } from '../core/recipe/plan-recipe.js';
@@ -15,7 +15,7 @@ import { planRecipe } from '../core/recipe/plan-recipe.js';
 const folder = fileURLToPath(new URL('../recipes', import.meta.url));
 const recipes = (await readdir(folder)).filter((name) => name.endsWith('.yaml'));
 
-const catalog = new PluginCatalog({ builtIn: builtInPlugins(), recipePlugins: [], baseFolder: folder });
+const catalog = new PluginCatalog({ baseFolder: folder });
 const settings = await loadSettings({ cwd: folder, env: {}, flags: {} });
 
 /** Plans a recipe as on a machine with no data folder and no network. */

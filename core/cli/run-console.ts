@@ -1,4 +1,4 @@
-import { builtInPlugins, PluginCatalog } from '../plugin/catalog.js';
+import { PluginCatalog } from '../plugin/catalog.js';
 import type { Sink, SinkContext } from '../plugin/definitions.js';
 import { hasColor } from './terminal.js';
 
@@ -36,7 +36,7 @@ export function runConsole(options: RunConsoleOptions): Sink {
 
 async function open(options: RunConsoleOptions, runId: string): Promise<Sink> {
   const { source, stream = 'stdout', signal, after = 0 } = options;
-  const catalog = new PluginCatalog({ builtIn: builtInPlugins(), baseFolder: process.cwd() });
+  const catalog = new PluginCatalog({ baseFolder: process.cwd() });
   const { definition } = await catalog.sink('sinks/console');
   const color = hasColor(process[stream]);
   return definition.open(definition.options.parse({ stream, color, after }), {

@@ -1,9 +1,9 @@
 import { join, relative } from 'node:path';
 import { loadSettings, type Settings } from '../config/settings.js';
 import { redactor } from '../events/redaction.js';
-import { builtInSource, PluginCatalog } from '../plugin/catalog.js';
-import { builtInPlugins, simmerPackage } from '../plugin/locate.js';
-import { type ListedPlugin, listedPlugins } from '../plugin/plugin-reference.js';
+import { PluginCatalog } from '../plugin/catalog.js';
+import { simmerPackage } from '../plugin/locate.js';
+import type { ListedPlugin } from '../plugin/plugin-reference.js';
 import { processMachine } from '../plugin/process/process-machine.js';
 import { present } from '../present.js';
 import type { Overrides } from '../recipe/overrides.js';
@@ -46,7 +46,6 @@ export function catalogOf(
   settings?: Settings,
 ): PluginCatalog {
   return new PluginCatalog({
-    builtIn: builtInPlugins(),
     recipePlugins: recipe?.plugins ?? [],
     baseFolder: recipe?.folder ?? process.cwd(),
     ...(settings === undefined ? {} : { machine: processMachine(settings, sayToPeople) }),
@@ -60,16 +59,12 @@ export function sayToPeople(message: string): void {
 
 /** The plugins that a run was started with. */
 export function catalogOfPlan(plan: Plan, settings: Settings): PluginCatalog {
-  return catalogOf({ plugins: listedPlugins(plan.plugins, builtInSource), folder: plan.recipeFolder }, settings);
+  return PluginCatalog.ofPlan(plan, processMachine(settings, sayToPeople));
 }
 
 /** The recipe that is run where none is named; it comes with Simmer. */
 export function quickstartRecipe(): string {
   return join(simmerPackage.root, 'recipes', 'quickstart.yaml');
-}
-
-export function simmerVersion(): string {
-  return simmerPackage.version;
 }
 
 /** A path as people would type it from here. */

@@ -10,7 +10,7 @@ import type { Settings } from '../config/settings.js';
 import { isUserError, UserError } from '../errors.js';
 import { nodeLogFileSystem } from '../events/log-file-system.js';
 import { acquireRunLock, type RunLock, readRunOwner } from '../events/run-lock.js';
-import { builtInPlugins, PluginCatalog } from '../plugin/catalog.js';
+import { PluginCatalog } from '../plugin/catalog.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { processMachine } from '../plugin/process/process-machine.js';
 import { admitClients, isLoopback } from './access.js';
@@ -113,12 +113,7 @@ export class ControlServer {
       const recipeFolders = [...(options.recipeFolders ?? []), join(simmerPackage.root, 'recipes')];
       const machine = processMachine(settings, log);
       const recipes = new RecipeSource({ settings, rules, limits, machine, recipeFolders });
-      const catalog = new PluginCatalog({
-        builtIn: builtInPlugins(),
-        recipePlugins: rules.plugins,
-        baseFolder: rules.folder,
-        machine,
-      });
+      const catalog = new PluginCatalog({ recipePlugins: rules.plugins, baseFolder: rules.folder, machine });
       const grpc = grpcServer(limits, options.tokens ?? []);
       grpc.addService(controlServiceDefinition, controlService({ settings, runs, writes, recipes, limits, catalog }));
       addStandardServices(grpc);

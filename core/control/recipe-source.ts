@@ -4,7 +4,7 @@ import { join, parse } from 'node:path';
 import type { Settings } from '../config/settings.js';
 import { isUserError, UserError } from '../errors.js';
 import type { Recipe } from '../generated/simmer/control/v1/control.js';
-import { builtInPlugins, PluginCatalog } from '../plugin/catalog.js';
+import { PluginCatalog } from '../plugin/catalog.js';
 import type { ProcessMachine } from '../plugin/process/process-machine.js';
 import { canonicalJson } from '../recipe/canonical-json.js';
 import { loadRecipe, type ParsedRecipe, parseRecipe } from '../recipe/load-recipe.js';
@@ -74,12 +74,7 @@ export class RecipeSource {
   }
 
   #catalogOf({ plugins, folder }: ParsedRecipe): PluginCatalog {
-    return new PluginCatalog({
-      builtIn: builtInPlugins(),
-      recipePlugins: plugins,
-      baseFolder: folder,
-      machine: this.#options.machine,
-    });
+    return new PluginCatalog({ recipePlugins: plugins, baseFolder: folder, machine: this.#options.machine });
   }
 
   #fileOf(name: string): string {

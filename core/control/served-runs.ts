@@ -12,8 +12,7 @@ import type { RunHandle, RunOutcome, RunSummary } from '../engine/run-outcome.js
 import type { Capacity } from '../engine/scheduler.js';
 import { toErrorRecord, UserError } from '../errors.js';
 import type { LogFileSystem } from '../events/log-file-system.js';
-import { builtInPlugins, builtInSource, PluginCatalog } from '../plugin/catalog.js';
-import { listedPlugins } from '../plugin/plugin-reference.js';
+import { PluginCatalog } from '../plugin/catalog.js';
 import { processMachine } from '../plugin/process/process-machine.js';
 import type { BudgetChange } from '../recipe/budget.js';
 import { canonicalJson } from '../recipe/canonical-json.js';
@@ -66,7 +65,8 @@ export class ServedRuns {
 
   /** Reads which requests there were. What a former server left without an end waits for `takeUp`. */
   static async open(options: ServedRunsOptions): Promise<ServedRuns> {
-    const runs = new ServedRuns(options, await managerOf(options, noPlugins()));
+    const catalog = new PluginCatalog({ baseFolder: process.cwd() });
+    const runs = new ServedRuns(options, await createRunManager({ ...options, catalog }));
     for (const { runId, request, resume, lastSequence, end } of await indexRuns(options.settings.home)) {
       if (request !== undefined)
         runs.#requests.set(request.id, { digest: request.digest, runId: Promise.resolve(runId) });
@@ -179,7 +179,7 @@ export class ServedRuns {
 
   /** The manager for a run that exists, with the plugins that it was planned with. */
   async managerFor(runFolder: string): Promise<RunManager> {
-    return managerOf(this.#options, catalogFor(await readPlan(runFolder), this.#options));
+    return managerFor(await readPlan(runFolder), this.#options);
   }
 
   /** Interrupts what runs; it goes on when a server is started again. */
@@ -198,7 +198,7 @@ export class ServedRuns {
     const planned = await plan();
     if (this.#isStopping)
       throw new UserError('server_stopping', 'The server is being stopped.', { kind: 'environment' });
-    const manager = await managerOf(this.#options, planned.catalog);
+    const manager = await createRunManager({ ...this.#options, catalog: planned.catalog });
     const { runId } = await manager.create(planned.plan, { recipeText: planned.text, request });
     await this.#enqueue(runId);
     return runId;
@@ -217,7 +217,7 @@ export class ServedRuns {
   async #enqueue(runId: string, budgetChange: BudgetChange = {}): Promise<void> {
     const { runFolder } = await this.find(runId);
     const plan = await readPlan(runFolder);
-    const manager = await managerOf(this.#options, catalogFor(plan, this.#options));
+    const manager = await managerFor(plan, this.#options);
     const hits = (await manager.preview(plan)).filter((stage) => stage.cache === 'hit').map((stage) => stage.stage);
     if (this.queue.has(runId)) return;
     const claim = claimOf(plan, new Set(hits));
@@ -316,24 +316,10 @@ function claimOf(plan: Plan, done: ReadonlySet<string>): Capacity {
   return { cpus: most('cpus'), memoryBytes: most('memoryBytes'), gpus: most('gpus') };
 }
 
-function catalogFor(plan: Plan, { settings, log }: ServedRunsOptions): PluginCatalog {
-  return new PluginCatalog({
-    builtIn: builtInPlugins(),
-    recipePlugins: listedPlugins(plan.plugins, builtInSource),
-    baseFolder: plan.recipeFolder,
-    machine: processMachine(settings, log),
-  });
-}
-
-function noPlugins(): PluginCatalog {
-  return new PluginCatalog({ builtIn: builtInPlugins(), baseFolder: process.cwd() });
-}
-
-function managerOf(
-  { settings, logFileSystem }: Pick<ServedRunsOptions, 'settings' | 'logFileSystem'>,
-  catalog: PluginCatalog,
-): Promise<RunManager> {
-  return createRunManager({ settings, catalog, logFileSystem });
+/** With the plugins that a run was planned with. */
+function managerFor(plan: Plan, options: ServedRunsOptions): Promise<RunManager> {
+  const { settings, log } = options;
+  return createRunManager({ ...options, catalog: PluginCatalog.ofPlan(plan, processMachine(settings, log)) });
 }
 
 /** A resume that is sent again, since its answer was lost, is no other one. */

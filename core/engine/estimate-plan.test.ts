@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { ArtifactStore } from '../artifacts/artifact-store.js';
 import { builtInHardware } from '../config/hardware.js';
 import type { Settings } from '../config/settings.js';
-import { builtInPlugins, PluginCatalog } from '../plugin/catalog.js';
+import { PluginCatalog } from '../plugin/catalog.js';
 import { defineGrader, definePlugin, defineStage, graderChoice } from '../plugin/define.js';
 import { apiVersion } from '../plugin/definitions.js';
 import type { PaidEstimate } from '../plugin/estimate.js';
@@ -32,7 +32,7 @@ afterEach(() => rm(folder, { recursive: true }));
 async function planned(text: string): Promise<{ readonly plan: Plan; readonly catalog: PluginCatalog }> {
   const recipe = parseRecipe(join(folder, 'recipe.yaml'), text, { params: {}, overrides: {} });
   const { plugins: recipePlugins } = recipe;
-  const catalog = new PluginCatalog({ builtIn: builtInPlugins(), recipePlugins, baseFolder: folder });
+  const catalog = new PluginCatalog({ recipePlugins, baseFolder: folder });
   return { plan: await planRecipe(recipe, catalog, settings), catalog };
 }
 

@@ -1,6 +1,6 @@
 import { type ErrorRecord, isUserError, toErrorRecord, UserError } from '../errors.js';
 import { diskError } from '../files/disk-error.js';
-import { builtInSource } from '../plugin/catalog.js';
+import { builtInSource } from '../plugin/locate.js';
 import type { Plan, PlannedStage } from '../recipe/plan.js';
 import { cutLongText } from '../shortened-text.js';
 

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { UserError } from '../errors.js';
-import { builtInPlugins, PluginCatalog } from './catalog.js';
+import { PluginCatalog } from './catalog.js';
+import { builtInPlugins } from './locate.js';
 
 let folder: string;
 

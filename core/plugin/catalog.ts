@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { isUserError, UserError } from '../errors.js';
 import { canonicalJson } from '../recipe/canonical-json.js';
 import { suggestion } from '../recipe/nearest-name.js';
+import type { Plan } from '../recipe/plan.js';
 import { type ContributionKind, checkPluginShape } from './check-shape.js';
 import { commandDigest, folderDigest, moduleDigest } from './code-digest.js';
 import type {
@@ -16,17 +17,18 @@ import type {
   StageDefinition,
   TrainerDefinition,
 } from './definitions.js';
-import { builtInPlugins, locatePlugin, simmerPackage } from './locate.js';
-import { type ListedPlugin, type PluginReference, pluginReference, sourceOf } from './plugin-reference.js';
+import { builtInPlugins, builtInSource, locatePlugin, simmerPackage } from './locate.js';
+import {
+  type ListedPlugin,
+  listedPlugins,
+  type PluginReference,
+  pluginReference,
+  sourceOf,
+} from './plugin-reference.js';
 import type { LoadedProcess } from './process/load-process-plugin.js';
 import { ProcessKeeper } from './process/process-keeper.js';
 import { defaultProcessMachine, type ProcessMachine } from './process/process-machine.js';
 import { expectTypelessModules } from './typeless-modules.js';
-
-export { builtInPlugins };
-
-/** `source` of the plugins that come with Simmer. */
-export const builtInSource = 'built-in';
 
 /** A plugin whose module is loaded and whose shape is right. */
 export interface LoadedPlugin {
@@ -48,8 +50,8 @@ export interface Contribution<Definition> {
 }
 
 export interface PluginCatalogOptions {
-  /** Name to absolute module path; see `builtInPlugins`. */
-  readonly builtIn: Readonly<Record<string, string>>;
+  /** Name to absolute module path. @default `builtInPlugins` */
+  readonly builtIn?: Readonly<Record<string, string>>;
   /** What the recipe lists; paths are relative to `baseFolder`. */
   readonly recipePlugins?: readonly ListedPlugin[];
   readonly baseFolder: string;
@@ -71,11 +73,16 @@ export class PluginCatalog {
   readonly #keeper = new ProcessKeeper();
 
   constructor(options: PluginCatalogOptions) {
-    this.#builtIn = options.builtIn;
+    this.#builtIn = options.builtIn ?? builtInPlugins();
     this.#baseFolder = options.baseFolder;
     this.#machine = options.machine ?? defaultProcessMachine();
     const listed = (options.recipePlugins ?? []).map(pluginReference).filter((reference) => reference !== undefined);
     this.recipePlugins = [...new Map(listed.map((reference) => [keyOf(reference), reference])).values()];
+  }
+
+  /** The plugins that a plan was made with. */
+  static ofPlan({ plugins, recipeFolder }: Plan, machine: ProcessMachine): PluginCatalog {
+    return new PluginCatalog({ recipePlugins: listedPlugins(plugins), baseFolder: recipeFolder, machine });
   }
 
   /**

@@ -38,6 +38,9 @@ export const simmerPackage: { readonly root: string; readonly version: string; r
 /** The folder of the Python package `simmer_plugin`, for authors of plugins. */
 export const pluginPackageFolder = join(simmerPackage.root, 'proto', 'clients', 'python-plugin');
 
+/** `source` of the plugins that come with Simmer. */
+export const builtInSource = 'built-in';
+
 /** The plugins that come with Simmer, as its package.json lists them: name to absolute module path. Loads nothing. */
 export function builtInPlugins(): Readonly<Record<string, string>> {
   const runsFromSource = import.meta.url.endsWith('.ts');

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import type { Plan } from '../recipe/plan.js';
+import { builtInSource } from './locate.js';
 import { processLimitsShape } from './process/limits.js';
 
 /** A plugin as a recipe lists it, when it is more than a name or a path. */
@@ -49,16 +51,8 @@ export function isPlainReference({ plugin, secrets, limits }: PluginReference): 
 }
 
 /** The plugins that a plan was made with, besides the built-in ones. */
-export function listedPlugins(
-  plugins: Readonly<Record<string, ListedByPlan>>,
-  builtIn: string,
-): readonly ListedPlugin[] {
+export function listedPlugins(plugins: Plan['plugins']): readonly ListedPlugin[] {
   return Object.values(plugins)
-    .filter(({ source }) => source !== builtIn)
+    .filter(({ source }) => source !== builtInSource)
     .map(({ source, listed }) => listed ?? source);
-}
-
-interface ListedByPlan {
-  readonly source: string;
-  readonly listed?: PluginReference;
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { loadSettings } from '../../core/config/settings.js';
 import { isUserError, type Problem } from '../../core/errors.js';
-import { builtInPlugins, PluginCatalog } from '../../core/plugin/catalog.js';
+import { PluginCatalog } from '../../core/plugin/catalog.js';
 import { loadRecipe } from '../../core/recipe/load-recipe.js';
 import { planRecipe } from '../../core/recipe/plan-recipe.js';
 
@@ -60,7 +60,7 @@ afterAll(() => rm(folder, { recursive: true }));
 async function problemsOf(text: string): Promise<readonly Problem[]> {
   const file = join(folder, 'recipe.yaml');
   await writeFile(file, text);
-  const catalog = new PluginCatalog({ builtIn: builtInPlugins(), recipePlugins: [], baseFolder: folder });
+  const catalog = new PluginCatalog({ baseFolder: folder });
   const settings = await loadSettings({ cwd: folder, env: {}, flags: {} });
   try {
     await planRecipe(await loadRecipe(file, { params: {}, overrides: {} }), catalog, settings);

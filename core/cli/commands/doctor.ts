@@ -1,6 +1,6 @@
 import type { Colors } from 'picocolors/types.js';
 import { exitCodes } from '../../errors.js';
-import { builtInPlugins } from '../../plugin/locate.js';
+import { builtInPlugins, simmerPackage } from '../../plugin/locate.js';
 import type { Check } from '../doctor/check.js';
 import {
   checkCacheFolder,
@@ -16,7 +16,7 @@ import { type SettingFound, settingsFound } from '../doctor/settings-found.js';
 import { refuseServer, serverOf } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
-import { catalogOf, settingsFrom, simmerVersion, type WorkspaceFlags } from '../workspace.js';
+import { catalogOf, settingsFrom, type WorkspaceFlags } from '../workspace.js';
 
 /** `simmer doctor`: what runs need of the machine. */
 export async function doctor(flags: WorkspaceFlags): Promise<number> {
@@ -35,10 +35,10 @@ export async function doctor(flags: WorkspaceFlags): Promise<number> {
   ]);
   const platform = `${process.platform} ${process.arch}`;
   const found = settingsFound(settings);
-  if (flags.json) await writeJson({ simmer: simmerVersion(), platform, checks, settings: found });
+  if (flags.json) await writeJson({ simmer: simmerPackage.version, platform, checks, settings: found });
   else {
     const colors = colorsFor(process.stdout);
-    const lines = doctorLines(checks, `simmer ${simmerVersion()}, ${platform}`, colors);
+    const lines = doctorLines(checks, `simmer ${simmerPackage.version}, ${platform}`, colors);
     await writeLine([...lines, '', ...settingLines(found, colors)].join('\n'));
   }
   return checks.some((check) => check.status === 'fail') ? exitCodes.environment : exitCodes.ok;

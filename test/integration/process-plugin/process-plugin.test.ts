@@ -139,7 +139,7 @@ describe('a plugin that is a process', () => {
     const given = listed('none', { memory: '1 GiB' });
     await using harness = await harnessOf(given);
     const { plugins } = await harness.plan(greeting);
-    const [again] = listedPlugins(plugins, 'built-in');
+    const [again] = listedPlugins(plugins);
     await using other = await harnessOf(again!);
     expect(again).toMatchObject({ command: [process.execPath, program, 'none'], limits: { memory: 2 ** 30 } });
     expect((await other.plan(greeting)).plugins).toEqual(plugins);
