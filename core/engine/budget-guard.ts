@@ -3,6 +3,7 @@ import { usdPerHour } from '../config/hardware.js';
 import { RunInfoToken } from '../container/tokens.js';
 import { UserError } from '../errors.js';
 import { formatUsd } from '../figures.js';
+import { checkSpendingRequest, checkSpent } from '../plugin/check-spending.js';
 import type { Resources } from '../plugin/definitions.js';
 import type { Reservation, Spending, SpendingRequest, Spent } from '../plugin/spending.js';
 import { present } from '../present.js';
@@ -183,7 +184,9 @@ export class BudgetGuard {
     await this.#tellAll(Date.now());
   }
 
-  async #reserve({ source, usd: most }: SpendingRequest, asker: Asker): Promise<Reservation> {
+  async #reserve(request: SpendingRequest, asker: Asker): Promise<Reservation> {
+    checkSpendingRequest(request);
+    const { source, usd: most } = request;
     if (most === undefined && this.#limits.usd !== undefined) {
       throw new UserError('price_missing', `${source} has no price, and the budget limits dollars.`, {
         hint: 'Add price: { inputPerMillion: ..., outputPerMillion: ... }, in dollars; zeros for a server of your own.',
@@ -199,8 +202,15 @@ export class BudgetGuard {
       settle: (spent: Spent) => {
         if (isSettled) return;
         isSettled = true;
-        this.#ledger.end(source, reserved, spent);
-        this.#wake();
+        // Where it says nothing that can be counted, it cost the most that it could.
+        let counted: Spent = { usd: reserved };
+        try {
+          checkSpent(source, spent);
+          counted = spent;
+        } finally {
+          this.#ledger.end(source, reserved, counted);
+          this.#wake();
+        }
       },
     };
   }

@@ -1,0 +1,35 @@
+import { definePlugin, defineStage, z } from 'simmerkit';
+import { RunHarness } from 'simmerkit/testing';
+import { expect, it } from 'vitest';
+
+/** A plugin whose stage makes one row after some work. */
+function pluginThat(
+  work: (context: Parameters<ReturnType<typeof defineStage>['run']>[0]) => Promise<void>,
+): ReturnType<typeof definePlugin> {
+  const stage = defineStage({
+    description: 'For this test.',
+    options: z.object({}),
+    inputs: {},
+    outputs: { dataset: { type: 'dataset', description: 'One row.' } },
+    async run(context) {
+      await work(context as never);
+      return { dataset: await context.artifacts.writeDataset([{ id: '1' }], { columns: { id: 'VARCHAR' } }) };
+    },
+  });
+  return definePlugin({ name: 'careless', version: '1.0.0', apiVersion: 1, stages: { work: stage } });
+}
+
+it('ends a run where a stage paid a sum that is no number, and counts the most that it could be', async () => {
+  const price: { readonly usd?: number } = {};
+  const paying = pluginThat(async ({ spending }) => {
+    const reservation = await spending.reserve({ source: 'teacher', usd: 2 });
+    reservation.settle({ usd: 3 * (price.usd as number) });
+  });
+  await using harness = await RunHarness.create({ plugins: [paying] });
+  const run = await harness.run('name: trial\nbudget: { usd: 5 }\nstages: { s: { uses: careless/work } }');
+  expect(run.outcome).toMatchObject({
+    status: 'failed',
+    error: { code: 'invalid_spending', message: expect.stringContaining('What teacher did cost, `usd`, is NaN.') },
+  });
+  expect(run.eventsOf('budget.spent').map(({ data }) => data.total.usd)).toEqual([2]);
+});
