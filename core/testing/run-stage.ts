@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { from, isObservable, lastValueFrom, toArray } from 'rxjs';
 import type {
   Artifact,
   ArtifactType,
@@ -15,7 +14,10 @@ import type {
   TableOptions,
   ThreadedRows,
 } from '../artifacts/artifact.js';
-import type { Log, StageContext, StageDefinition, StageEmission, StageEvent } from '../plugin/definitions.js';
+import { checkStageEvent } from '../engine/check-stage-event.js';
+import { checkStageOutputs, followStageRun } from '../engine/stage-outputs.js';
+import { checkSpendingRequest, checkSpent } from '../plugin/check-spending.js';
+import type { Log, StageContext, StageDefinition, StageEvent } from '../plugin/definitions.js';
 import type { Spending, Spent } from '../plugin/spending.js';
 import { canonicalJson } from '../recipe/canonical-json.js';
 import type { Grader, Trainer } from '../trainer/trainer.js';
@@ -104,7 +106,11 @@ export function memoryArtifact(
   };
 }
 
-/** Runs one stage by itself, with tables in memory: for unit tests of stages. */
+/**
+ * Runs one stage by itself, with tables in memory: for unit tests of stages. What it emits, pays and returns is checked as
+ * in a run.
+ * @throws what the stage throws; UserError where something of it does not fit
+ */
 export async function runStage(stage: StageDefinition, given: RunStageOptions = {}): Promise<StageResult> {
   const temporaryFolders: string[] = [];
   const temporaryFolder = async () => {
@@ -118,7 +124,16 @@ export async function runStage(stage: StageDefinition, given: RunStageOptions = 
   const spent: (Spent & { readonly source: string })[] = [];
   const unlimited: Spending = {
     isLimited: false,
-    reserve: async ({ source }) => ({ settle: (cost) => void spent.push({ source, ...cost }) }),
+    reserve: async (request) => {
+      checkSpendingRequest(request);
+      const { source } = request;
+      return {
+        settle(cost) {
+          checkSpent(source, cost);
+          spent.push({ source, ...cost });
+        },
+      };
+    },
   };
   const scratchFolder = given.scratchFolder ?? (await temporaryFolder());
   const absentMany = Object.entries(stage.inputs).flatMap(([name, { many }]) => (many ? [[name, []]] : []));
@@ -142,6 +157,7 @@ export async function runStage(stage: StageDefinition, given: RunStageOptions = 
     recipeFolder: given.recipeFolder ?? process.cwd(),
     cacheFolder: given.cacheFolder ?? (await temporaryFolder()),
     emit: async (event: StageEvent) => {
+      checkStageEvent(event);
       events.push(event);
     },
     spending: given.spending ?? unlimited,
@@ -149,25 +165,20 @@ export async function runStage(stage: StageDefinition, given: RunStageOptions = 
     grader: async (uses: string) => given.grader ?? raise(`the stage asked for grader ${uses}, the test gave none`),
   } satisfies StageContext<unknown, Record<string, never>>;
   try {
-    const outputs = await outputsOf(stage.run(context as Parameters<typeof stage.run>[0]), events);
-    return { outputs, events, logged, spent, rows: (output) => (outputs[output] as MemoryTable).allRows };
+    const run = stage.run(context as Parameters<typeof stage.run>[0]);
+    const given = await followStageRun(run, context.emit, context.signal);
+    const outputs = Object.fromEntries(checkStageOutputs(given, stage.outputs));
+    return { outputs, events, logged, spent, rows: (output) => rowsOf(output, outputs) };
   } finally {
     await Promise.all(temporaryFolders.map((folder) => rm(folder, { recursive: true, force: true })));
   }
 }
 
-async function outputsOf(
-  run: ReturnType<StageDefinition['run']>,
-  events: StageEvent[],
-): Promise<Readonly<Record<string, Artifact>>> {
-  if (!isObservable(run) && !(Symbol.asyncIterator in run)) return await run;
-  const emissions: StageEmission<Record<string, never>>[] = await lastValueFrom(from(run).pipe(toArray()));
-  let outputs: Readonly<Record<string, Artifact>> | undefined;
-  for (const emission of emissions) {
-    if ('outputs' in emission) outputs = emission.outputs;
-    else events.push(emission);
-  }
-  return outputs ?? raise('the stage emitted no outputs');
+function rowsOf(output: string, outputs: StageResult['outputs']): readonly Row[] {
+  const table = outputs[output] as Partial<MemoryTable> | undefined;
+  return (
+    table?.allRows ?? raise(`the stage has no table "${output}"; its outputs are ${Object.keys(outputs).join(', ')}`)
+  );
 }
 
 function memoryWriter(temporaryFolder: () => Promise<string>): ArtifactWriter {

@@ -1,0 +1,52 @@
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { defineStage } from '../plugin/define.js';
+import type { StageContext, StageEvent } from '../plugin/definitions.js';
+import { runStage } from './run-stage.js';
+
+type Work = (context: StageContext<object, Record<string, never>>) => Promise<unknown>;
+
+/** A stage with one output, which does some work before it. */
+function stageThat(work: Work, outputs: (made: object) => object = (dataset) => ({ dataset })) {
+  return defineStage({
+    description: 'For this test.',
+    options: z.object({}),
+    inputs: {},
+    outputs: { dataset: { type: 'dataset', description: 'One row.' } },
+    async run(context) {
+      await work(context);
+      return outputs(await context.artifacts.writeDataset([{ id: '1' }], { columns: { id: 'VARCHAR' } })) as never;
+    },
+  });
+}
+
+describe('a stage that is run by itself', () => {
+  it('is refused the events that a run refuses', async () => {
+    const uneven = { step: 'x', rowsIn: 3, rowsOut: 1, dropped: { short: 1 } };
+    const stage = stageThat(({ emit }) => emit({ type: 'funnel.counted', data: uneven }));
+    await expect(runStage(stage)).rejects.toMatchObject({ code: 'invalid_stage_event' });
+    const own = { type: 'my.event', data: {} } as unknown as StageEvent;
+    await expect(runStage(stageThat(({ emit }) => emit(own)))).rejects.toThrow('A stage may not emit my.event.');
+  });
+
+  it('is refused the outputs that a run refuses', async () => {
+    const misspelt = stageThat(
+      async () => {},
+      (made) => ({ datset: made }),
+    );
+    await expect(runStage(misspelt)).rejects.toMatchObject({ code: 'stage_output_undeclared' });
+    const { rows } = await runStage(stageThat(async () => {}));
+    expect(() => rows('datset')).toThrow('the stage has no table "datset"; its outputs are dataset');
+  });
+
+  it('is refused dollars that are no number', async () => {
+    const price: { readonly usd?: number } = {};
+    const paid = stageThat(async ({ spending }) => {
+      const reservation = await spending.reserve({ source: 'teacher', usd: 1 });
+      reservation.settle({ usd: 3 * (price.usd as number) });
+    });
+    await expect(runStage(paid)).rejects.toThrow('What teacher did cost, `usd`, is NaN.');
+    const unnamed = stageThat(({ spending }) => spending.reserve({ usd: 1 } as never));
+    await expect(runStage(unnamed)).rejects.toMatchObject({ code: 'invalid_spending' });
+  });
+});
