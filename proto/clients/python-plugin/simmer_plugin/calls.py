@@ -32,9 +32,9 @@ def abort(
     context: grpc.ServicerContext, status: grpc.StatusCode, code: str, message: str, hint: str | None = None
 ) -> NoReturn:
     """Ends a call with an error. code: stable, snake_case."""
-    hints = () if hint is None else (("simmer-error-hint-bin", hint.encode()),)
+    hints = () if hint is None else (("simmer-error-hint-bin", sendable(hint).encode()),)
     context.set_trailing_metadata((("simmer-error-code", code), *hints))
-    end(context, status, message)
+    end(context, status, sendable(message))
 
 
 class Ended(Exception):
@@ -63,19 +63,35 @@ def answering(call: CallT) -> CallT:
             abort(context, grpc.StatusCode.FAILED_PRECONDITION, error.code, error.message, error.hint)
         except Ended:
             raise
-        except Exception as error:
+        except BaseException as error:
+            # sys.exit, too, would end no more than this thread, and leave the call without an answer.
             traceback.print_exc()
             abort(context, grpc.StatusCode.UNKNOWN, "plugin_raised", described(error))
 
     return answer  # type: ignore[return-value]
 
 
-def described(error: Exception) -> str:
+def sendable(text: object) -> str:
+    """Text that a message can hold. Half a character, as of a file's name that is no UTF-8, is escaped."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
+
+
+def said_by(error: BaseException) -> str:
+    """What was raised, in words: "ValueError: boom"."""
+    if isinstance(error, SystemExit):
+        return sendable(f"it called sys.exit({error.code!r}): return when all is done, raise an error when it is not")
+    try:
+        return sendable(f"{type(error).__name__}: {error}")
+    except Exception:
+        return f"{type(error).__name__}, which cannot say what it is"
+
+
+def described(error: BaseException) -> str:
     """What was raised, and where in the plugin's own code: "ValueError: boom (logger.py:22)"."""
     own = Path(__file__).parent
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent != own]
     # The last one of the program that was started: what it calls is mostly a library's.
     program = [frame for frame in frames if frame.filename == getattr(sys.modules["__main__"], "__file__", None)]
-    said = f"{type(error).__name__}: {error}"
+    said = said_by(error)
     where = (program or frames)[-1:]
     return f"{said} ({Path(where[0].filename).name}:{where[0].lineno})" if where else said

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import grpc
 from google.protobuf import json_format
 
-from simmer_plugin.calls import abort, answering, end
+from simmer_plugin.calls import abort, answering, end, said_by, sendable
 from simmer_plugin.context import Log
 from simmer_plugin.errors import Canceled, UserError
 from simmer_plugin.generated.simmer.plugin.v1 import hook_pb2 as pb
@@ -104,10 +104,12 @@ def _around(
     except Canceled:
         raise
     except UserError as error:
-        yield pb.AroundStageResponse(failed=pb.HookFailed(code=error.code, message=error.message, hint=error.hint))
+        hint = None if error.hint is None else sendable(error.hint)
+        failed = pb.HookFailed(code=sendable(error.code), message=sendable(error.message), hint=hint)
+        yield pb.AroundStageResponse(failed=failed)
         return
-    except Exception as error:
-        failed = pb.HookFailed(message=f"{type(error).__name__}: {error}", stack=traceback.format_exc())
+    except (Exception, SystemExit) as error:
+        failed = pb.HookFailed(message=said_by(error), stack=sendable(traceback.format_exc()))
         yield pb.AroundStageResponse(failed=failed)
         return
     yield pb.AroundStageResponse(completed=pb.HookCompleted())

@@ -19,7 +19,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from pydantic import BaseModel
 
 from simmer_plugin.artifacts import Artifact, artifact_of
-from simmer_plugin.calls import abort, answering, end, options_of
+from simmer_plugin.calls import abort, answering, end, options_of, said_by, sendable
 from simmer_plugin.context import SinkContext, StageContext
 from simmer_plugin.describe import description_of
 from simmer_plugin.errors import Canceled, UserError
@@ -171,11 +171,11 @@ def _run(
     except Canceled as error:
         done.put(error)
     except UserError as error:
-        failed = pb.StageFailed(code=error.code, message=error.message, hint=error.hint)
+        hint = None if error.hint is None else sendable(error.hint)
+        failed = pb.StageFailed(code=sendable(error.code), message=sendable(error.message), hint=hint)
         done.put(pb.RunStageResponse(failed=failed))
     except BaseException as error:
-        message = f"{type(error).__name__}: {error}"
-        failed = pb.StageFailed(message=message, stack=traceback.format_exc())
+        failed = pb.StageFailed(message=said_by(error), stack=sendable(traceback.format_exc()))
         done.put(pb.RunStageResponse(failed=failed))
 
 

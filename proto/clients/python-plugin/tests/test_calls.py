@@ -108,3 +108,48 @@ def test_a_stage_that_returns_no_outputs_is_told_so(outputs: Any, said: str) -> 
 
     [last] = servicer_of(plugin).RunStage(pb.RunStageRequest(call_id="1", stage="forgets"), Context())
     assert said in last.failed.message
+
+
+class Unspeakable(Exception):
+    """An error that fails as it is printed."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (SystemExit(0), "it called sys.exit(0): return when all is done, raise an error when it is not"),
+        (ValueError("no file caf\udce9"), "ValueError: no file caf\\udce9"),
+        (UserError("no_file", "There is no caf\udce9."), "There is no caf\\udce9."),
+        (Unspeakable(), "Unspeakable, which cannot say what it is"),
+    ],
+)
+def test_whatever_a_plugin_raises_it_is_answered(raised: BaseException, said: str) -> None:
+    plugin = Plugin("failing", "1.0.0")
+
+    @plugin.stage(outputs={"report": report("Nothing.")})
+    def fails(context: StageContext[NoOptions]) -> dict[str, Artifact]:
+        """Raises."""
+        raise raised
+
+    @plugin.sink()
+    def shut(context: SinkContext[NoOptions]) -> Sink:
+        """Raises as it is opened."""
+        raise raised
+
+    servicer = servicer_of(plugin)
+    last: list[pb.RunStageResponse] = []
+    asking = threading.Thread(
+        target=lambda: last.extend(servicer.RunStage(pb.RunStageRequest(call_id="1", stage="fails"), Context())),
+        daemon=True,
+    )
+    asking.start()
+    asking.join(timeout=20)
+    assert [each.failed.message for each in last] == [said]
+    context = Context()
+    with pytest.raises(Ended):
+        servicer.OpenSink(pb.OpenSinkRequest(call_id="2", sink="shut"), context)
+    assert context.status is not None
+    assert context.status[1].startswith(said)

@@ -64,12 +64,18 @@ def test_a_hook_that_raises_fails_with_its_error() -> None:
         yield
         raise ValueError("eight")
 
+    def leaves(stage: HookedStage) -> Iterator[None]:
+        raise SystemExit(3)
+        yield
+
     [refused] = conversation(refuses)
     assert (refused.failed.code, refused.failed.hint) == ("shut", "Come tomorrow.")
     broken = conversation(breaks)
     assert kinds(broken) == [RUN, "failed"]
     assert (broken[-1].failed.code, broken[-1].failed.message) == ("", "ValueError: eight")
     assert "raise ValueError" in broken[-1].failed.stack
+    [left] = conversation(leaves)
+    assert left.failed.message.startswith("it called sys.exit(3)")
 
 
 @pytest.mark.parametrize("yields", [0, 2])
