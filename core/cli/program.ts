@@ -1,14 +1,14 @@
 import { type Argument, Command, CommanderError, Help } from 'commander';
-import { blameOwner } from '../engine/stray-errors.js';
 import { exitCodes } from '../errors.js';
 import { simmerPackage } from '../plugin/locate.js';
+import { blameOwner } from '../plugin/stray-errors.js';
 import { addAuthorCommands } from './author-commands.js';
 import type { ActionOptions, CommandAction, CommandWork } from './command-action.js';
 import { forbidExit, leave } from './leave.js';
 import { refuseServer } from './open-workspace.js';
 import { collect, homeOption, paramOption, positions, setOption, untilOption } from './option-values.js';
 import { addRunCommands } from './run-commands.js';
-import { hasColor, keepStdoutForResults, watchOutput } from './terminal.js';
+import { hasColor, keepStdoutForResults, showWarnings, watchOutput } from './terminal.js';
 import type { WorkspaceFlags } from './workspace.js';
 
 const exitCodesHelp = `
@@ -24,6 +24,7 @@ Exit codes:
 /** Runs the command line and ends the process. */
 export async function main(argv: readonly string[]): Promise<never> {
   watchOutput();
+  showWarnings();
   forbidExit();
   // What comes after -- belongs to another program.
   const own = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;

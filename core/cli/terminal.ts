@@ -1,6 +1,7 @@
 import { Console } from 'node:console';
 import picocolors from 'picocolors';
 import type { Colors } from 'picocolors/types.js';
+import { redactor } from '../events/redaction.js';
 import { shortened } from '../shortened-text.js';
 import { leave } from './leave.js';
 
@@ -29,6 +30,19 @@ export function watchOutput(): void {
   });
   // Nobody is left to be told.
   process.stderr.on('error', () => undefined);
+}
+
+/**
+ * What Simmer and plugins warn of is a line of its own on stderr, without Node's advice on how to look into Node. What Node
+ * itself warns of stays as it is. Call once.
+ */
+export function showWarnings(): void {
+  const others = process.listeners('warning');
+  process.removeAllListeners('warning');
+  process.on('warning', (warning) => {
+    if (warning.name !== 'Warning') for (const tell of others) tell(warning);
+    else process.stderr.write(redactor()(`${colorsFor(process.stderr).yellow('warning')}: ${warning.message}\n`));
+  });
 }
 
 /** What is done when nobody reads stdout any more, until disposed of. Default: the command ends, with success. */

@@ -80,15 +80,7 @@ export class SinkDriver {
   async close(): Promise<void> {
     await this.#recorder.flushed();
     this.#subscription?.unsubscribe();
-    await Promise.all(
-      this.#feeds.map(async (feed) => {
-        try {
-          await feed.close(closeMilliseconds);
-        } catch (error) {
-          this.#failed(feed.name, error);
-        }
-      }),
-    );
+    await Promise.all(this.#feeds.map((feed) => feed.close(closeMilliseconds)));
   }
 
   #feed(name: string, isLeftOut: (event: Event) => boolean): SinkFeed {

@@ -125,6 +125,37 @@ describe('the feed of a sink', () => {
     );
     expect(await feed.beforeCompleted(20)).toEqual({});
     expect(failures).toMatchObject([{ code: 'sink_timed_out' }]);
+    expect(String(failures[0])).toContain('within 0.02 s: its onEvent has not returned from event 1, metric.measured.');
+  });
+
+  it('closes a sink at once that has hung, and tells of it once', async () => {
+    let closed = 0;
+    const { feed, sink, failures } = slowSink();
+    feed.begin(
+      async () => ({
+        ...sink,
+        close() {
+          closed++;
+          throw new Error('not open any more');
+        },
+      }),
+      () => history(fact(1)),
+    );
+    await feed.beforeCompleted(20);
+    await feed.close(60_000);
+    expect(closed).toBe(1);
+    expect(failures).toMatchObject([{ code: 'sink_timed_out' }]);
+  });
+
+  it('tells of a sink that fails as it is closed', async () => {
+    const { feed, failures } = slowSink();
+    const full = new Error('disk full');
+    feed.begin(
+      async () => ({ onEvent() {}, close: () => Promise.reject(full) }),
+      () => history(fact(1)),
+    );
+    await feed.close(60_000);
+    expect(failures).toEqual([full]);
   });
 
   it('tells of a sink that does not open', async () => {

@@ -1,6 +1,7 @@
 import { UserError } from '../errors.js';
 import { type Event, telemetryTypes } from '../events/catalogue.js';
 import type { Sink } from '../plugin/definitions.js';
+import { blamingStrayErrors } from '../plugin/stray-errors.js';
 import { withTimeLimit } from './time-limit.js';
 
 export interface SinkFeedOptions {
@@ -30,6 +31,8 @@ export class SinkFeed {
   #isDropping = false;
   #hasFailed = false;
   #lastDelivered = 0;
+  /** What the sink has been given and is not done with. */
+  #taking: Event | undefined;
   #pump: Promise<void> | undefined;
 
   constructor(options: SinkFeedOptions) {
@@ -46,13 +49,13 @@ export class SinkFeed {
       return;
     }
     if (this.#queue.length >= (this.#options.factLimit ?? 65_536)) {
-      this.fail(new UserError('sink_too_slow', `The sink ${this.name} fell ${this.#queue.length} events behind.`));
+      this.fail(new UserError('sink_too_slow', `It fell ${this.#queue.length} events behind.`));
       return;
     }
     this.#queue.push(event);
     const sink = this.#sink;
     // In a microtask, so that what is offered in one go is delivered in one go.
-    if (sink !== undefined) this.#pump ??= Promise.resolve().then(() => this.#deliverQueue(sink));
+    if (sink !== undefined) this.#pump ??= Promise.resolve().then(() => this.#owning(() => this.#deliverQueue(sink)));
   }
 
   /**
@@ -60,7 +63,7 @@ export class SinkFeed {
    * on by itself: a sink that is slow to open holds up nobody. Called once.
    */
   begin(open: () => Promise<Sink>, history: () => AsyncIterable<Event>): void {
-    this.#pump = this.#open(open, history);
+    this.#pump = this.#owning(() => this.#open(open, history));
   }
 
   /** Everything offered so far was delivered, or the sink is out. */
@@ -71,20 +74,26 @@ export class SinkFeed {
   /** The sink's last word before `run.completed`. */
   async beforeCompleted(milliseconds: number): Promise<{ readonly reportPath?: string }> {
     try {
-      return await withTimeLimit(this.#askBeforeCompleted(), milliseconds, () => this.#timedOut(milliseconds));
+      const answer = this.#owning(() => this.#askBeforeCompleted());
+      return await withTimeLimit(answer, milliseconds, () => this.#timedOut(milliseconds));
     } catch (error) {
       this.fail(error);
       return {};
     }
   }
 
-  /** Delivers what waits, then closes the sink, also one that failed. @throws what the sink throws */
+  /** Delivers what waits, then closes the sink, also one that failed: of that it is not told again. */
   async close(milliseconds: number): Promise<void> {
     const work = async () => {
-      await this.drained();
+      // One that hangs is done with nothing more.
+      if (!this.#hasFailed) await this.drained();
       await this.#sink?.close?.();
     };
-    await withTimeLimit(work(), milliseconds, () => this.#timedOut(milliseconds));
+    try {
+      await withTimeLimit(this.#owning(work), milliseconds, () => this.#timedOut(milliseconds));
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   fail(error: unknown): void {
@@ -92,6 +101,15 @@ export class SinkFeed {
     this.#hasFailed = true;
     this.#queue.length = 0;
     this.#options.onFailure(error);
+  }
+
+  /** What the sink throws where nobody waits for it fails the sink, not the process. */
+  #owning<T>(work: () => Promise<T>): Promise<T> {
+    const blame = (error: unknown) => {
+      this.fail(error);
+      return true;
+    };
+    return blamingStrayErrors(blame, work);
   }
 
   async #askBeforeCompleted(): Promise<{ readonly reportPath?: string }> {
@@ -129,10 +147,11 @@ export class SinkFeed {
     try {
       const taken: unknown = sink.onEvent(event);
       if (taken === undefined) return undefined;
-      return Promise.resolve(taken).then(
-        () => undefined,
-        (error: unknown) => this.fail(error),
-      );
+      this.#taking = event;
+      const done = () => {
+        this.#taking = undefined;
+      };
+      return Promise.resolve(taken).then(done, (error: unknown) => this.fail(error));
     } catch (error) {
       this.fail(error);
       return undefined;
@@ -140,6 +159,8 @@ export class SinkFeed {
   }
 
   #timedOut(milliseconds: number): Error {
-    return new UserError('sink_timed_out', `The sink ${this.name} did not answer within ${milliseconds / 1000} s.`);
+    const at = this.#taking;
+    const where = at === undefined ? '' : `: its onEvent has not returned from event ${at.sequence}, ${at.type}`;
+    return new UserError('sink_timed_out', `It did not answer within ${milliseconds / 1000} s${where}.`);
   }
 }

@@ -7,6 +7,7 @@ import type { Settings } from '../config/settings.js';
 import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SettingsToken } from '../container/tokens.js';
 import type { StageDefinition } from '../plugin/definitions.js';
 import { HookDriver } from '../plugin/hook-driver.js';
+import { owningStrayErrors } from '../plugin/stray-errors.js';
 import type { PlannedStage } from '../recipe/plan.js';
 import { BudgetGuard } from './budget-guard.js';
 import type { Contributions } from './contributions.js';
@@ -19,7 +20,6 @@ import type { RunInfo } from './run-scope.js';
 import { openStageContext, type StageInputValues } from './stage-context.js';
 import { acquireStageLock } from './stage-lock.js';
 import { checkStageOutputs, followStageRun } from './stage-outputs.js';
-import { owningStrayErrors } from './stray-errors.js';
 import { TrainerPool } from './trainer-pool.js';
 
 /** Output name to artifact URI. */

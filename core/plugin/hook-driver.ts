@@ -5,6 +5,7 @@ import { isMapValue } from '../recipe/problem-list.js';
 import type { PluginCatalog } from './catalog.js';
 import type { Log, Sink } from './definitions.js';
 import type { HookedStage, PlanObjection, PluginHooks, RecipeTree } from './hooks.js';
+import { owningStrayErrors } from './stray-errors.js';
 import { thrownText } from './thrown-text.js';
 
 /** A plugin with hooks. */
@@ -70,13 +71,13 @@ export class HookDriver {
         if (aroundStage === undefined) return inside;
         return async () => {
           let calls = 0;
-          await named(plugin, 'aroundStage', () =>
+          const around = () =>
             aroundStage(stage, async () => {
               calls += 1;
               if (calls > 1) throw new Error('it ran what is inside of it twice');
               await inside();
-            }),
-          ).catch((error: unknown) => {
+            });
+          await named(plugin, 'aroundStage', () => owningStrayErrors(around)).catch((error: unknown) => {
             // The stage's own failure is the one to be told, whatever a hook made of it.
             if (outcome !== undefined && 'error' in outcome) throw outcome.error;
             throw error;

@@ -57,6 +57,70 @@ describe('a plugin that throws where nobody waits for it', () => {
   });
 });
 
+const sinkPlugin = `
+import { apiVersion, definePlugin, defineSink, z } from 'simmerkit';
+const forget = (message) => void Promise.resolve().then(() => { throw new Error(message); });
+const plugin = (hooks) => definePlugin({
+  name: 'forgetful',
+  version: '1.0.0',
+  apiVersion,
+  hooks,
+  sinks: {
+    forgetful: defineSink({
+      description: 'Forgets promises.',
+      options: z.strictObject({ at: z.enum(['event', 'close']) }),
+      open: ({ at }) => ({
+        onEvent: ({ type }) => at === 'event' && type === 'run.started' ? forget('at an event') : undefined,
+        close: () => at === 'close' ? forget('at the end') : undefined,
+      }),
+    }),
+  },
+});
+`;
+const sinkRecipe = (sinks: string) =>
+  `name: sinks\nplugins: [./p.mjs]\n${sinks}stages:\n  go: { uses: curation/generate-problems, with: { count: 5 } }\n`;
+
+describe('a sink or hook whose forgotten promise fails', () => {
+  it.each([
+    ['sink', 'sinks: [{ uses: forgetful/forgetful, with: { at: event } }]\n', '{}', 'forgetful/forgetful'],
+    [
+      'hook',
+      '',
+      "{ onEvent: ({ type }) => type === 'run.started' ? forget('at an event') : undefined }",
+      'hook onEvent',
+    ],
+  ])('as a %s is left out, and the run goes on', async (_, sinks, hooks, name) => {
+    await using folder = await workFolder();
+    await folder.write('p.mjs', `${sinkPlugin}\nexport default plugin(${hooks});\n`);
+    await folder.write('recipe.yaml', sinkRecipe(sinks));
+    const { code, stdout, stderr } = await simmer(['run', 'recipe.yaml', '--json'], { cwd: folder.path });
+    const events = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect([code, events.at(-1).type]).toEqual([0, 'run.completed']);
+    expect(events.filter(({ type }) => type === 'sink.failed').map(({ data }) => data)).toMatchObject([
+      {
+        sink: expect.stringContaining(name),
+        error: { message: expect.stringMatching(/^at an event \(p\.mjs:\d+:\d+\)$/) },
+      },
+    ]);
+    expect(stderr).not.toContain('report it');
+  });
+
+  it('at the end is told of, and the run is done', async () => {
+    await using folder = await workFolder();
+    await folder.write('p.mjs', `${sinkPlugin}\nexport default plugin({});\n`);
+    await folder.write('recipe.yaml', sinkRecipe('sinks: [{ uses: forgetful/forgetful, with: { at: close } }]\n'));
+    const { code, stdout, stderr } = await simmer(['run', 'recipe.yaml'], { cwd: folder.path });
+    expect(code).toBe(0);
+    expect(stdout).toContain('sinks done');
+    expect(stderr).toMatch(
+      /^warning: The sink forgetful\/forgetful failed at the end: at the end \(p\.mjs:\d+:\d+\)\n$/,
+    );
+  });
+});
+
 it('a plugin that wants to end the process while it is loaded is told of beside what else is wrong', async () => {
   await using folder = await workFolder();
   await folder.write('leaves.mjs', 'process.exit(0);\n');

@@ -3,6 +3,11 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 /** Told of an error; false where it is too late to do anything with it. */
 type Blame = (error: unknown) => boolean;
 
+/** Does work of a plugin's: what anything that it began throws where nobody waits for it is told to its owner. */
+export function blamingStrayErrors<T>(blame: Blame, work: () => T): T {
+  return owners.run(blame, work);
+}
+
 const owners = new AsyncLocalStorage<Blame>();
 
 /**
@@ -38,7 +43,7 @@ export function blameOwner(error: unknown): boolean {
   if (blame === undefined) return false;
   if (!blame(error)) {
     const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    process.emitWarning(`What a plugin left running threw when its stage was over: ${reason}`);
+    process.emitWarning(`What a plugin left running threw when its work was over: ${reason}`);
   }
   return true;
 }
