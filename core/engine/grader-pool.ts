@@ -3,7 +3,9 @@ import { makeCacheFolder } from '../config/cache-folder.js';
 import type { Settings } from '../config/settings.js';
 import { ContributionsToken, RunInfoToken, SettingsToken } from '../container/tokens.js';
 import { isUserError, UserError } from '../errors.js';
-import type { GraderDefinition } from '../plugin/definitions.js';
+import type { GraderContext, GraderDefinition } from '../plugin/definitions.js';
+import { owningStrayErrors } from '../plugin/stray-errors.js';
+import { thrownText } from '../plugin/thrown-text.js';
 import { canonicalJson } from '../recipe/canonical-json.js';
 import type { Grader } from '../trainer/trainer.js';
 import { BudgetGuard } from './budget-guard.js';
@@ -13,8 +15,12 @@ import { RunEnding } from './run-ending.js';
 import { RunRecorder } from './run-recorder.js';
 import type { RunInfo, RunResource } from './run-scope.js';
 import { ThrownBy } from './stage-error.js';
+import { withTimeLimit } from './time-limit.js';
 
-type OwnedGrader = Grader & AsyncDisposable;
+/** A grader that ends on its own terms may take this long, in milliseconds. */
+const endMilliseconds = 30_000;
+
+type OwnedGrader = Grader & AsyncDisposable & { readonly uses: string };
 
 /** The run's graders: one for each `uses` and options, started when a stage first asks for it, ended with the run. */
 @injectable()
@@ -73,15 +79,21 @@ export class GraderPool implements RunResource {
   async end(): Promise<void> {
     const graders = [...this.#graders.values()];
     this.#graders.clear();
-    for (const result of await Promise.allSettled(graders)) {
-      if (result.status === 'rejected') continue;
-      try {
-        await result.value[Symbol.asyncDispose]();
-      } catch (error) {
-        this.#recorder
-          .log({ source: 'engine' })
-          .warning(`A grader did not end well: ${error instanceof Error ? error.message : String(error)}`);
-      }
+    const started = await Promise.allSettled(graders);
+    await Promise.all(
+      started.map((result) => (result.status === 'fulfilled' ? this.#endOne(result.value) : undefined)),
+    );
+  }
+
+  async #endOne(grader: OwnedGrader): Promise<void> {
+    const hangs = () => new Error(`its disposal did not end within ${endMilliseconds / 1000} s`);
+    try {
+      const ended = owningStrayErrors(async () => grader[Symbol.asyncDispose]());
+      await withTimeLimit(ended, endMilliseconds, hangs);
+    } catch (error) {
+      this.#recorder
+        .log({ source: 'engine' })
+        .warning(`The grader ${grader.uses} did not end well: ${thrownText(error)}`);
     }
   }
 
@@ -94,7 +106,7 @@ export class GraderPool implements RunResource {
     const { cacheFolder, python } = this.#settings;
     await makeCacheFolder(cacheFolder);
     const plugin = uses.split('/')[0]!;
-    const grader = await definition.start(options, {
+    const context: GraderContext = {
       log: this.#recorder.log({ source: `plugin ${plugin}`, ...asker }),
       signal: this.#ending.signal,
       cacheFolder,
@@ -104,16 +116,28 @@ export class GraderPool implements RunResource {
       emit: async (event) => {
         await this.#recorder.emit({ ...event, ...asker });
       },
-    });
+    };
+    const grader = await namingPlugin(plugin, () => definition.start(options, context));
+    if (typeof grader?.grade !== 'function') {
+      throw new UserError('invalid_grader', `The grader ${uses} was started and gave nothing that grades.`, {
+        kind: 'runFailed',
+        hint: 'This is a mistake in its plugin: `start` returns an object with `grade` and `[Symbol.asyncDispose]`.',
+      });
+    }
     return {
-      async grade(items, signal) {
-        try {
-          return checkGrades(uses, items, await grader.grade(items, signal));
-        } catch (error) {
-          throw isUserError(error) ? error : new ThrownBy(plugin, error);
-        }
-      },
+      uses,
+      grade: (items, signal) =>
+        namingPlugin(plugin, async () => checkGrades(uses, items, await grader.grade(items, signal))),
       [Symbol.asyncDispose]: () => grader[Symbol.asyncDispose](),
     };
+  }
+}
+
+/** What a grader throws is its plugin's, whichever stage asked. */
+async function namingPlugin<T>(plugin: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw isUserError(error) ? error : new ThrownBy(plugin, error);
   }
 }
