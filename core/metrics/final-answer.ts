@@ -1,6 +1,7 @@
 /**
  * The final answer in an answer's text by the rules of s1's evaluation: after the last delimiter the last `\boxed{}`,
- * else what follows the last `Answer:` ("Final Answer:" ends so too). Null where there is none.
+ * else what follows the last `Answer:` ("Final Answer:" ends so too) without Markdown's emphasis. Null where there is
+ * none.
  * @param delimiter what starts an answer, should the model repeat it
  */
 export function finalAnswer(answer: string, delimiter = '<|im_start|>answer'): string | null {
@@ -9,12 +10,20 @@ export function finalAnswer(answer: string, delimiter = '<|im_start|>answer'): s
   const boxed = lastBoxed(text);
   if (boxed !== null) return presence(boxed);
   const marker = text.lastIndexOf('Answer:');
-  return marker < 0 ? null : presence(text.slice(marker + 'Answer:'.length));
+  return marker < 0 ? null : presence(withoutEmphasis(text.slice(marker + 'Answer:'.length)));
 }
 
-/** The content of the last `\boxed{...}` whose braces balance; escaped braces are content. */
+/** Models write `**Answer:** 42`, `**Answer: 42**` and `Answer: **42**`. */
+function withoutEmphasis(text: string): string {
+  return text
+    .replace(/^(?:\*\*|__)(?=\s|$)/, '')
+    .replace(/(?<![\w*])(\*\*|__|[*`])(?=[^\s*])([^*`\n]{0,200}[^\s*`])\1(?![\w*])/g, '$2')
+    .replace(/^([^*\n]*[^\s*])\*\*(?=\s*$|\s*\n)/, '$1');
+}
+
+/** The content of the last `\boxed{...}` or `\fbox{...}` whose braces balance; escaped braces are content. */
 function lastBoxed(text: string): string | null {
-  const opening = /\\f?boxed\s*\{/g;
+  const opening = /\\(?:boxed|fbox)\s*\{/g;
   let found: string | null = null;
   for (let match = opening.exec(text); match !== null; match = opening.exec(text)) {
     const end = closingBrace(text, opening.lastIndex);

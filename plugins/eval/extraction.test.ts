@@ -15,6 +15,16 @@ describe('extraction s1', () => {
     ['nothing where nothing follows', 'Final Answer:', null],
     ['the last box that is closed', '\\boxed{7} \\boxed{8', '7'],
     ['nothing in an empty box', '\\boxed{ }', null],
+    ['a frame that is no \\boxed', 'It is \\fbox{42}.', '42'],
+    ['what an emphasized marker is followed by', '**Final Answer:**\n\n42', '42'],
+    [
+      'an answer that is emphasized with its marker',
+      '**Answer: 42 marbles**\n\nThat is all.',
+      '42 marbles\n\nThat is all.',
+    ],
+    ['an emphasized answer', 'Answer: **$42**', '$42'],
+    ['two that are emphasized', '**Answer:** **4** and `2`', '4 and 2'],
+    ['products and powers as they are', 'Answer: 2**10 * 3*x*y', '2**10 * 3*x*y'],
   ])('finds %s', (_, answer, expected) => {
     expect(s1(answer)).toBe(expected);
   });

@@ -31,7 +31,8 @@ export const gradeOptions = z.strictObject({
     .default('task')
     .describe(
       "How the final answer is found in the answer's text. s1: after the last answer delimiter the last \\boxed{}, else " +
-        'what follows the last "Answer:". whole: all of it. task: as the task of the dataset says, and s1 where there is none.',
+        'what follows the last "Answer:", without Markdown\'s emphasis. whole: all of it. task: as the task of the dataset ' +
+        'says, and s1 where there is none.',
     ),
   answerDelimiter: z
     .string()
