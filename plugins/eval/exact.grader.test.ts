@@ -22,6 +22,15 @@ describe('eval/exact', () => {
     ['42\nbecause 6 * 7 = 42', '42'],
     ['\\text{East}', 'east'],
     ['(3,  4)', '(3, 4)'],
+    ['\\left(3,\\, 4\\right)', '(3,4)'],
+    ['\\$18', '18'],
+    ['-$18.50', '-18.5'],
+    ['1{,}234', '1234'],
+    ['10\\,000', '10000'],
+    ['10,\\!000', '10000'],
+    ['120^\\circ', '120'],
+    ['\\fbox{7}', '7'],
+    ['- 7', '-7'],
   ])('takes %j for %j', (answer, gold) => {
     expect(grade(answer, gold)).toBe('right');
   });
@@ -43,7 +52,16 @@ describe('eval/exact', () => {
     expect(grade('6 * 7 = 42 marbles', '42', 'last')).toBe('right');
     expect(grade('6 * 7 = 42 marbles', '42', 'first')).toBe('wrong');
     expect(grade('room x42', '42', 'first')).toBe('unparsed');
+    expect(grade('1{,}234 marbles', '1234', 'last')).toBe('right');
   });
+
+  it.each(['1/42', '42 / 5', '\\frac{42}{5}', '\\frac{1}{42}', '42^2', '2^{42}'])(
+    'reads no part of %j as a number',
+    (answer) => {
+      expect(grade(answer, '42', 'first')).not.toBe('right');
+      expect(grade(answer, '42', 'last')).not.toBe('right');
+    },
+  );
 });
 
 it('reads every integer as itself, however it is padded', () => {

@@ -17,8 +17,8 @@ export function gradeExactly(item: GradeItem, options: ExactOptions): Grade {
   const gold = normalizeAnswer(item.gold);
   const goldNumber = canonicalNumber(gold);
   const answer = normalizeAnswer(item.answer);
-  const parsedAnswer = goldNumber === null ? answer : (readNumber(answer, options.number) ?? '');
-  const parsedGold = goldNumber ?? gold;
+  const parsedAnswer = goldNumber === null ? withoutSpaces(answer) : (readNumber(answer, options.number) ?? '');
+  const parsedGold = goldNumber ?? withoutSpaces(gold);
   const shared = { id: item.id, parsedAnswer, parsedGold };
   if (parsedAnswer === '') {
     const explanation =
@@ -35,13 +35,13 @@ export function gradeExactly(item: GradeItem, options: ExactOptions): Grade {
 
 /** Without what surrounds an answer but is not part of it: further lines, math delimiters, \boxed, \text, a full stop, case. */
 export function normalizeAnswer(text: string): string {
-  let answer = text.trim().split('\n', 1)[0] ?? '';
+  let answer = withoutTypesetting(text.trim().split('\n', 1)[0] ?? '').trim();
   let before: string;
   do {
     before = answer;
     answer = answer
       .replace(/^\\\((.*)\\\)$|^\\\[(.*)\\\]$|^\$+([^$]*)\$+$/, (_, round, square, dollar) => round ?? square ?? dollar)
-      .replace(/^\\f?boxed\{(.*)\}$/, '$1')
+      .replace(/^\\(?:boxed|fbox)\{(.*)\}$/, '$1')
       .replace(/^\\(?:text|textbf|mathrm|mathbf)\{(.*)\}$/, '$1')
       .replace(/[.。]+$/, '')
       .trim();
@@ -49,15 +49,33 @@ export function normalizeAnswer(text: string): string {
   return answer.replace(/\s+/g, ' ').toLowerCase();
 }
 
-const number = String.raw`[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?`;
-const wholeNumber = new RegExp(String.raw`^[$€£]?\s?(${number})\s?(?:%|\\%|°)?$`);
-/** No letter, digit or point before it, so that "x2" and "1.2.3" are not read as numbers. */
-const numberWithin = new RegExp(String.raw`(?<![\w.,])${number}(?![\w]|[.,]\d)`, 'g');
+/** LaTeX that says how an answer looks: `\$1{,}000`, `10\,000`, `\left(3,\ 4\right)`, `90^\circ`. */
+function withoutTypesetting(text: string): string {
+  return text
+    .replace(/\\!|\\(?:left|right)(?![A-Za-z])/g, '')
+    .replace(/\{,\}/g, ',')
+    .replace(/(?<=\d)\\,(?=\d{3}(?!\d))/g, '')
+    .replace(/\\[,;: ]|~/g, ' ')
+    .replace(/\\\$/g, '$')
+    .replace(/\^\s*(?:\\circ(?![A-Za-z])|\{\\circ\})/g, '°');
+}
+
+/** White space beside signs and brackets says nothing: "(3, 4)" is "(3,4)". */
+function withoutSpaces(text: string): string {
+  return text.replace(/\s*([-,;:()[\]{}=+*/^|<>])\s*/g, '$1');
+}
+
+const sign = '[-+−–]?';
+const digits = String.raw`(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?`;
+const wholeNumber = new RegExp(String.raw`^[$€£]?\s?(${sign})\s?[$€£]?\s?(${digits})\s?(?:%|\\%|°)?$`);
+/** No letter, digit or point before it, so that "x2" and "1.2.3" are not read as numbers; nor parts of "1/2" and "2^3". */
+const numberWithin = new RegExp(String.raw`(?<![\w.,]|\d\s?/\s?|\^\{?)[-+−]?${digits}(?![\w^]|[.,]\d|\s?/\s?\d)`, 'g');
+const fractions = /\\[cdt]?frac\s*(?:\{[^{}]*\}|\w)\s*(?:\{[^{}]*\}|\w)/g;
 
 function readNumber(answer: string, how: ExactOptions['number']): string | null {
   const whole = canonicalNumber(answer);
   if (whole !== null || how === 'whole') return whole;
-  const found = [...answer.matchAll(numberWithin)]
+  const found = [...answer.replace(fractions, 'a fraction').matchAll(numberWithin)]
     .map(([match]) => canonicalNumber(match))
     .filter((one) => one !== null);
   return (how === 'first' ? found[0] : found.at(-1)) ?? null;
@@ -65,10 +83,10 @@ function readNumber(answer: string, how: ExactOptions['number']): string | null 
 
 /** A decimal number without thousands separators, sign of zero, leading or trailing zeros; exact at any length. */
 export function canonicalNumber(text: string): string | null {
-  const digits = wholeNumber.exec(text.trim())?.[1];
-  if (digits === undefined || !/\d/.test(digits)) return null;
-  const negative = /^[-−]/.test(digits);
-  const [integer = '', fraction = ''] = digits.replace(/[-+−,]/g, '').split('.');
+  const [, signed = '', found] = wholeNumber.exec(text.trim()) ?? [];
+  if (found === undefined || !/\d/.test(found)) return null;
+  const negative = /^[-−–]/.test(signed);
+  const [integer = '', fraction = ''] = found.replaceAll(',', '').split('.');
   const whole = integer.replace(/^0+(?=\d)/, '') || '0';
   const part = fraction.replace(/0+$/, '');
   const value = part === '' ? whole : `${whole}.${part}`;
