@@ -11,6 +11,12 @@ it.each([
   ['The answer is (C), since A fails.', 'C'],
   ['First I took option A. Final answer: D', 'D'],
   ['So it must be (B).', 'B'],
+  ['C\n\nExplanation: (A) and (B) are wrong.', 'C'],
+  ['(D).\nOption A fails.', 'D'],
+  ['C, because A is wrong.', 'C'],
+  ['B - 42 metres', 'B'],
+  ['[C]', 'C'],
+  ['"C"', 'C'],
 ])('reads %s as the letter %s', (text, letter) => {
   expect(chosenLetter(text, 'ABCD')).toBe(letter);
 });
@@ -19,6 +25,8 @@ it.each([
   '',
   'a cat',
   'A or B',
+  'A, C',
+  'A molecule - of water',
   'Either (A) or (B).',
   'E',
   'Answer is A or B',

@@ -40,12 +40,16 @@ export function gradeChoice(item: GradeItem, letters: string): Grade {
 export function chosenLetter(text: string, letters: string): string | null {
   const plain = text
     .replace(/\\(?:text|textbf|mathrm|mathbf|boxed|fbox)\s*(?=\{)/g, '')
-    .replace(/[$*`{}]|\\[()[\]]/g, '')
+    .replace(/[$*`{}[\]]|\\[()[\]]/g, '')
+    .replace(/["'“‘]([A-Z])["'”’]/g, '$1')
     .trim();
-  const alone = new RegExp(`^\\(?([${letters}${letters.toLowerCase()}])\\)?[.:]?$`).exec(plain)?.[1];
+  // What stands alone in the first line is the answer, and explained in the next.
+  const alone = new RegExp(`^\\(?([${letters}${letters.toLowerCase()}])\\)?\\s*[.:]?\\s*(?:\\n|$)`).exec(plain)?.[1];
   if (alone !== undefined) return alone.toUpperCase();
   // Small letters are words ("a"), so that from here on only capitals count.
-  const labelled = new RegExp(`^\\(?([${letters}])(?:[).:]|\\)\\s*)(?=\\s|$)`).exec(plain)?.[1];
+  const labelled = new RegExp(`^\\(?([${letters}])(?:[).:](?=\\s|$)|,?\\s+(?:because|since|as)\\b|\\s+[-–—]\\s)`).exec(
+    plain,
+  )?.[1];
   if (labelled !== undefined) return labelled;
   const stated = new RegExp(
     `(?:[Aa]nswer|[Cc]hoice|[Oo]ption)(?:\\s+is)?\\s*:?\\s*\\(?([${letters}])\\)?(?![\\w'’]|\\s+(?:or|and)\\b)`,
