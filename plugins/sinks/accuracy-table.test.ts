@@ -40,6 +40,25 @@ it('has the models in the order of the stages, whichever ended first', () => {
   expect(accuracyTable(inStageOrder(ended, ['base-graded', 'tuned-graded'])).models).toEqual(['base', 'tuned']);
 });
 
+it('tells a maximum that was forced from ones that were asked for, or drawn for', () => {
+  const byMethod = (policy: string, method: string): MeasuredFigure => {
+    const { stage, figure } = accuracy('graded', 'tuned', policy, 0.5);
+    return { stage, figure: { ...figure, labels: { ...figure.labels, method } } };
+  };
+  const figures = [
+    byMethod('64', 'budget-forcing'),
+    byMethod('tokens64', 'token-conditional'),
+    byMethod('tokens64+forced', 'token-conditional+forced'),
+    byMethod('reject64', 'rejection'),
+  ];
+  expect(accuracyTable(figures).policies.map(({ label }) => label)).toEqual([
+    '64 tokens',
+    '64 tokens, tokens64',
+    '64 tokens, tokens64+forced',
+    '64 tokens, reject64',
+  ]);
+});
+
 it('tells differences of the same models by the stage that compared them', () => {
   const difference = (stage: string, value: number): MeasuredFigure => ({
     stage,

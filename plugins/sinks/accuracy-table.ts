@@ -5,7 +5,7 @@ type Metric = EventData['metric.measured'];
 /** One way of thinking under which models were scored: a row of the table. */
 export interface ScoredPolicy {
   readonly id: string;
-  /** "128 tokens", "512 tokens, 2 x Wait": what thinking was held to. */
+  /** "128 tokens", "512 tokens, 2 x Wait": what thinking was held to; with the policy's id where it was held in another way than by force. */
   readonly label: string;
   /** Accuracy by model, as the table calls it. */
   readonly accuracies: ReadonlyMap<string, Metric>;
@@ -98,8 +98,10 @@ function shortPolicy(policy: string | number | undefined): string {
 }
 
 function policyLabel(labels: NonNullable<Metric['labels']>): string {
-  if (labels.method === 'none') return 'no thinking';
+  const { method = 'budget-forcing', policy } = labels;
+  if (method === 'none') return 'no thinking';
   const maximum = labels.maxThinkingTokens === undefined ? 'no limit' : `${labels.maxThinkingTokens} tokens`;
+  if (method !== 'budget-forcing') return `${maximum}, ${policy}`;
   const waits = Number(labels.ignore ?? 0);
   return waits === 0 ? maximum : `${maximum}, ${waits} x ${labels.word === '' ? 'nothing' : labels.word}`;
 }
