@@ -26,6 +26,22 @@ function add(runs: GradedRuns, policy: string, method: string, maximum: number |
   }
 }
 
+it('measures votes by how many there are, those under each policy by themselves', async () => {
+  const measured = async (policies: readonly string[]) => {
+    const tuned = new GradedRuns();
+    for (const [index, policy] of policies.entries())
+      for (const votes of [1, 2]) add(tuned, `${policy}+maj${votes}`, 'majority', 64, 80 * votes * (index + 1));
+    const options = { draws: 100, seed: 7, breathe: async () => {} };
+    const { scaling } = await compareRuns({ untuned: new GradedRuns(), tuned }, options);
+    return scaling.map(({ series, runs, scalingPerDoubling }) => [series, runs, scalingPerDoubling]);
+  };
+  expect(await measured(['64'])).toEqual([['majority', 2, 50]]);
+  expect(await measured(['64', 'reject64'])).toEqual([
+    ['majority@64', 2, 50],
+    ['majority@reject64', 2, 0],
+  ]);
+});
+
 it('measures each method by itself, and compares maxima of budget forcing alone', async () => {
   const tuned = new GradedRuns();
   add(tuned, 'max64', 'budget-forcing', 64, 64);

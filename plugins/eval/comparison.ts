@@ -3,7 +3,10 @@ import { type GradedRun, type GradedRuns, requireSameProblems } from './graded-r
 import { bootstrapMean } from './statistics.js';
 
 export type Role = 'untuned' | 'tuned';
-/** Of budget forcing: `maxima`, without waits, and `waits`, at the largest maximum. Of another method: its name. */
+/**
+ * Of budget forcing: `maxima`, without waits, and `waits`, at the largest maximum. Of another method: its name, and of
+ * votes under several policies `METHOD@POLICY`.
+ */
 type Series = 'maxima' | 'waits' | (string & {});
 
 /** `report.json` of eval/compare; the README of this plugin says what each field is. */
@@ -234,12 +237,21 @@ function seriesOf(runs: readonly GradedRun[]): ReadonlyMap<Series, readonly Grad
     ['maxima', forced.filter((run) => run.policy.ignore === 0)],
     ['waits', forced.filter((run) => maximumOf(run) === largest)],
   ]);
-  for (const run of runs) {
+  const others = runs.filter((run) => !isForced(run));
+  for (const run of others) {
     const { method } = run.policy;
-    if (!isForced(run)) series.set(method, [...(series.get(method) ?? []), run]);
+    const alike = others.filter((other) => other.policy.method === method);
+    const isOfSeveral = new Set(alike.map(votedPolicy)).size > 1;
+    const name = isOfSeveral && isVote(run) ? `${method}@${votedPolicy(run)}` : method;
+    series.set(name, [...(series.get(name) ?? []), run]);
   }
   return series;
 }
+
+const isVote = ({ policy }: GradedRun) => policy.method === 'majority' || policy.method.startsWith('best-of-');
+
+/** Under which policy the samples of a vote were made: "64" of "64+maj8". */
+const votedPolicy = ({ policy }: GradedRun) => policy.id.slice(0, policy.id.lastIndexOf('+'));
 
 function reportScaling(series: Series, chosen: readonly GradedRun[]): ScalingReport[] {
   const [first] = chosen;
