@@ -94,11 +94,11 @@ describe('eval/grade', () => {
       },
       grader,
     });
-    expect(result.rows('graded').map((row) => [row.id, row.extracted, row.verdict, row.gold])).toEqual([
-      ['p0/64/0', '0', 'right', '0'],
-      ['p1/64/0', '7', 'wrong', '1'],
-      ['p2/64/0', 'none', 'unparsed', '2'],
-      ['p3/64/0', null, 'unparsed', '3'],
+    expect(result.rows('graded').map((row) => [row.id, row.extracted, row.parsed, row.verdict, row.gold])).toEqual([
+      ['p0/64/0', '0', '0', 'right', '0'],
+      ['p1/64/0', '7', '7', 'wrong', '1'],
+      ['p2/64/0', 'none', null, 'unparsed', '2'],
+      ['p3/64/0', null, null, 'unparsed', '3'],
     ]);
     const measured = metrics(result.events);
     expect(measured.get('tuned.accuracy@64')).toMatchObject({

@@ -43,6 +43,7 @@ const generationColumns: Columns = {
 const gradedColumns: Columns = {
   ...generationColumns,
   extracted: 'VARCHAR',
+  parsed: 'VARCHAR',
   verdict: 'VARCHAR',
   explanation: 'VARCHAR',
 };
@@ -103,6 +104,7 @@ export const grade = defineStage({
             gold: problem.gold,
             model: options.label ?? textIn(row, 'model') ?? 'model',
             extracted,
+            parsed: grade?.parsedAnswer || null,
             verdict: grade?.verdict ?? 'unparsed',
             explanation: grade?.explanation ?? 'No final answer was found.',
           };

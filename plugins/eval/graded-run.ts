@@ -15,6 +15,8 @@ export interface SampleVerdict {
   readonly index: number;
   readonly verdict: string | null;
   readonly extracted: string | null;
+  /** As the grader read it; null in older tables, and where it could not. */
+  readonly parsed: string | null;
 }
 
 /** One problem under one policy. */
@@ -68,7 +70,8 @@ export class GradedRun {
     if (textIn(row, 'finish_disputed') !== null) this.counts.disputed++;
     if (row.context_cut === true) this.counts.contextCut++;
     const index = numberIn(row, 'sample_index') ?? 0;
-    this.addVerdict(textIn(row, 'prompt_id') ?? '', { index, verdict, extracted: textIn(row, 'extracted') });
+    const answer = { index, verdict, extracted: textIn(row, 'extracted'), parsed: textIn(row, 'parsed') };
+    this.addVerdict(textIn(row, 'prompt_id') ?? '', answer);
   }
 
   private addVerdict(problem: string, answer: SampleVerdict): void {

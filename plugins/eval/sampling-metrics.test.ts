@@ -14,7 +14,8 @@ function runOf(problems: Readonly<Record<string, readonly string[]>>) {
         policy: 'max64',
         prompt_id: problem,
         sample_index: index,
-        extracted: extracted === '' ? null : extracted,
+        extracted: extracted === '' ? null : `${extracted} marbles, sample ${index}`,
+        parsed: extracted === '' ? null : extracted,
         verdict,
       };
       runs.runOf(row).add(row);

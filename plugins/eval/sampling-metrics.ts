@@ -43,7 +43,7 @@ export function passAt(k: number, samples: number, right: number): number {
 }
 
 function majority(answers: readonly SampleVerdict[]): SampleVerdict {
-  const chosen = majorityOf(answers.map(({ index, verdict, extracted }) => ({ index, verdict, extracted })));
+  const chosen = majorityOf(answers.map((answer) => ({ ...answer })));
   return answers.find(({ index }) => index === chosen.index) as SampleVerdict;
 }
 

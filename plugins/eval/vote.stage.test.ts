@@ -9,6 +9,7 @@ const columns = {
   policy: 'VARCHAR',
   method: 'VARCHAR',
   sample_index: 'INTEGER',
+  max_thinking_tokens: 'INTEGER',
   thinking_tokens: 'INTEGER',
   answer_tokens: 'INTEGER',
   extracted: 'VARCHAR',
@@ -26,6 +27,7 @@ function graded(samples: Readonly<Record<string, readonly (readonly [string | nu
       policy: '64',
       method: 'budget-forcing',
       sample_index: index,
+      max_thinking_tokens: 64,
       thinking_tokens: tokens,
       answer_tokens: 2,
       extracted,
@@ -40,7 +42,7 @@ function graded(samples: Readonly<Record<string, readonly (readonly [string | nu
 const voted = async (samples: Parameters<typeof graded>[0], options: Readonly<Record<string, unknown>> = {}) =>
   (await runStage(vote, { options, inputs: { graded: graded(samples) } })).rows('voted');
 
-it('takes what most samples gave, equal numbers being equal, and sums what they spent', async () => {
+it('takes what most samples gave, equal numbers being equal, and sums what they spent and were allowed', async () => {
   const [row] = await voted({
     p: [
       ['8', 10],
@@ -54,6 +56,7 @@ it('takes what most samples gave, equal numbers being equal, and sums what they 
     method: 'majority',
     verdict: 'right',
     thinking_tokens: 100,
+    max_thinking_tokens: 256,
     answer_tokens: 8,
     id: 'p/64+maj4/0',
   });
@@ -92,6 +95,26 @@ it('breaks a tie by the sample that came first, and gives what was not parsed no
       })
     )[0],
   ).toMatchObject({ verdict: 'unparsed', extracted: null });
+});
+
+it('counts answers as the grader read them, so that no unit parts votes', async () => {
+  const answers = [
+    ['8', '8'],
+    ['7 marbles', '7'],
+    ['It is 7.', '7'],
+  ];
+  const rows = answers.map(([extracted, parsed], index) => ({
+    prompt_id: 'p',
+    model: 'm',
+    policy: '64',
+    sample_index: index,
+    extracted,
+    parsed,
+    verdict: parsed === '7' ? 'right' : 'wrong',
+  }));
+  const inputs = { graded: memoryTable({ ...columns, parsed: 'VARCHAR' }, rows) };
+  const [row] = (await runStage(vote, { options: {}, inputs })).rows('voted');
+  expect(row).toMatchObject({ policy: '64+maj3', extracted: '7 marbles', verdict: 'right' });
 });
 
 it('lets the first samples vote at each size, and takes the best of them', async () => {

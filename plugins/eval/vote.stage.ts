@@ -60,15 +60,16 @@ export const vote = defineStage({
 });
 
 /**
- * The first sample with the answer that most gave; of two answers with as many votes the one that was given first. What
- * could not be read has no vote; where nothing could, the first sample stands, unparsed.
+ * The first sample with the answer that most gave, as the grader read it: "B" and "(B) 7 J" are one. Of two answers with as
+ * many votes it is the one that was given first. What could not be read has no vote; where nothing could, the first sample
+ * stands, unparsed.
  */
 export function majorityOf(samples: readonly Row[]): Row {
   const votes = new Map<string, { count: number; readonly row: Row }>();
   for (const row of samples) {
-    const extracted = textIn(row, 'extracted');
-    if (extracted === null || textIn(row, 'verdict') === 'unparsed') continue;
-    const text = normalizeAnswer(extracted);
+    const given = textIn(row, 'parsed') ?? textIn(row, 'extracted');
+    if (given === null || textIn(row, 'verdict') === 'unparsed') continue;
+    const text = normalizeAnswer(given);
     const key = canonicalNumber(text) ?? text;
     const known = votes.get(key);
     if (known === undefined) votes.set(key, { count: 1, row });
@@ -86,9 +87,10 @@ function bestOf(samples: readonly Row[], way: 'shortest' | 'longest' | 'oracle')
   return samples.reduce((best, row) => (tokens(row) < tokens(best) ? row : best));
 }
 
-/** What was spent is what all samples spent. */
+/** What was spent is what all samples spent, of what all were allowed. */
 function votedRow(chosen: Row, samples: readonly Row[], suffix: string, method: string): Row {
   const sum = (column: string) => samples.reduce((total, row) => total + (numberIn(row, column) ?? 0), 0);
+  const maximum = numberIn(chosen, 'max_thinking_tokens');
   const policy = `${textIn(chosen, 'policy')}+${suffix}`;
   return {
     ...chosen,
@@ -96,6 +98,7 @@ function votedRow(chosen: Row, samples: readonly Row[], suffix: string, method: 
     policy,
     method,
     sample_index: 0,
+    ...(maximum === null ? {} : { max_thinking_tokens: maximum * samples.length }),
     thinking_tokens: sum('thinking_tokens'),
     answer_tokens: sum('answer_tokens'),
     explanation: `Sample ${numberIn(chosen, 'sample_index')} of ${samples.length}. ${textIn(chosen, 'explanation') ?? ''}`,
