@@ -22,6 +22,16 @@ _BOXED_WORDS = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _PI = re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
 _PI_COMMAND = r"\\pi "
 _SCIENTIFIC = re.compile(r"([+-]?\d+(?:\.\d+)?)[eE]([+-]?\d+)")
+_NUMBER = r"[$€£]?[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:/\d+)?"
+#: A number of something: "42 marbles", "60 km/h", "about 7".
+_COUNTED = re.compile(
+    rf"(?:about|almost|approximately|around|exactly|nearly|only|roughly)\s+{_NUMBER}(?:\s+[A-Za-z]{{2,}})?"
+    rf"|{_NUMBER}\s+(?!pi\b)[A-Za-z]{{2,}}(?:/[A-Za-z]+)?(?:\^?[23])?"
+)
+#: A line that is no answer: the number of a list's item, or what goes on in the next line.
+_UNFINISHED = re.compile(r"\d+\.|.*[:,=]|.*\\begin(?!.*\\end).*|\\\[(?!.*\\\]).*|\$\$(?!.*\$\$).*")
+_MIXED_NUMBER = re.compile(r"(?<![\d/.])(\d+)\s+(\d+)/(\d+)(?![\d/])")
+_SPACED_THOUSANDS = re.compile(r"(?<=\d)\\,(?=\d{3}(?!\d))")
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,9 @@ def compare(gold: str, answer: str) -> Comparison:
     if not answer.strip():
         return Comparison("UNPARSED", "The answer is empty.")
 
-    gold_words, answer_words = _read_words(gold), _read_words(answer)
+    gold_words = _read_words(gold)
+    answer = _without_remarks(answer, is_of_words=gold_words is not None)
+    answer_words = _read_words(answer)
     if gold_words is not None and answer_words is not None:
         # As mathematics, a word is the product of its letters, in any order.
         if gold_words == answer_words:
@@ -80,25 +92,45 @@ def warm_up() -> None:
 
 def _read(text: str) -> list[Any]:
     """What math-verify reads: expressions, then the text that it found."""
+    text = _MIXED_NUMBER.sub(r"\1\\frac{\2}{\3}", _SPACED_THOUSANDS.sub("", text.strip()))
     readings: list[Any] = parse(_delimit(text), parsing_timeout=None)
-    return readings
+    if _COUNTED.fullmatch(text) is None:
+        return readings
+    # "6 xyz" may be a product, but "42 marbles" is none of its letters: either reading may be what is meant.
+    number: list[Any] = parse(text, parsing_timeout=None)
+    return [*number, *readings]
 
 
 def _delimit(text: str) -> str:
     """Makes bare LaTeX, like `\\frac{3}{4}` or `x = 5`, something that math-verify looks at as a whole."""
-    text = text.strip()
     if _DELIMITED.search(text) or _is_prose(text):
         return text
     scientific = _SCIENTIFIC.fullmatch(text)
     if scientific is not None:
         return rf"${scientific[1]} \cdot 10^{{{scientific[2]}}}$"
-    return f"${_PI.sub(_PI_COMMAND, text)}$"
+    return f"${_PI.sub(_PI_COMMAND, ' '.join(text.split()))}$"
+
+
+def _without_remarks(answer: str, *, is_of_words: bool) -> str:
+    """The first line, where it is an answer and sentences follow: numbers in these are no answer."""
+    first, _, rest = answer.strip().partition("\n")
+    first = first.strip()
+    if not _is_prose(rest):
+        return answer
+    is_expression = re.search(r"[0-9A-Za-z]", first) and not re.search(r"[A-Za-z]{2,}", _without_commands(first))
+    is_answer = is_expression or _COUNTED.fullmatch(first.rstrip(".")) or (is_of_words and _read_words(first))
+    return first if is_answer and not _UNFINISHED.fullmatch(first) else answer
 
 
 def _is_prose(text: str) -> bool:
     """Whether this is a sentence, or one word, with perhaps an answer in it: its letters are no variables."""
-    rest = re.sub(r"\\(?:begin|end)\s*\{[^{}]*\}|\\[A-Za-z]+", " ", _TEXT_COMMAND.sub(" ", text))
-    return _WORDS.fullmatch(text) is not None or len(re.findall(r"(?<![A-Za-z])[A-Za-z]{2,}", rest)) >= 2
+    words = re.findall(r"(?<![A-Za-z])[A-Za-z]{2,}", _without_commands(text))
+    return _WORDS.fullmatch(text) is not None or len(words) >= 2
+
+
+def _without_commands(text: str) -> str:
+    """The rest of LaTeX, without the texts in it."""
+    return re.sub(r"\\(?:begin|end)\s*\{[^{}]*\}|\\[A-Za-z]+", " ", _TEXT_COMMAND.sub(" ", text))
 
 
 def _read_words(text: str) -> str | None:

@@ -36,6 +36,20 @@ POWER_TOWER = "$9^{9^{9^{9}}}$"
         (r"\begin{pmatrix} -1/3 \\ 2 \end{pmatrix}", r"\boxed{\begin{pmatrix} -\frac{1}{3} \\ 2 \end{pmatrix}}"),
         (r"\text{Evelyn}", r"\boxed{Evelyn}"),
         ("no solution", r"\boxed{\text{No solution}}"),
+        ("42", "42 marbles"),
+        ("18 dollars", "$18"),
+        ("60", "about 60 km/h"),
+        ("5ab", "5 ab"),
+        (r"\frac{7}{2}", "3 1/2"),
+        ("1234567", r"1\,234\,567"),
+        # Sentences behind the answer have numbers, too.
+        ("42", "42\n\nShe has 6 boxes of 7."),
+        ("42", "42 marbles.\n\nShe has 6 boxes of 7."),
+        (r"\frac{3}{4}", "$x = \\frac{3}{4}$\nWe divide 6 by 8 here."),
+        (r"\text{Evelyn}", "Evelyn\n\nEvelyn is faster than 7."),
+        ("42", "1. She has 6 boxes.\n2. With 7 in each, that is 42"),
+        ("42", "\\[\n42\n\\]\nThat is all of them."),
+        (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", "\\begin{pmatrix}\n1 \\\\ 2\n\\end{pmatrix}"),
     ],
 )
 def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
@@ -54,6 +68,10 @@ def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
         # As a product of letters they would be equal.
         (r"\text{listen}", r"\text{silent}"),
         (r"\text{Evelyn}", "$7$"),
+        ("43", "42 marbles"),
+        ("2", "3 1/2"),
+        ("3", "3 pi"),
+        ("7", "42\n\nShe has 6 boxes of 7."),
         # The other way round it is right: the gold comes first.
         ("(1, 2)", "1 < x < 2"),
     ],
