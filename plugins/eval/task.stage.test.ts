@@ -56,6 +56,9 @@ it.each([
   ['gold_missing', '{"q": "1+1?", "a": "2"}\n', {}],
   ['empty_dataset', '\n', {}],
   ['invalid_json', '{"q": \n', {}],
+  ['invalid_json', 'null\n', {}],
+  ['invalid_field', '{"q": "1+1?", "a": {"value": 2}}\n', {}],
+  ['invalid_field', '{"q": "1+1?", "a": ["2"]}\n', {}],
   ['checksum_differs', '{}\n', { sha256: '0'.repeat(64) }],
 ])('names what is wrong with data: %s', async (code, text, more) => {
   await writeFile(join(folder, 'own.yaml'), yaml);

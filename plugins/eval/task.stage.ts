@@ -183,15 +183,21 @@ function checkSha256(file: string, text: string, expected: string | undefined): 
 
 type DataRecord = Readonly<Record<string, unknown>>;
 
+function isRecord(value: unknown): value is DataRecord {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 const otherForms = 'Other forms are for curation/load; eval/task takes its dataset as `records`.';
 
 function jsonRecords(file: string, text: string): DataRecord[] {
   return text.split('\n').flatMap((line, index) => {
     if (line.trim() === '') return [];
     try {
-      return [JSON.parse(line) as DataRecord];
+      const record: unknown = JSON.parse(line);
+      if (!isRecord(record)) throw new SyntaxError('no object');
+      return [record];
     } catch {
-      throw new UserError('invalid_json', `${file}, line ${index + 1} is no JSON.`, {
+      throw new UserError('invalid_json', `${file}, line ${index + 1} is no JSON object.`, {
         hint: `JSONL has one object a line, and the names of CSV files end in .csv. ${otherForms}`,
       });
     }
@@ -212,7 +218,17 @@ async function csvRecords(file: string, text: string): Promise<DataRecord[]> {
 
 function problemOf(chosen: Task, record: DataRecord, place: string, seed: number): Row {
   const read = (field: string) => {
-    const value = String(record[field] ?? '').trim();
+    const given = record[field] ?? '';
+    if (typeof given === 'object') {
+      throw new UserError(
+        'invalid_field',
+        `${place}: \`${field}\` is ${JSON.stringify(given)}, and no text or number.`,
+        {
+          hint: 'Name another field in `fields` of the task, or write in the file what is asked and what is right.',
+        },
+      );
+    }
+    const value = String(given).trim();
     if (value !== '') return value;
     throw new UserError('gold_missing', `${place} has no \`${field}\`.`, {
       hint: `It has ${Object.keys(record).join(', ')}. Correct \`fields\` of the task, or the file.`,
