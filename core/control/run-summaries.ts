@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import { eventsFile } from '../engine/run-folder.js';
-import { isHeld, summaryOf } from '../engine/run-history.js';
+import { isHeld, type Planned, readPlanned, summaryOf } from '../engine/run-history.js';
 import type { Summarize } from '../engine/run-manager.js';
 import { foldRunState, initialRunState, type RunState } from '../engine/run-state.js';
 import { LogScanner, type ReadBytes } from '../events/log-scanner.js';
@@ -12,20 +12,23 @@ interface Known {
   read: ReadBytes;
   /** Callers take turns: the scanner is one. */
   reading: Promise<void>;
+  planned?: Planned;
 }
 
-/** Runs in one line each. A log is read once, and later only what was added to it. */
+/** Runs in one line each. A log is read once, and later only what was added to it; a plan is read once. */
 export class RunSummaries {
   readonly #known = new Map<string, Known>();
 
   readonly summarize: Summarize = async (runFolder) => {
     const wasHeld = await isHeld(runFolder);
-    const state = await this.#stateOf(runFolder);
-    return state === undefined ? undefined : summaryOf(state, runFolder, wasHeld);
+    const known = await this.#read(runFolder);
+    if (known === undefined || known.state.runId === '') return undefined;
+    known.planned ??= await readPlanned(runFolder);
+    return summaryOf(known.state, runFolder, wasHeld, known.planned);
   };
 
   /** Undefined where there is no log. */
-  async #stateOf(runFolder: string): Promise<RunState | undefined> {
+  async #read(runFolder: string): Promise<Known | undefined> {
     const file = eventsFile(runFolder);
     const known = this.#known.get(file) ?? newlyKnown(file);
     this.#known.set(file, known);
@@ -43,7 +46,7 @@ export class RunSummaries {
       throw error;
     }
     if (!isThere) this.#known.delete(file);
-    return isThere ? known.state : undefined;
+    return isThere ? known : undefined;
   }
 }
 
@@ -60,6 +63,8 @@ function newlyKnown(file: string): Known {
 async function readOn(file: string, known: Known): Promise<boolean> {
   await using handle = await open(file, 'r').catch(() => undefined);
   if (handle === undefined) return false;
+  // A buffer to find nothing in is the most that it would cost, for each run of a home.
+  if ((await handle.stat()).size <= known.scanner.offset) return true;
   known.read = reader(handle);
   for (let events = await known.scanner.advance(); events !== null; events = await known.scanner.advance()) {
     for (const event of events) known.state = foldRunState(known.state, event);

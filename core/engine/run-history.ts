@@ -24,7 +24,7 @@ export async function summarizeRun(runFolder: string): Promise<RunSummary | unde
     if (isUserError(error) && error.code === 'log_missing') return undefined;
     throw error;
   }
-  return summaryOf(state, runFolder, wasHeld);
+  return state.runId === '' ? undefined : summaryOf(state, runFolder, wasHeld, await readPlanned(runFolder));
 }
 
 /** Whether a process writes a run, as far as can be told: one on another host may be gone. */
@@ -32,21 +32,33 @@ export async function isHeld(runFolder: string): Promise<boolean> {
   return (await readRunOwner(runFolder))?.alive === true;
 }
 
-/** As `summarizeRun`, of a log that is read already. @param wasHeld whether it was held when its log began to be read */
-export async function summaryOf(state: RunState, runFolder: string, wasHeld: boolean): Promise<RunSummary | undefined> {
-  if (state.runId === '') return undefined;
-  const plan = await readPlan(runFolder);
+/** What a run's plan says of it in one line; it stays as it is. */
+export type Planned = Pick<RunSummary, 'changes' | 'stagesTotal'>;
+
+/** @throws UserError as `readPlan` */
+export async function readPlanned(runFolder: string): Promise<Planned> {
+  const { changes, stages } = await readPlan(runFolder);
+  return { ...(changes === undefined ? {} : { changes }), stagesTotal: stages.length };
+}
+
+/** As `summarizeRun`, of a log and plan that are read already. @param wasHeld when its log began to be read */
+export async function summaryOf(
+  state: RunState,
+  runFolder: string,
+  wasHeld: boolean,
+  { stagesTotal, ...changes }: Planned,
+): Promise<RunSummary> {
   return {
     runId: state.runId,
     recipe: state.recipe,
-    ...(plan.changes === undefined ? {} : { changes: plan.changes }),
+    ...changes,
     status: await statusOf(state, runFolder, wasHeld),
     startedAt: state.createdAt,
     ...(state.endedAt === undefined ? {} : { endedAt: state.endedAt }),
     runFolder,
     events: state.events,
     stagesDone: Object.values(state.stages).filter(isDone).length,
-    stagesTotal: plan.stages.length,
+    stagesTotal,
   };
 }
 

@@ -1,0 +1,51 @@
+import { appendFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { z } from 'zod';
+import { appendEnding } from '../engine/append-ending.js';
+import { eventsFile } from '../engine/run-folder.js';
+import { definePlugin, defineStage } from '../plugin/define.js';
+import { RunHarness } from '../testing/run-harness.js';
+import { RunSummaries } from './run-summaries.js';
+
+const nothing = defineStage({
+  description: '',
+  options: z.strictObject({}),
+  inputs: {},
+  outputs: {},
+  run: async () => ({}),
+});
+
+let harness: RunHarness;
+beforeAll(async () => {
+  harness = await RunHarness.create({
+    plugins: [definePlugin({ name: 'test', version: '1.0.0', apiVersion: 1, stages: { nothing } })],
+  });
+});
+afterAll(() => harness[Symbol.asyncDispose]());
+
+async function newRun() {
+  const recipe = JSON.stringify({ name: 'r', stages: { nothing: { uses: 'test/nothing' } } });
+  return harness.manager.create(await harness.plan(recipe), { recipeText: recipe });
+}
+
+it('a run of which nothing is new is told from what was read before', async () => {
+  const { runFolder } = await newRun();
+  const { summarize } = new RunSummaries();
+  const first = await summarize(runFolder);
+  expect(first).toMatchObject({ recipe: 'r', events: 1, stagesTotal: 1 });
+  await rm(join(runFolder, 'plan.json'));
+  const buffers = vi.spyOn(Buffer, 'allocUnsafe');
+  expect(await summarize(runFolder)).toEqual(first);
+  expect(buffers).not.toHaveBeenCalled();
+});
+
+it('a run that went on is told with what is new, and a damaged line of it too', async () => {
+  const { runId, runFolder } = await newRun();
+  const { summarize } = new RunSummaries();
+  expect(await summarize(runFolder)).toMatchObject({ status: 'crashed', events: 1 });
+  await appendEnding(runId, runFolder, { type: 'run.interrupted', data: { reason: 'enough' } });
+  expect(await summarize(runFolder)).toMatchObject({ status: 'interrupted', events: 2 });
+  await appendFile(eventsFile(runFolder), 'not an event\n');
+  await expect(summarize(runFolder)).rejects.toMatchObject({ code: 'log_damaged' });
+});
