@@ -224,7 +224,7 @@ export class RunManager {
 
 function notFound(name: string): UserError {
   return new UserError('run_not_found', name === 'latest' ? 'There is no run yet.' : `There is no run "${name}".`, {
-    hint: '`simmer runs` lists the runs of this folder; --home names another.',
+    hint: '`simmer runs` lists those that there are. Other homes and servers have others: --home, --server.',
   });
 }
 

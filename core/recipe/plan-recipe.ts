@@ -115,7 +115,10 @@ export async function planRecipe(
   const { until } = recipe;
   if (until !== undefined && !dependencies.has(until)) {
     const hint = suggestion(until, dependencies.keys());
-    const message = `--until ${until}: there is no stage "${until}".`;
+    const message =
+      until === ''
+        ? 'The stage to run up to (--until) has no name: it is empty.'
+        : `--until ${until}: there is no stage "${until}".`;
     problems.addPlain({ code: 'unknown_stage_name', message, ...(hint === undefined ? {} : { hint }) }, ['stages']);
   }
   refuseIfWrong();

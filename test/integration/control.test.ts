@@ -70,6 +70,14 @@ describe('a run', () => {
     });
   });
 
+  it('is refused up to a stage without a name, and told so', async () => {
+    const recipe = recipeText(curation, { until: '' });
+    await expect(harness.client.createRun({ requestId: randomUUID(), recipe })).rejects.toMatchObject({
+      code: 'invalid_recipe',
+      problems: [{ message: expect.stringContaining('it is empty') }],
+    });
+  });
+
   it('that is complete is left as it is by cancel and resume', async () => {
     const runId = await completed();
     const { run } = await harness.client.cancelRun({ runId, reason: '' });
@@ -107,7 +115,10 @@ describe('a run', () => {
   });
 
   it('that is not there is NOT_FOUND with our code', async () => {
-    await expect(harness.client.getRun('nobody')).rejects.toMatchObject({ code: 'run_not_found' });
+    await expect(harness.client.getRun('nobody')).rejects.toMatchObject({
+      code: 'run_not_found',
+      hint: expect.not.stringContaining('this folder'),
+    });
     await expect(harness.events('nobody')).rejects.toMatchObject({ code: 'run_not_found' });
   });
 });
