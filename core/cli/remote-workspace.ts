@@ -11,7 +11,7 @@ import type { PointDiff } from '../engine/eval-diff.js';
 import type { RowHistory } from '../engine/explain-row.js';
 import type { ByteRange } from '../engine/run-artifacts.js';
 import { type RunOutcome, type RunSummary, reportFile } from '../engine/run-outcome.js';
-import { toErrorRecord, UserError } from '../errors.js';
+import { isUserError, toErrorRecord, UserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
 import type { Recipe, Run } from '../generated/simmer/control/v1/control.js';
 import type { Sink } from '../plugin/definitions.js';
@@ -28,6 +28,8 @@ export class RemoteWorkspace implements Workspace {
   readonly #copies: string[] = [];
   /** What is to be said of a report that is not on this machine. */
   #reportElsewhere: string | undefined;
+  /** Said once, whoever watches here. */
+  #isStoppingTold = false;
 
   private constructor(client: ControlClient) {
     this.#client = client;
@@ -109,10 +111,18 @@ export class RemoteWorkspace implements Workspace {
   }
 
   async *watch({ runId }: RunSummary, { from = 1, signal }: { from?: number; signal?: AbortSignal } = {}) {
-    const options = { fromSequence: from, ...(signal === undefined ? {} : { signal }) };
-    for await (const event of this.#client.watch(runId, options)) {
-      if (event.type === 'run.completed') this.#noteReport(runId, event.data.reportPath);
-      yield event;
+    const onStopping = () => this.#noteStopping(runId);
+    const options = { fromSequence: from, onStopping, ...(signal === undefined ? {} : { signal }) };
+    try {
+      for await (const event of this.#client.watch(runId, options)) {
+        if (event.type === 'run.completed') this.#noteReport(runId, event.data.reportPath);
+        yield event;
+      }
+    } catch (error) {
+      if (!isUserError(error) || error.code !== 'server_unreachable') throw error;
+      const { code, message, kind } = error;
+      const hint = `The run goes on there, or when the server is started again. Watch it with: simmer watch ${runId}`;
+      throw new UserError(code, message, { kind, hint, cause: error });
     }
   }
 
@@ -184,6 +194,12 @@ export class RemoteWorkspace implements Workspace {
     this.#reportElsewhere = `The report is on the machine of ${this.place}. Fetch it with: simmer report ${runId} --output report.html`;
   }
 
+  #noteStopping(runId: string): void {
+    if (this.#isStoppingTold) return;
+    this.#isStoppingTold = true;
+    process.stderr.write(`The server was stopped: ${runId} goes on when it is started again. Waiting for it.\n`);
+  }
+
   /** What the console reads of a run's folder is its plan. */
   async #copyOfRun(runId: string): Promise<string> {
     const { planJson } = await this.#client.getRun(runId);
@@ -213,7 +229,9 @@ export class RemoteWorkspace implements Workspace {
           outcome = outcomeOf(event) ?? outcome;
         }
       } catch (error) {
-        outcome ??= { status: 'failed', error: toErrorRecord(error) };
+        // What the server stopped with itself has not ended.
+        const isOpen = outcome === undefined || (outcome.status === 'interrupted' && !isInterrupted);
+        if (isOpen) outcome = { status: 'failed', error: toErrorRecord(error) };
       } finally {
         for (const sink of sinks) await sink.close?.();
       }

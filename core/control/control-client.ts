@@ -86,7 +86,8 @@ export class ControlClient implements Disposable {
 
   /**
    * The events of a run from a sequence on, until the one that ends it: each once and in order, also where the connection
-   * breaks or the server is started anew meanwhile. @param onGap called for what a LIVE watcher is not sent
+   * breaks or the server is started anew meanwhile.
+   * @param onGap called for what a LIVE watcher is not sent @param onStopping called when the server is being stopped
    */
   async *watch(
     runId: string,
@@ -95,6 +96,7 @@ export class ControlClient implements Disposable {
       readonly mode?: wire.WatchMode;
       readonly signal?: AbortSignal;
       onGap?(gap: EventGap): void;
+      onStopping?(): void;
     } = {},
   ): AsyncIterable<Event> {
     const { mode = wire.WatchMode.WATCH_MODE_COMPLETE, signal } = options;
@@ -125,6 +127,7 @@ export class ControlClient implements Disposable {
         const isLost = isUserError(error) && (error.code === 'server_unreachable' || error.code === 'server_stopping');
         const wait = reconnectMilliseconds[Math.min(failures++, reconnectMilliseconds.length - 1)]!;
         if (!isLost || failures > 30) throw error;
+        if (error.code === 'server_stopping') options.onStopping?.();
         await sleep(wait);
       }
     }

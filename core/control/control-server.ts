@@ -63,6 +63,7 @@ export class ControlServer {
   readonly #grpc: Server;
   readonly #listener: NetServer;
   readonly #sockets: Set<Socket>;
+  readonly #stopping: AbortController;
   readonly #release: () => Promise<void>;
 
   private constructor(parts: {
@@ -71,6 +72,7 @@ export class ControlServer {
     grpc: Server;
     listener: NetServer;
     sockets: Set<Socket>;
+    stopping: AbortController;
     release: () => Promise<void>;
   }) {
     this.address = parts.address;
@@ -78,6 +80,7 @@ export class ControlServer {
     this.#grpc = parts.grpc;
     this.#listener = parts.listener;
     this.#sockets = parts.sockets;
+    this.#stopping = parts.stopping;
     this.#release = parts.release;
   }
 
@@ -114,8 +117,12 @@ export class ControlServer {
       const machine = processMachine(settings, log);
       const recipes = new RecipeSource({ settings, rules, limits, machine, recipeFolders });
       const catalog = new PluginCatalog({ recipePlugins: rules.plugins, baseFolder: rules.folder, machine });
+      const stopping = new AbortController();
       const grpc = grpcServer(limits, options.tokens ?? []);
-      grpc.addService(controlServiceDefinition, controlService({ settings, runs, writes, recipes, limits, catalog }));
+      grpc.addService(
+        controlServiceDefinition,
+        controlService({ settings, runs, writes, recipes, limits, stopping: stopping.signal, catalog }),
+      );
       addStandardServices(grpc);
       const sockets = new Set<Socket>();
       const listener = listenerFor(grpc, await credentialsOf(options.tls, log), limits, sockets);
@@ -127,6 +134,7 @@ export class ControlServer {
         grpc,
         listener,
         sockets,
+        stopping,
         release: async () => lock[Symbol.asyncDispose](),
       });
     } catch (error) {
@@ -144,6 +152,7 @@ export class ControlServer {
   async stop(): Promise<void> {
     this.#listener.close();
     await this.runs.stop();
+    this.#stopping.abort();
     // Watchers have been sent the end of their runs by now, or it is in the log.
     const closed = new Promise<void>((resolve) => this.#grpc.tryShutdown(() => resolve()));
     const patience = new Promise<void>((resolve) => setTimeout(resolve, 500).unref());

@@ -28,7 +28,7 @@ import { LogTails } from './log-tails.js';
 import { isAboutRecipe, RecipeSource } from './recipe-source.js';
 import { RunAnalyses } from './run-analyses.js';
 import { pageOf } from './run-pages.js';
-import type { ServedRuns } from './served-runs.js';
+import { type ServedRuns, serverStopping } from './served-runs.js';
 import { toStatus } from './status-details.js';
 import { toArtifact, toErrorDetail, toPlugin, toResources, toRun, toStagePreview } from './wire.js';
 
@@ -46,6 +46,8 @@ export interface ControlServiceOptions {
   readonly writes: DurableWrites;
   readonly recipes: RecipeSource;
   readonly limits: ServerLimits;
+  /** Aborted when the runs of this server have stopped: whoever still waits for an answer is told to ask the next one. */
+  readonly stopping: AbortSignal;
   /** What a recipe without plugins of its own may use, and the plugins that the owner allows. */
   readonly catalog: PluginCatalog;
 }
@@ -58,7 +60,8 @@ export const controlServiceDefinition = {
 
 /** What each call of simmer.control.v1 does. */
 export function controlService(options: ControlServiceOptions): UntypedServiceImplementation {
-  const { settings, runs, writes, recipes, limits, catalog } = options;
+  const { settings, runs, writes, recipes, limits, stopping, catalog } = options;
+  const unary = unaryUntil(stopping);
   const tails = new LogTails(writes);
   const artifacts = new RunArtifacts(settings.home);
   const analyses = new RunAnalyses(settings.home, limits.analyses);
@@ -140,6 +143,7 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
         throw new UserError('too_many_watchers', `${watchers} watchers are here already.`, { kind: 'environment' });
       }
       watchers += 1;
+      const over = new AbortController();
       try {
         const { runId, fromSequence, mode } = call.request;
         const runFolder = await runs.folderOf(runId);
@@ -148,21 +152,30 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
         const lagLimit = mode === wire.WatchMode.WATCH_MODE_LIVE ? liveLag : undefined;
         // Whoever watches learns that it is being watched for, also where nothing happens for a while.
         call.sendMetadata(new Metadata());
-        let position = await tail.seek(Math.max(1, Number(fromSequence)), signal);
+        const letGo = new AbortController();
+        const end = () => letGo.abort();
+        runs.letGo(runFolder, AbortSignal.any([signal, over.signal])).then(end, end);
+        const cut = AbortSignal.any([signal, stopping]);
+        const waits = AbortSignal.any([cut, letGo.signal]);
+        let position = await tail.seek(Math.max(1, Number(fromSequence)), waits);
         while (position !== undefined) {
-          const part = await tail.next(position, signal, lagLimit);
+          const isLast = waits.aborted && !(await tail.hasMore(position, signal));
+          const part = isLast ? undefined : await tail.next(position, waits.aborted ? signal : waits, lagLimit);
           if (part !== undefined) {
             await write(call, part.message, signal);
             position = part.next;
             continue;
           }
           if (signal.aborted) return;
+          if (runs.goesOn(basename(runFolder)) || (stopping.aborted && !tail.hasEnd)) throw serverStopping();
           const inHand = await runs.inHand(basename(runFolder));
-          if (inHand !== undefined) await Promise.race([tail.grown(position, signal), inHand.released]);
+          if (inHand !== undefined) await Promise.race([tail.grown(position, cut), inHand.released]);
           // Its end may have been written past this process's own log: then the file is ahead of what the tail knows.
-          else if (!(await tail.hasMore(position, signal))) return;
+          else if (!(await tail.hasMore(position, signal))) break;
         }
+        if (!signal.aborted && !tail.hasEnd) throw stopping.aborted ? serverStopping() : abandoned(basename(runFolder));
       } finally {
+        over.abort();
         watchers -= 1;
       }
     }),
@@ -178,6 +191,7 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
         const range = { offset: Number(offset), ...(length === undefined ? {} : { length: Number(length) }) };
         for await (const data of artifacts.read({ id: artifactId, path, ...range })) {
           if (signal.aborted) return;
+          if (stopping.aborted) throw serverStopping();
           await write(call, { data }, signal);
         }
       },
@@ -219,13 +233,27 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
   };
 }
 
-function unary<Request, Response>(answer: (request: Request) => Promise<Response>) {
-  return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
-    answer(call.request).then(
-      (response) => callback(null, response),
-      (error: unknown) => callback(toStatus(error)),
-    );
-  };
+function unaryUntil(stopping: AbortSignal) {
+  return <Request, Response>(answer: (request: Request) => Promise<Response>) =>
+    (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
+      const stop = () => callback(toStatus(serverStopping()));
+      stopping.addEventListener('abort', stop);
+      const isOurs = () => {
+        stopping.removeEventListener('abort', stop);
+        return !stopping.aborted;
+      };
+      answer(call.request).then(
+        (response) => isOurs() && callback(null, response),
+        (error: unknown) => isOurs() && callback(toStatus(error)),
+      );
+    };
+}
+
+function abandoned(runId: string): UserError {
+  return new UserError('run_abandoned', `Run ${runId} has no end, and no process writes it any more.`, {
+    kind: 'runFailed',
+    hint: `It was killed, or its log could not be written. Go on with: simmer resume ${runId}`,
+  });
 }
 
 function streaming<Request, Response>(

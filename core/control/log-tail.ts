@@ -82,6 +82,11 @@ export class LogTail implements AsyncDisposable {
     return this.#isReading;
   }
 
+  /** Whether the last event of the file ends the run. */
+  get hasEnd(): boolean {
+    return this.#isAtEnd && isRunEnd(this.#lastType);
+  }
+
   /** Sequence of the last event that is known to be durable. */
   get lastSequence(): number {
     return this.#end.sequence - 1;
@@ -94,7 +99,7 @@ export class LogTail implements AsyncDisposable {
   async seek(sequence: number, signal: AbortSignal): Promise<LogPosition | undefined> {
     while (this.#end.sequence <= sequence) {
       if (this.#isAtEnd && this.#end.sequence === sequence) return this.#end;
-      if (this.#isAtEnd && isRunEnd(this.#lastType)) return undefined;
+      if (this.hasEnd) return undefined;
       if (!(await this.#more(signal))) return undefined;
     }
     const block = this.#blockAt((each) => each.first <= sequence);
@@ -112,7 +117,7 @@ export class LogTail implements AsyncDisposable {
   async next(from: LogPosition, signal: AbortSignal, lagLimit?: number): Promise<LogPart | undefined> {
     if (signal.aborted) return undefined;
     while (from.offset >= this.#end.offset) {
-      if (this.#isAtEnd && isRunEnd(this.#lastType)) return undefined;
+      if (this.hasEnd) return undefined;
       if (!(await this.#more(signal))) return undefined;
     }
     const block = this.#blockAt((each) => each.offset <= from.offset);

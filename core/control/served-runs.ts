@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { filter, firstValueFrom, Subject } from 'rxjs';
 import type { Settings } from '../config/settings.js';
 import { createRunManager } from '../container/create-run-manager.js';
@@ -28,6 +29,9 @@ import type { ServedRun } from './wire.js';
 /** Why a run was interrupted that goes on when the server is started again. */
 const stoppedByServer = 'the server was stopped';
 
+/** How often it is looked whether another process still writes a run that is watched. */
+const ownerMilliseconds = 1000;
+
 export interface ServedRunsOptions {
   readonly settings: Settings;
   readonly limits: ServerLimits;
@@ -53,6 +57,8 @@ export class ServedRuns {
   /** Ids of runs that have ended, or were taken out of the queue. */
   readonly #released$ = new Subject<string>();
   readonly #summaries = new RunSummaries();
+  /** What the next server takes up. */
+  readonly #goOn = new Set<string>();
   readonly #left: { readonly runId: string; readonly budgetChange: BudgetChange }[] = [];
   #takingUp: Promise<void> = Promise.resolve();
   #isStopping = false;
@@ -153,6 +159,22 @@ export class ServedRuns {
     return { released: firstValueFrom(this.#released$.pipe(filter((released) => released === runId))) };
   }
 
+  /** Resolves when nobody writes a run any more: it is not in hand here, and no process holds it. Or when the signal is aborted. */
+  async letGo(runFolder: string, signal: AbortSignal): Promise<void> {
+    // Twice: a process that makes a run holds it just after.
+    for (let looks = 0; looks < 2 && !signal.aborted; ) {
+      const inHand = await this.inHand(basename(runFolder));
+      if (inHand !== undefined) await inHand.released;
+      looks = inHand === undefined && !(await isHeld(runFolder)) ? looks + 1 : 0;
+      await wait(ownerMilliseconds, undefined, { signal, ref: false }).catch(() => undefined);
+    }
+  }
+
+  /** Whether this server has stopped a run only because it is stopped itself: the next one goes on with it. */
+  goesOn(runId: string): boolean {
+    return this.#goOn.has(runId);
+  }
+
   /** A run by its id, by the beginning of its id, or `latest`. @throws UserError `run_not_found`, `run_ambiguous` */
   async find(name: string): Promise<ServedRun> {
     return this.#served(await this.#manager.find(name, this.#summaries.summarize));
@@ -196,8 +218,7 @@ export class ServedRuns {
 
   async #create(request: { readonly id: string; readonly digest: string }, plan: () => Promise<PlannedRecipe>) {
     const planned = await plan();
-    if (this.#isStopping)
-      throw new UserError('server_stopping', 'The server is being stopped.', { kind: 'environment' });
+    if (this.#isStopping) throw serverStopping();
     const manager = await createRunManager({ ...this.#options, catalog: planned.catalog });
     const { runId } = await manager.create(planned.plan, { recipeText: planned.text, request });
     await this.#enqueue(runId);
@@ -234,7 +255,9 @@ export class ServedRuns {
         active.handle = await manager.resume(runId, options);
         if (active.reason !== undefined) active.handle.interrupt(active.reason);
         this.#options.log(`${runId}: started`);
-        this.#options.log(`${runId}: ${oneLine(ended(await active.handle.finished))}`);
+        const outcome = await active.handle.finished;
+        if (outcome.status === 'interrupted' && outcome.reason === stoppedByServer) this.#goOn.add(runId);
+        this.#options.log(`${runId}: ${oneLine(ended(outcome))}`);
       } catch (error) {
         // It could not be taken up at all. Who watches it must see an end.
         this.#options.log(`${runId}: ${oneLine(error instanceof Error ? error.message : String(error))}`);
@@ -288,6 +311,14 @@ export class ServedRuns {
     if (place === undefined) return { ...open, status: 'running' };
     return { ...open, status: 'queued', queue: { ...place, claim: this.queue.claimOf(run.runId)! } };
   }
+}
+
+/** What a call is told that a server has no time for any more: the client may make it again, once there is one. */
+export function serverStopping(): UserError {
+  return new UserError('server_stopping', 'The server is being stopped.', {
+    kind: 'environment',
+    hint: 'What runs goes on when it is started again.',
+  });
 }
 
 /** Clients and plugins say what goes into it: it is to look like no other line, and to do nothing to a terminal. */

@@ -24,6 +24,7 @@ const codes: Readonly<Record<string, status>> = {
   request_id_reused: status.ALREADY_EXISTS,
   out_of_range: status.OUT_OF_RANGE,
   run_locked: status.FAILED_PRECONDITION,
+  run_abandoned: status.FAILED_PRECONDITION,
   nothing_graded: status.FAILED_PRECONDITION,
   nothing_in_common: status.FAILED_PRECONDITION,
   no_disk_space: status.RESOURCE_EXHAUSTED,

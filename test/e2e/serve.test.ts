@@ -288,6 +288,21 @@ it('cancel frees the place in the queue that a killed client left, and leaves th
   await end(server);
 }, 120_000);
 
+it('a client follows its run over a restart of its server, as if nothing was', async () => {
+  await using folder = await workFolder();
+  const cwd = folder.path;
+  await folder.write('long.yaml', curationRecipe.replace('count: 300', 'count: 60000'));
+  const stopped = await serve(cwd);
+  const client = startSimmer(['run', 'long.yaml'], { cwd, env: { SIMMER_SERVER: stopped.address } });
+  await client.printed('pool: started');
+  await end(stopped);
+  const server = await serve(cwd);
+  const { code, stdout, stderr } = await client.ended;
+  expect([code, stdout]).toEqual([0, expect.stringMatching(/the server was stopped(.|\n)*resumed(.|\n)*small done/)]);
+  expect(plain(stderr)).toContain('The server was stopped: small-RUN goes on when it is started again.');
+  await end(server);
+}, 120_000);
+
 it('a server that is killed with ten runs in flight loses no event and no run', async () => {
   await using folder = await workFolder();
   const cwd = folder.path;

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { ControlClient } from '../../core/control/control-client.js';
 import type { Event } from '../../core/events/catalogue.js';
 import { RunStatus } from '../../core/generated/simmer/control/v1/control.js';
 import { ControlHarness, recipeText, type ServerOptions } from './control-harness.js';
@@ -160,6 +161,28 @@ describe('runs that share a machine', () => {
       run: { runId: second },
     });
     for (const runId of [first, second]) await expectCompleted(runId);
+  });
+
+  it('are watched on when the server is stopped and started again, those that it ran and those that waited', async () => {
+    await start({ cpus: 1 });
+    const runIds = [await create(short(1).replace('20', '30000')), await create(short(2))];
+    using watcher = await ControlClient.open({ address: harness.server.address });
+    const onStopping = vi.fn();
+    const seen = runIds.map(async (runId) => {
+      const events: Event[] = [];
+      for await (const event of watcher.watch(runId, { onStopping })) events.push(event);
+      return events;
+    });
+    await vi.waitFor(async () => expect((await harness.client.getRun(runIds[0]!)).run!.lastSequence > 1n).toBe(true));
+    await harness.stop();
+    await harness.serve({ cpus: 1 });
+    const [first, second] = await Promise.all(seen);
+    expect(onStopping).toHaveBeenCalled();
+    expect(first!.some(({ type }) => type === 'run.interrupted')).toBe(true);
+    for (const events of [first!, second!]) {
+      expect(events.map(({ sequence }) => sequence)).toEqual(events.map((_, index) => index + 1));
+      expect(events.at(-1)!.type).toBe('run.completed');
+    }
   });
 
   it('that are resumed go on with their new budget when the server is stopped while they wait', async () => {

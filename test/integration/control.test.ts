@@ -104,6 +104,17 @@ describe('a run', () => {
     expect((await harness.events(runId)).map(({ type }) => type)).toEqual(['run.created', 'run.interrupted']);
   });
 
+  it('that nobody runs, and that has no end, is not watched for ever', async () => {
+    await using other = await RunHarness.create({ plugins: [], withBuiltIn: true, home: join(harness.folder, 'home') });
+    const { runId } = await other.manager.create(await other.plan(curation), { recipeText: curation });
+    const seen: string[] = [];
+    const watch = async () => {
+      for await (const event of harness.client.watch(runId)) seen.push(event.type);
+    };
+    await expect(watch()).rejects.toMatchObject({ code: 'run_abandoned', kind: 'runFailed' });
+    expect(seen).toEqual(['run.created']);
+  });
+
   it('whose log is damaged hides no other in the list', async () => {
     const [damaged, sound] = [await completed(), await completed()];
     await appendFile(eventsFile(join(harness.folder, 'home/runs', damaged)), 'not an event\n');
