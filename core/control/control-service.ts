@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { basename } from 'node:path';
 import {
   Metadata,
@@ -234,6 +235,8 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
 }
 
 function unaryUntil(stopping: AbortSignal) {
+  // Each call that is under way listens.
+  setMaxListeners(0, stopping);
   return <Request, Response>(answer: (request: Request) => Promise<Response>) =>
     (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
       const stop = () => callback(toStatus(serverStopping()));

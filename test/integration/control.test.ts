@@ -41,6 +41,18 @@ describe('a run', () => {
     });
   });
 
+  it('is asked for by many clients at the same time, and Node takes nothing of it for a leak', async () => {
+    const warned: Error[] = [];
+    const listen = (warning: Error) => void warned.push(warning);
+    process.on('warning', listen);
+    await Promise.all(
+      Array.from({ length: 40 }, () => harness.client.validateRecipe({ recipe: recipeText(curation) })),
+    );
+    await harness.client.validateRecipe({ recipe: recipeText(curation) });
+    process.off('warning', listen);
+    expect(warned).toEqual([]);
+  });
+
   it('is listed by pages, and found by status and recipe', async () => {
     for (let count = 0; count < 3; count++) await completed(curation.replace('name: small', 'name: listed'));
     const filter = { statuses: [RunStatus.RUN_STATUS_COMPLETED], recipe: 'listed', createdAfter: undefined };
