@@ -18,6 +18,7 @@ import type {
   ThreadedTable,
 } from './artifact.js';
 import { artifactUri } from './artifact-uri.js';
+import { checkDerivedRows } from './check-derived-rows.js';
 import { digestFile, listFiles } from './file-digest.js';
 import { createManifest, formatManifest, manifestFile } from './manifest.js';
 import { makeStagingFolder } from './staging.js';
@@ -68,6 +69,7 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
 
   deriveDataset(table: TableArtifact, derived: DerivedRows): Promise<TableArtifact> {
     return this.#inNewFolder(async (folder) => {
+      checkDerivedRows(table, derived);
       const { deriveTable } = await import('./derive-table.js');
       const columns = { ...table.columns, ...derived.added?.columns };
       const file = join(folder, tableFile);
@@ -131,6 +133,11 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
     if ((options as Partial<TableOptions> | undefined)?.columns === undefined) {
       const example = "{ columns: { ...inputs.dataset.columns, score: 'DOUBLE' } }";
       return Promise.reject(new TypeError(`a table is written with the types of its columns: ${example}`));
+    }
+    if (!isIterable(rows)) {
+      return Promise.reject(
+        new TypeError(`a table is written from an array or an iterable of rows, not from ${kindOfRows(rows)}`),
+      );
     }
     return this.#inNewFolder(async (folder) => {
       // Loaded here, since DuckDB takes longer to load than most commands run.
@@ -253,4 +260,12 @@ function isModelManifest(text: string): boolean {
   } catch {
     return false;
   }
+}
+
+function isIterable(rows: unknown): boolean {
+  return typeof rows === 'object' && rows !== null && (Symbol.asyncIterator in rows || Symbol.iterator in rows);
+}
+
+function kindOfRows(rows: unknown): string {
+  return rows instanceof Promise ? 'a promise: await it' : rows === null ? 'null' : `a value of type ${typeof rows}`;
 }

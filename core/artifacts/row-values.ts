@@ -20,6 +20,9 @@ export class RowConverter {
 
   /** @param rowNumber from 1 @throws UserError `row_does_not_fit`, naming row and column */
   values(row: Row, rowNumber: number): DuckDBValue[] {
+    if (typeof row !== 'object' || row === null || Array.isArray(row)) {
+      throw refused(rowNumber, `it is ${describe(row)}, where an object with the columns is expected`);
+    }
     for (const name of Object.keys(row)) {
       if (this.#names.has(name)) continue;
       throw doesNotFit(rowNumber, name, `which is none of the declared columns ${[...this.#names].join(', ')}`);
@@ -85,7 +88,11 @@ function mismatch(at: Place, expected: string, value: unknown): UserError {
 }
 
 function doesNotFit(rowNumber: number, path: string, why: string): UserError {
-  return new UserError('row_does_not_fit', `Row ${rowNumber} does not fit the table: column "${path}", ${why}.`, {
+  return refused(rowNumber, `column "${path}", ${why}`);
+}
+
+function refused(rowNumber: number, why: string): UserError {
+  return new UserError('row_does_not_fit', `Row ${rowNumber} does not fit the table: ${why}.`, {
     kind: 'runFailed',
     hint: 'Give each row the declared columns with values of their types; null is allowed in all of them.',
   });
@@ -95,5 +102,6 @@ function describe(value: unknown): string {
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
   if (typeof value === 'string')
     return `the text ${JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)}`;
+  if (value === null || value === undefined) return String(value);
   return Array.isArray(value) ? 'a list' : typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }

@@ -223,6 +223,8 @@ describe('a row that does not fit', () => {
     ['a number that JSON has not', { n: Number.NaN }, { n: 'DOUBLE' }, 'a finite number', 'NaN'],
     ['a number for text', { n: 3 }, { n: 'VARCHAR' }, 'text is expected and 3 was found'],
     ['half a character', { n: 'a\ud800' }, { n: 'VARCHAR' }, 'lone surrogate'],
+    ['nothing for a row', undefined as never, { n: 'INTEGER' }, 'Row 2 does not fit the table: it is undefined'],
+    ['text for a row', 'seven' as never, { n: 'INTEGER' }, 'it is the text "seven", where an object with the columns'],
     ['an unknown column', { n: 1, m: 2 }, { n: 'INTEGER' }, '"m"', 'declared columns n'],
     ['an item of a list', { n: [1, 'x'] }, { n: 'INTEGER[]' }, '"n[1]"'],
     ['a field of a struct', { n: [{ a: true }] }, { n: 'STRUCT(a VARCHAR)[]' }, '"n[0].a"', 'true was found'],

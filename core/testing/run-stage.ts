@@ -14,6 +14,7 @@ import type {
   TableOptions,
   ThreadedRows,
 } from '../artifacts/artifact.js';
+import { checkDerivedRows } from '../artifacts/check-derived-rows.js';
 import { checkStageEvent } from '../engine/check-stage-event.js';
 import { checkStageOutputs, followStageRun } from '../engine/stage-outputs.js';
 import { checkSpendingRequest, checkSpent } from '../plugin/check-spending.js';
@@ -204,7 +205,9 @@ function memoryWriter(temporaryFolder: () => Promise<string>): ArtifactWriter {
       }
       return { table: memoryTable(work.columns, made), told };
     },
-    deriveDataset: async (table, { positions, added }) => {
+    deriveDataset: async (table, derived) => {
+      checkDerivedRows(table, derived);
+      const { positions, added } = derived;
       const kept: Row[] = [];
       const reading = positions === undefined ? {} : { positions };
       for await (const row of table.rows(reading)) kept.push({ ...row, ...added?.rows[kept.length] });
