@@ -35,6 +35,13 @@ describe('what a stage emits', () => {
     expect(check(type, data)).toThrow(`It emitted ${type} with what does not fit. ${message}`);
   });
 
+  it.each([
+    ['hello', 'the text "hello"'],
+    [undefined, 'nothing'],
+  ])('may not be %j', (event, said) => {
+    expect(() => checkStageEvent(event as unknown as StageEvent)).toThrow(`It emitted ${said}, which is no event.`);
+  });
+
   it.each(['stage.completed', 'stage.done'])('may not be %s', (type) => {
     expect(check(type, {})).toThrow(`A stage may not emit ${type}.`);
   });

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { UserError } from '../errors.js';
 import type { StageEventType } from '../events/catalogue.js';
 import type { StageEvent } from '../plugin/definitions.js';
+import { describeValue, isMapValue } from '../recipe/problem-list.js';
 
 const count = z.int().min(0);
 /** A speed of nothing in no time is no reason to end a stage. */
@@ -54,6 +55,12 @@ const dataSchemas: Readonly<Record<StageEventType, z.ZodObject>> = {
  * @throws UserError `stage_event_not_allowed`, `invalid_stage_event`
  */
 export function checkStageEvent(event: StageEvent): void {
+  if (!isMapValue(event)) {
+    throw new UserError('invalid_stage_event', `It emitted ${describeValue(event)}, which is no event.`, {
+      kind: 'runFailed',
+      hint: 'An event is { type, data }.',
+    });
+  }
   const schema: z.ZodObject | undefined = dataSchemas[event.type];
   if (schema === undefined) {
     throw new UserError('stage_event_not_allowed', `A stage may not emit ${event.type}.`, {

@@ -76,6 +76,19 @@ describe('what a stage returns', () => {
     await expect(follow(new Observable((subscriber) => subscriber.error(boom)))).rejects.toBe(boom);
   });
 
+  it.each([
+    ['the outputs themselves', outputs, 'Its `run` returned a map, where a promise is expected.'],
+    ['nothing', undefined, 'Its `run` returned nothing, where a promise is expected.'],
+  ])('may not be %s', async (_, run, message) => {
+    await expect(follow(run as never)).rejects.toThrow(message);
+  });
+
+  it('has whatever is no outputs checked as an event', async () => {
+    const emitted: unknown[] = [];
+    await followStageRun(of('hello') as never, async (event) => void emitted.push(event), never);
+    expect(emitted).toEqual(['hello']);
+  });
+
   it('ends with its outputs', async () => {
     const run = of({ outputs }, measured('late')) as StageRun<OutputDefinitions>;
     await expect(follow(run)).rejects.toMatchObject({ code: 'stage_emitted_after_outputs' });
@@ -92,6 +105,21 @@ describe('the outputs of a stage', () => {
     ['not declared', { model: artifact('model'), more: artifact('model') }, 'stage_output_undeclared'],
   ])('are refused where one is %s', (_, outputs, code) => {
     expect(() => checkStageOutputs(outputs, declared)).toThrow(expect.objectContaining({ code, kind: 'runFailed' }));
+  });
+
+  it.each([
+    ['a promise', { model: Promise.resolve() }, 'Its output "model" is a promise.', 'Await it'],
+    [
+      'something else',
+      { model: [1] },
+      'Its output "model" is a list, no artifact.',
+      'an artifact that context.artifacts',
+    ],
+    ['what a generator returned', {}, 'It did not return its output "model".', '`yield { outputs: … }`'],
+  ])('are refused with what to do where one is %s', (_, outputs, message, hint) => {
+    expect(() => checkStageOutputs(outputs as never, declared)).toThrow(
+      expect.objectContaining({ message, hint: expect.stringContaining(hint) }),
+    );
   });
 
   it('are taken as declared', () => {

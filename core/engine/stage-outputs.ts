@@ -1,8 +1,9 @@
-import { from, fromEvent, lastValueFrom, takeUntil } from 'rxjs';
+import { from, fromEvent, isObservable, lastValueFrom, takeUntil } from 'rxjs';
 import { concatMap } from 'rxjs/operators';
 import type { Artifact } from '../artifacts/artifact.js';
 import { UserError } from '../errors.js';
 import type { OutputDefinitions, StageEmission, StageEvent, StageOutputs, StageRun } from '../plugin/definitions.js';
+import { describeValue, isMapValue } from '../recipe/problem-list.js';
 
 type Emission = StageEmission<OutputDefinitions>;
 type Outputs = StageOutputs<OutputDefinitions>;
@@ -18,13 +19,23 @@ export async function followStageRun(
   emit: (event: StageEvent) => Promise<void>,
   signal: AbortSignal,
 ): Promise<Outputs> {
+  if (!canBeFollowed(run)) {
+    throw new UserError(
+      'stage_run_invalid',
+      `Its \`run\` returned ${describeValue(run)}, where a promise is expected.`,
+      {
+        kind: 'runFailed',
+        hint: 'Write `async run(context)`; or return an async iterable or observable of events, the last { outputs }.',
+      },
+    );
+  }
   if (isPromise(run)) return (await run) ?? {};
   let outputs: Outputs | undefined;
   const take = async (emission: Emission): Promise<void> => {
     if (outputs !== undefined) {
       throw new UserError('stage_emitted_after_outputs', 'It emitted something after its outputs; they come last.');
     }
-    if ('outputs' in emission) outputs = emission.outputs;
+    if (isMapValue(emission) && 'outputs' in emission) outputs = emission.outputs;
     else await emit(emission);
   };
   if (Symbol.asyncIterator in run) {
@@ -50,12 +61,7 @@ export function checkStageOutputs(outputs: Outputs, declared: OutputDefinitions)
   }
   for (const [name, { type }] of Object.entries(declared)) {
     const artifact: Artifact | undefined = Object.hasOwn(outputs, name) ? outputs[name] : undefined;
-    if (typeof artifact?.uri !== 'string') {
-      throw new UserError('stage_output_missing', `It did not return its output "${name}".`, {
-        kind: 'runFailed',
-        hint: `It declares: ${names.join(', ')}. Each is an artifact that context.artifacts made, or an input.`,
-      });
-    }
+    if (typeof artifact?.uri !== 'string') throw missing(name, artifact, names, outputs);
     if (artifact.type !== type) {
       throw new UserError(
         'stage_output_wrong_type',
@@ -68,6 +74,23 @@ export function checkStageOutputs(outputs: Outputs, declared: OutputDefinitions)
   return checked;
 }
 
-function isPromise(run: StageRun<OutputDefinitions>): run is Promise<Outputs> {
-  return typeof (run as Partial<Promise<Outputs>>).then === 'function';
+function missing(name: string, given: unknown, names: readonly string[], outputs: Outputs): UserError {
+  const hint = `It declares: ${names.join(', ')}. Each is an artifact that context.artifacts made, or an input.`;
+  const refused = (message: string, more = '') =>
+    new UserError('stage_output_missing', message, { kind: 'runFailed', hint: `${hint}${more}` });
+  if (isPromise(given)) return refused(`Its output "${name}" is a promise.`, ' Await it before it is returned.');
+  if (given !== undefined && given !== null)
+    return refused(`Its output "${name}" is ${describeValue(given)}, no artifact.`);
+  // What a generator returns reaches nobody.
+  const last = Object.keys(outputs).length === 0 ? ' The last value of a generator is `yield { outputs: … }`.' : '';
+  return refused(`It did not return its output "${name}".`, last);
+}
+
+function canBeFollowed(run: unknown): boolean {
+  if (typeof run !== 'object' || run === null) return false;
+  return isPromise(run) || isObservable(run) || Symbol.asyncIterator in run || Symbol.iterator in run;
+}
+
+function isPromise<T = Outputs>(value: unknown): value is Promise<T> {
+  return typeof (value as Partial<Promise<T>> | undefined | null)?.then === 'function';
 }
