@@ -186,3 +186,31 @@ describe('a grader that takes its time to say what it takes', () => {
     expect((await forecastsOf(plan, harness.catalog)).ask).toMatchObject(told);
   });
 });
+
+it.each([
+  [
+    'throws',
+    () => {
+      throw new Error('no such price');
+    },
+    'careless/work failed while it was estimated: no such price',
+  ],
+  ['gives no number', () => ({ usd: Number.NaN }), 'What `estimate` of careless/work returned does not fit: usd: '],
+])('a plan names the stage whose estimate %s', async (_, estimate, message) => {
+  const work = defineStage({
+    description: 'For this test.',
+    options: z.object({}),
+    inputs: {},
+    outputs: {},
+    estimate,
+    run: async () => ({}),
+  });
+  const careless = definePlugin({ name: 'careless', version: '1.0.0', apiVersion, stages: { work } });
+  await using harness = await RunHarness.create({ plugins: [careless] });
+  const plan = await harness.plan('name: trial\nstages: { s: { uses: careless/work } }');
+  const store = await ArtifactStore.open(harness.home);
+  await expect(estimatePlan(plan, harness.catalog, store, harness.settings)).rejects.toMatchObject({
+    code: 'plugin_failed',
+    message: expect.stringContaining(message),
+  });
+});

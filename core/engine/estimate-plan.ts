@@ -5,7 +5,9 @@ import type { ArtifactStore, StageCacheEntry } from '../artifacts/artifact-store
 import { usdPerHour } from '../config/hardware.js';
 import type { Settings } from '../config/settings.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
+import { checkAnswer } from '../plugin/check-answer.js';
 import type { EstimateJob, Facts, StageEstimate, StageEstimateContext, WorkEstimate } from '../plugin/estimate.js';
+import { guardedAnswer } from '../recipe/checked-options.js';
 import type { Json, Plan, PlannedStage } from '../recipe/plan.js';
 import { stageKey } from '../recipe/stage-key.js';
 import { type LastTime, lastTimes } from './last-times.js';
@@ -53,13 +55,15 @@ export async function estimatePlan(
       }),
     );
     const jobs = await jobsOf(stage, plan, catalog);
-    const said = await definition.estimate?.(stage.options, {
-      inputs,
-      recipeFolder: plan.recipeFolder,
-      cacheFolder: settings.cacheFolder,
-      trainer: (name) => jobs.get(name) ?? (async () => ({ notes: [unsaid] })),
-      grader: graderIn(catalog),
-    });
+    const said = await estimated(stage.uses, async () =>
+      definition.estimate?.(stage.options, {
+        inputs,
+        recipeFolder: plan.recipeFolder,
+        cacheFolder: settings.cacheFolder,
+        trainer: (name) => jobs.get(name) ?? (async () => ({ notes: [unsaid] })),
+        grader: graderIn(catalog),
+      }),
+    );
     const estimate = said ?? (asksOthers(stage) ? { notes: [unsaid] } : undefined);
     const entry = await cached(stage, plan, store, made);
     if (entry !== undefined) made.set(stage.name, entry.outputs);
@@ -67,6 +71,11 @@ export async function estimatePlan(
     forecasts.push(entry === undefined ? forecastOf(stage, estimate, plan) : { stage: stage.name, isDone: true });
   }
   return withLastTimes(forecasts, plan, store);
+}
+
+/** What a plugin says that something takes. @throws UserError `plugin_failed`, naming it */
+function estimated<T>(uses: string, estimate: () => Promise<T>): Promise<T> {
+  return guardedAnswer(uses, async () => checkAnswer(uses, 'estimate', await estimate()), 'it was estimated');
 }
 
 async function withLastTimes(forecasts: readonly StageForecast[], plan: Plan, store: ArtifactStore) {
@@ -86,7 +95,11 @@ async function jobsOf(stage: PlannedStage, plan: Plan, catalog: PluginCatalog) {
     const { gpus = 0, nodes = 1, hardware } = planned.resources;
     const known = plan.hardware?.[hardware ?? ''];
     const place = { gpus, nodes, ...(known === undefined ? {} : { hardware: known }) };
-    jobs.set(name, async (job) => (await definition.estimate?.(job, planned.options, place)) ?? { notes: [unsaid] });
+    const estimate: EstimateJob = async (job) =>
+      (await estimated(planned.uses, async () => definition.estimate?.(job, planned.options, place))) ?? {
+        notes: [unsaid],
+      };
+    jobs.set(name, estimate);
   }
   return jobs;
 }
@@ -95,7 +108,7 @@ function graderIn(catalog: PluginCatalog): StageEstimateContext['grader'] {
   return async (choice, answers) => {
     const { definition } = await catalog.grader(choice.uses);
     const options = definition.options.parse(choice.with);
-    const said = await definition.estimate?.(answers, options);
+    const said = await estimated(choice.uses, async () => definition.estimate?.(answers, options));
     return said ?? (namesServer(options as Json) ? { notes: [unsaid] } : undefined);
   };
 }

@@ -3,6 +3,7 @@ import type { Event } from '../events/catalogue.js';
 import type { Plan } from '../recipe/plan.js';
 import { isMapValue } from '../recipe/problem-list.js';
 import type { PluginCatalog } from './catalog.js';
+import { checkAnswer } from './check-answer.js';
 import type { Log, Sink } from './definitions.js';
 import type { HookedStage, PlanObjection, PluginHooks, RecipeTree } from './hooks.js';
 import { owningStrayErrors } from './stray-errors.js';
@@ -57,7 +58,8 @@ export class HookDriver {
       const { afterPlan } = hooks;
       if (afterPlan === undefined) return [];
       const objections = await named(plugin, 'afterPlan', async () => afterPlan(structuredClone(plan)));
-      return (objections ?? []).map((objection) => ({ ...objection, plugin }));
+      const checked = checkAnswer(`the plugin "${plugin}"`, 'afterPlan', objections);
+      return (checked ?? []).map((objection) => ({ ...objection, plugin }));
     });
     return (await Promise.all(found)).flat();
   }

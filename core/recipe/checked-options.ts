@@ -6,6 +6,7 @@ import { isUrl } from '../files/is-url.js';
 import { isGlob } from '../files/matching-files.js';
 import type { Contribution } from '../plugin/catalog.js';
 import type { GraderDefinition } from '../plugin/definitions.js';
+import { thrownText } from '../plugin/thrown-text.js';
 import { canonicalJson } from './canonical-json.js';
 import { contentDigest, globDigest } from './content-digest.js';
 import { suggestion } from './nearest-name.js';
@@ -155,19 +156,22 @@ function guarded<T>(uses: string, call: () => T): T {
   }
 }
 
-/** The same for code that answers later. @throws UserError */
-export async function guardedAnswer<T>(uses: string, call: () => Promise<T>): Promise<T> {
+/** The same for code that answers later. @param during what it failed at, for the message @throws UserError */
+export async function guardedAnswer<T>(
+  uses: string,
+  call: () => Promise<T>,
+  during = 'its options were checked',
+): Promise<T> {
   try {
     return await call();
   } catch (error) {
-    throw pluginFailure(uses, error);
+    throw pluginFailure(uses, error, during);
   }
 }
 
-function pluginFailure(uses: string, error: unknown): UserError {
+function pluginFailure(uses: string, error: unknown, during = 'its options were checked'): UserError {
   if (isUserError(error)) return error;
-  const reason = error instanceof Error ? error.message : String(error);
-  return new UserError('plugin_failed', `${uses} failed while its options were checked: ${reason}`, {
+  return new UserError('plugin_failed', `${uses} failed while ${during}: ${thrownText(error)}`, {
     cause: error,
     hint: 'This is a mistake in the plugin: tell its author.',
   });

@@ -1,4 +1,5 @@
 import type { Contribution } from '../plugin/catalog.js';
+import { checkAnswer } from '../plugin/check-answer.js';
 import type { InputDefinition, StageDefinition } from '../plugin/definitions.js';
 import { type CheckedOptions, checkOptions, codeDigestOf, guardedAnswer } from './checked-options.js';
 import { suggestion } from './nearest-name.js';
@@ -139,7 +140,9 @@ export async function checkStage(
     isUsdLimited: scope.isUsdLimited,
     ...(isWhole ? { inputs: counts } : {}),
   };
-  const found = await guardedAnswer(stage.uses, async () => definition.check?.(options.output, where));
+  const found = await guardedAnswer(stage.uses, async () =>
+    checkAnswer(stage.uses, 'check', await definition.check?.(options.output, where)),
+  );
   for (const problem of found ?? []) {
     isWhole = false;
     const at = problem.path === '' ? path : [...path, ...problem.path.split('.')];
@@ -160,7 +163,9 @@ export async function planStage(stage: CheckedStage, recipeSeed: number): Promis
     trainers: [...new Set(options.trainers.map((trainer) => trainer.name))],
     resources: {
       cpus: 1,
-      ...(await guardedAnswer(uses, async () => found.definition.resources?.(options.output))),
+      ...(await guardedAnswer(uses, async () =>
+        checkAnswer(uses, 'resources', await found.definition.resources?.(options.output)),
+      )),
       ...plannedResources(resources),
     },
     codeDigest: await codeDigestOf([found.plugin, ...options.graders.map((grader) => grader.plugin)]),

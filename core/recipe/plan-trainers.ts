@@ -1,5 +1,6 @@
 import type { Settings } from '../config/settings.js';
 import type { Contribution } from '../plugin/catalog.js';
+import { checkAnswer } from '../plugin/check-answer.js';
 import type { LauncherDefinition, Resources, TrainerDefinition } from '../plugin/definitions.js';
 import { type CheckedOptions, checkOptions, guardedAnswer } from './checked-options.js';
 import type { Path } from './path.js';
@@ -145,7 +146,9 @@ export async function planTrainer(
     semanticOptions: options.semanticOptions,
     launcher,
     resources: {
-      ...(await guardedAnswer(uses, async () => found.definition.resources?.(options.output))),
+      ...(await guardedAnswer(uses, async () =>
+        checkAnswer(uses, 'resources', await found.definition.resources?.(options.output)),
+      )),
       ...plannedResources(resources),
     },
     relevantVersions,

@@ -33,3 +33,22 @@ it('ends a run where a stage paid a sum that is no number, and counts the most t
   });
   expect(run.eventsOf('budget.spent').map(({ data }) => data.total.usd)).toEqual([2]);
 });
+
+it('is named where it answers something else than it should while a recipe is planned', async () => {
+  const { stages, ...plugin } = pluginThat(async () => {});
+  const planOf = async (more: object, hooks: object = {}) => {
+    const work = { ...stages?.work, ...more } as ReturnType<typeof defineStage>;
+    await using harness = await RunHarness.create({ plugins: [{ ...plugin, stages: { work }, hooks }] });
+    return await harness.plan('name: trial\nstages: { s: { uses: careless/work } }');
+  };
+  const failed = (words: string) => ({ code: 'plugin_failed', message: expect.stringContaining(words) });
+  await expect(planOf({ check: () => [{ mesage: 'x' }] })).rejects.toMatchObject(failed('`check` of careless/work'));
+  await expect(planOf({ resources: () => ({ cpus: 'many' }) })).rejects.toMatchObject(
+    failed('`resources` of careless'),
+  );
+  await expect(planOf({}, { afterPlan: () => 'no' })).rejects.toMatchObject(
+    failed(
+      '`afterPlan` of the plugin "careless" returned does not fit: Invalid input: expected array, received string.',
+    ),
+  );
+});
