@@ -101,7 +101,10 @@ class PluginServicer(PlanningCalls, HookCalls, TrainerCalls, LauncherCalls, plug
             run_folder=Path(request.run_folder),
             recipe_folder=Path(request.recipe_folder),
         )
-        self._sinks[request.call_id] = entry.open(opened)
+        sink = entry.open(opened)
+        if not callable(getattr(sink, "on_event", None)):
+            raise TypeError(f"a sink is an object with on_event; what opens {request.sink!r} returned {sink!r:.200}")
+        self._sinks[request.call_id] = sink
         return pb.OpenSinkResponse()
 
     @answering

@@ -110,6 +110,21 @@ def test_a_stage_that_returns_no_outputs_is_told_so(outputs: Any, said: str) -> 
     assert said in last.failed.message
 
 
+def test_what_opens_no_sink_is_told_so() -> None:
+    plugin = Plugin("failing", "1.0.0")
+
+    @plugin.sink()
+    def forgets(context: SinkContext[NoOptions]) -> Sink:
+        """Forgets the sink that it made."""
+        return None  # type: ignore[return-value]
+
+    context = Context()
+    with pytest.raises(Ended):
+        servicer_of(plugin).OpenSink(pb.OpenSinkRequest(call_id="1", sink="forgets"), context)
+    assert context.status is not None
+    assert "what opens 'forgets' returned None" in context.status[1]
+
+
 class Unspeakable(Exception):
     """An error that fails as it is printed."""
 
