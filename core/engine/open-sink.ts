@@ -19,12 +19,14 @@ export async function openSink(
   { store, ...run }: SinkRun,
 ): Promise<Sink> {
   const { recipeFolder } = await readPlan(run.runFolder);
-  return definition.open(definition.options.parse(options), {
+  const sink: Partial<Sink> | undefined = await definition.open(definition.options.parse(options), {
     ...run,
     recipeFolder,
     openArtifact: (uri) => store.open(uri),
     eventsOf: (runId) => eventsIfThere(eventsFile(store.runFolder(runId))),
   });
+  if (typeof sink?.onEvent !== 'function') throw new TypeError('its `open` returned nothing with an `onEvent`');
+  return sink as Sink;
 }
 
 async function* eventsIfThere(file: string) {

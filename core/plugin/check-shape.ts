@@ -34,6 +34,10 @@ export function checkPluginShape(value: unknown, source: string): PluginDefiniti
     refuse(`its name must be lower-case letters, digits, "-" and ".", not ${JSON.stringify(value.name)}.`);
   }
   const called = `"${value.name}" (${source})`;
+  if (value.apiVersion === undefined) {
+    const hint = "Add it where the plugin is defined: `import { apiVersion, definePlugin } from 'simmerkit'`.";
+    refuse(`"${value.name}" does not say which plugin API it is written for: it has no \`apiVersion\`.`, hint);
+  }
   if (value.apiVersion !== apiVersion) {
     throw new UserError(
       'api_version_mismatch',

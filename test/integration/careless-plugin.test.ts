@@ -1,4 +1,4 @@
-import { definePlugin, defineStage, z } from 'simmerkit';
+import { definePlugin, defineSink, defineStage, z } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { expect, it } from 'vitest';
 
@@ -51,4 +51,18 @@ it('is named where it answers something else than it should while a recipe is pl
       '`afterPlan` of the plugin "careless" returned does not fit: Invalid input: expected array, received string.',
     ),
   );
+});
+
+it('is left out as a sink where it opens nothing that takes events', async () => {
+  const shut = defineSink({ description: 'For this test.', options: z.object({}), open: () => undefined as never });
+  await using harness = await RunHarness.create({
+    plugins: [{ ...pluginThat(async () => {}), sinks: { shut } }],
+  });
+  const run = await harness.run(
+    'name: trial\nsinks: [{ uses: careless/shut }]\nstages: { s: { uses: careless/work } }',
+  );
+  expect(run.outcome.status).toBe('completed');
+  expect(run.eventsOf('sink.failed').map(({ data }) => [data.sink, data.error.message])).toEqual([
+    ['careless/shut', 'TypeError: its `open` returned nothing with an `onEvent`'],
+  ]);
 });
