@@ -12,18 +12,26 @@ export function addAuthorCommands(program: Command, action: CommandAction): void
   plugin
     .command('new')
     .summary('make a plugin that works, to go on from')
-    .description('Makes a folder with a plugin of one stage: its schema, a test, and a recipe that runs it.')
+    .description(
+      'Makes a folder with a plugin of one stage, grader or sink: its schema, a test, and a recipe that runs it.',
+    )
     .argument('<name>', 'its name: lower-case words with "-" between them')
     .addOption(
       new Option('--language <language>', 'what it is written in')
         .choices(['typescript', 'python'])
         .default('typescript'),
     )
+    .addOption(
+      new Option('--kind <kind>', 'what it has; in Python a stage')
+        .choices(['stage', 'grader', 'sink'])
+        .default('stage'),
+    )
     .option('--folder <folder>', 'where to make it (default: a folder of its name)')
     .option('--json', 'the files as JSON')
     .addHelpText(
       'after',
-      '\nExamples:\n  simmer plugin new short-questions\n  simmer plugin new --language python short-questions',
+      '\nExamples:\n  simmer plugin new short-questions\n  simmer plugin new --language python short-questions\n' +
+        '  simmer plugin new --kind sink stage-times',
     )
     .action(action(async () => (await import('./commands/plugin-new.js')).pluginNew, { hasNoServer: true }));
   plugin

@@ -7,6 +7,10 @@ import { builtInPlugins, pluginPackageFolder, simmerPackage } from './locate.js'
 export const pluginLanguages = ['typescript', 'python'] as const;
 export type PluginLanguage = (typeof pluginLanguages)[number];
 
+/** What a new plugin may contribute, and what its template calls that. In Python there is a template of a stage alone. */
+export const pluginKinds = { stage: 'keep-short', grader: 'close-enough', sink: 'stage-times' } as const;
+export type PluginKind = keyof typeof pluginKinds;
+
 /** What the templates call themselves: each is a plugin that works, and a new one differs by its name alone. */
 const templateName = 'new-plugin';
 const pluginName = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
@@ -14,6 +18,7 @@ const pluginName = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
 export interface ScaffoldOptions {
   readonly name: string;
   readonly language: PluginLanguage;
+  readonly kind: PluginKind;
   /** Made where it is missing; must be empty. */
   readonly folder: string;
 }
@@ -21,9 +26,9 @@ export interface ScaffoldOptions {
 /**
  * Makes a plugin that builds, passes its test and runs at once.
  * @returns the files, relative to the folder
- * @throws UserError `invalid_plugin_name`, `folder_not_empty`
+ * @throws UserError `invalid_plugin_name`, `folder_not_empty`, `no_such_template`
  */
-export async function scaffoldPlugin({ name, language, folder }: ScaffoldOptions): Promise<readonly string[]> {
+export async function scaffoldPlugin({ name, language, kind, folder }: ScaffoldOptions): Promise<readonly string[]> {
   if (!pluginName.test(name)) {
     throw new UserError('invalid_plugin_name', `${JSON.stringify(name)} is no name for a plugin.`, {
       hint: 'It is lower-case letters and digits with "-" between them, like "short-questions".',
@@ -40,14 +45,15 @@ export async function scaffoldPlugin({ name, language, folder }: ScaffoldOptions
       hint: 'Choose another name, or another place with --folder.',
     });
   }
-  const template = join(simmerPackage.root, 'core', 'cli', 'templates', `plugin-${language}`);
   const written: string[] = [];
-  for (const entry of await readdir(template, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
-    const source = join(entry.parentPath, entry.name);
-    const target = renamed(relative(template, source), name);
-    await put(join(folder, target), filled(await readFile(source, 'utf8'), name, folder));
-    written.push(target);
+  for (const template of templatesOf(language, kind)) {
+    for (const entry of await readdir(template, { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue;
+      const source = join(entry.parentPath, entry.name);
+      const target = renamed(relative(template, source), name);
+      await put(join(folder, target), filled(await readFile(source, 'utf8'), name, folder));
+      written.push(target);
+    }
   }
   if (language === 'python') {
     const lock = join(pluginPackageFolder, 'locks', 'plugin.txt');
@@ -55,6 +61,16 @@ export async function scaffoldPlugin({ name, language, folder }: ScaffoldOptions
     written.push('requirements.txt');
   }
   return written.sort();
+}
+
+/** Folders whose files together make the plugin. */
+function templatesOf(language: PluginLanguage, kind: PluginKind): readonly string[] {
+  const all = join(simmerPackage.root, 'core', 'cli', 'templates', `plugin-${language}`);
+  if (language === 'typescript') return [join(all, 'common'), join(all, kind)];
+  if (kind === 'stage') return [all];
+  throw new UserError('no_such_template', `In Python there is a template of a stage, not of a ${kind}.`, {
+    hint: `docs/writing-a-plugin.md has a ${kind} in Python; \`--language typescript\` has a template of one.`,
+  });
 }
 
 async function put(file: string, text: string): Promise<void> {

@@ -61,6 +61,24 @@ describe('a plugin that `simmer plugin new` made', () => {
     });
   }, 300_000);
 
+  it.each([
+    ['grader', 'close-enough'],
+    ['sink', 'stage-times'],
+  ] as const)(
+    'with a %s builds, passes its test, and works from its own package',
+    async (kind, contribution) => {
+      const name = `acme-${kind}`;
+      const folder = await installed.author(name, 'typescript', kind);
+      expect(await run('npm', ['test'], folder)).toMatch(/# pass 1\n# fail 0/);
+      await installed.packAndInstall(name, folder);
+      expect(await installed.simmer(['plugins', `${name}/${contribution}`])).toContain(`a ${kind}, ${name} 0.1.0`);
+      const recipe = `node_modules/${name}/recipe.yaml`;
+      const events = (await installed.simmer(['run', recipe, '--json'])).trim().split('\n');
+      expect(JSON.parse(events.at(-1) ?? '')).toMatchObject({ type: 'run.completed' });
+    },
+    300_000,
+  );
+
   it('in Python works at once, and from its own package', async () => {
     const folder = await installed.author('short-snakes', 'python');
     const events = (await installed.simmer(['run', 'recipe.yaml', '--json'], folder)).trim().split('\n');
@@ -84,6 +102,10 @@ describe('a plugin that `simmer plugin new` made', () => {
   it('is refused a name or a place that does not do', async () => {
     await expect(installed.simmer(['plugin', 'new', 'My Plugin'])).rejects.toThrow('error[invalid_plugin_name]');
     await expect(installed.simmer(['plugin', 'new', 'curation'])).rejects.toThrow('There is a plugin "curation"');
+    const grader = ['plugin', 'new', 'x', '--kind', 'grader', '--language', 'python'];
+    await expect(installed.simmer(grader)).rejects.toThrow(
+      'In Python there is a template of a stage, not of a grader.',
+    );
     await expect(installed.simmer(['plugin', 'new', 'x', '--folder', '.'])).rejects.toThrow('error[folder_not_empty]');
   });
 

@@ -50,9 +50,13 @@ export class InstalledSimmer implements AsyncDisposable {
   }
 
   /** Makes a plugin in a folder of its own, as its author does; it has what it needs to build. */
-  async author(name: string, language: 'typescript' | 'python'): Promise<string> {
+  async author(
+    name: string,
+    language: 'typescript' | 'python',
+    kind: 'stage' | 'grader' | 'sink' = 'stage',
+  ): Promise<string> {
     const folder = join(this.#base, name);
-    await this.simmer(['plugin', 'new', name, '--language', language], this.#base);
+    await this.simmer(['plugin', 'new', name, '--language', language, '--kind', kind], this.#base);
     if (language === 'python') return folder;
     if (this.#installing === 'npm') {
       await run('npm', ['install', '--no-audit', '--no-fund'], folder);

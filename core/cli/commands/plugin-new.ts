@@ -1,10 +1,11 @@
 import { relative, resolve } from 'node:path';
 import { exitCodes } from '../../errors.js';
-import { type PluginLanguage, scaffoldPlugin } from '../../plugin/scaffold.js';
+import { type PluginKind, type PluginLanguage, pluginKinds, scaffoldPlugin } from '../../plugin/scaffold.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
 
 export interface PluginNewFlags {
   readonly language: PluginLanguage;
+  readonly kind: PluginKind;
   readonly folder?: string;
   readonly json?: boolean;
 }
@@ -16,11 +17,11 @@ const next = {
 
 /** `simmer plugin new`: a plugin that works, to go on from. */
 export async function pluginNew(name: string, flags: PluginNewFlags): Promise<number> {
-  const { language } = flags;
+  const { language, kind } = flags;
   const folder = resolve(flags.folder ?? name);
-  const files = await scaffoldPlugin({ name, language, folder });
+  const files = await scaffoldPlugin({ name, language, kind, folder });
   if (flags.json) {
-    await writeJson({ name, language, folder, files });
+    await writeJson({ name, language, kind, folder, files });
     return exitCodes.ok;
   }
   const colors = colorsFor(process.stdout);
@@ -28,7 +29,7 @@ export async function pluginNew(name: string, flags: PluginNewFlags): Promise<nu
   const commands = [...(place === '.' ? [] : [`cd ${place}`]), ...next[language]];
   await writeLine(
     [
-      `${colors.green('✔')} ${place} has a plugin with the stage ${colors.bold(`${name}/keep-short`)}:`,
+      `${colors.green('✔')} ${place} has a plugin with the ${kind} ${colors.bold(`${name}/${pluginKinds[kind]}`)}:`,
       ...files.map((file) => colors.dim(`  ${file}`)),
       'Next:',
       ...commands.map((command) => `  ${command}`),

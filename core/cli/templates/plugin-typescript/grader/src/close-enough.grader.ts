@@ -1,0 +1,24 @@
+import { defineGrader, z } from 'simmerkit';
+
+export const closeEnough = defineGrader({
+  description: 'Takes a number for right that is close to the right one.',
+  options: z.strictObject({
+    tolerance: z.number().min(0).default(0.01).describe('Largest difference, as a share of the right number.'),
+  }),
+  async start({ tolerance }) {
+    return {
+      async grade(items) {
+        return items.map(({ id, gold, answer }) => {
+          const wanted = Number(gold);
+          const given = Number(answer);
+          const difference = Math.abs(given - wanted);
+          if (Number.isNaN(difference)) return { id, verdict: 'unparsed', explanation: 'One is no number.' };
+          const verdict = difference <= tolerance * Math.abs(wanted) ? 'right' : 'wrong';
+          const explanation = `It is ${difference} away from ${wanted}.`;
+          return { id, verdict, parsedAnswer: String(given), parsedGold: String(wanted), explanation };
+        });
+      },
+      async [Symbol.asyncDispose]() {},
+    };
+  },
+});
