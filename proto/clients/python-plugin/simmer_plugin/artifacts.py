@@ -82,7 +82,7 @@ def artifact_of(message: artifact_pb2.Artifact) -> Artifact:
 def write_parquet(file: Path, rows: Iterable[Row], columns: Mapping[str, str] | None) -> None:
     """Writes rows to a file. Without columns all rows are held in memory: it has all that any row has, as they come.
 
-    Raises ValueError for a row with a column that is not among those given, and where nothing says what they are.
+    Raises ValueError for a row that does not fit the columns given, and where nothing says what they are.
     """
     if columns is None:
         held = list(rows)
@@ -94,7 +94,10 @@ def write_parquet(file: Path, rows: Iterable[Row], columns: Mapping[str, str] | 
     schema = pa.schema([(name, _ColumnTypeReader(text).read()) for name, text in columns.items()])
     with pq.ParquetWriter(file, schema) as writer:
         batch: list[dict[str, Any]] = []
+        number = 0
         for number, row in enumerate(rows, 1):
+            if not isinstance(row, Mapping):
+                raise ValueError(f"row {number} is {row!r:.200}, where its columns by their names are expected")
             for name in row:
                 if name not in columns:
                     raise ValueError(
@@ -102,9 +105,24 @@ def write_parquet(file: Path, rows: Iterable[Row], columns: Mapping[str, str] | 
                     )
             batch.append({name: row.get(name) for name in columns})
             if len(batch) == _BATCH_ROWS:
-                writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
+                writer.write_batch(_packed(batch, schema, number - len(batch) + 1))
                 batch = []
-        writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
+        writer.write_batch(_packed(batch, schema, number - len(batch) + 1))
+
+
+def _packed(batch: list[dict[str, Any]], schema: Any, first: int) -> Any:
+    """Rows as Arrow has them; the first has the number first. Raises ValueError for a value that does not fit."""
+    try:
+        return pa.RecordBatch.from_pylist(batch, schema=schema)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        for number, row in enumerate(batch, first):
+            for field in schema:
+                try:
+                    pa.array([row[field.name]], field.type)
+                except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+                    where = f"row {number}, column {field.name!r}, where {field.type} is expected"
+                    raise ValueError(f"{where}: {row[field.name]!r:.200} was found") from error
+        raise
 
 
 _ARROW_TYPES = {

@@ -1,5 +1,6 @@
 """What authors see, without Simmer. A plugin in a run: test/integration/process-plugin."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -210,6 +211,20 @@ def test_a_column_that_is_not_declared_is_refused_and_not_dropped() -> None:
     assert written([{"a": 1}, {}], {"a": "BIGINT"}) == [{"a": 1}, {"a": None}]
     with pytest.raises(ValueError, match="row 2 has the column 'score'"):
         written([{"a": 1}, {"a": 2, "score": 3}], {"a": "BIGINT"})
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"n": "seven"}, "row 2, column 'n', where int64 is expected: 'seven' was found"),
+        ({"n": 2**70}, "row 2, column 'n', where int64 is expected"),
+        ({"n": 1, "list": [1]}, "row 2, column 'list', where list<item: string> is expected"),
+        (None, "row 2 is None, where its columns by their names are expected"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_told_by_its_number(row: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        written([{"n": 1, "list": ["a"]}, row, {"n": 3}], {"n": "BIGINT", "list": "VARCHAR[]"})
 
 
 def test_types_of_columns_are_those_of_duckdb() -> None:
