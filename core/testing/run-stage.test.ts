@@ -39,6 +39,14 @@ describe('a stage that is run by itself', () => {
     expect(() => rows('datset')).toThrow('the stage has no table "datset"; its outputs are dataset');
   });
 
+  it('is refused rows that a file would not take', async () => {
+    const columns = { id: 'VARCHAR', score: 'DOUBLE' };
+    const scored = stageThat(({ artifacts }) => artifacts.writeDataset([{ id: '1', score: '7' }], { columns }));
+    await expect(runStage(scored)).rejects.toThrow('Row 1 does not fit the table: column "score"');
+    const typed = stageThat(({ artifacts }) => artifacts.writeDataset([], { columns: { id: 'string' } }));
+    await expect(runStage(typed)).rejects.toMatchObject({ code: 'invalid_column_type' });
+  });
+
   it('is refused dollars that are no number', async () => {
     const price: { readonly usd?: number } = {};
     const paid = stageThat(async ({ spending }) => {

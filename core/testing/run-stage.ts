@@ -15,6 +15,7 @@ import type {
   ThreadedRows,
 } from '../artifacts/artifact.js';
 import { checkDerivedRows } from '../artifacts/check-derived-rows.js';
+import { RowConverter } from '../artifacts/row-values.js';
 import { checkStageEvent } from '../engine/check-stage-event.js';
 import { checkStageOutputs, followStageRun } from '../engine/stage-outputs.js';
 import { checkSpendingRequest, checkSpent } from '../plugin/check-spending.js';
@@ -182,12 +183,25 @@ function rowsOf(output: string, outputs: StageResult['outputs']): readonly Row[]
   );
 }
 
+/** Refuses rows that a file would not take. */
+async function* checkedRows(rows: AsyncIterable<Row> | Iterable<Row>, columns: Columns): AsyncIterable<Row> {
+  // Loaded here: DuckDB takes longer to load than most tests of stages run.
+  const { columnTypes } = await import('../artifacts/duckdb-tables.js');
+  const { listValue, structValue } = await import('@duckdb/node-api');
+  const converter = new RowConverter(columnTypes(columns), { listValue, structValue });
+  let number = 0;
+  for await (const row of rows) {
+    converter.values(row, ++number);
+    yield row;
+  }
+}
+
 function memoryWriter(temporaryFolder: () => Promise<string>): ArtifactWriter {
   const write =
     (type: 'dataset' | 'generations') =>
     async (rows: AsyncIterable<Row> | Iterable<Row>, { columns, metadata = {} }: TableOptions) => {
       const kept: Row[] = [];
-      for await (const row of rows) kept.push(row);
+      for await (const row of checkedRows(rows, columns)) kept.push(row);
       return { ...memoryTable(columns, kept, type), metadata };
     };
   return {
@@ -200,7 +214,7 @@ function memoryWriter(temporaryFolder: () => Promise<string>): ArtifactWriter {
       const told: Told[] = [];
       for await (const task of work.tasks) {
         const { rows, told: tell } = make(task);
-        for await (const row of rows) made.push(row);
+        for await (const row of checkedRows(rows, work.columns)) made.push(row);
         told.push(tell());
       }
       return { table: memoryTable(work.columns, made), told };
