@@ -81,7 +81,10 @@ export async function answerProblems(context: Context, asked: Asked) {
   }
 
   const cut = new Map<string, number>();
+  const marker = format?.end.trim() ?? '';
+  let missed = 0;
   const told = (row: Row) => {
+    if (marker !== '' && textIn(row, 'thinking')?.includes(marker)) missed++;
     if (row.context_cut === true) cut.set(String(row.policy), (cut.get(String(row.policy)) ?? 0) + 1);
     return row;
   };
@@ -118,6 +121,12 @@ export async function answerProblems(context: Context, asked: Asked) {
       thinkingFormat: format ?? null,
     },
   });
+  if (missed > 0) {
+    context.log.warning(
+      `The thinking of ${missed} of ${generations.rowCount} samples has ${marker} in it, in other tokens than those that end ` +
+        'thinking: it went on. Train the model on this thinkingFormat, or name one whose end is a token of its own.',
+    );
+  }
   for (const [policy, count] of cut) {
     context.log.warning(
       `The model's context ended the thinking of ${count} of ${problems.length * samples} samples before the maximum of ` +

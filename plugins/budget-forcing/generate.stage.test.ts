@@ -194,6 +194,19 @@ describe('budget-forcing/generate', () => {
     expect(kept.rows('generations').map((row) => row.context_cut)).toEqual(Array.from({ length: 6 }, () => false));
   });
 
+  it('warns where a model wrote the end of thinking in other tokens than those that end it', async () => {
+    const warnings = async (end: string) => {
+      const thinkingFormat = { start: '', end, finalAnswerPrompt: 'Final Answer:' };
+      const asked = { ...options, sweep: { thinkingTokens: [3] }, thinkingFormat };
+      return (await runStage(generate, { options: asked, inputs, trainer: answeringTrainer().trainer })).logged;
+    };
+    expect(await warnings('</think>\n')).toEqual([]);
+    // It thinks "a under 3".
+    expect(await warnings('under\n')).toMatchObject([
+      { level: 'warning', message: expect.stringContaining('The thinking of 3 of 3 samples has under in it') },
+    ]);
+  });
+
   it('says how far it is', async () => {
     const { events } = await runStage(generate, { options, inputs, trainer: answeringTrainer().trainer });
     expect(events.at(-1)).toMatchObject({
