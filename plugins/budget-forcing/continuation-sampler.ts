@@ -1,6 +1,12 @@
 import { type Intervention, type Prompt, type ThinkingPolicy, UserError } from 'simmerkit';
 import type { Completions } from './completions.js';
-import { type EndpointRequest, isExtending, type PromptSampler, sampleSeed } from './endpoint-backend.js';
+import {
+  continuedSeed,
+  type EndpointRequest,
+  isExtending,
+  type PromptSampler,
+  sampleSeed,
+} from './endpoint-backend.js';
 import type { KeptSample } from './generation-rows.js';
 import type { ServerTokens } from './server-tokens.js';
 
@@ -106,7 +112,7 @@ class ContinuedPrompt {
       prompt: this.prompt + from.text,
       maxTokens: limit - from.tokens,
       stop: [end],
-      seed: this.seed,
+      seed: continuedSeed(this.seed, 'thinking', from.tokens),
       sampling: this.request.sampling,
     });
     const place = completion.text.indexOf(end);
@@ -145,7 +151,7 @@ class ContinuedPrompt {
       prompt: this.prompt + thought.text + between,
       maxTokens: sampling.maxAnswerTokens,
       stop: sampling.stop,
-      seed: this.seed,
+      seed: thinkingEnd === 'none' ? this.seed : continuedSeed(this.seed, 'answer', thought.tokens),
       sampling,
     });
     const disputed = thought.disputed ?? completion.disputed;

@@ -87,6 +87,11 @@ export function sampleSeed(request: EndpointRequest, { id }: Prompt, index: numb
   return random(request.sampling.seed, `${index}/${id}`).integer(2 ** 31);
 }
 
+/** Of what goes on from another request of the sample, which would else be drawn by the same random numbers again. */
+export function continuedSeed(seed: number, part: 'thinking' | 'answer', tokens: number): number {
+  return part === 'thinking' && tokens === 0 ? seed : random(seed, `${part}/${tokens}`).integer(2 ** 31);
+}
+
 /** Whether a policy makes thinking longer, which no server does by itself. */
 export function isExtending(policy: ThinkingPolicy): boolean {
   return policy.ignoreEndCount > 0 || policy.minThinkingTokens !== undefined;

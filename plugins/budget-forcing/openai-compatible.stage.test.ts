@@ -13,6 +13,7 @@ afterEach(() => server?.close());
 interface Asked {
   readonly prompt: string;
   readonly max_tokens: number;
+  readonly seed: number;
   readonly stop?: readonly string[];
 }
 interface Said {
@@ -105,6 +106,16 @@ describe('budget-forcing/openai-compatible', () => {
     expect(asked.find(({ prompt }) => prompt.includes('Final Answer:'))?.prompt).toBe(
       '<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n<think>\nabc\n</think>\nFinal Answer:',
     );
+  });
+
+  it('has no two parts of a sample drawn by the same random numbers', async () => {
+    const { url, asked } = await serving(scripted);
+    await run(url, { sweep: { thinkingTokens: [6, 3, 100], ignore: [1] }, sampling: { temperature: 1 } });
+    const thinking = asked.filter(({ prompt }) => !prompt.includes('</think>'));
+    // The waits begin as the maxima do; what goes on from there does not.
+    expect(thinking.map(({ seed }) => seed === thinking[0]?.seed)).toEqual([true, false, false, true, false]);
+    const answers = asked.filter(({ prompt }) => prompt.includes('</think>'));
+    expect(new Set([...thinking.slice(0, 3), ...answers].map(({ seed }) => seed)).size).toBe(7);
   });
 
   it('puts the word in place of the end, as often as asked', async () => {
