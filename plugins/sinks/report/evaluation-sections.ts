@@ -117,7 +117,7 @@ function answersOf({ problems, samples }: ComparedRun): string {
 function scalingTable(report: ComparisonReport): Markup {
   if (report.scaling.length === 0) return html``;
   return html`<div class="scroll"><table><thead><tr><th>model</th><th>over</th><th class="number">Control</th><th class="number">Scaling, points a doubling</th><th class="number">Scaling, points a token</th><th class="number">Performance</th></tr></thead><tbody>
-${report.scaling.map((one) => html`<tr><td>${one.model}</td><td>${one.series}</td><td class="number">${one.control === null ? 'no limits' : formatShare(one.control)}</td><td class="number">${one.scalingPerDoubling?.toFixed(1) ?? 'not defined'}</td><td class="number">${one.scalingPerToken?.toFixed(3) ?? 'not defined'}</td><td class="number">${formatShare(one.performance)}</td></tr>`)}
+${report.scaling.map((one) => html`<tr><td>${one.model}</td><td>${one.series}</td><td class="number">${one.control === null ? 'no limits' : formatShare(one.control)}</td><td class="number">${one.scalingPerDoubling?.toFixed(1) ?? 'not defined'}</td><td class="number">${one.scalingPerToken?.toFixed(5) ?? 'not defined'}</td><td class="number">${formatShare(one.performance)}</td></tr>`)}
 </tbody></table></div>`;
 }
 

@@ -298,7 +298,7 @@ function comparisonOf() {
         series: 'maxima',
         runs: 4,
         control: 1,
-        scalingPerToken: 0.9,
+        scalingPerToken: 0.00672,
         scalingPerDoubling: 30.2,
         performance: 0.82,
       },

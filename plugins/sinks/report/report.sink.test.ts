@@ -28,6 +28,8 @@ describe('the report', () => {
     expect(text).toContain('12 wrong to right, 16 right to wrong');
     expect(text).toContain('82.0%');
     expect(text).toContain('<td>128</td><td class="number">128</td><td class="number">200 × 4</td>');
+    // A point of accuracy takes hundreds of tokens.
+    expect(text).toContain('<td class="number">0.00672</td>');
   });
 
   it('leaves no half of itself where it cannot be written', async () => {
