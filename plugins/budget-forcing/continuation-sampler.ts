@@ -132,9 +132,11 @@ class ContinuedPrompt {
     const format = this.request.thinkingFormat;
     if (format === undefined) throw new Error('nothing to end without a thinking format');
     if (ended) return await this.answer(policyId, thought, format.end, 'natural', shared);
-    const newline = thought.text.endsWith('\n') || thought.text === '' ? '' : '\n';
+    const text = withoutBegun(thought.text, format.end);
+    const newline = text.endsWith('\n') || text === '' ? '' : '\n';
     const forced = `${newline}${format.end}${format.finalAnswerPrompt}`;
-    const cut = { ...thought, interventions: [...thought.interventions, interventionAt('ended', thought, forced)] };
+    const kept = { ...thought, text };
+    const cut = { ...kept, interventions: [...thought.interventions, interventionAt('ended', kept, forced)] };
     return await this.answer(policyId, cut, forced, 'forced', shared, format.finalAnswerPrompt);
   }
 
@@ -174,6 +176,14 @@ class ContinuedPrompt {
       ...(disputed === undefined ? {} : { disputed }),
     };
   }
+}
+
+/** Without a marker of several tokens that the maximum cut in two: it would stand before the whole one. */
+function withoutBegun(text: string, marker: string): string {
+  // A character alone, as "<", may be thinking.
+  for (let length = marker.trimEnd().length - 1; length > 1; length--)
+    if (text.endsWith(marker.slice(0, length))) return text.slice(0, -length);
+  return text;
 }
 
 function interventionAt(kind: Intervention['kind'], thought: Thought, text: string): Intervention {

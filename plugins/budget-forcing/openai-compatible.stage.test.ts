@@ -108,6 +108,17 @@ describe('budget-forcing/openai-compatible', () => {
     );
   });
 
+  it('puts no whole end marker behind one that the maximum cut in two', async () => {
+    const { url, asked } = await serving(({ prompt, max_tokens }) =>
+      prompt.includes('</think>')
+        ? { text: '42', tokens: 2, reason: 'stop' }
+        : { text: 'abc</think', tokens: max_tokens, reason: 'length' },
+    );
+    const [row] = (await run(url, { sweep: { thinkingTokens: [5] } })).rows('generations');
+    expect(row).toMatchObject({ thinking: 'abc', thinking_end: 'forced', answer: 'Final Answer:42' });
+    expect(asked.at(-1)?.prompt.endsWith('<think>\nabc\n</think>\nFinal Answer:')).toBe(true);
+  });
+
   it('has no two parts of a sample drawn by the same random numbers', async () => {
     const { url, asked } = await serving(scripted);
     await run(url, { sweep: { thinkingTokens: [6, 3, 100], ignore: [1] }, sampling: { temperature: 1 } });
