@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, rm } from 'node:fs/promises';
+import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -78,7 +78,7 @@ describe('budget-forcing/generate from a server', () => {
     expect(requests).toEqual([]);
   });
 
-  it('writes what the server answers, and refuses one that serves another model', async () => {
+  it("writes what the server answers, warns of a prompt that is not the trainer's, and refuses another model", async () => {
     let served = 'student-7B';
     const server = createServer((request, response) => {
       const body = request.url === '/v1/completions' ? completion : { data: [{ id: served }] };
@@ -90,10 +90,19 @@ describe('budget-forcing/generate from a server', () => {
     };
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+    const template = "{{ '<|im_start|>system\\nYou are Qwen.<|im_end|>\\n' }}{{ '<|im_start|>system\\n' + content }}";
+    await writeFile(join(scratchFolder, 'tokenizer_config.json'), JSON.stringify({ chat_template: template }));
     try {
       const of = { ...asked, thinkingFormat: 'none', server: { ...serving, url } };
       const { rows } = await runStage(generate, { options: of, inputs, scratchFolder });
       expect(rows('generations').map(({ answer }) => answer)).toEqual(['4', '4', '4']);
+      const model = memoryArtifact('model', scratchFolder);
+      const warnings = async (more: object) =>
+        (await runStage(generate, { options: { ...of, ...more }, inputs: { ...inputs, model } })).logged
+          .filter(({ level }) => level === 'warning')
+          .map(({ message }) => message);
+      expect(await warnings({})).toEqual([expect.stringContaining('give systemMessage "You are Qwen."')]);
+      expect(await warnings({ systemMessage: 'You are Qwen.' })).toEqual([]);
       served = 'base';
       await expect(runStage(generate, { options: of, inputs })).rejects.toMatchObject({
         code: 'model_not_served',

@@ -57,7 +57,7 @@ export const generate = defineStage({
       const { openServer, requireServed } = await import('./server-backend.js');
       await requireServed(context, serving);
       context.log.info(`${serving.url} is taken to serve ${folder} as ${serving.model}.`);
-      return openServer(context, serving);
+      return openServer(context, serving, folder);
     };
     try {
       const generations = await answerProblems(context, {

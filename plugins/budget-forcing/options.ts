@@ -96,7 +96,10 @@ const askingShape = {
     })
     .prefault({})
     .describe('How tokens are drawn.'),
-  systemMessage: z.string().optional().describe("Default: the chat template's own."),
+  systemMessage: z
+    .string()
+    .optional()
+    .describe("Default: the chat template's own; none where a server is sent text (`chatTemplate`)."),
   promptTemplate: z
     .string()
     .includes('{question}')

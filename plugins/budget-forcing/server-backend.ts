@@ -4,14 +4,18 @@ import { Completions, serverKind } from './completions.js';
 import { chatRenderer, continuationSampler } from './continuation-sampler.js';
 import { endpointBackend } from './endpoint-backend.js';
 import { type AskingOptions, chatTemplates, type ServerOptions } from './options.js';
+import { ownSystemMessage } from './own-system-message.js';
 import { requireServerBudget, serverBudgetSampler, whyNoServerBudget } from './server-budget-sampler.js';
 import { extendsThinking } from './server-problems.js';
 import { ServerTokens } from './server-tokens.js';
 
 type Context = Pick<StageContext<AskingOptions, Record<never, never>>, 'options' | 'signal' | 'log' | 'spending'>;
 
-/** Finds out what the server is, and how it can be held to budgets. */
-export async function openServer(context: Context, server: ServerOptions): Promise<Backend> {
+/**
+ * Finds out what the server is, and how it can be held to budgets.
+ * @param modelFolder of the model that it is taken to serve, where it is known
+ */
+export async function openServer(context: Context, server: ServerOptions, modelFolder?: string): Promise<Backend> {
   const { options, signal, log, spending } = context;
   const { model, longestThinking, chatTemplate, concurrency } = server;
   const endpoint = new OpenAiEndpoint({
@@ -31,6 +35,15 @@ export async function openServer(context: Context, server: ServerOptions): Promi
     return endpointBackend(serverBudgetSampler(own), concurrency);
   }
   log.info(`${name}. Budgets are held by continuation: ${why}.`);
+  if (chatTemplate === 'chatml' && options.systemMessage === undefined && modelFolder !== undefined) {
+    const own = await ownSystemMessage(modelFolder);
+    if (own !== undefined) {
+      log.warning(
+        `The model's own chat template begins with a system message, and chatTemplate chatml has none: give systemMessage ` +
+          `${JSON.stringify(own)}, or the model is asked otherwise than by a trainer.`,
+      );
+    }
+  }
   const sampler = continuationSampler({
     completions: new Completions(endpoint, model, kind),
     tokens,
