@@ -2,13 +2,14 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import {
-  type Metadata,
+  Metadata,
   ServerInterceptingCall,
   type ServerInterceptingCallInterface,
   type ServerInterceptor,
   type StatusObject,
   status,
 } from '@grpc/grpc-js';
+import { service } from 'grpc-health-check';
 import { UserError } from '../errors.js';
 import { keepSecret } from '../secrets.js';
 import type { ServerLimits } from './limits.js';
@@ -89,29 +90,33 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
-/** Refuses every call without one of the tokens, health and reflection too. */
-export function requireToken(tokens: readonly string[]): ServerInterceptor {
-  const knows = tokenCheck(tokens);
-  return refusing((metadata) =>
-    knows(metadata) ? undefined : { code: status.UNAUTHENTICATED, details: 'no token, or a wrong one' },
+/** Refuses every call without the token, health and reflection too. */
+export function requireToken(token: string): ServerInterceptor {
+  const known = new KnownTokens([token]);
+  return answering(({ metadata }) =>
+    known.has(metadata) ? undefined : { code: status.UNAUTHENTICATED, details: 'no token, or a wrong one' },
   );
 }
 
 /**
- * Refuses the calls of an address that makes too many, and those without one of the tokens, if there are any: with their
- * code in the details. Those without one are counted apart, so that nobody takes from clients that share their address.
+ * Refuses the calls of an address that makes too many, and those without one of the tokens: with their code in the details.
+ * Those without one are counted apart, so that nobody takes from clients that share their address. Whether the server is
+ * well is told without a token, by an answer that reads nothing of what is asked.
+ * @param known absent: the server has no tokens
  */
-export function admitClients(tokens: readonly string[], limits: ServerLimits): ServerInterceptor {
-  const knows = tokens.length === 0 ? () => true : tokenCheck(tokens);
+export function admitClients(known: KnownTokens | undefined, limits: ServerLimits): ServerInterceptor {
   const mayCall = rateCheck(limits);
   const [tooOften, unauthenticated] = [toStatus(tooManyCalls), toStatus(noToken)];
-  return refusing((metadata, peer) => {
-    const isKnown = knows(metadata);
+  return answering(({ metadata, peer, path }) => {
+    const isKnown = known?.has(metadata) ?? true;
     const key = `${isKnown ? 'with' : 'without'} a token from ${peer.replace(/:\d+$/, '')}`;
     if (!mayCall(key)) return tooOften;
-    return isKnown ? undefined : unauthenticated;
+    if (isKnown) return undefined;
+    return path === service.Check!.path ? isServing : unauthenticated;
   });
 }
+
+const isServing = { code: status.OK, details: '', message: { status: 'SERVING' } };
 
 const tooManyCalls = new UserError('server_limit', 'There are too many calls from this address.', {
   kind: 'environment',
@@ -121,16 +126,27 @@ const noToken = new UserError('unauthenticated', 'The call has no token, or a wr
   hint: 'Give one of the server: in SIMMER_SERVER_TOKEN, or as the metadata "authorization: Bearer TOKEN".',
 });
 
-/** Whether a call has one of the tokens. */
-function tokenCheck(tokens: readonly string[]): (metadata: Metadata) => boolean {
-  const expected = tokens.map((token) => digest(`Bearer ${token}`));
-  return (metadata) => {
+/** The tokens that a server takes now. */
+export class KnownTokens {
+  #expected: readonly Buffer[] = [];
+
+  constructor(tokens: readonly string[]) {
+    this.replace(tokens);
+  }
+
+  /** From now on these, and no others; calls that were let in go on. */
+  replace(tokens: readonly string[]): void {
+    this.#expected = tokens.map((token) => digest(`Bearer ${token}`));
+  }
+
+  /** Whether a call has one of them. */
+  has(metadata: Metadata): boolean {
     const [given] = metadata.get('authorization');
     const said = typeof given === 'string' ? digest(given) : undefined;
     // Digests have one length, so that comparing tells nothing of a token, not even how long it is; nor which it was.
-    const matches = said === undefined ? [] : expected.filter((each) => timingSafeEqual(said, each));
+    const matches = said === undefined ? [] : this.#expected.filter((each) => timingSafeEqual(said, each));
     return matches.length > 0;
-  };
+  }
 }
 
 function digest(text: string): Buffer {
@@ -155,18 +171,29 @@ function rateCheck({ callsPerSecond, callBurst }: ServerLimits): (key: string) =
   };
 }
 
-type Refusal = Pick<StatusObject, 'code' | 'details'> & Partial<StatusObject>;
+interface Asked {
+  readonly metadata: Metadata;
+  readonly peer: string;
+  /** Of the method, e.g. "/simmer.control.v1.ControlService/ListRuns". */
+  readonly path: string;
+}
 
-/** An interceptor that ends a call before its message is looked at, where the check gives a status. */
-function refusing(check: (metadata: Metadata, peer: string) => Refusal | undefined): ServerInterceptor {
-  return (_method, call: ServerInterceptingCallInterface) =>
+/** How a call ends before its handler sees it. */
+type Answer = Pick<StatusObject, 'code' | 'details'> & Partial<StatusObject> & { readonly message?: object };
+
+/** An interceptor that ends a call before its message is looked at, where the check gives an answer. */
+function answering(check: (asked: Asked) => Answer | undefined): ServerInterceptor {
+  return ({ path }, call: ServerInterceptingCallInterface) =>
     new ServerInterceptingCall(call, {
       start(next) {
         next({
           onReceiveMetadata(metadata, pass) {
-            const refusal = check(metadata, call.getPeer());
-            if (refusal === undefined) pass(metadata);
-            else call.sendStatus(refusal);
+            const answer = check({ metadata, peer: call.getPeer(), path });
+            if (answer === undefined) return pass(metadata);
+            const { message, ...end } = answer;
+            if (message === undefined) return call.sendStatus(end);
+            call.sendMetadata(new Metadata());
+            call.sendMessage(message, () => call.sendStatus(end));
           },
         });
       },

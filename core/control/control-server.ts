@@ -13,7 +13,7 @@ import { acquireRunLock, type RunLock, readRunOwner } from '../events/run-lock.j
 import { PluginCatalog } from '../plugin/catalog.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { processMachine } from '../plugin/process/process-machine.js';
-import { admitClients, isLoopback } from './access.js';
+import { admitClients, isLoopback, KnownTokens } from './access.js';
 import { type ServerAddress, shownAddress } from './address.js';
 import { parseAllowedSecret } from './allowed-secrets.js';
 import { controlService, controlServiceDefinition } from './control-service.js';
@@ -64,6 +64,12 @@ export class ControlServer {
   readonly #listener: NetServer;
   readonly #sockets: Set<Socket>;
   readonly #stopping: AbortController;
+  readonly #tokens: KnownTokens;
+  /**
+   * Reads the files for TLS again, for the connections to come.
+   * @throws UserError `tls_file_missing`, `tls_file_wrong`: then what was read before holds
+   */
+  readonly takeTlsFiles: () => Promise<void>;
   readonly #release: () => Promise<void>;
 
   private constructor(parts: {
@@ -73,6 +79,8 @@ export class ControlServer {
     listener: NetServer;
     sockets: Set<Socket>;
     stopping: AbortController;
+    tokens: KnownTokens;
+    takeTlsFiles: () => Promise<void>;
     release: () => Promise<void>;
   }) {
     this.address = parts.address;
@@ -81,6 +89,8 @@ export class ControlServer {
     this.#listener = parts.listener;
     this.#sockets = parts.sockets;
     this.#stopping = parts.stopping;
+    this.#tokens = parts.tokens;
+    this.takeTlsFiles = parts.takeTlsFiles;
     this.#release = parts.release;
   }
 
@@ -118,14 +128,18 @@ export class ControlServer {
       const recipes = new RecipeSource({ settings, rules, limits, machine, recipeFolders });
       const catalog = new PluginCatalog({ recipePlugins: rules.plugins, baseFolder: rules.folder, machine });
       const stopping = new AbortController();
-      const grpc = grpcServer(limits, options.tokens ?? []);
+      const { tokens: given = [] } = options;
+      const tokens = new KnownTokens(given);
+      const grpc = grpcServer(limits, given.length === 0 ? undefined : tokens);
       grpc.addService(
         controlServiceDefinition,
         controlService({ settings, runs, writes, recipes, limits, stopping: stopping.signal, catalog }),
       );
       addStandardServices(grpc);
       const sockets = new Set<Socket>();
-      const listener = listenerFor(grpc, await credentialsOf(options.tls, log), limits, sockets);
+      const credentials = () => credentialsOf(options.tls, log);
+      let injector = grpc.createConnectionInjector(await credentials());
+      const listener = listenerFor((socket) => injector.injectConnection(socket), limits, sockets);
       const bound = await listen(listener, address);
       void runs.takeUp();
       return new ControlServer({
@@ -135,6 +149,10 @@ export class ControlServer {
         listener,
         sockets,
         stopping,
+        tokens,
+        takeTlsFiles: async () => {
+          injector = grpc.createConnectionInjector(await credentials());
+        },
         release: async () => lock[Symbol.asyncDispose](),
       });
     } catch (error) {
@@ -146,6 +164,11 @@ export class ControlServer {
   /** How many connections are open now. */
   get connections(): number {
     return this.#sockets.size;
+  }
+
+  /** From now on clients give one of these, of which a server has some or none from its start; calls under way go on. */
+  takeTokens(tokens: readonly string[]): void {
+    this.#tokens.replace(tokens);
   }
 
   /** Interrupts the runs, which go on when a server is started again, ends all calls and closes. */
@@ -195,7 +218,7 @@ function refuseUnsafe({ address, tokens = [], tls }: ControlServerOptions): void
   }
 }
 
-function grpcServer(limits: ServerLimits, tokens: readonly string[]): Server {
+function grpcServer(limits: ServerLimits, tokens: KnownTokens | undefined): Server {
   return new Server({
     interceptors: [admitClients(tokens, limits)],
     'grpc.max_receive_message_length': limits.messageBytes,
@@ -229,12 +252,10 @@ async function credentialsOf(
 
 /** Accepts connections itself, so that their number is bounded and one that says nothing is closed. */
 function listenerFor(
-  grpc: Server,
-  credentials: ServerCredentials,
+  take: (socket: Socket) => void,
   { connections, handshakeMilliseconds }: ServerLimits,
   sockets: Set<Socket>,
 ): NetServer {
-  const injector = grpc.createConnectionInjector(credentials);
   const listener = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
@@ -253,7 +274,7 @@ function listenerFor(
     );
     look.unref();
     socket.once('close', () => clearInterval(look));
-    injector.injectConnection(socket);
+    take(socket);
   });
   listener.maxConnections = connections;
   return listener;

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { ControlClient } from '../../core/control/control-client.js';
+import type { UserError } from '../../core/errors.js';
 import type { Event } from '../../core/events/catalogue.js';
 import {
   curationRecipe,
@@ -285,6 +286,37 @@ it('cancel frees the place in the queue that a killed client left, and leaves th
   expect(await client.describeServer()).toMatchObject({ queuedRunIds: [], runningRunIds });
   expect((await simmer(['cancel', runningRunIds[0]!], remote)).code).toBe(0);
   expect((await first.ended).code).toBe(130);
+  await end(server);
+}, 120_000);
+
+it('the tokens of a server are replaced while it runs, and a wrong file leaves those that it has', async () => {
+  await using folder = await workFolder();
+  const cwd = folder.path;
+  const tokens = ['the-first-token-of-all', 'the-second-token-of-all'];
+  const write = (text: string) => writeFile(join(cwd, 'tokens'), text, { mode: 0o600 });
+  await write(`${tokens[0]}\n`);
+  const server = await serve(cwd, '--token-file', 'tokens');
+  const codes = () =>
+    Promise.all(
+      tokens.map(async (token) => {
+        using client = await ControlClient.open({ address: server.address, token });
+        return client.describeServer().then(
+          () => 'ok',
+          (error: UserError) => error.code,
+        );
+      }),
+    );
+  expect(await codes()).toEqual(['ok', 'unauthenticated']);
+  await write(`${tokens.join('\n')}\n`);
+  await expect.poll(codes, { timeout: 30_000 }).toEqual(['ok', 'ok']);
+  const refused = new Promise<void>((resolve) => {
+    server.child.stderr!.on('data', (text: string) => text.includes('has no token') && resolve());
+  });
+  await write('# nobody\n');
+  await refused;
+  expect(await codes()).toEqual(['ok', 'ok']);
+  await write(`${tokens[1]}\n`);
+  await expect.poll(codes, { timeout: 30_000 }).toEqual(['unauthenticated', 'ok']);
   await end(server);
 }, 120_000);
 

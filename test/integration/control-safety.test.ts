@@ -9,8 +9,9 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { readToken, readTokens } from '../../core/control/access.js';
 import { parseAddress } from '../../core/control/address.js';
 import { ControlClient } from '../../core/control/control-client.js';
-import { ControlServer } from '../../core/control/control-server.js';
+import { ControlServer, controlServiceName } from '../../core/control/control-server.js';
 import { redacted, redactor } from '../../core/events/redaction.js';
+import { checkHealth } from '../../core/process/grpc-health.js';
 import { ControlHarness, curation, recipeText, type ServerOptions } from './control-harness.js';
 
 let open: ControlHarness | undefined;
@@ -61,7 +62,7 @@ describe('a server on TCP', () => {
   });
 
   it.each([
-    '/grpc.health.v1.Health/Check',
+    '/grpc.health.v1.Health/Watch',
     '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
     '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
   ])('refuses %s without the token, too', async (method) => {
@@ -71,7 +72,7 @@ describe('a server on TCP', () => {
       new Promise<status>((resolve) => {
         const pass = (bytes: Buffer) => bytes;
         const call = client.makeBidiStreamRequest(method, pass, pass, metadata);
-        call.on('data', () => undefined);
+        call.on('data', () => resolve(status.OK));
         call.once('error', (error: ServiceError) => resolve(error.code));
         call.once('end', () => resolve(status.OK));
         call.end(Buffer.alloc(0));
@@ -81,6 +82,19 @@ describe('a server on TCP', () => {
     metadata.set('authorization', `Bearer ${token}`);
     expect(await ask(metadata)).not.toBe(status.UNAUTHENTICATED);
     client.close();
+  });
+
+  it('tells whether it is well without a token, as those who balance loads have none', async () => {
+    const { server } = await start(tcp);
+    const isServing = await checkHealth({
+      address: server.address,
+      service: controlServiceName,
+      credentials: ChannelCredentials.createInsecure(),
+      channelOptions: {},
+      metadata: new Metadata(),
+      timeoutMilliseconds: 5000,
+    });
+    expect(isServing).toBe(true);
   });
 });
 
@@ -110,6 +124,12 @@ describe('the tokens of a server', () => {
     }
     using client = await ControlClient.open({ address, token: `${token}${another}` });
     await expect(client.describeServer()).rejects.toMatchObject({ code: 'unauthenticated' });
+
+    using former = await ControlClient.open({ address, token });
+    using later = await ControlClient.open({ address, token: 'the-token-after-that-one' });
+    harness.server.takeTokens(['the-token-after-that-one']);
+    expect((await later.describeServer()).version).toMatch(/^\d/);
+    await expect(former.describeServer()).rejects.toMatchObject({ code: 'unauthenticated' });
 
     const file = join(harness.folder, 'tokens');
     await writeFile(file, `# Ada\n${token}\n\n  ${another}\r\n`, { mode: 0o600 });

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { parseAddress } from '../../core/control/address.js';
 import { ControlClient } from '../../core/control/control-client.js';
@@ -55,6 +56,30 @@ it('a server with TLS takes clients that trust it, and with an authority for cli
   await harness.serve({ address, token, tls: { ...tls, clientAuthority: authority } });
   expect(await version({ authority, ...own })).toMatch(/^\d/);
   await expect(version({ authority })).rejects.toMatchObject({ code: 'client_untrusted' });
+  await harness.stop();
+});
+
+it('a server takes another certificate while it runs, and keeps the one it has where that is wrong', async () => {
+  const tls = { certificate: file('now.pem'), key: file('now.key') };
+  const replaceBy = (name: string) => copyFile(file(`${name}.pem`), tls.certificate);
+  await replaceBy('server');
+  await copyFile(file('server.key'), tls.key);
+  await harness.serve({ address, token, tls });
+  const served = () =>
+    new Promise<string>((resolve, reject) => {
+      const socket = connect({ port: Number(harness.server.address.split(':')[1]), rejectUnauthorized: false }, () => {
+        resolve(socket.getPeerCertificate().subject.CN as string);
+        socket.destroy();
+      }).once('error', reject);
+    });
+  expect(await served()).toBe('server');
+  await replaceBy('client');
+  await expect(harness.server.takeTlsFiles()).rejects.toMatchObject({ code: 'tls_file_wrong' });
+  expect(await served()).toBe('server');
+  await copyFile(file('client.key'), tls.key);
+  await harness.server.takeTlsFiles();
+  expect(await served()).toBe('client');
+  expect(await version({ authority: file('ca.pem') })).toMatch(/^\d/);
   await harness.stop();
 });
 

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { readTokens } from '../../control/access.js';
 import { defaultAddress, parseAddress } from '../../control/address.js';
+import { onFilesChanged } from '../../control/changed-files.js';
 import { ControlServer, type ControlServerOptions } from '../../control/control-server.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { onInterrupt, passOverCancel } from '../interrupts.js';
@@ -46,10 +47,31 @@ export async function serve(flags: ServeFlags): Promise<number> {
   });
   if (flags.json) await writeJson({ address: server.address, pid: process.pid, home: settings.home });
   else await writeLine(`Serving ${settings.home} on ${server.address}`);
+  const { tokenFile, tlsCert, tlsKey, tlsClientCa } = flags;
+  using _tokens = onChange([tokenFile], async () => {
+    const now = await readTokens(tokenFile, process.env);
+    server.takeTokens(now);
+    return `The token file was read again: it has ${now.length} now.`;
+  });
+  using _tls = onChange([tlsCert, tlsKey, tlsClientCa], async () => {
+    await server.takeTlsFiles();
+    return 'The files for TLS were read again.';
+  });
   const reason = await stopped;
   process.stderr.write(`${reason}: stopping. What runs goes on when the server is started again.\n`);
   await server.stop();
   return exitCodes.ok;
+}
+
+/** Takes what the files hold when they are changed while it serves; what is wrong leaves what there was. */
+function onChange(files: readonly (string | undefined)[], take: () => Promise<string>): Disposable {
+  const given = files.filter((file) => file !== undefined);
+  return onFilesChanged(given, async () => {
+    const told = await take().catch(
+      (error: Error) => `Not taken: ${error.message} What ${given.join(', ')} held before is used on.`,
+    );
+    sayToPeople(told);
+  });
 }
 
 function tlsOf({ tlsCert, tlsKey, tlsClientCa }: ServeFlags): ControlServerOptions['tls'] {

@@ -25,7 +25,7 @@ export class HostServer implements Disposable {
     const token = makeToken();
     const calls = new Map<string, HostedCall>();
     const server = new Server({
-      interceptors: [requireToken([token])],
+      interceptors: [requireToken(token)],
       'grpc.max_receive_message_length': messageBytes,
       'grpc.max_send_message_length': messageBytes,
     });
