@@ -1,4 +1,5 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
+import { restingStatuses } from '../engine/choose-runs.js';
 import type { CommandAction } from './command-action.js';
 import { homeOption, positions, sequence } from './option-values.js';
 
@@ -131,13 +132,20 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .summary('remove runs, and what no other run has made')
     .description(
       'Removes runs with their logs and reports, the artifacts that no other run has made or reused, and what their ' +
-        'unfinished stages kept to go on from. Stages whose artifacts are gone run again where they are asked for again.',
+        'unfinished stages kept to go on from. Stages whose artifacts are gone run again where they are asked for again. ' +
+        'Runs are named, or chosen by how they stand, their recipe and their age: those that are all of it, and not under way.',
     )
-    .argument('<runs...>', 'runs: their ids, the beginnings of them, or "latest"')
+    .argument('[runs...]', 'runs: their ids, the beginnings of them, or "latest"')
+    .option('--older-than <time>', 'those that ended (or began, where they have no end) so long ago: 30d, 12h')
+    .addOption(new Option('--status <status...>', 'those that stand so').choices(restingStatuses))
+    .option('--recipe <name>', 'those of this recipe')
     .option('--dry-run', 'only say what would go')
     .addOption(homeOption())
     .option('--json', 'what went as JSON')
-    .addHelpText('after', '\nExamples:\n  simmer remove latest --dry-run\n  simmer remove quickstart-20260101')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  simmer remove latest --dry-run\n  simmer remove quickstart-20260101\n  simmer remove --older-than 30d --status failed crashed --dry-run',
+    )
     .action(action(async () => (await import('./commands/remove.js')).remove));
 
   const evaluation = program

@@ -314,6 +314,22 @@ describe('a run that is removed', () => {
   });
 });
 
+describe('runs that are removed by what they have in common', () => {
+  it('are those that are all of it', async () => {
+    const remove = (...args: string[]) => simmer(['remove', '--home', 'common', ...args], { cwd });
+    await simmer(['run', 'small.yaml', '--home', 'common'], { cwd });
+    await simmer(['run', 'small.yaml', '--home', 'common'], { cwd });
+    expect((await remove()).stderr).toContain('error[which_runs]');
+    expect((await remove('latest', '--recipe', 'small')).stderr).toContain('error[which_runs]');
+    expect((await remove('--older-than', 'long')).stderr).toContain('error[wrong_time]');
+    expect((await remove('--older-than', '30d')).stdout).toBe('No run is so: there is nothing to remove.\n');
+    expect((await remove('--recipe', 'small', '--status', 'failed', 'crashed')).stdout).toContain('nothing to remove');
+    const { code, stdout } = await remove('--recipe', 'small', '--status', 'completed', '--older-than', '0s');
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^Removed small-\S+, small-\S+ with/)]);
+    expect((await simmer(['runs', '--home', 'common'], { cwd })).stdout).toContain('No runs');
+  });
+});
+
 describe('the other commands', () => {
   it('validate says that a recipe is right', async () => {
     const { code, stdout } = await simmer(['validate', 'small.yaml'], { cwd });
