@@ -9,7 +9,7 @@ import { scheduledStages } from '../engine/machine.js';
 import { eventsFile, readPlan } from '../engine/run-folder.js';
 import { isHeld } from '../engine/run-history.js';
 import type { ResumeOptions, RunManager } from '../engine/run-manager.js';
-import type { RunHandle, RunOutcome, RunSummary } from '../engine/run-outcome.js';
+import type { RunHandle, RunSummary } from '../engine/run-outcome.js';
 import type { Capacity } from '../engine/scheduler.js';
 import { toErrorRecord, UserError } from '../errors.js';
 import type { LogFileSystem } from '../events/log-file-system.js';
@@ -22,6 +22,7 @@ import { keepResume, readKeptResume } from './kept-resume.js';
 import type { ServerLimits } from './limits.js';
 import type { PlannedRecipe } from './recipe-source.js';
 import { indexRuns } from './run-index.js';
+import { ended, oneLine, tellSlowStop } from './run-news.js';
 import { RunSummaries } from './run-summaries.js';
 import { SlotQueue } from './slot-queue.js';
 import type { ServedRun } from './wire.js';
@@ -41,6 +42,15 @@ export interface ServedRunsOptions {
   log(message: string): void;
 }
 
+/** A run whose slots are taken. */
+interface Active {
+  handle?: RunHandle;
+  /** Why it was told to stop. */
+  reason?: string;
+  /** Resolves when it has given its slots back. */
+  gone: Promise<void>;
+}
+
 /** The runs that a server has in hand: it queues them, runs them, and takes them up again after it was killed. */
 export class ServedRuns {
   readonly queue: SlotQueue;
@@ -48,8 +58,8 @@ export class ServedRuns {
   readonly #manager: RunManager;
   /** Request id to its run, also of calls that are still at it. */
   readonly #requests = new Map<string, { readonly digest: string; readonly runId: Promise<string> }>();
-  /** Runs whose slots are taken, to what resolves when they have given them back. */
-  readonly #active = new Map<string, { handle?: RunHandle; reason?: string; readonly gone: Promise<void> }>();
+  /** Runs whose slots are taken. */
+  readonly #active = new Map<string, Active>();
   /** Runs that are being canceled: who asks for the same meanwhile gets the same answer. */
   readonly #cancels = new Map<string, Promise<void>>();
   /** The last resume of each run that is being put into the queue: the next one has to see what became of it. */
@@ -208,9 +218,8 @@ export class ServedRuns {
   async stop(): Promise<void> {
     this.#isStopping = true;
     this.queue.pause();
-    const gone = [...this.#active.values()].map((active) => {
-      active.reason ??= stoppedByServer;
-      active.handle?.interrupt(stoppedByServer);
+    const gone = [...this.#active].map(([runId, active]) => {
+      this.#interrupt(runId, active, stoppedByServer);
       return active.gone;
     });
     await Promise.all(gone);
@@ -249,7 +258,7 @@ export class ServedRuns {
   }
 
   #start(runId: string, runFolder: string, manager: RunManager, options: ResumeOptions): void {
-    const active: { handle?: RunHandle; reason?: string; gone: Promise<void> } = { gone: Promise.resolve() };
+    const active: Active = { gone: Promise.resolve() };
     const run = async () => {
       try {
         active.handle = await manager.resume(runId, options);
@@ -292,9 +301,18 @@ export class ServedRuns {
       await appendEnding(runId, runFolder, { type: 'run.interrupted', data: { reason } }, { unlessEnded: true });
       return;
     }
+    this.#interrupt(runId, active, reason);
+    await active.gone;
+  }
+
+  #interrupt(runId: string, active: Active, reason: string): void {
     active.reason ??= reason;
     active.handle?.interrupt(reason);
-    await active.gone;
+    const runFolder = join(this.#options.settings.home, 'runs', runId);
+    const { log } = this.#options;
+    tellSlowStop({ runId, runFolder, gone: active.gone }, log).catch((error: unknown) =>
+      log(`${runId}: ${String(error)}`),
+    );
   }
 
   #refuseWhereFull(): void {
@@ -319,23 +337,6 @@ export function serverStopping(): UserError {
     kind: 'environment',
     hint: 'What runs goes on when it is started again.',
   });
-}
-
-/** Clients and plugins say what goes into it: it is to look like no other line, and to do nothing to a terminal. */
-function oneLine(text: string): string {
-  return text.replaceAll(/[\p{Cc}\s]+/gu, ' ');
-}
-
-/** What the server's owner is told of the end of a run. */
-function ended(outcome: RunOutcome): string {
-  switch (outcome.status) {
-    case 'completed':
-      return outcome.status;
-    case 'failed':
-      return `failed, ${outcome.error.code}: ${outcome.error.message}`;
-    case 'interrupted':
-      return `stopped, ${outcome.reason}`;
-  }
 }
 
 /** The most that any stage takes that has work to do: with it, the run can always go on. */
