@@ -88,7 +88,7 @@ async function runStages(stages: Readonly<Record<string, object>>): Promise<stri
 
 async function remove(removed: string, dryRun = false) {
   const run = (await harness.manager.list()).find(({ runId }) => runId === removed);
-  return removeRuns([run!], { store, list: () => harness.manager.list(), dryRun });
+  return removeRuns([run!], { store, dryRun });
 }
 
 async function outputsOf(runId: string): Promise<Readonly<Record<string, string>>> {
@@ -171,7 +171,7 @@ it('leaves a locked run and all others as they are', async () => {
   const [first, second] = [await run(['one']), await run(['two'])];
   await using _lock = await acquireRunLock(store.runFolder(second));
   const removed = await harness.manager.list();
-  const options = { store, list: () => harness.manager.list(), dryRun: false };
+  const options = { store, dryRun: false };
   await expect(removeRuns(removed, options)).rejects.toMatchObject({ code: 'run_locked' });
   for (const id of [first, second]) for (const uri of Object.values(await outputsOf(id))) await store.verify(uri);
 });
@@ -213,4 +213,11 @@ it('leaves alone what a run whose log is damaged only refers to', async () => {
   await damage(join(store.runFolder(referring), 'events.jsonl'));
   expect((await remove(referring)).artifacts).toEqual([]);
   expect(existsSync(join(folder, 'weights'))).toBe(true);
+});
+
+it('removes runs beside a folder that holds none', async () => {
+  const only = await run(['a']);
+  await mkdir(join(harness.home, 'runs', 'notes'));
+  expect(await remove(only)).toMatchObject({ runs: [only], artifacts: [expect.stringContaining('simmer://')] });
+  expect(await harness.manager.list()).toEqual([]);
 });

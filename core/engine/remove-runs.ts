@@ -1,9 +1,10 @@
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import { isUserError, UserError } from '../errors.js';
 import { readEvents } from '../events/replay.js';
 import { acquireRunLock, type RunLock, readRunOwner } from '../events/run-lock.js';
-import { eventsFile, linkedOutputs, removeRunFolder } from './run-folder.js';
+import { eventsFile, linkedOutputs, removeRunFolder, runIds } from './run-folder.js';
 import type { RunSummary } from './run-outcome.js';
 import { foldRunState, initialRunState } from './run-state.js';
 
@@ -20,27 +21,26 @@ export interface Removal {
 
 interface RemoveOptions {
   readonly store: ArtifactStore;
-  /** All runs of the home, as they are now. */
-  list(): Promise<readonly RunSummary[]>;
   /** Only says what would be removed. */
   readonly dryRun: boolean;
 }
 
 /**
  * Removes runs, the artifacts that only they have, and what only their stages kept, to go on from or since it was paid
- * for. The same stages are run again where they are asked for again. Whoever is killed at it leaves runs that can be removed again.
+ * for. The same stages are run again where they are asked for again. Whoever is killed at it leaves runs that can be
+ * removed again.
  * @throws UserError `runs_under_way`, `run_locked`
  */
-export async function removeRuns(removed: readonly RunSummary[], options: RemoveOptions): Promise<Removal> {
-  const { store, dryRun } = options;
-  if (dryRun) return (await lookAt(removed, options)).removal;
+export async function removeRuns(removed: readonly RunSummary[], { store, dryRun }: RemoveOptions): Promise<Removal> {
+  const traces = new RunTraces(store.home);
+  if (dryRun) return (await lookAt(removed, store, traces)).removal;
   const locks: RunLock[] = [];
   try {
     for (const { runFolder } of removed) locks.push(await acquireRunLock(runFolder));
-    const first = await lookAt(removed, options);
+    const first = await lookAt(removed, store, traces);
     await store.stages.forget(new Set(first.removal.artifacts));
     // From now on nobody finds them. Who found them before has taken its run up, and is seen.
-    const { removal, stageKeys } = await lookAt(removed, options);
+    const { removal, stageKeys } = await lookAt(removed, store, traces);
     await store.remove(removal.artifacts, stageKeys);
     for (const { runFolder } of removed) await removeRunFolder(runFolder);
     return removal;
@@ -52,17 +52,20 @@ export async function removeRuns(removed: readonly RunSummary[], options: Remove
 /** What would go, by the logs of all runs. @throws UserError `runs_under_way` */
 async function lookAt(
   removed: readonly RunSummary[],
-  { store, list }: RemoveOptions,
+  store: ArtifactStore,
+  traces: RunTraces,
 ): Promise<{ readonly removal: Removal; readonly stageKeys: readonly string[] }> {
   const runs = removed.map(({ runId }) => runId);
-  const others = (await list()).filter(({ runId }) => !runs.includes(runId));
+  const ids = (await runIds(join(store.home, 'runs'))).filter((runId) => !runs.includes(runId));
+  const others = ids.map((runId) => ({ runId, runFolder: store.runFolder(runId) }));
   await refuseWhileRunning(store.home, others);
-  const gone = await Promise.all(removed.map((run) => tracesOf(run, store.home)));
+  const gone: Traces[] = [];
+  for (const { runFolder } of removed) gone.push(await traces.of(runFolder));
   const kept = new Map<string, Traces>();
-  for (const run of others) kept.set(run.runId, await tracesOf(run, store.home));
-  const traces = [...kept.values()];
-  const keptUris = await store.withReferences(traces.flatMap(({ uris }) => uris));
-  const keptKeys = new Set(traces.flatMap(({ stageKeys }) => stageKeys));
+  for (const { runId, runFolder } of others) kept.set(runId, await traces.of(runFolder));
+  const keptTraces = [...kept.values()];
+  const keptUris = await store.withReferences(keptTraces.flatMap(({ uris }) => uris));
+  const keptKeys = new Set(keptTraces.flatMap(({ stageKeys }) => stageKeys));
   const artifacts = [...new Set(gone.flatMap(({ uris }) => uris))].filter((uri) => !keptUris.has(uri));
   const stageKeys = gone.flatMap(({ stageKeys }) => stageKeys).filter((key) => !keptKeys.has(key));
   const reusedBy = [...kept].flatMap(([run, { reused }]) => (reused.some((id) => runs.includes(id)) ? [run] : []));
@@ -78,8 +81,31 @@ interface Traces {
   readonly reused: readonly string[];
 }
 
+const noTraces: Traces = { uris: [], unfinished: [], reused: [] };
+
+/** The traces of the runs of a home. Of a log that has not grown they are not read again: a home may have thousands. */
+class RunTraces {
+  readonly #home: string;
+  readonly #known = new Map<string, { readonly size: number; readonly traces: Traces }>();
+
+  constructor(home: string) {
+    this.#home = home;
+  }
+
+  /** None of a folder without a log: it holds no run. */
+  async of(runFolder: string): Promise<Traces> {
+    const log = await stat(eventsFile(runFolder)).catch(() => undefined);
+    if (log === undefined) return noTraces;
+    const known = this.#known.get(runFolder);
+    if (known?.size === log.size) return known.traces;
+    const traces = await tracesOf(runFolder, this.#home);
+    this.#known.set(runFolder, { size: log.size, traces });
+    return traces;
+  }
+}
+
 /** Of a log that is damaged, what it tells before that, and what is linked in the run's folder. */
-async function tracesOf({ runFolder }: RunSummary, home: string): Promise<Traces> {
+async function tracesOf(runFolder: string, home: string): Promise<Traces> {
   const uris = new Set<string>();
   const reused = new Set<string>();
   let state = initialRunState;
@@ -100,7 +126,10 @@ async function tracesOf({ runFolder }: RunSummary, home: string): Promise<Traces
 }
 
 /** A run may reuse at any moment what another one has made. */
-async function refuseWhileRunning(home: string, others: readonly RunSummary[]): Promise<void> {
+async function refuseWhileRunning(
+  home: string,
+  others: readonly Pick<RunSummary, 'runId' | 'runFolder'>[],
+): Promise<void> {
   const isServed = (await readRunOwner(join(home, 'server')))?.alive === true;
   if (isServed) throw underWay('a server uses this home', 'Stop the server first.');
   for (const { runId, runFolder } of others) {

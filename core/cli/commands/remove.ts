@@ -35,7 +35,7 @@ export async function remove(names: readonly string[], flags: RemoveFlags): Prom
     found.set(run.runId, run);
   }
   const { dryRun = false } = flags;
-  const options = { store: await workspace.store(), list: () => workspace.runs(), dryRun };
+  const options = { store: await workspace.store(), dryRun };
   const removal = await removeRuns([...found.values()], options);
   const { artifacts, bytes, reusedBy } = removal;
   if (flags.json) await writeJson(removal);
