@@ -112,11 +112,13 @@ export function serverOf({ server = process.env.SIMMER_SERVER }: WorkspaceFlags)
 
 /**
  * For commands that only this machine can do: nothing is done here that was meant for a server.
+ * @param instead what does the same for a server, if something does
  * @throws UserError `not_on_a_server`
  */
-export function refuseServer(command: string, address: string | undefined): void {
+export function refuseServer(command: string, address: string | undefined, instead?: string): void {
   if (address === undefined || address === '') return;
+  const here = "Run it on the server's machine; or for this one leave --server out, and unset SIMMER_SERVER.";
   throw new UserError('not_on_a_server', `\`simmer ${command}\` acts on this machine, not on the server ${address}.`, {
-    hint: `Run it on the server's machine; or for this one leave --server out, and unset SIMMER_SERVER.`,
+    hint: instead === undefined ? here : `${instead} ${here}`,
   });
 }

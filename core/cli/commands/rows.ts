@@ -38,7 +38,8 @@ export async function rows(name: string, output: string, flags: RowsFlags): Prom
 
 /** @throws UserError `run_not_found`, `output_not_found`, `output_no_table` */
 export async function readRows(name: string, output: string, flags: RowsFlags): Promise<FoundRows> {
-  refuseServer('rows', serverOf(flags));
+  const fetching = `\`simmer artifacts ${name} --get ${output}\` fetches the table from there: a Parquet file, for any reader of those.`;
+  refuseServer('rows', serverOf(flags), fetching);
   await using workspace = await LocalWorkspace.open(flags);
   const table = await openTable(workspace, await workspace.find(name), output);
   const { rowCount } = table;
