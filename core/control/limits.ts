@@ -14,6 +14,10 @@ export interface ServerLimits {
   readonly watchers: number;
   /** Calls at a time that read whole tables (ExplainRow, DiffEvaluations); more are refused. @default 2 */
   readonly analyses: number;
+  /** Recipes that are checked and planned at a time; the next wait their turn. @default 2 */
+  readonly plans: number;
+  /** Recipes that wait for that; more are refused. @default 200 */
+  readonly waitingPlans: number;
   /** Calls a second from one address (all clients of a unix socket are one), on average; as many without a token. @default 200 */
   readonly callsPerSecond: number;
   /** Calls from one address that may come at once, before the average counts. @default 1,000 */
@@ -36,6 +40,8 @@ export const defaultLimits: ServerLimits = {
   streams: 256,
   watchers: 1024,
   analyses: 2,
+  plans: 2,
+  waitingPlans: 200,
   callsPerSecond: 200,
   callBurst: 1000,
   queuedRuns: 1000,

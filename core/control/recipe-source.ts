@@ -12,6 +12,7 @@ import type { Plan } from '../recipe/plan.js';
 import { planRecipe } from '../recipe/plan-recipe.js';
 import type { ServerLimits } from './limits.js';
 import { type RecipeRules, recipeGuard } from './recipe-guard.js';
+import { Turns } from './turns.js';
 
 /** A recipe as a client gave it, and what it means. */
 export interface PlannedRecipe {
@@ -37,12 +38,23 @@ const endings = ['.yaml', '.yml', '.json'];
 export class RecipeSource {
   readonly #options: RecipeSourceOptions;
 
+  readonly #turns: Turns;
+
   constructor(options: RecipeSourceOptions) {
     this.#options = options;
+    this.#turns = new Turns(options.limits.plans, options.limits.waitingPlans);
   }
 
-  /** @throws UserError `invalid_recipe` with everything that is wrong, `recipe_too_large`, `recipe_not_found` */
-  async plan(recipe: Recipe | undefined): Promise<PlannedRecipe> {
+  /**
+   * Waits its turn: a recipe of thousands of stages takes seconds in which nothing else is done.
+   * @throws UserError `invalid_recipe` with everything that is wrong, `recipe_too_large`, `recipe_not_found`,
+   * `too_many_plans`
+   */
+  plan(recipe: Recipe | undefined): Promise<PlannedRecipe> {
+    return this.#turns.take(() => this.#plan(recipe));
+  }
+
+  async #plan(recipe: Recipe | undefined): Promise<PlannedRecipe> {
     const { rules, settings } = this.#options;
     const { params = {}, overrides = {}, until } = recipe ?? {};
     const given = { params, overrides, ...(until === undefined ? {} : { until }) };

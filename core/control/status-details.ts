@@ -31,6 +31,7 @@ const codes: Readonly<Record<string, status>> = {
   queue_full: status.RESOURCE_EXHAUSTED,
   too_many_watchers: status.RESOURCE_EXHAUSTED,
   too_many_analyses: status.RESOURCE_EXHAUSTED,
+  too_many_plans: status.RESOURCE_EXHAUSTED,
   server_stopping: status.UNAVAILABLE,
 };
 

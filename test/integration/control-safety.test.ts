@@ -418,6 +418,16 @@ describe('a connection', () => {
     await expectServing(harness);
   });
 
+  it('has recipes checked a few at a time, and is refused where too many wait', async () => {
+    const harness = await start({ limits: { plans: 1, waitingPlans: 2 } });
+    const check = () => harness.client.validateRecipe({ recipe: recipeText(curation) });
+    const checked = await Promise.allSettled(Array.from({ length: 40 }, check));
+    const codes = checked.flatMap((call) => (call.status === 'rejected' ? [call.reason.code] : []));
+    expect(new Set(codes)).toEqual(new Set(['too_many_plans']));
+    expect(checked.length - codes.length).toBeGreaterThanOrEqual(3);
+    expect((await check()).problems).toEqual([]);
+  });
+
   it('watches only as often as the limit says', async () => {
     const harness = await start({ limits: { watchers: 0 } });
     const { run } = await harness.client.createRun({ requestId: 'r', recipe: recipeText(curation) });
