@@ -81,7 +81,7 @@ interface Traces {
   readonly reused: readonly string[];
 }
 
-const noTraces: Traces = { uris: [], unfinished: [], reused: [] };
+const noTraces: Traces = { uris: [], stageKeys: [], reused: [] };
 
 /** The traces of the runs of a home. Of a log that has not grown they are not read again: a home may have thousands. */
 class RunTraces {

@@ -89,9 +89,7 @@ describe('a server on TCP', () => {
     const isServing = await checkHealth({
       address: server.address,
       service: controlServiceName,
-      credentials: ChannelCredentials.createInsecure(),
       channelOptions: {},
-      metadata: new Metadata(),
       timeoutMilliseconds: 5000,
     });
     expect(isServing).toBe(true);
