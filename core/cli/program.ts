@@ -9,6 +9,7 @@ import { refuseServer } from './open-workspace.js';
 import { collect, homeOption, paramOption, positions, setOption, untilOption } from './option-values.js';
 import { addRunCommands } from './run-commands.js';
 import { hasColor, keepStdoutForResults, showWarnings, watchOutput } from './terminal.js';
+import { requireWorkingFolder } from './working-folder.js';
 import type { WorkspaceFlags } from './workspace.js';
 
 const exitCodesHelp = `
@@ -64,6 +65,7 @@ export function buildProgram(): { readonly program: Command; exitCode(): number 
       if (home !== undefined && !command.options.some(({ long }) => long === '--home')) {
         command.error("error: unknown option '--home'");
       }
+      requireWorkingFolder();
       const work = await load();
       // Commander adds the command itself at the end, and before it the options without those of the program.
       code = await work(...([...given.slice(0, -2), command.optsWithGlobals()] as unknown as Arguments));
@@ -348,8 +350,14 @@ function argumentTerm(argument: Argument): string {
 
 /** Prints the error, to people on stderr and with `--json` to programs on stdout, and ends. */
 async function fail(error: unknown, json: boolean): Promise<never> {
-  const { reportError } = await import('./report-error.js');
-  return end(await reportError(error, { json }));
+  try {
+    const { reportError } = await import('./report-error.js');
+    return await end(await reportError(error, { json }));
+  } catch {
+    // Thrown further, it would come here again, for ever.
+    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    return leave(exitCodes.bug);
+  }
 }
 
 /** Ends the process once everything was written, also where a plugin left something open. */

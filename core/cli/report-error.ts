@@ -3,6 +3,7 @@ import { redactedRecord, redactor } from '../events/redaction.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { errorLines, exitCodeOf } from './print-error.js';
 import { colorsFor, writeJson } from './terminal.js';
+import { workingFolder } from './working-folder.js';
 
 /** Tells a command's error and returns the exit code. @param json also as `{"error": …}` on stdout, for programs */
 export async function reportError(error: unknown, { json }: { readonly json: boolean }): Promise<number> {
@@ -13,6 +14,6 @@ export async function reportError(error: unknown, { json }: { readonly json: boo
 
 /** Prints an error to stderr. */
 export function printErrorRecord(error: ErrorRecord): void {
-  const options = { colors: colorsFor(process.stderr), cwd: process.cwd(), version: simmerPackage.version };
+  const options = { colors: colorsFor(process.stderr), cwd: workingFolder() ?? '/', version: simmerPackage.version };
   process.stderr.write(redactor()(`${errorLines(error, options).join('\n')}\n`));
 }
