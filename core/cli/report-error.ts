@@ -1,12 +1,14 @@
 import { type ErrorRecord, toErrorRecord } from '../errors.js';
 import { redactedRecord, redactor } from '../events/redaction.js';
+import { systemError } from '../files/system-error.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { errorLines, exitCodeOf } from './print-error.js';
 import { colorsFor, writeJson } from './terminal.js';
 import { workingFolder } from './working-folder.js';
 
 /** Tells a command's error and returns the exit code. @param json also as `{"error": …}` on stdout, for programs */
-export async function reportError(error: unknown, { json }: { readonly json: boolean }): Promise<number> {
+export async function reportError(thrown: unknown, { json }: { readonly json: boolean }): Promise<number> {
+  const error = systemError(thrown);
   printErrorRecord(toErrorRecord(error));
   if (json) await writeJson({ error: redactedRecord(error) });
   return exitCodeOf(error);

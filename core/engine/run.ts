@@ -3,6 +3,7 @@ import { inject, injectable, multiInject } from 'inversify';
 import type { Settings } from '../config/settings.js';
 import { RunInfoToken, RunResourceToken, SettingsToken } from '../container/tokens.js';
 import { isUserError, toErrorRecord, UserError } from '../errors.js';
+import { systemError } from '../files/system-error.js';
 import { figuresByName } from '../metrics/measured-figures.js';
 import { stageKey } from '../recipe/stage-key.js';
 import { BudgetGuard } from './budget-guard.js';
@@ -187,7 +188,7 @@ export class Run {
   /** The first error stands; where the log failed, that is the error, whoever came upon it. */
   #fail(error: unknown, stage?: string): void {
     const { failure } = this.#recorder;
-    if (failure === undefined) this.#ending.fail(error, stage);
+    if (failure === undefined) this.#ending.fail(systemError(error), stage);
     else this.#ending.fail(logError(failure));
   }
 

@@ -1,5 +1,7 @@
+import { sep } from 'node:path';
 import { type ErrorRecord, isUserError, toErrorRecord, UserError } from '../errors.js';
 import { diskError } from '../files/disk-error.js';
+import { systemError } from '../files/system-error.js';
 import { builtInSource } from '../plugin/locate.js';
 import type { Plan, PlannedStage } from '../recipe/plan.js';
 import { cutLongText } from '../shortened-text.js';
@@ -25,7 +27,7 @@ export function stageError(
 ): UserError {
   const where = `Stage "${stage.name}" (${stage.uses})`;
   const [plugin, inner] = thrown instanceof ThrownBy ? [thrown.plugin, thrown.cause] : [pluginOf(stage.uses), thrown];
-  const cause = isFullDisk(inner) ? diskError(inner, home) : inner;
+  const cause = machineError(inner, home);
   if (isUserError(cause)) {
     return new UserError(cause.code, `${where}: ${cause.message}`, {
       kind: cause.kind === 'environment' ? 'environment' : 'runFailed',
@@ -53,12 +55,16 @@ function pluginOf(uses: string): string {
 export function stageErrorRecord(error: UserError): ErrorRecord {
   const record = toErrorRecord(error);
   const cause = error.cause;
-  if (isUserError(cause) || !(cause instanceof Error) || cause.stack === undefined) return record;
+  if (error.code !== 'stage_failed' || !(cause instanceof Error) || cause.stack === undefined) return record;
   return { ...record, stack: cutLongText(cause.stack) };
 }
 
-/** A file that a stage may not read is its affair; a disk that is full is the machine's. */
-function isFullDisk(error: unknown): boolean {
-  const told = diskError(error, '');
-  return isUserError(told) && told.code === 'no_disk_space';
+/** A file that a stage may not read is its affair; the home, and what the machine is short of, are the machine's. */
+function machineError(error: unknown, home: string): unknown {
+  const told = diskError(error, home);
+  if (isUserError(told) && told.code === 'no_disk_space') return told;
+  const known = systemError(error);
+  if (isUserError(known) && known.code === 'too_many_open_files') return known;
+  const { path } = error as Partial<NodeJS.ErrnoException>;
+  return path?.startsWith(`${home}${sep}`) === true ? known : error;
 }

@@ -3,7 +3,7 @@ import { UserError } from '../errors.js';
 const notWritable: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS']);
 
 /**
- * What a failure to write means to the user: `no_disk_space`, `not_writable` or `disk_failed`. Any other error is given
+ * What a failure to write means to the user: `no_disk_space`, `not_writable`, `file_too_large` or `disk_failed`. Any other error is given
  * back as it is. @param folder what could not be written to @param option by which the user chooses another
  */
 export function diskError(error: unknown, folder: string, option = '--home or SIMMER_HOME'): unknown {
@@ -20,6 +20,13 @@ export function diskError(error: unknown, folder: string, option = '--home or SI
     return new UserError('not_writable', `Cannot write to ${folder}: ${error.message}.`, {
       kind: 'environment',
       hint: `Choose a folder that you may write to with ${option}.`,
+      cause: error,
+    });
+  }
+  if (code === 'EFBIG' || (code === undefined && /: File too large\b/.test(error.message))) {
+    return new UserError('file_too_large', `A file in ${folder} may not become that large: ${error.message}.`, {
+      kind: 'environment',
+      hint: `See \`ulimit -f\`, or choose another place with ${option}.`,
       cause: error,
     });
   }
