@@ -41,6 +41,12 @@ describe('a home', () => {
     expect(await readFile(join(home, 'format'), 'utf8')).toBe('1\n');
   });
 
+  it('that is a link to nothing is refused, and nothing is made where it leads', async () => {
+    await symlink(join(folder, 'nowhere'), home);
+    await expect(store.ready()).rejects.toMatchObject({ code: 'home_damaged', kind: 'environment' });
+    expect(await readdir(folder)).toEqual(['home']);
+  });
+
   it('of a newer Simmer is refused', async () => {
     await mkdir(home);
     await writeFile(join(home, 'format'), '2\n');

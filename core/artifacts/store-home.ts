@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { UserError } from '../errors.js';
+import { isUserError, UserError } from '../errors.js';
 import { writingTo } from '../files/disk-error.js';
 import { makeFolder, writeFileDurably } from '../files/durable-files.js';
 
@@ -42,13 +42,18 @@ export class StoreHome {
     }
   }
 
-  /** Makes the home where it is missing: a home exists only once something is to be kept in it. */
+  /**
+   * Makes the home where it is missing: a home exists only once something is to be kept in it.
+   * @throws UserError `no_disk_space`, `not_writable` and their like, `home_damaged`
+   */
   async ready(): Promise<void> {
     if (this.#isReady) return;
     await writingTo(this.folder, async () => {
       await makeFolder(this.folder);
       const file = this.inside('format');
       if ((await readText(file)) === undefined) await writeFileDurably(file, `${homeFormat}\n`);
+    }).catch((error: unknown) => {
+      throw isUserError(error) ? error : unusable('made', error);
     });
     this.#isReady = true;
   }
@@ -58,12 +63,15 @@ async function readText(file: string): Promise<string | undefined> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return undefined;
-    throw new UserError('home_damaged', `The home cannot be read: ${message}.`, {
-      kind: 'environment',
-      hint: 'Choose another place with --home or SIMMER_HOME.',
-      cause: error,
-    });
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw unusable('read', error);
   }
+}
+
+function unusable(what: string, cause: unknown): UserError {
+  return new UserError('home_damaged', `The home cannot be ${what}: ${(cause as Error).message}.`, {
+    kind: 'environment',
+    hint: 'Choose another place with --home or SIMMER_HOME.',
+    cause,
+  });
 }

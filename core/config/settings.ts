@@ -75,7 +75,7 @@ export interface SettingsOptions {
  * Finds each setting: a flag goes before the environment, the environment before the file, the file before the default.
  * Paths of flags and of the environment are relative to `cwd`, those of the file to its folder.
  *
- * @throws UserError `invalid_settings` with everything that is wrong in the file; `missing_folder`
+ * @throws UserError `invalid_settings` with everything that is wrong in the file; `missing_folder`, `empty_path`
  */
 export async function loadSettings({ cwd, env, flags }: SettingsOptions): Promise<Settings> {
   const { values: fromFile, file } = await readSettingsFile(cwd);
@@ -87,6 +87,7 @@ export async function loadSettings({ cwd, env, flags }: SettingsOptions): Promis
   ][]) {
     const variableValue = env[variable];
     const inFile = fromFile[name];
+    if (flags[name] === '') throw emptyPath(flag);
     if (flags[name] !== undefined) {
       paths[name] = resolve(cwd, flags[name]);
       sources[name] = flag;
@@ -143,6 +144,11 @@ function definedOf(values: Readonly<Record<string, number | undefined>>): Record
   return Object.fromEntries(
     Object.entries(values).filter((entry): entry is [string, number] => entry[1] !== undefined),
   );
+}
+
+/** As of a variable of the shell that is not set. It would mean the working folder. */
+function emptyPath(flag: string): UserError {
+  return new UserError('empty_path', `${flag} is empty.`, { hint: 'Name a path, or leave it out.' });
 }
 
 function checkFolder(folder: string, source: string): void {

@@ -65,6 +65,6 @@ function machineError(error: unknown, home: string): unknown {
   if (isUserError(told) && told.code === 'no_disk_space') return told;
   const known = systemError(error);
   if (isUserError(known) && known.code === 'too_many_open_files') return known;
-  const { path } = error as Partial<NodeJS.ErrnoException>;
-  return path?.startsWith(`${home}${sep}`) === true ? known : error;
+  const path: unknown = error instanceof Error ? (error as NodeJS.ErrnoException).path : undefined;
+  return typeof path === 'string' && path.startsWith(`${home}${sep}`) ? known : error;
 }

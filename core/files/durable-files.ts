@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /** Makes the names in a folder durable: a new file is only then sure to be found after a power cut. */
@@ -16,10 +16,19 @@ export async function syncFolder(folder: string): Promise<void> {
 
 /** Makes a folder, with those above it, durably. May exist already. */
 export async function makeFolder(folder: string): Promise<void> {
-  const first = await mkdir(folder, { recursive: true });
+  const first = await mkdir(folder, { recursive: true }).catch((error: unknown) => whyNotMade(folder, error));
   if (first === undefined) return;
   const top = dirname(first);
   for (let made = folder; made !== top; made = dirname(made)) await syncFolder(dirname(made));
+}
+
+/** Node says of a file system that is read-only that a folder above is missing; the system itself says which fault it is. */
+async function whyNotMade(folder: string, error: unknown): Promise<never> {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  const parent = dirname(folder);
+  if (parent !== folder && (await stat(parent).catch(() => undefined)) === undefined) return whyNotMade(parent, error);
+  await mkdir(folder);
+  throw error;
 }
 
 /** Writes a file that is there whole or not at all, also after a power cut. Replaces a former one. */

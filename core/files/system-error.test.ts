@@ -58,6 +58,7 @@ it('blames the machine for what a stage lacks of it, and the stage for a file of
     kind: 'environment',
   });
   expect(stageError(planned, refused('EACCES', '/elsewhere'), where)).toMatchObject({ code: 'stage_failed' });
+  expect(stageError(planned, undefined, where)).toMatchObject({ code: 'stage_failed' });
   expect(stageErrorRecord(systemError(refused('EACCES', '/home/of/runs/cache/x')) as UserError)).not.toHaveProperty(
     'stack',
   );

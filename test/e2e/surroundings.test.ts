@@ -1,7 +1,14 @@
-import { mkdir } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { curationRecipe, shell, workFolder } from './cli-process.js';
+
+const canMount = await promisify(execFile)('unshare', ['-rm', 'mount', '-t', 'tmpfs', 'simmer-test', '/mnt']).then(
+  () => true,
+  () => false,
+);
 
 let folder: Awaited<ReturnType<typeof workFolder>>;
 let cwd: string;
@@ -30,5 +37,23 @@ describe('what cannot be told as it should', () => {
     const ended = await shell('ulimit -n 30; simmer runs', { cwd });
     expect(ended.stderr).toContain('EMFILE');
     expect(ended.code).toBe(1);
+  });
+});
+
+describe('a home', () => {
+  it.runIf(canMount)('that is to be made on a disk that is only read is not, and the disk is told', async () => {
+    await mkdir(join(cwd, 'disk'));
+    const lines = ['mount -t tmpfs -o ro simmer-test disk', 'simmer run small.yaml --home disk/deep/home'];
+    const ended = await shell(`export -f simmer; unshare -rm bash -c '${lines.join('; ')}'`, { cwd });
+    expect(ended.stderr).toMatch(/^error\[not_writable\]: Cannot write to .*disk\/deep\/home: EROFS/);
+    expect(ended.stderr).not.toMatch(/\n +at /);
+    expect(ended.code).toBe(3);
+  });
+
+  it('without a name is refused: it would be the folder that the command is in', async () => {
+    const ended = await shell('simmer run small.yaml --home "$NOT_SET"', { cwd });
+    expect(ended.stderr).toMatch(/^error\[empty_path\]: --home is empty\.\nhint: Name a path, or leave it out\.$/m);
+    expect(ended.code).toBe(2);
+    expect(await readdir(cwd)).not.toContain('runs');
   });
 });
