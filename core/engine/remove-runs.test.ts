@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { appendFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, rename, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -202,6 +202,17 @@ it('removes a run whose log is damaged, and leaves what such a one has', async (
   expect(await store.has(shared!)).toBe(true);
   expect([...(await remove(damaged)).artifacts].sort()).toEqual([mine, shared].sort());
   expect(await harness.manager.list()).toEqual([]);
+});
+
+it('removes nothing while the log of another run is there and cannot be opened: it may have what would go', async () => {
+  const [first, closed] = [await run(['shared']), await run(['shared'])];
+  const { shared } = await outputsOf(first);
+  const log = join(store.runFolder(closed), 'events.jsonl');
+  await rename(log, `${log}.kept`);
+  await symlink(log, log);
+  await expect(remove(first)).rejects.toMatchObject({ code: 'log_missing', kind: 'environment' });
+  expect((await harness.manager.list()).map(({ runId }) => runId).toSorted()).toEqual([first, closed].toSorted());
+  await store.verify(shared!);
 });
 
 it('leaves alone what a run whose log is damaged only refers to', async () => {

@@ -21,10 +21,16 @@ export async function summarizeRun(runFolder: string): Promise<RunSummary | unde
   try {
     state = await readRunState(runFolder);
   } catch (error) {
-    if (isUserError(error) && error.code === 'log_missing') return undefined;
+    if (isUserError(error) && error.code === 'log_missing' && isAbsent(error.cause)) return undefined;
     throw error;
   }
   return state.runId === '' ? undefined : summaryOf(state, runFolder, wasHeld, await readPlanned(runFolder));
+}
+
+/** A log that is there and cannot be opened is that of a run, whose artifacts nobody else may take for nobody's. */
+function isAbsent(cause: unknown): boolean {
+  const { code } = cause as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
 /** Whether a process writes a run, as far as can be told: one on another host may be gone. */

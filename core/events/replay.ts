@@ -1,6 +1,7 @@
 import { watch } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { UserError } from '../errors.js';
+import { isUserError, UserError } from '../errors.js';
+import { systemError } from '../files/system-error.js';
 import type { Event } from './catalogue.js';
 import { LogScanner } from './log-scanner.js';
 
@@ -84,11 +85,13 @@ export function isRunEnd(type: string): boolean {
   return type === 'run.completed' || type === 'run.failed' || type === 'run.interrupted';
 }
 
-/** @throws UserError `log_missing` */
+/** @throws UserError `log_missing`, `not_permitted` and its like */
 export async function openLog(file: string): Promise<FileHandle> {
   try {
     return await open(file, 'r');
   } catch (error) {
+    const told = systemError(error);
+    if (isUserError(told)) throw told;
     throw new UserError('log_missing', `The run's log cannot be read: ${(error as Error).message}.`, {
       kind: 'environment',
       hint: 'List the runs of this home with simmer runs; another home is chosen with --home.',
