@@ -9,7 +9,7 @@ function event(type: string, stage: string, data: object): Event {
   return { runId: 'some', sequence: 1, time, type, stage, data } as Event;
 }
 
-it('has the warnings of stages that an earlier run made, and of no others', () => {
+it('has the warnings of stages that an earlier run made, under their names in this run, and of no others', () => {
   const made = { uses: 'eval/grade', key: 'k', outputs: {} };
   const written = (stage: string, level: string, message: string) =>
     event('log.written', stage, { level, source: 'stage', message });
@@ -21,5 +21,26 @@ it('has the warnings of stages that an earlier run made, and of no others', () =
   const gatherer = new RunGatherer();
   gatherer.add(event('stage.reused', 'grades', { ...made, madeBy: 'earlier' }));
   gatherer.addOrigin('grades', 'k', origin);
-  expect(gatherer.result().incidents).toEqual([{ time, text: 'stage: most answers were cut' }]);
+  expect(gatherer.result().incidents).toEqual([{ time, text: 'grades: most answers were cut' }]);
+});
+
+it('counts the time in which the run ran, not that between a stop or a kill and a resume', () => {
+  const at = (seconds: number, type: string, data: object = {}) => {
+    const later = new Date(Date.parse(time) + seconds * 1000).toISOString();
+    return { runId: 'some', sequence: 1, time: later, type, data } as Event;
+  };
+  const started = { pid: 1, host: 'here', resumed: true };
+  const gatherer = new RunGatherer();
+  for (const each of [
+    at(0, 'run.started', { ...started, resumed: false }),
+    at(10, 'run.interrupted', { reason: 'Ctrl-C' }),
+    at(200, 'budget.set', {}),
+    at(210, 'run.started', started),
+    at(215, 'budget.set', {}),
+    at(500, 'run.started', started),
+    at(503, 'run.completed', { metrics: {} }),
+  ]) {
+    gatherer.add(each);
+  }
+  expect(gatherer.result().seconds).toBe(10 + 5 + 3);
 });

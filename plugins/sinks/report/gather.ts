@@ -22,6 +22,9 @@ export class RunGatherer {
   private created: Of<'run.created'> | undefined;
   private firstTime = '';
   private lastTime = '';
+  /** Whether a core has the run: what lies between a stop and a resume is no time that the run took. */
+  private isRunning = false;
+  private seconds = 0;
   private readonly funnel = new Map<string, FunnelStep>();
   private readonly trainings = new Map<string, TrainingSoFar>();
   private readonly stageTimes = new Map<string, StageTime>();
@@ -37,7 +40,7 @@ export class RunGatherer {
 
   add(event: Event): void {
     this.firstTime ||= event.time;
-    this.lastTime = event.time;
+    this.passTime(event);
     switch (event.type) {
       case 'run.created':
         this.created = event;
@@ -119,7 +122,7 @@ export class RunGatherer {
     this.stageTimes.set(stage, { ...known, seconds, peakMemoryBytes });
     const training = origin.trainings.get(made.stage ?? '');
     if (training !== undefined) this.trainings.set(stage, training);
-    for (const event of origin.warnings) if (event.stage === made.stage) this.addLogged(event);
+    for (const event of origin.warnings) if (event.stage === made.stage) this.addLogged({ ...event, stage });
   }
 
   /** Stages that an earlier run made, with that run. */
@@ -143,7 +146,7 @@ export class RunGatherer {
       planDigest: this.created?.data.planDigest ?? '',
       simmerVersion: this.created?.data.simmerVersion ?? '',
       startedAt: this.firstTime,
-      seconds: (Date.parse(this.lastTime) - Date.parse(this.firstTime)) / 1000,
+      seconds: this.seconds,
       funnel: [...this.funnel.values()],
       trainings: [...this.trainings].map(([stage, training]) => toCurve(stage, training)),
       stages: [...this.stageTimes.values()].map((time) => ({ ...time, attempts: this.attempts.get(time.name) ?? 0 })),
@@ -154,11 +157,20 @@ export class RunGatherer {
     };
   }
 
+  private passTime({ type, time }: Event): void {
+    if (this.isRunning && type !== 'run.started') {
+      this.seconds += Math.max(0, Date.parse(time) - Date.parse(this.lastTime)) / 1000;
+    }
+    if (type === 'run.started') this.isRunning = true;
+    if (type === 'run.completed' || type === 'run.failed' || type === 'run.interrupted') this.isRunning = false;
+    this.lastTime = time;
+  }
+
   private addLogged(event: Of<'log.written'>): void {
     const { level, source, message } = event.data;
     if (level !== 'warning' && level !== 'error') return;
     this.warnings.push(event);
-    this.incident(event, `${source}: ${message}`);
+    this.incident(event, `${event.stage ?? source}: ${message}`);
   }
 
   private incident(event: Event, text: string): void {
