@@ -26,8 +26,7 @@ export async function artifacts(name: string, flags: ArtifactsFlags): Promise<nu
   }
   await using workspace = await openWorkspace(flags);
   const run = await workspace.find(name);
-  // The report of a run is `simmer report`'s.
-  const made = (await workspace.artifacts(run)).filter(({ stage }) => stage !== '');
+  const made = (await workspace.artifacts(run)).filter(isOfStage);
   if (flags.get === undefined) {
     if (flags.json) await writeJson(made);
     else if (made.length === 0) await writeLine(`No stage of ${run.runId} has made anything yet.`);
@@ -56,10 +55,16 @@ function artifactLines(made: readonly RunArtifact[], colors: Colors): readonly s
 
 /** The output of a name `STAGE.OUTPUT`. @throws UserError `output_not_found` */
 export function findOutput(name: string, made: readonly RunArtifact[], { runId }: RunSummary): RunArtifact {
-  const found = made.find((artifact) => nameOf(artifact) === name);
+  const outputs = made.filter(isOfStage);
+  const found = outputs.find((artifact) => nameOf(artifact) === name);
   if (found !== undefined) return found;
-  const hint = suggestion(name, made.map(nameOf)) ?? 'None of its stages has made anything yet.';
+  const hint = suggestion(name, outputs.map(nameOf)) ?? 'None of its stages has made anything yet.';
   throw new UserError('output_not_found', `Run ${runId} has no output "${name}".`, { hint });
+}
+
+/** The report of a run, of no stage, is `simmer report`'s. */
+function isOfStage({ stage }: RunArtifact): boolean {
+  return stage !== '';
 }
 
 function nameOf({ stage, output }: RunArtifact): string {
