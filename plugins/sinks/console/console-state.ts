@@ -187,6 +187,8 @@ function foldStage(stage: WatchedStage, event: Event, time: number): WatchedStag
       return { ...stage, status: 'interrupted', ...ended(stage, time) };
     case 'stage.progressed':
       return { ...stage, progress: event.data };
+    case 'environment.prepared':
+      return withoutProgress(stage);
     case 'funnel.counted':
       return { ...stage, rows: { in: stage.rows?.in ?? event.data.rowsIn, out: event.data.rowsOut } };
     case 'training.started':
@@ -200,6 +202,12 @@ function foldStage(stage: WatchedStage, event: Event, time: number): WatchedStag
     default:
       return stage;
   }
+}
+
+/** The packages of an environment are nothing that the stage makes. */
+function withoutProgress(stage: WatchedStage): WatchedStage {
+  const { progress, ...rest } = stage;
+  return rest;
 }
 
 function ended(stage: WatchedStage, time: number): { readonly seconds?: number } {

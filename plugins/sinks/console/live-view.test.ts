@@ -37,6 +37,15 @@ describe('the live view', () => {
     expect(view).toMatch(/○ answers/);
   });
 
+  it('counts the packages of an environment while they are installed, and no longer', () => {
+    const story = new Story([['base', 'torch-trainer/base-model']]).begin().start('base', 'torch-trainer/base-model');
+    story.tell('stage.progressed', { done: 66, total: 66, unit: 'packages' }, 'base');
+    expect(drawn(story)).toMatch(/66\/66 packages/);
+    story.tell('environment.prepared', { name: 'torch', path: '/e', reused: false, seconds: 60, versions: {} }, 'base');
+    expect(drawn(story)).not.toContain('packages');
+    expect(drawn(story.complete('base', 90))).toMatch(/✔ base +1m 30s/);
+  });
+
   it('shows step, loss, speed, time left and the curve of the loss while it trains', () => {
     const view = drawn(training());
     expect(view).toContain('20/100 steps · 2m 40s left');
