@@ -197,7 +197,9 @@ describe('explainRow', () => {
       message: 'No row of the run has the id "aaaa2223"; it has 4 ids.',
       hint: expect.stringContaining('Did you mean aaaa2222? '),
     });
-    const hint = expect.stringMatching(/^Words of its question .* `simmer artifacts \S+` lists them, .*Parquet/);
+    const hint = expect.stringMatching(
+      /^Words of its question .* `simmer artifacts \S+` lists them .*, and `simmer rows \S+ STAGE\.OUTPUT` shows/,
+    );
     await expect(explained('mydata.csv:8')).rejects.toMatchObject({ code: 'row_not_found', hint });
     await expect(explained("x' OR 1=1 --")).rejects.toMatchObject({ code: 'row_not_found' });
   });
