@@ -2,6 +2,8 @@ import {
   type Artifact,
   definePlugin,
   defineStage,
+  type Event,
+  type EventType,
   input,
   manyInputs,
   type PluginDefinition,
@@ -23,6 +25,25 @@ export interface Watched {
 
 export function watched(hold: Watched['hold'] = async () => undefined): Watched {
   return { begun: [], mostAtOnce: 0, hold };
+}
+
+/** Two stages that count, and one that adds up what both made. */
+export const diamond = `
+name: diamond
+seed: 7
+params: { to: 4 }
+stages:
+  left: { uses: counting/count, with: { to: "\${{ params.to }}" } }
+  right: { uses: counting/count, with: { to: 2 } }
+  total: { uses: counting/sum, with: { of: ["\${{ stages.left.numbers }}", "\${{ stages.right.numbers }}"] } }
+`;
+
+/** What happened, without the telemetry. */
+export function facts(events: readonly Event[]): readonly string[] {
+  const quiet: ReadonlySet<EventType> = new Set(['stage.progressed', 'step.logged', 'log.written']);
+  return events
+    .filter((event) => !quiet.has(event.type))
+    .map((event) => (event.stage === undefined ? event.type : `${event.type} ${event.stage}`));
 }
 
 const columns = { number: 'BIGINT' } as const;

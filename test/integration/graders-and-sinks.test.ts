@@ -7,12 +7,13 @@ import {
   defineStage,
   type EventType,
   manyInputs,
+  type Sink,
   type StartedGrader,
   z,
 } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
-import { countingPlugin, watched } from './counting-plugin.js';
+import { countingPlugin, diamond, watched } from './counting-plugin.js';
 
 /** A grader that counts its lives, a stage that uses it, and a sink that writes down what it saw. */
 function testPlugin() {
@@ -222,5 +223,56 @@ stages:
     const { runId, runFolder } = await harness.run(recipe(''));
     expect(await harness.manager.writeReport(runId)).toBe(join(runFolder, 'types.json'));
     await expect(harness.manager.writeReport('nobody')).rejects.toMatchObject({ code: 'run_not_found' });
+  });
+});
+
+describe('sinks of the caller', () => {
+  it('get every event once and in order, are asked before run.completed, and are closed after it', async () => {
+    const seen: string[] = [];
+    const sink: Sink = {
+      onEvent: ({ sequence, type }) => {
+        seen.push(`${sequence} ${type}`);
+      },
+      beforeCompleted: async () => {
+        seen.push('asked');
+        return { reportPath: '/tmp/report.html' };
+      },
+      close: () => {
+        seen.push('closed');
+      },
+    };
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    const { events, outcome } = await harness.run(diamond, { sinks: [sink] });
+    const expected = events.map(({ sequence, type }) => `${sequence} ${type}`);
+    expect(seen).toEqual([...expected.slice(0, -1), 'asked', expected.at(-1), 'closed']);
+    expect(outcome).toMatchObject({ status: 'completed', reportPath: '/tmp/report.html' });
+    expect(events.at(-1)?.data).toMatchObject({ reportPath: '/tmp/report.html' });
+  });
+
+  it('that throw are left out, with sink.failed, and harm nobody', async () => {
+    const seen: EventType[] = [];
+    const good: Sink = {
+      onEvent: ({ type }) => {
+        seen.push(type);
+      },
+    };
+    const bad: Sink = {
+      onEvent: ({ type }) => {
+        if (type === 'stage.started') throw new Error('full up');
+      },
+    };
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    const { outcome, eventsOf } = await harness.run(diamond, { sinks: [bad, good] });
+    expect(outcome.status).toBe('completed');
+    expect(eventsOf('sink.failed')).toMatchObject([{ data: { sink: 'caller 1', error: { message: 'full up' } } }]);
+    expect(seen).toContain('sink.failed');
+    expect(seen.at(-1)).toBe('run.completed');
+  });
+
+  it('of a plugin that cannot be opened are told, and the run goes on', async () => {
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())], sinks: ['nowhere/sink'] });
+    const { outcome, eventsOf } = await harness.run(diamond);
+    expect(outcome).toMatchObject({ status: 'completed', reportPath: null });
+    expect(eventsOf('sink.failed')).toMatchObject([{ data: { error: { code: 'unknown_plugin' } } }]);
   });
 });

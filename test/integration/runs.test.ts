@@ -1,20 +1,10 @@
 import { appendFile, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Event, EventType, Sink } from 'simmerkit';
+import type { Event } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
 import { eventsFile } from '../../core/engine/run-folder.js';
-import { countingPlugin, watched } from './counting-plugin.js';
-
-const diamond = `
-name: diamond
-seed: 7
-params: { to: 4 }
-stages:
-  left: { uses: counting/count, with: { to: "\${{ params.to }}" } }
-  right: { uses: counting/count, with: { to: 2 } }
-  total: { uses: counting/sum, with: { of: ["\${{ stages.left.numbers }}", "\${{ stages.right.numbers }}"] } }
-`;
+import { countingPlugin, diamond, facts, watched } from './counting-plugin.js';
 
 const failing = (how: string, more = '') => `
 name: failing
@@ -22,14 +12,6 @@ stages:
   good: { uses: counting/count, with: { to: 1 } }
   bad: { uses: counting/fail, with: { how: ${how}, of: "\${{ stages.good.numbers }}" } }
 ${more}`;
-
-/** What happened, without the telemetry. */
-function facts(events: readonly Event[]): readonly string[] {
-  const quiet: ReadonlySet<EventType> = new Set(['stage.progressed', 'step.logged', 'log.written']);
-  return events
-    .filter((event) => !quiet.has(event.type))
-    .map((event) => (event.stage === undefined ? event.type : `${event.type} ${event.stage}`));
-}
 
 describe('a run', () => {
   it('runs stages side by side, hands their outputs on, and ends with run.completed', async () => {
@@ -267,168 +249,6 @@ describe('a stage that fails', () => {
       'run.completed',
     ]);
     expect(resumed.eventsOf('stage.started').at(-1)?.attempt).toBe(2);
-  });
-});
-
-describe('an interrupt', () => {
-  it('stops stages, keeps what is done, and a resume goes on from there', async () => {
-    let reached = (): void => {};
-    const atTotal = new Promise<void>((resolve) => {
-      reached = resolve;
-    });
-    let isFirst = true;
-    const watch = watched(async (stage, signal) => {
-      if (stage !== 'total' || !isFirst) return;
-      reached();
-      await new Promise<void>((_, reject) => {
-        signal.addEventListener('abort', () => reject(signal.reason));
-      });
-    });
-    await using harness = await RunHarness.create({ plugins: [countingPlugin(watch)] });
-    const handle = await harness.start(diamond);
-    await atTotal;
-    handle.interrupt('Ctrl-C');
-    handle.interrupt('Ctrl-C again');
-    const run = await harness.ended(handle);
-    expect(run.outcome).toEqual({ status: 'interrupted', reason: 'Ctrl-C' });
-    expect(facts(run.events).slice(-2)).toEqual(['stage.interrupted total', 'run.interrupted']);
-    expect((await harness.manager.find(run.runId)).status).toBe('interrupted');
-
-    isFirst = false;
-    watch.begun.length = 0;
-    const resumed = await harness.resume(run.runId);
-    expect(resumed.outcome).toMatchObject({ status: 'completed', metrics: { 'total.total': 13 } });
-    expect(watch.begun).toEqual(['total']);
-    expect(resumed.events.map((event) => event.sequence)).toEqual(resumed.events.map((_, index) => index + 1));
-  });
-
-  it('may come by a signal, also one that was aborted before', async () => {
-    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
-    const run = await harness.run(diamond, { signal: AbortSignal.abort('no time') });
-    expect(run.outcome).toEqual({ status: 'interrupted', reason: 'no time' });
-    expect(run.eventsOf('stage.started')).toEqual([]);
-  });
-});
-
-describe('a resume', () => {
-  it('of a completed run changes nothing and tells its outcome', async () => {
-    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
-    const run = await harness.run(diamond);
-    const again = await harness.resume(run.runId);
-    expect(again.outcome).toEqual(run.outcome);
-    expect(again.events.length).toBe(run.events.length);
-  });
-
-  it('of a run that is not there is refused by name', async () => {
-    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
-    await expect(harness.resume('nobody')).rejects.toMatchObject({ code: 'run_not_found' });
-  });
-
-  it('of a run that another holds is refused by the name of the owner', async () => {
-    let reached = (): void => {};
-    const atTotal = new Promise<void>((resolve) => {
-      reached = resolve;
-    });
-    const watch = watched(async (stage, signal) => {
-      if (stage !== 'total') return;
-      reached();
-      await new Promise<void>((_, reject) => {
-        signal.addEventListener('abort', () => reject(signal.reason));
-      });
-    });
-    await using harness = await RunHarness.create({ plugins: [countingPlugin(watch)] });
-    const handle = await harness.start(diamond);
-    await atTotal;
-    const before = (await harness.manager.find(handle.runId)).events;
-    await expect(harness.resume(handle.runId)).rejects.toMatchObject({
-      code: 'run_locked',
-      kind: 'environment',
-      message: expect.stringContaining(`process ${process.pid}`),
-    });
-    expect(await harness.manager.find('latest')).toMatchObject({ status: 'running', events: before });
-    handle.interrupt('done');
-    expect((await handle.finished).status).toBe('interrupted');
-  });
-
-  it('says so where the code of a plugin has changed, and goes by the new code', async () => {
-    let reached = (): void => {};
-    const atTotal = new Promise<void>((resolve) => {
-      reached = resolve;
-    });
-    const watch = watched(async (stage, signal) => {
-      if (stage !== 'total') return;
-      reached();
-      await new Promise<void>((_, reject) => {
-        signal.addEventListener('abort', () => reject(signal.reason));
-      });
-    });
-    await using first = await RunHarness.create({ plugins: [countingPlugin(watch)] });
-    const handle = await first.start(diamond);
-    await atTotal;
-    handle.interrupt('to change the code');
-    const interrupted = await first.ended(handle);
-    const keyBefore = interrupted.eventsOf('stage.started').at(-1)?.data.key;
-
-    await using second = await RunHarness.create({ plugins: [countingPlugin(watched(), '1.0.1')], home: first.home });
-    const resumed = await second.resume(handle.runId);
-    expect(resumed.outcome.status).toBe('completed');
-    expect(resumed.eventsOf('log.written').map(({ data }) => data)).toContainEqual({
-      level: 'warning',
-      source: 'engine',
-      message: expect.stringMatching(/The code of the plugin counting has changed/),
-    });
-    expect(resumed.eventsOf('stage.started').at(-1)?.data.key).not.toBe(keyBefore);
-  });
-});
-
-describe('sinks', () => {
-  it('get every event once and in order, are asked before run.completed, and are closed after it', async () => {
-    const seen: string[] = [];
-    const sink: Sink = {
-      onEvent: ({ sequence, type }) => {
-        seen.push(`${sequence} ${type}`);
-      },
-      beforeCompleted: async () => {
-        seen.push('asked');
-        return { reportPath: '/tmp/report.html' };
-      },
-      close: () => {
-        seen.push('closed');
-      },
-    };
-    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
-    const { events, outcome } = await harness.run(diamond, { sinks: [sink] });
-    const expected = events.map(({ sequence, type }) => `${sequence} ${type}`);
-    expect(seen).toEqual([...expected.slice(0, -1), 'asked', expected.at(-1), 'closed']);
-    expect(outcome).toMatchObject({ status: 'completed', reportPath: '/tmp/report.html' });
-    expect(events.at(-1)?.data).toMatchObject({ reportPath: '/tmp/report.html' });
-  });
-
-  it('that throw are left out, with sink.failed, and harm nobody', async () => {
-    const seen: EventType[] = [];
-    const good: Sink = {
-      onEvent: ({ type }) => {
-        seen.push(type);
-      },
-    };
-    const bad: Sink = {
-      onEvent: ({ type }) => {
-        if (type === 'stage.started') throw new Error('full up');
-      },
-    };
-    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
-    const { outcome, eventsOf } = await harness.run(diamond, { sinks: [bad, good] });
-    expect(outcome.status).toBe('completed');
-    expect(eventsOf('sink.failed')).toMatchObject([{ data: { sink: 'caller 1', error: { message: 'full up' } } }]);
-    expect(seen).toContain('sink.failed');
-    expect(seen.at(-1)).toBe('run.completed');
-  });
-
-  it('of a plugin that cannot be opened are told, and the run goes on', async () => {
-    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())], sinks: ['nowhere/sink'] });
-    const { outcome, eventsOf } = await harness.run(diamond);
-    expect(outcome).toMatchObject({ status: 'completed', reportPath: null });
-    expect(eventsOf('sink.failed')).toMatchObject([{ data: { error: { code: 'unknown_plugin' } } }]);
   });
 });
 
