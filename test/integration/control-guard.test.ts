@@ -1,9 +1,9 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are references of the recipe, not of this file
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Recipe } from '../../core/generated/simmer/control/v1/control.js';
-import { ControlHarness, recipeText, type ServerOptions } from './control-harness.js';
+import { ControlHarness, curation, recipeText, type ServerOptions } from './control-harness.js';
 
 let open: ControlHarness | undefined;
 afterEach(async () => {
@@ -32,6 +32,100 @@ const torchrun = (options: object) => trained({ launcher: { uses: 'launchers/tor
 const graded = (grader: object) => `name: x
 ${stages}  checked: { uses: curation/verify, with: { dataset: "\${{ stages.pool.dataset }}", grader: ${JSON.stringify(grader)} } }
 `;
+
+describe('a recipe of a client', () => {
+  const load = (path: string) => `name: x
+seed: 1
+params: { here: ".", empty: "", file: "" }
+stages:
+  pool: { uses: curation/load, with: { sources: { mine: { path: ${JSON.stringify(path)} } } } }
+`;
+
+  it.each([
+    '/etc/passwd',
+    '../../../../../../etc/passwd',
+    '${{ params.here }}/../../../../etc/passwd',
+    '${{ params.empty }}/etc/passwd',
+    '${{ params.here }}./x.jsonl',
+    '~/secrets.jsonl',
+    '~root/x',
+    'file:///etc/passwd',
+    'x://../../../../../../../../../../etc/passwd',
+    'https://../../../../../../../../../../etc/passwd',
+    '/et[c ]/passwd',
+    '/et{c,c x}/passwd',
+    '../../../../../../et[c]/passwd',
+    '{a,../../../../../../etc}/passwd',
+    '*/../../../../../../../etc/passwd',
+    'link/passwd',
+    'a\0b',
+  ])('cannot name the file %j', async (path) => {
+    const harness = await start();
+    await symlink('/etc', join(harness.folder, 'home', 'server', 'recipes', 'link'));
+    const codes = await codesOf(harness, load(path));
+    expect(codes).toContain('path_not_allowed');
+    // Nothing else is said: not whether the file is there.
+    expect(new Set(codes)).toEqual(new Set(['path_not_allowed']));
+  });
+
+  it('cannot bring in such a file by a param', async () => {
+    const harness = await start();
+    expect(
+      await codesOf(harness, recipeText(load('${{ params.file }}'), { params: { file: '/etc/passwd' } })),
+    ).toContain('path_not_allowed');
+    const dataFile = load('${{ params.data }}').replace(
+      'params: {',
+      'params: { data: { dataFile: "../../etc/passwd" },',
+    );
+    expect(await codesOf(harness, dataFile)).toContain('path_not_allowed');
+  });
+
+  it('may name files below the roots that the owner allows', async () => {
+    const roots = await start();
+    const root = join(roots.folder, 'allowed');
+    await mkdir(root);
+    await writeFile(join(root, 'rows.jsonl'), '{"question":"1 + 1?","answer":"2"}\n');
+    await roots.stop();
+    await roots.serve({ allowedRoots: [root] });
+    expect(await codesOf(roots, load('rows.jsonl'))).not.toContain('path_not_allowed');
+    expect(await codesOf(roots, load(join(root, 'rows.jsonl')))).not.toContain('path_not_allowed');
+    expect(await codesOf(roots, load('../home/x'))).toContain('path_not_allowed');
+  });
+
+  it.each([
+    './plugin.js',
+    '/tmp/plugin.js',
+    '../x',
+    'express',
+    'simmerkit/../../x',
+    { command: ['sh', '-c', 'id'] },
+    { plugin: 'express', secrets: ['SIMMER_SERVER_TOKEN'] },
+  ])('cannot bring the plugin %j', async (plugin) => {
+    const harness = await start();
+    const text = curation.replace('stages:', `plugins: [${JSON.stringify(plugin)}]\nstages:`);
+    expect(new Set(await codesOf(harness, text))).toEqual(new Set(['plugin_not_allowed']));
+  });
+
+  it('of a million lines is refused at once', async () => {
+    const harness = await start({ limits: { messageBytes: 16 * 2 ** 20 } });
+    const startedAt = performance.now();
+    const answer = await harness.client.validateRecipe({ recipe: recipeText('- 1\n'.repeat(1_000_000)) });
+    expect(answer.problems).toMatchObject([{ code: 'recipe_too_large' }]);
+    const lines = await harness.client.validateRecipe({ recipe: recipeText('\n'.repeat(100_000)) });
+    expect(lines.problems).toMatchObject([{ code: 'recipe_too_large' }]);
+    // The bound is for a machine that is busy with other things: parsing it would take minutes.
+    expect(performance.now() - startedAt).toBeLessThan(5000);
+  });
+
+  it('with more problems than a message of 4 MiB holds is answered with the first of them', async () => {
+    const harness = await start();
+    const keys = Array.from({ length: 19_000 }, (_, index) => `key-${index}: 1\n`).join('');
+    const { problems, error } = await harness.client.validateRecipe({ recipe: recipeText(curation + keys) });
+    expect(problems).toHaveLength(1000);
+    expect(problems[999]).toMatchObject({ code: 'unknown_key', position: { line: 1006 } });
+    expect(error).toMatchObject({ code: 'invalid_recipe', message: 'my.yaml has 19000 problems.' });
+  });
+});
 
 describe('what the machine would run or load', () => {
   it.each([
