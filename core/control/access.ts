@@ -1,16 +1,9 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { isIP } from 'node:net';
-import {
-  Metadata,
-  ServerInterceptingCall,
-  type ServerInterceptingCallInterface,
-  type ServerInterceptor,
-  type StatusObject,
-  status,
-} from '@grpc/grpc-js';
+import { type ServerInterceptor, status } from '@grpc/grpc-js';
 import { service } from 'grpc-health-check';
 import { UserError } from '../errors.js';
+import { answering, type KnownTokens } from '../process/require-token.js';
 import { keepSecret } from '../secrets.js';
 import type { ServerLimits } from './limits.js';
 import { toStatus } from './status-details.js';
@@ -90,14 +83,6 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
-/** Refuses every call without the token, health and reflection too. */
-export function requireToken(token: string): ServerInterceptor {
-  const known = new KnownTokens([token]);
-  return answering(({ metadata }) =>
-    known.has(metadata) ? undefined : { code: status.UNAUTHENTICATED, details: 'no token, or a wrong one' },
-  );
-}
-
 /**
  * Refuses the calls of an address that makes too many, and those without one of the tokens: with their code in the details.
  * Those without one are counted apart, so that nobody takes from clients that share their address. Whether the server is
@@ -126,33 +111,6 @@ const noToken = new UserError('unauthenticated', 'The call has no token, or a wr
   hint: 'Give one of the server: in SIMMER_SERVER_TOKEN, or as the metadata "authorization: Bearer TOKEN".',
 });
 
-/** The tokens that a server takes now. */
-export class KnownTokens {
-  #expected: readonly Buffer[] = [];
-
-  constructor(tokens: readonly string[]) {
-    this.replace(tokens);
-  }
-
-  /** From now on these, and no others; calls that were let in go on. */
-  replace(tokens: readonly string[]): void {
-    this.#expected = tokens.map((token) => digest(`Bearer ${token}`));
-  }
-
-  /** Whether a call has one of them. */
-  has(metadata: Metadata): boolean {
-    const [given] = metadata.get('authorization');
-    const said = typeof given === 'string' ? digest(given) : undefined;
-    // Digests have one length, so that comparing tells nothing of a token, not even how long it is; nor which it was.
-    const matches = said === undefined ? [] : this.#expected.filter((each) => timingSafeEqual(said, each));
-    return matches.length > 0;
-  }
-}
-
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
-}
-
 /** Whether one more call is within the rate of its key: a bucket of `callBurst`, filled at `callsPerSecond`. */
 function rateCheck({ callsPerSecond, callBurst }: ServerLimits): (key: string) => boolean {
   const buckets = new Map<string, { tokens: number; at: number }>();
@@ -169,33 +127,4 @@ function rateCheck({ callsPerSecond, callBurst }: ServerLimits): (key: string) =
     bucket.tokens -= 1;
     return true;
   };
-}
-
-interface Asked {
-  readonly metadata: Metadata;
-  readonly peer: string;
-  /** Of the method, e.g. "/simmer.control.v1.ControlService/ListRuns". */
-  readonly path: string;
-}
-
-/** How a call ends before its handler sees it. */
-type Answer = Pick<StatusObject, 'code' | 'details'> & Partial<StatusObject> & { readonly message?: object };
-
-/** An interceptor that ends a call before its message is looked at, where the check gives an answer. */
-function answering(check: (asked: Asked) => Answer | undefined): ServerInterceptor {
-  return ({ path }, call: ServerInterceptingCallInterface) =>
-    new ServerInterceptingCall(call, {
-      start(next) {
-        next({
-          onReceiveMetadata(metadata, pass) {
-            const answer = check({ metadata, peer: call.getPeer(), path });
-            if (answer === undefined) return pass(metadata);
-            const { message, ...end } = answer;
-            if (message === undefined) return call.sendStatus(end);
-            call.sendMetadata(new Metadata());
-            call.sendMessage(message, () => call.sendStatus(end));
-          },
-        });
-      },
-    });
 }

@@ -13,7 +13,8 @@ import { acquireRunLock, type RunLock, readRunOwner } from '../events/run-lock.j
 import { PluginCatalog } from '../plugin/catalog.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { processMachine } from '../plugin/process/process-machine.js';
-import { admitClients, isLoopback, KnownTokens } from './access.js';
+import { KnownTokens } from '../process/require-token.js';
+import { admitClients, isLoopback } from './access.js';
 import { type ServerAddress, shownAddress } from './address.js';
 import { parseAllowedSecret } from './allowed-secrets.js';
 import { controlService, controlServiceDefinition } from './control-service.js';

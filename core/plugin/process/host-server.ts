@@ -1,6 +1,6 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { requireToken } from '../../control/access.js';
 import { HostServiceService } from '../../generated/simmer/plugin/v1/host.js';
+import { requireToken } from '../../process/require-token.js';
 import { makeToken } from '../../secrets.js';
 import { hostService } from './host-service.js';
 import type { HostedCall } from './hosted-call.js';

@@ -1,0 +1,73 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import {
+  Metadata,
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  type ServerInterceptor,
+  type StatusObject,
+  status,
+} from '@grpc/grpc-js';
+
+/** Refuses every call without the token, health and reflection too. */
+export function requireToken(token: string): ServerInterceptor {
+  const known = new KnownTokens([token]);
+  return answering(({ metadata }) =>
+    known.has(metadata) ? undefined : { code: status.UNAUTHENTICATED, details: 'no token, or a wrong one' },
+  );
+}
+
+/** The tokens that a server takes now. */
+export class KnownTokens {
+  #expected: readonly Buffer[] = [];
+
+  constructor(tokens: readonly string[]) {
+    this.replace(tokens);
+  }
+
+  /** From now on these, and no others; calls that were let in go on. */
+  replace(tokens: readonly string[]): void {
+    this.#expected = tokens.map((token) => digest(`Bearer ${token}`));
+  }
+
+  /** Whether a call has one of them. */
+  has(metadata: Metadata): boolean {
+    const [given] = metadata.get('authorization');
+    const said = typeof given === 'string' ? digest(given) : undefined;
+    // Digests have one length, so that comparing tells nothing of a token, not even how long it is; nor which it was.
+    const matches = said === undefined ? [] : this.#expected.filter((each) => timingSafeEqual(said, each));
+    return matches.length > 0;
+  }
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}
+
+interface Asked {
+  readonly metadata: Metadata;
+  readonly peer: string;
+  /** Of the method, e.g. "/simmer.control.v1.ControlService/ListRuns". */
+  readonly path: string;
+}
+
+/** How a call ends before its handler sees it. */
+type Answer = Pick<StatusObject, 'code' | 'details'> & Partial<StatusObject> & { readonly message?: object };
+
+/** An interceptor that ends a call before its message is looked at, where the check gives an answer. */
+export function answering(check: (asked: Asked) => Answer | undefined): ServerInterceptor {
+  return ({ path }, call: ServerInterceptingCallInterface) =>
+    new ServerInterceptingCall(call, {
+      start(next) {
+        next({
+          onReceiveMetadata(metadata, pass) {
+            const answer = check({ metadata, peer: call.getPeer(), path });
+            if (answer === undefined) return pass(metadata);
+            const { message, ...end } = answer;
+            if (message === undefined) return call.sendStatus(end);
+            call.sendMetadata(new Metadata());
+            call.sendMessage(message, () => call.sendStatus(end));
+          },
+        });
+      },
+    });
+}
