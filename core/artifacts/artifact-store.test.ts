@@ -2,12 +2,10 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { diskError } from '../files/disk-error.js';
-import type { ArtifactFile, Row } from './artifact.js';
+import type { Row } from './artifact.js';
 import { ArtifactStore, type StageCacheEntry } from './artifact-store.js';
-import { artifactDigest } from './manifest.js';
 import { makeStagingFolder } from './staging.js';
 
 let folder: string;
@@ -319,23 +317,21 @@ describe('a writer', () => {
 });
 
 describe('the stage cache', () => {
-  async function entry(uri: string): Promise<StageCacheEntry> {
-    return {
-      format: 1,
-      key: 'k1',
-      uses: 'curation/load',
-      outputs: { dataset: uri },
-      runId: 'r',
-      createdAt: '2026-01-01T00:00:00.000Z',
-      seconds: 1,
-      facts: [{ type: 'metric.measured', data: { name: 'rows', value: 3 } }],
-    };
-  }
+  const entry = (uri: string): StageCacheEntry => ({
+    format: 1,
+    key: 'k1',
+    uses: 'curation/load',
+    outputs: { dataset: uri },
+    runId: 'r',
+    createdAt: '2026-01-01T00:00:00.000Z',
+    seconds: 1,
+    facts: [{ type: 'metric.measured', data: { name: 'rows', value: 3 } }],
+  });
 
   it('gives what was recorded, while its artifacts are whole', async () => {
     await using writer = store.writer();
     const report = await writer.writeReport({});
-    const recorded = await entry(report.uri);
+    const recorded = entry(report.uri);
     expect(await store.stages.lookup('k1')).toBeUndefined();
     await store.stages.record('k1', recorded);
     expect(await (await ArtifactStore.open(home)).stages.lookup('k1')).toEqual(recorded);
@@ -345,67 +341,13 @@ describe('the stage cache', () => {
 
   it('takes an entry that cannot be read, or is of another key, for none', async () => {
     await using writer = store.writer();
-    await store.stages.record('k1', await entry((await writer.writeReport({})).uri));
+    await store.stages.record('k1', entry((await writer.writeReport({})).uri));
     const text = await readFile(join(home, 'cache', 'k1.json'), 'utf8');
     await writeFile(join(home, 'cache', 'k2.json'), text);
     await writeFile(join(home, 'cache', 'k1.json'), text.slice(0, -9));
     expect(await store.stages.lookup('k1')).toBeUndefined();
     expect(await store.stages.lookup('k2')).toBeUndefined();
   });
-});
-
-describe('the digest of a manifest', () => {
-  const file = fc.record({
-    path: fc.stringMatching(/^[a-z]{1,6}$/),
-    size: fc.nat(),
-    sha256: fc.stringMatching(/^[0-9a-f]{8}$/),
-  });
-  const files = fc.uniqueArray(file, { selector: ({ path }) => path, maxLength: 5 });
-  const metadata = fc.dictionary(fc.string(), fc.jsonValue(), { maxKeys: 5 });
-
-  it('depends neither on the order of files nor on that of keys', () => {
-    fc.assert(
-      fc.property(files, metadata, (files, metadata) => {
-        const turned: readonly ArtifactFile[] = files
-          .toReversed()
-          .map(({ path, size, sha256 }) => ({ sha256, size, path }));
-        expect(artifactDigest({ type: 'model', files: turned, metadata: reversedKeys(metadata) })).toBe(
-          artifactDigest({ type: 'model', files, metadata }),
-        );
-      }),
-    );
-  });
-
-  it('survives the way through the file', () => {
-    fc.assert(
-      fc.property(files, metadata, (files, metadata) => {
-        const content = { type: 'report', files, metadata } as const;
-        expect(artifactDigest(JSON.parse(JSON.stringify(content)))).toBe(artifactDigest(content));
-      }),
-    );
-  });
-
-  it('changes with any file and any metadata', () => {
-    fc.assert(
-      fc.property(files, file, metadata, (files, other, metadata) => {
-        fc.pre(files.every(({ path }) => path !== other.path));
-        const digest = artifactDigest({ type: 'model', files, metadata });
-        expect(artifactDigest({ type: 'model', files: [...files, other], metadata })).not.toBe(digest);
-        expect(artifactDigest({ type: 'dataset', files, metadata })).not.toBe(digest);
-        expect(artifactDigest({ type: 'model', files, metadata: { ...metadata, '\u0000new': 1 } })).not.toBe(digest);
-      }),
-    );
-  });
-
-  function reversedKeys(value: unknown): never {
-    if (Array.isArray(value)) return value.map(reversedKeys) as never;
-    if (typeof value !== 'object' || value === null) return value as never;
-    return Object.fromEntries(
-      Object.entries(value)
-        .toReversed()
-        .map(([key, inner]) => [key, reversedKeys(inner)]),
-    ) as never;
-  }
 });
 
 describe('opening a store', () => {
