@@ -1,37 +1,26 @@
 import { spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  credentials,
-  Metadata,
-  Server,
-  ServerCredentials,
-  type ServerUnaryCall,
-  type sendUnaryData,
-  status,
-} from '@grpc/grpc-js';
+import { Metadata, Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import { Verdict } from '../../../core/generated/simmer/grader/v1/grader.js';
 import { ArtifactType } from '../../../core/generated/simmer/plugin/v1/artifact.js';
 import { LogLevel } from '../../../core/generated/simmer/plugin/v1/event.js';
-import {
-  type CommitReportRequest,
-  type CommitReportResponse,
-  type EmitEventsRequest,
-  type EmitEventsResponse,
-  HostServiceClient,
-  type ReserveSpendingRequest,
-  type ReserveSpendingResponse,
-  type SettleSpendingRequest,
-  type SettleSpendingResponse,
+import type {
+  CommitReportRequest,
+  CommitReportResponse,
+  ReserveSpendingRequest,
+  ReserveSpendingResponse,
+  SettleSpendingRequest,
+  SettleSpendingResponse,
 } from '../../../core/generated/simmer/plugin/v1/host.js';
 import {
   type DescribeResponse,
+  type PluginServiceServer,
   PluginServiceService,
   type RunStageRequest,
   type RunStageResponse,
 } from '../../../core/generated/simmer/plugin/v1/plugin.js';
-
 import {
   afterPlan,
   answersHooks,
@@ -41,6 +30,7 @@ import {
   hooksOf,
   writeTypes,
 } from './fixture-hooks.js';
+import { asked, emit, host, say } from './fixture-host.js';
 import {
   attach,
   launch,
@@ -181,7 +171,7 @@ function description(misbehavior: Misbehavior): DescribeResponse {
   };
 }
 
-function service(misbehavior: Misbehavior, server: Server): PluginImplementation {
+function service(misbehavior: Misbehavior, server: Server): PluginServiceServer {
   const running = new Map<string, () => void>();
   const sinks = new Map<string, { readonly types: string[]; write(types: readonly string[]): Promise<void> }>();
   return {
@@ -192,21 +182,12 @@ function service(misbehavior: Misbehavior, server: Server): PluginImplementation
     resolveTrainerResources: answerOrNot(trainerResources),
     estimateTrainerJob: answerOrNot((request) => estimateJob(request, misbehavior)),
     prepareTrainer(call, callback) {
-      const event = {
-        $case: 'stageProgressed' as const,
-        value: { done: 1n, total: 1n, unit: 'environments', figures: {} },
-      };
-      const tell = (callId: string) =>
-        asked<EmitEventsRequest, EmitEventsResponse>(host.client.emitEvents, { callId, events: [{ event }] });
+      const value = { done: 1n, total: 1n, unit: 'environments', figures: {} };
+      const tell = (callId: string) => emit(callId, { $case: 'stageProgressed', value });
       void prepare(call.request, misbehavior, tell).then((answered) => give(answered, callback));
     },
     resolveLaunch: answerOrNot((request) => resolveLaunch(request, misbehavior)),
     launch(call, callback) {
-      const say = (callId: string, message: string) => {
-        const value = { level: LogLevel.LOG_LEVEL_INFO, message };
-        const request = { callId, events: [{ event: { $case: 'logWritten' as const, value } }] };
-        return asked<EmitEventsRequest, EmitEventsResponse>(host.client.emitEvents, request);
-      };
       void launch(call.request, misbehavior, say).then((answered) => give(answered, callback));
     },
     attach: answerOrNot((request) => attach(request, misbehavior)),
@@ -292,7 +273,7 @@ function hooks(
   misbehavior: Misbehavior,
   running: Map<string, () => void>,
   sinks: Map<string, { readonly types: string[]; write(types: readonly string[]): Promise<void> }>,
-): Pick<PluginImplementation, 'beforePlan' | 'afterPlan' | 'aroundStage' | 'openEventHook'> {
+): Pick<PluginServiceServer, 'beforePlan' | 'afterPlan' | 'aroundStage' | 'openEventHook'> {
   const unimplemented = { code: status.UNIMPLEMENTED, details: 'It has no such hook.' };
   const ifAny = <Request, Response>(work: (request: Request) => Answer<Response>) =>
     answerOrNot((request: Request) => (answersHooks(misbehavior) ? work(request) : { error: unimplemented }));
@@ -303,11 +284,7 @@ function hooks(
       if (!answersHooks(misbehavior)) return void call.emit('error', unimplemented);
       aroundStage(call, misbehavior, {
         canceled: (callId) => new Promise((resolve) => running.set(callId, resolve)),
-        say: ({ callId }, message) => {
-          const value = { level: LogLevel.LOG_LEVEL_INFO, message };
-          const request = { callId, events: [{ event: { $case: 'logWritten' as const, value } }] };
-          return asked<EmitEventsRequest, EmitEventsResponse>(host.client.emitEvents, request);
-        },
+        say: ({ callId }, message) => say(callId, message),
       });
     },
     openEventHook: ifAny(({ callId }) => {
@@ -318,8 +295,6 @@ function hooks(
     }),
   };
 }
-
-type PluginImplementation = import('../../../core/generated/simmer/plugin/v1/plugin.js').PluginServiceServer;
 
 async function greet(
   request: RunStageRequest,
@@ -362,25 +337,6 @@ async function greet(
       : { greetings: misbehavior === 'made-up-output' ? `simmer://report/sha256-${'0'.repeat(64)}` : artifact };
   send({ $case: 'completed', value: { outputs } });
   if (misbehavior === 'two-ends') send({ $case: 'completed', value: { outputs } });
-}
-
-const host = (() => {
-  const client = new HostServiceClient(process.env.SIMMER_HOST_ADDRESS ?? 'unix:/none', credentials.createInsecure());
-  const metadata = new Metadata();
-  metadata.set('authorization', `Bearer ${process.env.SIMMER_HOST_TOKEN}`);
-  return { client, metadata };
-})();
-
-type HostMethod<Request, Response> = (
-  request: Request,
-  metadata: Metadata,
-  callback: (error: Error | null, response: Response) => void,
-) => unknown;
-
-function asked<Request, Response>(method: HostMethod<Request, Response>, request: Request): Promise<Response> {
-  return new Promise((resolve, reject) =>
-    method.call(host.client, request, host.metadata, (error, response) => (error ? reject(error) : resolve(response))),
-  );
 }
 
 function answer<Request, Response>(work: (request: Request) => Response) {
