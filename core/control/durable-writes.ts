@@ -76,11 +76,8 @@ export class DurableWrites {
   }
 
   #written(file: string): Written {
-    let written = this.#files.get(file);
-    if (written === undefined) {
-      written = { writers: 0, listeners: new Set() };
-      this.#files.set(file, written);
-    }
+    const written = this.#files.get(file) ?? { writers: 0, listeners: new Set() };
+    this.#files.set(file, written);
     return written;
   }
 

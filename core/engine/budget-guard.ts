@@ -108,9 +108,7 @@ export class BudgetGuard {
     const now = Date.now();
     this.#ledger.hold(name, { gpus, usdPerHour: price }, now);
     try {
-      const seconds = this.#secondsToEnd({ isHolding: true, isTraining: true });
-      const short = this.#standings(now).find((standing) => secondsLeft(standing, seconds) <= 0);
-      if (short !== undefined) throw this.#end(short, `${name} needs more than what is left to start, work and end`);
+      this.#refuseWhereShort(now, `${name} needs more than what is left to start, work and end`);
       const data = { holder: name, ...(hardware === undefined ? {} : { hardware }), gpus, nodes, usdPerHour: price };
       await this.#recorder.emit({ type: 'hardware.held', data: { ...data, unattendedSeconds } });
       this.#look();
@@ -148,9 +146,7 @@ export class BudgetGuard {
    * kept back. @throws UserError `budget_reached` where there is too little to begin
    */
   async whileTraining<T>(train: () => Promise<T>): Promise<T> {
-    const seconds = this.#secondsToEnd({ isHolding: true, isTraining: true });
-    const short = this.#standings(Date.now()).find((standing) => secondsLeft(standing, seconds) <= 0);
-    if (short !== undefined) throw this.#end(short, 'a step of training, its checkpoint and the end need more');
+    this.#refuseWhereShort(Date.now(), 'a step of training, its checkpoint and the end need more');
     this.#trainings += 1;
     try {
       this.#look();
@@ -300,6 +296,13 @@ export class BudgetGuard {
         .warning(`${name} did not end in time and is killed: the budget is used up.`);
       void kill().catch(() => undefined);
     }
+  }
+
+  /** Where what is left is no more than a step, a checkpoint and the end take. */
+  #refuseWhereShort(now: number, why: string): void {
+    const seconds = this.#secondsToEnd({ isHolding: true, isTraining: true });
+    const short = this.#standings(now).find((standing) => secondsLeft(standing, seconds) <= 0);
+    if (short !== undefined) throw this.#end(short, why);
   }
 
   #end(standing: Standing, why: string): UserError {

@@ -240,11 +240,8 @@ export class PluginCatalog {
   }
 
   #once(key: string, load: () => Promise<LoadedPlugin>): Promise<LoadedPlugin> {
-    let loading = this.#loaded.get(key);
-    if (loading === undefined) {
-      loading = load();
-      this.#loaded.set(key, loading);
-    }
+    const loading = this.#loaded.get(key) ?? load();
+    this.#loaded.set(key, loading);
     return loading;
   }
 }

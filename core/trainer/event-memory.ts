@@ -54,7 +54,9 @@ export class EventMemory {
         attempt.totalSteps = event.data.totalSteps;
         return;
       case 'step.logged':
-        if (event.data.loss !== null) this.lossesOf(event.stage).set(event.data.step, event.data.loss);
+        if (event.data.loss === null) return;
+        this.losses.set(event.stage, this.losses.get(event.stage) ?? new Map());
+        this.losses.get(event.stage)?.set(event.data.step, event.data.loss);
         return;
       case 'checkpoint.saved':
         this.forgetLosses(event.stage, event.data.step);
@@ -68,26 +70,14 @@ export class EventMemory {
   }
 
   attempt(id: string): KnownAttempt {
-    let attempt = this.attempts.get(id);
-    if (attempt === undefined) {
-      attempt = { lastNumber: 0, totalSteps: 0, ended: false };
-      this.attempts.set(id, attempt);
-    }
+    const attempt = this.attempts.get(id) ?? { lastNumber: 0, totalSteps: 0, ended: false };
+    this.attempts.set(id, attempt);
     return attempt;
   }
 
   /** The loss that a step had when it ran before. */
   lossOf(stage: string, step: number): number | undefined {
     return this.losses.get(stage)?.get(step);
-  }
-
-  private lossesOf(stage: string): Map<number, number> {
-    let losses = this.losses.get(stage);
-    if (losses === undefined) {
-      losses = new Map();
-      this.losses.set(stage, losses);
-    }
-    return losses;
   }
 
   /** Steps up to a checkpoint do not run again. */
