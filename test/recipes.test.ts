@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { ArtifactStore } from '../core/artifacts/artifact-store.js';
 import { loadSettings } from '../core/config/settings.js';
 import { estimatePlan, type StageForecast } from '../core/engine/estimate-plan.js';
-import { scheduledStages } from '../core/engine/machine.js';
+import { scheduledStages } from '../core/engine/scheduled-stages.js';
 import { PluginCatalog } from '../core/plugin/catalog.js';
 import { loadRecipe } from '../core/recipe/load-recipe.js';
 import type { Plan } from '../core/recipe/plan.js';

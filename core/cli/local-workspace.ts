@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import type { Settings } from '../config/settings.js';
 import { estimatePlan } from '../engine/estimate-plan.js';
-import { beyondMachine } from '../engine/machine.js';
 import { previewPlan } from '../engine/preview.js';
 import type { ByteRange } from '../engine/run-artifacts.js';
 import { eventsFile, readPlan } from '../engine/run-folder.js';
 import { isHeld } from '../engine/run-history.js';
 import type { RunManager } from '../engine/run-manager.js';
 import type { RunHandle, RunSummary } from '../engine/run-outcome.js';
+import { beyondMachine } from '../engine/scheduled-stages.js';
 import type { Event } from '../events/catalogue.js';
 import { followEvents, readEvents } from '../events/replay.js';
 import type { PluginCatalog } from '../plugin/catalog.js';

@@ -17,13 +17,13 @@ import { present } from '../present.js';
 import type { BudgetChange } from '../recipe/budget.js';
 import type { Plan } from '../recipe/plan.js';
 import { withPresentCode } from './code-changes.js';
-import { beyondMachine, refuseBeyondMachine } from './machine.js';
 import { previewPlan } from './preview.js';
 import { createRunFolder, readPlan, runIds } from './run-folder.js';
 import { readRunState, summarizeRun, unreadableRun } from './run-history.js';
 import type { RunHandle, RunOfHome, RunSummary, StagePreview } from './run-outcome.js';
 import type { OpenRunRequest, OpenRunScope } from './run-scope.js';
 import { isDone } from './run-state.js';
+import { beyondMachine, refuseBeyondMachine } from './scheduled-stages.js';
 import type { Capacity } from './scheduler.js';
 import { writeReport } from './write-report.js';
 
