@@ -125,8 +125,7 @@ function placeOf({ path, position }: Problem): string {
 
 /** A value, as a message names it: `the text "abc"`, `12`, `a list`. */
 export function describeValue(value: unknown): string {
-  if (value === null) return 'nothing';
-  if (value === undefined) return 'nothing';
+  if (value === null || value === undefined) return 'nothing';
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'string') return `the text ${quoted(value)}`;
   return typeof value === 'object' ? 'a map' : String(value);

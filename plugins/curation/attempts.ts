@@ -1,9 +1,8 @@
 import { join } from 'node:path';
-import { type Grader, type Row, requireColumns, shortened, textIn } from 'simmerkit';
+import { type Artifact, type Grader, type Row, requireColumns, shortened, type TableArtifact, textIn } from 'simmerkit';
 import type { AskingContext, Question, Reply } from './answerer.js';
 import { askingProgress, askQuestions } from './ask-questions.js';
 import type { DifficultyOptions, Solver } from './asking-options.js';
-import type { DifficultyInputs } from './difficulty.stage.js';
 import { askedMessages, historyIn } from './history.js';
 import { KeptGrades } from './kept-grades.js';
 import { nameOf, openAnswerer } from './open-answerer.js';
@@ -11,7 +10,7 @@ import { type OpenReplies, openReplies } from './open-replies.js';
 
 type Context = AskingContext & {
   readonly options: DifficultyOptions;
-  readonly inputs: DifficultyInputs;
+  readonly inputs: { readonly dataset: TableArtifact; readonly models: readonly Artifact[] };
   grader(uses: string, options?: Readonly<Record<string, unknown>>): Promise<Grader>;
 };
 

@@ -1,5 +1,4 @@
 import {
-  type Artifact,
   type CheckPlace,
   type Columns,
   defineStage,
@@ -7,7 +6,6 @@ import {
   manyInputs,
   type Row,
   requireColumns,
-  type TableArtifact,
   textIn,
 } from 'simmerkit';
 import { askingEstimate, questionTokens, sideBySide } from './asking-estimate.js';
@@ -86,11 +84,6 @@ export const difficulty = defineStage({
     return { ...judged, attempts: made };
   },
 });
-
-export type DifficultyInputs = {
-  readonly dataset: TableArtifact;
-  readonly models: readonly Artifact[];
-};
 
 function optionProblems(options: DifficultyOptions, where: CheckPlace) {
   const { solvers, attempts, temperature } = options;
