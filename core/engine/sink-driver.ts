@@ -6,6 +6,7 @@ import { isUserError, toErrorRecord } from '../errors.js';
 import type { Event, EventData } from '../events/catalogue.js';
 import { EventBus } from '../events/event-bus.js';
 import { readEvents } from '../events/replay.js';
+import { formatDuration } from '../figures.js';
 import type { Sink } from '../plugin/definitions.js';
 import { thrownText } from '../plugin/thrown-text.js';
 import type { Contributions } from './contributions.js';
@@ -88,6 +89,12 @@ export class SinkDriver {
       name,
       isLeftOut,
       onFailure: (error) => this.#failed(name, error),
+      onWaitedFor: (milliseconds) =>
+        this.#recorder
+          .log({ source: 'engine' })
+          .info(
+            `All stages are done. The run waits for the sink ${name}, at most ${formatDuration(milliseconds / 1000)}.`,
+          ),
       onTelemetryDropped: () =>
         this.#recorder
           .log({ source: 'engine' })

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Event } from '../events/catalogue.js';
 import type { Sink } from '../plugin/definitions.js';
 import { SinkFeed, type SinkFeedOptions } from './sink-feed.js';
@@ -126,6 +126,24 @@ describe('the feed of a sink', () => {
     expect(await feed.beforeCompleted(20)).toEqual({});
     expect(failures).toMatchObject([{ code: 'sink_timed_out' }]);
     expect(String(failures[0])).toContain('within 0.02 s: its onEvent has not returned from event 1, metric.measured.');
+  });
+
+  it('tells once that the run waits for a sink, after a while', async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const waits: number[] = [];
+    const { feed, sink, letGo } = slowSink({ onWaitedFor: (milliseconds) => waits.push(milliseconds) });
+    feed.begin(
+      async () => sink,
+      () => history(fact(1)),
+    );
+    const answer = feed.beforeCompleted(180_000);
+    await vi.advanceTimersByTimeAsync(14_000);
+    expect(waits).toEqual([]);
+    await vi.advanceTimersByTimeAsync(100_000);
+    expect(waits).toEqual([180_000]);
+    letGo();
+    expect(await answer).toEqual({});
   });
 
   it('closes a sink at once that has hung, and tells of it once', async () => {

@@ -4,12 +4,17 @@ import type { Sink } from '../plugin/definitions.js';
 import { blamingStrayErrors } from '../plugin/stray-errors.js';
 import { withTimeLimit } from './time-limit.js';
 
+/** Nobody wonders why a run does not end for so long. */
+const toldWaitMilliseconds = 15_000;
+
 export interface SinkFeedOptions {
   readonly name: string;
   /** What the sink is not given. @default nothing */
   isLeftOut?(event: Event): boolean;
   /** The sink threw, or fell hopelessly behind: it gets nothing more. Called at most once. */
   onFailure(error: unknown): void;
+  /** All stages are done, and the run has waited for the sink for a while. @param milliseconds that it may take in all */
+  onWaitedFor?(milliseconds: number): void;
   /** The queue was full and telemetry is left out from now on. Called at most once. */
   onTelemetryDropped(): void;
   /** @default 1024 */
@@ -73,12 +78,15 @@ export class SinkFeed {
 
   /** The sink's last word before `run.completed`. */
   async beforeCompleted(milliseconds: number): Promise<{ readonly reportPath?: string }> {
+    const waited = setTimeout(() => this.#options.onWaitedFor?.(milliseconds), toldWaitMilliseconds);
     try {
       const answer = this.#owning(() => this.#askBeforeCompleted());
       return await withTimeLimit(answer, milliseconds, () => this.#timedOut(milliseconds));
     } catch (error) {
       this.fail(error);
       return {};
+    } finally {
+      clearTimeout(waited);
     }
   }
 
