@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from math_verify import parse, verify
-from sympy import Basic, MatrixBase
+from sympy import Basic, Eq, MatrixBase, Symbol
 
 VerdictName = Literal["RIGHT", "WRONG", "UNPARSED", "TIMED_OUT"]
 
@@ -145,11 +145,17 @@ def _is_mathematics(reading: Any) -> bool:
     return isinstance(reading, Basic | MatrixBase)
 
 
+def _result(reading: Any) -> Any:
+    """What a calculation or a variable comes to: 24 of "4 * 6 = 24" and of "x = 24". As votes they are one."""
+    is_result = isinstance(reading, Eq) and (isinstance(reading.lhs, Symbol) or not reading.lhs.free_symbols)
+    return reading.rhs if is_result else reading
+
+
 def _show(readings: list[Any]) -> str:
     for reading in readings:
         if _is_mathematics(reading):
             try:
-                shown = str(reading)
+                shown = str(_result(reading))
             except ValueError:
                 return "a number too long to write"
             return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}…"

@@ -99,6 +99,8 @@ def test_says_how_it_read(grader: RunningGrader) -> None:
     (grade,) = grader.grade((r"\frac{3}{4}", "0.5"))
     assert (grade.parsed_gold, grade.parsed_answer) == ("3/4", "1/2")
     assert grade.explanation
+    results = grader.grade(("24", "4 * 6 = 24"), ("24", "x = 24"), ("24", "24"), ("24", "x + y = 24"))
+    assert [grade.parsed_answer for grade in results] == ["24", "24", "24", "Eq(x + y, 24)"]
 
 
 def test_answers_in_order(grader: RunningGrader) -> None:
