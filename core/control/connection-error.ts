@@ -11,7 +11,7 @@ const causes: readonly {
     text: /certificate has expired|certificate is not yet valid/,
     code: 'server_untrusted',
     message: (address, reason) => `The certificate of the server at ${address} does not hold now: ${reason}.`,
-    hint: 'Have its owner renew it and start the server again; or set the clock of this machine.',
+    hint: 'Have its owner renew it: the server takes it up by itself. Or set the clock of this machine.',
   },
   {
     text: /does not match certificate's altnames/,
