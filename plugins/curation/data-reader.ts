@@ -164,6 +164,9 @@ async function* readParquet(file: string): AsyncIterable<SourceRow> {
   }
 }
 
+/** In bytes. Unpacked, a small file may be one line without end. */
+const longestLine = 2 ** 28;
+
 /**
  * The lines of a file, unpacked, those of a megabyte or so at a time. Each becomes text by itself: a character beyond
  * Latin-1 makes twice the work of the line that it stands in, and not of those around it.
@@ -172,6 +175,7 @@ async function* readParquet(file: string): AsyncIterable<SourceRow> {
 async function* linesOf(file: string, range: LineRange | undefined): AsyncIterable<Iterable<string>> {
   let line = range?.firstLine ?? 1;
   let begun: Buffer[] = [];
+  let begunBytes = 0;
   for await (const bytes of bytesOf(file, range)) {
     const end = bytes.lastIndexOf(newline) + 1;
     if (end > 0) {
@@ -179,8 +183,18 @@ async function* linesOf(file: string, range: LineRange | undefined): AsyncIterab
       yield textsOf(file, line, whole);
       line += countBreaks(whole);
       begun = [];
+      begunBytes = 0;
     }
     if (end < bytes.length) begun.push(bytes.subarray(end));
+    begunBytes += bytes.length - end;
+    if (begunBytes > longestLine) {
+      throw dataError(
+        'malformed_data',
+        { file, line },
+        'this line goes on for more than 256 MB.',
+        'Write each row on a line of its own, and a text of that size in parts.',
+      );
+    }
   }
   if (begun.length > 0) yield textsOf(file, line, joined(begun));
 }

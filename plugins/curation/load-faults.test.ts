@@ -1,10 +1,27 @@
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, createWriteStream } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { lines, loadFolder, type Options, questions, xz, zstd } from './load.fixture.js';
 import { load } from './load.stage.js';
 
 const { inside, loadWith, loadFile, parquetFile } = loadFolder();
+
+it('gives up a line without end, before it fills the memory', async () => {
+  const file = inside('endless.jsonl.gz');
+  const line = Array.from({ length: 300 }, () => Buffer.alloc(2 ** 20, 'a'));
+  await pipeline(
+    Readable.from([Buffer.from('{"question":"a"}\n'), ...line]),
+    createGzip({ level: 1 }),
+    createWriteStream(file),
+  );
+  await expect(loadWith({ sources: { mine: { path: file } } })).rejects.toMatchObject({
+    code: 'malformed_data',
+    message: expect.stringContaining('endless.jsonl.gz:2: this line goes on for more than 256 MB.'),
+  });
+});
 
 describe('curation/load names file, line and column of', () => {
   it.each([
