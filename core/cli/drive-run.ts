@@ -34,7 +34,11 @@ export async function driveRun(options: DriveRunOptions): Promise<number> {
   };
   using _signals = onInterrupt(stop);
   using _cancel = onCancel(stop);
-  using _output = onOutputGone(() => stop('nobody reads the output'));
+  using _output = onOutputGone((error) => {
+    const reason = error === undefined ? 'nobody reads the output' : `the output cannot be written: ${error.message}`;
+    if (error !== undefined && stdout === 'view') process.stderr.write(`Stopping: ${reason}.\n`);
+    stop(reason);
+  });
 
   const console = consoleOf(options, stopping.signal);
   if (console !== undefined) for await (const event of options.history?.() ?? []) await console.onEvent(event);

@@ -20,13 +20,14 @@ export function hasColor(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv = pr
 /** Reads or writes nobody takes: the reader of a pipe has gone (EPIPE), or the terminal has (EIO). */
 const goneCodes: ReadonlySet<string | undefined> = new Set(['EPIPE', 'EIO', 'ERR_STREAM_DESTROYED', 'ECONNRESET']);
 
-let whenOutputGone: () => void = endQuietly;
+let whenOutputGone: (error?: Error) => void = endQuietly;
 
 /** Makes `simmer … | head -1` end quietly, instead of with a stack. Call once, before anything is written. */
 export function watchOutput(): void {
+  tellInEvents(process.stdout);
+  tellInEvents(process.stderr);
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (!goneCodes.has(error.code)) throw error;
-    whenOutputGone();
+    whenOutputGone(goneCodes.has(error.code) ? undefined : error);
   });
   // Nobody is left to be told.
   process.stderr.on('error', () => undefined);
@@ -45,8 +46,24 @@ export function showWarnings(): void {
   });
 }
 
-/** What is done when nobody reads stdout any more, until disposed of. Default: the command ends, with success. */
-export function onOutputGone(act: () => void): Disposable {
+/** Of a file, a full disk for example, Node throws at whoever writes: a sink, or a function that nobody waits for. */
+function tellInEvents(stream: NodeJS.WriteStream): void {
+  const write = stream._write.bind(stream);
+  stream._write = (chunk, encoding, done) => {
+    try {
+      write(chunk, encoding, done);
+    } catch (error) {
+      done(error as Error);
+    }
+  };
+}
+
+/**
+ * What is done when nobody reads stdout any more, or it cannot be written, until disposed of. Default: the command ends,
+ * in the first case with success.
+ * @param act with the error of one that cannot be written
+ */
+export function onOutputGone(act: (error?: Error) => void): Disposable {
   whenOutputGone = act;
   return {
     [Symbol.dispose]() {
@@ -65,7 +82,8 @@ export function visibleText(text: string, length: number): string {
   return shortened(text.replaceAll(/\p{Cc}/gu, ' '), length);
 }
 
-function endQuietly(): void {
+function endQuietly(error?: Error): void {
+  if (error !== undefined) throw error;
   leave(0);
 }
 

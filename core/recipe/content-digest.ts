@@ -2,12 +2,14 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
+import { UserError } from '../errors.js';
 import { matchingFiles } from '../files/matching-files.js';
 
 /**
  * Digest of a file's content, or of all files of a folder by their names inside of it.
  *
  * @returns SHA-256, lower-case hex; undefined where there is nothing of that name
+ * @throws UserError `not_a_file` for a pipe or a device, which might never end
  */
 export async function contentDigest(path: string): Promise<string | undefined> {
   const stats = await stat(path).catch((error: NodeJS.ErrnoException) => {
@@ -17,6 +19,11 @@ export async function contentDigest(path: string): Promise<string | undefined> {
   if (stats === undefined) return undefined;
   const hash = createHash('sha256');
   if (!stats.isDirectory()) {
+    if (!stats.isFile()) {
+      throw new UserError('not_a_file', `${path} is a device or pipe, neither a file nor a folder.`, {
+        hint: 'Write its content to a file first.',
+      });
+    }
     for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
     return hash.digest('hex');
   }

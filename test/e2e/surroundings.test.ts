@@ -57,3 +57,35 @@ describe('a home', () => {
     expect(await readdir(cwd)).not.toContain('runs');
   });
 });
+
+describe('an output on a disk that is full', () => {
+  it('stops a run in order, which goes on later', async () => {
+    const ended = await shell('simmer run small.yaml --home out > /dev/full', { cwd });
+    expect(ended.stderr).toMatch(/^Stopping: the output cannot be written: ENOSPC/m);
+    expect(ended.stderr).not.toMatch(/\n +at |bug/);
+    expect(ended.code).toBe(130);
+    expect((await shell('simmer resume latest --home out', { cwd })).stdout).toContain('✔ small done');
+  });
+
+  it('is told by a command that answers', async () => {
+    const ended = await shell('simmer runs --home out > /dev/full', { cwd });
+    expect(ended.stderr).toMatch(/^error\[no_disk_space\]/m);
+    expect(ended.stderr).not.toMatch(/\n +at /);
+    expect(ended.code).toBe(3);
+  });
+});
+
+describe('a data file that is a pipe', () => {
+  it('is refused where the recipe names it, instead of waiting for it without a word', async () => {
+    await folder.write(
+      'pipe.yaml',
+      'name: pipe\nstages: { pool: { uses: curation/load, with: { sources: { mine: { path: pipe.jsonl } } } } }\n',
+    );
+    const ended = await shell('mkfifo pipe.jsonl; simmer validate pipe.yaml', { cwd });
+    expect(ended.stderr).toMatch(
+      /^pipe\.yaml:2:\d+: .*pipe\.jsonl is a device or pipe, neither a file nor a folder\.$/m,
+    );
+    expect(ended.stderr).toContain('hint: Write its content to a file first.');
+    expect(ended.code).toBe(2);
+  });
+});
