@@ -1,4 +1,4 @@
-import { appendFile, rm } from 'node:fs/promises';
+import { appendFile, rename, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { z } from 'zod';
@@ -48,4 +48,14 @@ it('a run that went on is told with what is new, and a damaged line of it too', 
   expect(await summarize(runFolder)).toMatchObject({ status: 'interrupted', events: 2 });
   await appendFile(eventsFile(runFolder), 'not an event\n');
   await expect(summarize(runFolder)).rejects.toMatchObject({ code: 'log_damaged' });
+});
+
+it('a run whose log cannot be opened is one all the same, and a folder without a log is none', async () => {
+  const { runFolder } = await newRun();
+  const { summarize } = new RunSummaries();
+  const log = eventsFile(runFolder);
+  await rename(log, `${log}.kept`);
+  expect(await summarize(runFolder)).toBeUndefined();
+  await symlink(log, log);
+  await expect(summarize(runFolder)).rejects.toMatchObject({ code: 'log_missing' });
 });

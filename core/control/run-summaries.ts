@@ -1,10 +1,9 @@
-import { open } from 'node:fs/promises';
 import { eventsFile } from '../engine/run-folder.js';
-import { isHeld, type Planned, readPlanned, summaryOf } from '../engine/run-history.js';
+import { isHeld, isLogAbsent, type Planned, readPlanned, summaryOf } from '../engine/run-history.js';
 import type { Summarize } from '../engine/run-manager.js';
 import { foldRunState, initialRunState, type RunState } from '../engine/run-state.js';
 import { LogScanner, type ReadBytes } from '../events/log-scanner.js';
-import { reader } from '../events/replay.js';
+import { openLog, reader } from '../events/replay.js';
 
 interface Known {
   readonly scanner: LogScanner;
@@ -61,7 +60,10 @@ function newlyKnown(file: string): Known {
 }
 
 async function readOn(file: string, known: Known): Promise<boolean> {
-  await using handle = await open(file, 'r').catch(() => undefined);
+  await using handle = await openLog(file).catch((error: unknown) => {
+    if (isLogAbsent(error)) return undefined;
+    throw error;
+  });
   if (handle === undefined) return false;
   // A buffer to find nothing in is the most that it would cost, for each run of a home.
   if ((await handle.stat()).size <= known.scanner.offset) return true;

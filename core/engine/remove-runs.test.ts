@@ -146,6 +146,18 @@ it('takes along what was paid for with the last run that has it', async () => {
   expect(await readdir(folder)).toEqual([]);
 });
 
+it('takes along what every attempt of a stage kept, also that of code that was changed since', async () => {
+  const failed = await run([], true);
+  const events = join(store.runFolder(failed), 'events.jsonl');
+  const [line = ''] = (await readFile(events, 'utf8')).trim().split('\n').slice(-1);
+  const event = { ...JSON.parse(line), type: 'stage.started', stage: 'fail', attempt: 2 };
+  const data = { uses: 'test/fail', key: 'changed' };
+  await appendFile(events, `${JSON.stringify({ ...event, data, sequence: event.sequence + 1 })}\n`);
+  await store.keptFolder('digest', 'changed');
+  await remove(failed);
+  expect([await readdir(join(harness.home, 'kept')), await readdir(join(harness.home, 'scratch'))]).toEqual([[], []]);
+});
+
 it('leaves a model that one of another run refers to', async () => {
   const first = await runStages({ make: { uses: 'test/make' } });
   const model = (await outputsOf(first)).make!;

@@ -5,8 +5,8 @@ import { isUserError, UserError } from '../errors.js';
 import { readEvents } from '../events/replay.js';
 import { acquireRunLock, type RunLock, readRunOwner } from '../events/run-lock.js';
 import { eventsFile, linkedOutputs, removeRunFolder, runIds } from './run-folder.js';
+import { isLogAbsent } from './run-history.js';
 import type { RunSummary } from './run-outcome.js';
-import { foldRunState, initialRunState } from './run-state.js';
 
 /** What goes with runs. */
 export interface Removal {
@@ -92,37 +92,43 @@ class RunTraces {
     this.#home = home;
   }
 
-  /** None of a folder without a log: it holds no run. */
+  /** None of a folder without a log: it holds no run. @throws UserError as `readEvents`, where there is one */
   async of(runFolder: string): Promise<Traces> {
-    const log = await stat(eventsFile(runFolder)).catch(() => undefined);
-    if (log === undefined) return noTraces;
+    const size = await sizeOf(eventsFile(runFolder));
     const known = this.#known.get(runFolder);
-    if (known?.size === log.size) return known.traces;
+    if (size !== undefined && known?.size === size) return known.traces;
     const traces = await tracesOf(runFolder, this.#home);
-    this.#known.set(runFolder, { size: log.size, traces });
+    if (size !== undefined) this.#known.set(runFolder, { size, traces });
     return traces;
   }
+}
+
+/** Undefined where it cannot be told: whoever opens the file learns why. */
+async function sizeOf(file: string): Promise<number | undefined> {
+  return (await stat(file).catch(() => undefined))?.size;
 }
 
 /** Of a log that is damaged, what it tells before that, and what is linked in the run's folder. */
 async function tracesOf(runFolder: string, home: string): Promise<Traces> {
   const uris = new Set<string>();
+  const stageKeys = new Set<string>();
   const reused = new Set<string>();
-  let state = initialRunState;
   try {
     for await (const event of readEvents(eventsFile(runFolder))) {
-      state = foldRunState(state, event);
       if (event.type === 'artifact.committed') uris.add(event.data.uri);
+      // Of all attempts: one of changed code has another key.
+      if (event.type === 'stage.started') stageKeys.add(event.data.key);
       if (event.type !== 'stage.completed' && event.type !== 'stage.reused') continue;
+      stageKeys.add(event.data.key);
       for (const uri of Object.values(event.data.outputs)) uris.add(uri);
       if (event.type === 'stage.reused' && event.data.madeBy !== undefined) reused.add(event.data.madeBy);
     }
   } catch (error) {
+    if (isLogAbsent(error)) return noTraces;
     if (!isUserError(error) || error.code !== 'log_damaged') throw error;
     for (const uri of await linkedOutputs(runFolder, home)) uris.add(uri);
   }
-  const stageKeys = Object.values(state.stages).flatMap(({ key }) => (key === '' ? [] : [key]));
-  return { uris: [...uris], stageKeys, reused: [...reused] };
+  return { uris: [...uris], stageKeys: [...stageKeys], reused: [...reused] };
 }
 
 /** A run may reuse at any moment what another one has made. */

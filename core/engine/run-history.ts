@@ -21,15 +21,19 @@ export async function summarizeRun(runFolder: string): Promise<RunSummary | unde
   try {
     state = await readRunState(runFolder);
   } catch (error) {
-    if (isUserError(error) && error.code === 'log_missing' && isAbsent(error.cause)) return undefined;
+    if (isLogAbsent(error)) return undefined;
     throw error;
   }
   return state.runId === '' ? undefined : summaryOf(state, runFolder, wasHeld, await readPlanned(runFolder));
 }
 
-/** A log that is there and cannot be opened is that of a run, whose artifacts nobody else may take for nobody's. */
-function isAbsent(cause: unknown): boolean {
-  const { code } = cause as NodeJS.ErrnoException;
+/**
+ * Whether a folder that was read as a run has no log, by what was thrown. A log that is there and cannot be opened is that
+ * of a run, whose artifacts nobody else may take for nobody's.
+ */
+export function isLogAbsent(error: unknown): boolean {
+  if (!isUserError(error) || error.code !== 'log_missing') return false;
+  const { code } = error.cause as NodeJS.ErrnoException;
   return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
