@@ -106,6 +106,20 @@ describe('a stage that asks an API, with other rows than before', () => {
     expect(['long', 'short'].map(timesAsked)).toEqual([2, 1]);
   });
 
+  it.each([
+    ['1-short', '2-long'],
+    ['2-short', '1-long'],
+  ])('takes the reply that is good enough of several, kept as %s and %s', async (short, long) => {
+    finish = () => 'length';
+    await run(short, dataset('a'), { maxTokens: 1000 });
+    finish = () => 'stop';
+    await run(long, dataset('a'), { maxTokens: 2000 });
+    expect(timesAsked('a')).toBe(2);
+    await run('third', dataset('a', 'b'), { maxTokens: 2000 });
+    await run('fourth', dataset('a', 'c'), { maxTokens: 1000 });
+    expect(timesAsked('a')).toBe(2);
+  });
+
   it('reads around what another run left unfinished, or damaged', async () => {
     await run('first', dataset('a', 'b'));
     const [digest = ''] = await readdir(join(scratchFolder, 'kept'));

@@ -23,7 +23,12 @@ export function questionDigest({ id, messages }: Question): string {
 const prefix = '{"of":"';
 const digestLength = 32;
 
+/** What a line ends with: found there without parsing the trace, too. */
+const ending = /"maxTokens":(\d+)(?:,"taken":true)?\}\n$/;
+const endingLength = 64;
+
 interface Place {
+  readonly maxTokens: number;
   readonly file: FileHandle;
   readonly offset: number;
   readonly length: number;
@@ -31,7 +36,8 @@ interface Place {
 
 /** Replies that other runs of a stage were paid for, by what was asked. Only their places are in memory. */
 export class EarlierReplies implements AsyncDisposable {
-  private readonly places = new Map<string, Place>();
+  /** By question: one for each `maxTokens` that it was asked with. */
+  private readonly places = new Map<string, readonly Place[]>();
   private readonly files: FileHandle[] = [];
 
   private constructor() {}
@@ -52,14 +58,15 @@ export class EarlierReplies implements AsyncDisposable {
 
   /** A reply to the question that is whole, or was cut where it would be cut again. */
   async find(of: string, maxTokens: number): Promise<KeptReply | undefined> {
-    const place = this.places.get(of);
-    if (place === undefined) return undefined;
-    const bytes = Buffer.alloc(place.length);
-    await place.file.read(bytes, 0, place.length, place.offset);
-    const reply = parsedLine<KeptReply>(bytes);
-    if (reply?.of !== of) return undefined;
-    const isAsGood = reply.finish === 'length' ? reply.maxTokens === maxTokens : reply.maxTokens <= maxTokens;
-    return isAsGood ? reply : undefined;
+    for (const place of this.places.get(of) ?? []) {
+      if (place.maxTokens > maxTokens) continue;
+      const bytes = Buffer.alloc(place.length);
+      await place.file.read(bytes, 0, place.length, place.offset);
+      const reply = parsedLine<KeptReply>(bytes);
+      if (reply?.of !== of) continue;
+      if (reply.finish !== 'length' || place.maxTokens === maxTokens) return reply;
+    }
+    return undefined;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -69,11 +76,17 @@ export class EarlierReplies implements AsyncDisposable {
   private async read(file: FileHandle): Promise<void> {
     let offset = 0;
     for await (const line of wholeLines(file)) {
-      if (line.toString('latin1', 0, prefix.length) === prefix) {
+      const maxTokens = ending.exec(line.toString('latin1', Math.max(0, line.length - endingLength)))?.[1];
+      if (maxTokens !== undefined && line.toString('latin1', 0, prefix.length) === prefix) {
         const of = line.toString('latin1', prefix.length, prefix.length + digestLength);
-        this.places.set(of, { file, offset, length: line.length });
+        this.note(of, { maxTokens: Number(maxTokens), file, offset, length: line.length });
       }
       offset += line.length;
     }
+  }
+
+  private note(of: string, place: Place): void {
+    const known = this.places.get(of) ?? [];
+    if (known.every(({ maxTokens }) => maxTokens !== place.maxTokens)) this.places.set(of, [...known, place]);
   }
 }
