@@ -23,13 +23,20 @@ _PI = re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
 _PI_COMMAND = r"\\pi "
 _SCIENTIFIC = re.compile(r"([+-]?\d+(?:\.\d+)?)[eE]([+-]?\d+)")
 _NUMBER = r"[$€£]?[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:/\d+)?"
+#: Words of mathematics: "2 sqrt2" is no number of roots.
+_FACTOR = r"(?:pi|sqrt|cbrt|log|ln|exp|sin|cos|tan|theta|alpha|beta|gamma|phi|halves|thirds)(?![A-Za-z])"
 #: A number of something: "42 marbles", "60 km/h", "about 7".
 _COUNTED = re.compile(
     rf"(?:about|almost|approximately|around|exactly|nearly|only|roughly)\s+{_NUMBER}(?:\s+[A-Za-z]{{2,}})?"
-    rf"|{_NUMBER}\s+(?!pi\b)[A-Za-z]{{2,}}(?:/[A-Za-z]+)?(?:\^?[23])?"
+    rf"|{_NUMBER}\s+(?!{_FACTOR})[A-Za-z]{{2,}}(?:/[A-Za-z]+)?(?:\^?[23])?"
 )
 #: A line that is no answer: the number of a list's item, or what goes on in the next line.
 _UNFINISHED = re.compile(r"\d+\.|.*[:,=]|.*\\begin(?!.*\\end).*|\\\[(?!.*\\\]).*|\$\$(?!.*\$\$).*")
+#: Says by itself that it is the answer, behind whatever it stands.
+_STATED = re.compile(r"\\(?:boxed|fbox)|\banswer(?:\s+is\b|\s*:)", re.IGNORECASE)
+_RELATION = re.compile(r"[=<>]|\\(?:leq?|geq?|lt|gt|neq?)(?![A-Za-z])")
+#: "x = 5", and no "2x + 3 = 7" or "24 + 24 = 48": these are steps to an answer.
+_SOLVED = re.compile(rf"[\s$\\(\[]*[A-Za-z](?:_\w+)?\s*(?:{_RELATION.pattern})")
 _MIXED_NUMBER = re.compile(r"(?<![\d/.])(\d+)\s+(\d+)/(\d+)(?![\d/])")
 _SPACED_THOUSANDS = re.compile(r"(?<=\d)\\,(?=\d{3}(?!\d))")
 
@@ -112,10 +119,15 @@ def _delimit(text: str) -> str:
 
 
 def _without_remarks(answer: str, *, is_of_words: bool) -> str:
-    """The first line, where it is an answer and sentences follow: numbers in these are no answer."""
+    """
+    The first line, where it is an answer and sentences follow: numbers in these are no answer. Of a solution, which may
+    begin with a step and comes to its answer in the end, all of it.
+    """
     first, _, rest = answer.strip().partition("\n")
     first = first.strip()
-    if not _is_prose(rest):
+    if not _is_prose(rest) or _STATED.search(rest):
+        return answer
+    if _RELATION.search(first) and (_SOLVED.match(first) is None or _RELATION.search(rest)):
         return answer
     is_expression = re.search(r"[0-9A-Za-z]", first) and not re.search(r"[A-Za-z]{2,}", _without_commands(first))
     is_answer = is_expression or _COUNTED.fullmatch(first.rstrip(".")) or (is_of_words and _read_words(first))
