@@ -55,7 +55,7 @@ describe('eval/exact', () => {
     expect(grade('1{,}234 marbles', '1234', 'last')).toBe('right');
   });
 
-  it.each(['1/42', '42 / 5', '\\frac{42}{5}', '\\frac{1}{42}', '42^2', '2^{42}'])(
+  it.each(['1/42', '42 / 5', '\\frac{42}{5}', '\\frac{1}{42}', '42^2', '2^{42}', '2^{-42}', '2^-42', '1/-42'])(
     'reads no part of %j as a number',
     (answer) => {
       expect(grade(answer, '42', 'first')).not.toBe('right');

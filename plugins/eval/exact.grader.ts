@@ -69,7 +69,10 @@ const sign = '[-+−–]?';
 const digits = String.raw`(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?`;
 const wholeNumber = new RegExp(String.raw`^[$€£]?\s?(${sign})\s?[$€£]?\s?(${digits})\s?(?:%|\\%|°)?$`);
 /** No letter, digit or point before it, so that "x2" and "1.2.3" are not read as numbers; nor parts of "1/2" and "2^3". */
-const numberWithin = new RegExp(String.raw`(?<![\w.,]|\d\s?/\s?|\^\{?)[-+−]?${digits}(?![\w^]|[.,]\d|\s?/\s?\d)`, 'g');
+const numberWithin = new RegExp(
+  String.raw`(?<![\w.,]|\d\s?/\s?[-+−]?|\^\{?[-+−]?)[-+−]?${digits}(?![\w^]|[.,]\d|\s?/\s?\d)`,
+  'g',
+);
 const fractions = /\\[cdt]?frac\s*(?:\{[^{}]*\}|\w)\s*(?:\{[^{}]*\}|\w)/g;
 
 function readNumber(answer: string, how: ExactOptions['number']): string | null {
