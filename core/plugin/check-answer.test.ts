@@ -5,6 +5,7 @@ describe('what a plugin answers while a recipe is planned', () => {
   it.each([
     ['check', [], []],
     ['check', undefined, undefined],
+    ['check', null, null],
     ['resources', { cpus: 2, more: 'things' }, { cpus: 2, more: 'things' }],
     ['estimate', { seconds: 0, outputs: { dataset: { rows: 3 } } }, { seconds: 0, outputs: { dataset: { rows: 3 } } }],
     ['afterPlan', [{ message: 'No.' }], [{ message: 'No.' }]],

@@ -28,12 +28,12 @@ const answers = {
 
 /**
  * Checks what a plugin's function gave while a recipe was planned, which plain JavaScript gets wrong easily. Nothing at all
- * is an answer.
+ * is an answer, null too.
  * @param of whose function it is, for messages: "acme/score"
  * @throws UserError `plugin_failed`
  */
 export function checkAnswer<T>(of: string, call: keyof typeof answers, answer: T): T {
-  if (answer === undefined) return answer;
+  if (answer === undefined || answer === null) return answer;
   const { error } = answers[call].safeParse(answer);
   if (error === undefined) return answer;
   const wrong = error.issues.map(({ path, message }) =>
