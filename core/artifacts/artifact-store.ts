@@ -117,13 +117,19 @@ export class ArtifactStore {
    */
   async remove(uris: readonly string[], stageKeys: readonly string[]): Promise<void> {
     for (const uri of uris) await this.#moveOut(this.#folderOf(uri));
-    const kept = await readdir(this.#home.inside('kept')).catch(() => []);
-    for (const key of stageKeys.map(requireName)) {
-      await this.#moveOut(this.#home.inside('scratch', key));
-      for (const digest of kept) await this.#moveOut(this.#home.inside('kept', digest, key));
+    await this.#removeOf(stageKeys, this.#home.inside('scratch'));
+    const kept = this.#home.inside('kept');
+    for (const digest of await namesIn(kept)) {
+      await this.#removeOf(stageKeys, join(kept, digest));
+      // Fails where something is left in it.
+      await rmdir(join(kept, digest)).catch(() => undefined);
     }
-    // Fails where something is left in it.
-    for (const digest of kept) await rmdir(this.#home.inside('kept', digest)).catch(() => undefined);
+  }
+
+  /** What stages have in a folder: of thousands of keys it holds few. */
+  async #removeOf(stageKeys: readonly string[], folder: string): Promise<void> {
+    const keys = new Set(stageKeys);
+    for (const name of await namesIn(folder)) if (keys.has(name)) await this.#moveOut(join(folder, name));
   }
 
   /** For one stage; its disposal removes what was not committed. */
@@ -178,6 +184,11 @@ export class ArtifactStore {
       await rm(staging, { recursive: true, force: true });
     }
   }
+}
+
+/** None where there is no such folder. */
+function namesIn(folder: string): Promise<readonly string[]> {
+  return readdir(folder).catch(() => []);
 }
 
 const notWhole: ReadonlySet<string> = new Set([
