@@ -3,8 +3,8 @@ import { UserError } from '../errors.js';
 const notWritable: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS']);
 
 /**
- * What a failure to write means to the user: `no_disk_space`, `not_writable`, `file_too_large` or `disk_failed`. Any other error is given
- * back as it is. @param folder what could not be written to @param option by which the user chooses another
+ * What a failure to write means to the user: `no_disk_space`, `not_writable`, `file_too_large` or `disk_failed`. Any other error
+ * is given back as it is. @param folder what could not be written to @param option by which the user chooses another
  */
 export function diskError(error: unknown, folder: string, option = '--home or SIMMER_HOME'): unknown {
   if (!(error instanceof Error)) return error;
