@@ -63,6 +63,23 @@ describe('curation/decontaminate', () => {
     ]);
     expect((await decisions(given, evaluation)).rules).toEqual(['in_evaluation', null, null]);
     expect((await decisions(given, evaluation, { acrossSources: true })).rules).toEqual(['in_evaluation', null, null]);
+    // Instructions and greetings are alike in many sources.
+    const greeting = [
+      { role: 'system', content: 'You are a helpful assistant who answers all questions in full.' },
+      { role: 'assistant', content: 'Hello! How can I help you with your homework today, my friend?' },
+    ];
+    const sources = memoryTable(
+      chats,
+      ['first', 'second', 'third'].map((source, index) => ({
+        ...{ id: source, question: 'Why?', source },
+        history: [...greeting, ...turn(index === 0 ? 'What is this?' : 'some eight words that are found in both')],
+      })),
+    );
+    expect((await decisions(sources, evaluation, { acrossSources: true })).rules).toEqual([
+      null,
+      null,
+      'in_earlier_source',
+    ]);
     // A column of that name that is somebody's own.
     const other = memoryTable({ ...columns, history: 'VARCHAR[]' }, [{ id: 'd', ...row, history: ['Hello.'] }]);
     expect((await decisions(other, evaluation)).rules).toEqual([null]);

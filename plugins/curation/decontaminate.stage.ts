@@ -1,7 +1,7 @@
 import { defineStage, input, manyInputs, pace, type Row, requireColumns, textIn, workInThreads } from 'simmerkit';
 import { comparedColumns, comparedText } from './compared-text.js';
 import type { EvaluationIndex } from './decontaminate.work.js';
-import { hasHistory } from './history.js';
+import { hasHistory, historyOf } from './history.js';
 import { decontaminateOptions } from './options.js';
 import { sieveFacts } from './row-facts.js';
 import type { Drop, FoundDrops } from './sieve.js';
@@ -47,7 +47,7 @@ export const decontaminate = defineStage({
     const judge = (row: Row, at: number): Drop | undefined => {
       const drop = drops.get(at);
       if (drop !== undefined) return drop;
-      const words = scanWords(comparedText(row, trained));
+      const words = scanWords(comparedText(hasHistory(dataset) ? withQuestionsAlone(row) : row, trained));
       const source = textIn(row, 'source') ?? '';
       const shared = kept.match(words, (owner) => owner !== source);
       if (shared !== undefined) return { rule: 'in_earlier_source', evidence: `${shared.owner}: ${shared.words}` };
@@ -57,3 +57,8 @@ export const decontaminate = defineStage({
     return await sieve(context, dataset, await judgeRows(context, dataset, read, judge));
   },
 });
+
+/** Of the turns before, what is asked: instructions to a model and its greetings are alike in many sources. */
+function withQuestionsAlone(row: Row): Row {
+  return { ...row, history: historyOf(row).filter(({ role }) => role === 'user') };
+}
