@@ -13,11 +13,11 @@ export function finalAnswer(answer: string, delimiter = '<|im_start|>answer'): s
   return marker < 0 ? null : presence(withoutEmphasis(text.slice(marker + 'Answer:'.length)));
 }
 
-/** Models write `**Answer:** 42`, `**Answer: 42**` and `Answer: **42**`. */
+/** Models write `**Answer:** 42`, `**Answer: 42**` and `Answer: **42**`; the stars of `(x^*, y^*)` are none of Markdown's. */
 function withoutEmphasis(text: string): string {
   return text
     .replace(/^(?:\*\*|__)(?=\s|$)/, '')
-    .replace(/(?<![\w*])(\*\*|__|[*`])(?=[^\s*])([^*`\n]{0,200}[^\s*`])\1(?![\w*])/g, '$2')
+    .replace(/(?<![\w*^{\\])(\*\*|__|[*`])(?=[^\s*])([^*`\n]{0,200}[^\s*`])\1(?![\w*])/g, '$2')
     .replace(/^([^*\n]*[^\s*])\*\*(?=\s*$|\s*\n)/, '$1');
 }
 

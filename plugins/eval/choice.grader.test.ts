@@ -26,6 +26,7 @@ it.each([
   'a cat',
   'A or B',
   'A, C',
+  'A as well as C',
   'A molecule - of water',
   'Either (A) or (B).',
   'E',

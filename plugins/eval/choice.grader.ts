@@ -47,9 +47,9 @@ export function chosenLetter(text: string, letters: string): string | null {
   const alone = new RegExp(`^\\(?([${letters}${letters.toLowerCase()}])\\)?\\s*[.:]?\\s*(?:\\n|$)`).exec(plain)?.[1];
   if (alone !== undefined) return alone.toUpperCase();
   // Small letters are words ("a"), so that from here on only capitals count.
-  const labelled = new RegExp(`^\\(?([${letters}])(?:[).:](?=\\s|$)|,?\\s+(?:because|since|as)\\b|\\s+[-–—]\\s)`).exec(
-    plain,
-  )?.[1];
+  const labelled = new RegExp(
+    `^\\(?([${letters}])(?:[).:](?=\\s|$)|,?\\s+(?:because|since|as(?!\\s+well))\\b|\\s+[-–—]\\s)`,
+  ).exec(plain)?.[1];
   if (labelled !== undefined) return labelled;
   const stated = new RegExp(
     `(?:[Aa]nswer|[Cc]hoice|[Oo]ption)(?:\\s+is)?\\s*:?\\s*\\(?([${letters}])\\)?(?![\\w'’]|\\s+(?:or|and)\\b)`,

@@ -24,6 +24,7 @@ describe('extraction s1', () => {
     ],
     ['an emphasized answer', 'Answer: **$42**', '$42'],
     ['two that are emphasized', '**Answer:** **4** and `2`', '4 and 2'],
+    ['stars of mathematics as they are', 'Answer: (x^*, y^*) and (a^{*}, b^{*})', '(x^*, y^*) and (a^{*}, b^{*})'],
     ['products and powers as they are', 'Answer: 2**10 * 3*x*y', '2**10 * 3*x*y'],
   ])('finds %s', (_, answer, expected) => {
     expect(s1(answer)).toBe(expected);
