@@ -137,7 +137,10 @@ export function addRunCommands(program: Command, action: CommandAction): void {
         'Runs are named, or chosen by how they stand, their recipe and their age: those that are all of it, and not under way.',
     )
     .argument('[runs...]', 'runs: their ids, the beginnings of them, or "latest"')
-    .option('--older-than <time>', 'those that ended (or began, where they have no end) so long ago: 30d, 12h')
+    .option(
+      '--older-than <time>',
+      'those that ended (or had their last event, where they have no end) so long ago: 30d, 12h',
+    )
     .addOption(new Option('--status <status...>', 'those that stand so').choices(restingStatuses))
     .option('--recipe <name>', 'those of this recipe')
     .option('--dry-run', 'only say what would go')

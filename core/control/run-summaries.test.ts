@@ -45,7 +45,9 @@ it('a run that went on is told with what is new, and a damaged line of it too', 
   const { summarize } = new RunSummaries();
   expect(await summarize(runFolder)).toMatchObject({ status: 'crashed', events: 1 });
   await appendEnding(runId, runFolder, { type: 'run.interrupted', data: { reason: 'enough' } });
-  expect(await summarize(runFolder)).toMatchObject({ status: 'interrupted', events: 2 });
+  const interrupted = await summarize(runFolder);
+  expect(interrupted).toMatchObject({ status: 'interrupted', events: 2 });
+  expect(interrupted?.lastEventAt).toBe(interrupted?.endedAt);
   await appendFile(eventsFile(runFolder), 'not an event\n');
   await expect(summarize(runFolder)).rejects.toMatchObject({ code: 'log_damaged' });
 });

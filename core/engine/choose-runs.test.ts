@@ -16,17 +16,21 @@ const runs = [
   run('study-long', 'completed', '2026-01-01T00:00:00.000Z', '2026-02-28T12:00:00.000Z'),
   run('study-failed', 'failed', '2026-01-01T00:00:00.000Z', '2026-01-01T01:00:00.000Z'),
   run('other-killed', 'crashed', '2026-01-01T00:00:00.000Z'),
+  { ...run('other-resumed', 'crashed', '2026-01-01T00:00:00.000Z'), lastEventAt: '2026-02-28T12:00:00.000Z' },
   run('other-running', 'running', '2026-01-01T00:00:00.000Z'),
   run('other-waiting', 'queued', '2026-01-01T00:00:00.000Z'),
 ];
 
 it.each<[RunChoice, readonly string[]]>([
   [{ olderThan: 30 * day }, ['study-old', 'study-failed', 'other-killed']],
-  [{ olderThan: 0 }, ['study-old', 'study-long', 'study-failed', 'other-killed']],
-  [{ statuses: ['failed', 'crashed'] }, ['study-failed', 'other-killed']],
+  [{ olderThan: 0 }, ['study-old', 'study-long', 'study-failed', 'other-killed', 'other-resumed']],
+  [{ statuses: ['failed', 'crashed'] }, ['study-failed', 'other-killed', 'other-resumed']],
   [{ recipe: 'study', statuses: ['completed'] }, ['study-old', 'study-long']],
   [{ recipe: 'stud' }, []],
-  [{ recipe: 'other' }, ['other-killed']],
-])('runs that are %j are chosen by when they ended, and none that is under way', (choice, ids) => {
-  expect(chooseRuns(runs, choice, now).map(({ runId }) => runId)).toEqual(ids);
-});
+  [{ recipe: 'other' }, ['other-killed', 'other-resumed']],
+])(
+  'runs that are %j are chosen by when they ended or had their last event, and none that is under way',
+  (choice, ids) => {
+    expect(chooseRuns(runs, choice, now).map(({ runId }) => runId)).toEqual(ids);
+  },
+);

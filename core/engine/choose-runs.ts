@@ -8,7 +8,7 @@ export interface RunChoice {
   readonly statuses?: readonly (typeof restingStatuses)[number][];
   /** Name of the recipe, whole. */
   readonly recipe?: string;
-  /** For how long nothing has been going on, in seconds: since it ended, or was created where it has no end. */
+  /** For how long nothing has been going on, in seconds: since it ended, or its last event where it has no end. */
   readonly olderThan?: number;
 }
 
@@ -22,6 +22,6 @@ export function chooseRuns(
     (run) =>
       statuses.some((status) => status === run.status) &&
       (recipe === undefined || recipe === run.recipe) &&
-      now.getTime() - Date.parse(run.endedAt ?? run.startedAt) >= olderThan * 1000,
+      now.getTime() - Date.parse(run.endedAt ?? run.lastEventAt ?? run.startedAt) >= olderThan * 1000,
   );
 }

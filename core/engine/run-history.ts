@@ -65,6 +65,7 @@ export async function summaryOf(
     status: await statusOf(state, runFolder, wasHeld),
     startedAt: state.createdAt,
     ...(state.endedAt === undefined ? {} : { endedAt: state.endedAt }),
+    lastEventAt: state.lastEventAt,
     runFolder,
     events: state.events,
     stagesDone: Object.values(state.stages).filter(isDone).length,

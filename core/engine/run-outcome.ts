@@ -55,6 +55,8 @@ export interface RunSummary {
   /** ISO 8601; when it was created. */
   readonly startedAt: string;
   readonly endedAt?: string;
+  /** Absent where its log cannot be read, and where a server tells of it. */
+  readonly lastEventAt?: string;
   readonly runFolder: string;
   readonly events: number;
   readonly stagesDone: number;
