@@ -155,7 +155,8 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
         call.sendMetadata(new Metadata());
         const letGo = new AbortController();
         const end = () => letGo.abort();
-        runs.letGo(runFolder, AbortSignal.any([signal, over.signal])).then(end, end);
+        const watching = AbortSignal.any([signal, over.signal]);
+        runs.letGo(runFolder, watching).then(end, end);
         const cut = AbortSignal.any([signal, stopping]);
         const waits = AbortSignal.any([cut, letGo.signal]);
         let position = await tail.seek(Math.max(1, Number(fromSequence)), waits);
@@ -169,7 +170,7 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
           }
           if (signal.aborted) return;
           if (runs.goesOn(basename(runFolder)) || (stopping.aborted && !tail.hasEnd)) throw serverStopping();
-          const inHand = await runs.inHand(basename(runFolder));
+          const inHand = await runs.inHand(basename(runFolder), watching);
           if (inHand !== undefined) await Promise.race([tail.grown(position, cut), inHand.released]);
           // Its end may have been written past this process's own log: then the file is ahead of what the tail knows.
           else if (!(await tail.hasMore(position, signal))) break;

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { filter, firstValueFrom, Subject } from 'rxjs';
+import { filter, firstValueFrom, fromEvent, Subject, takeUntil } from 'rxjs';
 import type { Settings } from '../config/settings.js';
 import { createRunManager } from '../container/create-run-manager.js';
 import { appendEnding } from '../engine/append-ending.js';
@@ -161,19 +161,24 @@ export class ServedRuns {
 
   /**
    * A run of which more may come, also where it has an end: it is resumed and waits, or it is just ending.
-   * @param runId its whole id @returns what resolves when it is let go; undefined where it waits not and runs not here
+   * @param runId its whole id @param signal of who waits: one that is gone leaves nothing behind
+   * @returns what resolves when it is let go, or the signal is aborted; undefined where it waits not and runs not here
    */
-  async inHand(runId: string): Promise<{ readonly released: Promise<unknown> } | undefined> {
+  async inHand(runId: string, signal: AbortSignal): Promise<{ readonly released: Promise<unknown> } | undefined> {
     await this.#takingUp;
-    if (!this.queue.has(runId) && !this.#cancels.has(runId)) return undefined;
-    return { released: firstValueFrom(this.#released$.pipe(filter((released) => released === runId))) };
+    if (signal.aborted || (!this.queue.has(runId) && !this.#cancels.has(runId))) return undefined;
+    const released$ = this.#released$.pipe(
+      filter((released) => released === runId),
+      takeUntil(fromEvent(signal, 'abort')),
+    );
+    return { released: firstValueFrom(released$, { defaultValue: undefined }) };
   }
 
   /** Resolves when nobody writes a run any more: it is not in hand here, and no process holds it. Or when the signal is aborted. */
   async letGo(runFolder: string, signal: AbortSignal): Promise<void> {
     // Twice: a process that makes a run holds it just after.
     for (let looks = 0; looks < 2 && !signal.aborted; ) {
-      const inHand = await this.inHand(basename(runFolder));
+      const inHand = await this.inHand(basename(runFolder), signal);
       if (inHand !== undefined) await inHand.released;
       looks = inHand === undefined && !(await isHeld(runFolder)) ? looks + 1 : 0;
       await wait(ownerMilliseconds, undefined, { signal, ref: false }).catch(() => undefined);

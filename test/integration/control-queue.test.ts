@@ -70,6 +70,18 @@ describe('runs that share a machine', () => {
     for (const runId of [second, third]) await expectCompleted(runId);
   });
 
+  it('are waited for no longer than somebody waits', async () => {
+    await start({ cpus: 1 });
+    const runId = await create(long(1));
+    const { runs } = harness.server;
+    const watcher = new AbortController();
+    const letGo = runs.letGo(await runs.folderOf(runId), watcher.signal);
+    expect(await statusOf(runId)).toBe(RunStatus.RUN_STATUS_RUNNING);
+    watcher.abort();
+    await letGo;
+    expect(await statusOf(runId)).toBe(RunStatus.RUN_STATUS_RUNNING);
+  });
+
   /** A run that was taken out of the queue and resumed, behind one that goes on, and what a watcher sees from there on. */
   async function resumedInQueue() {
     await start({ cpus: 1 });
