@@ -40,9 +40,11 @@ export function watchOutput(): void {
 export function showWarnings(): void {
   const others = process.listeners('warning');
   process.removeAllListeners('warning');
-  process.on('warning', (warning) => {
-    if (warning.name !== 'Warning') for (const tell of others) tell(warning);
-    else process.stderr.write(redactor()(`${colorsFor(process.stderr).yellow('warning')}: ${warning.message}\n`));
+  process.on('warning', (warning: NodeJS.ErrnoException) => {
+    const { name, code, message } = warning;
+    const label = colorsFor(process.stderr).yellow(code === undefined ? 'warning' : `warning[${code}]`);
+    if (name !== 'Warning') for (const tell of others) tell(warning);
+    else process.stderr.write(redactor()(`${label}: ${message}\n`));
   });
 }
 

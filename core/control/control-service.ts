@@ -241,6 +241,10 @@ function unaryUntil(stopping: AbortSignal) {
   return <Request, Response>(answer: (request: Request) => Promise<Response>) =>
     (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
       const stop = () => callback(toStatus(serverStopping()));
+      if (stopping.aborted) {
+        stop();
+        return;
+      }
       stopping.addEventListener('abort', stop);
       const isOurs = () => {
         stopping.removeEventListener('abort', stop);

@@ -333,15 +333,19 @@ describe('curation/distill', () => {
       '{"asked":"id-killed","dollars":0.25}\n{"asked":"id-torn","do',
     );
     const price = { inputPerMillion: 0, outputPerMillion: 1 };
-    const { events } = await run(dataset('fine', 'down', 'silent', 'killed'), {
-      price,
-      maxTokens: 2000,
-      maxDollars: 1,
-      timeoutMilliseconds: silence,
-    });
-    const metric = events.find((event) => event.type === 'metric.measured' && event.data.name === 'distill.dollars');
-    // Four answers, the one that did not come at its most, and the killed one.
-    expect((metric!.data as { value: number }).value).toBeCloseTo(4 * 0.001 + 0.002 + 0.25, 10);
+    const dollars = async () => {
+      const { events } = await run(dataset('fine', 'down', 'silent', 'killed'), {
+        price,
+        maxTokens: 2000,
+        maxDollars: 1,
+        timeoutMilliseconds: silence,
+      });
+      const metric = events.find((event) => event.type === 'metric.measured' && event.data.name === 'distill.dollars');
+      return (metric!.data as { value: number }).value;
+    };
+    // Four answers, the one that did not come at its most, and the killed one: also where it was asked again since.
+    expect(await dollars()).toBeCloseTo(4 * 0.001 + 0.002 + 0.25, 10);
+    expect(await dollars()).toBeCloseTo(4 * 0.001 + 0.002 + 0.25, 10);
   });
 
   it('fails where the server takes no question at all, and asks again once it may', async () => {

@@ -27,6 +27,11 @@ const digestLength = 32;
 const ending = /"maxTokens":(\d+)(?:,"taken":true)?\}\n$/;
 const endingLength = 64;
 
+/** What is there and cannot be read would be paid for again. */
+function unlessMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') throw error;
+}
+
 interface Place {
   readonly maxTokens: number;
   readonly file: FileHandle;
@@ -46,9 +51,9 @@ export class EarlierReplies implements AsyncDisposable {
   static async beside(folder: string): Promise<EarlierReplies> {
     const earlier = new EarlierReplies();
     const around = dirname(folder);
-    for (const name of (await readdir(around).catch(() => [])).sort()) {
+    for (const name of (await readdir(around)).sort()) {
       if (name === basename(folder)) continue;
-      const file = await open(join(around, name, 'replies.jsonl'), 'r').catch(() => undefined);
+      const file = await open(join(around, name, 'replies.jsonl'), 'r').catch(unlessMissing);
       if (file === undefined) continue;
       earlier.files.push(file);
       await earlier.read(file);

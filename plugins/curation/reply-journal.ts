@@ -150,16 +150,24 @@ export class ReplyJournal<Entry extends Kept = KeptReply> implements AsyncDispos
     const place = { offset: this.end, length };
     this.end += length;
     if ('asked' in line) {
+      this.loseOpen(line.asked);
       this.open.set(line.asked, line.dollars);
     } else if ('unanswered' in line) {
       this.open.delete(line.unanswered);
       this.sums.dollars += line.dollars;
     } else {
+      if (line.taken === true) this.loseOpen(line.id);
       this.open.delete(line.id);
       this.places.set(line.id, place);
       if (line.taken === true) return;
       for (const sum of ['inputTokens', 'outputTokens', 'dollars'] as const) this.sums[sum] += line[sum];
     }
+  }
+
+  /** A question that is asked again, or needs not be, had no answer when its core was killed. */
+  private loseOpen(id: string): void {
+    this.sums.dollars += this.open.get(id) ?? 0;
+    this.open.delete(id);
   }
 
   private async readLines(): Promise<void> {

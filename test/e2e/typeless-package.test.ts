@@ -46,6 +46,6 @@ stages:
     const { code, stderr } = await simmer([command, 'recipe.yaml'], { cwd: folder.path });
     expect([command, code]).toEqual([command, 0]);
     expect(stderr).not.toContain('MODULE_TYPELESS_PACKAGE_JSON');
-    if (command === 'run') expect(stderr).toContain('[OLD_COUNTER] Warning: The counter is old.');
+    if (command === 'run') expect(stderr).toContain('warning[OLD_COUNTER]: The counter is old.');
   }
 });
