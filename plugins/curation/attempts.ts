@@ -133,7 +133,7 @@ export class Attempts implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { replies } of this.solvings) await replies[Symbol.asyncDispose]();
+    for (const { replies } of this.solvings) await replies.journal[Symbol.asyncDispose]();
     await this.grades[Symbol.asyncDispose]();
   }
 

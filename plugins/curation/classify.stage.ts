@@ -66,8 +66,8 @@ export const classify = defineStage({
       'The dataset',
     );
     const classes = await classesOf(taxonomy);
-    await using replies = await openReplies(context, options, {});
-    const { journal } = replies;
+    const replies = await openReplies(context, options, {});
+    await using journal = replies.journal;
     async function* questions(attempt: number): AsyncIterable<Question> {
       for await (const row of dataset.rows()) {
         const id = textIn(row, 'id') ?? '';

@@ -35,8 +35,8 @@ export const distill = defineStage({
     const { dataset, teacher } = inputs;
     requireColumns(dataset, ['id', options.column], 'The dataset');
     const { temperature, topP, maxTokens, system } = options;
-    await using replies = await openReplies(context, options, { temperature, topP });
-    const { journal } = replies;
+    const replies = await openReplies(context, options, { temperature, topP });
+    await using journal = replies.journal;
     const historyOf = historyIn(dataset);
     async function* questions(): AsyncIterable<Question> {
       for await (const row of dataset.rows()) {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { open, readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Question, Reply } from './answerer.js';
 import { parsedLine, wholeLines } from './reply-lines.js';
@@ -34,16 +34,16 @@ function unlessMissing(error: NodeJS.ErrnoException): undefined {
 
 interface Place {
   readonly maxTokens: number;
-  readonly file: FileHandle;
+  /** Path of the journal. */
+  readonly file: string;
   readonly offset: number;
   readonly length: number;
 }
 
 /** Replies that other runs of a stage were paid for, by what was asked. Only their places are in memory. */
-export class EarlierReplies implements AsyncDisposable {
+export class EarlierReplies {
   /** By question: one for each `maxTokens` that it was asked with. */
   private readonly places = new Map<string, readonly Place[]>();
-  private readonly files: FileHandle[] = [];
 
   private constructor() {}
 
@@ -53,10 +53,7 @@ export class EarlierReplies implements AsyncDisposable {
     const around = dirname(folder);
     for (const name of (await readdir(around)).sort()) {
       if (name === basename(folder)) continue;
-      const file = await open(join(around, name, 'replies.jsonl'), 'r').catch(unlessMissing);
-      if (file === undefined) continue;
-      earlier.files.push(file);
-      await earlier.read(file);
+      await earlier.read(join(around, name, 'replies.jsonl'));
     }
     return earlier;
   }
@@ -65,8 +62,9 @@ export class EarlierReplies implements AsyncDisposable {
   async find(of: string, maxTokens: number): Promise<KeptReply | undefined> {
     for (const place of this.places.get(of) ?? []) {
       if (place.maxTokens > maxTokens) continue;
+      await using file = await open(place.file, 'r');
       const bytes = Buffer.alloc(place.length);
-      await place.file.read(bytes, 0, place.length, place.offset);
+      await file.read(bytes, 0, place.length, place.offset);
       const reply = parsedLine<KeptReply>(bytes);
       if (reply?.of !== of) continue;
       if (reply.finish !== 'length' || place.maxTokens === maxTokens) return reply;
@@ -74,13 +72,11 @@ export class EarlierReplies implements AsyncDisposable {
     return undefined;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const file of this.files) await file.close();
-  }
-
-  private async read(file: FileHandle): Promise<void> {
+  private async read(file: string): Promise<void> {
+    await using journal = await open(file, 'r').catch(unlessMissing);
+    if (journal === undefined) return;
     let offset = 0;
-    for await (const line of wholeLines(file)) {
+    for await (const line of wholeLines(journal)) {
       const maxTokens = ending.exec(line.toString('latin1', Math.max(0, line.length - endingLength)))?.[1];
       if (maxTokens !== undefined && line.toString('latin1', 0, prefix.length) === prefix) {
         const of = line.toString('latin1', prefix.length, prefix.length + digestLength);

@@ -5,7 +5,8 @@ import { EarlierReplies } from './earlier-replies.js';
 import { ReplyJournal } from './reply-journal.js';
 
 /** The replies of a model, and those of earlier runs that are as good as new ones. */
-export interface OpenReplies extends AsyncDisposable {
+export interface OpenReplies {
+  /** The caller disposes of it. */
   readonly journal: ReplyJournal;
   readonly earlier?: EarlierReplies;
 }
@@ -23,18 +24,9 @@ export async function openReplies(
   place = '',
 ): Promise<OpenReplies> {
   if (url === undefined) {
-    const journal = await ReplyJournal.open(join(context.scratchFolder, place), context.log);
-    return { journal, [Symbol.asyncDispose]: () => journal[Symbol.asyncDispose]() };
+    return { journal: await ReplyJournal.open(join(context.scratchFolder, place), context.log) };
   }
   const folder = await context.keptFolder({ model, label, sampling });
   const earlier = await EarlierReplies.beside(folder);
-  const journal = await ReplyJournal.open(folder, context.log);
-  return {
-    journal,
-    earlier,
-    async [Symbol.asyncDispose]() {
-      await journal[Symbol.asyncDispose]();
-      await earlier[Symbol.asyncDispose]();
-    },
-  };
+  return { journal: await ReplyJournal.open(folder, context.log), earlier };
 }

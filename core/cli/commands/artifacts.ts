@@ -26,14 +26,15 @@ export async function artifacts(name: string, flags: ArtifactsFlags): Promise<nu
   }
   await using workspace = await openWorkspace(flags);
   const run = await workspace.find(name);
-  const made = (await workspace.artifacts(run)).filter(isOfStage);
+  const all = await workspace.artifacts(run);
   if (flags.get === undefined) {
+    const made = all.filter(isOfStage);
     if (flags.json) await writeJson(made);
     else if (made.length === 0) await writeLine(`No stage of ${run.runId} has made anything yet.`);
     else await writeLine(artifactLines(made, colorsFor(process.stdout)).join('\n'));
     return exitCodes.ok;
   }
-  const wanted = findOutput(flags.get, made, run);
+  const wanted = findOutput(flags.get, all, run);
   const folder = flags.output ?? flags.get;
   await fetchArtifact(wanted, folder, (range) => workspace.readArtifact(range));
   if (flags.json) await writeJson({ ...wanted, folder });
@@ -54,8 +55,8 @@ function artifactLines(made: readonly RunArtifact[], colors: Colors): readonly s
 }
 
 /** The output of a name `STAGE.OUTPUT`. @throws UserError `output_not_found` */
-export function findOutput(name: string, made: readonly RunArtifact[], { runId }: RunSummary): RunArtifact {
-  const outputs = made.filter(isOfStage);
+export function findOutput(name: string, all: readonly RunArtifact[], { runId }: RunSummary): RunArtifact {
+  const outputs = all.filter(isOfStage);
   const found = outputs.find((artifact) => nameOf(artifact) === name);
   if (found !== undefined) return found;
   const hint = suggestion(name, outputs.map(nameOf)) ?? 'None of its stages has made anything yet.';
