@@ -55,6 +55,7 @@ export { telemetryTypes } from './events/catalogue.js';
 export { type Redact, redacted, redactor } from './events/redaction.js';
 export { waitForLock } from './events/wait-for-lock.js';
 export { formatBytes, formatCompact, formatCount, formatDuration, formatShare, formatUsd } from './figures.js';
+export { sha256OfFile } from './files/file-hash.js';
 export { isGlob, matchingFiles } from './files/matching-files.js';
 export { fitsPattern } from './files/name-pattern.js';
 export { type ProcessGraderOptions, startProcessGrader } from './grader/process-grader.js';

