@@ -25,6 +25,28 @@ const compressionLevel = 1;
 /** Row groups wait in DuckDB until they are whole; beyond this they wait on disk. */
 const memoryLimit = '1GB';
 
+let reader: Promise<DuckDBInstance> | undefined;
+
+/**
+ * A connection for reading tables, to be closed; of a DuckDB that this thread keeps, since to make one takes as long as to
+ * read a megabyte or two.
+ */
+export async function connectToRead(): Promise<DuckDBConnection> {
+  reader ??= DuckDBInstance.create(':memory:', {
+    threads: '1',
+    preserve_insertion_order: 'true',
+    // What was read of a file would stay in memory.
+    enable_external_file_cache: 'false',
+  });
+  reader.catch(forgetReader);
+  return (await reader).connect();
+}
+
+/** A DuckDB that failed at a damaged file may fail at all others: the next reading gets another one. */
+export function forgetReader(): void {
+  reader = undefined;
+}
+
 /**
  * Gives a DuckDB that lives as long as the writing of a file.
  * @param scratchFolder one that is not there yet; removed at the end

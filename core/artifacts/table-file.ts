@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import {
   DuckDBBlobVector,
   type DuckDBDataChunk,
-  DuckDBInstance,
+  type DuckDBInstance,
   DuckDBListValue,
   DuckDBStructValue,
   type DuckDBValue,
@@ -13,8 +13,10 @@ import { quoteName, sqlType } from './column-type.js';
 import { damaged } from './damaged.js';
 import {
   columnTypes,
+  connectToRead,
   copyTo,
   fillTables,
+  forgetReader,
   parquet,
   quoteText,
   rowGroupRows,
@@ -104,13 +106,10 @@ export interface TableReading {
  * @param columns those that are read
  */
 export function readTable(file: string, columns: Columns, { positions, texts }: TableReading = {}): AsyncIterable<Row> {
-  const refuse = (error: Error) => {
-    throw damaged(file, error);
-  };
   const selected = Object.entries(columns).map(([name, type]) =>
     texts === 'utf8' && type.toUpperCase() === 'VARCHAR' ? `encode(${quoteName(name)})` : quoteName(name),
   );
-  return selectRows(file, columns, selected, refuse, positions);
+  return selectRows(file, columns, selected, (error) => damaged(file, error), positions);
 }
 
 /**
@@ -122,17 +121,19 @@ export function readForeignTable(file: string, columns: Columns): AsyncIterable<
   const selected = Object.entries(types).map(
     ([name, type]) => `CAST(${quoteName(name)} AS ${sqlType(type)}) AS ${quoteName(name)}`,
   );
-  return selectRows(file, columns, selected, (error) => refuseForeign(file, error));
+  return selectRows(file, columns, selected, (error) => foreign(file, error));
 }
 
 /** The columns of such a file; single precision becomes double. @throws UserError as `readForeignTable` */
 export async function foreignColumns(file: string): Promise<Columns> {
-  const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
+  const connection = await connectToRead();
   try {
-    const connection = await instance.connect();
     const described = await connection
       .runAndReadAll(`DESCRIBE SELECT * FROM read_parquet(${quoteText(file)})`)
-      .catch((error: Error) => refuseForeign(file, error));
+      .catch((error: Error) => {
+        forgetReader();
+        throw foreign(file, error);
+      });
     const named = described
       .getRowObjects()
       .map(({ column_name, column_type }) => [
@@ -143,12 +144,12 @@ export async function foreignColumns(file: string): Promise<Columns> {
     columnTypes(columns);
     return columns;
   } finally {
-    instance.closeSync();
+    connection.closeSync();
   }
 }
 
-function refuseForeign(file: string, error: Error): never {
-  throw new UserError('invalid_table_file', `Cannot read ${file} as a table: ${error.message}`, {
+function foreign(file: string, error: Error): UserError {
+  return new UserError('invalid_table_file', `Cannot read ${file} as a table: ${error.message}`, {
     kind: 'runFailed',
     hint: 'It must be a whole Parquet file with the columns that are asked for.',
     cause: error,
@@ -159,14 +160,17 @@ async function* selectRows(
   file: string,
   columns: Columns,
   selected: readonly string[],
-  refuse: (error: Error) => never,
+  asUserError: (error: Error) => UserError,
   positions?: RowReading['positions'],
 ): AsyncIterable<Row> {
   const names = Object.keys(columns);
-  const instance = await DuckDBInstance.create(':memory:', { threads: '1', preserve_insertion_order: 'true' });
+  const refuse = (error: Error) => {
+    forgetReader();
+    throw asUserError(error);
+  };
+  const connection = await connectToRead();
   let next: Promise<DuckDBDataChunk | null> | undefined;
   try {
-    const connection = await instance.connect();
     const query = `SELECT ${selected.join(', ')} FROM ${rowsToRead(file, positions)}`;
     const result = await connection.stream(query).catch(refuse);
     next = result.fetchChunk();
@@ -185,7 +189,7 @@ async function* selectRows(
     }
   } finally {
     await next?.catch(() => {});
-    instance.closeSync();
+    connection.closeSync();
   }
 }
 

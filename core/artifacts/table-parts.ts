@@ -1,6 +1,6 @@
-import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import type { DuckDBConnection } from '@duckdb/node-api';
 import { damaged } from './damaged.js';
-import { quoteText, rowGroupBytes, rowGroupRows } from './duckdb-tables.js';
+import { connectToRead, forgetReader, quoteText, rowGroupBytes, rowGroupRows } from './duckdb-tables.js';
 
 /** A row group of a table. */
 export interface RowGroup {
@@ -19,9 +19,10 @@ export async function rowGroupsOf(connection: DuckDBConnection, file: string): P
 
 /** Rows of a table in parts of whole row groups, which are only unpacked as a whole; a function of the file alone. @throws UserError `artifact_damaged` */
 export async function partsOfTable(file: string): Promise<readonly { readonly first: number; readonly end: number }[]> {
-  const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
+  const connection = await connectToRead();
   try {
-    const groups = await rowGroupsOf(await instance.connect(), file).catch((error: Error) => {
+    const groups = await rowGroupsOf(connection, file).catch((error: Error) => {
+      forgetReader();
       throw damaged(file, error);
     });
     const parts: { readonly first: number; readonly end: number }[] = [];
@@ -38,6 +39,6 @@ export async function partsOfTable(file: string): Promise<readonly { readonly fi
     }
     return parts;
   } finally {
-    instance.closeSync();
+    connection.closeSync();
   }
 }
