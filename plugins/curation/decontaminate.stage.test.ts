@@ -183,6 +183,30 @@ describe('words', () => {
     expect(hashes('a b c d e f').slice(4, 6)).toEqual(hashes('c  D\te'));
     expect(hashes('a b')).toEqual([]);
   });
+
+  it('have hashes of their own, by their small letters, in any text and in long ones', () => {
+    const hashOf = new Map<string, string>();
+    const check = (text: string) => {
+      const words = scanPassingWords(Buffer.from(text));
+      const hashes = words.hashRuns(1).slice();
+      const found = wordsOf(text);
+      expect(words.count).toBe(found.length);
+      for (const [at, word] of found.entries()) {
+        const hash = `${hashes[2 * at]} ${hashes[2 * at + 1]}`;
+        expect(hashOf.get(word) ?? hash).toBe(hash);
+        hashOf.set(word, hash);
+      }
+    };
+    fc.assert(fc.property(fc.oneof(anyText, fc.string({ unit: 'binary' })), check));
+    const long = Array.from(
+      { length: 40_000 },
+      (_, at) => `Wort${at}\u00a0\u00c9TAT${at % 7}\u2003${'x'.repeat(at % 40)}`,
+    );
+    check(long.join(' '));
+    check(`\u00c9${'\u4e2d'.repeat(300_000)}\u00a0\u00e9${'\u4e2d'.repeat(300_000)}`);
+    check('etat0 \u00e9tat0 x');
+    expect(new Set(hashOf.values()).size).toBe(hashOf.size);
+  });
 });
 
 describe('the n-gram index', () => {

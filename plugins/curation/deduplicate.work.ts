@@ -1,7 +1,7 @@
 import type { StartWork } from 'simmerkit';
 import { comparedBytes } from './compared-text.js';
 import { type NearOptions, NearSketch } from './near-sketch.js';
-import { mix, scanPassingWords, scanWords, type Words } from './words.js';
+import { scanPassingWords, scanWords, type Words } from './words.js';
 
 export interface DuplicateKeys {
   /** Columns that are compared. */
@@ -39,7 +39,7 @@ export const start: StartWork<DuplicateKeys, Uint32Array> = (settings) => {
 function writeTextKey(words: Words, keys: Uint32Array, from: number): void {
   const [low = 0, high = 0] = words.hashRuns(words.count);
   // Never zero, which is no key.
-  keys[from] = mix(low ^ words.count) | 1;
+  keys[from] = (low ^ words.count) | 1;
   keys[from + 1] = high;
 }
 

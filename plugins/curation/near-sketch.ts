@@ -1,5 +1,6 @@
 import { random } from 'simmerkit';
-import { mix, type Words } from './words.js';
+import { numbersAt, reserve, startKernel } from './word-kernel.js';
+import type { Words } from './words.js';
 
 export interface NearOptions {
   /** Jaccard similarity of the shingles from which two texts are near duplicates, above 0, at most 1. */
@@ -13,7 +14,6 @@ export interface NearOptions {
 
 /** Of pairs that are just as similar as asked for, the share that must be found. */
 const leastRecall = 0.99;
-const empty = 0xffffffff;
 
 /**
  * MinHash signatures in bands (locality-sensitive hashing): texts that agree in one whole band are candidates. A value of
@@ -26,21 +26,26 @@ export class NearSketch {
   /** Values of the signature in a band, and how many bands. */
   readonly bandRows: number;
   readonly bands: number;
-  private readonly factors: Uint32Array;
-  private readonly offsets: Uint32Array;
-  private readonly values: Uint32Array;
-  private readonly rounds: Uint32Array;
+  private readonly kernel = startKernel();
+  /** Where things are in the kernel's memory: from 0 on the seeds of the rounds, then these. */
+  private readonly at: {
+    readonly values: number;
+    readonly rounds: number;
+    readonly keys: number;
+    readonly shingles: number;
+  };
 
   constructor(private readonly options: NearOptions) {
     this.bandRows = rowsOfBand(options);
     this.bands = Math.floor(options.hashes / this.bandRows);
     const bins = this.bands * this.bandRows;
     const draw = random(options.seed, 'minhash');
-    const draws = () => Uint32Array.from({ length: 2 * bins }, () => draw.integer(2 ** 32));
-    this.factors = draws().map((value) => value | 1);
-    this.offsets = draws();
-    this.values = new Uint32Array(bins);
-    this.rounds = new Uint32Array(bins);
+    const seeds = Uint32Array.from({ length: 4 * bins }, () => draw.integer(2 ** 32));
+    const values = seeds.byteLength;
+    const keys = values + 8 * bins;
+    this.at = { values, rounds: values + 4 * bins, keys, shingles: keys + 8 * this.bands };
+    reserve(this.kernel, this.at.shingles);
+    numbersAt(this.kernel, 0, seeds.length).set(seeds);
   }
 
   /**
@@ -50,46 +55,14 @@ export class NearSketch {
    */
   writeKeys(words: Words, keys: Uint32Array, from = 0): void {
     if (words.count === 0) return;
-    this.sign(words.hashRuns(Math.min(this.options.words, words.count)));
-    const { values, rounds, bandRows, bands } = this;
-    for (let band = 0; band < bands; band++) {
-      let low = 0;
-      let high = 0;
-      for (let bin = band * bandRows; bin < (band + 1) * bandRows; bin++) {
-        const value = (values[bin] as number) ^ Math.imul(rounds[bin] as number, 0x9e3779b1);
-        low = mix(Math.imul(low, 31) + value);
-        high = mix(Math.imul(high, 37) ^ value);
-      }
-      keys[from + 2 * band] = low;
-      keys[from + 2 * band + 1] = high;
-    }
+    const { kernel, at, bands, bandRows } = this;
+    const shingles = words.hashRuns(Math.min(this.options.words, words.count));
+    reserve(kernel, at.shingles + shingles.byteLength);
+    numbersAt(kernel, at.shingles, shingles.length).set(shingles);
+    kernel.sign(at.shingles, shingles.length / 2, 0, bands * bandRows, at.values, at.rounds);
+    kernel.writeBands(at.values, at.rounds, bands, bandRows, at.keys);
+    keys.set(numbersAt(kernel, at.keys, 2 * bands), from);
   }
-
-  private sign(shingles: Uint32Array): void {
-    const { values, rounds, factors, offsets } = this;
-    const bins = values.length;
-    rounds.fill(empty);
-    let unfilled = bins;
-    for (let round = 0; round < 2 * bins && unfilled > 0; round++) {
-      const factor = factors[round] as number;
-      const offset = offsets[round] as number;
-      for (let at = 0; at < shingles.length; at += 2) {
-        const value = mix(Math.imul((shingles[at] as number) ^ offset, factor));
-        // From the second half on, a round is for one bin, so that none stays empty.
-        const bin = round < bins ? binOf(mix(value ^ (shingles[at + 1] as number)), bins) : round - bins;
-        if (rounds[bin] === empty) {
-          rounds[bin] = round;
-          values[bin] = value;
-          unfilled--;
-        } else if (rounds[bin] === round && value < (values[bin] as number)) values[bin] = value;
-      }
-    }
-  }
-}
-
-/** Uniform over the bins. */
-function binOf(hash: number, bins: number): number {
-  return Math.floor((hash / 2 ** 32) * bins);
 }
 
 /** The longest bands, and so the fewest candidates, that still find enough of the pairs at the threshold. */

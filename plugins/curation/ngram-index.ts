@@ -1,3 +1,4 @@
+import { numbersAt, reserve, startKernel } from './word-kernel.js';
 import type { Words } from './words.js';
 
 /** Where an n-gram was first seen. */
@@ -20,11 +21,15 @@ const filterBits = 8;
 export class NgramIndex<Owner> {
   private readonly texts: { readonly words: Words; readonly owner: Owner }[] = [];
   private slots = new Uint32Array(1024 * slotSize);
-  private filter = new Uint32Array((1024 * filterBits) / 32);
+  /** From address 0 on it has the filter, then hashes that are looked for. */
+  private readonly kernel = startKernel();
+  private filterSize = (1024 * filterBits) / 32;
   private used = 0;
 
   /** @param length words in an n-gram */
-  constructor(private readonly length: number) {}
+  constructor(private readonly length: number) {
+    reserve(this.kernel, 4 * this.filterSize);
+  }
 
   get size(): number {
     return this.used;
@@ -49,18 +54,20 @@ export class NgramIndex<Owner> {
 
   /** The first n-gram of a text that is in the index under an owner that counts. */
   match(words: Words, counts: (owner: Owner) => boolean = () => true): NgramMatch<Owner> | undefined {
-    const { filter, length } = this;
+    const { kernel, length } = this;
     const hashes = words.hashRuns(length);
-    const mask = 32 * filter.length - 1;
-    for (let at = 0; at < hashes.length; at += 2) {
-      const high = hashes[at + 1] as number;
-      const bit = high & mask;
-      if (((filter[bit >>> 5] as number) & (1 << (bit & 31))) === 0) continue;
-      const slot = this.find(hashes[at] as number, high, words, at / 2);
+    const count = hashes.length / 2;
+    const bits = 32 * this.filterSize;
+    const looked = bits / 8;
+    reserve(kernel, looked + hashes.byteLength);
+    numbersAt(kernel, looked, hashes.length).set(hashes);
+    for (let at = -1; ; ) {
+      at = kernel.findSet(looked, count, at + 1, 0, bits - 1);
+      if (at === count) return undefined;
+      const slot = this.find(hashes[2 * at] as number, hashes[2 * at + 1] as number, words, at);
       const owner = this.texts[(this.slots[slot + 2] as number) - 1]?.owner;
-      if (owner !== undefined && counts(owner)) return { owner, words: words.run(at / 2, length) };
+      if (owner !== undefined && counts(owner)) return { owner, words: words.run(at, length) };
     }
-    return undefined;
   }
 
   /** Where the slot of an n-gram begins, or the empty one where it would go. */
@@ -78,14 +85,17 @@ export class NgramIndex<Owner> {
   }
 
   private allow(high: number): void {
-    const bit = high & (32 * this.filter.length - 1);
-    this.filter[bit >>> 5] = (this.filter[bit >>> 5] as number) | (1 << (bit & 31));
+    const bit = high & (32 * this.filterSize - 1);
+    const filter = numbersAt(this.kernel, 0, this.filterSize);
+    filter[bit >>> 5] = (filter[bit >>> 5] as number) | (1 << (bit & 31));
   }
 
   private grow(): void {
     const { slots } = this;
     this.slots = new Uint32Array(2 * slots.length);
-    this.filter = new Uint32Array(2 * this.filter.length);
+    this.filterSize *= 2;
+    reserve(this.kernel, 4 * this.filterSize);
+    numbersAt(this.kernel, 0, this.filterSize).fill(0);
     const mask = this.slots.length / slotSize - 1;
     for (let old = 0; old < slots.length; old += slotSize) {
       if (slots[old + 2] === 0) continue;

@@ -1,3 +1,6 @@
+import { isAscii } from 'node:buffer';
+import { numbersAt, reserve, startKernel } from './word-kernel.js';
+
 const space = 0x20;
 
 /** A byte as texts are compared: letters of ASCII in lower case, white space as a space. */
@@ -61,162 +64,101 @@ export class Words {
 
   /**
    * 64-bit hashes of all runs of so many words, low and high half in turn. Each follows from the one before it.
-   * @returns a view that the next call overwrites
+   * @returns a view that the next call, or the next text that is scanned, overwrites
    */
   hashRuns(length: number): Uint32Array {
     const { cells, count } = this;
-    const runs = length === 0 ? 0 : Math.max(0, count - length + 1);
-    const hashes = scratchFor(2 * runs);
-    const [lowPower, highPower] = [power(lowFactor, length), power(highFactor, length)];
-    let low = 0;
-    let high = 0;
-    for (let at = 0; at < count; at++) {
-      low = (Math.imul(low, lowFactor) + (cells[cell.size * at] as number)) | 0;
-      high = (Math.imul(high, highFactor) + (cells[cell.size * at + cell.high] as number)) | 0;
-      if (at >= length) {
-        low = (low - Math.imul(cells[cell.size * (at - length)] as number, lowPower)) | 0;
-        high = (high - Math.imul(cells[cell.size * (at - length) + cell.high] as number, highPower)) | 0;
-      }
-      if (at < length - 1) continue;
-      hashes[2 * (at - length + 1)] = mix(low);
-      hashes[2 * (at - length + 1) + 1] = mix(high);
+    if (length < 1 || count < length) return new Uint32Array();
+    let words = cells.byteOffset;
+    if (cells.buffer !== kernel.memory.buffer) {
+      words = textAt;
+      reserve(kernel, words + cells.byteLength + runBytes * count);
+      numbersAt(kernel, words, cells.length).set(cells);
     }
-    return hashes;
+    const runs = words + cells.byteLength;
+    kernel.hashRuns(words, count, length, runs);
+    return numbersAt(kernel, runs, 2 * (count - length + 1));
   }
 }
-
-let cellScratch = new Uint32Array(4096);
 
 /** Splits a text into words and hashes them. @param text as it is, or in UTF-8, which is kept */
 export function scanWords(text: string | Uint8Array): Words {
   const bytes = typeof text === 'string' ? Buffer.from(text) : text;
-  return new Words(bytes, cellScratch.slice(0, writeCells(bytes)));
+  return new Words(bytes, writeCells(bytes).slice());
 }
 
-/** As `scanWords`, for words that are looked at before the next text is scanned, and then no more. */
+/** As `scanWords`, for words that are looked at before the next text is scanned or hashed, and then no more. */
 export function scanPassingWords(text: Uint8Array): Words {
-  const used = writeCells(text);
-  return new Words(text, cellScratch.subarray(0, used));
+  return new Words(text, writeCells(text));
 }
 
-/** A text and spaces behind it, so that eight bytes can be read wherever a word begins. */
-class PaddedText {
-  bytes = new Uint8Array(0);
-  view = new DataView(this.bytes.buffer);
+/** Scans all texts of this thread. */
+const kernel = startKernel();
+/** Where in its memory a text comes: behind the kinds of characters. Words follow it, and then hashes of runs. */
+const textAt = 0x10000;
+/** White space behind a text: a vector, and a word's eight bytes. */
+const paddingBytes = 24;
+const cellBytes = 4 * cell.size;
+const runBytes = 8;
 
-  set(text: Uint8Array): void {
-    const size = text.length + 8;
-    if (this.bytes.length < size) {
-      this.bytes = new Uint8Array(2 * size);
-      this.view = new DataView(this.bytes.buffer);
-    }
-    this.bytes.set(text);
-    this.bytes.fill(space, text.length, size);
-  }
+/** @returns a view of the kernel's memory, behind which there is room for the hashes of runs */
+function writeCells(text: Uint8Array): Uint32Array {
+  if (!hasKinds && !isAscii(text)) writeKinds();
+  const padded = text.length + paddingBytes;
+  const words = textAt + cellBytes * Math.ceil(padded / cellBytes);
+  reserve(kernel, words);
+  new Uint8Array(kernel.memory.buffer, textAt, padded).fill(space, text.length).set(text);
+  const most = 1 + kernel.countSpaces(textAt, text.length);
+  const wide = words + cellBytes * most;
+  reserve(kernel, wide + runBytes * most);
+  let count = kernel.writeWords(textAt, text.length, words, wide);
+  const [wideWords = 0] = numbersAt(kernel, wide, 1);
+  // From the last one on, so that those before it stay where they are.
+  for (const number of numbersAt(kernel, wide + 4, wideWords)
+    .slice()
+    .reverse())
+    count += splitWide(text, words, number, count);
+  return numbersAt(kernel, words, cell.size * count);
 }
-
-const scanned = new PaddedText();
-const lowered = new PaddedText();
-let breakScratch = new Int32Array(4096);
-
-/** 1 for white space of ASCII. */
-const isSpace = Uint8Array.from(folded, (byte) => (byte === space ? 1 : 0));
-
-/** @returns how much of the scratch was written */
-function writeCells(text: Uint8Array): number {
-  scanned.set(text);
-  const { view } = scanned;
-  const count = writeBreaks(scanned.bytes, text.length);
-  const breaks = breakScratch;
-  // Between two breaks there may be words that only white space beyond ASCII parts: two bytes at least.
-  const most = cell.size * (count + text.length / 2 + 1);
-  if (cellScratch.length < most) cellScratch = new Uint32Array(2 * most);
-  const cells = cellScratch;
-  let used = 0;
-  let start = 0;
-  for (let index = 0; index < count; index++) {
-    const end = breaks[index] as number;
-    const bytes = hashWord(view, start, end, cells, used);
-    if ((bytes & beyondAscii) !== 0) used = writeWideCells(cells, used, text, start, end);
-    else {
-      cells[used + cell.start] = start;
-      cells[used + cell.end] = end;
-      // Nothing branches on whether a word is empty, or where it ends, which no processor can foretell.
-      used += ((start - end) >> 31) & cell.size;
-    }
-    start = end + 1;
-  }
-  return used;
-}
-
-/** Writes where there is white space of ASCII, and where the text ends. @returns how many these are */
-function writeBreaks(text: Uint8Array, size: number): number {
-  if (breakScratch.length < size + 4) breakScratch = new Int32Array(2 * (size + 4));
-  const breaks = breakScratch;
-  const spaces = isSpace;
-  let used = 0;
-  // Four at a time take two thirds of the time; behind the text there are spaces.
-  for (let at = 0; at < size; at += 4) {
-    breaks[used] = at;
-    used += spaces[text[at] as number] as number;
-    breaks[used] = at + 1;
-    used += spaces[text[at + 1] as number] as number;
-    breaks[used] = at + 2;
-    used += spaces[text[at + 2] as number] as number;
-    breaks[used] = at + 3;
-    used += spaces[text[at + 3] as number] as number;
-  }
-  while (used > 0 && (breaks[used - 1] as number) >= size) used--;
-  breaks[used] = size;
-  return used + 1;
-}
-
-const beyondAscii = 0x80808080 | 0;
-/** What there is of the first and second four bytes of a word of so many bytes. */
-const firstMasks = Int32Array.of(0, 0xff, 0xffff, 0xffffff, -1, -1, -1, -1, -1);
-const secondMasks = Int32Array.of(0, 0, 0, 0, 0, 0xff, 0xffff, 0xffffff, -1);
-const lowFactor = 0x9e3779b1 | 0;
-const highFactor = 0x85ebca77 | 0;
 
 /**
- * Writes both halves of the hash of a word in lower case, as far as ASCII goes, four bytes at a time.
- * @param view with eight bytes behind `start`
- * @returns all its bytes, or-ed
+ * Writes a word anew that may be several, since white space beyond ASCII parts them, or have capitals beyond ASCII.
+ * @param words where the first word is @param number of this one @returns how many words there are more
  */
-function hashWord(view: DataView, start: number, end: number, cells: Uint32Array, used: number): number {
-  const size = Math.min(end - start, 8);
-  const first = view.getInt32(start, true) & (firstMasks[size] as number);
-  const second = view.getInt32(start + 4, true) & (secondMasks[size] as number);
-  const one = lowered4(first);
-  const two = lowered4(second);
-  let bytes = first | second;
-  let low = Math.imul(one ^ (end - start), lowFactor);
-  low = Math.imul(low ^ (low >>> 15) ^ two, lowFactor);
-  let high = Math.imul(one + 0x27d4eb2f, highFactor);
-  high = Math.imul(high ^ (high >>> 13) ^ two, highFactor);
-  for (let at = start + 8; at < end; at += 4) {
-    const next = view.getInt32(at, true) & (firstMasks[Math.min(end - at, 4)] as number);
-    const lower = lowered4(next);
-    bytes |= next;
-    low = Math.imul(low ^ (low >>> 15) ^ lower, lowFactor);
-    high = Math.imul(high ^ (high >>> 13) ^ lower, highFactor);
+function splitWide(text: Uint8Array, words: number, number: number, count: number): number {
+  const [, , first = 0, last = 0] = numbersAt(kernel, words + cellBytes * number, cell.size);
+  const parts = wideParts(text, first, last);
+  const more = parts.length - 1;
+  const end = words + (cellBytes + runBytes) * (count + more);
+  reserve(kernel, end);
+  numbersAt(kernel, words, cell.size * (count + Math.max(0, more))).copyWithin(
+    cell.size * (number + parts.length),
+    cell.size * (number + 1),
+    cell.size * count,
+  );
+  for (const [index, { start, end: stop, isPlain }] of parts.entries()) {
+    const at = words + cellBytes * (number + index);
+    if (isPlain) kernel.hashWord(textAt + start, stop - start, at);
+    else {
+      const lower = Buffer.from(lowerCase(text, start, stop));
+      reserve(kernel, end + lower.length + 8);
+      new Uint8Array(kernel.memory.buffer, end, lower.length).set(lower);
+      kernel.hashWord(end, lower.length, at);
+    }
+    numbersAt(kernel, at, cell.size).set([start, stop], cell.start);
   }
-  cells[used] = low ^ (low >>> 15);
-  cells[used + cell.high] = high ^ (high >>> 13);
-  return bytes;
+  return more;
 }
 
-/** Four bytes with the letters of ASCII among them in lower case. */
-function lowered4(bytes: number): number {
-  const sevens = bytes & 0x7f7f7f7f;
-  // The highest bit of each byte: at least A, not beyond Z, of ASCII.
-  const isUpper = (sevens + 0x3f3f3f3f) & ~(sevens + 0x25252525) & ~bytes & beyondAscii;
-  return bytes | (isUpper >>> 2);
+interface WidePart {
+  readonly start: number;
+  readonly end: number;
+  readonly isPlain: boolean;
 }
 
-/** As `writeCells`, for what has no white space of ASCII in it, but characters beyond ASCII. */
-function writeWideCells(cells: Uint32Array, used: number, text: Uint8Array, first: number, last: number): number {
-  let next = used;
+/** The words of a part of a text that has no white space of ASCII in it, but characters beyond ASCII. */
+function wideParts(text: Uint8Array, first: number, last: number): readonly WidePart[] {
+  const parts: WidePart[] = [];
   let start = first;
   let isPlain = true;
   for (let at = first; at <= last; ) {
@@ -224,32 +166,13 @@ function writeWideCells(cells: Uint32Array, used: number, text: Uint8Array, firs
     const size = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
     const kind = size === 1 ? (at === last ? spaceKind : plainKind) : kindOf(text, at, size);
     if (kind === spaceKind) {
-      if (start < at) next = writeWideCell(cells, next, text, start, at, isPlain);
+      if (start < at) parts.push({ start, end: at, isPlain });
       start = at + size;
       isPlain = true;
     } else if (kind === changingKind) isPlain = false;
     at += size;
   }
-  return next;
-}
-
-function writeWideCell(
-  cells: Uint32Array,
-  used: number,
-  text: Uint8Array,
-  start: number,
-  end: number,
-  isPlain: boolean,
-): number {
-  if (isPlain) hashWord(scanned.view, start, end, cells, used);
-  else {
-    const lower = Buffer.from(lowerCase(text, start, end));
-    lowered.set(lower);
-    hashWord(lowered.view, 0, lower.length, cells, used);
-  }
-  cells[used + cell.start] = start;
-  cells[used + cell.end] = end;
-  return used + cell.size;
+  return parts;
 }
 
 function lowerCase(text: Uint8Array, start: number, end: number): string {
@@ -260,18 +183,25 @@ function lowerCase(text: Uint8Array, start: number, end: number): string {
 
 /** Characters that lower case leaves as they are, white space, and all others. */
 const [plainKind, spaceKind, changingKind] = [0, 1, 2];
-let kinds: Uint8Array | undefined;
+let hasKinds = false;
+
+/** Of all characters of one unit of UTF-16, for the kernel. */
+function writeKinds(): void {
+  hasKinds = true;
+  reserve(kernel, textAt);
+  const kinds = new Uint8Array(kernel.memory.buffer, 0, 0x10000);
+  for (const code of kinds.keys()) kinds[code] = kindOfCharacter(String.fromCharCode(code));
+}
 
 /** Of a character of two to four bytes. */
 function kindOf(text: Uint8Array, at: number, size: number): number {
   if (size === 4) return changingKind;
-  kinds ??= Uint8Array.from({ length: 0x10000 }, (_, code) => kindOfCharacter(String.fromCharCode(code)));
   const [lead, second, third] = [text[at] as number, text[at + 1] as number, text[at + 2] as number];
   const code =
     size === 2
       ? ((lead & 0x1f) << 6) | (second & 0x3f)
       : ((lead & 0x0f) << 12) | ((second & 0x3f) << 6) | (third & 0x3f);
-  return kinds[code] as number;
+  return kindOfCharacter(String.fromCharCode(code));
 }
 
 /** White space beyond ASCII, as Python's `str.split()` has it. */
@@ -280,26 +210,4 @@ const wideSpace = /[\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u300
 function kindOfCharacter(character: string): number {
   if (character.toLowerCase() !== character) return changingKind;
   return wideSpace.test(character) ? spaceKind : plainKind;
-}
-
-/** The finalizer of MurmurHash3. */
-export function mix(value: number): number {
-  let hash = value ^ (value >>> 16);
-  hash = Math.imul(hash, 0x85ebca6b);
-  hash ^= hash >>> 13;
-  hash = Math.imul(hash, 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
-}
-
-let runScratch = new Uint32Array(4096);
-
-function scratchFor(size: number): Uint32Array {
-  if (runScratch.length < size) runScratch = new Uint32Array(2 * size);
-  return runScratch.subarray(0, size);
-}
-
-function power(base: number, exponent: number): number {
-  let result = 1;
-  for (let step = 0; step < exponent; step++) result = Math.imul(result, base);
-  return result;
 }
