@@ -111,43 +111,50 @@ function writeCells(text: Uint8Array): Uint32Array {
   const most = 1 + kernel.countSpaces(textAt, text.length);
   const wide = words + cellBytes * most;
   reserve(kernel, wide + runBytes * most);
-  let count = kernel.writeWords(textAt, text.length, words, wide);
+  const count = kernel.writeWords(textAt, text.length, words, wide);
   const [wideWords = 0] = numbersAt(kernel, wide, 1);
-  // From the last one on, so that those before it stay where they are.
-  for (const number of numbersAt(kernel, wide + 4, wideWords)
-    .slice()
-    .reverse())
-    count += splitWide(text, words, number, count);
-  return numbersAt(kernel, words, cell.size * count);
+  const all =
+    wideWords === 0 ? count : writeWideWords(text, words, count, numbersAt(kernel, wide + 4, wideWords).slice());
+  return numbersAt(kernel, words, cell.size * all);
 }
 
 /**
- * Writes a word anew that may be several, since white space beyond ASCII parts them, or have capitals beyond ASCII.
- * @param words where the first word is @param number of this one @returns how many words there are more
+ * Writes words anew that may be several, since white space beyond ASCII parts them, or have capitals beyond ASCII.
+ * @param words where the first word is @param numbers of these, ascending
+ * @returns how many words there are now
  */
-function splitWide(text: Uint8Array, words: number, number: number, count: number): number {
-  const [, , first = 0, last = 0] = numbersAt(kernel, words + cellBytes * number, cell.size);
-  const parts = wideParts(text, first, last);
-  const more = parts.length - 1;
-  const end = words + (cellBytes + runBytes) * (count + more);
-  reserve(kernel, end);
-  numbersAt(kernel, words, cell.size * (count + Math.max(0, more))).copyWithin(
-    cell.size * (number + parts.length),
-    cell.size * (number + 1),
-    cell.size * count,
-  );
-  for (const [index, { start, end: stop, isPlain }] of parts.entries()) {
-    const at = words + cellBytes * (number + index);
-    if (isPlain) kernel.hashWord(textAt + start, stop - start, at);
-    else {
-      const lower = Buffer.from(lowerCase(text, start, stop));
-      reserve(kernel, end + lower.length + 8);
-      new Uint8Array(kernel.memory.buffer, end, lower.length).set(lower);
-      kernel.hashWord(end, lower.length, at);
+function writeWideWords(text: Uint8Array, words: number, count: number, numbers: Uint32Array): number {
+  const old = numbersAt(kernel, words, cell.size * count).slice();
+  // White space beyond ASCII has two bytes at least.
+  const most = count + Math.ceil(text.length / 3);
+  const lowered = words + (cellBytes + runBytes) * most;
+  reserve(kernel, lowered);
+  let written = 0;
+  let next = 0;
+  const goOnTo = (number: number) => {
+    const between = old.subarray(cell.size * next, cell.size * number);
+    numbersAt(kernel, words + cellBytes * written, between.length).set(between);
+    written += number - next;
+    next = number + 1;
+  };
+  for (const number of numbers) {
+    goOnTo(number);
+    const first = old[cell.size * number + cell.start] as number;
+    const last = old[cell.size * number + cell.end] as number;
+    for (const { start, end, isPlain } of wideParts(text, first, last)) {
+      const at = words + cellBytes * written++;
+      if (isPlain) kernel.hashWord(textAt + start, end - start, at);
+      else {
+        const lower = Buffer.from(lowerCase(text, start, end));
+        reserve(kernel, lowered + lower.length + 8);
+        new Uint8Array(kernel.memory.buffer, lowered, lower.length).set(lower);
+        kernel.hashWord(lowered, lower.length, at);
+      }
+      numbersAt(kernel, at, cell.size).set([start, end], cell.start);
     }
-    numbersAt(kernel, at, cell.size).set([start, stop], cell.start);
   }
-  return more;
+  goOnTo(count);
+  return written;
 }
 
 interface WidePart {
@@ -157,8 +164,7 @@ interface WidePart {
 }
 
 /** The words of a part of a text that has no white space of ASCII in it, but characters beyond ASCII. */
-function wideParts(text: Uint8Array, first: number, last: number): readonly WidePart[] {
-  const parts: WidePart[] = [];
+function* wideParts(text: Uint8Array, first: number, last: number): Iterable<WidePart> {
   let start = first;
   let isPlain = true;
   for (let at = first; at <= last; ) {
@@ -166,13 +172,12 @@ function wideParts(text: Uint8Array, first: number, last: number): readonly Wide
     const size = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
     const kind = size === 1 ? (at === last ? spaceKind : plainKind) : kindOf(text, at, size);
     if (kind === spaceKind) {
-      if (start < at) parts.push({ start, end: at, isPlain });
+      if (start < at) yield { start, end: at, isPlain };
       start = at + size;
       isPlain = true;
     } else if (kind === changingKind) isPlain = false;
     at += size;
   }
-  return parts;
 }
 
 function lowerCase(text: Uint8Array, start: number, end: number): string {
