@@ -189,8 +189,15 @@ export async function fillPlaces(
   throw new Error('Even of no places there is a table.');
 }
 
+/** SQL of the rows of one file. Without a word about it, folders named `domain=x` would put `x` in place of the column. */
 export function parquet(file: string, withRowNumbers = false): string {
-  return `read_parquet(${quoteText(file)}${withRowNumbers ? ', file_row_number = true' : ''})`;
+  const options = withRowNumbers ? ', file_row_number = true' : '';
+  return `read_parquet(${quotePath(file)}, hive_partitioning = false${options})`;
+}
+
+/** SQL of a path to read from, where brackets, stars and question marks in it would stand for other characters. */
+export function quotePath(file: string): string {
+  return quoteText(file.replaceAll(/[[*?]/g, '[$&]'));
 }
 
 function* rowsAt(places: Uint32Array, rows: readonly Row[]): Iterable<Row> {
@@ -204,6 +211,6 @@ export function columnTypes(columns: Columns): Readonly<Record<string, ColumnTyp
   return Object.fromEntries(names.map((name) => [name, parseColumnType(name, columns[name]!)]));
 }
 
-export function quoteText(text: string): string {
+function quoteText(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }

@@ -2,6 +2,7 @@ import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import type { Row, TableArtifact } from './artifact.js';
 import { quoteName } from './column-type.js';
 import { damaged } from './damaged.js';
+import { parquet } from './duckdb-tables.js';
 import { tableFile } from './stored-artifact.js';
 
 /** Looks rows up in tables by the value of one column, without reading the columns that nobody asks for. */
@@ -28,7 +29,7 @@ export class RowFinder implements Disposable {
     const columns = wanted.filter((name) => name in table.columns).map(quoteName);
     return this.#query(
       table,
-      `SELECT ${columns.join(', ')} FROM read_parquet($1) WHERE ${quoteName(where.column)} = $2`,
+      (file) => `SELECT ${columns.join(', ')} FROM ${parquet(file)} WHERE ${quoteName(where.column)} = $1`,
       [where.value],
     );
   }
@@ -41,7 +42,8 @@ export class RowFinder implements Disposable {
   async questionsWith(table: TableArtifact, text: string, count: number) {
     const rows = await this.#query(
       table,
-      `SELECT id, question FROM read_parquet($1) WHERE contains(${spaced('question')}, ${spaced('$2')}) LIMIT ${count}`,
+      (file) =>
+        `SELECT id, question FROM ${parquet(file)} WHERE contains(${spaced('question')}, ${spaced('$1')}) LIMIT ${count}`,
       [text],
     );
     return rows.map(({ id, question }) => ({ id: String(id), question: String(question) }));
@@ -56,7 +58,7 @@ export class RowFinder implements Disposable {
     if (Object.keys(table.columns).some((name) => name.toLowerCase() === 'file_row_number')) return [];
     const rows = await this.#query(
       table,
-      `SELECT file_row_number AS place FROM read_parquet($1, file_row_number = true) WHERE ${quoteName(where.column)} = $2`,
+      (file) => `SELECT file_row_number AS place FROM ${parquet(file, true)} WHERE ${quoteName(where.column)} = $1`,
       [where.value],
     );
     return rows.map(({ place }) => 1 + Number(place));
@@ -67,7 +69,7 @@ export class RowFinder implements Disposable {
     const name = quoteName(column);
     const rows = await this.#query(
       table,
-      `SELECT DISTINCT ${name} AS v FROM read_parquet($1) WHERE ${name} IS NOT NULL`,
+      (file) => `SELECT DISTINCT ${name} AS v FROM ${parquet(file)} WHERE ${name} IS NOT NULL`,
     );
     return rows.map((row) => String(row.v));
   }
@@ -77,10 +79,11 @@ export class RowFinder implements Disposable {
     this.#instance.closeSync();
   }
 
-  async #query(table: TableArtifact, query: string, values: readonly string[] = []): Promise<readonly Row[]> {
+  /** @param query SQL, given the file of the table */
+  async #query(table: TableArtifact, query: (file: string) => string, values: string[] = []): Promise<readonly Row[]> {
     const file = table.path(tableFile);
     try {
-      const result = await this.#connection.runAndReadAll(query, [file, ...values]);
+      const result = await this.#connection.runAndReadAll(query(file), values);
       return result.getRowObjectsJS().map((row) => Object.fromEntries(Object.entries(row).map(asJson)));
     } catch (error) {
       throw damaged(file, error as Error);

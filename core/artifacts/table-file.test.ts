@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -135,6 +135,20 @@ describe('a table', () => {
     await writeTable(file, [{ a: 1 }], { columns: { a: 'INTEGER' }, scratchFolder: join(folder, 'spill') });
     await expect(stat(join(folder, 'spill'))).rejects.toMatchObject({ code: 'ENOENT' });
     expect(await collect(readTable(file, { a: 'INTEGER' }))).toEqual([{ a: 1 }]);
+  });
+
+  it.each(['a=other', 'a[1]', 'a*', 'a?'])('is read as it is in a folder that is called %s', async (name) => {
+    const [inside, beside] = [join(folder, name), join(folder, name.replace(/\W+$|\[1]/, '1'))];
+    const read: Row[] = [];
+    for (const [at, place] of [beside, inside].entries()) {
+      await mkdir(place, { recursive: true });
+      const [from, file] = [join(place, 'from.parquet'), join(place, 'derived.parquet')];
+      const kept = { columns: { a: 'VARCHAR' }, scratchFolder: join(place, 'spill') };
+      await writeTable(from, [{ a: `row of ${at}` }, { a: 'dropped' }], kept);
+      await deriveTable(file, { from, positions: Uint32Array.of(0), ...kept });
+      read.push(...(await collect(readTable(file, kept.columns))));
+    }
+    expect(read).toEqual([{ a: 'row of 0' }, { a: 'row of 1' }]);
   });
 
   it('that is not Parquet is artifact_damaged', async () => {

@@ -18,7 +18,6 @@ import {
   fillTables,
   forgetReader,
   parquet,
-  quoteText,
   rowGroupRows,
   standsAt,
   standsWithin,
@@ -129,7 +128,7 @@ export async function foreignColumns(file: string): Promise<Columns> {
   const connection = await connectToRead();
   try {
     const described = await connection
-      .runAndReadAll(`DESCRIBE SELECT * FROM read_parquet(${quoteText(file)})`)
+      .runAndReadAll(`DESCRIBE SELECT * FROM ${parquet(file)}`)
       .catch((error: Error) => {
         forgetReader();
         throw foreign(file, error);

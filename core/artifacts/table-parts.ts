@@ -1,6 +1,6 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { damaged } from './damaged.js';
-import { connectToRead, forgetReader, quoteText, rowGroupBytes, rowGroupRows } from './duckdb-tables.js';
+import { connectToRead, forgetReader, quotePath, rowGroupBytes, rowGroupRows } from './duckdb-tables.js';
 
 /** A row group of a table. */
 export interface RowGroup {
@@ -11,7 +11,7 @@ export interface RowGroup {
 
 export async function rowGroupsOf(connection: DuckDBConnection, file: string): Promise<readonly RowGroup[]> {
   const described = await connection.runAndReadAll(
-    `SELECT any_value(row_group_num_rows), sum(total_uncompressed_size)::DOUBLE FROM parquet_metadata(${quoteText(file)})
+    `SELECT any_value(row_group_num_rows), sum(total_uncompressed_size)::DOUBLE FROM parquet_metadata(${quotePath(file)})
      GROUP BY row_group_id ORDER BY row_group_id`,
   );
   return described.getRows().map(([rows, bytes]) => ({ rows: Number(rows), bytes: Number(bytes) }));

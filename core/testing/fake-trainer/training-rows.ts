@@ -34,7 +34,8 @@ export async function readTrainingRows(file: string): Promise<TrainingRows> {
 
 async function queryRows(file: string): Promise<TrainingRows> {
   const { DuckDBInstance } = await import('@duckdb/node-api');
-  const table = `read_parquet('${file.replaceAll("'", "''")}', file_row_number = true)`;
+  const { parquet } = await import('../../artifacts/duckdb-tables.js');
+  const table = parquet(file, true);
   const query = async (sql: string) => {
     const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
     const connection = await instance.connect();
