@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -8,7 +8,7 @@ import type { Columns, DerivedRows, Row } from './artifact.js';
 import { ArtifactStore } from './artifact-store.js';
 import { parseColumnType, sqlType } from './column-type.js';
 import { deriveTable } from './derive-table.js';
-import { readTable, writeTable } from './table-file.js';
+import { readForeignTable, readTable, writeTable } from './table-file.js';
 
 let folder: string;
 
@@ -157,6 +157,35 @@ describe('a table', () => {
     await expect(collect(readTable(file, { a: 'INTEGER' }))).rejects.toMatchObject({
       code: 'artifact_damaged',
       message: expect.stringContaining(file),
+    });
+  });
+});
+
+describe('a table that fails far behind its first rows', () => {
+  const texts = Array.from({ length: 200_000 }, (_, n) => ({ a: n === 150_000 ? 'none' : `${n}` }));
+
+  it('is artifact_damaged, however much of it is read, and ends with no rows less', async () => {
+    const file = await write(texts, { a: 'VARCHAR' });
+    const damage = await open(file, 'r+');
+    const { size } = await damage.stat();
+    await damage.write(Buffer.alloc(Math.floor(size / 10)), 0, null, Math.floor(size * 0.7));
+    await damage.close();
+    const positions = Uint32Array.from(texts.keys()).filter((at) => at % 3 === 0);
+    for (const reading of [{}, { positions: { first: 10, end: 190_000 } }, { positions }]) {
+      await expect(collect(readTable(file, { a: 'VARCHAR' }, reading))).rejects.toMatchObject({
+        code: 'artifact_damaged',
+        message: expect.stringContaining(file),
+      });
+    }
+    const sound = { positions: { first: 0, end: 10_000 } };
+    expect(await collect(readTable(file, { a: 'VARCHAR' }, sound))).toEqual(texts.slice(0, 10_000));
+  });
+
+  it('is invalid_table_file where somebody else wrote it', async () => {
+    const file = await write(texts, { a: 'VARCHAR' });
+    await expect(collect(readForeignTable(file, { a: 'BIGINT' }))).rejects.toMatchObject({
+      code: 'invalid_table_file',
+      message: expect.stringContaining("Could not convert string 'none' to INT64"),
     });
   });
 });

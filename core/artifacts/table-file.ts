@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import {
   DuckDBBlobVector,
+  type DuckDBConnection,
   type DuckDBDataChunk,
   type DuckDBInstance,
   DuckDBListValue,
@@ -171,11 +172,17 @@ async function* selectRows(
   let next: Promise<DuckDBDataChunk | null> | undefined;
   try {
     const query = `SELECT ${selected.join(', ')} FROM ${rowsToRead(file, positions)}`;
+    const expected = await rowsExpected(connection, file, positions).catch(refuse);
+    let read = 0;
     const result = await connection.stream(query).catch(refuse);
     next = result.fetchChunk();
     for (;;) {
       const chunk = await next.catch(refuse);
-      if (chunk === null || chunk.rowCount === 0) return;
+      if (chunk === null || chunk.rowCount === 0) {
+        if (read < expected) refuse(await whatFailed(connection, query, read));
+        return;
+      }
+      read += chunk.rowCount;
       // While its rows are worked on, the next one is unpacked.
       next = result.fetchChunk();
       next.catch(() => {});
@@ -190,6 +197,29 @@ async function* selectRows(
     await next?.catch(() => {});
     connection.closeSync();
   }
+}
+
+/** How many rows a reading gives of a file that is whole. */
+async function rowsExpected(
+  connection: DuckDBConnection,
+  file: string,
+  positions: RowReading['positions'],
+): Promise<number> {
+  const counted = await connection.runAndReadAll(`SELECT count(*) FROM ${parquet(file)}`);
+  const rows = Number(counted.getRows()[0]?.[0]);
+  if (positions === undefined) return rows;
+  if ('first' in positions) return Math.max(0, Math.min(positions.end, rows) - positions.first);
+  return positions.filter((at, index) => at < rows && at !== positions[index - 1]).length;
+}
+
+/** DuckDB ends a stream where something fails, without a word: where nothing is streamed, it says what. */
+async function whatFailed(connection: DuckDBConnection, query: string, read: number): Promise<Error> {
+  try {
+    await connection.run(`SELECT max(hash(given)) FROM (${query}) given`);
+  } catch (error) {
+    return error as Error;
+  }
+  return new Error(`it ends after ${read} rows`);
 }
 
 function columnValues(chunk: DuckDBDataChunk, column: number): readonly unknown[] {
