@@ -30,6 +30,18 @@ export function dataError(code: string, place: DataPlace, message: string, hint:
   });
 }
 
+/** @throws UserError `duplicate_column` */
+export function requireDistinct(columns: readonly string[], place: DataPlace): void {
+  const names = new Set<string>();
+  for (const name of columns) {
+    if (names.has(name)) {
+      const message = `the header has the column \`${name}\` more than once.`;
+      throw dataError('duplicate_column', place, message, 'Give each column a name of its own.');
+    }
+    names.add(name);
+  }
+}
+
 /** What an operating-system error about a file of data says to its user. */
 export function fileError(file: string, error: NodeJS.ErrnoException): Error {
   if (error.code === 'ENOENT' || error.code === 'ENOTDIR') {

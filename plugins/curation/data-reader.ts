@@ -1,9 +1,10 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { pipeline } from 'node:stream';
 import type { Row } from 'simmerkit';
-import { type DataPlace, dataError } from './data-error.js';
+import { type DataPlace, dataError, requireDistinct } from './data-error.js';
 import { countBreaks, type LineRange, newline } from './lines.js';
 import type { Source } from './options.js';
+import { readParquet } from './parquet-reader.js';
 import { bytesOf, unpackedName } from './unpack.js';
 
 /** A row as a file has it, and where. */
@@ -130,38 +131,11 @@ function refuseOneColumn([first = '', ...more]: readonly string[], separator: st
 /** @throws UserError `duplicate_column` */
 function checkedHeader(header: readonly string[], file: string): string[] {
   // Spreadsheets leave columns behind that have no name.
-  const twice = header.find((name, index) => name !== '' && header.indexOf(name) !== index);
-  if (twice === undefined) return [...header];
-  throw dataError(
-    'duplicate_column',
+  requireDistinct(
+    header.filter((name) => name !== ''),
     { file, line: 1 },
-    `the header has the column \`${twice}\` more than once.`,
-    'Give each column a name of its own.',
   );
-}
-
-async function* readParquet(file: string): AsyncIterable<SourceRow> {
-  const { DuckDBInstance } = await import('@duckdb/node-api');
-  const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
-  const connection = await instance.connect();
-  try {
-    const result = await connection.stream('SELECT * FROM read_parquet($1)', [file]).catch((error: Error) => {
-      throw dataError(
-        'malformed_data',
-        { file },
-        `this is not a Parquet file that can be read (${error.message.split('\n')[0]}).`,
-        'Check that it was downloaded completely, or set `format`.',
-        error,
-      );
-    });
-    let row = 0;
-    for await (const rows of result.yieldRowObjectJs()) {
-      for (const values of rows) yield { row: values, place: { file, row: ++row } };
-    }
-  } finally {
-    connection.closeSync();
-    instance.closeSync();
-  }
+  return [...header];
 }
 
 /** In bytes. Unpacked, a small file may be one line without end. */

@@ -131,7 +131,7 @@ function takeField(column: string, field: Field): Take {
   return (row, place, mayLack) => {
     const value = reach(row, field.field, column, place, mayLack || field.optional);
     if (value === null || (pattern === undefined && removals.length === 0)) return value;
-    const text = String(value);
+    const text = String(convert(value, 'VARCHAR', column, place));
     const match = pattern === undefined ? [text] : pattern.exec(text);
     if (match === null) {
       if (mayLack || field.optional) return null;
@@ -192,25 +192,31 @@ function convert(value: unknown, type: ColumnType, column: string, place: DataPl
         'It was cut in the middle of a character, an emoji for example: mend or remove it.',
       );
     }
-    if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') return String(value);
+    if (typeof value === 'bigint' || typeof value === 'boolean' || Number.isFinite(value)) return String(value);
   } else if (type === 'BOOLEAN') {
     if (typeof value === 'boolean') return value;
     if (value === 'true' || value === 'false') return value === 'true';
-  } else {
+  } else if (typeof value !== 'object') {
     const number = typeof value === 'string' && value.trim() === '' ? Number.NaN : Number(value);
     if (type === 'DOUBLE' ? Number.isFinite(number) : Number.isSafeInteger(number)) return number;
   }
-  const found = Array.isArray(value)
-    ? 'a list'
-    : typeof value === 'object'
-      ? 'an object'
-      : JSON.stringify(String(value));
+  const isText = type === 'VARCHAR';
   throw dataError(
     'wrong_type',
     place,
-    `column \`${column}\` is ${type}, and this is ${found}.`,
-    'Name a part of it (`field: traces.0`), or correct `types`.',
+    `column \`${column}\` is ${type}, and this is ${kindOf(value)}.`,
+    isText && value instanceof Uint8Array
+      ? 'Write the column as text (UTF-8).'
+      : isText && typeof value === 'number'
+        ? 'Write null where there is no number, and one that is too large as a text.'
+        : 'Name a part of it (`field: traces.0`), or correct `types`.',
   );
+}
+
+function kindOf(value: unknown): string {
+  if (Array.isArray(value)) return 'a list';
+  if (value instanceof Uint8Array) return 'bytes';
+  return typeof value === 'object' ? 'an object' : JSON.stringify(String(value));
 }
 
 /** A half of a surrogate pair: JSON can spell it, UTF-8 cannot. */

@@ -99,6 +99,13 @@ describe('curation/load names file, line and column of', () => {
     ['a file that is not XZ', 'pool.jsonl.xz', '{"question":"a"}', 'malformed_data', 'pool.jsonl.xz: it cannot'],
     ['a file that is cut', 'pool.jsonl.xz', xz.subarray(0, 60), 'malformed_data', 'pool.jsonl.xz: it cannot'],
     [
+      'a number that is too large',
+      'pool.jsonl',
+      '{"question": 1e400}',
+      'wrong_type',
+      'pool.jsonl:1: column `question` is VARCHAR, and this is "Infinity"',
+    ],
+    [
       'a file that is not Parquet',
       'pool.parquet',
       'PAR1',

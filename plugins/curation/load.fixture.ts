@@ -21,6 +21,8 @@ export const xz = Buffer.from(
   'base64',
 );
 
+const threeRows = "SELECT 'Q' || i AS question, i AS level, ['t' || i] AS traces FROM range(3) rows(i)";
+
 /** A folder for each test of a file, and `curation/load` in it. */
 export function loadFolder() {
   let folder = '';
@@ -40,11 +42,10 @@ export function loadFolder() {
       await writeFile(join(folder, name), content);
       return loadWith({ sources: { pool: { path: name, ...source } }, ...options });
     },
-    /** Three rows with `question`, `level` and `traces`. */
-    async parquetFile(name: string): Promise<void> {
+    /** What a query of DuckDB gives. @param query default: three rows with `question`, `level` and `traces` */
+    async parquetFile(name: string, query = threeRows): Promise<void> {
       const instance = await DuckDBInstance.create(':memory:');
       const connection = await instance.connect();
-      const query = "SELECT 'Q' || i AS question, i AS level, ['t' || i] AS traces FROM range(3) rows(i)";
       await connection.run(`COPY (${query}) TO '${join(folder, name)}' (FORMAT parquet)`);
       connection.closeSync();
       instance.closeSync();
