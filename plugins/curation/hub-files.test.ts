@@ -96,6 +96,29 @@ describe('curation/load from Hugging Face', () => {
     expect(requests).toHaveLength(1);
   });
 
+  it.each([
+    `hf://datasets/../gsm8k@${commit}/main/test.jsonl`,
+    `hf://datasets/./gsm8k@${commit}/main/test.jsonl`,
+    `hf://datasets/openai/.@${commit}/main/test.jsonl`,
+    `hf://datasets/openai/..@${commit}/main/test.jsonl`,
+    'hf://datasets/./.@../main/test.jsonl',
+    'hf://datasets/openai/gsm8k@../main/test.jsonl',
+    `hf://datasets/openai/gsm8k@${commit}/../main/test.jsonl`,
+    `hf://datasets/openai/gsm8k@${commit}/main/..`,
+  ])('refuses %s, which is a way out of the dataset', async (uri) => {
+    await expect(loadWith({ sources: { pool: { path: uri, movable: true } } })).rejects.toThrow('OWNER/NAME@REVISION');
+    expect(requests).toEqual([]);
+  });
+
+  it('asks for the file of a name, whatever the name would be in a URL', async () => {
+    for (const name of ['..\\..\\..\\..\\api\\whoami-v2', 'x#y', '%2e%2e'])
+      await expect(
+        loadWith({ sources: { pool: { path: `hf://datasets/openai/gsm8k@${commit}/${name}` } } }),
+      ).rejects.toMatchObject({ code: 'not_found' });
+    const base = `/datasets/openai/gsm8k/resolve/${commit}`;
+    expect(requests).toEqual([`${base}/..%5C..%5C..%5C..%5Capi%5Cwhoami-v2`, `${base}/x%23y`, `${base}/%252e%252e`]);
+  });
+
   it('says what to do without a network', async () => {
     await new Promise((closed) => server.close(closed));
     await expect(loadWith({ sources: { pool: { path } } })).rejects.toMatchObject({

@@ -137,7 +137,9 @@ async function fetchFile(at: HubFile, sha256: string | undefined, where: Where):
     () => false,
   );
   if (isKept) return file;
-  const url = `${endpoint()}/datasets/${owner}/${dataset}/resolve/${revision}/${path}`;
+  // Of a name with a backslash or "#" in it, a URL would be another one: of any page that the token opens.
+  const name = path.split('/').map(encodeURIComponent).join('/');
+  const url = `${endpoint()}/datasets/${owner}/${dataset}/resolve/${revision}/${name}`;
   await writingToCache(where.cacheFolder, () => mkdir(dirname(file), { recursive: true }));
   const partial = `${file}.${randomUUID()}.partial`;
   try {

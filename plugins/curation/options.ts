@@ -60,8 +60,9 @@ const field = z.union([
   }),
 ]);
 
-/** A file of a dataset on Hugging Face. */
-export const hubUri = /^hf:\/\/datasets\/([\w.-]+)\/([\w.-]+)@([\w.-]+)\/(.+)$/;
+/** A file of a dataset on Hugging Face. Nothing in it is `.` or `..`: its parts are folders of the cache, too. */
+export const hubUri =
+  /^hf:\/\/datasets\/(?!\.{1,2}\/)([\w.-]+)\/(?!\.{1,2}@)([\w.-]+)@(?!\.{1,2}\/)([\w.-]+)\/(?!(?:.*\/)?\.{1,2}(?:\/|$))(.+)$/;
 
 const source = z.strictObject({
   path: filePath({ schemes: ['hf'] })
