@@ -74,7 +74,8 @@ function allowsFile(
   if (!(marks.file || marks.folder) || typeof value !== 'string' || !isForeign(path) || isUrl(value)) return true;
   const literal = resolve(rules.folder, value);
   const isPattern = !marks.folder && isGlob(value) && !existsSync(literal);
-  const isUpward = /(^|[/{,])\.\.([/},]|$)/.test(value);
+  // Two dots are a range or a part of a name only between letters and digits.
+  const isUpward = /(?<![A-Za-z0-9])\.\.|\.\.(?![A-Za-z0-9])/.test(value);
   // What a pattern may match lies below the folders that it names before its first sign.
   const base = isPattern ? resolve(rules.folder, dirname(`${value.slice(0, value.search(/[*?[\]{}]/))}x`)) : literal;
   const real = realPath(base);

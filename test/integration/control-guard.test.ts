@@ -57,6 +57,9 @@ stages:
     '../../../../../../et[c]/passwd',
     '{a,../../../../../../etc}/passwd',
     '*/../../../../../../../etc/passwd',
+    '..{/home,/x}/*',
+    '..{/..{/..{/..{/..{/..{/etc,/x},/x},/x},/x},/x},/x}/passwd',
+    '{x,}../passwd',
     'link/passwd',
     'a\0b',
   ])('cannot name the file %j', async (path) => {
