@@ -34,6 +34,18 @@ describe('an error of the user', () => {
     ]);
   });
 
+  it('prints nothing that a terminal would obey, whoever wrote it', () => {
+    const attack = 'x\u001b]0;title\u0007\u009b31m\r';
+    const problems = [
+      { code: 'a', message: `Bad ${attack}.`, path: attack, hint: `Mend ${attack}.` },
+      { code: 'b', message: 'Wrong.', position: { file: join(folder, attack), line: 1, column: 1 } },
+    ];
+    const record = { code: attack, message: `No ${attack}\n\tline.`, hint: attack, problems, stack: attack };
+    const text = errorLines(record, { colors: picocolors.createColors(false), cwd: folder, version: '9' }).join('\n');
+    expect(text).not.toMatch(/[^\P{Cc}\n\t]/u);
+    expect(text).toContain('No x ]0;title  31m \n\tline.');
+  });
+
   it('says a remedy once where the problem and the error have the same', () => {
     const error = new UserError('not_utf8', 'Not text.', {
       hint: 'Convert it.',

@@ -2,6 +2,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { relative } from 'node:path';
 import type { Colors } from 'picocolors/types.js';
 import { type ErrorRecord, exitCodes, isUserError, type Problem, type SourcePosition } from '../errors.js';
+import { visibleLines } from './terminal.js';
 
 /** Longest excerpt of a line, in characters; of a longer line the part around the column is shown. */
 const excerptWidth = 100;
@@ -27,16 +28,19 @@ export function exitCodeOfFailedRun(error: ErrorRecord): number {
   return error.kind === 'environment' ? exitCodes.environment : exitCodes.runFailed;
 }
 
-/** An error as people read it: what, where with an excerpt, what to do; for a bug its stack. */
+/**
+ * An error as people read it: what, where with an excerpt, what to do; for a bug its stack. It may quote what others wrote:
+ * names of files, rows, recipes of other clients.
+ */
 export function errorLines(error: ErrorRecord, options: PrintErrorOptions): readonly string[] {
   const { colors } = options;
-  const lines = [`${colors.red(colors.bold(`error[${error.code}]`))}: ${error.message}`];
+  const lines = [`${colors.red(colors.bold(`error[${visibleLines(error.code)}]`))}: ${visibleLines(error.message)}`];
   const problems = error.problems ?? [];
   for (const problem of problems.slice(0, problemsShown)) lines.push(...problemLines(problem, error.message, options));
   if (problems.length > problemsShown) lines.push(`… and ${problems.length - problemsShown} more`);
   const isSaid = problems.slice(0, problemsShown).some(({ hint }) => hint === error.hint);
-  if (error.hint !== undefined && !isSaid) lines.push(`${colors.cyan('hint')}: ${error.hint}`);
-  if (error.stack !== undefined) lines.push(colors.dim(error.stack));
+  if (error.hint !== undefined && !isSaid) lines.push(`${colors.cyan('hint')}: ${visibleLines(error.hint)}`);
+  if (error.stack !== undefined) lines.push(colors.dim(visibleLines(error.stack)));
   if (error.code === 'bug') {
     lines.push(
       `This is a bug in Simmer ${options.version} or in a plugin. Please report it with these lines and what \`simmer doctor\` prints.`,
@@ -49,14 +53,16 @@ export function errorLines(error: ErrorRecord, options: PrintErrorOptions): read
 function problemLines(problem: Problem, said: string, options: PrintErrorOptions): readonly string[] {
   const { colors } = options;
   const { position } = problem;
-  const place = position === undefined ? problem.path : colors.bold(placeOf(position, options.cwd));
-  const text = [place, said.endsWith(problem.message) ? undefined : problem.message].filter(
+  const { path } = problem;
+  const place =
+    position === undefined ? path && visibleLines(path) : colors.bold(visibleLines(placeOf(position, options.cwd)));
+  const text = [place, said.endsWith(problem.message) ? undefined : visibleLines(problem.message)].filter(
     (part) => part !== undefined,
   );
   return [
     ...(text.length === 0 ? [] : [text.join(': ')]),
     ...(position === undefined ? [] : excerptLines(position, colors)),
-    ...(problem.hint === undefined ? [] : [`  ${colors.cyan('hint')}: ${problem.hint}`]),
+    ...(problem.hint === undefined ? [] : [`  ${colors.cyan('hint')}: ${visibleLines(problem.hint)}`]),
   ];
 }
 
@@ -78,7 +84,7 @@ function excerptLines({ file, line, column }: SourcePosition, colors: Colors): r
   ];
 }
 
-/** A line of a file that may have changed or gone since. Without control characters: it goes to a terminal. */
+/** A line of a file that may have changed or gone since. */
 function readLine(file: string, line: number): string | undefined {
   let text: string;
   try {
@@ -92,6 +98,6 @@ function readLine(file: string, line: number): string | undefined {
   } catch {
     return undefined;
   }
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
-  return text.split('\n')[line - 1]?.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, ' ');
+  const found = text.split('\n')[line - 1];
+  return found === undefined ? undefined : visibleLines(found);
 }

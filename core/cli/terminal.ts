@@ -44,7 +44,7 @@ export function showWarnings(): void {
     const { name, code, message } = warning;
     const label = colorsFor(process.stderr).yellow(code === undefined ? 'warning' : `warning[${code}]`);
     if (name !== 'Warning') for (const tell of others) tell(warning);
-    else process.stderr.write(redactor()(`${label}: ${message}\n`));
+    else process.stderr.write(redactor()(`${label}: ${visibleLines(message)}\n`));
   });
 }
 
@@ -82,6 +82,11 @@ export function keepStdoutForResults(): void {
 /** A text of others' in one line of at most so many UTF-16 units, without what a terminal would obey. */
 export function visibleText(text: string, length: number): string {
   return shortened(text.replaceAll(/\p{Cc}/gu, ' '), length);
+}
+
+/** A text of others in its own lines, without what a terminal would obey. */
+export function visibleLines(text: string): string {
+  return text.replaceAll(/[^\P{Cc}\n\t]/gu, ' ');
 }
 
 function endQuietly(error?: Error): void {

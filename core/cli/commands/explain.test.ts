@@ -7,22 +7,23 @@ const colors = picocolors.createColors(false);
 const evil = '\u001b[2Ja\u009b31m';
 
 it('shows no escape sequence of a row to the terminal, and no half of a character', () => {
-  const decisions = [{ kept: false, rule: 'rule', evidence: `${'e'.repeat(198)}😀😀` }];
+  const decisions = [{ kept: false, rule: `rule${evil}`, evidence: `${'e'.repeat(198)}😀😀` }];
   const step = {
     stage: 'clean',
     uses: 'mine/clean',
     outcome: 'dropped',
     decisions,
-    attempts: [],
+    attempts: [{ model: evil, policy: 'none', sample: 0, verdict: 'right', extracted: '4' }],
     outputs: [],
   } as const;
   const history = { runId: 'r', id: 'a', question: evil, source: evil, steps: [step], stagesLeft: [] };
-  const reason = `rule: ${'e'.repeat(198)}…`;
+  const reason = `rule [2Ja 31m: ${'e'.repeat(198)}…`;
   expect(historyLines(history, colors)).toEqual([
     'a from [2Ja 31m',
     '  [2Ja 31m',
     '',
-    `  clean  mine/clean  dropped  ${reason}`,
+    '  clean  mine/clean  graded   [2Ja 31m: right in 1 of 1: 4 (right)',
+    `                     dropped  ${reason}`,
     '',
     `Dropped by clean, ${reason}.`,
   ]);

@@ -76,11 +76,11 @@ function attemptLines(attempts: readonly RowAttempt[]): Iterable<readonly [strin
 }
 
 function groupName({ model, policy }: RowAttempt): string {
-  return `${model ?? 'model'}${policy === null || policy === 'none' ? '' : ` at ${policy}`}`;
+  return visibleText(`${model ?? 'model'}${policy === null || policy === 'none' ? '' : ` at ${policy}`}`, 160);
 }
 
 function reasonOf({ rule, evidence, row }: RowDecision): string {
-  const parts = [rule, evidence === null ? null : visibleText(evidence, 200)].filter((part) => part !== null);
+  const parts = [rule, evidence].filter((part) => part !== null).map((part) => visibleText(part, 200));
   const reason = parts.length === 0 ? 'no rule spoke against it' : parts.join(': ');
   return row === undefined ? reason : `row ${formatCount(row)}: ${reason}`;
 }
