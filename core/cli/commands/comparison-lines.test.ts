@@ -32,6 +32,11 @@ describe('runs side by side', () => {
     ]);
   });
 
+  it('show no escape sequence of a recipe to the terminal', () => {
+    const [first] = lines([run(1, { differs: { 'a.b': 'x\u001b]0;y\u0007', c: ['\u009b2J'] } }), run(2)]);
+    expect(first).toMatch(/a\.b=x \]0;y c=\[" 2J"\]$/);
+  });
+
   it('stand below each other where the terminal is narrow', () => {
     const narrow = lines([run(1), run(2), run(3)], 60);
     expect(narrow.filter((line) => line.startsWith('m.accuracy'))).toEqual([

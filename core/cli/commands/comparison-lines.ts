@@ -3,6 +3,7 @@ import type { ComparedRun } from '../../engine/compare-runs.js';
 import type { RunGroup, Spread } from '../../engine/group-runs.js';
 import { formatDuration, formatShare, formatUsd } from '../../figures.js';
 import { tableLines } from '../table.js';
+import { visibleLines } from '../terminal.js';
 
 type Metric = ComparedRun['metrics'][string];
 
@@ -57,10 +58,10 @@ export function groupLines(groups: readonly RunGroup[], isShown: IsShown, shape:
 
 function differencesText(differs: ComparedRun['differs']): string {
   return Object.entries(differs)
-    .map(
-      ([path, value]) =>
-        `${path.replace(/^params\./, '')}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
-    )
+    .map(([path, value]) => {
+      const text = typeof value === 'string' ? value : JSON.stringify(value);
+      return visibleLines(`${path.replace(/^params\./, '')}=${text}`);
+    })
     .join(' ');
 }
 
