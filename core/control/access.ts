@@ -87,16 +87,23 @@ export function isLoopback(host: string): boolean {
  * Refuses the calls of an address that makes too many, and those without one of the tokens: with their code in the details.
  * Those without one are counted apart, so that nobody takes from clients that share their address. Whether the server is
  * well is told without a token, by an answer that reads nothing of what is asked.
- * @param known absent: the server has no tokens
+ * @param known absent: the server has no tokens @param letIn told of whom a call was let in
  */
-export function admitClients(known: KnownTokens | undefined, limits: ServerLimits): ServerInterceptor {
+export function admitClients(
+  known: KnownTokens | undefined,
+  limits: ServerLimits,
+  letIn: (peer: string) => void,
+): ServerInterceptor {
   const mayCall = rateCheck(limits);
   const [tooOften, unauthenticated] = [toStatus(tooManyCalls), toStatus(noToken)];
   return answering(({ metadata, peer, path }) => {
     const isKnown = known?.has(metadata) ?? true;
     const key = `${isKnown ? 'with' : 'without'} a token from ${peer.replace(/:\d+$/, '')}`;
     if (!mayCall(key)) return tooOften;
-    if (isKnown) return undefined;
+    if (isKnown) {
+      letIn(peer);
+      return undefined;
+    }
     return path === service.Check!.path ? isServing : unauthenticated;
   });
 }

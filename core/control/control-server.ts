@@ -1,8 +1,8 @@
 import { chmod, mkdir, rm, stat } from 'node:fs/promises';
-import { createServer, type Server as NetServer, type Socket } from 'node:net';
+import type { Server as NetServer } from 'node:net';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { Server, ServerCredentials, type ServerInterceptor } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
@@ -17,6 +17,7 @@ import { KnownTokens } from '../process/require-token.js';
 import { admitClients, isLoopback } from './access.js';
 import { type ServerAddress, shownAddress } from './address.js';
 import { parseAllowedSecret } from './allowed-secrets.js';
+import { Connections } from './connections.js';
 import { controlService, controlServiceDefinition } from './control-service.js';
 import { DurableWrites } from './durable-writes.js';
 import { defaultLimits, type ServerLimits } from './limits.js';
@@ -62,8 +63,7 @@ export class ControlServer {
   readonly address: string;
   readonly runs: ServedRuns;
   readonly #grpc: Server;
-  readonly #listener: NetServer;
-  readonly #sockets: Set<Socket>;
+  readonly #connections: Connections;
   readonly #stopping: AbortController;
   readonly #tokens: KnownTokens;
   /**
@@ -77,8 +77,7 @@ export class ControlServer {
     address: string;
     runs: ServedRuns;
     grpc: Server;
-    listener: NetServer;
-    sockets: Set<Socket>;
+    connections: Connections;
     stopping: AbortController;
     tokens: KnownTokens;
     takeTlsFiles: () => Promise<void>;
@@ -87,8 +86,7 @@ export class ControlServer {
     this.address = parts.address;
     this.runs = parts.runs;
     this.#grpc = parts.grpc;
-    this.#listener = parts.listener;
-    this.#sockets = parts.sockets;
+    this.#connections = parts.connections;
     this.#stopping = parts.stopping;
     this.#tokens = parts.tokens;
     this.takeTlsFiles = parts.takeTlsFiles;
@@ -131,24 +129,23 @@ export class ControlServer {
       const stopping = new AbortController();
       const { tokens: given = [] } = options;
       const tokens = new KnownTokens(given);
-      const grpc = grpcServer(limits, given.length === 0 ? undefined : tokens);
+      const connections = new Connections((socket) => injector.injectConnection(socket), limits);
+      const admitted = admitClients(given.length === 0 ? undefined : tokens, limits, (peer) => connections.letIn(peer));
+      const grpc = grpcServer(limits, admitted);
       grpc.addService(
         controlServiceDefinition,
         controlService({ settings, runs, writes, recipes, limits, stopping: stopping.signal, catalog }),
       );
       addStandardServices(grpc);
-      const sockets = new Set<Socket>();
       const credentials = () => credentialsOf(options.tls, log);
       let injector = grpc.createConnectionInjector(await credentials());
-      const listener = listenerFor((socket) => injector.injectConnection(socket), limits, sockets);
-      const bound = await listen(listener, address);
+      const bound = await listen(connections.listener, address);
       void runs.takeUp();
       return new ControlServer({
         address: bound,
         runs,
         grpc,
-        listener,
-        sockets,
+        connections,
         stopping,
         tokens,
         takeTlsFiles: async () => {
@@ -164,7 +161,7 @@ export class ControlServer {
 
   /** How many connections are open now. */
   get connections(): number {
-    return this.#sockets.size;
+    return this.#connections.size;
   }
 
   /** From now on clients give one of these, of which a server has some or none from its start; calls under way go on. */
@@ -174,7 +171,7 @@ export class ControlServer {
 
   /** Interrupts the runs, which go on when a server is started again, ends all calls and closes. */
   async stop(): Promise<void> {
-    this.#listener.close();
+    this.#connections.listener.close();
     await this.runs.stop();
     this.#stopping.abort();
     // Watchers have been sent the end of their runs by now, or it is in the log.
@@ -182,7 +179,7 @@ export class ControlServer {
     const patience = new Promise<void>((resolve) => setTimeout(resolve, 500).unref());
     await Promise.race([closed, patience]);
     this.#grpc.forceShutdown();
-    for (const socket of this.#sockets) socket.destroy();
+    this.#connections.closeAll();
     await this.#release();
   }
 }
@@ -219,9 +216,9 @@ function refuseUnsafe({ address, tokens = [], tls }: ControlServerOptions): void
   }
 }
 
-function grpcServer(limits: ServerLimits, tokens: KnownTokens | undefined): Server {
+function grpcServer(limits: ServerLimits, admits: ServerInterceptor): Server {
   return new Server({
-    interceptors: [admitClients(tokens, limits)],
+    interceptors: [admits],
     'grpc.max_receive_message_length': limits.messageBytes,
     'grpc.max_concurrent_streams': limits.streams,
     'grpc.keepalive_time_ms': limits.keepaliveMilliseconds,
@@ -249,36 +246,6 @@ async function credentialsOf(
   const refused = outOfDate(certificate!, new Date());
   if (refused !== undefined) log(`Clients will refuse the certificate ${tls.certificate}: ${refused}.`);
   return ServerCredentials.createSsl(authority, [{ cert_chain: certificate!, private_key: key! }], authority !== null);
-}
-
-/** Accepts connections itself, so that their number is bounded and one that says nothing is closed. */
-function listenerFor(
-  take: (socket: Socket) => void,
-  { connections, handshakeMilliseconds }: ServerLimits,
-  sockets: Set<Socket>,
-): NetServer {
-  const listener = createServer({ noDelay: true }, (socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-    socket.on('error', () => socket.destroy());
-    const silence = setTimeout(() => socket.destroy(), handshakeMilliseconds);
-    const settle = () => clearTimeout(silence);
-    socket.once('close', settle);
-    // Whoever has sent more than a client's preface (24 bytes) and its first frame has begun to speak.
-    const look = setInterval(
-      () => {
-        if (socket.bytesRead <= 24 + 9) return;
-        settle();
-        clearInterval(look);
-      },
-      Math.max(10, handshakeMilliseconds / 10),
-    );
-    look.unref();
-    socket.once('close', () => clearInterval(look));
-    take(socket);
-  });
-  listener.maxConnections = connections;
-  return listener;
 }
 
 async function listen(listener: NetServer, address: ServerAddress): Promise<string> {

@@ -1,5 +1,5 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
-import { connect as connectHttp2, constants } from 'node:http2';
+import { type ClientHttp2Session, connect as connectHttp2, constants } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -289,6 +289,36 @@ describe('a connection', () => {
     });
     expect(sockets.filter((socket) => !socket.destroyed)).toHaveLength(2);
     for (const socket of sockets) socket.destroy();
+  });
+
+  it('of which no call had a token makes room for one more; the others stay', async () => {
+    const harness = await start({ ...tcp, limits: { connections: 3 } });
+    await expectServing(harness);
+    const strangers: ClientHttp2Session[] = [];
+    for (let count = 0; count < 5; count++) {
+      const stranger = connectHttp2(`http://${harness.server.address}`);
+      stranger.on('error', () => undefined);
+      await new Promise((resolve) => stranger.once('remoteSettings', resolve));
+      strangers.push(stranger);
+    }
+    expect(harness.server.connections).toBe(3);
+    await expect.poll(() => strangers.map(({ destroyed }) => destroyed)).toEqual([true, true, true, false, false]);
+    const call = {
+      ...{ ':method': 'POST', ':path': `/${controlServiceName}/DescribeServer`, te: 'trailers' },
+      ...{ 'content-type': 'application/grpc', authorization: `Bearer ${token}` },
+    };
+    for (const client of [3, 4].map((index) => strangers[index]!)) {
+      const stream = client.request(call);
+      stream.end(Buffer.alloc(5));
+      await new Promise((resolve) => stream.once('response', resolve));
+    }
+    // All three have a token: the next is closed.
+    const late = connectHttp2(`http://${harness.server.address}`);
+    late.on('error', () => undefined);
+    await new Promise((resolve) => late.once('close', resolve));
+    expect(strangers.slice(3).some(({ destroyed }) => destroyed)).toBe(false);
+    for (const stranger of strangers) stranger.destroy();
+    await expectServing(harness);
   });
 
   it('that calls too often is told to wait', async () => {
