@@ -1,9 +1,9 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { Plan } from '../recipe/plan.js';
-import { createRunFolder } from './run-folder.js';
+import { createRunFolder, ofEachRun } from './run-folder.js';
 
 const { drawn } = vi.hoisted(() => ({ drawn: [] as string[] }));
 vi.mock(import('node:crypto'), async (original) => ({
@@ -35,4 +35,21 @@ it('runs that are made in the same second have ids of their own, made one after 
   expect((await readdir(runs)).toSorted()).toEqual(made.map(({ runId }) => runId).toSorted());
   const texts = made.map(({ runFolder }) => readFile(join(runFolder, 'recipe.yaml'), 'utf8'));
   expect(await Promise.all(texts)).toEqual(['first', 'second', 'third']);
+});
+
+it('of the runs of a home a few are read at a time', async () => {
+  const runs = join(home, 'runs');
+  const ids = Array.from({ length: 100 }, (_, index) => `r-${index}`);
+  for (const id of ids) await mkdir(join(runs, id), { recursive: true });
+  let underWay = 0;
+  let most = 0;
+  const read = await ofEachRun(runs, async (id) => {
+    underWay += 1;
+    most = Math.max(most, underWay);
+    await readdir(join(runs, id));
+    underWay -= 1;
+    return id;
+  });
+  expect(read.toSorted()).toEqual(ids.toSorted());
+  expect(most).toBe(16);
 });

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, readlink, rename, rm, rmdir, stat, symlink } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { from, lastValueFrom, mergeMap, toArray } from 'rxjs';
 import type { Artifact } from '../artifacts/artifact.js';
 import { UserError } from '../errors.js';
 import type { EventData } from '../events/catalogue.js';
@@ -159,6 +160,14 @@ export async function runIds(runsFolder: string): Promise<readonly string[]> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
+}
+
+/** A process may only have so many files open, and a home has thousands of runs. */
+const runsAtATime = 16;
+
+/** What is read of every run of a home, in no order. @throws as the first reading that fails */
+export async function ofEachRun<T>(runsFolder: string, read: (runId: string) => Promise<T>): Promise<readonly T[]> {
+  return lastValueFrom(from(await runIds(runsFolder)).pipe(mergeMap(read, runsAtATime), toArray()));
 }
 
 const unfinishedPrefix = '.new-';

@@ -18,7 +18,7 @@ import type { BudgetChange } from '../recipe/budget.js';
 import type { Plan } from '../recipe/plan.js';
 import { withPresentCode } from './code-changes.js';
 import { previewPlan } from './preview.js';
-import { createRunFolder, readPlan, runIds } from './run-folder.js';
+import { createRunFolder, ofEachRun, readPlan, runIds } from './run-folder.js';
 import { readRunState, summarizeRun, unreadableRun } from './run-history.js';
 import type { RunHandle, RunOfHome, RunSummary, StagePreview } from './run-outcome.js';
 import type { OpenRunRequest, OpenRunScope } from './run-scope.js';
@@ -135,17 +135,14 @@ export class RunManager {
    * tells of the run
    */
   async list(summarize: Summarize = summarizeRun): Promise<readonly RunSummary[]> {
-    const ids = await runIds(this.#store.runsFolder);
-    const summaries = await Promise.all(
-      ids.map(async (id) => {
-        const runFolder = this.#store.runFolder(id);
-        return summarize(runFolder).catch(async (error: unknown) => {
-          const run = isUserError(error) ? await unreadableRun(runFolder) : undefined;
-          if (run === undefined) throw error;
-          return run;
-        });
-      }),
-    );
+    const summaries = await ofEachRun(this.#store.runsFolder, async (id) => {
+      const runFolder = this.#store.runFolder(id);
+      return summarize(runFolder).catch(async (error: unknown) => {
+        const run = isUserError(error) ? await unreadableRun(runFolder) : undefined;
+        if (run === undefined) throw error;
+        return run;
+      });
+    });
     return summaries
       .filter((summary) => summary !== undefined)
       .toSorted((a, b) => b.startedAt.localeCompare(a.startedAt) || b.runId.localeCompare(a.runId));
