@@ -40,6 +40,22 @@ it('a run of which nothing is new is told from what was read before', async () =
   expect(buffers).not.toHaveBeenCalled();
 });
 
+it('a run that had completed is told from the edges of its log, again where that is another one', async () => {
+  const { runId, runFolder } = await newRun();
+  const log = eventsFile(runFolder);
+  const completed = (sequence: number) =>
+    `${JSON.stringify({ runId, sequence, time: '2026-01-01T00:00:00.000Z', type: 'run.completed', data: {} })}\n`;
+  await appendFile(log, `not read\n${completed(3)}`);
+  const { summarize } = new RunSummaries();
+  const first = await summarize(runFolder);
+  expect(first).toMatchObject({ status: 'completed', events: 3, stagesDone: 1 });
+  expect(await summarize(runFolder)).toBe(first);
+  await appendFile(log, completed(4));
+  expect(await summarize(runFolder)).toMatchObject({ status: 'completed', events: 4 });
+  await rm(log);
+  expect(await summarize(runFolder)).toBeUndefined();
+});
+
 it('a run that went on is told with what is new, and a damaged line of it too', async () => {
   const { runId, runFolder } = await newRun();
   const { summarize } = new RunSummaries();

@@ -1,6 +1,8 @@
+import { stat } from 'node:fs/promises';
 import { eventsFile } from '../engine/run-folder.js';
-import { isHeld, isLogAbsent, type Planned, readPlanned, summaryOf } from '../engine/run-history.js';
+import { completedRun, isHeld, isLogAbsent, type Planned, readPlanned, summaryOf } from '../engine/run-history.js';
 import type { Summarize } from '../engine/run-manager.js';
+import type { RunSummary } from '../engine/run-outcome.js';
 import { foldRunState, initialRunState, type RunState } from '../engine/run-state.js';
 import { LogScanner, type ReadBytes } from '../events/log-scanner.js';
 import { openLog, reader } from '../events/replay.js';
@@ -14,17 +16,35 @@ interface Known {
   planned?: Planned;
 }
 
-/** Runs in one line each. A log is read once, and later only what was added to it; a plan is read once. */
+/**
+ * Runs in one line each. Of one that has completed when it is first looked at, only the edges of its log are read; of any
+ * other the log, once, and later what was added to it. A plan is read once.
+ */
 export class RunSummaries {
   readonly #known = new Map<string, Known>();
+  readonly #completed = new Map<string, { readonly size: number; readonly summary: RunSummary }>();
 
   readonly summarize: Summarize = async (runFolder) => {
+    const completed = await this.#completedRun(runFolder);
+    if (completed !== undefined) return completed;
     const wasHeld = await isHeld(runFolder);
     const known = await this.#read(runFolder);
     if (known === undefined || known.state.runId === '') return undefined;
     known.planned ??= await readPlanned(runFolder);
     return summaryOf(known.state, runFolder, wasHeld, known.planned);
   };
+
+  async #completedRun(runFolder: string): Promise<RunSummary | undefined> {
+    const file = eventsFile(runFolder);
+    if (this.#known.has(file)) return undefined;
+    const { size } = (await stat(file).catch(() => undefined)) ?? {};
+    const before = this.#completed.get(file);
+    if (before !== undefined && before.size === size) return before.summary;
+    const summary = await completedRun(runFolder);
+    if (size === undefined || summary === undefined) this.#completed.delete(file);
+    else this.#completed.set(file, { size, summary });
+    return summary;
+  }
 
   /** Undefined where there is no log. */
   async #read(runFolder: string): Promise<Known | undefined> {

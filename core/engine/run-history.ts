@@ -1,6 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { isUserError } from '../errors.js';
+import { readLogEdges } from '../events/log-edges.js';
+import { logFormat } from '../events/log-scanner.js';
 import { readEvents } from '../events/replay.js';
 import { readRunOwner } from '../events/run-lock.js';
 import { eventsFile, readPlan } from './run-folder.js';
@@ -16,6 +18,8 @@ export async function readRunState(runFolder: string): Promise<RunState> {
 
 /** A run in one line; undefined where the folder is no run. */
 export async function summarizeRun(runFolder: string): Promise<RunSummary | undefined> {
+  const completed = await completedRun(runFolder);
+  if (completed !== undefined) return completed;
   const wasHeld = await isHeld(runFolder);
   let state: RunState;
   try {
@@ -25,6 +29,30 @@ export async function summarizeRun(runFolder: string): Promise<RunSummary | unde
     throw error;
   }
   return state.runId === '' ? undefined : summaryOf(state, runFolder, wasHeld, await readPlanned(runFolder));
+}
+
+/**
+ * A run that completed, by the first and the last line of its log: a home has thousands, and their logs are long.
+ * Undefined where it did not, or where only the whole log tells.
+ */
+export async function completedRun(runFolder: string): Promise<RunSummary | undefined> {
+  const { first, last } = (await readLogEdges(eventsFile(runFolder))) ?? {};
+  if (first?.type !== 'run.created' || first.data.format > logFormat || last?.type !== 'run.completed')
+    return undefined;
+  const { stagesTotal, ...changes } = await readPlanned(runFolder);
+  return {
+    runId: first.runId,
+    recipe: first.data.recipe,
+    ...changes,
+    status: 'completed',
+    startedAt: first.time,
+    endedAt: last.time,
+    lastEventAt: last.time,
+    runFolder,
+    events: last.sequence,
+    stagesDone: stagesTotal,
+    stagesTotal,
+  };
 }
 
 /**
