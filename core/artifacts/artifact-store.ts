@@ -23,6 +23,7 @@ export type { StageCache, StageCacheEntry } from './stage-cache.js';
  *     HOME/cache/KEY.json         what a stage key made
  *     HOME/runs/RUN/              run folders
  *     HOME/scratch/KEY/           what a stage keeps over its attempts
+ *     HOME/locks/KEY/             who is at a stage
  *     HOME/kept/DIGEST/KEY/       what a stage was paid for, beside that of the same stage with other inputs
  *     HOME/staging/               what is being written
  */
@@ -113,11 +114,11 @@ export class ArtifactStore {
   /**
    * Removes artifacts, each of them whole or not at all, and what stages kept over their attempts. The stages that made
    * them must be forgotten before.
-   * @param stageKeys whose scratch folders, and folders of what was paid for, go
+   * @param stageKeys whose scratch folders, locks, and folders of what was paid for, go
    */
   async remove(uris: readonly string[], stageKeys: readonly string[]): Promise<void> {
     for (const uri of uris) await this.#moveOut(this.#folderOf(uri));
-    await this.#removeOf(stageKeys, this.#home.inside('scratch'));
+    for (const folder of ['scratch', 'locks']) await this.#removeOf(stageKeys, this.#home.inside(folder));
     const kept = this.#home.inside('kept');
     for (const digest of await namesIn(kept)) {
       await this.#removeOf(stageKeys, join(kept, digest));

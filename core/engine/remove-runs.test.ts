@@ -119,12 +119,12 @@ it('takes along what only the run has, and leaves what another one reused', asyn
 it('takes along what an unfinished stage kept, unless another run may go on from it', async () => {
   const [first, second] = [await run([], true), await run([], true)];
   const { stages } = await readRunState(store.runFolder(first));
-  const scratch = join(harness.home, 'scratch', stages.fail!.key);
-  expect(existsSync(scratch)).toBe(true);
+  const kept = ['scratch', 'locks'].map((folder) => join(harness.home, folder, stages.fail!.key));
+  expect(kept.map(existsSync)).toEqual([true, true]);
   await remove(first);
-  expect(existsSync(scratch)).toBe(true);
+  expect(kept.map(existsSync)).toEqual([true, true]);
   await remove(second);
-  expect(existsSync(scratch)).toBe(false);
+  expect(kept.map(existsSync)).toEqual([false, false]);
 });
 
 it('takes along what was paid for with the last run that has it', async () => {
