@@ -89,6 +89,7 @@ export class StageRunner {
     const log = this.#recorder.log({ source: 'engine', stage: stage.name, attempt });
     await using _lock = await acquireStageLock(this.#store.home, key, {
       signal: this.#ending.signal,
+      runId: this.#run.runId,
       onWait: (why) => log.warning(`The same stage is being made elsewhere; waiting for what comes of it. ${why}`),
     });
     // While this stage waited for its slots or its lock, another may have made the same.

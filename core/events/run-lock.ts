@@ -18,6 +18,8 @@ export interface RunOwner {
   readonly processStartTime?: string;
   /** The signal by which others may ask it to stop the run; absent: it listens to none, and one would kill it. */
   readonly cancelSignal?: string;
+  /** The run that it holds a folder for which is not the run's own. */
+  readonly runId?: string;
 }
 
 export type RunLock = AsyncDisposable & { readonly owner: RunOwner };
@@ -35,12 +37,12 @@ interface KernelLock {
  * Takes the right to write a run, or any folder: one process at a time has it, and the kernel takes it back when that
  * process dies, however it dies. Beside it `owner.json` says who has it, for people and other hosts.
  *
- * @param listens to what its owner listens for as long as it has the lock
+ * @param about what else is said of its owner for as long as it has the lock
  * @throws UserError `run_locked`, which names the owner; `run_folder_missing`
  */
 export async function acquireRunLock(
   runFolder: string,
-  listens: Pick<RunOwner, 'cancelSignal'> = {},
+  about: Pick<RunOwner, 'cancelSignal' | 'runId'> = {},
 ): Promise<RunLock> {
   const folder = resolve(runFolder);
   const kernelLock = await takeKernelLock(folder);
@@ -55,7 +57,7 @@ export async function acquireRunLock(
       host: hostname(),
       startedAt: new Date().toISOString(),
       ...(identity === undefined ? {} : { processStartTime: identity.startTime }),
-      ...listens,
+      ...about,
     };
     await writingTo(folder, () => writeOwnerFile(folder, owner));
     return {
@@ -160,11 +162,12 @@ async function readOwnerFile(folder: string): Promise<RunOwner | undefined> {
     if (typeof owner?.pid !== 'number' || typeof owner.host !== 'string' || typeof owner.startedAt !== 'string') {
       return undefined;
     }
-    const { pid, host, startedAt, processStartTime, cancelSignal } = owner;
+    const { pid, host, startedAt, processStartTime, cancelSignal, runId } = owner;
     return {
       ...{ pid, host, startedAt },
       ...(typeof processStartTime === 'string' ? { processStartTime } : {}),
       ...(typeof cancelSignal === 'string' ? { cancelSignal } : {}),
+      ...(typeof runId === 'string' ? { runId } : {}),
     };
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;

@@ -1,5 +1,5 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { waitForLock } from './wait-for-lock.js';
@@ -30,6 +30,25 @@ it('lets one in at a time, and the next when the first gives it back', async () 
     `${other} out`,
   ]);
   expect(order).toContain(`${other} waits`);
+});
+
+it('says who has it: the run that it is for, and not the name of the folder', async () => {
+  const digest = join(folder, 'a'.repeat(64));
+  const why = async (holder: { readonly runId?: string }) => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    await using _ = await waitForLock(digest, { signal, onWait: () => {}, ...holder });
+    const told: string[] = [];
+    const onWait = (text: string) => {
+      told.push(text);
+      controller.abort();
+    };
+    await expect(waitForLock(digest, { signal, onWait })).rejects.toThrow();
+    return told.join().replace(/\d{4}-[\d-]+T[\d:.]+Z/, 'TIME');
+  };
+  const who = `process ${process.pid} on ${hostname()}, since TIME.`;
+  expect(await why({})).toBe(`It is with ${who}`);
+  expect(await why({ runId: 'r-1' })).toBe(`It is with run r-1: ${who} Follow it with: simmer watch r-1`);
 });
 
 it('stops waiting when it is told to', async () => {

@@ -1,7 +1,8 @@
 import { mkdir } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { setTimeout as wait } from 'node:timers/promises';
-import { isUserError } from '../errors.js';
-import { acquireRunLock } from './run-lock.js';
+import { isUserError, type UserError } from '../errors.js';
+import { acquireRunLock, readRunOwner } from './run-lock.js';
 
 const retryMilliseconds = 250;
 
@@ -9,22 +10,35 @@ const retryMilliseconds = 250;
  * Waits until this process alone has a folder, which is made where it is not there. For work that several processes
  * would otherwise do twice; the kernel frees the folder when its holder dies, and disposal gives it back.
  *
- * @param onWait called once, where it has to wait; `why` says who holds it
+ * @param onWait called once, where it has to wait; `why` says who has it
+ * @param runId the run that it is for; who waits is told
  * @throws the signal's reason
  */
 export async function waitForLock(
   folder: string,
-  options: { readonly signal: AbortSignal; onWait(why: string): void },
+  options: { readonly signal: AbortSignal; readonly runId?: string; onWait(why: string): void },
 ): Promise<AsyncDisposable> {
+  const { runId } = options;
   await mkdir(folder, { recursive: true });
   for (let hasWaited = false; ; hasWaited = true) {
     options.signal.throwIfAborted();
     try {
-      return await acquireRunLock(folder);
+      return await acquireRunLock(folder, runId === undefined ? {} : { runId });
     } catch (error) {
       if (!isUserError(error) || error.code !== 'run_locked') throw error;
-      if (!hasWaited) options.onWait([error.message, error.hint].filter(Boolean).join(' '));
+      if (!hasWaited) options.onWait(await whoHas(folder, error));
       await wait(retryMilliseconds, undefined, { signal: options.signal }).catch(() => options.signal.throwIfAborted());
     }
   }
+}
+
+/** Without the folder, whose name is mostly a digest. */
+async function whoHas(folder: string, { hint = '' }: UserError): Promise<string> {
+  const owner = await readRunOwner(folder);
+  if (owner === undefined) return 'It is with another process.';
+  const { runId, pid, host, startedAt } = owner;
+  const process = `process ${pid} on ${host}, since ${startedAt}.`;
+  const who = runId === undefined ? `It is with ${process}` : `It is with run ${runId}: ${process}`;
+  if (host !== hostname()) return `${who} ${hint}`;
+  return runId === undefined ? who : `${who} Follow it with: simmer watch ${runId}`;
 }

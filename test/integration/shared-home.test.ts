@@ -41,14 +41,14 @@ it('two runs of one recipe at once make each stage once: the second waits and ta
   const firstRun = first.run(recipe);
   await firstIsAtWork.opened;
   const secondRun = await second.run(recipe, { sinks: [sink] });
-  const { outcome } = await firstRun;
+  const { runId, outcome } = await firstRun;
 
   expect(outcome.status).toBe('completed');
   expect(secondRun.outcome).toEqual(outcome);
   expect([...watchFirst.begun, ...watchSecond.begun].toSorted()).toEqual(['numbers', 'total']);
   expect(secondRun.eventsOf('stage.reused').map(({ stage }) => stage)).toContain('numbers');
   expect(secondRun.events.find(isWaiting)?.data).toMatchObject({
-    message: expect.stringContaining(`process ${process.pid}`),
+    message: expect.stringContaining(`It is with run ${runId}: process ${process.pid}`),
   });
 });
 
