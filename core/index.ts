@@ -22,6 +22,7 @@ export type {
 export { defaultCacheFolder, writingToCache } from './config/cache-folder.js';
 export { builtInHardware, type Hardware } from './config/hardware.js';
 export { chatMessage } from './endpoint/chat-message.js';
+export { EarlierReplies, type KeptReply, replyDigest } from './endpoint/earlier-replies.js';
 export {
   costOf,
   type EndpointCost,
@@ -39,6 +40,7 @@ export {
   OpenAiEndpoint,
 } from './endpoint/openai-endpoint.js';
 export { PassingFailure, retryAfter, retryPassing } from './endpoint/passing-failure.js';
+export { type PaidReply, ReplyJournal } from './endpoint/reply-journal.js';
 export {
   type ErrorKind,
   type ErrorRecord,

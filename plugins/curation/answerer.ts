@@ -1,4 +1,4 @@
-import type { StageContext } from 'simmerkit';
+import type { KeptReply, StageContext } from 'simmerkit';
 import type { Message } from './history.js';
 
 /** Something to ask a model. */
@@ -33,6 +33,9 @@ export interface Reply {
   readonly outputTokens: number;
   readonly dollars: number;
 }
+
+/** A reply as it is kept. */
+export type KeptAnswer = Reply & KeptReply;
 
 /** A model that answers questions. */
 export interface Answerer {

@@ -1,7 +1,5 @@
-import { type Pace, pace } from 'simmerkit';
-import type { Answerer, AskingContext, Question, Reply, Sampling } from './answerer.js';
-import { type EarlierReplies, questionDigest } from './earlier-replies.js';
-import type { ReplyJournal } from './reply-journal.js';
+import { type EarlierReplies, type Pace, pace, type ReplyJournal, replyDigest } from 'simmerkit';
+import type { Answerer, AskingContext, KeptAnswer, Question, Reply, Sampling } from './answerer.js';
 
 /** How far a stage is that asks models, with tokens and dollars. */
 export interface AskingProgress extends Pick<Pace, 'skip'> {
@@ -15,7 +13,7 @@ export interface AskingProgress extends Pick<Pace, 'skip'> {
  */
 export function askingProgress(
   context: AskingContext,
-  journals: readonly ReplyJournal[],
+  journals: readonly ReplyJournal<KeptAnswer>[],
   total: number | null,
 ): AskingProgress {
   const sum = (of: 'inputTokens' | 'outputTokens' | 'dollars') =>
@@ -41,9 +39,9 @@ export function askingProgress(
 }
 
 export interface Asking {
-  readonly journal: ReplyJournal;
+  readonly journal: ReplyJournal<KeptAnswer>;
   /** Replies that are as good as new ones. Absent: there are none. */
-  readonly earlier?: EarlierReplies | undefined;
+  readonly earlier?: EarlierReplies<KeptAnswer> | undefined;
   readonly progress: AskingProgress;
   /** Called only where something is to be asked. */
   readonly answerer: () => Promise<Answerer>;
@@ -95,6 +93,11 @@ async function* missingOf(
     else yield question;
   }
   if (taken > 0) log.info(`${taken} replies were paid for by earlier runs and are not asked for again.`);
+}
+
+/** Its id tells one sample from another. */
+function questionDigest({ id, messages }: Question): string {
+  return replyDigest([id, messages.map(({ role, content }) => [role, content])]);
 }
 
 async function* withFirst<T>(first: T, others: AsyncIterable<T>): AsyncIterable<T> {

@@ -1,9 +1,17 @@
-import { defineStage, input, optionalInput, type Row, requireColumns, shortenedAtStart, textIn } from 'simmerkit';
-import type { Question } from './answerer.js';
+import {
+  defineStage,
+  input,
+  optionalInput,
+  type ReplyJournal,
+  type Row,
+  requireColumns,
+  shortenedAtStart,
+  textIn,
+} from 'simmerkit';
+import type { KeptAnswer, Question } from './answerer.js';
 import { askingEstimate, questionTokens } from './asking-estimate.js';
 import { type ClassifyOptions, classifyOptions } from './asking-options.js';
 import { answererProblems, openAnswerer } from './open-answerer.js';
-import type { ReplyJournal } from './reply-journal.js';
 import { factsOf, rowsOf, sieveFacts } from './row-facts.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
@@ -150,7 +158,7 @@ interface Said {
 /** What a model said of a row: the first reply that names a class, or the last one. */
 function replyTo(
   id: string,
-  journal: ReplyJournal,
+  journal: ReplyJournal<KeptAnswer>,
   { attempts }: Pick<ClassifyOptions, 'attempts'>,
   classes: readonly DomainClass[],
 ): Said | undefined {

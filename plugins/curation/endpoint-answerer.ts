@@ -6,15 +6,15 @@ import {
   mostTokens,
   OpenAiEndpoint,
   PassingFailure,
+  type ReplyJournal,
   type Spending,
   shortened,
   UserError,
   usageOf,
   z,
 } from 'simmerkit';
-import { type Answerer, type Question, type Reply, type Sampling, thinkingIn } from './answerer.js';
+import { type Answerer, type KeptAnswer, type Question, type Reply, type Sampling, thinkingIn } from './answerer.js';
 import type { AnswererOptions } from './asking-options.js';
-import type { ReplyJournal } from './reply-journal.js';
 import { SpendingCap } from './spending-cap.js';
 
 /** By these a server says that it does not take this question; it counts nothing for it. */
@@ -45,7 +45,7 @@ export class EndpointAnswerer implements Answerer {
    */
   constructor(
     private readonly options: EndpointAnswererOptions,
-    private readonly journal: ReplyJournal,
+    private readonly journal: ReplyJournal<KeptAnswer>,
     private readonly spending: Spending,
   ) {
     this.cap = new SpendingCap(options.maxDollars ?? Number.POSITIVE_INFINITY, journal.totals.dollars);

@@ -1,8 +1,7 @@
-import type { Grade, GradeItem, Grader } from 'simmerkit';
-import { type Kept, ReplyJournal } from './reply-journal.js';
+import { type Grade, type GradeItem, type Grader, type PaidReply, ReplyJournal } from 'simmerkit';
 
 /** How an answer was graded. */
-export type KeptGrade = Kept & Pick<Grade, 'verdict' | 'parsedAnswer' | 'explanation'>;
+export type KeptGrade = PaidReply & Pick<Grade, 'verdict' | 'parsedAnswer' | 'explanation'>;
 
 interface Grading {
   readonly signal: AbortSignal;

@@ -1,8 +1,7 @@
-import { type Artifact, UserError } from 'simmerkit';
-import type { Answerer, AskingContext } from './answerer.js';
+import { type Artifact, type ReplyJournal, UserError } from 'simmerkit';
+import type { Answerer, AskingContext, KeptAnswer } from './answerer.js';
 import type { AnswererOptions } from './asking-options.js';
 import type { EndpointAnswererOptions } from './endpoint-answerer.js';
-import type { ReplyJournal } from './reply-journal.js';
 
 interface OptionProblem {
   readonly path: string;
@@ -76,7 +75,7 @@ export function nameOf({ model, trainer, label }: AnswererOptions): string {
 export async function openAnswerer(
   context: AskingContext,
   options: AnswererOptions,
-  journal: ReplyJournal,
+  journal: ReplyJournal<KeptAnswer>,
   input: { readonly name: string; readonly model: Artifact | undefined },
 ): Promise<Answerer> {
   const { trainer: name, thinkingFormat } = options;

@@ -1,14 +1,13 @@
 import { join } from 'node:path';
-import type { AskingContext } from './answerer.js';
+import { EarlierReplies, ReplyJournal } from 'simmerkit';
+import type { AskingContext, KeptAnswer } from './answerer.js';
 import type { AnswererOptions } from './asking-options.js';
-import { EarlierReplies } from './earlier-replies.js';
-import { ReplyJournal } from './reply-journal.js';
 
 /** The replies of a model, and those of earlier runs that are as good as new ones. */
 export interface OpenReplies {
   /** The caller disposes of it. */
-  readonly journal: ReplyJournal;
-  readonly earlier?: EarlierReplies;
+  readonly journal: ReplyJournal<KeptAnswer>;
+  readonly earlier?: EarlierReplies<KeptAnswer>;
 }
 
 /**
@@ -24,9 +23,9 @@ export async function openReplies(
   place = '',
 ): Promise<OpenReplies> {
   if (url === undefined) {
-    return { journal: await ReplyJournal.open(join(context.scratchFolder, place), context.log) };
+    return { journal: await ReplyJournal.open<KeptAnswer>(join(context.scratchFolder, place), context.log) };
   }
   const folder = await context.keptFolder({ model, label, sampling });
-  const earlier = await EarlierReplies.beside(folder);
-  return { journal: await ReplyJournal.open(folder, context.log), earlier };
+  const earlier = await EarlierReplies.beside<KeptAnswer>(folder);
+  return { journal: await ReplyJournal.open<KeptAnswer>(folder, context.log), earlier };
 }

@@ -1,23 +1,22 @@
 import { createHash } from 'node:crypto';
 import { open, readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import type { Question, Reply } from './answerer.js';
+import type { PaidReply } from './reply-journal.js';
 import { parsedLine, wholeLines } from './reply-lines.js';
 
 /** A reply as its journal has it, with what it is a reply to. */
-export interface KeptReply extends Reply {
-  /** `questionDigest` of the question. First in its line: there it is found without parsing the trace. */
+export interface KeptReply extends PaidReply {
+  /** `replyDigest` of what was asked. First in its line: there it is found without parsing the trace. */
   readonly of: string;
-  /** How long it might have been, in tokens. */
+  /** `length` where it was cut. */
+  readonly finish: string;
+  /** How long it might have been, in tokens. Last in its line. */
   readonly maxTokens: number;
-  /** An earlier run paid for it: it counts no more. */
-  readonly taken?: true;
 }
 
-/** What a question is known by over runs: its id, which tells one sample from another, and what is sent. */
-export function questionDigest({ id, messages }: Question): string {
-  const sent = JSON.stringify([id, messages.map(({ role, content }) => [role, content])]);
-  return createHash('sha256').update(sent).digest('hex').slice(0, 32);
+/** What a question is known by over runs. @param asked plain JSON: what is sent, and what tells one sample from another */
+export function replyDigest(asked: unknown): string {
+  return createHash('sha256').update(JSON.stringify(asked)).digest('hex').slice(0, 32);
 }
 
 const prefix = '{"of":"';
@@ -40,16 +39,16 @@ interface Place {
   readonly length: number;
 }
 
-/** Replies that other runs of a stage were paid for, by what was asked. Only their places are in memory. */
-export class EarlierReplies {
+/** Replies that other runs paid for, by what was asked. Only their places are in memory. */
+export class EarlierReplies<Reply extends KeptReply> {
   /** By question: one for each `maxTokens` that it was asked with. */
   private readonly places = new Map<string, readonly Place[]>();
 
   private constructor() {}
 
-  /** Those in the folders beside one. */
-  static async beside(folder: string): Promise<EarlierReplies> {
-    const earlier = new EarlierReplies();
+  /** Those of the journals in the folders beside one. */
+  static async beside<Reply extends KeptReply>(folder: string): Promise<EarlierReplies<Reply>> {
+    const earlier = new EarlierReplies<Reply>();
     const around = dirname(folder);
     for (const name of (await readdir(around)).sort()) {
       if (name === basename(folder)) continue;
@@ -59,13 +58,13 @@ export class EarlierReplies {
   }
 
   /** A reply to the question that is whole, or was cut where it would be cut again. */
-  async find(of: string, maxTokens: number): Promise<KeptReply | undefined> {
+  async find(of: string, maxTokens: number): Promise<Reply | undefined> {
     for (const place of this.places.get(of) ?? []) {
       if (place.maxTokens > maxTokens) continue;
       await using file = await open(place.file, 'r');
       const bytes = Buffer.alloc(place.length);
       await file.read(bytes, 0, place.length, place.offset);
-      const reply = parsedLine<KeptReply>(bytes);
+      const reply = parsedLine<Reply>(bytes);
       if (reply?.of !== of) continue;
       if (reply.finish !== 'length' || place.maxTokens === maxTokens) return reply;
     }

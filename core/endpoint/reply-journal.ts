@@ -1,12 +1,12 @@
 import { readSync } from 'node:fs';
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Log } from 'simmerkit';
-import type { KeptReply } from './earlier-replies.js';
+import type { Log } from '../plugin/definitions.js';
 import { parsedLine, wholeLines } from './reply-lines.js';
 
-/** What is kept of a question. */
-export interface Kept {
+/** What is kept of a question, at least. */
+export interface PaidReply {
+  /** Of the question in its journal. */
   readonly id: string;
   readonly inputTokens: number;
   readonly outputTokens: number;
@@ -37,7 +37,7 @@ interface Unanswered {
  * was killed does not ask again. Only places are in memory, since traces are long. From the first torn line on, lines are
  * dropped.
  */
-export class ReplyJournal<Entry extends Kept = KeptReply> implements AsyncDisposable {
+export class ReplyJournal<Entry extends PaidReply> implements AsyncDisposable {
   private readonly places = new Map<string, Place>();
   /** Not on the disk, since they cost nothing. */
   private readonly remembered = new Map<string, Entry>();
@@ -53,7 +53,7 @@ export class ReplyJournal<Entry extends Kept = KeptReply> implements AsyncDispos
   private constructor(private readonly file: FileHandle) {}
 
   /** Opens the journal of a folder, or begins one. @param log is told what an earlier attempt left */
-  static async open<Entry extends Kept = KeptReply>(folder: string, log?: Log): Promise<ReplyJournal<Entry>> {
+  static async open<Entry extends PaidReply>(folder: string, log?: Log): Promise<ReplyJournal<Entry>> {
     await mkdir(folder, { recursive: true });
     const file = await open(join(folder, 'replies.jsonl'), 'a+', 0o600);
     const journal = new ReplyJournal<Entry>(file);
