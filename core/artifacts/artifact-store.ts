@@ -112,25 +112,28 @@ export class ArtifactStore {
   }
 
   /**
-   * Removes artifacts, each of them whole or not at all, and what stages kept over their attempts. The stages that made
-   * them must be forgotten before.
-   * @param stageKeys whose scratch folders, locks, and folders of what was paid for, go
+   * Removes artifacts, each of them whole or not at all, and what stages and runs kept over their attempts. The stages that
+   * made them must be forgotten before.
+   * @param keepers stage keys, and ids of runs, whose scratch folders, locks, and folders of what was paid for, go
    */
-  async remove(uris: readonly string[], stageKeys: readonly string[]): Promise<void> {
+  async remove(uris: readonly string[], keepers: readonly string[]): Promise<void> {
     for (const uri of uris) await this.#moveOut(this.#folderOf(uri));
-    for (const folder of ['scratch', 'locks']) await this.#removeOf(stageKeys, this.#home.inside(folder));
+    for (const folder of ['scratch', 'locks']) await this.#removeOf(keepers, this.#home.inside(folder));
     const kept = this.#home.inside('kept');
     for (const digest of await namesIn(kept)) {
-      await this.#removeOf(stageKeys, join(kept, digest));
+      await this.#removeOf(keepers, join(kept, digest));
       // Fails where something is left in it.
       await rmdir(join(kept, digest)).catch(() => undefined);
     }
   }
 
-  /** What stages have in a folder: of thousands of keys it holds few. */
-  async #removeOf(stageKeys: readonly string[], folder: string): Promise<void> {
-    const keys = new Set(stageKeys);
-    for (const name of await namesIn(folder)) if (keys.has(name)) await this.#moveOut(join(folder, name));
+  /** What they have in a folder: of thousands of keepers it holds few. */
+  async #removeOf(keepers: readonly string[], folder: string): Promise<void> {
+    const names = new Set(keepers);
+    for (const name of await namesIn(folder)) {
+      const [keeper = ''] = name.split('.', 1);
+      if (names.has(keeper)) await this.#moveOut(join(folder, name));
+    }
   }
 
   /** For one stage; its disposal removes what was not committed. */
@@ -161,9 +164,12 @@ export class ArtifactStore {
     return folder;
   }
 
-  /** As `scratchFolder`, for what stays when the stage is done; beside those of other keys with the same digest. */
-  async keptFolder(digest: string, stageKey: string): Promise<string> {
-    const folder = this.#home.inside('kept', requireName(digest), requireName(stageKey));
+  /**
+   * As `scratchFolder`, for what stays when the stage is done; beside those of others with the same digest.
+   * @param keeper a stage key, or the id of a run and, behind a dot, what keeps in it
+   */
+  async keptFolder(digest: string, keeper: string): Promise<string> {
+    const folder = this.#home.inside('kept', requireName(digest), requireName(keeper));
     await this.#home.ready();
     await writingTo(this.home, () => makeFolder(folder));
     return folder;

@@ -131,8 +131,8 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .command('remove')
     .summary('remove runs, and what no other run has made')
     .description(
-      'Removes runs with their logs and reports, the artifacts that no other run has made or reused, and what only their ' +
-        'stages kept: to go on from, and replies that were paid for. Stages whose artifacts are gone run again where they are ' +
+      'Removes runs with their logs and reports, the artifacts that no other run has made or reused, and what only they ' +
+        'and their stages kept: to go on from, and replies that were paid for. Stages whose artifacts are gone run again where they are ' +
         'asked for again. ' +
         'Runs are named, or chosen by how they stand, their recipe and their age: those that are all of it, and not under way.',
     )

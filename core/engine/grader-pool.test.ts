@@ -1,10 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { defineGrader } from '../plugin/define.js';
-import type { StartedGrader } from '../plugin/definitions.js';
+import type { GraderContext, StartedGrader } from '../plugin/definitions.js';
 import { GraderPool } from './grader-pool.js';
 
 let cacheFolder: string;
@@ -17,19 +17,21 @@ afterEach(async () => {
 });
 
 /** The graders of a run whose only grader is started so, and the warnings of the run. */
-function poolOf(start: () => Promise<StartedGrader>) {
-  const definition = defineGrader({ description: 'For this test.', options: z.object({}), start });
+function poolOf(start: (context: GraderContext) => Promise<StartedGrader>, runId = 'run') {
+  const options = z.object({ url: z.string().default('') });
+  const definition = defineGrader({ description: 'For this test.', options, start: (_, context) => start(context) });
   const warnings: string[] = [];
   const parts = [
-    { plan: { recipeFolder: cacheFolder } },
+    { runId, plan: { recipeFolder: cacheFolder, seed: 1 } },
     { grader: async () => ({ definition }) },
     { cacheFolder },
     { log: () => ({ warning: (message: string) => warnings.push(message) }) },
     { signal: new AbortController().signal },
     { spendingOf: () => undefined },
+    { keptFolder: async (digest: string, keeper: string) => join(digest, keeper) },
   ];
   const pool = new GraderPool(...(parts as unknown as ConstructorParameters<typeof GraderPool>));
-  return { pool, warnings, get: () => pool.get('acme/close', {}, { stage: 's', attempt: 1 }) };
+  return { pool, warnings, get: (options = {}) => pool.get('acme/close', options, { stage: 's', attempt: 1 }) };
 }
 
 describe('the graders of a run', () => {
@@ -69,5 +71,22 @@ describe('the graders of a run', () => {
     await get();
     await pool.end();
     expect(warnings).toEqual(['The grader acme/close did not end well: still busy']);
+  });
+
+  it('has each keep in a folder of its own, beside those of other runs', async () => {
+    const folders: string[] = [];
+    const start = async (context: GraderContext) => {
+      folders.push(await context.keptFolder({ model: 'm' }));
+      return { grade: async () => [], [Symbol.asyncDispose]: async () => {} };
+    };
+    const first = poolOf(start);
+    await first.get({ url: 'a' });
+    await first.get({ url: 'b' });
+    await poolOf(start, 'later').get({ url: 'a' });
+    const [a = '', b = '', later = ''] = folders;
+    expect(new Set(folders.map((folder) => dirname(folder))).size).toBe(1);
+    expect(basename(a)).toMatch(/^run\.[0-9a-f]+$/);
+    expect(basename(b)).not.toBe(basename(a));
+    expect(basename(later)).toBe(basename(a).replace('run', 'later'));
   });
 });

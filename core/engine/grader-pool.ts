@@ -1,12 +1,15 @@
+import { createHash } from 'node:crypto';
 import { inject, injectable } from 'inversify';
+import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import { makeCacheFolder } from '../config/cache-folder.js';
 import type { Settings } from '../config/settings.js';
-import { ContributionsToken, RunInfoToken, SettingsToken } from '../container/tokens.js';
+import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SettingsToken } from '../container/tokens.js';
 import { isUserError, UserError } from '../errors.js';
 import type { GraderContext, GraderDefinition } from '../plugin/definitions.js';
 import { owningStrayErrors } from '../plugin/stray-errors.js';
 import { thrownText } from '../plugin/thrown-text.js';
 import { canonicalJson } from '../recipe/canonical-json.js';
+import { keptDigest } from '../recipe/stage-key.js';
 import type { Grader } from '../trainer/trainer.js';
 import { BudgetGuard } from './budget-guard.js';
 import { checkGrades } from './check-grades.js';
@@ -31,6 +34,7 @@ export class GraderPool implements RunResource {
   readonly #recorder: RunRecorder;
   readonly #ending: RunEnding;
   readonly #budget: BudgetGuard;
+  readonly #store: ArtifactStore;
   readonly #graders = new Map<string, Promise<OwnedGrader>>();
 
   constructor(
@@ -40,6 +44,7 @@ export class GraderPool implements RunResource {
     @inject(RunRecorder) recorder: RunRecorder,
     @inject(RunEnding) ending: RunEnding,
     @inject(BudgetGuard) budget: BudgetGuard,
+    @inject(ArtifactStoreToken) store: ArtifactStore,
   ) {
     this.#run = run;
     this.#contributions = contributions;
@@ -47,6 +52,7 @@ export class GraderPool implements RunResource {
     this.#recorder = recorder;
     this.#ending = ending;
     this.#budget = budget;
+    this.#store = store;
   }
 
   /** @param asker the stage that asks: what is said while the grader is made ready belongs to it */
@@ -104,15 +110,19 @@ export class GraderPool implements RunResource {
     asker: { readonly stage: string; readonly attempt: number },
   ): Promise<OwnedGrader> {
     const { cacheFolder, python } = this.#settings;
+    const { runId, plan } = this.#run;
     await makeCacheFolder(cacheFolder);
     const plugin = uses.split('/')[0]!;
     const context: GraderContext = {
       log: this.#recorder.log({ source: `plugin ${plugin}`, ...asker }),
       signal: this.#ending.signal,
       cacheFolder,
-      recipeFolder: this.#run.plan.recipeFolder,
+      recipeFolder: plan.recipeFolder,
       ...(python === undefined ? {} : { python }),
       spending: this.#budget.spendingOf(asker),
+      // Graders of one run may differ in what is no matter of `of`: each has a folder of its own.
+      keptFolder: async (of) =>
+        this.#store.keptFolder(keptDigest({ uses, seed: plan.seed }, of), `${runId}.${digestOf(options)}`),
       emit: async (event) => {
         await this.#recorder.emit({ ...event, ...asker });
       },
@@ -131,6 +141,10 @@ export class GraderPool implements RunResource {
       [Symbol.asyncDispose]: () => grader[Symbol.asyncDispose](),
     };
   }
+}
+
+function digestOf(options: Readonly<Record<string, unknown>>): string {
+  return createHash('sha256').update(canonicalJson(options)).digest('hex').slice(0, 12);
 }
 
 /** What a grader throws is its plugin's, whichever stage asked. */

@@ -146,6 +146,14 @@ it('takes along what was paid for with the last run that has it', async () => {
   expect(await readdir(folder)).toEqual([]);
 });
 
+it('takes along what the graders of the run kept', async () => {
+  const [first, second] = [await run(['own']), await run(['own'])];
+  for (const grader of [`${first}.judge`, `${first}.other`, `${second}.judge`])
+    await store.keptFolder('digest', grader);
+  await remove(first);
+  expect(await readdir(join(harness.home, 'kept', 'digest'))).toEqual([`${second}.judge`]);
+});
+
 it('takes along what every attempt of a stage kept, also that of code that was changed since', async () => {
   const failed = await run([], true);
   const events = join(store.runFolder(failed), 'events.jsonl');

@@ -26,9 +26,9 @@ interface RemoveOptions {
 }
 
 /**
- * Removes runs, the artifacts that only they have, and what only their stages kept, to go on from or since it was paid
- * for. The same stages are run again where they are asked for again. Whoever is killed at it leaves runs that can be
- * removed again.
+ * Removes runs, the artifacts that only they have, and what only their stages and graders kept, to go on from or since it
+ * was paid for. The same stages are run again where they are asked for again. Whoever is killed at it leaves runs that can
+ * be removed again.
  * @throws UserError `runs_under_way`, `run_locked`
  */
 export async function removeRuns(removed: readonly RunSummary[], { store, dryRun }: RemoveOptions): Promise<Removal> {
@@ -41,7 +41,7 @@ export async function removeRuns(removed: readonly RunSummary[], { store, dryRun
     await store.stages.forget(new Set(first.removal.artifacts));
     // From now on nobody finds them. Who found them before has taken its run up, and is seen.
     const { removal, stageKeys } = await lookAt(removed, store, traces);
-    await store.remove(removal.artifacts, stageKeys);
+    await store.remove(removal.artifacts, [...stageKeys, ...removal.runs]);
     for (const { runFolder } of removed) await removeRunFolder(runFolder);
     return removal;
   } finally {

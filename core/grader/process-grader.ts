@@ -143,7 +143,7 @@ class GraderProcess {
     const lines = (await lastLines(join(this.folder, 'stderr.log'), 12)).map((line) => `\n  ${line}`).join('');
     return new UserError('grader_exited', `The grader ${this.options.name} failed twice: ${how}.${lines}`, {
       kind: 'runFailed',
-      hint: 'Every grade so far is kept: resume the run. If it fails again at once, one of the answers breaks it.',
+      hint: 'Resume the run. If it fails again at once, one of the answers breaks it.',
     });
   }
 

@@ -191,6 +191,12 @@ export interface PrepareContext {
 export interface GraderContext extends PrepareContext {
   /** Held below the run's budget: all that it pays for goes through here first. */
   readonly spending: Spending;
+  /**
+   * A folder of the run for what was paid for: it survives kills, and stays until the run is removed. Beside it stand those
+   * of other runs with the same grader, recipe seed and `of` (plain JSON).
+   * @param of what the kept things depend on besides what is asked
+   */
+  keptFolder(of: object): Promise<string>;
 }
 
 /** A kind of trainer: how its process is started. */

@@ -29,8 +29,14 @@ export function stageKey(
   return createHash('sha256').update(canonicalJson(covered)).digest('hex');
 }
 
-/** What stages have in common that may share what was paid for, as a digest. @param of plain JSON */
-export function keptDigest({ uses, name, seed }: PlannedStage, of: object): string {
+/**
+ * What stages, or graders, have in common that may share what was paid for, as a digest.
+ * @param of plain JSON
+ */
+export function keptDigest(
+  { uses, name, seed }: Pick<PlannedStage, 'uses' | 'seed'> & { readonly name?: string },
+  of: object,
+): string {
   return createHash('sha256').update(canonicalJson({ uses, name, seed, of })).digest('hex');
 }
 

@@ -1,33 +1,70 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { GraderContext } from 'simmerkit';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { judge, verdictIn } from './judge.grader.js';
 
 let server: Server | undefined;
-afterEach(() => server?.close());
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'simmer-judge-'));
+});
+afterEach(async () => {
+  server?.close();
+  await rm(folder, { recursive: true });
+});
+
+interface Said {
+  readonly status?: number;
+  readonly text: unknown;
+  readonly finish?: string;
+}
 
 /** An endpoint that answers what it is told, by the answer that is judged. */
-async function judging(
-  reply: (content: string, asked: number) => { readonly status?: number; readonly text: unknown },
-) {
+async function serving(reply: (content: string, asked: number) => Said | Promise<Said>) {
   const asked: string[] = [];
   server = createServer(async (request: IncomingMessage, response) => {
     let body = '';
     for await (const chunk of request) body += chunk;
     const { content } = (JSON.parse(body) as { messages: { content: string }[] }).messages[0]!;
     asked.push(content);
-    const { status = 200, text } = reply(content, asked.filter((one) => one === content).length);
+    const { status = 200, text, finish = 'stop' } = await reply(content, asked.filter((one) => one === content).length);
     response.writeHead(status, { 'content-type': 'application/json' });
-    response.end(JSON.stringify({ choices: [{ message: { role: 'assistant', content: text } }] }));
+    response.end(
+      JSON.stringify({ choices: [{ finish_reason: finish, message: { role: 'assistant', content: text } }] }),
+    );
   });
   await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', resolve));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+  return { asked, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1` };
+}
+
+const unlimited = { isLimited: false, reserve: async () => ({ settle: () => {} }) };
+
+/** @param run whose folder it has, beside those of others */
+async function started(
+  options: Readonly<Record<string, unknown>>,
+  { run = 'run', spending = unlimited }: { readonly run?: string; readonly spending?: object } = {},
+) {
+  const told: string[] = [];
   const context = {
     signal: new AbortController().signal,
-    spending: { isLimited: false, reserve: async () => ({ settle: () => {} }) },
+    log: { info: (message: string) => void told.push(message) },
+    spending,
+    async keptFolder(of: object) {
+      const kept = join(folder, JSON.stringify(of), run);
+      await mkdir(kept, { recursive: true });
+      return kept;
+    },
   } as unknown as GraderContext;
-  return { grader: await judge.start(judge.options.parse({ url, model: 'judge' }), context), asked, url };
+  return { grader: await judge.start(judge.options.parse({ model: 'judge', ...options }), context), told };
+}
+
+async function judging(reply: Parameters<typeof serving>[0]) {
+  const { asked, url } = await serving(reply);
+  return { ...(await started({ url })), asked, url };
 }
 
 it.each([
@@ -65,29 +102,114 @@ it('asks again where the server is busy, and names a server that refuses', async
   expect((await grader.grade([{ id: '0', gold: '1', answer: '1' }]))[0]?.verdict).toBe('right');
   server?.close();
   const refusing = await judging(() => ({ status: 401, text: '' }));
-  await expect(refusing.grader.grade([{ id: '0', gold: '1', answer: '1' }])).rejects.toMatchObject({
+  await expect(refusing.grader.grade([{ id: '0', gold: '2', answer: '2' }])).rejects.toMatchObject({
     code: 'endpoint_refused',
     message: expect.stringContaining('HTTP 401'),
   });
 });
 
 it('sets aside the most that each question can cost, and says what it did cost', async () => {
-  const { url } = await judging(() => ({ text: 'Yes' }));
+  const { url } = await serving(() => ({ text: 'Yes' }));
   const told: (number | undefined)[] = [];
-  const context = {
-    signal: new AbortController().signal,
-    spending: {
-      isLimited: true,
-      reserve: async ({ usd }: { usd: number | undefined }) => {
-        told.push(usd);
-        return { settle: (spent: { usd?: number }) => void told.push(spent.usd) };
-      },
+  const spending = {
+    isLimited: true,
+    reserve: async ({ usd }: { usd: number | undefined }) => {
+      told.push(usd);
+      return { settle: (spent: { usd?: number }) => void told.push(spent.usd) };
     },
-  } as unknown as GraderContext;
+  };
   const price = { inputPerMillion: 0, outputPerMillion: 1000 };
-  const options = judge.options.parse({ url, model: 'judge', maxTokens: 500, price });
-  const grader = await judge.start(options, context);
+  const { grader } = await started({ url, maxTokens: 500, price }, { spending });
   await grader.grade([{ id: '0', gold: '1', answer: '1' }]);
   // This server does not count tokens: then it is the most.
   expect(told).toEqual([0.5, 0.5]);
+});
+
+describe('what a judge was paid for', () => {
+  const items = (...answers: readonly string[]) =>
+    answers.map((answer, index) => ({ id: String(index), gold: '7', answer }));
+  /** Grades as one run, to its end. */
+  async function judged(run: string, options: Readonly<Record<string, unknown>>, ...answers: readonly string[]) {
+    const { grader, told } = await started(options, { run });
+    const grades = await grader.grade(items(...answers));
+    await grader[Symbol.asyncDispose]();
+    return { verdicts: grades.map(({ verdict }) => verdict), told };
+  }
+
+  it('is asked once for samples that answer alike', async () => {
+    const { url, asked } = await serving((content) => ({ text: content.includes('seven') ? 'Yes' : 'No' }));
+    const { verdicts } = await judged('run', { url }, 'seven', 'seven', 'eight', 'seven', 'eight', 'seven');
+    expect(verdicts).toEqual(['right', 'right', 'wrong', 'right', 'wrong', 'right']);
+    expect(asked).toHaveLength(2);
+  });
+
+  it('serves a run that goes on, and later ones, which say so', async () => {
+    const { url, asked } = await serving((content) => ({ text: content.includes('unclear') ? 'Hm.' : 'Yes' }));
+    await judged('first', { url }, 'a', 'unclear');
+    expect(await judged('first', { url }, 'a', 'unclear', 'b')).toEqual({
+      verdicts: ['right', 'unparsed', 'right'],
+      told: [expect.stringContaining('4 replies are kept from before')],
+    });
+    expect(asked).toHaveLength(1 + 3 + 1);
+    expect(await judged('second', { url }, 'a', 'b', 'c')).toEqual({
+      verdicts: ['right', 'right', 'right'],
+      told: [expect.stringContaining('2 replies were paid for by earlier runs')],
+    });
+    expect(asked).toHaveLength(6);
+    // What it took over is its own: the first run may be removed.
+    await rm(join(folder, '{"model":"judge"}', 'first'), { recursive: true });
+    await judged('third', { url }, 'a', 'b', 'c');
+    expect(asked).toHaveLength(6);
+  });
+
+  it.each([
+    ['concurrency', { concurrency: 1 }, 0],
+    ['a price', { price: { inputPerMillion: 1, outputPerMillion: 1 } }, 0],
+    ['more room than the reply took', { maxTokens: 2000 }, 0],
+    ['less room than it might have taken', { maxTokens: 10 }, 1],
+    ['another prompt', { prompt: '{gold} or {answer}?' }, 1],
+    ['another temperature', { temperature: 0.3 }, 1],
+    ['another model', { model: 'other' }, 1],
+  ])('with %s', async (_, changed, more) => {
+    const { url, asked } = await serving(() => ({ text: 'Yes' }));
+    await judged('first', { url }, 'a');
+    expect((await judged('second', { url, ...changed }, 'a')).verdicts).toEqual(['right']);
+    expect(asked).toHaveLength(1 + more);
+  });
+
+  it('goes on with more attempts where the first ones told nothing', async () => {
+    const { url, asked } = await serving((_, times) => ({ text: times < 4 ? 'Hm.' : 'No' }));
+    expect((await judged('first', { url }, 'a')).verdicts).toEqual(['unparsed']);
+    expect((await judged('second', { url, attempts: 5 }, 'a')).verdicts).toEqual(['wrong']);
+    expect(asked).toHaveLength(4);
+  });
+
+  it.each([
+    ['cut short, where there is more room', 'length', 'So far'],
+    ['empty', 'stop', ''],
+  ])('is not used where it was %s', async (_, finish, text) => {
+    const { url, asked } = await serving((_, times) => (times === 1 ? { text, finish } : { text: 'Yes' }));
+    await judged('first', { url, attempts: 1 }, 'a');
+    expect((await judged('second', { url, attempts: 1, maxTokens: 2000 }, 'a')).verdicts).toEqual(['right']);
+    expect(asked).toHaveLength(2);
+  });
+
+  it('counts what is under way when another question fails, and sends nothing new', async () => {
+    let fail = () => {};
+    const failed = new Promise<void>((resolve) => {
+      fail = resolve;
+    });
+    const spending = { isLimited: false, reserve: async () => ({ settle: () => fail() }) };
+    const { url, asked } = await serving(async (content) => {
+      if (content.includes('bad')) return { status: 401, text: '' };
+      await failed;
+      return { text: 'Yes' };
+    });
+    const { grader } = await started({ url, concurrency: 2 }, { spending });
+    await expect(grader.grade(items('a', 'bad', 'b', 'c', 'd'))).rejects.toMatchObject({ code: 'endpoint_refused' });
+    expect(asked).toHaveLength(2);
+    await grader[Symbol.asyncDispose]();
+    await judged('run', { url }, 'a');
+    expect(asked).toHaveLength(2);
+  });
 });

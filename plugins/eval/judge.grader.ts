@@ -1,17 +1,20 @@
 import {
-  chatMessage,
+  type AroundSending,
   defineGrader,
+  type EndpointBody,
   endpointEstimate,
   type Grade,
   type GradeItem,
   OpenAiEndpoint,
   placement,
+  type Spending,
   secretVariable,
   serverUrl,
   shortenedAtStart,
   tokenPrice,
   z,
 } from 'simmerkit';
+import type { JudgeQuestion } from './judge-replies.js';
 
 const judgeOptions = z.strictObject({
   url: placement(serverUrl().describe('Base of an OpenAI-compatible API, e.g. http://localhost:8000/v1.')),
@@ -56,45 +59,96 @@ export const judge = defineGrader({
       outputTokens: maxTokens,
     }),
   async start(options, context) {
-    const { url, apiKeyVariable, timeoutMilliseconds, model, price } = options;
+    const { JudgeReplies } = await import('./judge-replies.js');
+    const { model, maxTokens, price } = options;
+    const folder = await context.keptFolder({ model });
+    const replies = await JudgeReplies.open(folder, { maxTokens, price, log: context.log });
     return {
       grade: async (items, signal) => {
-        const endpoint = new OpenAiEndpoint({
-          url,
-          apiKeyVariable,
-          timeoutMilliseconds,
-          retries: 4,
-          cost: { spending: context.spending, source: model, price },
-          signal: signal === undefined ? context.signal : AbortSignal.any([signal, context.signal]),
-        });
-        const grades: Grade[] = [];
-        let next = 0;
-        const work = async () => {
-          for (let index = next++; index < items.length; index = next++)
-            grades[index] = await judgeOne(items[index] as GradeItem, options, endpoint);
-        };
-        await Promise.all(Array.from({ length: Math.min(options.concurrency, items.length) }, work));
-        return grades;
+        const signals = [context.signal, ...(signal === undefined ? [] : [signal])];
+        const judging = new Judging(options, signals, context.spending);
+        return judging.all(items, (question) =>
+          replies.to(question, () => judging.send({ model, max_tokens: maxTokens, ...question })),
+        );
       },
-      [Symbol.asyncDispose]: async () => {},
+      [Symbol.asyncDispose]: () => replies[Symbol.asyncDispose](),
     };
   },
 });
 
-async function judgeOne(item: GradeItem, options: JudgeOptions, endpoint: OpenAiEndpoint): Promise<Grade> {
+/** Gives the text of a judge's reply. */
+type Ask = (question: JudgeQuestion) => Promise<string>;
+
+/** Answers that are judged, some at a time. */
+class Judging {
+  private readonly endpoint: OpenAiEndpoint;
+  /** The first failure: nothing new is sent, what is under way is still waited for, since it is paid for. */
+  private failure: { readonly error: unknown } | undefined;
+  /** Aborts those that wait to send again. */
+  private readonly stop = new AbortController();
+  private underWay = 0;
+
+  constructor(
+    private readonly options: JudgeOptions,
+    signals: readonly AbortSignal[],
+    spending: Spending,
+  ) {
+    const { model, price } = options;
+    this.endpoint = new OpenAiEndpoint({
+      ...options,
+      retries: 4,
+      cost: { spending, source: model, price },
+      signal: AbortSignal.any([...signals, this.stop.signal]),
+    });
+  }
+
+  async all(items: readonly GradeItem[], ask: Ask): Promise<readonly Grade[]> {
+    const grades: Grade[] = [];
+    let next = 0;
+    const work = async () => {
+      try {
+        for (let index = next++; index < items.length && this.failure === undefined; index = next++)
+          grades[index] = await judgeOne(items[index] as GradeItem, this.options, ask);
+      } catch (error) {
+        this.failure ??= { error };
+        this.stopWhereIdle();
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(this.options.concurrency, items.length) }, work));
+    if (this.failure !== undefined) throw this.failure.error;
+    return grades;
+  }
+
+  send(body: EndpointBody): Promise<unknown> {
+    const unlessOver: AroundSending = async (send) => {
+      if (this.failure !== undefined) throw this.failure.error;
+      this.underWay++;
+      try {
+        return await send();
+      } finally {
+        this.underWay--;
+        this.stopWhereIdle();
+      }
+    };
+    return this.endpoint.post('chat/completions', body, unlessOver);
+  }
+
+  private stopWhereIdle(): void {
+    if (this.failure !== undefined && this.underWay === 0) this.stop.abort(this.failure.error);
+  }
+}
+
+async function judgeOne(item: GradeItem, options: JudgeOptions, ask: Ask): Promise<Grade> {
   const shared = { id: item.id, parsedAnswer: item.answer, parsedGold: item.gold };
   // One pass, so that a placeholder inside of an answer stays what it is.
   const content = options.prompt.replace(/\{(gold|answer)\}/g, (_, name: 'gold' | 'answer') => item[name]);
   let reply = '';
   for (let attempt = 0; attempt < options.attempts; attempt++) {
-    const response = await endpoint.post('chat/completions', {
-      model: options.model,
+    reply = await ask({
       messages: [{ role: 'user', content }],
-      max_tokens: options.maxTokens,
       temperature: attempt === 0 ? options.temperature : Math.max(options.temperature, repeatedTemperature),
       seed: attempt,
     });
-    reply = replyIn(response);
     const verdict = verdictIn(reply);
     if (verdict !== null) {
       const explanation = `${options.model} says ${verdict ? 'Yes' : 'No'}: ${shortenedAtStart(reply)}`;
@@ -103,14 +157,6 @@ async function judgeOne(item: GradeItem, options: JudgeOptions, endpoint: OpenAi
   }
   const explanation = `The last line of ${options.model} was neither Yes nor No, ${options.attempts} times: ${shortenedAtStart(reply)}`;
   return { ...shared, verdict: 'unparsed', explanation };
-}
-
-const replySchema = z.object({
-  choices: z.array(z.object({ message: chatMessage })).min(1),
-});
-
-function replyIn(response: unknown): string {
-  return replySchema.safeParse(response).data?.choices[0]?.message.content ?? '';
 }
 
 /** What the last line says; null unless it is Yes or No and nothing else. */
