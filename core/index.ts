@@ -39,6 +39,7 @@ export {
   EndpointRefusal,
   OpenAiEndpoint,
 } from './endpoint/openai-endpoint.js';
+export type { KeptCount } from './endpoint/kept-count.js';
 export { PassingFailure, retryAfter, retryPassing } from './endpoint/passing-failure.js';
 export { type PaidReply, ReplyJournal } from './endpoint/reply-journal.js';
 export {

@@ -169,10 +169,15 @@ export class ArtifactStore {
    * @param keeper a stage key, or the id of a run and, behind a dot, what keeps in it
    */
   async keptFolder(digest: string, keeper: string): Promise<string> {
-    const folder = this.#home.inside('kept', requireName(digest), requireName(keeper));
+    const folder = join(this.keptAround(digest), requireName(keeper));
     await this.#home.ready();
     await writingTo(this.home, () => makeFolder(folder));
     return folder;
+  }
+
+  /** What the kept folders of one digest stand in; nothing is made. */
+  keptAround(digest: string): string {
+    return this.#home.inside('kept', requireName(digest));
   }
 
   #folderOf(uri: string): string {

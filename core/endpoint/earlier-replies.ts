@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { open, readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import type { PaidReply } from './reply-journal.js';
+import { journalFile, type PaidReply } from './reply-journal.js';
 import { parsedLine, wholeLines } from './reply-lines.js';
 
 /** A reply as its journal has it, with what it is a reply to. */
@@ -52,9 +52,21 @@ export class EarlierReplies<Reply extends KeptReply> {
     const around = dirname(folder);
     for (const name of (await readdir(around)).sort()) {
       if (name === basename(folder)) continue;
-      await earlier.read(join(around, name, 'replies.jsonl'));
+      await earlier.read(journalFile(join(around, name)));
     }
     return earlier;
+  }
+
+  /** Those of the journal of one folder. */
+  static async in<Reply extends KeptReply>(folder: string): Promise<EarlierReplies<Reply>> {
+    const earlier = new EarlierReplies<Reply>();
+    await earlier.read(journalFile(folder));
+    return earlier;
+  }
+
+  /** Questions that have replies. */
+  get size(): number {
+    return this.places.size;
   }
 
   /** A reply to the question that is whole, or was cut where it would be cut again. */

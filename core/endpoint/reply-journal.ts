@@ -15,6 +15,11 @@ export interface PaidReply {
   readonly taken?: true;
 }
 
+/** Where the journal of a folder is. */
+export function journalFile(folder: string): string {
+  return join(folder, 'replies.jsonl');
+}
+
 interface Place {
   readonly offset: number;
   readonly length: number;
@@ -55,7 +60,7 @@ export class ReplyJournal<Entry extends PaidReply> implements AsyncDisposable {
   /** Opens the journal of a folder, or begins one. @param log is told what an earlier attempt left */
   static async open<Entry extends PaidReply>(folder: string, log?: Log): Promise<ReplyJournal<Entry>> {
     await mkdir(folder, { recursive: true });
-    const file = await open(join(folder, 'replies.jsonl'), 'a+', 0o600);
+    const file = await open(journalFile(folder), 'a+', 0o600);
     const journal = new ReplyJournal<Entry>(file);
     try {
       await journal.readLines();

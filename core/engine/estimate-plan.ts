@@ -4,12 +4,13 @@ import type { Artifact, TableArtifact } from '../artifacts/artifact.js';
 import type { ArtifactStore, StageCacheEntry } from '../artifacts/artifact-store.js';
 import { usdPerHour } from '../config/hardware.js';
 import type { Settings } from '../config/settings.js';
+import { countKept } from '../endpoint/kept-count.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import { checkAnswer } from '../plugin/check-answer.js';
 import type { EstimateJob, Facts, StageEstimate, StageEstimateContext, WorkEstimate } from '../plugin/estimate.js';
 import { guardedAnswer } from '../recipe/checked-options.js';
 import type { Json, Plan, PlannedStage } from '../recipe/plan.js';
-import { stageKey } from '../recipe/stage-key.js';
+import { keptDigest, stageKey } from '../recipe/stage-key.js';
 import { type LastTime, lastTimes } from './last-times.js';
 import { inputDigests, inputUris } from './stage-inputs.js';
 import type { StageOutputUris } from './stage-runner.js';
@@ -55,6 +56,7 @@ export async function estimatePlan(
       }),
     );
     const jobs = await jobsOf(stage, plan, catalog);
+    const key = keyOf(stage, plan, made);
     const said = await estimated(stage.uses, async () =>
       definition.estimate?.(stage.options, {
         inputs,
@@ -62,10 +64,11 @@ export async function estimatePlan(
         cacheFolder: settings.cacheFolder,
         trainer: (name) => jobs.get(name) ?? (async () => ({ notes: [unsaid] })),
         grader: graderIn(catalog),
+        kept: (of) => countKept(store.keptAround(keptDigest(stage, of)), key),
       }),
     );
     const estimate = said ?? (asksOthers(stage) ? { notes: [unsaid] } : undefined);
-    const entry = await cached(stage, plan, store, made);
+    const entry = key === undefined ? undefined : await store.stages.lookup(key);
     if (entry !== undefined) made.set(stage.name, entry.outputs);
     facts.set(stage.name, await outputFacts(stage, estimate, entry, store));
     forecasts.push(entry === undefined ? forecastOf(stage, estimate, plan) : { stage: stage.name, isDone: true });
@@ -126,14 +129,10 @@ function namesServer(value: Json): boolean {
   );
 }
 
-async function cached(
-  stage: PlannedStage,
-  plan: Plan,
-  store: ArtifactStore,
-  made: ReadonlyMap<string, StageOutputUris>,
-): Promise<StageCacheEntry | undefined> {
+/** Undefined where its inputs are not there yet. */
+function keyOf(stage: PlannedStage, plan: Plan, made: ReadonlyMap<string, StageOutputUris>): string | undefined {
   const uris = inputUris(stage, made);
-  return uris && (await store.stages.lookup(stageKey(stage, plan, inputDigests(uris))));
+  return uris && stageKey(stage, plan, inputDigests(uris));
 }
 
 /** What is said in the recipe goes before what the plugin thinks, and what is there before both. */

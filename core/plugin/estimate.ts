@@ -1,4 +1,5 @@
 import type { Hardware } from '../config/hardware.js';
+import type { KeptCount } from '../endpoint/kept-count.js';
 import type { Json } from '../recipe/plan.js';
 import type { Hyperparameters, Precision } from '../trainer/trainer.js';
 
@@ -105,6 +106,8 @@ export interface StageEstimateContext {
     choice: { readonly uses: string; readonly with: Readonly<Record<string, unknown>> },
     answers: number | undefined,
   ): Promise<PaidEstimate | undefined>;
+  /** What a `ReplyJournal` has in the folder that is `context.keptFolder(of)` of its `run`. */
+  kept(of: object): Promise<KeptCount>;
 }
 
 /** What a stage will take and make. */

@@ -1,4 +1,4 @@
-import type { Facts, StageEstimate, StageEstimateContext, TrainerJob } from 'simmerkit';
+import type { Facts, KeptCount, StageEstimate, StageEstimateContext, TrainerJob } from 'simmerkit';
 import { describe, expect, it } from 'vitest';
 import { classify } from './classify.stage.js';
 import { difficulty } from './difficulty.stage.js';
@@ -11,7 +11,7 @@ const price = { inputPerMillion: 1, outputPerMillion: 10 };
 const served = { url: 'http://localhost:8000/v1', model: 'm' };
 
 /** What stages are told here: a trainer takes a second a prompt. */
-function around(inputs: StageEstimateContext['inputs']) {
+function around(inputs: StageEstimateContext['inputs'], kept: KeptCount = { replies: 0, hasOthers: false }) {
   const jobs: TrainerJob[] = [];
   const context: StageEstimateContext = {
     inputs,
@@ -22,6 +22,7 @@ function around(inputs: StageEstimateContext['inputs']) {
       return job.kind === 'generation' && job.prompts !== undefined ? { seconds: job.prompts, isAtMost: true } : {};
     },
     grader: () => Promise.resolve(undefined),
+    kept: async () => kept,
   };
   return { context, jobs };
 }
@@ -95,8 +96,8 @@ describe('curation/classify', () => {
 });
 
 describe('curation/distill', () => {
-  const estimate = async (options: object, dataset: Facts) => {
-    const { context } = around({ dataset });
+  const estimate = async (options: object, dataset: Facts, kept?: KeptCount) => {
+    const { context } = around({ dataset }, kept);
     return (await distill.estimate?.(distill.options.parse({ ...served, ...options }), context)) as StageEstimate;
   };
 
@@ -116,6 +117,17 @@ describe('curation/distill', () => {
     expect((await estimate({ price, requestsPerMinute: 1 }, rows(120))).notes).toEqual([
       '1 requests a minute take 2 hours at least.',
     ]);
+  });
+
+  it('counts what is answered already, and says where others may be', async () => {
+    const some = await estimate({ price, maxTokens: 1000 }, rows(10), { replies: 8, hasOthers: false });
+    expect(some.usd).toBeCloseTo((2 * (512 + 10_000)) / 1e6);
+    expect(some.notes?.[0]).toBe('Of at most 10 questions 8 are answered already, and are not asked again.');
+    const others = await estimate({ price, maxTokens: 1000 }, rows(10), { replies: 0, hasOthers: true });
+    expect(others.usd).toBeCloseTo((10 * (512 + 10_000)) / 1e6);
+    expect(others.notes?.[0]).toBe(
+      'Earlier runs have replies to such questions: the same ones are not paid for again.',
+    );
   });
 });
 

@@ -1,5 +1,6 @@
-import { endpointEstimate, type Facts, type PaidEstimate, type StageEstimateContext } from 'simmerkit';
+import { endpointEstimate, type Facts, formatCount, type PaidEstimate, type StageEstimateContext } from 'simmerkit';
 import type { AnswererOptions } from './asking-options.js';
+import { keptOf } from './open-replies.js';
 
 /** Of a question, where nothing is known of it. */
 export const questionTokens = 512;
@@ -11,6 +12,8 @@ export interface AskedWork {
   readonly promptTokens: number;
   /** Longest reply. */
   readonly maxTokens: number;
+  /** What replies depend on besides, as `openReplies` is given it. */
+  readonly sampling: object;
 }
 
 /**
@@ -19,9 +22,9 @@ export interface AskedWork {
  */
 export async function askingEstimate(
   options: AnswererOptions,
-  { requests, promptTokens, maxTokens }: AskedWork,
+  { requests, promptTokens, maxTokens, sampling }: AskedWork,
   model: Facts,
-  trainer: StageEstimateContext['trainer'],
+  { trainer, kept }: Pick<StageEstimateContext, 'trainer' | 'kept'>,
 ): Promise<PaidEstimate> {
   if (options.trainer !== undefined) {
     return trainer(options.trainer)({
@@ -33,9 +36,10 @@ export async function askingEstimate(
     });
   }
   const { url = '', concurrency, requestsPerMinute, price, maxDollars } = options;
-  return endpointEstimate({
+  const { replies, hasOthers } = await kept(keptOf(options, sampling));
+  const estimate = endpointEstimate({
     url,
-    requests,
+    requests: requests === undefined ? undefined : Math.max(0, requests - replies),
     inputTokens: promptTokens,
     outputTokens: maxTokens,
     concurrency,
@@ -43,6 +47,12 @@ export async function askingEstimate(
     price,
     maxDollars,
   });
+  const all = requests === undefined ? '' : `Of at most ${formatCount(requests)} questions `;
+  const notes = [
+    ...(replies > 0 ? [`${all}${formatCount(replies)} are answered already, and are not asked again.`] : []),
+    ...(hasOthers ? ['Earlier runs have replies to such questions: the same ones are not paid for again.'] : []),
+  ];
+  return notes.length === 0 ? estimate : { ...estimate, notes: [...notes, ...(estimate.notes ?? [])] };
 }
 
 /** Work that is done at the same time. What is not known of one is not known of the whole; memory is that of the largest. */

@@ -170,6 +170,15 @@ export const difficultyOptions = z.strictObject({
   ),
 });
 export type DifficultyOptions = z.output<typeof difficultyOptions>;
+
+/**
+ * What attempts depend on besides their questions. Also how long they may be: were only those that were cut drawn again,
+ * short ones would be too many of them.
+ */
+export function attemptSampling({ temperature, topP, maxTokens }: DifficultyOptions) {
+  return { temperature, topP, maxTokens };
+}
+
 export type Solver = DifficultyOptions['solvers'][number];
 
 export const verifyOptions = z.strictObject({

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { type Artifact, type Grader, type Row, requireColumns, shortened, type TableArtifact, textIn } from 'simmerkit';
 import type { AskingContext, Question, Reply } from './answerer.js';
 import { askingProgress, askQuestions } from './ask-questions.js';
-import type { DifficultyOptions, Solver } from './asking-options.js';
+import { attemptSampling, type DifficultyOptions, type Solver } from './asking-options.js';
 import { askedMessages, historyIn } from './history.js';
 import { KeptGrades } from './kept-grades.js';
 import { nameOf, openAnswerer } from './open-answerer.js';
@@ -43,14 +43,12 @@ export class Attempts implements AsyncDisposable {
 
   static async open(context: Context): Promise<Attempts> {
     const { options, inputs, scratchFolder } = context;
-    const { temperature, topP, maxTokens } = options;
     if (options.solvers.length > 0) {
       requireColumns(inputs.dataset, ['id', options.column, options.goldColumn], 'The dataset');
     }
     const solvings: Solving[] = [];
     for (const [index, solver] of options.solvers.entries()) {
-      // Also how long they may be: were only those that were cut drawn again, short ones would be too many of them.
-      const replies = await openReplies(context, solver, { temperature, topP, maxTokens }, `solver-${index}`);
+      const replies = await openReplies(context, solver, attemptSampling(options), `solver-${index}`);
       solvings.push({ solver, name: nameOf(solver), replies, samples: 0, right: 0 });
     }
     return new Attempts(context, solvings, await KeptGrades.open(join(scratchFolder, 'grades')));
@@ -74,7 +72,6 @@ export class Attempts implements AsyncDisposable {
       replies,
       model: solver.trainer === undefined ? undefined : models.shift(),
     }));
-    const { temperature, topP, maxTokens } = options;
     await Promise.all(
       withModels.map(async ({ solver, replies, model }) => {
         try {
@@ -86,9 +83,7 @@ export class Attempts implements AsyncDisposable {
               progress,
               answerer: () => openAnswerer(context, solver, replies.journal, { name: 'models', model }),
               sampling: {
-                temperature,
-                topP,
-                maxTokens,
+                ...attemptSampling(options),
                 ...(solver.trainer === undefined ? {} : { seed: context.seed }),
               },
             },

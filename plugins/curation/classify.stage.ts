@@ -50,15 +50,15 @@ export const classify = defineStage({
         : [{ path: 'taxonomy', code: 'class_twice', message: `The class "${twice}" is in the taxonomy twice.` }]),
     ];
   },
-  estimate: async (options, { inputs, trainer }) => {
+  estimate: async (options, { inputs, ...around }) => {
     const outputs = sieveFacts(inputs.dataset);
     if (!asksModel(options)) return { outputs };
     const { taxonomy, attempts, maxTokens } = options;
     const classes = await classesOf(taxonomy);
     const rows = rowsOf(inputs.dataset);
     const promptTokens = questionTokens + Math.ceil(promptFor('', classes).length / charactersPerToken);
-    const asked = { requests: rows === undefined ? undefined : rows * attempts, promptTokens, maxTokens };
-    return { ...(await askingEstimate(options, asked, factsOf(inputs.classifier), trainer)), outputs };
+    const asked = { requests: rows === undefined ? undefined : rows * attempts, promptTokens, maxTokens, sampling: {} };
+    return { ...(await askingEstimate(options, asked, factsOf(inputs.classifier), around)), outputs };
   },
   async run(context) {
     const { askingProgress, askQuestions } = await import('./ask-questions.js');

@@ -9,7 +9,7 @@ import {
   textIn,
 } from 'simmerkit';
 import { askingEstimate, questionTokens, sideBySide } from './asking-estimate.js';
-import { type DifficultyOptions, difficultyOptions } from './asking-options.js';
+import { attemptSampling, type DifficultyOptions, difficultyOptions } from './asking-options.js';
 import { answererProblems, nameOf } from './open-answerer.js';
 import { rowsOf, sieveFacts } from './row-facts.js';
 import type { Drop, Keep } from './sieve.js';
@@ -43,13 +43,15 @@ export const difficulty = defineStage({
     attempts: { type: 'dataset', description: 'One row per attempt of `solvers`, with its `verdict`.' },
   },
   check: (options, where) => optionProblems(options, where),
-  estimate: async ({ solvers, attempts, maxTokens, grader: choice }, { inputs, trainer, grader }) => {
+  estimate: async (options, { inputs, grader, ...around }) => {
+    const { solvers, attempts, maxTokens, grader: choice } = options;
+    const sampling = attemptSampling(options);
     const rows = rowsOf(inputs.dataset);
     const requests = rows === undefined ? undefined : rows * attempts;
     const models = [inputs.models ?? []].flat();
     const works = solvers.map((solver) => {
       const model = (solver.trainer === undefined ? undefined : models.shift()) ?? {};
-      return askingEstimate(solver, { requests, promptTokens: questionTokens, maxTokens }, model, trainer);
+      return askingEstimate(solver, { requests, promptTokens: questionTokens, maxTokens, sampling }, model, around);
     });
     const answers = requests === undefined ? undefined : requests * solvers.length;
     const grading = solvers.length === 0 ? undefined : await grader(choice, answers);

@@ -17,13 +17,14 @@ export const distill = defineStage({
   },
   outputs: sieveOutputs,
   check: (options, where) => answererProblems(options, where),
-  estimate: async (options, { inputs, trainer }) => {
+  estimate: async (options, { inputs, ...around }) => {
     const { maxTokens } = options;
-    const asked = { requests: rowsOf(inputs.dataset), promptTokens: questionTokens, maxTokens };
+    const sampling = samplingOf(options);
+    const asked = { requests: rowsOf(inputs.dataset), promptTokens: questionTokens, maxTokens, sampling };
     const { dataset = {}, ...outputs } = sieveFacts(inputs.dataset);
     const answered = { ...dataset, tokensPerRow: questionTokens + maxTokens, isAtMost: true };
     return {
-      ...(await askingEstimate(options, asked, factsOf(inputs.teacher), trainer)),
+      ...(await askingEstimate(options, asked, factsOf(inputs.teacher), around)),
       outputs: { ...outputs, dataset: answered },
     };
   },
@@ -35,7 +36,7 @@ export const distill = defineStage({
     const { dataset, teacher } = inputs;
     requireColumns(dataset, ['id', options.column], 'The dataset');
     const { temperature, topP, maxTokens, system } = options;
-    const replies = await openReplies(context, options, { temperature, topP });
+    const replies = await openReplies(context, options, samplingOf(options));
     await using journal = replies.journal;
     const historyOf = historyIn(dataset);
     async function* questions(): AsyncIterable<Question> {
@@ -79,6 +80,11 @@ export const distill = defineStage({
     });
   },
 });
+
+/** What replies depend on besides their questions; how long they may be is kept with each. */
+function samplingOf({ temperature, topP }: DistillOptions) {
+  return { temperature, topP };
+}
 
 function verdictOn(reply: Reply | undefined, { column, truncated, withoutReasoning }: DistillOptions) {
   if (reply === undefined) return { rule: 'not_asked', evidence: `its ${column} is empty` };

@@ -10,6 +10,11 @@ export interface OpenReplies {
   readonly earlier?: EarlierReplies<KeptAnswer>;
 }
 
+/** What the replies of an API depend on besides their questions: whose they are, and how they are drawn. */
+export function keptOf({ model, label }: AnswererOptions, sampling: object): object {
+  return { model, label, sampling };
+}
+
 /**
  * Opens the journal of a model. What an API was paid for serves the stage's later runs too, whose rows are others; a
  * trainer answers again, since its replies depend a little on what it is asked together.
@@ -18,14 +23,14 @@ export interface OpenReplies {
  */
 export async function openReplies(
   context: AskingContext,
-  { url, model, label }: AnswererOptions,
+  options: AnswererOptions,
   sampling: object,
   place = '',
 ): Promise<OpenReplies> {
-  if (url === undefined) {
+  if (options.url === undefined) {
     return { journal: await ReplyJournal.open<KeptAnswer>(join(context.scratchFolder, place), context.log) };
   }
-  const folder = await context.keptFolder({ model, label, sampling });
+  const folder = await context.keptFolder(keptOf(options, sampling));
   const earlier = await EarlierReplies.beside<KeptAnswer>(folder);
   return { journal: await ReplyJournal.open<KeptAnswer>(folder, context.log), earlier };
 }

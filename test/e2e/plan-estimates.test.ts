@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
-import { simmer } from './cli-process.js';
+import { startChatServer } from '../../plugins/curation/chat-server.fixture.js';
+import { simmer, workFolder } from './cli-process.js';
 
 const cwd = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -40,6 +41,47 @@ it('says how long each stage took in the last run of the recipe, and what that w
   const { stdout } = await simmer(changed, { cwd: folder });
   expect(stdout).toMatch(/1 +problems +curation\/generate-problems +miss +\d+\.\ds +1 core/);
   expect(stdout).toMatch(/last took: in small-\d{8}-\d{6}-[0-9a-f]{4}; \d+\.\ds one after the other/);
+});
+
+it('says what is answered already, of a stage that stopped midway and of one with more rows', async () => {
+  await using server = await startChatServer(() => ({
+    choices: [{ finish_reason: 'stop', message: { content: '4', reasoning_content: 'two and two' } }],
+    usage: { prompt_tokens: 0, completion_tokens: 100 },
+  }));
+  await using folder = await workFolder();
+  const cwd = folder.path;
+  const pool = (count: number) =>
+    Array.from({ length: count }, (_, index) => JSON.stringify({ question: `What is q${index}?` })).join('\n');
+  await folder.write('pool.jsonl', pool(10));
+  await folder.write(
+    'asked.yaml',
+    `
+name: asked
+stages:
+  pool: { uses: curation/load, with: { sources: { pool: { path: pool.jsonl } } } }
+  asked:
+    uses: curation/distill
+    with:
+      dataset: "\${{ stages.pool.dataset }}"
+      url: ${server.url}
+      model: teacher
+      maxTokens: 100
+      concurrency: 1
+      price: { inputPerMillion: 0, outputPerMillion: 10000 }
+      maxDollars: 4
+`,
+  );
+  const stopped = await simmer(['run', 'asked.yaml'], { cwd });
+  expect(stopped.stderr).toContain('spending_cap_reached');
+  const more = ['plan', 'asked.yaml', '--set', 'stages.asked.with.maxDollars=20'];
+  const { stdout } = await simmer(more, { cwd });
+  expect(stdout).toContain('asked: Of at most 10 questions 4 are answered already, and are not asked again.');
+  expect(stdout).toMatch(/asked +unknown +at most \$6\.00/);
+
+  await folder.write('pool.jsonl', pool(12));
+  const larger = await simmer([...more, '--set', 'stages.pool.expect={ dataset: { rows: 12 } }'], { cwd });
+  expect(larger.stdout).toContain('asked: Earlier runs have replies to such questions');
+  expect(larger.stdout).toMatch(/asked +unknown +at most \$12\.00/);
 });
 
 it('shows published runs beside what it says of them', async () => {
