@@ -12,6 +12,7 @@ import {
   textIn,
   UserError,
 } from 'simmerkit';
+import { askedMessages, historyIn } from './asked-messages.js';
 import { generationColumns, type Problem, rowOf, thinkingTokens } from './generation-rows.js';
 import { LiveAccuracy } from './live-accuracy.js';
 import { type AskingOptions, thinkingFormats } from './options.js';
@@ -227,6 +228,7 @@ export function thinkingFormatOf({ thinkingFormat }: AskingOptions): ThinkingFor
 
 async function readProblems(dataset: TableArtifact, options: AskingOptions): Promise<Problem[]> {
   requireColumns(dataset, ['id', 'question'], 'The dataset');
+  const historyOf = historyIn(dataset);
   const problems = new Map<string, Problem>();
   for await (const row of dataset.rows()) {
     const id = textIn(row, 'id') ?? '';
@@ -239,7 +241,7 @@ async function readProblems(dataset: TableArtifact, options: AskingOptions): Pro
       });
     }
     const gold = options.goldColumn in dataset.columns ? textIn(row, options.goldColumn) : null;
-    problems.set(id, { id, question, gold });
+    problems.set(id, { id, question, history: historyOf(row), gold });
   }
   if (problems.size > 0) return [...problems.values()];
   throw new UserError('empty_dataset', 'The dataset has no problem to answer.', {
@@ -255,8 +257,8 @@ function messageOf({ question }: Problem, instruction: string, options: AskingOp
 
 function promptOf(problem: Problem, instruction: string, options: AskingOptions): Prompt {
   const content = messageOf(problem, instruction, options);
-  const system = options.systemMessage === undefined ? [] : [{ role: 'system', content: options.systemMessage }];
-  return { id: problem.id, prompt: { kind: 'messages', messages: [...system, { role: 'user', content }] } };
+  const messages = askedMessages(content, problem.history, options.systemMessage);
+  return { id: problem.id, prompt: { kind: 'messages', messages } };
 }
 
 /** A problem with the samples that it lacks. */

@@ -158,6 +158,34 @@ describe('budget-forcing/generate', () => {
     });
   });
 
+  it('asks a question of a chat behind the messages before it', async () => {
+    const history = [
+      { role: 'user', content: 'Hello.' },
+      { role: 'assistant', content: 'How can I help?' },
+    ];
+    const greeting = { role: 'system', content: 'You are the support of Acme.' };
+    const asked = async (column: string, rows: readonly unknown[]) => {
+      const { trainer, requests } = answeringTrainer();
+      const chats = memoryTable(
+        { id: 'VARCHAR', question: 'VARCHAR', history: column },
+        rows.map((before, index) => ({ id: `chat-${index}`, question: 'Where is it?', history: before })),
+      );
+      const of = { ...options, thinkingFormat: 'none', systemMessage: 'Be short.' };
+      await runStage(generate, { options: of, inputs: { ...inputs, dataset: chats }, trainer });
+      return requests[0]?.prompts.map(({ prompt }) => ('messages' in prompt ? prompt.messages : undefined));
+    };
+    const system = { role: 'system', content: 'Be short.' };
+    const question = { role: 'user', content: 'Where is it?' };
+    const messages = 'STRUCT("role" VARCHAR, content VARCHAR)[]';
+    expect(await asked(messages, [null, history, [greeting, ...history]])).toEqual([
+      [system, question],
+      [system, ...history, question],
+      [greeting, ...history, question],
+    ]);
+    // A column of that name which is somebody else's.
+    expect(await asked('VARCHAR', ['in 1905'])).toEqual([[system, question]]);
+  });
+
   it('asks again only for problems that a killed attempt left unfinished, and ends with the same rows', async () => {
     const whole = await runStage(generate, { options, inputs, trainer: answeringTrainer().trainer });
     const first = runStage(generate, { options, inputs, trainer: answeringTrainer(5).trainer, scratchFolder });

@@ -11,7 +11,10 @@ export const generate = defineStage({
   options: generateOptions,
   inputs: {
     model: input('model', 'The model that answers.'),
-    dataset: input('dataset', 'Problems: `id`, `question`, and the gold answer where there is one.'),
+    dataset: input(
+      'dataset',
+      'Problems: `id`, `question`, the `history` that load kept, and the gold answer where there is one.',
+    ),
   },
   outputs: { generations: { type: 'generations', description: 'One row per problem, policy and sample.' } },
   check: (options, where) => [

@@ -1,10 +1,13 @@
 import type { Columns, Row, Sample, ThinkingPolicy } from 'simmerkit';
+import type { Message } from './asked-messages.js';
 import type { Point } from './points.js';
 
 /** A question as it is asked. */
 export interface Problem {
   readonly id: string;
   readonly question: string;
+  /** Messages before the question. */
+  readonly history: readonly Message[];
   readonly gold: string | null;
 }
 

@@ -7,7 +7,12 @@ import { serverProblems } from './server-problems.js';
 export const openAiCompatible = defineStage({
   description: 'The same as generate, by a server with an OpenAI-compatible API: vLLM, SGLang, llama.cpp and others.',
   options: endpointOptions,
-  inputs: { dataset: input('dataset', 'Problems: `id`, `question`, and the gold answer where there is one.') },
+  inputs: {
+    dataset: input(
+      'dataset',
+      'Problems: `id`, `question`, the `history` that load kept, and the gold answer where there is one.',
+    ),
+  },
   outputs: { generations: { type: 'generations', description: 'One row per problem, policy and sample.' } },
   check: (options, where) => [...askingProblems(options), ...serverProblems(options, options, where)],
   estimate: (options, { inputs }) => {

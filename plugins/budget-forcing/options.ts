@@ -99,7 +99,10 @@ const askingShape = {
   systemMessage: z
     .string()
     .optional()
-    .describe("Default: the chat template's own; none where a server is sent text (`chatTemplate`)."),
+    .describe(
+      "Of questions whose history has none of its own. Default: the chat template's; none where a server is sent text " +
+        '(`chatTemplate`).',
+    ),
   promptTemplate: z
     .string()
     .includes('{question}')
