@@ -128,6 +128,34 @@ describe('eval/grade', () => {
     ]);
   });
 
+  it('warns where more than half of the answers could not be read, and says what the extraction looks for', async () => {
+    const of = (policy: string, answers: string[]) => ({ policy, maximum: 64, tokens: 64, answers });
+    const replies = ['It is 0.', 'It is 1.', 'Final Answer: two', 'Final Answer: 3'];
+    const inputs = {
+      generations: generations('tuned', [of('64', right(1, 4)), of('128', replies)]),
+      dataset: problems(4),
+    };
+    const warnings = async (options: Record<string, unknown>) =>
+      (await runStage(grade, { inputs, grader, options })).logged;
+    const shares = 'More than half of the answers could not be read, and count as not right (tuned at 128: 75.0%).';
+    const said = 'Of others the grader says, e.g.: The gold answer is a number, and "two" cannot be read as one.';
+    expect(await warnings({})).toEqual([
+      {
+        level: 'warning',
+        message:
+          `${shares} In 2 of 4 no final answer was found: extraction s1 looks for \\boxed{} and "Answer:". Where the whole ` +
+          `reply is the answer, set \`extraction: whole\`. ${said}`,
+      },
+    ]);
+    expect(await warnings({ extraction: { pattern: '(\\d+|two)$' } })).toEqual([
+      {
+        level: 'warning',
+        message: `${shares} In 2 of 4 the pattern of \`extraction\` matches nothing: (\\d+|two)$ ${said}`,
+      },
+    ]);
+    expect(await warnings({ extraction: { pattern: '\\d+|two' } })).toEqual([]);
+  });
+
   it('names the generation whose problem the dataset does not have', async () => {
     const given = generations('tuned', [{ policy: '64', maximum: 64, tokens: 1, answers: right(3, 3) }]);
     await expect(

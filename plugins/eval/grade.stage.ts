@@ -15,6 +15,7 @@ import {
 } from 'simmerkit';
 import type { GradedRun } from './graded-run.js';
 import { type Extraction, extractionSchema, gradeOptions } from './options.js';
+import { type Unread, unreadWarning } from './unread-answers.js';
 
 const generationColumns: Columns = {
   id: 'VARCHAR',
@@ -86,6 +87,7 @@ export const grade = defineStage({
     const grader = await context.grader(options.grader.uses, options.grader.with);
     const steps = pace(context, { unit: 'answers', total: inputs.generations.rowCount });
     const runs = new GradedRuns();
+    const unread = new Map<GradedRun, Unread>();
     let right = 0;
 
     async function* gradedRows(): AsyncIterable<Row> {
@@ -108,7 +110,15 @@ export const grade = defineStage({
             verdict: grade?.verdict ?? 'unparsed',
             explanation: grade?.explanation ?? 'No final answer was found.',
           };
-          runs.runOf(graded).add(graded);
+          const run = runs.runOf(graded);
+          run.add(graded);
+          if (graded.verdict === 'unparsed') {
+            const { notFound, explanation } = unread.get(run) ?? { notFound: 0, explanation: undefined };
+            unread.set(run, {
+              notFound: notFound + Number(extracted === null),
+              explanation: explanation ?? grade?.explanation,
+            });
+          }
           if (grade?.verdict === 'right') right++;
           yield graded;
           await steps.step(() => accuracyFigures(right, steps.done));
@@ -132,6 +142,8 @@ export const grade = defineStage({
           'ends a reply, and has to be trained on replies that end, or sampling.maxAnswerTokens is too small.',
       );
     }
+    const warning = unreadWarning(runs.all(), unread, extraction);
+    if (warning !== undefined) context.log.warning(warning);
     return { graded };
   },
 });
