@@ -80,14 +80,18 @@ export function comparedModels({ models }: ComparisonReport): readonly string[] 
   return [...models.untuned, ...models.tuned];
 }
 
-/** The run of a model with the largest maximum and no waits; no maximum counts as the largest. */
+/** The run of a model with the largest maximum and no waits. */
 export function longestRun(report: ComparisonReport, model: string | undefined): ComparedRun | undefined {
   return byMaximum(report, model).at(-1);
 }
 
-/** The runs of a model that no method but budget forcing held, without waits, smallest maximum first. */
+/**
+ * The runs of a model that no method but budget forcing held, without waits, smallest maximum first: without any thinking
+ * comes before all, and without a maximum after them.
+ */
 export function byMaximum(report: ComparisonReport, model: string | undefined): readonly ComparedRun[] {
-  const limit = (run: ComparedRun) => run.maxThinkingTokens ?? Number.POSITIVE_INFINITY;
+  const limit = ({ method, maxThinkingTokens }: ComparedRun) =>
+    method === 'none' ? 0 : (maxThinkingTokens ?? Number.POSITIVE_INFINITY);
   return report.runs
     .filter((run) => run.model === model && run.ignore === 0 && isForced(run))
     .sort((left, right) => limit(left) - limit(right));

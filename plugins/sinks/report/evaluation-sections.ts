@@ -37,9 +37,12 @@ ${waits.length === 0 ? undefined : waitsCard(waits)}
 }
 
 function waitsCard(waits: readonly Difference[]): Markup {
+  // Where every maximum was made to wait, a line has to say which one it is of.
+  const isOfOne = new Set(waits.map(({ from }) => from.policy)).size === 1;
+  const named = ({ to }: Difference) => (isOfOne ? to.policy.replace(/^\w+\+/, '') : to.policy);
   const lines = waits.map(
     (one) =>
-      html`<div>${one.to.policy.replace(/^\w+\+/, '')}: ${intervalOf(one)}, ${one.wrongToRight} wrong to right, ${one.rightToWrong} right to wrong</div>`,
+      html`<div>${named(one)}: ${intervalOf(one)}, ${one.wrongToRight} wrong to right, ${one.rightToWrong} right to wrong</div>`,
   );
   return card(waits.map((one) => signedPoints(one.difference)).join(', '), 'points by waiting', html`${lines}`);
 }
@@ -53,6 +56,7 @@ function intervalOf(one: Difference): Markup {
 }
 
 function limitOf(run: ComparedRun): string {
+  if (run.method === 'none') return 'without thinking';
   return run.maxThinkingTokens === null ? 'no thinking maximum' : `at most ${run.maxThinkingTokens} thinking tokens`;
 }
 
