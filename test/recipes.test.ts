@@ -50,6 +50,21 @@ describe('each recipe that comes with Simmer', () => {
     );
   });
 
+  test('says of a maximum of no thinking what there is instead', async () => {
+    await expect(planOf('tiny.yaml', { thinkingTokens: '[0, 16]' })).rejects.toMatchObject({
+      problems: [
+        {
+          path: 'stages.untuned-answers.with.sweep.thinkingTokens[0]',
+          hint: expect.stringContaining('1 ends thinking'),
+        },
+        {
+          path: 'stages.tuned-answers.with.sweep.thinkingTokens[0]',
+          hint: expect.stringContaining('`thinkingFormat: none`'),
+        },
+      ],
+    });
+  });
+
   test.each(recipes)(
     '%s opens with what it is, what to run first, how to launch it, and one override',
     async (name) => {

@@ -31,7 +31,15 @@ const askingShape = {
   sweep: z
     .strictObject({
       thinkingTokens: z
-        .array(z.union([positive, z.literal('auto')]))
+        .array(
+          z
+            .union([positive, z.literal('auto')])
+            // The hint of a 0, which means either.
+            .describe(
+              '1 ends thinking at once. Answers to which nothing is forced come from a stage of their own, with ' +
+                '`thinkingFormat: none` and the same `label`.',
+            ),
+        )
         .default(['auto'])
         .describe('Maxima of thinking in tokens; auto: what the context holds. Empty: only the baselines.'),
       ignore: z
