@@ -32,6 +32,7 @@ export {
   usageOf,
 } from './endpoint/endpoint-cost.js';
 export { type EndpointWork, endpointEstimate } from './endpoint/endpoint-estimate.js';
+export type { KeptCount } from './endpoint/kept-count.js';
 export {
   type AroundSending,
   type EndpointBody,
@@ -39,7 +40,6 @@ export {
   EndpointRefusal,
   OpenAiEndpoint,
 } from './endpoint/openai-endpoint.js';
-export type { KeptCount } from './endpoint/kept-count.js';
 export { PassingFailure, retryAfter, retryPassing } from './endpoint/passing-failure.js';
 export { type PaidReply, ReplyJournal } from './endpoint/reply-journal.js';
 export {
