@@ -9,11 +9,13 @@ import { judge, verdictIn } from './judge.grader.js';
 
 let server: Server | undefined;
 let folder: string;
+const graders: AsyncDisposable[] = [];
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'simmer-judge-'));
 });
 afterEach(async () => {
   server?.close();
+  for (const grader of graders.splice(0)) await grader[Symbol.asyncDispose]();
   await rm(folder, { recursive: true });
 });
 
@@ -59,7 +61,9 @@ async function started(
       return kept;
     },
   } as unknown as GraderContext;
-  return { grader: await judge.start(judge.options.parse({ model: 'judge', ...options }), context), told };
+  const grader = await judge.start(judge.options.parse({ model: 'judge', ...options }), context);
+  graders.push(grader);
+  return { grader, told };
 }
 
 async function judging(reply: Parameters<typeof serving>[0]) {
