@@ -3,6 +3,7 @@ import {
   type GenerationRequest,
   type Prompt,
   type Row,
+  replyDigest,
   requireColumns,
   type Sample,
   type StageContext,
@@ -13,11 +14,11 @@ import {
   UserError,
 } from 'simmerkit';
 import { askedMessages, historyIn } from './asked-messages.js';
-import { generationColumns, type Problem, rowOf, thinkingTokens } from './generation-rows.js';
+import { generationColumns, type KeptSample, type Problem, rowOf, thinkingTokens } from './generation-rows.js';
 import { LiveAccuracy } from './live-accuracy.js';
 import { type AskingOptions, thinkingFormats } from './options.js';
 import { expandPoints, type Point, type PointGroup, rejectionPoints, withoutThinking } from './points.js';
-import { RejectionSampler } from './rejection.js';
+import { RejectionSampler, sampleIndexOf } from './rejection.js';
 import { SampleJournal } from './sample-journal.js';
 
 /** What runs the model: a trainer, or a server. */
@@ -25,17 +26,27 @@ export interface Backend {
   generate(request: Omit<GenerationRequest, 'model'>): AsyncIterable<GenerationEvent>;
 }
 
+/** The samples of a server. */
+export interface ServedSamples {
+  /** What they depend on besides the questions, as `context.keptFolder` takes it. */
+  readonly of: object;
+  /** Whether those of earlier runs are taken over; what costs nothing may have other weights behind the same name. */
+  readonly isPaid: boolean;
+}
+
 export interface Asked {
   readonly dataset: TableArtifact;
   /** Opened only where samples are missing. */
   readonly backend: () => Promise<Backend>;
+  /** Of a server. A trainer answers again, since its samples depend a little on what it is asked together. */
+  readonly served?: ServedSamples;
   /** What the generations say of the model. */
   readonly model: string;
 }
 
 type Context = Pick<
   StageContext<AskingOptions, Record<never, never>>,
-  'options' | 'seed' | 'signal' | 'log' | 'artifacts' | 'scratchFolder' | 'emit' | 'grader'
+  'options' | 'seed' | 'signal' | 'log' | 'artifacts' | 'scratchFolder' | 'keptFolder' | 'emit' | 'grader'
 >;
 
 const betweenProgress = 500;
@@ -50,12 +61,11 @@ export async function answerProblems(context: Context, asked: Asked) {
   const groups = format === undefined ? [{ instruction: '', points: [withoutThinking] }] : expandPoints(options);
   const rejected = format === undefined ? [] : rejectionPoints(options);
   const problems = await readProblems(asked.dataset, options);
-  await using journal = await SampleJournal.open(context.scratchFolder);
+  await using journal = await openJournal(context, asked, problems);
   const { samples } = options.sampling;
   const attempts = options.sweep.rejection?.attempts ?? 0;
   const drawer = new RejectionSampler(rejected, attempts, samples, journal);
   const total = problems.length * groups.reduce((sum, group) => sum + group.points.length, 0) * samples;
-  if (journal.size > 0) context.log.info(`${journal.size} samples are kept from an earlier attempt.`);
   const preview = options.preview;
   const accuracy =
     preview === false ? undefined : new LiveAccuracy(await context.grader(preview.uses, preview.with), context.signal);
@@ -137,6 +147,36 @@ export async function answerProblems(context: Context, asked: Asked) {
   return generations;
 }
 
+/** The samples that are there: of earlier attempts, and of other runs where a server was paid for them. */
+async function openJournal(
+  { log, scratchFolder, keptFolder, options }: Context,
+  { served }: Asked,
+  problems: readonly Problem[],
+): Promise<SampleJournal> {
+  const folder = served === undefined ? scratchFolder : await keptFolder(served.of);
+  const journal = await SampleJournal.open(folder);
+  if (journal.size > 0) log.info(`${journal.size} samples are kept from an earlier attempt.`);
+  if (served?.isPaid !== true) return journal;
+  try {
+    const { samples } = options.sampling;
+    const digests = new Map(problems.map((problem) => [problem.id, questionDigest(problem)]));
+    const isWanted = (sample: KeptSample) =>
+      sample.of !== undefined &&
+      sample.of === digests.get(sample.promptId) &&
+      sampleIndexOf(sample, options.sweep.rejection) < samples;
+    const taken = await journal.takeFromBeside(folder, isWanted);
+    if (taken > 0) log.info(`${taken} samples were paid for by earlier runs and are not asked for again.`);
+    return journal;
+  } catch (error) {
+    await journal[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+function questionDigest({ question, history }: Problem): string {
+  return replyDigest({ question, history });
+}
+
 /** Asks the backend, keeps what it answers, and says how far it is. */
 class Asking {
   private readonly figures = { tokensPerSecond: 0, thinkingTokens: 0, samples: 0 };
@@ -188,9 +228,9 @@ class Asking {
       if (event.kind === 'progress') {
         this.figures.tokensPerSecond = event.tokensPerSecond;
       } else {
-        const sample = keptAs(event.sample);
+        const problem = this.problems.get(event.sample.promptId);
+        const sample = { ...keptAs(event.sample), ...(problem === undefined ? {} : { of: questionDigest(problem) }) };
         await journal.add(sample);
-        const problem = this.problems.get(sample.promptId);
         if (problem !== undefined) await accuracy?.count(problem, sample);
         this.figures.thinkingTokens += thinkingTokens(sample);
         this.figures.samples = journal.size;

@@ -62,10 +62,15 @@ export const generate = defineStage({
       context.log.info(`${serving.url} is taken to serve ${folder} as ${serving.model}.`);
       return openServer(context, serving, folder);
     };
+    const servedBy = async (serving: ServerOptions) => {
+      const { servedSamples } = await import('./server-backend.js');
+      return servedSamples(options, serving, inputs.model.uri);
+    };
     try {
       const generations = await answerProblems(context, {
         dataset: inputs.dataset,
         model: inputs.model.uri,
+        ...(server === undefined ? {} : { served: await servedBy(server) }),
         backend: () => (server === undefined ? fromTrainer() : fromServer(server)),
       });
       return { generations };

@@ -16,6 +16,8 @@ export type KeptSample = Sample & {
   readonly counts?: { readonly thinking: number; readonly answer: number };
   /** What a server said of the end that cannot be true. */
   readonly disputed?: string;
+  /** Digest of the question that it answers. */
+  readonly of?: string;
   /** Who held the budget, where it was not a trainer: the server's own parameter, or text that was sent back. */
   readonly budgetHeldBy?: 'server' | 'continuation';
 };

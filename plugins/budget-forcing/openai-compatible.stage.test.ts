@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { openAiCompatible } from './openai-compatible.stage.js';
 
@@ -253,6 +253,87 @@ describe('budget-forcing/openai-compatible', () => {
     } finally {
       await rm(scratchFolder, { recursive: true });
     }
+  });
+
+  describe('a later run, with other problems or more samples', () => {
+    let scratchFolder: string;
+    beforeEach(async () => {
+      scratchFolder = await mkdtemp(join(tmpdir(), 'simmer-openai-'));
+    });
+    afterEach(() => rm(scratchFolder, { recursive: true }));
+
+    const sweep = { thinkingTokens: [4] };
+    const price = { inputPerMillion: 0, outputPerMillion: 1 };
+    /** @param key stands for the inputs and options: each is another run of the stage */
+    const again = (
+      key: string,
+      url: string,
+      problems: Readonly<Record<string, string>>,
+      samples: number,
+      { history = [], ...more }: { readonly history?: readonly object[]; readonly [option: string]: unknown } = {},
+    ) =>
+      runStage(openAiCompatible, {
+        options: {
+          url,
+          model: 'm',
+          thinkingFormat: 'r1',
+          price,
+          sweep,
+          sampling: { temperature: 1, samples },
+          ...more,
+        },
+        inputs: {
+          dataset: memoryTable(
+            { id: 'VARCHAR', question: 'VARCHAR', history: 'STRUCT("role" VARCHAR, content VARCHAR)[]' },
+            Object.entries(problems).map(([id, question]) => ({ id, question, history })),
+          ),
+        },
+        scratchFolder,
+        key,
+      });
+    /** Samples that were asked for since then: a thought and an answer each. */
+    const asking = async (asked: readonly Asked[], work: () => ReturnType<typeof again>) => {
+      const before = asked.length;
+      const { rows, logged } = await work();
+      return { samples: (asked.length - before) / 2, rows: rows('generations'), logged };
+    };
+
+    it('asks a server only for the samples that no run has paid for', async () => {
+      const { url, asked } = await serving(scripted);
+      const first = await asking(asked, () => again('first', url, { a: 'Why?', b: 'Who?' }, 2));
+      const second = await asking(asked, () => again('second', url, { a: 'Why?', c: 'How?' }, 3));
+      expect([first.samples, second.samples]).toEqual([4, 1 + 3]);
+      expect(second.rows.slice(0, 2)).toEqual(first.rows.slice(0, 2));
+      expect(second.rows.map(({ id }) => id)).toEqual(['a/4/0', 'a/4/1', 'a/4/2', 'c/4/0', 'c/4/1', 'c/4/2']);
+      expect(second.logged.map(({ message }) => message)).toContainEqual(
+        expect.stringContaining('2 samples were paid for by earlier runs'),
+      );
+      // Fewer are no more than were asked for.
+      const third = await asking(asked, () => again('third', url, { a: 'Why?' }, 1));
+      expect([third.samples, third.rows.length]).toEqual([0, 1]);
+    });
+
+    it.each([
+      ['another question of the same id', { a: 'Whence?' }, {}],
+      ['the same question behind other turns', { a: 'Why?' }, { history: [{ role: 'user', content: 'Hello.' }] }],
+      ['another model', { a: 'Why?' }, { model: 'n' }],
+      ['another sweep', { a: 'Why?' }, { sweep: { thinkingTokens: [5] } }],
+      ['a system message', { a: 'Why?' }, { systemMessage: 'Be brief.' }],
+      ['what costs nothing', { a: 'Why?' }, { price: { inputPerMillion: 0, outputPerMillion: 0 } }],
+    ])('asks again for %s', async (_, problems, more) => {
+      const { url, asked } = await serving(scripted);
+      await again('first', url, { a: 'Why?' }, 1);
+      expect((await asking(asked, () => again('second', url, problems, 1, more))).samples).toBe(1);
+    });
+
+    it('takes over the draws of rejection sampling', async () => {
+      const { url, asked } = await serving(scripted);
+      const rejection = { sweep: { thinkingTokens: [], rejection: { thinkingTokens: [100], attempts: 2 } } };
+      await again('first', url, { a: 'Why?' }, 2, rejection);
+      const second = await asking(asked, () => again('second', url, { a: 'Why?' }, 3, rejection));
+      expect([second.samples, second.rows.length]).toEqual([1, 3]);
+      expect((await asking(asked, () => again('third', url, { a: 'Why?' }, 1, rejection))).rows).toHaveLength(1);
+    });
   });
 
   it('names a server that is not there', async () => {

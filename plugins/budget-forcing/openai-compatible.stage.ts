@@ -23,11 +23,12 @@ export const openAiCompatible = defineStage({
   },
   async run(context) {
     const { answerProblems } = await import('./answer-problems.js');
-    const { openServer } = await import('./server-backend.js');
+    const { openServer, servedSamples } = await import('./server-backend.js');
     const { options, inputs } = context;
     const generations = await answerProblems(context, {
       dataset: inputs.dataset,
       model: options.model,
+      served: servedSamples(options, options),
       backend: () => openServer(context, options),
     });
     return { generations };

@@ -94,6 +94,14 @@ export class RejectionSampler {
   }
 }
 
+/** The index of a sample, also where it is a draw of one. */
+export function sampleIndexOf(
+  { policyId, sampleIndex }: KeptSample,
+  rejection: { readonly attempts: number } | undefined,
+): number {
+  return policyId === drawId ? Math.floor(sampleIndex / (rejection?.attempts ?? 1)) : sampleIndex;
+}
+
 function fits(sample: KeptSample, limit: number): boolean {
   return sample.thinkingEnd === 'natural' && thinkingTokens(sample) <= limit;
 }

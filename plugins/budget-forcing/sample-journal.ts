@@ -1,5 +1,5 @@
-import { type FileHandle, open } from 'node:fs/promises';
-import { join } from 'node:path';
+import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import type { KeptSample } from './generation-rows.js';
 
 /** Samples that may be lost to a power cut: few enough to cost seconds, enough that syncing costs nothing. */
@@ -26,10 +26,14 @@ export class SampleJournal implements AsyncDisposable {
 
   /** Opens the journal of a folder, or begins one. */
   static async open(folder: string): Promise<SampleJournal> {
-    const file = await open(join(folder, 'samples.jsonl'), 'a+', 0o600);
+    const file = await open(journalFile(folder), 'a+', 0o600);
     const journal = new SampleJournal(file);
     try {
-      await journal.readPlaces();
+      for await (const { sample, length } of samplesIn(file)) {
+        journal.note(sample, { offset: journal.end, length });
+        journal.end += length;
+      }
+      await file.truncate(journal.end);
       return journal;
     } catch (error) {
       await file.close();
@@ -55,6 +59,21 @@ export class SampleJournal implements AsyncDisposable {
     if (++this.unsynced >= syncEvery) await this.sync();
   }
 
+  /**
+   * Keeps samples of the journals in the folders beside its own, too, where they are missing here.
+   * @returns how many it took
+   */
+  async takeFromBeside(folder: string, isWanted: (sample: KeptSample) => boolean): Promise<number> {
+    const before = this.size;
+    for (const name of (await readdir(dirname(folder))).sort()) {
+      if (name === basename(folder)) continue;
+      await using file = await open(journalFile(join(dirname(folder), name)), 'r').catch(unlessMissing);
+      if (file === undefined) continue;
+      for await (const { sample } of samplesIn(file)) if (isWanted(sample)) await this.add(sample);
+    }
+    return this.size - before;
+  }
+
   async read(promptId: string, policyId: string, sampleIndex: number): Promise<KeptSample> {
     const place = this.places.get(keyOf(promptId, policyId, sampleIndex));
     if (place === undefined) return raise(`no sample ${sampleIndex} of ${promptId} under ${policyId}`);
@@ -76,28 +95,6 @@ export class SampleJournal implements AsyncDisposable {
     }
   }
 
-  private async readPlaces(): Promise<void> {
-    const chunk = Buffer.alloc(chunkSize);
-    let rest: Buffer = Buffer.alloc(0);
-    for (let position = 0; ; ) {
-      const { bytesRead } = await this.file.read(chunk, 0, chunkSize, position);
-      if (bytesRead === 0) break;
-      position += bytesRead;
-      const bytes = Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
-      let from = 0;
-      for (let to = bytes.indexOf(newline); to >= 0; to = bytes.indexOf(newline, from)) {
-        const length = to + 1 - from;
-        const sample = sampleIn(bytes.subarray(from, to));
-        if (sample === undefined) return await this.file.truncate(this.end);
-        this.note(sample, { offset: this.end, length });
-        this.end += length;
-        from = to + 1;
-      }
-      rest = bytes.subarray(from);
-    }
-    if (rest.length > 0) await this.file.truncate(this.end);
-  }
-
   private note(sample: KeptSample, place: Place): void {
     this.places.set(keyOf(sample.promptId, sample.policyId, sample.sampleIndex), place);
   }
@@ -105,6 +102,35 @@ export class SampleJournal implements AsyncDisposable {
 
 function keyOf(promptId: string, policyId: string, sampleIndex: number): string {
   return JSON.stringify([promptId, policyId, sampleIndex]);
+}
+
+function journalFile(folder: string): string {
+  return join(folder, 'samples.jsonl');
+}
+
+/** What is there and cannot be read would be paid for again. */
+function unlessMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
+}
+
+/** The samples of a journal with the lengths of their lines, up to the first line that is torn. */
+async function* samplesIn(file: FileHandle): AsyncGenerator<{ readonly sample: KeptSample; readonly length: number }> {
+  const chunk = Buffer.alloc(chunkSize);
+  let rest: Buffer = Buffer.alloc(0);
+  for (let position = 0; ; ) {
+    const { bytesRead } = await file.read(chunk, 0, chunkSize, position);
+    if (bytesRead === 0) return;
+    position += bytesRead;
+    const bytes = Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
+    let from = 0;
+    for (let to = bytes.indexOf(newline); to >= 0; to = bytes.indexOf(newline, from)) {
+      const sample = sampleIn(bytes.subarray(from, to));
+      if (sample === undefined) return;
+      yield { sample, length: to + 1 - from };
+      from = to + 1;
+    }
+    rest = bytes.subarray(from);
+  }
 }
 
 /** Undefined for a line that a power cut left half-written. */
