@@ -28,3 +28,18 @@ it('tells the runs of a sweep apart by what the command line changed', () => {
     'study-1  study   completed     3/3       9  2m 00s ago  1m 00s',
   ]);
 });
+
+it('leaves the recipe, which ids begin with, out of lines that are too narrow for it', () => {
+  const changes = ['--set stages.tuned.seed=8'];
+  const options = { now: new Date('2026-01-01T00:02:00.000Z'), colors: picocolors.createColors(false) };
+  const lines = (width: number) =>
+    runLines([{ ...run, runId: 'study-20260101-000000-1a2b', changes }], { ...options, width });
+  expect(lines(103)[1]).toBe(
+    'study-20260101-000000-1a2b  study   completed     3/3       9  2m 00s ago  1m 00s  --set',
+  );
+  expect(lines(102)).toEqual([
+    'run                         status     stages  events     started    took  changed',
+    'study-20260101-000000-1a2b  completed     3/3       9  2m 00s ago  1m 00s  --set stages.tuned.seed=8',
+  ]);
+  expect(runLines([{ ...run, runId: 'study-1' }], { ...options, width: 70 })[0]).toContain('recipe');
+});

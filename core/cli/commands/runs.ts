@@ -1,4 +1,5 @@
 import type { Colors } from 'picocolors/types.js';
+import stringWidth from 'string-width';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes } from '../../errors.js';
 import { formatCount, formatDuration } from '../../figures.js';
@@ -43,8 +44,25 @@ export function runLines(summaries: readonly RunSummary[], options: RunLinesOpti
     run.endedAt === undefined ? '' : formatDuration(secondsBetween(run.startedAt, run.endedAt)),
     (run.changes ?? []).join(' '),
   ]);
-  return tableLines([heading, ...rows], { right: [3, 4, 5, 6], ...(width === undefined ? {} : { width }) });
+  const table = [heading, ...rows];
+  const right = [3, 4, 5, 6];
+  if (width === undefined) return tableLines(table, { right });
+  const beforeChanged = tableLines(
+    table.map((row) => row.slice(0, -1)),
+    { right },
+  );
+  const leftForChanged = width - Math.max(...beforeChanged.map((line) => stringWidth(line)));
+  const hasChanged = summaries.some(({ changes = [] }) => changes.length > 0);
+  if (leftForChanged >= (hasChanged ? leastForChanged : 0)) return tableLines(table, { right, width });
+  // The id begins with the recipe's name.
+  return tableLines(
+    table.map(([id = '', , ...others]) => [id, ...others]),
+    { right: right.map((column) => column - 1), width },
+  );
 }
+
+/** Of a column, with the space before it: in less of it, what the command line changed is hard to read. */
+const leastForChanged = 22;
 
 function statusWord(status: RunSummary['status'], colors: Colors): string {
   switch (status) {
