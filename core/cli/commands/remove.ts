@@ -1,6 +1,6 @@
 import { duration } from '../../config/duration.js';
 import { chooseRuns, type RunChoice } from '../../engine/choose-runs.js';
-import { removeRuns } from '../../engine/remove-runs.js';
+import { type Removal, removeRuns } from '../../engine/remove-runs.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { formatBytes, formatCount } from '../../figures.js';
@@ -37,18 +37,28 @@ export async function remove(names: readonly string[], flags: RemoveFlags): Prom
   const { dryRun = false } = flags;
   const options = { store: await workspace.store(), dryRun };
   const removal = await removeRuns([...found.values()], options);
-  const { artifacts, bytes, reusedBy } = removal;
   if (flags.json) await writeJson(removal);
-  else if (removal.runs.length === 0) await writeLine('No run is so: there is nothing to remove.');
-  else {
-    const what = `with ${formatCount(artifacts.length)} artifacts (${formatBytes(bytes)}) that no other run has`;
-    await writeLine(`${dryRun ? 'Would remove' : 'Removed'} ${removal.runs.join(', ')} ${what}.`);
-    if (reusedBy.length > 0) {
-      const told = `${reusedBy.join(', ')} reused stages of what ${dryRun ? 'would go' : 'went'}`;
-      await writeLine(`${told}: reports written again cannot tell how those were made.`);
-    }
-  }
+  else await writeLine(removalLines(removal, dryRun).join('\n'));
   return exitCodes.ok;
+}
+
+/** Of the runs that reused something. */
+const mostNamed = 5;
+
+/** What went, or would go, for people. */
+export function removalLines({ runs, artifacts, bytes, reusedBy }: Removal, dryRun: boolean): readonly string[] {
+  if (runs.length === 0) return ['No run is so: there is nothing to remove.'];
+  const [only, ...more] = runs;
+  const which = more.length === 0 ? only : `${formatCount(runs.length)} runs`;
+  const what = `with ${formatCount(artifacts.length)} artifact${artifacts.length === 1 ? '' : 's'} (${formatBytes(bytes)}) that no other run has`;
+  const others = reusedBy.length - mostNamed;
+  const named = [...reusedBy.slice(0, mostNamed), ...(others > 0 ? [`${formatCount(others)} more`] : [])].join(', ');
+  const told = `${named} reused stages of what ${dryRun ? 'would go' : 'went'}`;
+  return [
+    `${dryRun ? 'Would remove' : 'Removed'} ${which} ${what}${more.length === 0 ? '.' : ':'}`,
+    ...(more.length === 0 ? [] : runs.map((runId) => `  ${runId}`)),
+    ...(reusedBy.length === 0 ? [] : [`${told}: reports written again cannot tell how those were made.`]),
+  ];
 }
 
 /** Undefined where nothing is chosen by. */
