@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import { suggestion } from './nearest-name.js';
 import { type Overridden, parseValue } from './overrides.js';
@@ -25,11 +25,16 @@ export type Params = ReadonlyMap<string, Param>;
 
 const definitionKeys = ['default', 'description', 'names', 'dataFile'];
 
+const nameInFolder = z
+  .string()
+  .min(1)
+  .refine((name) => !isAbsolute(name) && !name.split('/').includes('..'), 'it is a name in the data folder.');
+
 /** A file of the data folder, and what its content must be. */
 export const dataFileShape = z.union([
-  z.string().min(1),
+  nameInFolder,
   z.strictObject({
-    file: z.string().min(1).describe('Its name in the data folder.'),
+    file: nameInFolder.describe('Its name in the data folder.'),
     sha256: z
       .string()
       .regex(/^[0-9a-f]{64}$/, 'a SHA-256 is 64 lower-case hex digits.')

@@ -1,5 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: references are written like that
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -184,6 +184,18 @@ test('a file of the data folder stands in for the default of its param, where it
   expect((await planOf(text(), { params: { data: 'list.txt' } }, { dataFolder: folder })).stages[0]!.options.list).toBe(
     'list.txt',
   );
+  await mkdir(join(folder, 'shelf'));
+  const aFolder = planOf(checked.replace('bench.txt', 'shelf'), {}, { dataFolder: folder });
+  await expect(aFolder).rejects.toMatchObject({ problems: [{ message: expect.stringContaining('it is no file') }] });
+});
+
+test.each(['../bench.txt', 'shelf/../../bench.txt', '/bench.txt'])('%s is no file of the data folder', async (file) => {
+  for (const dataFile of [file, `{ file: ${file}, sha256: ${'f'.repeat(64)} }`]) {
+    const planned = planOf(text().replace('dataFile: bench.txt', `dataFile: ${dataFile}`), {}, { dataFolder: folder });
+    await expect(planned).rejects.toMatchObject({
+      problems: [{ path: expect.stringMatching(/^params\.data\.dataFile/) }],
+    });
+  }
 });
 
 test('the digest of a plan does not depend on the order of keys, nor on places', async () => {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { suggestion } from './nearest-name.js';
 import type { Param, Params } from './params.js';
 import { formatPath, type Path, pathKey } from './path.js';
@@ -160,8 +160,10 @@ export class ParamValues {
   }
 
   #valueOf(name: string, param: Param): unknown {
-    if (param.sha256 !== undefined && sha256OfFile(String(param.value)) !== param.sha256) {
-      const message = `${param.value} is not the file that the param "${name}" means: its SHA-256 is another.`;
+    const found = param.sha256 === undefined ? undefined : sha256OfFile(String(param.value));
+    if (found !== param.sha256) {
+      const why = found === undefined ? 'it is no file' : 'its SHA-256 is another';
+      const message = `${param.value} is not the file that the param "${name}" means: ${why}.`;
       const hint = `Get the right file, or give another one on purpose: -p ${name}=FILE.`;
       this.#problems.add('wrong_file', message, param.path, { hint });
       return unresolved;
@@ -196,6 +198,17 @@ function aboutNames(name: string, { value, names = {} }: Param): string | undefi
   return `The param "${name}" is ${quoted(value)}, which is none of its names: ${known.join(', ')}.`;
 }
 
-function sha256OfFile(file: string): string {
-  return createHash('sha256').update(readFileSync(file)).digest('hex');
+/** @returns undefined for a folder, and for a pipe or a device, which might never end */
+function sha256OfFile(file: string): string | undefined {
+  if (!statSync(file).isFile()) return undefined;
+  const hash = createHash('sha256');
+  const handle = openSync(file, 'r');
+  try {
+    const part = Buffer.alloc(2 ** 20);
+    for (let size = readSync(handle, part); size > 0; size = readSync(handle, part))
+      hash.update(part.subarray(0, size));
+  } finally {
+    closeSync(handle);
+  }
+  return hash.digest('hex');
 }

@@ -94,6 +94,8 @@ it.each([
   ['name: [', 'Flow sequence'],
   ['', 'it is empty'],
   ['[]', 'expected object'],
+  [yaml.replace('own.jsonl', '../own.jsonl'), 'file: it is a name in the data folder'],
+  [yaml.replace('own.jsonl', '/etc/own.jsonl'), 'file: it is a name in the data folder'],
   [yaml.replace('name: own', 'grader: { uses: eval/exact }'), 'name: Invalid input.*; grader: Invalid input'],
 ])("says what is wrong with a task of one's own: %s", async (text, problem) => {
   await writeFile(join(folder, 'own.yaml'), text);

@@ -1,10 +1,16 @@
+import { isAbsolute } from 'node:path';
 import { z } from 'simmerkit';
 import { extractionSchema } from './options.js';
 
 /** A benchmark: what `eval/task` reads and asks. The same in a YAML file of the user's. */
 export const taskSchema = z.strictObject({
   name: z.string().min(1).describe('What it is called.'),
-  file: z.string().min(1).describe('Its data: JSONL or CSV, by the ending; sought in the data folder.'),
+  file: z
+    .string()
+    .min(1)
+    // Whoever may name a task, a client of a server for example, may not therefore name any file.
+    .refine((name) => !isAbsolute(name) && !name.split('/').includes('..'), 'it is a name in the data folder')
+    .describe('Its data: JSONL or CSV, by the ending; sought in the data folder.'),
   sha256: z
     .string()
     .regex(/^[0-9a-f]{64}$/, 'a SHA-256 is 64 lower-case hex digits')
