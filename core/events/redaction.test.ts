@@ -38,6 +38,15 @@ describe('redaction', () => {
     expect(redact(`as value-of-mine, so "mine-and-mine-alone"`)).toBe(`as ${redacted}, so "${redacted}"`);
   });
 
+  it('takes out each line of a secret of several', () => {
+    const key = ['-----BEGIN PRIVATE KEY-----', 'MIIEvQIBADANBgkq', 'short', 'hkiG9w0BAQEFAASC', ''].join('\n');
+    const lines = redactor({ DEPLOY_KEY: key });
+    expect(lines(`read ${key}`)).toBe(`read ${redacted}`);
+    expect(lines('1: MIIEvQIBADANBgkq, 2: short, 3: hkiG9w0BAQEFAASC')).toBe(
+      `1: ${redacted}, 2: short, 3: ${redacted}`,
+    );
+  });
+
   it('is done to errors that are told', () => {
     keepSecret('told-by-a-server');
     const error = new UserError('refused', 'it said told-by-a-server', { hint: 'leave told-by-a-server out' });

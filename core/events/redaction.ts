@@ -62,11 +62,20 @@ export function redactedRecord(error: unknown): ErrorRecord {
 }
 
 function patternOf(secrets: readonly string[]): RegExp {
+  // A private key has several lines, and programs print them one by one.
   const values = secrets
-    .filter((value) => value.length >= leastLength)
-    .flatMap((value) => [value, JSON.stringify(value).slice(1, -1)]);
+    .filter(isLong)
+    .flatMap((value) => [value, inJson(value), ...value.split(/\r?\n/).filter(isLong).map(inJson)]);
   const longestFirst = [...new Set(values)].sort((one, other) => other.length - one.length);
   return new RegExp([...longestFirst.map(literal), ...shapes].join('|'), 'g');
+}
+
+function isLong(text: string): boolean {
+  return text.length >= leastLength;
+}
+
+function inJson(text: string): string {
+  return JSON.stringify(text).slice(1, -1);
 }
 
 function literal(text: string): string {
