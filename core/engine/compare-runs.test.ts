@@ -13,6 +13,7 @@ interface Given {
   readonly versions?: Readonly<Record<string, string>>;
   /** Names of further stages. */
   readonly more?: readonly string[];
+  readonly until?: string;
 }
 
 /** What of a run is looked at: its plan and its log. */
@@ -30,10 +31,11 @@ function plan({
   options: given = options,
   versions = {},
   more = [],
+  until,
 }: Given): Plan {
   const stage = { name: 'tuned', uses: 'sft/train', semanticOptions: given, options: given, seed };
   const trainer = { name: 'student', uses: 'a/b', semanticOptions: {}, options: {}, relevantVersions: versions };
-  const rest = { format: 1, simmerVersion: '1', recipeFolder: '/', plugins: {}, sinks: [] };
+  const rest = { format: 1, simmerVersion: '1', recipeFolder: '/', plugins: {}, sinks: [], ...(until && { until }) };
   const stages = [stage, ...more.map((name) => ({ ...stage, name }))];
   return { ...rest, recipe, seed, params, trainers: { student: trainer }, stages } as unknown as Plan;
 }
@@ -93,6 +95,16 @@ describe('what differs between runs', () => {
       { 'stages.tuned.with.rank': 8, 'stages.again.uses': 'sft/train', 'stages.again.with.rank': 8 },
       { 'stages.tuned.with.rank': 16, 'stages.again.uses': 'sft/train', 'stages.again.with.rank': 16 },
     ]);
+  });
+
+  it('names up to which stage a run went, and not one by one what that left out', async () => {
+    const more = ['again', 'later'];
+    expect(await differences({ more }, { until: 'tuned' }, { more: ['again'], options: { rank: 8 } })).toMatchObject([
+      { until: null, 'stages.later.uses': 'sft/train' },
+      { until: 'tuned' },
+      { until: null, 'stages.later.uses': null },
+    ]);
+    expect(await differences({ more }, { until: 'tuned' })).toEqual([{ until: null }, { until: 'tuned' }]);
   });
 
   it('is the value of a param alone, also where a run does not have the stage that takes it', async () => {

@@ -25,7 +25,8 @@ export interface ComparedRun {
   readonly usd: number;
   /**
    * What is not the same in all of them, by path: "params.rate", "seed", "stages.tuned.with.learningRate".
-   * Options that have the value of a param are not named beside it. Null: it has no such thing. Of a stage or a trainer that a run does not have, only the `uses` is null.
+   * Options that have the value of a param are not named beside it. Null: it has no such thing. Of a stage or a trainer that
+   * a run does not have, only the `uses` is null; where its `until` left them out, they are not named.
    */
   readonly differs: Readonly<Record<string, Json>>;
   /** By stage. */
@@ -168,10 +169,14 @@ function pathsThatDiffer(plans: readonly Values[]): readonly string[] {
   });
 }
 
-/** Whether a plan has no such stage or trainer at all, which its `uses` says once for all that the others have in it. */
+/**
+ * Whether a plan has no such stage or trainer at all, which its `uses` says once for all that the others have in it; or
+ * its `until`, for all that it leaves out.
+ */
 function lacksPart(values: Values, path: string): boolean {
   const part = /^(?:stages|trainers)\.[^.]+/.exec(path)?.[0];
-  return part !== undefined && path !== `${part}.uses` && !(`${part}.uses` in values);
+  if (part === undefined || `${part}.uses` in values) return false;
+  return path !== `${part}.uses` || 'until' in values;
 }
 
 function isSame(one: Json | undefined, other: Json | undefined): boolean {
@@ -183,8 +188,8 @@ function givenIn({ recipe, seed, params }: Plan): Values {
 }
 
 /** What of a plan decides what comes out, besides what is given. */
-function derivedIn({ simmerVersion, trainers, stages }: Plan): Values {
-  const values: Record<string, Json> = { simmerVersion };
+function derivedIn({ simmerVersion, until, trainers, stages }: Plan): Values {
+  const values: Record<string, Json> = { simmerVersion, ...(until === undefined ? {} : { until }) };
   for (const [name, { uses, semanticOptions, relevantVersions }] of Object.entries(trainers)) {
     const path = `trainers.${name}`;
     Object.assign(
