@@ -84,6 +84,11 @@ describe('an error of the user', () => {
     ]);
   });
 
+  it('shows nothing of a packed file, whose lines are other ones', () => {
+    const packed = problemAt('rows.jsonl.gz', '\u001f\u008b\u0008 rows.jsonl \ufffd\n', 1, 1);
+    expect(printed(packed).slice(1, 3)).toEqual(['rows.jsonl.gz:1:1: Wrong.', '  hint: Do it right.']);
+  });
+
   it('puts no escape sequences of a file on the terminal', () => {
     const lines = printed(problemAt('evil.yaml', 'key: \u001b[2J\u0007x', 1, 6));
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there

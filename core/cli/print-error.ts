@@ -8,6 +8,8 @@ import { visibleLines } from './terminal.js';
 const excerptWidth = 100;
 /** How far into a file an excerpt is looked for. */
 const excerptReach = 4_000_000;
+/** Files whose lines are not those that a position in them counts: they are packed, or no text. */
+const linesOutOfSight = /\.(gz|zst|xz|parquet)$/i;
 /** More problems than this are counted, not listed. */
 const problemsShown = 50;
 
@@ -86,6 +88,7 @@ function excerptLines({ file, line, column }: SourcePosition, colors: Colors): r
 
 /** A line of a file that may have changed or gone since. */
 function readLine(file: string, line: number): string | undefined {
+  if (linesOutOfSight.test(file)) return undefined;
   let text: string;
   try {
     const handle = openSync(file, 'r');
