@@ -1,14 +1,24 @@
 import { expect, it } from 'vitest';
 import { comparisonReport } from './comparison-report.js';
-import { headline } from './evaluation-sections.js';
+import { accuracySection, headline, waitsSection } from './evaluation-sections.js';
 import { comparisonOfThree } from './report.fixture.js';
 
+const { runs, differences, ...rest } = comparisonOfThree();
+const plain = {
+  ...runs[0],
+  role: 'tuned',
+  model: 'tuned',
+  policy: 'none',
+  method: 'none',
+  maxThinkingTokens: null,
+  meanThinkingTokens: 0,
+};
+const reportOf = (more: object) => comparisonReport.parse({ ...rest, runs, differences, ...more });
+
 it('heads with the longest thinking where a model also answered without any, and says which maxima were made to wait', () => {
-  const { runs, differences, ...rest } = comparisonOfThree();
-  const plain = { ...runs[0], role: 'tuned', model: 'tuned', policy: 'none', method: 'none', maxThinkingTokens: null };
   const [wait] = differences.filter(({ kind }) => kind === 'waits');
   const shorter = { ...wait, from: { model: 'tuned', policy: '32' }, to: { model: 'tuned', policy: '32+1xWait' } };
-  const of = (more: object) => headline(comparisonReport.parse({ ...rest, runs, differences, ...more })).text;
+  const of = (more: object) => headline(reportOf(more)).text;
   const longest = '<div class="figure">82.0%</div><div class="label">accuracy of tuned</div>';
 
   expect(of({})).toContain(longest);
@@ -18,4 +28,19 @@ it('heads with the longest thinking where a model also answered without any, and
   expect(both).toContain('<div>128+1xWait: 95% interval');
   expect(both).toContain('<div>32+1xWait: 95% interval');
   expect(of({ runs: [plain] })).toContain('<div class="detail">without thinking, 200 problems</div>');
+});
+
+it('draws no accuracy against thinking where nobody thought', () => {
+  const chart = 'aria-label="Accuracy against mean thinking tokens"';
+  expect(accuracySection(reportOf({ runs: [...runs, plain] })).text).toContain(chart);
+  const { text } = accuracySection(reportOf({ runs: [plain] }));
+  expect(text).not.toContain(chart);
+  expect(text).toContain('<td>none</td><td class="number">none</td>');
+});
+
+it('draws what waiting did beside the longest thinking, where a model also answered without any', () => {
+  const drawn = ({ text }: { readonly text: string }) => text.match(/, [0-9] waits/g)?.sort();
+  const waits = drawn(waitsSection(reportOf({})));
+  expect(waits).toContain(', 2 waits');
+  expect(drawn(waitsSection(reportOf({ runs: [...runs, plain] })))).toEqual(waits);
 });

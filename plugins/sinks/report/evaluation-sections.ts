@@ -1,6 +1,6 @@
 import { formatCount, formatShare } from 'simmerkit';
 import { type AccuracyTable, signedPoints } from '../accuracy-table.js';
-import { accuracyChart, waitsChart } from './charts/accuracy-chart.js';
+import { accuracyChart, isThinking, waitsChart } from './charts/accuracy-chart.js';
 import { methodColor, methodsOf, modelColor } from './charts/draw.js';
 import { methodsChart } from './charts/methods-chart.js';
 import {
@@ -68,7 +68,7 @@ function keys(report: ComparisonReport): Markup {
 export function accuracySection(report: ComparisonReport): Markup {
   const forced = comparedModels(report).flatMap((model) => byMaximum(report, model));
   const others = report.runs.filter((run) => !isForced(run));
-  return html`<figure>${trusted(accuracyChart(report))}<figcaption>${keys(report)} Bars are 95% intervals; each point is one thinking maximum, at the thinking it really took.</figcaption></figure>
+  return html`${forced.some(isThinking) ? html`<figure>${trusted(accuracyChart(report))}<figcaption>${keys(report)} Bars are 95% intervals; each point is one thinking maximum, at the thinking it really took.</figcaption></figure>` : undefined}
 ${runsTable(forced)}
 ${others.length === 0 ? undefined : html`<h3>Every method</h3><figure>${trusted(methodsChart(report))}<figcaption>${methodKeys(report, report.runs)} Bars are 95% intervals; a line joins the runs of one method. Pale: the model before fine-tuning.</figcaption></figure>${runsTable(others)}`}
 ${scalingTable(report)}
@@ -96,7 +96,7 @@ ${rows}
 
 /** Only for those who ask: other problems, and another model. */
 function publishedSection(report: ComparisonReport): Markup {
-  if (!report.runs.some((run) => run.meanThinkingTokens > 0)) return html``;
+  if (!report.runs.some(isThinking)) return html``;
   return html`<details><summary>Beside the published points of s1</summary><figure>${trusted(methodsChart(report, publishedS1))}<figcaption>${methodKeys(report, [...report.runs, ...publishedS1])} Hollow and dashed: s1-32B on AIME24 (Muennighoff et al., arXiv 2501.19393v3, tables 12 to 14). Solid: this run, on its own problems.</figcaption></figure></details>`;
 }
 

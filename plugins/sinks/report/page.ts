@@ -1,5 +1,5 @@
 import { formatBytes, formatCount, formatDuration, formatShare, inStageOrder } from 'simmerkit';
-import { accuracyTable } from '../accuracy-table.js';
+import { type AccuracyTable, accuracyTable } from '../accuracy-table.js';
 import { funnelChart } from './charts/funnel-chart.js';
 import { lossChart } from './charts/loss-chart.js';
 import type { ComparisonReport } from './comparison-report.js';
@@ -16,7 +16,8 @@ export function page(data: ReportData): string {
   const stages = data.plan?.stages.map(({ name }) => name) ?? [];
   const { comparisons } = data;
   const graded = accuracyTable(inStageOrder(data.figures, stages));
-  const isGraded = graded.policies.length > 0;
+  const isEvaluated =
+    comparisons.length + graded.policies.length + data.forcing.length + data.browsed.problems.length > 0;
   const body = html`<!doctype html>
 <html lang="en">
 <head>
@@ -31,17 +32,7 @@ export function page(data: ReportData): string {
 <header><h1>${data.recipe}</h1><button type="button" id="theme">light or dark</button></header>
 <p class="soft small">Run ${data.runId}, started ${data.startedAt.slice(0, 16).replace('T', ' ')} UTC, took ${formatDuration(data.seconds)}. Every figure below was computed from this run's events and artifacts.</p>
 ${data.plan?.changes === undefined ? undefined : html`<p class="soft small">The recipe as written, changed by <code>${data.plan.changes.join(' ')}</code>.</p>`}
-${comparisons.length === 0 ? html`<p>No comparison of models: this recipe has no <code>eval/compare</code> stage.</p>` : ofEach(comparisons, headline)}
-<h2>Accuracy against thinking</h2>
-${comparisons.length > 0 ? ofEach(comparisons, accuracySection) : isGraded ? gradedSection(graded) : nothing('No model was evaluated.')}
-<h2>Waiting</h2>
-${comparisons.length > 0 ? ofEach(comparisons, waitsSection) : nothing(isGraded ? 'What waiting did is for eval/compare to measure.' : 'No model was evaluated.')}
-<h2>Was forcing active?</h2>
-${forcingSection(data)}
-<h2>Traces before and after</h2>
-${comparisons.every(({ traces }) => traces.length === 0) ? nothing(data.browsed.problems.length === 0 ? 'No graded traces in this run.' : 'No two models were compared; every graded trace is below.') : tracesSection(data)}
-<h2>Every sample</h2>
-${data.browsed.problems.length === 0 ? nothing('No graded answers in this run.') : sampleBrowser(data.browsed)}
+${isEvaluated ? evaluation(data, graded) : nothing('No model was evaluated.')}
 <h2>Curation</h2>
 ${data.funnel.length === 0 ? nothing('No stage of this run chose between rows.') : html`<figure>${trusted(funnelChart(data.funnel))}<figcaption>Rows kept (blue) and dropped (pale) by each step, in order.</figcaption></figure>${funnelTable(data)}`}
 <h2>Training</h2>
@@ -70,6 +61,23 @@ document.getElementById('theme').addEventListener('click', () => {
   const dark = root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
   root.dataset.theme = dark ? 'light' : 'dark';
 });`;
+
+/** What models answered, and what came of it. */
+function evaluation(data: ReportData, graded: AccuracyTable): Markup {
+  const { comparisons } = data;
+  const isGraded = graded.policies.length > 0;
+  return html`${comparisons.length === 0 ? html`<p>No comparison of models: this recipe has no <code>eval/compare</code> stage.</p>` : ofEach(comparisons, headline)}
+<h2>Accuracy against thinking</h2>
+${comparisons.length > 0 ? ofEach(comparisons, accuracySection) : isGraded ? gradedSection(graded) : nothing('No model was evaluated.')}
+<h2>Waiting</h2>
+${comparisons.length > 0 ? ofEach(comparisons, waitsSection) : nothing(isGraded ? 'What waiting did is for eval/compare to measure.' : 'No model was evaluated.')}
+<h2>Was forcing active?</h2>
+${forcingSection(data)}
+<h2>Traces before and after</h2>
+${comparisons.every(({ traces }) => traces.length === 0) ? nothing(data.browsed.problems.length === 0 ? 'No graded traces in this run.' : 'No two models were compared; every graded trace is below.') : tracesSection(data)}
+<h2>Every sample</h2>
+${data.browsed.problems.length === 0 ? nothing('No graded answers in this run.') : sampleBrowser(data.browsed)}`;
+}
 
 /** A section of each comparison; where there are several, each under the name of its stage. */
 function ofEach(comparisons: readonly Compared[], section: (report: ComparisonReport) => Markup): Markup {

@@ -140,6 +140,7 @@ describe('the report', () => {
     for (const event of events.slice(0, 5)) await sink.onEvent(event);
     await sink.beforeCompleted?.();
     const text = await readFile(join(folder, 'report.html'), 'utf8');
+    expect(text.match(/<h2>[^<]*/g)?.slice(0, 2)).toEqual(['<h2>Curation', '<h2>Training']);
     expect(text).toContain('No model was evaluated.');
     expect(text).toContain('Nothing was trained in this run.');
   });

@@ -4,15 +4,19 @@ import {
   type ComparedRun,
   type ComparisonReport,
   comparedModels,
-  isForced,
   longestRun,
 } from '../comparison-report.js';
 import { draw, modelColor, modelPosition } from './draw.js';
 
+/** Whether a run has a place on a logarithmic axis. */
+export function isThinking({ meanThinkingTokens }: Pick<ComparedRun, 'meanThinkingTokens'>): boolean {
+  return meanThinkingTokens > 0;
+}
+
 /** Accuracy against mean thinking tokens on a log2 axis, with 95% intervals; a point is a maximum, its label says which. */
 export function accuracyChart(report: ComparisonReport): string {
-  const series = comparedModels(report).map((model) => byMaximum(report, model));
-  const points = series.flat().filter((run) => run.meanThinkingTokens > 0);
+  const series = comparedModels(report).map((model) => byMaximum(report, model).filter(isThinking));
+  const points = series.flat();
   const tokens = (run: ComparedRun) => run.meanThinkingTokens;
   const color = (run: ComparedRun) => modelColor(report, run.model);
   const limits = points.map(tokens);
@@ -55,7 +59,9 @@ export function accuracyChart(report: ComparisonReport): string {
 /** Accuracy by number of waits, at the largest maximum. */
 export function waitsChart(report: ComparisonReport): string {
   const longest = new Map(comparedModels(report).map((model) => [model, longestRun(report, model)?.maxThinkingTokens]));
-  const points = report.runs.filter((run) => isForced(run) && run.maxThinkingTokens === longest.get(run.model));
+  const points = report.runs.filter(
+    (run) => run.method === 'budget-forcing' && run.maxThinkingTokens === longest.get(run.model),
+  );
   const position = (run: ComparedRun) => run.ignore + 0.06 * modelPosition(report, run.model);
   const color = (run: ComparedRun) => modelColor(report, run.model);
   const waits = [...new Set(points.map((run) => run.ignore))].sort((left, right) => left - right);
