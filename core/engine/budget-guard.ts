@@ -189,8 +189,7 @@ export class BudgetGuard {
       });
     }
     const reserved = most ?? 0;
-    await this.#room(source, reserved);
-    this.#ledger.begin(reserved);
+    await this.#begin(source, reserved);
     this.#askers.set(source, asker);
     await this.#tellReserved();
     let isSettled = false;
@@ -211,13 +210,14 @@ export class BudgetGuard {
     };
   }
 
-  /** Waits until so many dollars may be set aside. */
-  async #room(source: string, most: number): Promise<void> {
+  /** Sets so many dollars aside, once there is room for them: at once, so that no other request takes the same room. */
+  async #begin(source: string, most: number): Promise<void> {
     for (;;) {
       this.#ending.signal.throwIfAborted();
       const standing = this.#standings(Date.now()).find(({ limit }) => limit === 'usd');
       const keptBack = (standing?.perSecond ?? 0) * this.#secondsToEnd();
-      if (standing === undefined || most === 0 || standing.spent + keptBack + most <= standing.atMost) return;
+      if (standing === undefined || most === 0 || standing.spent + keptBack + most <= standing.atMost)
+        return this.#ledger.begin(most);
       if (this.#ledger.inFlightUsd === 0)
         throw this.#end(standing, `the next request of ${source} may cost ${formatUsd(most)}`);
       await new Promise<void>((resolve) => this.#waiting.push(resolve));

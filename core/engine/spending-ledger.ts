@@ -28,6 +28,7 @@ export class SpendingLedger {
   #usd: number;
   #gpuHours: number;
   #inFlightUsd = 0;
+  #inFlight = 0;
   readonly #held = new Map<string, Counting>();
   readonly #unreported = new Map<string, Required<Spent>>();
 
@@ -102,10 +103,13 @@ export class SpendingLedger {
 
   begin(usd: number): void {
     this.#inFlightUsd += usd;
+    this.#inFlight++;
   }
 
   end(source: string, reserved: number, { usd = 0, inputTokens = 0, outputTokens = 0 }: Spent): void {
-    this.#inFlightUsd = Math.max(0, this.#inFlightUsd - reserved);
+    this.#inFlight--;
+    // What sums are rounded to is not set aside: who waits for room would wait for ever.
+    this.#inFlightUsd = this.#inFlight === 0 ? 0 : this.#inFlightUsd - reserved;
     this.#usd += usd;
     const before = this.#unreported.get(source) ?? { usd: 0, inputTokens: 0, outputTokens: 0 };
     this.#unreported.set(source, {

@@ -87,6 +87,18 @@ describe('the ledger', () => {
     expect(ledger.takeAll(0)).toEqual([{ source: 'teacher', usd: 0.5, gpuHours: 0, inputTokens: 0, outputTokens: 7 }]);
     expect(ledger.outstandingUsd).toBe(2);
   });
+
+  it('has nothing set aside where nothing is under way, whatever the sums are rounded to', () => {
+    const dollars = fc.array(fc.double({ min: 1e-6, max: 1, noNaN: true }), { minLength: 1, maxLength: 20 });
+    fc.assert(
+      fc.property(dollars, dollars, (before, after) => {
+        const ledger = new SpendingLedger(initialSpending);
+        for (const usd of [...before, ...after]) ledger.begin(usd);
+        for (const usd of [...after, ...before]) ledger.end('teacher', usd, {});
+        expect(ledger.inFlightUsd).toBe(0);
+      }),
+    );
+  });
 });
 
 describe('what is kept back', () => {

@@ -184,6 +184,15 @@ stages:
     expect(lastTotal(finished).usd).toBeCloseTo(2.5 + 5);
   });
 
+  it('holds many requests at once below the limit, those that wait for room too', async () => {
+    const atOnce = asking('budget: { usd: 3 }').replace('questions: 10', 'questions: 40, atOnce: 20');
+    const stopped = await harness.run(atOnce);
+    expect(stopped.outcome).toMatchObject({ status: 'interrupted', error: { code: 'budget_reached' } });
+    const reserved = stopped.eventsOf('budget.reserved').map(({ data }) => data.usd);
+    expect(Math.max(...reserved)).toBeLessThanOrEqual(3);
+    expect(lastTotal(stopped).usd).toBeLessThanOrEqual(3);
+  });
+
   it('refuses what has no price before it asks', async () => {
     const run = await harness.run(asking('budget: { usd: 3 }', ''));
     expect(run.outcome).toMatchObject({ status: 'failed', error: { code: 'price_missing' } });

@@ -17,10 +17,11 @@ const around = definePlugin({
   stages: {
     ...trainingStages(240),
     ask: defineStage({
-      description: 'Asks a server one thing after another.',
+      description: 'Asks a server, so many questions at a time.',
       options: z.strictObject({
         url: z.string(),
         questions: z.int(),
+        atOnce: z.int().default(1),
         price: z.strictObject({ inputPerMillion: z.number(), outputPerMillion: z.number() }).optional(),
       }),
       inputs: {},
@@ -28,9 +29,12 @@ const around = definePlugin({
       async run({ options, signal, spending, artifacts }) {
         const cost = { spending, source: 'teacher', price: options.price };
         const endpoint = new OpenAiEndpoint({ url: options.url, timeoutMilliseconds: 5000, retries: 0, signal, cost });
-        for (let question = 0; question < options.questions; question++) {
-          await endpoint.post('chat/completions', { messages: [{ role: 'user', content: '?' }], max_tokens: 1000 });
-        }
+        let left = options.questions;
+        const work = async () => {
+          while (left-- > 0)
+            await endpoint.post('chat/completions', { messages: [{ role: 'user', content: '?' }], max_tokens: 1000 });
+        };
+        await Promise.all(Array.from({ length: options.atOnce }, work));
         return { report: await artifacts.writeReport({ answered: options.questions }) };
       },
     }),
