@@ -134,6 +134,16 @@ describe('a param', () => {
     });
   });
 
+  test.each([
+    ['values', `[${'1,'.repeat(5_000)}]`, `[${'"${{ params.big }}",'.repeat(5_000)}]`],
+    ['text', `"${'x'.repeat(50_000)}"`, `"${'${{ params.big }}'.repeat(5_000)}"`],
+  ])('is not brought in until there are gigabytes: %s', async (_, big, many) => {
+    const bomb = `${text().replace('params: {', `params: { big: ${big},`)}    description: ${many}\n`;
+    await expect(planOf(bomb)).rejects.toMatchObject({
+      problems: [{ code: 'too_large', path: expect.stringContaining('description') }],
+    });
+  });
+
   test('that is null takes the option away that it stands for', async () => {
     const listed = named.replace('${{ params.data }}', '${{ params.list }}');
     const listOf = async (given: Partial<Overrides>) => (await planOf(listed, given)).stages[0]!.options.list;

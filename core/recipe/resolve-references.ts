@@ -20,6 +20,15 @@ export class StageOutput {
 /** Stands where a reference led nowhere, which is a problem already: nothing more is said of that value. */
 export const unresolved = Symbol('unresolved');
 
+/** How much the params that are referred to may be together, so that a few lines cannot become gigabytes. */
+const most: Size = { values: 200_000, characters: 2 ** 24 };
+
+/** Of a value and all that is inside of it. */
+interface Size {
+  readonly values: number;
+  readonly characters: number;
+}
+
 /** What of the settings a recipe may see, and how each is given. */
 const settingNames: Readonly<Record<string, string>> = {
   dataFolder: 'Give the folder with the data: --data FOLDER, or set SIMMER_DATA.',
@@ -42,6 +51,7 @@ class Resolver {
   readonly writtenAs = new Map<string, string>();
   readonly #values: ParamValues;
   readonly #problems: ProblemList;
+  #brought: Size = { values: 0, characters: 0 };
 
   constructor(values: ParamValues, problems: ProblemList) {
     this.#values = values;
@@ -96,8 +106,20 @@ class Resolver {
       case 'settings':
         return this.#values.setting(reference.setting, path);
       case 'params':
-        return this.#values.param(reference.param, path);
+        return this.#bring(reference.param, path);
     }
+  }
+
+  #bring(name: string, path: Path): unknown {
+    if (!isWithin(this.#brought)) return unresolved;
+    const value = this.#values.param(name, path);
+    this.#brought = sumOf([this.#brought, sizeOf(value)]);
+    if (isWithin(this.#brought)) return value;
+    const message = `What the params stand for is too much here: over ${most.values} values, or ${most.characters} characters.`;
+    this.#problems.add('too_large', message, path, {
+      hint: 'Data belongs in files that the recipe names, not in the recipe.',
+    });
+    return unresolved;
   }
 
   #stageOutput(stage: string, output: string, path: Path, text: string): unknown {
@@ -113,6 +135,23 @@ class Resolver {
     );
     return unresolved;
   }
+}
+
+function sizeOf(value: unknown): Size {
+  if (typeof value === 'string') return { values: 1, characters: value.length };
+  const inside = typeof value === 'object' && value !== null ? Object.entries(value) : [];
+  return sumOf([{ values: 1, characters: 0 }, ...inside.flatMap(([key, inner]) => [sizeOf(key), sizeOf(inner)])]);
+}
+
+function sumOf(sizes: readonly Size[]): Size {
+  return sizes.reduce((sum, { values, characters }) => ({
+    values: sum.values + values,
+    characters: sum.characters + characters,
+  }));
+}
+
+function isWithin({ values, characters }: Size): boolean {
+  return values <= most.values && characters <= most.characters;
 }
 
 /** The values that `params.` and `settings.` lead to. A param is looked at only when something refers to it. */
