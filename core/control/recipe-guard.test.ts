@@ -63,6 +63,15 @@ describe('an option that runs code', () => {
       )
       .optional(),
     line: z.union([z.literal(false), runsCode(z.string()).transform((line) => ({ line }))]).optional(),
+    words: runsCode(z.string())
+      .transform((text) => text.split(' '))
+      .pipe(z.array(z.string()))
+      .optional(),
+    inside: z
+      .strictObject({ command: runsCode(z.string()) })
+      .transform(({ command }) => ({ argv: [command] }))
+      .pipe(z.strictObject({ argv: z.array(z.string()) }))
+      .optional(),
   });
 
   it('is left to its default', async () => {
@@ -76,6 +85,8 @@ describe('an option that runs code', () => {
     [{ steps: [{}, { run: 'id' }] }, 'steps[1].run'],
     [{ short: 'id' }, 'short.command'],
     [{ line: 'id' }, 'line'],
+    [{ words: 'id -u' }, 'words'],
+    [{ inside: { command: 'id' } }, 'inside.command'],
   ])('is refused wherever it is: %j', async (value, path) => {
     expect(await problemsOf(options, value)).toEqual([['option_not_allowed', path]]);
   });

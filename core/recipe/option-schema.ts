@@ -73,10 +73,9 @@ function settle(schema: Schema, value: unknown): Settled {
 
 function innerOf(definition: SchemaDefinition, value: unknown): Schema | undefined {
   switch (definition.type) {
-    case 'pipe': {
-      const isTransform = (definition.out!._zod.def as SchemaDefinition).type === 'transform';
-      return isTransform ? definition.in : definition.out;
-    }
+    case 'pipe':
+      if (sidesOf(definition).length > 0) return undefined;
+      return isTransform(definition.out!) ? definition.in : definition.out;
     case 'lazy':
       return definition.getter!();
     case 'union':
@@ -86,9 +85,14 @@ function innerOf(definition: SchemaDefinition, value: unknown): Schema | undefin
   }
 }
 
-/** Of an intersection: what a value has to fit at once. */
-function sidesOf({ left, right }: SchemaDefinition): readonly Schema[] {
+/** Of an intersection: what a value has to fit at once. Of a pipe of two schemas: what it fits before, and what after. */
+function sidesOf({ type, left, right, in: before, out: after }: SchemaDefinition): readonly Schema[] {
+  if (type === 'pipe') return isTransform(before!) || isTransform(after!) ? [] : [before!, after!];
   return left === undefined || right === undefined ? [] : [left, right];
+}
+
+function isTransform({ _zod }: Schema): boolean {
+  return (_zod.def as SchemaDefinition).type === 'transform';
 }
 
 /** The schema of what a value has under a key. */
