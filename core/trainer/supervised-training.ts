@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, realpath } from 'node:fs/promises';
+import { join, resolve, sep } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { UserError } from '../errors.js';
 import type { EventDraft } from '../events/catalogue.js';
@@ -251,7 +251,19 @@ export class SupervisedTraining {
   }
 
   private async completed(attemptId: string, end: Extract<TrainingEnd, { kind: 'completed' }>): Promise<void> {
+    await this.requireOwn(end.modelFolder);
     await this.journal.ended(attemptId, { ...end, files: await filesOf(end.modelFolder) });
+  }
+
+  /** What is trained becomes an artifact in its place: another folder, such as the base model's, would be gone from there. */
+  private async requireOwn(modelFolder: string): Promise<void> {
+    const real = (path: string) => realpath(path).catch(() => resolve(path));
+    if (`${await real(modelFolder)}${sep}`.startsWith(`${await real(this.outputFolder)}${sep}`)) return;
+    const message = `Trainer "${this.host.trainer}" names ${modelFolder} as what it has trained, which is not in its output folder.`;
+    throw new UserError('model_misplaced', message, {
+      kind: 'runFailed',
+      hint: 'This is a mistake in the trainer: tell its author. `simmer trainer verify` finds it.',
+    });
   }
 
   private divergence(draft: EventDraft, process: TrainerProcess): EventDraft | undefined {

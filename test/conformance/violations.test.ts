@@ -23,6 +23,7 @@ const found: Readonly<Record<(typeof violations)[number], readonly string[]>> = 
   runsSeveral: ['one-at-a-time'],
   startsLate: ['event-order'],
   leavesNoModel: ['final-model', 'determinism'],
+  namesAnotherFolder: ['final-model'],
   miscounts: ['figures'],
   logsEveryStep: ['log-schedule'],
   ignoresEvaluation: ['evaluation'],

@@ -241,6 +241,15 @@ describe('a training', () => {
     await supervisor.dispose('shutdown');
   });
 
+  it('that names a folder as its model that it was not given fails, and the folder stays', async () => {
+    const supervisor = bench.supervise({ breaks: 'namesAnotherFolder' });
+    await expect(bench.stage(supervisor).train(bench.training())).rejects.toMatchObject({
+      code: 'model_misplaced',
+      message: expect.stringContaining(`"student" names ${bench.folder} as`),
+    });
+    await supervisor.dispose('shutdown');
+  });
+
   it('is refused with the trainer’s own words, its names as recipes have them, where the request can never succeed', async () => {
     const supervisor = bench.supervise();
     await expect(bench.stage(supervisor).train(bench.training({ learningRate: 0 }))).rejects.toMatchObject({

@@ -1,5 +1,5 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import {
   type CheckpointSaved,
@@ -120,7 +120,8 @@ export class FakeTraining {
       $case: 'trainingCompleted',
       value: {
         steps: totalSteps,
-        modelFolder,
+        modelFolder:
+          this.misbehavior.breaks === 'namesAnotherFolder' ? dirname(this.request.trainingData) : modelFolder,
         seconds: (performance.now() - started) / 1000,
         finalLoss: this.loss(parameters, totalSteps, totalSteps),
         peakMemoryBytes: BigInt(process.memoryUsage.rss()),

@@ -13,6 +13,7 @@ export const violations = [
   'runsSeveral',
   'startsLate',
   'leavesNoModel',
+  'namesAnotherFolder',
   'miscounts',
   'logsEveryStep',
   'ignoresEvaluation',
