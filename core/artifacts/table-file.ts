@@ -148,6 +148,32 @@ export async function foreignColumns(file: string): Promise<Columns> {
   }
 }
 
+/** The rows of a table. */
+export interface TableRows {
+  readonly rowCount: number;
+  rows(reading?: Pick<RowReading, 'positions'>): AsyncIterable<Row>;
+}
+
+/** A copy of a store's table file, without the manifest that tells of it. @throws UserError `invalid_table_file` */
+export async function openTableCopy(file: string): Promise<TableRows> {
+  const columns = await foreignColumns(file);
+  const connection = await connectToRead();
+  try {
+    const rowCount = await countRows(connection, file).catch((error: Error) => {
+      forgetReader();
+      throw foreign(file, error);
+    });
+    return { rowCount, rows: (reading) => readTable(file, columns, reading) };
+  } finally {
+    connection.closeSync();
+  }
+}
+
+async function countRows(connection: DuckDBConnection, file: string): Promise<number> {
+  const counted = await connection.runAndReadAll(`SELECT count(*) FROM ${parquet(file)}`);
+  return Number(counted.getRows()[0]?.[0]);
+}
+
 function foreign(file: string, error: Error): UserError {
   return new UserError('invalid_table_file', `Cannot read ${file} as a table: ${error.message}`, {
     kind: 'runFailed',
@@ -205,8 +231,7 @@ async function rowsExpected(
   file: string,
   positions: RowReading['positions'],
 ): Promise<number> {
-  const counted = await connection.runAndReadAll(`SELECT count(*) FROM ${parquet(file)}`);
-  const rows = Number(counted.getRows()[0]?.[0]);
+  const rows = await countRows(connection, file);
   if (positions === undefined) return rows;
   if ('first' in positions) return Math.max(0, Math.min(positions.end, rows) - positions.first);
   return positions.filter((at, index) => at < rows && at !== positions[index - 1]).length;

@@ -1,8 +1,9 @@
 import { join } from 'node:path';
+import type { TableArtifact } from '../artifacts/artifact.js';
 import type { Settings } from '../config/settings.js';
 import { estimatePlan } from '../engine/estimate-plan.js';
 import { previewPlan } from '../engine/preview.js';
-import type { ByteRange } from '../engine/run-artifacts.js';
+import type { ByteRange, RunArtifact } from '../engine/run-artifacts.js';
 import { eventsFile, readPlan } from '../engine/run-folder.js';
 import { isHeld } from '../engine/run-history.js';
 import type { RunManager } from '../engine/run-manager.js';
@@ -102,6 +103,10 @@ export class LocalWorkspace implements Workspace {
     yield* new RunArtifacts(this.#settings.home).read(range);
   }
 
+  async openTable({ id }: RunArtifact) {
+    return (await (await this.store()).open(id)) as TableArtifact;
+  }
+
   watch({ runFolder }: RunSummary, { from = 1, signal }: { from?: number; signal?: AbortSignal } = {}) {
     return followEvents(eventsFile(runFolder), { fromSequence: from, ...(signal === undefined ? {} : { signal }) });
   }
@@ -114,8 +119,8 @@ export class LocalWorkspace implements Workspace {
     return readPlan(runFolder);
   }
 
-  history({ runFolder }: RunSummary, from = 1) {
-    return readEvents(eventsFile(runFolder), { fromSequence: from });
+  history({ runFolder }: RunSummary) {
+    return readEvents(eventsFile(runFolder));
   }
 
   async start(file: string | undefined, given: Overrides, options: StartOptions) {

@@ -1,3 +1,4 @@
+import type { TableRows } from '../artifacts/table-file.js';
 import type { StageForecast } from '../engine/estimate-plan.js';
 import type { PointDiff } from '../engine/eval-diff.js';
 import type { RowHistory } from '../engine/explain-row.js';
@@ -67,13 +68,15 @@ export interface Workspace extends AsyncDisposable {
   /** What the stages of a run have made so far, and its report. */
   artifacts(run: RunSummary): Promise<readonly RunArtifact[]>;
   readArtifact(range: ByteRange): AsyncIterable<Buffer>;
+  /** A dataset or generations that a run has made; of a server's, a copy of it. */
+  openTable(artifact: RunArtifact): Promise<TableRows>;
   /** The events that there are, then those that come; ends when the run does. */
   watch(run: RunSummary, options?: { readonly from?: number; readonly signal?: AbortSignal }): AsyncIterable<Event>;
   /** Whether somebody writes the run, or will. */
   isHeld(run: RunSummary): Promise<boolean>;
   planOf(run: RunSummary): Promise<Plan>;
   /** The events that there are. */
-  history(run: RunSummary, from?: number): AsyncIterable<Event>;
+  history(run: RunSummary): AsyncIterable<Event>;
   /** @param file absent: the quickstart */
   start(file: string | undefined, given: Overrides, options: StartOptions): Promise<StartedRun>;
   /** A recipe or run that cannot be started is refused here, before anything is shown. */
@@ -112,13 +115,11 @@ export function serverOf({ server = process.env.SIMMER_SERVER }: WorkspaceFlags)
 
 /**
  * For commands that only this machine can do: nothing is done here that was meant for a server.
- * @param instead what does the same for a server, if something does
  * @throws UserError `not_on_a_server`
  */
-export function refuseServer(command: string, address: string | undefined, instead?: string): void {
+export function refuseServer(command: string, address: string | undefined): void {
   if (address === undefined || address === '') return;
-  const here = "Run it on the server's machine; or for this one leave --server out, and unset SIMMER_SERVER.";
   throw new UserError('not_on_a_server', `\`simmer ${command}\` acts on this machine, not on the server ${address}.`, {
-    hint: instead === undefined ? here : `${instead} ${here}`,
+    hint: "Run it on the server's machine; or for this one leave --server out, and unset SIMMER_SERVER.",
   });
 }

@@ -3,24 +3,30 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { tableFile } from '../artifacts/stored-artifact.js';
 import { readToken } from '../control/access.js';
 import { ControlClient } from '../control/control-client.js';
 import { fromArtifact, fromErrorDetail, fromPlugin, fromRun, fromStagePreview } from '../control/wire.js';
 import type { StageForecast } from '../engine/estimate-plan.js';
 import type { PointDiff } from '../engine/eval-diff.js';
 import type { RowHistory } from '../engine/explain-row.js';
-import type { ByteRange } from '../engine/run-artifacts.js';
+import type { ByteRange, RunArtifact } from '../engine/run-artifacts.js';
 import { type RunOutcome, type RunSummary, reportFile } from '../engine/run-outcome.js';
 import { isUserError, toErrorRecord, UserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
+import { formatBytes } from '../figures.js';
 import type { Recipe, Run } from '../generated/simmer/control/v1/control.js';
 import type { Sink } from '../plugin/definitions.js';
 import { readDataFile } from '../recipe/data-file.js';
 import type { Overrides } from '../recipe/overrides.js';
 import type { Plan } from '../recipe/plan.js';
+import { fetchArtifact } from './fetch-files.js';
 import type { ResumeOptions, StartedRun, StartOptions, Workspace } from './open-workspace.js';
 import { type RunConsoleOptions, runConsole } from './run-console.js';
 import type { WorkspaceFlags } from './workspace.js';
+
+/** A table of which is told that it is fetched, since that takes a while. */
+const largeBytes = 32 * 1024 * 1024;
 
 /** A server's home; runs are run there. */
 export class RemoteWorkspace implements Workspace {
@@ -110,6 +116,15 @@ export class RemoteWorkspace implements Workspace {
     return this.#client.readArtifact({ artifactId: id, path, offset: BigInt(offset), length: bytes });
   }
 
+  async openTable(artifact: RunArtifact) {
+    const { openTableCopy } = await import('../artifacts/table-file.js');
+    const bytes = artifact.files.reduce((sum, { size }) => sum + size, 0);
+    if (bytes > largeBytes) process.stderr.write(`Fetching the table from ${this.place}: ${formatBytes(bytes)}.\n`);
+    const folder = join(await this.#copyFolder(), 'table');
+    await fetchArtifact(artifact, folder, (range) => this.readArtifact(range));
+    return openTableCopy(join(folder, tableFile));
+  }
+
   async *watch({ runId }: RunSummary, { from = 1, signal }: { from?: number; signal?: AbortSignal } = {}) {
     const onStopping = () => this.#noteStopping(runId);
     const options = { fromSequence: from, onStopping, ...(signal === undefined ? {} : { signal }) };
@@ -135,10 +150,10 @@ export class RemoteWorkspace implements Workspace {
     return JSON.parse((await this.#client.getRun(runId)).planJson) as Plan;
   }
 
-  async *history(run: RunSummary, from = 1) {
-    for await (const event of this.watch(run, { from })) {
+  async *history({ runId, events }: RunSummary) {
+    for await (const event of this.#client.watch(runId)) {
       yield event;
-      if (event.sequence >= run.events) return;
+      if (event.sequence >= events) return;
     }
   }
 
@@ -203,9 +218,15 @@ export class RemoteWorkspace implements Workspace {
   /** What the console reads of a run's folder is its plan. */
   async #copyOfRun(runId: string): Promise<string> {
     const { planJson } = await this.#client.getRun(runId);
-    const folder = await mkdtemp(join(tmpdir(), 'simmer-watched-'));
-    this.#copies.push(folder);
+    const folder = await this.#copyFolder();
     await writeFile(join(folder, 'plan.json'), planJson);
+    return folder;
+  }
+
+  /** Is gone with this workspace. */
+  async #copyFolder(): Promise<string> {
+    const folder = await mkdtemp(join(tmpdir(), 'simmer-copy-'));
+    this.#copies.push(folder);
     return folder;
   }
 

@@ -120,12 +120,6 @@ describe('a command that acts on this machine', () => {
     }
   });
 
-  it('says how the rows of a run on a server are had', async () => {
-    const { code, stderr } = await simmer(['--server', address, 'rows', 'latest', 'pool.dataset'], { cwd });
-    expect([code, stderr]).toEqual([2, expect.stringContaining(refusal('rows'))]);
-    expect(stderr).toContain('hint: `simmer artifacts latest --get pool.dataset` fetches the table');
-  });
-
   it.each([
     ['serve', ['serve']],
     ['eval metrics', ['eval', 'metrics', 'runs.csv']],

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { ControlClient } from '../../core/control/control-client.js';
@@ -120,6 +120,9 @@ it('the rows and verdicts of runs are told by a server as by this machine', asyn
   for (const home of ['other', '.simmer']) {
     for (const args of recipes) expect((await simmer(['run', ...args, '--home', home], { cwd })).code).toBe(0);
   }
+  // As on the machine of a server, where the client is not.
+  for (const run of await readdir(join(cwd, '.simmer', 'runs')))
+    await rm(join(cwd, '.simmer', 'runs', run, 'report.html'));
   const unknown = await simmer(['explain', 'small', 'how many', '--home', 'other'], { cwd });
   const row = /^ {2}([0-9a-f]{16}) {2}/m.exec(unknown.stderr)![1]!;
   const server = await serve(cwd);
@@ -155,6 +158,9 @@ it('what runs made is listed and fetched from a server as on this machine', asyn
     ['artifacts', 'latest', '--json'],
     ['artifacts', 'latest', '--get', 'split.trian'],
     ['artifacts', 'latest', '--output', 'x'],
+    ['rows', 'latest', 'split.heldout', '--rows', '1,49,50'],
+    ['rows', 'latest', 'split.heldout', '--json'],
+    ['rows', 'latest', 'split.held'],
   ]) {
     const [here, there] = await hereAndThere(cwd, server.address, args);
     expect({ ...there, stderr: plain(there!.stderr) }, args.join(' ')).toEqual({

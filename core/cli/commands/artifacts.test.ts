@@ -1,6 +1,8 @@
+import { Readable } from 'node:stream';
 import { expect, it } from 'vitest';
 import type { RunArtifact } from '../../engine/run-artifacts.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
+import type { Event } from '../../events/catalogue.js';
 import { findOutput } from './artifacts.js';
 
 const run = { runId: 'mine-20260101-120000-1a2b' } as RunSummary;
@@ -13,11 +15,24 @@ const pool: RunArtifact = {
   files: [],
 };
 
-it('answers a wrong name of an output with the outputs of stages, not with the report of the run', () => {
-  expect(() => findOutput('graded', [pool, report], run)).toThrow(
-    expect.objectContaining({ code: 'output_not_found', hint: 'There is: pool.dataset.' }),
-  );
-  expect(() => findOutput('.', [report], run)).toThrow(
-    expect.objectContaining({ code: 'output_not_found', hint: 'None of its stages has made anything yet.' }),
-  );
+const made = { type: 'stage.completed', stage: 'pool', data: { outputs: { dataset: pool.id } } } as unknown as Event;
+const workspace = { history: () => Readable.from([made]) };
+
+it('answers a wrong name of an output with the outputs of stages, not with the report of the run', async () => {
+  await expect(findOutput('graded', [pool, report], run, workspace)).rejects.toMatchObject({
+    code: 'output_not_found',
+    hint: 'There is: pool.dataset.',
+  });
+  await expect(findOutput('.', [report], run, workspace)).rejects.toMatchObject({
+    code: 'output_not_found',
+    hint: 'None of its stages has made anything yet.',
+  });
+});
+
+it('tells an output that was made and is damaged or gone from one that there never was', async () => {
+  expect(await findOutput('pool.dataset', [pool], run, workspace)).toBe(pool);
+  await expect(findOutput('pool.dataset', [report], run, workspace)).rejects.toMatchObject({
+    code: 'output_not_whole',
+    message: `Run ${run.runId} made "pool.dataset", which is not whole in the store any more.`,
+  });
 });

@@ -2,10 +2,11 @@ import type { Colors } from 'picocolors/types.js';
 import type { RunArtifact } from '../../engine/run-artifacts.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
+import type { Event } from '../../events/catalogue.js';
 import { formatBytes, formatCount } from '../../figures.js';
 import { suggestion } from '../../recipe/nearest-name.js';
 import { fetchArtifact } from '../fetch-files.js';
-import { openWorkspace } from '../open-workspace.js';
+import { openWorkspace, type Workspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
@@ -30,16 +31,21 @@ export async function artifacts(name: string, flags: ArtifactsFlags): Promise<nu
   if (flags.get === undefined) {
     const made = all.filter(isOfStage);
     if (flags.json) await writeJson(made);
-    else if (made.length === 0) await writeLine(`No stage of ${run.runId} has made anything yet.`);
+    else if (made.length === 0) await writeLine(nothingLine(run));
     else await writeLine(artifactLines(made, colorsFor(process.stdout)).join('\n'));
     return exitCodes.ok;
   }
-  const wanted = findOutput(flags.get, all, run);
+  const wanted = await findOutput(flags.get, all, run, workspace);
   const folder = flags.output ?? flags.get;
   await fetchArtifact(wanted, folder, (range) => workspace.readArtifact(range));
   if (flags.json) await writeJson({ ...wanted, folder });
   else await writeLine(folder);
   return exitCodes.ok;
+}
+
+function nothingLine({ runId, stagesDone }: RunSummary): string {
+  if (stagesDone === 0) return `No stage of ${runId} has made anything yet.`;
+  return `Nothing that the ${stagesDone} finished stages of ${runId} made is whole in the store.`;
 }
 
 /** What was made, for people. */
@@ -54,13 +60,33 @@ function artifactLines(made: readonly RunArtifact[], colors: Colors): readonly s
   return tableLines([heading, ...rows], { right: [2, 3] });
 }
 
-/** The output of a name `STAGE.OUTPUT`. @throws UserError `output_not_found` */
-export function findOutput(name: string, all: readonly RunArtifact[], { runId }: RunSummary): RunArtifact {
+/** The output of a name `STAGE.OUTPUT`. @throws UserError `output_not_found`, `output_not_whole` */
+export async function findOutput(
+  name: string,
+  all: readonly RunArtifact[],
+  run: RunSummary,
+  workspace: Pick<Workspace, 'history'>,
+): Promise<RunArtifact> {
+  const { runId } = run;
   const outputs = all.filter(isOfStage);
   const found = outputs.find((artifact) => nameOf(artifact) === name);
   if (found !== undefined) return found;
+  if (await hasMade(name, workspace.history(run))) {
+    throw new UserError('output_not_whole', `Run ${runId} made "${name}", which is not whole in the store any more.`, {
+      kind: 'environment',
+      hint: 'Run its recipe again: what is no longer there is made anew.',
+    });
+  }
   const hint = suggestion(name, outputs.map(nameOf)) ?? 'None of its stages has made anything yet.';
   throw new UserError('output_not_found', `Run ${runId} has no output "${name}".`, { hint });
+}
+
+async function hasMade(name: string, events: AsyncIterable<Event>): Promise<boolean> {
+  for await (const event of events) {
+    if (event.type !== 'stage.completed' && event.type !== 'stage.reused') continue;
+    if (Object.keys(event.data.outputs).some((output) => `${event.stage}.${output}` === name)) return true;
+  }
+  return false;
 }
 
 /** The report of a run, of no stage, is `simmer report`'s. */

@@ -25,7 +25,7 @@ export async function resume(
 
 /** There is nothing to go on with; what came of the run is told again. */
 async function tellCompleted(workspace: Workspace, run: RunSummary, flags: WorkspaceFlags): Promise<number> {
-  for await (const event of workspace.history(run, run.events)) {
+  for await (const event of workspace.watch(run, { from: run.events })) {
     if (event.type !== 'run.completed') continue;
     const { reportPath } = event.data;
     const report = reportPath === null ? '' : `\n  report  ${reportPath}`;

@@ -1,12 +1,8 @@
 import type { Colors } from 'picocolors/types.js';
-import type { Row, TableArtifact } from '../../artifacts/artifact.js';
-import { StoredTable } from '../../artifacts/stored-artifact.js';
-import { readRunState } from '../../engine/run-history.js';
-import type { RunSummary } from '../../engine/run-outcome.js';
+import type { Row } from '../../artifacts/artifact.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { formatCount } from '../../figures.js';
-import { LocalWorkspace } from '../local-workspace.js';
-import { refuseServer, serverOf } from '../open-workspace.js';
+import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, visibleText, writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
@@ -36,12 +32,17 @@ export async function rows(name: string, output: string, flags: RowsFlags): Prom
   return exitCodes.ok;
 }
 
-/** @throws UserError `run_not_found`, `output_not_found`, `output_no_table` */
+/** @throws UserError `run_not_found`, `output_not_found`, `output_not_whole`, `output_no_table` */
 export async function readRows(name: string, output: string, flags: RowsFlags): Promise<FoundRows> {
-  const fetching = `\`simmer artifacts ${name} --get ${output}\` fetches the table from there: a Parquet file, for any reader of those.`;
-  refuseServer('rows', serverOf(flags), fetching);
-  await using workspace = await LocalWorkspace.open(flags);
-  const table = await openTable(workspace, await workspace.find(name), output);
+  await using workspace = await openWorkspace(flags);
+  const run = await workspace.find(name);
+  const artifact = await findOutput(output, await workspace.artifacts(run), run, workspace);
+  if (artifact.type !== 'dataset' && artifact.type !== 'generations') {
+    throw new UserError('output_no_table', `${output} is a ${artifact.type}, which has no rows.`, {
+      hint: `\`simmer artifacts ${run.runId} --get ${output}\` fetches its files.`,
+    });
+  }
+  const table = await workspace.openTable(artifact);
   const { rowCount } = table;
   const positions = [...new Set(flags.rows)]
     .filter((position) => position < rowCount)
@@ -49,16 +50,6 @@ export async function readRows(name: string, output: string, flags: RowsFlags): 
   const found: Row[] = [];
   for await (const row of table.rows({ positions: Uint32Array.from(positions) })) found.push(row);
   return { found, positions, rowCount };
-}
-
-async function openTable(workspace: LocalWorkspace, run: RunSummary, name: string): Promise<TableArtifact> {
-  const { stage, output, type } = findOutput(name, await workspace.artifacts(run), run);
-  const uri = (await readRunState(run.runFolder)).stages[stage]?.outputs?.[output];
-  const artifact = uri === undefined ? undefined : await (await workspace.store()).open(uri);
-  if (artifact instanceof StoredTable) return artifact;
-  throw new UserError('output_no_table', `${name} is a ${type}, which has no rows.`, {
-    hint: `\`simmer artifacts ${run.runId} --get ${name}\` fetches its files.`,
-  });
 }
 
 /** Longest text of a cell, in characters; `--json` has all of it. */
