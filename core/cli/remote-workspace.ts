@@ -34,8 +34,8 @@ export class RemoteWorkspace implements Workspace {
   readonly #copies: string[] = [];
   /** What is to be said of a report that is not on this machine. */
   #reportElsewhere: string | undefined;
-  /** Said once, whoever watches here. */
-  #isStoppingTold = false;
+  /** That the server is gone is said once, whoever watches here. */
+  #isAwayTold = false;
 
   private constructor(client: ControlClient) {
     this.#client = client;
@@ -126,10 +126,9 @@ export class RemoteWorkspace implements Workspace {
   }
 
   async *watch({ runId }: RunSummary, { from = 1, signal }: { from?: number; signal?: AbortSignal } = {}) {
-    const onStopping = () => this.#noteStopping(runId);
-    const options = { fromSequence: from, onStopping, ...(signal === undefined ? {} : { signal }) };
+    const options = { fromSequence: from, ...(signal === undefined ? {} : { signal }) };
     try {
-      for await (const event of this.#client.watch(runId, options)) {
+      for await (const event of this.#events(runId, options)) {
         if (event.type === 'run.completed') this.#noteReport(runId, event.data.reportPath);
         yield event;
       }
@@ -151,7 +150,7 @@ export class RemoteWorkspace implements Workspace {
   }
 
   async *history({ runId, events }: RunSummary) {
-    for await (const event of this.#client.watch(runId)) {
+    for await (const event of this.#events(runId)) {
       yield event;
       if (event.sequence >= events) return;
     }
@@ -191,7 +190,7 @@ export class RemoteWorkspace implements Workspace {
         openArtifact: async (uri) => {
           throw new UserError('artifact_missing', `${uri} is on the server ${this.place}.`);
         },
-        eventsOf: (runId) => this.#client.watch(runId),
+        eventsOf: (runId) => this.#events(runId),
       },
     });
   }
@@ -209,10 +208,18 @@ export class RemoteWorkspace implements Workspace {
     this.#reportElsewhere = `The report is on the machine of ${this.place}. Fetch it with: simmer report ${runId} --output report.html`;
   }
 
-  #noteStopping(runId: string): void {
-    if (this.#isStoppingTold) return;
-    this.#isStoppingTold = true;
-    process.stderr.write(`The server was stopped: ${runId} goes on when it is started again. Waiting for it.\n`);
+  #events(runId: string, options: Parameters<ControlClient['watch']>[1] = {}): AsyncIterable<Event> {
+    const onStopping = () =>
+      this.#noteAway(`The server was stopped: ${runId} goes on when it is started again. Waiting for it.`);
+    const onLost = () =>
+      this.#noteAway(`The server ${this.place} cannot be reached. Waiting for it, ten minutes at most.`);
+    return this.#client.watch(runId, { ...options, onStopping, onLost });
+  }
+
+  #noteAway(text: string): void {
+    if (this.#isAwayTold) return;
+    this.#isAwayTold = true;
+    process.stderr.write(`${text}\n`);
   }
 
   /** What the console reads of a run's folder is its plan. */

@@ -15,6 +15,8 @@ export interface ControlClientOptions {
   readonly token?: string;
   /** Absent, the connection is TLS all the same where others could listen in. */
   readonly tls?: TlsFiles;
+  /** How long a watcher looks for a server that cannot be reached any more. @default 10 minutes: a machine starts again within them */
+  readonly patienceMilliseconds?: number;
 }
 
 /** What a LIVE watcher was not sent. */
@@ -32,18 +34,24 @@ export class ControlClient implements Disposable {
   readonly address: string;
   readonly #client: wire.ControlServiceClient;
   readonly #metadata = new Metadata();
+  readonly #patienceMilliseconds: number;
 
-  private constructor(address: string, client: wire.ControlServiceClient, token: string | undefined) {
+  private constructor(
+    address: string,
+    client: wire.ControlServiceClient,
+    { token, patienceMilliseconds = 10 * 60_000 }: ControlClientOptions,
+  ) {
     this.address = address;
     this.#client = client;
+    this.#patienceMilliseconds = patienceMilliseconds;
     if (token !== undefined) this.#metadata.set('authorization', `Bearer ${token}`);
   }
 
   /** Connects at the first call. @throws UserError `invalid_address`, `tls_file_missing` and the like */
-  static async open({ address: given, token, tls }: ControlClientOptions): Promise<ControlClient> {
-    const server = parseAddress(given);
+  static async open(given: ControlClientOptions): Promise<ControlClient> {
+    const server = parseAddress(given.address);
     const address = shownAddress(server);
-    const { credentials, options } = await clientCredentials(server, tls);
+    const { credentials, options } = await clientCredentials(server, given.tls);
     const client = new wire.ControlServiceClient(address, credentials, {
       ...options,
       'grpc.max_receive_message_length': 64 * 1024 * 1024,
@@ -52,7 +60,7 @@ export class ControlClient implements Disposable {
       'grpc.max_reconnect_backoff_ms': 1000,
       'grpc.keepalive_time_ms': 20_000,
     });
-    return new ControlClient(address, client, token);
+    return new ControlClient(address, client, given);
   }
 
   describeServer = () => this.#unary(this.#client.describeServer, {});
@@ -88,6 +96,7 @@ export class ControlClient implements Disposable {
    * The events of a run from a sequence on, until the one that ends it: each once and in order, also where the connection
    * breaks or the server is started anew meanwhile.
    * @param onGap called for what a LIVE watcher is not sent @param onStopping called when the server is being stopped
+   * @param onLost called when it has not been reached for two seconds
    */
   async *watch(
     runId: string,
@@ -97,10 +106,12 @@ export class ControlClient implements Disposable {
       readonly signal?: AbortSignal;
       onGap?(gap: EventGap): void;
       onStopping?(): void;
+      onLost?(): void;
     } = {},
   ): AsyncIterable<Event> {
     const { mode = wire.WatchMode.WATCH_MODE_COMPLETE, signal } = options;
     let next = options.fromSequence ?? 1;
+    let lostAt = 0;
     for (let failures = 0; signal?.aborted !== true; ) {
       const request = { runId, fromSequence: BigInt(next), mode };
       try {
@@ -125,9 +136,12 @@ export class ControlClient implements Disposable {
         return;
       } catch (error) {
         const isLost = isUserError(error) && (error.code === 'server_unreachable' || error.code === 'server_stopping');
+        const now = performance.now();
+        if (failures === 0) lostAt = now;
+        if (!isLost || now - lostAt > this.#patienceMilliseconds) throw error;
         const wait = reconnectMilliseconds[Math.min(failures++, reconnectMilliseconds.length - 1)]!;
-        if (!isLost || failures > 30) throw error;
         if (error.code === 'server_stopping') options.onStopping?.();
+        if (failures === reconnectMilliseconds.length) options.onLost?.();
         await sleep(wait);
       }
     }

@@ -197,6 +197,21 @@ describe('runs that share a machine', () => {
     }
   });
 
+  it('are watched for as long as a client has patience with a server that is gone', async () => {
+    await start({ cpus: 1 });
+    const runId = await create(short(1).replace('20', '30000'));
+    using watcher = await ControlClient.open({ address: harness.server.address, patienceMilliseconds: 3000 });
+    const onLost = vi.fn();
+    const seen = (async () => {
+      for await (const _ of watcher.watch(runId, { onLost }));
+    })();
+    await vi.waitFor(async () => expect((await harness.client.getRun(runId)).run!.lastSequence > 1n).toBe(true));
+    await harness.stop();
+    await expect(seen).rejects.toMatchObject({ code: 'server_unreachable' });
+    expect(onLost).toHaveBeenCalledOnce();
+    await harness.serve({ cpus: 1 });
+  });
+
   it('that are resumed go on with their new budget when the server is stopped while they wait', async () => {
     await start({ cpus: 1 });
     const first = await create(long(1));
