@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { eventsFile, ofEachRun } from '../engine/run-folder.js';
+import { eventsFile, ofEachRun, runIds } from '../engine/run-folder.js';
 import type { EventData } from '../events/catalogue.js';
 import { readLogEdges } from '../events/log-edges.js';
 import { present } from '../present.js';
@@ -22,7 +22,7 @@ export interface IndexedRun {
 /** The runs of a home, the oldest first. Folders that hold no log are passed over. */
 export async function indexRuns(home: string): Promise<readonly IndexedRun[]> {
   const folder = join(home, 'runs');
-  const found = await ofEachRun(folder, (runId) => indexRun(join(folder, runId)));
+  const found = await ofEachRun(await runIds(folder), (runId) => indexRun(join(folder, runId)));
   return found.filter((run) => run !== undefined).toSorted((a, b) => a.createdAt.localeCompare(b.createdAt));
 }
 

@@ -37,13 +37,13 @@ it('runs that are made in the same second have ids of their own, made one after 
   expect(await Promise.all(texts)).toEqual(['first', 'second', 'third']);
 });
 
-it('of the runs of a home a few are read at a time', async () => {
+it('of many runs a few are read at a time', async () => {
   const runs = join(home, 'runs');
   const ids = Array.from({ length: 100 }, (_, index) => `r-${index}`);
   for (const id of ids) await mkdir(join(runs, id), { recursive: true });
   let underWay = 0;
   let most = 0;
-  const read = await ofEachRun(runs, async (id) => {
+  const read = await ofEachRun(ids, async (id) => {
     underWay += 1;
     most = Math.max(most, underWay);
     await readdir(join(runs, id));

@@ -26,6 +26,11 @@ function newRunId(recipe: string, now: Date): string {
   return `${runIdBeginning(recipe)}${day.replaceAll('-', '')}-${time.slice(0, 8).replaceAll(':', '')}-${randomBytes(2).toString('hex')}`;
 }
 
+/** When a run was made, by its id: in UTC, to the second. Empty where the folder was named by somebody else. */
+export function madeAt(runId: string): string {
+  return /-(\d{8}-\d{6})-[0-9a-f]{4}$/.exec(runId)?.[1] ?? '';
+}
+
 /** Of the ids of a recipe's runs, and perhaps of others'. */
 export function runIdBeginning(recipe: string): string {
   const name = recipe
@@ -165,9 +170,9 @@ export async function runIds(runsFolder: string): Promise<readonly string[]> {
 /** A process may only have so many files open, and a home has thousands of runs. */
 const runsAtATime = 16;
 
-/** What is read of every run of a home, in no order. @throws as the first reading that fails */
-export async function ofEachRun<T>(runsFolder: string, read: (runId: string) => Promise<T>): Promise<readonly T[]> {
-  return lastValueFrom(from(await runIds(runsFolder)).pipe(mergeMap(read, runsAtATime), toArray()));
+/** What is read of many runs, in no order. @throws as the first reading that fails */
+export function ofEachRun<T>(ids: readonly string[], read: (runId: string) => Promise<T>): Promise<readonly T[]> {
+  return lastValueFrom(from(ids).pipe(mergeMap(read, runsAtATime), toArray()));
 }
 
 const unfinishedPrefix = '.new-';

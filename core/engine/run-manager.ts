@@ -18,7 +18,7 @@ import type { BudgetChange } from '../recipe/budget.js';
 import type { Plan } from '../recipe/plan.js';
 import { withPresentCode } from './code-changes.js';
 import { previewPlan } from './preview.js';
-import { createRunFolder, ofEachRun, readPlan, runIds } from './run-folder.js';
+import { createRunFolder, madeAt, ofEachRun, readPlan, runIds } from './run-folder.js';
 import { readRunState, summarizeRun, unreadableRun } from './run-history.js';
 import type { RunHandle, RunOfHome, RunSummary, StagePreview } from './run-outcome.js';
 import type { OpenRunRequest, OpenRunScope } from './run-scope.js';
@@ -135,7 +135,12 @@ export class RunManager {
    * tells of the run
    */
   async list(summarize: Summarize = summarizeRun): Promise<readonly RunSummary[]> {
-    const summaries = await ofEachRun(this.#store.runsFolder, async (id) => {
+    return this.#summarize(await runIds(this.#store.runsFolder), summarize);
+  }
+
+  /** The newest first. */
+  async #summarize(ids: readonly string[], summarize: Summarize): Promise<readonly RunSummary[]> {
+    const summaries = await ofEachRun(ids, async (id) => {
       const runFolder = this.#store.runFolder(id);
       return summarize(runFolder).catch(async (error: unknown) => {
         const run = isUserError(error) ? await unreadableRun(runFolder) : undefined;
@@ -154,7 +159,7 @@ export class RunManager {
    */
   async find(idOrPrefixOrLatest: string, summarize: Summarize = summarizeRun): Promise<RunSummary> {
     if (idOrPrefixOrLatest === 'latest') {
-      for (const run of await this.list(summarize)) {
+      for await (const run of this.#newestFirst(summarize)) {
         if ((await readPlan(run.runFolder)).inspects === undefined) return run;
       }
       throw notFound(idOrPrefixOrLatest);
@@ -179,6 +184,16 @@ export class RunManager {
     const summary = await summarize(this.#store.runFolder(id));
     if (summary === undefined) throw notFound(id);
     return summary;
+  }
+
+  /** As `list`, of which no more is read than is asked for. */
+  async *#newestFirst(summarize: Summarize): AsyncIterable<RunSummary> {
+    const ids = await runIds(this.#store.runsFolder);
+    const times = new Set(ids.map(madeAt).toSorted().toReversed());
+    for (const time of times) {
+      const sameSecond = ids.filter((id) => madeAt(id) === time);
+      yield* await this.#summarize(sameSecond, summarize);
+    }
   }
 
   /** What a run of the plan would find in the cache. */

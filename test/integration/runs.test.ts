@@ -1,9 +1,10 @@
-import { appendFile, readdir, readFile, readlink, rm } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Event } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
 import { eventsFile } from '../../core/engine/run-folder.js';
+import { summarizeRun } from '../../core/engine/run-history.js';
 import { countingPlugin, diamond, facts, watched } from './counting-plugin.js';
 
 const failing = (how: string, more = '') => `
@@ -284,6 +285,19 @@ describe('the runs of a home', () => {
       ]),
     );
     await expect(harness.manager.find(damaged.runId)).rejects.toMatchObject({ code: 'log_damaged' });
+  });
+
+  it('are not read where the latest is asked for, but for that one', async () => {
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    const { runId, runFolder } = await harness.run(diamond);
+    await mkdir(join(runFolder, '..', 'diamond-20200101-000000-1a2b'));
+    await mkdir(join(runFolder, '..', 'notes'));
+    const read: string[] = [];
+    const latest = await harness.manager.find('latest', (folder) => {
+      read.push(folder);
+      return summarizeRun(folder);
+    });
+    expect([latest.runId, read]).toEqual([runId, [runFolder]]);
   });
 
   it('are not found by an empty name, also where there is but one', async () => {
