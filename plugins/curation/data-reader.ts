@@ -89,13 +89,21 @@ async function* readJson(file: string): AsyncIterable<SourceRow> {
 }
 
 async function* readCsv(file: string, delimiter: string | undefined): AsyncIterable<SourceRow> {
-  const { parse } = await import('csv-parse');
+  const { CsvError, parse } = await import('csv-parse');
   const separator = delimiter ?? (unpackedName(file).endsWith('.tsv') ? '\t' : ',');
   const columns = (header: readonly string[]) => {
     if (delimiter === undefined) refuseOneColumn(header, separator, file);
     return checkedHeader(header, file);
   };
-  const parser = parse({ columns, delimiter: separator, info: true, bom: true, skip_empty_lines: true });
+  const parser = parse({
+    columns,
+    delimiter: separator,
+    // All of them: what was put together of several files may end its lines in several ways.
+    record_delimiter: ['\r\n', '\n', '\r'],
+    info: true,
+    bom: true,
+    skip_empty_lines: true,
+  });
   const source = pipeline(textOf(file), parser, () => {});
   try {
     for await (const record of source) {
@@ -103,8 +111,8 @@ async function* readCsv(file: string, delimiter: string | undefined): AsyncItera
       yield { row, place: { file, line: info.lines } };
     }
   } catch (error) {
-    const { code, lines, message } = error as Error & { readonly code?: string; readonly lines?: number };
-    if (!code?.startsWith('CSV_')) throw error;
+    if (!(error instanceof CsvError)) throw error;
+    const { lines, message } = error as Error & { readonly lines?: number };
     throw dataError(
       'malformed_data',
       { file, ...(lines === undefined ? {} : { line: lines }) },

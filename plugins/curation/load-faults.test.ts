@@ -51,6 +51,13 @@ describe('curation/load names file, line and column of', () => {
       'duplicate_column',
       'pool.csv:1: the header has the column `answer` more than once',
     ],
+    [
+      'a quote within a field that is not quoted',
+      'pool.csv',
+      'question,answer\na,b\nHe says "hi",c\n',
+      'malformed_data',
+      'pool.csv:3: Invalid Opening Quote',
+    ],
     ['an open quote', 'pool.csv', 'question\n"a\n', 'malformed_data', 'pool.csv:'],
     [
       'a row without its question',

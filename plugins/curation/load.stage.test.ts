@@ -42,6 +42,18 @@ describe('curation/load reads', () => {
     expect(questions(await loadFile('pool.csv', content, { delimiter }))).toEqual(['Q0', second]);
   });
 
+  it.each([
+    ['\n', '\r\n'],
+    ['\r\n', '\n'],
+    ['\r', '\r'],
+  ])('CSV whose header ends with %j and its lines with %j', async (first, next) => {
+    const result = await loadFile('pool.csv', `question,answer${first}Q0,a${next}"Q\n1",b${next}`);
+    expect(result.rows('dataset')).toMatchObject([
+      { question: 'Q0', answer: 'a' },
+      { question: 'Q\n1', answer: 'b' },
+    ]);
+  });
+
   it.each(['pool.jsonl', 'pool.json'])('whole numbers with all their digits, in %s', async (name) => {
     const question = 'is \\"12345678901234567890, 12345678901234567891';
     const rows = ['12345678901234567890', '-9007199254740993', '9007199254740991', '1.5'].map(
