@@ -168,6 +168,8 @@ interface Range {
   readonly end: number;
 }
 
+/** DuckDB's name of a column of places. A file that has one cannot be read by places. */
+export const rowNumber = 'file_row_number';
 /** Name of a column of our own beside those of a table. */
 const place = 'simmer.position';
 
@@ -208,6 +210,15 @@ export function columnTypes(columns: Columns): Readonly<Record<string, ColumnTyp
   const names = Object.keys(columns);
   if (names.length === 0) throw new UserError('invalid_columns', 'The table has no columns.');
   requireDistinctNames(names, 'The table');
+  if (names.some((name) => name.toLowerCase() === rowNumber)) {
+    throw new UserError(
+      'invalid_columns',
+      `No column can be called ${rowNumber}: so DuckDB calls the numbers of rows.`,
+      {
+        hint: 'Give it another name.',
+      },
+    );
+  }
   return Object.fromEntries(names.map((name) => [name, parseColumnType(name, columns[name]!)]));
 }
 

@@ -2,7 +2,7 @@ import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import type { Row, TableArtifact } from './artifact.js';
 import { quoteName } from './column-type.js';
 import { damaged } from './damaged.js';
-import { parquet } from './duckdb-tables.js';
+import { parquet, rowNumber } from './duckdb-tables.js';
 import { tableFile } from './stored-artifact.js';
 
 /** Looks rows up in tables by the value of one column, without reading the columns that nobody asks for. */
@@ -55,7 +55,7 @@ export class RowFinder implements Disposable {
    * @throws UserError `artifact_damaged`
    */
   async places(table: TableArtifact, where: { readonly column: string; readonly value: string }) {
-    if (Object.keys(table.columns).some((name) => name.toLowerCase() === 'file_row_number')) return [];
+    if (Object.keys(table.columns).some((name) => name.toLowerCase() === rowNumber)) return [];
     const rows = await this.#query(
       table,
       (file) => `SELECT file_row_number AS place FROM ${parquet(file, true)} WHERE ${quoteName(where.column)} = $1`,

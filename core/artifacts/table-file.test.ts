@@ -304,7 +304,11 @@ describe('columns', () => {
     );
   });
 
-  it('are refused where none are, or two differ by case only', async () => {
+  it('are refused where none are, two differ by case only, or one has a name of DuckDB', async () => {
+    await expect(write([], { File_Row_Number: 'BIGINT' })).rejects.toMatchObject({
+      code: 'invalid_columns',
+      message: expect.stringContaining('file_row_number'),
+    });
     await expect(write([], {})).rejects.toMatchObject({ code: 'invalid_columns' });
     await expect(write([], { id: 'VARCHAR', ID: 'VARCHAR' })).rejects.toMatchObject({ code: 'invalid_columns' });
   });
