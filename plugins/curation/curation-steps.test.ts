@@ -1,7 +1,6 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { memoryArtifact, memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { deduplicate } from './deduplicate.stage.js';
@@ -9,7 +8,7 @@ import { difficulty } from './difficulty.stage.js';
 import { format } from './format.stage.js';
 import { quality } from './quality.stage.js';
 import { select } from './select.stage.js';
-import { split, splitQuestions } from './split.stage.js';
+import { split } from './split.stage.js';
 
 const columns = { id: 'VARCHAR', question: 'VARCHAR', reasoning: 'VARCHAR', answer: 'VARCHAR', source: 'VARCHAR' };
 const table = (rows: readonly Readonly<Record<string, unknown>>[]) =>
@@ -195,39 +194,6 @@ it('curation/difficulty keeps what is answered rightly neither too often nor too
 });
 
 describe('curation/split', () => {
-  it('never has a question on both sides', () => {
-    fc.assert(
-      fc.property(fc.uniqueArray(fc.string(), { minLength: 2 }), fc.integer(), (questions, seed) => {
-        const { train, heldout } = splitQuestions(questions, { heldout: 0.5, seed });
-        expect([...train].filter((question) => heldout.has(question))).toEqual([]);
-        expect(train.size + heldout.size).toBe(questions.length);
-        expect(heldout.size).toBe(Math.round(questions.length / 2));
-      }),
-    );
-  });
-
-  it('holds out the same questions however many are trained on, in whatever order they come', () => {
-    const questions = Array.from({ length: 100 }, (_, index) => `q${index}`);
-    const first = splitQuestions(questions, { heldout: 20, seed: 4 });
-    const second = splitQuestions([...questions].reverse(), { heldout: 20, train: 30, seed: 4 });
-    expect(second.heldout).toEqual(first.heldout);
-    expect(second.train.size).toBe(30);
-  });
-
-  it('keeps equal questions together and counts what is held out', async () => {
-    const dataset = table(Array.from({ length: 40 }, (_, index) => ({ question: `q${index % 20}` })));
-    const result = await runStage(split, { options: { heldout: 5, train: 10 }, inputs: { dataset } });
-    const questions = (output: string) => new Set(result.rows(output).map((row) => row.question));
-    expect(result.rows('heldout')).toHaveLength(10);
-    expect([...questions('heldout')].filter((question) => questions('train').has(question))).toEqual([]);
-    expect(result.events.at(-1)?.data).toEqual({
-      step: 'stage',
-      rowsIn: 40,
-      rowsOut: 20,
-      dropped: { held_out: 10, unused: 10 },
-    });
-  });
-
   it.each([
     ['dataset', select, { method: 'random', count: 2 }],
     ['dataset', deduplicate, {}],

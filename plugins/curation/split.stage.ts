@@ -1,9 +1,20 @@
-import { defineStage, input, pace, type Row, random, requireColumns, textIn, UserError } from 'simmerkit';
+import {
+  defineStage,
+  input,
+  pace,
+  type Row,
+  random,
+  requireColumns,
+  type TableArtifact,
+  textIn,
+  UserError,
+} from 'simmerkit';
+import { historyIn } from './history.js';
 import { splitOptions } from './options.js';
 import { factsOf, rowsOf } from './row-facts.js';
 
 export const split = defineStage({
-  description: 'Splits rows into training and held-out ones; a question is never on both sides.',
+  description: 'Splits rows into training and held-out ones; a question, or a chat, is never on both sides.',
   options: splitOptions,
   inputs: { dataset: input('dataset', 'Rows with at least `id` and `question`.') },
   outputs: {
@@ -22,6 +33,7 @@ export const split = defineStage({
     const { options, inputs } = context;
     requireColumns(inputs.dataset, ['id', 'question'], 'The dataset');
     const steps = pace(context, { unit: 'rows', total: 3 * inputs.dataset.rowCount });
+    const questionOf = questionIn(inputs.dataset);
     const questions = new Set<string>();
     for await (const row of inputs.dataset.rows()) {
       questions.add(questionOf(row));
@@ -52,8 +64,13 @@ export const split = defineStage({
   },
 });
 
-function questionOf(row: Row): string {
-  return textIn(row, 'question') ?? textIn(row, 'id') ?? '';
+/** What is on one side: a question, or a whole chat, since many chats end with the same question. */
+function questionIn(dataset: TableArtifact): (row: Row) => string {
+  const historyOf = historyIn(dataset);
+  return (row) => {
+    const id = textIn(row, 'id') ?? '';
+    return historyOf(row).length > 0 ? id : (textIn(row, 'question') ?? id);
+  };
 }
 
 function heldoutOf(questions: number, heldout: number): number {

@@ -1,0 +1,58 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { memoryTable, runStage } from '../../core/testing/run-stage.js';
+import { messagesType } from './history.js';
+import { split, splitQuestions } from './split.stage.js';
+
+const columns = { id: 'VARCHAR', question: 'VARCHAR' };
+const table = (rows: readonly Readonly<Record<string, unknown>>[]) =>
+  memoryTable(
+    columns,
+    rows.map((row, index) => ({ id: `r${index}`, ...row })),
+  );
+
+describe('curation/split', () => {
+  it('never has a question on both sides', () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(fc.string(), { minLength: 2 }), fc.integer(), (questions, seed) => {
+        const { train, heldout } = splitQuestions(questions, { heldout: 0.5, seed });
+        expect([...train].filter((question) => heldout.has(question))).toEqual([]);
+        expect(train.size + heldout.size).toBe(questions.length);
+        expect(heldout.size).toBe(Math.round(questions.length / 2));
+      }),
+    );
+  });
+
+  it('holds out the same questions however many are trained on, in whatever order they come', () => {
+    const questions = Array.from({ length: 100 }, (_, index) => `q${index}`);
+    const first = splitQuestions(questions, { heldout: 20, seed: 4 });
+    const second = splitQuestions([...questions].reverse(), { heldout: 20, train: 30, seed: 4 });
+    expect(second.heldout).toEqual(first.heldout);
+    expect(second.train.size).toBe(30);
+  });
+
+  it('keeps equal questions together and counts what is held out', async () => {
+    const dataset = table(Array.from({ length: 40 }, (_, index) => ({ question: `q${index % 20}` })));
+    const result = await runStage(split, { options: { heldout: 5, train: 10 }, inputs: { dataset } });
+    const questions = (output: string) => new Set(result.rows(output).map((row) => row.question));
+    expect(result.rows('heldout')).toHaveLength(10);
+    expect([...questions('heldout')].filter((question) => questions('train').has(question))).toEqual([]);
+    expect(result.events.at(-1)?.data).toEqual({
+      step: 'stage',
+      rowsIn: 40,
+      rowsOut: 20,
+      dropped: { held_out: 10, unused: 10 },
+    });
+  });
+
+  it('holds out chats that end with the same question, of each as many as are asked for', async () => {
+    const history = [{ role: 'system', content: 'You are the support of Acme.' }];
+    const chats = Array.from({ length: 20 }, (_, index) => ({ id: `c${index % 10}`, question: 'Thank you!', history }));
+    const dataset = memoryTable({ ...columns, history: messagesType }, chats);
+    const result = await runStage(split, { options: { heldout: 3 }, inputs: { dataset } });
+    const ids = (output: string) => new Set(result.rows(output).map((row) => row.id));
+    expect([ids('heldout').size, ids('train').size]).toEqual([3, 7]);
+    expect([...ids('heldout')].filter((id) => ids('train').has(id))).toEqual([]);
+    expect(result.rows('heldout')).toHaveLength(6);
+  });
+});
