@@ -103,6 +103,11 @@ describe('the conformance suite of plugins', () => {
     expect(failedOf(results)).toEqual(broken);
   });
 
+  it('says what a hook said too much, and waits for no end of it', async () => {
+    const { results } = await verify('around-twice', ['around-stage']);
+    expect(results).toMatchObject([{ saw: 'runInside, runInside, runInside' }]);
+  });
+
   it('refuses a check that there is not', async () => {
     await expect(verify('none', ['handshakes'])).rejects.toMatchObject({ code: 'check_unknown' });
   });
