@@ -11,6 +11,8 @@ export default defineConfig({
   test: {
     include: ['core/**/*.test.ts', 'plugins/**/*.test.ts', 'test/**/*.test.ts'],
     exclude: ['**/node_modules/**', 'dist/**', 'core/cli/templates/**'],
+    // Tests mostly wait for processes: one file at a time would leave a machine of two cores idle.
+    maxWorkers: '100%',
     testTimeout: 60_000,
     // What comes at all may come late on a busy machine: the files of tests run side by side.
     expect: { poll: { timeout: 20_000 } },
