@@ -133,6 +133,7 @@ class FaultyFileSystem implements LogFileSystem {
 }
 
 export interface IoFaultOptions {
+  /** The beginning of the names of files. */
   readonly file: string;
   readonly bursts: readonly Burst[];
   /** What the file holds when each run is taken up: also a torn last line, which has to be cut off. */
@@ -141,13 +142,18 @@ export interface IoFaultOptions {
   onFault(): void;
 }
 
-/** Injects every fault at every operation of a run, once and for good, and takes the run up again on a sound disk. */
+/**
+ * Injects every fault at every operation of a run, once and for good, and takes the run up again on a sound disk. Runs with
+ * different faults, each in a file of its own, go side by side: they mostly wait for the disk.
+ */
 export async function injectIoFaults(options: IoFaultOptions): Promise<void> {
-  for (const fault of faults) {
-    for (const persists of [false, true]) {
-      for (let ordinal = 1; await injectFault(options, fault, ordinal, persists); ordinal += 1) options.onFault();
-    }
-  }
+  const kinds = faults.flatMap((fault) => [false, true].map((persists) => ({ fault, persists })));
+  await Promise.all(
+    kinds.map(async ({ fault, persists }, index) => {
+      const own = { ...options, file: `${options.file}.${index}` };
+      for (let ordinal = 1; await injectFault(own, fault, ordinal, persists); ordinal += 1) options.onFault();
+    }),
+  );
 }
 
 /** @returns false where the run ended before the fault was due */
