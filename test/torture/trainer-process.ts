@@ -2,12 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { waitForHandshake } from '../../core/process/handshake.js';
 import { makeSocketFolder, removeSocketFolder } from '../../core/process/socket-folder.js';
 import { type ProcessExit, spawnDetached } from '../../core/process/spawn-detached.js';
 import { TrainerClient } from '../../core/trainer/trainer-client.js';
-import { trainerPython } from '../python/trainer-script.js';
+import { root, trainerPython } from '../python/trainer-script.js';
 
 /** How a trainer's process is made: `fork` of one that has imported torch already, or `python -m simmer_trainer`. */
 export type StartKind = 'fork' | 'program';
@@ -90,7 +89,7 @@ export class TrainerFactory {
     const { python, env } = await trainerPython();
     // Models here are too small for threads, and one adds in the same order on every machine.
     const environment = { ...process.env, ...env, SIMMER_DEVICE: 'cpu', OMP_NUM_THREADS: '1' };
-    const script = fileURLToPath(new URL('../../../test/torture/trainer_zygote.py', import.meta.url));
+    const script = join(root, 'plugins/torch-trainer/python/tests/trainer_zygote.py');
     const zygote = spawn(python, [script], { env: environment, stdio: ['pipe', 'pipe', 'inherit'] });
     const factory = new TrainerFactory(python, environment, zygote);
     await new Promise<void>((resolve, reject) => {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from forked_trainers import Zygote
     from trainer_process import TrainerProcess
 
 # Models here are too small for threads, which would only wait for each other.
@@ -26,10 +27,29 @@ def trainer(tmp_path: Path) -> Iterator["TrainerProcess"]:
         yield process
 
 
+@pytest.fixture(scope="session")
+def zygote() -> Iterator["Zygote"]:
+    from forked_trainers import Zygote
+    from trainer_process import common_environment
+
+    zygote = Zygote(common_environment())
+    yield zygote
+    zygote.close()
+
+
+@pytest.fixture
+def forked_trainer(tmp_path: Path, zygote: "Zygote") -> Iterator["TrainerProcess"]:
+    """As `trainer`, for tests of what trainings yield, not of how the process starts: within milliseconds."""
+    from trainer_process import TrainerProcess
+
+    with TrainerProcess(tmp_path / "trainer", zygote=zygote) as process:
+        yield process
+
+
 @pytest.fixture(scope="module")
-def shared_trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator["TrainerProcess"]:
+def shared_trainer(tmp_path_factory: pytest.TempPathFactory, zygote: "Zygote") -> Iterator["TrainerProcess"]:
     """One trainer for tests that leave it as they found it."""
     from trainer_process import TrainerProcess
 
-    with TrainerProcess(tmp_path_factory.mktemp("shared") / "trainer") as process:
+    with TrainerProcess(tmp_path_factory.mktemp("shared") / "trainer", zygote=zygote) as process:
         yield process

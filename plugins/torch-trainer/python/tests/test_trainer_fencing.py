@@ -6,6 +6,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from forked_trainers import Zygote
 from trainer_process import TrainerProcess, hyperparameters, training_request, wait_until
 
 
@@ -15,10 +16,12 @@ def pause_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pausing(tmp_path: Path, pause_file: Path, request: pytest.FixtureRequest) -> Iterator[TrainerProcess]:
+def pausing(
+    tmp_path: Path, pause_file: Path, zygote: Zygote, request: pytest.FixtureRequest
+) -> Iterator[TrainerProcess]:
     """A trainer that stands still where the test's parameter says."""
     environment = {"SIMMER_TRAINER_PAUSE_AT": request.param, "SIMMER_TRAINER_PAUSE_FILE": str(pause_file)}
-    with TrainerProcess(tmp_path / "pausing", environment=environment) as process:
+    with TrainerProcess(tmp_path / "pausing", environment=environment, zygote=zygote) as process:
         yield process
 
 

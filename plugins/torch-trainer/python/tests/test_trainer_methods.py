@@ -221,11 +221,11 @@ def test_rows_are_evaluated_after_the_last_step(shared_trainer: TrainerProcess, 
 
 
 def test_an_adapter_over_weights_in_four_bits_learns_goes_on_where_it_was_killed_and_is_merged(
-    trainer: TrainerProcess, tmp_path: Path
+    forked_trainer: TrainerProcess, tmp_path: Path
 ) -> None:
     base = tmp_path / "base"
     base.mkdir()
-    trainer.stub.Export(
+    forked_trainer.stub.Export(
         pb.ExportRequest(model=random_model(attention_dropout=0.0), output_folder=str(base)), timeout=60
     )
     values: dict[str, Any] = {
@@ -238,7 +238,7 @@ def test_an_adapter_over_weights_in_four_bits_learns_goes_on_where_it_was_killed
             checkpoint_every_steps=5,
         ),
     }
-    events = run(trainer, training_request(tmp_path / "whole", **values))
+    events = run(forked_trainer, training_request(tmp_path / "whole", **values))
     started, completed = events[0].training_started, events[-1].training_completed
     expected = losses(events)
     assert expected[12] < expected[1] - 0.3
@@ -249,11 +249,11 @@ def test_an_adapter_over_weights_in_four_bits_learns_goes_on_where_it_was_killed
         resume_from=str(tmp_path / "whole/output/checkpoints/step-00000005"),
         **values,
     )
-    assert losses(run(trainer, again)) == {step: loss for step, loss in expected.items() if step > 5}
+    assert losses(run(forked_trainer, again)) == {step: loss for step, loss in expected.items() if step > 5}
     merged = tmp_path / "merged"
     merged.mkdir()
     source = pb.ModelSource(folder=str(base), adapter_folder=completed.model_folder)
-    exported = trainer.stub.Export(pb.ExportRequest(model=source, output_folder=str(merged)), timeout=60)
+    exported = forked_trainer.stub.Export(pb.ExportRequest(model=source, output_folder=str(merged)), timeout=60)
     assert {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json"} <= set(exported.files)
     # Whole weights, of the type that the base has: nothing of the quantization is left.
     assert "quantization_config" not in json.loads((merged / "config.json").read_text())

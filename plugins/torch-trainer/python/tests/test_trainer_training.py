@@ -48,19 +48,19 @@ def assert_same_weights(one: Path, other: Path) -> None:
     ],
 )
 def test_a_job_that_was_killed_goes_on_bit_for_bit(
-    trainer: TrainerProcess, tmp_path: Path, name: str, parameters: pb.Hyperparameters
+    forked_trainer: TrainerProcess, tmp_path: Path, name: str, parameters: pb.Hyperparameters
 ) -> None:
     whole = training_request(tmp_path / "whole", hyperparameters=parameters)
-    trainer.stub.StartTraining(whole, timeout=30)
-    expected = trainer.events(whole.attempt_id)
+    forked_trainer.stub.StartTraining(whole, timeout=30)
+    expected = forked_trainer.events(whole.attempt_id)
     assert expected[-1].HasField("training_completed"), expected[-1]
 
     # A row that takes long would make the kill easy to place; steps are quick, so it is placed by its checkpoint.
     first = training_request(tmp_path / "killed", job="killed", hyperparameters=parameters)
-    trainer.stub.StartTraining(first, timeout=30)
-    trainer.wait_for_step(first.attempt_id, 7)
-    trainer.restart()
-    before = trainer.events(first.attempt_id)
+    forked_trainer.stub.StartTraining(first, timeout=30)
+    forked_trainer.wait_for_step(first.attempt_id, 7)
+    forked_trainer.restart()
+    before = forked_trainer.events(first.attempt_id)
     assert before[-1].training_failed.code == "trainer_exited"
     done = max(losses(before))
     saved = [event.checkpoint_saved for event in before if event.HasField("checkpoint_saved")]
@@ -70,8 +70,8 @@ def test_a_job_that_was_killed_goes_on_bit_for_bit(
     second = training_request(
         tmp_path / "killed", job="killed", attempt=2, hyperparameters=parameters, resume_from=checkpoint.path
     )
-    trainer.stub.StartTraining(second, timeout=30)
-    after = trainer.events(second.attempt_id)
+    forked_trainer.stub.StartTraining(second, timeout=30)
+    after = forked_trainer.events(second.attempt_id)
     assert after[0].training_started.resumed_after_step == checkpoint.step
     assert {**losses(before), **losses(after)} == losses(expected)
     assert set(losses(after)) == set(range(checkpoint.step + 1, 16))
@@ -371,11 +371,11 @@ def test_messages_may_be_the_completion_as_well(shared_trainer: TrainerProcess, 
 
 
 @pytest.mark.slow
-def test_killed_at_every_step_it_goes_on_bit_for_bit(trainer: TrainerProcess, tmp_path: Path) -> None:
+def test_killed_at_every_step_it_goes_on_bit_for_bit(forked_trainer: TrainerProcess, tmp_path: Path) -> None:
     parameters = hyperparameters(epochs=2, checkpoint_every_steps=1)
     whole = training_request(tmp_path / "whole", hyperparameters=parameters)
-    trainer.stub.StartTraining(whole, timeout=30)
-    expected = losses(trainer.events(whole.attempt_id))
+    forked_trainer.stub.StartTraining(whole, timeout=30)
+    expected = losses(forked_trainer.events(whole.attempt_id))
     seen: dict[int, float] = {}
     for attempt in range(1, 30):
         checkpoints = sorted((tmp_path / "killed/output/checkpoints").glob("step-*/simmer-checkpoint.json"))
@@ -386,22 +386,24 @@ def test_killed_at_every_step_it_goes_on_bit_for_bit(trainer: TrainerProcess, tm
             hyperparameters=parameters,
             **({"resume_from": str(checkpoints[-1].parent)} if checkpoints else {}),
         )
-        trainer.stub.StartTraining(request, timeout=30)
-        watch = trainer.stub.Watch(pb.WatchRequest(attempt_id=request.attempt_id), timeout=120)
+        forked_trainer.stub.StartTraining(request, timeout=30)
+        watch = forked_trainer.stub.Watch(pb.WatchRequest(attempt_id=request.attempt_id), timeout=120)
         ended = False
         for response in watch:
             fresh = losses(list(response.events))
-            for step, loss in fresh.items():
-                assert seen.setdefault(step, loss) == loss
             ended = any(event.HasField("training_completed") for event in response.events)
             has_saved = any(event.HasField("checkpoint_saved") for event in response.events)
             # By turns after a step, whose checkpoint may be half written, and after the checkpoint.
             if ended or has_saved or (fresh and attempt % 2):
                 break
+        if not ended:
+            watch.cancel()
+            forked_trainer.restart()
+        # Those, too, that it made before it was dead.
+        for step, loss in losses(forked_trainer.events(request.attempt_id)).items():
+            assert seen.setdefault(step, loss) == loss
         if ended:
             break
-        watch.cancel()
-        trainer.restart()
     else:
         raise AssertionError("it never came to its end")
     assert seen == expected
@@ -409,26 +411,26 @@ def test_killed_at_every_step_it_goes_on_bit_for_bit(trainer: TrainerProcess, tm
 
 
 @pytest.mark.slow
-def test_a_pretrained_model_learns_and_goes_on_bit_for_bit(trainer: TrainerProcess, tmp_path: Path) -> None:
+def test_a_pretrained_model_learns_and_goes_on_bit_for_bit(forked_trainer: TrainerProcess, tmp_path: Path) -> None:
     folder = os.environ.get("SIMMER_TEST_MODEL", "")
     if not Path(folder, "config.json").is_file():
         pytest.skip("SIMMER_TEST_MODEL names no model folder")
     parameters = hyperparameters(max_steps=6, learning_rate=1e-4, checkpoint_every_steps=2)
     values: dict[str, Any] = {"model": pb.ModelSource(folder=folder), "hyperparameters": parameters}
     whole = training_request(tmp_path / "whole", **values)
-    trainer.stub.StartTraining(whole, timeout=60)
-    expected = trainer.events(whole.attempt_id)
+    forked_trainer.stub.StartTraining(whole, timeout=60)
+    expected = forked_trainer.events(whole.attempt_id)
     assert losses(expected)[6] < losses(expected)[1]
     first = training_request(tmp_path / "killed", job="killed", **values)
-    trainer.stub.StartTraining(first, timeout=60)
-    trainer.wait_for_step(first.attempt_id, 5)
-    trainer.restart()
+    forked_trainer.stub.StartTraining(first, timeout=60)
+    forked_trainer.wait_for_step(first.attempt_id, 5)
+    forked_trainer.restart()
     path = str(tmp_path / "killed/output/checkpoints/step-00000004")
     wait_until(Path(path).is_dir, 1)
     second = training_request(tmp_path / "killed", job="killed", attempt=2, resume_from=path, **values)
     started = time.monotonic()
-    trainer.stub.StartTraining(second, timeout=60)
-    after = losses(trainer.events(second.attempt_id))
+    forked_trainer.stub.StartTraining(second, timeout=60)
+    after = losses(forked_trainer.events(second.attempt_id))
     assert time.monotonic() - started < 120
     assert after == {step: losses(expected)[step] for step in (5, 6)}
     assert_same_weights(tmp_path / "whole/output/model", tmp_path / "killed/output/model")

@@ -1,7 +1,6 @@
 """Starts `python -m simmer_trainer` as a launcher does, and speaks to it."""
 
 import os
-import select
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 
 import grpc
 import psutil
+from forked_trainers import Zygote
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 
@@ -47,13 +47,18 @@ class TrainerProcess:
         environment: dict[str, str] | None = None,
         address_space_bytes: int | None = None,
         ranks: int = 1,
+        zygote: Zygote | None = None,
     ) -> None:
-        """@param address_space_bytes more than so much memory cannot be allocated"""
+        """
+        @param address_space_bytes more than so much memory cannot be allocated
+        @param zygote it is a fork of this one, and no process that imports torch itself
+        """
         self.folder = folder
         self.ranks = ranks
         self.lease_seconds = lease_seconds
         self.environment = environment or {}
         self.address_space_bytes = address_space_bytes
+        self.zygote = zygote
         folder.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> "TrainerProcess":
@@ -69,30 +74,23 @@ class TrainerProcess:
         # The path of a socket has 107 bytes at most.
         self.socket_folder = Path(tempfile.mkdtemp(prefix="simmer-"))
         self.address = f"unix:{self.socket_folder}/trainer.sock"
-        self.stderr_path = self.folder / f"stderr-{uuid.uuid4()}.log"
-        with self.stderr_path.open("w") as stderr:
-            self.process = subprocess.Popen(
-                [*self._limited(), sys.executable, *self._launched(), "-m", "simmer_trainer"],
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join(filter(None, [str(PACKAGE_FOLDER), os.environ.get("PYTHONPATH")])),
-                    "SIMMER_TRAINER_ADDRESS": self.address,
-                    "SIMMER_TRAINER_FOLDER": str(self.folder / "state"),
-                    "SIMMER_LEASE_SECONDS": str(self.lease_seconds),
-                    "SIMMER_DEVICE": "cpu",
-                    "OMP_NUM_THREADS": "2",
-                    # Threads that spin while they wait take the machine from whatever else runs there.
-                    "OMP_WAIT_POLICY": "PASSIVE",
-                    **self.environment,
-                },
-            )
-        assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], 120)
-        assert ready, "no handshake within 120 s"
-        self.handshake = self.process.stdout.readline().decode()
-        assert self.handshake, f"it ended before it served: {self.stderr_path.read_text()}"
+        name = uuid.uuid4()
+        self.stdout_path, self.stderr_path = (self.folder / f"{stream}-{name}.log" for stream in ("stdout", "stderr"))
+        own = {
+            "SIMMER_TRAINER_ADDRESS": self.address,
+            "SIMMER_TRAINER_FOLDER": str(self.folder / "state"),
+            "SIMMER_LEASE_SECONDS": str(self.lease_seconds),
+            **self.environment,
+        }
+        self.process: Any
+        if self.zygote is None:
+            command = [*self._limited(), sys.executable, *self._launched(), "-m", "simmer_trainer"]
+            with self.stdout_path.open("w") as stdout, self.stderr_path.open("w") as stderr:
+                self.process = subprocess.Popen(command, stdout=stdout, stderr=stderr, env=common_environment() | own)
+        else:
+            self.process = self.zygote.start(own, self.stdout_path, self.stderr_path)
+        wait_until(lambda: self.handshake.endswith("\n") or self.process.poll() is not None, 120)
+        assert self.handshake, f"it ended before it served: {self.stderr}"
         self.channel = grpc.insecure_channel(self.address)
         self.stub: Any = trainer_pb2_grpc.TrainerServiceStub(self.channel)
 
@@ -140,8 +138,25 @@ class TrainerProcess:
         return self.process.wait(seconds)
 
     @property
+    def handshake(self) -> str:
+        """All that it has written to stdout."""
+        return self.stdout_path.read_text() if self.stdout_path.exists() else ""
+
+    @property
     def stderr(self) -> str:
         return self.stderr_path.read_text()
+
+
+def common_environment() -> dict[str, str]:
+    """What trainers are started with, wherever they serve."""
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(PACKAGE_FOLDER), os.environ.get("PYTHONPATH")])),
+        "SIMMER_DEVICE": "cpu",
+        "OMP_NUM_THREADS": "2",
+        # Threads that spin while they wait take the machine from whatever else runs there.
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
 
 
 def _torchrun(ranks: int) -> list[str]:

@@ -1,6 +1,6 @@
 """
-Starts trainers within milliseconds: torch and TRL are imported once, here, and each trainer is a fork that then does what
-`python -m simmer_trainer` does from its first line on. A trainer is a process of its own, in a session of its own.
+Starts trainers within milliseconds: torch and TRL are imported once, here, and each trainer is a fork that then does
+what `python -m simmer_trainer` does from its first line on. It is a process of its own, in a session of its own.
 
 stdin, one JSON a line:  {"environment": {...}, "stdout": FILE, "stderr": FILE}
 When stdin ends, what still runs is killed.
