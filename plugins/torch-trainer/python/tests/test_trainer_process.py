@@ -110,95 +110,97 @@ def test_without_what_a_launcher_sets_it_says_so_and_exits(environment: dict[str
     assert result.stdout == ""
 
 
-def test_events_are_numbered_kept_and_watched_from_any_number(trainer: TrainerProcess, tmp_path: Path) -> None:
+def test_events_are_numbered_kept_and_watched_from_any_number(forked_trainer: TrainerProcess, tmp_path: Path) -> None:
     request = training_request(tmp_path)
-    assert not trainer.stub.StartTraining(request, timeout=30).already_started
-    assert trainer.stub.StartTraining(request, timeout=30).already_started
-    events = trainer.events(request.attempt_id)
+    assert not forked_trainer.stub.StartTraining(request, timeout=30).already_started
+    assert forked_trainer.stub.StartTraining(request, timeout=30).already_started
+    events = forked_trainer.events(request.attempt_id)
     assert [event.number for event in events] == list(range(1, len(events) + 1))
     assert events[0].HasField("training_started")
     assert [event.step_logged.step for event in events if event.HasField("step_logged")] == list(range(1, 11))
     assert events[-1].training_completed.steps == 10
     # A second watcher, and one that comes in the middle.
-    assert trainer.events(request.attempt_id) == events
-    assert trainer.events(request.attempt_id, after=4) == events[4:]
-    assert trainer.events(request.attempt_id, after=len(events)) == []
+    assert forked_trainer.events(request.attempt_id) == events
+    assert forked_trainer.events(request.attempt_id, after=4) == events[4:]
+    assert forked_trainer.events(request.attempt_id, after=len(events)) == []
 
-    renewed = trainer.stub.RenewLease(
+    renewed = forked_trainer.stub.RenewLease(
         pb.RenewLeaseRequest(attempt_id=request.attempt_id, acknowledged_event_number=6), timeout=10
     )
     assert renewed.expires_at.ToSeconds() > time.time() + 50
     with pytest.raises(grpc.RpcError) as refusal:
-        trainer.events(request.attempt_id, after=5)
+        forked_trainer.events(request.attempt_id, after=5)
     assert code_of(refusal) == (grpc.StatusCode.OUT_OF_RANGE, "events_gone")
-    assert trainer.events(request.attempt_id, after=6) == events[6:]
+    assert forked_trainer.events(request.attempt_id, after=6) == events[6:]
     with pytest.raises(grpc.RpcError) as unknown:
-        trainer.events("never-heard-of")
+        forked_trainer.events("never-heard-of")
     assert code_of(unknown)[0] == grpc.StatusCode.NOT_FOUND
 
     # All that survives the process.
-    trainer.restart()
-    assert trainer.stub.StartTraining(request, timeout=30).already_started
-    assert trainer.events(request.attempt_id, after=6) == events[6:]
+    forked_trainer.restart()
+    assert forked_trainer.stub.StartTraining(request, timeout=30).already_started
+    assert forked_trainer.events(request.attempt_id, after=6) == events[6:]
 
 
-def test_an_attempt_that_was_killed_is_closed_by_the_next_process(trainer: TrainerProcess, tmp_path: Path) -> None:
+def test_an_attempt_that_was_killed_is_closed_by_the_next_process(
+    forked_trainer: TrainerProcess, tmp_path: Path
+) -> None:
     request = long_request(tmp_path)
-    trainer.stub.StartTraining(request, timeout=30)
-    trainer.wait_for_step(request.attempt_id, 3)
-    assert trainer.stub.Describe(pb.DescribeRequest(), timeout=10).running_attempt_id == request.attempt_id
-    trainer.restart()
-    events = trainer.events(request.attempt_id)
+    forked_trainer.stub.StartTraining(request, timeout=30)
+    forked_trainer.wait_for_step(request.attempt_id, 3)
+    assert forked_trainer.stub.Describe(pb.DescribeRequest(), timeout=10).running_attempt_id == request.attempt_id
+    forked_trainer.restart()
+    events = forked_trainer.events(request.attempt_id)
     assert [event.number for event in events] == list(range(1, len(events) + 1))
     assert events[-1].training_failed.code == "trainer_exited"
     assert events[-1].training_failed.retryable
     assert events[-1].training_failed.step >= 3
-    assert not trainer.stub.Describe(pb.DescribeRequest(), timeout=10).HasField("running_attempt_id")
+    assert not forked_trainer.stub.Describe(pb.DescribeRequest(), timeout=10).HasField("running_attempt_id")
 
 
-def test_a_torn_last_line_of_the_journal_was_never_seen(trainer: TrainerProcess, tmp_path: Path) -> None:
+def test_a_torn_last_line_of_the_journal_was_never_seen(forked_trainer: TrainerProcess, tmp_path: Path) -> None:
     request = training_request(tmp_path)
-    trainer.stub.StartTraining(request, timeout=30)
-    events = trainer.events(request.attempt_id)
-    trainer.kill()
-    journal = trainer.folder / "state" / "attempts" / request.attempt_id / "events.log"
+    forked_trainer.stub.StartTraining(request, timeout=30)
+    events = forked_trainer.events(request.attempt_id)
+    forked_trainer.kill()
+    journal = forked_trainer.folder / "state" / "attempts" / request.attempt_id / "events.log"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:-1]) + lines[-1][:20])
-    trainer.start()
-    after = trainer.events(request.attempt_id)
+    forked_trainer.start()
+    after = forked_trainer.events(request.attempt_id)
     assert after[:-1] == events[:-1]
     assert after[-1].number == events[-1].number
     assert after[-1].training_failed.code == "trainer_exited"
 
 
-def test_one_attempt_runs_and_a_stale_one_never_does(trainer: TrainerProcess, tmp_path: Path) -> None:
+def test_one_attempt_runs_and_a_stale_one_never_does(forked_trainer: TrainerProcess, tmp_path: Path) -> None:
     second = long_request(tmp_path, attempt=2)
-    trainer.stub.StartTraining(second, timeout=30)
+    forked_trainer.stub.StartTraining(second, timeout=30)
     with pytest.raises(grpc.RpcError) as busy:
-        trainer.stub.StartTraining(training_request(tmp_path, job="other"), timeout=30)
+        forked_trainer.stub.StartTraining(training_request(tmp_path, job="other"), timeout=30)
     assert code_of(busy) == (grpc.StatusCode.FAILED_PRECONDITION, "attempt_running")
-    assert trainer.stub.Cancel(pb.CancelRequest(attempt_id=second.attempt_id), timeout=60).was_running
+    assert forked_trainer.stub.Cancel(pb.CancelRequest(attempt_id=second.attempt_id), timeout=60).was_running
     for ordinal in (1, 2):
         for _ in range(2):
             with pytest.raises(grpc.RpcError) as stale:
-                trainer.stub.StartTraining(training_request(tmp_path, attempt=ordinal), timeout=30)
+                forked_trainer.stub.StartTraining(training_request(tmp_path, attempt=ordinal), timeout=30)
             assert code_of(stale) == (grpc.StatusCode.FAILED_PRECONDITION, "attempt_stale")
         # What it has seen outlives it.
-        trainer.restart()
+        forked_trainer.restart()
     third = training_request(tmp_path, attempt=3)
-    assert not trainer.stub.StartTraining(third, timeout=30).already_started
-    assert trainer.events(third.attempt_id)[-1].HasField("training_completed")
+    assert not forked_trainer.stub.StartTraining(third, timeout=30).already_started
+    assert forked_trainer.events(third.attempt_id)[-1].HasField("training_completed")
 
 
-def test_a_job_outlives_its_stream(trainer: TrainerProcess, tmp_path: Path) -> None:
+def test_a_job_outlives_its_stream(forked_trainer: TrainerProcess, tmp_path: Path) -> None:
     request = training_request(tmp_path)
-    trainer.stub.StartTraining(request, timeout=30)
-    watch = trainer.stub.Watch(pb.WatchRequest(attempt_id=request.attempt_id))
+    forked_trainer.stub.StartTraining(request, timeout=30)
+    watch = forked_trainer.stub.Watch(pb.WatchRequest(attempt_id=request.attempt_id))
     next(watch)
-    trainer.channel.close()
-    trainer.channel = grpc.insecure_channel(trainer.address)
-    trainer.stub = trainer_pb2_grpc.TrainerServiceStub(trainer.channel)
-    assert trainer.events(request.attempt_id)[-1].HasField("training_completed")
+    forked_trainer.channel.close()
+    forked_trainer.channel = grpc.insecure_channel(forked_trainer.address)
+    forked_trainer.stub = trainer_pb2_grpc.TrainerServiceStub(forked_trainer.channel)
+    assert forked_trainer.events(request.attempt_id)[-1].HasField("training_completed")
 
 
 def test_cancel_saves_a_checkpoint_if_asked_and_is_idempotent(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
