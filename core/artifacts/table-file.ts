@@ -130,10 +130,7 @@ export async function foreignColumns(file: string): Promise<Columns> {
   try {
     const described = await connection
       .runAndReadAll(`DESCRIBE SELECT * FROM ${parquet(file)}`)
-      .catch((error: Error) => {
-        forgetReader();
-        throw foreign(file, error);
-      });
+      .catch((error: Error) => refuseForeign(file, error));
     const named = described
       .getRowObjects()
       .map(({ column_name, column_type }) => [
@@ -159,14 +156,16 @@ export async function openTableCopy(file: string): Promise<TableRows> {
   const columns = await foreignColumns(file);
   const connection = await connectToRead();
   try {
-    const rowCount = await countRows(connection, file).catch((error: Error) => {
-      forgetReader();
-      throw foreign(file, error);
-    });
+    const rowCount = await countRows(connection, file).catch((error: Error) => refuseForeign(file, error));
     return { rowCount, rows: (reading) => readTable(file, columns, reading) };
   } finally {
     connection.closeSync();
   }
+}
+
+function refuseForeign(file: string, error: Error): never {
+  forgetReader();
+  throw foreign(file, error);
 }
 
 async function countRows(connection: DuckDBConnection, file: string): Promise<number> {
