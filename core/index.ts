@@ -130,6 +130,7 @@ export type {
   EstimateJob,
   EstimatePlace,
   Facts,
+  KeptFolders,
   MemoryPart,
   PaidEstimate,
   StageEstimate,

@@ -169,15 +169,18 @@ export class ArtifactStore {
    * @param keeper a stage key, or the id of a run and, behind a dot, what keeps in it
    */
   async keptFolder(digest: string, keeper: string): Promise<string> {
-    const folder = join(this.keptAround(digest), requireName(keeper));
+    const folder = this.#home.inside('kept', requireName(digest), requireName(keeper));
     await this.#home.ready();
     await writingTo(this.home, () => makeFolder(folder));
     return folder;
   }
 
-  /** What the kept folders of one digest stand in; nothing is made. */
-  keptAround(digest: string): string {
-    return this.#home.inside('kept', requireName(digest));
+  /** The folders with a digest that there are: the one of a keeper, and those of others. */
+  async keptFolders(digest: string, keeper?: string): Promise<{ readonly own?: string; readonly others: string[] }> {
+    const around = this.#home.inside('kept', requireName(digest));
+    const names = await namesIn(around);
+    const others = names.filter((name) => name !== keeper).map((name) => join(around, name));
+    return keeper !== undefined && names.includes(keeper) ? { own: join(around, keeper), others } : { others };
   }
 
   #folderOf(uri: string): string {

@@ -4,7 +4,6 @@ import type { Artifact, TableArtifact } from '../artifacts/artifact.js';
 import type { ArtifactStore, StageCacheEntry } from '../artifacts/artifact-store.js';
 import { usdPerHour } from '../config/hardware.js';
 import type { Settings } from '../config/settings.js';
-import { countKept } from '../endpoint/kept-count.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import { checkAnswer } from '../plugin/check-answer.js';
 import type { EstimateJob, Facts, StageEstimate, StageEstimateContext, WorkEstimate } from '../plugin/estimate.js';
@@ -64,7 +63,7 @@ export async function estimatePlan(
         cacheFolder: settings.cacheFolder,
         trainer: (name) => jobs.get(name) ?? (async () => ({ notes: [unsaid] })),
         grader: graderIn(catalog),
-        kept: (of) => countKept(store.keptAround(keptDigest(stage, of)), key),
+        kept: (of) => store.keptFolders(keptDigest(stage, of), key),
       }),
     );
     const estimate = said ?? (asksOthers(stage) ? { notes: [unsaid] } : undefined);

@@ -1,5 +1,4 @@
 import type { Hardware } from '../config/hardware.js';
-import type { KeptCount } from '../endpoint/kept-count.js';
 import type { Json } from '../recipe/plan.js';
 import type { Hyperparameters, Precision } from '../trainer/trainer.js';
 
@@ -90,6 +89,14 @@ export interface PaidEstimate extends WorkEstimate {
   readonly usd?: number;
 }
 
+/** Folders of what was paid for. */
+export interface KeptFolders {
+  /** The stage's own: an attempt of it did not come to its end. Absent also where its inputs are not there yet. */
+  readonly own?: string;
+  /** Those of its runs with other inputs. Which of it serves this one only its `run` finds out. */
+  readonly others: readonly string[];
+}
+
 /** What a stage's `estimate` gets. It must be quick, and open no large file. */
 export interface StageEstimateContext {
   /** Input name to what is known of it; a list for one that takes many. Absent: nothing. */
@@ -106,8 +113,8 @@ export interface StageEstimateContext {
     choice: { readonly uses: string; readonly with: Readonly<Record<string, unknown>> },
     answers: number | undefined,
   ): Promise<PaidEstimate | undefined>;
-  /** What a `ReplyJournal` has in the folder that is `context.keptFolder(of)` of its `run`. */
-  kept(of: object): Promise<KeptCount>;
+  /** What there is of the folder that is `context.keptFolder(of)` of its `run`, and beside it. */
+  kept(of: object): Promise<KeptFolders>;
 }
 
 /** What a stage will take and make. */

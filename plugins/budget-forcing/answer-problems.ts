@@ -20,18 +20,11 @@ import { type AskingOptions, thinkingFormats } from './options.js';
 import { expandPoints, type Point, type PointGroup, rejectionPoints, withoutThinking } from './points.js';
 import { RejectionSampler, sampleIndexOf } from './rejection.js';
 import { SampleJournal } from './sample-journal.js';
+import type { ServedSamples } from './served-samples.js';
 
 /** What runs the model: a trainer, or a server. */
 export interface Backend {
   generate(request: Omit<GenerationRequest, 'model'>): AsyncIterable<GenerationEvent>;
-}
-
-/** The samples of a server. */
-export interface ServedSamples {
-  /** What they depend on besides the questions, as `context.keptFolder` takes it. */
-  readonly of: object;
-  /** Whether those of earlier runs are taken over; what costs nothing may have other weights behind the same name. */
-  readonly isPaid: boolean;
 }
 
 export interface Asked {

@@ -63,7 +63,7 @@ export const generate = defineStage({
       return openServer(context, serving, folder);
     };
     const servedBy = async (serving: ServerOptions) => {
-      const { servedSamples } = await import('./server-backend.js');
+      const { servedSamples } = await import('./served-samples.js');
       return servedSamples(options, serving, inputs.model.uri);
     };
     try {

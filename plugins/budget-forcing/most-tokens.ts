@@ -34,6 +34,7 @@ export function mostTokens(options: AskingOptions, auto = contextTokens) {
 /**
  * What a server is asked at most. By continuation each request sends all that was thought before; a server that holds
  * budgets by itself decodes each maximum from its beginning.
+ * @param problems no whole number where some of their samples are there already
  */
 export function serverEstimate(
   server: ServerOptions,
@@ -57,7 +58,7 @@ export function serverEstimate(
     1,
     limits.reduce((sum, each) => sum + each.requests, 0),
   );
-  const all = problems === undefined ? undefined : problems * samples * requests;
+  const all = problems === undefined ? undefined : Math.ceil(problems * samples * requests);
   return endpointEstimate({
     ...server,
     requests: all,

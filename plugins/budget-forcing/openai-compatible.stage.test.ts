@@ -1,8 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { KeptFolders, StageEstimateContext } from 'simmerkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { openAiCompatible } from './openai-compatible.stage.js';
@@ -311,6 +312,22 @@ describe('budget-forcing/openai-compatible', () => {
       // Fewer are no more than were asked for.
       const third = await asking(asked, () => again('third', url, { a: 'Why?' }, 1));
       expect([third.samples, third.rows.length]).toEqual([0, 1]);
+    });
+
+    it('is planned with what it has already', async () => {
+      const { url } = await serving(scripted);
+      await again('first', url, { a: 'Why?' }, 2);
+      const [digest = ''] = await readdir(join(scratchFolder, 'kept'));
+      const folder = join(scratchFolder, 'kept', digest, 'first');
+      const planned = (kept: KeptFolders, samples: number) => {
+        const options = { url, model: 'm', thinkingFormat: 'r1', price, sweep, sampling: { temperature: 1, samples } };
+        const around = { inputs: { dataset: { rows: 1 } }, kept: async () => kept } as unknown as StageEstimateContext;
+        return openAiCompatible.estimate?.(openAiCompatible.options.parse(options), around);
+      };
+      const [whole, rest] = [await planned({ others: [] }, 4), await planned({ own: folder, others: [] }, 4)];
+      expect(rest?.usd).toBeCloseTo((whole?.usd ?? 0) / 2);
+      expect(rest?.notes?.[0]).toBe('Of 4 samples 2 are there already, and are not asked for again.');
+      expect((await planned({ others: [folder] }, 4))?.notes?.[0]).toContain('earlier runs were paid for');
     });
 
     it.each([

@@ -1,6 +1,6 @@
 import { defineStage, input } from 'simmerkit';
 import { askingProblems } from './asking-problems.js';
-import { samplesOf, serverEstimate } from './most-tokens.js';
+import { samplesOf } from './most-tokens.js';
 import { endpointOptions } from './options.js';
 import { serverProblems } from './server-problems.js';
 
@@ -15,15 +15,17 @@ export const openAiCompatible = defineStage({
   },
   outputs: { generations: { type: 'generations', description: 'One row per problem, policy and sample.' } },
   check: (options, where) => [...askingProblems(options), ...serverProblems(options, options, where)],
-  estimate: (options, { inputs }) => {
+  estimate: async (options, { inputs, kept }) => {
+    const { servedEstimate } = await import('./served-samples.js');
     const [{ rows } = {}] = [inputs.dataset].flat();
     const problems = typeof rows === 'number' ? rows : undefined;
     const outputs = problems === undefined ? {} : { generations: { rows: problems * samplesOf(options) } };
-    return { ...serverEstimate(options, options, problems), outputs };
+    return { ...(await servedEstimate(options, options, problems, kept)), outputs };
   },
   async run(context) {
     const { answerProblems } = await import('./answer-problems.js');
-    const { openServer, servedSamples } = await import('./server-backend.js');
+    const { servedSamples } = await import('./served-samples.js');
+    const { openServer } = await import('./server-backend.js');
     const { options, inputs } = context;
     const generations = await answerProblems(context, {
       dataset: inputs.dataset,

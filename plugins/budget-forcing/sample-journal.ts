@@ -41,6 +41,14 @@ export class SampleJournal implements AsyncDisposable {
     }
   }
 
+  /** How many samples the journal of a folder has; 0 where it has none. */
+  static async count(folder: string): Promise<number> {
+    await using file = await open(journalFile(folder), 'r').catch(unlessMissing);
+    let count = 0;
+    if (file !== undefined) for await (const _ of samplesIn(file)) count++;
+    return count;
+  }
+
   has(promptId: string, policyId: string, sampleIndex: number): boolean {
     return this.places.has(keyOf(promptId, policyId, sampleIndex));
   }

@@ -1,5 +1,5 @@
 import { OpenAiEndpoint, type StageContext, UserError, z } from 'simmerkit';
-import type { Backend, ServedSamples } from './answer-problems.js';
+import type { Backend } from './answer-problems.js';
 import { Completions, serverKind } from './completions.js';
 import { chatRenderer, continuationSampler } from './continuation-sampler.js';
 import { endpointBackend } from './endpoint-backend.js';
@@ -51,33 +51,6 @@ export async function openServer(context: Context, server: ServerOptions, modelF
     longestThinking,
   });
   return endpointBackend(sampler, concurrency);
-}
-
-/**
- * What a server's samples depend on, which is neither placement nor how many there are.
- * @param weights URI of the model, where it is known
- */
-export function servedSamples(
-  { thinkingFormat, sweep, minThinkingTokens, spendingRule, systemMessage, promptTemplate, sampling }: AskingOptions,
-  { model, chatTemplate, budgets, longestThinking, price }: ServerOptions,
-  weights?: string,
-): ServedSamples {
-  const { samples: _, ...drawing } = sampling;
-  return {
-    of: {
-      server: { model, chatTemplate, budgets, longestThinking, weights },
-      asked: {
-        thinkingFormat,
-        sweep,
-        minThinkingTokens,
-        spendingRule,
-        systemMessage,
-        promptTemplate,
-        sampling: drawing,
-      },
-    },
-    isPaid: price !== undefined && price.inputPerMillion + price.outputPerMillion > 0,
-  };
 }
 
 const modelsSchema = z.object({ data: z.array(z.object({ id: z.string() })).min(1) });

@@ -1,5 +1,17 @@
-import type { Facts, KeptCount, StageEstimate, StageEstimateContext, TrainerJob } from 'simmerkit';
-import { describe, expect, it } from 'vitest';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  type Facts,
+  type KeptFolders,
+  type KeptReply,
+  ReplyJournal,
+  replyDigest,
+  type StageEstimate,
+  type StageEstimateContext,
+  type TrainerJob,
+} from 'simmerkit';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { classify } from './classify.stage.js';
 import { difficulty } from './difficulty.stage.js';
 import { distill } from './distill.stage.js';
@@ -11,7 +23,7 @@ const price = { inputPerMillion: 1, outputPerMillion: 10 };
 const served = { url: 'http://localhost:8000/v1', model: 'm' };
 
 /** What stages are told here: a trainer takes a second a prompt. */
-function around(inputs: StageEstimateContext['inputs'], kept: KeptCount = { replies: 0, hasOthers: false }) {
+function around(inputs: StageEstimateContext['inputs'], kept: KeptFolders = { others: [] }) {
   const jobs: TrainerJob[] = [];
   const context: StageEstimateContext = {
     inputs,
@@ -96,7 +108,7 @@ describe('curation/classify', () => {
 });
 
 describe('curation/distill', () => {
-  const estimate = async (options: object, dataset: Facts, kept?: KeptCount) => {
+  const estimate = async (options: object, dataset: Facts, kept?: KeptFolders) => {
     const { context } = around({ dataset }, kept);
     return (await distill.estimate?.(distill.options.parse({ ...served, ...options }), context)) as StageEstimate;
   };
@@ -120,14 +132,17 @@ describe('curation/distill', () => {
   });
 
   it('counts what is answered already, and says where others may be', async () => {
-    const some = await estimate({ price, maxTokens: 1000 }, rows(10), { replies: 8, hasOthers: false });
+    const own = await mkdtemp(join(tmpdir(), 'simmer-kept-'));
+    onTestFinished(() => rm(own, { recursive: true }));
+    const reply = { finish: 'stop', inputTokens: 1, outputTokens: 1, dollars: 1, maxTokens: 1000 };
+    await using journal = await ReplyJournal.open<KeptReply>(own);
+    for (let id = 0; id < 8; id++) await journal.add({ of: replyDigest(id), id: String(id), ...reply });
+    const some = await estimate({ price, maxTokens: 1000 }, rows(10), { own, others: [] });
     expect(some.usd).toBeCloseTo((2 * (512 + 10_000)) / 1e6);
     expect(some.notes?.[0]).toBe('Of at most 10 questions 8 are answered already, and are not asked again.');
-    const others = await estimate({ price, maxTokens: 1000 }, rows(10), { replies: 0, hasOthers: true });
+    const others = await estimate({ price, maxTokens: 1000 }, rows(10), { others: ['other'] });
     expect(others.usd).toBeCloseTo((10 * (512 + 10_000)) / 1e6);
-    expect(others.notes?.[0]).toBe(
-      'Earlier runs have replies to such questions: the same ones are not paid for again.',
-    );
+    expect(others.notes?.[0]).toBe('What earlier runs were answered to the same questions is not paid for again.');
   });
 });
 

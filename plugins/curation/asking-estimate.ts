@@ -1,4 +1,11 @@
-import { endpointEstimate, type Facts, formatCount, type PaidEstimate, type StageEstimateContext } from 'simmerkit';
+import {
+  EarlierReplies,
+  endpointEstimate,
+  type Facts,
+  formatCount,
+  type PaidEstimate,
+  type StageEstimateContext,
+} from 'simmerkit';
 import type { AnswererOptions } from './asking-options.js';
 import { keptOf } from './open-replies.js';
 
@@ -36,7 +43,8 @@ export async function askingEstimate(
     });
   }
   const { url = '', concurrency, requestsPerMinute, price, maxDollars } = options;
-  const { replies, hasOthers } = await kept(keptOf(options, sampling));
+  const { own, others } = await kept(keptOf(options, sampling));
+  const replies = own === undefined ? 0 : (await EarlierReplies.in(own)).size;
   const estimate = endpointEstimate({
     url,
     requests: requests === undefined ? undefined : Math.max(0, requests - replies),
@@ -50,7 +58,7 @@ export async function askingEstimate(
   const all = requests === undefined ? '' : `Of at most ${formatCount(requests)} questions `;
   const notes = [
     ...(replies > 0 ? [`${all}${formatCount(replies)} are answered already, and are not asked again.`] : []),
-    ...(hasOthers ? ['Earlier runs have replies to such questions: the same ones are not paid for again.'] : []),
+    ...(others.length > 0 ? ['What earlier runs were answered to the same questions is not paid for again.'] : []),
   ];
   return notes.length === 0 ? estimate : { ...estimate, notes: [...notes, ...(estimate.notes ?? [])] };
 }

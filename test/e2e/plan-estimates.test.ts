@@ -80,7 +80,9 @@ stages:
 
   await folder.write('pool.jsonl', pool(12));
   const larger = await simmer([...more, '--set', 'stages.pool.expect={ dataset: { rows: 12 } }'], { cwd });
-  expect(larger.stdout).toContain('asked: Earlier runs have replies to such questions');
+  expect(larger.stdout).toContain(
+    'asked: What earlier runs were answered to the same questions is not paid for again.',
+  );
   expect(larger.stdout).toMatch(/asked +unknown +at most \$12\.00/);
 });
 

@@ -91,7 +91,7 @@ describe('planning with a plugin that is a process', () => {
       cacheFolder: '.',
       trainer: () => async () => ({}),
       grader: async () => undefined,
-      kept: async () => ({ replies: 0, hasOthers: false }),
+      kept: async () => ({ others: [] }),
     };
     expect(await definition.estimate?.({ rows: 8, usd: 0.5 }, context)).toEqual({
       ...work,

@@ -1,0 +1,62 @@
+import { formatCount, type PaidEstimate, type StageEstimateContext } from 'simmerkit';
+import { samplesOf, serverEstimate } from './most-tokens.js';
+import type { AskingOptions, ServerOptions } from './options.js';
+import { SampleJournal } from './sample-journal.js';
+
+/** The samples of a server. */
+export interface ServedSamples {
+  /** What they depend on besides the questions, as `context.keptFolder` takes it. */
+  readonly of: object;
+  /** Whether those of earlier runs are taken over; what costs nothing may have other weights behind the same name. */
+  readonly isPaid: boolean;
+}
+
+/**
+ * What a server's samples depend on, which is neither placement nor how many there are.
+ * @param weights URI of the model, where it is known
+ */
+export function servedSamples(
+  { thinkingFormat, sweep, minThinkingTokens, spendingRule, systemMessage, promptTemplate, sampling }: AskingOptions,
+  { model, chatTemplate, budgets, longestThinking, price }: ServerOptions,
+  weights?: string,
+): ServedSamples {
+  const { samples: _, ...drawing } = sampling;
+  return {
+    of: {
+      server: { model, chatTemplate, budgets, longestThinking, weights },
+      asked: {
+        thinkingFormat,
+        sweep,
+        minThinkingTokens,
+        spendingRule,
+        systemMessage,
+        promptTemplate,
+        sampling: drawing,
+      },
+    },
+    isPaid: price !== undefined && price.inputPerMillion + price.outputPerMillion > 0,
+  };
+}
+
+/** What asking a server for the samples that are not there yet takes at most. */
+export async function servedEstimate(
+  options: AskingOptions,
+  server: ServerOptions,
+  problems: number | undefined,
+  kept: StageEstimateContext['kept'],
+): Promise<PaidEstimate> {
+  const { of, isPaid } = servedSamples(options, server);
+  const { own, others } = await kept(of);
+  // Draws of rejection sampling are no samples.
+  const there = own === undefined || options.sweep.rejection !== undefined ? 0 : await SampleJournal.count(own);
+  const all = problems === undefined ? undefined : problems * samplesOf(options);
+  const left = all === undefined ? problems : ((problems ?? 0) * Math.max(0, all - there)) / all;
+  const estimate = serverEstimate(server, options, left);
+  const notes = [
+    ...(there > 0 && all !== undefined
+      ? [`Of ${formatCount(all)} samples ${formatCount(there)} are there already, and are not asked for again.`]
+      : []),
+    ...(isPaid && others.length > 0 ? ['Samples that earlier runs were paid for are not asked for again.'] : []),
+  ];
+  return notes.length === 0 ? estimate : { ...estimate, notes: [...notes, ...(estimate.notes ?? [])] };
+}
