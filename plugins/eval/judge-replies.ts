@@ -43,6 +43,10 @@ export class JudgeReplies implements AsyncDisposable {
     return new JudgeReplies(await ReplyJournal.open<JudgeReply>(folder, options.log), earlier, options);
   }
 
+  get isEmpty(): boolean {
+    return this.journal.size === 0;
+  }
+
   /** The text of the reply to a question, which is sent where nobody was paid for it. */
   async to(question: JudgeQuestion, send: () => Promise<unknown>): Promise<string> {
     const of = replyDigest(question);

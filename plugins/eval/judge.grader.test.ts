@@ -9,13 +9,14 @@ import { judge, verdictIn } from './judge.grader.js';
 
 let server: Server | undefined;
 let folder: string;
-const graders: AsyncDisposable[] = [];
+let graders: AsyncDisposable[];
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'simmer-judge-'));
+  graders = [];
 });
 afterEach(async () => {
   server?.close();
-  for (const grader of graders.splice(0)) await grader[Symbol.asyncDispose]();
+  for (const grader of graders) await grader[Symbol.asyncDispose]();
   await rm(folder, { recursive: true });
 });
 
@@ -110,6 +111,26 @@ it('asks again where the server is busy, and names a server that refuses', async
     code: 'endpoint_refused',
     message: expect.stringContaining('HTTP 401'),
   });
+});
+
+it('counts an answer that the server does not take as unparsed, and fails where it takes none', async () => {
+  const { grader, asked } = await judging((content) =>
+    content.includes('filtered') ? { status: 400, text: '' } : { text: 'Yes' },
+  );
+  const answers = ['filtered', 'seven', 'eight'].map((answer, index) => ({ id: String(index), gold: '7', answer }));
+  const grades = await grader.grade(answers);
+  expect(grades.map(({ verdict }) => verdict)).toEqual(['unparsed', 'right', 'right']);
+  expect(grades[0]?.explanation).toContain('HTTP 400');
+  expect(asked).toHaveLength(3);
+  server?.close();
+  const { url, asked: refused } = await serving(() => ({ status: 400, text: '' }));
+  const other = await started({ url, concurrency: 1 }, { run: 'other' });
+  await expect(other.grader.grade([{ id: '0', gold: '1', answer: '1' }])).rejects.toMatchObject({
+    code: 'endpoint_refused',
+  });
+  const many = Array.from({ length: 20 }, (_, index) => ({ id: String(index), gold: '1', answer: `a${index}` }));
+  await expect(other.grader.grade(many)).rejects.toMatchObject({ code: 'endpoint_refused' });
+  expect(refused).toHaveLength(1 + 8);
 });
 
 it('sets aside the most that each question can cost, and says what it did cost', async () => {

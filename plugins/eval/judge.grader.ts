@@ -2,6 +2,7 @@ import {
   type AroundSending,
   defineGrader,
   type EndpointBody,
+  EndpointRefusal,
   endpointEstimate,
   type Grade,
   type GradeItem,
@@ -14,7 +15,7 @@ import {
   tokenPrice,
   z,
 } from 'simmerkit';
-import type { JudgeQuestion } from './judge-replies.js';
+import type { JudgeQuestion, JudgeReplies } from './judge-replies.js';
 
 const judgeOptions = z.strictObject({
   url: placement(serverUrl().describe('Base of an OpenAI-compatible API, e.g. http://localhost:8000/v1.')),
@@ -44,6 +45,10 @@ const judgeOptions = z.strictObject({
 type JudgeOptions = z.output<typeof judgeOptions>;
 
 const repeatedTemperature = 0.5;
+/** By these a server says that it does not take this question; it counts nothing for it. */
+const refusedRequests: readonly number[] = [400, 413, 422];
+/** So many questions refused and none answered are no matter of the questions. */
+const refusalsInARow = 8;
 /** Of the question with both answers, for estimates. */
 const promptTokens = 512;
 
@@ -66,18 +71,12 @@ export const judge = defineGrader({
     return {
       grade: async (items, signal) => {
         const signals = [context.signal, ...(signal === undefined ? [] : [signal])];
-        const judging = new Judging(options, signals, context.spending);
-        return judging.all(items, (question) =>
-          replies.to(question, () => judging.send({ model, max_tokens: maxTokens, ...question })),
-        );
+        return new Judging(options, replies, signals, context.spending).all(items);
       },
       [Symbol.asyncDispose]: () => replies[Symbol.asyncDispose](),
     };
   },
 });
-
-/** Gives the text of a judge's reply. */
-type Ask = (question: JudgeQuestion) => Promise<string>;
 
 /** Answers that are judged, some at a time. */
 class Judging {
@@ -87,9 +86,11 @@ class Judging {
   /** Aborts those that wait to send again. */
   private readonly stop = new AbortController();
   private underWay = 0;
+  private readonly refusals: EndpointRefusal[] = [];
 
   constructor(
     private readonly options: JudgeOptions,
+    private readonly replies: JudgeReplies,
     signals: readonly AbortSignal[],
     spending: Spending,
   ) {
@@ -102,13 +103,13 @@ class Judging {
     });
   }
 
-  async all(items: readonly GradeItem[], ask: Ask): Promise<readonly Grade[]> {
+  async all(items: readonly GradeItem[]): Promise<readonly Grade[]> {
     const grades: Grade[] = [];
     let next = 0;
     const work = async () => {
       try {
         for (let index = next++; index < items.length && this.failure === undefined; index = next++)
-          grades[index] = await judgeOne(items[index] as GradeItem, this.options, ask);
+          grades[index] = await this.one(items[index] as GradeItem);
       } catch (error) {
         this.failure ??= { error };
         this.stopWhereIdle();
@@ -116,10 +117,31 @@ class Judging {
     };
     await Promise.all(Array.from({ length: Math.min(this.options.concurrency, items.length) }, work));
     if (this.failure !== undefined) throw this.failure.error;
+    if (this.refusals[0] !== undefined && this.replies.isEmpty) throw this.refusals[0];
     return grades;
   }
 
-  send(body: EndpointBody): Promise<unknown> {
+  private async one(item: GradeItem): Promise<Grade> {
+    const { model, maxTokens } = this.options;
+    try {
+      return await judgeOne(item, this.options, (question) =>
+        this.replies.to(question, () => this.send({ model, max_tokens: maxTokens, ...question })),
+      );
+    } catch (error) {
+      if (!(error instanceof EndpointRefusal) || !refusedRequests.includes(error.status)) throw error;
+      this.refusals.push(error);
+      if (this.replies.isEmpty && this.refusals.length >= refusalsInARow) throw error;
+      return {
+        id: item.id,
+        parsedAnswer: item.answer,
+        parsedGold: item.gold,
+        verdict: 'unparsed',
+        explanation: error.message,
+      };
+    }
+  }
+
+  private send(body: EndpointBody): Promise<unknown> {
     const unlessOver: AroundSending = async (send) => {
       if (this.failure !== undefined) throw this.failure.error;
       this.underWay++;
@@ -138,7 +160,12 @@ class Judging {
   }
 }
 
-async function judgeOne(item: GradeItem, options: JudgeOptions, ask: Ask): Promise<Grade> {
+/** @param ask gives the text of a reply */
+async function judgeOne(
+  item: GradeItem,
+  options: JudgeOptions,
+  ask: (question: JudgeQuestion) => Promise<string>,
+): Promise<Grade> {
   const shared = { id: item.id, parsedAnswer: item.answer, parsedGold: item.gold };
   // One pass, so that a placeholder inside of an answer stays what it is.
   const content = options.prompt.replace(/\{(gold|answer)\}/g, (_, name: 'gold' | 'answer') => item[name]);
