@@ -10,7 +10,10 @@ interface Grading {
 
 const free = { inputTokens: 0, outputTokens: 0, dollars: 0 };
 
-/** Grades, on the disk before they count: a judge that is a language model costs money too. */
+/**
+ * Grades of a stage, on the disk before they count: one that was killed does not wait for a slow grader again. What a judge
+ * is paid for it keeps itself.
+ */
 export class KeptGrades implements AsyncDisposable {
   private constructor(private readonly journal: ReplyJournal<KeptGrade>) {}
 
