@@ -86,6 +86,11 @@ describe('redaction', () => {
     expect(redact('authorization: Bearer abcdefghijklmnop1234==')).toBe(`authorization: Bearer ${redacted}`);
   });
 
+  it.each(['eyJ-', 'eyJ-eyJ.', '://a:', 'sk-.'])('reads a text of many %j once', (part) => {
+    const text = part.repeat(200_000 / part.length);
+    expect(redact(text)).toBe(text);
+  });
+
   it.each([
     'task-based learning of a very long kind',
     'the disk-and-everything-else-that-is-there',

@@ -25,7 +25,8 @@ const shapes = [
   String.raw`\bxox[abprs]-[A-Za-z0-9-]{10,}`,
   String.raw`\bAKIA[0-9A-Z]{16}\b`,
   String.raw`\bAIza[0-9A-Za-z_-]{35}`,
-  String.raw`\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}`,
+  // Begun at each of its "-", a text of many would be read from each to its end.
+  String.raw`(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}`,
   String.raw`\bsimmer_[0-9a-f]{64}`,
   String.raw`(?<=\bBearer )[A-Za-z0-9._~+/-]{16,}=*`,
 ];
