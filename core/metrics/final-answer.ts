@@ -25,24 +25,31 @@ function withoutEmphasis(text: string): string {
 function lastBoxed(text: string): string | null {
   const opening = /\\(?:boxed|fbox)\s*\{/g;
   let found: string | null = null;
+  let closing: ReadonlyMap<number, number> | undefined;
   for (let match = opening.exec(text); match !== null; match = opening.exec(text)) {
-    const end = closingBrace(text, opening.lastIndex);
-    if (end === null) continue;
+    closing ??= closingBraces(text);
+    const end = closing.get(opening.lastIndex - 1);
+    if (end === undefined) continue;
     found = text.slice(opening.lastIndex, end);
     opening.lastIndex = end;
   }
   return found;
 }
 
-function closingBrace(text: string, from: number): number | null {
-  let depth = 1;
-  for (let index = from; index < text.length; index++) {
+/** Place of each brace that is closed, to that of the one that closes it. In one reading: a model may open thousands. */
+function closingBraces(text: string): ReadonlyMap<number, number> {
+  const closing = new Map<number, number>();
+  const open: number[] = [];
+  for (let index = 0; index < text.length; index++) {
     const character = text[index];
     if (character === '\\') index++;
-    else if (character === '{') depth++;
-    else if (character === '}' && --depth === 0) return index;
+    else if (character === '{') open.push(index);
+    else if (character === '}') {
+      const place = open.pop();
+      if (place !== undefined) closing.set(place, index);
+    }
   }
-  return null;
+  return closing;
 }
 
 function presence(text: string): string | null {

@@ -35,6 +35,11 @@ it('takes a box with escaped braces whole', () => {
   expect(s1('\\boxed{\\{1, 2\\}}')).toBe('\\{1, 2\\}');
 });
 
+it('reads an answer once that opens box after box and closes none, as a model does that repeats itself', () => {
+  expect(s1(`Answer: 1 ${'\\boxed{'.repeat(50_000)}`)).toMatch(/^1 /);
+  expect(s1(`${'\\boxed{'.repeat(50_000)}2}`)).toBe('2');
+});
+
 it('takes the first group of the last match of a pattern', () => {
   const extract = extractor({ pattern: '#### (.*)', flags: '' }, 'unused');
   expect(extract('#### 1\n#### 72')).toBe('72');
