@@ -65,7 +65,7 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
   const unary = unaryUntil(stopping);
   const tails = new LogTails(writes);
   const artifacts = new RunArtifacts(settings.home);
-  const analyses = new RunAnalyses(settings.home, limits.analyses);
+  const analyses = new RunAnalyses(settings.home, limits);
   let watchers = 0;
 
   return {

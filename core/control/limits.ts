@@ -12,8 +12,10 @@ export interface ServerLimits {
   readonly streams: number;
   /** Watchers at a time, over all connections. @default 1,024 */
   readonly watchers: number;
-  /** Calls at a time that read whole tables (ExplainRow, DiffEvaluations); more are refused. @default 2 */
+  /** Calls at a time that read whole tables (ExplainRow, DiffEvaluations); the next wait their turn. @default 2 */
   readonly analyses: number;
+  /** Calls that wait for that; more are refused. @default 20 */
+  readonly waitingAnalyses: number;
   /** Recipes that are checked and planned at a time; the next wait their turn. @default 2 */
   readonly plans: number;
   /** Recipes that wait for that; more are refused. @default 200 */
@@ -40,6 +42,7 @@ export const defaultLimits: ServerLimits = {
   streams: 256,
   watchers: 1024,
   analyses: 2,
+  waitingAnalyses: 20,
   plans: 2,
   waitingPlans: 200,
   callsPerSecond: 200,

@@ -42,7 +42,9 @@ export class RecipeSource {
 
   constructor(options: RecipeSourceOptions) {
     this.#options = options;
-    this.#turns = new Turns(options.limits.plans, options.limits.waitingPlans);
+    const { plans, waitingPlans } = options.limits;
+    const refusal = { code: 'too_many_plans', waitFor: 'recipes wait to be checked' };
+    this.#turns = new Turns({ atATime: plans, mostWaiting: waitingPlans, refusal });
   }
 
   /**

@@ -3,6 +3,8 @@ import { diffEvaluations, type PointDiff } from '../engine/eval-diff.js';
 import { explainRow, type RowHistory } from '../engine/explain-row.js';
 import type { RunSummary } from '../engine/run-outcome.js';
 import { UserError } from '../errors.js';
+import type { ServerLimits } from './limits.js';
+import { Turns } from './turns.js';
 
 /** A row that is not found is compared with every id there is, to name the nearest. */
 const rowIdLength = 256;
@@ -10,12 +12,12 @@ const rowIdLength = 256;
 /** Answers that whole tables are read for: a few at a time, since each takes cores and memory from the runs. */
 export class RunAnalyses {
   readonly #home: string;
-  readonly #limit: number;
-  #running = 0;
+  readonly #turns: Turns;
 
-  constructor(home: string, limit: number) {
+  constructor(home: string, { analyses, waitingAnalyses }: ServerLimits) {
     this.#home = home;
-    this.#limit = limit;
+    const refusal = { code: 'too_many_analyses', waitFor: 'others wait for tables to be read' };
+    this.#turns = new Turns({ atATime: analyses, mostWaiting: waitingAnalyses, refusal });
   }
 
   /** @throws UserError `invalid_row_id`, `too_many_analyses`, and as `explainRow` */
@@ -33,18 +35,7 @@ export class RunAnalyses {
     return this.#within((store) => diffEvaluations(before, after, store));
   }
 
-  async #within<Answer>(read: (store: ArtifactStore) => Promise<Answer>): Promise<Answer> {
-    if (this.#running >= this.#limit) {
-      throw new UserError('too_many_analyses', `The server reads tables for ${this.#running} others already.`, {
-        kind: 'environment',
-        hint: 'Try again in a moment.',
-      });
-    }
-    this.#running += 1;
-    try {
-      return await read(await ArtifactStore.open(this.#home));
-    } finally {
-      this.#running -= 1;
-    }
+  #within<Answer>(read: (store: ArtifactStore) => Promise<Answer>): Promise<Answer> {
+    return this.#turns.take(async () => read(await ArtifactStore.open(this.#home)));
   }
 }

@@ -2,8 +2,10 @@ import { setImmediate as loop } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { Turns } from './turns.js';
 
+const refusal = { code: 'too_many', waitFor: 'others wait' };
+
 it('work is done for a few at a time, in the order in which it came, also after some that failed', async () => {
-  const turns = new Turns(2, 10);
+  const turns = new Turns({ atATime: 2, mostWaiting: 10, refusal });
   const begun: number[] = [];
   let running = 0;
   let most = 0;
@@ -22,7 +24,7 @@ it('work is done for a few at a time, in the order in which it came, also after 
 });
 
 it('others are served between two turns, and who comes when too many wait is refused', async () => {
-  const turns = new Turns(1, 2);
+  const turns = new Turns({ atATime: 1, mostWaiting: 2, refusal });
   const told: string[] = [];
   const served = async () => {
     for (let call = 0; call < 3; call++) {
@@ -35,7 +37,10 @@ it('others are served between two turns, and who comes when too many wait is ref
       told.push(name);
     }),
   );
-  await expect(turns.take(async () => undefined)).rejects.toMatchObject({ code: 'too_many_plans' });
+  await expect(turns.take(async () => undefined)).rejects.toMatchObject({
+    code: 'too_many',
+    message: '2 others wait already.',
+  });
   await Promise.all([served(), ...taken]);
   const [a, b, c] = ['a', 'b', 'c'].map((name) => told.indexOf(name));
   expect(told.slice(a, b)).toContain('served');

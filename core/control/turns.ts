@@ -1,19 +1,25 @@
 import { setImmediate as others } from 'node:timers/promises';
 import { UserError } from '../errors.js';
 
+export interface TurnsOptions {
+  readonly atATime: number;
+  /** More are refused. */
+  readonly mostWaiting: number;
+  /** The code of that, and what those that wait are for: "30 WAIT_FOR already." */
+  readonly refusal: { readonly code: string; readonly waitFor: string };
+}
+
 /** Has work that holds up a whole server done for a few at a time, first come, first served; all other calls come in between. */
 export class Turns {
-  readonly #atATime: number;
-  readonly #mostWaiting: number;
+  readonly #options: TurnsOptions;
   #running = 0;
   readonly #waiting: (() => void)[] = [];
 
-  constructor(atATime: number, mostWaiting: number) {
-    this.#atATime = atATime;
-    this.#mostWaiting = mostWaiting;
+  constructor(options: TurnsOptions) {
+    this.#options = options;
   }
 
-  /** @throws UserError `too_many_plans`, and as the work */
+  /** @throws UserError with the code of the refusal, and as the work */
   async take<Result>(work: () => Promise<Result>): Promise<Result> {
     await this.#begin();
     try {
@@ -27,12 +33,13 @@ export class Turns {
   }
 
   async #begin(): Promise<void> {
-    if (this.#running < this.#atATime) {
+    const { atATime, mostWaiting, refusal } = this.#options;
+    if (this.#running < atATime) {
       this.#running += 1;
       return;
     }
-    if (this.#waiting.length >= this.#mostWaiting) {
-      throw new UserError('too_many_plans', `${this.#waiting.length} recipes wait to be checked already.`, {
+    if (this.#waiting.length >= mostWaiting) {
+      throw new UserError(refusal.code, `${this.#waiting.length} ${refusal.waitFor} already.`, {
         kind: 'environment',
         hint: 'Try again in a moment.',
       });

@@ -358,8 +358,18 @@ describe('a connection', () => {
     await expect(harness.events(run!.runId)).rejects.toMatchObject({ code: 'too_many_watchers' });
   });
 
+  it('waits its turn where tables are read for others', async () => {
+    const harness = await start({ limits: { analyses: 1 } });
+    const { runId } = (await harness.client.createRun({ requestId: 'r', recipe: recipeText(curation) })).run!;
+    await harness.events(runId);
+    const explain = () => harness.client.explainRow({ runId, rowId: 'nobody' });
+    const explained = await Promise.allSettled(Array.from({ length: 5 }, explain));
+    const codes = explained.map((call) => (call.status === 'rejected' ? call.reason.code : 'ok'));
+    expect(new Set(codes)).toEqual(new Set(['row_not_found']));
+  });
+
   it('reads tables only for as many as the limit says, and looks for no row with an endless id', async () => {
-    const harness = await start({ limits: { analyses: 0 } });
+    const harness = await start({ limits: { analyses: 0, waitingAnalyses: 0 } });
     const { runId } = (await harness.client.createRun({ requestId: 'r', recipe: recipeText(curation) })).run!;
     const explain = (rowId: string) => harness.client.explainRow({ runId, rowId });
     await expect(explain('0123')).rejects.toMatchObject({ code: 'too_many_analyses' });
