@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import type { PointDiff } from '../engine/eval-diff.js';
 import type { RowHistory } from '../engine/explain-row.js';
 import type { ByteRange, RunArtifact } from '../engine/run-artifacts.js';
 import { type RunOutcome, type RunSummary, reportFile } from '../engine/run-outcome.js';
-import { isUserError, toErrorRecord, UserError } from '../errors.js';
+import { exitCodes, isUserError, toErrorRecord, UserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
 import { formatBytes } from '../figures.js';
 import type { Recipe, Run } from '../generated/simmer/control/v1/control.js';
@@ -21,6 +21,8 @@ import { readDataFile } from '../recipe/data-file.js';
 import type { Overrides } from '../recipe/overrides.js';
 import type { Plan } from '../recipe/plan.js';
 import { fetchArtifact } from './fetch-files.js';
+import { onInterrupt } from './interrupts.js';
+import { leave } from './leave.js';
 import type { ResumeOptions, StartedRun, StartOptions, Workspace } from './open-workspace.js';
 import { type RunConsoleOptions, runConsole } from './run-console.js';
 import type { WorkspaceFlags } from './workspace.js';
@@ -32,6 +34,7 @@ const largeBytes = 32 * 1024 * 1024;
 export class RemoteWorkspace implements Workspace {
   readonly #client: ControlClient;
   readonly #copies: string[] = [];
+  #leaving: Disposable | undefined;
   /** What is to be said of a report that is not on this machine. */
   #reportElsewhere: string | undefined;
   /** That the server is gone is said once, whoever watches here. */
@@ -120,7 +123,13 @@ export class RemoteWorkspace implements Workspace {
     const { openTableCopy } = await import('../artifacts/table-file.js');
     const bytes = artifact.files.reduce((sum, { size }) => sum + size, 0);
     if (bytes > largeBytes) process.stderr.write(`Fetching the table from ${this.place}: ${formatBytes(bytes)}.\n`);
-    const folder = join(await this.#copyFolder(), 'table');
+    const copy = await this.#copyFolder();
+    // It may be large.
+    this.#leaving = onInterrupt(() => {
+      rmSync(copy, { recursive: true, force: true });
+      leave(exitCodes.interrupted);
+    });
+    const folder = join(copy, 'table');
     await fetchArtifact(artifact, folder, (range) => this.readArtifact(range));
     return openTableCopy(join(folder, tableFile));
   }
@@ -198,6 +207,7 @@ export class RemoteWorkspace implements Workspace {
   async [Symbol.asyncDispose]() {
     this.#client[Symbol.dispose]();
     for (const folder of this.#copies) await rm(folder, { recursive: true, force: true });
+    this.#leaving?.[Symbol.dispose]();
     // Not before: until now the console may have drawn over it.
     if (this.#reportElsewhere !== undefined) process.stderr.write(`${this.#reportElsewhere}\n`);
   }
