@@ -32,7 +32,6 @@ export {
   usageOf,
 } from './endpoint/endpoint-cost.js';
 export { type EndpointWork, endpointEstimate } from './endpoint/endpoint-estimate.js';
-export type { KeptCount } from './endpoint/kept-count.js';
 export {
   type AroundSending,
   type EndpointBody,

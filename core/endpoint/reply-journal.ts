@@ -1,7 +1,9 @@
 import { readSync } from 'node:fs';
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { formatCount } from '../figures.js';
 import type { Log } from '../plugin/definitions.js';
+
 import { parsedLine, wholeLines } from './reply-lines.js';
 
 /** What is kept of a question, at least. */
@@ -39,8 +41,8 @@ interface Unanswered {
 
 /**
  * What was paid for, a line of JSON each in `replies.jsonl`: a reply is on the disk before it counts, so that a stage that
- * was killed does not ask again. Only places are in memory, since traces are long. From the first torn line on, lines are
- * dropped.
+ * was killed does not ask again. Only places are in memory, since traces are long. A last line that is torn is dropped; one
+ * that is damaged is passed over, and left where it is.
  */
 export class ReplyJournal<Entry extends PaidReply> implements AsyncDisposable {
   private readonly places = new Map<string, Place>();
@@ -60,10 +62,15 @@ export class ReplyJournal<Entry extends PaidReply> implements AsyncDisposable {
   /** Opens the journal of a folder, or begins one. @param log is told what an earlier attempt left */
   static async open<Entry extends PaidReply>(folder: string, log?: Log): Promise<ReplyJournal<Entry>> {
     await mkdir(folder, { recursive: true });
-    const file = await open(journalFile(folder), 'a+', 0o600);
+    const path = journalFile(folder);
+    const file = await open(path, 'a+', 0o600);
     const journal = new ReplyJournal<Entry>(file);
     try {
-      await journal.readLines();
+      const damaged = await journal.readLines();
+      if (damaged > 0) {
+        const what = `${formatCount(damaged)} of its lines cannot be read, and what they kept is asked for again.`;
+        log?.warning(`${path} is damaged: ${what}`);
+      }
       // What was under way when its core was killed may have been answered, and then it costs what it can.
       for (const dollars of journal.open.values()) journal.sums.dollars += dollars;
       journal.open.clear();
@@ -175,12 +182,18 @@ export class ReplyJournal<Entry extends PaidReply> implements AsyncDisposable {
     this.open.delete(id);
   }
 
-  private async readLines(): Promise<void> {
+  /** @returns how many lines cannot be read */
+  private async readLines(): Promise<number> {
+    let damaged = 0;
     for await (const text of wholeLines(this.file)) {
       const line = parsedLine<Entry | Asked | Unanswered>(text);
-      if (line === undefined) break;
-      this.note(line, text.length);
+      if (line !== undefined) this.note(line, text.length);
+      else {
+        damaged += 1;
+        this.end += text.length;
+      }
     }
     await this.file.truncate(this.end);
+    return damaged;
   }
 }

@@ -24,7 +24,8 @@ export async function* wholeLines(file: FileHandle): AsyncGenerator<Buffer> {
 /** Undefined for a line that is damaged. */
 export function parsedLine<Line>(line: Buffer): Line | undefined {
   try {
-    return JSON.parse(line.toString('utf8')) as Line;
+    const value: unknown = JSON.parse(line.toString('utf8'));
+    return typeof value === 'object' && value !== null ? (value as Line) : undefined;
   } catch {
     return undefined;
   }

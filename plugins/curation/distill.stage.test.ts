@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { appendFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -346,6 +346,26 @@ describe('curation/distill', () => {
     // Four answers, the one that did not come at its most, and the killed one: also where it was asked again since.
     expect(await dollars()).toBeCloseTo(4 * 0.001 + 0.002 + 0.25, 10);
     expect(await dollars()).toBeCloseTo(4 * 0.001 + 0.002 + 0.25, 10);
+  });
+
+  it('passes over a line of what is kept that is damaged, and pays again for nothing but that', async () => {
+    behave = thought;
+    await run(dataset('a', 'b', 'c', 'd'), { concurrency: 1 });
+    const [digest = ''] = await readdir(join(scratchFolder, 'kept'));
+    const file = join(scratchFolder, 'kept', digest, 'key', 'replies.jsonl');
+    const lines = (await readFile(file, 'utf8')).split('\n');
+    const damaged = lines.findIndex((line) => line.startsWith('{"of"') && line.includes('about b'));
+    lines[damaged] = lines[damaged]!.replaceAll('"', '\0');
+    await writeFile(file, lines.join('\n'));
+    for (let again = 1; again <= 2; again += 1) {
+      const { logged, rows } = await run(dataset('a', 'b', 'c', 'd'), { concurrency: 1 });
+      expect(rows('dataset')).toHaveLength(4);
+      expect(['a', 'b', 'c', 'd'].map(timesAsked)).toEqual([1, 2, 1, 1]);
+      expect(logged).toContainEqual({
+        level: 'warning',
+        message: expect.stringContaining('replies.jsonl is damaged: 1 of its lines cannot be read'),
+      });
+    }
   });
 
   it('fails where the server takes no question at all, and asks again once it may', async () => {
