@@ -98,6 +98,8 @@ export async function readPlan(runFolder: string): Promise<Plan> {
   let plan: Plan;
   try {
     plan = JSON.parse(await readFile(file, 'utf8')) as Plan;
+    if (typeof plan?.format !== 'number') throw new Error('it is no plan.');
+    if (plan.format === 1 && !Array.isArray(plan.stages)) throw new Error('it has no stages.');
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new UserError('run_folder_damaged', `The plan of the run cannot be read: ${file}: ${reason}`, {

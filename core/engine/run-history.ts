@@ -101,7 +101,7 @@ export async function summaryOf(
   };
 }
 
-/** A run whose log cannot be read, as far as the rest of its folder tells of it; undefined where nothing does. */
+/** A run whose log or plan cannot be read, as far as the rest of its folder tells of it; undefined where nothing does. */
 export async function unreadableRun(runFolder: string): Promise<RunSummary | undefined> {
   try {
     const [plan, written] = await Promise.all([readPlan(runFolder), stat(join(runFolder, 'recipe.yaml'))]);
@@ -116,7 +116,9 @@ export async function unreadableRun(runFolder: string): Promise<RunSummary | und
       stagesTotal: plan.stages.length,
     };
   } catch {
-    return undefined;
+    const state = await readRunState(runFolder).catch(() => undefined);
+    if (state === undefined || state.runId === '') return undefined;
+    return summaryOf(state, runFolder, false, { stagesTotal: Object.keys(state.stages).length });
   }
 }
 

@@ -1,4 +1,4 @@
-import { appendFile, mkdir, readdir, readFile, readlink, rm } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Event } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
@@ -299,6 +299,27 @@ describe('the runs of a home', () => {
     });
     expect([latest.runId, read]).toEqual([runId, [runFolder]]);
   });
+
+  it.each(['', '{"format":', 'null', '[]', '{"format": 1}'])(
+    'are listed with one whose plan is %j, which alone cannot be looked at',
+    async (plan) => {
+      await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+      const damaged = await harness.run(diamond);
+      const sound = await harness.run(diamond);
+      await writeFile(join(damaged.runFolder, 'plan.json'), plan);
+      const list = await harness.manager.list();
+      expect(new Map(list.map(({ runId, ...run }) => [runId, [run.recipe, run.status, run.stagesDone]]))).toEqual(
+        new Map([
+          [sound.runId, ['diamond', 'completed', 3]],
+          [damaged.runId, ['diamond', 'completed', 3]],
+        ]),
+      );
+      await expect(harness.manager.find(damaged.runId)).rejects.toMatchObject({
+        code: 'run_folder_damaged',
+        message: expect.stringContaining('plan.json'),
+      });
+    },
+  );
 
   it('are not found by an empty name, also where there is but one', async () => {
     await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
