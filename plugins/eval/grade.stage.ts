@@ -7,7 +7,6 @@ import {
   pace,
   type Row,
   requireColumns,
-  type StageEvent,
   shareInterval,
   type TableArtifact,
   textIn,
@@ -69,6 +68,7 @@ export const grade = defineStage({
   async run(context) {
     const { extractor } = await import('./extraction.js');
     const { GradedRuns } = await import('./graded-run.js');
+    const { measureRun } = await import('./run-metrics.js');
     const { options, inputs } = context;
     requireColumns(inputs.generations, ['id', 'prompt_id', 'policy', 'answer'], 'The generations');
     if (inputs.generations.rowCount === 0) {
@@ -131,8 +131,7 @@ export const grade = defineStage({
     });
     await steps.finish(accuracyFigures(right, steps.done));
     for (const run of runs.all()) {
-      for (const metric of await measureRun(run, { draws: options.draws, seed: context.seed }))
-        await context.emit(metric);
+      for (const metric of measureRun(run, { draws: options.draws, seed: context.seed })) await context.emit(metric);
     }
     const cut = runs.all().filter((run) => run.answerCutShare > 0.5);
     if (cut.length > 0) {
@@ -214,41 +213,4 @@ async function* batches(rows: AsyncIterable<Row>, size: number): AsyncIterable<R
     batch = [];
   }
   if (batch.length > 0) yield batch;
-}
-
-/** The metrics of one model under one policy, as the README lists them. */
-async function measureRun(
-  run: GradedRun,
-  options: { readonly draws: number; readonly seed: number },
-): Promise<StageEvent[]> {
-  const { bootstrapMean } = await import('./statistics.js');
-  const { runLabels } = await import('./graded-run.js');
-  const { samplingMetrics } = await import('./sampling-metrics.js');
-  const name = (figure: string) => `${run.model}.${figure}@${run.policy.id}`;
-  const labels = runLabels(run);
-  const count = run.problems.size;
-  const accuracy = bootstrapMean(run.accuracies(), { ...options, purpose: name('accuracy') });
-  const figure = (of: string, value: number, unit: string): StageEvent => ({
-    type: 'metric.measured',
-    data: { name: name(of), value, unit, count, labels },
-  });
-  return [
-    {
-      type: 'metric.measured',
-      data: { name: name('accuracy'), value: accuracy.mean, interval: accuracy.interval, unit: 'share', count, labels },
-    },
-    ...samplingMetrics(run, options),
-    figure('unparsed', run.unparsedShare, 'share'),
-    ...(run.timedOutShare === 0 ? [] : [figure('timed-out', run.timedOutShare, 'share')]),
-    ...(run.contextCutShare === 0 ? [] : [figure('context-cut', run.contextCutShare, 'share')]),
-    ...(run.disputedShare === 0 ? [] : [figure('finish-disputed', run.disputedShare, 'share')]),
-    figure('thinking-tokens', run.meanThinkingTokens, 'tokens'),
-    figure('answer-tokens', run.meanAnswerTokens, 'tokens'),
-    figure('thinking-finished', run.finishedShare, 'share'),
-    figure('forced-end', run.forcedEndShare, 'share'),
-    figure('sequence-end', run.sequenceEndShare, 'share'),
-    figure('extended', run.extendedShare, 'share'),
-    figure('waits', run.meanWaits, 'waits'),
-    figure('answer-cut', run.answerCutShare, 'share'),
-  ];
 }

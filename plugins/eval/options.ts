@@ -1,6 +1,6 @@
 import { graderChoice, patternFault, z } from 'simmerkit';
 
-const draws = z.int().min(100).default(10_000).describe('Bootstrap draws of each interval. s1: 10,000.');
+export const draws = z.int().min(100).default(10_000).describe('Bootstrap draws of each interval. s1: 10,000.');
 
 /** How a final answer is found; see the option `extraction`. */
 export const extractionSchema = z.union([

@@ -141,3 +141,35 @@ it('lets the first samples vote at each size, and takes the best of them', async
 it('refuses to let more vote than there are', async () => {
   await expect(voted({ p: [['7', 1]] }, { sizes: [4] })).rejects.toMatchObject({ code: 'too_few_samples' });
 });
+
+it('measures the accuracy of a vote with its interval, as that of any policy', async () => {
+  const samples = {
+    p: [
+      ['8', 10],
+      ['7', 20],
+      ['7', 30],
+    ],
+    q: [
+      ['8', 10],
+      ['8', 20],
+      ['7', 30],
+    ],
+  } as const;
+  const { events } = await runStage(vote, { options: { sizes: [1, 3] }, inputs: { graded: graded(samples) } });
+  const accuracies = events.flatMap(({ type, data }) =>
+    type === 'metric.measured' && data.name.includes('accuracy') ? [data] : [],
+  );
+  const labels = { model: 'm', method: 'majority', ignore: 0, word: '' };
+  expect(accuracies).toEqual([
+    {
+      ...{ name: 'm.accuracy@64+maj1', value: 0, unit: 'share', count: 2 },
+      interval: [0, expect.closeTo(0.6576, 3)],
+      labels: { ...labels, policy: '64+maj1', maxThinkingTokens: 64 },
+    },
+    {
+      ...{ name: 'm.accuracy@64+maj3', value: 0.5, unit: 'share', count: 2 },
+      interval: [0, 1],
+      labels: { ...labels, policy: '64+maj3', maxThinkingTokens: 192 },
+    },
+  ]);
+});

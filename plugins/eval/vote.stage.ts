@@ -1,5 +1,6 @@
 import { defineStage, input, numberIn, type Row, requireColumns, textIn, UserError, z } from 'simmerkit';
 import { canonicalNumber, normalizeAnswer } from './exact.grader.js';
+import { draws } from './options.js';
 
 const voteOptions = z.strictObject({
   sizes: z
@@ -15,6 +16,7 @@ const voteOptions = z.strictObject({
       'Which one of k samples to take: of the shortest or longest thinking, or a right one where there is one (oracle: ' +
         'what a perfect verifier would reach).',
     ),
+  draws,
 });
 
 export const vote = defineStage({
@@ -27,6 +29,8 @@ export const vote = defineStage({
       ? []
       : [{ path: 'bestOf', code: 'nothing_to_make', message: 'Neither a majority nor a best of k is asked for.' }],
   async run(context) {
+    const { GradedRuns } = await import('./graded-run.js');
+    const { measureRun } = await import('./run-metrics.js');
     const { options, inputs } = context;
     requireColumns(inputs.graded, ['id', 'prompt_id', 'policy', 'sample_index', 'verdict', 'extracted'], 'The dataset');
     const groups = new Map<string, Row[]>();
@@ -39,7 +43,7 @@ export const vote = defineStage({
     const most = Math.max(0, ...[...groups.values()].map((group) => group.length));
     const sizes = [...new Set(options.sizes ?? [most])].sort((one, other) => one - other);
 
-    function* rows(): Iterable<Row> {
+    function* votes(): Iterable<Row> {
       for (const group of groups.values()) {
         group.sort((one, other) => (numberIn(one, 'sample_index') ?? 0) - (numberIn(other, 'sample_index') ?? 0));
         for (const size of sizes) {
@@ -51,10 +55,19 @@ export const vote = defineStage({
         }
       }
     }
+    const runs = new GradedRuns();
+    function* rows(): Iterable<Row> {
+      for (const row of votes()) {
+        runs.runOf(row).add(row);
+        yield row;
+      }
+    }
     const voted = await context.artifacts.writeDataset(rows(), {
       columns: inputs.graded.columns,
       metadata: { sizes, majority: options.majority, bestOf: options.bestOf },
     });
+    for (const run of runs.all())
+      for (const metric of measureRun(run, { draws: options.draws, seed: context.seed })) await context.emit(metric);
     return { voted };
   },
 });
