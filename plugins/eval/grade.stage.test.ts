@@ -153,6 +153,13 @@ describe('eval/grade', () => {
         message: `${shares} In 2 of 4 the pattern of \`extraction\` matches nothing: (\\d+|two)$ ${said}`,
       },
     ]);
+    expect(await warnings({ extraction: 'whole' })).toMatchObject([
+      {
+        message: expect.stringMatching(
+          /tuned at 128: 100\.0%\)\. The grader says, e\.g\.: .* "final answer: 0" cannot be read as one\.$/,
+        ),
+      },
+    ]);
     expect(await warnings({ extraction: { pattern: '\\d+|two' } })).toEqual([]);
   });
 

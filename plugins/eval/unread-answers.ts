@@ -26,7 +26,9 @@ export function unreadWarning(
   return [
     `More than half of the answers could not be read, and count as not right (${shares.join(', ')}).`,
     ...(notFound === 0 ? [] : [`In ${notFound} of ${samples} ${remedies(extraction)}`]),
-    ...(said === undefined ? [] : [`Of others the grader says, e.g.: ${said}`]),
+    ...(said === undefined
+      ? []
+      : [`${notFound === 0 ? 'The grader says' : 'Of others the grader says'}, e.g.: ${said}`]),
   ].join(' ');
 }
 
