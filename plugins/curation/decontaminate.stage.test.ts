@@ -52,6 +52,25 @@ describe('curation/decontaminate', () => {
     });
   });
 
+  it('warns where most rows share words, which are then a template more often than a leak', async () => {
+    const given = table(
+      'Ann: one two three four five six seven eight',
+      'Bob: one two three four five six seven eight',
+      'two three four five six seven eight nine. And so on',
+      'another question',
+    );
+    const { result } = await decisions(given, evaluation);
+    expect(result.logged).toEqual([
+      {
+        level: 'warning',
+        message:
+          '3 of 4 rows share 8 words with an evaluation question, 2 of them "one two three four five six seven eight". ' +
+          "Where that is a template's and no leak, raise `words`.",
+      },
+    ]);
+    expect((await decisions(given, evaluation, { words: 9 })).result.logged).toEqual([]);
+  });
+
   it('looks at the earlier turns of a chat, too', async () => {
     const chats = { ...columns, history: 'STRUCT("role" VARCHAR, content VARCHAR)[]' };
     const turn = (content: string) => [{ role: 'user', content }];

@@ -1,4 +1,14 @@
-import { defineStage, input, manyInputs, pace, type Row, requireColumns, textIn, workInThreads } from 'simmerkit';
+import {
+  defineStage,
+  formatCount,
+  input,
+  manyInputs,
+  pace,
+  type Row,
+  requireColumns,
+  textIn,
+  workInThreads,
+} from 'simmerkit';
 import { comparedColumns, comparedText } from './compared-text.js';
 import type { EvaluationIndex } from './decontaminate.work.js';
 import { hasHistory, historyOf } from './history.js';
@@ -41,6 +51,7 @@ export const decontaminate = defineStage({
     const settings: EvaluationIndex = { columns: trained, words: options.words, questions };
     const work = { columns: trained, texts: 'utf8', module, settings, unit: 'rows' } as const;
     const drops = await gatherDrops(workInThreads<EvaluationIndex, FoundDrops>(context, dataset, work));
+    if (drops.size > dataset.rowCount / 2) context.log.warning(mostlyShared(drops, dataset.rowCount, options.words));
     if (!options.acrossSources) return await sieve(context, dataset, (at) => drops.get(at));
     // What a source may share depends on what was kept of those before it: one row after the other.
     const kept = new NgramIndex<string>(options.words);
@@ -61,4 +72,18 @@ export const decontaminate = defineStage({
 /** Of the turns before, what is asked: instructions to a model and its greetings are alike in many sources. */
 function withQuestionsAlone(row: Row): Row {
   return { ...row, history: historyOf(row).filter(({ role }) => role === 'user') };
+}
+
+/** Questions of one template share its words: dropping most of a dataset is more often that than a leak. */
+function mostlyShared(drops: ReadonlyMap<number, Drop>, rows: number, words: number): string {
+  const counts = new Map<string, number>();
+  for (const { evidence = '' } of drops.values()) {
+    const shared = evidence.slice(evidence.indexOf(': ') + 2);
+    counts.set(shared, (counts.get(shared) ?? 0) + 1);
+  }
+  const [often, count] = [...counts].reduce((most, one) => (one[1] > most[1] ? one : most), ['', 0]);
+  return (
+    `${formatCount(drops.size)} of ${formatCount(rows)} rows share ${words} words with an evaluation question, ` +
+    `${formatCount(count)} of them "${often}". Where that is a template's and no leak, raise \`words\`.`
+  );
 }
