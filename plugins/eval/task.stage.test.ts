@@ -66,6 +66,18 @@ it.each([
   await expect(load({ file: 'own.yaml', data: 'own.jsonl', ...more })).rejects.toMatchObject({ code });
 });
 
+it('names the line of data that is not UTF-8, in place of asking what nobody wrote', async () => {
+  await writeFile(join(folder, 'own.yaml'), yaml);
+  const lines = '{"q": "1+1?", "a": "#### 2"}\n{"q": "Caf\u00e9?", "a": "#### 2"}\n';
+  await writeFile(join(folder, 'own.jsonl'), lines, 'latin1');
+  await expect(load({ file: 'own.yaml', data: 'own.jsonl' })).rejects.toMatchObject({
+    code: 'not_utf8',
+    message: expect.stringMatching(/own\.jsonl, line 2 is not UTF-8/),
+  });
+  await writeFile(join(folder, 'own.jsonl'), `\ufeff${lines}`);
+  expect(await load({ file: 'own.yaml', data: 'own.jsonl' })).toMatchObject([{}, { question: 'Solve: Caf\u00e9?' }]);
+});
+
 it('is refused while a recipe is checked where its task is wrong, or nothing says which data is meant', async () => {
   const problems = async (options: object, records = 0) =>
     await task.check?.(task.options.parse(options), { recipeFolder: folder, inputs: { records } });

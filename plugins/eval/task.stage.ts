@@ -151,13 +151,14 @@ function dataFile(chosen: Task, options: TaskOptions, recipeFolder: string): str
 }
 
 async function recordsOf(file: string, sha256: string | undefined, chosen: Task): Promise<DataRecord[]> {
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
     throw new UserError('file_missing', `${file} cannot be read: ${error.code}.`, {
       kind: 'environment',
       hint: `Put the data of ${chosen.name} there, or give its path as \`data\`.`,
     });
   });
-  checkSha256(file, text, sha256);
+  checkSha256(file, bytes, sha256);
+  const text = textOf(file, bytes);
   return file.endsWith('.csv') ? csvRecords(file, text) : jsonRecords(file, text);
 }
 
@@ -172,8 +173,23 @@ async function recordsIn(table: TableArtifact, { fields }: Task): Promise<DataRe
   return records;
 }
 
-function checkSha256(file: string, text: string, expected: string | undefined): void {
-  const found = createHash('sha256').update(text).digest('hex');
+/** Without a byte order mark. */
+function textOf(file: string, bytes: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (error) {
+    // Decoded leniently, the first thing that is not UTF-8 is the first replacement character.
+    const before = bytes.toString('utf8').split('\ufffd', 1)[0] ?? '';
+    throw new UserError('not_utf8', `${file}, line ${before.split('\n').length} is not UTF-8 text.`, {
+      kind: 'environment',
+      hint: `Convert the file first: iconv -f latin1 -t utf8 ${file}`,
+      cause: error,
+    });
+  }
+}
+
+function checkSha256(file: string, bytes: Buffer, expected: string | undefined): void {
+  const found = createHash('sha256').update(bytes).digest('hex');
   if (expected === undefined || found === expected) return;
   throw new UserError('checksum_differs', `The SHA-256 of ${file} is ${found}, expected ${expected}.`, {
     kind: 'environment',
