@@ -14,7 +14,10 @@ it('says that the disk is full where the report does not fit any more', async ()
   const store = await ArtifactStore.open(home);
   const runFolder = store.runFolder('one');
   await mkdir(runFolder, { recursive: true });
-  await writeFile(join(runFolder, 'plan.json'), JSON.stringify({ format: 1, recipe: 'one', recipeFolder: home, stages: [] }));
+  await writeFile(
+    join(runFolder, 'plan.json'),
+    JSON.stringify({ format: 1, recipe: 'one', recipeFolder: home, stages: [] }),
+  );
   await writeFile(eventsFile(runFolder), '');
   const definition = defineSink({
     description: 'Writes to a disk that is full.',
