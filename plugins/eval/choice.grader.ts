@@ -44,7 +44,9 @@ export function chosenLetter(text: string, letters: string): string | null {
     .replace(/["'“‘]([A-Z])["'”’]/g, '$1')
     .trim();
   // What stands alone in the first line is the answer, and explained in the next.
-  const alone = new RegExp(`^\\(?([${letters}${letters.toLowerCase()}])\\)?\\s*[.:]?\\s*(?:\\n|$)`).exec(plain)?.[1];
+  const alone = new RegExp(`^\\(?([${letters}${letters.toLowerCase()}])\\)?\\s*(?:[.:]\\s*)?(?:\\n|$)`).exec(
+    plain,
+  )?.[1];
   if (alone !== undefined) return alone.toUpperCase();
   // Small letters are words ("a"), so that from here on only capitals count.
   const labelled = new RegExp(
@@ -52,7 +54,7 @@ export function chosenLetter(text: string, letters: string): string | null {
   ).exec(plain)?.[1];
   if (labelled !== undefined) return labelled;
   const stated = new RegExp(
-    `(?:[Aa]nswer|[Cc]hoice|[Oo]ption)(?:\\s+is)?\\s*:?\\s*\\(?([${letters}])\\)?(?![\\w'’]|\\s+(?:or|and)\\b)`,
+    `(?:[Aa]nswer|[Cc]hoice|[Oo]ption)(?:\\s+is)?\\s*(?::\\s*)?\\(?([${letters}])\\)?(?![\\w'’]|\\s+(?:or|and)\\b)`,
     'g',
   );
   const last = [...plain.matchAll(stated)].at(-1)?.[1];

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { canonicalNumber, gradeExactly } from './exact.grader.js';
+import { canonicalNumber, gradeExactly, normalizeAnswer } from './exact.grader.js';
 
 const grade = (answer: string, gold: string, number: 'whole' | 'first' | 'last' = 'whole') =>
   gradeExactly({ id: '1', answer, gold }, { number }).verdict;
@@ -72,4 +72,18 @@ it('reads every integer as itself, however it is padded', () => {
       expect(canonicalNumber(padded)).toBe(String(value));
     }),
   );
+});
+
+it.each([
+  [`${'.'.repeat(100_000)}!`, `${'.'.repeat(100_000)}!`],
+  [`${'$'.repeat(100_000)}!`, `${'$'.repeat(100_000)}!`],
+  ['$$', ''],
+  ['$$ 5 $$...', '5'],
+])('reads an answer once, however often a model repeats itself: %#', (answer, expected) => {
+  expect(normalizeAnswer(answer)).toBe(expected);
+});
+
+it('reads a number once, however many zeros it has', () => {
+  const zeros = '0'.repeat(100_000);
+  expect(canonicalNumber(`1.${zeros}1${zeros}`)).toBe(`1.${zeros}1`);
 });

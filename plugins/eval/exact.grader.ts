@@ -40,10 +40,14 @@ export function normalizeAnswer(text: string): string {
   do {
     before = answer;
     answer = answer
-      .replace(/^\\\((.*)\\\)$|^\\\[(.*)\\\]$|^\$+([^$]*)\$+$/, (_, round, square, dollar) => round ?? square ?? dollar)
+      // Of a model that repeats itself an answer may be a hundred thousand signs: each is looked at once.
+      .replace(
+        /^\\\((.*)\\\)$|^\\\[(.*)\\\]$|^\$+([^$]+)\$+$|^\${2,}$/,
+        (_, round, square, dollar) => round ?? square ?? dollar ?? '',
+      )
       .replace(/^\\(?:boxed|fbox)\{(.*)\}$/, '$1')
       .replace(/^\\(?:text|textbf|mathrm|mathbf)\{(.*)\}$/, '$1')
-      .replace(/[.。]+$/, '')
+      .replace(/(?<![.。])[.。]+$/, '')
       .trim();
   } while (answer !== before);
   return answer.replace(/\s+/g, ' ').toLowerCase();
@@ -91,7 +95,7 @@ export function canonicalNumber(text: string): string | null {
   const negative = /^[-−–]/.test(signed);
   const [integer = '', fraction = ''] = found.replaceAll(',', '').split('.');
   const whole = integer.replace(/^0+(?=\d)/, '') || '0';
-  const part = fraction.replace(/0+$/, '');
+  const part = fraction.replace(/(?<!0)0+$/, '');
   const value = part === '' ? whole : `${whole}.${part}`;
   return negative && value !== '0' ? `-${value}` : value;
 }
