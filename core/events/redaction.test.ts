@@ -87,7 +87,7 @@ describe('redaction', () => {
   });
 
   it.each(['eyJ-', 'eyJ-eyJ.', '://a:', 'sk-.'])('reads a text of many %j once', (part) => {
-    const text = part.repeat(200_000 / part.length);
+    const text = part.repeat(600_000 / part.length);
     expect(redact(text)).toBe(text);
   });
 
