@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { join, parse } from 'node:path';
+import { setImmediate as others } from 'node:timers/promises';
 import type { Settings } from '../config/settings.js';
 import { isUserError, UserError } from '../errors.js';
 import type { Recipe } from '../generated/simmer/control/v1/control.js';
@@ -48,7 +49,7 @@ export class RecipeSource {
   }
 
   /**
-   * Waits its turn: a recipe of thousands of stages takes seconds in which nothing else is done.
+   * Waits its turn: a recipe of thousands of stages takes seconds, and to parse it one in which nothing else is done.
    * @throws UserError `invalid_recipe` with everything that is wrong, `recipe_too_large`, `recipe_not_found`,
    * `too_many_plans`
    */
@@ -73,6 +74,7 @@ export class RecipeSource {
     this.#checkSize(text);
     const name = recipe.fileName === '' ? 'recipe.yaml' : recipe.fileName;
     const parsed = { ...parseRecipe(name, text, given), folder: rules.folder };
+    await others();
     const catalog = this.#catalogOf(parsed);
     const guard = recipeGuard(rules, { trustsFile: false });
     return { text, plan: await planRecipe(parsed, catalog, settings, { guard }), catalog };

@@ -8,6 +8,7 @@ import { plannedBudget } from './budget.js';
 import { canonicalJson } from './canonical-json.js';
 import { invalidFile } from './document.js';
 import { givenBeside, type RecipeGuard } from './guard.js';
+import { inParts } from './in-parts.js';
 import type { ParsedRecipe } from './load-recipe.js';
 import { suggestion } from './nearest-name.js';
 import { type Params, readParams } from './params.js';
@@ -96,7 +97,7 @@ export async function planRecipe(
     findStages(scope, stagesGiven),
   ]);
   const around = { stages, trainers, trainerNames: Object.keys(trainersGiven) };
-  const checked = await Promise.all([...stages.values()].map((stage) => stage && checkStage(scope, stage, around)));
+  const checked = await inParts(stages.values(), (stage) => stage && checkStage(scope, stage, around));
 
   const dependencies = new Map(
     Object.entries(stagesGiven).map(([name, stage]) => [
@@ -131,7 +132,7 @@ export async function planRecipe(
   const plannedTrainers = await Promise.all(wantedTrainers.map((trainer) => planTrainer(scope, trainer, settings)));
   refuseIfWrong();
   const { name, seed, budget } = outside!;
-  const plannedStages = await Promise.all(wanted.map((stage) => planStage(stage, seed)));
+  const plannedStages = await inParts(wanted, (stage) => planStage(stage, seed));
   const placed = hardwareOfPlan(
     { trainers: plannedTrainers.map((trainer) => trainer!), stages: plannedStages, budget },
     settings,

@@ -2,6 +2,7 @@ import type { Contribution } from '../plugin/catalog.js';
 import { checkAnswer } from '../plugin/check-answer.js';
 import type { InputDefinition, StageDefinition } from '../plugin/definitions.js';
 import { type CheckedOptions, checkOptions, codeDigestOf, guardedAnswer } from './checked-options.js';
+import { inParts } from './in-parts.js';
 import { suggestion } from './nearest-name.js';
 import { asSchema, mapsThatKnow } from './option-schema.js';
 import { formatPath, type Path, pathKey } from './path.js';
@@ -46,8 +47,8 @@ export async function findStages(
   scope: PlanScope,
   stages: Readonly<Record<string, unknown>>,
 ): Promise<ReadonlyMap<string, FoundStage | undefined>> {
-  const entries = Object.entries(stages).map(async ([name, raw]) => [name, await findStage(scope, name, raw)] as const);
-  return new Map(await Promise.all(entries));
+  const find = async ([name, raw]: [string, unknown]) => [name, await findStage(scope, name, raw)] as const;
+  return new Map(await inParts(Object.entries(stages), find));
 }
 
 async function findStage(scope: PlanScope, name: string, raw: unknown): Promise<FoundStage | undefined> {
