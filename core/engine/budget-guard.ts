@@ -14,6 +14,7 @@ import { RunEnding } from './run-ending.js';
 import { RunRecorder } from './run-recorder.js';
 import type { RunInfo } from './run-scope.js';
 import { type Slice, SpendingLedger } from './spending-ledger.js';
+import { SteadyClock } from './steady-clock.js';
 
 /** How often it is looked at what is spent, and how often that is told, in milliseconds. */
 const lookMilliseconds = 1_000;
@@ -50,12 +51,13 @@ export class BudgetGuard {
   readonly #ending: RunEnding;
   readonly #ledger: SpendingLedger;
   readonly #limits: BudgetLimits;
-  readonly #openedAt = Date.now();
+  readonly #clock = new SteadyClock();
+  readonly #openedAt = this.#clock.now();
   readonly #holders = new Map<string, Holder>();
   readonly #askers = new Map<string, Asker>();
   /** Holder to when it was asked to end. */
   readonly #stopping = new Map<string, number>();
-  #toldAt = Date.now();
+  #toldAt = this.#clock.now();
   #reserved = 0;
   #trainings = 0;
   #waiting: (() => void)[] = [];
@@ -83,7 +85,7 @@ export class BudgetGuard {
     if (canonicalJson(this.#limits) !== canonicalJson(this.#run.state.spending.limits ?? {})) {
       await this.#recorder.emit({ type: 'budget.set', data: this.#limits });
     }
-    for (const standing of this.#standings(Date.now())) {
+    for (const standing of this.#standings(this.#clock.now())) {
       if (standing.spent > 0 && standing.spent >= standing.atMost) this.#end(standing, 'nothing is left');
     }
     this.#look();
@@ -105,7 +107,7 @@ export class BudgetGuard {
     const { gpus = 0, nodes = 1, hardware } = resources;
     const price = usdPerHour(this.#run.plan.hardware?.[hardware ?? ''], resources) ?? 0;
     if (gpus === 0 && price === 0) return;
-    const now = Date.now();
+    const now = this.#clock.now();
     this.#ledger.hold(name, { gpus, usdPerHour: price }, now);
     try {
       this.#refuseWhereShort(now, `${name} needs more than what is left to start, work and end`);
@@ -146,7 +148,7 @@ export class BudgetGuard {
    * kept back. @throws UserError `budget_reached` where there is too little to begin
    */
   async whileTraining<T>(train: () => Promise<T>): Promise<T> {
-    this.#refuseWhereShort(Date.now(), 'a step of training, its checkpoint and the end need more');
+    this.#refuseWhereShort(this.#clock.now(), 'a step of training, its checkpoint and the end need more');
     this.#trainings += 1;
     try {
       this.#look();
@@ -158,7 +160,7 @@ export class BudgetGuard {
 
   /** It is asked to end: from here on its end is measured. */
   stopping(name: string): void {
-    this.#stopping.set(name, Date.now());
+    this.#stopping.set(name, this.#clock.now());
   }
 
   /** The hardware is free again. May be called again. */
@@ -166,9 +168,12 @@ export class BudgetGuard {
     const askedAt = this.#stopping.get(name);
     this.#holders.delete(name);
     this.#stopping.delete(name);
-    const slice = this.#ledger.release(name, Date.now());
+    const slice = this.#ledger.release(name, this.#clock.now());
     if (slice === undefined) return;
-    const data = { holder: name, ...(askedAt === undefined ? {} : { stopSeconds: (Date.now() - askedAt) / 1000 }) };
+    const data = {
+      holder: name,
+      ...(askedAt === undefined ? {} : { stopSeconds: (this.#clock.now() - askedAt) / 1000 }),
+    };
     await Promise.all([this.#tell(slice), this.#recorder.emit({ type: 'hardware.released', data })]);
     this.#wake();
   }
@@ -177,7 +182,7 @@ export class BudgetGuard {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#looking);
-    await this.#tellAll(Date.now());
+    await this.#tellAll(this.#clock.now());
   }
 
   async #reserve(request: SpendingRequest, asker: Asker): Promise<Reservation> {
@@ -214,7 +219,7 @@ export class BudgetGuard {
   async #begin(source: string, most: number): Promise<void> {
     for (;;) {
       this.#ending.signal.throwIfAborted();
-      const standing = this.#standings(Date.now()).find(({ limit }) => limit === 'usd');
+      const standing = this.#standings(this.#clock.now()).find(({ limit }) => limit === 'usd');
       const keptBack = (standing?.perSecond ?? 0) * this.#secondsToEnd();
       if (standing === undefined || most === 0 || standing.spent + keptBack + most <= standing.atMost)
         return this.#ledger.begin(most);
@@ -227,10 +232,10 @@ export class BudgetGuard {
   /** No request is made before the log holds the most that it and the others may cost. */
   async #tellReserved(): Promise<void> {
     if (this.#ledger.outstandingUsd <= this.#reserved) return;
-    const told = this.#tellAll(Date.now());
+    const told = this.#tellAll(this.#clock.now());
     const outstanding = this.#ledger.outstandingUsd;
     if (outstanding > this.#reserved) {
-      const left = (this.#limits.usd ?? Number.POSITIVE_INFINITY) - this.#ledger.usdAt(Date.now());
+      const left = (this.#limits.usd ?? Number.POSITIVE_INFINITY) - this.#ledger.usdAt(this.#clock.now());
       this.#reserved = Math.max(outstanding, Math.min(reservedGrowth * outstanding, left));
       await this.#recorder.emit({ type: 'budget.reserved', data: { usd: this.#reserved } });
     }
@@ -245,7 +250,7 @@ export class BudgetGuard {
   #look(): void {
     clearTimeout(this.#looking);
     if (this.#isClosed) return;
-    const now = Date.now();
+    const now = this.#clock.now();
     const standings = this.#standings(now);
     let next = lookMilliseconds;
     for (const standing of standings) {
@@ -275,7 +280,7 @@ export class BudgetGuard {
   }
 
   async #tell(slice: Slice & { readonly unattended?: boolean }): Promise<void> {
-    const now = Date.now();
+    const now = this.#clock.now();
     const total = {
       usd: this.#ledger.usdAt(now),
       gpuHours: this.#ledger.gpuHoursAt(now),

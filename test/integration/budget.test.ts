@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Event } from 'simmerkit';
 import { type HarnessRun, RunHarness } from 'simmerkit/testing';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type ChatServer, startChatServer } from '../../plugins/curation/chat-server.fixture.js';
 import curation from '../../plugins/curation/plugin.js';
 import { builtModule } from './built-module.js';
@@ -148,6 +148,18 @@ describe('a budget of time', () => {
     });
     const [first, last] = [run.events[0], run.events.at(-1)] as [Event, Event];
     expect(Date.parse(last.time) - Date.parse(first.time)).toBeLessThanOrEqual(1000);
+  });
+
+  it('ends it as well where the clock is set back meanwhile', async () => {
+    const recipe = 'name: slow\nbudget: { wallClock: 2s }\nstages:\n  forever: { uses: around/wait }\n';
+    const [begun, told] = [performance.now(), Date.now];
+    const hours = () => (performance.now() - begun < 1000 ? 0 : 5);
+    vi.spyOn(Date, 'now').mockImplementation(() => told() - hours() * 3_600_000);
+    try {
+      expect((await harness.run(recipe)).outcome).toMatchObject({ error: { code: 'budget_reached' } });
+    } finally {
+      vi.restoreAllMocks();
+    }
   });
 });
 
