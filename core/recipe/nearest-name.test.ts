@@ -14,6 +14,15 @@ describe('a name that is not known', () => {
     expect(suggestion('epoch', ['epochs-left', 'epochs'])).toBe('Did you mean "epochs"?');
   });
 
+  it('is answered with one that says its words and more, as another tool calls it', () => {
+    const options = ['learningRate', 'maxSteps', 'evaluateEverySteps', 'logEverySteps', 'maxSequenceLength'];
+    expect(suggestion('eval_steps', options)).toBe('Did you mean "evaluateEverySteps"?');
+    expect(suggestion('logging_steps', options)).toBe('Did you mean "logEverySteps"?');
+    expect(suggestion('max_length', options)).toBe('Did you mean "maxSequenceLength"?');
+    expect(suggestion('save_steps', options)).toMatch(/^There is: /);
+    expect(suggestion('steps', options)).toMatch(/^There is: /);
+  });
+
   it('is answered with all where none is near', () => {
     expect(suggestion('tpu', hardware)).toBe('There is: a10g, a100-80gb, a100-40gb, h100-sxm.');
   });

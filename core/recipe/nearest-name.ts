@@ -25,6 +25,8 @@ export function suggestion(name: string, candidates: Iterable<string>): string |
   if (begun.length > 0) return `Did you mean ${begun.map((one) => `"${one}"`).join(' or ')}?`;
   const nearest = nearestName(name, names);
   if (nearest !== undefined) return `Did you mean "${nearest}"?`;
+  const longer = withWordsOf(name, names);
+  if (longer.length > 0) return `Did you mean ${longer.map((one) => `"${one}"`).join(' or ')}?`;
   if (names.length === 0) return undefined;
   const shown = names.slice(0, 12).join(', ');
   return `There is: ${shown}${names.length > 12 ? `, and ${names.length - 12} more` : ''}.`;
@@ -40,6 +42,33 @@ function begunBy(name: string, candidates: readonly string[]): readonly string[]
     (one) => one.toLowerCase().startsWith(start) && /^[-_./]/.test(one.slice(name.length)),
   );
   return name !== '' && begun.length <= 3 ? begun : [];
+}
+
+/** Names that say the words of the name in their order, and more: `evaluateEverySteps` those of another tool's `eval_steps`. */
+function withWordsOf(name: string, candidates: readonly string[]): readonly string[] {
+  const words = wordsOf(name);
+  if (words.length < 2) return [];
+  const longer = candidates.filter((candidate) => {
+    let said = 0;
+    for (const word of wordsOf(candidate)) if (isSameWord(words[said], word)) said++;
+    return said === words.length;
+  });
+  return longer.length <= 3 ? longer : [];
+}
+
+/** Of camelCase, snake_case and names with hyphens. */
+function wordsOf(name: string): readonly string[] {
+  return name
+    .replace(/([a-z0-9])([A-Z])/g, '$1 $2')
+    .toLowerCase()
+    .split(/[^a-z0-9]+/)
+    .filter((word) => word !== '');
+}
+
+/** One may be the other cut short, to three letters at least. */
+function isSameWord(one: string | undefined, other: string): boolean {
+  if (one === undefined || Math.min(one.length, other.length) < 3) return one === other;
+  return one.startsWith(other) || other.startsWith(one);
 }
 
 /** Optimal string alignment distance. */
