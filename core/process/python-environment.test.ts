@@ -1,7 +1,7 @@
 import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { PrepareContext, StageEvent } from '../plugin/definitions.js';
 import { preparePythonEnvironment } from './python-environment.js';
 import { runCommand } from './run-command.js';
@@ -169,8 +169,16 @@ describe('a machine', () => {
 });
 
 describe('the user’s own Python', () => {
+  let environment: string;
+  let own: string;
+  beforeAll(async () => {
+    environment = await mkdtemp(join(tmpdir(), 'python-environment-'));
+    own = join(environment, 'bin', 'python');
+    expect((await runCommand(['python3', '-m', 'venv', environment], { signal })).exitCode).toBe(0);
+  });
+  afterAll(() => rm(environment, { recursive: true, force: true }));
+
   it('is used as it is where it has what is needed', async () => {
-    const { python: own } = await prepare('');
     vi.stubEnv('PYTHONPATH', '/somewhere');
     const { python, env } = await prepare('pip==1\n', { python: own, requirements: ['pip>=20,<1000'] });
     expect(python).toBe(own);
@@ -179,9 +187,8 @@ describe('the user’s own Python', () => {
   });
 
   it('is refused with all that it lacks', async () => {
-    const { python } = await prepare('');
     const requirements = ['torch>=2.11', 'pip>=1000', 'Math_Verify==0.9.*'];
-    await expect(prepare('torch==2.13.0\n', { python, requirements })).rejects.toMatchObject({
+    await expect(prepare('torch==2.13.0\n', { python: own, requirements })).rejects.toMatchObject({
       code: 'python_incomplete',
       kind: 'environment',
       message: expect.stringMatching(
