@@ -14,6 +14,7 @@ export default defineConfig({
     // Tests mostly wait for processes: one file at a time would leave a machine of two cores idle.
     maxWorkers: '100%',
     testTimeout: 60_000,
+    hookTimeout: 60_000,
     // What comes at all may come late on a busy machine: the files of tests run side by side.
     expect: { poll: { timeout: 20_000 } },
   },
