@@ -259,7 +259,7 @@ describe(`the C++ client${missing.length === 0 ? '' : ` (not run: ${missing.join
     if (missing.length > 0) return;
     mkdirSync(build, { recursive: true });
     await run('cmake', ['-S', join(root, 'proto/clients/cpp'), '-B', build]);
-    await run('cmake', ['--build', build], { maxBuffer: 2 ** 24 });
+    await run('cmake', ['--build', build, '--parallel', '2'], { maxBuffer: 2 ** 24 });
   }, 600_000);
   const example = (name: string, ...args: string[]) => run(join(build, name), args, { env: environment() });
 
