@@ -14,6 +14,9 @@ const packages = [
   { name: 'math-verify', folder: 'plugins/eval/python', lock: 'grader.txt', module: 'simmer_grader' },
 ] as const;
 
+/** A worker a core for tests that train: whole files each, whose tests share trainers. */
+const sideBySide = ['-n', 'logical', '--maxprocesses', '4', '--dist', 'loadfile'];
+
 const say = (message: string) => void process.stderr.write(`${message}\n`);
 const cacheFolder = process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env);
 await mkdir(cacheFolder, { recursive: true });
@@ -25,12 +28,13 @@ for (const { name, folder, lock, module } of packages) {
   const { python, env } = await environment(name, join(cwd, 'locks', lock), [cwd]);
   // The tools come after the package's own environment, so that they change no version of it.
   const extras = name === 'torch-trainer' ? await deepSpeedFolder() : [];
+  const workers = name === 'torch-trainer' ? sideBySide : [];
   const variables = { ...process.env, ...env, PYTHONPATH: [env.PYTHONPATH, toolFolder, ...extras].join(delimiter) };
   for (const check of [
     ['ruff', 'check', '--no-cache', '.'],
     ['ruff', 'format', '--no-cache', '--check', '.'],
     ['mypy', '--cache-dir', join(cacheFolder, 'mypy'), module],
-    ['pytest', '-q', '-p', 'no:cacheprovider', ...process.argv.slice(2)],
+    ['pytest', '-q', '-p', 'no:cacheprovider', ...workers, ...process.argv.slice(2)],
   ]) {
     say(`${folder}: ${check.join(' ')}`);
     const ruff = join(toolFolder, '..', '..', '..', 'bin', 'ruff');
