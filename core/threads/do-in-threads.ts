@@ -6,10 +6,14 @@ import { keepThreads, lendThreads } from './kept-threads.js';
 /** Says that so many more rows are done, of a task that goes on. */
 export type TellRows = (count: number) => void;
 
-/** What a module for threads exports as `start`: made once a thread, then called with task after task. */
+/**
+ * What a module for threads exports as `start`: made once a thread, then called with task after task. Each looks at the
+ * signal now and then, behind something that it waits for.
+ */
 export type StartTasks<Settings, Task, Result> = (
   settings: Settings,
   tellRows: TellRows,
+  signal: AbortSignal,
 ) => DoTask<Task, Result> | Promise<DoTask<Task, Result>>;
 
 export type DoTask<Task, Result> = (task: Task) => Promise<Result>;
@@ -25,8 +29,9 @@ export interface ThreadTasks<Settings, Task> {
   readonly isLittle?: boolean;
 }
 
-/** What a thread is told: what to do from now on, or with which task. */
+/** What a thread is told: what to do from now on, or with which task, or that nobody wants its tasks any more. */
 export type Order =
+  | { readonly giveUp: true }
   | { readonly module: string; readonly settings: unknown }
   | { readonly number: number; readonly task: unknown };
 
@@ -49,10 +54,7 @@ export async function* doInThreads<Settings, Task, Result>(
   // Threads run what was built; tests of the sources do the same work here.
   if (isLittle || import.meta.url.endsWith('.ts')) {
     const { start } = (await import(module.href)) as { readonly start: StartTasks<Settings, Task, Result> };
-    const act = await start(settings, (rows) => {
-      signal.throwIfAborted();
-      onRows(rows);
-    });
+    const act = await start(settings, onRows, signal);
     for await (const task of tasks) {
       signal.throwIfAborted();
       yield await act(task);
@@ -76,17 +78,21 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
+/** For a thread that was told to give up. One that is ended while DuckDB works in it ends this process with it. */
+const giveUpMilliseconds = 10_000;
+
 /** Threads for one work, lent by those that this process keeps. */
 class TaskThreads implements AsyncDisposable {
   readonly count = Math.min(8, availableParallelism());
   readonly #threads: readonly Worker[];
-  /** Tasks that each thread has not done yet. */
+  /** Tasks that each thread has not done yet. Without those that failed themselves. */
   readonly #underWay = new Map<Worker, Set<number>>();
   readonly #waiting = new Map<number, Waiting>();
   readonly #signal: AbortSignal;
   readonly #onRows: TellRows;
   readonly #onAbort = () => this.#fail(this.#signal.reason);
   #asked = 0;
+  #onIdle: () => void = () => {};
 
   constructor(order: Order, signal: AbortSignal, onRows: TellRows) {
     this.#onRows = onRows;
@@ -94,7 +100,11 @@ class TaskThreads implements AsyncDisposable {
     for (const thread of this.#threads) {
       this.#underWay.set(thread, new Set());
       thread.on('message', (answer: Answer) => this.#settle(thread, answer));
-      thread.on('error', (error) => this.#fail(error));
+      thread.on('error', (error) => {
+        this.#underWay.delete(thread);
+        this.#fail(error);
+        this.#onIdle();
+      });
       thread.postMessage(order);
     }
     this.#signal = signal;
@@ -112,17 +122,34 @@ class TaskThreads implements AsyncDisposable {
     });
   }
 
-  /** A thread that still works, or failed, is ended; the others are kept for the next work. */
+  /** Threads are kept for the next work, but for one that failed itself, or does not give up what it is at. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#signal.removeEventListener('abort', this.#onAbort);
-    const [done, busy] = [
-      this.#threads.filter((thread) => this.#underWay.get(thread)?.size === 0),
-      this.#threads.filter((thread) => this.#underWay.get(thread)?.size !== 0),
-    ];
+    for (const thread of this.#busy()) thread.postMessage({ giveUp: true } satisfies Order);
+    await this.#idle();
+    const busy = this.#busy();
+    const done = [...this.#underWay.keys()].filter((thread) => !busy.includes(thread));
     // By name: without one, a thread loses what it hears itself by.
     for (const thread of this.#threads) thread.removeAllListeners('message').removeAllListeners('error');
     await Promise.all(busy.map((thread) => thread.terminate()));
     keepThreads(done);
+  }
+
+  #busy(): readonly Worker[] {
+    return [...this.#underWay].flatMap(([thread, tasks]) => (tasks.size === 0 ? [] : [thread]));
+  }
+
+  /** Resolves when no thread is busy, or it took too long. */
+  async #idle(): Promise<void> {
+    if (this.#busy().length === 0) return;
+    await new Promise<void>((resolve) => {
+      const patience = setTimeout(resolve, giveUpMilliseconds);
+      this.#onIdle = () => {
+        if (this.#busy().length > 0) return;
+        clearTimeout(patience);
+        resolve();
+      };
+    });
   }
 
   #settle(thread: Worker, answer: Answer): void {
@@ -131,6 +158,7 @@ class TaskThreads implements AsyncDisposable {
       return;
     }
     this.#underWay.get(thread)?.delete(answer.number);
+    this.#onIdle();
     const waiting = this.#waiting.get(answer.number);
     this.#waiting.delete(answer.number);
     if ('result' in answer) waiting?.resolve(answer.result as never);

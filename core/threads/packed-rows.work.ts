@@ -33,6 +33,7 @@ const toldRows = 200;
 export const start: StartTasks<PackSettings, PackTask, PackedTask> = async (
   { module, settings, columns, folder },
   tellRows,
+  signal,
 ) => {
   const { start } = (await import(module)) as { readonly start: StartRows<unknown, unknown, unknown> };
   const make = start(settings);
@@ -41,7 +42,8 @@ export const start: StartTasks<PackSettings, PackTask, PackedTask> = async (
     const files: string[] = [];
     let rowCount = 0;
     await withScratch(join(folder, `${number}.spill`), async (instance) => {
-      for await (const part of packRows(instance, telling(rows, tellRows), { columns, folder, name: String(number) })) {
+      const counted = telling(rows, tellRows, signal);
+      for await (const part of packRows(instance, counted, { columns, folder, name: String(number) })) {
         files.push(part.file);
         rowCount += part.rowCount;
       }
@@ -50,14 +52,15 @@ export const start: StartTasks<PackSettings, PackTask, PackedTask> = async (
   };
 };
 
-async function* telling(rows: MadeRows<unknown>['rows'], tellRows: TellRows): AsyncIterable<Row> {
+async function* telling(rows: MadeRows<unknown>['rows'], tellRows: TellRows, signal: AbortSignal): AsyncIterable<Row> {
   let count = 0;
   for await (const row of rows) {
     yield row;
     if (++count % toldRows !== 0) continue;
     tellRows(toldRows);
-    // Where there is no thread, other work has its turn.
+    // Where there is no thread, other work has its turn; a thread hears whether it goes on.
     await setImmediate();
+    signal.throwIfAborted();
   }
   tellRows(count % toldRows);
 }

@@ -24,14 +24,16 @@ export const start: StartTasks<
   TableSettings,
   TablePart,
   { readonly rows: number; readonly results: unknown[] }
-> = async ({ module, settings, location, columns, texts }) => {
+> = async ({ module, settings, location, columns, texts }, _tellRows, signal) => {
   const work = (await import(module)) as { readonly start: StartWork<unknown, unknown> };
   const ask = work.start(settings);
   const read = Object.fromEntries(columns.map((column) => [column, location.columns[column] ?? '']));
   return async (part) => {
     const results: unknown[] = [];
-    for await (const rows of batchesOf(readTable(location.file, read, { positions: part, texts })))
+    for await (const rows of batchesOf(readTable(location.file, read, { positions: part, texts }))) {
+      signal.throwIfAborted();
       results.push(ask(rows));
+    }
     return { rows: part.end - part.first, results };
   };
 };

@@ -6,10 +6,14 @@ import type { Answer, DoTask, Order, StartTasks } from './do-in-threads.js';
 /** One of the threads of `doInThreads`. */
 let work: Promise<DoTask<unknown, unknown>> | undefined;
 let last = Promise.resolve();
+let givingUp = new AbortController();
 
 parentPort?.on('message', (order: Order) => {
-  if ('module' in order) work = startWork(order.module, order.settings);
-  else {
+  if ('giveUp' in order) givingUp.abort();
+  else if ('module' in order) {
+    givingUp = new AbortController();
+    work = startWork(order.module, order.settings, givingUp.signal);
+  } else {
     const current = work as Promise<DoTask<unknown, unknown>>;
     last = last.then(async () => say(await answer(current, order.number, order.task)));
   }
@@ -19,10 +23,10 @@ function say(answer: Answer): void {
   parentPort?.postMessage(answer);
 }
 
-function startWork(module: string, settings: unknown): Promise<DoTask<unknown, unknown>> {
+function startWork(module: string, settings: unknown, signal: AbortSignal): Promise<DoTask<unknown, unknown>> {
   expectTypelessModules();
   const started = import(module).then(({ start }: { readonly start: StartTasks<unknown, unknown, unknown> }) =>
-    start(settings, (rows) => say({ rows })),
+    start(settings, (rows) => say({ rows }), signal),
   );
   // Told to whoever asks for a task.
   started.catch(() => {});
