@@ -99,17 +99,23 @@ export interface TableReading {
   readonly positions?: RowReading['positions'];
   /** "utf8": columns of text come as their bytes (`Uint8Array`). @default strings */
   readonly texts?: 'utf8' | undefined;
+  /**
+   * Nothing is read while rows are worked on: that may take for ever, and a thread that is ended while DuckDB reads in it
+   * ends the process. @default false
+   */
+  readonly isUnbounded?: boolean;
 }
 
 /**
  * Reads rows of such a file in their order, a chunk at a time. @throws UserError `artifact_damaged`
  * @param columns those that are read
  */
-export function readTable(file: string, columns: Columns, { positions, texts }: TableReading = {}): AsyncIterable<Row> {
+export function readTable(file: string, columns: Columns, reading: TableReading = {}): AsyncIterable<Row> {
+  const { texts } = reading;
   const selected = Object.entries(columns).map(([name, type]) =>
     texts === 'utf8' && type.toUpperCase() === 'VARCHAR' ? `encode(${quoteName(name)})` : quoteName(name),
   );
-  return selectRows(file, columns, selected, (error) => damaged(file, error), positions);
+  return selectRows(file, columns, selected, (error) => damaged(file, error), reading);
 }
 
 /**
@@ -186,7 +192,7 @@ async function* selectRows(
   columns: Columns,
   selected: readonly string[],
   asUserError: (error: Error) => UserError,
-  positions?: RowReading['positions'],
+  { positions, isUnbounded = false }: TableReading = {},
 ): AsyncIterable<Row> {
   const names = Object.keys(columns);
   const refuse = (error: Error) => {
@@ -208,15 +214,18 @@ async function* selectRows(
         return;
       }
       read += chunk.rowCount;
-      // While its rows are worked on, the next one is unpacked.
-      next = result.fetchChunk();
-      next.catch(() => {});
+      if (!isUnbounded) {
+        // While its rows are worked on, the next one is unpacked.
+        next = result.fetchChunk();
+        next.catch(() => {});
+      }
       const values = names.map((_, column) => columnValues(chunk, column));
       for (let index = 0; index < chunk.rowCount; index += 1) {
         const row: Record<string, unknown> = {};
         for (const [column, name] of names.entries()) row[name] = values[column]![index];
         yield row;
       }
+      if (isUnbounded) next = result.fetchChunk();
     }
   } finally {
     await next?.catch(() => {});

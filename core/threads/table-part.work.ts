@@ -11,6 +11,7 @@ export interface TableSettings {
   readonly location: TableLocation;
   readonly columns: readonly string[];
   readonly texts: 'utf8' | undefined;
+  readonly isUnbounded: boolean;
 }
 
 /** Rows from one position to before another. */
@@ -24,13 +25,13 @@ export const start: StartTasks<
   TableSettings,
   TablePart,
   { readonly rows: number; readonly results: unknown[] }
-> = async ({ module, settings, location, columns, texts }, _tellRows, signal) => {
+> = async ({ module, settings, location, columns, texts, isUnbounded }, _tellRows, signal) => {
   const work = (await import(module)) as { readonly start: StartWork<unknown, unknown> };
   const ask = work.start(settings);
   const read = Object.fromEntries(columns.map((column) => [column, location.columns[column] ?? '']));
   return async (part) => {
     const results: unknown[] = [];
-    for await (const rows of batchesOf(readTable(location.file, read, { positions: part, texts }))) {
+    for await (const rows of batchesOf(readTable(location.file, read, { positions: part, texts, isUnbounded }))) {
       signal.throwIfAborted();
       results.push(ask(rows));
     }

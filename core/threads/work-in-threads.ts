@@ -78,7 +78,7 @@ async function* partsOf<Settings, Result>(
   const { partsOfTable } = await import('../artifacts/table-parts.js');
   yield* doInThreads<TableSettings, TablePart, DonePart<Result>>(signal, {
     module: new URL('./table-part.work.js', import.meta.url),
-    settings: { module: module.href, settings, location, columns, texts },
+    settings: { module: module.href, settings, location, columns, texts, isUnbounded },
     tasks: await partsOfTable(location.file),
   });
 }

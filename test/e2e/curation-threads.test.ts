@@ -71,7 +71,12 @@ it.each([
 ])('a pattern that never ends, in %s, holds up nothing: the run still stops', async (_name, stage) => {
   await using folder = await workFolder();
   const question = `${'a'.repeat(60)}!`;
-  await folder.write('pool.jsonl', `${JSON.stringify({ question, answer: question })}\n`);
+  // Behind it there are so many that more of them are read while the first ones are looked at.
+  const lines = Array.from({ length: 10_000 }, (_, at) => {
+    const answer = at === 0 ? question : `${at}`;
+    return `${JSON.stringify({ question: answer, answer })}\n`;
+  });
+  await folder.write('pool.jsonl', lines.join(''));
   const problems = `{ uses: curation/load, with: { sources: { pool: { path: pool.jsonl } } } }`;
   await folder.write('endless.yaml', `name: endless\nstages:\n  problems: ${problems}\n  matched: ${stage}\n`);
   const run = startSimmer(['run', 'endless.yaml', '--json'], { cwd: folder.path });
