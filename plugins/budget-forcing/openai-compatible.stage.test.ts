@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -341,6 +341,14 @@ describe('budget-forcing/openai-compatible', () => {
       const { url, asked } = await serving(scripted);
       await again('first', url, { a: 'Why?' }, 1);
       expect((await asking(asked, () => again('second', url, problems, 1, more))).samples).toBe(1);
+    });
+
+    it('passes over a file beside the folders of the others, as a file manager leaves one', async () => {
+      const { url, asked } = await serving(scripted);
+      await again('first', url, { a: 'Why?' }, 1);
+      const [digest = ''] = await readdir(join(scratchFolder, 'kept'));
+      await writeFile(join(scratchFolder, 'kept', digest, '.DS_Store'), '');
+      expect((await asking(asked, () => again('second', url, { a: 'Why?' }, 2))).samples).toBe(1);
     });
 
     it('takes over the draws of rejection sampling', async () => {

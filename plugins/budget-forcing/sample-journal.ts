@@ -118,7 +118,7 @@ function journalFile(folder: string): string {
 
 /** What is there and cannot be read would be paid for again. */
 function unlessMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code !== 'ENOENT') throw error;
+  if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') throw error;
 }
 
 /** The samples of a journal with the lengths of their lines, up to the first line that is torn. */
