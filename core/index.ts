@@ -21,7 +21,7 @@ export type {
 } from './artifacts/artifact.js';
 export { defaultCacheFolder, writingToCache } from './config/cache-folder.js';
 export { builtInHardware, type Hardware } from './config/hardware.js';
-export { chatMessage } from './endpoint/chat-message.js';
+export { brokenOffReasons, chatMessage } from './endpoint/chat-message.js';
 export { EarlierReplies, type KeptReply, replyDigest } from './endpoint/earlier-replies.js';
 export {
   costOf,

@@ -1,5 +1,8 @@
 import { z } from 'zod';
 
+/** Values of `finish_reason` that are no end of the model's: DeepSeek's without room, vLLM's, and those of gateways. */
+export const brokenOffReasons: readonly string[] = ['insufficient_system_resource', 'abort', 'error'];
+
 /** Mistral sends the text of its thinking in parts again. */
 const textParts = z.union([z.string(), z.array(z.object({ text: z.string().nullish() }))]);
 

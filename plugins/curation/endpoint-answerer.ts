@@ -1,4 +1,5 @@
 import {
+  brokenOffReasons,
   chatMessage,
   costOf,
   EndpointRefusal,
@@ -19,8 +20,6 @@ import { SpendingCap } from './spending-cap.js';
 
 /** By these a server says that it does not take this question; it counts nothing for it. */
 const refusedRequests: readonly number[] = [400, 413, 422];
-/** Ends of a reply that are not the model's: DeepSeek's without room, vLLM's, and those of gateways. */
-const brokenOff: readonly string[] = ['insufficient_system_resource', 'abort', 'error'];
 /** So many questions refused and none answered are no matter of the questions. */
 const refusalsInARow = 8;
 
@@ -196,7 +195,7 @@ function readReply(response: unknown, url: string) {
     );
   }
   const { message, finish_reason: finish } = choice;
-  if (finish !== null && finish !== undefined && brokenOff.includes(finish)) {
+  if (finish !== null && finish !== undefined && brokenOffReasons.includes(finish)) {
     throw new PassingFailure(
       new UserError('endpoint_broke_off', `${url} broke a reply off (finish_reason ${finish}).`, {
         kind: 'environment',

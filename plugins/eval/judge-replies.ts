@@ -1,4 +1,5 @@
 import {
+  brokenOffReasons,
   chatMessage,
   costOf,
   EarlierReplies,
@@ -81,8 +82,8 @@ export class JudgeReplies implements AsyncDisposable {
     const { text, finish } = saidIn(response);
     const { input: inputTokens, output: outputTokens } = usageOf(response) ?? { input: 0, output: 0 };
     const dollars = price === undefined ? 0 : costOf({ input: inputTokens, output: outputTokens }, price);
-    // What says nothing is a server's fault, and may be another time.
-    if (text.trim() !== '' || finish === 'length')
+    // What says nothing, or was broken off, is a server's fault, and may be another time.
+    if (finish === 'length' || (text.trim() !== '' && !brokenOffReasons.includes(finish)))
       await this.journal.add({ of, id: of, text, finish, inputTokens, outputTokens, dollars, maxTokens });
     return text;
   }

@@ -102,6 +102,20 @@ it('grades by the last line, asks again where it is neither, and guesses nothing
   expect(asked.filter((content) => content.includes('Answer: {gold}'))).toHaveLength(3);
 });
 
+it('keeps no reply that the server broke off: a later run asks for it again', async () => {
+  const { url, asked } = await serving((_, times) =>
+    times < 2 ? { text: 'They seem', finish: 'abort' } : { text: 'They are equal.\nYes' },
+  );
+  for (const [run, verdict] of [
+    ['first', 'unparsed'],
+    ['later', 'right'],
+  ] as const) {
+    const { grader } = await started({ url, attempts: 1 }, { run });
+    expect((await grader.grade([{ id: '0', gold: '7', answer: 'seven' }]))[0]?.verdict).toBe(verdict);
+  }
+  expect(asked).toHaveLength(2);
+});
+
 it('asks again where the server is busy, and names a server that refuses', async () => {
   const { grader } = await judging((_, times) => (times < 2 ? { status: 503, text: '' } : { text: 'Yes' }));
   expect((await grader.grade([{ id: '0', gold: '1', answer: '1' }]))[0]?.verdict).toBe('right');
