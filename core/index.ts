@@ -41,6 +41,7 @@ export {
 } from './endpoint/openai-endpoint.js';
 export { PassingFailure, retryAfter, retryPassing } from './endpoint/passing-failure.js';
 export { type PaidReply, ReplyJournal } from './endpoint/reply-journal.js';
+export { parsedLine, wholeLines } from './endpoint/reply-lines.js';
 export {
   type ErrorKind,
   type ErrorRecord,

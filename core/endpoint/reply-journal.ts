@@ -3,7 +3,6 @@ import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatCount } from '../figures.js';
 import type { Log } from '../plugin/definitions.js';
-
 import { parsedLine, wholeLines } from './reply-lines.js';
 
 /** What is kept of a question, at least. */

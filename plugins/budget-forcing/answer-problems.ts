@@ -147,7 +147,7 @@ async function openJournal(
   problems: readonly Problem[],
 ): Promise<SampleJournal> {
   const folder = served === undefined ? scratchFolder : await keptFolder(served.of);
-  const journal = await SampleJournal.open(folder);
+  const journal = await SampleJournal.open(folder, log);
   if (journal.size > 0) log.info(`${journal.size} samples are kept from an earlier attempt.`);
   if (served?.isPaid !== true) return journal;
   try {

@@ -2,8 +2,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import type { Sample } from 'simmerkit';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Log, Sample } from 'simmerkit';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { SampleJournal } from './sample-journal.js';
 
 let folder: string;
@@ -63,16 +63,25 @@ describe('the journal of samples', () => {
     }
   });
 
-  it('drops what follows a line that a power cut left as zeros', async () => {
+  it('passes over a line that is damaged, and says so', async () => {
     await write(['one', 'two', 'three']);
     const file = join(folder, 'samples.jsonl');
     const bytes = await readFile(file);
     const secondStart = bytes.indexOf(0x0a) + 1;
     bytes.fill(0, secondStart, secondStart + 10);
     await writeFile(file, bytes);
+    for (const added of [[], [1]]) {
+      const warning = vi.fn();
+      await using journal = await SampleJournal.open(folder, { warning } as unknown as Log);
+      expect([0, 1, 2].filter((index) => journal.has('p', '128', index))).toEqual([0, 2]);
+      expect((await journal.read('p', '128', 2)).thinking).toBe('three');
+      expect(warning).toHaveBeenCalledWith(expect.stringContaining('samples.jsonl is damaged: 1 of its samples'));
+      for (const index of added) await journal.add(sampleOf(index, 'again'));
+    }
     await using journal = await SampleJournal.open(folder);
-    expect(journal.size).toBe(1);
-    expect((await readFile(file)).length).toBe(secondStart);
+    expect(journal.size).toBe(3);
+    expect((await journal.read('p', '128', 1)).thinking).toBe('again');
+    expect(await SampleJournal.count(folder)).toBe(3);
   });
 
   it('keeps the first of a sample that comes twice', async () => {

@@ -1,11 +1,10 @@
 import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { type Log, parsedLine, wholeLines } from 'simmerkit';
 import type { KeptSample } from './generation-rows.js';
 
 /** Samples that may be lost to a power cut: few enough to cost seconds, enough that syncing costs nothing. */
 const syncEvery = 64;
-const newline = 0x0a;
-const chunkSize = 1024 * 1024;
 
 interface Place {
   readonly offset: number;
@@ -14,8 +13,8 @@ interface Place {
 
 /**
  * The samples of a stage, kept as they come, so that a later attempt asks only for what is missing. A line of
- * `samples.jsonl` each; from the first torn line on they are dropped. Only their places are in memory: the tokens of a long sweep are not
- * small.
+ * `samples.jsonl` each; a last one that is torn is dropped, and one that is damaged is passed over. Only their places are in
+ * memory: the tokens of a long sweep are not small.
  */
 export class SampleJournal implements AsyncDisposable {
   private readonly places = new Map<string, Place>();
@@ -24,16 +23,22 @@ export class SampleJournal implements AsyncDisposable {
 
   private constructor(private readonly file: FileHandle) {}
 
-  /** Opens the journal of a folder, or begins one. */
-  static async open(folder: string): Promise<SampleJournal> {
-    const file = await open(journalFile(folder), 'a+', 0o600);
+  /** Opens the journal of a folder, or begins one. @param log is told of what cannot be read */
+  static async open(folder: string, log?: Log): Promise<SampleJournal> {
+    const path = journalFile(folder);
+    const file = await open(path, 'a+', 0o600);
     const journal = new SampleJournal(file);
     try {
-      for await (const { sample, length } of samplesIn(file)) {
-        journal.note(sample, { offset: journal.end, length });
-        journal.end += length;
+      let damaged = 0;
+      for await (const line of wholeLines(file)) {
+        const sample = sampleIn(line);
+        if (sample === undefined) damaged += 1;
+        else journal.note(sample, { offset: journal.end, length: line.length });
+        journal.end += line.length;
       }
       await file.truncate(journal.end);
+      if (damaged > 0)
+        log?.warning(`${path} is damaged: ${damaged} of its samples cannot be read, and are asked for again.`);
       return journal;
     } catch (error) {
       await file.close();
@@ -45,7 +50,7 @@ export class SampleJournal implements AsyncDisposable {
   static async count(folder: string): Promise<number> {
     await using file = await open(journalFile(folder), 'r').catch(unlessMissing);
     let count = 0;
-    if (file !== undefined) for await (const _ of samplesIn(file)) count++;
+    if (file !== undefined) for await (const line of wholeLines(file)) if (sampleIn(line) !== undefined) count++;
     return count;
   }
 
@@ -77,7 +82,10 @@ export class SampleJournal implements AsyncDisposable {
       if (name === basename(folder)) continue;
       await using file = await open(journalFile(join(dirname(folder), name)), 'r').catch(unlessMissing);
       if (file === undefined) continue;
-      for await (const { sample } of samplesIn(file)) if (isWanted(sample)) await this.add(sample);
+      for await (const line of wholeLines(file)) {
+        const sample = sampleIn(line);
+        if (sample !== undefined && isWanted(sample)) await this.add(sample);
+      }
     }
     return this.size - before;
   }
@@ -121,34 +129,10 @@ function unlessMissing(error: NodeJS.ErrnoException): undefined {
   if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') throw error;
 }
 
-/** The samples of a journal with the lengths of their lines, up to the first line that is torn. */
-async function* samplesIn(file: FileHandle): AsyncGenerator<{ readonly sample: KeptSample; readonly length: number }> {
-  const chunk = Buffer.alloc(chunkSize);
-  let rest: Buffer = Buffer.alloc(0);
-  for (let position = 0; ; ) {
-    const { bytesRead } = await file.read(chunk, 0, chunkSize, position);
-    if (bytesRead === 0) return;
-    position += bytesRead;
-    const bytes = Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
-    let from = 0;
-    for (let to = bytes.indexOf(newline); to >= 0; to = bytes.indexOf(newline, from)) {
-      const sample = sampleIn(bytes.subarray(from, to));
-      if (sample === undefined) return;
-      yield { sample, length: to + 1 - from };
-      from = to + 1;
-    }
-    rest = bytes.subarray(from);
-  }
-}
-
-/** Undefined for a line that a power cut left half-written. */
+/** Undefined for a line that is damaged. */
 function sampleIn(line: Buffer): KeptSample | undefined {
-  try {
-    const parsed = JSON.parse(line.toString('utf8')) as Omit<KeptSample, 'seed'> & { readonly seed: string };
-    return { ...parsed, seed: BigInt(parsed.seed) };
-  } catch {
-    return undefined;
-  }
+  const parsed = parsedLine<Omit<KeptSample, 'seed'> & { readonly seed: string }>(line);
+  return parsed === undefined ? undefined : { ...parsed, seed: BigInt(parsed.seed) };
 }
 
 function raise(message: string): never {
