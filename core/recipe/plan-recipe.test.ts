@@ -144,6 +144,13 @@ describe('a param', () => {
     });
   });
 
+  test('may be a list of a hundred thousand values', async () => {
+    const long = text().replace('params: {', `params: { long: [${'1,'.repeat(100_000)}],`);
+    await expect(planOf(`${long}    description: "\${{ params.long }}"\n`)).rejects.toMatchObject({
+      problems: [{ code: 'wrong_type', path: expect.stringContaining('description') }],
+    });
+  });
+
   test('that is null takes the option away that it stands for', async () => {
     const listed = named.replace('${{ params.data }}', '${{ params.list }}');
     const listOf = async (given: Partial<Overrides>) => (await planOf(listed, given)).stages[0]!.options.list;

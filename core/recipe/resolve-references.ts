@@ -113,7 +113,7 @@ class Resolver {
   #bring(name: string, path: Path): unknown {
     if (!isWithin(this.#brought)) return unresolved;
     const value = this.#values.param(name, path);
-    this.#brought = sumOf([this.#brought, sizeOf(value)]);
+    this.#brought = sumOf(this.#brought, sizeOf(value));
     if (isWithin(this.#brought)) return value;
     const message = `What the params stand for is too much here: over ${most.values} values, or ${most.characters} characters.`;
     this.#problems.add('too_large', message, path, {
@@ -139,15 +139,13 @@ class Resolver {
 
 function sizeOf(value: unknown): Size {
   if (typeof value === 'string') return { values: 1, characters: value.length };
-  const inside = typeof value === 'object' && value !== null ? Object.entries(value) : [];
-  return sumOf([{ values: 1, characters: 0 }, ...inside.flatMap(([key, inner]) => [sizeOf(key), sizeOf(inner)])]);
+  if (typeof value !== 'object' || value === null) return { values: 1, characters: 0 };
+  const inside = Array.isArray(value) ? value : Object.entries(value).flat();
+  return inside.map(sizeOf).reduce(sumOf, { values: 1, characters: 0 });
 }
 
-function sumOf(sizes: readonly Size[]): Size {
-  return sizes.reduce((sum, { values, characters }) => ({
-    values: sum.values + values,
-    characters: sum.characters + characters,
-  }));
+function sumOf(one: Size, other: Size): Size {
+  return { values: one.values + other.values, characters: one.characters + other.characters };
 }
 
 function isWithin({ values, characters }: Size): boolean {
