@@ -15,21 +15,23 @@ interface HealthQuestion {
   /** @default none */
   readonly metadata?: Metadata;
   readonly timeoutMilliseconds: number;
+  /** Resolves when whoever would answer is gone: nothing is waited for any more. */
+  readonly gone?: Promise<unknown>;
 }
 
 /**
  * Asks grpc.health.v1 whether a service is being served; waits for the connection, at most until the deadline.
- * @throws the gRPC error where nothing answers
+ * @throws the gRPC error where nothing answers, an error where its process is gone
  */
 export async function checkHealth(options: HealthQuestion): Promise<boolean> {
   const HealthClient = makeClientConstructor(service, 'Health');
   const client = new HealthClient(options.address, credentials.createInsecure(), options.channelOptions);
   const deadline = Date.now() + options.timeoutMilliseconds;
-  try {
+  const ask = async () => {
     await new Promise<void>((resolve, reject) =>
       client.waitForReady(deadline, (error) => (error === undefined ? resolve() : reject(error))),
     );
-    const response = await new Promise<{ status: string | number }>((resolve, reject) => {
+    return new Promise<{ status: string | number }>((resolve, reject) => {
       (client as unknown as { check: Check }).check(
         { service: options.service },
         options.metadata ?? new Metadata(),
@@ -37,6 +39,10 @@ export async function checkHealth(options: HealthQuestion): Promise<boolean> {
         (error, value) => (error === null && value !== undefined ? resolve(value) : reject(error)),
       );
     });
+  };
+  const gone = options.gone?.then(() => Promise.reject(new Error('Its process has ended.')));
+  try {
+    const response = await Promise.race(gone === undefined ? [ask()] : [ask(), gone]);
     return response.status === 'SERVING' || response.status === 1;
   } finally {
     client.close();

@@ -66,10 +66,11 @@ export class TrainerClient {
     this.client = new TrainerServiceClient(address, credentials.createInsecure(), channelOptions);
   }
 
-  /** Whether it serves; false where nothing answers in time. */
-  isHealthy(timeoutMilliseconds: number): Promise<boolean> {
+  /** Whether it serves; false where nothing answers in time. @param gone resolves when its process has ended */
+  isHealthy(timeoutMilliseconds: number, gone?: Promise<unknown>): Promise<boolean> {
     const { address, metadata } = this;
-    return isServing({ address, service: trainerServiceName, channelOptions, metadata, timeoutMilliseconds });
+    const asked = { address, service: trainerServiceName, channelOptions, metadata, timeoutMilliseconds };
+    return isServing(gone === undefined ? asked : { ...asked, gone });
   }
 
   async describe(signal?: AbortSignal): Promise<TrainerDescription & { readonly runningAttemptId?: string }> {

@@ -180,7 +180,8 @@ export class TrainerProcess {
     });
     const client = new TrainerClient(place.trainer, address, record.token);
     try {
-      if (!(await client.isHealthy(healthMilliseconds))) throw await notServing(place, address, launched, record);
+      if (!(await client.isHealthy(healthMilliseconds, launched.exited)))
+        throw await notServing(place, address, launched, record);
       const description = await client.describe(place.signal);
       const { start, stderrFile, token } = record;
       return new TrainerProcess(

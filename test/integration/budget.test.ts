@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Event } from 'simmerkit';
 import { type HarnessRun, RunHarness } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { processIdentity } from '../../core/process/process-identity.js';
 import { type ChatServer, startChatServer } from '../../plugins/curation/chat-server.fixture.js';
 import curation from '../../plugins/curation/plugin.js';
 import { builtModule } from './built-module.js';
@@ -111,6 +112,7 @@ describe('kill -9 of a core whose run costs something', () => {
     const { home, runId, events } = await killed(paidTraining('usd: 5'), stepped);
     const started = events.find((event) => event.type === 'trainer.started') as Event<'trainer.started'>;
     process.kill(started.data.pid, 'SIGKILL');
+    await expect.poll(() => processIdentity(started.data.pid)).toBeUndefined();
     await using next = await RunHarness.create({ ...paidOptions, home });
     const resumed = Date.now();
     const run = await next.resume(runId);
