@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
-import { canonicalJson } from '../recipe/canonical-json.js';
+import { jsonDigest } from '../recipe/canonical-json.js';
 import type { ArtifactFile, ArtifactManifest, ArtifactType } from './artifact.js';
 import { artifactUri } from './artifact-uri.js';
 
@@ -15,9 +14,7 @@ export type ArtifactContent = Pick<ArtifactManifest, 'type' | 'files' | 'metadat
 /** SHA-256 over type, files and metadata, whatever the order of keys or of files. @throws TypeError for metadata that is not JSON */
 export function artifactDigest({ type, files, metadata }: ArtifactContent): string {
   const listed = byPath(files).map(({ path, size, sha256 }) => ({ path, size, sha256 }));
-  return createHash('sha256')
-    .update(canonicalJson({ type, files: listed, metadata }))
-    .digest('hex');
+  return jsonDigest({ type, files: listed, metadata });
 }
 
 /** @param location where the files are, if not beside the manifest */

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { join, parse } from 'node:path';
 import { setImmediate as others } from 'node:timers/promises';
@@ -7,7 +6,7 @@ import { isUserError, UserError } from '../errors.js';
 import type { Recipe } from '../generated/simmer/control/v1/control.js';
 import { PluginCatalog } from '../plugin/catalog.js';
 import type { ProcessMachine } from '../plugin/process/process-machine.js';
-import { canonicalJson } from '../recipe/canonical-json.js';
+import { jsonDigest } from '../recipe/canonical-json.js';
 import { loadRecipe, type ParsedRecipe, parseRecipe } from '../recipe/load-recipe.js';
 import type { Plan } from '../recipe/plan.js';
 import { planRecipe } from '../recipe/plan-recipe.js';
@@ -84,9 +83,7 @@ export class RecipeSource {
   static digest(recipe: Recipe | undefined): string {
     const { source, params, overrides, until } = recipe ?? {};
     const part = until === undefined ? [] : [until];
-    return createHash('sha256')
-      .update(canonicalJson([source?.$case ?? null, source?.value ?? null, params ?? {}, overrides ?? {}, ...part]))
-      .digest('hex');
+    return jsonDigest([source?.$case ?? null, source?.value ?? null, params ?? {}, overrides ?? {}, ...part]);
   }
 
   #catalogOf({ plugins, folder }: ParsedRecipe): PluginCatalog {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { inject, injectable } from 'inversify';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import { makeCacheFolder } from '../config/cache-folder.js';
@@ -8,7 +7,7 @@ import { isUserError, UserError } from '../errors.js';
 import type { GraderContext, GraderDefinition } from '../plugin/definitions.js';
 import { owningStrayErrors } from '../plugin/stray-errors.js';
 import { thrownText } from '../plugin/thrown-text.js';
-import { canonicalJson } from '../recipe/canonical-json.js';
+import { canonicalJson, jsonDigest } from '../recipe/canonical-json.js';
 import { keptDigest } from '../recipe/stage-key.js';
 import type { Grader } from '../trainer/trainer.js';
 import { BudgetGuard } from './budget-guard.js';
@@ -122,7 +121,10 @@ export class GraderPool implements RunResource {
       spending: this.#budget.spendingOf(asker),
       // Graders of one run may differ in what is no matter of `of`: each has a folder of its own.
       keptFolder: async (of) =>
-        this.#store.keptFolder(keptDigest({ uses, seed: plan.seed }, of), `${runId}.${digestOf(options)}`),
+        this.#store.keptFolder(
+          keptDigest({ uses, seed: plan.seed }, of),
+          `${runId}.${jsonDigest(options).slice(0, 12)}`,
+        ),
       emit: async (event) => {
         await this.#recorder.emit({ ...event, ...asker });
       },
@@ -141,10 +143,6 @@ export class GraderPool implements RunResource {
       [Symbol.asyncDispose]: () => grader[Symbol.asyncDispose](),
     };
   }
-}
-
-function digestOf(options: Readonly<Record<string, unknown>>): string {
-  return createHash('sha256').update(canonicalJson(options)).digest('hex').slice(0, 12);
 }
 
 /** What a grader throws is its plugin's, whichever stage asked. */

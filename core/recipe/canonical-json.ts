@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+
 /**
  * JSON that is the same for the same value: keys sorted, no white space, keys without a value left out.
  *
@@ -18,4 +20,9 @@ export function canonicalJson(value: unknown): string {
     .sort(([left], [right]) => (left < right ? -1 : 1))
     .map(([key, inner]) => `${JSON.stringify(key)}:${canonicalJson(inner)}`);
   return `{${entries.join(',')}}`;
+}
+
+/** SHA-256 of a value as canonical JSON, lower-case hex. @throws TypeError as `canonicalJson` */
+export function jsonDigest(value: unknown): string {
+  return createHash('sha256').update(canonicalJson(value)).digest('hex');
 }

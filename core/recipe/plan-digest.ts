@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { canonicalJson } from './canonical-json.js';
+import { jsonDigest } from './canonical-json.js';
 import type { Plan } from './plan.js';
 import { semanticTrainer } from './stage-key.js';
 
@@ -21,5 +20,5 @@ export function planDigest(plan: Plan): string {
       return { name, uses, semanticOptions, inputs, trainers, codeDigest, seed };
     }),
   };
-  return createHash('sha256').update(canonicalJson(covered)).digest('hex');
+  return jsonDigest(covered);
 }

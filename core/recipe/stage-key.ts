@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { canonicalJson } from './canonical-json.js';
+import { jsonDigest } from './canonical-json.js';
 import type { Plan, PlannedStage, PlannedTrainer } from './plan.js';
 
 /** Changes when what the core gives to stages changes what they make of it: artifact formats, `random`. */
@@ -26,7 +25,7 @@ export function stageKey(
     inputs: inputDigests,
     trainers: stage.trainers.map((name) => semanticTrainer(plan.trainers[name]!)),
   };
-  return createHash('sha256').update(canonicalJson(covered)).digest('hex');
+  return jsonDigest(covered);
 }
 
 /**
@@ -37,7 +36,7 @@ export function keptDigest(
   { uses, name, seed }: Pick<PlannedStage, 'uses' | 'seed'> & { readonly name?: string },
   of: object,
 ): string {
-  return createHash('sha256').update(canonicalJson({ uses, name, seed, of })).digest('hex');
+  return jsonDigest({ uses, name, seed, of });
 }
 
 /** What of a trainer its results depend on. */

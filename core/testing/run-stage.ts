@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,7 +20,7 @@ import { checkStageOutputs, followStageRun } from '../engine/stage-outputs.js';
 import { checkSpendingRequest, checkSpent } from '../plugin/check-spending.js';
 import type { Log, StageContext, StageDefinition, StageEvent } from '../plugin/definitions.js';
 import type { Spending, Spent } from '../plugin/spending.js';
-import { canonicalJson } from '../recipe/canonical-json.js';
+import { jsonDigest } from '../recipe/canonical-json.js';
 import type { Grader, Trainer } from '../trainer/trainer.js';
 
 /** A table in memory, as stages get it and make it. */
@@ -151,7 +150,7 @@ export async function runStage(stage: StageDefinition, given: RunStageOptions = 
     artifacts: memoryWriter(temporaryFolder),
     scratchFolder,
     async keptFolder(of: object) {
-      const digest = createHash('sha256').update(canonicalJson(of)).digest('hex');
+      const digest = jsonDigest(of);
       const folder = join(scratchFolder, 'kept', digest, given.key ?? 'key');
       await mkdir(folder, { recursive: true });
       return folder;

@@ -58,11 +58,11 @@ export class NgramIndex<Owner> {
     const hashes = words.hashRuns(length);
     const count = hashes.length / 2;
     const bits = 32 * this.filterSize;
-    const looked = bits / 8;
-    reserve(kernel, looked + hashes.byteLength);
-    numbersAt(kernel, looked, hashes.length).set(hashes);
+    const hashesAt = bits / 8;
+    reserve(kernel, hashesAt + hashes.byteLength);
+    numbersAt(kernel, hashesAt, hashes.length).set(hashes);
     for (let at = -1; ; ) {
-      at = kernel.findSet(looked, count, at + 1, 0, bits - 1);
+      at = kernel.findSet(hashesAt, count, at + 1, 0, bits - 1);
       if (at === count) return undefined;
       const slot = this.find(hashes[2 * at] as number, hashes[2 * at + 1] as number, words, at);
       const owner = this.texts[(this.slots[slot + 2] as number) - 1]?.owner;
