@@ -187,6 +187,16 @@ describe('an artifact', () => {
     expect(derived.metadata).toEqual({ ...metadata, rowCount: 3, columns: { id: 'VARCHAR' } });
   });
 
+  it('is the same artifact where all of its rows are taken', async () => {
+    await using writer = store.writer();
+    const rows = Array.from({ length: 20_000 }, (_, index) => ({ id: `row ${index}` }));
+    const dataset = await writer.writeDataset(rows, { columns: { id: 'VARCHAR' } });
+    const positions = Uint32Array.from(rows.keys());
+    expect(await writer.deriveDataset(dataset, { positions })).toBe(dataset);
+    const generations = await writer.writeGenerations(rows, { columns: { id: 'VARCHAR' } });
+    expect((await writer.deriveDataset(generations, { positions })).type).toBe('dataset');
+  });
+
   it.each([
     ['positions that are an array', { positions: [0] }, 'its `positions` are no Uint32Array'],
     ['a position that is not there', { positions: Uint32Array.of(0, 2) }, 'position 2 is not after the one before it'],

@@ -67,15 +67,16 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
     });
   }
 
-  deriveDataset(table: TableArtifact, derived: DerivedRows): Promise<TableArtifact> {
+  async deriveDataset(table: TableArtifact, derived: DerivedRows): Promise<TableArtifact> {
+    checkDerivedRows(table, derived);
+    const rowCount = derived.positions?.length ?? table.rowCount;
+    if (table.type === 'dataset' && rowCount === table.rowCount && derived.added === undefined) return table;
     return this.#inNewFolder(async (folder) => {
-      checkDerivedRows(table, derived);
       const { deriveTable } = await import('./derive-table.js');
       const columns = { ...table.columns, ...derived.added?.columns };
       const file = join(folder, tableFile);
       const scratchFolder = `${folder}.spill`;
       const content = await deriveTable(file, { ...derived, from: table.path(tableFile), columns, scratchFolder });
-      const rowCount = derived.positions?.length ?? table.rowCount;
       return this.#publishTable(folder, 'dataset', content, { ...table.metadata, rowCount, columns });
     });
   }

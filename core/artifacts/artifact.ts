@@ -133,7 +133,7 @@ export interface ArtifactWriter {
   /**
    * Some rows of a table, with more columns where asked for. What is not new goes from file to file, and never through
    * this process's objects: dropping rows of long texts costs a fraction of writing them again. Its metadata is the
-   * table's.
+   * table's. All rows of a dataset, with nothing added, are that dataset.
    */
   deriveDataset(table: TableArtifact, derived: DerivedRows): Promise<TableArtifact>;
   writeGenerations(rows: AsyncIterable<Row> | Iterable<Row>, options: TableOptions): Promise<TableArtifact>;
