@@ -25,7 +25,7 @@ import { rowGroupsOf } from './table-parts.js';
 const mostTogether = 4;
 const mostBytesTogether = 2 ** 28;
 
-export interface DerivedFileOptions extends TableFileOptions, DerivedRows {
+interface DerivedFileOptions extends TableFileOptions, DerivedRows {
   /** The file with the rows. */
   readonly from: string;
 }

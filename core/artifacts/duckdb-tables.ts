@@ -72,12 +72,12 @@ export async function withScratch<T>(
 }
 
 /** Where rows are before they are read or copied. */
-export interface FilledTable {
+interface FilledTable {
   readonly name: string;
   readonly rowCount: number;
 }
 
-export interface Filling {
+interface Filling {
   /** What the names of the tables begin with. */
   readonly name: string;
   readonly types: Readonly<Record<string, ColumnType>>;

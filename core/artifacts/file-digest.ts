@@ -4,7 +4,7 @@ import { UserError } from '../errors.js';
 import { hashFile } from '../files/file-hash.js';
 import type { ArtifactFile } from './artifact.js';
 
-export interface DigestOptions {
+interface DigestOptions {
   /** Makes the file's content durable as well. */
   readonly sync?: boolean;
 }

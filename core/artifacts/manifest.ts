@@ -9,7 +9,7 @@ export const manifestFile = 'manifest.json';
 const manifestFormat = 1;
 
 /** What an artifact is made of, by which it is found. */
-export type ArtifactContent = Pick<ArtifactManifest, 'type' | 'files' | 'metadata'>;
+type ArtifactContent = Pick<ArtifactManifest, 'type' | 'files' | 'metadata'>;
 
 /** SHA-256 over type, files and metadata, whatever the order of keys or of files. @throws TypeError for metadata that is not JSON */
 export function artifactDigest({ type, files, metadata }: ArtifactContent): string {

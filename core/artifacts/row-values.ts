@@ -4,7 +4,7 @@ import type { Row } from './artifact.js';
 import type { ColumnType } from './column-type.js';
 
 /** The parts of `@duckdb/node-api` that make values; the caller has loaded it. */
-export type ValueFactory = Pick<typeof import('@duckdb/node-api'), 'listValue' | 'structValue'>;
+type ValueFactory = Pick<typeof import('@duckdb/node-api'), 'listValue' | 'structValue'>;
 
 /** Turns rows into values of declared columns, and refuses what does not fit them. */
 export class RowConverter {

@@ -5,7 +5,7 @@ import { writingTo } from '../files/disk-error.js';
 import { makeFolder, writeFileDurably } from '../files/durable-files.js';
 
 /** The version of a home's layout that this Simmer writes, and the newest that it reads. */
-export const homeFormat = 1;
+const homeFormat = 1;
 
 /** Where things are in a home. */
 export class StoreHome {

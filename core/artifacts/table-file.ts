@@ -58,12 +58,12 @@ export async function writeTable(
 }
 
 /** A Parquet file of a row group, not durable yet. */
-export interface PackedRows {
+interface PackedRows {
   readonly file: string;
   readonly rowCount: number;
 }
 
-export interface PackOptions {
+interface PackOptions {
   readonly columns: Columns;
   /** Where the files come. */
   readonly folder: string;
@@ -94,7 +94,7 @@ export async function* packRows(
   yield* inOrder(copies(), 1);
 }
 
-export interface TableReading {
+interface TableReading {
   /** Of the rows, ascending. @default all rows */
   readonly positions?: RowReading['positions'];
   /** "utf8": columns of text come as their bytes (`Uint8Array`). @default strings */

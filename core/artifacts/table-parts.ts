@@ -3,7 +3,7 @@ import { damaged } from './damaged.js';
 import { connectToRead, forgetReader, quotePath, rowGroupBytes, rowGroupRows } from './duckdb-tables.js';
 
 /** A row group of a table. */
-export interface RowGroup {
+interface RowGroup {
   readonly rows: number;
   /** Of its columns, unpacked. */
   readonly bytes: number;

@@ -44,7 +44,7 @@ interface Entry {
 
 type List = readonly [title: string, entries: readonly Entry[]];
 
-export interface ContributionLinesOptions {
+interface ContributionLinesOptions {
   readonly width: number;
   readonly colors: Colors;
 }

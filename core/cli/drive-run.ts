@@ -8,7 +8,7 @@ import { exitCodeOfFailedRun } from './print-error.js';
 import { printErrorRecord } from './report-error.js';
 import { onOutputGone, writeLine } from './terminal.js';
 
-export interface DriveRunOptions {
+interface DriveRunOptions {
   readonly workspace: Workspace;
   /** What stdout is for: the view for people, the run's events as JSON, or something that the caller prints later. */
   readonly stdout: 'view' | 'events' | 'result';

@@ -13,7 +13,7 @@ const linesOutOfSight = /\.(gz|zst|xz|parquet)$/i;
 /** More problems than this are counted, not listed. */
 const problemsShown = 50;
 
-export interface PrintErrorOptions {
+interface PrintErrorOptions {
   readonly colors: Colors;
   /** Paths are shown relative to it. */
   readonly cwd: string;

@@ -1,7 +1,7 @@
 import stringWidth from 'string-width';
 import { wrapText } from './wrap-text.js';
 
-export interface TableOptions {
+interface TableOptions {
   /** Columns whose cells stand to the right, from 0. */
   readonly right?: readonly number[];
   /** Put before each line. @default '' */

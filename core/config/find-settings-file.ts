@@ -2,7 +2,7 @@ import { Explorer } from 'cosmiconfig/dist/Explorer.js';
 import { type DataDocument, parseDocument } from '../recipe/document.js';
 
 /** Names under which settings are looked for, first to last. Data only: there is none that is code. */
-export const settingsFileNames = [
+const settingsFileNames = [
   'simmer.config.yaml',
   'simmer.config.yml',
   'simmer.config.json',

@@ -64,7 +64,7 @@ const settingsFile = z.strictObject({
     .describe('Prices and data sheets by name; they go before the built-in ones of the same name.'),
 });
 
-export interface SettingsOptions {
+interface SettingsOptions {
   readonly cwd: string;
   readonly env: NodeJS.ProcessEnv;
   /** From the command line; `sources` is ignored. */

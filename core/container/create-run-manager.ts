@@ -15,7 +15,7 @@ import {
   SinkSourceToken,
 } from './tokens.js';
 
-export interface CoreOptions {
+interface CoreOptions {
   readonly settings: Settings;
   readonly catalog: PluginCatalog;
   /** Sinks that every run has, by `uses`. @default ['sinks/report'] */

@@ -6,7 +6,7 @@ import { isLoopback } from './access.js';
 import type { ServerAddress } from './address.js';
 import { type TlsFiles, takeTlsFiles } from './tls-files.js';
 
-export interface ClientCredentials {
+interface ClientCredentials {
   readonly credentials: ChannelCredentials;
   readonly options: ChannelOptions;
 }

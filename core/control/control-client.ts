@@ -9,7 +9,7 @@ import { clientCredentials } from './client-credentials.js';
 import { fromServiceError } from './status-details.js';
 import type { TlsFiles } from './tls-files.js';
 
-export interface ControlClientOptions {
+interface ControlClientOptions {
   /** `unix:PATH` or `HOST:PORT`. */
   readonly address: string;
   readonly token?: string;
@@ -20,7 +20,7 @@ export interface ControlClientOptions {
 }
 
 /** What a LIVE watcher was not sent. */
-export interface EventGap {
+interface EventGap {
   readonly dropped: number;
   readonly firstSequence: number;
   readonly lastSequence: number;

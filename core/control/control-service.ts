@@ -40,7 +40,7 @@ const mostProblems = 1000;
 /** A LIVE watcher that is further behind than this gets no telemetry. */
 const liveLag = 1000;
 
-export interface ControlServiceOptions {
+interface ControlServiceOptions {
   readonly settings: Settings;
   readonly runs: ServedRuns;
   /** Of the runs in this process. */

@@ -25,13 +25,13 @@ interface Block {
 }
 
 /** Where a reader is: the next event, and where its line begins. */
-export interface LogPosition {
+interface LogPosition {
   readonly sequence: number;
   readonly offset: number;
 }
 
 /** Events on the wire, and where to go on. */
-export interface LogPart {
+interface LogPart {
   /** A `WatchRunResponse`, encoded. */
   readonly message: Buffer;
   readonly next: LogPosition;

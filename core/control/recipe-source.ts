@@ -21,7 +21,7 @@ export interface PlannedRecipe {
   readonly catalog: PluginCatalog;
 }
 
-export interface RecipeSourceOptions {
+interface RecipeSourceOptions {
   readonly settings: Settings;
   readonly rules: RecipeRules;
   readonly limits: ServerLimits;

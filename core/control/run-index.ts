@@ -6,7 +6,7 @@ import { present } from '../present.js';
 import { type KeptResume, readKeptResume } from './kept-resume.js';
 
 /** What a server has to know of a run when it starts, from the edges of its log: quick, however long the log is. */
-export interface IndexedRun {
+interface IndexedRun {
   readonly runId: string;
   readonly createdAt: string;
   /** Absent: it was not started by a server. */

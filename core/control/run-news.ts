@@ -5,7 +5,7 @@ import type { RunOutcome } from '../engine/run-outcome.js';
 /** Longer than a trainer takes to save a checkpoint, mostly. */
 const patienceMilliseconds = 15_000;
 
-export interface StoppingRun {
+interface StoppingRun {
   readonly runId: string;
   readonly runFolder: string;
   /** Resolves when it has stopped. */

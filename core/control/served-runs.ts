@@ -33,7 +33,7 @@ const stoppedByServer = 'the server was stopped';
 /** How often it is looked whether another process still writes a run that is watched. */
 const ownerMilliseconds = 1000;
 
-export interface ServedRunsOptions {
+interface ServedRunsOptions {
   readonly settings: Settings;
   readonly limits: ServerLimits;
   /** What the logs of its runs are written with. */

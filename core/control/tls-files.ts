@@ -11,7 +11,7 @@ export interface TlsFiles {
 }
 
 /** What the files hold; null where there is none. */
-export type TlsPem = { readonly [Name in keyof TlsFiles]-?: Buffer | null };
+type TlsPem = { readonly [Name in keyof TlsFiles]-?: Buffer | null };
 
 /** Reads the files and has OpenSSL take them. @throws UserError `tls_file_missing`, `tls_file_wrong` */
 export async function takeTlsFiles({ authority, certificate, key }: TlsFiles): Promise<TlsPem> {

@@ -1,7 +1,7 @@
 import { setImmediate as others } from 'node:timers/promises';
 import { UserError } from '../errors.js';
 
-export interface TurnsOptions {
+interface TurnsOptions {
   readonly atATime: number;
   /** More are refused. */
   readonly mostWaiting: number;

@@ -56,11 +56,11 @@ export function fromErrorDetail(detail: wire.ErrorDetail): UserError {
   });
 }
 
-export function toProblem({ code, message, position, path, hint }: Problem): wire.Problem {
+function toProblem({ code, message, position, path, hint }: Problem): wire.Problem {
   return { code, message, position, path, hint };
 }
 
-export function fromProblem({ code, message, position, path, hint }: wire.Problem): Problem {
+function fromProblem({ code, message, position, path, hint }: wire.Problem): Problem {
   return {
     code,
     message,

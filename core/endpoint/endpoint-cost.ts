@@ -23,7 +23,7 @@ export interface EndpointCost {
 }
 
 /** What a request took of a server. */
-export interface Tokens {
+interface Tokens {
   readonly input: number;
   readonly output: number;
 }

@@ -43,5 +43,5 @@ export function endpointEstimate(work: EndpointWork): PaidEstimate {
 }
 
 /** Why an estimate says nothing, where the rows of an input are not known. */
-export const unknownRows =
+const unknownRows =
   'How many rows there are is not known before they are there: say it with `expect: { dataset: { rows } }`.';

@@ -35,7 +35,7 @@ export interface Holder {
 }
 
 /** Where a request belongs. */
-export interface Asker {
+interface Asker {
   readonly stage: string;
   readonly attempt: number;
 }

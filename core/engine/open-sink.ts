@@ -4,7 +4,7 @@ import { readEvents } from '../events/replay.js';
 import type { Log, Sink, SinkDefinition } from '../plugin/definitions.js';
 import { eventsFile, readPlan } from './run-folder.js';
 
-export interface SinkRun {
+interface SinkRun {
   readonly runId: string;
   readonly runFolder: string;
   readonly log: Log;

@@ -1,7 +1,7 @@
 import { injectable } from 'inversify';
 import { UserError } from '../errors.js';
 
-export type Ending =
+type Ending =
   | { readonly kind: 'failed'; readonly error: unknown; readonly stage?: string }
   | {
       readonly kind: 'interrupted';

@@ -41,7 +41,7 @@ export function runIdBeginning(recipe: string): string {
   return `${name || 'run'}-`;
 }
 
-export interface NewRun {
+interface NewRun {
   readonly plan: Plan;
   readonly recipeText: string;
   readonly request?: EventData['run.created']['request'];

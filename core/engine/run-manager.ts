@@ -27,7 +27,7 @@ import { beyondMachine, refuseBeyondMachine } from './scheduled-stages.js';
 import type { Capacity } from './scheduler.js';
 import { writeReport } from './write-report.js';
 
-export interface TakeUpOptions {
+interface TakeUpOptions {
   /** Interrupts the run when it is aborted. */
   readonly signal?: AbortSignal;
   /** Sinks that the caller has at hand, e.g. the console. They see what this core does, not what a former one did. */
@@ -43,13 +43,13 @@ export interface ResumeOptions extends TakeUpOptions {
   readonly budgetChange?: BudgetChange;
 }
 
-export interface StartOptions extends TakeUpOptions {
+interface StartOptions extends TakeUpOptions {
   /** The recipe as it was written; kept in the run folder for people. */
   readonly recipeText: string;
 }
 
 /** A run to make. */
-export interface CreateOptions {
+interface CreateOptions {
   /** The recipe as it was written; kept in the run folder for people. */
   readonly recipeText: string;
   /** Who asked a server for it. */

@@ -9,7 +9,7 @@ import type { RunInfo } from './run-scope.js';
 import { foldRunStates, type RunState } from './run-state.js';
 
 /** Where the lines of a log belong. */
-export interface LogScope {
+interface LogScope {
   readonly source: string;
   readonly stage?: string;
   readonly attempt?: number;

@@ -3,7 +3,7 @@ import { type MeasuredFigures, withFigure } from '../metrics/measured-figures.js
 import { foldSpending, initialSpending, type SpendingState, secondsBetween } from './spending-state.js';
 
 export type RunStatus = 'created' | 'running' | 'completed' | 'failed' | 'interrupted';
-export type StageStatus = 'running' | 'completed' | 'reused' | 'failed' | 'interrupted';
+type StageStatus = 'running' | 'completed' | 'reused' | 'failed' | 'interrupted';
 
 /** A stage as the log tells it. A stage that nothing was said of yet is not in the state. */
 export interface StageState {

@@ -2,7 +2,7 @@ import type { Spent } from '../plugin/spending.js';
 import type { SpendingState } from './spending-state.js';
 
 /** Hardware as it is paid for. */
-export interface HeldHardware {
+interface HeldHardware {
   readonly gpus: number;
   readonly usdPerHour: number;
 }

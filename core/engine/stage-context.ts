@@ -11,13 +11,13 @@ import type { GraderPool } from './grader-pool.js';
 import type { RunRecorder } from './run-recorder.js';
 import type { TrainerPool } from './trainer-pool.js';
 
-export type AnyStageContext = StageContext<Readonly<Record<string, unknown>>, InputDefinitions>;
+type AnyStageContext = StageContext<Readonly<Record<string, unknown>>, InputDefinitions>;
 export type StageInputValues = Readonly<
   Record<string, Artifact | TableArtifact | readonly (Artifact | TableArtifact)[] | undefined>
 >;
 
 /** What a stage's context is made from. */
-export interface StageContextParts {
+interface StageContextParts {
   readonly runId: string;
   readonly stage: PlannedStage;
   readonly attempt: number;
@@ -38,7 +38,7 @@ export interface StageContextParts {
 }
 
 /** The context that a stage gets, and what the engine keeps of it. */
-export interface OpenStageContext {
+interface OpenStageContext {
   readonly context: AnyStageContext;
   /** `funnel.counted` and `metric.measured` of this attempt: told again when the stage is reused. */
   readonly facts: readonly EventDraft[];

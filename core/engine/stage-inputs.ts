@@ -2,7 +2,7 @@ import type { PlannedStage } from '../recipe/plan.js';
 import type { StageOutputUris } from './stage-runner.js';
 
 /** Input name to the URI of what it takes, or a list of them. */
-export type StageInputUris = Readonly<Record<string, string | readonly string[]>>;
+type StageInputUris = Readonly<Record<string, string | readonly string[]>>;
 
 /** What the stage's references stand for, once all of them exist; undefined before. */
 export function inputUris(

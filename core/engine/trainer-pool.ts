@@ -14,7 +14,7 @@ import { RunRecorder } from './run-recorder.js';
 import type { RunInfo, RunResource } from './run-scope.js';
 
 /** What a trainer has to know of the stage that uses it. */
-export interface TrainerUser {
+interface TrainerUser {
   readonly name: string;
   readonly attempt: number;
   readonly key: string;

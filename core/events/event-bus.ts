@@ -7,7 +7,7 @@ import type { LogEntry, RunLog } from './run-log.js';
 /** There is nowhere in them for a secret to be, nor for an object in them to change; they are most of what a run says. */
 const hasOnlyNumbers: ReadonlySet<EventType> = new Set(['step.logged'] satisfies EventType[]);
 
-export interface EventBusOptions {
+interface EventBusOptions {
   readonly runId: string;
   readonly log: RunLog;
   /** As `RunLog.open` gave it. */

@@ -7,7 +7,7 @@ import type { Event } from './catalogue.js';
 export const sameWriteMark = ' ';
 
 /** What an event says of itself besides its sequence and its data. */
-export type EventEnvelope = Pick<Event, 'runId' | 'time' | 'type' | 'stage' | 'attempt'>;
+type EventEnvelope = Pick<Event, 'runId' | 'time' | 'type' | 'stage' | 'attempt'>;
 
 /**
  * The event as one line without its line end.

@@ -6,7 +6,7 @@ import { parseEventLine } from './event-line.js';
 const edgeBytes = 64 * 1024;
 
 /** The first and the last event of a log. */
-export interface LogEdges {
+interface LogEdges {
   readonly first: Event;
   /** Undefined where the last whole line is none. */
   readonly last: Event | undefined;

@@ -13,7 +13,7 @@ const telemetryMilliseconds = 10;
 const maxWriteBytes = 1024 * 1024;
 const defaultMaxPendingBytes = 256 * 1024 * 1024;
 
-export interface RunLogOptions {
+interface RunLogOptions {
   readonly fileSystem?: LogFileSystem;
   /**
    * How much may wait for the disk before the log gives up: what came is never thrown away in silence.
@@ -22,7 +22,7 @@ export interface RunLogOptions {
   readonly maxPendingBytes?: number;
 }
 
-export interface OpenedRunLog {
+interface OpenedRunLog {
   readonly log: RunLog;
   /** Sequence of the last event in the file, 0 where there is none. */
   readonly lastSequence: number;

@@ -25,7 +25,7 @@ const run = z.strictObject({
 });
 const runs = z.array(run).min(1);
 
-export interface ScalingFile {
+interface ScalingFile {
   readonly runs: readonly ScalingRun[];
   /** How the accuracies of the file were read: as shares where none is above 1. */
   readonly accuracyUnit: 'percent' | 'share';

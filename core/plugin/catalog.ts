@@ -49,7 +49,7 @@ export interface Contribution<Definition> {
   readonly definition: Definition;
 }
 
-export interface PluginCatalogOptions {
+interface PluginCatalogOptions {
   /** Name to absolute module path. @default `builtInPlugins` */
   readonly builtIn?: Readonly<Record<string, string>>;
   /** What the recipe lists; paths are relative to `baseFolder`. */

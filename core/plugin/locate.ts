@@ -7,7 +7,7 @@ import { UserError } from '../errors.js';
 export const manifestFile = 'simmer-plugin.yaml';
 
 /** Where a plugin's code is. */
-export type PluginLocation =
+type PluginLocation =
   | {
       readonly kind: 'module';
       /** Absolute path of the module whose default export is the plugin. */

@@ -15,7 +15,7 @@ export type PluginKind = keyof typeof pluginKinds;
 const templateName = 'new-plugin';
 const pluginName = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
 
-export interface ScaffoldOptions {
+interface ScaffoldOptions {
   readonly name: string;
   readonly language: PluginLanguage;
   readonly kind: PluginKind;

@@ -30,7 +30,7 @@ export async function projectRequirements(pyproject: string): Promise<readonly s
 }
 
 /** As PEP 503 compares names of distributions. */
-export function normalizeName(name: string): string {
+function normalizeName(name: string): string {
   return name.toLowerCase().replaceAll(/[-_.]+/g, '-');
 }
 

@@ -33,7 +33,7 @@ export interface CheckedOptions {
   readonly graders: readonly Contribution<GraderDefinition>[];
 }
 
-export interface OptionsToCheck {
+interface OptionsToCheck {
   /** Who has the options, for messages: "curation/select". */
   readonly uses: string;
   readonly schema: z.ZodObject;

@@ -46,7 +46,7 @@ interface SchemaDefinition {
 }
 
 /** A zod schema, by its shape. */
-export interface Schema {
+interface Schema {
   readonly _zod: { readonly def: unknown };
   meta(): unknown;
   safeParse(value: unknown): { readonly success: boolean };

@@ -26,7 +26,7 @@ import { neededFor, orderStages } from './stage-order.js';
 const cyclesTold = 10;
 
 /** What a caller wants of planning besides. */
-export interface PlanOptions {
+interface PlanOptions {
   /** For a recipe that comes from somebody else. */
   readonly guard?: RecipeGuard;
 }

@@ -17,7 +17,7 @@ import { checkWithSchema } from './schema-problems.js';
 type Inputs = PlannedStage['inputs'];
 
 /** A stage whose outside is right and whose contribution is found. */
-export interface FoundStage {
+interface FoundStage {
   readonly name: string;
   readonly uses: string;
   readonly found: Contribution<StageDefinition>;
@@ -28,13 +28,13 @@ export interface FoundStage {
 }
 
 /** A stage whose every part is right. */
-export interface CheckedStage extends FoundStage {
+interface CheckedStage extends FoundStage {
   readonly inputs: Inputs;
   readonly options: CheckedOptions;
 }
 
 /** What a stage's inputs and options may name. */
-export interface Surroundings {
+interface Surroundings {
   /** Every stage of the recipe, by name; undefined for one with a problem of its own. */
   readonly stages: ReadonlyMap<string, FoundStage | undefined>;
   readonly trainerNames: readonly string[];

@@ -5,7 +5,7 @@ export type Reference =
   | { readonly root: 'stages'; readonly stage: string; readonly output: string };
 
 /** Text with references in it, in pieces. Plain pieces are never empty and never neighbours. */
-export type Template = readonly (string | Reference)[];
+type Template = readonly (string | Reference)[];
 
 /** What is wrong inside of a `${{ }}`. */
 export class BadReference extends Error {

@@ -35,7 +35,7 @@ const settingNames: Readonly<Record<string, string>> = {
 };
 
 /** A tree whose params and settings are filled in, and whose references to stages are `StageOutput`s. */
-export interface Resolved {
+interface Resolved {
   readonly value: unknown;
   /** `pathKey` of each value that had a reference, to the text that it had. */
   readonly writtenAs: ReadonlyMap<string, string>;

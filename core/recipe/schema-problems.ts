@@ -7,7 +7,7 @@ import { StageOutput, unresolved } from './resolve-references.js';
 
 type Issue = z.core.$ZodIssue;
 
-export interface SchemaCheck {
+interface SchemaCheck {
   readonly schema: z.ZodType;
   readonly value: unknown;
   /** Where the value is in the file. */

@@ -1,5 +1,5 @@
 /** Stages in an order in which each comes after what it takes its inputs from, and the cycles that have no order. */
-export interface StageOrder {
+interface StageOrder {
   readonly order: readonly string[];
   /** Each as the names along it; the first one follows the last. */
   readonly cycles: readonly (readonly string[])[];

@@ -2,7 +2,7 @@ import type { YAMLError } from 'yaml';
 import { quoted } from './problem-list.js';
 
 /** What is wrong where a text is no YAML, in plain words. */
-export interface SyntaxProblem {
+interface SyntaxProblem {
   readonly message: string;
   readonly offset: number;
   readonly hint?: string;

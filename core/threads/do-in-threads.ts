@@ -18,7 +18,7 @@ export type StartTasks<Settings, Task, Result> = (
 
 export type DoTask<Task, Result> = (task: Task) => Promise<Result>;
 
-export interface ThreadTasks<Settings, Task> {
+interface ThreadTasks<Settings, Task> {
   /** Exports `start`, a `StartTasks`. */
   readonly module: URL;
   /** Copied to each thread, as tasks are, and results back. */

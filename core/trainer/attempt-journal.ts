@@ -4,7 +4,7 @@ import type { ProcessIdentity } from '../process/process-identity.js';
 import type { TrainingEnd } from './wire-to-domain.js';
 
 /** What must be known of an attempt before it starts. */
-export interface AttemptStart {
+interface AttemptStart {
   readonly attemptId: string;
   /** In its job, from 1. */
   readonly ordinal: number;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 /** Written last into a checkpoint's folder; see CheckpointSaved in trainer.proto. */
 export const checkpointMarker = 'simmer-checkpoint.json';
 
-export interface Checkpoint {
+interface Checkpoint {
   readonly step: number;
   readonly folder: string;
 }

@@ -3,10 +3,10 @@ import { TrainerLostError } from './trainer-errors.js';
 import type { TrainerProcess } from './trainer-process.js';
 
 /** The most prompts that one request of simmer.trainer.v1 may hold. */
-export const promptsPerRequest = 512;
+const promptsPerRequest = 512;
 
 /** What generation needs of its supervisor. */
-export interface GenerationHost {
+interface GenerationHost {
   /** A living process. @throws UserError `trainer_exited` where none is to be had */
   process(signal: AbortSignal): Promise<TrainerProcess>;
   /** After a call broke off: returns where it may be tried again. @throws UserError */

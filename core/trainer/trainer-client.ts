@@ -39,7 +39,7 @@ const channelOptions = {
 };
 
 /** An attempt to start. */
-export interface AttemptRequest {
+interface AttemptRequest {
   readonly attemptId: string;
   readonly jobId: string;
   /** From 1. */

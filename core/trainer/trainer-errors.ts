@@ -11,7 +11,7 @@ export class TrainerLostError extends Error {
 }
 
 /** Whether an error came out of a gRPC call. */
-export function isServiceError(error: unknown): error is ServiceError {
+function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && typeof (error as Partial<ServiceError>).code === 'number' && 'details' in error;
 }
 

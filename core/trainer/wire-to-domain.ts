@@ -107,13 +107,13 @@ export type TrainingEnd =
   | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly retryable: boolean };
 
 /** What one event of a trainer means here. */
-export interface TranslatedEvent {
+interface TranslatedEvent {
   readonly draft: EventDraft;
   readonly end?: TrainingEnd;
 }
 
 /** What is the same for all events of an attempt. */
-export interface TranslationContext {
+interface TranslationContext {
   readonly stage: string;
   /** Ordinal of the stage's attempt in the run. */
   readonly attempt: number;

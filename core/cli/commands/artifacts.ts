@@ -11,7 +11,7 @@ import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 
-export interface ArtifactsFlags extends WorkspaceFlags {
+interface ArtifactsFlags extends WorkspaceFlags {
   /** `STAGE.OUTPUT`. */
   readonly get?: string;
   /** A folder. */

@@ -45,7 +45,7 @@ export async function doctor(flags: WorkspaceFlags): Promise<number> {
 }
 
 /** The checks for people, remedies below. */
-export function doctorLines(checks: readonly Check[], title: string, colors: Colors): readonly string[] {
+function doctorLines(checks: readonly Check[], title: string, colors: Colors): readonly string[] {
   const marks = { ok: colors.green('ok'), warn: colors.yellow('warn'), fail: colors.red('fail') };
   const remedies = checks.filter((check) => check.remedy !== undefined);
   return [

@@ -164,7 +164,7 @@ export function calibrationLines(
   });
 }
 
-export function ratioOf({ predicted, published }: CalibrationRun): string {
+function ratioOf({ predicted, published }: CalibrationRun): string {
   return (predicted / published).toFixed(2);
 }
 

@@ -53,7 +53,7 @@ async function tellCalibration(flags: RecipeFlags): Promise<number> {
 }
 
 /** The plan for people. */
-export function planLines(
+function planLines(
   plan: Plan,
   previews: readonly StagePreview[],
   colors: Colors,

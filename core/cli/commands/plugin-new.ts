@@ -3,7 +3,7 @@ import { exitCodes } from '../../errors.js';
 import { type PluginKind, type PluginLanguage, pluginKinds, scaffoldPlugin } from '../../plugin/scaffold.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
 
-export interface PluginNewFlags {
+interface PluginNewFlags {
   readonly language: PluginLanguage;
   readonly kind: PluginKind;
   readonly folder?: string;

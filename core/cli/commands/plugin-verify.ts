@@ -12,7 +12,7 @@ import { colorsFor, writeJson, writeLine } from '../terminal.js';
 import { resultLines, summaryLine } from '../verification-table.js';
 import { sayToPeople, settingsFrom } from '../workspace.js';
 
-export interface PluginVerifyFlags {
+interface PluginVerifyFlags {
   readonly only: readonly string[];
   readonly patience: number;
   readonly python?: string;

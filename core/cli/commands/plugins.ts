@@ -41,7 +41,7 @@ function readsAsContribution(text: string): boolean {
 }
 
 /** The plugins for people: by kind, each contribution with its one sentence. */
-export function pluginLines(
+function pluginLines(
   described: readonly PluginDescription[],
   { colors, width }: { readonly colors: Colors; readonly width?: number },
 ): readonly string[] {

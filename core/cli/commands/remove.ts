@@ -9,7 +9,7 @@ import { refuseServer, serverOf } from '../open-workspace.js';
 import { writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 
-export interface RemoveFlags extends WorkspaceFlags {
+interface RemoveFlags extends WorkspaceFlags {
   readonly dryRun?: boolean;
   readonly olderThan?: string;
   readonly status?: RunChoice['statuses'];

@@ -5,7 +5,7 @@ import { openWorkspace } from '../open-workspace.js';
 import { writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 
-export interface ReportFlags extends WorkspaceFlags {
+interface ReportFlags extends WorkspaceFlags {
   /** A file. */
   readonly output?: string;
 }

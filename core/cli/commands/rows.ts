@@ -8,13 +8,13 @@ import { colorsFor, visibleText, writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 import { findOutput } from './artifacts.js';
 
-export interface RowsFlags extends WorkspaceFlags {
+interface RowsFlags extends WorkspaceFlags {
   /** Which rows, from 0. */
   readonly rows: readonly number[];
 }
 
 /** Rows of a table, with their positions in it. */
-export interface FoundRows {
+interface FoundRows {
   readonly found: readonly Row[];
   readonly positions: readonly number[];
   /** Of the table. */

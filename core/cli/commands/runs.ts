@@ -22,7 +22,7 @@ export async function runs(flags: WorkspaceFlags): Promise<number> {
   return exitCodes.ok;
 }
 
-export interface RunLinesOptions {
+interface RunLinesOptions {
   readonly now: Date;
   readonly colors: Colors;
   /** Of the lines: what the command line changed is wrapped to it. @default as wide as it is */

@@ -8,7 +8,7 @@ import { onInterrupt, passOverCancel } from '../interrupts.js';
 import { writeJson, writeLine } from '../terminal.js';
 import { sayToPeople, settingsFrom, type WorkspaceFlags } from '../workspace.js';
 
-export interface ServeFlags extends WorkspaceFlags {
+interface ServeFlags extends WorkspaceFlags {
   /** `unix:PATH` or `HOST:PORT`. */
   readonly listen?: string;
   readonly tokenFile?: string;

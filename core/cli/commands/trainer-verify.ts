@@ -6,7 +6,7 @@ import type { ModelSource } from '../../trainer/trainer.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
 import { resultLines, summaryLine } from '../verification-table.js';
 
-export interface VerifyFlags {
+interface VerifyFlags {
   readonly only: readonly string[];
   readonly model?: string;
   readonly patience: number;

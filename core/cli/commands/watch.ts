@@ -9,7 +9,7 @@ import { printErrorRecord } from '../report-error.js';
 import { writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 
-export interface WatchFlags extends WorkspaceFlags {
+interface WatchFlags extends WorkspaceFlags {
   /** Sequence of the first event to tell. */
   readonly from?: number;
 }

@@ -27,7 +27,7 @@ import { fromTrainerDescription } from './trainer-wire.js';
 import { fromArtifact, fromGrade, toArtifactType, toColumns, toStageEvent } from './wire.js';
 
 /** The calls of a plugin that run now, by their ids. */
-export type HostedCalls = ReadonlyMap<string, HostedCall>;
+type HostedCalls = ReadonlyMap<string, HostedCall>;
 
 /** simmer.plugin.v1.HostService, over the calls that run. */
 export function hostService(calls: HostedCalls): HostServiceServer {

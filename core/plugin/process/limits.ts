@@ -21,7 +21,7 @@ export const processLimitsShape = z.strictObject({
   stopSeconds: seconds.optional().describe('How long it may take to stop when it is asked to. Default: 10.'),
 });
 
-export type GivenLimits = z.output<typeof processLimitsShape>;
+type GivenLimits = z.output<typeof processLimitsShape>;
 
 /** What a plugin process may take. */
 export interface ProcessLimits {

@@ -27,7 +27,7 @@ const manifestShape = z.strictObject({
 });
 
 /** `simmer-plugin.yaml`. */
-export type PluginManifest = z.output<typeof manifestShape>;
+type PluginManifest = z.output<typeof manifestShape>;
 
 /**
  * Reads the manifest of a folder.

@@ -33,7 +33,7 @@ import { toOptionProblems, toPaidEstimate, toResources, toWorkEstimate } from '.
 import { fromEstimatePlace, fromTrainerJob } from './trainer-wire.js';
 import { plainJson, toGrade } from './wire.js';
 
-export const pluginServiceName = 'simmer.plugin.v1.PluginService';
+const pluginServiceName = 'simmer.plugin.v1.PluginService';
 
 /** Of either side; data goes by files. */
 export const messageBytes = 64 * 1024 * 1024;

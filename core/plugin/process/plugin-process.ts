@@ -35,7 +35,7 @@ export interface PluginCommand {
   readonly limits: ProcessLimits;
 }
 
-export interface StartOptions {
+interface StartOptions {
   readonly signal: AbortSignal;
   /** Where its output is kept. Absent: with its sockets, and gone with them. */
   readonly outputFolder?: string;

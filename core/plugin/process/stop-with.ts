@@ -3,7 +3,7 @@ import { longestTimer } from './limits.js';
 import type { PluginProcess } from './plugin-process.js';
 
 /** A call that works for a stage. */
-export interface StoppableCall {
+interface StoppableCall {
   readonly callId: string;
   /** The run's: it stops the call. */
   readonly signal: AbortSignal;

@@ -22,7 +22,7 @@ export function toArtifactType(code: ArtifactTypeCode): ArtifactType | undefined
   return artifactTypes.find(([known]) => known === code)?.[1];
 }
 
-export function fromArtifactType(type: ArtifactType): ArtifactTypeCode {
+function fromArtifactType(type: ArtifactType): ArtifactTypeCode {
   return artifactTypes.find(([, known]) => known === type)![0];
 }
 
@@ -99,7 +99,7 @@ export function toStageEvent({ event }: StageEventMessage): StageEvent {
   }
 }
 
-export function toLogLevel(level: LogLevel): 'debug' | 'info' | 'warning' | 'error' {
+function toLogLevel(level: LogLevel): 'debug' | 'info' | 'warning' | 'error' {
   switch (level) {
     case LogLevel.LOG_LEVEL_DEBUG:
       return 'debug';

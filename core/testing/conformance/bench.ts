@@ -17,7 +17,7 @@ import type { Capability } from '../../trainer/trainer.js';
 import { toTrainerDescription } from '../../trainer/wire-to-domain.js';
 import { type TrainerStart, TrainerUnderTest } from './trainer-under-test.js';
 
-export interface BenchOptions {
+interface BenchOptions {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly folder: string;
@@ -26,13 +26,13 @@ export interface BenchOptions {
 }
 
 /** A training that nothing disturbed. */
-export interface WholeTraining {
+interface WholeTraining {
   readonly request: StartTrainingRequest;
   readonly events: readonly TrainerEvent[];
 }
 
 /** A training whose trainer was killed, and which went on in another process. */
-export interface KilledTraining {
+interface KilledTraining {
   readonly request: StartTrainingRequest;
   /** What a watcher had seen when the trainer was killed. */
   readonly seen: readonly TrainerEvent[];

@@ -11,7 +11,7 @@ const largestRequest = 512;
 const heedlessMilliseconds = 3000;
 
 /** What a call to Generate needs of its server. */
-export interface GenerateHost {
+interface GenerateHost {
   readonly misbehavior: Misbehavior;
   /** How many samples went out before, over all requests. */
   readonly samplesWritten: number;

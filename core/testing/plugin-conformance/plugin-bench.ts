@@ -20,7 +20,7 @@ import { sampleOptions } from './sample-options.js';
 /** What a trainer of the recipe is called that the checks stand in for. */
 const trainerName = 'student';
 
-export interface PluginBenchOptions {
+interface PluginBenchOptions {
   readonly plugin: ProcessPlugin;
   readonly command: PluginCommand;
   readonly folder: string;

@@ -30,7 +30,7 @@ const checks: readonly PluginCheck[] = [
 /** Names of all checks, in the order in which they run. */
 export const pluginCheckNames: readonly string[] = checks.map(({ name }) => name);
 
-export interface VerifyPluginOptions {
+interface VerifyPluginOptions {
   readonly plugin: ProcessPlugin;
   /** How it is started here; see `commandOf`. */
   readonly command: PluginCommand;
@@ -42,7 +42,7 @@ export interface VerifyPluginOptions {
   onResult?(result: CheckResult): void;
 }
 
-export interface PluginVerification {
+interface PluginVerification {
   /** As the plugin names itself; absent where it did not come so far. */
   readonly plugin?: { readonly name: string; readonly version: string };
   readonly results: readonly CheckResult[];
