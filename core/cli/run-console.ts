@@ -1,5 +1,6 @@
 import { PluginCatalog } from '../plugin/catalog.js';
 import type { Sink, SinkContext } from '../plugin/definitions.js';
+import { silentLog } from '../plugin/silent-log.js';
 import { hasColor } from './terminal.js';
 
 /** Where what is shown comes from. */
@@ -43,12 +44,10 @@ async function open(options: RunConsoleOptions, runId: string): Promise<Sink> {
     runId,
     runFolder: await source.runFolder(runId),
     recipeFolder: process.cwd(),
-    log: silent,
+    // It is where a log would go.
+    log: silentLog,
     ...(signal === undefined ? {} : { signal }),
     openArtifact: (uri) => source.openArtifact(uri),
     eventsOf: (otherRun) => source.eventsOf(otherRun),
   });
 }
-
-/** The console is where a log would go. */
-const silent = { debug() {}, info() {}, warning() {}, error() {} };

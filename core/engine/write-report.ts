@@ -2,14 +2,13 @@ import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import { UserError } from '../errors.js';
 import { readEvents } from '../events/replay.js';
 import { writingTo } from '../files/disk-error.js';
-import type { Log, Sink, SinkDefinition } from '../plugin/definitions.js';
+import type { Sink, SinkDefinition } from '../plugin/definitions.js';
+import { silentLog } from '../plugin/silent-log.js';
 import { openSink } from './open-sink.js';
 import { eventsFile } from './run-folder.js';
 
 /** The sink that writes `report.html`. */
 export const reportSink = 'sinks/report';
-
-const quiet: Log = { debug() {}, info() {}, warning() {}, error() {} };
 
 /**
  * Feeds a run's log to the report sink and returns where the report is; also of a run that has not completed.
@@ -22,7 +21,7 @@ export async function writeReport(
 ): Promise<string> {
   const runFolder = store.runFolder(runId);
   const { definition } = await catalog.sink(reportSink);
-  const sink = await openSink(definition, {}, { runId, runFolder, log: quiet, store });
+  const sink = await openSink(definition, {}, { runId, runFolder, log: silentLog, store });
   const reportPath = await writingTo(runFolder, () => told(sink, runFolder));
   if (reportPath !== undefined) return reportPath;
   throw new UserError('no_report', `The sink ${reportSink} wrote no report of the run ${runId}.`, {

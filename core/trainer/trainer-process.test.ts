@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { defineLauncher } from '../plugin/define.js';
+import { silentLog } from '../plugin/silent-log.js';
 import type { ProcessExit } from '../process/spawn-detached.js';
 import { GpuDevices } from './gpu-devices.js';
 import { TrainerProcess } from './trainer-process.js';
@@ -38,7 +39,7 @@ it('a trainer that is started and cannot be noted as the one that has its GPUs i
       leaseSeconds: 60,
       handshakeMilliseconds: 60_000,
       signal: new AbortController().signal,
-      log: { debug() {}, info() {}, warning() {}, error() {} },
+      log: silentLog,
     },
     { argv: ['trainer'], env: {} },
     1,

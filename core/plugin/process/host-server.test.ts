@@ -13,10 +13,10 @@ import { memoryArtifact, memoryTable } from '../../testing/run-stage.js';
 import type { Trainer } from '../../trainer/trainer.js';
 import type { StageEvent } from '../definitions.js';
 import type { TrainerJob } from '../estimate.js';
+import { silentLog as log } from '../silent-log.js';
 import { HostServer } from './host-server.js';
 import { type HostedContext, HostedSpending, HostedStage } from './hosted-call.js';
 
-const log = { debug() {}, info() {}, warning() {}, error() {} };
 const dataset = memoryTable({ id: 'VARCHAR' }, [{ id: '1' }]);
 const emptyHyperparameters = Hyperparameters.fromPartial({});
 const model = memoryArtifact('model', '/models/tiny');

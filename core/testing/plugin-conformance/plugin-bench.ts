@@ -13,6 +13,7 @@ import type { PluginCommand } from '../../plugin/process/plugin-process.js';
 import { ProcessKeeper } from '../../plugin/process/process-keeper.js';
 import type { ProcessPlugin } from '../../plugin/process/process-plugin.js';
 import { fromArtifact, plainJson, toStageEvent } from '../../plugin/process/wire.js';
+import { silentLog } from '../../plugin/silent-log.js';
 import type { Grader, Trainer } from '../../trainer/trainer.js';
 import { PluginUnderTest } from './plugin-under-test.js';
 import { sampleOptions } from './sample-options.js';
@@ -192,8 +193,7 @@ export async function allMessages(call: StageCall): Promise<readonly RunStageRes
 }
 
 function quiet(folder: string) {
-  const log = { debug() {}, info() {}, warning() {}, error() {} };
-  return { log, signal: new AbortController().signal, cacheFolder: folder };
+  return { log: silentLog, signal: new AbortController().signal, cacheFolder: folder };
 }
 
 function stopped(): UserError {

@@ -9,6 +9,7 @@ import { PluginCatalog } from '../../../core/plugin/catalog.js';
 import type { SinkContext } from '../../../core/plugin/definitions.js';
 import type { ListedPlugin } from '../../../core/plugin/plugin-reference.js';
 import { defaultProcessMachine } from '../../../core/plugin/process/process-machine.js';
+import { silentLog } from '../../../core/plugin/silent-log.js';
 import { builtModule } from '../built-module.js';
 import { type Misbehavior, whereItHangs } from './fixture.js';
 
@@ -53,13 +54,11 @@ const event: Event = {
   data: { done: 1, total: null, unit: 'rows' },
 };
 
-const log = { debug() {}, info() {}, warning() {}, error() {} };
-
 const sinkContext = ({ home }: RunHarness): SinkContext => ({
   runId: 'run',
   runFolder: home,
   recipeFolder: home,
-  log,
+  log: silentLog,
   openArtifact: () => Promise.reject(new Error('It opens nothing.')),
   async *eventsOf() {},
 });
@@ -225,7 +224,7 @@ describe('a hook of a process that breaks', () => {
     async (misbehavior) => {
       await using harness = await harnessOf(misbehavior, { answerSeconds: 1 });
       const { openEvents } = await harness.catalog.plugin('fixture');
-      const sink = openEvents!(log);
+      const sink = openEvents!(silentLog);
       const used = async () => {
         await sink.onEvent(event);
         await sink.close?.();

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pluginReference } from '../../../core/plugin/plugin-reference.js';
 import { processPlugin } from '../../../core/plugin/process/load-listed-process.js';
 import { commandOf } from '../../../core/plugin/process/process-plugin.js';
+import { silentLog } from '../../../core/plugin/silent-log.js';
 import { pluginCheckNames, verifyPlugin } from '../../../core/testing/plugin-conformance/verify-plugin.js';
 import { builtModule } from '../built-module.js';
 import type { Misbehavior } from './fixture.js';
@@ -26,11 +27,10 @@ function isWaitedFor(misbehavior: Misbehavior): boolean {
 async function verify(misbehavior: Misbehavior, only?: readonly string[]) {
   const reference = pluginReference({ command: [process.execPath, program, misbehavior] })!;
   const plugin = await processPlugin(reference, folder, { memoryBytes: 2 ** 31 });
-  const log = { debug() {}, info() {}, warning() {}, error() {} };
   const where = { cacheFolder: folder, recipeFolder: folder };
   const command = await commandOf(plugin, {
     ...where,
-    log,
+    log: silentLog,
     signal: new AbortController().signal,
     emit: async () => {},
   });

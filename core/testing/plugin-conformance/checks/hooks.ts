@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import { type BeforePlanRequest, Hook, type InsideFailure } from '../../../generated/simmer/plugin/v1/hook.js';
 import type { RecipeTree } from '../../../plugin/hooks.js';
+import { silentLog } from '../../../plugin/silent-log.js';
 import { canonicalJson } from '../../../recipe/canonical-json.js';
 import type { Plan } from '../../../recipe/plan.js';
 import { isMapValue } from '../../../recipe/problem-list.js';
@@ -9,8 +10,6 @@ import { demand } from '../../verification.js';
 import type { PluginCheck } from '../check.js';
 import type { PluginUnderTest } from '../plugin-under-test.js';
 import { sampleEvents } from '../sample-events.js';
-
-const quiet = { debug() {}, info() {}, warning() {}, error() {} };
 
 /** How a plugin takes part in runs, with a recipe and a plan that are made up. */
 export const hookChecks: readonly PluginCheck[] = [
@@ -94,7 +93,7 @@ export const hookChecks: readonly PluginCheck[] = [
 /** Talks with a hook around a stage that ends so. @throws Deviation where it does not keep the order of the contract */
 async function around(process: PluginUnderTest, failure: InsideFailure | undefined): Promise<void> {
   const callId = randomUUID();
-  using _served = process.host.serve({ id: callId, log: quiet });
+  using _served = process.host.serve({ id: callId, log: silentLog });
   const { say, messages } = process.client.aroundStage();
   const stage = { runId: 'verify', stageName: 'one', uses: 'verify/one', attempt: 1, options: {} };
   say({ $case: 'stage', value: { callId, ...stage } });

@@ -4,13 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { fromResources } from '../../../plugin/process/launcher-wire.js';
 import { plainJson } from '../../../plugin/process/wire.js';
+import { silentLog } from '../../../plugin/silent-log.js';
 import { processIdentity } from '../../../process/process-identity.js';
 import { signalGroup } from '../../../process/terminate.js';
 import { demand } from '../../verification.js';
 import type { PluginCheck } from '../check.js';
 import type { PluginBench } from '../plugin-bench.js';
-
-const quiet = { debug() {}, info() {}, warning() {}, error() {} };
 
 /** Launchers, which have a program sleep. */
 export const launcherChecks: readonly PluginCheck[] = [
@@ -73,7 +72,7 @@ type Options = Readonly<Record<string, unknown>>;
 async function launched(bench: PluginBench, name: string, options: Options): Promise<number> {
   const process = await bench.fresh();
   const request = launchRequest(bench, name, options, ['sleep', '60']);
-  using _served = process.host.serve({ id: request.callId, log: quiet });
+  using _served = process.host.serve({ id: request.callId, log: silentLog });
   const pid = await process.within(process.client.launch(request), `an answer of ${name}`);
   await process.client.shutdown(1);
   await process.ends();

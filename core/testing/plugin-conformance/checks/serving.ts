@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
+import { silentLog } from '../../../plugin/silent-log.js';
 import { demand } from '../../verification.js';
 import type { PluginCheck } from '../check.js';
 import { sampleEvents } from '../sample-events.js';
-
-const quiet = { debug() {}, info() {}, warning() {}, error() {} };
 
 /** Graders and sinks. */
 export const servingChecks: readonly PluginCheck[] = [
@@ -17,7 +16,7 @@ export const servingChecks: readonly PluginCheck[] = [
       const items = ['c', 'a', 'b'].map((id, index) => ({ id, gold: '4', answer: String(3 + index) }));
       for (const [grader, { options }] of Object.entries((await bench.definition()).graders ?? {})) {
         const callId = randomUUID();
-        using _served = process.host.serve({ id: callId, log: quiet });
+        using _served = process.host.serve({ id: callId, log: silentLog });
         const request = { callId, grader, options: bench.sampleOptions(options) };
         // The client itself holds the answer against what was asked.
         await process.within(process.client.grade(request, items), `an answer of ${grader}`);
@@ -62,7 +61,7 @@ export const servingChecks: readonly PluginCheck[] = [
       const { client } = process;
       for (const [sink, { options }] of Object.entries((await bench.definition()).sinks ?? {})) {
         const callId = randomUUID();
-        using _served = process.host.serve({ id: callId, log: quiet });
+        using _served = process.host.serve({ id: callId, log: silentLog });
         const about = { callId, sink, options: bench.sampleOptions(options) };
         await process.within(
           (async () => {

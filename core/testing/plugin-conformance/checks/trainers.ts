@@ -3,12 +3,11 @@ import { status } from '@grpc/grpc-js';
 import type { TrainerDescription } from '../../../generated/simmer/plugin/v1/trainer.js';
 import type { TrainerJob } from '../../../plugin/estimate.js';
 import { toTrainerCommand } from '../../../plugin/process/trainer-wire.js';
+import { silentLog } from '../../../plugin/silent-log.js';
 import { canonicalJson } from '../../../recipe/canonical-json.js';
 import { demand } from '../../verification.js';
 import type { PluginCheck } from '../check.js';
 import type { PluginBench } from '../plugin-bench.js';
-
-const quiet = { debug() {}, info() {}, warning() {}, error() {} };
 
 /** Trainers, with options that are made up to fit. What is started is `simmer trainer verify`'s. */
 export const trainerChecks: readonly PluginCheck[] = [
@@ -121,7 +120,7 @@ function placeIn({ options: { folder } }: PluginBench) {
 async function prepared(bench: PluginBench, name: string, options: Readonly<Record<string, unknown>>) {
   const process = await bench.shared();
   const callId = randomUUID();
-  using _served = process.host.serve({ id: callId, log: quiet, emitProgress: async () => {} });
+  using _served = process.host.serve({ id: callId, log: silentLog, emitProgress: async () => {} });
   const answer = process.client.prepareTrainer(callId, name, options, placeIn(bench));
   return toTrainerCommand(await process.within(answer, `an answer of ${name}`));
 }
