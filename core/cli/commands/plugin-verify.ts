@@ -1,11 +1,10 @@
 import { statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
-import { makeCacheFolder } from '../../config/cache-folder.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { manifestFile } from '../../plugin/locate.js';
 import { pluginReference } from '../../plugin/plugin-reference.js';
 import { processPlugin } from '../../plugin/process/load-listed-process.js';
-import { processMachine } from '../../plugin/process/process-machine.js';
+import { prepareContext, processMachine } from '../../plugin/process/process-machine.js';
 import { commandOf } from '../../plugin/process/process-plugin.js';
 import { pluginCheckNames, verifyPlugin } from '../../testing/plugin-conformance/verify-plugin.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
@@ -22,24 +21,15 @@ interface PluginVerifyFlags {
 /** `simmer plugin verify`: holds a plugin of any language against the contract. Exits with 4 where a check fails. */
 export async function pluginVerify(words: readonly string[], flags: PluginVerifyFlags): Promise<number> {
   const colors = colorsFor(process.stdout);
-  const settings = await settingsFrom(flags);
-  const { cacheFolder, python } = settings;
-  await makeCacheFolder(cacheFolder);
-  const machine = processMachine(settings, sayToPeople);
+  const machine = processMachine(await settingsFrom(flags), sayToPeople);
+  const context = await prepareContext(machine, process.cwd());
   const folder = manifestFolder(words);
   const plugin = await processPlugin(
     pluginReference(folder === undefined ? { command: [...words] } : words[0])!,
     folder ?? process.cwd(),
     machine,
   );
-  const command = await commandOf(plugin, {
-    log: { debug() {}, info: sayToPeople, warning: sayToPeople, error: sayToPeople },
-    signal: new AbortController().signal,
-    cacheFolder,
-    ...(python === undefined ? {} : { python }),
-    recipeFolder: process.cwd(),
-    emit: async () => {},
-  });
+  const command = await commandOf(plugin, context);
   const width = Math.max(...pluginCheckNames.map((name) => name.length));
   const verification = await verifyPlugin({
     plugin,

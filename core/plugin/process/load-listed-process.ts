@@ -1,11 +1,10 @@
 import { join } from 'node:path';
-import { makeCacheFolder } from '../../config/cache-folder.js';
 import { type PluginReference, sourceOf } from '../plugin-reference.js';
 import { processLimits } from './limits.js';
 import { type LoadedProcess, loadProcessPlugin } from './load-process-plugin.js';
 import { readManifest } from './manifest.js';
 import type { ProcessKeeper } from './process-keeper.js';
-import type { ProcessMachine } from './process-machine.js';
+import { type ProcessMachine, prepareContext } from './process-machine.js';
 import type { ProcessPlugin } from './process-plugin.js';
 
 /**
@@ -19,16 +18,7 @@ export async function loadListedProcess(
   machine: ProcessMachine,
   { recipeFolder, keeper }: { readonly recipeFolder: string; readonly keeper: ProcessKeeper },
 ): Promise<LoadedProcess> {
-  const { cacheFolder, python, say } = machine;
-  await makeCacheFolder(cacheFolder);
-  const context = {
-    log: { debug() {}, info: say, warning: say, error: say },
-    signal: new AbortController().signal,
-    cacheFolder,
-    recipeFolder,
-    ...(python === undefined ? {} : { python }),
-    emit: async () => {},
-  };
+  const context = await prepareContext(machine, recipeFolder);
   return loadProcessPlugin(await processPlugin(reference, folder, machine), context, keeper);
 }
 

@@ -1,6 +1,7 @@
-import { defaultCacheFolder } from '../../config/cache-folder.js';
+import { defaultCacheFolder, makeCacheFolder } from '../../config/cache-folder.js';
 import { detectMachine } from '../../config/machine.js';
 import type { Settings } from '../../config/settings.js';
+import type { PrepareContext } from '../definitions.js';
 
 /** What plugins that are processes are given of the machine and its user. */
 export interface ProcessMachine {
@@ -23,4 +24,18 @@ export function defaultProcessMachine(): ProcessMachine {
   const { env } = process;
   const { memoryBytes } = detectMachine(env);
   return { cacheFolder: env.SIMMER_CACHE ?? defaultCacheFolder(env), memoryBytes, say: () => {} };
+}
+
+/** For a process that is started for no stage: what it prepares is told to people. @throws UserError `not_writable` and the like */
+export async function prepareContext(machine: ProcessMachine, recipeFolder: string): Promise<PrepareContext> {
+  const { cacheFolder, python, say } = machine;
+  await makeCacheFolder(cacheFolder);
+  return {
+    log: { debug() {}, info: say, warning: say, error: say },
+    signal: new AbortController().signal,
+    cacheFolder,
+    recipeFolder,
+    ...(python === undefined ? {} : { python }),
+    emit: async () => {},
+  };
 }
