@@ -6,51 +6,52 @@ import { type ErrorKind, type ErrorRecord, type Problem, UserError } from '../er
 import * as wire from '../generated/simmer/control/v1/control.js';
 import { type ContributionDescription, contributionKinds, type PluginDescription } from '../plugin/describe-plugin.js';
 import { present } from '../present.js';
+import { wireNames } from '../wire-names.js';
 
 /** A run as the server knows it: on disk, and in its queue. */
 export interface ServedRun extends RunSummary {
   readonly queue?: { readonly position: number; readonly claim: Capacity; readonly waitsFor: readonly string[] };
 }
 
-const kinds = [
-  [undefined, wire.ErrorKind.ERROR_KIND_UNSPECIFIED],
-  ['usage', wire.ErrorKind.ERROR_KIND_USAGE],
-  ['environment', wire.ErrorKind.ERROR_KIND_ENVIRONMENT],
-  ['runFailed', wire.ErrorKind.ERROR_KIND_RUN_FAILED],
-  ['interrupted', wire.ErrorKind.ERROR_KIND_INTERRUPTED],
-  ['budget', wire.ErrorKind.ERROR_KIND_BUDGET],
-] as const satisfies readonly (readonly [ErrorKind | undefined, wire.ErrorKind])[];
+const kinds = wireNames<ErrorKind, wire.ErrorKind>({
+  usage: wire.ErrorKind.ERROR_KIND_USAGE,
+  environment: wire.ErrorKind.ERROR_KIND_ENVIRONMENT,
+  runFailed: wire.ErrorKind.ERROR_KIND_RUN_FAILED,
+  interrupted: wire.ErrorKind.ERROR_KIND_INTERRUPTED,
+  budget: wire.ErrorKind.ERROR_KIND_BUDGET,
+});
 
-const statuses = [
-  ['queued', wire.RunStatus.RUN_STATUS_QUEUED],
-  ['running', wire.RunStatus.RUN_STATUS_RUNNING],
-  ['completed', wire.RunStatus.RUN_STATUS_COMPLETED],
-  ['failed', wire.RunStatus.RUN_STATUS_FAILED],
-  ['interrupted', wire.RunStatus.RUN_STATUS_INTERRUPTED],
-  ['crashed', wire.RunStatus.RUN_STATUS_CRASHED],
-] as const satisfies readonly (readonly [RunSummary['status'], wire.RunStatus])[];
+const statuses = wireNames<RunSummary['status'], wire.RunStatus>({
+  queued: wire.RunStatus.RUN_STATUS_QUEUED,
+  running: wire.RunStatus.RUN_STATUS_RUNNING,
+  completed: wire.RunStatus.RUN_STATUS_COMPLETED,
+  failed: wire.RunStatus.RUN_STATUS_FAILED,
+  interrupted: wire.RunStatus.RUN_STATUS_INTERRUPTED,
+  crashed: wire.RunStatus.RUN_STATUS_CRASHED,
+});
 
-const cacheStates = [
-  ['hit', wire.CacheState.CACHE_STATE_HIT],
-  ['miss', wire.CacheState.CACHE_STATE_MISS],
-  ['unknown', wire.CacheState.CACHE_STATE_UNKNOWN],
-] as const satisfies readonly (readonly [StagePreview['cache'], wire.CacheState])[];
+const cacheStates = wireNames<StagePreview['cache'], wire.CacheState>({
+  hit: wire.CacheState.CACHE_STATE_HIT,
+  miss: wire.CacheState.CACHE_STATE_MISS,
+  unknown: wire.CacheState.CACHE_STATE_UNKNOWN,
+});
+
+export const toRunStatus = statuses.code;
 
 export function toErrorDetail(error: ErrorRecord): wire.ErrorDetail {
   return {
     code: error.code,
     message: error.message,
     hint: error.hint,
-    kind: kinds.find(([kind]) => kind === error.kind)![1],
+    kind: error.kind === undefined ? wire.ErrorKind.ERROR_KIND_UNSPECIFIED : kinds.code(error.kind),
     problems: (error.problems ?? []).map(toProblem),
   };
 }
 
 /** The server's error, as it would have been thrown here. */
 export function fromErrorDetail(detail: wire.ErrorDetail): UserError {
-  const kind = kinds.find(([, number]) => number === detail.kind)?.[0] ?? 'environment';
   return new UserError(detail.code, detail.message, {
-    kind,
+    kind: kinds.name(detail.kind) ?? 'environment',
     ...(detail.hint === undefined ? {} : { hint: detail.hint }),
     problems: detail.problems.map(fromProblem),
   });
@@ -70,10 +71,6 @@ function fromProblem({ code, message, position, path, hint }: wire.Problem): Pro
 
 export function toResources({ cpus, memoryBytes, gpus }: Capacity): wire.Resources {
   return { cpus: Math.ceil(cpus), memoryBytes: BigInt(Math.ceil(memoryBytes)), gpus: Math.ceil(gpus) };
-}
-
-export function toRunStatus(status: RunSummary['status']): wire.RunStatus {
-  return statuses.find(([name]) => name === status)![1];
 }
 
 export function toRun(run: ServedRun): wire.Run {
@@ -100,7 +97,7 @@ export function fromRun(run: wire.Run | undefined): RunSummary {
   return {
     runId: run.runId,
     recipe: run.recipe,
-    status: statuses.find(([, number]) => number === run.status)?.[0] ?? 'crashed',
+    status: statuses.name(run.status) ?? 'crashed',
     startedAt: run.createdAt.toISOString(),
     ...(run.endedAt === undefined ? {} : { endedAt: run.endedAt.toISOString() }),
     runFolder: run.folder,
@@ -111,11 +108,11 @@ export function fromRun(run: wire.Run | undefined): RunSummary {
 }
 
 export function toStagePreview({ stage, key, cache }: StagePreview): wire.StagePreview {
-  return { stage, key: key ?? undefined, cache: cacheStates.find(([name]) => name === cache)![1] };
+  return { stage, key: key ?? undefined, cache: cacheStates.code(cache) };
 }
 
 export function fromStagePreview({ stage, key, cache }: wire.StagePreview): StagePreview {
-  return { stage, key: key ?? null, cache: cacheStates.find(([, number]) => number === cache)?.[0] ?? 'unknown' };
+  return { stage, key: key ?? null, cache: cacheStates.name(cache) ?? 'unknown' };
 }
 
 export function toArtifact({ id, files, ...artifact }: RunArtifact): wire.Artifact {

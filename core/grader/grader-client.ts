@@ -6,9 +6,10 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
-import { type GradeResponse, GraderServiceClient, Verdict } from '../generated/simmer/grader/v1/grader.js';
+import { type GradeResponse, GraderServiceClient } from '../generated/simmer/grader/v1/grader.js';
 import { isServing } from '../process/grpc-health.js';
 import type { Grade, GradeItem } from '../trainer/trainer.js';
+import { verdicts } from '../trainer/wire-enums.js';
 
 const serviceName = 'simmer.grader.v1.GraderService';
 const channelOptions = { 'grpc.max_receive_message_length': 64 * 1024 * 1024, 'grpc.enable_http_proxy': 0 };
@@ -56,7 +57,10 @@ export class GraderClient {
     const inOrder =
       response.grades.length === items.length && response.grades.every((grade, index) => grade.id === items[index]?.id);
     if (!inOrder) throw new Error('the grader did not answer each item in the order asked');
-    return response.grades.map(({ verdict, ...grade }) => ({ ...grade, verdict: toVerdict(verdict) }));
+    return response.grades.map(({ verdict, ...grade }) => ({
+      ...grade,
+      verdict: verdicts.name(verdict) ?? 'unparsed',
+    }));
   }
 
   close(): void {
@@ -67,17 +71,4 @@ export class GraderClient {
 function toGraderError(error: ServiceError): Error {
   const lost = [status.UNAVAILABLE, status.CANCELLED, status.DEADLINE_EXCEEDED].includes(error.code);
   return lost ? new GraderLostError(error.details, { cause: error }) : new Error(`the grader failed: ${error.details}`);
-}
-
-function toVerdict(verdict: Verdict): Grade['verdict'] {
-  switch (verdict) {
-    case Verdict.VERDICT_RIGHT:
-      return 'right';
-    case Verdict.VERDICT_WRONG:
-      return 'wrong';
-    case Verdict.VERDICT_TIMED_OUT:
-      return 'timedOut';
-    default:
-      return 'unparsed';
-  }
 }

@@ -1,55 +1,16 @@
 import {
-  ExportFormat,
   type GenerateRequest as GenerateMessage,
   type Hyperparameters as HyperparametersMessage,
-  LearningRateSchedule,
-  Method,
   type ModelSource as ModelSourceMessage,
   Precision as PrecisionCode,
   type Prompt as PromptMessage,
-  SpendingRule,
   type ThinkingPolicy as ThinkingPolicyMessage,
 } from '../generated/simmer/trainer/v1/trainer.js';
-import type {
-  FileFormat,
-  GenerationRequest,
-  Hyperparameters,
-  ModelSource,
-  Precision,
-  Prompt,
-  ThinkingPolicy,
-} from './trainer.js';
-
-const methods = {
-  full: Method.METHOD_FULL,
-  lora: Method.METHOD_LORA,
-  qlora: Method.METHOD_QLORA,
-} as const;
-
-const schedules = {
-  cosine: LearningRateSchedule.LEARNING_RATE_SCHEDULE_COSINE,
-  linear: LearningRateSchedule.LEARNING_RATE_SCHEDULE_LINEAR,
-  constant: LearningRateSchedule.LEARNING_RATE_SCHEDULE_CONSTANT,
-} as const;
-
-const formats = {
-  huggingFace: ExportFormat.EXPORT_FORMAT_HUGGING_FACE,
-  gguf: ExportFormat.EXPORT_FORMAT_GGUF,
-} as const;
-
-export function toExportFormatMessage(format: FileFormat | undefined): ExportFormat {
-  return formats[format ?? 'huggingFace'];
-}
+import type { GenerationRequest, Hyperparameters, ModelSource, Precision, Prompt, ThinkingPolicy } from './trainer.js';
+import { methods, precisions, schedules, spendingRules } from './wire-enums.js';
 
 export function toPrecisionMessage(precision: Precision | undefined): PrecisionCode {
-  switch (precision) {
-    case undefined:
-      return PrecisionCode.PRECISION_UNSPECIFIED;
-    case 'float32':
-      return PrecisionCode.PRECISION_FLOAT32;
-    case 'bfloat16':
-      return PrecisionCode.PRECISION_BFLOAT16;
-  }
+  return precision === undefined ? PrecisionCode.PRECISION_UNSPECIFIED : precisions.code(precision);
 }
 
 export function toModelSourceMessage(model: ModelSource): ModelSourceMessage {
@@ -70,7 +31,7 @@ export function toModelSourceMessage(model: ModelSource): ModelSourceMessage {
 
 export function toHyperparametersMessage(from: Hyperparameters): HyperparametersMessage {
   return {
-    method: methods[from.method],
+    method: methods.code(from.method),
     lora: from.lora === undefined ? undefined : { ...from.lora, targetModules: [...from.lora.targetModules] },
     learningRate: from.learningRate,
     epochs: from.epochs,
@@ -78,7 +39,7 @@ export function toHyperparametersMessage(from: Hyperparameters): Hyperparameters
     globalBatchSize: from.globalBatchSize,
     deviceBatchSize: from.deviceBatchSize,
     warmupRatio: from.warmupRatio,
-    schedule: schedules[from.schedule],
+    schedule: schedules.code(from.schedule),
     adamBeta1: from.adamBeta1,
     adamBeta2: from.adamBeta2,
     adamEpsilon: from.adamEpsilon,
@@ -133,9 +94,5 @@ function toContentMessage(prompt: Prompt['prompt']): PromptMessage['prompt'] {
 }
 
 function toPolicyMessage(policy: ThinkingPolicy): ThinkingPolicyMessage {
-  return {
-    ...policy,
-    spendingRule:
-      policy.spendingRule === 'perRound' ? SpendingRule.SPENDING_RULE_PER_ROUND : SpendingRule.SPENDING_RULE_TOTAL,
-  };
+  return { ...policy, spendingRule: spendingRules.code(policy.spendingRule) };
 }

@@ -7,7 +7,6 @@ import {
 import type { UnaryMethod } from '../process/grpc-call.js';
 import { isServing } from '../process/grpc-health.js';
 import {
-  toExportFormatMessage,
   toGenerateMessage,
   toHyperparametersMessage,
   toModelSourceMessage,
@@ -24,6 +23,7 @@ import type {
   TrainingRequest,
 } from './trainer.js';
 import { toTrainerError } from './trainer-errors.js';
+import { fileFormats } from './wire-enums.js';
 import { toSample, toTrainerDescription } from './wire-to-domain.js';
 
 export const trainerServiceName = 'simmer.trainer.v1.TrainerService';
@@ -166,7 +166,7 @@ export class TrainerClient {
         model: toModelSourceMessage(request.model),
         outputFolder: request.outputFolder,
         precision: toPrecisionMessage(request.precision),
-        format: toExportFormatMessage(request.format),
+        format: fileFormats.code(request.format ?? 'huggingFace'),
       },
       { signal },
     );

@@ -1,38 +1,21 @@
 import type { EventData, EventDraft } from '../events/catalogue.js';
-import {
-  Capability as CapabilityCode,
-  type DescribeResponse,
-  FinishReason,
-  InterventionKind,
-  LogLevel,
-  Precision as PrecisionCode,
-  type Sample as SampleMessage,
-  type StepLogged,
-  ThinkingEnd,
-  type TrainerEvent,
-  type TrainingCompleted,
+import type {
+  DescribeResponse,
+  Sample as SampleMessage,
+  StepLogged,
+  TrainerEvent,
+  TrainingCompleted,
 } from '../generated/simmer/trainer/v1/trainer.js';
 import { present } from '../present.js';
 import { inRecipeTerms } from './recipe-terms.js';
-import type { Capability, Sample, TrainerDescription } from './trainer.js';
-
-/** Capabilities that this core does not know are left out: a newer trainer may have more. */
-const capabilities: ReadonlyMap<CapabilityCode, Capability> = new Map([
-  [CapabilityCode.CAPABILITY_TRAIN, 'train'],
-  [CapabilityCode.CAPABILITY_CHECKPOINT, 'checkpoint'],
-  [CapabilityCode.CAPABILITY_INSPECT, 'inspect'],
-  [CapabilityCode.CAPABILITY_GENERATE, 'generate'],
-  [CapabilityCode.CAPABILITY_EXPORT, 'export'],
-  [CapabilityCode.CAPABILITY_DETERMINISTIC_RESUME, 'deterministicResume'],
-]);
+import type { Sample, TrainerDescription } from './trainer.js';
+import { capabilities, finishReasons, interventionKinds, logLevels, precisions, thinkingEnds } from './wire-enums.js';
 
 export function toTrainerDescription(from: DescribeResponse): TrainerDescription {
   return {
     name: from.name,
     version: from.version,
-    capabilities: new Set(
-      from.capabilities.map((code) => capabilities.get(code)).filter((known) => known !== undefined),
-    ),
+    capabilities: new Set(from.capabilities.map(capabilities.name).filter((known) => known !== undefined)),
     versions: from.versions,
     devices: from.devices.map((device) => ({
       name: device.name,
@@ -56,40 +39,16 @@ export function toSample(from: SampleMessage): Sample {
     answerTokenIds: from.answerTokenIds,
     answer: from.answer,
     interventions: from.interventions.map(({ kind, position, tokenIds, text, characterOffset }) => ({
-      kind: kind === InterventionKind.INTERVENTION_KIND_EXTENDED ? 'extended' : 'ended',
+      kind: interventionKinds.name(kind) ?? 'ended',
       position,
       tokenIds,
       text,
       characterOffset,
     })),
-    thinkingEnd: toThinkingEnd(from.thinkingEnd),
-    finishReason: toFinishReason(from.finishReason),
+    thinkingEnd: thinkingEnds.name(from.thinkingEnd) ?? 'none',
+    finishReason: finishReasons.name(from.finishReason) ?? 'length',
     sharedThinkingTokens: from.sharedThinkingTokens,
   };
-}
-
-function toThinkingEnd(code: ThinkingEnd): Sample['thinkingEnd'] {
-  switch (code) {
-    case ThinkingEnd.THINKING_END_NATURAL:
-      return 'natural';
-    case ThinkingEnd.THINKING_END_FORCED:
-      return 'forced';
-    case ThinkingEnd.THINKING_END_SEQUENCE:
-      return 'sequence';
-    default:
-      return 'none';
-  }
-}
-
-function toFinishReason(code: FinishReason): Sample['finishReason'] {
-  switch (code) {
-    case FinishReason.FINISH_REASON_STOP:
-      return 'stop';
-    case FinishReason.FINISH_REASON_STOP_STRING:
-      return 'stopString';
-    default:
-      return 'length';
-  }
 }
 
 /** How an attempt ended. */
@@ -147,7 +106,7 @@ export function toEvent(from: TrainerEvent, context: TranslationContext): Transl
             truncatedRows: value.truncatedRows,
             parameters: Number(value.parameters),
             trainedParameters: Number(value.trainedParameters),
-            precision: value.precision === PrecisionCode.PRECISION_BFLOAT16 ? 'bfloat16' : 'float32',
+            precision: precisions.name(value.precision) ?? 'float32',
             ...present({
               attention: value.attention,
               kernels: value.kernels,
@@ -178,7 +137,7 @@ export function toEvent(from: TrainerEvent, context: TranslationContext): Transl
           ...place,
           type: 'log.written',
           data: {
-            level: toLogLevel(from.event.value.level),
+            level: logLevels.name(from.event.value.level) ?? 'info',
             source: `trainer ${context.trainer}`,
             message: inRecipeTerms(from.event.value.message),
             trainerEvent: number,
@@ -272,17 +231,4 @@ function bestOf({ stoppedEarly, bestStep, evaluationLoss }: TrainingCompleted) {
 /** JSON has no NaN and no infinity. */
 function finiteOrNull(value: number | undefined): number | null {
   return value !== undefined && Number.isFinite(value) ? value : null;
-}
-
-function toLogLevel(level: LogLevel): 'debug' | 'info' | 'warning' | 'error' {
-  switch (level) {
-    case LogLevel.LOG_LEVEL_DEBUG:
-      return 'debug';
-    case LogLevel.LOG_LEVEL_WARNING:
-      return 'warning';
-    case LogLevel.LOG_LEVEL_ERROR:
-      return 'error';
-    default:
-      return 'info';
-  }
 }

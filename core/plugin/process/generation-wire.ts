@@ -1,16 +1,11 @@
 import { UserError } from '../../errors.js';
 import type { GenerateRequest, GenerateResponse } from '../../generated/simmer/plugin/v1/host.js';
-import {
-  FinishReason,
-  InterventionKind,
-  type Prompt as PromptMessage,
-  type Sample as SampleMessage,
-  SpendingRule,
-  ThinkingEnd,
-  type ThinkingPolicy as ThinkingPolicyMessage,
+import type {
+  Prompt as PromptMessage,
+  Sample as SampleMessage,
+  ThinkingPolicy as ThinkingPolicyMessage,
 } from '../../generated/simmer/trainer/v1/trainer.js';
 import { present } from '../../present.js';
-import { toPrecision } from '../../trainer/requests-from-wire.js';
 import type {
   GenerationEvent,
   GenerationRequest,
@@ -19,12 +14,13 @@ import type {
   Sample,
   ThinkingPolicy,
 } from '../../trainer/trainer.js';
+import { finishReasons, interventionKinds, precisions, spendingRules, thinkingEnds } from '../../trainer/wire-enums.js';
 
 /** What a plugin asks of a trainer. @throws UserError `request_invalid` */
 export function toGenerationRequest(from: GenerateRequest, model: ModelSource): GenerationRequest {
   const { sampling, thinkingFormat, maxBatchSize } = from;
   if (sampling === undefined) throw invalid('Generate needs `sampling`.');
-  const precision = toPrecision(from.precision);
+  const precision = precisions.name(from.precision);
   if (sampling.maxAnswerTokens < 1) throw invalid('Generate needs `sampling.max_answer_tokens` of at least 1.');
   if (new Set(from.prompts.map(({ id }) => id)).size < from.prompts.length) {
     throw invalid('Generate was given two prompts with the same id.');
@@ -82,22 +78,9 @@ function toPolicy({
   return {
     ...policy,
     ...present({ maxThinkingTokens, minThinkingTokens }),
-    spendingRule: spendingRule === SpendingRule.SPENDING_RULE_PER_ROUND ? 'perRound' : 'total',
+    spendingRule: spendingRules.name(spendingRule) ?? 'total',
   };
 }
-
-const thinkingEnds = {
-  none: ThinkingEnd.THINKING_END_UNSPECIFIED,
-  natural: ThinkingEnd.THINKING_END_NATURAL,
-  forced: ThinkingEnd.THINKING_END_FORCED,
-  sequence: ThinkingEnd.THINKING_END_SEQUENCE,
-} as const;
-
-const finishReasons = {
-  stop: FinishReason.FINISH_REASON_STOP,
-  length: FinishReason.FINISH_REASON_LENGTH,
-  stopString: FinishReason.FINISH_REASON_STOP_STRING,
-} as const;
 
 function fromSample(sample: Sample): SampleMessage {
   return {
@@ -107,11 +90,10 @@ function fromSample(sample: Sample): SampleMessage {
     interventions: sample.interventions.map(({ kind, tokenIds, ...intervention }) => ({
       ...intervention,
       tokenIds: [...tokenIds],
-      kind:
-        kind === 'extended' ? InterventionKind.INTERVENTION_KIND_EXTENDED : InterventionKind.INTERVENTION_KIND_ENDED,
+      kind: interventionKinds.code(kind),
     })),
-    thinkingEnd: thinkingEnds[sample.thinkingEnd],
-    finishReason: finishReasons[sample.finishReason],
+    thinkingEnd: thinkingEnds.code(sample.thinkingEnd),
+    finishReason: finishReasons.code(sample.finishReason),
   };
 }
 

@@ -17,8 +17,9 @@ import type {
   TrainRequest,
 } from '../../generated/simmer/plugin/v1/host.js';
 import type { InspectedRow } from '../../generated/simmer/trainer/v1/trainer.js';
-import { toExportFormat, toHyperparameters, toPrecision } from '../../trainer/requests-from-wire.js';
+import { toHyperparameters } from '../../trainer/requests-from-wire.js';
 import type { TrainingRequest } from '../../trainer/trainer.js';
+import { fileFormats, precisions } from '../../trainer/wire-enums.js';
 import type { Spent } from '../spending.js';
 import { fromGenerationEvent, toGenerationRequest } from './generation-wire.js';
 import { type HostedCall, type HostedSpending, type HostedStage, notAllowed, sayAs } from './hosted-call.js';
@@ -172,8 +173,8 @@ async function exportModel(stage: HostedStage, request: ExportRequest): Promise<
   const model = { ...folderOf(stage, request.modelUri), ...adapter };
   const trainer = await stage.context.trainer(request.trainer);
   const outputFolder = await stage.context.artifacts.temporaryFolder();
-  const precision = toPrecision(request.precision);
-  const format = toExportFormat(request.format);
+  const precision = precisions.name(request.precision);
+  const format = fileFormats.name(request.format) ?? 'huggingFace';
   await trainer.export({ model, outputFolder, format, ...(precision === undefined ? {} : { precision }) });
   return stage.add(await stage.context.artifacts.commitModel(outputFolder, request.metadata));
 }

@@ -10,7 +10,8 @@ import type {
   WorkEstimate as WorkEstimateMessage,
 } from '../../generated/simmer/plugin/v1/planning.js';
 import { present } from '../../present.js';
-import { toHyperparameters, toPrecision } from '../../trainer/requests-from-wire.js';
+import { toHyperparameters } from '../../trainer/requests-from-wire.js';
+import { precisions } from '../../trainer/wire-enums.js';
 import type { OptionProblem, Resources } from '../definitions.js';
 import type {
   Advice,
@@ -123,7 +124,7 @@ export function toTrainerJob(job: EstimateJobRequest['job']): TrainerJob {
         prompts: prompts === undefined ? undefined : Number(prompts),
         tokensPerPrompt: Number(tokensPerPrompt),
         longestSequence: Number(longestSequence),
-        ...present({ batchSize, precision: toPrecision(job.value.precision) }),
+        ...present({ batchSize, precision: precisions.name(job.value.precision) }),
       };
     }
     case undefined:

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { isUserError, UserError } from '../../errors.js';
 import { Hook } from '../../generated/simmer/plugin/v1/hook.js';
 import type { DescribeResponse } from '../../generated/simmer/plugin/v1/plugin.js';
+import { wireNames } from '../../wire-names.js';
 import type { Log, PrepareContext, Sink } from '../definitions.js';
 import type { HookedStage, PluginHooks } from '../hooks.js';
 import { brokeContract } from './broke-contract.js';
@@ -22,12 +23,12 @@ export interface ProcessHooks {
 
 type HookName = keyof PluginHooks;
 
-const names: Readonly<Record<Exclude<Hook, Hook.HOOK_UNSPECIFIED | Hook.UNRECOGNIZED>, HookName>> = {
-  [Hook.HOOK_BEFORE_PLAN]: 'beforePlan',
-  [Hook.HOOK_AFTER_PLAN]: 'afterPlan',
-  [Hook.HOOK_AROUND_STAGE]: 'aroundStage',
-  [Hook.HOOK_ON_EVENT]: 'onEvent',
-};
+const hookNames = wireNames<HookName, Hook>({
+  beforePlan: Hook.HOOK_BEFORE_PLAN,
+  afterPlan: Hook.HOOK_AFTER_PLAN,
+  aroundStage: Hook.HOOK_AROUND_STAGE,
+  onEvent: Hook.HOOK_ON_EVENT,
+});
 
 /** @param kept is asked while a recipe is planned @throws UserError `invalid_plugin` */
 export function processHooks(
@@ -36,7 +37,7 @@ export function processHooks(
   kept: KeptProcess,
   machine: Pick<PrepareContext, 'cacheFolder' | 'python'>,
 ): ProcessHooks {
-  const has = new Set(hooks.map((code) => names[code as keyof typeof names] as HookName | undefined));
+  const has = new Set(hooks.map(hookNames.name));
   if (has.has(undefined)) {
     throw new UserError('invalid_plugin', `Plugin ${plugin.called} has a hook that is not known.`, {
       hint: 'This is a mistake in the plugin, or it is made for a newer Simmer.',

@@ -5,9 +5,9 @@ import type {
   PrepareTrainerResponse,
   TrainerPlace,
 } from '../../generated/simmer/plugin/v1/trainer.js';
-import { Capability as CapabilityCode } from '../../generated/simmer/trainer/v1/trainer.js';
 import { toHyperparametersMessage, toPrecisionMessage } from '../../trainer/requests-to-wire.js';
-import type { Capability, TrainerDescription } from '../../trainer/trainer.js';
+import type { TrainerDescription } from '../../trainer/trainer.js';
+import { capabilities } from '../../trainer/wire-enums.js';
 import type { TrainerCommand } from '../definitions.js';
 import type { CalibrationRun, EstimatePlace, TrainerJob } from '../estimate.js';
 import { brokeContract } from './broke-contract.js';
@@ -54,22 +54,13 @@ export function fromEstimatePlace({ hardware, gpus, nodes }: EstimatePlace): Tra
   return { gpus, nodes, ...(hardware === undefined ? {} : { hardware }) };
 }
 
-const capabilities: Readonly<Record<Capability, CapabilityCode>> = {
-  train: CapabilityCode.CAPABILITY_TRAIN,
-  checkpoint: CapabilityCode.CAPABILITY_CHECKPOINT,
-  inspect: CapabilityCode.CAPABILITY_INSPECT,
-  generate: CapabilityCode.CAPABILITY_GENERATE,
-  export: CapabilityCode.CAPABILITY_EXPORT,
-  deterministicResume: CapabilityCode.CAPABILITY_DETERMINISTIC_RESUME,
-};
-
 export function fromTrainerDescription(from: TrainerDescription): DescribeTrainerResponse {
   const { name, version, versions, devices } = from;
   return {
     name,
     version,
     versions: { ...versions },
-    capabilities: [...from.capabilities].map((capability) => capabilities[capability]),
+    capabilities: [...from.capabilities].map(capabilities.code),
     devices: devices.map(({ memoryBytes, ...device }) => {
       return { ...device, memoryBytes: memoryBytes === undefined ? undefined : BigInt(memoryBytes) };
     }),

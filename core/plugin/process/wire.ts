@@ -1,6 +1,7 @@
 import type { Artifact, ArtifactType, Columns, TableArtifact } from '../../artifacts/artifact.js';
 import { UserError } from '../../errors.js';
-import { type Grade as GradeMessage, Verdict } from '../../generated/simmer/grader/v1/grader.js';
+import type { EventData } from '../../events/catalogue.js';
+import type { Grade as GradeMessage } from '../../generated/simmer/grader/v1/grader.js';
 import {
   type Artifact as ArtifactMessage,
   ArtifactType as ArtifactTypeCode,
@@ -8,29 +9,32 @@ import {
 } from '../../generated/simmer/plugin/v1/artifact.js';
 import { LogLevel, type StageEvent as StageEventMessage } from '../../generated/simmer/plugin/v1/event.js';
 import type { Grade } from '../../trainer/trainer.js';
+import { verdicts } from '../../trainer/wire-enums.js';
+import { wireNames } from '../../wire-names.js';
 import type { StageEvent } from '../definitions.js';
 
-const artifactTypes: readonly (readonly [ArtifactTypeCode, ArtifactType])[] = [
-  [ArtifactTypeCode.ARTIFACT_TYPE_DATASET, 'dataset'],
-  [ArtifactTypeCode.ARTIFACT_TYPE_MODEL, 'model'],
-  [ArtifactTypeCode.ARTIFACT_TYPE_GENERATIONS, 'generations'],
-  [ArtifactTypeCode.ARTIFACT_TYPE_REPORT, 'report'],
-];
+const artifactTypes = wireNames<ArtifactType, ArtifactTypeCode>({
+  dataset: ArtifactTypeCode.ARTIFACT_TYPE_DATASET,
+  model: ArtifactTypeCode.ARTIFACT_TYPE_MODEL,
+  generations: ArtifactTypeCode.ARTIFACT_TYPE_GENERATIONS,
+  report: ArtifactTypeCode.ARTIFACT_TYPE_REPORT,
+});
+
+const logLevels = wireNames<EventData['log.written']['level'], LogLevel>({
+  debug: LogLevel.LOG_LEVEL_DEBUG,
+  info: LogLevel.LOG_LEVEL_INFO,
+  warning: LogLevel.LOG_LEVEL_WARNING,
+  error: LogLevel.LOG_LEVEL_ERROR,
+});
 
 /** Undefined for a type that this version does not know. */
-export function toArtifactType(code: ArtifactTypeCode): ArtifactType | undefined {
-  return artifactTypes.find(([known]) => known === code)?.[1];
-}
-
-function fromArtifactType(type: ArtifactType): ArtifactTypeCode {
-  return artifactTypes.find(([, known]) => known === type)![0];
-}
+export const toArtifactType = artifactTypes.name;
 
 export function fromArtifact(artifact: Artifact | TableArtifact): ArtifactMessage {
   const isTable = 'rowCount' in artifact;
   return {
     uri: artifact.uri,
-    type: fromArtifactType(artifact.type),
+    type: artifactTypes.code(artifact.type),
     folder: artifact.folder,
     files: artifact.files.map(({ path, size, sha256 }) => ({ path, size: BigInt(size), sha256 })),
     metadata: plainJson(artifact.metadata),
@@ -89,7 +93,7 @@ export function toStageEvent({ event }: StageEventMessage): StageEvent {
     case 'logWritten':
       return {
         type: 'log.written',
-        data: { level: toLogLevel(event.value.level), source: 'stage', message: event.value.message },
+        data: { level: logLevels.name(event.value.level) ?? 'info', source: 'stage', message: event.value.message },
       };
     case undefined:
       throw new UserError('plugin_event_invalid', 'It sent an event that says nothing.', {
@@ -99,32 +103,12 @@ export function toStageEvent({ event }: StageEventMessage): StageEvent {
   }
 }
 
-function toLogLevel(level: LogLevel): 'debug' | 'info' | 'warning' | 'error' {
-  switch (level) {
-    case LogLevel.LOG_LEVEL_DEBUG:
-      return 'debug';
-    case LogLevel.LOG_LEVEL_WARNING:
-      return 'warning';
-    case LogLevel.LOG_LEVEL_ERROR:
-      return 'error';
-    default:
-      return 'info';
-  }
-}
-
-const verdicts: readonly (readonly [Verdict, Grade['verdict']])[] = [
-  [Verdict.VERDICT_RIGHT, 'right'],
-  [Verdict.VERDICT_WRONG, 'wrong'],
-  [Verdict.VERDICT_TIMED_OUT, 'timedOut'],
-  [Verdict.VERDICT_UNPARSED, 'unparsed'],
-];
-
 export function fromGrade({ verdict, ...grade }: Grade): GradeMessage {
-  return { ...grade, verdict: verdicts.find(([, known]) => known === verdict)![0] };
+  return { ...grade, verdict: verdicts.code(verdict) };
 }
 
 export function toGrade({ verdict, ...grade }: GradeMessage): Grade {
-  return { ...grade, verdict: verdicts.find(([code]) => code === verdict)?.[1] ?? 'unparsed' };
+  return { ...grade, verdict: verdicts.name(verdict) ?? 'unparsed' };
 }
 
 function finite(what: string, value: number): number {

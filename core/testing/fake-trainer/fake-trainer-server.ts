@@ -5,12 +5,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Server, ServerCredentials, status } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import {
-  Capability,
   type InspectRequest,
   type StartTrainingRequest,
   type TrainerServiceServer,
   TrainerServiceService,
 } from '../../generated/simmer/trainer/v1/trainer.js';
+import type { Capability } from '../../trainer/trainer.js';
+import { capabilities } from '../../trainer/wire-enums.js';
 import { type AttemptEvents, EventJournal } from './event-journal.js';
 import { FakeGenerateCall } from './fake-generate-call.js';
 import { tokenOf } from './fake-generation.js';
@@ -36,14 +37,6 @@ export interface FakeTrainerOptions {
 }
 
 const serviceName = 'simmer.trainer.v1.TrainerService';
-const capabilities = [
-  ['train', Capability.CAPABILITY_TRAIN],
-  ['checkpoint', Capability.CAPABILITY_CHECKPOINT],
-  ['inspect', Capability.CAPABILITY_INSPECT],
-  ['generate', Capability.CAPABILITY_GENERATE],
-  ['export', Capability.CAPABILITY_EXPORT],
-  ['deterministicResume', Capability.CAPABILITY_DETERMINISTIC_RESUME],
-] as const;
 
 /** A trainer that speaks all of simmer.trainer.v1 and trains nothing: everything it says depends on its input alone. */
 export class FakeTrainerServer {
@@ -99,7 +92,7 @@ export class FakeTrainerServer {
       describe: unary(async () => ({
         name: this.breaks('namelessDescription') ? '' : 'simmer-fake-trainer',
         version: '1',
-        capabilities: capabilities.filter(([name]) => this.has(name)).map(([, capability]) => capability),
+        capabilities: capabilities.names.filter((name) => this.has(name)).map(capabilities.code),
         versions: { node: process.versions.node },
         devices: [{ name: 'cpu', model: 'none', memoryBytes: undefined, supportsBfloat16: false }],
         runningAttemptId: this.running?.attemptId,
@@ -241,12 +234,12 @@ export class FakeTrainerServer {
     return this.misbehavior.breaks === violation;
   }
 
-  private has(capability: Misbehavior['lacks'][number]): boolean {
+  private has(capability: Capability): boolean {
     return !this.misbehavior.lacks.includes(capability);
   }
 
   /** @throws Refusal UNIMPLEMENTED where the capability is not declared */
-  private demand(capability: Misbehavior['lacks'][number]): void {
+  private demand(capability: Capability): void {
     if (this.has(capability) || this.breaks('answersUndeclared')) return;
     throw new Refusal(status.UNIMPLEMENTED, `this trainer does not declare ${capability}`);
   }

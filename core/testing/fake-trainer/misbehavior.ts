@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { capabilities } from '../../trainer/wire-enums.js';
 
 /** What a fake trainer can be told to do against the contract, each one way to break it. */
 export const violations = [
@@ -68,7 +69,7 @@ export const misbehaviorSchema = z.strictObject({
   exitCode: z.number().int().optional().describe('Exits with this code at once.'),
   wordsPerSample: z.number().int().min(1).default(24).describe('About how many words it thinks where it may.'),
   lacks: z
-    .array(z.enum(['train', 'checkpoint', 'inspect', 'generate', 'export', 'deterministicResume']))
+    .array(z.enum(capabilities.names))
     .default([])
     .describe('Capabilities that it does not declare, and whose calls it refuses.'),
   breaks: z.enum(violations).optional().describe('The clause of the contract that it breaks.'),
