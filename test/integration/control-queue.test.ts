@@ -29,6 +29,11 @@ async function statusOf(runId: string): Promise<RunStatus> {
   return (await harness.client.getRun(runId)).run!.status;
 }
 
+/** Waits until more is told of it than that it was created. */
+async function expectStarted(runId: string): Promise<void> {
+  await expect.poll(async () => (await harness.client.getRun(runId)).run!.lastSequence).toBeGreaterThan(1n);
+}
+
 /** Waits for its end. */
 async function expectCompleted(runId: string): Promise<void> {
   expect((await harness.events(runId)).at(-1)?.type).toBe('run.completed');
@@ -185,7 +190,7 @@ describe('runs that share a machine', () => {
       for await (const event of watcher.watch(runId, { onStopping })) events.push(event);
       return events;
     });
-    await vi.waitFor(async () => expect((await harness.client.getRun(runIds[0]!)).run!.lastSequence > 1n).toBe(true));
+    await expectStarted(runIds[0]!);
     await harness.stop();
     await harness.serve({ cpus: 1 });
     const [first, second] = await Promise.all(seen);
@@ -205,7 +210,7 @@ describe('runs that share a machine', () => {
     const seen = (async () => {
       for await (const _ of watcher.watch(runId, { onLost }));
     })();
-    await vi.waitFor(async () => expect((await harness.client.getRun(runId)).run!.lastSequence > 1n).toBe(true));
+    await expectStarted(runId);
     await harness.stop();
     await expect(seen).rejects.toMatchObject({ code: 'server_unreachable' });
     expect(onLost).toHaveBeenCalledOnce();
