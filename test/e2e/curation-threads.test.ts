@@ -1,9 +1,19 @@
+import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import type { Event } from '../../core/events/catalogue.js';
 import { RunHarness } from '../../core/testing/run-harness.js';
-import { eventsIn, simmer, startSimmer, workFolder } from './cli-process.js';
+import { eventsIn, type RunningSimmer, simmer, startSimmer, workFolder } from './cli-process.js';
+
+const execFileAsync = promisify(execFile);
+
+/** What all its threads took. */
+async function processorSeconds({ child }: RunningSimmer): Promise<number> {
+  const { stdout } = await execFileAsync('ps', ['-o', 'time=', '-p', String(child.pid)]);
+  return stdout.split(':').reduce((sum, part) => sum * 60 + Number(part), 0);
+}
 
 /** Rows for several threads with several shares each. */
 const recipe = `
@@ -68,21 +78,27 @@ it.each([
     'quality',
     `{ uses: curation/quality, with: { dataset: "\${{ stages.problems.dataset }}", drop: [{ rule: r, column: answer, pattern: '(^(a+)+$)' }] } }`,
   ],
-])('a pattern that never ends, in %s, holds up nothing: the run still stops', async (_name, stage) => {
-  await using folder = await workFolder();
-  const question = `${'a'.repeat(60)}!`;
-  // Behind it there are so many that more of them are read while the first ones are looked at.
-  const lines = Array.from({ length: 10_000 }, (_, at) => {
-    const answer = at === 0 ? question : `${at}`;
-    return `${JSON.stringify({ question: answer, answer })}\n`;
-  });
-  await folder.write('pool.jsonl', lines.join(''));
-  const problems = `{ uses: curation/load, with: { sources: { pool: { path: pool.jsonl } } } }`;
-  await folder.write('endless.yaml', `name: endless\nstages:\n  problems: ${problems}\n  matched: ${stage}\n`);
-  const run = startSimmer(['run', 'endless.yaml', '--json'], { cwd: folder.path });
-  await run.printed('"type":"stage.started","stage":"matched"');
-  await new Promise((resolve) => setTimeout(resolve, 1500));
-  run.child.kill('SIGINT');
-  const { code, stdout } = await run.ended;
-  expect([code, eventsIn(stdout).at(-1)?.type]).toEqual([130, 'run.interrupted']);
-});
+])(
+  'a pattern that never ends, in %s, holds up nothing: the run still stops',
+  async (_name, stage) => {
+    await using folder = await workFolder();
+    const question = `${'a'.repeat(60)}!`;
+    // Behind it there are so many that more of them are read while the first ones are looked at.
+    const lines = Array.from({ length: 10_000 }, (_, at) => {
+      const answer = at === 0 ? question : `${at}`;
+      return `${JSON.stringify({ question: answer, answer })}\n`;
+    });
+    await folder.write('pool.jsonl', lines.join(''));
+    const problems = `{ uses: curation/load, with: { sources: { pool: { path: pool.jsonl } } } }`;
+    await folder.write('endless.yaml', `name: endless\nstages:\n  problems: ${problems}\n  matched: ${stage}\n`);
+    const run = startSimmer(['run', 'endless.yaml', '--json'], { cwd: folder.path });
+    await run.printed('"type":"stage.started","stage":"matched"');
+    const before = await processorSeconds(run);
+    // Only the pattern takes that long, and as long as it is let.
+    await expect.poll(() => processorSeconds(run), { timeout: 60_000 }).toBeGreaterThan(before + 2);
+    run.child.kill('SIGINT');
+    const { code, stdout } = await run.ended;
+    expect([code, eventsIn(stdout).at(-1)?.type]).toEqual([130, 'run.interrupted']);
+  },
+  120_000,
+);
