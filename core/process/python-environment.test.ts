@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -46,6 +46,14 @@ async function prepare(lock: string, more: { python?: string; requirements?: rea
   });
 }
 
+/** Has environments made without their own pip, which is most of the work. */
+async function leavePipOut(): Promise<void> {
+  const python = join(folder, 'python-without-pip');
+  const script = 'case "$*" in "-m venv "*) shift 2; set -- -m venv --without-pip "$@";; esac; exec python3 "$@"';
+  await writeFile(python, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  vi.stubEnv('SIMMER_PYTHON', python);
+}
+
 /** A wheel that pip finds without a network. */
 async function makeWheel(name: string, version: string): Promise<void> {
   const script = `import sys, zipfile
@@ -63,7 +71,7 @@ with zipfile.ZipFile(f"{folder}/{name}-{version}-py3-none-any.whl", "w") as whee
   vi.stubEnv('PIP_FIND_LINKS', join(folder, 'wheels'));
 }
 
-describe('an environment of Simmer’s own', () => {
+describe('an environment of Simmer’s own', { timeout: 180_000 }, () => {
   it('is made from the lock, announced before, and used again', async () => {
     await makeWheel('tinypackage', '1.2.3');
     const lock = '# download: about 1 KB\ntinypackage==1.2.3\n';
@@ -86,6 +94,7 @@ describe('an environment of Simmer’s own', () => {
   });
 
   it('is made once for those who want it at the same time', async () => {
+    await leavePipOut();
     const environments = await Promise.all([prepare(''), prepare(''), prepare('')]);
     expect(new Set(environments.map((environment) => environment.python)).size).toBe(1);
     const [made] = await readdir(join(folder, 'python'));
@@ -94,6 +103,7 @@ describe('an environment of Simmer’s own', () => {
   });
 
   it('replaces what a killed builder left', async () => {
+    await leavePipOut();
     const { python } = await prepare('');
     const [name] = await readdir(join(folder, 'python'));
     const base = join(folder, 'python', name as string);
@@ -122,8 +132,7 @@ async function fakePython(script: string): Promise<string> {
   const bin = join(folder, 'bin');
   await mkdir(bin, { recursive: true });
   for (const name of ['python3', 'python3.11', 'python3.12', 'python3.13', 'python3.14', 'python']) {
-    await writeFile(join(bin, name), `#!/bin/sh\n${script}\n`);
-    await chmod(join(bin, name), 0o755);
+    await writeFile(join(bin, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
   }
   return bin;
 }
