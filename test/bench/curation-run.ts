@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Event } from 'simmerkit';
-import { root } from '../python/trainer-script.js';
+import { root } from '../python/check-python.js';
 import type { ProcessReport } from './report-process.js';
 
 /** What is compared, and how: the same on every side. */

@@ -7,10 +7,10 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { ControlClient } from '../../core/control/control-client.js';
 import { WatchMode, WatchRunRequest } from '../../core/generated/simmer/control/v1/control.js';
+import { root } from '../python/check-python.js';
 import { trainerPython } from '../python/trainer-script.js';
 import { type Bench, median } from './bench.js';
 
-const root = fileURLToPath(new URL('../../..', import.meta.url));
 const simmer = join(root, 'dist/core/cli/main.js');
 const script = (name: string) => fileURLToPath(new URL(`./${name}.js`, import.meta.url));
 const pass = (bytes: Buffer) => bytes;

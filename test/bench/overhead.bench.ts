@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
-import { root, smolLm2Folder, trainerPythonWith } from '../python/trainer-script.js';
+import { root } from '../python/check-python.js';
+import { smolLm2Folder, trainerPythonWith } from '../python/trainer-script.js';
 import { type Bench, median } from './bench.js';
 
 /** As the script has it. */

@@ -2,10 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { root } from '../python/check-python.js';
 import { type Bench, median } from './bench.js';
 
-const root = fileURLToPath(new URL('../../..', import.meta.url));
 const simmer = join(root, 'dist/core/cli/main.js');
 const recipe = join(root, 'recipes/s1.yaml');
 const defaultRounds = 15;

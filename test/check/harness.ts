@@ -3,7 +3,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { extractor } from '../../plugins/eval/extraction.js';
-import { checkPackages, root, runTrainerScript, smolLm2Folder } from '../python/trainer-script.js';
+import { root } from '../python/check-python.js';
+import { checkPackages, runTrainerScript, smolLm2Folder } from '../python/trainer-script.js';
 
 /** One item, as test/check/harness.py writes it. */
 interface Item {

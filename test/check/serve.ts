@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { Event } from '../../core/events/catalogue.js';
-import { startPython } from '../python/check-python.js';
-import { checkPackages, root, smolLm2Folder, trainerPythonWith } from '../python/trainer-script.js';
+import { root, startPython } from '../python/check-python.js';
+import { checkPackages, smolLm2Folder, trainerPythonWith } from '../python/trainer-script.js';
 
 /**
  * `npm run check:serve [-- --questions N --tokens N]`: `curation/distill`, `classify` and `difficulty` against

@@ -7,7 +7,8 @@ import type { Event } from 'simmerkit';
 import { type HarnessRun, RunHarness } from 'simmerkit/testing';
 import sinks from '../../plugins/sinks/plugin.js';
 import { trainingPlugins, trainingRecipe } from '../integration/trained-core.js';
-import { checkPackages, root, trainerPythonWith } from '../python/trainer-script.js';
+import { root } from '../python/check-python.js';
+import { checkPackages, trainerPythonWith } from '../python/trainer-script.js';
 
 /** Run to tag to step, value and seconds since 1970 of each point. */
 type Seen = Readonly<Record<string, Readonly<Record<string, readonly (readonly [number, number | string, number])[]>>>>;

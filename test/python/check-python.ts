@@ -6,6 +6,9 @@ import { defaultCacheFolder, type PythonEnvironment, preparePythonEnvironment } 
 /** The checkout. */
 export const root: string = fileURLToPath(new URL('../../..', import.meta.url));
 
+/** Where a user has Python environments and models. */
+export const cacheFolder: string = process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env);
+
 export const say = (message: string) => void process.stderr.write(`${message}\n`);
 
 /** The Python environment of a lock, made where it is not there. */
@@ -14,7 +17,6 @@ export async function checkPython(
   lockFile: string,
   packageFolders: readonly string[] = [],
 ): Promise<PythonEnvironment> {
-  const cacheFolder = process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env);
   await mkdir(cacheFolder, { recursive: true });
   return preparePythonEnvironment({
     name,

@@ -1,12 +1,9 @@
 import { spawn } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { defaultCacheFolder, preparePythonEnvironment } from 'simmerkit';
+import { cacheFolder, checkPython, root, say } from './check-python.js';
 import { checkPackages } from './trainer-script.js';
 
 /** Checks the Python packages, each in the environment that its users get: ruff, mypy --strict, then pytest. */
-const root = fileURLToPath(new URL('../../..', import.meta.url));
 const packages = [
   { name: 'torch-trainer', folder: 'plugins/torch-trainer/python', lock: 'cpu.txt', module: 'simmer_trainer' },
   { name: 'client', folder: 'proto/clients/python', lock: 'client.txt', module: 'simmer_client' },
@@ -17,15 +14,11 @@ const packages = [
 /** A worker a core for tests that train: whole files each, whose tests share trainers. */
 const sideBySide = ['-n', 'logical', '--maxprocesses', '4', '--dist', 'loadfile'];
 
-const say = (message: string) => void process.stderr.write(`${message}\n`);
-const cacheFolder = process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env);
-await mkdir(cacheFolder, { recursive: true });
-
-const tools = await environment('python-checks', join(root, 'test/python/dev.lock.txt'), []);
+const tools = await checkPython('python-checks', join(root, 'test/python/dev.lock.txt'));
 const toolFolder = await output(tools.python, ['-c', 'import sysconfig; print(sysconfig.get_path("purelib"))']);
 for (const { name, folder, lock, module } of packages) {
   const cwd = join(root, folder);
-  const { python, env } = await environment(name, join(cwd, 'locks', lock), [cwd]);
+  const { python, env } = await checkPython(name, join(cwd, 'locks', lock), [cwd]);
   // The tools come after the package's own environment, so that they change no version of it.
   const extras = name === 'torch-trainer' ? await deepSpeedFolder() : [];
   const workers = name === 'torch-trainer' ? sideBySide : [];
@@ -51,22 +44,6 @@ async function deepSpeedFolder(): Promise<readonly string[]> {
     say(`DeepSpeed's tests are not run: ${error instanceof Error ? error.message : error}`);
     return [];
   }
-}
-
-async function environment(name: string, lockFile: string, packageFolders: readonly string[]) {
-  return preparePythonEnvironment({
-    name,
-    lockFile,
-    cacheFolder,
-    packageFolders,
-    context: {
-      log: { debug: () => {}, info: say, warning: say, error: say },
-      signal: new AbortController().signal,
-      cacheFolder,
-      recipeFolder: root,
-      emit: async () => {},
-    },
-  });
 }
 
 async function run(program: string, args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): Promise<void> {

@@ -7,8 +7,6 @@ import { delimiter, join } from 'node:path';
 import type { PythonEnvironment } from 'simmerkit';
 import { checkPython, root, runPython, say } from './check-python.js';
 
-export { root };
-
 const trainerFolder = join(root, 'plugins/torch-trainer/python');
 
 /** The Python that the torch trainer gets, made where it is not there. */

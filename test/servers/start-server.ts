@@ -6,9 +6,8 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { root } from '../python/check-python.js';
 
-const root = fileURLToPath(new URL('../../..', import.meta.url));
 const template = join(root, 'test/servers/think.jinja');
 
 export const serverNames = ['llama.cpp', 'transformers', 'vllm'] as const;

@@ -6,7 +6,8 @@ import { waitForHandshake } from '../../core/process/handshake.js';
 import { makeSocketFolder, removeSocketFolder } from '../../core/process/socket-folder.js';
 import { type ProcessExit, spawnDetached } from '../../core/process/spawn-detached.js';
 import { TrainerClient } from '../../core/trainer/trainer-client.js';
-import { root, trainerPython } from '../python/trainer-script.js';
+import { root } from '../python/check-python.js';
+import { trainerPython } from '../python/trainer-script.js';
 
 /** How a trainer's process is made: `fork` of one that has imported torch already, or `python -m simmer_trainer`. */
 export type StartKind = 'fork' | 'program';
