@@ -1,9 +1,31 @@
 import { spawn } from 'node:child_process';
+import { writeSync } from 'node:fs';
+import { basename } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Event } from 'simmerkit';
+import { RunHarness, type RunHarnessOptions } from 'simmerkit/testing';
+
+/** What a core in a process of its own runs, and with what. */
+export type Core = Omit<RunHarnessOptions, 'home'> & { readonly recipe: string };
+
+/**
+ * Where the module is what Node was started with, `node MODULE HOME [RUN_ID]`: starts or takes up a run in a home and writes
+ * each event that a sink got, one a line, on stdout.
+ */
+export async function runCore({ filename }: ImportMeta, core: () => Core): Promise<void> {
+  const [program, home, runId] = process.argv.slice(1);
+  if (home === undefined || program === undefined || basename(program) !== basename(filename)) return;
+  const { recipe, ...options } = core();
+  await using harness = await RunHarness.create({ ...options, home });
+  // Synchronous: what was written is in the pipe, however soon the process is killed.
+  const sinks = [{ onEvent: (event: unknown) => void writeSync(1, `${JSON.stringify(event)}\n`) }];
+  const handle =
+    runId === undefined ? await harness.start(recipe, { sinks }) : await harness.manager.resume(runId, { sinks });
+  await handle.finished;
+}
 
 export interface CoreProcessOptions {
-  /** Compiled module of the program. It writes each event that a sink got on stdout. */
+  /** Compiled module that calls `runCore`. */
   readonly program: string;
   readonly home: string;
   /** Of the run to take up; a new one where it is left out. */

@@ -1,12 +1,9 @@
-/**
- * A core whose run costs something, to be killed: starts a run in a home and writes each event that a sink got, one a
- * line, on stdout. `node paid-core.js HOME`, with the recipe in PAID_RECIPE
- */
-import { writeSync } from 'node:fs';
+/** A core whose run costs something, to be killed, as `runCore` runs it, with the recipe in PAID_RECIPE. */
 import { definePlugin, defineStage, OpenAiEndpoint, z } from 'simmerkit';
-import { fakeTrainerPlugin, RunHarness, type RunHarnessOptions } from 'simmerkit/testing';
+import { fakeTrainerPlugin, type RunHarnessOptions } from 'simmerkit/testing';
 import launchers from '../../plugins/launchers/plugin.js';
 import sft from '../../plugins/sft/plugin.js';
+import { runCore } from './core-process.js';
 import { trainingStages } from './training-stages.js';
 
 /** What a training needs; a stage that asks a server; and one that waits until it is stopped. */
@@ -76,12 +73,4 @@ stages:
       checkpointEverySteps: 100
 `;
 
-async function main(home: string): Promise<void> {
-  await using harness = await RunHarness.create({ ...paidOptions, home });
-  const sinks = [{ onEvent: (event: unknown) => void writeSync(1, `${JSON.stringify(event)}\n`) }];
-  const handle = await harness.start(process.env.PAID_RECIPE ?? '', { sinks });
-  await handle.finished;
-}
-
-const [home] = process.argv.slice(2);
-if (home !== undefined && process.argv[1]?.endsWith('paid-core.js')) await main(home);
+await runCore(import.meta, () => ({ ...paidOptions, recipe: process.env.PAID_RECIPE ?? '' }));

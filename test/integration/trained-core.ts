@@ -1,12 +1,9 @@
-/**
- * A core with a trainer, to be killed: starts or takes up a run in a home and writes each event that a sink got, one a
- * line, on stdout. `node trained-core.js HOME [RUN_ID]`
- */
-import { writeSync } from 'node:fs';
+/** A core with a trainer, to be killed, as `runCore` runs it. */
 import { definePlugin, defineStage, input, type PluginDefinition, z } from 'simmerkit';
-import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
+import { fakeTrainerPlugin } from 'simmerkit/testing';
 import launchers from '../../plugins/launchers/plugin.js';
 import sft from '../../plugins/sft/plugin.js';
+import { runCore } from './core-process.js';
 import { trainingStages } from './training-stages.js';
 
 /** What a training needs, and something that comes after it. */
@@ -58,15 +55,4 @@ stages:
   seen: { uses: around/look, with: { model: "\${{ stages.second.model }}" } }
 `;
 
-async function main(home: string, runId: string | undefined): Promise<void> {
-  await using harness = await RunHarness.create({ plugins: trainingPlugins, home, resources: { cpus: 4 } });
-  const sinks = [{ onEvent: (event: unknown) => void writeSync(1, `${JSON.stringify(event)}\n`) }];
-  const handle =
-    runId === undefined
-      ? await harness.start(trainingRecipe, { sinks })
-      : await harness.manager.resume(runId, { sinks });
-  await handle.finished;
-}
-
-const [home, runId] = process.argv.slice(2);
-if (home !== undefined && process.argv[1]?.endsWith('trained-core.js')) await main(home, runId);
+await runCore(import.meta, () => ({ recipe: trainingRecipe, plugins: trainingPlugins, resources: { cpus: 4 } }));

@@ -1,12 +1,8 @@
-/**
- * A core with the torch trainer, to be killed: starts or takes up a run in a home and writes each event that a sink got,
- * one a line, on stdout. `node trainer-core.js HOME [RUN_ID]`, with the trainer's Python in SIMMER_PYTHON.
- */
-import { writeSync } from 'node:fs';
-import { RunHarness } from 'simmerkit/testing';
+/** A core with the torch trainer, to be killed, as `runCore` runs it, with the trainer's Python in SIMMER_PYTHON. */
+import { runCore } from '../integration/core-process.js';
 
 /** A training of a tiny model that lasts long enough for many cores. */
-export const coreRecipe = (steps: number) => `
+const recipe = (steps: number) => `
 name: cores
 trainers:
   student:
@@ -40,14 +36,9 @@ stages:
       checkpointEverySteps: 50
 `;
 
-async function main(home: string, runId: string | undefined): Promise<void> {
-  await using harness = await RunHarness.create({ plugins: [], withBuiltIn: true, home, resources: { cpus: 4 } });
-  const sinks = [{ onEvent: (event: unknown) => void writeSync(1, `${JSON.stringify(event)}\n`) }];
-  const recipe = coreRecipe(Number(process.env.SIMMER_CORE_STEPS));
-  const handle =
-    runId === undefined ? await harness.start(recipe, { sinks }) : await harness.manager.resume(runId, { sinks });
-  await handle.finished;
-}
-
-const [home, runId] = process.argv.slice(2);
-if (home !== undefined && process.argv[1]?.endsWith('trainer-core.js')) await main(home, runId);
+await runCore(import.meta, () => ({
+  recipe: recipe(Number(process.env.SIMMER_CORE_STEPS)),
+  plugins: [],
+  withBuiltIn: true,
+  resources: { cpus: 4 },
+}));
