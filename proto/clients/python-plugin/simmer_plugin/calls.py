@@ -17,6 +17,15 @@ from pydantic import BaseModel, ValidationError
 from simmer_plugin.errors import UserError
 
 CallT = TypeVar("CallT", bound=Callable[..., Any])
+EntryT = TypeVar("EntryT")
+
+
+def entry_of(entries: Mapping[str, EntryT], kind: str, name: str, context: grpc.ServicerContext) -> EntryT:
+    """A contribution of the plugin by its name. kind: what such a one is called, e.g. "stage"."""
+    entry = entries.get(name)
+    if entry is None:
+        abort(context, grpc.StatusCode.NOT_FOUND, f"unknown_{kind}", f"There is no {kind} {name!r}.")
+    return entry
 
 
 def options_of(model: type[BaseModel], given: Any, context: grpc.ServicerContext) -> BaseModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -118,14 +119,9 @@ class HostCalls:
 
     def events_of(self, run_id: str) -> Iterator[dict[str, Any]]:
         request = host_pb2.ReadEventsRequest(call_id=self._call_id, run_id=run_id)
-        stream = self._connection.stub.ReadEvents(request, metadata=self._connection.metadata)
-        try:
+        with self._streaming(self._connection.stub.ReadEvents, request) as stream:
             for response in stream:
                 yield json.loads(response.json)
-        except grpc.RpcError as error:
-            raise _error_of(error) from error
-        finally:
-            stream.cancel()
 
     def open_kept_folder(self, of: Mapping[str, Any]) -> Path:
         request = host_pb2.OpenKeptFolderRequest(call_id=self._call_id, of=struct_of(of))
@@ -170,15 +166,10 @@ class HostCalls:
         policies: Sequence[Policy],
     ) -> Iterator[Sample]:
         request = request_message(self._call_id, trainer, model.uri, prompts, sampling, thinking, policies)
-        stream = self._connection.stub.Generate(request, metadata=self._connection.metadata)
-        try:
+        with self._streaming(self._connection.stub.Generate, request) as stream:
             for response in stream:
                 if response.WhichOneof("response") == "sample":
                     yield sample_of(response.sample)
-        except grpc.RpcError as error:
-            raise _error_of(error) from error
-        finally:
-            stream.cancel()
 
     def train(
         self,
@@ -268,6 +259,16 @@ class HostCalls:
             return method(request, metadata=self._connection.metadata)
         except grpc.RpcError as error:
             raise _error_of(error) from error
+
+    @contextlib.contextmanager
+    def _streaming(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
+        stream = method(request, metadata=self._connection.metadata)
+        try:
+            yield stream
+        except grpc.RpcError as error:
+            raise _error_of(error) from error
+        finally:
+            stream.cancel()
 
 
 def _error_of(error: grpc.RpcError) -> Exception:

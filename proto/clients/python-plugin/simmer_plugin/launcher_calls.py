@@ -6,7 +6,7 @@ from pathlib import Path
 
 import grpc
 
-from simmer_plugin.calls import abort, answering, options_of
+from simmer_plugin.calls import answering, entry_of, options_of
 from simmer_plugin.context import Log
 from simmer_plugin.generated.simmer.plugin.v1 import launcher_pb2 as pb
 from simmer_plugin.generated.simmer.plugin.v1 import trainer_pb2
@@ -64,10 +64,7 @@ class LauncherCalls:
         return entry.make(options_of(entry.options, request.options, context))
 
     def _entry(self, name: str, context: grpc.ServicerContext) -> LauncherEntry:
-        entry = self._plugin.launchers.get(name)
-        if entry is None:
-            abort(context, grpc.StatusCode.NOT_FOUND, "unknown_launcher", f"There is no launcher {name!r}.")
-        return entry
+        return entry_of(self._plugin.launchers, "launcher", name, context)
 
 
 def _command_of(message: trainer_pb2.TrainerCommand) -> TrainerCommand:

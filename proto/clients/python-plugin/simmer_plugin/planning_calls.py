@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 from google.protobuf import json_format
 
-from simmer_plugin.calls import abort, answering, options_of
+from simmer_plugin.calls import answering, entry_of, options_of
 from simmer_plugin.generated.simmer.plugin.v1 import planning_pb2 as pb
 from simmer_plugin.host import HostConnection
 from simmer_plugin.planning import (
@@ -18,7 +18,7 @@ from simmer_plugin.planning import (
     problem_message,
     resources_message,
 )
-from simmer_plugin.plugin import GraderEntry, Plugin, StageEntry
+from simmer_plugin.plugin import Plugin
 
 
 class PlanningCalls:
@@ -29,7 +29,7 @@ class PlanningCalls:
 
     @answering
     def CheckStage(self, request: pb.CheckStageRequest, context: grpc.ServicerContext) -> pb.CheckStageResponse:
-        entry = self._planned(request.stage, context)
+        entry = entry_of(self._plugin.stages, "stage", request.stage, context)
         if entry.check is None:
             return pb.CheckStageResponse()
         where = CheckContext(Path(request.recipe_folder), request.is_usd_limited, dict(request.inputs))
@@ -40,7 +40,7 @@ class PlanningCalls:
     def ResolveStageResources(
         self, request: pb.ResolveStageResourcesRequest, context: grpc.ServicerContext
     ) -> pb.ResolveStageResourcesResponse:
-        entry = self._planned(request.stage, context)
+        entry = entry_of(self._plugin.stages, "stage", request.stage, context)
         needed = entry.resources
         if callable(needed):
             needed = needed(options_of(entry.options, request.options, context))
@@ -50,7 +50,7 @@ class PlanningCalls:
     def EstimateStage(
         self, request: pb.EstimateStageRequest, context: grpc.ServicerContext
     ) -> pb.EstimateStageResponse:
-        entry = self._planned(request.stage, context)
+        entry = entry_of(self._plugin.stages, "stage", request.stage, context)
         if entry.estimate is None:
             return pb.EstimateStageResponse()
         known = EstimateContext(
@@ -69,21 +69,9 @@ class PlanningCalls:
     def EstimateGrader(
         self, request: pb.EstimateGraderRequest, context: grpc.ServicerContext
     ) -> pb.EstimateGraderResponse:
-        entry = self._grader(request.grader, context)
+        entry = entry_of(self._plugin.graders, "grader", request.grader, context)
         if entry.estimate is None:
             return pb.EstimateGraderResponse()
         answers = request.answers if request.HasField("answers") else None
         estimate = entry.estimate(options_of(entry.options, request.options, context), answers)
         return pb.EstimateGraderResponse(estimate=None if estimate is None else grading_message(estimate))
-
-    def _planned(self, stage: str, context: grpc.ServicerContext) -> StageEntry:
-        entry = self._plugin.stages.get(stage)
-        if entry is None:
-            abort(context, grpc.StatusCode.NOT_FOUND, "unknown_stage", f"There is no stage {stage!r}.")
-        return entry
-
-    def _grader(self, grader: str, context: grpc.ServicerContext) -> GraderEntry:
-        entry = self._plugin.graders.get(grader)
-        if entry is None:
-            abort(context, grpc.StatusCode.NOT_FOUND, "unknown_grader", f"There is no grader {grader!r}.")
-        return entry

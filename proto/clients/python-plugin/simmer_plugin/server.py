@@ -19,7 +19,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from pydantic import BaseModel
 
 from simmer_plugin.artifacts import Artifact, artifact_of
-from simmer_plugin.calls import abort, answering, end, options_of, said_by, sendable
+from simmer_plugin.calls import abort, answering, end, entry_of, options_of, said_by, sendable
 from simmer_plugin.context import SinkContext, StageContext
 from simmer_plugin.describe import description_of
 from simmer_plugin.errors import Canceled, UserError
@@ -56,9 +56,7 @@ class PluginServicer(PlanningCalls, HookCalls, TrainerCalls, LauncherCalls, plug
         return self._description
 
     def RunStage(self, request: pb.RunStageRequest, context: grpc.ServicerContext) -> Iterator[pb.RunStageResponse]:
-        entry = self._plugin.stages.get(request.stage)
-        if entry is None:
-            abort(context, grpc.StatusCode.NOT_FOUND, "unknown_stage", f"There is no stage {request.stage!r}.")
+        entry = entry_of(self._plugin.stages, "stage", request.stage, context)
         options = options_of(entry.options, request.options, context)
         canceled = self._running.setdefault(request.call_id, threading.Event())
         context.add_callback(canceled.set)
@@ -84,16 +82,14 @@ class PluginServicer(PlanningCalls, HookCalls, TrainerCalls, LauncherCalls, plug
 
     @answering
     def Grade(self, request: pb.GradeRequest, context: grpc.ServicerContext) -> pb.GradeResponse:
-        entry = self._grader(request.grader, context)
+        entry = entry_of(self._plugin.graders, "grader", request.grader, context)
         options = options_of(entry.options, request.options, context)
         grades = entry.grade([item_of(item) for item in request.items], options)
         return pb.GradeResponse(grades=[grade_message(grade) for grade in grades])
 
     @answering
     def OpenSink(self, request: pb.OpenSinkRequest, context: grpc.ServicerContext) -> pb.OpenSinkResponse:
-        entry = self._plugin.sinks.get(request.sink)
-        if entry is None:
-            abort(context, grpc.StatusCode.NOT_FOUND, "unknown_sink", f"There is no sink {request.sink!r}.")
+        entry = entry_of(self._plugin.sinks, "sink", request.sink, context)
         opened: SinkContext[BaseModel] = SinkContext(
             host=self._host.for_call(request.call_id),
             options=options_of(entry.options, request.options, context),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import grpc
 
-from simmer_plugin.calls import abort, answering, end, options_of
+from simmer_plugin.calls import answering, end, entry_of, options_of
 from simmer_plugin.errors import Canceled
 from simmer_plugin.generated.simmer.plugin.v1 import trainer_pb2 as pb
 from simmer_plugin.host import HostConnection
@@ -79,7 +79,4 @@ class TrainerCalls:
         return pb.PrepareTrainerResponse(command=pb.TrainerCommand(argv=command.argv, env=command.env, cwd=cwd))
 
     def _trainer(self, name: str, context: grpc.ServicerContext) -> TrainerEntry:
-        entry = self._plugin.trainers.get(name)
-        if entry is None:
-            abort(context, grpc.StatusCode.NOT_FOUND, "unknown_trainer", f"There is no trainer {name!r}.")
-        return entry
+        return entry_of(self._plugin.trainers, "trainer", name, context)
