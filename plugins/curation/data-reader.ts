@@ -1,15 +1,21 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { pipeline } from 'node:stream';
-import type { Row } from 'simmerkit';
+import { isUserError, type Row, type UserError } from 'simmerkit';
 import { type DataPlace, dataError, requireDistinct } from './data-error.js';
 import { countBreaks, type LineRange, newline } from './lines.js';
-import type { Source } from './options.js';
+import type { Source } from './load-options.js';
 import { readParquet } from './parquet-reader.js';
 import { bytesOf, unpackedName } from './unpack.js';
 
 /** A row as a file has it, and where. */
 export interface SourceRow {
   readonly row: Row;
+  readonly place: DataPlace;
+}
+
+/** What stands in the place of a row and is none. */
+export interface BrokenRow {
+  readonly fault: UserError;
   readonly place: DataPlace;
 }
 
@@ -37,65 +43,100 @@ export interface Reading {
   readonly lines?: LineRange | undefined;
   /** Of CSV. Default: what the ending of the name says. */
   readonly delimiter?: string | undefined;
+  /** Whether the faults of single rows are given in their places. Default: the first one is thrown. */
+  readonly givesFaults?: boolean | undefined;
 }
 
 /** The rows of a file, one after the other. @throws UserError naming file, line and column where it is not what it should be */
-export async function* readRows(file: string, format: Format, how: Reading): AsyncIterable<SourceRow> {
+export async function* readRows(file: string, format: Format, how: Reading): AsyncIterable<SourceRow | BrokenRow> {
   switch (format) {
     case 'jsonl':
-      return yield* readJsonLines(file, how.lines);
+      return yield* readJsonLines(file, how);
     case 'json':
-      return yield* readJson(file);
+      return yield* readJson(file, how);
     case 'csv':
-      return yield* readCsv(file, how.delimiter);
+      return yield* readCsv(file, how);
     case 'parquet':
       return yield* readParquet(file);
   }
 }
 
-async function* readJsonLines(file: string, lines: LineRange | undefined): AsyncIterable<SourceRow> {
-  let line = (lines?.firstLine ?? 1) - 1;
-  for await (const texts of linesOf(file, lines)) {
+/** The row that is there, or its fault. */
+function rowOrFault(place: DataPlace, read: () => unknown, { givesFaults }: Reading): SourceRow | BrokenRow {
+  try {
+    return { row: asRow(read(), place), place };
+  } catch (error) {
+    if (givesFaults && isUserError(error)) return { fault: error, place };
+    throw error;
+  }
+}
+
+async function* readJsonLines(file: string, how: Reading): AsyncIterable<SourceRow | BrokenRow> {
+  let line = (how.lines?.firstLine ?? 1) - 1;
+  for await (const texts of linesOf(file, how)) {
     for (const text of texts) {
       line++;
-      if (text.trim() === '') continue;
       const place = { file, line };
-      const value = parseJson(text, (position) => ({ ...place, column: position + 1 }));
-      yield { row: asRow(value, place), place };
+      if (typeof text !== 'string') yield { fault: text, place };
+      else if (text.trim() !== '') {
+        yield rowOrFault(place, () => parseJson(text, (position) => ({ ...place, column: position + 1 }), true), how);
+      }
     }
   }
 }
 
-async function* readJson(file: string): AsyncIterable<SourceRow> {
+/** Of a list, each of its objects; another file is one object, as folders of small files have them. */
+async function* readJson(file: string, how: Reading): AsyncIterable<SourceRow | BrokenRow> {
   const parts: string[] = [];
   for await (const part of textOf(file)) parts.push(part);
   const text = parts.join('');
-  const content = parseJson(text, (position) => {
+  const placeAt = (position: number) => {
     const before = text.slice(0, position).split('\n');
     return { file, line: before.length, column: (before.at(-1)?.length ?? 0) + 1 };
-  });
-  if (!Array.isArray(content)) {
-    throw dataError(
-      'malformed_data',
-      { file },
-      'a JSON file of data is a list of objects, and this is not a list.',
-      'Write one object a line and name the file .jsonl, or put the rows into one list.',
-    );
-  }
+  };
+  const isList = text.trimStart().startsWith('[');
+  const parse = () => parseJson(text, placeAt, !isList);
+  if (!isList) refuseLines(text, file);
+  const content = isList ? parse() : undefined;
+  if (!Array.isArray(content)) return yield rowOrFault({ file }, parse, how);
   for (const [index, value] of content.entries()) {
-    const place = { file, row: index + 1 };
-    yield { row: asRow(value, place), place };
+    yield rowOrFault({ file, row: index + 1 }, () => value, how);
   }
 }
 
-async function* readCsv(file: string, delimiter: string | undefined): AsyncIterable<SourceRow> {
+/** @throws UserError `wrong_format` where the first line is a row by itself */
+function refuseLines(text: string, file: string): void {
+  const lineBreak = text.indexOf('\n');
+  if (lineBreak < 0 || text.slice(lineBreak).trim() === '') return;
+  try {
+    JSON.parse(text.slice(0, lineBreak));
+  } catch {
+    return;
+  }
+  const hint = 'Set `format: jsonl` of the source, or name the file .jsonl.';
+  throw dataError('wrong_format', { file }, 'its rows stand one a line, as in JSONL.', hint);
+}
+
+/** Errors of one record that leave no doubt where the next one begins, as those of quotes do. */
+const ofOneRecord = new Set(['CSV_RECORD_INCONSISTENT_COLUMNS', 'CSV_RECORD_INCONSISTENT_FIELDS_LENGTH']);
+
+async function* readCsv(file: string, { delimiter, givesFaults }: Reading): AsyncIterable<SourceRow | BrokenRow> {
   const { CsvError, parse } = await import('csv-parse');
   const separator = delimiter ?? (unpackedName(file).endsWith('.tsv') ? '\t' : ',');
   const columns = (header: readonly string[]) => {
     if (delimiter === undefined) refuseOneColumn(header, separator, file);
     return checkedHeader(header, file);
   };
+  const faults: BrokenRow[] = [];
+  let failure: unknown;
   const parser = parse({
+    skip_records_with_error: givesFaults === true,
+    on_skip: (error) => {
+      if (error === undefined) return;
+      const fault = csvError(error, file);
+      if (ofOneRecord.has(error.code)) faults.push({ fault, place: csvPlace(error, file) });
+      else failure ??= fault;
+    },
     columns,
     delimiter: separator,
     // All of them: what was put together of several files may end its lines in several ways.
@@ -108,19 +149,30 @@ async function* readCsv(file: string, delimiter: string | undefined): AsyncItera
   try {
     for await (const record of source) {
       const { record: row, info } = record as { readonly record: Row; readonly info: { readonly lines: number } };
+      if (failure !== undefined) break;
+      yield* faults.splice(0);
       yield { row, place: { file, line: info.lines } };
     }
   } catch (error) {
-    if (!(error instanceof CsvError)) throw error;
-    const { lines, message } = error as Error & { readonly lines?: number };
-    throw dataError(
-      'malformed_data',
-      { file, ...(lines === undefined ? {} : { line: lines }) },
-      `${message}.`,
-      'Quote fields that hold commas, quotes or line breaks, and give every row as many fields as the header.',
-      error,
-    );
+    throw error instanceof CsvError ? csvError(error, file) : error;
   }
+  if (failure !== undefined) throw failure;
+  yield* faults;
+}
+
+function csvPlace(error: Error, file: string): DataPlace {
+  const { lines } = error as Error & { readonly lines?: number };
+  return { file, ...(lines === undefined ? {} : { line: lines }) };
+}
+
+function csvError(error: Error, file: string): UserError {
+  return dataError(
+    'malformed_data',
+    csvPlace(error, file),
+    `${error.message}.`,
+    'Quote fields that hold commas, quotes or line breaks, and give every row as many fields as the header.',
+    error,
+  );
 }
 
 /** @param separator that was used where the recipe gives none @throws UserError `wrong_delimiter` */
@@ -154,7 +206,10 @@ const longestLine = 2 ** 28;
  * Latin-1 makes twice the work of the line that it stands in, and not of those around it.
  * @throws UserError `not_utf8`, `file_missing`, `malformed_data`
  */
-async function* linesOf(file: string, range: LineRange | undefined): AsyncIterable<Iterable<string>> {
+async function* linesOf(
+  file: string,
+  { lines: range, givesFaults }: Reading,
+): AsyncIterable<Iterable<string | UserError>> {
   let line = range?.firstLine ?? 1;
   let begun: Buffer[] = [];
   let begunBytes = 0;
@@ -162,7 +217,7 @@ async function* linesOf(file: string, range: LineRange | undefined): AsyncIterab
     const end = bytes.lastIndexOf(newline) + 1;
     if (end > 0) {
       const whole = joined([...begun, bytes.subarray(0, end)]);
-      yield textsOf(file, line, whole);
+      yield textsOf(file, line, whole, givesFaults);
       line += countBreaks(whole);
       begun = [];
       begunBytes = 0;
@@ -178,7 +233,7 @@ async function* linesOf(file: string, range: LineRange | undefined): AsyncIterab
       );
     }
   }
-  if (begun.length > 0) yield textsOf(file, line, joined(begun));
+  if (begun.length > 0) yield textsOf(file, line, joined(begun), givesFaults);
 }
 
 function joined(parts: readonly Buffer[]): Buffer {
@@ -186,15 +241,24 @@ function joined(parts: readonly Buffer[]): Buffer {
 }
 
 /** @param firstLine number of the line that `bytes` begin with */
-function* textsOf(file: string, firstLine: number, bytes: Buffer): Iterable<string> {
-  if (!isUtf8(bytes)) throw notUtf8(file, firstLine, bytes);
+function* textsOf(
+  file: string,
+  firstLine: number,
+  bytes: Buffer,
+  givesFaults: boolean | undefined,
+): Iterable<string | UserError> {
+  const isSound = isUtf8(bytes);
+  if (!isSound && (!givesFaults || (firstLine === 1 && isUtf16(bytes)))) throw notUtf8(file, firstLine, bytes);
+  let line = firstLine;
   const hasMark = firstLine === 1 && bytes.subarray(0, byteOrderMark.length).equals(byteOrderMark);
   for (let start = hasMark ? byteOrderMark.length : 0; start < bytes.length; ) {
     const lineBreak = bytes.indexOf(newline, start);
     const end = lineBreak < 0 ? bytes.length : lineBreak;
-    const encoding = isAscii(bytes.subarray(start, end)) ? 'latin1' : 'utf8';
-    yield bytes.toString(encoding, start, end);
+    const part = bytes.subarray(start, end);
+    if (isSound || isUtf8(part)) yield part.toString(isAscii(part) ? 'latin1' : 'utf8');
+    else yield notUtf8(file, line, part);
     start = end + 1;
+    line++;
   }
 }
 
@@ -224,10 +288,15 @@ async function* textOf(file: string): AsyncIterable<string> {
   }
 }
 
+/** Whether a file that begins so is marked as UTF-16. */
+function isUtf16(bytes: Buffer): boolean {
+  const mark = bytes.toString('hex', 0, 2);
+  return mark === 'fffe' || mark === 'feff';
+}
+
 /** `bytes` begin with the line that has this number. */
-function notUtf8(file: string, firstLine: number, bytes: Buffer, cause?: unknown): Error {
-  const mark = firstLine === 1 ? bytes.toString('hex', 0, 2) : '';
-  if (mark === 'fffe' || mark === 'feff') {
+function notUtf8(file: string, firstLine: number, bytes: Buffer, cause?: unknown): UserError {
+  if (firstLine === 1 && isUtf16(bytes)) {
     return dataError(
       'not_utf8',
       { file },
@@ -248,6 +317,8 @@ function notUtf8(file: string, firstLine: number, bytes: Buffer, cause?: unknown
     cause,
   );
 }
+
+const orDrop = 'set `malformed: drop` to leave such rows out.';
 
 /** What is escaped in a string, where a string begins or ends, and numbers. */
 const jsonPart = /\\.|"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
@@ -272,7 +343,8 @@ function withExactIntegers(json: string): string {
   });
 }
 
-function parseJson(text: string, placeAt: (position: number) => DataPlace): unknown {
+/** @param mayGo whether `malformed: drop` leaves it out */
+function parseJson(text: string, placeAt: (position: number) => DataPlace, mayGo: boolean): unknown {
   try {
     const value: unknown = JSON.parse(text);
     return hasLongInteger(value) ? JSON.parse(withExactIntegers(text)) : value;
@@ -280,7 +352,8 @@ function parseJson(text: string, placeAt: (position: number) => DataPlace): unkn
     const message = (error as Error).message;
     const position = /at position (\d+)/.exec(message)?.[1];
     const at = position === undefined ? (message.includes('end of JSON') ? text.length : 0) : Number(position);
-    throw dataError('malformed_data', placeAt(at), `this is not JSON: ${message}.`, 'Mend or remove it.', error);
+    const hint = mayGo ? `Mend or remove it, or ${orDrop}` : 'Mend or remove it.';
+    throw dataError('malformed_data', placeAt(at), `this is not JSON: ${message}.`, hint, error);
   }
 }
 
@@ -291,6 +364,6 @@ function asRow(value: unknown, place: DataPlace): Row {
     'malformed_data',
     place,
     `a row is an object, and this is ${what}.`,
-    'Write {"question": ...} for each row.',
+    `Write {"question": ...} for each row, or ${orDrop}`,
   );
 }

@@ -2,7 +2,7 @@ import { nearestName, type Row } from 'simmerkit';
 import { type DataPlace, dataError } from './data-error.js';
 import { historyOf, type Message } from './history.js';
 import { layOut, type NotLaidOut } from './layouts.js';
-import { type Field, fieldInBraces, type LoadOptions, type Source } from './options.js';
+import { type Field, fieldInBraces, type LoadOptions, type Source } from './load-options.js';
 
 /** Columns of every loaded dataset besides `id` and `source`, from fields of the same name where nothing is said. */
 export const sharedColumns = ['question', 'reasoning', 'answer', 'domain'] as const;
@@ -189,7 +189,7 @@ function convert(value: unknown, type: ColumnType, column: string, place: DataPl
         'half_character',
         place,
         `column \`${column}\` holds half a character (a lone surrogate): "${excerptOfHalf(value)}".`,
-        'It was cut in the middle of a character, an emoji for example: mend or remove it.',
+        'It was cut in the middle of a character, an emoji for example: mend it, or set `malformed: drop` to leave such rows out.',
       );
     }
     if (typeof value === 'bigint' || typeof value === 'boolean' || Number.isFinite(value)) return String(value);

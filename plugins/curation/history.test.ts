@@ -3,7 +3,8 @@ import { memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { deduplicate } from './deduplicate.stage.js';
 import { historyProblems, messagesType, repliesProblems } from './history.js';
 import { loadFolder, type Options } from './load.fixture.js';
-import { formatOptions, loadOptions } from './options.js';
+import { loadOptions } from './load-options.js';
+import { formatOptions } from './options.js';
 import { problemId } from './problem-id.js';
 import { select } from './select.stage.js';
 

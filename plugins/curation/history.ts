@@ -1,5 +1,6 @@
 import type { Columns, OptionProblem, Row } from 'simmerkit';
-import type { FormatOptions, LoadOptions } from './options.js';
+import type { LoadOptions } from './load-options.js';
+import type { FormatOptions } from './options.js';
 import { problemId } from './problem-id.js';
 
 /** One turn of a conversation, as chat templates take it. */

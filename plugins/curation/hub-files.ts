@@ -16,7 +16,7 @@ import {
   writingToCache,
 } from 'simmerkit';
 import { checkSha256 } from './check-sha256.js';
-import { hubUri } from './options.js';
+import { hubUri } from './load-options.js';
 
 /** What fetching takes of a stage's context. */
 export type Where = Pick<

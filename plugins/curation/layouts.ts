@@ -1,7 +1,7 @@
 import type { Row } from 'simmerkit';
 import { type DataPlace, dataError } from './data-error.js';
 import type { Message } from './history.js';
-import type { Source } from './options.js';
+import type { Source } from './load-options.js';
 
 /**
  * A row with `question`, `reasoning`, `answer` and `system` from its layout, and `history` where that is kept, or what its

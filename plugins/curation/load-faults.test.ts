@@ -33,7 +33,21 @@ describe('curation/load names file, line and column of', () => {
       'malformed_data',
       'pool.jsonl:1: a row is an object, and this is a list',
     ],
-    ['JSON that is no list', 'pool.json', '{"rows": []}', 'malformed_data', 'pool.json: a JSON file of data is a list'],
+    [
+      'JSON that has its rows in a field',
+      'pool.json',
+      '{"rows": []}',
+      'missing_column',
+      'pool.json: the row has no `question`; it has `rows`',
+    ],
+    ['JSON of a number', 'pool.json', '7', 'malformed_data', 'pool.json: a row is an object, and this is a number'],
+    [
+      'JSON of a row a line',
+      'pool.json',
+      '{"question":"a"}\n{"question":"b"}\n',
+      'wrong_format',
+      'pool.json: its rows stand one a line, as in JSONL',
+    ],
     ['a row with too many fields', 'pool.csv', 'question,answer\na,b\nc,d,e\n', 'malformed_data', 'pool.csv:3'],
     [
       'a header with semicolons',

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { dataError, fileError } from './data-error.js';
 import { type Format, formatOf } from './data-reader.js';
 import { countBreaks, type LineRange, newline } from './lines.js';
-import type { Source } from './options.js';
+import type { Source } from './load-options.js';
 import { bytesOf, isPacked } from './unpack.js';
 
 /** What one thread reads of a file. */

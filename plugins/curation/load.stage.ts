@@ -1,8 +1,8 @@
 import { type Columns, defineStage, formatCount, type OptionProblem, pace, UserError } from 'simmerkit';
 import { historyProblems, messagesType } from './history.js';
 import type { Loaded } from './load.work.js';
+import { type LoadOptions, loadOptions, type Source } from './load-options.js';
 import type { Piece, SourceFiles } from './load-tasks.js';
-import { type LoadOptions, loadOptions, type Source } from './options.js';
 import { patternProblems } from './pattern-problems.js';
 
 export const load = defineStage({
@@ -13,7 +13,7 @@ export const load = defineStage({
     dataset: { type: 'dataset', description: 'The problems, source after source.' },
     decisions: {
       type: 'dataset',
-      description: 'One row per row that lacks a required column: `id`, `kept`, `rule`, `evidence` (where it stands).',
+      description: 'One row per row that was dropped: `id`, `kept`, `rule`, `evidence` (where it stands).',
     },
   },
   check: (options) => [
@@ -75,7 +75,7 @@ export const load = defineStage({
           `Source ${name}: ${taken} of ${formatCount(read)} rows match \`where\`; the others are no input.`,
         );
       if (source.rows !== undefined && taken !== source.rows) throw wrongCount(name, taken, source.rows);
-      if (count('kept') === 0) throw nothingLoaded(name, read, taken);
+      if (count('kept') === 0) throw nothingLoaded(name, read, taken, ofSource.find(({ fault }) => fault)?.fault);
       for (const { file } of ofSource.filter((file) => file.read === 0))
         context.log.warning(`Source ${name}: ${file} has no row.`);
       rowsIn += taken;
@@ -127,16 +127,22 @@ function wrongCount(name: string, found: number, expected: number): UserError {
   });
 }
 
-function nothingLoaded(name: string, read: number, taken: number): UserError {
+/** @param fault the first of what is malformed */
+function nothingLoaded(name: string, read: number, taken: number, fault: string | undefined): UserError {
   const [message, hint] =
     read === 0
       ? [`Source ${name} has no row.`, 'Its files are empty, or are a header alone: check `path` and `files`.']
       : taken === 0
         ? [`No row of source ${name} matches \`where\`; it has ${formatCount(read)}.`, 'Correct `where`.']
-        : [
-            `No row of source ${name} has all required columns; ${formatCount(taken)} were read.`,
-            'Correct `fields`, `layout` or `required`; with `missing: error` the first such row is shown.',
-          ];
+        : fault !== undefined
+          ? [
+              `No row of source ${name} is sound; ${formatCount(taken)} were read. The first: ${fault}`,
+              'Check its `format`; with `malformed: error` and `missing: error` the first fault is shown in its file.',
+            ]
+          : [
+              `No row of source ${name} has all required columns; ${formatCount(taken)} were read.`,
+              'Correct `fields`, `layout` or `required`; with `missing: error` the first such row is shown.',
+            ];
   return new UserError('no_rows', message, { kind: 'runFailed', hint });
 }
 

@@ -1,11 +1,11 @@
 import { basename } from 'node:path';
-import type { Row, StartRows } from 'simmerkit';
+import { isUserError, type Row, type StartRows, type UserError } from 'simmerkit';
 import type { DataPlace } from './data-error.js';
 import { readRows } from './data-reader.js';
-import { columnsToFind, fieldIn, fieldMapper, fieldNamesOf, rowFilter } from './field-mapping.js';
+import { columnsToFind, fieldIn, fieldMapper, fieldNamesOf, type Mapped, rowFilter } from './field-mapping.js';
 import { idOfQuestion } from './history.js';
+import type { LoadOptions } from './load-options.js';
 import type { Piece } from './load-tasks.js';
-import type { LoadOptions } from './options.js';
 import type { ReadPart } from './read-parts.js';
 
 /** What was read of some pieces, beside the rows. */
@@ -29,6 +29,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
       },
     ]),
   );
+  const givesFaults = options.malformed === 'drop';
   return (pieces) => {
     const takenOf = new Map<string, number>();
     const parts: ReadPart[] = [];
@@ -43,12 +44,32 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
         let [read, taken, kept] = [0, 0, 0];
         let names: readonly string[] | undefined;
         const absent = new Set(toFind);
-        for await (const { row, place } of readRows(file, format, { lines, delimiter })) {
+        let fault: string | undefined;
+        const drop = (place: DataPlace, { code, problems, message }: UserError) => {
+          const evidence = `${name}: ${placeOf(place)}: ${problems[0]?.message ?? message}`;
+          fault ??= evidence;
+          decisions.push({ id: null, kept: false, rule: code, evidence });
+        };
+        for await (const one of readRows(file, format, { lines, delimiter, givesFaults })) {
           if (taken >= left) break;
           read++;
+          const { place } = one;
+          if ('fault' in one) {
+            taken++;
+            drop(place, one.fault);
+            continue;
+          }
+          const { row } = one;
           if (!isTaken(row)) continue;
           taken++;
-          const mapped = mapRow(row, place);
+          let mapped: Mapped;
+          try {
+            mapped = mapRow(row, place);
+          } catch (error) {
+            if (!givesFaults || !isUserError(error) || error.code !== 'half_character') throw error;
+            drop(place, error);
+            continue;
+          }
           if (mapped.from !== undefined) {
             names ??= Object.keys(mapped.from);
             for (const field of absent) {
@@ -66,7 +87,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
         }
         takenOf.set(name, taken + (takenOf.get(name) ?? 0));
         const part = { source: name, file, read, taken, kept, absent: [...absent] };
-        parts.push(names === undefined ? part : { ...part, names });
+        parts.push({ ...part, ...(names === undefined ? {} : { names }), ...(fault === undefined ? {} : { fault }) });
       }
     }
     return { rows: rows(), told: () => ({ parts, decisions }) };

@@ -1,6 +1,6 @@
 import { dataError } from './data-error.js';
 import { fieldHint, fieldNames, fieldNamesOf } from './field-mapping.js';
-import type { Source } from './options.js';
+import type { Source } from './load-options.js';
 
 /** What was read of a file, or of a part of it, beside its rows. */
 export interface ReadPart {
@@ -15,6 +15,8 @@ export interface ReadPart {
   readonly absent: readonly string[];
   /** Fields of the first row that was taken. Absent: none was. */
   readonly names?: readonly string[];
+  /** The first that is malformed, where such rows are dropped: its place and what is wrong. */
+  readonly fault?: string;
 }
 
 /** Puts together what was read of the parts of files. @returns one for each file of a source, in their order */

@@ -4,7 +4,7 @@ import { fitsPattern, isGlob, matchingFiles, UserError } from 'simmerkit';
 import { checkSha256 } from './check-sha256.js';
 import { dataError, fileError } from './data-error.js';
 import { hubFiles, type Where } from './hub-files.js';
-import type { Source } from './options.js';
+import type { Source } from './load-options.js';
 
 /**
  * The files of a source, on this machine, in the order of their names; fetched where they are elsewhere.
