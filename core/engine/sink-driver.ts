@@ -5,6 +5,7 @@ import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SinkSourceToken }
 import { isUserError, toErrorRecord } from '../errors.js';
 import type { Event, EventData } from '../events/catalogue.js';
 import { EventBus } from '../events/event-bus.js';
+import { frozen } from '../events/frozen.js';
 import { readEvents } from '../events/replay.js';
 import { formatDuration } from '../figures.js';
 import type { Sink } from '../plugin/definitions.js';
@@ -151,6 +152,7 @@ const warnings: ReadonlySet<EventData['log.written']['level']> = new Set(['warni
 async function* eventsBetween(file: string, fromSequence: number, upTo: number): AsyncIterable<Event> {
   for await (const event of readEvents(file, { fromSequence })) {
     if (event.sequence > upTo) return;
-    yield event;
+    // As what comes live.
+    yield frozen(event);
   }
 }

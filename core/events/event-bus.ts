@@ -1,6 +1,7 @@
 import { mergeAll, type Observable, Subject } from 'rxjs';
 import type { Event, EventDraft, EventType } from './catalogue.js';
 import { lineFormat } from './event-line.js';
+import { frozen } from './frozen.js';
 import { redactor } from './redaction.js';
 import type { LogEntry, RunLog } from './run-log.js';
 
@@ -105,9 +106,9 @@ export class EventBus {
       const isPlain = hasOnlyNumbers.has(type) && comesBackFromJson(draft.data);
       const json = JSON.stringify(draft.data);
       const text = isPlain ? json : this.#redact(json);
-      // What sinks see is what a replay will show, and stays so when the emitter goes on with its object.
-      const data: unknown = isPlain ? unchanging(draft.data) : JSON.parse(text);
-      const event = { runId, sequence, time, type, ...present(stage, attempt), data } as Event;
+      // What sinks see is what a replay will show, and stays so whatever the emitter or one of them does with its object.
+      const data: unknown = isPlain ? unchanging(draft.data) : frozen(JSON.parse(text));
+      const event = Object.freeze({ runId, sequence, time, type, ...present(stage, attempt), data }) as Event;
       return { event, line: line(sequence, text) };
     });
   }
@@ -120,7 +121,7 @@ function present(stage: string | undefined, attempt: number | undefined): Pick<E
 
 /** @param data without objects in it */
 function unchanging(data: EventDraft['data']): EventDraft['data'] {
-  return Object.isFrozen(data) ? data : { ...data };
+  return Object.isFrozen(data) ? data : Object.freeze({ ...data });
 }
 
 /** Whether it is an object of numbers, booleans and null alone, each of which JSON has as it is. */

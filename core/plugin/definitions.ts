@@ -315,8 +315,8 @@ export interface SinkContext {
 }
 
 /**
- * Consumes a run's events, in order, each once it is durable; after a resume, again from the first one. A sink that throws
- * is left out; the run goes on.
+ * Consumes a run's events, in order, each once it is durable; after a resume, again from the first one. Events are frozen:
+ * all sinks get the same objects. A sink that throws is left out; the run goes on.
  */
 export interface Sink {
   /** Awaited, event by event; a slow sink has a bounded queue and never slows the run. */

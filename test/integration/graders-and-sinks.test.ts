@@ -5,6 +5,7 @@ import {
   definePlugin,
   defineSink,
   defineStage,
+  type Event,
   type EventType,
   manyInputs,
   type Sink,
@@ -267,6 +268,24 @@ describe('sinks of the caller', () => {
     expect(eventsOf('sink.failed')).toMatchObject([{ data: { sink: 'caller 1', error: { message: 'full up' } } }]);
     expect(seen).toContain('sink.failed');
     expect(seen.at(-1)).toBe('run.completed');
+  });
+
+  it('that change an event are left out, and change it for nobody else, not for the run either', async () => {
+    const seen: Event[] = [];
+    const bad: Sink = {
+      onEvent: (event) => {
+        if (event.type !== 'stage.completed') return;
+        (event.data.outputs as Record<string, string>).forged = 'simmer://nothing';
+      },
+    };
+    const good: Sink = { onEvent: (event) => void seen.push(event) };
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    const { events, eventsOf } = await harness.run(diamond, { sinks: [bad, good] });
+    expect(seen).toEqual(events);
+    expect(Object.keys(eventsOf('run.completed')[0]!.data.outputs).filter((name) => /forged/.test(name))).toEqual([]);
+    expect(eventsOf('sink.failed')).toMatchObject([
+      { data: { sink: 'caller 1', error: { message: expect.stringContaining('not extensible') } } },
+    ]);
   });
 
   it('of a plugin that cannot be opened are told, and the run goes on', async () => {
