@@ -170,7 +170,8 @@ export { nearestName } from './recipe/nearest-name.js';
 export type { Json, Plan, PlannedStage, PlannedTrainer, StageReference } from './recipe/plan.js';
 export { readSecret } from './secrets.js';
 export { shortened, shortenedAtStart, startOf } from './shortened-text.js';
-export { type StartWork, type ThreadedWork, workInThreads } from './threads/work-in-threads.js';
+export type { StartWork } from './threads/table-part.work.js';
+export { type ThreadedWork, workInThreads } from './threads/work-in-threads.js';
 export { gpuVariables } from './trainer/gpu-devices.js';
 export type {
   Capability,

@@ -1,8 +1,13 @@
-import type { TableLocation } from '../artifacts/artifact.js';
+import type { Row, TableLocation } from '../artifacts/artifact.js';
 import { readTable } from '../artifacts/table-file.js';
 import type { StartTasks } from './do-in-threads.js';
 import { batchesOf } from './row-batches.js';
-import type { StartWork } from './work-in-threads.js';
+
+/**
+ * What a module for threads exports as `start`: made once a thread, then called with batch after batch of rows, a few
+ * hundred at a time. Settings and results are copied from thread to thread.
+ */
+export type StartWork<Settings, Result> = (settings: Settings) => (rows: readonly Row[]) => Result;
 
 export interface TableSettings {
   /** URL of what exports `start`, a `StartWork`. */

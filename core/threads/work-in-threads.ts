@@ -3,13 +3,7 @@ import type { StageContext } from '../plugin/definitions.js';
 import { pace } from '../plugin/pace.js';
 import { doInThreads } from './do-in-threads.js';
 import { batchesOf } from './row-batches.js';
-import type { TablePart, TableSettings } from './table-part.work.js';
-
-/**
- * What a module for threads exports as `start`: made once a thread, then called with batch after batch of rows, a few
- * hundred at a time. Settings and results are copied from thread to thread.
- */
-export type StartWork<Settings, Result> = (settings: Settings) => (rows: readonly Row[]) => Result;
+import type { StartWork, TablePart, TableSettings } from './table-part.work.js';
 
 export interface ThreadedWork<Settings> {
   /** Exports `start`, a `StartWork`. */

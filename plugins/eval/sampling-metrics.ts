@@ -1,7 +1,7 @@
 import type { StageEvent } from 'simmerkit';
 import { type GradedRun, runLabels, type SampleVerdict } from './graded-run.js';
+import { majorityOf } from './majority.js';
 import { type BootstrapOptions, bootstrapMean } from './statistics.js';
-import { majorityOf } from './vote.stage.js';
 
 /**
  * What k samples of each problem reach, for k of 1, 2, 4 … up to the samples that every problem has; nothing where that is

@@ -1,7 +1,7 @@
 import { Client, type ClientReadableStream, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { WatchMode, WatchRunRequest } from '../../core/generated/simmer/control/v1/control.js';
 import { type Random, random } from '../../core/random.js';
-import type { WatchTask } from './watch.js';
+import type { WatchTask } from './watch-task.js';
 
 /** What the clients of one process found, together. */
 export interface ClientReport {

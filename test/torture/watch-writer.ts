@@ -3,7 +3,7 @@ import { createRunFolder, eventsFile } from '../../core/engine/run-folder.js';
 import { EventBus } from '../../core/events/event-bus.js';
 import { acquireRunLock } from '../../core/events/run-lock.js';
 import { RunLog } from '../../core/events/run-log.js';
-import type { WatchTask } from './watch.js';
+import type { WatchTask } from './watch-task.js';
 
 /** A process of its own: writes a run's log as a core does, at a steady rate, one event in ten a fact. */
 const task = JSON.parse(process.argv[2] ?? '') as WatchTask;

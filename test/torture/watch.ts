@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { random } from '../../core/random.js';
 import type { ClientReport } from './watch-clients.js';
+import type { WatchTask } from './watch-task.js';
 
 const help = `npm run torture -- watch [--events N] [--clients N] [--rate N] [--restarts N] [--seed N] [--short]
 
@@ -15,17 +16,6 @@ again --restarts (3) times. Ends in one line of JSON: lost, duplicated and reord
 const clientProcesses = 2;
 const simmer = fileURLToPath(new URL('../../core/cli/main.js', import.meta.url));
 const modulePath = (name: string) => fileURLToPath(new URL(`./${name}.js`, import.meta.url));
-
-/** What is sent to the processes of this torture when they are started. */
-export interface WatchTask {
-  readonly home: string;
-  readonly address: string;
-  readonly runId: string;
-  readonly events: number;
-  readonly rate: number;
-  readonly clients: number;
-  readonly seed: string;
-}
 
 export async function tortureWatch(args: readonly string[]): Promise<number> {
   if (args.includes('--help')) {
