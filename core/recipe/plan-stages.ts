@@ -11,7 +11,7 @@ import type { PlanScope } from './plan-scope.js';
 import { type CheckedTrainer, checkEntryName, withoutNulls } from './plan-trainers.js';
 import { describeValue, isMapValue } from './problem-list.js';
 import { plannedResources, type RecipeResources, stageShape } from './recipe-shape.js';
-import { StageOutput, unresolved } from './resolve-references.js';
+import { StageOutput, unresolved } from './reference.js';
 import { checkWithSchema } from './schema-problems.js';
 
 type Inputs = PlannedStage['inputs'];

@@ -1,4 +1,5 @@
 import type { Problem } from '../errors.js';
+import { quoted } from '../shortened-text.js';
 import type { DataDocument } from './document.js';
 import { nearestName, suggestion } from './nearest-name.js';
 import { formatPath, type Path, pathKey, valueAt } from './path.js';
@@ -129,11 +130,6 @@ export function describeValue(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'string') return `the text ${quoted(value)}`;
   return typeof value === 'object' ? 'a map' : String(value);
-}
-
-/** A text in quotation marks, cut where it is long. */
-export function quoted(text: string): string {
-  return JSON.stringify(text.length > 60 ? `${text.slice(0, 57)}...` : text);
 }
 
 export function isMapValue(value: unknown): value is Record<string, unknown> {

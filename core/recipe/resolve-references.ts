@@ -1,24 +1,11 @@
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { quoted } from '../shortened-text.js';
 import { suggestion } from './nearest-name.js';
 import type { Param, Params } from './params.js';
 import { formatPath, type Path, pathKey } from './path.js';
-import { type ProblemList, quoted } from './problem-list.js';
-import { BadReference, formatReference, parseTemplate, type Reference } from './reference.js';
-
-/** `${{ stages.NAME.OUTPUT }}`, where a value would be. */
-export class StageOutput {
-  readonly stage: string;
-  readonly output: string;
-
-  constructor(stage: string, output: string) {
-    this.stage = stage;
-    this.output = output;
-  }
-}
-
-/** Stands where a reference led nowhere, which is a problem already: nothing more is said of that value. */
-export const unresolved = Symbol('unresolved');
+import type { ProblemList } from './problem-list.js';
+import { BadReference, formatReference, parseTemplate, type Reference, StageOutput, unresolved } from './reference.js';
 
 /** How much the params that are referred to may be together, so that a few lines cannot become gigabytes. */
 const most: Size = { values: 200_000, characters: 2 ** 24 };

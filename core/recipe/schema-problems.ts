@@ -3,7 +3,7 @@ import { nearestName } from './nearest-name.js';
 import { asSchema, mapsThatKnow, schemaAt, unknownKeys } from './option-schema.js';
 import { formatPath, type Path, pathKey, valueAt } from './path.js';
 import { describeValue, type ProblemList } from './problem-list.js';
-import { StageOutput, unresolved } from './resolve-references.js';
+import { StageOutput, unresolved } from './reference.js';
 
 type Issue = z.core.$ZodIssue;
 

@@ -1,5 +1,5 @@
 import type { YAMLError } from 'yaml';
-import { quoted } from './problem-list.js';
+import { quoted } from '../shortened-text.js';
 
 /** What is wrong where a text is no YAML, in plain words. */
 interface SyntaxProblem {

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { random } from '../../core/random.js';
 import type { ClientReport } from './watch-clients.js';
-import type { WatchTask } from './watch-task.js';
 
 const help = `npm run torture -- watch [--events N] [--clients N] [--rate N] [--restarts N] [--seed N] [--short]
 
