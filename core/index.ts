@@ -104,12 +104,10 @@ export {
   type LaunchedProcess,
   type LauncherDefinition,
   type LaunchRequest,
-  type Log,
   type OptionProblem,
   type OutputDefinitions,
   type PluginDefinition,
   type PrepareContext,
-  type Resources,
   type Sink,
   type SinkContext,
   type SinkDefinition,
@@ -148,8 +146,10 @@ export type {
   RecipeTree,
   SequentialHook,
 } from './plugin/hooks.js';
+export type { Log } from './plugin/log.js';
 export { type Pace, pace } from './plugin/pace.js';
 export { patternFault } from './plugin/pattern-fault.js';
+export type { Resources } from './plugin/resources.js';
 export type { Reservation, Spending, SpendingRequest, Spent } from './plugin/spending.js';
 export { attachToProcess } from './process/attach-to-process.js';
 export { type HandshakeOptions, waitForHandshake } from './process/handshake.js';

@@ -1,6 +1,6 @@
 import { PluginCatalog } from '../plugin/catalog.js';
 import type { Sink, SinkContext } from '../plugin/definitions.js';
-import { silentLog } from '../plugin/silent-log.js';
+import { silentLog } from '../plugin/log.js';
 import { hasColor } from './terminal.js';
 
 /** Where what is shown comes from. */

@@ -2,7 +2,7 @@ import { readSync } from 'node:fs';
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatCount } from '../figures.js';
-import type { Log } from '../plugin/definitions.js';
+import type { Log } from '../plugin/log.js';
 import { parsedLine, wholeLines } from './reply-lines.js';
 
 /** What is kept of a question, at least. */

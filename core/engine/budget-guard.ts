@@ -4,7 +4,7 @@ import { RunInfoToken } from '../container/tokens.js';
 import { UserError } from '../errors.js';
 import { formatUsd } from '../figures.js';
 import { checkSpendingRequest, checkSpent } from '../plugin/check-spending.js';
-import type { Resources } from '../plugin/definitions.js';
+import type { Resources } from '../plugin/resources.js';
 import type { Reservation, Spending, SpendingRequest, Spent } from '../plugin/spending.js';
 import { present } from '../present.js';
 import { type BudgetLimits, changedLimits, defaultReserve } from '../recipe/budget.js';

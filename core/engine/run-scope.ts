@@ -1,5 +1,6 @@
 import type { Event } from '../events/catalogue.js';
-import type { Log, Sink } from '../plugin/definitions.js';
+import type { Sink } from '../plugin/definitions.js';
+import type { Log } from '../plugin/log.js';
 import type { BudgetChange } from '../recipe/budget.js';
 import type { Json, Plan } from '../recipe/plan.js';
 import type { RunOutcome } from './run-outcome.js';

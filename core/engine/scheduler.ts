@@ -1,4 +1,4 @@
-import type { Resources } from '../plugin/definitions.js';
+import type { Resources } from '../plugin/resources.js';
 import { gpusHere } from '../trainer/gpu-devices.js';
 
 /** What the machine has. */

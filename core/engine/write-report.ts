@@ -3,7 +3,7 @@ import { UserError } from '../errors.js';
 import { readEvents } from '../events/replay.js';
 import { writingTo } from '../files/disk-error.js';
 import type { Sink, SinkDefinition } from '../plugin/definitions.js';
-import { silentLog } from '../plugin/silent-log.js';
+import { silentLog } from '../plugin/log.js';
 import { openSink } from './open-sink.js';
 import { eventsFile } from './run-folder.js';
 

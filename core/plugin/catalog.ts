@@ -10,7 +10,6 @@ import { commandDigest, folderDigest, moduleDigest } from './code-digest.js';
 import type {
   GraderDefinition,
   LauncherDefinition,
-  Log,
   PluginDefinition,
   Sink,
   SinkDefinition,
@@ -18,6 +17,7 @@ import type {
   TrainerDefinition,
 } from './definitions.js';
 import { builtInPlugins, builtInSource, locatePlugin, simmerPackage } from './locate.js';
+import type { Log } from './log.js';
 import {
   type ListedPlugin,
   listedPlugins,

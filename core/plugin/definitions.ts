@@ -13,30 +13,12 @@ import type {
   WorkEstimate,
 } from './estimate.js';
 import type { PluginHooks } from './hooks.js';
+import type { Log } from './log.js';
+import type { Resources } from './resources.js';
 import type { Spending } from './spending.js';
 
 /** The version of this API. A plugin says which it was written for; another major is refused by name. */
 export const apiVersion = 1;
-
-/** What a stage, a trainer or the machine has or needs. Absent is "does not matter". */
-export interface Resources {
-  /** Logical cores. */
-  readonly cpus?: number;
-  readonly memoryBytes?: number;
-  /** Accelerators, over all nodes. */
-  readonly gpus?: number;
-  readonly nodes?: number;
-  /** What the accelerators, or the machines without any, are: a name of the settings' `hardware`. */
-  readonly hardware?: string;
-}
-
-/** Where messages of a stage, trainer or plugin go; becomes `log.written`. */
-export interface Log {
-  debug(message: string): void;
-  info(message: string): void;
-  warning(message: string): void;
-  error(message: string): void;
-}
 
 /** Something that is wrong with an option, which its schema cannot see. */
 export interface OptionProblem {

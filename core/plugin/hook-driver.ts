@@ -4,8 +4,9 @@ import type { Plan } from '../recipe/plan.js';
 import { isMapValue } from '../recipe/problem-list.js';
 import type { PluginCatalog } from './catalog.js';
 import { checkAnswer } from './check-answer.js';
-import type { Log, Sink } from './definitions.js';
+import type { Sink } from './definitions.js';
 import type { HookedStage, PlanObjection, PluginHooks, RecipeTree } from './hooks.js';
+import type { Log } from './log.js';
 import { owningStrayErrors } from './stray-errors.js';
 import { thrownText } from './thrown-text.js';
 

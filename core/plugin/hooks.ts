@@ -1,6 +1,6 @@
 import type { Event } from '../events/catalogue.js';
 import type { Json, Plan } from '../recipe/plan.js';
-import type { Log } from './definitions.js';
+import type { Log } from './log.js';
 
 /** Sequential: one plugin after the other, in the order of the recipe's `plugins`; each gets what the one before left. */
 export type SequentialHook<T> = (value: T) => T | undefined | Promise<T | undefined>;

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import type { Plan } from '../recipe/plan.js';
 import { builtInSource } from './locate.js';
 import { processLimitsShape } from './process/limits.js';
 
@@ -50,8 +49,10 @@ export function isPlainReference({ plugin, secrets, limits }: PluginReference): 
   return plugin !== undefined && secrets.length === 0 && Object.keys(limits).length === 0;
 }
 
-/** The plugins that a plan was made with, besides the built-in ones. */
-export function listedPlugins(plugins: Plan['plugins']): readonly ListedPlugin[] {
+/** The plugins that a plan was made with, besides the built-in ones. @param plugins as the plan has them */
+export function listedPlugins(
+  plugins: Readonly<Record<string, { readonly source: string; readonly listed?: PluginReference }>>,
+): readonly ListedPlugin[] {
   return Object.values(plugins)
     .filter(({ source }) => source !== builtInSource)
     .map(({ source, listed }) => listed ?? source);

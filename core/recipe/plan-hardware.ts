@@ -1,6 +1,6 @@
 import { builtInHardware, type HardwareTable, usdPerHour } from '../config/hardware.js';
 import type { Settings } from '../config/settings.js';
-import type { Resources } from '../plugin/definitions.js';
+import type { Resources } from '../plugin/resources.js';
 import { suggestion } from './nearest-name.js';
 import type { Path } from './path.js';
 import type { PlannedStage, PlannedTrainer } from './plan.js';

@@ -1,7 +1,8 @@
 import type { Settings } from '../config/settings.js';
 import type { Contribution } from '../plugin/catalog.js';
 import { checkAnswer } from '../plugin/check-answer.js';
-import type { LauncherDefinition, Resources, TrainerDefinition } from '../plugin/definitions.js';
+import type { LauncherDefinition, TrainerDefinition } from '../plugin/definitions.js';
+import type { Resources } from '../plugin/resources.js';
 import { type CheckedOptions, checkOptions, guardedAnswer } from './checked-options.js';
 import type { Path } from './path.js';
 import type { PlannedTrainer } from './plan.js';

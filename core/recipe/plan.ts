@@ -1,6 +1,6 @@
 import type { HardwareTable } from '../config/hardware.js';
-import type { Resources } from '../plugin/definitions.js';
 import type { PluginReference } from '../plugin/plugin-reference.js';
+import type { Resources } from '../plugin/resources.js';
 import type { PlannedBudget } from './budget.js';
 
 /** A JSON value. */

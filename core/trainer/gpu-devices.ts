@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { waitForLock } from '../events/wait-for-lock.js';
 import { writeFileDurably } from '../files/durable-files.js';
-import type { Resources } from '../plugin/definitions.js';
+import type { Resources } from '../plugin/resources.js';
 import { isAlive, type ProcessIdentity, processIdentity } from '../process/process-identity.js';
 
 /** GPUs by their names in CUDA_VISIBLE_DEVICES, each with a process that has it until it ends. */

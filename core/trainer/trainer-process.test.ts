@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { defineLauncher } from '../plugin/define.js';
-import { silentLog } from '../plugin/silent-log.js';
+import { silentLog } from '../plugin/log.js';
 import type { ProcessExit } from '../process/spawn-detached.js';
 import { GpuDevices } from './gpu-devices.js';
 import { TrainerProcess } from './trainer-process.js';

@@ -2,13 +2,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isUserError, UserError } from '../errors.js';
 import type { Event, EventDraft } from '../events/catalogue.js';
-import type {
-  LauncherDefinition,
-  Log,
-  PrepareContext,
-  TrainerCommand,
-  TrainerDefinition,
-} from '../plugin/definitions.js';
+import type { LauncherDefinition, PrepareContext, TrainerCommand, TrainerDefinition } from '../plugin/definitions.js';
+import type { Log } from '../plugin/log.js';
 import { describeExit } from '../process/handshake.js';
 import type { ProcessExit } from '../process/spawn-detached.js';
 import { endsWithin } from '../process/terminate.js';

@@ -5,7 +5,7 @@ import type { LastTime } from '../../engine/last-times.js';
 import type { StagePreview } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { formatBytes, formatCount, formatDuration, formatUsd } from '../../figures.js';
-import type { Resources } from '../../plugin/definitions.js';
+import type { Resources } from '../../plugin/resources.js';
 import type { BudgetLimits } from '../../recipe/budget.js';
 import type { Plan } from '../../recipe/plan.js';
 import { planDigest } from '../../recipe/plan-digest.js';

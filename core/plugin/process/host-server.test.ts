@@ -13,7 +13,7 @@ import { memoryArtifact, memoryTable } from '../../testing/run-stage.js';
 import type { Trainer } from '../../trainer/trainer.js';
 import type { StageEvent } from '../definitions.js';
 import type { TrainerJob } from '../estimate.js';
-import { silentLog as log } from '../silent-log.js';
+import { silentLog as log } from '../log.js';
 import { HostServer } from './host-server.js';
 import { type HostedContext, HostedSpending, HostedStage } from './hosted-call.js';
 

@@ -4,8 +4,9 @@ import { isAbsolute, join, relative, resolve } from 'node:path';
 import type { Artifact, TableArtifact } from '../../artifacts/artifact.js';
 import { UserError } from '../../errors.js';
 import type { Event } from '../../events/catalogue.js';
-import type { Log, StageContext, StageEvent } from '../definitions.js';
+import type { StageContext, StageEvent } from '../definitions.js';
 import type { EstimateJob, TrainerJob } from '../estimate.js';
+import type { Log } from '../log.js';
 import type { Reservation, Spending, SpendingRequest, Spent } from '../spending.js';
 
 /** What a stage's context is to a plugin process; its options and inputs went with the call. */

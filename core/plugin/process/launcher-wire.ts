@@ -4,7 +4,7 @@ import {
   Transport,
 } from '../../generated/simmer/plugin/v1/launcher.js';
 import type { ResourcesNeeded } from '../../generated/simmer/plugin/v1/planning.js';
-import type { Resources } from '../definitions.js';
+import type { Resources } from '../resources.js';
 import { brokeContract } from './broke-contract.js';
 
 /** @throws UserError `plugin_broke_contract` */

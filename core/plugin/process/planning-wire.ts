@@ -12,7 +12,7 @@ import type {
 import { present } from '../../present.js';
 import { toHyperparameters } from '../../trainer/requests-from-wire.js';
 import { precisions } from '../../trainer/wire-enums.js';
-import type { OptionProblem, Resources } from '../definitions.js';
+import type { OptionProblem } from '../definitions.js';
 import type {
   Advice,
   Facts,
@@ -22,6 +22,7 @@ import type {
   TrainerJob,
   WorkEstimate,
 } from '../estimate.js';
+import type { Resources } from '../resources.js';
 import { brokeContract } from './broke-contract.js';
 import { plainJson } from './wire.js';
 

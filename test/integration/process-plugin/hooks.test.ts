@@ -7,9 +7,9 @@ import { describe, expect, it } from 'vitest';
 import type { Event } from '../../../core/events/catalogue.js';
 import { PluginCatalog } from '../../../core/plugin/catalog.js';
 import type { SinkContext } from '../../../core/plugin/definitions.js';
+import { silentLog } from '../../../core/plugin/log.js';
 import type { ListedPlugin } from '../../../core/plugin/plugin-reference.js';
 import { defaultProcessMachine } from '../../../core/plugin/process/process-machine.js';
-import { silentLog } from '../../../core/plugin/silent-log.js';
 import { builtModule } from '../built-module.js';
 import { type Misbehavior, whereItHangs } from './fixture.js';
 

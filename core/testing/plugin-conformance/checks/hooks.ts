@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import { type BeforePlanRequest, Hook, type InsideFailure } from '../../../generated/simmer/plugin/v1/hook.js';
 import type { RecipeTree } from '../../../plugin/hooks.js';
-import { silentLog } from '../../../plugin/silent-log.js';
+import { silentLog } from '../../../plugin/log.js';
 import { canonicalJson } from '../../../recipe/canonical-json.js';
 import type { Plan } from '../../../recipe/plan.js';
 import { isMapValue } from '../../../recipe/problem-list.js';

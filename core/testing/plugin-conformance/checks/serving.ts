@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
-import { silentLog } from '../../../plugin/silent-log.js';
+import { silentLog } from '../../../plugin/log.js';
 import { demand } from '../../verification.js';
 import type { PluginCheck } from '../check.js';
 import { sampleEvents } from '../sample-events.js';
