@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { type Artifact, type Grader, type Row, requireColumns, shortened, type TableArtifact, textIn } from 'simmerkit';
 import type { AskingContext, Question, Reply } from './answerer.js';
 import { askingProgress, askQuestions } from './ask-questions.js';
@@ -42,7 +41,7 @@ export class Attempts implements AsyncDisposable {
   ) {}
 
   static async open(context: Context): Promise<Attempts> {
-    const { options, inputs, scratchFolder } = context;
+    const { options, inputs, scratchFolder, log } = context;
     if (options.solvers.length > 0) {
       requireColumns(inputs.dataset, ['id', options.column, options.goldColumn], 'The dataset');
     }
@@ -51,7 +50,7 @@ export class Attempts implements AsyncDisposable {
       const replies = await openReplies(context, solver, attemptSampling(options), `solver-${index}`);
       solvings.push({ solver, name: nameOf(solver), replies, samples: 0, right: 0 });
     }
-    return new Attempts(context, solvings, await KeptGrades.open(join(scratchFolder, 'grades')));
+    return new Attempts(context, solvings, await KeptGrades.open(scratchFolder, log));
   }
 
   /** Asks all models, side by side, for what is missing. After a failure of one the others begin nothing new. */

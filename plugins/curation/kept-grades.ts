@@ -1,4 +1,5 @@
-import { type Grade, type GradeItem, type Grader, type PaidReply, ReplyJournal } from 'simmerkit';
+import { join } from 'node:path';
+import { type Grade, type GradeItem, type Grader, type Log, type PaidReply, ReplyJournal } from 'simmerkit';
 
 /** How an answer was graded. */
 export type KeptGrade = PaidReply & Pick<Grade, 'verdict' | 'parsedAnswer' | 'explanation'>;
@@ -17,8 +18,8 @@ const free = { inputTokens: 0, outputTokens: 0, dollars: 0 };
 export class KeptGrades implements AsyncDisposable {
   private constructor(private readonly journal: ReplyJournal<KeptGrade>) {}
 
-  static async open(folder: string): Promise<KeptGrades> {
-    return new KeptGrades(await ReplyJournal.open<KeptGrade>(folder));
+  static async open(scratchFolder: string, log: Log): Promise<KeptGrades> {
+    return new KeptGrades(await ReplyJournal.open<KeptGrade>(join(scratchFolder, 'grades'), log));
   }
 
   get(id: string): KeptGrade | undefined {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Grader } from 'simmerkit';
@@ -46,12 +46,18 @@ it('curation/verify says of each row whether its answer is right, and drops what
   ]);
 });
 
-it('curation/verify grades nothing twice', async () => {
+it('curation/verify grades nothing twice but what it cannot read any more, and says so', async () => {
   const scratchFolder = await mkdtemp(join(tmpdir(), 'simmer-verify-'));
   graded = 0;
   const first = await runStage(verify, { inputs: { dataset }, grader, scratchFolder });
   const again = await runStage(verify, { inputs: { dataset }, grader, scratchFolder });
   expect(graded).toBe(2);
   expect(again.rows('dataset')).toEqual(first.rows('dataset'));
+  const file = join(scratchFolder, 'grades', 'replies.jsonl');
+  await writeFile(file, (await readFile(file, 'utf8')).replace('"id"', '\0id"'));
+  const mended = await runStage(verify, { inputs: { dataset }, grader, scratchFolder });
+  expect(graded).toBe(3);
+  expect(mended.rows('dataset')).toEqual(first.rows('dataset'));
+  expect(mended.logged[0]?.message).toContain(`${file} is damaged: 1 of its lines cannot be read`);
   await rm(scratchFolder, { recursive: true });
 });

@@ -17,7 +17,6 @@ export const verify = defineStage({
     return { ...grading, outputs: sieveFacts(inputs.dataset) };
   },
   async run(context) {
-    const { join } = await import('node:path');
     const { formatCount, pace, shareInterval } = await import('simmerkit');
     const { KeptGrades } = await import('./kept-grades.js');
     const { sieveAndChange } = await import('./sieve.js');
@@ -25,7 +24,7 @@ export const verify = defineStage({
     const { dataset } = inputs;
     const { column, goldColumn, into } = options;
     requireColumns(dataset, ['id', column, goldColumn], 'The dataset');
-    await using grades = await KeptGrades.open(join(context.scratchFolder, 'grades'));
+    await using grades = await KeptGrades.open(context.scratchFolder, context.log);
     const steps = pace(context, { unit: 'answers', total: dataset.rowCount });
     let items: { id: string; gold: string; answer: string }[] = [];
     let index = 0;
