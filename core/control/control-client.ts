@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ClientReadableStream, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { Metadata, type ServiceError } from '@grpc/grpc-js';
 import { isUserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
 import * as wire from '../generated/simmer/control/v1/control.js';
-import type { UnaryMethod } from '../process/grpc-call.js';
+import { messagesOf, type UnaryMethod, unaryCall } from '../process/grpc-call.js';
 import { parseAddress, shownAddress } from './address.js';
 import { clientCredentials } from './client-credentials.js';
 import { fromServiceError } from './status-details.js';
@@ -83,13 +83,13 @@ export class ControlClient implements Disposable {
   /** The bytes of a file of an artifact, or a range of them. */
   async *readArtifact(request: wire.ReadArtifactRequest): AsyncIterable<Buffer> {
     const call = this.#client.readArtifact(request, this.#metadata);
-    for await (const { data } of this.#stream(call)) yield data;
+    for await (const { data } of messagesOf(call, { toError: this.#toError })) yield data;
   }
 
   /** How the evaluations of two runs differ: the parts of a JSON text. */
   async *diffEvaluations(request: wire.DiffEvaluationsRequest): AsyncIterable<Buffer> {
     const call = this.#client.diffEvaluations(request, this.#metadata);
-    for await (const { data } of this.#stream(call)) yield data;
+    for await (const { data } of messagesOf(call, { toError: this.#toError })) yield data;
   }
 
   /**
@@ -112,11 +112,12 @@ export class ControlClient implements Disposable {
     const { mode = wire.WatchMode.WATCH_MODE_COMPLETE, signal } = options;
     let next = options.fromSequence ?? 1;
     let lostAt = 0;
-    for (let failures = 0; signal?.aborted !== true; ) {
+    const isLeft = () => signal?.aborted === true;
+    for (let failures = 0; !isLeft(); ) {
       const request = { runId, fromSequence: BigInt(next), mode };
       try {
         const call = this.#client.watchRun(request, this.#metadata);
-        for await (const { items } of this.#stream(call, signal)) {
+        for await (const { items } of messagesOf(call, { signal, toError: this.#toError })) {
           failures = 0;
           for (const { item } of items) {
             if (item?.$case === 'event') {
@@ -135,6 +136,7 @@ export class ControlClient implements Disposable {
         }
         return;
       } catch (error) {
+        if (isLeft()) return;
         const isLost = isUserError(error) && (error.code === 'server_unreachable' || error.code === 'server_stopping');
         const now = performance.now();
         if (failures === 0) lostAt = now;
@@ -159,12 +161,10 @@ export class ControlClient implements Disposable {
   ): Promise<Response> {
     for (let failures = 0; ; failures++) {
       try {
-        return await new Promise<Response>((resolve, reject) => {
-          const deadline = Date.now() + seconds * 1000;
-          method.call(this.#client, request, this.#metadata, { deadline }, (error, response) => {
-            if (error === null) resolve(response);
-            else reject(fromServiceError(error, this.address));
-          });
+        return await unaryCall(this.#client, method, request, {
+          metadata: this.#metadata,
+          seconds,
+          toError: this.#toError,
         });
       } catch (error) {
         const wait = reconnectMilliseconds[failures];
@@ -174,18 +174,5 @@ export class ControlClient implements Disposable {
     }
   }
 
-  async *#stream<Response>(call: ClientReadableStream<Response>, signal?: AbortSignal): AsyncIterable<Response> {
-    const cancel = () => call.cancel();
-    signal?.addEventListener('abort', cancel);
-    if (signal?.aborted === true) cancel();
-    try {
-      for await (const response of call) yield response as Response;
-    } catch (error) {
-      if (signal?.aborted === true && (error as ServiceError).code === status.CANCELLED) return;
-      throw fromServiceError(error as ServiceError, this.address);
-    } finally {
-      signal?.removeEventListener('abort', cancel);
-      call.cancel();
-    }
-  }
+  readonly #toError = (error: ServiceError) => fromServiceError(error, this.address);
 }

@@ -1,12 +1,6 @@
-import {
-  type CallOptions,
-  type ClientUnaryCall,
-  credentials,
-  Metadata,
-  type ServiceError,
-  status,
-} from '@grpc/grpc-js';
-import { type GradeResponse, GraderServiceClient } from '../generated/simmer/grader/v1/grader.js';
+import { credentials, type ServiceError, status } from '@grpc/grpc-js';
+import { GraderServiceClient } from '../generated/simmer/grader/v1/grader.js';
+import { unaryCall } from '../process/grpc-call.js';
 import { isServing } from '../process/grpc-health.js';
 import type { Grade, GradeItem } from '../trainer/trainer.js';
 import { verdicts } from '../trainer/wire-enums.js';
@@ -41,18 +35,11 @@ export class GraderClient {
       readonly signal?: AbortSignal;
     },
   ): Promise<readonly Grade[]> {
-    const { signal } = options;
-    const response = await new Promise<GradeResponse>((resolve, reject) => {
-      if (signal?.aborted) return reject(signal.reason);
-      const callOptions: Partial<CallOptions> = { deadline: Date.now() + options.deadlineMilliseconds };
-      const request = { items: [...items], timeoutMilliseconds: options.itemMilliseconds };
-      const call: ClientUnaryCall = this.client.grade(request, new Metadata(), callOptions, (error, value) => {
-        signal?.removeEventListener('abort', cancel);
-        if (error === null) resolve(value);
-        else reject(signal?.aborted ? signal.reason : toGraderError(error));
-      });
-      const cancel = () => call.cancel();
-      signal?.addEventListener('abort', cancel, { once: true });
+    const request = { items: [...items], timeoutMilliseconds: options.itemMilliseconds };
+    const response = await unaryCall(this.client, this.client.grade, request, {
+      seconds: options.deadlineMilliseconds / 1000,
+      signal: options.signal,
+      toError: toGraderError,
     });
     const inOrder =
       response.grades.length === items.length && response.grades.every((grade, index) => grade.id === items[index]?.id);

@@ -4,7 +4,7 @@ import {
   type TrainerEvent,
   TrainerServiceClient,
 } from '../generated/simmer/trainer/v1/trainer.js';
-import type { UnaryMethod } from '../process/grpc-call.js';
+import { messagesOf, type UnaryMethod, unaryCall } from '../process/grpc-call.js';
 import { isServing } from '../process/grpc-health.js';
 import {
   toGenerateMessage,
@@ -188,43 +188,16 @@ export class TrainerClient {
     request: Request,
     options: { readonly signal?: AbortSignal | undefined; readonly seconds?: number },
   ): Promise<Response> {
-    const { signal, seconds } = options;
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) return reject(signal.reason);
-      const deadline = seconds === undefined ? {} : { deadline: Date.now() + seconds * 1000 };
-      const call = method.call(this.client, request, this.metadata, deadline, (error, response) => {
-        signal?.removeEventListener('abort', cancel);
-        if (error === null) resolve(response);
-        else reject(signal?.aborted ? signal.reason : toTrainerError(error, this.trainer, name));
-      });
-      const cancel = () => call.cancel();
-      signal?.addEventListener('abort', cancel, { once: true });
-    });
+    const { metadata } = this;
+    return unaryCall(this.client, method, request, { ...options, metadata, toError: this.errorOf(name) });
   }
 
-  private async *stream<Message>(
-    name: string,
-    call: ClientReadableStream<Message>,
-    signal?: AbortSignal,
-  ): AsyncGenerator<Message> {
-    const cancel = () => call.cancel();
-    // grpc-js emits the error of a call that was left early when nobody iterates any more.
-    call.on('error', () => {});
-    if (signal?.aborted) cancel();
-    signal?.addEventListener('abort', cancel, { once: true });
-    try {
-      // `for await` pulls message by message: HTTP/2 flow control then reaches the trainer.
-      for await (const message of call as AsyncIterable<Message>) {
-        signal?.throwIfAborted();
-        yield message;
-      }
-    } catch (error) {
-      signal?.throwIfAborted();
-      throw toTrainerError(error, this.trainer, name);
-    } finally {
-      signal?.removeEventListener('abort', cancel);
-      cancel();
-    }
+  private stream<Message>(name: string, call: ClientReadableStream<Message>, signal?: AbortSignal) {
+    return messagesOf(call, { signal, toError: this.errorOf(name) });
+  }
+
+  private errorOf(name: string): (error: unknown) => Error {
+    return (error) => toTrainerError(error, this.trainer, name);
   }
 }
 

@@ -1,11 +1,4 @@
-import {
-  type ClientDuplexStream,
-  type ClientReadableStream,
-  credentials,
-  Metadata,
-  type ServiceError,
-  status,
-} from '@grpc/grpc-js';
+import { credentials, type ServiceError, status } from '@grpc/grpc-js';
 import { UserError } from '../../errors.js';
 import type { Event } from '../../events/catalogue.js';
 import type { AroundStageRequest, AroundStageResponse } from '../../generated/simmer/plugin/v1/hook.js';
@@ -19,7 +12,7 @@ import {
   type RunStageResponse,
 } from '../../generated/simmer/plugin/v1/plugin.js';
 import type { PrepareTrainerResponse } from '../../generated/simmer/plugin/v1/trainer.js';
-import type { UnaryMethod } from '../../process/grpc-call.js';
+import { messagesOf, type UnaryMethod, unaryCall } from '../../process/grpc-call.js';
 import { isServing } from '../../process/grpc-health.js';
 import type { Plan } from '../../recipe/plan.js';
 import type { Grade, GradeItem } from '../../trainer/trainer.js';
@@ -95,7 +88,7 @@ export class PluginClient {
 
   /** The messages of a stage's run, pulled one by one; left early, the call is canceled. */
   async *runStage(request: RunStageRequest): AsyncGenerator<RunStageResponse> {
-    yield* messagesOf(this.#client.runStage(request), 'RunStage');
+    yield* messagesOf(this.#client.runStage(request), { toError: errorOf('RunStage') });
   }
 
   /** A conversation about one stage; left early, the call is canceled. */
@@ -103,7 +96,7 @@ export class PluginClient {
     const call = this.#client.aroundStage();
     return {
       say: (request: AroundStageRequest['request']) => void call.write({ request }),
-      messages: messagesOf<AroundStageResponse>(call, 'AroundStage'),
+      messages: messagesOf<AroundStageResponse>(call, { toError: errorOf('AroundStage') }),
     };
   }
 
@@ -274,13 +267,7 @@ export class PluginClient {
     request: Request,
     seconds?: number,
   ): Promise<Response> {
-    return new Promise((resolve, reject) => {
-      const deadline = seconds === undefined ? {} : { deadline: Date.now() + seconds * 1000 };
-      method.call(this.#client, request, new Metadata(), deadline, (error, response) => {
-        if (error === null) resolve(response);
-        else reject(toPluginError(error, name));
-      });
-    });
+    return unaryCall(this.#client, method, request, { seconds, toError: errorOf(name) });
   }
 }
 
@@ -291,25 +278,13 @@ function placeOf({ recipeFolder, cacheFolder, python }: TrainerWhere) {
   return { recipeFolder, cacheFolder, python };
 }
 
-/** Pulled one by one; left early, the call is canceled. */
-async function* messagesOf<Response>(
-  call: ClientReadableStream<Response> | ClientDuplexStream<never, Response>,
-  name: string,
-): AsyncGenerator<Response> {
-  // grpc-js emits the error of a call that was left early when nobody iterates any more.
-  call.on('error', () => {});
-  try {
-    for await (const message of call as AsyncIterable<Response>) yield message;
-  } catch (error) {
-    throw toPluginError(error, name);
-  } finally {
-    call.cancel();
-  }
-}
-
 const lost: ReadonlySet<status> = new Set([status.UNAVAILABLE, status.CANCELLED, status.DEADLINE_EXCEEDED]);
 
 /** What a failed call means. @param call for messages: "RunStage" */
+function errorOf(call: string): (error: unknown) => Error {
+  return (error) => toPluginError(error, call);
+}
+
 function toPluginError(error: unknown, call: string): Error {
   if (!(error instanceof Error) || typeof (error as Partial<ServiceError>).code !== 'number') {
     return error instanceof Error ? error : new Error(String(error));

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type ClientReadableStream, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { type TrainerEvent, TrainerServiceClient } from '../../generated/simmer/trainer/v1/trainer.js';
-import type { UnaryMethod } from '../../process/grpc-call.js';
+import { messagesOf, type UnaryMethod, unaryCall } from '../../process/grpc-call.js';
 import { checkHealth } from '../../process/grpc-health.js';
 import { waitForHandshake } from '../../process/handshake.js';
 import { makeSocketFolder, removeSocketFolder } from '../../process/socket-folder.js';
@@ -121,12 +121,8 @@ export class TrainerUnderTest {
     request: Request,
     options: { readonly seconds?: number; readonly metadata?: Metadata } = {},
   ): Promise<Response> {
-    const deadline = Date.now() + (options.seconds ?? this.patienceSeconds) * 1000;
-    return new Promise((resolve, reject) => {
-      method.call(this.client, request, options.metadata ?? this.metadata, { deadline }, (error, response) =>
-        error === null ? resolve(response) : reject(error),
-      );
-    });
+    const { seconds = this.patienceSeconds, metadata = this.metadata } = options;
+    return unaryCall(this.client, method, request, { seconds, metadata });
   }
 
   /** What a call is refused with. Undefined where it is not. */
@@ -157,20 +153,13 @@ export class TrainerUnderTest {
 
   /** The messages of a stream, within the patience; it is canceled where it is left early. */
   async *messages<Message>(call: ClientReadableStream<Message>): AsyncGenerator<Message> {
-    // grpc-js emits the error of a call that was left early when nobody iterates any more.
-    call.on('error', () => {});
-    let isLate = false;
-    const timer = setTimeout(() => {
-      isLate = true;
-      call.cancel();
-    }, this.patienceSeconds * 1000);
+    const late = new AbortController();
+    const what = `the stream did not come to its end within ${this.patienceSeconds} seconds`;
+    const timer = setTimeout(() => late.abort(new Error(what)), this.patienceSeconds * 1000);
     try {
-      for await (const message of call as AsyncIterable<Message>) yield message;
-    } catch (error) {
-      throw isLate ? new Error(`the stream did not come to its end within ${this.patienceSeconds} seconds`) : error;
+      yield* messagesOf(call, { signal: late.signal });
     } finally {
       clearTimeout(timer);
-      call.cancel();
     }
   }
 
