@@ -10,6 +10,7 @@ import {
   type TrainerServiceServer,
   TrainerServiceService,
 } from '../../generated/simmer/trainer/v1/trainer.js';
+import { requireToken } from '../../process/require-token.js';
 import type { Capability } from '../../trainer/trainer.js';
 import { capabilities } from '../../trainer/wire-enums.js';
 import { type AttemptEvents, EventJournal } from './event-journal.js';
@@ -17,7 +18,7 @@ import { FakeGenerateCall } from './fake-generate-call.js';
 import { tokenOf } from './fake-generation.js';
 import { readFakeModel, writeFakeModel } from './fake-model.js';
 import { FakeTraining } from './fake-training.js';
-import { authenticated, Refusal, streaming, unary, write } from './grpc-calls.js';
+import { Refusal, streaming, unary, write } from './grpc-calls.js';
 import { type Misbehavior, misbehaviorSchema, type Violation } from './misbehavior.js';
 import { checkStartRequest, OutputClaim } from './start-request.js';
 import { readTrainingRows } from './training-rows.js';
@@ -53,7 +54,7 @@ export class FakeTrainerServer {
     this.misbehavior = misbehaviorSchema.parse(options.misbehavior ?? {});
     this.journal = new EventJournal(options.folder, this.breaks('losesJournal'));
     const isOpen = options.token === undefined || this.breaks('ignoresToken');
-    this.server = new Server({ interceptors: isOpen ? [] : [authenticated(options.token ?? '')] });
+    this.server = new Server({ interceptors: isOpen ? [] : [requireToken(options.token ?? '')] });
     this.server.addService(TrainerServiceService, this.service());
     const health = this.breaks('unhealthy') ? 'NOT_SERVING' : 'SERVING';
     new HealthImplementation({ [serviceName]: health, '': health }).addToServer(this.server);

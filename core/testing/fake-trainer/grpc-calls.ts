@@ -2,8 +2,6 @@ import {
   type handleServerStreamingCall,
   type handleUnaryCall,
   Metadata,
-  ServerInterceptingCall,
-  type ServerInterceptor,
   type ServerWritableStream,
   status,
 } from '@grpc/grpc-js';
@@ -59,22 +57,6 @@ export function streaming<Request, Response>(
       (error: unknown) => call.emit('error', toStatus(error)),
     );
   };
-}
-
-/** Over TCP every call carries the secret. */
-export function authenticated(token: string): ServerInterceptor {
-  return (_method, call) =>
-    new ServerInterceptingCall(call, {
-      start(next) {
-        next({
-          onReceiveMetadata(metadata, proceed) {
-            if (metadata.get('authorization')[0] === `Bearer ${token}`) return proceed(metadata);
-            const details = 'the call carries no valid token';
-            call.sendStatus({ code: status.UNAUTHENTICATED, details, metadata: new Metadata() });
-          },
-        });
-      },
-    });
 }
 
 function toStatus(error: unknown): Refusal {
