@@ -1,8 +1,7 @@
 import type { Container, ServiceIdentifier } from 'inversify';
 import type { Contributions } from '../engine/contributions.js';
 import type { Contribution, PluginCatalog } from '../plugin/catalog.js';
-import { pluginModule } from './plugin-module.js';
-import { GraderToken, LauncherToken, SinkToken, StageToken, TrainerToken } from './tokens.js';
+import { GraderToken, LauncherToken, pluginModule, SinkToken, StageToken, TrainerToken } from './plugin-module.js';
 
 /** The contributions bound in a container; the module of a plugin is loaded into it when it is first needed. */
 export class ContainerContributions implements Contributions {

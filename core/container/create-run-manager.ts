@@ -2,10 +2,6 @@ import { Container } from 'inversify';
 import { ArtifactStore } from '../artifacts/artifact-store.js';
 import type { Settings } from '../config/settings.js';
 import { RunManager } from '../engine/run-manager.js';
-import { reportSink } from '../engine/write-report.js';
-import { type LogFileSystem, nodeLogFileSystem } from '../events/log-file-system.js';
-import type { PluginCatalog } from '../plugin/catalog.js';
-import { runScopes } from './run-scope.js';
 import {
   ArtifactStoreToken,
   LogFileSystemToken,
@@ -13,7 +9,11 @@ import {
   PluginCatalogToken,
   SettingsToken,
   SinkSourceToken,
-} from './tokens.js';
+} from '../engine/tokens.js';
+import { reportSink } from '../engine/write-report.js';
+import { type LogFileSystem, nodeLogFileSystem } from '../events/log-file-system.js';
+import type { PluginCatalog } from '../plugin/catalog.js';
+import { runScopes } from './run-scope.js';
 
 interface CoreOptions {
   readonly settings: Settings;

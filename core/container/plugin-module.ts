@@ -1,6 +1,20 @@
 import { type BindToFluentSyntax, ContainerModule, type ServiceIdentifier } from 'inversify';
 import type { Contribution, LoadedPlugin } from '../plugin/catalog.js';
-import { GraderToken, LauncherToken, SinkToken, StageToken, TrainerToken } from './tokens.js';
+import type {
+  GraderDefinition,
+  LauncherDefinition,
+  SinkDefinition,
+  StageDefinition,
+  TrainerDefinition,
+} from '../plugin/definitions.js';
+
+// What a plugin contributes, each named by its `plugin/name`.
+
+export const StageToken: ServiceIdentifier<Contribution<StageDefinition>> = Symbol('Stage');
+export const TrainerToken: ServiceIdentifier<Contribution<TrainerDefinition>> = Symbol('Trainer');
+export const LauncherToken: ServiceIdentifier<Contribution<LauncherDefinition>> = Symbol('Launcher');
+export const GraderToken: ServiceIdentifier<Contribution<GraderDefinition>> = Symbol('Grader');
+export const SinkToken: ServiceIdentifier<Contribution<SinkDefinition>> = Symbol('Sink');
 
 type Bind = <T>(token: ServiceIdentifier<T>) => BindToFluentSyntax<T>;
 

@@ -9,12 +9,6 @@ import type { OpenRunRequest, OpenRunScope, RunInfo } from '../engine/run-scope.
 import { SinkDriver } from '../engine/sink-driver.js';
 import { StageRunner } from '../engine/stage-runner.js';
 import { readStanding } from '../engine/standing.js';
-import { TrainerPool } from '../engine/trainer-pool.js';
-import { EventBus } from '../events/event-bus.js';
-import { acquireRunLock } from '../events/run-lock.js';
-import { RunLog } from '../events/run-log.js';
-import { HookDriver } from '../plugin/hook-driver.js';
-import { ContainerContributions } from './container-contributions.js';
 import {
   ArtifactStoreToken,
   ContributionsToken,
@@ -23,7 +17,13 @@ import {
   RunInfoToken,
   RunResourceToken,
   SinkSourceToken,
-} from './tokens.js';
+} from '../engine/tokens.js';
+import { TrainerPool } from '../engine/trainer-pool.js';
+import { EventBus } from '../events/event-bus.js';
+import { acquireRunLock } from '../events/run-lock.js';
+import { RunLog } from '../events/run-log.js';
+import { HookDriver } from '../plugin/hook-driver.js';
+import { ContainerContributions } from './container-contributions.js';
 
 /** Makes the scopes of runs: for each the lock, the log, and a child container with its services. */
 export function runScopes(core: Container): OpenRunScope {

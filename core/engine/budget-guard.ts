@@ -1,6 +1,5 @@
 import { inject, injectable } from 'inversify';
 import { usdPerHour } from '../config/hardware.js';
-import { RunInfoToken } from '../container/tokens.js';
 import { UserError } from '../errors.js';
 import { formatUsd } from '../figures.js';
 import { checkSpendingRequest, checkSpent } from '../plugin/check-spending.js';
@@ -15,6 +14,7 @@ import { RunRecorder } from './run-recorder.js';
 import type { RunInfo } from './run-scope.js';
 import { type Slice, SpendingLedger } from './spending-ledger.js';
 import { SteadyClock } from './steady-clock.js';
+import { RunInfoToken } from './tokens.js';
 
 /** How often it is looked at what is spent, and how often that is told, in milliseconds. */
 const lookMilliseconds = 1_000;

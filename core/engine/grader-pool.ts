@@ -2,7 +2,6 @@ import { inject, injectable } from 'inversify';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import { makeCacheFolder } from '../config/cache-folder.js';
 import type { Settings } from '../config/settings.js';
-import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SettingsToken } from '../container/tokens.js';
 import { isUserError, UserError } from '../errors.js';
 import type { GraderContext, GraderDefinition } from '../plugin/definitions.js';
 import { owningStrayErrors } from '../plugin/stray-errors.js';
@@ -18,6 +17,7 @@ import { RunRecorder } from './run-recorder.js';
 import type { RunInfo, RunResource } from './run-scope.js';
 import { ThrownBy } from './stage-error.js';
 import { withTimeLimit } from './time-limit.js';
+import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SettingsToken } from './tokens.js';
 
 /** A grader that ends on its own terms may take this long, in milliseconds. */
 const endMilliseconds = 30_000;

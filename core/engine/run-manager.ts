@@ -1,13 +1,6 @@
 import { inject, injectable } from 'inversify';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import type { Settings } from '../config/settings.js';
-import {
-  ArtifactStoreToken,
-  LogFileSystemToken,
-  OpenRunScopeToken,
-  PluginCatalogToken,
-  SettingsToken,
-} from '../container/tokens.js';
 import { isUserError, UserError } from '../errors.js';
 import type { EventData } from '../events/catalogue.js';
 import type { LogFileSystem } from '../events/log-file-system.js';
@@ -25,6 +18,13 @@ import type { OpenRunRequest, OpenRunScope } from './run-scope.js';
 import { isDone } from './run-state.js';
 import { beyondMachine, refuseBeyondMachine } from './scheduled-stages.js';
 import type { Capacity } from './scheduler.js';
+import {
+  ArtifactStoreToken,
+  LogFileSystemToken,
+  OpenRunScopeToken,
+  PluginCatalogToken,
+  SettingsToken,
+} from './tokens.js';
 import { writeReport } from './write-report.js';
 
 interface TakeUpOptions {

@@ -1,12 +1,12 @@
 import { inject, injectable } from 'inversify';
 import { BehaviorSubject, filter, firstValueFrom, race } from 'rxjs';
-import { RunInfoToken } from '../container/tokens.js';
 import type { Event, EventDraft } from '../events/catalogue.js';
 import { EventBus } from '../events/event-bus.js';
 import type { Log } from '../plugin/log.js';
 import { cutLongText } from '../shortened-text.js';
 import type { RunInfo } from './run-scope.js';
 import { foldRunStates, type RunState } from './run-state.js';
+import { RunInfoToken } from './tokens.js';
 
 /** Where the lines of a log belong. */
 interface LogScope {

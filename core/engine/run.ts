@@ -1,7 +1,6 @@
 import { hostname } from 'node:os';
 import { inject, injectable, multiInject } from 'inversify';
 import type { Settings } from '../config/settings.js';
-import { RunInfoToken, RunResourceToken, SettingsToken } from '../container/tokens.js';
 import { isUserError, toErrorRecord, UserError } from '../errors.js';
 import { systemError } from '../files/system-error.js';
 import { figuresByName } from '../metrics/measured-figures.js';
@@ -17,6 +16,7 @@ import { SinkDriver } from './sink-driver.js';
 import { stageError, stageErrorRecord } from './stage-error.js';
 import { inputDigests, inputUris } from './stage-inputs.js';
 import { type ReadyStage, type StageOutputUris, StageRunner } from './stage-runner.js';
+import { RunInfoToken, RunResourceToken, SettingsToken } from './tokens.js';
 import { TrainerPool } from './trainer-pool.js';
 
 /** Takes a run from where its log stands to its end. */

@@ -1,7 +1,6 @@
 import { inject, injectable, multiInject } from 'inversify';
 import type { Subscription } from 'rxjs';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
-import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SinkSourceToken } from '../container/tokens.js';
 import { isUserError, toErrorRecord } from '../errors.js';
 import type { Event, EventData } from '../events/catalogue.js';
 import { EventBus } from '../events/event-bus.js';
@@ -17,6 +16,7 @@ import { eventsFile } from './run-folder.js';
 import { RunRecorder } from './run-recorder.js';
 import type { RunInfo, SinkSource } from './run-scope.js';
 import { SinkFeed } from './sink-feed.js';
+import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SinkSourceToken } from './tokens.js';
 
 /** A report of a long run may take its time; a sink that hangs may not take the run's. */
 const beforeCompletedMilliseconds = 180_000;

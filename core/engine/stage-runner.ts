@@ -4,7 +4,6 @@ import type { Artifact } from '../artifacts/artifact.js';
 import type { ArtifactStore, StageCacheEntry } from '../artifacts/artifact-store.js';
 import { makeCacheFolder } from '../config/cache-folder.js';
 import type { Settings } from '../config/settings.js';
-import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SettingsToken } from '../container/tokens.js';
 import type { StageDefinition } from '../plugin/definitions.js';
 import { HookDriver } from '../plugin/hook-driver.js';
 import { owningStrayErrors } from '../plugin/stray-errors.js';
@@ -20,6 +19,7 @@ import type { RunInfo } from './run-scope.js';
 import { openStageContext, type StageInputValues } from './stage-context.js';
 import { acquireStageLock } from './stage-lock.js';
 import { checkStageOutputs, followStageRun } from './stage-outputs.js';
+import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SettingsToken } from './tokens.js';
 import { TrainerPool } from './trainer-pool.js';
 
 /** Output name to artifact URI. */

@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { inject, injectable } from 'inversify';
 import { gpuDevices } from '../config/machine.js';
 import type { Settings } from '../config/settings.js';
-import { ContributionsToken, RunInfoToken, SettingsToken } from '../container/tokens.js';
 import { GpuDevices } from '../trainer/gpu-devices.js';
 import type { Trainer } from '../trainer/trainer.js';
 import { formerProcessId } from '../trainer/trainer-process.js';
@@ -12,6 +11,7 @@ import type { Contributions } from './contributions.js';
 import { endedBy, meteredLauncher } from './metered-launcher.js';
 import { RunRecorder } from './run-recorder.js';
 import type { RunInfo, RunResource } from './run-scope.js';
+import { ContributionsToken, RunInfoToken, SettingsToken } from './tokens.js';
 
 /** What a trainer has to know of the stage that uses it. */
 interface TrainerUser {

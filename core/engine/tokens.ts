@@ -1,17 +1,10 @@
 import type { ServiceIdentifier } from 'inversify';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import type { Settings } from '../config/settings.js';
-import type { Contributions } from '../engine/contributions.js';
-import type { OpenRunScope, RunInfo, RunResource, SinkSource } from '../engine/run-scope.js';
 import type { LogFileSystem } from '../events/log-file-system.js';
-import type { Contribution, PluginCatalog } from '../plugin/catalog.js';
-import type {
-  GraderDefinition,
-  LauncherDefinition,
-  SinkDefinition,
-  StageDefinition,
-  TrainerDefinition,
-} from '../plugin/definitions.js';
+import type { PluginCatalog } from '../plugin/catalog.js';
+import type { Contributions } from './contributions.js';
+import type { OpenRunScope, RunInfo, RunResource, SinkSource } from './run-scope.js';
 
 // Bound once a core. None of these may depend on what is bound for a run.
 
@@ -33,11 +26,3 @@ export const RunResourceToken: ServiceIdentifier<RunResource> = Symbol('RunResou
 
 /** The built-in sinks, those of the recipe, and those of the caller. */
 export const SinkSourceToken: ServiceIdentifier<SinkSource> = Symbol('SinkSource');
-
-// What a plugin contributes, each named by its `plugin/name`.
-
-export const StageToken: ServiceIdentifier<Contribution<StageDefinition>> = Symbol('Stage');
-export const TrainerToken: ServiceIdentifier<Contribution<TrainerDefinition>> = Symbol('Trainer');
-export const LauncherToken: ServiceIdentifier<Contribution<LauncherDefinition>> = Symbol('Launcher');
-export const GraderToken: ServiceIdentifier<Contribution<GraderDefinition>> = Symbol('Grader');
-export const SinkToken: ServiceIdentifier<Contribution<SinkDefinition>> = Symbol('Sink');
