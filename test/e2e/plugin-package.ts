@@ -2,10 +2,9 @@ import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { root } from '../python/check-python.js';
 
-const root = fileURLToPath(new URL('../../', import.meta.url)).replace(/dist\/$/, '');
 const execute = promisify(execFile);
 
 /** How packages get into `node_modules`. */

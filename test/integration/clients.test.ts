@@ -1,22 +1,21 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
+import type { PythonEnvironment } from 'simmerkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   ControlServiceService,
   type GetRunRequest,
   type GetRunResponse,
 } from '../../core/generated/simmer/control/v1/control.js';
-import { defaultCacheFolder, preparePythonEnvironment } from '../../core/index.js';
 import { type ChatServer, startChatServer } from '../../plugins/curation/chat-server.fixture.js';
 import { problemId } from '../../plugins/curation/problem-id.js';
+import { checkPython, root } from '../python/check-python.js';
 import { ControlHarness, recipeText } from './control-harness.js';
 
 const run = promisify(execFile);
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const examples = join(root, 'docs/examples/clients');
 const recipe = join(examples, 'recipe.yaml');
 const token = 'a-token-that-is-long-enough';
@@ -72,25 +71,10 @@ afterAll(async () => {
 const environment = () => ({ ...process.env, SIMMER_SERVER: harness.server.address, SIMMER_SERVER_TOKEN: token });
 
 describe('the Python client', () => {
-  let python: { readonly python: string; readonly env: Readonly<Record<string, string>> };
+  let python: PythonEnvironment;
   beforeAll(async () => {
     const folder = join(root, 'proto/clients/python');
-    const cacheFolder = process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env);
-    mkdirSync(cacheFolder, { recursive: true });
-    const say = () => undefined;
-    python = await preparePythonEnvironment({
-      name: 'client',
-      lockFile: join(folder, 'locks/client.txt'),
-      cacheFolder,
-      packageFolders: [folder],
-      context: {
-        log: { debug: say, info: say, warning: say, error: say },
-        signal: new AbortController().signal,
-        cacheFolder,
-        recipeFolder: root,
-        emit: async () => undefined,
-      },
-    });
+    python = await checkPython('client', join(folder, 'locks/client.txt'), [folder]);
   }, 300_000);
   const example = (name: string, ...args: string[]) =>
     run(python.python, [resolve(examples, name), ...args], {

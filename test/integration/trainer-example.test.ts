@@ -2,33 +2,14 @@ import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { defaultCacheFolder, preparePythonEnvironment } from 'simmerkit';
 import { checkNames, RunHarness, type Verification } from 'simmerkit/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { checkPython, root } from '../python/check-python.js';
+import { trainerPython } from '../python/trainer-script.js';
 import { builtModule } from './built-module.js';
 
 const run = promisify(execFile);
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const cacheFolder = process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env);
-
-function environment(name: string, lock: string, packageFolders: readonly string[]) {
-  const say = () => undefined;
-  return preparePythonEnvironment({
-    name,
-    lockFile: join(root, lock),
-    cacheFolder,
-    packageFolders,
-    context: {
-      log: { debug: say, info: say, warning: say, error: say },
-      signal: new AbortController().signal,
-      cacheFolder,
-      recipeFolder: root,
-      emit: async () => undefined,
-    },
-  });
-}
 
 /** `simmer trainer verify --json -- COMMAND`. */
 async function verify(command: readonly string[], env: NodeJS.ProcessEnv): Promise<Verification> {
@@ -61,7 +42,7 @@ describe('the trainer of the guide', () => {
   let stubs: string;
   beforeAll(async () => {
     stubs = await mkdtemp(join(tmpdir(), 'simmer-stubs-'));
-    const { python } = await environment('stubs', 'plugins/torch-trainer/stubs.lock.txt', []);
+    const { python } = await checkPython('stubs', join(root, 'plugins/torch-trainer/stubs.lock.txt'));
     const out = [`--python_out=${stubs}`, `--grpc_python_out=${stubs}`];
     const proto = 'proto/simmer/trainer/v1/trainer.proto';
     await run(python, ['-m', 'grpc_tools.protoc', '-I', 'proto', ...out, proto], { cwd: root });
@@ -70,7 +51,7 @@ describe('the trainer of the guide', () => {
   afterAll(() => rm(stubs, { recursive: true, force: true }));
 
   it('keeps the contract in all that it declares', async () => {
-    const { python } = await environment('torch-trainer', 'plugins/torch-trainer/python/locks/cpu.txt', []);
+    const { python } = await trainerPython();
     const verification = await verify([python, join(root, 'docs/examples/trainer/trainer.py')], { PYTHONPATH: stubs });
     expect(failed(verification)).toEqual([]);
     expect(verification.trainer).toEqual({ name: 'bigram-trainer', version: '1.0', capabilities: ['train'] });
@@ -79,7 +60,7 @@ describe('the trainer of the guide', () => {
   }, 120_000);
 
   it('is trained with by its recipe', async () => {
-    const { python } = await environment('torch-trainer', 'plugins/torch-trainer/python/locks/cpu.txt', []);
+    const { python } = await trainerPython();
     vi.stubEnv('PATH', [dirname(python), process.env.PATH].join(delimiter));
     vi.stubEnv('PYTHONPATH', stubs);
     const folder = join(root, 'docs/examples/trainer');
@@ -117,12 +98,8 @@ describe(`the torch trainer${isFull ? '' : ' (not run: it takes a minute or two,
   it.skipIf(!isFull)(
     'keeps the whole contract',
     async () => {
-      const folder = join(root, 'plugins/torch-trainer/python');
-      const { python, env } = await environment('torch-trainer', 'plugins/torch-trainer/python/locks/cpu.txt', [
-        folder,
-      ]);
-      const settings = { ...env, SIMMER_DEVICE: 'cpu', PYTHONPATH: [folder, env.PYTHONPATH ?? ''].join(delimiter) };
-      const verification = await verify([python, '-m', 'simmer_trainer'], settings);
+      const { python, env } = await trainerPython();
+      const verification = await verify([python, '-m', 'simmer_trainer'], { ...env, SIMMER_DEVICE: 'cpu' });
       expect(failed(verification)).toEqual([]);
       expect(verification.results.every(({ status }) => status === 'passed')).toBe(true);
     },

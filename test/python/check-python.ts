@@ -3,8 +3,8 @@ import { mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { defaultCacheFolder, type PythonEnvironment, preparePythonEnvironment } from 'simmerkit';
 
-/** The checkout. */
-export const root: string = fileURLToPath(new URL('../../..', import.meta.url));
+/** The checkout, also for what is built. */
+export const root: string = fileURLToPath(new URL('../..', import.meta.url)).replace(/dist\/$/, '');
 
 /** Where a user has Python environments and models. */
 export const cacheFolder: string = process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env);
