@@ -4,7 +4,9 @@ import type { Settings } from '../config/settings.js';
 import { isUserError, toErrorRecord, UserError } from '../errors.js';
 import { systemError } from '../files/system-error.js';
 import { figuresByName } from '../metrics/measured-figures.js';
+import { endsWithin } from '../process/terminate.js';
 import { stageKey } from '../recipe/stage-key.js';
+import { abortable } from '../trainer/call-queue.js';
 import { BudgetGuard } from './budget-guard.js';
 import { RunEnding } from './run-ending.js';
 import type { RunOutcome } from './run-outcome.js';
@@ -18,6 +20,9 @@ import { inputDigests, inputUris } from './stage-inputs.js';
 import { type ReadyStage, type StageOutputUris, StageRunner } from './stage-runner.js';
 import { RunInfoToken, RunResourceToken, SettingsToken } from './tokens.js';
 import { TrainerPool } from './trainer-pool.js';
+
+/** A stage that waits no longer keeps its slots: another would take them, and hold it up for as long as that runs. */
+const idleMilliseconds = 1_000;
 
 /** Takes a run from where its log stands to its end. */
 @injectable()
@@ -33,6 +38,12 @@ export class Run {
   readonly #resources: readonly RunResource[];
   readonly #scheduler: Scheduler;
   readonly #ready = new Map<string, ReadyStage>();
+  /** Stages that have lent their slots out: when they have them back. */
+  readonly #lent = new Map<string, Promise<void>>();
+  /** Of these, such as want them back: what lets them go on. */
+  readonly #returning = new Map<string, () => void>();
+  /** Has the loop look again at what can start. */
+  #wake: () => void = () => {};
   /** Of every stage that is done. */
   readonly #outputs = new Map<string, StageOutputUris>();
 
@@ -115,10 +126,17 @@ export class Run {
     for (;;) {
       if (!this.#ending.signal.aborted) {
         for (const name of this.#scheduler.takeUnblocked()) begin(this.#reuseOrEnqueue(name));
-        for (const name of this.#scheduler.takeStartable()) begin(this.#execute(name));
+        for (const name of this.#scheduler.takeStartable()) {
+          const goOn = this.#returning.get(name);
+          if (goOn === undefined) begin(this.#execute(name));
+          else goOn();
+        }
       }
       if (active.size === 0) break;
-      await Promise.race(active);
+      const woken = new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      await Promise.race([...active, woken]);
     }
     if (!this.#scheduler.isDone && this.#ending.early === undefined) {
       throw new Error('Nothing runs, and yet stages are left: the plan is not in an order that runs.');
@@ -152,6 +170,26 @@ export class Run {
     }
   }
 
+  async #whileIdle<T>(name: string, work: Promise<T>): Promise<T> {
+    if (!(await endsWithin(work, idleMilliseconds)) && !this.#lent.has(name)) {
+      const lent = this.#lendSlots(name, work).finally(() => this.#lent.delete(name));
+      this.#lent.set(name, lent);
+    }
+    await this.#lent.get(name);
+    return work;
+  }
+
+  /** Resolves when the stage has its slots back. */
+  async #lendSlots(name: string, meanwhile: Promise<unknown>): Promise<void> {
+    this.#scheduler.suspend(name);
+    this.#wake();
+    await meanwhile;
+    const returned = new Promise<void>((resolve) => this.#returning.set(name, resolve));
+    this.#scheduler.enqueue(name);
+    this.#wake();
+    await abortable(returned, this.#ending.signal).finally(() => this.#returning.delete(name));
+  }
+
   #readyStage(name: string): ReadyStage {
     const { plan, state } = this.#run;
     const stage = plan.stages.find((each) => each.name === name)!;
@@ -162,6 +200,7 @@ export class Run {
       key: stageKey(stage, plan, inputDigests(inputs)),
       attempt: (state.stages[name]?.attempt ?? 0) + 1,
       inputs,
+      whileIdle: (work) => this.#whileIdle(name, work),
     };
   }
 

@@ -46,6 +46,29 @@ describe('the scheduler', () => {
     expect(start(scheduler)).toEqual(['b']);
   });
 
+  it('gives the slots of a suspended stage to others, but not its trainer, until it asks for them again', () => {
+    const [all, trained] = [{ cpus: 4 }, { exclusive: ['student'] }];
+    const scheduler = new Scheduler([stage('a', all, trained), stage('b', {}, trained), stage('c')], machine);
+    expect(start(scheduler)).toEqual(['a']);
+    scheduler.suspend('a');
+    expect(scheduler.takeStartable()).toEqual(['c']);
+    scheduler.enqueue('a');
+    expect(scheduler.takeStartable()).toEqual([]);
+    scheduler.release('c');
+    expect(scheduler.takeStartable()).toEqual(['a']);
+    scheduler.release('a');
+    expect(scheduler.takeStartable()).toEqual(['b']);
+  });
+
+  it('frees what a suspended stage held when it ends', () => {
+    const trained = { exclusive: ['student'] };
+    const scheduler = new Scheduler([stage('a', {}, trained), stage('b', {}, trained)], machine);
+    expect(start(scheduler)).toEqual(['a']);
+    scheduler.suspend('a');
+    scheduler.release('a');
+    expect(scheduler.takeStartable()).toEqual(['b']);
+  });
+
   it('keeps a trainer for the stage that comes first, though another is looked up sooner', () => {
     const scheduler = new Scheduler(
       [stage('a', {}, { exclusive: ['student'] }), stage('b', {}, { exclusive: ['student'] }), stage('c')],

@@ -38,7 +38,8 @@ export function totalDemand(stage: Resources, trainers: readonly Resources[]): C
  * Decides which stages run, in plan order, within the machine's slots. A stage goes through four hands:
  * `takeUnblocked` gives it out once its inputs are there; the caller either finds it in the cache (`complete`), or asks
  * for slots (`enqueue`); `takeStartable` gives it out with its slots taken; `complete` unblocks what depends on it and
- * `release` gives the slots back.
+ * `release` gives the slots back. One that has nothing to do for a while lends its slots out (`suspend`) until it asks
+ * for them again (`enqueue`).
  *
  * Fair: a stage is overtaken only by one that takes nothing of what it is short of, so no stage waits for ever. A stage
  * that wants more cores or memory than the machine has runs alone. Stages that a former core left under way come first:
@@ -53,6 +54,8 @@ export class Scheduler {
   readonly #undecided = new Set<string>();
   readonly #waiting = new Set<string>();
   readonly #holding = new Map<string, ScheduledStage>();
+  /** They have lent their slots out, and hold what only one may hold. */
+  readonly #suspended = new Map<string, ScheduledStage>();
 
   /** @param completed stages that need not run @param underWay stages that a former core started and did not end */
   constructor(
@@ -99,6 +102,7 @@ export class Scheduler {
       const shortOf = this.#shortOf(stage);
       if (shortOf.length === 0 && !takenBy(stage).some((resource) => contested.has(resource))) {
         this.#waiting.delete(stage.name);
+        this.#suspended.delete(stage.name);
         this.#holding.set(stage.name, stage);
         started.push(stage.name);
       } else {
@@ -118,6 +122,16 @@ export class Scheduler {
   /** The stage has ended, well or badly: its slots are free. */
   release(name: string): void {
     this.#holding.delete(name);
+    this.#suspended.delete(name);
+    this.#waiting.delete(name);
+  }
+
+  /** The stage's cores, memory and GPUs are free for others; its trainers stay its own. */
+  suspend(name: string): void {
+    const stage = this.#holding.get(name);
+    if (stage === undefined) return;
+    this.#holding.delete(name);
+    this.#suspended.set(name, stage);
   }
 
   get isDone(): boolean {
@@ -139,8 +153,9 @@ export class Scheduler {
       const wanted = stage.demand[resource];
       return wanted > 0 && running.length > 0 && used + wanted > this.#capacity[resource];
     });
+    const others = [...running, ...this.#suspended.values()].filter((other) => other !== stage);
     for (const name of stage.exclusive) {
-      if (running.some((other) => other.exclusive.includes(name))) short.push(exclusiveResource(name));
+      if (others.some((other) => other.exclusive.includes(name))) short.push(exclusiveResource(name));
     }
     return short;
   }

@@ -33,6 +33,7 @@ interface StageContextParts {
   readonly signal: AbortSignal;
   readonly recorder: RunRecorder;
   readonly trainers: TrainerPool;
+  whileIdle<T>(work: Promise<T>): Promise<T>;
   readonly graders: GraderPool;
   readonly budget: BudgetGuard;
 }
@@ -86,8 +87,8 @@ export function openStageContext(parts: StageContextParts): OpenStageContext {
           },
         );
       }
-      const { scratchFolder, key } = parts;
-      return parts.trainers.forStage(name, { name: stage.name, attempt, key, scratchFolder, signal });
+      const { scratchFolder, key, whileIdle } = parts;
+      return parts.trainers.forStage(name, { name: stage.name, attempt, key, scratchFolder, signal, whileIdle });
     },
     grader: (uses, options = {}) => parts.graders.get(uses, options, { stage: stage.name, attempt }),
   };

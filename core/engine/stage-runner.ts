@@ -33,6 +33,8 @@ export interface ReadyStage {
   readonly attempt: number;
   /** Input name to the URIs of what it takes. */
   readonly inputs: Readonly<Record<string, string | readonly string[]>>;
+  /** Does what the stage only waits for: where that takes long, others have its slots meanwhile. */
+  whileIdle<T>(work: Promise<T>): Promise<T>;
 }
 
 /** Does one stage: from the cache, or by running it. */
@@ -183,6 +185,7 @@ export class StageRunner {
       signal,
       recorder: this.#recorder,
       trainers: this.#trainers,
+      whileIdle: ready.whileIdle,
       graders: this.#graders,
       budget: this.#budget,
     });

@@ -20,6 +20,8 @@ interface TrainerUser {
   readonly key: string;
   readonly scratchFolder: string;
   readonly signal: AbortSignal;
+  /** What the stage's slots are free for others during. */
+  whileIdle<T>(work: Promise<T>): Promise<T>;
 }
 
 /** How long a trainer without a core may take for its last checkpoint, after its lease. */

@@ -28,6 +28,8 @@ export interface StageScope {
   readonly key: string;
   readonly scratchFolder: string;
   readonly signal: AbortSignal;
+  /** Does what may take long and leaves the stage nothing to do meanwhile. */
+  whileIdle?<T>(work: Promise<T>): Promise<T>;
 }
 
 /** What training needs of its supervisor. */

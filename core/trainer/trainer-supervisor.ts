@@ -244,7 +244,8 @@ export class TrainerSupervisor {
 
   private async start(stage: StageScope, signal: AbortSignal): Promise<TrainerProcess> {
     const { planned, definition } = this.options;
-    const command = await abortable(definition.prepare(planned.options, this.prepareContext(stage, signal)), signal);
+    const preparing = abortable(definition.prepare(planned.options, this.prepareContext(stage, signal)), signal);
+    const command = await (stage.whileIdle?.(preparing) ?? preparing);
     const start = this.memory.starts + 1;
     const process = await this.startUntilItServes(command, start, await this.place(stage, signal));
     const { pid, address, description } = process;

@@ -1,0 +1,99 @@
+import { definePlugin, defineStage, defineTrainer, trainerName, z } from 'simmerkit';
+import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
+import { expect, it } from 'vitest';
+import launchers from '../../plugins/launchers/plugin.js';
+
+const fake = fakeTrainerPlugin.trainers!.fake!;
+
+/** A trainer whose environment takes until `made` resolves, stages that ask it, and one that does not. */
+function slowPlugin(made: Promise<void>, onPlain: () => void) {
+  const output = { dataset: { type: 'dataset', description: 'A row.' } } as const;
+  return definePlugin({
+    name: 'slow',
+    version: '1.0.0',
+    apiVersion: 1,
+    trainers: {
+      trainer: defineTrainer({
+        description: 'The fake trainer, after a while.',
+        options: fake.options,
+        relevantVersions: fake.relevantVersions,
+        resources: () => ({ cpus: 2 }),
+        prepare: async (options, context) => {
+          await made;
+          return fake.prepare(options, context);
+        },
+      }),
+    },
+    stages: {
+      asks: defineStage({
+        description: 'Asks its trainers who they are, all at once.',
+        options: z.strictObject({ trainer: trainerName(), other: trainerName().optional() }),
+        inputs: {},
+        outputs: output,
+        async run(context) {
+          const { trainer, other } = context.options;
+          const named = other === undefined ? [trainer] : [trainer, other];
+          const told = await Promise.all(named.map(async (name) => (await context.trainer(name)).describe()));
+          const rows = told.map(({ version }) => ({ version }));
+          return { dataset: await context.artifacts.writeDataset(rows, { columns: { version: 'VARCHAR' } }) };
+        },
+      }),
+      plain: defineStage({
+        description: 'Needs no trainer.',
+        options: z.strictObject({ number: z.int() }),
+        inputs: {},
+        outputs: output,
+        async run(context) {
+          onPlain();
+          const { number } = context.options;
+          return { dataset: await context.artifacts.writeDataset([{ number }], { columns: { number: 'BIGINT' } }) };
+        },
+      }),
+    },
+  });
+}
+
+const recipe = (asks: string, trainers = 'student: { uses: slow/trainer }') => `
+name: lent
+trainers: { ${trainers} }
+stages:
+  asked: { uses: slow/asks, with: { ${asks} } }
+  one: { uses: slow/plain, with: { number: 1 } }
+  two: { uses: slow/plain, with: { number: 2 } }
+  again: { uses: slow/asks, with: { ${asks} }, seed: 1 }
+`;
+
+it.each([
+  ['a trainer', recipe('trainer: student')],
+  [
+    'two trainers that a stage asks at once',
+    recipe('trainer: student, other: teacher', 'student: { uses: slow/trainer }, teacher: { uses: slow/trainer }'),
+  ],
+])(
+  'stages that need no trainer run while the environment of %s is made, though it takes all cores',
+  async (_, text) => {
+    let plain = 0;
+    let isMade = () => {};
+    const made = new Promise<void>((resolve) => {
+      isMade = resolve;
+    });
+    const onPlain = () => {
+      plain++;
+      if (plain === 2) isMade();
+    };
+    await using harness = await RunHarness.create({ plugins: [slowPlugin(made, onPlain), launchers] });
+    const run = await harness.run(text);
+    expect(run.outcome).toMatchObject({ status: 'completed' });
+    const started = run.events.flatMap(({ type, stage }) => (type === 'stage.started' ? [stage] : []));
+    expect(started).toEqual(['asked', 'one', 'two', 'again']);
+  },
+);
+
+it('an interruption ends a stage that waits for an environment beside others', async () => {
+  const interruption = new AbortController();
+  const plugin = slowPlugin(new Promise(() => {}), () => interruption.abort());
+  await using harness = await RunHarness.create({ plugins: [plugin, launchers] });
+  const run = await harness.run(recipe('trainer: student'), { signal: interruption.signal });
+  expect(run.outcome).toMatchObject({ status: 'interrupted' });
+  expect(run.eventsOf('stage.interrupted').map(({ stage }) => stage)).toContain('asked');
+});
