@@ -3,6 +3,7 @@ import type { Agent, Response } from 'undici';
 import { UserError } from '../errors.js';
 import { redactor } from '../events/redaction.js';
 import { formatBytes } from '../figures.js';
+import { longestTimer } from '../process/longest-timer.js';
 import { readSecret } from '../secrets.js';
 import { shortened } from '../shortened-text.js';
 import { costOf, type EndpointCost, type EndpointEnd, mayBeBilled, mostTokens, spentOn } from './endpoint-cost.js';
@@ -213,9 +214,6 @@ async function textOf({ body }: Response): Promise<string | undefined> {
   }
   return text + decoder.decode();
 }
-
-/** Longest time of a timer in Node, in milliseconds. */
-const longestTimer = 2 ** 31 - 1;
 
 /**
  * A signal that is aborted with another one, or when the time is over. Not by `AbortSignal.timeout`, which Node may collect

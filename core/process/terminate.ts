@@ -1,3 +1,5 @@
+import { longestTimer } from './longest-timer.js';
+
 /**
  * Sends a signal to a process and all that it started in its group. False where nobody is left.
  * @throws RangeError for an id that names no group of ours: -1 would be all processes, and 0 our own group
@@ -40,7 +42,7 @@ export async function terminateGroup(pid: number, exited: Promise<unknown>, grac
 export async function endsWithin(promise: Promise<unknown>, milliseconds: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<false>((resolve) => {
-    timer = setTimeout(resolve, milliseconds, false);
+    timer = setTimeout(resolve, Math.min(milliseconds, longestTimer), false);
   });
   try {
     return await Promise.race([

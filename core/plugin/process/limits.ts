@@ -1,9 +1,6 @@
 import { z } from 'zod';
 import { byteSize } from '../../config/byte-size.js';
 
-/** The longest that a timer of Node can wait, in milliseconds. */
-export const longestTimer = 2 ** 31 - 1;
-
 const seconds = z.number().positive();
 
 /** What a plugin process may take, as manifests and recipes write it; what is left out is decided elsewhere. */

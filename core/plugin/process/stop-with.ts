@@ -1,5 +1,5 @@
 import { UserError } from '../../errors.js';
-import { longestTimer } from './limits.js';
+import { longestTimer } from '../../process/longest-timer.js';
 import type { PluginProcess } from './plugin-process.js';
 
 /** A call that works for a stage. */
@@ -27,7 +27,8 @@ export function stopWith(process: PluginProcess, { callId, signal, plugin }: Sto
   const cancel = () => {
     const reason = String(signal.reason?.message ?? 'stopped');
     void process.client.cancel(callId, reason, stopSeconds).catch(() => {});
-    timers.push(setTimeout(end(`did not stop within ${stopSeconds} seconds`), stopSeconds * 1000));
+    const late = end(`did not stop within ${stopSeconds} seconds`);
+    timers.push(setTimeout(late, Math.min(stopSeconds * 1000, longestTimer)));
   };
   signal.addEventListener('abort', cancel, { once: true });
   if (signal.aborted) cancel();
