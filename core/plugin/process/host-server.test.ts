@@ -70,7 +70,10 @@ beforeEach(async () => {
   } as unknown as HostedContext;
   const spending = new HostedSpending(context.spending);
   host.serve({ id: 'stage', log, spending, stage: new HostedStage(context, folder, [dataset, model]) });
-  host.serve({ id: 'grader', log, spending });
+  const keptFolder = async (of: object) => join(folder, 'grader', JSON.stringify(of));
+  const emitProgress = async (event: StageEvent) => void said.push(event);
+  host.serve({ id: 'grader', log, spending, emitProgress, keptFolder });
+  host.serve({ id: 'hook', log });
 });
 
 afterEach(async () => {
@@ -129,16 +132,20 @@ describe('the host of a plugin process', () => {
     ]);
     const progress = { done: 1n, total: undefined, unit: 'rows', secondsLeft: undefined, figures: {} };
     const event = { event: { $case: 'stageProgressed', value: progress } } as const;
-    expect(await ask(client.emitEvents, { callId: 'grader', events: [event] })).toEqual([
-      'PERMISSION_DENIED',
-      'not_allowed',
-    ]);
+    expect(await ask(client.emitEvents, { callId: 'grader', events: [event] })).toEqual({});
+    expect(said).toMatchObject([{ type: 'stage.progressed', data: { done: 1, unit: 'rows' } }]);
+    const refused = ['PERMISSION_DENIED', 'not_allowed'];
+    expect(await ask(client.emitEvents, { callId: 'hook', events: [event] })).toEqual(refused);
+    const counted = { step: 's', rowsIn: 1n, rowsOut: 1n, dropped: {} };
+    const funnel = { event: { $case: 'funnelCounted', value: counted } } as const;
+    expect(await ask(client.emitEvents, { callId: 'grader', events: [funnel] })).toEqual(refused);
   });
 
-  it('gives a stage the folder of what it was paid for, and nobody else', async () => {
+  it('gives a stage and a grader the folder of what they were paid for, and nobody else', async () => {
     const asked = (callId: string) => ask(client.openKeptFolder, { callId, of: { model: 'r1', most: 3 } });
     expect(await asked('stage')).toEqual({ folder: join(folder, '{"model":"r1","most":3}') });
-    expect(await asked('grader')).toEqual(['PERMISSION_DENIED', 'not_allowed']);
+    expect(await asked('grader')).toEqual({ folder: join(folder, 'grader', '{"model":"r1","most":3}') });
+    expect(await asked('hook')).toEqual(['PERMISSION_DENIED', 'not_allowed']);
   });
 
   it('opens only what the stage was given or made', async () => {

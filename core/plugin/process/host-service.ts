@@ -61,7 +61,10 @@ export function hostService(calls: HostedCalls): HostServiceServer {
         if (eventsOf === undefined) throw notAllowed('Only a sink may ask for this.');
         return readEvents(eventsOf(call.request.runId));
       }),
-    openKeptFolder: unary(async ({ callId, of }) => ({ folder: await stageOf(callId).context.keptFolder(of ?? {}) })),
+    openKeptFolder: unary(async ({ callId, of = {} }) => {
+      const call = callOf(callId);
+      return { folder: await (call.keptFolder?.(of) ?? stageOf(callId).context.keptFolder(of)) };
+    }),
     describeTrainer: unary(async ({ callId, trainer }) => {
       const { context } = stageOf(callId);
       return fromTrainerDescription(await (await context.trainer(trainer)).describe());

@@ -20,10 +20,12 @@ export interface HostedCall {
   readonly id: string;
   /** Absent: it may say nothing. */
   readonly log?: Log;
-  /** Of a preparation alone: how far it is. */
+  /** Of a preparation or a grader: how far it is. */
   emitProgress?(event: Extract<StageEvent, { type: 'stage.progressed' }>): Promise<void>;
   /** Absent: it may not spend. */
   readonly spending?: HostedSpending;
+  /** Of a grader alone; that of a stage is its context's. */
+  keptFolder?(of: object): Promise<string>;
   /** Of an estimate alone: what some work would take of a trainer; notes say where that is not known. */
   estimateJob?(trainer: string, job: TrainerJob): ReturnType<EstimateJob>;
   /** @throws UserError `artifact_missing` and its like */
@@ -104,7 +106,7 @@ export class HostedSpending {
   }
 }
 
-/** Events of a stage are the stage's own; others may only write lines of log, and a preparation say how far it is. */
+/** Events of a stage are the stage's own; others may only write lines of log, and some of them say how far they are. */
 export async function sayAs(call: HostedCall, event: StageEvent): Promise<void> {
   if (call.log === undefined) throw notAllowed('This call may say nothing.');
   if (event.type === 'log.written') call.log[event.data.level](event.data.message);

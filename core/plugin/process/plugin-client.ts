@@ -6,6 +6,7 @@ import type { LaunchRequest } from '../../generated/simmer/plugin/v1/launcher.js
 import type { EstimateStageRequest, StageEstimate } from '../../generated/simmer/plugin/v1/planning.js';
 import {
   type DescribeResponse,
+  type GradeRequest,
   type GradeResponse,
   PluginServiceClient,
   type RunStageRequest,
@@ -190,7 +191,7 @@ export class PluginClient {
 
   /** At most 1,024 items. @throws UserError `plugin_broke_contract` where the answer does not fit what was asked */
   async grade(
-    request: { readonly callId: string; readonly grader: string; readonly options: Readonly<Record<string, unknown>> },
+    request: Omit<GradeRequest, 'options' | 'items'> & { readonly options: Readonly<Record<string, unknown>> },
     items: readonly GradeItem[],
   ): Promise<readonly Grade[]> {
     const { grades }: GradeResponse = await this.#unary('Grade', this.#client.grade, {

@@ -38,14 +38,16 @@ export function processGrader(
       : {}),
     async start(options, context) {
       const command = await commandOf(plugin, context);
-      const { signal, log } = context;
+      const { signal, log, recipeFolder, cacheFolder, python, emit } = context;
+      const place = { recipeFolder, cacheFolder, python, isSpendingLimited: context.spending.isLimited };
       const spending = new HostedSpending(context.spending);
       const startProcess = () => PluginProcess.start(command, { signal, onOutput: log.info });
       let process = await startProcess();
 
       const gradeSome = async (items: readonly GradeItem[], stop?: AbortSignal): Promise<readonly Grade[]> => {
-        const request = { callId: randomUUID(), grader: name, options };
-        using _served = process.host.serve({ id: request.callId, log, spending });
+        const request = { callId: randomUUID(), grader: name, options, ...place };
+        const may = { log, emitProgress: emit, spending, keptFolder: (of: object) => context.keptFolder(of) };
+        using _served = process.host.serve({ id: request.callId, ...may });
         const { client, limits } = process;
         const cancel = () => void client.cancel(request.callId, 'stopped', limits.stopSeconds).catch(() => {});
         stop?.addEventListener('abort', cancel, { once: true });

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
+import { GradeRequest } from '../../../generated/simmer/plugin/v1/plugin.js';
 import { silentLog } from '../../../plugin/log.js';
+import { HostedSpending } from '../../../plugin/process/hosted-call.js';
 import { demand } from '../../verification.js';
 import type { PluginCheck } from '../check.js';
 import { sampleEvents } from '../sample-events.js';
@@ -16,8 +18,12 @@ export const servingChecks: readonly PluginCheck[] = [
       const items = ['c', 'a', 'b'].map((id, index) => ({ id, gold: '4', answer: String(3 + index) }));
       for (const [grader, { options }] of Object.entries((await bench.definition()).graders ?? {})) {
         const callId = randomUUID();
-        using _served = process.host.serve({ id: callId, log: silentLog });
-        const request = { callId, grader, options: bench.sampleOptions(options) };
+        const { folder } = bench.options;
+        const spending = new HostedSpending({ isLimited: false, reserve: async () => ({ settle() {} }) });
+        const may = { log: silentLog, emitProgress: async () => {}, spending, keptFolder: async () => folder };
+        using _served = process.host.serve({ id: callId, ...may });
+        const place = { recipeFolder: folder, cacheFolder: folder, isSpendingLimited: false, python: undefined };
+        const request = { callId, grader, options: bench.sampleOptions(options), ...place };
         // The client itself holds the answer against what was asked.
         await process.within(process.client.grade(request, items), `an answer of ${grader}`);
       }
@@ -46,7 +52,11 @@ export const servingChecks: readonly PluginCheck[] = [
     async run(bench) {
       const process = await bench.shared();
       const { graders } = await bench.describe();
-      const request = { callId: randomUUID(), grader: 'there-is-no-such-grader', options: {}, items: [] };
+      const request = GradeRequest.fromPartial({
+        callId: randomUUID(),
+        grader: 'there-is-no-such-grader',
+        options: {},
+      });
       const code = (await process.refusal(process.raw.grade, request))?.code;
       const fits = code === status.NOT_FOUND || (graders.length === 0 && code === status.UNIMPLEMENTED);
       demand(fits, this.expects, code === undefined ? 'an answer' : status[code]);

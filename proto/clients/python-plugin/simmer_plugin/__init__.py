@@ -4,6 +4,7 @@ from simmer_plugin.artifacts import Artifact, Table
 from simmer_plugin.context import Log, Reservation, SinkContext, StageContext
 from simmer_plugin.errors import Canceled, HostError, UserError
 from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking
+from simmer_plugin.graders import GraderContext
 from simmer_plugin.grading import Grade, GradeItem
 from simmer_plugin.hooks import HookedStage, Objection, StageFailed
 from simmer_plugin.inspection import InspectedRow, TrainerInfo
@@ -55,6 +56,7 @@ __all__ = [
     "Grade",
     "GradeItem",
     "GraderChoice",
+    "GraderContext",
     "GradingEstimate",
     "HookedStage",
     "HostError",

@@ -12,10 +12,10 @@ from pydantic import BaseModel
 
 from simmer_plugin.artifacts import Artifact
 from simmer_plugin.context import SinkContext, StageContext
-from simmer_plugin.grading import Grade, GradeItem
+from simmer_plugin.graders import EstimateGradingFunction, GraderEntry, GraderFunction
 from simmer_plugin.hooks import AfterPlan, AroundStage, BeforePlan, Hooks, OnEvent
 from simmer_plugin.launchers import LauncherEntry, MakeLauncher, ReachFunction
-from simmer_plugin.planning import CheckContext, EstimateContext, GradingEstimate, Problem, Resources, StageEstimate
+from simmer_plugin.planning import CheckContext, EstimateContext, Problem, Resources, StageEstimate
 from simmer_plugin.trainers import (
     CalibrationRun,
     EstimateJobFunction,
@@ -26,8 +26,6 @@ from simmer_plugin.trainers import (
 
 Outputs = Mapping[str, Artifact]
 StageFunction = Callable[[StageContext[Any]], Outputs]
-GraderFunction = Callable[[Sequence[GradeItem], Any], Sequence[Grade]]
-EstimateGradingFunction = Callable[[Any, int | None], GradingEstimate | None]
 
 
 class Sink(Protocol):
@@ -123,16 +121,6 @@ class StageEntry:
     run: StageFunction
     check: CheckFunction | None = None
     estimate: EstimateFunction | None = None
-
-
-@dataclass(frozen=True)
-class GraderEntry:
-    """A grader that was declared."""
-
-    description: str
-    options: type[BaseModel]
-    grade: GraderFunction
-    estimate: EstimateGradingFunction | None
 
 
 @dataclass(frozen=True)
@@ -275,6 +263,9 @@ class Plugin:
         self, *, name: str | None = None, estimate: EstimateGradingFunction | None = None
     ) -> Callable[[GraderT], GraderT]:
         """Declares a grader: a function of items and options that returns a grade for each item, in their order.
+
+        It may take a third parameter, a `GraderContext`, for what it logs, pays and keeps. One process grades for a
+        whole run, call after call: what is slow to load is loaded at the first one and kept.
 
         estimate: a function of options and a number of answers, None where that is not known yet, that says for
         `simmer plan` what grading them will take, or None where it cannot say.

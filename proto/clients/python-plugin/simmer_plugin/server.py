@@ -25,6 +25,7 @@ from simmer_plugin.describe import description_of
 from simmer_plugin.errors import Canceled, UserError
 from simmer_plugin.generated.simmer.plugin.v1 import plugin_pb2 as pb
 from simmer_plugin.generated.simmer.plugin.v1 import plugin_pb2_grpc
+from simmer_plugin.graders import GraderContext
 from simmer_plugin.grading import grade_message, item_of
 from simmer_plugin.hook_calls import HookCalls
 from simmer_plugin.host import HostCalls, HostConnection
@@ -84,7 +85,22 @@ class PluginServicer(PlanningCalls, HookCalls, TrainerCalls, LauncherCalls, plug
     def Grade(self, request: pb.GradeRequest, context: grpc.ServicerContext) -> pb.GradeResponse:
         entry = entry_of(self._plugin.graders, "grader", request.grader, context)
         options = options_of(entry.options, request.options, context)
-        grades = entry.grade([item_of(item) for item in request.items], options)
+        canceled = self._running.setdefault(request.call_id, threading.Event())
+        context.add_callback(canceled.set)
+        grading = GraderContext(
+            host=self._host.for_call(request.call_id),
+            recipe_folder=Path(request.recipe_folder),
+            cache_folder=Path(request.cache_folder),
+            canceled=canceled,
+            is_spending_limited=request.is_spending_limited,
+            python=request.python if request.HasField("python") else None,
+        )
+        try:
+            grades = entry.grade([item_of(item) for item in request.items], options, grading)
+        except Canceled:
+            end(context, grpc.StatusCode.CANCELLED, "The grading was stopped.")
+        finally:
+            self._running.pop(request.call_id, None)
         return pb.GradeResponse(grades=[grade_message(grade) for grade in grades])
 
     @answering

@@ -1,0 +1,79 @@
+import { basename, join } from 'node:path';
+import { defaultCacheFolder, definePlugin, defineStage, z } from 'simmerkit';
+import { RunHarness } from 'simmerkit/testing';
+import { expect, it } from 'vitest';
+
+/** Has two answers graded, and reports what was said of them. */
+const asking = definePlugin({
+  name: 'asking',
+  version: '1.0.0',
+  apiVersion: 1,
+  stages: {
+    ask: defineStage({
+      description: 'Has answers graded.',
+      options: z.strictObject({ with: z.record(z.string(), z.unknown()).default({}), stopAfter: z.int().optional() }),
+      inputs: {},
+      outputs: { grades: { type: 'dataset', description: 'One a row.' } },
+      async run({ grader, options, artifacts }) {
+        const items = ['4', '5'].map((answer) => ({ id: answer, gold: '4', answer }));
+        const asked = await grader('referee/referee', options.with);
+        const stop = options.stopAfter === undefined ? undefined : AbortSignal.timeout(options.stopAfter);
+        const grades = await asked.grade(items, stop).catch((error) => {
+          if (stop?.aborted) return [];
+          throw error;
+        });
+        const rows = grades.map(({ verdict, explanation }) => ({ verdict, explanation }));
+        const columns = { verdict: 'VARCHAR', explanation: 'VARCHAR' };
+        return { grades: await artifacts.writeDataset(rows, { columns }) };
+      },
+    }),
+  },
+});
+
+const harnessOf = () =>
+  RunHarness.create({
+    plugins: [asking],
+    listedPlugins: [{ plugin: join(import.meta.dirname, 'referee') }],
+    cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
+  });
+
+const recipe = (given = '', budget = '') => `name: g\n${budget}\nstages: { graded: { uses: asking/ask${given} } }`;
+
+it('a grader in Python logs, pays below the budget, and keeps what it was told for later runs', async () => {
+  await using harness = await harnessOf();
+  const first = await harness.run(recipe('', 'budget: { usd: 1 }'));
+  expect(await first.rows('graded.grades')).toEqual([
+    { verdict: 'right', explanation: 'Asked.' },
+    { verdict: 'wrong', explanation: 'Asked.' },
+  ]);
+  expect(first.eventsOf('log.written').map(({ data }) => data.message)).toContain(
+    `limited: True; recipe: ${basename(harness.recipeFolder)}`,
+  );
+  expect(first.eventsOf('stage.progressed')).toMatchObject([{ stage: 'graded', data: { done: 0, total: 2 } }]);
+  const paid = first.eventsOf('budget.spent').filter(({ data }) => data.source === 'referee');
+  expect(paid.reduce((sum, { data }) => sum + data.usd, 0)).toBe(0.5);
+
+  const second = await harness.run(recipe(', seed: 9'));
+  expect(await second.rows('graded.grades')).toEqual([
+    { verdict: 'right', explanation: 'Remembered.' },
+    { verdict: 'wrong', explanation: 'Remembered.' },
+  ]);
+  expect(second.eventsOf('budget.spent')).toEqual([]);
+}, 60_000);
+
+it('a grader in Python that has no room below the budget ends the run with it', async () => {
+  await using harness = await harnessOf();
+  const { outcome } = await harness.run(recipe('', 'budget: { usd: 0.3 }'));
+  expect(outcome).toMatchObject({ status: 'interrupted', error: { code: 'budget_reached' } });
+}, 60_000);
+
+it('a grader in Python hears that nobody waits for its grades any more', async () => {
+  await using harness = await harnessOf();
+  const run = await harness.run(recipe(', with: { stopAfter: 500, with: { slow: true } }'));
+  expect(run.outcome.status).toBe('completed');
+  expect(await run.rows('graded.grades')).toEqual([]);
+  // It was not killed for it.
+  expect(run.eventsOf('log.written').map(({ data }) => data.message)).toEqual([
+    `limited: False; recipe: ${basename(harness.recipeFolder)}`,
+  ]);
+}, 60_000);
