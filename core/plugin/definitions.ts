@@ -252,8 +252,8 @@ export interface LauncherDefinition<S extends z.ZodObject = z.ZodObject> {
   transport?(options: z.output<S>): 'unix' | 'tcp' | Promise<'unix' | 'tcp'>;
   /** Seconds from the launch until it must serve: other machines may have to come first. @default 180 */
   startSeconds?(options: z.output<S>): number | Promise<number>;
-  /** How many processes of the trainer it starts, over all machines. Absent: that is not known, nor checked. */
-  processes?(options: z.output<S>, resources: Resources): number | Promise<number>;
+  /** How many processes of the trainer it starts, over all machines. Absent or undefined: that is not known, nor checked. */
+  processes?(options: z.output<S>, resources: Resources): number | undefined | Promise<number | undefined>;
   launch(request: LaunchRequest, options: z.output<S>): Promise<LaunchedProcess>;
   /** A process that a former core started with `launch`, by its pid. Undefined where it is gone. */
   attach(pid: number, options: z.output<S>): Promise<LaunchedProcess | undefined>;

@@ -21,6 +21,12 @@ const dataset = memoryTable({ id: 'VARCHAR' }, [{ id: '1' }]);
 const emptyHyperparameters = Hyperparameters.fromPartial({});
 const model = memoryArtifact('model', '/models/tiny');
 
+const unasked = {
+  trainer: () => async () => ({}),
+  grader: async () => undefined,
+  kept: async () => ({ others: [] }),
+};
+
 let folder: string;
 let host: HostServer;
 let client: HostServiceClient;
@@ -193,11 +199,11 @@ describe('the host of a plugin process', () => {
 
   it('estimates work of trainers for an estimate alone, in the core’s own terms', async () => {
     const jobs: unknown[] = [];
-    const estimateJob = async (trainer: string, job: TrainerJob) => {
-      jobs.push([trainer, job]);
-      return trainer === 'student' ? { seconds: 9, memory: [{ part: 'weights', bytes: 5 }] } : {};
+    const trainer = (name: string) => async (job: TrainerJob) => {
+      jobs.push([name, job]);
+      return name === 'student' ? { seconds: 9, memory: [{ part: 'weights', bytes: 5 }] } : {};
     };
-    host.serve({ id: 'estimate', estimateJob });
+    host.serve({ id: 'estimate', estimate: { ...unasked, trainer } });
     const value = {
       ...{ model: { config: { layers: 2 } }, prompts: 6n, tokensPerPrompt: 16n, longestSequence: 64n },
       ...{ batchSize: undefined, precision: Precision.PRECISION_BFLOAT16 },
@@ -222,6 +228,32 @@ describe('the host of a plugin process', () => {
     expect(await ask(client.emitEvents, said)).toEqual(['PERMISSION_DENIED', 'not_allowed']);
     const empty = { ...asked, job: undefined };
     expect(await ask(client.estimateJob, empty)).toEqual(['INVALID_ARGUMENT', 'request_invalid']);
+  });
+
+  it('estimates grading, and finds what was paid for, for an estimate alone', async () => {
+    const asked: unknown[] = [];
+    const grader = async (...question: unknown[]) => {
+      asked.push(question);
+      return asked.length === 1 ? { usd: 3, notes: ['Dear.'] } : undefined;
+    };
+    const kept = async (of: object) => ({ own: `/kept/${JSON.stringify(of)}`, others: ['/kept/other'] });
+    host.serve({ id: 'estimate', estimate: { ...unasked, grader, kept } });
+    const grading = { callId: 'estimate', uses: 'eval/judge', options: { model: 'm' }, answers: 7n };
+    const none = { time: [], memory: [], isAtMost: false, advice: [], figures: {} };
+    expect(await ask(client.estimateGrading, grading)).toEqual({
+      estimate: { usd: 3, work: { ...none, notes: ['Dear.'] } },
+    });
+    const little = { ...grading, options: undefined, answers: undefined };
+    expect(await ask(client.estimateGrading, little)).toEqual({});
+    expect(asked).toEqual([
+      [{ uses: 'eval/judge', with: { model: 'm' } }, 7],
+      [{ uses: 'eval/judge', with: {} }, undefined],
+    ]);
+    const folders = { callId: 'estimate', of: { model: 'm' } };
+    expect(await ask(client.findKeptFolders, folders)).toEqual({ own: '/kept/{"model":"m"}', others: ['/kept/other'] });
+    const refused = ['PERMISSION_DENIED', 'not_allowed'];
+    expect(await ask(client.estimateGrading, { ...grading, callId: 'stage' })).toEqual(refused);
+    expect(await ask(client.findKeptFolders, { ...folders, callId: 'stage' })).toEqual(refused);
   });
 
   it('inspects with a trainer that the options name, and only what the stage has', async () => {

@@ -23,7 +23,7 @@ import { fileFormats, precisions } from '../../trainer/wire-enums.js';
 import type { Spent } from '../spending.js';
 import { fromGenerationEvent, toGenerationRequest } from './generation-wire.js';
 import { type HostedCall, type HostedSpending, type HostedStage, notAllowed, sayAs } from './hosted-call.js';
-import { fromWorkEstimate, toTrainerJob } from './planning-wire.js';
+import { fromPaidEstimate, fromWorkEstimate, toTrainerJob } from './planning-wire.js';
 import { fromTrainerDescription } from './trainer-wire.js';
 import { fromArtifact, fromGrade, toArtifactType, toColumns, toStageEvent } from './wire.js';
 
@@ -47,6 +47,11 @@ export function hostService(calls: HostedCalls): HostServiceServer {
     const { spending } = callOf(callId);
     if (spending === undefined) throw notAllowed('Only a stage or a grader may spend.');
     return spending;
+  };
+  const estimateOf = (callId: string) => {
+    const { estimate } = callOf(callId);
+    if (estimate === undefined) throw notAllowed('Only an estimate may ask for this.');
+    return estimate;
   };
   return {
     openArtifact: unary(async ({ callId, uri }) => {
@@ -81,9 +86,16 @@ export function hostService(calls: HostedCalls): HostServiceServer {
     export: unary(async (request) => ({ model: fromArtifact(await exportModel(stageOf(request.callId), request)) })),
     inspect: unary(async (request) => ({ rows: await inspect(stageOf(request.callId), request) })),
     estimateJob: unary(async ({ callId, trainer, job }) => {
-      const { estimateJob } = callOf(callId);
-      if (estimateJob === undefined) throw notAllowed('Only an estimate may ask for this.');
-      return { estimate: fromWorkEstimate(await estimateJob(trainer, toTrainerJob(job))) };
+      return { estimate: fromWorkEstimate(await estimateOf(callId).trainer(trainer)(toTrainerJob(job))) };
+    }),
+    estimateGrading: unary(async ({ callId, uses, options = {}, answers }) => {
+      const count = answers === undefined ? undefined : Number(answers);
+      const estimate = await estimateOf(callId).grader({ uses, with: options }, count);
+      return { estimate: estimate && fromPaidEstimate(estimate) };
+    }),
+    findKeptFolders: unary(async ({ callId, of = {} }) => {
+      const { own, others } = await estimateOf(callId).kept(of);
+      return { own, others: [...others] };
     }),
     gradeAnswers: unary(async (request) => ({ grades: await gradeAnswers(stageOf(request.callId), request) })),
     emitEvents: unary(async ({ callId, events }) => {

@@ -5,7 +5,7 @@ import type { Artifact, TableArtifact } from '../../artifacts/artifact.js';
 import { UserError } from '../../errors.js';
 import type { Event } from '../../events/catalogue.js';
 import type { StageContext, StageEvent } from '../definitions.js';
-import type { EstimateJob, TrainerJob } from '../estimate.js';
+import type { StageEstimateContext } from '../estimate.js';
 import type { Log } from '../log.js';
 import type { Reservation, Spending, SpendingRequest, Spent } from '../spending.js';
 
@@ -26,8 +26,8 @@ export interface HostedCall {
   readonly spending?: HostedSpending;
   /** Of a grader alone; that of a stage is its context's. */
   keptFolder?(of: object): Promise<string>;
-  /** Of an estimate alone: what some work would take of a trainer; notes say where that is not known. */
-  estimateJob?(trainer: string, job: TrainerJob): ReturnType<EstimateJob>;
+  /** Of an estimate alone. */
+  readonly estimate?: Pick<StageEstimateContext, 'trainer' | 'grader' | 'kept'>;
   /** @throws UserError `artifact_missing` and its like */
   openArtifact?(uri: string): Promise<Artifact | TableArtifact>;
   /** Of a sink alone: the log of a run. */

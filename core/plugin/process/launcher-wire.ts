@@ -4,17 +4,19 @@ import {
   Transport,
 } from '../../generated/simmer/plugin/v1/launcher.js';
 import type { ResourcesNeeded } from '../../generated/simmer/plugin/v1/planning.js';
+import { present } from '../../present.js';
 import type { Resources } from '../resources.js';
 import { brokeContract } from './broke-contract.js';
 
 /** @throws UserError `plugin_broke_contract` */
-export function toLaunchSettings({ transport, startSeconds }: ResolveLaunchResponse) {
+export function toLaunchSettings({ transport, startSeconds, processes }: ResolveLaunchResponse) {
   if (startSeconds !== undefined && !(startSeconds > 0 && Number.isFinite(startSeconds))) {
     throw brokeContract(`gave a trainer ${startSeconds} seconds to start`);
   }
+  if (processes === 0) throw brokeContract('would start a trainer as no process at all');
   return {
     transport: transport === Transport.TRANSPORT_TCP ? ('tcp' as const) : ('unix' as const),
-    ...(startSeconds === undefined ? {} : { startSeconds }),
+    ...present({ startSeconds, processes }),
   };
 }
 

@@ -108,6 +108,10 @@ export function fromWorkEstimate(estimate: WorkEstimate): WorkEstimateMessage {
   };
 }
 
+export function fromPaidEstimate({ usd, ...work }: PaidEstimate): GradingEstimateMessage {
+  return { work: fromWorkEstimate(work), usd };
+}
+
 /** @throws UserError `request_invalid` */
 export function toTrainerJob(job: EstimateJobRequest['job']): TrainerJob {
   switch (job?.$case) {

@@ -23,7 +23,7 @@ import type { PlanObjection, RecipeTree } from '../hooks.js';
 import type { Resources } from '../resources.js';
 import { brokeContract } from './broke-contract.js';
 import { toObjections, toRecipeTree } from './hook-wire.js';
-import { toLaunchSettings, toProcessId } from './launcher-wire.js';
+import { fromResources, toLaunchSettings, toProcessId } from './launcher-wire.js';
 import { toOptionProblems, toPaidEstimate, toResources, toWorkEstimate } from './planning-wire.js';
 import { fromEstimatePlace, fromTrainerJob } from './trainer-wire.js';
 import { plainJson, toGrade } from './wire.js';
@@ -154,8 +154,10 @@ export class PluginClient {
   async resolveLaunch(
     launcher: string,
     options: Readonly<Record<string, unknown>>,
-  ): Promise<{ readonly transport: 'unix' | 'tcp'; readonly startSeconds?: number }> {
-    const request = { launcher, options: plainJson(options) };
+    resources?: Resources,
+  ): Promise<ReturnType<typeof toLaunchSettings>> {
+    const needed = resources === undefined ? undefined : fromResources(resources);
+    const request = { launcher, options: plainJson(options), resources: needed };
     return toLaunchSettings(await this.#unary('ResolveLaunch', this.#client.resolveLaunch, request));
   }
 

@@ -3,6 +3,7 @@ import type { LauncherDescription } from '../../generated/simmer/plugin/v1/launc
 import { attachToProcess } from '../../process/attach-to-process.js';
 import { endsWithin, signalGroup, signalProcess } from '../../process/terminate.js';
 import type { LaunchedProcess, LauncherDefinition } from '../definitions.js';
+import type { Resources } from '../resources.js';
 import { optionsFromJsonSchema } from './json-schema-options.js';
 import type { KeptProcess } from './kept-process.js';
 import { fromResources } from './launcher-wire.js';
@@ -31,7 +32,8 @@ export function processLauncher(
   const ask = <T>(what: string, call: (process: PluginProcess) => Promise<T>, extraSeconds = 0) =>
     kept.ask(`${what} ${uses}`, call, { isPlanning: false, extraSeconds });
 
-  const resolved = (options: Options) => ask('Resolving', ({ client }) => client.resolveLaunch(name, options));
+  const resolved = (options: Options, resources?: Resources) =>
+    ask('Resolving', ({ client }) => client.resolveLaunch(name, options, resources));
 
   const watched = async (pid: number, options: Options): Promise<LaunchedProcess> => {
     const found = await attachToProcess(pid);
@@ -59,6 +61,7 @@ export function processLauncher(
       ? {
           transport: async (options) => (await resolved(options)).transport,
           startSeconds: async (options) => (await resolved(options)).startSeconds ?? standingStartSeconds,
+          processes: async (options, resources) => (await resolved(options, resources)).processes,
         }
       : {}),
     async launch({ command, resources, devices = [], stdoutFile, stderrFile, log }, options) {

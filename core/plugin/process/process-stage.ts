@@ -77,7 +77,7 @@ async function estimateInProcess(
   context: StageEstimateContext,
 ): Promise<StageEstimate | undefined> {
   const callId = randomUUID();
-  using _served = host.serve({ id: callId, estimateJob: (trainer, job) => context.trainer(trainer)(job) });
+  using _served = host.serve({ id: callId, estimate: context });
   const { inputs, recipeFolder, cacheFolder } = context;
   const about = { callId, stage: name, inputs: fromInputFacts(inputs), recipeFolder, cacheFolder };
   const estimate = await client.estimateStage({ ...about, options: plainJson(options) });

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { TrainerDescription } from '../../generated/simmer/plugin/v1/trainer.js';
+import { present } from '../../present.js';
 import type { PrepareContext, TrainerCommand, TrainerDefinition } from '../definitions.js';
 import { namedFailure } from './failure.js';
 import { optionsFromJsonSchema } from './json-schema-options.js';
@@ -21,7 +22,7 @@ export function processTrainer(
   uses: string,
   kept: KeptProcess,
 ): TrainerDefinition {
-  const { name, extensionsSchema, hasResources, hasEstimate, calibration } = described;
+  const { name, extensionsSchema, hasResources, hasEstimate, calibration, gpusPerProcess } = described;
   return {
     description: described.description,
     options: optionsFromJsonSchema(described.optionsSchema, plugin.called, `the options of the trainer "${name}"`),
@@ -31,6 +32,7 @@ export function processTrainer(
     resources: hasResources
       ? (options) => kept.ask(`The resources of ${uses}`, ({ client }) => client.trainerResources(name, options))
       : () => toResources(described.resources),
+    ...present({ gpusPerProcess }),
     relevantVersions: (options, where) =>
       kept.ask(`Reading the versions of ${uses}`, ({ client }) => client.trainerVersions(name, options, where)),
     ...(hasEstimate

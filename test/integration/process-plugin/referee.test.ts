@@ -2,6 +2,8 @@ import { basename, join } from 'node:path';
 import { defaultCacheFolder, definePlugin, defineStage, z } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { expect, it } from 'vitest';
+import { ArtifactStore } from '../../../core/artifacts/artifact-store.js';
+import { estimatePlan } from '../../../core/engine/estimate-plan.js';
 
 /** Has two answers graded, and reports what was said of them. */
 const asking = definePlugin({
@@ -38,6 +40,20 @@ const harnessOf = () =>
   });
 
 const recipe = (given = '', budget = '') => `name: g\n${budget}\nstages: { graded: { uses: asking/ask${given} } }`;
+
+it('a stage in Python estimates what a grader takes, and knows what was paid for', async () => {
+  await using harness = await harnessOf();
+  const store = await ArtifactStore.open(harness.home);
+  const matches = (day: number) =>
+    `name: g\nstages: { match: { uses: referee/match, with: { day: ${day}, grader: { with: { usd: 0.5 } } } } }`;
+  const forecast = async (day: number) => {
+    const plan = await harness.plan(matches(day));
+    return (await estimatePlan(plan, harness.catalog, store, harness.settings))[0];
+  };
+  expect(await forecast(1)).toMatchObject({ usd: 1.5, notes: ['None []'] });
+  expect((await harness.run(matches(1))).outcome.status).toBe('completed');
+  expect(await forecast(2)).toMatchObject({ usd: 1.5, notes: ["None ['1:0']"] });
+}, 60_000);
 
 it('a grader in Python logs, pays below the budget, and keeps what it was told for later runs', async () => {
   await using harness = await harnessOf();

@@ -107,6 +107,26 @@ it('a trainer in Python is planned, estimated, prepared, launched and trained wi
   expect(await processIdentity(started!.data.pid)).toBeUndefined();
 }, 120_000);
 
+it('a launcher and a trainer in Python have a recipe refused that pays for GPUs which they do not use', async () => {
+  await using harness = await RunHarness.create({
+    plugins: [base],
+    listedPlugins: [join(import.meta.dirname, 'trains')],
+    withBuiltIn: true,
+    resources: { gpus: 4 },
+    cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
+  });
+  const own = { node: process.execPath, program: fakeTrainerProgram() };
+  const holding = (gpus: number) =>
+    recipe.replace(
+      'fake-trainer/fake',
+      `trains/borrowed, with: ${JSON.stringify(own)}, launcher: trains/here, resources: { gpus: ${gpus} }`,
+    );
+  await expect(harness.plan(holding(4))).rejects.toMatchObject({
+    problems: [{ code: 'gpus_unused', message: expect.stringContaining('starts one process, which can use 2') }],
+  });
+  expect((await harness.plan(holding(2))).trainers.student?.resources).toMatchObject({ gpus: 2 });
+}, 120_000);
+
 it('a grader in Python says what grading will take', async () => {
   await using harness = await RunHarness.create({
     plugins: [],

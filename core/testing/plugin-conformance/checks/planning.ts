@@ -86,7 +86,8 @@ async function estimated(
 ): Promise<unknown> {
   const callId = randomUUID();
   const { folder } = bench.options;
-  using _served = host.serve({ id: callId, estimateJob: async () => ({}) });
+  const known = { trainer: () => async () => ({}), grader: async () => undefined, kept: async () => ({ others: [] }) };
+  using _served = host.serve({ id: callId, estimate: known });
   const estimate = await client.estimateStage({
     ...{ callId, stage: name, options: plainJson(options), recipeFolder: folder, cacheFolder: folder },
     inputs: Object.fromEntries(inputs.map((input) => [input.name, { facts: [] }])),

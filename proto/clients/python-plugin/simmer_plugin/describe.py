@@ -35,7 +35,7 @@ def description_of(plugin: Plugin) -> pb.DescribeResponse:
                 name=name,
                 description=entry.description,
                 options_schema=_schema(entry.options),
-                has_resolve=entry.reach is not None,
+                has_resolve=entry.reach is not None or entry.processes is not None,
             )
             for name, entry in plugin.launchers.items()
         ],
@@ -89,6 +89,7 @@ def _trainer(name: str, entry: TrainerEntry) -> trainer_pb2.TrainerDescription:
         resources=None if callable(needed) else resources_message(needed),
         has_resources=callable(needed),
         has_estimate=entry.estimate is not None,
+        gpus_per_process=entry.gpus_per_process,
         extensions_schema=None if entry.extensions is None else _extensions(entry.extensions),
         calibration=[
             trainer_pb2.CalibrationRun(

@@ -18,7 +18,7 @@ from simmer_plugin.generated.simmer.trainer.v1 import trainer_pb2
 from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking, request_message, sample_of
 from simmer_plugin.grading import Grade, GradeItem, grade_of, item_message
 from simmer_plugin.inspection import InspectedRow, TrainerInfo, info_of, row_of
-from simmer_plugin.planning import WorkEstimate, work_of
+from simmer_plugin.planning import GradingEstimate, KeptFolders, WorkEstimate, grading_of, work_of
 from simmer_plugin.structs import struct_of
 
 _MESSAGE_BYTES = 64 * 1024 * 1024
@@ -226,6 +226,19 @@ class HostCalls:
     def estimate_job(self, request: host_pb2.EstimateJobRequest) -> WorkEstimate:
         request.call_id = self._call_id
         return work_of(self._ask(self._connection.stub.EstimateJob, request).estimate)
+
+    def estimate_grading(self, uses: str, options: Mapping[str, Any], answers: int | None) -> GradingEstimate | None:
+        request = host_pb2.EstimateGradingRequest(
+            call_id=self._call_id, uses=uses, options=struct_of(options), answers=answers
+        )
+        answer = self._ask(self._connection.stub.EstimateGrading, request)
+        return grading_of(answer.estimate) if answer.HasField("estimate") else None
+
+    def find_kept_folders(self, of: Mapping[str, Any]) -> KeptFolders:
+        request = host_pb2.FindKeptFoldersRequest(call_id=self._call_id, of=struct_of(of))
+        found = self._ask(self._connection.stub.FindKeptFolders, request)
+        own = Path(found.own) if found.HasField("own") else None
+        return KeptFolders(own, [Path(other) for other in found.others])
 
     def grade(self, uses: str, options: Mapping[str, Any], items: Sequence[GradeItem]) -> list[Grade]:
         request = host_pb2.GradeAnswersRequest(

@@ -32,7 +32,12 @@ class LauncherCalls:
         entry = self._entry(request.launcher, context)
         options = options_of(entry.options, request.options, context)
         reach = Reach() if entry.reach is None else entry.reach(options)
-        return pb.ResolveLaunchResponse(transport=_TRANSPORTS[reach.transport], start_seconds=reach.start_seconds)
+        processes = None
+        if entry.processes is not None and request.HasField("resources"):
+            processes = entry.processes(options, resources_of(request.resources))
+        return pb.ResolveLaunchResponse(
+            transport=_TRANSPORTS[reach.transport], start_seconds=reach.start_seconds, processes=processes
+        )
 
     @answering
     def Launch(self, request: pb.LaunchRequest, context: grpc.ServicerContext) -> pb.LaunchResponse:

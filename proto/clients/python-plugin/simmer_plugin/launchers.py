@@ -62,6 +62,7 @@ class Launcher(Protocol):
 
 MakeLauncher = Callable[[Any], Launcher]
 ReachFunction = Callable[[Any], Reach]
+ProcessesFunction = Callable[[Any, Resources], int]
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class LauncherEntry:
     options: type[BaseModel]
     make: MakeLauncher
     reach: ReachFunction | None
+    processes: ProcessesFunction | None
 
 
 def start_detached(request: LaunchRequest) -> int:

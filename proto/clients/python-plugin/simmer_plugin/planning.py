@@ -11,6 +11,7 @@ from google.protobuf import json_format
 
 from simmer_plugin.generated.simmer.plugin.v1 import host_pb2, planning_pb2
 from simmer_plugin.generated.simmer.trainer.v1 import trainer_pb2
+from simmer_plugin.options import GraderChoice
 from simmer_plugin.structs import struct_of
 
 #: What is known of an artifact that may not exist yet. Of tables: `rows`, `tokensPerRow`, `lengthSpread`; of models:
@@ -126,10 +127,26 @@ class GradingEstimate:
     usd: float | None = None
 
 
+@dataclass(frozen=True)
+class KeptFolders:
+    """Folders of what was paid for."""
+
+    #: The stage's own: an attempt of it did not come to its end. None also where its inputs are not there yet.
+    own: Path | None = None
+    #: Those of its runs with other inputs. Which of it serves this one only its run finds out.
+    others: Sequence[Path] = ()
+
+
 class EstimateHost(Protocol):
-    """Who knows what the trainers of a recipe can do."""
+    """Who knows what the trainers and graders of a recipe take, and what was paid for."""
 
     def estimate_job(self, request: host_pb2.EstimateJobRequest) -> WorkEstimate: ...
+
+    def estimate_grading(
+        self, uses: str, options: Mapping[str, Any], answers: int | None
+    ) -> GradingEstimate | None: ...
+
+    def find_kept_folders(self, of: Mapping[str, Any]) -> KeptFolders: ...
 
 
 class EstimateContext:
@@ -182,11 +199,12 @@ class EstimateContext:
         tokens_per_prompt: int,
         longest_sequence: int,
         batch_size: int | None = None,
+        precision: str | None = None,
     ) -> WorkEstimate:
         """What generation would take of a trainer of the recipe; where its plugin cannot say, the notes do.
 
         prompts: None where nobody knows how many. tokens_per_prompt: decoded for each, at most. longest_sequence: its
-        prompt included.
+        prompt included. precision: of the weights, as trainer.proto names it; None: as in the model.
         """
         job = planning_pb2.GenerationJob(
             model=struct_of(model),
@@ -194,8 +212,20 @@ class EstimateContext:
             tokens_per_prompt=tokens_per_prompt,
             longest_sequence=longest_sequence,
             batch_size=batch_size,
+            precision=precision,
         )
         return self._host.estimate_job(host_pb2.EstimateJobRequest(trainer=trainer, generation=job))
+
+    def grading(self, grader: GraderChoice, answers: int | None) -> GradingEstimate | None:
+        """What grading would take by a grader; None where it costs little.
+
+        grader: the value of an option made by `grader_choice()`. answers: None where nobody knows how many.
+        """
+        return self._host.estimate_grading(grader.uses, grader.options, answers)
+
+    def kept(self, of: Mapping[str, Any]) -> KeptFolders:
+        """What there is of the folder that is `StageContext.kept_folder(of)` of its run, and beside it."""
+        return self._host.find_kept_folders(of)
 
 
 def problem_message(problem: Problem) -> planning_pb2.OptionProblem:
@@ -232,6 +262,11 @@ def estimate_message(estimate: StageEstimate) -> planning_pb2.StageEstimate:
 def grading_message(estimate: GradingEstimate) -> planning_pb2.GradingEstimate:
     """What grading takes, for the wire."""
     return planning_pb2.GradingEstimate(work=work_message(estimate.work), usd=estimate.usd)
+
+
+def grading_of(message: planning_pb2.GradingEstimate) -> GradingEstimate:
+    """What grading takes, from the wire."""
+    return GradingEstimate(work_of(message.work), message.usd if message.HasField("usd") else None)
 
 
 def work_message(work: WorkEstimate) -> planning_pb2.WorkEstimate:

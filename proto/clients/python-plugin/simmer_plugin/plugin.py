@@ -14,7 +14,7 @@ from simmer_plugin.artifacts import Artifact
 from simmer_plugin.context import SinkContext, StageContext
 from simmer_plugin.graders import EstimateGradingFunction, GraderEntry, GraderFunction
 from simmer_plugin.hooks import AfterPlan, AroundStage, BeforePlan, Hooks, OnEvent
-from simmer_plugin.launchers import LauncherEntry, MakeLauncher, ReachFunction
+from simmer_plugin.launchers import LauncherEntry, MakeLauncher, ProcessesFunction, ReachFunction
 from simmer_plugin.planning import CheckContext, EstimateContext, Problem, Resources, StageEstimate
 from simmer_plugin.trainers import (
     CalibrationRun,
@@ -218,6 +218,7 @@ class Plugin:
         estimate: EstimateJobFunction | None = None,
         calibration: Sequence[CalibrationRun] = (),
         extensions: type[BaseModel] | None = None,
+        gpus_per_process: int | None = None,
     ) -> Callable[[PrepareT], PrepareT]:
         """Declares a trainer: a function of options and a `PrepareContext` that returns what starts it.
 
@@ -225,7 +226,8 @@ class Plugin:
         `VersionsContext` that reads, from metadata, the versions that results depend on; they are part of the key by
         which results are reused. resources: what it takes while a stage uses it, or a function of options that says so.
         estimate: a function of options, a job and a place that says what some work will take. extensions: what may be
-        given to its trainings besides hyperparameters, so that recipes are checked against it.
+        given to its trainings besides hyperparameters, so that recipes are checked against it. gpus_per_process: GPUs
+        that each of its processes uses, whatever it holds; None: all that are there.
         """
 
         def declare(function: PrepareT) -> PrepareT:
@@ -238,22 +240,29 @@ class Plugin:
                 estimate,
                 calibration,
                 extensions,
+                gpus_per_process,
             )
             return function
 
         return declare
 
     def launcher(
-        self, *, name: str | None = None, reach: ReachFunction | None = None
+        self,
+        *,
+        name: str | None = None,
+        reach: ReachFunction | None = None,
+        processes: ProcessesFunction | None = None,
     ) -> Callable[[MakeLauncherT], MakeLauncherT]:
         """Declares a launcher: a function of options that returns what starts trainers, attaches to them and ends them.
 
         reach: a function of options that says how Simmer reaches what it starts; without it by a unix socket, within
-        180 seconds.
+        180 seconds. processes: a function of options and of what the trainer is to have that says how many processes of
+        the trainer are started, over all machines: a recipe that pays for more GPUs than they use is refused.
         """
 
         def declare(function: MakeLauncherT) -> MakeLauncherT:
-            entry = LauncherEntry(_description_of(function), _options_of(function, 0), function, reach)
+            options = _options_of(function, 0)
+            entry = LauncherEntry(_description_of(function), options, function, reach, processes)
             self.launchers[name or _name_of(function)] = entry
             return function
 

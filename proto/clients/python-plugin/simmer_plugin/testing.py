@@ -1,4 +1,4 @@
-"""For tests of plugins: runs a stage by itself, without Simmer."""
+"""For tests of plugins: runs a stage, a grader or a sink by itself, without Simmer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,22 @@ import pyarrow.parquet as pq
 from google.protobuf import json_format
 
 from simmer_plugin.artifacts import Artifact, Row, Table, write_parquet
-from simmer_plugin.context import StageContext
+from simmer_plugin.context import SinkContext, StageContext
 from simmer_plugin.generated.simmer.plugin.v1 import event_pb2, host_pb2
 from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking
+from simmer_plugin.graders import GraderContext
 from simmer_plugin.grading import Grade, GradeItem
 from simmer_plugin.inspection import InspectedRow, TrainerInfo
-from simmer_plugin.planning import CheckContext, EstimateContext, Facts, Problem, StageEstimate, WorkEstimate
+from simmer_plugin.planning import (
+    CheckContext,
+    EstimateContext,
+    Facts,
+    GradingEstimate,
+    KeptFolders,
+    Problem,
+    StageEstimate,
+    WorkEstimate,
+)
 from simmer_plugin.plugin import Plugin
 
 Generate = Callable[[Sequence[Prompt], Sampling], Sequence[Sample]]
@@ -87,6 +97,64 @@ def run_stage(
         return StageResult(outputs, host.events, host.spent, host.rows)
 
 
+@dataclass
+class GradingResult:
+    """What a grader found and said."""
+
+    grades: Sequence[Grade]
+    #: As those of a stage.
+    events: list[dict[str, Any]] = field(default_factory=list)
+    #: (source, dollars) of what was settled.
+    spent: list[tuple[str, float | None]] = field(default_factory=list)
+
+
+def grade_answers(
+    plugin: Plugin, grader: str, items: Sequence[GradeItem], *, options: Mapping[str, Any] | None = None
+) -> GradingResult:
+    """Has a grader grade answers, once."""
+    entry = plugin.graders[grader]
+    with tempfile.TemporaryDirectory() as name:
+        host = _TestHost(Path(name), None, None)
+        context = GraderContext(
+            host=host, recipe_folder=Path(name), cache_folder=Path(name), canceled=threading.Event()
+        )
+        grades = entry.grade(items, entry.options.model_validate(options or {}), context)
+        if [grade.id for grade in grades] != [item.id for item in items]:
+            raise AssertionError("a grader gives one grade for each answer, in the order asked")
+        return GradingResult(grades, host.events, host.spent)
+
+
+def run_sink(
+    plugin: Plugin,
+    sink: str,
+    events: Iterable[Mapping[str, Any]],
+    *,
+    run_folder: Path,
+    options: Mapping[str, Any] | None = None,
+    recipe_folder: Path = Path("."),
+) -> str | None:
+    """Opens a sink, gives it events, and closes it. Returns the path of the report that it wrote, if it wrote one.
+
+    events: as lines of `events.jsonl`; `runId`, `sequence` and `time` may be left out.
+    """
+    entry = plugin.sinks[sink]
+    with tempfile.TemporaryDirectory() as name:
+        host = _TestHost(Path(name), None, None)
+        given = entry.options.model_validate(options or {})
+        context: SinkContext[Any] = SinkContext(
+            host=host, options=given, run_id="test", run_folder=run_folder, recipe_folder=recipe_folder
+        )
+        opened = entry.open(context)
+        report = None
+        for sequence, event in enumerate(events, 1):
+            if event["type"] == "run.completed":
+                report = opened.before_completed()
+            whole = {"runId": "test", "sequence": sequence, "time": "2026-01-01T00:00:00.000Z", **event}
+            opened.on_event(json.loads(json.dumps(whole)))
+        opened.close()
+        return report
+
+
 def check_stage(
     plugin: Plugin,
     stage: str,
@@ -111,13 +179,21 @@ def estimate_stage(
     options: Mapping[str, Any] | None = None,
     inputs: Mapping[str, Facts | Sequence[Facts]] | None = None,
     job: WorkEstimate | None = None,
+    grading: GradingEstimate | None = None,
+    kept: KeptFolders | None = None,
 ) -> StageEstimate | None:
-    """What a stage's estimate says. job: what any trainer says that any work would take; None: that it is not known."""
+    """What a stage's estimate says.
+
+    job: what any trainer says that any work would take; None: that it is not known. grading: what any grader says;
+    None: that it costs little. kept: what was paid for; None: nothing.
+    """
     entry = plugin.stages[stage]
     if entry.estimate is None:
         raise AssertionError(f"the stage {stage} has no estimate")
     context = EstimateContext(
-        host=_TestTrainers(job or WorkEstimate(notes=["its plugin does not say what it takes."])),
+        host=_TestForecasts(
+            job or WorkEstimate(notes=["its plugin does not say what it takes."]), grading, kept or KeptFolders()
+        ),
         inputs={name: [given] if isinstance(given, Mapping) else given for name, given in (inputs or {}).items()},
         recipe_folder=Path("."),
         cache_folder=Path("."),
@@ -126,13 +202,21 @@ def estimate_stage(
 
 
 @dataclass(frozen=True)
-class _TestTrainers:
+class _TestForecasts:
     """Says the same of any work."""
 
     job: WorkEstimate
+    grading: GradingEstimate | None
+    kept: KeptFolders
 
     def estimate_job(self, request: host_pb2.EstimateJobRequest) -> WorkEstimate:
         return self.job
+
+    def estimate_grading(self, uses: str, options: Mapping[str, Any], answers: int | None) -> GradingEstimate | None:
+        return self.grading
+
+    def find_kept_folders(self, of: Mapping[str, Any]) -> KeptFolders:
+        return self.kept
 
 
 class _TestHost:

@@ -15,6 +15,7 @@ from simmer_plugin.context import Log
 from simmer_plugin.errors import Canceled
 from simmer_plugin.generated.simmer.plugin.v1 import event_pb2, planning_pb2
 from simmer_plugin.generated.simmer.plugin.v1 import trainer_pb2 as pb
+from simmer_plugin.generated.simmer.trainer.v1 import trainer_pb2
 from simmer_plugin.host import Host
 from simmer_plugin.planning import Facts, Resources, WorkEstimate
 
@@ -99,6 +100,8 @@ class GenerationJob:
     longest_sequence: int
     #: None: the trainer chooses.
     batch_size: int | None = None
+    #: Of the weights, as trainer.proto names it; None: as in the model.
+    precision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,7 @@ class TrainerEntry:
     calibration: Sequence[CalibrationRun]
     #: What may be given to its trainings besides hyperparameters; None: only the trainer knows.
     extensions: type[BaseModel] | None
+    gpus_per_process: int | None
 
 
 def job_of(request: pb.EstimateTrainerJobRequest) -> TrainingJob | GenerationJob:
@@ -165,6 +169,7 @@ def job_of(request: pb.EstimateTrainerJobRequest) -> TrainingJob | GenerationJob
         tokens_per_prompt=generation.tokens_per_prompt,
         longest_sequence=generation.longest_sequence,
         batch_size=generation.batch_size if generation.HasField("batch_size") else None,
+        precision=trainer_pb2.Precision.Name(generation.precision) if generation.precision else None,
     )
 
 

@@ -1,11 +1,25 @@
-"""A grader that is paid: it logs, pays, and keeps what it was told, as a judge does."""
+"""A grader that is paid, and keeps what it was told; and a stage that says beforehand what it costs."""
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
-from simmer_plugin import Grade, GradeItem, GraderContext, Plugin
+from simmer_plugin import (
+    Artifact,
+    EstimateContext,
+    Grade,
+    GradeItem,
+    GraderChoice,
+    GraderContext,
+    GradingEstimate,
+    Plugin,
+    StageContext,
+    StageEstimate,
+    WorkEstimate,
+    grader_choice,
+    report,
+)
 
 plugin = Plugin("referee", "1.0.0")
 
@@ -15,7 +29,12 @@ class Options(BaseModel):
     slow: bool = False
 
 
-@plugin.grader()
+def fee(options: Options, answers: int | None) -> GradingEstimate | None:
+    """By the answer."""
+    return None if answers is None or options.usd is None else GradingEstimate(usd=answers * options.usd)
+
+
+@plugin.grader(estimate=fee)
 def referee(items: Sequence[GradeItem], options: Options, context: GraderContext) -> list[Grade]:
     """Asks a referee who is paid, and remembers what he said."""
     kept = context.kept_folder({"referee": "first"})
@@ -36,6 +55,27 @@ def grade(item: GradeItem, kept: Path, options: Options, context: GraderContext)
     (kept / item.answer).write_text(item.answer)
     request.settle(options.usd, input_tokens=1, output_tokens=1)
     return Grade(item.id, "right" if item.answer == item.gold else "wrong", explanation="Asked.")
+
+
+class Match(BaseModel):
+    grader: GraderChoice = grader_choice("referee/referee")
+    day: int = 1
+
+
+@plugin.stage(outputs={"report": report("The result.")})
+def match(context: StageContext[Match]) -> dict[str, Artifact]:
+    """Keeps something."""
+    (context.kept_folder({"league": "first"}) / "result.txt").write_text("1:0")
+    return {"report": context.write_report({"day": context.options.day})}
+
+
+@plugin.estimate(match)
+def costs(options: Match, context: EstimateContext) -> StageEstimate:
+    """What three answers cost, and what matches there were."""
+    grading = context.grading(options.grader, 3)
+    kept = context.kept({"league": "first"})
+    results = [(folder / "result.txt").read_text() for folder in kept.others]
+    return StageEstimate(WorkEstimate(notes=[f"{kept.own} {results}"]), usd=grading.usd if grading else None)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,9 @@ def rows(options: Program, job: TrainingJob | GenerationJob, place: TrainerPlace
     )
 
 
-@plugin.trainer(versions=versions, resources=Resources(cpus=1), estimate=rows, extensions=Extras)
+@plugin.trainer(
+    versions=versions, resources=Resources(cpus=1), estimate=rows, extensions=Extras, gpus_per_process=2
+)
 def borrowed(options: Program, context: PrepareContext) -> TrainerCommand:
     """Trains with a program that is given."""
     context.log.info(f"prepared {Path(options.program).name}")
@@ -128,7 +130,10 @@ class Here:
         end_group(process_id, grace_seconds)
 
 
-@plugin.launcher(reach=lambda place: Reach("tcp" if place.tcp else "unix", start_seconds=60))
+@plugin.launcher(
+    reach=lambda place: Reach("tcp" if place.tcp else "unix", start_seconds=60),
+    processes=lambda place, resources: 1,
+)
 def here(place: Place) -> Launcher:
     """Starts the trainer on this machine."""
     return Here()

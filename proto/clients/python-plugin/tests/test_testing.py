@@ -1,0 +1,81 @@
+"""What tests of plugins run graders and sinks with."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from simmer_plugin import Grade, GradeItem, GraderContext, Plugin, Sink, SinkContext
+from simmer_plugin.testing import grade_answers, run_sink
+
+plugin = Plugin("trial", "1.0.0")
+
+
+class Options(BaseModel):
+    usd: float = 0.5
+
+
+@plugin.grader()
+def paid(items: Sequence[GradeItem], options: Options, context: GraderContext) -> list[Grade]:
+    """Is paid for each answer."""
+    kept = context.kept_folder({"asked": "somebody"}) / "said.txt"
+    for item in items:
+        context.reserve("somebody", options.usd).settle(options.usd)
+        kept.write_text(item.answer)
+    context.log.info("asked")
+    return [Grade(item.id, "right" if item.answer == item.gold else "wrong") for item in items]
+
+
+@plugin.grader()
+def forgetful(items: Sequence[GradeItem], options: Options) -> list[Grade]:
+    """Forgets the last one."""
+    return [Grade(item.id, "right") for item in items[:-1]]
+
+
+class Notes(Sink):
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def on_event(self, event: Mapping[str, Any]) -> None:
+        self.note(f"{event['sequence']} {event['type']} {event['data']}")
+
+    def before_completed(self) -> str:
+        self.note("asked")
+        return str(self.file)
+
+    def close(self) -> None:
+        self.note("closed")
+
+    def note(self, text: str) -> None:
+        with self.file.open("a") as file:
+            file.write(f"{text}\n")
+
+
+@plugin.sink()
+def notes(context: SinkContext[Options]) -> Sink:
+    """Notes what it is told."""
+    return Notes(context.run_folder / "notes.txt")
+
+
+ITEMS = [GradeItem("1", "4", "4"), GradeItem("2", "4", "5")]
+
+
+def test_a_grader_grades_pays_and_logs() -> None:
+    result = grade_answers(plugin, "paid", ITEMS, options={"usd": 0.25})
+    assert [grade.verdict for grade in result.grades] == ["right", "wrong"]
+    assert result.spent == [("somebody", 0.25), ("somebody", 0.25)]
+    assert result.events == [{"logWritten": {"level": "LOG_LEVEL_INFO", "message": "asked"}}]
+
+
+def test_a_grader_that_forgets_an_answer_is_told() -> None:
+    with pytest.raises(AssertionError, match="one grade for each answer"):
+        grade_answers(plugin, "forgetful", ITEMS)
+
+
+def test_a_sink_gets_events_is_asked_before_the_end_and_closed(tmp_path: Path) -> None:
+    events = [{"type": "stage.started", "stage": "short", "data": {}}, {"type": "run.completed", "data": {"a": 1}}]
+    report = run_sink(plugin, "notes", events, run_folder=tmp_path)
+    assert report == str(tmp_path / "notes.txt")
+    assert Path(report).read_text() == "1 stage.started {}\nasked\n2 run.completed {'a': 1}\nclosed\n"
