@@ -21,17 +21,13 @@ export function addAuthorCommands(program: Command, action: CommandAction): void
         .choices(['typescript', 'python'])
         .default('typescript'),
     )
-    .addOption(
-      new Option('--kind <kind>', 'what it has; in Python a stage')
-        .choices(['stage', 'grader', 'sink'])
-        .default('stage'),
-    )
+    .addOption(new Option('--kind <kind>', 'what it has').choices(['stage', 'grader', 'sink']).default('stage'))
     .option('--folder <folder>', 'where to make it (default: a folder of its name)')
     .option('--json', 'the files as JSON')
     .addHelpText(
       'after',
       '\nExamples:\n  simmer plugin new short-questions\n  simmer plugin new --language python short-questions\n' +
-        '  simmer plugin new --kind sink stage-times',
+        '  simmer plugin new --kind sink stage-times\n  simmer plugin new --language python --kind grader close-enough',
     )
     .action(action(async () => (await import('./commands/plugin-new.js')).pluginNew, { hasNoServer: true }));
   plugin

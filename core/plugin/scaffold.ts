@@ -7,7 +7,7 @@ import { builtInPlugins, pluginPackageFolder, simmerPackage } from './locate.js'
 export const pluginLanguages = ['typescript', 'python'] as const;
 export type PluginLanguage = (typeof pluginLanguages)[number];
 
-/** What a new plugin may contribute, and what its template calls that. In Python there is a template of a stage alone. */
+/** What a new plugin may contribute, and what its template calls that. */
 export const pluginKinds = { stage: 'keep-short', grader: 'close-enough', sink: 'stage-times' } as const;
 export type PluginKind = keyof typeof pluginKinds;
 
@@ -26,7 +26,7 @@ interface ScaffoldOptions {
 /**
  * Makes a plugin that builds, passes its test and runs at once.
  * @returns the files, relative to the folder
- * @throws UserError `invalid_plugin_name`, `folder_not_empty`, `no_such_template`
+ * @throws UserError `invalid_plugin_name`, `folder_not_empty`
  */
 export async function scaffoldPlugin({ name, language, kind, folder }: ScaffoldOptions): Promise<readonly string[]> {
   if (!pluginName.test(name)) {
@@ -66,11 +66,7 @@ export async function scaffoldPlugin({ name, language, kind, folder }: ScaffoldO
 /** Folders whose files together make the plugin. */
 function templatesOf(language: PluginLanguage, kind: PluginKind): readonly string[] {
   const all = join(simmerPackage.root, 'core', 'cli', 'templates', `plugin-${language}`);
-  if (language === 'typescript') return [join(all, 'common'), join(all, kind)];
-  if (kind === 'stage') return [all];
-  throw new UserError('no_such_template', `In Python there is a template of a stage, not of a ${kind}.`, {
-    hint: `docs/writing-a-plugin.md has a ${kind} in Python; \`--language typescript\` has a template of one.`,
-  });
+  return [join(all, 'common'), join(all, kind)];
 }
 
 async function put(file: string, text: string): Promise<void> {

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { glob } from 'tinyglobby';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -79,8 +79,28 @@ describe('a plugin that `simmer plugin new` made', () => {
     300_000,
   );
 
+  it('leaves the others be where one is broken, and is told of by its name', async () => {
+    const broken = join(installed.folder, 'node_modules/broken-plugin');
+    await mkdir(broken);
+    await writeFile(
+      join(broken, 'package.json'),
+      '{"name":"broken-plugin","keywords":["simmer-plugin"],"type":"module"}',
+    );
+    await writeFile(join(broken, 'index.js'), 'throw new Error("not today");');
+    expect(await installed.stagesOf('short-words')).toEqual(['keep-short']);
+    const program = join(installed.folder, 'node_modules/simmerkit/dist/core/cli/main.js');
+    const said = await run(
+      'sh',
+      ['-c', `"${process.execPath}" "${program}" plugins 2>&1 >/dev/null`],
+      installed.folder,
+    );
+    expect(said).toContain('The plugin broken-plugin is left out: Plugin broken-plugin failed to load: not today');
+    await rm(broken, { recursive: true });
+  });
+
   it('in Python works at once, and from its own package', async () => {
     const folder = await installed.author('short-snakes', 'python');
+    expect(await installed.pythonTests(folder)).toMatch(/^Ran 1 test in .*\n\nOK$/m);
     const events = (await installed.simmer(['run', 'recipe.yaml', '--json'], folder)).trim().split('\n');
     expect(JSON.parse(events.at(-1) ?? '')).toMatchObject({ type: 'run.completed' });
     const files = await installed.packAndInstall('short-snakes', folder);
@@ -99,31 +119,35 @@ describe('a plugin that `simmer plugin new` made', () => {
     expect(await installed.runRecipe('short-snakes')).toMatchObject({ type: 'run.completed' });
   }, 300_000);
 
+  it.each([
+    ['grader', 'close-enough', ['answers.jsonl']],
+    ['sink', 'stage-times', []],
+  ] as const)(
+    'in Python with a %s keeps the contract, passes its test, and works at once and from its own package',
+    async (kind, contribution, more) => {
+      const name = `snake-${kind}`;
+      const module = name.replace('-', '_');
+      const folder = await installed.author(name, 'python', kind);
+      expect(await installed.simmer(['plugin', 'verify', '.'], folder)).toContain('keeps the contract');
+      expect(await installed.pythonTests(folder)).toMatch(/^Ran 1 test in .*\n\nOK$/m);
+      const files = await installed.packAndInstall(name, folder);
+      const expected = ['README.md', 'package.json', 'recipe.yaml', 'requirements.txt', 'simmer-plugin.yaml', ...more];
+      expect(files.toSorted()).toEqual([...expected, `${module}.py`].toSorted());
+      expect(await installed.simmer(['plugins', `${name}/${contribution}`])).toContain(`a ${kind}, ${name} 0.1.0`);
+      const recipe = `node_modules/${name}/recipe.yaml`;
+      const events = (await installed.simmer(['run', recipe, '--json']))
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+      expect(events.at(-1)).toMatchObject({ type: 'run.completed' });
+      expect(events.filter(({ type }) => type === 'sink.failed')).toEqual([]);
+    },
+    300_000,
+  );
+
   it('is refused a name or a place that does not do', async () => {
     await expect(installed.simmer(['plugin', 'new', 'My Plugin'])).rejects.toThrow('error[invalid_plugin_name]');
     await expect(installed.simmer(['plugin', 'new', 'curation'])).rejects.toThrow('There is a plugin "curation"');
-    const grader = ['plugin', 'new', 'x', '--kind', 'grader', '--language', 'python'];
-    await expect(installed.simmer(grader)).rejects.toThrow(
-      'In Python there is a template of a stage, not of a grader.',
-    );
     await expect(installed.simmer(['plugin', 'new', 'x', '--folder', '.'])).rejects.toThrow('error[folder_not_empty]');
-  });
-
-  it('leaves the others be where one is broken, and is told of by its name', async () => {
-    const broken = join(installed.folder, 'node_modules/broken-plugin');
-    await mkdir(broken);
-    await writeFile(
-      join(broken, 'package.json'),
-      '{"name":"broken-plugin","keywords":["simmer-plugin"],"type":"module"}',
-    );
-    await writeFile(join(broken, 'index.js'), 'throw new Error("not today");');
-    expect(await installed.stagesOf('short-words')).toEqual(['keep-short']);
-    const program = join(installed.folder, 'node_modules/simmerkit/dist/core/cli/main.js');
-    const said = await run(
-      'sh',
-      ['-c', `"${process.execPath}" "${program}" plugins 2>&1 >/dev/null`],
-      installed.folder,
-    );
-    expect(said).toContain('The plugin broken-plugin is left out: Plugin broken-plugin failed to load: not today');
   });
 });

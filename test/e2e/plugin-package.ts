@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { defaultCacheFolder, preparePythonEnvironment } from 'simmerkit';
 import { root } from '../python/check-python.js';
 
 const execute = promisify(execFile);
@@ -68,6 +69,22 @@ export class InstalledSimmer implements AsyncDisposable {
       await symlink(join(root, 'node_modules/.bin/tsc'), join(modules, '.bin/tsc'));
     }
     return folder;
+  }
+
+  /** Runs the tests of a plugin in Python as its README says, in an environment as Simmer's own. @returns what they print */
+  async pythonTests(folder: string): Promise<string> {
+    const quiet = { debug() {}, info() {}, warning() {}, error() {} };
+    const cacheFolder = process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env);
+    const { signal } = new AbortController();
+    const { python, env } = await preparePythonEnvironment({
+      name: 'plugin',
+      lockFile: join(folder, 'requirements.txt'),
+      cacheFolder,
+      packageFolders: [folder, join(this.folder, 'node_modules/simmerkit/proto/clients/python-plugin')],
+      context: { log: quiet, signal, cacheFolder, recipeFolder: folder, emit: async () => {} },
+    });
+    const { stderr } = await execute(python, ['-m', 'unittest'], { cwd: folder, env: { ...process.env, ...env } });
+    return stderr;
   }
 
   /** Packs a plugin and installs it beside simmerkit. @returns the files of its package */
