@@ -59,6 +59,7 @@ export function runScopes(core: Container): OpenRunScope {
           runFolder: request.runFolder,
           plan: request.plan,
           isResumed: request.isResumed,
+          isAttended: request.cancelSignal !== undefined,
           ...(request.capacity === undefined ? {} : { capacity: request.capacity }),
           ...(request.budgetChange === undefined ? {} : { budgetChange: request.budgetChange }),
           warnings: [...request.warnings, ...standing.warnings, ...(droppedBytes === 0 ? [] : [torn])],

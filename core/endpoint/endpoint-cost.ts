@@ -61,6 +61,7 @@ export function costOf({ input, output }: Tokens, price: TokenPrice): number {
 
 /** What a server did: it answered, with a status of its own, or the request broke off with a cause. */
 export type EndpointEnd =
+  | { readonly kind: 'neverSent' }
   | { readonly kind: 'answered'; readonly body: unknown }
   | { readonly kind: 'refused'; readonly status: number }
   | { readonly kind: 'brokenOff'; readonly cause: unknown };
@@ -83,6 +84,8 @@ export function mayBeBilled(end: EndpointEnd): boolean {
 function tokensOf(end: EndpointEnd, most: Tokens): Tokens {
   const none = { input: 0, output: 0 };
   switch (end.kind) {
+    case 'neverSent':
+      return none;
     case 'answered':
       return usageOf(end.body) ?? most;
     case 'refused':

@@ -3,6 +3,8 @@ import type { Agent, Response } from 'undici';
 import { UserError } from '../errors.js';
 import { redactor } from '../events/redaction.js';
 import { formatBytes } from '../figures.js';
+import type { Reservation } from '../plugin/spending.js';
+import { present } from '../present.js';
 import { longestTimer } from '../process/longest-timer.js';
 import { readSecret } from '../secrets.js';
 import { shortened } from '../shortened-text.js';
@@ -24,6 +26,7 @@ export interface EndpointOptions {
   readonly retries: number;
   /** Requests are spaced so that no more are begun in a minute. @default unlimited */
   readonly requestsPerMinute?: number | undefined;
+  /** Aborted: nothing more is begun. What may cost something and was sent is still waited for, as its reservation says. */
   readonly signal: AbortSignal;
   /** Each POST, made again or not, first sets aside the most that it can cost. @default nothing is counted */
   readonly cost?: EndpointCost | undefined;
@@ -99,8 +102,11 @@ export class OpenAiEndpoint {
     const headers = { ...this.authorization(), ...(body === undefined ? {} : { 'content-type': 'application/json' }) };
     const { fetch } = await import('undici');
     this.agent ??= await openAgent();
-    const settle = body === undefined ? () => {} : await this.setAside(body);
-    const limit = timeLimit(timeoutMilliseconds, signal);
+    signal.throwIfAborted();
+    const { settle, dropped = signal } = await this.setAside(body);
+    if (signal.aborted) settle({ kind: 'neverSent' });
+    signal.throwIfAborted();
+    const limit = timeLimit(timeoutMilliseconds, dropped);
     let response: Response;
     let text: string | undefined;
     try {
@@ -116,7 +122,6 @@ export class OpenAiEndpoint {
       const cause = (error as Error).cause;
       const end = { kind: 'brokenOff', cause } as const;
       settle(end);
-      signal.throwIfAborted();
       const why = cause instanceof Error ? cause.message : (error as Error).message;
       throw new PassingFailure(
         new UserError('endpoint_unreachable', `${url} did not answer: ${why}.`, {
@@ -160,14 +165,17 @@ export class OpenAiEndpoint {
     return answer;
   }
 
-  /** Sets aside the most that a request can cost. @returns takes what became of it */
-  private async setAside(body: Readonly<Record<string, unknown>>): Promise<(end: EndpointEnd) => void> {
+  /** Sets aside the most that a request can cost. `settle` takes what became of it. */
+  private async setAside(
+    body: EndpointBody | undefined,
+  ): Promise<Pick<Reservation, 'dropped'> & { settle(end: EndpointEnd): void }> {
     const { cost } = this.options;
-    if (cost === undefined) return () => {};
+    if (cost === undefined || body === undefined) return { settle() {} };
     const { price, source, spending } = cost;
     const most = mostTokens(body);
     const reservation = await spending.reserve({ source, usd: price && costOf(most, price) });
-    return (end) => reservation.settle(spentOn(end, most, price));
+    const settle = (end: EndpointEnd) => reservation.settle(spentOn(end, most, price));
+    return { settle, ...present({ dropped: reservation.dropped }) };
   }
 
   /** Waits until `requestsPerMinute` and what the server asked for let another request begin. */

@@ -9,6 +9,7 @@ import { present } from '../present.js';
 import { type BudgetLimits, changedLimits, defaultReserve } from '../recipe/budget.js';
 import { canonicalJson } from '../recipe/canonical-json.js';
 import { type Activity, budgetReached, type Standing, secondsLeft, secondsToEnd } from './budget-limits.js';
+import { PaidRequests, patienceMinutes } from './paid-requests.js';
 import { RunEnding } from './run-ending.js';
 import { RunRecorder } from './run-recorder.js';
 import type { RunInfo } from './run-scope.js';
@@ -57,6 +58,7 @@ export class BudgetGuard {
   readonly #askers = new Map<string, Asker>();
   /** Holder to when it was asked to end. */
   readonly #stopping = new Map<string, number>();
+  readonly #paid = new PaidRequests();
   #toldAt = this.#clock.now();
   #reserved = 0;
   #trainings = 0;
@@ -77,7 +79,7 @@ export class BudgetGuard {
     this.#ledger = new SpendingLedger(spending);
     const planned = limitsOf(run.plan.budget ?? {});
     this.#limits = changedLimits(spending.limits ?? planned, run.budgetChange ?? {});
-    ending.signal.addEventListener('abort', () => this.#wake(), { once: true });
+    ending.signal.addEventListener('abort', () => this.#endEarly(), { once: true });
   }
 
   /** Tells the limits, and begins to look. After `run.started`. */
@@ -182,6 +184,7 @@ export class BudgetGuard {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#looking);
+    this.#paid.drop();
     await this.#tellAll(this.#clock.now());
   }
 
@@ -197,11 +200,15 @@ export class BudgetGuard {
     await this.#begin(source, reserved);
     this.#askers.set(source, asker);
     await this.#tellReserved();
+    const isPaid = most === undefined || most > 0;
+    if (isPaid) this.#paid.begin();
     let isSettled = false;
     return {
+      ...(isPaid ? { dropped: this.#paid.dropped } : {}),
       settle: (spent: Spent) => {
         if (isSettled) return;
         isSettled = true;
+        if (isPaid) this.#paid.end();
         // Where it says nothing that can be counted, it cost the most that it could.
         let counted: Spent = { usd: reserved };
         try {
@@ -240,6 +247,18 @@ export class BudgetGuard {
       await this.#recorder.emit({ type: 'budget.reserved', data: { usd: this.#reserved } });
     }
     await told;
+  }
+
+  /** Nothing new is asked for. What is asked already is paid for, whether somebody waits for it or not. */
+  #endEarly(): void {
+    this.#wake();
+    const replies = this.#paid.waitForLast();
+    if (replies === 0) return;
+    const [what, them] = replies === 1 ? ['a reply that is', 'it'] : [`${replies} replies that are`, 'them'];
+    const drop = this.#run.isAttended ? `; a second Ctrl-C drops ${them}` : '';
+    this.#recorder
+      .log({ source: 'engine' })
+      .warning(`Waiting for ${what} paid for, at most ${patienceMinutes} minutes${drop}.`);
   }
 
   #wake(): void {
@@ -290,10 +309,11 @@ export class BudgetGuard {
     await this.#recorder.emit({ type: 'budget.spent', ...asker, data: { ...slice, total } });
   }
 
-  /** Ends what does not end by itself: an older checkpoint is better than a bill that is too high. */
+  /** Ends what does not end by itself: an older checkpoint, or a reply lost, is better than a bill that is too high. */
   #kill(): void {
     if (this.#isKilling) return;
     this.#isKilling = true;
+    this.#paid.drop();
     for (const { name, kill } of this.#holders.values()) {
       if (kill === undefined) continue;
       this.#recorder

@@ -29,6 +29,8 @@ export interface RunInfo {
   readonly capacity?: Capacity;
   /** Limits of the budget that this core was asked to change. */
   readonly budgetChange?: BudgetChange;
+  /** Somebody is before it: Ctrl-C stops it, and a second one ends its process. */
+  readonly isAttended: boolean;
 }
 
 /** A sink of a run: one that a plugin opens, or one that the caller has at hand. */

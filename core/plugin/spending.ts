@@ -16,6 +16,11 @@ export interface Spent {
 
 /** Dollars set aside for one request. */
 export interface Reservation {
+  /**
+   * Aborted when what was asked for is waited for no longer: some time after the signal of the stage, for it is paid for all
+   * the same. Absent: it costs nothing, and ends with the signal of the stage.
+   */
+  readonly dropped?: AbortSignal;
   /** Tells what it did cost, once it is over, well or badly. Where nobody can know that, it cost the most that it could. */
   settle(spent: Spent): void;
 }

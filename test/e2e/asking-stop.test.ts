@@ -1,0 +1,141 @@
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
+import { expect, it } from 'vitest';
+import { eventsIn, startSimmer, workFolder } from './cli-process.js';
+
+const questions = 24;
+const concurrency = 4;
+/** Ctrl-C comes with so many requests, over all runs. */
+const stopsAt = [6, 16];
+
+const who = (url: string) =>
+  `url: "${url}", model: teacher, concurrency: ${concurrency}, price: { inputPerMillion: 1, outputPerMillion: 2 }`;
+const distilled = (url: string) => `uses: curation/distill, with: { ${pool}, ${who(url)} }`;
+const pool = `dataset: "\${{ stages.pool.dataset }}"`;
+/** Stages that ask servers. */
+const asking: Readonly<Record<string, (url: string) => string>> = {
+  distill: distilled,
+  'distill without a price': (url) => distilled(url).replace(/, price: \{[^}]*\}/, ''),
+  'a judge': (url) =>
+    `uses: curation/verify, with: { ${pool}, column: question, goldColumn: answer, grader: { uses: eval/judge, with: { ${who(url)} } } }`,
+};
+
+const recipe = (name: string, url: string) => `
+name: asked
+stages:
+  pool: { uses: curation/load, with: { sources: { pool: { path: pool.jsonl } } } }
+  asked: { ${asking[name]?.(url)} }
+`;
+
+interface Request {
+  readonly url: string;
+  readonly body: string;
+}
+
+/** Says something to everything that a stage may ask, if it does not fail. */
+function answer({ url, body }: Request): unknown {
+  if (url.endsWith('/models')) return { data: [{ id: 'teacher' }] };
+  const usage = { prompt_tokens: 10, completion_tokens: 4 };
+  if (url.endsWith('/chat/completions')) {
+    const content = body.includes('Is the answer below') ? 'Yes' : 'A';
+    return { choices: [{ finish_reason: 'stop', message: { content, reasoning_content: 'thinking' } }], usage };
+  }
+  return { choices: [{ finish_reason: 'length', text: 'abcd' }], usage };
+}
+
+it.each(Object.keys(asking))(
+  'Ctrl-C in the middle of %s loses no reply that the server was under way with',
+  async (name) => {
+    const asked: string[] = [];
+    /** What was answered whole, and so is paid for. */
+    const paid: string[] = [];
+    let stop = () => {};
+    /** From when the run is told to stop until it waits for what is under way. */
+    let stopping: Promise<unknown> = Promise.resolve();
+    const respond = async (request: Request, response: ServerResponse) => {
+      const isCounted = !request.url.endsWith('/models') && !request.url.endsWith('/tokenize');
+      if (isCounted) {
+        asked.push(request.body);
+        if (stopsAt.includes(asked.length)) stop();
+        await wait(20 * (asked.length % 5));
+        await stopping;
+        if (asked.length % 9 === 0) return response.writeHead(503).end('{}');
+      }
+      if (request.url.endsWith('/tokenize')) return response.writeHead(404).end();
+      if (isCounted) paid.push(request.body);
+      return response.end(JSON.stringify(answer(request)));
+    };
+    const server = createServer((request, response) => {
+      let body = '';
+      request.on('data', (part) => {
+        body += part;
+      });
+      request.on('end', () => void respond({ url: request.url ?? '', body }, response));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+    await using folder = await workFolder();
+    const cwd = folder.path;
+    await folder.write('recipe.yaml', recipe(name, url));
+    const rows = Array.from({ length: questions }, (_, index) =>
+      JSON.stringify({ question: `What is q${index}?`, answer: '4' }),
+    );
+    await folder.write('pool.jsonl', rows.join('\n'));
+
+    const told: string[] = [];
+    let stops = 0;
+    for (let code: number | null = 130; code !== 0; ) {
+      const run = startSimmer([...(stops === 0 ? ['run', 'recipe.yaml'] : ['resume', 'latest']), '--json'], { cwd });
+      let askedAtStop = 0;
+      stop = () => {
+        askedAtStop = asked.length;
+        stopping = run.printed('Waiting for ');
+        run.child.kill('SIGINT');
+      };
+      const end = await run.ended;
+      code = end.code;
+      if (code === 0) break;
+      expect(end, JSON.stringify(end)).toMatchObject({ code: 130 });
+      stops++;
+      // What was on its way when the signal came.
+      expect(asked.length - askedAtStop).toBeLessThan(concurrency);
+      const warnings = eventsIn(end.stdout).flatMap((event) =>
+        event.type === 'log.written' && event.data.level === 'warning' ? [event.data.message] : [],
+      );
+      told.push(...warnings.filter((message) => message.startsWith('Waiting for ')));
+    }
+    server.close();
+    expect(stops).toBe(stopsAt.length);
+    expect(told).toHaveLength(stopsAt.length);
+    expect(told[0]).toMatch(
+      /^Waiting for (a reply that is|\d replies that are) paid for, at most 8 minutes; a second Ctrl-C drops (it|them)\.$/,
+    );
+    const twice = paid.filter((body, index) => paid.indexOf(body) !== index);
+    expect(twice).toEqual([]);
+    expect(paid.length).toBeGreaterThanOrEqual(questions);
+  },
+  60_000,
+);
+
+it('ends at once by a second Ctrl-C where the server answers nothing', async () => {
+  let isAsked = () => {};
+  const asked = new Promise<void>((resolve) => {
+    isAsked = resolve;
+  });
+  const server = createServer(() => isAsked());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await using folder = await workFolder();
+  const cwd = folder.path;
+  await folder.write('recipe.yaml', recipe('distill', `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`));
+  await folder.write('pool.jsonl', JSON.stringify({ question: 'What is it?', answer: '4' }));
+  const run = startSimmer(['run', 'recipe.yaml'], { cwd });
+  await asked;
+  run.child.kill('SIGINT');
+  await run.printed('Waiting for a reply that is paid for, at most 8 minutes; a second Ctrl-C drops it.');
+  const again = setInterval(() => run.child.kill('SIGINT'), 500);
+  expect(await run.ended).toMatchObject({ code: 130 });
+  clearInterval(again);
+  server.closeAllConnections();
+  server.close();
+});
