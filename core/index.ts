@@ -22,6 +22,7 @@ export type {
 export { defaultCacheFolder, writingToCache } from './config/cache-folder.js';
 export { builtInHardware, type Hardware } from './config/hardware.js';
 export { brokenOffReasons, chatMessage } from './endpoint/chat-message.js';
+export type { AskedByAnother, Claim } from './endpoint/claimed-questions.js';
 export { EarlierReplies, type KeptReply, replyDigest } from './endpoint/earlier-replies.js';
 export {
   costOf,
@@ -39,6 +40,7 @@ export {
   EndpointRefusal,
   OpenAiEndpoint,
 } from './endpoint/openai-endpoint.js';
+export { PaidReplies } from './endpoint/paid-replies.js';
 export { PassingFailure, retryAfter, retryPassing } from './endpoint/passing-failure.js';
 export { type PaidReply, ReplyJournal } from './endpoint/reply-journal.js';
 export { parsedLine, wholeLines } from './endpoint/reply-lines.js';

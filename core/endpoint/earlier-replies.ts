@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { open, readdir } from 'node:fs/promises';
+import { open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { type AskedByAnother, type Claim, claimQuestion, releasesIn } from './claimed-questions.js';
 import { journalFile, type PaidReply } from './reply-journal.js';
 import { parsedLine, wholeLines } from './reply-lines.js';
 
@@ -39,27 +40,35 @@ interface Place {
   readonly length: number;
 }
 
-/** Replies that other runs paid for, by what was asked. Only their places are in memory. */
+/** How long what another process keeps meanwhile may be overlooked, in milliseconds. */
+const staleMilliseconds = 1000;
+
+/** Replies that other runs paid for, also such as run at the same time, by what was asked. Only their places are in memory. */
 export class EarlierReplies<Reply extends KeptReply> {
   /** By question: one for each `maxTokens` that it was asked with. */
   private readonly places = new Map<string, readonly Place[]>();
+  /** How far each journal is read, in bytes. */
+  private readonly ends = new Map<string, number>();
+  private reading: Promise<void> = Promise.resolve();
+  private readAt = Number.NEGATIVE_INFINITY;
+  private releases = 0;
 
-  private constructor() {}
+  private constructor(
+    private readonly folder: string,
+    /** Whether the journals beside that folder are read, too, as they grow. */
+    private readonly areOthersRead: boolean,
+  ) {}
 
   /** Those of the journals in the folders beside one. */
   static async beside<Reply extends KeptReply>(folder: string): Promise<EarlierReplies<Reply>> {
-    const earlier = new EarlierReplies<Reply>();
-    const around = dirname(folder);
-    for (const name of (await readdir(around)).sort()) {
-      if (name === basename(folder)) continue;
-      await earlier.read(journalFile(join(around, name)));
-    }
+    const earlier = new EarlierReplies<Reply>(folder, true);
+    await earlier.readNew();
     return earlier;
   }
 
-  /** Those of the journal of one folder. */
+  /** Those of the journal of one folder, as it is now. */
   static async in<Reply extends KeptReply>(folder: string): Promise<EarlierReplies<Reply>> {
-    const earlier = new EarlierReplies<Reply>();
+    const earlier = new EarlierReplies<Reply>(folder, false);
     await earlier.read(journalFile(folder));
     return earlier;
   }
@@ -69,11 +78,33 @@ export class EarlierReplies<Reply extends KeptReply> {
     return this.places.size;
   }
 
+  /**
+   * Takes a question, which then no other stage or run of this process asks: it waits until it is released, and finds the
+   * reply here.
+   */
+  claim(of: string): Claim | AskedByAnother {
+    return claimQuestion(dirname(this.folder), of);
+  }
+
   /** A reply to the question that is whole, or was cut where it would be cut again. */
   async find(of: string, maxTokens: number): Promise<Reply | undefined> {
+    const known = await this.known(of, maxTokens);
+    if (known !== undefined || !this.isStale) return known;
+    this.reading = this.reading.then(() => (this.isStale ? this.readNew() : undefined));
+    await this.reading;
+    return this.known(of, maxTokens);
+  }
+
+  private get isStale(): boolean {
+    if (!this.areOthersRead) return false;
+    return releasesIn(dirname(this.folder)) !== this.releases || performance.now() - this.readAt > staleMilliseconds;
+  }
+
+  private async known(of: string, maxTokens: number): Promise<Reply | undefined> {
     for (const place of this.places.get(of) ?? []) {
       if (place.maxTokens > maxTokens) continue;
-      await using file = await open(place.file, 'r');
+      await using file = await open(place.file, 'r').catch(unlessMissing);
+      if (file === undefined) continue;
       const bytes = Buffer.alloc(place.length);
       await file.read(bytes, 0, place.length, place.offset);
       const reply = parsedLine<Reply>(bytes);
@@ -83,11 +114,24 @@ export class EarlierReplies<Reply extends KeptReply> {
     return undefined;
   }
 
+  private async readNew(): Promise<void> {
+    const around = dirname(this.folder);
+    this.releases = releasesIn(around);
+    this.readAt = performance.now();
+    for (const name of (await readdir(around)).sort()) {
+      if (name !== basename(this.folder)) await this.read(journalFile(join(around, name)));
+    }
+  }
+
   private async read(file: string): Promise<void> {
+    const start = this.ends.get(file) ?? 0;
+    // Most have nothing new, and there may be many.
+    const size = (await stat(file).catch(unlessMissing))?.size ?? 0;
+    if (size <= start) return;
     await using journal = await open(file, 'r').catch(unlessMissing);
     if (journal === undefined) return;
-    let offset = 0;
-    for await (const line of wholeLines(journal)) {
+    let offset = start;
+    for await (const line of wholeLines(journal, start)) {
       const maxTokens = ending.exec(line.toString('latin1', Math.max(0, line.length - endingLength)))?.[1];
       if (maxTokens !== undefined && line.toString('latin1', 0, prefix.length) === prefix) {
         const of = line.toString('latin1', prefix.length, prefix.length + digestLength);
@@ -95,6 +139,7 @@ export class EarlierReplies<Reply extends KeptReply> {
       }
       offset += line.length;
     }
+    this.ends.set(file, offset);
   }
 
   private note(of: string, place: Place): void {

@@ -3,11 +3,14 @@ import type { FileHandle } from 'node:fs/promises';
 const newline = 0x0a;
 const chunkSize = 1024 * 1024;
 
-/** The whole lines of a file from its beginning, each with its line break; one that was not written to its end is none. */
-export async function* wholeLines(file: FileHandle): AsyncGenerator<Buffer> {
+/**
+ * The whole lines of a file, each with its line break; one that was not written to its end is none.
+ * @param start where a line begins, in bytes
+ */
+export async function* wholeLines(file: FileHandle, start = 0): AsyncGenerator<Buffer> {
   const chunk = Buffer.alloc(chunkSize);
   const begun: Buffer[] = [];
-  for (let position = 0; ; ) {
+  for (let position = start; ; ) {
     const { bytesRead } = await file.read(chunk, 0, chunkSize, position);
     if (bytesRead === 0) return;
     position += bytesRead;

@@ -1,4 +1,12 @@
-import { type EarlierReplies, type Pace, pace, type ReplyJournal, replyDigest } from 'simmerkit';
+import {
+  type AskedByAnother,
+  type Claim,
+  type EarlierReplies,
+  type Pace,
+  pace,
+  type ReplyJournal,
+  replyDigest,
+} from 'simmerkit';
 import type { Answerer, AskingContext, KeptAnswer, Question, Reply, Sampling } from './answerer.js';
 
 /** How far a stage is that asks models, with tokens and dollars. */
@@ -50,7 +58,8 @@ export interface Asking {
 
 /**
  * Asks the questions that have no reply in the journal yet, each once, and keeps each reply before another question takes
- * its place. The caller finishes the progress.
+ * its place. What another stage or run of this process asks meanwhile comes last, when that one has its reply. The caller
+ * finishes the progress.
  */
 export async function askQuestions(
   context: AskingContext,
@@ -58,41 +67,87 @@ export async function askQuestions(
   asking: Asking,
 ): Promise<void> {
   const { journal, progress, answerer, sampling } = asking;
-  /** Digests of the questions by their ids. */
-  const digests = new Map<string, string>();
+  const begun: Begun = { digests: new Map(), claims: new Map() };
+  const release = (id: string) => {
+    begun.claims.get(id)?.release();
+    begun.claims.delete(id);
+  };
   const keep = async (reply: Reply) => {
-    const kept = { of: digests.get(reply.id) ?? '', ...reply, maxTokens: sampling.maxTokens };
+    const kept = { of: begun.digests.get(reply.id) ?? '', ...reply, maxTokens: sampling.maxTokens };
     // The server refused the request itself: it counted nothing, and may take it when it is asked again.
     if (reply.finish === 'refused' && reply.outputTokens === 0 && reply.dollars === 0) journal.remember(kept);
     else await journal.add(kept);
+    release(reply.id);
     await progress.step();
   };
-  const missing = missingOf(context, questions, asking, digests);
-  const first = await missing.next();
-  if (first.done === true) return;
-  await (await answerer()).answer(withFirst(first.value, missing), sampling, keep, context.signal);
+  const over = new AbortController();
+  const signal = AbortSignal.any([context.signal, over.signal]);
+  try {
+    const missing = missingOf({ ...context, signal }, questions, asking, begun, release);
+    const first = await missing.next();
+    if (first.done === true) return;
+    const left = endedBy(over, withFirst(first.value, missing));
+    await (await answerer()).answer(left, sampling, keep, context.signal);
+  } finally {
+    for (const claim of begun.claims.values()) claim.release();
+  }
+}
+
+/** By the ids of questions. */
+interface Begun {
+  readonly digests: Map<string, string>;
+  /** Of those that are asked now. */
+  readonly claims: Map<string, Claim>;
 }
 
 async function* missingOf(
-  { log }: AskingContext,
+  { log, signal }: AskingContext,
   questions: AsyncIterable<Question>,
   { journal, earlier, progress, sampling }: Asking,
-  digests: Map<string, string>,
+  begun: Begun,
+  release: (id: string) => void,
 ): AsyncGenerator<Question> {
   let taken = 0;
-  for await (const question of questions) {
-    if (digests.has(question.id)) continue;
-    const of = questionDigest(question);
-    digests.set(question.id, of);
-    const known = journal.has(question.id) ? undefined : await earlier?.find(of, sampling.maxTokens);
+  for await (const question of claimed(questions, earlier, begun, signal)) {
+    const { id } = question;
+    const known = journal.has(id) ? undefined : await earlier?.find(begun.digests.get(id) ?? '', sampling.maxTokens);
     if (known !== undefined) {
       await journal.take(known);
       taken++;
     }
-    if (journal.has(question.id)) progress.skip();
-    else yield question;
+    if (journal.has(id)) {
+      release(id);
+      progress.skip();
+    } else yield question;
   }
   if (taken > 0) log.info(`${taken} replies were paid for by earlier runs and are not asked for again.`);
+}
+
+/** Each question once, from when no other stage or run of this process asks it. */
+async function* claimed(
+  questions: AsyncIterable<Question>,
+  earlier: EarlierReplies<KeptAnswer> | undefined,
+  { digests, claims }: Begun,
+  signal: AbortSignal,
+): AsyncGenerator<Question> {
+  /** Who else asks it; undefined where it is asked here. */
+  const claim = (id: string): AskedByAnother | undefined => {
+    const taken = earlier?.claim(digests.get(id) ?? '');
+    if (taken !== undefined && 'wait' in taken) return taken;
+    if (taken !== undefined) claims.set(id, taken);
+    return undefined;
+  };
+  const askedByOthers: Question[] = [];
+  for await (const question of questions) {
+    if (digests.has(question.id)) continue;
+    digests.set(question.id, questionDigest(question));
+    if (claim(question.id) === undefined) yield question;
+    else askedByOthers.push(question);
+  }
+  for (const question of askedByOthers) {
+    for (let other = claim(question.id); other !== undefined; other = claim(question.id)) await other.wait(signal);
+    yield question;
+  }
 }
 
 /** Its id tells one sample from another. */
@@ -100,7 +155,20 @@ function questionDigest({ id, messages }: Question): string {
   return replyDigest([id, messages.map(({ role, content }) => [role, content])]);
 }
 
-async function* withFirst<T>(first: T, others: AsyncIterable<T>): AsyncIterable<T> {
+async function* withFirst<T>(first: T, others: AsyncIterable<T>): AsyncGenerator<T> {
   yield first;
   yield* others;
+}
+
+/** Whoever wants no more of them ends what they wait for, too. */
+function endedBy<T>(over: AbortController, questions: AsyncGenerator<T>): AsyncIterable<T> {
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next: () => questions.next(),
+      return() {
+        over.abort(new Error('nothing more is asked'));
+        return questions.return(undefined);
+      },
+    }),
+  };
 }

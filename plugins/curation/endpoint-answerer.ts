@@ -76,6 +76,7 @@ export class EndpointAnswerer implements Answerer {
           await keep(await this.ask(endpoint, one.value, sampling));
       } catch (error) {
         this.failure ??= { error };
+        void iterator.return?.().catch(() => undefined);
         this.stopWhereIdle();
       }
     };

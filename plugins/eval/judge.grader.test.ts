@@ -116,6 +116,15 @@ it('keeps no reply that the server broke off: a later run asks for it again', as
   expect(asked).toHaveLength(2);
 });
 
+it('asks once what two runs of one process ask at the same time', async () => {
+  const { url, asked } = await serving(() => ({ text: 'Yes' }));
+  const runs = [await started({ url }, { run: 'first' }), await started({ url }, { run: 'other' })];
+  const answers = ['a', 'b', 'c'].map((answer, index) => ({ id: String(index), gold: '7', answer }));
+  const grades = await Promise.all(runs.map(({ grader }) => grader.grade(answers)));
+  expect(grades.flat().map(({ verdict }) => verdict)).toEqual(Array.from({ length: 6 }, () => 'right'));
+  expect(asked).toHaveLength(3);
+});
+
 it('asks again where the server is busy, and names a server that refuses', async () => {
   const { grader } = await judging((_, times) => (times < 2 ? { status: 503, text: '' } : { text: 'Yes' }));
   expect((await grader.grade([{ id: '0', gold: '1', answer: '1' }]))[0]?.verdict).toBe('right');

@@ -86,6 +86,7 @@ class Judging {
   /** Aborts those that wait to send again. */
   private readonly stop = new AbortController();
   private underWay = 0;
+  private readonly signal: AbortSignal;
   private readonly refusals: EndpointRefusal[] = [];
 
   constructor(
@@ -95,11 +96,12 @@ class Judging {
     spending: Spending,
   ) {
     const { model, price } = options;
+    this.signal = AbortSignal.any([...signals, this.stop.signal]);
     this.endpoint = new OpenAiEndpoint({
       ...options,
       retries: 4,
       cost: { spending, source: model, price },
-      signal: AbortSignal.any([...signals, this.stop.signal]),
+      signal: this.signal,
     });
   }
 
@@ -125,7 +127,7 @@ class Judging {
     const { model, maxTokens } = this.options;
     try {
       return await judgeOne(item, this.options, (question) =>
-        this.replies.to(question, () => this.send({ model, max_tokens: maxTokens, ...question })),
+        this.replies.to(question, () => this.send({ model, max_tokens: maxTokens, ...question }), this.signal),
       );
     } catch (error) {
       if (!(error instanceof EndpointRefusal) || !refusedRequests.includes(error.status)) throw error;

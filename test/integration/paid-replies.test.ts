@@ -157,3 +157,44 @@ describe('replies that are under way, and paid for', () => {
     expect(waitings(stopped)).toEqual([]);
   });
 });
+
+describe('two runs at the same time that ask the same', () => {
+  it('pay once: each takes what the other is answered', async () => {
+    const both = [await harness.start(recipe(6)), await harness.start(recipe(9))];
+    await whenAsked(8);
+    answersAtOnce = true;
+    answerAll();
+    const ended = await Promise.all(both.map((handle) => harness.ended(handle)));
+    for (const { outcome } of ended) expect(outcome.status).toBe('completed');
+    expect(new Set(asked).size).toBe(9);
+    expect(asked).toHaveLength(9);
+    const dollars = ended.map(dollarsOf);
+    expect((dollars[0] ?? 0) + (dollars[1] ?? 0)).toBeCloseTo(4.5);
+  });
+
+  it('ask themselves what the other gets no answer to', async () => {
+    const first = await harness.start(recipe(1));
+    await whenAsked(1);
+    const second = await harness.start(recipe(2));
+    await whenAsked(2);
+    answersAtOnce = true;
+    open[0]?.writeHead(500).end('{}');
+    open[1]?.end(said);
+    expect((await first.finished).status).toBe('failed');
+    const ended = await harness.ended(second);
+    expect(ended.outcome.status).toBe('completed');
+    expect(asked).toEqual([asked[0], asked[1], asked[0]]);
+    expect(dollarsOf(ended)).toBeCloseTo(1);
+  });
+
+  it('end at once where they wait for the other, and fail or are stopped', async () => {
+    const first = await harness.start(recipe(1));
+    await whenAsked(1);
+    const second = await harness.start(recipe(2));
+    await whenAsked(2);
+    open[1]?.writeHead(500).end('{}');
+    expect((await second.finished).status).toBe('failed');
+    answerAll();
+    expect((await first.finished).status).toBe('completed');
+  });
+});

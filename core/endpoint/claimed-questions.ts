@@ -1,0 +1,59 @@
+/** A question that is asked here: nobody else of this process asks it until it is released. */
+export interface Claim {
+  /** Its reply is kept by now, or there is none. May be called again. */
+  release(): void;
+}
+
+/** Another of this process asks it. */
+export interface AskedByAnother {
+  /** Resolves when that one is done. @throws the signal's reason */
+  wait(signal: AbortSignal): Promise<void>;
+}
+
+interface Open {
+  readonly done: Promise<void>;
+}
+
+/** What this process asks now, by where its replies are kept and what is asked. */
+const claimed = new Map<string, Open>();
+/** How often something that was asked there was released, by where its replies are kept. */
+const releases = new Map<string, number>();
+
+/** @param place folder of the folders of all who may ask the same */
+export function claimQuestion(place: string, of: string): Claim | AskedByAnother {
+  const key = `${place}/${of}`;
+  const other = claimed.get(key);
+  if (other !== undefined) return { wait: (signal) => unlessAborted(other.done, signal) };
+  let isDone = () => {};
+  const open = {
+    done: new Promise<void>((resolve) => {
+      isDone = resolve;
+    }),
+  };
+  claimed.set(key, open);
+  return {
+    release() {
+      if (claimed.get(key) !== open) return;
+      claimed.delete(key);
+      releases.set(place, releasesIn(place) + 1);
+      isDone();
+    },
+  };
+}
+
+/** Where it has grown there may be replies that were not there before. */
+export function releasesIn(place: string): number {
+  return releases.get(place) ?? 0;
+}
+
+function unlessAborted(done: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason as Error);
+    if (signal.aborted) return stop();
+    signal.addEventListener('abort', stop, { once: true });
+    void done.then(() => {
+      signal.removeEventListener('abort', stop);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,99 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { EarlierReplies, type KeptReply, replyDigest } from './earlier-replies.js';
+import { PaidReplies } from './paid-replies.js';
+import { ReplyJournal } from './reply-journal.js';
+
+interface Said extends KeptReply {
+  readonly text: string;
+}
+
+let place: string;
+let asked: number;
+beforeEach(async () => {
+  place = await mkdtemp(join(tmpdir(), 'simmer-paid-'));
+  asked = 0;
+});
+afterEach(async () => {
+  vi.useRealTimers();
+  await rm(place, { recursive: true });
+});
+
+async function folderOf(run: string): Promise<string> {
+  await mkdir(join(place, run), { recursive: true });
+  return join(place, run);
+}
+
+const silent = { debug() {}, info() {}, warning() {}, error() {} };
+const repliesOf = async (run: string) => PaidReplies.open<Said>(await folderOf(run), silent);
+const of = replyDigest('What is it?');
+const said = (text: string): Said => {
+  const paid = { inputTokens: 1, outputTokens: 1, dollars: 1 };
+  return { of, id: of, text, finish: 'stop', ...paid, maxTokens: 8 };
+};
+const unstopped = new AbortController().signal;
+
+/** A server that answers when it is told to. */
+function heldServer() {
+  let answer = (_: Said) => {};
+  let fail = (_: Error) => {};
+  const held = new Promise<Said>((resolve, reject) => {
+    answer = resolve;
+    fail = reject;
+  });
+  const ask = async () => {
+    asked++;
+    return { reply: await held, isKept: true };
+  };
+  return { ask, answer: (text: string) => answer(said(text)), fail: () => fail(new Error('it is down')) };
+}
+
+it('asks once what is asked at the same time, and keeps the reply in the folder of each', async () => {
+  const { ask, answer } = heldServer();
+  const [first, other] = [await repliesOf('first'), await repliesOf('other')];
+  const both = [first.to(of, 8, ask, unstopped), other.to(of, 8, ask, unstopped), other.to(of, 8, ask, unstopped)];
+  answer('four');
+  expect((await Promise.all(both)).map(({ text }) => text)).toEqual(['four', 'four', 'four']);
+  expect(asked).toBe(1);
+  await first[Symbol.asyncDispose]();
+  await other[Symbol.asyncDispose]();
+  for (const run of ['first', 'other']) expect((await EarlierReplies.in(join(place, run))).size).toBe(1);
+});
+
+it('asks itself where the other fails, and waits no longer than it may', async () => {
+  const { ask, fail } = heldServer();
+  await using first = await repliesOf('first');
+  await using other = await repliesOf('other');
+  const failing = expect(first.to(of, 8, ask, unstopped)).rejects.toThrow('it is down');
+  const stopping = new AbortController();
+  const stopped = expect(other.to(of, 8, ask, stopping.signal)).rejects.toThrow('stopped');
+  stopping.abort(new Error('stopped'));
+  await stopped;
+  const waiting = other.to(of, 8, async () => ({ reply: said('four'), isKept: true }), unstopped);
+  fail();
+  await failing;
+  expect((await waiting).text).toBe('four');
+  expect(asked).toBe(1);
+});
+
+it('ends when what is under way is kept', async () => {
+  const { ask, answer } = heldServer();
+  const replies = await repliesOf('first');
+  const reply = replies.to(of, 8, ask, unstopped);
+  const ended = replies[Symbol.asyncDispose]();
+  answer('four');
+  await Promise.all([reply, ended]);
+  expect((await EarlierReplies.in(join(place, 'first'))).size).toBe(1);
+});
+
+it('finds what another process keeps meanwhile', async () => {
+  vi.useFakeTimers({ toFake: ['performance'] });
+  const earlier = await EarlierReplies.beside<Said>(await folderOf('first'));
+  await using other = await ReplyJournal.open<Said>(await folderOf('other'));
+  expect(await earlier.find(of, 8)).toBeUndefined();
+  await other.add(said('four'));
+  vi.advanceTimersByTime(1001);
+  expect(await earlier.find(of, 8)).toMatchObject({ text: 'four' });
+});

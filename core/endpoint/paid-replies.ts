@@ -1,0 +1,76 @@
+import type { Log } from '../plugin/definitions.js';
+import { EarlierReplies, type KeptReply } from './earlier-replies.js';
+import { ReplyJournal } from './reply-journal.js';
+
+/**
+ * What a server was asked, and what it said: on the disk before it counts, so that neither a run that goes on, nor a later
+ * one, nor another one of this process pays for the same again. It may be asked many things at a time.
+ */
+export class PaidReplies<Reply extends KeptReply> implements AsyncDisposable {
+  private readonly underWay = new Set<Promise<unknown>>();
+  private taken = 0;
+
+  private constructor(
+    private readonly journal: ReplyJournal<Reply>,
+    private readonly earlier: EarlierReplies<Reply>,
+    private readonly log: Log,
+  ) {}
+
+  /** @param folder of its own, beside those of others that may ask the same */
+  static async open<Reply extends KeptReply>(folder: string, log: Log): Promise<PaidReplies<Reply>> {
+    const earlier = await EarlierReplies.beside<Reply>(folder);
+    return new PaidReplies(await ReplyJournal.open<Reply>(folder, log), earlier, log);
+  }
+
+  get isEmpty(): boolean {
+    return this.journal.size === 0;
+  }
+
+  /**
+   * The reply to what has this digest, which is asked where nobody was paid for it, and kept where it says to.
+   * @param maxTokens how long it may be
+   * @throws what `ask` throws, or the signal's reason
+   */
+  async to(
+    of: string,
+    maxTokens: number,
+    ask: () => Promise<{ readonly reply: Reply; readonly isKept: boolean }>,
+    signal: AbortSignal,
+  ): Promise<Reply> {
+    for (;;) {
+      const kept = this.journal.get(of);
+      if (kept !== undefined) return kept;
+      const claim = this.earlier.claim(of);
+      if ('wait' in claim) {
+        await claim.wait(signal);
+        continue;
+      }
+      const reply = this.find(of, maxTokens, ask).finally(() => {
+        this.underWay.delete(reply);
+        claim.release();
+      });
+      this.underWay.add(reply);
+      return reply;
+    }
+  }
+
+  /** After what is under way, which is paid for. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled(this.underWay);
+    if (this.taken > 0)
+      this.log.info(`${this.taken} replies were paid for by earlier runs and were not asked for again.`);
+    await this.journal[Symbol.asyncDispose]();
+  }
+
+  private async find(of: string, maxTokens: number, ask: Parameters<PaidReplies<Reply>['to']>[2]): Promise<Reply> {
+    const earlier = await this.earlier.find(of, maxTokens);
+    if (earlier !== undefined) {
+      await this.journal.take(earlier);
+      this.taken++;
+      return earlier;
+    }
+    const { reply, isKept } = await ask();
+    if (isKept) await this.journal.add(reply);
+    return reply;
+  }
+}
