@@ -23,7 +23,7 @@ import { SampleJournal } from './sample-journal.js';
 import type { ServedSamples } from './served-samples.js';
 
 /** What runs the model: a trainer, or a server. */
-export interface Backend {
+export interface Backend extends Partial<AsyncDisposable> {
   generate(request: Omit<GenerationRequest, 'model'>): AsyncIterable<GenerationEvent>;
 }
 
@@ -62,7 +62,7 @@ export async function answerProblems(context: Context, asked: Asked) {
   const preview = options.preview;
   const accuracy =
     preview === false ? undefined : new LiveAccuracy(await context.grader(preview.uses, preview.with), context.signal);
-  const asking = new Asking(context, asked, { journal, format, total, problems, accuracy });
+  await using asking = new Asking(context, asked, { journal, format, total, problems, accuracy });
 
   for (const group of groups) {
     const policies = group.points.map(({ policy }) => policy);
@@ -171,7 +171,7 @@ function questionDigest({ question, history }: Problem): string {
 }
 
 /** Asks the backend, keeps what it answers, and says how far it is. */
-class Asking {
+class Asking implements AsyncDisposable {
   private readonly figures = { tokensPerSecond: 0, thinkingTokens: 0, samples: 0 };
   private readonly problems: ReadonlyMap<string, Problem>;
   private readonly startedAt = performance.now();
@@ -217,7 +217,8 @@ class Asking {
       policies,
     });
     for await (const event of events) {
-      signal.throwIfAborted();
+      // A server ends by itself when what it was paid for is kept.
+      if (this.asked.served === undefined) signal.throwIfAborted();
       if (event.kind === 'progress') {
         this.figures.tokensPerSecond = event.tokensPerSecond;
       } else {
@@ -231,6 +232,11 @@ class Asking {
       await this.tell();
     }
     await journal.sync();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const backend = await this.opened?.catch(() => undefined);
+    await backend?.[Symbol.asyncDispose]?.();
   }
 
   private async tell(): Promise<void> {

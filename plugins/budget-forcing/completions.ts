@@ -1,4 +1,5 @@
 import { type GenerationRequest, isUserError, type OpenAiEndpoint, UserError, z } from 'simmerkit';
+import type { Posts } from './paid-posts.js';
 
 /** What is asked of `/v1/completions`. */
 export interface CompletionRequest {
@@ -40,7 +41,7 @@ const completionSchema = z.object({
 /** Continues text on a server. */
 export class Completions {
   constructor(
-    private readonly endpoint: OpenAiEndpoint,
+    private readonly endpoint: Posts,
     private readonly model: string,
     private readonly kind: ServerKind,
   ) {}

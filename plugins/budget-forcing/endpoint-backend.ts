@@ -1,6 +1,7 @@
 import { type GenerationEvent, type GenerationRequest, type Prompt, random, type ThinkingPolicy } from 'simmerkit';
 import type { Backend } from './answer-problems.js';
 import type { KeptSample } from './generation-rows.js';
+import type { Posts } from './paid-posts.js';
 
 export type EndpointRequest = Omit<GenerationRequest, 'model'>;
 
@@ -10,9 +11,13 @@ export type PromptSampler = (request: EndpointRequest, prompt: Prompt, index: nu
 /**
  * Asks a server for all samples of all prompts, so many at a time. After a failure nothing new is begun; what was under
  * way is still given, and then the first failure is thrown.
+ * @param posts what the sampler asks, which ends with the backend
  */
-export function endpointBackend(sampler: PromptSampler, concurrency: number): Backend {
+export function endpointBackend(sampler: PromptSampler, concurrency: number, posts: Posts): Backend {
   return {
+    async [Symbol.asyncDispose]() {
+      await posts[Symbol.asyncDispose]?.();
+    },
     async *generate(request) {
       const jobs = request.prompts.flatMap((prompt) =>
         (prompt.sampleIndices ?? Array.from({ length: request.sampling.samples }, (_, index) => index)).map(
@@ -58,10 +63,10 @@ export function endpointBackend(sampler: PromptSampler, concurrency: number): Ba
           yield progressOf({ completed, total, tokens, seconds: (performance.now() - started) / 1000 });
         }
       } finally {
-        // Whoever stops listening wants no more samples.
+        // Whoever stops listening wants no more samples; what is under way may be paid for.
         next = jobs.length;
+        await workers;
       }
-      await workers;
       if (failure !== undefined) throw failure.error;
     },
   };

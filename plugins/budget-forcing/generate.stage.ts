@@ -3,6 +3,7 @@ import type { Backend } from './answer-problems.js';
 import { askingProblems } from './asking-problems.js';
 import { mostTokens, samplesOf, serverEstimate } from './most-tokens.js';
 import { type GenerateOptions, generateOptions, type ServerOptions } from './options.js';
+import type { ServedSamples } from './served-samples.js';
 import { serverProblems } from './server-problems.js';
 
 export const generate = defineStage({
@@ -56,22 +57,23 @@ export const generate = defineStage({
           }),
       };
     };
-    const fromServer = async (serving: ServerOptions): Promise<Backend> => {
+    const fromServer = async (serving: ServerOptions, served: ServedSamples): Promise<Backend> => {
       const { openServer, requireServed } = await import('./server-backend.js');
       await requireServed(context, serving);
       context.log.info(`${serving.url} is taken to serve ${folder} as ${serving.model}.`);
-      return openServer(context, serving, folder);
+      return openServer(context, serving, served, folder);
     };
-    const servedBy = async (serving: ServerOptions) => {
+    const from = async () => {
+      if (server === undefined) return { backend: fromTrainer };
       const { servedSamples } = await import('./served-samples.js');
-      return servedSamples(options, serving, inputs.model.uri);
+      const served = servedSamples(options, server, inputs.model.uri);
+      return { served, backend: () => fromServer(server, served) };
     };
     try {
       const generations = await answerProblems(context, {
         dataset: inputs.dataset,
         model: inputs.model.uri,
-        ...(server === undefined ? {} : { served: await servedBy(server) }),
-        backend: () => (server === undefined ? fromTrainer() : fromServer(server)),
+        ...(await from()),
       });
       return { generations };
     } catch (error) {

@@ -314,6 +314,12 @@ describe('budget-forcing/openai-compatible', () => {
       expect([third.samples, third.rows.length]).toEqual([0, 1]);
     });
 
+    it('takes over those of a server that is not said to be free', async () => {
+      const { url, asked } = await serving(scripted);
+      await again('first', url, { a: 'Why?' }, 1, { price: undefined });
+      expect((await asking(asked, () => again('second', url, { a: 'Why?' }, 2, { price: undefined }))).samples).toBe(1);
+    });
+
     it('is planned with what it has already', async () => {
       const { url } = await serving(scripted);
       await again('first', url, { a: 'Why?' }, 2);
@@ -336,7 +342,7 @@ describe('budget-forcing/openai-compatible', () => {
       ['another model', { a: 'Why?' }, { model: 'n' }],
       ['another sweep', { a: 'Why?' }, { sweep: { thinkingTokens: [5] } }],
       ['a system message', { a: 'Why?' }, { systemMessage: 'Be brief.' }],
-      ['what costs nothing', { a: 'Why?' }, { price: { inputPerMillion: 0, outputPerMillion: 0 } }],
+      ['what is said to cost nothing', { a: 'Why?' }, { price: { inputPerMillion: 0, outputPerMillion: 0 } }],
     ])('asks again for %s', async (_, problems, more) => {
       const { url, asked } = await serving(scripted);
       await again('first', url, { a: 'Why?' }, 1);

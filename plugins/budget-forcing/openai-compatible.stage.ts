@@ -27,11 +27,12 @@ export const openAiCompatible = defineStage({
     const { servedSamples } = await import('./served-samples.js');
     const { openServer } = await import('./server-backend.js');
     const { options, inputs } = context;
+    const served = servedSamples(options, options);
     const generations = await answerProblems(context, {
       dataset: inputs.dataset,
       model: options.model,
-      served: servedSamples(options, options),
-      backend: () => openServer(context, options),
+      served,
+      backend: () => openServer(context, options, served),
     });
     return { generations };
   },

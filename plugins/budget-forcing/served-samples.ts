@@ -7,7 +7,7 @@ import { SampleJournal } from './sample-journal.js';
 export interface ServedSamples {
   /** What they depend on besides the questions, as `context.keptFolder` takes it. */
   readonly of: object;
-  /** Whether those of earlier runs are taken over; what costs nothing may have other weights behind the same name. */
+  /** Whether those of earlier runs are taken over; what is known to be free may have other weights behind the same name. */
   readonly isPaid: boolean;
 }
 
@@ -34,7 +34,7 @@ export function servedSamples(
         sampling: drawing,
       },
     },
-    isPaid: price !== undefined && price.inputPerMillion + price.outputPerMillion > 0,
+    isPaid: price === undefined || price.inputPerMillion + price.outputPerMillion > 0,
   };
 }
 

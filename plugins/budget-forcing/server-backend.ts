@@ -5,17 +5,27 @@ import { chatRenderer, continuationSampler } from './continuation-sampler.js';
 import { endpointBackend } from './endpoint-backend.js';
 import { type AskingOptions, chatTemplates, type ServerOptions } from './options.js';
 import { ownSystemMessage } from './own-system-message.js';
+import { PaidPosts } from './paid-posts.js';
+import type { ServedSamples } from './served-samples.js';
 import { requireServerBudget, serverBudgetSampler, whyNoServerBudget } from './server-budget-sampler.js';
 import { extendsThinking } from './server-problems.js';
 import { ServerTokens } from './server-tokens.js';
 
-type Context = Pick<StageContext<AskingOptions, Record<never, never>>, 'options' | 'signal' | 'log' | 'spending'>;
+type Context = Pick<
+  StageContext<AskingOptions, Record<never, never>>,
+  'options' | 'signal' | 'log' | 'spending' | 'keptFolder'
+>;
 
 /**
- * Finds out what the server is, and how it can be held to budgets.
+ * Finds out what the server is, and how it can be held to budgets. The caller disposes of the backend.
  * @param modelFolder of the model that it is taken to serve, where it is known
  */
-export async function openServer(context: Context, server: ServerOptions, modelFolder?: string): Promise<Backend> {
+export async function openServer(
+  context: Context,
+  server: ServerOptions,
+  { of, isPaid }: ServedSamples,
+  modelFolder?: string,
+): Promise<Backend> {
   const { options, signal, log, spending } = context;
   const { model, longestThinking, chatTemplate, concurrency } = server;
   const endpoint = new OpenAiEndpoint({
@@ -30,9 +40,12 @@ export async function openServer(context: Context, server: ServerOptions, modelF
   const own = { endpoint, model, kind, tokens, longestThinking };
   if (server.budgets === 'server') await requireServerBudget(own);
   const why = await whyContinuation(server, options, () => whyNoServerBudget(own));
+  const openPosts = async () =>
+    isPaid ? PaidPosts.open(await context.keptFolder(of), endpoint, { log, signal, price: server.price }) : endpoint;
   if (why === undefined) {
     log.info(`${name}. It holds budgets by its own parameter.`);
-    return endpointBackend(serverBudgetSampler(own), concurrency);
+    const posts = await openPosts();
+    return endpointBackend(serverBudgetSampler({ ...own, endpoint: posts }), concurrency, posts);
   }
   log.info(`${name}. Budgets are held by continuation: ${why}.`);
   if (chatTemplate === 'chatml' && options.systemMessage === undefined && modelFolder !== undefined) {
@@ -44,13 +57,14 @@ export async function openServer(context: Context, server: ServerOptions, modelF
       );
     }
   }
+  const posts = await openPosts();
   const sampler = continuationSampler({
-    completions: new Completions(endpoint, model, kind),
+    completions: new Completions(posts, model, kind),
     tokens,
     render: chatRenderer(typeof chatTemplate === 'string' ? chatTemplates[chatTemplate] : chatTemplate),
     longestThinking,
   });
-  return endpointBackend(sampler, concurrency);
+  return endpointBackend(sampler, concurrency, posts);
 }
 
 const modelsSchema = z.object({ data: z.array(z.object({ id: z.string() })).min(1) });

@@ -1,16 +1,8 @@
-import {
-  chatMessage,
-  EndpointRefusal,
-  isUserError,
-  type OpenAiEndpoint,
-  type Prompt,
-  type ThinkingPolicy,
-  UserError,
-  z,
-} from 'simmerkit';
+import { chatMessage, EndpointRefusal, isUserError, type Prompt, type ThinkingPolicy, UserError, z } from 'simmerkit';
 import { type ServerKind, samplingFields } from './completions.js';
 import { type EndpointRequest, type PromptSampler, sampleSeed } from './endpoint-backend.js';
 import type { KeptSample } from './generation-rows.js';
+import type { Posts } from './paid-posts.js';
 import type { ServerTokens } from './server-tokens.js';
 
 /** How each server is told of a thinking budget in tokens, in a request of `/v1/chat/completions`. */
@@ -35,7 +27,7 @@ const probeBudget = 8;
 const probeTokens = 48;
 
 export interface ServerBudgets {
-  readonly endpoint: OpenAiEndpoint;
+  readonly endpoint: Posts;
   readonly model: string;
   readonly kind: ServerKind;
   readonly tokens: ServerTokens;

@@ -19,6 +19,9 @@ const asking: Readonly<Record<string, (url: string) => string>> = {
   'distill without a price': (url) => distilled(url).replace(/, price: \{[^}]*\}/, ''),
   'a judge': (url) =>
     `uses: curation/verify, with: { ${pool}, column: question, goldColumn: answer, grader: { uses: eval/judge, with: { ${who(url)} } } }`,
+  'budget forcing': (url) =>
+    `uses: budget-forcing/openai-compatible, with: { ${pool}, ${who(url)}, thinkingFormat: r1, ` +
+    'sweep: { thinkingTokens: [4, 8] }, budgets: continuation, chatTemplate: chatml }',
 };
 
 const recipe = (name: string, url: string) => `
