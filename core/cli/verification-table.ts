@@ -15,7 +15,6 @@ export function resultLines(
   };
   const time = status === 'passed' || status === 'failed' ? `${seconds.toFixed(1)} s` : '';
   const row = `${marks[status]}  ${name.padEnd(width)}  ${time.padStart(7)}`;
-  if (status === 'passed') return [row];
   if (status !== 'failed') return [`${row}  ${colors.dim(saw ?? '')}`.trimEnd()];
   const indented = (saw ?? 'nothing').replaceAll('\n', '\n                  ');
   return [row, `        expected: ${expected}`, `        saw:      ${indented}`];

@@ -6,7 +6,7 @@ export interface CheckResult {
   /** `notDeclared`: it needs what is not declared. `notRun`: what is verified did not come so far. */
   readonly status: 'passed' | 'failed' | 'notDeclared' | 'notRun';
   readonly expected: string;
-  /** What was seen instead, or why it was not run. */
+  /** What was seen instead, why it was not run, or what was refused, as it may be, where it passed. */
   readonly saw?: string;
   readonly seconds: number;
 }
@@ -54,13 +54,14 @@ export function haveAllPassed(results: readonly CheckResult[]): boolean {
   return results.every(({ status }) => status === 'passed' || status === 'notDeclared');
 }
 
-/** Runs one check; whatever it throws fails it. */
-export async function resultOf(name: string, expects: string, run: () => Promise<void>): Promise<CheckResult> {
+/** Runs one check; whatever it throws fails it. @param run may return, as a text, what was refused as it may be */
+export async function resultOf(name: string, expects: string, run: () => Promise<unknown>): Promise<CheckResult> {
   const started = performance.now();
   const seconds = () => Math.round((performance.now() - started) / 10) / 100;
   try {
-    await run();
-    return { name, status: 'passed', expected: expects, seconds: seconds() };
+    const refused = await run();
+    const saw = typeof refused === 'string' ? { saw: refused } : {};
+    return { name, status: 'passed', expected: expects, ...saw, seconds: seconds() };
   } catch (error) {
     const isDeviation = error instanceof Deviation;
     const expected = isDeviation ? error.expected : expects;

@@ -57,6 +57,10 @@ describe('the trainer of the guide', () => {
     expect(verification.trainer).toEqual({ name: 'bigram-trainer', version: '1.0', capabilities: ['train'] });
     expect(verification.results.map(({ name }) => name)).toEqual(checkNames);
     expect(verification.results.filter(({ status }) => status === 'passed').length).toBeGreaterThan(20);
+    expect(verification.results.find(({ name }) => name === 'evaluation')).toMatchObject({
+      status: 'passed',
+      saw: 'the trainer refuses evaluate_every_steps: this trainer does not evaluate.',
+    });
   }, 120_000);
 
   it('is trained with by its recipe', async () => {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
+import type { ServiceError } from '@grpc/grpc-js';
 import {
   type DescribeResponse,
   Hyperparameters,
@@ -10,11 +11,13 @@ import {
   type ModelSource,
   Precision,
   type StartTrainingRequest,
+  type StepLogged,
   type TrainerEvent,
 } from '../../generated/simmer/trainer/v1/trainer.js';
 import { newestCheckpoint } from '../../trainer/checkpoints.js';
 import type { Capability } from '../../trainer/trainer.js';
 import { toTrainerDescription } from '../../trainer/wire-to-domain.js';
+import { demand, show } from '../verification.js';
 import { type TrainerStart, TrainerUnderTest } from './trainer-under-test.js';
 
 interface BenchOptions {
@@ -47,6 +50,8 @@ interface KilledTraining {
 /** A lease that does not run out while the suite runs. */
 const longLeaseSeconds = 3600;
 export const rowCount = 10;
+/** How many steps a training takes of which only the losses are looked at. */
+export const shortTrainingSteps = 8;
 
 /** What all checks of one trainer share: its processes, its description, and trainings that several look at. */
 export class Bench {
@@ -55,6 +60,7 @@ export class Bench {
   private readonly started: TrainerUnderTest[] = [];
   private wholeTraining: Promise<WholeTraining> | undefined;
   private killedTraining: Promise<KilledTraining> | undefined;
+  private repeatedTraining: Promise<readonly [readonly StepLogged[], readonly StepLogged[]]> | undefined;
   private description: DescribeResponse | undefined;
 
   private constructor(
@@ -158,6 +164,29 @@ export class Bench {
     return this.wholeTraining;
   }
 
+  /** The steps of a short training; or what it is refused with. @throws Deviation where it does not complete */
+  async steps(parameters: Partial<Hyperparameters> = {}): Promise<readonly StepLogged[] | ServiceError> {
+    const trainer = await this.trainer();
+    const request = await this.training({ maxSteps: shortTrainingSteps, ...parameters });
+    const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, request));
+    if (refusal !== undefined) return refusal;
+    const events = await trainer.events(request.attemptId);
+    const end = events.at(-1)?.event;
+    demand(end?.$case === 'trainingCompleted', `training_completed with ${show(parameters)}`, end);
+    return stepsOf(events);
+  }
+
+  /** The steps of one short training, made twice: where they differ, it is by chance. */
+  repeated(): Promise<readonly [readonly StepLogged[], readonly StepLogged[]]> {
+    const once = async () => {
+      const steps = await this.steps();
+      if (steps instanceof Error) throw steps;
+      return steps;
+    };
+    this.repeatedTraining ??= (async () => [await once(), await once()] as const)();
+    return this.repeatedTraining;
+  }
+
   /** The same training as `whole`, or a longer one where it ends too soon, killed in its middle; made once. */
   killed(): Promise<KilledTraining> {
     this.killedTraining ??= this.killInTraining(24);
@@ -250,7 +279,13 @@ export class Bench {
   }
 }
 
-const hyperparameters: Hyperparameters = {
+/** The steps that were logged, in their order. */
+export function stepsOf(events: readonly TrainerEvent[]): StepLogged[] {
+  return events.flatMap(({ event }) => (event?.$case === 'stepLogged' ? [event.value] : []));
+}
+
+/** What a training is asked for, where a check asks for nothing else. */
+export const hyperparameters: Hyperparameters = {
   ...Hyperparameters.fromPartial({}),
   method: Method.METHOD_FULL,
   learningRate: 1e-3,

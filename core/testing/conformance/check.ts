@@ -11,8 +11,20 @@ export interface Check {
   readonly expects: string;
   /** Tried only where all of these are declared. */
   readonly needs: readonly Capability[];
-  /** @throws Deviation, or whatever else went wrong: either fails the check */
-  run(bench: Bench): Promise<void>;
+  /**
+   * @returns what the trainer refused to do, where the contract lets it
+   * @throws Deviation, or whatever else went wrong: either fails the check
+   */
+  run(bench: Bench): Promise<void> | Promise<string | undefined>;
+}
+
+/** With what a trainer refuses what it cannot honour. */
+const honestRefusals: readonly status[] = [status.INVALID_ARGUMENT, status.FAILED_PRECONDITION];
+
+/** @returns in words what it does not do @throws Deviation where it is refused with another status than it may be */
+export function refusedHonestly(refusal: ServiceError, what: string): string {
+  demandStatus(refusal, honestRefusals, `INVALID_ARGUMENT or FAILED_PRECONDITION for ${what} that it cannot honour`);
+  return `the trainer refuses ${what}: ${refusal.details}`;
 }
 
 /** @param refusal of a call; undefined where it was answered @throws Deviation where it has none of the statuses */

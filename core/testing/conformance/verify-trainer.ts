@@ -11,6 +11,7 @@ import type { Check } from './check.js';
 import { cancelingChecks, endingChecks } from './checks/ending.js';
 import { exportingChecks } from './checks/exporting.js';
 import { generatingChecks } from './checks/generating.js';
+import { hyperparameterChecks } from './checks/hyperparameters.js';
 import { inspectingChecks } from './checks/inspecting.js';
 import { recoveringChecks } from './checks/recovering.js';
 import { requestingChecks } from './checks/requesting.js';
@@ -21,6 +22,7 @@ import { watchingChecks } from './checks/watching.js';
 const checks: readonly Check[] = [
   ...startingChecks,
   ...trainingChecks,
+  ...hyperparameterChecks,
   ...watchingChecks,
   ...requestingChecks,
   ...cancelingChecks,
@@ -138,7 +140,7 @@ async function runCheck(
   try {
     return await resultOf(name, expects, async () => {
       if (why !== undefined) throw new Deviation(expects, why);
-      await check.run(bench);
+      return check.run(bench);
     });
   } finally {
     await bench.settle();

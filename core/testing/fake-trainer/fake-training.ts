@@ -8,9 +8,9 @@ import {
   type StartTrainingRequest,
 } from '../../generated/simmer/trainer/v1/trainer.js';
 import { checkpointMarker, newestCheckpoint } from '../../trainer/checkpoints.js';
-import { unitHash } from './deterministic.js';
 import type { AttemptEvents, Payload } from './event-journal.js';
 import { type FakeModel, readFakeModel, trainedModel, writeFakeModel } from './fake-model.js';
+import { FakeSteps } from './fake-steps.js';
 import type { Misbehavior } from './misbehavior.js';
 import type { OutputClaim } from './start-request.js';
 import { readTrainingRows, type TrainingRows } from './training-rows.js';
@@ -21,7 +21,7 @@ interface Stop {
   readonly checkpointFirst: boolean;
 }
 
-/** One attempt that 'trains': its losses depend on seed and step alone, so that a resume must give the same again. */
+/** One attempt that 'trains': what its steps tell depends on its request alone, so that a resume gives the same again. */
 export class FakeTraining {
   readonly ended: Promise<void>;
   private stop: Stop | undefined;
@@ -73,6 +73,7 @@ export class FakeTraining {
     }
     const stepsPerEpoch = Math.ceil(rows.count / parameters.globalBatchSize);
     const totalSteps = parameters.maxSteps ?? Math.max(1, Math.ceil(stepsPerEpoch * parameters.epochs));
+    const steps = new FakeSteps(parameters, totalSteps, this.misbehavior);
     const resumedAfterStep = await this.resumeStep();
     const started = performance.now();
     const beginning: Payload = {
@@ -94,9 +95,9 @@ export class FakeTraining {
       if (this.misbehavior.hangAtStep === this.step + 1) await new Promise(() => {});
       await (this.misbehavior.stepMilliseconds > 0 ? sleep(this.misbehavior.stepMilliseconds) : nextTurn());
       this.step += 1;
-      this.logStep(parameters, totalSteps, rows);
+      this.logStep(parameters, totalSteps, steps, rows);
       if (this.misbehavior.breaks === 'startsLate' && this.step === resumedAfterStep + 1) this.events.add(beginning);
-      this.evaluate(parameters, totalSteps);
+      this.evaluate(parameters, steps);
       if (this.misbehavior.failAtStep === this.step) {
         return this.fail('out_of_memory', 'there is not enough memory for this batch');
       }
@@ -123,7 +124,7 @@ export class FakeTraining {
         modelFolder:
           this.misbehavior.breaks === 'namesAnotherFolder' ? dirname(this.request.trainingData) : modelFolder,
         seconds: (performance.now() - started) / 1000,
-        finalLoss: this.loss(parameters, totalSteps, totalSteps),
+        finalLoss: steps.loss(totalSteps),
         peakMemoryBytes: BigInt(process.memoryUsage.rss()),
       },
     });
@@ -139,7 +140,7 @@ export class FakeTraining {
     }
   }
 
-  private logStep(parameters: Hyperparameters, totalSteps: number, rows: TrainingRows): void {
+  private logStep(parameters: Hyperparameters, totalSteps: number, steps: FakeSteps, rows: TrainingRows): void {
     const every = this.misbehavior.breaks === 'logsEveryStep' ? 1 : Math.max(1, parameters.logEverySteps);
     if (this.step % every !== 0 && this.step !== totalSteps) return;
     const seen = this.step * parameters.globalBatchSize;
@@ -148,9 +149,9 @@ export class FakeTraining {
       value: {
         step: this.step,
         epoch: seen / rows.count,
-        loss: this.loss(parameters, this.step, totalSteps),
-        learningRate: parameters.learningRate * (1 - (this.step - 1) / totalSteps),
-        gradientNorm: 1,
+        loss: steps.loss(this.step),
+        learningRate: steps.learningRate(this.step),
+        gradientNorm: steps.gradientNorm,
         tokensSeen: BigInt(Math.round((seen * rows.tokens) / rows.count)),
         tokensPerSecond: 1000,
         peakMemoryBytes: BigInt(process.memoryUsage.rss()),
@@ -160,16 +161,10 @@ export class FakeTraining {
     });
   }
 
-  private evaluate({ evaluateEverySteps, ...parameters }: Hyperparameters, totalSteps: number): void {
+  private evaluate({ evaluateEverySteps }: Hyperparameters, steps: FakeSteps): void {
     if (evaluateEverySteps === 0 || this.step % evaluateEverySteps !== 0) return;
     if (this.misbehavior.breaks === 'ignoresEvaluation') return;
-    const loss = this.loss({ evaluateEverySteps, ...parameters }, this.step, totalSteps);
-    this.events.add({ $case: 'evaluationLogged', value: { step: this.step, loss } });
-  }
-
-  private loss(parameters: Hyperparameters, step: number, totalSteps: number): number {
-    const noise = this.misbehavior.diverges ? Math.random() : unitHash('loss', parameters.seed, step);
-    return 3 * Math.exp((-2 * step) / totalSteps) + 0.1 * noise;
+    this.events.add({ $case: 'evaluationLogged', value: { step: this.step, loss: steps.loss(this.step) } });
   }
 
   private async resumeStep(): Promise<number> {

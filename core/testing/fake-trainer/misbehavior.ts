@@ -23,6 +23,16 @@ export const violations = [
   'invents',
   'diesWithStream',
   'servesOneWatcher',
+  // Hyperparameters.
+  'ignoresWarmup',
+  'ignoresSchedule',
+  'tellsOnlyTheRate',
+  'ignoresSeed',
+  'ignoresBeta2',
+  'ignoresWeightDecay',
+  'ignoresClipping',
+  'clipsToNothing',
+  'tellsClippedNorm',
   // Ending.
   'slowCancel',
   'cancelsWithoutCheckpoint',

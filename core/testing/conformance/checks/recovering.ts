@@ -5,9 +5,9 @@ import { status } from '@grpc/grpc-js';
 import type { StartTrainingRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { checkpointMarker, newestCheckpoint } from '../../../trainer/checkpoints.js';
 import { Deviation, demand } from '../../verification.js';
+import { stepsOf } from '../bench.js';
 import { type Check, demandStatus } from '../check.js';
 import type { TrainerUnderTest } from '../trainer-under-test.js';
-import { stepsOf } from './training.js';
 import { textOf } from './watching.js';
 
 /** What a stale attempt, or one that goes on from nothing, may be refused with. */

@@ -3,8 +3,9 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { TrainerEvent } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { Deviation, demand } from '../../verification.js';
+import { stepsOf } from '../bench.js';
 import { type Check, demandStatus } from '../check.js';
-import { stepsOf, upTo } from './training.js';
+import { upTo } from './training.js';
 
 /** How long an attempt is left to itself, without any watcher. */
 const unwatchedMilliseconds = 1500;

@@ -1,0 +1,96 @@
+import {
+  type Hyperparameters,
+  learningRateScheduleToJSON,
+  type StepLogged,
+} from '../../generated/simmer/trainer/v1/trainer.js';
+import { demand } from '../verification.js';
+import { type Bench, hyperparameters } from './bench.js';
+import { refusedHonestly } from './check.js';
+
+type Change = Partial<Hyperparameters>;
+
+/** A short training, and what it was asked for. */
+export interface Trial {
+  readonly change: Change;
+  readonly steps: readonly StepLogged[];
+}
+
+/** How many times as far apart as by chance losses must be to count as others. */
+const chanceFactor = 3;
+
+/** Short trainings with one hyperparameter or two changed, and whether that shows in their losses. */
+export class Trials {
+  private readonly refusals: string[] = [];
+
+  constructor(private readonly bench: Bench) {}
+
+  /** What the trainer refused, in words. */
+  get refused(): string | undefined {
+    return this.refusals.length === 0 ? undefined : this.refusals.join('; ');
+  }
+
+  /** The training without any change. */
+  async plain(): Promise<Trial> {
+    const [steps] = await this.bench.repeated();
+    return { change: {}, steps };
+  }
+
+  /** @returns undefined where it is refused @throws Deviation where it is refused as it may not be */
+  async with(change: Change): Promise<Trial | undefined> {
+    const steps = await this.bench.steps(change);
+    if (!(steps instanceof Error)) return { change, steps };
+    this.refusals.push(refusedHonestly(steps, named(change)));
+    return undefined;
+  }
+
+  /** That these hyperparameters, changed alone, give other losses than those of `plain`. @throws Deviation */
+  async changeLosses(change: Change): Promise<void> {
+    const trial = await this.with(change);
+    if (trial !== undefined) await this.differ(trial, await this.plain());
+  }
+
+  /** @throws Deviation where their losses are the same, or no further apart than chance takes them */
+  async differ(trial: Trial, other: Trial): Promise<void> {
+    const [first, second] = await this.bench.repeated();
+    const chance = furthest(first, second);
+    const found = furthest(trial.steps, other.steps);
+    const [what, than] = [named(trial.change), named(before(trial.change, other.change))];
+    if (chance === 0) {
+      demand(found > 0, `other losses with ${what} than with ${than}`, `the same: ${losses(trial.steps)}`);
+      return;
+    }
+    const expected =
+      `losses with ${what} that are further from those with ${than} than chance takes them: ` +
+      `the same request twice gave losses ${chance} apart, so by more than ${chanceFactor} times that`;
+    demand(found > chanceFactor * chance, expected, `${found} at most: ${losses(trial.steps)}`);
+  }
+
+  /** @throws Deviation where the losses of the two are not far closer than those of the second and a third */
+  areAlike(trial: Trial, other: Trial, third: Trial): void {
+    const isClose = 2 * furthest(trial.steps, other.steps) < furthest(other.steps, third.steps);
+    const [what, like] = [named(trial.change), named(other.change)];
+    demand(isClose, `with ${what} the losses that ${like} gives: ${losses(other.steps)}`, losses(trial.steps));
+  }
+}
+
+/** Hyperparameters by their names on the wire. */
+export function named(change: Change): string {
+  const parts = Object.entries(change).map(([name, value]) => {
+    const field = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    return `${field} = ${name === 'schedule' ? learningRateScheduleToJSON(change.schedule!) : value}`;
+  });
+  return parts.join(', ');
+}
+
+/** What the hyperparameters that `change` changes were in the other training. */
+function before(change: Change, other: Change): Change {
+  const all = { ...hyperparameters, ...other };
+  return Object.fromEntries(Object.keys(change).map((name) => [name, all[name as keyof Change]]));
+}
+
+/** The largest difference between two losses of one step, in nats. */
+function furthest(left: readonly StepLogged[], right: readonly StepLogged[]): number {
+  return Math.max(...left.map(({ loss = Number.NaN }, index) => Math.abs(loss - (right[index]?.loss ?? Number.NaN))));
+}
+
+const losses = (steps: readonly StepLogged[]) => steps.map(({ loss }) => loss?.toPrecision(7) ?? 'none').join(', ');
