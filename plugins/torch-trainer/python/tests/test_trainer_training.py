@@ -18,24 +18,11 @@ from trainer_process import (
     wait_until,
     write_rows,
 )
+from trainer_results import assert_same_weights, weights_of
 
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 
 LORA = pb.Lora(rank=4, alpha=8, dropout=0.1)
-
-
-def weights_of(folder: Path) -> dict[str, Any]:
-    from safetensors.torch import load_file
-
-    return {name: tensor for file in sorted(folder.glob("*.safetensors")) for name, tensor in load_file(file).items()}
-
-
-def assert_same_weights(one: Path, other: Path) -> None:
-    first, second = weights_of(one), weights_of(other)
-    assert first.keys() == second.keys() and first
-    for name, tensor in first.items():
-        assert tensor.dtype == second[name].dtype
-        assert tensor.equal(second[name]), name
 
 
 @pytest.mark.parametrize(
