@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 import psutil
+import pytest
 from forked_trainers import Zygote
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
@@ -228,6 +229,18 @@ def training_request(folder: Path, *, job: str = "", attempt: int = 1, **changes
         "output_folder": str(output),
     }
     return pb.StartTrainingRequest(**{**values, **changes})
+
+
+def long_request(folder: Path, **changes: Any) -> pb.StartTrainingRequest:
+    """One that does not end by itself while a test looks at it."""
+    parameters = changes.pop("hyperparameters", None) or hyperparameters(max_steps=100_000)
+    return training_request(folder, hyperparameters=parameters, **changes)
+
+
+def code_of(error: pytest.ExceptionInfo[grpc.RpcError]) -> tuple[grpc.StatusCode, str]:
+    """Status, and the stable code in the trailing metadata."""
+    trailing: Any = error.value
+    return trailing.code(), dict(trailing.trailing_metadata()).get("simmer-error-code", "")
 
 
 def losses(events: list[pb.TrainerEvent]) -> dict[int, float]:

@@ -1,0 +1,77 @@
+"""What models are made of, and what is written of them: random ones, adapters, merged ones."""
+
+import json
+from pathlib import Path
+
+from trainer_process import (
+    TrainerProcess,
+    hyperparameters,
+    random_model,
+    training_request,
+)
+from trainer_results import assert_same_weights, weights_of
+
+from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+
+LORA = pb.Lora(rank=4, alpha=8, dropout=0.1)
+
+
+def test_an_adapter_is_small_and_export_merges_it(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    exported = shared_trainer.stub.Export(
+        pb.ExportRequest(model=random_model(attention_dropout=0.0), output_folder=str(base)), timeout=60
+    )
+    assert exported.architecture == "LlamaForCausalLM"
+    assert exported.context_length == 512
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(exported.files)
+    request = training_request(
+        tmp_path,
+        model=pb.ModelSource(folder=str(base)),
+        hyperparameters=hyperparameters(method=pb.METHOD_LORA, lora=LORA, learning_rate=1e-2),
+    )
+    shared_trainer.stub.StartTraining(request, timeout=30)
+    events = shared_trainer.events(request.attempt_id)
+    started, completed = events[0].training_started, events[-1].training_completed
+    assert started.trained_parameters < started.parameters / 4
+    adapter = Path(completed.model_folder)
+    assert (adapter / "adapter_config.json").is_file()
+    merged = tmp_path / "merged"
+    merged.mkdir()
+    source = pb.ModelSource(folder=str(base), adapter_folder=str(adapter))
+    shared_trainer.stub.Export(pb.ExportRequest(model=source, output_folder=str(merged)), timeout=60)
+    before, after = weights_of(base), weights_of(merged)
+    assert before.keys() == after.keys()
+    assert any(not before[name].equal(after[name]) for name in before)
+    # A checkpoint of an adapter is a model, too.
+    checkpoint = next(event.checkpoint_saved.path for event in events if event.HasField("checkpoint_saved"))
+    again = tmp_path / "again"
+    again.mkdir()
+    shared_trainer.stub.Export(
+        pb.ExportRequest(model=pb.ModelSource(checkpoint=checkpoint), output_folder=str(again)), timeout=60
+    )
+    assert_same_weights(merged, again)
+
+
+def test_a_random_model_is_the_same_every_time_and_keeps_its_precision(
+    shared_trainer: TrainerProcess, tmp_path: Path
+) -> None:
+    folders = {}
+    for name, precision in (
+        ("one", pb.PRECISION_UNSPECIFIED),
+        ("two", pb.PRECISION_FLOAT32),
+        ("half", pb.PRECISION_BFLOAT16),
+    ):
+        folders[name] = tmp_path / name
+        folders[name].mkdir()
+        request = pb.ExportRequest(model=random_model(), output_folder=str(folders[name]), precision=precision)
+        shared_trainer.stub.Export(request, timeout=60)
+    assert_same_weights(folders["one"], folders["two"])
+    assert {str(tensor.dtype) for tensor in weights_of(folders["half"]).values()} == {"torch.bfloat16"}
+    config = json.loads((folders["one"] / "config.json").read_text())
+    assert str(tmp_path) not in json.dumps(config)
+    # What is trained from a model in bfloat16 is one in bfloat16.
+    trained = training_request(tmp_path, job="half", model=pb.ModelSource(folder=str(folders["half"])))
+    shared_trainer.stub.StartTraining(trained, timeout=30)
+    assert shared_trainer.events(trained.attempt_id)[-1].HasField("training_completed")
+    assert {str(tensor.dtype) for tensor in weights_of(tmp_path / "output/model").values()} == {"torch.bfloat16"}

@@ -1,0 +1,194 @@
+"""A job that was killed goes on exactly as if it had not been: from whole checkpoints, of its own data."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trainer_process import (
+    TrainerProcess,
+    hyperparameters,
+    losses,
+    sums,
+    training_request,
+    wait_until,
+    write_rows,
+)
+from trainer_results import assert_same_weights
+
+from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+
+LORA = pb.Lora(rank=4, alpha=8, dropout=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        # Killed in the second of three epochs, between two accumulated passes of a batch that is not full.
+        ("full", hyperparameters(epochs=3, checkpoint_every_steps=1, gradient_checkpointing=True)),
+        ("lora", hyperparameters(epochs=3, checkpoint_every_steps=2, method=pb.METHOD_LORA, lora=LORA)),
+        ("bfloat16", hyperparameters(epochs=3, checkpoint_every_steps=1, precision=pb.PRECISION_BFLOAT16)),
+    ],
+)
+def test_a_job_that_was_killed_goes_on_bit_for_bit(
+    forked_trainer: TrainerProcess, tmp_path: Path, name: str, parameters: pb.Hyperparameters
+) -> None:
+    whole = training_request(tmp_path / "whole", hyperparameters=parameters)
+    forked_trainer.stub.StartTraining(whole, timeout=30)
+    expected = forked_trainer.events(whole.attempt_id)
+    assert expected[-1].HasField("training_completed"), expected[-1]
+
+    # A row that takes long would make the kill easy to place; steps are quick, so it is placed by its checkpoint.
+    first = training_request(tmp_path / "killed", job="killed", hyperparameters=parameters)
+    forked_trainer.stub.StartTraining(first, timeout=30)
+    forked_trainer.wait_for_step(first.attempt_id, 7)
+    forked_trainer.restart()
+    before = forked_trainer.events(first.attempt_id)
+    assert before[-1].training_failed.code == "trainer_exited"
+    done = max(losses(before))
+    saved = [event.checkpoint_saved for event in before if event.HasField("checkpoint_saved")]
+    # Not the newest: steps that were logged run again.
+    checkpoint = saved[-2] if len(saved) > 1 else saved[-1]
+
+    second = training_request(
+        tmp_path / "killed", job="killed", attempt=2, hyperparameters=parameters, resume_from=checkpoint.path
+    )
+    forked_trainer.stub.StartTraining(second, timeout=30)
+    after = forked_trainer.events(second.attempt_id)
+    assert after[0].training_started.resumed_after_step == checkpoint.step
+    assert {**losses(before), **losses(after)} == losses(expected)
+    assert set(losses(after)) == set(range(checkpoint.step + 1, 16))
+    for event in after:
+        if event.HasField("step_logged"):
+            step = event.step_logged
+            assert step.rerun == (step.step <= done)
+            same = next(one.step_logged for one in expected if one.step_logged.step == step.step)
+            for field in ("loss", "gradient_norm", "learning_rate", "epoch", "tokens_seen", "rows_seen"):
+                assert getattr(step, field) == getattr(same, field), field
+    assert after[-1].training_completed.final_loss == expected[-1].training_completed.final_loss
+    assert_same_weights(tmp_path / "whole/output/model", tmp_path / "killed/output/model")
+
+
+def test_a_job_killed_at_its_end_only_writes_its_model(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
+    request = training_request(tmp_path)
+    shared_trainer.stub.StartTraining(request, timeout=30)
+    events = shared_trainer.events(request.attempt_id)
+    saved = [event.checkpoint_saved for event in events if event.HasField("checkpoint_saved")]
+    assert [one.step for one in saved] == [10]
+    model = tmp_path / "output/model"
+    model.rename(tmp_path / "former")
+    again = training_request(tmp_path, attempt=2, resume_from=saved[0].path)
+    shared_trainer.stub.StartTraining(again, timeout=30)
+    events = shared_trainer.events(again.attempt_id)
+    assert not losses(events)
+    assert events[-1].training_completed.model_folder == str(model)
+    assert_same_weights(tmp_path / "former", model)
+
+
+def test_checkpoints_are_whole_pruned_and_left_alone_where_unfinished(
+    shared_trainer: TrainerProcess, tmp_path: Path
+) -> None:
+    parameters = hyperparameters(checkpoint_every_steps=2, checkpoints_kept=2)
+    request = training_request(tmp_path, hyperparameters=parameters)
+    drafts = tmp_path / "output/checkpoints/.step-00000004.draft-1"
+    drafts.mkdir(parents=True)
+    shared_trainer.stub.StartTraining(request, timeout=30)
+    events = shared_trainer.events(request.attempt_id)
+    saved = [event.checkpoint_saved for event in events if event.HasField("checkpoint_saved")]
+    assert [one.step for one in saved] == [2, 4, 6, 8, 10]
+    kept = sorted(path.name for path in (tmp_path / "output/checkpoints").iterdir())
+    assert kept == ["step-00000008", "step-00000010"]
+    for one in saved[-2:]:
+        marker = json.loads(Path(one.path, "simmer-checkpoint.json").read_text())
+        assert (marker["format"], marker["step"]) == (1, one.step)
+        sizes = {name: Path(one.path, name).stat().st_size for name in marker["files"]}
+        assert sizes == marker["files"]
+        assert sum(sizes.values()) == one.bytes
+        assert "model.safetensors" in sizes
+
+    damaged = Path(saved[-1].path, "optimizer.pt")
+    os.truncate(damaged, 10)
+    again = training_request(tmp_path, attempt=2, resume_from=saved[-1].path)
+    import grpc
+
+    with pytest.raises(grpc.RpcError, match=r"optimizer\.pt should have"):
+        shared_trainer.stub.StartTraining(again, timeout=30)
+
+
+def test_a_checkpoint_of_other_data_is_refused(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
+    request = training_request(tmp_path)
+    shared_trainer.stub.StartTraining(request, timeout=30)
+    events = shared_trainer.events(request.attempt_id)
+    path = next(event.checkpoint_saved.path for event in events if event.HasField("checkpoint_saved"))
+    data = write_rows(tmp_path / "fewer.parquet", sums(5))
+    other = training_request(tmp_path, attempt=2, resume_from=path, training_data=str(data))
+    shared_trainer.stub.StartTraining(other, timeout=30)
+    assert shared_trainer.events(other.attempt_id)[-1].training_failed.code == "checkpoint_invalid"
+
+
+@pytest.mark.slow
+def test_killed_at_every_step_it_goes_on_bit_for_bit(forked_trainer: TrainerProcess, tmp_path: Path) -> None:
+    parameters = hyperparameters(epochs=2, checkpoint_every_steps=1)
+    whole = training_request(tmp_path / "whole", hyperparameters=parameters)
+    forked_trainer.stub.StartTraining(whole, timeout=30)
+    expected = losses(forked_trainer.events(whole.attempt_id))
+    seen: dict[int, float] = {}
+    for attempt in range(1, 30):
+        checkpoints = sorted((tmp_path / "killed/output/checkpoints").glob("step-*/simmer-checkpoint.json"))
+        request = training_request(
+            tmp_path / "killed",
+            job="killed",
+            attempt=attempt,
+            hyperparameters=parameters,
+            **({"resume_from": str(checkpoints[-1].parent)} if checkpoints else {}),
+        )
+        forked_trainer.stub.StartTraining(request, timeout=30)
+        watch = forked_trainer.stub.Watch(pb.WatchRequest(attempt_id=request.attempt_id), timeout=120)
+        ended = False
+        for response in watch:
+            fresh = losses(list(response.events))
+            ended = any(event.HasField("training_completed") for event in response.events)
+            has_saved = any(event.HasField("checkpoint_saved") for event in response.events)
+            # By turns after a step, whose checkpoint may be half written, and after the checkpoint.
+            if ended or has_saved or (fresh and attempt % 2):
+                break
+        if not ended:
+            watch.cancel()
+            forked_trainer.restart()
+        # Those, too, that it made before it was dead.
+        for step, loss in losses(forked_trainer.events(request.attempt_id)).items():
+            assert seen.setdefault(step, loss) == loss
+        if ended:
+            break
+    else:
+        raise AssertionError("it never came to its end")
+    assert seen == expected
+    assert_same_weights(tmp_path / "whole/output/model", tmp_path / "killed/output/model")
+
+
+@pytest.mark.slow
+def test_a_pretrained_model_learns_and_goes_on_bit_for_bit(forked_trainer: TrainerProcess, tmp_path: Path) -> None:
+    folder = os.environ.get("SIMMER_TEST_MODEL", "")
+    if not Path(folder, "config.json").is_file():
+        pytest.skip("SIMMER_TEST_MODEL names no model folder")
+    parameters = hyperparameters(max_steps=6, learning_rate=1e-4, checkpoint_every_steps=2)
+    values: dict[str, Any] = {"model": pb.ModelSource(folder=folder), "hyperparameters": parameters}
+    whole = training_request(tmp_path / "whole", **values)
+    forked_trainer.stub.StartTraining(whole, timeout=60)
+    expected = forked_trainer.events(whole.attempt_id)
+    assert losses(expected)[6] < losses(expected)[1]
+    first = training_request(tmp_path / "killed", job="killed", **values)
+    forked_trainer.stub.StartTraining(first, timeout=60)
+    forked_trainer.wait_for_step(first.attempt_id, 5)
+    forked_trainer.restart()
+    path = str(tmp_path / "killed/output/checkpoints/step-00000004")
+    wait_until(Path(path).is_dir, 1)
+    second = training_request(tmp_path / "killed", job="killed", attempt=2, resume_from=path, **values)
+    started = time.monotonic()
+    forked_trainer.stub.StartTraining(second, timeout=60)
+    after = losses(forked_trainer.events(second.attempt_id))
+    assert time.monotonic() - started < 120
+    assert after == {step: losses(expected)[step] for step in (5, 6)}
+    assert_same_weights(tmp_path / "whole/output/model", tmp_path / "killed/output/model")
