@@ -27,6 +27,8 @@ const found: Readonly<Record<(typeof violations)[number], readonly string[]>> = 
   miscounts: ['figures'],
   logsEveryStep: ['log-schedule'],
   ignoresEvaluation: ['evaluation'],
+  ignoresEpochs: ['epochs'],
+  dropsLastBatch: ['epochs'],
   ignoresWarmup: ['learning-rate'],
   ignoresSchedule: ['learning-rate'],
   tellsOnlyTheRate: ['learning-rate'],

@@ -75,7 +75,8 @@ export class Trials {
 
 /** Hyperparameters by their names on the wire. */
 export function named(change: Change): string {
-  const parts = Object.entries(change).map(([name, value]) => {
+  const given = Object.entries(change).filter(([, value]) => value !== undefined);
+  const parts = given.map(([name, value]) => {
     const field = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
     return `${field} = ${name === 'schedule' ? learningRateScheduleToJSON(change.schedule!) : value}`;
   });

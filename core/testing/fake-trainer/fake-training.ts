@@ -71,8 +71,8 @@ export class FakeTraining {
     } catch (error) {
       return this.fail('data_invalid', (error as Error).message);
     }
-    const stepsPerEpoch = Math.ceil(rows.count / parameters.globalBatchSize);
-    const totalSteps = parameters.maxSteps ?? Math.max(1, Math.ceil(stepsPerEpoch * parameters.epochs));
+    const epochs = this.misbehavior.breaks === 'ignoresEpochs' ? 1 : parameters.epochs;
+    const totalSteps = parameters.maxSteps ?? Math.max(1, Math.ceil(this.stepsPerEpoch(rows) * epochs));
     const steps = new FakeSteps(parameters, totalSteps, this.misbehavior);
     const resumedAfterStep = await this.resumeStep();
     const started = performance.now();
@@ -143,7 +143,9 @@ export class FakeTraining {
   private logStep(parameters: Hyperparameters, totalSteps: number, steps: FakeSteps, rows: TrainingRows): void {
     const every = this.misbehavior.breaks === 'logsEveryStep' ? 1 : Math.max(1, parameters.logEverySteps);
     if (this.step % every !== 0 && this.step !== totalSteps) return;
-    const seen = this.step * parameters.globalBatchSize;
+    const stepsPerEpoch = this.stepsPerEpoch(rows);
+    const wholeEpochs = Math.floor(this.step / stepsPerEpoch);
+    const seen = wholeEpochs * rows.count + (this.step % stepsPerEpoch) * parameters.globalBatchSize;
     this.events.add({
       $case: 'stepLogged',
       value: {
@@ -159,6 +161,12 @@ export class FakeTraining {
         rowsSeen: BigInt(this.misbehavior.breaks === 'miscounts' ? seen + 1 : seen),
       },
     });
+  }
+
+  /** The last of them may be short. */
+  private stepsPerEpoch(rows: TrainingRows): number {
+    const batches = rows.count / (this.request.hyperparameters?.globalBatchSize ?? 1);
+    return this.misbehavior.breaks === 'dropsLastBatch' ? Math.max(1, Math.floor(batches)) : Math.ceil(batches);
   }
 
   private evaluate({ evaluateEverySteps }: Hyperparameters, steps: FakeSteps): void {

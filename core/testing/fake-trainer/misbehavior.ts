@@ -24,6 +24,8 @@ export const violations = [
   'diesWithStream',
   'servesOneWatcher',
   // Hyperparameters.
+  'ignoresEpochs',
+  'dropsLastBatch',
   'ignoresWarmup',
   'ignoresSchedule',
   'tellsOnlyTheRate',

@@ -1,6 +1,6 @@
 import { type Hyperparameters, LearningRateSchedule } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../../verification.js';
-import { hyperparameters, shortTrainingSteps } from '../bench.js';
+import { hyperparameters, rowCount, shortTrainingSteps } from '../bench.js';
 import type { Check } from '../check.js';
 import { named, type Trial, Trials } from '../trials.js';
 
@@ -9,6 +9,21 @@ const tinyNorm = 1e-6;
 
 /** That hyperparameters are honoured: each, changed alone, shows in what a step is told to be. */
 export const hyperparameterChecks: readonly Check[] = [
+  {
+    name: 'epochs',
+    expects: 'as many steps as epochs say, where max_steps is not set: a part of an epoch too, its last batch short',
+    needs: ['train'],
+    async run(bench) {
+      const trials = new Trials(bench);
+      // Three steps an epoch, the last of two rows; four and a half in all, and so five.
+      const trial = await trials.with({ maxSteps: undefined, epochs: 1.5, globalBatchSize: 4 });
+      if (trial === undefined) return trials.refused;
+      const seen = trial.steps.map(({ rowsSeen }) => Number(rowsSeen));
+      const expected = `five steps over ${rowCount} rows, after which 4, 8, 10, 14 and 18 rows were seen,`;
+      demand(String(seen) === '4,8,10,14,18', `${expected} with ${named(trial.change)}`, seen);
+      return undefined;
+    },
+  },
   {
     name: 'data-order',
     expects: 'another seed to give another order of rows, and so other losses; the same seed the same',
