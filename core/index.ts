@@ -21,6 +21,7 @@ export type {
 } from './artifacts/artifact.js';
 export { defaultCacheFolder, writingToCache } from './config/cache-folder.js';
 export { builtInHardware, type Hardware } from './config/hardware.js';
+export { nearestName } from './document/nearest-name.js';
 export { brokenOffReasons, chatMessage } from './endpoint/chat-message.js';
 export type { AskedByAnother, Claim } from './endpoint/claimed-questions.js';
 export { EarlierReplies, type KeptReply, replyDigest } from './endpoint/earlier-replies.js';
@@ -168,7 +169,6 @@ export { makeSocketFolder, removeSocketFolder } from './process/socket-folder.js
 export { type DetachedProcess, type ProcessExit, spawnDetached } from './process/spawn-detached.js';
 export { endsWithin, terminateGroup } from './process/terminate.js';
 export { type Random, random } from './random.js';
-export { nearestName } from './recipe/nearest-name.js';
 export type { Json, Plan, PlannedStage, PlannedTrainer, StageReference } from './recipe/plan.js';
 export { readSecret } from './secrets.js';
 export { shortened, shortenedAtStart, startOf } from './shortened-text.js';

@@ -32,11 +32,6 @@ export function shortenedAtStart(text: string, length = 200): string {
   return line.length <= length ? line : `…${endOf(line, length - 1)}`;
 }
 
-/** A text in quotation marks, cut where it is long. */
-export function quoted(text: string): string {
-  return JSON.stringify(text.length > 60 ? `${startOf(text, 57)}...` : text);
-}
-
 function inOneLine(text: string): string {
   return text.replace(/\s+/g, ' ').trim();
 }

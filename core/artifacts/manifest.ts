@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { jsonDigest } from '../document/canonical-json.js';
 import { UserError } from '../errors.js';
-import { jsonDigest } from '../recipe/canonical-json.js';
 import type { ArtifactFile, ArtifactManifest, ArtifactType } from './artifact.js';
 import { artifactUri } from './artifact-uri.js';
 

@@ -1,5 +1,5 @@
 import { Explorer } from 'cosmiconfig/dist/Explorer.js';
-import { type DataDocument, parseDocument } from '../recipe/document.js';
+import { type DataDocument, parseDocument } from '../document/document.js';
 
 /** Names under which settings are looked for, first to last. Data only: there is none that is code. */
 const settingsFileNames = [

@@ -1,15 +1,15 @@
 import { tmpdir } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { parseDocument } from '../document/document.js';
+import { ProblemList } from '../document/problem-list.js';
 import { PluginCatalog } from '../plugin/catalog.js';
 import { outputFolder, runsCode, secretVariable, trainerExtensions } from '../plugin/define.js';
 import { optionsFromJsonSchema } from '../plugin/process/json-schema-options.js';
 import { checkOptions } from '../recipe/checked-options.js';
-import { parseDocument } from '../recipe/document.js';
 import { givenBeside } from '../recipe/guard.js';
 import { applyOverrides } from '../recipe/overrides.js';
 import { PlanScope } from '../recipe/plan-scope.js';
-import { ProblemList } from '../recipe/problem-list.js';
 import { parseAllowedSecret } from './allowed-secrets.js';
 import { recipeGuard } from './recipe-guard.js';
 

@@ -1,10 +1,11 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
+import { isMapValue } from '../document/describe-value.js';
+import { formatPath, type Path, valueAt } from '../document/path.js';
+import type { ProblemList } from '../document/problem-list.js';
 import { isUrl } from '../files/is-url.js';
 import { isGlob } from '../files/matching-files.js';
 import type { IsForeign, MarkedOption, RecipeGuard } from '../recipe/guard.js';
-import { formatPath, type Path, valueAt } from '../recipe/path.js';
-import { isMapValue, type ProblemList } from '../recipe/problem-list.js';
 import { type AllowedSecret, isOwnVariable, isSecretAllowed, listedSecrets } from './allowed-secrets.js';
 
 /** What recipes may name that come from somebody else. */

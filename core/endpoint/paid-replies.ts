@@ -1,4 +1,4 @@
-import type { Log } from '../plugin/definitions.js';
+import type { Log } from '../plugin/log.js';
 import { EarlierReplies, type KeptReply } from './earlier-replies.js';
 import { ReplyJournal } from './reply-journal.js';
 

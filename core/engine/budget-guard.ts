@@ -1,5 +1,6 @@
 import { inject, injectable } from 'inversify';
 import { usdPerHour } from '../config/hardware.js';
+import { canonicalJson } from '../document/canonical-json.js';
 import { UserError } from '../errors.js';
 import { formatUsd } from '../figures.js';
 import { checkSpendingRequest, checkSpent } from '../plugin/check-spending.js';
@@ -7,7 +8,6 @@ import type { Resources } from '../plugin/resources.js';
 import type { Reservation, Spending, SpendingRequest, Spent } from '../plugin/spending.js';
 import { present } from '../present.js';
 import { type BudgetLimits, changedLimits, defaultReserve } from '../recipe/budget.js';
-import { canonicalJson } from '../recipe/canonical-json.js';
 import { type Activity, budgetReached, type Standing, secondsLeft, secondsToEnd } from './budget-limits.js';
 import { PaidRequests, patienceMinutes } from './paid-requests.js';
 import { RunEnding } from './run-ending.js';

@@ -1,8 +1,8 @@
 import { z } from 'zod';
+import { describeValue, isMapValue } from '../document/describe-value.js';
 import { UserError } from '../errors.js';
 import type { StageEventType } from '../events/catalogue.js';
 import type { StageEvent } from '../plugin/definitions.js';
-import { describeValue, isMapValue } from '../recipe/problem-list.js';
 
 const count = z.int().min(0);
 /** A speed of nothing in no time is no reason to end a stage. */

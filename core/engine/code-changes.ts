@@ -1,6 +1,6 @@
+import { asSchema, descend, mapOptions } from '../document/option-schema.js';
 import type { LoadedPlugin, PluginCatalog } from '../plugin/catalog.js';
 import { codeDigestOf } from '../recipe/checked-options.js';
-import { asSchema, descend, mapOptions } from '../recipe/option-schema.js';
 import type { Plan, PlannedStage } from '../recipe/plan.js';
 
 /**

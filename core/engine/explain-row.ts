@@ -1,8 +1,8 @@
 import type { Row, TableArtifact } from '../artifacts/artifact.js';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import { RowFinder } from '../artifacts/find-rows.js';
+import { nearestName } from '../document/nearest-name.js';
 import { UserError } from '../errors.js';
-import { nearestName } from '../recipe/nearest-name.js';
 import type { Plan, PlannedStage, StageReference } from '../recipe/plan.js';
 import { startOf } from '../shortened-text.js';
 import { isGraded } from './eval-diff.js';

@@ -1,9 +1,9 @@
 import { from, fromEvent, isObservable, lastValueFrom, takeUntil } from 'rxjs';
 import { concatMap } from 'rxjs/operators';
 import type { Artifact } from '../artifacts/artifact.js';
+import { describeValue, isMapValue } from '../document/describe-value.js';
 import { UserError } from '../errors.js';
 import type { OutputDefinitions, StageEmission, StageEvent, StageOutputs, StageRun } from '../plugin/definitions.js';
-import { describeValue, isMapValue } from '../recipe/problem-list.js';
 
 type Emission = StageEmission<OutputDefinitions>;
 type Outputs = StageOutputs<OutputDefinitions>;

@@ -1,10 +1,10 @@
 import { parse as parseCsv } from 'csv-parse/sync';
 import { z } from 'zod';
+import { readDataFile } from '../document/data-file.js';
+import { type DataDocument, invalidFile, parseDocument } from '../document/document.js';
+import { ProblemList } from '../document/problem-list.js';
+import { checkWithSchema } from '../document/schema-problems.js';
 import { type Problem, UserError } from '../errors.js';
-import { readDataFile } from '../recipe/data-file.js';
-import { type DataDocument, invalidFile, parseDocument } from '../recipe/document.js';
-import { ProblemList } from '../recipe/problem-list.js';
-import { checkWithSchema } from '../recipe/schema-problems.js';
 import type { ScalingRun } from './scaling.js';
 
 const what = 'table';

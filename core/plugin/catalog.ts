@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { canonicalJson } from '../document/canonical-json.js';
+import { suggestion } from '../document/nearest-name.js';
 import { isUserError, UserError } from '../errors.js';
-import { canonicalJson } from '../recipe/canonical-json.js';
-import { suggestion } from '../recipe/nearest-name.js';
 import type { Plan } from '../recipe/plan.js';
 import { type ContributionKind, checkPluginShape } from './check-shape.js';
 import { commandDigest, folderDigest, moduleDigest } from './code-digest.js';

@@ -1,5 +1,5 @@
+import { describeValue } from '../document/describe-value.js';
 import { UserError } from '../errors.js';
-import { describeValue } from '../recipe/problem-list.js';
 import type { SpendingRequest, Spent } from './spending.js';
 
 /**

@@ -1,7 +1,7 @@
+import { isMapValue } from '../document/describe-value.js';
 import { isUserError, UserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
 import type { Plan } from '../recipe/plan.js';
-import { isMapValue } from '../recipe/problem-list.js';
 import type { PluginCatalog } from './catalog.js';
 import { checkAnswer } from './check-answer.js';
 import type { Sink } from './definitions.js';

@@ -1,5 +1,5 @@
+import { suggestion } from '../document/nearest-name.js';
 import { UserError } from '../errors.js';
-import { suggestion } from '../recipe/nearest-name.js';
 import { type ContributionDescription, contributionKinds, type PluginDescription } from './describe-plugin.js';
 
 /** A contribution as `simmer plugins PLUGIN/NAME --json` tells it. */

@@ -1,21 +1,21 @@
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { z } from 'zod';
+import { canonicalJson } from '../document/canonical-json.js';
+import { isMapValue } from '../document/describe-value.js';
+import { suggestion } from '../document/nearest-name.js';
+import { absentOptions, asSchema, descend, leaveOut, mapOptions } from '../document/option-schema.js';
+import { formatPath, type Path, pathKey, valueAt } from '../document/path.js';
+import { checkWithSchema } from '../document/schema-problems.js';
 import { isUserError, UserError } from '../errors.js';
 import { isUrl } from '../files/is-url.js';
 import { isGlob } from '../files/matching-files.js';
 import type { Contribution } from '../plugin/catalog.js';
 import type { GraderDefinition } from '../plugin/definitions.js';
 import { thrownText } from '../plugin/thrown-text.js';
-import { canonicalJson } from './canonical-json.js';
 import { contentDigest, globDigest } from './content-digest.js';
-import { suggestion } from './nearest-name.js';
-import { absentOptions, asSchema, descend, leaveOut, mapOptions } from './option-schema.js';
-import { formatPath, type Path, pathKey, valueAt } from './path.js';
 import type { Json } from './plan.js';
 import type { PlanScope } from './plan-scope.js';
-import { isMapValue } from './problem-list.js';
-import { checkWithSchema } from './schema-problems.js';
 
 export type JsonMap = { readonly [key: string]: Json };
 

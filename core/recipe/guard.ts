@@ -1,7 +1,7 @@
-import type { Marks } from './option-schema.js';
+import type { Marks } from '../document/option-schema.js';
+import { type Path, pathKey } from '../document/path.js';
+import type { ProblemList } from '../document/problem-list.js';
 import type { Overridden } from './overrides.js';
-import { type Path, pathKey } from './path.js';
-import type { ProblemList } from './problem-list.js';
 import { parseTemplate } from './reference.js';
 
 /** Whether a value came from whoever sent the recipe, and not from a file that is trusted. */

@@ -1,6 +1,6 @@
+import { suggestion } from '../document/nearest-name.js';
 import { UserError } from '../errors.js';
 import type { ParsedRecipe } from './load-recipe.js';
-import { suggestion } from './nearest-name.js';
 import type { Plan } from './plan.js';
 import { neededFor } from './stage-order.js';
 

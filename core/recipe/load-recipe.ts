@@ -1,9 +1,9 @@
 import { dirname, resolve } from 'node:path';
+import { readDataFile } from '../document/data-file.js';
+import { describeValue, isMapValue } from '../document/describe-value.js';
+import { type DataDocument, invalidFile, parseDocument } from '../document/document.js';
 import { type PluginReference, pluginReference } from '../plugin/plugin-reference.js';
-import { readDataFile } from './data-file.js';
-import { type DataDocument, invalidFile, parseDocument } from './document.js';
 import { applyOverrides, type Overridden, type Overrides, overridesAsWritten } from './overrides.js';
-import { describeValue, isMapValue } from './problem-list.js';
 
 /** A recipe that could be read, with the command line's overrides in it; what it means is not looked at yet. */
 export interface ParsedRecipe {

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
+import { pathKey } from '../document/path.js';
 import { applyOverrides } from './overrides.js';
-import { pathKey } from './path.js';
 
 it.each(['00', '0x0', '1e0', '-0', '-1', '2'])('an item of a list has one name, which is not %s', (name) => {
   const { value, problems, givenBy } = applyOverrides(

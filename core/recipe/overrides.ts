@@ -1,8 +1,8 @@
+import { describeValue, isMapValue } from '../document/describe-value.js';
+import { parseDocument } from '../document/document.js';
+import { suggestion } from '../document/nearest-name.js';
+import { formatPath, type Path, pathKey } from '../document/path.js';
 import { isUserError, type Problem } from '../errors.js';
-import { parseDocument } from './document.js';
-import { suggestion } from './nearest-name.js';
-import { formatPath, type Path, pathKey } from './path.js';
-import { describeValue, isMapValue } from './problem-list.js';
 import { recipeShape } from './recipe-shape.js';
 
 /** What the command line changes in a recipe. */

@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
-import { suggestion } from './nearest-name.js';
+import { describeValue, isMapValue } from '../document/describe-value.js';
+import { suggestion } from '../document/nearest-name.js';
+import { formatPath, type Path } from '../document/path.js';
+import type { ProblemList } from '../document/problem-list.js';
+import { checkWithSchema } from '../document/schema-problems.js';
 import { type Overridden, parseValue } from './overrides.js';
-import { formatPath, type Path } from './path.js';
-import { describeValue, isMapValue, type ProblemList } from './problem-list.js';
-import { checkWithSchema } from './schema-problems.js';
 
 /** A param, as the recipe declares it. */
 export interface Param {

@@ -1,4 +1,4 @@
-import { jsonDigest } from './canonical-json.js';
+import { jsonDigest } from '../document/canonical-json.js';
 import type { Plan } from './plan.js';
 import { semanticTrainer } from './stage-key.js';
 

@@ -1,10 +1,10 @@
 import { builtInHardware, type HardwareTable, usdPerHour } from '../config/hardware.js';
 import type { Settings } from '../config/settings.js';
+import { suggestion } from '../document/nearest-name.js';
+import type { Path } from '../document/path.js';
+import type { ProblemList } from '../document/problem-list.js';
 import type { Resources } from '../plugin/resources.js';
-import { suggestion } from './nearest-name.js';
-import type { Path } from './path.js';
 import type { PlannedStage, PlannedTrainer } from './plan.js';
-import type { ProblemList } from './problem-list.js';
 
 interface Placed {
   readonly trainers: readonly PlannedTrainer[];

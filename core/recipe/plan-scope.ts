@@ -1,10 +1,10 @@
+import type { Path } from '../document/path.js';
+import type { ProblemList } from '../document/problem-list.js';
 import { isUserError, type UserError } from '../errors.js';
 import type { LoadedPlugin, PluginCatalog } from '../plugin/catalog.js';
 import { isPlainReference } from '../plugin/plugin-reference.js';
 import type { IsForeign, MarkedOption, RecipeGuard } from './guard.js';
-import type { Path } from './path.js';
 import type { PlannedPlugin } from './plan.js';
-import type { ProblemList } from './problem-list.js';
 
 /** What planning one recipe shares: its problems, and the plugins that it turned out to use. */
 export class PlanScope {

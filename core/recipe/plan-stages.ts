@@ -1,18 +1,18 @@
+import { describeValue, isMapValue } from '../document/describe-value.js';
+import { suggestion } from '../document/nearest-name.js';
+import { asSchema, mapsThatKnow } from '../document/option-schema.js';
+import { formatPath, type Path, pathKey } from '../document/path.js';
+import { StageOutput, unresolved } from '../document/placeholders.js';
+import { checkWithSchema } from '../document/schema-problems.js';
 import type { Contribution } from '../plugin/catalog.js';
 import { checkAnswer } from '../plugin/check-answer.js';
 import type { InputDefinition, StageDefinition } from '../plugin/definitions.js';
 import { type CheckedOptions, checkOptions, codeDigestOf, guardedAnswer } from './checked-options.js';
 import { inParts } from './in-parts.js';
-import { suggestion } from './nearest-name.js';
-import { asSchema, mapsThatKnow } from './option-schema.js';
-import { formatPath, type Path, pathKey } from './path.js';
 import type { PlannedStage, StageReference } from './plan.js';
 import type { PlanScope } from './plan-scope.js';
 import { type CheckedTrainer, checkEntryName, withoutNulls } from './plan-trainers.js';
-import { describeValue, isMapValue } from './problem-list.js';
 import { plannedResources, type RecipeResources, stageShape } from './recipe-shape.js';
-import { StageOutput, unresolved } from './reference.js';
-import { checkWithSchema } from './schema-problems.js';
 
 type Inputs = PlannedStage['inputs'];
 

@@ -1,15 +1,15 @@
 import type { Settings } from '../config/settings.js';
+import { isMapValue } from '../document/describe-value.js';
+import type { Path } from '../document/path.js';
+import { checkWithSchema } from '../document/schema-problems.js';
 import type { Contribution } from '../plugin/catalog.js';
 import { checkAnswer } from '../plugin/check-answer.js';
 import type { LauncherDefinition, TrainerDefinition } from '../plugin/definitions.js';
 import type { Resources } from '../plugin/resources.js';
 import { type CheckedOptions, checkOptions, guardedAnswer } from './checked-options.js';
-import type { Path } from './path.js';
 import type { PlannedTrainer } from './plan.js';
 import type { PlanScope } from './plan-scope.js';
-import { isMapValue } from './problem-list.js';
 import { entryName, plannedResources, type RecipeResources, sinkShape, trainerShape } from './recipe-shape.js';
-import { checkWithSchema } from './schema-problems.js';
 
 /** A trainer whose every part is right. */
 export interface CheckedTrainer {

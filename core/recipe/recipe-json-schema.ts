@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import { markNames } from '../document/option-schema.js';
 import type { LoadedPlugin, PluginCatalog } from '../plugin/catalog.js';
 import type { InputDefinition } from '../plugin/definitions.js';
-import { markNames } from './option-schema.js';
 import { dataFileShape } from './params.js';
 import { recipeShape, sinkShape, stageShape, trainerShape } from './recipe-shape.js';
 

@@ -7,20 +7,6 @@ export type Reference =
 /** Text with references in it, in pieces. Plain pieces are never empty and never neighbours. */
 type Template = readonly (string | Reference)[];
 
-/** `${{ stages.NAME.OUTPUT }}`, where a value would be. */
-export class StageOutput {
-  readonly stage: string;
-  readonly output: string;
-
-  constructor(stage: string, output: string) {
-    this.stage = stage;
-    this.output = output;
-  }
-}
-
-/** Stands where a reference led nowhere, which is a problem already: nothing more is said of that value. */
-export const unresolved = Symbol('unresolved');
-
 /** What is wrong inside of a `${{ }}`. */
 export class BadReference extends Error {
   readonly hint: string;

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
-import { quoted } from '../shortened-text.js';
-import { suggestion } from './nearest-name.js';
+import { quoted } from '../document/describe-value.js';
+import { suggestion } from '../document/nearest-name.js';
+import { formatPath, type Path, pathKey } from '../document/path.js';
+import { StageOutput, unresolved } from '../document/placeholders.js';
+import type { ProblemList } from '../document/problem-list.js';
 import type { Param, Params } from './params.js';
-import { formatPath, type Path, pathKey } from './path.js';
-import type { ProblemList } from './problem-list.js';
-import { BadReference, formatReference, parseTemplate, type Reference, StageOutput, unresolved } from './reference.js';
+import { BadReference, formatReference, parseTemplate, type Reference } from './reference.js';
 
 /** How much the params that are referred to may be together, so that a few lines cannot become gigabytes. */
 const most: Size = { values: 200_000, characters: 2 ** 24 };

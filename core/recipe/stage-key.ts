@@ -1,4 +1,4 @@
-import { jsonDigest } from './canonical-json.js';
+import { jsonDigest } from '../document/canonical-json.js';
 import type { Plan, PlannedStage, PlannedTrainer } from './plan.js';
 
 /** Changes when what the core gives to stages changes what they make of it: artifact formats, `random`. */

@@ -15,13 +15,13 @@ import type {
 } from '../artifacts/artifact.js';
 import { checkDerivedRows } from '../artifacts/check-derived-rows.js';
 import { RowConverter } from '../artifacts/row-values.js';
+import { jsonDigest } from '../document/canonical-json.js';
 import { checkStageEvent } from '../engine/check-stage-event.js';
 import { checkStageOutputs, followStageRun } from '../engine/stage-outputs.js';
 import { checkSpendingRequest, checkSpent } from '../plugin/check-spending.js';
 import type { StageContext, StageDefinition, StageEvent } from '../plugin/definitions.js';
 import type { Log } from '../plugin/log.js';
 import type { Spending, Spent } from '../plugin/spending.js';
-import { jsonDigest } from '../recipe/canonical-json.js';
 import type { Grader, Trainer } from '../trainer/trainer.js';
 
 /** A table in memory, as stages get it and make it. */

@@ -1,10 +1,10 @@
 import type { Colors } from 'picocolors/types.js';
+import { suggestion } from '../../document/nearest-name.js';
 import type { RunArtifact } from '../../engine/run-artifacts.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
 import type { Event } from '../../events/catalogue.js';
 import { formatBytes, formatCount } from '../../figures.js';
-import { suggestion } from '../../recipe/nearest-name.js';
 import { fetchArtifact } from '../fetch-files.js';
 import { openWorkspace, type Workspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';

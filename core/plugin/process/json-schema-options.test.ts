@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { asSchema, descend, mapOptions } from '../../recipe/option-schema.js';
+import { asSchema, descend, mapOptions } from '../../document/option-schema.js';
 import { optionsFromJsonSchema } from './json-schema-options.js';
 
 const schema = {

@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { readDataFile } from '../../document/data-file.js';
+import { isMapValue } from '../../document/describe-value.js';
+import { invalidFile, parseDocument } from '../../document/document.js';
+import { ProblemList } from '../../document/problem-list.js';
+import { checkWithSchema } from '../../document/schema-problems.js';
 import { UserError } from '../../errors.js';
-import { readDataFile } from '../../recipe/data-file.js';
-import { invalidFile, parseDocument } from '../../recipe/document.js';
-import { isMapValue, ProblemList } from '../../recipe/problem-list.js';
-import { checkWithSchema } from '../../recipe/schema-problems.js';
 import { apiVersion } from '../definitions.js';
 import { manifestFile } from '../locate.js';
 import { processLimitsShape } from './limits.js';

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
+import { canonicalJson } from '../../../document/canonical-json.js';
+import { isMapValue } from '../../../document/describe-value.js';
 import { type BeforePlanRequest, Hook, type InsideFailure } from '../../../generated/simmer/plugin/v1/hook.js';
 import type { RecipeTree } from '../../../plugin/hooks.js';
 import { silentLog } from '../../../plugin/log.js';
-import { canonicalJson } from '../../../recipe/canonical-json.js';
 import type { Plan } from '../../../recipe/plan.js';
-import { isMapValue } from '../../../recipe/problem-list.js';
 import { demand } from '../../verification.js';
 import type { PluginCheck } from '../check.js';
 import type { PluginUnderTest } from '../plugin-under-test.js';

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
+import { canonicalJson } from '../../../document/canonical-json.js';
 import type { StageDescription } from '../../../generated/simmer/plugin/v1/plugin.js';
 import { toStageEstimate } from '../../../plugin/process/planning-wire.js';
 import { plainJson } from '../../../plugin/process/wire.js';
-import { canonicalJson } from '../../../recipe/canonical-json.js';
 import { demand } from '../../verification.js';
 import type { PluginCheck } from '../check.js';
 import type { PluginBench } from '../plugin-bench.js';

@@ -1,10 +1,10 @@
 import { status } from '@grpc/grpc-js';
 import { z } from 'zod';
+import { canonicalJson } from '../../../document/canonical-json.js';
 import { checkStageOutputs } from '../../../engine/stage-outputs.js';
 import type { StageDefinition } from '../../../plugin/definitions.js';
 import { PluginLostError } from '../../../plugin/process/plugin-client.js';
 import { endsWithin } from '../../../process/terminate.js';
-import { canonicalJson } from '../../../recipe/canonical-json.js';
 import { demand } from '../../verification.js';
 import type { PluginCheck } from '../check.js';
 import { allMessages, type PluginBench, type StageCall } from '../plugin-bench.js';

@@ -1,6 +1,6 @@
+import { canonicalJson } from '../../../document/canonical-json.js';
 import { checkPluginShape } from '../../../plugin/check-shape.js';
 import { describeExit } from '../../../process/handshake.js';
-import { canonicalJson } from '../../../recipe/canonical-json.js';
 import { demand } from '../../verification.js';
 import type { PluginCheck } from '../check.js';
 

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
+import { canonicalJson } from '../../../document/canonical-json.js';
 import type { TrainerDescription } from '../../../generated/simmer/plugin/v1/trainer.js';
 import type { TrainerJob } from '../../../plugin/estimate.js';
 import { silentLog } from '../../../plugin/log.js';
 import { toTrainerCommand } from '../../../plugin/process/trainer-wire.js';
-import { canonicalJson } from '../../../recipe/canonical-json.js';
 import { demand } from '../../verification.js';
 import type { PluginCheck } from '../check.js';
 import type { PluginBench } from '../plugin-bench.js';

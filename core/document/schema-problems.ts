@@ -1,9 +1,10 @@
 import type { z } from 'zod';
+import { describeValue } from './describe-value.js';
 import { nearestName } from './nearest-name.js';
 import { asSchema, mapsThatKnow, schemaAt, unknownKeys } from './option-schema.js';
 import { formatPath, type Path, pathKey, valueAt } from './path.js';
-import { describeValue, type ProblemList } from './problem-list.js';
-import { StageOutput, unresolved } from './reference.js';
+import { StageOutput, unresolved } from './placeholders.js';
+import type { ProblemList } from './problem-list.js';
 
 type Issue = z.core.$ZodIssue;
 

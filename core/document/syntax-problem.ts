@@ -1,5 +1,5 @@
 import type { YAMLError } from 'yaml';
-import { quoted } from '../shortened-text.js';
+import { quoted } from './describe-value.js';
 
 /** What is wrong where a text is no YAML, in plain words. */
 interface SyntaxProblem {

@@ -1,5 +1,4 @@
 import type { Problem } from '../errors.js';
-import { quoted } from '../shortened-text.js';
 import type { DataDocument } from './document.js';
 import { nearestName, suggestion } from './nearest-name.js';
 import { formatPath, type Path, pathKey, valueAt } from './path.js';
@@ -122,16 +121,4 @@ export class ProblemList {
 /** Its key, and where that is in the file. */
 function placeOf({ path, position }: Problem): string {
   return JSON.stringify([path, position?.line, position?.column]);
-}
-
-/** A value, as a message names it: `the text "abc"`, `12`, `a list`. */
-export function describeValue(value: unknown): string {
-  if (value === null || value === undefined) return 'nothing';
-  if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'string') return `the text ${quoted(value)}`;
-  return typeof value === 'object' ? 'a map' : String(value);
-}
-
-export function isMapValue(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
