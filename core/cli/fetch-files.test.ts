@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { RunArtifact } from '../engine/run-artifacts.js';
+import type { RunArtifact } from '../engine/past-runs/run-artifacts.js';
 import { fetchArtifact, fetchOver, type ReadBytes } from './fetch-files.js';
 
 vi.mock('node:fs/promises', async (original) => {

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { lstat, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { ArtifactFile } from '../artifacts/artifact.js';
-import type { ByteRange, RunArtifact } from '../engine/run-artifacts.js';
+import type { ByteRange, RunArtifact } from '../engine/past-runs/run-artifacts.js';
 import { UserError } from '../errors.js';
 import { writingTo } from '../files/disk-error.js';
 import { syncFolder } from '../files/durable-files.js';

@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import type { TableArtifact } from '../artifacts/artifact.js';
 import type { Settings } from '../config/settings.js';
 import { estimatePlan } from '../engine/estimate-plan.js';
+import type { ByteRange, RunArtifact } from '../engine/past-runs/run-artifacts.js';
 import { previewPlan } from '../engine/preview.js';
-import type { ByteRange, RunArtifact } from '../engine/run-artifacts.js';
 import { eventsFile, readPlan } from '../engine/run-folder.js';
 import { isHeld } from '../engine/run-history.js';
 import type { RunManager } from '../engine/run-manager.js';
@@ -89,17 +89,17 @@ export class LocalWorkspace implements Workspace {
   async writeReport(name: string) {
     const { runId, runFolder } = await this.find(name);
     const manager = await this.#manager(catalogOfPlan(await readPlan(runFolder), this.#settings));
-    const { RunArtifacts } = await import('../engine/run-artifacts.js');
+    const { RunArtifacts } = await import('../engine/past-runs/run-artifacts.js');
     return { runId, reportPath: await manager.writeReport(runId), id: RunArtifacts.reportId(runId) };
   }
 
   async artifacts({ runId, runFolder }: RunSummary) {
-    const { RunArtifacts } = await import('../engine/run-artifacts.js');
+    const { RunArtifacts } = await import('../engine/past-runs/run-artifacts.js');
     return new RunArtifacts(this.#settings.home).list(runId, runFolder);
   }
 
   async *readArtifact(range: ByteRange) {
-    const { RunArtifacts } = await import('../engine/run-artifacts.js');
+    const { RunArtifacts } = await import('../engine/past-runs/run-artifacts.js');
     yield* new RunArtifacts(this.#settings.home).read(range);
   }
 
@@ -148,12 +148,12 @@ export class LocalWorkspace implements Workspace {
   }
 
   async explainRow(run: RunSummary, row: string) {
-    const { explainRow } = await import('../engine/explain-row.js');
+    const { explainRow } = await import('../engine/past-runs/explain-row.js');
     return explainRow(run, row, await this.store());
   }
 
   async diffEvaluations(before: RunSummary, after: RunSummary) {
-    const { diffEvaluations } = await import('../engine/eval-diff.js');
+    const { diffEvaluations } = await import('../engine/past-runs/eval-diff.js');
     return diffEvaluations(before, after, await this.store());
   }
 

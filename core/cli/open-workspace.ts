@@ -1,8 +1,8 @@
 import type { TableRows } from '../artifacts/table-file.js';
 import type { StageForecast } from '../engine/estimate-plan.js';
-import type { PointDiff } from '../engine/eval-diff.js';
-import type { RowHistory } from '../engine/explain-row.js';
-import type { ByteRange, RunArtifact } from '../engine/run-artifacts.js';
+import type { PointDiff } from '../engine/past-runs/eval-diff.js';
+import type { RowHistory } from '../engine/past-runs/explain-row.js';
+import type { ByteRange, RunArtifact } from '../engine/past-runs/run-artifacts.js';
 import type { RunHandle, RunSummary, StagePreview } from '../engine/run-outcome.js';
 import { UserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';

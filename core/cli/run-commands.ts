@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { restingStatuses } from '../engine/choose-runs.js';
+import { restingStatuses } from '../engine/past-runs/choose-runs.js';
 import type { CommandAction } from './command-action.js';
 import { homeOption, positions, sequence } from './option-values.js';
 

@@ -1,5 +1,4 @@
 import { Container } from 'inversify';
-import { BudgetGuard } from '../engine/budget-guard.js';
 import { GraderPool } from '../engine/grader-pool.js';
 import { Run } from '../engine/run.js';
 import { RunEnding } from '../engine/run-ending.js';
@@ -7,6 +6,7 @@ import { eventsFile } from '../engine/run-folder.js';
 import { RunRecorder } from '../engine/run-recorder.js';
 import type { OpenRunRequest, OpenRunScope, RunInfo } from '../engine/run-scope.js';
 import { SinkDriver } from '../engine/sink-driver.js';
+import { BudgetGuard } from '../engine/spending/budget-guard.js';
 import { StageRunner } from '../engine/stage-runner.js';
 import { readStanding } from '../engine/standing.js';
 import {

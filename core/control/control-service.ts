@@ -10,8 +10,8 @@ import {
 import { ArtifactStore } from '../artifacts/artifact-store.js';
 import type { Settings } from '../config/settings.js';
 import { estimatePlan } from '../engine/estimate-plan.js';
+import { RunArtifacts } from '../engine/past-runs/run-artifacts.js';
 import { previewPlan } from '../engine/preview.js';
-import { RunArtifacts } from '../engine/run-artifacts.js';
 import { eventsFile, readPlan } from '../engine/run-folder.js';
 import { UserError } from '../errors.js';
 import { redactedRecord } from '../events/redaction.js';

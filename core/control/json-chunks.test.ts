@@ -1,5 +1,5 @@
 import { expect, it, vi } from 'vitest';
-import type { PointDiff } from '../engine/eval-diff.js';
+import type { PointDiff } from '../engine/past-runs/eval-diff.js';
 import { jsonChunks } from './json-chunks.js';
 
 const graded = (verdict: string) => ({ verdict, extracted: null, answer: 'größer 🙂 als'.repeat(9) });

@@ -1,4 +1,4 @@
-import type { PointDiff } from '../engine/eval-diff.js';
+import type { PointDiff } from '../engine/past-runs/eval-diff.js';
 
 /**
  * JSON of what changed between two runs, in UTF-8 and in order, never all of it at once: the answers of large runs

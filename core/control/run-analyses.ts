@@ -1,6 +1,6 @@
 import { ArtifactStore } from '../artifacts/artifact-store.js';
-import { diffEvaluations, type PointDiff } from '../engine/eval-diff.js';
-import { explainRow, type RowHistory } from '../engine/explain-row.js';
+import { diffEvaluations, type PointDiff } from '../engine/past-runs/eval-diff.js';
+import { explainRow, type RowHistory } from '../engine/past-runs/explain-row.js';
 import type { RunSummary } from '../engine/run-outcome.js';
 import { UserError } from '../errors.js';
 import type { ServerLimits } from './limits.js';

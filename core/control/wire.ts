@@ -1,5 +1,5 @@
 import type { ArtifactType } from '../artifacts/artifact.js';
-import type { RunArtifact } from '../engine/run-artifacts.js';
+import type { RunArtifact } from '../engine/past-runs/run-artifacts.js';
 import type { RunSummary, StagePreview } from '../engine/run-outcome.js';
 import type { Capacity } from '../engine/scheduler.js';
 import { type ErrorKind, type ErrorRecord, type Problem, UserError } from '../errors.js';

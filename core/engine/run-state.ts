@@ -1,6 +1,6 @@
 import type { Event, EventData } from '../events/catalogue.js';
 import { type MeasuredFigures, withFigure } from '../metrics/measured-figures.js';
-import { foldSpending, initialSpending, type SpendingState, secondsBetween } from './spending-state.js';
+import { foldSpending, initialSpending, type SpendingState, secondsBetween } from './spending/spending-state.js';
 
 export type RunStatus = 'created' | 'running' | 'completed' | 'failed' | 'interrupted';
 type StageStatus = 'running' | 'completed' | 'reused' | 'failed' | 'interrupted';

@@ -5,10 +5,10 @@ import type { InputDefinitions, StageContext, StageEvent } from '../plugin/defin
 import type { PlannedStage } from '../recipe/plan.js';
 import { keptDigest } from '../recipe/stage-key.js';
 import { cutLongText } from '../shortened-text.js';
-import type { BudgetGuard } from './budget-guard.js';
 import { checkStageEvent } from './check-stage-event.js';
 import type { GraderPool } from './grader-pool.js';
 import type { RunRecorder } from './run-recorder.js';
+import type { BudgetGuard } from './spending/budget-guard.js';
 import type { TrainerPool } from './trainer-pool.js';
 
 type AnyStageContext = StageContext<Readonly<Record<string, unknown>>, InputDefinitions>;

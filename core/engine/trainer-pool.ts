@@ -6,11 +6,11 @@ import { GpuDevices } from '../trainer/gpu-devices.js';
 import type { Trainer } from '../trainer/trainer.js';
 import { formerProcessId } from '../trainer/trainer-process.js';
 import { defaultLeaseSeconds, TrainerSupervisor } from '../trainer/trainer-supervisor.js';
-import { BudgetGuard } from './budget-guard.js';
 import type { Contributions } from './contributions.js';
-import { endedBy, meteredLauncher } from './metered-launcher.js';
 import { RunRecorder } from './run-recorder.js';
 import type { RunInfo, RunResource } from './run-scope.js';
+import { BudgetGuard } from './spending/budget-guard.js';
+import { endedBy, meteredLauncher } from './spending/metered-launcher.js';
 import { ContributionsToken, RunInfoToken, SettingsToken } from './tokens.js';
 
 /** What a trainer has to know of the stage that uses it. */

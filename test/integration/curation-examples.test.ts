@@ -7,7 +7,7 @@ import { fakeTrainerPlugin, type HarnessRun, RunHarness } from 'simmerkit/testin
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { ArtifactStore } from '../../core/artifacts/artifact-store.js';
-import { explainRow, type RowHistory } from '../../core/engine/explain-row.js';
+import { explainRow, type RowHistory } from '../../core/engine/past-runs/explain-row.js';
 import { type ChatServer, startChatServer } from '../../plugins/curation/chat-server.fixture.js';
 import curation from '../../plugins/curation/plugin.js';
 

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { expect, it } from 'vitest';
-import type { RunArtifact } from '../../engine/run-artifacts.js';
+import type { RunArtifact } from '../../engine/past-runs/run-artifacts.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import type { Event } from '../../events/catalogue.js';
 import { findOutput } from './artifacts.js';

@@ -1,6 +1,6 @@
 import type { Colors } from 'picocolors/types.js';
 import { suggestion } from '../../document/nearest-name.js';
-import type { RunArtifact } from '../../engine/run-artifacts.js';
+import type { RunArtifact } from '../../engine/past-runs/run-artifacts.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
 import type { Event } from '../../events/catalogue.js';

@@ -1,6 +1,6 @@
 import type { Colors } from 'picocolors/types.js';
-import { type ComparedRun, compareRuns } from '../../engine/compare-runs.js';
-import { groupRuns, type RunGroup } from '../../engine/group-runs.js';
+import { type ComparedRun, compareRuns } from '../../engine/past-runs/compare-runs.js';
+import { groupRuns, type RunGroup } from '../../engine/past-runs/group-runs.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { fitsPattern } from '../../files/name-pattern.js';

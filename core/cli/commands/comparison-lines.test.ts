@@ -1,7 +1,7 @@
 import picocolors from 'picocolors';
 import { describe, expect, it } from 'vitest';
-import type { ComparedRun } from '../../engine/compare-runs.js';
-import type { RunGroup } from '../../engine/group-runs.js';
+import type { ComparedRun } from '../../engine/past-runs/compare-runs.js';
+import type { RunGroup } from '../../engine/past-runs/group-runs.js';
 import { comparisonLines, groupLines } from './comparison-lines.js';
 
 const run = (number: number, more: Partial<ComparedRun> = {}): ComparedRun => ({

@@ -1,6 +1,6 @@
 import type { Colors } from 'picocolors/types.js';
-import type { ComparedRun } from '../../engine/compare-runs.js';
-import type { RunGroup, Spread } from '../../engine/group-runs.js';
+import type { ComparedRun } from '../../engine/past-runs/compare-runs.js';
+import type { RunGroup, Spread } from '../../engine/past-runs/group-runs.js';
 import { formatDuration, formatShare, formatUsd } from '../../figures.js';
 import { tableLines } from '../table.js';
 import { visibleLines } from '../terminal.js';

@@ -1,5 +1,5 @@
 import type { Colors } from 'picocolors/types.js';
-import type { GradedAnswer, PointDiff } from '../../engine/eval-diff.js';
+import type { GradedAnswer, PointDiff } from '../../engine/past-runs/eval-diff.js';
 import { exitCodes } from '../../errors.js';
 import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';

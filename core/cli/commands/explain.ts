@@ -1,5 +1,5 @@
 import type { Colors } from 'picocolors/types.js';
-import type { RowAttempt, RowDecision, RowHistory, RowStep } from '../../engine/explain-row.js';
+import type { RowAttempt, RowDecision, RowHistory, RowStep } from '../../engine/past-runs/explain-row.js';
 import { exitCodes } from '../../errors.js';
 import { formatCount } from '../../figures.js';
 import { openWorkspace } from '../open-workspace.js';

@@ -1,6 +1,6 @@
 import { duration } from '../../config/duration.js';
-import { chooseRuns, type RunChoice } from '../../engine/choose-runs.js';
-import { type Removal, removeRuns } from '../../engine/remove-runs.js';
+import { chooseRuns, type RunChoice } from '../../engine/past-runs/choose-runs.js';
+import { type Removal, removeRuns } from '../../engine/past-runs/remove-runs.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { formatBytes, formatCount } from '../../figures.js';

@@ -1,6 +1,6 @@
-import { UserError } from '../errors.js';
-import { formatDuration, formatUsd } from '../figures.js';
-import type { BudgetLimits, BudgetReserve } from '../recipe/budget.js';
+import { UserError } from '../../errors.js';
+import { formatDuration, formatUsd } from '../../figures.js';
+import type { BudgetLimits, BudgetReserve } from '../../recipe/budget.js';
 import type { LongestTimes } from './spending-state.js';
 
 /** One limit, and where the run stands below it. */

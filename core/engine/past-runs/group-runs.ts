@@ -1,5 +1,5 @@
-import { UserError } from '../errors.js';
-import type { Json } from '../recipe/plan.js';
+import { UserError } from '../../errors.js';
+import type { Json } from '../../recipe/plan.js';
 import type { ComparedRun } from './compare-runs.js';
 
 type Metric = ComparedRun['metrics'][string];

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
+import type { RunSummary } from '../run-outcome.js';
 import { chooseRuns, type RunChoice } from './choose-runs.js';
-import type { RunSummary } from './run-outcome.js';
 
 const now = new Date('2026-03-01T00:00:00.000Z');
 const day = 24 * 3600;

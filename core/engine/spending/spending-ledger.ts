@@ -1,4 +1,4 @@
-import type { Spent } from '../plugin/spending.js';
+import type { Spent } from '../../plugin/spending.js';
 import type { SpendingState } from './spending-state.js';
 
 /** Hardware as it is paid for. */

@@ -1,4 +1,4 @@
-import type { RunSummary } from './run-outcome.js';
+import type { RunSummary } from '../run-outcome.js';
 
 /** How a run may stand that nobody writes. */
 export const restingStatuses = ['completed', 'failed', 'interrupted', 'crashed'] as const;

@@ -1,9 +1,9 @@
-import { isUserError } from '../errors.js';
-import type { Event, EventData } from '../events/catalogue.js';
-import { figuresByName } from '../metrics/measured-figures.js';
-import type { Json, Plan } from '../recipe/plan.js';
-import type { RunSummary } from './run-outcome.js';
-import { foldRunState, initialRunState, type RunState } from './run-state.js';
+import { isUserError } from '../../errors.js';
+import type { Event, EventData } from '../../events/catalogue.js';
+import { figuresByName } from '../../metrics/measured-figures.js';
+import type { Json, Plan } from '../../recipe/plan.js';
+import type { RunSummary } from '../run-outcome.js';
+import { foldRunState, initialRunState, type RunState } from '../run-state.js';
 
 /** What a training stage came to. */
 export interface ComparedTraining {

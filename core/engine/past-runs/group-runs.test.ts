@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Json } from '../recipe/plan.js';
+import type { Json } from '../../recipe/plan.js';
 import type { ComparedRun } from './compare-runs.js';
 import { groupRuns } from './group-runs.js';
 

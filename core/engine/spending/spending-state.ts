@@ -1,5 +1,5 @@
-import type { Event, EventData } from '../events/catalogue.js';
-import type { BudgetLimits } from '../recipe/budget.js';
+import type { Event, EventData } from '../../events/catalogue.js';
+import type { BudgetLimits } from '../../recipe/budget.js';
 
 /** What one source has cost. */
 export interface SourceSpending {

@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { LaunchedProcess, LauncherDefinition } from '../plugin/definitions.js';
+import type { LaunchedProcess, LauncherDefinition } from '../../plugin/definitions.js';
 import type { BudgetGuard, Holder } from './budget-guard.js';
 import type { Holding } from './spending-state.js';
 

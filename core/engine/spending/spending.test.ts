@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Event, EventData, EventType } from '../events/catalogue.js';
-import { budgetChangeOf } from '../recipe/budget-change.js';
+import type { Event, EventData, EventType } from '../../events/catalogue.js';
+import { budgetChangeOf } from '../../recipe/budget-change.js';
 import { budgetReached, secondsLeft, secondsToEnd } from './budget-limits.js';
 import { SpendingLedger } from './spending-ledger.js';
 import { foldSpending, initialSpending, type SpendingState, unseenRequests } from './spending-state.js';

@@ -3,12 +3,12 @@ import { appendFile, mkdir, readdir, readFile, rename, symlink, writeFile } from
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { z } from 'zod';
-import { ArtifactStore } from '../artifacts/artifact-store.js';
-import { acquireRunLock } from '../events/run-lock.js';
-import { definePlugin, defineStage } from '../plugin/define.js';
-import { RunHarness } from '../testing/run-harness.js';
+import { ArtifactStore } from '../../artifacts/artifact-store.js';
+import { acquireRunLock } from '../../events/run-lock.js';
+import { definePlugin, defineStage } from '../../plugin/define.js';
+import { RunHarness } from '../../testing/run-harness.js';
+import { readRunState } from '../run-history.js';
 import { removeRuns } from './remove-runs.js';
-import { readRunState } from './run-history.js';
 
 const plugin = definePlugin({
   name: 'test',

@@ -1,10 +1,10 @@
-import type { Row, TableArtifact } from '../artifacts/artifact.js';
-import type { ArtifactStore } from '../artifacts/artifact-store.js';
-import { UserError } from '../errors.js';
-import { readPlan } from './run-folder.js';
-import { readRunState } from './run-history.js';
-import type { RunOfHome } from './run-outcome.js';
-import { isDone } from './run-state.js';
+import type { Row, TableArtifact } from '../../artifacts/artifact.js';
+import type { ArtifactStore } from '../../artifacts/artifact-store.js';
+import { UserError } from '../../errors.js';
+import { readPlan } from '../run-folder.js';
+import { readRunState } from '../run-history.js';
+import type { RunOfHome } from '../run-outcome.js';
+import { isDone } from '../run-state.js';
 
 /** A graded answer of a run. */
 export interface GradedAnswer {

@@ -1,15 +1,15 @@
-import type { Row, TableArtifact } from '../artifacts/artifact.js';
-import type { ArtifactStore } from '../artifacts/artifact-store.js';
-import { RowFinder } from '../artifacts/find-rows.js';
-import { nearestName } from '../document/nearest-name.js';
-import { UserError } from '../errors.js';
-import type { Plan, PlannedStage, StageReference } from '../recipe/plan.js';
-import { startOf } from '../shortened-text.js';
+import type { Row, TableArtifact } from '../../artifacts/artifact.js';
+import type { ArtifactStore } from '../../artifacts/artifact-store.js';
+import { RowFinder } from '../../artifacts/find-rows.js';
+import { nearestName } from '../../document/nearest-name.js';
+import { UserError } from '../../errors.js';
+import type { Plan, PlannedStage, StageReference } from '../../recipe/plan.js';
+import { startOf } from '../../shortened-text.js';
+import { readPlan } from '../run-folder.js';
+import { readRunState } from '../run-history.js';
+import type { RunOfHome } from '../run-outcome.js';
+import { isDone } from '../run-state.js';
 import { isGraded } from './eval-diff.js';
-import { readPlan } from './run-folder.js';
-import { readRunState } from './run-history.js';
-import type { RunOfHome } from './run-outcome.js';
-import { isDone } from './run-state.js';
 
 /** What a stage decided about a row. A row that came twice was decided about twice. */
 export interface RowDecision {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { UserError } from '../errors.js';
-import type { Event, EventDraft } from '../events/catalogue.js';
-import type { Json, Plan } from '../recipe/plan.js';
+import { UserError } from '../../errors.js';
+import type { Event, EventDraft } from '../../events/catalogue.js';
+import type { Json, Plan } from '../../recipe/plan.js';
+import type { RunSummary } from '../run-outcome.js';
 import { compareRuns, type RunsSource } from './compare-runs.js';
-import type { RunSummary } from './run-outcome.js';
 
 interface Given {
   readonly recipe?: string;

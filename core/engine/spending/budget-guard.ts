@@ -1,21 +1,21 @@
 import { inject, injectable } from 'inversify';
-import { usdPerHour } from '../config/hardware.js';
-import { canonicalJson } from '../document/canonical-json.js';
-import { UserError } from '../errors.js';
-import { formatUsd } from '../figures.js';
-import { checkSpendingRequest, checkSpent } from '../plugin/check-spending.js';
-import type { Resources } from '../plugin/resources.js';
-import type { Reservation, Spending, SpendingRequest, Spent } from '../plugin/spending.js';
-import { present } from '../present.js';
-import { type BudgetLimits, changedLimits, defaultReserve } from '../recipe/budget.js';
+import { usdPerHour } from '../../config/hardware.js';
+import { canonicalJson } from '../../document/canonical-json.js';
+import { UserError } from '../../errors.js';
+import { formatUsd } from '../../figures.js';
+import { checkSpendingRequest, checkSpent } from '../../plugin/check-spending.js';
+import type { Resources } from '../../plugin/resources.js';
+import type { Reservation, Spending, SpendingRequest, Spent } from '../../plugin/spending.js';
+import { present } from '../../present.js';
+import { type BudgetLimits, changedLimits, defaultReserve } from '../../recipe/budget.js';
+import { RunEnding } from '../run-ending.js';
+import { RunRecorder } from '../run-recorder.js';
+import type { RunInfo } from '../run-scope.js';
+import { RunInfoToken } from '../tokens.js';
 import { type Activity, budgetReached, type Standing, secondsLeft, secondsToEnd } from './budget-limits.js';
 import { PaidRequests, patienceMinutes } from './paid-requests.js';
-import { RunEnding } from './run-ending.js';
-import { RunRecorder } from './run-recorder.js';
-import type { RunInfo } from './run-scope.js';
 import { type Slice, SpendingLedger } from './spending-ledger.js';
 import { SteadyClock } from './steady-clock.js';
-import { RunInfoToken } from './tokens.js';
 
 /** How often it is looked at what is spent, and how often that is told, in milliseconds. */
 const lookMilliseconds = 1_000;

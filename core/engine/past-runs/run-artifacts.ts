@@ -1,11 +1,11 @@
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ArtifactFile, ArtifactType } from '../artifacts/artifact.js';
-import { ArtifactStore } from '../artifacts/artifact-store.js';
-import { isUserError, UserError } from '../errors.js';
-import { readPlan } from './run-folder.js';
-import { readRunState } from './run-history.js';
-import { reportFile } from './run-outcome.js';
+import type { ArtifactFile, ArtifactType } from '../../artifacts/artifact.js';
+import { ArtifactStore } from '../../artifacts/artifact-store.js';
+import { isUserError, UserError } from '../../errors.js';
+import { readPlan } from '../run-folder.js';
+import { readRunState } from '../run-history.js';
+import { reportFile } from '../run-outcome.js';
 
 const chunkBytes = 256 * 1024;
 const reportPrefix = 'simmer-report://';

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { ArtifactStore } from '../artifacts/artifact-store.js';
-import { historyLines } from '../cli/commands/explain.js';
-import { colorsFor } from '../cli/terminal.js';
-import { definePlugin, defineStage, input } from '../plugin/define.js';
-import { type HarnessRun, RunHarness } from '../testing/run-harness.js';
+import { ArtifactStore } from '../../artifacts/artifact-store.js';
+import { historyLines } from '../../cli/commands/explain.js';
+import { colorsFor } from '../../cli/terminal.js';
+import { definePlugin, defineStage, input } from '../../plugin/define.js';
+import { type HarnessRun, RunHarness } from '../../testing/run-harness.js';
 import { explainRow } from './explain-row.js';
 
 const columns = { id: 'VARCHAR', question: 'VARCHAR', source: 'VARCHAR' };

@@ -1,10 +1,10 @@
 import picocolors from 'picocolors';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { ArtifactStore } from '../artifacts/artifact-store.js';
-import { diffLines } from '../cli/commands/eval-diff.js';
-import { definePlugin, defineStage } from '../plugin/define.js';
-import { RunHarness } from '../testing/run-harness.js';
+import { ArtifactStore } from '../../artifacts/artifact-store.js';
+import { diffLines } from '../../cli/commands/eval-diff.js';
+import { definePlugin, defineStage } from '../../plugin/define.js';
+import { RunHarness } from '../../testing/run-harness.js';
 import { diffEvaluations } from './eval-diff.js';
 
 const columns = {
