@@ -1,5 +1,5 @@
 /** For tests of plugins and trainers: `import { FakeTrainerServer } from 'simmerkit/testing'`. */
-export { checkNames, type Verification, type VerifyOptions, verifyTrainer } from './conformance/verify-trainer.js';
+
 export { type FakeTrainerOptions, FakeTrainerServer } from './fake-trainer/fake-trainer-server.js';
 export { type Misbehavior, misbehaviorSchema, type Violation, violations } from './fake-trainer/misbehavior.js';
 export { fakeTrainerPlugin, fakeTrainerProgram } from './fake-trainer-plugin.js';
@@ -13,4 +13,10 @@ export {
   runStage,
   type StageResult,
 } from './run-stage.js';
+export {
+  checkNames,
+  type Verification,
+  type VerifyOptions,
+  verifyTrainer,
+} from './trainer-conformance/verify-trainer.js';
 export type { CheckResult } from './verification.js';

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { exitCodes, UserError } from '../../errors.js';
-import { checkNames, verifyTrainer } from '../../testing/conformance/verify-trainer.js';
+import { checkNames, verifyTrainer } from '../../testing/trainer-conformance/verify-trainer.js';
 import type { ModelSource } from '../../trainer/trainer.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
 import { resultLines, summaryLine } from '../verification-table.js';

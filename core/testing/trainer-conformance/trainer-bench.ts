@@ -54,7 +54,7 @@ export const rowCount = 10;
 export const shortTrainingSteps = 8;
 
 /** What all checks of one trainer share: its processes, its description, and trainings that several look at. */
-export class Bench {
+export class TrainerBench {
   private process: TrainerUnderTest | undefined;
   private secondProcess: TrainerUnderTest | undefined;
   private readonly started: TrainerUnderTest[] = [];
@@ -68,14 +68,14 @@ export class Bench {
     readonly trainingData: string,
   ) {}
 
-  static async open(options: BenchOptions): Promise<Bench> {
+  static async open(options: BenchOptions): Promise<TrainerBench> {
     const file = join(options.folder, 'rows.parquet');
     await writeParquet(
       file,
       `SELECT 'row-' || i AS id, 'What is ' || i || ' and one?' AS prompt, 'It is ' || (i + 1) || '.' AS completion
        FROM range(${rowCount}) t(i)`,
     );
-    return new Bench(options, file);
+    return new TrainerBench(options, file);
   }
 
   /** The trainer, serving on a unix socket; started again where it has ended. */

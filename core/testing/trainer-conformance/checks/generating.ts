@@ -12,8 +12,8 @@ import {
 } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { residentMemoryBytes } from '../../../process/memory.js';
 import { demand } from '../../verification.js';
-import type { Bench } from '../bench.js';
-import { type Check, demandStatus } from '../check.js';
+import { demandStatus, type TrainerCheck } from '../check.js';
+import type { TrainerBench } from '../trainer-bench.js';
 import type { TrainerUnderTest } from '../trainer-under-test.js';
 
 const cancelSeconds = 1;
@@ -53,7 +53,7 @@ function prompts(count: number): Prompt[] {
 }
 
 /** A request for two prompts without thinking, greedy. */
-function generation(bench: Bench, changes: Partial<GenerateRequest> = {}): GenerateRequest {
+function generation(bench: TrainerBench, changes: Partial<GenerateRequest> = {}): GenerateRequest {
   return {
     ...GenerateRequest.fromPartial({}),
     model: bench.options.model,
@@ -91,7 +91,7 @@ async function samples(trainer: TrainerUnderTest, request: GenerateRequest): Pro
 const nameOf = (sample: Sample) => `${sample.promptId} ${sample.policyId} ${sample.sampleIndex}`;
 
 /** Generation, its policies and its flow. */
-export const generatingChecks: readonly Check[] = [
+export const generatingChecks: readonly TrainerCheck[] = [
   {
     name: 'generate',
     expects: 'a sample of every prompt, policy and index, once; progress that rises; completed once, and last',

@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import { newestCheckpoint } from '../../../trainer/checkpoints.js';
 import { demand } from '../../verification.js';
-import { type Check, demandStatus } from '../check.js';
+import { demandStatus, type TrainerCheck } from '../check.js';
 import { caseOf } from './training.js';
 
 /** A cancellation must be heeded within so many seconds; the best of a few tries counts, for machines are busy. */
@@ -9,7 +9,7 @@ const cancelSeconds = 1;
 const tries = 3;
 
 /** Cancellation. */
-export const cancelingChecks: readonly Check[] = [
+export const cancelingChecks: readonly TrainerCheck[] = [
   {
     name: 'cancel',
     expects:
@@ -58,7 +58,7 @@ export const cancelingChecks: readonly Check[] = [
 ];
 
 /** Leases and ends; the last of all, for they end the trainer. */
-export const endingChecks: readonly Check[] = [
+export const endingChecks: readonly TrainerCheck[] = [
   {
     name: 'lease',
     expects: 'RenewLease to say when the lease ends, and the trainer to exit by itself then, a running attempt saved',

@@ -1,14 +1,14 @@
 import { type Hyperparameters, LearningRateSchedule } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../../verification.js';
-import { hyperparameters, rowCount, shortTrainingSteps } from '../bench.js';
-import type { Check } from '../check.js';
+import type { TrainerCheck } from '../check.js';
+import { hyperparameters, rowCount, shortTrainingSteps } from '../trainer-bench.js';
 import { named, type Trial, Trials } from '../trials.js';
 
 /** To which every gradient must be clipped. */
 const tinyNorm = 1e-6;
 
 /** That hyperparameters are honoured: each, changed alone, shows in what a step is told to be. */
-export const hyperparameterChecks: readonly Check[] = [
+export const hyperparameterChecks: readonly TrainerCheck[] = [
   {
     name: 'epochs',
     expects: 'as many steps as epochs say, where max_steps is not set: a part of an epoch too, its last batch short',

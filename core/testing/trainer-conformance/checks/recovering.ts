@@ -5,8 +5,8 @@ import { status } from '@grpc/grpc-js';
 import type { StartTrainingRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { checkpointMarker, newestCheckpoint } from '../../../trainer/checkpoints.js';
 import { Deviation, demand } from '../../verification.js';
-import { stepsOf } from '../bench.js';
-import { type Check, demandStatus } from '../check.js';
+import { demandStatus, type TrainerCheck } from '../check.js';
+import { stepsOf } from '../trainer-bench.js';
 import type { TrainerUnderTest } from '../trainer-under-test.js';
 import { textOf } from './watching.js';
 
@@ -14,7 +14,7 @@ import { textOf } from './watching.js';
 const refusals: readonly status[] = [status.FAILED_PRECONDITION, status.INVALID_ARGUMENT];
 
 /** Checkpoints, kills, and going on. */
-export const recoveringChecks: readonly Check[] = [
+export const recoveringChecks: readonly TrainerCheck[] = [
   {
     name: 'checkpoint-now',
     expects:

@@ -4,8 +4,8 @@ import {
   type StepLogged,
 } from '../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../verification.js';
-import { type Bench, hyperparameters } from './bench.js';
 import { refusedHonestly } from './check.js';
+import { hyperparameters, type TrainerBench } from './trainer-bench.js';
 
 type Change = Partial<Hyperparameters>;
 
@@ -22,7 +22,7 @@ const chanceFactor = 3;
 export class Trials {
   private readonly refusals: string[] = [];
 
-  constructor(private readonly bench: Bench) {}
+  constructor(private readonly bench: TrainerBench) {}
 
   /** What the trainer refused, in words. */
   get refused(): string | undefined {

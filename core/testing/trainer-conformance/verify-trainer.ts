@@ -6,8 +6,7 @@ import type { ModelSource as ModelSourceMessage } from '../../generated/simmer/t
 import { toModelSourceMessage } from '../../trainer/requests-to-wire.js';
 import type { Capability, ModelSource } from '../../trainer/trainer.js';
 import { type CheckResult, chosenChecks, Deviation, haveAllPassed, resultOf, show } from '../verification.js';
-import { Bench } from './bench.js';
-import type { Check } from './check.js';
+import type { TrainerCheck } from './check.js';
 import { cancelingChecks, endingChecks } from './checks/ending.js';
 import { exportingChecks } from './checks/exporting.js';
 import { generatingChecks } from './checks/generating.js';
@@ -18,8 +17,9 @@ import { requestingChecks } from './checks/requesting.js';
 import { startingChecks } from './checks/starting.js';
 import { trainingChecks } from './checks/training.js';
 import { watchingChecks } from './checks/watching.js';
+import { TrainerBench } from './trainer-bench.js';
 
-const checks: readonly Check[] = [
+const checks: readonly TrainerCheck[] = [
   ...startingChecks,
   ...trainingChecks,
   ...hyperparameterChecks,
@@ -84,7 +84,7 @@ const randomModel: ModelSource = {
 export async function verifyTrainer(options: VerifyOptions): Promise<Verification> {
   const chosen = chosenChecks(checks, options.only);
   const folder = await mkdtemp(join(tmpdir(), 'simmer-verify-'));
-  const bench = await Bench.open({
+  const bench = await TrainerBench.open({
     argv: options.command,
     env: { ...process.env, ...options.env },
     folder,
@@ -123,8 +123,8 @@ export async function verifyTrainer(options: VerifyOptions): Promise<Verificatio
 
 /** @param why the trainer did not start, or cannot be asked what it is */
 async function runCheck(
-  check: Check,
-  bench: Bench,
+  check: TrainerCheck,
+  bench: TrainerBench,
   capabilities: ReadonlySet<Capability> | undefined,
   why: string | undefined,
 ): Promise<CheckResult> {

@@ -1,10 +1,10 @@
 import { status } from '@grpc/grpc-js';
 import { demand } from '../../verification.js';
-import { rowCount } from '../bench.js';
-import { type Check, demandStatus } from '../check.js';
+import { demandStatus, type TrainerCheck } from '../check.js';
+import { rowCount } from '../trainer-bench.js';
 
 /** Tokens and masks, and models on disk. */
-export const inspectingChecks: readonly Check[] = [
+export const inspectingChecks: readonly TrainerCheck[] = [
   {
     name: 'inspect',
     expects: 'Inspect to give the rows asked for, in that order, their tokens, and a mask of the completion alone',

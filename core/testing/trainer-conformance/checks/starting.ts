@@ -2,12 +2,12 @@ import { status } from '@grpc/grpc-js';
 import { Capability, ExportRequest, GenerateRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { isAlive, processIdentity } from '../../../process/process-identity.js';
 import { demand, show } from '../../verification.js';
-import type { Bench } from '../bench.js';
-import { type Check, demandStatus } from '../check.js';
+import { demandStatus, type TrainerCheck } from '../check.js';
+import type { TrainerBench } from '../trainer-bench.js';
 import type { TrainerUnderTest } from '../trainer-under-test.js';
 
 /** Coming up, and saying what it is. */
-export const startingChecks: readonly Check[] = [
+export const startingChecks: readonly TrainerCheck[] = [
   {
     name: 'handshake',
     expects: 'the line SIMMER-TRAINER|1|1|ADDRESS on stdout once it serves, with the address that it was given',
@@ -95,7 +95,7 @@ async function firstMessage(trainer: TrainerUnderTest, metadata: ReturnType<Trai
 }
 
 /** A call of each capability, as good as it can be without knowing the trainer. */
-async function undeclaredCalls(bench: Bench, trainer: TrainerUnderTest) {
+async function undeclaredCalls(bench: TrainerBench, trainer: TrainerUnderTest) {
   const { client } = trainer;
   const request = await bench.training();
   const attemptId = request.attemptId;

@@ -3,8 +3,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { TrainerEvent } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { Deviation, demand } from '../../verification.js';
-import { stepsOf } from '../bench.js';
-import { type Check, demandStatus } from '../check.js';
+import { demandStatus, type TrainerCheck } from '../check.js';
+import { stepsOf } from '../trainer-bench.js';
 import { upTo } from './training.js';
 
 /** How long an attempt is left to itself, without any watcher. */
@@ -27,7 +27,7 @@ function sameEvents(found: readonly TrainerEvent[], expected: readonly TrainerEv
 }
 
 /** Watching, from any number on. */
-export const watchingChecks: readonly Check[] = [
+export const watchingChecks: readonly TrainerCheck[] = [
   {
     name: 'reattach',
     expects: 'Watch from every event number to give exactly the events above it, also while the attempt runs',

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { ExportRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../../verification.js';
-import { type Check, demandStatus } from '../check.js';
+import { demandStatus, type TrainerCheck } from '../check.js';
 
 /** Models as folders. */
-export const exportingChecks: readonly Check[] = [
+export const exportingChecks: readonly TrainerCheck[] = [
   {
     name: 'export',
     expects: 'Export to write a Hugging Face folder with the files that it lists, into an empty folder only',

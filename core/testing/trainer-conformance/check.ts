@@ -1,10 +1,10 @@
 import { type ServiceError, status } from '@grpc/grpc-js';
 import type { Capability } from '../../trainer/trainer.js';
 import { demand } from '../verification.js';
-import type { Bench } from './bench.js';
+import type { TrainerBench } from './trainer-bench.js';
 
 /** One clause of the contract of simmer.trainer.v1, and how it is tried. */
-export interface Check {
+export interface TrainerCheck {
   /** kebab-case, stable: `--only` and CI configurations name it. */
   readonly name: string;
   /** What the contract demands, in one sentence. */
@@ -15,7 +15,7 @@ export interface Check {
    * @returns what the trainer refused to do, where the contract lets it
    * @throws Deviation, or whatever else went wrong: either fails the check
    */
-  run(bench: Bench): Promise<void> | Promise<string | undefined>;
+  run(bench: TrainerBench): Promise<void> | Promise<string | undefined>;
 }
 
 /** With what a trainer refuses what it cannot honour. */

@@ -1,14 +1,14 @@
 import { status } from '@grpc/grpc-js';
 import type { Hyperparameters, StartTrainingRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../../verification.js';
-import { type Check, demandStatus } from '../check.js';
+import { demandStatus, type TrainerCheck } from '../check.js';
 import type { TrainerUnderTest } from '../trainer-under-test.js';
 
 /** Statuses that mean: this can never succeed as it is. */
 const refusals: readonly status[] = [status.INVALID_ARGUMENT, status.FAILED_PRECONDITION, status.OUT_OF_RANGE];
 
 /** What is asked for and cannot be. */
-export const requestingChecks: readonly Check[] = [
+export const requestingChecks: readonly TrainerCheck[] = [
   {
     name: 'bad-input',
     expects: 'INVALID_ARGUMENT, with a message, for a request that can never succeed; nothing of it is kept',

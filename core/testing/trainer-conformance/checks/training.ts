@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import type { TrainerEvent } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../../verification.js';
-import { rowCount, stepsOf } from '../bench.js';
-import { type Check, demandStatus, refusedHonestly } from '../check.js';
+import { demandStatus, refusedHonestly, type TrainerCheck } from '../check.js';
+import { rowCount, stepsOf } from '../trainer-bench.js';
 
 const endings: ReadonlySet<string> = new Set(['trainingCompleted', 'trainingCanceled', 'trainingFailed']);
 
@@ -18,7 +18,7 @@ export const upTo = (last: number, every = 1) =>
   Array.from({ length: Math.floor(last / every) }, (_, index) => (index + 1) * every);
 
 /** Attempts and what they tell. */
-export const trainingChecks: readonly Check[] = [
+export const trainingChecks: readonly TrainerCheck[] = [
   {
     name: 'start-twice',
     expects: 'StartTraining with an attempt_id that it knows to change nothing and to answer already_started',
