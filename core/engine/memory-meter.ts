@@ -1,5 +1,6 @@
 import { residentMemoryBytes } from '../process/memory.js';
 
+const everyMilliseconds = 500;
 /** Part of the time that may be spent looking: a look reads a file of every process of the machine. */
 const lookingShare = 1 / 200;
 
@@ -9,16 +10,14 @@ const lookingShare = 1 / 200;
  */
 export class MemoryMeter implements Disposable {
   readonly #processIds: () => readonly number[];
-  readonly #everyMilliseconds: number;
   #timer: NodeJS.Timeout | undefined;
   #peak = 0;
   #isDisposed = false;
   #looking: Promise<void> | undefined;
 
   /** @param processIds asked at each look; each counts with its descendants */
-  constructor(processIds: () => readonly number[], everyMilliseconds = 500) {
+  constructor(processIds: () => readonly number[]) {
     this.#processIds = processIds;
-    this.#everyMilliseconds = everyMilliseconds;
     this.#lookAfter(everyMilliseconds);
   }
 
@@ -38,7 +37,7 @@ export class MemoryMeter implements Disposable {
     this.#timer = setTimeout(async () => {
       const startedAt = performance.now();
       await this.#look();
-      this.#lookAfter(Math.max(this.#everyMilliseconds, (performance.now() - startedAt) / lookingShare));
+      this.#lookAfter(Math.max(everyMilliseconds, (performance.now() - startedAt) / lookingShare));
     }, milliseconds);
     this.#timer.unref();
   }

@@ -14,8 +14,7 @@ export function caseOf(event: TrainerEvent | undefined): string {
   return event?.event?.$case ?? 'nothing';
 }
 
-export const upTo = (last: number, every = 1) =>
-  Array.from({ length: Math.floor(last / every) }, (_, index) => (index + 1) * every);
+export const upTo = (last: number) => Array.from({ length: last }, (_, index) => index + 1);
 
 /** Attempts and what they tell. */
 export const trainingChecks: readonly TrainerCheck[] = [
