@@ -48,6 +48,30 @@ interface OptionsToCheck {
   readonly extensionsOf?: (trainer: string) => z.ZodObject | undefined;
 }
 
+/** What a recipe names by `uses`, found, with its options checked. */
+interface CheckedUse<D> {
+  readonly found: Contribution<D>;
+  readonly options: CheckedOptions;
+}
+
+/**
+ * Finds what a recipe names, and checks the options that it gives it.
+ * @param path of the map with both @param usesPath of the name @returns undefined after a problem
+ */
+export async function checkUsed<D extends { readonly options: z.ZodObject }>(
+  scope: PlanScope,
+  lookUp: Promise<Contribution<D>>,
+  { uses, with: value }: { readonly uses: string; readonly with: unknown },
+  path: Path,
+  usesPath: Path = [...path, 'uses'],
+): Promise<CheckedUse<D> | undefined> {
+  const found = await scope.find(usesPath, lookUp);
+  if (found === undefined) return undefined;
+  const { options: schema } = found.definition;
+  const options = await checkOptions(scope, { uses, schema, value, path: [...path, 'with'] });
+  return options && { found, options };
+}
+
 /** Checks options against their schema, and the files and graders that they name. @returns undefined after a problem */
 export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Promise<CheckedOptions | undefined> {
   const { schema, path, uses } = check;
@@ -113,22 +137,13 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
     else replacements.set(pathKey(file.path), { sha256: digest });
   }
   for (const { path: at, value } of graders) {
-    const found = await scope.find([...at, 'uses'], scope.catalog.grader(value.uses));
-    const inner =
-      found === undefined
-        ? undefined
-        : await checkOptions(scope, {
-            uses: value.uses,
-            schema: found.definition.options,
-            value: value.with,
-            path: [...at, 'with'],
-          });
-    if (found === undefined || inner === undefined) {
+    const grader = await checkUsed(scope, scope.catalog.grader(value.uses), value, at);
+    if (grader === undefined) {
       isWhole = false;
       continue;
     }
-    foundGraders.push(found);
-    replacements.set(pathKey(at), { uses: value.uses, with: inner.semanticOptions });
+    foundGraders.push(grader.found);
+    replacements.set(pathKey(at), { uses: value.uses, with: grader.options.semanticOptions });
   }
   if (!isWhole || output === undefined) return undefined;
 

@@ -6,7 +6,7 @@ import type { Contribution } from '../plugin/catalog.js';
 import { checkAnswer } from '../plugin/check-answer.js';
 import type { LauncherDefinition, TrainerDefinition } from '../plugin/definitions.js';
 import type { Resources } from '../plugin/resources.js';
-import { type CheckedOptions, checkOptions, guardedAnswer } from './checked-options.js';
+import { type CheckedOptions, checkUsed, guardedAnswer } from './checked-options.js';
 import type { PlannedTrainer } from './plan.js';
 import type { PlanScope } from './plan-scope.js';
 import { entryName, plannedResources, type RecipeResources, sinkShape, trainerShape } from './recipe-shape.js';
@@ -42,42 +42,23 @@ async function checkTrainer(scope: PlanScope, name: string, raw: unknown): Promi
     problems: scope.problems,
   });
   if (shaped === undefined) {
-    await checkUsed(scope, path, value);
+    await checkInside(scope, path, value);
     return undefined;
   }
-  const [found, launcher] = await Promise.all([
-    scope.find([...path, 'uses'], scope.catalog.trainer(shaped.uses)),
-    scope.find([...path, 'launcher'], scope.catalog.launcher(shaped.launcher.uses)),
+  const { uses, launcher: start } = shaped;
+  const from: Path = [...path, 'launcher'];
+  const [trainer, launcher] = await Promise.all([
+    checkUsed(scope, scope.catalog.trainer(uses), shaped, path),
+    checkUsed(scope, scope.catalog.launcher(start.uses), start, from, from),
   ]);
-  const options =
-    found === undefined
-      ? undefined
-      : await checkOptions(scope, {
-          uses: shaped.uses,
-          schema: found.definition.options,
-          value: shaped.with,
-          path: [...path, 'with'],
-        });
-  const launcherOptions =
-    launcher === undefined
-      ? undefined
-      : await checkOptions(scope, {
-          uses: shaped.launcher.uses,
-          schema: launcher.definition.options,
-          value: shaped.launcher.with,
-          path: [...path, 'launcher', 'with'],
-        });
-  if (found === undefined || options === undefined || launcher === undefined || launcherOptions === undefined) {
-    return undefined;
-  }
-  const starter = { uses: shaped.launcher.uses, definition: launcher.definition, options: launcherOptions };
-  await checkGpusAreUsed(scope, name, found.definition, starter, plannedResources(shaped.resources));
+  if (trainer === undefined || launcher === undefined) return undefined;
+  const starter = { uses: start.uses, definition: launcher.found.definition, options: launcher.options };
+  await checkGpusAreUsed(scope, name, trainer.found.definition, starter, plannedResources(shaped.resources));
   return {
     name,
-    uses: shaped.uses,
-    found,
-    options,
-    launcher: { uses: shaped.launcher.uses, options: launcherOptions.options },
+    uses,
+    ...trainer,
+    launcher: { uses: start.uses, options: launcher.options.options },
     resources: shaped.resources,
   };
 }
@@ -111,16 +92,12 @@ async function checkGpusAreUsed(
 }
 
 /** Of a trainer with a wrong key beside `uses`, its options are worth looking at all the same. */
-async function checkUsed(scope: PlanScope, path: Path, value: unknown): Promise<void> {
+async function checkInside(scope: PlanScope, path: Path, value: unknown): Promise<void> {
   if (!isMapValue(value) || typeof value.uses !== 'string') return;
-  const found = await scope.find([...path, 'uses'], scope.catalog.trainer(value.uses));
-  if (found === undefined || !isMapValue(value.with)) return;
-  await checkOptions(scope, {
-    uses: value.uses,
-    schema: found.definition.options,
-    value: value.with,
-    path: [...path, 'with'],
-  });
+  const { uses, with: given } = value;
+  const lookUp = scope.catalog.trainer(uses);
+  if (isMapValue(given)) await checkUsed(scope, lookUp, { uses, with: given }, path);
+  else await scope.find([...path, 'uses'], lookUp);
 }
 
 /** What the plan says of a trainer. Reads the versions that its results depend on. */
@@ -171,15 +148,8 @@ export async function checkSinks(scope: PlanScope, sinks: readonly unknown[]) {
         problems: scope.problems,
       });
       if (shaped === undefined) return undefined;
-      const found = await scope.find([...path, 'uses'], scope.catalog.sink(shaped.uses));
-      if (found === undefined) return undefined;
-      const options = await checkOptions(scope, {
-        uses: shaped.uses,
-        schema: found.definition.options,
-        value: shaped.with,
-        path: [...path, 'with'],
-      });
-      return options === undefined ? undefined : { uses: shaped.uses, options: options.options };
+      const sink = await checkUsed(scope, scope.catalog.sink(shaped.uses), shaped, path);
+      return sink && { uses: shaped.uses, options: sink.options.options };
     }),
   );
   return checked.filter((sink) => sink !== undefined);
