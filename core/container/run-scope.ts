@@ -27,7 +27,8 @@ import { ContainerContributions } from './container-contributions.js';
 
 /** Makes the scopes of runs: for each the lock, the log, and a child container with its services. */
 export function runScopes(core: Container): OpenRunScope {
-  return async (request) => {
+  return async ({ sinks, cancelSignal, ...taken }) => {
+    const { runId, runFolder } = taken;
     const closers: (() => Promise<void>)[] = [];
     const closeAll = async () => {
       // One that fails to close keeps none of the others open: the lock above all must come free.
@@ -35,36 +36,20 @@ export function runScopes(core: Container): OpenRunScope {
         await close().catch((error: unknown) => process.emitWarning(String(error)));
     };
     try {
-      const lock = await acquireRunLock(
-        request.runFolder,
-        request.cancelSignal === undefined ? {} : { cancelSignal: request.cancelSignal },
-      );
+      const lock = await acquireRunLock(runFolder, cancelSignal === undefined ? {} : { cancelSignal });
       closers.push(async () => lock[Symbol.asyncDispose]());
-      const { log, lastSequence, droppedBytes } = await RunLog.open(eventsFile(request.runFolder), {
+      const { log, lastSequence, droppedBytes } = await RunLog.open(eventsFile(runFolder), {
         fileSystem: core.get(LogFileSystemToken),
       });
       closers.push(() => log.close());
-      const standing = await readStanding(request.runFolder, core.get(ArtifactStoreToken));
-      const bus = new EventBus({ runId: request.runId, log, lastSequence });
+      const standing = await readStanding(runFolder, core.get(ArtifactStoreToken));
+      const bus = new EventBus({ runId, log, lastSequence });
       closers.push(() => bus.close());
       const torn = `The last line of the log was torn when the former core died; its ${droppedBytes} bytes were dropped.`;
       const hooks = await HookDriver.of(core.get(PluginCatalogToken));
-      const container = runContainer(
-        core,
-        request,
-        { bus, hooks },
-        {
-          ...standing,
-          runId: request.runId,
-          runFolder: request.runFolder,
-          plan: request.plan,
-          isResumed: request.isResumed,
-          isAttended: request.cancelSignal !== undefined,
-          ...(request.capacity === undefined ? {} : { capacity: request.capacity }),
-          ...(request.budgetChange === undefined ? {} : { budgetChange: request.budgetChange }),
-          warnings: [...request.warnings, ...standing.warnings, ...(droppedBytes === 0 ? [] : [torn])],
-        },
-      );
+      const warnings = [...taken.warnings, ...standing.warnings, ...(droppedBytes === 0 ? [] : [torn])];
+      const isAttended = cancelSignal !== undefined;
+      const container = runContainer(core, sinks, { bus, hooks }, { ...standing, ...taken, isAttended, warnings });
       closers.push(() => container.unbindAllAsync());
       const run = container.get(Run);
       return {
@@ -80,7 +65,7 @@ export function runScopes(core: Container): OpenRunScope {
 
 function runContainer(
   core: Container,
-  request: OpenRunRequest,
+  sinks: OpenRunRequest['sinks'],
   { bus, hooks }: { readonly bus: EventBus; readonly hooks: HookDriver },
   info: RunInfo,
 ): Container {
@@ -99,7 +84,7 @@ function runContainer(
   for (const { uses, options } of info.plan.sinks) {
     container.bind(SinkSourceToken).toConstantValue({ kind: 'plugin', uses, options });
   }
-  for (const [index, sink] of request.sinks.entries()) {
+  for (const [index, sink] of sinks.entries()) {
     container.bind(SinkSourceToken).toConstantValue({ kind: 'given', name: `caller ${index + 1}`, sink });
   }
   for (const hook of hooks.eventHooks()) container.bind(SinkSourceToken).toConstantValue({ kind: 'hook', ...hook });

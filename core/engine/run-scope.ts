@@ -7,13 +7,23 @@ import type { RunOutcome } from './run-outcome.js';
 import type { RunState } from './run-state.js';
 import type { Capacity } from './scheduler.js';
 
-/** What is fixed when a core takes a run up. */
-export interface RunInfo {
+/** A run that a core takes up, as it is asked for. */
+interface TakenRun {
   readonly runId: string;
   readonly runFolder: string;
   readonly plan: Plan;
   /** Another core had it before. */
   readonly isResumed: boolean;
+  /** What the user should know before it goes on, as sentences: code that changed since the plan was made. */
+  readonly warnings: readonly string[];
+  /** What its stages share, where that is less than the machine has. */
+  readonly capacity?: Capacity;
+  /** Limits of the budget that this core was asked to change. */
+  readonly budgetChange?: BudgetChange;
+}
+
+/** What is fixed when a core takes a run up. */
+export interface RunInfo extends TakenRun {
   /** What the log said before: just `run.created` for a new run. */
   readonly state: RunState;
   /**
@@ -23,12 +33,6 @@ export interface RunInfo {
   readonly trainerHistory: readonly Event[];
   /** Outputs of the stages that need not run again. */
   readonly done: ReadonlyMap<string, Readonly<Record<string, string>>>;
-  /** What the user should know before it goes on, as sentences: code that changed since the plan was made. */
-  readonly warnings: readonly string[];
-  /** What its stages share, where that is less than the machine has. */
-  readonly capacity?: Capacity;
-  /** Limits of the budget that this core was asked to change. */
-  readonly budgetChange?: BudgetChange;
   /** Somebody is before it: Ctrl-C stops it, and a second one ends its process. */
   readonly isAttended: boolean;
 }
@@ -51,15 +55,8 @@ export interface OpenRun {
   interrupt(reason: string): void;
 }
 
-export interface OpenRunRequest {
-  readonly runId: string;
-  readonly runFolder: string;
-  readonly plan: Plan;
-  readonly isResumed: boolean;
+export interface OpenRunRequest extends TakenRun {
   readonly sinks: readonly Sink[];
-  readonly warnings: readonly string[];
-  readonly capacity?: Capacity;
-  readonly budgetChange?: BudgetChange;
   /** @see RunOwner */
   readonly cancelSignal?: string;
 }

@@ -3,6 +3,7 @@ import { inject, injectable } from 'inversify';
 import { gpuDevices } from '../config/machine.js';
 import type { Settings } from '../config/settings.js';
 import { GpuDevices } from '../trainer/gpu-devices.js';
+import type { StageScope } from '../trainer/supervised-training.js';
 import type { Trainer } from '../trainer/trainer.js';
 import { formerProcessId } from '../trainer/trainer-process.js';
 import { defaultLeaseSeconds, TrainerSupervisor } from '../trainer/trainer-supervisor.js';
@@ -14,12 +15,7 @@ import { endedBy, meteredLauncher } from './spending/metered-launcher.js';
 import { ContributionsToken, RunInfoToken, SettingsToken } from './tokens.js';
 
 /** What a trainer has to know of the stage that uses it. */
-interface TrainerUser {
-  readonly name: string;
-  readonly attempt: number;
-  readonly key: string;
-  readonly scratchFolder: string;
-  readonly signal: AbortSignal;
+interface TrainerUser extends StageScope {
   /** What the stage's slots are free for others during. */
   whileIdle<T>(work: Promise<T>): Promise<T>;
 }

@@ -8,7 +8,7 @@ import type {
 } from '../generated/simmer/trainer/v1/trainer.js';
 import { present } from '../present.js';
 import { inRecipeTerms } from './recipe-terms.js';
-import type { Sample, TrainerDescription } from './trainer.js';
+import type { Sample, TrainerDescription, TrainingResult } from './trainer.js';
 import { capabilities, finishReasons, interventionKinds, logLevels, precisions, thinkingEnds } from './wire-enums.js';
 
 export function toTrainerDescription(from: DescribeResponse): TrainerDescription {
@@ -53,15 +53,7 @@ export function toSample(from: SampleMessage): Sample {
 
 /** How an attempt ended. */
 export type TrainingEnd =
-  | {
-      readonly kind: 'completed';
-      readonly modelFolder: string;
-      readonly steps: number;
-      readonly finalLoss: number | null;
-      readonly stoppedEarly?: boolean;
-      readonly bestStep?: number;
-      readonly evaluationLoss?: number;
-    }
+  | ({ readonly kind: 'completed' } & TrainingResult)
   | { readonly kind: 'canceled'; readonly reason: string }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly retryable: boolean };
 

@@ -298,7 +298,7 @@ export class BudgetGuard {
     await Promise.all(told);
   }
 
-  async #tell(slice: Slice & { readonly unattended?: boolean }): Promise<void> {
+  async #tell(slice: Slice): Promise<void> {
     const now = this.#clock.now();
     const total = {
       usd: this.#ledger.usdAt(now),

@@ -1,3 +1,4 @@
+import type { EventData } from '../../events/catalogue.js';
 import type { Spent } from '../../plugin/spending.js';
 import type { SpendingState } from './spending-state.js';
 
@@ -8,15 +9,7 @@ interface HeldHardware {
 }
 
 /** What is to be told as one `budget.spent`. */
-export interface Slice {
-  readonly source: string;
-  readonly usd: number;
-  readonly gpuHours: number;
-  readonly seconds?: number;
-  readonly until?: string;
-  readonly inputTokens?: number;
-  readonly outputTokens?: number;
-}
+export type Slice = Omit<EventData['budget.spent'], 'total'>;
 
 interface Counting extends HeldHardware {
   /** Milliseconds since 1970. */
