@@ -10,8 +10,8 @@ import { brokeContract } from './broke-contract.js';
 import { EventBatches } from './event-batches.js';
 import { namedFailure, toFailure } from './failure.js';
 import type { KeptProcess } from './kept-process.js';
-import { PluginProcess } from './plugin-process.js';
-import { commandOf, type ProcessPlugin } from './process-plugin.js';
+import type { PluginProcess } from './plugin-process.js';
+import { type ProcessPlugin, startProcess } from './process-plugin.js';
 import { stopWith } from './stop-with.js';
 import { plainJson } from './wire.js';
 
@@ -45,8 +45,7 @@ export function processHooks(
     });
   }
   const called = (hook: HookName) => `The hook ${hook} of the plugin "${name}"`;
-  const start = (context: Pick<PrepareContext, 'log' | 'signal'>, onOutput?: (line: string) => void) =>
-    startProcess(plugin, { ...machine, ...context }, onOutput);
+  const start = (context: Pick<PrepareContext, 'log' | 'signal'>) => startProcess(plugin, { ...machine, ...context });
   return {
     hooks: {
       ...(has.has('beforePlan')
@@ -58,7 +57,7 @@ export function processHooks(
       ...(has.has('aroundStage')
         ? {
             aroundStage: async (stage, inside) => {
-              await using process = await start(stage, stage.log.info);
+              await using process = await start(stage);
               await new HookedCall(process, stage, called('aroundStage'), plugin.called).follow(inside);
             },
           }
@@ -66,15 +65,6 @@ export function processHooks(
     },
     ...(has.has('onEvent') ? { openEvents: (log) => eventHook(start, called('onEvent'), log) } : {}),
   };
-}
-
-async function startProcess(
-  plugin: ProcessPlugin,
-  context: Pick<PrepareContext, 'cacheFolder' | 'python' | 'log' | 'signal'>,
-  onOutput: ((line: string) => void) | undefined,
-): Promise<PluginProcess> {
-  const command = await commandOf(plugin, { ...context, recipeFolder: plugin.folder, emit: async () => {} });
-  return PluginProcess.start(command, { signal: context.signal, ...(onOutput === undefined ? {} : { onOutput }) });
 }
 
 /** A hook around one stage, in a process of its own. */
@@ -141,7 +131,7 @@ class HookedCall {
 
 /** A process for the events of one run, which is started for the first of them. */
 function eventHook(
-  start: (context: Pick<PrepareContext, 'log' | 'signal'>, onOutput: (line: string) => void) => Promise<PluginProcess>,
+  start: (context: Pick<PrepareContext, 'log' | 'signal'>) => Promise<PluginProcess>,
   called: string,
   log: Log,
 ): Sink {
@@ -149,7 +139,7 @@ function eventHook(
   let opening: Promise<{ readonly process: PluginProcess; readonly batches: EventBatches }> | undefined;
   const open = async (runId: string) => {
     // Not the run's signal: the hook sees the end of a run that was stopped, too.
-    const process = await start({ log, signal: new AbortController().signal }, log.info);
+    const process = await start({ log, signal: new AbortController().signal });
     try {
       await process.answer(process.client.openEventHook(callId, runId));
     } catch (error) {

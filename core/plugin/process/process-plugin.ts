@@ -4,7 +4,7 @@ import { preparePythonEnvironment } from '../../process/python-environment.js';
 import type { PrepareContext } from '../definitions.js';
 import { pluginPackageFolder } from '../locate.js';
 import type { ProcessLimits } from './limits.js';
-import type { PluginCommand } from './plugin-process.js';
+import { type PluginCommand, PluginProcess } from './plugin-process.js';
 
 /** A plugin that is a process: what its folder and the recipe say of it. */
 export interface ProcessPlugin {
@@ -45,4 +45,14 @@ export async function commandOf(plugin: ProcessPlugin, context: PrepareContext):
     context,
   });
   return { ...started, lockFile: plugin.lockFile, argv: [environment.python, ...rest], env: environment.env };
+}
+
+/** Starts a process that has to do with a run, and with no recipe's folder; what it prints goes to the log. */
+export async function startProcess(
+  plugin: ProcessPlugin,
+  context: Pick<PrepareContext, 'cacheFolder' | 'python' | 'log' | 'signal'>,
+): Promise<PluginProcess> {
+  const { signal, log } = context;
+  const command = await commandOf(plugin, { ...context, recipeFolder: plugin.folder, emit: async () => {} });
+  return PluginProcess.start(command, { signal, onOutput: log.info });
 }

@@ -3,8 +3,7 @@ import type { SinkDescription } from '../../generated/simmer/plugin/v1/plugin.js
 import type { PrepareContext, SinkDefinition } from '../definitions.js';
 import { EventBatches } from './event-batches.js';
 import { optionsFromJsonSchema } from './json-schema-options.js';
-import { PluginProcess } from './plugin-process.js';
-import { commandOf, type ProcessPlugin } from './process-plugin.js';
+import { type ProcessPlugin, startProcess } from './process-plugin.js';
 
 /** A sink of a plugin that is a process. @throws UserError `invalid_plugin` */
 export function processSink(
@@ -23,14 +22,7 @@ export function processSink(
       // Not the run's signal: a sink sees the end of a run that was stopped, too.
       const { signal } = new AbortController();
       const { log, runId, runFolder, recipeFolder } = context;
-      const command = await commandOf(plugin, {
-        ...machine,
-        log,
-        signal,
-        recipeFolder: plugin.folder,
-        emit: async () => {},
-      });
-      const process = await PluginProcess.start(command, { signal, onOutput: log.info });
+      const process = await startProcess(plugin, { ...machine, log, signal });
       const callId = randomUUID();
       const served = process.host.serve({
         id: callId,
