@@ -1,20 +1,9 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are references of the recipe, not of this file
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Recipe } from '../../core/generated/simmer/control/v1/control.js';
-import { ControlHarness, curation, recipeText, type ServerOptions } from './control-harness.js';
-
-let open: ControlHarness | undefined;
-afterEach(async () => {
-  await open?.[Symbol.asyncDispose]();
-  open = undefined;
-});
-
-async function start(options: ServerOptions = {}): Promise<ControlHarness> {
-  open = await ControlHarness.start(options);
-  return open;
-}
+import { type ControlHarness, curation, recipeText, startServer } from './control-harness.js';
 
 async function problemsOf(harness: ControlHarness, recipe: Recipe | string) {
   const given = typeof recipe === 'string' ? recipeText(recipe) : recipe;
@@ -63,7 +52,7 @@ stages:
     'link/passwd',
     'a\0b',
   ])('cannot name the file %j', async (path) => {
-    const harness = await start();
+    const harness = await startServer();
     await symlink('/etc', join(harness.folder, 'home', 'server', 'recipes', 'link'));
     const codes = await codesOf(harness, load(path));
     expect(codes).toContain('path_not_allowed');
@@ -72,7 +61,7 @@ stages:
   });
 
   it('cannot bring in such a file by a param', async () => {
-    const harness = await start();
+    const harness = await startServer();
     expect(
       await codesOf(harness, recipeText(load('${{ params.file }}'), { params: { file: '/etc/passwd' } })),
     ).toContain('path_not_allowed');
@@ -84,7 +73,7 @@ stages:
   });
 
   it('may name files below the roots that the owner allows', async () => {
-    const roots = await start();
+    const roots = await startServer();
     const root = join(roots.folder, 'allowed');
     await mkdir(root);
     await writeFile(join(root, 'rows.jsonl'), '{"question":"1 + 1?","answer":"2"}\n');
@@ -104,13 +93,13 @@ stages:
     { command: ['sh', '-c', 'id'] },
     { plugin: 'express', secrets: ['SIMMER_SERVER_TOKEN'] },
   ])('cannot bring the plugin %j', async (plugin) => {
-    const harness = await start();
+    const harness = await startServer();
     const text = curation.replace('stages:', `plugins: [${JSON.stringify(plugin)}]\nstages:`);
     expect(new Set(await codesOf(harness, text))).toEqual(new Set(['plugin_not_allowed']));
   });
 
   it('of a million lines is refused at once', async () => {
-    const harness = await start({ limits: { messageBytes: 16 * 2 ** 20 } });
+    const harness = await startServer({ limits: { messageBytes: 16 * 2 ** 20 } });
     const startedAt = performance.now();
     const answer = await harness.client.validateRecipe({ recipe: recipeText('- 1\n'.repeat(1_000_000)) });
     expect(answer.problems).toMatchObject([{ code: 'recipe_too_large' }]);
@@ -121,7 +110,7 @@ stages:
   });
 
   it('with more problems than a message of 4 MiB holds is answered with the first of them', async () => {
-    const harness = await start();
+    const harness = await startServer();
     const keys = Array.from({ length: 19_000 }, (_, index) => `key-${index}: 1\n`).join('');
     const { problems, error } = await harness.client.validateRecipe({ recipe: recipeText(curation + keys) });
     expect(problems).toHaveLength(1000);
@@ -147,7 +136,7 @@ describe('what the machine would run or load', () => {
       'name: x\nstages: { base: { uses: torch-trainer/base-model, with: { source: "hf://a/b@0", python: sh } } }',
     ],
   ])('is no client’s to say: %s', async (option, text) => {
-    const harness = await start();
+    const harness = await startServer();
     const refused = (await problemsOf(harness, text)).filter(({ code }) => code === 'option_not_allowed');
     expect(refused).toMatchObject([
       {
@@ -162,14 +151,14 @@ describe('what the machine would run or load', () => {
   });
 
   it('may be the default, and may be given where the owner allows it', async () => {
-    const harness = await start({ allowedOptions: ['launchers/torchrun.hosts'] });
+    const harness = await startServer({ allowedOptions: ['launchers/torchrun.hosts'] });
     expect(await codesOf(harness, torchrun({ processesPerNode: 2 }))).not.toContain('option_not_allowed');
     expect(await codesOf(harness, torchrun({ nodes: 2, hosts: ['b'] }))).not.toContain('option_not_allowed');
     expect(await codesOf(harness, torchrun({ arguments: [] }))).toContain('option_not_allowed');
   });
 
   it('cannot be brought in by a param, nor beside the text', async () => {
-    const harness = await start();
+    const harness = await startServer();
     const text = trained({ with: { python: '${{ params.python }}' } }).replace(
       'name: x',
       'name: x\nparams: { python: }',
@@ -194,7 +183,7 @@ stages:
       grader: { uses: eval/judge, with: { url: "https://api.example.com/v1", apiKeyVariable: MYAUTH, model: m } }
 `;
   async function startWithRecipe() {
-    const harness = await start();
+    const harness = await startServer();
     const recipes = join(harness.folder, 'recipes');
     await mkdir(recipes);
     await writeFile(join(recipes, 'owners.yaml'), owners);
@@ -262,7 +251,7 @@ describe('a secret of the server', () => {
       `name: x\n${stages}  asked: { uses: budget-forcing/openai-compatible, with: ${JSON.stringify({ ...attack, model: 'm', problems: '${{ stages.pool.dataset }}' })} }\n`,
     ],
   ])('is not sent where a client says, by %s', async (_uses, text) => {
-    const harness = await start();
+    const harness = await startServer();
     const refused = (await problemsOf(harness, text)).filter(({ code }) => code === 'secret_not_allowed');
     expect(refused).toMatchObject([
       {
@@ -274,7 +263,7 @@ describe('a secret of the server', () => {
   });
 
   it('is sent where its owner allows it', async () => {
-    const harness = await start({ allowedSecrets: ['MYAUTH=https://api.example.com/v1'] });
+    const harness = await startServer({ allowedSecrets: ['MYAUTH=https://api.example.com/v1'] });
     const url = 'https://api.example.com/v1';
     expect(await codesOf(harness, asking({ ...attack, url }))).toEqual([]);
     expect(await codesOf(harness, asking(attack))).toContain('secret_not_allowed');
@@ -282,8 +271,10 @@ describe('a secret of the server', () => {
   });
 
   it('is never the server’s own', async () => {
-    await expect(start({ allowedSecrets: ['SIMMER_SERVER_TOKEN'] })).rejects.toMatchObject({ code: 'wrong_secret' });
-    const harness = await start();
+    await expect(startServer({ allowedSecrets: ['SIMMER_SERVER_TOKEN'] })).rejects.toMatchObject({
+      code: 'wrong_secret',
+    });
+    const harness = await startServer();
     const [problem] = await problemsOf(harness, asking({ ...attack, apiKeyVariable: 'SIMMER_SERVER_TOKEN' }));
     expect(problem).toMatchObject({
       code: 'secret_not_allowed',
@@ -292,7 +283,7 @@ describe('a secret of the server', () => {
   });
 
   it('is given to a plugin only where it may be sent anywhere', async () => {
-    const harness = await start({
+    const harness = await startServer({
       allowedPlugins: ['some-plugin'],
       allowedSecrets: ['FREE', 'BOUND=https://a.example'],
     });
@@ -306,7 +297,7 @@ describe('a secret of the server', () => {
 });
 
 it('a glob of a client’s recipe that could hold up the server is refused', async () => {
-  const harness = await start();
+  const harness = await startServer();
   const [problem] = await problemsOf(
     harness,
     "name: x\nstages: { a: { uses: curation/load, with: { sources: { rows: { path: '*a*a*a*a*a*a*a*a*b' } } } } }",
@@ -315,7 +306,7 @@ it('a glob of a client’s recipe that could hold up the server is refused', asy
 });
 
 it('a file of a client’s recipe that is not there is looked for on the server, and the client is told how it gets there', async () => {
-  const harness = await start();
+  const harness = await startServer();
   const [problem] = await problemsOf(
     harness,
     'name: x\nstages: { a: { uses: curation/load, with: { sources: { rows: { path: rows.jsonl } } } } }',

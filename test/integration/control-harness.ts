@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { expect, onTestFinished } from 'vitest';
 import { parseAddress } from '../../core/control/address.js';
 import { ControlClient } from '../../core/control/control-client.js';
 import { ControlServer, type ControlServerOptions } from '../../core/control/control-server.js';
@@ -58,6 +59,11 @@ export class ControlHarness implements AsyncDisposable {
     await rm(this.folder, { recursive: true, force: true });
   }
 
+  /** Fails where the server answers no more: what was done to it did it harm. */
+  async expectServing(): Promise<void> {
+    expect((await this.client.describeServer()).version).toMatch(/^\d/);
+  }
+
   /** All events of a run, until it ends. */
   async events(runId: string, fromSequence = 1): Promise<readonly Event[]> {
     const events: Event[] = [];
@@ -65,6 +71,17 @@ export class ControlHarness implements AsyncDisposable {
     return events;
   }
 }
+
+/** A server of the test that calls this, gone after it. */
+export async function startServer(options?: ServerOptions): Promise<ControlHarness> {
+  const harness = await ControlHarness.start(options);
+  onTestFinished(() => harness[Symbol.asyncDispose]());
+  return harness;
+}
+
+/** Over TCP, with the token that its client has. */
+export const token = 'a-token-that-is-long-enough';
+export const tcp = { address: parseAddress('127.0.0.1:0'), token };
 
 /** A recipe of a client. */
 export function recipeText(value: string, changes: Partial<Omit<Recipe, 'source'>> = {}): Recipe {

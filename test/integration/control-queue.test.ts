@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { ControlClient } from '../../core/control/control-client.js';
 import type { Event } from '../../core/events/catalogue.js';
 import { RunStatus } from '../../core/generated/simmer/control/v1/control.js';
-import { ControlHarness, recipeText, type ServerOptions } from './control-harness.js';
+import { type ControlHarness, recipeText, type ServerOptions, startServer } from './control-harness.js';
 
 let harness: ControlHarness;
-afterEach(() => harness[Symbol.asyncDispose]());
 
 /** Takes as long as it is let: as many problems as there are cannot be made in a test's time. */
 const long = (seed: number) => `name: long
@@ -22,7 +21,7 @@ async function create(text: string): Promise<string> {
 }
 
 async function start(options: ServerOptions): Promise<void> {
-  harness = await ControlHarness.start(options);
+  harness = await startServer(options);
 }
 
 async function statusOf(runId: string): Promise<RunStatus> {
