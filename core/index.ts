@@ -140,6 +140,7 @@ export type {
   TrainerJob,
   WorkEstimate,
 } from './plugin/estimate.js';
+export { askedMessages, hasHistory, historyIn, type Message, messagesType } from './plugin/history.js';
 export type {
   HookedStage,
   NestedHook,

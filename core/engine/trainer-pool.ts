@@ -14,12 +14,6 @@ import { BudgetGuard } from './spending/budget-guard.js';
 import { endedBy, meteredLauncher } from './spending/metered-launcher.js';
 import { ContributionsToken, RunInfoToken, SettingsToken } from './tokens.js';
 
-/** What a trainer has to know of the stage that uses it. */
-interface TrainerUser extends StageScope {
-  /** What the stage's slots are free for others during. */
-  whileIdle<T>(work: Promise<T>): Promise<T>;
-}
-
 /** How long a trainer without a core may take for its last checkpoint, after its lease. */
 const checkpointSeconds = 60;
 
@@ -74,7 +68,7 @@ export class TrainerPool implements RunResource {
   }
 
   /** The trainer of that name in the recipe, for one stage. */
-  async forStage(name: string, stage: TrainerUser): Promise<Trainer> {
+  async forStage(name: string, stage: StageScope): Promise<Trainer> {
     let supervisor = this.#supervisors.get(name);
     if (supervisor === undefined) {
       supervisor = this.#supervise(name);

@@ -1,6 +1,8 @@
 import {
+  askedMessages,
   type GenerationEvent,
   type GenerationRequest,
+  historyIn,
   type Prompt,
   type Row,
   replyDigest,
@@ -13,7 +15,6 @@ import {
   textIn,
   UserError,
 } from 'simmerkit';
-import { askedMessages, historyIn } from './asked-messages.js';
 import { generationColumns, type KeptSample, type Problem, rowOf, thinkingTokens } from './generation-rows.js';
 import { LiveAccuracy } from './live-accuracy.js';
 import { type AskingOptions, thinkingFormats } from './options.js';

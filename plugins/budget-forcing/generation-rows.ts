@@ -1,5 +1,4 @@
-import type { Columns, Row, Sample, ThinkingPolicy } from 'simmerkit';
-import type { Message } from './asked-messages.js';
+import type { Columns, Message, Row, Sample, ThinkingPolicy } from 'simmerkit';
 import type { Point } from './points.js';
 
 /** A question as it is asked. */

@@ -1,5 +1,4 @@
-import type { KeptReply, StageContext } from 'simmerkit';
-import type { Message } from './history.js';
+import type { KeptReply, Message, StageContext } from 'simmerkit';
 
 /** Something to ask a model. */
 export interface Question {

@@ -1,8 +1,17 @@
-import { type Artifact, type Grader, type Row, requireColumns, shortened, type TableArtifact, textIn } from 'simmerkit';
+import {
+  type Artifact,
+  askedMessages,
+  type Grader,
+  historyIn,
+  type Row,
+  requireColumns,
+  shortened,
+  type TableArtifact,
+  textIn,
+} from 'simmerkit';
 import type { AskingContext, Question, Reply } from './answerer.js';
 import { askingProgress, askQuestions } from './ask-questions.js';
 import { attemptSampling, type DifficultyOptions, type Solver } from './asking-options.js';
-import { askedMessages, historyIn } from './history.js';
 import { KeptGrades } from './kept-grades.js';
 import { nameOf, openAnswerer } from './open-answerer.js';
 import { type OpenReplies, openReplies } from './open-replies.js';

@@ -1,5 +1,4 @@
-import { type Row, textIn } from 'simmerkit';
-import type { Message } from './history.js';
+import { type Message, type Row, textIn } from 'simmerkit';
 
 /** The columns of an option that is one or several. */
 export function comparedColumns(column: string | readonly string[]): readonly string[] {

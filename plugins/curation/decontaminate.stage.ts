@@ -1,6 +1,7 @@
 import {
   defineStage,
   formatCount,
+  hasHistory,
   input,
   manyInputs,
   pace,
@@ -11,7 +12,7 @@ import {
 } from 'simmerkit';
 import { comparedColumns, comparedText } from './compared-text.js';
 import type { EvaluationIndex } from './decontaminate.work.js';
-import { hasHistory, historyOf } from './history.js';
+import { historyOf } from './history.js';
 import { decontaminateOptions } from './options.js';
 import { sieveFacts } from './row-facts.js';
 import type { Drop, FoundDrops } from './sieve.js';

@@ -1,8 +1,16 @@
-import { defineStage, input, optionalInput, requireColumns, shortened, textIn } from 'simmerkit';
+import {
+  askedMessages,
+  defineStage,
+  historyIn,
+  input,
+  optionalInput,
+  requireColumns,
+  shortened,
+  textIn,
+} from 'simmerkit';
 import type { Question, Reply } from './answerer.js';
 import { askingEstimate, questionTokens } from './asking-estimate.js';
 import { type DistillOptions, distillOptions } from './asking-options.js';
-import { askedMessages, historyIn } from './history.js';
 import { answererProblems, nameOf, openAnswerer } from './open-answerer.js';
 import { factsOf, rowsOf, sieveFacts } from './row-facts.js';
 import { sieveOutputs } from './sieve-outputs.js';

@@ -1,6 +1,6 @@
-import { nearestName, type Row } from 'simmerkit';
+import { type Message, nearestName, type Row } from 'simmerkit';
 import { type DataPlace, dataError } from './data-error.js';
-import { historyOf, type Message } from './history.js';
+import { historyOf } from './history.js';
 import { layOut, type NotLaidOut } from './layouts.js';
 import { type Field, fieldInBraces, type LoadOptions, type Source } from './load-options.js';
 

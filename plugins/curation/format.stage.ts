@@ -2,14 +2,16 @@ import {
   type Columns,
   defineStage,
   formatCount,
+  historyIn,
   input,
+  messagesType,
   optionalInput,
   type Row,
   requireColumns,
   textIn,
   UserError,
 } from 'simmerkit';
-import { historyIn, messagesType, repliesProblems } from './history.js';
+import { repliesProblems } from './history.js';
 import { formatOptions } from './options.js';
 import { sieveFacts } from './row-facts.js';
 import { sieveOutputs } from './sieve-outputs.js';

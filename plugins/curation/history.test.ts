@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { messagesType } from '../../core/index.js';
 import { memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { deduplicate } from './deduplicate.stage.js';
-import { historyProblems, messagesType, repliesProblems } from './history.js';
+import { historyProblems, repliesProblems } from './history.js';
 import { loadFolder, type Options } from './load.fixture.js';
 import { loadOptions } from './load-options.js';
 import { formatOptions } from './options.js';

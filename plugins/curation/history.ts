@@ -1,41 +1,11 @@
-import type { Columns, OptionProblem, Row } from 'simmerkit';
+import type { Message, OptionProblem, Row } from 'simmerkit';
 import type { LoadOptions } from './load-options.js';
 import type { FormatOptions } from './options.js';
 import { problemId } from './problem-id.js';
 
-/** One turn of a conversation, as chat templates take it. */
-export interface Message {
-  readonly role: string;
-  readonly content: string;
-}
-
-/** Type of a column of messages. */
-export const messagesType = 'STRUCT("role" VARCHAR, content VARCHAR)[]';
-
 /** The messages before the question of a row that `curation/load` made; none where it kept no history. */
 export function historyOf(row: Row): readonly Message[] {
   return Array.isArray(row.history) ? row.history : [];
-}
-
-/** Whether a table's `history` is one, and no column of somebody else's. */
-export function hasHistory({ columns }: { readonly columns: Columns }): boolean {
-  return columns.history === messagesType;
-}
-
-/** Gives the history of a table's rows. */
-export function historyIn(table: { readonly columns: Columns }): (row: Row) => readonly Message[] {
-  return hasHistory(table) ? historyOf : () => [];
-}
-
-/**
- * What a model is asked.
- * @param content of the question, as it is sent
- * @param history of messages before it
- * @param system where the history has no system message of its own
- */
-export function askedMessages(content: string, history: readonly Message[], system?: string): readonly Message[] {
-  const own = history[0]?.role === 'system' || system === undefined ? [] : [{ role: 'system', content: system }];
-  return [...own, ...history, { role: 'user', content }];
 }
 
 /** The id of a row's question; with what came before it, where the row has a history. */

@@ -1,6 +1,5 @@
-import type { Row } from 'simmerkit';
+import type { Message, Row } from 'simmerkit';
 import { type DataPlace, dataError } from './data-error.js';
-import type { Message } from './history.js';
 import type { Source } from './load-options.js';
 
 /**

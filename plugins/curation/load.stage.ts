@@ -1,5 +1,5 @@
-import { type Columns, defineStage, formatCount, type OptionProblem, pace, UserError } from 'simmerkit';
-import { historyProblems, messagesType } from './history.js';
+import { type Columns, defineStage, formatCount, messagesType, type OptionProblem, pace, UserError } from 'simmerkit';
+import { historyProblems } from './history.js';
 import type { Loaded } from './load.work.js';
 import { type LoadOptions, loadOptions, type Source } from './load-options.js';
 import type { Piece, SourceFiles } from './load-tasks.js';

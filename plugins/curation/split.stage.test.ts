@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { messagesType } from '../../core/index.js';
 import { memoryTable, runStage } from '../../core/testing/run-stage.js';
-import { messagesType } from './history.js';
 import { split, splitQuestions } from './split.stage.js';
 
 const columns = { id: 'VARCHAR', question: 'VARCHAR' };

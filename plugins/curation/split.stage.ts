@@ -1,5 +1,6 @@
 import {
   defineStage,
+  historyIn,
   input,
   pace,
   type Row,
@@ -9,7 +10,6 @@ import {
   textIn,
   UserError,
 } from 'simmerkit';
-import { historyIn } from './history.js';
 import { splitOptions } from './options.js';
 import { factsOf, rowsOf } from './row-facts.js';
 

@@ -1,5 +1,4 @@
-import { type Row, textIn } from 'simmerkit';
-import type { Message } from './history.js';
+import { type Message, type Row, textIn } from 'simmerkit';
 import type { FormatOptions } from './options.js';
 
 /** Options with the preset's markers filled in. */
