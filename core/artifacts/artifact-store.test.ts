@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { diskError } from '../files/disk-error.js';
 import type { Row } from './artifact.js';
 import { ArtifactStore, type StageCacheEntry } from './artifact-store.js';
@@ -13,12 +13,10 @@ let home: string;
 let store: ArtifactStore;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'simmer-store-'));
+  folder = await temporaryFolder();
   home = join(folder, 'home');
   store = await ArtifactStore.open(home);
 });
-
-afterEach(() => rm(folder, { recursive: true, force: true }));
 
 async function modelFolder(name: string, files: Readonly<Record<string, string>>): Promise<string> {
   const model = join(folder, name);

@@ -1,8 +1,9 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import type { Columns, Row } from './artifact.js';
 import { deriveTable } from './derive-table.js';
 import { readThrift, writeThrift } from './parquet-footer.js';
@@ -24,12 +25,10 @@ let from: string;
 
 beforeEach(async () => {
   vi.mocked(availableParallelism).mockReturnValue(2);
-  folder = await mkdtemp(join(tmpdir(), 'simmer-derive-'));
+  folder = await temporaryFolder();
   from = join(folder, 'from.parquet');
   await writeTable(from, rows, { columns, scratchFolder: join(folder, 'spill') });
 });
-
-afterEach(() => rm(folder, { recursive: true, force: true }));
 
 async function derive(name: string): Promise<string> {
   const file = join(folder, name);

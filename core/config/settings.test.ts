@@ -1,7 +1,8 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { byteSize } from './byte-size.js';
 import { gpuDevices } from './machine.js';
 import { loadSettings } from './settings.js';
@@ -9,11 +10,9 @@ import { loadSettings } from './settings.js';
 let cwd: string;
 
 beforeEach(async () => {
-  cwd = await mkdtemp(join(tmpdir(), 'simmer-settings-'));
+  cwd = await temporaryFolder();
   await writeFile(join(cwd, 'package.json'), '{}');
 });
-
-afterEach(() => rm(cwd, { recursive: true }));
 
 const load = (env: Record<string, string> = {}, flags = {}, from = cwd) => loadSettings({ cwd: from, env, flags });
 

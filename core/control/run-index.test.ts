@@ -1,14 +1,13 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { indexRuns } from './run-index.js';
 
 let home: string;
 beforeEach(async () => {
-  home = await mkdtemp(join(tmpdir(), 'simmer-index-'));
+  home = await temporaryFolder();
 });
-afterEach(() => rm(home, { recursive: true, force: true }));
 
 const created = { format: 1, simmerVersion: '0.1.0', recipe: 'r', planDigest: '', seed: 0 };
 const failed = (message: string) => ({ error: { code: 'stage_failed', kind: 'runFailed', message } });

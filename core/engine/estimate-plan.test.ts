@@ -1,10 +1,10 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: references are written like that
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { ArtifactStore } from '../artifacts/artifact-store.js';
 import { builtInHardware } from '../config/hardware.js';
 import type { Settings } from '../config/settings.js';
@@ -23,11 +23,10 @@ const kitchen = fileURLToPath(new URL('../../test/samples/kitchen/plugin.js', im
 let folder: string;
 let settings: Settings;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'simmer-estimate-'));
+  folder = await temporaryFolder();
   const resources = { cpus: 2, memoryBytes: 4e9, gpus: 0 };
   settings = { home: join(folder, 'home'), cacheFolder: folder, resources, hardware: builtInHardware, sources: {} };
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 async function planned(text: string): Promise<{ readonly plan: Plan; readonly catalog: PluginCatalog }> {
   const recipe = parseRecipe(join(folder, 'recipe.yaml'), text, { params: {}, overrides: {} });

@@ -1,19 +1,17 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { defineGrader } from '../plugin/define.js';
 import type { GraderContext, StartedGrader } from '../plugin/definitions.js';
 import { GraderPool } from './grader-pool.js';
 
 let cacheFolder: string;
 beforeEach(async () => {
-  cacheFolder = await mkdtemp(join(tmpdir(), 'simmer-graders-'));
+  cacheFolder = await temporaryFolder();
 });
 afterEach(async () => {
   vi.useRealTimers();
-  await rm(cacheFolder, { recursive: true });
 });
 
 /** The graders of a run whose only grader is started so, and the warnings of the run. */

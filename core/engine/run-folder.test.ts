@@ -1,7 +1,7 @@
-import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import type { Plan } from '../recipe/plan.js';
 import { createRunFolder, ofEachRun } from './run-folder.js';
 
@@ -15,12 +15,11 @@ const plan = { recipe: 'r', trainers: {}, stages: [] } as unknown as Plan;
 
 let home: string;
 beforeEach(async () => {
-  home = await mkdtemp(join(tmpdir(), 'simmer-runs-'));
+  home = await temporaryFolder();
   vi.useFakeTimers({ now: new Date('2026-01-01'), toFake: ['Date'] });
 });
 afterEach(async () => {
   vi.useRealTimers();
-  await rm(home, { recursive: true });
 });
 
 it('runs that are made in the same second have ids of their own, made one after the other or at once', async () => {

@@ -1,8 +1,8 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import type { Event, EventDraft } from './catalogue.js';
 import { EventBus } from './event-bus.js';
 import { nodeLogFileSystem } from './log-file-system.js';
@@ -12,11 +12,9 @@ let folder: string;
 let file: string;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'simmer-bus-'));
+  folder = await temporaryFolder();
   file = join(folder, 'events.jsonl');
 });
-
-afterEach(() => rm(folder, { recursive: true, force: true }));
 
 async function openBus(fileSystem?: LogFileSystem) {
   const { log, lastSequence } = await RunLog.open(file, fileSystem === undefined ? {} : { fileSystem });

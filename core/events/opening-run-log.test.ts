@@ -1,8 +1,8 @@
-import { appendFile, mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { appendFile, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import type { Event } from './catalogue.js';
 import { formatEventLine } from './event-line.js';
 import { eventsIn, fact, telemetry, writeFacts } from './run-log.fixture.js';
@@ -12,11 +12,9 @@ let folder: string;
 let file: string;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'simmer-log-'));
+  folder = await temporaryFolder();
   file = join(folder, 'events.jsonl');
 });
-
-afterEach(() => rm(folder, { recursive: true, force: true }));
 
 describe('opening a log', () => {
   it('cuts off a torn last line', async () => {

@@ -1,7 +1,7 @@
-import { mkdtemp, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import type { Event } from './catalogue.js';
 import { formatEventLine } from './event-line.js';
 import { eventsIn, fact, faulty, systemError, telemetry, writeFacts } from './run-log.fixture.js';
@@ -11,11 +11,9 @@ let folder: string;
 let file: string;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'simmer-log-'));
+  folder = await temporaryFolder();
   file = join(folder, 'events.jsonl');
 });
-
-afterEach(() => rm(folder, { recursive: true, force: true }));
 
 describe('a log', () => {
   it('holds one event a line, and goes on where it ended', async () => {

@@ -1,7 +1,7 @@
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { attachToProcess } from './attach-to-process.js';
 import { lastLines } from './file-tail.js';
 import { residentMemoryBytes } from './memory.js';
@@ -13,13 +13,12 @@ import { endsWithin, signalGroup, signalProcess, terminateGroup } from './termin
 let folder: string;
 const started: DetachedProcess[] = [];
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'processes-'));
+  folder = await temporaryFolder();
 });
 afterEach(async () => {
   vi.restoreAllMocks();
   vi.unstubAllEnvs();
   for (const { pid } of started.splice(0)) signalGroup(pid, 'SIGKILL');
-  await rm(folder, { recursive: true, force: true });
 });
 
 async function shell(script: string): Promise<DetachedProcess> {

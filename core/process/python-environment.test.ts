@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import type { PrepareContext, StageEvent } from '../plugin/definitions.js';
 import { preparePythonEnvironment } from './python-environment.js';
 import { runCommand } from './run-command.js';
@@ -10,13 +11,12 @@ let folder: string;
 let said: string[];
 let events: StageEvent[];
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'python-environment-'));
+  folder = await temporaryFolder();
   said = [];
   events = [];
 });
 afterEach(async () => {
   vi.unstubAllEnvs();
-  await rm(folder, { recursive: true, force: true });
 });
 
 const signal = new AbortController().signal;

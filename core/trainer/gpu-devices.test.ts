@@ -1,17 +1,17 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { hostname, tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { type ProcessIdentity, processIdentity } from '../process/process-identity.js';
 import { GpuDevices, gpusHere } from './gpu-devices.js';
 
 let cache: string;
 beforeEach(async () => {
-  cache = await mkdtemp(join(tmpdir(), 'simmer-gpus-'));
+  cache = await temporaryFolder();
 });
-afterEach(() => rm(cache, { recursive: true }));
 
 const { signal } = new AbortController();
 /** As each core of the machine has it. */

@@ -1,8 +1,8 @@
-import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../../test/temporary-folder.js';
 import { UserError } from '../../errors.js';
 import type { Event } from '../../events/catalogue.js';
 import { ArtifactType } from '../../generated/simmer/plugin/v1/artifact.js';
@@ -46,7 +46,7 @@ const student = {
 };
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'simmer-host-'));
+  folder = await temporaryFolder();
   host = await HostServer.start(join(folder, 'host.sock'));
   client = new HostServiceClient(host.address, credentials.createInsecure());
   stopping = new AbortController();
@@ -85,7 +85,6 @@ beforeEach(async () => {
 afterEach(async () => {
   client.close();
   host[Symbol.dispose]();
-  await rm(folder, { recursive: true });
 });
 
 type Method<Request, Response> = (

@@ -1,17 +1,16 @@
-import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { appendFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
+import { temporaryFolder } from '../../../test/temporary-folder.js';
 import { tellLines } from './process-output.js';
 
 let folder: string;
 let file: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'process-output-'));
+  folder = await temporaryFolder();
   file = join(folder, 'stdout');
   await writeFile(file, '');
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
 
 it('tells whole lines as they come, and at the end the rest', async () => {
   const said: string[] = [];
