@@ -1,33 +1,12 @@
 import { appendFile, rename, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { z } from 'zod';
+import { expect, it, vi } from 'vitest';
 import { appendEnding } from '../engine/append-ending.js';
+import { idleRuns } from '../engine/idle-runs.fixture.js';
 import { eventsFile } from '../engine/run-folder.js';
-import { definePlugin, defineStage } from '../plugin/define.js';
-import { RunHarness } from '../testing/run-harness.js';
 import { RunSummaries } from './run-summaries.js';
 
-const nothing = defineStage({
-  description: '',
-  options: z.strictObject({}),
-  inputs: {},
-  outputs: {},
-  run: async () => ({}),
-});
-
-let harness: RunHarness;
-beforeAll(async () => {
-  harness = await RunHarness.create({
-    plugins: [definePlugin({ name: 'test', version: '1.0.0', apiVersion: 1, stages: { nothing } })],
-  });
-});
-afterAll(() => harness[Symbol.asyncDispose]());
-
-async function newRun() {
-  const recipe = JSON.stringify({ name: 'r', stages: { nothing: { uses: 'test/nothing' } } });
-  return harness.manager.create(await harness.plan(recipe), { recipeText: recipe });
-}
+const { newRun } = idleRuns();
 
 it('a run of which nothing is new is told from what was read before', async () => {
   const { runFolder } = await newRun();

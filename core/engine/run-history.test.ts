@@ -1,9 +1,7 @@
 import { appendFile } from 'node:fs/promises';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { z } from 'zod';
+import { expect, it, vi } from 'vitest';
 import { acquireRunLock } from '../events/run-lock.js';
-import { definePlugin, defineStage } from '../plugin/define.js';
-import { RunHarness } from '../testing/run-harness.js';
+import { idleRuns } from './idle-runs.fixture.js';
 import { eventsFile } from './run-folder.js';
 import { summarizeRun } from './run-history.js';
 
@@ -20,26 +18,7 @@ vi.mock(import('../events/replay.js'), async (original) => {
   };
 });
 
-const nothing = defineStage({
-  description: '',
-  options: z.strictObject({}),
-  inputs: {},
-  outputs: {},
-  run: async () => ({}),
-});
-
-let harness: RunHarness;
-beforeAll(async () => {
-  harness = await RunHarness.create({
-    plugins: [definePlugin({ name: 'test', version: '1.0.0', apiVersion: 1, stages: { nothing } })],
-  });
-});
-afterAll(() => harness[Symbol.asyncDispose]());
-
-async function newRun() {
-  const recipe = JSON.stringify({ name: 'r', stages: { nothing: { uses: 'test/nothing' } } });
-  return harness.manager.create(await harness.plan(recipe), { recipeText: recipe });
-}
+const { newRun } = idleRuns();
 
 it('a run that completed is told by the edges of its log, and no other one', async () => {
   const { runId, runFolder } = await newRun();
