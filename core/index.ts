@@ -59,7 +59,6 @@ export {
 export type { Event, EventData, EventDraft, EventType, StageEventType } from './events/catalogue.js';
 export { telemetryTypes } from './events/catalogue.js';
 export { type Redact, redacted, redactor } from './events/redaction.js';
-export { waitForLock } from './events/wait-for-lock.js';
 export { formatBytes, formatCompact, formatCount, formatDuration, formatShare, formatUsd } from './figures.js';
 export { sha256OfFile } from './files/file-hash.js';
 export { isGlob, matchingFiles } from './files/matching-files.js';
@@ -169,6 +168,7 @@ export { type CommandResult, runCommand } from './process/run-command.js';
 export { makeSocketFolder, removeSocketFolder } from './process/socket-folder.js';
 export { type DetachedProcess, type ProcessExit, spawnDetached } from './process/spawn-detached.js';
 export { endsWithin, terminateGroup } from './process/terminate.js';
+export { waitForLock } from './process/wait-for-lock.js';
 export { type Random, random } from './random.js';
 export type { Json, Plan, PlannedStage, PlannedTrainer, StageReference } from './recipe/plan.js';
 export { readSecret } from './secrets.js';

@@ -20,9 +20,9 @@ import {
 } from '../engine/tokens.js';
 import { TrainerPool } from '../engine/trainer-pool.js';
 import { EventBus } from '../events/event-bus.js';
-import { acquireRunLock } from '../events/run-lock.js';
 import { RunLog } from '../events/run-log.js';
 import { HookDriver } from '../plugin/hook-driver.js';
+import { acquireRunLock } from '../process/run-lock.js';
 import { ContainerContributions } from './container-contributions.js';
 
 /** Makes the scopes of runs: for each the lock, the log, and a child container with its services. */

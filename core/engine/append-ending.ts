@@ -1,7 +1,7 @@
 import type { EventDraft } from '../events/catalogue.js';
 import { EventBus } from '../events/event-bus.js';
-import { acquireRunLock } from '../events/run-lock.js';
 import { RunLog } from '../events/run-log.js';
+import { acquireRunLock } from '../process/run-lock.js';
 import { eventsFile } from './run-folder.js';
 import { readRunState } from './run-history.js';
 

@@ -1,6 +1,6 @@
 import { afterEach, expect, it, vi } from 'vitest';
 import { readEvents } from '../events/replay.js';
-import { acquireRunLock } from '../events/run-lock.js';
+import { acquireRunLock } from '../process/run-lock.js';
 import { appendEnding } from './append-ending.js';
 import { cancelRun, cancelSignal } from './cancel-run.js';
 import { idleRuns } from './idle-runs.fixture.js';

@@ -1,6 +1,6 @@
 import { appendFile } from 'node:fs/promises';
 import { expect, it, vi } from 'vitest';
-import { acquireRunLock } from '../events/run-lock.js';
+import { acquireRunLock } from '../process/run-lock.js';
 import { idleRuns } from './idle-runs.fixture.js';
 import { eventsFile } from './run-folder.js';
 import { summarizeRun } from './run-history.js';

@@ -4,7 +4,7 @@ import { isUserError } from '../errors.js';
 import { readLogEdges } from '../events/log-edges.js';
 import { logFormat } from '../events/log-scanner.js';
 import { readEvents } from '../events/replay.js';
-import { readRunOwner } from '../events/run-lock.js';
+import { readRunOwner } from '../process/run-lock.js';
 import { eventsFile, readPlan } from './run-folder.js';
 import type { RunSummary } from './run-outcome.js';
 import { foldRunState, initialRunState, isDone, type RunState } from './run-state.js';

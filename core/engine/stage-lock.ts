@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { waitForLock } from '../events/wait-for-lock.js';
+import { waitForLock } from '../process/wait-for-lock.js';
 
 /**
  * The right to work on a stage key in a home: two runs that come to the same stage at once would share its scratch

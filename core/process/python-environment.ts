@@ -3,13 +3,13 @@ import { access, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs
 import { delimiter, join } from 'node:path';
 import { writingToCache } from '../config/cache-folder.js';
 import { UserError } from '../errors.js';
-import { waitForLock } from '../events/wait-for-lock.js';
 import type { PrepareContext } from '../plugin/definitions.js';
 import { noDiskSpace } from './no-disk-space.js';
 import { installWithPip } from './pip.js';
 import { findPython, type PythonInterpreter, usePython } from './python-interpreter.js';
 import { installedVersions, type PythonLock, readLock, unmetRequirements } from './python-requirements.js';
 import { runCommand } from './run-command.js';
+import { waitForLock } from './wait-for-lock.js';
 
 export interface PythonEnvironmentOptions {
   /** For messages and the folder's name. */

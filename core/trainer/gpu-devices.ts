@@ -2,10 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { waitForLock } from '../events/wait-for-lock.js';
 import { writeFileDurably } from '../files/durable-files.js';
 import type { Resources } from '../plugin/resources.js';
 import { isAlive, type ProcessIdentity, processIdentity } from '../process/process-identity.js';
+import { waitForLock } from '../process/wait-for-lock.js';
 
 /** GPUs by their names in CUDA_VISIBLE_DEVICES, each with a process that has it until it ends. */
 const heldGpus = z.array(z.object({ device: z.string(), pid: z.int(), startTime: z.string() }));

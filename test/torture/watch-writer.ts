@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { createRunFolder, eventsFile } from '../../core/engine/run-folder.js';
 import { EventBus } from '../../core/events/event-bus.js';
-import { acquireRunLock } from '../../core/events/run-lock.js';
 import { RunLog } from '../../core/events/run-log.js';
+import { acquireRunLock } from '../../core/process/run-lock.js';
 import type { WatchTask } from './watch-task.js';
 
 /** A process of its own: writes a run's log as a core does, at a steady rate, one event in ten a fact. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { ArtifactStore } from '../../artifacts/artifact-store.js';
 import { isUserError, UserError } from '../../errors.js';
 import { readEvents } from '../../events/replay.js';
-import { acquireRunLock, type RunLock, readRunOwner } from '../../events/run-lock.js';
+import { acquireRunLock, type RunLock, readRunOwner } from '../../process/run-lock.js';
 import { eventsFile, linkedOutputs, removeRunFolder, runIds } from '../run-folder.js';
 import { isLogAbsent } from '../run-history.js';
 import type { RunSummary } from '../run-outcome.js';

@@ -6,7 +6,7 @@ import { basename, join, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { UserError } from '../errors.js';
 import { writingTo } from '../files/disk-error.js';
-import { processIdentity } from '../process/process-identity.js';
+import { processIdentity } from './process-identity.js';
 
 /** Who writes, or wrote, a run. */
 export interface RunOwner {
