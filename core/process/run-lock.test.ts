@@ -38,7 +38,7 @@ async function holdElsewhere(): Promise<ChildProcess> {
     { cwd: root },
   );
   await writeFile(join(compiled, 'package.json'), '{"type":"module"}');
-  const module = pathToFileURL(join(compiled, 'core/events/run-lock.js')).href;
+  const module = pathToFileURL(join(compiled, 'core/process/run-lock.js')).href;
   const code = `
     const { acquireRunLock } = await import(${JSON.stringify(module)});
     globalThis.lock = await acquireRunLock(${JSON.stringify(folder)});
