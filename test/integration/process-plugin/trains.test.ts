@@ -1,32 +1,15 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { apiVersion, defaultCacheFolder, definePlugin, defineStage, z } from 'simmerkit';
+import { apiVersion, defaultCacheFolder, definePlugin } from 'simmerkit';
 import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
 import { expect, it } from 'vitest';
 import { ArtifactStore } from '../../../core/artifacts/artifact-store.js';
 import { estimatePlan } from '../../../core/engine/estimate-plan.js';
 import { processIdentity } from '../../../core/process/process-identity.js';
 import { fakeTrainerProgram } from '../../../core/testing/fake-trainer-plugin.js';
+import { trainingStages } from '../training-stages.js';
 
-const base = definePlugin({
-  name: 'base',
-  version: '1.0.0',
-  apiVersion,
-  stages: {
-    model: defineStage({
-      description: 'A model folder without weights.',
-      options: z.strictObject({}),
-      inputs: {},
-      outputs: { model: { type: 'model', description: 'The model.' } },
-      async run({ artifacts }) {
-        const folder = await artifacts.temporaryFolder();
-        await writeFile(join(folder, 'config.json'), '{"model_type":"fake"}');
-        await writeFile(join(folder, 'model.safetensors'), Buffer.from('\u0002\0\0\0\0\0\0\0{}'));
-        return { model: await artifacts.commitModel(folder) };
-      },
-    }),
-  },
-});
+const base = definePlugin({ name: 'base', version: '1.0.0', apiVersion, stages: { model: trainingStages(0).model } });
 
 const recipe = `
 name: trains
