@@ -11,9 +11,7 @@ let folder: string;
 beforeEach(async () => {
   folder = await temporaryFolder();
 });
-afterEach(async () => {
-  vi.unstubAllEnvs();
-});
+afterEach(() => vi.unstubAllEnvs());
 
 /** A distribution of sources alone, whose build says that it was run; it needs no network. */
 async function makeSources(name: string, witness: string): Promise<void> {

@@ -15,9 +15,7 @@ beforeEach(async () => {
   said = [];
   events = [];
 });
-afterEach(async () => {
-  vi.unstubAllEnvs();
-});
+afterEach(() => vi.unstubAllEnvs());
 
 const signal = new AbortController().signal;
 

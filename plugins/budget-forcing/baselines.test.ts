@@ -1,16 +1,13 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type GenerationEvent, type GenerationRequest, random, type Sample, type Trainer } from 'simmerkit';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { memoryArtifact, memoryTable, runStage } from '../../core/testing/run-stage.js';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { generate } from './generate.stage.js';
 
 let scratchFolder: string;
 beforeEach(async () => {
-  scratchFolder = await mkdtemp(join(tmpdir(), 'simmer-baselines-'));
+  scratchFolder = await temporaryFolder();
 });
-afterEach(() => rm(scratchFolder, { recursive: true }));
 
 /** Thinks for 1 to 40 tokens, drawn from seed, prompt and sample; says in its text which draw it is. */
 function drawingTrainer(samplesUntilDeath = Number.POSITIVE_INFINITY) {

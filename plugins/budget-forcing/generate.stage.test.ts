@@ -1,18 +1,17 @@
-import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { appendFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { GenerationEvent, GenerationRequest, Grader, Sample, Trainer } from 'simmerkit';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { memoryArtifact, memoryTable, runStage } from '../../core/testing/run-stage.js';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { generate } from './generate.stage.js';
 
 let scratchFolder: string;
 beforeEach(async () => {
-  scratchFolder = await mkdtemp(join(tmpdir(), 'simmer-generate-'));
+  scratchFolder = await temporaryFolder();
 });
-afterEach(() => rm(scratchFolder, { recursive: true }));
 
 /** A trainer that answers with what it was asked, and dies after so many samples. */
 function answeringTrainer(samplesUntilDeath = Number.POSITIVE_INFINITY) {

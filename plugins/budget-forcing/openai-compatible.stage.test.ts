@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { KeptFolders, StageEstimateContext } from 'simmerkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { memoryTable, runStage } from '../../core/testing/run-stage.js';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { openAiCompatible } from './openai-compatible.stage.js';
 
 let server: Server | undefined;
@@ -228,7 +229,7 @@ describe('budget-forcing/openai-compatible', () => {
       { id: 'a', question: 'Why?' },
       { id: 'b', question: 'Who?' },
     ]);
-    const scratchFolder = await mkdtemp(join(tmpdir(), 'simmer-openai-'));
+    const scratchFolder = await temporaryFolder();
     const attempt = (url: string) =>
       runStage(openAiCompatible, {
         options: { url, model: 'm', thinkingFormat: 'r1', concurrency: 1, retries: 0, sweep: { thinkingTokens: [4] } },
@@ -261,7 +262,6 @@ describe('budget-forcing/openai-compatible', () => {
     beforeEach(async () => {
       scratchFolder = await mkdtemp(join(tmpdir(), 'simmer-openai-'));
     });
-    afterEach(() => rm(scratchFolder, { recursive: true }));
 
     const sweep = { thinkingTokens: [4] };
     const price = { inputPerMillion: 0, outputPerMillion: 1 };

@@ -1,8 +1,6 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { memoryArtifact, memoryTable, runStage } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { type ChatServer, startChatServer } from './chat-server.fixture.js';
 import { classIn, classify } from './classify.stage.js';
 import { scriptedTrainer } from './scripted-trainer.fixture.js';
@@ -14,7 +12,7 @@ let answer: (question: string, attempt: number) => string | number;
 let asked: string[];
 
 beforeEach(async () => {
-  scratchFolder = await mkdtemp(join(tmpdir(), 'simmer-classify-'));
+  scratchFolder = await temporaryFolder();
   asked = [];
   server = await startChatServer(({ messages, seed }, response) => {
     const question = /Problem:\n(.*)\n/.exec(messages[0]?.content ?? '')?.[1] ?? '';
@@ -26,7 +24,6 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await server[Symbol.asyncDispose]();
-  await rm(scratchFolder, { recursive: true });
 });
 
 const dataset = memoryTable(

@@ -1,9 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Grader } from 'simmerkit';
 import { memoryArtifact, memoryTable, runStage } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { type ChatServer, startChatServer } from './chat-server.fixture.js';
 import { difficulty } from './difficulty.stage.js';
 import { scriptedTrainer } from './scripted-trainer.fixture.js';
@@ -15,7 +13,7 @@ let asked: string[];
 let answer: (question: string, time: number) => string | number;
 
 beforeEach(async () => {
-  scratchFolder = await mkdtemp(join(tmpdir(), 'simmer-difficulty-'));
+  scratchFolder = await temporaryFolder();
   asked = [];
   server = await startChatServer(({ messages }, response) => {
     const question = messages.at(-1)?.content ?? '';
@@ -27,7 +25,6 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await server[Symbol.asyncDispose]();
-  await rm(scratchFolder, { recursive: true });
 });
 
 /** Right is what is the same. */

@@ -1,9 +1,9 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
-import { afterEach, beforeEach } from 'vitest';
+import { beforeEach } from 'vitest';
 import { runStage } from '../../core/testing/run-stage.js';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { load } from './load.stage.js';
 
 export type Options = Readonly<Record<string, unknown>>;
@@ -27,9 +27,8 @@ const threeRows = "SELECT 'Q' || i AS question, i AS level, ['t' || i] AS traces
 export function loadFolder() {
   let folder = '';
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'simmer-load-'));
+    folder = await temporaryFolder();
   });
-  afterEach(() => rm(folder, { recursive: true }));
 
   const loadWith = (options: Options) =>
     runStage(load, { options, recipeFolder: folder, cacheFolder: join(folder, 'cache') });

@@ -1,9 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { memoryTable, type RunStageOptions, runStage, type StageResult } from 'simmerkit/testing';
 import { afterEach, beforeEach } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { type ChatServer, startChatServer } from './chat-server.fixture.js';
 import { distill } from './distill.stage.js';
 
@@ -44,7 +42,7 @@ export function startTeacher(): Teacher {
       })) as Teacher['distill'],
   };
   beforeEach(async () => {
-    teacher.scratchFolder = await mkdtemp(join(tmpdir(), 'simmer-distill-'));
+    teacher.scratchFolder = await temporaryFolder();
     teacher.behave = thought;
     teacher.requests = [];
     server = await startChatServer(({ messages }, response) => {
@@ -55,7 +53,6 @@ export function startTeacher(): Teacher {
   });
   afterEach(async () => {
     await server[Symbol.asyncDispose]();
-    await rm(teacher.scratchFolder, { recursive: true });
   });
   return teacher;
 }

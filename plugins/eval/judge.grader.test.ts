@@ -1,23 +1,22 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { GraderContext } from 'simmerkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { judge, verdictIn } from './judge.grader.js';
 
 let server: Server | undefined;
 let folder: string;
 let graders: AsyncDisposable[];
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'simmer-judge-'));
+  folder = await temporaryFolder();
   graders = [];
 });
 afterEach(async () => {
   server?.close();
   for (const grader of graders) await grader[Symbol.asyncDispose]();
-  await rm(folder, { recursive: true });
 });
 
 interface Said {

@@ -1,19 +1,18 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { keepAdapter } from './kept-adapter.js';
 
 let folder: string;
 let [from, model] = ['', ''];
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'simmer-adapter-'));
+  folder = await temporaryFolder();
   [from, model] = [join(folder, 'from'), join(folder, 'model')];
   await mkdir(from);
   await mkdir(model);
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 it('keeps an adapter beside the whole model, with its base and the same bytes each time', async () => {
   const written = async (modules: readonly string[]) => {

@@ -1,24 +1,21 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { defaultCacheFolder, runCommand, type Trainer } from 'simmerkit';
 import { runStage } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { baseModel } from './base-model.stage.js';
 
 let folder: string;
 let exports: unknown[];
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'base-model-'));
+  folder = await temporaryFolder();
   exports = [];
 });
-afterEach(async () => {
-  vi.unstubAllEnvs();
-  await rm(folder, { recursive: true, force: true });
-});
+afterEach(() => vi.unstubAllEnvs());
 
 function safetensors(floats: number): Buffer {
   const offsets = [0, floats * 4];
@@ -105,7 +102,7 @@ describe('a base model', () => {
   });
 });
 
-describe('a base model from a Python package', () => {
+describe('a base model from a Python package', { timeout: 180_000 }, () => {
   const gguf = 'GGUF inside of a wheel';
 
   beforeEach(async () => {

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readLock, z } from 'simmerkit';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { torchExtensions } from './options.js';
 import { pluginFile } from './plugin-files.js';
 import { torch } from './torch.trainer.js';
@@ -11,10 +11,7 @@ import { trainerLockFile, trainerRequirements } from './torch-environment.js';
 
 let folder: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'torch-trainer-'));
-});
-afterEach(async () => {
-  await rm(folder, { recursive: true, force: true });
+  folder = await temporaryFolder();
 });
 
 const where = () => ({ recipeFolder: folder, cacheFolder: folder });

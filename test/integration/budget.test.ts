@@ -1,5 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Event } from 'simmerkit';
 import { type HarnessRun, RunHarness } from 'simmerkit/testing';
@@ -7,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { processIdentity } from '../../core/process/process-identity.js';
 import { type ChatServer, startChatServer } from '../../plugins/curation/chat-server.fixture.js';
 import curation from '../../plugins/curation/plugin.js';
+import { temporaryFolder } from '../temporary-folder.js';
 import { builtModule } from './built-module.js';
 import { killedCore } from './core-process.js';
 import { paidOptions, paidTraining } from './paid-core.js';
@@ -80,9 +79,8 @@ describe('a budget in mid-training', () => {
 describe('kill -9 of a core whose run costs something', () => {
   let folder: string;
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'simmer-paid-'));
+    folder = await temporaryFolder();
   });
-  afterEach(() => rm(folder, { recursive: true, force: true }));
 
   const killed = async (recipe: string, killAfter: (event: Event) => number | undefined, lease = '60') => {
     const home = join(folder, 'home');

@@ -1,9 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Event, random } from 'simmerkit';
 import { type HarnessRun, RunHarness } from 'simmerkit/testing';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../temporary-folder.js';
 import { builtModule } from './built-module.js';
 import { type CoreProcessOptions, killedCore } from './core-process.js';
 import { countingPlugin, watched } from './counting-plugin.js';
@@ -12,9 +11,8 @@ import { trainingPlugins, trainingRecipe } from './trained-core.js';
 
 let folder: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'simmer-kill-'));
+  folder = await temporaryFolder();
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
 
 /** Says the run's error where there is one. */
 function expectCompleted({ outcome }: HarnessRun): void {

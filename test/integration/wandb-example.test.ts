@@ -1,24 +1,23 @@
-import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defaultCacheFolder } from 'simmerkit';
 import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
+import { temporaryFolder } from '../temporary-folder.js';
 
 const examples = join(import.meta.dirname, '../../docs/examples');
 
 /** The example, with what stands in for the real `wandb`: the environment is that of the other examples. */
 let plugin: string;
 beforeEach(async () => {
-  plugin = await mkdtemp(join(tmpdir(), 'wandb-example-'));
+  plugin = await temporaryFolder();
   for (const file of ['simmer-plugin.yaml', 'wandb_sink.py']) {
     await copyFile(join(examples, 'wandb', file), join(plugin, file));
   }
   await copyFile(join(examples, 'close-enough-python/requirements.txt'), join(plugin, 'requirements.txt'));
   await copyFile(join(import.meta.dirname, 'wandb-example/wandb.py'), join(plugin, 'wandb.py'));
 });
-afterEach(() => rm(plugin, { recursive: true }));
 
 async function recipe(): Promise<string> {
   const { plugins: _, ...rest } = parse(await readFile(join(examples, 'wandb/recipe.yaml'), 'utf8'));

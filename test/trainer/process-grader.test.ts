@@ -1,25 +1,22 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startProcessGrader } from '../../core/grader/process-grader.js';
 import { runCommand } from '../../core/process/run-command.js';
+import { temporaryFolder } from '../temporary-folder.js';
 
 const program = resolve(import.meta.dirname, '../../dist/test/trainer/fake-grader.js');
 const { signal } = new AbortController();
 
 let folder: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'grader-'));
+  folder = await temporaryFolder();
   // Sockets and output go here, so that what is left can be seen.
   vi.stubEnv('XDG_RUNTIME_DIR', folder);
   expect(existsSync(program), 'run "npx tsc" first').toBe(true);
 });
-afterEach(async () => {
-  vi.unstubAllEnvs();
-  await rm(folder, { recursive: true, force: true });
-});
+afterEach(() => vi.unstubAllEnvs());
 
 const start = (env: Record<string, string> = {}) =>
   startProcessGrader({ name: 'fake', command: { argv: [process.execPath, program], env }, signal });

@@ -1,17 +1,16 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Event, EventDraft, SinkContext } from 'simmerkit';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { temporaryFolder } from '../../../test/temporary-folder.js';
 import { fixtureRun } from '../report/report.fixture.js';
 import { curveIn, eventFilesOf, summariesIn } from './board.fixture.js';
 import { tensorboardSink } from './tensorboard.sink.js';
 
 let folder: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'simmer-tensorboard-'));
+  folder = await temporaryFolder();
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
 
 /** What a core does that gives the sink these events, from its start to its end. */
 async function feed(events: readonly Event[], context: SinkContext, options: object = {}): Promise<void> {
