@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import type { RunArtifact } from '../../engine/past-runs/run-artifacts.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import type { Event } from '../../events/catalogue.js';
-import { findOutput } from './artifacts.js';
+import { findOutput, lostOutputs } from './artifacts.js';
 
 const run = { runId: 'mine-20260101-120000-1a2b' } as RunSummary;
 const report: RunArtifact = { id: 'simmer-report://mine', type: 'report', stage: '', output: '', files: [] };
@@ -35,4 +35,11 @@ it('tells an output that was made and is damaged or gone from one that there nev
     code: 'output_not_whole',
     message: `Run ${run.runId} made "pool.dataset", which is not whole in the store any more.`,
   });
+});
+
+it('names the outputs that were made and are damaged or gone, beside those that are there', async () => {
+  const outputs = { dataset: pool.id, decisions: 'simmer://dataset/sha256-b' };
+  const both = { ...made, data: { ...made.data, outputs } } as Event;
+  expect(await lostOutputs([pool, report], Readable.from([both]))).toEqual(['pool.decisions']);
+  expect(await lostOutputs([pool], Readable.from([made]))).toEqual([]);
 });

@@ -9,7 +9,7 @@ import { fetchArtifact } from '../fetch-files.js';
 import { openWorkspace, type Workspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
-import type { WorkspaceFlags } from '../workspace.js';
+import { sayToPeople, type WorkspaceFlags } from '../workspace.js';
 
 interface ArtifactsFlags extends WorkspaceFlags {
   /** `STAGE.OUTPUT`. */
@@ -33,6 +33,8 @@ export async function artifacts(name: string, flags: ArtifactsFlags): Promise<nu
     if (flags.json) await writeJson(made);
     else if (made.length === 0) await writeLine(nothingLine(run));
     else await writeLine(artifactLines(made, colorsFor(process.stdout)).join('\n'));
+    const lost = made.length === 0 ? [] : await lostOutputs(made, workspace.history(run));
+    if (lost.length > 0) sayToPeople(lostLine(lost));
     return exitCodes.ok;
   }
   const wanted = await findOutput(flags.get, all, run, workspace);
@@ -71,7 +73,7 @@ export async function findOutput(
   const outputs = all.filter(isOfStage);
   const found = outputs.find((artifact) => nameOf(artifact) === name);
   if (found !== undefined) return found;
-  if (await hasMade(name, workspace.history(run))) {
+  if ((await madeOutputs(workspace.history(run))).has(name)) {
     throw new UserError('output_not_whole', `Run ${runId} made "${name}", which is not whole in the store any more.`, {
       kind: 'environment',
       hint: 'Run its recipe again: what is no longer there is made anew.',
@@ -81,12 +83,28 @@ export async function findOutput(
   throw new UserError('output_not_found', `Run ${runId} has no output "${name}".`, { hint });
 }
 
-async function hasMade(name: string, events: AsyncIterable<Event>): Promise<boolean> {
+/** Outputs that the run has made and that are not whole in the store any more. */
+export async function lostOutputs(
+  there: readonly RunArtifact[],
+  events: AsyncIterable<Event>,
+): Promise<readonly string[]> {
+  const lost = await madeOutputs(events);
+  for (const artifact of there) lost.delete(nameOf(artifact));
+  return [...lost];
+}
+
+function lostLine(lost: readonly string[]): string {
+  const [are, were] = lost.length === 1 ? ['is', 'was'] : ['are', 'were'];
+  return `${lost.join(', ')} ${were} made, and ${are} not whole in the store any more: run the recipe again, and it makes them anew.`;
+}
+
+async function madeOutputs(events: AsyncIterable<Event>): Promise<Set<string>> {
+  const names = new Set<string>();
   for await (const event of events) {
     if (event.type !== 'stage.completed' && event.type !== 'stage.reused') continue;
-    if (Object.keys(event.data.outputs).some((output) => `${event.stage}.${output}` === name)) return true;
+    for (const output of Object.keys(event.data.outputs)) names.add(`${event.stage}.${output}`);
   }
-  return false;
+  return names;
 }
 
 /** The report of a run, of no stage, is `simmer report`'s. */
