@@ -135,6 +135,13 @@ describe('what is no recipe', () => {
     );
   });
 
+  test('a file that is not there, of a recipe that comes with Simmer', async () => {
+    expect(await outcomeOf('/nowhere/recipes/s1.yaml', none, '/nowhere')).toBe(
+      'exit 2, file_missing: There is no recipe recipes/s1.yaml.\n' +
+        `  hint: It comes with Simmer: name it ${join(import.meta.dirname, '../recipes/s1.yaml')}, or copy it here.\n`,
+    );
+  });
+
   test('a folder', async () => {
     expect(await outcomeOf(samples, none, '/nowhere')).toBe(
       `exit 2, not_a_file: ${samples} is a folder, not a recipe.\n  hint: Name the file of the recipe.\n`,

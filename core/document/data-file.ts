@@ -1,6 +1,8 @@
-import { constants } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { UserError } from '../errors.js';
+import { simmerPackage } from '../plugin/locate.js';
 
 /** Recipes and settings are written by hand: a file beyond this is something else. */
 const sizeLimit = 1024 * 1024;
@@ -49,7 +51,7 @@ async function readBytes(file: string, what: string): Promise<Buffer> {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT' || code === 'ENOTDIR') {
       throw new UserError('file_missing', `There is no ${what} ${file}.`, {
-        hint: 'Paths on the command line are relative to the folder that you are in.',
+        hint: builtInHint(file) ?? 'Paths on the command line are relative to the folder that you are in.',
       });
     }
     if (code === 'EACCES' || code === 'EPERM' || code === 'ELOOP' || code === 'ENAMETOOLONG' || code === 'ENXIO') {
@@ -59,6 +61,12 @@ async function readBytes(file: string, what: string): Promise<Buffer> {
     }
     throw error;
   }
+}
+
+/** Help and documentation name recipes as they stand in a checkout. */
+function builtInHint(file: string): string | undefined {
+  const builtIn = join(simmerPackage.root, 'recipes', basename(file));
+  return existsSync(builtIn) ? `It comes with Simmer: name it ${builtIn}, or copy it here.` : undefined;
 }
 
 function firstBadLine(bytes: Buffer): number {

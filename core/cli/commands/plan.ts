@@ -12,7 +12,7 @@ import { planDigest } from '../../recipe/plan-digest.js';
 import { openWorkspace, refuseServer, serverOf } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
-import { catalogOf, givenBy, type RecipeFlags, settingsFrom } from '../workspace.js';
+import { catalogOf, givenBy, quickstartRecipe, type RecipeFlags, settingsFrom, shownPath } from '../workspace.js';
 import { calibrationLines, estimateLines, namesOf } from './estimate-lines.js';
 
 /** `simmer plan`: what a run would do, and what it would take. */
@@ -22,7 +22,8 @@ export async function plan(
 ): Promise<number> {
   if (flags.calibration === true) return await tellCalibration(flags);
   if (file === undefined) {
-    throw new UserError('recipe_missing', 'Which recipe is to be planned?', { hint: 'simmer plan recipes/s1.yaml' });
+    const hint = `Name its file; the one that \`simmer run\` takes without a name: simmer plan ${shownPath(quickstartRecipe())}`;
+    throw new UserError('recipe_missing', 'Which recipe is to be planned?', { hint });
   }
   await using workspace = await openWorkspace(flags);
   const planned = await workspace.plan(file, givenBy(flags));
