@@ -35,6 +35,17 @@ const roles: Readonly<Record<string, 'system' | 'user' | 'assistant'>> = {
 /** Roles of turns in which tools are called, or answer. */
 const toolRoles: ReadonlySet<string> = new Set(['tool', 'function', 'function_call', 'observation', 'ipython']);
 
+/** Fields of chats by which TRL and others have a chat template write more than the messages; no stage takes them. */
+const templateFields = ['tools', 'chat_template_kwargs'] as const;
+
+/** Those of them that say something in a row. */
+export function unusedFields(row: Row, { layout }: Pick<Source, 'layout'>): readonly string[] {
+  if (layout !== 'messages' && layout !== 'sharegpt') return [];
+  return templateFields.filter((name) => !emptyTexts.has(JSON.stringify(row[name] ?? null)));
+}
+
+const emptyTexts: ReadonlySet<string> = new Set(['null', '[]', '{}', '""', '"[]"', '"{}"', '"null"']);
+
 /**
  * Takes a row of a well-known layout apart. Its own fields stay, so that `fields` may name them.
  * @throws UserError `missing_column`, `wrong_type`, `unknown_role`, naming the place

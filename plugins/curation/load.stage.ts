@@ -30,7 +30,7 @@ export const load = defineStage({
   async run(context) {
     const { columnsOf } = await import('./field-mapping.js');
     const { loadTasks, requireUnchanged, statesOf } = await import('./load-tasks.js');
-    const { joinParts, requireFields } = await import('./read-parts.js');
+    const { addCounts, joinParts, requireFields } = await import('./read-parts.js');
     const { decisionColumns } = await import('./sieve.js');
     const { sourceFiles } = await import('./source-files.js');
     const { options } = context;
@@ -78,6 +78,13 @@ export const load = defineStage({
       if (count('kept') === 0) throw nothingLoaded(name, read, taken, ofSource.find(({ fault }) => fault)?.fault);
       for (const { file } of ofSource.filter((file) => file.read === 0))
         context.log.warning(`Source ${name}: ${file} has no row.`);
+      const unused = ofSource.map((file) => file.unused).reduce(addCounts, {});
+      for (const [field, rows] of Object.entries(unused)) {
+        const have = rows === 1 ? '1 row has' : `${formatCount(rows)} rows have`;
+        context.log.warning(
+          `Source ${name}: ${have} \`${field}\`, which is not used: their chats are written without it.`,
+        );
+      }
       rowsIn += taken;
     }
     const decisions = told.flatMap((part) => part.decisions);

@@ -4,6 +4,7 @@ import type { DataPlace } from './data-error.js';
 import { readRows } from './data-reader.js';
 import { columnsToFind, fieldIn, fieldMapper, fieldNamesOf, type Mapped, rowFilter } from './field-mapping.js';
 import { idOfQuestion } from './history.js';
+import { unusedFields } from './layouts.js';
 import type { LoadOptions } from './load-options.js';
 import type { Piece } from './load-tasks.js';
 import type { ReadPart } from './read-parts.js';
@@ -23,6 +24,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
       {
         mapRow: fieldMapper(source, options),
         isTaken: rowFilter(source),
+        unusedOf: (row: Row) => unusedFields(row, source),
         limit: source.limit ?? Number.POSITIVE_INFINITY,
         delimiter: source.delimiter,
         toFind: columnsToFind(source, options).flatMap((column) => fieldNamesOf(column, source.fields[column])),
@@ -36,7 +38,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
     const decisions: (Row & { readonly rule: string })[] = [];
     async function* rows(): AsyncIterable<Row> {
       for (const { source: name, file, format, lines } of pieces) {
-        const { mapRow, isTaken, limit, delimiter, toFind } = sources.get(name) as NonNullable<
+        const { mapRow, isTaken, unusedOf, limit, delimiter, toFind } = sources.get(name) as NonNullable<
           ReturnType<typeof sources.get>
         >;
         const left = limit - (takenOf.get(name) ?? 0);
@@ -45,6 +47,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
         let names: readonly string[] | undefined;
         const absent = new Set(toFind);
         let fault: string | undefined;
+        const unused: Record<string, number> = {};
         const drop = (place: DataPlace, { code, problems, message }: UserError) => {
           const evidence = `${name}: ${placeOf(place)}: ${problems[0]?.message ?? message}`;
           fault ??= evidence;
@@ -79,6 +82,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
           const { missing } = mapped;
           if (missing === undefined) {
             kept++;
+            for (const field of unusedOf(row)) unused[field] = (unused[field] ?? 0) + 1;
             yield { source: name, ...mapped.row, id: idOfQuestion(mapped.row) };
             continue;
           }
@@ -86,7 +90,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
           decisions.push({ id, kept: false, rule: `no_${missing}`, evidence: `${name}: ${placeOf(place)}` });
         }
         takenOf.set(name, taken + (takenOf.get(name) ?? 0));
-        const part = { source: name, file, read, taken, kept, absent: [...absent] };
+        const part = { source: name, file, read, taken, kept, absent: [...absent], unused };
         parts.push({ ...part, ...(names === undefined ? {} : { names }), ...(fault === undefined ? {} : { fault }) });
       }
     }

@@ -15,6 +15,8 @@ export interface ReadPart {
   readonly absent: readonly string[];
   /** Fields of the first row that was taken. Absent: none was. */
   readonly names?: readonly string[];
+  /** How many of the rows that are kept have a field that no stage takes. */
+  readonly unused: Readonly<Record<string, number>>;
   /** The first that is malformed, where such rows are dropped: its place and what is wrong. */
   readonly fault?: string;
 }
@@ -38,7 +40,18 @@ function join(before: ReadPart, part: ReadPart): ReadPart {
     taken: before.taken + part.taken,
     kept: before.kept + part.kept,
     absent: before.absent.filter((field) => part.absent.includes(field)),
+    unused: addCounts(before.unused, part.unused),
   };
+}
+
+/** Adds the second counts to the first. */
+export function addCounts(
+  counts: Readonly<Record<string, number>>,
+  more: Readonly<Record<string, number>>,
+): Readonly<Record<string, number>> {
+  const sums = { ...counts };
+  for (const [name, count] of Object.entries(more)) sums[name] = (sums[name] ?? 0) + count;
+  return sums;
 }
 
 /**
