@@ -45,6 +45,17 @@ describe('curation/split', () => {
     });
   });
 
+  it('warns of held-out questions that come twice: what answers them fails, after a training at worst', async () => {
+    const warnings = async (questions: number) => {
+      const dataset = table(Array.from({ length: 40 }, (_, index) => ({ question: `q${index % questions}` })));
+      return (await runStage(split, { options: { heldout: 5 }, inputs: { dataset } })).logged.map(
+        ({ message }) => message,
+      );
+    };
+    expect(await warnings(20)).toEqual([expect.stringContaining('Held out are 5 questions in 10 rows')]);
+    expect(await warnings(40)).toEqual([]);
+  });
+
   it('holds out chats that end with the same question, of each as many as are asked for', async () => {
     const history = [{ role: 'system', content: 'You are the support of Acme.' }];
     const chats = Array.from({ length: 20 }, (_, index) => ({ id: `c${index % 10}`, question: 'Thank you!', history }));

@@ -1,5 +1,6 @@
 import {
   defineStage,
+  formatCount,
   historyIn,
   input,
   pace,
@@ -50,6 +51,13 @@ export const split = defineStage({
     const train = await context.artifacts.writeDataset(rowsOn(sides.train), { columns, metadata });
     const heldout = await context.artifacts.writeDataset(rowsOn(sides.heldout), { columns, metadata });
     await steps.finish();
+    if (heldout.rowCount > sides.heldout.size) {
+      const counts = `${formatCount(sides.heldout.size)} questions in ${formatCount(heldout.rowCount)} rows`;
+      context.log.warning(
+        `Held out are ${counts}, and stages that have a model answer them refuse a question that comes twice: put ` +
+          'curation/deduplicate before this one.',
+      );
+    }
     const unused = inputs.dataset.rowCount - train.rowCount - heldout.rowCount;
     await context.emit({
       type: 'funnel.counted',
