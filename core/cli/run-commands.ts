@@ -121,7 +121,7 @@ export function addRunCommands(program: Command, action: CommandAction): void {
         'was chosen; what models answered to it.',
     )
     .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
-    .argument('<row>', 'the id of a row, or the beginning of it; words of its question list the ids of such rows')
+    .argument('<row>', 'the id of a row, or the beginning of it, or words of its question, as "day 561"')
     .addOption(homeOption())
     .option('--json', 'the history as JSON')
     .addHelpText('after', '\nExample:\n  simmer explain latest 4f1c22ab90d1e3c7')

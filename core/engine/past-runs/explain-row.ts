@@ -64,8 +64,8 @@ type Outputs = ReadonlyMap<string, Table>;
 /**
  * Follows one row through the tables that a run's stages made. Knows no stage: it reads tables that have an `id`,
  * decisions (`id`, `kept`, `rule`, `evidence`), and graded answers (`prompt_id`, `verdict`).
- * @param idOrPrefix a row's id, or the beginning of one (from 4 characters on) that no other row shares; words of a
- * question are answered with the ids of rows that have them
+ * @param idOrPrefix a row's id, or the beginning of one (from 4 characters on) that no other row shares, or words that
+ * stand in the question of this row alone; those of several are answered with their ids
  * @throws UserError `row_not_found`, `row_ambiguous`, `artifact_missing`
  */
 export async function explainRow(run: RunOfHome, idOrPrefix: string, store: ArtifactStore): Promise<RowHistory> {
@@ -153,7 +153,10 @@ async function findId(
       hint: `Type more of it: ${matches.slice(0, 5).join(', ')}.`,
     });
   }
-  const found = await findQuestions(wanted, read, finder);
+  const questions = await findQuestions(wanted, read, finder);
+  const [only, ...others] = questions.keys();
+  if (only !== undefined && others.length === 0) return only;
+  const found = [...questions].map(([id, question]) => `${id}  ${question}`);
   const nearest = nearestName(wanted, ids);
   const meant = nearest === undefined ? '' : `Did you mean ${nearest}? `;
   throw new UserError('row_not_found', `No row of the run has the id "${wanted}"; it has ${ids.size} ids.`, {
@@ -169,7 +172,11 @@ async function findId(
 const questionsShown = 5;
 
 /** Ids and beginnings of the questions that a text stands in, of the first such rows. */
-async function findQuestions(text: string, tables: readonly Table[], finder: RowFinder): Promise<readonly string[]> {
+async function findQuestions(
+  text: string,
+  tables: readonly Table[],
+  finder: RowFinder,
+): Promise<ReadonlyMap<string, string>> {
   const found = new Map<string, string>();
   for (const table of tables) {
     if (table.columns.question !== 'VARCHAR') continue;
@@ -177,9 +184,9 @@ async function findQuestions(text: string, tables: readonly Table[], finder: Row
     if (found.size >= questionsShown) break;
   }
   const lines = [...found].map(
-    ([id, question]) => `${id}  ${startOf(question.replaceAll(/[\s\p{Cc}]+/gu, ' ').trim(), 80)}`,
+    ([id, question]) => [id, startOf(question.replaceAll(/[\s\p{Cc}]+/gu, ' ').trim(), 80)] as const,
   );
-  return lines.slice(0, questionsShown);
+  return new Map(lines.slice(0, questionsShown));
 }
 
 function decisionIn({ kept, rule, evidence }: Row, place: number | undefined): RowDecision {
