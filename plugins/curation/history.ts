@@ -44,6 +44,16 @@ export function historyProblems({ sources }: LoadOptions): readonly OptionProble
   ]);
 }
 
+/** Layouts without a list of turns. */
+export function turnsProblems({ sources }: LoadOptions): readonly OptionProblem[] {
+  return Object.entries(sources).flatMap(([name, { layout, turns }]) => {
+    if (turns === undefined || layout === 'messages' || layout === 'sharegpt') return [];
+    const message = `layout ${layout} has no list of turns.`;
+    const hint = 'Say `layout: messages`, or `layout: sharegpt` for turns of from and value.';
+    return [{ path: `sources.${name}.turns`, code: 'no_turns', message, hint }];
+  });
+}
+
 /** Replies of a history have no trace to train. */
 export function repliesProblems({ preset, replies }: FormatOptions): readonly OptionProblem[] {
   if (replies === 'last' || preset === 'chat') return [];

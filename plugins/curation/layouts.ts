@@ -50,7 +50,11 @@ const emptyTexts: ReadonlySet<string> = new Set(['null', '[]', '{}', '""', '"[]"
  * Takes a row of a well-known layout apart. Its own fields stay, so that `fields` may name them.
  * @throws UserError `missing_column`, `wrong_type`, `unknown_role`, naming the place
  */
-export function layOut(row: Row, { layout, history }: Pick<Source, 'layout' | 'history'>, place: DataPlace): LaidOut {
+export function layOut(
+  row: Row,
+  { layout, history, turns }: Pick<Source, 'layout' | 'history' | 'turns'>,
+  place: DataPlace,
+): LaidOut {
   switch (layout) {
     case 'columns':
       return { row };
@@ -59,9 +63,9 @@ export function layOut(row: Row, { layout, history }: Pick<Source, 'layout' | 'h
       return { row: { ...row, ...parts, ...(history ? { history: systemMessages(parts.system) } : {}) } };
     }
     case 'sharegpt':
-      return fromTurns(row, { list: 'conversations', role: 'from', text: 'value' }, history, place);
+      return fromTurns(row, { lists: turns ?? 'conversations', role: 'from', text: 'value' }, history, place);
     case 'messages':
-      return fromTurns(row, { list: 'messages', role: 'role', text: 'content' }, history, place);
+      return fromTurns(row, { lists: turns ?? 'messages', role: 'role', text: 'content' }, history, place);
   }
 }
 
@@ -117,17 +121,22 @@ function reply(text: string, reasoning: string | null): Row {
 }
 
 interface TurnFields {
-  readonly list: string;
+  readonly lists: string | readonly string[];
   readonly role: string;
   readonly text: string;
 }
 
 function turnsOf(row: Row, fields: TurnFields, place: DataPlace): Turn[] {
-  const list = row[fields.list];
-  if (list === undefined) throw missing(fields.list, row, place);
-  if (!Array.isArray(list)) throw wrongType(fields.list, 'a list of turns', list, place);
+  return [fields.lists].flat().flatMap((name) => turnsIn(row, name, fields, place));
+}
+
+function turnsIn(row: Row, name: string, fields: TurnFields, place: DataPlace): Turn[] {
+  const list = row[name];
+  if (list === undefined)
+    throw missing(name, row, place, 'Set `turns` to the field that has them, or correct `layout`.');
+  if (!Array.isArray(list)) throw wrongType(name, 'a list of turns', list, place);
   return list.map((value: unknown, index) => {
-    const at = `${fields.list}.${index}`;
+    const at = `${name}.${index}`;
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       throw wrongType(at, 'an object', value, place);
     const turn = value as Row;
@@ -152,14 +161,9 @@ function textAt(row: Row, name: string, place: DataPlace, within?: string): stri
   return value;
 }
 
-function missing(name: string, row: Row, place: DataPlace): Error {
+function missing(name: string, row: Row, place: DataPlace, hint = 'Correct `layout` of the source.'): Error {
   const has = Object.keys(row).map((field) => `\`${field}\``);
-  return dataError(
-    'missing_column',
-    place,
-    `there is no field \`${name}\`; there is ${has.join(', ')}.`,
-    'Correct `layout` of the source.',
-  );
+  return dataError('missing_column', place, `there is no field \`${name}\`; there is ${has.join(', ')}.`, hint);
 }
 
 function wrongType(name: string, expected: string, value: unknown, place: DataPlace): Error {

@@ -77,6 +77,13 @@ const source = z.strictObject({
       'Of a layout: keeps rows of several turns. The last question and reply count; the system message and the turns ' +
         'before go, as messages, into the column history, which format writes before the question.',
     ),
+  turns: z
+    .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+    .optional()
+    .describe(
+      'Of layout sharegpt or messages: the field that has the turns, e.g. chosen of preferences; [prompt, chosen] where ' +
+        'they stand in several. Default: conversations, or messages.',
+    ),
   fields: z
     .record(z.string().regex(/^[a-z][a-z0-9_]*$/, 'a column is named in lower-case letters, digits and _'), field)
     .refine((fields) => !('id' in fields), {

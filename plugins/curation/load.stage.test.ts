@@ -291,23 +291,6 @@ describe('curation/load takes apart', () => {
     expect(dropped.events.at(-1)?.data).toMatchObject({ rowsOut: 1, dropped: { no_single_turn: 1 } });
   });
 
-  it('what chat templates are given besides messages, with a warning that names it', async () => {
-    const messages = ['Q', 'A'].map((content, at) => ({ role: at === 0 ? 'user' : 'assistant', content }));
-    const tools = [{ type: 'function', function: { name: 'add' } }];
-    const rows = [
-      { tools },
-      { tools, chat_template_kwargs: { enable_thinking: false } },
-      { tools: [] },
-      { tools: null },
-    ];
-    const content = rows.map((row) => JSON.stringify({ messages, ...row })).join('\n');
-    const { logged } = await loadFile('pool.jsonl', content, { layout: 'messages' });
-    expect(logged.filter(({ level }) => level === 'warning').map(({ message }) => message)).toEqual([
-      'Source pool: 2 rows have `tools`, which is not used: their chats are written without it.',
-      'Source pool: 1 row has `chat_template_kwargs`, which is not used: their chats are written without it.',
-    ]);
-  });
-
   it.each([
     [{ role: 'tool', content: '42' }],
     [{ role: 'assistant', content: null, tool_calls: [{ function: { name: 'add' } }] }],

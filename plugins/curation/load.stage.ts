@@ -1,5 +1,5 @@
 import { type Columns, defineStage, formatCount, messagesType, type OptionProblem, pace, UserError } from 'simmerkit';
-import { historyProblems } from './history.js';
+import { historyProblems, turnsProblems } from './history.js';
 import type { Loaded } from './load.work.js';
 import { type LoadOptions, loadOptions, type Source } from './load-options.js';
 import type { Piece, SourceFiles } from './load-tasks.js';
@@ -19,6 +19,7 @@ export const load = defineStage({
   check: (options) => [
     ...orderProblems(options),
     ...historyProblems(options),
+    ...turnsProblems(options),
     ...patternsOf(options).flatMap(({ pattern, path }) => patternProblems(path, pattern)),
     ...revisionProblems(options),
   ],
