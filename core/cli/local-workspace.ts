@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { TableArtifact } from '../artifacts/artifact.js';
 import type { Settings } from '../config/settings.js';
 import { estimatePlan } from '../engine/estimate-plan.js';
+import { missingSecrets } from '../engine/missing-secrets.js';
 import type { ByteRange, RunArtifact } from '../engine/past-runs/run-artifacts.js';
 import { previewPlan } from '../engine/preview.js';
 import { eventsFile, readPlan } from '../engine/run-folder.js';
@@ -67,7 +68,15 @@ export class LocalWorkspace implements Workspace {
     const stages = await previewPlan(plan, store.stages);
     const estimates = await estimatePlan(plan, catalog, store, this.#settings);
     const beyond = beyondMachine(plan, this.#settings.resources).map(({ name }) => name);
-    return { digest: planDigest(plan), plan, stages, estimates, beyondMachine: beyond };
+    const secrets = await missingSecrets(plan, async () => stages);
+    return {
+      digest: planDigest(plan),
+      plan,
+      stages,
+      estimates,
+      beyondMachine: beyond,
+      missingSecrets: secrets,
+    };
   }
 
   async plugins(file: string | undefined) {

@@ -1,5 +1,6 @@
 import type { TableRows } from '../artifacts/table-file.js';
 import type { StageForecast } from '../engine/estimate-plan.js';
+import type { MissingSecret } from '../engine/missing-secrets.js';
 import type { PointDiff } from '../engine/past-runs/eval-diff.js';
 import type { RowHistory } from '../engine/past-runs/explain-row.js';
 import type { ByteRange, RunArtifact } from '../engine/past-runs/run-artifacts.js';
@@ -56,6 +57,8 @@ export interface Workspace extends AsyncDisposable {
     readonly estimates: readonly StageForecast[];
     /** Stages that need more GPUs than this machine has. Undefined where a server is to run them. */
     readonly beyondMachine?: readonly string[];
+    /** Of this machine, as well. */
+    readonly missingSecrets?: readonly MissingSecret[];
   }>;
   /** @param file a recipe whose own plugins are in it, too; so for `schema` */
   plugins(file: string | undefined): Promise<readonly PluginDescription[]>;

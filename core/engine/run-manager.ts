@@ -10,6 +10,7 @@ import { present } from '../present.js';
 import type { BudgetChange } from '../recipe/budget.js';
 import type { Plan } from '../recipe/plan.js';
 import { withPresentCode } from './code-changes.js';
+import { missingSecretLine, missingSecrets } from './missing-secrets.js';
 import { previewPlan } from './preview.js';
 import { createRunFolder, madeAt, ofEachRun, readPlan, runIds } from './run-folder.js';
 import { readRunState, summarizeRun, unreadableRun } from './run-history.js';
@@ -221,8 +222,10 @@ export class RunManager {
     run: Omit<OpenRunRequest, 'sinks'>,
     { signal, sinks = [], capacity, cancelSignal }: TakeUpOptions,
   ): Promise<RunHandle> {
+    const lacking = await missingSecrets(run.plan, () => this.preview(run.plan));
     const open = await this.#openRun({
       ...run,
+      warnings: [...run.warnings, ...lacking.map(missingSecretLine)],
       sinks,
       ...present({ capacity, cancelSignal }),
     });

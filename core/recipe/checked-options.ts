@@ -29,6 +29,8 @@ export interface CheckedOptions {
   readonly semanticOptions: JsonMap;
   /** Names of trainers in it, each once. */
   readonly trainers: readonly { readonly name: string; readonly path: Path }[];
+  /** Environment variables of secrets that it and its graders name, each once. */
+  readonly secrets: readonly string[];
   /** Graders in it. */
   readonly graders: readonly Contribution<GraderDefinition>[];
 }
@@ -85,6 +87,7 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
   // What wrong options name is looked at all the same, so that everything is told at once.
   const looked: unknown = output ?? check.value;
   const trainers = new Map<string, Path>();
+  const secrets = new Set<string>();
   const files: { readonly path: Path; readonly name: string }[] = [];
   const graders: { readonly path: Path; readonly value: { uses: string; with: unknown } }[] = [];
   const allowed = isAllowed(scope, check, looked);
@@ -93,6 +96,7 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
   mapOptions(asSchema(schema), looked, (marks, value, inner) => {
     const at = [...path, ...inner];
     if (marks.trainer && typeof value === 'string' && !trainers.has(value)) trainers.set(value, at);
+    if (marks.secret !== undefined && typeof value === 'string') secrets.add(value);
     // Whether a file is there is not for those to know who may not name it.
     if (allowed && marks.file && typeof value === 'string' && !isUrl(value)) files.push({ path: at, name: value });
     if (marks.grader && isMapValue(value) && typeof value.uses === 'string') {
@@ -143,6 +147,7 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
       continue;
     }
     foundGraders.push(grader.found);
+    for (const secret of grader.options.secrets) secrets.add(secret);
     replacements.set(pathKey(at), { uses: value.uses, with: grader.options.semanticOptions });
   }
   if (!isWhole || output === undefined) return undefined;
@@ -158,6 +163,7 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
     options: asJson(output, uses),
     semanticOptions: asJson(semantic, uses),
     trainers: [...trainers].map(([name, at]) => ({ name, path: at })),
+    secrets: [...secrets],
     graders: foundGraders,
   };
 }

@@ -162,6 +162,7 @@ export async function planStage(stage: CheckedStage, recipeSeed: number): Promis
     semanticOptions: options.semanticOptions,
     inputs,
     trainers: [...new Set(options.trainers.map((trainer) => trainer.name))],
+    ...(options.secrets.length === 0 ? {} : { secrets: options.secrets }),
     resources: {
       cpus: 1,
       ...(await guardedAnswer(uses, async () =>

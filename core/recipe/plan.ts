@@ -42,6 +42,8 @@ export interface PlannedStage {
   readonly inputs: Readonly<Record<string, StageReference | readonly StageReference[]>>;
   /** Names of the trainers that its options name. */
   readonly trainers: readonly string[];
+  /** Environment variables of the secrets that its options name. Placement. */
+  readonly secrets?: readonly string[];
   readonly resources: Resources;
   /** SHA-256 over the code of the plugin that has the stage, and of those that have the graders that it names. */
   readonly codeDigest: string;

@@ -2,6 +2,7 @@ import type { Colors } from 'picocolors/types.js';
 import { calibrations } from '../../engine/calibrations.js';
 import type { StageForecast } from '../../engine/estimate-plan.js';
 import type { LastTime } from '../../engine/last-times.js';
+import { missingSecretLine } from '../../engine/missing-secrets.js';
 import type { StagePreview } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { formatBytes, formatCount, formatDuration, formatUsd } from '../../figures.js';
@@ -30,12 +31,13 @@ export async function plan(
   if (flags.json) await writeJson(planned);
   else {
     const colors = colorsFor(process.stdout);
-    const { plan: made, stages, estimates, beyondMachine = [] } = planned;
+    const { plan: made, stages, estimates, beyondMachine = [], missingSecrets = [] } = planned;
     const lines = [
       ...planLines(made, stages, colors, estimates),
       ...(beyondMachine.length === 0
         ? []
         : [colors.yellow(`this machine has too few GPUs for ${namesOf(beyondMachine)}: to be run elsewhere`)]),
+      ...missingSecrets.map((secret) => colors.yellow(missingSecretLine(secret))),
       '',
       ...estimateLines(estimates, made.budget, colors),
     ];

@@ -1,0 +1,61 @@
+import { defineGrader, definePlugin, defineStage, graderChoice, secretVariable, z } from 'simmerkit';
+import { RunHarness } from 'simmerkit/testing';
+import { afterEach, expect, it } from 'vitest';
+
+const variable = 'SECRETIVE_API_KEY';
+const keyed = z.strictObject({ apiKeyVariable: secretVariable().optional() });
+
+const output = { dataset: { type: 'dataset', description: 'A row.' } } as const;
+const columns = { number: 'BIGINT' };
+
+const plugin = definePlugin({
+  name: 'secretive',
+  version: '1.0.0',
+  apiVersion: 1,
+  graders: {
+    judge: defineGrader({
+      description: 'Takes a key, and is never asked.',
+      options: keyed,
+      start: () => Promise.reject(new Error('nobody asks it')),
+    }),
+  },
+  stages: {
+    asks: defineStage({
+      description: 'May take a key, and makes a row.',
+      options: keyed.extend({ grader: graderChoice('secretive/judge') }),
+      inputs: {},
+      outputs: output,
+      run: async (context) => ({ dataset: await context.artifacts.writeDataset([{ number: 1 }], { columns }) }),
+    }),
+  },
+});
+
+const recipe = `
+name: keys
+stages:
+  plain: { uses: secretive/asks, seed: 1 }
+  own: { uses: secretive/asks, seed: 2, with: { apiKeyVariable: ${variable} } }
+  judged: { uses: secretive/asks, seed: 3, with: { grader: { with: { apiKeyVariable: ${variable} } } } }
+`;
+
+afterEach(() => {
+  delete process.env[variable];
+});
+
+it('a secret that is not set is told at the start of a run, with the stages that need it', async () => {
+  await using harness = await RunHarness.create({ plugins: [plugin] });
+  const warningsOf = async () => {
+    const run = await harness.run(recipe);
+    return run.eventsOf('log.written').map(({ data, sequence }) => [data.level, data.message, sequence]);
+  };
+  const message = `The environment variable ${variable}, which stages own, judged need, is not set.`;
+  expect(await warningsOf()).toEqual([['warning', message, 3]]);
+  // Of what is there, nobody asks.
+  expect(await warningsOf()).toEqual([]);
+});
+
+it('a secret that is set is no word in the log', async () => {
+  process.env[variable] = 'sesame';
+  await using harness = await RunHarness.create({ plugins: [plugin] });
+  expect((await harness.run(recipe)).eventsOf('log.written')).toEqual([]);
+});
