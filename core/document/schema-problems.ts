@@ -75,6 +75,14 @@ function addIssue(check: SchemaCheck, issue: Issue, around: Path): void {
     check.problems.add('reference_not_allowed', message, path, { hint: description });
     return;
   }
+  if (issue.code === 'invalid_key') {
+    const [first] = issue.issues as readonly Issue[];
+    const why =
+      first === undefined || !hasOwnMessage(first) ? `a key must be ${expected(first ?? issue)}` : first.message;
+    const message = `${formatPath(path.slice(0, -1))} has the key ${JSON.stringify(String(path.at(-1)))}: ${why}.`;
+    check.problems.add('wrong_value', message, path, { of: 'key' });
+    return;
+  }
   const written = check.writtenAs?.get(pathKey(path));
   const got = `${describeValue(value)}${written === undefined ? '' : ` (from ${written})`}`;
   const message =
@@ -176,8 +184,6 @@ function expected(issue: Issue): string {
       return `a multiple of ${issue.divisor}`;
     case 'invalid_format':
       return issue.format === 'regex' ? `text like ${issue.pattern}` : `text of the form "${issue.format}"`;
-    case 'invalid_key':
-      return 'a map with other keys';
     case 'invalid_union': {
       const branches = issue.errors as readonly (readonly Issue[])[];
       const ways = [...new Set(branches.flatMap((branch) => branch.slice(0, 1).map(wayOf)))];

@@ -34,6 +34,8 @@ export default definePlugin({
         crate: filePath({ schemes: ['market'] }).optional(),
         jar: filePath({ schemes: [] }).optional(),
         delivery: serverUrl().optional(),
+        labels: z.record(z.string().regex(/^[a-z]+$/, 'a label is in lower-case letters'), z.string()).optional(),
+        weights: z.record(z.string().min(3), z.number()).optional(),
         from: z
           .union([
             z.string().min(1),
