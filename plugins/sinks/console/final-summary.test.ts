@@ -57,6 +57,26 @@ describe('the summary at the end', () => {
     ]);
   });
 
+  it('says of how many problems each accuracy is, where one label has answered several sets', () => {
+    const story = new Story([['scores', 'eval/grade']]).begin().start('scores').accuracy('tuned', 32, 0.5);
+    story.tell('metric.measured', {
+      name: 'tuned.accuracy@none',
+      value: 0.25,
+      interval: [0, 0.5],
+      unit: 'share',
+      count: 4,
+      labels: { model: 'tuned', policy: 'none', method: 'none', ignore: 0, word: '' },
+    });
+    story.complete('scores', 1, 'eval/grade');
+    story.tell('run.completed', { runId: 'one', reportPath: null, metrics: {}, outputs: {}, seconds: 1 });
+    const [, head, ...rows] = summary(story);
+    expect(head).toMatch(/^accuracy, thinking at most +tuned$/);
+    expect(rows.slice(0, 2)).toEqual([
+      expect.stringMatching(/^32 tokens, 200 problems +50\.0%/),
+      expect.stringMatching(/^no thinking, 4 problems +25\.0%/),
+    ]);
+  });
+
   it('leaves columns out rather than break lines of a narrow terminal', () => {
     for (const line of summary(scored(), { columns: 64 })) expect(line.length).toBeLessThan(64);
   });

@@ -68,10 +68,19 @@ function accuracies(state: ConsoleState, { colors, columns }: FinalSummaryOption
   const lines = [withInterval, withoutInterval].map((cell) =>
     table([
       [`accuracy${of}, thinking at most`, ...models],
-      ...policies.map(({ label, accuracies }) => [label, ...models.map((model) => cell(accuracies.get(model)))]),
+      ...policies.map(({ label, accuracies }) => [
+        counts.size > 1 ? `${label}${ofProblems([...accuracies.values()])}` : label,
+        ...models.map((model) => cell(accuracies.get(model))),
+      ]),
     ]),
   );
   return ['', ...withDimHead(narrowest(lines, columns), colors)];
+}
+
+/** Of figures under one label that are of different problems, each says of how many. */
+function ofProblems(figures: readonly { readonly count?: number | undefined }[]): string {
+  const [count, ...others] = new Set(figures.map((figure) => figure.count));
+  return count === undefined || others.length > 0 ? '' : `, ${count} problems`;
 }
 
 function differences(state: ConsoleState, { colors, columns }: FinalSummaryOptions): readonly string[] {
