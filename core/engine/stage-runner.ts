@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { inject, injectable } from 'inversify';
 import type { Artifact } from '../artifacts/artifact.js';
 import type { ArtifactStore, StageCacheEntry } from '../artifacts/artifact-store.js';
@@ -7,6 +8,7 @@ import type { Settings } from '../config/settings.js';
 import type { StageDefinition } from '../plugin/definitions.js';
 import { HookDriver } from '../plugin/hook-driver.js';
 import { owningStrayErrors } from '../plugin/stray-errors.js';
+import { waitForLock } from '../process/wait-for-lock.js';
 import type { PlannedStage } from '../recipe/plan.js';
 import type { Contributions } from './contributions.js';
 import { GraderPool } from './grader-pool.js';
@@ -17,7 +19,6 @@ import { RunRecorder } from './run-recorder.js';
 import type { RunInfo } from './run-scope.js';
 import { BudgetGuard } from './spending/budget-guard.js';
 import { openStageContext, type StageInputValues } from './stage-context.js';
-import { acquireStageLock } from './stage-lock.js';
 import { checkStageOutputs, followStageRun } from './stage-outputs.js';
 import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SettingsToken } from './tokens.js';
 import { TrainerPool } from './trainer-pool.js';
@@ -89,7 +90,8 @@ export class StageRunner {
   async execute(ready: ReadyStage): Promise<StageOutputUris> {
     const { stage, key, attempt } = ready;
     const log = this.#recorder.log({ source: 'engine', stage: stage.name, attempt });
-    await using _lock = await acquireStageLock(this.#store.home, key, {
+    // Two runs that come to the same stage at once would share its scratch folder: the second finds it in the cache then.
+    await using _lock = await waitForLock(join(this.#store.home, 'locks', key), {
       signal: this.#ending.signal,
       runId: this.#run.runId,
       onWait: (why) => log.warning(`The same stage is being made elsewhere; waiting for what comes of it. ${why}`),
