@@ -4,16 +4,14 @@ Words are split at white space, by `str.split`: that is the same rule as on the 
 tokenizer that datatrove takes for English.
 """
 
-import argparse
 import json
 import os
-import re
-import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import curation_side
 import numpy as np
 from datatrove.data import Document
 from datatrove.executor import LocalPipelineExecutor
@@ -51,8 +49,6 @@ LOWER_CASE = TextNormConfig(
 )
 #: A language for which datatrove loads no tokenizer package; the tokenizer is put in its place.
 ANY_LANGUAGE = "ace_Arab"
-NUMBERED_PART = re.compile(r"p[1-9][0-9]{0,2}\.")
-BOLD_NUMBER = re.compile(r"\*\*(?=.*\d)[^\s\]]*\*\*")
 
 
 class SplitTokenizer(WordTokenizer):  # type: ignore[misc]
@@ -69,13 +65,7 @@ class SplitTokenizer(WordTokenizer):  # type: ignore[misc]
 
 
 def is_sound(document: Document) -> bool:
-    question = document.metadata["question"]
-    return not (
-        ("[asy]" in question and "aime" not in document.metadata["source"].lower())
-        or "![Image]" in question
-        or NUMBERED_PART.search(question)
-        or BOLD_NUMBER.search(question)
-    )
+    return curation_side.is_sound(document.metadata["question"], document.metadata["source"])
 
 
 def text_of(document: Document) -> str:
@@ -120,15 +110,7 @@ def ids_in(folder: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--pool", type=Path, required=True)
-    parser.add_argument("--against", type=Path, nargs="+", required=True)
-    parser.add_argument("--columns", nargs="+", required=True)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--shingle", type=int, required=True)
-    parser.add_argument("--words", type=int, required=True)
-    arguments = parser.parse_args()
+    arguments = curation_side.arguments().parse_args()
     output: Path = arguments.output
     # Its loggers write to stderr, in every process, more than anybody reads.
     with (output / "log.txt").open("w") as log:
@@ -214,10 +196,7 @@ def main() -> None:
         }.items()
     }
     (output / "dropped.json").write_text(json.dumps(dropped))
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    peak = max(usage.ru_maxrss for usage in usages) * 1024
-    processor = sum(usage.ru_utime + usage.ru_stime for usage in usages)
-    print(json.dumps({"steps": seconds, "peakBytes": peak, "cpuSeconds": processor}))
+    curation_side.tell(seconds)
 
 
 if __name__ == "__main__":

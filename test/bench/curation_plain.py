@@ -6,14 +6,12 @@ Everything is a list in memory; what is heavy is shared out to processes that in
 import argparse
 import json
 import multiprocessing
-import re
-import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+import curation_side
 import numpy as np
 import xxhash
 from datasketch import MinHash, MinHashLSH
@@ -24,9 +22,6 @@ Row = dict[str, Any]
 rows: list[Row] = []
 lookup: set[str] = set()
 settings: argparse.Namespace
-
-NUMBERED_PART = re.compile(r"p[1-9][0-9]{0,2}\.")
-BOLD_NUMBER = re.compile(r"\*\*(?=.*\d)[^\s\]]*\*\*")
 
 
 def text_of(row: Row) -> str:
@@ -39,16 +34,6 @@ def words_of(row: Row) -> list[str]:
 
 def ngrams(words: Sequence[str], length: int) -> Iterator[str]:
     return (" ".join(words[at : at + length]) for at in range(len(words) - length + 1))
-
-
-def is_sound(row: Row) -> bool:
-    question = row["question"]
-    return not (
-        ("[asy]" in question and "aime" not in row["source"].lower())
-        or "![Image]" in question
-        or NUMBERED_PART.search(question)
-        or BOLD_NUMBER.search(question)
-    )
 
 
 def signature(at: int) -> MinHash:
@@ -106,16 +91,9 @@ def select(count: int, seed: int) -> list[Row]:
 
 def main() -> None:
     global rows, settings
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--pool", type=Path, required=True)
-    parser.add_argument("--against", type=Path, nargs="+", required=True)
-    parser.add_argument("--columns", nargs="+", required=True)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--processes", type=int, default=2)
+    parser = curation_side.arguments()
     parser.add_argument("--similarity", type=float, required=True)
-    parser.add_argument("--shingle", type=int, required=True)
     parser.add_argument("--hashes", type=int, required=True)
-    parser.add_argument("--words", type=int, required=True)
     settings = parser.parse_args()
     seconds: dict[str, float] = {}
     kept: dict[str, list[str]] = {}
@@ -132,7 +110,7 @@ def main() -> None:
             with file.open() as lines:
                 rows.extend(map(json.loads, lines))
     with step("quality"):
-        rows = [row for row in rows if is_sound(row)]
+        rows = [row for row in rows if curation_side.is_sound(row["question"], row["source"])]
     with step("exact"):
         seen: dict[str, Row] = {}
         for row in rows:
@@ -153,10 +131,7 @@ def main() -> None:
     with step("select"):
         rows = select(1000, 1)
     (settings.output / "kept.json").write_text(json.dumps(kept))
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    peak = max(usage.ru_maxrss for usage in usages) * 1024
-    processor = sum(usage.ru_utime + usage.ru_stime for usage in usages)
-    print(json.dumps({"steps": seconds, "peakBytes": peak, "cpuSeconds": processor}))
+    curation_side.tell(seconds)
 
 
 if __name__ == "__main__":
