@@ -261,7 +261,7 @@ class Asking implements AsyncDisposable {
   }
 }
 
-export function thinkingFormatOf({ thinkingFormat }: AskingOptions): ThinkingFormat | undefined {
+function thinkingFormatOf({ thinkingFormat }: AskingOptions): ThinkingFormat | undefined {
   if (thinkingFormat === 'none') return undefined;
   return typeof thinkingFormat === 'string' ? thinkingFormats[thinkingFormat] : thinkingFormat;
 }

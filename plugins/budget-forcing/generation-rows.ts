@@ -113,7 +113,7 @@ export function rowOf(
 }
 
 /** Whether thinking was ended before its maximum, since the context held no more. */
-export function isCutByContext(policy: ThinkingPolicy, sample: KeptSample): boolean {
+function isCutByContext(policy: ThinkingPolicy, sample: KeptSample): boolean {
   if (sample.thinkingEnd !== 'forced' || policy.maxThinkingTokens === undefined) return false;
   // What a server says of its end is another matter: it may be disputed, or near its limit.
   if (sample.budgetHeldBy !== undefined) return false;

@@ -24,7 +24,7 @@ export interface PointGroup {
 }
 
 /** s1 counts a step as so many tokens (paper, Table 13). */
-export const tokensPerStep = 100;
+const tokensPerStep = 100;
 
 /** The wordings of s1's evaluation fork (PROMPTTOKEN, PROMPTSTEP, PROMPTSHORT and PROMPTLONG of its tasks). */
 const instructions = {

@@ -5,7 +5,7 @@ import { layOut, type NotLaidOut } from './layouts.js';
 import { type Field, fieldInBraces, type LoadOptions, type Source } from './load-options.js';
 
 /** Columns of every loaded dataset besides `id` and `source`, from fields of the same name where nothing is said. */
-export const sharedColumns = ['question', 'reasoning', 'answer', 'domain'] as const;
+const sharedColumns = ['question', 'reasoning', 'answer', 'domain'] as const;
 
 type ColumnType = LoadOptions['types'][string];
 

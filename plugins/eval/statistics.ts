@@ -56,7 +56,7 @@ function intervalOfEqual(value: number, count: number, [least, most]: readonly [
   return [value + others * (least - value), value + others * (most - value)];
 }
 
-export function mean(values: ArrayLike<number>): number {
+function mean(values: ArrayLike<number>): number {
   let sum = 0;
   for (let index = 0; index < values.length; index++) sum += values[index] as number;
   return sum / values.length;

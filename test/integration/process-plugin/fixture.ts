@@ -50,7 +50,7 @@ import {
 } from './fixture-trainer.js';
 
 /** What goes wrong with the plugin of this program, by the word that it is started with. */
-export const misbehaviors = [
+const misbehaviors = [
   'none',
   'wrong-protocol',
   'any-protocol',
