@@ -39,6 +39,7 @@ it('a stage in Python trains with a trainer of the recipe, and has it written an
   expect(run.eventsOf('step.logged').map(({ data, stage }) => [stage, data.step])).toEqual(
     [1, 2, 3, 4].map((step) => ['tuned', step]),
   );
+  expect(run.eventsOf('metric.measured')).toMatchObject([{ data: { name: 'steps', value: 4 } }]);
   const [trained, exported] = [await run.artifact('tuned.trained'), await run.artifact('tuned.exported')];
   expect([trained.type, exported.type]).toEqual(['model', 'model']);
   expect(exported.files.map(({ path }) => path)).toContain('config.json');

@@ -3,7 +3,7 @@
 from simmer_plugin.artifacts import Artifact, Table
 from simmer_plugin.context import Log, Reservation, SinkContext, StageContext
 from simmer_plugin.errors import Canceled, HostError, UserError
-from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking
+from simmer_plugin.generation import Intervention, Policy, Prompt, Sample, Sampling, Thinking
 from simmer_plugin.graders import GraderContext
 from simmer_plugin.grading import Grade, GradeItem
 from simmer_plugin.hooks import HookedStage, Objection, StageFailed
@@ -17,6 +17,7 @@ from simmer_plugin.options import (
     placement,
     runs_code,
     secret_variable,
+    server_url,
     trainer_extensions,
     trainer_name,
 )
@@ -44,6 +45,7 @@ from simmer_plugin.trainers import (
     TrainingJob,
     VersionsContext,
 )
+from simmer_plugin.training import TrainedModel
 
 __all__ = [
     "Advice",
@@ -62,6 +64,7 @@ __all__ = [
     "HookedStage",
     "HostError",
     "InspectedRow",
+    "Intervention",
     "KeptFolders",
     "LaunchRequest",
     "Launcher",
@@ -86,6 +89,7 @@ __all__ = [
     "Table",
     "Thinking",
     "TimePart",
+    "TrainedModel",
     "TrainerCommand",
     "TrainerInfo",
     "TrainerPlace",
@@ -105,6 +109,7 @@ __all__ = [
     "report",
     "runs_code",
     "secret_variable",
+    "server_url",
     "start_detached",
     "trainer_extensions",
     "trainer_name",

@@ -20,6 +20,7 @@ from simmer_plugin.host import Host
 from simmer_plugin.inspection import InspectedRow, TrainerInfo
 from simmer_plugin.options import GraderChoice
 from simmer_plugin.structs import struct_of
+from simmer_plugin.training import TrainedModel
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
@@ -194,12 +195,17 @@ class StageContext(Generic[OptionsT]):
         *,
         thinking: Thinking | None = None,
         policies: Sequence[Policy] = (),
+        max_batch_size: int | None = None,
+        precision: str | None = None,
     ) -> Iterator[Sample]:
         """Answers every prompt under every policy, `sampling.samples` times, in no promised order.
 
         trainer: the value of an option made by `trainer_name()`. model: an input, or what was committed.
+        max_batch_size: sequences decoded side by side. precision: of the weights, e.g. "PRECISION_BFLOAT16". Of what is
+        None, the trainer chooses.
         """
-        for sample in self._host.generate(trainer, model, prompts, sampling, thinking, policies):
+        asked = (trainer, model, prompts, sampling, thinking, policies, max_batch_size, precision)
+        for sample in self._host.generate(*asked):
             self.stop_if_canceled()
             yield sample
 
@@ -213,7 +219,7 @@ class StageContext(Generic[OptionsT]):
         evaluation: Artifact | None = None,
         extensions: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
-    ) -> Artifact:
+    ) -> TrainedModel:
         """Trains to the end and makes a model of what comes out; of LoRA the adapter. A stage trains once.
 
         dataset, evaluation: with columns `prompt` and `completion`. hyperparameters: named as in trainer.proto, e.g.
@@ -229,9 +235,15 @@ class StageContext(Generic[OptionsT]):
         *,
         adapter: Artifact | None = None,
         metadata: Mapping[str, Any] | None = None,
+        precision: str | None = None,
+        format: str | None = None,
     ) -> Artifact:
-        """Makes a model of another by the trainer: with the adapter merged into it, where one is given."""
-        return self._host.export(trainer, model, adapter, metadata or {})
+        """Makes a model of another by the trainer: with the adapter merged into it, where one is given.
+
+        precision: of the weights written, e.g. "PRECISION_BFLOAT16"; None: as in the model. format: of the files, e.g.
+        "EXPORT_FORMAT_GGUF"; None: a Hugging Face folder.
+        """
+        return self._host.export(trainer, model, adapter, metadata or {}, precision, format)
 
     def describe_trainer(self, trainer: str) -> TrainerInfo:
         """What a trainer of the recipe is and can do; starts it, where it does not run."""
@@ -257,9 +269,11 @@ class StageContext(Generic[OptionsT]):
         """Grades answers, in the order given. grader: the value of an option made by `grader_choice()`."""
         return self._host.grade(grader.uses, grader.options, items)
 
-    def progress(self, done: int, total: int | None, unit: str, **figures: float) -> None:
-        """Says how far the stage is; at most a few times a second, please."""
-        said = event_pb2.StageProgressed(done=done, total=total, unit=unit, figures=figures)
+    def progress(
+        self, done: int, total: int | None, unit: str, *, seconds_left: float | None = None, **figures: float
+    ) -> None:
+        """Says how far the stage is; at most a few times a second, please. seconds_left: by its own estimate."""
+        said = event_pb2.StageProgressed(done=done, total=total, unit=unit, seconds_left=seconds_left, figures=figures)
         self._host.emit(event_pb2.StageEvent(stage_progressed=said))
 
     def funnel(self, step: str, rows_in: int, rows_out: int, dropped: Mapping[str, int]) -> None:

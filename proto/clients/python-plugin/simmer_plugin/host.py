@@ -20,6 +20,7 @@ from simmer_plugin.grading import Grade, GradeItem, grade_of, item_message
 from simmer_plugin.inspection import InspectedRow, TrainerInfo, info_of, row_of
 from simmer_plugin.planning import GradingEstimate, KeptFolders, WorkEstimate, grading_of, work_of
 from simmer_plugin.structs import struct_of
+from simmer_plugin.training import TrainedModel, trained_of
 
 _MESSAGE_BYTES = 64 * 1024 * 1024
 
@@ -51,6 +52,8 @@ class Host(Protocol):
         sampling: Sampling,
         thinking: Thinking | None,
         policies: Sequence[Policy],
+        max_batch_size: int | None,
+        precision: str | None,
     ) -> Iterator[Sample]: ...
 
     def train(
@@ -62,10 +65,16 @@ class Host(Protocol):
         hyperparameters: Mapping[str, Any],
         extensions: Mapping[str, Any] | None,
         metadata: Mapping[str, Any],
-    ) -> Artifact: ...
+    ) -> TrainedModel: ...
 
     def export(
-        self, trainer: str, model: Artifact, adapter: Artifact | None, metadata: Mapping[str, Any]
+        self,
+        trainer: str,
+        model: Artifact,
+        adapter: Artifact | None,
+        metadata: Mapping[str, Any],
+        precision: str | None,
+        format: str | None,
     ) -> Artifact: ...
 
     def inspect(
@@ -164,8 +173,12 @@ class HostCalls:
         sampling: Sampling,
         thinking: Thinking | None,
         policies: Sequence[Policy],
+        max_batch_size: int | None,
+        precision: str | None,
     ) -> Iterator[Sample]:
-        request = request_message(self._call_id, trainer, model.uri, prompts, sampling, thinking, policies)
+        request = request_message(
+            self._call_id, trainer, model.uri, prompts, sampling, thinking, policies, max_batch_size, precision
+        )
         with self._streaming(self._connection.stub.Generate, request) as stream:
             for response in stream:
                 if response.WhichOneof("response") == "sample":
@@ -180,7 +193,7 @@ class HostCalls:
         hyperparameters: Mapping[str, Any],
         extensions: Mapping[str, Any] | None,
         metadata: Mapping[str, Any],
-    ) -> Artifact:
+    ) -> TrainedModel:
         request = host_pb2.TrainRequest(
             call_id=self._call_id,
             trainer=trainer,
@@ -191,15 +204,25 @@ class HostCalls:
             extensions=struct_of(extensions) if extensions else None,
             metadata=struct_of(metadata),
         )
-        return artifact_of(self._ask(self._connection.stub.Train, request).model)
+        return trained_of(self._ask(self._connection.stub.Train, request))
 
-    def export(self, trainer: str, model: Artifact, adapter: Artifact | None, metadata: Mapping[str, Any]) -> Artifact:
+    def export(
+        self,
+        trainer: str,
+        model: Artifact,
+        adapter: Artifact | None,
+        metadata: Mapping[str, Any],
+        precision: str | None,
+        format: str | None,
+    ) -> Artifact:
         request = host_pb2.ExportRequest(
             call_id=self._call_id,
             trainer=trainer,
             model_uri=model.uri,
             adapter_uri=None if adapter is None else adapter.uri,
             metadata=struct_of(metadata),
+            precision=precision,
+            format=format,
         )
         return artifact_of(self._ask(self._connection.stub.Export, request).model)
 

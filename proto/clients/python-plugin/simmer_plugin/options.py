@@ -26,6 +26,11 @@ def file_path(description: str) -> Any:
     return Field(description=description, json_schema_extra={"x-simmer-file": True})
 
 
+def server_url(description: str) -> Any:
+    """An option that is the URL of a server: text that begins with http:// or https://."""
+    return Field(description=description, json_schema_extra={"format": "uri", "pattern": "^https?://"})
+
+
 def output_folder(description: str) -> Any:
     """An option that is a folder to write into, relative to the recipe's folder. It is placement.
 

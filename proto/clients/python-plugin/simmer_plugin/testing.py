@@ -32,6 +32,7 @@ from simmer_plugin.planning import (
     WorkEstimate,
 )
 from simmer_plugin.plugin import Plugin
+from simmer_plugin.training import TrainedModel
 
 Generate = Callable[[Sequence[Prompt], Sampling], Sequence[Sample]]
 GradeAll = Callable[[Sequence[GradeItem]], Sequence[Grade]]
@@ -292,6 +293,8 @@ class _TestHost:
         sampling: Sampling,
         thinking: Thinking | None,
         policies: Sequence[Policy],
+        max_batch_size: int | None,
+        precision: str | None,
     ) -> Iterator[Sample]:
         if self._generate is None:
             raise AssertionError(f"the stage asked the trainer {trainer}; the test gave no `generate`")
@@ -306,10 +309,19 @@ class _TestHost:
         hyperparameters: Mapping[str, Any],
         extensions: Mapping[str, Any] | None,
         metadata: Mapping[str, Any],
-    ) -> Artifact:
-        return self._kept("model", f"{model.uri} {dataset.uri}".encode(), model.folder, metadata)
+    ) -> TrainedModel:
+        made = self._kept("model", f"{model.uri} {dataset.uri}".encode(), model.folder, metadata)
+        return TrainedModel(made.uri, made.type, made.folder, made.metadata)
 
-    def export(self, trainer: str, model: Artifact, adapter: Artifact | None, metadata: Mapping[str, Any]) -> Artifact:
+    def export(
+        self,
+        trainer: str,
+        model: Artifact,
+        adapter: Artifact | None,
+        metadata: Mapping[str, Any],
+        precision: str | None,
+        format: str | None,
+    ) -> Artifact:
         return model
 
     def inspect(

@@ -12,7 +12,9 @@ from simmer_plugin import (
     Artifact,
     GradeItem,
     GraderChoice,
+    Intervention,
     Plugin,
+    Policy,
     Prompt,
     Sample,
     Sampling,
@@ -27,10 +29,13 @@ from simmer_plugin import (
     report,
     runs_code,
     secret_variable,
+    server_url,
     trainer_name,
 )
 from simmer_plugin.artifacts import _ColumnTypeReader
 from simmer_plugin.describe import description_of
+from simmer_plugin.generated.simmer.trainer.v1 import trainer_pb2
+from simmer_plugin.generation import request_message, sample_of
 from simmer_plugin.grading import Grade
 from simmer_plugin.plugin import NoOptions
 from simmer_plugin.testing import run_stage
@@ -102,6 +107,42 @@ def test_a_stage_keeps_and_says_what_it_should() -> None:
         {"funnelCounted": {"step": "short", "rowsIn": "2", "rowsOut": "1", "dropped": {"too_long": "1"}}}
     ]
     assert result.spent == [("a teacher", 0.2)]
+
+
+def test_generation_says_and_hears_all_that_a_trainer_does() -> None:
+    asked = request_message(
+        "call",
+        "student",
+        "simmer://model/x",
+        [Prompt("a", token_ids=[5, 6], sample_indices=[1]), Prompt("b", text="1 + 1 =")],
+        Sampling(8, samples=2),
+        None,
+        [Policy("p", max_thinking_tokens=4, spending_rule="per_round")],
+        16,
+        "PRECISION_BFLOAT16",
+    )
+    said = json_format.MessageToDict(asked)
+    assert said["prompts"] == [
+        {"id": "a", "tokenIds": {"ids": [5, 6]}, "sampleIndices": [1]},
+        {"id": "b", "text": "1 + 1 ="},
+    ]
+    assert said["policies"][0]["spendingRule"] == "SPENDING_RULE_PER_ROUND"
+    assert (said["maxBatchSize"], said["precision"]) == (16, "PRECISION_BFLOAT16")
+    forced = trainer_pb2.Intervention(kind="INTERVENTION_KIND_ENDED", position=2, token_ids=[9], text=".")
+    sample = sample_of(
+        trainer_pb2.Sample(
+            prompt_id="a",
+            prompt_tokens=2,
+            thinking_token_ids=[1, 2],
+            answer_token_ids=[3],
+            interventions=[forced],
+            thinking_end="THINKING_END_FORCED",
+            finish_reason="FINISH_REASON_LENGTH",
+        )
+    )
+    assert (sample.thinking_tokens, sample.answer_tokens, sample.prompt_tokens) == (2, 1, 2)
+    assert sample.interventions == [Intervention("ended", 2, [9], ".", 0)]
+    assert (sample.thinking_end, sample.finish_reason) == ("forced", "length")
 
 
 def test_the_same_seed_draws_the_same() -> None:
@@ -232,3 +273,11 @@ def test_types_of_columns_are_those_of_duckdb() -> None:
     assert str(read) == "list<item: struct<text: string, at: list<item: int32>>>"
     with pytest.raises(ValueError, match="no type"):
         _ColumnTypeReader("VARCHAR)").read()
+
+
+def test_a_servers_url_is_checked_before_anything_runs() -> None:
+    class Asked(BaseModel):
+        url: str = server_url("Who is asked.")
+
+    schema = Asked.model_json_schema()["properties"]["url"]
+    assert (schema["format"], schema["pattern"], schema["description"]) == ("uri", "^https?://", "Who is asked.")

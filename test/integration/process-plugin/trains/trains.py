@@ -63,7 +63,8 @@ def fine_tune(context: StageContext[Options]) -> dict[str, Artifact]:
     if "CAPABILITY_TRAIN" not in context.describe_trainer(trainer).capabilities:
         raise UserError("cannot_train", f"The trainer {trainer} cannot train.")
     trained = context.train(trainer, start, data, hyperparameters, extensions=extensions)
-    exported = context.export(trainer, trained)
+    context.metric("steps", trained.steps)
+    exported = context.export(trainer, trained, precision="PRECISION_FLOAT32")
     return {"trained": trained, "exported": exported, "tokens": context.write_report(tokens)}
 
 
