@@ -29,7 +29,7 @@ export function processStage(
   uses: string,
   kept: KeptProcess,
 ): StageDefinition {
-  const { name: stage, hasCheck, hasResources, hasEstimate } = described;
+  const { name: stage, hasCheck, resolvesResources, hasEstimate } = described;
   const what = `the stage "${described.name}"`;
   const typeOf = (code: StageDescription['outputs'][number]['type'], of: string) => {
     const type = toArtifactType(code);
@@ -50,7 +50,7 @@ export function processStage(
     options: optionsFromJsonSchema(described.optionsSchema, plugin.called, `the options of ${what}`),
     inputs: Object.fromEntries(inputs),
     outputs: Object.fromEntries(outputs),
-    resources: hasResources
+    resources: resolvesResources
       ? (options) => kept.ask(`The resources of ${uses}`, ({ client }) => client.stageResources(stage, options))
       : () => toResources(described.resources),
     ...(hasCheck

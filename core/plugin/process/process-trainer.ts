@@ -22,14 +22,14 @@ export function processTrainer(
   uses: string,
   kept: KeptProcess,
 ): TrainerDefinition {
-  const { name, extensionsSchema, hasResources, hasEstimate, calibration, gpusPerProcess } = described;
+  const { name, extensionsSchema, resolvesResources, hasEstimate, calibration, gpusPerProcess } = described;
   return {
     description: described.description,
     options: optionsFromJsonSchema(described.optionsSchema, plugin.called, `the options of the trainer "${name}"`),
     ...(extensionsSchema === undefined
       ? {}
       : { extensions: extensionsFrom(extensionsSchema, plugin.called, `the extensions of the trainer "${name}"`) }),
-    resources: hasResources
+    resources: resolvesResources
       ? (options) => kept.ask(`The resources of ${uses}`, ({ client }) => client.trainerResources(name, options))
       : () => toResources(described.resources),
     ...present({ gpusPerProcess }),

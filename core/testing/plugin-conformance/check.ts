@@ -6,7 +6,7 @@ import type { PluginBench } from './plugin-bench.js';
 export const declarations = {
   stages: ({ stages }) => stages.length > 0,
   trainers: ({ trainers }) => trainers.length > 0,
-  'trainers with resources': ({ trainers }) => trainers.some(({ hasResources }) => hasResources),
+  'trainers with resources': ({ trainers }) => trainers.some(({ resolvesResources }) => resolvesResources),
   'trainers with an estimate': ({ trainers }) => trainers.some(({ hasEstimate }) => hasEstimate),
   launchers: ({ launchers }) => launchers.length > 0,
   'launchers with a resolve': ({ launchers }) => launchers.some(({ hasResolve }) => hasResolve),
@@ -14,7 +14,7 @@ export const declarations = {
   'graders with an estimate': ({ graders }) => graders.some(({ hasEstimate }) => hasEstimate),
   sinks: ({ sinks }) => sinks.length > 0,
   'stages with a check': ({ stages }) => stages.some(({ hasCheck }) => hasCheck),
-  'stages with resources': ({ stages }) => stages.some(({ hasResources }) => hasResources),
+  'stages with resources': ({ stages }) => stages.some(({ resolvesResources }) => resolvesResources),
   'stages with an estimate': ({ stages }) => stages.some(({ hasEstimate }) => hasEstimate),
   'hook beforePlan': ({ hooks }) => hooks.includes(Hook.HOOK_BEFORE_PLAN),
   'hook afterPlan': ({ hooks }) => hooks.includes(Hook.HOOK_AFTER_PLAN),

@@ -36,7 +36,7 @@ export const trainerDescription: TrainerDescription = {
       threads: { type: 'integer', default: 1, description: 'How many cores it takes.' },
     },
   },
-  hasResources: true,
+  resolvesResources: true,
   hasEstimate: true,
   calibration: [
     { run: 'a run', source: 'a paper', isFit: true, unit: 'seconds', predicted: 11, published: 10 },

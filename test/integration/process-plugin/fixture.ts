@@ -153,7 +153,7 @@ function description(misbehavior: Misbehavior): DescribeResponse {
         ],
         outputs: [{ name: 'greetings', description: 'The greetings.', type: ArtifactType.ARTIFACT_TYPE_REPORT }],
         hasCheck: misbehavior !== 'plans-nothing',
-        hasResources: misbehavior !== 'plans-nothing',
+        resolvesResources: misbehavior !== 'plans-nothing',
         hasEstimate: misbehavior !== 'plans-nothing',
       },
     ],

@@ -27,7 +27,7 @@ export const planningChecks: readonly PluginCheck[] = [
     needs: 'stages with resources',
     async run(bench) {
       const { client } = await bench.shared();
-      await sameTwice(bench, 'hasResources', ({ name }, options) => client.stageResources(name, options));
+      await sameTwice(bench, 'resolvesResources', ({ name }, options) => client.stageResources(name, options));
     },
   },
   {
@@ -65,7 +65,7 @@ export const planningChecks: readonly PluginCheck[] = [
 /** Asks of each stage that declares it, twice. */
 async function sameTwice(
   bench: PluginBench,
-  declared: 'hasCheck' | 'hasResources' | 'hasEstimate',
+  declared: 'hasCheck' | 'resolvesResources' | 'hasEstimate',
   ask: (stage: StageDescription, options: Readonly<Record<string, unknown>>) => Promise<unknown>,
 ): Promise<void> {
   const process = await bench.shared();

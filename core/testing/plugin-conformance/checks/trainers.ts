@@ -32,8 +32,8 @@ export const trainerChecks: readonly PluginCheck[] = [
     needs: 'trainers with resources',
     async run(bench) {
       const { client } = await bench.shared();
-      await forEachTrainer(bench, async ({ name, hasResources }, options, within) => {
-        if (!hasResources) return;
+      await forEachTrainer(bench, async ({ name, resolvesResources }, options, within) => {
+        if (!resolvesResources) return;
         const [first, second] = [
           await within(client.trainerResources(name, options)),
           await within(client.trainerResources(name, options)),

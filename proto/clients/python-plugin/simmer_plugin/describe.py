@@ -75,7 +75,7 @@ def _stage(name: str, entry: StageEntry) -> pb.StageDescription:
         outputs=[_output(port_name, port) for port_name, port in entry.outputs.items()],
         resources=None if callable(needed) else resources_message(needed),
         has_check=entry.check is not None,
-        has_resources=callable(needed),
+        resolves_resources=callable(needed),
         has_estimate=entry.estimate is not None,
     )
 
@@ -87,7 +87,7 @@ def _trainer(name: str, entry: TrainerEntry) -> trainer_pb2.TrainerDescription:
         description=entry.description,
         options_schema=_schema(entry.options),
         resources=None if callable(needed) else resources_message(needed),
-        has_resources=callable(needed),
+        resolves_resources=callable(needed),
         has_estimate=entry.estimate is not None,
         gpus_per_process=entry.gpus_per_process,
         extensions_schema=None if entry.extensions is None else _extensions(entry.extensions),
