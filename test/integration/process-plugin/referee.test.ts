@@ -41,7 +41,7 @@ const harnessOf = () =>
 
 const recipe = (given = '', budget = '') => `name: g\n${budget}\nstages: { graded: { uses: asking/ask${given} } }`;
 
-it('a stage in Python estimates what a grader takes, and knows what was paid for', async () => {
+it('a stage in Python has its options checked by their own model, estimates what a grader takes, and knows what was paid for', async () => {
   await using harness = await harnessOf();
   const store = await ArtifactStore.open(harness.home);
   const matches = (day: number) =>
@@ -50,10 +50,13 @@ it('a stage in Python estimates what a grader takes, and knows what was paid for
     const plan = await harness.plan(matches(day));
     return (await estimatePlan(plan, harness.catalog, store, harness.settings))[0];
   };
+  await expect(harness.plan(matches(400))).rejects.toMatchObject({
+    problems: [{ path: 'stages.match.with.day', message: 'day does not fit: no year has so many days.' }],
+  });
   expect(await forecast(1)).toMatchObject({ usd: 1.5, notes: ['None []'] });
   expect((await harness.run(matches(1))).outcome.status).toBe('completed');
   expect(await forecast(2)).toMatchObject({ usd: 1.5, notes: ["None ['1:0']"] });
-}, 60_000);
+}, 120_000);
 
 it('a grader in Python logs, pays below the budget, and keeps what it was told for later runs', async () => {
   await using harness = await harnessOf();
@@ -75,13 +78,13 @@ it('a grader in Python logs, pays below the budget, and keeps what it was told f
     { verdict: 'wrong', explanation: 'Remembered.' },
   ]);
   expect(second.eventsOf('budget.spent')).toEqual([]);
-}, 60_000);
+}, 120_000);
 
 it('a grader in Python that has no room below the budget ends the run with it', async () => {
   await using harness = await harnessOf();
   const { outcome } = await harness.run(recipe('', 'budget: { usd: 0.3 }'));
   expect(outcome).toMatchObject({ status: 'interrupted', error: { code: 'budget_reached' } });
-}, 60_000);
+}, 120_000);
 
 it('a grader in Python hears that nobody waits for its grades any more', async () => {
   await using harness = await harnessOf();
@@ -92,4 +95,4 @@ it('a grader in Python hears that nobody waits for its grades any more', async (
   expect(run.eventsOf('log.written').map(({ data }) => data.message)).toEqual([
     `limited: False; recipe: ${basename(harness.recipeFolder)}`,
   ]);
-}, 60_000);
+}, 120_000);

@@ -74,7 +74,8 @@ def _stage(name: str, entry: StageEntry) -> pb.StageDescription:
         ],
         outputs=[_output(port_name, port) for port_name, port in entry.outputs.items()],
         resources=None if callable(needed) else resources_message(needed),
-        has_check=entry.check is not None,
+        # What the model's own validators find is not in its schema.
+        has_check=entry.check is not None or bool(entry.options.model_fields),
         resolves_resources=callable(needed),
         has_estimate=entry.estimate is not None,
     )

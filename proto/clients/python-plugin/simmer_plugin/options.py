@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from simmer_plugin.errors import UserError
 
 
 def trainer_name(description: str = "Name of one of the recipe's trainers.") -> Any:
@@ -63,9 +66,21 @@ def secret_variable(sent_to: str = "", description: str = "Environment variable 
 
     A client of `simmer serve` may name only those that the server's owner allows. sent_to: the option beside it with
     the URL that the secret is sent to; empty: only a secret fits that may be sent anywhere. The process has the
-    variable where the recipe's `secrets` of the plugin name it.
+    variable where the recipe's `secrets` of the plugin name it: read it with `read_secret`.
     """
     return Field(description=description, json_schema_extra={"x-simmer-secret": sent_to})
+
+
+def read_secret(variable: str) -> str:
+    """The secret in an environment variable that an option names. Raises UserError `secret_missing`."""
+    value = os.environ.get(variable, "")
+    if value == "":
+        raise UserError(
+            "secret_missing",
+            f"The plugin has no environment variable {variable}.",
+            f"Set it where Simmer is started, and list it under `secrets` of the plugin in the recipe: {variable}.",
+        )
+    return value
 
 
 class GraderChoice(BaseModel):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from google.protobuf import json_format
+from pydantic import ValidationError
 
 from simmer_plugin.generated.simmer.plugin.v1 import host_pb2, planning_pb2
 from simmer_plugin.generated.simmer.trainer.v1 import trainer_pb2
@@ -226,6 +227,16 @@ class EstimateContext:
     def kept(self, of: Mapping[str, Any]) -> KeptFolders:
         """What there is of the folder that is `StageContext.kept_folder(of)` of its run, and beside it."""
         return self._host.find_kept_folders(of)
+
+
+def problems_of(error: ValidationError) -> list[Problem]:
+    """What a model's own validators, which no JSON Schema has, find wrong with options."""
+    problems = []
+    for found in error.errors(include_url=False):
+        path = ".".join(str(part) for part in found["loc"])
+        said = found["msg"].removeprefix("Value error, ").rstrip(".")
+        problems.append(Problem(path, found["type"], f"{path or 'What is given'} does not fit: {said}."))
+    return problems
 
 
 def problem_message(problem: Problem) -> planning_pb2.OptionProblem:

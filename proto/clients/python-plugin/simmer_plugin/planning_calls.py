@@ -6,6 +6,7 @@ from pathlib import Path
 
 import grpc
 from google.protobuf import json_format
+from pydantic import ValidationError
 
 from simmer_plugin.calls import answering, entry_of, options_of
 from simmer_plugin.generated.simmer.plugin.v1 import planning_pb2 as pb
@@ -16,6 +17,7 @@ from simmer_plugin.planning import (
     estimate_message,
     grading_message,
     problem_message,
+    problems_of,
     resources_message,
 )
 from simmer_plugin.plugin import Plugin
@@ -30,10 +32,14 @@ class PlanningCalls:
     @answering
     def CheckStage(self, request: pb.CheckStageRequest, context: grpc.ServicerContext) -> pb.CheckStageResponse:
         entry = entry_of(self._plugin.stages, "stage", request.stage, context)
+        try:
+            options = entry.options.model_validate(json_format.MessageToDict(request.options))
+        except ValidationError as error:
+            return pb.CheckStageResponse(problems=[problem_message(problem) for problem in problems_of(error)])
         if entry.check is None:
             return pb.CheckStageResponse()
         where = CheckContext(Path(request.recipe_folder), request.is_usd_limited, dict(request.inputs))
-        problems = entry.check(options_of(entry.options, request.options, context), where)
+        problems = entry.check(options, where)
         return pb.CheckStageResponse(problems=[problem_message(problem) for problem in problems])
 
     @answering

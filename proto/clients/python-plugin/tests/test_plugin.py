@@ -26,6 +26,7 @@ from simmer_plugin import (
     model,
     output_folder,
     placement,
+    read_secret,
     report,
     runs_code,
     secret_variable,
@@ -281,3 +282,12 @@ def test_a_servers_url_is_checked_before_anything_runs() -> None:
 
     schema = Asked.model_json_schema()["properties"]["url"]
     assert (schema["format"], schema["pattern"], schema["description"]) == ("uri", "^https?://", "Who is asked.")
+
+
+def test_a_secret_is_read_or_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_KEY", "s3cret")
+    assert read_secret("A_KEY") == "s3cret"
+    monkeypatch.delenv("A_KEY")
+    with pytest.raises(UserError, match="no environment variable A_KEY") as raised:
+        read_secret("A_KEY")
+    assert "`secrets` of the plugin" in (raised.value.hint or "")

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 from simmer_plugin import (
     Artifact,
     EstimateContext,
@@ -60,6 +60,13 @@ def grade(item: GradeItem, kept: Path, options: Options, context: GraderContext)
 class Match(BaseModel):
     grader: GraderChoice = grader_choice("referee/referee")
     day: int = 1
+
+    @field_validator("day")
+    @classmethod
+    def of_a_year(cls, day: int) -> int:
+        if day > 366:
+            raise ValueError("no year has so many days")
+        return day
 
 
 @plugin.stage(outputs={"report": report("The result.")})
