@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { toProcessId } from './launcher-wire.js';
+import { Transport } from '../../generated/simmer/plugin/v1/launcher.js';
+import { toLaunchSettings, toProcessId } from './launcher-wire.js';
 
 it('takes the id of a process that may be ended', () => {
   expect(toProcessId({ processId: 4321 })).toBe(4321);
@@ -13,4 +14,16 @@ it.each([
   expect(() => toProcessId({ processId })).toThrow(
     expect.objectContaining({ code: 'plugin_broke_contract', message: expect.stringMatching(message) }),
   );
+});
+
+it('takes how a launcher starts trainers, and refuses what no launcher can do', () => {
+  const tcp = { transport: Transport.TRANSPORT_TCP, startSeconds: undefined, processes: undefined };
+  expect(toLaunchSettings(tcp)).toEqual({ transport: 'tcp' });
+  expect(toLaunchSettings({ ...tcp, startSeconds: 9, processes: 4 })).toEqual({
+    transport: 'tcp',
+    startSeconds: 9,
+    processes: 4,
+  });
+  expect(() => toLaunchSettings({ ...tcp, processes: 0 })).toThrow('no process at all');
+  expect(() => toLaunchSettings({ ...tcp, startSeconds: 0 })).toThrow('0 seconds to start');
 });

@@ -15,14 +15,17 @@ import type { PluginBench } from '../plugin-bench.js';
 export const launcherChecks: readonly PluginCheck[] = [
   {
     name: 'resolve-launch',
-    expects: 'ResolveLaunch to answer with a time to start above 0, or none',
+    expects: 'ResolveLaunch to answer with a time to start above 0, or none, and likewise with a number of processes',
     needs: 'launchers with a resolve',
     async run(bench) {
       const process = await bench.shared();
       for (const { name, hasResolve } of (await bench.describe()).launchers) {
         // The client itself holds the answer against the contract.
         if (!hasResolve) continue;
-        await process.within(process.client.resolveLaunch(name, await optionsOf(bench, name)), `an answer of ${name}`);
+        const options = await optionsOf(bench, name);
+        for (const resources of [undefined, { gpus: 2, nodes: 1 }]) {
+          await process.within(process.client.resolveLaunch(name, options, resources), `an answer of ${name}`);
+        }
       }
     },
   },
