@@ -40,6 +40,14 @@ describe('plain lines', () => {
     expect(steps.at(-1)).toContain('01:31');
   });
 
+  it('tell with a sink that is left out what to do about it, in the live view, too', () => {
+    const error = { code: 'secret_missing', message: 'There is no KEY.', hint: 'List KEY under `secrets`.' };
+    const story = new Story().begin().tell('sink.failed', { sink: 'hook/poster', error });
+    const line = 'sink hook/poster failed and is left out: There is no KEY. List KEY under `secrets`.';
+    expect(told(story).at(-1)).toBe(`00:00  warning: ${line}`);
+    expect(lastingLine(story.events.at(-1)!)).toBe(line);
+  });
+
   it('count the steps that were done where training stopped early', () => {
     const story = new Story().begin().start('tuned', 'sft/train').train().wait(1).step(1, 2).wait(1).step(40, 1.5);
     expect(told(story.complete('tuned', 2)).at(-1)).toBe('00:02  tuned: done in 2.0s, loss 2.000 → 1.500 in 40 steps');

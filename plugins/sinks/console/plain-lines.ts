@@ -91,7 +91,7 @@ export class PlainLines {
           ? `spent so far: ${spendingText(state.spending)}`
           : undefined;
       case 'sink.failed':
-        return `warning: sink ${event.data.sink} failed and is left out: ${event.data.error.message}`;
+        return `warning: ${failedSinkText(event.data)}`;
       default:
         return undefined;
     }
@@ -156,10 +156,15 @@ export function lastingLine(event: Event): string | undefined {
         `${stage}step ${event.data.step} ran again with another loss: ${event.data.before}, then ${event.data.after}`,
       );
     case 'sink.failed':
-      return plainLine(`sink ${event.data.sink} failed and is left out: ${event.data.error.message}`);
+      return plainLine(failedSinkText(event.data));
     default:
       return undefined;
   }
+}
+
+/** With what to do about it: the run goes on, and nothing else says it. */
+function failedSinkText({ sink, error: { message, hint } }: EventData['sink.failed']): string {
+  return `sink ${sink} failed and is left out: ${message}${hint === undefined ? '' : ` ${hint}`}`;
 }
 
 function exitText(data: EventData['trainer.exited']): string {
