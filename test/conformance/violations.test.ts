@@ -29,6 +29,8 @@ const found: Readonly<Record<(typeof violations)[number], readonly string[]>> = 
   ignoresEvaluation: ['evaluation'],
   ignoresEpochs: ['epochs'],
   dropsLastBatch: ['epochs'],
+  ignoresSequenceLength: ['truncation'],
+  ignoresMethod: ['adapter'],
   ignoresWarmup: ['learning-rate'],
   ignoresSchedule: ['learning-rate'],
   tellsOnlyTheRate: ['learning-rate'],

@@ -4,6 +4,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import {
   type CheckpointSaved,
   Hyperparameters,
+  Method,
   Precision,
   type StartTrainingRequest,
 } from '../../generated/simmer/trainer/v1/trainer.js';
@@ -75,6 +76,8 @@ export class FakeTraining {
     const totalSteps = parameters.maxSteps ?? Math.max(1, Math.ceil(this.stepsPerEpoch(rows) * epochs));
     const steps = new FakeSteps(parameters, totalSteps, this.misbehavior);
     const resumedAfterStep = await this.resumeStep();
+    const hasAdapter = [Method.METHOD_LORA, Method.METHOD_QLORA].includes(parameters.method);
+    const isAdapter = hasAdapter && this.misbehavior.breaks !== 'ignoresMethod';
     const started = performance.now();
     const beginning: Payload = {
       $case: 'trainingStarted',
@@ -84,9 +87,9 @@ export class FakeTraining {
         rows: rows.count,
         tokens: BigInt(rows.tokens),
         trainedTokens: BigInt(rows.trainedTokens),
-        truncatedRows: 0,
+        truncatedRows: rows.truncated,
         parameters: 32n,
-        trainedParameters: 32n,
+        trainedParameters: isAdapter ? 8n : 32n,
         precision: Precision.PRECISION_FLOAT32,
       },
     };
@@ -133,10 +136,12 @@ export class FakeTraining {
 
   private async readRows(): Promise<TrainingRows> {
     try {
-      return await readTrainingRows(this.request.trainingData);
+      const { maxSequenceLength = 0 } = this.request.hyperparameters ?? {};
+      const limit = this.misbehavior.breaks === 'ignoresSequenceLength' ? 0 : maxSequenceLength;
+      return await readTrainingRows(this.request.trainingData, limit);
     } catch (error) {
       if (this.misbehavior.breaks !== 'trainsOnNothing') throw error;
-      return { count: 1, tokens: 2, trainedTokens: 1, at: async () => [] };
+      return { count: 1, tokens: 2, trainedTokens: 1, truncated: 0, at: async () => [] };
     }
   }
 

@@ -26,6 +26,8 @@ export const violations = [
   // Hyperparameters.
   'ignoresEpochs',
   'dropsLastBatch',
+  'ignoresSequenceLength',
+  'ignoresMethod',
   'ignoresWarmup',
   'ignoresSchedule',
   'tellsOnlyTheRate',

@@ -11,9 +11,10 @@ export interface TrainingRow {
 /** What a fake trainer wants to know of a Parquet file of training rows. */
 export interface TrainingRows {
   readonly count: number;
-  /** Words, which are the fake trainer's tokens. */
+  /** Words, which are the fake trainer's tokens, after cutting. */
   readonly tokens: number;
   readonly trainedTokens: number;
+  readonly truncated: number;
   /** Rows at these positions, from 0. */
   at(positions: readonly number[]): Promise<readonly TrainingRow[]>;
 }
@@ -21,18 +22,18 @@ export interface TrainingRows {
 /** What was read before, by path and time of change: a job is started many times. */
 const known = new Map<string, Promise<TrainingRows>>();
 
-/** @throws DataInvalidError */
-export async function readTrainingRows(file: string): Promise<TrainingRows> {
+/** @param limit the longest row in tokens; 0: none is cut @throws DataInvalidError */
+export async function readTrainingRows(file: string, limit = 0): Promise<TrainingRows> {
   const { mtimeMs } = await stat(file).catch(() => {
     throw new DataInvalidError(`${file} is not there`);
   });
-  const key = `${file} ${mtimeMs}`;
-  const rows = known.get(key) ?? queryRows(file);
+  const key = `${file} ${mtimeMs} ${limit}`;
+  const rows = known.get(key) ?? queryRows(file, limit);
   known.set(key, rows);
   return rows;
 }
 
-async function queryRows(file: string): Promise<TrainingRows> {
+async function queryRows(file: string, limit: number): Promise<TrainingRows> {
   const { DuckDBInstance } = await import('@duckdb/node-api');
   const { parquet } = await import('../../artifacts/duckdb-tables.js');
   const table = parquet(file, true);
@@ -49,15 +50,19 @@ async function queryRows(file: string): Promise<TrainingRows> {
   const words = (column: string) => `len(string_split_regex(${column}::VARCHAR, '\\s+'))`;
   try {
     const [totals] = await query(
-      `SELECT count(*)::INTEGER AS rows, coalesce(sum(${words('prompt')}), 0)::INTEGER AS prompts,
-              coalesce(sum(${words('completion')}), 0)::INTEGER AS completions FROM ${table}`,
+      `SELECT count(*)::INTEGER AS rows, coalesce(sum(least(whole, longest)), 0)::INTEGER AS tokens,
+              coalesce(sum(least(asked, longest)), 0)::INTEGER AS prompts,
+              count_if(whole > longest)::INTEGER AS truncated
+       FROM (SELECT ${words('prompt')} AS asked, asked + ${words('completion')} AS whole,
+                    ${limit || Number.MAX_SAFE_INTEGER} AS longest FROM ${table})`,
     );
     const count = Number(totals?.rows);
     if (count === 0) throw new DataInvalidError(`${file} has no rows`);
     return {
       count,
-      tokens: Number(totals?.prompts) + Number(totals?.completions),
-      trainedTokens: Number(totals?.completions),
+      tokens: Number(totals?.tokens),
+      trainedTokens: Number(totals?.tokens) - Number(totals?.prompts),
+      truncated: Number(totals?.truncated),
       async at(positions) {
         const rows = await query(
           `SELECT prompt::VARCHAR AS prompt, completion::VARCHAR AS completion, file_row_number AS position FROM ${table}

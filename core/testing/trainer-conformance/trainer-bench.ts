@@ -13,6 +13,7 @@ import {
   type StartTrainingRequest,
   type StepLogged,
   type TrainerEvent,
+  type TrainingStarted,
 } from '../../generated/simmer/trainer/v1/trainer.js';
 import { newestCheckpoint } from '../../trainer/checkpoints.js';
 import type { Capability } from '../../trainer/trainer.js';
@@ -34,6 +35,12 @@ interface WholeTraining {
   readonly events: readonly TrainerEvent[];
 }
 
+/** A training of which only these are looked at. */
+export interface ShortTraining {
+  readonly started: TrainingStarted;
+  readonly steps: readonly StepLogged[];
+}
+
 /** A training whose trainer was killed, and which went on in another process. */
 interface KilledTraining {
   readonly request: StartTrainingRequest;
@@ -50,7 +57,7 @@ interface KilledTraining {
 /** A lease that does not run out while the suite runs. */
 const longLeaseSeconds = 3600;
 export const rowCount = 10;
-/** How many steps a training takes of which only the losses are looked at. */
+/** How many steps a short training takes. */
 export const shortTrainingSteps = 8;
 
 /** What all checks of one trainer share: its processes, its description, and trainings that several look at. */
@@ -60,7 +67,7 @@ export class TrainerBench {
   private readonly started: TrainerUnderTest[] = [];
   private wholeTraining: Promise<WholeTraining> | undefined;
   private killedTraining: Promise<KilledTraining> | undefined;
-  private repeatedTraining: Promise<readonly [readonly StepLogged[], readonly StepLogged[]]> | undefined;
+  private repeatedTraining: Promise<readonly [ShortTraining, ShortTraining]> | undefined;
   private description: DescribeResponse | undefined;
 
   private constructor(
@@ -164,8 +171,8 @@ export class TrainerBench {
     return this.wholeTraining;
   }
 
-  /** The steps of a short training; or what it is refused with. @throws Deviation where it does not complete */
-  async steps(parameters: Partial<Hyperparameters> = {}): Promise<readonly StepLogged[] | ServiceError> {
+  /** A short training; or what it is refused with. @throws Deviation where it does not complete */
+  async short(parameters: Partial<Hyperparameters> = {}): Promise<ShortTraining | ServiceError> {
     const trainer = await this.trainer();
     const request = await this.training({ maxSteps: shortTrainingSteps, ...parameters });
     const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, request));
@@ -173,15 +180,17 @@ export class TrainerBench {
     const events = await trainer.events(request.attemptId);
     const end = events.at(-1)?.event;
     demand(end?.$case === 'trainingCompleted', `training_completed with ${show(parameters)}`, end);
-    return stepsOf(events);
+    const started = events.find(({ event }) => event?.$case === 'trainingStarted')?.event;
+    demand(started?.$case === 'trainingStarted', 'training_started', 'none');
+    return { started: started.value, steps: stepsOf(events) };
   }
 
-  /** The steps of one short training, made twice: where they differ, it is by chance. */
-  repeated(): Promise<readonly [readonly StepLogged[], readonly StepLogged[]]> {
+  /** One short training, made twice: where its losses differ, it is by chance. */
+  repeated(): Promise<readonly [ShortTraining, ShortTraining]> {
     const once = async () => {
-      const steps = await this.steps();
-      if (steps instanceof Error) throw steps;
-      return steps;
+      const training = await this.short();
+      if (training instanceof Error) throw training;
+      return training;
     };
     this.repeatedTraining ??= (async () => [await once(), await once()] as const)();
     return this.repeatedTraining;

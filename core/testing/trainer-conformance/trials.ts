@@ -1,18 +1,18 @@
 import {
   type Hyperparameters,
   learningRateScheduleToJSON,
+  methodToJSON,
   type StepLogged,
 } from '../../generated/simmer/trainer/v1/trainer.js';
-import { demand } from '../verification.js';
+import { demand, show } from '../verification.js';
 import { refusedHonestly } from './check.js';
-import { hyperparameters, type TrainerBench } from './trainer-bench.js';
+import { hyperparameters, type ShortTraining, type TrainerBench } from './trainer-bench.js';
 
 type Change = Partial<Hyperparameters>;
 
 /** A short training, and what it was asked for. */
-export interface Trial {
+export interface Trial extends ShortTraining {
   readonly change: Change;
-  readonly steps: readonly StepLogged[];
 }
 
 /** How many times as far apart as by chance losses must be to count as others. */
@@ -31,15 +31,15 @@ export class Trials {
 
   /** The training without any change. */
   async plain(): Promise<Trial> {
-    const [steps] = await this.bench.repeated();
-    return { change: {}, steps };
+    const [training] = await this.bench.repeated();
+    return { change: {}, ...training };
   }
 
   /** @returns undefined where it is refused @throws Deviation where it is refused as it may not be */
   async with(change: Change): Promise<Trial | undefined> {
-    const steps = await this.bench.steps(change);
-    if (!(steps instanceof Error)) return { change, steps };
-    this.refusals.push(refusedHonestly(steps, named(change)));
+    const training = await this.bench.short(change);
+    if (!(training instanceof Error)) return { change, ...training };
+    this.refusals.push(refusedHonestly(training, named(change)));
     return undefined;
   }
 
@@ -52,7 +52,7 @@ export class Trials {
   /** @throws Deviation where their losses are the same, or no further apart than chance takes them */
   async differ(trial: Trial, other: Trial): Promise<void> {
     const [first, second] = await this.bench.repeated();
-    const chance = furthest(first, second);
+    const chance = furthest(first.steps, second.steps);
     const found = furthest(trial.steps, other.steps);
     const [what, than] = [named(trial.change), named(before(trial.change, other.change))];
     if (chance === 0) {
@@ -76,11 +76,17 @@ export class Trials {
 /** Hyperparameters by their names on the wire. */
 export function named(change: Change): string {
   const given = Object.entries(change).filter(([, value]) => value !== undefined);
-  const parts = given.map(([name, value]) => {
+  const parts = given.map(([name]) => {
     const field = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-    return `${field} = ${name === 'schedule' ? learningRateScheduleToJSON(change.schedule!) : value}`;
+    return `${field} = ${wordsOf(change, name as keyof Change)}`;
   });
   return parts.join(', ');
+}
+
+function wordsOf(change: Change, name: keyof Change): string {
+  if (name === 'schedule') return learningRateScheduleToJSON(change.schedule!);
+  if (name === 'method') return methodToJSON(change.method!);
+  return typeof change[name] === 'object' ? show(change[name]) : String(change[name]);
 }
 
 /** What the hyperparameters that `change` changes were in the other training. */

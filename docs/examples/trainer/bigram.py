@@ -59,6 +59,7 @@ def train(request, attempt):
             rows=len(rows),
             tokens=sum(len(whole) for _, whole in rows),
             trained_tokens=sum(len(whole) - len(prompt) for prompt, whole in rows),
+            truncated_rows=sum(len(prompt + completion) > wanted.max_sequence_length for prompt, completion in read),
             parameters=weights.size,
             trained_parameters=weights.size,
             precision=pb.PRECISION_FLOAT32,

@@ -1,4 +1,4 @@
-import { type Hyperparameters, LearningRateSchedule } from '../../../generated/simmer/trainer/v1/trainer.js';
+import { type Hyperparameters, LearningRateSchedule, Method } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../../verification.js';
 import type { TrainerCheck } from '../check.js';
 import { hyperparameters, rowCount, shortTrainingSteps } from '../trainer-bench.js';
@@ -21,6 +21,40 @@ export const hyperparameterChecks: readonly TrainerCheck[] = [
       const seen = trial.steps.map(({ rowsSeen }) => Number(rowsSeen));
       const expected = `five steps over ${rowCount} rows, after which 4, 8, 10, 14 and 18 rows were seen,`;
       demand(String(seen) === '4,8,10,14,18', `${expected} with ${named(trial.change)}`, seen);
+      return undefined;
+    },
+  },
+  {
+    name: 'truncation',
+    expects: 'rows that are longer than max_sequence_length to be cut to it, and counted',
+    needs: ['train'],
+    async run(bench) {
+      const trials = new Trials(bench);
+      const whole = (await trials.plain()).started;
+      // Less than the mean, so that a row is longer, and more than a prompt, so that each has something to train.
+      const limit = Math.ceil(Number(whole.tokens) / rowCount) - 1;
+      const trial = await trials.with({ maxSequenceLength: limit });
+      if (trial === undefined) return trials.refused;
+      const { tokens, truncatedRows } = trial.started;
+      const isCut =
+        tokens <= rowCount * limit && tokens < whole.tokens && truncatedRows > 0 && truncatedRows <= rowCount;
+      const expected = `fewer tokens than ${whole.tokens}, at most ${limit} in a row, and truncated_rows above 0`;
+      demand(isCut, `${expected}, with ${named(trial.change)}`, { tokens, truncatedRows });
+      return undefined;
+    },
+  },
+  {
+    name: 'adapter',
+    expects: 'METHOD_LORA to train some weights, not all of them',
+    needs: ['train'],
+    async run(bench) {
+      const trials = new Trials(bench);
+      const lora = { rank: 2, alpha: 4, dropout: 0, targetModules: [] };
+      const trial = await trials.with({ method: Method.METHOD_LORA, lora });
+      if (trial === undefined) return trials.refused;
+      const { parameters, trainedParameters } = trial.started;
+      const isPart = trainedParameters > 0n && trainedParameters < parameters;
+      demand(isPart, 'trained_parameters above 0 and below parameters', { parameters, trainedParameters });
       return undefined;
     },
   },
