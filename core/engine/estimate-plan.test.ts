@@ -11,11 +11,11 @@ import type { Settings } from '../config/settings.js';
 import { PluginCatalog } from '../plugin/catalog.js';
 import { defineGrader, definePlugin, defineStage, graderChoice } from '../plugin/define.js';
 import { apiVersion } from '../plugin/definitions.js';
-import type { PaidEstimate } from '../plugin/estimate.js';
+import type { PaidEstimate, StageEstimateContext } from '../plugin/estimate.js';
 import { parseRecipe } from '../recipe/load-recipe.js';
 import type { Plan } from '../recipe/plan.js';
 import { planRecipe } from '../recipe/plan-recipe.js';
-import { stageKey } from '../recipe/stage-key.js';
+import { keptDigest, stageKey } from '../recipe/stage-key.js';
 import { RunHarness } from '../testing/run-harness.js';
 import { estimatePlan, type StageForecast } from './estimate-plan.js';
 
@@ -83,6 +83,7 @@ stages:
 });
 
 it('adds what a judge costs to a stage that grades, by the rows that are known', async () => {
+  const earlier = 'What the judge told earlier runs of the same answers is not paid for again.';
   const judge = (price: string) => `
 name: judged
 stages:
@@ -98,6 +99,10 @@ stages:
   // 200 questions of 512 and 1,000 tokens at most.
   expect(right).toMatchObject({ isAtMost: true, figures: { requests: 200 } });
   expect(right?.usd).toBeCloseTo((200 * (512 + 10 * 1000)) / 1e6);
+  expect(right?.notes).not.toContain(earlier);
+  const store = await ArtifactStore.open(settings.home);
+  await store.keptFolder(keptDigest({ uses: 'eval/judge', seed: plan.seed }, { model: 'judge' }), 'an-earlier-run');
+  expect((await forecastsOf(plan, catalog)).right?.notes).toContain(earlier);
   const free = await planned(judge(''));
   expect((await forecastsOf(free.plan, free.catalog)).right?.usd).toBeUndefined();
 });
@@ -129,6 +134,7 @@ stages:
   base: { uses: torch-trainer/base-model, with: { source: "hf://somebody/something@${'a'.repeat(40)}" } }
   pool: { uses: curation/generate-problems, with: { count: 100 } }
   answers: { uses: budget-forcing/generate, with: { trainer: gpu, model: "\${{ stages.base.model }}", dataset: "\${{ stages.pool.dataset }}" } }
+  served: { uses: budget-forcing/generate, with: { server: { url: "http://localhost/v1", model: m, price: { inputPerMillion: 1, outputPerMillion: 1 } }, model: "\${{ stages.base.model }}", dataset: "\${{ stages.pool.dataset }}" } }
 `);
   expect((await forecastsOf(plan, catalog)).answers?.notes).toEqual([
     'The sizes of the model are not known before it is there.',
@@ -145,7 +151,20 @@ stages:
   const key = stageKey(base, plan, {});
   const made = { format: 1, key, uses: base.uses, outputs: { model: uri }, runId: 'r', seconds: 1, facts: [] } as const;
   await store.stages.record(key, { ...made, createdAt: '2026-01-01T00:00:00.000Z' });
+  // What its server answered for the weights that are there.
+  const served = plan.stages.find(({ name }) => name === 'served')!;
+  const kept: object[] = [];
+  const { definition } = await catalog.stage(served.uses);
+  await definition.estimate?.(served.options, {
+    inputs: { model: { uri } },
+    kept: async (of: object) => {
+      kept.push(of);
+      return { others: [] };
+    },
+  } as unknown as StageEstimateContext);
+  await store.keptFolder(keptDigest(served, kept[0]!), 'an-earlier-run');
   const forecasts = await forecastsOf(plan, catalog);
+  expect(forecasts.served?.notes).toContain('Samples that earlier runs were paid for are not asked for again.');
   expect(forecasts.base?.isDone).toBe(true);
   expect(forecasts.answers?.fits).toBe(true);
 });

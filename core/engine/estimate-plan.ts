@@ -62,7 +62,7 @@ export async function estimatePlan(
         recipeFolder: plan.recipeFolder,
         cacheFolder: settings.cacheFolder,
         trainer: (name) => jobs.get(name) ?? (async () => ({ notes: [unsaid] })),
-        grader: graderIn(catalog),
+        grader: graderIn(catalog, plan, store),
         kept: (of) => store.keptFolders(keptDigest(stage, of), key),
       }),
     );
@@ -106,11 +106,17 @@ async function jobsOf(stage: PlannedStage, plan: Plan, catalog: PluginCatalog) {
   return jobs;
 }
 
-function graderIn(catalog: PluginCatalog): StageEstimateContext['grader'] {
-  return async (choice, answers) => {
-    const { definition } = await catalog.grader(choice.uses);
-    const options = definition.options.parse(choice.with);
-    const said = await estimated(choice.uses, async () => definition.estimate?.(answers, options));
+function graderIn(
+  catalog: PluginCatalog,
+  { seed }: Pick<Plan, 'seed'>,
+  store: ArtifactStore,
+): StageEstimateContext['grader'] {
+  return async ({ uses, with: given }, answers) => {
+    const { definition } = await catalog.grader(uses);
+    const options = definition.options.parse(given);
+    // Its own folder is that of a run, which there is not yet.
+    const kept = (of: object) => store.keptFolders(keptDigest({ uses, seed }, of));
+    const said = await estimated(uses, async () => definition.estimate?.(answers, options, { kept }));
     return said ?? (namesServer(options as Json) ? { notes: [unsaid] } : undefined);
   };
 }
@@ -154,7 +160,7 @@ async function factsOf(artifact: Artifact | TableArtifact): Promise<Facts> {
   if ('rowCount' in artifact) return { rows: artifact.rowCount, isAtMost: false };
   if (artifact.type !== 'model') return {};
   const config = await readFile(join(artifact.folder, 'config.json'), 'utf8').catch(() => undefined);
-  return config === undefined ? {} : { config: JSON.parse(config) as Json };
+  return { uri: artifact.uri, ...(config === undefined ? {} : { config: JSON.parse(config) as Json }) };
 }
 
 function forecastOf(stage: PlannedStage, estimate: StageEstimate | undefined, plan: Plan): StageForecast {

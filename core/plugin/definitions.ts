@@ -273,10 +273,12 @@ export interface GraderDefinition<S extends z.ZodObject = z.ZodObject> {
    * What grading so many answers takes, for `simmer plan`. Without it, or where it gives undefined, a grader that names a
    * server in an option `url` is told as one of which nothing is known; others are taken for ones that cost little.
    * @param answers undefined where their number is not known yet
+   * @param around `kept(of)` is what there is of `context.keptFolder(of)` of earlier runs
    */
   estimate?(
     answers: number | undefined,
     options: z.output<S>,
+    around?: Pick<StageEstimateContext, 'kept'>,
   ): Promise<PaidEstimate | undefined> | PaidEstimate | undefined;
   start(options: z.output<S>, context: GraderContext): Promise<StartedGrader>;
 }

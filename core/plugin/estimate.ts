@@ -5,7 +5,8 @@ import type { Hyperparameters, Precision } from '../trainer/trainer.js';
 /**
  * What is known of an artifact before it is opened, or before it exists. Each plugin adds what it knows. Of tables:
  * `rows`, and where texts are trained `tokensPerRow` (mean) and `lengthSpread` (standard deviation of the logarithm of
- * their lengths), and `isAtMost` where there may be fewer or shorter rows than that. Of models: `config`, as in config.json.
+ * their lengths), and `isAtMost` where there may be fewer or shorter rows than that. Of models: `config`, as in
+ * config.json, and the `uri` of one that exists.
  */
 export type Facts = Readonly<Record<string, Json>>;
 

@@ -1,7 +1,7 @@
 import { defineStage, input, isUserError, UserError } from 'simmerkit';
 import type { Backend } from './answer-problems.js';
 import { askingProblems } from './asking-problems.js';
-import { mostTokens, samplesOf, serverEstimate } from './most-tokens.js';
+import { mostTokens, samplesOf } from './most-tokens.js';
 import { type GenerateOptions, generateOptions, type ServerOptions } from './options.js';
 import type { ServedSamples } from './served-samples.js';
 import { serverProblems } from './server-problems.js';
@@ -24,11 +24,15 @@ export const generate = defineStage({
       ? trainerProblems(options)
       : serverProblems(options.server, options, where, 'server.')),
   ],
-  estimate: async (options, { inputs, trainer }) => {
+  estimate: async (options, { inputs, trainer, kept }) => {
     const [model = {}, data = {}] = [inputs.model, inputs.dataset].flat();
     const prompts = typeof data.rows === 'number' ? data.rows : undefined;
     const outputs = prompts === undefined ? {} : { generations: { rows: prompts * samplesOf(options) } };
-    if (options.server !== undefined) return { ...serverEstimate(options.server, options, prompts), outputs };
+    if (options.server !== undefined) {
+      const { servedEstimate } = await import('./served-samples.js');
+      const weights = typeof model.uri === 'string' ? model.uri : undefined;
+      return { ...(await servedEstimate(options, options.server, prompts, kept, weights)), outputs };
+    }
     const { trainer: name = '', maxBatchSize, precision } = options;
     const work = await trainer(name)({
       kind: 'generation',

@@ -38,14 +38,18 @@ export function servedSamples(
   };
 }
 
-/** What asking a server for the samples that are not there yet takes at most. */
+/**
+ * What asking a server for the samples that are not there yet takes at most.
+ * @param weights as `servedSamples` is given them
+ */
 export async function servedEstimate(
   options: AskingOptions,
   server: ServerOptions,
   problems: number | undefined,
   kept: StageEstimateContext['kept'],
+  weights?: string,
 ): Promise<PaidEstimate> {
-  const { of, isPaid } = servedSamples(options, server);
+  const { of, isPaid } = servedSamples(options, server, weights);
   const { own, others } = await kept(of);
   // Draws of rejection sampling are no samples.
   const there = own === undefined || options.sweep.rejection !== undefined ? 0 : await SampleJournal.count(own);

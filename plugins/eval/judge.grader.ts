@@ -56,13 +56,18 @@ export const judge = defineGrader({
   description:
     'Asks a language model behind an OpenAI-compatible API whether an answer is right; its last line decides.',
   options: judgeOptions,
-  estimate: (answers, { attempts, maxTokens, ...options }) =>
-    endpointEstimate({
+  estimate: async (answers, { attempts, maxTokens, ...options }, around) => {
+    const estimate = endpointEstimate({
       ...options,
       requests: answers === undefined ? undefined : answers * attempts,
       inputTokens: promptTokens,
       outputTokens: maxTokens,
-    }),
+    });
+    const kept = await around?.kept({ model: options.model });
+    if (kept === undefined || kept.others.length === 0) return estimate;
+    const note = 'What the judge told earlier runs of the same answers is not paid for again.';
+    return { ...estimate, notes: [note, ...(estimate.notes ?? [])] };
+  },
   async start(options, context) {
     const { JudgeReplies } = await import('./judge-replies.js');
     const { model, maxTokens, price } = options;
