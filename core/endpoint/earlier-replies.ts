@@ -89,9 +89,11 @@ export class EarlierReplies<Reply extends KeptReply> {
   /** A reply to the question that is whole, or was cut where it would be cut again. */
   async find(of: string, maxTokens: number): Promise<Reply | undefined> {
     const known = await this.known(of, maxTokens);
-    if (known !== undefined || !this.isStale) return known;
-    this.reading = this.reading.then(() => (this.isStale ? this.readNew() : undefined));
-    await this.reading;
+    if (known !== undefined) return known;
+    // After what is being read, which may have it.
+    const read = this.reading.then(() => (this.isStale ? this.readNew() : undefined));
+    this.reading = read.catch(() => undefined);
+    await read;
     return this.known(of, maxTokens);
   }
 
