@@ -7,6 +7,7 @@ import type { Artifact, ArtifactWriter, TableArtifact } from './artifact.js';
 import { artifactUri, parseArtifactUri } from './artifact-uri.js';
 import { StoreWriter } from './artifact-writer.js';
 import { digestFile } from './file-digest.js';
+import { Holds } from './holds.js';
 import { readManifest } from './manifest.js';
 import { requireName, type StageCache, StoredStageCache } from './stage-cache.js';
 import { makeStagingFolder, removeStaleStaging } from './staging.js';
@@ -31,23 +32,27 @@ export class ArtifactStore {
   /** Absolute path. */
   readonly home: string;
   readonly stages: StageCache;
+  /** What must not be removed, whatever the logs say. */
+  readonly holds: Holds;
   readonly #home: StoreHome;
 
-  private constructor(home: StoreHome) {
+  private constructor(home: StoreHome, holds: Holds) {
     this.home = home.folder;
+    this.holds = holds;
     this.#home = home;
     this.stages = new StoredStageCache(home, (uri) => this.has(uri));
   }
 
   /**
    * Opens a home, and removes what dead processes left half-written. One that is not there is made when first written to.
+   * @param holds those of all stores of this process that have the home, where things are removed beside runs
    * @throws UserError `newer_format`, `home_damaged`
    */
-  static async open(home: string): Promise<ArtifactStore> {
+  static async open(home: string, holds = new Holds()): Promise<ArtifactStore> {
     const opened = new StoreHome(resolve(home));
     await opened.check();
     await removeStaleStaging(opened.inside('staging'));
-    return new ArtifactStore(opened);
+    return new ArtifactStore(opened, holds);
   }
 
   /**
@@ -102,38 +107,63 @@ export class ArtifactStore {
   /** The artifacts, and those of the home that they refer to: a model may be the folder of another one. */
   async withReferences(uris: readonly string[]): Promise<ReadonlySet<string>> {
     const all = new Set(uris);
-    const artifacts = await realpath(this.#home.inside('artifacts')).catch(() => '');
     for (const uri of uris) {
-      if (!(await this.has(uri))) continue;
-      const [type, digest] = relative(artifacts, (await this.open(uri)).folder).split(sep);
-      if (type === 'model' && digest !== undefined) all.add(artifactUri(type, digest));
+      const model = (await this.has(uri)) ? await this.modelAround((await this.open(uri)).folder) : undefined;
+      if (model !== undefined) all.add(model);
     }
     return all;
   }
 
-  /**
-   * Removes artifacts, each of them whole or not at all, and what stages and runs kept over their attempts. The stages that
-   * made them must be forgotten before.
-   * @param keepers stage keys, and ids of runs, whose scratch folders, locks, and folders of what was paid for, go
-   */
-  async remove(uris: readonly string[], keepers: readonly string[]): Promise<void> {
-    for (const uri of uris) await this.#moveOut(this.#folderOf(uri));
-    for (const folder of ['scratch', 'locks']) await this.#removeOf(keepers, this.#home.inside(folder));
-    const kept = this.#home.inside('kept');
-    for (const digest of await namesIn(kept)) {
-      await this.#removeOf(keepers, join(kept, digest));
-      // Fails where something is left in it.
-      await rmdir(join(kept, digest)).catch(() => undefined);
-    }
+  /** The model of the home that a folder is of, by its URI; undefined where it is none's. @param folder without links in its path */
+  async modelAround(folder: string): Promise<string | undefined> {
+    const artifacts = await realpath(this.#home.inside('artifacts')).catch(() => '');
+    const [type, digest] = relative(artifacts, folder).split(sep);
+    return type === 'model' && digest !== undefined ? artifactUri(type, digest) : undefined;
   }
 
-  /** What they have in a folder: of thousands of keepers it holds few. */
-  async #removeOf(keepers: readonly string[], folder: string): Promise<void> {
+  /**
+   * Keeps artifacts from being removed until disposal, and those that they refer to. What is removed just now is gone when
+   * this resolves: look only then whether they are there.
+   */
+  async hold(uris: readonly string[]): Promise<Disposable> {
+    return this.holds.hold([...(await this.withReferences(uris))]);
+  }
+
+  /**
+   * Takes artifacts out of their places, each of them whole, and what stages and runs kept over their attempts. The stages
+   * that made them must be forgotten before. What is taken out takes space until disposal.
+   * @param keepers stage keys, and ids of runs, whose scratch folders, locks, and folders of what was paid for, go
+   */
+  async takeOut(uris: readonly string[], keepers: readonly string[]): Promise<AsyncDisposable> {
+    const staging = await makeStagingFolder(this.#home.inside('staging'));
+    let count = 0;
+    const moveOut = async (folder: string) => {
+      count += 1;
+      await rename(folder, join(staging, String(count))).catch(unlessMissing);
+    };
     const names = new Set(keepers);
-    for (const name of await namesIn(folder)) {
-      const [keeper = ''] = name.split('.', 1);
-      if (names.has(keeper)) await this.#moveOut(join(folder, name));
+    /** Of thousands of keepers a folder holds few. */
+    const moveOutOf = async (folder: string) => {
+      for (const name of await namesIn(folder)) {
+        const [keeper = ''] = name.split('.', 1);
+        if (names.has(keeper)) await moveOut(join(folder, name));
+      }
+    };
+    const free = () => rm(staging, { recursive: true, force: true });
+    try {
+      for (const uri of uris) await moveOut(this.#folderOf(uri));
+      for (const folder of ['scratch', 'locks']) await moveOutOf(this.#home.inside(folder));
+      const kept = this.#home.inside('kept');
+      for (const digest of await namesIn(kept)) {
+        await moveOutOf(join(kept, digest));
+        // Fails where something is left in it.
+        await rmdir(join(kept, digest)).catch(() => undefined);
+      }
+    } catch (error) {
+      await free();
+      throw error;
     }
+    return { [Symbol.asyncDispose]: free };
   }
 
   /** For one stage; its disposal removes what was not committed. */
@@ -187,18 +217,10 @@ export class ArtifactStore {
     const { type, digest } = parseArtifactUri(uri);
     return this.#home.inside('artifacts', type, digest);
   }
+}
 
-  /** Out of its place in one rename; what a dead process leaves of it is staging. */
-  async #moveOut(folder: string): Promise<void> {
-    const staging = await makeStagingFolder(this.#home.inside('staging'));
-    try {
-      await rename(folder, join(staging, 'removed'));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    } finally {
-      await rm(staging, { recursive: true, force: true });
-    }
-  }
+function unlessMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT') throw error;
 }
 
 /** None where there is no such folder. */

@@ -20,6 +20,7 @@ import type {
 import { artifactUri } from './artifact-uri.js';
 import { checkDerivedRows } from './check-derived-rows.js';
 import { digestFile, listFiles } from './file-digest.js';
+import type { Holds } from './holds.js';
 import { createManifest, formatManifest, manifestFile } from './manifest.js';
 import { makeStagingFolder } from './staging.js';
 import type { StoreHome } from './store-home.js';
@@ -27,19 +28,23 @@ import { tableFile } from './stored-artifact.js';
 
 /** What the writer asks of its store. */
 interface OpensArtifacts {
+  readonly holds: Holds;
   open(uri: string): Promise<Artifact | TableArtifact>;
   has(uri: string): Promise<boolean>;
+  modelAround(folder: string): Promise<string | undefined>;
 }
 
 type Metadata = Readonly<Record<string, unknown>>;
 
 /**
  * Writes artifacts: each is put together in a folder of its own, made durable, and then renamed to its digest. A process
- * that dies on the way leaves nothing that anybody would take for an artifact.
+ * that dies on the way leaves nothing that anybody would take for an artifact. What it wrote, or found written before, is
+ * held until it is disposed of.
  */
 export class StoreWriter implements ArtifactWriter, AsyncDisposable {
   readonly #home: StoreHome;
   readonly #store: OpensArtifacts;
+  readonly #held: Disposable[] = [];
   #staging: Promise<string> | undefined;
   #folders = 0;
   #isDisposed = false;
@@ -109,6 +114,8 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
 
   async referenceModel(folder: string, metadata: Metadata = {}): Promise<Artifact> {
     const location = await realpath(folder).catch(() => resolve(folder));
+    const model = await this.#store.modelAround(location);
+    if (model !== undefined) await this.#hold(model);
     const files: ArtifactFile[] = [];
     for (const path of await listFiles(location, 'follow')) files.push(await digestFile(join(location, path), path));
     requireFiles(location, files);
@@ -123,6 +130,11 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
     this.#isDisposed = true;
     const staging = await this.#staging?.catch(() => undefined);
     if (staging !== undefined) await rm(staging, { recursive: true, force: true });
+    for (const held of this.#held) held[Symbol.dispose]();
+  }
+
+  async #hold(uri: string): Promise<void> {
+    this.#held.push(await this.#store.holds.hold([uri]));
   }
 
   #writeTable(
@@ -191,11 +203,13 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
     location?: string,
   ): Promise<Artifact> {
     const manifest = createManifest({ type, files, metadata }, location);
+    const uri = artifactUri(type, manifest.digest);
+    await this.#hold(uri);
     await writingTo(this.#home.folder, async () => {
       await writeFileDurably(join(folder, manifestFile), formatManifest(manifest));
       await this.#moveIn(folder, manifest);
     });
-    return this.#store.open(artifactUri(type, manifest.digest));
+    return this.#store.open(uri);
   }
 
   async #moveIn(folder: string, manifest: ArtifactManifest): Promise<void> {

@@ -1,5 +1,6 @@
 import { Container } from 'inversify';
 import { ArtifactStore } from '../artifacts/artifact-store.js';
+import type { Holds } from '../artifacts/holds.js';
 import type { Settings } from '../config/settings.js';
 import { RunManager } from '../engine/run-manager.js';
 import {
@@ -22,6 +23,8 @@ interface CoreOptions {
   readonly builtInSinks?: readonly string[];
   /** What logs are written with: for fault injection. */
   readonly logFileSystem?: LogFileSystem;
+  /** Of all cores of this process that have the home. @default its own */
+  readonly holds?: Holds;
 }
 
 /** Composes a core: opens the artifact store of the settings' home, and binds what all runs share. */
@@ -29,7 +32,7 @@ export async function createRunManager(options: CoreOptions): Promise<RunManager
   const core = new Container({ defaultScope: 'Singleton' });
   core.bind(SettingsToken).toConstantValue(options.settings);
   core.bind(PluginCatalogToken).toConstantValue(options.catalog);
-  core.bind(ArtifactStoreToken).toConstantValue(await ArtifactStore.open(options.settings.home));
+  core.bind(ArtifactStoreToken).toConstantValue(await ArtifactStore.open(options.settings.home, options.holds));
   core.bind(LogFileSystemToken).toConstantValue(options.logFileSystem ?? nodeLogFileSystem);
   for (const uses of options.builtInSinks ?? [reportSink]) {
     core.bind(SinkSourceToken).toConstantValue({ kind: 'plugin', uses, options: {} });

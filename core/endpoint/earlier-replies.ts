@@ -105,6 +105,7 @@ export class EarlierReplies<Reply extends KeptReply> {
   private async known(of: string, maxTokens: number): Promise<Reply | undefined> {
     for (const place of this.places.get(of) ?? []) {
       if (place.maxTokens > maxTokens) continue;
+      // Its run may have been removed since.
       await using file = await open(place.file, 'r').catch(unlessMissing);
       if (file === undefined) continue;
       const bytes = Buffer.alloc(place.length);

@@ -7,6 +7,14 @@ import type { StageOutputUris } from './stage-runner.js';
 
 /** What a run of the plan would find in the cache, in plan order. Runs nothing. */
 export async function previewPlan(plan: Plan, cache: StageCache): Promise<readonly StagePreview[]> {
+  return (await findMade(plan, cache)).previews;
+}
+
+/** As `previewPlan`, with the outputs of the stages that it finds, by their names. */
+export async function findMade(
+  plan: Plan,
+  cache: StageCache,
+): Promise<{ readonly previews: readonly StagePreview[]; readonly outputs: ReadonlyMap<string, StageOutputUris> }> {
   const outputs = new Map<string, StageOutputUris>();
   const previews: StagePreview[] = [];
   for (const stage of plan.stages) {
@@ -20,5 +28,5 @@ export async function previewPlan(plan: Plan, cache: StageCache): Promise<readon
     if (entry !== undefined) outputs.set(stage.name, entry.outputs);
     previews.push({ stage: stage.name, key, cache: entry === undefined ? 'miss' : 'hit' });
   }
-  return previews;
+  return { previews, outputs };
 }

@@ -149,13 +149,23 @@ export async function linkedOutputs(runFolder: string, home: string): Promise<re
   });
 }
 
-/** Removes the folder of a run: it is there whole, or no run any more. */
-export async function removeRunFolder(runFolder: string): Promise<void> {
+/**
+ * Makes of a run one that is being removed: its folder has another name from then on, and is no run's. Its log tells what
+ * is still to be removed, also to who comes after this process. Durable when it resolves.
+ * @returns the folder
+ */
+export async function retireRunFolder(runFolder: string): Promise<string> {
   const runs = dirname(runFolder);
-  const leaving = join(runs, `${unfinishedPrefix}${basename(runFolder)}`);
-  await rename(runFolder, leaving);
+  const retired = join(runs, `${retiredPrefix}${basename(runFolder)}`);
+  await rename(runFolder, retired);
   await syncFolder(runs);
-  await rm(leaving, { recursive: true, force: true });
+  return retired;
+}
+
+/** The runs whose removal was begun, and has not ended. */
+export async function retiredRuns(runs: string): Promise<readonly RunOfHome[]> {
+  const names = (await readdir(runs).catch(() => [])).filter((name) => name.startsWith(retiredPrefix));
+  return names.map((name) => ({ runId: name.slice(retiredPrefix.length), runFolder: join(runs, name) }));
 }
 
 /** Ids of the runs of a home, in no order. */
@@ -178,6 +188,7 @@ export function ofEachRun<T>(ids: readonly string[], read: (runId: string) => Pr
 }
 
 const unfinishedPrefix = '.new-';
+const retiredPrefix = '.removing-';
 
 async function tellCreated(run: NewRun, runId: string, file: string): Promise<void> {
   const { log } = await RunLog.open(file, run.fileSystem === undefined ? {} : { fileSystem: run.fileSystem });
@@ -200,7 +211,7 @@ async function tellCreated(run: NewRun, runId: string, file: string): Promise<vo
   }
 }
 
-/** Folders of cores that died while they made or removed them. An hour is long enough for any that still works on its own. */
+/** Folders of cores that died while they made them. An hour is long enough for any that still works on its own. */
 async function removeLeftovers(runs: string): Promise<void> {
   const names = (await readdir(runs)).filter((name) => name.startsWith(unfinishedPrefix));
   for (const name of names) {

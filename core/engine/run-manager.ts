@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { inject, injectable } from 'inversify';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import type { Settings } from '../config/settings.js';
@@ -11,7 +12,7 @@ import type { BudgetChange } from '../recipe/budget.js';
 import type { Plan } from '../recipe/plan.js';
 import { withPresentCode } from './code-changes.js';
 import { missingSecretLine, missingSecrets } from './missing-secrets.js';
-import { previewPlan } from './preview.js';
+import { findMade, previewPlan } from './preview.js';
 import { createRunFolder, madeAt, ofEachRun, readPlan, runIds } from './run-folder.js';
 import { readRunState, summarizeRun, unreadableRun } from './run-history.js';
 import type { RunHandle, RunOfHome, RunSummary, StagePreview } from './run-outcome.js';
@@ -145,7 +146,8 @@ export class RunManager {
       const runFolder = this.#store.runFolder(id);
       return summarize(runFolder).catch(async (error: unknown) => {
         const run = isUserError(error) ? await unreadableRun(runFolder) : undefined;
-        if (run === undefined) throw error;
+        // One that was removed meanwhile is none.
+        if (run === undefined && existsSync(runFolder)) throw error;
         return run;
       });
     });
@@ -200,6 +202,19 @@ export class RunManager {
   /** What a run of the plan would find in the cache. */
   preview(plan: Plan): Promise<readonly StagePreview[]> {
     return previewPlan(plan, this.#store.stages);
+  }
+
+  /** The stages that a run of the plan would find in the cache, kept from being removed until disposal. */
+  async holdMade(plan: Plan): Promise<Disposable & { readonly stages: ReadonlySet<string> }> {
+    const { outputs } = await findMade(plan, this.#store.stages);
+    const held = await this.#store.hold([...outputs.values()].flatMap((uris) => Object.values(uris)));
+    try {
+      const made = await findMade(plan, this.#store.stages);
+      return { stages: new Set(made.outputs.keys()), [Symbol.dispose]: () => held[Symbol.dispose]() };
+    } catch (error) {
+      held[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** Writes the run's report anew from its log, and returns its path. @throws UserError `run_not_found` */

@@ -55,7 +55,7 @@ export interface RunSummary {
   /** ISO 8601; when it was created. */
   readonly startedAt: string;
   readonly endedAt?: string;
-  /** Absent where its log cannot be read, and where a server tells of it. */
+  /** Absent where its log cannot be read, and where a server tells of it that is older than this. */
   readonly lastEventAt?: string;
   readonly runFolder: string;
   readonly events: number;

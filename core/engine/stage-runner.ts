@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inject, injectable } from 'inversify';
-import type { Artifact } from '../artifacts/artifact.js';
+import type { Artifact, ArtifactWriter } from '../artifacts/artifact.js';
 import type { ArtifactStore, StageCacheEntry } from '../artifacts/artifact-store.js';
 import { makeCacheFolder } from '../config/cache-folder.js';
 import type { Settings } from '../config/settings.js';
@@ -78,8 +78,12 @@ export class StageRunner {
 
   /** The outputs that an earlier run made, told again in this one; undefined where there are none. */
   async reuse(ready: ReadyStage): Promise<StageOutputUris | undefined> {
+    const found = await this.#store.stages.lookup(ready.key);
+    if (found === undefined) return undefined;
+    using _held = await this.#store.hold(Object.values(found.outputs));
     const entry = await this.#store.stages.lookup(ready.key);
-    return entry && this.#tellReused(ready, entry);
+    // Held until it is told.
+    return entry && (await this.#tellReused(ready, entry));
   }
 
   /**
@@ -90,6 +94,7 @@ export class StageRunner {
   async execute(ready: ReadyStage): Promise<StageOutputUris> {
     const { stage, key, attempt } = ready;
     const log = this.#recorder.log({ source: 'engine', stage: stage.name, attempt });
+    using _held = await this.#store.holds.hold([key]);
     // Two runs that come to the same stage at once would share its scratch folder: the second finds it in the cache then.
     await using _lock = await waitForLock(join(this.#store.home, 'locks', key), {
       signal: this.#ending.signal,
@@ -115,7 +120,9 @@ export class StageRunner {
       signal: this.#ending.signal,
       log,
     };
-    const { artifacts, facts } = await this.#hooks.aroundStage(hooked, () => this.#work(ready, definition));
+    // What it wrote is held until the log tells of it.
+    await using writer = this.#store.writer();
+    const { artifacts, facts } = await this.#hooks.aroundStage(hooked, () => this.#work(ready, definition, writer));
     for (const [output, artifact] of artifacts) {
       const bytes = artifact.files.reduce((sum, file) => sum + file.size, 0);
       const data = { uri: artifact.uri, output, bytes };
@@ -166,12 +173,11 @@ export class StageRunner {
     }
   }
 
-  async #work(ready: ReadyStage, definition: StageDefinition) {
+  async #work(ready: ReadyStage, definition: StageDefinition, artifacts: ArtifactWriter) {
     const { stage, key, attempt } = ready;
     const { signal } = this.#ending;
     const { cacheFolder, python } = this.#settings;
     await makeCacheFolder(cacheFolder);
-    await using artifacts = this.#store.writer();
     const opened = openStageContext({
       runId: this.#run.runId,
       stage,

@@ -7,6 +7,7 @@ import { ArtifactStore } from '../../artifacts/artifact-store.js';
 import { definePlugin, defineStage } from '../../plugin/define.js';
 import { acquireRunLock } from '../../process/run-lock.js';
 import { RunHarness } from '../../testing/run-harness.js';
+import { retireRunFolder } from '../run-folder.js';
 import { readRunState } from '../run-history.js';
 import { removeRuns } from './remove-runs.js';
 
@@ -177,7 +178,9 @@ it('leaves a model that one of another run refers to', async () => {
 
 it('takes what was made and never told of, and names who reused it', async () => {
   const first = await run(['told']);
-  const untold = await store.writer().writeReport('untold');
+  const writer = store.writer();
+  const untold = await writer.writeReport('untold');
+  await writer[Symbol.asyncDispose]();
   const data = { uri: untold.uri, output: 'report', bytes: 1 };
   const events = join(store.runFolder(first), 'events.jsonl');
   const [line = ''] = (await readFile(events, 'utf8')).trim().split('\n').slice(-1);
@@ -185,6 +188,72 @@ it('takes what was made and never told of, and names who reused it', async () =>
   await appendFile(events, `${JSON.stringify({ ...event, sequence: event.sequence + 1 })}\n`);
   const second = await run(['told']);
   expect(await remove(first)).toMatchObject({ artifacts: [untold.uri], reusedBy: [second] });
+});
+
+it('ends what a process began that was killed at it, also where no run is given', async () => {
+  const [first, second] = [await run(['own', 'shared']), await run(['shared'])];
+  const { own, shared } = await outputsOf(first);
+  await store.keptFolder('digest', `${first}.judge`);
+  await retireRunFolder(store.runFolder(first));
+  expect((await harness.manager.list()).map(({ runId }) => runId)).toEqual([second]);
+  await removeRuns([], { store, dryRun: false });
+  expect(await readdir(store.runsFolder)).toEqual([second]);
+  expect(await readdir(join(harness.home, 'kept'))).toEqual([]);
+  expect(await store.has(own!)).toBe(false);
+  await store.verify(shared!);
+});
+
+it('leaves to a process that is at it what that has begun', async () => {
+  const first = await run(['own']);
+  const { own } = await outputsOf(first);
+  const retired = await retireRunFolder(store.runFolder(first));
+  const lock = await acquireRunLock(retired);
+  await removeRuns([], { store, dryRun: false });
+  await store.verify(own!);
+  await lock[Symbol.asyncDispose]();
+  await removeRuns([], { store, dryRun: false });
+  expect([await store.has(own!), existsSync(retired)]).toEqual([false, false]);
+});
+
+it('leaves what this process has found and not told of yet, and takes it along when that is let go', async () => {
+  const first = await run(['own', 'found'], true);
+  const { own, found } = await outputsOf(first);
+  const { stages } = await readRunState(store.runFolder(first));
+  const scratch = join(harness.home, 'scratch', stages.fail!.key);
+  const held = [await store.hold([found!]), await store.holds.hold([stages.fail!.key])];
+  expect((await remove(first)).artifacts).toEqual([own]);
+  expect([await store.has(own!), existsSync(scratch), await harness.manager.list()]).toEqual([false, true, []]);
+  await store.verify(found!);
+  // It is reused still, as it was found.
+  expect(await store.stages.lookup(stages.found!.key)).toBeDefined();
+
+  for (const each of held) each[Symbol.dispose]();
+  await removeRuns([], { store, dryRun: false });
+  expect([await store.has(found!), existsSync(scratch)]).toEqual([false, false]);
+  expect(await readdir(store.runsFolder)).toEqual([]);
+});
+
+it('leaves what was found in it by a run that has told of it by now', async () => {
+  const first = await run(['found']);
+  const { found } = await outputsOf(first);
+  const held = await store.hold([found!]);
+  await remove(first);
+  const second = await run(['found']);
+  held[Symbol.dispose]();
+  await removeRuns([], { store, dryRun: false });
+  await store.verify(found!);
+  expect(await readdir(store.runsFolder)).toEqual([second]);
+});
+
+it('leaves the model that one refers to which this process has found', async () => {
+  const first = await runStages({ make: { uses: 'test/make' } });
+  const { folder } = await store.open((await outputsOf(first)).make!);
+  const second = await runStages({ refer: { uses: 'test/refer', with: { folder } } });
+  const { refer } = await outputsOf(second);
+  using _held = await store.hold([refer!]);
+  const runs = await harness.manager.list();
+  expect((await removeRuns(runs, { store, dryRun: false })).artifacts).toEqual([]);
+  await store.verify(refer!);
 });
 
 it('leaves a locked run and all others as they are', async () => {

@@ -1,12 +1,13 @@
-import { stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { ArtifactStore } from '../../artifacts/artifact-store.js';
 import { isUserError, UserError } from '../../errors.js';
 import { readEvents } from '../../events/replay.js';
 import { acquireRunLock, type RunLock, readRunOwner } from '../../process/run-lock.js';
-import { eventsFile, linkedOutputs, removeRunFolder, runIds } from '../run-folder.js';
+import { eventsFile, linkedOutputs, retiredRuns, retireRunFolder, runIds } from '../run-folder.js';
 import { isLogAbsent } from '../run-history.js';
-import type { RunSummary } from '../run-outcome.js';
+import type { RunOfHome } from '../run-outcome.js';
 
 /** What goes with runs. */
 export interface Removal {
@@ -19,46 +20,89 @@ export interface Removal {
   readonly reusedBy: readonly string[];
 }
 
-interface RemoveOptions {
+export interface RemoveOptions {
   readonly store: ArtifactStore;
   /** Only says what would be removed. */
   readonly dryRun: boolean;
+  /**
+   * Whether this process serves the home: then its own runs may go on meanwhile. All of them must have the store's `holds`.
+   * @default false
+   */
+  readonly isServer?: boolean;
 }
 
 /**
  * Removes runs, the artifacts that only they have, and what only their stages and graders kept, to go on from or since it
- * was paid for. The same stages are run again where they are asked for again. Whoever is killed at it leaves runs that can
- * be removed again.
+ * was paid for. The same stages are run again where they are asked for again. What this process has found and not told of
+ * yet stays until the next time.
+ *
+ * Who is killed at it leaves each run whole, or as one that is removed: what is left of those then, this removes first, also
+ * where no runs are given.
  * @throws UserError `runs_under_way`, `run_locked`
  */
-export async function removeRuns(removed: readonly RunSummary[], { store, dryRun }: RemoveOptions): Promise<Removal> {
+export async function removeRuns(removed: readonly RunOfHome[], options: RemoveOptions): Promise<Removal> {
+  const { store, dryRun } = options;
   const traces = new RunTraces(store.home);
-  if (dryRun) return (await lookAt(removed, store, traces)).removal;
+  const runs = removed.map(({ runId }) => runId);
+  if (dryRun) return (await lookAt(removed, runs, traces, options)).removal;
   const locks: RunLock[] = [];
   try {
     for (const { runFolder } of removed) locks.push(await acquireRunLock(runFolder));
-    const first = await lookAt(removed, store, traces);
-    await store.stages.forget(new Set(first.removal.artifacts));
-    // From now on nobody finds them. Who found them before has taken its run up, and is seen.
-    const { removal, stageKeys } = await lookAt(removed, store, traces);
-    await store.remove(removal.artifacts, [...stageKeys, ...removal.runs]);
-    for (const { runFolder } of removed) await removeRunFolder(runFolder);
-    return removal;
+    const retired = await lockRetired(store.runsFolder, locks);
+    const leaving = [...removed, ...retired];
+    using taking = store.holds.beginTaking();
+    const first = await lookAt(leaving, runs, traces, options);
+    const taken = taking.take([...first.removal.artifacts, ...first.stageKeys]);
+    await store.stages.forget(taken);
+    // From now on nobody finds them. Who found them before in another process has taken its run up, and is seen.
+    const { removal, stageKeys } = await lookAt(leaving, runs, traces, options);
+    const held = new Set(await store.withReferences(removal.artifacts.filter((uri) => !taken.has(uri))));
+    const artifacts = removal.artifacts.filter((uri) => !held.has(uri));
+    const bytes = await store.sizeOf(artifacts);
+    for (const key of stageKeys) if (!taken.has(key)) held.add(key);
+    const done: string[] = [];
+    for (const run of leaving) {
+      const { runFolder } = run;
+      const { uris, stageKeys: keys } = await traces.of(runFolder);
+      const folder = removed.includes(run) ? await retireRunFolder(runFolder) : runFolder;
+      if (![...uris, ...keys].some((name) => held.has(name))) done.push(folder);
+    }
+    const keepers = [...stageKeys.filter((key) => !held.has(key)), ...leaving.map(({ runId }) => runId)];
+    await using _space = await store.takeOut(artifacts, keepers);
+    taking[Symbol.dispose]();
+    for (const folder of done) await rm(folder, { recursive: true, force: true });
+    return { ...removal, artifacts, bytes };
   } finally {
     for (const lock of locks) await lock[Symbol.asyncDispose]();
   }
 }
 
-/** What would go, by the logs of all runs. @throws UserError `runs_under_way` */
+/** The runs whose removal a process began that is gone; they are locked now. */
+async function lockRetired(runs: string, locks: RunLock[]): Promise<readonly RunOfHome[]> {
+  const retired: RunOfHome[] = [];
+  for (const run of await retiredRuns(runs)) {
+    try {
+      locks.push(await acquireRunLock(run.runFolder));
+      retired.push(run);
+    } catch (error) {
+      // Somebody is at it, or was quicker.
+      if (!isUserError(error)) throw error;
+    }
+  }
+  return retired;
+}
+
+/** What would go, by the logs of all runs. @param runs ids of those that are named @throws UserError `runs_under_way` */
 async function lookAt(
-  removed: readonly RunSummary[],
-  store: ArtifactStore,
+  removed: readonly RunOfHome[],
+  runs: readonly string[],
   traces: RunTraces,
+  { store, isServer = false }: RemoveOptions,
 ): Promise<{ readonly removal: Removal; readonly stageKeys: readonly string[] }> {
-  const runs = removed.map(({ runId }) => runId);
-  const ids = (await runIds(join(store.home, 'runs'))).filter((runId) => !runs.includes(runId));
+  const named = new Set(runs);
+  const ids = (await runIds(store.runsFolder)).filter((runId) => !named.has(runId));
   const others = ids.map((runId) => ({ runId, runFolder: store.runFolder(runId) }));
-  await refuseWhileRunning(store.home, others);
+  await refuseWhileRunning(store.home, others, isServer);
   const gone: Traces[] = [];
   for (const { runFolder } of removed) gone.push(await traces.of(runFolder));
   const kept = new Map<string, Traces>();
@@ -67,8 +111,8 @@ async function lookAt(
   const keptUris = await store.withReferences(keptTraces.flatMap(({ uris }) => uris));
   const keptKeys = new Set(keptTraces.flatMap(({ stageKeys }) => stageKeys));
   const artifacts = [...new Set(gone.flatMap(({ uris }) => uris))].filter((uri) => !keptUris.has(uri));
-  const stageKeys = gone.flatMap(({ stageKeys }) => stageKeys).filter((key) => !keptKeys.has(key));
-  const reusedBy = [...kept].flatMap(([run, { reused }]) => (reused.some((id) => runs.includes(id)) ? [run] : []));
+  const stageKeys = [...new Set(gone.flatMap(({ stageKeys }) => stageKeys))].filter((key) => !keptKeys.has(key));
+  const reusedBy = [...kept].flatMap(([run, { reused }]) => (reused.some((id) => named.has(id)) ? [run] : []));
   return { removal: { runs, artifacts, bytes: await store.sizeOf(artifacts), reusedBy }, stageKeys };
 }
 
@@ -131,15 +175,14 @@ async function tracesOf(runFolder: string, home: string): Promise<Traces> {
   return { uris: [...uris], stageKeys: [...stageKeys], reused: [...reused] };
 }
 
-/** A run may reuse at any moment what another one has made. */
-async function refuseWhileRunning(
-  home: string,
-  others: readonly Pick<RunSummary, 'runId' | 'runFolder'>[],
-): Promise<void> {
-  const isServed = (await readRunOwner(join(home, 'server')))?.alive === true;
-  if (isServed) throw underWay('a server uses this home', 'Stop the server first.');
+/** A run may reuse at any moment what another one has made; of those of this process, the store's `holds` tell. */
+async function refuseWhileRunning(home: string, others: readonly RunOfHome[], isServer: boolean): Promise<void> {
+  const isServed = !isServer && (await readRunOwner(join(home, 'server')))?.alive === true;
+  if (isServed) throw underWay('a server uses this home', 'Ask the server: simmer --server ADDRESS remove …');
   for (const { runId, runFolder } of others) {
-    if ((await readRunOwner(runFolder))?.alive !== true) continue;
+    const owner = await readRunOwner(runFolder);
+    const isOurs = isServer && owner?.pid === process.pid && owner.host === hostname();
+    if (owner?.alive !== true || isOurs) continue;
     throw underWay(`${runId} is running`, `Wait for it, or: simmer cancel ${runId}`);
   }
 }
