@@ -156,6 +156,11 @@ export class LocalWorkspace implements Workspace {
     return this.find(run.runId);
   }
 
+  async remove(runs: readonly RunSummary[], dryRun: boolean) {
+    const { removeRuns } = await import('../engine/past-runs/remove-runs.js');
+    return removeRuns(runs, { store: await this.store(), dryRun });
+  }
+
   async explainRow(run: RunSummary, row: string) {
     const { explainRow } = await import('../engine/past-runs/explain-row.js');
     return explainRow(run, row, await this.store());

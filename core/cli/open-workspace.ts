@@ -3,6 +3,7 @@ import type { StageForecast } from '../engine/estimate-plan.js';
 import type { MissingSecret } from '../engine/missing-secrets.js';
 import type { PointDiff } from '../engine/past-runs/eval-diff.js';
 import type { RowHistory } from '../engine/past-runs/explain-row.js';
+import type { Removal } from '../engine/past-runs/remove-runs.js';
 import type { ByteRange, RunArtifact } from '../engine/past-runs/run-artifacts.js';
 import type { RunHandle, RunSummary, StagePreview } from '../engine/run-outcome.js';
 import { UserError } from '../errors.js';
@@ -86,6 +87,8 @@ export interface Workspace extends AsyncDisposable {
   resume(run: RunSummary, options: ResumeOptions): Promise<StartedRun>;
   /** Stops a run, and resolves with how it stands when it has stopped. One that has ended is left as it is. */
   cancel(run: RunSummary): Promise<RunSummary>;
+  /** Removes runs that have ended and all that no other run has; or only says what would go. */
+  remove(runs: readonly RunSummary[], dryRun: boolean): Promise<Removal>;
   /** What became of a row, by its id or the beginning of it. @throws UserError `row_not_found`, `row_ambiguous` */
   explainRow(run: RunSummary, row: string): Promise<RowHistory>;
   /** @throws UserError `nothing_graded`, `nothing_in_common` */

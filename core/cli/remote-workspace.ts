@@ -6,11 +6,12 @@ import { join } from 'node:path';
 import { tableFile } from '../artifacts/stored-artifact.js';
 import { readToken } from '../control/access.js';
 import { ControlClient } from '../control/control-client.js';
-import { fromArtifact, fromErrorDetail, fromPlugin, fromRun, fromStagePreview } from '../control/wire.js';
+import { fromArtifact, fromErrorDetail, fromPlugin, fromRemoval, fromRun, fromStagePreview } from '../control/wire.js';
 import { readDataFile } from '../document/data-file.js';
 import type { StageForecast } from '../engine/estimate-plan.js';
 import type { PointDiff } from '../engine/past-runs/eval-diff.js';
 import type { RowHistory } from '../engine/past-runs/explain-row.js';
+import type { Removal } from '../engine/past-runs/remove-runs.js';
 import type { ByteRange, RunArtifact } from '../engine/past-runs/run-artifacts.js';
 import { type RunOutcome, type RunSummary, reportFile } from '../engine/run-outcome.js';
 import { exitCodes, isUserError, toErrorRecord, UserError } from '../errors.js';
@@ -29,6 +30,9 @@ import type { WorkspaceFlags } from './workspace.js';
 
 /** A table of which is told that it is fetched, since that takes a while. */
 const largeBytes = 32 * 1024 * 1024;
+
+/** How many runs one call removes. */
+const mostRemoved = 1000;
 
 /** A server's home; runs are run there. */
 export class RemoteWorkspace implements Workspace {
@@ -180,6 +184,17 @@ export class RemoteWorkspace implements Workspace {
     return fromRun((await this.#client.cancelRun({ runId, reason: 'simmer cancel' })).run);
   }
 
+  async remove(runs: readonly RunSummary[], dryRun: boolean) {
+    const ids = runs.map(({ runId }) => runId);
+    // What several runs share alone goes with the last of them: one call says what all would take along.
+    const size = dryRun ? Math.max(1, ids.length) : mostRemoved;
+    const parts: Removal[] = [];
+    for (let at = 0; at === 0 || at < ids.length; at += size) {
+      parts.push(fromRemoval(await this.#client.removeRuns({ runIds: ids.slice(at, at + size), dryRun })));
+    }
+    return joined(parts);
+  }
+
   async explainRow({ runId }: RunSummary, rowId: string) {
     return JSON.parse((await this.#client.explainRow({ runId, rowId })).historyJson) as RowHistory;
   }
@@ -279,6 +294,14 @@ export class RemoteWorkspace implements Workspace {
     const follow = (from: number) => this.watch(run, { from });
     return { runId: run.runId, runFolder: run.runFolder, finished, interrupt, follow };
   }
+}
+
+/** What went by several calls. */
+function joined(parts: readonly Removal[]): Removal {
+  const runs = parts.flatMap((part) => part.runs);
+  const reusedBy = new Set(parts.flatMap((part) => part.reusedBy).filter((runId) => !runs.includes(runId)));
+  const artifacts = parts.flatMap((part) => part.artifacts);
+  return { runs, artifacts, bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0), reusedBy: [...reusedBy] };
 }
 
 function outcomeOf(event: Event): RunOutcome | undefined {

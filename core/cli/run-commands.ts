@@ -134,6 +134,7 @@ export function addRunCommands(program: Command, action: CommandAction): void {
       'Removes runs with their logs and reports, the artifacts that no other run has made or reused, and what only they ' +
         'and their stages kept: to go on from, and replies that were paid for. Stages whose artifacts are gone run again where they are ' +
         'asked for again. ' +
+        'A server does it beside runs that go on; here nothing may run meanwhile. ' +
         'Runs are named, or chosen by how they stand, their recipe and their age: those that are all of it, and not under way.',
     )
     .argument('[runs...]', 'runs: their ids, the beginnings of them, or "latest"')
@@ -148,7 +149,7 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .option('--json', 'what went as JSON')
     .addHelpText(
       'after',
-      '\nExamples:\n  simmer remove latest --dry-run\n  simmer remove quickstart-20260101\n  simmer remove --older-than 30d --status failed crashed --dry-run',
+      '\nExamples:\n  simmer remove latest --dry-run\n  simmer remove quickstart-20260101\n  simmer remove --older-than 30d --status failed crashed --dry-run\n  simmer --server host:7070 remove --older-than 30d',
     )
     .action(action(async () => (await import('./commands/remove.js')).remove));
 

@@ -73,6 +73,8 @@ export class ControlClient implements Disposable {
   cancelRun = (request: wire.CancelRunRequest) => this.#unary(this.#client.cancelRun, request, { seconds: 3600 });
   resumeRun = (runId: string, overrides: Readonly<Record<string, string>> = {}) =>
     this.#unary(this.#client.resumeRun, { runId, overrides: { ...overrides } });
+  /** Waits for as long as it takes. */
+  removeRuns = (request: wire.RemoveRunsRequest) => this.#unary(this.#client.removeRuns, request, { seconds: 3600 });
   listArtifacts = (runId: string) => this.#unary(this.#client.listArtifacts, { runId });
   writeReport = (runId: string) => this.#unary(this.#client.writeReport, { runId }, { seconds: 600 });
   /** Reads tables of any size. */

@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import {
   Metadata,
@@ -27,11 +28,12 @@ import { jsonChunks } from './json-chunks.js';
 import type { ServerLimits } from './limits.js';
 import { LogTails } from './log-tails.js';
 import { isAboutRecipe, RecipeSource } from './recipe-source.js';
+import { abandoned, removedMeanwhile, serverStopping } from './refusals.js';
 import { RunAnalyses } from './run-analyses.js';
 import { pageOf } from './run-pages.js';
-import { type ServedRuns, serverStopping } from './served-runs.js';
+import type { ServedRuns } from './served-runs.js';
 import { toStatus } from './status-details.js';
-import { toArtifact, toErrorDetail, toPlugin, toResources, toRun, toStagePreview } from './wire.js';
+import { toArtifact, toErrorDetail, toPlugin, toRemoval, toResources, toRun, toStagePreview } from './wire.js';
 
 /** The most of a stream of bytes that goes into one message. */
 const chunkBytes = 256 * 1024;
@@ -139,6 +141,10 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
       return { run: toRun(await runs.get(runId)) };
     }),
 
+    removeRuns: unary(async ({ runIds, dryRun }: wire.RemoveRunsRequest): Promise<wire.RemoveRunsResponse> => {
+      return toRemoval(await runs.remove(runIds, dryRun));
+    }),
+
     watchRun: streaming(async (call: ServerWritableStream<wire.WatchRunRequest, Buffer>, signal) => {
       if (watchers >= limits.watchers) {
         throw new UserError('too_many_watchers', `${watchers} watchers are here already.`, { kind: 'environment' });
@@ -175,7 +181,9 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
           // Its end may have been written past this process's own log: then the file is ahead of what the tail knows.
           else if (!(await tail.hasMore(position, signal))) break;
         }
-        if (!signal.aborted && !tail.hasEnd) throw stopping.aborted ? serverStopping() : abandoned(basename(runFolder));
+        if (signal.aborted || tail.hasEnd) return;
+        if (stopping.aborted) throw serverStopping();
+        throw existsSync(runFolder) ? abandoned(basename(runFolder)) : removedMeanwhile(basename(runFolder));
       } finally {
         over.abort();
         watchers -= 1;
@@ -255,13 +263,6 @@ function unaryUntil(stopping: AbortSignal) {
         (error: unknown) => isOurs() && callback(toStatus(error)),
       );
     };
-}
-
-function abandoned(runId: string): UserError {
-  return new UserError('run_abandoned', `Run ${runId} has no end, and no process writes it any more.`, {
-    kind: 'runFailed',
-    hint: `It was killed, or its log could not be written. Go on with: simmer resume ${runId}`,
-  });
 }
 
 function streaming<Request, Response>(

@@ -1,6 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { canonicalJson } from '../document/canonical-json.js';
+import type { RunOfHome } from '../engine/run-outcome.js';
+import { UserError } from '../errors.js';
 import { writeFileDurably } from '../files/durable-files.js';
 import type { BudgetChange } from '../recipe/budget.js';
 
@@ -32,6 +35,19 @@ export async function readKeptResume(runFolder: string): Promise<KeptResume | un
     // Mostly it is not there. One that was damaged keeps no server from starting.
     return undefined;
   }
+}
+
+/**
+ * A resume that is sent again, since its answer was lost, is no other one.
+ * @throws UserError `budget_not_changed` where it is another
+ */
+export async function refuseOtherChange({ runId, runFolder }: RunOfHome, change: BudgetChange): Promise<void> {
+  const asked = (await readKeptResume(runFolder))?.budgetChange;
+  if (canonicalJson({ ...asked, ...change }) === canonicalJson(asked ?? {})) return;
+  throw new UserError('budget_not_changed', `Run ${runId} waits or runs already: its budget stays as it is.`, {
+    kind: 'environment',
+    hint: 'Cancel it first, which keeps all that is paid for, and resume it with the new budget.',
+  });
 }
 
 function fileIn(runFolder: string): string {

@@ -16,6 +16,8 @@ export interface ServerLimits {
   readonly analyses: number;
   /** Calls that wait for that; more are refused. @default 20 */
   readonly waitingAnalyses: number;
+  /** Calls that wait to remove runs, one after the other; more are refused. @default 20 */
+  readonly waitingRemovals: number;
   /** Recipes that are checked and planned at a time; the next wait their turn. @default 2 */
   readonly plans: number;
   /** Recipes that wait for that; more are refused. @default 200 */
@@ -43,6 +45,7 @@ export const defaultLimits: ServerLimits = {
   watchers: 1024,
   analyses: 2,
   waitingAnalyses: 20,
+  waitingRemovals: 20,
   plans: 2,
   waitingPlans: 200,
   callsPerSecond: 200,

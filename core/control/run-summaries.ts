@@ -34,6 +34,13 @@ export class RunSummaries {
     return summaryOf(known.state, runFolder, wasHeld, known.planned);
   };
 
+  /** Of a run that was removed nothing is kept. */
+  forget(runFolder: string): void {
+    const file = eventsFile(runFolder);
+    this.#known.delete(file);
+    this.#completed.delete(file);
+  }
+
   async #completedRun(runFolder: string): Promise<RunSummary | undefined> {
     const file = eventsFile(runFolder);
     if (this.#known.has(file)) return undefined;

@@ -2,10 +2,12 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { filter, firstValueFrom, fromEvent, Subject, takeUntil } from 'rxjs';
+import { Holds } from '../artifacts/holds.js';
 import type { Settings } from '../config/settings.js';
 import { createRunManager } from '../container/create-run-manager.js';
 import { canonicalJson } from '../document/canonical-json.js';
 import { appendEnding } from '../engine/append-ending.js';
+import type { Removal } from '../engine/past-runs/remove-runs.js';
 import { eventsFile, readPlan } from '../engine/run-folder.js';
 import { isHeld } from '../engine/run-history.js';
 import type { ResumeOptions, RunManager } from '../engine/run-manager.js';
@@ -18,11 +20,14 @@ import { PluginCatalog } from '../plugin/catalog.js';
 import { processMachine } from '../plugin/process/process-machine.js';
 import type { BudgetChange } from '../recipe/budget.js';
 import type { Plan } from '../recipe/plan.js';
-import { keepResume, readKeptResume } from './kept-resume.js';
+import { keepResume, refuseOtherChange } from './kept-resume.js';
 import type { ServerLimits } from './limits.js';
 import type { PlannedRecipe } from './recipe-source.js';
+import { runInHand, runsElsewhere, serverStopping } from './refusals.js';
+import { RequestedRuns, type RunRequest } from './requested-runs.js';
 import { indexRuns } from './run-index.js';
 import { ended, oneLine, tellSlowStop } from './run-news.js';
+import { RunRemovals } from './run-removals.js';
 import { RunSummaries } from './run-summaries.js';
 import { SlotQueue } from './slot-queue.js';
 import type { ServedRun } from './wire.js';
@@ -54,10 +59,12 @@ interface Active {
 /** The runs that a server has in hand: it queues them, runs them, and takes them up again after it was killed. */
 export class ServedRuns {
   readonly queue: SlotQueue;
-  readonly #options: ServedRunsOptions;
+  readonly #options: ServedRunsOptions & { readonly holds: Holds };
   readonly #manager: RunManager;
-  /** Request id to its run, also of calls that are still at it. */
-  readonly #requests = new Map<string, { readonly digest: string; readonly runId: Promise<string> }>();
+  readonly #removals: RunRemovals;
+  /** What runs find in the cache that wait or run, by their ids. */
+  readonly #made = new Map<string, Disposable>();
+  readonly #requested = new RequestedRuns();
   /** Runs whose slots are taken. */
   readonly #active = new Map<string, Active>();
   /** Runs that are being canceled: who asks for the same meanwhile gets the same answer. */
@@ -73,19 +80,27 @@ export class ServedRuns {
   #takingUp: Promise<void> = Promise.resolve();
   #isStopping = false;
 
-  private constructor(options: ServedRunsOptions, manager: RunManager) {
+  private constructor(options: ServedRunsOptions & { readonly holds: Holds }, manager: RunManager) {
     this.#options = options;
     this.#manager = manager;
     this.queue = new SlotQueue(options.settings.resources);
+    this.#removals = new RunRemovals(options, {
+      list: () => this.#manager.list(this.#summaries.summarize),
+      refuseInHand: (runId) => this.#refuseInHand(runId),
+      forget: ({ runId, runFolder }) => {
+        this.#summaries.forget(runFolder);
+        this.#requested.forget(runId);
+      },
+    });
   }
 
   /** Reads which requests there were. What a former server left without an end waits for `takeUp`. */
   static async open(options: ServedRunsOptions): Promise<ServedRuns> {
     const catalog = new PluginCatalog({ baseFolder: process.cwd() });
-    const runs = new ServedRuns(options, await createRunManager({ ...options, catalog }));
+    const held = { ...options, holds: new Holds() };
+    const runs = new ServedRuns(held, await createRunManager({ ...held, catalog }));
     for (const { runId, request, resume, lastSequence, end } of await indexRuns(options.settings.home)) {
-      if (request !== undefined)
-        runs.#requests.set(request.id, { digest: request.digest, runId: Promise.resolve(runId) });
+      if (request !== undefined) runs.#requested.add(request, Promise.resolve(runId));
       if (request === undefined && resume === undefined) continue;
       const isWaiting = resume?.lastSequence === lastSequence;
       if (end === undefined || end.reason === stoppedByServer || isWaiting)
@@ -103,30 +118,25 @@ export class ServedRuns {
         );
       }
     })();
+    // What these runs find in the cache is held from now on.
+    void this.#takingUp.then(() => this.#removals.finish());
     return this.#takingUp;
   }
 
   /**
    * A new run in the queue, durable; or the one that the same request made before.
-   * @param digest what is asked for, in short @param plan called only where the request is new
+   * @param plan called only where the request is new
    * @throws UserError `request_id_reused`, `queue_full`, and what is wrong with the recipe or the machine
    */
   async create(
-    request: { readonly id: string; readonly digest: string },
+    request: RunRequest,
     plan: () => Promise<PlannedRecipe>,
   ): Promise<{ readonly runId: string; readonly isNew: boolean }> {
-    const known = this.#requests.get(request.id);
-    if (known !== undefined) {
-      if (known.digest === request.digest) return { runId: await known.runId, isNew: false };
-      throw new UserError('request_id_reused', `The request id ${JSON.stringify(request.id)} was another request's.`, {
-        hint: 'Make a new id for each run; the same id is for asking again after no answer came.',
-      });
-    }
+    const known = this.#requested.find(request);
+    if (known !== undefined) return { runId: await known, isNew: false };
     this.#refuseWhereFull();
     const runId = this.#create(request, plan);
-    this.#requests.set(request.id, { digest: request.digest, runId });
-    // A request that was refused may be mended and sent again.
-    runId.catch(() => this.#requests.delete(request.id));
+    this.#requested.add(request, runId);
     return { runId: await runId, isNew: true };
   }
 
@@ -135,7 +145,7 @@ export class ServedRuns {
    * @throws UserError `run_locked`, `queue_full`; `budget_not_changed` where the run is in the queue with another change
    */
   resume(runId: string, budgetChange: BudgetChange = {}): Promise<void> {
-    const before = this.#resumes.get(runId)?.catch(() => undefined) ?? this.#takingUp;
+    const before = this.#removals.of(runId) ?? this.#resumes.get(runId)?.catch(() => undefined) ?? this.#takingUp;
     const resume = before
       .then(() => this.#resume(runId, budgetChange))
       .finally(() => {
@@ -157,6 +167,15 @@ export class ServedRuns {
     });
     this.#cancels.set(runId, cancel);
     return cancel;
+  }
+
+  /**
+   * Removes runs that have ended and all that no other run has, or says what would go. Ids of no run are passed over.
+   * @throws UserError `run_locked`, `runs_under_way`, `too_many_runs`, `too_many_removals`
+   */
+  async remove(runIds: readonly string[], dryRun: boolean): Promise<Removal> {
+    await this.#takingUp;
+    return this.#removals.remove(runIds, dryRun);
   }
 
   /**
@@ -228,9 +247,10 @@ export class ServedRuns {
       return active.gone;
     });
     await Promise.all(gone);
+    await this.#removals.ended();
   }
 
-  async #create(request: { readonly id: string; readonly digest: string }, plan: () => Promise<PlannedRecipe>) {
+  async #create(request: RunRequest, plan: () => Promise<PlannedRecipe>) {
     const planned = await plan();
     if (this.#isStopping) throw serverStopping();
     const manager = await createRunManager({ ...this.#options, catalog: planned.catalog });
@@ -241,7 +261,7 @@ export class ServedRuns {
 
   async #resume(runId: string, budgetChange: BudgetChange): Promise<void> {
     const { status, runFolder, events } = await this.get(runId);
-    if (this.queue.has(runId)) return await refuseOtherChange(runId, runFolder, budgetChange);
+    if (this.queue.has(runId)) return await refuseOtherChange({ runId, runFolder }, budgetChange);
     if (status === 'completed') return;
     if (await isHeld(runFolder)) throw runsElsewhere(runId);
     this.#refuseWhereFull();
@@ -253,9 +273,13 @@ export class ServedRuns {
     const { runFolder } = await this.find(runId);
     const plan = await readPlan(runFolder);
     const manager = await managerFor(plan, this.#options);
-    const hits = (await manager.preview(plan)).filter((stage) => stage.cache === 'hit').map((stage) => stage.stage);
-    if (this.queue.has(runId)) return;
-    const claim = claimOf(plan, new Set(hits));
+    const made = await manager.holdMade(plan);
+    if (this.queue.has(runId)) {
+      made[Symbol.dispose]();
+      return;
+    }
+    this.#made.set(runId, made);
+    const claim = claimOf(plan, made.stages);
     this.queue.enqueue(runId, claim, () => {
       const capacity = this.queue.claimOf(runId) ?? claim;
       this.#start(runId, runFolder, manager, { capacity, budgetChange });
@@ -281,6 +305,7 @@ export class ServedRuns {
         );
       } finally {
         this.#active.delete(runId);
+        this.#letGoOfMade(runId);
         this.queue.release(runId);
         this.#released$.next(runId);
       }
@@ -293,8 +318,10 @@ export class ServedRuns {
     await this.#takingUp;
     // It would go on in spite of this.
     await this.#resumes.get(runId)?.catch(() => undefined);
+    await this.#removals.of(runId);
     const { status, runFolder } = await this.get(runId);
     if (this.queue.withdraw(runId)) {
+      this.#letGoOfMade(runId);
       await appendEnding(runId, runFolder, { type: 'run.interrupted', data: { reason } });
       return;
     }
@@ -320,6 +347,18 @@ export class ServedRuns {
     );
   }
 
+  #letGoOfMade(runId: string): void {
+    this.#made.get(runId)?.[Symbol.dispose]();
+    this.#made.delete(runId);
+    void this.#removals.finish();
+  }
+
+  /** @throws UserError `run_locked`, `server_stopping` */
+  #refuseInHand(runId: string): void {
+    if (this.#isStopping) throw serverStopping();
+    if (this.queue.has(runId) || this.#resumes.has(runId) || this.#cancels.has(runId)) throw runInHand(runId);
+  }
+
   #refuseWhereFull(): void {
     const { queuedRuns } = this.#options.limits;
     if (this.queue.waiting.length < queuedRuns) return;
@@ -336,14 +375,6 @@ export class ServedRuns {
   }
 }
 
-/** What a call is told that a server has no time for any more: the client may make it again, once there is one. */
-export function serverStopping(): UserError {
-  return new UserError('server_stopping', 'The server is being stopped.', {
-    kind: 'environment',
-    hint: 'What runs goes on when it is started again.',
-  });
-}
-
 /** The most that any stage takes that has work to do: with it, the run can always go on. */
 function claimOf(plan: Plan, done: ReadonlySet<string>): Capacity {
   const demands = scheduledStages(plan)
@@ -357,21 +388,4 @@ function claimOf(plan: Plan, done: ReadonlySet<string>): Capacity {
 function managerFor(plan: Plan, options: ServedRunsOptions): Promise<RunManager> {
   const { settings, log } = options;
   return createRunManager({ ...options, catalog: PluginCatalog.ofPlan(plan, processMachine(settings, log)) });
-}
-
-/** A resume that is sent again, since its answer was lost, is no other one. */
-async function refuseOtherChange(runId: string, runFolder: string, change: BudgetChange): Promise<void> {
-  const asked = (await readKeptResume(runFolder))?.budgetChange;
-  if (canonicalJson({ ...asked, ...change }) === canonicalJson(asked ?? {})) return;
-  throw new UserError('budget_not_changed', `Run ${runId} waits or runs already: its budget stays as it is.`, {
-    kind: 'environment',
-    hint: 'Cancel it first, which keeps all that is paid for, and resume it with the new budget.',
-  });
-}
-
-function runsElsewhere(runId: string): UserError {
-  return new UserError('run_locked', `Run ${runId} is run by another process, not by this server.`, {
-    kind: 'environment',
-    hint: `Stop it on its machine: simmer cancel ${runId}`,
-  });
 }

@@ -32,6 +32,7 @@ const codes: Readonly<Record<string, status>> = {
   too_many_watchers: status.RESOURCE_EXHAUSTED,
   too_many_analyses: status.RESOURCE_EXHAUSTED,
   too_many_plans: status.RESOURCE_EXHAUSTED,
+  too_many_removals: status.RESOURCE_EXHAUSTED,
   server_stopping: status.UNAVAILABLE,
 };
 

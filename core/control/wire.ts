@@ -1,4 +1,5 @@
 import type { ArtifactType } from '../artifacts/artifact.js';
+import type { Removal } from '../engine/past-runs/remove-runs.js';
 import type { RunArtifact } from '../engine/past-runs/run-artifacts.js';
 import type { RunSummary, StagePreview } from '../engine/run-outcome.js';
 import type { Capacity } from '../engine/scheduler.js';
@@ -88,6 +89,7 @@ export function toRun(run: ServedRun): wire.Run {
       run.queue === undefined
         ? undefined
         : { position: run.queue.position, claim: toResources(run.queue.claim), waitsFor: [...run.queue.waitsFor] },
+    lastEventAt: run.lastEventAt === undefined ? undefined : new Date(run.lastEventAt),
   };
 }
 
@@ -100,11 +102,20 @@ export function fromRun(run: wire.Run | undefined): RunSummary {
     status: statuses.name(run.status) ?? 'crashed',
     startedAt: run.createdAt.toISOString(),
     ...(run.endedAt === undefined ? {} : { endedAt: run.endedAt.toISOString() }),
+    ...(run.lastEventAt === undefined ? {} : { lastEventAt: run.lastEventAt.toISOString() }),
     runFolder: run.folder,
     events: Number(run.lastSequence),
     stagesDone: run.stagesDone,
     stagesTotal: run.stagesTotal,
   };
+}
+
+export function toRemoval({ runs, artifacts, bytes, reusedBy }: Removal): wire.RemoveRunsResponse {
+  return { runIds: [...runs], artifactIds: [...artifacts], bytes: BigInt(bytes), reusedByRunIds: [...reusedBy] };
+}
+
+export function fromRemoval({ runIds, artifactIds, bytes, reusedByRunIds }: wire.RemoveRunsResponse): Removal {
+  return { runs: runIds, artifacts: artifactIds, bytes: Number(bytes), reusedBy: reusedByRunIds };
 }
 
 export function toStagePreview({ stage, key, cache }: StagePreview): wire.StagePreview {

@@ -106,7 +106,6 @@ describe('a command that acts on this machine', () => {
   it.each([
     ['inspect', ['inspect', 'small.yaml', '--stage', 'tuned']],
     ['doctor', ['doctor']],
-    ['remove', ['remove', 'latest']],
     ['plan --calibration', ['plan', '--calibration']],
   ])('refuses a server, however it is named: %s', async (command, args) => {
     for (const [given, env] of [

@@ -182,6 +182,14 @@ describe('the Python client', () => {
       expect((came.watch as readonly unknown[]).at(-1)).toMatchObject(ending);
     });
 
+    it('removes a run that has ended, once', () => {
+      const { id } = came.cancel_run as { readonly id: string };
+      const removal = { run_ids: [id], artifact_ids: [], bytes: 0, reused_by: [] };
+      expect([came.remove_rehearsed, came.remove_runs]).toEqual([removal, removal]);
+      expect(came.remove_again).toEqual({ ...removal, run_ids: [] });
+      expect(came.get_removed_run).toEqual({ code: 'run_not_found' });
+    });
+
     it('reads files that a run made, or ranges of them, and its report', () => {
       expect(came.list_artifacts).toContainEqual(expect.objectContaining({ stage: 'hard', output: 'attempts' }));
       expect([came.read_beginning, came.read_end]).toEqual([['PAR1'], ['PAR1']]);

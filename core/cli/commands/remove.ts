@@ -1,11 +1,10 @@
 import { duration } from '../../config/duration.js';
 import { chooseRuns, type RunChoice } from '../../engine/past-runs/choose-runs.js';
-import { type Removal, removeRuns } from '../../engine/past-runs/remove-runs.js';
+import type { Removal } from '../../engine/past-runs/remove-runs.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { formatBytes, formatCount } from '../../figures.js';
-import { LocalWorkspace } from '../local-workspace.js';
-import { refuseServer, serverOf } from '../open-workspace.js';
+import { openWorkspace } from '../open-workspace.js';
 import { writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 
@@ -18,14 +17,13 @@ interface RemoveFlags extends WorkspaceFlags {
 
 /** `simmer remove`: runs, and what only they have. */
 export async function remove(names: readonly string[], flags: RemoveFlags): Promise<number> {
-  refuseServer('remove', serverOf(flags));
   const choice = choiceOf(flags);
   if ((names.length === 0) === (choice === undefined)) {
     throw new UserError('which_runs', 'Runs are named, or chosen by what they have in common: one of both.', {
       hint: 'simmer remove RUN, or: simmer remove --older-than 30d --status failed --recipe NAME --dry-run',
     });
   }
-  await using workspace = await LocalWorkspace.open(flags);
+  await using workspace = await openWorkspace(flags);
   const runs = await workspace.runs();
   const found = new Map<string, RunSummary>();
   for (const run of choice === undefined ? [] : chooseRuns(runs, choice, new Date())) found.set(run.runId, run);
@@ -35,8 +33,7 @@ export async function remove(names: readonly string[], flags: RemoveFlags): Prom
     found.set(run.runId, run);
   }
   const { dryRun = false } = flags;
-  const options = { store: await workspace.store(), dryRun };
-  const removal = await removeRuns([...found.values()], options);
+  const removal = await workspace.remove([...found.values()], dryRun);
   if (flags.json) await writeJson(removal);
   else await writeLine(removalLines(removal, dryRun).join('\n'));
   return exitCodes.ok;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from simmer_client.types import (
     Gap,
     PlannedStage,
     Plugin,
+    Removal,
     Report,
     Run,
     Server,
@@ -36,6 +37,7 @@ from simmer_client.types import (
     planned_stages_of,
     plugin_of,
     recipe_message,
+    removal_of,
     run_of,
     server_of,
     texts_of,
@@ -48,7 +50,8 @@ _NO_VALUES: Mapping[str, Value] = {}
 class AsyncClient:
     """The calls of one server, for one event loop. Close it, or use it with `async with`.
 
-    call_seconds: how long a call may take before it fails with "deadline_exceeded"; not of `cancel_run` and streams.
+    call_seconds: how long a call may take before it fails with "deadline_exceeded"; not of `cancel_run`,
+        `remove_runs` and streams.
     reading_seconds: the same for `write_report`, `explain_row` and `diff_evaluations`, which read whole tables.
     """
 
@@ -193,6 +196,17 @@ class AsyncClient:
         """
         request = pb.ResumeRunRequest(run_id=_id_of(run), overrides=texts_of("override", overrides or {}))
         return run_of((await self._call(self._stub.ResumeRun, request)).run)
+
+    async def remove_runs(self, runs: Iterable[Run | str], *, dry_run: bool = False) -> Removal:
+        """Removes runs that have ended, with the artifacts that no other run has, and waits until they are gone.
+
+        runs: at most 1,000, but for a dry run; those that are none (any more) are passed over. dry_run: only says what
+        would go.
+        Raises SimmerError "run_locked" where one waits or runs, and "runs_under_way" while a process other than the
+        server runs one of its home; nothing is removed then. "too_many_removals" while others wait: try again.
+        """
+        request = pb.RemoveRunsRequest(run_ids=[_id_of(run) for run in runs], dry_run=dry_run)
+        return removal_of(await self._call(self._stub.RemoveRuns, request, timeout=None))
 
     async def watch(self, run: Run | str, from_sequence: int = 1) -> AsyncIterator[Event]:
         """Every event of a run until it ends, each once and in order, also where the connection breaks meanwhile."""

@@ -140,6 +140,19 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class Removal:
+    """What went with runs, or would go."""
+
+    run_ids: tuple[str, ...]
+    #: Ids of artifacts that no other run had made or reused.
+    artifact_ids: tuple[str, ...]
+    #: What these artifacts took.
+    bytes: int
+    #: Ids of other runs that reused stages of these: their reports, written again, cannot tell how those were made.
+    reused_by: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Report:
     """The report of a run, as it was written last."""
 
@@ -258,6 +271,11 @@ def artifact_of(message: pb.Artifact) -> Artifact:
     """An artifact off the wire."""
     files = tuple(ArtifactFile(file.path, file.size, file.sha256) for file in message.files)
     return Artifact(message.artifact_id, message.type, message.stage, message.output, files)
+
+
+def removal_of(message: pb.RemoveRunsResponse) -> Removal:
+    """A removal off the wire."""
+    return Removal(tuple(message.run_ids), tuple(message.artifact_ids), message.bytes, tuple(message.reused_by_run_ids))
 
 
 def plugin_of(message: pb.Plugin) -> Plugin:

@@ -65,10 +65,14 @@ def calls_of_artifacts(client: Client, run: str) -> Calls:
 
 
 def calls_of_endless(run: Run) -> Calls:
-    """As the former; the run is stopped."""
+    """As the former; the run is stopped, and removed."""
     return {
         "cancel_run": lambda client: client.cancel_run(run, "enough of it"),
         "watch": lambda client: client.watch(run),
+        "remove_rehearsed": lambda client: client.remove_runs([run], dry_run=True),
+        "remove_runs": lambda client: client.remove_runs([run, "nobody"]),
+        "remove_again": lambda client: client.remove_runs([run.id]),
+        "get_removed_run": lambda client: client.get_run(run),
     }
 
 
