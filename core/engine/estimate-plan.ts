@@ -26,7 +26,7 @@ export interface StageForecast extends WorkEstimate {
   readonly memoryBytes?: number;
   /** Whether one accelerator has what it takes; absent where that is not known. */
   readonly fits?: boolean;
-  /** In an earlier run of the recipe, whatever its options were then. */
+  /** In an earlier run of the recipe: one with the same options, where there is one. */
   readonly lastTook?: LastTime;
 }
 

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { ArtifactStore } from '../artifacts/artifact-store.js';
-import { definePlugin, defineStage } from '../plugin/define.js';
+import { definePlugin, defineStage, input } from '../plugin/define.js';
 import { RunHarness } from '../testing/run-harness.js';
 import { lastTimes } from './last-times.js';
 import { eventsFile } from './run-folder.js';
@@ -17,7 +17,15 @@ const say = defineStage({
     return { report: await artifacts.writeReport(options.text) };
   },
 });
-const plugin = definePlugin({ name: 'test', version: '1.0.0', apiVersion: 1, stages: { say, tell: say } });
+const repeat = defineStage({
+  description: '',
+  options: z.strictObject({}),
+  inputs: { report: input('report', '') },
+  outputs: { report: { type: 'report', description: '' } },
+  run: async ({ artifacts, inputs }) => ({ report: await artifacts.writeReport(inputs.report.uri) }),
+});
+const stages = { say, tell: say, repeat };
+const plugin = definePlugin({ name: 'test', version: '1.0.0', apiVersion: 1, stages });
 
 let harness: RunHarness;
 let store: ArtifactStore;
@@ -43,12 +51,51 @@ async function runsOf(stages: Stages, names = Object.keys(stages)): Promise<Read
 }
 
 describe('how long stages took', () => {
-  it('is told of the last run that did each, whatever its options were', async () => {
+  it('is told of the last run that did each, whatever its options were, where none had the same', async () => {
     const { runId: first } = await harness.run(recipe({ a: { text: 'one' }, b: { text: 'two' } }));
     // What is reused took nothing, and says nothing.
     const { runId: second } = await harness.run(recipe({ a: { text: 'three' }, b: { text: 'two' } }));
     expect(await runsOf({ a: { text: 'new' }, b: { text: 'new' } })).toEqual({ a: second, b: first });
     expect(await runsOf({ a: { text: 'new' }, b: { text: 'new' } }, ['b'])).toEqual({ b: first });
+  });
+
+  it('is told of one that had the same to do, also where later ones had not', async () => {
+    const all = { a: { text: 'one' }, b: { text: 'two' } };
+    const { runId: first } = await harness.run(recipe(all));
+    for (const text of ['three', 'four', 'five', 'six']) await harness.run(recipe({ a: { text } }));
+    const { runId: last } = await harness.run(recipe({ a: { text: 'seven' } }));
+    expect(await runsOf(all)).toEqual({ a: first, b: first });
+    const times = await lastTimes(
+      await harness.plan(recipe({ a: { text: 'new' }, b: { text: 'two' } })),
+      ['a', 'b'],
+      store,
+    );
+    expect(times.get('a')).toMatchObject({ runId: last, isSameWork: false });
+    expect(times.get('b')).toMatchObject({ runId: first, isSameWork: true });
+  });
+
+  it('is not that of the same work where a stage before it had other options', async () => {
+    const chain = (text: string) =>
+      JSON.stringify({
+        name: 'talk',
+        stages: {
+          a: { uses: 'test/say', with: { text } },
+          b: { uses: 'test/repeat', with: { report: `\${{ stages.a.report }}` } },
+        },
+      });
+    const { runId } = await harness.run(chain('one'));
+    const isSame = async (text: string) => {
+      const times = await lastTimes(await harness.plan(chain(text)), ['a', 'b'], store);
+      return [...times].map(([stage, last]) => [stage, last.runId, last.isSameWork]);
+    };
+    expect(await isSame('two')).toEqual([
+      ['a', runId, false],
+      ['b', runId, false],
+    ]);
+    expect(await isSame('one')).toEqual([
+      ['a', runId, true],
+      ['b', runId, true],
+    ]);
   });
 
   it('is not told of other recipes, of other stages of the name, or of what failed', async () => {

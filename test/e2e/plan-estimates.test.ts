@@ -39,8 +39,15 @@ it('says how long each stage took in the last run of the recipe, and what that w
   expect((await simmer(changed, { cwd: folder })).stdout).not.toContain('last took');
   await simmer(['run', 'small.yaml'], { cwd: folder });
   const { stdout } = await simmer(changed, { cwd: folder });
-  expect(stdout).toMatch(/1 +problems +curation\/generate-problems +miss +\d+\.\ds +1 core/);
+  expect(stdout).toMatch(/1 +problems +curation\/generate-problems +miss +\d+\.\ds\* +1 core/);
   expect(stdout).toMatch(/last took: in small-\d{8}-\d{6}-[0-9a-f]{4}; \d+\.\ds one after the other/);
+  expect(stdout).toMatch(/\n\* with other options than now: small-\S+\n/);
+
+  await simmer(['run', ...changed.slice(1)], { cwd: folder });
+  await rm(join(folder, '.simmer/cache'), { recursive: true });
+  expect((await simmer(['plan', 'small.yaml'], { cwd: folder })).stdout).not.toContain('*');
+  const { stdout: other } = await simmer([...changed.slice(0, -1), 'stages.problems.with.count=7'], { cwd: folder });
+  expect(other).toMatch(/\* with other options than now: small-\S+ --set stages\.problems\.with\.count=6\n/);
 });
 
 it('says what is answered already, of a stage that stopped midway and of one with more rows', async () => {

@@ -96,8 +96,9 @@ function planLines(
   ];
 }
 
+/** Marked where the stage had something else to do then, as far as the server says. */
 function timeText(last: LastTime | undefined): string {
-  return last === undefined ? '' : formatDuration(last.seconds);
+  return last === undefined ? '' : `${formatDuration(last.seconds)}${last.isSameWork === false ? '*' : ''}`;
 }
 
 /** Where the times are from. */
@@ -105,7 +106,14 @@ function lastTimeLines(times: readonly LastTime[], colors: Colors): readonly str
   if (times.length === 0) return [];
   const runs = [...new Set(times.map(({ runId }) => runId))];
   const seconds = times.reduce((sum, time) => sum + time.seconds, 0);
-  return [colors.dim(`last took: in ${runs.join(', ')}; ${formatDuration(seconds)} one after the other`)];
+  const others = new Map(
+    times.flatMap(({ isSameWork, runId, changes }) => (isSameWork === false ? [[runId, changes]] : [])),
+  );
+  const told = [...others].map(([runId, changes = []]) => `${runId}${changes.map((change) => ` ${change}`).join('')}`);
+  return [
+    colors.dim(`last took: in ${runs.join(', ')}; ${formatDuration(seconds)} one after the other`),
+    ...(told.length === 0 ? [] : [colors.dim(`* with other options than now: ${told.join(', ')}`)]),
+  ];
 }
 
 function paramLines(plan: Plan, colors: Colors): readonly string[] {
