@@ -49,13 +49,24 @@ describe('runs side by side', () => {
   it('have a line each where they are many', () => {
     const runs = Array.from({ length: 9 }, (_, index) => run(index + 1));
     expect(lines(runs).slice(10, 13)).toEqual([
-      '   tuned loss  m.accuracy@64',
-      '1  0.3333      10.0% [0.0%, 100.0%]',
-      '2  0.6667      20.0% [0.0%, 100.0%]',
+      '               tuned loss  m.accuracy@64',
+      '1  rate=0.001  0.3333      10.0% [0.0%, 100.0%]',
+      '2  rate=0.002  0.6667      20.0% [0.0%, 100.0%]',
     ]);
     expect(lines(runs)).toHaveLength(9 + 1 + 1 + 9);
     expect(lines(runs, 30).filter((line) => line.includes('tuned loss'))).toHaveLength(1);
     expect(lines(runs, 30).filter((line) => line.includes('m.accuracy'))).toHaveLength(1);
+  });
+
+  it('have their numbers alone where what is their own is long', () => {
+    const runs = Array.from({ length: 12 }, (_, index) =>
+      run(index + 1, { differs: { 'params.prompt': 'x'.repeat(40) } }),
+    );
+    expect(lines(runs).slice(13, 16)).toEqual([
+      '    tuned loss  m.accuracy@64',
+      '1   0.3333      10.0% [0.0%, 100.0%]',
+      '2   0.6667      20.0% [0.0%, 100.0%]',
+    ]);
   });
 
   it('are told where there is nothing that was measured', () => {

@@ -20,7 +20,7 @@ const gap = 2;
 
 /**
  * Which runs, then what they came to: a column for each, as many beside each other as the terminal is wide; of runs that
- * would take more than two such tables, as those of a sweep, a line for each.
+ * would take more than two such tables, as those of a sweep, a line for each, with what is its own.
  */
 export function comparisonLines(runs: readonly ComparedRun[], isShown: IsShown, shape: Shape): readonly string[] {
   const legend = runs.map((run, index) => [
@@ -32,7 +32,8 @@ export function comparisonLines(runs: readonly ComparedRun[], isShown: IsShown, 
     differencesText(run.differs),
   ]);
   const cells = runs.map((run) => cellsOf(run, isShown, { loss: numberText, metric: metricText }));
-  return [...tableLines(legend, { right: [0, 3, 4], width: shape.width }), ...figureLines(cells, shape)];
+  const own = runs.map(({ differs }) => differencesText(differs));
+  return [...tableLines(legend, { right: [0, 3, 4], width: shape.width }), ...figureLines(cells, own, shape)];
 }
 
 /** Groups of runs in place of runs; figures are means, with the standard deviation where there are several. */
@@ -53,7 +54,8 @@ export function groupLines(groups: readonly RunGroup[], isShown: IsShown, shape:
       metric: (spread: RunGroup['metrics'][string]) => text(spread, textOf(spread.unit)),
     });
   });
-  return [...tableLines(legend, { right: [0], width: shape.width }), ...figureLines(cells, shape)];
+  const own = groups.map(({ differs }) => differencesText(differs));
+  return [...tableLines(legend, { right: [0], width: shape.width }), ...figureLines(cells, own, shape)];
 }
 
 function differencesText(differs: ComparedRun['differs']): string {
@@ -65,7 +67,8 @@ function differencesText(differs: ComparedRun['differs']): string {
     .join(' ');
 }
 
-function figureLines(cells: readonly Cells[], { colors, width }: Shape): readonly string[] {
+/** @param own what each run has that others have not */
+function figureLines(cells: readonly Cells[], own: readonly string[], { colors, width }: Shape): readonly string[] {
   const figures = figuresOf(cells);
   if (figures.length === 0) return [];
   const lines: string[] = [];
@@ -75,7 +78,7 @@ function figureLines(cells: readonly Cells[], { colors, width }: Shape): readonl
     byRun.length <= 2
       ? byRun
       : blocksOf(
-          turned(figures, numbers),
+          turned(figures, rowLabels(numbers, own, width)),
           figures.map(({ label }) => label),
           width,
         );
@@ -110,9 +113,19 @@ function blocksOf(
   }));
 }
 
+/** The most of a line's width that says which run it is. */
+const labelShare = 0.4;
+
+/** The numbers of runs, with what is their own where that leaves room for figures. */
+function rowLabels(numbers: readonly string[], own: readonly string[], width: number): readonly string[] {
+  const longest = Math.max(...numbers.map(({ length }) => length));
+  const labels = numbers.map((number, index) => `${number.padStart(longest)}  ${own[index] ?? ''}`.trimEnd());
+  return Math.max(...labels.map(({ length }) => length)) <= labelShare * width ? labels : numbers;
+}
+
 /** Runs as rows, and figures as columns. */
-function turned(figures: readonly Figure[], numbers: readonly string[]): readonly Figure[] {
-  return numbers.map((label, run) => ({ label, cells: figures.map(({ cells }) => cells[run] ?? nothing) }));
+function turned(figures: readonly Figure[], labels: readonly string[]): readonly Figure[] {
+  return labels.map((label, run) => ({ label, cells: figures.map(({ cells }) => cells[run] ?? nothing) }));
 }
 
 interface Figure {
