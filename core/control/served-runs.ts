@@ -5,7 +5,6 @@ import { filter, firstValueFrom, fromEvent, Subject, takeUntil } from 'rxjs';
 import { Holds } from '../artifacts/holds.js';
 import type { Settings } from '../config/settings.js';
 import { createRunManager } from '../container/create-run-manager.js';
-import { canonicalJson } from '../document/canonical-json.js';
 import { appendEnding } from '../engine/append-ending.js';
 import type { Removal } from '../engine/past-runs/remove-runs.js';
 import { eventsFile, readPlan } from '../engine/run-folder.js';

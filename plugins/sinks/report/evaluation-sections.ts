@@ -1,7 +1,7 @@
 import { formatCount, formatShare } from 'simmerkit';
 import { type AccuracyTable, signedPoints } from '../accuracy-table.js';
 import { accuracyChart, isThinking, waitsChart } from './charts/accuracy-chart.js';
-import { methodColor, methodsOf, modelColor } from './charts/draw.js';
+import { methodClass, methodsOf, modelClass } from './charts/draw.js';
 import { methodsChart } from './charts/methods-chart.js';
 import {
   byMaximum,
@@ -61,7 +61,7 @@ function limitOf(run: ComparedRun): string {
 }
 
 function keys(report: ComparisonReport): Markup {
-  return html`${comparedModels(report).map((model) => html`<span class="key" style="--color:${modelColor(report, model)}">${model}</span>`)}`;
+  return html`${comparedModels(report).map((model) => html`<span class="key ${modelClass(report, model)}">${model}</span>`)}`;
 }
 
 /** Accuracy against thinking: of budget forcing, and of every method beside it. */
@@ -103,7 +103,7 @@ function publishedSection(report: ComparisonReport): Markup {
 function methodKeys(report: ComparisonReport, shown: readonly { readonly method: string }[]): Markup {
   const methods = methodsOf(report);
   const used = methods.filter((method) => shown.some((one) => one.method === method));
-  return html`${used.map((method) => html`<span class="key" style="--color:${methodColor(method, methods)}">${method === 'none' ? 'nothing forced' : method}</span>`)}`;
+  return html`${used.map((method) => html`<span class="key ${methodClass(method, methods)}">${method === 'none' ? 'nothing forced' : method}</span>`)}`;
 }
 
 function runsTable(runs: readonly ComparedRun[]): Markup {

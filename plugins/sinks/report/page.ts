@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { formatBytes, formatCount, formatDuration, formatShare, inStageOrder } from 'simmerkit';
 import { type AccuracyTable, accuracyTable } from '../accuracy-table.js';
+import { colorRules } from './charts/draw.js';
 import { funnelChart } from './charts/funnel-chart.js';
 import { lossChart } from './charts/loss-chart.js';
 import type { ComparisonReport } from './comparison-report.js';
@@ -22,10 +24,11 @@ export function page(data: ReportData): string {
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${trusted(contentPolicy)}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="generator" content="Simmer ${data.simmerVersion}">
 <title>${data.recipe}: Simmer report</title>
-<style>${trusted(style)}</style>
+<style>${trusted(styles)}</style>
 </head>
 <body>
 <main>
@@ -48,7 +51,7 @@ ${incidentsSection(data)}
 <details><summary>Recipe, resolved (plan ${data.planDigest.slice(0, 12)})</summary><pre>${JSON.stringify(data.plan ?? null, null, 2)}</pre></details>
 <footer>Made by Simmer ${data.simmerVersion}. Intervals are 95%, by bootstrap over problems${drawsOf(comparisons)}, by Wilson's score where all problems went alike.</footer>
 </main>
-<script>${trusted(themeScript + sampleBrowserScript)}</script>
+<script>${trusted(scripts)}</script>
 </body>
 </html>
 `;
@@ -61,6 +64,23 @@ document.getElementById('theme').addEventListener('click', () => {
   const dark = root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
   root.dataset.theme = dark ? 'light' : 'dark';
 });`;
+
+const styles = `${style}${colorRules}\n`;
+const scripts = themeScript + sampleBrowserScript;
+
+/** The page runs and shows what is its own, whatever models wrote: it fetches nothing, and sends nothing anywhere. */
+const contentPolicy = [
+  "default-src 'none'",
+  `script-src '${sourceDigest(scripts)}'`,
+  `style-src '${sourceDigest(styles)}'`,
+  "base-uri 'none'",
+  "form-action 'none'",
+].join('; ');
+
+/** As a policy names the text of an element. */
+function sourceDigest(text: string): string {
+  return `sha256-${createHash('sha256').update(text).digest('base64')}`;
+}
 
 /** What models answered, and what came of it. */
 function evaluation(data: ReportData, graded: AccuracyTable): Markup {

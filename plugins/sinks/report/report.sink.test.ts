@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Event } from 'simmerkit';
@@ -82,6 +83,29 @@ describe('the report', () => {
     expect(text.match(/(src|href)="?(https?:)?\/\/|@import|url\(["']?http/g)).toBeNull();
   });
 
+  it('lets the browser run and apply nothing but its own script and style sheet', async () => {
+    const text = await reportOf();
+    const policy = /<meta http-equiv="Content-Security-Policy" content="([^"]*)">/.exec(text)?.[1]?.split('; ');
+    const digestOf = (element: string) => {
+      const contents = [...text.matchAll(new RegExp(`<${element}>(.*?)</${element}>`, 'gs'))].map(
+        ([, content]) => content!,
+      );
+      expect(contents).toHaveLength(1);
+      return createHash('sha256').update(contents[0]!).digest('base64');
+    };
+    expect(policy).toEqual([
+      "default-src 'none'",
+      `script-src 'sha256-${digestOf('script')}'`,
+      `style-src 'sha256-${digestOf('style')}'`,
+      "base-uri 'none'",
+      "form-action 'none'",
+    ]);
+    // What the policy would not let through.
+    expect(text.match(/<[^>]* style=|<[^>]* on[a-z]+=|<(img|iframe|link|object|embed)\b/g)).toBeNull();
+    for (const [, name] of text.matchAll(/class="(?:key|side) (color-[\w-]+)"/g))
+      expect(text).toContain(`.${name} { --color: var(--${name!.slice('color-'.length)}); }`);
+  });
+
   it('lets no text of a model or a recipe become an element', async () => {
     const text = await reportOf('</script><script>alert(1)</script><img src=x onerror=alert(2)>');
     expect(text).not.toContain('<script>alert');
@@ -129,7 +153,7 @@ describe('the report', () => {
     expect(headings).toEqual(['three', 'verdict', 'three', 'verdict', 'three', 'verdict']);
     expect(text).toContain('accuracy of lora');
     expect(text).toContain('<td>untuned 128 → lora 128</td>');
-    expect(text).toContain('<span class="key" style="--color:var(--method-4)">lora</span>');
+    expect(text).toContain('<span class="key color-method-4">lora</span>');
     expect(text.match(/aria-label="Accuracy against mean thinking tokens"/g)).toHaveLength(2);
   });
 

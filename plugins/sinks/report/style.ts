@@ -42,7 +42,7 @@ button { font: inherit; font-size: 13px; color: var(--soft); background: none; b
 .card .label { font-size: 13.5px; color: var(--soft); }
 .card .detail { font-size: 13.5px; margin-top: 6px; font-variant-numeric: tabular-nums; }
 figure { margin: 14px 0 0; padding: 14px 14px 8px; overflow-x: auto; }
-figure svg { display: block; width: 100%; height: auto; max-width: 860px; margin: 0 auto; overflow: visible; }
+figure svg { font-family: inherit; font-size: 12px; display: block; width: 100%; height: auto; max-width: 860px; margin: 0 auto; overflow: visible; }
 figcaption { font-size: 13.5px; color: var(--soft); padding: 2px 6px 6px; }
 .key { display: inline-flex; align-items: center; gap: 6px; margin-right: 16px; vertical-align: bottom; }
 .key::before { content: ""; width: 18px; height: 3px; border-radius: 2px; background: var(--color); }

@@ -1,4 +1,4 @@
-import { modelColor } from './charts/draw.js';
+import { modelClass } from './charts/draw.js';
 import type { ComparisonReport } from './comparison-report.js';
 import { html, type Markup } from './markup.js';
 import type { Trace, TracePair } from './report-data.js';
@@ -13,7 +13,7 @@ export function tracePair(pair: TracePair, report: ComparisonReport): Markup {
 function side(trace: Trace, report: ComparisonReport): Markup {
   const verdict = trace.verdict === 'right' ? 'right' : 'wrong';
   const given = trace.extracted === null ? trace.verdict : `${trace.verdict}: ${trace.extracted}`;
-  return html`<div class="side" style="--color:${modelColor(report, trace.model)}"><div class="who">${trace.model}, ${trace.policy}, ${trace.thinkingTokens} thinking tokens <span class="badge ${verdict}">${given}</span></div>
+  return html`<div class="side ${modelClass(report, trace.model)}"><div class="who">${trace.model}, ${trace.policy}, ${trace.thinkingTokens} thinking tokens <span class="badge ${verdict}">${given}</span></div>
 <pre>${marked(thinkingPieces(trace))}</pre><pre>${marked(answerPieces(trace))}</pre></div>`;
 }
 

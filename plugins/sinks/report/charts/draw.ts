@@ -3,13 +3,25 @@ import { parseHTML } from 'linkedom';
 import { type ComparisonReport, comparedModels } from '../comparison-report.js';
 
 /** Of the tuned models after the first, those of the methods that are furthest from the first two colours. */
-const furtherColors = [4, 6, 7, 8, 1, 5, 3].map((method) => `var(--method-${method})`);
+const furtherColors = [4, 6, 7, 8, 1, 5, 3].map((method) => `method-${method}` as const);
 
-/** The colour of a model of a comparison; the page's style sheet gives each a light and a dark value. */
+/** What the page's style sheet calls a colour, of which it has a light and a dark value. */
+type ColorName = 'untuned' | 'tuned' | `method-${number}`;
+
+/** The colour of a model of a comparison, for what is drawn. */
 export function modelColor(report: ComparisonReport, model: string): string {
-  if (report.models.untuned.includes(model)) return 'var(--untuned)';
+  return `var(--${modelColorName(report, model)})`;
+}
+
+/** The class of an element that shows the colour of a model: an attribute with a style is forbidden to the page. */
+export function modelClass(report: ComparisonReport, model: string): string {
+  return `color-${modelColorName(report, model)}`;
+}
+
+function modelColorName(report: ComparisonReport, model: string): ColorName {
+  if (report.models.untuned.includes(model)) return 'untuned';
   const place = report.models.tuned.indexOf(model);
-  return place <= 0 ? 'var(--tuned)' : (furtherColors[(place - 1) % furtherColors.length] ?? 'var(--tuned)');
+  return place <= 0 ? 'tuned' : (furtherColors[(place - 1) % furtherColors.length] ?? 'tuned');
 }
 
 /** Where a model stands among those of a comparison: from -1 to 1, 0 in the middle. */
@@ -37,10 +49,24 @@ export function methodsOf(report: ComparisonReport): readonly string[] {
   return [...new Set<string>([...knownMethods, ...report.runs.map((run) => run.method)])];
 }
 
-/** A colour of the page's style sheet; a method that is not known shares one with another. */
+/** A method that is not known shares its colour with another. */
 export function methodColor(method: string, methods: readonly string[]): string {
-  return `var(--method-${methods.indexOf(method) % knownMethods.length})`;
+  return `var(--${methodColorName(method, methods)})`;
 }
+
+/** As `modelClass`. */
+export function methodClass(method: string, methods: readonly string[]): string {
+  return `color-${methodColorName(method, methods)}`;
+}
+
+function methodColorName(method: string, methods: readonly string[]): ColorName {
+  return `method-${methods.indexOf(method) % knownMethods.length}`;
+}
+
+/** What gives elements of `modelClass` and `methodClass` their colour. */
+export const colorRules = (['untuned', 'tuned', ...knownMethods.map((_, index) => `method-${index}` as const)] as const)
+  .map((name: ColorName) => `.color-${name} { --color: var(--${name}); }`)
+  .join('\n');
 
 export function methodSymbol(method: string, methods: readonly string[]): (typeof symbols)[number] {
   return symbols[methods.indexOf(method) % symbols.length] ?? 'circle';
@@ -61,11 +87,12 @@ export function draw(label: string, options: Plot.PlotOptions): string {
     marginBottom: 44,
     marginLeft: 56,
     ariaLabel: label,
-    style: { background: 'transparent', fontSize: '12px', fontFamily: 'inherit' },
     ...options,
   });
   figure.setAttribute('role', 'img');
   figure.removeAttribute('class');
+  // The page's style sheet has them.
+  figure.removeAttribute('style');
   for (const style of figure.querySelectorAll('style')) style.remove();
   return figure.outerHTML;
 }
