@@ -1,9 +1,9 @@
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
+import { jsonDigest } from '../document/canonical-json.js';
 import { isUserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
 import { readEvents } from '../events/replay.js';
 import { present } from '../present.js';
-import { jsonDigest } from '../recipe/canonical-json.js';
 import type { Plan } from '../recipe/plan.js';
 import { eventsFile, readPlan, runIdBeginning, runIds } from './run-folder.js';
 
