@@ -9,10 +9,7 @@ from google.protobuf import json_format
 
 from simmer_trainer import describe
 from simmer_trainer.batching import Batching
-from simmer_trainer.checkpoints import (
-    prune_checkpoints,
-)
-from simmer_trainer.data import DataOrder, TokenizedRow
+from simmer_trainer.checkpoints import prune_checkpoints
 from simmer_trainer.errors import AttemptStopped, TrainingError
 from simmer_trainer.failed_batch import FailedBatch, save_failed_batch
 from simmer_trainer.flops import TrainingFlops, peak_flops_per_second
@@ -25,6 +22,7 @@ from simmer_trainer.rank_group import RankGroup
 from simmer_trainer.seen import Seen
 from simmer_trainer.sharded_checkpoints import save_together
 from simmer_trainer.training_control import TrainingControl
+from simmer_trainer.training_rows import TrainingRows
 
 _FINAL_LOSS_STEPS = 10
 # Batches of many lengths leave gaps, which would grow over the whole training.
@@ -41,9 +39,7 @@ class Loop:
         group: RankGroup,
         progress: Progress,
         *,
-        trainer_rows: list[TokenizedRow],
-        evaluation_rows: list[TokenizedRow],
-        order: DataOrder,
+        rows: TrainingRows,
         batching: Batching,
     ) -> None:
         self._request = request
@@ -51,12 +47,10 @@ class Loop:
         self._output_folder = Path(request.output_folder)
         self._control = control
         self._group = group
-        self._rows = trainer_rows
-        self._evaluation_rows = evaluation_rows
+        self._rows = rows
         self._progress = progress
-        self._seen = Seen(trainer_rows, order, batching)
+        self._seen = Seen(rows.trained, rows.order, batching)
         self._peak = peak_flops_per_second(describe.choose_precision(self._parameters.precision), devices=group.size)
-        self._order = order
         self.resumed_after = 0
         self._last_saved = 0
         self._saved_at = 0.0
@@ -131,7 +125,7 @@ class Loop:
         """A checkpoint of the state as it is, complete on disk when this returns."""
         step = trainer.state.global_step
         state = {
-            "rows": len(self._rows),
+            "rows": len(self._rows.trained),
             "model": json_format.MessageToDict(self._request.model),
             "progress": self._progress.to_json(),
         }
@@ -171,7 +165,7 @@ class Loop:
         return is_best or (bool(every) and step % every == 0)
 
     def _evaluate(self, trainer: Any, step: int) -> bool:
-        loss = trainer.mean_loss(self._evaluation_rows)
+        loss = trainer.mean_loss(self._rows.evaluated)
         is_best = self._progress.add_evaluation(
             step,
             loss,
@@ -196,7 +190,7 @@ class Loop:
         )
 
     def _save_failed_batch(self, trainer: Any, step: int) -> FailedBatch:
-        rows = [self._rows[index] for index in self._order.step(step)]
+        rows = [self._rows.trained[index] for index in self._rows.order.step(step)]
         losses = [trainer.mean_loss([row]) for row in rows]
         saved = save_failed_batch(self._output_folder, step, rows, losses) if self._group.is_leader else None
         batch: FailedBatch = self._group.broadcast(saved)
@@ -213,7 +207,7 @@ class Loop:
                 pb.TrainerEvent(
                     step_logged=pb.StepLogged(
                         step=step,
-                        epoch=step / self._order.steps_per_epoch,
+                        epoch=step / self._rows.order.steps_per_epoch,
                         loss=self._step_loss,
                         learning_rate=trainer.learning_rate_of_step,
                         gradient_norm=self.gradient_norm,

@@ -1,0 +1,108 @@
+"""The rows of a training, checked, and their order."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simmer_trainer.data import DataOrder, TokenizedRow, check_masks, read_rows, tokenize
+from simmer_trainer.errors import TrainingError, shorten
+from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.hyperparameters import Extensions
+from simmer_trainer.markers import check_markers
+from simmer_trainer.models import context_length_of
+from simmer_trainer.training_control import TrainingControl, stop_where_asked
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """What is trained on, and in which order; what it is evaluated on, which may be nothing."""
+
+    trained: list[TokenizedRow]
+    evaluated: list[TokenizedRow]
+    order: DataOrder
+    total_steps: int
+
+    def longest(self) -> int:
+        """Tokens of the longest row that is trained on."""
+        return max(len(row.token_ids) for row in self.trained)
+
+
+def load_rows(
+    request: pb.StartTrainingRequest, extensions: Extensions, tokenizer: Any, control: TrainingControl
+) -> TrainingRows:
+    """Reads, tokenizes and checks all rows of a request. Raises TrainingError data_invalid."""
+    parameters = request.hyperparameters
+    trained = _load_file(Path(request.training_data), tokenizer, parameters, control)
+    evaluated = (
+        _load_file(Path(request.evaluation_data), tokenizer, parameters, control)
+        if request.HasField("evaluation_data")
+        else []
+    )
+    order = DataOrder(
+        [len(row.token_ids) for row in trained],
+        batch=parameters.global_batch_size,
+        seed=parameters.seed,
+        group_by_length=not parameters.packing if extensions.group_by_length is None else extensions.group_by_length,
+    )
+    total_steps = (
+        parameters.max_steps
+        if parameters.HasField("max_steps")
+        else max(1, math.ceil(parameters.epochs * order.steps_per_epoch))
+    )
+    return TrainingRows(trained, evaluated, order, total_steps)
+
+
+def check_context(rows: TrainingRows, request: pb.StartTrainingRequest, model: Any) -> None:
+    """Raises TrainingError where rows have positions that the model has not."""
+    limit = context_length_of(model)
+    _check_lengths(rows.trained, Path(request.training_data), limit)
+    _check_lengths(rows.evaluated, Path(request.evaluation_data), limit)
+
+
+def _load_file(
+    file: Path, tokenizer: Any, parameters: pb.Hyperparameters, control: TrainingControl
+) -> list[TokenizedRow]:
+    raw = read_rows(file)
+    if not raw:
+        raise TrainingError("data_invalid", f"{file} has no rows.")
+    rows = tokenize(raw, tokenizer, parameters.max_sequence_length)
+    check_masks(rows, parameters.max_sequence_length)
+    endless = check_markers(raw, rows, tokenizer)
+    if endless:
+        _warn(
+            control,
+            f"{len(endless)} of {len(rows)} rows of {file.name} have completions without a token that ends a reply: "
+            f"from these the model does not learn to stop ({shorten(endless)}).",
+        )
+    cut = [row.id for row in rows if row.truncated]
+    if cut:
+        message = (
+            f"{len(cut)} of {len(rows)} rows of {file.name} are longer than max_sequence_length "
+            f"({parameters.max_sequence_length}) and lose their end."
+        )
+        if parameters.HasField("max_truncated_share") and len(cut) > parameters.max_truncated_share * len(rows):
+            raise TrainingError(
+                "data_invalid",
+                f"{message} At most a share of {parameters.max_truncated_share:g} may: raise max_sequence_length, drop "
+                f"long rows before training, or raise max_truncated_share.",
+                row_ids=cut[:100],
+            )
+        _warn(control, message)
+    stop_where_asked(control)
+    return rows
+
+
+def _check_lengths(rows: list[TokenizedRow], file: Path, limit: int) -> None:
+    too_long = [row.id for row in rows if len(row.token_ids) > limit]
+    if too_long:
+        raise TrainingError(
+            "data_invalid",
+            f"{len(too_long)} of {len(rows)} rows of {file.name} are longer than the {limit} tokens of the model's "
+            "context; lower max_sequence_length.",
+            row_ids=too_long[:100],
+        )
+
+
+def _warn(control: TrainingControl, message: str) -> None:
+    control.emit(pb.TrainerEvent(log_written=pb.LogWritten(level=pb.LOG_LEVEL_WARNING, message=message)))
