@@ -3,10 +3,10 @@ import type { RunOutcome } from '../engine/run-outcome.js';
 import { exitCodes, UserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
 import { onCancel, onInterrupt } from './interrupts.js';
-import type { StartedRun, StartOptions, Workspace } from './open-workspace.js';
 import { exitCodeOfFailedRun } from './print-error.js';
 import { printErrorRecord } from './report-error.js';
 import { onOutputGone, writeLine } from './terminal.js';
+import type { StartedRun, StartOptions, Workspace } from './workspace.js';
 
 interface DriveRunOptions {
   readonly workspace: Workspace;

@@ -23,8 +23,8 @@ import type { Overrides } from '../recipe/overrides.js';
 import { planDigest } from '../recipe/plan-digest.js';
 import { planRecipe } from '../recipe/plan-recipe.js';
 import { recipeJsonSchema } from '../recipe/recipe-json-schema.js';
-import type { ResumeOptions, StartedRun, StartOptions, Workspace } from './open-workspace.js';
 import { type RunConsoleOptions, runConsole } from './run-console.js';
+import type { ResumeOptions, StartedRun, StartOptions, Workspace } from './workspace.js';
 import {
   catalogOf,
   catalogOfPlan,

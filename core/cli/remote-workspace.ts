@@ -24,9 +24,8 @@ import type { Plan } from '../recipe/plan.js';
 import { fetchArtifact } from './fetch-files.js';
 import { onInterrupt } from './interrupts.js';
 import { leave } from './leave.js';
-import type { ResumeOptions, StartedRun, StartOptions, Workspace } from './open-workspace.js';
 import { type RunConsoleOptions, runConsole } from './run-console.js';
-import type { WorkspaceFlags } from './workspace.js';
+import type { ResumeOptions, StartedRun, StartOptions, Workspace, WorkspaceFlags } from './workspace.js';
 
 /** A table of which is told that it is fetched, since that takes a while. */
 const largeBytes = 32 * 1024 * 1024;

@@ -5,19 +5,8 @@ import { type DataPlace, dataError, requireDistinct } from './data-error.js';
 import { countBreaks, type LineRange, newline } from './lines.js';
 import type { Source } from './load-options.js';
 import { readParquet } from './parquet-reader.js';
+import type { BrokenRow, SourceRow } from './source-row.js';
 import { bytesOf, unpackedName } from './unpack.js';
-
-/** A row as a file has it, and where. */
-export interface SourceRow {
-  readonly row: Row;
-  readonly place: DataPlace;
-}
-
-/** What stands in the place of a row and is none. */
-export interface BrokenRow {
-  readonly fault: UserError;
-  readonly place: DataPlace;
-}
 
 export type Format = Exclude<Source['format'], 'auto'>;
 

@@ -1,7 +1,7 @@
 import type { DuckDBConnection, DuckDBTimestampTZValue, DuckDBValueConverter, JS } from '@duckdb/node-api';
 import { isUserError } from 'simmerkit';
 import { dataError, requireDistinct } from './data-error.js';
-import type { SourceRow } from './data-reader.js';
+import type { SourceRow } from './source-row.js';
 
 /**
  * The rows of a Parquet file. Dates, times and decimal numbers come as text: JavaScript has no values that hold all of them.

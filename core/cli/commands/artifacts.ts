@@ -6,10 +6,10 @@ import { exitCodes, UserError } from '../../errors.js';
 import type { Event } from '../../events/catalogue.js';
 import { formatBytes, formatCount } from '../../figures.js';
 import { fetchArtifact } from '../fetch-files.js';
-import { openWorkspace, type Workspace } from '../open-workspace.js';
+import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
-import { sayToPeople, type WorkspaceFlags } from '../workspace.js';
+import { sayToPeople, type Workspace, type WorkspaceFlags } from '../workspace.js';
 
 interface ArtifactsFlags extends WorkspaceFlags {
   /** `STAGE.OUTPUT`. */

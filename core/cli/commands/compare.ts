@@ -4,9 +4,9 @@ import { groupRuns, type RunGroup } from '../../engine/past-runs/group-runs.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { fitsPattern } from '../../files/name-pattern.js';
-import { openWorkspace, type Workspace } from '../open-workspace.js';
+import { openWorkspace } from '../open-workspace.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
-import type { WorkspaceFlags } from '../workspace.js';
+import type { Workspace, WorkspaceFlags } from '../workspace.js';
 import { comparisonLines, groupLines, type IsShown } from './comparison-lines.js';
 
 interface CompareFlags extends WorkspaceFlags {

@@ -5,9 +5,9 @@ import type { Inspection } from '../../recipe/inspection.js';
 import type { InspectedRow } from '../../trainer/trainer.js';
 import { driveRun } from '../drive-run.js';
 import { LocalWorkspace } from '../local-workspace.js';
-import { refuseServer, type StartedRun, serverOf } from '../open-workspace.js';
+import { refuseServer, serverOf } from '../open-workspace.js';
 import { colorsFor, keepStdoutForResults, writeJson, writeLine } from '../terminal.js';
-import { givenBy, type RecipeFlags } from '../workspace.js';
+import { givenBy, type RecipeFlags, type StartedRun } from '../workspace.js';
 
 /** `simmer inspect`: which tokens of which rows a training stage would train. */
 export async function inspect(file: string, flags: RecipeFlags & Inspection): Promise<number> {

@@ -2,9 +2,9 @@ import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes } from '../../errors.js';
 import type { Event } from '../../events/catalogue.js';
 import { driveRun } from '../drive-run.js';
-import { openWorkspace, type Workspace } from '../open-workspace.js';
+import { openWorkspace } from '../open-workspace.js';
 import { writeLine } from '../terminal.js';
-import type { WorkspaceFlags } from '../workspace.js';
+import type { Workspace, WorkspaceFlags } from '../workspace.js';
 
 /** `simmer resume`: goes on with a run from its last durable event. */
 export async function resume(
