@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { z } from 'zod';
 import { ArtifactStore } from '../artifacts/artifact-store.js';
 import { definePlugin, defineStage, input } from '../plugin/define.js';
@@ -63,6 +63,9 @@ describe('how long stages took', () => {
     const all = { a: { text: 'one' }, b: { text: 'two' } };
     const { runId: first } = await harness.run(recipe(all));
     for (const text of ['three', 'four', 'five', 'six']) await harness.run(recipe({ a: { text } }));
+    // Ids tell runs of one second in no order.
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 1000 });
+    onTestFinished(() => void vi.useRealTimers());
     const { runId: last } = await harness.run(recipe({ a: { text: 'seven' } }));
     expect(await runsOf(all)).toEqual({ a: first, b: first });
     const times = await lastTimes(
