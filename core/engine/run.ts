@@ -5,6 +5,7 @@ import { isUserError, toErrorRecord, UserError } from '../errors.js';
 import { systemError } from '../files/system-error.js';
 import { figuresByName } from '../metrics/measured-figures.js';
 import { endsWithin } from '../process/terminate.js';
+import type { PlannedStage } from '../recipe/plan.js';
 import { stageKey } from '../recipe/stage-key.js';
 import { abortable } from '../trainer/call-queue.js';
 import { RunEnding } from './run-ending.js';
@@ -42,6 +43,8 @@ export class Run {
   readonly #lent = new Map<string, Promise<void>>();
   /** Of these, such as want them back: what lets them go on. */
   readonly #returning = new Map<string, () => void>();
+  /** Stages that have what a trainer is started with: from then on it may be at work, on GPUs of the stage's slots. */
+  readonly #prepared = new Set<string>();
   /** Has the loop look again at what can start. */
   #wake: () => void = () => {};
   /** Of every stage that is done. */
@@ -170,12 +173,15 @@ export class Run {
     }
   }
 
-  async #whileIdle<T>(name: string, work: Promise<T>): Promise<T> {
-    if (!(await endsWithin(work, idleMilliseconds)) && !this.#lent.has(name)) {
+  async #whileIdle<T>({ name, trainers }: PlannedStage, work: Promise<T>): Promise<T> {
+    const isLong = !(await endsWithin(work, idleMilliseconds));
+    const hasTrainer = this.#prepared.has(name) || this.#trainers.processIds(trainers).length > 0;
+    if (isLong && !hasTrainer && !this.#lent.has(name)) {
       const lent = this.#lendSlots(name, work).finally(() => this.#lent.delete(name));
       this.#lent.set(name, lent);
     }
     await this.#lent.get(name);
+    this.#prepared.add(name);
     return work;
   }
 
@@ -200,7 +206,7 @@ export class Run {
       key: stageKey(stage, plan, inputDigests(inputs)),
       attempt: (state.stages[name]?.attempt ?? 0) + 1,
       inputs,
-      whileIdle: (work) => this.#whileIdle(name, work),
+      whileIdle: (work) => this.#whileIdle(stage, work),
     };
   }
 

@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { definePlugin, defineStage, defineTrainer, trainerName, z } from 'simmerkit';
 import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
 import { expect, it } from 'vitest';
@@ -23,6 +24,7 @@ function slowPlugin(made: Promise<void>, onPlain: () => void) {
           return fake.prepare(options, context);
         },
       }),
+      ready: defineTrainer({ ...fake, resources: () => ({ cpus: 1000 }) }),
     },
     stages: {
       asks: defineStage({
@@ -85,9 +87,20 @@ it.each([
     const run = await harness.run(text);
     expect(run.outcome).toMatchObject({ status: 'completed' });
     const started = run.events.flatMap(({ type, stage }) => (type === 'stage.started' ? [stage] : []));
-    expect(started).toEqual(['asked', 'one', 'two', 'again']);
+    // The two take a core each, and start at once.
+    expect([started[0], started.slice(1, 3).toSorted(), started[3]]).toEqual(['asked', ['one', 'two'], 'again']);
   },
 );
+
+it('a stage keeps its slots where one of its trainers is ready, however long the environment of another takes', async () => {
+  const longer = 1_500;
+  await using harness = await RunHarness.create({ plugins: [slowPlugin(wait(longer), () => {}), launchers] });
+  const trainers = 'student: { uses: slow/ready }, teacher: { uses: slow/trainer }';
+  const run = await harness.run(recipe('trainer: student, other: teacher', trainers));
+  expect(run.outcome).toMatchObject({ status: 'completed' });
+  const order = run.events.flatMap(({ type, stage }) => (/^stage\.(started|completed)$/.test(type) ? [stage] : []));
+  expect(order.slice(0, 2)).toEqual(['asked', 'asked']);
+});
 
 it('an interruption ends a stage that waits for an environment beside others', async () => {
   const interruption = new AbortController();
