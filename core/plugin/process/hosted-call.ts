@@ -77,10 +77,11 @@ export class HostedStage {
   }
 }
 
-/** What a call spends: its reservations that are not settled yet. */
-export class HostedSpending {
+/** What a call spends: its reservations that are not settled yet. What is left of them when it is over cost its most. */
+export class HostedSpending implements Disposable {
   readonly #spending: Spending;
-  readonly #open = new Map<string, Reservation>();
+  readonly #open = new Map<string, { readonly reservation: Reservation; readonly most: Spent }>();
+  #isOver = false;
 
   constructor(spending: Spending) {
     this.#spending = spending;
@@ -89,20 +90,29 @@ export class HostedSpending {
   /** @returns the reservation's id @throws UserError `budget_reached`, `price_missing` */
   async reserve(request: SpendingRequest): Promise<string> {
     const id = randomUUID();
-    this.#open.set(id, await this.#spending.reserve(request));
+    const reservation = await this.#spending.reserve(request);
+    const { usd: most } = request;
+    this.#open.set(id, { reservation, most: most === undefined ? {} : { usd: most } });
+    // Nobody was told of it.
+    if (this.#isOver) this.settle(id, { usd: 0 });
     return id;
   }
 
   /** @throws UserError `reservation_unknown` */
   settle(id: string, spent: Spent): void {
-    const reservation = this.#open.get(id);
-    if (reservation === undefined) {
+    const open = this.#open.get(id);
+    if (open === undefined) {
       throw new UserError('reservation_unknown', `There is no open reservation ${JSON.stringify(id)}.`, {
         kind: 'runFailed',
       });
     }
     this.#open.delete(id);
-    reservation.settle(spent);
+    open.reservation.settle(spent);
+  }
+
+  [Symbol.dispose](): void {
+    this.#isOver = true;
+    for (const [id, { most }] of [...this.#open]) this.settle(id, most);
   }
 }
 

@@ -40,12 +40,12 @@ export function processGrader(
       const command = await commandOf(plugin, context);
       const { signal, log, recipeFolder, cacheFolder, python, emit } = context;
       const place = { recipeFolder, cacheFolder, python, isSpendingLimited: context.spending.isLimited };
-      const spending = new HostedSpending(context.spending);
       const startProcess = () => PluginProcess.start(command, { signal, onOutput: log.info });
       let process = await startProcess();
 
       const gradeSome = async (items: readonly GradeItem[], stop?: AbortSignal): Promise<readonly Grade[]> => {
         const request = { callId: randomUUID(), grader: name, options, ...place };
+        using spending = new HostedSpending(context.spending);
         const may = { log, emitProgress: emit, spending, keptFolder: (of: object) => context.keptFolder(of) };
         using _served = process.host.serve({ id: request.callId, ...may });
         const { client, limits } = process;

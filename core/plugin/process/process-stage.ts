@@ -107,7 +107,7 @@ async function runInProcess(plugin: ProcessPlugin, stageName: string, context: A
     inputs.flatMap(([, artifacts]) => artifacts),
   );
   const callId = randomUUID();
-  const spending = new HostedSpending(context.spending);
+  using spending = new HostedSpending(context.spending);
   using _served = process.host.serve({ id: callId, log: context.log, spending, stage });
   const request: RunStageRequest = {
     callId,

@@ -86,6 +86,13 @@ it('a grader in Python that has no room below the budget ends the run with it', 
   expect(outcome).toMatchObject({ status: 'interrupted', error: { code: 'budget_reached' } });
 }, 120_000);
 
+it('what a grader in Python sets aside and never settles counts as the most that it could have cost', async () => {
+  await using harness = await harnessOf();
+  const run = await harness.run(recipe(', with: { with: { forgets: true } }', 'budget: { usd: 1 }'));
+  expect(run.outcome.status).toBe('completed');
+  expect(run.eventsOf('budget.spent').at(-1)?.data.total.usd).toBe(0.5);
+}, 120_000);
+
 it('a grader in Python hears that nobody waits for its grades any more', async () => {
   await using harness = await harnessOf();
   const run = await harness.run(recipe(', with: { stopAfter: 500, with: { slow: true } }'));

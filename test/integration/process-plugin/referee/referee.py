@@ -27,6 +27,7 @@ plugin = Plugin("referee", "1.0.0")
 class Options(BaseModel):
     usd: float | None = 0.25
     slow: bool = False
+    forgets: bool = False
 
 
 def fee(options: Options, answers: int | None) -> GradingEstimate | None:
@@ -53,7 +54,8 @@ def grade(item: GradeItem, kept: Path, options: Options, context: GraderContext)
             return Grade(item.id, "right" if said.read_text() == item.gold else "wrong", explanation="Remembered.")
     request = context.reserve("referee", options.usd)
     (kept / item.answer).write_text(item.answer)
-    request.settle(options.usd, input_tokens=1, output_tokens=1)
+    if not options.forgets:
+        request.settle(options.usd, input_tokens=1, output_tokens=1)
     return Grade(item.id, "right" if item.answer == item.gold else "wrong", explanation="Asked.")
 
 
