@@ -83,7 +83,17 @@ export class EarlierReplies<Reply extends KeptReply> {
    * reply here.
    */
   claim(of: string): Claim | AskedByAnother {
-    return claimQuestion(dirname(this.folder), of);
+    const place = dirname(this.folder);
+    const taken = claimQuestion(place, of);
+    if ('wait' in taken) return taken;
+    return {
+      release: () => {
+        const isUpToDate = releasesIn(place) === this.releases;
+        taken.release();
+        // What came of it is known here: there may be hundreds of journals, which nobody is to look at after each reply.
+        if (isUpToDate) this.releases = releasesIn(place);
+      },
+    };
   }
 
   /** A reply to the question that is whole, or was cut where it would be cut again. */

@@ -101,3 +101,19 @@ it('finds what another process keeps meanwhile', async () => {
   found.push(earlier.find(of, 8));
   expect(await Promise.all(found)).toMatchObject([{ text: 'four' }, { text: 'four' }]);
 });
+
+it('looks into the journals again after what others of this process were answered, and not after its own replies', async () => {
+  vi.useFakeTimers({ toFake: ['performance'] });
+  const earlier = await EarlierReplies.beside<Said>(await folderOf('first'));
+  const beside = await EarlierReplies.beside<Said>(await folderOf('beside'));
+  await using other = await ReplyJournal.open<Said>(await folderOf('other'));
+  await other.add(said('four'));
+  const answered = (replies: EarlierReplies<Said>) => {
+    const claim = replies.claim(replyDigest('Is it?'));
+    if ('release' in claim) claim.release();
+  };
+  answered(earlier);
+  expect(await earlier.find(of, 8)).toBeUndefined();
+  answered(beside);
+  expect(await earlier.find(of, 8)).toMatchObject({ text: 'four' });
+});
