@@ -78,6 +78,15 @@ it('asks itself where the other fails, and waits no longer than it may', async (
   expect(asked).toBe(1);
 });
 
+it('gives nothing more once it is stopped, kept or not', async () => {
+  await using replies = await repliesOf('first');
+  const stopping = new AbortController();
+  const ask = async () => ({ reply: said('four'), isKept: true });
+  await replies.to(of, 8, ask, stopping.signal);
+  stopping.abort(new Error('stopped'));
+  await expect(replies.to(of, 8, ask, stopping.signal)).rejects.toThrow('stopped');
+});
+
 it('ends when what is under way is kept', async () => {
   const { ask, answer } = heldServer();
   const replies = await repliesOf('first');

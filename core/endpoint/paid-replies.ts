@@ -38,6 +38,8 @@ export class PaidReplies<Reply extends KeptReply> implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<Reply> {
     for (;;) {
+      // Thousands may be kept, one after the other.
+      signal.throwIfAborted();
       const kept = this.journal.get(of);
       if (kept !== undefined) return kept;
       const claim = this.earlier.claim(of);
