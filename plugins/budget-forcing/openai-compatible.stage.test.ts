@@ -320,6 +320,16 @@ describe('budget-forcing/openai-compatible', () => {
       expect((await asking(asked, () => again('second', url, { a: 'Why?' }, 2, { price: undefined }))).samples).toBe(1);
     });
 
+    it('keeps no reply that cannot be read: a server that was mended is asked again', async () => {
+      let isMended = false;
+      const broken = { tokens: 1, reason: 'stop' } as Said;
+      const { url } = await serving((asked) => (isMended ? scripted(asked) : broken));
+      const answered = () => again('first', url, { a: 'Why?' }, 1);
+      await expect(answered()).rejects.toMatchObject({ code: 'endpoint_cannot' });
+      isMended = true;
+      expect((await answered()).rows('generations')).toHaveLength(1);
+    });
+
     it('is planned with what it has already', async () => {
       const { url } = await serving(scripted);
       await again('first', url, { a: 'Why?' }, 2);

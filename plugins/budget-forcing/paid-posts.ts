@@ -1,5 +1,6 @@
 import {
   brokenOffReasons,
+  chatMessage,
   costOf,
   type EndpointBody,
   type KeptReply,
@@ -50,7 +51,7 @@ export class PaidPosts implements Posts, AsyncDisposable {
       return {
         // Of this `maxTokens` alone, which is in what it is a reply to.
         reply: { of, id: of, response, finish: 'stop', inputTokens, outputTokens, dollars, maxTokens },
-        isKept: isWhole(response),
+        isKept: isWhole(path, response),
       };
     };
     return (await this.replies.to(of, maxTokens, ask, signal)).response;
@@ -61,11 +62,16 @@ export class PaidPosts implements Posts, AsyncDisposable {
   }
 }
 
-const responseSchema = z.object({ choices: z.array(z.object({ finish_reason: z.string().nullish() })).min(1) });
+const finish_reason = z.string().nullish();
+const responseSchemas = {
+  completions: z.object({ choices: z.array(z.object({ finish_reason, text: z.string() })).min(1) }),
+  chat: z.object({ choices: z.array(z.object({ finish_reason, message: chatMessage })).min(1) }),
+};
 
 /** What lacks something, or was broken off, is a server's fault, and may be another time. */
-function isWhole(response: unknown): boolean {
-  const [choice] = responseSchema.safeParse(response).data?.choices ?? [];
+function isWhole(path: string, response: unknown): boolean {
+  const schema = responseSchemas[path === 'completions' ? 'completions' : 'chat'];
+  const [choice] = schema.safeParse(response).data?.choices ?? [];
   return (
     choice !== undefined && usageOf(response) !== undefined && !brokenOffReasons.includes(choice.finish_reason ?? '')
   );
