@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { loadFolder } from './load.fixture.js';
 import { load } from './load.stage.js';
 
-const { loadFile } = loadFolder();
+const { loadFile, loadWith, parquetFile } = loadFolder();
 
 describe('curation/load takes of chats', () => {
   it('turns of another field, or of several: what was preferred', async () => {
@@ -37,6 +37,16 @@ describe('curation/load takes of chats', () => {
     const { logged } = await loadFile('pool.jsonl', content, { layout: 'messages' });
     expect(logged.filter(({ level }) => level === 'warning').map(({ message }) => message)).toEqual([
       'Source pool: 2 rows have `tools`, which is not used: their chats are written without it.',
+      'Source pool: 1 row has `chat_template_kwargs`, which is not used: their chats are written without it.',
+    ]);
+  });
+
+  it('of a Parquet file, whose whole numbers are no JSON, and whose rows have fields that say nothing', async () => {
+    const messages = "[{'role': 'user', 'content': 'Q'}, {'role': 'assistant', 'content': 'A'}] AS messages";
+    const kwargs = "{'budget': CASE WHEN i = 0 THEN 8::BIGINT END} AS chat_template_kwargs";
+    await parquetFile('pool.parquet', `SELECT ${messages}, ${kwargs}, '[]' AS tools FROM range(3) rows(i)`);
+    const { logged } = await loadWith({ sources: { pool: { path: 'pool.parquet', layout: 'messages' } } });
+    expect(logged.filter(({ level }) => level === 'warning').map(({ message }) => message)).toEqual([
       'Source pool: 1 row has `chat_template_kwargs`, which is not used: their chats are written without it.',
     ]);
   });

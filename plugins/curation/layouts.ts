@@ -41,10 +41,16 @@ const templateFields = ['tools', 'chat_template_kwargs'] as const;
 /** Those of them that say something in a row. */
 export function unusedFields(row: Row, { layout }: Pick<Source, 'layout'>): readonly string[] {
   if (layout !== 'messages' && layout !== 'sharegpt') return [];
-  return templateFields.filter((name) => !emptyTexts.has(JSON.stringify(row[name] ?? null)));
+  return templateFields.filter((name) => saysSomething(row[name]));
 }
 
-const emptyTexts: ReadonlySet<string> = new Set(['null', '[]', '{}', '""', '"[]"', '"{}"', '"null"']);
+/** Of a Parquet file, a row has each field, and those within it, of which it may say nothing. */
+function saysSomething(value: unknown): boolean {
+  if (typeof value === 'object' && value !== null) return Object.values(value).some(saysSomething);
+  return value !== undefined && value !== null && !emptyTexts.has(value);
+}
+
+const emptyTexts: ReadonlySet<unknown> = new Set(['', '[]', '{}', 'null']);
 
 /**
  * Takes a row of a well-known layout apart. Its own fields stay, so that `fields` may name them.
