@@ -50,7 +50,7 @@ export async function scaffoldPlugin({ name, language, kind, folder }: ScaffoldO
     for (const entry of await readdir(template, { recursive: true, withFileTypes: true })) {
       if (!entry.isFile()) continue;
       const source = join(entry.parentPath, entry.name);
-      const target = renamed(relative(template, source), name);
+      const target = renamed(relative(template, source));
       await put(join(folder, target), filled(await readFile(source, 'utf8'), name, folder));
       written.push(target);
     }
@@ -75,14 +75,13 @@ async function put(file: string, text: string): Promise<void> {
 }
 
 /** npm leaves files called .gitignore out of packages, so the template's is called otherwise. */
-function renamed(path: string, name: string): string {
-  return path === 'gitignore' ? '.gitignore' : path.replaceAll('new_plugin', name.replaceAll('-', '_'));
+function renamed(path: string): string {
+  return path === 'gitignore' ? '.gitignore' : path;
 }
 
 function filled(text: string, name: string, folder: string): string {
   return text
     .replaceAll(templateName, name)
-    .replaceAll('new_plugin', name.replaceAll('-', '_'))
     .replaceAll('SIMMER_VERSION', simmerPackage.version)
     .replaceAll('SIMMER_LOCATION', `file:${relative(resolve(folder), simmerPackage.root)}`)
     .replaceAll('SIMMER_PYTHON_PACKAGE', shown(relative(resolve(folder), pluginPackageFolder)));

@@ -105,14 +105,7 @@ describe('a plugin that `simmer plugin new` made', () => {
     expect(JSON.parse(events.at(-1) ?? '')).toMatchObject({ type: 'run.completed' });
     const files = await installed.packAndInstall('short-snakes', folder);
     expect(files.toSorted()).toEqual(
-      [
-        'README.md',
-        'package.json',
-        'recipe.yaml',
-        'requirements.txt',
-        'short_snakes.py',
-        'simmer-plugin.yaml',
-      ].toSorted(),
+      ['README.md', 'package.json', 'recipe.yaml', 'plugin.py', 'requirements.txt', 'simmer-plugin.yaml'].toSorted(),
     );
     expect(await installed.stagesOf('short-snakes')).toEqual(['keep-short']);
     expect(await installed.stagesInSchema()).toContain('short-snakes/keep-short');
@@ -126,13 +119,19 @@ describe('a plugin that `simmer plugin new` made', () => {
     'in Python with a %s keeps the contract, passes its test, and works at once and from its own package',
     async (kind, contribution, more) => {
       const name = `snake-${kind}`;
-      const module = name.replace('-', '_');
       const folder = await installed.author(name, 'python', kind);
       expect(await installed.simmer(['plugin', 'verify', '.'], folder)).toContain('keeps the contract');
       expect(await installed.pythonTests(folder)).toMatch(/^Ran 1 test in .*\n\nOK$/m);
       const files = await installed.packAndInstall(name, folder);
-      const expected = ['README.md', 'package.json', 'recipe.yaml', 'requirements.txt', 'simmer-plugin.yaml', ...more];
-      expect(files.toSorted()).toEqual([...expected, `${module}.py`].toSorted());
+      const expected = [
+        'README.md',
+        'package.json',
+        'plugin.py',
+        'recipe.yaml',
+        'requirements.txt',
+        'simmer-plugin.yaml',
+      ];
+      expect(files.toSorted()).toEqual([...expected, ...more].toSorted());
       expect(await installed.simmer(['plugins', `${name}/${contribution}`])).toContain(`a ${kind}, ${name} 0.1.0`);
       const recipe = `node_modules/${name}/recipe.yaml`;
       const events = (await installed.simmer(['run', recipe, '--json']))

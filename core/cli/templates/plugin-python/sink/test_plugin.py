@@ -4,7 +4,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from new_plugin import plugin
+from plugin import plugin
 from simmer_plugin.testing import run_sink
 
 EVENTS = [

@@ -2,7 +2,7 @@
 
 import unittest
 
-from new_plugin import plugin
+from plugin import plugin
 from simmer_plugin.testing import run_stage
 
 ROWS = [

@@ -2,7 +2,7 @@
 
 import unittest
 
-from new_plugin import plugin
+from plugin import plugin
 from simmer_plugin import GradeItem
 from simmer_plugin.testing import grade_answers
 
