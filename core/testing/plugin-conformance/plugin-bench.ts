@@ -5,7 +5,7 @@ import type { Artifact, ArtifactType, ArtifactWriter } from '../../artifacts/art
 import { ArtifactStore } from '../../artifacts/artifact-store.js';
 import { UserError } from '../../errors.js';
 import type { DescribeResponse, RunStageRequest, RunStageResponse } from '../../generated/simmer/plugin/v1/plugin.js';
-import type { PluginDefinition, StageDefinition } from '../../plugin/definitions.js';
+import type { OptionProblem, PluginDefinition, StageDefinition } from '../../plugin/definitions.js';
 import { silentLog } from '../../plugin/log.js';
 import { type HostedContext, HostedSpending, HostedStage } from '../../plugin/process/hosted-call.js';
 import { KeptProcess } from '../../plugin/process/kept-process.js';
@@ -15,6 +15,7 @@ import { ProcessKeeper } from '../../plugin/process/process-keeper.js';
 import type { ProcessPlugin } from '../../plugin/process/process-plugin.js';
 import { fromArtifact, plainJson, toStageEvent } from '../../plugin/process/wire.js';
 import type { Grader, Trainer } from '../../trainer/trainer.js';
+import { demand } from '../verification.js';
 import { PluginUnderTest } from './plugin-under-test.js';
 import { sampleOptions } from './sample-options.js';
 
@@ -45,6 +46,8 @@ export class PluginBench {
   readonly #started: PluginUnderTest[] = [];
   #shared: Promise<PluginUnderTest> | undefined;
   #description: Promise<DescribeResponse> | undefined;
+  /** What the checks of stages find wrong with the options that they are run with. */
+  readonly #problems = new Map<string, Promise<readonly OptionProblem[]>>();
   #inputs: Promise<Readonly<Record<ArtifactType, Artifact>>> | undefined;
 
   private constructor(options: PluginBenchOptions, store: ArtifactStore) {
@@ -105,12 +108,18 @@ export class PluginBench {
     return sampleOptions(schema, trainerName);
   }
 
-  /** Runs a stage with options and inputs that fit. @param isHeld the host keeps what it commits waiting until it is aborted */
+  /**
+   * Runs a stage with options and inputs that fit.
+   * @param isHeld the host keeps what it commits waiting until it is aborted
+   * @throws Deviation where its check finds something wrong with the options: Simmer would not run it with them
+   */
   async run(
     process: PluginUnderTest,
     [name, definition]: readonly [string, StageDefinition],
     isHeld = false,
   ): Promise<StageCall> {
+    const options = this.sampleOptions(definition.options);
+    await this.#demandSound(process, [name, definition], options);
     const available = await this.#makeInputs();
     const inputs = Object.entries(definition.inputs).map(
       ([input, { types }]) => [input, available[types[0]!]] as const,
@@ -146,7 +155,7 @@ export class PluginBench {
     const request: RunStageRequest = {
       callId,
       stage: name,
-      options: plainJson(this.sampleOptions(definition.options)),
+      options: plainJson(options),
       inputs: Object.fromEntries(inputs.map(([input, artifact]) => [input, { artifacts: [fromArtifact(artifact)] }])),
       seed: 7n,
       runId: 'verify',
@@ -158,6 +167,23 @@ export class PluginBench {
       isSpendingLimited: false,
     };
     return { callId, messages: process.client.runStage(request), stage, abort: () => abort.abort(stopped()) };
+  }
+
+  /** Asked once of a stage; what is wrong with the answer itself is another check's. */
+  async #demandSound(
+    process: PluginUnderTest,
+    [name, definition]: readonly [string, StageDefinition],
+    options: Readonly<Record<string, unknown>>,
+  ): Promise<void> {
+    const { stages } = await this.describe();
+    if (!stages.some((stage) => stage.name === name && stage.hasCheck)) return;
+    const inputs = Object.fromEntries(Object.keys(definition.inputs).map((input) => [input, 1]));
+    const where = { recipeFolder: this.options.folder, inputs };
+    const asked = this.#problems.get(name) ?? process.client.checkStage(name, options, where).catch(() => []);
+    this.#problems.set(name, asked);
+    const [problem] = await process.within(asked, `what CheckStage of ${name} finds`);
+    const expected = `options that the check of ${name} finds nothing wrong with, made up to fit its schema: give them \`examples\` or defaults that go together`;
+    demand(problem === undefined, expected, problem?.message);
   }
 
   async close(): Promise<void> {

@@ -18,6 +18,7 @@ export const planningMisbehaviors = [
   'check-rubbish',
   'check-any-stage',
   'check-forgetful',
+  'check-never-right',
   'resources-crash',
   'estimate-rubbish',
   'estimate-undeclared',
@@ -42,7 +43,7 @@ export function check({ stage, options }: CheckStageRequest, misbehavior: string
   if (misbehavior === 'check-hang') return 'none';
   if (misbehavior === 'check-refuse') return { error: { code: status.INTERNAL, details: 'my disk is gone' } };
   if (misbehavior === 'check-forgetful' && checks > 1) return { response: { problems: [] } };
-  const isWrong = Number(options?.rows) > 1000 || misbehavior === 'check-forgetful';
+  const isWrong = Number(options?.rows) > 1000 || ['check-forgetful', 'check-never-right'].includes(misbehavior);
   const code = misbehavior === 'check-rubbish' ? 'Too Many!' : 'too_many_rows';
   const problem = {
     path: 'rows',

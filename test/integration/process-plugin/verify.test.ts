@@ -108,6 +108,18 @@ describe('the conformance suite of plugins', () => {
     expect(results).toMatchObject([{ saw: 'runInside, runInside, runInside' }]);
   });
 
+  it('says of options that a check refuses what to do about it, and runs no stage with them', async () => {
+    const { results } = await verify('check-never-right', ['check-stage', 'run']);
+    expect(results).toMatchObject([
+      { name: 'check-stage', status: 'passed' },
+      {
+        status: 'failed',
+        expected: expect.stringContaining('give them `examples` or defaults that go together'),
+        saw: expect.stringContaining('greets 1000 at most.'),
+      },
+    ]);
+  });
+
   it('refuses a check that there is not', async () => {
     await expect(verify('none', ['handshakes'])).rejects.toMatchObject({ code: 'check_unknown' });
   });
