@@ -16,8 +16,8 @@ from simmer_plugin.options import GraderChoice
 from simmer_plugin.structs import struct_of
 
 #: What is known of an artifact that may not exist yet. Of tables: `rows`, `tokensPerRow`, `lengthSpread`, and
-#: `isAtMost` where there may be fewer or shorter rows; of models: `config`, as in config.json, and the `uri` of one that
-#: exists. Numbers are floats.
+#: `isAtMost` where there may be fewer or shorter rows; of models: `config`, as in config.json, and the `uri` of one
+#: that exists. Numbers are floats.
 Facts = Mapping[str, Any]
 
 
