@@ -75,6 +75,8 @@ class Run:
     claim: Resources | None
     #: Absolute, on the server's machine.
     folder: str
+    #: When it last told something; None where its log cannot be read.
+    last_event_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,7 @@ def run_of(message: pb.Run) -> Run:
         recipe=message.recipe,
         status=pb.RunStatus.Name(message.status).removeprefix("RUN_STATUS_").lower(),
         created_at=datetime.fromisoformat(message.created_at.ToJsonString()),
-        ended_at=datetime.fromisoformat(message.ended_at.ToJsonString()) if message.HasField("ended_at") else None,
+        ended_at=_time_of(message, "ended_at"),
         last_sequence=message.last_sequence,
         stages_done=message.stages_done,
         stages_total=message.stages_total,
@@ -220,7 +222,12 @@ def run_of(message: pb.Run) -> Run:
         waits_for=tuple(queue.waits_for) if queue else (),
         claim=_resources_of(queue.claim) if queue else None,
         folder=message.folder,
+        last_event_at=_time_of(message, "last_event_at"),
     )
+
+
+def _time_of(message: pb.Run, field: str) -> datetime | None:
+    return datetime.fromisoformat(getattr(message, field).ToJsonString()) if message.HasField(field) else None
 
 
 def filter_message(recipe: str | None, statuses: Collection[Status], created_after: datetime | None) -> pb.RunFilter:

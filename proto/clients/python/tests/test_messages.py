@@ -48,6 +48,14 @@ def test_a_run_has_a_status_in_words_and_its_place_in_the_queue() -> None:
     assert run.claim == Resources(2, 2**33, 1)
 
 
+def test_a_run_that_crashed_has_no_end_but_a_time_when_it_last_told_something() -> None:
+    message = pb.Run(run_id="r", status=pb.RUN_STATUS_CRASHED)
+    assert run_of(message).last_event_at is None
+    message.last_event_at.FromJsonString("2026-01-02T03:04:05Z")
+    run = run_of(message)
+    assert (run.ended_at, run.last_event_at) == (None, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+
+
 def test_a_recipe_is_a_text_or_a_name() -> None:
     assert recipe_message("name: x", None, {"a": "1"}, {}).WhichOneof("source") == "text"
     assert recipe_message(None, "quickstart", {}, {}).name == "quickstart"
