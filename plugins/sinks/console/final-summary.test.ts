@@ -77,6 +77,29 @@ describe('the summary at the end', () => {
     ]);
   });
 
+  it('says of how many problems each column is, where several stages scored a model under one policy', () => {
+    const story = new Story([
+      ['easy', 'eval/grade'],
+      ['hard', 'eval/grade'],
+    ]).begin();
+    for (const [stage, count] of Object.entries({ easy: 200, hard: 30 }))
+      story.tell(
+        'metric.measured',
+        {
+          name: 'tuned.accuracy@none',
+          value: 0.25,
+          unit: 'share',
+          count,
+          labels: { model: 'tuned', policy: 'none', method: 'none', ignore: 0, word: '' },
+        },
+        stage,
+      );
+    story.tell('run.completed', { runId: 'one', reportPath: null, metrics: {}, outputs: {}, seconds: 1 });
+    const [, head, row] = summary(story);
+    expect(head).toMatch(/^accuracy, thinking at most +tuned \(easy\), 200 problems +tuned \(hard\), 30 problems$/);
+    expect(row).toMatch(/^no thinking +25\.0% +25\.0%$/);
+  });
+
   it('leaves columns out rather than break lines of a narrow terminal', () => {
     for (const line of summary(scored(), { columns: 64 })) expect(line.length).toBeLessThan(64);
   });

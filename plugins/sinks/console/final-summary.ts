@@ -65,11 +65,17 @@ function accuracies(state: ConsoleState, { colors, columns }: FinalSummaryOption
   const counts = new Set(policies.flatMap(({ accuracies }) => [...accuracies.values()].map((metric) => metric.count)));
   const [count] = counts;
   const of = counts.size === 1 && count !== undefined ? ` on ${count} problems` : '';
+  const ofModels = models.map((model) => ofProblems(policies.flatMap(({ accuracies }) => accuracies.get(model) ?? [])));
+  const isByModel = counts.size > 1 && ofModels.every((text) => text !== '');
+  const isByPolicy = counts.size > 1 && !isByModel;
   const lines = [withInterval, withoutInterval].map((cell) =>
     table([
-      [`accuracy${of}, thinking at most`, ...models],
+      [
+        `accuracy${of}, thinking at most`,
+        ...models.map((model, index) => (isByModel ? `${model}${ofModels[index]}` : model)),
+      ],
       ...policies.map(({ label, accuracies }) => [
-        counts.size > 1 ? `${label}${ofProblems([...accuracies.values()])}` : label,
+        isByPolicy ? `${label}${ofProblems([...accuracies.values()])}` : label,
         ...models.map((model) => cell(accuracies.get(model))),
       ]),
     ]),
@@ -77,7 +83,7 @@ function accuracies(state: ConsoleState, { colors, columns }: FinalSummaryOption
   return ['', ...withDimHead(narrowest(lines, columns), colors)];
 }
 
-/** Of figures under one label that are of different problems, each says of how many. */
+/** Of how many problems all of these figures are; nothing where they differ. */
 function ofProblems(figures: readonly { readonly count?: number | undefined }[]): string {
   const [count, ...others] = new Set(figures.map((figure) => figure.count));
   return count === undefined || others.length > 0 ? '' : `, ${count} problems`;
