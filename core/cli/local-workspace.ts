@@ -150,9 +150,9 @@ export class LocalWorkspace implements Workspace {
     return started(await manager.start(plan, { recipeText: recipe.text, ...options }));
   }
 
-  async cancel(run: RunSummary) {
+  async cancel(run: RunSummary, dropsReplies: boolean) {
     const { cancelRun } = await import('../engine/cancel-run.js');
-    await cancelRun(run, this.#settings.home);
+    await cancelRun(run, this.#settings.home, dropsReplies);
     return this.find(run.runId);
   }
 

@@ -179,8 +179,8 @@ export class RemoteWorkspace implements Workspace {
     return this.#followed(run, before.events, options);
   }
 
-  async cancel({ runId }: RunSummary) {
-    return fromRun((await this.#client.cancelRun({ runId, reason: 'simmer cancel' })).run);
+  async cancel({ runId }: RunSummary, dropReplies: boolean) {
+    return fromRun((await this.#client.cancelRun({ runId, reason: 'simmer cancel', dropReplies })).run);
   }
 
   async remove(runs: readonly RunSummary[], dryRun: boolean) {
@@ -266,13 +266,16 @@ export class RemoteWorkspace implements Workspace {
     const run = fromRun(made);
     if (made?.queue !== undefined) process.stderr.write(`${queueLine(run.runId, made.queue)}\n`);
     let isInterrupted = false;
+    const cancel = (reason: string, dropReplies: boolean) =>
+      this.#client
+        .cancelRun({ runId: run.runId, reason, dropReplies })
+        .catch((error: Error) => process.stderr.write(`The run could not be stopped: ${error.message}\n`));
     const interrupt = (reason: string) => {
       if (isInterrupted) return;
       isInterrupted = true;
-      this.#client
-        .cancelRun({ runId: run.runId, reason })
-        .catch((error: Error) => process.stderr.write(`The run could not be stopped: ${error.message}\n`));
+      void cancel(reason, false);
     };
+    const dropReplies = () => void cancel('simmer cancel', true);
     const finished = (async (): Promise<RunOutcome> => {
       let outcome: RunOutcome | undefined;
       try {
@@ -291,7 +294,7 @@ export class RemoteWorkspace implements Workspace {
     })();
     if (signal.aborted) interrupt(String((signal.reason as Error).message));
     const follow = (from: number) => this.watch(run, { from });
-    return { runId: run.runId, runFolder: run.runFolder, finished, interrupt, follow };
+    return { runId: run.runId, runFolder: run.runFolder, finished, interrupt, dropReplies, follow };
   }
 }
 

@@ -37,6 +37,7 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     )
     .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
     .addOption(homeOption())
+    .option('--now', 'wait for no replies of paid servers that are under way: they are billed, and asked for again')
     .option('--json', 'how the run stands then, as JSON')
     .addHelpText('after', '\nExamples:\n  simmer cancel latest\n  simmer --server host:7070 cancel quickstart-2026')
     .action(action(async () => (await import('./commands/cancel.js')).cancel));

@@ -109,8 +109,11 @@ export interface Workspace extends AsyncDisposable {
   start(file: string | undefined, given: Overrides, options: StartOptions): Promise<StartedRun>;
   /** A recipe or run that cannot be started is refused here, before anything is shown. */
   resume(run: RunSummary, options: ResumeOptions): Promise<StartedRun>;
-  /** Stops a run, and resolves with how it stands when it has stopped. One that has ended is left as it is. */
-  cancel(run: RunSummary): Promise<RunSummary>;
+  /**
+   * Stops a run, and resolves with how it stands when it has stopped. One that has ended is left as it is.
+   * @param dropsReplies whether those under way are not waited for, though they are paid for
+   */
+  cancel(run: RunSummary, dropsReplies: boolean): Promise<RunSummary>;
   /** Removes runs that have ended and all that no other run has; or only says what would go. */
   remove(runs: readonly RunSummary[], dryRun: boolean): Promise<Removal>;
   /** What became of a row, by its id or the beginning of it. @throws UserError `row_not_found`, `row_ambiguous` */

@@ -54,6 +54,7 @@ export function runScopes(core: Container): OpenRunScope {
       const run = container.get(Run);
       return {
         interrupt: (reason) => run.interrupt(reason),
+        dropReplies: () => run.dropReplies(),
         execute: () => run.execute().finally(closeAll),
       };
     } catch (error) {

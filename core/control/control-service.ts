@@ -131,8 +131,9 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
       return { runs: page.runs.map(toRun), nextPageToken: page.nextPageToken };
     }),
 
-    cancelRun: unary(async ({ runId, reason }: wire.CancelRunRequest): Promise<wire.CancelRunResponse> => {
-      await runs.cancel(runId, reason === '' ? 'canceled by a client' : reason.slice(0, 1000));
+    cancelRun: unary(async (request: wire.CancelRunRequest): Promise<wire.CancelRunResponse> => {
+      const { runId, reason, dropReplies } = request;
+      await runs.cancel(runId, reason === '' ? 'canceled by a client' : reason.slice(0, 1000), dropReplies);
       return { run: toRun(await runs.get(runId)) };
     }),
 

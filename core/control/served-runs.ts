@@ -154,13 +154,20 @@ export class ServedRuns {
     return resume;
   }
 
-  /** Stops a run, or takes it out of the queue; resolves when its slots are free. @throws UserError `run_locked` */
-  cancel(runId: string, reason: string): Promise<void> {
+  /**
+   * Stops a run, or takes it out of the queue; resolves when its slots are free.
+   * @param dropsReplies whether those under way are waited for no longer, also where it is being canceled already
+   * @throws UserError `run_locked`
+   */
+  cancel(runId: string, reason: string, dropsReplies = false): Promise<void> {
     const underWay = this.#cancels.get(runId);
-    if (underWay !== undefined) return underWay;
+    if (underWay !== undefined) {
+      if (dropsReplies) this.#active.get(runId)?.handle?.dropReplies();
+      return underWay;
+    }
     // The server's own words would have it taken up again.
     const words = reason === stoppedByServer ? `a client: ${reason}` : reason;
-    const cancel = this.#cancel(runId, words).finally(() => {
+    const cancel = this.#cancel(runId, words, dropsReplies).finally(() => {
       this.#cancels.delete(runId);
       this.#released$.next(runId);
     });
@@ -313,7 +320,7 @@ export class ServedRuns {
     active.gone = run();
   }
 
-  async #cancel(runId: string, reason: string): Promise<void> {
+  async #cancel(runId: string, reason: string, dropsReplies: boolean): Promise<void> {
     await this.#takingUp;
     // It would go on in spite of this.
     await this.#resumes.get(runId)?.catch(() => undefined);
@@ -333,6 +340,7 @@ export class ServedRuns {
       return;
     }
     this.#interrupt(runId, active, reason);
+    if (dropsReplies) active.handle?.dropReplies();
     await active.gone;
   }
 

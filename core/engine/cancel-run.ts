@@ -9,8 +9,8 @@ import { readRunState } from './run-history.js';
 import type { RunOfHome } from './run-outcome.js';
 
 /**
- * Asks a process to stop its run as Ctrl-C does. However often it comes, it never ends the process at once: it is sent
- * only where the owner of the run says that it listens.
+ * Asks a process to stop its run as Ctrl-C does; once more, to wait for no reply any longer. However often it comes, it
+ * never ends the process at once: it is sent only where the owner of the run says that it listens.
  */
 export const cancelSignal = 'SIGUSR2';
 
@@ -23,13 +23,14 @@ const looks = 10;
  * without an end that nobody holds is noted as interrupted; one that has ended is left as it is.
  *
  * @param home of the run
+ * @param dropsReplies whether those under way are not waited for, though they are paid for
  * @throws UserError `run_of_server`; `run_locked` where its process is on another host, cannot be told from others, or
  * does not listen
  */
-export async function cancelRun(run: RunOfHome, home: string): Promise<void> {
+export async function cancelRun(run: RunOfHome, home: string, dropsReplies = false): Promise<void> {
   for (let look = 1; ; look += 1) {
     try {
-      return await cancelOnce(run, home);
+      return await cancelOnce(run, home, dropsReplies);
     } catch (error) {
       if (!isUserError(error) || error.code !== 'run_locked' || look === looks) throw error;
       await wait(lookMilliseconds);
@@ -37,7 +38,7 @@ export async function cancelRun(run: RunOfHome, home: string): Promise<void> {
   }
 }
 
-async function cancelOnce({ runId, runFolder }: RunOfHome, home: string): Promise<void> {
+async function cancelOnce({ runId, runFolder }: RunOfHome, home: string, dropsReplies: boolean): Promise<void> {
   const owner = await readRunOwner(runFolder);
   const server = await readRunOwner(join(home, 'server'));
   const isHeld = owner?.alive === true;
@@ -52,6 +53,10 @@ async function cancelOnce({ runId, runFolder }: RunOfHome, home: string): Promis
   if (owner.cancelSignal !== cancelSignal || !(await isThisProcess(owner))) throw cannotBeReached(runId, owner);
   try {
     process.kill(owner.pid, cancelSignal);
+    if (dropsReplies) {
+      await wait(lookMilliseconds);
+      process.kill(owner.pid, cancelSignal);
+    }
   } catch (error) {
     // It may have ended just now; of another user's process it is not ours to ask.
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw cannotBeReached(runId, owner);

@@ -120,7 +120,7 @@ export class RunManager {
     if (state.completed !== undefined) {
       const { reportPath, metrics, outputs } = state.completed;
       const finished = Promise.resolve({ status: 'completed', reportPath, metrics, outputs } as const);
-      return { runId, runFolder, finished, interrupt() {} };
+      return { runId, runFolder, finished, interrupt() {}, dropReplies() {} };
     }
     const { plan, changes } = await withPresentCode(await readPlan(runFolder), this.#catalog);
     const done = Object.entries(state.stages).filter(([, stage]) => isDone(stage));
@@ -248,7 +248,13 @@ export class RunManager {
     signal?.addEventListener('abort', interrupt);
     if (signal?.aborted === true) interrupt();
     const finished = open.execute().finally(() => signal?.removeEventListener('abort', interrupt));
-    return { runId: run.runId, runFolder: run.runFolder, finished, interrupt: (reason) => open.interrupt(reason) };
+    return {
+      runId: run.runId,
+      runFolder: run.runFolder,
+      finished,
+      interrupt: (reason) => open.interrupt(reason),
+      dropReplies: () => open.dropReplies(),
+    };
   }
 }
 

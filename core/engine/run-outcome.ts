@@ -39,6 +39,8 @@ export interface RunHandle extends RunOfHome {
   readonly finished: Promise<RunOutcome>;
   /** Stops it gracefully; `resume` goes on. May be called twice; the first reason stands. */
   interrupt(reason: string): void;
+  /** Of one that is to stop: waits no longer for replies that are under way, though they are paid for. */
+  dropReplies(): void;
 }
 
 /** A run as `simmer runs` lists it. */

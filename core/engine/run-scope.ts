@@ -53,6 +53,8 @@ export interface OpenRun {
   /** Runs to the end and closes everything; never rejects. Called once. */
   execute(): Promise<RunOutcome>;
   interrupt(reason: string): void;
+  /** @see RunHandle */
+  dropReplies(): void;
 }
 
 export interface OpenRunRequest extends TakenRun {

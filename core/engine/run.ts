@@ -82,6 +82,10 @@ export class Run {
     this.#ending.interrupt(reason);
   }
 
+  dropReplies(): void {
+    this.#budget.dropReplies();
+  }
+
   /** Runs to the end; never rejects. Called once. */
   async execute(): Promise<RunOutcome> {
     void this.#recorder.failed.then((error) => this.#fail(error));

@@ -2,7 +2,8 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { eventsIn, startSimmer, workFolder } from './cli-process.js';
+import { eventsIn, simmer, startSimmer, workFolder } from './cli-process.js';
+import { serve } from './serving.js';
 
 const questions = 24;
 const concurrency = 4;
@@ -121,24 +122,58 @@ it.each(Object.keys(asking))(
   60_000,
 );
 
-it('ends at once by a second Ctrl-C where the server answers nothing', async () => {
+/** A server that answers nothing, and a recipe that asks it one question. */
+async function silence() {
   let isAsked = () => {};
   const asked = new Promise<void>((resolve) => {
     isAsked = resolve;
   });
   const server = createServer(() => isAsked());
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  await using folder = await workFolder();
-  const cwd = folder.path;
-  await folder.write('recipe.yaml', recipe('distill', `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`));
-  await folder.write('pool.jsonl', JSON.stringify({ question: 'What is it?', answer: '4' }));
-  const run = startSimmer(['run', 'recipe.yaml'], { cwd });
-  await asked;
+  const folder = await workFolder();
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+  const pool = 'pool: { uses: curation/generate-problems, with: { count: 1 } }';
+  await folder.write('recipe.yaml', recipe('distill', url).replace(/pool: \{.*/, pool));
+  const end = async () => {
+    server.closeAllConnections();
+    server.close();
+    await folder[Symbol.asyncDispose]();
+  };
+  return { cwd: folder.path, asked, [Symbol.asyncDispose]: end };
+}
+
+const waiting = 'Waiting for a reply that is paid for, at most 8 minutes';
+
+it('ends at once by a second Ctrl-C where the server answers nothing', async () => {
+  await using silent = await silence();
+  const run = startSimmer(['run', 'recipe.yaml'], silent);
+  await silent.asked;
   run.child.kill('SIGINT');
-  await run.printed('Waiting for a reply that is paid for, at most 8 minutes; a second Ctrl-C drops it.');
+  await run.printed(`${waiting}; a second Ctrl-C drops it.`);
   const again = setInterval(() => run.child.kill('SIGINT'), 500);
   expect(await run.ended).toMatchObject({ code: 130 });
   clearInterval(again);
-  server.closeAllConnections();
-  server.close();
+});
+
+it('ends at once by simmer cancel --now from another terminal', async () => {
+  await using silent = await silence();
+  const run = startSimmer(['run', 'recipe.yaml'], silent);
+  await silent.asked;
+  const { code, stdout } = await simmer(['cancel', 'latest', '--now'], silent);
+  expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining('is stopped') });
+  expect(await run.ended).toMatchObject({ code: 130, stdout: expect.stringContaining(waiting) });
+});
+
+it('ends at once on a server by simmer cancel --now, also where another waits for the reply', async () => {
+  await using silent = await silence();
+  const { cwd } = silent;
+  await using server = await serve(cwd);
+  const there = { cwd, env: { SIMMER_SERVER: server.address } };
+  const run = startSimmer(['run', 'recipe.yaml'], there);
+  await silent.asked;
+  const patient = startSimmer(['cancel', 'latest'], there);
+  await run.printed(`${waiting}; \`simmer cancel --now\` drops it.`);
+  expect(await simmer(['cancel', 'latest', '--now'], there)).toMatchObject({ code: 0 });
+  expect(await patient.ended).toMatchObject({ code: 0 });
+  expect(await run.ended).toMatchObject({ code: 130 });
 });

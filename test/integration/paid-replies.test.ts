@@ -103,7 +103,9 @@ describe('replies that are under way, and paid for', () => {
     fail();
     const stopped = await harness.ended(handle);
     expect(stopped.outcome).toMatchObject({ status: 'failed', stage: 'beside' });
-    expect(waitings(stopped)).toEqual(['Waiting for 4 replies that are paid for, at most 8 minutes.']);
+    expect(waitings(stopped)).toEqual([
+      'Waiting for 4 replies that are paid for, at most 8 minutes; `simmer cancel --now` drops them.',
+    ]);
     expect(asked).toHaveLength(4);
 
     answersAtOnce = true;

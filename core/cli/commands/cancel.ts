@@ -7,19 +7,23 @@ import type { WorkspaceFlags } from '../workspace.js';
 /** After which somebody who waits is told what for. */
 const patienceMilliseconds = 15_000;
 
+interface CancelFlags extends WorkspaceFlags {
+  readonly now?: boolean;
+}
+
 /** `simmer cancel`: stops a run, whoever runs it, or takes it out of the queue. */
-export async function cancel(name: string, flags: WorkspaceFlags): Promise<number> {
+export async function cancel(name: string, flags: CancelFlags): Promise<number> {
   await using workspace = await openWorkspace(flags);
   const before = await workspace.find(name);
   const patience = setTimeout(() => process.stderr.write(`${waitingLine(before)}\n`), patienceMilliseconds);
-  const after = await workspace.cancel(before).finally(() => clearTimeout(patience));
+  const after = await workspace.cancel(before, flags.now ?? false).finally(() => clearTimeout(patience));
   if (flags.json) await writeJson(after);
   else await writeLine(canceledLine(before, after));
   return exitCodes.ok;
 }
 
 function waitingLine({ runId }: RunSummary): string {
-  return `${runId} is told to stop. It does when what it is at lets it; Ctrl-C ends only the waiting here.`;
+  return `${runId} is told to stop. It does when what it is at lets it, and replies that are paid for have come: \`--now\` drops those. Ctrl-C ends only the waiting here.`;
 }
 
 /** What the cancelling did, for people. */

@@ -188,6 +188,11 @@ export class BudgetGuard {
     await this.#tellAll(this.#clock.now());
   }
 
+  /** Replies that are under way are waited for no longer. */
+  dropReplies(): void {
+    this.#paid.drop();
+  }
+
   async #reserve(request: SpendingRequest, asker: Asker): Promise<Reservation> {
     checkSpendingRequest(request);
     const { source, usd: most } = request;
@@ -255,10 +260,10 @@ export class BudgetGuard {
     const replies = this.#paid.waitForLast();
     if (replies === 0) return;
     const [what, them] = replies === 1 ? ['a reply that is', 'it'] : [`${replies} replies that are`, 'them'];
-    const drop = this.#run.isAttended ? `; a second Ctrl-C drops ${them}` : '';
+    const how = this.#run.isAttended ? 'a second Ctrl-C' : '`simmer cancel --now`';
     this.#recorder
       .log({ source: 'engine' })
-      .warning(`Waiting for ${what} paid for, at most ${patienceMinutes} minutes${drop}.`);
+      .warning(`Waiting for ${what} paid for, at most ${patienceMinutes} minutes; ${how} drops ${them}.`);
   }
 
   #wake(): void {

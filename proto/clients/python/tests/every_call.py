@@ -67,7 +67,7 @@ def calls_of_artifacts(client: Client, run: str) -> Calls:
 def calls_of_endless(run: Run) -> Calls:
     """As the former; the run is stopped, and removed."""
     return {
-        "cancel_run": lambda client: client.cancel_run(run, "enough of it"),
+        "cancel_run": lambda client: client.cancel_run(run, "enough of it", drop_replies=True),
         "watch": lambda client: client.watch(run),
         "remove_rehearsed": lambda client: client.remove_runs([run], dry_run=True),
         "remove_runs": lambda client: client.remove_runs([run, "nobody"]),
