@@ -182,8 +182,9 @@ class Client:
     def cancel_run(self, run: Run | str, reason: str = "", *, drop_replies: bool = False) -> Run:
         """Asks a run to stop, or takes it out of the queue, and waits until its slots are free.
 
-        reason: kept in its log, for people. A run that has ended is left as it is. drop_replies: does not wait, which may
-        take minutes, for replies of paid servers that are under way; also of a run that is being canceled already.
+        reason: kept in its log, for people. A run that has ended is left as it is.
+        drop_replies: does not wait, which may take minutes, for replies of paid servers that are under way; also of a
+        run that is being canceled already.
         Raises SimmerError "run_locked" where a process other than the server runs it.
         """
         request = pb.CancelRunRequest(run_id=_id_of(run), reason=reason, drop_replies=drop_replies)
