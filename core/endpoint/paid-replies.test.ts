@@ -1,7 +1,8 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
+import { silentLog } from '../plugin/log.js';
 import { EarlierReplies, type KeptReply, replyDigest } from './earlier-replies.js';
 import { PaidReplies } from './paid-replies.js';
 import { ReplyJournal } from './reply-journal.js';
@@ -13,21 +14,17 @@ interface Said extends KeptReply {
 let place: string;
 let asked: number;
 beforeEach(async () => {
-  place = await mkdtemp(join(tmpdir(), 'simmer-paid-'));
+  place = await temporaryFolder();
   asked = 0;
 });
-afterEach(async () => {
-  vi.useRealTimers();
-  await rm(place, { recursive: true });
-});
+afterEach(() => void vi.useRealTimers());
 
 async function folderOf(run: string): Promise<string> {
   await mkdir(join(place, run), { recursive: true });
   return join(place, run);
 }
 
-const silent = { debug() {}, info() {}, warning() {}, error() {} };
-const repliesOf = async (run: string) => PaidReplies.open<Said>(await folderOf(run), silent);
+const repliesOf = async (run: string) => PaidReplies.open<Said>(await folderOf(run), silentLog);
 const of = replyDigest('What is it?');
 const said = (text: string): Said => {
   const paid = { inputTokens: 1, outputTokens: 1, dollars: 1 };

@@ -60,7 +60,41 @@ class Reservation:
         self._host.settle(self._id, usd, input_tokens, output_tokens)
 
 
-class StageContext(Generic[OptionsT]):
+class CallContext:
+    """What stages and graders have alike. Raises HostError where what is asked of Simmer fails."""
+
+    def __init__(
+        self,
+        *,
+        host: Host,
+        recipe_folder: Path,
+        cache_folder: Path,
+        canceled: threading.Event,
+        is_spending_limited: bool = False,
+        python: str | None = None,
+    ) -> None:
+        self._host = host
+        #: What relative paths in options are relative to.
+        self.recipe_folder = recipe_folder
+        #: Shared by all projects of the user.
+        self.cache_folder = cache_folder
+        self.canceled = canceled
+        #: Whether the run's budget limits dollars: what is paid for needs a price then.
+        self.is_spending_limited = is_spending_limited
+        #: The Python that the user's settings name.
+        self.python = python
+        self.log = Log(host)
+
+    def reserve(self, source: str, usd: float | None) -> Reservation:
+        """Sets money aside for a request that is about to be made to somebody who is paid.
+
+        source: who is paid, as the report is to name it. usd: the most that it can cost; None where no price is known.
+        Waits while requests under way leave no room. Raises HostError `budget_reached`, `price_missing`.
+        """
+        return Reservation(self._host, self._host.reserve(source, usd))
+
+
+class StageContext(CallContext, Generic[OptionsT]):
     """All that a running stage has.
 
     What it asks of Simmer raises HostError where that fails, Canceled where the stage is to stop.
@@ -84,7 +118,14 @@ class StageContext(Generic[OptionsT]):
         is_spending_limited: bool = False,
         python: str | None = None,
     ) -> None:
-        self._host = host
+        super().__init__(
+            host=host,
+            recipe_folder=recipe_folder,
+            cache_folder=cache_folder,
+            canceled=canceled,
+            is_spending_limited=is_spending_limited,
+            python=python,
+        )
         self._files = 0
         self.options = options
         self.inputs = inputs
@@ -99,16 +140,6 @@ class StageContext(Generic[OptionsT]):
         self.temporary_folder = temporary_folder
         #: Survives kills and later attempts of the same work: keep here what is paid for.
         self.scratch_folder = scratch_folder
-        #: What relative paths in options are relative to.
-        self.recipe_folder = recipe_folder
-        #: Shared by all projects of the user.
-        self.cache_folder = cache_folder
-        self.canceled = canceled
-        #: Whether the run's budget limits dollars: what is paid for needs a price then.
-        self.is_spending_limited = is_spending_limited
-        #: The Python that the user's settings name.
-        self.python = python
-        self.log = Log(host)
 
     def input(self, name: str) -> Artifact:
         """An input that must be there, or KeyError."""
@@ -297,14 +328,6 @@ class StageContext(Generic[OptionsT]):
             name=name, value=value, interval=bounds, count=count, unit=unit, labels=struct_of(labels or {})
         )
         self._host.emit(event_pb2.StageEvent(metric_measured=said))
-
-    def reserve(self, source: str, usd: float | None) -> Reservation:
-        """Sets money aside for a request that is about to be made to somebody who is paid.
-
-        source: who is paid, as the report is to name it. usd: the most that it can cost; None where no price is known.
-        Waits while requests under way leave no room. Raises HostError `budget_reached`, `price_missing`.
-        """
-        return Reservation(self._host, self._host.reserve(source, usd))
 
     def _write_table(
         self, kind: str, rows: Iterable[Row], columns: Mapping[str, str] | None, metadata: Mapping[str, Any] | None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,38 +10,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from simmer_plugin.context import Log, Reservation
+from simmer_plugin.context import CallContext
 from simmer_plugin.errors import Canceled
 from simmer_plugin.generated.simmer.plugin.v1 import event_pb2
 from simmer_plugin.grading import Grade, GradeItem
-from simmer_plugin.host import Host
 from simmer_plugin.planning import GradingEstimate
 
 
-class GraderContext:
-    """What a grader has besides answers and options. Raises HostError where what it asks of Simmer fails."""
-
-    def __init__(
-        self,
-        *,
-        host: Host,
-        recipe_folder: Path,
-        cache_folder: Path,
-        canceled: threading.Event,
-        is_spending_limited: bool = False,
-        python: str | None = None,
-    ) -> None:
-        self._host = host
-        #: What relative paths in options are relative to.
-        self.recipe_folder = recipe_folder
-        #: Shared by all projects of the user.
-        self.cache_folder = cache_folder
-        self.canceled = canceled
-        #: Whether the run's budget limits dollars: what is paid for needs a price then.
-        self.is_spending_limited = is_spending_limited
-        #: The Python that the user's settings name.
-        self.python = python
-        self.log = Log(host)
+class GraderContext(CallContext):
+    """What a grader has besides answers and options."""
 
     def stop_if_canceled(self) -> None:
         """Raises Canceled where nobody waits for the grades any more: call it between answers that take long."""
@@ -61,10 +37,6 @@ class GraderContext:
         on besides what is asked, as plain JSON.
         """
         return self._host.open_kept_folder(of)
-
-    def reserve(self, source: str, usd: float | None) -> Reservation:
-        """Sets money aside, as `StageContext.reserve` does."""
-        return Reservation(self._host, self._host.reserve(source, usd))
 
 
 GraderFunction = (
