@@ -3,7 +3,7 @@ import { delimiter, join } from 'node:path';
 import { cacheFolder, checkPython, root, say } from './check-python.js';
 import { checkPackages } from './trainer-script.js';
 
-/** Checks the Python packages, each in the environment that its users get: ruff, mypy --strict, then pytest. */
+/** Checks the Python packages, each in the environment that its users get: ruff and mypy --strict, then pytest. */
 const packages = [
   { name: 'torch-trainer', folder: 'plugins/torch-trainer/python', lock: 'cpu.txt', module: 'simmer_trainer' },
   { name: 'client', folder: 'proto/clients/python', lock: 'client.txt', module: 'simmer_client' },
@@ -16,6 +16,7 @@ const sideBySide = ['-n', 'logical', '--maxprocesses', '4', '--dist', 'loadfile'
 
 const tools = await checkPython('python-checks', join(root, 'test/python/dev.lock.txt'));
 const toolFolder = await output(tools.python, ['-c', 'import sysconfig; print(sysconfig.get_path("purelib"))']);
+const tests: (() => Promise<void>)[] = [];
 for (const { name, folder, lock, module } of packages) {
   const cwd = join(root, folder);
   const { python, env } = await checkPython(name, join(cwd, 'locks', lock), [cwd]);
@@ -23,18 +24,19 @@ for (const { name, folder, lock, module } of packages) {
   const extras = name === 'torch-trainer' ? await deepSpeedFolder() : [];
   const workers = name === 'torch-trainer' ? sideBySide : [];
   const variables = { ...process.env, ...env, PYTHONPATH: [env.PYTHONPATH, toolFolder, ...extras].join(delimiter) };
-  for (const check of [
-    ['ruff', 'check', '--no-cache', '.'],
-    ['ruff', 'format', '--no-cache', '--check', '.'],
-    ['mypy', '--cache-dir', join(cacheFolder, 'mypy'), module],
-    ['pytest', '-q', '-p', 'no:cacheprovider', ...workers, ...process.argv.slice(2)],
-  ]) {
-    say(`${folder}: ${check.join(' ')}`);
+  const check = async (...words: readonly string[]) => {
+    say(`${folder}: ${words.join(' ')}`);
     const ruff = join(toolFolder, '..', '..', '..', 'bin', 'ruff');
-    const [program, args] = check[0] === 'ruff' ? [ruff, check.slice(1)] : [python, ['-m', ...check]];
+    const [program, args] = words[0] === 'ruff' ? [ruff, words.slice(1)] : [python, ['-m', ...words]];
     await run(program, args, cwd, variables);
-  }
+  };
+  await check('ruff', 'check', '--no-cache', '.');
+  await check('ruff', 'format', '--no-cache', '--check', '.');
+  await check('mypy', '--cache-dir', join(cacheFolder, 'mypy'), module);
+  tests.push(() => check('pytest', '-q', '-p', 'no:cacheprovider', ...workers, ...process.argv.slice(2)));
 }
+// They take minutes, where the rest takes seconds.
+for (const test of tests) await test();
 
 /** Built by pip from its sources. Where that fails, its tests are listed as not run. */
 async function deepSpeedFolder(): Promise<readonly string[]> {
