@@ -188,15 +188,21 @@ export class SupervisedTraining {
     signal.addEventListener('abort', cancel, { once: true });
     const stop = AbortSignal.any([this.host.left, this.giveUp.signal]);
     let end: TrainingEnd | undefined;
-    const unfinished: Promise<void>[] = [];
+    const unfinished: { readonly durable: Promise<void>; readonly events: number }[] = [];
+    let eventsInFlight = 0;
     try {
       for await (const batch of process.client.watch(attemptId, known.lastNumber, stop)) {
-        const recorded = await this.record(batch, attemptId, process);
-        end = recorded.end ?? end;
-        unfinished.push(recorded.durable);
-        if (unfinished.length >= batchesInFlight) await unfinished.shift();
+        const { end: ended, durable } = await this.record(batch, attemptId, process);
+        end = ended ?? end;
+        unfinished.push({ durable, events: batch.length });
+        eventsInFlight += batch.length;
+        while (eventsInFlight >= mostEventsInFlight) {
+          const first = unfinished.shift();
+          await first?.durable;
+          eventsInFlight -= first?.events ?? eventsInFlight;
+        }
       }
-      await Promise.all(unfinished);
+      await Promise.all(unfinished.map(({ durable }) => durable));
     } catch (error) {
       if (this.giveUp.signal.aborted) signal.throwIfAborted();
       throw error;
@@ -302,8 +308,8 @@ export class SupervisedTraining {
   }
 }
 
-/** Batches of events that may wait for the disk while the next are read: one sync then serves many. */
-const batchesInFlight = 16;
+/** Events that may wait for the disk while the next are read: one sync then serves many, however they are batched. */
+const mostEventsInFlight = 8192;
 
 /** The code with which a trainer closes the attempts that a killed process left in its journal. */
 const trainerExited = 'trainer_exited';

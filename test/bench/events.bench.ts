@@ -16,11 +16,14 @@ const script = (name: string) => fileURLToPath(new URL(`./${name}.js`, import.me
 const pass = (bytes: Buffer) => bytes;
 const stepMark = Buffer.from('"type":"step.logged"');
 
-/** Who sends: a Node process, the trainer's own server in Python, and a Python server that does nothing else. */
-const senders = ['node', 'python', 'bare-python'] as const;
-type Sender = (typeof senders)[number];
+/** Python senders: the trainer's own server, and one that does nothing else. */
+const pythonSenders = { python: 'events_trainer.py', 'bare-python': 'events_sender.py' } as const;
+/** Large ones are what a core that was away catches up on; while it is there, a trainer sends step by step. */
+const usualBatchSizes = '512,16,1';
+/** A sender of small ones sends fewer events: each batch costs as much as many of them. */
+const mostBatches = 20_000;
 
-const recipe = (sender: Sender) => `name: ${sender}
+const recipe = (sender: string) => `name: ${sender}
 seed: 7
 plugins: [./bench.mjs]
 trainers: { sender: { uses: bench/${sender} } }
@@ -42,28 +45,43 @@ interface Measured {
   readonly peakMemoryMegabytes: number;
 }
 
+/** What a Node process sends: so many steps, in batches of a size. */
+interface Load {
+  readonly sender: string;
+  readonly steps: number;
+  readonly batchSize: number;
+}
+
 /**
  * Telemetry from a trainer process through core and log to a watcher, against a relay that has grpc-js and a log and
  * nothing else; and the same way from the Python trainer, whose training is nothing but its telemetry, against a Python
- * sender without a journal. Arguments: events (100,000), batch size of the Node sender (512), rounds (3).
+ * sender without a journal. Arguments: events (100,000), batch sizes of the Node sender (512,16,1; the goal is for the
+ * first), rounds (3).
  */
-export const bench: Bench = async ([events = '100000', batchSize = '512', rounds = '3']) => {
+export const bench: Bench = async ([events = '100000', batchSizes = usualBatchSizes, rounds = '3']) => {
   const folder = await mkdtemp(join(tmpdir(), 'simmer-events-'));
   const count = Number(events);
-  const ours: Measured[] = [];
-  const relayed: Measured[] = [];
+  const loads = batchSizes.split(',').map((size): Load => {
+    const batchSize = Number(size);
+    return { sender: `node-${size}`, steps: Math.min(count, mostBatches * batchSize), batchSize };
+  });
+  const ours = loads.map((): Measured[] => []);
+  const relayed = loads.map((): Measured[] => []);
   const python: Measured[] = [];
   const barePython: Measured[] = [];
   const many: Measured[] = [];
   try {
-    const server = await serve(folder, count, Number(batchSize));
+    const server = await serve(folder, count, loads);
     for (let round = 1; round <= Number(rounds); round++) {
-      ours.push(await throughCore(server, 'node', round, count, 1));
-      relayed.push(await throughRelay(folder, count, Number(batchSize)));
+      for (const [at, load] of loads.entries()) {
+        ours[at]?.push(await throughCore(server, load.sender, round, load.steps, 1));
+        relayed[at]?.push(await throughRelay(folder, load));
+      }
       python.push(await throughCore(server, 'python', round, count, 1));
       barePython.push(await throughCore(server, 'bare-python', round, count, 1));
     }
-    many.push(await throughCore(server, 'node', Number(rounds) + 1, count, 20));
+    const [{ sender, steps }] = loads as [Load];
+    many.push(await throughCore(server, sender, Number(rounds) + 1, steps, 20));
     server.child.kill('SIGTERM');
     await new Promise((resolve) => server.child.once('exit', resolve));
   } finally {
@@ -71,24 +89,31 @@ export const bench: Bench = async ([events = '100000', batchSize = '512', rounds
   }
   const rate = (measured: readonly Measured[]) => Math.round(median(measured.map((each) => each.eventsPerSecond)));
   const peak = (measured: readonly Measured[]) => Math.max(...measured.map((each) => each.peakMemoryMegabytes));
-  const [core, relay, trainer, bare] = [rate(ours), rate(relayed), rate(python), rate(barePython)];
-  console.log(`${core} events/s through core and log, ${relay} through a bare relay, in batches of ${batchSize}`);
+  const ratio = (of: number, to: number) => Math.round((of / to) * 1000) / 1000;
+  const byBatchSize = loads.map(({ batchSize, steps }, at) => {
+    const [eventsPerSecond, relayEventsPerSecond] = [rate(ours[at] ?? []), rate(relayed[at] ?? [])];
+    console.log(
+      `${eventsPerSecond} events/s through core and log, ${relayEventsPerSecond} through a bare relay, in batches of ${batchSize}`,
+    );
+    return { batchSize, events: steps, eventsPerSecond, relayEventsPerSecond };
+  });
+  const relayRatios = byBatchSize.map(({ batchSize, eventsPerSecond, relayEventsPerSecond }, at) => {
+    const name = at === 0 ? 'vs-bare-relay' : `vs-bare-relay-in-batches-of-${batchSize}`;
+    return [name, ratio(eventsPerSecond, relayEventsPerSecond)] as const;
+  });
+  const [trainer, bare] = [rate(python), rate(barePython)];
   console.log(
-    `${rate(many)} events/s to each of 20 watchers; ${peak(ours)} MB with one watcher, ${peak(many)} MB with 20`,
+    `${rate(many)} events/s to each of 20 watchers; ${peak(ours.flat())} MB with one watcher, ${peak(many)} MB with 20`,
   );
   console.log(`${trainer} events/s from the Python trainer, ${bare} from a bare Python sender, in batches of 256`);
-  const ratio = (of: number, to: number) => Math.round((of / to) * 1000) / 1000;
   return {
-    ratios: { 'vs-bare-relay': ratio(core, relay), 'vs-bare-python': ratio(trainer, bare) },
+    ratios: { ...Object.fromEntries(relayRatios), 'vs-bare-python': ratio(trainer, bare) },
     goals: { 'vs-bare-relay': 0.6, 'vs-bare-python': 0.9 },
-    events: count,
-    batchSize: Number(batchSize),
-    eventsPerSecond: core,
-    relayEventsPerSecond: relay,
+    byBatchSize,
     pythonEventsPerSecond: trainer,
     barePythonEventsPerSecond: bare,
     eventsPerSecondWith20Watchers: rate(many),
-    peakMemoryMegabytes: peak(ours),
+    peakMemoryMegabytes: peak(ours.flat()),
     peakMemoryMegabytesWith20Watchers: peak(many),
   };
 };
@@ -98,11 +123,12 @@ interface Serving {
   readonly address: string;
 }
 
-async function serve(folder: string, count: number, batchSize: number): Promise<Serving> {
+async function serve(folder: string, count: number, loads: readonly Load[]): Promise<Serving> {
   const recipes = join(folder, 'recipes');
   await mkdir(recipes);
-  for (const sender of senders) await writeFile(join(recipes, `${sender}.yaml`), recipe(sender));
-  await writeFile(join(recipes, 'bench.mjs'), await pluginText(count, batchSize));
+  const senders = await commandsOf(count, loads);
+  for (const sender of Object.keys(senders)) await writeFile(join(recipes, `${sender}.yaml`), recipe(sender));
+  await writeFile(join(recipes, 'bench.mjs'), pluginText(senders));
   const args = [simmer, 'serve', '--json', '--home', join(folder, 'home'), '--recipes', recipes];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const line = await firstOutput(child);
@@ -112,7 +138,7 @@ async function serve(folder: string, count: number, batchSize: number): Promise<
 /** From the first step that arrives to the last, at the slowest watcher. */
 async function throughCore(
   server: Serving,
-  sender: Sender,
+  sender: string,
   round: number,
   count: number,
   watchers: number,
@@ -134,7 +160,7 @@ async function throughCore(
   return { eventsPerSecond: Math.min(...rates), peakMemoryMegabytes: await peakMemory(server.child) };
 }
 
-async function throughRelay(folder: string, count: number, batchSize: number): Promise<Measured> {
+async function throughRelay(folder: string, { steps: count, batchSize }: Load): Promise<Measured> {
   const [senderSocket, relaySocket] = [join(folder, 's.sock'), join(folder, 'r.sock')];
   await Promise.all([senderSocket, relaySocket].map((socket) => rm(socket, { force: true })));
   const env = { ...process.env, SIMMER_TRAINER_ADDRESS: `unix:${senderSocket}` };
@@ -208,17 +234,26 @@ async function forgetPeakMemory({ pid }: ChildProcess): Promise<void> {
   await writeFile(`/proc/${pid}/clear_refs`, '5').catch(() => undefined);
 }
 
-/** The trainers of the bench, and a model without weights for them. */
-async function pluginText(count: number, batchSize: number): Promise<string> {
-  const simmerkit = pathToFileURL(join(root, 'dist/core/index.js')).href;
+/** How a sender is started. */
+interface Command {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+async function commandsOf(count: number, loads: readonly Load[]): Promise<Readonly<Record<string, Command>>> {
   const { python, env } = await trainerPython();
-  const pythonSender = (name: string) => ({ argv: [python, join(root, 'test/bench', name), String(count)], env });
-  const commands: Record<Sender, { readonly argv: readonly string[]; readonly env: Readonly<Record<string, string>> }> =
-    {
-      node: { argv: [process.execPath, script('events-sender'), `${count},${batchSize}`], env: {} },
-      python: pythonSender('events_trainer.py'),
-      'bare-python': pythonSender('events_sender.py'),
-    };
+  const ofPython = Object.entries(pythonSenders).map(([sender, file]) => {
+    return [sender, { argv: [python, join(root, 'test/bench', file), String(count)], env }] as const;
+  });
+  const ofNode = loads.map(({ sender, steps, batchSize }) => {
+    return [sender, { argv: [process.execPath, script('events-sender'), `${steps},${batchSize}`], env: {} }] as const;
+  });
+  return Object.fromEntries([...ofNode, ...ofPython]);
+}
+
+/** The trainers of the bench, and a model without weights for them. */
+function pluginText(commands: Readonly<Record<string, Command>>): string {
+  const simmerkit = pathToFileURL(join(root, 'dist/core/index.js')).href;
   return `
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,6 +1,7 @@
 import { access, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { EventDraft } from '../../core/events/catalogue.js';
 import { newestCheckpoint } from '../../core/trainer/checkpoints.js';
 import { TrainerBench } from './trainer-bench.js';
 
@@ -122,6 +123,26 @@ describe('a training', () => {
     expect(bench.of('training.started')).toHaveLength(1);
     expect(bench.of('step.logged').map((event) => event.data.step)).toEqual(upTo(20));
     expect(bench.of('step.logged').at(-1)?.data.totalSteps).toBe(20);
+    expectNothingLostOrDoubled();
+  });
+
+  it('that tells of each step by itself is read on while many of them wait for the disk', async () => {
+    const last = 40;
+    let sync: () => void = () => undefined;
+    const synced = new Promise<void>((resolve) => {
+      sync = resolve;
+    });
+    const emit = async (...drafts: readonly EventDraft[]) => {
+      await bench.emit(...drafts);
+      if (drafts.some((draft) => draft.type === 'step.logged' && draft.data.step === last)) sync();
+      // One write for all of them, as a slow disk has it.
+      if (drafts.some((draft) => draft.type === 'step.logged')) await synced;
+    };
+    const supervisor = bench.supervise({ stepMilliseconds: 20 }, { emit });
+    await bench.stage(supervisor).train(bench.training({ maxSteps: last }));
+    await supervisor.dispose('shutdown');
+
+    expect(bench.of('step.logged').map((event) => event.data.step)).toEqual(upTo(last));
     expectNothingLostOrDoubled();
   });
 

@@ -97,9 +97,7 @@ export class TrainerBench implements AsyncDisposable {
       runFolder: this.folder,
       cacheFolder: this.folder,
       recipeFolder: this.folder,
-      emit: async (...drafts) => {
-        for (const draft of drafts) await this.emit(draft);
-      },
+      emit: (...drafts) => this.emit(...drafts),
       priorEvents: [...this.events],
       ...options,
     });
@@ -182,7 +180,12 @@ export class TrainerBench implements AsyncDisposable {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  private async emit(draft: EventDraft): Promise<void> {
+  /** Says them in the log; resolves when they are durable. */
+  async emit(...drafts: readonly EventDraft[]): Promise<void> {
+    for (const draft of drafts) await this.emitOne(draft);
+  }
+
+  private async emitOne(draft: EventDraft): Promise<void> {
     const event = {
       runId: 'run-1',
       sequence: this.events.length + 1,
