@@ -11,7 +11,6 @@ import { StageRunner } from '../engine/stage-runner.js';
 import { readStanding } from '../engine/standing.js';
 import {
   ArtifactStoreToken,
-  ContributionsToken,
   LogFileSystemToken,
   PluginCatalogToken,
   RunInfoToken,
@@ -23,7 +22,6 @@ import { EventBus } from '../events/event-bus.js';
 import { RunLog } from '../events/run-log.js';
 import { HookDriver } from '../plugin/hook-driver.js';
 import { acquireRunLock } from '../process/run-lock.js';
-import { ContainerContributions } from './container-contributions.js';
 
 /** Makes the scopes of runs: for each the lock, the log, and a child container with its services. */
 export function runScopes(core: Container): OpenRunScope {
@@ -74,9 +72,6 @@ function runContainer(
   container.bind(RunInfoToken).toConstantValue(info);
   container.bind(EventBus).toConstantValue(bus);
   container.bind(HookDriver).toConstantValue(hooks);
-  container
-    .bind(ContributionsToken)
-    .toConstantValue(new ContainerContributions(container, core.get(PluginCatalogToken)));
   for (const service of [RunRecorder, RunEnding, BudgetGuard, TrainerPool, GraderPool, StageRunner, SinkDriver, Run]) {
     container.bind<unknown>(service).to(service);
   }

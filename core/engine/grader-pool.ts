@@ -4,20 +4,20 @@ import { makeCacheFolder } from '../config/cache-folder.js';
 import type { Settings } from '../config/settings.js';
 import { canonicalJson, jsonDigest } from '../document/canonical-json.js';
 import { isUserError, UserError } from '../errors.js';
+import type { PluginCatalog } from '../plugin/catalog.js';
 import type { GraderContext, GraderDefinition } from '../plugin/definitions.js';
 import { owningStrayErrors } from '../plugin/stray-errors.js';
 import { thrownText } from '../plugin/thrown-text.js';
 import { keptDigest } from '../recipe/stage-key.js';
 import type { Grader } from '../trainer/trainer.js';
 import { checkGrades } from './check-grades.js';
-import type { Contributions } from './contributions.js';
 import { RunEnding } from './run-ending.js';
 import { RunRecorder } from './run-recorder.js';
 import type { RunInfo, RunResource } from './run-scope.js';
 import { BudgetGuard } from './spending/budget-guard.js';
 import { ThrownBy } from './stage-error.js';
 import { withTimeLimit } from './time-limit.js';
-import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SettingsToken } from './tokens.js';
+import { ArtifactStoreToken, PluginCatalogToken, RunInfoToken, SettingsToken } from './tokens.js';
 
 /** A grader that ends on its own terms may take this long, in milliseconds. */
 const endMilliseconds = 30_000;
@@ -28,7 +28,7 @@ type OwnedGrader = Grader & AsyncDisposable & { readonly uses: string };
 @injectable()
 export class GraderPool implements RunResource {
   readonly #run: RunInfo;
-  readonly #contributions: Contributions;
+  readonly #catalog: PluginCatalog;
   readonly #settings: Settings;
   readonly #recorder: RunRecorder;
   readonly #ending: RunEnding;
@@ -38,7 +38,7 @@ export class GraderPool implements RunResource {
 
   constructor(
     @inject(RunInfoToken) run: RunInfo,
-    @inject(ContributionsToken) contributions: Contributions,
+    @inject(PluginCatalogToken) catalog: PluginCatalog,
     @inject(SettingsToken) settings: Settings,
     @inject(RunRecorder) recorder: RunRecorder,
     @inject(RunEnding) ending: RunEnding,
@@ -46,7 +46,7 @@ export class GraderPool implements RunResource {
     @inject(ArtifactStoreToken) store: ArtifactStore,
   ) {
     this.#run = run;
-    this.#contributions = contributions;
+    this.#catalog = catalog;
     this.#settings = settings;
     this.#recorder = recorder;
     this.#ending = ending;
@@ -60,7 +60,7 @@ export class GraderPool implements RunResource {
     options: Readonly<Record<string, unknown>>,
     asker: { readonly stage: string; readonly attempt: number },
   ): Promise<Grader> {
-    const { definition } = await this.#contributions.grader(uses);
+    const { definition } = await this.#catalog.grader(uses);
     const parsed = definition.options.safeParse(options);
     if (!parsed.success) {
       throw new UserError('invalid_grader_options', `The options of the grader ${uses} do not fit its schema.`, {

@@ -7,16 +7,16 @@ import { EventBus } from '../events/event-bus.js';
 import { frozen } from '../events/frozen.js';
 import { readEvents } from '../events/replay.js';
 import { formatDuration } from '../figures.js';
+import type { PluginCatalog } from '../plugin/catalog.js';
 import type { Sink } from '../plugin/definitions.js';
 import { thrownText } from '../plugin/thrown-text.js';
-import type { Contributions } from './contributions.js';
 import { openSink } from './open-sink.js';
 import { RunEnding } from './run-ending.js';
 import { eventsFile } from './run-folder.js';
 import { RunRecorder } from './run-recorder.js';
 import type { RunInfo, SinkSource } from './run-scope.js';
 import { SinkFeed } from './sink-feed.js';
-import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SinkSourceToken } from './tokens.js';
+import { ArtifactStoreToken, PluginCatalogToken, RunInfoToken, SinkSourceToken } from './tokens.js';
 
 /** A report of a long run may take its time; a sink that hangs may not take the run's. */
 const beforeCompletedMilliseconds = 180_000;
@@ -32,7 +32,7 @@ export class SinkDriver {
   readonly #bus: EventBus;
   readonly #recorder: RunRecorder;
   readonly #store: ArtifactStore;
-  readonly #contributions: Contributions;
+  readonly #catalog: PluginCatalog;
   readonly #ending: RunEnding;
   readonly #sources: readonly SinkSource[];
   readonly #feeds: SinkFeed[] = [];
@@ -43,7 +43,7 @@ export class SinkDriver {
     @inject(EventBus) bus: EventBus,
     @inject(RunRecorder) recorder: RunRecorder,
     @inject(ArtifactStoreToken) store: ArtifactStore,
-    @inject(ContributionsToken) contributions: Contributions,
+    @inject(PluginCatalogToken) catalog: PluginCatalog,
     @inject(RunEnding) ending: RunEnding,
     @multiInject(SinkSourceToken, { chained: true }) sources: readonly SinkSource[],
   ) {
@@ -51,7 +51,7 @@ export class SinkDriver {
     this.#bus = bus;
     this.#recorder = recorder;
     this.#store = store;
-    this.#contributions = contributions;
+    this.#catalog = catalog;
     this.#ending = ending;
     this.#sources = sources;
   }
@@ -115,7 +115,7 @@ export class SinkDriver {
   async #open(source: SinkSource): Promise<Sink> {
     if (source.kind === 'given') return source.sink;
     if (source.kind === 'hook') return source.open(this.#recorder.log({ source: logSource(source) }));
-    const { definition } = await this.#contributions.sink(source.uses);
+    const { definition } = await this.#catalog.sink(source.uses);
     return openSink(definition, source.options, {
       runId: this.#run.runId,
       runFolder: this.#run.runFolder,

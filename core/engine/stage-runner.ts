@@ -5,12 +5,12 @@ import type { Artifact, ArtifactWriter } from '../artifacts/artifact.js';
 import type { ArtifactStore, StageCacheEntry } from '../artifacts/artifact-store.js';
 import { makeCacheFolder } from '../config/cache-folder.js';
 import type { Settings } from '../config/settings.js';
+import type { PluginCatalog } from '../plugin/catalog.js';
 import type { StageDefinition } from '../plugin/definitions.js';
 import { HookDriver } from '../plugin/hook-driver.js';
 import { owningStrayErrors } from '../plugin/stray-errors.js';
 import { waitForLock } from '../process/wait-for-lock.js';
 import type { PlannedStage } from '../recipe/plan.js';
-import type { Contributions } from './contributions.js';
 import { GraderPool } from './grader-pool.js';
 import { MemoryMeter } from './memory-meter.js';
 import { RunEnding } from './run-ending.js';
@@ -20,7 +20,7 @@ import type { RunInfo } from './run-scope.js';
 import { BudgetGuard } from './spending/budget-guard.js';
 import { openStageContext, type StageInputValues } from './stage-context.js';
 import { checkStageOutputs, followStageRun } from './stage-outputs.js';
-import { ArtifactStoreToken, ContributionsToken, RunInfoToken, SettingsToken } from './tokens.js';
+import { ArtifactStoreToken, PluginCatalogToken, RunInfoToken, SettingsToken } from './tokens.js';
 import { TrainerPool } from './trainer-pool.js';
 
 /** Output name to artifact URI. */
@@ -44,7 +44,7 @@ export class StageRunner {
   readonly #run: RunInfo;
   readonly #settings: Settings;
   readonly #store: ArtifactStore;
-  readonly #contributions: Contributions;
+  readonly #catalog: PluginCatalog;
   readonly #recorder: RunRecorder;
   readonly #ending: RunEnding;
   readonly #trainers: TrainerPool;
@@ -56,7 +56,7 @@ export class StageRunner {
     @inject(RunInfoToken) run: RunInfo,
     @inject(SettingsToken) settings: Settings,
     @inject(ArtifactStoreToken) store: ArtifactStore,
-    @inject(ContributionsToken) contributions: Contributions,
+    @inject(PluginCatalogToken) catalog: PluginCatalog,
     @inject(RunRecorder) recorder: RunRecorder,
     @inject(RunEnding) ending: RunEnding,
     @inject(TrainerPool) trainers: TrainerPool,
@@ -67,7 +67,7 @@ export class StageRunner {
     this.#run = run;
     this.#settings = settings;
     this.#store = store;
-    this.#contributions = contributions;
+    this.#catalog = catalog;
     this.#recorder = recorder;
     this.#ending = ending;
     this.#trainers = trainers;
@@ -105,7 +105,7 @@ export class StageRunner {
     const reused = await this.reuse(ready);
     if (reused !== undefined) return reused;
 
-    const { definition } = await this.#contributions.stage(stage.uses);
+    const { definition } = await this.#catalog.stage(stage.uses);
     const uses = stage.uses;
     await this.#recorder.emit({ type: 'stage.started', stage: stage.name, attempt, data: { uses, key } });
     const startedAt = performance.now();

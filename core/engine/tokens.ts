@@ -3,7 +3,6 @@ import type { ArtifactStore } from '../artifacts/artifact-store.js';
 import type { Settings } from '../config/settings.js';
 import type { LogFileSystem } from '../events/log-file-system.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
-import type { Contributions } from './contributions.js';
 import type { OpenRunScope, RunInfo, RunResource, SinkSource } from './run-scope.js';
 
 // Bound once a core. None of these may depend on what is bound for a run.
@@ -18,7 +17,6 @@ export const OpenRunScopeToken: ServiceIdentifier<OpenRunScope> = Symbol('OpenRu
 // Bound once a run, in its child container.
 
 export const RunInfoToken: ServiceIdentifier<RunInfo> = Symbol('RunInfo');
-export const ContributionsToken: ServiceIdentifier<Contributions> = Symbol('Contributions');
 /** Everything that has to end before the run's last event. */
 export const RunResourceToken: ServiceIdentifier<RunResource> = Symbol('RunResource');
 

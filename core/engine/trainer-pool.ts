@@ -2,17 +2,17 @@ import { join } from 'node:path';
 import { inject, injectable } from 'inversify';
 import { gpuDevices } from '../config/machine.js';
 import type { Settings } from '../config/settings.js';
+import type { PluginCatalog } from '../plugin/catalog.js';
 import { GpuDevices } from '../trainer/gpu-devices.js';
 import type { StageScope } from '../trainer/supervised-training.js';
 import type { Trainer } from '../trainer/trainer.js';
 import { formerProcessId } from '../trainer/trainer-process.js';
 import { defaultLeaseSeconds, TrainerSupervisor } from '../trainer/trainer-supervisor.js';
-import type { Contributions } from './contributions.js';
 import { RunRecorder } from './run-recorder.js';
 import type { RunInfo, RunResource } from './run-scope.js';
 import { BudgetGuard } from './spending/budget-guard.js';
 import { endedBy, meteredLauncher } from './spending/metered-launcher.js';
-import { ContributionsToken, RunInfoToken, SettingsToken } from './tokens.js';
+import { PluginCatalogToken, RunInfoToken, SettingsToken } from './tokens.js';
 
 /** How long a trainer without a core may take for its last checkpoint, after its lease. */
 const checkpointSeconds = 60;
@@ -21,7 +21,7 @@ const checkpointSeconds = 60;
 @injectable()
 export class TrainerPool implements RunResource {
   readonly #run: RunInfo;
-  readonly #contributions: Contributions;
+  readonly #catalog: PluginCatalog;
   readonly #settings: Settings;
   readonly #recorder: RunRecorder;
   readonly #budget: BudgetGuard;
@@ -31,13 +31,13 @@ export class TrainerPool implements RunResource {
 
   constructor(
     @inject(RunInfoToken) run: RunInfo,
-    @inject(ContributionsToken) contributions: Contributions,
+    @inject(PluginCatalogToken) catalog: PluginCatalog,
     @inject(SettingsToken) settings: Settings,
     @inject(RunRecorder) recorder: RunRecorder,
     @inject(BudgetGuard) budget: BudgetGuard,
   ) {
     this.#run = run;
-    this.#contributions = contributions;
+    this.#catalog = catalog;
     this.#settings = settings;
     this.#recorder = recorder;
     this.#budget = budget;
@@ -55,7 +55,7 @@ export class TrainerPool implements RunResource {
       const folder = planned === undefined ? undefined : this.#folderOf(planned.name);
       const pid = folder === undefined ? undefined : await formerProcessId(folder);
       if (planned !== undefined && pid !== undefined) {
-        const { definition } = await this.#contributions.launcher(planned.launcher.uses);
+        const { definition } = await this.#catalog.launcher(planned.launcher.uses);
         const running = await definition.attach(pid, planned.launcher.options);
         if (running !== undefined) {
           this.#budget.adopt(holder, () => running.terminate(0));
@@ -113,8 +113,8 @@ export class TrainerPool implements RunResource {
     const planned = this.#run.plan.trainers[name];
     if (planned === undefined) throw new Error(`The plan has no trainer "${name}".`);
     const [trainer, launcher] = await Promise.all([
-      this.#contributions.trainer(planned.uses),
-      this.#contributions.launcher(planned.launcher.uses),
+      this.#catalog.trainer(planned.uses),
+      this.#catalog.launcher(planned.launcher.uses),
     ]);
     const supervisor = new TrainerSupervisor({
       planned,
