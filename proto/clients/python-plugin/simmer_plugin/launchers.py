@@ -62,7 +62,7 @@ class Launcher(Protocol):
 
 MakeLauncher = Callable[[Any], Launcher]
 ReachFunction = Callable[[Any], Reach]
-ProcessesFunction = Callable[[Any, Resources], int]
+ProcessesFunction = Callable[[Any, Resources], int | None]
 
 
 @dataclass(frozen=True)

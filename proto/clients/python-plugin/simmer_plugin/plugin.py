@@ -257,7 +257,8 @@ class Plugin:
 
         reach: a function of options that says how Simmer reaches what it starts; without it by a unix socket, within
         180 seconds. processes: a function of options and of what the trainer is to have that says how many processes of
-        the trainer are started, over all machines: a recipe that pays for more GPUs than they use is refused.
+        the trainer are started, over all machines: a recipe that pays for more GPUs than they use is refused. None:
+        that is not known, nor checked.
         """
 
         def declare(function: MakeLauncherT) -> MakeLauncherT:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mypy import api as mypy
 from pydantic import BaseModel
 
 from simmer_plugin import (
@@ -61,6 +62,18 @@ def test_what_ignores_its_end_is_forced(tmp_path: Path) -> None:
         assert is_running(process_id)
     end_group(process_id, 0.2)
     assert not is_running(process_id)
+
+
+def test_a_launcher_may_not_know_how_many_processes_it_starts(tmp_path: Path) -> None:
+    author = tmp_path / "author.py"
+    author.write_text(
+        "from simmer_plugin import Plugin, Resources\n"
+        "def processes(options: object, resources: Resources) -> int | None:\n"
+        "    return None if resources.gpus == 0 else resources.gpus\n"
+        "Plugin('author', '1.0.0').launcher(processes=processes)\n"
+    )
+    said, problems, exit_code = mypy.run(["--strict", "--cache-dir", str(tmp_path), str(author)])
+    assert (said.splitlines(), problems, exit_code) == (["Success: no issues found in 1 source file"], "", 0)
 
 
 @pytest.mark.parametrize("process_id", [1, 0, -1])
