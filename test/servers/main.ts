@@ -13,13 +13,18 @@ const { values } = parseArgs({
   options: {
     server: { type: 'string', default: 'llama.cpp' },
     python: { type: 'string', default: 'python3' },
-    weights: { type: 'string', default: '' },
+    weights: { type: 'string' },
     url: { type: 'string' },
     model: { type: 'string', default: 'model' },
   },
 });
 const name = serverNames.find((one) => one === values.server);
-if (name === undefined) throw new Error(`--server is one of ${serverNames.join(', ')}.`);
+const { url, weights } = values;
+if (name === undefined || (url === undefined && weights === undefined)) {
+  const usage = `npm run check:servers -- --server NAME --python PY --weights PATH, where NAME is one of ${serverNames.join(', ')}`;
+  process.stderr.write(`Say which server to ask: ${usage}; or --url URL --model NAME of one that runs.\n`);
+  process.exit(2);
+}
 
 const maxAnswerTokens = 8;
 /** What a server may count in besides: its end marker and white space around it. */
@@ -96,13 +101,13 @@ async function checkServer(url: string, model: string): Promise<number> {
 }
 
 /** transformers serve calls a model by its folder. */
-function modelName(server: ServerName): string {
-  return server === 'transformers' ? resolve(values.weights) : values.model;
+function modelName(server: ServerName, folder: string): string {
+  return server === 'transformers' ? folder : values.model;
 }
 
-if (values.url !== undefined) process.exitCode = (await checkServer(values.url, values.model)) === 0 ? 0 : 1;
-else {
-  const start = { python: values.python, weights: resolve(values.weights), model: values.model };
+if (url !== undefined) process.exitCode = (await checkServer(url, values.model)) === 0 ? 0 : 1;
+else if (weights !== undefined) {
+  const start = { python: values.python, weights: resolve(weights), model: values.model };
   await using server = await startServer(name, start);
-  process.exitCode = (await checkServer(server.url, modelName(name))) === 0 ? 0 : 1;
+  process.exitCode = (await checkServer(server.url, modelName(name, start.weights))) === 0 ? 0 : 1;
 }
