@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defaultCacheFolder } from 'simmerkit';
 import { describe, expect, it } from 'vitest';
-import type { PluginDefinition } from '../../core/plugin/definitions.js';
+import type { GraderContext, PluginDefinition } from '../../core/plugin/definitions.js';
 import { RunHarness } from '../../core/testing/run-harness.js';
 
 const folder = join(import.meta.dirname, '../../docs/examples/keep-short');
@@ -43,6 +43,39 @@ describe('the examples of docs/writing-a-plugin.md', () => {
       dropped: { too_long: 200 - kept.length },
     });
   });
+
+  it('read numbers alike in both languages, and say of what is none that it is none', async () => {
+    const gallons = ['3.785', ' 3.8 ', '3785e-3', '4', 'nan', 'NaN', 'inf', '-Infinity', '1e999', 'a few'];
+    const verdictsBy = async (plugin: string) => {
+      await using harness = await RunHarness.create({
+        plugins: [],
+        listedPlugins: [join(folder, '..', plugin)],
+        withBuiltIn: true,
+        cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
+      });
+      const rows = gallons.map((answer, index) => ({ id: `${index}`, question: `${index}?`, answer, gold: '3.785' }));
+      await writeFile(join(harness.recipeFolder, 'answers.jsonl'), rows.map((row) => JSON.stringify(row)).join('\n'));
+      const run = await harness.run(`
+name: gallons
+stages:
+  answers: { uses: curation/load, with: { sources: { said: { path: answers.jsonl, fields: { gold: gold } } } } }
+  graded:
+    uses: curation/verify
+    with: { dataset: "\${{ stages.answers.dataset }}", grader: { uses: close-enough/close-enough, with: {} } }
+`);
+      return (await run.rows('graded.decisions')).map(({ rule, evidence }) =>
+        String(evidence).endsWith('One is no number.') ? 'unparsed' : rule,
+      );
+    };
+    const verdicts = await verdictsBy('close-enough/plugin.js');
+    expect(verdicts).toEqual(['right', 'right', 'right', 'wrong', ...Array(6).fill('unparsed')]);
+    expect(await verdictsBy('close-enough-python')).toEqual(verdicts);
+    const { default: plugin } = (await import(join(folder, '../close-enough/plugin.js'))) as {
+      default: PluginDefinition;
+    };
+    await using started = await plugin.graders!['close-enough']!.start({ tolerance: 0.01 }, {} as GraderContext);
+    expect(await started.grade([{ id: '1', gold: '0', answer: ' ' }])).toMatchObject([{ verdict: 'unparsed' }]);
+  }, 120_000);
 
   it.each(['close-enough/plugin.js', 'close-enough-python'])(
     'take what is close for right: %s',

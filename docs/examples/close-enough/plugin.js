@@ -9,9 +9,9 @@ const closeEnough = defineGrader({
     return {
       async grade(items) {
         return items.map(({ id, gold, answer }) => {
-          const [wanted, given] = [gold, answer].map(Number);
+          const [wanted, given] = [gold, answer].map(asNumber);
           const difference = Math.abs(given - wanted);
-          if (Number.isNaN(difference)) return { id, verdict: 'unparsed', explanation: 'One is no number.' };
+          if (!Number.isFinite(difference)) return { id, verdict: 'unparsed', explanation: 'One is no number.' };
           const verdict = difference <= tolerance * Math.abs(wanted) ? 'right' : 'wrong';
           const explanation = `It is ${difference} away from ${wanted}.`;
           return { id, verdict, parsedAnswer: String(given), parsedGold: String(wanted), explanation };
@@ -28,3 +28,8 @@ export default definePlugin({
   apiVersion: 1,
   graders: { 'close-enough': closeEnough },
 });
+
+/** An empty text is 0 to Number. */
+function asNumber(text) {
+  return text.trim() === '' ? Number.NaN : Number(text);
+}

@@ -1,5 +1,6 @@
 """A plugin for Simmer: a grader that takes a number for right that is close to the right one."""
 
+import math
 from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
@@ -22,8 +23,10 @@ def grade(item: GradeItem, tolerance: float) -> Grade:
     try:
         wanted, given = float(item.gold), float(item.answer)
     except ValueError:
-        return Grade(item.id, "unparsed", explanation="One is no number.")
+        wanted = given = math.nan
     difference = abs(given - wanted)
+    if not math.isfinite(difference):
+        return Grade(item.id, "unparsed", explanation="One is no number.")
     return Grade(
         item.id,
         "right" if difference <= tolerance * abs(wanted) else "wrong",

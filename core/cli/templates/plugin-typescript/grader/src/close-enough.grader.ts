@@ -9,10 +9,10 @@ export const closeEnough = defineGrader({
     return {
       async grade(items) {
         return items.map(({ id, gold, answer }) => {
-          const wanted = Number(gold);
-          const given = Number(answer);
+          const wanted = asNumber(gold);
+          const given = asNumber(answer);
           const difference = Math.abs(given - wanted);
-          if (Number.isNaN(difference)) return { id, verdict: 'unparsed', explanation: 'One is no number.' };
+          if (!Number.isFinite(difference)) return { id, verdict: 'unparsed', explanation: 'One is no number.' };
           const verdict = difference <= tolerance * Math.abs(wanted) ? 'right' : 'wrong';
           const explanation = `It is ${difference} away from ${wanted}.`;
           return { id, verdict, parsedAnswer: String(given), parsedGold: String(wanted), explanation };
@@ -22,3 +22,8 @@ export const closeEnough = defineGrader({
     };
   },
 });
+
+/** An empty text is 0 to Number. */
+function asNumber(text: string): number {
+  return text.trim() === '' ? Number.NaN : Number(text);
+}
