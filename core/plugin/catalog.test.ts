@@ -48,6 +48,15 @@ describe('a plugin by path', () => {
     expect((await catalogOf('./folder').plugin('foldered')).definition.name).toBe('foldered');
   });
 
+  test('may be what TypeScript compiles to CommonJS', async () => {
+    const compiled = `"use strict";
+Object.defineProperty(exports, "__esModule", { value: true });
+exports.default = { name: 'common', version: '1.0.0', apiVersion: 1 };`;
+    await write('common/package.json', '{"main": "plugin.js"}');
+    await write('common/plugin.js', compiled);
+    expect((await catalogOf('./common').plugin('common')).definition.version).toBe('1.0.0');
+  });
+
   test('that is not there is refused by its path', async () => {
     expect(await failure(catalogOf('./nowhere.js').plugin('x'))).toEqual({
       code: 'plugin_not_found',

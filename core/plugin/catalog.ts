@@ -259,7 +259,13 @@ async function importPlugin(module: string, called: string): Promise<PluginDefin
       hint: loadingHint(error, reason) ?? `Its code is ${module}: mend it there, or leave the plugin out.`,
     });
   }
-  return checkPluginShape(loaded.default, called);
+  return checkPluginShape(exportedOnceMore(loaded.default) ?? loaded.default, called);
+}
+
+/** TypeScript's `export default`, compiled to CommonJS: a property of what Node takes for the default export. */
+function exportedOnceMore(exported: unknown): unknown {
+  const { __esModule: isCompiled, default: plugin } = (exported ?? {}) as Readonly<Record<string, unknown>>;
+  return isCompiled === true ? plugin : undefined;
 }
 
 function loadingHint(error: unknown, reason: string): string | undefined {
