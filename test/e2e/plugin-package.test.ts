@@ -44,6 +44,15 @@ describe('the npm package of simmerkit', () => {
     );
     expect(dead).toEqual([]);
   });
+
+  it('has each file that the definitions of the plugin API and of its hooks refer to', () => {
+    const folder = join(installed.folder, 'node_modules/simmerkit/core/plugin');
+    const named = ['definitions.ts', 'hooks.ts'].flatMap((file) =>
+      [...readFileSync(join(folder, file), 'utf8').matchAll(/from '(\.[^']+)\.js'/g)].map(([, path]) => `${path}.ts`),
+    );
+    expect(named).toContain('./log.ts');
+    expect(named.filter((path) => !existsSync(join(folder, path)))).toEqual([]);
+  });
 });
 
 describe('a plugin that `simmer plugin new` made', () => {
