@@ -7,11 +7,11 @@ import { parsedLine, wholeLines } from './reply-lines.js';
 
 /** A reply as its journal has it, with what it is a reply to. */
 export interface KeptReply extends PaidReply {
-  /** `replyDigest` of what was asked. First in its line: there it is found without parsing the trace. */
+  /** `replyDigest` of what was asked. */
   readonly of: string;
   /** `length` where it was cut. */
   readonly finish: string;
-  /** How long it might have been, in tokens. Last in its line. */
+  /** How long it might have been, in tokens. */
   readonly maxTokens: number;
 }
 
@@ -20,6 +20,7 @@ export function replyDigest(asked: unknown): string {
   return createHash('sha256').update(JSON.stringify(asked)).digest('hex').slice(0, 32);
 }
 
+/** What a line begins with: found there without parsing the trace. */
 const prefix = '{"of":"';
 const digestLength = 32;
 

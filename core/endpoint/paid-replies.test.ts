@@ -84,6 +84,20 @@ it('gives nothing more once it is stopped, kept or not', async () => {
   await expect(replies.to(of, 8, ask, stopping.signal)).rejects.toThrow('stopped');
 });
 
+it('finds again what was kept with its fields in any order, and with an id of its own', async () => {
+  const { of: digest, maxTokens, ...rest } = said('four');
+  const reply: Said = { maxTokens, ...rest, id: 'row 1', of: digest };
+  const asks = async () => {
+    asked++;
+    return { reply, isKept: true };
+  };
+  for (const run of ['first', 'first', 'other']) {
+    await using replies = await repliesOf(run);
+    expect((await replies.to(of, 8, asks, unstopped)).text).toBe('four');
+  }
+  expect(asked).toBe(1);
+});
+
 it('ends when what is under way is kept', async () => {
   const { ask, answer } = heldServer();
   const replies = await repliesOf('first');

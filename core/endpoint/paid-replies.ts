@@ -27,7 +27,9 @@ export class PaidReplies<Reply extends KeptReply> implements AsyncDisposable {
   }
 
   /**
-   * The reply to what has this digest, which is asked where nobody was paid for it, and kept where it says to.
+   * The reply to what has this digest, which is asked where nobody was paid for it, and kept by this digest and length
+   * where it says to.
+   * @param of `replyDigest` of all that the reply depends on, but `maxTokens`
    * @param maxTokens how long it may be
    * @throws what `ask` throws, or the signal's reason
    */
@@ -72,7 +74,7 @@ export class PaidReplies<Reply extends KeptReply> implements AsyncDisposable {
       return earlier;
     }
     const { reply, isKept } = await ask();
-    if (isKept) await this.journal.add(reply);
+    if (isKept) await this.journal.add({ ...reply, id: of, of, maxTokens });
     return reply;
   }
 }

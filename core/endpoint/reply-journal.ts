@@ -38,6 +38,13 @@ interface Unanswered {
   readonly dollars: number;
 }
 
+/** With `of` first and `maxTokens` last, where they are: EarlierReplies finds them there without parsing what is between. */
+function inLineOrder(line: object): object {
+  const { of, maxTokens, taken, ...between } = line as Readonly<Record<string, unknown>>;
+  // What is undefined is not written.
+  return { of, ...between, maxTokens, taken };
+}
+
 /**
  * What was paid for, a line of JSON each in `replies.jsonl`: a reply is on the disk before it counts, so that a stage that
  * was killed does not ask again. Only places are in memory, since traces are long. A last line that is torn is dropped; one
@@ -135,7 +142,7 @@ export class ReplyJournal<Entry extends PaidReply> implements AsyncDisposable {
 
   /** Lines that come while a write is under way go into the next one together, and are synced as one. */
   private async write(line: Entry | Asked | Unanswered, { isSynced }: { readonly isSynced: boolean }): Promise<void> {
-    this.waiting.push({ line, bytes: Buffer.from(`${JSON.stringify(line)}\n`), isSynced });
+    this.waiting.push({ line, bytes: Buffer.from(`${JSON.stringify(inLineOrder(line))}\n`), isSynced });
     const turn = this.writing.then(() => this.writeWaiting());
     this.writing = turn.catch(() => undefined);
     await turn;
