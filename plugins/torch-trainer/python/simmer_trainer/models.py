@@ -15,6 +15,7 @@ from simmer_trainer.checkpoints import read_marker
 from simmer_trainer.durable import sync_tree
 from simmer_trainer.errors import TrainingError, invalid
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.generation_config import make_writable
 from simmer_trainer.gguf_file import write_gguf
 
 _ADAPTER_CONFIG = "adapter_config.json"
@@ -118,6 +119,7 @@ def load_model(
         )
     try:
         model = _load_base(source, dtype, attention, quantization)
+        make_writable(model.generation_config)
         if source.HasField("adapter_folder"):
             model = _apply_adapter(model, Path(source.adapter_folder), merge_adapter)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
