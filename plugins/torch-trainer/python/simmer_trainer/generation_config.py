@@ -2,6 +2,8 @@
 
 from typing import Any
 
+GENERATION_CONFIG = "generation_config.json"
+
 
 def make_writable(config: Any) -> None:
     """
@@ -12,3 +14,16 @@ def make_writable(config: Any) -> None:
         config.validate(strict=True)
     except ValueError:
         config.do_sample = True
+
+
+def end_ids(config: Any) -> list[int]:
+    """The tokens that end generation."""
+    ids = config.eos_token_id
+    return ids if isinstance(ids, list) else [] if ids is None else [ids]
+
+
+def add_end(config: Any, token: int) -> None:
+    """Has a token end generation, beside those that do already."""
+    ends = end_ids(config)
+    if token not in ends:
+        config.eos_token_id = [*ends, token]

@@ -19,6 +19,7 @@ from simmer_trainer.budget_forcing import (
 from simmer_trainer.data import render_chat
 from simmer_trainer.errors import TrainingError, invalid
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.generation_config import end_ids
 from simmer_trainer.models import OpenModel
 from simmer_trainer.sampling import sample_seed
 
@@ -118,9 +119,8 @@ def encode(tokenizer: Any, text: str) -> tuple[int, ...]:
 
 
 def end_of_sequence_ids(opened: OpenModel) -> frozenset[int]:
-    configured = getattr(opened.model.generation_config, "eos_token_id", None)
-    ids = configured if isinstance(configured, list) else [configured]
-    return frozenset(token for token in (*ids, opened.tokenizer.eos_token_id) if token is not None)
+    ids = (*end_ids(opened.model.generation_config), opened.tokenizer.eos_token_id)
+    return frozenset(token for token in ids if token is not None)
 
 
 def _markers(request: pb.GenerateRequest, tokenizer: Any) -> ThinkingMarkers | None:

@@ -4,6 +4,7 @@ token is trained as so many characters, and a model that never saw the end of a 
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,6 +43,16 @@ def check_markers(raw: Sequence[dict[str, Any]], rows: Sequence[TokenizedRow], t
             endless,
         )
     return endless
+
+
+def end_of_rows(rows: Sequence[TokenizedRow], tokenizer: Any) -> int | None:
+    """The special token that most rows end with, but for white space behind it: with it the model learns to stop."""
+    special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+    # Rows that were cut, or go on after the last reply, end elsewhere.
+    whole = [row.token_ids for row in rows if not row.truncated and row.trained_mask[-1]]
+    ends = Counter(next((token for token in reversed(ids) if tokenizer.decode([token]).strip()), None) for ids in whole)
+    token, count = ends.most_common(1)[0] if ends else (None, 0)
+    return token if token in special and 2 * count > len(whole) else None
 
 
 def _check_are_tokens(tokenizer: Any) -> None:

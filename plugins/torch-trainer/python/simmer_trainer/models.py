@@ -15,7 +15,7 @@ from simmer_trainer.checkpoints import read_marker
 from simmer_trainer.durable import sync_tree
 from simmer_trainer.errors import TrainingError, invalid
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
-from simmer_trainer.generation_config import make_writable
+from simmer_trainer.generation_config import GENERATION_CONFIG, make_writable
 from simmer_trainer.gguf_file import write_gguf
 
 _ADAPTER_CONFIG = "adapter_config.json"
@@ -189,8 +189,11 @@ def _forget_quantization(model: Any) -> None:
 
 def _apply_adapter(model: Any, folder: Path, merge: bool) -> Any:
     from peft import PeftModel
+    from transformers import GenerationConfig
 
     adapted = PeftModel.from_pretrained(model, folder, is_trainable=not merge)
+    if (folder / GENERATION_CONFIG).is_file():
+        model.generation_config = GenerationConfig.from_pretrained(folder)
     return adapted.merge_and_unload() if merge else adapted
 
 
@@ -260,6 +263,8 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     # A path of the machine that made it has no place in a model.
     model.config.name_or_path = ""
     model.save_pretrained(folder)
+    # PEFT writes none.
+    model.generation_config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     sync_tree(folder)
 

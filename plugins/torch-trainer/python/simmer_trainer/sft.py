@@ -155,6 +155,8 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
             sync_file(folder / f"rng_state_{self.group.rank}.pth")
             return
         self._save_scaler(str(folder))
+        # Neither adapters nor shards bring it.
+        self.model.generation_config.save_pretrained(folder)
         self.state.save_to_json(str(folder / "trainer_state.json"))
         if self.group.size > 1:
             self.model.config.save_pretrained(folder)

@@ -13,8 +13,10 @@ from simmer_trainer.errors import TrainingError, is_out_of_memory
 from simmer_trainer.final_model import stored_type, write_final_model
 from simmer_trainer.flops import count_parameters, peak_flops_per_second
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.generation_config import add_end
 from simmer_trainer.hyperparameters import is_adapter, parse_extensions
 from simmer_trainer.kernels import attention_in_words, choose_attention, choose_liger
+from simmer_trainer.markers import end_of_rows
 from simmer_trainer.memory_advice import advise
 from simmer_trainer.models import load_model, load_tokenizer
 from simmer_trainer.progress import Progress
@@ -56,8 +58,14 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
     weights = weights_type(parameters, extensions, precision)
     quantization = four_bits(precision) if parameters.method == pb.METHOD_QLORA else None
 
+    end = end_of_rows(rows.trained, tokenizer)
+
     def load() -> Any:
-        return load_model(request.model, weights, attention=attention, quantization=quantization)
+        model = load_model(request.model, weights, attention=attention, quantization=quantization)
+        if end is not None:
+            # That of a base model is another, and it would go on after its replies.
+            add_end(model.generation_config, end)
+        return model
 
     model = load()
     uses_liger = choose_liger(extensions, precision=precision, model_type=model.config.get_text_config().model_type)

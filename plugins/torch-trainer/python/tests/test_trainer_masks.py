@@ -8,7 +8,7 @@ from real_tokenizers import llama3_folder, qwen2_5_folder, smollm2_file
 from simmer_trainer.data import TokenizedRow, tokenize
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
-from simmer_trainer.markers import check_markers
+from simmer_trainer.markers import check_markers, end_of_rows
 from simmer_trainer.models import load_tokenizer
 from simmer_trainer.packing import collate_packed, join_rows
 
@@ -221,3 +221,22 @@ def test_text_that_is_cut_or_empty_gets_no_end(tokenizers: dict[str, Any]) -> No
     empty, cut = tokenize(raw, tokenizers["Qwen2.5"], 5)
     assert (empty.trained_tokens, empty.truncated) == (0, False)
     assert (marked(cut, tokenizers["Qwen2.5"])[4:], cut.truncated) == (["+five"], True)
+
+
+def test_the_token_that_most_rows_end_with_is_found_behind_and_before_white_space(tokenizers: dict[str, Any]) -> None:
+    tokenizer = tokenizers["Qwen2.5"]
+
+    def end_of(*rows: tuple[Any, Any]) -> str | None:
+        raw = [{"id": "a", "prompt": prompt, "completion": completion} for prompt, completion in rows]
+        token = end_of_rows(tokenize(raw, tokenizer, 1000), tokenizer)
+        return None if token is None else tokenizer.decode([token])
+
+    reply = [{"role": "assistant", "content": "5"}]
+    assert end_of((QUESTION, reply)) == "<|im_end|>"
+    assert end_of((QUESTION, "5<|im_end|>"), (QUESTION, "5<|im_end|>\n"), (QUESTION, "five")) == "<|im_end|>"
+    assert end_of(("2+3=", "5")) == tokenizer.eos_token
+    # What is special within a reply is no end of it.
+    assert end_of((QUESTION, "<|im_start|>answer\n5")) is None
+    assert end_of((QUESTION, "5<|im_end|>"), (QUESTION, "five")) is None
+    # Others have the last word.
+    assert end_of((QUESTION, [*reply, {"role": "user", "content": "fine"}])) is None
