@@ -1,6 +1,6 @@
-import { Hyperparameters } from '../generated/simmer/trainer/v1/trainer.js';
+import { Hyperparameters, Lora } from '../generated/simmer/trainer/v1/trainer.js';
 
-const options = new Set(Object.keys(Hyperparameters.fromPartial({})));
+const options = new Set([Hyperparameters, Lora].flatMap((message) => Object.keys(message.fromPartial({}))));
 
 /**
  * What a trainer says, in the words of recipes: trainers name hyperparameters as the proto file does

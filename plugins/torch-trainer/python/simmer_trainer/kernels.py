@@ -22,11 +22,15 @@ def choose_attention(extensions: Extensions, *, precision: pb.Precision, packing
     return attention
 
 
-def choose_liger(extensions: Extensions, *, precision: pb.Precision, model_type: str) -> bool:
+def choose_liger(extensions: Extensions, *, precision: pb.Precision, model_type: str, has_adapted_head: bool) -> bool:
     """Whether Liger's kernels are used. Raises RequestError kernel_unavailable where they are asked for in vain."""
     if extensions.kernels == "torch":
         return False
-    missing = _what_liger_lacks(precision, model_type)
+    missing = (
+        "its loss would pass the adapter of the head by"
+        if has_adapted_head
+        else _what_liger_lacks(precision, model_type)
+    )
     if missing is not None and extensions.kernels == "liger":
         raise refused("kernel_unavailable", f'extensions.kernels "liger" is not available: {missing}. Use "auto".')
     return missing is None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from simmer_trainer import describe, zero
+from simmer_trainer.adapted_modules import check_target_modules, is_head_adapted
 from simmer_trainer.batching import Batching, choose_batching
 from simmer_trainer.checkpoints import checkpoint_folder, read_marker, remove_drafts
 from simmer_trainer.data import TokenizedRow
@@ -68,7 +69,10 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
         return model
 
     model = load()
-    uses_liger = choose_liger(extensions, precision=precision, model_type=model.config.get_text_config().model_type)
+    check_target_modules(parameters, model)
+    has_adapted_head = is_head_adapted(parameters, model)
+    model_type = model.config.get_text_config().model_type
+    uses_liger = choose_liger(extensions, precision=precision, model_type=model_type, has_adapted_head=has_adapted_head)
     final_type = stored_type(request.model) if parameters.method == pb.METHOD_FULL else None
     check_context(rows, request, model)
     stop_where_asked(control)
@@ -80,7 +84,15 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
     trainer = _trainer_class()(
         model=model,
         arguments=training_arguments(
-            parameters, extensions, precision, batching, uses_liger, rows.total_steps, output_folder, group
+            parameters,
+            extensions,
+            precision,
+            batching,
+            rows.total_steps,
+            output_folder,
+            group,
+            uses_liger=uses_liger,
+            has_adapted_head=has_adapted_head,
         ),
         rows=rows.trained,
         order=rows.order,

@@ -44,10 +44,12 @@ def training_arguments(
     extensions: Extensions,
     precision: pb.Precision,
     batching: Batching,
-    uses_liger: bool,
     total_steps: int,
     output_folder: Path,
     group: RankGroup,
+    *,
+    uses_liger: bool,
+    has_adapted_head: bool,
 ) -> Any:
     """TRL's arguments, of which ours are all that matter to a run."""
     from trl import SFTConfig
@@ -78,8 +80,9 @@ def training_arguments(
         # Gradients that wait for the rest of a step wait as shards.
         "accelerator_config": {"gradient_accumulation_kwargs": {"sync_each_batch": group.size > 1}},
         "use_liger_kernel": uses_liger,
-        # Never materializes the logits of a whole batch, as Liger does; see _patch_chunked_ce_lm_head in TRL.
-        "loss_type": "nll" if uses_liger else "chunked_nll",
+        # Never materializes the logits of a whole batch, as Liger does; see _patch_chunked_ce_lm_head in TRL. It takes
+        # the weights of the head alone, and would pass an adapter by.
+        "loss_type": "nll" if uses_liger or has_adapted_head else "chunked_nll",
         "pad_token": parameters.pad_token if parameters.HasField("pad_token") else None,
         "seed": parameters.seed % 2**32,
         **_DONE_BY_SIMMER,

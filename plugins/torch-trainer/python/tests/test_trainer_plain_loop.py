@@ -167,16 +167,26 @@ def test_float32_weights_under_bfloat16_keep_updates_that_bfloat16_weights_round
     assert distance(rounded, expected_weights, untrained()) > 0.5
 
 
+@pytest.mark.parametrize(
+    ("model", "targets", "adapted"),
+    [(MODEL, [], 14), (WITH_BIASES, ["q_proj", "lm_head"], 3)],
+    ids=["all-linear", "a-head-of-its-own"],
+)
 def test_an_adapter_is_trained_and_merged_as_by_hand(
-    shared_trainer: TrainerProcess, tmp_path: Path, data: dict[str, Path]
+    shared_trainer: TrainerProcess,
+    tmp_path: Path,
+    data: dict[str, Path],
+    model: pb.ModelSource,
+    targets: list[str],
+    adapted: int,
 ) -> None:
-    lora = pb.Lora(rank=4, alpha=12, dropout=0.0)
+    lora = pb.Lora(rank=4, alpha=12, dropout=0.0, target_modules=targets)
     adapter = {**WANTED, "method": pb.METHOD_LORA, "lora": lora, "device_batch_size": 2, "learning_rate": 1e-2}
     # The rate of a first step of warm-up is 0: the adapter as it begins.
     beginning = hyperparameters(**{**adapter, "warmup_ratio": 1.0, "max_steps": 1})
-    _, weights = trained(shared_trainer, tmp_path / "beginning", data, beginning)
+    _, weights = trained(shared_trainer, tmp_path / "beginning", data, beginning, model)
     weights = {name: weight.requires_grad_() for name, weight in weights.items()}
-    base = untrained()
+    base = untrained(model)
 
     def merged() -> dict[str, Tensor]:
         change = {
@@ -184,10 +194,10 @@ def test_an_adapter_is_trained_and_merged_as_by_hand(
             for name, a in weights.items()
             if "lora_A" in name
         }
-        assert len(change) == 14
+        assert len(change) == adapted
         return {name: weight + change.get(name, 0) for name, weight in base.items()}
 
-    network = load_model(MODEL, torch.float32)
+    network = load_model(model, torch.float32)
     wanted = hyperparameters(**adapter)
     expected = train_by_hand(
         lambda ids: torch.func.functional_call(network, merged(), (ids[None],)).logits[0],
@@ -196,11 +206,11 @@ def test_an_adapter_is_trained_and_merged_as_by_hand(
         wanted,
         evaluation_rows=rows_of(data["evaluation_data"]),
     )
-    told, _ = trained(shared_trainer, tmp_path / "whole", data, wanted)
+    told, _ = trained(shared_trainer, tmp_path / "whole", data, wanted, model)
     assert_alike(told, expected)
     folder = tmp_path / "merged"
     folder.mkdir()
-    source = pb.ModelSource(random=MODEL.random, adapter_folder=str(tmp_path / "whole/output/model"))
+    source = pb.ModelSource(random=model.random, adapter_folder=str(tmp_path / "whole/output/model"))
     shared_trainer.stub.Export(pb.ExportRequest(model=source, output_folder=str(folder)), timeout=60)
     with torch.no_grad():
         assert distance(weights_of(folder), merged(), base) < 1e-5

@@ -1,0 +1,53 @@
+"""Which modules an adapter may be put on, and what is refused before anything is trained."""
+
+import pytest
+import torch
+from trainer_process import hyperparameters, random_model
+
+from simmer_trainer.adapted_modules import check_target_modules, is_head_adapted
+from simmer_trainer.errors import RequestError
+from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.hyperparameters import Extensions
+from simmer_trainer.kernels import choose_liger
+from simmer_trainer.models import load_model
+
+
+def adapter_on(*targets: str) -> pb.Hyperparameters:
+    return hyperparameters(method=pb.METHOD_LORA, lora=pb.Lora(rank=4, alpha=8, target_modules=targets))
+
+
+def refusal(parameters: pb.Hyperparameters, *, tied: bool) -> str:
+    network = load_model(random_model(tie_word_embeddings=tied), torch.float32)
+    with pytest.raises(RequestError) as raised:
+        check_target_modules(parameters, network)
+    assert raised.value.code == "hyperparameters_invalid"
+    return raised.value.message
+
+
+def test_a_name_that_is_no_module_is_refused_with_those_that_are() -> None:
+    message = refusal(adapter_on("q_proj", "v_porj"), tied=True)
+    assert "has v_porj, which" in message
+    assert "down_proj, gate_proj, k_proj, lm_head, o_proj, q_proj, up_proj, v_proj" in message
+
+
+@pytest.mark.parametrize("target", ["embed_tokens", "lm_head", "model.embed_tokens"])
+def test_an_adapter_of_weights_that_are_shared_is_refused(target: str) -> None:
+    """Merged into the one, it would change the other, too: another model than the one that was trained."""
+    assert f"has {target}, and" in refusal(adapter_on("q_proj", target), tied=True)
+    check_target_modules(
+        adapter_on("q_proj", target), load_model(random_model(tie_word_embeddings=False), torch.float32)
+    )
+
+
+def test_the_head_is_adapted_where_it_is_named() -> None:
+    network = load_model(random_model(tie_word_embeddings=False), torch.float32)
+    assert is_head_adapted(adapter_on("q_proj", "lm_head"), network)
+    for other in (adapter_on(), adapter_on("q_proj"), adapter_on("head"), hyperparameters()):
+        assert not is_head_adapted(other, network)
+
+
+def test_kernels_that_would_pass_the_adapter_of_the_head_by_are_not_used() -> None:
+    given = {"precision": pb.PRECISION_BFLOAT16, "model_type": "llama", "has_adapted_head": True}
+    assert not choose_liger(Extensions(), **given)
+    with pytest.raises(RequestError, match="pass the adapter of the head by"):
+        choose_liger(Extensions(kernels="liger"), **given)
