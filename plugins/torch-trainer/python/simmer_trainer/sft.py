@@ -47,6 +47,12 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         self._batching = batching
         if arguments.pad_token is not None and arguments.pad_token not in tokenizer.get_vocab():
             raise TrainingError("pad_token_unknown", f"pad_token {arguments.pad_token!r} is no token of this model.")
+        if arguments.pad_token is None and tokenizer.pad_token is None and tokenizer.eos_token is None:
+            raise TrainingError(
+                "pad_token_unknown",
+                "The model's tokenizer names no token for padding, and none that ends a text: set pad_token to one "
+                "that it has.",
+            )
         # TRL would take the end-of-sequence token where the tokenizer has none for padding; labels keep that one apart.
         token_ids, labels = [row.token_ids for row in rows], [row.labels for row in rows]
         # Behind the rows, one that trains nothing: for a rank that has none where others have some.

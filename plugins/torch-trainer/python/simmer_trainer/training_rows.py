@@ -54,10 +54,11 @@ def load_rows(
 
 
 def check_context(rows: TrainingRows, request: pb.StartTrainingRequest, model: Any) -> None:
-    """Raises TrainingError where rows have positions that the model has not."""
-    limit = context_length_of(model)
-    _check_lengths(rows.trained, Path(request.training_data), limit)
-    _check_lengths(rows.evaluated, Path(request.evaluation_data), limit)
+    """Raises TrainingError where rows have positions or tokens that the model has not."""
+    limit, vocabulary = context_length_of(model), model.get_input_embeddings().num_embeddings
+    for some, file in ((rows.trained, request.training_data), (rows.evaluated, request.evaluation_data)):
+        _check_lengths(some, Path(file), limit)
+        _check_tokens(some, Path(file), vocabulary)
 
 
 def _load_file(
@@ -101,6 +102,17 @@ def _check_lengths(rows: list[TokenizedRow], file: Path, limit: int) -> None:
             f"{len(too_long)} of {len(rows)} rows of {file.name} are longer than the {limit} tokens of the model's "
             "context; lower max_sequence_length.",
             row_ids=too_long[:100],
+        )
+
+
+def _check_tokens(rows: list[TokenizedRow], file: Path, vocabulary: int) -> None:
+    beyond = [row.id for row in rows if max(row.token_ids) >= vocabulary]
+    if beyond:
+        raise TrainingError(
+            "data_invalid",
+            f"{len(beyond)} of {len(rows)} rows of {file.name} have tokens that the model's tokenizer knows and its "
+            f"weights do not: they have {vocabulary}. Enlarge the model (resize_token_embeddings) and save it again.",
+            row_ids=beyond[:100],
         )
 
 

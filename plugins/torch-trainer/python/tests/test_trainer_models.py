@@ -8,6 +8,7 @@ from trainer_process import (
     hyperparameters,
     random_model,
     training_request,
+    write_rows,
 )
 from trainer_results import assert_same_weights, weights_of
 
@@ -75,3 +76,50 @@ def test_a_random_model_is_the_same_every_time_and_keeps_its_precision(
     shared_trainer.stub.StartTraining(trained, timeout=30)
     assert shared_trainer.events(trained.attempt_id)[-1].HasField("training_completed")
     assert {str(tensor.dtype) for tensor in weights_of(tmp_path / "output/model").values()} == {"torch.bfloat16"}
+
+
+def failure_of(trainer: TrainerProcess, request: pb.StartTrainingRequest) -> pb.TrainingFailed:
+    trainer.stub.StartTraining(request, timeout=30)
+    failed: pb.TrainingFailed = trainer.events(request.attempt_id)[-1].training_failed
+    return failed
+
+
+def test_a_tokenizer_that_knows_more_than_the_weights_is_refused_where_rows_have_what_they_lack(
+    shared_trainer: TrainerProcess, tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    base = tmp_path / "base"
+    base.mkdir()
+    shared_trainer.stub.Export(pb.ExportRequest(model=random_model(), output_folder=str(base)), timeout=60)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.add_tokens(["<mine>"])
+    tokenizer.save_pretrained(base)
+    rows = [{"id": text, "prompt": "a", "completion": text} for text in ("b", "<mine>")]
+    data = write_rows(tmp_path / "rows.parquet", rows)
+    request = training_request(tmp_path, model=pb.ModelSource(folder=str(base)), training_data=str(data))
+    failed = failure_of(shared_trainer, request)
+    assert (failed.code, list(failed.row_ids)) == ("data_invalid", ["<mine>"])
+    assert "1 of 2 rows of rows.parquet" in failed.message and "they have 259" in failed.message
+
+
+def test_a_tokenizer_without_any_token_to_pad_with_needs_one_that_is_named(
+    shared_trainer: TrainerProcess, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    shared_trainer.stub.Export(pb.ExportRequest(model=random_model(), output_folder=str(base)), timeout=60)
+    described = base / "tokenizer_config.json"
+    left = {key: value for key, value in json.loads(described.read_text()).items() if not key.endswith("_token")}
+    described.write_text(json.dumps(left))
+    request = training_request(tmp_path, model=pb.ModelSource(folder=str(base)))
+    failed = failure_of(shared_trainer, request)
+    assert failed.code == "pad_token_unknown" and "set pad_token" in failed.message
+    named = training_request(
+        tmp_path,
+        attempt=2,
+        model=pb.ModelSource(folder=str(base)),
+        hyperparameters=hyperparameters(max_steps=1, pad_token="<|endoftext|>"),
+    )
+    shared_trainer.stub.StartTraining(named, timeout=30)
+    assert shared_trainer.events(named.attempt_id)[-1].HasField("training_completed")
