@@ -26,6 +26,42 @@ describe('redaction', () => {
     expect(JSON.parse(redact(text))).toEqual({ message: `the token is ${redacted}, is it?` });
   });
 
+  describe.each(['plain-value-7', 'käse "&" </x+y=\\'])('%j', (secret) => {
+    const hides = redactor({ A_KEY: secret });
+    const login = (user: string) => Buffer.from(`${user}:${secret}`);
+
+    it.each(['', 'a', 'me', 'you', 'them!'])('is found by base64 behind the user %j, in both alphabets', (user) => {
+      for (const encoding of ['base64', 'base64url'] as const) {
+        const before = Buffer.from(`${user}:`).toString(encoding).replace(/=+$/, '').slice(0, -1);
+        const text = hides(`sent ${login(user).toString(encoding)}, and more`);
+        expect(text).toMatch(/^sent [A-Za-z0-9]{0,8}\[redacted\]=*, and more$/);
+        expect(text).toContain(`sent ${before}`);
+      }
+      expect(hides(encodeURIComponent(login(user).toString('base64')))).toMatch(/^[A-Za-z0-9]{0,8}\[redacted\](%3D)*$/);
+      expect(hides(Buffer.from(`{"key":"${'x'.repeat(user.length)}${secret}"}`).toString('base64'))).toContain(
+        redacted,
+      );
+    });
+
+    it('is found in URLs, in forms and in HTML', () => {
+      const percent = encodeURIComponent(secret);
+      expect(hides(`/v1?key=${percent}`)).toBe(`/v1?key=${redacted}`);
+      expect(hides(`<a ${percent.replace(/%../g, (code) => code.toLowerCase())}>`)).toBe(`<a ${redacted}>`);
+      expect(hides(`it ${new URLSearchParams([['it', secret]])}`)).toBe(`it it=${redacted}`);
+      const escaped = secret.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+      expect(hides(`<p>${escaped}</p>`)).toBe(`<p>${redacted}</p>`);
+    });
+
+    it('is found in JSON, and in JSON inside of it, which stay JSON', () => {
+      for (const around of ['', '"', '\\', '\\"', 'x']) {
+        const inner = JSON.stringify({ told: around + secret + around, others: [around] });
+        const told = JSON.parse(hides(JSON.stringify({ inner }))) as { inner: string };
+        expect(told.inner).toContain(redacted);
+        expect((JSON.parse(hides(inner)) as { told: string }).told).toContain(redacted);
+      }
+    });
+  });
+
   it('takes out what was read as a secret, whatever its variable is called, before and after it was made', () => {
     vi.stubEnv('MYAUTH', ' mine-and-mine-alone\n');
     expect(redact('it was mine-and-mine-alone.')).toBe('it was mine-and-mine-alone.');
@@ -82,14 +118,32 @@ describe('redaction', () => {
     expect(redact('{"url":"http://:pass@host"}')).toBe(`{"url":"http://:${redacted}@host"}`);
   });
 
+  it.each([
+    '/v1/models?key=a1b2c3d4e5&alt=json',
+    'https://bucket.example/x?X-Amz-Credential=AKIAX/2026&X-Amz-Signature=a1b2c3d4e5f6#top',
+    'https://host.example/?a=1&amp;access_token=a1b2c3d4e5',
+    '?apiKey=a1b2c3d4e5',
+  ])('takes what opens or signs the URL %s out of it', (url) => {
+    expect(redact(url)).not.toContain('a1b2c3d4e5');
+    expect(redact(url)).toContain(`=${redacted}`);
+  });
+
+  it('takes the login out of a header of Basic authentication, whoever it is', () => {
+    const login = Buffer.from('somebody:with a password').toString('base64');
+    expect(redact(`{"authorization":"Basic ${login}"}`)).toBe(`{"authorization":"Basic ${redacted}"}`);
+  });
+
   it('keeps the word before a bearer token', () => {
     expect(redact('authorization: Bearer abcdefghijklmnop1234==')).toBe(`authorization: Bearer ${redacted}`);
   });
 
-  it.each(['eyJ-', 'eyJ-eyJ.', '://a:', 'sk-.'])('reads a text of many %j once', (part) => {
-    const text = part.repeat(600_000 / part.length);
-    expect(redact(text)).toBe(text);
-  });
+  it.each(['eyJ-', 'eyJ-eyJ.', '://a:', 'sk-.', '?a.b_', '&key=', '; basic abcdefghij '])(
+    'reads a text of many %j once',
+    (part) => {
+      const text = part.repeat(600_000 / part.length);
+      expect(redact(text)).toBe(text);
+    },
+  );
 
   it.each([
     'task-based learning of a very long kind',
@@ -98,6 +152,8 @@ describe('redaction', () => {
     'Bearer of news',
     'http://localhost:8080/v1, asked by me@example.org',
     'ssh://git@example.org:22/path',
+    'Basic understanding of JavaScript4ever and basic responsibilities',
+    '/v1?maxTokens=12345678&tokens=12345678&monkey=gorillas',
   ])('leaves %j alone', (text) => {
     expect(redact(text)).toBe(text);
   });
