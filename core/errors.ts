@@ -20,6 +20,9 @@ export const exitCodes = {
 /** Which exit code an error leads to. */
 export type ErrorKind = 'usage' | 'environment' | 'runFailed' | 'budget' | 'interrupted';
 
+/** Of a problem where a key may stand in the place of a variable's name: neither its line nor its value is shown. */
+export const notAVariable = 'not_a_variable';
+
 /** Where in a file of the user's something is; line and column count from 1. */
 export interface SourcePosition {
   readonly file: string;

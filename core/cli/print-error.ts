@@ -1,7 +1,14 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { relative } from 'node:path';
 import type { Colors } from 'picocolors/types.js';
-import { type ErrorRecord, exitCodes, isUserError, type Problem, type SourcePosition } from '../errors.js';
+import {
+  type ErrorRecord,
+  exitCodes,
+  isUserError,
+  notAVariable,
+  type Problem,
+  type SourcePosition,
+} from '../errors.js';
 import { visibleLines } from './terminal.js';
 
 /** Longest excerpt of a line, in characters; of a longer line the part around the column is shown. */
@@ -38,7 +45,10 @@ export function errorLines(error: ErrorRecord, options: PrintErrorOptions): read
   const { colors } = options;
   const lines = [`${colors.red(colors.bold(`error[${visibleLines(error.code)}]`))}: ${visibleLines(error.message)}`];
   const problems = error.problems ?? [];
-  for (const problem of problems.slice(0, problemsShown)) lines.push(...problemLines(problem, error.message, options));
+  const unseen = new Set(problems.filter(({ code }) => code === notAVariable).map(lineOf));
+  for (const problem of problems.slice(0, problemsShown)) {
+    lines.push(...problemLines(problem, error.message, { ...options, isLineShown: !unseen.has(lineOf(problem)) }));
+  }
   if (problems.length > problemsShown) lines.push(`… and ${problems.length - problemsShown} more`);
   const isSaid = problems.slice(0, problemsShown).some(({ hint }) => hint === error.hint);
   if (error.hint !== undefined && !isSaid) lines.push(`${colors.cyan('hint')}: ${visibleLines(error.hint)}`);
@@ -51,9 +61,17 @@ export function errorLines(error: ErrorRecord, options: PrintErrorOptions): read
   return lines;
 }
 
+function lineOf({ position }: Problem): string | undefined {
+  return position && `${position.file}:${position.line}`;
+}
+
 /** @param said the message above it: what ends it is not said again */
-function problemLines(problem: Problem, said: string, options: PrintErrorOptions): readonly string[] {
-  const { colors } = options;
+function problemLines(
+  problem: Problem,
+  said: string,
+  options: PrintErrorOptions & { readonly isLineShown: boolean },
+): readonly string[] {
+  const { colors, isLineShown } = options;
   const { position } = problem;
   const { path } = problem;
   const place =
@@ -63,7 +81,7 @@ function problemLines(problem: Problem, said: string, options: PrintErrorOptions
   );
   return [
     ...(text.length === 0 ? [] : [text.join(': ')]),
-    ...(position === undefined ? [] : excerptLines(position, colors)),
+    ...(position === undefined || !isLineShown ? [] : excerptLines(position, colors)),
     ...(problem.hint === undefined ? [] : [`  ${colors.cyan('hint')}: ${visibleLines(problem.hint)}`]),
   ];
 }

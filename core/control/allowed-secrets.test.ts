@@ -45,6 +45,14 @@ describe('a secret that the owner of a server allows', () => {
     expect(() => parseAllowedSecret(text)).toThrow(expect.objectContaining({ code: 'wrong_secret' }));
   });
 
+  it.each(['sk-ant-abcdefghijkl', 'a1b2c3d4e5f6a7b8c9d0e1f2=https://a.example'])(
+    'is no key, which is not shown: %j',
+    (text) => {
+      const error = expect.objectContaining({ message: expect.not.stringContaining(text.slice(0, 8)) });
+      expect(() => parseAllowedSecret(text)).toThrow(error);
+    },
+  );
+
   it('is never one of the server itself, however it came to be listed', () => {
     expect(isSecretAllowed([{ name: 'SIMMER_SERVER_TOKEN' }], 'SIMMER_SERVER_TOKEN', undefined)).toBe(false);
   });

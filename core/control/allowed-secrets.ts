@@ -1,4 +1,5 @@
 import { UserError } from '../errors.js';
+import { isVariableName } from '../recipe/variable-names.js';
 
 /** A variable of the server's environment that recipes of clients may use. */
 export interface AllowedSecret {
@@ -17,8 +18,15 @@ export function parseAllowedSecret(text: string): AllowedSecret {
   const [, name = '', , url] = /^([^=]*)(=(.*))?$/s.exec(text) ?? [];
   const refuse = (why: string, hint: string) =>
     new UserError('wrong_secret', `--allow-secret ${text}: ${why}.`, { hint });
-  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
-    throw refuse(`"${name}" is not the name of an environment variable`, 'It reads NAME, or NAME=https://HOST/PATH.');
+  if (!isVariableName(name)) {
+    // What is given may be the key itself.
+    throw new UserError(
+      'wrong_secret',
+      '--allow-secret takes the name of an environment variable, and got another text.',
+      {
+        hint: 'It reads NAME, or NAME=https://HOST/PATH.',
+      },
+    );
   }
   if (isOwnVariable(name)) throw refuse('SIMMER_ variables are for the server alone', 'Give the secret another name.');
   if (url === undefined) return { name };

@@ -1,4 +1,4 @@
-import type { Problem } from '../errors.js';
+import { notAVariable, type Problem } from '../errors.js';
 import type { DataDocument } from './document.js';
 import { nearestName, suggestion } from './nearest-name.js';
 import { formatPath, type Path, pathKey, valueAt } from './path.js';
@@ -81,7 +81,8 @@ export class ProblemList {
       if (this.#places.has(placeOf(problem))) return;
       this.addPlain({ ...problem, ...hint }, cause);
     } else {
-      this.addPlain({ code, message: `${givenBy}: ${message}`, ...hint }, cause);
+      const words = code === notAVariable ? givenBy.replace(/=.*$/s, '') : givenBy;
+      this.addPlain({ code, message: `${words}: ${message}`, ...hint }, cause);
     }
   }
 

@@ -16,6 +16,7 @@ import { thrownText } from '../plugin/thrown-text.js';
 import { contentDigest, globDigest } from './content-digest.js';
 import type { Json } from './plan.js';
 import type { PlanScope } from './plan-scope.js';
+import { areVariablesNamed } from './variable-names.js';
 
 export type JsonMap = { readonly [key: string]: Json };
 
@@ -78,7 +79,10 @@ export async function checkUsed<D extends { readonly options: z.ZodObject }>(
 export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Promise<CheckedOptions | undefined> {
   const { schema, path, uses } = check;
   // Once on its own, so that only what the schema itself throws counts as the plugin's failure.
-  guarded(uses, () => schema.safeParse(check.value));
+  const parsed = guarded(uses, () => schema.safeParse(check.value));
+  // Before anything else is said of them, which might show what stands there.
+  const forms = [check.value, ...(parsed.success ? [parsed.data] : [])];
+  if (!areVariablesNamed(schema, forms, path, scope.problems)) return undefined;
   const output: Record<string, unknown> | undefined = checkWithSchema({
     ...check,
     writtenAs: scope.writtenAs,
@@ -127,6 +131,10 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
     const declared = typeof trainer === 'string' ? check.extensionsOf?.(trainer) : undefined;
     if (declared === undefined) continue;
     guarded(`The trainer "${trainer}"`, () => declared.safeParse(value));
+    if (!areVariablesNamed(declared, [value], [...path, ...inner], scope.problems)) {
+      isWhole = false;
+      continue;
+    }
     const { writtenAs, problems } = scope;
     const at = [...path, ...inner];
     const checked = checkWithSchema({ schema: declared, value, path: at, writtenAs, problems });

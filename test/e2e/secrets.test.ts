@@ -95,3 +95,29 @@ stages:
   expect(all).not.toContain(Buffer.from('me:not-for-others').toString('base64').slice(6));
   expect(all).not.toContain('not-for-o');
 });
+
+it('are refused where the name of a variable is wanted, and not shown', async () => {
+  await using folder = await workFolder();
+  const cwd = folder.path;
+  const key = 'my-own/key.without-a-shape';
+  const recipe = (variable: string) => `name: asks
+params: { variable: NAME }
+stages:
+  pool: { uses: curation/generate-problems, with: { count: 3 } }
+  asked: { uses: curation/distill, needs: x, with: { dataset: "\${{ stages.pool.dataset }}", url: "http://127.0.0.1:9", model: m, apiKeyVariable: ${variable} } }
+`;
+  await folder.write('pasted.yaml', recipe(key));
+  await folder.write('named.yaml', recipe(`"\${{ params.variable }}"`).replace(' needs: x,', ''));
+  for (const args of [
+    ['plan', 'pasted.yaml'],
+    ['plan', 'pasted.yaml', '--json'],
+    ['run', 'named.yaml', '-p', `variable=${key}`],
+    ['plan', 'named.yaml', '--set', `stages.asked.with.apiKeyVariable=${key}`],
+  ]) {
+    const { stdout, stderr, code } = await simmer(args, { cwd });
+    expect(code).toBe(2);
+    expect(stderr).toContain('asked.with.apiKeyVariable must be the name of an environment variable.');
+    expect(stdout + stderr).not.toContain(key.slice(0, 10));
+  }
+  expect(await readdir(cwd)).not.toContain('.simmer');
+});

@@ -1,6 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are references of the recipe, not of this file
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { Recipe } from '../../core/generated/simmer/control/v1/control.js';
 import { type ControlHarness, curation, recipeText, startServer } from './control-harness.js';
@@ -281,6 +282,42 @@ describe('a secret of the server', () => {
       hint: expect.stringContaining('for the server alone'),
     });
   });
+
+  it.each(['my.own/key-of-letters', 'a1b2c3d4e5f60718293a4b5c6d7e8f90'])(
+    'is not told back where it stands in the place of its name: %s',
+    async (key) => {
+      const harness = await startServer({ allowedPlugins: ['some-plugin'] });
+      const url = 'https://api.example.com/v1';
+      const byName = asking({ url, apiKeyVariable: 'MYAUTH' });
+      const judged = { uses: 'eval/judge', with: { ...attack, apiKeyVariable: key, model: 'm' } };
+      const set = (path: string, value = key) => recipeText(byName, { overrides: { [path]: value } });
+      for (const recipe of [
+        recipeText(asking({ url, apiKeyVariable: key, modle: 'x' })),
+        recipeText(graded(judged)),
+        set('stages.asked.with.apiKeyVariable'),
+        set('stages.asked.with', `{ dataset: "\${{ stages.pool.dataset }}", apiKeyVariable: ${key}, modle: x }`),
+        set('plugins', `[{ plugin: some-plugin, secrets: [${key}] }]`),
+        recipeText(`params: { key: ${key} }\n${asking({ url, apiKeyVariable: '${{ params.key }}' })}`),
+        recipeText(`params: { key: x }\n${asking({ url, apiKeyVariable: '${{ params.key }}' })}`, { params: { key } }),
+        recipeText(`plugins: [{ plugin: some-plugin, secrets: [FREE, ${key}] }]\n${byName}`),
+      ]) {
+        const answer = await harness.client.validateRecipe({ recipe });
+        expect(answer.problems.map(({ code }) => code)).toEqual(['not_a_variable']);
+        expect(JSON.stringify(answer)).not.toContain(key);
+        for (const call of [
+          harness.client.planRecipe({ recipe }),
+          harness.client.createRun({ requestId: 'x', recipe }),
+        ]) {
+          const error: unknown = await call.then(
+            () => undefined,
+            (thrown: unknown) => thrown,
+          );
+          expect(error).toMatchObject({ code: 'invalid_recipe', problems: [{ code: 'not_a_variable' }] });
+          expect(inspect(error, { depth: 9 })).not.toContain(key);
+        }
+      }
+    },
+  );
 
   it('is given to a plugin only where it may be sent anywhere', async () => {
     const harness = await startServer({
