@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { isIP } from 'node:net';
-import { type ServerInterceptor, status } from '@grpc/grpc-js';
+import type { ServerInterceptor } from '@grpc/grpc-js';
 import { service } from 'grpc-health-check';
 import { UserError } from '../errors.js';
 import { answering, type KnownTokens } from '../process/require-token.js';
@@ -86,7 +86,7 @@ export function isLoopback(host: string): boolean {
 /**
  * Refuses the calls of an address that makes too many, and those without one of the tokens: with their code in the details.
  * Those without one are counted apart, so that nobody takes from clients that share their address. Whether the server is
- * well is told without a token, by an answer that reads nothing of what is asked.
+ * well is told without a token.
  * @param known absent: the server has no tokens @param letIn told of whom a call was let in
  */
 export function admitClients(
@@ -104,11 +104,9 @@ export function admitClients(
       letIn(peer);
       return undefined;
     }
-    return path === service.Check!.path ? isServing : unauthenticated;
+    return path === service.Check!.path ? undefined : unauthenticated;
   });
 }
-
-const isServing = { code: status.OK, details: '', message: { status: 'SERVING' } };
 
 const tooManyCalls = new UserError('server_limit', 'There are too many calls from this address.', {
   kind: 'environment',

@@ -1,12 +1,13 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import {
-  Metadata,
+  type Metadata,
   ServerInterceptingCall,
   type ServerInterceptingCallInterface,
   type ServerInterceptor,
   type StatusObject,
   status,
 } from '@grpc/grpc-js';
+import { startOf } from '../shortened-text.js';
 
 /** Refuses every call without the token, health and reflection too. */
 export function requireToken(token: string): ServerInterceptor {
@@ -50,8 +51,11 @@ interface Asked {
   readonly path: string;
 }
 
+/** Of what a call ends with: the health service quotes there whatever was asked for, and trailers of more than 8 KiB may never arrive. */
+const longestDetails = 480;
+
 /** How a call ends before its handler sees it. */
-type Answer = Pick<StatusObject, 'code' | 'details'> & Partial<StatusObject> & { readonly message?: object };
+type Answer = Pick<StatusObject, 'code' | 'details'> & Partial<StatusObject>;
 
 /** An interceptor that ends a call before its message is looked at, where the check gives an answer. */
 export function answering(check: (asked: Asked) => Answer | undefined): ServerInterceptor {
@@ -61,13 +65,11 @@ export function answering(check: (asked: Asked) => Answer | undefined): ServerIn
         next({
           onReceiveMetadata(metadata, pass) {
             const answer = check({ metadata, peer: call.getPeer(), path });
-            if (answer === undefined) return pass(metadata);
-            const { message, ...end } = answer;
-            if (message === undefined) return call.sendStatus(end);
-            call.sendMetadata(new Metadata());
-            call.sendMessage(message, () => call.sendStatus(end));
+            if (answer === undefined) pass(metadata);
+            else call.sendStatus(answer);
           },
         });
       },
+      sendStatus: (end, next) => next({ ...end, details: startOf(end.details, longestDetails) }),
     });
 }

@@ -80,6 +80,17 @@ describe('a server on TCP', () => {
     });
     expect(isServing).toBe(true);
   });
+
+  it.each(['simmer.control.v1.NoService', 'x'.repeat(900_000)])(
+    'says of no service that it does not have that it is well, however long its name is',
+    async (service) => {
+      const harness = await startServer(tcp);
+      const { address } = harness.server;
+      const asked = checkHealth({ address, service, channelOptions: {}, timeoutMilliseconds: 5000 });
+      await expect(asked).rejects.toMatchObject({ code: status.NOT_FOUND });
+      await harness.expectServing();
+    },
+  );
 });
 
 describe('a token', () => {
