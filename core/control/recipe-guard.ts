@@ -23,7 +23,7 @@ export interface RecipeRules {
 
 /** Holds recipes to the rules. @param trustsFile the recipe's file is the owner's; what clients give beside it is not */
 export function recipeGuard(rules: RecipeRules, { trustsFile }: { readonly trustsFile: boolean }): RecipeGuard {
-  const places = [rules.folder, ...rules.roots].map(realPath);
+  const places = [rules.folder, ...rules.roots].map((place) => realPath(resolve(place)));
   return {
     trustsFile,
     aboutFiles: `The server looks below ${rules.folder}, in its own files: have its owner put the file there, or allow the folder that it is in with --allow-root and name its whole path.`,
@@ -180,25 +180,32 @@ function leadsOut(text: string, folder: string, places: readonly string[]): bool
   if (isUrl(text)) return false;
   if (/^~[^\s/]*(\/|$)/.test(text)) return true;
   const path = resolve(folder, text);
-  // Prose is no path, unless there is such a file, or a folder to put it in.
-  if (/\s/.test(text) && !existsSync(path) && (dirname(path) === '/' || !existsSync(dirname(path)))) return false;
-  const isPath = isAbsolute(text) || text.split('/').includes('..') || existsSync(path);
-  if (!isPath) return false;
+  if (isProse(text, path)) return false;
   const real = realPath(path);
   return !places.some((place) => isWithin(place, real));
 }
 
-/** With all links followed, of as much of the path as is there. */
+/**
+ * Prose may begin with a "/". Only the root folder is looked at, and only for a name with white space: whether a folder is
+ * there is not for a client to learn.
+ */
+function isProse(text: string, path: string): boolean {
+  const [, first = ''] = path.split('/', 2);
+  return isAbsolute(text) && /\s/.test(first) && !existsSync(`/${first}`);
+}
+
+/** With all links followed, of as much of the path as is there; from its root on, so that what is not there costs nothing. */
 function realPath(path: string): string {
-  const rest: string[] = [];
-  for (let here = resolve(path); ; here = dirname(here)) {
+  const parts = path.split('/').slice(1);
+  let real = '/';
+  for (const [index, part] of parts.entries()) {
     try {
-      return join(realpathSync(here), ...rest);
+      real = realpathSync.native(join(real, part));
     } catch {
-      if (here === dirname(here)) return resolve(path);
-      rest.unshift(relative(dirname(here), here));
+      return join(real, ...parts.slice(index));
     }
   }
+  return real;
 }
 
 function isWithin(root: string, path: string): boolean {

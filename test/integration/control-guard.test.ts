@@ -61,6 +61,41 @@ stages:
     expect(new Set(codes)).toEqual(new Set(['path_not_allowed']));
   });
 
+  it('does not learn by its texts what folders and files there are', async () => {
+    const harness = await startServer();
+    const outside = join(harness.folder, 'some folder');
+    const own = join(harness.folder, 'home', 'server', 'recipes');
+    await mkdir(outside);
+    await writeFile(join(outside, 'a file'), '');
+    await symlink(outside, join(own, 'link'));
+    const told = async (text: string) => codesOf(harness, `name: x\ndescription: ${JSON.stringify(text)}\n${stages}`);
+    for (const text of [outside, join(outside, 'a file'), '../../../some folder', 'link', 'link/a file']) {
+      expect(await told(text)).toEqual(['path_not_allowed']);
+      expect(await told(`${text} that is not there/x y`)).toEqual(text === 'link' ? [] : ['path_not_allowed']);
+    }
+    expect(await told(`link/nothing`)).toEqual(['path_not_allowed']);
+    for (const prose of [
+      '/no_think Answer yes or/and no.',
+      '// a and/or b',
+      'a / b',
+      'either/or, and so on',
+      '1 .. 2/3',
+    ]) {
+      expect(await told(prose)).toEqual([]);
+    }
+  });
+
+  it.each(['/a', '../', '/etc/..', 'a/', './'])('of many %j is read at once', async (part) => {
+    const harness = await startServer();
+    const startedAt = performance.now();
+    const text = part.repeat(60_000 / part.length);
+    await problemsOf(harness, `name: x\ndescription: ${text}\n${stages}`);
+    await problemsOf(harness, load(text));
+    await problemsOf(harness, `name: x\nparams:\n${`  - ${part.repeat(1000)}\n`.repeat(50)}${stages}`);
+    // The bound is for a machine that is busy with other things.
+    expect(performance.now() - startedAt).toBeLessThan(5000);
+  });
+
   it('cannot bring in such a file by a param', async () => {
     const harness = await startServer();
     expect(
