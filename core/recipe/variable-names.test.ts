@@ -25,6 +25,7 @@ it.each([
   `gsk_${'aB3'.repeat(17)}`,
   'a1b2c3d4e5f60718293a4b5c6d7e8f90',
   'Zk3vQ9xT1mB7nL5pR2wY8cJ4',
+  'a'.repeat(100_000),
 ])('%s names none, and may be a key', (text) => {
   expect(isVariableName(text)).toBe(false);
 });

@@ -12,7 +12,7 @@ const keyLike = new RegExp(keyShapes.join('|'));
 
 /** Whether a text is the name of an environment variable, and no key that stands in the place of one. */
 export function isVariableName(text: string): boolean {
-  return /^[A-Za-z_][A-Za-z0-9_]*$/.test(text) && !keyLike.test(text) && !mixed.test(text);
+  return /^[A-Za-z_][A-Za-z0-9_]{0,199}$/.test(text) && !keyLike.test(text) && !mixed.test(text);
 }
 
 /**
