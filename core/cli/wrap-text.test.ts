@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { wrapText } from './wrap-text.js';
+import { wrapLine, wrapText } from './wrap-text.js';
 
 describe('a wrapped text', () => {
   it('is broken between words', () =>
@@ -14,4 +14,13 @@ describe('a wrapped text', () => {
         expect(wrapText(words.join(' '), width).join(' ')).toBe(words.join(' '));
       }),
     ));
+});
+
+describe('a wrapped line', () => {
+  it('keeps its indent, and goes on further in', () =>
+    expect(wrapLine('  one two three', 10)).toEqual(['  one', '    two', '    three']));
+  it('is as it was where it fits, or where nothing says how wide it may be', () => {
+    expect(wrapLine('  one  two', 10)).toEqual(['  one  two']);
+    expect(wrapLine(' one  two three')).toEqual([' one  two three']);
+  });
 });

@@ -13,3 +13,11 @@ export function wrapText(text: string, width: number): readonly string[] {
   }
   return [...lines, line];
 }
+
+/** A line, its indent kept, where it is too long as several: further ones stand two columns further in. */
+export function wrapLine(line: string, width = Number.POSITIVE_INFINITY): readonly string[] {
+  if (stringWidth(line) <= width) return [line];
+  const indent = /^ */.exec(line)?.[0] ?? '';
+  const [first, ...rest] = wrapText(line.slice(indent.length), width - indent.length - 2);
+  return [indent + first, ...rest.map((more) => `${indent}  ${more}`)];
+}

@@ -8,7 +8,7 @@ const linesOf = (...forecasts: readonly Omit<StageForecast, 'isDone'>[]) =>
   estimateLines(
     forecasts.map((forecast) => ({ isDone: false, ...forecast })),
     { usd: 5 },
-    plain,
+    { colors: plain },
   );
 const trained = { stage: 'tuned', seconds: 3600, usd: 2, gpuHours: 8, isAtMost: true };
 const served = { stage: 'hard', usd: 4, isAtMost: true, figures: { requests: 12 } };
@@ -99,4 +99,16 @@ it('says what to change where something does not fit, and when another GPU or a 
     'hardware: b200-sxm has 180 GB: 141 GB, fits then',
     'an OpenAI-compatible server saves 141 GB: none is needed, fits then',
   ]);
+});
+
+it('is no wider than the terminal', () => {
+  const notes = ['How long it takes is a matter of the server at http://localhost:8001/v1.'];
+  const forecasts = [
+    { ...trained, isDone: false, notes },
+    { ...served, isDone: false, figures: { requests: 103_162, requestsAtOnce: 512, inputTokens: 52_818_944 } },
+    { ...unsaid, isDone: false, notes: [`For GPUs, name \`gpus\` and \`hardware\` in the trainer's resources.`] },
+  ];
+  const lines = estimateLines(forecasts, { usd: 5 }, { colors: plain, width: 60 });
+  expect(lines.filter((line) => line.length > 60)).toEqual([]);
+  expect(lines.map((line) => line.trim()).join(' ')).toContain('a matter of the server at http://localhost:8001/v1.');
 });

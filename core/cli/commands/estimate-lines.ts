@@ -4,34 +4,42 @@ import { formatBytes, formatCount, formatDuration, formatUsd } from '../../figur
 import type { CalibrationRun } from '../../plugin/estimate.js';
 import type { BudgetLimits } from '../../recipe/budget.js';
 import { tableLines } from '../table.js';
+import { wrapLine } from '../wrap-text.js';
+
+export interface Shape {
+  readonly colors: Colors;
+  /** Of the terminal; sentences are wrapped to it. @default not wrapped */
+  readonly width?: number | undefined;
+}
 
 /** What a plan takes, for people: a line a stage, the whole, and what to change where something does not fit. */
 export function estimateLines(
   forecasts: readonly StageForecast[],
   budget: BudgetLimits | undefined,
-  colors: Colors,
+  shape: Shape,
 ): readonly string[] {
+  const { colors, width } = shape;
   const isTold = (each: StageForecast) => (each.memory ?? each.seconds ?? each.usd ?? each.figures) !== undefined;
   const told = forecasts.filter((each) => !each.isDone && isTold(each));
   const others = forecasts.filter((each) => !each.isDone && !isTold(each));
-  if (told.length === 0) return withoutLines(others, colors);
+  if (told.length === 0) return withoutLines(others, shape);
   const heading = ['estimate', 'time', 'cost', 'memory of one GPU', ''].map((title) => colors.dim(title));
   const rows = told.map((each) => [each.stage, timeOf(each), costOf(each), memoryOf(each), verdictOn(each, colors)]);
   return [
     ...tableLines([heading, ...rows], { indent: '  ' }),
-    ...sharedLines(told, partsOf),
-    ...sharedLines(told, notesOf).map((line) => colors.dim(line)),
+    ...sharedLines(told, partsOf, width),
+    ...sharedLines(told, notesOf, width).map((line) => colors.dim(line)),
     ...told.flatMap((each) => adviceLines(each, colors)),
-    ...totalLines([...told, ...others.filter(({ notes }) => notes !== undefined)], budget, colors),
-    ...withoutLines(others, colors),
+    ...totalLines([...told, ...others.filter(({ notes }) => notes !== undefined)], budget, shape),
+    ...withoutLines(others, shape),
     '',
   ];
 }
 
 /** Why there is no estimate of some stages. */
-function withoutLines(forecasts: readonly StageForecast[], colors: Colors): readonly string[] {
-  return [...stagesByText(forecasts, notesOf)].map(([why, stages]) =>
-    colors.dim(`  no estimate of ${stages.join(', ')}: ${why}`),
+function withoutLines(forecasts: readonly StageForecast[], { colors, width }: Shape): readonly string[] {
+  return [...stagesByText(forecasts, notesOf)].flatMap(([why, stages]) =>
+    wrapLine(`  no estimate of ${stages.join(', ')}: ${why}`, width).map(colors.dim),
   );
 }
 
@@ -46,8 +54,11 @@ const namesShown = 6;
 function sharedLines(
   forecasts: readonly StageForecast[],
   textsOf: (forecast: StageForecast) => readonly string[],
+  width: number | undefined,
 ): readonly string[] {
-  return [...stagesByText(forecasts, textsOf)].map(([text, stages]) => `  ${namesOf(stages)}: ${text}`);
+  return [...stagesByText(forecasts, textsOf)].flatMap(([text, stages]) =>
+    wrapLine(`  ${namesOf(stages)}: ${text}`, width),
+  );
 }
 
 /** "a, b"; of many "a, b, c, d, e and 7 more". */
@@ -114,7 +125,7 @@ function adviceLines({ stage, fits, memory = [], memoryBytes = 0, advice = [] }:
 }
 
 /** The whole; it is the most that it can be only where nothing is left out. */
-function totalLines(forecasts: readonly StageForecast[], budget: BudgetLimits | undefined, colors: Colors) {
+function totalLines(forecasts: readonly StageForecast[], budget: BudgetLimits | undefined, { colors, width }: Shape) {
   const usd = sum(forecasts.map((each) => each.usd));
   const gpuHours = sum(forecasts.map((each) => each.gpuHours));
   const untimed = forecasts.filter((each) => each.seconds === undefined).length;
@@ -133,10 +144,12 @@ function totalLines(forecasts: readonly StageForecast[], budget: BudgetLimits | 
     ...(budget?.gpuHours !== undefined && gpuHours > budget.gpuHours ? [`gpuHours: ${budget.gpuHours}`] : []),
   ];
   return [
-    `  ${colors.bold('in all')} ${total(unpaid, formatUsd(usd), 'cost')}; ${time}`,
+    ...wrapLine(`  ${colors.bold('in all')} ${total(unpaid, formatUsd(usd), 'cost')}; ${time}`, width),
     ...(over.length === 0
       ? []
-      : [colors.yellow(`  The budget (${over.join(', ')}) may end it before: see docs/recipes.md.`)]),
+      : wrapLine(`  The budget (${over.join(', ')}) may end it before: see docs/recipes.md.`, width).map(
+          colors.yellow,
+        )),
   ];
 }
 

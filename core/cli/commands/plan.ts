@@ -14,7 +14,8 @@ import { openWorkspace, refuseServer, serverOf } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
 import { catalogOf, givenBy, quickstartRecipe, type RecipeFlags, settingsFrom, shownPath } from '../workspace.js';
-import { calibrationLines, estimateLines, namesOf } from './estimate-lines.js';
+import { wrapLine } from '../wrap-text.js';
+import { calibrationLines, estimateLines, namesOf, type Shape } from './estimate-lines.js';
 
 /** `simmer plan`: what a run would do, and what it would take. */
 export async function plan(
@@ -31,15 +32,18 @@ export async function plan(
   if (flags.json) await writeJson(planned);
   else {
     const colors = colorsFor(process.stdout);
+    const shape = { colors, width: process.stdout.columns || undefined };
     const { plan: made, stages, estimates, beyondMachine = [], missingSecrets = [] } = planned;
     const lines = [
-      ...planLines(made, stages, colors, estimates),
+      ...planLines(made, stages, shape, estimates),
       ...(beyondMachine.length === 0
         ? []
-        : [colors.yellow(`this machine has too few GPUs for ${namesOf(beyondMachine)}: to be run elsewhere`)]),
-      ...missingSecrets.map((secret) => colors.yellow(missingSecretLine(secret))),
+        : wrapLine(`this machine has too few GPUs for ${namesOf(beyondMachine)}: to be run elsewhere`, shape.width).map(
+            colors.yellow,
+          )),
+      ...missingSecrets.flatMap((secret) => wrapLine(missingSecretLine(secret), shape.width).map(colors.yellow)),
       '',
-      ...estimateLines(estimates, made.budget, colors),
+      ...estimateLines(estimates, made.budget, shape),
     ];
     await writeLine(lines.join('\n').trimEnd());
   }
@@ -59,9 +63,10 @@ async function tellCalibration(flags: RecipeFlags): Promise<number> {
 function planLines(
   plan: Plan,
   previews: readonly StagePreview[],
-  colors: Colors,
+  shape: Shape,
   forecasts: readonly StageForecast[],
 ): readonly string[] {
+  const { colors, width } = shape;
   const cacheOf = new Map(previews.map((preview) => [preview.stage, preview.cache]));
   const lastTook = new Map(
     forecasts.flatMap(({ stage, lastTook: last }) => (last === undefined ? [] : [[stage, last]])),
@@ -91,8 +96,11 @@ function planLines(
     '',
     ...(trainers.length === 0 ? [] : [colors.dim('trainers'), ...tableLines(trainers, { indent: '  ' }), '']),
     ...(plan.budget === undefined ? [] : [`${colors.dim('budget')}  ${budgetText(plan.budget)}`, '']),
-    `${totalLine(previews)}${plan.until === undefined ? '' : `; what "${plan.until}" does not need is left out`}`,
-    ...lastTimeLines([...lastTook.values()], colors),
+    ...wrapLine(
+      `${totalLine(previews)}${plan.until === undefined ? '' : `; what "${plan.until}" does not need is left out`}`,
+      width,
+    ),
+    ...lastTimeLines([...lastTook.values()], shape),
   ];
 }
 
@@ -102,7 +110,7 @@ function timeText(last: LastTime | undefined): string {
 }
 
 /** Where the times are from. */
-function lastTimeLines(times: readonly LastTime[], colors: Colors): readonly string[] {
+function lastTimeLines(times: readonly LastTime[], { colors, width }: Shape): readonly string[] {
   if (times.length === 0) return [];
   const runs = [...new Set(times.map(({ runId }) => runId))];
   const seconds = times.reduce((sum, time) => sum + time.seconds, 0);
@@ -110,10 +118,11 @@ function lastTimeLines(times: readonly LastTime[], colors: Colors): readonly str
     times.flatMap(({ isSameWork, runId, changes }) => (isSameWork === false ? [[runId, changes]] : [])),
   );
   const told = [...others].map(([runId, changes = []]) => `${runId}${changes.map((change) => ` ${change}`).join('')}`);
-  return [
-    colors.dim(`last took: in ${runs.join(', ')}; ${formatDuration(seconds)} one after the other`),
-    ...(told.length === 0 ? [] : [colors.dim(`* with other options than now: ${told.join(', ')}`)]),
+  const lines = [
+    `last took: in ${runs.join(', ')}; ${formatDuration(seconds)} one after the other`,
+    ...(told.length === 0 ? [] : [`* with other options than now: ${told.join(', ')}`]),
   ];
+  return lines.flatMap((line) => wrapLine(line, width).map(colors.dim));
 }
 
 function paramLines(plan: Plan, colors: Colors): readonly string[] {
