@@ -75,7 +75,7 @@ describe('an environment of Simmer’s own', { timeout: 180_000 }, () => {
     const lock = '# download: about 1 KB\ntinypackage==1.2.3\n';
     const { python, env } = await prepare(lock);
 
-    expect(said[0]).toMatch(/Making the Python environment test, once: 1 packages are downloaded, about 1 KB, into /);
+    expect(said[0]).toMatch(/^Downloading about 1 KB, once, for the Python environment test: 1 package, into \//);
     const ran = await runCommand([python, '-c', 'import tinypackage; print(tinypackage.answer)'], { signal, env });
     expect(ran.stdout).toBe('42');
     expect(env.PYTHONPATH).toBe(join(folder, 'packages'));

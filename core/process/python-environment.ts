@@ -152,10 +152,10 @@ function announce(name: string, lock: PythonLock, path: string, { log }: Prepare
   const known = ['torch', 'transformers', 'trl', 'math-verify', 'grpcio'];
   const first = known.filter((item) => item in lock.pins).map((item) => `${item} ${lock.pins[item]}`);
   const examples = first.length === 0 ? '' : ` (${first.join(', ')}${first.length < pins.length ? ', …' : ''})`;
-  const size = lock.download === undefined ? '' : `, ${lock.download}`;
-  log.info(
-    `Making the Python environment ${name}, once: ${pins.length} packages${examples} are downloaded${size}, into ${path}.`,
-  );
+  const count = pins.length === 1 ? '1 package' : `${pins.length} packages`;
+  // How much comes first: a terminal cuts the line behind some fifty columns.
+  const much = lock.download ?? 'packages';
+  log.info(`Downloading ${much}, once, for the Python environment ${name}: ${count}${examples}, into ${path}.`);
 }
 
 async function makeVenv(interpreter: PythonInterpreter, path: string, signal: AbortSignal): Promise<void> {
