@@ -44,6 +44,14 @@ export function accuracyTable(figures: Iterable<MeasuredFigure>): AccuracyTable 
   };
 }
 
+/** What the rows of the table are; where no model thinks, nothing is said of thinking. @param of "on 200 problems" */
+export function accuracyTitle(policies: readonly ScoredPolicy[], of = ''): string {
+  const title = of === '' ? 'accuracy' : `accuracy ${of}`;
+  return policies.every(({ label }) => label === noThinking) ? title : `${title}, thinking at most`;
+}
+
+const noThinking = 'no thinking';
+
 function isAccuracy({ figure }: MeasuredFigure): boolean {
   const { model, policy } = figure.labels ?? {};
   return model !== undefined && policy !== undefined && figure.name === `${model}.accuracy@${policy}`;
@@ -99,7 +107,7 @@ function shortPolicy(policy: string | number | undefined): string {
 
 function policyLabel(labels: NonNullable<Metric['labels']>): string {
   const { method = 'budget-forcing', policy } = labels;
-  if (method === 'none') return 'no thinking';
+  if (method === 'none') return noThinking;
   const maximum = labels.maxThinkingTokens === undefined ? 'no limit' : `${labels.maxThinkingTokens} tokens`;
   if (method !== 'budget-forcing') return `${maximum}, ${policy}`;
   const waits = Number(labels.ignore ?? 0);

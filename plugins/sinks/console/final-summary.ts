@@ -1,6 +1,6 @@
 import { pathToFileURL } from 'node:url';
 import { type EventData, formatDuration, formatShare, inStageOrder } from 'simmerkit';
-import { accuracyTable, measuredDifferences, signedPoints } from '../accuracy-table.js';
+import { accuracyTable, accuracyTitle, measuredDifferences, signedPoints } from '../accuracy-table.js';
 import { type ConsoleState, elapsedSeconds } from './console-state.js';
 import type { LiveViewOptions } from './live-view.js';
 import { spendingText } from './spending-text.js';
@@ -64,14 +64,14 @@ function accuracies(state: ConsoleState, { colors, columns }: FinalSummaryOption
   if (policies.length === 0) return [];
   const counts = new Set(policies.flatMap(({ accuracies }) => [...accuracies.values()].map((metric) => metric.count)));
   const [count] = counts;
-  const of = counts.size === 1 && count !== undefined ? ` on ${count} problems` : '';
+  const of = counts.size === 1 && count !== undefined ? `on ${count} problems` : '';
   const ofModels = models.map((model) => ofProblems(policies.flatMap(({ accuracies }) => accuracies.get(model) ?? [])));
   const isByModel = counts.size > 1 && ofModels.every((text) => text !== '');
   const isByPolicy = counts.size > 1 && !isByModel;
   const lines = [withInterval, withoutInterval].map((cell) =>
     table([
       [
-        `accuracy${of}, thinking at most`,
+        accuracyTitle(policies, of),
         ...models.map((model, index) => (isByModel ? `${model}${ofModels[index]}` : model)),
       ],
       ...policies.map(({ label, accuracies }) => [

@@ -8,7 +8,7 @@ import {
   formatUsd,
   inStageOrder,
 } from 'simmerkit';
-import { accuracyTable } from '../accuracy-table.js';
+import { accuracyTable, accuracyTitle } from '../accuracy-table.js';
 import { progressBar, sparkline } from './chart.js';
 import {
   type ConsoleState,
@@ -300,7 +300,7 @@ function figure(name: string, value: number): string {
 function accuracyLines(state: ConsoleState, { colors, columns }: LiveViewOptions): readonly string[] {
   const { models, policies } = accuracyTable(inStageOrder(state.figures, state.stages.keys()));
   if (policies.length === 0) return [];
-  const title = 'accuracy, thinking at most';
+  const title = accuracyTitle(policies);
   const label = Math.max(widthOf(title), ...policies.map((policy) => widthOf(policy.label))) + 2;
   const cell = Math.max(8, ...models.map((model) => widthOf(model) + 2));
   const barWidth = Math.min(30, columns - 4 - label - cell * models.length);
