@@ -273,7 +273,7 @@ function loadingHint(error: unknown, reason: string): string | undefined {
   if (code === 'ERR_UNKNOWN_FILE_EXTENSION')
     return 'Plugins are loaded as JavaScript: compile it, and name the result.';
   if (code === 'ERR_MODULE_NOT_FOUND' && reason.includes("'simmerkit'")) {
-    return "It imports simmerkit: run `npm install simmerkit` in the plugin's folder.";
+    return `It imports simmerkit: run \`npm install ${simmerPackage.root}\` in the plugin's folder.`;
   }
   return undefined;
 }

@@ -1,3 +1,5 @@
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { simmer, workFolder } from './cli-process.js';
 
@@ -130,4 +132,14 @@ it('a plugin that wants to end the process while it is loaded is told of beside 
   expect(stderr).toContain('2 problems');
   expect(stderr).toContain('recipe.yaml:2:11: Plugin ./leaves.mjs failed to load: it called process.exit(0)');
   expect(stderr).toContain('Did you mean "curation/load"?');
+});
+
+it('a plugin that finds no simmerkit is told where it is', async () => {
+  await using folder = await workFolder();
+  await rm(join(folder.path, 'node_modules'), { recursive: true });
+  await folder.write('p.mjs', "import 'simmerkit';\n");
+  await folder.write('recipe.yaml', 'name: lost\nplugins: [./p.mjs]\nstages: { a: { uses: curation/split } }\n');
+  const { stderr } = await simmer(['validate', 'recipe.yaml'], { cwd: folder.path });
+  const [, path = ''] = /It imports simmerkit: run `npm install (\S+)` in the plugin's folder/.exec(stderr) ?? [];
+  expect(JSON.parse(await readFile(join(path, 'package.json'), 'utf8'))).toMatchObject({ name: 'simmerkit' });
 });
