@@ -346,3 +346,20 @@ describe('a reader of stdout that goes away', () => {
     expect((await simmer(['resume', 'latest', '--home', 'gone'], { cwd })).code).toBe(0);
   });
 });
+
+describe('simmer run without a recipe', () => {
+  const start = ['run', '--until', 'problems'];
+
+  it('says first what it runs, for how long, and what that downloads', async () => {
+    const { code, stdout, stderr } = await simmer(start, { cwd });
+    expect([code, stdout]).toEqual([0, expect.stringContaining('quickstart started as run')]);
+    expect(stderr).toMatch(/^No recipe is named, so this is the quickstart: \/.*recipes\/quickstart\.yaml\n/);
+    expect(stderr).toContain('about 10 minutes');
+    expect(stderr).toContain('a model (98 MB)');
+  });
+
+  it('gives programs its events alone', async () => {
+    const { stdout, stderr } = await simmer([...start, '--json'], { cwd });
+    expect([eventsIn(stdout).at(-1)?.type, stderr]).toEqual(['run.completed', '']);
+  });
+});

@@ -1,13 +1,24 @@
 import { driveRun } from '../drive-run.js';
-import { openWorkspace } from '../open-workspace.js';
-import { givenBy, type RecipeFlags } from '../workspace.js';
+import { openWorkspace, serverOf } from '../open-workspace.js';
+import { givenBy, quickstartRecipe, type RecipeFlags, sayToPeople, shownPath } from '../workspace.js';
 
 /** `simmer run`: a new run of a recipe. */
 export async function run(file: string | undefined, flags: RecipeFlags): Promise<number> {
   await using workspace = await openWorkspace(flags);
+  if (file === undefined && flags.json !== true && serverOf(flags) === undefined) sayToPeople(quickstartNotice());
   return await driveRun({
     workspace,
     stdout: flags.json ? 'events' : 'view',
     start: (options) => workspace.start(file, givenBy(flags), options),
   });
+}
+
+/** What begins where no recipe is named, how long it takes and what it downloads, as the recipe's first lines have it. */
+function quickstartNotice(): string {
+  return [
+    `No recipe is named, so this is the quickstart: ${shownPath(quickstartRecipe())}`,
+    '  It takes about 10 minutes on 2 cores. Its first run downloads PyTorch (450 MB; for',
+    '  CUDA some gigabytes) and a model (98 MB), once. Ctrl-C stops it.',
+    '  One of your own: simmer run FILE',
+  ].join('\n');
 }
