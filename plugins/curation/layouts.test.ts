@@ -41,6 +41,26 @@ describe('curation/load takes of chats', () => {
     ]);
   });
 
+  it('no system message without a word, where nothing keeps it', async () => {
+    const chat = (...first: string[]) => {
+      const turns = [...first, 'Q', 'A'].map((content, at) => ({
+        role: ['system', 'user', 'assistant'].at(at - first.length - 2),
+        content,
+      }));
+      return JSON.stringify({ messages: turns });
+    };
+    const said = async (source: Readonly<Record<string, unknown>>) => {
+      const { logged } = await loadFile('pool.jsonl', `${chat('Be brief.')}\n${chat()}\n${chat(' ')}`, source);
+      return logged.filter(({ level }) => level === 'warning').map(({ message }) => message);
+    };
+    expect(await said({ layout: 'messages' })).toEqual([
+      'Source pool: 1 row has a system message, which is not used: their chats are written without it. ' +
+        '`history: true` keeps it.',
+    ]);
+    expect(await said({ layout: 'messages', history: true })).toEqual([]);
+    expect(await said({ layout: 'messages', fields: { persona: 'system' } })).toEqual([]);
+  });
+
   it('of a Parquet file, whose whole numbers are no JSON, and whose rows have fields that say nothing', async () => {
     const messages = "[{'role': 'user', 'content': 'Q'}, {'role': 'assistant', 'content': 'A'}] AS messages";
     const kwargs = "{'budget': CASE WHEN i = 0 THEN 8::BIGINT END} AS chat_template_kwargs";

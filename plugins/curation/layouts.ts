@@ -75,7 +75,8 @@ export function layOut(
   }
 }
 
-function systemMessages(system: unknown): readonly Message[] {
+/** The system message as one that opens a history; none where there is no text. */
+export function systemMessages(system: unknown): readonly Message[] {
   return typeof system === 'string' && system.trim() !== '' ? [{ role: 'system', content: system }] : [];
 }
 

@@ -82,8 +82,10 @@ export const load = defineStage({
       const unused = ofSource.map((file) => file.unused).reduce(addCounts, {});
       for (const [field, rows] of Object.entries(unused)) {
         const have = rows === 1 ? '1 row has' : `${formatCount(rows)} rows have`;
+        const what = field === 'system' ? 'a system message' : `\`${field}\``;
+        const remedy = field === 'system' ? ' `history: true` keeps it.' : '';
         context.log.warning(
-          `Source ${name}: ${have} \`${field}\`, which is not used: their chats are written without it.`,
+          `Source ${name}: ${have} ${what}, which is not used: their chats are written without it.${remedy}`,
         );
       }
       rowsIn += taken;

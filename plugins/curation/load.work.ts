@@ -4,7 +4,7 @@ import type { DataPlace } from './data-error.js';
 import { readRows } from './data-reader.js';
 import { columnsToFind, fieldIn, fieldMapper, fieldNamesOf, type Mapped, rowFilter } from './field-mapping.js';
 import { idOfQuestion } from './history.js';
-import { unusedFields } from './layouts.js';
+import { systemMessages, unusedFields } from './layouts.js';
 import type { LoadOptions } from './load-options.js';
 import type { Piece } from './load-tasks.js';
 import type { ReadPart } from './read-parts.js';
@@ -25,6 +25,10 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
         mapRow: fieldMapper(source, options),
         isTaken: rowFilter(source),
         unusedOf: (row: Row) => unusedFields(row, source),
+        losesSystem:
+          source.layout !== 'columns' &&
+          !source.history &&
+          !Object.entries(source.fields).some(([column, field]) => fieldNamesOf(column, field).includes('system')),
         limit: source.limit ?? Number.POSITIVE_INFINITY,
         delimiter: source.delimiter,
         toFind: columnsToFind(source, options).flatMap((column) => fieldNamesOf(column, source.fields[column])),
@@ -38,7 +42,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
     const decisions: (Row & { readonly rule: string })[] = [];
     async function* rows(): AsyncIterable<Row> {
       for (const { source: name, file, format, lines } of pieces) {
-        const { mapRow, isTaken, unusedOf, limit, delimiter, toFind } = sources.get(name) as NonNullable<
+        const { mapRow, isTaken, unusedOf, losesSystem, limit, delimiter, toFind } = sources.get(name) as NonNullable<
           ReturnType<typeof sources.get>
         >;
         const left = limit - (takenOf.get(name) ?? 0);
@@ -82,7 +86,8 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
           const { missing } = mapped;
           if (missing === undefined) {
             kept++;
-            for (const field of unusedOf(row)) unused[field] = (unused[field] ?? 0) + 1;
+            const lost = losesSystem && systemMessages(mapped.from?.system).length > 0 ? ['system'] : [];
+            for (const field of [...unusedOf(row), ...lost]) unused[field] = (unused[field] ?? 0) + 1;
             yield { source: name, ...mapped.row, id: idOfQuestion(mapped.row) };
             continue;
           }

@@ -15,7 +15,7 @@ export interface ReadPart {
   readonly absent: readonly string[];
   /** Fields of the first row that was taken. Absent: none was. */
   readonly names?: readonly string[];
-  /** How many of the rows that are kept have a field that no stage takes. */
+  /** How many of the rows that are kept have a field that no stage takes, or a `system` message that no column takes. */
   readonly unused: Readonly<Record<string, number>>;
   /** The first that is malformed, where such rows are dropped: its place and what is wrong. */
   readonly fault?: string;
