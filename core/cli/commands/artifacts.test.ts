@@ -23,6 +23,9 @@ it('answers a wrong name of an output with the outputs of stages, not with the r
     code: 'output_not_found',
     hint: 'There is: pool.dataset.',
   });
+  await expect(findOutput('pool', [pool, report], run, workspace)).rejects.toMatchObject({
+    hint: 'The stage has made: pool.dataset.',
+  });
   await expect(findOutput('.', [report], run, workspace)).rejects.toMatchObject({
     code: 'output_not_found',
     hint: 'None of its stages has made anything yet.',

@@ -79,7 +79,11 @@ export async function findOutput(
       hint: 'Run its recipe again: what is no longer there is made anew.',
     });
   }
-  const hint = suggestion(name, outputs.map(nameOf)) ?? 'None of its stages has made anything yet.';
+  const ofStage = outputs.filter(({ stage }) => stage === name.split('.')[0]).map(nameOf);
+  const hint =
+    ofStage.length > 0
+      ? `The stage has made: ${ofStage.join(', ')}.`
+      : (suggestion(name, outputs.map(nameOf)) ?? 'None of its stages has made anything yet.');
   throw new UserError('output_not_found', `Run ${runId} has no output "${name}".`, { hint });
 }
 
