@@ -47,7 +47,12 @@ export function accuracyTable(figures: Iterable<MeasuredFigure>): AccuracyTable 
 /** What the rows of the table are; where no model thinks, nothing is said of thinking. @param of "on 200 problems" */
 export function accuracyTitle(policies: readonly ScoredPolicy[], of = ''): string {
   const title = of === '' ? 'accuracy' : `accuracy ${of}`;
-  return policies.every(({ label }) => label === noThinking) ? title : `${title}, thinking at most`;
+  return isPlain(policies) ? title : `${title}, thinking at most`;
+}
+
+/** Whether models were scored, and none of them was to think: what holds thinking is no matter then. */
+export function isPlain(policies: readonly ScoredPolicy[]): boolean {
+  return policies.length > 0 && policies.every(({ label }) => label === noThinking);
 }
 
 const noThinking = 'no thinking';

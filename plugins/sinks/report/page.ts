@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { formatBytes, formatCount, formatDuration, formatShare, inStageOrder } from 'simmerkit';
-import { type AccuracyTable, accuracyTable } from '../accuracy-table.js';
+import { type AccuracyTable, accuracyTable, isPlain } from '../accuracy-table.js';
 import { colorRules } from './charts/draw.js';
 import { funnelChart } from './charts/funnel-chart.js';
 import { lossChart } from './charts/loss-chart.js';
@@ -86,17 +86,23 @@ function sourceDigest(text: string): string {
 function evaluation(data: ReportData, graded: AccuracyTable): Markup {
   const { comparisons } = data;
   const isGraded = graded.policies.length > 0;
+  const hasThinking = !isPlain(graded.policies);
   return html`${comparisons.length === 0 ? html`<p>No comparison of models: this recipe has no <code>eval/compare</code> stage.</p>` : ofEach(comparisons, headline)}
-<h2>Accuracy against thinking</h2>
+<h2>${hasThinking ? 'Accuracy against thinking' : 'Accuracy'}</h2>
 ${comparisons.length > 0 ? ofEach(comparisons, accuracySection) : isGraded ? gradedSection(graded) : nothing('No model was evaluated.')}
-<h2>Waiting</h2>
-${comparisons.length > 0 ? ofEach(comparisons, waitsSection) : nothing(isGraded ? 'What waiting did is for eval/compare to measure.' : 'No model was evaluated.')}
-<h2>Was forcing active?</h2>
-${forcingSection(data)}
-<h2>Traces before and after</h2>
-${comparisons.every(({ traces }) => traces.length === 0) ? nothing(data.browsed.problems.length === 0 ? 'No graded traces in this run.' : 'No two models were compared; every graded trace is below.') : tracesSection(data)}
+${hasThinking ? thinkingSections(data, isGraded) : undefined}
+<h2>${hasThinking ? 'Traces' : 'Answers'} before and after</h2>
+${comparisons.every(({ traces }) => traces.length === 0) ? nothing(data.browsed.problems.length === 0 ? 'No graded traces in this run.' : 'No two models were compared; every graded trace is below.') : tracesSection(data, hasThinking)}
 <h2>Every sample</h2>
 ${data.browsed.problems.length === 0 ? nothing('No graded answers in this run.') : sampleBrowser(data.browsed)}`;
+}
+
+function thinkingSections(data: ReportData, isGraded: boolean): Markup {
+  const { comparisons } = data;
+  return html`<h2>Waiting</h2>
+${comparisons.length > 0 ? ofEach(comparisons, waitsSection) : nothing(isGraded ? 'What waiting did is for eval/compare to measure.' : 'No model was evaluated.')}
+<h2>Was forcing active?</h2>
+${forcingSection(data)}`;
 }
 
 /** A section of each comparison; where there are several, each under the name of its stage. */
@@ -124,8 +130,8 @@ ${data.forcing.map((one) => html`<tr><td>${one.model}</td><td>${one.policy}</td>
 </tbody></table></div>`;
 }
 
-function tracesSection(data: ReportData): Markup {
-  return html`<p>Chosen by what happened to them, the first by id of each kind. <mark>Marked</mark> is what budget forcing put there; all else the model wrote.</p>
+function tracesSection(data: ReportData, hasThinking: boolean): Markup {
+  return html`<p>Chosen by what happened to them, the first by id of each kind.${hasThinking ? html` <mark>Marked</mark> is what budget forcing put there; all else the model wrote.` : undefined}</p>
 ${data.comparisons.flatMap(({ report, traces }) => traces.map((pair) => tracePair(pair, report)))}`;
 }
 

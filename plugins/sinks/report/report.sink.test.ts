@@ -157,6 +157,31 @@ describe('the report', () => {
     expect(text.match(/aria-label="Accuracy against mean thinking tokens"/g)).toHaveLength(2);
   });
 
+  it('has no sections on thinking where no model was to think', async () => {
+    const { events, context } = await fixtureRun(folder);
+    const plain = (event: Event): Event =>
+      event.type === 'metric.measured' && event.data.name.includes('.accuracy@')
+        ? {
+            ...event,
+            data: {
+              ...event.data,
+              name: `${event.data.labels?.model}.accuracy@none`,
+              labels: { model: 'tuned', ...event.data.labels, policy: 'none', method: 'none' },
+            },
+          }
+        : event;
+    const sink = await reportSink.open({}, context);
+    for (const event of events) await sink.onEvent(plain(event));
+    await sink.beforeCompleted?.();
+    const text = await readFile(join(folder, 'report.html'), 'utf8');
+    expect(text.match(/<h2>[^<]*/g)?.slice(0, 4)).toEqual([
+      '<h2>Accuracy',
+      '<h2>Answers before and after',
+      '<h2>Every sample',
+      '<h2>Curation',
+    ]);
+  });
+
   it('says that a run without models has nothing to compare', async () => {
     const { events, context } = await fixtureRun(folder);
     const sink = await reportSink.open({}, context);
