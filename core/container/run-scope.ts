@@ -51,7 +51,7 @@ export function runScopes(core: Container): OpenRunScope {
       closers.push(() => container.unbindAllAsync());
       const run = container.get(Run);
       return {
-        interrupt: (reason) => run.interrupt(reason),
+        interrupt: (reason, patienceSeconds) => run.interrupt(reason, patienceSeconds),
         dropReplies: () => run.dropReplies(),
         execute: () => run.execute().finally(closeAll),
       };

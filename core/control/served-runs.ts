@@ -33,6 +33,8 @@ import type { ServedRun } from './wire.js';
 
 /** Why a run was interrupted that goes on when the server is started again. */
 const stoppedByServer = 'the server was stopped';
+/** How long a server that is stopped waits for replies at most, in seconds: service managers kill after ten minutes. */
+const stopPatienceSeconds = 8 * 60;
 
 /** How often it is looked whether another process still writes a run that is watched. */
 const ownerMilliseconds = 1000;
@@ -346,7 +348,7 @@ export class ServedRuns {
 
   #interrupt(runId: string, active: Active, reason: string): void {
     active.reason ??= reason;
-    active.handle?.interrupt(reason);
+    active.handle?.interrupt(reason, this.#isStopping ? stopPatienceSeconds : undefined);
     const runFolder = join(this.#options.settings.home, 'runs', runId);
     const { log } = this.#options;
     tellSlowStop({ runId, runFolder, gone: active.gone }, log).catch((error: unknown) =>

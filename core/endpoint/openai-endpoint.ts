@@ -173,7 +173,8 @@ export class OpenAiEndpoint {
     if (cost === undefined || body === undefined) return { settle() {} };
     const { price, source, spending } = cost;
     const most = mostTokens(body);
-    const reservation = await spending.reserve({ source, usd: price && costOf(most, price) });
+    const seconds = this.options.timeoutMilliseconds / 1000;
+    const reservation = await spending.reserve({ source, usd: price && costOf(most, price), seconds });
     const settle = (end: EndpointEnd) => reservation.settle(spentOn(end, most, price));
     return { settle, ...present({ dropped: reservation.dropped }) };
   }

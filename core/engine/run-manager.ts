@@ -252,7 +252,7 @@ export class RunManager {
       runId: run.runId,
       runFolder: run.runFolder,
       finished,
-      interrupt: (reason) => open.interrupt(reason),
+      interrupt: (reason, patienceSeconds) => open.interrupt(reason, patienceSeconds),
       dropReplies: () => open.dropReplies(),
     };
   }

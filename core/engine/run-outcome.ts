@@ -37,8 +37,12 @@ export interface RunOfHome {
 export interface RunHandle extends RunOfHome {
   /** Resolves when everything is closed and the lock is free; never rejects. */
   readonly finished: Promise<RunOutcome>;
-  /** Stops it gracefully; `resume` goes on. May be called twice; the first reason stands. */
-  interrupt(reason: string): void;
+  /**
+   * Stops it gracefully; `resume` goes on. May be called twice; the first reason stands.
+   * @param patienceSeconds how long replies that are paid for are waited for at most, also of one that is to stop already
+   * @default as long as each may take
+   */
+  interrupt(reason: string, patienceSeconds?: number): void;
   /** Of one that is to stop: waits no longer for replies that are under way, though they are paid for. */
   dropReplies(): void;
 }

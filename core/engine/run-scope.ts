@@ -52,7 +52,8 @@ export interface RunResource {
 export interface OpenRun {
   /** Runs to the end and closes everything; never rejects. Called once. */
   execute(): Promise<RunOutcome>;
-  interrupt(reason: string): void;
+  /** @see RunHandle */
+  interrupt(reason: string, patienceSeconds?: number): void;
   /** @see RunHandle */
   dropReplies(): void;
 }

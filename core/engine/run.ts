@@ -78,7 +78,8 @@ export class Run {
     this.#scheduler = new Scheduler(scheduledStages(run.plan), run.capacity ?? settings.resources, given);
   }
 
-  interrupt(reason: string): void {
+  interrupt(reason: string, patienceSeconds?: number): void {
+    if (patienceSeconds !== undefined) this.#budget.waitAtMost(patienceSeconds);
     this.#ending.interrupt(reason);
   }
 

@@ -6,7 +6,7 @@ import type { SpendingRequest, Spent } from './spending.js';
  * Checks what is to be set aside: a sum with something in it that is no number is below every limit for ever.
  * @throws UserError `invalid_spending`
  */
-export function checkSpendingRequest({ source, usd }: SpendingRequest): void {
+export function checkSpendingRequest({ source, usd, seconds }: SpendingRequest): void {
   if (typeof source !== 'string' || source === '') {
     throw invalidSpending(
       `It spends, and does not say at whom: its \`source\` is ${describeValue(source)}.`,
@@ -14,6 +14,7 @@ export function checkSpendingRequest({ source, usd }: SpendingRequest): void {
     );
   }
   checkAmount(`What it sets aside for ${source}, \`usd\`,`, usd);
+  checkAmount(`How long what it asks of ${source} may take, \`seconds\`,`, seconds);
 }
 
 /** Checks what something did cost. @throws UserError `invalid_spending` */

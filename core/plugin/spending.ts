@@ -4,6 +4,8 @@ export interface SpendingRequest {
   readonly source: string;
   /** The most that it can cost, in dollars; undefined where no price is known. */
   readonly usd: number | undefined;
+  /** How long it may take, in seconds: a run that ends early waits as long for what it is paid for. @default 480 */
+  readonly seconds?: number;
 }
 
 /** What it did cost. Tokens are for the report. */

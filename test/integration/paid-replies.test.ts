@@ -104,7 +104,7 @@ describe('replies that are under way, and paid for', () => {
     const stopped = await harness.ended(handle);
     expect(stopped.outcome).toMatchObject({ status: 'failed', stage: 'beside' });
     expect(waitings(stopped)).toEqual([
-      'Waiting for 4 replies that are paid for, at most 8 minutes; `simmer cancel --now` drops them.',
+      'Waiting for 4 replies that are paid for, at most 15 minutes; `simmer cancel --now` drops them.',
     ]);
     expect(asked).toHaveLength(4);
 
@@ -146,6 +146,23 @@ describe('replies that are under way, and paid for', () => {
     expect((await control.events(runId)).at(-1)?.type).toBe('run.completed');
     expect(new Set(asked).size).toBe(6);
     expect(asked).toHaveLength(6);
+  });
+
+  it('are waited for by a server that is stopped, for less time than a service manager gives it', async () => {
+    await using control = await ControlHarness.start();
+    const { run } = await control.client.createRun({ requestId: randomUUID(), recipe: recipeText(recipe(6)) });
+    const watched = control.client.watch(run!.runId, { fromSequence: 1 });
+    await whenAsked(4);
+    const stopped = control.server.stop();
+    let told = '';
+    for await (const event of watched) {
+      if (event.type !== 'log.written' || !event.data.message.startsWith('Waiting for')) continue;
+      told = event.data.message;
+      answerAll();
+      break;
+    }
+    await stopped;
+    expect(told).toBe('Waiting for 4 replies that are paid for, at most 8 minutes; `simmer cancel --now` drops them.');
   });
 
   it('are not waited for where the server is known to be free', async () => {

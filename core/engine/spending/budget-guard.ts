@@ -13,7 +13,7 @@ import { RunRecorder } from '../run-recorder.js';
 import type { RunInfo } from '../run-scope.js';
 import { RunInfoToken } from '../tokens.js';
 import { type Activity, budgetReached, type Standing, secondsLeft, secondsToEnd } from './budget-limits.js';
-import { PaidRequests, patienceMinutes } from './paid-requests.js';
+import { PaidRequests } from './paid-requests.js';
 import { type Slice, SpendingLedger } from './spending-ledger.js';
 import { SteadyClock } from './steady-clock.js';
 
@@ -188,6 +188,11 @@ export class BudgetGuard {
     await this.#tellAll(this.#clock.now());
   }
 
+  /** Where the run ends early, replies that are under way are waited for no longer than this. */
+  waitAtMost(seconds: number): void {
+    this.#paid.waitAtMost(seconds);
+  }
+
   /** Replies that are under way are waited for no longer. */
   dropReplies(): void {
     this.#paid.drop();
@@ -195,7 +200,7 @@ export class BudgetGuard {
 
   async #reserve(request: SpendingRequest, asker: Asker): Promise<Reservation> {
     checkSpendingRequest(request);
-    const { source, usd: most } = request;
+    const { source, usd: most, seconds } = request;
     if (most === undefined && this.#limits.usd !== undefined) {
       throw new UserError('price_missing', `${source} has no price, and the budget limits dollars.`, {
         hint: 'Add price: { inputPerMillion: ..., outputPerMillion: ... }, in dollars; zeros for a server of your own.',
@@ -206,14 +211,14 @@ export class BudgetGuard {
     this.#askers.set(source, asker);
     await this.#tellReserved();
     const isPaid = most === undefined || most > 0;
-    if (isPaid) this.#paid.begin();
+    const isOver = isPaid ? this.#paid.begin(seconds) : undefined;
     let isSettled = false;
     return {
       ...(isPaid ? { dropped: this.#paid.dropped } : {}),
       settle: (spent: Spent) => {
         if (isSettled) return;
         isSettled = true;
-        if (isPaid) this.#paid.end();
+        isOver?.();
         // Where it says nothing that can be counted, it cost the most that it could.
         let counted: Spent = { usd: reserved };
         try {
@@ -257,13 +262,16 @@ export class BudgetGuard {
   /** Nothing new is asked for. What is asked already is paid for, whether somebody waits for it or not. */
   #endEarly(): void {
     this.#wake();
-    const replies = this.#paid.waitForLast();
-    if (replies === 0) return;
-    const [what, them] = replies === 1 ? ['a reply that is', 'it'] : [`${replies} replies that are`, 'them'];
+    const { count, seconds } = this.#paid.waitForLast();
+    if (count === 0) return;
+    const [what, them] = count === 1 ? ['a reply that is', 'it'] : [`${count} replies that are`, 'them'];
+    const minutes = Math.max(1, Math.ceil(seconds / 60));
     const how = this.#run.isAttended ? 'a second Ctrl-C' : '`simmer cancel --now`';
     this.#recorder
       .log({ source: 'engine' })
-      .warning(`Waiting for ${what} paid for, at most ${patienceMinutes} minutes; ${how} drops ${them}.`);
+      .warning(
+        `Waiting for ${what} paid for, at most ${minutes} minute${minutes === 1 ? '' : 's'}; ${how} drops ${them}.`,
+      );
   }
 
   #wake(): void {

@@ -1,12 +1,22 @@
 import { setMaxListeners } from 'node:events';
+import { longestTimer } from '../../process/longest-timer.js';
 
-/** How long replies are waited for at most where a run ends early: service managers kill after ten. */
-export const patienceMinutes = 8;
+/** How long a reply is waited for where the run ends early, if nobody said how long it may take, in seconds. */
+const usualPatienceSeconds = 8 * 60;
+
+/** What is waited for where a run ends early. */
+interface LastReplies {
+  readonly count: number;
+  /** Until the last of them is there, or its time is over. */
+  readonly seconds: number;
+}
 
 /** Requests under way that cost something, or may: what they are answered is paid for, also where the run ends early. */
 export class PaidRequests {
   readonly #dropping = new AbortController();
-  #underWay = 0;
+  /** When each may be over at the latest, as `performance.now()` has it. */
+  readonly #underWay = new Set<{ readonly endsBy: number }>();
+  #mostMilliseconds = longestTimer;
   #patience: NodeJS.Timeout | undefined;
 
   constructor() {
@@ -19,19 +29,27 @@ export class PaidRequests {
     return this.#dropping.signal;
   }
 
-  begin(): void {
-    this.#underWay++;
+  /** @param seconds how long it may take @returns what is called when it is over, once */
+  begin(seconds = usualPatienceSeconds): () => void {
+    const request = { endsBy: performance.now() + 1000 * seconds };
+    this.#underWay.add(request);
+    return () => void this.#underWay.delete(request);
   }
 
-  end(): void {
-    this.#underWay--;
-  }
-
-  /** The run ends early: from here on replies are waited for as long as they may be. @returns how many those are */
-  waitForLast(): number {
-    this.#patience = setTimeout(() => this.drop(), 60_000 * patienceMinutes);
+  /** The run ends early: from here on replies are waited for as long as each may take. */
+  waitForLast(): LastReplies {
+    const latest = Math.max(0, ...[...this.#underWay].map(({ endsBy }) => endsBy - performance.now()));
+    const milliseconds = Math.min(latest, this.#mostMilliseconds);
+    clearTimeout(this.#patience);
+    this.#patience = setTimeout(() => this.drop(), milliseconds);
     this.#patience.unref();
-    return this.#underWay;
+    return { count: this.#underWay.size, seconds: milliseconds / 1000 };
+  }
+
+  /** They are waited for no longer than this, also where they are waited for already. */
+  waitAtMost(seconds: number): void {
+    this.#mostMilliseconds = Math.min(this.#mostMilliseconds, 1000 * seconds);
+    if (this.#patience !== undefined) this.waitForLast();
   }
 
   /** Waits for no reply any more. May be called again. */
