@@ -71,7 +71,7 @@ export class ControlClient implements Disposable {
   listRuns = (request: wire.ListRunsRequest) => this.#unary(this.#client.listRuns, request);
   /** Waits for as long as the run takes to stop. */
   cancelRun = (request: { readonly runId: string; readonly reason: string; readonly dropReplies?: boolean }) =>
-    this.#unary(this.#client.cancelRun, { dropReplies: false, ...request }, { seconds: 3600 });
+    this.#unary(this.#client.cancelRun, { dropReplies: false, ...request }, { seconds: 24 * 3600 });
   resumeRun = (runId: string, overrides: Readonly<Record<string, string>> = {}) =>
     this.#unary(this.#client.resumeRun, { runId, overrides: { ...overrides } });
   /** Waits for as long as it takes. */

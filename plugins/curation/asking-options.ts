@@ -76,7 +76,8 @@ export const distillOptions = z.strictObject({
     .default('drop')
     .describe('What becomes of rows whose reply has an answer and no trace.'),
   concurrency: concurrency(16),
-  timeoutMilliseconds: timeoutMilliseconds(900_000),
+  // The longest reply, at 18 tokens a second.
+  timeoutMilliseconds: timeoutMilliseconds(1_800_000),
 });
 export type DistillOptions = z.output<typeof distillOptions>;
 

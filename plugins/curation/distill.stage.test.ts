@@ -1,5 +1,6 @@
 import { memoryArtifact, memoryTable, runStage } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
+import { distillOptions } from './asking-options.js';
 import { distill } from './distill.stage.js';
 import { scriptedTrainer } from './scripted-trainer.fixture.js';
 import { questionTable, reply, startTeacher, thought } from './teacher.fixture.js';
@@ -31,6 +32,11 @@ describe('curation/distill', () => {
         answer: '4',
       })),
     );
+  });
+
+  it('gives a server by default the time that the longest reply takes at 20 tokens a second', () => {
+    const { maxTokens, timeoutMilliseconds } = distillOptions.parse({ url: 'http://localhost/v1', model: 'teacher' });
+    expect(timeoutMilliseconds / 1000).toBeGreaterThan(maxTokens / 20);
   });
 
   it('sends what came before a question, and the system message of a row instead of its own', async () => {
@@ -143,7 +149,7 @@ describe('curation/distill', () => {
 
   it('needs a price where the budget limits dollars', () => {
     const check = (more: object) =>
-      distill.check?.(distill.options.parse({ url: teacher.url, model: 'r1', ...more }), {
+      distill.check?.(distillOptions.parse({ url: teacher.url, model: 'r1', ...more }), {
         recipeFolder: '.',
         isUsdLimited: true,
       });
@@ -152,7 +158,7 @@ describe('curation/distill', () => {
   });
 
   it('refuses a cap without a price', () => {
-    const parsed = distill.options.parse({ url: teacher.url, model: 'r1', maxDollars: 1 });
+    const parsed = distillOptions.parse({ url: teacher.url, model: 'r1', maxDollars: 1 });
     expect(distill.check?.(parsed, { recipeFolder: '.' })).toMatchObject([{ code: 'price_missing' }]);
   });
 });

@@ -142,7 +142,7 @@ async function silence() {
   return { cwd: folder.path, asked, [Symbol.asyncDispose]: end };
 }
 
-const waiting = 'Waiting for a reply that is paid for, at most 15 minutes';
+const waiting = 'Waiting for a reply that is paid for, at most 30 minutes';
 
 it('ends at once by a second Ctrl-C where the server answers nothing', async () => {
   await using silent = await silence();

@@ -104,7 +104,7 @@ describe('replies that are under way, and paid for', () => {
     const stopped = await harness.ended(handle);
     expect(stopped.outcome).toMatchObject({ status: 'failed', stage: 'beside' });
     expect(waitings(stopped)).toEqual([
-      'Waiting for 4 replies that are paid for, at most 15 minutes; `simmer cancel --now` drops them.',
+      'Waiting for 4 replies that are paid for, at most 30 minutes; `simmer cancel --now` drops them.',
     ]);
     expect(asked).toHaveLength(4);
 
