@@ -1,11 +1,15 @@
-/** A question that is asked here: nobody else of this process asks it until it is released. */
+import type { QuestionLinks } from './question-links.js';
+
+/** A question that is asked here: nobody else on this machine asks it until it is released. */
 export interface Claim {
   /** Its reply is kept by now, or there is none. May be called again. */
   release(): void;
 }
 
-/** Another of this process asks it. */
+/** Another stage, run or process asks it. */
 export interface AskedByAnother {
+  /** Which process, where it is another one. */
+  readonly by?: string;
   /** Resolves when that one is done. @throws the signal's reason */
   wait(signal: AbortSignal): Promise<void>;
 }
@@ -19,11 +23,16 @@ const claimed = new Map<string, Open>();
 /** How often something that was asked there was released, by where its replies are kept. */
 const releases = new Map<string, number>();
 
-/** @param place folder of the folders of all who may ask the same */
-export function claimQuestion(place: string, of: string): Claim | AskedByAnother {
+/**
+ * @param place folder of the folders of all who may ask the same
+ * @param links by which other processes know of it
+ */
+export function claimQuestion(place: string, of: string, links: QuestionLinks | undefined): Claim | AskedByAnother {
   const key = `${place}/${of}`;
   const other = claimed.get(key);
   if (other !== undefined) return { wait: (signal) => unlessAborted(other.done, signal) };
+  const elsewhere = links?.take(of);
+  if (elsewhere !== undefined) return elsewhere;
   let isDone = () => {};
   const open = {
     done: new Promise<void>((resolve) => {
@@ -35,6 +44,7 @@ export function claimQuestion(place: string, of: string): Claim | AskedByAnother
     release() {
       if (claimed.get(key) !== open) return;
       claimed.delete(key);
+      links?.free(of);
       releases.set(place, releasesIn(place) + 1);
       isDone();
     },

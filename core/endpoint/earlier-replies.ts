@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type AskedByAnother, type Claim, claimQuestion, releasesIn } from './claimed-questions.js';
+import { QuestionLinks } from './question-links.js';
 import { journalFile, type PaidReply } from './reply-journal.js';
 import { parsedLine, wholeLines } from './reply-lines.js';
 
@@ -43,6 +44,8 @@ interface Place {
 
 /** How long what another process keeps meanwhile may be overlooked, in milliseconds. */
 const staleMilliseconds = 1000;
+/** Who has kept something so lately may keep more at any moment, in milliseconds. */
+const recentMilliseconds = 60_000;
 
 /** Replies that other runs paid for, also such as run at the same time, by what was asked. Only their places are in memory. */
 export class EarlierReplies<Reply extends KeptReply> {
@@ -50,26 +53,28 @@ export class EarlierReplies<Reply extends KeptReply> {
   private readonly places = new Map<string, readonly Place[]>();
   /** How far each journal is read, in bytes. */
   private readonly ends = new Map<string, number>();
+  /** Journals that somebody may be writing: nothing in them is overlooked. */
+  private readonly recent = new Set<string>();
   private reading: Promise<void> = Promise.resolve();
   private readAt = Number.NEGATIVE_INFINITY;
   private releases = 0;
 
   private constructor(
     private readonly folder: string,
-    /** Whether the journals beside that folder are read, too, as they grow. */
-    private readonly areOthersRead: boolean,
+    /** Of those whose journals beside that folder are read, too, as they grow; undefined: none is. */
+    private readonly links: QuestionLinks | undefined,
   ) {}
 
   /** Those of the journals in the folders beside one. */
   static async beside<Reply extends KeptReply>(folder: string): Promise<EarlierReplies<Reply>> {
-    const earlier = new EarlierReplies<Reply>(folder, true);
+    const earlier = new EarlierReplies<Reply>(folder, await QuestionLinks.of(dirname(folder)));
     await earlier.readNew();
     return earlier;
   }
 
   /** Those of the journal of one folder, as it is now. */
   static async in<Reply extends KeptReply>(folder: string): Promise<EarlierReplies<Reply>> {
-    const earlier = new EarlierReplies<Reply>(folder, false);
+    const earlier = new EarlierReplies<Reply>(folder, undefined);
     await earlier.read(journalFile(folder));
     return earlier;
   }
@@ -80,13 +85,13 @@ export class EarlierReplies<Reply extends KeptReply> {
   }
 
   /**
-   * Takes a question, which then no other stage or run of this process asks: it waits until it is released, and finds the
+   * Takes a question, which then no other stage or run of this machine asks: it waits until it is released, and finds the
    * reply here.
    */
   claim(of: string): Claim | AskedByAnother {
     const place = dirname(this.folder);
-    const taken = claimQuestion(place, of);
-    if ('wait' in taken) return taken;
+    const taken = claimQuestion(place, of, this.links);
+    if ('wait' in taken) return { ...taken, wait: (signal) => this.whenAnswered(taken, signal) };
     return {
       release: () => {
         const isUpToDate = releasesIn(place) === this.releases;
@@ -102,14 +107,19 @@ export class EarlierReplies<Reply extends KeptReply> {
     const known = await this.known(of, maxTokens);
     if (known !== undefined) return known;
     // After what is being read, which may have it.
-    const read = this.reading.then(() => (this.isStale ? this.readNew() : undefined));
+    const read = this.reading.then(() => (this.isStale ? this.readNew() : this.readRecent()));
     this.reading = read.catch(() => undefined);
     await read;
     return this.known(of, maxTokens);
   }
 
+  private async whenAnswered(other: AskedByAnother, signal: AbortSignal): Promise<void> {
+    await other.wait(signal);
+    this.readAt = Number.NEGATIVE_INFINITY;
+  }
+
   private get isStale(): boolean {
-    if (!this.areOthersRead) return false;
+    if (this.links === undefined) return false;
     return releasesIn(dirname(this.folder)) !== this.releases || performance.now() - this.readAt > staleMilliseconds;
   }
 
@@ -137,10 +147,16 @@ export class EarlierReplies<Reply extends KeptReply> {
     }
   }
 
+  private async readRecent(): Promise<void> {
+    for (const file of [...this.recent]) await this.read(file);
+  }
+
   private async read(file: string): Promise<void> {
     const start = this.ends.get(file) ?? 0;
     // Most have nothing new, and there may be many.
-    const size = (await stat(file).catch(unlessMissing))?.size ?? 0;
+    const { size, mtimeMs } = (await stat(file).catch(unlessMissing)) ?? { size: 0, mtimeMs: 0 };
+    if (Date.now() - mtimeMs < recentMilliseconds) this.recent.add(file);
+    else this.recent.delete(file);
     if (size <= start) return;
     await using journal = await open(file, 'r').catch(unlessMissing);
     if (journal === undefined) return;

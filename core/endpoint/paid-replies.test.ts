@@ -14,7 +14,7 @@ interface Said extends KeptReply {
 let place: string;
 let asked: number;
 beforeEach(async () => {
-  place = await temporaryFolder();
+  place = join(await temporaryFolder(), 'place');
   asked = 0;
 });
 afterEach(() => void vi.useRealTimers());
@@ -135,5 +135,14 @@ it('looks into the journals again after what others of this process were answere
   answered(earlier);
   expect(await earlier.find(of, 8)).toBeUndefined();
   answered(beside);
+  expect(await earlier.find(of, 8)).toMatchObject({ text: 'four' });
+});
+
+it('overlooks nothing in a journal that somebody has written to lately', async () => {
+  vi.useFakeTimers({ toFake: ['performance'] });
+  await using other = await ReplyJournal.open<Said>(await folderOf('other'));
+  await other.asked('Is it?', 1);
+  const earlier = await EarlierReplies.beside<Said>(await folderOf('first'));
+  await other.add(said('four'));
   expect(await earlier.find(of, 8)).toMatchObject({ text: 'four' });
 });

@@ -58,7 +58,7 @@ export interface Asking {
 
 /**
  * Asks the questions that have no reply in the journal yet, each once, and keeps each reply before another question takes
- * its place. What another stage or run of this process asks meanwhile comes last, when that one has its reply. The caller
+ * its place. What another stage, run or process asks meanwhile comes last, when that one has its reply. The caller
  * finishes the progress.
  */
 export async function askQuestions(
@@ -108,7 +108,7 @@ async function* missingOf(
   release: (id: string) => void,
 ): AsyncGenerator<Question> {
   let taken = 0;
-  for await (const question of claimed(questions, earlier, begun, signal)) {
+  for await (const question of claimed(questions, earlier, begun, { log, signal })) {
     const { id } = question;
     const known = journal.has(id) ? undefined : await earlier?.find(begun.digests.get(id) ?? '', sampling.maxTokens);
     if (known !== undefined) {
@@ -123,12 +123,12 @@ async function* missingOf(
   if (taken > 0) log.info(`${taken} replies were paid for by earlier runs and are not asked for again.`);
 }
 
-/** Each question once, from when no other stage or run of this process asks it. */
+/** Each question once, from when no other stage, run or process asks it. */
 async function* claimed(
   questions: AsyncIterable<Question>,
   earlier: EarlierReplies<KeptAnswer> | undefined,
   { digests, claims }: Begun,
-  signal: AbortSignal,
+  { log, signal }: Pick<AskingContext, 'log' | 'signal'>,
 ): AsyncGenerator<Question> {
   /** Who else asks it; undefined where it is asked here. */
   const claim = (id: string): AskedByAnother | undefined => {
@@ -144,8 +144,13 @@ async function* claimed(
     if (claim(question.id) === undefined) yield question;
     else askedByOthers.push(question);
   }
+  let isTold = false;
   for (const question of askedByOthers) {
-    for (let other = claim(question.id); other !== undefined; other = claim(question.id)) await other.wait(signal);
+    for (let other = claim(question.id); other !== undefined; other = claim(question.id)) {
+      if (other.by !== undefined && !isTold) log.info(`Waiting for replies to questions that ${other.by} asks, too.`);
+      isTold ||= other.by !== undefined;
+      await other.wait(signal);
+    }
     yield question;
   }
 }

@@ -1,0 +1,106 @@
+import { mkdirSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { isAlive, type ProcessIdentity, processIdentity } from '../process/process-identity.js';
+import { pause } from './passing-failure.js';
+
+/** How often it is looked whether another process still asks something, in milliseconds. */
+const lookMilliseconds = 1000;
+
+/** Who asks a question, as its link says. */
+interface Asker extends ProcessIdentity {
+  readonly host: string;
+}
+
+/** Another process that asks a question. */
+export interface AskingProcess {
+  readonly by: string;
+  /** Resolves when that one asks it no more. @throws the signal's reason */
+  wait(signal: AbortSignal): Promise<void>;
+}
+
+/**
+ * What processes of this machine ask, a symbolic link for each question: it is made whole or not at all, and what it points
+ * to says who made it. One of a process that is gone counts for nothing, nor does one of another machine, of which nobody
+ * here can tell. Where none can be made, processes ask without knowing of each other.
+ */
+export class QuestionLinks {
+  private constructor(
+    private readonly folder: string,
+    /** Undefined: this process cannot be told from those before it. */
+    private readonly self: string | undefined,
+  ) {}
+
+  /** @param place folder of the folders of all who may ask the same */
+  static async of(place: string): Promise<QuestionLinks> {
+    const identity = await processIdentity(process.pid);
+    const self = identity && JSON.stringify({ ...identity, host: hostname() } satisfies Asker);
+    return new QuestionLinks(`${place}.asked`, self);
+  }
+
+  /** Says that this process asks it; undefined where no other one does. */
+  take(question: string): AskingProcess | undefined {
+    if (this.self === undefined) return undefined;
+    try {
+      this.link(question, this.self);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') return undefined;
+      const text = this.read(question);
+      const asker = askerIn(text);
+      if (asker?.host === hostname() && text !== this.self)
+        return { by: `process ${asker.pid}`, wait: (signal) => this.wait(question, signal) };
+    }
+    return undefined;
+  }
+
+  /** This process asks it no more. */
+  free(question: string): void {
+    if (this.self !== undefined) this.unlink(question, this.self);
+  }
+
+  private async wait(question: string, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const text = this.read(question);
+      const asker = askerIn(text);
+      if (text === undefined || asker === undefined) return;
+      if (!(await isAlive(asker))) return this.unlink(question, text);
+      await pause(lookMilliseconds, signal);
+    }
+  }
+
+  private link(question: string, self: string): void {
+    const path = `${this.folder}/${question}`;
+    try {
+      symlinkSync(self, path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      mkdirSync(this.folder, { recursive: true });
+      symlinkSync(self, path);
+    }
+  }
+
+  private unlink(question: string, text: string): void {
+    if (this.read(question) !== text) return;
+    try {
+      unlinkSync(`${this.folder}/${question}`);
+    } catch {
+      // Of this process it counts for nothing when that is gone.
+    }
+  }
+
+  private read(question: string): string | undefined {
+    try {
+      return readlinkSync(`${this.folder}/${question}`);
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+function askerIn(text: string | undefined): Asker | undefined {
+  try {
+    const { pid, startTime, host } = JSON.parse(text ?? '') as Partial<Asker>;
+    return pid === undefined || startTime === undefined || host === undefined ? undefined : { pid, startTime, host };
+  } catch {
+    return undefined;
+  }
+}

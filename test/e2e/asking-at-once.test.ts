@@ -1,0 +1,50 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { expect, it } from 'vitest';
+import { startSimmer, workFolder } from './cli-process.js';
+
+const concurrency = 4;
+
+const recipe = (url: string, problems: number) => `
+name: asked
+stages:
+  pool: { uses: curation/generate-problems, with: { count: ${problems} } }
+  traces:
+    uses: curation/distill
+    with: { dataset: "\${{ stages.pool.dataset }}", url: "${url}", model: teacher, concurrency: ${concurrency} }
+`;
+
+it('two processes on one home that ask the same at once pay once', async () => {
+  const asked: string[] = [];
+  let answer = () => {};
+  const bothAsk = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const server = createServer((request, response) => {
+    let body = '';
+    request.on('data', (part) => {
+      body += part;
+    });
+    request.on('end', async () => {
+      asked.push(body);
+      if (asked.length === 2 * concurrency) answer();
+      await bothAsk;
+      const message = { content: 'A', reasoning_content: 'thinking' };
+      const usage = { prompt_tokens: 10, completion_tokens: 4 };
+      response.end(JSON.stringify({ choices: [{ finish_reason: 'stop', message }], usage }));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+  await using folder = await workFolder();
+  await folder.write('some.yaml', recipe(url, 20));
+  await folder.write('more.yaml', recipe(url, 21));
+  const first = startSimmer(['run', 'some.yaml'], { cwd: folder.path });
+  await first.printed('traces: started');
+  const second = startSimmer(['run', 'more.yaml'], { cwd: folder.path });
+  expect(await first.ended).toMatchObject({ code: 0 });
+  expect(await second.ended).toMatchObject({ code: 0 });
+  server.close();
+  expect(new Set(asked).size).toBe(21);
+  expect(asked).toHaveLength(21);
+}, 60_000);
