@@ -33,7 +33,7 @@ export async function driveRun(options: DriveRunOptions): Promise<number> {
     handle?.interrupt(reason);
   };
   using _signals = onInterrupt(stop);
-  using _cancel = onCancel((reason) => (stopping.signal.aborted ? handle?.dropReplies() : stop(reason)));
+  using _cancel = onCancel(stop, () => handle?.dropReplies());
   using _output = onOutputGone((error) => {
     const reason = error === undefined ? 'nobody reads the output' : `the output cannot be written: ${error.message}`;
     if (error !== undefined && stdout === 'view') process.stderr.write(`Stopping: ${reason}.\n`);

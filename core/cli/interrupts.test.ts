@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { cancelSignal } from '../engine/cancel-run.js';
+import { cancelSignal, dropSignal } from '../engine/cancel-run.js';
 import { onCancel, onInterrupt, passOverCancel } from './interrupts.js';
 import { leave } from './leave.js';
 
@@ -14,7 +14,7 @@ afterEach(() => {
 it('the first Ctrl-C after a `simmer cancel` asks to stop, and only the second ends the process', () => {
   const reasons: string[] = [];
   using _signals = onInterrupt((reason) => reasons.push(reason));
-  using _cancel = onCancel((reason) => reasons.push(reason));
+  using _cancel = onCancel((reason) => reasons.push(reason), vi.fn());
   process.emit(cancelSignal);
   vi.advanceTimersByTime(1000);
   process.emit('SIGINT', 'SIGINT');
@@ -28,9 +28,21 @@ it('the first Ctrl-C after a `simmer cancel` asks to stop, and only the second e
 
 it('a `simmer cancel` that comes as the run ends is passed over', () => {
   const stop = vi.fn();
-  onCancel(stop)[Symbol.dispose]();
+  const drop = vi.fn();
+  onCancel(stop, drop)[Symbol.dispose]();
   passOverCancel();
   expect(process.listenerCount(cancelSignal)).toBe(1);
+  expect(process.listenerCount(dropSignal)).toBe(0);
   process.emit(cancelSignal);
   expect(stop).not.toHaveBeenCalled();
+});
+
+it('only `simmer cancel --now` drops replies, however often it is canceled', () => {
+  const drop = vi.fn();
+  using _cancel = onCancel(vi.fn(), drop);
+  process.emit(cancelSignal);
+  process.emit(cancelSignal);
+  expect(drop).not.toHaveBeenCalled();
+  process.emit(dropSignal);
+  expect(drop).toHaveBeenCalledOnce();
 });

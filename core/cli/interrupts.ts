@@ -1,4 +1,4 @@
-import { cancelSignal } from '../engine/cancel-run.js';
+import { cancelSignal, dropSignal } from '../engine/cancel-run.js';
 import { exitCodes } from '../errors.js';
 import { leave } from './leave.js';
 
@@ -44,14 +44,21 @@ export function onInterrupt(stop: (reason: string) => void): Disposable {
  * ended, and what is left of the process is not to die of it.
  *
  * @param stop called each time, with the reason in words for people
+ * @param dropReplies called by `simmer cancel --now`, after `stop`
  */
-export function onCancel(stop: (reason: string) => void): Disposable {
-  const listener = () => stop('simmer cancel');
-  process.on(cancelSignal, listener);
+export function onCancel(stop: (reason: string) => void, dropReplies: () => void): Disposable {
+  const cancel = () => stop('simmer cancel');
+  const drop = () => {
+    cancel();
+    dropReplies();
+  };
+  process.on(cancelSignal, cancel);
+  process.on(dropSignal, drop);
   return {
     [Symbol.dispose]() {
       passOverCancel();
-      process.off(cancelSignal, listener);
+      process.off(cancelSignal, cancel);
+      process.off(dropSignal, drop);
     },
   };
 }

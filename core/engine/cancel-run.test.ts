@@ -2,7 +2,7 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { readEvents } from '../events/replay.js';
 import { acquireRunLock } from '../process/run-lock.js';
 import { appendEnding } from './append-ending.js';
-import { cancelRun, cancelSignal } from './cancel-run.js';
+import { cancelRun, cancelSignal, dropSignal } from './cancel-run.js';
 import { idleRuns } from './idle-runs.fixture.js';
 import { eventsFile } from './run-folder.js';
 
@@ -37,6 +37,20 @@ it('a process that does not say that it listens is sent no signal, which would k
   await using _lock = await acquireRunLock(run.runFolder);
   await expect(cancelRun(run, runs.home)).rejects.toMatchObject({ code: 'run_locked' });
   expect(kill).not.toHaveBeenCalled();
+});
+
+it('a process is told with a signal of its own to drop replies', async () => {
+  const run = await runs.newRun();
+  const lock = await acquireRunLock(run.runFolder, { cancelSignal });
+  const kill = vi.spyOn(process, 'kill').mockImplementation((_, signal) => {
+    if (signal === dropSignal) void lock[Symbol.asyncDispose]();
+    return true;
+  });
+  await cancelRun(run, runs.home, true);
+  expect(kill.mock.calls).toEqual([
+    [process.pid, cancelSignal],
+    [process.pid, dropSignal],
+  ]);
 });
 
 it('a process that says that it listens is asked, and waited for', async () => {

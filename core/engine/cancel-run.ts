@@ -9,10 +9,13 @@ import { readRunState } from './run-history.js';
 import type { RunOfHome } from './run-outcome.js';
 
 /**
- * Asks a process to stop its run as Ctrl-C does; once more, to wait for no reply any longer. However often it comes, it
- * never ends the process at once: it is sent only where the owner of the run says that it listens.
+ * Asks a process to stop its run as Ctrl-C does. However often it comes, it never ends the process at once: it is sent only
+ * where the owner of the run says that it listens.
  */
 export const cancelSignal = 'SIGUSR2';
+
+/** Asks it to wait for no reply any longer. A process that does not listen passes it over. */
+export const dropSignal = 'SIGURG';
 
 const lookMilliseconds = 100;
 /** Another that notes the run's end, as this does, has it for a moment. */
@@ -53,10 +56,7 @@ async function cancelOnce({ runId, runFolder }: RunOfHome, home: string, dropsRe
   if (owner.cancelSignal !== cancelSignal || !(await isThisProcess(owner))) throw cannotBeReached(runId, owner);
   try {
     process.kill(owner.pid, cancelSignal);
-    if (dropsReplies) {
-      await wait(lookMilliseconds);
-      process.kill(owner.pid, cancelSignal);
-    }
+    if (dropsReplies) process.kill(owner.pid, dropSignal);
   } catch (error) {
     // It may have ended just now; of another user's process it is not ours to ask.
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw cannotBeReached(runId, owner);
