@@ -1,7 +1,7 @@
 import { isAscii, isUtf8 } from 'node:buffer';
-import { pipeline } from 'node:stream';
 import { isUserError, type Row, type UserError } from 'simmerkit';
-import { type DataPlace, dataError, requireDistinct } from './data-error.js';
+import { readCsv } from './csv-reader.js';
+import { type DataPlace, dataError } from './data-error.js';
 import { countBreaks, type LineRange, newline } from './lines.js';
 import type { Source } from './load-options.js';
 import { readParquet } from './parquet-reader.js';
@@ -44,7 +44,7 @@ export async function* readRows(file: string, format: Format, how: Reading): Asy
     case 'json':
       return yield* readJson(file, how);
     case 'csv':
-      return yield* readCsv(file, how);
+      return yield* readCsv(file, textOf(file), how);
     case 'parquet':
       return yield* readParquet(file);
   }
@@ -104,87 +104,6 @@ function refuseLines(text: string, file: string): void {
   }
   const hint = 'Set `format: jsonl` of the source, or name the file .jsonl.';
   throw dataError('wrong_format', { file }, 'its rows stand one a line, as in JSONL.', hint);
-}
-
-/** Errors of one record that leave no doubt where the next one begins, as those of quotes do. */
-const ofOneRecord = new Set(['CSV_RECORD_INCONSISTENT_COLUMNS', 'CSV_RECORD_INCONSISTENT_FIELDS_LENGTH']);
-
-async function* readCsv(file: string, { delimiter, givesFaults }: Reading): AsyncIterable<SourceRow | BrokenRow> {
-  const { CsvError, parse } = await import('csv-parse');
-  const separator = delimiter ?? (unpackedName(file).endsWith('.tsv') ? '\t' : ',');
-  const columns = (header: readonly string[]) => {
-    if (delimiter === undefined) refuseOneColumn(header, separator, file);
-    return checkedHeader(header, file);
-  };
-  const faults: BrokenRow[] = [];
-  let failure: unknown;
-  const parser = parse({
-    skip_records_with_error: givesFaults === true,
-    on_skip: (error) => {
-      if (error === undefined) return;
-      const fault = csvError(error, file);
-      if (ofOneRecord.has(error.code)) faults.push({ fault, place: csvPlace(error, file) });
-      else failure ??= fault;
-    },
-    columns,
-    delimiter: separator,
-    // All of them: what was put together of several files may end its lines in several ways.
-    record_delimiter: ['\r\n', '\n', '\r'],
-    info: true,
-    bom: true,
-    skip_empty_lines: true,
-  });
-  const source = pipeline(textOf(file), parser, () => {});
-  try {
-    for await (const record of source) {
-      const { record: row, info } = record as { readonly record: Row; readonly info: { readonly lines: number } };
-      if (failure !== undefined) break;
-      yield* faults.splice(0);
-      yield { row, place: { file, line: info.lines } };
-    }
-  } catch (error) {
-    throw error instanceof CsvError ? csvError(error, file) : error;
-  }
-  if (failure !== undefined) throw failure;
-  yield* faults;
-}
-
-function csvPlace(error: Error, file: string): DataPlace {
-  const { lines } = error as Error & { readonly lines?: number };
-  return { file, ...(lines === undefined ? {} : { line: lines }) };
-}
-
-function csvError(error: Error, file: string): UserError {
-  return dataError(
-    'malformed_data',
-    csvPlace(error, file),
-    `${error.message}.`,
-    'Quote fields that hold commas, quotes or line breaks, and give every row as many fields as the header.',
-    error,
-  );
-}
-
-/** @param separator that was used where the recipe gives none @throws UserError `wrong_delimiter` */
-function refuseOneColumn([first = '', ...more]: readonly string[], separator: string, file: string): void {
-  const other = [';', '\t', ','].find((one) => one !== separator && first.includes(one));
-  if (more.length > 0 || other === undefined) return;
-  const [likely, used] = [other, separator].map((one) => `\`delimiter: ${JSON.stringify(one)}\``);
-  throw dataError(
-    'wrong_delimiter',
-    { file, line: 1 },
-    `the header is one column, \`${first}\`.`,
-    `Set ${likely} of the source; or ${used} where it is one column.`,
-  );
-}
-
-/** @throws UserError `duplicate_column` */
-function checkedHeader(header: readonly string[], file: string): string[] {
-  // Spreadsheets leave columns behind that have no name.
-  requireDistinct(
-    header.filter((name) => name !== ''),
-    { file, line: 1 },
-  );
-  return [...header];
 }
 
 /** In bytes. Unpacked, a small file may be one line without end. */

@@ -72,7 +72,7 @@ describe('curation/load names file, line and column of', () => {
       'malformed_data',
       'pool.csv:3: Invalid Opening Quote',
     ],
-    ['an open quote', 'pool.csv', 'question\n"a\n', 'malformed_data', 'pool.csv:'],
+    ['an open quote', 'pool.csv', 'question\n"a\n\nb\n', 'malformed_data', 'pool.csv:2: Quote Not Closed'],
     [
       'a row without its question',
       'pool.jsonl',

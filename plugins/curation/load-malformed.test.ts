@@ -58,6 +58,40 @@ describe('curation/load leaves out what is malformed, where that is asked for, a
     ]);
   });
 
+  it('rows of CSV behind quoted line breaks, by the lines that they begin on and in their order', async () => {
+    for (const end of ['\n', '\r\n']) {
+      const content = [
+        'question,answer',
+        '"a',
+        'b",1',
+        'c,',
+        '',
+        '"d',
+        '',
+        'e",',
+        '"f',
+        'g",1,2',
+        'h,3',
+        'i,',
+        '',
+      ].join(end);
+      const options = { ...drop, missing: 'drop', required: ['question', 'answer'] };
+      const result = await loadFile('pool.csv', content, {}, options);
+      expect(recorded(result)).toEqual([
+        'no_answer pool: pool.csv:4',
+        'no_answer pool: pool.csv:6',
+        'malformed_data pool: pool.csv:9: Invalid Record Length: columns length is 2, got 3.',
+        'no_answer pool: pool.csv:12',
+      ]);
+    }
+  });
+
+  it('and counts what is malformed behind the first rows of a CSV file for none of them', async () => {
+    const result = await loadFile('pool.csv', 'question,answer\na,1\nb,2\nc\nd,4\n', { limit: 2 }, drop);
+    expect(questions(result)).toEqual(['a', 'b']);
+    expect(recorded(result)).toEqual([]);
+  });
+
   it('but neither a quote that may hide other rows, nor a list or a file as a whole', async () => {
     const load = (name: string, content: string | Uint8Array) => loadFile(name, content, {}, drop);
     await expect(load('pool.csv', 'question\na\n"b"c\nd\n')).rejects.toMatchObject({ code: 'malformed_data' });

@@ -1,0 +1,134 @@
+import { pipeline } from 'node:stream';
+import type { CsvError } from 'csv-parse';
+import type { Row, UserError } from 'simmerkit';
+import { dataError, requireDistinct } from './data-error.js';
+import type { BrokenRow, SourceRow } from './source-row.js';
+import { unpackedName } from './unpack.js';
+
+interface CsvReading {
+  /** Default: what the ending of the name says. */
+  readonly delimiter?: string | undefined;
+  /** Whether the faults of single rows are given in their places. Default: the first one is thrown. */
+  readonly givesFaults?: boolean | undefined;
+}
+
+/** What csv-parse tells beside a record, or of an error. */
+interface Told {
+  /** Of the file so far. */
+  readonly empty_lines: number;
+  readonly lines: number;
+  /** Sound ones before an error. */
+  readonly records: number;
+}
+
+type SkippedRecord = CsvError & Told & { readonly record?: readonly string[] };
+
+/** Errors of one record that leave no doubt where the next one begins, as those of quotes do. */
+const ofOneRecord = new Set(['CSV_RECORD_INCONSISTENT_COLUMNS', 'CSV_RECORD_INCONSISTENT_FIELDS_LENGTH']);
+
+/**
+ * The rows of a CSV file, each with the line that it begins on, and its faults where they stand.
+ * @throws UserError `malformed_data`, `wrong_delimiter`, `duplicate_column`
+ */
+export async function* readCsv(
+  file: string,
+  text: AsyncIterable<string>,
+  { delimiter, givesFaults }: CsvReading,
+): AsyncIterable<SourceRow | BrokenRow> {
+  const { parse } = await import('csv-parse');
+  const separator = delimiter ?? (unpackedName(file).endsWith('.tsv') ? '\t' : ',');
+  const lines = new RecordLines();
+  /** The parser is ahead of who reads its records: an error waits until those before it are read. */
+  const skipped: SkippedRecord[] = [];
+  const parser = parse({
+    skip_records_with_error: true,
+    on_skip: (error) => void skipped.push(error as SkippedRecord),
+    columns: (header: readonly string[]) => {
+      if (delimiter === undefined) refuseOneColumn(header, separator, file);
+      lines.pass(header);
+      return checkedHeader(header, file);
+    },
+    delimiter: separator,
+    // All of them: what was put together of several files may end its lines in several ways.
+    record_delimiter: ['\r\n', '\n', '\r'],
+    info: true,
+    bom: true,
+    skip_empty_lines: true,
+  });
+  function* faultsAfter(records: number): Iterable<BrokenRow> {
+    for (let error = skipped[0]; error !== undefined && error.records <= records; error = skipped[0]) {
+      skipped.shift();
+      const place = { file, line: lines.next(error, error.record ?? []) };
+      const fault = csvError(error, place);
+      if (givesFaults !== true || !ofOneRecord.has(error.code)) throw fault;
+      yield { fault, place };
+    }
+  }
+  let records = 0;
+  for await (const record of pipeline(text, parser, () => {})) {
+    const { record: row, info } = record as { readonly record: Readonly<Record<string, string>>; readonly info: Told };
+    yield* faultsAfter(records++);
+    yield { row: row as Row, place: { file, line: lines.next(info, Object.values(row)) } };
+  }
+  yield* faultsAfter(records);
+}
+
+/** Where records begin. csv-parse tells where they end, and takes a line break of two characters in quotes for two lines. */
+class RecordLines {
+  /** Lines of what was passed; empty ones between records are counted where the next one begins. */
+  private lines = 0;
+  private emptyLines = 0;
+  private told = 0;
+
+  /** @param fields of a record @returns the line that it begins on, from 1 */
+  next({ lines, empty_lines: emptyLines }: Told, fields: readonly string[]): number {
+    const empty = emptyLines - this.emptyLines;
+    const isOneLine = lines - this.told === 1 + empty;
+    this.emptyLines = emptyLines;
+    this.told = lines;
+    this.lines += empty;
+    return this.pass(isOneLine ? [] : fields);
+  }
+
+  pass(fields: readonly string[]): number {
+    const first = this.lines + 1;
+    this.lines = fields.reduce((last, field) => last + (field.match(lineBreak)?.length ?? 0), first);
+    return first;
+  }
+}
+
+const lineBreak = /\r\n|\n|\r/g;
+
+function csvError(error: CsvError, place: { readonly file: string; readonly line: number }): UserError {
+  return dataError(
+    'malformed_data',
+    place,
+    // Of the line that is meant the place tells.
+    `${error.message.replace(/ (?:at|on) line \d+/, '')}.`,
+    'Quote fields that hold commas, quotes or line breaks, and give every row as many fields as the header.',
+    error,
+  );
+}
+
+/** @param separator that was used where the recipe gives none @throws UserError `wrong_delimiter` */
+function refuseOneColumn([first = '', ...more]: readonly string[], separator: string, file: string): void {
+  const other = [';', '\t', ','].find((one) => one !== separator && first.includes(one));
+  if (more.length > 0 || other === undefined) return;
+  const [likely, used] = [other, separator].map((one) => `\`delimiter: ${JSON.stringify(one)}\``);
+  throw dataError(
+    'wrong_delimiter',
+    { file, line: 1 },
+    `the header is one column, \`${first}\`.`,
+    `Set ${likely} of the source; or ${used} where it is one column.`,
+  );
+}
+
+/** @throws UserError `duplicate_column` */
+function checkedHeader(header: readonly string[], file: string): string[] {
+  // Spreadsheets leave columns behind that have no name.
+  requireDistinct(
+    header.filter((name) => name !== ''),
+    { file, line: 1 },
+  );
+  return [...header];
+}
