@@ -21,6 +21,7 @@ export type {
 } from './artifacts/artifact.js';
 export { defaultCacheFolder, writingToCache } from './config/cache-folder.js';
 export { builtInHardware, type Hardware } from './config/hardware.js';
+export { parseExactJson } from './document/exact-json.js';
 export { nearestName } from './document/nearest-name.js';
 export { brokenOffReasons, chatMessage } from './endpoint/chat-message.js';
 export type { AskedByAnother, Claim } from './endpoint/claimed-questions.js';

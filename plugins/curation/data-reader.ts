@@ -1,5 +1,5 @@
 import { isAscii, isUtf8 } from 'node:buffer';
-import { isUserError, type Row, type UserError } from 'simmerkit';
+import { isUserError, parseExactJson, type Row, type UserError } from 'simmerkit';
 import { readCsv } from './csv-reader.js';
 import { type DataPlace, dataError } from './data-error.js';
 import { countBreaks, type LineRange, newline } from './lines.js';
@@ -228,34 +228,10 @@ function notUtf8(file: string, firstLine: number, bytes: Buffer, cause?: unknown
 
 const orDrop = 'set `malformed: drop` to leave such rows out.';
 
-/** What is escaped in a string, where a string begins or ends, and numbers. */
-const jsonPart = /\\.|"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
-
-/** Whether a number is among the values that may have lost digits. To look for it in the text would take longer than to parse that. */
-function hasLongInteger(value: unknown): boolean {
-  const left = [value];
-  while (left.length > 0) {
-    const one = left.pop();
-    if (typeof one === 'number' && Number.isInteger(one) && !Number.isSafeInteger(one)) return true;
-    if (typeof one === 'object' && one !== null) for (const inner of Object.values(one)) left.push(inner);
-  }
-  return false;
-}
-
-/** JSON in which integers beyond 2^53, which would lose their last digits, are texts. */
-function withExactIntegers(json: string): string {
-  let isInString = false;
-  return json.replace(jsonPart, (part) => {
-    if (part === '"') isInString = !isInString;
-    return isInString || !/^-?\d+$/.test(part) || Number.isSafeInteger(Number(part)) ? part : `"${part}"`;
-  });
-}
-
 /** @param mayGo whether `malformed: drop` leaves it out */
 function parseJson(text: string, placeAt: (position: number) => DataPlace, mayGo: boolean): unknown {
   try {
-    const value: unknown = JSON.parse(text);
-    return hasLongInteger(value) ? JSON.parse(withExactIntegers(text)) : value;
+    return parseExactJson(text);
   } catch (error) {
     const message = (error as Error).message;
     const position = /at position (\d+)/.exec(message)?.[1];

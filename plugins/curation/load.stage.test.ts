@@ -54,9 +54,9 @@ describe('curation/load reads', () => {
     ]);
   });
 
-  it.each(['pool.jsonl', 'pool.json'])('whole numbers with all their digits, in %s', async (name) => {
+  it.each(['pool.jsonl', 'pool.json'])('numbers with all their digits, in %s', async (name) => {
     const question = 'is \\"12345678901234567890, 12345678901234567891';
-    const rows = ['12345678901234567890', '-9007199254740993', '9007199254740991', '1.5'].map(
+    const rows = ['12345678901234567890', '-9007199254740993', '9007199254740991', '1.5', '0.1234567890123456789'].map(
       (answer, index) => `{"question":"${index} ${question}","answer":${answer},"more":[12345678901234567890]}`,
     );
     const content = name.endsWith('l') ? rows.join('\n') : `[${rows.join(',\n')}]`;
@@ -66,6 +66,7 @@ describe('curation/load reads', () => {
       '-9007199254740993',
       '9007199254740991',
       '1.5',
+      '0.1234567890123456789',
     ]);
     expect(result.rows('dataset')[0]).toMatchObject({
       question: '0 is "12345678901234567890, 12345678901234567891',

@@ -28,6 +28,12 @@ it('loads a task of a YAML file', async () => {
   ]);
 });
 
+it('loads numbers with all their digits', async () => {
+  await writeFile(join(folder, 'own.yaml'), yaml.replace(/answerPattern.*\n/, ''));
+  await writeFile(join(folder, 'own.jsonl'), '{"q": "9007199254740992+1?", "a": 9007199254740993}\n');
+  expect(await load({ file: 'own.yaml', data: 'own.jsonl' })).toMatchObject([{ answer: '9007199254740993' }]);
+});
+
 it('loads a sample of it, the same whatever the seed, and says that it is one', async () => {
   await writeFile(join(folder, 'own.yaml'), yaml);
   const lines = Array.from({ length: 50 }, (_, number) =>

@@ -7,6 +7,7 @@ import {
   isUserError,
   matchInTime,
   optionalInput,
+  parseExactJson,
   type Row,
   random,
   type TableArtifact,
@@ -209,7 +210,7 @@ function jsonRecords(file: string, text: string): DataRecord[] {
   return text.split('\n').flatMap((line, index) => {
     if (line.trim() === '') return [];
     try {
-      const record: unknown = JSON.parse(line);
+      const record = parseExactJson(line);
       if (!isRecord(record)) throw new SyntaxError('no object');
       return [record];
     } catch {
