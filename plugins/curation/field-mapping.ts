@@ -3,6 +3,7 @@ import { type DataPlace, dataError } from './data-error.js';
 import { historyOf } from './history.js';
 import { layOut, type NotLaidOut } from './layouts.js';
 import { type Field, fieldInBraces, type LoadOptions, type Source } from './load-options.js';
+import { LongDecimals } from './source-row.js';
 
 /** Columns of every loaded dataset besides `id` and `source`, from fields of the same name where nothing is said. */
 const sharedColumns = ['question', 'reasoning', 'answer', 'domain'] as const;
@@ -175,6 +176,7 @@ export function fieldIn(row: Row, name: string): unknown {
   if (Object.hasOwn(row, name)) return row[name] ?? null;
   let value: unknown = row;
   for (const part of name.split('.')) {
+    if (value instanceof LongDecimals) return value;
     if (typeof value !== 'object' || value === null || !Object.hasOwn(value, part)) return undefined;
     value = (value as Record<string, unknown>)[part];
   }
@@ -205,7 +207,7 @@ function convert(value: unknown, type: ColumnType, column: string, place: DataPl
     'wrong_type',
     place,
     `column \`${column}\` is ${type}, and this is ${kindOf(value)}.`,
-    isText && value instanceof Uint8Array
+    isText && (value instanceof Uint8Array || value instanceof LongDecimals)
       ? 'Write the column as text (UTF-8).'
       : isText && typeof value === 'number'
         ? 'Write null where there is no number, and one that is too large as a text.'
@@ -216,6 +218,7 @@ function convert(value: unknown, type: ColumnType, column: string, place: DataPl
 function kindOf(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
   if (value instanceof Uint8Array) return 'bytes';
+  if (value instanceof LongDecimals) return 'made of decimal numbers of more than 38 digits';
   return typeof value === 'object' ? 'an object' : JSON.stringify(String(value));
 }
 

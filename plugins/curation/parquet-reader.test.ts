@@ -78,3 +78,40 @@ it.each([
     hint: expect.stringContaining(hint),
   });
 });
+
+/**
+ * As pyarrow writes it: question "Q", answer a decimal of 52 digits, x {d: [decimal of 50 digits]}, free null, and score 0.1
+ * in single precision. DuckDB does not write such decimals.
+ */
+const longDecimals =
+  'UEFSMRUAFRYVFiwVAhUAFQYVBhwAAAACAAAAAgEBAAAAURUAFTgVOCwVAhUAFQYVBhwAAAACAAAAAgEAVHj54iCtsl5NIYCMzbfPb+QOdmw5FQ' +
+  'AVQhVCLBUCFQAVBhUGHAAAAAIAAAACAAIAAAACBAAAAAAAAAAAAAAAAAAAAAAAAAAAbhUAFQwVDCwVAhUAFQYVBhwAAAACAAAAAgAVABUUFRQs' +
+  'FQIVABUGFQYcAAAAAgAAAAIBzczMPRUEGZw1ABgGc2NoZW1hFQoAFQwlAhgIcXVlc3Rpb24lAEwcAAAAFQ4VLBUCGAZhbnN3ZXIlChUCFWgsXB' +
+  'UCFWgAAAA1AhgBeBUCADUCGAFkFQIVBkw8AAAANQQYBGxpc3QVAgAVDhUqFQIYB2VsZW1lbnQlChUEFWQsXBUEFWQAAAAVDhUqFQIYBGZyZWUl' +
+  'ChUEFWQsXBUEFWQAAAAVCCUCGAVzY29yZQAWAhkcGVwmABwVDBklBgAZGAhxdWVzdGlvbhUAFgIWPBY8JghJHBUAFQAVAgA8FgIZBhkmAAIAAA' +
+  'AmABwVDhklBgAZGAZhbnN3ZXIVABYCFl4WXiZESRwVABUAFQIAPCkGGSYAAgAAACYAHBUOGSUGABlIAXgBZARsaXN0B2VsZW1lbnQVABYCFmgW' +
+  'aCaiAUkcFQAVABUCADwpJgIAGVYAAAAAAgAAACYAHBUOGSUGABkYBGZyZWUVABYCFjIWMiaKAkkcFQAVABUCADwpBhkmAgAAAAAmABwVCBklBg' +
+  'AZGAVzY29yZRUAFgIWOhY6JrwCSRwVABUAFQIAPCkGGSYAAgAAABbuAhYCJggW7gIAKCBwYXJxdWV0LWNwcC1hcnJvdyB2ZXJzaW9uIDI2LjAu' +
+  'MRlcHAAAHAAAHAAAHAAAHAAAAOwBAABQQVIx';
+
+it('decimal numbers that DuckDB misreads are refused where they are taken, and nowhere else', async () => {
+  await writeFile(inside('pool.parquet'), Buffer.from(longDecimals, 'base64'));
+  const refused = 'is VARCHAR, and this is made of decimal numbers of more than 38 digits.';
+  await expect(loadPath('pool.parquet')).rejects.toMatchObject({
+    code: 'wrong_type',
+    message: expect.stringContaining(`pool.parquet (row 1): column \`answer\` ${refused}`),
+    hint: 'Write the column as text (UTF-8).',
+  });
+  await expect(loadPath('pool.parquet', { answer: 'x.d.0' })).rejects.toMatchObject({
+    message: expect.stringContaining(refused),
+  });
+  const result = await loadPath('pool.parquet', { answer: 'free', score: 'score' });
+  expect(result.rows('dataset')[0]).toMatchObject({ question: 'Q', answer: null, score: '0.1' });
+});
+
+it('numbers of single precision have the digits that they were written with', async () => {
+  const values = ['0.1', '-3.14159', '16777216', '0.33333334', '0'];
+  const list = values.map((value) => `${value}::FLOAT`).join(', ');
+  await parquetFile('pool.parquet', `SELECT 'Q' AS question, unnest([${list}]) AS answer`);
+  expect((await loadPath('pool.parquet')).rows('dataset').map(({ answer }) => answer)).toEqual(values);
+});

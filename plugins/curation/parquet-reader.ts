@@ -1,7 +1,7 @@
 import type { DuckDBConnection, DuckDBTimestampTZValue, DuckDBValueConverter, JS } from '@duckdb/node-api';
 import { isUserError } from 'simmerkit';
 import { dataError, requireDistinct } from './data-error.js';
-import type { SourceRow } from './source-row.js';
+import { LongDecimals, type SourceRow } from './source-row.js';
 
 /**
  * The rows of a Parquet file. Dates, times and decimal numbers come as text: JavaScript has no values that hold all of them.
@@ -14,8 +14,11 @@ export async function* readParquet(file: string): AsyncIterable<SourceRow> {
   // To DuckDB brackets, stars and question marks stand for other characters.
   const path = file.replaceAll(/[[*?]/g, '[$&]');
   try {
-    const names = await columnNames(connection, path);
-    requireDistinct(names, { file });
+    const columns = await columnsOf(connection, path);
+    requireDistinct(
+      columns.map(({ name }) => name),
+      { file },
+    );
     const toJs = await valueConverter();
     // Without a word about it, folders named `domain=x` would put `x` in place of the column.
     const rowsOfFile = 'FROM read_parquet($1, hive_partitioning = false)';
@@ -24,7 +27,11 @@ export async function* readParquet(file: string): AsyncIterable<SourceRow> {
     let row = 0;
     for await (const rows of result.yieldConvertedRows(toJs)) {
       for (const values of rows) {
-        yield { row: Object.fromEntries(names.map((name, at) => [name, values[at]])), place: { file, row: ++row } };
+        const cells = columns.map(({ name, isReadable }, at) => {
+          const value = values[at] ?? null;
+          return [name, isReadable || value === null ? value : new LongDecimals()] as const;
+        });
+        yield { row: Object.fromEntries(cells), place: { file, row: ++row } };
       }
     }
     // DuckDB ends a stream where something fails, without a word: where nothing is streamed, it says what.
@@ -39,19 +46,28 @@ export async function* readParquet(file: string): AsyncIterable<SourceRow> {
   }
 }
 
-/** As they stand in the file: DuckDB gives other names to those that differ in nothing but their case. */
-async function columnNames(connection: DuckDBConnection, path: string): Promise<readonly string[]> {
-  const query = 'SELECT name, coalesce(num_children, 0) FROM parquet_schema($1)';
+interface FileColumn {
+  /** As it stands in the file: DuckDB gives other names to those that differ in nothing but their case. */
+  readonly name: string;
+  /** DuckDB takes decimal numbers that it has no type for as others, which are far off, without a word. */
+  readonly isReadable: boolean;
+}
+
+const mostDecimalDigits = 38;
+
+async function columnsOf(connection: DuckDBConnection, path: string): Promise<readonly FileColumn[]> {
+  const query = 'SELECT name, coalesce(num_children, 0), coalesce(precision, 0) FROM parquet_schema($1)';
   const elements = (await connection.runAndReadAll(query, [path])).getRows().slice(1);
-  const names: string[] = [];
+  const columns: FileColumn[] = [];
   // Each element stands before its children, the root before all.
   let within = 0;
-  for (const [name, children] of elements) {
-    if (within > 0) within -= 1;
-    else names.push(String(name));
-    within += Number(children);
+  for (const [element, children, digits] of elements) {
+    const outer = within > 0 ? columns.pop() : undefined;
+    const { name, isReadable } = outer ?? { name: String(element), isReadable: true };
+    columns.push({ name, isReadable: isReadable && Number(digits) <= mostDecimalDigits });
+    within = Math.max(0, within - 1) + Number(children);
   }
-  return names;
+  return columns;
 }
 
 async function valueConverter(): Promise<DuckDBValueConverter<JS>> {
@@ -59,6 +75,8 @@ async function valueConverter(): Promise<DuckDBValueConverter<JS>> {
   return (value, type, converter) => {
     if (value === null) return null;
     switch (type.typeId) {
+      case DuckDBTypeId.FLOAT:
+        return asWritten(value as number);
       case DuckDBTypeId.DATE:
       case DuckDBTypeId.DECIMAL:
       case DuckDBTypeId.INTERVAL:
@@ -77,6 +95,12 @@ async function valueConverter(): Promise<DuckDBValueConverter<JS>> {
         return JSDuckDBValueConverter(value, type, converter);
     }
   };
+}
+
+/** A number of single precision by the fewest digits that tell it from others: 0.1, and not 0.10000000149011612. */
+function asWritten(single: number): number {
+  const shorter = [6, 7, 8, 9].map((digits) => Number(single.toPrecision(digits)));
+  return shorter.find((number) => Math.fround(number) === single) ?? single;
 }
 
 function unreadable(file: string, cause: Error): Error {

@@ -12,3 +12,6 @@ export interface BrokenRow {
   readonly fault: UserError;
   readonly place: DataPlace;
 }
+
+/** Stands in a row for a value that is a decimal number of more digits than can be read, or has such numbers in it. */
+export class LongDecimals {}
