@@ -8,12 +8,24 @@ export function historyOf(row: Row): readonly Message[] {
   return Array.isArray(row.history) ? row.history : [];
 }
 
-/** The id of a row's question; with what came before it, where the row has a history. */
-export function idOfQuestion(row: Row): string {
-  const question = String(row.question ?? '');
+/**
+ * The id of a row's question; with what came before it, where the row has a history. One without a question is told from
+ * others by all that it has, wherever it comes from.
+ */
+export function idOfRow(row: Row): string {
+  if (!hasQuestion(row)) {
+    const cells = Object.entries(row).filter(([column, value]) => column !== 'source' && value !== null);
+    return problemId(JSON.stringify(cells.sort(([one], [other]) => (one < other ? -1 : 1))));
+  }
+  const question = String(row.question);
   const history = historyOf(row);
   if (history.length === 0) return problemId(question);
   return problemId(JSON.stringify([...history.map(({ role, content }) => [role, content]), ['user', question]]));
+}
+
+/** Whether a row asks something. */
+export function hasQuestion({ question }: Row): boolean {
+  return typeof question === 'string' && question.trim() !== '';
 }
 
 /** Sources that have no history to keep, or a column of its name. */

@@ -340,6 +340,22 @@ it('curation/load drops and counts rows that lack a column where asked', async (
   ]);
 });
 
+it('curation/load tells rows without a question from each other by all that they have', async () => {
+  const idsOf = async (rows: readonly object[], fields: Options) => {
+    const sources = { a: { path: 'pool.jsonl', fields }, b: { path: 'pool.jsonl', fields } };
+    await writeFile(inside('pool.jsonl'), rows.map((row) => JSON.stringify(row)).join('\n'));
+    const result = await loadWith({ sources, required: ['answer'], missing: 'drop' });
+    expect(result.rows('decisions').map(({ id }) => id)).toEqual([null, null]);
+    return result.rows('dataset').map(({ id }) => id);
+  };
+  const [level, of] = ['level', 'of'].map((field) => ({ field, optional: true }));
+  const rows = [{ answer: '1' }, { question: ' ', answer: '2' }, { question: '' }, { answer: '2', level: 3, of: 'x' }];
+  const ids = await idsOf(rows, { level, of });
+  expect(new Set(ids).size).toBe(3);
+  expect(ids.slice(3)).toEqual(ids.slice(0, 3));
+  expect(await idsOf(rows, { of, level })).toEqual(ids);
+});
+
 it('curation/load checks the SHA-256 of a file', async () => {
   const sha256 = createHash('sha256').update(lines).digest('hex');
   expect(questions(await loadFile('pool.jsonl', lines, { sha256 }))).toHaveLength(2);

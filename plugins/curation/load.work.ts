@@ -3,7 +3,7 @@ import { isUserError, type Row, type StartRows, type UserError } from 'simmerkit
 import type { DataPlace } from './data-error.js';
 import { readRows } from './data-reader.js';
 import { columnsToFind, fieldIn, fieldMapper, fieldNamesOf, type Mapped, rowFilter } from './field-mapping.js';
-import { idOfQuestion } from './history.js';
+import { hasQuestion, idOfRow } from './history.js';
 import { systemMessages, unusedFields } from './layouts.js';
 import type { LoadOptions } from './load-options.js';
 import type { Piece } from './load-tasks.js';
@@ -88,10 +88,11 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
             kept++;
             const lost = losesSystem && systemMessages(mapped.from?.system).length > 0 ? ['system'] : [];
             for (const field of [...unusedOf(row), ...lost]) unused[field] = (unused[field] ?? 0) + 1;
-            yield { source: name, ...mapped.row, id: idOfQuestion(mapped.row) };
+            yield { source: name, ...mapped.row, id: idOfRow(mapped.row) };
             continue;
           }
-          const id = typeof mapped.row.question === 'string' ? idOfQuestion(mapped.row) : null;
+          // Of other columns than its question a row that is dropped may have some alone.
+          const id = hasQuestion(mapped.row) ? idOfRow(mapped.row) : null;
           decisions.push({ id, kept: false, rule: `no_${missing}`, evidence: `${name}: ${placeOf(place)}` });
         }
         takenOf.set(name, taken + (takenOf.get(name) ?? 0));

@@ -45,6 +45,12 @@ describe('curation/split', () => {
     });
   });
 
+  it('draws rows without a question one by one', async () => {
+    const dataset = table(Array.from({ length: 20 }, (_, index) => ({ question: index % 2 === 0 ? '' : null })));
+    const result = await runStage(split, { options: { heldout: 5 }, inputs: { dataset } });
+    expect([result.rows('heldout').length, result.rows('train').length]).toEqual([5, 15]);
+  });
+
   it('warns of held-out questions that come twice: what answers them fails, after a training at worst', async () => {
     const warnings = async (questions: number) => {
       const dataset = table(Array.from({ length: 40 }, (_, index) => ({ question: `q${index % questions}` })));

@@ -72,12 +72,16 @@ export const split = defineStage({
   },
 });
 
-/** What is on one side: a question, or a whole chat, since many chats end with the same question. */
+/**
+ * What is on one side: a question, or a whole chat, since many chats end with the same question, or a row that has no
+ * question.
+ */
 function questionIn(dataset: TableArtifact): (row: Row) => string {
   const historyOf = historyIn(dataset);
   return (row) => {
     const id = textIn(row, 'id') ?? '';
-    return historyOf(row).length > 0 ? id : (textIn(row, 'question') ?? id);
+    const question = textIn(row, 'question') ?? '';
+    return historyOf(row).length > 0 || question.trim() === '' ? id : question;
   };
 }
 
