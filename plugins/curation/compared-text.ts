@@ -12,6 +12,14 @@ export function comparedText(row: Row, columns: readonly string[]): string {
     : columns.flatMap((column) => cellText(row, column) ?? []).join('\n');
 }
 
+/** Stands between columns, and parts words as white space does. */
+export const columnBreak = '\u001f';
+
+/** As `comparedText`, of which each column can be told: one that is empty stands there, too. */
+export function columnTexts(row: Row, columns: readonly string[]): string {
+  return columns.map((column) => cellText(row, column) ?? '').join(columnBreak);
+}
+
 /** The text in a cell; of a history that of all its messages. @throws UserError as `textIn` */
 function cellText(row: Row, column: string): string | null {
   const value = row[column];

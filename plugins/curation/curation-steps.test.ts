@@ -136,6 +136,43 @@ describe('curation/deduplicate', () => {
     expect(result.rows('dataset').map((row) => row.id)).toEqual(['r0']);
   });
 
+  it('compares each of several columns with itself', async () => {
+    const rows = [
+      { question: 'a', answer: null },
+      { question: null, answer: 'a' },
+      { question: 'a\nb', answer: 'c' },
+      { question: 'a', answer: 'b\nc' },
+      { question: 'A ', answer: ' C' },
+      { question: 'a', answer: 'c' },
+      { question: '', answer: 'a' },
+    ];
+    const several = memoryTable(
+      { id: 'VARCHAR', question: 'VARCHAR', answer: 'VARCHAR' },
+      rows.map((row, index) => ({ id: `r${index}`, ...row })),
+    );
+    const kept = async (options: object) => {
+      const given = { column: ['question', 'answer'], ...options };
+      const result = await runStage(deduplicate, { options: given, inputs: { dataset: several } });
+      return result.rows('dataset').map((row) => row.id);
+    };
+    expect(await kept({})).toEqual(['r0', 'r1', 'r2', 'r3', 'r4', 'r5']);
+    expect(await kept({ ignoreCaseAndSpace: true })).toEqual(['r0', 'r1', 'r2', 'r3', 'r4']);
+    // What is similar is told of their texts together.
+    expect(await kept({ near: {} })).toEqual(['r0', 'r2', 'r4']);
+  });
+
+  it('tells of rows that are the same in that they have nothing to compare', async () => {
+    const rows = [{ question: null }, { question: 'a' }, { question: '' }, { question: 'a' }];
+    const result = await runStage(deduplicate, { inputs: { dataset: table(rows) } });
+    expect(result.rows('dataset').map((row) => row.id)).toEqual(['r0', 'r1']);
+    expect(result.logged).toMatchObject([
+      {
+        level: 'warning',
+        message: expect.stringContaining('1 of the duplicates are the same in that they have no question.'),
+      },
+    ]);
+  });
+
   it('drops what is nearly the same when asked, and says how much and as what', async () => {
     const words = Array.from({ length: 60 }, (_, index) => `word${index}`);
     const question = words.join(' ');

@@ -1,5 +1,5 @@
-import { defineStage, input, pace, requireColumns, textIn, workInThreads } from 'simmerkit';
-import { comparedColumns, comparedText } from './compared-text.js';
+import { defineStage, formatCount, input, pace, requireColumns, textIn, workInThreads } from 'simmerkit';
+import { columnTexts, comparedColumns } from './compared-text.js';
 import type { DuplicateKeys } from './deduplicate.work.js';
 import { deduplicateOptions } from './options.js';
 import { sieveFacts } from './row-facts.js';
@@ -43,9 +43,15 @@ export const deduplicate = defineStage({
     const steps = pace(context, { unit: 'candidates', total: positions.length });
     for await (const row of dataset.rows({ columns: ['id', ...columns], positions })) {
       const at = positions[steps.done] as number;
-      const drop = finder.judge(comparedText(row, columns), textIn(row, 'id'), keys(at));
+      const drop = finder.judge(columnTexts(row, columns), textIn(row, 'id'), keys(at));
       if (drop !== undefined) drops.set(at, drop);
       await steps.step();
+    }
+    if (finder.emptyDuplicates > 0) {
+      const rows = `${formatCount(finder.emptyDuplicates)} of the duplicates`;
+      context.log.warning(
+        `${rows} are the same in that they have no ${columns.join(' and no ')}. To keep them, name what they have in \`column\`.`,
+      );
     }
     return await sieve(context, dataset, (at) => drops.get(at));
   },

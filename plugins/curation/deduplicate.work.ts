@@ -1,5 +1,5 @@
 import type { StartWork } from 'simmerkit';
-import { comparedBytes } from './compared-text.js';
+import { columnBreak, comparedBytes } from './compared-text.js';
 import { type NearOptions, NearSketch } from './near-sketch.js';
 import { scanPassingWords, scanWords, type Words } from './words.js';
 
@@ -12,7 +12,9 @@ export interface DuplicateKeys {
 
 /** What the same texts have in common: themselves, or without what shall not count. */
 export function comparedForm(text: string, { ignoreCaseAndSpace }: Pick<DuplicateKeys, 'ignoreCaseAndSpace'>): string {
-  return ignoreCaseAndSpace ? text.toLowerCase().trim().replace(/\s+/g, ' ') : text;
+  if (!ignoreCaseAndSpace) return text;
+  const columns = text.toLowerCase().split(columnBreak);
+  return columns.map((column) => column.trim().replace(/\s+/g, ' ')).join(columnBreak);
 }
 
 /** Keys of each row (its texts are bytes), 64 bits each: one of its text, then those of its bands. */
