@@ -154,7 +154,8 @@ export async function foreignColumns(file: string): Promise<Columns> {
 /** The rows of a table. */
 export interface TableRows {
   readonly rowCount: number;
-  rows(reading?: Pick<RowReading, 'positions'>): AsyncIterable<Row>;
+  readonly columns: Columns;
+  rows(reading?: RowReading): AsyncIterable<Row>;
 }
 
 /** A copy of a store's table file, without the manifest that tells of it. @throws UserError `invalid_table_file` */
@@ -163,7 +164,11 @@ export async function openTableCopy(file: string): Promise<TableRows> {
   const connection = await connectToRead();
   try {
     const rowCount = await countRows(connection, file).catch((error: Error) => refuseForeign(file, error));
-    return { rowCount, rows: (reading) => readTable(file, columns, reading) };
+    const rows = ({ columns: wanted = Object.keys(columns), positions }: RowReading = {}) => {
+      const read = Object.fromEntries(wanted.map((column) => [column, columns[column] ?? '']));
+      return readTable(file, read, positions === undefined ? {} : { positions });
+    };
+    return { rowCount, columns, rows };
   } finally {
     connection.closeSync();
   }

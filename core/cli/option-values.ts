@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option } from 'commander';
+import type { Condition } from './commands/rows.js';
 
 export function paramOption(): Option {
   return new Option('-p, --param <name=value>', "set one of the recipe's params; may be given again")
@@ -19,9 +20,19 @@ export function setOption(what = 'set any value of the recipe, by its dotted pat
 }
 
 function assignment(text: string, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const [name, value] = nameAndValue(text);
+  return { ...before, [name]: value };
+}
+
+function nameAndValue(text: string): readonly [string, string] {
   const equals = text.indexOf('=');
   if (equals < 1) throw new InvalidArgumentError(`It must read NAME=VALUE.`);
-  return { ...before, [text.slice(0, equals)]: text.slice(equals + 1) };
+  return [text.slice(0, equals), text.slice(equals + 1)];
+}
+
+export function condition(text: string, before: readonly Condition[]): readonly Condition[] {
+  const [column, pattern] = nameAndValue(text);
+  return [...before, { column, pattern }];
 }
 
 export function positions(text: string): readonly number[] {

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { restingStatuses } from '../engine/past-runs/choose-runs.js';
 import type { CommandAction } from './command-action.js';
-import { homeOption, positions, sequence } from './option-values.js';
+import { condition, homeOption, positions, sequence } from './option-values.js';
 
 /** The commands for runs that there are. */
 export function addRunCommands(program: Command, action: CommandAction): void {
@@ -106,11 +106,17 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
     .argument('<stage.output>', 'which output, e.g. pool.dataset')
     .option('--rows <positions>', 'which of its rows, from 0', positions, [0, 1, 2])
+    .option(
+      '--where <column=pattern>',
+      'only rows whose column fits, and --rows counts them; * is any text; may be given again',
+      condition,
+      [],
+    )
     .addOption(homeOption())
     .option('--json', 'the rows as JSON')
     .addHelpText(
       'after',
-      '\nExamples:\n  simmer rows latest pool.dataset\n  simmer rows latest tuned-graded.graded --rows 0,17 --json',
+      "\nExamples:\n  simmer rows latest pool.dataset\n  simmer rows latest tuned-graded.graded --rows 0,17 --json\n  simmer rows latest pool.decisions --where rule=no_answer --where 'evidence=*train.csv*'",
     )
     .action(action(async () => (await import('./commands/rows.js')).rows));
 

@@ -33,3 +33,14 @@ it('cuts no character in half', () => {
   const shape = { colors: picocolors.createColors(false), width: 1000 };
   expect(rowLines({ found, positions: [0], rowCount: 1 }, shape)[1]).toBe(`  id  ${'b'.repeat(398)}…`);
 });
+
+it('says how many rows fit', () => {
+  const found = [{ id: 'a' }];
+  const shape = { colors: picocolors.createColors(false), width: 80 };
+  expect(rowLines({ found, positions: [17], rowCount: 4000, fitting: 1200 }, shape)).toEqual([
+    'row 17',
+    '  id  a',
+    '',
+    '1 of 1,200 that fit, of 4,000 rows',
+  ]);
+});

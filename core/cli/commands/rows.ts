@@ -1,7 +1,10 @@
 import type { Colors } from 'picocolors/types.js';
 import type { Row } from '../../artifacts/artifact.js';
+import type { TableRows } from '../../artifacts/table-file.js';
+import { suggestion } from '../../document/nearest-name.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { formatCount } from '../../figures.js';
+import { fitsPattern } from '../../files/name-pattern.js';
 import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, visibleText, writeJson, writeLine } from '../terminal.js';
@@ -9,8 +12,15 @@ import type { WorkspaceFlags } from '../workspace.js';
 import { findOutput } from './artifacts.js';
 
 interface RowsFlags extends WorkspaceFlags {
-  /** Which rows, from 0. */
+  /** Which rows, from 0; with `where`, which of those that fit. */
   readonly rows: readonly number[];
+  readonly where: readonly Condition[];
+}
+
+/** What a column holds in the rows that are meant: a pattern of `*` and `?`. */
+export interface Condition {
+  readonly column: string;
+  readonly pattern: string;
 }
 
 /** Rows of a table, with their positions in it. */
@@ -19,6 +29,8 @@ interface FoundRows {
   readonly positions: readonly number[];
   /** Of the table. */
   readonly rowCount: number;
+  /** How many fit, where conditions were given. */
+  readonly fitting?: number;
 }
 
 /** `simmer rows`: rows of a dataset, of generations or of graded answers that a run has made. */
@@ -32,7 +44,7 @@ export async function rows(name: string, output: string, flags: RowsFlags): Prom
   return exitCodes.ok;
 }
 
-/** @throws UserError `run_not_found`, `output_not_found`, `output_not_whole`, `output_no_table` */
+/** @throws UserError `run_not_found`, `output_not_found`, `output_not_whole`, `output_no_table`, `column_not_found` */
 export async function readRows(name: string, output: string, flags: RowsFlags): Promise<FoundRows> {
   await using workspace = await openWorkspace(flags);
   const run = await workspace.find(name);
@@ -44,12 +56,36 @@ export async function readRows(name: string, output: string, flags: RowsFlags): 
   }
   const table = await workspace.openTable(artifact);
   const { rowCount } = table;
-  const positions = [...new Set(flags.rows)]
-    .filter((position) => position < rowCount)
-    .sort((one, other) => one - other);
+  const wanted = [...new Set(flags.rows)].sort((one, other) => one - other);
+  const fitting = flags.where.length === 0 ? undefined : await fittingRows(table, output, flags.where);
+  const positions =
+    fitting === undefined
+      ? wanted.filter((position) => position < rowCount)
+      : wanted.flatMap((place) => fitting[place] ?? []);
   const found: Row[] = [];
   for await (const row of table.rows({ positions: Uint32Array.from(positions) })) found.push(row);
-  return { found, positions, rowCount };
+  return { found, positions, rowCount, ...(fitting === undefined ? {} : { fitting: fitting.length }) };
+}
+
+/** Where the rows stand that fit all conditions, ascending. @throws UserError `column_not_found` */
+async function fittingRows(table: TableRows, output: string, where: readonly Condition[]): Promise<readonly number[]> {
+  const known = Object.keys(table.columns);
+  for (const { column } of where) {
+    if (known.includes(column)) continue;
+    const hint = suggestion(column, known);
+    throw new UserError('column_not_found', `${output} has no column "${column}".`, hint === undefined ? {} : { hint });
+  }
+  const fitting: number[] = [];
+  let position = 0;
+  for await (const row of table.rows({ columns: [...new Set(where.map(({ column }) => column))] })) {
+    if (where.every(({ column, pattern }) => fitsPattern(shown(row[column]), pattern))) fitting.push(position);
+    position++;
+  }
+  return fitting;
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 /** Longest text of a cell, in characters; `--json` has all of it. */
@@ -57,15 +93,17 @@ const longestText = 400;
 
 /** Rows for people: a line a column. */
 export function rowLines(
-  { found, positions, rowCount }: FoundRows,
+  { found, positions, rowCount, fitting }: FoundRows,
   { colors, width }: { readonly colors: Colors; readonly width: number },
 ): readonly string[] {
-  const shown = found.flatMap((row, index) => {
+  const lines = found.flatMap((row, index) => {
     const cells = Object.entries(row).map(([column, value]) => [
       colors.dim(visibleText(column, longestText)),
-      visibleText(typeof value === 'string' ? value : JSON.stringify(value), longestText),
+      visibleText(shown(value), longestText),
     ]);
     return [colors.bold(`row ${positions[index]}`), ...tableLines(cells, { indent: '  ', width }), ''];
   });
-  return [...shown, colors.dim(`${formatCount(found.length)} of ${formatCount(rowCount)} rows`)];
+  const all = `${formatCount(rowCount)} rows`;
+  const of = fitting === undefined ? all : `${formatCount(fitting)} that fit, of ${all}`;
+  return [...lines, colors.dim(`${formatCount(found.length)} of ${of}`)];
 }
