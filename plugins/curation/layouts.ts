@@ -35,6 +35,9 @@ const roles: Readonly<Record<string, 'system' | 'user' | 'assistant'>> = {
 /** Roles of turns in which tools are called, or answer. */
 const toolRoles: ReadonlySet<string> = new Set(['tool', 'function', 'function_call', 'observation', 'ipython']);
 
+/** Fields of a turn that say which tools it calls: OpenAI's, and its former one. */
+const callFields = ['tool_calls', 'function_call'] as const;
+
 /** Fields of chats by which TRL and others have a chat template write more than the messages; no stage takes them. */
 const templateFields = ['tools', 'chat_template_kwargs'] as const;
 
@@ -147,10 +150,10 @@ function turnsIn(row: Row, name: string, fields: TurnFields, place: DataPlace): 
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       throw wrongType(at, 'an object', value, place);
     const turn = value as Row;
-    const { reasoning_content: reasoning, tool_calls: calls } = turn;
+    const { reasoning_content: reasoning } = turn;
     const role = textAt(turn, fields.role, place, at);
-    const isCallAlone = Array.isArray(calls) && calls.length > 0 && typeof turn[fields.text] !== 'string';
-    const callsTools = toolRoles.has(role.toLowerCase()) || isCallAlone;
+    // Text beside a call says what is called, or waits for what comes of it.
+    const callsTools = toolRoles.has(role.toLowerCase()) || callFields.some((field) => saysSomething(turn[field]));
     return {
       role,
       callsTools,

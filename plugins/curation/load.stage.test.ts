@@ -295,10 +295,12 @@ describe('curation/load takes apart', () => {
   it.each([
     [{ role: 'tool', content: '42' }],
     [{ role: 'assistant', content: null, tool_calls: [{ function: { name: 'add' } }] }],
+    [{ role: 'assistant', content: 'I add.', tool_calls: [{ function: { name: 'add' } }] }],
+    [{ role: 'assistant', content: null, function_call: { name: 'add', arguments: '{}' } }],
   ])('nothing in which a tool is called: %j', async (turn) => {
     const chat = [
       { role: 'user', content: 'Q' },
-      { role: 'assistant', content: 'A' },
+      { role: 'assistant', content: 'A', tool_calls: [], function_call: null },
     ];
     const rows = [[...chat, turn], chat].map((messages) => JSON.stringify({ messages })).join('\n');
     const source = { layout: 'messages' };
