@@ -132,6 +132,10 @@ export class LocalWorkspace implements Workspace {
     return readEvents(eventsFile(runFolder));
   }
 
+  briefHistory({ runFolder }: RunSummary) {
+    return readEvents(eventsFile(runFolder), { isBrief: true });
+  }
+
   async start(file: string | undefined, given: Overrides, options: StartOptions) {
     const recipe = await loadRecipe(file ?? quickstartRecipe(), given);
     const catalog = catalogOf(recipe, this.#settings);

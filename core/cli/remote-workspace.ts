@@ -168,6 +168,10 @@ export class RemoteWorkspace implements Workspace {
     }
   }
 
+  briefHistory(run: RunSummary) {
+    return this.history(run);
+  }
+
   async start(file: string | undefined, given: Overrides, options: StartOptions) {
     const recipe = file === undefined ? named('quickstart', given) : await read(file, given);
     const { run } = await this.#client.createRun({ requestId: randomUUID(), recipe });

@@ -105,6 +105,8 @@ export interface Workspace extends AsyncDisposable {
   planOf(run: RunSummary): Promise<Plan>;
   /** The events that there are. */
   history(run: RunSummary): AsyncIterable<Event>;
+  /** As `history`, perhaps without telemetry that more of its kind followed before the next fact. */
+  briefHistory(run: RunSummary): AsyncIterable<Event>;
   /** @param file absent: the quickstart */
   start(file: string | undefined, given: Overrides, options: StartOptions): Promise<StartedRun>;
   /** A recipe or run that cannot be started is refused here, before anything is shown. */

@@ -1,9 +1,8 @@
 import { type Event, telemetryTypes } from '../events/catalogue.js';
+import { typeOfLine } from '../events/event-line.js';
 
 const newline = 0x0a;
 const space = 0x20;
-const typeKey = Buffer.from('"type":"');
-const quote = 0x22;
 
 /** One line of a log, not parsed: who watches gets its bytes as they are. */
 export interface EventLine {
@@ -20,17 +19,11 @@ export function eventLines(bytes: Buffer, first: number): readonly EventLine[] {
   let sequence = first;
   for (let end = bytes.indexOf(newline); end !== -1; end = bytes.indexOf(newline, start)) {
     const json = bytes.subarray(bytes[start] === space ? start + 1 : start, end);
-    lines.push({ sequence, type: typeOf(json), json });
+    lines.push({ sequence, type: typeOfLine(json), json });
     sequence += 1;
     start = end + 1;
   }
   return lines;
-}
-
-/** The envelope's type: the log writes runId, sequence and time before it, none of which can hold a quote. */
-function typeOf(json: Buffer): string {
-  const start = json.indexOf(typeKey) + typeKey.length;
-  return json.toString('latin1', start, json.indexOf(quote, start));
 }
 
 /** What takes the place of telemetry that is left out. */

@@ -78,7 +78,7 @@ export class RunSummaries {
 
 function newlyKnown(file: string): Known {
   const known: Known = {
-    scanner: new LogScanner(file, (buffer, position) => known.read(buffer, position)),
+    scanner: new LogScanner(file, (buffer, position) => known.read(buffer, position), { isBrief: true }),
     state: initialRunState,
     read: async () => 0,
     reading: Promise.resolve(),

@@ -102,7 +102,7 @@ async function earlierRuns(plan: Plan, names: readonly string[], store: Artifact
 async function doneIn(runFolder: string, usesOf: ReadonlyMap<string, string>): Promise<readonly StageDone[]> {
   const done: StageDone[] = [];
   try {
-    for await (const event of readEvents(eventsFile(runFolder))) {
+    for await (const event of readEvents(eventsFile(runFolder), { isBrief: true })) {
       const { stage = '' } = event;
       if (event.type !== 'stage.completed' || event.attempt !== 1) continue;
       if (usesOf.get(stage) === event.data.uses) done.push({ ...event, stage });

@@ -9,10 +9,10 @@ import { eventsFile, readPlan } from './run-folder.js';
 import type { RunSummary } from './run-outcome.js';
 import { foldRunState, initialRunState, isDone, type RunState } from './run-state.js';
 
-/** The state of a run, as its log tells it. */
+/** The state of a run, as its log tells it in brief: how long steps took at most is not known of all of them. */
 export async function readRunState(runFolder: string): Promise<RunState> {
   let state = initialRunState;
-  for await (const event of readEvents(eventsFile(runFolder))) state = foldRunState(state, event);
+  for await (const event of readEvents(eventsFile(runFolder), { isBrief: true })) state = foldRunState(state, event);
   return state;
 }
 

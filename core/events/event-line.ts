@@ -1,4 +1,4 @@
-import type { Event } from './catalogue.js';
+import { type Event, telemetryTypes } from './catalogue.js';
 
 /**
  * Written before a line that went to disk in the same write as the line before it. White space before a JSON value means
@@ -43,6 +43,23 @@ export function parseEventLine(line: string): Event | string {
   if (attempt !== undefined && !isOrdinal(attempt)) return 'has an attempt that is not an ordinal';
   if (!isRecord(data)) return 'has no data';
   return value as unknown as Event;
+}
+
+const typeKey = Buffer.from('"type":"');
+const dataKey = Buffer.from(',"data":');
+const quote = 0x22;
+
+/** The type of an event's line, not parsed: the log writes runId, sequence and time before it, none of which can hold a quote. */
+export function typeOfLine(line: Buffer): string {
+  const start = line.indexOf(typeKey) + typeKey.length;
+  return line.toString('latin1', start, line.indexOf(quote, start));
+}
+
+/** What a line of telemetry tells of: its type, stage and attempt. Undefined of a fact, and of what is no line of the log. */
+export function telemetrySubject(line: Buffer): string | undefined {
+  if (!telemetryTypes.has(typeOfLine(line) as Event['type'])) return undefined;
+  const end = line.indexOf(dataKey);
+  return end === -1 ? undefined : line.toString('latin1', line.indexOf(typeKey), end);
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

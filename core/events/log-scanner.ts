@@ -1,6 +1,6 @@
 import { UserError } from '../errors.js';
 import type { Event } from './catalogue.js';
-import { parseEventLine, sameWriteMark } from './event-line.js';
+import { parseEventLine, sameWriteMark, telemetrySubject } from './event-line.js';
 
 /** The version of the log that this Simmer writes, and the newest that it reads; `run.created` says it. */
 export const logFormat = 1;
@@ -10,6 +10,22 @@ const newline = 0x0a;
 
 /** Reads bytes of the log: how many got into the buffer, 0 at the end of the file. */
 export type ReadBytes = (buffer: Uint8Array, position: number) => Promise<number>;
+
+export interface ScanOptions {
+  /** Events before it are counted, not parsed. @default 1 */
+  readonly fromSequence?: number;
+  /**
+   * Whether of the telemetry between two facts, and after the last one, only the last of each type and stage is told: the
+   * rest is counted, not parsed. Quick, however many steps a training has. @default false
+   */
+  readonly isBrief?: boolean;
+}
+
+/** A line that is perhaps told. */
+interface KeptLine {
+  readonly bytes: Buffer;
+  readonly sequence: number;
+}
 
 /**
  * Reads a run's log from its beginning, and goes on reading as it grows. What a process that died, or a power cut, left
@@ -23,15 +39,18 @@ export class LogScanner {
   readonly #file: string;
   readonly #read: ReadBytes;
   readonly #fromSequence: number;
+  readonly #isBrief: boolean;
+  /** Telemetry since the last fact, by what it tells of. */
+  readonly #telemetry = new Map<string, KeptLine>();
   #runId: string | undefined;
   #offset = 0;
   #sequence = 0;
 
-  /** @param fromSequence events before it are counted, not parsed */
-  constructor(file: string, read: ReadBytes, fromSequence = 1) {
+  constructor(file: string, read: ReadBytes, { fromSequence = 1, isBrief = false }: ScanOptions = {}) {
     this.#file = file;
     this.#read = read;
     this.#fromSequence = fromSequence;
+    this.#isBrief = isBrief;
   }
 
   /** Bytes of the whole events read so far. */
@@ -56,13 +75,22 @@ export class LogScanner {
    */
   async advance(): Promise<readonly Event[] | null> {
     const chunk = await this.#wholeLines();
-    if (chunk === null) return null;
+    if (chunk === null) return orNull(this.#lastTelemetry());
     const events: Event[] = [];
+    // Zeros are what the last write left half done, or damage: each line there is looked at.
+    const isBrief = this.#isBrief && !chunk.includes(0);
     let start = 0;
     for (let end = chunk.indexOf(newline); end !== -1; end = chunk.indexOf(newline, start)) {
-      const event = await this.#line(chunk.subarray(start, end));
-      if (event === null) return events.length === 0 ? null : events;
-      if (event !== 'skipped') events.push(event);
+      const line = chunk.subarray(start, end);
+      const subject = isBrief ? telemetrySubject(line) : undefined;
+      if (subject === undefined) {
+        const event = await this.#line(line);
+        events.push(...this.#lastTelemetry());
+        if (event === null) return orNull(events);
+        if (event !== 'skipped') events.push(event);
+      } else {
+        this.#telemetry.set(subject, { bytes: line, sequence: this.#sequence + 1 });
+      }
       this.#sequence += 1;
       this.#offset += end + 1 - start;
       start = end + 1;
@@ -94,13 +122,31 @@ export class LogScanner {
     const event = parseEventLine(bytes.toString('utf8'));
     if (typeof event === 'string') {
       if (bytes.includes(0) && !(await this.#isFollowedByAnotherWrite(this.#offset + bytes.length + 1))) return null;
-      throw this.#damaged(event);
+      throw this.#damaged(event, expected);
     }
-    if (event.sequence !== expected) throw this.#damaged(`has the sequence ${event.sequence}, not ${expected}`);
-    this.#runId ??= event.runId;
-    if (event.runId !== this.#runId) throw this.#damaged(`belongs to the run ${event.runId}, not ${this.#runId}`);
-    if (event.type === 'run.created' && event.data.format > logFormat) throw this.#newer(event.data.format);
+    this.#check(event, expected);
     return expected < this.#fromSequence ? 'skipped' : event;
+  }
+
+  /** What of the telemetry since the last fact is told. */
+  #lastTelemetry(): readonly Event[] {
+    if (this.#telemetry.size === 0) return [];
+    const lines = [...this.#telemetry.values()].toSorted((one, other) => one.sequence - other.sequence);
+    this.#telemetry.clear();
+    return lines.map(({ bytes, sequence }) => {
+      const event = parseEventLine(bytes.toString('utf8'));
+      if (typeof event === 'string') throw this.#damaged(event, sequence);
+      this.#check(event, sequence);
+      return event;
+    });
+  }
+
+  #check(event: Event, expected: number): void {
+    const { runId, sequence } = event;
+    if (sequence !== expected) throw this.#damaged(`has the sequence ${sequence}, not ${expected}`, expected);
+    this.#runId ??= runId;
+    if (runId !== this.#runId) throw this.#damaged(`belongs to the run ${runId}, not ${this.#runId}`, expected);
+    if (event.type === 'run.created' && event.data.format > logFormat) throw this.#newer(event.data.format);
   }
 
   async #isFollowedByAnotherWrite(from: number): Promise<boolean> {
@@ -121,8 +167,8 @@ export class LogScanner {
     }
   }
 
-  #damaged(reason: string): UserError {
-    return new UserError('log_damaged', `Line ${this.#sequence + 1} of ${this.#file} ${reason}.`, {
+  #damaged(reason: string, line: number): UserError {
+    return new UserError('log_damaged', `Line ${line} of ${this.#file} ${reason}.`, {
       kind: 'environment',
       hint:
         'The log of this run was changed or damaged after it was written. Restore the file from a copy, or start the ' +
@@ -140,6 +186,10 @@ export class LogScanner {
       },
     );
   }
+}
+
+function orNull(events: readonly Event[]): readonly Event[] | null {
+  return events.length === 0 ? null : events;
 }
 
 function beginsWrite(line: string): boolean {

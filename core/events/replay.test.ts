@@ -5,7 +5,9 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import type { Event, EventDraft } from './catalogue.js';
 import { EventBus } from './event-bus.js';
+import { formatEventLine, sameWriteMark } from './event-line.js';
 import { followEvents, readEvents } from './replay.js';
+import { telemetry } from './run-log.fixture.js';
 import { RunLog } from './run-log.js';
 
 let folder: string;
@@ -55,6 +57,49 @@ describe('reading a log', () => {
     await write(measured, measured);
     await appendFile(file, 'oops\n');
     await expect(sequences(readEvents(file))).rejects.toMatchObject({ code: 'log_damaged' });
+  });
+
+  it('gives in brief all facts, and of the telemetry between them the last of each kind and stage', async () => {
+    const draft = fc.record({
+      type: fc.constantFrom('stage.progressed', 'log.written', 'log.written', 'metric.measured'),
+      stage: fc.constantFrom(undefined, 'a', 'b"'),
+      attempt: fc.constantFrom(1, 2),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(draft, { minLength: 1, maxLength: 60 }), async (drafts) => {
+        await rm(file, { force: true });
+        const bus = await openBus();
+        const emitted = await Promise.all(
+          drafts.map((each) =>
+            bus.emit({ ...each, data: { text: 'a"type":"step.logged","data":b' } } as unknown as EventDraft),
+          ),
+        );
+        await bus.close();
+        const isFact = ({ type }: Event) => type === 'metric.measured';
+        const expected = emitted.filter((event, index) => {
+          const nextFact = emitted.findIndex((other, at) => at > index && isFact(other));
+          const rest = emitted.slice(index + 1, nextFact === -1 ? undefined : nextFact);
+          const isSame = (other: Event) =>
+            other.type === event.type && other.stage === event.stage && other.attempt === event.attempt;
+          return isFact(event) || !rest.some(isSame);
+        });
+        const found: Event[] = [];
+        for await (const event of readEvents(file, { isBrief: true })) found.push(event);
+        expect(found).toEqual(expected);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('in brief, too, passes over what a power cut left of the last write, and finds a line that is gone', async () => {
+    const line = (sequence: number, mark = '') => `${mark}${formatEventLine(telemetry(sequence))}\n`;
+    const brief = () => sequences(readEvents(file, { isBrief: true }));
+    await writeFile(file, `${line(1)}${line(2)}`);
+    expect(await brief()).toEqual([2]);
+    await appendFile(file, `${line(3).replaceAll(/./g, '\0')}${line(4, sameWriteMark)}`);
+    expect(await brief()).toEqual([1, 2]);
+    await writeFile(file, `${line(1)}${line(3)}`);
+    await expect(brief()).rejects.toMatchObject({ code: 'log_damaged', message: expect.stringContaining('Line 2 of') });
   });
 
   it('says where no log is', async () => {

@@ -3,7 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { isUserError, UserError } from '../errors.js';
 import { systemError } from '../files/system-error.js';
 import type { Event } from './catalogue.js';
-import { LogScanner } from './log-scanner.js';
+import { LogScanner, type ScanOptions } from './log-scanner.js';
 
 /** Where a file system tells nothing of changes (network folders), or no more watches are to be had. */
 const pollMilliseconds = 500;
@@ -19,12 +19,9 @@ export interface FollowOptions {
  * The events of a log as far as it goes now, in order; what a killed writer left half done at its end is passed over.
  * @throws UserError `log_missing`, `log_damaged`, `newer_format`
  */
-export async function* readEvents(
-  file: string,
-  options: { readonly fromSequence?: number } = {},
-): AsyncIterable<Event> {
+export async function* readEvents(file: string, options: ScanOptions = {}): AsyncIterable<Event> {
   await using handle = await openLog(file);
-  const scanner = new LogScanner(file, reader(handle), options.fromSequence);
+  const scanner = new LogScanner(file, reader(handle), options);
   for (let events = await scanner.advance(); events !== null; events = await scanner.advance()) yield* events;
 }
 
@@ -37,7 +34,7 @@ export async function* followEvents(file: string, options: FollowOptions = {}): 
   const { signal, fromSequence = 1 } = options;
   await using handle = await openLog(file);
   using changes = new FileChanges(file, signal);
-  let scanner = new LogScanner(file, reader(handle), fromSequence);
+  let scanner = new LogScanner(file, reader(handle), { fromSequence });
   let next = fromSequence;
   let hasEnded = false;
   let damagedAfter: number | undefined;
@@ -51,7 +48,7 @@ export async function* followEvents(file: string, options: FollowOptions = {}): 
       // A writer that failed may have cut off what it could not make durable, and the next one have written other lines
       // there: read from the beginning, the file must make sense.
       damagedAfter = scanner.sequence;
-      scanner = new LogScanner(file, reader(handle), next);
+      scanner = new LogScanner(file, reader(handle), { fromSequence: next });
       continue;
     }
     if (events !== null) {
@@ -65,7 +62,8 @@ export async function* followEvents(file: string, options: FollowOptions = {}): 
       continue;
     }
     if (hasEnded) return;
-    if ((await handle.stat()).size < scanner.offset) scanner = new LogScanner(file, reader(handle), next);
+    if ((await handle.stat()).size < scanner.offset)
+      scanner = new LogScanner(file, reader(handle), { fromSequence: next });
     else await changes.next();
   }
 }

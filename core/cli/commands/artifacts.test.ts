@@ -16,7 +16,7 @@ const pool: RunArtifact = {
 };
 
 const made = { type: 'stage.completed', stage: 'pool', data: { outputs: { dataset: pool.id } } } as unknown as Event;
-const workspace = { history: () => Readable.from([made]) };
+const workspace = { briefHistory: () => Readable.from([made]) };
 
 it('answers a wrong name of an output with the outputs of stages, not with the report of the run', async () => {
   await expect(findOutput('graded', [pool, report], run, workspace)).rejects.toMatchObject({

@@ -33,7 +33,7 @@ export async function artifacts(name: string, flags: ArtifactsFlags): Promise<nu
     if (flags.json) await writeJson(made);
     else if (made.length === 0) await writeLine(nothingLine(run));
     else await writeLine(artifactLines(made, colorsFor(process.stdout)).join('\n'));
-    const lost = made.length === 0 ? [] : await lostOutputs(made, workspace.history(run));
+    const lost = made.length === 0 ? [] : await lostOutputs(made, workspace.briefHistory(run));
     if (lost.length > 0) sayToPeople(lostLine(lost));
     return exitCodes.ok;
   }
@@ -67,13 +67,13 @@ export async function findOutput(
   name: string,
   all: readonly RunArtifact[],
   run: RunSummary,
-  workspace: Pick<Workspace, 'history'>,
+  workspace: Pick<Workspace, 'briefHistory'>,
 ): Promise<RunArtifact> {
   const { runId } = run;
   const outputs = all.filter(isOfStage);
   const found = outputs.find((artifact) => nameOf(artifact) === name);
   if (found !== undefined) return found;
-  if ((await madeOutputs(workspace.history(run))).has(name)) {
+  if ((await madeOutputs(workspace.briefHistory(run))).has(name)) {
     throw new UserError('output_not_whole', `Run ${runId} made "${name}", which is not whole in the store any more.`, {
       kind: 'environment',
       hint: 'Run its recipe again: what is no longer there is made anew.',

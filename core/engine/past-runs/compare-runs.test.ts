@@ -61,7 +61,7 @@ async function compared(
   const summary = (runId: string) => ({ runId, recipe: 'r', status: 'completed', startedAt: '' }) as RunSummary;
   const source: RunsSource = {
     planOf: async ({ runId }) => runs[runId]!.plan,
-    async *history({ runId }) {
+    async *briefHistory({ runId }) {
       reads.push(runId);
       yield* runs[runId]!.events;
     },

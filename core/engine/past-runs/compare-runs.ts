@@ -38,8 +38,8 @@ export interface ComparedRun {
 /** Where what is known of runs is read. */
 export interface RunsSource {
   planOf(run: RunSummary): Promise<Plan>;
-  /** The events that there are. */
-  history(run: RunSummary): AsyncIterable<Event>;
+  /** The events that there are, perhaps without telemetry that more of its kind followed before the next fact. */
+  briefHistory(run: RunSummary): AsyncIterable<Event>;
   /** @throws UserError where there is no such run any more */
   find(runId: string): Promise<RunSummary>;
 }
@@ -56,7 +56,7 @@ export async function compareRuns(
 ): Promise<readonly ComparedRun[]> {
   const read = new Map<string, Promise<ToldRun>>();
   const told = (run: RunSummary) => {
-    const reading = read.get(run.runId) ?? readRun(source.history(run));
+    const reading = read.get(run.runId) ?? readRun(source.briefHistory(run));
     read.set(run.runId, reading);
     return reading;
   };
