@@ -292,6 +292,15 @@ describe('a model', () => {
   });
 });
 
+it('opens none but models to see what artifacts refer to', async () => {
+  await using writer = store.writer();
+  const report = await writer.writeReport({ passed: 1 });
+  const own = await writer.commitModel(await modelFolder('own', model));
+  const referring = await writer.referenceModel(own.folder, { of: 'own' });
+  await writeFile(join(report.folder, 'manifest.json'), '{"format": 2}');
+  expect([...(await store.withReferences([report.uri, referring.uri]))]).toEqual([report.uri, referring.uri, own.uri]);
+});
+
 describe('a writer', () => {
   it('gives temporary folders that go with it', async () => {
     const writer = store.writer();

@@ -4,7 +4,7 @@ import { isUserError, UserError } from '../errors.js';
 import { writingTo } from '../files/disk-error.js';
 import { makeFolder } from '../files/durable-files.js';
 import type { Artifact, ArtifactWriter, TableArtifact } from './artifact.js';
-import { artifactUri, parseArtifactUri } from './artifact-uri.js';
+import { artifactUri, isModelUri, parseArtifactUri } from './artifact-uri.js';
 import { StoreWriter } from './artifact-writer.js';
 import { digestFile } from './file-digest.js';
 import { Holds } from './holds.js';
@@ -71,13 +71,7 @@ export class ArtifactStore {
 
   /** Whether `open` would give it. */
   async has(uri: string): Promise<boolean> {
-    try {
-      await this.open(uri);
-      return true;
-    } catch (error) {
-      if (isUserError(error) && notWhole.has(error.code)) return false;
-      throw error;
-    }
+    return (await this.#openWhole(uri)) !== undefined;
   }
 
   /** Reads every byte of an artifact. @throws UserError as `open`, and `artifact_damaged` where a file has changed */
@@ -97,9 +91,9 @@ export class ArtifactStore {
   async sizeOf(uris: readonly string[]): Promise<number> {
     let bytes = 0;
     for (const uri of uris) {
-      if (!(await this.has(uri))) continue;
-      const { folder, files } = await this.open(uri);
-      if (folder === this.#folderOf(uri)) bytes += files.reduce((sum, { size }) => sum + size, 0);
+      const artifact = await this.#openWhole(uri);
+      if (artifact === undefined || artifact.folder !== this.#folderOf(uri)) continue;
+      bytes += artifact.files.reduce((sum, { size }) => sum + size, 0);
     }
     return bytes;
   }
@@ -107,8 +101,9 @@ export class ArtifactStore {
   /** The artifacts, and those of the home that they refer to: a model may be the folder of another one. */
   async withReferences(uris: readonly string[]): Promise<ReadonlySet<string>> {
     const all = new Set(uris);
-    for (const uri of uris) {
-      const model = (await this.has(uri)) ? await this.modelAround((await this.open(uri)).folder) : undefined;
+    for (const uri of [...all].filter(isModelUri)) {
+      const artifact = await this.#openWhole(uri);
+      const model = artifact === undefined ? undefined : await this.modelAround(artifact.folder);
       if (model !== undefined) all.add(model);
     }
     return all;
@@ -211,6 +206,15 @@ export class ArtifactStore {
     const names = await namesIn(around);
     const others = names.filter((name) => name !== keeper).map((name) => join(around, name));
     return keeper !== undefined && names.includes(keeper) ? { own: join(around, keeper), others } : { others };
+  }
+
+  async #openWhole(uri: string): Promise<Artifact | undefined> {
+    try {
+      return await this.open(uri);
+    } catch (error) {
+      if (isUserError(error) && notWhole.has(error.code)) return undefined;
+      throw error;
+    }
   }
 
   #folderOf(uri: string): string {

@@ -8,6 +8,11 @@ export function artifactUri(type: ArtifactType, digest: string): ArtifactUri {
   return `simmer://${type}/sha256-${digest}` as ArtifactUri;
 }
 
+/** Of models alone: other artifacts refer to nothing. */
+export function isModelUri(uri: string): boolean {
+  return uri.startsWith('simmer://model/');
+}
+
 /** @throws UserError `invalid_artifact_uri` */
 export function parseArtifactUri(uri: string): { readonly type: ArtifactType; readonly digest: string } {
   const match = /^simmer:\/\/([a-z]+)\/sha256-([0-9a-f]{64})$/.exec(uri);

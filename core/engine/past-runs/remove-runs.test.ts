@@ -1,13 +1,14 @@
 import { existsSync } from 'node:fs';
 import { appendFile, mkdir, readdir, readFile, rename, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { ArtifactStore } from '../../artifacts/artifact-store.js';
+import { formatEventLine } from '../../events/event-line.js';
 import { definePlugin, defineStage } from '../../plugin/define.js';
 import { acquireRunLock } from '../../process/run-lock.js';
 import { RunHarness } from '../../testing/run-harness.js';
-import { retireRunFolder } from '../run-folder.js';
+import { eventsFile, retireRunFolder } from '../run-folder.js';
 import { readRunState } from '../run-history.js';
 import { removeRuns } from './remove-runs.js';
 
@@ -115,6 +116,24 @@ it('takes along what only the run has, and leaves what another one reused', asyn
   const third = await run(['own', 'shared']);
   const { stages } = await readRunState(store.runFolder(third));
   expect([stages.own?.status, stages.shared?.status]).toEqual(['completed', 'reused']);
+});
+
+it('looks into the logs of other runs without reading each of their steps', async () => {
+  const [first, second] = [await run(['own', 'shared']), await run(['shared'])];
+  const log = eventsFile(store.runFolder(second));
+  const last = (await readFile(log, 'utf8')).split('\n').length - 1;
+  const lines = Array.from({ length: 500 }, (_, index) =>
+    formatEventLine({
+      ...{ runId: second, sequence: last + index + 1, time: '2026-01-01T00:00:00.000Z' },
+      ...{ type: 'stage.progressed', stage: 'shared', data: { done: index, total: null, unit: 'rows' } },
+    }),
+  );
+  await appendFile(log, `${lines.join('\n')}\n`);
+  const { own } = await outputsOf(first);
+  const parse = vi.spyOn(JSON, 'parse');
+  expect(await remove(first, true)).toMatchObject({ artifacts: [own] });
+  expect(parse.mock.calls.filter(([text]) => text.includes('stage.progressed')).length).toBeLessThan(20);
+  parse.mockRestore();
 });
 
 it('takes along what an unfinished stage kept, unless another run may go on from it', async () => {

@@ -5,7 +5,7 @@ import type { ArtifactStore } from '../../artifacts/artifact-store.js';
 import { isUserError, UserError } from '../../errors.js';
 import { readEvents } from '../../events/replay.js';
 import { acquireRunLock, type RunLock, readRunOwner } from '../../process/run-lock.js';
-import { eventsFile, linkedOutputs, retiredRuns, retireRunFolder, runIds } from '../run-folder.js';
+import { eventsFile, linkedOutputs, ofEachRun, retiredRuns, retireRunFolder, runIds } from '../run-folder.js';
 import { isLogAbsent } from '../run-history.js';
 import type { RunOfHome } from '../run-outcome.js';
 
@@ -101,18 +101,15 @@ async function lookAt(
 ): Promise<{ readonly removal: Removal; readonly stageKeys: readonly string[] }> {
   const named = new Set(runs);
   const ids = (await runIds(store.runsFolder)).filter((runId) => !named.has(runId));
-  const others = ids.map((runId) => ({ runId, runFolder: store.runFolder(runId) }));
-  await refuseWhileRunning(store.home, others, isServer);
+  await refuseWhileRunning(store, ids, isServer);
   const gone: Traces[] = [];
   for (const { runFolder } of removed) gone.push(await traces.of(runFolder));
-  const kept = new Map<string, Traces>();
-  for (const { runId, runFolder } of others) kept.set(runId, await traces.of(runFolder));
-  const keptTraces = [...kept.values()];
+  const keptTraces = await ofEachRun(ids, async (runId) => ({ runId, ...(await traces.of(store.runFolder(runId))) }));
   const keptUris = await store.withReferences(keptTraces.flatMap(({ uris }) => uris));
   const keptKeys = new Set(keptTraces.flatMap(({ stageKeys }) => stageKeys));
   const artifacts = [...new Set(gone.flatMap(({ uris }) => uris))].filter((uri) => !keptUris.has(uri));
   const stageKeys = [...new Set(gone.flatMap(({ stageKeys }) => stageKeys))].filter((key) => !keptKeys.has(key));
-  const reusedBy = [...kept].flatMap(([run, { reused }]) => (reused.some((id) => named.has(id)) ? [run] : []));
+  const reusedBy = keptTraces.flatMap(({ runId, reused }) => (reused.some((id) => named.has(id)) ? [runId] : []));
   return { removal: { runs, artifacts, bytes: await store.sizeOf(artifacts), reusedBy }, stageKeys };
 }
 
@@ -158,7 +155,7 @@ async function tracesOf(runFolder: string, home: string): Promise<Traces> {
   const stageKeys = new Set<string>();
   const reused = new Set<string>();
   try {
-    for await (const event of readEvents(eventsFile(runFolder))) {
+    for await (const event of readEvents(eventsFile(runFolder), { isBrief: true })) {
       if (event.type === 'artifact.committed') uris.add(event.data.uri);
       // Of all attempts: one of changed code has another key.
       if (event.type === 'stage.started') stageKeys.add(event.data.key);
@@ -176,15 +173,15 @@ async function tracesOf(runFolder: string, home: string): Promise<Traces> {
 }
 
 /** A run may reuse at any moment what another one has made; of those of this process, the store's `holds` tell. */
-async function refuseWhileRunning(home: string, others: readonly RunOfHome[], isServer: boolean): Promise<void> {
-  const isServed = !isServer && (await readRunOwner(join(home, 'server')))?.alive === true;
+async function refuseWhileRunning(store: ArtifactStore, others: readonly string[], isServer: boolean): Promise<void> {
+  const isServed = !isServer && (await readRunOwner(join(store.home, 'server')))?.alive === true;
   if (isServed) throw underWay('a server uses this home', 'Ask the server: simmer --server ADDRESS remove …');
-  for (const { runId, runFolder } of others) {
-    const owner = await readRunOwner(runFolder);
+  await ofEachRun(others, async (runId) => {
+    const owner = await readRunOwner(store.runFolder(runId));
     const isOurs = isServer && owner?.pid === process.pid && owner.host === hostname();
-    if (owner?.alive !== true || isOurs) continue;
+    if (owner?.alive !== true || isOurs) return;
     throw underWay(`${runId} is running`, `Wait for it, or: simmer cancel ${runId}`);
-  }
+  });
 }
 
 function underWay(who: string, hint: string): UserError {
