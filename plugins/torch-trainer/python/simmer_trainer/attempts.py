@@ -255,7 +255,7 @@ def run_part(
 ) -> pb.TrainingFailed | AttemptStopped | None:
     """One rank's part of an attempt. Returns why it ended before its end. Nothing escapes."""
     try:
-        load_libraries()
+        load_libraries(for_training=True)
         from simmer_trainer.training import train
 
         train(request, control, group)

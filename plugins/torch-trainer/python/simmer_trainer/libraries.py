@@ -2,22 +2,32 @@
 
 import threading
 
+from simmer_trainer.memory import keep_what_there_is
+
 _lock = threading.Lock()
 _is_loaded = False
+_can_train = False
 
 
-def load_libraries() -> None:
+def load_libraries(*, for_training: bool = False) -> None:
     """
     Called before anything else of theirs is imported, by every thread that will. transformers puts another module in
     its own place while it is imported, and a thread that waits for that import is given the wrong one.
-    """
-    global _is_loaded
-    with _lock:
-        if _is_loaded:
-            return
-        import torch  # noqa: F401
-        from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM  # noqa: F401
-        from transformers.utils import logging
 
-        logging.disable_progress_bar()
-        _is_loaded = True
+    @param for_training TRL, too. No model may be in memory then.
+    """
+    global _can_train, _is_loaded
+    with _lock:
+        if not _is_loaded:
+            import torch  # noqa: F401
+            from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM  # noqa: F401
+            from transformers.utils import logging
+
+            logging.disable_progress_bar()
+            keep_what_there_is()
+            _is_loaded = True
+        if for_training and not _can_train:
+            from trl import SFTTrainer  # noqa: F401
+
+            keep_what_there_is()
+            _can_train = True

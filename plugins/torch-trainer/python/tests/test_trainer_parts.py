@@ -1,6 +1,7 @@
 """Parts of the trainer by themselves."""
 
 import errno
+import gc
 import json
 import os
 import pickle
@@ -23,6 +24,7 @@ from simmer_trainer.fence import Fence
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.journal import AttemptJournal, AttemptRecord, Journals
 from simmer_trainer.lease import Lease
+from simmer_trainer.libraries import load_libraries
 from simmer_trainer.sampling import Sampling, choose, uniform
 
 
@@ -248,6 +250,12 @@ class _Trap:
 
     def __reduce__(self) -> Any:
         return os.mkdir, (str(self.path),)
+
+
+def test_what_the_libraries_hold_is_looked_at_by_no_collection_of_garbage() -> None:
+    load_libraries(for_training=True)
+    assert gc.get_freeze_count() > 300_000
+    assert len(gc.get_objects()) < gc.get_freeze_count() / 10
 
 
 def test_a_checkpoint_cannot_run_code(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
