@@ -1,6 +1,7 @@
 import { credentials, type ServiceError, status } from '@grpc/grpc-js';
 import { UserError } from '../../errors.js';
 import type { Event } from '../../events/catalogue.js';
+import { Verdict } from '../../generated/simmer/grader/v1/grader.js';
 import type { AroundStageRequest, AroundStageResponse } from '../../generated/simmer/plugin/v1/hook.js';
 import type { LaunchRequest } from '../../generated/simmer/plugin/v1/launcher.js';
 import type { EstimateStageRequest, StageEstimate } from '../../generated/simmer/plugin/v1/planning.js';
@@ -211,6 +212,8 @@ export class PluginClient {
         `gave a grade with the id ${came} where that of ${due} was due: they come in the order asked`,
       );
     }
+    const silent = grades.find(({ verdict }) => verdict === Verdict.VERDICT_UNSPECIFIED);
+    if (silent !== undefined) throw brokeContract(`gave a grade without a verdict, of ${JSON.stringify(silent.id)}`);
     return grades.map(toGrade);
   }
 

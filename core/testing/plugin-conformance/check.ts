@@ -30,6 +30,9 @@ export interface PluginCheck {
   readonly expects: string;
   /** Tried only where the plugin has one of these. */
   readonly needs?: keyof typeof declarations;
-  /** @throws Deviation, or whatever else went wrong: either fails the check */
-  run(bench: PluginBench): Promise<void>;
+  /**
+   * @returns what was not seen, where that may be, or nothing
+   * @throws Deviation, or whatever else went wrong: either fails the check
+   */
+  run(bench: PluginBench): Promise<void> | Promise<string | undefined>;
 }

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Artifact, ArtifactType, ArtifactWriter } from '../../artifacts/artifact.js';
 import { ArtifactStore } from '../../artifacts/artifact-store.js';
+import { checkStageEvent } from '../../engine/check-stage-event.js';
 import { UserError } from '../../errors.js';
 import type { DescribeResponse, RunStageRequest, RunStageResponse } from '../../generated/simmer/plugin/v1/plugin.js';
 import type { OptionProblem, PluginDefinition, StageDefinition } from '../../plugin/definitions.js';
@@ -35,6 +36,8 @@ export interface StageCall {
   readonly callId: string;
   readonly messages: AsyncGenerator<RunStageResponse>;
   readonly stage: HostedStage;
+  /** What was wrong with events that the plugin said to its host. */
+  readonly eventFaults: readonly unknown[];
   /** The host answers with CANCELLED from here on. */
   abort(): void;
 }
@@ -129,6 +132,7 @@ export class PluginBench {
     const folders = { temporaryFolder: join(place, 'temporary'), scratchFolder: join(place, 'scratch') };
     for (const folder of Object.values(folders)) await mkdir(folder, { recursive: true });
     const writer = this.#store.writer();
+    const eventFaults: unknown[] = [];
     const context: HostedContext = {
       ...quiet(this.options.folder),
       signal: abort.signal,
@@ -139,7 +143,14 @@ export class PluginBench {
         return folder;
       },
       artifacts: isHeld ? held(writer, abort.signal) : writer,
-      emit: async () => {},
+      async emit(event) {
+        try {
+          checkStageEvent(event);
+        } catch (error) {
+          eventFaults.push(error);
+          throw error;
+        }
+      },
       spending: { isLimited: false, reserve: async () => ({ settle() {} }) },
       trainer: async () => standInTrainer,
       grader: async () => standInGrader,
@@ -166,7 +177,18 @@ export class PluginBench {
       cacheFolder: this.options.folder,
       isSpendingLimited: false,
     };
-    return { callId, messages: process.client.runStage(request), stage, abort: () => abort.abort(stopped()) };
+    const messages = process.client.runStage(request);
+    return { callId, messages, stage, eventFaults, abort: () => abort.abort(stopped()) };
+  }
+
+  /** @throws Deviation where a file was written into the folder of an input, UserError `artifact_damaged` */
+  async demandInputsWhole(): Promise<void> {
+    for (const { uri, folder, files } of Object.values(await this.#makeInputs())) {
+      await this.#store.verify(uri);
+      const known = ['manifest.json', ...files.map(({ path }) => path)];
+      const added = (await readdir(folder)).find((name) => !known.includes(name));
+      demand(added === undefined, 'nothing written into the folder of an input', added);
+    }
   }
 
   /** Asked once of a stage; what is wrong with the answer itself is another check's. */
@@ -208,11 +230,11 @@ export class PluginBench {
   }
 }
 
-/** Every message of a stage's run, each of which means something. @throws UserError `plugin_event_invalid` */
+/** Every message of a stage's run, each as a run takes it. @throws UserError `plugin_event_invalid`, `invalid_stage_event` */
 export async function allMessages(call: StageCall): Promise<readonly RunStageResponse[]> {
   const messages: RunStageResponse[] = [];
   for await (const message of call.messages) {
-    if (message.response?.$case === 'event') toStageEvent(message.response.value);
+    if (message.response?.$case === 'event') checkStageEvent(toStageEvent(message.response.value));
     messages.push(message);
   }
   return messages;

@@ -22,6 +22,7 @@ export const launcherMisbehaviors = [
   'launch-hang',
   'launch-nothing',
   'launch-tied',
+  'launch-bare',
   'launch-any-launcher',
   'attach-never',
   'terminate-idle',
@@ -66,7 +67,7 @@ export async function launch(
   }
   await say(callId, `launches with ${resources?.cpus} cores on GPU ${devices.join(' and ')}`);
   const child = spawn(argv[0]!, argv.slice(1), {
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...(misbehavior === 'launch-bare' ? {} : env) },
     ...(cwd === undefined ? {} : { cwd }),
     detached: misbehavior !== 'launch-tied',
     stdio: ['ignore', openSync(stdoutFile, 'a'), openSync(stderrFile, 'a')],

@@ -5,7 +5,7 @@ import { Metadata, Server, ServerCredentials, type ServerUnaryCall, type sendUna
 import { HealthImplementation } from 'grpc-health-check';
 import { Verdict } from '../../../core/generated/simmer/grader/v1/grader.js';
 import { ArtifactType } from '../../../core/generated/simmer/plugin/v1/artifact.js';
-import { LogLevel } from '../../../core/generated/simmer/plugin/v1/event.js';
+import { LogLevel, type StageEvent } from '../../../core/generated/simmer/plugin/v1/event.js';
 import type {
   CommitReportRequest,
   CommitReportResponse,
@@ -73,6 +73,14 @@ const misbehaviors = [
   'ignore-stdin',
   'unknown-stage-runs',
   'grades-shuffled',
+  'grades-silent',
+  'fails-unforeseen',
+  'fails-foreseen',
+  'funnel-wrong',
+  'funnel-wrong-to-host',
+  'writes-into-input',
+  'opens-any-sink',
+  'report-relative',
   'describe-changes',
   'bad-schema',
   'bad-name',
@@ -229,7 +237,7 @@ function service(misbehavior: Misbehavior, server: Server): PluginServiceServer 
       if (grader !== 'equal') return callback({ code: status.NOT_FOUND, details: `There is no grader ${grader}.` });
       const grades = items.map(({ id, gold, answer: given }) => ({
         id,
-        verdict: gold === given ? Verdict.VERDICT_RIGHT : Verdict.VERDICT_WRONG,
+        verdict: verdictOf(gold === given, misbehavior),
         parsedAnswer: given,
         parsedGold: gold,
         explanation: '',
@@ -237,7 +245,9 @@ function service(misbehavior: Misbehavior, server: Server): PluginServiceServer 
       callback(null, { grades: misbehavior === 'grades-shuffled' ? grades.toReversed() : grades });
     },
     estimateGrader: answerOrNot((request) => estimateGrader(request, misbehavior)),
-    openSink: answerOrNot(({ callId, runFolder, recipeFolder }) => {
+    openSink: answerOrNot(({ callId, sink, runFolder, recipeFolder }) => {
+      if (sink !== 'types' && misbehavior !== 'opens-any-sink')
+        return { error: { code: status.NOT_FOUND, details: `There is no sink ${sink}.` } };
       if (misbehavior === 'event-open-hang') return 'none';
       if (misbehavior === 'prints') process.stdout.write('the sink is open\n');
       sinks.set(callId, {
@@ -253,7 +263,7 @@ function service(misbehavior: Misbehavior, server: Server): PluginServiceServer 
       sinks.get(callId)!.types.push(...events.map(({ type }) => type));
       return { response: {} };
     }),
-    completeSink: answer(() => ({})),
+    completeSink: answer(() => (misbehavior === 'report-relative' ? { reportPath: 'types.json' } : {})),
     closeSink(call, callback) {
       if (misbehavior === 'event-close-hang') return;
       const { types, write } = sinks.get(call.request.callId)!;
@@ -309,6 +319,14 @@ async function greet(
   send({ $case: 'event', value: { event: { $case: 'logWritten', value: line } } });
   const progress = { done: 1n, total: 2n, unit: 'rows', secondsLeft: undefined, figures: { happy: 1 } };
   send({ $case: 'event', value: { event: { $case: 'stageProgressed', value: progress } } });
+  if (misbehavior.startsWith('fails-')) {
+    const reason = misbehavior === 'fails-foreseen' ? { code: 'no_greeting' } : { code: '', stack: 'at greet' };
+    return void send({ $case: 'failed', value: { ...reason, message: 'There is nobody to greet.' } });
+  }
+  if (misbehavior === 'funnel-wrong') send({ $case: 'event', value: { event: wrongFunnel } });
+  if (misbehavior === 'funnel-wrong-to-host') await emit(request.callId, wrongFunnel).catch(() => {});
+  if (misbehavior === 'writes-into-input')
+    await writeFile(join(request.inputs.dataset!.artifacts[0]!.folder, 'notes.txt'), 'mine');
   const rows = Number(request.options?.rows);
   const content = {
     greetings: Array.from({ length: rows }, (_, index) => `hello ${index}`),
@@ -337,6 +355,16 @@ async function greet(
       : { greetings: misbehavior === 'made-up-output' ? `simmer://report/sha256-${'0'.repeat(64)}` : artifact };
   send({ $case: 'completed', value: { outputs } });
   if (misbehavior === 'two-ends') send({ $case: 'completed', value: { outputs } });
+}
+
+const wrongFunnel: StageEvent['event'] = {
+  $case: 'funnelCounted',
+  value: { step: 'greet', rowsIn: 4n, rowsOut: 1n, dropped: {} },
+};
+
+function verdictOf(isRight: boolean, misbehavior: Misbehavior): Verdict {
+  if (misbehavior === 'grades-silent') return Verdict.VERDICT_UNSPECIFIED;
+  return isRight ? Verdict.VERDICT_RIGHT : Verdict.VERDICT_WRONG;
 }
 
 function answer<Request, Response>(work: (request: Request) => Response) {

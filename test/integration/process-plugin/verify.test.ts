@@ -82,6 +82,7 @@ describe('the conformance suite of plugins', () => {
     ['resolve-rubbish', ['resolve-launch'], ['launch']],
     ['launch-nothing', ['launch'], ['resolve-launch']],
     ['launch-tied', ['launch'], ['resolve-launch']],
+    ['launch-bare', ['launch'], ['resolve-launch']],
     ['launch-any-launcher', ['unknown-launcher'], ['launch']],
     ['attach-never', ['launch'], ['resolve-launch']],
     ['terminate-idle', ['launch'], ['resolve-launch']],
@@ -93,7 +94,14 @@ describe('the conformance suite of plugins', () => {
     ['undeclared-output', ['run'], ['unknown-stage']],
     ['made-up-output', ['run'], ['unknown-stage']],
     ['unknown-stage-runs', ['unknown-stage'], ['run']],
+    ['fails-unforeseen', ['run'], ['unknown-stage']],
+    ['funnel-wrong', ['run'], ['unknown-stage']],
+    ['funnel-wrong-to-host', ['run'], ['unknown-stage']],
+    ['writes-into-input', ['run'], ['unknown-stage']],
     ['grades-shuffled', ['grade'], ['run', 'sink']],
+    ['grades-silent', ['grade'], ['run', 'sink']],
+    ['opens-any-sink', ['unknown-sink'], ['sink']],
+    ['report-relative', ['sink'], ['unknown-sink']],
     ['grader-estimate-rubbish', ['estimate-grader'], ['grade']],
     ['ignore-shutdown', ['shutdown'], ['sigterm', 'stdin']],
     ['ignore-stdin', ['stdin'], ['sigterm', 'shutdown']],
@@ -117,6 +125,14 @@ describe('the conformance suite of plugins', () => {
         expected: expect.stringContaining('give them `examples` or defaults that go together'),
         saw: expect.stringContaining('greets 1000 at most.'),
       },
+    ]);
+  });
+
+  it('passes a stage that says why it does not take what is made up, and says so', async () => {
+    const { results } = await verify('fails-foreseen', ['run', 'run-again']);
+    expect(results).toMatchObject([
+      { status: 'passed', saw: 'greet failed, so what it makes was not seen: There is nobody to greet.' },
+      { status: 'passed' },
     ]);
   });
 

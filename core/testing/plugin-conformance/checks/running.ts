@@ -16,11 +16,18 @@ type Stage = readonly [string, StageDefinition];
 export const runningChecks: readonly PluginCheck[] = [
   {
     name: 'run',
-    expects: 'RunStage to end with one `completed`, with the outputs that it declares, or one `failed`',
+    expects:
+      'RunStage to end with one `completed`, with the outputs that it declares, or one `failed` with a code of the stage',
     needs: 'stages',
     async run(bench) {
       const process = await bench.shared();
-      for (const stage of await bench.stages()) await runToEnd(bench, process, stage);
+      const refused: string[] = [];
+      for (const stage of await bench.stages()) {
+        const end = await runToEnd(bench, process, stage);
+        if (end.kind === 'failed') refused.push(`${stage[0]} failed, so what it makes was not seen: ${end.message}`);
+      }
+      await bench.demandInputsWhole();
+      return refused.length === 0 ? undefined : refused.join('; ');
     },
   },
   {
@@ -30,7 +37,7 @@ export const runningChecks: readonly PluginCheck[] = [
     async run(bench) {
       const [here, there] = [await bench.shared(), await bench.fresh()];
       for (const stage of await bench.stages()) {
-        const [first, second] = [await runToEnd(bench, here, stage), await runToEnd(bench, there, stage)];
+        const [first, second] = [told(await runToEnd(bench, here, stage)), told(await runToEnd(bench, there, stage))];
         demand(canonicalJson(first) === canonicalJson(second), `the same from ${stage[0]}`, { first, second });
       }
     },
@@ -42,7 +49,8 @@ export const runningChecks: readonly PluginCheck[] = [
     async run(bench) {
       const process = await bench.shared();
       for (const stage of await bench.stages()) {
-        const [first, second] = await Promise.all([runToEnd(bench, process, stage), runToEnd(bench, process, stage)]);
+        const ends = await Promise.all([runToEnd(bench, process, stage), runToEnd(bench, process, stage)]);
+        const [first, second] = ends.map(told);
         demand(canonicalJson(first) === canonicalJson(second), `the same from ${stage[0]}`, { first, second });
       }
     },
@@ -133,11 +141,21 @@ function codeOf(error: unknown): status | undefined {
   return error instanceof PluginLostError ? status.UNAVAILABLE : undefined;
 }
 
-/** @returns what came of it: the outputs, or the code of the failure */
-async function runToEnd(bench: PluginBench, process: PluginUnderTest, stage: Stage): Promise<unknown> {
+/** How a stage ended by itself. */
+type StageEnd =
+  | { readonly kind: 'completed'; readonly outputs: Readonly<Record<string, string>> }
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string };
+
+/** What is the same each time; a message may name a folder of its own. */
+function told(end: StageEnd): unknown {
+  return end.kind === 'completed' ? end.outputs : { failed: end.code };
+}
+
+async function runToEnd(bench: PluginBench, process: PluginUnderTest, stage: Stage): Promise<StageEnd> {
   const [name, definition] = stage;
   const call = await bench.run(process, stage);
   const messages = await process.within(allMessages(call), `the end of ${name}`);
+  demand(call.eventFaults.length === 0, `${name} to say events that fit`, call.eventFaults[0]);
   const kinds = messages.map(({ response }) => response?.$case);
   const ends = kinds.filter((kind) => kind !== 'event');
   const isOne = ends.length === 1 && kinds.at(-1) === ends[0] && ends[0] !== undefined;
@@ -149,13 +167,15 @@ async function runToEnd(bench: PluginBench, process: PluginUnderTest, stage: Sta
   const last = messages.at(-1)!.response!;
   if (last.$case === 'failed') {
     const { code, message } = last.value;
-    demand(code !== '' || (last.value.stack ?? '') !== '', `${name} to fail with a code or a stack`, message);
-    return { failed: code };
+    demand(
+      code !== '',
+      `${name} to work, or to fail with a code that says why`,
+      `it failed without a code: ${message}`,
+    );
+    return { kind: 'failed', code, message };
   }
-  if (last.$case !== 'completed') return undefined;
-  const outputs = Object.entries(last.value.outputs).map(
-    ([output, uri]) => [output, call.stage.artifact(uri)] as const,
-  );
-  checkStageOutputs(Object.fromEntries(outputs), definition.outputs);
-  return last.value.outputs;
+  const outputs = last.$case === 'completed' ? last.value.outputs : {};
+  const made = Object.entries(outputs).map(([output, uri]) => [output, call.stage.artifact(uri)] as const);
+  checkStageOutputs(Object.fromEntries(made), definition.outputs);
+  return { kind: 'completed', outputs };
 }

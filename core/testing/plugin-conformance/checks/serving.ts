@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { isAbsolute } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { GradeRequest } from '../../../generated/simmer/plugin/v1/plugin.js';
 import { silentLog } from '../../../plugin/log.js';
@@ -64,7 +65,8 @@ export const servingChecks: readonly PluginCheck[] = [
   },
   {
     name: 'sink',
-    expects: 'a sink to be opened, to take events, to complete and to close',
+    expects:
+      'a sink to be opened, to take events, to complete, with the absolute path of a report or none, and to close',
     needs: 'sinks',
     async run(bench) {
       const process = await bench.shared();
@@ -78,12 +80,27 @@ export const servingChecks: readonly PluginCheck[] = [
             const { folder } = bench.options;
             await client.openSink({ ...about, runId: 'verify', runFolder: folder, recipeFolder: folder });
             await client.deliverEvents(callId, sampleEvents);
-            await client.completeSink(callId);
+            const report = await client.completeSink(callId);
+            demand(report === undefined || isAbsolute(report), `an absolute path of ${sink}`, report);
             await client.closeSink(callId);
           })(),
           `answers of ${sink}`,
         );
       }
+    },
+  },
+  {
+    name: 'unknown-sink',
+    expects: 'OpenSink to refuse a sink that Describe does not name with NOT_FOUND, or UNIMPLEMENTED without any sink',
+    async run(bench) {
+      const process = await bench.shared();
+      const { sinks } = await bench.describe();
+      const { folder } = bench.options;
+      const place = { runId: 'verify', runFolder: folder, recipeFolder: folder };
+      const request = { callId: randomUUID(), sink: 'there-is-no-such-sink', options: {}, ...place };
+      const code = (await process.refusal(process.raw.openSink, request))?.code;
+      const fits = code === status.NOT_FOUND || (sinks.length === 0 && code === status.UNIMPLEMENTED);
+      demand(fits, this.expects, code === undefined ? 'an answer' : status[code]);
     },
   },
 ];
