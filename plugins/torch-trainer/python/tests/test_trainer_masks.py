@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from real_tokenizers import llama3_folder, qwen2_5_folder, smollm2_file
 
+from simmer_trainer.byte_tokenizer import make_byte_tokenizer
 from simmer_trainer.data import TokenizedRow, tokenize
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
@@ -197,6 +198,33 @@ def test_the_template_of_another_model_is_refused_by_its_markers(tokenizers: dic
     stranger.chat_template = tokenizers["Llama 3"].chat_template
     error = refusal([{"id": "a", "prompt": QUESTION, "completion": "5<|im_end|>"}], stranger)
     assert "<|start_header_id|>" in error.message and "no token of the tokenizer" in error.message
+
+
+# As Zephyr and TinyLlama write a conversation, and as Llama 2 does: `<|user|>` and `[INST]` are no tokens of theirs.
+MARKERS_AS_TEXT = {
+    "<|user|>": (
+        "{% for message in messages %}<|{{ message.role }}|>\n{{ message.content }}{{ eos_token }}\n{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+    ),
+    "[INST]": (
+        "{% for message in messages %}{% if message.role == 'user' %}[INST] {{ message.content }} [/INST]"
+        "{% else %} {{ message.content }} {{ eos_token }}{% endif %}{% endfor %}"
+    ),
+}
+
+
+@pytest.mark.parametrize("marker", MARKERS_AS_TEXT)
+def test_a_template_that_writes_its_markers_as_text_is_taken_where_a_token_ends_its_replies(marker: str) -> None:
+    tokenizer = make_byte_tokenizer(512)
+    tokenizer.chat_template = MARKERS_AS_TEXT[marker]
+    raw = [{"id": "a", "prompt": QUESTION, "completion": [{"role": "assistant", "content": "5"}]}]
+    (row,) = rows = tokenize(raw, tokenizer, 1000)
+    assert marker in tokenizer.decode(row.token_ids)
+    assert check_markers(raw, rows, tokenizer) == []
+    assert trained_text(row, tokenizer).split() == (["5<|im_end|>"] if marker == "<|user|>" else ["5", "<|im_end|>"])
+    # One that ends them as text, too, is another model's.
+    tokenizer.chat_template = tokenizer.chat_template.replace("{{ eos_token }}", "<|end|>")
+    assert marker in refusal(raw, tokenizer).message
 
 
 @pytest.mark.parametrize("name", PINNED)
