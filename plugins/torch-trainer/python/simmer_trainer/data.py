@@ -79,14 +79,14 @@ def read_rows(file: Path, positions: Sequence[int] | None = None) -> list[dict[s
 
 def tokenize(rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int) -> list[TokenizedRow]:
     """
-    Renders and tokenizes rows. Prompt and completion are tokenized apart, as they are when the model generates, so the
+    Renders and tokenizes rows. No token has characters of prompt and completion, as when the model generates, so the
     border between them, and with it the mask, is exact. Where the prompt is text, the completion ends with the end of
     sequence, as in TRL's SFTTrainer, unless it ends with a special token already. Longer rows are cut at the end.
     """
     rendered = [_render(row, tokenizer) for row in rows]
     # Other markers are in the text already: the chat template, or the caller, put them there.
     prompts = _encode(tokenizer, [prompt for prompt, _ in rendered])
-    parts = iter(_encode(tokenizer, [part.text for _, completion in rendered for part in completion]))
+    parts = iter(_encode_parts(tokenizer, rendered))
     specials = tuple(token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     result = []
@@ -142,6 +142,29 @@ class _Part:
 
     text: str
     is_reply: bool
+
+
+def _encode_parts(tokenizer: Any, rendered: Sequence[tuple[str, list[_Part]]]) -> list[list[int]]:
+    """
+    Tokens of all parts of all completions. Tokenizers like Llama 2's put a space before a text by itself: theirs are
+    what follows the tokens of the text before them, where these stay as they are.
+    """
+    texts, befores = [], []
+    for before, completion in rendered:
+        for part in completion:
+            texts.append(part.text)
+            befores.append(before)
+            before += part.text
+    apart = _encode(tokenizer, texts)
+    newline, letter, both = _encode(tokenizer, ["\n", "a", "\na"])
+    if both == newline + letter:
+        return apart
+    heads = _encode(tokenizer, befores)
+    wholes = _encode(tokenizer, [before + text for before, text in zip(befores, texts, strict=True)])
+    return [
+        whole[len(head) :] if whole[: len(head)] == head else alone
+        for head, whole, alone in zip(heads, wholes, apart, strict=True)
+    ]
 
 
 def _render(row: dict[str, Any], tokenizer: Any) -> tuple[str, list[_Part]]:

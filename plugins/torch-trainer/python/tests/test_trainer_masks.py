@@ -227,6 +227,39 @@ def test_a_template_that_writes_its_markers_as_text_is_taken_where_a_token_ends_
     assert marker in refusal(raw, tokenizer).message
 
 
+def tokenizer_like_llama_2() -> Any:
+    """Spaces are letters, and every text has one before it."""
+    from tokenizers import Tokenizer, decoders, models, normalizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = ["</s>", *"▁\n0123456789+=?[]/INSTabcdefghijklmnopqrstuvwxyz", "▁5"]
+    vocabulary = {letter: index for index, letter in enumerate(dict.fromkeys(letters))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[("▁", "5")]))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    template = MARKERS_AS_TEXT["[INST]"]
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", chat_template=template)
+
+
+def test_no_space_is_put_between_what_goes_on_and_what_was_before() -> None:
+    tokenizer = tokenizer_like_llama_2()
+    turns = [("assistant", "5"), ("user", "why?"), ("assistant", "5")]
+    chat = [{"role": role, "content": content} for role, content in turns]
+    # The last one goes on with what would be one token with the end of its prompt: there, the border counts.
+    completions = {"text": ("2+3=", "5"), "spaced": ("2+3=", " 5"), "chat": (QUESTION, chat), "cut": ("2+3= ", "5")}
+    raw = [{"id": name, "prompt": prompt, "completion": text} for name, (prompt, text) in completions.items()]
+    rows = tokenize(raw, tokenizer, 1000)
+    trained = {row.id: tokenizer.convert_ids_to_tokens([label for label in row.labels if label >= 0]) for row in rows}
+    assert trained == {
+        "text": ["5", "</s>"],
+        "spaced": ["▁5", "</s>"],
+        "chat": ["▁5", "▁", "</s>", "▁5", "▁", "</s>"],
+        "cut": ["▁5", "</s>"],
+    }
+    whole = tokenizer.apply_chat_template([*QUESTION, *chat], tokenize=False)
+    assert rows[2].token_ids == tokenizer(whole, add_special_tokens=False)["input_ids"]
+
+
 @pytest.mark.parametrize("name", PINNED)
 def test_text_after_text_ends_with_the_end_of_sequence_and_never_twice(name: str, tokenizers: dict[str, Any]) -> None:
     tokenizer = tokenizers[name]
