@@ -120,7 +120,8 @@ def splitting_of(tokenizer: Any) -> str:
         ('"individual_digits": true', "smollm"),
         ('"ByteLevel"', "gpt-2"),
     ):
-        if mark in rule:
+        # Those that have rules of their own beside these cut in yet another way, as DeepSeek's of type llama do.
+        if mark in rule and ("\\p{N}" in mark or '"Split"' not in rule):
             return name
     raise refused("format_unsupported", "How this tokenizer cuts text has no name in llama.cpp that is known here.")
 

@@ -8,9 +8,11 @@ import grpc
 import pytest
 import torch
 from real_tokenizers import llama3_folder, qwen2_5_folder
+from tokenizers import Regex, pre_tokenizers
 from trainer_process import TrainerProcess, random_model
 
 from simmer_trainer.byte_tokenizer import make_byte_tokenizer
+from simmer_trainer.errors import RequestError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.gguf_file import splitting_of
 from simmer_trainer.models import load_model, load_tokenizer
@@ -68,6 +70,20 @@ def test_a_model_read_back_by_transformers_says_the_same(
 def test_how_text_is_cut_before_merges_is_named_as_llama_cpp_names_it() -> None:
     for folder, name in ((qwen2_5_folder(), "qwen2"), (llama3_folder(), "llama-bpe")):
         assert splitting_of(load_tokenizer(pb.ModelSource(folder=str(folder)))) == name
+
+
+def test_a_tokenizer_that_cuts_by_rules_of_its_own_is_refused_and_not_taken_for_another() -> None:
+    """As DeepSeek's of type llama: digits one by one, as in SmolLM, and letters by another rule."""
+    tokenizer = make_byte_tokenizer(512)
+    digits, bytes_ = pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)
+    letters = pre_tokenizers.Split(Regex(r"\s?\p{L}+"), "isolated")
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, bytes_])
+    assert splitting_of(tokenizer) == "smollm"
+    for rules in ([letters, digits, bytes_], [letters, bytes_]):
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(rules)
+        with pytest.raises(RequestError, match="How this tokenizer cuts text has no name") as raised:
+            splitting_of(tokenizer)
+        assert raised.value.code == "format_unsupported"
 
 
 def test_what_has_no_place_in_such_a_file_is_refused_and_leaves_nothing(
