@@ -5,7 +5,7 @@ import type { Event } from '../events/catalogue.js';
 import { onCancel, onInterrupt } from './interrupts.js';
 import { exitCodeOfFailedRun } from './print-error.js';
 import { printErrorRecord } from './report-error.js';
-import { onOutputGone, writeLine } from './terminal.js';
+import { onOutputGone, writeJsonLine } from './terminal.js';
 import type { StartedRun, StartOptions, Workspace } from './workspace.js';
 
 interface DriveRunOptions {
@@ -46,7 +46,7 @@ export async function driveRun(options: DriveRunOptions): Promise<number> {
   handle = await options.start({ signal: stopping.signal, sinks, cancelSignal });
   if (stopping.signal.aborted) handle.interrupt(stopping.signal.reason.message);
   if (stdout === 'events') {
-    for await (const event of handle.follow(lastSequence + 1)) await writeLine(JSON.stringify(event));
+    for await (const event of handle.follow(lastSequence + 1)) await writeJsonLine(event);
   }
   return conclude(handle.runId, await handle.finished, console === undefined);
 }

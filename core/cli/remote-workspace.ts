@@ -25,7 +25,14 @@ import { fetchArtifact } from './fetch-files.js';
 import { onInterrupt } from './interrupts.js';
 import { leave } from './leave.js';
 import { type RunConsoleOptions, runConsole } from './run-console.js';
-import type { ResumeOptions, StartedRun, StartOptions, Workspace, WorkspaceFlags } from './workspace.js';
+import {
+  type ResumeOptions,
+  type StartedRun,
+  type StartOptions,
+  sayToPeople,
+  type Workspace,
+  type WorkspaceFlags,
+} from './workspace.js';
 
 /** A table of which is told that it is fetched, since that takes a while. */
 const largeBytes = 32 * 1024 * 1024;
@@ -227,7 +234,7 @@ export class RemoteWorkspace implements Workspace {
     for (const folder of this.#copies) await rm(folder, { recursive: true, force: true });
     this.#leaving?.[Symbol.dispose]();
     // Not before: until now the console may have drawn over it.
-    if (this.#reportElsewhere !== undefined) process.stderr.write(`${this.#reportElsewhere}\n`);
+    if (this.#reportElsewhere !== undefined) sayToPeople(this.#reportElsewhere);
   }
 
   /** A path that was printed may be one of another machine. */
@@ -247,7 +254,7 @@ export class RemoteWorkspace implements Workspace {
   #noteAway(text: string): void {
     if (this.#isAwayTold) return;
     this.#isAwayTold = true;
-    process.stderr.write(`${text}\n`);
+    sayToPeople(text);
   }
 
   /** What the console reads of a run's folder is its plan. */
@@ -268,12 +275,12 @@ export class RemoteWorkspace implements Workspace {
   /** Feeds the caller's sinks with what the server tells, and asks it to stop when the caller does. */
   #followed(made: Run | undefined, lastSequence: number, { signal, sinks }: StartOptions): StartedRun {
     const run = fromRun(made);
-    if (made?.queue !== undefined) process.stderr.write(`${queueLine(run.runId, made.queue)}\n`);
+    if (made?.queue !== undefined) sayToPeople(queueLine(run.runId, made.queue));
     let isInterrupted = false;
     const cancel = (reason: string, dropReplies: boolean) =>
       this.#client
         .cancelRun({ runId: run.runId, reason, dropReplies })
-        .catch((error: Error) => process.stderr.write(`The run could not be stopped: ${error.message}\n`));
+        .catch((error: Error) => sayToPeople(`The run could not be stopped: ${error.message}`));
     const interrupt = (reason: string) => {
       if (isInterrupted) return;
       isInterrupted = true;

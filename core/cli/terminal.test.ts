@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { hasColor, writeLine } from './terminal.js';
+import { hasColor, printable, printableJson, writeLine } from './terminal.js';
 
 const terminal = { isTTY: true } as NodeJS.WriteStream;
 const pipe = { isTTY: false } as NodeJS.WriteStream;
@@ -45,5 +45,20 @@ describe('a written line', () => {
     gone.destroy();
     await written;
     await writeLine('more', gone as unknown as NodeJS.WriteStream);
+  });
+});
+
+describe('what a terminal would obey', () => {
+  const attack = 'a\u001b]0;title\u0007\u001b[2J\u009b31m\r\u007fb';
+
+  it('is not printed, but for our colours', () => {
+    expect(printable(`\u001b[1m\u001b[38;5;4m${attack}\u001b[0m\n\tc`)).toBe(
+      '\u001b[1m\u001b[38;5;4ma ]0;title  [2J 31m  b\u001b[0m\n\tc',
+    );
+  });
+
+  it('is escaped in JSON, which says the same', () => {
+    expect(printableJson({ attack })).toMatch(/^[\x20-\x7e]+$/);
+    expect(JSON.parse(printableJson({ attack }, 2))).toEqual({ attack });
   });
 });

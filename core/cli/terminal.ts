@@ -79,6 +79,9 @@ export function keepStdoutForResults(): void {
   globalThis.console = new Console(process.stderr);
 }
 
+/** Characters of what one flag changed in a run, in a list of many: of others' runs it may be of any length. */
+export const mostOfChange = 200;
+
 /** A text of others' in one line of at most so many UTF-16 units, without what a terminal would obey. */
 export function visibleText(text: string, length: number): string {
   return shortened(text.replaceAll(/\p{Cc}/gu, ' '), length);
@@ -94,8 +97,34 @@ function endQuietly(error?: Error): void {
   leave(0);
 }
 
-/** Writes text and a line end to stdout; resolves when there is room for more. */
-export async function writeLine(text: string, stream: NodeJS.WriteStream = process.stdout): Promise<void> {
+/** Text with our colours in it, and whatever others wrote, without what else a terminal would obey. */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: colours begin with one
+  return text.replaceAll(/(\u001b\[[\d;]*m)|[^\P{Cc}\n\t]/gu, (_, color?: string) => color ?? ' ');
+}
+
+/** Writes text for people and a line end to stdout; resolves when there is room for more. */
+export function writeLine(text: string, stream?: NodeJS.WriteStream): Promise<void> {
+  return write(printable(text), stream);
+}
+
+/** Writes a JSON value to stdout, over several lines on a terminal and on one elsewhere. */
+export function writeJson(value: unknown): Promise<void> {
+  return writeJsonLine(value, process.stdout.isTTY ? 2 : undefined);
+}
+
+/** As `writeJson`, on one line wherever it goes, or indented. */
+export function writeJsonLine(value: unknown, indent?: number): Promise<void> {
+  return write(printableJson(value, indent));
+}
+
+/** JSON leaves some characters as they are that some terminals obey. */
+export function printableJson(value: unknown, indent?: number): string {
+  const escaped = (character: string) => `\\u00${character.charCodeAt(0).toString(16)}`;
+  return JSON.stringify(value, null, indent).replaceAll(/[\u007f-\u009f]/g, escaped);
+}
+
+async function write(text: string, stream: NodeJS.WriteStream = process.stdout): Promise<void> {
   if (stream.write(`${text}\n`) || stream.destroyed) return;
   await new Promise<void>((resolve) => {
     const done = () => {
@@ -104,9 +133,4 @@ export async function writeLine(text: string, stream: NodeJS.WriteStream = proce
     };
     for (const name of ['drain', 'close', 'error']) stream.once(name, done);
   });
-}
-
-/** Writes a JSON value to stdout, over several lines on a terminal and on one elsewhere. */
-export async function writeJson(value: unknown): Promise<void> {
-  await writeLine(JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined));
 }

@@ -20,6 +20,7 @@ import { present } from '../present.js';
 import type { Overrides } from '../recipe/overrides.js';
 import type { Plan } from '../recipe/plan.js';
 import type { RunConsoleOptions } from './run-console.js';
+import { printable } from './terminal.js';
 
 /** What every command that touches runs or recipes takes. */
 export interface WorkspaceFlags {
@@ -153,7 +154,7 @@ export function catalogOf(
 
 /** On stderr, without secrets: stdout is for results. */
 export function sayToPeople(message: string): void {
-  process.stderr.write(`${redactor()(message)}\n`);
+  process.stderr.write(`${printable(redactor()(message))}\n`);
 }
 
 /** The plugins that a run was started with. */

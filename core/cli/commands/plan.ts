@@ -12,7 +12,7 @@ import type { Plan } from '../../recipe/plan.js';
 import { planDigest } from '../../recipe/plan-digest.js';
 import { openWorkspace, refuseServer, serverOf } from '../open-workspace.js';
 import { tableLines } from '../table.js';
-import { colorsFor, writeJson, writeLine } from '../terminal.js';
+import { colorsFor, mostOfChange, visibleText, writeJson, writeLine } from '../terminal.js';
 import { catalogOf, givenBy, quickstartRecipe, type RecipeFlags, settingsFrom, shownPath } from '../workspace.js';
 import { wrapLine } from '../wrap-text.js';
 import { calibrationLines, estimateLines, namesOf, type Shape } from './estimate-lines.js';
@@ -117,7 +117,9 @@ function lastTimeLines(times: readonly LastTime[], { colors, width }: Shape): re
   const others = new Map(
     times.flatMap(({ isSameWork, runId, changes }) => (isSameWork === false ? [[runId, changes]] : [])),
   );
-  const told = [...others].map(([runId, changes = []]) => `${runId}${changes.map((change) => ` ${change}`).join('')}`);
+  const told = [...others].map(
+    ([runId, changes = []]) => `${runId}${changes.map((change) => ` ${visibleText(change, mostOfChange)}`).join('')}`,
+  );
   const lines = [
     `last took: in ${runs.join(', ')}; ${formatDuration(seconds)} one after the other`,
     ...(told.length === 0 ? [] : [`* with other options than now: ${told.join(', ')}`]),

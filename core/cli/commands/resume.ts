@@ -3,7 +3,7 @@ import { exitCodes } from '../../errors.js';
 import type { Event } from '../../events/catalogue.js';
 import { driveRun } from '../drive-run.js';
 import { openWorkspace } from '../open-workspace.js';
-import { writeLine } from '../terminal.js';
+import { writeJsonLine, writeLine } from '../terminal.js';
 import type { Workspace, WorkspaceFlags } from '../workspace.js';
 
 /** `simmer resume`: goes on with a run from its last durable event. */
@@ -30,7 +30,7 @@ async function tellCompleted(workspace: Workspace, run: RunSummary, flags: Works
     const { reportPath } = event.data;
     const report = reportPath === null ? '' : `\n  report  ${reportPath}`;
     const text = `${run.runId} is complete: there is nothing left to do.${report}`;
-    await writeLine(flags.json ? JSON.stringify(event) : text);
+    await (flags.json ? writeJsonLine(event) : writeLine(text));
   }
   return exitCodes.ok;
 }

@@ -43,3 +43,11 @@ it('leaves the recipe, which ids begin with, out of lines that are too narrow fo
   ]);
   expect(runLines([{ ...run, runId: 'study-1' }], { ...options, width: 70 })[0]).toContain('recipe');
 });
+
+it('prints what others gave their runs in one line, and nothing that a terminal would obey', () => {
+  const changes = [`-p note=\u001b]0;title\u0007\u009b2J\nstudy-9  study  completed ${'x'.repeat(999)}`];
+  const options = { now: new Date('2026-01-01T00:02:00.000Z'), colors: picocolors.createColors(false) };
+  const lines = runLines([{ ...run, runId: 'study-1', changes }], options);
+  expect(lines).toHaveLength(2);
+  expect(lines[1]).toMatch(/^\P{Cc}{1,300}$/u);
+});

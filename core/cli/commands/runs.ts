@@ -5,7 +5,7 @@ import { exitCodes } from '../../errors.js';
 import { formatCount, formatDuration } from '../../figures.js';
 import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
-import { colorsFor, writeJson, writeLine } from '../terminal.js';
+import { colorsFor, mostOfChange, visibleText, writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 
 /** `simmer runs`: the runs of this home, newest first. */
@@ -42,7 +42,7 @@ export function runLines(summaries: readonly RunSummary[], options: RunLinesOpti
     formatCount(run.events),
     ago(run.startedAt, now),
     run.endedAt === undefined ? '' : formatDuration(secondsBetween(run.startedAt, run.endedAt)),
-    (run.changes ?? []).join(' '),
+    (run.changes ?? []).map((change) => visibleText(change, mostOfChange)).join(' '),
   ]);
   const table = [heading, ...rows];
   const right = [3, 4, 5, 6];

@@ -6,7 +6,7 @@ import { onInterrupt } from '../interrupts.js';
 import { openWorkspace } from '../open-workspace.js';
 import { exitCodeOfFailedRun } from '../print-error.js';
 import { printErrorRecord } from '../report-error.js';
-import { writeLine } from '../terminal.js';
+import { writeJsonLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 
 interface WatchFlags extends WorkspaceFlags {
@@ -47,7 +47,7 @@ export async function watch(name: string, flags: WatchFlags): Promise<number> {
     () => (isTelling ? undefined : (last?.sequence ?? 0)),
   );
   if (flags.json) {
-    await follow({ from, signal }, (event) => writeLine(JSON.stringify(event)));
+    await follow({ from, signal }, (event) => writeJsonLine(event));
   } else {
     const console = workspace.console({ after: from - 1 });
     await follow({ signal }, (event) => console.onEvent(event));
