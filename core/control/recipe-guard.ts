@@ -202,7 +202,7 @@ function realPath(path: string): string {
     try {
       real = realpathSync.native(join(real, part));
     } catch {
-      return join(real, ...parts.slice(index));
+      return join(real, parts.slice(index).join('/'));
     }
   }
   return real;
