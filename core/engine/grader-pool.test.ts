@@ -29,7 +29,11 @@ function poolOf(start: (context: GraderContext) => Promise<StartedGrader>, runId
     { keptFolder: async (digest: string, keeper: string) => join(digest, keeper) },
   ];
   const pool = new GraderPool(...(parts as unknown as ConstructorParameters<typeof GraderPool>));
-  return { pool, warnings, get: (options = {}) => pool.get('acme/close', options, { stage: 's', attempt: 1 }) };
+  return {
+    pool,
+    warnings,
+    get: (options = {}) => pool.get('acme/close', options, { stage: 's', attempt: 1 }, (work) => work),
+  };
 }
 
 describe('the graders of a run', () => {

@@ -24,6 +24,19 @@ const endMilliseconds = 30_000;
 
 type OwnedGrader = Grader & AsyncDisposable & { readonly uses: string };
 
+/** The stage that asks: what is said while a grader is made ready belongs to it. */
+export interface GraderAsker {
+  readonly stage: string;
+  readonly attempt: number;
+}
+
+interface AskedGrader {
+  readonly grader: Promise<OwnedGrader>;
+  /** The one that asked first. */
+  readonly stage: string;
+  readonly making: Making;
+}
+
 /** The run's graders: one for each `uses` and options, started when a stage first asks for it, ended with the run. */
 @injectable()
 export class GraderPool implements RunResource {
@@ -34,7 +47,7 @@ export class GraderPool implements RunResource {
   readonly #ending: RunEnding;
   readonly #budget: BudgetGuard;
   readonly #store: ArtifactStore;
-  readonly #graders = new Map<string, Promise<OwnedGrader>>();
+  readonly #graders = new Map<string, AskedGrader>();
 
   constructor(
     @inject(RunInfoToken) run: RunInfo,
@@ -54,11 +67,12 @@ export class GraderPool implements RunResource {
     this.#store = store;
   }
 
-  /** @param asker the stage that asks: what is said while the grader is made ready belongs to it */
+  /** @param whileIdle does what the asker only waits for: a Python environment is made */
   async get(
     uses: string,
     options: Readonly<Record<string, unknown>>,
-    asker: { readonly stage: string; readonly attempt: number },
+    asker: GraderAsker,
+    whileIdle: (work: Promise<void>) => Promise<void>,
   ): Promise<Grader> {
     const { definition } = await this.#catalog.grader(uses);
     const parsed = definition.options.safeParse(options);
@@ -72,17 +86,28 @@ export class GraderPool implements RunResource {
       });
     }
     const id = `${uses} ${canonicalJson(parsed.data)}`;
-    let grader = this.#graders.get(id);
-    if (grader === undefined) {
-      grader = this.#start(uses, definition, parsed.data, asker);
-      this.#graders.set(id, grader);
-      grader.catch(() => this.#graders.delete(id));
+    let asked = this.#graders.get(id);
+    if (asked === undefined) {
+      const making = new Making();
+      const grader = this.#start(uses, definition, parsed.data, asker, making);
+      asked = { grader, stage: asker.stage, making };
+      this.#graders.set(id, asked);
+      grader.catch(() => this.#graders.delete(id)).finally(() => making.end());
+    }
+    const { grader, stage, making } = asked;
+    await making.begun;
+    if (!making.hasEnded) {
+      if (stage !== asker.stage)
+        this.#recorder
+          .log({ source: 'engine', ...asker })
+          .info(`Waiting for the Python environment of ${uses}, which ${stage} makes.`);
+      await whileIdle(making.ended);
     }
     return grader;
   }
 
   async end(): Promise<void> {
-    const graders = [...this.#graders.values()];
+    const graders = [...this.#graders.values()].map(({ grader }) => grader);
     this.#graders.clear();
     const started = await Promise.allSettled(graders);
     await Promise.all(
@@ -106,7 +131,8 @@ export class GraderPool implements RunResource {
     uses: string,
     definition: GraderDefinition,
     options: Readonly<Record<string, unknown>>,
-    asker: { readonly stage: string; readonly attempt: number },
+    asker: GraderAsker,
+    making: Making,
   ): Promise<OwnedGrader> {
     const { cacheFolder, python } = this.#settings;
     const { runId, plan } = this.#run;
@@ -126,6 +152,9 @@ export class GraderPool implements RunResource {
           `${runId}.${jsonDigest(options).slice(0, 12)}`,
         ),
       emit: async (event) => {
+        // Nothing but the making of an environment has progress to tell before there is an environment.
+        if (event.type === 'stage.progressed') making.begin();
+        else making.end();
         await this.#recorder.emit({ ...event, ...asker });
       },
     };
@@ -142,6 +171,31 @@ export class GraderPool implements RunResource {
         namingPlugin(plugin, async () => checkGrades(uses, items, await grader.grade(items, signal))),
       [Symbol.asyncDispose]: () => grader[Symbol.asyncDispose](),
     };
+  }
+}
+
+/** The making of a grader's environment: it takes no core, and minutes. */
+class Making {
+  /** Resolves when an environment is being made, or when none is to be. */
+  readonly begun: Promise<void>;
+  readonly ended: Promise<void>;
+  hasEnded = false;
+  begin!: () => void;
+  #end!: () => void;
+
+  constructor() {
+    this.begun = new Promise((resolve) => {
+      this.begin = resolve;
+    });
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+  }
+
+  end(): void {
+    this.hasEnded = true;
+    this.begin();
+    this.#end();
   }
 }
 

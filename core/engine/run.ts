@@ -186,8 +186,15 @@ export class Run {
       this.#lent.set(name, lent);
     }
     await this.#lent.get(name);
-    this.#prepared.add(name);
     return work;
+  }
+
+  async #whilePreparing<T>(stage: PlannedStage, work: Promise<T>): Promise<T> {
+    try {
+      return await this.#whileIdle(stage, work);
+    } finally {
+      this.#prepared.add(stage.name);
+    }
   }
 
   /** Resolves when the stage has its slots back. */
@@ -212,6 +219,7 @@ export class Run {
       attempt: (state.stages[name]?.attempt ?? 0) + 1,
       inputs,
       whileIdle: (work) => this.#whileIdle(stage, work),
+      whilePreparing: (work) => this.#whilePreparing(stage, work),
     };
   }
 

@@ -34,6 +34,7 @@ interface StageContextParts {
   readonly recorder: RunRecorder;
   readonly trainers: TrainerPool;
   whileIdle<T>(work: Promise<T>): Promise<T>;
+  whilePreparing<T>(work: Promise<T>): Promise<T>;
   readonly graders: GraderPool;
   readonly budget: BudgetGuard;
 }
@@ -87,10 +88,10 @@ export function openStageContext(parts: StageContextParts): OpenStageContext {
           },
         );
       }
-      const { scratchFolder, key, whileIdle } = parts;
+      const { scratchFolder, key, whilePreparing: whileIdle } = parts;
       return parts.trainers.forStage(name, { name: stage.name, attempt, key, scratchFolder, signal, whileIdle });
     },
-    grader: (uses, options = {}) => parts.graders.get(uses, options, { stage: stage.name, attempt }),
+    grader: (uses, options = {}) => parts.graders.get(uses, options, { stage: stage.name, attempt }, parts.whileIdle),
   };
   return {
     context,

@@ -36,6 +36,8 @@ export interface ReadyStage {
   readonly inputs: Readonly<Record<string, string | readonly string[]>>;
   /** Does what the stage only waits for: where that takes long, others have its slots meanwhile. */
   whileIdle<T>(work: Promise<T>): Promise<T>;
+  /** The same of what a trainer is started with: once that is there, the stage keeps its slots. */
+  whilePreparing<T>(work: Promise<T>): Promise<T>;
 }
 
 /** Does one stage: from the cache, or by running it. */
@@ -194,6 +196,7 @@ export class StageRunner {
       recorder: this.#recorder,
       trainers: this.#trainers,
       whileIdle: ready.whileIdle,
+      whilePreparing: ready.whilePreparing,
       graders: this.#graders,
       budget: this.#budget,
     });

@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { definePlugin, defineStage, defineTrainer, trainerName, z } from 'simmerkit';
+import { defineGrader, definePlugin, defineStage, defineTrainer, trainerName, z } from 'simmerkit';
 import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
 import { expect, it } from 'vitest';
 import launchers from '../../plugins/launchers/plugin.js';
@@ -26,7 +26,30 @@ function slowPlugin(made: Promise<void>, onPlain: () => void) {
       }),
       ready: defineTrainer({ ...fake, resources: () => ({ cpus: 1000 }) }),
     },
+    graders: {
+      grader: defineGrader({
+        description: 'Grades nothing, after a while.',
+        options: z.strictObject({}),
+        async start(_, { emit }) {
+          await emit({ type: 'stage.progressed', data: { done: 1, total: 2, unit: 'packages' } });
+          await made;
+          const data = { name: 'grader', path: '/none', reused: false, seconds: 1, versions: {} };
+          await emit({ type: 'environment.prepared', data });
+          return { grade: async () => [], async [Symbol.asyncDispose]() {} };
+        },
+      }),
+    },
     stages: {
+      grades: defineStage({
+        description: 'Asks for its grader.',
+        options: z.strictObject({}),
+        inputs: {},
+        outputs: output,
+        async run(context) {
+          await context.grader('slow/grader');
+          return { dataset: await context.artifacts.writeDataset([{ a: 1 }], { columns: { a: 'BIGINT' } }) };
+        },
+      }),
       asks: defineStage({
         description: 'Asks its trainers who they are, all at once.',
         options: z.strictObject({ trainer: trainerName(), other: trainerName().optional() }),
@@ -91,6 +114,32 @@ it.each([
     expect([started[0], started.slice(1, 3).toSorted(), started[3]]).toEqual(['asked', ['one', 'two'], 'again']);
   },
 );
+
+it('stages run while the environment of a grader is made, and another that waits for it says so', async () => {
+  let plain = 0;
+  let isMade = () => {};
+  const made = new Promise<void>((resolve) => {
+    isMade = resolve;
+  });
+  const onPlain = () => {
+    plain++;
+    if (plain === 2) isMade();
+  };
+  await using harness = await RunHarness.create({ plugins: [slowPlugin(made, onPlain), launchers] });
+  const run = await harness.run(`
+name: lent
+stages:
+  first: { uses: slow/grades, resources: { cpus: 1000 } }
+  second: { uses: slow/grades, seed: 1 }
+  one: { uses: slow/plain, with: { number: 1 } }
+  two: { uses: slow/plain, with: { number: 2 } }
+`);
+  expect(run.outcome).toMatchObject({ status: 'completed' });
+  const ended = run.events.flatMap(({ type, stage }) => (type === 'stage.completed' ? [stage] : []));
+  expect(ended.slice(0, 2).toSorted()).toEqual(['one', 'two']);
+  const said = run.eventsOf('log.written').map(({ stage, data }) => [stage, data.message]);
+  expect(said).toContainEqual(['second', 'Waiting for the Python environment of slow/grader, which first makes.']);
+});
 
 it('a stage keeps its slots where one of its trainers is ready, however long the environment of another takes', async () => {
   const longer = 1_500;
