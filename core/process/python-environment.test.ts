@@ -79,7 +79,9 @@ describe('an environment of Simmer’s own', { timeout: 180_000 }, () => {
     const ran = await runCommand([python, '-c', 'import tinypackage; print(tinypackage.answer)'], { signal, env });
     expect(ran.stdout).toBe('42');
     expect(env.PYTHONPATH).toBe(join(folder, 'packages'));
-    expect(events).toContainEqual({ type: 'stage.progressed', data: { done: 1, total: 1, unit: 'packages' } });
+    expect(events.slice(0, 2)).toEqual(
+      [0, 1].map((done) => ({ type: 'stage.progressed', data: { done, total: 1, unit: 'packages' } })),
+    );
     expect(events.at(-1)).toMatchObject({
       type: 'environment.prepared',
       data: { name: 'test', reused: false, versions: { tinypackage: '1.2.3', python: expect.stringMatching(/^3\./) } },

@@ -129,7 +129,7 @@ async function make(
   await removeLeftovers(folder);
   const environment = `env-${randomUUID().slice(0, 8)}`;
   const path = join(folder, environment);
-  announce(name, lock, path, context);
+  await announce(name, lock, path, context);
   try {
     await makeVenv(interpreter, path, context.signal);
     const python = pythonIn(path);
@@ -146,7 +146,8 @@ async function make(
   }
 }
 
-function announce(name: string, lock: PythonLock, path: string, { log }: PrepareContext): void {
+/** In words, and as progress: making the folder alone may take half a minute, before pip says anything. */
+async function announce(name: string, lock: PythonLock, path: string, context: PrepareContext): Promise<void> {
   const pins = Object.entries(lock.pins);
   if (pins.length === 0) return;
   const known = ['torch', 'transformers', 'trl', 'math-verify', 'grpcio'];
@@ -155,7 +156,8 @@ function announce(name: string, lock: PythonLock, path: string, { log }: Prepare
   const count = pins.length === 1 ? '1 package' : `${pins.length} packages`;
   // How much comes first: a terminal cuts the line behind some fifty columns.
   const much = lock.download ?? 'packages';
-  log.info(`Downloading ${much}, once, for the Python environment ${name}: ${count}${examples}, into ${path}.`);
+  context.log.info(`Downloading ${much}, once, for the Python environment ${name}: ${count}${examples}, into ${path}.`);
+  await context.emit({ type: 'stage.progressed', data: { done: 0, total: pins.length, unit: 'packages' } });
 }
 
 async function makeVenv(interpreter: PythonInterpreter, path: string, signal: AbortSignal): Promise<void> {
