@@ -77,10 +77,17 @@ export class HostedStage {
   }
 }
 
+interface OpenReservation {
+  readonly reservation: Reservation;
+  readonly most: Spent;
+  readonly settled: Promise<void>;
+  isSettled(): void;
+}
+
 /** What a call spends: its reservations that are not settled yet. What is left of them when it is over cost its most. */
 export class HostedSpending implements Disposable {
   readonly #spending: Spending;
-  readonly #open = new Map<string, { readonly reservation: Reservation; readonly most: Spent }>();
+  readonly #open = new Map<string, OpenReservation>();
   #isOver = false;
 
   constructor(spending: Spending) {
@@ -92,7 +99,11 @@ export class HostedSpending implements Disposable {
     const id = randomUUID();
     const reservation = await this.#spending.reserve(request);
     const { usd: most } = request;
-    this.#open.set(id, { reservation, most: most === undefined ? {} : { usd: most } });
+    let isSettled = () => {};
+    const settled = new Promise<void>((resolve) => {
+      isSettled = resolve;
+    });
+    this.#open.set(id, { reservation, most: most === undefined ? {} : { usd: most }, settled, isSettled });
     // Nobody was told of it.
     if (this.#isOver) this.settle(id, { usd: 0 });
     return id;
@@ -107,7 +118,17 @@ export class HostedSpending implements Disposable {
       });
     }
     this.#open.delete(id);
+    open.isSettled();
     open.reservation.settle(spent);
+  }
+
+  /** Resolves when nothing that it pays for is waited for any more: all of it is settled, or dropped. */
+  async whenPaid(): Promise<void> {
+    await Promise.all(
+      [...this.#open.values()].map(({ reservation: { dropped }, settled }) =>
+        dropped === undefined ? undefined : Promise.race([settled, aborted(dropped)]),
+      ),
+    );
   }
 
   [Symbol.dispose](): void {
@@ -127,6 +148,13 @@ export async function sayAs(call: HostedCall, event: StageEvent): Promise<void> 
 
 export function notAllowed(message: string): UserError {
   return new UserError('not_allowed', message, { kind: 'runFailed', hint: 'host.proto says who may ask for what.' });
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 function realPath(path: string): string | undefined {

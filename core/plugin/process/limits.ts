@@ -15,7 +15,9 @@ export const processLimitsShape = z.strictObject({
     .describe(
       'How long it may take to answer a health check or a question of planning, or to take events. Default: 60.',
     ),
-  stopSeconds: seconds.optional().describe('How long it may take to stop when it is asked to. Default: 10.'),
+  stopSeconds: seconds
+    .optional()
+    .describe('How long it may take to stop when it is asked to, and what it pays for is there. Default: 10.'),
 });
 
 type GivenLimits = z.output<typeof processLimitsShape>;

@@ -12,7 +12,7 @@ import type { KeptProcess } from './kept-process.js';
 import { fromInputFacts, toResources, toStageEstimate } from './planning-wire.js';
 import { PluginProcess } from './plugin-process.js';
 import { commandOf, type ProcessPlugin } from './process-plugin.js';
-import { stopWith } from './stop-with.js';
+import { type StoppableCall, stopWith } from './stop-with.js';
 import { fromArtifact, plainJson, toArtifactType, toStageEvent } from './wire.js';
 
 type AnyContext = StageContext<Readonly<Record<string, unknown>>, Record<never, never>>;
@@ -125,7 +125,10 @@ async function runInProcess(plugin: ProcessPlugin, stageName: string, context: A
     isSpendingLimited: context.spending.isLimited,
     python: context.python,
   };
-  const outputs = await follow(process, request, context, plugin.called);
+  const outputs = await follow(process, request, context, {
+    plugin: plugin.called,
+    whenPaid: () => spending.whenPaid(),
+  });
   return Object.fromEntries(Object.entries(outputs).map(([name, uri]) => [name, stage.artifact(uri)]));
 }
 
@@ -134,9 +137,9 @@ async function follow(
   process: PluginProcess,
   request: RunStageRequest,
   { signal, emit }: AnyContext,
-  plugin: string,
+  about: Pick<StoppableCall, 'plugin' | 'whenPaid'>,
 ): Promise<Readonly<Record<string, string>>> {
-  using _stopping = stopWith(process, { callId: request.callId, signal, plugin });
+  using _stopping = stopWith(process, { callId: request.callId, signal, ...about });
   const messages = process.client.runStage(request);
   let outputs: Readonly<Record<string, string>> | undefined;
   try {

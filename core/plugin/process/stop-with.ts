@@ -3,19 +3,21 @@ import { longestTimer } from '../../process/longest-timer.js';
 import type { PluginProcess } from './plugin-process.js';
 
 /** A call that works for a stage. */
-interface StoppableCall {
+export interface StoppableCall {
   readonly callId: string;
   /** The run's: it stops the call. */
   readonly signal: AbortSignal;
   /** For messages: what the recipe calls the plugin. */
   readonly plugin: string;
+  /** Resolves when nothing that it pays for is waited for any more; its time to stop begins then. */
+  whenPaid?(): Promise<void>;
 }
 
 /**
  * Until what is returned is disposed of: asks a call to stop when the run stops, and kills its process where it does not,
  * or where its time is up.
  */
-export function stopWith(process: PluginProcess, { callId, signal, plugin }: StoppableCall): Disposable {
+export function stopWith(process: PluginProcess, { callId, signal, plugin, whenPaid }: StoppableCall): Disposable {
   const { stageSeconds, stopSeconds } = process.limits;
   const end = (what: string) => () => process.end(tooLong(plugin, what));
   const timers = [
@@ -24,16 +26,20 @@ export function stopWith(process: PluginProcess, { callId, signal, plugin }: Sto
       Math.min(stageSeconds * 1000, longestTimer),
     ),
   ];
-  const cancel = () => {
+  let isOver = false;
+  const cancel = async () => {
     const reason = String(signal.reason?.message ?? 'stopped');
     void process.client.cancel(callId, reason, stopSeconds).catch(() => {});
+    await whenPaid?.();
+    if (isOver) return;
     const late = end(`did not stop within ${stopSeconds} seconds`);
     timers.push(setTimeout(late, Math.min(stopSeconds * 1000, longestTimer)));
   };
   signal.addEventListener('abort', cancel, { once: true });
-  if (signal.aborted) cancel();
+  if (signal.aborted) void cancel();
   return {
     [Symbol.dispose]() {
+      isOver = true;
       signal.removeEventListener('abort', cancel);
       for (const timer of timers) clearTimeout(timer);
     },

@@ -69,6 +69,7 @@ const misbehaviors = [
   'undeclared-output',
   'made-up-output',
   'ignore-cancel',
+  'pays-slowly',
   'ignore-shutdown',
   'ignore-stdin',
   'unknown-stage-runs',
@@ -226,6 +227,7 @@ function service(misbehavior: Misbehavior, server: Server): PluginServiceServer 
         spawn(process.execPath, ['-e', `(${String(hog)})()`]);
         return;
       }
+      if (misbehavior === 'pays-slowly') return void paySlowly(request, stopped).then(cancel);
       void greet(request, send, misbehavior).then(() => call.end(), cancel);
     },
     cancel: answer(({ callId }) => {
@@ -365,6 +367,21 @@ const wrongFunnel: StageEvent['event'] = {
 function verdictOf(isRight: boolean, misbehavior: Misbehavior): Verdict {
   if (misbehavior === 'grades-silent') return Verdict.VERDICT_UNSPECIFIED;
   return isRight ? Verdict.VERDICT_RIGHT : Verdict.VERDICT_WRONG;
+}
+
+/** Waits for what it is paying for also after it was told to stop, if somebody did pay. */
+async function paySlowly({ callId, options }: RunStageRequest, stopped: Promise<void>): Promise<void> {
+  const usd = Number(options?.usd);
+  const reserved = await asked<ReserveSpendingRequest, ReserveSpendingResponse>(host.client.reserveSpending, {
+    ...{ callId, source: 'an oracle', usd },
+  });
+  await say(callId, 'it is asked');
+  await stopped;
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  await asked<SettleSpendingRequest, SettleSpendingResponse>(host.client.settleSpending, {
+    ...{ callId, reservationId: reserved.reservationId, usd: usd / 2, inputTokens: 10n, outputTokens: 5n },
+  });
+  await say(callId, 'its reply is kept');
 }
 
 function answer<Request, Response>(work: (request: Request) => Response) {

@@ -154,6 +154,30 @@ describe('a plugin that is a process', () => {
     expect(run.outcome).toEqual({ status: 'interrupted', reason: 'enough' });
   });
 
+  it.each([
+    ['has the time for a reply that is paid for before its time to stop begins', 'waits', 0.25],
+    ['is killed where such a reply is dropped, which counts for its most', 'drops', 0.5],
+  ])('%s', async (_, how, usd) => {
+    await using harness = await harnessOf(listed('pays-slowly', { stopSeconds: 0.3 }));
+    const handle = await harness.start('name: g\nstages: { greet: { uses: fixture/greet, with: { usd: 0.5 } } }', {
+      sinks: [
+        {
+          onEvent: (event) => {
+            if (event.type !== 'log.written' || event.data.message !== 'it is asked') return;
+            handle.interrupt('enough');
+            if (how === 'drops') handle.dropReplies();
+          },
+        },
+      ],
+    });
+    const run = await harness.ended(handle);
+    expect(run.outcome).toEqual({ status: 'interrupted', reason: 'enough' });
+    const said = run.eventsOf('log.written').map(({ data }) => data.message);
+    expect(said).toContainEqual(expect.stringMatching(/^Waiting for a reply that is paid for, at most 8 minutes;/));
+    expect(said.includes('its reply is kept')).toBe(how === 'waits');
+    expect(run.eventsOf('budget.spent').at(-1)?.data.total.usd).toBe(usd);
+  });
+
   it('is killed where it does not stop', async () => {
     await using harness = await harnessOf(listed('ignore-cancel', { stopSeconds: 0.3 }));
     const handle = await harness.start(greeting, {
