@@ -38,10 +38,11 @@ describe('curation/load with `history: true`', () => {
     expect(row).toMatchObject({ id: problemId('Q'), history: [] });
   });
 
-  it('keeps the system message of Alpaca rows', async () => {
+  it('keeps the system message of Alpaca rows, and their turns', async () => {
     const row = { instruction: 'Q', output: 'A', system: 'Be brief.', history: [['Hello', 'Hi']] };
     const result = await loadFile('pool.jsonl', JSON.stringify(row), { layout: 'alpaca', history: true });
-    expect(result.rows('dataset')).toMatchObject([{ question: 'Q', history: [system] }]);
+    const history = [system, user('Hello'), assistant('Hi')];
+    expect(result.rows('dataset')).toMatchObject([{ question: 'Q', history }]);
   });
 
   it.each([

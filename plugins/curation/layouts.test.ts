@@ -70,4 +70,69 @@ describe('curation/load takes of chats', () => {
       'Source pool: 1 row has `chat_template_kwargs`, which is not used: their chats are written without it.',
     ]);
   });
+
+  it('the system message of a field beside the turns, before those among them', async () => {
+    const conversations = [
+      { from: 'system', value: 'Be kind.' },
+      { from: 'human', value: 'Q' },
+      { from: 'gpt', value: 'A' },
+    ];
+    const rows = [
+      { system: 'Be brief.', conversations: conversations.slice(1) },
+      { system: 'Be brief.', conversations },
+      { system: 'Be kind.', conversations },
+      { system: '', conversations: conversations.slice(1) },
+    ];
+    const content = rows.map((row) => JSON.stringify(row)).join('\n');
+    const result = await loadFile('pool.jsonl', content, { layout: 'sharegpt', history: true });
+    expect(result.rows('dataset').map(({ history }) => history)).toEqual([
+      [{ role: 'system', content: 'Be brief.' }],
+      [{ role: 'system', content: 'Be brief.\n\nBe kind.' }],
+      [{ role: 'system', content: 'Be kind.' }],
+      [],
+    ]);
+  });
+
+  it('the earlier turns of an Alpaca row as its history, or none of it', async () => {
+    const row = { instruction: 'Q', output: 'A', system: 'Be brief.', history: [['P', '<think>so</think>B']] };
+    const content = [row, { ...row, history: [] }].map((each) => JSON.stringify(each)).join('\n');
+    const result = await loadFile('pool.jsonl', content, { layout: 'alpaca', history: true });
+    const system = { role: 'system', content: 'Be brief.' };
+    expect(result.rows('dataset').map(({ history }) => history)).toEqual([
+      [system, { role: 'user', content: 'P' }, { role: 'assistant', content: 'B' }],
+      [system],
+    ]);
+    await expect(loadFile('pool.jsonl', content, { layout: 'alpaca' })).rejects.toMatchObject({
+      code: 'several_turns',
+    });
+    const other = JSON.stringify({ ...row, history: ['P'] });
+    await expect(loadFile('pool.jsonl', other, { layout: 'alpaca', history: true })).rejects.toMatchObject({
+      code: 'wrong_type',
+      message: expect.stringContaining('`history.0` is a string, expected a question and its reply'),
+    });
+  });
+
+  it('what is null as what is not there, so that `missing: drop` leaves the row out', async () => {
+    const user = { role: 'user', content: 'Q' };
+    const load = (layout: string, rows: readonly object[]) =>
+      loadFile(
+        'pool.jsonl',
+        rows.map((row) => JSON.stringify(row)).join('\n'),
+        { layout },
+        { missing: 'drop', required: ['question', 'answer'] },
+      );
+    const chats = [[user, { role: 'assistant', content: 'A' }], [user, { role: 'assistant', content: null }], null];
+    const ofChats = await load(
+      'messages',
+      chats.map((messages) => ({ messages })),
+    );
+    expect(ofChats.rows('decisions').map(({ rule }) => rule)).toEqual(['no_answer', 'no_single_turn']);
+    const tasks = [{ output: 'A' }, { output: null }, { instruction: null, input: 'Q', output: 'A' }];
+    const ofTasks = await load(
+      'alpaca',
+      tasks.map((row) => ({ instruction: 'Q', ...row })),
+    );
+    expect(ofTasks.rows('dataset').map(({ question }) => question)).toEqual(['Q', 'Q']);
+    expect(ofTasks.rows('decisions').map(({ rule }) => rule)).toEqual(['no_answer']);
+  });
 });

@@ -67,10 +67,8 @@ export function layOut(
   switch (layout) {
     case 'columns':
       return { row };
-    case 'alpaca': {
-      const parts = fromAlpaca(row, place);
-      return { row: { ...row, ...parts, ...(history ? { history: systemMessages(parts.system) } : {}) } };
-    }
+    case 'alpaca':
+      return fromAlpaca(row, history, place);
     case 'sharegpt':
       return fromTurns(row, { lists: turns ?? 'conversations', role: 'from', text: 'value' }, history, place);
     case 'messages':
@@ -83,12 +81,30 @@ export function systemMessages(system: unknown): readonly Message[] {
   return typeof system === 'string' && system.trim() !== '' ? [{ role: 'system', content: system }] : [];
 }
 
-/** Stanford Alpaca: `instruction`, `input` (may be empty), `output`. */
-function fromAlpaca(row: Row, place: DataPlace): Row {
+/** Stanford Alpaca: `instruction`, `input` (may be empty), `output`; others added `system`, and `history` of earlier turns. */
+function fromAlpaca(row: Row, keepsHistory: boolean, place: DataPlace): LaidOut {
   const instruction = textAt(row, 'instruction', place);
-  const input = row.input === undefined || row.input === null ? '' : textAt(row, 'input', place);
-  const question = input.trim() === '' ? instruction : `${instruction}\n\n${input}`;
-  return { question, ...reply(textAt(row, 'output', place), null), system: row.system ?? null };
+  const input = row.input === undefined ? '' : textAt(row, 'input', place);
+  const question = [instruction, input].filter((text) => text.trim() !== '').join('\n\n');
+  const system = row.system ?? null;
+  const parts = { question, ...reply(textAt(row, 'output', place), null), system };
+  const former = formerTurns(row, place);
+  if (!keepsHistory) return former.length > 0 ? { missing: 'single_turn' } : { row: { ...row, ...parts } };
+  return { row: { ...row, ...parts, history: [...systemMessages(system), ...former] } };
+}
+
+/** Of `history`, a list of [question, reply]. */
+function formerTurns({ history }: Row, place: DataPlace): readonly Message[] {
+  if (!Array.isArray(history)) return [];
+  return history.flatMap((turn: unknown, index) => {
+    const [question, answer, ...more]: unknown[] = Array.isArray(turn) ? turn : [];
+    if (typeof question !== 'string' || typeof answer !== 'string' || more.length > 0)
+      throw wrongType(`history.${index}`, 'a question and its reply', turn, place);
+    return [
+      { role: 'user', content: question },
+      { role: 'assistant', content: String(reply(answer, null).answer) },
+    ];
+  });
 }
 
 function fromTurns(row: Row, fields: TurnFields, keepsHistory: boolean, place: DataPlace): LaidOut {
@@ -104,7 +120,7 @@ function fromTurns(row: Row, fields: TurnFields, keepsHistory: boolean, place: D
       'Rename the role in the data, or leave the row out.',
     );
   });
-  const systemTexts = named.filter(({ role }) => role === 'system').map(({ text }) => text);
+  const systemTexts = [row.system, ...named.filter(({ role }) => role === 'system').map(({ text }) => text)];
   const spoken = named.filter(({ role }) => role !== 'system');
   const [user, assistant] = spoken.slice(-2);
   const alternates = spoken.every(({ role }, index) => role === (index % 2 === 0 ? 'user' : 'assistant'));
@@ -112,7 +128,8 @@ function fromTurns(row: Row, fields: TurnFields, keepsHistory: boolean, place: D
   const isWhole = alternates && (keepsHistory ? spoken.length % 2 === 0 : spoken.length === 2);
   if (user === undefined || assistant === undefined || !isWhole)
     return { missing: keepsHistory ? 'alternating_turns' : 'single_turn' };
-  const system = systemTexts.length === 0 ? null : systemTexts.join('\n\n');
+  const system =
+    [...new Set(systemTexts)].filter((text) => typeof text === 'string' && text.trim() !== '').join('\n\n') || null;
   const parts = { question: user.text, ...reply(assistant.text, assistant.reasoning), system };
   if (!keepsHistory) return { row: { ...row, ...parts } };
   const former = spoken.slice(0, -2).map(({ role, text, reasoning }) => ({
@@ -144,6 +161,7 @@ function turnsIn(row: Row, name: string, fields: TurnFields, place: DataPlace): 
   const list = row[name];
   if (list === undefined)
     throw missing(name, row, place, 'Set `turns` to the field that has them, or correct `layout`.');
+  if (list === null) return [];
   if (!Array.isArray(list)) throw wrongType(name, 'a list of turns', list, place);
   return list.map((value: unknown, index) => {
     const at = `${name}.${index}`;
@@ -163,8 +181,9 @@ function turnsIn(row: Row, name: string, fields: TurnFields, place: DataPlace): 
   });
 }
 
+/** The text of a field; where there is none, an empty one. */
 function textAt(row: Row, name: string, place: DataPlace, within?: string): string {
-  const value = row[name];
+  const value = row[name] === null ? '' : row[name];
   if (value === undefined) throw missing(within === undefined ? name : `${within}.${name}`, row, place);
   if (typeof value !== 'string')
     throw wrongType(within === undefined ? name : `${within}.${name}`, 'text', value, place);
