@@ -88,6 +88,7 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
     .option('--get <stage.output>', 'copy the files of this output')
     .option('--output <folder>', 'the folder to make of them (default: one of the name of the output)')
+    .option('--verify', 'read all files, and say which have another SHA-256 than the one with which they were written')
     .addOption(homeOption())
     .option('--json', 'the outputs with their files, sizes and SHA-256 as JSON')
     .addHelpText(

@@ -1,9 +1,10 @@
+import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { expect, it } from 'vitest';
 import type { RunArtifact } from '../../engine/past-runs/run-artifacts.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import type { Event } from '../../events/catalogue.js';
-import { findOutput, lostOutputs } from './artifacts.js';
+import { findOutput, lostOutputs, verifyFiles } from './artifacts.js';
 
 const run = { runId: 'mine-20260101-120000-1a2b' } as RunSummary;
 const report: RunArtifact = { id: 'simmer-report://mine', type: 'report', stage: '', output: '', files: [] };
@@ -45,4 +46,21 @@ it('names the outputs that were made and are damaged or gone, beside those that 
   const both = { ...made, data: { ...made.data, outputs } } as Event;
   expect(await lostOutputs([pool, report], Readable.from([both]))).toEqual(['pool.decisions']);
   expect(await lostOutputs([pool], Readable.from([made]))).toEqual([]);
+});
+
+it('finds a byte that has changed in a file, be its size as it was', async () => {
+  const files = Object.entries({ 'a.parquet': 'abc', 'b.parquet': 'def' }).map(([path, text]) => ({
+    path,
+    size: 3,
+    sha256: createHash('sha256').update(text).digest('hex'),
+  }));
+  const verified = (b: string) =>
+    verifyFiles([{ ...pool, files }], run, ({ path }) =>
+      Readable.from([Buffer.from(path.startsWith('a') ? 'abc' : b)]),
+    );
+  await verified('def');
+  await expect(verified('dfe')).rejects.toMatchObject({
+    code: 'artifact_damaged',
+    message: 'b.parquet of pool.dataset is not the file that was written: the SHA-256 differs.',
+  });
 });

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Colors } from 'picocolors/types.js';
 import { suggestion } from '../../document/nearest-name.js';
 import type { RunArtifact } from '../../engine/past-runs/run-artifacts.js';
@@ -5,7 +6,7 @@ import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
 import type { Event } from '../../events/catalogue.js';
 import { formatBytes, formatCount } from '../../figures.js';
-import { fetchArtifact } from '../fetch-files.js';
+import { fetchArtifact, type ReadBytes } from '../fetch-files.js';
 import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
@@ -16,6 +17,8 @@ interface ArtifactsFlags extends WorkspaceFlags {
   readonly get?: string;
   /** A folder. */
   readonly output?: string;
+  /** Whether all files are read, and held against their digests. */
+  readonly verify?: boolean;
 }
 
 /** `simmer artifacts`: what the stages of a run have made, or the files of one of them. */
@@ -35,6 +38,7 @@ export async function artifacts(name: string, flags: ArtifactsFlags): Promise<nu
     else await writeLine(artifactLines(made, colorsFor(process.stdout)).join('\n'));
     const lost = made.length === 0 ? [] : await lostOutputs(made, workspace.briefHistory(run));
     if (lost.length > 0) sayToPeople(lostLine(lost));
+    if (flags.verify === true) await verifyFiles(made, run, (range) => workspace.readArtifact(range));
     return exitCodes.ok;
   }
   const wanted = await findOutput(flags.get, all, run, workspace);
@@ -43,6 +47,33 @@ export async function artifacts(name: string, flags: ArtifactsFlags): Promise<nu
   if (flags.json) await writeJson({ ...wanted, folder });
   else await writeLine(folder);
   return exitCodes.ok;
+}
+
+/** @throws UserError `artifact_damaged`, naming each file that is not the one that was written */
+export async function verifyFiles(made: readonly RunArtifact[], { runId }: RunSummary, read: ReadBytes): Promise<void> {
+  const damaged: string[] = [];
+  let files = 0;
+  for (const artifact of made) {
+    for (const { path, sha256 } of artifact.files) {
+      files++;
+      if (await hasDigest(read({ id: artifact.id, path, offset: 0 }), sha256)) continue;
+      damaged.push(`${path} of ${nameOf(artifact)}`);
+    }
+  }
+  if (damaged.length > 0) {
+    const are = damaged.length === 1 ? 'is not the file that was' : 'are not the files that were';
+    throw new UserError('artifact_damaged', `${damaged.join(', ')} ${are} written: the SHA-256 differs.`, {
+      kind: 'environment',
+      hint: `Remove the folder that artifacts/STAGE.OUTPUT of the run leads to, and run the recipe of ${runId} again: it makes anew what is gone.`,
+    });
+  }
+  sayToPeople(`Each of the ${formatCount(files)} files has the SHA-256 with which it was written.`);
+}
+
+async function hasDigest(parts: AsyncIterable<Buffer>, sha256: string): Promise<boolean> {
+  const hash = createHash('sha256');
+  for await (const part of parts) hash.update(part);
+  return hash.digest('hex') === sha256;
 }
 
 function nothingLine({ runId, stagesDone }: RunSummary): string {
