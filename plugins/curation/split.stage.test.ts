@@ -45,6 +45,12 @@ describe('curation/split', () => {
     });
   });
 
+  it('refuses to hold out nothing', () => {
+    expect(() => splitQuestions(['a', 'b', 'c', 'd'], { heldout: 0.1, seed: 1 })).toThrow(
+      '`heldout: 0.1` of 4 questions is none.',
+    );
+  });
+
   it('draws rows without a question one by one', async () => {
     const dataset = table(Array.from({ length: 20 }, (_, index) => ({ question: index % 2 === 0 ? '' : null })));
     const result = await runStage(split, { options: { heldout: 5 }, inputs: { dataset } });

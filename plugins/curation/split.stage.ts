@@ -98,6 +98,10 @@ export function splitQuestions(
   options: { readonly heldout: number; readonly train?: number | undefined; readonly seed: number },
 ): { readonly train: ReadonlySet<string>; readonly heldout: ReadonlySet<string> } {
   const heldout = heldoutOf(questions.length, options.heldout);
+  if (heldout === 0) {
+    const message = `\`heldout: ${options.heldout}\` of ${formatCount(questions.length)} questions is none.`;
+    throw new UserError('too_few_rows', message, { kind: 'runFailed', hint: 'Raise `heldout`, or load more.' });
+  }
   const train = options.train ?? questions.length - heldout;
   if (heldout + train > questions.length || train <= 0) {
     throw new UserError(
