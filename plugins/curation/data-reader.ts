@@ -10,6 +10,8 @@ import { bytesOf, unpackedName } from './unpack.js';
 
 export type Format = Exclude<Source['format'], 'auto'>;
 
+const otherPacking = /\.(bz2|zip|7z|lz4|br|tar|tgz)$/;
+
 /** The format that a file's name says. @throws UserError `unknown_format` */
 export function formatOf(file: string): Format {
   const name = unpackedName(file);
@@ -19,7 +21,9 @@ export function formatOf(file: string): Format {
       'unknown_format',
       { file },
       'the ending of its name says no format.',
-      'Set `format` of the source to jsonl, json, csv or parquet.',
+      otherPacking.test(name)
+        ? 'Unpack it first, or pack it as .gz, .zst or .xz.'
+        : 'Set `format` of the source to jsonl, json, csv or parquet.',
     );
   }
   if (ending === 'tsv') return 'csv';

@@ -284,6 +284,13 @@ describe('curation/load names file, line and column of', () => {
     await mkdir(inside('empty'));
     await expect(loadWith({ sources: { pool: { path: 'empty' } } })).rejects.toMatchObject({ code: 'file_missing' });
   });
+
+  it('a file that is packed in a way that it does not know', async () => {
+    await expect(loadFile('pool.jsonl.bz2', 'BZh9')).rejects.toMatchObject({
+      code: 'unknown_format',
+      hint: 'Unpack it first, or pack it as .gz, .zst or .xz.',
+    });
+  });
 });
 
 describe('curation/load refuses a field that no row of a file has, though rows may be dropped', () => {
