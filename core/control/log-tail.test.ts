@@ -1,8 +1,9 @@
-import { appendFile, mkdtemp, rm } from 'node:fs/promises';
+import { appendFile, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import type { Event } from '../events/catalogue.js';
 import { formatEventLine } from '../events/event-line.js';
 import { nodeLogFileSystem } from '../events/log-file-system.js';
@@ -139,4 +140,19 @@ it('has more where the file was written to past its writer, and tells it', async
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+});
+
+it('a log is read once to find its lines, and once for who watches it, into one buffer and its messages', async () => {
+  const folder = await temporaryFolder();
+  const file = join(folder, 'events.jsonl');
+  const lines = sequencesFrom(1, 20_000).map((sequence) => `${formatEventLine(event(sequence, 20_000))}\n`);
+  await writeFile(file, lines.join(''));
+  const { size } = await stat(file);
+  const allocated = vi.spyOn(Buffer, 'allocUnsafe');
+  await using tail = await LogTail.open(file, new DurableWrites());
+  expect(await readFrom(tail, 1)).toEqual(sequencesFrom(1, 20_000));
+  const bytes = allocated.mock.calls.reduce((sum, [length]) => sum + length, 0);
+  allocated.mockRestore();
+  // The bytes of each message, and the message.
+  expect(bytes).toBeLessThan(2.5 * size);
 });

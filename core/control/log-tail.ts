@@ -215,11 +215,10 @@ export class LogTail implements AsyncDisposable {
       changes.clear();
       this.#isReading = true;
       this.#isBehind = false;
-      const before = this.#scanner.offset;
       if ((await this.#scanner.advance()) !== null) {
         if (this.#scanner.offset <= this.#end.offset) continue;
         await makeDurable(this.#file, this.#handle);
-        this.#lastType = typeOfLast(await this.#read(before, this.#scanner.offset - before));
+        this.#lastType = this.#scanner.lastType;
         this.#add(this.#scanner.offset, this.#scanner.sequence + 1);
         continue;
       }

@@ -1,6 +1,6 @@
 import { UserError } from '../errors.js';
 import type { Event } from './catalogue.js';
-import { parseEventLine, sameWriteMark, telemetrySubject } from './event-line.js';
+import { parseEventLine, sameWriteMark, telemetrySubject, typeOfLine } from './event-line.js';
 
 /** The version of the log that this Simmer writes, and the newest that it reads; `run.created` says it. */
 export const logFormat = 1;
@@ -42,6 +42,9 @@ export class LogScanner {
   readonly #isBrief: boolean;
   /** Telemetry since the last fact, by what it tells of. */
   readonly #telemetry = new Map<string, KeptLine>();
+  /** What is read goes into one, time and again: new ones for a whole log keep the garbage collector busy. */
+  #buffer: Buffer | undefined;
+  #lastType = '';
   #runId: string | undefined;
   #offset = 0;
   #sequence = 0;
@@ -61,6 +64,11 @@ export class LogScanner {
   /** Sequence of the last event read so far. */
   get sequence(): number {
     return this.#sequence;
+  }
+
+  /** Type of the last event that was read from the file; empty where there was none. */
+  get lastType(): string {
+    return this.#lastType;
   }
 
   /** Goes over whole lines that somebody else has read. */
@@ -95,20 +103,29 @@ export class LogScanner {
       this.#offset += end + 1 - start;
       start = end + 1;
     }
+    this.#lastType = typeOfLine(chunk.subarray(chunk.lastIndexOf(newline, -2) + 1));
+    for (const [subject, line] of this.#telemetry) {
+      this.#telemetry.set(subject, { ...line, bytes: Buffer.from(line.bytes) });
+    }
     return events;
   }
 
-  /** Bytes from the offset that end in a line end; null where there is no line end any more. */
+  /** Bytes from the offset that end in a line end, until the next call; null where there is no line end any more. */
   async #wholeLines(): Promise<Buffer | null> {
+    this.#buffer ??= Buffer.allocUnsafe(chunkBytes);
     const parts: Buffer[] = [];
     let length = 0;
-    for (;;) {
-      const buffer = Buffer.allocUnsafe(chunkBytes);
+    for (let buffer = this.#buffer; ; buffer = Buffer.allocUnsafe(chunkBytes)) {
       const count = await this.#read(buffer, this.#offset + length);
-      if (count === 0) return null;
+      if (count === 0) {
+        // There may be a scanner for each run of a home.
+        this.#buffer = undefined;
+        return null;
+      }
       const part = buffer.subarray(0, count);
       const lastEnd = part.lastIndexOf(newline);
-      if (lastEnd !== -1) return Buffer.concat([...parts, part.subarray(0, lastEnd + 1)]);
+      const lines = part.subarray(0, lastEnd + 1);
+      if (lastEnd !== -1) return parts.length === 0 ? lines : Buffer.concat([...parts, lines]);
       parts.push(part);
       length += count;
     }
