@@ -23,20 +23,40 @@ const found: Readonly<Record<(typeof violations)[number], readonly string[]>> = 
   runsSeveral: ['one-at-a-time'],
   startsLate: ['event-order'],
   leavesNoModel: ['final-model', 'determinism'],
-  namesAnotherFolder: ['final-model'],
+  namesAnotherFolder: ['final-model', 'trained-model', 'keep-best'],
+  leavesInitialModel: ['trained-model'],
   miscounts: ['figures'],
   logsEveryStep: ['log-schedule'],
-  ignoresEvaluation: ['evaluation'],
+  ignoresEvaluation: ['evaluation', 'evaluation-data', 'early-stopping'],
+  tellsAllBest: ['evaluation'],
+  evaluatesTrainingRows: ['evaluation-data'],
+  evaluatesWithDropout: ['evaluation-data'],
+  ignoresEarlyStopping: ['early-stopping'],
+  ignoresMinImprovement: ['early-stopping'],
+  ignoresKeepBest: ['keep-best'],
+  keepsLastAsBest: ['keep-best'],
   ignoresEpochs: ['epochs'],
   dropsLastBatch: ['epochs'],
-  ignoresSequenceLength: ['truncation'],
-  ignoresMethod: ['adapter'],
+  ignoresSequenceLength: ['truncation', 'truncated-share'],
+  ignoresTruncatedShare: ['truncated-share'],
+  ignoresPrecision: ['precision'],
+  tellsOnlyThePrecision: ['precision'],
+  ignoresDeviceBatch: ['device-batch'],
+  averagesMeans: ['device-batch'],
+  sumsPasses: ['device-batch'],
+  ignoresLossRise: ['max-loss-rise'],
+  ignoresMethod: ['adapter', 'lora'],
+  ignoresRank: ['lora'],
+  ignoresAlpha: ['lora'],
+  ignoresLoraDropout: ['lora'],
+  ignoresTargetModules: ['lora'],
   ignoresWarmup: ['learning-rate'],
   ignoresSchedule: ['learning-rate'],
   tellsOnlyTheRate: ['learning-rate'],
   ignoresSeed: ['data-order'],
   ignoresBeta2: ['adam'],
   ignoresWeightDecay: ['weight-decay'],
+  couplesWeightDecay: ['weight-decay'],
   ignoresClipping: ['gradient-clipping'],
   clipsToNothing: ['gradient-clipping'],
   tellsClippedNorm: ['gradient-clipping'],
@@ -102,7 +122,9 @@ describe.concurrent(`the conformance suite, with ${scope} on each violation`, ()
   it('fails the losses of one that gives others each time, of which nothing can be told', async () => {
     const tried = checkNames.filter((name) => triesAll || !slow.has(name) || name === 'determinism');
     const results = await failures({ diverges: true }, tried);
-    const untold = ['data-order', 'learning-rate', 'adam', 'weight-decay', 'gradient-clipping'];
+    const untold = [
+      ...['precision', 'data-order', 'learning-rate', 'adam', 'weight-decay', 'gradient-clipping', 'lora'],
+    ];
     expect(results.map(({ name }) => name)).toEqual(['seeds', ...untold, 'determinism']);
     const found = results.filter(({ name }) => untold.includes(name));
     expect(found.every(({ expected }) => expected.includes('further from those with'))).toBe(true);

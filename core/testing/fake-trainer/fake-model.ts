@@ -3,9 +3,11 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ModelSource } from '../../generated/simmer/trainer/v1/trainer.js';
 
-/** What a fake model is: what it says depends on this name and nothing else. */
+/** What a fake model is: what it says depends on its name and nothing else. */
 export interface FakeModel {
   readonly name: string;
+  /** How often it was trained, fractions included: from where the losses of a training fall. */
+  readonly trained: number;
 }
 
 /** A model that cannot be used; the message says why. */
@@ -18,10 +20,10 @@ export async function readFakeModel(source: ModelSource | undefined): Promise<Fa
     case 'checkpoint':
       return readFolder(source.source.value);
     case 'ggufFile':
-      return { name: `gguf-${await digestOf(source.source.value)}` };
+      return untrained(`gguf-${await digestOf(source.source.value)}`);
     case 'random': {
       const { config, seed } = source.source.value;
-      return { name: `random-${digest(`${JSON.stringify(config)} ${seed}`)}` };
+      return untrained(`random-${digest(`${JSON.stringify(config)} ${seed}`)}`);
     }
     case undefined:
       throw new ModelInvalidError('the request names no model');
@@ -29,20 +31,34 @@ export async function readFakeModel(source: ModelSource | undefined): Promise<Fa
 }
 
 /** The model that training made of another. @param how what else bears on the weights */
-export function trainedModel(model: FakeModel, how: string, steps: number): FakeModel {
-  return { name: `trained-${digest(`${model.name} ${how} ${steps}`)}` };
+export function trainedModel(model: FakeModel, how: string, steps: number, trained: number): FakeModel {
+  return { name: `trained-${digest(`${model.name} ${how} ${steps}`)}`, trained };
 }
 
-/** Writes a Hugging Face folder in form: small, and of no use to anything but another fake trainer. */
-export async function writeFakeModel(folder: string, model: FakeModel): Promise<readonly string[]> {
+/**
+ * Writes a Hugging Face folder in form: small, and of no use to anything but another fake trainer.
+ * @param tensors names of those that its weights are dealt out to
+ */
+export async function writeFakeModel(
+  folder: string,
+  model: FakeModel,
+  tensors: readonly string[] = ['weight'],
+): Promise<readonly string[]> {
   await mkdir(folder, { recursive: true });
-  const header = Buffer.from(
-    JSON.stringify({ weight: { dtype: 'U8', shape: [32], data_offsets: [0, 32] } }).padEnd(128),
-  );
+  const size = 32 / tensors.length;
+  const described = tensors.map((name, index) => {
+    return [name, { dtype: 'U8', shape: [size], data_offsets: [index * size, (index + 1) * size] }] as const;
+  });
+  const header = Buffer.from(JSON.stringify(Object.fromEntries(described)).padEnd(128));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(header.length));
   const files: Readonly<Record<string, string | Buffer>> = {
-    'config.json': json({ architectures: ['FakeForCausalLM'], model_type: 'fake', fake_name: model.name }),
+    'config.json': json({
+      architectures: ['FakeForCausalLM'],
+      model_type: 'fake',
+      fake_name: model.name,
+      fake_trained: model.trained,
+    }),
     'generation_config.json': json({ eos_token_id: 0 }),
     'tokenizer_config.json': json({ chat_template: '{% for m in messages %}{{ m.content }}{% endfor %}' }),
     'model.safetensors': Buffer.concat([length, header, createHash('sha256').update(model.name).digest()]),
@@ -52,16 +68,21 @@ export async function writeFakeModel(folder: string, model: FakeModel): Promise<
 }
 
 async function readFolder(folder: string): Promise<FakeModel> {
-  let config: { fake_name?: unknown };
+  let config: { fake_name?: unknown; fake_trained?: unknown };
   try {
     config = JSON.parse(await readFile(join(folder, 'config.json'), 'utf8')) as typeof config;
   } catch (cause) {
     throw new ModelInvalidError(`${folder} is no model folder: ${(cause as Error).message}`, { cause });
   }
-  if (typeof config.fake_name === 'string') return { name: config.fake_name };
+  if (typeof config.fake_name === 'string')
+    return { name: config.fake_name, trained: Number(config.fake_trained ?? 0) };
   const weights = (await readdir(folder)).filter((name) => name.endsWith('.safetensors')).sort();
   if (weights.length === 0) throw new ModelInvalidError(`${folder} is no model folder: it has no safetensors file`);
-  return { name: `folder-${digest(JSON.stringify(config))}` };
+  return untrained(`folder-${digest(JSON.stringify(config))}`);
+}
+
+function untrained(name: string): FakeModel {
+  return { name, trained: 0 };
 }
 
 async function digestOf(file: string): Promise<string> {

@@ -30,6 +30,10 @@ export class FakeTraining {
   private step = 0;
   /** The last step that this attempt has saved. */
   private savedStep = 0;
+  private best: { readonly step: number; readonly loss: number } | undefined;
+  private lastEvaluation: number | undefined;
+  /** How many evaluations there were since one was better by as much as it must be. */
+  private sinceBetter = 0;
 
   /** @param ranBefore the last step that an earlier attempt of the job logged */
   constructor(
@@ -74,10 +78,18 @@ export class FakeTraining {
     }
     const epochs = this.misbehavior.breaks === 'ignoresEpochs' ? 1 : parameters.epochs;
     const totalSteps = parameters.maxSteps ?? Math.max(1, Math.ceil(this.stepsPerEpoch(rows) * epochs));
-    const steps = new FakeSteps(parameters, totalSteps, this.misbehavior);
+    const start = { trained: model.trained, hasAllRows: this.stepsPerEpoch(rows) === 1 };
+    const steps = new FakeSteps(parameters, totalSteps, start, this.misbehavior);
+    const cut = rows.truncated / rows.count;
+    if (cut > (parameters.maxTruncatedShare ?? 1) && this.misbehavior.breaks !== 'ignoresTruncatedShare') {
+      return this.fail(
+        'data_invalid',
+        `${rows.truncated} of ${rows.count} rows are cut, more than max_truncated_share`,
+      );
+    }
     const resumedAfterStep = await this.resumeStep();
-    const hasAdapter = [Method.METHOD_LORA, Method.METHOD_QLORA].includes(parameters.method);
-    const isAdapter = hasAdapter && this.misbehavior.breaks !== 'ignoresMethod';
+    const adapter = this.adapterOf(parameters);
+    const { deviceBatchSize = parameters.globalBatchSize } = parameters;
     const started = performance.now();
     const beginning: Payload = {
       $case: 'trainingStarted',
@@ -89,8 +101,9 @@ export class FakeTraining {
         trainedTokens: BigInt(rows.trainedTokens),
         truncatedRows: rows.truncated,
         parameters: 32n,
-        trainedParameters: isAdapter ? 8n : 32n,
-        precision: Precision.PRECISION_FLOAT32,
+        trainedParameters: adapter === undefined ? 32n : BigInt(2 * adapter.rank * adapter.modules.length),
+        precision: this.precisionOf(parameters),
+        rowsPerPass: this.misbehavior.breaks === 'ignoresDeviceBatch' ? parameters.globalBatchSize : deviceBatchSize,
       },
     };
     if (this.misbehavior.breaks !== 'startsLate') this.events.add(beginning);
@@ -100,7 +113,8 @@ export class FakeTraining {
       this.step += 1;
       this.logStep(parameters, totalSteps, steps, rows);
       if (this.misbehavior.breaks === 'startsLate' && this.step === resumedAfterStep + 1) this.events.add(beginning);
-      this.evaluate(parameters, steps);
+      if (this.hasDiverged(parameters, steps)) return this.fail('loss_diverged', 'the loss rises by max_loss_rise');
+      const hasStoppedEarly = this.evaluate(parameters, steps);
       if (this.misbehavior.failAtStep === this.step) {
         return this.fail('out_of_memory', 'there is not enough memory for this batch');
       }
@@ -109,25 +123,34 @@ export class FakeTraining {
         await this.saveCheckpoint(parameters);
       if (this.misbehavior.crashAtStep === this.step) this.crash();
       if (this.stop !== undefined) return this.canceled(this.stop);
+      if (hasStoppedEarly) break;
     }
-    if (this.savedStep < totalSteps) await this.saveCheckpoint(parameters);
+    if (this.savedStep < this.step) await this.saveCheckpoint(parameters);
     await this.checkClaim();
     const modelFolder = join(this.request.outputFolder, 'model');
     await rm(modelFolder, { recursive: true, force: true });
+    const best = parameters.keepBest && this.misbehavior.breaks !== 'ignoresKeepBest' ? this.best : undefined;
+    const bestStep = best?.step === this.step ? undefined : best?.step;
     if (this.misbehavior.breaks !== 'leavesNoModel') {
-      await writeFakeModel(
-        modelFolder,
-        trainedModel(model, JSON.stringify(Hyperparameters.toJSON(parameters)), totalSteps),
+      const how = JSON.stringify(Hyperparameters.toJSON(parameters));
+      const trained = steps.trained(
+        this.misbehavior.breaks === 'keepsLastAsBest' ? this.step : (bestStep ?? this.step),
       );
+      const final = trainedModel(model, how, totalSteps, trained);
+      const tensors = adapter?.modules.map((name) => `base_model.model.layers.0.${name}.lora_A.weight`);
+      await writeFakeModel(modelFolder, this.misbehavior.breaks === 'leavesInitialModel' ? model : final, tensors);
     }
     this.events.add({
       $case: 'trainingCompleted',
       value: {
-        steps: totalSteps,
+        steps: this.step,
+        stoppedEarly: this.step < totalSteps,
+        bestStep,
+        evaluationLoss: best?.loss ?? this.lastEvaluation,
         modelFolder:
           this.misbehavior.breaks === 'namesAnotherFolder' ? dirname(this.request.trainingData) : modelFolder,
         seconds: (performance.now() - started) / 1000,
-        finalLoss: steps.loss(totalSteps),
+        finalLoss: steps.loss(this.step),
         peakMemoryBytes: BigInt(process.memoryUsage.rss()),
       },
     });
@@ -174,10 +197,41 @@ export class FakeTraining {
     return this.misbehavior.breaks === 'dropsLastBatch' ? Math.max(1, Math.floor(batches)) : Math.ceil(batches);
   }
 
-  private evaluate({ evaluateEverySteps }: Hyperparameters, steps: FakeSteps): void {
-    if (evaluateEverySteps === 0 || this.step % evaluateEverySteps !== 0) return;
-    if (this.misbehavior.breaks === 'ignoresEvaluation') return;
-    this.events.add({ $case: 'evaluationLogged', value: { step: this.step, loss: steps.loss(this.step) } });
+  private hasDiverged({ maxLossRise }: Hyperparameters, steps: FakeSteps): boolean {
+    if (maxLossRise === undefined || this.misbehavior.breaks === 'ignoresLossRise') return false;
+    return steps.lossRise(this.step) > maxLossRise;
+  }
+
+  /** @returns whether it is the last one, for lack of better ones */
+  private evaluate(parameters: Hyperparameters, steps: FakeSteps): boolean {
+    const { breaks } = this.misbehavior;
+    const { evaluateEverySteps, earlyStoppingMinImprovement, earlyStoppingPatience } = parameters;
+    if (evaluateEverySteps === 0 || this.step % evaluateEverySteps !== 0 || breaks === 'ignoresEvaluation')
+      return false;
+    const loss = steps.evaluationLoss(this.step, this.request.evaluationData === this.request.trainingData);
+    const isBetter = loss < (this.best?.loss ?? Number.POSITIVE_INFINITY);
+    const least = breaks === 'ignoresMinImprovement' ? 0 : earlyStoppingMinImprovement;
+    const isMuchBetter = loss < (this.best?.loss ?? Number.POSITIVE_INFINITY) - least;
+    this.sinceBetter = isMuchBetter ? 0 : this.sinceBetter + 1;
+    if (isBetter) this.best = { step: this.step, loss };
+    this.lastEvaluation = loss;
+    const best = isBetter || breaks === 'tellsAllBest';
+    this.events.add({ $case: 'evaluationLogged', value: { step: this.step, loss, best } });
+    const isPatient = earlyStoppingPatience === 0 || breaks === 'ignoresEarlyStopping';
+    return !isPatient && this.sinceBetter >= earlyStoppingPatience;
+  }
+
+  private adapterOf({ method, lora }: Hyperparameters): { rank: number; modules: readonly string[] } | undefined {
+    const { breaks } = this.misbehavior;
+    if (![Method.METHOD_LORA, Method.METHOD_QLORA].includes(method) || breaks === 'ignoresMethod') return undefined;
+    const { rank = 2, targetModules = [] } = lora ?? {};
+    const areAll = targetModules.length === 0 || breaks === 'ignoresTargetModules';
+    return { rank: breaks === 'ignoresRank' ? 2 : rank, modules: areAll ? ['q_proj', 'v_proj'] : targetModules };
+  }
+
+  private precisionOf({ precision }: Hyperparameters): Precision {
+    const isTold = precision !== Precision.PRECISION_UNSPECIFIED && this.misbehavior.breaks !== 'ignoresPrecision';
+    return isTold ? precision : Precision.PRECISION_FLOAT32;
   }
 
   private async resumeStep(): Promise<number> {

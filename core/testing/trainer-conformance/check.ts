@@ -18,6 +18,9 @@ export interface TrainerCheck {
   run(bench: TrainerBench): Promise<void> | Promise<string | undefined>;
 }
 
+/** Statuses that mean: this can never succeed as it is. */
+export const refusals: readonly status[] = [status.INVALID_ARGUMENT, status.FAILED_PRECONDITION, status.OUT_OF_RANGE];
+
 /** With what a trainer refuses what it cannot honour. */
 const honestRefusals: readonly status[] = [status.INVALID_ARGUMENT, status.FAILED_PRECONDITION];
 

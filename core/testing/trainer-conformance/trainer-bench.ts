@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
 import type { ServiceError } from '@grpc/grpc-js';
 import {
   type DescribeResponse,
+  type EvaluationLogged,
   Hyperparameters,
   LearningRateSchedule,
   Method,
@@ -13,6 +15,7 @@ import {
   type StartTrainingRequest,
   type StepLogged,
   type TrainerEvent,
+  type TrainingCompleted,
   type TrainingStarted,
 } from '../../generated/simmer/trainer/v1/trainer.js';
 import { newestCheckpoint } from '../../trainer/checkpoints.js';
@@ -39,6 +42,8 @@ interface WholeTraining {
 export interface ShortTraining {
   readonly started: TrainingStarted;
   readonly steps: readonly StepLogged[];
+  readonly evaluations: readonly EvaluationLogged[];
+  readonly completed: TrainingCompleted;
 }
 
 /** A training whose trainer was killed, and which went on in another process. */
@@ -59,6 +64,8 @@ const longLeaseSeconds = 3600;
 export const rowCount = 10;
 /** How many steps a short training takes. */
 export const shortTrainingSteps = 8;
+/** A learning rate that leaves weights as they are. */
+export const nextToNoRate = 1e-12;
 
 /** What all checks of one trainer share: its processes, its description, and trainings that several look at. */
 export class TrainerBench {
@@ -68,6 +75,8 @@ export class TrainerBench {
   private wholeTraining: Promise<WholeTraining> | undefined;
   private killedTraining: Promise<KilledTraining> | undefined;
   private repeatedTraining: Promise<readonly [ShortTraining, ShortTraining]> | undefined;
+  /** By what they were asked for. */
+  private readonly shortTrainings = new Map<string, Promise<ShortTraining | ServiceError>>();
   private description: DescribeResponse | undefined;
 
   private constructor(
@@ -171,10 +180,28 @@ export class TrainerBench {
     return this.wholeTraining;
   }
 
-  /** A short training; or what it is refused with. @throws Deviation where it does not complete */
-  async short(parameters: Partial<Hyperparameters> = {}): Promise<ShortTraining | ServiceError> {
+  /**
+   * A short training, made once for all who ask for the same; or what it is refused with.
+   * @throws Deviation where it does not complete
+   */
+  short(
+    parameters: Partial<Hyperparameters>,
+    changes: Partial<StartTrainingRequest> = {},
+  ): Promise<ShortTraining | ServiceError> {
+    const key = JSON.stringify([parameters, changes], (_, value: unknown) =>
+      typeof value === 'bigint' ? String(value) : value,
+    );
+    const training = this.shortTrainings.get(key) ?? this.shortAnew(parameters, changes);
+    this.shortTrainings.set(key, training);
+    return training;
+  }
+
+  private async shortAnew(
+    parameters: Partial<Hyperparameters> = {},
+    changes: Partial<StartTrainingRequest> = {},
+  ): Promise<ShortTraining | ServiceError> {
     const trainer = await this.trainer();
-    const request = await this.training({ maxSteps: shortTrainingSteps, ...parameters });
+    const request = await this.training({ maxSteps: shortTrainingSteps, ...parameters }, changes);
     const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, request));
     if (refusal !== undefined) return refusal;
     const events = await trainer.events(request.attemptId);
@@ -182,13 +209,14 @@ export class TrainerBench {
     demand(end?.$case === 'trainingCompleted', `training_completed with ${show(parameters)}`, end);
     const started = events.find(({ event }) => event?.$case === 'trainingStarted')?.event;
     demand(started?.$case === 'trainingStarted', 'training_started', 'none');
-    return { started: started.value, steps: stepsOf(events) };
+    const evaluations = events.flatMap(({ event }) => (event?.$case === 'evaluationLogged' ? [event.value] : []));
+    return { started: started.value, steps: stepsOf(events), evaluations, completed: end.value };
   }
 
   /** One short training, made twice: where its losses differ, it is by chance. */
   repeated(): Promise<readonly [ShortTraining, ShortTraining]> {
     const once = async () => {
-      const training = await this.short();
+      const training = await this.shortAnew();
       if (training instanceof Error) throw training;
       return training;
     };
@@ -245,10 +273,29 @@ export class TrainerBench {
     }
   }
 
-  /** A Parquet file made of a query. */
+  /** Rows that have nothing in common with those that are trained on. */
+  otherRows(): Promise<string> {
+    return this.parquet(
+      'other-rows',
+      `SELECT 'other-' || i AS id, 'ÄÖ' || i || '?' AS prompt, repeat('ÜXÖ', 4) || i AS completion
+       FROM range(${rowCount}) t(i)`,
+    );
+  }
+
+  /** As many rows, every other one with many times as much to train as its neighbours. */
+  unevenRows(): Promise<string> {
+    return this.parquet(
+      'uneven-rows',
+      `SELECT 'uneven-' || i AS id, 'Say ' || i || ':' AS prompt,
+              CASE WHEN i % 2 = 0 THEN 'Z' ELSE repeat('and so on, ', 8) || i END AS completion
+       FROM range(${rowCount}) t(i)`,
+    );
+  }
+
+  /** A Parquet file of this name, made of a query where it is not there. */
   async parquet(name: string, query: string): Promise<string> {
     const file = join(this.options.folder, `${name}.parquet`);
-    await writeParquet(file, query);
+    if (!existsSync(file)) await writeParquet(file, query);
     return file;
   }
 
@@ -286,6 +333,11 @@ export class TrainerBench {
     this.started.push(process);
     return process;
   }
+}
+
+/** A Hugging Face folder, as what is trained. */
+export function modelIn(folder: string): ModelSource {
+  return { source: { $case: 'folder', value: folder }, adapterFolder: undefined };
 }
 
 /** The steps that were logged, in their order. */

@@ -2,7 +2,8 @@ import {
   type Hyperparameters,
   learningRateScheduleToJSON,
   methodToJSON,
-  type StepLogged,
+  precisionToJSON,
+  type StartTrainingRequest,
 } from '../../generated/simmer/trainer/v1/trainer.js';
 import { demand, show } from '../verification.js';
 import { refusedHonestly } from './check.js';
@@ -26,7 +27,7 @@ export class Trials {
 
   /** What the trainer refused, in words. */
   get refused(): string | undefined {
-    return this.refusals.length === 0 ? undefined : this.refusals.join('; ');
+    return this.refusals.length === 0 ? undefined : [...new Set(this.refusals)].join('; ');
   }
 
   /** The training without any change. */
@@ -35,11 +36,18 @@ export class Trials {
     return { change: {}, ...training };
   }
 
-  /** @returns undefined where it is refused @throws Deviation where it is refused as it may not be */
-  async with(change: Change): Promise<Trial | undefined> {
-    const training = await this.bench.short(change);
+  /**
+   * @param what it is about, for messages
+   * @returns undefined where it is refused
+   * @throws Deviation where it is refused as it may not be
+   */
+  async with(
+    change: Change,
+    { what = named(change), ...request }: Partial<StartTrainingRequest> & { readonly what?: string } = {},
+  ): Promise<Trial | undefined> {
+    const training = await this.bench.short(change, request);
     if (!(training instanceof Error)) return { change, ...training };
-    this.refusals.push(refusedHonestly(training, named(change)));
+    this.refusals.push(refusedHonestly(training, what));
     return undefined;
   }
 
@@ -52,24 +60,24 @@ export class Trials {
   /** @throws Deviation where their losses are the same, or no further apart than chance takes them */
   async differ(trial: Trial, other: Trial): Promise<void> {
     const [first, second] = await this.bench.repeated();
-    const chance = furthest(first.steps, second.steps);
-    const found = furthest(trial.steps, other.steps);
+    const chance = furthest(lossesOf(first), lossesOf(second));
+    const found = furthest(lossesOf(trial), lossesOf(other));
     const [what, than] = [named(trial.change), named(before(trial.change, other.change))];
     if (chance === 0) {
-      demand(found > 0, `other losses with ${what} than with ${than}`, `the same: ${losses(trial.steps)}`);
+      demand(found > 0, `other losses with ${what} than with ${than}`, `the same: ${inWords(trial)}`);
       return;
     }
     const expected =
       `losses with ${what} that are further from those with ${than} than chance takes them: ` +
       `the same request twice gave losses ${chance} apart, so by more than ${chanceFactor} times that`;
-    demand(found > chanceFactor * chance, expected, `${found} at most: ${losses(trial.steps)}`);
+    demand(found > chanceFactor * chance, expected, `${found} at most: ${inWords(trial)}`);
   }
 
   /** @throws Deviation where the losses of the two are not far closer than those of the second and a third */
   areAlike(trial: Trial, other: Trial, third: Trial): void {
-    const isClose = 2 * furthest(trial.steps, other.steps) < furthest(other.steps, third.steps);
+    const isClose = 2 * furthest(lossesOf(trial), lossesOf(other)) < furthest(lossesOf(other), lossesOf(third));
     const [what, like] = [named(trial.change), named(other.change)];
-    demand(isClose, `with ${what} the losses that ${like} gives: ${losses(other.steps)}`, losses(trial.steps));
+    demand(isClose, `with ${what} the losses that ${like} gives: ${inWords(other)}`, inWords(trial));
   }
 }
 
@@ -86,6 +94,7 @@ export function named(change: Change): string {
 function wordsOf(change: Change, name: keyof Change): string {
   if (name === 'schedule') return learningRateScheduleToJSON(change.schedule!);
   if (name === 'method') return methodToJSON(change.method!);
+  if (name === 'precision') return precisionToJSON(change.precision!);
   return typeof change[name] === 'object' ? show(change[name]) : String(change[name]);
 }
 
@@ -95,9 +104,17 @@ function before(change: Change, other: Change): Change {
   return Object.fromEntries(Object.keys(change).map((name) => [name, all[name as keyof Change]]));
 }
 
-/** The largest difference between two losses of one step, in nats. */
-function furthest(left: readonly StepLogged[], right: readonly StepLogged[]): number {
-  return Math.max(...left.map(({ loss = Number.NaN }, index) => Math.abs(loss - (right[index]?.loss ?? Number.NaN))));
+type Figures = readonly (number | undefined)[];
+
+/** The largest difference between two figures of one step; NaN where one is missing. */
+export function furthest(left: Figures, right: Figures): number {
+  return Math.max(...left.map((value = Number.NaN, index) => Math.abs(value - (right[index] ?? Number.NaN))));
 }
 
-const losses = (steps: readonly StepLogged[]) => steps.map(({ loss }) => loss?.toPrecision(7) ?? 'none').join(', ');
+/** In nats. */
+const lossesOf = ({ steps }: ShortTraining): Figures => steps.map(({ loss }) => loss);
+
+const inWords = (training: ShortTraining) =>
+  lossesOf(training)
+    .map((loss) => loss?.toPrecision(7) ?? 'none')
+    .join(', ');

@@ -7,7 +7,9 @@ import { toModelSourceMessage } from '../../trainer/requests-to-wire.js';
 import type { Capability, ModelSource } from '../../trainer/trainer.js';
 import { type CheckResult, chosenChecks, Deviation, haveAllPassed, resultOf, show } from '../verification.js';
 import type { TrainerCheck } from './check.js';
+import { adaptingChecks } from './checks/adapting.js';
 import { cancelingChecks, endingChecks } from './checks/ending.js';
+import { evaluatingChecks } from './checks/evaluating.js';
 import { exportingChecks } from './checks/exporting.js';
 import { generatingChecks } from './checks/generating.js';
 import { hyperparameterChecks } from './checks/hyperparameters.js';
@@ -22,7 +24,9 @@ import { TrainerBench } from './trainer-bench.js';
 const checks: readonly TrainerCheck[] = [
   ...startingChecks,
   ...trainingChecks,
+  ...evaluatingChecks,
   ...hyperparameterChecks,
+  ...adaptingChecks,
   ...watchingChecks,
   ...requestingChecks,
   ...cancelingChecks,

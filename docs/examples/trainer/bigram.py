@@ -4,6 +4,7 @@ import json
 import math
 import random
 import time
+from collections import deque
 from itertools import pairwise
 from pathlib import Path
 
@@ -49,6 +50,9 @@ def train(request, attempt):
     rows = [(prompt, (prompt + completion)[: wanted.max_sequence_length]) for prompt, completion in read]
     if any(len(whole) <= len(prompt) for prompt, whole in rows):
         raise Refusal(INVALID, "mask_empty", "A prompt alone fills max_sequence_length: nothing of its row is trained.")
+    truncated = sum(len(prompt + completion) > wanted.max_sequence_length for prompt, completion in read)
+    if wanted.HasField("max_truncated_share") and truncated > wanted.max_truncated_share * len(rows):
+        raise Refusal(INVALID, "data_invalid", f"{truncated} of {len(rows)} rows are cut: more than max_truncated_share.")
     steps_per_epoch = math.ceil(len(rows) / wanted.global_batch_size)
     total = wanted.max_steps if wanted.HasField("max_steps") else math.ceil(wanted.epochs * steps_per_epoch)
     weights = read_model(request.model)
@@ -59,7 +63,7 @@ def train(request, attempt):
             rows=len(rows),
             tokens=sum(len(whole) for _, whole in rows),
             trained_tokens=sum(len(whole) - len(prompt) for prompt, whole in rows),
-            truncated_rows=sum(len(prompt + completion) > wanted.max_sequence_length for prompt, completion in read),
+            truncated_rows=truncated,
             parameters=weights.size,
             trained_parameters=weights.size,
             precision=pb.PRECISION_FLOAT32,
@@ -68,6 +72,7 @@ def train(request, attempt):
     started = logged = time.monotonic()
     rows_seen = tokens_seen = tokens_logged = 0
     loss = None
+    losses, lowest_mean = deque(maxlen=8), math.inf
     for step in range(1, total + 1):
         epoch, index = divmod(step - 1, steps_per_epoch)
         order = random.Random(f"{wanted.seed}/{epoch}").sample(range(len(rows)), len(rows))
@@ -95,9 +100,14 @@ def train(request, attempt):
                 )
             )
             logged, tokens_logged = now, tokens_seen
+        losses.append(loss)
+        if wanted.HasField("max_loss_rise") and len(losses) == losses.maxlen:
+            mean = sum(losses) / len(losses)
+            lowest_mean = min(lowest_mean, mean)
+            if mean > lowest_mean + wanted.max_loss_rise:
+                return attempt.fail("loss_diverged", f"The loss rises, up to step {step}: lower learning_rate.", step)
         if attempt.stop_reason is not None:
-            attempt.add(training_canceled=pb.TrainingCanceled(step=step, reason=attempt.stop_reason))
-            return
+            return attempt.add(training_canceled=pb.TrainingCanceled(step=step, reason=attempt.stop_reason))
     seconds = time.monotonic() - started
     folder = Path(request.output_folder) / "model"
     folder.mkdir(exist_ok=True)

@@ -13,7 +13,7 @@ import {
 import { residentMemoryBytes } from '../../../process/memory.js';
 import { demand } from '../../verification.js';
 import { demandStatus, type TrainerCheck } from '../check.js';
-import type { TrainerBench } from '../trainer-bench.js';
+import { modelIn, type TrainerBench } from '../trainer-bench.js';
 import type { TrainerUnderTest } from '../trainer-under-test.js';
 
 const cancelSeconds = 1;
@@ -246,9 +246,7 @@ export const generatingChecks: readonly TrainerCheck[] = [
         'two policies of one id': { thinkingFormat: format, policies: [policy('one'), policy('one')] },
         'no samples': { sampling: sampling({ samples: 0 }) },
         'a temperature below 0': { sampling: sampling({ temperature: -1 }) },
-        'a model that is not there': {
-          model: { source: { $case: 'folder', value: bench.nowhere }, adapterFolder: undefined },
-        },
+        'a model that is not there': { model: modelIn(bench.nowhere) },
       };
       for (const [what, change] of Object.entries(cases)) {
         const refusal = await trainer.refusal(responses(trainer, generation(bench, change)));

@@ -1,11 +1,24 @@
-import { type Hyperparameters, LearningRateSchedule, Method } from '../../../generated/simmer/trainer/v1/trainer.js';
+import {
+  type Hyperparameters,
+  LearningRateSchedule,
+  Precision,
+  type TrainingStarted,
+} from '../../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../../verification.js';
-import type { TrainerCheck } from '../check.js';
-import { hyperparameters, rowCount, shortTrainingSteps } from '../trainer-bench.js';
-import { named, type Trial, Trials } from '../trials.js';
+import { demandStatus, refusals, refusedHonestly, type TrainerCheck } from '../check.js';
+import { hyperparameters, nextToNoRate, rowCount, shortTrainingSteps, stepsOf } from '../trainer-bench.js';
+import { furthest, named, type Trial, Trials } from '../trials.js';
 
 /** To which every gradient must be clipped. */
 const tinyNorm = 1e-6;
+/** Losses of one training over which max_loss_rise takes a mean. */
+const lossWindow = 8;
+/** In nats: more than rounding, and less than what rows differ by. */
+const leastRise = 1e-4;
+/** As a share, how far apart figures may be that are summed up in another order. */
+const sameShare = 1e-3;
+/** How many times as far apart as two draws of dropout took figures they may be, for they were but two. */
+const noiseFactor = 8;
 
 /** That hyperparameters are honoured: each, changed alone, shows in what a step is told to be. */
 export const hyperparameterChecks: readonly TrainerCheck[] = [
@@ -33,8 +46,7 @@ export const hyperparameterChecks: readonly TrainerCheck[] = [
     async run(bench) {
       const trials = new Trials(bench);
       const whole = (await trials.plain()).started;
-      // Less than the mean, so that a row is longer, and more than a prompt, so that each has something to train.
-      const limit = Math.ceil(Number(whole.tokens) / rowCount) - 1;
+      const limit = cuttingLength(whole);
       const trial = await trials.with({ maxSequenceLength: limit });
       if (trial === undefined) return trials.refused;
       const { tokens, truncatedRows } = trial.started;
@@ -46,18 +58,65 @@ export const hyperparameterChecks: readonly TrainerCheck[] = [
     },
   },
   {
-    name: 'adapter',
-    expects: 'METHOD_LORA to train some weights, not all of them',
+    name: 'truncated-share',
+    expects:
+      'training to be refused, or to fail as data_invalid, where more rows are cut than max_truncated_share allows',
+    needs: ['train'],
+    async run(bench) {
+      const trainer = await bench.trainer();
+      const limit = cuttingLength((await new Trials(bench).plain()).started);
+      const change = { maxSequenceLength: limit, maxTruncatedShare: 0 };
+      const request = await bench.training({ maxSteps: 1, ...change });
+      const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, request));
+      if (refusal !== undefined) {
+        demandStatus(refusal, refusals, `INVALID_ARGUMENT with ${named(change)}`);
+        return;
+      }
+      const end = (await trainer.events(request.attemptId)).at(-1)?.event;
+      const isRefused = end?.$case === 'trainingFailed' && end.value.code === 'data_invalid' && !end.value.retryable;
+      demand(isRefused, `training_failed, data_invalid, not retryable, with ${named(change)}`, end);
+    },
+  },
+  {
+    name: 'precision',
+    expects: 'the precision that is asked for to be told in training_started, and to change the losses',
     needs: ['train'],
     async run(bench) {
       const trials = new Trials(bench);
-      const lora = { rank: 2, alpha: 4, dropout: 0, targetModules: [] };
-      const trial = await trials.with({ method: Method.METHOD_LORA, lora });
-      if (trial === undefined) return trials.refused;
-      const { parameters, trainedParameters } = trial.started;
-      const isPart = trainedParameters > 0n && trainedParameters < parameters;
-      demand(isPart, 'trained_parameters above 0 and below parameters', { parameters, trainedParameters });
-      return undefined;
+      const plain = await trials.plain();
+      const trial = await trials.with({ precision: Precision.PRECISION_BFLOAT16 });
+      for (const { change, started } of trial === undefined ? [plain] : [plain, trial]) {
+        const asked = { precision: change.precision ?? hyperparameters.precision };
+        demand(started.precision === asked.precision, named(asked), named({ precision: started.precision }));
+      }
+      if (trial !== undefined) await trials.differ(trial, plain);
+      return trials.refused;
+    },
+  },
+  {
+    name: 'device-batch',
+    expects: 'the loss and gradient_norm of a step to be those of all its rows, whatever device_batch_size is',
+    needs: ['train'],
+    async run(bench) {
+      const trials = new Trials(bench);
+      const rows = { trainingData: await bench.unevenRows() };
+      const all = { globalBatchSize: rowCount, maxSteps: 3 };
+      const whole = await trials.with({ ...all, deviceBatchSize: rowCount }, rows);
+      // All rows are in every step, in whatever order: what is left of the seed is dropout.
+      const again = await trials.with({ ...all, deviceBatchSize: rowCount, seed: hyperparameters.seed + 1n }, rows);
+      const single = await trials.with({ ...all, deviceBatchSize: 1 }, rows);
+      if (whole === undefined || again === undefined || single === undefined) return trials.refused;
+      const { rowsPerPass = 1 } = single.started;
+      demand(rowsPerPass === 1, `rows_per_pass = 1 with ${named(single.change)}`, rowsPerPass);
+      for (const figure of ['loss', 'gradientNorm'] as const) {
+        const [expected, found, other] = [whole, single, again].map(({ steps }) => steps.map((step) => step[figure]));
+        const noise = furthest(expected!, other!);
+        const largest = Math.max(...expected!.map((value) => value ?? 0));
+        const isSame = !(furthest(expected!, found!) > Math.max(noiseFactor * noise, sameShare * largest));
+        const what = `the ${figure === 'loss' ? 'losses' : 'gradient norms'} ${expected} of one pass`;
+        demand(isSame, `${what} with ${named(single.change)}, where each trained token weighs the same`, `${found}`);
+      }
+      return trials.refused;
     },
   },
   {
@@ -96,9 +155,17 @@ export const hyperparameterChecks: readonly TrainerCheck[] = [
   },
   {
     name: 'weight-decay',
-    expects: 'weight_decay, changed alone, to change the losses of later steps',
+    expects: 'weight_decay, changed alone, to change the losses of later steps, decoupled from the gradients',
     needs: ['train'],
-    run: (bench) => changeLosses(new Trials(bench), [{ weightDecay: 1 }]),
+    async run(bench) {
+      const trials = new Trials(bench);
+      await trials.changeLosses({ weightDecay: 1 });
+      // Each step takes a tenth of the weights. As a part of the gradients, Adam would make it as small as the rate.
+      const still = await trials.with({ learningRate: nextToNoRate });
+      const decayed = await trials.with({ learningRate: nextToNoRate, weightDecay: 0.1 / nextToNoRate });
+      if (still !== undefined && decayed !== undefined) await trials.differ(decayed, still);
+      return trials.refused;
+    },
   },
   {
     name: 'gradient-clipping',
@@ -119,7 +186,49 @@ export const hyperparameterChecks: readonly TrainerCheck[] = [
       return trials.refused;
     },
   },
+  {
+    name: 'max-loss-rise',
+    expects: 'training to fail as loss_diverged once the mean of eight losses is max_loss_rise above the lowest such',
+    needs: ['train'],
+    async run(bench) {
+      const trainer = await bench.trainer();
+      // Weights that stay as they are: the losses rise and fall with the rows, and rise somewhere.
+      const change = { learningRate: nextToNoRate, maxSteps: 40, maxLossRise: leastRise };
+      const request = await bench.training(change);
+      const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, request));
+      if (refusal !== undefined) return refusedHonestly(refusal, named({ maxLossRise: leastRise }));
+      const events = await trainer.events(request.attemptId);
+      const end = events.at(-1)?.event;
+      const losses = stepsOf(events).map(({ loss }) => loss ?? Number.NaN);
+      const step = firstRise(losses, leastRise);
+      const saw = end?.$case === 'trainingFailed' ? end : { $case: end?.$case, lastStep: losses.length };
+      if (step === undefined && end?.$case === 'trainingCompleted') return 'nothing can be told: no such mean rose';
+      const hasFailed = end?.$case === 'trainingFailed' && end.value.code === 'loss_diverged' && !end.value.retryable;
+      const when = step === undefined ? '' : ` after step ${step}, where its losses say so,`;
+      const expected = `training_failed, loss_diverged, not retryable,${when} with ${named(change)}`;
+      demand(
+        hasFailed && losses.length >= (step ?? lossWindow) && losses.length <= (step ?? losses.length),
+        expected,
+        saw,
+      );
+      return undefined;
+    },
+  },
 ];
+
+/** In tokens: less than the mean, so that a row is longer, and more than a prompt, so that each has some to train. */
+const cuttingLength = ({ tokens }: TrainingStarted) => Math.ceil(Number(tokens) / rowCount) - 1;
+
+/** The first step whose last losses have a mean that is so far above the lowest such mean. */
+function firstRise(losses: readonly number[], rise: number): number | undefined {
+  let lowest = Number.POSITIVE_INFINITY;
+  for (let step = lossWindow; step <= losses.length; step++) {
+    const mean = losses.slice(step - lossWindow, step).reduce((sum, loss) => sum + loss / lossWindow, 0);
+    lowest = Math.min(lowest, mean);
+    if (mean > lowest + rise) return step;
+  }
+  return undefined;
+}
 
 /** That each of these changes alone gives other losses. @returns what was refused */
 async function changeLosses(trials: Trials, changes: readonly Partial<Hyperparameters>[]): Promise<string | undefined> {

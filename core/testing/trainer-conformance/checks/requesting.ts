@@ -1,11 +1,9 @@
 import { status } from '@grpc/grpc-js';
 import type { Hyperparameters, StartTrainingRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../../verification.js';
-import { demandStatus, type TrainerCheck } from '../check.js';
+import { demandStatus, refusals, type TrainerCheck } from '../check.js';
+import { modelIn } from '../trainer-bench.js';
 import type { TrainerUnderTest } from '../trainer-under-test.js';
-
-/** Statuses that mean: this can never succeed as it is. */
-const refusals: readonly status[] = [status.INVALID_ARGUMENT, status.FAILED_PRECONDITION, status.OUT_OF_RANGE];
 
 /** What is asked for and cannot be. */
 export const requestingChecks: readonly TrainerCheck[] = [
@@ -21,7 +19,7 @@ export const requestingChecks: readonly TrainerCheck[] = [
       });
       const cases: Readonly<Record<string, Partial<StartTrainingRequest>>> = {
         'no model': { model: undefined },
-        'a model folder that is not there': folder(bench.nowhere),
+        'a model folder that is not there': { model: modelIn(bench.nowhere) },
         'training data that is not there': { trainingData: bench.nowhere },
         'an output folder that is not there': { outputFolder: bench.nowhere },
         'no hyperparameters': { hyperparameters: undefined },
@@ -69,10 +67,6 @@ export const requestingChecks: readonly TrainerCheck[] = [
     },
   },
 ];
-
-function folder(path: string): Partial<StartTrainingRequest> {
-  return { model: { source: { $case: 'folder', value: path }, adapterFolder: undefined } };
-}
 
 /** That it is refused at once, or fails the attempt by a code that is not "internal", and for good. */
 async function demandFailure(trainer: TrainerUnderTest, request: StartTrainingRequest, what: string): Promise<void> {

@@ -2,10 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
-import type { TrainerEvent } from '../../../generated/simmer/trainer/v1/trainer.js';
+import { LearningRateSchedule, type TrainerEvent } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../../verification.js';
-import { demandStatus, refusedHonestly, type TrainerCheck } from '../check.js';
-import { rowCount, stepsOf } from '../trainer-bench.js';
+import { demandStatus, type TrainerCheck } from '../check.js';
+import { modelIn, nextToNoRate, rowCount, stepsOf } from '../trainer-bench.js';
+import { Trials } from '../trials.js';
 
 const endings: ReadonlySet<string> = new Set(['trainingCompleted', 'trainingCanceled', 'trainingFailed']);
 
@@ -118,6 +119,29 @@ export const trainingChecks: readonly TrainerCheck[] = [
     },
   },
   {
+    name: 'trained-model',
+    expects: 'the model that training leaves to have the trained weights: who trains it on begins where it ended',
+    needs: ['train'],
+    async run(bench) {
+      const trials = new Trials(bench);
+      // All rows in every step: its loss is that of the weights, whatever the order.
+      const whole = { globalBatchSize: rowCount, schedule: LearningRateSchedule.LEARNING_RATE_SCHEDULE_CONSTANT };
+      const trial = await trials.with(whole);
+      if (trial === undefined) return trials.refused;
+      const model = modelIn(trial.completed.modelFolder);
+      const next = await trials.with(
+        { ...whole, learningRate: nextToNoRate, maxSteps: 1 },
+        { model, what: 'a model that it has made' },
+      );
+      if (next === undefined) return trials.refused;
+      const [first = 0, last = 0] = [trial.steps[0]?.loss, trial.steps.at(-1)?.loss];
+      const begins = next.steps[0]?.loss ?? Number.NaN;
+      const isTrained = Math.abs(begins - last) <= Math.abs(begins - first);
+      demand(isTrained, `a loss near ${last}, and not ${first}, with which it began itself`, begins);
+      return undefined;
+    },
+  },
+  {
     name: 'log-schedule',
     expects: 'a step_logged every log_every_steps, and one of the last step',
     needs: ['train'],
@@ -127,29 +151,6 @@ export const trainingChecks: readonly TrainerCheck[] = [
       await trainer.call(trainer.client.startTraining, request);
       const steps = stepsOf(await trainer.events(request.attemptId)).map(({ step }) => step);
       demand(String(steps) === '4,8,10', 'the steps 4, 8 and 10', steps);
-    },
-  },
-  {
-    name: 'evaluation',
-    expects: 'an evaluation_logged every evaluate_every_steps, or a refusal of what it cannot do',
-    needs: ['train'],
-    async run(bench) {
-      const trainer = await bench.trainer();
-      const changes = { evaluationData: bench.trainingData };
-      const request = await bench.training({ maxSteps: 6, evaluateEverySteps: 2 }, changes);
-      const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, request));
-      if (refusal !== undefined) return refusedHonestly(refusal, 'evaluate_every_steps');
-      const evaluations = (await trainer.events(request.attemptId)).flatMap(({ event }) =>
-        event?.$case === 'evaluationLogged' ? [event.value] : [],
-      );
-      const steps = evaluations.map(({ step }) => step);
-      demand(String(steps) === '2,4,6', 'evaluations after the steps 2, 4 and 6', steps);
-      demand(
-        evaluations.every(({ loss }) => Number.isFinite(loss)),
-        'finite losses',
-        evaluations,
-      );
-      return undefined;
     },
   },
   {
