@@ -73,6 +73,8 @@ describe('the live view', () => {
         figures: {
           tokensPerSecond: 210,
           thinkingTokens: 8100,
+          samples: 300,
+          waits: 0,
           accuracy: 0.61,
           accuracyLow: 0.553,
           accuracyHigh: 0.6648,

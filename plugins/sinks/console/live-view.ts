@@ -273,9 +273,11 @@ export function figuresOf(stage: WatchedStage): readonly string[] {
   }
   const pace = told?.perSecond === undefined ? [] : [rateOf(told.perSecond, plainLine(told.unit))];
   const { accuracy, accuracyLow, accuracyHigh, ...others } = told?.figures ?? {};
+  // What is counted stands before them already, and of nothing there is nothing to say.
+  const further = Object.entries(others).filter(([name, value]) => name !== told?.unit && value !== 0);
   return [
     ...pace,
-    ...Object.entries(others).map(([name, value]) => figure(name, value)),
+    ...further.map(([name, value]) => figure(name, value)),
     ...(accuracy === undefined ? [] : [`accuracy ${formatShare(accuracy)}${boundsOf(accuracyLow, accuracyHigh)}`]),
   ];
 }
