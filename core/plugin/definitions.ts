@@ -166,6 +166,10 @@ export interface PrepareContext {
   readonly recipeFolder: string;
   /** The Python that the user's settings name, used as it is. Absent: a trainer or grader makes its own environment. */
   readonly python?: string;
+  /**
+   * Of a grader, progress says that its environment is being made: until `environment.prepared` others have the slots of
+   * the stage.
+   */
   emit(event: Extract<StageEvent, { type: 'environment.prepared' | 'stage.progressed' }>): Promise<void>;
 }
 
