@@ -36,6 +36,7 @@ class Sink(Protocol):
 
     def on_event(self, event: Mapping[str, Any]) -> None:
         """event: as a line of the run's `events.jsonl` has it."""
+        return None
 
     def before_completed(self) -> str | None:
         """All stages are done. Returns the path of the report that it wrote, if it writes one."""
@@ -43,6 +44,7 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """After the run's last event, whichever that is. Within 15 seconds."""
+        return None
 
 
 CheckFunction = Callable[[Any, CheckContext], Iterable[Problem]]

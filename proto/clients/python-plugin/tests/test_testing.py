@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mypy import api as mypy
 from pydantic import BaseModel
 
 from simmer_plugin import Grade, GradeItem, GraderContext, Plugin, Sink, SinkContext
@@ -72,6 +73,13 @@ def test_a_grader_grades_pays_and_logs() -> None:
 def test_a_grader_that_forgets_an_answer_is_told() -> None:
     with pytest.raises(AssertionError, match="one grade for each answer"):
         grade_answers(plugin, "forgetful", ITEMS)
+
+
+def test_a_sink_may_leave_out_what_it_has_nothing_to_do_for(tmp_path: Path) -> None:
+    author = tmp_path / "author.py"
+    author.write_text("from simmer_plugin import Sink\nclass Quiet(Sink):\n    pass\nQuiet().close()\n")
+    said, problems, exit_code = mypy.run(["--strict", "--cache-dir", str(tmp_path), str(author)])
+    assert (said.splitlines(), problems, exit_code) == (["Success: no issues found in 1 source file"], "", 0)
 
 
 def test_a_sink_gets_events_is_asked_before_the_end_and_closed(tmp_path: Path) -> None:
