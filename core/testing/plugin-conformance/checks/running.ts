@@ -169,8 +169,8 @@ async function runToEnd(bench: PluginBench, process: PluginUnderTest, stage: Sta
     const { code, message } = last.value;
     demand(
       code !== '',
-      `${name} to work, or to fail with a code that says why`,
-      `it failed without a code: ${message}`,
+      `${name} to work on what is made up, or to fail with an error for the user, which has a code`,
+      message,
     );
     return { kind: 'failed', code, message };
   }
