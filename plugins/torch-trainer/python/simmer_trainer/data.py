@@ -212,6 +212,12 @@ def _render_turns(row: dict[str, Any], tokenizer: Any, prompt_text: str) -> list
                 f"{'' if not parts else ', or each reply as a row of its own'}.",
                 row_ids=[row["id"]],
             )
+        if is_reply and parts and parts[-1].is_reply:
+            # What opens a reply is seen, also where nobody spoke before it.
+            opened = render_chat(tokenizer, messages[:-1], row_id=row["id"])
+            if opened.startswith(before) and text.startswith(opened):
+                parts.append(_Part(opened[len(before) :], is_reply=False))
+                before = opened
         parts.append(_Part(text[len(before) :], is_reply))
         before = text
     return parts

@@ -125,6 +125,15 @@ def test_what_others_say_between_replies_is_seen_and_not_trained(name: str, toke
 
 
 @pytest.mark.parametrize("name", ["Qwen2.5", "SmolLM2"])
+def test_what_opens_a_reply_right_after_another_is_seen_and_not_trained(name: str, tokenizers: dict[str, Any]) -> None:
+    tokenizer = tokenizers[name]
+    completion = [{"role": "assistant", "content": text} for text in ("5", "add", "done")]
+    (row,) = tokenize([{"id": "a", "prompt": QUESTION, "completion": completion}], tokenizer, 1000)
+    assert trained_text(row, tokenizer) == "5<|im_end|>\nadd<|im_end|>\ndone<|im_end|>\n"
+    assert tokenizer.decode(row.token_ids) == tokenizer.apply_chat_template([*QUESTION, *completion], tokenize=False)
+
+
+@pytest.mark.parametrize("name", ["Qwen2.5", "SmolLM2"])
 def test_former_turns_of_a_prompt_are_seen_and_the_last_reply_alone_is_trained(
     name: str, tokenizers: dict[str, Any]
 ) -> None:
