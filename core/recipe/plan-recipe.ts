@@ -23,7 +23,7 @@ import { checkSinks, checkTrainers, planTrainer, withoutNulls } from './plan-tra
 import { recipeShape } from './recipe-shape.js';
 import { ParamValues, resolveReferences } from './resolve-references.js';
 import { neededFor, orderStages } from './stage-order.js';
-import { checkSecretsOfPlugins } from './variable-names.js';
+import { areSecretsNamed } from './variable-names.js';
 
 const cyclesTold = 10;
 
@@ -55,8 +55,8 @@ export async function planRecipe(
   const written = withoutNulls(overridden.value) as Record<string, unknown>;
   const foreign = (writtenAs?: ReadonlyMap<string, string>) =>
     guard?.trustsFile ? givenBeside(overridden, writtenAs) : () => true;
-  checkSecretsOfPlugins(written.plugins, problems);
-  refuseIfWrong();
+  // What is said of plugins shows them.
+  if (!areSecretsNamed(written.plugins, problems)) refuseIfWrong();
   guard?.checkTree(written, foreign(), problems);
   if (guard !== undefined) refuseIfWrong();
   await using _kept = catalog.keepProcesses();

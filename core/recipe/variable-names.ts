@@ -40,13 +40,17 @@ export function areVariablesNamed(
 }
 
 /** The same of the `secrets` of the plugins that a recipe lists. */
-export function checkSecretsOfPlugins(listed: unknown, problems: ProblemList): void {
+export function areSecretsNamed(listed: unknown, problems: ProblemList): boolean {
+  let areNames = true;
   for (const [index, plugin] of (Array.isArray(listed) ? listed : []).entries()) {
     const secrets: unknown = isMapValue(plugin) ? plugin.secrets : undefined;
     for (const [place, name] of (Array.isArray(secrets) ? secrets : []).entries()) {
-      if (typeof name === 'string' && !isVariableName(name)) refuse(['plugins', index, 'secrets', place], problems);
+      if (typeof name !== 'string' || isVariableName(name)) continue;
+      areNames = false;
+      refuse(['plugins', index, 'secrets', place], problems);
     }
   }
+  return areNames;
 }
 
 function refuse(path: Path, problems: ProblemList): void {
