@@ -30,6 +30,8 @@ export const recipeShape = z.strictObject({
       /^[A-Za-z0-9][A-Za-z0-9._-]*$/,
       'it is letters, digits, ".", "_" and "-", and starts with a letter or digit.',
     )
+    // Every list of runs has it once a run.
+    .max(200)
     .describe('Short name of the recipe; part of the ids of its runs.'),
   description: z.string().optional().describe('What the recipe makes.'),
   seed: z.int().min(0).default(0).describe('All randomness is drawn from it.'),
