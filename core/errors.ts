@@ -20,8 +20,8 @@ export const exitCodes = {
 /** Which exit code an error leads to. */
 export type ErrorKind = 'usage' | 'environment' | 'runFailed' | 'budget' | 'interrupted';
 
-/** Of a problem where a key may stand in the place of a variable's name: neither its line nor its value is shown. */
-export const notAVariable = 'not_a_variable';
+/** Of a problem where a secret may stand in the recipe itself: neither its line nor its value is shown. */
+export const secretInRecipe = 'secret_in_recipe';
 
 /** Where in a file of the user's something is; line and column count from 1. */
 export interface SourcePosition {

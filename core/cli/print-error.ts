@@ -5,9 +5,9 @@ import {
   type ErrorRecord,
   exitCodes,
   isUserError,
-  notAVariable,
   type Problem,
   type SourcePosition,
+  secretInRecipe,
 } from '../errors.js';
 import { visibleLines } from './terminal.js';
 
@@ -45,7 +45,7 @@ export function errorLines(error: ErrorRecord, options: PrintErrorOptions): read
   const { colors } = options;
   const lines = [`${colors.red(colors.bold(`error[${visibleLines(error.code)}]`))}: ${visibleLines(error.message)}`];
   const problems = error.problems ?? [];
-  const unseen = new Set(problems.filter(({ code }) => code === notAVariable).map(lineOf));
+  const unseen = new Set(problems.filter(({ code }) => code === secretInRecipe).map(lineOf));
   for (const problem of problems.slice(0, problemsShown)) {
     lines.push(...problemLines(problem, error.message, { ...options, isLineShown: !unseen.has(lineOf(problem)) }));
   }

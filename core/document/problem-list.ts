@@ -1,4 +1,4 @@
-import { notAVariable, type Problem } from '../errors.js';
+import { type Problem, secretInRecipe } from '../errors.js';
 import type { DataDocument } from './document.js';
 import { nearestName, suggestion } from './nearest-name.js';
 import { formatPath, type Path, pathKey, valueAt } from './path.js';
@@ -81,7 +81,7 @@ export class ProblemList {
       if (this.#places.has(placeOf(problem))) return;
       this.addPlain({ ...problem, ...hint }, cause);
     } else {
-      const words = code === notAVariable ? givenBy.replace(/=.*$/s, '') : givenBy;
+      const words = code === secretInRecipe ? givenBy.replace(/=.*$/s, '') : givenBy;
       this.addPlain({ code, message: `${words}: ${message}`, ...hint }, cause);
     }
   }

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { secretInRecipe } from '../errors.js';
 import { describeValue } from './describe-value.js';
 import { nearestName } from './nearest-name.js';
 import { asSchema, mapsThatKnow, schemaAt, unknownKeys } from './option-schema.js';
@@ -91,7 +92,8 @@ function addIssue(check: SchemaCheck, issue: Issue, around: Path): void {
       : `${formatPath(path)} must be ${expected(issue)}, not ${got}.`;
   const own: unknown = issue.code === 'custom' ? issue.params?.hint : undefined;
   const remedy = typeof value === 'string' ? remedyOf(issue, value, keys) : undefined;
-  check.problems.add(codeOf(issue, value), message, path, {
+  const code = issue.code === 'custom' && issue.params?.isSecret === true ? secretInRecipe : codeOf(issue, value);
+  check.problems.add(code, message, path, {
     hint: typeof own === 'string' ? own : (remedy ?? description),
   });
 }

@@ -120,15 +120,29 @@ export function outputFolder(): z.ZodString {
     .meta({ folder: true, placement: true, description: "Path of a folder, relative to the recipe's folder." });
 }
 
-/** An option that is the URL of a server. */
+/** An option that is the URL of a server, without a user and a password in it. */
 export function serverUrl(): z.ZodURL {
-  return z.url({
-    protocol: /^https?$/,
-    error: ({ code, input }) =>
-      code === 'invalid_format'
-        ? `${JSON.stringify(input)} is no URL that begins with http:// or https://.`
-        : undefined,
-  });
+  return z
+    .url({
+      protocol: /^https?$/,
+      error: ({ code, input }) =>
+        code === 'invalid_format'
+          ? `${JSON.stringify(input)} is no URL that begins with http:// or https://.`
+          : undefined,
+    })
+    .refine((text) => !hasLogin(text), {
+      error: 'the URL has a user or a password in it. It is not shown.',
+      params: {
+        isSecret: true,
+        hint: 'Leave them out: a secret belongs in an environment variable, which an option such as `apiKeyVariable` names.',
+      },
+    });
+}
+
+function hasLogin(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { username, password } = new URL(text);
+  return username !== '' || password !== '';
 }
 
 /**

@@ -3,7 +3,7 @@ import { isMapValue } from '../document/describe-value.js';
 import { asSchema, descend, mapOptions } from '../document/option-schema.js';
 import { formatPath, type Path } from '../document/path.js';
 import type { ProblemList } from '../document/problem-list.js';
-import { notAVariable } from '../errors.js';
+import { secretInRecipe } from '../errors.js';
 import { keyShapes } from '../events/key-shapes.js';
 
 /** Letters and digits by turns, without a word between: keys of issuers that give theirs no prefix. */
@@ -55,7 +55,7 @@ export function areSecretsNamed(listed: unknown, problems: ProblemList): boolean
 
 function refuse(path: Path, problems: ProblemList): void {
   const message = `${formatPath(path)} must be the name of an environment variable. What stands there is not shown: it may be a key.`;
-  problems.add(notAVariable, message, path, {
+  problems.add(secretInRecipe, message, path, {
     hint: 'Keep the key in an environment variable, and write its name here, as in TEACHER_API_KEY.',
   });
 }

@@ -107,6 +107,12 @@ stages:
   asked: { uses: curation/distill, needs: x, with: { dataset: "\${{ stages.pool.dataset }}", url: "http://127.0.0.1:9", model: m, apiKeyVariable: ${variable} } }
 `;
   await folder.write('pasted.yaml', recipe(key));
+  await folder.write(
+    'login.yaml',
+    recipe('NAME')
+      .replace('//127', `//me:${key.replace('/', '-')}@127`)
+      .replace(' needs: x,', ''),
+  );
   await folder.write('named.yaml', recipe(`"\${{ params.variable }}"`).replace(' needs: x,', ''));
   for (const args of [
     ['plan', 'pasted.yaml'],
@@ -119,5 +125,14 @@ stages:
     expect(stderr).toContain('asked.with.apiKeyVariable must be the name of an environment variable.');
     expect(stdout + stderr).not.toContain(key.slice(0, 10));
   }
+  const login = await simmer(['plan', 'login.yaml'], { cwd });
+  expect(login.code).toBe(2);
+  expect(login.stderr).toContain('asked.with.url: the URL has a user or a password in it.');
+  expect(login.stdout + login.stderr).not.toContain('my-own-key');
+  const signed = await simmer(
+    ['plan', 'named.yaml', '--set', 'stages.asked.with.url=http://127.0.0.1:9/?key=my-own-key'],
+    { cwd },
+  );
+  expect(signed.stdout).toContain('the server at http://127.0.0.1:9/?key=[redacted]');
   expect(await readdir(cwd)).not.toContain('.simmer');
 });

@@ -337,7 +337,7 @@ describe('a secret of the server', () => {
         recipeText(`plugins: [{ plugin: some-plugin, secrets: [FREE, ${key}] }]\n${byName}`),
       ]) {
         const answer = await harness.client.validateRecipe({ recipe });
-        expect(answer.problems.map(({ code }) => code)).toEqual(['not_a_variable']);
+        expect(answer.problems.map(({ code }) => code)).toEqual(['secret_in_recipe']);
         expect(JSON.stringify(answer)).not.toContain(key);
         for (const call of [
           harness.client.planRecipe({ recipe }),
@@ -347,7 +347,7 @@ describe('a secret of the server', () => {
             () => undefined,
             (thrown: unknown) => thrown,
           );
-          expect(error).toMatchObject({ code: 'invalid_recipe', problems: [{ code: 'not_a_variable' }] });
+          expect(error).toMatchObject({ code: 'invalid_recipe', problems: [{ code: 'secret_in_recipe' }] });
           expect(inspect(error, { depth: 9 })).not.toContain(key);
         }
       }

@@ -5,6 +5,7 @@ import type { LastTime } from '../../engine/last-times.js';
 import { missingSecretLine } from '../../engine/missing-secrets.js';
 import type { StagePreview } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
+import { redactor } from '../../events/redaction.js';
 import { formatBytes, formatCount, formatDuration, formatUsd } from '../../figures.js';
 import type { Resources } from '../../plugin/resources.js';
 import type { BudgetLimits } from '../../recipe/budget.js';
@@ -45,7 +46,7 @@ export async function plan(
       '',
       ...estimateLines(estimates, made.budget, shape),
     ];
-    await writeLine(lines.join('\n').trimEnd());
+    await writeLine(redactor()(lines.join('\n').trimEnd()));
   }
   return exitCodes.ok;
 }
