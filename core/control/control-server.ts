@@ -1,4 +1,4 @@
-import { chmod, mkdir, rm, stat } from 'node:fs/promises';
+import { chmod, lstat, mkdir, rm, stat } from 'node:fs/promises';
 import type { Server as NetServer } from 'node:net';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -282,6 +282,12 @@ async function readySocket(path: string): Promise<void> {
     throw new UserError('socket_folder_unsafe', `Others may enter ${folder}, the folder of the server's socket.`, {
       kind: 'environment',
       hint: `chmod 700 ${folder}, or choose a folder of your own: --listen unix:PATH.`,
+    });
+  }
+  const found = await lstat(path).catch(() => undefined);
+  if (found?.isSocket() === false) {
+    throw new UserError('address_in_use', `There is something else than a socket at ${path}.`, {
+      hint: 'Name a file that is not there yet: --listen unix:PATH.',
     });
   }
   await rm(path, { force: true });

@@ -1,4 +1,4 @@
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ChannelCredentials, Client, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
@@ -155,6 +155,18 @@ describe('a unix socket', () => {
     await expect(ControlServer.start({ settings: settingsIn(folder, 'other'), address })).rejects.toMatchObject({
       code: 'socket_folder_unsafe',
     });
+  });
+
+  it('takes the place of no file that somebody named by mistake', async () => {
+    const { folder } = await startServer();
+    const own = join(folder, 'own');
+    await mkdir(own, { mode: 0o700 });
+    await writeFile(join(own, 'notes'), 'kept');
+    const address = parseAddress(`unix:${join(own, 'notes')}`);
+    await expect(ControlServer.start({ settings: settingsIn(folder, 'other'), address })).rejects.toMatchObject({
+      code: 'address_in_use',
+    });
+    expect(await readFile(join(own, 'notes'), 'utf8')).toBe('kept');
   });
 
   it.each([
