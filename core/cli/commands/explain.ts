@@ -41,7 +41,7 @@ export function historyLines(history: RowHistory, colors: Colors): readonly stri
 function stepLines(step: RowStep): readonly (readonly [string, string])[] {
   switch (step.outcome) {
     case 'seen':
-      return [['there', `in ${step.outputs.map((name) => placed(name, step.rows?.[name])).join(', ')}`]];
+      return [thereLine(step)];
     case 'leftOut':
       return [['left out', 'is in its dataset and in none of its outputs']];
     case 'graded':
@@ -50,9 +50,14 @@ function stepLines(step: RowStep): readonly (readonly [string, string])[] {
     case 'dropped':
       return [
         ...attemptLines(step.attempts),
+        ...(step.outcome === 'kept' && !step.decisions.some(({ kept }) => kept) ? [thereLine(step)] : []),
         ...step.decisions.map((decision) => [decision.kept ? 'kept' : 'dropped', reasonOf(decision)] as const),
       ];
   }
+}
+
+function thereLine({ outputs, rows }: RowStep): readonly [string, string] {
+  return ['there', `in ${outputs.map((name) => placed(name, rows?.[name])).join(', ')}`];
 }
 
 const rowsShown = 8;
@@ -98,7 +103,7 @@ function conclusion(steps: readonly RowStep[]): string {
   }
   const choice = steps.findLast(({ decisions }) => decisions.some(({ kept, rule }) => kept && rule !== null));
   const reason = choice?.decisions.find(({ kept, rule }) => kept && rule !== null);
-  const isHalved = steps.some(({ decisions }) => decisions.some(({ kept, row }) => row !== undefined && !kept));
+  const isHalved = steps.some(({ outcome, decisions }) => outcome === 'kept' && decisions.some(({ kept }) => !kept));
   return choice === undefined || reason === undefined
     ? `No stage dropped ${isHalved ? 'all rows with this id' : 'it'}; it was last seen in ${steps.at(-1)?.stage ?? 'none'}.`
     : `Chosen by ${choice.stage}, ${reasonOf(reason)}.`;

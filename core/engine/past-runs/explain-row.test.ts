@@ -58,6 +58,19 @@ const plugin = definePlugin({
         };
       },
     }),
+    files: defineStage({
+      description: '',
+      options: z.strictObject({}),
+      inputs: {},
+      outputs: { dataset, decisions: dataset },
+      run: async ({ artifacts }) => {
+        const decision = { id: 'aaaa1111', kept: false, rule: 'no_answer', evidence: 'a.jsonl:7' };
+        return {
+          dataset: await artifacts.writeDataset([rows[0]!], { columns }),
+          decisions: await artifacts.writeDataset([decision], { columns: decisionColumns }),
+        };
+      },
+    }),
     graded: defineStage({
       description: '',
       options: z.strictObject({}),
@@ -180,6 +193,18 @@ describe('explainRow', () => {
       '  pool   test/pool   there     in dataset (rows 4, 5)',
       '  clean  test/sieve  kept      row 4: no rule spoke against it',
       '                     dropped   row 5: duplicate: same as cccc4444',
+    ]);
+  });
+
+  it('says that a row is there beside one with its id that was dropped as it was read', async () => {
+    const read = await harness.run('{ name: read, stages: { pool: { uses: test/files } } }');
+    const history = await explainRow(read, 'aaaa1111', store);
+    expect(history.steps).toMatchObject([{ outcome: 'kept', outputs: ['dataset'], decisions: [{ kept: false }] }]);
+    expect(historyLines(history, colorsFor(process.stdout, { NO_COLOR: '1' })).slice(3)).toEqual([
+      '  pool  test/files  there    in dataset',
+      '                    dropped  no_answer: a.jsonl:7',
+      '',
+      'No stage dropped all rows with this id; it was last seen in pool.',
     ]);
   });
 

@@ -219,7 +219,9 @@ interface Found {
 }
 
 function outcomeOf(stage: PlannedStage, outputs: Outputs, found: Found): RowStep['outcome'] | undefined {
-  if (found.decisions.length > 0) return found.decisions.some(({ kept }) => kept) ? 'kept' : 'dropped';
+  // A stage that reads files decides about those rows alone that it drops: of two with one id, one may be there.
+  const isKept = found.decisions.some(({ kept }) => kept) || found.holding.includes('dataset');
+  if (found.decisions.length > 0) return isKept ? 'kept' : 'dropped';
   if (found.attempts.length > 0) return 'graded';
   if (found.holding.length > 0) return 'seen';
   const tables = [...outputs.values()];
