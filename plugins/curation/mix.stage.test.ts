@@ -72,6 +72,15 @@ describe('curation/mix', () => {
     expect(result.events.at(-1)?.data).toEqual({ step: 'stage', rowsIn: 8, rowsOut: 6, dropped: { not_drawn: 3 } });
   });
 
+  it('says how many rows came of each dataset, and how many were asked for where it has fewer', async () => {
+    const datasets = [table('a', 2), table('b', 6)];
+    const told = async (count: number) =>
+      (await runStage(mix, { options: { weights: [3, 1], count, order: 'even' }, inputs: { datasets } })).logged;
+    const has = 'The mix has 2 rows of dataset 1,';
+    expect(await told(6)).toEqual([{ level: 'info', message: `${has} 4 rows of dataset 2.` }]);
+    expect(await told(9)).toEqual([{ level: 'info', message: `${has} 6 rows of dataset 2; 9 were asked for.` }]);
+  });
+
   it('draws the same rows from the same seed, and others from another', async () => {
     const run = async (seed: number) =>
       (await runStage(mix, { options: {}, seed, inputs: { datasets: [table('a', 50), table('b', 50)] } }))

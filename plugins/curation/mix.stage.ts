@@ -1,6 +1,7 @@
 import {
   type Columns,
   defineStage,
+  formatCount,
   manyInputs,
   pace,
   type Row,
@@ -89,6 +90,10 @@ export const mix = defineStage({
     }
     const dataset = await context.artifacts.writeDataset(rows(), { columns });
     await steps.finish();
+    const parts = taken.map((rows, index) => `${formatCount(rows)} rows of dataset ${index + 1}`);
+    const isShort = options.count !== undefined && dataset.rowCount < options.count;
+    const asked = isShort ? `; ${formatCount(options.count ?? 0)} were asked for` : '';
+    context.log.info(`The mix has ${parts.join(', ')}${asked}.`);
     async function* decisions(): AsyncIterable<Row> {
       for (const [source, table] of datasets.entries()) {
         let index = 0;

@@ -1,4 +1,4 @@
-import { defineStage, input, numberIn, pace, type Row, requireColumns, textIn } from 'simmerkit';
+import { defineStage, formatCount, input, numberIn, pace, type Row, requireColumns, textIn } from 'simmerkit';
 import { type SelectOptions, selectOptions } from './options.js';
 import { patternProblems } from './pattern-problems.js';
 import { sieveFacts } from './row-facts.js';
@@ -60,6 +60,11 @@ export const select = defineStage({
       preselected,
       ...(later === undefined ? {} : { later: { after: later.after, weights } }),
     });
+    if (method !== 'all' && candidates.length < count) {
+      context.log.info(
+        `There are ${formatCount(candidates.length)} rows, and ${formatCount(count)} were asked for: all are taken.`,
+      );
+    }
     const verdictOn: VerdictOn = (index) => {
       const reason = chosen.get(index);
       const { domain, length } = candidates[index] as Candidate;

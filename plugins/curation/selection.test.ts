@@ -127,6 +127,15 @@ describe('curation/select', () => {
     ]);
   });
 
+  it('says so where there are fewer rows than were asked for', async () => {
+    const told = async (count: number) =>
+      (await runStage(select, { options: { method: 'random', count }, inputs: { dataset } })).logged;
+    expect(await told(4)).toEqual([]);
+    expect(await told(5)).toEqual([
+      { level: 'info', message: 'There are 4 rows, and 5 were asked for: all are taken.' },
+    ]);
+  });
+
   it("draws domains as s1's code does where asked: by the mix of its AIME and GPQA rows", async () => {
     const many = memoryTable(
       columns,
@@ -198,7 +207,7 @@ describe('curation/select', () => {
       { id: 'b', tokens: '1000' },
     ]);
     const { logged } = await runStage(select, {
-      options: { method: 'longest', lengthColumn: 'tokens' },
+      options: { method: 'longest', lengthColumn: 'tokens', count: 1 },
       inputs: { dataset },
     });
     expect(logged).toEqual([{ level: 'warning', message: expect.stringContaining('types: { tokens: BIGINT }') }]);
