@@ -1,8 +1,9 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
+import { silentLog } from '../plugin/log.js';
 import type { Spent } from '../plugin/spending.js';
-import { OpenAiEndpoint } from './openai-endpoint.js';
+import { type EndpointOptions, OpenAiEndpoint } from './openai-endpoint.js';
 
 let server: Server;
 afterEach(() => {
@@ -11,7 +12,7 @@ afterEach(() => {
 });
 
 /** A server that does as it is told, and what asking it has cost. */
-async function asking(answer: RequestListener) {
+async function asking(answer: RequestListener, options: Partial<EndpointOptions> = {}) {
   server = createServer(answer);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const settled: Spent[] = [];
@@ -25,6 +26,7 @@ async function asking(answer: RequestListener) {
       source: 'model',
       price: { inputPerMillion: 0, outputPerMillion: 1e6 },
     },
+    ...options,
   });
   const ask = () => endpoint.post('chat/completions', { max_tokens: 7, messages: [] });
   return { ask, settled };
@@ -54,4 +56,22 @@ it('reads characters that come in halves', async () => {
     setImmediate(() => response.end(answer.subarray(half)));
   });
   expect(await ask()).toEqual({ said: 'é' });
+});
+
+it('says once that what took too long is asked again, and may be paid for each time', async () => {
+  const warnings: string[] = [];
+  const log = { ...silentLog, warning: (message: string) => void warnings.push(message) };
+  let requests = 0;
+  const late: RequestListener = (_, response) => {
+    requests++;
+    if (requests > 2) response.end('{}');
+  };
+  const { ask, settled } = await asking(late, { timeoutMilliseconds: 100, retries: 2, log });
+  expect(await ask()).toEqual({});
+  expect(settled.map(({ usd }) => usd)).toEqual([7, 7, 7]);
+  expect(warnings).toEqual([
+    expect.stringMatching(
+      /^http:\S+ gave no answer within 0\.1s: it is asked again, and that may be paid for each time\./,
+    ),
+  ]);
 });

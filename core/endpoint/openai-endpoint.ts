@@ -2,14 +2,15 @@ import { setMaxListeners } from 'node:events';
 import type { Agent, Response } from 'undici';
 import { UserError } from '../errors.js';
 import { redactor } from '../events/redaction.js';
-import { formatBytes } from '../figures.js';
+import { formatBytes, formatDuration } from '../figures.js';
+import type { Log } from '../plugin/log.js';
 import type { Reservation } from '../plugin/spending.js';
 import { present } from '../present.js';
 import { longestTimer } from '../process/longest-timer.js';
 import { readSecret } from '../secrets.js';
 import { shortened } from '../shortened-text.js';
 import { costOf, type EndpointCost, type EndpointEnd, mayBeBilled, mostTokens, spentOn } from './endpoint-cost.js';
-import { PassingFailure, pause, retryAfter, retryPassing } from './passing-failure.js';
+import { OutOfTime, PassingFailure, pause, retryAfter, retryPassing } from './passing-failure.js';
 
 /** Where an OpenAI-compatible server is, and how it is asked. */
 export interface EndpointOptions {
@@ -30,6 +31,8 @@ export interface EndpointOptions {
   readonly signal: AbortSignal;
   /** Each POST, made again or not, first sets aside the most that it can cost. @default nothing is counted */
   readonly cost?: EndpointCost | undefined;
+  /** Is told where what took too long is asked again: that may be paid for each time. */
+  readonly log?: Log | undefined;
 }
 
 /** The server answered that it will not. */
@@ -58,6 +61,7 @@ export class OpenAiEndpoint {
   /** Before which the server does not want to be asked. */
   private notBefore = 0;
   private agent: Agent | undefined;
+  private isSlownessTold = false;
 
   constructor(private readonly options: EndpointOptions) {
     // Each request that is under way listens; Node would take more than ten for a leak.
@@ -89,8 +93,9 @@ export class OpenAiEndpoint {
       {
         retries: this.options.retries,
         signal: this.options.signal,
-        onFailure: ({ afterMilliseconds }) => {
-          this.notBefore = Math.max(this.notBefore, performance.now() + afterMilliseconds);
+        onFailure: (failure, wait) => {
+          this.notBefore = Math.max(this.notBefore, performance.now() + failure.afterMilliseconds);
+          if (failure instanceof OutOfTime && wait !== undefined) this.tellSlowness();
         },
       },
     );
@@ -123,7 +128,8 @@ export class OpenAiEndpoint {
       const end = { kind: 'brokenOff', cause } as const;
       settle(end);
       const why = cause instanceof Error ? cause.message : (error as Error).message;
-      throw new PassingFailure(
+      const Failure = limit.isOver ? OutOfTime : PassingFailure;
+      throw new Failure(
         new UserError('endpoint_unreachable', `${url} did not answer: ${why}.`, {
           kind: 'environment',
           hint: 'Start the server, correct `url`, or raise `timeoutMilliseconds`.',
@@ -179,6 +185,16 @@ export class OpenAiEndpoint {
     return { settle, ...present({ dropped: reservation.dropped }) };
   }
 
+  private tellSlowness(): void {
+    if (this.isSlownessTold) return;
+    this.isSlownessTold = true;
+    const time = formatDuration(this.options.timeoutMilliseconds / 1000);
+    this.options.log?.warning(
+      `${this.base} gave no answer within ${time}: it is asked again, and that may be paid for each time. Where it only takes ` +
+        'long, run again with a higher `timeoutMilliseconds`: what is answered is kept.',
+    );
+  }
+
   /** Waits until `requestsPerMinute` and what the server asked for let another request begin. */
   private async turn(): Promise<void> {
     const { requestsPerMinute, signal } = this.options;
@@ -231,12 +247,20 @@ async function textOf({ body }: Response): Promise<string | undefined> {
 function timeLimit(milliseconds: number, signal: AbortSignal) {
   const controller = new AbortController();
   const stop = () => controller.abort(signal.reason);
-  const isOver = () => controller.abort(new Error(`no answer within ${milliseconds} ms`));
-  const timer = setTimeout(isOver, Math.min(milliseconds, longestTimer));
+  let isOver = false;
+  const end = () => {
+    isOver = true;
+    controller.abort(new Error(`no answer within ${milliseconds} ms`));
+  };
+  const timer = setTimeout(end, Math.min(milliseconds, longestTimer));
   if (signal.aborted) stop();
   else signal.addEventListener('abort', stop, { once: true });
   return {
     signal: controller.signal,
+    /** Whether the time was over first. */
+    get isOver() {
+      return isOver && !signal.aborted;
+    },
     end() {
       clearTimeout(timer);
       signal.removeEventListener('abort', stop);

@@ -14,6 +14,9 @@ export class PassingFailure extends Error {
   }
 }
 
+/** No answer came within the time that a request has. */
+export class OutOfTime extends PassingFailure {}
+
 /** A run does not wait longer for one server; it is resumed. */
 const longestWaitMilliseconds = 10 * 60_000;
 const firstWaitMilliseconds = 500;

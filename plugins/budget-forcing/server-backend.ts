@@ -32,6 +32,7 @@ export async function openServer(
     ...server,
     signal,
     cost: { spending, source: model, price: server.price },
+    log,
   });
   const kind = await serverKind(endpoint);
   // What is only counted costs nothing.

@@ -8,13 +8,20 @@ import {
   OpenAiEndpoint,
   PassingFailure,
   type ReplyJournal,
-  type Spending,
   shortened,
   UserError,
   usageOf,
   z,
 } from 'simmerkit';
-import { type Answerer, type KeptAnswer, type Question, type Reply, type Sampling, thinkingIn } from './answerer.js';
+import {
+  type Answerer,
+  type AskingContext,
+  type KeptAnswer,
+  type Question,
+  type Reply,
+  type Sampling,
+  thinkingIn,
+} from './answerer.js';
 import type { AnswererOptions } from './asking-options.js';
 import { SpendingCap } from './spending-cap.js';
 
@@ -40,12 +47,12 @@ export class EndpointAnswerer implements Answerer {
 
   /**
    * @param journal where money is noted; replies are kept by the caller
-   * @param spending of the run, whose budget counts beside the stage's own cap
+   * @param context whose `spending` is the run's: its budget counts beside the stage's own cap
    */
   constructor(
     private readonly options: EndpointAnswererOptions,
     private readonly journal: ReplyJournal<KeptAnswer>,
-    private readonly spending: Spending,
+    private readonly context: Pick<AskingContext, 'spending' | 'log'>,
   ) {
     this.cap = new SpendingCap(options.maxDollars ?? Number.POSITIVE_INFINITY, journal.totals.dollars);
     this.answered = journal.size;
@@ -61,7 +68,8 @@ export class EndpointAnswerer implements Answerer {
     const endpoint = new OpenAiEndpoint({
       ...this.options,
       signal: AbortSignal.any([signal, this.stop.signal]),
-      cost: { spending: this.spending, source: model, price },
+      cost: { spending: this.context.spending, source: model, price },
+      log: this.context.log,
     });
     const iterator = questions[Symbol.asyncIterator]();
     let reading: Promise<unknown> = Promise.resolve();

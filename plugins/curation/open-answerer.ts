@@ -81,7 +81,7 @@ export async function openAnswerer(
   const { trainer: name, thinkingFormat } = options;
   if (name === undefined) {
     const { EndpointAnswerer } = await import('./endpoint-answerer.js');
-    return new EndpointAnswerer(options as EndpointAnswererOptions, journal, context.spending);
+    return new EndpointAnswerer(options as EndpointAnswererOptions, journal, context);
   }
   if (input.model === undefined) {
     throw new UserError('model_missing', `The trainer ${name} has no model to run: \`${input.name}\` is not given.`, {

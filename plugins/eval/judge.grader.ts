@@ -6,9 +6,9 @@ import {
   endpointEstimate,
   type Grade,
   type GradeItem,
+  type GraderContext,
   OpenAiEndpoint,
   placement,
-  type Spending,
   secretVariable,
   serverUrl,
   shortenedAtStart,
@@ -76,7 +76,7 @@ export const judge = defineGrader({
     return {
       grade: async (items, signal) => {
         const signals = [context.signal, ...(signal === undefined ? [] : [signal])];
-        return new Judging(options, replies, signals, context.spending).all(items);
+        return new Judging(options, replies, signals, context).all(items);
       },
       [Symbol.asyncDispose]: () => replies[Symbol.asyncDispose](),
     };
@@ -98,7 +98,7 @@ class Judging {
     private readonly options: JudgeOptions,
     private readonly replies: JudgeReplies,
     signals: readonly AbortSignal[],
-    spending: Spending,
+    { spending, log }: Pick<GraderContext, 'spending' | 'log'>,
   ) {
     const { model, price } = options;
     this.signal = AbortSignal.any([...signals, this.stop.signal]);
@@ -106,6 +106,7 @@ class Judging {
       ...options,
       retries: 4,
       cost: { spending, source: model, price },
+      log,
       signal: this.signal,
     });
   }
