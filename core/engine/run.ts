@@ -45,6 +45,8 @@ export class Run {
   readonly #returning = new Map<string, () => void>();
   /** Stages that have what a trainer is started with: from then on it may be at work, on GPUs of the stage's slots. */
   readonly #prepared = new Set<string>();
+  /** Trainers of the stages that are being made. */
+  readonly #atWork = new Set<string>();
   /** Has the loop look again at what can start. */
   #wake: () => void = () => {};
   /** Of every stage that is done. */
@@ -90,12 +92,19 @@ export class Run {
   /** Runs to the end; never rejects. Called once. */
   async execute(): Promise<RunOutcome> {
     void this.#recorder.failed.then((error) => this.#fail(error));
+    let released: Promise<void> = Promise.resolve();
+    const releaseIdle = () => {
+      // Others may wait for replies for as long as those take, and hardware is paid for meanwhile.
+      released = this.#trainers.releaseIdle(this.#atWork).catch((error: unknown) => this.#fail(error));
+    };
+    this.#ending.signal.addEventListener('abort', releaseIdle, { once: true });
     try {
       await this.#begin();
       await this.#runStages();
     } catch (error) {
       this.#fail(error);
     }
+    await released;
     // Before the last event, for what they say as they end belongs into the log.
     for (const result of await Promise.allSettled(this.#resources.map((resource) => resource.end()))) {
       if (result.status === 'rejected') this.#fail(result.reason);
@@ -166,13 +175,17 @@ export class Run {
 
   async #execute(name: string): Promise<void> {
     const ready = this.#ready.get(name)!;
+    const { trainers } = ready.stage;
+    for (const trainer of trainers) this.#atWork.add(trainer);
     try {
       this.#done(name, await this.#stageRunner.execute(ready));
     } catch (error) {
       this.#stageEnded(ready, error);
     } finally {
+      for (const trainer of trainers) this.#atWork.delete(trainer);
       // Memory of a trainer that nobody needs any more is for the stages that follow.
-      const unneeded = ready.stage.trainers.filter((trainer) => !this.#scheduler.isNeeded(trainer));
+      const isOver = this.#ending.signal.aborted;
+      const unneeded = trainers.filter((trainer) => isOver || !this.#scheduler.isNeeded(trainer));
       await Promise.all(unneeded.map((trainer) => this.#trainers.release(trainer)));
       this.#scheduler.release(name);
     }

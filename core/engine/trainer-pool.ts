@@ -101,6 +101,12 @@ export class TrainerPool implements RunResource {
     }
   }
 
+  /** Ends those that nobody works with. */
+  async releaseIdle(atWork: ReadonlySet<string>): Promise<void> {
+    const idle = [...this.#supervisors.keys()].filter((name) => !atWork.has(name));
+    await Promise.all(idle.map((name) => this.release(name)));
+  }
+
   async end(): Promise<void> {
     await Promise.all([...this.#supervisors.keys()].map((name) => this.release(name)));
   }

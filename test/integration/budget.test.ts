@@ -266,6 +266,34 @@ stages:
   expect(asked).toHaveLength(20);
 });
 
+it('lets hardware go before replies are waited for', async () => {
+  let answer = () => {};
+  const released = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  await using server = await startChatServer((_, response) => {
+    const usage = { prompt_tokens: 0, completion_tokens: 500 };
+    void released.then(() => response.end(JSON.stringify({ choices: [{ message: { content: 'yes' } }], usage })));
+    return undefined;
+  });
+  const price = 'price: { inputPerMillion: 0, outputPerMillion: 1000 }';
+  const beside = `  asked: { uses: around/ask, with: { url: ${server.url}, questions: 1, ${price} } }\n`;
+  const handle = await harness.start(`${paidTraining('usd: 1000')}${beside}`, {
+    sinks: [
+      {
+        onEvent: ({ type }) => {
+          if (type === 'step.logged') handle.interrupt('enough');
+          if (type === 'hardware.released') answer();
+        },
+      },
+    ],
+  });
+  const run = await harness.ended(handle);
+  expect(run.outcome).toEqual({ status: 'interrupted', reason: 'enough' });
+  const paid = run.eventsOf('budget.spent').filter(({ data }) => data.source === 'teacher');
+  expect(paid.reduce((sum, { data }) => sum + data.usd, 0)).toBe(0.5);
+});
+
 it('refuses accelerators without a price where dollars are limited', async () => {
   const plan = harness.plan(paidTraining('usd: 3', '{ gpus: 2, hardware: unpriced }'));
   await expect(plan).rejects.toMatchObject({
