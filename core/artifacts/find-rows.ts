@@ -64,14 +64,32 @@ export class RowFinder implements Disposable {
     return rows.map(({ place }) => 1 + Number(place));
   }
 
-  /** The values of a column of text, each once, in no order. @throws UserError `artifact_damaged` */
-  async values(table: TableArtifact, column: string): Promise<readonly string[]> {
-    const name = quoteName(column);
-    const rows = await this.#query(
-      table,
-      (file) => `SELECT DISTINCT ${name} AS v FROM ${parquet(file)} WHERE ${name} IS NOT NULL`,
+  /** Of the ids in tables that begin with a text, the first few, and how many there are. @throws UserError `artifact_damaged` */
+  async idsBeginning(tables: readonly TableArtifact[], text: string, count: number) {
+    const rows = await this.#queryIds(
+      tables,
+      (ids) => `SELECT id, count(*) OVER () AS total FROM ${ids} WHERE starts_with(id, $1) ORDER BY id LIMIT ${count}`,
+      [text],
     );
-    return rows.map((row) => String(row.v));
+    return { ids: rows.map(({ id }) => String(id)), total: Number(rows[0]?.total ?? 0) };
+  }
+
+  /** The few ids in tables that are written most like a text, of those that are not a third longer or shorter. @throws UserError `artifact_damaged` */
+  async idsLike(tables: readonly TableArtifact[], text: string, count: number): Promise<readonly string[]> {
+    const rows = await this.#queryIds(
+      tables,
+      (ids) =>
+        `SELECT id FROM ${ids} WHERE 3 * abs(length(id) - length($1)) <= greatest(3, length(id), length($1))
+         ORDER BY damerau_levenshtein(lower(id), lower($1)), id LIMIT ${count}`,
+      [text],
+    );
+    return rows.map(({ id }) => String(id));
+  }
+
+  /** How many ids tables have. @throws UserError `artifact_damaged` */
+  async countIds(tables: readonly TableArtifact[]): Promise<number> {
+    const [row] = await this.#queryIds(tables, (ids) => `SELECT count(*) AS total FROM ${ids}`);
+    return Number(row?.total ?? 0);
   }
 
   [Symbol.dispose](): void {
@@ -82,11 +100,26 @@ export class RowFinder implements Disposable {
   /** @param query SQL, given the file of the table */
   async #query(table: TableArtifact, query: (file: string) => string, values: string[] = []): Promise<readonly Row[]> {
     const file = table.path(tableFile);
+    return this.#read(query(file), values, () => file);
+  }
+
+  /** @param query SQL, given a table of the ids in all tables, each once, in the column `id` as text */
+  async #queryIds(tables: readonly TableArtifact[], query: (ids: string) => string, values: string[] = []) {
+    const files = tables.map((table) => table.path(tableFile));
+    const [first] = files;
+    if (first === undefined) return [];
+    const columns = files.map((file) => `SELECT id FROM ${parquet(file)} WHERE id IS NOT NULL`);
+    const ids = `(SELECT DISTINCT CAST(id AS VARCHAR) AS id FROM (${columns.join(' UNION ALL ')}))`;
+    return this.#read(query(ids), values, (message) => files.find((file) => message.includes(file)) ?? first);
+  }
+
+  /** @param fileOf which file an error is about */
+  async #read(sql: string, values: string[], fileOf: (message: string) => string): Promise<readonly Row[]> {
     try {
-      const result = await this.#connection.runAndReadAll(query(file), values);
+      const result = await this.#connection.runAndReadAll(sql, values);
       return result.getRowObjectsJS().map((row) => Object.fromEntries(Object.entries(row).map(asJson)));
     } catch (error) {
-      throw damaged(file, error as Error);
+      throw damaged(fileOf((error as Error).message), error as Error);
     }
   }
 }

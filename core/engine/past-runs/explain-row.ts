@@ -138,30 +138,29 @@ async function findId(
   finder: RowFinder,
   runId: string,
 ): Promise<string> {
-  const all = [...tables.values()].flatMap((outputs) => [...outputs.values()]);
-  const withIds = all.filter(({ columns }) => 'id' in columns && !('prompt_id' in columns));
+  const made = [...tables.values()].flatMap((outputs) => [...outputs.values()]);
+  const withIds = made.filter(({ columns }) => 'id' in columns && !('prompt_id' in columns));
   const read = [...new Map(withIds.map((table) => [table.uri, table])).values()];
   const where = { column: 'id', value: wanted };
-  // A whole id, which most are, is looked up; only for the beginning of one are all ids held in memory.
+  // A whole id, which most are, is looked up; for anything else all ids are looked at, where they are: there may be millions.
   for (const table of read) if ((await finder.rows(table, where, ['id'])).length > 0) return wanted;
-  const ids = new Set<string>();
-  for (const table of read) for (const id of await finder.values(table, 'id')) ids.add(id);
-  const matches = wanted.length < 4 ? [] : [...ids].filter((id) => id.startsWith(wanted)).sort();
-  if (matches.length === 1) return matches[0] as string;
-  if (matches.length > 1) {
-    throw new UserError('row_ambiguous', `"${wanted}" may be any of ${matches.length} rows.`, {
-      hint: `Type more of it: ${matches.slice(0, 5).join(', ')}.`,
+  const { ids, total } = await finder.idsBeginning(wanted.length < 4 ? [] : read, wanted, idsShown);
+  if (total === 1) return ids[0] as string;
+  if (total > 1) {
+    throw new UserError('row_ambiguous', `"${wanted}" may be any of ${total} rows.`, {
+      hint: `Type more of it: ${ids.join(', ')}.`,
     });
   }
   const questions = await findQuestions(wanted, read, finder);
   const [only, ...others] = questions.keys();
   if (only !== undefined && others.length === 0) return only;
   const found = [...questions].map(([id, question]) => `${id}  ${question}`);
-  const nearest = nearestName(wanted, ids);
+  const nearest = found.length > 0 ? undefined : nearestName(wanted, await finder.idsLike(read, wanted, idsShown));
+  const all = await finder.countIds(read);
   const meant = nearest === undefined ? '' : `Did you mean ${nearest}? `;
-  throw new UserError('row_not_found', `No row of the run has the id "${wanted}"; it has ${ids.size} ids.`, {
+  throw new UserError('row_not_found', `No row of the run has the id "${wanted}"; it has ${all} ids.`, {
     hint:
-      ids.size === 0
+      all === 0
         ? 'None of its stages that are done made a table with a column `id`.'
         : found.length > 0
           ? ['It stands in the question of these rows; give the id of one:', ...found].join('\n  ')
@@ -169,6 +168,7 @@ async function findId(
   });
 }
 
+const idsShown = 5;
 const questionsShown = 5;
 
 /** Ids and beginnings of the questions that a text stands in, of the first such rows. */
