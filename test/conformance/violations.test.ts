@@ -22,7 +22,7 @@ const found: Readonly<Record<(typeof violations)[number], readonly string[]>> = 
   startsTwice: ['start-twice'],
   runsSeveral: ['one-at-a-time'],
   startsLate: ['event-order'],
-  leavesNoModel: ['final-model', 'determinism'],
+  leavesNoModel: ['final-model', 'trained-model', 'keep-best', 'determinism'],
   namesAnotherFolder: ['final-model', 'trained-model', 'keep-best'],
   leavesInitialModel: ['trained-model'],
   miscounts: ['figures'],

@@ -64,7 +64,7 @@ function demandTrained(trial: Trial, plain: Trial, how: 'more' | 'fewer'): void 
 
 /** Names of the modules that an adapter changes, as PEFT names its tensors; none for one of another kind. */
 async function adaptedModules(folder: string): Promise<readonly string[]> {
-  const files = (await readdir(folder)).filter((name) => name.endsWith('.safetensors'));
+  const files = (await readdir(folder).catch((): string[] => [])).filter((name) => name.endsWith('.safetensors'));
   const tensors = (await Promise.all(files.map((name) => tensorNames(join(folder, name))))).flat();
   const names = tensors.flatMap((tensor) => /([^.]+)\.lora_A\./.exec(tensor)?.[1] ?? []);
   return [...new Set(names)].toSorted();
