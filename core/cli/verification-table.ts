@@ -3,7 +3,7 @@ import { type CheckResult, haveAllPassed } from '../testing/verification.js';
 
 /** A row of the table; below it, where a check failed, what it expected and saw. @param width of the longest name */
 export function resultLines(
-  { name, status, expected, saw, seconds }: CheckResult,
+  { name, status, expected, saw, stderr, seconds }: CheckResult,
   width: number,
   colors: Colors,
 ): readonly string[] {
@@ -16,8 +16,13 @@ export function resultLines(
   const time = status === 'passed' || status === 'failed' ? `${seconds.toFixed(1)} s` : '';
   const row = `${marks[status]}  ${name.padEnd(width)}  ${time.padStart(7)}`;
   if (status !== 'failed') return [`${row}  ${colors.dim(saw ?? '')}`.trimEnd()];
-  const indented = (saw ?? 'nothing').replaceAll('\n', '\n                  ');
-  return [row, `        expected: ${expected}`, `        saw:      ${indented}`];
+  const indented = (text: string) => text.replaceAll('\n', '\n                  ');
+  return [
+    row,
+    `        expected: ${expected}`,
+    `        saw:      ${indented(saw ?? 'nothing')}`,
+    ...(stderr === undefined ? [] : [`        stderr:   ${indented(stderr)}`]),
+  ];
 }
 
 /** What came of all of them. @param undeclared in words: "of capabilities that it does not declare" */

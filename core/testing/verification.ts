@@ -8,6 +8,8 @@ export interface CheckResult {
   readonly expected: string;
   /** What was seen instead, why it was not run, or what was refused, as it may be, where it passed. */
   readonly saw?: string;
+  /** The last lines that a trainer wrote to stderr meanwhile, where it failed. */
+  readonly stderr?: string;
   readonly seconds: number;
 }
 

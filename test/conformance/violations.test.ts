@@ -119,6 +119,20 @@ describe.concurrent(`the conformance suite, with ${scope} on each violation`, ()
     expect(results.slice(1).every(({ status }) => status === 'notRun')).toBe(true);
   }, 120_000);
 
+  it('shows what the trainer wrote to stderr where a check fails, and of one that passes nothing', async () => {
+    const words = `data:text/javascript,process.stderr.write('its last words\\n')`;
+    const verify = async (breaks: Misbehavior['breaks']) => {
+      const { results } = await verifyTrainer({
+        command: [process.execPath, '--import', words, fakeTrainerProgram()],
+        env: { SIMMER_FAKE_TRAINER: JSON.stringify({ breaks }) },
+        only: ['health'],
+      });
+      return results[0]?.stderr;
+    };
+    expect(await verify('unhealthy')).toBe('its last words');
+    expect(await verify(undefined)).toBeUndefined();
+  }, 120_000);
+
   it('fails the losses of one that gives others each time, of which nothing can be told', async () => {
     const tried = checkNames.filter((name) => triesAll || !slow.has(name) || name === 'determinism');
     const results = await failures({ diverges: true }, tried);

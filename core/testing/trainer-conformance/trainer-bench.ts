@@ -21,7 +21,8 @@ import {
 import { newestCheckpoint } from '../../trainer/checkpoints.js';
 import type { Capability } from '../../trainer/trainer.js';
 import { toTrainerDescription } from '../../trainer/wire-to-domain.js';
-import { demand, show } from '../verification.js';
+import { demand } from '../verification.js';
+import { named } from './named.js';
 import { type TrainerStart, TrainerUnderTest } from './trainer-under-test.js';
 
 interface BenchOptions {
@@ -64,6 +65,8 @@ const longLeaseSeconds = 3600;
 export const rowCount = 10;
 /** How many steps a short training takes. */
 export const shortTrainingSteps = 8;
+/** How many lines are shown of what a trainer wrote to stderr. */
+const stderrLines = 12;
 /** A learning rate that leaves weights as they are. */
 export const nextToNoRate = 1e-12;
 
@@ -103,12 +106,15 @@ export class TrainerBench {
     return this.process;
   }
 
-  /** Another trainer that knows nothing of the first, on TCP. */
+  /** Another trainer that knows nothing of the first, on TCP. @throws Deviation where it does not say on which port */
   async second(): Promise<TrainerUnderTest> {
     if (this.secondProcess === undefined || this.secondProcess.hasExited) {
       await this.secondProcess?.release();
       this.secondProcess = await this.start('second', 'tcp');
     }
+    const { address, requestedAddress } = this.secondProcess;
+    const port = Number(address.slice(address.lastIndexOf(':') + 1));
+    demand(port > 0, `in the handshake the port that it took, where it was given ${requestedAddress}`, address);
     return this.secondProcess;
   }
 
@@ -121,6 +127,12 @@ export class TrainerBench {
   /** All processes that there were. */
   get processes(): readonly TrainerUnderTest[] {
     return this.started;
+  }
+
+  /** The last lines that its processes wrote to stderr since it was last asked for. */
+  async lastStderr(): Promise<string> {
+    const written = await Promise.all(this.started.map((process) => process.newStderr()));
+    return written.join('').trimEnd().split('\n').slice(-stderrLines).join('\n');
   }
 
   async describe(): Promise<DescribeResponse> {
@@ -206,7 +218,8 @@ export class TrainerBench {
     if (refusal !== undefined) return refusal;
     const events = await trainer.events(request.attemptId);
     const end = events.at(-1)?.event;
-    demand(end?.$case === 'trainingCompleted', `training_completed with ${show(parameters)}`, end);
+    const how = named(parameters) === '' ? '' : ` with ${named(parameters)}`;
+    demand(end?.$case === 'trainingCompleted', `training_completed${how}`, end ?? 'the end of the stream');
     const started = events.find(({ event }) => event?.$case === 'trainingStarted')?.event;
     demand(started?.$case === 'trainingStarted', 'training_started', 'none');
     const evaluations = events.flatMap(({ event }) => (event?.$case === 'evaluationLogged' ? [event.value] : []));

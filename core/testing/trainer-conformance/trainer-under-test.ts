@@ -30,6 +30,7 @@ const channelOptions = { 'grpc.max_receive_message_length': 256 * 1024 * 1024, '
 export class TrainerUnderTest {
   readonly client: TrainerServiceClient;
   private exit: ProcessExit | undefined;
+  private stderrRead = 0;
 
   private constructor(
     readonly pid: number,
@@ -40,6 +41,7 @@ export class TrainerUnderTest {
     readonly address: string,
     readonly token: string | undefined,
     readonly stdoutFile: string,
+    private readonly stderrFile: string,
     private readonly patienceSeconds: number,
   ) {
     this.client = this.anotherClient();
@@ -79,7 +81,8 @@ export class TrainerUnderTest {
         timeoutMilliseconds: start.patienceSeconds * 1000,
         signal: new AbortController().signal,
       });
-      return new TrainerUnderTest(pid, exited, requested, address, token, stdoutFile!, start.patienceSeconds);
+      const { patienceSeconds } = start;
+      return new TrainerUnderTest(pid, exited, requested, address, token, stdoutFile!, stderrFile!, patienceSeconds);
     } catch (error) {
       signalGroup(pid, 'SIGKILL');
       throw error;
@@ -188,5 +191,13 @@ export class TrainerUnderTest {
 
   stdout(): Promise<string> {
     return readFile(this.stdoutFile, 'utf8');
+  }
+
+  /** What it wrote to stderr since it was last asked for. */
+  async newStderr(): Promise<string> {
+    const bytes = await readFile(this.stderrFile);
+    const since = bytes.subarray(this.stderrRead);
+    this.stderrRead = bytes.length;
+    return since.toString('utf8');
   }
 }

@@ -1,12 +1,7 @@
-import {
-  type Hyperparameters,
-  learningRateScheduleToJSON,
-  methodToJSON,
-  precisionToJSON,
-  type StartTrainingRequest,
-} from '../../generated/simmer/trainer/v1/trainer.js';
-import { demand, show } from '../verification.js';
+import type { Hyperparameters, StartTrainingRequest } from '../../generated/simmer/trainer/v1/trainer.js';
+import { demand } from '../verification.js';
 import { refusedHonestly } from './check.js';
+import { named } from './named.js';
 import { hyperparameters, type ShortTraining, type TrainerBench } from './trainer-bench.js';
 
 type Change = Partial<Hyperparameters>;
@@ -79,23 +74,6 @@ export class Trials {
     const [what, like] = [named(trial.change), named(other.change)];
     demand(isClose, `with ${what} the losses that ${like} gives: ${inWords(other)}`, inWords(trial));
   }
-}
-
-/** Hyperparameters by their names on the wire. */
-export function named(change: Change): string {
-  const given = Object.entries(change).filter(([, value]) => value !== undefined);
-  const parts = given.map(([name]) => {
-    const field = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-    return `${field} = ${wordsOf(change, name as keyof Change)}`;
-  });
-  return parts.join(', ');
-}
-
-function wordsOf(change: Change, name: keyof Change): string {
-  if (name === 'schedule') return learningRateScheduleToJSON(change.schedule!);
-  if (name === 'method') return methodToJSON(change.method!);
-  if (name === 'precision') return precisionToJSON(change.precision!);
-  return typeof change[name] === 'object' ? show(change[name]) : String(change[name]);
 }
 
 /** What the hyperparameters that `change` changes were in the other training. */

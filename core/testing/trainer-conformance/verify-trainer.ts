@@ -142,10 +142,12 @@ async function runCheck(
     return { name, status: 'notRun', expected: expects, saw: 'the trainer did not start', seconds: 0 };
   }
   try {
-    return await resultOf(name, expects, async () => {
+    const result = await resultOf(name, expects, async () => {
       if (why !== undefined) throw new Deviation(expects, why);
       return check.run(bench);
     });
+    const stderr = await bench.lastStderr();
+    return result.status === 'failed' && stderr !== '' ? { ...result, stderr } : result;
   } finally {
     await bench.settle();
   }

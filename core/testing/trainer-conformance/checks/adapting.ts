@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { type Lora, Method } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../../verification.js';
 import type { TrainerCheck } from '../check.js';
-import { named, type Trial, Trials } from '../trials.js';
+import { named } from '../named.js';
+import { type Trial, Trials } from '../trials.js';
 
 const plainLora: Lora = { rank: 2, alpha: 4, dropout: 0, targetModules: [] };
 

@@ -5,8 +5,9 @@ import {
 } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../../verification.js';
 import type { TrainerCheck } from '../check.js';
+import { named } from '../named.js';
 import { modelIn, nextToNoRate } from '../trainer-bench.js';
-import { named, Trials } from '../trials.js';
+import { Trials } from '../trials.js';
 
 /** More than any loss: no evaluation but the first is better than the best one by so much. */
 const outOfReach = 1e6;

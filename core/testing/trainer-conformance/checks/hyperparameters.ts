@@ -6,8 +6,9 @@ import {
 } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../../verification.js';
 import { demandStatus, refusals, refusedHonestly, type TrainerCheck } from '../check.js';
+import { named } from '../named.js';
 import { hyperparameters, nextToNoRate, rowCount, shortTrainingSteps, stepsOf } from '../trainer-bench.js';
-import { furthest, named, type Trial, Trials } from '../trials.js';
+import { furthest, type Trial, Trials } from '../trials.js';
 
 /** To which every gradient must be clipped. */
 const tinyNorm = 1e-6;
