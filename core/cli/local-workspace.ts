@@ -128,8 +128,8 @@ export class LocalWorkspace implements Workspace {
     return readPlan(runFolder);
   }
 
-  history({ runFolder }: RunSummary) {
-    return readEvents(eventsFile(runFolder));
+  history({ runFolder }: RunSummary, { from = 1 }: { from?: number } = {}) {
+    return readEvents(eventsFile(runFolder), { fromSequence: from });
   }
 
   briefHistory({ runFolder }: RunSummary) {

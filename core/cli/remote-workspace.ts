@@ -168,8 +168,8 @@ export class RemoteWorkspace implements Workspace {
     return JSON.parse((await this.#client.getRun(runId)).planJson) as Plan;
   }
 
-  async *history({ runId, events }: RunSummary) {
-    for await (const event of this.#events(runId)) {
+  async *history({ runId, events }: RunSummary, { from = 1 }: { from?: number } = {}) {
+    for await (const event of this.#events(runId, { fromSequence: from })) {
       yield event;
       if (event.sequence >= events) return;
     }

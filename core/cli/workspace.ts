@@ -104,8 +104,8 @@ export interface Workspace extends AsyncDisposable {
   /** Whether somebody writes the run, or will. */
   isHeld(run: RunSummary): Promise<boolean>;
   planOf(run: RunSummary): Promise<Plan>;
-  /** The events that there are. */
-  history(run: RunSummary): AsyncIterable<Event>;
+  /** The events that there are. @param options from which sequence on, default 1 */
+  history(run: RunSummary, options?: { readonly from?: number }): AsyncIterable<Event>;
   /** As `history`, perhaps without telemetry that more of its kind followed before the next fact. */
   briefHistory(run: RunSummary): AsyncIterable<Event>;
   /** @param file absent: the quickstart */

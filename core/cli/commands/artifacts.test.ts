@@ -17,7 +17,7 @@ const pool: RunArtifact = {
 };
 
 const made = { type: 'stage.completed', stage: 'pool', data: { outputs: { dataset: pool.id } } } as unknown as Event;
-const workspace = { briefHistory: () => Readable.from([made]) };
+const workspace = { briefHistory: () => Readable.from([made]), history: () => Readable.from([]) };
 
 it('answers a wrong name of an output with the outputs of stages, not with the report of the run', async () => {
   await expect(findOutput('graded', [pool, report], run, workspace)).rejects.toMatchObject({
@@ -39,6 +39,21 @@ it('tells an output that was made and is damaged or gone from one that there nev
     code: 'output_not_whole',
     message: `Run ${run.runId} made "pool.dataset", which is not whole in the store any more.`,
   });
+});
+
+it('reads of a run that completed no more than its last event', async () => {
+  const completed = { ...run, status: 'completed', events: 1_000_000 } as RunSummary;
+  const ended = { type: 'run.completed', data: { outputs: { 'pool.dataset': pool.id } } } as unknown as Event;
+  const from: unknown[] = [];
+  const watched = {
+    ...workspace,
+    history: (_: RunSummary, options: object = {}) => {
+      from.push(options);
+      return Readable.from([ended]);
+    },
+  };
+  await expect(findOutput('pool.dataset', [], completed, watched)).rejects.toMatchObject({ code: 'output_not_whole' });
+  expect(from).toEqual([{ from: 1_000_000 }]);
 });
 
 it('names the outputs that were made and are damaged or gone, beside those that are there', async () => {

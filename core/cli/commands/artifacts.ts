@@ -36,7 +36,7 @@ export async function artifacts(name: string, flags: ArtifactsFlags): Promise<nu
     if (flags.json) await writeJson(made);
     else if (made.length === 0) await writeLine(nothingLine(run));
     else await writeLine(artifactLines(made, colorsFor(process.stdout)).join('\n'));
-    const lost = made.length === 0 ? [] : await lostOutputs(made, workspace.briefHistory(run));
+    const lost = made.length === 0 ? [] : await lostOutputs(made, tellingOutputs(run, workspace));
     if (lost.length > 0) sayToPeople(lostLine(lost));
     if (flags.verify === true) await verifyFiles(made, run, (range) => workspace.readArtifact(range));
     return exitCodes.ok;
@@ -98,13 +98,13 @@ export async function findOutput(
   name: string,
   all: readonly RunArtifact[],
   run: RunSummary,
-  workspace: Pick<Workspace, 'briefHistory'>,
+  workspace: Pick<Workspace, 'briefHistory' | 'history'>,
 ): Promise<RunArtifact> {
   const { runId } = run;
   const outputs = all.filter(isOfStage);
   const found = outputs.find((artifact) => nameOf(artifact) === name);
   if (found !== undefined) return found;
-  if ((await madeOutputs(workspace.briefHistory(run))).has(name)) {
+  if ((await madeOutputs(tellingOutputs(run, workspace))).has(name)) {
     throw new UserError('output_not_whole', `Run ${runId} made "${name}", which is not whole in the store any more.`, {
       kind: 'environment',
       hint: 'Run its recipe again: what is no longer there is made anew.',
@@ -133,9 +133,15 @@ function lostLine(lost: readonly string[]): string {
   return `${lost.join(', ')} ${were} made, and ${are} not whole in the store any more: run the recipe again, and it makes them anew.`;
 }
 
+/** Events that name all that a run made: of one that completed the last one, since a server sends those that are asked for. */
+function tellingOutputs(run: RunSummary, workspace: Pick<Workspace, 'briefHistory' | 'history'>): AsyncIterable<Event> {
+  return run.status === 'completed' ? workspace.history(run, { from: run.events }) : workspace.briefHistory(run);
+}
+
 async function madeOutputs(events: AsyncIterable<Event>): Promise<Set<string>> {
   const names = new Set<string>();
   for await (const event of events) {
+    if (event.type === 'run.completed') for (const name of Object.keys(event.data.outputs)) names.add(name);
     if (event.type !== 'stage.completed' && event.type !== 'stage.reused') continue;
     for (const output of Object.keys(event.data.outputs)) names.add(`${event.stage}.${output}`);
   }
