@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { hasNvidiaGpu, installedVersions, projectRequirements, readLock, usePython } from 'simmerkit';
 import { pluginFile } from './plugin-files.js';
@@ -13,9 +12,7 @@ export function trainerPackageFolder(): string {
 
 /** The lock for this machine. */
 export function trainerLockFile(): string {
-  const kind = process.platform === 'darwin' ? 'macos' : hasNvidiaGpu() ? 'cuda' : 'cpu';
-  const file = join(trainerPackageFolder(), 'locks', `${kind}.txt`);
-  return existsSync(file) ? file : join(trainerPackageFolder(), 'locks', 'cpu.txt');
+  return join(trainerPackageFolder(), 'locks', hasNvidiaGpu() ? 'cuda.txt' : 'cpu.txt');
 }
 
 /** What a Python of the user's must have. */

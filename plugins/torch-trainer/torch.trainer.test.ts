@@ -25,6 +25,18 @@ async function pythonWith(packages: Readonly<Record<string, string>>): Promise<s
   return './python';
 }
 
+describe('the locks', () => {
+  it('differ in nothing but what computes on an NVIDIA GPU', async () => {
+    const [cpu, cuda] = await Promise.all(
+      ['cpu.txt', 'cuda.txt'].map((name) => readLock(pluginFile(`python/locks/${name}`))),
+    );
+    expect(cuda?.pins).toMatchObject(cpu?.pins ?? {});
+    const further = Object.keys(cuda?.pins ?? {}).filter((name) => !(name in (cpu?.pins ?? {})));
+    expect(further.filter((name) => !/^(nvidia-|cuda-|triton$)/.test(name))).toEqual([]);
+    expect(further).toContain('nvidia-cudnn-cu13');
+  });
+});
+
 describe('the versions that results depend on', () => {
   it('are the lock’s, before anything is installed', async () => {
     const { pins } = await readLock(trainerLockFile());

@@ -22,6 +22,7 @@ describe('the npm package of simmerkit', () => {
       'recipes/quickstart.yaml',
       'proto/simmer/plugin/v1/plugin.proto',
       'plugins/torch-trainer/python/locks/cpu.txt',
+      'plugins/torch-trainer/python/locks/cuda.txt',
       'plugins/torch-trainer/python/simmer_trainer/generated/simmer/trainer/v1/trainer_pb2_grpc.py',
       'plugins/eval/python/simmer_grader/generated/simmer/grader/v1/grader_pb2_grpc.py',
       'proto/clients/python/simmer_client/generated/simmer/control/v1/control_pb2_grpc.py',
