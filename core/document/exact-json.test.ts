@@ -12,15 +12,30 @@ describe('JSON is parsed', () => {
     '0.1000000000000000000001',
     '99999999.12345671',
     '1.23456789012345678e-5',
-  ])('with %s as a text, for a number would have other digits', (number) => {
+    '1000000000000000000000',
+    '0.00000000000000001',
+  ])('with %s as a text, for a number would be written otherwise', (number) => {
     const row = `{"a":"1.00000000000000000001 \\"2","b":[{"c":${number}}],"d":3}`;
     expect(parseExactJson(row)).toEqual({ a: '1.00000000000000000001 "2', b: [{ c: number }], d: 3 });
   });
 
-  it.each(['9007199254740991', '0.1', '3.1400000000000000000', '1e22', '100000000000000000000', '0.12345678901234568'])(
-    'with %s as the number that it is',
-    (number) => expect(parseExactJson(`[${number}]`)).toEqual([Number(number)]),
-  );
+  it.each([
+    '9007199254740991',
+    '0.1',
+    '3.1400000000000000000',
+    '1e22',
+    '1.0000000000000000e22',
+    '100000000000000000000',
+    '0.12345678901234568',
+    '0.00000000000000000000',
+    '-0.0000000000000000',
+    '1e-12345678901234567890',
+  ])('with %s as the number that it is', (number) => expect(parseExactJson(`[${number}]`)).toEqual([Number(number)]));
+
+  it('in a moment, however many zeros stand within a number', () => {
+    const number = `1.${'0'.repeat(500_000)}1`;
+    expect(parseExactJson(`[${number}]`)).toEqual([number]);
+  });
 
   it('as JSON.parse has it, wherever that has all digits', () => {
     fc.assert(

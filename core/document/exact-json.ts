@@ -1,11 +1,11 @@
 /**
- * Parses JSON, as `JSON.parse` does, with numbers that would lose digits as texts of what stands there: integers beyond
- * 2^53, and those with more digits than JavaScript's numbers hold.
+ * Parses JSON, as `JSON.parse` does, with numbers as texts of what stands there where JavaScript's would have other
+ * digits, or be written with an exponent that nobody gave them.
  * @throws SyntaxError as `JSON.parse`
  */
 export function parseExactJson(json: string): unknown {
   const value: unknown = JSON.parse(json);
-  if (!hasNumber(value) || !eightDigits.test(json)) return value;
+  if (!hasNumber(value) || !eightDigits.test(json) || !manyDigits.test(json)) return value;
   const exact = withExactNumbers(json);
   return exact === json ? value : JSON.parse(exact);
 }
@@ -22,9 +22,10 @@ function hasNumber(value: unknown): boolean {
 
 /** Of 16 digits, so many stand on one side of the point. Spelt out it is looked for in a fraction of the time of `\d{8}`. */
 const eightDigits = /\d\d\d\d\d\d\d\d/;
+const manyDigits = /\d[\d.]{15}/;
 
-/** What is escaped in a string, where a string begins or ends, and numbers of many digits. */
-const jsonPart = /\\.|"|-?\d[\d.]{15,}(?:[eE][+-]?\d+)?/g;
+/** What is escaped in a string, where a string begins or ends, numbers of many digits, and exponents of many, which are none. */
+const jsonPart = /\\.|"|-?\d[\d.]{15,}(?:[eE][+-]?\d+)?|[eE][+-]?\d{16,}/g;
 
 function withExactNumbers(json: string): string {
   let isInString = false;
@@ -34,16 +35,21 @@ function withExactNumbers(json: string): string {
   });
 }
 
-/** Whether the nearest number is written with the same digits, or has none: what is too large is no matter of digits. */
+/** Whether the nearest number is written with the same digits, or there is none: what is too large is no matter of digits. */
 function isExact(written: string): boolean {
   const number = Number(written);
-  return !Number.isFinite(number) || digitsOf(String(number)) === digitsOf(written);
+  if (!Number.isFinite(number)) return true;
+  const shown = String(number);
+  return digitsOf(shown) === digitsOf(written) && (/e/i.test(written) || !shown.includes('e'));
 }
 
-/** The digits of a decimal number from the first to the last that is not zero, and the exponent of the last. */
+/** The digits of a decimal number from the first to the last that is not zero, and the exponent of the last; "0" of zero. */
 function digitsOf(decimal: string): string {
   const [, whole = '', fraction = '', exponent = '0'] = /^-?(\d+)(?:\.(\d+))?(?:e([+-]?\d+))?$/i.exec(decimal) ?? [];
   const digits = `${whole}${fraction}`.replace(/^0+/, '');
-  const significant = digits.replace(/0+$/, '');
-  return `${significant} ${Number(exponent) - fraction.length + digits.length - significant.length}`;
+  if (digits === '') return '0';
+  let end = digits.length;
+  // A regular expression would begin anew at each of the zeros before.
+  while (digits[end - 1] === '0') end--;
+  return `${digits.slice(0, end)} ${Number(exponent) - fraction.length + digits.length - end}`;
 }
