@@ -40,9 +40,15 @@ export async function* readCsv(
   const lines = new RecordLines();
   /** The parser is ahead of who reads its records: an error waits until those before it are read. */
   const skipped: SkippedRecord[] = [];
+  const isThrown = ({ code }: CsvError) => givesFaults !== true || !ofOneRecord.has(code);
+  let isEnding = false;
   const parser = parse({
     skip_records_with_error: true,
-    on_skip: (error) => void skipped.push(error as SkippedRecord),
+    on_skip: (error) => {
+      if (isEnding) return;
+      skipped.push(error as SkippedRecord);
+      isEnding = isThrown(error as SkippedRecord);
+    },
     columns: (header: readonly string[]) => {
       if (delimiter === undefined) refuseOneColumn(header, separator, file);
       lines.pass(header);
@@ -56,16 +62,23 @@ export async function* readCsv(
     skip_empty_lines: true,
   });
   function* faultsAfter(records: number): Iterable<BrokenRow> {
-    for (let error = skipped[0]; error !== undefined && error.records <= records; error = skipped[0]) {
-      skipped.shift();
+    const later = skipped.findIndex((error) => error.records > records);
+    for (const error of skipped.splice(0, later < 0 ? skipped.length : later)) {
       const place = { file, line: lines.next(error, error.record ?? []) };
       const fault = csvError(error, place);
-      if (givesFaults !== true || !ofOneRecord.has(error.code)) throw fault;
+      if (isThrown(error)) throw fault;
       yield { fault, place };
     }
   }
+  /** Of what stands behind a fault that is thrown nothing is read: there may be no sound record that would stop the parser. */
+  async function* untilThrown(): AsyncIterable<string> {
+    for await (const part of text) {
+      yield part;
+      if (isEnding) return;
+    }
+  }
   let records = 0;
-  for await (const record of pipeline(text, parser, () => {})) {
+  for await (const record of pipeline(untilThrown(), parser, () => {})) {
     const { record: row, info } = record as { readonly record: Readonly<Record<string, string>>; readonly info: Told };
     yield* faultsAfter(records++);
     yield { row: row as Row, place: { file, line: lines.next(info, Object.values(row)) } };

@@ -1,0 +1,16 @@
+import { expect, it } from 'vitest';
+import { readCsv } from './csv-reader.js';
+
+it('a CSV file is read no further than to a fault that ends it, though no sound row stands before or behind', async () => {
+  let parts = 0;
+  async function* text(): AsyncIterable<string> {
+    yield 'question,answer\n';
+    for (; parts < 1000; parts++) yield '1,a,b\n'.repeat(100);
+  }
+  const reading = readCsv('pool.csv', text(), {})[Symbol.asyncIterator]();
+  await expect(reading.next()).rejects.toMatchObject({
+    code: 'malformed_data',
+    message: expect.stringContaining('pool.csv:2: Invalid Record Length'),
+  });
+  expect(parts).toBeLessThan(100);
+});
