@@ -99,8 +99,12 @@ async function valueConverter(): Promise<DuckDBValueConverter<JS>> {
 
 /** A number of single precision by the fewest digits that tell it from others: 0.1, and not 0.10000000149011612. */
 function asWritten(single: number): number {
-  const shorter = [6, 7, 8, 9].map((digits) => Number(single.toPrecision(digits)));
-  return shorter.find((number) => Math.fround(number) === single) ?? single;
+  // One after the other: rows may have embeddings, of a thousand numbers each.
+  for (const digits of [6, 7, 8]) {
+    const number = Number(single.toPrecision(digits));
+    if (Math.fround(number) === single) return number;
+  }
+  return Number(single.toPrecision(9));
 }
 
 function unreadable(file: string, cause: Error): Error {
