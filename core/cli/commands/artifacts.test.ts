@@ -63,19 +63,27 @@ it('names the outputs that were made and are damaged or gone, beside those that 
   expect(await lostOutputs([pool], Readable.from([made]))).toEqual([]);
 });
 
-it('finds a byte that has changed in a file, be its size as it was', async () => {
+it('finds a byte that has changed in a file, be its size as it was, and outputs that are not whole', async () => {
   const files = Object.entries({ 'a.parquet': 'abc', 'b.parquet': 'def' }).map(([path, text]) => ({
     path,
     size: 3,
     sha256: createHash('sha256').update(text).digest('hex'),
   }));
-  const verified = (b: string) =>
-    verifyFiles([{ ...pool, files }], run, ({ path }) =>
+  const verified = (b: string, lost: readonly string[] = []) =>
+    verifyFiles({ made: [{ ...pool, files }], lost }, run, ({ path }) =>
       Readable.from([Buffer.from(path.startsWith('a') ? 'abc' : b)]),
     );
   await verified('def');
   await expect(verified('dfe')).rejects.toMatchObject({
     code: 'artifact_damaged',
     message: 'b.parquet of pool.dataset is not the file that was written: the SHA-256 differs.',
+  });
+  await expect(verified('def', ['pool.decisions'])).rejects.toMatchObject({
+    code: 'output_not_whole',
+    message: 'pool.decisions was made, and is not whole in the store any more: to make it anew, run the recipe again.',
+  });
+  await expect(verified('dfe', ['pool.decisions'])).rejects.toMatchObject({
+    code: 'artifact_damaged',
+    message: expect.stringContaining('differs. pool.decisions was made'),
   });
 });

@@ -36,9 +36,9 @@ export async function artifacts(name: string, flags: ArtifactsFlags): Promise<nu
     if (flags.json) await writeJson(made);
     else if (made.length === 0) await writeLine(nothingLine(run));
     else await writeLine(artifactLines(made, colorsFor(process.stdout)).join('\n'));
-    const lost = made.length === 0 ? [] : await lostOutputs(made, tellingOutputs(run, workspace));
-    if (lost.length > 0) sayToPeople(lostLine(lost));
-    if (flags.verify === true) await verifyFiles(made, run, (range) => workspace.readArtifact(range));
+    const lost = await lostOutputs(made, tellingOutputs(run, workspace));
+    if (flags.verify === true) await verifyFiles({ made, lost }, run, (range) => workspace.readArtifact(range));
+    else if (made.length > 0 && lost.length > 0) sayToPeople(lostLine(lost));
     return exitCodes.ok;
   }
   const wanted = await findOutput(flags.get, all, run, workspace);
@@ -49,8 +49,15 @@ export async function artifacts(name: string, flags: ArtifactsFlags): Promise<nu
   return exitCodes.ok;
 }
 
-/** @throws UserError `artifact_damaged`, naming each file that is not the one that was written */
-export async function verifyFiles(made: readonly RunArtifact[], { runId }: RunSummary, read: ReadBytes): Promise<void> {
+/**
+ * @param lost outputs that were made, and are not whole any more
+ * @throws UserError `artifact_damaged`, naming each file that is not the one that was written; `output_not_whole`
+ */
+export async function verifyFiles(
+  { made, lost }: { readonly made: readonly RunArtifact[]; readonly lost: readonly string[] },
+  { runId }: RunSummary,
+  read: ReadBytes,
+): Promise<void> {
   const damaged: string[] = [];
   let files = 0;
   for (const artifact of made) {
@@ -62,12 +69,14 @@ export async function verifyFiles(made: readonly RunArtifact[], { runId }: RunSu
   }
   if (damaged.length > 0) {
     const are = damaged.length === 1 ? 'is not the file that was' : 'are not the files that were';
-    throw new UserError('artifact_damaged', `${damaged.join(', ')} ${are} written: the SHA-256 differs.`, {
+    const message = `${damaged.join(', ')} ${are} written: the SHA-256 differs.`;
+    throw new UserError('artifact_damaged', [message, ...(lost.length === 0 ? [] : [lostLine(lost)])].join(' '), {
       kind: 'environment',
       hint: `Remove the folder that artifacts/STAGE.OUTPUT of the run leads to, and run the recipe of ${runId} again: it makes anew what is gone.`,
     });
   }
-  sayToPeople(`Each of the ${formatCount(files)} files has the SHA-256 with which it was written.`);
+  if (lost.length > 0) throw new UserError('output_not_whole', lostLine(lost), { kind: 'environment' });
+  if (files > 0) sayToPeople(`Each of the ${formatCount(files)} files has the SHA-256 with which it was written.`);
 }
 
 async function hasDigest(parts: AsyncIterable<Buffer>, sha256: string): Promise<boolean> {
@@ -129,8 +138,8 @@ export async function lostOutputs(
 }
 
 function lostLine(lost: readonly string[]): string {
-  const [are, were] = lost.length === 1 ? ['is', 'was'] : ['are', 'were'];
-  return `${lost.join(', ')} ${were} made, and ${are} not whole in the store any more: run the recipe again, and it makes them anew.`;
+  const [are, were, them] = lost.length === 1 ? ['is', 'was', 'it'] : ['are', 'were', 'them'];
+  return `${lost.join(', ')} ${were} made, and ${are} not whole in the store any more: to make ${them} anew, run the recipe again.`;
 }
 
 /** Events that name all that a run made: of one that completed the last one, since a server sends those that are asked for. */
