@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
+import { accuracyTable } from '../accuracy-table.js';
 import { comparisonReport } from './comparison-report.js';
-import { accuracySection, headline, waitsSection } from './evaluation-sections.js';
+import { accuracySection, gradedSection, headline, waitsSection } from './evaluation-sections.js';
 import { comparisonOfThree } from './report.fixture.js';
 
 const { runs, differences, ...rest } = comparisonOfThree();
@@ -36,6 +37,15 @@ it('draws no accuracy against thinking where nobody thought', () => {
   const { text } = accuracySection(reportOf({ runs: [plain] }));
   expect(text).not.toContain(chart);
   expect(text).toContain('<td>none</td><td class="number">none</td>');
+});
+
+it('says nothing of thinking of what was graded where no model was to think', () => {
+  const graded = (labels: Readonly<Record<string, string | number>>) => {
+    const figure = { name: 'tuned.accuracy@p', value: 0.5, labels: { model: 'tuned', policy: 'p', ...labels } };
+    return gradedSection(accuracyTable([{ stage: 'graded', figure }])).text;
+  };
+  expect(graded({ maxThinkingTokens: 64 })).toContain('<td>64 tokens</td>');
+  expect(graded({ method: 'none' })).not.toContain('thinking');
 });
 
 it('draws what waiting did beside the longest thinking, where a model also answered without any', () => {

@@ -1,5 +1,5 @@
 import { formatCount, formatShare } from 'simmerkit';
-import { type AccuracyTable, signedPoints } from '../accuracy-table.js';
+import { type AccuracyTable, isPlain, signedPoints } from '../accuracy-table.js';
 import { accuracyChart, isThinking, waitsChart } from './charts/accuracy-chart.js';
 import { methodClass, methodsOf, modelClass } from './charts/draw.js';
 import { methodsChart } from './charts/methods-chart.js';
@@ -78,6 +78,7 @@ ${differencesTable(report.differences.filter((one) => one.kind !== 'waits'))}`;
 
 /** What was graded, where nothing compares it. */
 export function gradedSection({ models, policies }: AccuracyTable): Markup {
+  const hasThinking = !isPlain(policies);
   const rows = models.flatMap((model) =>
     policies.flatMap(({ id, label, accuracies }) => {
       const metric = accuracies.get(model);
@@ -85,11 +86,11 @@ export function gradedSection({ models, policies }: AccuracyTable): Markup {
       const { value, interval, count } = metric;
       const bounds = interval === undefined ? '' : `${formatShare(interval[0])} to ${formatShare(interval[1])}`;
       return [
-        html`<tr><td>${model}</td><td>${id}</td><td>${label}</td><td class="number">${formatShare(value)}</td><td class="number">${bounds}</td><td class="number">${count === undefined ? '' : formatCount(count)}</td></tr>`,
+        html`<tr><td>${model}</td><td>${id}</td>${hasThinking ? html`<td>${label}</td>` : undefined}<td class="number">${formatShare(value)}</td><td class="number">${bounds}</td><td class="number">${count === undefined ? '' : formatCount(count)}</td></tr>`,
       ];
     }),
   );
-  return html`<div class="scroll"><table><thead><tr><th>model</th><th>policy</th><th>thinking at most</th><th class="number">accuracy</th><th class="number">95% interval</th><th class="number">problems</th></tr></thead><tbody>
+  return html`<div class="scroll"><table><thead><tr><th>model</th><th>policy</th>${hasThinking ? html`<th>thinking at most</th>` : undefined}<th class="number">accuracy</th><th class="number">95% interval</th><th class="number">problems</th></tr></thead><tbody>
 ${rows}
 </tbody></table></div>`;
 }
