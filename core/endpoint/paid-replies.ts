@@ -4,7 +4,7 @@ import { ReplyJournal } from './reply-journal.js';
 
 /**
  * What a server was asked, and what it said: on the disk before it counts, so that neither a run that goes on, nor a later
- * one, nor another one of this process pays for the same again. It may be asked many things at a time.
+ * one, nor another one on this machine pays for the same again. It may be asked many things at a time.
  */
 export class PaidReplies<Reply extends KeptReply> implements AsyncDisposable {
   private readonly underWay = new Set<Promise<unknown>>();
