@@ -13,12 +13,12 @@ export async function run(file: string | undefined, flags: RecipeFlags): Promise
   });
 }
 
-/** What begins where no recipe is named, how long it takes and what it downloads, as the recipe's first lines have it. */
+/** What begins where no recipe is named, how long it takes and what it downloads. */
 function quickstartNotice(): string {
   return [
     `No recipe is named, so this is the quickstart: ${shownPath(quickstartRecipe())}`,
-    '  It takes about 10 minutes on 2 cores. Its first run downloads PyTorch (450 MB; for',
-    '  CUDA some gigabytes) and a model (98 MB), once. Ctrl-C stops it.',
+    '  It takes about 10 minutes on 2 cores. Its first run downloads PyTorch (450 MB, or',
+    '  3 GB for an NVIDIA GPU) and a model (98 MB), once. Ctrl-C stops it.',
     '  One of your own: simmer run FILE',
   ].join('\n');
 }
