@@ -1,9 +1,14 @@
+import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { UserError } from '../errors.js';
 import { keepSecret, makeToken, readSecret } from '../secrets.js';
 import { redacted, redactedRecord, redactor } from './redaction.js';
 
 afterEach(() => vi.unstubAllEnvs());
+
+function digest(of: number): string {
+  return createHash('sha512').update(String(of)).digest('base64');
+}
 
 describe('redaction', () => {
   const redact = redactor({
@@ -60,6 +65,23 @@ describe('redaction', () => {
         expect((JSON.parse(hides(inner)) as { told: string }).told).toContain(redacted);
       }
     });
+  });
+
+  it.each([
+    ['of 100 KB', 'k/+"9'.repeat(20_000)],
+    ['of 300 lines', Array.from({ length: 300 }, (_, line) => digest(line)).join('\n')],
+  ])('takes out a secret %s, and lets other texts through as fast', (_, secret) => {
+    const hides = redactor({ DEPLOY_KEY: secret });
+    const inner = JSON.stringify({ secret });
+    expect(JSON.parse(hides(inner))).toEqual({ secret: redacted });
+    expect(JSON.parse(hides(JSON.stringify({ inner })))).toEqual({ inner: JSON.stringify({ secret: redacted }) });
+    for (const text of [secret, encodeURIComponent(secret), new URLSearchParams([['it', secret]]).toString().slice(3)])
+      expect(hides(`it is ${text}, is it?`)).toBe(`it is ${redacted}, is it?`);
+    for (const user of ['', 'a', 'me']) {
+      for (const encoding of ['base64', 'base64url'] as const)
+        expect(hides(Buffer.from(user + secret).toString(encoding))).toMatch(/^.{0,4}\[redacted\].?=*$/);
+    }
+    for (let step = 0; step < 2000; step++) expect(hides(`step ${step} of many`)).toBe(`step ${step} of many`);
   });
 
   it('takes out what was read as a secret, whatever its variable is called, before and after it was made', () => {

@@ -1,7 +1,7 @@
 import { type ErrorRecord, toErrorRecord } from '../errors.js';
 import { knownSecrets } from '../secrets.js';
 import { keyShapes } from './key-shapes.js';
-import { secretPattern } from './secret-pattern.js';
+import { secretPattern, secretTexts } from './secret-pattern.js';
 
 /** Stands in the place of a secret in events, logs and reports. */
 export const redacted = '[redacted]';
@@ -12,6 +12,11 @@ const secretName = /(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$/i;
 const pathVariable = 'SIMMER_SERVER_KEY';
 /** A shorter value may be a word that means something else where it stands. */
 const leastLength = 8;
+/**
+ * Characters of all secrets in the pattern, where each takes six or more: V8 optimizes no pattern above 20 KB, and throws at
+ * some hundred KB.
+ */
+const mostInPattern = 2000;
 
 /** What is known by what stands around it, and looked for only where its sign is in the text. */
 const surrounded = [
@@ -40,14 +45,15 @@ export function redactor(env: NodeJS.ProcessEnv = process.env): Redact {
   const isSecret = (name: string) => secretName.test(name) && name !== pathVariable;
   const named = Object.entries(env).flatMap(([name, value]) => (isSecret(name) ? [value ?? ''] : []));
   const read = knownSecrets();
-  let pattern = patternOf([...named, ...read]);
+  let secrets = sought([...named, ...read]);
   let count = read.size;
   return (text) => {
     if (read.size > count) {
-      pattern = patternOf([...named, ...read]);
+      secrets = sought([...named, ...read]);
       count = read.size;
     }
-    return surrounded.reduce(takeOut, text.replace(pattern, redacted));
+    const rest = secrets.texts.reduce((left, secret) => left.replaceAll(secret, redacted), text);
+    return surrounded.reduce(takeOut, rest.replace(secrets.pattern, redacted));
   };
 }
 
@@ -68,11 +74,28 @@ function isLogin(encoded: string): boolean {
   return /^[ -~]*:[ -~]*$/.test(Buffer.from(encoded, 'base64').toString('latin1'));
 }
 
-function patternOf(secrets: readonly string[]): RegExp {
+interface Sought {
+  /** The longest first. */
+  readonly texts: readonly string[];
+  readonly pattern: RegExp;
+}
+
+/** Short secrets by a pattern, which knows more ways to write them; those that are too much for one as texts. */
+function sought(secrets: readonly string[]): Sought {
   // A private key has several lines, and programs print them one by one.
   const values = secrets.flatMap((value) => [value, value.trim(), ...value.split(/\r?\n/)]);
-  const longestFirst = [...new Set(values.filter(isLong))].sort((one, other) => other.length - one.length);
-  return new RegExp([...longestFirst.map(secretPattern), ...keyShapes].join('|'), 'g');
+  const longestFirst = [...new Set(values.filter(isLong))].sort(byLength);
+  let characters = longestFirst.reduce((sum, { length }) => sum + length, 0);
+  const tooMuch: string[] = [];
+  for (; characters > mostInPattern; characters -= tooMuch.at(-1)!.length) tooMuch.push(longestFirst.shift()!);
+  return {
+    texts: [...new Set(tooMuch.flatMap(secretTexts))].sort(byLength),
+    pattern: new RegExp([...longestFirst.map(secretPattern), ...keyShapes].join('|'), 'g'),
+  };
+}
+
+function byLength(one: string, other: string): number {
+  return other.length - one.length;
 }
 
 function isLong(text: string): boolean {
