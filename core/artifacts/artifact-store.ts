@@ -1,5 +1,6 @@
 import { readdir, realpath, rename, rm, rmdir } from 'node:fs/promises';
 import { join, relative, resolve, sep } from 'node:path';
+import { linksOf } from '../endpoint/question-links.js';
 import { isUserError, UserError } from '../errors.js';
 import { writingTo } from '../files/disk-error.js';
 import { makeFolder } from '../files/durable-files.js';
@@ -26,6 +27,7 @@ export type { StageCache, StageCacheEntry } from './stage-cache.js';
  *     HOME/scratch/KEY/           what a stage keeps over its attempts
  *     HOME/locks/KEY/             who is at a stage
  *     HOME/kept/DIGEST/KEY/       what a stage was paid for, beside that of the same stage with other inputs
+ *     HOME/kept/DIGEST.asked/     what is asked for it now, by which process
  *     HOME/staging/               what is being written
  */
 export class ArtifactStore {
@@ -150,9 +152,15 @@ export class ArtifactStore {
       for (const folder of ['scratch', 'locks']) await moveOutOf(this.#home.inside(folder));
       const kept = this.#home.inside('kept');
       for (const digest of await namesIn(kept)) {
-        await moveOutOf(join(kept, digest));
+        const place = join(kept, digest);
+        await moveOutOf(place);
         // Fails where something is left in it.
-        await rmdir(join(kept, digest)).catch(() => undefined);
+        const isGone = await rmdir(place).then(
+          () => true,
+          () => false,
+        );
+        // A process that was killed leaves what it asked there.
+        if (isGone) await moveOut(linksOf(place));
       }
     } catch (error) {
       await free();

@@ -34,7 +34,7 @@ export class QuestionLinks {
   static async of(place: string): Promise<QuestionLinks> {
     const identity = await processIdentity(process.pid);
     const self = identity && JSON.stringify({ ...identity, host: hostname() } satisfies Asker);
-    return new QuestionLinks(`${place}.asked`, self);
+    return new QuestionLinks(linksOf(place), self);
   }
 
   /** Says that this process asks it; undefined where no other one does. */
@@ -94,6 +94,11 @@ export class QuestionLinks {
       return undefined;
     }
   }
+}
+
+/** The folder of the links: beside the place, where everything else is somebody's replies. */
+export function linksOf(place: string): string {
+  return `${place}.asked`;
 }
 
 function askerIn(text: string | undefined): Asker | undefined {

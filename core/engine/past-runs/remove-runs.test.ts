@@ -174,6 +174,17 @@ it('takes along what the graders of the run kept', async () => {
   expect(await readdir(join(harness.home, 'kept', 'digest'))).toEqual([`${second}.judge`]);
 });
 
+it('takes along what a killed process asked, with the last that was kept there', async () => {
+  const [first, second] = [await run(['own']), await run(['own'])];
+  for (const runId of [first, second]) await store.keptFolder('digest', `${runId}.judge`);
+  await mkdir(join(harness.home, 'kept', 'digest.asked'));
+  await symlink('a process', join(harness.home, 'kept', 'digest.asked', 'question'));
+  await remove(first);
+  expect((await readdir(join(harness.home, 'kept'))).sort()).toEqual(['digest', 'digest.asked']);
+  await remove(second);
+  expect(await readdir(join(harness.home, 'kept'))).toEqual([]);
+});
+
 it('takes along what every attempt of a stage kept, also that of code that was changed since', async () => {
   const failed = await run([], true);
   const events = join(store.runFolder(failed), 'events.jsonl');
