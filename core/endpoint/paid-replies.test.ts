@@ -1,10 +1,15 @@
-import { mkdir } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, symlink } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import { silentLog } from '../plugin/log.js';
+import { processIdentity } from '../process/process-identity.js';
 import { EarlierReplies, type KeptReply, replyDigest } from './earlier-replies.js';
 import { PaidReplies } from './paid-replies.js';
+import { linksOf } from './question-links.js';
 import { ReplyJournal } from './reply-journal.js';
 
 interface Said extends KeptReply {
@@ -73,6 +78,24 @@ it('asks itself where the other fails, and waits no longer than it may', async (
   await failing;
   expect((await waiting).text).toBe('four');
   expect(asked).toBe(1);
+});
+
+it('says once which other process it waits for', async () => {
+  const other = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
+  await once(other, 'spawn');
+  await mkdir(linksOf(place), { recursive: true });
+  const asker = { ...(await processIdentity(other.pid!)), host: hostname() };
+  await symlink(JSON.stringify(asker), join(linksOf(place), of));
+  const told: string[] = [];
+  const log = { ...silentLog, info: (message: string) => void told.push(message) };
+  await using replies = await PaidReplies.open<Said>(await folderOf('first'), log);
+  const stopping = new AbortController();
+  const ask = async () => ({ reply: said('four'), isKept: true });
+  const waiting = [1, 2].map(() => expect(replies.to(of, 8, ask, stopping.signal)).rejects.toThrow('stopped'));
+  stopping.abort(new Error('stopped'));
+  await Promise.all(waiting);
+  other.kill();
+  expect(told).toEqual([`Waiting for replies to questions that process ${other.pid} asks, too.`]);
 });
 
 it('gives nothing more once it is stopped, kept or not', async () => {
