@@ -103,12 +103,13 @@ interface Begun {
 async function* missingOf(
   { log, signal }: AskingContext,
   questions: AsyncIterable<Question>,
-  { journal, earlier, progress, sampling }: Asking,
+  asking: Asking,
   begun: Begun,
   release: (id: string) => void,
 ): AsyncGenerator<Question> {
+  const { journal, earlier, progress, sampling } = asking;
   let taken = 0;
-  for await (const question of claimed(questions, earlier, begun, { log, signal })) {
+  for await (const question of claimed(questions, asking, begun, { log, signal })) {
     const { id } = question;
     const known = journal.has(id) ? undefined : await earlier?.find(begun.digests.get(id) ?? '', sampling.maxTokens);
     if (known !== undefined) {
@@ -123,15 +124,16 @@ async function* missingOf(
   if (taken > 0) log.info(`${taken} replies were paid for by earlier runs and are not asked for again.`);
 }
 
-/** Each question once, from when no other stage, run or process asks it. */
+/** Each question once, from when no other stage, run or process asks it; at once where its reply is there. */
 async function* claimed(
   questions: AsyncIterable<Question>,
-  earlier: EarlierReplies<KeptAnswer> | undefined,
+  { journal, earlier }: Pick<Asking, 'journal' | 'earlier'>,
   { digests, claims }: Begun,
   { log, signal }: Pick<AskingContext, 'log' | 'signal'>,
 ): AsyncGenerator<Question> {
   /** Who else asks it; undefined where it is asked here. */
   const claim = (id: string): AskedByAnother | undefined => {
+    if (journal.has(id)) return undefined;
     const taken = earlier?.claim(digests.get(id) ?? '');
     if (taken !== undefined && 'wait' in taken) return taken;
     if (taken !== undefined) claims.set(id, taken);

@@ -1,6 +1,9 @@
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { linksOf } from '../../core/endpoint/question-links.js';
+import { processIdentity } from '../../core/process/process-identity.js';
 import { dollarsOf, questionTable, reply, startTeacher, thought } from './teacher.fixture.js';
 
 const teacher = startTeacher();
@@ -39,6 +42,19 @@ describe('a stage that asks an API, with other rows than before', () => {
     await second();
     expect(dollarsOf(await second())).toBeCloseTo(0.001, 10);
     expect(['a', 'b'].map(teacher.timesAsked)).toEqual([1, 1]);
+  });
+
+  it('waits for no process that asks what it has a reply to', async () => {
+    const again = () => run('first', questionTable('a'));
+    await again();
+    const kept = join(teacher.scratchFolder, 'kept');
+    const [digest = ''] = (await readdir(kept)).sort();
+    const line = await readFile(join(kept, digest, 'first', 'replies.jsonl'), 'utf8');
+    const question = /"of":"(\w+)"/.exec(line)?.[1] ?? '';
+    const asker = { ...(await processIdentity(process.ppid)), host: hostname() };
+    await symlink(JSON.stringify(asker), join(linksOf(join(kept, digest)), question));
+    expect((await again()).rows('dataset')).toHaveLength(1);
+    expect(teacher.timesAsked('a')).toBe(1);
   });
 
   it.each([
