@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Event } from 'simmerkit';
+import { definePlugin, defineStage, type Event, z } from 'simmerkit';
 import { type HarnessRun, RunHarness } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { processIdentity } from '../../core/process/process-identity.js';
@@ -264,6 +264,42 @@ stages:
   expect(lastTotal(finished).usd).toBeCloseTo(10);
   expect(new Set(asked).size).toBe(20);
   expect(asked).toHaveLength(20);
+});
+
+it('sets nothing aside any more for what comes as the run is stopped', async () => {
+  let interrupt = (_: string) => {};
+  let begin = () => {};
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
+  const plugin = definePlugin({
+    name: 'stopping',
+    version: '1.0.0',
+    apiVersion: 1,
+    stages: {
+      ask: defineStage({
+        description: 'Is stopped while it sets something aside.',
+        options: z.strictObject({}),
+        inputs: {},
+        outputs: {},
+        async run({ spending }) {
+          await begun;
+          const reserving = spending.reserve({ source: 'teacher', usd: 1 });
+          interrupt('enough');
+          await reserving;
+          return {};
+        },
+      }),
+    },
+  });
+  await using stopping = await RunHarness.create({ plugins: [plugin] });
+  const handle = await stopping.start('name: stopping\nstages: { asked: { uses: stopping/ask } }');
+  interrupt = (reason) => handle.interrupt(reason);
+  begin();
+  const run = await stopping.ended(handle);
+  expect(run.outcome).toEqual({ status: 'interrupted', reason: 'enough' });
+  expect(run.eventsOf('stage.completed')).toEqual([]);
+  expect(lastTotal(run).usd).toBe(0);
 });
 
 it('lets hardware go before replies are waited for', async () => {

@@ -210,6 +210,12 @@ export class BudgetGuard {
     await this.#begin(source, reserved);
     this.#askers.set(source, asker);
     await this.#tellReserved();
+    if (this.#ending.signal.aborted) {
+      // Meanwhile: what was not asked for yet is asked for no more.
+      this.#ledger.end(source, reserved, { usd: 0 });
+      this.#wake();
+      this.#ending.signal.throwIfAborted();
+    }
     const isPaid = most === undefined || most > 0;
     const isOver = isPaid ? this.#paid.begin(seconds) : undefined;
     let isSettled = false;
