@@ -19,3 +19,15 @@ it('gives a plugin a month to stop where its limit says so, longer than a timer 
   expect(end).not.toHaveBeenCalled();
   expect(await process).toBe(true);
 });
+
+it.each([
+  ['stopSeconds', { stopSeconds: 0.01 }],
+  ['stageSeconds', { stageSeconds: 0.01 }],
+])('names the limit that a plugin has passed: %s', async (name, given) => {
+  const ended = new Promise<Error>((resolve) => {
+    const client = { cancel: () => Promise.resolve() };
+    const plugin = { limits: processLimits(given, {}, 2 ** 30), client, end: resolve } as unknown as PluginProcess;
+    stopWith(plugin, { callId: 'call', signal: AbortSignal.abort(), plugin: 'mine' });
+  });
+  expect(await ended).toMatchObject({ code: 'plugin_timed_out', hint: expect.stringContaining(`limits.${name}`) });
+});

@@ -19,10 +19,10 @@ export interface StoppableCall {
  */
 export function stopWith(process: PluginProcess, { callId, signal, plugin, whenPaid }: StoppableCall): Disposable {
   const { stageSeconds, stopSeconds } = process.limits;
-  const end = (what: string) => () => process.end(tooLong(plugin, what));
+  const end = (what: string, limit: string) => () => process.end(tooLong(plugin, what, limit));
   const timers = [
     setTimeout(
-      end(`took longer than its limit of ${stageSeconds} seconds`),
+      end(`took longer than its limit of ${stageSeconds} seconds`, 'stageSeconds'),
       Math.min(stageSeconds * 1000, longestTimer),
     ),
   ];
@@ -32,7 +32,7 @@ export function stopWith(process: PluginProcess, { callId, signal, plugin, whenP
     void process.client.cancel(callId, reason, stopSeconds).catch(() => {});
     await whenPaid?.();
     if (isOver) return;
-    const late = end(`did not stop within ${stopSeconds} seconds`);
+    const late = end(`did not stop within ${stopSeconds} seconds`, 'stopSeconds');
     timers.push(setTimeout(late, Math.min(stopSeconds * 1000, longestTimer)));
   };
   signal.addEventListener('abort', cancel, { once: true });
@@ -46,9 +46,9 @@ export function stopWith(process: PluginProcess, { callId, signal, plugin, whenP
   };
 }
 
-function tooLong(plugin: string, what: string): UserError {
+function tooLong(plugin: string, what: string, limit: string): UserError {
   return new UserError('plugin_timed_out', `Plugin ${plugin} ${what}; it was killed.`, {
     kind: 'runFailed',
-    hint: 'Give it less to do, or raise `limits.stageSeconds` where the recipe lists it.',
+    hint: `Give it less to do, or raise \`limits.${limit}\` where the recipe lists it.`,
   });
 }
