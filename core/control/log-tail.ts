@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
+import { typeOfLast } from '../events/event-line.js';
 import { LogScanner } from '../events/log-scanner.js';
 import { FileChanges, isRunEnd, makeDurable, openLog, reader } from '../events/replay.js';
 import type { DurableWrite, DurableWrites } from './durable-writes.js';
@@ -294,9 +295,4 @@ function countLines(bytes: Buffer): number {
   let lines = 0;
   for (let end = bytes.indexOf(newline); end !== -1; end = bytes.indexOf(newline, end + 1)) lines += 1;
   return lines;
-}
-
-function typeOfLast(lines: Buffer): string {
-  const last = lines.subarray(lines.lastIndexOf(newline, lines.length - 2) + 1);
-  return eventLines(last, 0)[0]?.type ?? '';
 }

@@ -48,11 +48,17 @@ export function parseEventLine(line: string): Event | string {
 const typeKey = Buffer.from('"type":"');
 const dataKey = Buffer.from(',"data":');
 const quote = 0x22;
+const newline = 0x0a;
 
 /** The type of an event's line, not parsed: the log writes runId, sequence and time before it, none of which can hold a quote. */
 export function typeOfLine(line: Buffer): string {
   const start = line.indexOf(typeKey) + typeKey.length;
   return line.toString('latin1', start, line.indexOf(quote, start));
+}
+
+/** Of the last one of whole lines. */
+export function typeOfLast(lines: Buffer): string {
+  return typeOfLine(lines.subarray(lines.lastIndexOf(newline, -2) + 1));
 }
 
 /** What a line of telemetry tells of: its type, stage and attempt. Undefined of a fact, and of what is no line of the log. */

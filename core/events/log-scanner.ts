@@ -1,6 +1,6 @@
 import { UserError } from '../errors.js';
 import type { Event } from './catalogue.js';
-import { parseEventLine, sameWriteMark, telemetrySubject, typeOfLine } from './event-line.js';
+import { parseEventLine, sameWriteMark, telemetrySubject, typeOfLast } from './event-line.js';
 
 /** The version of the log that this Simmer writes, and the newest that it reads; `run.created` says it. */
 export const logFormat = 1;
@@ -103,7 +103,7 @@ export class LogScanner {
       this.#offset += end + 1 - start;
       start = end + 1;
     }
-    this.#lastType = typeOfLine(chunk.subarray(chunk.lastIndexOf(newline, -2) + 1));
+    this.#lastType = typeOfLast(chunk);
     for (const [subject, line] of this.#telemetry) {
       this.#telemetry.set(subject, { ...line, bytes: Buffer.from(line.bytes) });
     }
