@@ -32,7 +32,9 @@ export function checkWithSchema<T>(check: SchemaCheck & { readonly schema: z.Zod
   const result = check.schema.safeParse(check.value);
   const unknown = unknownKeys(asSchema(check.schema), check.value);
   for (const { path, known } of unknown) addUnknownKey(check, path, known);
-  if (!result.success) for (const issue of result.error.issues) addIssue(check, issue as Issue, []);
+  // Of several at one place the first is told: one that shows nothing.
+  const issues = (result.error?.issues ?? []).toSorted((one, other) => Number(hides(other)) - Number(hides(one)));
+  for (const issue of issues) addIssue(check, issue as Issue, []);
   return result.success && unknown.length === 0 ? result.data : undefined;
 }
 
@@ -92,10 +94,15 @@ function addIssue(check: SchemaCheck, issue: Issue, around: Path): void {
       : `${formatPath(path)} must be ${expected(issue)}, not ${got}.`;
   const own: unknown = issue.code === 'custom' ? issue.params?.hint : undefined;
   const remedy = typeof value === 'string' ? remedyOf(issue, value, keys) : undefined;
-  const code = issue.code === 'custom' && issue.params?.isSecret === true ? secretInRecipe : codeOf(issue, value);
+  const code = hides(issue) ? secretInRecipe : codeOf(issue, value);
   check.problems.add(code, message, path, {
     hint: typeof own === 'string' ? own : (remedy ?? description),
   });
+}
+
+/** Whether a secret may stand there. */
+function hides(issue: Issue): boolean {
+  return issue.code === 'custom' && issue.params?.isSecret === true;
 }
 
 /** What to write in place of a text. @param keys those of the map that is wanted, if it is one */

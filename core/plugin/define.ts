@@ -140,8 +140,10 @@ export function serverUrl(): z.ZodURL {
 }
 
 function hasLogin(text: string): boolean {
-  if (!URL.canParse(text)) return false;
-  const { username, password } = new URL(text);
+  // A scheme may be missing, or another one.
+  const url = `http://${text.replace(/^[a-z][a-z0-9+.-]*:\/\//i, '')}`;
+  if (!URL.canParse(url)) return false;
+  const { username, password } = new URL(url);
   return username !== '' || password !== '';
 }
 

@@ -125,10 +125,16 @@ stages:
     expect(stderr).toContain('asked.with.apiKeyVariable must be the name of an environment variable.');
     expect(stdout + stderr).not.toContain(key.slice(0, 10));
   }
-  const login = await simmer(['plan', 'login.yaml'], { cwd });
-  expect(login.code).toBe(2);
-  expect(login.stderr).toContain('asked.with.url: the URL has a user or a password in it.');
-  expect(login.stdout + login.stderr).not.toContain('my-own-key');
+  await folder.write(
+    'no-scheme.yaml',
+    recipe('NAME').replace('http://127', 'me:my-own-key@127').replace(' needs: x,', ''),
+  );
+  for (const file of ['login.yaml', 'no-scheme.yaml']) {
+    const login = await simmer(['plan', file], { cwd });
+    expect(login.code).toBe(2);
+    expect(login.stderr).toContain('asked.with.url: the URL has a user or a password in it.');
+    expect(login.stdout + login.stderr).not.toContain('my-own-key');
+  }
   const signed = await simmer(
     ['plan', 'named.yaml', '--set', 'stages.asked.with.url=http://127.0.0.1:9/?key=my-own-key'],
     { cwd },
