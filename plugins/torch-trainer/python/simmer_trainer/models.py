@@ -119,9 +119,9 @@ def load_model(
         )
     try:
         model = _load_base(source, dtype, attention, quantization)
-        make_writable(model.generation_config)
         if source.HasField("adapter_folder"):
             model = _apply_adapter(model, Path(source.adapter_folder), merge_adapter)
+        make_writable(model.generation_config)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise invalid("model_invalid", f"The model cannot be loaded: {_first_line(error)}") from error
     except RuntimeError as error:

@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from trainer_process import TrainerProcess, hyperparameters, random_model, training_request
+from transformers import GenerationConfig
 
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.generation_config import make_writable
 
 
 def exported(trainer: TrainerProcess, source: pb.ModelSource, folder: Path) -> Path:
@@ -35,19 +38,30 @@ def config_in(folder: Path) -> dict[str, Any]:
     return config
 
 
-def test_a_model_whose_settings_sample_without_saying_so_is_trained_and_keeps_them(
-    shared_trainer: TrainerProcess, tmp_path: Path
+@pytest.mark.parametrize(
+    ("published", "written"),
+    [
+        ({"temperature": 0.6, "top_p": 0.9}, {"temperature": 0.6, "top_p": 0.9, "do_sample": True}),
+        ({"temperature": 0.6, "top_p": 0.9, "do_sample": False}, {"do_sample": False}),
+    ],
+    ids=["unsaid", "greedy"],
+)
+def test_a_model_with_settings_to_sample_by_is_trained_and_samples_unless_it_says_no(
+    shared_trainer: TrainerProcess, tmp_path: Path, published: dict[str, Any], written: dict[str, Any]
 ) -> None:
-    """As some base models are published: transformers reads such a config, and refuses to write it."""
-    model = base_model(shared_trainer, tmp_path / "base", eos_token_id=[2, 7], temperature=0.6, top_p=0.9)
+    """As some are published: transformers reads such a config, and refuses to write it."""
+    model = base_model(shared_trainer, tmp_path / "base", eos_token_id=[2, 7], **published)
     parameters = hyperparameters(max_steps=2, checkpoint_every_steps=1)
     config = config_in(trained(shared_trainer, training_request(tmp_path, model=model, hyperparameters=parameters)))
-    assert {name: config[name] for name in ("eos_token_id", "temperature", "top_p", "do_sample")} == {
-        "eos_token_id": [2, 7],
-        "temperature": 0.6,
-        "top_p": 0.9,
-        "do_sample": True,
-    }
+    told = {name: config[name] for name in ("eos_token_id", "temperature", "top_p", "do_sample") if name in config}
+    assert told == {"eos_token_id": [2, 7], **written}
+
+
+def test_a_model_that_says_nothing_of_sampling_is_not_made_to_sample() -> None:
+    """What else transformers refuses to write is no wish to sample; nor are its defaults."""
+    config = GenerationConfig(temperature=1.0, top_k=50, pad_token_id=-1)
+    make_writable(config)
+    assert config.do_sample is None
 
 
 def test_a_base_model_that_is_taught_to_chat_ends_generation_where_its_replies_end(
