@@ -10,19 +10,16 @@ from simmer_trainer.hyperparameters import is_adapter
 def check_target_modules(parameters: pb.Hyperparameters, model: Any) -> None:
     """
     Raises RequestError hyperparameters_invalid where a name is none of the model's, which PEFT passes over if others
-    are, and where an adapter could not be merged into weights that are shared.
+    are, or of a module that has no matrix, and where an adapter could not be merged into weights that are shared.
     """
     if not is_adapter(parameters.method):
         return
-    names = [name for name, _ in model.named_modules()]
-    unknown = [
-        target for target in parameters.lora.target_modules if not any(_is_named(name, target) for name in names)
-    ]
+    unknown = [target for target in parameters.lora.target_modules if not _has_matrices(model, target)]
     if unknown:
         raise invalid(
             "hyperparameters_invalid",
-            f"hyperparameters: lora.target_modules has {shorten(unknown)}, which is no module of this model; its "
-            f"linear ones are {', '.join(_linear_modules(model))}.",
+            f"hyperparameters: lora.target_modules has {shorten(unknown)}, which is no module of this model that an "
+            f"adapter can be put on; its linear ones are {', '.join(_linear_modules(model))}.",
         )
     head, table = model.get_output_embeddings(), model.get_input_embeddings()
     shared = [target for layer in (table, head) if (target := _target_of(parameters, model, layer)) is not None]
@@ -48,6 +45,12 @@ def _target_of(parameters: pb.Hyperparameters, model: Any, layer: Any) -> str | 
 def _is_named(name: str, target: str) -> bool:
     """As PEFT reads a list of names."""
     return name == target or name.endswith(f".{target}")
+
+
+def _has_matrices(model: Any, target: str) -> bool:
+    """Whether it names modules, each with a matrix: blocks have none of their own, and norms have a vector."""
+    weights = [getattr(module, "weight", None) for name, module in model.named_modules() if _is_named(name, target)]
+    return bool(weights) and all(weight is not None and weight.dim() > 1 for weight in weights)
 
 
 def _linear_modules(model: Any) -> list[str]:

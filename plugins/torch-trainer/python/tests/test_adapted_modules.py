@@ -30,6 +30,12 @@ def test_a_name_that_is_no_module_is_refused_with_those_that_are() -> None:
     assert "down_proj, gate_proj, k_proj, lm_head, o_proj, q_proj, up_proj, v_proj" in message
 
 
+@pytest.mark.parametrize("target", ["mlp", "self_attn", "layers.0", "norm"])
+def test_a_block_or_a_norm_is_refused(target: str) -> None:
+    """PEFT has no adapter for them, and fails in the middle of the job."""
+    assert f"has {target}, which" in refusal(adapter_on("q_proj", target), tied=False)
+
+
 @pytest.mark.parametrize("target", ["embed_tokens", "lm_head", "model.embed_tokens"])
 def test_an_adapter_of_weights_that_are_shared_is_refused(target: str) -> None:
     """Merged into the one, it would change the other, too: another model than the one that was trained."""
