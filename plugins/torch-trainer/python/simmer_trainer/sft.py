@@ -45,14 +45,7 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         self.learning_rate_of_step = 0.0
         self._order = order
         self._batching = batching
-        if arguments.pad_token is not None and arguments.pad_token not in tokenizer.get_vocab():
-            raise TrainingError("pad_token_unknown", f"pad_token {arguments.pad_token!r} is no token of this model.")
-        if arguments.pad_token is None and tokenizer.pad_token is None and tokenizer.eos_token is None:
-            raise TrainingError(
-                "pad_token_unknown",
-                "The model's tokenizer names no token for padding, and none that ends a text: set pad_token to one "
-                "that it has.",
-            )
+        _check_padding(arguments.pad_token, tokenizer, model)
         # TRL would take the end-of-sequence token where the tokenizer has none for padding; labels keep that one apart.
         token_ids, labels = [row.token_ids for row in rows], [row.labels for row in rows]
         # Behind the rows, one that trains nothing: for a rank that has none where others have some.
@@ -204,6 +197,26 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """The Loop tells of steps."""
+
+
+def _check_padding(given: str | None, tokenizer: Any, model: Any) -> None:
+    """Raises TrainingError pad_token_unknown where there is no token that rows could be padded with."""
+    pad_token = given if given is not None else tokenizer.pad_token or tokenizer.eos_token
+    if pad_token is None:
+        raise TrainingError(
+            "pad_token_unknown",
+            "The model's tokenizer names no token for padding, and none that ends a text: set pad_token to one that it "
+            "has.",
+        )
+    token, vocabulary = tokenizer.get_vocab().get(pad_token), model.get_input_embeddings().num_embeddings
+    if token is None:
+        raise TrainingError("pad_token_unknown", f"pad_token {pad_token!r} is no token of this model.")
+    if token >= vocabulary:
+        raise TrainingError(
+            "pad_token_unknown",
+            f"{pad_token!r}, with which rows are padded, is a token that the model's tokenizer knows and its weights "
+            f"do not: they have {vocabulary}. Set pad_token to one that both have.",
+        )
 
 
 class _OrderedSampler(Sampler[int]):

@@ -123,3 +123,18 @@ def test_a_tokenizer_without_any_token_to_pad_with_needs_one_that_is_named(
     )
     shared_trainer.stub.StartTraining(named, timeout=30)
     assert shared_trainer.events(named.attempt_id)[-1].HasField("training_completed")
+
+
+def test_a_token_to_pad_with_that_the_weights_lack_is_refused(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
+    """As one is added for it in many a script, and the weights are left as they were."""
+    from transformers import AutoTokenizer
+
+    base = tmp_path / "base"
+    base.mkdir()
+    shared_trainer.stub.Export(pb.ExportRequest(model=random_model(), output_folder=str(base)), timeout=60)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    tokenizer.save_pretrained(base)
+    failed = failure_of(shared_trainer, training_request(tmp_path, model=pb.ModelSource(folder=str(base))))
+    assert failed.code == "pad_token_unknown"
+    assert "'[PAD]'" in failed.message and "they have 259" in failed.message
