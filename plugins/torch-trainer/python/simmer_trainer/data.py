@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simmer_trainer.encoding import encode_all, encode_further, puts_space_first
 from simmer_trainer.errors import TrainingError
 
 # Rows are grouped by length within so many global batches: little padding, and batches still mix.
@@ -85,7 +86,7 @@ def tokenize(rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int) ->
     """
     rendered = [_render(row, tokenizer) for row in rows]
     # Other markers are in the text already: the chat template, or the caller, put them there.
-    prompts = _encode(tokenizer, [prompt for prompt, _ in rendered])
+    prompts = encode_all(tokenizer, [prompt for prompt, _ in rendered])
     parts = iter(_encode_parts(tokenizer, rendered))
     specials = tuple(token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
@@ -131,11 +132,6 @@ def check_masks(rows: Sequence[TokenizedRow], max_length: int) -> None:
     )
 
 
-def _encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    encoded: list[list[int]] = tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
-    return encoded
-
-
 @dataclass(frozen=True)
 class _Part:
     """Of a completion."""
@@ -146,8 +142,8 @@ class _Part:
 
 def _encode_parts(tokenizer: Any, rendered: Sequence[tuple[str, list[_Part]]]) -> list[list[int]]:
     """
-    Tokens of all parts of all completions. Tokenizers like Llama 2's put a space before a text by itself: theirs are
-    what follows the tokens of the text before them, where these stay as they are.
+    Tokens of all parts of all completions. Of tokenizers that put a space before a text they are what follows the
+    tokens of the text before them, where these stay as they are.
     """
     texts, befores = [], []
     for before, completion in rendered:
@@ -155,15 +151,13 @@ def _encode_parts(tokenizer: Any, rendered: Sequence[tuple[str, list[_Part]]]) -
             texts.append(part.text)
             befores.append(before)
             before += part.text
-    apart = _encode(tokenizer, texts)
-    newline, letter, both = _encode(tokenizer, ["\n", "a", "\na"])
-    if both == newline + letter:
-        return apart
-    heads = _encode(tokenizer, befores)
-    wholes = _encode(tokenizer, [before + text for before, text in zip(befores, texts, strict=True)])
+    if not puts_space_first(tokenizer):
+        return encode_all(tokenizer, texts)
+    heads = encode_all(tokenizer, befores)
+    wholes = encode_all(tokenizer, [before + text for before, text in zip(befores, texts, strict=True)])
     return [
-        whole[len(head) :] if whole[: len(head)] == head else alone
-        for head, whole, alone in zip(heads, wholes, apart, strict=True)
+        whole[len(head) :] if whole[: len(head)] == head else list(encode_further(tokenizer, text))
+        for head, whole, text in zip(heads, wholes, texts, strict=True)
     ]
 
 

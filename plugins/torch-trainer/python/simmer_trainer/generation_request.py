@@ -17,6 +17,7 @@ from simmer_trainer.budget_forcing import (
     thinking_room,
 )
 from simmer_trainer.data import render_chat
+from simmer_trainer.encoding import encode, encode_further
 from simmer_trainer.errors import TrainingError, invalid
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.generation_config import end_ids
@@ -113,11 +114,6 @@ def prompt_token_ids(prompt: pb.Prompt, tokenizer: Any) -> list[int]:
     return list(encoded)
 
 
-def encode(tokenizer: Any, text: str) -> tuple[int, ...]:
-    """Markers in the text become tokens; nothing is added."""
-    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
 def end_of_sequence_ids(opened: OpenModel) -> frozenset[int]:
     ids = (*end_ids(opened.model.generation_config), opened.tokenizer.eos_token_id)
     return frozenset(token for token in ids if token is not None)
@@ -130,19 +126,19 @@ def _markers(request: pb.GenerateRequest, tokenizer: Any) -> ThinkingMarkers | N
     end = _forced(tokenizer, "thinking_format.end", form.end)
     if not end:
         raise invalid("thinking_format_invalid", "thinking_format.end is empty: nothing could end thinking.")
-    stripped = encode(tokenizer, form.end.rstrip())
+    stripped = encode_further(tokenizer, form.end.rstrip())
     return ThinkingMarkers(
         start=_forced(tokenizer, "thinking_format.start", form.start),
         end=end,
         natural_end=stripped if stripped and end[: len(stripped)] == stripped else end,
-        newline=encode(tokenizer, "\n"),
+        newline=encode_further(tokenizer, "\n"),
         final_answer_prompt=_forced(tokenizer, "thinking_format.final_answer_prompt", form.final_answer_prompt),
     )
 
 
 def _forced(tokenizer: Any, name: str, text: str) -> tuple[int, ...]:
     """Tokens of a text that is put into the sequence. Raises RequestError where they do not say what the text says."""
-    ids = encode(tokenizer, text)
+    ids = encode_further(tokenizer, text)
     said = tokenizer.decode(ids)
     # White space is what decoders add and drop.
     if "".join(text.split()) in "".join(said.split()):

@@ -5,8 +5,8 @@ from forcing_matrix import CELLS, Tags, compare, generate_all, questions
 from plain_generate import PlainGenerate
 from trainer_process import random_model
 
+from simmer_trainer.encoding import encode
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
-from simmer_trainer.generation_request import encode
 from simmer_trainer.models import ModelCache
 
 

@@ -10,12 +10,14 @@ import pytest
 from plain_generate import PlainGenerate
 from reference_generate import Reference
 from sample_reference import as_reference, expected
+from spaced_tokenizer import tokenizer_like_llama_2
 from trainer_process import random_model
 
+from simmer_trainer.encoding import encode
 from simmer_trainer.errors import RequestError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.generation import generate
-from simmer_trainer.generation_request import check_model, check_request, encode
+from simmer_trainer.generation_request import check_model, check_request
 from simmer_trainer.models import ModelCache, OpenModel
 
 FORMAT = pb.ThinkingFormat(start="<|im_start|>think\n", end="<|im_start|>answer\n", final_answer_prompt="Final Answer:")
@@ -213,6 +215,19 @@ def test_live_tokens_come_again_in_the_samples(tiny: OpenModel) -> None:
     live = [one.tokens for one in generate(message, tiny, lambda: True) if one.HasField("tokens")]
     ids = {prompt.id for prompt in message.prompts}
     assert all(one.prompt_id in ids and one.token_count > 0 for one in live)
+
+
+def test_no_space_is_put_before_what_is_forced(tiny: OpenModel) -> None:
+    """The tokenizer puts one before a text by itself, and the model was trained with what goes on."""
+    tokenizer = tokenizer_like_llama_2()
+    form = pb.ThinkingFormat(start="[t]\n", end="[/t]\n", final_answer_prompt="so")
+    message = request([], [policy("3", 3)], form)
+    message.prompts.append(pb.Prompt(id="p0", text="2+3="))
+    responses = list(generate(message, replace(tiny, tokenizer=tokenizer), lambda: True))
+    (sample,) = [response.sample for response in responses if response.HasField("sample")]
+    assert sample.prompt_tokens == len(tokenizer("2+3=[t]\n")["input_ids"])
+    (end,) = sample.interventions
+    assert "".join(tokenizer.convert_ids_to_tokens(end.token_ids)) == "\n[/t]\nso"
 
 
 def test_nothing_is_decoded_while_nothing_is_asked_for(tiny: OpenModel) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from real_tokenizers import llama3_folder, qwen2_5_folder, smollm2_file
+from spaced_tokenizer import tokenizer_like_llama_2
 
 from simmer_trainer.byte_tokenizer import make_byte_tokenizer
 from simmer_trainer.data import TokenizedRow, tokenize
@@ -236,25 +237,12 @@ def test_a_template_that_writes_its_markers_as_text_is_taken_where_a_token_ends_
     assert marker in refusal(raw, tokenizer).message
 
 
-def tokenizer_like_llama_2() -> Any:
-    """Spaces are letters, and every text has one before it."""
-    from tokenizers import Tokenizer, decoders, models, normalizers
-    from transformers import PreTrainedTokenizerFast
-
-    letters = ["</s>", *"▁\n0123456789+=?[]/INSTabcdefghijklmnopqrstuvwxyz", "▁5"]
-    vocabulary = {letter: index for index, letter in enumerate(dict.fromkeys(letters))}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[("▁", "5")]))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
-    template = MARKERS_AS_TEXT["[INST]"]
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", chat_template=template)
-
-
 def test_no_space_is_put_between_what_goes_on_and_what_was_before() -> None:
-    tokenizer = tokenizer_like_llama_2()
+    tokenizer = tokenizer_like_llama_2(MARKERS_AS_TEXT["[INST]"])
     turns = [("assistant", "5"), ("user", "why?"), ("assistant", "5")]
     chat = [{"role": role, "content": content} for role, content in turns]
-    # The last one goes on with what would be one token with the end of its prompt: there, the border counts.
+    # The last one goes on with what would be one token with the end of its prompt: there, the border counts, and the
+    # space is not written twice.
     completions = {"text": ("2+3=", "5"), "spaced": ("2+3=", " 5"), "chat": (QUESTION, chat), "cut": ("2+3= ", "5")}
     raw = [{"id": name, "prompt": prompt, "completion": text} for name, (prompt, text) in completions.items()]
     rows = tokenize(raw, tokenizer, 1000)
@@ -263,7 +251,7 @@ def test_no_space_is_put_between_what_goes_on_and_what_was_before() -> None:
         "text": ["5", "</s>"],
         "spaced": ["▁5", "</s>"],
         "chat": ["▁5", "▁", "</s>", "▁5", "▁", "</s>"],
-        "cut": ["▁5", "</s>"],
+        "cut": ["5", "</s>"],
     }
     whole = tokenizer.apply_chat_template([*QUESTION, *chat], tokenize=False)
     assert rows[2].token_ids == tokenizer(whole, add_special_tokens=False)["input_ids"]
