@@ -4,13 +4,14 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type ClientReadableStream, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { type TrainerEvent, TrainerServiceClient } from '../../generated/simmer/trainer/v1/trainer.js';
-import { messagesOf, type UnaryMethod, unaryCall } from '../../process/grpc-call.js';
+import { type UnaryMethod, unaryCall } from '../../process/grpc-call.js';
 import { checkHealth } from '../../process/grpc-health.js';
 import { waitForHandshake } from '../../process/handshake.js';
 import { makeSocketFolder, removeSocketFolder } from '../../process/socket-folder.js';
 import { type ProcessExit, spawnDetached } from '../../process/spawn-detached.js';
 import { signalGroup } from '../../process/terminate.js';
 import { trainerServiceName } from '../../trainer/trainer-client.js';
+import { patientMessages } from './patient-messages.js';
 
 /** How a trainer is started for its verification. */
 export interface TrainerStart {
@@ -155,15 +156,8 @@ export class TrainerUnderTest {
   }
 
   /** The messages of a stream, within the patience; it is canceled where it is left early. */
-  async *messages<Message>(call: ClientReadableStream<Message>): AsyncGenerator<Message> {
-    const late = new AbortController();
-    const what = `the stream did not come to its end within ${this.patienceSeconds} seconds`;
-    const timer = setTimeout(() => late.abort(new Error(what)), this.patienceSeconds * 1000);
-    try {
-      yield* messagesOf(call, { signal: late.signal });
-    } finally {
-      clearTimeout(timer);
-    }
+  messages<Message>(call: ClientReadableStream<Message>): AsyncGenerator<Message> {
+    return patientMessages(call, this.patienceSeconds);
   }
 
   /** Whether it ends by itself in time, and how. */
