@@ -27,7 +27,7 @@ const found: Readonly<Record<(typeof violations)[number], readonly string[]>> = 
   leavesInitialModel: ['trained-model'],
   miscounts: ['figures'],
   logsEveryStep: ['log-schedule'],
-  ignoresEvaluation: ['evaluation', 'evaluation-data', 'early-stopping'],
+  ignoresEvaluation: ['evaluation', 'evaluation-data', 'early-stopping', 'keep-best'],
   tellsAllBest: ['evaluation'],
   evaluatesTrainingRows: ['evaluation-data'],
   evaluatesWithDropout: ['evaluation-data'],

@@ -94,9 +94,8 @@ export const evaluatingChecks: readonly TrainerCheck[] = [
       const { completed, evaluations } = trial;
       const best = lowest(evaluations);
       const last = evaluations.at(-1);
-      if (best === undefined || last === undefined || best === last) {
-        return 'nothing can be told: the last evaluation was the best';
-      }
+      demand(best !== undefined && last !== undefined, `evaluations with ${named(change)}`, 'none');
+      if (best === last) return 'nothing can be told: the last evaluation was the best';
       demand(completed.bestStep === best.step, `best_step = ${best.step} after ${losses(evaluations)}`, completed);
       const told = completed.evaluationLoss ?? best.loss;
       const isTold = Math.abs(told - best.loss) <= rounding * best.loss;
