@@ -78,6 +78,8 @@ class ZeroSFTTrainer(SimmerSFTTrainer):
         # All ranks have written here, and each syncs what there is on its machine.
         sync_tree(folder)
         if self.group.is_leader:
+            # Adapters do not bring it.
+            self.model.generation_config.save_pretrained(folder)
             self.state.save_to_json(str(folder / "trainer_state.json"))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:

@@ -183,6 +183,9 @@ def assert_adapters_are_the_same(one_rank: TrainerProcess, two_ranks: TrainerPro
     one, two = (train(trainer, folder / name, ADAPTER) for trainer, name in ((one_rank, "lora"), (two_ranks, "lora-2")))
     assert losses(two) == pytest.approx(losses(one), rel=1e-5)
     assert_close_weights(folder / "lora/output/model", folder / "lora-2/output/model")
+    # Where generation ends, too.
+    told = [json.loads(file.read_text()) for file in folder.glob("lora*/output/checkpoints/*3/generation_config.json")]
+    assert len(told) == 2 and told[0] == told[1]
 
 
 def assert_a_killed_rank_ends_all(trainer: TrainerProcess, folder: Path) -> None:
