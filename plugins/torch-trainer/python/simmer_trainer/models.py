@@ -106,7 +106,6 @@ def load_model(
     dtype: Any,
     *,
     attention: str = "sdpa",
-    merge_adapter: bool = True,
     quantization: Any = None,
 ) -> Any:
     """
@@ -120,7 +119,7 @@ def load_model(
     try:
         model = _load_base(source, dtype, attention, quantization)
         if source.HasField("adapter_folder"):
-            model = _apply_adapter(model, Path(source.adapter_folder), merge_adapter)
+            model = _apply_adapter(model, Path(source.adapter_folder))
         make_writable(model.generation_config)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise invalid("model_invalid", f"The model cannot be loaded: {_first_line(error)}") from error
@@ -142,7 +141,7 @@ def _load_base(source: pb.ModelSource, dtype: Any, attention: str, quantization:
             marker = read_marker(folder)
             if (folder / _ADAPTER_CONFIG).is_file():
                 base = json_format.ParseDict(marker["model"], pb.ModelSource())
-                return _apply_adapter(load_model(base, dtype, attention=attention), folder, merge=True)
+                return _apply_adapter(load_model(base, dtype, attention=attention), folder)
             return _from_folder(folder, dtype, attention)
         case "gguf_file":
             path = Path(source.gguf_file)
@@ -187,14 +186,14 @@ def _forget_quantization(model: Any) -> None:
         del model.config.quantization_config
 
 
-def _apply_adapter(model: Any, folder: Path, merge: bool) -> Any:
+def _apply_adapter(model: Any, folder: Path) -> Any:
     from peft import PeftModel
     from transformers import GenerationConfig
 
-    adapted = PeftModel.from_pretrained(model, folder, is_trainable=not merge)
+    adapted = PeftModel.from_pretrained(model, folder)
     if (folder / GENERATION_CONFIG).is_file():
         model.generation_config = GenerationConfig.from_pretrained(folder)
-    return adapted.merge_and_unload() if merge else adapted
+    return adapted.merge_and_unload()
 
 
 def _tokenizer_of_gguf(path: Path) -> Any:
