@@ -1,6 +1,5 @@
 import { readdir, realpath, rename, rm, rmdir } from 'node:fs/promises';
 import { join, relative, resolve, sep } from 'node:path';
-import { linksOf } from '../endpoint/question-links.js';
 import { isUserError, UserError } from '../errors.js';
 import { writingTo } from '../files/disk-error.js';
 import { makeFolder } from '../files/durable-files.js';
@@ -12,7 +11,7 @@ import { Holds } from './holds.js';
 import { readManifest } from './manifest.js';
 import { requireName, type StageCache, StoredStageCache } from './stage-cache.js';
 import { makeStagingFolder, removeStaleStaging } from './staging.js';
-import { StoreHome } from './store-home.js';
+import { askedBeside, StoreHome } from './store-home.js';
 import { StoredArtifact, StoredTable } from './stored-artifact.js';
 
 export type { StageCache, StageCacheEntry } from './stage-cache.js';
@@ -160,7 +159,7 @@ export class ArtifactStore {
           () => false,
         );
         // A process that was killed leaves what it asked there.
-        if (isGone) await moveOut(linksOf(place));
+        if (isGone) await moveOut(askedBeside(place));
       }
     } catch (error) {
       await free();

@@ -7,6 +7,11 @@ import { makeFolder, writeFileDurably } from '../files/durable-files.js';
 /** The version of a home's layout that this Simmer writes, and the newest that it reads. */
 const homeFormat = 1;
 
+/** The folder that says what is asked now, beside one in `kept`, where everything else is somebody's replies. */
+export function askedBeside(place: string): string {
+  return `${place}.asked`;
+}
+
 /** Where things are in a home. */
 export class StoreHome {
   readonly folder: string;

@@ -5,11 +5,11 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
+import { askedBeside } from '../artifacts/store-home.js';
 import { silentLog } from '../plugin/log.js';
 import { processIdentity } from '../process/process-identity.js';
 import { EarlierReplies, type KeptReply, replyDigest } from './earlier-replies.js';
 import { PaidReplies } from './paid-replies.js';
-import { linksOf } from './question-links.js';
 import { ReplyJournal } from './reply-journal.js';
 
 interface Said extends KeptReply {
@@ -83,9 +83,9 @@ it('asks itself where the other fails, and waits no longer than it may', async (
 it('says once which other process it waits for', async () => {
   const other = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
   await once(other, 'spawn');
-  await mkdir(linksOf(place), { recursive: true });
+  await mkdir(askedBeside(place), { recursive: true });
   const asker = { ...(await processIdentity(other.pid!)), host: hostname() };
-  await symlink(JSON.stringify(asker), join(linksOf(place), of));
+  await symlink(JSON.stringify(asker), join(askedBeside(place), of));
   const told: string[] = [];
   const log = { ...silentLog, info: (message: string) => void told.push(message) };
   await using replies = await PaidReplies.open<Said>(await folderOf('first'), log);

@@ -1,5 +1,6 @@
 import { mkdirSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { askedBeside } from '../artifacts/store-home.js';
 import { isAlive, type ProcessIdentity, processIdentity } from '../process/process-identity.js';
 import { pause } from './passing-failure.js';
 
@@ -34,7 +35,7 @@ export class QuestionLinks {
   static async of(place: string): Promise<QuestionLinks> {
     const identity = await processIdentity(process.pid);
     const self = identity && JSON.stringify({ ...identity, host: hostname() } satisfies Asker);
-    return new QuestionLinks(linksOf(place), self);
+    return new QuestionLinks(askedBeside(place), self);
   }
 
   /** Says that this process asks it; undefined where no other one does. */
@@ -94,11 +95,6 @@ export class QuestionLinks {
       return undefined;
     }
   }
-}
-
-/** The folder of the links: beside the place, where everything else is somebody's replies. */
-export function linksOf(place: string): string {
-  return `${place}.asked`;
 }
 
 function askerIn(text: string | undefined): Asker | undefined {

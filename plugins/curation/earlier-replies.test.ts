@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promis
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { linksOf } from '../../core/endpoint/question-links.js';
+import { askedBeside } from '../../core/artifacts/store-home.js';
 import { processIdentity } from '../../core/process/process-identity.js';
 import { dollarsOf, questionTable, reply, startTeacher, thought } from './teacher.fixture.js';
 
@@ -52,7 +52,7 @@ describe('a stage that asks an API, with other rows than before', () => {
     const line = await readFile(join(kept, digest, 'first', 'replies.jsonl'), 'utf8');
     const question = /"of":"(\w+)"/.exec(line)?.[1] ?? '';
     const asker = { ...(await processIdentity(process.ppid)), host: hostname() };
-    await symlink(JSON.stringify(asker), join(linksOf(join(kept, digest)), question));
+    await symlink(JSON.stringify(asker), join(askedBeside(join(kept, digest)), question));
     expect((await again()).rows('dataset')).toHaveLength(1);
     expect(teacher.timesAsked('a')).toBe(1);
   });

@@ -7,7 +7,7 @@ import launchers from '../../plugins/launchers/plugin.js';
 const fake = fakeTrainerPlugin.trainers!.fake!;
 
 /** A trainer whose environment takes until `made` resolves, stages that ask it, and one that does not. */
-function slowPlugin(made: Promise<void>, onPlain: () => void) {
+function slowPlugin(made: Promise<void>, onBegun: () => void) {
   const output = { dataset: { type: 'dataset', description: 'A row.' } } as const;
   return definePlugin({
     name: 'slow',
@@ -46,7 +46,10 @@ function slowPlugin(made: Promise<void>, onPlain: () => void) {
         inputs: {},
         outputs: output,
         async run(context) {
-          await context.grader('slow/grader');
+          const grader = context.grader('slow/grader');
+          // By then it is waited for.
+          setImmediate(onBegun);
+          await grader;
           return { dataset: await context.artifacts.writeDataset([{ a: 1 }], { columns: { a: 'BIGINT' } }) };
         },
       }),
@@ -69,7 +72,7 @@ function slowPlugin(made: Promise<void>, onPlain: () => void) {
         inputs: {},
         outputs: output,
         async run(context) {
-          onPlain();
+          onBegun();
           const { number } = context.options;
           return { dataset: await context.artifacts.writeDataset([{ number }], { columns: { number: 'BIGINT' } }) };
         },
@@ -88,6 +91,20 @@ stages:
   again: { uses: slow/asks, with: { ${asks} }, seed: 1 }
 `;
 
+/** Environments that are made as soon as so many stages have begun that call the other, once each. */
+function madeOnceBegun(count: number): [made: Promise<void>, onBegun: () => void] {
+  let isMade = () => {};
+  const made = new Promise<void>((resolve) => {
+    isMade = resolve;
+  });
+  let begun = 0;
+  const onBegun = () => {
+    begun++;
+    if (begun === count) isMade();
+  };
+  return [made, onBegun];
+}
+
 it.each([
   ['a trainer', recipe('trainer: student')],
   [
@@ -97,16 +114,7 @@ it.each([
 ])(
   'stages that need no trainer run while the environment of %s is made, though it takes all cores',
   async (_, text) => {
-    let plain = 0;
-    let isMade = () => {};
-    const made = new Promise<void>((resolve) => {
-      isMade = resolve;
-    });
-    const onPlain = () => {
-      plain++;
-      if (plain === 2) isMade();
-    };
-    await using harness = await RunHarness.create({ plugins: [slowPlugin(made, onPlain), launchers] });
+    await using harness = await RunHarness.create({ plugins: [slowPlugin(...madeOnceBegun(2)), launchers] });
     const run = await harness.run(text);
     expect(run.outcome).toMatchObject({ status: 'completed' });
     const started = run.events.flatMap(({ type, stage }) => (type === 'stage.started' ? [stage] : []));
@@ -116,16 +124,7 @@ it.each([
 );
 
 it('stages run while the environment of a grader is made, and another that waits for it says so', async () => {
-  let plain = 0;
-  let isMade = () => {};
-  const made = new Promise<void>((resolve) => {
-    isMade = resolve;
-  });
-  const onPlain = () => {
-    plain++;
-    if (plain === 2) isMade();
-  };
-  await using harness = await RunHarness.create({ plugins: [slowPlugin(made, onPlain), launchers] });
+  await using harness = await RunHarness.create({ plugins: [slowPlugin(...madeOnceBegun(4)), launchers] });
   const run = await harness.run(`
 name: lent
 stages:
@@ -135,8 +134,9 @@ stages:
   two: { uses: slow/plain, with: { number: 2 } }
 `);
   expect(run.outcome).toMatchObject({ status: 'completed' });
-  const ended = run.events.flatMap(({ type, stage }) => (type === 'stage.completed' ? [stage] : []));
-  expect(ended.slice(0, 2).toSorted()).toEqual(['one', 'two']);
+  const isMade = run.events.findIndex(({ type }) => type === 'environment.prepared');
+  const begun = run.events.slice(0, isMade).flatMap(({ type, stage }) => (type === 'stage.started' ? [stage] : []));
+  expect(begun.toSorted()).toEqual(['first', 'one', 'second', 'two']);
   const said = run.eventsOf('log.written').map(({ stage, data }) => [stage, data.message]);
   expect(said).toContainEqual(['second', 'Waiting for the Python environment of slow/grader, which first makes.']);
 });

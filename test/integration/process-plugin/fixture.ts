@@ -21,81 +21,12 @@ import {
   type RunStageRequest,
   type RunStageResponse,
 } from '../../../core/generated/simmer/plugin/v1/plugin.js';
-import {
-  afterPlan,
-  answersHooks,
-  aroundStage,
-  beforePlan,
-  hookMisbehaviors,
-  hooksOf,
-  writeTypes,
-} from './fixture-hooks.js';
+import { afterPlan, answersHooks, aroundStage, beforePlan, hooksOf, writeTypes } from './fixture-hooks.js';
 import { asked, emit, host, say } from './fixture-host.js';
-import {
-  attach,
-  launch,
-  launcherDescription,
-  launcherMisbehaviors,
-  resolveLaunch,
-  terminate,
-} from './fixture-launcher.js';
-import { type Answer, check, estimate, estimateGrader, planningMisbehaviors, resources } from './fixture-planning.js';
-import {
-  estimateJob,
-  prepare,
-  trainerDescription,
-  trainerMisbehaviors,
-  trainerResources,
-  versions,
-} from './fixture-trainer.js';
-
-/** What goes wrong with the plugin of this program, by the word that it is started with. */
-const misbehaviors = [
-  'none',
-  'wrong-protocol',
-  'any-protocol',
-  'rubbish-instead',
-  'rubbish-around',
-  'flood',
-  'exit-at-start',
-  'not-serving',
-  'crash',
-  'hang',
-  'freeze',
-  'hog',
-  'child-hog',
-  'no-end',
-  'two-ends',
-  'undeclared-output',
-  'made-up-output',
-  'ignore-cancel',
-  'pays-slowly',
-  'ignore-shutdown',
-  'ignore-stdin',
-  'unknown-stage-runs',
-  'grades-shuffled',
-  'grades-silent',
-  'fails-unforeseen',
-  'fails-foreseen',
-  'funnel-wrong',
-  'funnel-wrong-to-host',
-  'writes-into-input',
-  'opens-any-sink',
-  'report-relative',
-  'describe-changes',
-  'bad-schema',
-  'bad-name',
-  ...planningMisbehaviors,
-  ...hookMisbehaviors,
-  ...trainerMisbehaviors,
-  ...launcherMisbehaviors,
-] as const;
-export type Misbehavior = (typeof misbehaviors)[number];
-
-/** A limit for what is waited for in vain; what does answer or end has all the time that a busy machine may need. */
-export function whereItHangs<Limits extends object>(misbehavior: Misbehavior, limits: Limits): Limits | undefined {
-  return misbehavior.includes('hang') ? limits : undefined;
-}
+import { attach, launch, launcherDescription, resolveLaunch, terminate } from './fixture-launcher.js';
+import type { Misbehavior } from './fixture-misbehaviors.js';
+import { type Answer, check, estimate, estimateGrader, resources } from './fixture-planning.js';
+import { estimateJob, prepare, trainerDescription, trainerResources, versions } from './fixture-trainer.js';
 
 /** A plugin in a process of its own, written against the generated code alone: what an author without a library does. */
 async function main(misbehavior: Misbehavior): Promise<void> {

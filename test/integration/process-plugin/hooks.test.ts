@@ -11,7 +11,7 @@ import { silentLog } from '../../../core/plugin/log.js';
 import type { ListedPlugin } from '../../../core/plugin/plugin-reference.js';
 import { defaultProcessMachine } from '../../../core/plugin/process/process-machine.js';
 import { builtModule } from '../built-module.js';
-import { type Misbehavior, whereItHangs } from './fixture.js';
+import { type Misbehavior, whereItHangs } from './fixture-misbehaviors.js';
 
 const program = builtModule('test/integration/process-plugin/fixture.ts');
 const recipe = (options = '') => `name: g\nstages: { greet: { uses: fixture/greet, with: { ${options} } } }`;

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { processIdentity } from '../../../core/process/process-identity.js';
 import { builtModule } from '../built-module.js';
 import { asking } from './asking-plugin.js';
-import { type Misbehavior, whereItHangs } from './fixture.js';
+import { type Misbehavior, whereItHangs } from './fixture-misbehaviors.js';
 
 const program = builtModule('test/integration/process-plugin/fixture.ts');
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ArtifactStore } from '../../../core/artifacts/artifact-store.js';
 import { estimatePlan } from '../../../core/engine/estimate-plan.js';
 import { builtModule } from '../built-module.js';
-import { type Misbehavior, whereItHangs } from './fixture.js';
+import { type Misbehavior, whereItHangs } from './fixture-misbehaviors.js';
 
 const program = builtModule('test/integration/process-plugin/fixture.ts');
 

@@ -11,7 +11,7 @@ import { type ListedPlugin, listedPlugins } from '../../../core/plugin/plugin-re
 import { processLimits } from '../../../core/plugin/process/limits.js';
 import { PluginProcess } from '../../../core/plugin/process/plugin-process.js';
 import { builtModule } from '../built-module.js';
-import type { Misbehavior } from './fixture.js';
+import type { Misbehavior } from './fixture-misbehaviors.js';
 
 const program = builtModule('test/integration/process-plugin/fixture.ts');
 const greeting = 'name: greeting\nstages: { greet: { uses: fixture/greet } }';

@@ -6,7 +6,7 @@ import { estimatePlan } from '../../../core/engine/estimate-plan.js';
 import { fakeTrainerProgram } from '../../../core/testing/fake-trainer-plugin.js';
 import { builtModule } from '../built-module.js';
 import { asking } from './asking-plugin.js';
-import { type Misbehavior, whereItHangs } from './fixture.js';
+import { type Misbehavior, whereItHangs } from './fixture-misbehaviors.js';
 
 const program = builtModule('test/integration/process-plugin/fixture.ts');
 

@@ -8,7 +8,7 @@ import { processPlugin } from '../../../core/plugin/process/load-listed-process.
 import { commandOf } from '../../../core/plugin/process/process-plugin.js';
 import { pluginCheckNames, verifyPlugin } from '../../../core/testing/plugin-conformance/verify-plugin.js';
 import { builtModule } from '../built-module.js';
-import type { Misbehavior } from './fixture.js';
+import type { Misbehavior } from './fixture-misbehaviors.js';
 
 const program = builtModule('test/integration/process-plugin/fixture.ts');
 
