@@ -17,7 +17,7 @@ import { type RunOutcome, type RunSummary, reportFile } from '../engine/run-outc
 import { exitCodes, isUserError, toErrorRecord, UserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
 import { formatBytes } from '../figures.js';
-import type { Recipe, Run } from '../generated/simmer/control/v1/control.js';
+import { type Recipe, type Run, WatchMode } from '../generated/simmer/control/v1/control.js';
 import type { Sink } from '../plugin/definitions.js';
 import type { Overrides } from '../recipe/overrides.js';
 import type { Plan } from '../recipe/plan.js';
@@ -168,15 +168,12 @@ export class RemoteWorkspace implements Workspace {
     return JSON.parse((await this.#client.getRun(runId)).planJson) as Plan;
   }
 
-  async *history({ runId, events }: RunSummary, { from = 1 }: { from?: number } = {}) {
-    for await (const event of this.#events(runId, { fromSequence: from })) {
-      yield event;
-      if (event.sequence >= events) return;
-    }
+  history(run: RunSummary, { from = 1 }: { from?: number } = {}) {
+    return this.#eventsSoFar(run, { fromSequence: from });
   }
 
   briefHistory(run: RunSummary) {
-    return this.history(run);
+    return this.#eventsSoFar(run, { mode: WatchMode.WATCH_MODE_BRIEF });
   }
 
   async start(file: string | undefined, given: Overrides, options: StartOptions) {
@@ -241,6 +238,14 @@ export class RemoteWorkspace implements Workspace {
   #noteReport(runId: string, path: string | null): void {
     if (path === null || existsSync(path)) return;
     this.#reportElsewhere = `The report is on the machine of ${this.place}. Fetch it with: simmer report ${runId} --output report.html`;
+  }
+
+  /** The events that there were when the run was found, and no more: a server that knows no brief reading sends those that come. */
+  async *#eventsSoFar({ runId, events }: RunSummary, options: Parameters<ControlClient['watch']>[1]) {
+    for await (const event of this.#events(runId, options)) {
+      yield event;
+      if (event.sequence >= events) return;
+    }
   }
 
   #events(runId: string, options: Parameters<ControlClient['watch']>[1] = {}): AsyncIterable<Event> {

@@ -19,7 +19,7 @@ interface ControlClientOptions {
   readonly patienceMilliseconds?: number;
 }
 
-/** What a LIVE watcher was not sent. */
+/** What a LIVE or BRIEF watcher was not sent. */
 interface EventGap {
   readonly dropped: number;
   readonly firstSequence: number;
@@ -96,9 +96,9 @@ export class ControlClient implements Disposable {
   }
 
   /**
-   * The events of a run from a sequence on, until the one that ends it: each once and in order, also where the connection
-   * breaks or the server is started anew meanwhile.
-   * @param onGap called for what a LIVE watcher is not sent @param onStopping called when the server is being stopped
+   * The events of a run from a sequence on, until the one that ends it, or until the last one so far for a BRIEF watcher: each
+   * once and in order, also where the connection breaks or the server is started anew meanwhile.
+   * @param onGap called for what a LIVE or BRIEF watcher is not sent @param onStopping called when the server is being stopped
    * @param onLost called when it has not been reached for two seconds
    */
   async *watch(

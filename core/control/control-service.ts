@@ -23,6 +23,7 @@ import { simmerPackage } from '../plugin/locate.js';
 import { budgetChangeOf } from '../recipe/budget-change.js';
 import { planDigest } from '../recipe/plan-digest.js';
 import { recipeJsonSchema } from '../recipe/recipe-json-schema.js';
+import { briefMessages } from './brief-log.js';
 import type { DurableWrites } from './durable-writes.js';
 import { jsonChunks } from './json-chunks.js';
 import type { ServerLimits } from './limits.js';
@@ -155,6 +156,14 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
       try {
         const { runId, fromSequence, mode } = call.request;
         const runFolder = await runs.folderOf(runId);
+        if (mode === wire.WatchMode.WATCH_MODE_BRIEF) {
+          for await (const message of briefMessages(eventsFile(runFolder), Math.max(1, Number(fromSequence)))) {
+            if (signal.aborted) return;
+            if (stopping.aborted) throw serverStopping();
+            await write(call, message, signal);
+          }
+          return;
+        }
         await using used = await tails.use(eventsFile(runFolder));
         const { tail } = used;
         const lagLimit = mode === wire.WatchMode.WATCH_MODE_LIVE ? liveLag : undefined;

@@ -27,7 +27,7 @@ export function eventLines(bytes: Buffer, first: number): readonly EventLine[] {
 }
 
 /** What takes the place of telemetry that is left out. */
-interface GapItem {
+export interface GapItem {
   readonly gap: { readonly dropped: number; readonly firstSequence: number; readonly lastSequence: number };
 }
 

@@ -1,0 +1,35 @@
+import { LogScanner } from '../events/log-scanner.js';
+import { makeDurable, openLog, reader } from '../events/replay.js';
+import { type EventLine, encodeWatchResponse, type GapItem } from './event-messages.js';
+
+/**
+ * What a log holds by now, in brief (see `ScanOptions`), from a sequence on: a `WatchRunResponse`, encoded, for each part
+ * of the file that says anything. A gap stands for what is left out between two events.
+ * @throws UserError `log_missing`, `log_damaged`, `newer_format`, `log_failed`
+ */
+export async function* briefMessages(file: string, fromSequence: number): AsyncIterable<Buffer> {
+  await using handle = await openLog(file);
+  // What is written later may not be on the disk yet.
+  const { size } = await handle.stat();
+  await makeDurable(file, handle);
+  const read = reader(handle);
+  const readDurable = async (buffer: Uint8Array, position: number) =>
+    position < size ? read(buffer.subarray(0, size - position), position) : 0;
+  const scanner = new LogScanner(file, readDurable, { isBrief: true });
+  let next = fromSequence;
+  for (let events = await scanner.advance(); events !== null; events = await scanner.advance()) {
+    const items: (EventLine | GapItem)[] = [];
+    for (const event of events) {
+      const { sequence, type } = event;
+      if (sequence < next) continue;
+      if (sequence > next) items.push(gapBetween(next, sequence));
+      items.push({ sequence, type, json: Buffer.from(JSON.stringify(event)) });
+      next = sequence + 1;
+    }
+    if (items.length > 0) yield encodeWatchResponse(items);
+  }
+}
+
+function gapBetween(firstSequence: number, next: number): GapItem {
+  return { gap: { dropped: next - firstSequence, firstSequence, lastSequence: next - 1 } };
+}
