@@ -117,6 +117,13 @@ describe('curation/load names file, line and column of', () => {
       'pool.jsonl.zst: it cannot',
     ],
     ['a file that is cut', 'pool.jsonl.zst', zstd.subarray(0, 40), 'malformed_data', 'pool.jsonl.zst: it cannot'],
+    [
+      'a file with a character that was another one',
+      'pool.jsonl.zst',
+      Buffer.from(zstd.toString('latin1').replace('Q0', 'Q7'), 'latin1'),
+      'malformed_data',
+      'pool.jsonl.zst: it cannot be unpacked (a checksum in it differs)',
+    ],
     ['a file that is not XZ', 'pool.jsonl.xz', '{"question":"a"}', 'malformed_data', 'pool.jsonl.xz: it cannot'],
     ['a file that is cut', 'pool.jsonl.xz', xz.subarray(0, 60), 'malformed_data', 'pool.jsonl.xz: it cannot'],
     [

@@ -101,6 +101,15 @@ describe('curation/load reads', () => {
     else await expect(loading).rejects.toMatchObject({ message: expect.stringContaining(`pool.jsonl.${ending}:3:31`) });
   });
 
+  it('frames of Zstandard that have no checksum, or no content', async () => {
+    const text = Buffer.from('{"question":"Q0"}\n');
+    const header = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x20, 2 * text.length]);
+    const [stored, last] = [Buffer.from([8 * text.length, 0, 0]), Buffer.from([1 + 8 * text.length, 0, 0])];
+    const skippable = Buffer.from([0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3]);
+    const packed = Buffer.concat([header, stored, text, last, text, skippable, zstd]);
+    expect(questions(await loadFile('pool.jsonl.zst', packed))).toEqual(['Q0', 'Q0', 'Q0', 'Q1']);
+  });
+
   it('megabytes of packed text, as they were', async () => {
     const texts = Array.from({ length: 60_000 }, (_, index) => `Q${index} ${problemId(String(index))}`);
     const content = texts.map((question) => JSON.stringify({ question })).join('\n');

@@ -9,7 +9,7 @@ type Bytes = AsyncIterable<Buffer>;
 /** Ending of a packed file to what unpacks it. Members that stand one behind the other (`cat a.gz b.gz`) are one text. */
 const unpackers: Readonly<Record<string, (packed: Readable) => Bytes>> = {
   '.gz': (packed) => pipeline(packed, createGunzip(), () => {}) as Bytes,
-  '.zst': unpackZstandard,
+  '.zst': unpackZst,
   '.xz': unpackXz,
 };
 
@@ -53,18 +53,10 @@ function packing(lowerCaseName: string): string | undefined {
   return Object.keys(unpackers).find((ending) => lowerCaseName.endsWith(ending));
 }
 
-/** Node 20 has no Zstandard of its own. The checksum in a frame is not checked: `sha256` of the source is, where given. */
-async function* unpackZstandard(packed: Readable): Bytes {
-  const { Decompress } = await import('fzstd');
-  let ready: Buffer[] = [];
-  const decompress = new Decompress((bytes) => ready.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)));
-  for await (const bytes of packed) {
-    decompress.push(bytes as Buffer);
-    yield* ready;
-    ready = [];
-  }
-  decompress.push(new Uint8Array(0), true);
-  yield* ready;
+/** Node 20 has no Zstandard of its own. */
+async function* unpackZst(packed: Readable): Bytes {
+  const { unpackZstandard } = await import('./zstandard.js');
+  yield* unpackZstandard(packed);
 }
 
 async function* unpackXz(packed: Readable): Bytes {
