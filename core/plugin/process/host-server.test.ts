@@ -326,13 +326,18 @@ describe('the host of a plugin process', () => {
   });
 
   it('settles a reservation once', async () => {
-    const reserved = await ask(client.reserveSpending, { callId: 'grader', source: 'oracle', usd: 1 });
+    const reserved = await ask(client.reserveSpending, { callId: 'grader', source: 'oracle', usd: 1, seconds: 5 });
     const { reservationId } = reserved as { reservationId: string };
     const settled = { callId: 'grader', reservationId, usd: 1, inputTokens: undefined, outputTokens: undefined };
     expect(await ask(client.settleSpending, settled)).toEqual({});
     expect(await ask(client.settleSpending, settled)).toEqual(['NOT_FOUND', 'reservation_unknown']);
-    const negative = { callId: 'grader', source: 'oracle', usd: -1 };
-    expect(await ask(client.reserveSpending, negative)).toEqual(['INVALID_ARGUMENT', 'request_invalid']);
+    for (const wrong of [
+      { usd: -1, seconds: 5 },
+      { usd: 1, seconds: Number.NaN },
+    ]) {
+      const request = { callId: 'grader', source: 'oracle', ...wrong };
+      expect(await ask(client.reserveSpending, request)).toEqual(['INVALID_ARGUMENT', 'request_invalid']);
+    }
   });
 
   it('passes on why what was asked failed, and that the stage is to stop', async () => {

@@ -17,6 +17,7 @@ import type {
   TrainRequest,
 } from '../../generated/simmer/plugin/v1/host.js';
 import type { InspectedRow } from '../../generated/simmer/trainer/v1/trainer.js';
+import { present } from '../../present.js';
 import { toHyperparameters } from '../../trainer/requests-from-wire.js';
 import type { TrainingRequest } from '../../trainer/trainer.js';
 import { fileFormats, precisions } from '../../trainer/wire-enums.js';
@@ -103,9 +104,10 @@ export function hostService(calls: HostedCalls): HostServiceServer {
       for (const event of events.map(toStageEvent)) await sayAs(call, event);
       return {};
     }),
-    reserveSpending: unary(async ({ callId, source, usd }) => {
-      if (usd !== undefined && !(usd >= 0 && Number.isFinite(usd))) throw invalidDollars(usd);
-      return { reservationId: await spendingOf(callId).reserve({ source, usd }) };
+    reserveSpending: unary(async ({ callId, source, usd, seconds }) => {
+      requireAmount('Spending', 'dollars', usd);
+      requireAmount('What a request may take', 'seconds', seconds);
+      return { reservationId: await spendingOf(callId).reserve({ source, usd, ...present({ seconds }) }) };
     }),
     settleSpending: unary(async ({ callId, reservationId, ...spent }) => {
       spendingOf(callId).settle(reservationId, toSpent(spent));
@@ -230,7 +232,7 @@ async function gradeAnswers(stage: HostedStage, { uses, options, items }: GradeA
 }
 
 function toSpent({ usd, inputTokens, outputTokens }: Omit<SettleSpendingRequest, 'callId' | 'reservationId'>): Spent {
-  if (usd !== undefined && !(usd >= 0 && Number.isFinite(usd))) throw invalidDollars(usd);
+  requireAmount('Spending', 'dollars', usd);
   return {
     ...(usd === undefined ? {} : { usd }),
     ...(inputTokens === undefined ? {} : { inputTokens: Number(inputTokens) }),
@@ -238,8 +240,9 @@ function toSpent({ usd, inputTokens, outputTokens }: Omit<SettleSpendingRequest,
   };
 }
 
-function invalidDollars(usd: number): UserError {
-  return new UserError('request_invalid', `Spending is 0 dollars or more, not ${usd}.`, { kind: 'runFailed' });
+function requireAmount(what: string, unit: string, amount: number | undefined): void {
+  if (amount === undefined || (amount >= 0 && Number.isFinite(amount))) return;
+  throw new UserError('request_invalid', `${what} is 0 ${unit} or more, not ${amount}.`, { kind: 'runFailed' });
 }
 
 function parseJson(text: string): unknown {
@@ -286,6 +289,7 @@ const codes: Readonly<Record<string, status>> = {
   invalid_table_file: status.INVALID_ARGUMENT,
   invalid_column_type: status.INVALID_ARGUMENT,
   invalid_columns: status.INVALID_ARGUMENT,
+  invalid_spending: status.INVALID_ARGUMENT,
   path_not_allowed: status.INVALID_ARGUMENT,
   plugin_event_invalid: status.INVALID_ARGUMENT,
   call_unknown: status.NOT_FOUND,

@@ -270,7 +270,7 @@ async function greet(
   if (usd > 0) {
     const { reservationId } = await asked<ReserveSpendingRequest, ReserveSpendingResponse>(
       host.client.reserveSpending,
-      { callId, source: 'an oracle', usd },
+      { callId, source: 'an oracle', usd, seconds: undefined },
     );
     await asked<SettleSpendingRequest, SettleSpendingResponse>(host.client.settleSpending, {
       ...{ callId, reservationId, usd: usd / 2 },
@@ -304,7 +304,7 @@ function verdictOf(isRight: boolean, misbehavior: Misbehavior): Verdict {
 async function paySlowly({ callId, options }: RunStageRequest, stopped: Promise<void>): Promise<void> {
   const usd = Number(options?.usd);
   const reserved = await asked<ReserveSpendingRequest, ReserveSpendingResponse>(host.client.reserveSpending, {
-    ...{ callId, source: 'an oracle', usd },
+    ...{ callId, source: 'an oracle', usd, seconds: 100 },
   });
   await say(callId, 'it is asked');
   await stopped;

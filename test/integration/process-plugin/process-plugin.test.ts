@@ -173,7 +173,7 @@ describe('a plugin that is a process', () => {
     const run = await harness.ended(handle);
     expect(run.outcome).toEqual({ status: 'interrupted', reason: 'enough' });
     const said = run.eventsOf('log.written').map(({ data }) => data.message);
-    expect(said).toContainEqual(expect.stringMatching(/^Waiting for a reply that is paid for, at most 8 minutes;/));
+    expect(said).toContainEqual(expect.stringMatching(/^Waiting for a reply that is paid for, at most 2 minutes;/));
     expect(said.includes('its reply is kept')).toBe(how === 'waits');
     expect(run.eventsOf('budget.spent').at(-1)?.data.total.usd).toBe(usd);
   });

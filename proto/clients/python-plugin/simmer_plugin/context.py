@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from simmer_plugin.artifacts import Artifact, Row, Table, write_parquet
-from simmer_plugin.errors import Canceled
+from simmer_plugin.errors import Canceled, HostError
 from simmer_plugin.generated.simmer.plugin.v1 import event_pb2
 from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking
 from simmer_plugin.grading import Grade, GradeItem
@@ -49,15 +49,35 @@ class Log:
 
 
 class Reservation:
-    """Money that is set aside for one request."""
+    """Money that is set aside for one request.
 
-    def __init__(self, host: Host, id: str) -> None:
+    `with context.reserve(...) as reservation:` settles it at the end of the block, where nothing else did. It counts as
+    the most that the request could cost then, since nobody knows what it did cost.
+    """
+
+    def __init__(self, host: Host, id: str, most: float | None) -> None:
         self._host = host
         self._id = id
+        self._most = most
+        self._is_settled = False
 
     def settle(self, usd: float | None, *, input_tokens: int | None = None, output_tokens: int | None = None) -> None:
         """Tells what it did cost, once it is over, well or badly; at most what was set aside."""
         self._host.settle(self._id, usd, input_tokens, output_tokens)
+        self._is_settled = True
+
+    def __enter__(self) -> Reservation:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._is_settled:
+            return
+        try:
+            self.settle(self._most)
+        except HostError:
+            # What went wrong first is what the user is told.
+            if kind is None:
+                raise
 
 
 class CallContext:
@@ -85,13 +105,14 @@ class CallContext:
         self.python = python
         self.log = Log(host)
 
-    def reserve(self, source: str, usd: float | None) -> Reservation:
+    def reserve(self, source: str, usd: float | None, *, seconds: float | None = None) -> Reservation:
         """Sets money aside for a request that is about to be made to somebody who is paid.
 
         source: who is paid, as the report is to name it. usd: the most that it can cost; None where no price is known.
+        seconds: how long it may take, since a run that ends early waits for it; None: 8 minutes.
         Waits while requests under way leave no room. Raises HostError `budget_reached`, `price_missing`.
         """
-        return Reservation(self._host, self._host.reserve(source, usd))
+        return Reservation(self._host, self._host.reserve(source, usd, seconds), usd)
 
 
 class StageContext(CallContext, Generic[OptionsT]):

@@ -91,7 +91,7 @@ class Host(Protocol):
 
     def emit(self, event: event_pb2.StageEvent) -> None: ...
 
-    def reserve(self, source: str, usd: float | None) -> str: ...
+    def reserve(self, source: str, usd: float | None, seconds: float | None) -> str: ...
 
     def settle(
         self, reservation: str, usd: float | None, input_tokens: int | None, output_tokens: int | None
@@ -276,8 +276,8 @@ class HostCalls:
         request = host_pb2.EmitEventsRequest(call_id=self._call_id, events=[event])
         self._ask(self._connection.stub.EmitEvents, request)
 
-    def reserve(self, source: str, usd: float | None) -> str:
-        request = host_pb2.ReserveSpendingRequest(call_id=self._call_id, source=source, usd=usd)
+    def reserve(self, source: str, usd: float | None, seconds: float | None) -> str:
+        request = host_pb2.ReserveSpendingRequest(call_id=self._call_id, source=source, usd=usd, seconds=seconds)
         return str(self._ask(self._connection.stub.ReserveSpending, request).reservation_id)
 
     def settle(self, reservation: str, usd: float | None, input_tokens: int | None, output_tokens: int | None) -> None:

@@ -343,7 +343,7 @@ class _TestHost:
     def emit(self, event: event_pb2.StageEvent) -> None:
         self.events.append(json_format.MessageToDict(event))
 
-    def reserve(self, source: str, usd: float | None) -> str:
+    def reserve(self, source: str, usd: float | None, seconds: float | None) -> str:
         id = str(len(self._reserved))
         self._reserved[id] = source
         return id
