@@ -1,3 +1,4 @@
+import type { Log } from '../plugin/log.js';
 import type { QuestionLinks } from './question-links.js';
 
 /** A question that is asked here: nobody else on this machine asks it until it is released. */
@@ -10,8 +11,12 @@ export interface Claim {
 export interface AskedByAnother {
   /** Which process, where it is another one. */
   readonly by?: string;
-  /** Resolves when that one is done. @throws the signal's reason */
-  wait(signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves when that one is done.
+   * @param log is told, once, which other process is waited for
+   * @throws the signal's reason
+   */
+  wait(signal: AbortSignal, log?: Log): Promise<void>;
 }
 
 interface Open {

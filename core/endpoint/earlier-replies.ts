@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import type { Log } from '../plugin/log.js';
 import { type AskedByAnother, type Claim, claimQuestion, releasesIn } from './claimed-questions.js';
 import { QuestionLinks } from './question-links.js';
 import { journalFile, type PaidReply } from './reply-journal.js';
@@ -91,7 +92,7 @@ export class EarlierReplies<Reply extends KeptReply> {
   claim(of: string): Claim | AskedByAnother {
     const place = dirname(this.folder);
     const taken = claimQuestion(place, of, this.links);
-    if ('wait' in taken) return { ...taken, wait: (signal) => this.whenAnswered(taken, signal) };
+    if ('wait' in taken) return { ...taken, wait: (signal, log) => this.whenAnswered(taken, signal, log) };
     return {
       release: () => {
         const isUpToDate = releasesIn(place) === this.releases;
@@ -113,8 +114,8 @@ export class EarlierReplies<Reply extends KeptReply> {
     return this.known(of, maxTokens);
   }
 
-  private async whenAnswered(other: AskedByAnother, signal: AbortSignal): Promise<void> {
-    await other.wait(signal);
+  private async whenAnswered(other: AskedByAnother, signal: AbortSignal, log?: Log): Promise<void> {
+    await other.wait(signal, log);
     this.readAt = Number.NEGATIVE_INFINITY;
   }
 

@@ -9,7 +9,6 @@ import { ReplyJournal } from './reply-journal.js';
 export class PaidReplies<Reply extends KeptReply> implements AsyncDisposable {
   private readonly underWay = new Set<Promise<unknown>>();
   private taken = 0;
-  private isWaitTold = false;
 
   private constructor(
     private readonly journal: ReplyJournal<Reply>,
@@ -47,10 +46,7 @@ export class PaidReplies<Reply extends KeptReply> implements AsyncDisposable {
       if (kept !== undefined) return kept;
       const claim = this.earlier.claim(of);
       if ('wait' in claim) {
-        if (claim.by !== undefined && !this.isWaitTold)
-          this.log.info(`Waiting for replies to questions that ${claim.by} asks, too.`);
-        this.isWaitTold ||= claim.by !== undefined;
-        await claim.wait(signal);
+        await claim.wait(signal, this.log);
         continue;
       }
       const reply = this.find(of, maxTokens, ask).finally(() => {

@@ -5,6 +5,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
+import { silentLog } from '../plugin/log.js';
 import { processIdentity } from '../process/process-identity.js';
 import { QuestionLinks } from './question-links.js';
 
@@ -47,6 +48,23 @@ it('has who comes second wait until the other process is gone, and then take it'
   expect(links.take(question)).toBeUndefined();
   links.free(question);
   expect(await asked()).toEqual([]);
+});
+
+it('says once who is waited for, and what to do where that one is stopped', async () => {
+  const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
+  await once(child, 'spawn');
+  await isAskedBy({ ...(await processIdentity(child.pid!)), host: hostname() });
+  const told: string[] = [];
+  const log = { ...silentLog, info: (said: string) => told.push(said), warning: (said: string) => told.push(said) };
+  const waiting = [1, 2].map(() => links.take(question)?.wait(unstopped, log));
+  const asks = `Waiting for replies to questions that process ${child.pid} asks, too.`;
+  await expect.poll(() => told).toEqual([asks]);
+  child.kill('SIGSTOP');
+  const stopped = expect.stringContaining(`Process ${child.pid} is stopped: have it go on with fg`);
+  await expect.poll(() => told, { timeout: 5000 }).toEqual([asks, stopped]);
+  child.kill('SIGKILL');
+  await Promise.all(waiting);
+  expect(told).toHaveLength(2);
 });
 
 it.each([

@@ -1,7 +1,14 @@
 import { mkdirSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { askedBeside } from '../artifacts/store-home.js';
-import { isAlive, type ProcessIdentity, processIdentity } from '../process/process-identity.js';
+import type { Log } from '../plugin/log.js';
+import {
+  isAlive,
+  isStopped,
+  type ProcessIdentity,
+  processIdentity,
+  stoppedAdvice,
+} from '../process/process-identity.js';
 import { pause } from './passing-failure.js';
 
 /** How often it is looked whether another process still asks something, in milliseconds. */
@@ -15,8 +22,8 @@ interface Asker extends ProcessIdentity {
 /** Another process that asks a question. */
 export interface AskingProcess {
   readonly by: string;
-  /** Resolves when that one asks it no more. @throws the signal's reason */
-  wait(signal: AbortSignal): Promise<void>;
+  /** Resolves when that one asks it no more. @param log is told who that is, once @throws the signal's reason */
+  wait(signal: AbortSignal, log?: Log): Promise<void>;
 }
 
 /**
@@ -25,6 +32,8 @@ export interface AskingProcess {
  * here can tell. Where none can be made, processes ask without knowing of each other.
  */
 export class QuestionLinks {
+  private readonly told = new Set<string>();
+
   private constructor(
     private readonly folder: string,
     /** Undefined: this process cannot be told from those before it. */
@@ -48,7 +57,7 @@ export class QuestionLinks {
       const text = this.read(question);
       const asker = askerIn(text);
       if (asker?.host === hostname() && text !== this.self)
-        return { by: `process ${asker.pid}`, wait: (signal) => this.wait(question, signal) };
+        return { by: nameOf(asker), wait: (signal, log) => this.wait(question, signal, log) };
     }
     return undefined;
   }
@@ -58,14 +67,24 @@ export class QuestionLinks {
     if (this.self !== undefined) this.unlink(question, this.self);
   }
 
-  private async wait(question: string, signal: AbortSignal): Promise<void> {
+  private async wait(question: string, signal: AbortSignal, log: Log | undefined): Promise<void> {
     for (;;) {
       const text = this.read(question);
       const asker = askerIn(text);
       if (text === undefined || asker === undefined) return;
       if (!(await isAlive(asker))) return this.unlink(question, text);
+      if (log !== undefined) await this.tell(asker, log);
       await pause(lookMilliseconds, signal);
     }
+  }
+
+  private async tell(asker: Asker, log: Log): Promise<void> {
+    const once = (level: 'info' | 'warning', message: string) => {
+      if (!this.told.has(message)) log[level](message);
+      this.told.add(message);
+    };
+    once('info', `Waiting for replies to questions that ${nameOf(asker)} asks, too.`);
+    if (await isStopped(asker.pid)) once('warning', stoppedAdvice(asker.pid));
   }
 
   private link(question: string, self: string): void {
@@ -95,6 +114,10 @@ export class QuestionLinks {
       return undefined;
     }
   }
+}
+
+function nameOf({ pid }: Asker): string {
+  return `process ${pid}`;
 }
 
 function askerIn(text: string | undefined): Asker | undefined {

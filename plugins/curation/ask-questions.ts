@@ -146,13 +146,8 @@ async function* claimed(
     if (claim(question.id) === undefined) yield question;
     else askedByOthers.push(question);
   }
-  let isTold = false;
   for (const question of askedByOthers) {
-    for (let other = claim(question.id); other !== undefined; other = claim(question.id)) {
-      if (other.by !== undefined && !isTold) log.info(`Waiting for replies to questions that ${other.by} asks, too.`);
-      isTold ||= other.by !== undefined;
-      await other.wait(signal);
-    }
+    for (let other = claim(question.id); other !== undefined; other = claim(question.id)) await other.wait(signal, log);
     yield question;
   }
 }
