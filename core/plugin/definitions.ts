@@ -296,7 +296,7 @@ export interface SinkContext {
   readonly log: Log;
   /** Aborted when someone asked the run to stop; events go on coming until it has. For a sink that people watch. */
   readonly signal?: AbortSignal;
-  /** Opens an artifact of the run. @throws UserError `artifact_missing` */
+  /** Opens an artifact of the home, whichever run made it. @throws UserError `artifact_missing` */
   openArtifact(uri: string): Promise<Artifact | TableArtifact>;
   /** The log of a run of the same home, e.g. of the one that made what was reused. Nothing where its folder is gone. */
   eventsOf(runId: string): AsyncIterable<Event>;

@@ -380,5 +380,5 @@ class SinkContext(Generic[OptionsT]):
         return self._host.events_of(run_id)
 
     def open_artifact(self, uri: str) -> Artifact:
-        """An artifact of the run. Raises HostError `artifact_missing`."""
+        """An artifact of the home, whichever run made it. Raises HostError `artifact_missing`."""
         return self._host.open_artifact(uri)
