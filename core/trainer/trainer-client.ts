@@ -31,6 +31,9 @@ export const trainerServiceName = 'simmer.trainer.v1.TrainerService';
 const channelOptions = {
   // A long sample's token ids are far above the default of 4 MiB.
   'grpc.max_receive_message_length': 256 * 1024 * 1024,
+  // How far a trainer may be ahead of who pulls. HTTP/2's own 64 KiB hold two batches of events: while they are recorded the
+  // trainer waits for room, and then the core for the trainer.
+  'grpc-node.flow_control_window': 1024 * 1024,
   // A trainer is never behind the user's web proxy.
   'grpc.enable_http_proxy': 0,
   // A trainer that restarts on the same address is found again soon.
