@@ -1,6 +1,8 @@
 import { appendFile, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { expect, it, vi } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
@@ -139,6 +141,22 @@ it('has more where the file was written to past its writer, and tells it', async
     expect((await tail.next(part!.next, signal))?.next.sequence).toBe(3);
   } finally {
     await rm(folder, { recursive: true, force: true });
+  }
+});
+
+it('has no more where its writer left half a line, also where garbage is collected while that is waited for', async () => {
+  const folder = await temporaryFolder();
+  const file = join(folder, 'events.jsonl');
+  await writeFile(file, `${formatEventLine(event(1, 2))}\n{"runId":`);
+  await using tail = await LogTail.open(file, new DurableWrites());
+  const { signal } = new AbortController();
+  const part = await tail.next((await tail.seek(1, signal))!, signal);
+  setFlagsFromString('--expose-gc');
+  const collecting = setInterval(runInNewContext('gc') as () => void, 100);
+  try {
+    expect(await tail.hasMore(part!.next, signal)).toBe(false);
+  } finally {
+    clearInterval(collecting);
   }
 });
 

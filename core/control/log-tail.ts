@@ -135,8 +135,12 @@ export class LogTail implements AsyncDisposable {
   /** Whether the file has events after a position at the end of what was told; waits until they can be. @throws as `next` */
   async hasMore(from: LogPosition, signal: AbortSignal): Promise<boolean> {
     const { size } = await this.#handle.stat();
-    if (size > from.offset)
-      await this.grown(from, AbortSignal.any([signal, AbortSignal.timeout(longestLagMilliseconds)]));
+    if (size > from.offset) {
+      // Not `AbortSignal.timeout`, which Node may collect as garbage while `AbortSignal.any` waits for it.
+      const late = new AbortController();
+      const timer = setTimeout(() => late.abort(), longestLagMilliseconds);
+      await this.grown(from, AbortSignal.any([signal, late.signal])).finally(() => clearTimeout(timer));
+    }
     return this.#end.offset > from.offset;
   }
 
