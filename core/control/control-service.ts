@@ -173,7 +173,11 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
         const end = () => letGo.abort();
         const watching = AbortSignal.any([signal, over.signal]);
         runs.letGo(runFolder, watching).then(end, end);
-        const cut = AbortSignal.any([signal, stopping]);
+        // Not by `AbortSignal.any`, which leaves a little behind in a signal that lives as long as the server.
+        const cutOff = new AbortController();
+        stopping.addEventListener('abort', () => cutOff.abort(), { signal: over.signal });
+        if (stopping.aborted) cutOff.abort();
+        const cut = AbortSignal.any([signal, cutOff.signal]);
         const waits = AbortSignal.any([cut, letGo.signal]);
         let position = await tail.seek(Math.max(1, Number(fromSequence)), waits);
         while (position !== undefined) {

@@ -57,3 +57,20 @@ it('a watcher that does not read has one message waiting for it, however long th
   expect(unread).toBe(1);
   expect(read).toEqual([expect.toSatisfy((count: number) => count > 20)]);
 });
+
+it('what a watcher waits by goes with it: nothing of thousands of them stays in a server that runs for months', async () => {
+  await using harness = await ControlHarness.start();
+  const runFolder = join(harness.folder, 'home', 'runs', runId);
+  await mkdir(runFolder, { recursive: true });
+  await writeFile(eventsFile(runFolder), `${formatEventLine({ ...event(eventCount), sequence: 1 })}\n`);
+  const any = vi.spyOn(AbortSignal, 'any');
+  onTestFinished(() => any.mockRestore());
+  const signals: ReadonlySet<AbortSignal>[] = [];
+  for (const _ of [1, 2]) {
+    expect(await harness.events(runId)).toHaveLength(1);
+    signals.push(new Set(any.mock.calls.flatMap(([given]) => [...given])));
+    any.mockClear();
+  }
+  expect(signals[0]?.size).toBeGreaterThan(0);
+  expect([...signals[0]!].filter((signal) => signals[1]?.has(signal))).toEqual([]);
+});
