@@ -59,7 +59,12 @@ export function redactor(env: NodeJS.ProcessEnv = process.env): Redact {
 
 /** An error as it may be told: to a client of a server, or to a program. */
 export function redactedRecord(error: unknown): ErrorRecord {
-  return JSON.parse(redactor()(JSON.stringify(toErrorRecord(error)))) as ErrorRecord;
+  return redactedJson(toErrorRecord(error));
+}
+
+/** What JSON writes of a value, without its secrets. */
+export function redactedJson<T>(value: T): T {
+  return JSON.parse(redactor()(JSON.stringify(value))) as T;
 }
 
 function takeOut(text: string, { sign, pattern, isSecret }: (typeof surrounded)[number]): string {

@@ -142,3 +142,22 @@ stages:
   expect(signed.stdout).toContain('the server at http://127.0.0.1:9/?key=[redacted]');
   expect(await readdir(cwd)).not.toContain('.simmer');
 });
+
+it('stay out of a plan, for people and for programs', async () => {
+  await using folder = await workFolder();
+  const cwd = folder.path;
+  const key = 'not-for-others-in-a-prompt';
+  await folder.write(
+    'noted.yaml',
+    `name: noted
+params: { note: "call it with ${key}" }
+stages:
+  pool: { uses: curation/generate-problems, with: { count: 3 } }
+`,
+  );
+  for (const more of [[], ['--json']]) {
+    const { stdout } = await simmer(['plan', 'noted.yaml', ...more], { cwd, env: { TEACHER_API_KEY: key } });
+    expect(stdout).toContain('call it with [redacted]');
+    expect(stdout).not.toContain(key);
+  }
+});
