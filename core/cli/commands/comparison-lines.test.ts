@@ -58,6 +58,20 @@ describe('runs side by side', () => {
     expect(lines(runs, 30).filter((line) => line.includes('m.accuracy'))).toHaveLength(1);
   });
 
+  it('say once what all of them share', () => {
+    const metrics = { 'base.accuracy': { name: 'base.accuracy', value: 0.5, unit: 'share' } };
+    expect(lines([run(1, { metrics }), run(2, { metrics })]).slice(2)).toEqual([
+      '',
+      '            1       2',
+      'tuned loss  0.3333  0.6667',
+      '',
+      'alike in all',
+      '  base.accuracy  50.0%',
+    ]);
+    const same = [run(1, { trainings: {}, metrics }), run(2, { trainings: {}, metrics })];
+    expect(lines(same).slice(2)).toEqual(['', 'alike in all', '  base.accuracy  50.0%']);
+  });
+
   it('have their numbers alone where what is their own is long', () => {
     const runs = Array.from({ length: 12 }, (_, index) =>
       run(index + 1, { differs: { 'params.prompt': 'x'.repeat(40) } }),

@@ -68,9 +68,27 @@ function differencesText(differs: ComparedRun['differs']): string {
 }
 
 /** @param own what each run has that others have not */
-function figureLines(cells: readonly Cells[], own: readonly string[], { colors, width }: Shape): readonly string[] {
-  const figures = figuresOf(cells);
-  if (figures.length === 0) return [];
+function figureLines(cells: readonly Cells[], own: readonly string[], shape: Shape): readonly string[] {
+  const all = figuresOf(cells);
+  const figures = all.filter((figure) => !isShared(figure));
+  const shared = all.filter(isShared).map(({ label, cells }) => [label, cells[0] ?? nothing]);
+  return [
+    ...(figures.length === 0 ? [] : ownLines(figures, cells, own, shape)),
+    ...(shared.length === 0 ? [] : ['', shape.colors.dim('alike in all'), ...tableLines(shared, { indent: '  ' })]),
+  ];
+}
+
+/** Whether each run would say the same, as it is shown. */
+function isShared({ cells }: Figure): boolean {
+  return cells.length > 1 && cells.every((cell) => cell === cells[0]);
+}
+
+function ownLines(
+  figures: readonly Figure[],
+  cells: readonly Cells[],
+  own: readonly string[],
+  { colors, width }: Shape,
+): readonly string[] {
   const lines: string[] = [];
   const numbers = cells.map((_, index) => String(index + 1));
   const byRun = blocksOf(figures, numbers, width);
