@@ -53,6 +53,15 @@ describe('plain lines', () => {
     expect(told(story.complete('tuned', 2)).at(-1)).toBe('00:02  tuned: done in 2.0s, loss 2.000 → 1.500 in 40 steps');
   });
 
+  it('tell nothing of spending where nothing has a price', () => {
+    const spent = { usd: 0, gpuHours: 0, wallClockSeconds: 20 };
+    const free = { source: 'm', usd: 0, gpuHours: 0, total: spent };
+    const story = new Story().begin().wait(20).tell('budget.spent', free);
+    expect(told(story)).toHaveLength(1);
+    story.wait(20).tell('budget.spent', { ...free, usd: 1, total: { ...spent, usd: 1 } });
+    expect(told(story).at(-1)).toBe('00:40  spent so far: $1.00');
+  });
+
   it('tell bytes as people read them', () => {
     const story = new Story().begin().start('pool', 'curation/load').wait(20);
     const progress = { done: 4_200_000, total: 1_900_000_000, unit: 'bytes', perSecond: 210_000, secondsLeft: 9028 };

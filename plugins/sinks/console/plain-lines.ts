@@ -86,10 +86,11 @@ export class PlainLines {
         const limits = spendingText(state.spending);
         return limits === '' ? 'the budget has no limit any more' : `budget: ${limits} spent`;
       }
-      case 'budget.spent':
-        return this.#isDue('spending', Date.parse(event.time), state.startedAt)
-          ? `spent so far: ${spendingText(state.spending)}`
-          : undefined;
+      case 'budget.spent': {
+        const spent = spendingText(state.spending);
+        if (spent === '' || !this.#isDue('spending', Date.parse(event.time), state.startedAt)) return undefined;
+        return `spent so far: ${spent}`;
+      }
       case 'sink.failed':
         return `warning: ${failedSinkText(event.data)}`;
       default:
