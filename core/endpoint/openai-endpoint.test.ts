@@ -75,3 +75,22 @@ it('says once that what took too long is asked again, and may be paid for each t
     ),
   ]);
 });
+
+it('says that a request failed and is made again, not for each of many', async () => {
+  const told: string[] = [];
+  const log = { ...silentLog, info: (message: string) => void told.push(message) };
+  let requests = 0;
+  const busy: RequestListener = (_, response) => {
+    requests++;
+    if (requests > 3) response.end('{}');
+    else response.writeHead(503).end('full');
+  };
+  const { ask } = await asking(busy, { retries: 2, log });
+  expect(await Promise.all([ask(), ask()])).toEqual([{}, {}]);
+  expect(told).toEqual([expect.stringMatching(/^It is asked again: http:\S+ refused \(HTTP 503\): full$/)]);
+});
+
+it('names the model, too, where a server says that there is no such thing', async () => {
+  const { ask } = await asking((_, response) => response.writeHead(404).end('{"error":"no such model"}'));
+  await expect(ask()).rejects.toMatchObject({ hint: expect.stringContaining('`url` and `model`') });
+});

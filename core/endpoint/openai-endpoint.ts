@@ -31,7 +31,7 @@ export interface EndpointOptions {
   readonly signal: AbortSignal;
   /** Each POST, made again or not, first sets aside the most that it can cost. @default nothing is counted */
   readonly cost?: EndpointCost | undefined;
-  /** Is told where what took too long is asked again: that may be paid for each time. */
+  /** Is told of failures that are tried again; what took too long may be paid for each time. */
   readonly log?: Log | undefined;
 }
 
@@ -62,6 +62,8 @@ export class OpenAiEndpoint {
   private notBefore = 0;
   private agent: Agent | undefined;
   private isSlownessTold = false;
+  /** When a failure was told last, as `performance.now()` has it. */
+  private failureToldAt = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly options: EndpointOptions) {
     // Each request that is under way listens; Node would take more than ten for a leak.
@@ -95,7 +97,9 @@ export class OpenAiEndpoint {
         signal: this.options.signal,
         onFailure: (failure, wait) => {
           this.notBefore = Math.max(this.notBefore, performance.now() + failure.afterMilliseconds);
-          if (failure instanceof OutOfTime && wait !== undefined) this.tellSlowness();
+          if (wait === undefined) return;
+          if (failure instanceof OutOfTime) this.tellSlowness();
+          else this.tellFailure(failure);
         },
       },
     );
@@ -195,6 +199,14 @@ export class OpenAiEndpoint {
     );
   }
 
+  /** Not each one: of many requests at a time, many fail alike. */
+  private tellFailure({ message }: PassingFailure): void {
+    const now = performance.now();
+    if (now - this.failureToldAt < failuresApartMilliseconds) return;
+    this.failureToldAt = now;
+    this.options.log?.info(`It is asked again: ${message}`);
+  }
+
   /** Waits until `requestsPerMinute` and what the server asked for let another request begin. */
   private async turn(): Promise<void> {
     const { requestsPerMinute, signal } = this.options;
@@ -223,6 +235,9 @@ async function openAgent(): Promise<Agent> {
   const { Agent } = await import('undici');
   return new Agent({ headersTimeout: 0, bodyTimeout: 0 });
 }
+
+/** Between two failures that are told. */
+const failuresApartMilliseconds = 30_000;
 
 /** Far above the longest reply: a million tokens of it are about 5 MB. */
 const mostAnswerBytes = 64e6;
@@ -305,7 +320,7 @@ function hintOn(status: number): string {
     case 402:
       return 'The account has nothing left: pay it in, then resume the run. What is answered is kept.';
     case 404:
-      return 'The server does not have this call: check `url`, or use a server that has it.';
+      return 'The server does not have this call, or no such model: check `url` and `model`.';
     default:
       return "Read the server's own log, and check the model's name and the limits that it was started with.";
   }
