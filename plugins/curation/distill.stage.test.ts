@@ -78,10 +78,15 @@ describe('curation/distill', () => {
       response.statusCode = 400;
       return { error: { message: 'too long' } };
     };
-    const { rows } = await teacher.distill(
+    const { rows, logged } = await teacher.distill(
       questionTable('refused', 'filtered', 'cut', 'bare', 'thought', 'unclosed', 'bad'),
     );
     expect(rows('dataset')).toEqual([]);
+    const rules = '(refused 3, truncated 1, no_reasoning 1, no_answer 2)';
+    expect(logged).toContainEqual({
+      level: 'warning',
+      message: expect.stringContaining(`No row is left of 7 ${rules}: the next stages have nothing to work on.`),
+    });
     expect(rows('decisions').map(({ rule, evidence }) => [rule, evidence])).toEqual([
       ['refused', 'I will not.'],
       ['refused', 'filtered by the server'],

@@ -1,5 +1,14 @@
 import { setImmediate } from 'node:timers/promises';
-import { type Columns, pace, type Row, type StageContext, type TableArtifact, textIn } from 'simmerkit';
+import {
+  type Columns,
+  type EventData,
+  formatCount,
+  pace,
+  type Row,
+  type StageContext,
+  type TableArtifact,
+  textIn,
+} from 'simmerkit';
 
 /** Why a row is dropped: the rule's name in the funnel, and what it was found by. */
 export interface Drop {
@@ -17,7 +26,10 @@ export interface Keep {
 /** What a step says of each row. */
 export const decisionColumns: Columns = { id: 'VARCHAR', kept: 'BOOLEAN', rule: 'VARCHAR', evidence: 'VARCHAR' };
 
-type SieveContext = Pick<StageContext<unknown, Record<string, never>>, 'stage' | 'signal' | 'emit' | 'artifacts'>;
+type SieveContext = Pick<
+  StageContext<unknown, Record<string, never>>,
+  'stage' | 'signal' | 'log' | 'emit' | 'artifacts'
+>;
 
 interface Sieved {
   readonly dataset: TableArtifact;
@@ -157,5 +169,19 @@ function tellFunnel(
   dropped: Readonly<Record<string, number>>,
 ): Promise<void> {
   const data = { step: context.stage, rowsIn: decisions.rowCount, rowsOut: kept.rowCount, dropped };
-  return context.emit({ type: 'funnel.counted', data });
+  return emitFunnel(context, data);
+}
+
+/** Tells how many rows are left, and warns where none is: the stages after this one would succeed with nothing. */
+export async function emitFunnel(
+  { stage, log, emit }: Pick<SieveContext, 'stage' | 'log' | 'emit'>,
+  data: EventData['funnel.counted'],
+): Promise<void> {
+  await emit({ type: 'funnel.counted', data });
+  if (data.rowsIn === 0 || data.rowsOut > 0) return;
+  const rules = Object.entries(data.dropped).map(([rule, rows]) => `${rule} ${formatCount(rows)}`);
+  log.warning(
+    `No row is left of ${formatCount(data.rowsIn)} (${rules.join(', ')}): the next stages have nothing to work on. ` +
+      `\`simmer rows latest ${stage}.decisions\` shows why.`,
+  );
 }
