@@ -2,7 +2,7 @@ import { appendFileSync, createWriteStream } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { createGzip } from 'node:zlib';
+import { createGzip, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { lines, loadFolder, type Options, questions, xz, zstd } from './load.fixture.js';
 import { load } from './load.stage.js';
@@ -108,6 +108,13 @@ describe('curation/load names file, line and column of', () => {
       '{"question":"a"}',
       'malformed_data',
       'pool.jsonl.gz: it cannot be unpacked',
+    ],
+    [
+      'a member behind zeros, where none is looked for',
+      'pool.jsonl.gz',
+      Buffer.concat([gzipSync(lines), Buffer.alloc(3 * 2 ** 20), gzipSync(lines)]),
+      'malformed_data',
+      'pool.jsonl.gz: it cannot be unpacked (there is more behind zeros)',
     ],
     [
       'a file that is not Zstandard',

@@ -22,6 +22,7 @@ describe('curation/load reads', () => {
 
   it.each([
     ['pool.jsonl.gz', gzipSync(lines)],
+    ['padded.jsonl.gz', Buffer.concat([gzipSync(lines), Buffer.alloc(512)])],
     ['pool.jsonl.zst', zstd],
     ['POOL.JSONL.XZ', xz],
     ['pool.json', '[{"question":"Q0"},{"question":"Q1"}]'],

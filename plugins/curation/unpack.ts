@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, type ReadStream } from 'node:fs';
 import { pipeline, Readable } from 'node:stream';
 import type { ReadableStream as WebStream } from 'node:stream/web';
 import { createGunzip } from 'node:zlib';
@@ -7,8 +7,8 @@ import { dataError, fileError } from './data-error.js';
 type Bytes = AsyncIterable<Buffer>;
 
 /** Ending of a packed file to what unpacks it. Members that stand one behind the other (`cat a.gz b.gz`) are one text. */
-const unpackers: Readonly<Record<string, (packed: Readable) => Bytes>> = {
-  '.gz': (packed) => pipeline(packed, createGunzip(), () => {}) as Bytes,
+const unpackers: Readonly<Record<string, (packed: ReadStream) => Bytes>> = {
+  '.gz': unpackGzip,
   '.zst': unpackZst,
   '.xz': unpackXz,
 };
@@ -31,10 +31,11 @@ export async function* bytesOf(file: string, range?: { readonly from: number; re
   const ending = packing(file.toLowerCase());
   let systemError: NodeJS.ErrnoException | undefined;
   stream.once('error', (error) => {
-    systemError = error;
+    // What ends before all of its file is read aborts the rest.
+    if (error.name !== 'AbortError') systemError = error;
   });
   try {
-    yield* ending === undefined ? (stream as Bytes) : (unpackers[ending] as (packed: Readable) => Bytes)(stream);
+    yield* ending === undefined ? (stream as Bytes) : (unpackers[ending] as (packed: ReadStream) => Bytes)(stream);
   } catch (error) {
     if (ending === undefined || systemError !== undefined) throw fileError(file, systemError ?? (error as Error));
     throw dataError(
@@ -51,6 +52,15 @@ export async function* bytesOf(file: string, range?: { readonly from: number; re
 
 function packing(lowerCaseName: string): string | undefined {
   return Object.keys(unpackers).find((ending) => lowerCaseName.endsWith(ending));
+}
+
+/** Node takes a zero behind a member for padding, and reads no further: other members may follow it, or a damaged one. */
+async function* unpackGzip(packed: ReadStream): Bytes {
+  const unpacking = createGunzip();
+  yield* pipeline(packed, unpacking, () => {}) as Bytes;
+  for await (const bytes of createReadStream(packed.path, { start: unpacking.bytesWritten })) {
+    if ((bytes as Buffer).some((byte) => byte !== 0)) throw new Error('there is more behind zeros');
+  }
 }
 
 /** Node 20 has no Zstandard of its own. */
