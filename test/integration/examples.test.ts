@@ -1,21 +1,32 @@
 import { readFile, writeFile } from 'node:fs/promises';
+import os from 'node:os';
 import { join } from 'node:path';
 import { defaultCacheFolder } from 'simmerkit';
 import { describe, expect, it } from 'vitest';
 import type { GraderContext, PluginDefinition } from '../../core/plugin/definitions.js';
+import { silentLog } from '../../core/plugin/log.js';
+import { fakeTrainerPlugin } from '../../core/testing/fake-trainer-plugin.js';
 import { RunHarness } from '../../core/testing/run-harness.js';
+import { asking } from './process-plugin/asking-plugin.js';
 
 const folder = join(import.meta.dirname, '../../docs/examples/keep-short');
 
 describe('the examples of docs/writing-a-plugin.md', () => {
   it('stand in the text as they stand in their files', async () => {
     const text = await readFile(join(folder, '../../writing-a-plugin.md'), 'utf8');
-    for (const file of ['plugin.js', 'recipe.yaml', '../close-enough/plugin.js', '../difficulty/simmer-plugin.yaml']) {
+    const whole = [
+      'close-enough/plugin.js',
+      'clarity/plugin.js',
+      'launcher/plugin.js',
+      'difficulty/simmer-plugin.yaml',
+    ];
+    for (const file of ['plugin.js', 'recipe.yaml', ...whole.map((file) => `../${file}`)]) {
       expect(text).toContain((await readFile(join(folder, file), 'utf8')).trim());
     }
     const tested = '../../../test/integration/process-plugin';
     const examples = [
       '../difficulty/difficulty.py',
+      '../clarity-python/clarity.py',
       '../close-enough-python/close_enough.py',
       '../wandb/wandb_sink.py',
     ];
@@ -76,6 +87,26 @@ stages:
     await using started = await plugin.graders!['close-enough']!.start({ tolerance: 0.01 }, {} as GraderContext);
     expect(await started.grade([{ id: '1', gold: '0', answer: ' ' }])).toMatchObject([{ verdict: 'unparsed' }]);
   }, 120_000);
+
+  it('start a trainer behind all other work, find it again and end it', async () => {
+    const { default: plugin } = (await import(join(folder, '../launcher/plugin.js'))) as { default: PluginDefinition };
+    await using harness = await RunHarness.create({ plugins: [plugin, asking, fakeTrainerPlugin], withBuiltIn: true });
+    const run = await harness.run(`
+name: launched
+trainers:
+  student: { uses: fake-trainer/fake, launcher: { uses: nice/nice, with: { niceness: 5 } } }
+stages: { ask: { uses: asking/ask, with: { trainer: student } } }
+`);
+    expect(run.outcome).toMatchObject({ status: 'completed' });
+    const { nice } = plugin.launchers!;
+    const files = { stdoutFile: join(harness.recipeFolder, 'out'), stderrFile: join(harness.recipeFolder, 'err') };
+    const command = { argv: ['sh', '-c', 'nice; exec sleep 60'], env: {} };
+    const launched = await nice!.launch({ command, resources: {}, log: silentLog, ...files }, { niceness: 5 });
+    await expect.poll(() => readFile(files.stdoutFile, 'utf8')).toBe(`${os.getPriority() + 5}\n`);
+    const again = await nice!.attach(launched.pid, { niceness: 5 });
+    await again?.terminate(1000);
+    expect(await nice!.attach(launched.pid, { niceness: 5 })).toBeUndefined();
+  }, 60_000);
 
   it.each(['close-enough/plugin.js', 'close-enough-python'])(
     'take what is close for right: %s',
