@@ -8,6 +8,9 @@ import { RunHarness, type RunHarnessOptions } from 'simmerkit/testing';
 /** What a core in a process of its own runs, and with what. */
 export type Core = Omit<RunHarnessOptions, 'home'> & { readonly recipe: string };
 
+/** In the environment of a core: the step of a training with which it kills itself. */
+const killAtStep = 'KILL_AT_STEP';
+
 /**
  * Where the module is what Node was started with, `node MODULE HOME [RUN_ID]`: starts or takes up a run in a home and writes
  * each event that a sink got, one a line, on stdout.
@@ -17,8 +20,13 @@ export async function runCore({ filename }: ImportMeta, core: () => Core): Promi
   if (home === undefined || program === undefined || basename(program) !== basename(filename)) return;
   const { recipe, ...options } = core();
   await using harness = await RunHarness.create({ ...options, home });
-  // Synchronous: what was written is in the pipe, however soon the process is killed.
-  const sinks = [{ onEvent: (event: unknown) => void writeSync(1, `${JSON.stringify(event)}\n`) }];
+  const last = Number(process.env[killAtStep] ?? Number.POSITIVE_INFINITY);
+  const onEvent = (event: Event) => {
+    // Synchronous: what was written is in the pipe, however soon the process is killed.
+    writeSync(1, `${JSON.stringify(event)}\n`);
+    if (event.type === 'step.logged' && event.data.step >= last) process.kill(process.pid, 'SIGKILL');
+  };
+  const sinks = [{ onEvent }];
   const handle =
     runId === undefined ? await harness.start(recipe, { sinks }) : await harness.manager.resume(runId, { sinks });
   await handle.finished;
@@ -34,8 +42,10 @@ export interface CoreProcessOptions {
   readonly temporaryFolder: string;
   /** What else the program is told. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** The core is killed by itself as it logs this step: whoever reads of it may come too late on a busy machine. */
+  readonly killAtStep?: number;
   /** Looks at each event; the core is killed once it says so, after so many milliseconds. */
-  killAfter(event: Event): number | undefined;
+  readonly killAfter?: ((event: Event) => number | undefined) | undefined;
 }
 
 /**
@@ -45,7 +55,12 @@ export interface CoreProcessOptions {
 export async function killedCore(options: CoreProcessOptions): Promise<readonly Event[]> {
   const { program, home, runId, temporaryFolder } = options;
   const core = spawn(process.execPath, [program, home, ...(runId === undefined ? [] : [runId])], {
-    env: { ...process.env, ...options.environment, TMPDIR: temporaryFolder },
+    env: {
+      ...process.env,
+      ...options.environment,
+      TMPDIR: temporaryFolder,
+      ...(options.killAtStep === undefined ? {} : { [killAtStep]: String(options.killAtStep) }),
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const events: Event[] = [];
@@ -57,7 +72,7 @@ export async function killedCore(options: CoreProcessOptions): Promise<readonly 
   createInterface(core.stdout).on('line', (line) => {
     const event = JSON.parse(line) as Event;
     events.push(event);
-    const milliseconds = timer === undefined ? options.killAfter(event) : undefined;
+    const milliseconds = timer === undefined ? options.killAfter?.(event) : undefined;
     if (milliseconds !== undefined) timer = setTimeout(() => core.kill('SIGKILL'), milliseconds);
   });
   await new Promise<void>((resolve) => {

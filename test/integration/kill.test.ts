@@ -67,21 +67,18 @@ describe('kill -9 of the core', () => {
 
   it('in the middle of a training leaves the trainer at work: a resume takes it up and misses no step', async () => {
     const home = join(folder, 'home');
-    const core = (runId?: string, killAfter: CoreProcessOptions['killAfter'] = () => undefined) =>
+    const core = (options: Partial<CoreProcessOptions>) =>
       killedCore({
         program: builtModule('test/integration/trained-core.ts'),
         home,
-        runId,
         temporaryFolder: folder,
-        killAfter,
+        ...options,
       });
-    const [created] = await core(undefined, (event) =>
-      event.type === 'step.logged' && event.data.step === 7 ? 0 : undefined,
-    );
+    const [created] = await core({ killAtStep: 7 });
     await using harness = await RunHarness.create({ plugins: trainingPlugins, home, resources: { cpus: 4 } });
     const runId = created!.runId;
     expect((await harness.manager.find(runId)).status).toBe('crashed');
-    await core(runId);
+    await core({ runId });
     const run = await harness.resume(runId);
     expectCompleted(run);
     expect(run.eventsOf('trainer.started')).toHaveLength(1);
@@ -145,8 +142,7 @@ describe('kill -9 of the core', () => {
       program: builtModule('test/integration/trained-core.ts'),
       home,
       temporaryFolder: folder,
-      runId: undefined,
-      killAfter: (event) => (event.type === 'step.logged' && event.data.step === 7 ? 0 : undefined),
+      killAtStep: 7,
     });
     const changed = trainingPlugins.map((plugin) =>
       plugin.name === 'sft' ? { ...plugin, version: '999.0.0' } : plugin,

@@ -25,7 +25,13 @@ const around = definePlugin({
       outputs: { report: { type: 'report', description: 'How many were answered.' } },
       async run({ options, signal, spending, artifacts }) {
         const cost = { spending, source: 'teacher', price: options.price };
-        const endpoint = new OpenAiEndpoint({ url: options.url, timeoutMilliseconds: 5000, retries: 0, signal, cost });
+        const endpoint = new OpenAiEndpoint({
+          url: options.url,
+          timeoutMilliseconds: 600_000,
+          retries: 0,
+          signal,
+          cost,
+        });
         let left = options.questions;
         const work = async () => {
           while (left-- > 0)
