@@ -57,11 +57,14 @@ class AttemptJournal:
         # Called by the thread that writes, before events become durable.
         self.before_write: Callable[[Sequence[pb.TrainerEvent]], None] = lambda _: None
         self._folder = folder
-        lock = threading.Lock()
-        # Something waits to be written. Only the writer cares: to wake all at each step costs more than its event.
-        self._appended = threading.Condition(lock)
-        # More is durable, or nothing will be any more.
-        self._changed = threading.Condition(lock)
+        # Each waits for its own: to wake all at each step costs more than its event.
+        self._lock = threading.Lock()
+        # For the writer: something waits to be written.
+        self._appended = threading.Condition(self._lock)
+        # For those who append: what waited is being written, or nothing will be any more.
+        self._taken = threading.Condition(self._lock)
+        # For watchers, and those who flush: more is durable, or nothing will be any more.
+        self._changed = threading.Condition(self._lock)
         self._pending: list[pb.TrainerEvent] = []
         # Someone waits until what is pending is durable.
         self._is_urgent = False
@@ -72,7 +75,7 @@ class AttemptJournal:
         self._newest: bytes | None = None
         self.has_ended = False
         self._waste = 0
-        # Held by whoever writes the file; taken before _changed.
+        # Held by whoever writes the file; taken before _lock.
         self._writing = threading.Lock()
         self._file = (folder / "events.log").open("ab")
         self._read()
@@ -114,9 +117,9 @@ class AttemptJournal:
 
         Raises OSError where the journal cannot be written.
         """
-        with self._changed:
+        with self._lock:
             while len(self._pending) >= _PENDING and self._failure is None:
-                self._changed.wait()
+                self._taken.wait()
             if self._failure is not None:
                 raise self._failure
             self._numbered += 1
@@ -152,7 +155,7 @@ class AttemptJournal:
                 self._is_urgent = False
                 group = self._pending
                 self._pending = []
-                self._changed.notify_all()
+                self._taken.notify_all()
             with self._writing:
                 try:
                     self.before_write(group)
@@ -163,6 +166,7 @@ class AttemptJournal:
                 except OSError as error:
                     with self._changed:
                         self._failure = error
+                        self._taken.notify_all()
                         self._changed.notify_all()
                     return
                 with self._changed:

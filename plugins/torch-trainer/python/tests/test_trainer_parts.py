@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -106,6 +107,19 @@ def test_a_watcher_goes_on_behind_what_another_one_acknowledged_while_it_waited(
     journal.flush()
     journal.acknowledge(2)
     assert [pb.TrainerEvent.FromString(event).number for event in next(slow)] == [3]
+
+
+def test_a_watcher_sleeps_until_more_is_durable(tmp_path: Path) -> None:
+    journal = Journals(tmp_path).create(record())
+    with ThreadPoolExecutor(1) as pool:
+        watcher = pool.submit(lambda: list(journal.batches_after(0, 60)))
+        for _ in range(50):
+            journal.append(note("told"))
+            journal.flush()
+        journal.append(pb.TrainerEvent(training_completed=pb.TrainingCompleted(steps=1)))
+        batches = watcher.result()
+    assert all(batches)
+    assert sum(map(len, batches)) == 51
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 20_000, 3_000_000])
