@@ -40,7 +40,7 @@ export function runScopes(core: Container): OpenRunScope {
         fileSystem: core.get(LogFileSystemToken),
       });
       closers.push(() => log.close());
-      const standing = await readStanding(runFolder, core.get(ArtifactStoreToken));
+      const standing = await readStanding(runFolder, Object.keys(taken.plan.trainers), core.get(ArtifactStoreToken));
       const bus = new EventBus({ runId, log, lastSequence });
       closers.push(() => bus.close());
       const torn = `The last line of the log was torn when the former core died; its ${droppedBytes} bytes were dropped.`;

@@ -1,8 +1,8 @@
-import type { Event } from '../events/catalogue.js';
 import type { Sink } from '../plugin/definitions.js';
 import type { Log } from '../plugin/log.js';
 import type { BudgetChange } from '../recipe/budget.js';
 import type { Json, Plan } from '../recipe/plan.js';
+import type { EventMemory } from '../trainer/event-memory.js';
 import type { RunOutcome } from './run-outcome.js';
 import type { RunState } from './run-state.js';
 import type { Capacity } from './scheduler.js';
@@ -27,10 +27,10 @@ export interface RunInfo extends TakenRun {
   /** What the log said before: just `run.created` for a new run. */
   readonly state: RunState;
   /**
-   * What happened between the core and its trainers before, so that a trainer that still runs is attached again and
-   * goes on where its events were last taken down.
+   * By trainer of the plan: what happened between it and the core before, so that one that still runs is attached again
+   * and goes on where its events were last taken down.
    */
-  readonly trainerHistory: readonly Event[];
+  readonly trainerMemory: ReadonlyMap<string, EventMemory>;
   /** Outputs of the stages that need not run again. */
   readonly done: ReadonlyMap<string, Readonly<Record<string, string>>>;
   /** Somebody is before it: Ctrl-C stops it, and a second one ends its process. */

@@ -1,26 +1,23 @@
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
-import type { Event } from '../events/catalogue.js';
 import { readEvents } from '../events/replay.js';
+import { EventMemory } from '../trainer/event-memory.js';
 import { eventsFile } from './run-folder.js';
 import type { RunInfo } from './run-scope.js';
 import { foldRunState, initialRunState, isDone, type RunState } from './run-state.js';
 
-/** Where a run stands: what its log says, and which of its stages need not run again. */
+/** Where a run stands: what its log says, and which of its stages need not run again. @param trainers of the plan, by name */
 export async function readStanding(
   runFolder: string,
+  trainers: readonly string[],
   store: ArtifactStore,
-): Promise<Pick<RunInfo, 'state' | 'trainerHistory' | 'done' | 'warnings'>> {
+): Promise<Pick<RunInfo, 'state' | 'trainerMemory' | 'done' | 'warnings'>> {
   let state = initialRunState;
-  const trainerHistory: Event[] = [];
+  const trainerMemory = new Map(trainers.map((name) => [name, new EventMemory(name)]));
   for await (const event of readEvents(eventsFile(runFolder))) {
     state = foldRunState(state, event);
-    if (concernsTrainer(event)) trainerHistory.push(event);
+    for (const memory of trainerMemory.values()) memory.see(event);
   }
-  return { state, trainerHistory, ...(await stagesDone(state, store)) };
-}
-
-function concernsTrainer(event: Event): boolean {
-  return event.type.startsWith('trainer.') || ('trainerEvent' in event.data && event.data.trainerEvent !== undefined);
+  return { state, trainerMemory, ...(await stagesDone(state, store)) };
 }
 
 async function stagesDone(state: RunState, store: ArtifactStore): Promise<Pick<RunInfo, 'done' | 'warnings'>> {

@@ -117,7 +117,8 @@ export class TrainerPool implements RunResource {
 
   async #supervise(name: string): Promise<TrainerSupervisor> {
     const planned = this.#run.plan.trainers[name];
-    if (planned === undefined) throw new Error(`The plan has no trainer "${name}".`);
+    const memory = this.#run.trainerMemory.get(name);
+    if (planned === undefined || memory === undefined) throw new Error(`The plan has no trainer "${name}".`);
     const [trainer, launcher] = await Promise.all([
       this.#catalog.trainer(planned.uses),
       this.#catalog.launcher(planned.launcher.uses),
@@ -137,7 +138,7 @@ export class TrainerPool implements RunResource {
       ...(this.#settings.python === undefined ? {} : { python: this.#settings.python }),
       recipeFolder: this.#run.plan.recipeFolder,
       emit: (...drafts) => this.#recorder.emitAll(drafts),
-      priorEvents: this.#run.trainerHistory,
+      memory,
     });
     this.#running.set(name, supervisor);
     return supervisor;

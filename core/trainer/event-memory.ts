@@ -8,7 +8,10 @@ interface KnownAttempt {
   ended: boolean;
 }
 
-/** What a supervisor must remember of the run's log: what a former core recorded, then what this one does. */
+/**
+ * What a supervisor must remember of the run's log: what a former core recorded, then what this one does. Of a training it
+ * keeps the losses since the last checkpoint, however long the log is.
+ */
 export class EventMemory {
   /** How many processes of the trainer were started in this run. */
   starts = 0;
@@ -20,12 +23,7 @@ export class EventMemory {
   /** Attempt that is under way, by stage: events between its start and its end do not name it. */
   private readonly current = new Map<string, string>();
 
-  constructor(
-    private readonly trainer: string,
-    priorEvents: readonly Event[],
-  ) {
-    for (const event of priorEvents) this.see(event);
-  }
+  constructor(private readonly trainer: string) {}
 
   /** Takes in an event that is durable. @param attemptId where the caller knows it */
   see(event: Event | EventDraft, attemptId?: string): void {

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isUserError, UserError } from '../errors.js';
-import type { Event, EventDraft } from '../events/catalogue.js';
+import type { EventDraft } from '../events/catalogue.js';
 import type { LauncherDefinition, PrepareContext, TrainerCommand, TrainerDefinition } from '../plugin/definitions.js';
 import type { Log } from '../plugin/log.js';
 import { describeExit } from '../process/handshake.js';
@@ -9,7 +9,7 @@ import type { ProcessExit } from '../process/spawn-detached.js';
 import { endsWithin } from '../process/terminate.js';
 import type { PlannedTrainer } from '../recipe/plan.js';
 import { abortable, CallQueue } from './call-queue.js';
-import { EventMemory } from './event-memory.js';
+import type { EventMemory } from './event-memory.js';
 import type { GpuDevices } from './gpu-devices.js';
 import { superviseGeneration } from './supervised-generation.js';
 import { type StageScope, SupervisedTraining, type TrainingHost } from './supervised-training.js';
@@ -43,10 +43,10 @@ export interface TrainerSupervisorOptions {
   /** Facts are durable when it resolves. */
   emit(...drafts: readonly EventDraft[]): Promise<unknown>;
   /**
-   * What the run's log holds already. Facts are enough to take a running trainer up; for no training event to be
-   * recorded twice it must hold telemetry, too.
+   * Has seen what the run's log holds already. Facts are enough to take a running trainer up; for no training event to be
+   * recorded twice it must have seen telemetry, too.
    */
-  readonly priorEvents: readonly Event[];
+  readonly memory: EventMemory;
   /** How often this core starts the trainer again after it died. @default 2 */
   readonly maxRestarts?: number;
   /** How long the trainer lives without a core. @default SIMMER_LEASE_SECONDS, or 60 */
@@ -77,7 +77,7 @@ export class TrainerSupervisor {
   private acknowledged: { attemptId: string; number: number } | undefined;
 
   constructor(private readonly options: TrainerSupervisorOptions) {
-    this.memory = new EventMemory(options.planned.name, options.priorEvents);
+    this.memory = options.memory;
     this.folder = join(options.runFolder, 'trainers', options.planned.name);
   }
 

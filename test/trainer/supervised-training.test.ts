@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { EventDraft } from '../../core/events/catalogue.js';
 import { newestCheckpoint } from '../../core/trainer/checkpoints.js';
+import { EventMemory } from '../../core/trainer/event-memory.js';
 import { TrainerBench } from './trainer-bench.js';
 
 /** Long enough that a training goes on while a busy machine acts on a step that was seen. */
@@ -196,7 +197,7 @@ describe('a training', () => {
 
     const other = bench.supervise(
       {},
-      { runId: 'run-2', runFolder: join(bench.folder, 'run-2'), priorEvents: [], maxRestarts: 0 },
+      { runId: 'run-2', runFolder: join(bench.folder, 'run-2'), memory: new EventMemory('student'), maxRestarts: 0 },
     );
     await bench.stage(other).train(bench.training());
     await other.dispose('shutdown');

@@ -8,6 +8,7 @@ import { isAlive, type ProcessIdentity, processIdentity } from '../../core/proce
 import type { PlannedTrainer } from '../../core/recipe/plan.js';
 import type { Misbehavior } from '../../core/testing/fake-trainer/misbehavior.js';
 import { fakeTrainerPlugin } from '../../core/testing/fake-trainer-plugin.js';
+import { EventMemory } from '../../core/trainer/event-memory.js';
 import type { GenerationRequest, Hyperparameters, Trainer, TrainingRequest } from '../../core/trainer/trainer.js';
 import { TrainerSupervisor, type TrainerSupervisorOptions } from '../../core/trainer/trainer-supervisor.js';
 import launchers from '../../plugins/launchers/plugin.js';
@@ -98,11 +99,17 @@ export class TrainerBench implements AsyncDisposable {
       cacheFolder: this.folder,
       recipeFolder: this.folder,
       emit: (...drafts) => this.emit(...drafts),
-      priorEvents: [...this.events],
+      memory: this.remembered(),
       ...options,
     });
     this.supervisors.push(supervisor);
     return supervisor;
+  }
+
+  private remembered(): EventMemory {
+    const memory = new EventMemory('student');
+    for (const event of this.events) memory.see(event);
+    return memory;
   }
 
   /** The trainer for the next attempt of the one stage. */

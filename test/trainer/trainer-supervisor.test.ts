@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { redacted, redactor } from '../../core/events/redaction.js';
 import { TrainerServiceClient } from '../../core/generated/simmer/trainer/v1/trainer.js';
 import type { LauncherDefinition } from '../../core/plugin/definitions.js';
+import { EventMemory } from '../../core/trainer/event-memory.js';
 import { GpuDevices } from '../../core/trainer/gpu-devices.js';
 import type { GenerationEvent, Sample } from '../../core/trainer/trainer.js';
 import launchers from '../../plugins/launchers/plugin.js';
@@ -193,7 +194,7 @@ describe('a generation', () => {
     const expected = await samplesOf(bench.stage(undisturbed).generate(request));
     await undisturbed.dispose('shutdown');
 
-    const supervisor = bench.supervise({ crashAtSample: 50 }, { priorEvents: [] });
+    const supervisor = bench.supervise({ crashAtSample: 50 }, { memory: new EventMemory('student') });
     const samples = await samplesOf(bench.stage(supervisor).generate(request));
     await supervisor.dispose('shutdown');
 
