@@ -5,6 +5,7 @@ import { status } from '@grpc/grpc-js';
 import { UserError } from '../errors.js';
 import type { EventDraft } from '../events/catalogue.js';
 import type { TrainerEvent } from '../generated/simmer/trainer/v1/trainer.js';
+import type { Log } from '../plugin/log.js';
 import { isAlive } from '../process/process-identity.js';
 import { signalGroup } from '../process/terminate.js';
 import { type Attempt, AttemptJournal, filesOf, hasFiles } from './attempt-journal.js';
@@ -37,6 +38,7 @@ export interface TrainingHost {
   readonly trainer: string;
   readonly runId: string;
   readonly memory: EventMemory;
+  readonly log: Log;
   /** Aborted when this core lets go of the trainer. */
   readonly left: AbortSignal;
   emit(...drafts: readonly EventDraft[]): Promise<unknown>;
@@ -142,6 +144,7 @@ export class SupervisedTraining {
       },
       this.host.left,
     );
+    this.host.log.info(`Trainer ${this.host.trainer} reads the rows and loads the model, for the first step.`);
     return attemptId;
   }
 

@@ -72,6 +72,8 @@ export class TrainerSupervisor {
   private tookUp = false;
   private restarts = 0;
   private brokenCalls = 0;
+  /** By attempt of a stage: whether it was said what its first tokens wait for. */
+  private readonly toldGeneration = new Set<string>();
   /** How many trainings each attempt of a stage asked for. */
   private readonly trainings = new Map<string, number>();
   private acknowledged: { attemptId: string; number: number } | undefined;
@@ -125,7 +127,7 @@ export class TrainerSupervisor {
 
   /** The same job has the same ordinal in each attempt: by that its checkpoints are found again. */
   private nextTraining(stage: StageScope): number {
-    const key = `${stage.name}/${stage.attempt}`;
+    const key = attemptOf(stage);
     const ordinal = (this.trainings.get(key) ?? 0) + 1;
     this.trainings.set(key, ordinal);
     return ordinal;
@@ -140,7 +142,11 @@ export class TrainerSupervisor {
     try {
       yield* superviseGeneration(
         {
-          process: () => this.process(stage, signal),
+          process: async () => {
+            const process = await this.process(stage, signal);
+            this.tellGeneration(stage);
+            return process;
+          },
           recover: (process, error) => this.recover(process, error),
         },
         request,
@@ -151,8 +157,17 @@ export class TrainerSupervisor {
     }
   }
 
+  /** Of a stage that asks several times, the model is loaded for the first. */
+  private tellGeneration(stage: StageScope): void {
+    const key = attemptOf(stage);
+    if (this.toldGeneration.has(key)) return;
+    this.toldGeneration.add(key);
+    this.log(stage).info(`Trainer ${this.options.planned.name} loads the model, for the first tokens.`);
+  }
+
   private trainingHost(stage: StageScope): TrainingHost {
     return {
+      log: this.log(stage),
       trainer: this.options.planned.name,
       runId: this.options.runId,
       memory: this.memory,
@@ -247,6 +262,7 @@ export class TrainerSupervisor {
     const preparing = abortable(definition.prepare(planned.options, this.prepareContext(stage, signal)), signal);
     const command = await (stage.whileIdle?.(preparing) ?? preparing);
     const start = this.memory.starts + 1;
+    this.log(stage).info(`Starting trainer ${planned.name}.`);
     const process = await this.startUntilItServes(command, start, await this.place(stage, signal));
     const { pid, address, description } = process;
     const started = this.tell({ type: 'trainer.started', data: { trainer: planned.name, pid, address, start } });
@@ -367,6 +383,10 @@ export class TrainerSupervisor {
       },
     };
   }
+}
+
+function attemptOf({ name, attempt }: StageScope): string {
+  return `${name}/${attempt}`;
 }
 
 function placeOf(stage: StageScope): { readonly stage: string; readonly attempt: number } {

@@ -83,6 +83,20 @@ describe('starting a trainer', () => {
     await Promise.all([again, other].map((supervisor) => supervisor.dispose('shutdown')));
   });
 
+  it('says what a stage waits for, before the first step and the first tokens', async () => {
+    const supervisor = bench.supervise();
+    const [training, generating] = [bench.stage(supervisor), bench.stage(supervisor)];
+    await training.train(bench.training());
+    for (let time = 0; time < 2; time++) await samplesOf(generating.generate(bench.generation(1)));
+    expect(bench.of('log.written').map(({ attempt, data }) => [attempt, data.message])).toEqual([
+      [1, 'Starting trainer student.'],
+      [1, 'Trainer student reads the rows and loads the model, for the first step.'],
+      [2, 'Trainer student loads the model, for the first tokens.'],
+    ]);
+    const first = bench.of('step.logged')[0]!;
+    expect(bench.of('log.written')[1]!.sequence).toBeLessThan(first.sequence);
+  });
+
   it('is done once for calls that come at the same time', async () => {
     const supervisor = bench.supervise();
     const trainer = bench.stage(supervisor);

@@ -23,6 +23,15 @@ describe('the state that the console shows', () => {
     expect(secondsLeft(tuned(story), story.now + 5000)).toBeCloseTo(155);
   });
 
+  it('tells no time left from the first of many', () => {
+    const story = new Story().begin().start('tuned', 'budget-forcing/generate');
+    const left = (done: number, total: number) => {
+      story.tell('stage.progressed', { done, total, unit: 'samples', secondsLeft: 2400 }, 'tuned');
+      return secondsLeft(tuned(story), story.now);
+    };
+    expect([left(1, 96), left(10, 96), left(1, 4)]).toEqual([undefined, 2400, 2400]);
+  });
+
   it('takes a new pace where training starts again', () => {
     const story = new Story().begin().start('tuned', 'sft/train').train();
     story.step(1, 2).wait(100).step(2, 2).wait(500).train().step(3, 2).wait(1).step(4, 2);

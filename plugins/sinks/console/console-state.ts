@@ -12,6 +12,8 @@ export type StageStatus = 'waiting' | 'running' | 'completed' | 'reused' | 'fail
 
 /** How many points of the loss curve are kept: more than any terminal is wide. */
 const lossPointsKept = 256;
+/** So few done give no pace, where they are less than a tenth of all. */
+const fewOfMany = 10;
 
 /** A stage, as far as people watch it. */
 export interface WatchedStage {
@@ -113,7 +115,9 @@ export function secondsLeft(stage: WatchedStage, now: number): number | undefine
     const secondsAStep = (pace.lastAt - pace.firstAt) / 1000 / (step.step - pace.firstStep);
     return Math.max(0, (step.totalSteps - step.step) * secondsAStep - Math.max(0, now - pace.lastAt) / 1000);
   }
-  return progress?.secondsLeft;
+  // The first of many says more of how long it took to begin.
+  if (progress === undefined || progress.done < Math.min(fewOfMany, (progress.total ?? 0) / 10)) return undefined;
+  return progress.secondsLeft;
 }
 
 function foldRun(state: ConsoleState, event: Event, time: number): ConsoleState {
@@ -192,7 +196,7 @@ function foldStage(stage: WatchedStage, event: Event, time: number): WatchedStag
     case 'funnel.counted':
       return { ...stage, rows: { in: stage.rows?.in ?? event.data.rowsIn, out: event.data.rowsOut } };
     case 'training.started':
-      return { ...withoutPace(stage), training: event.data };
+      return { ...withoutMessage(withoutPace(stage)), training: event.data };
     case 'step.logged':
       return withStep(stage, event.data, time);
     case 'checkpoint.saved':
@@ -216,6 +220,12 @@ function ended(stage: WatchedStage, time: number): { readonly seconds?: number }
 
 function stoppedByKill(stage: WatchedStage): WatchedStage {
   return stage.status === 'running' ? { ...stage, status: 'interrupted' } : stage;
+}
+
+/** What was said on the way to the first step is over with it. */
+function withoutMessage(stage: WatchedStage): WatchedStage {
+  const { message, ...rest } = stage;
+  return rest;
 }
 
 /** Training that starts again, after a kill or from a checkpoint, has a pace of its own. */

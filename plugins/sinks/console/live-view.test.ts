@@ -46,6 +46,13 @@ describe('the live view', () => {
     expect(drawn(story.complete('base', 90))).toMatch(/✔ base +1m 30s/);
   });
 
+  it('says what the first step waits for, and no longer', () => {
+    const story = new Story([['tuned', 'sft/train']]).begin().start('tuned', 'sft/train');
+    story.tell('log.written', { level: 'info', source: 'trainer', message: 'It loads the model.' }, 'tuned');
+    expect(drawn(story)).toMatch(/tuned .*It loads the model\./);
+    expect(drawn(story.train())).not.toContain('It loads');
+  });
+
   it('shows step, loss, speed, time left and the curve of the loss while it trains', () => {
     const view = drawn(training());
     expect(view).toContain('20/100 steps · 2m 40s left');
