@@ -28,15 +28,15 @@ it('heads with the longest thinking where a model also answered without any, and
   expect(both).toContain(longest);
   expect(both).toContain('<div>128+1xWait: 95% interval');
   expect(both).toContain('<div>32+1xWait: 95% interval');
-  expect(of({ runs: [plain] })).toContain('<div class="detail">without thinking, 200 problems</div>');
+  expect(of({ runs: [plain] })).toContain('<div class="detail">200 problems</div>');
 });
 
 it('draws no accuracy against thinking where nobody thought', () => {
   const chart = 'aria-label="Accuracy against mean thinking tokens"';
   expect(accuracySection(reportOf({ runs: [...runs, plain] })).text).toContain(chart);
-  const { text } = accuracySection(reportOf({ runs: [plain] }));
-  expect(text).not.toContain(chart);
-  expect(text).toContain('<td>none</td><td class="number">none</td>');
+  const { text } = accuracySection(reportOf({ runs: [plain], differences: [] }));
+  expect(text).toContain('<td>tuned</td><td>none</td><td class="number">200 × 4</td>');
+  expect(text).not.toMatch(/thinking|forced|thead>[^<]*<tbody>\s*<\/tbody/);
 });
 
 it('says nothing of thinking of what was graded where no model was to think', () => {

@@ -29,7 +29,7 @@ function headlineOf(report: ComparisonReport, model: string): Markup {
   const thinking = find('maximum', tuned);
   const waits = report.differences.filter((one) => one.kind === 'waits' && one.to.model === tuned?.model);
   return html`<div class="cards">
-${tuned === undefined ? undefined : card(formatShare(tuned.accuracy), `accuracy of ${tuned.model}`, html`${limitOf(tuned)}, ${formatCount(tuned.problems)} problems${untuned === undefined ? '' : html`; ${untuned.model}: ${formatShare(untuned.accuracy)}`}`)}
+${tuned === undefined ? undefined : card(formatShare(tuned.accuracy), `accuracy of ${tuned.model}`, html`${report.runs.every(isUnthinking) ? '' : `${limitOf(tuned)}, `}${formatCount(tuned.problems)} problems${untuned === undefined ? '' : html`; ${untuned.model}: ${formatShare(untuned.accuracy)}`}`)}
 ${fineTuning === undefined ? undefined : card(signedPoints(fineTuning.difference), `points over ${fineTuning.from.model}`, intervalOf(fineTuning))}
 ${thinking === undefined ? undefined : card(signedPoints(thinking.difference), `points by thinking longer, ${thinking.from.policy} to ${thinking.to.policy} tokens`, intervalOf(thinking))}
 ${waits.length === 0 ? undefined : waitsCard(waits)}
@@ -64,8 +64,16 @@ function keys(report: ComparisonReport): Markup {
   return html`${comparedModels(report).map((model) => html`<span class="key ${modelClass(report, model)}">${model}</span>`)}`;
 }
 
+/** Whether it was not asked to think: nothing is said of its thinking. */
+function isUnthinking(run: Pick<ComparedRun, 'method'>): boolean {
+  return run.method === 'none';
+}
+
 /** Accuracy against thinking: of budget forcing, and of every method beside it. */
 export function accuracySection(report: ComparisonReport): Markup {
+  if (report.runs.every(isUnthinking))
+    return html`${runsTable(report.runs)}
+${differencesTable(report.differences)}`;
   const forced = comparedModels(report).flatMap((model) => byMaximum(report, model));
   const others = report.runs.filter((run) => !isForced(run));
   return html`${forced.some(isThinking) ? html`<figure>${trusted(accuracyChart(report))}<figcaption>${keys(report)} Bars are 95% intervals; each point is one thinking maximum, at the thinking it really took.</figcaption></figure>` : undefined}
@@ -108,8 +116,9 @@ function methodKeys(report: ComparisonReport, shown: readonly { readonly method:
 }
 
 function runsTable(runs: readonly ComparedRun[]): Markup {
-  return html`<div class="scroll"><table><thead><tr><th>model</th><th>method</th><th>policy</th><th class="number">limit</th><th class="number" title="problems, and samples of each">answers</th><th class="number">accuracy</th><th class="number">95% interval</th><th class="number" title="mean thinking tokens">thinking</th><th class="number" title="mean answer tokens">answer</th><th class="number" title="thinking that the model ended by itself">ended itself</th><th class="number" title="thinking that was forced to end">forced</th><th class="number" title="answers in which none could be read">unread</th></tr></thead><tbody>
-${runs.map((run) => html`<tr><td>${run.model}</td><td>${run.method}</td><td>${run.policy}</td><td class="number">${run.maxThinkingTokens ?? 'none'}</td><td class="number">${answersOf(run)}</td><td class="number">${formatShare(run.accuracy)}</td><td class="number">${formatShare(run.interval[0])} to ${formatShare(run.interval[1])}</td><td class="number">${run.meanThinkingTokens.toFixed(1)}</td><td class="number">${run.meanAnswerTokens.toFixed(1)}</td><td class="number">${formatShare(run.finishedShare)}</td><td class="number">${formatShare(run.forcedEndShare)}</td><td class="number">${formatShare(run.unparsedShare)}</td></tr>`)}
+  const ofThinking = (markup: Markup) => (runs.every(isUnthinking) ? undefined : markup);
+  return html`<div class="scroll"><table><thead><tr><th>model</th>${ofThinking(html`<th>method</th>`)}<th>policy</th>${ofThinking(html`<th class="number">limit</th>`)}<th class="number" title="problems, and samples of each">answers</th><th class="number">accuracy</th><th class="number">95% interval</th>${ofThinking(html`<th class="number" title="mean thinking tokens">thinking</th>`)}<th class="number" title="mean answer tokens">answer</th>${ofThinking(html`<th class="number" title="thinking that the model ended by itself">ended itself</th><th class="number" title="thinking that was forced to end">forced</th>`)}<th class="number" title="answers in which none could be read">unread</th></tr></thead><tbody>
+${runs.map((run) => html`<tr><td>${run.model}</td>${ofThinking(html`<td>${run.method}</td>`)}<td>${run.policy}</td>${ofThinking(html`<td class="number">${run.maxThinkingTokens ?? 'none'}</td>`)}<td class="number">${answersOf(run)}</td><td class="number">${formatShare(run.accuracy)}</td><td class="number">${formatShare(run.interval[0])} to ${formatShare(run.interval[1])}</td>${ofThinking(html`<td class="number">${run.meanThinkingTokens.toFixed(1)}</td>`)}<td class="number">${run.meanAnswerTokens.toFixed(1)}</td>${ofThinking(html`<td class="number">${formatShare(run.finishedShare)}</td><td class="number">${formatShare(run.forcedEndShare)}</td>`)}<td class="number">${formatShare(run.unparsedShare)}</td></tr>`)}
 </tbody></table></div>`;
 }
 

@@ -1,7 +1,7 @@
 import { formatCount } from 'simmerkit';
 import { html, type Markup, trusted } from './markup.js';
 import type { BrowsedSample, BrowsedSamples } from './report-data.js';
-import { answerPieces, type TracePiece, thinkingPieces } from './trace-pieces.js';
+import { answerPieces, type TracePiece, thinkingPieces, thinkingText } from './trace-pieces.js';
 
 /**
  * Every sample, to be looked through: by model, policy and what became of it, forced tokens marked. The samples are data
@@ -14,13 +14,14 @@ export function sampleBrowser(browsed: BrowsedSamples): Markup {
   ];
   const models = distinct(({ trace }) => trace.model);
   const policies = distinct(({ trace }) => trace.policy);
+  const isForcing = problems.some(({ samples }) => samples.some(({ trace }) => trace.method !== 'none'));
   const all =
     problems.length === problemsInAll
       ? ''
       : ` The first ${formatCount(problems.length)} of ${formatCount(problemsInAll)} problems by id; the rest are in the graded datasets.`;
-  return html`<p>The first sample of each problem under each policy; <mark>marked</mark> is what was forced.${all}</p>
+  return html`<p>The first sample of each problem under each policy${isForcing ? html`; <mark>marked</mark> is what was forced` : ''}.${all}</p>
 <form id="filters" class="filters">
-${chooser('model', 'model', models)}${chooser('policy', 'policy', policies)}${chooser('outcome', 'outcome', [], outcomes)}
+${chooser('model', 'model', models)}${chooser('policy', 'policy', policies)}${chooser('outcome', 'outcome', [], isForcing ? [...outcomes, ...outcomesOfForcing] : outcomes)}
 <label>text <input type="search" name="text" placeholder="in question or answer"></label>
 <span id="found" class="soft small" role="status"></span>
 </form>
@@ -34,6 +35,9 @@ const outcomes: readonly (readonly [string, string])[] = [
   ['right', 'right'],
   ['wrong', 'wrong, or no answer read'],
   ['unparsed', 'no answer read'],
+];
+
+const outcomesOfForcing: typeof outcomes = [
   ['changed', 'changed by forcing'],
   ['helped', 'wrong to right by forcing'],
   ['harmed', 'right to wrong by forcing'],
@@ -61,7 +65,7 @@ function dataOf({ problems }: BrowsedSamples): string {
       policy: trace.policy,
       verdict: trace.verdict,
       extracted: trace.extracted,
-      tokens: trace.thinkingTokens,
+      thought: thinkingText(trace),
       thinking: pieces(thinkingPieces(trace)),
       answer: pieces(answerPieces(trace)),
       changedFrom,
@@ -106,7 +110,7 @@ export const sampleBrowserScript = `
     const box = element('details', 'sample'), summary = element('summary');
     summary.append(
       element('span', 'badge ' + (isRight(one) ? 'right' : 'wrong'), given(one)),
-      element('span', 'soft', one.model + ', ' + one.policy + ', ' + one.tokens + ' thinking tokens'),
+      element('span', 'soft', one.model + ', ' + one.policy + one.thought),
       element('span', 'what', one.problem.question),
     );
     box.append(summary);

@@ -45,3 +45,8 @@ function sharedLength(forced: string, answer: string): number {
   }
   return 0;
 }
+
+/** How long it thought; nothing of a sample that was not to think. */
+export function thinkingText({ method, thinkingTokens }: Trace): string {
+  return method === 'none' ? '' : `, ${thinkingTokens} thinking tokens`;
+}

@@ -2,7 +2,7 @@ import { modelClass } from './charts/draw.js';
 import type { ComparisonReport } from './comparison-report.js';
 import { html, type Markup } from './markup.js';
 import type { Trace, TracePair } from './report-data.js';
-import { answerPieces, type TracePiece, thinkingPieces } from './trace-pieces.js';
+import { answerPieces, type TracePiece, thinkingPieces, thinkingText } from './trace-pieces.js';
 
 /** One problem, answered twice, side by side. */
 export function tracePair(pair: TracePair, report: ComparisonReport): Markup {
@@ -13,7 +13,7 @@ export function tracePair(pair: TracePair, report: ComparisonReport): Markup {
 function side(trace: Trace, report: ComparisonReport): Markup {
   const verdict = trace.verdict === 'right' ? 'right' : 'wrong';
   const given = trace.extracted === null ? trace.verdict : `${trace.verdict}: ${trace.extracted}`;
-  return html`<div class="side ${modelClass(report, trace.model)}"><div class="who">${trace.model}, ${trace.policy}, ${trace.thinkingTokens} thinking tokens <span class="badge ${verdict}">${given}</span></div>
+  return html`<div class="side ${modelClass(report, trace.model)}"><div class="who">${trace.model}, ${trace.policy}${thinkingText(trace)} <span class="badge ${verdict}">${given}</span></div>
 <pre>${marked(thinkingPieces(trace))}</pre><pre>${marked(answerPieces(trace))}</pre></div>`;
 }
 
