@@ -144,7 +144,7 @@ export class SupervisedTraining {
       },
       this.host.left,
     );
-    this.host.log.info(`Trainer ${this.host.trainer} reads the rows and loads the model, for the first step.`);
+    this.host.log.info(`Trainer ${this.host.trainer} reads rows and loads the model.`);
     return attemptId;
   }
 

@@ -162,7 +162,7 @@ export class TrainerSupervisor {
     const key = attemptOf(stage);
     if (this.toldGeneration.has(key)) return;
     this.toldGeneration.add(key);
-    this.log(stage).info(`Trainer ${this.options.planned.name} loads the model, for the first tokens.`);
+    this.log(stage).info(`Trainer ${this.options.planned.name} loads the model.`);
   }
 
   private trainingHost(stage: StageScope): TrainingHost {

@@ -90,8 +90,8 @@ describe('starting a trainer', () => {
     for (let time = 0; time < 2; time++) await samplesOf(generating.generate(bench.generation(1)));
     expect(bench.of('log.written').map(({ attempt, data }) => [attempt, data.message])).toEqual([
       [1, 'Starting trainer student.'],
-      [1, 'Trainer student reads the rows and loads the model, for the first step.'],
-      [2, 'Trainer student loads the model, for the first tokens.'],
+      [1, 'Trainer student reads rows and loads the model.'],
+      [2, 'Trainer student loads the model.'],
     ]);
     const first = bench.of('step.logged')[0]!;
     expect(bench.of('log.written')[1]!.sequence).toBeLessThan(first.sequence);
