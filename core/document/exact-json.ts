@@ -5,7 +5,8 @@
  */
 export function parseExactJson(json: string): unknown {
   const value: unknown = JSON.parse(json);
-  if (!hasNumber(value) || !eightDigits.test(json) || !manyDigits.test(json)) return value;
+  if (!hasNumber(value)) return value;
+  if (!(eightDigits.test(json) && manyDigits.test(json)) && !smallNumber.test(json)) return value;
   const exact = withExactNumbers(json);
   return exact === json ? value : JSON.parse(exact);
 }
@@ -23,9 +24,14 @@ function hasNumber(value: unknown): boolean {
 /** Of 16 digits, so many stand on one side of the point. Spelt out it is looked for in a fraction of the time of `\d{8}`. */
 const eightDigits = /\d\d\d\d\d\d\d\d/;
 const manyDigits = /\d[\d.]{15}/;
+/** Such numbers JavaScript writes with an exponent. */
+const smallNumber = /0\.0{6}/;
 
-/** What is escaped in a string, where a string begins or ends, numbers of many digits, and exponents of many, which are none. */
-const jsonPart = /\\.|"|-?\d[\d.]{15,}(?:[eE][+-]?\d+)?|[eE][+-]?\d{16,}/g;
+/**
+ * What is escaped in a string, where a string begins or ends, numbers of many digits or so small that they may get an
+ * exponent, and exponents of many digits, which are none.
+ */
+const jsonPart = /\\.|"|-?\d[\d.]{15,}(?:[eE][+-]?\d+)?|-?(?<!\d)0\.0{6}\d*(?:[eE][+-]?\d+)?|[eE][+-]?\d{16,}/g;
 
 function withExactNumbers(json: string): string {
   let isInString = false;
