@@ -5,6 +5,7 @@ import { type DataPlace, dataError } from './data-error.js';
 import { countBreaks, type LineRange, newline } from './lines.js';
 import type { Source } from './load-options.js';
 import { readParquet } from './parquet-reader.js';
+import { repeatedKey } from './repeated-key.js';
 import type { BrokenRow, SourceRow } from './source-row.js';
 import { bytesOf, unpackedName } from './unpack.js';
 
@@ -232,17 +233,23 @@ function notUtf8(file: string, firstLine: number, bytes: Buffer, cause?: unknown
 
 const orDrop = 'set `malformed: drop` to leave such rows out.';
 
-/** @param mayGo whether `malformed: drop` leaves it out */
+/** @param mayGo whether `malformed: drop` leaves it out @throws UserError `malformed_data`, `repeated_key` */
 function parseJson(text: string, placeAt: (position: number) => DataPlace, mayGo: boolean): unknown {
+  const remedy = mayGo ? `, or ${orDrop}` : '.';
+  let value: unknown;
   try {
-    return parseExactJson(text);
+    value = parseExactJson(text);
   } catch (error) {
     const message = (error as Error).message;
     const position = /at position (\d+)/.exec(message)?.[1];
     const at = position === undefined ? (message.includes('end of JSON') ? text.length : 0) : Number(position);
-    const hint = mayGo ? `Mend or remove it, or ${orDrop}` : 'Mend or remove it.';
+    const hint = `Mend or remove it${remedy}`;
     throw dataError('malformed_data', placeAt(at), `this is not JSON: ${message}.`, hint, error);
   }
+  const repeated = repeatedKey(text, value);
+  if (repeated === undefined) return value;
+  const message = `the key ${JSON.stringify(repeated.key)} stands twice in one object.`;
+  throw dataError('repeated_key', placeAt(repeated.position), message, `Give each value a key of its own${remedy}`);
 }
 
 function asRow(value: unknown, place: DataPlace): Row {

@@ -31,6 +31,20 @@ describe('curation/load leaves out what is malformed, where that is asked for, a
     });
   });
 
+  it('lines that have a key twice, of which one value would be lost', async () => {
+    const content = '{"question":"a"}\n{"question":"b","question":"c"}\n';
+    const message = 'pool.jsonl:2:17: the key "question" stands twice in one object.';
+    await expect(loadFile('pool.jsonl', content)).rejects.toMatchObject({
+      code: 'repeated_key',
+      message: expect.stringContaining(message),
+    });
+    const result = await loadFile('pool.jsonl', content, {}, drop);
+    expect(questions(result)).toEqual(['a']);
+    expect(recorded(result)).toEqual([
+      'repeated_key pool: pool.jsonl:2: the key "question" stands twice in one object.',
+    ]);
+  });
+
   it('lines of a file that several threads read', async () => {
     const content = Array.from({ length: 4000 }, (_, at) =>
       JSON.stringify({ question: `${at} ${'x'.repeat(10_000)}` }),

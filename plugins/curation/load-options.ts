@@ -141,8 +141,8 @@ export const loadOptions = z.strictObject({
     .enum(['error', 'drop'])
     .default('error')
     .describe(
-      'What becomes of a row that is no JSON, no UTF-8, half a character, or of other fields than the header of its CSV ' +
-        'file: the stage fails, or the row is dropped and counted.',
+      'What becomes of a row that is no JSON, has a key twice, is no UTF-8, half a character, or of other fields than the ' +
+        'header of its CSV file: the stage fails, or the row is dropped and counted.',
     ),
 });
 
