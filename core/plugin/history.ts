@@ -1,4 +1,5 @@
 import type { Columns, Row } from '../artifacts/artifact.js';
+import { parseColumnType, sqlType } from '../artifacts/column-type.js';
 
 /** One turn of a conversation, as chat templates take it. */
 export interface Message {
@@ -11,7 +12,12 @@ export const messagesType = 'STRUCT("role" VARCHAR, content VARCHAR)[]';
 
 /** Whether a table keeps in `history` what came before its questions, as curation/load does; of other types it is another's. */
 export function hasHistory({ columns }: { readonly columns: Columns }): boolean {
-  return columns.history === messagesType;
+  return columns.history !== undefined && spelledOut(columns.history) === spelledOut(messagesType);
+}
+
+/** A type that is written in one way: names may stand in quotes, and in any case those of types. */
+function spelledOut(type: string): string {
+  return sqlType(parseColumnType('history', type));
 }
 
 /** Gives the messages before the question of each row of a table; none where it keeps no history. */
