@@ -7,10 +7,14 @@ import {
   listValue,
   structValue,
 } from '@duckdb/node-api';
+import dataAccessors from '@duckdb/node-api/lib/vectors/dataAccessors.js';
 import { UserError } from '../errors.js';
 import type { Columns, Row } from './artifact.js';
 import { type ColumnType, parseColumnType, quoteName, requireDistinctNames, sqlType } from './column-type.js';
 import { RowConverter } from './row-values.js';
+
+// By itself it takes U+FEFF at the beginning of a text for a mark of a file, and leaves it out.
+Object.assign(dataAccessors, { textDecoder: new TextDecoder('utf-8', { ignoreBOM: true }) });
 
 /** DuckDB's vector: the most that one chunk holds. */
 const chunkRows = 2048;

@@ -55,6 +55,13 @@ const rows: readonly Row[] = [
 ];
 
 describe('a table', () => {
+  it('gives back texts that begin with a byte order mark as they were', async () => {
+    const marked = [{ id: '\ufeff', prompt: [{ role: 'user', content: '\ufeff\ufeffWhat?' }] }];
+    expect(await roundTrip(marked, { id: 'VARCHAR', prompt: 'STRUCT("role" VARCHAR, content VARCHAR)[]' })).toEqual(
+      marked,
+    );
+  });
+
   it('gives back the rows that were written, in their order', async () => {
     expect(await roundTrip(rows, columns)).toEqual(rows);
   });

@@ -41,6 +41,12 @@ it('decimal numbers, dates and times come as they stand in the file, wherever it
   });
 });
 
+it('texts that begin with a byte order mark keep it', async () => {
+  await parquetFile('pool.parquet', "SELECT chr(65279) || 'Q' AS question, [chr(65279) || 'A'] AS answers");
+  const result = await loadPath('pool.parquet', { answer: 'answers.0' });
+  expect(result.rows('dataset')[0]).toMatchObject({ question: '\ufeffQ', answer: '\ufeffA' });
+});
+
 it('columns that differ in their case alone are two, and a column that is there twice is refused', async () => {
   await parquetFile('pool.parquet', "SELECT 'Q' AS question, {'part': 'A'} AS answer1, 'B' AS answer2");
   const bytes = (await readFile(inside('pool.parquet'))).toString('latin1');
