@@ -112,6 +112,36 @@ describe('curation/load takes of chats', () => {
     });
   });
 
+  it.each([
+    [
+      'an earlier turn',
+      'alpaca',
+      { history: 'P' },
+      '`history` is a string, expected a list of questions with their replies',
+    ],
+    ['an earlier turn', 'alpaca', { history: { P: 'B' } }, '`history` is an object, expected a list of questions'],
+    ['a system message', 'alpaca', { system: ['Be brief.'] }, '`system` is a list, expected text'],
+    ['a system message', 'messages', { system: { content: 'Be brief.' } }, '`system` is an object, expected text'],
+    ['a trace', 'messages', { reasoning_content: ['so'] }, '`messages.1.reasoning_content` is a list, expected text'],
+  ])('no row of which it would lose %s', async (_, layout, more, message) => {
+    const turns = [
+      { role: 'user', content: 'Q' },
+      { role: 'assistant', content: 'A', ...more },
+    ];
+    const content = JSON.stringify({ instruction: 'Q', output: 'A', messages: turns, ...more });
+    for (const history of [false, true])
+      await expect(loadFile('pool.jsonl', content, { layout, history })).rejects.toMatchObject({
+        code: 'wrong_type',
+        message: expect.stringContaining(message),
+      });
+  });
+
+  it('texts that say nothing, whatever their type, as none', async () => {
+    const row = { instruction: 'Q', output: 'A', history: '[]', system: {} };
+    const result = await loadFile('pool.jsonl', JSON.stringify(row), { layout: 'alpaca', history: true });
+    expect(result.rows('dataset')).toMatchObject([{ question: 'Q', history: [] }]);
+  });
+
   it('what is null as what is not there, so that `missing: drop` leaves the row out', async () => {
     const user = { role: 'user', content: 'Q' };
     const load = (layout: string, rows: readonly object[]) =>

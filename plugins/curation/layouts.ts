@@ -86,7 +86,7 @@ function fromAlpaca(row: Row, keepsHistory: boolean, place: DataPlace): LaidOut 
   const instruction = textAt(row, 'instruction', place);
   const input = row.input === undefined ? '' : textAt(row, 'input', place);
   const question = [instruction, input].filter((text) => text.trim() !== '').join('\n\n');
-  const system = row.system ?? null;
+  const system = optionalText(row, 'system', place);
   const parts = { question, ...reply(textAt(row, 'output', place), null), system };
   const former = formerTurns(row, place);
   if (!keepsHistory) return former.length > 0 ? { missing: 'single_turn' } : { row: { ...row, ...parts } };
@@ -95,7 +95,10 @@ function fromAlpaca(row: Row, keepsHistory: boolean, place: DataPlace): LaidOut 
 
 /** Of `history`, a list of [question, reply]. */
 function formerTurns({ history }: Row, place: DataPlace): readonly Message[] {
-  if (!Array.isArray(history)) return [];
+  if (!Array.isArray(history)) {
+    if (!saysSomething(history)) return [];
+    throw wrongType('history', 'a list of questions with their replies', history, place);
+  }
   return history.flatMap((turn: unknown, index) => {
     const [question, answer, ...more]: unknown[] = Array.isArray(turn) ? turn : [];
     if (typeof question !== 'string' || typeof answer !== 'string' || more.length > 0)
@@ -120,7 +123,10 @@ function fromTurns(row: Row, fields: TurnFields, keepsHistory: boolean, place: D
       'Rename the role in the data, or leave the row out.',
     );
   });
-  const systemTexts = [row.system, ...named.filter(({ role }) => role === 'system').map(({ text }) => text)];
+  const systemTexts = [
+    optionalText(row, 'system', place),
+    ...named.filter(({ role }) => role === 'system').map(({ text }) => text),
+  ];
   const spoken = named.filter(({ role }) => role !== 'system');
   const [user, assistant] = spoken.slice(-2);
   const alternates = spoken.every(({ role }, index) => role === (index % 2 === 0 ? 'user' : 'assistant'));
@@ -128,8 +134,7 @@ function fromTurns(row: Row, fields: TurnFields, keepsHistory: boolean, place: D
   const isWhole = alternates && (keepsHistory ? spoken.length % 2 === 0 : spoken.length === 2);
   if (user === undefined || assistant === undefined || !isWhole)
     return { missing: keepsHistory ? 'alternating_turns' : 'single_turn' };
-  const system =
-    [...new Set(systemTexts)].filter((text) => typeof text === 'string' && text.trim() !== '').join('\n\n') || null;
+  const system = [...new Set(systemTexts)].filter((text) => text !== null && text.trim() !== '').join('\n\n') || null;
   const parts = { question: user.text, ...reply(assistant.text, assistant.reasoning), system };
   if (!keepsHistory) return { row: { ...row, ...parts } };
   const former = spoken.slice(0, -2).map(({ role, text, reasoning }) => ({
@@ -168,7 +173,7 @@ function turnsIn(row: Row, name: string, fields: TurnFields, place: DataPlace): 
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       throw wrongType(at, 'an object', value, place);
     const turn = value as Row;
-    const { reasoning_content: reasoning } = turn;
+    const reasoning = optionalText(turn, 'reasoning_content', place, at);
     const role = textAt(turn, fields.role, place, at);
     // Text beside a call says what is called, or waits for what comes of it.
     const callsTools = toolRoles.has(role.toLowerCase()) || callFields.some((field) => saysSomething(turn[field]));
@@ -176,7 +181,7 @@ function turnsIn(row: Row, name: string, fields: TurnFields, place: DataPlace): 
       role,
       callsTools,
       text: callsTools ? '' : textAt(turn, fields.text, place, at),
-      reasoning: typeof reasoning === 'string' && reasoning.trim() !== '' ? reasoning : null,
+      reasoning: reasoning !== null && reasoning.trim() !== '' ? reasoning : null,
     };
   });
 }
@@ -190,12 +195,23 @@ function textAt(row: Row, name: string, place: DataPlace, within?: string): stri
   return value;
 }
 
+/** The text of a field that a row may lack; null where it says nothing. */
+function optionalText(row: Row, name: string, place: DataPlace, within?: string): string | null {
+  return typeof row[name] === 'string' || saysSomething(row[name]) ? textAt(row, name, place, within) : null;
+}
+
 function missing(name: string, row: Row, place: DataPlace, hint = 'Correct `layout` of the source.'): Error {
   const has = Object.keys(row).map((field) => `\`${field}\``);
   return dataError('missing_column', place, `there is no field \`${name}\`; there is ${has.join(', ')}.`, hint);
 }
 
 function wrongType(name: string, expected: string, value: unknown, place: DataPlace): Error {
-  const found = Array.isArray(value) ? 'a list' : value === null ? 'null' : `a ${typeof value}`;
+  const found = Array.isArray(value)
+    ? 'a list'
+    : value === null
+      ? 'null'
+      : typeof value === 'object'
+        ? 'an object'
+        : `a ${typeof value}`;
   return dataError('wrong_type', place, `\`${name}\` is ${found}, expected ${expected}.`, 'Correct it, or `layout`.');
 }
