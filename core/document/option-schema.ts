@@ -11,6 +11,8 @@ export interface Marks {
   readonly runsCode?: boolean;
   /** Of the name of a variable: the option beside it with the URL that its value is sent to; empty: not told. */
   readonly secret?: string;
+  /** Beside `secret`: the variables that the plugin's process gets, and no others. */
+  readonly givenSecrets?: readonly string[];
   /** Of what a trainer's backend adds: the option beside it that names the trainer. */
   readonly extensionsFor?: string;
 }
@@ -24,6 +26,7 @@ export const markNames = [
   'folder',
   'runsCode',
   'secret',
+  'givenSecrets',
   'extensionsFor',
 ] as const satisfies (keyof Marks)[];
 

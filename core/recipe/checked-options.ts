@@ -100,7 +100,15 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
   mapOptions(asSchema(schema), looked, (marks, value, inner) => {
     const at = [...path, ...inner];
     if (marks.trainer && typeof value === 'string' && !trainers.has(value)) trainers.set(value, at);
-    if (marks.secret !== undefined && typeof value === 'string') secrets.add(value);
+    if (marks.secret !== undefined && typeof value === 'string') {
+      secrets.add(value);
+      if (marks.givenSecrets?.includes(value) === false && valueAt(check.value, inner) === value) {
+        isWhole = false;
+        scope.problems.add('secret_not_given', `The plugin does not get the environment variable ${value}.`, at, {
+          hint: `List it where the recipe lists the plugin: { plugin: …, secrets: [${value}] }`,
+        });
+      }
+    }
     // Whether a file is there is not for those to know who may not name it.
     if (allowed && marks.file && typeof value === 'string' && !isUrl(value)) files.push({ path: at, name: value });
     if (marks.grader && isMapValue(value) && typeof value.uses === 'string') {

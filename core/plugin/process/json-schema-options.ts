@@ -26,9 +26,15 @@ const markTypes: Readonly<Record<string, 'boolean' | 'string'>> = {
 /**
  * The options of a contribution as a schema of ours, from the JSON Schema that the plugin gave.
  * @param what for messages: `the options of the stage "difficulty"`
+ * @param givenSecrets the variables that whoever has the options gets; absent: that is not known
  * @throws UserError `invalid_plugin`
  */
-export function optionsFromJsonSchema(schema: JsonSchema | undefined, plugin: string, what: string): z.ZodObject {
+export function optionsFromJsonSchema(
+  schema: JsonSchema | undefined,
+  plugin: string,
+  what: string,
+  givenSecrets?: readonly string[],
+): z.ZodObject {
   const refuse = (message: string): never => {
     throw new UserError('invalid_plugin', `Plugin ${plugin}: ${what} ${message}.`, {
       hint: 'This is a mistake in the plugin: tell its author, or see StageDescription in plugin.proto.',
@@ -53,7 +59,7 @@ export function optionsFromJsonSchema(schema: JsonSchema | undefined, plugin: st
       return refuse(`have "${name}" with x-simmer-extensions-for "${extensionsFor}", and ${beside}`);
     }
     try {
-      const option = optionFrom(property as JsonSchema, definitions);
+      const option = optionFrom(property as JsonSchema, definitions, givenSecrets);
       shape[name] = required.has(name) || 'default' in property ? option : option.optional();
     } catch (error) {
       return refuse(`have a schema for "${name}" that cannot be read: ${(error as Error).message}`);
@@ -81,7 +87,7 @@ function namesTrainer(property: unknown): boolean {
 }
 
 /** @throws Error for a mark whose value is of the wrong type, which would not be heeded */
-function optionFrom(property: JsonSchema, definitions: JsonSchema): z.ZodType {
+function optionFrom(property: JsonSchema, definitions: JsonSchema, givenSecrets?: readonly string[]): z.ZodType {
   for (const [keyword, type] of Object.entries(markTypes)) {
     const value = property[keyword];
     if (value === undefined || typeof value === type) continue;
@@ -100,7 +106,7 @@ function optionFrom(property: JsonSchema, definitions: JsonSchema): z.ZodType {
       {},
       described,
       ...known.map(([, mark]) => mark),
-      typeof secret === 'string' && { secret, placement: true },
+      typeof secret === 'string' && { secret, givenSecrets, placement: true },
       typeof extensionsFor === 'string' && { extensionsFor },
     ),
   );

@@ -29,7 +29,12 @@ export function processGrader(
   const { name } = described;
   return {
     description: described.description,
-    options: optionsFromJsonSchema(described.optionsSchema, plugin.called, `the options of the grader "${name}"`),
+    options: optionsFromJsonSchema(
+      described.optionsSchema,
+      plugin.called,
+      `the options of the grader "${name}"`,
+      plugin.secrets,
+    ),
     ...(described.hasEstimate
       ? {
           estimate: (answers, options) =>

@@ -17,6 +17,7 @@ export function processSink(
       described.optionsSchema,
       plugin.called,
       `the options of the sink "${described.name}"`,
+      plugin.secrets,
     ),
     async open(options, context) {
       // Not the run's signal: a sink sees the end of a run that was stopped, too.

@@ -47,7 +47,7 @@ export function processStage(
   });
   const definition: StageDefinition = {
     description: described.description,
-    options: optionsFromJsonSchema(described.optionsSchema, plugin.called, `the options of ${what}`),
+    options: optionsFromJsonSchema(described.optionsSchema, plugin.called, `the options of ${what}`, plugin.secrets),
     inputs: Object.fromEntries(inputs),
     outputs: Object.fromEntries(outputs),
     resources: resolvesResources

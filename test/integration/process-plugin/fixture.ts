@@ -79,6 +79,7 @@ function description(misbehavior: Misbehavior): DescribeResponse {
                 properties: {
                   rows: { type: 'integer', minimum: 1, default: 3, description: 'How many rows.' },
                   usd: { type: 'number', minimum: 0, default: 0, description: 'What it pays.' },
+                  key: { type: 'string', 'x-simmer-secret': '', description: 'Which secret it reads.' },
                   threads: { type: 'integer', default: 1, 'x-simmer-placement': true, description: 'How fast.' },
                 },
               },
@@ -168,6 +169,11 @@ function service(misbehavior: Misbehavior, server: Server): PluginServiceServer 
     grade(call, callback) {
       const { grader, items } = call.request;
       if (grader !== 'equal') return callback({ code: status.NOT_FOUND, details: `There is no grader ${grader}.` });
+      if (misbehavior.startsWith('fails-')) {
+        const metadata = new Metadata();
+        if (misbehavior === 'fails-foreseen') metadata.set('simmer-error-code', 'no_umpire');
+        return callback({ code: status.FAILED_PRECONDITION, details: 'The umpire is out.', metadata });
+      }
       const grades = items.map(({ id, gold, answer: given }) => ({
         id,
         verdict: verdictOf(gold === given, misbehavior),

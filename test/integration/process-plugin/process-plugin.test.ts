@@ -126,6 +126,22 @@ describe('a plugin that is a process', () => {
     }
   });
 
+  it('is not asked to read a secret that the recipe does not give it', async () => {
+    await using harness = await harnessOf(listed('none', {}, ['PATH']));
+    const recipe = (key: string) => `name: g\nstages: { greet: { uses: fixture/greet, with: { key: ${key} } } }`;
+    await expect(harness.plan(recipe('ORACLE_KEY'))).rejects.toMatchObject({
+      problems: [
+        {
+          code: 'secret_not_given',
+          message: 'The plugin does not get the environment variable ORACLE_KEY.',
+          path: 'stages.greet.with.key',
+          hint: 'List it where the recipe lists the plugin: { plugin: …, secrets: [ORACLE_KEY] }',
+        },
+      ],
+    });
+    expect((await harness.plan(recipe('PATH'))).stages[0]?.secrets).toEqual(['PATH']);
+  });
+
   it('spends below the budget of the run', async () => {
     await using harness = await harnessOf(listed('none'));
     const paying = (usd: number) =>

@@ -94,7 +94,7 @@ describe('the conformance suite of plugins', () => {
     ['undeclared-output', ['run'], ['unknown-stage']],
     ['made-up-output', ['run'], ['unknown-stage']],
     ['unknown-stage-runs', ['unknown-stage'], ['run']],
-    ['fails-unforeseen', ['run'], ['unknown-stage']],
+    ['fails-unforeseen', ['run', 'grade'], ['unknown-stage']],
     ['funnel-wrong', ['run'], ['unknown-stage']],
     ['funnel-wrong-to-host', ['run'], ['unknown-stage']],
     ['writes-into-input', ['run'], ['unknown-stage']],
@@ -128,11 +128,12 @@ describe('the conformance suite of plugins', () => {
     ]);
   });
 
-  it('passes a stage that says why it does not take what is made up, and says so', async () => {
-    const { results } = await verify('fails-foreseen', ['run', 'run-again']);
+  it('passes a stage or grader that says why it does not take what is made up, and says so', async () => {
+    const { results } = await verify('fails-foreseen', ['run', 'run-again', 'grade']);
     expect(results).toMatchObject([
       { status: 'passed', saw: 'greet failed, so what it makes was not seen: There is nobody to greet.' },
       { status: 'passed' },
+      { status: 'passed', saw: 'equal failed, so its grades were not seen: Grade: The umpire is out.' },
     ]);
   });
 

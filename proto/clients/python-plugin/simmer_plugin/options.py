@@ -67,6 +67,7 @@ def secret_variable(sent_to: str = "", description: str = "Environment variable 
     A client of `simmer serve` may name only those that the server's owner allows. sent_to: the option beside it with
     the URL that the secret is sent to; empty: only a secret fits that may be sent anywhere. The process has the
     variable where the recipe's `secrets` of the plugin name it: read it with `read_secret`.
+    `key_variable: Annotated[str | None, secret_variable("url")] = None`, or without `| None` where it has to be given.
     """
     return Field(description=description, json_schema_extra={"x-simmer-secret": sent_to})
 
