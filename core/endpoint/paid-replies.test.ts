@@ -121,6 +121,14 @@ it('finds again what was kept with its fields in any order, and with an id of it
   expect(asked).toBe(1);
 });
 
+it('is told of a reply what it cannot know, and says the rest', async () => {
+  await using replies = await repliesOf('first');
+  const reply = { text: 'four', finish: 'stop', inputTokens: 1, outputTokens: 1, dollars: 1 };
+  const asks = async () => ({ reply, isKept: true });
+  const whole = { ...reply, id: of, of, maxTokens: 8 };
+  for (const _ of ['asked', 'kept']) expect(await replies.to(of, 8, asks, unstopped)).toEqual(whole);
+});
+
 it('ends when what is under way is kept', async () => {
   const { ask, answer } = heldServer();
   const replies = await repliesOf('first');

@@ -2,6 +2,9 @@ import type { Log } from '../plugin/log.js';
 import { EarlierReplies, type KeptReply } from './earlier-replies.js';
 import { ReplyJournal } from './reply-journal.js';
 
+/** A reply without what is known of it before it is there. */
+type Said<Reply extends KeptReply> = Omit<Reply, 'id' | 'of' | 'maxTokens'>;
+
 /**
  * What a server was asked, and what it said: on the disk before it counts, so that neither a run that goes on, nor a later
  * one, nor another one on this machine pays for the same again. It may be asked many things at a time.
@@ -36,7 +39,7 @@ export class PaidReplies<Reply extends KeptReply> implements AsyncDisposable {
   async to(
     of: string,
     maxTokens: number,
-    ask: () => Promise<{ readonly reply: Reply; readonly isKept: boolean }>,
+    ask: () => Promise<{ readonly reply: Said<Reply>; readonly isKept: boolean }>,
     signal: AbortSignal,
   ): Promise<Reply> {
     for (;;) {
@@ -73,8 +76,9 @@ export class PaidReplies<Reply extends KeptReply> implements AsyncDisposable {
       this.taken++;
       return earlier;
     }
-    const { reply, isKept } = await ask();
-    if (isKept) await this.journal.add({ ...reply, id: of, of, maxTokens });
+    const { reply: said, isKept } = await ask();
+    const reply = { ...said, id: of, of, maxTokens } as Reply;
+    if (isKept) await this.journal.add(reply);
     return reply;
   }
 }

@@ -22,8 +22,9 @@ const keepClear = defineStage({
   inputs: { dataset: input('dataset', 'Rows with a column `question`.') },
   outputs: { dataset: { type: 'dataset', description: 'The rows kept, in their order.' } },
   estimate: ({ usdPerQuestion }, { inputs }) => {
-    const { rows } = inputs.dataset ?? {};
-    return rows === undefined ? undefined : { usd: rows * usdPerQuestion, isAtMost: true };
+    // What is known of an input is a list where it takes many.
+    const [known] = [inputs.dataset ?? {}].flat();
+    return typeof known?.rows === 'number' ? { usd: known.rows * usdPerQuestion, isAtMost: true } : undefined;
   },
   async run({ options, inputs, artifacts, keptFolder, spending, signal, log }) {
     const { url, least, usdPerQuestion } = options;
