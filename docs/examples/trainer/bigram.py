@@ -31,13 +31,19 @@ def read_model(source):
     raise Refusal(INVALID, "model_invalid", "The model is neither random nor a folder of this trainer's.")
 
 
+def text_of(value):
+    """A string as it is, or what messages say: a trainer of real models renders them by the chat template."""
+    text = value if isinstance(value, str) else "".join(f"{message['content']}\n" for message in value or [])
+    return text.encode()
+
+
 def read_rows(file):
     """Pairs of bytes: prompt and completion."""
     try:
         table = parquet.read_table(file, columns=["prompt", "completion"])
     except (pyarrow.ArrowException, OSError) as error:
         raise Refusal(INVALID, "data_invalid", f"{file} cannot be read: {error}") from error
-    rows = [(str(row["prompt"]).encode(), str(row["completion"]).encode()) for row in table.to_pylist()]
+    rows = [(text_of(row["prompt"]), text_of(row["completion"])) for row in table.to_pylist()]
     if not rows or not all(prompt and completion for prompt, completion in rows):
         raise Refusal(INVALID, "data_invalid", f"{file} has no rows, or rows with nothing to train on.")
     return rows
