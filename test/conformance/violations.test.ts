@@ -22,6 +22,10 @@ const found: Readonly<Record<(typeof violations)[number], readonly string[]>> = 
   startsTwice: ['start-twice'],
   runsSeveral: ['one-at-a-time'],
   startsLate: ['event-order'],
+  endsLate: [
+    ...['one-at-a-time', 'trained-model', 'evaluation-data', 'keep-best', 'truncation', 'truncated-share', 'precision'],
+    ...['device-batch', 'data-order', 'learning-rate', 'adam', 'weight-decay', 'gradient-clipping', 'lora'],
+  ],
   leavesNoModel: ['final-model', 'trained-model', 'keep-best', 'determinism'],
   namesAnotherFolder: ['final-model', 'trained-model', 'keep-best'],
   leavesInitialModel: ['trained-model'],
@@ -71,7 +75,9 @@ const found: Readonly<Record<(typeof violations)[number], readonly string[]>> = 
   ignoresLease: ['lease'],
   outlivesShutdown: ['shutdown'],
   answersBeforeCheckpoint: ['checkpoint-now'],
-  keepsAllCheckpoints: ['checkpoint-schedule'],
+  keepsAllCheckpoints: ['checkpoint-schedule', 'checkpoints-kept'],
+  ignoresSeconds: ['checkpoints-kept'],
+  ignoresKeptSteps: ['checkpoints-kept'],
   // It does not know any more which steps ran before.
   losesJournal: ['journal-after-kill', 'resume'],
   forgetsReruns: ['resume'],
@@ -79,6 +85,8 @@ const found: Readonly<Record<(typeof violations)[number], readonly string[]>> = 
   acceptsStale: ['stale-attempts'],
   ignoresClaim: ['stale-process'],
   acceptsNonsense: ['bad-input'],
+  writesOutside: ['bad-input'],
+  stumblesOverMessages: ['messages'],
   trainsOnNothing: ['bad-rows'],
   refusesAsInternal: ['bad-input', 'extensions', 'half-checkpoint'],
   ignoresExtensions: ['extensions'],
@@ -131,6 +139,19 @@ describe.concurrent(`the conformance suite, with ${scope} on each violation`, ()
     };
     expect(await verify('unhealthy')).toBe('its last words');
     expect(await verify(undefined)).toBeUndefined();
+  }, 120_000);
+
+  it('says of each hyperparameter that a trainer refuses what it refuses', async () => {
+    const refused = { maxTruncatedShare: 'truncated-share', maxLossRise: 'max-loss-rise' };
+    const { results } = await verifyTrainer({
+      command: [process.execPath, fakeTrainerProgram()],
+      env: { SIMMER_FAKE_TRAINER: JSON.stringify({ refuses: Object.keys(refused) }) },
+      only: Object.values(refused),
+    });
+    for (const name of Object.keys(refused)) {
+      const saw = expect.stringContaining(`${name} is not honoured here`);
+      expect(results).toContainEqual(expect.objectContaining({ status: 'passed', saw }));
+    }
   }, 120_000);
 
   it('fails the losses of one that gives others each time, of which nothing can be told', async () => {

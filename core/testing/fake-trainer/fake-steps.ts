@@ -55,12 +55,15 @@ export class FakeSteps {
     return this.mean(this.trained(step)) + 0.1 * order + 0.01 * updates + rounded + misweighed;
   }
 
-  /** In nats, after a step. What is learned of the rows that are trained on is forgotten of all others. */
+  /**
+   * In nats, after a step. A model that has learned nothing knows all rows alike; what it learns of the rows that are
+   * trained on it forgets of all others.
+   */
   evaluationLoss(step: number, hasTrainingRows: boolean): number {
     const { breaks } = this.misbehavior;
     const dropped = breaks === 'evaluatesWithDropout' ? 0.01 * unitHash('dropout', step) : 0;
     const trained = this.trained(step);
-    return (hasTrainingRows || breaks === 'evaluatesTrainingRows' ? this.mean(trained) : 4 + trained) + dropped;
+    return (hasTrainingRows || breaks === 'evaluatesTrainingRows' ? this.mean(trained) : 3 + trained) + dropped;
   }
 
   /** How often the model is trained after a step: once in a whole training, unless its learning rate is next to 0. */

@@ -159,6 +159,7 @@ export class FakeTrainerServer {
         const savesFirst = checkpointFirst && !this.breaks('cancelsWithoutCheckpoint');
         training.cancel({ reason: 'canceled', checkpointFirst: savesFirst });
         await training.ended;
+        this.running = undefined;
         return { wasRunning: true };
       }),
       inspect: unary(async (request) => {
@@ -197,14 +198,16 @@ export class FakeTrainerServer {
     const { breaks } = this.misbehavior;
     if (this.journal.get(attemptId) !== undefined) return { alreadyStarted: breaks !== 'startsTwice' };
     if (this.running !== undefined && breaks !== 'runsSeveral') {
-      throw new Refusal(status.FAILED_PRECONDITION, `attempt ${this.running.attemptId} is running`);
+      const { attemptId: runningId } = this.running;
+      if (this.journal.get(runningId)?.ended) this.running = undefined;
+      throw new Refusal(status.FAILED_PRECONDITION, `attempt ${runningId} is running`);
     }
     const earlier = this.journal.ofJob(jobId);
     const last = Math.max(0, ...earlier.map((events) => events.header.attempt));
     if (attempt <= last && breaks !== 'acceptsStale') {
       throw new Refusal(status.FAILED_PRECONDITION, `attempt ${attempt} is stale: ${last} was seen`, 'attempt_stale');
     }
-    await checkStartRequest(request, breaks);
+    await checkStartRequest(request, this.misbehavior);
     const claim = new OutputClaim(request);
     await claim.take(breaks === 'acceptsStale');
     const events = this.journal.begin(attemptId, { jobId, attempt });
@@ -212,7 +215,7 @@ export class FakeTrainerServer {
     const training = new FakeTraining(request, events, ranBefore, this.misbehavior, claim, () => this.crash());
     this.running = training;
     void training.ended.then(() => {
-      if (this.running === training) this.running = undefined;
+      if (this.running === training && breaks !== 'endsLate') this.running = undefined;
     });
     return { alreadyStarted: false };
   }

@@ -30,6 +30,8 @@ export class FakeTraining {
   private step = 0;
   /** The last step that this attempt has saved. */
   private savedStep = 0;
+  /** When it saved that, or began. */
+  private savedAt = performance.now();
   private best: { readonly step: number; readonly loss: number } | undefined;
   private lastEvaluation: number | undefined;
   /** How many evaluations there were since one was better by as much as it must be. */
@@ -76,6 +78,7 @@ export class FakeTraining {
     } catch (error) {
       return this.fail('data_invalid', (error as Error).message);
     }
+    if (rows.hasMessages && this.misbehavior.breaks === 'stumblesOverMessages') return this.fail('internal', 'no text');
     const epochs = this.misbehavior.breaks === 'ignoresEpochs' ? 1 : parameters.epochs;
     const totalSteps = parameters.maxSteps ?? Math.max(1, Math.ceil(this.stepsPerEpoch(rows) * epochs));
     const start = { trained: model.trained, hasAllRows: this.stepsPerEpoch(rows) === 1 };
@@ -118,8 +121,7 @@ export class FakeTraining {
       if (this.misbehavior.failAtStep === this.step) {
         return this.fail('out_of_memory', 'there is not enough memory for this batch');
       }
-      const isDue = parameters.checkpointEverySteps > 0 && this.step % parameters.checkpointEverySteps === 0;
-      if (isDue || this.checkpointRequests.length > 0 || this.stop?.checkpointFirst)
+      if (this.isCheckpointDue(parameters) || this.checkpointRequests.length > 0 || this.stop?.checkpointFirst)
         await this.saveCheckpoint(parameters);
       if (this.misbehavior.crashAtStep === this.step) this.crash();
       if (this.stop !== undefined) return this.canceled(this.stop);
@@ -164,7 +166,7 @@ export class FakeTraining {
       return await readTrainingRows(this.request.trainingData, limit);
     } catch (error) {
       if (this.misbehavior.breaks !== 'trainsOnNothing') throw error;
-      return { count: 1, tokens: 2, trainedTokens: 1, truncated: 0, at: async () => [] };
+      return { count: 1, tokens: 2, trainedTokens: 1, truncated: 0, hasMessages: false, at: async () => [] };
     }
   }
 
@@ -244,6 +246,12 @@ export class FakeTraining {
     return (JSON.parse(text) as { step: number }).step;
   }
 
+  private isCheckpointDue({ checkpointEverySteps, checkpointEverySeconds }: Hyperparameters): boolean {
+    const isTime = checkpointEverySeconds > 0 && performance.now() - this.savedAt >= checkpointEverySeconds * 1000;
+    if (isTime && this.misbehavior.breaks !== 'ignoresSeconds') return true;
+    return checkpointEverySteps > 0 && this.step % checkpointEverySteps === 0;
+  }
+
   private async saveCheckpoint(parameters: Hyperparameters): Promise<void> {
     const parent = join(this.request.outputFolder, 'checkpoints');
     const folder = join(parent, `step-${String(this.step).padStart(8, '0')}`);
@@ -259,9 +267,13 @@ export class FakeTraining {
       await mkdir(folder, { recursive: true });
       await writeFile(join(folder, 'state.json'), JSON.stringify({ seed: String(parameters.seed) }), { flush: true });
       await writeFile(join(folder, checkpointMarker), JSON.stringify({ format: 1, step: this.step }), { flush: true });
-      if (this.misbehavior.breaks !== 'keepsAllCheckpoints') await removeOldest(parent, parameters.checkpointsKept);
+      if (this.misbehavior.breaks !== 'keepsAllCheckpoints') {
+        const keptSteps = this.misbehavior.breaks === 'ignoresKeptSteps' ? 0 : parameters.checkpointKeptEverySteps;
+        await removeOldest(parent, parameters.checkpointsKept, keptSteps);
+      }
     }
     this.savedStep = this.step;
+    this.savedAt = performance.now();
     this.events.add({ $case: 'checkpointSaved', value: saved });
     for (const answer of this.checkpointRequests.splice(0)) answer(saved);
   }
@@ -293,9 +305,11 @@ export class FakeTraining {
 /** A later attempt writes where this one did. */
 class StaleAttemptError extends Error {}
 
-/** Keeps only the newest checkpoints; 0 keeps all. */
-async function removeOldest(parent: string, kept: number): Promise<void> {
+/** Keeps only the newest checkpoints, 0 all, and those of multiples of `keptSteps`, 0 none. */
+async function removeOldest(parent: string, kept: number, keptSteps: number): Promise<void> {
   if (kept === 0) return;
-  const names = (await readdir(parent)).sort();
-  for (const name of names.slice(0, -kept)) await rm(join(parent, name), { recursive: true });
+  const names = (await readdir(parent)).sort().slice(0, -kept);
+  const stepOf = (name: string) => Number(name.slice('step-'.length));
+  for (const name of names.filter((name) => keptSteps === 0 || stepOf(name) % keptSteps !== 0))
+    await rm(join(parent, name), { recursive: true });
 }

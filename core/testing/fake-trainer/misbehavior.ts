@@ -13,6 +13,7 @@ export const violations = [
   'startsTwice',
   'runsSeveral',
   'startsLate',
+  'endsLate',
   'leavesNoModel',
   'namesAnotherFolder',
   'leavesInitialModel',
@@ -67,6 +68,8 @@ export const violations = [
   // Checkpoints and kills.
   'answersBeforeCheckpoint',
   'keepsAllCheckpoints',
+  'ignoresSeconds',
+  'ignoresKeptSteps',
   'losesJournal',
   'forgetsReruns',
   'resumesFromAnything',
@@ -74,6 +77,8 @@ export const violations = [
   'ignoresClaim',
   // Requests.
   'acceptsNonsense',
+  'writesOutside',
+  'stumblesOverMessages',
   'trainsOnNothing',
   'refusesAsInternal',
   'ignoresExtensions',
@@ -108,6 +113,7 @@ export const misbehaviorSchema = z.strictObject({
     .array(z.enum(capabilities.names))
     .default([])
     .describe('Capabilities that it does not declare, and whose calls it refuses.'),
+  refuses: z.array(z.string()).default([]).describe('Hyperparameters that it says it cannot honour.'),
   breaks: z.enum(violations).optional().describe('The clause of the contract that it breaks.'),
 });
 

@@ -1,19 +1,23 @@
 import { access, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
-import type { StartTrainingRequest } from '../../generated/simmer/trainer/v1/trainer.js';
+import type { Hyperparameters, StartTrainingRequest } from '../../generated/simmer/trainer/v1/trainer.js';
 import { checkpointMarker } from '../../trainer/checkpoints.js';
 import { Refusal } from './grpc-calls.js';
-import type { Violation } from './misbehavior.js';
+import type { Misbehavior } from './misbehavior.js';
 
 /** What can never succeed as it is. @throws Refusal INVALID_ARGUMENT */
-export async function checkStartRequest(request: StartTrainingRequest, breaks: Violation | undefined): Promise<void> {
+export async function checkStartRequest(
+  request: StartTrainingRequest,
+  { breaks, refuses }: Pick<Misbehavior, 'breaks' | 'refuses'>,
+): Promise<void> {
   const code = breaks === 'refusesAsInternal' ? status.INTERNAL : status.INVALID_ARGUMENT;
   const demand = (holds: boolean, message: string, stableCode: string) => {
     if (!holds) throw new Refusal(code, message, stableCode);
   };
   const { attemptId, jobId, attempt, hyperparameters: parameters, model, outputFolder } = request;
-  demand(/^[\w-][\w.-]{0,127}$/.test(attemptId), 'attempt_id must be of letters, digits, _ . -', 'attempt_id_invalid');
+  const isName = /^[\w-][\w.-]{0,127}$/.test(attemptId) || (attemptId !== '' && breaks === 'writesOutside');
+  demand(isName, 'attempt_id must be of letters, digits, _ . -', 'attempt_id_invalid');
   demand(jobId !== '', 'job_id must not be empty', 'job_id_missing');
   demand(attempt >= 1, 'attempt must be at least 1', 'attempt_invalid');
   demand(model?.source !== undefined, 'model must be set', 'model_missing');
@@ -22,6 +26,10 @@ export async function checkStartRequest(request: StartTrainingRequest, breaks: V
   demand(isSound || isHeedless, 'global_batch_size and learning_rate must be above 0', 'hyperparameters_invalid');
   const isNumber = Number.isFinite(parameters?.learningRate);
   demand(isNumber || isHeedless, 'learning_rate must be finite', 'hyperparameters_invalid');
+  const unheeded = Object.keys(parameters ?? {}).find(
+    (name) => refuses.includes(name) && parameters?.[name as keyof Hyperparameters] !== undefined,
+  );
+  demand(unheeded === undefined, `${unheeded} is not honoured here`, 'hyperparameters_invalid');
   const needsData = (parameters?.evaluateEverySteps ?? 0) > 0 && request.evaluationData === undefined;
   demand(!needsData, 'evaluate_every_steps needs evaluation_data', 'hyperparameters_invalid');
   demand(

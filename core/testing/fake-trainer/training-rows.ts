@@ -15,6 +15,8 @@ export interface TrainingRows {
   readonly tokens: number;
   readonly trainedTokens: number;
   readonly truncated: number;
+  /** Whether prompts are lists of messages, not strings. */
+  readonly hasMessages: boolean;
   /** Rows at these positions, from 0. */
   at(positions: readonly number[]): Promise<readonly TrainingRow[]>;
 }
@@ -52,9 +54,9 @@ async function queryRows(file: string, limit: number): Promise<TrainingRows> {
     const [totals] = await query(
       `SELECT count(*)::INTEGER AS rows, coalesce(sum(least(whole, longest)), 0)::INTEGER AS tokens,
               coalesce(sum(least(asked, longest)), 0)::INTEGER AS prompts,
-              count_if(whole > longest)::INTEGER AS truncated
+              count_if(whole > longest)::INTEGER AS truncated, any_value(typeof(prompt)) AS kind
        FROM (SELECT ${words('prompt')} AS asked, asked + ${words('completion')} AS whole,
-                    ${limit || Number.MAX_SAFE_INTEGER} AS longest FROM ${table})`,
+                    ${limit || Number.MAX_SAFE_INTEGER} AS longest, prompt FROM ${table})`,
     );
     const count = Number(totals?.rows);
     if (count === 0) throw new DataInvalidError(`${file} has no rows`);
@@ -63,6 +65,7 @@ async function queryRows(file: string, limit: number): Promise<TrainingRows> {
       tokens: Number(totals?.tokens),
       trainedTokens: Number(totals?.tokens) - Number(totals?.prompts),
       truncated: Number(totals?.truncated),
+      hasMessages: totals?.kind !== 'VARCHAR',
       async at(positions) {
         const rows = await query(
           `SELECT prompt::VARCHAR AS prompt, completion::VARCHAR AS completion, file_row_number AS position FROM ${table}

@@ -2,8 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DuckDBInstance } from '@duckdb/node-api';
-import type { ServiceError } from '@grpc/grpc-js';
+import { type ServiceError, status } from '@grpc/grpc-js';
 import {
   type DescribeResponse,
   type EvaluationLogged,
@@ -23,7 +22,9 @@ import type { Capability } from '../../trainer/trainer.js';
 import { toTrainerDescription } from '../../trainer/wire-to-domain.js';
 import { demand } from '../verification.js';
 import { named } from './named.js';
+import { writeParquet } from './parquet-file.js';
 import { type TrainerStart, TrainerUnderTest } from './trainer-under-test.js';
+import { startedOf, stepsOf } from './training-events.js';
 
 interface BenchOptions {
   readonly argv: readonly string[];
@@ -33,7 +34,7 @@ interface BenchOptions {
   readonly patienceSeconds: number;
 }
 
-/** A training that nothing disturbed. */
+/** A training that nothing disturbed, to its end. */
 interface WholeTraining {
   readonly request: StartTrainingRequest;
   readonly events: readonly TrainerEvent[];
@@ -65,6 +66,8 @@ const longLeaseSeconds = 3600;
 export const rowCount = 10;
 /** How many steps a short training takes. */
 export const shortTrainingSteps = 8;
+/** What a trainer does that has ended an attempt when it tells its last event. */
+export const acceptedAfterEnd = 'another attempt to be accepted once the last event of the one before it was told';
 /** How many lines are shown of what a trainer wrote to stderr. */
 const stderrLines = 12;
 /** A learning rate that leaves weights as they are. */
@@ -212,18 +215,35 @@ export class TrainerBench {
     parameters: Partial<Hyperparameters> = {},
     changes: Partial<StartTrainingRequest> = {},
   ): Promise<ShortTraining | ServiceError> {
-    const trainer = await this.trainer();
-    const request = await this.training({ maxSteps: shortTrainingSteps, ...parameters }, changes);
-    const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, request));
-    if (refusal !== undefined) return refusal;
-    const events = await trainer.events(request.attemptId);
+    const tried = await this.attempt({ maxSteps: shortTrainingSteps, ...parameters }, changes);
+    if (tried instanceof Error) return tried;
+    const { events } = tried;
     const end = events.at(-1)?.event;
     const how = named(parameters) === '' ? '' : ` with ${named(parameters)}`;
     demand(end?.$case === 'trainingCompleted', `training_completed${how}`, end ?? 'the end of the stream');
-    const started = events.find(({ event }) => event?.$case === 'trainingStarted')?.event;
-    demand(started?.$case === 'trainingStarted', 'training_started', 'none');
     const evaluations = events.flatMap(({ event }) => (event?.$case === 'evaluationLogged' ? [event.value] : []));
-    return { started: started.value, steps: stepsOf(events), evaluations, completed: end.value };
+    return { started: startedOf(events), steps: stepsOf(events), evaluations, completed: end.value };
+  }
+
+  /**
+   * An attempt to its end, whatever that is; or what it is refused with.
+   * @throws Deviation where it was refused for the attempt before it, and not for what it asks for
+   */
+  async attempt(
+    parameters: Partial<Hyperparameters>,
+    changes: Partial<StartTrainingRequest> = {},
+  ): Promise<WholeTraining | ServiceError> {
+    const trainer = await this.trainer();
+    const request = await this.training(parameters, changes);
+    const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, request));
+    if (refusal === undefined) return { request, events: await trainer.events(request.attemptId) };
+    const saw = `${status[refusal.code]}: ${refusal.details}`;
+    const { runningAttemptId } = await trainer.call(trainer.client.describe, {});
+    demand(runningAttemptId === undefined, acceptedAfterEnd, saw);
+    const again = await this.training(parameters, changes);
+    const second = await trainer.refusal(trainer.call(trainer.client.startTraining, again));
+    demand(second !== undefined, acceptedAfterEnd, `${saw}; asked again, it was accepted`);
+    return refusal;
   }
 
   /** One short training, made twice: where its losses differ, it is by chance. */
@@ -353,11 +373,6 @@ export function modelIn(folder: string): ModelSource {
   return { source: { $case: 'folder', value: folder }, adapterFolder: undefined };
 }
 
-/** The steps that were logged, in their order. */
-export function stepsOf(events: readonly TrainerEvent[]): StepLogged[] {
-  return events.flatMap(({ event }) => (event?.$case === 'stepLogged' ? [event.value] : []));
-}
-
 /** What a training is asked for, where a check asks for nothing else. */
 export const hyperparameters: Hyperparameters = {
   ...Hyperparameters.fromPartial({}),
@@ -375,14 +390,3 @@ export const hyperparameters: Hyperparameters = {
   seed: 11n,
   logEverySteps: 1,
 };
-
-async function writeParquet(file: string, query: string): Promise<void> {
-  const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
-  const connection = await instance.connect();
-  try {
-    await connection.run(`COPY (${query}) TO '${file.replaceAll("'", "''")}' (FORMAT parquet)`);
-  } finally {
-    connection.closeSync();
-    instance.closeSync();
-  }
-}

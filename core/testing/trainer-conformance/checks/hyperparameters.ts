@@ -5,9 +5,10 @@ import {
   type TrainingStarted,
 } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../../verification.js';
-import { demandStatus, refusals, refusedHonestly, type TrainerCheck } from '../check.js';
+import { refusedHonestly, type TrainerCheck } from '../check.js';
 import { named } from '../named.js';
-import { hyperparameters, nextToNoRate, rowCount, shortTrainingSteps, stepsOf } from '../trainer-bench.js';
+import { hyperparameters, nextToNoRate, rowCount, shortTrainingSteps } from '../trainer-bench.js';
+import { stepsOf } from '../training-events.js';
 import { furthest, type Trial, Trials } from '../trials.js';
 
 /** To which every gradient must be clipped. */
@@ -64,18 +65,14 @@ export const hyperparameterChecks: readonly TrainerCheck[] = [
       'training to be refused, or to fail as data_invalid, where more rows are cut than max_truncated_share allows',
     needs: ['train'],
     async run(bench) {
-      const trainer = await bench.trainer();
       const limit = cuttingLength((await new Trials(bench).plain()).started);
       const change = { maxSequenceLength: limit, maxTruncatedShare: 0 };
-      const request = await bench.training({ maxSteps: 1, ...change });
-      const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, request));
-      if (refusal !== undefined) {
-        demandStatus(refusal, refusals, `INVALID_ARGUMENT with ${named(change)}`);
-        return;
-      }
-      const end = (await trainer.events(request.attemptId)).at(-1)?.event;
+      const tried = await bench.attempt({ maxSteps: 1, ...change });
+      if (tried instanceof Error) return refusedHonestly(tried, named(change));
+      const end = tried.events.at(-1)?.event;
       const isRefused = end?.$case === 'trainingFailed' && end.value.code === 'data_invalid' && !end.value.retryable;
       demand(isRefused, `training_failed, data_invalid, not retryable, with ${named(change)}`, end);
+      return undefined;
     },
   },
   {
@@ -192,13 +189,11 @@ export const hyperparameterChecks: readonly TrainerCheck[] = [
     expects: 'training to fail as loss_diverged once the mean of eight losses is max_loss_rise above the lowest such',
     needs: ['train'],
     async run(bench) {
-      const trainer = await bench.trainer();
       // Weights that stay as they are: the losses rise and fall with the rows, and rise somewhere.
       const change = { learningRate: nextToNoRate, maxSteps: 40, maxLossRise: leastRise };
-      const request = await bench.training(change);
-      const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, request));
-      if (refusal !== undefined) return refusedHonestly(refusal, named({ maxLossRise: leastRise }));
-      const events = await trainer.events(request.attemptId);
+      const tried = await bench.attempt(change);
+      if (tried instanceof Error) return refusedHonestly(tried, named({ maxLossRise: leastRise }));
+      const { events } = tried;
       const end = events.at(-1)?.event;
       const losses = stepsOf(events).map(({ loss }) => loss ?? Number.NaN);
       const step = firstRise(losses, leastRise);

@@ -2,6 +2,7 @@ import { status } from '@grpc/grpc-js';
 import { demand } from '../../verification.js';
 import { demandStatus, type TrainerCheck } from '../check.js';
 import { rowCount } from '../trainer-bench.js';
+import { startedOf } from '../training-events.js';
 
 /** Tokens and masks, and models on disk. */
 export const inspectingChecks: readonly TrainerCheck[] = [
@@ -47,11 +48,10 @@ export const inspectingChecks: readonly TrainerCheck[] = [
       const { model, trainingData, hyperparameters } = request;
       const asked = { model, trainingData, rows: Array.from({ length: rowCount }, (_, row) => row), hyperparameters };
       const { rows } = await trainer.call(trainer.client.inspect, asked);
-      const started = events.find(({ event }) => event?.$case === 'trainingStarted')?.event;
-      demand(started?.$case === 'trainingStarted', 'training_started', 'none');
+      const started = startedOf(events);
       const tokens = rows.reduce((sum, row) => sum + row.tokenIds.length, 0);
       const trained = rows.reduce((sum, row) => sum + row.trained.filter(Boolean).length, 0);
-      const counted = { tokens: Number(started.value.tokens), trained: Number(started.value.trainedTokens) };
+      const counted = { tokens: Number(started.tokens), trained: Number(started.trainedTokens) };
       demand(tokens === counted.tokens && trained === counted.trained, JSON.stringify(counted), { tokens, trained });
     },
   },

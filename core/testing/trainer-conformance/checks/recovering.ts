@@ -5,9 +5,11 @@ import { status } from '@grpc/grpc-js';
 import type { StartTrainingRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { checkpointMarker, newestCheckpoint } from '../../../trainer/checkpoints.js';
 import { Deviation, demand } from '../../verification.js';
-import { demandStatus, type TrainerCheck } from '../check.js';
-import { stepsOf } from '../trainer-bench.js';
+import { demandStatus, refusedHonestly, type TrainerCheck } from '../check.js';
+import { named } from '../named.js';
 import type { TrainerUnderTest } from '../trainer-under-test.js';
+import { startedOf, stepsOf } from '../training-events.js';
+import { upTo } from './training.js';
 import { textOf } from './watching.js';
 
 /** What a stale attempt, or one that goes on from nothing, may be refused with. */
@@ -50,6 +52,25 @@ export const recoveringChecks: readonly TrainerCheck[] = [
     },
   },
   {
+    name: 'checkpoints-kept',
+    expects:
+      'a checkpoint, too, once checkpoint_every_seconds went by, and those of checkpoint_kept_every_steps to stay',
+    needs: ['train', 'checkpoint'],
+    async run(bench) {
+      // So short a time that it has gone by after each step.
+      const change = { checkpointEverySeconds: 1e-9, checkpointsKept: 1, checkpointKeptEverySteps: 3 };
+      const tried = await bench.attempt({ maxSteps: 8, ...change });
+      if (tried instanceof Error) return refusedHonestly(tried, named(change));
+      const { request, events } = tried;
+      const saved = events.flatMap(({ event }) => (event?.$case === 'checkpointSaved' ? [event.value.step] : []));
+      demand(String(saved) === String(upTo(8)), `checkpoint_saved of all 8 steps with ${named(change)}`, saved);
+      const kept = await checkpointNames(request);
+      const expected = [3, 6, 8].map((step) => `step-0000000${step}`);
+      demand(String(kept) === String(expected), `${expected.join(', ')} with ${named(change)}`, kept);
+      return undefined;
+    },
+  },
+  {
     name: 'journal-after-kill',
     expects:
       'after kill -9, every event that was told, unchanged, then training_failed with trainer_exited and retryable',
@@ -73,9 +94,8 @@ export const recoveringChecks: readonly TrainerCheck[] = [
     async run(bench) {
       const { request, seen, resumed, resumedFrom } = await bench.killed();
       demand(resumedFrom !== undefined, 'a complete checkpoint after step 4', 'none');
-      const started = resumed.find(({ event }) => event?.$case === 'trainingStarted')?.event;
-      const isThere = started?.$case === 'trainingStarted' && started.value.resumedAfterStep === resumedFrom.step;
-      demand(isThere, `resumed_after_step = ${resumedFrom.step}`, started);
+      const started = startedOf(resumed);
+      demand(started.resumedAfterStep === resumedFrom.step, `resumed_after_step = ${resumedFrom.step}`, started);
       const steps = stepsOf(resumed);
       demand(steps[0]?.step === resumedFrom.step + 1, `step ${resumedFrom.step + 1} first`, steps[0]);
       const total = request.hyperparameters?.maxSteps;

@@ -1,9 +1,13 @@
+import { randomUUID } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import type { Hyperparameters, StartTrainingRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../../verification.js';
-import { demandStatus, refusals, type TrainerCheck } from '../check.js';
-import { modelIn } from '../trainer-bench.js';
+import { demandStatus, refusals, refusedHonestly, type TrainerCheck } from '../check.js';
+import { modelIn, rowCount, type TrainerBench } from '../trainer-bench.js';
 import type { TrainerUnderTest } from '../trainer-under-test.js';
+import { startedOf } from '../training-events.js';
 
 /** What is asked for and cannot be. */
 export const requestingChecks: readonly TrainerCheck[] = [
@@ -28,7 +32,6 @@ export const requestingChecks: readonly TrainerCheck[] = [
         'batches of no rows': parameters({ globalBatchSize: 0 }),
         'evaluation without data for it': parameters({ evaluateEverySteps: 1 }),
         'an empty attempt_id': { attemptId: '' },
-        'an attempt_id that leads out of its folder': { attemptId: '../../outside' },
         'an empty job_id': { jobId: '' },
         'attempt 0': { attempt: 0 },
       };
@@ -36,6 +39,7 @@ export const requestingChecks: readonly TrainerCheck[] = [
         const request = { ...(await bench.training({ maxSteps: 1 })), ...change };
         await demandFailure(trainer, request, what);
       }
+      await staysInside(bench);
     },
   },
   {
@@ -55,6 +59,31 @@ export const requestingChecks: readonly TrainerCheck[] = [
     },
   },
   {
+    name: 'messages',
+    expects: 'rows whose prompts and completions are lists of messages to be trained on, the completions alone',
+    needs: ['train'],
+    async run(bench) {
+      const trainingData = await bench.parquet(
+        'messages',
+        `SELECT [{role: 'user', content: 'What is ' || i || ' and one?'}] AS prompt,
+                [{role: 'assistant', content: 'It is ' || (i + 1) || '.'}] AS completion
+         FROM range(${rowCount}) t(i)`,
+      );
+      const tried = await bench.attempt({ maxSteps: 1 }, { trainingData });
+      if (tried instanceof Error) return refusedHonestly(tried, 'lists of messages');
+      const { events } = tried;
+      const end = events.at(-1)?.event;
+      const isHonest = end?.$case === 'trainingFailed' && end.value.code === 'data_invalid' && !end.value.retryable;
+      if (isHonest) return `the trainer refuses lists of messages: ${end.value.message}`;
+      demand(end?.$case === 'trainingCompleted', 'training_completed, or training_failed with data_invalid', end);
+      const started = startedOf(events);
+      const { rows, tokens, trainedTokens } = started;
+      const isMasked = rows === rowCount && trainedTokens > 0n && trainedTokens < tokens;
+      demand(isMasked, `${rowCount} rows, some of whose tokens are trained, and others not`, started);
+      return undefined;
+    },
+  },
+  {
     name: 'extensions',
     expects: 'INVALID_ARGUMENT for extensions that extensions_schema does not have',
     needs: ['train'],
@@ -67,6 +96,24 @@ export const requestingChecks: readonly TrainerCheck[] = [
     },
   },
 ];
+
+/** That files of an attempt_id with slashes in it are in the trainer's folders, where it is not refused. */
+async function staysInside(bench: TrainerBench): Promise<void> {
+  const trainer = await bench.trainer();
+  const name = randomUUID();
+  const request = { ...(await bench.training({ maxSteps: 1 })), attemptId: `../../${name}` };
+  const refusal = await trainer.refusal(trainer.call(trainer.client.startTraining, request));
+  if (refusal !== undefined) demandStatus(refusal, refusals, `INVALID_ARGUMENT for attempt_id = ${request.attemptId}`);
+  else await trainer.events(request.attemptId);
+  const { folder } = bench.options;
+  const left = (await Promise.all([folder, dirname(folder)].map((parent) => readdir(parent)))).flat();
+  const outside = left.filter((entry) => entry.startsWith(name));
+  demand(
+    outside.length === 0,
+    `no file outside of the trainer's folders for attempt_id = ${request.attemptId}`,
+    outside,
+  );
+}
 
 /** That it is refused at once, or fails the attempt by a code that is not "internal", and for good. */
 async function demandFailure(trainer: TrainerUnderTest, request: StartTrainingRequest, what: string): Promise<void> {

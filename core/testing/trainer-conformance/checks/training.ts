@@ -5,7 +5,8 @@ import { status } from '@grpc/grpc-js';
 import { LearningRateSchedule, type TrainerEvent } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../../verification.js';
 import { demandStatus, type TrainerCheck } from '../check.js';
-import { modelIn, nextToNoRate, rowCount, stepsOf } from '../trainer-bench.js';
+import { acceptedAfterEnd, modelIn, nextToNoRate, rowCount } from '../trainer-bench.js';
+import { startedOf, stepsOf } from '../training-events.js';
 import { Trials } from '../trials.js';
 
 const endings: ReadonlySet<string> = new Set(['trainingCompleted', 'trainingCanceled', 'trainingFailed']);
@@ -50,6 +51,12 @@ export const trainingChecks: readonly TrainerCheck[] = [
       await trainer.call(trainer.client.cancel, { attemptId, checkpointFirst: false });
       const after = await trainer.call(trainer.client.describe, {});
       demand(after.runningAttemptId === undefined, 'no running_attempt_id after its end', after.runningAttemptId);
+      await trainer.call(trainer.client.startTraining, other);
+      await trainer.events(other.attemptId);
+      const next = await bench.training({ maxSteps: 1 });
+      const late = await trainer.refusal(trainer.call(trainer.client.startTraining, next));
+      demand(late === undefined, acceptedAfterEnd, late);
+      await trainer.events(next.attemptId);
     },
   },
   {
@@ -84,12 +91,11 @@ export const trainingChecks: readonly TrainerCheck[] = [
     needs: ['train'],
     async run(bench) {
       const { events } = await bench.whole();
-      const started = events.find(({ event }) => event?.$case === 'trainingStarted')?.event;
-      demand(started?.$case === 'trainingStarted', 'training_started', 'none');
-      const { rows, totalSteps, resumedAfterStep, trainedTokens, tokens } = started.value;
+      const started = startedOf(events);
+      const { rows, totalSteps, resumedAfterStep, trainedTokens, tokens } = started;
       demand(rows === rowCount, `rows = ${rowCount}`, rows);
-      demand(totalSteps === 12 && resumedAfterStep === 0, 'total_steps = 12, resumed_after_step = 0', started.value);
-      demand(trainedTokens > 0n && trainedTokens < tokens, 'some tokens that are trained, and others', started.value);
+      demand(totalSteps === 12 && resumedAfterStep === 0, 'total_steps = 12, resumed_after_step = 0', started);
+      demand(trainedTokens > 0n && trainedTokens < tokens, 'some tokens that are trained, and others', started);
       for (const step of stepsOf(events)) {
         const isSound = step.loss !== undefined && Number.isFinite(step.loss) && !step.rerun;
         demand(isSound, 'a finite loss and rerun = false', step);
@@ -100,6 +106,10 @@ export const trainingChecks: readonly TrainerCheck[] = [
       const seen = stepsOf(events).map(({ tokensSeen }) => tokensSeen);
       const areRising = seen.every((count, index) => count > (seen[index - 1] ?? 0n));
       demand(areRising, 'tokens_seen that rise with every step', seen.map(Number));
+      const epoch = stepsOf(events)[4];
+      demand(epoch?.tokensSeen === tokens, `tokens_seen = tokens, ${tokens}, after the first epoch`, epoch);
+      const { trainedTokensSeen = trainedTokens } = epoch;
+      demand(trainedTokensSeen === trainedTokens, `trained_tokens_seen = trained_tokens, ${trainedTokens}`, epoch);
     },
   },
   {

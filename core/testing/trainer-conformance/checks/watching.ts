@@ -4,7 +4,7 @@ import { status } from '@grpc/grpc-js';
 import { TrainerEvent } from '../../../generated/simmer/trainer/v1/trainer.js';
 import { Deviation, demand } from '../../verification.js';
 import { demandStatus, type TrainerCheck } from '../check.js';
-import { stepsOf } from '../trainer-bench.js';
+import { stepsOf } from '../training-events.js';
 import { upTo } from './training.js';
 
 /** How long an attempt is left to itself, without any watcher. */
