@@ -1,23 +1,17 @@
-import { createServer, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterEach, expect, it } from 'vitest';
+import type { RequestListener } from 'node:http';
+import { expect, it, onTestFinished } from 'vitest';
+import { startHttpServer } from '../../test/http-server.js';
 import { silentLog } from '../plugin/log.js';
 import type { Spent } from '../plugin/spending.js';
 import { type EndpointOptions, OpenAiEndpoint } from './openai-endpoint.js';
 
-let server: Server;
-afterEach(() => {
-  server.closeAllConnections();
-  server.close();
-});
-
 /** A server that does as it is told, and what asking it has cost. */
 async function asking(answer: RequestListener, options: Partial<EndpointOptions> = {}) {
-  server = createServer(answer);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const server = await startHttpServer(answer);
+  onTestFinished(() => server[Symbol.asyncDispose]());
   const settled: Spent[] = [];
   const endpoint = new OpenAiEndpoint({
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
+    url: `${server.url}/v1`,
     timeoutMilliseconds: 60_000,
     retries: 0,
     signal: new AbortController().signal,

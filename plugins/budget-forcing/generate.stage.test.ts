@@ -1,10 +1,9 @@
 import { appendFile, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { GenerationEvent, GenerationRequest, Grader, Sample, Trainer } from 'simmerkit';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { memoryArtifact, memoryTable, runStage } from '../../core/testing/run-stage.js';
+import { startHttpServer } from '../../test/http-server.js';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import { generate } from './generate.stage.js';
 
@@ -79,7 +78,7 @@ describe('budget-forcing/generate from a server', () => {
 
   it("writes what the server answers, warns of a prompt that is not the trainer's, and refuses another model", async () => {
     let served = 'student-7B';
-    const server = createServer((request, response) => {
+    await using server = await startHttpServer((request, response) => {
       const body = request.url === '/v1/completions' ? completion : { data: [{ id: served }] };
       response.end(JSON.stringify(body));
     });
@@ -87,30 +86,25 @@ describe('budget-forcing/generate from a server', () => {
       choices: [{ text: '4', finish_reason: 'stop' }],
       usage: { prompt_tokens: 3, completion_tokens: 1 },
     };
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+    const url = `${server.url}/v1`;
     const template = "{{ '<|im_start|>system\\nYou are Qwen.<|im_end|>\\n' }}{{ '<|im_start|>system\\n' + content }}";
     await writeFile(join(scratchFolder, 'tokenizer_config.json'), JSON.stringify({ chat_template: template }));
-    try {
-      const of = { ...asked, thinkingFormat: 'none', server: { ...serving, url } };
-      const { rows } = await runStage(generate, { options: of, inputs, scratchFolder });
-      expect(rows('generations').map(({ answer }) => answer)).toEqual(['4', '4', '4']);
-      const model = memoryArtifact('model', scratchFolder);
-      const warnings = async (more: object) =>
-        (await runStage(generate, { options: { ...of, ...more }, inputs: { ...inputs, model } })).logged
-          .filter(({ level }) => level === 'warning')
-          .map(({ message }) => message);
-      expect(await warnings({})).toEqual([expect.stringContaining('give systemMessage "You are Qwen."')]);
-      expect(await warnings({ systemMessage: 'You are Qwen.' })).toEqual([]);
-      served = 'base';
-      await expect(runStage(generate, { options: of, inputs })).rejects.toMatchObject({
-        code: 'model_not_served',
-        message: `${url} serves base, and not student-7B.`,
-        hint: expect.stringContaining('vllm serve /models/student'),
-      });
-    } finally {
-      server.close();
-    }
+    const of = { ...asked, thinkingFormat: 'none', server: { ...serving, url } };
+    const { rows } = await runStage(generate, { options: of, inputs, scratchFolder });
+    expect(rows('generations').map(({ answer }) => answer)).toEqual(['4', '4', '4']);
+    const model = memoryArtifact('model', scratchFolder);
+    const warnings = async (more: object) =>
+      (await runStage(generate, { options: { ...of, ...more }, inputs: { ...inputs, model } })).logged
+        .filter(({ level }) => level === 'warning')
+        .map(({ message }) => message);
+    expect(await warnings({})).toEqual([expect.stringContaining('give systemMessage "You are Qwen."')]);
+    expect(await warnings({ systemMessage: 'You are Qwen.' })).toEqual([]);
+    served = 'base';
+    await expect(runStage(generate, { options: of, inputs })).rejects.toMatchObject({
+      code: 'model_not_served',
+      message: `${url} serves base, and not student-7B.`,
+      hint: expect.stringContaining('vllm serve /models/student'),
+    });
   });
 
   it('needs one of both, and a price where dollars are limited', async () => {

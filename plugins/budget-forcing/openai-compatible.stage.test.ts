@@ -1,16 +1,14 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KeptFolders, StageEstimateContext } from 'simmerkit';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { memoryTable, runStage } from '../../core/testing/run-stage.js';
+import { type HttpServer, startHttpServer } from '../../test/http-server.js';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import { openAiCompatible } from './openai-compatible.stage.js';
 
-let server: Server | undefined;
-afterEach(() => server?.close());
+/** The one that was started last. */
+let server: HttpServer;
 
 interface Asked {
   readonly prompt: string;
@@ -51,9 +49,7 @@ interface SaidInChat {
 
 async function serving(answer: (asked: Asked) => Said, status = 200, chat?: (asked: AskedChat) => SaidInChat) {
   const asked: Asked[] = [];
-  server = createServer(async (request, response) => {
-    let body = '';
-    for await (const chunk of request) body += chunk;
+  const started = await startHttpServer((request, response, body) => {
     if (request.url === '/v1/models') {
       response.end(JSON.stringify({ data: [{ id: 'm', owned_by: 'llamacpp' }] }));
       return;
@@ -84,8 +80,9 @@ async function serving(answer: (asked: Asked) => Said, status = 200, chat?: (ask
       }),
     );
   });
-  await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', resolve));
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`, asked };
+  server = started;
+  onTestFinished(() => started[Symbol.asyncDispose]());
+  return { url: `${started.url}/v1`, asked };
 }
 
 const dataset = memoryTable({ id: 'VARCHAR', question: 'VARCHAR' }, [{ id: 'a', question: 'Why?' }]);
@@ -153,7 +150,6 @@ describe('budget-forcing/openai-compatible', () => {
       finish_disputed: 'finish_reason length after 10 of 100 tokens',
       thinking_end: 'forced',
     });
-    server?.close();
     const tooLong = await serving((asked) => ({ ...scripted(asked), tokens: 999, reason: 'stop' }));
     const [long] = (await run(tooLong.url, { sweep: { thinkingTokens: [4] } })).rows('generations');
     expect(long?.finish_disputed).toContain('999 of 4');
@@ -189,7 +185,6 @@ describe('budget-forcing/openai-compatible', () => {
     const { url } = await serving(scripted, 200, ignoring);
     const held = async (options: object) => (await run(url, options)).rows('generations')[0]?.budget_held_by;
     expect(await held({ sweep: { thinkingTokens: [8] } })).toBe('continuation');
-    server?.close();
     const able = await serving(scripted, 200, () => ({ thinking: 'a', answer: 'b', reason: 'stop' }));
     const waited = await run(able.url, { sweep: { thinkingTokens: [100], ignore: [1] } });
     expect(waited.rows('generations')[1]).toMatchObject({ budget_held_by: 'continuation', thinking_tokens: 20 });
@@ -236,31 +231,26 @@ describe('budget-forcing/openai-compatible', () => {
         inputs: { dataset: both },
         scratchFolder,
       });
-    try {
-      const dying = await serving((asked) => {
-        if (asked.prompt.includes('Who?')) server?.closeAllConnections();
-        return scripted(asked);
-      });
-      await expect(attempt(dying.url)).rejects.toMatchObject({ code: 'endpoint_unreachable' });
-      expect(dying.asked.some(({ prompt }) => prompt.includes('Why?'))).toBe(true);
-      server?.close();
-      const back = await serving(scripted);
-      const rows = (await attempt(back.url)).rows('generations');
-      expect(back.asked.length).toBeGreaterThan(0);
-      expect(back.asked.filter(({ prompt }) => !prompt.includes('Who?'))).toEqual([]);
-      expect(rows.map((row) => [row.id, row.thinking])).toEqual([
-        ['a/4/0', 'abcd'],
-        ['b/4/0', 'abcd'],
-      ]);
-    } finally {
-      await rm(scratchFolder, { recursive: true });
-    }
+    const dying = await serving((asked) => {
+      if (asked.prompt.includes('Who?')) server.closeAllConnections();
+      return scripted(asked);
+    });
+    await expect(attempt(dying.url)).rejects.toMatchObject({ code: 'endpoint_unreachable' });
+    expect(dying.asked.some(({ prompt }) => prompt.includes('Why?'))).toBe(true);
+    const back = await serving(scripted);
+    const rows = (await attempt(back.url)).rows('generations');
+    expect(back.asked.length).toBeGreaterThan(0);
+    expect(back.asked.filter(({ prompt }) => !prompt.includes('Who?'))).toEqual([]);
+    expect(rows.map((row) => [row.id, row.thinking])).toEqual([
+      ['a/4/0', 'abcd'],
+      ['b/4/0', 'abcd'],
+    ]);
   });
 
   describe('a later run, with other problems or more samples', () => {
     let scratchFolder: string;
     beforeEach(async () => {
-      scratchFolder = await mkdtemp(join(tmpdir(), 'simmer-openai-'));
+      scratchFolder = await temporaryFolder();
     });
 
     const sweep = { thinkingTokens: [4] };
@@ -379,7 +369,7 @@ describe('budget-forcing/openai-compatible', () => {
 
   it('names a server that is not there', async () => {
     const { url } = await serving(scripted);
-    await new Promise((resolve) => server?.close(resolve));
+    await server[Symbol.asyncDispose]();
     await expect(run(url, { retries: 0 })).rejects.toMatchObject({ code: 'endpoint_unreachable' });
   });
 });

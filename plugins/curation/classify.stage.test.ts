@@ -1,12 +1,13 @@
 import { memoryArtifact, memoryTable, runStage } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startChatServer } from '../../test/chat-server.js';
+import type { HttpServer } from '../../test/http-server.js';
 import { temporaryFolder } from '../../test/temporary-folder.js';
-import { type ChatServer, startChatServer } from './chat-server.fixture.js';
 import { classIn, classify } from './classify.stage.js';
 import { scriptedTrainer } from './scripted-trainer.fixture.js';
 
 let scratchFolder: string;
-let server: ChatServer;
+let server: HttpServer;
 /** What the server answers to a question at an attempt: a reply, or a status. */
 let answer: (question: string, attempt: number) => string | number;
 let asked: string[];

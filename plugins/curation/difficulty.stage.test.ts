@@ -1,13 +1,14 @@
 import type { Grader } from 'simmerkit';
 import { memoryArtifact, memoryTable, runStage } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startChatServer } from '../../test/chat-server.js';
+import type { HttpServer } from '../../test/http-server.js';
 import { temporaryFolder } from '../../test/temporary-folder.js';
-import { type ChatServer, startChatServer } from './chat-server.fixture.js';
 import { difficulty } from './difficulty.stage.js';
 import { scriptedTrainer } from './scripted-trainer.fixture.js';
 
 let scratchFolder: string;
-let server: ChatServer;
+let server: HttpServer;
 let asked: string[];
 /** What the server answers to a question when it is asked for the nth time, or a status. */
 let answer: (question: string, time: number) => string | number;

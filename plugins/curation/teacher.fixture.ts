@@ -1,8 +1,9 @@
 import type { ServerResponse } from 'node:http';
 import { memoryTable, type RunStageOptions, runStage, type StageResult } from 'simmerkit/testing';
 import { afterEach, beforeEach } from 'vitest';
+import { startChatServer } from '../../test/chat-server.js';
+import type { HttpServer } from '../../test/http-server.js';
 import { temporaryFolder } from '../../test/temporary-folder.js';
-import { type ChatServer, startChatServer } from './chat-server.fixture.js';
 import { distill } from './distill.stage.js';
 
 /** A server that teaches, a new one for each test of a file. */
@@ -24,7 +25,7 @@ export interface Teacher {
 
 /** Called once in a file, outside of its tests. */
 export function startTeacher(): Teacher {
-  let server: ChatServer;
+  let server: HttpServer;
   const teacher = {
     behave: thought as Teacher['behave'],
     requests: [] as Teacher['requests'],

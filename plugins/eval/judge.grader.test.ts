@@ -1,13 +1,11 @@
 import { mkdir, rm } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { GraderContext } from 'simmerkit';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { startChatServer } from '../../test/chat-server.js';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import { judge, verdictIn } from './judge.grader.js';
 
-let server: Server | undefined;
 let folder: string;
 let graders: AsyncDisposable[];
 beforeEach(async () => {
@@ -15,7 +13,6 @@ beforeEach(async () => {
   graders = [];
 });
 afterEach(async () => {
-  server?.close();
   for (const grader of graders) await grader[Symbol.asyncDispose]();
 });
 
@@ -28,19 +25,15 @@ interface Said {
 /** An endpoint that answers what it is told, by the answer that is judged. */
 async function serving(reply: (content: string, asked: number) => Said | Promise<Said>) {
   const asked: string[] = [];
-  server = createServer(async (request: IncomingMessage, response) => {
-    let body = '';
-    for await (const chunk of request) body += chunk;
-    const { content } = (JSON.parse(body) as { messages: { content: string }[] }).messages[0]!;
+  const server = await startChatServer(async ({ messages }, response) => {
+    const { content } = messages[0]!;
     asked.push(content);
     const { status = 200, text, finish = 'stop' } = await reply(content, asked.filter((one) => one === content).length);
     response.writeHead(status, { 'content-type': 'application/json' });
-    response.end(
-      JSON.stringify({ choices: [{ finish_reason: finish, message: { role: 'assistant', content: text } }] }),
-    );
+    return { choices: [{ finish_reason: finish, message: { role: 'assistant', content: text } }] };
   });
-  await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', resolve));
-  return { asked, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1` };
+  onTestFinished(() => server[Symbol.asyncDispose]());
+  return { asked, url: server.url };
 }
 
 const unlimited = { isLimited: false, reserve: async () => ({ settle: () => {} }) };
@@ -127,7 +120,6 @@ it('asks once what two runs of one process ask at the same time', async () => {
 it('asks again where the server is busy, and names a server that refuses', async () => {
   const { grader } = await judging((_, times) => (times < 2 ? { status: 503, text: '' } : { text: 'Yes' }));
   expect((await grader.grade([{ id: '0', gold: '1', answer: '1' }]))[0]?.verdict).toBe('right');
-  server?.close();
   const refusing = await judging(() => ({ status: 401, text: '' }));
   await expect(refusing.grader.grade([{ id: '0', gold: '2', answer: '2' }])).rejects.toMatchObject({
     code: 'endpoint_refused',
@@ -144,7 +136,6 @@ it('counts an answer that the server does not take as unparsed, and fails where 
   expect(grades.map(({ verdict }) => verdict)).toEqual(['unparsed', 'right', 'right']);
   expect(grades[0]?.explanation).toContain('HTTP 400');
   expect(asked).toHaveLength(3);
-  server?.close();
   const { url, asked: refused } = await serving(() => ({ status: 400, text: '' }));
   const other = await started({ url, concurrency: 1 }, { run: 'other' });
   await expect(other.grader.grade([{ id: '0', gold: '1', answer: '1' }])).rejects.toMatchObject({

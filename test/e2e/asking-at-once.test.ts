@@ -1,6 +1,5 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { expect, it } from 'vitest';
+import { startChatServer } from '../chat-server.js';
 import { startSimmer, workFolder } from './cli-process.js';
 
 const concurrency = 4;
@@ -20,22 +19,15 @@ it('two processes on one home that ask the same at once pay once', async () => {
   const bothAsk = new Promise<void>((resolve) => {
     answer = resolve;
   });
-  const server = createServer((request, response) => {
-    let body = '';
-    request.on('data', (part) => {
-      body += part;
-    });
-    request.on('end', async () => {
-      asked.push(body);
-      if (asked.length === 2 * concurrency) answer();
-      await bothAsk;
-      const message = { content: 'A', reasoning_content: 'thinking' };
-      const usage = { prompt_tokens: 10, completion_tokens: 4 };
-      response.end(JSON.stringify({ choices: [{ finish_reason: 'stop', message }], usage }));
-    });
+  await using server = await startChatServer(async (request) => {
+    asked.push(JSON.stringify(request));
+    if (asked.length === 2 * concurrency) answer();
+    await bothAsk;
+    const message = { content: 'A', reasoning_content: 'thinking' };
+    const usage = { prompt_tokens: 10, completion_tokens: 4 };
+    return { choices: [{ finish_reason: 'stop', message }], usage };
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+  const { url } = server;
   await using folder = await workFolder();
   await folder.write('some.yaml', recipe(url, 20));
   await folder.write('more.yaml', recipe(url, 21));
@@ -44,7 +36,6 @@ it('two processes on one home that ask the same at once pay once', async () => {
   const second = startSimmer(['run', 'more.yaml'], { cwd: folder.path });
   expect(await first.ended).toMatchObject({ code: 0 });
   expect(await second.ended).toMatchObject({ code: 0 });
-  server.close();
   expect(new Set(asked).size).toBe(21);
   expect(asked).toHaveLength(21);
 }, 60_000);

@@ -1,7 +1,6 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { expect, it } from 'vitest';
+import { startChatServer } from '../chat-server.js';
 import { eventsIn, simmer, startSimmer, workFolder } from './cli-process.js';
 
 const questions = 60;
@@ -34,29 +33,20 @@ it.each(Object.keys(asking))(
     const answered: string[] = [];
     let enough = Number.POSITIVE_INFINITY;
     let kill = () => {};
-    const server = createServer((request, response) => {
-      let body = '';
-      request.on('data', (part) => {
-        body += part;
-      });
-      request.on('end', async () => {
-        const question = /What is q\d+\?/.exec(JSON.parse(body).messages[0].content as string)?.[0] ?? '';
-        requested.set(question, (requested.get(question) ?? 0) + 1);
-        await wait(30);
-        const message = {
-          content: stage === 'classify' ? 'A' : 'It is 4',
-          reasoning_content: `thinking of ${question}`,
-        };
-        const usage = { prompt_tokens: 10, completion_tokens: 100 };
-        response.end(JSON.stringify({ choices: [{ finish_reason: 'stop', message }], usage }));
-        answered.push(question);
-        if (answered.length >= enough) kill();
-      });
+    await using server = await startChatServer(async ({ messages }, response) => {
+      const question = /What is q\d+\?/.exec(messages[0]!.content)?.[0] ?? '';
+      requested.set(question, (requested.get(question) ?? 0) + 1);
+      await wait(30);
+      const content = stage === 'classify' ? 'A' : 'It is 4';
+      const message = { content, reasoning_content: `thinking of ${question}` };
+      const usage = { prompt_tokens: 10, completion_tokens: 100 };
+      response.end(JSON.stringify({ choices: [{ finish_reason: 'stop', message }], usage }));
+      answered.push(question);
+      if (answered.length >= enough) kill();
     });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     await using folder = await workFolder();
     const cwd = folder.path;
-    await folder.write('recipe.yaml', recipe(stage, `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`));
+    await folder.write('recipe.yaml', recipe(stage, server.url));
     const rows = Array.from({ length: questions }, (_, index) =>
       JSON.stringify({ question: `What is q${index}?`, answer: '4' }),
     );
@@ -70,7 +60,6 @@ it.each(Object.keys(asking))(
     }
     enough = Number.POSITIVE_INFINITY;
     const { code, stdout } = await simmer(['resume', 'latest', '--json'], { cwd });
-    server.close();
     expect(code).toBe(0);
     const requests = [...requested.values()].reduce((sum, count) => sum + count, 0);
     console.log(`${stage}: ${requests} requests for ${questions} questions over ${killsAfter.length} kills.`);

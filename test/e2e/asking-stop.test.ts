@@ -1,7 +1,7 @@
-import { createServer, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { ServerResponse } from 'node:http';
 import { setTimeout as wait } from 'node:timers/promises';
 import { expect, it } from 'vitest';
+import { startHttpServer } from '../http-server.js';
 import { eventsIn, simmer, startSimmer, workFolder } from './cli-process.js';
 import { serve } from './serving.js';
 
@@ -70,18 +70,10 @@ it.each(Object.keys(asking))(
       if (isCounted) paid.push(request.body);
       return response.end(JSON.stringify(answer(request)));
     };
-    const server = createServer((request, response) => {
-      let body = '';
-      request.on('data', (part) => {
-        body += part;
-      });
-      request.on('end', () => void respond({ url: request.url ?? '', body }, response));
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+    await using server = await startHttpServer(({ url = '' }, response, body) => respond({ url, body }, response));
     await using folder = await workFolder();
     const cwd = folder.path;
-    await folder.write('recipe.yaml', recipe(name, url));
+    await folder.write('recipe.yaml', recipe(name, `${server.url}/v1`));
     const rows = Array.from({ length: questions }, (_, index) =>
       JSON.stringify({ question: `What is q${index}?`, answer: '4' }),
     );
@@ -109,7 +101,6 @@ it.each(Object.keys(asking))(
       );
       told.push(...warnings.filter((message) => message.startsWith('Waiting for ')));
     }
-    server.close();
     expect(stops).toBe(stopsAt.length);
     expect(told).toHaveLength(stopsAt.length);
     expect(told[0]).toMatch(
@@ -128,15 +119,12 @@ async function silence() {
   const asked = new Promise<void>((resolve) => {
     isAsked = resolve;
   });
-  const server = createServer(() => isAsked());
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const server = await startHttpServer(() => isAsked());
   const folder = await workFolder();
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
   const pool = 'pool: { uses: curation/generate-problems, with: { count: 1 } }';
-  await folder.write('recipe.yaml', recipe('distill', url).replace(/pool: \{.*/, pool));
+  await folder.write('recipe.yaml', recipe('distill', `${server.url}/v1`).replace(/pool: \{.*/, pool));
   const end = async () => {
-    server.closeAllConnections();
-    server.close();
+    await server[Symbol.asyncDispose]();
     await folder[Symbol.asyncDispose]();
   };
   return { cwd: folder.path, asked, [Symbol.asyncDispose]: end };

@@ -1,7 +1,6 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { expect, it } from 'vitest';
+import { startChatServer } from '../chat-server.js';
 import { simmer, startSimmer, workFolder } from './cli-process.js';
 
 const answers = 60;
@@ -67,29 +66,25 @@ stages:
 /** A judge that says Yes, after a while, and is told to kill whoever asks when it has answered enough. */
 async function startJudge() {
   const judge = { asked: new Map<string, number>(), answered: 0, enough: Number.POSITIVE_INFINITY, kill: () => {} };
-  const server = createServer(async (request, response) => {
-    let body = '';
-    for await (const chunk of request) body += chunk;
-    const { content } = JSON.parse(body).messages[0] as { content: string };
+  const server = await startChatServer(async ({ messages }, response) => {
+    const { content } = messages[0]!;
     judge.asked.set(content, (judge.asked.get(content) ?? 0) + 1);
     await wait(30);
     const choices = [{ finish_reason: 'stop', message: { content: 'It is.\nYes' } }];
     response.end(JSON.stringify({ choices, usage: { prompt_tokens: 10, completion_tokens: 10 } }));
     if (++judge.answered >= judge.enough) judge.kill();
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
+    ...server,
     judge,
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
     requests: () => [...judge.asked.values()].reduce((sum, count) => sum + count, 0),
-    [Symbol.dispose]: () => void server.close(),
   };
 }
 
 it.each(Object.keys(stages) as (keyof typeof stages)[])(
   'kill -9 in the middle of %s pays a judge for no answer twice but those in flight',
   async (uses) => {
-    using server = await startJudge();
+    await using server = await startJudge();
     const { judge, url, requests } = server;
     await using folder = await workFolder();
     const cwd = folder.path;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
-import { startChatServer } from '../../plugins/curation/chat-server.fixture.js';
+import { startChatServer } from '../chat-server.js';
 import { simmer, workFolder } from './cli-process.js';
 
 const cwd = fileURLToPath(new URL('../..', import.meta.url));

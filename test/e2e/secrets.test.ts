@@ -1,8 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { startHttpServer } from '../http-server.js';
 import { simmer, workFolder } from './cli-process.js';
 
 const plugin = `
@@ -61,15 +60,12 @@ it('stay out of events, reports, errors and what is printed', async () => {
 
 it('stay out of all of it by any name, where a server says them back, cut in two or not', async () => {
   const padding = 'x'.repeat(180);
-  const server = createServer((request, response) => {
-    request.resume();
+  await using server = await startHttpServer((request, response) => {
     const said = request.headers.authorization;
     const key = said?.slice('Bearer '.length);
     const login = Buffer.from(`me:${key}`).toString('base64');
     response.writeHead(401).end(`no such key: ${key}, no login ${login}, ${padding} ${said}`);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
   await using folder = await workFolder();
   const cwd = folder.path;
   await folder.write(
@@ -79,7 +75,7 @@ stages:
   pool: { uses: curation/generate-problems, with: { count: 3 } }
   asked:
     uses: curation/distill
-    with: { dataset: "\${{ stages.pool.dataset }}", url: "${url}", apiKeyVariable: MYAUTH, model: m }
+    with: { dataset: "\${{ stages.pool.dataset }}", url: "${server.url}/v1", apiKeyVariable: MYAUTH, model: m }
 `,
   );
   const env = { MYAUTH: 'not-for-others-by-any-name' };
@@ -89,7 +85,6 @@ stages:
     expect(code).toBe(3);
     printed.push(stdout, stderr);
   }
-  server.close();
   const all = [...printed, ...(await writtenBelow(cwd))].join('\n');
   expect(all).toMatch(/no such key: \[redacted\], no login \w*\[redacted\]=*, /);
   expect(all).not.toContain(Buffer.from('me:not-for-others').toString('base64').slice(6));

@@ -3,8 +3,9 @@ import { definePlugin, defineStage, type Event, z } from 'simmerkit';
 import { type HarnessRun, RunHarness } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { processIdentity } from '../../core/process/process-identity.js';
-import { type ChatServer, startChatServer } from '../../plugins/curation/chat-server.fixture.js';
 import curation from '../../plugins/curation/plugin.js';
+import { startChatServer } from '../chat-server.js';
+import type { HttpServer } from '../http-server.js';
 import { temporaryFolder } from '../temporary-folder.js';
 import { builtModule } from './built-module.js';
 import { type CoreProcessOptions, killedCore } from './core-process.js';
@@ -190,7 +191,7 @@ describe('a budget of time', () => {
 });
 
 describe('a budget of requests', () => {
-  let server: ChatServer;
+  let server: HttpServer;
   let asked: number;
   beforeEach(async () => {
     asked = 0;

@@ -10,8 +10,9 @@ import {
   type GetRunRequest,
   type GetRunResponse,
 } from '../../core/generated/simmer/control/v1/control.js';
-import { type ChatServer, startChatServer } from '../../plugins/curation/chat-server.fixture.js';
 import { problemId } from '../../plugins/curation/problem-id.js';
+import { startChatServer } from '../chat-server.js';
+import type { HttpServer } from '../http-server.js';
 import { checkPython, root } from '../python/check-python.js';
 import { ControlHarness, recipeText } from './control-harness.js';
 
@@ -41,7 +42,7 @@ stages:
 const answers: Readonly<Record<string, string>> = { three: '3', four: '4' };
 
 let harness: ControlHarness;
-let models: ChatServer;
+let models: HttpServer;
 /** Ids of runs up to `hard`, of the model three and then of four, and a file with the recipe. */
 let attempted: { readonly before: string; readonly after: string; readonly recipeFile: string };
 beforeAll(async () => {

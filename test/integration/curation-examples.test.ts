@@ -8,8 +8,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { ArtifactStore } from '../../core/artifacts/artifact-store.js';
 import { explainRow, type RowHistory } from '../../core/engine/past-runs/explain-row.js';
-import { type ChatServer, startChatServer } from '../../plugins/curation/chat-server.fixture.js';
 import curation from '../../plugins/curation/plugin.js';
+import { startChatServer } from '../chat-server.js';
+import type { HttpServer } from '../http-server.js';
 
 type Stage = { readonly uses: string; readonly with?: Readonly<Record<string, unknown>> };
 type Stages = Readonly<Record<string, Stage>>;
@@ -73,7 +74,7 @@ for (const [, title, text] of readme.matchAll(/^## (.*)$|```yaml\n([\s\S]*?)```/
 }
 
 let harness: RunHarness;
-let server: ChatServer;
+let server: HttpServer;
 beforeAll(async () => {
   harness = await RunHarness.create({ plugins: [fakeTrainerPlugin, models], withBuiltIn: true });
   server = await startChatServer(({ messages }) => {

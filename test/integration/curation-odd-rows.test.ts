@@ -2,7 +2,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type ChatServer, startChatServer } from '../../plugins/curation/chat-server.fixture.js';
+import { startChatServer } from '../chat-server.js';
+import type { HttpServer } from '../http-server.js';
 
 const megabytes = 10;
 const huge = 'lorem ipsum '.repeat((megabytes * 1024 * 1024) / 12);
@@ -55,7 +56,7 @@ stages:
 `;
 
 let harness: RunHarness;
-let server: ChatServer;
+let server: HttpServer;
 beforeAll(async () => {
   harness = await RunHarness.create({ plugins: [fakeTrainerPlugin], withBuiltIn: true });
   // A teacher that says what it was asked.

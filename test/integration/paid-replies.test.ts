@@ -3,8 +3,9 @@ import type { ServerResponse } from 'node:http';
 import { definePlugin, defineStage, type Event, z } from 'simmerkit';
 import { type HarnessRun, RunHarness } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { type ChatServer, startChatServer } from '../../plugins/curation/chat-server.fixture.js';
 import curation from '../../plugins/curation/plugin.js';
+import { startChatServer } from '../chat-server.js';
+import type { HttpServer } from '../http-server.js';
 import { ControlHarness, recipeText } from './control-harness.js';
 
 const said = JSON.stringify({
@@ -35,7 +36,7 @@ const failing = definePlugin({
 });
 
 let harness: RunHarness;
-let server: ChatServer;
+let server: HttpServer;
 /** Answers that the server has not given. */
 let open: ServerResponse[];
 let asked: string[];
