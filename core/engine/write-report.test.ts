@@ -1,16 +1,15 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
 import { z } from 'zod';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { ArtifactStore } from '../artifacts/artifact-store.js';
 import { defineSink } from '../plugin/define.js';
 import { eventsFile } from './run-folder.js';
 import { writeReport } from './write-report.js';
 
 it('says that the disk is full where the report does not fit any more', async () => {
-  const home = await mkdtemp(join(tmpdir(), 'simmer-write-report-'));
-  onTestFinished(() => rm(home, { recursive: true, force: true }));
+  const home = await temporaryFolder();
   const store = await ArtifactStore.open(home);
   const runFolder = store.runFolder('one');
   await mkdir(runFolder, { recursive: true });

@@ -1,7 +1,6 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { writeFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { damaged } from '../artifacts/damaged.js';
 import { stageError, stageErrorRecord } from '../engine/stage-error.js';
 import { isUserError, UserError } from '../errors.js';
@@ -65,8 +64,7 @@ it('blames the machine for what a stage lacks of it, and the stage for a file of
 });
 
 it('knows what Node says of a folder in the place of a file as no fault of the machine', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'simmer-system-error-'));
+  const folder = await temporaryFolder();
   const thrown: unknown = await writeFile(folder, '').catch((error: unknown) => error);
   expect(isUserError(systemError(thrown))).toBe(false);
-  await rm(folder, { recursive: true });
 });

@@ -1,8 +1,9 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { hostname, tmpdir } from 'node:os';
+import { mkdir, rm } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
 import { z } from 'zod';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { defineLauncher } from '../plugin/define.js';
 import { silentLog } from '../plugin/log.js';
 import type { ProcessExit } from '../process/spawn-detached.js';
@@ -10,8 +11,7 @@ import { GpuDevices } from './gpu-devices.js';
 import { TrainerProcess } from './trainer-process.js';
 
 it('a trainer that is started and cannot be noted as the one that has its GPUs is ended', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'simmer-trainer-'));
-  onTestFinished(() => rm(folder, { recursive: true }));
+  const folder = await temporaryFolder();
   let isEnded = false;
   const launcher = defineLauncher({
     description: '',

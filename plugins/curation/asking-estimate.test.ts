@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import {
   type Facts,
   type KeptFolders,
@@ -11,7 +8,8 @@ import {
   type StageEstimateContext,
   type TrainerJob,
 } from 'simmerkit';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { classify } from './classify.stage.js';
 import { difficulty } from './difficulty.stage.js';
 import { distill } from './distill.stage.js';
@@ -132,8 +130,7 @@ describe('curation/distill', () => {
   });
 
   it('counts what is answered already, and says where others may be', async () => {
-    const own = await mkdtemp(join(tmpdir(), 'simmer-kept-'));
-    onTestFinished(() => rm(own, { recursive: true }));
+    const own = await temporaryFolder();
     const reply = { finish: 'stop', inputTokens: 1, outputTokens: 1, dollars: 1, maxTokens: 1000 };
     await using journal = await ReplyJournal.open<KeptReply>(own);
     for (let id = 0; id < 8; id++) await journal.add({ of: replyDigest(id), id: String(id), ...reply });

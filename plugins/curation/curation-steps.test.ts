@@ -1,8 +1,8 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { memoryArtifact, memoryTable, runStage } from '../../core/testing/run-stage.js';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { deduplicate } from './deduplicate.stage.js';
 import { difficulty } from './difficulty.stage.js';
 import { format } from './format.stage.js';
@@ -347,30 +347,22 @@ describe('curation/format', () => {
     ["R1's text and ChatML", chatml, { preset: 'r1' }, /^<think>\n6 \* 7 = 42\n<\/think>\n\n42<\|im_end\|>$/],
     ['an end of its own', chatml, { end: '<end>' }, /Answer: 42<end>$/],
   ])("ends a reply as the model's chat template does: %s", async (_, chat_template, options, expected) => {
-    const folder = await mkdtemp(join(tmpdir(), 'simmer-template-'));
-    try {
-      const config = { chat_template, bos_token: '<BOS>', eos_token: { content: '<EOS>' } };
-      await writeFile(join(folder, 'tokenizer_config.json'), JSON.stringify(config));
-      const model = memoryArtifact('model', folder);
-      const result = await runStage(format, { options, inputs: { dataset: table([row]), model } });
-      expect(result.rows('dataset')[0]?.completion).toMatch(expected);
-    } finally {
-      await rm(folder, { recursive: true });
-    }
+    const folder = await temporaryFolder();
+    const config = { chat_template, bos_token: '<BOS>', eos_token: { content: '<EOS>' } };
+    await writeFile(join(folder, 'tokenizer_config.json'), JSON.stringify(config));
+    const model = memoryArtifact('model', folder);
+    const result = await runStage(format, { options, inputs: { dataset: table([row]), model } });
+    expect(result.rows('dataset')[0]?.completion).toMatch(expected);
   });
 
   it('refuses a model without a chat template, or with a broken one', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'simmer-template-'));
+    const folder = await temporaryFolder();
     const formatWith = async (config: object) => {
       await writeFile(join(folder, 'tokenizer_config.json'), JSON.stringify(config));
       return await runStage(format, { inputs: { dataset: table([row]), model: memoryArtifact('model', folder) } });
     };
-    try {
-      await expect(formatWith({})).rejects.toMatchObject({ code: 'template_missing' });
-      await expect(formatWith({ chat_template: '{% if %}' })).rejects.toMatchObject({ code: 'template_invalid' });
-    } finally {
-      await rm(folder, { recursive: true });
-    }
+    await expect(formatWith({})).rejects.toMatchObject({ code: 'template_missing' });
+    await expect(formatWith({ chat_template: '{% if %}' })).rejects.toMatchObject({ code: 'template_invalid' });
   });
 
   it('names the row that lacks its trace, or drops it when asked', async () => {

@@ -1,10 +1,9 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readdir } from 'node:fs/promises';
 import fc from 'fast-check';
 import { random } from 'simmerkit';
 import { describe, expect, it } from 'vitest';
 import { memoryTable, runStage } from '../../core/testing/run-stage.js';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { deduplicate } from './deduplicate.stage.js';
 import { keysOfRow, start } from './deduplicate.work.js';
 import { DuplicateFinder } from './duplicate-finder.js';
@@ -217,16 +216,12 @@ describe('exact duplicates', () => {
 
 describe('a store of texts', () => {
   it('gives back what it was given, from memory and from disk', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'simmer-texts-'));
-    try {
-      using store = new TextStore(folder, 20);
-      const texts = ['short', '', 'half a 🜁 \ud800', 'too long for what is left of its memory', 'x', ''];
-      expect(texts.map((text) => store.add(text))).toEqual([0, 1, 2, 3, 4, 5]);
-      expect(await readdir(folder)).toEqual(['texts']);
-      expect(texts.map((_, number) => store.get(number))).toEqual(texts);
-      expect(store.get(3)).toBe(texts[3]);
-    } finally {
-      await rm(folder, { recursive: true });
-    }
+    const folder = await temporaryFolder();
+    using store = new TextStore(folder, 20);
+    const texts = ['short', '', 'half a 🜁 \ud800', 'too long for what is left of its memory', 'x', ''];
+    expect(texts.map((text) => store.add(text))).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(await readdir(folder)).toEqual(['texts']);
+    expect(texts.map((_, number) => store.get(number))).toEqual(texts);
+    expect(store.get(3)).toBe(texts[3]);
   });
 });

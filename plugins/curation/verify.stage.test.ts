@@ -1,9 +1,9 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Grader } from 'simmerkit';
 import { memoryTable, runStage } from 'simmerkit/testing';
 import { expect, it } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { verify } from './verify.stage.js';
 
 const rows = [
@@ -47,7 +47,7 @@ it('curation/verify says of each row whether its answer is right, and drops what
 });
 
 it('curation/verify grades nothing twice but what it cannot read any more, and says so', async () => {
-  const scratchFolder = await mkdtemp(join(tmpdir(), 'simmer-verify-'));
+  const scratchFolder = await temporaryFolder();
   graded = 0;
   const first = await runStage(verify, { inputs: { dataset }, grader, scratchFolder });
   const again = await runStage(verify, { inputs: { dataset }, grader, scratchFolder });
@@ -59,5 +59,4 @@ it('curation/verify grades nothing twice but what it cannot read any more, and s
   expect(graded).toBe(3);
   expect(mended.rows('dataset')).toEqual(first.rows('dataset'));
   expect(mended.logged[0]?.message).toContain(`${file} is damaged: 1 of its lines cannot be read`);
-  await rm(scratchFolder, { recursive: true });
 });

@@ -1,15 +1,14 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
 import { local } from './local.launcher.js';
 
 const log = { debug() {}, info() {}, warning() {}, error() {} };
 
 /** What a process that is launched so sees of CUDA_VISIBLE_DEVICES. */
 async function visible(env: Readonly<Record<string, string>>, devices?: readonly string[]): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'simmer-local-'));
-  onTestFinished(() => rm(folder, { recursive: true }));
+  const folder = await temporaryFolder();
   const [stdoutFile, stderrFile] = [join(folder, 'out'), join(folder, 'err')];
   const command = { argv: ['sh', '-c', 'printf "%s" "$CUDA_VISIBLE_DEVICES"'], env };
   const given = devices === undefined ? {} : { devices };
