@@ -1,5 +1,4 @@
-import { appendFile, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { appendFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -39,31 +38,27 @@ async function readFrom(tail: LogTail, sequence: number): Promise<readonly numbe
 }
 
 async function watched(groups: readonly number[], tailAt: number, readers: readonly number[], isHere: boolean) {
-  const folder = await mkdtemp(join(tmpdir(), 'simmer-tail-'));
+  const folder = await temporaryFolder();
   const file = join(folder, 'events.jsonl');
   const count = groups.reduce((sum, size) => sum + size, 0);
   const writes = new DurableWrites();
-  try {
-    const fileSystem: LogFileSystem = isHere ? writes.over(nodeLogFileSystem) : nodeLogFileSystem;
-    const { log } = await RunLog.open(file, { fileSystem });
-    const reading: Promise<readonly number[]>[] = [];
-    let tail: LogTail | undefined;
-    let sequence = 0;
-    for (const [index, size] of groups.entries()) {
-      if (index === tailAt % groups.length) {
-        tail = await LogTail.open(file, writes);
-        for (const reader of readers) reading.push(readFrom(tail, 1 + (reader % count)));
-      }
-      const entries = Array.from({ length: size }, () => event(++sequence, count));
-      await log.appendAll(entries.map((each) => ({ event: each, line: formatEventLine(each) })));
+  const fileSystem: LogFileSystem = isHere ? writes.over(nodeLogFileSystem) : nodeLogFileSystem;
+  const { log } = await RunLog.open(file, { fileSystem });
+  const reading: Promise<readonly number[]>[] = [];
+  let tail: LogTail | undefined;
+  let sequence = 0;
+  for (const [index, size] of groups.entries()) {
+    if (index === tailAt % groups.length) {
+      tail = await LogTail.open(file, writes);
+      for (const reader of readers) reading.push(readFrom(tail, 1 + (reader % count)));
     }
-    const read = await Promise.all(reading);
-    await log.close();
-    await tail?.[Symbol.asyncDispose]();
-    return { read, expected: readers.map((reader) => sequencesFrom(1 + (reader % count), count)) };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+    const entries = Array.from({ length: size }, () => event(++sequence, count));
+    await log.appendAll(entries.map((each) => ({ event: each, line: formatEventLine(each) })));
   }
+  const read = await Promise.all(reading);
+  await log.close();
+  await tail?.[Symbol.asyncDispose]();
+  return { read, expected: readers.map((reader) => sequencesFrom(1 + (reader % count), count)) };
 }
 
 function sequencesFrom(first: number, last: number): readonly number[] {
@@ -83,65 +78,53 @@ it('whoever reads at the tail of a log gets each event once and in order, whoeve
 });
 
 it('what this process writes is not read back from the file', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'simmer-tail-'));
+  const folder = await temporaryFolder();
   const file = join(folder, 'events.jsonl');
   const writes = new DurableWrites();
-  try {
-    const { log } = await RunLog.open(file, { fileSystem: writes.over(nodeLogFileSystem) });
-    await log.append(event(1, 4));
-    await using tail = await LogTail.open(file, writes);
-    const reading = readFrom(tail, 1);
-    await expect.poll(() => tail.isReadingFile).toBe(false);
-    for (const sequence of [2, 3, 4]) {
-      const appended = log.append(event(sequence, 4));
-      await appended;
-      // Told with the acknowledgement, before anybody could have read it.
-      expect(tail.lastSequence).toBe(sequence);
-    }
-    expect(await reading).toEqual([1, 2, 3, 4]);
-    await log.close();
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+  const { log } = await RunLog.open(file, { fileSystem: writes.over(nodeLogFileSystem) });
+  await log.append(event(1, 4));
+  await using tail = await LogTail.open(file, writes);
+  const reading = readFrom(tail, 1);
+  await expect.poll(() => tail.isReadingFile).toBe(false);
+  for (const sequence of [2, 3, 4]) {
+    const appended = log.append(event(sequence, 4));
+    await appended;
+    // Told with the acknowledgement, before anybody could have read it.
+    expect(tail.lastSequence).toBe(sequence);
   }
+  expect(await reading).toEqual([1, 2, 3, 4]);
+  await log.close();
 });
 
 it('whoever has gone is given nothing more, however much there is', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'simmer-tail-'));
+  const folder = await temporaryFolder();
   const file = join(folder, 'events.jsonl');
-  try {
-    const { log } = await RunLog.open(file);
-    await log.append(event(1, 2));
-    await log.close();
-    await using tail = await LogTail.open(file, new DurableWrites());
-    const gone = new AbortController();
-    const position = await tail.seek(1, gone.signal);
-    gone.abort();
-    expect(await tail.next(position!, gone.signal)).toBeUndefined();
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  const { log } = await RunLog.open(file);
+  await log.append(event(1, 2));
+  await log.close();
+  await using tail = await LogTail.open(file, new DurableWrites());
+  const gone = new AbortController();
+  const position = await tail.seek(1, gone.signal);
+  gone.abort();
+  expect(await tail.next(position!, gone.signal)).toBeUndefined();
 });
 
 it('has more where the file was written to past its writer, and tells it', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'simmer-tail-'));
+  const folder = await temporaryFolder();
   const file = join(folder, 'events.jsonl');
   const { signal } = new AbortController();
-  try {
-    const writes = new DurableWrites();
-    const { log } = await RunLog.open(file, { fileSystem: writes.over(nodeLogFileSystem) });
-    await log.append(event(1, 1));
-    await using tail = await LogTail.open(file, writes);
-    const start = await tail.seek(1, signal);
-    const part = await tail.next(start!, signal);
-    expect(await tail.next(part!.next, signal)).toBeUndefined();
-    expect(await tail.hasMore(part!.next, signal)).toBe(false);
-    await log.close();
-    await appendFile(file, `${formatEventLine(event(2, 2))}\n`);
-    expect(await tail.hasMore(part!.next, signal)).toBe(true);
-    expect((await tail.next(part!.next, signal))?.next.sequence).toBe(3);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  const writes = new DurableWrites();
+  const { log } = await RunLog.open(file, { fileSystem: writes.over(nodeLogFileSystem) });
+  await log.append(event(1, 1));
+  await using tail = await LogTail.open(file, writes);
+  const start = await tail.seek(1, signal);
+  const part = await tail.next(start!, signal);
+  expect(await tail.next(part!.next, signal)).toBeUndefined();
+  expect(await tail.hasMore(part!.next, signal)).toBe(false);
+  await log.close();
+  await appendFile(file, `${formatEventLine(event(2, 2))}\n`);
+  expect(await tail.hasMore(part!.next, signal)).toBe(true);
+  expect((await tail.next(part!.next, signal))?.next.sequence).toBe(3);
 });
 
 it('has no more where its writer left half a line, also where garbage is collected while that is waited for', async () => {
