@@ -159,13 +159,13 @@ function reportRun(role: Role, run: GradedRun, options: ComparisonOptions): RunR
     samples: run.samples,
     accuracy: estimate.mean,
     interval: estimate.interval,
-    meanThinkingTokens: run.meanThinkingTokens,
-    meanAnswerTokens: run.meanAnswerTokens,
-    unparsedShare: run.unparsedShare,
-    forcedEndShare: run.forcedEndShare,
-    extendedShare: run.extendedShare,
-    finishedShare: run.finishedShare,
-    answerCutShare: run.answerCutShare,
+    meanThinkingTokens: run.mean('thinking'),
+    meanAnswerTokens: run.mean('answer'),
+    unparsedShare: run.share('unparsed'),
+    forcedEndShare: run.share('forced'),
+    extendedShare: run.share('extended'),
+    finishedShare: run.share('finished'),
+    answerCutShare: run.share('cut'),
   };
 }
 
@@ -258,7 +258,7 @@ function reportScaling(series: Series, chosen: readonly GradedRun[]): ScalingRep
   if (first === undefined || chosen.length < 2) return [];
   const measures = measureScaling(
     chosen.map((run) => ({
-      meanTokens: run.meanThinkingTokens,
+      meanTokens: run.mean('thinking'),
       accuracy: run.accuracies().reduce((sum, accuracy) => sum + accuracy, 0) / run.problems.size,
       ...(run.policy.maxThinkingTokens === null ? {} : { maximum: run.policy.maxThinkingTokens }),
     })),

@@ -133,9 +133,9 @@ export const grade = defineStage({
     for (const run of runs.all()) {
       for (const metric of measureRun(run, { draws: options.draws, seed: context.seed })) await context.emit(metric);
     }
-    const cut = runs.all().filter((run) => run.answerCutShare > 0.5);
+    const cut = runs.all().filter((run) => run.share('cut') > 0.5);
     if (cut.length > 0) {
-      const shares = cut.map((run) => `${run.model} at ${run.policy.id}: ${formatShare(run.answerCutShare)}`);
+      const shares = cut.map((run) => `${run.model} at ${run.policy.id}: ${formatShare(run.share('cut'))}`);
       context.log.warning(
         `More than half of the answers were cut at their length limit (${shares.join(', ')}). Either the model never ` +
           'ends a reply, and has to be trained on replies that end, or sampling.maxAnswerTokens is too small.',

@@ -33,8 +33,8 @@ export interface ProblemTally {
 export class GradedRun {
   readonly problems = new Map<string, ProblemTally>();
   samples = 0;
-  private sums = { thinking: 0, answer: 0, waits: 0 };
-  private counts = {
+  private readonly sums = { thinking: 0, answer: 0, waits: 0 };
+  private readonly counts = {
     unparsed: 0,
     timedOut: 0,
     finished: 0,
@@ -42,7 +42,9 @@ export class GradedRun {
     sequence: 0,
     extended: 0,
     cut: 0,
+    /** Whose server said of their end what cannot be true. */
     disputed: 0,
+    /** Whose thinking the model's context ended before its maximum. */
     contextCut: 0,
   };
 
@@ -116,54 +118,13 @@ export class GradedRun {
     return [...this.problems.keys()].sort();
   }
 
-  get meanThinkingTokens(): number {
-    return this.sums.thinking / this.samples;
+  /** Of a sample, in tokens or waits. */
+  mean(of: keyof typeof this.sums): number {
+    return this.sums[of] / this.samples;
   }
 
-  get meanAnswerTokens(): number {
-    return this.sums.answer / this.samples;
-  }
-
-  get meanWaits(): number {
-    return this.sums.waits / this.samples;
-  }
-
-  get unparsedShare(): number {
-    return this.counts.unparsed / this.samples;
-  }
-
-  get timedOutShare(): number {
-    return this.counts.timedOut / this.samples;
-  }
-
-  /** Samples whose server said of their end what cannot be true. */
-  get disputedShare(): number {
-    return this.counts.disputed / this.samples;
-  }
-
-  /** Samples whose thinking the model's context ended before its maximum. */
-  get contextCutShare(): number {
-    return this.counts.contextCut / this.samples;
-  }
-
-  get finishedShare(): number {
-    return this.counts.finished / this.samples;
-  }
-
-  get forcedEndShare(): number {
-    return this.counts.forced / this.samples;
-  }
-
-  get sequenceEndShare(): number {
-    return this.counts.sequence / this.samples;
-  }
-
-  get extendedShare(): number {
-    return this.counts.extended / this.samples;
-  }
-
-  get answerCutShare(): number {
-    return this.counts.cut / this.samples;
+  share(of: keyof typeof this.counts): number {
+    return this.counts[of] / this.samples;
   }
 }
 

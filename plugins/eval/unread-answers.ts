@@ -17,9 +17,9 @@ export function unreadWarning(
   unread: ReadonlyMap<GradedRun, Unread>,
   extraction: Extraction,
 ): string | undefined {
-  const mostly = runs.filter((run) => run.unparsedShare > 0.5);
+  const mostly = runs.filter((run) => run.share('unparsed') > 0.5);
   if (mostly.length === 0) return undefined;
-  const shares = mostly.map((run) => `${run.model} at ${run.policy.id}: ${formatShare(run.unparsedShare)}`);
+  const shares = mostly.map((run) => `${run.model} at ${run.policy.id}: ${formatShare(run.share('unparsed'))}`);
   const notFound = mostly.reduce((sum, run) => sum + (unread.get(run)?.notFound ?? 0), 0);
   const samples = mostly.reduce((sum, run) => sum + run.samples, 0);
   const said = mostly.map((run) => unread.get(run)?.explanation).find((explanation) => explanation !== undefined);
