@@ -1,3 +1,4 @@
+import { deferred } from '../deferred.js';
 /** Takes names out of everybody's reach while nobody holds them. Its disposal lets those go on who wait for what it took. */
 export interface Taking extends Disposable {
   /** Of some names, those that nobody has held since this began: from now on who wants to hold them waits. */
@@ -37,10 +38,7 @@ export class Holds {
 
   /** Begins to note who holds what: before the logs are read, since what is told there may be let go meanwhile. */
   beginTaking(): Taking {
-    let end = () => {};
-    const ended = new Promise<void>((resolve) => {
-      end = resolve;
-    });
+    const { promise: ended, resolve: end } = deferred<void>();
     const taking = { held: new Set(this.#held.keys()), taken: new Set<string>(), ended };
     this.#takings.add(taking);
     return {

@@ -1,14 +1,12 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { z } from 'zod';
+import { deferred } from '../deferred.js';
 import { readRunState } from '../engine/run-history.js';
 import { definePlugin, defineStage } from '../plugin/define.js';
 import { RunHarness } from '../testing/run-harness.js';
 import { tellSlowStop } from './run-news.js';
 
-let release: () => void;
-const released = new Promise<void>((resolve) => {
-  release = resolve;
-});
+const { promise: released, resolve: release } = deferred<void>();
 const deaf = defineStage({
   description: 'Heeds no signal.',
   options: z.strictObject({}),

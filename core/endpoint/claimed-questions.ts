@@ -1,4 +1,5 @@
 import type { Log } from '../plugin/log.js';
+import { deferred } from '../deferred.js';
 import type { QuestionLinks } from './question-links.js';
 
 /** A question that is asked here: nobody else on this machine asks it until it is released. */
@@ -38,12 +39,8 @@ export function claimQuestion(place: string, of: string, links: QuestionLinks | 
   if (other !== undefined) return { wait: (signal) => unlessAborted(other.done, signal) };
   const elsewhere = links?.take(of);
   if (elsewhere !== undefined) return elsewhere;
-  let isDone = () => {};
-  const open = {
-    done: new Promise<void>((resolve) => {
-      isDone = resolve;
-    }),
-  };
+  const { promise: done, resolve: isDone } = deferred<void>();
+  const open = { done };
   claimed.set(key, open);
   return {
     release() {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import { askedBeside } from '../artifacts/store-home.js';
+import { deferred } from '../deferred.js';
 import { silentLog } from '../plugin/log.js';
 import { processIdentity } from '../process/process-identity.js';
 import { EarlierReplies, type KeptReply, replyDigest } from './earlier-replies.js';
@@ -39,17 +40,12 @@ const unstopped = new AbortController().signal;
 
 /** A server that answers when it is told to. */
 function heldServer() {
-  let answer = (_: Said) => {};
-  let fail = (_: Error) => {};
-  const held = new Promise<Said>((resolve, reject) => {
-    answer = resolve;
-    fail = reject;
-  });
+  const held = deferred<Said>();
   const ask = async () => {
     asked++;
-    return { reply: await held, isKept: true };
+    return { reply: await held.promise, isKept: true };
   };
-  return { ask, answer: (text: string) => answer(said(text)), fail: () => fail(new Error('it is down')) };
+  return { ask, answer: (text: string) => held.resolve(said(text)), fail: () => held.reject(new Error('it is down')) };
 }
 
 it('asks once what is asked at the same time, and keeps the reply in the folder of each', async () => {

@@ -1,4 +1,5 @@
 import { basename, dirname, resolve } from 'node:path';
+import { deferred } from '../deferred.js';
 import { UserError } from '../errors.js';
 import { type Event, telemetryTypes } from './catalogue.js';
 import { formatEventLine, sameWriteMark } from './event-line.js';
@@ -317,13 +318,4 @@ function tooSlow(path: string, bytes: number): UserError {
     `The disk is too slow for the run's log ${path}: ${Math.round(bytes / 1024 / 1024)} MiB of events wait for it.`,
     { kind: 'environment', hint: 'Put the home on a faster disk with --home, then go on with simmer resume.' },
   );
-}
-
-function deferred<T>() {
-  let resolve!: (value: T) => void;
-  let reject!: (error: Error) => void;
-  const promise = new Promise<T>((...settle) => {
-    [resolve, reject] = settle;
-  });
-  return { promise, resolve, reject };
 }

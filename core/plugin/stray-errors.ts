@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { deferred } from '../deferred.js';
 
 /** Told of an error; false where it is too late to do anything with it. */
 type Blame = (error: unknown) => boolean;
@@ -16,10 +17,7 @@ const owners = new AsyncLocalStorage<Blame>();
  */
 export async function owningStrayErrors<T>(work: () => Promise<T>): Promise<T> {
   let isOver = false;
-  let fail: (error: unknown) => void = () => {};
-  const stray = new Promise<never>((_, reject) => {
-    fail = reject;
-  });
+  const { promise: stray, reject: fail } = deferred<never>();
   // It may come when nobody waits any more.
   stray.catch(() => {});
   const blame: Blame = (error) => {

@@ -1,3 +1,5 @@
+import { deferred } from '../deferred.js';
+
 /** Runs calls one after the other, in the order in which they came. */
 export class CallQueue {
   private tail: Promise<void> = Promise.resolve();
@@ -5,10 +7,7 @@ export class CallQueue {
   /** Waits for one's turn; the function returned ends it. @throws the signal's reason where that comes first */
   async enter(signal: AbortSignal): Promise<() => void> {
     const before = this.tail;
-    let leave!: () => void;
-    const turn = new Promise<void>((resolve) => {
-      leave = resolve;
-    });
+    const { promise: turn, resolve: leave } = deferred<void>();
     this.tail = before.then(() => turn);
     try {
       await abortable(before, signal);

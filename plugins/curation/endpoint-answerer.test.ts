@@ -1,6 +1,7 @@
 import { appendFile, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { deferred } from '../../core/deferred.js';
 import { dollarsOf, questionTable, reply, startTeacher, thought } from './teacher.fixture.js';
 
 const teacher = startTeacher();
@@ -168,10 +169,7 @@ describe('an API that questions are asked', () => {
   });
 
   it('waits for what is under way when a question fails for good, since it is paid for', async () => {
-    let release = () => {};
-    const failed = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const { promise: failed, resolve: release } = deferred<void>();
     teacher.behave = (question, _, response) => {
       if (question !== 'bad') {
         void failed.then(() => response.end(JSON.stringify(thought(question))));

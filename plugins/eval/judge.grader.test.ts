@@ -2,6 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GraderContext } from 'simmerkit';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { deferred } from '../../core/deferred.js';
 import { startChatServer } from '../../test/chat-server.js';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import { judge, verdictIn } from './judge.grader.js';
@@ -233,10 +234,7 @@ describe('what a judge was paid for', () => {
   });
 
   it('counts what is under way when another question fails, and sends nothing new', async () => {
-    let fail = () => {};
-    const failed = new Promise<void>((resolve) => {
-      fail = resolve;
-    });
+    const { promise: failed, resolve: fail } = deferred<void>();
     const spending = { isLimited: false, reserve: async () => ({ settle: () => fail() }) };
     const { url, asked } = await serving(async (content) => {
       if (content.includes('bad')) return { status: 401, text: '' };

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { ArtifactStore } from '../../artifacts/artifact-store.js';
 import { Holds } from '../../artifacts/holds.js';
 import { createRunManager } from '../../container/create-run-manager.js';
+import { deferred } from '../../deferred.js';
 import { type LogFileSystem, nodeLogFileSystem } from '../../events/log-file-system.js';
 import { definePlugin, defineStage } from '../../plugin/define.js';
 import { RunHarness } from '../../testing/run-harness.js';
@@ -12,18 +13,12 @@ import { removeRuns } from './remove-runs.js';
 
 /** Lets who comes to it wait until it is opened. */
 class Gate {
-  open!: () => void;
-  reached!: () => void;
-  readonly opened = new Promise<void>((resolve) => {
-    this.open = resolve;
-  });
-  readonly isReached = new Promise<void>((resolve) => {
-    this.reached = resolve;
-  });
+  readonly opened = deferred<void>();
+  readonly reached = deferred<void>();
 
   async pass(): Promise<void> {
-    this.reached();
-    await this.opened;
+    this.reached.resolve();
+    await this.opened.promise;
   }
 }
 
@@ -88,9 +83,9 @@ async function removedBeside(waits: boolean) {
   const first = await harness.run(recipe(false));
   const { uri } = await first.artifact('say.report');
   const second = await manager.start(await harness.plan(recipe(waits)), { recipeText: recipe(waits) });
-  await gate.isReached;
+  await gate.reached.promise;
   const removal = await removeRuns([first], { store, dryRun: false, isServer: true });
-  gate.open();
+  gate.opened.resolve();
   expect(await second.finished).toMatchObject({ status: 'completed', outputs: { 'say.report': uri } });
   const { stages } = await readRunState(second.runFolder);
   return { removal, uri, status: stages.say!.status };

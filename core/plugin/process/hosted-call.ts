@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import { isAbsolute, join, relative, resolve } from 'node:path';
 import type { Artifact, TableArtifact } from '../../artifacts/artifact.js';
+import { deferred } from '../../deferred.js';
 import { UserError } from '../../errors.js';
 import type { Event } from '../../events/catalogue.js';
 import type { StageContext, StageEvent } from '../definitions.js';
@@ -99,10 +100,7 @@ export class HostedSpending implements Disposable {
     const id = randomUUID();
     const reservation = await this.#spending.reserve(request);
     const { usd: most } = request;
-    let isSettled = () => {};
-    const settled = new Promise<void>((resolve) => {
-      isSettled = resolve;
-    });
+    const { promise: settled, resolve: isSettled } = deferred<void>();
     this.#open.set(id, { reservation, most: most === undefined ? {} : { usd: most }, settled, isSettled });
     // Nobody was told of it.
     if (this.#isOver) this.settle(id, { usd: 0 });
