@@ -1,12 +1,5 @@
-import {
-  attachToProcess,
-  defineLauncher,
-  endsWithin,
-  gpuVariables,
-  type LaunchedProcess,
-  spawnDetached,
-  terminateGroup,
-} from 'simmerkit';
+import { defineLauncher, endsWithin, type LaunchedProcess, spawnDetached, terminateGroup } from 'simmerkit';
+import { local } from './local.launcher.js';
 import { nodeCount, processesPerNode, remoteCommand, torchrunCommands } from './torchrun-command.js';
 import { torchrunOptions } from './torchrun-options.js';
 
@@ -24,15 +17,10 @@ export const torchrun = defineLauncher({
   options: torchrunOptions,
   startSeconds: ({ nodes, joinSeconds }) => (nodes === 1 ? 180 : joinSeconds + 180),
   processes: (options, resources) => nodeCount(options, resources) * processesPerNode(options, resources),
-  async launch({ command, resources, devices, stdoutFile, stderrFile, log }, options) {
+  async launch(request, options) {
+    const { command, resources, stderrFile, log } = request;
     const { first, further } = torchrunCommands(command, resources, options);
-    const { pid, exited } = await spawnDetached({
-      argv: first,
-      env: { ...process.env, ...gpuVariables(devices), ...command.env },
-      ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
-      stdoutFile,
-      stderrFile,
-    });
+    const launched = await local.launch({ ...request, command: { ...command, argv: first } }, {});
     const nodes = nodeCount(options, resources);
     if (options.hosts.length === 0 && nodes > 1) {
       const lines = further.map(({ line }, index) => `  node ${index + 1}: until ${line}; do sleep 5; done`);
@@ -49,19 +37,15 @@ export const torchrun = defineLauncher({
           stdoutFile: stderrFile,
           stderrFile,
         });
-        void endTogether({ pid, exited }, agent, () => log.warning(`The agent on ${host} has failed.`));
+        void endTogether(launched, agent, () => log.warning(`The agent on ${host} has failed.`));
       }
     } catch (error) {
-      await terminateGroup(pid, exited, 0);
+      await launched.terminate(0);
       throw error;
     }
-    return { pid, exited, terminate: (grace) => terminateGroup(pid, exited, grace) };
+    return launched;
   },
-  async attach(pid) {
-    const attached = await attachToProcess(pid);
-    if (attached === undefined) return undefined;
-    return { ...attached, terminate: (grace) => terminateGroup(pid, attached.exited, grace) };
-  },
+  attach: local.attach,
 });
 
 type Agent = Pick<LaunchedProcess, 'pid' | 'exited'>;
