@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, request as forward } from 'node:http';
-import { type AddressInfo, createServer as createSocket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { Event } from '../../core/events/catalogue.js';
+import { freePort } from '../free-port.js';
 import { root, startPython } from '../python/check-python.js';
 import { checkPackages, smolLm2Folder, trainerPythonWith } from '../python/trainer-script.js';
 
@@ -85,14 +86,6 @@ async function countingProxy(port: number, onAnswer: (answered: number) => void)
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return { asked, port: (server.address() as AddressInfo).port, close: () => server.close() };
-}
-
-async function freePort(): Promise<number> {
-  const socket = createSocket();
-  await new Promise<void>((resolve) => socket.listen(0, '127.0.0.1', resolve));
-  const { port } = socket.address() as AddressInfo;
-  await new Promise((resolve) => socket.close(resolve));
-  return port;
 }
 
 async function untilItServes(port: number, isGone: () => boolean): Promise<void> {
