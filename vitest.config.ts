@@ -13,9 +13,9 @@ export default defineConfig({
     exclude: ['**/node_modules/**', 'dist/**', 'core/cli/templates/**'],
     // Tests mostly wait for processes: one file at a time would leave a machine of two cores idle.
     maxWorkers: '100%',
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
     // What comes at all may come late on a busy machine: the files of tests run side by side.
-    expect: { poll: { timeout: 20_000 } },
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+    expect: { poll: { timeout: 60_000 } },
   },
 });

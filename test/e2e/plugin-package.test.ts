@@ -10,7 +10,7 @@ let installed: InstalledSimmer;
 beforeAll(async () => {
   builtModule('core/cli/program.ts');
   installed = await InstalledSimmer.create('unpack');
-}, 300_000);
+});
 afterAll(() => installed[Symbol.asyncDispose]());
 
 describe('the npm package of simmerkit', () => {
@@ -69,7 +69,7 @@ describe('a plugin that `simmer plugin new` made', () => {
       type: 'run.completed',
       data: { outputs: { 'short.dataset': expect.stringContaining('simmer://dataset/') } },
     });
-  }, 300_000);
+  });
 
   it.each([
     ['grader', 'close-enough'],
@@ -120,7 +120,7 @@ describe('a plugin that `simmer plugin new` made', () => {
     expect(await installed.stagesOf('short-snakes')).toEqual(['keep-short']);
     expect(await installed.stagesInSchema()).toContain('short-snakes/keep-short');
     expect(await installed.runRecipe('short-snakes')).toMatchObject({ type: 'run.completed' });
-  }, 300_000);
+  });
 
   it.each([
     ['grader', 'close-enough', ['answers.jsonl']],

@@ -52,7 +52,7 @@ it('the command line prints the same for a server as for this machine', async ()
   const watched = await simmer(['--server', server.address, 'watch', 'latest', '--json', '--from', '3'], { cwd });
   expect(eventsIn(watched.stdout)).toEqual(events.slice(2));
   expect((await simmer(['runs', '--json'], remote)).stdout).toContain(events[0]!.runId);
-}, 240_000);
+});
 
 it('the rows and verdicts of runs are told by a server as by this machine', async () => {
   await using folder = await workFolder();
@@ -91,7 +91,7 @@ it('the rows and verdicts of runs are told by a server as by this machine', asyn
       stderr: plain(here!.stderr),
     });
   }
-}, 120_000);
+});
 
 it('what runs made is listed and fetched from a server as on this machine', async () => {
   await using folder = await workFolder();
@@ -135,7 +135,7 @@ it('what runs made is listed and fetched from a server as on this machine', asyn
   expect(told.stderr).toMatch(
     /^The report is on the machine of unix:\S+ Fetch it with: simmer report small-\S+ --output /,
   );
-}, 120_000);
+});
 
 it('cancel stops a run on a server as on this machine, and says the same', async () => {
   await using folder = await workFolder();
@@ -161,4 +161,4 @@ it('cancel stops a run on a server as on this machine, and says the same', async
     [0, 'small-RUN was stopped before. Go on with: simmer resume small-RUN\n'],
   ]);
   expect(await told({ SIMMER_SERVER: server.address })).toEqual(here);
-}, 120_000);
+});

@@ -76,7 +76,7 @@ describe('the Python client', () => {
   beforeAll(async () => {
     const folder = join(root, 'proto/clients/python');
     python = await checkPython('client', join(folder, 'locks/client.txt'), [folder]);
-  }, 300_000);
+  });
   const example = (name: string, ...args: string[]) =>
     run(python.python, [resolve(examples, name), ...args], {
       env: { ...environment(), ...python.env },

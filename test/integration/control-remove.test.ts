@@ -55,7 +55,7 @@ const missingOf = async (uris: readonly string[]) => {
   return uris.filter((_, index) => !areThere[index]);
 };
 /** Beside a stage that keeps this process busy. */
-const soon = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 20_000, interval: 200 });
+const soon = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 60_000, interval: 200 });
 const eventsUntil = async (runId: string, isIt: (event: Event) => boolean) => {
   for await (const event of harness.client.watch(runId)) if (isIt(event)) return;
 };

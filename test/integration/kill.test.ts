@@ -63,7 +63,7 @@ describe('kill -9 of the core', () => {
       const later = run.eventsOf('stage.started').filter((event) => event.stage === stage && event.sequence > sequence);
       expect(later, told).toEqual([]);
     }
-  }, 120_000);
+  });
 
   it('in the middle of a training leaves the trainer at work: a resume takes it up and misses no step', async () => {
     const home = join(folder, 'home');
@@ -92,7 +92,7 @@ describe('kill -9 of the core', () => {
     expect(steps('second')).toEqual(upTo(20));
     expect(run.eventsOf('stage.started').map(({ stage, attempt }) => `${stage} ${attempt}`)).toContain('first 2');
     expect(run.eventsOf('trainer.exited')).toMatchObject([{ data: { expected: true } }]);
-  }, 120_000);
+  });
 
   it('at random moments of a training leaves every step in the log once, however many cores it took', async () => {
     const seed = Number(process.env.SIMMER_KILL_SEED ?? Date.now() % 1_000_000);
@@ -134,7 +134,7 @@ describe('kill -9 of the core', () => {
       run.events.map((event) => event.sequence),
       told,
     ).toEqual(upTo(run.events.length));
-  }, 120_000);
+  });
 
   it("in the middle of a training whose plugin changes before the resume: the trainer's old work ends, new begins", async () => {
     const home = join(folder, 'home');
@@ -155,7 +155,7 @@ describe('kill -9 of the core', () => {
       .eventsOf('step.logged')
       .filter(({ stage, attempt }) => stage === 'first' && attempt === 2);
     expect(secondAttempt.map((event) => event.data.step)).toEqual(upTo(20));
-  }, 120_000);
+  });
 });
 
 describe('a trainer', () => {

@@ -46,7 +46,7 @@ describe('the trainer of the guide', () => {
     const out = [`--python_out=${stubs}`, `--grpc_python_out=${stubs}`];
     const proto = 'proto/simmer/trainer/v1/trainer.proto';
     await run(python, ['-m', 'grpc_tools.protoc', '-I', 'proto', ...out, proto], { cwd: root });
-  }, 300_000);
+  });
   afterEach(() => vi.unstubAllEnvs());
   afterAll(() => rm(stubs, { recursive: true, force: true }));
 
@@ -61,7 +61,7 @@ describe('the trainer of the guide', () => {
       status: 'passed',
       saw: 'the trainer refuses evaluate_every_steps: this trainer does not evaluate.',
     });
-  }, 120_000);
+  });
 
   it('is trained with by its recipe', async () => {
     const { python } = await trainerPython();
@@ -80,7 +80,7 @@ describe('the trainer of the guide', () => {
     const losses = run.eventsOf('step.logged').map(({ data }) => data.loss ?? 0);
     expect(losses[0]).toBeCloseTo(Math.log(256), 3);
     expect(losses.at(-1)).toBeLessThan(losses[0]!);
-  }, 120_000);
+  });
 
   it('has its plugin in the guide as it stands in its file', async () => {
     const guide = await readFile(join(root, 'docs/writing-a-trainer.md'), 'utf8');

@@ -65,4 +65,4 @@ it('the sink of the example logs each step once, also over a resume, and ends we
   expect(said).toContainEqual({ axis: { 'tuned/*': 'tuned/step' } });
   const [accuracy] = run.eventsOf('metric.measured').filter(({ data }) => data.name === 'tuned.accuracy@32');
   expect(said).toContainEqual({ summary: { 'tuned.accuracy@32': accuracy?.data.value } });
-}, 120_000);
+});

@@ -280,7 +280,7 @@ describe('shutting down', () => {
     await Promise.all([expect(training).rejects.toThrow(), supervisor.dispose('shutdown')]);
     expect(bench.of('trainer.exited')[0]?.data).toMatchObject({ expected: true });
     expect(await bench.alive()).toEqual([]);
-  }, 20_000);
+  });
 
   it('removes the socket and its folder', async () => {
     const supervisor = bench.supervise();

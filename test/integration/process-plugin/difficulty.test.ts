@@ -41,7 +41,7 @@ it('a stage in Python has its options checked, and says what it will take', asyn
     isDone: false,
     notes: ['its plugin does not say what it takes.'],
   });
-}, 120_000);
+});
 
 it('a stage in Python asks a trainer and a grader of the recipe, and drops by what they say', async () => {
   await using harness = await RunHarness.create(options());
@@ -62,4 +62,4 @@ it('a stage in Python asks a trainer and a grader of the recipe, and drops by wh
   expect(run.eventsOf('stage.progressed').at(-1)?.data).toMatchObject({ done: 96, total: 96, unit: 'answers' });
   const again = await harness.run(await recipe());
   expect(again.eventsOf('stage.reused').map(({ stage }) => stage)).toContain('hard-enough');
-}, 300_000);
+});

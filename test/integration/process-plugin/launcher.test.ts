@@ -48,7 +48,7 @@ describe('a launcher of a plugin that is a process', () => {
         'launches with undefined cores on GPU ',
       );
     },
-    60_000,
+    300_000,
   );
 
   it('is told which GPUs of this machine are for what it starts', async () => {
@@ -102,6 +102,6 @@ describe('a launcher of a process that breaks', () => {
         error: { code, kind: 'runFailed', message: expect.stringMatching(message) },
       });
     },
-    60_000,
+    300_000,
   );
 });

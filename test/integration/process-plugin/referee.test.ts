@@ -56,7 +56,7 @@ it('a stage in Python has its options checked by their own model, estimates what
   expect(await forecast(1)).toMatchObject({ usd: 1.5, notes: ['None []'] });
   expect((await harness.run(matches(1))).outcome.status).toBe('completed');
   expect(await forecast(2)).toMatchObject({ usd: 1.5, notes: ["None ['1:0']"] });
-}, 120_000);
+});
 
 it('a grader in Python logs, pays below the budget, and keeps what it was told for later runs', async () => {
   await using harness = await harnessOf();
@@ -78,20 +78,20 @@ it('a grader in Python logs, pays below the budget, and keeps what it was told f
     { verdict: 'wrong', explanation: 'Remembered.' },
   ]);
   expect(second.eventsOf('budget.spent')).toEqual([]);
-}, 120_000);
+});
 
 it('a grader in Python that has no room below the budget ends the run with it', async () => {
   await using harness = await harnessOf();
   const { outcome } = await harness.run(recipe('', 'budget: { usd: 0.3 }'));
   expect(outcome).toMatchObject({ status: 'interrupted', error: { code: 'budget_reached' } });
-}, 120_000);
+});
 
 it('what a grader in Python sets aside and never settles counts as the most that it could have cost', async () => {
   await using harness = await harnessOf();
   const run = await harness.run(recipe(', with: { with: { forgets: true } }', 'budget: { usd: 1 }'));
   expect(run.outcome.status).toBe('completed');
   expect(run.eventsOf('budget.spent').at(-1)?.data.total.usd).toBe(0.5);
-}, 120_000);
+});
 
 it('a grader in Python hears that nobody waits for its grades any more', async () => {
   await using harness = await harnessOf();
@@ -102,4 +102,4 @@ it('a grader in Python hears that nobody waits for its grades any more', async (
   expect(run.eventsOf('log.written').map(({ data }) => data.message)).toEqual([
     `limited: False; recipe: ${basename(harness.recipeFolder)}`,
   ]);
-}, 120_000);
+});

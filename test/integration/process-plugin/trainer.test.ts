@@ -62,7 +62,7 @@ describe('a trainer of a plugin that is a process', () => {
     expect(run.outcome).toMatchObject({ status: 'completed' });
     expect(run.eventsOf('stage.progressed').map(({ data }) => data.unit)).toContain('environments');
     expect(run.eventsOf('trainer.started')).toHaveLength(1);
-  }, 60_000);
+  });
 });
 
 describe('a trainer of a process that breaks', () => {
@@ -98,6 +98,6 @@ describe('a trainer of a process that breaks', () => {
       const { message: said = '' } = run.outcome.status === 'failed' ? run.outcome.error : {};
       expect(said).toContain('The preparation of fixture/program failed: ');
     },
-    60_000,
+    300_000,
   );
 });

@@ -56,7 +56,7 @@ it('a stage in Python trains with a trainer of the recipe, and has it written an
     status: 'failed',
     error: { message: expect.stringContaining('there are no extensions') },
   });
-}, 120_000);
+});
 
 it('a trainer in Python is planned, estimated, prepared, launched and trained with', async () => {
   await using harness = await RunHarness.create({
@@ -89,7 +89,7 @@ it('a trainer in Python is planned, estimated, prepared, launched and trained wi
   );
   const [started] = run.eventsOf('trainer.started');
   expect(await processIdentity(started!.data.pid)).toBeUndefined();
-}, 120_000);
+});
 
 it('a launcher and a trainer in Python have a recipe refused that pays for GPUs which they do not use', async () => {
   await using harness = await RunHarness.create({
@@ -109,7 +109,7 @@ it('a launcher and a trainer in Python have a recipe refused that pays for GPUs 
     problems: [{ code: 'gpus_unused', message: expect.stringContaining('starts one process, which can use 2') }],
   });
   expect((await harness.plan(holding(2))).trainers.student?.resources).toMatchObject({ gpus: 2 });
-}, 120_000);
+});
 
 it('a grader in Python says what grading will take', async () => {
   await using harness = await RunHarness.create({
@@ -131,4 +131,4 @@ stages:
   expect(forecasts[1]).toMatchObject({ stage: 'graded', seconds: 20, usd: 10 });
   const { definition } = await harness.catalog.grader('trains/same');
   expect(await definition.estimate?.(undefined, {})).toBeUndefined();
-}, 120_000);
+});
