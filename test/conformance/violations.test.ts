@@ -6,7 +6,6 @@ async function failures(misbehavior: Partial<Misbehavior>, only?: readonly strin
   const { results } = await verifyTrainer({
     command: [process.execPath, fakeTrainerProgram()],
     env: { SIMMER_FAKE_TRAINER: JSON.stringify({ stepMilliseconds: 2, ...misbehavior }) },
-    patienceSeconds: 20,
     ...(only === undefined ? {} : { only }),
   });
   return results.filter(({ status }) => status !== 'passed' && status !== 'notDeclared');
