@@ -1,5 +1,5 @@
-import type { Log } from '../plugin/log.js';
 import { deferred } from '../deferred.js';
+import type { Log } from '../plugin/log.js';
 import type { QuestionLinks } from './question-links.js';
 
 /** A question that is asked here: nobody else on this machine asks it until it is released. */
