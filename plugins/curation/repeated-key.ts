@@ -24,13 +24,20 @@ function countKeys(value: unknown): number {
   return count;
 }
 
-/** What all keys end with but those that end with a backslash; a string that begins with a colon looks the same. */
-const keyEnd = /(?<!\\)"[ \t\n\r]*:/g;
-
+/** Quotes before a colon end all keys but those that end with a backslash; those of a string that begins with one count, too. */
 function countKeyEnds(json: string): number {
   let count = 0;
-  for (keyEnd.lastIndex = 0; keyEnd.test(json); ) count++;
+  for (let quote = json.indexOf('"'); quote !== -1; quote = json.indexOf('"', quote + 1)) {
+    if (json[quote - 1] === '\\') continue;
+    let next = quote + 1;
+    while (isSpace(json.charCodeAt(next))) next++;
+    if (json[next] === ':') count++;
+  }
   return count;
+}
+
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
 }
 
 function findRepeatedKey(json: string): RepeatedKey | undefined {
