@@ -1,3 +1,4 @@
+import { setImmediate as others } from 'node:timers/promises';
 import { type ClientReadableStream, credentials, Metadata } from '@grpc/grpc-js';
 import {
   type GenerateResponse,
@@ -40,6 +41,12 @@ const channelOptions = {
   'grpc.initial_reconnect_backoff_ms': 50,
   'grpc.max_reconnect_backoff_ms': 1000,
 };
+
+/**
+ * Events that may be taken in without a break: some milliseconds' worth. Batches that are there already would follow each
+ * other for as long as there are any, and neither the log nor a watcher would get to what was taken in.
+ */
+const mostEventsInTurn = 512;
 
 /** An attempt to start. */
 interface AttemptRequest {
@@ -105,13 +112,19 @@ export class TrainerClient {
   }
 
   /**
-   * Events of an attempt above a number, batch by batch as the trainer sends them; what is not pulled is not sent. Ends
-   * after the attempt's last event.
+   * Events of an attempt above a number, batch by batch as the trainer sends them; what is not pulled is not sent. Other
+   * work gets its turn in between. Ends after the attempt's last event.
    */
   async *watch(attemptId: string, afterEventNumber: number, signal?: AbortSignal): AsyncGenerator<TrainerEvent[]> {
     const request = { attemptId, afterEventNumber: BigInt(afterEventNumber) };
-    for await (const { events } of this.stream('Watch', this.client.watch(request, this.metadata), signal))
+    let inTurn = 0;
+    for await (const { events } of this.stream('Watch', this.client.watch(request, this.metadata), signal)) {
       yield events;
+      inTurn += events.length;
+      if (inTurn < mostEventsInTurn) continue;
+      await others();
+      inTurn = 0;
+    }
   }
 
   async renewLease(seconds: number, acknowledged: { attemptId: string; number: number } | undefined): Promise<void> {
