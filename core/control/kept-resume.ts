@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { canonicalJson } from '../document/canonical-json.js';
 import type { RunOfHome } from '../engine/run-outcome.js';
 import { UserError } from '../errors.js';
+import { writingTo } from '../files/disk-error.js';
 import { writeFileDurably } from '../files/durable-files.js';
 import type { BudgetChange } from '../recipe/budget.js';
 
@@ -21,10 +22,10 @@ export interface KeptResume {
 
 /**
  * Keeps that a client asked for a run to go on: its log may have an end from before, and it may not be a server's run.
- * Durable when it resolves.
+ * Durable when it resolves. @throws UserError `no_disk_space` and its like
  */
 export async function keepResume(runFolder: string, resume: KeptResume): Promise<void> {
-  await writeFileDurably(fileIn(runFolder), `${JSON.stringify(resume)}\n`);
+  await writingTo(runFolder, () => writeFileDurably(fileIn(runFolder), `${JSON.stringify(resume)}\n`));
 }
 
 /** Undefined where nobody asked. */

@@ -15,6 +15,9 @@ import type { Plan } from '../recipe/plan.js';
 import { planDigest } from '../recipe/plan-digest.js';
 import type { RunOfHome } from './run-outcome.js';
 
+const recipeFile = 'recipe.yaml';
+const planFile = 'plan.json';
+
 /** The run's log, the only truth of it. */
 export function eventsFile(runFolder: string): string {
   return join(runFolder, 'events.jsonl');
@@ -62,8 +65,8 @@ export async function createRunFolder(runs: string, run: NewRun): Promise<RunOfH
     runFolder = join(runs, runId);
     unfinished = join(runs, `${unfinishedPrefix}${runId}`);
     await mkdir(join(unfinished, 'artifacts'));
-    await writeAndSync(join(unfinished, 'recipe.yaml'), run.recipeText);
-    await writeAndSync(join(unfinished, 'plan.json'), `${JSON.stringify(run.plan, null, 2)}\n`);
+    await writeAndSync(join(unfinished, recipeFile), run.recipeText);
+    await writeAndSync(join(unfinished, planFile), `${JSON.stringify(run.plan, null, 2)}\n`);
     await tellCreated(run, runId, eventsFile(unfinished));
     await syncFolder(unfinished);
     await rename(unfinished, runFolder);
@@ -94,7 +97,7 @@ async function takeRunId(runs: string, recipe: string): Promise<string> {
 
 /** The plan that a run was started with. @throws UserError `run_folder_damaged`, `newer_format` */
 export async function readPlan(runFolder: string): Promise<Plan> {
-  const file = join(runFolder, 'plan.json');
+  const file = join(runFolder, planFile);
   let plan: Plan;
   try {
     plan = JSON.parse(await readFile(file, 'utf8')) as Plan;
@@ -151,7 +154,8 @@ export async function linkedOutputs(runFolder: string, home: string): Promise<re
 
 /**
  * Makes of a run one that is being removed: its folder has another name from then on, and is no run's. Its log tells what
- * is still to be removed, also to who comes after this process. Durable when it resolves.
+ * is still to be removed, also to who comes after this process. Durable when it resolves. What tells nothing goes at once:
+ * on a disk that is full, that is the room for what follows.
  * @returns the folder
  */
 export async function retireRunFolder(runFolder: string): Promise<string> {
@@ -159,6 +163,7 @@ export async function retireRunFolder(runFolder: string): Promise<string> {
   const retired = join(runs, `${retiredPrefix}${basename(runFolder)}`);
   await rename(runFolder, retired);
   await syncFolder(runs);
+  for (const name of [recipeFile, planFile]) await rm(join(retired, name), { force: true });
   return retired;
 }
 

@@ -4,7 +4,7 @@ import { connect, createServer, type Server } from 'node:net';
 import { hostname } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { UserError } from '../errors.js';
+import { isUserError, UserError } from '../errors.js';
 import { writingTo } from '../files/disk-error.js';
 import { processIdentity } from './process-identity.js';
 
@@ -38,11 +38,14 @@ interface KernelLock {
  * process dies, however it dies. Beside it `owner.json` says who has it, for people and other hosts.
  *
  * @param about what else is said of its owner for as long as it has the lock
- * @throws UserError `run_locked`, which names the owner; `run_folder_missing`
+ * @param isForRemoval whether it is taken also where no space is left to say who has it: what is removed makes some, and a
+ * process on another host cannot take it there either
+ * @throws UserError `run_locked`, which names the owner; `run_folder_missing`; `no_disk_space` and its like
  */
 export async function acquireRunLock(
   runFolder: string,
   about: Pick<RunOwner, 'cancelSignal' | 'runId'> = {},
+  { isForRemoval = false } = {},
 ): Promise<RunLock> {
   const folder = resolve(runFolder);
   const kernelLock = await takeKernelLock(folder);
@@ -59,7 +62,9 @@ export async function acquireRunLock(
       ...(identity === undefined ? {} : { processStartTime: identity.startTime }),
       ...about,
     };
-    await writingTo(folder, () => writeOwnerFile(folder, owner));
+    await writingTo(folder, () => writeOwnerFile(folder, owner)).catch((error: unknown) => {
+      if (!isForRemoval || !isUserError(error) || error.code !== 'no_disk_space') throw error;
+    });
     return {
       owner,
       [Symbol.asyncDispose]: async () => {
@@ -180,8 +185,13 @@ async function readOwnerFile(folder: string): Promise<RunOwner | undefined> {
 /** Never half there for a reader. It need not be durable: after a power cut nobody owns the run. */
 async function writeOwnerFile(folder: string, owner: RunOwner): Promise<void> {
   const draft = join(folder, `.${ownerFile}.${process.pid}`);
-  await writeFile(draft, `${JSON.stringify(owner)}\n`);
-  await rename(draft, join(folder, ownerFile));
+  try {
+    await writeFile(draft, `${JSON.stringify(owner)}\n`);
+    await rename(draft, join(folder, ownerFile));
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw error;
+  }
 }
 
 async function lockedBy(folder: string): Promise<UserError> {

@@ -32,6 +32,7 @@ beforeAll(async () => {
   folder = await workFolder();
   cwd = folder.path;
   await folder.write('load.yaml', loadRecipe);
+  await folder.write('small.yaml', curationRecipe);
 });
 afterAll(() => folder[Symbol.asyncDispose]());
 
@@ -110,7 +111,6 @@ describe('a machine', () => {
   });
 
   it.runIf(canMount)('whose disk is full, and which goes on when there is space again', async () => {
-    await folder.write('small.yaml', curationRecipe);
     await mkdir(join(cwd, 'disk'));
     const lines = [
       smallDisk,
@@ -124,5 +124,36 @@ describe('a machine', () => {
     const told = await readFile(join(cwd, 'full.txt'), 'utf8');
     expect(told).toContain('error[no_disk_space]');
     expect(told).toContain('Free some space');
+  });
+
+  it.runIf(canMount)('on whose full disk a run cannot go on, and is removed to make room', async () => {
+    await mkdir(join(cwd, 'filled'));
+    const log = 'filled/home/runs/*/events.jsonl';
+    const lines = [
+      // Nothing more can be made there once that many files and folders are.
+      'mount -t tmpfs -o size=8m,nr_inodes=400 simmer-test filled',
+      'simmer run small.yaml --home filled/home > /dev/null 2>&1; echo $?',
+      `head -n -1 ${log} > shorter; cat shorter > ${log}`,
+      'simmer serve --home filled/home --listen unix:socket/s > /dev/null 2> serve.txt & server=$!',
+      'until test -S socket/s; do kill -0 $server || exit; sleep 0.1; done',
+      'touch filled/{1..400} 2> /dev/null',
+      'simmer --server unix:socket/s resume latest > resumed.txt 2>&1; echo $?',
+      'kill $(grep -oE "[0-9]+" filled/home/server/owner.json | head -1); wait $server',
+      'simmer remove latest --home filled/home; echo $?; ls filled/home/runs filled/home/artifacts/dataset',
+    ];
+    const script = lines.join('\n');
+    const { stdout } = await shell(`export -f simmer; unshare -rm bash -c '${script}'`, { cwd });
+    expect(stdout.trim().split('\n')).toEqual([
+      '0',
+      '3',
+      expect.stringMatching(/^Removed small-.* with \d artifacts/),
+      '0',
+      'filled/home/artifacts/dataset:',
+      '',
+      'filled/home/runs:',
+    ]);
+    expect(await readFile(join(cwd, 'resumed.txt'), 'utf8')).toMatch(
+      /^error\[no_disk_space\]: There is no space left/m,
+    );
   });
 });

@@ -47,7 +47,7 @@ export async function removeRuns(removed: readonly RunOfHome[], options: RemoveO
   if (dryRun) return (await lookAt(removed, runs, traces, options)).removal;
   const locks: RunLock[] = [];
   try {
-    for (const { runFolder } of removed) locks.push(await acquireRunLock(runFolder));
+    for (const { runFolder } of removed) locks.push(await acquireRunLock(runFolder, {}, { isForRemoval: true }));
     const retired = await lockRetired(store.runsFolder, locks);
     const leaving = [...removed, ...retired];
     using taking = store.holds.beginTaking();
@@ -82,7 +82,7 @@ async function lockRetired(runs: string, locks: RunLock[]): Promise<readonly Run
   const retired: RunOfHome[] = [];
   for (const run of await retiredRuns(runs)) {
     try {
-      locks.push(await acquireRunLock(run.runFolder));
+      locks.push(await acquireRunLock(run.runFolder, {}, { isForRemoval: true }));
       retired.push(run);
     } catch (error) {
       // Somebody is at it, or was quicker.
