@@ -23,6 +23,7 @@ import { DurableWrites } from './durable-writes.js';
 import { defaultLimits, type ServerLimits } from './limits.js';
 import { checkOwnerOptions } from './owner-options.js';
 import { RecipeSource } from './recipe-source.js';
+import { ServedHome } from './served-home.js';
 import { ServedRuns } from './served-runs.js';
 import { outOfDate, takeTlsFiles } from './tls-files.js';
 
@@ -108,6 +109,7 @@ export class ControlServer {
     await mkdir(ownFolder, { recursive: true, mode: 0o700 });
     const lock = await lockHome(settings.home, folder);
     try {
+      const home = await ServedHome.of(settings.home, folder);
       const writes = new DurableWrites();
       const logFileSystem = writes.over(nodeLogFileSystem);
       const runs = await ServedRuns.open({ settings, limits, logFileSystem, log });
@@ -134,7 +136,7 @@ export class ControlServer {
       const grpc = grpcServer(limits, admitted);
       grpc.addService(
         controlServiceDefinition,
-        controlService({ settings, runs, writes, recipes, limits, stopping: stopping.signal, catalog }),
+        controlService({ settings, home, runs, writes, recipes, limits, stopping: stopping.signal, catalog }),
       );
       addStandardServices(grpc);
       const credentials = () => credentialsOf(options.tls, log);

@@ -32,6 +32,7 @@ import { isAboutRecipe, RecipeSource } from './recipe-source.js';
 import { abandoned, removedMeanwhile, serverStopping } from './refusals.js';
 import { RunAnalyses } from './run-analyses.js';
 import { pageOf } from './run-pages.js';
+import type { ServedHome } from './served-home.js';
 import type { ServedRuns } from './served-runs.js';
 import { toStatus } from './status-details.js';
 import { toArtifact, toErrorDetail, toPlugin, toRemoval, toResources, toRun, toStagePreview } from './wire.js';
@@ -45,6 +46,7 @@ const liveLag = 1000;
 
 interface ControlServiceOptions {
   readonly settings: Settings;
+  readonly home: ServedHome;
   readonly runs: ServedRuns;
   /** Of the runs in this process. */
   readonly writes: DurableWrites;
@@ -64,8 +66,9 @@ export const controlServiceDefinition = {
 
 /** What each call of simmer.control.v1 does. */
 export function controlService(options: ControlServiceOptions): UntypedServiceImplementation {
-  const { settings, runs, writes, recipes, limits, stopping, catalog } = options;
-  const unary = unaryUntil(stopping);
+  const { settings, home, runs, writes, recipes, limits, stopping, catalog } = options;
+  const unary = unaryUntil(stopping, home);
+  const streaming = streamingFrom(home);
   const tails = new LogTails(writes);
   const artifacts = new RunArtifacts(settings.home);
   const analyses = new RunAnalyses(settings.home, limits);
@@ -257,7 +260,7 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
   };
 }
 
-function unaryUntil(stopping: AbortSignal) {
+function unaryUntil(stopping: AbortSignal, home: ServedHome) {
   // Each call that is under way listens.
   setMaxListeners(0, stopping);
   return <Request, Response>(answer: (request: Request) => Promise<Response>) =>
@@ -272,27 +275,30 @@ function unaryUntil(stopping: AbortSignal) {
         stopping.removeEventListener('abort', stop);
         return !stopping.aborted;
       };
-      answer(call.request).then(
+      const answered = home.refuseWhereGone().then(() => answer(call.request));
+      answered.then(
         (response) => isOurs() && callback(null, response),
         (error: unknown) => isOurs() && callback(toStatus(error)),
       );
     };
 }
 
-function streaming<Request, Response>(
-  answer: (call: ServerWritableStream<Request, Response>, signal: AbortSignal) => Promise<void>,
-) {
-  return (call: ServerWritableStream<Request, Response>): void => {
-    const gone = new AbortController();
-    call.once('cancelled', () => gone.abort());
-    call.once('error', () => gone.abort());
-    answer(call, gone.signal).then(
-      () => call.end(),
-      (error: unknown) => {
-        if (!gone.signal.aborted) call.emit('error', toStatus(error));
-      },
-    );
-  };
+function streamingFrom(home: ServedHome) {
+  return <Request, Response>(
+    answer: (call: ServerWritableStream<Request, Response>, signal: AbortSignal) => Promise<void>,
+  ) =>
+    (call: ServerWritableStream<Request, Response>): void => {
+      const gone = new AbortController();
+      call.once('cancelled', () => gone.abort());
+      call.once('error', () => gone.abort());
+      const answered = home.refuseWhereGone().then(() => answer(call, gone.signal));
+      answered.then(
+        () => call.end(),
+        (error: unknown) => {
+          if (!gone.signal.aborted) call.emit('error', toStatus(error));
+        },
+      );
+    };
 }
 
 /** Resolves when the message was sent: what a client does not read stays on the disk, but for the one under way. */

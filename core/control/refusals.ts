@@ -8,6 +8,13 @@ export function serverStopping(): UserError {
   });
 }
 
+export function homeGone(home: string): UserError {
+  return new UserError('home_gone', `${home}, the home of this server, is gone, or another folder is in its place.`, {
+    kind: 'environment',
+    hint: 'Bring it back on the machine of the server, or start the server again: it serves what is there then.',
+  });
+}
+
 export function runsElsewhere(runId: string): UserError {
   return new UserError('run_locked', `Run ${runId} is run by another process, not by this server.`, {
     kind: 'environment',

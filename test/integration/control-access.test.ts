@@ -1,4 +1,5 @@
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ChannelCredentials, Client, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
@@ -192,5 +193,24 @@ describe('a unix socket', () => {
       message: expect.stringContaining(`Process ${process.pid} `),
       hint: expect.stringContaining('--home FOLDER'),
     });
+  });
+
+  it('makes no other home where its own is gone, such as a folder of the network, and goes on when that is back', async () => {
+    const harness = await startServer();
+    const home = join(harness.folder, 'home');
+    const away = join(harness.folder, 'away');
+    const request = { requestId: 'one', recipe: recipeText(curation) };
+    await rename(home, away);
+    const gone = { code: 'home_gone', message: expect.stringContaining(home) };
+    await expect(harness.client.createRun(request)).rejects.toMatchObject(gone);
+    await expect(harness.events('any')).rejects.toMatchObject(gone);
+    expect(existsSync(home)).toBe(false);
+    await mkdir(join(home, 'server'), { recursive: true });
+    await expect(harness.client.createRun(request)).rejects.toMatchObject(gone);
+    expect(await readdir(home)).toEqual(['server']);
+    await rm(home, { recursive: true });
+    await rename(away, home);
+    const { run } = await harness.client.createRun(request);
+    expect((await harness.events(run!.runId)).at(-1)?.type).toBe('run.completed');
   });
 });
