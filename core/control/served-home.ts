@@ -6,6 +6,8 @@ export class ServedHome {
   readonly #home: string;
   readonly #folder: string;
   readonly #identity: string | undefined;
+  /** Calls are answered in the order in which they came. */
+  #looking: Promise<string | undefined> = Promise.resolve(undefined);
 
   private constructor(home: string, folder: string, identity: string | undefined) {
     this.#home = home;
@@ -23,7 +25,8 @@ export class ServedHome {
    * and what is run there would be hidden when the file system is back. @throws UserError `home_gone`
    */
   async refuseWhereGone(): Promise<void> {
-    if ((await identityOf(this.#folder)) !== this.#identity) throw homeGone(this.#home);
+    this.#looking = this.#looking.then(() => identityOf(this.#folder));
+    if ((await this.#looking) !== this.#identity) throw homeGone(this.#home);
   }
 }
 
