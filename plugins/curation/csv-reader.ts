@@ -1,6 +1,6 @@
 import { pipeline } from 'node:stream';
 import type { CsvError } from 'csv-parse';
-import type { Row, UserError } from 'simmerkit';
+import type { UserError } from 'simmerkit';
 import { dataError, requireDistinct } from './data-error.js';
 import type { BrokenRow, SourceRow } from './source-row.js';
 import { unpackedName } from './unpack.js';
@@ -17,11 +17,14 @@ interface Told {
   /** Of the file so far. */
   readonly empty_lines: number;
   readonly lines: number;
-  /** Sound ones before an error. */
-  readonly records: number;
 }
 
 type SkippedRecord = CsvError & Told & { readonly record?: readonly string[] };
+
+/** What comes of the parser: a record, or what is wrong with one. */
+type Parsed =
+  | { readonly record: Readonly<Record<string, string>>; readonly info: Told }
+  | { readonly skipped: SkippedRecord };
 
 /** Errors of one record that leave no doubt where the next one begins, as those of quotes do. */
 const ofOneRecord = new Set(['CSV_RECORD_INCONSISTENT_COLUMNS', 'CSV_RECORD_INCONSISTENT_FIELDS_LENGTH']);
@@ -38,16 +41,15 @@ export async function* readCsv(
   const { parse } = await import('csv-parse');
   const separator = delimiter ?? (unpackedName(file).endsWith('.tsv') ? '\t' : ',');
   const lines = new RecordLines();
-  /** The parser is ahead of who reads its records: an error waits until those before it are read. */
-  const skipped: SkippedRecord[] = [];
   const isThrown = ({ code }: CsvError) => givesFaults !== true || !ofOneRecord.has(code);
   let isEnding = false;
   const parser = parse({
     skip_records_with_error: true,
     on_skip: (error) => {
       if (isEnding) return;
-      skipped.push(error as SkippedRecord);
       isEnding = isThrown(error as SkippedRecord);
+      // Among the records, in its place.
+      parser.push({ skipped: error as SkippedRecord } satisfies Parsed);
     },
     columns: (header: readonly string[]) => {
       if (delimiter === undefined) refuseOneColumn(header, separator, file);
@@ -61,15 +63,6 @@ export async function* readCsv(
     bom: true,
     skip_empty_lines: true,
   });
-  function* faultsAfter(records: number): Iterable<BrokenRow> {
-    const later = skipped.findIndex((error) => error.records > records);
-    for (const error of skipped.splice(0, later < 0 ? skipped.length : later)) {
-      const place = { file, line: lines.next(error, error.record ?? []) };
-      const fault = csvError(error, place);
-      if (isThrown(error)) throw fault;
-      yield { fault, place };
-    }
-  }
   /** Of what stands behind a fault that is thrown nothing is read: there may be no sound record that would stop the parser. */
   async function* untilThrown(): AsyncIterable<string> {
     for await (const part of text) {
@@ -77,13 +70,17 @@ export async function* readCsv(
       if (isEnding) return;
     }
   }
-  let records = 0;
-  for await (const record of pipeline(untilThrown(), parser, () => {})) {
-    const { record: row, info } = record as { readonly record: Readonly<Record<string, string>>; readonly info: Told };
-    yield* faultsAfter(records++);
-    yield { row: row as Row, place: { file, line: lines.next(info, Object.values(row)) } };
+  for await (const one of pipeline(untilThrown(), parser, () => {}) as AsyncIterable<Parsed>) {
+    if ('record' in one) {
+      yield { row: one.record, place: { file, line: lines.next(one.info, Object.values(one.record)) } };
+      continue;
+    }
+    const { skipped } = one;
+    const place = { file, line: lines.next(skipped, skipped.record ?? []) };
+    const fault = csvError(skipped, place);
+    if (isThrown(skipped)) throw fault;
+    yield { fault, place };
   }
-  yield* faultsAfter(records);
 }
 
 /** Where records begin. csv-parse tells where they end, and takes a line break of two characters in quotes for two lines. */
