@@ -11,6 +11,7 @@ import { present } from '../present.js';
 import type { BudgetChange } from '../recipe/budget.js';
 import type { Plan } from '../recipe/plan.js';
 import { withPresentCode } from './code-changes.js';
+import { withPresentFiles } from './file-changes.js';
 import { missingSecretLine, missingSecrets } from './missing-secrets.js';
 import { findMade, previewPlan } from './preview.js';
 import { createRunFolder, madeAt, ofEachRun, readPlan, runIds } from './run-folder.js';
@@ -122,13 +123,19 @@ export class RunManager {
       const finished = Promise.resolve({ status: 'completed', reportPath, metrics, outputs } as const);
       return { runId, runFolder, finished, interrupt() {}, dropReplies() {} };
     }
-    const { plan, changes } = await withPresentCode(await readPlan(runFolder), this.#catalog);
-    const done = Object.entries(state.stages).filter(([, stage]) => isDone(stage));
-    await this.#refuseImpossible(plan, new Set(done.map(([name]) => name)));
+    const entries = Object.entries(state.stages).filter(([, stage]) => isDone(stage));
+    const done = new Set(entries.map(([name]) => name));
+    const byCode = await withPresentCode(await readPlan(runFolder), this.#catalog);
+    const byFiles = await withPresentFiles(byCode.plan, this.#catalog, done);
+    const { plan } = byFiles;
+    await this.#refuseImpossible(plan, done);
     // After `run.created` alone nobody has started it yet.
     const isResumed = state.events > 1;
     const change = budgetChange === undefined ? {} : { budgetChange };
-    return this.#takeUp({ runId, runFolder, plan, isResumed, warnings: changes, ...change }, options);
+    return this.#takeUp(
+      { runId, runFolder, plan, isResumed, warnings: [...byCode.changes, ...byFiles.changes], ...change },
+      options,
+    );
   }
 
   /**

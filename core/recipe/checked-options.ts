@@ -13,7 +13,7 @@ import { isGlob } from '../files/matching-files.js';
 import type { Contribution } from '../plugin/catalog.js';
 import type { GraderDefinition } from '../plugin/definitions.js';
 import { thrownText } from '../plugin/thrown-text.js';
-import { contentDigest, globDigest } from './content-digest.js';
+import { namedDigest } from './content-digest.js';
 import type { Json } from './plan.js';
 import type { PlanScope } from './plan-scope.js';
 import { areVariablesNamed } from './variable-names.js';
@@ -223,10 +223,8 @@ export async function codeDigestOf(plugins: readonly { codeDigest(): Promise<str
 async function fileDigest(scope: PlanScope, path: Path, name: string): Promise<string | undefined> {
   const file = resolve(scope.recipeFolder, name);
   try {
-    const digest = await contentDigest(file);
+    const digest = await namedDigest(name, scope.recipeFolder);
     if (digest !== undefined) return digest;
-    const matched = isGlob(name) ? await globDigest(name, scope.recipeFolder) : undefined;
-    if (matched !== undefined) return matched;
     scope.problems.add(
       'missing_file',
       `${formatPath(path)}: there is no file ${file}${isGlob(name) ? ', and none that it matches as a glob' : ''}.`,

@@ -3,7 +3,18 @@ import { readdir, stat } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { UserError } from '../errors.js';
 import { sha256OfFile } from '../files/file-hash.js';
-import { matchingFiles } from '../files/matching-files.js';
+import { isGlob, matchingFiles } from '../files/matching-files.js';
+
+/**
+ * Digest of what a recipe names: a file, a folder, or, where there is nothing of that name, a glob.
+ *
+ * @returns SHA-256, lower-case hex; undefined where there is none
+ * @throws UserError `not_a_file`
+ */
+export async function namedDigest(name: string, folder: string): Promise<string | undefined> {
+  const digest = await contentDigest(resolve(folder, name));
+  return digest === undefined && isGlob(name) ? globDigest(name, folder) : digest;
+}
 
 /**
  * Digest of a file's content, or of all files of a folder by their names inside of it.
