@@ -243,11 +243,11 @@ export class BudgetGuard {
     for (;;) {
       this.#ending.signal.throwIfAborted();
       const standing = this.#standings(this.#clock.now()).find(({ limit }) => limit === 'usd');
-      const keptBack = (standing?.perSecond ?? 0) * this.#secondsToEnd();
-      if (standing === undefined || most === 0 || standing.spent + keptBack + most <= standing.atMost)
-        return this.#ledger.begin(most);
+      if (standing === undefined || most === 0) return this.#ledger.begin(most);
+      const needed = standing.spent + standing.perSecond * this.#secondsToEnd() + most;
+      if (needed <= standing.atMost) return this.#ledger.begin(most);
       if (this.#ledger.inFlightUsd === 0)
-        throw this.#end(standing, `the next request of ${source} may cost ${formatUsd(most)}`);
+        throw this.#end(standing, `the next request of ${source} may cost ${formatUsd(most)}`, needed);
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
   }
@@ -349,8 +349,8 @@ export class BudgetGuard {
     if (short !== undefined) throw this.#end(short, why);
   }
 
-  #end(standing: Standing, why: string): UserError {
-    const error = budgetReached(this.#run.runId, standing, why);
+  #end(standing: Standing, why: string, needed?: number): UserError {
+    const error = budgetReached(this.#run.runId, standing, why, needed);
     this.#ending.limit('the budget is used up', error);
     return error;
   }

@@ -44,9 +44,17 @@ export function secondsLeft({ atMost, spent, perSecond }: Standing, keptBackSeco
   return perSecond === 0 ? Number.POSITIVE_INFINITY : (atMost - spent) / perSecond - keptBackSeconds;
 }
 
-/** A limit as an error: what was spent, why it ends here, and how to go on. */
-export function budgetReached(runId: string, { limit, atMost, spent }: Standing, why: string): UserError {
-  const { said, key, more } = words[limit](atMost, spent);
+/**
+ * A limit as an error: what was spent, why it ends here, and how to go on.
+ * @param needed below which limit it would only end here again
+ */
+export function budgetReached(
+  runId: string,
+  { limit, atMost, spent }: Standing,
+  why: string,
+  needed = spent,
+): UserError {
+  const { said, key, more } = words[limit](atMost, spent, needed);
   return new UserError('budget_reached', `${said}, and ${why}.`, {
     kind: 'budget',
     hint: `All that is paid for is kept. Go on with more: simmer resume ${runId} --set budget.${key}=${more}`,
@@ -54,12 +62,15 @@ export function budgetReached(runId: string, { limit, atMost, spent }: Standing,
 }
 
 const words: Readonly<
-  Record<keyof BudgetLimits, (atMost: number, spent: number) => { said: string; key: string; more: number | string }>
+  Record<
+    keyof BudgetLimits,
+    (atMost: number, spent: number, needed: number) => { said: string; key: string; more: number | string }
+  >
 > = {
-  usd: (atMost, spent) => ({
+  usd: (atMost, spent, needed) => ({
     said: `${formatUsd(spent)} of the budget of ${formatUsd(atMost)} are spent`,
     key: 'usd',
-    more: twice(atMost),
+    more: twice(atMost) >= needed ? twice(atMost) : twice(needed),
   }),
   gpuHours: (atMost, spent) => ({
     said: `${rounded(spent)} of the ${rounded(atMost)} GPU-hours of the budget are spent`,

@@ -132,6 +132,12 @@ describe('going on with more', () => {
     expect(budgetChangeOf({ [path]: value })).toEqual({ [limit]: 2 * atMost });
   });
 
+  it('is offered with room for what did not fit', () => {
+    const standing = { limit: 'usd', atMost: 0.1, spent: 0.05, perSecond: 0 } as const;
+    const offered = (needed: number) => budgetReached('run-1', standing, 'why', needed).hint?.split('=').at(-1);
+    expect([0.15, 0.55].map(offered)).toEqual(['0.2', '1.1']);
+  });
+
   it('takes a limit away with null, and changes nothing else of a run', () => {
     expect(budgetChangeOf({ 'budget.usd': 'null' })).toEqual({ usd: null });
     expect(budgetChangeOf({})).toBeUndefined();

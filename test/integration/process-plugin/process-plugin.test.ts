@@ -148,7 +148,10 @@ describe('a plugin that is a process', () => {
       harness.run(`name: g\nbudget: { usd: 1 }\nstages: { greet: { uses: fixture/greet, with: { usd: ${usd} } } }`);
     const [spent] = (await paying(0.5)).eventsOf('budget.spent').filter(({ data }) => data.source === 'an oracle');
     expect(spent?.data).toMatchObject({ usd: 0.25, inputTokens: 10, outputTokens: 5 });
-    expect((await paying(2)).outcome).toMatchObject({ status: 'interrupted', error: { code: 'budget_reached' } });
+    // Twice the limit would not do for this.
+    const hint = expect.stringContaining('--set budget.usd=10');
+    const outcome = { status: 'interrupted', error: { code: 'budget_reached', hint } };
+    expect((await paying(5)).outcome).toMatchObject(outcome);
   });
 
   it('is found again by the plan of its run, with what the recipe gave it', async () => {
