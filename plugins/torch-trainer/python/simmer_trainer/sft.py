@@ -53,9 +53,13 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         dataset = Dataset.from_dict({"input_ids": [*token_ids, blank], "labels": [*labels, [-100] * len(blank)]})
         self._blank = len(rows)
         head_loss.choose_loss(describe.device().name, group.size)
+        uses_cache = getattr(model.config, "use_cache", None)
         super().__init__(
             model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer, peft_config=peft_config
         )
+        if uses_cache is not None:
+            # The Trainer turns it off for good, and checkpoints and the model would say so; no pass here asks for it.
+            model.config.use_cache = uses_cache
         if peft_config is not None:
             # TRL makes an adapter over quantized weights bfloat16, which rounds small updates away, and PEFT makes it
             # float32 when it is loaded again: a resumed job would not be the same.
@@ -124,7 +128,7 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
                 examples = passes[mine if mine < len(passes) else first]
                 inputs = self._prepare_inputs(self.data_collator(examples))
                 # Divided by 1, the loss is a sum, and batches weigh as many tokens as they have.
-                loss = float(self.model(**inputs, num_items_in_batch=1).loss)
+                loss = float(self.model(**inputs, num_items_in_batch=1, use_cache=False).loss)
                 total += loss if mine < len(passes) else 0.0
         self.model.train()
         return self.group.sum(total) / sum(row.trained_tokens for row in rows)
