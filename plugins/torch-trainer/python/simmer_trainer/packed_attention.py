@@ -10,6 +10,8 @@ from typing import Any
 import torch
 import torch.nn.functional as functional
 
+from simmer_trainer.errors import TrainingError
+
 NAME = "simmer_packed"
 
 
@@ -26,11 +28,12 @@ def packed_attention(
     **others: Any,
 ) -> tuple[torch.Tensor, None]:
     """Called by transformers. Returns [1, tokens, heads, head_size]."""
-    unsupported = [name for name in ("softcap", "s_aux", "position_bias", "sliding_window") if others.get(name)]
+    needed = ("softcap", "s_aux", "position_bias", "sliding_window")
+    unsupported = [name for name in needed if others.get(name) is not None]
     if unsupported:
-        raise NotImplementedError(f"{type(module).__name__} needs {unsupported[0]}, which packing does not support")
+        raise _unsupported(f"{type(module).__name__} needs {unsupported[0]}, which packed rows are not computed with")
     if cu_seq_lens_q is None or max_length_q is None:
-        raise ValueError("packed attention needs the borders of the rows")
+        raise _unsupported(f"{type(module).__name__} is not told where rows begin")
     kernel = _varlen_kernel(query, dropout)
     if kernel is not None:
         # Under autocast the positions' rotation leaves queries and keys in float32.
@@ -87,6 +90,22 @@ def find_varlen_kernel() -> Any:
         return None
     known = inspect.signature(varlen_attn).parameters
     return varlen_attn if {"scale", "window_size", "enable_gqa"} <= known.keys() else None
+
+
+def check_packing(model: Any) -> None:
+    """Raises TrainingError packing_unsupported where rows that lie end to end would see each other."""
+    kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or [])
+    others = sorted(kinds - {"full_attention", "sliding_attention"})
+    # Only such models hand their attention, and it alone sees other tokens, what says where rows begin.
+    if others or model._is_stateful or not model._supports_attention_backend:
+        what = f"layers of type {', '.join(others)}" if others else "layers to which no borders of rows can be told"
+        raise _unsupported(f"{type(model).__name__} has {what}: rows would see each other")
+
+
+def _unsupported(why: str) -> TrainingError:
+    return TrainingError(
+        "packing_unsupported", f"This model cannot be trained on packed rows: {why}. Use packing: false."
+    )
 
 
 def register() -> None:

@@ -20,6 +20,7 @@ from simmer_trainer.kernels import attention_in_words, choose_attention, choose_
 from simmer_trainer.markers import end_of_rows
 from simmer_trainer.memory_advice import advise
 from simmer_trainer.models import load_model, load_tokenizer
+from simmer_trainer.packed_attention import check_packing
 from simmer_trainer.progress import Progress
 from simmer_trainer.quantization import four_bits
 from simmer_trainer.rank_group import RankGroup
@@ -70,6 +71,8 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
 
     model = load()
     check_target_modules(parameters, model)
+    if parameters.packing:
+        check_packing(model)
     has_adapted_head = is_head_adapted(parameters, model)
     model_type = model.config.get_text_config().model_type
     uses_liger = choose_liger(extensions, precision=precision, model_type=model_type, has_adapted_head=has_adapted_head)
