@@ -5,6 +5,8 @@ the entropy and the accuracy beside, which nobody here reads.
 """
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,6 +16,53 @@ from trl.trainer import sft_trainer
 _LOGITS = 1 << 25
 _NAME = "_chunked_cross_entropy_loss"
 _theirs: Any = getattr(sft_trainer, _NAME, None)
+
+
+class _Seen:
+    """What a model's layers give, for its head: so many hidden states, and None for all else that is asked of it."""
+
+    def __init__(self, hidden: torch.Tensor) -> None:
+        self.last_hidden_state = hidden
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return (self.last_hidden_state,)[index]
+
+    def __getattr__(self, name: str) -> None:
+        return None
+
+
+def has_plain_head(model: Any) -> bool:
+    """
+    Whether a model's logits are what its head gives, but for a scale and a cap that TRL's chunked loss knows of. Those
+    of Granite, for one, are divided by a number of its own, which that loss leaves out. Computes no layer.
+    """
+    layers, head, config = model.base_model, model.get_output_embeddings(), model.config.get_text_config()
+    if layers is model:
+        return False
+    given = torch.linspace(-60, 60, 16, device=head.weight.device).reshape(1, 2, 8)
+    seen = _Seen(torch.zeros(1, 2, config.hidden_size, device=head.weight.device))
+    try:
+        with torch.no_grad(), _giving(layers, seen), _giving(head, given):
+            found = model(input_ids=torch.zeros(1, 2, dtype=torch.long, device=given.device), use_cache=False).logits
+    except (AttributeError, TypeError, ValueError, RuntimeError, IndexError):
+        # Its logits want more than its layers' last states.
+        return False
+    scale = getattr(config, "logit_scale", None) or getattr(config, "output_multiplier", None) or 1.0
+    cap = getattr(config, "final_logit_softcapping", None)
+    known = given * scale if not cap else cap * torch.tanh(given * scale / cap)
+    return found.shape == known.shape and torch.allclose(found.float(), known, rtol=1e-3)
+
+
+@contextmanager
+def _giving(module: Any, result: Any) -> Iterator[None]:
+    forward = vars(module).get("forward")
+    module.forward = lambda *_, **__: result
+    try:
+        yield
+    finally:
+        del module.forward
+        if forward is not None:
+            module.forward = forward
 
 
 def choose_loss(device_type: str, ranks: int) -> None:

@@ -71,11 +71,15 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
 
     model = load()
     check_target_modules(parameters, model)
+    # Not sooner: the trainer's start does not wait for TRL.
+    from simmer_trainer.head_loss import has_plain_head
+
     if parameters.packing:
         check_packing(model)
     has_adapted_head = is_head_adapted(parameters, model)
     model_type = model.config.get_text_config().model_type
     uses_liger = choose_liger(extensions, precision=precision, model_type=model_type, has_adapted_head=has_adapted_head)
+    needs_logits = not uses_liger and (has_adapted_head or not has_plain_head(model))
     final_type = stored_type(request.model) if parameters.method == pb.METHOD_FULL else None
     check_context(rows, request, model)
     stop_where_asked(control)
@@ -95,7 +99,7 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
             output_folder,
             group,
             uses_liger=uses_liger,
-            has_adapted_head=has_adapted_head,
+            needs_logits=needs_logits,
         ),
         rows=rows.trained,
         order=rows.order,
@@ -116,7 +120,7 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
 
     began = time.monotonic()
     trainer.loop.begin(trainer, resumed["step"])
-    last_step = _run_steps(trainer, request, progress, batching, rows.longest())
+    last_step = _run_steps(trainer, request, progress, batching, rows.longest(), needs_logits=needs_logits)
     seconds = time.monotonic() - began
     final_loss = trainer.loop.final_loss(trainer)
     has_better = parameters.keep_best and 0 < progress.best_step < last_step
@@ -179,7 +183,13 @@ def _whole_model(
 
 
 def _run_steps(
-    trainer: Any, request: pb.StartTrainingRequest, progress: Progress, batching: Batching, longest: int
+    trainer: Any,
+    request: pb.StartTrainingRequest,
+    progress: Progress,
+    batching: Batching,
+    longest: int,
+    *,
+    needs_logits: bool,
 ) -> int:
     """From the checkpoint, if there is one, to the last step, whose number is returned."""
     resume_from = request.resume_from if request.HasField("resume_from") else None
@@ -193,7 +203,7 @@ def _run_steps(
         if not is_out_of_memory(error):
             raise
         why = str(error).strip().partition("\n")[0] or type(error).__name__
-        message = advise(trainer.model, batching, request.hyperparameters, longest, why)
+        message = advise(trainer.model, batching, request.hyperparameters, longest, why, needs_logits=needs_logits)
         raise TrainingError("out_of_memory", message) from error
     trainer.loop.save_last_checkpoint(trainer)
     return int(trainer.state.global_step)

@@ -49,7 +49,7 @@ def training_arguments(
     group: RankGroup,
     *,
     uses_liger: bool,
-    has_adapted_head: bool,
+    needs_logits: bool,
 ) -> Any:
     """TRL's arguments, of which ours are all that matter to a run."""
     from trl import SFTConfig
@@ -81,8 +81,8 @@ def training_arguments(
         "accelerator_config": {"gradient_accumulation_kwargs": {"sync_each_batch": group.size > 1}},
         "use_liger_kernel": uses_liger,
         # Never materializes the logits of a whole batch, as Liger does; see _patch_chunked_ce_lm_head in TRL. It takes
-        # the weights of the head alone, and would pass an adapter by.
-        "loss_type": "nll" if uses_liger or has_adapted_head else "chunked_nll",
+        # the weights of the head alone, and would pass by an adapter, or what a model does with its logits.
+        "loss_type": "nll" if uses_liger or needs_logits else "chunked_nll",
         "pad_token": parameters.pad_token if parameters.HasField("pad_token") else None,
         "seed": parameters.seed % 2**32,
         **_DONE_BY_SIMMER,

@@ -167,17 +167,30 @@ def test_advice_for_lack_of_memory_has_the_numbers_of_the_job() -> None:
     network = load_model(random_model(), torch.float32)
     parameters = hyperparameters()
     batching = Batching(sequences_per_pass=4, accumulated_passes=1, tokens_per_pass=4000, plan=None)
-    sizes = sizes_of(network, batching, parameters)
+    sizes = sizes_of(network, batching, parameters, needs_logits=False)
     count = network.num_parameters()
     assert (sizes.weights, sizes.gradients, sizes.optimizer) == (4 * count, 4 * count, 8 * count)
     # 2 layers, 64 units, 17 elements of 4 bytes.
     assert sizes.activations == 4000 * 2 * 64 * 17 * 4
-    message = advise(network, batching, parameters, 1000, "tried to allocate 2 GiB")
+    message = advise(network, batching, parameters, 1000, "tried to allocate 2 GiB", needs_logits=False)
     for part in ("tried to allocate 2 GiB", "34.8 MB of activations", "deviceBatchSize: 2", "method: lora"):
         assert part in message, message
     parameters.gradient_checkpointing = True
-    assert sizes_of(network, batching, parameters).activations < sizes.activations
-    assert "gradientCheckpointing" not in advise(network, batching, parameters, 1000, "")
+    assert sizes_of(network, batching, parameters, needs_logits=False).activations < sizes.activations
+    assert "gradientCheckpointing" not in advise(network, batching, parameters, 1000, "", needs_logits=False)
+
+
+def test_advice_for_an_adapted_head_counts_the_logits_that_its_loss_takes() -> None:
+    network = load_model(random_model(), torch.float32)
+    parameters = hyperparameters(method=pb.METHOD_LORA, lora=pb.Lora(rank=2, alpha=4, target_modules=["lm_head"]))
+    batching = Batching(sequences_per_pass=4, accumulated_passes=1, tokens_per_pass=4000, plan=None)
+    logits = 4000 * network.config.vocab_size * 12
+    without, with_them = (
+        sizes_of(network, batching, parameters, needs_logits=needs_logits) for needs_logits in (False, True)
+    )
+    assert with_them.activations - without.activations == logits
+    message = advise(network, batching, parameters, 1000, "", needs_logits=True)
+    assert f"lora.targetModules without the head (saves the logits of a pass, about {logits / 1e6:.1f} MB)" in message
 
 
 def test_memory_that_runs_out_is_told_with_advice(tmp_path: Path) -> None:

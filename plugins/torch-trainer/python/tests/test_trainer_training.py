@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from trainer_process import (
@@ -17,11 +18,24 @@ from trainer_process import (
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 
 
-def test_the_loss_is_the_mean_over_trained_tokens_of_the_step(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {},
+        # Those divide their logits by a number of their own, or multiply them; and cap them.
+        {"model_type": "granite", "logits_scaling": 8.0},
+        {"model_type": "cohere", "logit_scale": 0.25},
+        {"model_type": "gemma2", "head_dim": 16, "final_logit_softcapping": 2.5},
+    ],
+    ids=lambda kind: kind.get("model_type", "llama"),
+)
+def test_the_loss_is_the_mean_over_trained_tokens_of_the_step(
+    kind: dict[str, Any], shared_trainer: TrainerProcess, tmp_path: Path
+) -> None:
     """Against plain transformers: one step over all rows, in passes of two, rows of different lengths."""
     data = write_rows(tmp_path / "rows.parquet", sums(6))
     parameters = hyperparameters(max_steps=1, global_batch_size=6, device_batch_size=2)
-    model = random_model(attention_dropout=0.0)
+    model = random_model(attention_dropout=0.0, **kind)
     request = training_request(tmp_path, training_data=str(data), hyperparameters=parameters, model=model)
     shared_trainer.stub.StartTraining(request, timeout=30)
     events = shared_trainer.events(request.attempt_id)
