@@ -52,14 +52,16 @@ class Row:
 
 def make_rows(request: pb.GenerateRequest, opened: OpenModel) -> list[Row]:
     tokenizer = opened.tokenizer
-    markers = _markers(request, tokenizer)
-    policies = [_policy(policy, tokenizer) for policy in request.policies] if markers is not None else []
+    markers = _markers(request, opened)
+    policies = [_policy(policy, opened) for policy in request.policies] if markers is not None else []
     stops = list(request.sampling.stop)
     rows = []
     for prompt in request.prompts:
         # Once: protobuf makes another string each time that it is asked.
         prompt_id = prompt.id
-        token_ids = prompt_token_ids(prompt, tokenizer) + (list(markers.start) if markers else [])
+        token_ids = prompt_token_ids(prompt, tokenizer)
+        _check_known(f"Prompt {prompt_id}", token_ids, opened)
+        token_ids += markers.start if markers else ()
         _check_fits(prompt_id, len(token_ids), request.sampling.max_answer_tokens, markers, opened.context_length)
         for index in sorted(set(prompt.sample_indices)) or range(request.sampling.samples):
             outcomes: list[Outcome] = []
@@ -119,27 +121,40 @@ def end_of_sequence_ids(opened: OpenModel) -> frozenset[int]:
     return frozenset(token for token in ids if token is not None)
 
 
-def _markers(request: pb.GenerateRequest, tokenizer: Any) -> ThinkingMarkers | None:
+def _check_known(what: str, token_ids: Sequence[int], opened: OpenModel) -> None:
+    """Raises RequestError where there are tokens that have no weights."""
+    vocabulary = opened.model.get_input_embeddings().num_embeddings
+    beyond = next((token for token in token_ids if token >= vocabulary), None)
+    if beyond is not None:
+        raise invalid(
+            "token_not_in_model",
+            f"{what} has {opened.tokenizer.decode([beyond])!r}, a token that the model's tokenizer knows and its "
+            f"weights do not: they have {vocabulary}. Enlarge the model (resize_token_embeddings) and save it again.",
+        )
+
+
+def _markers(request: pb.GenerateRequest, opened: OpenModel) -> ThinkingMarkers | None:
     if not request.HasField("thinking_format"):
         return None
-    form = request.thinking_format
-    end = _forced(tokenizer, "thinking_format.end", form.end)
+    form, tokenizer = request.thinking_format, opened.tokenizer
+    end = _forced(opened, "thinking_format.end", form.end)
     if not end:
         raise invalid("thinking_format_invalid", "thinking_format.end is empty: nothing could end thinking.")
     stripped = encode_further(tokenizer, form.end.rstrip())
     return ThinkingMarkers(
-        start=_forced(tokenizer, "thinking_format.start", form.start),
+        start=_forced(opened, "thinking_format.start", form.start),
         end=end,
         natural_end=stripped if stripped and end[: len(stripped)] == stripped else end,
         newline=encode_further(tokenizer, "\n"),
-        final_answer_prompt=_forced(tokenizer, "thinking_format.final_answer_prompt", form.final_answer_prompt),
+        final_answer_prompt=_forced(opened, "thinking_format.final_answer_prompt", form.final_answer_prompt),
     )
 
 
-def _forced(tokenizer: Any, name: str, text: str) -> tuple[int, ...]:
+def _forced(opened: OpenModel, name: str, text: str) -> tuple[int, ...]:
     """Tokens of a text that is put into the sequence. Raises RequestError where they do not say what the text says."""
-    ids = encode_further(tokenizer, text)
-    said = tokenizer.decode(ids)
+    ids = encode_further(opened.tokenizer, text)
+    _check_known(name, ids, opened)
+    said = opened.tokenizer.decode(ids)
     # White space is what decoders add and drop.
     if "".join(text.split()) in "".join(said.split()):
         return ids
@@ -150,7 +165,7 @@ def _forced(tokenizer: Any, name: str, text: str) -> tuple[int, ...]:
     )
 
 
-def _policy(policy: pb.ThinkingPolicy, tokenizer: Any) -> Policy:
+def _policy(policy: pb.ThinkingPolicy, opened: OpenModel) -> Policy:
     maximum = policy.max_thinking_tokens if policy.HasField("max_thinking_tokens") else None
     if maximum == 0:
         raise invalid("policy_invalid", f"Policy {policy.id}: max_thinking_tokens must be at least 1.")
@@ -164,7 +179,7 @@ def _policy(policy: pb.ThinkingPolicy, tokenizer: Any) -> Policy:
         max_thinking_tokens=maximum,
         min_thinking_tokens=policy.min_thinking_tokens,
         ignore_end_count=policy.ignore_end_count,
-        word_ids=_forced(tokenizer, f"The word of policy {policy.id}", policy.word),
+        word_ids=_forced(opened, f"The word of policy {policy.id}", policy.word),
         is_per_round=policy.spending_rule == pb.SPENDING_RULE_PER_ROUND,
     )
 

@@ -1,5 +1,6 @@
 """Generate on real models: the batched decoder on its cache against one forward pass a token."""
 
+import copy
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -264,6 +265,18 @@ def test_a_request_that_cannot_be_is_refused_by_name(tiny: OpenModel, change: An
         check_request(message)
         list(generate(message, tiny, lambda: True))
     assert refusal.value.code == code
+
+
+def test_tokens_that_the_weights_lack_are_refused_by_name(tiny: OpenModel) -> None:
+    """As where a tokenizer was given markers, and the model not enlarged."""
+    tokenizer = copy.deepcopy(tiny.tokenizer)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<new>"]})
+    opened = replace(tiny, tokenizer=tokenizer)
+    form = pb.ThinkingFormat(start="<new>", end=FORMAT.end)
+    for message, what in ((request(["a <new> b"]), "Prompt p0"), (request(["a"], form=form), "thinking_format.start")):
+        with pytest.raises(RequestError, match=f"{what} has '<new>'") as refusal:
+            list(generate(message, opened, lambda: True))
+        assert refusal.value.code == "token_not_in_model"
 
 
 def test_a_model_with_sliding_windows_is_refused() -> None:
