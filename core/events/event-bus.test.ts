@@ -21,8 +21,8 @@ async function openBus(fileSystem?: LogFileSystem) {
   const bus = new EventBus({ runId: 'r', log, lastSequence, now: () => new Date(0) });
   const seen: Event[] = [];
   let isComplete = false;
-  bus.events$.subscribe({
-    next: (event) => seen.push(event),
+  bus.batches$.subscribe({
+    next: (events) => seen.push(...events),
     error: () => expect.unreachable(),
     complete: () => {
       isComplete = true;
@@ -118,8 +118,8 @@ describe('the bus', () => {
 
   it('keeps the order of emits, whatever is telemetry and whoever emits while it fans out', async () => {
     const { bus, seen } = await openBus();
-    bus.events$.subscribe((event) => {
-      if (event.type === 'metric.measured' && event.data.value < 5) void bus.emit(measured(event.data.value + 1));
+    bus.batches$.subscribe(([event]) => {
+      if (event?.type === 'metric.measured' && event.data.value < 5) void bus.emit(measured(event.data.value + 1));
     });
     await Promise.all([bus.emit(measured(1)), bus.emit(progressed(1)), bus.emit(measured(3))]);
     while (seen.length < 9) await new Promise(setImmediate);

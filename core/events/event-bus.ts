@@ -1,4 +1,4 @@
-import { mergeAll, type Observable, Subject } from 'rxjs';
+import { type Observable, Subject } from 'rxjs';
 import type { Event, EventDraft, EventType } from './catalogue.js';
 import { lineFormat } from './event-line.js';
 import { frozen } from './frozen.js';
@@ -19,12 +19,13 @@ interface EventBusOptions {
 
 /**
  * All events of a run go through here: each gets its sequence once, is made durable, and only then reaches anybody, in
- * order. The bus never errors: a log that fails is told by `failure`, and `events$` is then silent.
+ * order. The bus never errors: a log that fails is told by `failure`, and `batches$` is then silent.
  */
 export class EventBus {
-  /** Durable events, in order, from now on; does not replay (see `readEvents`). Completes on `close`. */
-  readonly events$: Observable<Event>;
-  /** The same, as many at once as were emitted at once; never an empty list. */
+  /**
+   * Durable events, in order, from now on, as many at once as were emitted at once; never an empty list. Does not replay
+   * (see `readEvents`). Completes on `close`.
+   */
   readonly batches$: Observable<readonly Event[]>;
   /** Resolves with the log's first failure. */
   readonly failure: Promise<Error>;
@@ -42,7 +43,6 @@ export class EventBus {
     this.#sequence = options.lastSequence;
     this.#now = options.now ?? (() => new Date());
     this.batches$ = this.#subject.asObservable();
-    this.events$ = this.batches$.pipe(mergeAll());
     this.failure = options.log.failure;
   }
 
@@ -65,7 +65,7 @@ export class EventBus {
     return emitted;
   }
 
-  /** Waits until all that was emitted is durable and seen, then completes `events$` and closes the log. May be called again. */
+  /** Waits until all that was emitted is durable and seen, then completes `batches$` and closes the log. May be called again. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#log.close();

@@ -36,7 +36,9 @@ export async function runLogScript(options: ScriptRunOptions): Promise<Error | u
   void bus.failure.then((error) => {
     failure = error;
   });
-  bus.events$.subscribe((event) => options.onSeen?.(event));
+  bus.batches$.subscribe((events) => {
+    for (const event of events) options.onSeen?.(event);
+  });
   let toSkip = lastSequence;
   let toEmit = options.maxEvents ?? Number.POSITIVE_INFINITY;
   for (const { drafts, waits } of options.bursts) {
