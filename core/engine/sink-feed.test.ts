@@ -1,4 +1,5 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { deferred } from '../deferred.js';
 import type { Event } from '../events/catalogue.js';
 import type { Sink } from '../plugin/definitions.js';
 import { SinkFeed, type SinkFeedOptions } from './sink-feed.js';
@@ -20,10 +21,7 @@ function slowSink(limits: Partial<SinkFeedOptions> = {}) {
   const got: number[] = [];
   const failures: unknown[] = [];
   let dropped = 0;
-  let letGo = (): void => {};
-  const gate = new Promise<void>((resolve) => {
-    letGo = resolve;
-  });
+  const { promise: gate, resolve: letGo } = deferred<void>();
   const sink: Sink = {
     async onEvent({ sequence }) {
       await gate;
@@ -36,7 +34,12 @@ function slowSink(limits: Partial<SinkFeedOptions> = {}) {
     onTelemetryDropped: () => dropped++,
     ...limits,
   });
-  return { feed, sink, got, failures, letGo, droppedTold: () => dropped };
+  const begin = (...events: Event[]) =>
+    feed.begin(
+      async () => sink,
+      () => history(...events),
+    );
+  return { feed, sink, begin, got, failures, letGo, droppedTold: () => dropped };
 }
 
 async function* history(...events: Event[]): AsyncIterable<Event> {
@@ -45,12 +48,9 @@ async function* history(...events: Event[]): AsyncIterable<Event> {
 
 describe('the feed of a sink', () => {
   it('gives history first, then what came meanwhile, each event once and in order', async () => {
-    const { feed, sink, got, letGo } = slowSink();
+    const { feed, begin, got, letGo } = slowSink();
     feed.offer(fact(3));
-    feed.begin(
-      async () => sink,
-      () => history(fact(1), fact(2), fact(3)),
-    );
+    begin(fact(1), fact(2), fact(3));
     feed.offer(fact(4));
     letGo();
     await feed.drained();
@@ -60,11 +60,8 @@ describe('the feed of a sink', () => {
   });
 
   it('leaves out what the sink is not given, of history and of what comes', async () => {
-    const { feed, sink, got, letGo } = slowSink({ isLeftOut: ({ type }) => type === 'log.written' });
-    feed.begin(
-      async () => sink,
-      () => history(fact(1), telemetry(2)),
-    );
+    const { feed, begin, got, letGo } = slowSink({ isLeftOut: ({ type }) => type === 'log.written' });
+    begin(fact(1), telemetry(2));
     for (const event of [fact(3), telemetry(4), fact(5)]) feed.offer(event);
     letGo();
     await feed.drained();
@@ -72,11 +69,8 @@ describe('the feed of a sink', () => {
   });
 
   it('leaves out telemetry when its queue is full, says so once, and keeps every fact', async () => {
-    const { feed, sink, got, letGo, droppedTold } = slowSink({ telemetryLimit: 3 });
-    feed.begin(
-      async () => sink,
-      () => history(),
-    );
+    const { feed, begin, got, letGo, droppedTold } = slowSink({ telemetryLimit: 3 });
+    begin();
     for (let sequence = 1; sequence <= 10; sequence++) feed.offer(sequence % 2 ? telemetry(sequence) : fact(sequence));
     letGo();
     await feed.drained();
@@ -85,11 +79,8 @@ describe('the feed of a sink', () => {
   });
 
   it('gives a sink up that falls too far behind even with its facts', async () => {
-    const { feed, sink, failures, letGo } = slowSink({ factLimit: 5 });
-    feed.begin(
-      async () => sink,
-      () => history(),
-    );
+    const { feed, begin, failures, letGo } = slowSink({ factLimit: 5 });
+    begin();
     for (let sequence = 1; sequence <= 10; sequence++) feed.offer(fact(sequence));
     letGo();
     await feed.drained();
@@ -118,11 +109,8 @@ describe('the feed of a sink', () => {
   });
 
   it('does not wait for a sink longer than the limit', async () => {
-    const { feed, sink, failures } = slowSink();
-    feed.begin(
-      async () => sink,
-      () => history(fact(1)),
-    );
+    const { feed, begin, failures } = slowSink();
+    begin(fact(1));
     expect(await feed.beforeCompleted(20)).toEqual({});
     expect(failures).toMatchObject([{ code: 'sink_timed_out' }]);
     expect(String(failures[0])).toContain('within 0.02 s: its onEvent has not returned from event 1, metric.measured.');
@@ -132,11 +120,8 @@ describe('the feed of a sink', () => {
     vi.useFakeTimers();
     onTestFinished(() => void vi.useRealTimers());
     const waits: number[] = [];
-    const { feed, sink, letGo } = slowSink({ onWaitedFor: (milliseconds) => waits.push(milliseconds) });
-    feed.begin(
-      async () => sink,
-      () => history(fact(1)),
-    );
+    const { feed, begin, letGo } = slowSink({ onWaitedFor: (milliseconds) => waits.push(milliseconds) });
+    begin(fact(1));
     const answer = feed.beforeCompleted(180_000);
     await vi.advanceTimersByTimeAsync(14_000);
     expect(waits).toEqual([]);
