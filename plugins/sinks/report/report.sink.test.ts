@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Event } from 'simmerkit';
+import type { Event, SinkContext } from 'simmerkit';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { temporaryFolder } from '../../../test/temporary-folder.js';
 import { comparisonOfThree, fixtureRun } from './report.fixture.js';
@@ -14,6 +14,10 @@ beforeEach(async () => {
 
 async function reportOf(hostileText = ''): Promise<string> {
   const { events, context } = await fixtureRun(folder, hostileText);
+  return writtenOf(events, context);
+}
+
+async function writtenOf(events: readonly Event[], context: SinkContext): Promise<string> {
   const sink = await reportSink.open({}, context);
   for (const event of events) await sink.onEvent(event);
   const { reportPath } = (await sink.beforeCompleted?.()) ?? {};
@@ -116,10 +120,7 @@ describe('the report', () => {
 
   it('shows what was graded where nothing compares it', async () => {
     const { events, context } = await fixtureRun(folder);
-    const sink = await reportSink.open({}, context);
-    for (const event of events.slice(0, -1)) await sink.onEvent(event);
-    await sink.beforeCompleted?.();
-    const text = await readFile(join(folder, 'report.html'), 'utf8');
+    const text = await writtenOf(events.slice(0, -1), context);
     expect(text).not.toContain('No model was evaluated.');
     expect(text).toContain(
       '<tr><td>tuned</td><td>128</td><td>128 tokens</td><td class="number">82.0%</td><td class="number">76.0% to 87.0%</td><td class="number">200</td></tr>',
@@ -130,25 +131,17 @@ describe('the report', () => {
 
   it('shows every comparison of the run under its stage, and every model that was tuned', async () => {
     const { events, context } = await fixtureRun(folder);
-    const sink = await reportSink.open(
-      {},
-      {
-        ...context,
-        openArtifact: async (uri) => {
-          if (uri !== 'simmer://report/three') return context.openArtifact(uri);
-          const file = join(folder, 'three.json');
-          await writeFile(file, JSON.stringify(comparisonOfThree()));
-          return { ...(await context.openArtifact('simmer://report/comparison')), path: () => file };
-        },
-      },
-    );
+    const openArtifact: SinkContext['openArtifact'] = async (uri) => {
+      if (uri !== 'simmer://report/three') return context.openArtifact(uri);
+      const file = join(folder, 'three.json');
+      await writeFile(file, JSON.stringify(comparisonOfThree()));
+      return { ...(await context.openArtifact('simmer://report/comparison')), path: () => file };
+    };
     const plan = { format: 1, recipe: 'fixture', plugins: {}, stages: [{ name: 'three' }, { name: 'verdict' }] };
     await writeFile(join(folder, 'plan.json'), JSON.stringify(plan));
-    for (const event of events) await sink.onEvent(event);
     const data = { uses: 'eval/compare', key: 'k', outputs: { report: 'simmer://report/three' } };
-    await sink.onEvent({ ...events[0], stage: 'three', type: 'stage.reused', data } as Event);
-    await sink.beforeCompleted?.();
-    const text = await readFile(join(folder, 'report.html'), 'utf8');
+    const reused = { ...events[0], stage: 'three', type: 'stage.reused', data } as Event;
+    const text = await writtenOf([...events, reused], { ...context, openArtifact });
     const headings = [...text.matchAll(/<h3 class="comparison">([^<]*)</g)].map(([, stage]) => stage);
     expect(headings).toEqual(['three', 'verdict', 'three', 'verdict', 'three', 'verdict']);
     expect(text).toContain('accuracy of lora');
@@ -170,10 +163,7 @@ describe('the report', () => {
             },
           }
         : event;
-    const sink = await reportSink.open({}, context);
-    for (const event of events) await sink.onEvent(plain(event));
-    await sink.beforeCompleted?.();
-    const text = await readFile(join(folder, 'report.html'), 'utf8');
+    const text = await writtenOf(events.map(plain), context);
     expect(text.match(/<h2>[^<]*/g)?.slice(0, 4)).toEqual([
       '<h2>Accuracy',
       '<h2>Answers before and after',
@@ -184,10 +174,7 @@ describe('the report', () => {
 
   it('says that a run without models has nothing to compare', async () => {
     const { events, context } = await fixtureRun(folder);
-    const sink = await reportSink.open({}, context);
-    for (const event of events.slice(0, 5)) await sink.onEvent(event);
-    await sink.beforeCompleted?.();
-    const text = await readFile(join(folder, 'report.html'), 'utf8');
+    const text = await writtenOf(events.slice(0, 5), context);
     expect(text.match(/<h2>[^<]*/g)?.slice(0, 2)).toEqual(['<h2>Curation', '<h2>Training']);
     expect(text).toContain('No model was evaluated.');
     expect(text).toContain('Nothing was trained in this run.');
@@ -198,14 +185,12 @@ describe('the report', () => {
     const eventsOf = vi.fn(async function* () {
       yield* events;
     });
-    const sink = await reportSink.open({}, { ...context, eventsOf });
     const reused = [
       { stage: 'sample', data: { uses: 'curation/select', key: 'c', outputs: {}, madeBy: 'earlier' } },
       { stage: 'tuned', data: { uses: 'sft/train', key: 's', outputs: {}, madeBy: 'earlier' } },
     ];
-    for (const each of reused) await sink.onEvent({ ...events[0], ...each, type: 'stage.reused' } as Event);
-    await sink.beforeCompleted?.();
-    const text = await readFile(join(folder, 'report.html'), 'utf8');
+    const told = reused.map((each) => ({ ...events[0], ...each, type: 'stage.reused' }) as Event);
+    const text = await writtenOf(told, { ...context, eventsOf });
     expect(text.match(/aria-label="Training loss of [^"]*"/g)).toEqual(['aria-label="Training loss of tuned"']);
     expect(text).toContain('<td>tuned</td><td>sft/train</td><td class="number">5m 12s</td>');
     expect(text).toContain('<td>sample</td><td>curation/select</td><td class="number">0.4s</td>');
