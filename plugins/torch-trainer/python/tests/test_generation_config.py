@@ -27,8 +27,7 @@ def base_model(trainer: TrainerProcess, folder: Path, **generation: Any) -> pb.M
 
 def trained(trainer: TrainerProcess, request: pb.StartTrainingRequest) -> Path:
     """The folder of the model that is left."""
-    trainer.stub.StartTraining(request, timeout=30)
-    events = trainer.events(request.attempt_id)
+    events = trainer.train(request)
     assert events[-1].HasField("training_completed"), events[-1]
     return Path(events[-1].training_completed.model_folder)
 

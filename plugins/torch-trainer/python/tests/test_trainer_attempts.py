@@ -66,8 +66,7 @@ def test_an_attempt_that_was_killed_is_closed_by_the_next_process(
 
 def test_a_torn_last_line_of_the_journal_was_never_seen(forked_trainer: TrainerProcess, tmp_path: Path) -> None:
     request = training_request(tmp_path)
-    forked_trainer.stub.StartTraining(request, timeout=30)
-    events = forked_trainer.events(request.attempt_id)
+    events = forked_trainer.train(request)
     forked_trainer.kill()
     journal = forked_trainer.folder / "state" / "attempts" / request.attempt_id / "events.log"
     lines = journal.read_bytes().splitlines(keepends=True)

@@ -173,8 +173,7 @@ def test_two_ranks_of_deepspeed_train_as_one_does_and_resume(
         assert_adapters_are_the_same(shared_trainer, two_ranks, tmp_path)
         assert_a_killed_rank_ends_all(two_ranks, tmp_path / "killed")
     request = training_request(tmp_path / "other", hyperparameters=parameters, model=MODEL, resume_from=saved)
-    shared_trainer.stub.StartTraining(request, timeout=30)
-    failed = shared_trainer.events(request.attempt_id)[-1].training_failed
+    failed = shared_trainer.train(request)[-1].training_failed
     assert failed.code == "checkpoint_invalid"
     assert "accelerateConfig" in failed.message
 
@@ -201,8 +200,7 @@ def assert_a_killed_rank_ends_all(trainer: TrainerProcess, folder: Path) -> None
 def run(trainer: TrainerProcess, folder: Path, parameters: pb.Hyperparameters, **changes: Any) -> list[Any]:
     folder.mkdir()
     request = training_request(folder, hyperparameters=parameters, model=MODEL, **changes)
-    trainer.stub.StartTraining(request, timeout=30)
-    return trainer.events(request.attempt_id)
+    return trainer.train(request)
 
 
 def train(trainer: TrainerProcess, folder: Path, parameters: pb.Hyperparameters, **changes: Any) -> list[Any]:

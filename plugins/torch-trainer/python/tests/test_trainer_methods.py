@@ -28,11 +28,6 @@ from simmer_trainer.progress import Progress
 OTHER = [{"id": f"other-{index}", "prompt": "zz", "completion": "qxv" * (3 + index)} for index in range(4)]
 
 
-def run(trainer: TrainerProcess, request: pb.StartTrainingRequest) -> list[pb.TrainerEvent]:
-    trainer.stub.StartTraining(request, timeout=30)
-    return trainer.events(request.attempt_id)
-
-
 def evaluations(events: list[pb.TrainerEvent]) -> list[pb.EvaluationLogged]:
     return [event.evaluation_logged for event in events if event.HasField("evaluation_logged")]
 
@@ -54,7 +49,7 @@ def test_it_stops_early_keeps_the_best_and_goes_on_to_the_same_end_where_it_was_
         checkpoints_kept=1,
     )
     request = training_request(tmp_path, evaluation_data=data, hyperparameters=parameters)
-    events = run(shared_trainer, request)
+    events = shared_trainer.train(request)
     completed = events[-1].training_completed
     found = evaluations(events)
     best = min(found, key=lambda one: one.loss)
@@ -83,7 +78,7 @@ def test_it_stops_early_keeps_the_best_and_goes_on_to_the_same_end_where_it_was_
         hyperparameters=parameters,
         resume_from=str(tmp_path / "output/checkpoints" / kept[1]),
     )
-    events = run(shared_trainer, again)
+    events = shared_trainer.train(again)
     assert not losses(events)
     repeated = events[-1].training_completed
     for name in ("steps", "stopped_early", "best_step", "evaluation_loss", "final_loss"):
@@ -93,7 +88,7 @@ def test_it_stops_early_keeps_the_best_and_goes_on_to_the_same_end_where_it_was_
 
 def test_a_diverging_loss_ends_the_attempt_and_saves_its_batch(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
     parameters = hyperparameters(max_steps=80, learning_rate=3.0, warmup_ratio=0.5, max_loss_rise=0.5)
-    failed = run(shared_trainer, training_request(tmp_path, hyperparameters=parameters))[-1].training_failed
+    failed = shared_trainer.train(training_request(tmp_path, hyperparameters=parameters))[-1].training_failed
     assert failed.code == "loss_diverged", failed
     assert "and 0.5 are allowed" in failed.message and failed.batch_file in failed.message
     saved = json.loads(Path(failed.batch_file).read_text())
@@ -109,7 +104,7 @@ def test_each_step_tells_what_was_seen_and_the_start_tells_how_it_is_computed(
         tmp_path,
         hyperparameters=hyperparameters(checkpoint_kept_every_steps=4, checkpoints_kept=1, checkpoint_every_steps=2),
     )
-    events = run(shared_trainer, request)
+    events = shared_trainer.train(request)
     started, last = events[0].training_started, steps(events)[-1]
     assert (started.attention, started.kernels) == ("sdpa", "torch")
     assert (started.rows_per_pass, started.passes_per_step) == (2, 2)
@@ -203,7 +198,7 @@ def test_memory_that_runs_out_is_told_with_advice(tmp_path: Path) -> None:
             training_data=str(write_rows(tmp_path / "long.parquet", rows)),
             hyperparameters=hyperparameters(max_steps=1, max_sequence_length=32_768, device_batch_size=4),
         )
-        failed = run(process, request)[-1].training_failed
+        failed = process.train(request)[-1].training_failed
     assert failed.code == "out_of_memory", failed
     assert "deviceBatchSize: 2" in failed.message and "gradientCheckpointing: true" in failed.message
 
@@ -227,7 +222,7 @@ def test_rows_are_evaluated_after_the_last_step(shared_trainer: TrainerProcess, 
     request = training_request(
         tmp_path, evaluation_data=data, hyperparameters=hyperparameters(max_steps=5, evaluate_every_steps=3)
     )
-    events = run(shared_trainer, request)
+    events = shared_trainer.train(request)
     assert [one.step for one in evaluations(events)] == [3, 5]
     assert events[-1].training_completed.evaluation_loss == evaluations(events)[-1].loss
     assert not events[-1].training_completed.stopped_early
@@ -251,7 +246,7 @@ def test_an_adapter_over_weights_in_four_bits_learns_goes_on_where_it_was_killed
             checkpoint_every_steps=5,
         ),
     }
-    events = run(forked_trainer, training_request(tmp_path / "whole", **values))
+    events = forked_trainer.train(training_request(tmp_path / "whole", **values))
     started, completed = events[0].training_started, events[-1].training_completed
     expected = losses(events)
     assert expected[12] < expected[1] - 0.3
@@ -262,7 +257,7 @@ def test_an_adapter_over_weights_in_four_bits_learns_goes_on_where_it_was_killed
         resume_from=str(tmp_path / "whole/output/checkpoints/step-00000005"),
         **values,
     )
-    assert losses(run(forked_trainer, again)) == {step: loss for step, loss in expected.items() if step > 5}
+    assert losses(forked_trainer.train(again)) == {step: loss for step, loss in expected.items() if step > 5}
     merged = tmp_path / "merged"
     merged.mkdir()
     source = pb.ModelSource(folder=str(base), adapter_folder=completed.model_folder)
@@ -275,5 +270,5 @@ def test_an_adapter_over_weights_in_four_bits_learns_goes_on_where_it_was_killed
 
 def test_weights_in_four_bits_are_refused_for_what_is_no_folder(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
     parameters = hyperparameters(method=pb.METHOD_QLORA, lora=pb.Lora(rank=8, alpha=16))
-    failed = run(shared_trainer, training_request(tmp_path, hyperparameters=parameters))[-1].training_failed
+    failed = shared_trainer.train(training_request(tmp_path, hyperparameters=parameters))[-1].training_failed
     assert failed.code == "method_unsupported"

@@ -31,8 +31,7 @@ def test_an_adapter_is_small_and_export_merges_it(shared_trainer: TrainerProcess
         model=pb.ModelSource(folder=str(base)),
         hyperparameters=hyperparameters(method=pb.METHOD_LORA, lora=LORA, learning_rate=1e-2),
     )
-    shared_trainer.stub.StartTraining(request, timeout=30)
-    events = shared_trainer.events(request.attempt_id)
+    events = shared_trainer.train(request)
     started, completed = events[0].training_started, events[-1].training_completed
     assert started.trained_parameters < started.parameters / 4
     adapter = Path(completed.model_folder)
@@ -82,15 +81,8 @@ def test_a_random_model_is_the_same_every_time_and_keeps_its_precision(
     assert str(tmp_path) not in json.dumps(config)
     # What is trained from a model in bfloat16 is one in bfloat16.
     trained = training_request(tmp_path, job="half", model=pb.ModelSource(folder=str(folders["half"])))
-    shared_trainer.stub.StartTraining(trained, timeout=30)
-    assert shared_trainer.events(trained.attempt_id)[-1].HasField("training_completed")
+    assert shared_trainer.train(trained)[-1].HasField("training_completed")
     assert {str(tensor.dtype) for tensor in weights_of(tmp_path / "output/model").values()} == {"torch.bfloat16"}
-
-
-def failure_of(trainer: TrainerProcess, request: pb.StartTrainingRequest) -> pb.TrainingFailed:
-    trainer.stub.StartTraining(request, timeout=30)
-    failed: pb.TrainingFailed = trainer.events(request.attempt_id)[-1].training_failed
-    return failed
 
 
 def test_a_tokenizer_that_knows_more_than_the_weights_is_refused_where_rows_have_what_they_lack(
@@ -107,7 +99,7 @@ def test_a_tokenizer_that_knows_more_than_the_weights_is_refused_where_rows_have
     rows = [{"id": text, "prompt": "a", "completion": text} for text in ("b", "<mine>")]
     data = write_rows(tmp_path / "rows.parquet", rows)
     request = training_request(tmp_path, model=pb.ModelSource(folder=str(base)), training_data=str(data))
-    failed = failure_of(shared_trainer, request)
+    failed = shared_trainer.train(request)[-1].training_failed
     assert (failed.code, list(failed.row_ids)) == ("data_invalid", ["<mine>"])
     assert "1 of 2 rows of rows.parquet" in failed.message and "they have 259" in failed.message
 
@@ -122,7 +114,7 @@ def test_a_tokenizer_without_any_token_to_pad_with_needs_one_that_is_named(
     left = {key: value for key, value in json.loads(described.read_text()).items() if not key.endswith("_token")}
     described.write_text(json.dumps(left))
     request = training_request(tmp_path, model=pb.ModelSource(folder=str(base)))
-    failed = failure_of(shared_trainer, request)
+    failed = shared_trainer.train(request)[-1].training_failed
     assert failed.code == "pad_token_unknown" and "set pad_token" in failed.message
     named = training_request(
         tmp_path,
@@ -130,8 +122,7 @@ def test_a_tokenizer_without_any_token_to_pad_with_needs_one_that_is_named(
         model=pb.ModelSource(folder=str(base)),
         hyperparameters=hyperparameters(max_steps=1, pad_token="<|endoftext|>"),
     )
-    shared_trainer.stub.StartTraining(named, timeout=30)
-    assert shared_trainer.events(named.attempt_id)[-1].HasField("training_completed")
+    assert shared_trainer.train(named)[-1].HasField("training_completed")
 
 
 def test_a_token_to_pad_with_that_the_weights_lack_is_refused(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
@@ -144,6 +135,8 @@ def test_a_token_to_pad_with_that_the_weights_lack_is_refused(shared_trainer: Tr
     tokenizer = AutoTokenizer.from_pretrained(base)
     tokenizer.add_special_tokens({"pad_token": "[PAD]"})
     tokenizer.save_pretrained(base)
-    failed = failure_of(shared_trainer, training_request(tmp_path, model=pb.ModelSource(folder=str(base))))
+    failed = shared_trainer.train(training_request(tmp_path, model=pb.ModelSource(folder=str(base))))[
+        -1
+    ].training_failed
     assert failed.code == "pad_token_unknown"
     assert "'[PAD]'" in failed.message and "they have 259" in failed.message

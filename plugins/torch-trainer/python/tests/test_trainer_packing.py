@@ -163,8 +163,7 @@ def test_training_on_packed_rows_has_the_losses_and_weights_of_padded_ones(
             hyperparameters=hyperparameters(packing=packing, evaluate_every_steps=4, epochs=3),
             extensions=extensions(groupByLength=False, attention=attention),
         )
-        shared_trainer.stub.StartTraining(request, timeout=30)
-        events = shared_trainer.events(request.attempt_id)
+        events = shared_trainer.train(request)
         assert events[-1].HasField("training_completed"), events[-1]
         found[name] = losses(events)
         found[name] |= {
@@ -184,8 +183,7 @@ def test_training_on_packed_rows_has_the_losses_and_weights_of_padded_ones(
 def test_a_packed_job_that_was_killed_goes_on_bit_for_bit(trainer: TrainerProcess, tmp_path: Path) -> None:
     parameters = hyperparameters(epochs=3, checkpoint_every_steps=1, packing=True, device_batch_size=1)
     whole = training_request(tmp_path / "whole", hyperparameters=parameters)
-    trainer.stub.StartTraining(whole, timeout=30)
-    expected = trainer.events(whole.attempt_id)
+    expected = trainer.train(whole)
     assert expected[-1].HasField("training_completed"), expected[-1]
     first = training_request(tmp_path / "killed", job="killed", hyperparameters=parameters)
     trainer.stub.StartTraining(first, timeout=30)
@@ -196,8 +194,7 @@ def test_a_packed_job_that_was_killed_goes_on_bit_for_bit(trainer: TrainerProces
     second = training_request(
         tmp_path / "killed", job="killed", attempt=2, hyperparameters=parameters, resume_from=saved[-2].path
     )
-    trainer.stub.StartTraining(second, timeout=30)
-    after = trainer.events(second.attempt_id)
+    after = trainer.train(second)
     assert {**losses(before), **losses(after)} == losses(expected)
     assert math.isfinite(after[-1].training_completed.final_loss)
     names = {event.step_logged.rows_seen for event in after if event.HasField("step_logged")}
@@ -207,8 +204,7 @@ def test_a_packed_job_that_was_killed_goes_on_bit_for_bit(trainer: TrainerProces
 def test_flash_attention_is_refused_where_there_is_no_gpu(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
     for values, what in (({"attention": "flash_attention_2"}, "attention"), ({"kernels": "liger"}, "kernels")):
         request = training_request(tmp_path, job=what, extensions=extensions(**values))
-        shared_trainer.stub.StartTraining(request, timeout=30)
-        failed = shared_trainer.events(request.attempt_id)[-1].training_failed
+        failed = shared_trainer.train(request)[-1].training_failed
         assert failed.code == "kernel_unavailable"
         assert f"extensions.{what}" in failed.message and "GPU" in failed.message
 

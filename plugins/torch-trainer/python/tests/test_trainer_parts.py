@@ -274,8 +274,7 @@ def test_what_the_libraries_hold_is_looked_at_by_no_collection_of_garbage() -> N
 
 def test_a_checkpoint_cannot_run_code(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
     request = training_request(tmp_path, hyperparameters=hyperparameters(checkpoint_every_steps=5))
-    shared_trainer.stub.StartTraining(request, timeout=30)
-    assert shared_trainer.events(request.attempt_id)[-1].HasField("training_completed")
+    assert shared_trainer.train(request)[-1].HasField("training_completed")
     checkpoint = tmp_path / "output/checkpoints/step-00000005"
     for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
         (checkpoint / name).write_bytes(pickle.dumps(_Trap(tmp_path / "sprung")))
@@ -283,8 +282,7 @@ def test_a_checkpoint_cannot_run_code(shared_trainer: TrainerProcess, tmp_path: 
     marker["files"] = {name: (checkpoint / name).stat().st_size for name in marker["files"]}
     (checkpoint / MARKER).write_text(json.dumps(marker))
     again = training_request(tmp_path, attempt=2, resume_from=str(checkpoint))
-    shared_trainer.stub.StartTraining(again, timeout=30)
-    assert shared_trainer.events(again.attempt_id)[-1].HasField("training_failed")
+    assert shared_trainer.train(again)[-1].HasField("training_failed")
     assert not (tmp_path / "sprung").exists()
 
 

@@ -70,8 +70,7 @@ def trained(
     more.update({"groupByLength": False, **extensions})
     files = {name: str(file) for name, file in data.items()}
     request = training_request(folder, job=str(folder), model=model, hyperparameters=wanted, extensions=more, **files)
-    trainer.stub.StartTraining(request, timeout=30)
-    events = trainer.events(request.attempt_id)
+    events = trainer.train(request)
     assert events[-1].HasField("training_completed"), events[-1]
     steps = [event.step_logged for event in events if event.HasField("step_logged")]
     told = PlainTraining(

@@ -55,8 +55,7 @@ def train(trainer: TrainerProcess, folder: Path, parameters: pb.Hyperparameters,
     if parameters.evaluate_every_steps:
         changes["evaluation_data"] = str(write_rows(folder / "evaluation.parquet", sums(5)))
     request = training_request(folder, hyperparameters=parameters, model=MODEL, **changes)
-    trainer.stub.StartTraining(request, timeout=30)
-    events = trainer.events(request.attempt_id)
+    events = trainer.train(request)
     assert events[-1].HasField("training_completed"), events[-1]
     return events
 
@@ -140,8 +139,7 @@ def test_rows_that_no_rank_can_train_on_end_the_attempt_and_not_the_trainer(
     request = training_request(
         tmp_path, training_data=str(data), hyperparameters=hyperparameters(max_sequence_length=16), model=MODEL
     )
-    two_ranks.stub.StartTraining(request, timeout=30)
-    assert two_ranks.events(request.attempt_id)[-1].training_failed.code == "mask_empty"
+    assert two_ranks.train(request)[-1].training_failed.code == "mask_empty"
     train(two_ranks, tmp_path / "next", hyperparameters(max_steps=1))
 
 

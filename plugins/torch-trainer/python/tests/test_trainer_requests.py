@@ -79,8 +79,7 @@ def test_bad_rows_fail_the_attempt_and_are_named(shared_trainer: TrainerProcess,
     rows, code, row_ids = BAD_ROWS[name]
     data = write_rows(tmp_path / "bad.parquet", rows)
     request = training_request(tmp_path, job=str(uuid.uuid4()), training_data=str(data))
-    shared_trainer.stub.StartTraining(request, timeout=30)
-    failed = shared_trainer.events(request.attempt_id)[-1].training_failed
+    failed = shared_trainer.train(request)[-1].training_failed
     assert failed.code == code
     assert list(failed.row_ids) == row_ids
     assert not failed.retryable
@@ -90,8 +89,7 @@ def test_a_file_that_is_no_parquet_fails_the_attempt(shared_trainer: TrainerProc
     data = tmp_path / "rows.parquet"
     data.write_text("prompt,completion\na,b\n")
     request = training_request(tmp_path, job=str(uuid.uuid4()), training_data=str(data))
-    shared_trainer.stub.StartTraining(request, timeout=30)
-    failed = shared_trainer.events(request.attempt_id)[-1].training_failed
+    failed = shared_trainer.train(request)[-1].training_failed
     assert failed.code == "data_invalid"
     assert "Parquet" in failed.message
 

@@ -36,8 +36,7 @@ def test_a_job_that_was_killed_goes_on_bit_for_bit(
     forked_trainer: TrainerProcess, tmp_path: Path, name: str, parameters: pb.Hyperparameters
 ) -> None:
     whole = training_request(tmp_path / "whole", hyperparameters=parameters)
-    forked_trainer.stub.StartTraining(whole, timeout=30)
-    expected = forked_trainer.events(whole.attempt_id)
+    expected = forked_trainer.train(whole)
     assert expected[-1].HasField("training_completed"), expected[-1]
 
     # A row that takes long would make the kill easy to place; steps are quick, so it is placed by its checkpoint.
@@ -55,8 +54,7 @@ def test_a_job_that_was_killed_goes_on_bit_for_bit(
     second = training_request(
         tmp_path / "killed", job="killed", attempt=2, hyperparameters=parameters, resume_from=checkpoint.path
     )
-    forked_trainer.stub.StartTraining(second, timeout=30)
-    after = forked_trainer.events(second.attempt_id)
+    after = forked_trainer.train(second)
     assert after[0].training_started.resumed_after_step == checkpoint.step
     assert {**losses(before), **losses(after)} == losses(expected)
     assert set(losses(after)) == set(range(checkpoint.step + 1, 16))
@@ -73,15 +71,13 @@ def test_a_job_that_was_killed_goes_on_bit_for_bit(
 
 def test_a_job_killed_at_its_end_only_writes_its_model(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
     request = training_request(tmp_path)
-    shared_trainer.stub.StartTraining(request, timeout=30)
-    events = shared_trainer.events(request.attempt_id)
+    events = shared_trainer.train(request)
     saved = [event.checkpoint_saved for event in events if event.HasField("checkpoint_saved")]
     assert [one.step for one in saved] == [10]
     model = tmp_path / "output/model"
     model.rename(tmp_path / "former")
     again = training_request(tmp_path, attempt=2, resume_from=saved[0].path)
-    shared_trainer.stub.StartTraining(again, timeout=30)
-    events = shared_trainer.events(again.attempt_id)
+    events = shared_trainer.train(again)
     assert not losses(events)
     assert events[-1].training_completed.model_folder == str(model)
     assert_same_weights(tmp_path / "former", model)
@@ -94,8 +90,7 @@ def test_checkpoints_are_whole_pruned_and_left_alone_where_unfinished(
     request = training_request(tmp_path, hyperparameters=parameters)
     drafts = tmp_path / "output/checkpoints/.step-00000004.draft-1"
     drafts.mkdir(parents=True)
-    shared_trainer.stub.StartTraining(request, timeout=30)
-    events = shared_trainer.events(request.attempt_id)
+    events = shared_trainer.train(request)
     saved = [event.checkpoint_saved for event in events if event.HasField("checkpoint_saved")]
     assert [one.step for one in saved] == [2, 4, 6, 8, 10]
     kept = sorted(path.name for path in (tmp_path / "output/checkpoints").iterdir())
@@ -119,21 +114,18 @@ def test_checkpoints_are_whole_pruned_and_left_alone_where_unfinished(
 
 def test_a_checkpoint_of_other_data_is_refused(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
     request = training_request(tmp_path)
-    shared_trainer.stub.StartTraining(request, timeout=30)
-    events = shared_trainer.events(request.attempt_id)
+    events = shared_trainer.train(request)
     path = next(event.checkpoint_saved.path for event in events if event.HasField("checkpoint_saved"))
     data = write_rows(tmp_path / "fewer.parquet", sums(5))
     other = training_request(tmp_path, attempt=2, resume_from=path, training_data=str(data))
-    shared_trainer.stub.StartTraining(other, timeout=30)
-    assert shared_trainer.events(other.attempt_id)[-1].training_failed.code == "checkpoint_invalid"
+    assert shared_trainer.train(other)[-1].training_failed.code == "checkpoint_invalid"
 
 
 @pytest.mark.slow
 def test_killed_at_every_step_it_goes_on_bit_for_bit(forked_trainer: TrainerProcess, tmp_path: Path) -> None:
     parameters = hyperparameters(epochs=2, checkpoint_every_steps=1)
     whole = training_request(tmp_path / "whole", hyperparameters=parameters)
-    forked_trainer.stub.StartTraining(whole, timeout=30)
-    expected = losses(forked_trainer.events(whole.attempt_id))
+    expected = losses(forked_trainer.train(whole))
     seen: dict[int, float] = {}
     for attempt in range(1, 30):
         checkpoints = sorted((tmp_path / "killed/output/checkpoints").glob("step-*/simmer-checkpoint.json"))
@@ -176,8 +168,7 @@ def test_a_pretrained_model_learns_and_goes_on_bit_for_bit(forked_trainer: Train
     parameters = hyperparameters(max_steps=6, learning_rate=1e-4, checkpoint_every_steps=2)
     values: dict[str, Any] = {"model": pb.ModelSource(folder=folder), "hyperparameters": parameters}
     whole = training_request(tmp_path / "whole", **values)
-    forked_trainer.stub.StartTraining(whole, timeout=60)
-    expected = forked_trainer.events(whole.attempt_id)
+    expected = forked_trainer.train(whole)
     assert losses(expected)[6] < losses(expected)[1]
     first = training_request(tmp_path / "killed", job="killed", **values)
     forked_trainer.stub.StartTraining(first, timeout=60)
@@ -187,8 +178,7 @@ def test_a_pretrained_model_learns_and_goes_on_bit_for_bit(forked_trainer: Train
     wait_until(Path(path).is_dir, 1)
     second = training_request(tmp_path / "killed", job="killed", attempt=2, resume_from=path, **values)
     started = time.monotonic()
-    forked_trainer.stub.StartTraining(second, timeout=60)
-    after = losses(forked_trainer.events(second.attempt_id))
+    after = losses(forked_trainer.train(second))
     assert time.monotonic() - started < 120
     assert after == {step: losses(expected)[step] for step in (5, 6)}
     assert_same_weights(tmp_path / "whole/output/model", tmp_path / "killed/output/model")

@@ -37,8 +37,7 @@ def test_the_loss_is_the_mean_over_trained_tokens_of_the_step(
     parameters = hyperparameters(max_steps=1, global_batch_size=6, device_batch_size=2)
     model = random_model(attention_dropout=0.0, **kind)
     request = training_request(tmp_path, training_data=str(data), hyperparameters=parameters, model=model)
-    shared_trainer.stub.StartTraining(request, timeout=30)
-    events = shared_trainer.events(request.attempt_id)
+    events = shared_trainer.train(request)
     started = events[0].training_started
 
     import torch
@@ -76,8 +75,7 @@ def test_only_the_completion_is_trained(shared_trainer: TrainerProcess, tmp_path
             training_data=str(data),
             hyperparameters=hyperparameters(max_steps=60, learning_rate=1e-2, weight_decay=0),
         )
-        shared_trainer.stub.StartTraining(requests[name], timeout=30)
-        assert shared_trainer.events(requests[name].attempt_id)[-1].training_completed.final_loss < 0.1
+        assert shared_trainer.train(requests[name])[-1].training_completed.final_loss < 0.1
 
     import torch
 
@@ -104,23 +102,20 @@ def test_a_loss_that_is_not_finite_ends_the_attempt_and_names_the_rows(
     request = training_request(
         tmp_path, hyperparameters=hyperparameters(learning_rate=1e30, warmup_ratio=0, max_gradient_norm=0, max_steps=50)
     )
-    shared_trainer.stub.StartTraining(request, timeout=30)
-    failed = shared_trainer.events(request.attempt_id)[-1].training_failed
+    failed = shared_trainer.train(request)[-1].training_failed
     assert failed.code == "loss_not_finite"
     assert failed.step >= 1
     assert set(failed.row_ids) <= {f"row-{index}" for index in range(18)}
     assert len(failed.row_ids) > 0
     # The process is as good as new.
     fine = training_request(tmp_path, attempt=2)
-    shared_trainer.stub.StartTraining(fine, timeout=30)
-    assert shared_trainer.events(fine.attempt_id)[-1].HasField("training_completed")
+    assert shared_trainer.train(fine)[-1].HasField("training_completed")
 
 
 def test_rows_that_are_too_long_are_cut_and_counted(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
     parameters = hyperparameters(max_sequence_length=40, max_steps=1)
     request = training_request(tmp_path, hyperparameters=parameters)
-    shared_trainer.stub.StartTraining(request, timeout=30)
-    events = shared_trainer.events(request.attempt_id)
+    events = shared_trainer.train(request)
     assert events[0].log_written.level == pb.LOG_LEVEL_WARNING
     started = events[1].training_started
     assert started.truncated_rows == 18
@@ -130,8 +125,7 @@ def test_rows_that_are_too_long_are_cut_and_counted(shared_trainer: TrainerProce
 def test_too_many_cut_rows_are_refused(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
     parameters = hyperparameters(max_sequence_length=40, max_steps=1, max_truncated_share=0.5)
     request = training_request(tmp_path, hyperparameters=parameters)
-    shared_trainer.stub.StartTraining(request, timeout=30)
-    failed = shared_trainer.events(request.attempt_id)[-1].training_failed
+    failed = shared_trainer.train(request)[-1].training_failed
     assert failed.code == "data_invalid"
     assert "18 of 18 rows" in failed.message and "max_truncated_share" in failed.message
     assert len(failed.row_ids) == 18
@@ -151,8 +145,7 @@ def test_rows_beyond_the_context_of_the_model_are_refused(
         hyperparameters=hyperparameters(evaluate_every_steps=1, max_steps=1),
         **{name: str(file) for name, file in files.items()},
     )
-    shared_trainer.stub.StartTraining(request, timeout=30)
-    failed = shared_trainer.events(request.attempt_id)[-1].training_failed
+    failed = shared_trainer.train(request)[-1].training_failed
     assert failed.code == "data_invalid", failed
     assert failed.message.startswith(f"1 of 5 rows of {data}.parquet are longer than the 96 tokens")
     assert list(failed.row_ids) == ["long"]
@@ -163,16 +156,14 @@ def test_evaluation_is_the_mean_over_tokens_and_disturbs_nothing(
 ) -> None:
     data = write_rows(tmp_path / "evaluation.parquet", sums(5))
     plain = training_request(tmp_path / "plain")
-    shared_trainer.stub.StartTraining(plain, timeout=30)
-    expected = losses(shared_trainer.events(plain.attempt_id))
+    expected = losses(shared_trainer.train(plain))
     evaluated = training_request(
         tmp_path / "evaluated",
         job="evaluated",
         evaluation_data=str(data),
         hyperparameters=hyperparameters(evaluate_every_steps=3),
     )
-    shared_trainer.stub.StartTraining(evaluated, timeout=30)
-    events = shared_trainer.events(evaluated.attempt_id)
+    events = shared_trainer.train(evaluated)
     evaluations = [event.evaluation_logged for event in events if event.HasField("evaluation_logged")]
     assert [one.step for one in evaluations] == [3, 6, 9, 10]
     assert all(math.isfinite(one.loss) and 3 < one.loss < 7 for one in evaluations)

@@ -116,6 +116,11 @@ class TrainerProcess:
         self.kill()
         self.start()
 
+    def train(self, request: pb.StartTrainingRequest) -> list[pb.TrainerEvent]:
+        """All events of an attempt that this starts."""
+        self.stub.StartTraining(request, timeout=60)
+        return self.events(request.attempt_id)
+
     def events(self, attempt_id: str, after: int = 0) -> list[pb.TrainerEvent]:
         """All events to the attempt's end."""
         watch = self.stub.Watch(pb.WatchRequest(attempt_id=attempt_id, after_event_number=after), timeout=120)
