@@ -1,9 +1,11 @@
 import { access, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { deferred } from '../../core/deferred.js';
 import type { EventDraft } from '../../core/events/catalogue.js';
 import { newestCheckpoint } from '../../core/trainer/checkpoints.js';
 import { EventMemory } from '../../core/trainer/event-memory.js';
+import type { TrainingResult } from '../../core/trainer/trainer.js';
 import { TrainerBench } from './trainer-bench.js';
 
 /** Long enough that a training goes on while a busy machine acts on a step that was seen. */
@@ -19,6 +21,24 @@ afterEach(async () => {
 
 const upTo = (last: number) => Array.from({ length: last }, (_, index) => index + 1);
 
+/** A core trains to the end, and ends its trainer. */
+async function train(...options: Parameters<TrainerBench['supervise']>): Promise<TrainingResult> {
+  const supervisor = bench.supervise(...options);
+  const result = await bench.stage(supervisor).train(bench.training());
+  await supervisor.dispose('shutdown');
+  return result;
+}
+
+/** A core that is left at a step, as by a closed terminal. @returns the process id of its trainer, which goes on */
+async function leaveAt(step: number): Promise<number> {
+  const supervisor = bench.supervise({ stepMilliseconds });
+  const interrupted = bench.stage(supervisor).train(bench.training());
+  await bench.step(step);
+  const [pid] = supervisor.processIds();
+  await Promise.all([expect(interrupted).rejects.toThrow('let go of trainer student'), supervisor.dispose('leave')]);
+  return pid!;
+}
+
 /** The step of the newest checkpoint that is whole. */
 async function savedStep(): Promise<number | undefined> {
   return (await newestCheckpoint(join(bench.folder, 'scratch', 'training-student-1')))?.step;
@@ -31,9 +51,7 @@ function expectNothingLostOrDoubled() {
 
 describe('a training', () => {
   it('starts the trainer, brings all its events into the log, and ends the trainer', async () => {
-    const supervisor = bench.supervise();
-    const result = await bench.stage(supervisor).train(bench.training());
-    await supervisor.dispose('shutdown');
+    const result = await train();
 
     expect(bench.of('trainer.started').map((event) => event.data.start)).toEqual([1]);
     expect(bench.of('trainer.described')[0]?.data.devices).toEqual(['cpu (none)']);
@@ -81,9 +99,7 @@ describe('a training', () => {
   });
 
   it('says so where a step runs again with another loss', async () => {
-    const supervisor = bench.supervise({ crashAtStep: 8, diverges: true });
-    await bench.stage(supervisor).train(bench.training());
-    await supervisor.dispose('shutdown');
+    await train({ crashAtStep: 8, diverges: true });
 
     expect(bench.of('step.diverged').map((event) => event.data.step)).toEqual([6, 7, 8]);
     const { before, after } = bench.of('step.diverged')[0]?.data ?? {};
@@ -107,15 +123,10 @@ describe('a training', () => {
   });
 
   it('is taken up by the next core, which knows the log: nothing is lost, nothing doubled', async () => {
-    const first = bench.supervise({ stepMilliseconds });
-    const interrupted = bench.stage(first).train(bench.training());
-    await bench.step(6);
-    await Promise.all([expect(interrupted).rejects.toThrow('let go of trainer student'), first.dispose('leave')]);
+    await leaveAt(6);
     const known = bench.of('step.logged').length;
 
-    const second = bench.supervise();
-    const result = await bench.stage(second).train(bench.training());
-    await second.dispose('shutdown');
+    const result = await train();
 
     expect(result.steps).toBe(20);
     expect(known).toBeLessThan(20);
@@ -129,10 +140,7 @@ describe('a training', () => {
 
   it('that tells of each step by itself is read on while many of them wait for the disk', async () => {
     const last = 40;
-    let sync: () => void = () => undefined;
-    const synced = new Promise<void>((resolve) => {
-      sync = resolve;
-    });
+    const { promise: synced, resolve: sync } = deferred<void>();
     const emit = async (...drafts: readonly EventDraft[]) => {
       await bench.emit(...drafts);
       if (drafts.some((draft) => draft.type === 'step.logged' && draft.data.step === last)) sync();
@@ -148,10 +156,7 @@ describe('a training', () => {
   });
 
   it('that ended while no core was there is not done again', async () => {
-    const first = bench.supervise({ stepMilliseconds });
-    const interrupted = bench.stage(first).train(bench.training());
-    await bench.step(2);
-    await Promise.all([expect(interrupted).rejects.toThrow(), first.dispose('leave')]);
+    await leaveAt(2);
     const second = bench.supervise();
     await bench.stage(second).train(bench.training());
     await second.dispose('leave');
@@ -166,18 +171,12 @@ describe('a training', () => {
   });
 
   it('goes on from a checkpoint where the trainer died together with its core', async () => {
-    const first = bench.supervise({ stepMilliseconds });
-    const interrupted = bench.stage(first).train(bench.training());
-    await bench.step(7);
-    const pid = first.processIds()[0] as number;
-    await Promise.all([expect(interrupted).rejects.toThrow(), first.dispose('leave')]);
+    const pid = await leaveAt(7);
     process.kill(pid, 'SIGKILL');
     expect(await bench.alive(2000)).toEqual([]);
     const saved = await savedStep();
 
-    const second = bench.supervise();
-    await bench.stage(second).train(bench.training());
-    await second.dispose('shutdown');
+    await train();
 
     expect(bench.of('trainer.exited')[0]?.data).toMatchObject({ pid, expected: false, exitCode: null });
     for (const { data } of bench.of('trainer.started')) {
@@ -190,17 +189,12 @@ describe('a training', () => {
   });
 
   it('that another run began is taken over from its checkpoint, and its orphaned trainer ended', async () => {
-    const first = bench.supervise({ stepMilliseconds });
-    const interrupted = bench.stage(first).train(bench.training());
-    await bench.step(6);
-    await Promise.all([expect(interrupted).rejects.toThrow(), first.dispose('leave')]);
+    await leaveAt(6);
 
-    const other = bench.supervise(
+    await train(
       {},
       { runId: 'run-2', runFolder: join(bench.folder, 'run-2'), memory: new EventMemory('student'), maxRestarts: 0 },
     );
-    await bench.stage(other).train(bench.training());
-    await other.dispose('shutdown');
 
     expect(bench.of('training.started').at(-1)?.data.resumedAfterStep).toBeGreaterThanOrEqual(6);
     expect(bench.of('training.completed')).toHaveLength(1);
@@ -220,9 +214,7 @@ describe('a training', () => {
     expect(checkpoint?.step).toBe(bench.of('training.canceled')[0]?.data.step);
 
     await supervisor.dispose('shutdown');
-    const next = bench.supervise();
-    await bench.stage(next).train(bench.training());
-    await next.dispose('shutdown');
+    await train();
     expect(bench.of('training.started').at(-1)?.data.resumedAfterStep).toBe(checkpoint?.step);
     expect(bench.of('step.logged').filter((event) => event.data.rerun)).toEqual([]);
     expectNothingLostOrDoubled();
