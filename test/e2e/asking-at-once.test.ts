@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { deferred } from '../../core/deferred.js';
 import { startChatServer } from '../chat-server.js';
 import { startSimmer, workFolder } from './cli-process.js';
 
@@ -15,10 +16,7 @@ stages:
 
 it('two processes on one home that ask the same at once pay once', async () => {
   const asked: string[] = [];
-  let answer = () => {};
-  const bothAsk = new Promise<void>((resolve) => {
-    answer = resolve;
-  });
+  const { promise: bothAsk, resolve: answer } = deferred<void>();
   await using server = await startChatServer(async (request) => {
     asked.push(JSON.stringify(request));
     if (asked.length === 2 * concurrency) answer();

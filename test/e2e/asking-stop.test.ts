@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { setTimeout as wait } from 'node:timers/promises';
 import { expect, it } from 'vitest';
+import { deferred } from '../../core/deferred.js';
 import { startHttpServer } from '../http-server.js';
 import { eventsIn, simmer, startSimmer, workFolder } from './cli-process.js';
 import { serve } from './serving.js';
@@ -115,10 +116,7 @@ it.each(Object.keys(asking))(
 
 /** A server that answers nothing, and a recipe that asks it one question. */
 async function silence() {
-  let isAsked = () => {};
-  const asked = new Promise<void>((resolve) => {
-    isAsked = resolve;
-  });
+  const { promise: asked, resolve: isAsked } = deferred<void>();
   const server = await startHttpServer(() => isAsked());
   const folder = await workFolder();
   const pool = 'pool: { uses: curation/generate-problems, with: { count: 1 } }';

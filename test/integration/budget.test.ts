@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { definePlugin, defineStage, type Event, z } from 'simmerkit';
 import { type HarnessRun, RunHarness } from 'simmerkit/testing';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { deferred } from '../../core/deferred.js';
 import { processIdentity } from '../../core/process/process-identity.js';
 import curation from '../../plugins/curation/plugin.js';
 import { startChatServer } from '../chat-server.js';
@@ -289,10 +290,7 @@ stages:
 
 it('sets nothing aside any more for what comes as the run is stopped', async () => {
   let interrupt = (_: string) => {};
-  let begin = () => {};
-  const begun = new Promise<void>((resolve) => {
-    begin = resolve;
-  });
+  const { promise: begun, resolve: begin } = deferred<void>();
   const plugin = definePlugin({
     name: 'stopping',
     version: '1.0.0',
@@ -324,10 +322,7 @@ it('sets nothing aside any more for what comes as the run is stopped', async () 
 });
 
 it('lets hardware go before replies are waited for', async () => {
-  let answer = () => {};
-  const released = new Promise<void>((resolve) => {
-    answer = resolve;
-  });
+  const { promise: released, resolve: answer } = deferred<void>();
   await using server = await startChatServer((_, response) => {
     const usage = { prompt_tokens: 0, completion_tokens: 500 };
     void released.then(() => response.end(JSON.stringify({ choices: [{ message: { content: 'yes' } }], usage })));

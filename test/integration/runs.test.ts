@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Event } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
+import { deferred } from '../../core/deferred.js';
 import { eventsFile } from '../../core/engine/run-folder.js';
 import { summarizeRun } from '../../core/engine/run-history.js';
 import { countingPlugin, diamond, facts, watched } from './counting-plugin.js';
@@ -17,10 +18,7 @@ ${more}`;
 describe('a run', () => {
   it('runs stages side by side, hands their outputs on, and ends with run.completed', async () => {
     const started = new Set<string>();
-    let bothStarted = (): void => {};
-    const both = new Promise<void>((resolve) => {
-      bothStarted = resolve;
-    });
+    const { promise: both, resolve: bothStarted } = deferred<void>();
     const watch = watched(async (stage) => {
       started.add(stage);
       if (started.has('left') && started.has('right')) bothStarted();
@@ -50,10 +48,7 @@ describe('a run', () => {
   });
 
   it('tells metrics in the order of the recipe, whichever stage ended first', async () => {
-    let letGo = (): void => {};
-    const secondEnded = new Promise<void>((resolve) => {
-      letGo = resolve;
-    });
+    const { promise: secondEnded, resolve: letGo } = deferred<void>();
     const onEvent = ({ type, stage }: Event) => void (type === 'stage.completed' && stage === 'second' && letGo());
     const watch = watched(async (stage) => {
       if (stage === 'first') await secondEnded;
@@ -197,10 +192,7 @@ describe('a stage that fails', () => {
   });
 
   it('stops the others, and the first error is the one reported', async () => {
-    let begin = (): void => {};
-    const slowWorks = new Promise<void>((resolve) => {
-      begin = resolve;
-    });
+    const { promise: slowWorks, resolve: begin } = deferred<void>();
     const watch = watched(async (stage, signal) => {
       if (stage !== 'slow') return slowWorks;
       begin();
