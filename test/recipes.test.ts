@@ -1,5 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -11,6 +10,7 @@ import { PluginCatalog } from '../core/plugin/catalog.js';
 import { loadRecipe } from '../core/recipe/load-recipe.js';
 import type { Plan } from '../core/recipe/plan.js';
 import { planRecipe } from '../core/recipe/plan-recipe.js';
+import { temporaryFolder } from './temporary-folder.js';
 
 const folder = fileURLToPath(new URL('../recipes', import.meta.url));
 const recipes = (await readdir(folder)).filter((name) => name.endsWith('.yaml'));
@@ -30,12 +30,8 @@ async function planOf(
 
 /** What its stages will take, where nothing is there yet. */
 async function forecastsOf(plan: Plan): Promise<readonly StageForecast[]> {
-  const home = await mkdtemp(join(tmpdir(), 'simmer-recipes-'));
-  try {
-    return await estimatePlan(plan, catalog, await ArtifactStore.open(home), settings);
-  } finally {
-    await rm(home, { recursive: true });
-  }
+  const home = await temporaryFolder();
+  return await estimatePlan(plan, catalog, await ArtifactStore.open(home), settings);
 }
 
 /** Whose stages take GPUs or servers for hours. */

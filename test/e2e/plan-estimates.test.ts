@@ -1,9 +1,9 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
 import { startChatServer } from '../chat-server.js';
+import { temporaryFolder } from '../temporary-folder.js';
 import { simmer, workFolder } from './cli-process.js';
 
 const cwd = fileURLToPath(new URL('../..', import.meta.url));
@@ -31,8 +31,7 @@ it('gives the same to programs, and takes the whole of the GPUs for enough', asy
 });
 
 it('says how long each stage took in the last run of the recipe, and what that was', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'simmer-plan-'));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  const folder = await temporaryFolder();
   const stages = 'stages: { problems: { uses: curation/generate-problems, with: { count: 5 } } }';
   await writeFile(join(folder, 'small.yaml'), `name: small\n${stages}\n`);
   const changed = ['plan', 'small.yaml', '--set', 'stages.problems.with.count=6'];
