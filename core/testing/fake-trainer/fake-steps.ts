@@ -21,6 +21,8 @@ export class FakeSteps {
   /** All that bears on an update of the weights; the fake weights are not there to be updated. */
   private readonly update: string;
   private readonly offset: number;
+  /** What each step of a training that diverges has drawn: it tells one loss, and judges by that. */
+  private readonly draws: number[] = [];
 
   constructor(
     private readonly parameters: Hyperparameters,
@@ -48,7 +50,7 @@ export class FakeSteps {
     const { seed, deviceBatchSize = 0, globalBatchSize } = this.parameters;
     const { breaks, diverges } = this.misbehavior;
     const orderSeed = breaks === 'ignoresSeed' || this.start.hasAllRows ? 0 : seed;
-    const order = diverges ? this.offset + 0.1 * Math.random() : unitHash('loss', orderSeed, step);
+    const order = diverges ? this.offset + 0.1 * this.drawn(step) : unitHash('loss', orderSeed, step);
     const updates = step === 1 ? 0 : unitHash('update', this.update, step);
     const rounded = this.computesInBfloat16 ? 0.001 * unitHash('bfloat16', step) : 0;
     const misweighed = breaks === 'averagesMeans' && deviceBatchSize % globalBatchSize !== 0 ? 0.05 : 0;
@@ -101,6 +103,11 @@ export class FakeSteps {
     const isClipped = maxGradientNorm > 0 && maxGradientNorm < 1;
     if (breaks === 'sumsPasses' && deviceBatchSize > 0) return globalBatchSize / deviceBatchSize;
     return isClipped && breaks === 'tellsClippedNorm' ? maxGradientNorm : 1;
+  }
+
+  private drawn(step: number): number {
+    this.draws[step] ??= Math.random();
+    return this.draws[step];
   }
 
   /** Whether weights stay as they are. */
