@@ -26,8 +26,7 @@ const atStep = new Promise<void>((resolve) => {
 const onEvent = (event: Event) => {
   if (event.type === 'step.logged' && event.stage === 'second' && event.data.step === 8) reached();
 };
-const recipe = trainingRecipe.replace('stepMilliseconds: 60', 'stepMilliseconds: 30');
-const handle = await harness.start(`${recipe}\nsinks: [sinks/tensorboard]\n`, { sinks: [{ onEvent }] });
+const handle = await harness.start(`${trainingRecipe}\nsinks: [sinks/tensorboard]\n`, { sinks: [{ onEvent }] });
 const board = join(handle.runFolder, 'tensorboard');
 const python = spawn(reader.python, [join(root, 'test/check/tensorboard_reader.py'), board], {
   env: { ...process.env, ...reader.env, PYTHONDONTWRITEBYTECODE: '1' },
