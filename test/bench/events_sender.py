@@ -56,7 +56,8 @@ class Sender(trainer_pb2_grpc.TrainerServiceServicer):
     @staticmethod
     def _numbered(number: int, event: pb.TrainerEvent) -> pb.TrainerEvent:
         event.number = number
-        event.time.GetCurrentTime()
+        # As the trainer does: GetCurrentTime takes four times as long, half of what a step costs here.
+        event.time.seconds, event.time.nanos = divmod(time.time_ns(), 10**9)
         return event
 
 
