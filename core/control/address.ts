@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, realpath, writeFile } from 'node:fs/promises';
+import { readFile, realpath, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { UserError } from '../errors.js';
+import { writingTo } from '../files/disk-error.js';
+import { makeFolder } from '../files/durable-files.js';
 import { makeSocketFolder } from '../process/socket-folder.js';
 
 /** Where a server is. */
@@ -44,15 +46,16 @@ export function shownAddress(address: ServerAddress): string {
 /**
  * The socket of a home's server: always the same one, so that clients find it after a restart. In the home, or where the
  * home's path is too long for a socket, in a folder of its own whose place is written down in the home.
+ * @throws UserError `no_disk_space`, `not_writable` and their like
  */
 export async function defaultAddress(home: string): Promise<ServerAddress> {
   const folder = join(home, 'server', 'socket');
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await writingTo(home, () => makeFolder(folder, 0o700));
   const path = join(await realpath(folder), 'control.sock');
   if (Buffer.byteLength(path) <= longestSocketPath) return { kind: 'unix', path };
   const note = join(home, 'server', 'socket-folder');
   const noted = await readFile(note, 'utf8').catch(() => '');
   const elsewhere = noted !== '' && existsSync(noted) ? noted : await makeSocketFolder();
-  if (elsewhere !== noted) await writeFile(note, elsewhere);
+  if (elsewhere !== noted) await writingTo(home, () => writeFile(note, elsewhere));
   return { kind: 'unix', path: join(elsewhere, 'control.sock') };
 }

@@ -9,6 +9,8 @@ import { HealthImplementation } from 'grpc-health-check';
 import type { Settings } from '../config/settings.js';
 import { isUserError, UserError } from '../errors.js';
 import { nodeLogFileSystem } from '../events/log-file-system.js';
+import { writingTo } from '../files/disk-error.js';
+import { makeFolder } from '../files/durable-files.js';
 import { PluginCatalog } from '../plugin/catalog.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { processMachine } from '../plugin/process/process-machine.js';
@@ -97,7 +99,7 @@ export class ControlServer {
   /**
    * Listens, then takes up the runs that a former server left.
    * @throws UserError `token_needed`, `tls_needed`, `tls_file_wrong`, `address_in_use`, `folder_missing`,
-   * `wrong_option_name`, `wrong_secret`, `home_served` where another server has this home
+   * `wrong_option_name`, `wrong_secret`, `home_served` where another server has this home, `no_disk_space`, `not_writable` and their like
    */
   static async start(options: ControlServerOptions): Promise<ControlServer> {
     const { settings, address, log = () => undefined } = options;
@@ -106,7 +108,7 @@ export class ControlServer {
     const limits = { ...defaultLimits, ...options.limits };
     const folder = join(settings.home, 'server');
     const ownFolder = join(folder, 'recipes');
-    await mkdir(ownFolder, { recursive: true, mode: 0o700 });
+    await writingTo(settings.home, () => makeFolder(ownFolder, 0o700));
     const lock = await lockHome(settings.home, folder);
     try {
       const home = await ServedHome.of(settings.home, folder);

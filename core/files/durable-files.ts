@@ -14,9 +14,9 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** Makes a folder, with those above it, durably. May exist already. */
-export async function makeFolder(folder: string): Promise<void> {
-  const first = await mkdir(folder, { recursive: true }).catch((error: unknown) => whyNotMade(folder, error));
+/** Makes a folder, with those above it, durably. May exist already. @param mode of those that are made */
+export async function makeFolder(folder: string, mode = 0o777): Promise<void> {
+  const first = await mkdir(folder, { recursive: true, mode }).catch((error: unknown) => whyNotMade(folder, error));
   if (first === undefined) return;
   const top = dirname(first);
   for (let made = folder; made !== top; made = dirname(made)) await syncFolder(dirname(made));

@@ -41,14 +41,17 @@ describe('what cannot be told as it should', () => {
 });
 
 describe('a home', () => {
-  it.runIf(canMount)('that is to be made on a disk that is only read is not, and the disk is told', async () => {
-    await mkdir(join(cwd, 'disk'));
-    const lines = ['mount -t tmpfs -o ro simmer-test disk', 'simmer run small.yaml --home disk/deep/home'];
-    const ended = await shell(`export -f simmer; unshare -rm bash -c '${lines.join('; ')}'`, { cwd });
-    expect(ended.stderr).toMatch(/^error\[not_writable\]: Cannot write to .*disk\/deep\/home: EROFS/);
-    expect(ended.stderr).not.toMatch(/\n +at /);
-    expect(ended.code).toBe(3);
-  });
+  it.runIf(canMount).each(['run small.yaml', 'serve'])(
+    'that is to be made on a disk that is only read is not, and the disk is told by simmer %s',
+    async (command) => {
+      await mkdir(join(cwd, 'disk'), { recursive: true });
+      const lines = ['mount -t tmpfs -o ro simmer-test disk', `simmer ${command} --home disk/deep/home`];
+      const ended = await shell(`export -f simmer; unshare -rm bash -c '${lines.join('; ')}'`, { cwd });
+      expect(ended.stderr).toMatch(/^error\[not_writable\]: Cannot write to .*disk\/deep\/home: EROFS/);
+      expect(ended.stderr).not.toMatch(/\n +at /);
+      expect(ended.code).toBe(3);
+    },
+  );
 
   it('without a name is refused: it would be the folder that the command is in', async () => {
     const ended = await shell('simmer run small.yaml --home "$NOT_SET"', { cwd });
