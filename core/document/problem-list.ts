@@ -86,9 +86,12 @@ export class ProblemList {
     }
   }
 
-  /** One that is not at a place of the file, or has its own. The same one twice is one. */
+  /**
+   * One that is not at a place of the file, or has its own. The same one twice is one, also where an alias (`*name`) repeats
+   * what is written there once.
+   */
   addPlain(problem: Problem, cause?: Path): void {
-    const key = JSON.stringify([problem.code, problem.message, problem.position, problem.path]);
+    const key = JSON.stringify([problem.code, problem.message, problem.position ?? problem.path]);
     if (this.#seen.has(key)) return;
     this.#seen.add(key);
     this.#places.add(placeOf(problem));
