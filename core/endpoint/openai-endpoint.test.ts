@@ -1,5 +1,5 @@
 import type { RequestListener } from 'node:http';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { startHttpServer } from '../../test/http-server.js';
 import { silentLog } from '../plugin/log.js';
 import type { Spent } from '../plugin/spending.js';
@@ -89,4 +89,14 @@ it('says that a request failed and is made again, not for each of many', async (
 it('names the model, too, where a server says that there is no such thing', async () => {
   const { ask } = await asking((_, response) => response.writeHead(404).end('{"error":"no such model"}'));
   await expect(ask()).rejects.toMatchObject({ hint: expect.stringContaining('`url` and `model`') });
+});
+
+it('says that it uses no proxy, where one is set and the server cannot be reached', async () => {
+  const { ask } = await asking((_, response) => response.destroy());
+  vi.stubEnv('HTTPS_PROXY', 'http://proxy.example:3128');
+  try {
+    await expect(ask()).rejects.toMatchObject({ hint: expect.stringContaining('`HTTPS_PROXY` is not used for it.') });
+  } finally {
+    vi.unstubAllEnvs();
+  }
 });

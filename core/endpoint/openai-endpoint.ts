@@ -136,7 +136,7 @@ export class OpenAiEndpoint {
       throw new Failure(
         new UserError('endpoint_unreachable', `${url} did not answer: ${why}.`, {
           kind: 'environment',
-          hint: 'Start the server, correct `url`, or raise `timeoutMilliseconds`.',
+          hint: `Start the server, correct \`url\`, or raise \`timeoutMilliseconds\`.${unusedProxy()}`,
         }),
         mayBeBilled(end),
       );
@@ -234,6 +234,13 @@ export class OpenAiEndpoint {
 async function openAgent(): Promise<Agent> {
   const { Agent } = await import('undici');
   return new Agent({ headersTimeout: 0, bodyTimeout: 0 });
+}
+
+/** Said to whom a proxy is all there is of the network. */
+function unusedProxy(): string {
+  const names = ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy'];
+  const name = names.find((each) => (process.env[each] ?? '') !== '');
+  return name === undefined ? '' : ` It was asked directly: \`${name}\` is not used for it.`;
 }
 
 /** Between two failures that are told. */
