@@ -1,6 +1,7 @@
 import { defaultCacheFolder, makeCacheFolder } from '../../config/cache-folder.js';
 import { detectMachine } from '../../config/machine.js';
 import type { Settings } from '../../config/settings.js';
+import { formatCount } from '../../figures.js';
 import type { PrepareContext } from '../definitions.js';
 
 /** What plugins that are processes are given of the machine and its user. */
@@ -36,6 +37,21 @@ export async function prepareContext(machine: ProcessMachine, recipeFolder: stri
     cacheFolder,
     recipeFolder,
     ...(python === undefined ? {} : { python }),
-    emit: async () => {},
+    emit: progressTo(say),
+  };
+}
+
+/** Between two lines about how far an environment is. */
+const progressMilliseconds = 10_000;
+
+/** Where no console of a run shows how many packages are there. */
+function progressTo(say: (message: string) => void): PrepareContext['emit'] {
+  let saidAt = performance.now();
+  return async ({ type, data }) => {
+    const now = performance.now();
+    if (type !== 'stage.progressed' || now - saidAt < progressMilliseconds) return;
+    saidAt = now;
+    const { done, total, unit } = data;
+    say(`${formatCount(done)}${total === null ? '' : `/${formatCount(total)}`} ${unit}`);
   };
 }
