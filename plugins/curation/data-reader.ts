@@ -35,6 +35,8 @@ export function formatOf(file: string): Format {
 export interface Reading {
   /** Of JSONL: only these. */
   readonly lines?: LineRange | undefined;
+  /** Of Parquet: whether a column is looked at; another one is null. */
+  readonly isRead: (column: string) => boolean;
   /** Of CSV. Default: what the ending of the name says. */
   readonly delimiter?: string | undefined;
   /** Whether the faults of single rows are given in their places. Default: the first one is thrown. */
@@ -51,7 +53,7 @@ export async function* readRows(file: string, format: Format, how: Reading): Asy
     case 'csv':
       return yield* readCsv(file, textOf(file), how);
     case 'parquet':
-      return yield* readParquet(file);
+      return yield* readParquet(file, how.isRead);
   }
 }
 

@@ -1,7 +1,7 @@
 import { type Message, nearestName, type Row } from 'simmerkit';
 import { type DataPlace, dataError } from './data-error.js';
 import { historyOf } from './history.js';
-import { layOut, type NotLaidOut } from './layouts.js';
+import { fieldsOfLayout, layOut, type NotLaidOut } from './layouts.js';
 import { type Field, fieldInBraces, type LoadOptions, type Source } from './load-options.js';
 import { LongDecimals } from './source-row.js';
 
@@ -94,6 +94,16 @@ export function rowFilter({ where }: Source): (row: Row) => boolean {
 /** The shared columns, then those that the source adds. */
 export function columnsOf(source: Source): readonly string[] {
   return [...new Set([...sharedColumns, ...Object.keys(source.fields)])].filter((column) => column !== 'id');
+}
+
+/** Whether a field of a file, with what is in it, may be looked at. */
+export function fieldReader(source: Source): (name: string) => boolean {
+  const names = [
+    ...columnsOf(source).flatMap((column) => fieldNamesOf(column, source.fields[column])),
+    ...Object.keys(source.where),
+    ...fieldsOfLayout(source),
+  ];
+  return (name) => names.some((path) => path === name || path.startsWith(`${name}.`));
 }
 
 /** Required columns that the recipe takes from a field of its own choice: some row of the source must have it. */

@@ -41,7 +41,22 @@ const callFields = ['tool_calls', 'function_call'] as const;
 /** Fields of chats by which TRL and others have a chat template write more than the messages; no stage takes them. */
 const templateFields = ['tools', 'chat_template_kwargs'] as const;
 
-/** Those of them that say something in a row. */
+/** Fields that a layout may look at. */
+export function fieldsOfLayout({ layout, turns }: Pick<Source, 'layout' | 'turns'>): readonly string[] {
+  switch (layout) {
+    case 'columns':
+      return [];
+    case 'alpaca':
+      return ['instruction', 'input', 'output', 'system', 'history'];
+    case 'sharegpt':
+    case 'messages':
+      return [...[turns ?? turnsFields[layout]].flat(), 'system', ...templateFields];
+  }
+}
+
+const turnsFields = { sharegpt: 'conversations', messages: 'messages' } as const;
+
+/** Fields of templates that say something in a row. */
 export function unusedFields(row: Row, { layout }: Pick<Source, 'layout'>): readonly string[] {
   if (layout !== 'messages' && layout !== 'sharegpt') return [];
   return templateFields.filter((name) => saysSomething(row[name]));
@@ -70,9 +85,9 @@ export function layOut(
     case 'alpaca':
       return fromAlpaca(row, history, place);
     case 'sharegpt':
-      return fromTurns(row, { lists: turns ?? 'conversations', role: 'from', text: 'value' }, history, place);
+      return fromTurns(row, { lists: turns ?? turnsFields[layout], role: 'from', text: 'value' }, history, place);
     case 'messages':
-      return fromTurns(row, { lists: turns ?? 'messages', role: 'role', text: 'content' }, history, place);
+      return fromTurns(row, { lists: turns ?? turnsFields[layout], role: 'role', text: 'content' }, history, place);
   }
 }
 

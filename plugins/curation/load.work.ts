@@ -2,7 +2,15 @@ import { basename } from 'node:path';
 import { isUserError, type Row, type StartRows, type UserError } from 'simmerkit';
 import type { DataPlace } from './data-error.js';
 import { readRows } from './data-reader.js';
-import { columnsToFind, fieldIn, fieldMapper, fieldNamesOf, type Mapped, rowFilter } from './field-mapping.js';
+import {
+  columnsToFind,
+  fieldIn,
+  fieldMapper,
+  fieldNamesOf,
+  fieldReader,
+  type Mapped,
+  rowFilter,
+} from './field-mapping.js';
 import { hasQuestion, idOfRow } from './history.js';
 import { systemMessages, unusedFields } from './layouts.js';
 import type { LoadOptions } from './load-options.js';
@@ -24,6 +32,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
       {
         mapRow: fieldMapper(source, options),
         isTaken: rowFilter(source),
+        isRead: fieldReader(source),
         unusedOf: (row: Row) => unusedFields(row, source),
         losesSystem:
           source.layout !== 'columns' &&
@@ -42,9 +51,9 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
     const decisions: (Row & { readonly rule: string })[] = [];
     async function* rows(): AsyncIterable<Row> {
       for (const { source: name, file, format, lines } of pieces) {
-        const { mapRow, isTaken, unusedOf, losesSystem, limit, delimiter, toFind } = sources.get(name) as NonNullable<
-          ReturnType<typeof sources.get>
-        >;
+        const { mapRow, isTaken, isRead, unusedOf, losesSystem, limit, delimiter, toFind } = sources.get(
+          name,
+        ) as NonNullable<ReturnType<typeof sources.get>>;
         const left = limit - (takenOf.get(name) ?? 0);
         if (left <= 0) continue;
         let [read, taken, kept] = [0, 0, 0];
@@ -57,7 +66,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
           fault ??= evidence;
           decisions.push({ id: null, kept: false, rule: code, evidence });
         };
-        for await (const one of readRows(file, format, { lines, delimiter, givesFaults })) {
+        for await (const one of readRows(file, format, { lines, isRead, delimiter, givesFaults })) {
           if (taken >= left) break;
           read++;
           const { place } = one;

@@ -60,6 +60,20 @@ it('columns that differ in their case alone are two, and a column that is there 
   await expect(loadPath('twice.parquet')).rejects.toMatchObject({ code: 'duplicate_column' });
 });
 
+it('a column that nothing is taken from is not read, and any other is', async () => {
+  const other = "{'text': repeat(md5(i::VARCHAR), 20)} AS other";
+  await parquetFile('pool.parquet', `SELECT ${other}, 'Q' || i AS question FROM range(1000) rows(i)`);
+  const damaged = await open(inside('pool.parquet'), 'r+');
+  await damaged.write(Buffer.alloc(500, 0xff), 0, null, 50);
+  await damaged.close();
+  expect(questions(await loadPath('pool.parquet'))).toEqual(Array.from({ length: 1000 }, (_, at) => `Q${at}`));
+  const fields: Options = { answer: 'other.text' };
+  await expect(loadPath('pool.parquet', fields)).rejects.toMatchObject({ code: 'malformed_data' });
+  await expect(
+    loadWith({ sources: { pool: { path: 'pool.parquet', where: { 'other.text': 'x' } } } }),
+  ).rejects.toMatchObject({ code: 'malformed_data' });
+});
+
 it('a file that is damaged far behind its first rows is refused, and not read up to there', async () => {
   await parquetFile('pool.parquet', "SELECT 'Q' || i AS question FROM range(300000) rows(i)");
   const damaged = await open(inside('pool.parquet'), 'r+');

@@ -5,9 +5,10 @@ import { LongDecimals, type SourceRow } from './source-row.js';
 
 /**
  * The rows of a Parquet file. Dates, times and decimal numbers come as text: JavaScript has no values that hold all of them.
+ * @param isRead whether a column is looked at; another one is null in each row, since embeddings take long to read
  * @throws UserError `malformed_data`, `duplicate_column`
  */
-export async function* readParquet(file: string): AsyncIterable<SourceRow> {
+export async function* readParquet(file: string, isRead: (column: string) => boolean): AsyncIterable<SourceRow> {
   const { DuckDBInstance } = await import('@duckdb/node-api');
   const { default: dataAccessors } = await import('@duckdb/node-api/lib/vectors/dataAccessors.js');
   // By itself it takes U+FEFF at the beginning of a text for a mark of a file, and leaves it out.
@@ -17,7 +18,7 @@ export async function* readParquet(file: string): AsyncIterable<SourceRow> {
   // To DuckDB brackets, stars and question marks stand for other characters.
   const path = file.replaceAll(/[[*?]/g, '[$&]');
   try {
-    const columns = await columnsOf(connection, path);
+    const columns = await columnsOf(connection, path, isRead);
     requireDistinct(
       columns.map(({ name }) => name),
       { file },
@@ -26,7 +27,8 @@ export async function* readParquet(file: string): AsyncIterable<SourceRow> {
     // Without a word about it, folders named `domain=x` would put `x` in place of the column.
     const rowsOfFile = 'FROM read_parquet($1, hive_partitioning = false)';
     const counted = await connection.runAndReadAll(`SELECT count(*) ${rowsOfFile}`, [path]);
-    const result = await connection.stream(`SELECT * ${rowsOfFile}`, [path]);
+    const query = `SELECT ${columns.map(({ selected }) => selected).join(', ')} ${rowsOfFile}`;
+    const result = await connection.stream(query, [path]);
     let row = 0;
     for await (const rows of result.yieldConvertedRows(toJs)) {
       for (const values of rows) {
@@ -39,7 +41,7 @@ export async function* readParquet(file: string): AsyncIterable<SourceRow> {
     }
     // DuckDB ends a stream where something fails, without a word: where nothing is streamed, it says what.
     if (row === Number(counted.getRows()[0]?.[0])) return;
-    await connection.run(`SELECT max(hash(given)) FROM (SELECT * ${rowsOfFile}) given`, [path]);
+    await connection.run(`SELECT max(hash(given)) FROM (${query}) given`, [path]);
     throw new Error(`it ends after ${row} rows`);
   } catch (error) {
     throw isUserError(error) ? error : unreadable(file, error as Error);
@@ -52,13 +54,19 @@ export async function* readParquet(file: string): AsyncIterable<SourceRow> {
 interface FileColumn {
   /** As it stands in the file: DuckDB gives other names to those that differ in nothing but their case. */
   readonly name: string;
+  /** What of DuckDB's columns stands for it, by its position. */
+  readonly selected: string;
   /** DuckDB takes decimal numbers that it has no type for as others, which are far off, without a word. */
   readonly isReadable: boolean;
 }
 
 const mostDecimalDigits = 38;
 
-async function columnsOf(connection: DuckDBConnection, path: string): Promise<readonly FileColumn[]> {
+async function columnsOf(
+  connection: DuckDBConnection,
+  path: string,
+  isRead: (column: string) => boolean,
+): Promise<readonly FileColumn[]> {
   const query = 'SELECT name, coalesce(num_children, 0), coalesce(precision, 0) FROM parquet_schema($1)';
   const elements = (await connection.runAndReadAll(query, [path])).getRows().slice(1);
   const columns: FileColumn[] = [];
@@ -66,8 +74,9 @@ async function columnsOf(connection: DuckDBConnection, path: string): Promise<re
   let within = 0;
   for (const [element, children, digits] of elements) {
     const outer = within > 0 ? columns.pop() : undefined;
-    const { name, isReadable } = outer ?? { name: String(element), isReadable: true };
-    columns.push({ name, isReadable: isReadable && Number(digits) <= mostDecimalDigits });
+    const name = String(element);
+    const column = outer ?? { name, selected: isRead(name) ? `#${columns.length + 1}` : 'NULL', isReadable: true };
+    columns.push({ ...column, isReadable: column.isReadable && Number(digits) <= mostDecimalDigits });
     within = Math.max(0, within - 1) + Number(children);
   }
   return columns;
