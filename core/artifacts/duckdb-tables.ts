@@ -226,6 +226,6 @@ export function columnTypes(columns: Columns): Readonly<Record<string, ColumnTyp
   return Object.fromEntries(names.map((name) => [name, parseColumnType(name, columns[name]!)]));
 }
 
-function quoteText(text: string): string {
+export function quoteText(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }

@@ -186,6 +186,22 @@ describe('a table that fails far behind its first rows', () => {
     expect(await collect(readTable(file, { a: 'VARCHAR' }, sound))).toEqual(texts.slice(0, 10_000));
   });
 
+  it('of whole numbers takes none of somebody else that is not whole, nor rounds it', async () => {
+    const half = { a: 2.5, b: '2.5', c: [1, 2.5], d: [{ e: 2.5 }] };
+    const whole = { a: 2, b: '02', c: [1, null], d: [{ e: -3 }] };
+    const written: Columns = { a: 'DOUBLE', b: 'VARCHAR', c: 'DOUBLE[]', d: 'STRUCT(e DOUBLE)[]' };
+    const asked: Columns = { a: 'BIGINT', b: 'INTEGER', c: 'BIGINT[]', d: 'STRUCT(e SMALLINT)[]' };
+    const empty = { a: null, b: null, c: null, d: null };
+    const read = [{ a: 2, b: 2, c: [1, null], d: [{ e: -3 }] }, empty];
+    expect(await collect(readForeignTable(await write([whole, empty], written), asked))).toEqual(read);
+    const file = await write([whole, half], written);
+    for (const [name, type] of Object.entries(asked))
+      await expect(collect(readForeignTable(file, { [name]: type }))).rejects.toMatchObject({
+        code: 'invalid_table_file',
+        message: expect.stringContaining(`The column "${name}" is `),
+      });
+  });
+
   it('is invalid_table_file where somebody else wrote it', async () => {
     const file = await write(texts, { a: 'VARCHAR' });
     await expect(collect(readForeignTable(file, { a: 'BIGINT' }))).rejects.toMatchObject({

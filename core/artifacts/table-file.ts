@@ -10,7 +10,7 @@ import {
 } from '@duckdb/node-api';
 import { UserError } from '../errors.js';
 import type { Columns, FileContent, Row, RowReading } from './artifact.js';
-import { quoteName, sqlType } from './column-type.js';
+import { type ColumnType, quoteName, sqlType } from './column-type.js';
 import { damaged } from './damaged.js';
 import {
   columnTypes,
@@ -19,6 +19,7 @@ import {
   fillTables,
   forgetReader,
   parquet,
+  quoteText,
   rowGroupRows,
   standsAt,
   standsWithin,
@@ -119,15 +120,41 @@ export function readTable(file: string, columns: Columns, reading: TableReading 
 }
 
 /**
- * Reads the rows of a Parquet file that somebody else wrote, in their order, each value converted to its column's type.
+ * Reads the rows of a Parquet file that somebody else wrote, in their order, each value converted to its column's type;
+ * a number that is not whole is no integer.
  * @throws UserError `invalid_table_file`, `invalid_column_type`
  */
 export function readForeignTable(file: string, columns: Columns): AsyncIterable<Row> {
   const types = columnTypes(columns);
-  const selected = Object.entries(types).map(
-    ([name, type]) => `CAST(${quoteName(name)} AS ${sqlType(type)}) AS ${quoteName(name)}`,
-  );
+  const selected = Object.entries(types).map(([name, type]) => `${converted(name, type)} AS ${quoteName(name)}`);
   return selectRows(file, columns, selected, (error) => foreign(file, error));
+}
+
+/** SQL of a column's values in a type. By themselves casts make 2 of 1.5, where whole numbers are asked for. */
+function converted(name: string, type: ColumnType): string {
+  const as = (value: string, to: ColumnType) => `CAST(${value} AS ${sqlType(to)})`;
+  const cast = as(quoteName(name), type);
+  const unrounded = withFractions(type);
+  if (sqlType(unrounded) === sqlType(type)) return cast;
+  const differs = `${as(cast, unrounded)} IS DISTINCT FROM ${as(quoteName(name), unrounded)}`;
+  const message = quoteText(`The column "${name}" is ${sqlType(type)}, and a number in it is not whole.`);
+  return `CASE WHEN ${differs} THEN error(${message}) ELSE ${cast} END`;
+}
+
+/** The type with numbers in place of integers. */
+function withFractions(type: ColumnType): ColumnType {
+  switch (type.kind) {
+    case 'integer':
+      return { kind: 'number' };
+    case 'list':
+      return { kind: 'list', of: withFractions(type.of) };
+    case 'struct': {
+      const fields = Object.entries(type.fields).map(([name, field]) => [name, withFractions(field)] as const);
+      return { kind: 'struct', fields: Object.fromEntries(fields) };
+    }
+    default:
+      return type;
+  }
 }
 
 /** The columns of such a file; single precision becomes double. @throws UserError as `readForeignTable` */
