@@ -209,7 +209,7 @@ function convert(value: unknown, type: ColumnType, column: string, place: DataPl
     if (typeof value === 'boolean') return value;
     if (value === 'true' || value === 'false') return value === 'true';
   } else if (typeof value !== 'object') {
-    const number = typeof value === 'string' && value.trim() === '' ? Number.NaN : Number(value);
+    const number = typeof value === 'string' ? numberIn(value, type) : Number(value);
     if (type === 'DOUBLE' ? Number.isFinite(number) : Number.isSafeInteger(number)) return number;
   }
   const isText = type === 'VARCHAR';
@@ -223,6 +223,16 @@ function convert(value: unknown, type: ColumnType, column: string, place: DataPl
         ? 'Write null where there is no number, and one that is too large as a text.'
         : 'Name a part of it (`field: traces.0`), or correct `types`.',
   );
+}
+
+const decimalNumber = /^\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?\s*$/i;
+/** A number of many digits that has one might be rounded to a whole one. */
+const fraction = /\.\d*[1-9]\d*\s*$/;
+
+/** The number that a text says; NaN where it says none of the type. JavaScript takes more for numbers: "0x10", and "". */
+function numberIn(text: string, type: ColumnType): number {
+  if (!decimalNumber.test(text) || (type === 'BIGINT' && fraction.test(text))) return Number.NaN;
+  return Number(text);
 }
 
 function kindOf(value: unknown): string {
