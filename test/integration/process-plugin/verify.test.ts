@@ -111,6 +111,13 @@ describe('the conformance suite of plugins', () => {
     expect(failedOf(results)).toEqual(broken);
   });
 
+  it('says to a plugin that does not heed the offered versions where they are', async () => {
+    const { results } = await verify('any-protocol', ['versions']);
+    expect(results).toMatchObject([
+      { expected: expect.stringContaining('SIMMER_PLUGIN_PROTOCOLS offers version 999') },
+    ]);
+  });
+
   it('says what a hook said too much, and waits for no end of it', async () => {
     const { results } = await verify('around-twice', ['around-stage']);
     expect(results).toMatchObject([{ saw: 'runInside, runInside, runInside' }]);

@@ -20,7 +20,10 @@ export const startingChecks: readonly PluginCheck[] = [
       'no handshake line, and an exit code other than 0, where the host offers no version that the plugin speaks',
     async run(bench) {
       const process = await bench.spawn('999');
-      const exit = await process.within(process.exited, 'the end of a process that was offered version 999');
+      const exit = await process.within(
+        process.exited,
+        'the end of a process whose SIMMER_PLUGIN_PROTOCOLS offers version 999 alone',
+      );
       const lines = (await process.stdout()).filter((line) => line.startsWith('SIMMER-PLUGIN'));
       demand(lines.length === 0, 'no handshake line', lines[0] ?? '');
       demand(exit.exitCode !== 0 && exit.exitCode !== null, 'an exit code other than 0', describeExit(exit));
