@@ -39,11 +39,11 @@ def has_plain_head(model: Any) -> bool:
     layers, head, config = model.base_model, model.get_output_embeddings(), model.config.get_text_config()
     if layers is model:
         return False
-    given = torch.linspace(-60, 60, 16, device=head.weight.device).reshape(1, 2, 8)
-    seen = _Seen(torch.zeros(1, 2, config.hidden_size, device=head.weight.device))
+    given = torch.linspace(-60, 60, 16).reshape(1, 2, 8)
+    seen = _Seen(torch.zeros(1, 2, config.hidden_size))
     try:
         with torch.no_grad(), _giving(layers, seen), _giving(head, given):
-            found = model(input_ids=torch.zeros(1, 2, dtype=torch.long, device=given.device), use_cache=False).logits
+            found = model(input_ids=torch.zeros(1, 2, dtype=torch.long), use_cache=False).logits
     except (AttributeError, TypeError, ValueError, RuntimeError, IndexError):
         # Its logits want more than its layers' last states.
         return False

@@ -1,10 +1,14 @@
 """The loss of the trained tokens and its gradients, against PyTorch's own and TRL's."""
 
+from typing import Any
+
 import pytest
 import torch
+from trainer_process import random_model
 from trl.trainer import sft_trainer
 
 from simmer_trainer import head_loss
+from simmer_trainer.models import load_model
 
 VOCABULARY, SIZE = 97, 16
 
@@ -80,3 +84,21 @@ def test_trl_computes_its_own_loss_on_other_devices_and_with_other_ranks() -> No
             assert sft_trainer._chunked_cross_entropy_loss is function
     finally:
         head_loss.choose_loss("cuda", 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_plain"),
+    [
+        ({}, True),
+        ({"model_type": "qwen3_moe", "num_experts": 2, "moe_intermediate_size": 16}, True),
+        ({"model_type": "cohere", "logit_scale": 0.25}, True),
+        ({"model_type": "granite", "logits_scaling": 8.0}, False),
+    ],
+    ids=lambda value: value.get("model_type", "llama") if isinstance(value, dict) else "",
+)
+def test_a_head_is_plain_where_its_logits_are_those_that_the_loss_takes(kind: dict[str, Any], is_plain: bool) -> None:
+    network = load_model(random_model(**kind), torch.float32)
+    assert head_loss.has_plain_head(network) is is_plain
+    # Of all ranks but one, weights may not be there yet.
+    assert head_loss.has_plain_head(network.to("meta")) is is_plain
+    assert "forward" not in vars(network.base_model) and "forward" not in vars(network.get_output_embeddings())
