@@ -31,7 +31,8 @@ def packed_attention(
     needed = ("softcap", "s_aux", "position_bias", "sliding_window")
     unsupported = [name for name in needed if others.get(name) is not None]
     if unsupported:
-        raise _unsupported(f"{type(module).__name__} needs {unsupported[0]}, which packed rows are not computed with")
+        why = f"{type(module).__name__} needs {unsupported[0]}, which this attention does not compute"
+        raise _unsupported(why, ", or extensions: { attention: eager }")
     if cu_seq_lens_q is None or max_length_q is None:
         raise _unsupported(f"{type(module).__name__} is not told where rows begin")
     kernel = _varlen_kernel(query, dropout)
@@ -92,20 +93,21 @@ def find_varlen_kernel() -> Any:
     return varlen_attn if {"scale", "window_size", "enable_gqa"} <= known.keys() else None
 
 
-def check_packing(model: Any) -> None:
+def check_packing(model: Any, attention: str) -> None:
     """Raises TrainingError packing_unsupported where rows that lie end to end would see each other."""
     kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or [])
     others = sorted(kinds - {"full_attention", "sliding_attention"})
-    # Only such models hand their attention, and it alone sees other tokens, what says where rows begin.
-    if others or model._is_stateful or not model._supports_attention_backend:
+    # Only such models hand their attention, and it alone sees other tokens, what says where rows begin; and of those
+    # that SDPA does not do for, gpt-oss makes its masks without it.
+    is_told = model._supports_attention_backend and (model._supports_sdpa or attention.startswith("flash_attention"))
+    if others or model._is_stateful or not is_told:
         what = f"layers of type {', '.join(others)}" if others else "layers to which no borders of rows can be told"
         raise _unsupported(f"{type(model).__name__} has {what}: rows would see each other")
 
 
-def _unsupported(why: str) -> TrainingError:
-    return TrainingError(
-        "packing_unsupported", f"This model cannot be trained on packed rows: {why}. Use packing: false."
-    )
+def _unsupported(why: str, instead: str = "") -> TrainingError:
+    message = f"This model cannot be trained on packed rows: {why}. Use packing: false{instead}."
+    return TrainingError("packing_unsupported", message)
 
 
 def register() -> None:

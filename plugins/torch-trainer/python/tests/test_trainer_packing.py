@@ -215,7 +215,8 @@ def test_flash_attention_is_refused_where_there_is_no_gpu(shared_trainer: Traine
         ({"model_type": "lfm2", "layer_types": ["full_attention", "conv"]}, "layers of type conv"),
         ({"model_type": "jamba", "num_experts": 2, "mamba_d_state": 4}, "layers of type linear_attention"),
         ({"model_type": "codegen"}, "no borders of rows"),
-        ({"model_type": "mistral", "sliding_window": 16}, "sliding_window"),
+        ({"model_type": "mistral", "sliding_window": 16}, "extensions: { attention: eager }"),
+        ({"model_type": "gpt_oss", "num_local_experts": 2, "num_experts_per_tok": 1}, "no borders of rows"),
     ],
     ids=lambda value: value["model_type"] if isinstance(value, dict) else "",
 )
@@ -223,7 +224,10 @@ def test_a_model_whose_packed_rows_would_see_each_other_is_refused(
     kind: dict[str, Any], why: str, shared_trainer: TrainerProcess, tmp_path: Path
 ) -> None:
     request = training_request(
-        tmp_path, model=random_model(**kind), hyperparameters=hyperparameters(max_steps=1, packing=True)
+        tmp_path,
+        model=random_model(**kind),
+        hyperparameters=hyperparameters(max_steps=1, packing=True),
+        extensions=extensions(attention="eager") if kind["model_type"] == "gpt_oss" else None,
     )
     shared_trainer.stub.StartTraining(request, timeout=30)
     failed = shared_trainer.events(request.attempt_id)[-1].training_failed
