@@ -3,10 +3,9 @@ import { spawn } from 'node:child_process';
 import { readdir, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { Event } from 'simmerkit';
 import { type HarnessRun, RunHarness } from 'simmerkit/testing';
 import sinks from '../../plugins/sinks/plugin.js';
-import { trainingPlugins, trainingRecipe } from '../integration/trained-core.js';
+import { reaching, trainingPlugins, trainingRecipe } from '../integration/trained-core.js';
 import { root } from '../python/check-python.js';
 import { checkPackages, trainerPythonWith } from '../python/trainer-script.js';
 
@@ -19,14 +18,8 @@ type Seen = Readonly<Record<string, Readonly<Record<string, readonly (readonly [
  */
 const reader = await trainerPythonWith([await checkPackages(join(root, 'test/check/tensorboard.lock.txt'))]);
 await using harness = await RunHarness.create({ plugins: [...trainingPlugins, sinks], resources: { cpus: 4 } });
-let reached = (): void => {};
-const atStep = new Promise<void>((resolve) => {
-  reached = resolve;
-});
-const onEvent = (event: Event) => {
-  if (event.type === 'step.logged' && event.stage === 'second' && event.data.step === 8) reached();
-};
-const handle = await harness.start(`${trainingRecipe}\nsinks: [sinks/tensorboard]\n`, { sinks: [{ onEvent }] });
+const { reached, sink } = reaching('second', 8);
+const handle = await harness.start(`${trainingRecipe}\nsinks: [sinks/tensorboard]\n`, { sinks: [sink] });
 const board = join(handle.runFolder, 'tensorboard');
 const python = spawn(reader.python, [join(root, 'test/check/tensorboard_reader.py'), board], {
   env: { ...process.env, ...reader.env, PYTHONDONTWRITEBYTECODE: '1' },
@@ -34,7 +27,7 @@ const python = spawn(reader.python, [join(root, 'test/check/tensorboard_reader.p
 });
 const lines = createInterface({ input: python.stdout })[Symbol.asyncIterator]();
 
-await atStep;
+await reached;
 handle.interrupt('check');
 const interrupted = await harness.ended(handle);
 const [file = ''] = await readdir(join(board, 'second'));

@@ -7,7 +7,7 @@ import { builtModule } from './built-module.js';
 import { type CoreProcessOptions, killedCore } from './core-process.js';
 import { countingPlugin, watched } from './counting-plugin.js';
 import { killedRecipe } from './killed-core.js';
-import { trainingPlugins, trainingRecipe } from './trained-core.js';
+import { reaching, trainingPlugins, trainingRecipe } from './trained-core.js';
 
 let folder: string;
 beforeEach(async () => {
@@ -178,15 +178,9 @@ describe('a trainer', () => {
 
   it('that is interrupted saves a checkpoint, and a resume goes on from there', async () => {
     await using harness = await RunHarness.create({ plugins: trainingPlugins, resources: { cpus: 4 } });
-    let interrupt = (): void => {};
-    const atStep = new Promise<void>((resolve) => {
-      interrupt = resolve;
-    });
-    const onEvent = (event: Event) => {
-      if (event.type === 'step.logged' && event.stage === 'first' && event.data.step === 8) interrupt();
-    };
-    const handle = await harness.start(trainingRecipe, { sinks: [{ onEvent }] });
-    await atStep;
+    const { reached, sink } = reaching('first', 8);
+    const handle = await harness.start(trainingRecipe, { sinks: [sink] });
+    await reached;
     handle.interrupt('Ctrl-C');
     const interrupted = await harness.ended(handle);
     expect(interrupted.outcome.status).toBe('interrupted');

@@ -1,11 +1,10 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Event } from 'simmerkit';
 import { type HarnessRun, RunHarness } from 'simmerkit/testing';
 import { expect, it } from 'vitest';
 import sinks from '../../plugins/sinks/plugin.js';
 import { curveIn } from '../../plugins/sinks/tensorboard/board.fixture.js';
-import { trainingPlugins, trainingRecipe } from './trained-core.js';
+import { reaching, trainingPlugins, trainingRecipe } from './trained-core.js';
 
 const plugins = [...trainingPlugins, sinks];
 const withSink = (options: object) =>
@@ -23,15 +22,9 @@ function logged(run: HarnessRun, stage: string): readonly (readonly [number, num
 
 it('a run that is interrupted and resumed has every step of its trainings in TensorBoard, once', async () => {
   await using harness = await RunHarness.create({ plugins, resources: { cpus: 4 } });
-  let interrupt = (): void => {};
-  const atStep = new Promise<void>((resolve) => {
-    interrupt = resolve;
-  });
-  const onEvent = (event: Event) => {
-    if (event.type === 'step.logged' && event.stage === 'second' && event.data.step === 8) interrupt();
-  };
-  const handle = await harness.start(withSink({}), { sinks: [{ onEvent }] });
-  await atStep;
+  const { reached, sink } = reaching('second', 8);
+  const handle = await harness.start(withSink({}), { sinks: [sink] });
+  await reached;
   handle.interrupt('Ctrl-C');
   const place = join(handle.runFolder, 'tensorboard');
   expect((await harness.ended(handle)).outcome.status).toBe('interrupted');

@@ -1,6 +1,7 @@
 /** A core with a trainer, to be killed, as `runCore` runs it. */
-import { definePlugin, defineStage, input, type PluginDefinition, z } from 'simmerkit';
+import { definePlugin, defineStage, type Event, input, type PluginDefinition, z } from 'simmerkit';
 import { fakeTrainerPlugin } from 'simmerkit/testing';
+import { deferred } from '../../core/deferred.js';
 import launchers from '../../plugins/launchers/plugin.js';
 import sft from '../../plugins/sft/plugin.js';
 import { runCore } from './core-process.js';
@@ -24,6 +25,15 @@ const around = definePlugin({
 });
 
 export const trainingPlugins: readonly PluginDefinition[] = [around, launchers, sft, fakeTrainerPlugin];
+
+/** A sink, and when it has seen a step of a stage. */
+export function reaching(stage: string, step: number) {
+  const { promise: reached, resolve } = deferred<void>();
+  const onEvent = (event: Event) => {
+    if (event.type === 'step.logged' && event.stage === stage && event.data.step === step) resolve();
+  };
+  return { reached, sink: { onEvent } };
+}
 
 /** Two trainings by one trainer, twenty steps each, and a stage without one. */
 export const trainingRecipe = `
