@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { defineGrader, definePlugin, defineStage, defineTrainer, trainerName, z } from 'simmerkit';
 import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
 import { expect, it } from 'vitest';
+import { deferred } from '../../core/deferred.js';
 import launchers from '../../plugins/launchers/plugin.js';
 
 const fake = fakeTrainerPlugin.trainers!.fake!;
@@ -93,10 +94,7 @@ stages:
 
 /** Environments that are made as soon as so many stages have begun that call the other, once each. */
 function madeOnceBegun(count: number): [made: Promise<void>, onBegun: () => void] {
-  let isMade = () => {};
-  const made = new Promise<void>((resolve) => {
-    isMade = resolve;
-  });
+  const { promise: made, resolve: isMade } = deferred<void>();
   let begun = 0;
   const onBegun = () => {
     begun++;

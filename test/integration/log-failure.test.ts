@@ -1,6 +1,7 @@
 import type { Event, EventType } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
+import { deferred } from '../../core/deferred.js';
 import { type LogFileSystem, nodeLogFileSystem } from '../../core/events/log-file-system.js';
 import { countingPlugin, watched } from './counting-plugin.js';
 
@@ -70,10 +71,7 @@ describe('a log that fails', () => {
 
   it('stops a stage that is at work and says nothing to the log', async () => {
     let wasAborted = false;
-    let begin = (): void => {};
-    const bWorks = new Promise<void>((resolve) => {
-      begin = resolve;
-    });
+    const { promise: bWorks, resolve: begin } = deferred<void>();
     const watch = watched(async (stage, signal) => {
       if (stage === 'a') return bWorks;
       begin();

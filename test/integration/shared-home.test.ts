@@ -1,6 +1,7 @@
 import type { Event, Sink } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { expect, it } from 'vitest';
+import { deferred } from '../../core/deferred.js';
 import { countingPlugin, watched } from './counting-plugin.js';
 
 const recipe = `
@@ -10,22 +11,13 @@ stages:
   total: { uses: counting/sum, with: { of: ["\${{ stages.numbers.numbers }}"] } }
 `;
 
-/** A promise, and how to resolve it. */
-function gate() {
-  let open = (): void => {};
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open };
-}
-
 it('two runs of one recipe at once make each stage once: the second waits and takes what the first made', async () => {
-  const firstIsAtWork = gate();
-  const secondWaits = gate();
+  const firstIsAtWork = deferred<void>();
+  const secondWaits = deferred<void>();
   const watchFirst = watched(async (stage) => {
     if (stage !== 'numbers') return;
-    firstIsAtWork.open();
-    await secondWaits.opened;
+    firstIsAtWork.resolve();
+    await secondWaits.promise;
   });
   const watchSecond = watched();
   await using first = await RunHarness.create({ plugins: [countingPlugin(watchFirst)] });
@@ -34,12 +26,12 @@ it('two runs of one recipe at once make each stage once: the second waits and ta
     event.type === 'log.written' && event.data.message.startsWith('The same stage is being made elsewhere');
   const sink: Sink = {
     onEvent: (event) => {
-      if (isWaiting(event)) secondWaits.open();
+      if (isWaiting(event)) secondWaits.resolve();
     },
   };
 
   const firstRun = first.run(recipe);
-  await firstIsAtWork.opened;
+  await firstIsAtWork.promise;
   const secondRun = await second.run(recipe, { sinks: [sink] });
   const { runId, outcome } = await firstRun;
 
@@ -53,23 +45,23 @@ it('two runs of one recipe at once make each stage once: the second waits and ta
 });
 
 it('a run that waits for another one can be interrupted', async () => {
-  const firstIsAtWork = gate();
-  const secondWaits = gate();
-  const letGo = gate();
+  const firstIsAtWork = deferred<void>();
+  const secondWaits = deferred<void>();
+  const letGo = deferred<void>();
   const watchFirst = watched(async () => {
-    firstIsAtWork.open();
-    await letGo.opened;
+    firstIsAtWork.resolve();
+    await letGo.promise;
   });
   await using first = await RunHarness.create({ plugins: [countingPlugin(watchFirst)] });
   await using second = await RunHarness.create({ plugins: [countingPlugin(watched())], home: first.home });
   const firstRun = first.run(recipe);
-  await firstIsAtWork.opened;
+  await firstIsAtWork.promise;
   const handle = await second.start(recipe, {
-    sinks: [{ onEvent: ({ type }) => (type === 'log.written' ? secondWaits.open() : undefined) }],
+    sinks: [{ onEvent: ({ type }) => (type === 'log.written' ? secondWaits.resolve() : undefined) }],
   });
-  await secondWaits.opened;
+  await secondWaits.promise;
   handle.interrupt('enough');
   expect(await handle.finished).toEqual({ status: 'interrupted', reason: 'enough' });
-  letGo.open();
+  letGo.resolve();
   expect((await firstRun).outcome.status).toBe('completed');
 });

@@ -1,14 +1,12 @@
 import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
+import { deferred } from '../../core/deferred.js';
 import { countingPlugin, diamond, facts, watched } from './counting-plugin.js';
 
 /** The stage "total" waits, the first time, until its run is stopped. */
 function heldAtTotal() {
-  let reach = (): void => {};
+  const { promise: atTotal, resolve: reach } = deferred<void>();
   let isFirst = true;
-  const atTotal = new Promise<void>((resolve) => {
-    reach = resolve;
-  });
   const watch = watched(async (stage, signal) => {
     if (stage !== 'total' || !isFirst) return;
     isFirst = false;
