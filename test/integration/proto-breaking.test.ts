@@ -1,28 +1,24 @@
 import { spawnSync } from 'node:child_process';
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { temporaryFolder } from '../temporary-folder.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const field = '  uint64 from_sequence = 2;';
 
 /** What the check of proto files says of a change to the control plane, against the files as they are. */
 async function afterChange(from: string, to: string) {
-  const folder = await mkdtemp(join(tmpdir(), 'simmer-proto-'));
-  try {
-    await cp(join(root, 'proto'), folder, { recursive: true, filter: (path) => !path.includes('clients') });
-    const file = join(folder, 'simmer/control/v1/control.proto');
-    const text = await readFile(file, 'utf8');
-    expect(text).toContain(from);
-    await writeFile(file, text.replace(from, to));
-    const args = ['breaking', folder, '--against', 'proto'];
-    const { status, stdout } = spawnSync(join(root, 'node_modules/.bin/buf'), args, { cwd: root, encoding: 'utf8' });
-    return { status, stdout };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  const folder = await temporaryFolder();
+  await cp(join(root, 'proto'), folder, { recursive: true, filter: (path) => !path.includes('clients') });
+  const file = join(folder, 'simmer/control/v1/control.proto');
+  const text = await readFile(file, 'utf8');
+  expect(text).toContain(from);
+  await writeFile(file, text.replace(from, to));
+  const args = ['breaking', folder, '--against', 'proto'];
+  const { status, stdout } = spawnSync(join(root, 'node_modules/.bin/buf'), args, { cwd: root, encoding: 'utf8' });
+  return { status, stdout };
 }
 
 it('a change that would break clients is found, by its name', async () => {
