@@ -1,12 +1,12 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import { join } from 'node:path';
-import { defaultCacheFolder } from 'simmerkit';
 import { describe, expect, it } from 'vitest';
 import type { GraderContext, PluginDefinition } from '../../core/plugin/definitions.js';
 import { silentLog } from '../../core/plugin/log.js';
 import { fakeTrainerPlugin } from '../../core/testing/fake-trainer-plugin.js';
 import { RunHarness } from '../../core/testing/run-harness.js';
+import { cacheFolder } from '../python/check-python.js';
 import { asking } from './process-plugin/asking-plugin.js';
 
 const folder = join(import.meta.dirname, '../../docs/examples/keep-short');
@@ -62,7 +62,7 @@ describe('the examples of docs/writing-a-plugin.md', () => {
         plugins: [],
         listedPlugins: [join(folder, '..', plugin)],
         withBuiltIn: true,
-        cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
+        cacheFolder,
       });
       const rows = gallons.map((answer, index) => ({ id: `${index}`, question: `${index}?`, answer, gold: '3.785' }));
       await writeFile(join(harness.recipeFolder, 'answers.jsonl'), rows.map((row) => JSON.stringify(row)).join('\n'));
@@ -120,7 +120,7 @@ stages: { ask: { uses: asking/ask, with: { trainer: student } } }
         plugins: [],
         listedPlugins: [join(examples, plugin)],
         withBuiltIn: true,
-        cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
+        cacheFolder,
       });
       const run = await harness.run(recipe);
       expect(run.outcome.status).toBe('completed');

@@ -1,9 +1,9 @@
 import { copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { defaultCacheFolder } from 'simmerkit';
 import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
 import { beforeEach, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
+import { cacheFolder } from '../python/check-python.js';
 import { temporaryFolder } from '../temporary-folder.js';
 
 const examples = join(import.meta.dirname, '../../docs/examples');
@@ -37,7 +37,7 @@ it('the sink of the example logs each step once, also over a resume, and ends we
     plugins: [fakeTrainerPlugin],
     listedPlugins: [plugin],
     withBuiltIn: true,
-    cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
+    cacheFolder,
   });
   const handle = await harness.start(await recipe(), {
     params: { project: 'trial' },

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { defaultCacheFolder } from 'simmerkit';
 import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
 import { expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { ArtifactStore } from '../../../core/artifacts/artifact-store.js';
 import { estimatePlan } from '../../../core/engine/estimate-plan.js';
+import { cacheFolder } from '../../python/check-python.js';
 
 const folder = join(import.meta.dirname, '../../../docs/examples/difficulty');
 
@@ -20,7 +20,7 @@ const options = () => ({
   plugins: [fakeTrainerPlugin],
   listedPlugins: [folder],
   withBuiltIn: true,
-  cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
+  cacheFolder,
 });
 
 it('a stage in Python has its options checked, and says what it will take', async () => {

@@ -1,9 +1,10 @@
 import { basename, join } from 'node:path';
-import { defaultCacheFolder, definePlugin, defineStage, z } from 'simmerkit';
+import { definePlugin, defineStage, z } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { expect, it } from 'vitest';
 import { ArtifactStore } from '../../../core/artifacts/artifact-store.js';
 import { estimatePlan } from '../../../core/engine/estimate-plan.js';
+import { cacheFolder } from '../../python/check-python.js';
 
 /** Has two answers graded, and reports what was said of them. */
 const asking = definePlugin({
@@ -36,7 +37,7 @@ const harnessOf = () =>
   RunHarness.create({
     plugins: [asking],
     listedPlugins: [{ plugin: join(import.meta.dirname, 'referee') }],
-    cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
+    cacheFolder,
   });
 
 const recipe = (given = '', budget = '') => `name: g\n${budget}\nstages: { graded: { uses: asking/ask${given} } }`;

@@ -1,12 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { apiVersion, defaultCacheFolder, definePlugin } from 'simmerkit';
+import { apiVersion, definePlugin, type PluginDefinition } from 'simmerkit';
 import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
 import { expect, it } from 'vitest';
 import { ArtifactStore } from '../../../core/artifacts/artifact-store.js';
 import { estimatePlan } from '../../../core/engine/estimate-plan.js';
 import { processIdentity } from '../../../core/process/process-identity.js';
 import { fakeTrainerProgram } from '../../../core/testing/fake-trainer-plugin.js';
+import { cacheFolder } from '../../python/check-python.js';
 import { trainingStages } from '../training-stages.js';
 
 const base = definePlugin({ name: 'base', version: '1.0.0', apiVersion, stages: { model: trainingStages(0).model } });
@@ -27,13 +28,16 @@ stages:
     with: { trainer: student, model: "\${{ stages.base.model }}", dataset: "\${{ stages.formatted.dataset }}" }
 `;
 
+function harnessOf(
+  plugins: readonly PluginDefinition[],
+  resources: { readonly gpus?: number } = {},
+): Promise<RunHarness> {
+  const listedPlugins = [join(import.meta.dirname, 'trains')];
+  return RunHarness.create({ plugins, listedPlugins, withBuiltIn: true, resources, cacheFolder });
+}
+
 it('a stage in Python trains with a trainer of the recipe, and has it written anew', async () => {
-  await using harness = await RunHarness.create({
-    plugins: [fakeTrainerPlugin, base],
-    listedPlugins: [join(import.meta.dirname, 'trains')],
-    withBuiltIn: true,
-    cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
-  });
+  await using harness = await harnessOf([fakeTrainerPlugin, base]);
   const run = await harness.run(recipe);
   expect(run.outcome).toMatchObject({ status: 'completed' });
   expect(run.eventsOf('step.logged').map(({ data, stage }) => [stage, data.step])).toEqual(
@@ -59,12 +63,7 @@ it('a stage in Python trains with a trainer of the recipe, and has it written an
 });
 
 it('a trainer in Python is planned, estimated, prepared, launched and trained with', async () => {
-  await using harness = await RunHarness.create({
-    plugins: [base],
-    listedPlugins: [join(import.meta.dirname, 'trains')],
-    withBuiltIn: true,
-    cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
-  });
+  await using harness = await harnessOf([base]);
   const own = { node: process.execPath, program: fakeTrainerProgram() };
   const borrowed = recipe.replace(
     'fake-trainer/fake',
@@ -92,13 +91,7 @@ it('a trainer in Python is planned, estimated, prepared, launched and trained wi
 });
 
 it('a launcher and a trainer in Python have a recipe refused that pays for GPUs which they do not use', async () => {
-  await using harness = await RunHarness.create({
-    plugins: [base],
-    listedPlugins: [join(import.meta.dirname, 'trains')],
-    withBuiltIn: true,
-    resources: { gpus: 4 },
-    cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
-  });
+  await using harness = await harnessOf([base], { gpus: 4 });
   const own = { node: process.execPath, program: fakeTrainerProgram() };
   const holding = (gpus: number) =>
     recipe.replace(
@@ -112,12 +105,7 @@ it('a launcher and a trainer in Python have a recipe refused that pays for GPUs 
 });
 
 it('a grader in Python says what grading will take', async () => {
-  await using harness = await RunHarness.create({
-    plugins: [],
-    listedPlugins: [join(import.meta.dirname, 'trains')],
-    withBuiltIn: true,
-    cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
-  });
+  await using harness = await harnessOf([]);
   const plan = await harness.plan(`
 name: graded
 stages:
