@@ -162,7 +162,8 @@ describe('a budget of time', () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ['Date', 'performance'] }));
   afterEach(() => void vi.useRealTimers());
 
-  const recipe = 'name: slow\nbudget: { wallClock: 1s }\nstages:\n  forever: { uses: around/wait }\n';
+  const recipe =
+    'name: slow\nbudget: { wallClock: 1s, reserve: { shutdown: 0.2 } }\nstages:\n  forever: { uses: around/wait }\n';
   /** A sink that lets time pass once the stage works. */
   const onceAtWork = (pass: () => void) => ({
     onEvent: ({ type }: Event) => {
@@ -171,19 +172,19 @@ describe('a budget of time', () => {
   });
 
   it('ends a run in which nothing costs anything', async () => {
-    const run = await harness.run(recipe, { sinks: [onceAtWork(() => vi.advanceTimersByTime(600))] });
+    const run = await harness.run(recipe, { sinks: [onceAtWork(() => vi.advanceTimersByTime(400))] });
     expect(run.outcome).toMatchObject({
       error: { code: 'budget_reached', hint: expect.stringContaining('wallClock') },
     });
-    expect(run.eventsOf('budget.spent').at(-1)?.data.total.wallClockSeconds).toBe(0.6);
+    expect(run.eventsOf('budget.spent').at(-1)?.data.total.wallClockSeconds).toBe(0.4);
     const [first, last] = [run.events[0], run.events.at(-1)] as [Event, Event];
-    expect(Date.parse(last.time) - Date.parse(first.time)).toBe(600);
+    expect(Date.parse(last.time) - Date.parse(first.time)).toBe(400);
   });
 
   it('ends a run whose clock is set back meanwhile', async () => {
     const setBack = onceAtWork(() => {
       vi.setSystemTime(Date.now() - 5 * 3_600_000);
-      vi.advanceTimersByTime(600);
+      vi.advanceTimersByTime(400);
     });
     const run = await harness.run(recipe, { sinks: [setBack] });
     expect(run.outcome).toMatchObject({ error: { code: 'budget_reached' } });
