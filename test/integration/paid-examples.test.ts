@@ -3,9 +3,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { defaultCacheFolder } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
+import { cacheFolder } from '../python/check-python.js';
 
 const examples = join(import.meta.dirname, '../../docs/examples');
 
@@ -40,7 +40,7 @@ describe.each(['clarity/plugin.js', 'clarity-python'])('the example of a stage t
       plugins: [],
       listedPlugins: [join(examples, plugin)],
       withBuiltIn: true,
-      cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
+      cacheFolder,
     });
 
   it('keeps what is clear, says what it paid, and pays for no question again', async () => {

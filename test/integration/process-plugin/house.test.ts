@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { defaultCacheFolder } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { afterEach, expect, it } from 'vitest';
+import { cacheFolder } from '../../python/check-python.js';
 import { builtModule } from '../built-module.js';
 
 const program = builtModule('test/integration/process-plugin/fixture.ts');
@@ -16,7 +16,7 @@ async function harnessOf(): Promise<RunHarness & { readonly notes: string }> {
       { command: [process.execPath, program, 'none'] },
       { plugin: join(import.meta.dirname, 'house'), secrets: ['HOUSE_NOTES'] },
     ],
-    cacheFolder: process.env.SIMMER_CACHE ?? defaultCacheFolder(process.env),
+    cacheFolder,
   });
   const notes = join(harness.home, 'notes.txt');
   process.env.HOUSE_NOTES = notes;
