@@ -55,6 +55,8 @@ export class ControlClient implements Disposable {
     const client = new wire.ControlServiceClient(address, credentials, {
       ...options,
       'grpc.max_receive_message_length': 64 * 1024 * 1024,
+      // Some messages of a long log; HTTP/2's own 64 KiB hold none of them whole.
+      'grpc-node.flow_control_window': 1024 * 1024,
       'grpc.enable_http_proxy': 0,
       'grpc.initial_reconnect_backoff_ms': 50,
       'grpc.max_reconnect_backoff_ms': 1000,
