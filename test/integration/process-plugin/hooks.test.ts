@@ -2,18 +2,16 @@ import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { apiVersion, definePlugin, defineStage, UserError, z } from 'simmerkit';
-import { RunHarness } from 'simmerkit/testing';
+import type { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
 import type { Event } from '../../../core/events/catalogue.js';
 import { PluginCatalog } from '../../../core/plugin/catalog.js';
 import type { SinkContext } from '../../../core/plugin/definitions.js';
 import { silentLog } from '../../../core/plugin/log.js';
-import type { ListedPlugin } from '../../../core/plugin/plugin-reference.js';
 import { defaultProcessMachine } from '../../../core/plugin/process/process-machine.js';
-import { builtModule } from '../built-module.js';
+import { failureOf, harnessWith, program } from './fixture-harness.js';
 import { type Misbehavior, whereItHangs } from './fixture-misbehaviors.js';
 
-const program = builtModule('test/integration/process-plugin/fixture.ts');
 const recipe = (options = '') => `name: g\nstages: { greet: { uses: fixture/greet, with: { ${options} } } }`;
 
 /** A plugin in this process whose hooks are around those of the listed one. */
@@ -39,10 +37,7 @@ const outer = definePlugin({
   },
 });
 
-function harnessOf(misbehavior: Misbehavior, limits: { readonly [key: string]: number } = {}): Promise<RunHarness> {
-  const listed: ListedPlugin = { command: [process.execPath, program, misbehavior], limits };
-  return RunHarness.create({ plugins: [outer], listedPlugins: [listed] });
-}
+const harnessOf = harnessWith(outer);
 
 const event: Event = {
   runId: 'run',
@@ -62,12 +57,6 @@ const sinkContext = ({ home }: RunHarness): SinkContext => ({
   openArtifact: () => Promise.reject(new Error('It opens nothing.')),
   async *eventsOf() {},
 });
-
-const failureOf = (work: Promise<unknown>) =>
-  work.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
 
 describe('hooks of a plugin that is a process', () => {
   it('change a recipe before it is planned', async () => {

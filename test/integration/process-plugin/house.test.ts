@@ -3,9 +3,8 @@ import { join } from 'node:path';
 import { RunHarness } from 'simmerkit/testing';
 import { afterEach, expect, it } from 'vitest';
 import { cacheFolder } from '../../python/check-python.js';
-import { builtModule } from '../built-module.js';
+import { program } from './fixture-harness.js';
 
-const program = builtModule('test/integration/process-plugin/fixture.ts');
 const recipe = (rows: number, usd = 0) =>
   `name: g\nstages: { greet: { uses: fixture/greet, with: { rows: ${rows}, usd: ${usd} } } }`;
 
@@ -34,7 +33,7 @@ it('hooks in Python change a recipe, and object to its plan', async () => {
   await expect(harness.plan(recipe(500))).rejects.toMatchObject({
     problems: [{ code: 'plan_refused', message: 'greet is too loud. (from the plugin "house")', hint: 'Psst.' }],
   });
-});
+}, 60_000);
 
 it('hooks in Python run around a stage, and get the events of its run', async () => {
   await using harness = await harnessOf();
@@ -49,7 +48,7 @@ it('hooks in Python run around a stage, and get the events of its run', async ()
   expect(lines).toContain('the door creaks');
   const notes = (await readFile(harness.notes, 'utf8')).trim().split('\n');
   expect(notes).toEqual(run.events.map(({ sequence, type }) => `${sequence} ${type}`));
-});
+}, 60_000);
 
 it.each([
   [0.7, { code: 'shut', hint: 'Come tomorrow.', message: expect.stringContaining('The house is shut.') }],
@@ -63,5 +62,5 @@ it.each([
     const { message = '' } = outcome.status === 'failed' ? outcome.error : {};
     expect(message).toContain('The hook aroundStage of the plugin "house" failed');
   },
-  300_000,
+  60_000,
 );

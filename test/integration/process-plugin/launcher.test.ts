@@ -1,19 +1,11 @@
-import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
+import { fakeTrainerPlugin, type RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
 import { processIdentity } from '../../../core/process/process-identity.js';
-import { builtModule } from '../built-module.js';
 import { asking } from './asking-plugin.js';
+import { harnessWith } from './fixture-harness.js';
 import { type Misbehavior, whereItHangs } from './fixture-misbehaviors.js';
 
-const program = builtModule('test/integration/process-plugin/fixture.ts');
-
-function harnessOf(misbehavior: Misbehavior, limits: { readonly [key: string]: number } = {}): Promise<RunHarness> {
-  return RunHarness.create({
-    plugins: [asking, fakeTrainerPlugin],
-    listedPlugins: [{ command: [process.execPath, program, misbehavior], limits }],
-    withBuiltIn: true,
-  });
-}
+const harnessOf = harnessWith(asking, fakeTrainerPlugin);
 
 const recipe = (tcp = false) => `
 name: launched

@@ -1,16 +1,11 @@
-import { RunHarness } from 'simmerkit/testing';
+import type { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
 import { ArtifactStore } from '../../../core/artifacts/artifact-store.js';
 import { estimatePlan } from '../../../core/engine/estimate-plan.js';
-import { builtModule } from '../built-module.js';
+import { failureOf, harnessWith } from './fixture-harness.js';
 import { type Misbehavior, whereItHangs } from './fixture-misbehaviors.js';
 
-const program = builtModule('test/integration/process-plugin/fixture.ts');
-
-function harnessOf(misbehavior: Misbehavior, limits: { readonly [key: string]: number } = {}): Promise<RunHarness> {
-  const command = [process.execPath, program, misbehavior];
-  return RunHarness.create({ plugins: [], withBuiltIn: true, listedPlugins: [{ command, limits }] });
-}
+const harnessOf = harnessWith();
 
 const greet = (options = '') => `name: g\nstages: { greet: { uses: fixture/greet, with: { ${options} } } }`;
 const two = `
@@ -31,12 +26,6 @@ async function forecasts(harness: RunHarness, recipe: string) {
   const plan = await harness.plan(recipe);
   return estimatePlan(plan, harness.catalog, await ArtifactStore.open(harness.home), harness.settings);
 }
-
-const failureOf = (work: Promise<unknown>) =>
-  work.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
 
 describe('planning with a plugin that is a process', () => {
   it('tells what its check finds, with the place in the recipe', async () => {

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { apiVersion, definePlugin, defineStage, z } from 'simmerkit';
@@ -10,10 +10,10 @@ import { pluginPackageFolder } from '../../../core/plugin/locate.js';
 import { type ListedPlugin, listedPlugins } from '../../../core/plugin/plugin-reference.js';
 import { processLimits } from '../../../core/plugin/process/limits.js';
 import { PluginProcess } from '../../../core/plugin/process/plugin-process.js';
-import { builtModule } from '../built-module.js';
+import { temporaryFolder } from '../../temporary-folder.js';
+import { program } from './fixture-harness.js';
 import type { Misbehavior } from './fixture-misbehaviors.js';
 
-const program = builtModule('test/integration/process-plugin/fixture.ts');
 const greeting = 'name: greeting\nstages: { greet: { uses: fixture/greet } }';
 
 type Limits = { readonly [key: string]: string | number };
@@ -208,21 +208,17 @@ describe('a plugin that is a process', () => {
 
 describe('a plugin that is a folder', () => {
   it('is found by its manifest, and its key follows its files', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'simmer-plugin-'));
-    try {
-      const manifest = { apiVersion: 1, command: [process.execPath, program], limits: { memory: '1 GiB' } };
-      await writeFile(join(folder, 'simmer-plugin.yaml'), JSON.stringify(manifest));
-      const keyOf = async () => {
-        await using harness = await harnessOf(folder);
-        return (await harness.plan(greeting)).stages[0]?.codeDigest;
-      };
-      const first = await keyOf();
-      expect(await keyOf()).toBe(first);
-      await writeFile(join(folder, 'more.txt'), 'more');
-      expect(await keyOf()).not.toBe(first);
-    } finally {
-      await rm(folder, { recursive: true });
-    }
+    const folder = await temporaryFolder();
+    const manifest = { apiVersion: 1, command: [process.execPath, program], limits: { memory: '1 GiB' } };
+    await writeFile(join(folder, 'simmer-plugin.yaml'), JSON.stringify(manifest));
+    const keyOf = async () => {
+      await using harness = await harnessOf(folder);
+      return (await harness.plan(greeting)).stages[0]?.codeDigest;
+    };
+    const first = await keyOf();
+    expect(await keyOf()).toBe(first);
+    await writeFile(join(folder, 'more.txt'), 'more');
+    expect(await keyOf()).not.toBe(first);
   });
 
   it.each([
@@ -230,14 +226,10 @@ describe('a plugin that is a folder', () => {
     [{ apiVersion: 1, commands: ['x'] }, { code: 'invalid_plugin_manifest' }],
     [{ apiVersion: 1, command: ['python', 'x.py'], python: 'gone.txt' }, { code: 'invalid_plugin_manifest' }],
   ])('is refused with a manifest %j', async (manifest, error) => {
-    const folder = await mkdtemp(join(tmpdir(), 'simmer-plugin-'));
-    try {
-      await writeFile(join(folder, 'simmer-plugin.yaml'), JSON.stringify(manifest));
-      await using harness = await harnessOf(folder);
-      await expect(harness.catalog.plugin('fixture')).rejects.toMatchObject(error);
-    } finally {
-      await rm(folder, { recursive: true });
-    }
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'simmer-plugin.yaml'), JSON.stringify(manifest));
+    await using harness = await harnessOf(folder);
+    await expect(harness.catalog.plugin('fixture')).rejects.toMatchObject(error);
   });
 });
 

@@ -1,34 +1,19 @@
-import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
 import { ArtifactStore } from '../../../core/artifacts/artifact-store.js';
 import { calibrations } from '../../../core/engine/calibrations.js';
 import { estimatePlan } from '../../../core/engine/estimate-plan.js';
 import { fakeTrainerProgram } from '../../../core/testing/fake-trainer-plugin.js';
-import { builtModule } from '../built-module.js';
 import { asking } from './asking-plugin.js';
+import { failureOf, harnessWith } from './fixture-harness.js';
 import { type Misbehavior, whereItHangs } from './fixture-misbehaviors.js';
 
-const program = builtModule('test/integration/process-plugin/fixture.ts');
-
-function harnessOf(misbehavior: Misbehavior, limits: { readonly [key: string]: number } = {}): Promise<RunHarness> {
-  return RunHarness.create({
-    plugins: [asking],
-    listedPlugins: [{ command: [process.execPath, program, misbehavior], limits }],
-    withBuiltIn: true,
-  });
-}
+const harnessOf = harnessWith(asking);
 
 const recipe = (threads = 1) => `
 name: trained
 trainers: { student: { uses: fixture/program, with: { program: ${fakeTrainerProgram()}, threads: ${threads} } } }
 stages: { ask: { uses: asking/ask, with: { trainer: student } } }
 `;
-
-const failureOf = (work: Promise<unknown>) =>
-  work.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
 
 describe('a trainer of a plugin that is a process', () => {
   it('is planned with the versions and the resources that the plugin names', async () => {

@@ -7,10 +7,8 @@ import { pluginReference } from '../../../core/plugin/plugin-reference.js';
 import { processPlugin } from '../../../core/plugin/process/load-listed-process.js';
 import { commandOf } from '../../../core/plugin/process/process-plugin.js';
 import { pluginCheckNames, verifyPlugin } from '../../../core/testing/plugin-conformance/verify-plugin.js';
-import { builtModule } from '../built-module.js';
+import { program } from './fixture-harness.js';
 import type { Misbehavior } from './fixture-misbehaviors.js';
-
-const program = builtModule('test/integration/process-plugin/fixture.ts');
 
 // The plugin is started there, and may leave files.
 let folder: string;
