@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
@@ -12,8 +11,8 @@ export default defineConfig({
   test: {
     include: ['core/**/*.test.ts', 'plugins/**/*.test.ts', 'test/**/*.test.ts'],
     exclude: ['**/node_modules/**', 'dist/**', 'core/cli/templates/**'],
-    // Tests wait for processes about half of their time: a file a core would leave cores idle.
-    maxWorkers: availableParallelism() + 1,
+    // Tests mostly wait for processes: one file at a time would leave a machine of two cores idle.
+    maxWorkers: '100%',
     // What comes at all may come late on a busy machine: the files of tests run side by side.
     testTimeout: 300_000,
     hookTimeout: 300_000,
