@@ -95,6 +95,12 @@ test.each(large)(
   },
 );
 
+test.each(['s1.yaml', 's1-ablations.yaml'])('%s fetches its model without the GPUs of its trainer', async (name) => {
+  const plan = await planOf(name);
+  const base = plan.stages.find(({ uses }) => uses === 'torch-trainer/base-model');
+  expect(base).toMatchObject({ trainers: [] });
+});
+
 test('s1 can be finished within its own budget', async () => {
   const plan = await planOf('s1.yaml');
   const forecasts = await forecastsOf(plan);
