@@ -141,7 +141,7 @@ export const loadOptions = z.strictObject({
     .enum(['error', 'drop'])
     .default('error')
     .describe(
-      'What becomes of a row that is no JSON, has a key twice, is no UTF-8, half a character, or of other fields than the ' +
+      'What becomes of a row that is no JSON or no UTF-8, or has a key twice, half a character, or other fields than the ' +
         'header of its CSV file: the stage fails, or the row is dropped and counted.',
     ),
 });
