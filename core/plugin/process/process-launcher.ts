@@ -56,7 +56,12 @@ export function processLauncher(
 
   return {
     description: described.description,
-    options: optionsFromJsonSchema(described.optionsSchema, plugin.called, `the options of the launcher "${name}"`),
+    options: optionsFromJsonSchema(
+      described.optionsSchema,
+      plugin.called,
+      `the options of the launcher "${name}"`,
+      plugin.secrets,
+    ),
     ...(hasResolve
       ? {
           transport: async (options) => (await resolved(options)).transport,

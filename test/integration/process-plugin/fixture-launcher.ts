@@ -34,7 +34,10 @@ export const launcherDescription: LauncherDescription = {
   description: 'Starts the trainer here.',
   optionsSchema: {
     type: 'object',
-    properties: { tcp: { type: 'boolean', default: false, description: 'Whether it is reached by TCP.' } },
+    properties: {
+      tcp: { type: 'boolean', default: false, description: 'Whether it is reached by TCP.' },
+      key: { type: 'string', 'x-simmer-secret': '', description: 'Which secret it reads.' },
+    },
   },
   hasResolve: true,
 };

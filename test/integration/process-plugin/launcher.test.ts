@@ -62,6 +62,13 @@ describe('a launcher of a plugin that is a process', () => {
     expect(await definition.attach(launched.pid, {})).toBeUndefined();
   });
 
+  it('is not asked to read a secret that the recipe does not give it', async () => {
+    await using harness = await harnessOf('none');
+    await expect(harness.plan(recipe().replace('tcp: false', 'key: ORACLE_KEY'))).rejects.toMatchObject({
+      problems: [{ code: 'secret_not_given', path: 'trainers.student.launcher.with.key' }],
+    });
+  });
+
   it('says itself that what it started is gone', async () => {
     await using harness = await harnessOf('attach-never');
     const { definition, launched } = await launchedOf(harness);
