@@ -1,10 +1,9 @@
 import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
+import { deferred } from '../../core/deferred.js';
+import { startHttpServer } from '../http-server.js';
 import { cacheFolder } from '../python/check-python.js';
 
 const examples = join(import.meta.dirname, '../../docs/examples');
@@ -12,20 +11,15 @@ const examples = join(import.meta.dirname, '../../docs/examples');
 /** Finds a question clear that has no "how many" in it, for a cent; holds back each reply until `reply` resolves. */
 async function service({ reply = Promise.resolve() as Promise<unknown> } = {}) {
   const asked: string[] = [];
-  let arrived = () => {};
-  const first = new Promise<void>((resolve) => {
-    arrived = resolve;
-  });
-  const server = createServer(async (request, response) => {
-    const { question } = JSON.parse(await text(request)) as { readonly question: string };
+  const first = deferred<void>();
+  const server = await startHttpServer(async (_, response, body) => {
+    const { question } = JSON.parse(body) as { readonly question: string };
     asked.push(question);
-    arrived();
+    first.resolve();
     await reply;
     response.end(JSON.stringify({ score: /how many/i.test(question) ? 0 : 1, usd: 0.01 }));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/score`;
-  return { url, asked, first, [Symbol.dispose]: () => void server.close() };
+  return { ...server, asked, first: first.promise };
 }
 
 /** The example's own recipe; of it, so many problems. */
@@ -44,7 +38,7 @@ describe.each(['clarity/plugin.js', 'clarity-python'])('the example of a stage t
     });
 
   it('keeps what is clear, says what it paid, and pays for no question again', async () => {
-    using clarity = await service();
+    await using clarity = await service();
     await using harness = await harnessOf();
     const params = { url: clarity.url };
     const run = await harness.run(await recipeOf(), { params });
@@ -60,20 +54,16 @@ describe.each(['clarity/plugin.js', 'clarity-python'])('the example of a stage t
     expect(more.outcome.status).toBe('completed');
     expect(clarity.asked).toHaveLength(24);
     expect(new Set(clarity.asked).size).toBe(24);
-  }, 120_000);
+  });
 
   it('has a run that is stopped wait for the reply that is paid for, and keeps it', async () => {
-    let answer = () => {};
-    using clarity = await service({
-      reply: new Promise<void>((resolve) => {
-        answer = resolve;
-      }),
-    });
+    const reply = deferred<void>();
+    await using clarity = await service({ reply: reply.promise });
     await using harness = await harnessOf();
     const waits = (message: string) => /^Waiting for a reply that is paid for, at most 1 minute;/.test(message);
     const handle = await harness.start(await recipeOf(), {
       params: { url: clarity.url },
-      sinks: [{ onEvent: ({ type, data }) => void (type === 'log.written' && waits(data.message) && answer()) }],
+      sinks: [{ onEvent: ({ type, data }) => void (type === 'log.written' && waits(data.message) && reply.resolve()) }],
     });
     await clarity.first;
     handle.interrupt('enough');
@@ -84,16 +74,13 @@ describe.each(['clarity/plugin.js', 'clarity-python'])('the example of a stage t
     expect(resumed.outcome.status).toBe('completed');
     expect(clarity.asked).toHaveLength(20);
     expect(resumed.eventsOf('budget.spent').at(-1)?.data.total.usd).toBeCloseTo(0.2);
-  }, 120_000);
+  });
 
   it('counts the most where the service fails', async () => {
     await using harness = await harnessOf();
-    const server = createServer((_, response) => response.writeHead(500).end());
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/score`;
-    const run = await harness.run(await recipeOf(), { params: { url } });
-    server.close();
+    await using broken = await startHttpServer((_, response) => response.writeHead(500).end());
+    const run = await harness.run(await recipeOf(), { params: { url: broken.url } });
     expect(run.outcome).toMatchObject({ status: 'failed', error: { code: 'clarity_refused' } });
     expect(run.eventsOf('budget.spent').at(-1)?.data.total.usd).toBe(0.02);
-  }, 120_000);
+  });
 });
