@@ -11,8 +11,11 @@ import torch
 import torch.nn.functional as functional
 
 from simmer_trainer.errors import TrainingError
+from simmer_trainer.rank_group import RankGroup
 
 NAME = "simmer_packed"
+_ASKING = "simmer_asking"
+_EAGER = ", or extensions: { attention: eager }"
 
 
 def packed_attention(
@@ -32,7 +35,7 @@ def packed_attention(
     unsupported = [name for name in needed if others.get(name) is not None]
     if unsupported:
         why = f"{type(module).__name__} needs {unsupported[0]}, which this attention does not compute"
-        raise _unsupported(why, ", or extensions: { attention: eager }")
+        raise _unsupported(why, _EAGER)
     if cu_seq_lens_q is None or max_length_q is None:
         raise _unsupported(f"{type(module).__name__} is not told where rows begin")
     kernel = _varlen_kernel(query, dropout)
@@ -93,16 +96,53 @@ def find_varlen_kernel() -> Any:
     return varlen_attn if {"scale", "window_size", "enable_gqa"} <= known.keys() else None
 
 
-def check_packing(model: Any, attention: str) -> None:
-    """Raises TrainingError packing_unsupported where rows that lie end to end would see each other."""
+def check_packing(model: Any, attention: str, group: RankGroup) -> None:
+    """Raises TrainingError packing_unsupported where rows that lie end to end would see each other. Collective."""
     kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or [])
     others = sorted(kinds - {"full_attention", "sliding_attention"})
-    # Only such models hand their attention, and it alone sees other tokens, what says where rows begin; and of those
-    # that SDPA does not do for, gpt-oss makes its masks without it.
-    is_told = model._supports_attention_backend and (model._supports_sdpa or attention.startswith("flash_attention"))
-    if others or model._is_stateful or not is_told:
-        what = f"layers of type {', '.join(others)}" if others else "layers to which no borders of rows can be told"
+    if others or model._is_stateful:
+        what = f"layers of type {', '.join(others)}" if others else "layers that remember what came before"
         raise _unsupported(f"{type(model).__name__} has {what}: rows would see each other")
+    # Of all ranks but one, weights may not be there yet.
+    keeps_apart = group.broadcast(_masks_keep_apart(model))
+    takes_borders = attention == NAME or attention.startswith("flash_attention")
+    if not (model._supports_attention_backend if takes_borders else keeps_apart):
+        why = f"{type(model).__name__} has layers to which no borders of rows can be told: rows would see each other"
+        raise _unsupported(why, _EAGER if keeps_apart else "")
+
+
+def _masks_keep_apart(model: Any) -> bool:
+    """Whether a model heeds positions that begin anew where it makes its masks: a few do not."""
+    from transformers import AttentionMaskInterface
+
+    AttentionMaskInterface.register(_ASKING, _ask)
+    config, device = model.config.get_text_config(), model.device
+    chosen = config._attn_implementation
+    config._attn_implementation = _ASKING
+    try:
+        rows = torch.zeros(1, 2, dtype=torch.long, device=device)
+        embedded = torch.zeros(1, 2, config.hidden_size, device=device)
+        model.base_model(inputs_embeds=embedded, position_ids=rows, use_cache=False)
+    except _Asked as asked:
+        return not asked.sees_row_before
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, IndexError):
+        # It makes its masks by itself.
+        return False
+    finally:
+        config._attn_implementation = chosen
+    return False
+
+
+class _Asked(Exception):
+    """A mask was about to be made of two rows of a token each."""
+
+    def __init__(self, mask_function: Any) -> None:
+        batch, head, query, key = torch.tensor([0, 0, 1, 0])
+        self.sees_row_before = bool(mask_function(batch, head, query, key))
+
+
+def _ask(*_: Any, mask_function: Any, **__: Any) -> None:
+    raise _Asked(mask_function)
 
 
 def _unsupported(why: str, instead: str = "") -> TrainingError:

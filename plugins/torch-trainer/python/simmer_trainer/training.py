@@ -75,7 +75,7 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
     from simmer_trainer.head_loss import has_plain_head
 
     if parameters.packing:
-        check_packing(model, attention)
+        check_packing(model, attention, group)
     has_adapted_head = is_head_adapted(parameters, model)
     model_type = model.config.get_text_config().model_type
     uses_liger = choose_liger(extensions, precision=precision, model_type=model_type, has_adapted_head=has_adapted_head)

@@ -55,8 +55,7 @@ def test_an_adapter_is_small_and_export_merges_it(shared_trainer: TrainerProcess
 
 def test_a_trained_model_says_of_its_cache_what_its_base_says(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
     request = training_request(tmp_path, hyperparameters=hyperparameters(max_steps=1))
-    shared_trainer.stub.StartTraining(request, timeout=30)
-    events = shared_trainer.events(request.attempt_id)
+    events = shared_trainer.train(request)
     saved = next(event.checkpoint_saved.path for event in events if event.HasField("checkpoint_saved"))
     for folder in (saved, events[-1].training_completed.model_folder):
         assert json.loads((Path(folder) / "config.json").read_text()).get("use_cache", True) is True

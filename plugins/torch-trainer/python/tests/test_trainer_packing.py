@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from trainer_process import TrainerProcess, hyperparameters, losses, random_mode
 
 from simmer_trainer import packed_attention
 from simmer_trainer.data import DataOrder, TokenizedRow
+from simmer_trainer.errors import TrainingError
 from simmer_trainer.models import load_model
 from simmer_trainer.packing import PackingPlan, collate_packed, join_rows, pack, passes_needed
+from simmer_trainer.rank_group import RankGroup
 
 ATTENTIONS = (packed_attention.NAME, "sdpa", "eager")
 # Bit-equal is too much to ask: products of matrices of other shapes round elsewhere.
@@ -34,10 +37,10 @@ def rows_of(lengths: list[int], *, seed: int = 0) -> list[TokenizedRow]:
     ]
 
 
-def logits_of(rows: list[TokenizedRow], attention: str) -> list[torch.Tensor]:
+def logits_of(rows: list[TokenizedRow], attention: str, **kind: Any) -> list[torch.Tensor]:
     """[tokens, vocabulary] of each row, computed in one packed pass."""
     packed_attention.register()
-    network = load_model(random_model(attention_dropout=0.0), torch.float32, attention=attention).eval()
+    network = load_model(random_model(attention_dropout=0.0, **kind), torch.float32, attention=attention).eval()
     batch = collate_packed([join_rows(rows)])
     batch.pop("labels")
     with torch.no_grad():
@@ -63,6 +66,28 @@ def test_what_lies_beside_a_row_changes_nothing_of_it(attention: str) -> None:
     other = logits_of([other_before, row, other_after], attention)
     assert torch.equal(one[1], other[1])
     assert not torch.equal(one[0], other[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "keeps_apart"),
+    [
+        ({}, True),
+        ({"model_type": "codegen", "rotary_dim": 8}, True),
+        ({"model_type": "gpt2"}, True),
+        # It makes its masks without positions.
+        ({"model_type": "opt", "ffn_dim": 64, "word_embed_proj_dim": 64}, False),
+    ],
+    ids=lambda value: value.get("model_type", "llama") if isinstance(value, dict) else "",
+)
+def test_packing_by_masks_is_refused_exactly_where_rows_see_each_other(kind: dict[str, Any], keeps_apart: bool) -> None:
+    row = rows_of([23])[0]
+    seen = [logits_of([*rows_of([11], seed=seed), row], "eager", **kind)[1] for seed in (1, 2)]
+    assert torch.equal(*seen) is keeps_apart
+    network = load_model(random_model(**kind), torch.float32, attention="eager")
+    refusal = nullcontext() if keeps_apart else pytest.raises(TrainingError, match="rows would see each other")
+    with refusal:
+        packed_attention.check_packing(network, "eager", RankGroup.alone())
+    assert network.config._attn_implementation == "eager"
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
@@ -214,7 +239,7 @@ def test_flash_attention_is_refused_where_there_is_no_gpu(shared_trainer: Traine
     [
         ({"model_type": "lfm2", "layer_types": ["full_attention", "conv"]}, "layers of type conv"),
         ({"model_type": "jamba", "num_experts": 2, "mamba_d_state": 4}, "layers of type linear_attention"),
-        ({"model_type": "codegen"}, "no borders of rows"),
+        ({"model_type": "codegen"}, "extensions: { attention: eager }"),
         ({"model_type": "mistral", "sliding_window": 16}, "extensions: { attention: eager }"),
         ({"model_type": "gpt_oss", "num_local_experts": 2, "num_experts_per_tok": 1}, "no borders of rows"),
     ],
@@ -229,7 +254,6 @@ def test_a_model_whose_packed_rows_would_see_each_other_is_refused(
         hyperparameters=hyperparameters(max_steps=1, packing=True),
         extensions=extensions(attention="eager") if kind["model_type"] == "gpt_oss" else None,
     )
-    shared_trainer.stub.StartTraining(request, timeout=30)
-    failed = shared_trainer.events(request.attempt_id)[-1].training_failed
+    failed = shared_trainer.train(request)[-1].training_failed
     assert failed.code == "packing_unsupported"
     assert why in failed.message and "packing: false" in failed.message
