@@ -29,3 +29,9 @@ it.each([
 ])('as %s, %j is refused', (type, value) => {
   expect(() => mapped(value, type)).toThrow(`column \`n\` is ${type}, and this is ${JSON.stringify(value)}`);
 });
+
+it('a text of a million digits that is no number is refused as soon as any other', () => {
+  const digits = '1'.repeat(1_000_000);
+  for (const text of [`${digits}x`, `1.${digits}e9`])
+    expect(() => mapped(text, 'BIGINT')).toThrow('column `n` is BIGINT');
+});

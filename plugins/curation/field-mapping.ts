@@ -225,9 +225,10 @@ function convert(value: unknown, type: ColumnType, column: string, place: DataPl
   );
 }
 
-const decimalNumber = /^\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?\s*$/i;
+/** No two parts of these take the same digits: a long text is gone through once. */
+const decimalNumber = /^\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?\s*$/i;
 /** A number of many digits that has one might be rounded to a whole one. */
-const fraction = /\.\d*[1-9]\d*\s*$/;
+const fraction = /\.0*[1-9]\d*\s*$/;
 
 /** The number that a text says; NaN where it says none of the type. JavaScript takes more for numbers: "0x10", and "". */
 function numberIn(text: string, type: ColumnType): number {
