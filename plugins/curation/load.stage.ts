@@ -32,7 +32,7 @@ export const load = defineStage({
     const { columnsOf } = await import('./field-mapping.js');
     const { loadTasks, requireUnchanged, statesOf } = await import('./load-tasks.js');
     const { addCounts, joinParts, requireFields } = await import('./read-parts.js');
-    const { decisionColumns, emitFunnel } = await import('./sieve.js');
+    const { decisionColumns } = await import('./sieve.js');
     const { sourceFiles } = await import('./source-files.js');
     const { options } = context;
     const sources: SourceFiles[] = [];
@@ -93,7 +93,10 @@ export const load = defineStage({
     const decisions = told.flatMap((part) => part.decisions);
     const dropped: Record<string, number> = {};
     for (const { rule } of decisions) dropped[rule] = (dropped[rule] ?? 0) + 1;
-    await emitFunnel(context, { step: context.stage, rowsIn, rowsOut: dataset.rowCount, dropped });
+    await context.emit({
+      type: 'funnel.counted',
+      data: { step: context.stage, rowsIn, rowsOut: dataset.rowCount, dropped },
+    });
     return { dataset, decisions: await context.artifacts.writeDataset(decisions, { columns: decisionColumns }) };
   },
 });

@@ -1,14 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import {
-  type Columns,
-  type EventData,
-  formatCount,
-  pace,
-  type Row,
-  type StageContext,
-  type TableArtifact,
-  textIn,
-} from 'simmerkit';
+import { type Columns, formatCount, pace, type Row, type StageContext, type TableArtifact, textIn } from 'simmerkit';
 
 /** Why a row is dropped: the rule's name in the funnel, and what it was found by. */
 export interface Drop {
@@ -162,26 +153,18 @@ function isKept(verdict: Drop | Keep | undefined): verdict is Keep | undefined {
   return verdict === undefined || 'kept' in verdict;
 }
 
-function tellFunnel(
-  context: SieveContext,
-  decisions: TableArtifact,
-  kept: TableArtifact,
+/** Tells how many rows are left, and warns where none is: the stages after this one would succeed with nothing. */
+async function tellFunnel(
+  { stage, log, emit }: SieveContext,
+  { rowCount: rowsIn }: TableArtifact,
+  { rowCount: rowsOut }: TableArtifact,
   dropped: Readonly<Record<string, number>>,
 ): Promise<void> {
-  const data = { step: context.stage, rowsIn: decisions.rowCount, rowsOut: kept.rowCount, dropped };
-  return emitFunnel(context, data);
-}
-
-/** Tells how many rows are left, and warns where none is: the stages after this one would succeed with nothing. */
-export async function emitFunnel(
-  { stage, log, emit }: Pick<SieveContext, 'stage' | 'log' | 'emit'>,
-  data: EventData['funnel.counted'],
-): Promise<void> {
-  await emit({ type: 'funnel.counted', data });
-  if (data.rowsIn === 0 || data.rowsOut > 0) return;
-  const rules = Object.entries(data.dropped).map(([rule, rows]) => `${rule} ${formatCount(rows)}`);
+  await emit({ type: 'funnel.counted', data: { step: stage, rowsIn, rowsOut, dropped } });
+  if (rowsIn === 0 || rowsOut > 0) return;
+  const rules = Object.entries(dropped).map(([rule, rows]) => `${rule} ${formatCount(rows)}`);
   log.warning(
-    `No row is left of ${formatCount(data.rowsIn)} (${rules.join(', ')}): the next stages have nothing to work on. ` +
+    `No row is left of ${formatCount(rowsIn)} (${rules.join(', ')}): the next stages have nothing to work on. ` +
       `\`simmer rows latest ${stage}.decisions\` shows why.`,
   );
 }
