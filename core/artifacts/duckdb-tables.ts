@@ -13,7 +13,8 @@ import type { Columns, Row } from './artifact.js';
 import { type ColumnType, parseColumnType, quoteName, requireDistinctNames, sqlType } from './column-type.js';
 import { RowConverter } from './row-values.js';
 
-// By itself it takes U+FEFF at the beginning of a text for a mark of a file, and leaves it out.
+// By itself it takes U+FEFF at the beginning of a text for a mark of a file, and leaves it out. This goes
+// for all readers of the thread: what a plugin reads by DuckDB goes to a writer of tables in it.
 Object.assign(dataAccessors, { textDecoder: new TextDecoder('utf-8', { ignoreBOM: true }) });
 
 /** DuckDB's vector: the most that one chunk holds. */

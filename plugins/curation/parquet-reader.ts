@@ -10,9 +10,6 @@ import { LongDecimals, type SourceRow } from './source-row.js';
  */
 export async function* readParquet(file: string, isRead: (column: string) => boolean): AsyncIterable<SourceRow> {
   const { DuckDBInstance } = await import('@duckdb/node-api');
-  const { default: dataAccessors } = await import('@duckdb/node-api/lib/vectors/dataAccessors.js');
-  // By itself it takes U+FEFF at the beginning of a text for a mark of a file, and leaves it out.
-  Object.assign(dataAccessors, { textDecoder: new TextDecoder('utf-8', { ignoreBOM: true }) });
   const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
   const connection = await instance.connect();
   // To DuckDB brackets, stars and question marks stand for other characters.
