@@ -5,7 +5,7 @@ the entropy and the accuracy beside, which nobody here reads.
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,16 +33,26 @@ class _Seen:
 
 def has_plain_head(model: Any) -> bool:
     """
-    Whether a model's logits are what its head gives, but for a scale and a cap that TRL's chunked loss knows of. Those
-    of Granite, for one, are divided by a number of its own, which that loss leaves out. Computes no layer.
+    Whether a model's logits are what its head gives for its layers' last states, but for a scale and a cap that TRL's
+    chunked loss knows of. Those of Granite, for one, are divided by a number of its own, and the states of MiniCPM3
+    are; that loss leaves both out. Computes no layer.
     """
     layers, head, config = model.base_model, model.get_output_embeddings(), model.config.get_text_config()
     if layers is model:
         return False
     given = torch.linspace(-60, 60, 16).reshape(1, 2, 8)
-    seen = _Seen(torch.zeros(1, 2, config.hidden_size))
+    # Small whole numbers, which no type rounds.
+    hidden = (torch.arange(2 * config.hidden_size) % 7).float().reshape(1, 2, -1)
+
+    def see(*_: Any, **__: Any) -> _Seen:
+        return _Seen(hidden)
+
+    def give_logits(states: torch.Tensor) -> torch.Tensor:
+        return given if torch.equal(states.float(), hidden) else torch.full_like(given, torch.nan)
+
     try:
-        with torch.no_grad(), _giving(layers, seen), _giving(head, given):
+        # OPT asks its decoder alone, which is a part of its layers.
+        with torch.no_grad(), _doing(layers, see), _doing(model.get_decoder(), see), _doing(head, give_logits):
             found = model(input_ids=torch.zeros(1, 2, dtype=torch.long), use_cache=False).logits
     except (AttributeError, TypeError, ValueError, RuntimeError, IndexError):
         # Its logits want more than its layers' last states.
@@ -54,9 +64,9 @@ def has_plain_head(model: Any) -> bool:
 
 
 @contextmanager
-def _giving(module: Any, result: Any) -> Iterator[None]:
+def _doing(module: Any, work: Callable[..., Any]) -> Iterator[None]:
     forward = vars(module).get("forward")
-    module.forward = lambda *_, **__: result
+    module.forward = work
     try:
         yield
     finally:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from trainer_process import random_model
+from trainer_process import MINICPM3, random_model
 from trl.trainer import sft_trainer
 
 from simmer_trainer import head_loss
@@ -92,7 +92,9 @@ def test_trl_computes_its_own_loss_on_other_devices_and_with_other_ranks() -> No
         ({}, True),
         ({"model_type": "qwen3_moe", "num_experts": 2, "moe_intermediate_size": 16}, True),
         ({"model_type": "cohere", "logit_scale": 0.25}, True),
+        ({"model_type": "opt", "ffn_dim": 64, "word_embed_proj_dim": 64}, True),
         ({"model_type": "granite", "logits_scaling": 8.0}, False),
+        (MINICPM3, False),
     ],
     ids=lambda value: value.get("model_type", "llama") if isinstance(value, dict) else "",
 )

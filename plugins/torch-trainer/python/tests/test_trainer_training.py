@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from trainer_process import (
+    MINICPM3,
     TrainerProcess,
     hyperparameters,
     losses,
@@ -22,10 +23,11 @@ from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
     "kind",
     [
         {},
-        # Those divide their logits by a number of their own, or multiply them; and cap them.
+        # Those divide their logits by a number of their own, or multiply them; cap them; or divide what comes before.
         {"model_type": "granite", "logits_scaling": 8.0},
         {"model_type": "cohere", "logit_scale": 0.25},
         {"model_type": "gemma2", "head_dim": 16, "final_logit_softcapping": 2.5},
+        MINICPM3,
     ],
     ids=lambda kind: kind.get("model_type", "llama"),
 )

@@ -36,6 +36,18 @@ TINY_CONFIG = {
     "tie_word_embeddings": True,
 }
 
+# Divides its layers' last states, by 4, before its head takes them.
+MINICPM3 = {
+    "model_type": "minicpm3",
+    "dim_model_base": 16,
+    "q_lora_rank": 16,
+    "kv_lora_rank": 16,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 8,
+    "v_head_dim": 16,
+    "num_key_value_heads": 4,
+}
+
 
 class TrainerProcess:
     """One trainer in a folder of its own; may be started again there."""
