@@ -1,7 +1,7 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import type { Event, EventDraft } from './catalogue.js';
 import { EventBus } from './event-bus.js';
@@ -162,6 +162,16 @@ describe('the bus', () => {
     expect(seen).toEqual(await lines());
     expect(seen[0]!.data).not.toMatchObject({ step: -1 });
     expect(batches).toEqual([200]);
+  });
+
+  it('gives events whose numbers have the digits of a secret in them, and takes it out of their texts', async () => {
+    vi.stubEnv('DOOR_TOKEN', '12345678');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const { bus } = await openBus();
+    const data = { name: 'loss', value: 12345678, unit: 'of 12345678' };
+    expect((await bus.emit({ type: 'metric.measured', data })).data).toEqual({ ...data, unit: 'of [redacted]' });
+    await bus.close();
+    expect(await lines()).toMatchObject([{ data: { value: 12345678, unit: 'of [redacted]' } }]);
   });
 
   it('leaves no gap where a draft is not JSON', async () => {

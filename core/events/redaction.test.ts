@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { UserError } from '../errors.js';
 import { keepSecret, makeToken, readSecret } from '../secrets.js';
-import { redacted, redactedRecord, redactor } from './redaction.js';
+import { redacted, redactedJson, redactedRecord, redactor } from './redaction.js';
 
 afterEach(() => vi.unstubAllEnvs());
 
@@ -29,6 +29,18 @@ describe('redaction', () => {
   it('finds them in JSON, which stays JSON', () => {
     const text = JSON.stringify({ message: 'the token is with "quotes" and \\, is it?' });
     expect(JSON.parse(redact(text))).toEqual({ message: `the token is ${redacted}, is it?` });
+  });
+
+  it('leaves numbers alone that have the digits of one in them, and finds it in the texts beside them', () => {
+    vi.stubEnv('DOOR_TOKEN', '12345678');
+    const value = { seed: 12345678, share: 0.123456789, note: 'my \\ "12345678"', 'at 12345678': ['', null] };
+    const expected = {
+      seed: 12345678,
+      share: 0.123456789,
+      note: `my \\ "${redacted}"`,
+      [`at ${redacted}`]: ['', null],
+    };
+    expect(redactedJson(value)).toEqual(expected);
   });
 
   describe.each(['plain-value-7', 'käse "&" </x+y=\\'])('%j', (secret) => {

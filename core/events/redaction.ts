@@ -64,7 +64,24 @@ export function redactedRecord(error: unknown): ErrorRecord {
 
 /** What JSON writes of a value, without its secrets. */
 export function redactedJson<T>(value: T): T {
-  return JSON.parse(redactor()(JSON.stringify(value))) as T;
+  return JSON.parse(redactJson(redactor(), JSON.stringify(value))) as T;
+}
+
+/** JSON without its secrets. Its numbers stay as they are: one with the digits of a secret in it is no text of anybody's. */
+export function redactJson(redact: Redact, json: string): string {
+  const text = redact(json);
+  return text === json || isJson(text) ? text : json.replace(jsonText, (part) => redact(part));
+}
+
+const jsonText = /"[^"\\]*(?:\\.[^"\\]*)*"/g;
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function takeOut(text: string, { sign, pattern, isSecret }: (typeof surrounded)[number]): string {
