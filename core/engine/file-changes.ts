@@ -1,9 +1,10 @@
-import { asSchema, descend, mapOptions } from '../document/option-schema.js';
-import { pathKey, valueAt } from '../document/path.js';
-import { isUrl } from '../files/is-url.js';
-import type { PluginCatalog } from '../plugin/catalog.js';
+import { descend, mapOptions } from '../document/option-schema.js';
+import { type Path, pathKey, valueAt } from '../document/path.js';
 import { namedDigest } from '../recipe/content-digest.js';
 import type { Plan, PlannedStage } from '../recipe/plan.js';
+
+/** What of a stage or a trainer names files, and what they held. */
+type PlannedOptions = Pick<PlannedStage, 'options' | 'semanticOptions'>;
 
 /**
  * An earlier plan with the digests of the files that are there now: what still has to run is keyed by what it will read.
@@ -13,47 +14,45 @@ import type { Plan, PlannedStage } from '../recipe/plan.js';
  */
 export async function withPresentFiles(
   plan: Plan,
-  catalog: PluginCatalog,
   done: ReadonlySet<string>,
 ): Promise<{ readonly plan: Plan; readonly changes: readonly string[] }> {
   const changed = new Set<string>();
-  const stages: PlannedStage[] = [];
-  for (const stage of plan.stages) {
-    const digests = done.has(stage.name) ? noDigests : await digestsOf(stage, plan.recipeFolder, catalog);
-    const present = mapOptions(undefined, stage.semanticOptions, (_, __, path) => {
+  const present = async <Planned extends PlannedOptions>(planned: Planned): Promise<Planned> => {
+    const digests = new Map<string, string>();
+    for (const { path, name } of filesOf(planned)) {
+      // Of one that is gone, or cannot be read, the stage itself tells.
+      const sha256 = await namedDigest(name, plan.recipeFolder).catch(() => undefined);
+      if (sha256 === undefined || sha256 === valueAt(planned.semanticOptions, [...path, 'sha256'])) continue;
+      changed.add(name);
+      digests.set(pathKey(path), sha256);
+    }
+    const semanticOptions = mapOptions(undefined, planned.semanticOptions, (_, __, path) => {
       const sha256 = digests.get(pathKey(path));
-      if (sha256 === undefined || sha256 === valueAt(stage.semanticOptions, [...path, 'sha256'])) return descend;
-      changed.add(String(valueAt(stage.options, path)));
-      return { sha256 };
+      return sha256 === undefined ? descend : { sha256 };
     });
-    stages.push({ ...stage, semanticOptions: present as PlannedStage['semanticOptions'] });
-  }
+    return { ...planned, semanticOptions };
+  };
+  const stages: PlannedStage[] = [];
+  for (const stage of plan.stages) stages.push(done.has(stage.name) ? stage : await present(stage));
+  const used = new Set(plan.stages.flatMap(({ name, trainers }) => (done.has(name) ? [] : trainers)));
+  const trainers = { ...plan.trainers };
+  for (const [name, trainer] of Object.entries(trainers)) if (used.has(name)) trainers[name] = await present(trainer);
   const changes = [...changed].map(
     (name) => `${name} has changed since the run began: what is left to do goes by what is there now.`,
   );
-  return { plan: { ...plan, stages }, changes };
+  return { plan: { ...plan, stages, trainers }, changes };
 }
 
-const noDigests: ReadonlyMap<string, string> = new Map();
-
-/** Of the files that a stage's options name, by the keys of their paths. Of one that is gone the stage itself tells. */
-async function digestsOf(
-  stage: PlannedStage,
-  folder: string,
-  catalog: PluginCatalog,
-): Promise<ReadonlyMap<string, string>> {
-  const { definition } = await catalog.stage(stage.uses);
-  const names = new Map<string, string>();
-  mapOptions(asSchema(definition.options), stage.options, (marks, value, path) => {
-    // Of what is no part of the key nothing is looked at.
-    const isKeyed = typeof valueAt(stage.semanticOptions, [...path, 'sha256']) === 'string';
-    if (marks.file && isKeyed && typeof value === 'string' && !isUrl(value)) names.set(pathKey(path), value);
+/** Those of the key, also of its graders: where the options have a name, the semantic ones have a digest. */
+function filesOf({
+  options,
+  semanticOptions,
+}: PlannedOptions): readonly { readonly path: Path; readonly name: string }[] {
+  const files: { readonly path: Path; readonly name: string }[] = [];
+  mapOptions(undefined, semanticOptions, (_, value, path) => {
+    const name = valueAt(options, path);
+    if (typeof name === 'string' && typeof value === 'object') files.push({ path, name });
     return descend;
   });
-  const digests = new Map<string, string>();
-  for (const [key, name] of names) {
-    const digest = await namedDigest(name, folder);
-    if (digest !== undefined) digests.set(key, digest);
-  }
-  return digests;
+  return files;
 }

@@ -18,9 +18,9 @@ import { createRunFolder, madeAt, ofEachRun, readPlan, runIds } from './run-fold
 import { readRunState, summarizeRun, unreadableRun } from './run-history.js';
 import type { RunHandle, RunOfHome, RunSummary, StagePreview } from './run-outcome.js';
 import type { OpenRunRequest, OpenRunScope } from './run-scope.js';
-import { isDone } from './run-state.js';
 import { beyondMachine, refuseBeyondMachine } from './scheduled-stages.js';
 import type { Capacity } from './scheduler.js';
+import { stagesDone } from './standing.js';
 import {
   ArtifactStoreToken,
   LogFileSystemToken,
@@ -123,10 +123,9 @@ export class RunManager {
       const finished = Promise.resolve({ status: 'completed', reportPath, metrics, outputs } as const);
       return { runId, runFolder, finished, interrupt() {}, dropReplies() {} };
     }
-    const entries = Object.entries(state.stages).filter(([, stage]) => isDone(stage));
-    const done = new Set(entries.map(([name]) => name));
+    const done = new Set((await stagesDone(state, this.#store)).done.keys());
     const byCode = await withPresentCode(await readPlan(runFolder), this.#catalog);
-    const byFiles = await withPresentFiles(byCode.plan, this.#catalog, done);
+    const byFiles = await withPresentFiles(byCode.plan, done);
     const { plan } = byFiles;
     await this.#refuseImpossible(plan, done);
     // After `run.created` alone nobody has started it yet.

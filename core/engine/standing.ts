@@ -20,7 +20,8 @@ export async function readStanding(
   return { state, trainerMemory, ...(await stagesDone(state, store)) };
 }
 
-async function stagesDone(state: RunState, store: ArtifactStore): Promise<Pick<RunInfo, 'done' | 'warnings'>> {
+/** Of the stages that completed, those whose outputs are there, and what is to be said of the others. */
+export async function stagesDone(state: RunState, store: ArtifactStore): Promise<Pick<RunInfo, 'done' | 'warnings'>> {
   const done = new Map<string, Readonly<Record<string, string>>>();
   const warnings: string[] = [];
   for (const [name, stage] of Object.entries(state.stages)) {

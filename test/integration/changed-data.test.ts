@@ -1,5 +1,6 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { apiVersion, defineGrader, definePlugin, defineStage, filePath, graderChoice, z } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { expect, it } from 'vitest';
 
@@ -37,4 +38,87 @@ it('data that is mended before a run goes on counts as what it is then, also for
   expect((await harness.run(recipe)).outcome).toMatchObject({ status: 'failed', error: { code: 'malformed_data' } });
   await writeFile(file, '{"question":"a"}\n');
   expect((await harness.run(recipe)).eventsOf('stage.reused').map(({ stage }) => stage)).toEqual(['pool']);
+});
+
+it('data of a stage that is done counts as what it is now where what the stage made is gone', async () => {
+  await using harness = await RunHarness.create({ plugins: [], withBuiltIn: true });
+  const file = join(harness.recipeFolder, 'pool.jsonl');
+  const short = '{"question":"a"}\n';
+  await writeFile(file, short);
+  const failed = await harness.run(recipe);
+  expect(failed.outcome).toMatchObject({ error: { code: 'too_few_rows' } });
+  await rm(join(harness.home, 'artifacts'), { recursive: true });
+  await writeFile(file, `${short}{"question":"b"}\n`);
+  expect((await harness.resume(failed.runId)).outcome).toMatchObject({ status: 'completed' });
+  await writeFile(file, short);
+  expect((await harness.run(recipe)).outcome).toMatchObject({ error: { code: 'too_few_rows' } });
+});
+
+it('of data that can no longer be read the stage tells', async () => {
+  await using harness = await RunHarness.create({ plugins: [], withBuiltIn: true });
+  const file = join(harness.recipeFolder, 'pool.jsonl');
+  await writeFile(file, '{"question":');
+  const failed = await harness.run(recipe);
+  await rm(file);
+  await symlink('pool.jsonl', file);
+  const again = await harness.resume(failed.runId);
+  expect(again.outcome.status).toBe('failed');
+  expect(again.eventsOf('stage.failed').map(({ stage, attempt }) => [stage, attempt])).toEqual([
+    ['pool', 1],
+    ['pool', 2],
+  ]);
+});
+
+/** A grader that goes by a file, and a stage that fails where it is not content. */
+const listing = definePlugin({
+  name: 'listing',
+  version: '1.0.0',
+  apiVersion,
+  graders: {
+    listed: defineGrader({
+      description: 'Right is what a file lists.',
+      options: z.strictObject({ file: filePath() }),
+      async start({ file }, { recipeFolder }) {
+        const right = await readFile(join(recipeFolder, file), 'utf8');
+        return {
+          grade: async (items) =>
+            items.map(({ id, answer }) => ({
+              id,
+              verdict: right.includes(answer) ? 'right' : 'wrong',
+              parsedAnswer: answer,
+              parsedGold: right,
+              explanation: '',
+            })),
+          async [Symbol.asyncDispose]() {},
+        };
+      },
+    }),
+  },
+  stages: {
+    ask: defineStage({
+      description: 'Has one answer graded.',
+      options: z.strictObject({ grader: graderChoice('listing/listed') }),
+      inputs: {},
+      outputs: { report: { type: 'report', description: 'The verdict.' } },
+      async run(context) {
+        const { uses, with: options } = context.options.grader;
+        const [grade] = await (await context.grader(uses, options)).grade([{ id: '1', gold: '', answer: 'four' }]);
+        if (grade?.verdict !== 'right') throw new Error('It is not listed.');
+        return { report: await context.artifacts.writeReport({ verdict: grade.verdict }) };
+      },
+    }),
+  },
+});
+
+it('a file of a grader counts as what it is when the run goes on, too', async () => {
+  await using harness = await RunHarness.create({ plugins: [listing] });
+  const file = join(harness.recipeFolder, 'right.txt');
+  const asked = 'name: asked\nstages: { ask: { uses: listing/ask, with: { grader: { with: { file: right.txt } } } } }';
+  await writeFile(file, 'three');
+  const failed = await harness.run(asked);
+  expect(failed.outcome.status).toBe('failed');
+  await writeFile(file, 'four');
+  expect((await harness.resume(failed.runId)).outcome).toMatchObject({ status: 'completed' });
+  await writeFile(file, 'three');
+  expect((await harness.run(asked)).outcome.status).toBe('failed');
 });
