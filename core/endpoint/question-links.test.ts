@@ -61,7 +61,7 @@ it('says once who is waited for, and what to do where that one is stopped', asyn
   await expect.poll(() => told).toEqual([asks]);
   child.kill('SIGSTOP');
   const stopped = expect.stringContaining(`Process ${child.pid} is stopped: have it go on with fg`);
-  await expect.poll(() => told, { timeout: 5000 }).toEqual([asks, stopped]);
+  await expect.poll(() => told).toEqual([asks, stopped]);
   child.kill('SIGKILL');
   await Promise.all(waiting);
   expect(told).toHaveLength(2);

@@ -106,7 +106,7 @@ stages: { ask: { uses: asking/ask, with: { trainer: student } } }
     const again = await nice!.attach(launched.pid, { niceness: 5 });
     await again?.terminate(1000);
     expect(await nice!.attach(launched.pid, { niceness: 5 })).toBeUndefined();
-  }, 60_000);
+  });
 
   it.each(['close-enough/plugin.js', 'close-enough-python'])(
     'take what is close for right: %s',

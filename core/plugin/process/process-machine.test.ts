@@ -1,7 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
+import { temporaryFolder } from '../../../test/temporary-folder.js';
 import { prepareContext } from './process-machine.js';
 
 afterEach(() => {
@@ -9,7 +7,7 @@ afterEach(() => {
 });
 
 it('tells people every ten seconds how far an environment is that is made while a recipe is planned', async () => {
-  const cacheFolder = await mkdtemp(join(tmpdir(), 'machine-'));
+  const cacheFolder = await temporaryFolder();
   vi.useFakeTimers({ toFake: ['performance'] });
   const said: string[] = [];
   const machine = { cacheFolder, memoryBytes: 1e9, say: (message: string) => void said.push(message) };
@@ -19,5 +17,4 @@ it('tells people every ten seconds how far an environment is that is made while 
     vi.advanceTimersByTime(1000);
   }
   expect(said).toEqual(['10/66 packages', '20/66 packages']);
-  await rm(cacheFolder, { recursive: true });
 });

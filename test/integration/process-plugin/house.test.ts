@@ -33,7 +33,7 @@ it('hooks in Python change a recipe, and object to its plan', async () => {
   await expect(harness.plan(recipe(500))).rejects.toMatchObject({
     problems: [{ code: 'plan_refused', message: 'greet is too loud. (from the plugin "house")', hint: 'Psst.' }],
   });
-}, 60_000);
+});
 
 it('hooks in Python run around a stage, and get the events of its run', async () => {
   await using harness = await harnessOf();
@@ -48,7 +48,7 @@ it('hooks in Python run around a stage, and get the events of its run', async ()
   expect(lines).toContain('the door creaks');
   const notes = (await readFile(harness.notes, 'utf8')).trim().split('\n');
   expect(notes).toEqual(run.events.map(({ sequence, type }) => `${sequence} ${type}`));
-}, 60_000);
+});
 
 it.each([
   [0.7, { code: 'shut', hint: 'Come tomorrow.', message: expect.stringContaining('The house is shut.') }],
