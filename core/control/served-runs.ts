@@ -281,7 +281,7 @@ export class ServedRuns {
     const { runFolder } = await this.find(runId);
     const plan = await readPlan(runFolder);
     const manager = await managerFor(plan, this.#options);
-    const made = await manager.holdMade(plan);
+    const made = await manager.holdMade(runId, plan);
     if (this.queue.has(runId)) {
       made[Symbol.dispose]();
       return;

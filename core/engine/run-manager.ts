@@ -210,13 +210,17 @@ export class RunManager {
     return previewPlan(plan, this.#store.stages);
   }
 
-  /** The stages that a run of the plan would find in the cache, kept from being removed until disposal. */
-  async holdMade(plan: Plan): Promise<Disposable & { readonly stages: ReadonlySet<string> }> {
+  /** The stages of a run that have nothing to do: done before, or to be found in the cache, and not removed until disposal. */
+  async holdMade(runId: string, plan: Plan): Promise<Disposable & { readonly stages: ReadonlySet<string> }> {
+    const { done } = await stagesDone(await readRunState(this.#store.runFolder(runId)), this.#store);
     const { outputs } = await findMade(plan, this.#store.stages);
     const held = await this.#store.hold([...outputs.values()].flatMap((uris) => Object.values(uris)));
     try {
       const made = await findMade(plan, this.#store.stages);
-      return { stages: new Set(made.outputs.keys()), [Symbol.dispose]: () => held[Symbol.dispose]() };
+      return {
+        stages: new Set([...done.keys(), ...made.outputs.keys()]),
+        [Symbol.dispose]: () => held[Symbol.dispose](),
+      };
     } catch (error) {
       held[Symbol.dispose]();
       throw error;

@@ -21,6 +21,7 @@ it('data that is mended before a run goes on counts as what it is then, also for
   const file = join(harness.recipeFolder, 'pool.jsonl');
   const broken = '{"question":"a"}\n{"question":';
   await writeFile(file, broken);
+  const begun = await harness.plan(recipe);
   const failed = await harness.run(recipe);
   expect(failed.outcome).toMatchObject({ status: 'failed', error: { code: 'malformed_data' } });
   await writeFile(file, '{"question":"a"}\n');
@@ -32,6 +33,8 @@ it('data that is mended before a run goes on counts as what it is then, also for
 
   // What is done stays done, and is what this data is.
   await writeFile(file, '{"question":"a"}\n{"question":"b"}\n');
+  using made = await harness.manager.holdMade(failed.runId, begun);
+  expect([...made.stages]).toEqual(['pool']);
   const again = await harness.resume(failed.runId);
   expect(again.outcome).toMatchObject({ status: 'failed', error: { code: 'too_few_rows' } });
   await writeFile(file, broken);
