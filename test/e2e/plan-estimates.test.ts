@@ -15,7 +15,7 @@ it("says that half of the GPUs of s1's training are too few, and how many are en
   const { stdout, code } = await simmer(['plan', 'recipes/s1.yaml', ...half, ...low], { cwd });
   expect(code).toBe(0);
   expect(stdout).toMatch(/tuned +1h \d\dm +\$\d+\.\d\d +9\d\.\d GB of 80\.0 GB +does not fit/);
-  expect(stdout).toContain('this machine has too few GPUs for base, tuned: to be run elsewhere\n');
+  expect(stdout).toContain('this machine has too few GPUs for tuned: to be run elsewhere\n');
   expect(stdout).toMatch(/gpus: 16 +saves \d+\.\d GB: 5\d\.\d GB, fits then/);
   expect(stdout).toContain('budget  $100.00\n');
   expect(stdout).toMatch(/The budget \(usd: 100\) may end it before/);

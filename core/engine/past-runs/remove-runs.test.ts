@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { ArtifactStore } from '../../artifacts/artifact-store.js';
 import { formatEventLine } from '../../events/event-line.js';
-import { definePlugin, defineStage } from '../../plugin/define.js';
+import { definePlugin, defineStage, manyInputs } from '../../plugin/define.js';
 import { acquireRunLock } from '../../process/run-lock.js';
 import { RunHarness } from '../../testing/run-harness.js';
 import { eventsFile, retireRunFolder } from '../run-folder.js';
@@ -58,7 +58,7 @@ const plugin = definePlugin({
     fail: defineStage({
       description: '',
       options: z.strictObject({}),
-      inputs: {},
+      inputs: { after: manyInputs('report', '') },
       outputs: {},
       run: async () => {
         throw new Error('never done');
@@ -75,10 +75,11 @@ beforeEach(async () => {
 });
 afterEach(() => harness[Symbol.asyncDispose]());
 
-/** Runs stages that say something, and perhaps one that fails. @returns the run's id */
+/** Runs stages that say something, and perhaps one after them that fails. @returns the run's id */
 function run(texts: readonly string[], fails = false): Promise<string> {
   const stages = Object.fromEntries(texts.map((text) => [text, { uses: 'test/say', with: { text } }]));
-  return runStages({ ...stages, ...(fails ? { fail: { uses: 'test/fail' } } : {}) });
+  const after = texts.map((text) => `\${{ stages.${text}.report }}`);
+  return runStages({ ...stages, ...(fails ? { fail: { uses: 'test/fail', with: { after } } } : {}) });
 }
 
 async function runStages(stages: Readonly<Record<string, object>>): Promise<string> {
