@@ -2,7 +2,7 @@ import { type Observable, Subject } from 'rxjs';
 import type { Event, EventDraft, EventType } from './catalogue.js';
 import { lineFormat } from './event-line.js';
 import { frozen } from './frozen.js';
-import { redactJson, redactor } from './redaction.js';
+import { redactJsonText, redactor } from './redaction.js';
 import type { LogEntry, RunLog } from './run-log.js';
 
 /** There is nowhere in them for a secret to be, nor for an object in them to change; they are most of what a run says. */
@@ -105,7 +105,7 @@ export class EventBus {
       sequence += 1;
       const isPlain = hasOnlyNumbers.has(type) && comesBackFromJson(draft.data);
       const json = JSON.stringify(draft.data);
-      const text = isPlain ? json : redactJson(this.#redact, json);
+      const text = isPlain ? json : redactJsonText(this.#redact, json);
       // What sinks see is what a replay will show, and stays so whatever the emitter or one of them does with its object.
       const data: unknown = isPlain ? unchanging(draft.data) : frozen(JSON.parse(text));
       const event = Object.freeze({ runId, sequence, time, type, ...present(stage, attempt), data }) as Event;

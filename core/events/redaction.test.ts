@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { UserError } from '../errors.js';
 import { keepSecret, makeToken, readSecret } from '../secrets.js';
-import { redacted, redactedJson, redactedRecord, redactor } from './redaction.js';
+import { redacted, redactedRecord, redactedValue, redactor } from './redaction.js';
 
 afterEach(() => vi.unstubAllEnvs());
 
@@ -40,7 +40,7 @@ describe('redaction', () => {
       note: `my \\ "${redacted}"`,
       [`at ${redacted}`]: ['', null],
     };
-    expect(redactedJson(value)).toEqual(expected);
+    expect(redactedValue(value)).toEqual(expected);
   });
 
   describe.each(['plain-value-7', 'käse "&" </x+y=\\'])('%j', (secret) => {

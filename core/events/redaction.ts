@@ -59,16 +59,16 @@ export function redactor(env: NodeJS.ProcessEnv = process.env): Redact {
 
 /** An error as it may be told: to a client of a server, or to a program. */
 export function redactedRecord(error: unknown): ErrorRecord {
-  return redactedJson(toErrorRecord(error));
+  return redactedValue(toErrorRecord(error));
 }
 
-/** What JSON writes of a value, without its secrets. */
-export function redactedJson<T>(value: T): T {
-  return JSON.parse(redactJson(redactor(), JSON.stringify(value))) as T;
+/** A value as JSON has it, without its secrets. */
+export function redactedValue<T>(value: T): T {
+  return JSON.parse(redactJsonText(redactor(), JSON.stringify(value))) as T;
 }
 
 /** JSON without its secrets. Its numbers stay as they are: one with the digits of a secret in it is no text of anybody's. */
-export function redactJson(redact: Redact, json: string): string {
+export function redactJsonText(redact: Redact, json: string): string {
   const text = redact(json);
   return text === json || isJson(text) ? text : json.replace(jsonText, (part) => redact(part));
 }

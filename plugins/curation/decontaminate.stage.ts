@@ -45,7 +45,8 @@ export const decontaminate = defineStage({
       }
     }
     // What an earlier turn of a chat asks is trained on as well.
-    const trained = hasHistory(dataset) ? [...new Set([...columns, 'history'])] : columns;
+    const hasTurns = hasHistory(dataset);
+    const trained = hasTurns ? [...new Set([...columns, 'history'])] : columns;
     const read = ['id', ...trained, ...(options.acrossSources ? ['source'] : [])];
     requireColumns(dataset, read, 'The dataset');
     const module = new URL('./decontaminate.work.js', import.meta.url);
@@ -59,7 +60,7 @@ export const decontaminate = defineStage({
     const judge = (row: Row, at: number): Drop | undefined => {
       const drop = drops.get(at);
       if (drop !== undefined) return drop;
-      const words = scanWords(comparedText(hasHistory(dataset) ? withQuestionsAlone(row) : row, trained));
+      const words = scanWords(comparedText(hasTurns ? withQuestionsAlone(row) : row, trained));
       const source = textIn(row, 'source') ?? '';
       const shared = kept.match(words, (owner) => owner !== source);
       if (shared !== undefined) return { rule: 'in_earlier_source', evidence: `${shared.owner}: ${shared.words}` };

@@ -5,7 +5,7 @@ import type { LastTime } from '../../engine/last-times.js';
 import { missingSecretLine } from '../../engine/missing-secrets.js';
 import type { StagePreview } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
-import { redactedJson, redactor } from '../../events/redaction.js';
+import { redactedValue, redactor } from '../../events/redaction.js';
 import { formatBytes, formatCount, formatDuration, formatUsd } from '../../figures.js';
 import type { Resources } from '../../plugin/resources.js';
 import type { BudgetLimits } from '../../recipe/budget.js';
@@ -30,7 +30,7 @@ export async function plan(
   }
   await using workspace = await openWorkspace(flags);
   const planned = await workspace.plan(file, givenBy(flags));
-  if (flags.json) await writeJson(redactedJson(planned));
+  if (flags.json) await writeJson(redactedValue(planned));
   else {
     const colors = colorsFor(process.stdout);
     const shape = { colors, width: process.stdout.columns || undefined };
