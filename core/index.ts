@@ -202,3 +202,4 @@ export type {
   TrainingRequest,
   TrainingResult,
 } from './trainer/trainer.js';
+export { wrapLine } from './wrap-text.js';

@@ -1,6 +1,6 @@
 import type { Colors } from 'picocolors/types.js';
 import type { NamedContribution } from '../plugin/named-contribution.js';
-import { wrapText } from './wrap-text.js';
+import { wrapText } from '../wrap-text.js';
 
 /** The parts of a JSON Schema that zod and pydantic write and that are told here. */
 interface Schema {

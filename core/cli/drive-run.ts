@@ -5,7 +5,7 @@ import type { Event } from '../events/catalogue.js';
 import { onCancel, onInterrupt } from './interrupts.js';
 import { exitCodeOfFailedRun } from './print-error.js';
 import { printErrorRecord } from './report-error.js';
-import { onOutputGone, writeJsonLine } from './terminal.js';
+import { onOutputGone, sayToPeople, writeJsonLine } from './terminal.js';
 import type { StartedRun, StartOptions, Workspace } from './workspace.js';
 
 interface DriveRunOptions {
@@ -28,7 +28,7 @@ export async function driveRun(options: DriveRunOptions): Promise<number> {
     if (stopping.signal.aborted) return;
     stopping.abort(new UserError('interrupted', reason, { kind: 'interrupted' }));
     if (stdout === 'events') {
-      process.stderr.write(`${reason}: stopping, what is paid for is kept. Once more ends it at once.\n`);
+      sayToPeople(`${reason}: stopping, what is paid for is kept. Once more ends it at once.`);
     }
     handle?.interrupt(reason);
   };
@@ -36,7 +36,7 @@ export async function driveRun(options: DriveRunOptions): Promise<number> {
   using _cancel = onCancel(stop, () => handle?.dropReplies());
   using _output = onOutputGone((error) => {
     const reason = error === undefined ? 'nobody reads the output' : `the output cannot be written: ${error.message}`;
-    if (error !== undefined && stdout === 'view') process.stderr.write(`Stopping: ${reason}.\n`);
+    if (error !== undefined && stdout === 'view') sayToPeople(`Stopping: ${reason}.`);
     stop(reason);
   });
 
@@ -63,14 +63,14 @@ function conclude(runId: string, outcome: RunOutcome, isQuiet: boolean): number 
       return exitCodes.ok;
     case 'failed':
       printErrorRecord(outcome.error);
-      if (isQuiet) process.stderr.write(`${onceMended(runId)}\n`);
+      if (isQuiet) sayToPeople(onceMended(runId));
       return exitCodeOfFailedRun(outcome.error);
     case 'interrupted':
       if (outcome.error !== undefined) {
         printErrorRecord(outcome.error);
         return exitCodes[outcome.error.kind ?? 'interrupted'];
       }
-      if (isQuiet) process.stderr.write(`Stopped (${outcome.reason}). Go on with: simmer resume ${runId}\n`);
+      if (isQuiet) sayToPeople(`Stopped (${outcome.reason}). Go on with: simmer resume ${runId}`);
       return exitCodes.interrupted;
   }
 }

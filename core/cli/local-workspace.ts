@@ -24,12 +24,12 @@ import { planDigest } from '../recipe/plan-digest.js';
 import { planRecipe } from '../recipe/plan-recipe.js';
 import { recipeJsonSchema } from '../recipe/recipe-json-schema.js';
 import { type RunConsoleOptions, runConsole } from './run-console.js';
+import { sayToPeople } from './terminal.js';
 import type { ResumeOptions, StartedRun, StartOptions, Workspace } from './workspace.js';
 import {
   catalogOf,
   catalogOfPlan,
   quickstartRecipe,
-  sayToPeople,
   settingsFrom,
   shownPath,
   type WorkspaceFlags,

@@ -34,6 +34,21 @@ describe('an error of the user', () => {
     ]);
   });
 
+  it('breaks no word on a terminal, and no line of a file', () => {
+    const error = problemAt('b.yaml', `name: ${'long '.repeat(12)}\n`, 1, 1);
+    const options = { colors: picocolors.createColors(false), cwd: folder, version: '9.9.9', width: 24 };
+    expect(errorLines(toErrorRecord(error), options)).toEqual([
+      'error[invalid_recipe]:',
+      '  b.yaml has one',
+      '  problem.',
+      'b.yaml:1:1: Wrong.',
+      ` 1 | name: ${'long '.repeat(12)}`,
+      '   | ^',
+      '  hint: Do it right.',
+      'hint: Mend it.',
+    ]);
+  });
+
   it('prints nothing that a terminal would obey, whoever wrote it', () => {
     const attack = 'x\u001b]0;title\u0007\u009b31m\r';
     const problems = [

@@ -9,6 +9,7 @@ import {
   type SourcePosition,
   secretInRecipe,
 } from '../errors.js';
+import { wrapLine } from '../wrap-text.js';
 import { visibleLines } from './terminal.js';
 
 /** Longest excerpt of a line, in characters; of a longer line the part around the column is shown. */
@@ -25,6 +26,8 @@ interface PrintErrorOptions {
   /** Paths are shown relative to it. */
   readonly cwd: string;
   readonly version: string;
+  /** Columns of the terminal: sentences are broken between words. Default: not at all. */
+  readonly width?: number;
 }
 
 /** The exit code that an error leads to. */
@@ -42,8 +45,10 @@ export function exitCodeOfFailedRun(error: ErrorRecord): number {
  * names of files, rows, recipes of other clients.
  */
 export function errorLines(error: ErrorRecord, options: PrintErrorOptions): readonly string[] {
-  const { colors } = options;
-  const lines = [`${colors.red(colors.bold(`error[${visibleLines(error.code)}]`))}: ${visibleLines(error.message)}`];
+  const { colors, width } = options;
+  const lines = [
+    ...told(`${colors.red(colors.bold(`error[${visibleLines(error.code)}]`))}: ${visibleLines(error.message)}`, width),
+  ];
   const problems = error.problems ?? [];
   const unseen = new Set(problems.filter(({ code }) => code === secretInRecipe).map(lineOf));
   for (const problem of problems.slice(0, problemsShown)) {
@@ -51,14 +56,18 @@ export function errorLines(error: ErrorRecord, options: PrintErrorOptions): read
   }
   if (problems.length > problemsShown) lines.push(`… and ${problems.length - problemsShown} more`);
   const isSaid = problems.slice(0, problemsShown).some(({ hint }) => hint === error.hint);
-  if (error.hint !== undefined && !isSaid) lines.push(`${colors.cyan('hint')}: ${visibleLines(error.hint)}`);
+  if (error.hint !== undefined && !isSaid)
+    lines.push(...told(`${colors.cyan('hint')}: ${visibleLines(error.hint)}`, width));
   if (error.stack !== undefined) lines.push(colors.dim(visibleLines(error.stack)));
   if (error.code === 'bug') {
-    lines.push(
-      `This is a bug in Simmer ${options.version} or in a plugin. Please report it with these lines and what \`simmer doctor\` prints.`,
-    );
+    const please = 'Please report it with these lines and what `simmer doctor` prints.';
+    lines.push(...told(`This is a bug in Simmer ${options.version} or in a plugin. ${please}`, width));
   }
   return lines;
+}
+
+function told(text: string, width?: number): readonly string[] {
+  return text.split('\n').flatMap((line) => wrapLine(line, width));
 }
 
 function lineOf({ position }: Problem): string | undefined {
@@ -71,7 +80,7 @@ function problemLines(
   said: string,
   options: PrintErrorOptions & { readonly isLineShown: boolean },
 ): readonly string[] {
-  const { colors, isLineShown } = options;
+  const { colors, isLineShown, width } = options;
   const { position } = problem;
   const { path } = problem;
   const place =
@@ -80,9 +89,9 @@ function problemLines(
     (part) => part !== undefined,
   );
   return [
-    ...(text.length === 0 ? [] : [text.join(': ')]),
+    ...(text.length === 0 ? [] : told(text.join(': '), width)),
     ...(position === undefined || !isLineShown ? [] : excerptLines(position, colors)),
-    ...(problem.hint === undefined ? [] : [`  ${colors.cyan('hint')}: ${visibleLines(problem.hint)}`]),
+    ...(problem.hint === undefined ? [] : told(`  ${colors.cyan('hint')}: ${visibleLines(problem.hint)}`, width)),
   ];
 }
 

@@ -25,14 +25,8 @@ import { fetchArtifact } from './fetch-files.js';
 import { onInterrupt } from './interrupts.js';
 import { leave } from './leave.js';
 import { type RunConsoleOptions, runConsole } from './run-console.js';
-import {
-  type ResumeOptions,
-  type StartedRun,
-  type StartOptions,
-  sayToPeople,
-  type Workspace,
-  type WorkspaceFlags,
-} from './workspace.js';
+import { sayToPeople } from './terminal.js';
+import type { ResumeOptions, StartedRun, StartOptions, Workspace, WorkspaceFlags } from './workspace.js';
 
 /** A table of which is told that it is fetched, since that takes a while. */
 const largeBytes = 32 * 1024 * 1024;

@@ -1,9 +1,9 @@
 import { type ErrorRecord, toErrorRecord } from '../errors.js';
-import { redactedRecord, redactor } from '../events/redaction.js';
+import { redactedRecord, redactedValue, redactor } from '../events/redaction.js';
 import { systemError } from '../files/system-error.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { errorLines, exitCodeOf } from './print-error.js';
-import { colorsFor, writeJson } from './terminal.js';
+import { colorsFor, columnsOf, writeJson } from './terminal.js';
 import { workingFolder } from './working-folder.js';
 
 /** Tells a command's error and returns the exit code. @param json also as `{"error": …}` on stdout, for programs */
@@ -14,8 +14,13 @@ export async function reportError(thrown: unknown, { json }: { readonly json: bo
   return exitCodeOf(error);
 }
 
-/** Prints an error to stderr. */
+/** Prints an error to stderr. Secrets go before lines are broken, which may break one, and once more from excerpts of files. */
 export function printErrorRecord(error: ErrorRecord): void {
-  const options = { colors: colorsFor(process.stderr), cwd: workingFolder() ?? '/', version: simmerPackage.version };
-  process.stderr.write(redactor()(`${errorLines(error, options).join('\n')}\n`));
+  const lines = errorLines(redactedValue(error), {
+    colors: colorsFor(process.stderr),
+    cwd: workingFolder() ?? '/',
+    version: simmerPackage.version,
+    width: columnsOf(process.stderr),
+  });
+  process.stderr.write(redactor()(`${lines.join('\n')}\n`));
 }

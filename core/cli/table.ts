@@ -1,5 +1,5 @@
 import stringWidth from 'string-width';
-import { wrapText } from './wrap-text.js';
+import { wrapText } from '../wrap-text.js';
 
 interface TableOptions {
   /** Columns whose cells stand to the right, from 0. */

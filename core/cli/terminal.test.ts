@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
-import { describe, expect, it } from 'vitest';
-import { hasColor, printable, printableJson, writeLine } from './terminal.js';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { hasColor, printable, printableJson, sayToPeople, writeLine } from './terminal.js';
 
 const terminal = { isTTY: true } as NodeJS.WriteStream;
 const pipe = { isTTY: false } as NodeJS.WriteStream;
@@ -17,6 +17,26 @@ describe('colour', () => {
     ['FORCE_COLOR goes before NO_COLOR, as in Node', pipe, { FORCE_COLOR: '1', NO_COLOR: '1' }, true],
     ['a dumb terminal has none', terminal, { TERM: 'dumb' }, false],
   ])('%s', (_, stream, env, expected) => expect(hasColor(stream, env)).toBe(expected));
+});
+
+describe('what is said to people', () => {
+  const said = (text: string) => {
+    const write = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    sayToPeople(text);
+    return write.mock.lastCall?.[0];
+  };
+  afterEach(() => {
+    vi.restoreAllMocks();
+    vi.unstubAllEnvs();
+    Object.assign(process.stderr, { isTTY: false });
+  });
+
+  it('has no secret in it, also where a narrow terminal would break the secret', () => {
+    vi.stubEnv('SOME_API_KEY', 'open sesame');
+    expect(said('a plugin says "open sesame"')).toBe('a plugin says "[redacted]"\n');
+    Object.assign(process.stderr, { isTTY: true, columns: 22 });
+    expect(said('a plugin says "open sesame"')).toBe('a plugin says\n  "[redacted]"\n');
+  });
 });
 
 describe('a written line', () => {

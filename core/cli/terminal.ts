@@ -3,6 +3,7 @@ import picocolors from 'picocolors';
 import type { Colors } from 'picocolors/types.js';
 import { redactor } from '../events/redaction.js';
 import { shortened } from '../shortened-text.js';
+import { wrapLine } from '../wrap-text.js';
 import { leave } from './leave.js';
 
 /** Colours for a stream, or functions that change nothing. NO_COLOR and FORCE_COLOR are read as Node reads them. */
@@ -15,6 +16,11 @@ export function hasColor(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv = pr
   if (env.FORCE_COLOR !== undefined) return env.FORCE_COLOR !== '0' && env.FORCE_COLOR !== 'false';
   if (env.NO_COLOR !== undefined && env.NO_COLOR !== '') return false;
   return stream.isTTY === true && env.TERM !== 'dumb';
+}
+
+/** How wide a line may be: as the terminal, which breaks words otherwise; endless elsewhere. */
+export function columnsOf(stream: NodeJS.WriteStream): number {
+  return (stream.isTTY && stream.columns) || Number.POSITIVE_INFINITY;
 }
 
 /** Reads or writes nobody takes: the reader of a pipe has gone (EPIPE), or the terminal has (EIO). */
@@ -44,7 +50,7 @@ export function showWarnings(): void {
     const { name, code, message } = warning;
     const label = colorsFor(process.stderr).yellow(code === undefined ? 'warning' : `warning[${code}]`);
     if (name !== 'Warning') for (const tell of others) tell(warning);
-    else process.stderr.write(redactor()(`${label}: ${visibleLines(message)}\n`));
+    else sayToPeople(`${label}: ${visibleLines(message)}`);
   });
 }
 
@@ -106,6 +112,12 @@ export function printable(text: string): string {
 /** Writes text for people and a line end to stdout; resolves when there is room for more. */
 export function writeLine(text: string, stream?: NodeJS.WriteStream): Promise<void> {
   return write(printable(text), stream);
+}
+
+/** On stderr, without secrets, each line broken between words where a terminal is narrower: stdout is for results. */
+export function sayToPeople(text: string): void {
+  const lines = printable(redactor()(text)).split('\n');
+  process.stderr.write(`${lines.flatMap((line) => wrapLine(line, columnsOf(process.stderr))).join('\n')}\n`);
 }
 
 /** Writes a JSON value to stdout, over several lines on a terminal and on one elsewhere. */

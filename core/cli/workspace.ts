@@ -9,7 +9,6 @@ import type { Removal } from '../engine/past-runs/remove-runs.js';
 import type { ByteRange, RunArtifact } from '../engine/past-runs/run-artifacts.js';
 import type { RunHandle, RunSummary, StagePreview } from '../engine/run-outcome.js';
 import type { Event } from '../events/catalogue.js';
-import { redactor } from '../events/redaction.js';
 import { PluginCatalog } from '../plugin/catalog.js';
 import type { Sink } from '../plugin/definitions.js';
 import type { PluginDescription } from '../plugin/describe-plugin.js';
@@ -20,7 +19,7 @@ import { present } from '../present.js';
 import type { Overrides } from '../recipe/overrides.js';
 import type { Plan } from '../recipe/plan.js';
 import type { RunConsoleOptions } from './run-console.js';
-import { printable } from './terminal.js';
+import { sayToPeople } from './terminal.js';
 
 /** What every command that touches runs or recipes takes. */
 export interface WorkspaceFlags {
@@ -150,11 +149,6 @@ export function catalogOf(
     baseFolder: recipe?.folder ?? process.cwd(),
     ...(settings === undefined ? {} : { machine: processMachine(settings, sayToPeople) }),
   });
-}
-
-/** On stderr, without secrets: stdout is for results. */
-export function sayToPeople(message: string): void {
-  process.stderr.write(`${printable(redactor()(message))}\n`);
 }
 
 /** The plugins that a run was started with. */

@@ -271,6 +271,15 @@ describe('a run on a terminal', () => {
     expect(left).toMatch(/✔ small done in .*: 3 stages/);
   });
 
+  it('that cannot start breaks no word of what is wrong', async () => {
+    const { code, stdout } = await onTerminal(['run', 'none.yaml'], { columns: 40, rows: 20 }, { cwd });
+    expect(code).toBe(2);
+    const lines = stripVTControlCharacters(stdout).trimEnd().split(/\r?\n/);
+    expect(lines.length).toBeGreaterThan(1);
+    expect(lines.join(' ')).toMatch(/^error\[file_missing\]:/);
+    for (const line of lines.filter((one) => one.trim().includes(' '))) expect(line.length).toBeLessThanOrEqual(40);
+  });
+
   it('with --json to a terminal shows events and nothing between them', async () => {
     const { stdout } = await onTerminal(
       ['run', 'small.yaml', '--home', 'terminal', '--json'],

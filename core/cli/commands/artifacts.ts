@@ -9,8 +9,8 @@ import { formatBytes, formatCount } from '../../figures.js';
 import { fetchArtifact, type ReadBytes } from '../fetch-files.js';
 import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
-import { colorsFor, writeJson, writeLine } from '../terminal.js';
-import { sayToPeople, type Workspace, type WorkspaceFlags } from '../workspace.js';
+import { colorsFor, sayToPeople, writeJson, writeLine } from '../terminal.js';
+import type { Workspace, WorkspaceFlags } from '../workspace.js';
 
 interface ArtifactsFlags extends WorkspaceFlags {
   /** `STAGE.OUTPUT`. */

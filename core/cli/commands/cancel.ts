@@ -1,7 +1,7 @@
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes } from '../../errors.js';
 import { openWorkspace } from '../open-workspace.js';
-import { writeJson, writeLine } from '../terminal.js';
+import { sayToPeople, writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 
 /** After which somebody who waits is told what for. */
@@ -15,7 +15,7 @@ interface CancelFlags extends WorkspaceFlags {
 export async function cancel(name: string, flags: CancelFlags): Promise<number> {
   await using workspace = await openWorkspace(flags);
   const before = await workspace.find(name);
-  const patience = setTimeout(() => process.stderr.write(`${waitingLine(before)}\n`), patienceMilliseconds);
+  const patience = setTimeout(() => sayToPeople(waitingLine(before)), patienceMilliseconds);
   const after = await workspace.cancel(before, flags.now ?? false).finally(() => clearTimeout(patience));
   if (flags.json) await writeJson(after);
   else await writeLine(canceledLine(before, after));
@@ -23,7 +23,7 @@ export async function cancel(name: string, flags: CancelFlags): Promise<number> 
 }
 
 function waitingLine({ runId }: RunSummary): string {
-  return `${runId} is told to stop. It does when what it is at lets it, and replies that are paid for have come: \`--now\` drops those. Ctrl-C ends only the waiting here.`;
+  return `${runId} was told to stop. It first ends what it is doing, and waits for replies that are paid for: \`simmer cancel --now\` drops those. Ctrl-C ends only this command.`;
 }
 
 /** What the cancelling did, for people. */

@@ -3,8 +3,8 @@ import type { StageForecast } from '../../engine/estimate-plan.js';
 import { formatBytes, formatCount, formatDuration, formatUsd } from '../../figures.js';
 import type { CalibrationRun } from '../../plugin/estimate.js';
 import type { BudgetLimits } from '../../recipe/budget.js';
+import { wrapLine } from '../../wrap-text.js';
 import { tableLines } from '../table.js';
-import { wrapLine } from '../wrap-text.js';
 
 export interface Shape {
   readonly colors: Colors;

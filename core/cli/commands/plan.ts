@@ -11,11 +11,11 @@ import type { Resources } from '../../plugin/resources.js';
 import type { BudgetLimits } from '../../recipe/budget.js';
 import type { Plan } from '../../recipe/plan.js';
 import { planDigest } from '../../recipe/plan-digest.js';
+import { wrapLine } from '../../wrap-text.js';
 import { openWorkspace, refuseServer, serverOf } from '../open-workspace.js';
 import { tableLines } from '../table.js';
 import { colorsFor, mostOfChange, visibleText, writeJson, writeLine } from '../terminal.js';
 import { catalogOf, givenBy, quickstartRecipe, type RecipeFlags, settingsFrom, shownPath } from '../workspace.js';
-import { wrapLine } from '../wrap-text.js';
 import { calibrationLines, estimateLines, namesOf, type Shape } from './estimate-lines.js';
 
 /** `simmer plan`: what a run would do, and what it would take. */

@@ -7,9 +7,9 @@ import { processPlugin } from '../../plugin/process/load-listed-process.js';
 import { prepareContext, processMachine } from '../../plugin/process/process-machine.js';
 import { commandOf } from '../../plugin/process/process-plugin.js';
 import { pluginCheckNames, verifyPlugin } from '../../testing/plugin-conformance/verify-plugin.js';
-import { colorsFor, writeJson, writeLine } from '../terminal.js';
+import { colorsFor, sayToPeople, writeJson, writeLine } from '../terminal.js';
 import { resultLines, summaryLine } from '../verification-table.js';
-import { sayToPeople, settingsFrom } from '../workspace.js';
+import { settingsFrom } from '../workspace.js';
 
 interface PluginVerifyFlags {
   readonly only: readonly string[];

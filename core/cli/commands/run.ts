@@ -1,6 +1,7 @@
 import { driveRun } from '../drive-run.js';
 import { openWorkspace, serverOf } from '../open-workspace.js';
-import { givenBy, quickstartRecipe, type RecipeFlags, sayToPeople, shownPath } from '../workspace.js';
+import { sayToPeople } from '../terminal.js';
+import { givenBy, quickstartRecipe, type RecipeFlags, shownPath } from '../workspace.js';
 
 /** `simmer run`: a new run of a recipe. */
 export async function run(file: string | undefined, flags: RecipeFlags): Promise<number> {

@@ -5,8 +5,8 @@ import { onFilesChanged } from '../../control/changed-files.js';
 import { ControlServer, type ControlServerOptions } from '../../control/control-server.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { onInterrupt, passOverCancel } from '../interrupts.js';
-import { writeJson, writeLine } from '../terminal.js';
-import { sayToPeople, settingsFrom, type WorkspaceFlags } from '../workspace.js';
+import { sayToPeople, writeJson, writeLine } from '../terminal.js';
+import { settingsFrom, type WorkspaceFlags } from '../workspace.js';
 
 interface ServeFlags extends WorkspaceFlags {
   /** `unix:PATH` or `HOST:PORT`. */
@@ -58,7 +58,7 @@ export async function serve(flags: ServeFlags): Promise<number> {
     return 'The files for TLS were read again.';
   });
   const reason = await stopped;
-  process.stderr.write(`${reason}: stopping. What runs goes on when the server is started again.\n`);
+  sayToPeople(`${reason}: stopping. Its runs go on when the server is started again.`);
   await server.stop();
   return exitCodes.ok;
 }

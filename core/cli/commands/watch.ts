@@ -6,7 +6,7 @@ import { onInterrupt } from '../interrupts.js';
 import { openWorkspace } from '../open-workspace.js';
 import { exitCodeOfFailedRun } from '../print-error.js';
 import { printErrorRecord } from '../report-error.js';
-import { writeJsonLine } from '../terminal.js';
+import { sayToPeople, writeJsonLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 
 interface WatchFlags extends WorkspaceFlags {
@@ -79,7 +79,7 @@ async function noticeAbandonment(
 }
 
 function detach(run: RunSummary): number {
-  process.stderr.write(`The run goes on. Watch it again with: simmer watch ${run.runId}\n`);
+  sayToPeople(`The run goes on. Watch it again with: simmer watch ${run.runId}`);
   return exitCodes.interrupted;
 }
 

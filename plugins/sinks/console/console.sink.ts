@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { WriteStream } from 'node:tty';
 import picocolors from 'picocolors';
-import { defineSink, type Event, type Plan, type Sink, type SinkContext, z } from 'simmerkit';
+import { defineSink, type Event, type Plan, type Sink, type SinkContext, wrapLine, z } from 'simmerkit';
 import { type ConsoleState, foldEvent, initialState } from './console-state.js';
 import { finalSummary } from './final-summary.js';
 import { liveView, stageLines } from './live-view.js';
@@ -94,7 +94,7 @@ async function openLive(stream: WriteStream, given: ConsoleOptions, context: Sin
     onEvent(event) {
       state = foldEvent(state, event);
       const line = event.sequence > given.after ? lastingLine(event) : undefined;
-      if (line !== undefined) screen.keep(colors.yellow(line));
+      if (line !== undefined) screen.keep(wrapLine(line, view().columns).map(colors.yellow));
     },
     close: end,
   };

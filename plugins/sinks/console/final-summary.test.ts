@@ -126,6 +126,16 @@ describe('the summary at the end', () => {
     expect(summary(story).join('\n')).not.toContain('go on with: simmer resume');
   });
 
+  it('breaks no word of a narrow terminal', () => {
+    const story = new Story().begin().wait(3);
+    story.tell('run.failed', { error: { code: 'x', message: 'no' }, stage: 'tuned' });
+    const [, first, second] = summary(story, { columns: 64 });
+    expect([first, second]).toEqual([
+      '✖ quickstart failed after 3.0s in stage tuned. Finished stages',
+      '  and checkpoints are kept.',
+    ]);
+  });
+
   it('says where it failed and how to go on once it is mended', () => {
     const story = new Story().begin().wait(3);
     story.tell('run.failed', { error: { code: 'x', message: 'no' }, stage: 'tuned' });

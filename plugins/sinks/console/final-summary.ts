@@ -1,5 +1,5 @@
 import { pathToFileURL } from 'node:url';
-import { type EventData, formatDuration, formatShare, inStageOrder } from 'simmerkit';
+import { type EventData, formatDuration, formatShare, inStageOrder, wrapLine } from 'simmerkit';
 import { accuracyTable, accuracyTitle, measuredDifferences, signedPoints } from '../accuracy-table.js';
 import { type ConsoleState, elapsedSeconds } from './console-state.js';
 import type { LiveViewOptions } from './live-view.js';
@@ -13,11 +13,13 @@ export interface FinalSummaryOptions extends Pick<LiveViewOptions, 'now' | 'colu
 
 /** What came of a run that ended: accuracies, what thinking longer did, where the report is, how to go on. */
 export function finalSummary(state: ConsoleState, options: FinalSummaryOptions): readonly string[] {
-  const { colors } = options;
+  const { colors, columns } = options;
   const took = formatDuration(elapsedSeconds(state, options.now));
   const name = colors.bold(plainLine(state.recipe));
   const spent = spendingText(state.spending);
   const spentLines = spent === '' ? [] : [`  spent   ${spent}`];
+  const inStage = state.failure?.stage === undefined ? '' : ` in stage ${state.failure.stage}`;
+  const kept = 'Finished stages and checkpoints are kept.';
   switch (state.status) {
     case 'completed':
       return [
@@ -32,7 +34,10 @@ export function finalSummary(state: ConsoleState, options: FinalSummaryOptions):
     case 'interrupted':
       return [
         '',
-        `${colors.yellow('■')} ${name} stopped after ${took} (${plainLine(state.reason ?? '')}). Finished stages and checkpoints are kept.`,
+        ...wrapLine(
+          `${colors.yellow('■')} ${name} stopped after ${took} (${plainLine(state.reason ?? '')}). ${kept}`,
+          columns,
+        ),
         ...spentLines,
         // Of a limit, the error below says how.
         ...(state.limit === undefined ? [`  go on with: ${colors.bold(`simmer resume ${state.runId}`)}`] : []),
@@ -40,7 +45,7 @@ export function finalSummary(state: ConsoleState, options: FinalSummaryOptions):
     case 'failed':
       return [
         '',
-        `${colors.red('✖')} ${name} failed after ${took}${state.failure?.stage === undefined ? '' : ` in stage ${state.failure.stage}`}. Finished stages and checkpoints are kept.`,
+        ...wrapLine(`${colors.red('✖')} ${name} failed after ${took}${inStage}. ${kept}`, columns),
         ...spentLines,
         `  once it is mended:        ${colors.bold(`simmer resume ${state.runId}`)}`,
         `  with the recipe changed:  ${colors.bold('simmer run')} again, which does nothing twice`,

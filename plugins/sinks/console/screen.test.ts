@@ -51,7 +51,7 @@ describe('the view on a terminal', () => {
     const terminal = new Terminal();
     const screen = openScreen(terminal as never);
     screen.draw(['a', 'b']);
-    screen.keep('warning');
+    screen.keep(['warning']);
     screen.draw(['a2', 'b2']);
     expect(terminal.lines).toEqual(['warning', 'a2', 'b2', '']);
   });

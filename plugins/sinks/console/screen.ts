@@ -5,8 +5,8 @@ import { widthOf } from './terminal-text.js';
 export interface Screen {
   /** Lines must be narrower than the terminal, and fewer than it has rows. */
   draw(lines: readonly string[]): void;
-  /** Prints a line above the view, where it stays. */
-  keep(line: string): void;
+  /** Prints lines above the view, where they stay. */
+  keep(lines: readonly string[]): void;
   /** Takes the view away, prints these lines in its place and gives the cursor back. May be called again. */
   leave(lines: readonly string[]): void;
 }
@@ -51,8 +51,8 @@ export function openScreen(stream: Pick<WriteStream, 'write' | 'columns' | 'rows
       isHidden = true;
       shown = lines;
     },
-    keep(line) {
-      stream.write(beginUpdate + upTo(shown.length) + write([line, ...shown]) + eraseBelow + endUpdate);
+    keep(lines) {
+      stream.write(beginUpdate + upTo(shown.length) + write([...lines, ...shown]) + eraseBelow + endUpdate);
     },
     leave(lines) {
       stream.write(upTo(shown.length) + write(lines) + eraseBelow);

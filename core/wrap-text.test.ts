@@ -6,6 +6,10 @@ describe('a wrapped text', () => {
   it('is broken between words', () =>
     expect(wrapText('one two  three\nfour', 9)).toEqual(['one two', 'three', 'four']));
   it('leaves a word whole that is wider', () => expect(wrapText('a wonderful b', 4)).toEqual(['a', 'wonderful', 'b']));
+  it('leaves commands whole, so that they can be copied', () => {
+    expect(wrapText('say (`simmer run my.yaml`) or', 12)).toEqual(['say', '(`simmer run my.yaml`)', 'or']);
+    expect(wrapText('Go on: simmer resume latest', 12)).toEqual(['Go on:', 'simmer resume latest']);
+  });
   it('does not count colours', () => expect(wrapText('\u001b[2mone two\u001b[22m', 7)).toHaveLength(1));
 
   it('keeps all words in their order', () =>

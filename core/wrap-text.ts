@@ -1,10 +1,13 @@
 import stringWidth from 'string-width';
 
-/** A text as lines of at most so many columns, broken between words; a longer word has a line of its own. */
+/** What is not broken: a word, what stands in backquotes, and a command to type that ends a sentence. */
+const whole = /[^\s`]*`[^`\n]*`[^\s`]*|(?<=: )simmer [^\n;]*;?|\S+/g;
+
+/** A text as lines of at most so many columns, broken between words; a longer word, or command, has a line of its own. */
 export function wrapText(text: string, width: number): readonly string[] {
   const lines: string[] = [];
   let line = '';
-  for (const word of text.split(/\s+/)) {
+  for (const [word] of text.matchAll(whole)) {
     if (line !== '' && stringWidth(line) + 1 + stringWidth(word) > width) {
       lines.push(line);
       line = '';
