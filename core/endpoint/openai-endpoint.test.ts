@@ -67,7 +67,7 @@ it('says once that what took too long is asked again, and may be paid for each t
   expect(settled.map(({ usd }) => usd)).toEqual(Array.from({ length: requests }, () => 7));
   expect(warnings).toEqual([
     expect.stringMatching(
-      /^http:\S+ gave no answer within 0\.1s: it is asked again, and that may be paid for each time\./,
+      /^http:\S+ gave no answer within 0\.1s\. The request is sent again, and each one may be billed\./,
     ),
   ]);
 });
@@ -83,7 +83,7 @@ it('says that a request failed and is made again, not for each of many', async (
   };
   const { ask } = await asking(busy, { retries: 2, log });
   expect(await Promise.all([ask(), ask()])).toEqual([{}, {}]);
-  expect(told).toEqual([expect.stringMatching(/^It is asked again: http:\S+ refused \(HTTP 503\): full$/)]);
+  expect(told).toEqual([expect.stringMatching(/^A request is sent again: http:\S+ refused \(HTTP 503\): full$/)]);
 });
 
 it('names the model, too, where a server says that there is no such thing', async () => {

@@ -194,8 +194,8 @@ export class OpenAiEndpoint {
     this.isSlownessTold = true;
     const time = formatDuration(this.options.timeoutMilliseconds / 1000);
     this.options.log?.warning(
-      `${this.base} gave no answer within ${time}: it is asked again, and that may be paid for each time. Where it only takes ` +
-        'long, run again with a higher `timeoutMilliseconds`: what is answered is kept.',
+      `${this.base} gave no answer within ${time}. The request is sent again, and each one may be billed. If the server is ` +
+        'only slow, run again with a higher `timeoutMilliseconds`: all replies until then are kept.',
     );
   }
 
@@ -204,7 +204,7 @@ export class OpenAiEndpoint {
     const now = performance.now();
     if (now - this.failureToldAt < failuresApartMilliseconds) return;
     this.failureToldAt = now;
-    this.options.log?.info(`It is asked again: ${message}`);
+    this.options.log?.info(`A request is sent again: ${message}`);
   }
 
   /** Waits until `requestsPerMinute` and what the server asked for let another request begin. */
