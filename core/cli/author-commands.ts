@@ -1,20 +1,18 @@
 import { type Command, Option } from 'commander';
 import type { CommandAction } from './command-action.js';
-import { collect, sequence } from './option-values.js';
+import { collect, pythonOption, sequence } from './option-values.js';
 
 /** The commands for who writes plugins and trainers. */
 export function addAuthorCommands(program: Command, action: CommandAction): void {
   program.commandsGroup('Write plugins and trainers:');
   const plugin = program
     .command('plugin')
-    .summary('make a plugin of your own, and hold it against the contract: new, verify')
-    .description('For authors of plugins; docs/writing-a-plugin.md has the rest.');
+    .summary('new: make a plugin of your own; verify: check one')
+    .description('For authors of plugins: see docs/writing-a-plugin.md.');
   plugin
     .command('new')
-    .summary('make a plugin that works, to go on from')
-    .description(
-      'Makes a folder with a plugin of one stage, grader or sink: its schema, a test, and a recipe that runs it.',
-    )
+    .summary('make a plugin that works, for you to change')
+    .description('Makes a folder with a plugin of one stage, grader or sink, a test of it, and a recipe that uses it.')
     .argument('<name>', 'its name: lower-case words with "-" between them')
     .addOption(
       new Option('--language <language>', 'what it is written in')
@@ -32,16 +30,16 @@ export function addAuthorCommands(program: Command, action: CommandAction): void
     .action(action(async () => (await import('./commands/plugin-new.js')).pluginNew, { hasNoServer: true }));
   plugin
     .command('verify')
-    .summary('try every clause of simmer.plugin.v1 on a plugin of any language')
+    .summary('check a plugin that is a process, in any language')
     .description(
-      'Starts a plugin as the host does, several times over, and tries each clause of the contract on it: handshake, ' +
-        'versions, what it says of itself, stages, cancellation, health, graders, sinks, its end. Stages are run with ' +
-        'options and inputs that are made up to fit. Exits with 4 where a check fails.',
+      'Starts a plugin several times, as Simmer does, and tries each clause of simmer.plugin.v1 on it: handshake, ' +
+        'versions, what it says of itself, stages, cancellation, health, graders, sinks, its end. Options and inputs of ' +
+        'stages are made up. Exits with 4 if a check fails.',
     )
-    .argument('<plugin...>', 'a folder with a simmer-plugin.yaml; or after -- a program and its arguments')
+    .argument('<plugin...>', 'a folder with a simmer-plugin.yaml, or after -- a program and its arguments')
     .option('--only <check>', 'only this check; may be given again', collect, [])
-    .option('--patience <seconds>', 'how long whatever has no limit of its own may take', sequence, 30)
-    .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
+    .option('--patience <seconds>', 'longest wait for what has no limit of its own', sequence, 30)
+    .addOption(pythonOption())
     .option('--json', 'the results as JSON')
     .addHelpText(
       'after',
@@ -51,24 +49,24 @@ export function addAuthorCommands(program: Command, action: CommandAction): void
 
   program
     .command('trainer')
-    .summary('hold a trainer against the contract: verify')
-    .description('For authors of trainers; docs/writing-a-trainer.md has the contract.')
+    .summary('verify: check a trainer')
+    .description('For authors of trainers: see docs/writing-a-trainer.md.')
     .command('verify')
-    .summary('try every clause of simmer.trainer.v1 on a trainer of any language')
+    .summary('check a trainer, in any language')
     .description(
-      'Starts a trainer as a launcher does, several times over, kills it, and tries each clause of the contract on it: ' +
+      'Starts a trainer several times, as a launcher does, kills it, and tries each clause of simmer.trainer.v1 on it: ' +
         'handshake, events, watching from any number, leases, cancellation, kill and resume, stale attempts, bad input, ' +
-        'generation. What it does not declare must answer UNIMPLEMENTED. Exits with 4 where a check fails.',
+        'generation. Calls that it does not declare must answer UNIMPLEMENTED. Exits with 4 if a check fails.',
     )
-    .argument('<command...>', 'the program of the trainer and its arguments, after --')
+    .argument('<command...>', 'after --, the program of the trainer and its arguments')
     .option('--only <check>', 'only this check; may be given again', collect, [])
     .option('--model <path>', 'a Hugging Face folder or GGUF file to train, instead of a small random model')
-    .option('--patience <seconds>', 'how long whatever has no limit of its own may take', sequence, 120)
+    .option('--patience <seconds>', 'longest wait for what has no limit of its own', sequence, 120)
     .option('--json', 'the results as JSON')
     .addHelpText(
       'after',
       '\nExamples:\n  simmer trainer verify -- python my_trainer.py\n' +
-        '  simmer trainer verify --only resume --only determinism -- ./my-trainer --quiet',
+        '  simmer trainer verify --only resume --only determinism -- ./my-trainer',
     )
     .action(action(async () => (await import('./commands/trainer-verify.js')).trainerVerify, { hasNoServer: true }));
 }

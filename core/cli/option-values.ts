@@ -1,4 +1,4 @@
-import { InvalidArgumentError, Option } from 'commander';
+import { Argument, InvalidArgumentError, Option } from 'commander';
 import type { Condition } from './commands/rows.js';
 
 export function paramOption(): Option {
@@ -13,6 +13,21 @@ export function untilOption(): Option {
 
 export function homeOption(): Option {
   return new Option('--home <folder>', 'where runs and artifacts are kept (or SIMMER_HOME; default .simmer)');
+}
+
+export function dataOption(): Option {
+  return new Option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)');
+}
+
+export function pythonOption(): Option {
+  return new Option(
+    '--python <path>',
+    "a Python of yours to use, instead of Simmer's own environments (or SIMMER_PYTHON)",
+  );
+}
+
+export function runArgument(name = 'run'): Argument {
+  return new Argument(`<${name}>`, 'a run: its id, the beginning of it, or "latest"');
 }
 
 export function setOption(what = 'set any value of the recipe, by its dotted path; may be given again'): Option {

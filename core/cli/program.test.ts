@@ -75,6 +75,15 @@ it('the help tells of no default where nothing is given', () => {
   expect(helps).not.toMatch(/\(default:\s+(none|\[\]|\{\})\)/);
 });
 
+it('the help fits a terminal of 80 columns', () => {
+  for (const command of commandsOf(buildProgram().program)) {
+    const wide = helpOf(command)
+      .split('\n')
+      .filter((line) => line.length > 80);
+    expect([command.name(), wide]).toEqual([command.name(), []]);
+  }
+});
+
 describe('an example', () => {
   const shown = commandsOf(buildProgram().program)
     .filter((command) => helpOf(command).includes('Example'))

@@ -6,7 +6,17 @@ import { addAuthorCommands } from './author-commands.js';
 import type { ActionOptions, CommandAction, CommandWork } from './command-action.js';
 import { forbidExit, leave } from './leave.js';
 import { refuseServer } from './open-workspace.js';
-import { collect, homeOption, paramOption, positions, setOption, untilOption } from './option-values.js';
+import {
+  collect,
+  dataOption,
+  homeOption,
+  paramOption,
+  positions,
+  pythonOption,
+  runArgument,
+  setOption,
+  untilOption,
+} from './option-values.js';
 import { addRunCommands } from './run-commands.js';
 import { hasColor, keepStdoutForResults, showWarnings, watchOutput } from './terminal.js';
 import { requireWorkingFolder } from './working-folder.js';
@@ -15,12 +25,15 @@ import type { WorkspaceFlags } from './workspace.js';
 const exitCodesHelp = `
 Exit codes:
   0    done
-  1    a bug of Simmer's or of a plugin's
-  2    the recipe or the command is wrong
-  3    the machine is: no Python, no disk space, a run that another process holds
-  4    the run started and failed
-  5    stopped by a limit of its budget; \`simmer resume --set budget.usd=...\` goes on
-  130  stopped, by Ctrl-C or a signal; \`simmer resume\` goes on`;
+  1    a bug, of Simmer or of a plugin
+  2    something is wrong with the recipe, an option or a name
+  3    something is wrong with the machine or a server: no Python, no space on
+       the disk, a run that another process holds
+  4    the run started and failed, or a check of \`verify\` did
+  5    a limit of the budget was reached
+  130  stopped by Ctrl-C or a signal
+A run that ended with 4, 5 or 130 goes on with \`simmer resume latest\`.
+More: docs/errors.md`;
 
 /** Runs the command line and ends the process. */
 export async function main(argv: readonly string[]): Promise<never> {
@@ -80,11 +93,11 @@ export function buildProgram(): { readonly program: Command; exitCode(): number 
     .version(simmerPackage.version, '-V, --version', 'print the version')
     .option(
       '--server <address>',
-      'let this server do the work: unix:PATH or HOST:PORT (or SIMMER_SERVER; docs/clients.md has TLS)',
+      'let this server do the work: unix:PATH or HOST:PORT (or SIMMER_SERVER; see docs/clients.md)',
     )
-    .option('--server-token-file <file>', 'a file with the token of the server (or SIMMER_SERVER_TOKEN)')
+    .option('--server-token-file <file>', 'a file with its token (or SIMMER_SERVER_TOKEN)')
     .addOption(homeOption())
-    .helpOption('-h, --help', 'print this, or what a command does')
+    .helpOption('-h, --help', 'print this help')
     // Of the groups, which have it from the program; the program's own goes further than one word, and is below.
     .addHelpCommand(new Command('help').argument('[command]').description('print what a command does'))
     .helpCommand(false)
@@ -107,30 +120,30 @@ export function buildProgram(): { readonly program: Command; exitCode(): number 
     .command('run')
     .summary('run a recipe; what was made before is not made again')
     .description(
-      'Runs a recipe from end to end and shows how it goes. Stages whose code, options and inputs are as they were are ' +
-        'taken from the cache. Ctrl-C stops gracefully and says how to go on.',
+      'Runs a recipe from end to end and shows how it goes. A stage whose code, options and inputs have not changed is ' +
+        'taken from the cache. Ctrl-C stops the run, keeps what is done, and says how to go on.',
     )
     .argument(
       '[recipe]',
-      'a recipe file, or the name of one of a server; without one, the quickstart that comes with Simmer',
+      'a recipe file, or the name of a recipe of a server; without one, the quickstart that comes with Simmer',
     )
     .addOption(paramOption())
     .addOption(setOption())
     .addOption(untilOption())
     .addOption(homeOption())
-    .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
-    .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
+    .addOption(dataOption())
+    .addOption(pythonOption())
     .option('--json', 'events on stdout, one JSON object a line, and nothing else there')
     .addHelpText(
       'after',
       `
 Examples:
-  simmer run                                  the quickstart: a small model learns to think longer
-  simmer run recipes/s1.yaml -p selected=500  a parameter of the recipe
+  simmer run                                  the quickstart
+  simmer run recipes/s1.yaml -p selected=500  with another value of a param
   simmer run my.yaml --set stages.tuned.with.learningRate=2e-5
-  simmer run recipes/s1.yaml --until unique   what needs no GPU; a whole run with this home goes on from there
+  simmer run recipes/s1.yaml --until unique   only what needs no GPU
   simmer run my.yaml --json | jq -c 'select(.type == "metric.measured") | .data'
-  simmer run my.yaml --json | tail -1            the last event: run.completed, with all metrics`,
+  simmer run my.yaml --json | tail -1         the last event: it has all metrics`,
     )
     .action(action(async () => (await import('./commands/run.js')).run));
 
@@ -138,14 +151,14 @@ Examples:
     .command('resume')
     .summary('go on with a run that was stopped, was killed or failed')
     .description(
-      'Goes on from the last durable event: finished stages are not run again, a trainer that still runs is taken up ' +
-        'again, one that died continues from its last checkpoint.',
+      'Goes on with a run where it ended. Stages that are done do not run again. A trainer that still runs goes on; one ' +
+        'that died is started again from its last checkpoint.',
     )
-    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
+    .addArgument(runArgument())
     .addOption(setOption('change a limit: budget.usd, budget.gpuHours or budget.wallClock; null takes it away'))
     .addOption(homeOption())
-    .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
-    .option('--json', 'events from here on on stdout, one JSON object a line, and nothing else there')
+    .addOption(pythonOption())
+    .option('--json', 'new events on stdout, one JSON object a line, and nothing else there')
     .addHelpText('after', '\nExamples:\n  simmer resume latest\n  simmer resume quickstart-2026 --set budget.usd=20')
     .action(action(async () => (await import('./commands/resume.js')).resume));
 
@@ -159,8 +172,8 @@ Examples:
     .addOption(setOption())
     .addOption(untilOption())
     .addOption(homeOption())
-    .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
-    .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
+    .addOption(dataOption())
+    .addOption(pythonOption())
     .option('--json', 'the result as JSON')
     .addHelpText('after', '\nExample:\n  simmer validate my.yaml -p model=small')
     .action(action(async () => (await import('./commands/validate.js')).validate));
@@ -169,18 +182,18 @@ Examples:
     .command('plan')
     .summary('show what a run would do, and what it would take from the cache')
     .description(
-      'Shows the stages in the order in which they would run, what each uses and needs, and whether the cache has it. ' +
-        'A stage is "unknown" until its inputs exist. Says what training and generation will take: time, dollars, and ' +
-        'the memory of a GPU part by part, and what to change where it does not fit.',
+      'Shows the stages in the order in which they would run, what each uses and needs, and whether the cache has it ' +
+        '("unknown" until its inputs exist). Estimates what training and generation take: time, dollars, and the memory ' +
+        'of a GPU part by part, with what to change if it does not fit. docs/estimates.md says how.',
     )
     .argument('[recipe]', 'a recipe file')
-    .option('--calibration', 'published runs beside what the estimates say of them, instead of a plan')
+    .option('--calibration', 'instead of a plan, published runs beside what the estimates say of them')
     .addOption(paramOption())
     .addOption(setOption())
     .addOption(untilOption())
     .addOption(homeOption())
-    .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
-    .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
+    .addOption(dataOption())
+    .addOption(pythonOption())
     .option('--json', 'the plan and what the cache has, as JSON')
     .addHelpText(
       'after',
@@ -192,29 +205,29 @@ Examples:
     .command('inspect')
     .summary('show which tokens a training stage would train')
     .description(
-      'Runs what the training stage needs, up to its dataset, and shows rows as the trainer will see them: trained tokens ' +
-        'are coloured, or stand between ⟦ and ⟧ where there is no colour. Trains nothing. `simmer runs` lists it; "latest" ' +
-        'stays the run before.',
+      'Runs what the training stage needs, up to its dataset, and shows rows as the trainer will see them. Trained tokens ' +
+        'are coloured; without colour they stand between ⟦ and ⟧. Nothing is trained. `simmer runs` lists this run, but ' +
+        '"latest" stays the run before it.',
     )
     .argument('<recipe>', 'a recipe file')
     .requiredOption('--stage <name>', 'a training stage of the recipe, e.g. tuned')
-    .option('--rows <positions>', 'which rows of its dataset, from 0', positions, [0, 1, 2])
+    .option('--rows <positions>', 'which rows of its dataset; the first is 0', positions, [0, 1, 2])
     .addOption(paramOption())
     .addOption(setOption())
     .addOption(homeOption())
-    .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
-    .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
+    .addOption(dataOption())
+    .addOption(pythonOption())
     .option('--json', 'the rows as JSON: token ids, tokens, which are trained')
     .addHelpText(
       'after',
-      '\nExamples:\n  simmer inspect recipes/tiny.yaml --stage tuned\n  simmer inspect my.yaml --stage tuned --rows 0,17,400 | less -R',
+      '\nExamples:\n  simmer inspect recipes/tiny.yaml --stage tuned\n  simmer inspect my.yaml --stage tuned --rows 0,17,400',
     )
     .action(action(async () => (await import('./commands/inspect.js')).inspect));
 
   program
     .command('doctor')
     .summary('check the machine: Python, disk, memory, GPUs, plugins')
-    .description('Checks what runs need of the machine and says what to do about what is missing.')
+    .description('Checks what runs need of this machine, and says what to do about what is missing.')
     .addOption(homeOption())
     .option('--python <path>', 'a Python to check instead of the one that is found')
     .option('--json', 'the checks as JSON')
@@ -227,38 +240,33 @@ Examples:
     .command('serve')
     .summary('run the recipes of others on this machine')
     .description(
-      'Serves simmer.control.v1 until it is stopped: runs share the machine in a queue, and go on after a crash or a ' +
-        'restart. By default on a unix socket in the home that only you may enter. docs/serving.md has a service, ' +
-        'docs/clients.md the clients, SECURITY.md what is trusted.',
+      'Runs the recipes of clients until it is stopped. Runs wait in a queue for the machine, and go on after a crash ' +
+        'or a restart. By default it listens on a unix socket in the home, which only you may enter. docs/serving.md ' +
+        'says how to run it as a service, docs/clients.md how clients reach it, SECURITY.md what it trusts.',
     )
     .option('--listen <address>', 'unix:PATH or HOST:PORT; TCP needs a token, and TLS unless HOST is this machine')
     .option('--token-file <file>', 'a file with the tokens that clients may give, one a line (or SIMMER_SERVER_TOKEN)')
     .option('--tls-cert <file>', 'PEM file of the certificate')
     .option('--tls-key <file>', 'PEM file of its key')
-    .option('--tls-client-ca <file>', 'PEM file of the authority whose clients may connect, and no others')
-    .option(
-      '--allow-root <folder>',
-      'a folder whose files recipes of clients may name; may be given again',
-      collect,
-      [],
-    )
-    .option('--allow-plugin <name>', 'an npm package that recipes of clients may list; may be given again', collect, [])
+    .option('--tls-client-ca <file>', 'PEM file of an authority: only clients with its certificates may connect')
+    .option('--allow-root <folder>', "a folder whose files clients' recipes may name; may be given again", collect, [])
+    .option('--allow-plugin <name>', "an npm package that clients' recipes may list; may be given again", collect, [])
     .option(
       '--allow-option <option>',
-      'PLUGIN/NAME.OPTION, which has this machine run or load what it says: recipes of clients may give it; may be given again',
+      "PLUGIN/NAME.OPTION: an option that runs or loads code, and that clients' recipes may give; may be given again",
       collect,
       [],
     )
     .option(
       '--allow-secret <name>',
-      'NAME or NAME=URL: an environment variable that recipes of clients may send anywhere, or below that URL; may be given again',
+      "NAME or NAME=URL: an environment variable that clients' recipes may send anywhere, or below that URL; may be given again",
       collect,
       [],
     )
     .option('--recipes <folder>', 'a folder of recipes that clients may run by name; may be given again', collect, [])
     .addOption(homeOption())
-    .option('--data <folder>', 'where files of benchmark questions are (or SIMMER_DATA)')
-    .option('--python <path>', "a Python to use as it is, instead of Simmer's own environments")
+    .addOption(dataOption())
+    .addOption(pythonOption())
     .option('--json', 'the address as JSON, on one line')
     .addHelpText('after', '\nExamples:\n  simmer serve\n  simmer serve --listen 127.0.0.1:7070 --token-file token')
     .action(action(async () => (await import('./commands/serve.js')).serve, { hasNoServer: true }));
@@ -267,13 +275,9 @@ Examples:
   program
     .command('plugins')
     .summary('list stages, trainers, launchers, graders and sinks')
-    .description('Lists what a recipe may use, with what each is for; of one of them, all that it takes.')
-    .argument(
-      '[recipe|plugin/name]',
-      'a recipe file whose own plugins are listed too, or what is to be told with its options; ' +
-        'without one, all that is installed here',
-    )
-    .argument('[plugin/name]', 'after a recipe: what is to be told with its options')
+    .description('Lists what a recipe may use, and what each is for. Given the name of one, shows all that it takes.')
+    .argument('[recipe]', 'a recipe file, to list its own plugins too; without one, what is installed here is listed')
+    .argument('[plugin/name]', 'the one to show with its inputs, outputs and options; needs no recipe before it')
     .option('--json', 'the plugins as JSON, with the schemas of their options')
     .addHelpText(
       'after',
@@ -284,15 +288,16 @@ Examples:
   program
     .command('schema')
     .summary('print the JSON Schema of recipes, for editors')
-    .description('Prints the JSON Schema of recipes: with it an editor completes them and marks what is wrong.')
-    .argument('[recipe]', 'a recipe file whose own plugins are covered too; without one, those installed here')
+    .description('Prints the JSON Schema of recipes. With it an editor completes recipes and marks what is wrong.')
+    .argument('[recipe]', 'a recipe file, to cover its own plugins too; without one, those that are installed here')
     .option('--json', 'on one line')
     .addHelpText(
       'after',
       `
 Example:
-  simmer schema > .simmer/recipe.schema.json
-  and as the first line of a recipe: # yaml-language-server: $schema=../.simmer/recipe.schema.json`,
+  simmer schema > recipe.schema.json
+  and as the first line of a recipe:
+  # yaml-language-server: $schema=./recipe.schema.json`,
     )
     .action(action(async () => (await import('./commands/schema.js')).schema));
 
@@ -310,8 +315,8 @@ Example:
     'after',
     `
 Examples:
-  simmer run                       the quickstart: a real model, minutes on a laptop
-  simmer plan recipes/s1.yaml      what the s1 recipe would do
+  simmer run                       the quickstart: minutes on a laptop
+  simmer plan recipes/s1.yaml      what this recipe would do
   simmer resume latest             go on after Ctrl-C, a crash or a reboot
   simmer run my.yaml --json        for programs: one event a line
 ${exitCodesHelp}`,

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { restingStatuses } from '../engine/past-runs/choose-runs.js';
 import type { CommandAction } from './command-action.js';
-import { condition, homeOption, positions, sequence } from './option-values.js';
+import { condition, homeOption, positions, runArgument, sequence } from './option-values.js';
 
 /** The commands for runs that there are. */
 export function addRunCommands(program: Command, action: CommandAction): void {
@@ -9,7 +9,7 @@ export function addRunCommands(program: Command, action: CommandAction): void {
   program
     .command('runs')
     .summary('list the runs')
-    .description('Lists the runs that are kept here, newest first, with how they stand.')
+    .description('Lists the runs of this home, or of a server, newest first, with their status.')
     .addOption(homeOption())
     .option('--json', 'the runs as JSON')
     .action(action(async () => (await import('./commands/runs.js')).runs));
@@ -18,11 +18,11 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .command('watch')
     .summary('follow a run, from its first event or from a later one')
     .description(
-      'Shows a run as `simmer run` does: what has happened, then what happens, until it ends. Stopping to watch does not ' +
-        'stop the run. Exits as the run does.',
+      'Shows a run as `simmer run` does, from its beginning until it ends. Ctrl-C ends the watching, not the run. The ' +
+        'exit code is that of the run.',
     )
-    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
-    .option('--from <sequence>', 'the first event to tell, by its sequence', sequence)
+    .addArgument(runArgument())
+    .option('--from <sequence>', 'begin with the event of this sequence', sequence)
     .addOption(homeOption())
     .option('--json', 'events on stdout, one JSON object a line, and nothing else there')
     .addHelpText('after', '\nExamples:\n  simmer watch latest\n  simmer watch latest --from 1200 --json')
@@ -32,12 +32,12 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .command('cancel')
     .summary('stop a run that another terminal or a server runs')
     .description(
-      'Stops a run as Ctrl-C does where it was started, or takes it out of the queue of a server; waits until it has ' +
-        'stopped. What is paid for is kept, and `simmer resume` goes on. A run that has ended is left as it is.',
+      "Stops a run as Ctrl-C does, or takes it out of a server's queue, and waits until it has stopped. What is paid for " +
+        'is kept, and `simmer resume` goes on. A run that has ended is left as it is.',
     )
-    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
+    .addArgument(runArgument())
+    .option('--now', 'do not wait for replies of paid servers: they are billed, and asked for again later')
     .addOption(homeOption())
-    .option('--now', 'wait for no replies of paid servers that are under way: they are billed, and asked for again')
     .option('--json', 'how the run stands then, as JSON')
     .addHelpText('after', '\nExamples:\n  simmer cancel latest\n  simmer --server host:7070 cancel quickstart-2026')
     .action(action(async () => (await import('./commands/cancel.js')).cancel));
@@ -46,8 +46,8 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .command('report')
     .summary('write the report of a run again')
     .description("Writes report.html from the run's events and prints where it is.")
-    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
-    .option('--output <file>', 'copy it there, also from the machine of a server')
+    .addArgument(runArgument())
+    .option('--output <file>', 'copy it to this file, also from a server')
     .addOption(homeOption())
     .option('--json', 'the path as JSON')
     .addHelpText(
@@ -60,20 +60,17 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .command('compare')
     .summary('set runs side by side: what differs, and what came of it')
     .description(
-      'Shows in which params and options runs differ, and the losses and accuracies of each. What has the value ' +
-        'of a param is not named beside it.',
+      'Shows in which params and options runs differ, and the losses and accuracies of each. An option that a param sets ' +
+        'is not named beside that param.',
     )
     .argument('<runs...>', 'runs: the name of their recipe, their ids, the beginnings of them, or "latest"')
-    .option(
-      '--over <path>',
-      'put runs together that differ in this alone, with means and standard deviations: a seed, mostly',
-    )
-    .option('--metrics <pattern>', 'the metrics to show in place of accuracies, by their names; * is any text')
+    .option('--over <path>', 'group runs that differ in nothing else, such as in a seed: means and standard deviations')
+    .option('--metrics <pattern>', 'show the metrics of these names instead of accuracies; * is any text')
     .addOption(homeOption())
     .option('--json', 'each run, or group of runs, with all its metrics as JSON')
     .addHelpText(
       'after',
-      "\nExamples:\n  simmer compare quickstart\n  simmer compare quickstart --metrics 'tuned.thinking-tokens*'\n  simmer compare sweep --over stages.tuned.seed",
+      "\nExamples:\n  simmer compare quickstart\n  simmer compare quickstart --metrics 'tuned.thinking-tokens*'\n  simmer compare tiny --over stages.tuned.seed",
     )
     .action(action(async () => (await import('./commands/compare.js')).compare));
 
@@ -81,14 +78,13 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .command('artifacts')
     .summary('list what a run has made, and fetch it')
     .description(
-      'Lists the outputs of the stages that are done: datasets, models, generations, reports. With --get copies the files ' +
-        'of one, also from the machine of a server. The copy is there whole or not at all; where it broke off, the same ' +
-        'command goes on.',
+      'Lists the outputs of the stages that are done: datasets, models, generations, reports. --get copies the files of ' +
+        'one, also from a server. The copy is there whole or not at all; if it breaks off, the same command goes on.',
     )
-    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
+    .addArgument(runArgument())
     .option('--get <stage.output>', 'copy the files of this output')
-    .option('--output <folder>', 'the folder to make of them (default: one of the name of the output)')
-    .option('--verify', 'read all files, and say which have another SHA-256 than the one with which they were written')
+    .option('--output <folder>', 'the new folder for them (default: the name of the output)')
+    .option('--verify', 'read all files, and name those whose SHA-256 is not the one they were written with')
     .addOption(homeOption())
     .option('--json', 'the outputs with their files, sizes and SHA-256 as JSON')
     .addHelpText(
@@ -101,15 +97,15 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .command('rows')
     .summary('show rows of what a run has made')
     .description(
-      'Shows rows of a dataset, of generations or of graded answers, column by column; `simmer artifacts` lists them. Long ' +
-        'texts are cut, and --json has all of them.',
+      'Shows rows of a dataset, of generations or of graded answers, column by column. `simmer artifacts` lists the ' +
+        'outputs of a run. Long texts are cut; --json has all of them.',
     )
-    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
+    .addArgument(runArgument())
     .argument('<stage.output>', 'which output, e.g. pool.dataset')
-    .option('--rows <positions>', 'which of its rows, from 0', positions, [0, 1, 2])
+    .option('--rows <positions>', 'which of its rows; the first is 0', positions, [0, 1, 2])
     .option(
       '--where <column=pattern>',
-      'only rows whose column fits, and --rows counts them; * is any text; may be given again',
+      'only rows with this value in the column, which --rows then counts; * is any text; may be given again',
       condition,
       [],
     )
@@ -117,7 +113,7 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .option('--json', 'the rows as JSON')
     .addHelpText(
       'after',
-      "\nExamples:\n  simmer rows latest pool.dataset\n  simmer rows latest tuned-graded.graded --rows 0,17 --json\n  simmer rows latest pool.decisions --where rule=no_answer --where 'evidence=*train.csv*'",
+      "\nExamples:\n  simmer rows latest pool.dataset\n  simmer rows latest tuned-graded.graded --rows 0,17 --json\n  simmer rows latest pool.decisions --where rule=no_answer --where 'id=4f*'",
     )
     .action(action(async () => (await import('./commands/rows.js')).rows));
 
@@ -126,10 +122,10 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .summary('say what became of one row of the data, and why')
     .description(
       'Follows one row through the stages of a run: which stage dropped it, by which rule and on what evidence, or why it ' +
-        'was chosen; what models answered to it.',
+        'was chosen, and what models answered to it.',
     )
-    .argument('<run>', 'a run: its id, the beginning of it, or "latest"')
-    .argument('<row>', 'the id of a row, or the beginning of it, or words of its question, as "day 561"')
+    .addArgument(runArgument())
+    .argument('<row>', 'the id of a row, the beginning of it, or words of its question, such as "day 561"')
     .addOption(homeOption())
     .option('--json', 'the history as JSON')
     .addHelpText('after', '\nExample:\n  simmer explain latest 4f1c22ab90d1e3c7')
@@ -137,42 +133,41 @@ export function addRunCommands(program: Command, action: CommandAction): void {
 
   program
     .command('remove')
-    .summary('remove runs, and what no other run has made')
+    .summary('remove runs, and what no other run uses')
     .description(
-      'Removes runs with their logs and reports, the artifacts that no other run has made or reused, and what only they ' +
-        'and their stages kept: to go on from, and replies that were paid for. Stages whose artifacts are gone run again where they are ' +
-        'asked for again. ' +
-        'A server does it beside runs that go on; here nothing may run meanwhile. ' +
-        'Runs are named, or chosen by how they stand, their recipe and their age: those that are all of it, and not under way.',
+      'Removes runs, and what no other run uses: their logs, reports, artifacts, and replies that were paid for. A stage ' +
+        'whose artifacts are gone runs again when it is asked for. Name the runs, or choose them by status, recipe and ' +
+        'age: those go that fit all of these, but none that waits or runs. A server removes beside runs that go on; ' +
+        'without a server, nothing may run in the home meanwhile.',
     )
     .argument('[runs...]', 'runs: their ids, the beginnings of them, or "latest"')
     .option(
       '--older-than <time>',
-      'those that ended (or had their last event, where they have no end) so long ago: 30d, 12h',
+      'those that ended so long ago: 30d, 12h; of a run without an end, its last event counts',
     )
-    .addOption(new Option('--status <status...>', 'those that stand so').choices(restingStatuses))
+    .addOption(new Option('--status <status...>', 'those of this status').choices(restingStatuses))
     .option('--recipe <name>', 'those of this recipe')
-    .option('--dry-run', 'only say what would go')
+    .option('--dry-run', 'only say what would be removed')
     .addOption(homeOption())
-    .option('--json', 'what went as JSON')
+    .option('--json', 'what was removed, as JSON')
     .addHelpText(
       'after',
-      '\nExamples:\n  simmer remove latest --dry-run\n  simmer remove quickstart-20260101\n  simmer remove --older-than 30d --status failed crashed --dry-run\n  simmer --server host:7070 remove --older-than 30d',
+      '\nExamples:\n  simmer remove latest --dry-run\n  simmer remove quickstart-20260101\n  simmer remove --older-than 30d --status failed crashed --dry-run',
     )
     .action(action(async () => (await import('./commands/remove.js')).remove));
 
   const evaluation = program
     .command('eval')
-    .summary('compare evaluations, and measure figures from anywhere: diff, metrics')
-    .description('Compares the evaluations of two runs, and computes measures of figures from anywhere.');
+    .summary('diff: compare two evaluations; metrics: measure any figures')
+    .description("Compares the evaluations of two runs, and computes s1's measures of any figures.");
   evaluation
     .command('diff')
-    .summary('the items whose verdict changed from one run to another')
+    .summary('list the items whose verdict changed from one run to another')
     .description(
       'Lists, for each model and point of the sweep that both runs graded, the items that became right or wrong, with the ' +
         'answers that were read. Models are matched by their label.',
     )
-    .argument('<before>', 'a run: its id, the beginning of it, or "latest"')
+    .addArgument(runArgument('before'))
     .argument('<after>', 'the run to compare it with')
     .option('--items <count>', 'how many items to show of each point', sequence, 20)
     .addOption(homeOption())
@@ -181,12 +176,12 @@ export function addRunCommands(program: Command, action: CommandAction): void {
     .action(action(async () => (await import('./commands/eval-diff.js')).evalDiff));
   evaluation
     .command('metrics')
-    .summary("s1's Control, Scaling and Performance of a list of runs")
+    .summary("compute s1's Control, Scaling and Performance of a list of runs")
     .description(
-      'Computes Control (share of runs that keep their limits, in percent), Scaling (mean slope of accuracy in percentage ' +
-        'points over thinking tokens, raw and per doubling) and Performance (best accuracy, in percent) from a list of ' +
-        '{thinkingTokens, accuracy, controlled?, min?, max?}. Accuracy is in percent, or a share where none is above 1. ' +
-        '`controlled` is held against min and max where it is not the thinking tokens.',
+      'Computes Control (percent of the runs that keep their limits), Scaling (mean slope of accuracy, in percentage ' +
+        'points a token and a doubling of tokens) and Performance (best accuracy, in percent) from a list of ' +
+        '{thinkingTokens, accuracy, controlled?, min?, max?}. Accuracy is in percent, or a share if none is above 1. ' +
+        'If min and max limit something else than the thinking tokens, that is `controlled`.',
     )
     .argument('<file>', 'JSON, or CSV with these columns')
     .option('--json', 'control, performance, scalingRaw and scalingLog2 as JSON')

@@ -94,7 +94,9 @@ export class TrainerPool implements RunResource {
     } catch (error) {
       this.#recorder
         .log({ source: `trainer ${name}` })
-        .warning(`It could not be shut down: ${error instanceof Error ? error.message : String(error)}`);
+        .warning(
+          `The trainer "${name}" could not be shut down: ${error instanceof Error ? error.message : String(error)}`,
+        );
     } finally {
       this.#running.delete(name);
       await this.#budget.release(holderOf(name));
