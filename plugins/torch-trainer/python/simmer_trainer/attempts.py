@@ -39,6 +39,8 @@ class RunningAttempt:
         self.last_step = 0
         self._lock = threading.Lock()
         self._stop: StopRequest | None = None
+        self._has_begun = False
+        self._has_end = False
         self._waiting: list[Future[Checkpoint]] = []
         self._steps_done = Path(request.output_folder) / _STEPS_DONE
         self._done_before = _read_number(self._steps_done)
@@ -51,7 +53,19 @@ class RunningAttempt:
         return self.request.attempt_id
 
     def emit(self, event: pb.TrainerEvent) -> None:
+        with self._lock:
+            if self._has_end:
+                raise AttemptStopped
+            self._has_begun = self._has_begun or event.HasField("training_started")
         self.journal.append(event)
+
+    def take_end(self, *, before_its_beginning: bool = False) -> bool:
+        """Whether the caller is to end the attempt: somebody does once. Nothing is to be saved before its beginning."""
+        with self._lock:
+            if self._has_end or (before_its_beginning and self._has_begun):
+                return False
+            self._has_end = True
+            return True
 
     def stop(self, request: StopRequest) -> None:
         """The first who asks is named; one that is in more of a hurry is heeded."""
@@ -178,7 +192,7 @@ class Attempts:
         running = self.running
         if running is None or running.id != attempt_id:
             return False
-        running.stop(request)
+        self._stop(running, request)
         running.ended.wait()
         return True
 
@@ -189,9 +203,16 @@ class Attempts:
             running = self.running
         if running is None:
             return
-        running.stop(StopRequest(checkpoint_first=True, reason=reason))
+        self._stop(running, StopRequest(checkpoint_first=True, reason=reason))
         if not running.ended.wait(grace_seconds):
             _say(f"Attempt {running.id} did not reach a step boundary within {grace_seconds:g} s.")
+
+    def _stop(self, running: RunningAttempt, request: StopRequest) -> None:
+        running.stop(request)
+        # Libraries and models take long to load, and cannot be broken off: the thread sees later that it has ended.
+        # Of several ranks all have to see it at once.
+        if self._leader is None and running.take_end(before_its_beginning=True):
+            self._tell_end(running, _canceled(running))
 
     def checkpoint(self, attempt_id: str) -> "Future[Checkpoint]":
         self._journals.get(attempt_id)
@@ -240,6 +261,10 @@ class Attempts:
         self._on_broken()
 
     def _end(self, attempt: RunningAttempt, ending: pb.TrainerEvent | None) -> None:
+        if attempt.take_end():
+            self._tell_end(attempt, ending)
+
+    def _tell_end(self, attempt: RunningAttempt, ending: pb.TrainerEvent | None) -> None:
         try:
             if ending is not None:
                 attempt.journal.append(ending)

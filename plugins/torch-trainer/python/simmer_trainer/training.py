@@ -47,6 +47,8 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
     extensions = parse_extensions(request.extensions)
     precision = describe.choose_precision(parameters.precision)
     output_folder = Path(request.output_folder)
+    # Libraries may have been loaded meanwhile, and another attempt writes into the folder then.
+    stop_where_asked(control)
     if group.is_leader:
         remove_drafts(output_folder)
     # Before anything draws: the weights of an adapter come from this, and dropout.

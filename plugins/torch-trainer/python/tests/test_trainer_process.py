@@ -16,7 +16,9 @@ from trainer_process import (
     PACKAGE_FOLDER,
     TrainerProcess,
     code_of,
+    common_environment,
     long_request,
+    training_request,
     wait_until,
 )
 
@@ -122,6 +124,37 @@ def test_told_to_end_it_saves_a_checkpoint_of_what_runs(trainer: TrainerProcess,
     assert trainer.wait_for_exit(60) == 0
     trainer.restart()
     assert trainer.events(request.attempt_id)[-1].training_canceled.checkpoint
+
+
+@pytest.mark.parametrize("how", ["cancel", "shutdown"])
+def test_an_attempt_whose_libraries_load_ends_when_told_without_waiting_for_them(tmp_path: Path, how: str) -> None:
+    gate = tmp_path / "gate"
+    slow = tmp_path / "slow" / "trl"
+    slow.mkdir(parents=True)
+    # Stands for a library on a slow disk; then the real one takes its place.
+    lines = [
+        "import pathlib, sys, time",
+        f"while not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.01)",
+        f"sys.path.remove({str(slow.parent)!r}); del sys.modules['trl']; import trl",
+    ]
+    (slow / "__init__.py").write_text("\n".join(lines))
+    path = f"{slow.parent}{os.pathsep}{common_environment()['PYTHONPATH']}"
+    with TrainerProcess(tmp_path / "trainer", environment={"PYTHONPATH": path}) as trainer:
+        request = training_request(tmp_path)
+        trainer.stub.StartTraining(request, timeout=30)
+        if how == "shutdown":
+            trainer.stub.Shutdown(pb.ShutdownRequest(), timeout=30)
+            assert trainer.wait_for_exit(60) == 0
+            trainer.restart()
+            assert [event.WhichOneof("event") for event in trainer.events(request.attempt_id)] == ["training_canceled"]
+            return
+        cancel = pb.CancelRequest(attempt_id=request.attempt_id, checkpoint_first=True)
+        assert trainer.stub.Cancel(cancel, timeout=30).was_running
+        second = training_request(tmp_path, attempt=2)
+        trainer.stub.StartTraining(second, timeout=30)
+        gate.touch()
+        assert trainer.events(second.attempt_id)[-1].HasField("training_completed")
+        assert [event.WhichOneof("event") for event in trainer.events(request.attempt_id)] == ["training_canceled"]
 
 
 def test_the_trainer_dies_with_nothing_left_running(trainer: TrainerProcess, tmp_path: Path) -> None:
