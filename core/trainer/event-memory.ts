@@ -67,6 +67,11 @@ export class EventMemory {
     }
   }
 
+  /** Whether a training has begun that has no end: it has what only a checkpoint keeps. */
+  get isTraining(): boolean {
+    return [...this.attempts.values()].some(({ totalSteps, ended }) => totalSteps > 0 && !ended);
+  }
+
   attempt(id: string): KnownAttempt {
     const attempt = this.attempts.get(id) ?? { lastNumber: 0, totalSteps: 0, ended: false };
     this.attempts.set(id, attempt);

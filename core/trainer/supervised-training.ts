@@ -7,7 +7,7 @@ import type { EventDraft } from '../events/catalogue.js';
 import type { TrainerEvent } from '../generated/simmer/trainer/v1/trainer.js';
 import type { Log } from '../plugin/log.js';
 import { isAlive } from '../process/process-identity.js';
-import { signalGroup } from '../process/terminate.js';
+import { endsWithin, signalGroup } from '../process/terminate.js';
 import { type Attempt, AttemptJournal, filesOf, hasFiles } from './attempt-journal.js';
 import { newestCheckpoint } from './checkpoints.js';
 import type { EventMemory } from './event-memory.js';
@@ -19,6 +19,8 @@ import { type TrainingEnd, toEvent } from './wire-to-domain.js';
 
 /** How long a trainer may take for the checkpoint before a cancellation. */
 const cancelSeconds = 120;
+/** How long it may take to heed one before its first step: nothing would be saved then. */
+const heedMilliseconds = 2_000;
 
 /** A stage as training and supervision see it. */
 export interface StageScope {
@@ -84,7 +86,9 @@ export class SupervisedTraining {
       this.stage.signal.throwIfAborted();
       const finished = await this.finishedResult();
       if (finished !== undefined) return finished;
-      const end = await this.host.onProcess(this.stage.signal, (process) => this.nextEnd(process));
+      const end = await this.host.onProcess(this.stage.signal, (process) =>
+        this.heeding(process, this.nextEnd(process)),
+      );
       // An attempt that is over without an end: the next round starts another.
       if (end === undefined || end.kind === 'completed') continue;
       this.stage.signal.throwIfAborted();
@@ -97,6 +101,22 @@ export class SupervisedTraining {
         if (!end.retryable) throw failure;
         this.host.spendRestart(failure);
       }
+    }
+  }
+
+  /** Ends a trainer that has begun nothing and does not heed a cancellation, such as one whose libraries are loading. */
+  private async heeding<T>(process: TrainerProcess, call: Promise<T>): Promise<T> {
+    const { signal } = this.stage;
+    const heed = async () => {
+      if (!(await endsWithin(call, heedMilliseconds)) && !this.host.memory.isTraining)
+        await process.end().catch(() => {});
+    };
+    if (signal.aborted) void heed();
+    signal.addEventListener('abort', heed, { once: true });
+    try {
+      return await call;
+    } finally {
+      signal.removeEventListener('abort', heed);
     }
   }
 

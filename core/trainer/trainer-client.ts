@@ -191,7 +191,8 @@ export class TrainerClient {
 
   /** Asks the process to end. */
   async shutdown(graceSeconds: number): Promise<void> {
-    await this.unary('Shutdown', this.client.shutdown, { gracePeriod: duration(graceSeconds) }, { seconds: 10 });
+    const seconds = Math.min(10, graceSeconds);
+    await this.unary('Shutdown', this.client.shutdown, { gracePeriod: duration(graceSeconds) }, { seconds });
   }
 
   close(): void {

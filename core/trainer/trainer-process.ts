@@ -228,8 +228,14 @@ export class TrainerProcess {
       () => false,
     );
     if (!(asked && (await endsWithin(this.exited, graceMilliseconds))))
-      await this.launched.terminate(Math.min(5_000, graceMilliseconds));
+      await this.launched.terminate(Math.min(5_000, graceMilliseconds / 2));
     await this.exited;
+  }
+
+  /** The same without asking it, where it does not answer and has nothing to save. */
+  async end(): Promise<void> {
+    this.stopping = true;
+    await this.launched.terminate(1_000);
   }
 
   /** Lets go of the process without ending it. */

@@ -122,6 +122,29 @@ describe('a training', () => {
     expect(await bench.alive()).toEqual([]);
   });
 
+  it('ends at once when it is stopped before its first step, though the trainer does not answer', async () => {
+    const supervisor = bench.supervise(
+      {},
+      {
+        async emit(...drafts) {
+          await bench.emit(...drafts);
+          const described = drafts.some(({ type }) => type === 'trainer.described');
+          // As one does whose libraries hold the interpreter while they are loaded.
+          if (described) process.kill(bench.of('trainer.started')[0]?.data.pid as number, 'SIGSTOP');
+        },
+      },
+    );
+    const stopping = new AbortController();
+    const training = bench.stage(supervisor, stopping.signal).train(bench.training());
+    await bench.seen((event) => event.type === 'trainer.described');
+    stopping.abort(new Error('Ctrl-C'));
+    await expect(training).rejects.toThrow('Ctrl-C');
+    await supervisor.dispose('shutdown');
+    expect(bench.of('trainer.exited')[0]?.data).toMatchObject({ expected: true });
+    expect(await bench.alive()).toEqual([]);
+    // Calls that it does not answer take longer to break off by themselves.
+  }, 25_000);
+
   it('is taken up by the next core, which knows the log: nothing is lost, nothing doubled', async () => {
     await leaveAt(6);
     const known = bench.of('step.logged').length;
