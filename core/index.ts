@@ -65,6 +65,7 @@ export { sha256OfFile } from './files/file-hash.js';
 export { isGlob, matchingFiles } from './files/matching-files.js';
 export { fitsPattern } from './files/name-pattern.js';
 export { type ProcessGraderOptions, startProcessGrader } from './grader/process-grader.js';
+export { inTime } from './in-time.js';
 export { matchInTime } from './match-in-time.js';
 export { finalAnswer } from './metrics/final-answer.js';
 export {

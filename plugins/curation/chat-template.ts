@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Template } from '@huggingface/jinja';
-import { UserError } from 'simmerkit';
+import { inTime, UserError } from 'simmerkit';
 
 /** What a model's chat template does around a reply. */
 export interface ReplyMarks {
@@ -34,7 +34,11 @@ export async function readChatTemplate(folder: string): Promise<ReplyMarks> {
   const tokens = { bos_token: tokenIn(config, 'bos_token'), eos_token: tokenIn(config, 'eos_token') };
   const render = (messages: readonly object[], add_generation_prompt: boolean) => {
     try {
-      return new Template(source).render({ ...tokens, messages, add_generation_prompt });
+      // Whoever made the model wrote it: it may never come to its end.
+      return inTime(
+        () => new Template(source).render({ ...tokens, messages, add_generation_prompt }),
+        () => new Error('it takes more than a second'),
+      );
     } catch (error) {
       throw new UserError('template_invalid', `The chat template of ${folder} fails: ${(error as Error).message}.`, {
         kind: 'runFailed',

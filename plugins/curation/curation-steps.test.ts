@@ -365,6 +365,18 @@ describe('curation/format', () => {
     await expect(formatWith({ chat_template: '{% if %}' })).rejects.toMatchObject({ code: 'template_invalid' });
   });
 
+  it('stops a chat template that would go on for hours', async () => {
+    const folder = await temporaryFolder();
+    const loops = ['a', 'b', 'c'].map((name) => `{% for ${name} in range(30000) %}`);
+    const chat_template = `${loops.join('')}${'{% endfor %}'.repeat(loops.length)}`;
+    await writeFile(join(folder, 'tokenizer_config.json'), JSON.stringify({ chat_template }));
+    const inputs = { dataset: table([row]), model: memoryArtifact('model', folder) };
+    await expect(runStage(format, { inputs })).rejects.toMatchObject({
+      code: 'template_invalid',
+      message: `The chat template of ${folder} fails: it takes more than a second.`,
+    });
+  });
+
   it('names the row that lacks its trace, or drops it when asked', async () => {
     const dataset = table([row, { ...row, reasoning: ' ' }]);
     await expect(runStage(format, { inputs: { dataset } })).rejects.toMatchObject({
