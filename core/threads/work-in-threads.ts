@@ -16,8 +16,8 @@ export interface ThreadedWork<Settings> {
   /** What progress counts, e.g. "rows". */
   readonly unit: string;
   /**
-   * It may never end, as the patterns of a recipe may: done in threads however few the rows are, for those end when the run
-   * is stopped, and hold up nothing else. @default false
+   * It may never end, as the patterns of a recipe or a tokenizer may: done in threads however few the rows are, for those
+   * end when the run is stopped, and hold up nothing else. @default false
    */
   readonly isUnbounded?: boolean;
   /** Told beside how far it is. */

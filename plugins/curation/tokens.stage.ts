@@ -21,7 +21,8 @@ export const tokens = defineStage({
     const figures = () => ({ tokens: total });
     const files = ['tokenizer.json', 'tokenizer_config.json'].map((name) => inputs.model.path(name));
     const settings = { column: options.column, files: files as [string, string] };
-    const work = { columns: [options.column], module, settings, unit: 'rows', figures };
+    // The expressions of a tokenizer are its maker's.
+    const work = { columns: [options.column], module, settings, unit: 'rows', figures, isUnbounded: true };
     for await (const counts of workInThreads<TokenizerSettings, Uint32Array>(context, inputs.dataset, work)) {
       for (const count of counts) {
         rows.push({ [options.into]: count });

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
@@ -91,14 +91,58 @@ it.each([
     await folder.write('pool.jsonl', lines.join(''));
     const problems = `{ uses: curation/load, with: { sources: { pool: { path: pool.jsonl } } } }`;
     await folder.write('endless.yaml', `name: endless\nstages:\n  problems: ${problems}\n  matched: ${stage}\n`);
-    const run = startSimmer(['run', 'endless.yaml', '--json'], { cwd: folder.path });
-    await run.printed('"type":"stage.started","stage":"matched"');
-    const before = await processorSeconds(run);
-    // Only the pattern takes that long, and as long as it is let.
-    await expect.poll(() => processorSeconds(run)).toBeGreaterThan(before + 2);
-    run.child.kill('SIGINT');
-    const { code, stdout } = await run.ended;
-    expect([code, eventsIn(stdout).at(-1)?.type]).toEqual([130, 'run.interrupted']);
+    await expectToStop(folder.path);
   },
   300_000,
 );
+
+it("a tokenizer's pattern that never ends holds up nothing, however few the rows: the run still stops", async () => {
+  await using folder = await workFolder();
+  const split = { type: 'Split', pattern: { Regex: '^(a+)+$' }, behavior: 'Isolated', invert: false };
+  const header = Buffer.from(JSON.stringify({ w: { dtype: 'F32', shape: [1], data_offsets: [0, 4] } }));
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(header.length));
+  const files = {
+    'config.json': JSON.stringify({ model_type: 'llama', architectures: ['LlamaForCausalLM'] }),
+    'tokenizer.json': JSON.stringify({
+      added_tokens: [],
+      normalizer: null,
+      pre_tokenizer: split,
+      post_processor: null,
+      decoder: null,
+      model: { type: 'BPE', vocab: { a: 0 }, merges: [] },
+    }),
+    'tokenizer_config.json': '{"tokenizer_class": "PreTrainedTokenizerFast"}',
+    'model.safetensors': Buffer.concat([size, header, Buffer.alloc(4)]),
+    'pool.jsonl': `${JSON.stringify({ question: `${'a'.repeat(60)}!`, answer: '1' })}\n`,
+  };
+  await mkdir(join(folder.path, 'model'));
+  for (const [name, content] of Object.entries(files))
+    await writeFile(join(folder.path, name === 'pool.jsonl' ? '' : 'model', name), content);
+  await folder.write(
+    'endless.yaml',
+    `name: endless
+trainers:
+  student: { uses: torch-trainer/torch }
+stages:
+  base: { uses: torch-trainer/base-model, with: { trainer: student, source: model } }
+  problems: { uses: curation/load, with: { sources: { pool: { path: pool.jsonl } } } }
+  matched:
+    uses: curation/tokens
+    with: { dataset: "\${{ stages.problems.dataset }}", model: "\${{ stages.base.model }}", column: question }
+`,
+  );
+  await expectToStop(folder.path);
+}, 300_000);
+
+/** Runs `endless.yaml`, and stops the run when its stage `matched` is at what never ends. */
+async function expectToStop(cwd: string): Promise<void> {
+  const run = startSimmer(['run', 'endless.yaml', '--json'], { cwd });
+  await run.printed('"type":"stage.started","stage":"matched"');
+  const before = await processorSeconds(run);
+  // Only the pattern takes that long, and as long as it is let.
+  await expect.poll(() => processorSeconds(run)).toBeGreaterThan(before + 2);
+  run.child.kill('SIGINT');
+  const { code, stdout } = await run.ended;
+  expect([code, eventsIn(stdout).at(-1)?.type]).toEqual([130, 'run.interrupted']);
+}
