@@ -17,7 +17,7 @@ import {
 } from 'simmerkit';
 import { generationColumns, type KeptSample, type Problem, rowOf, thinkingTokens } from './generation-rows.js';
 import { LiveAccuracy } from './live-accuracy.js';
-import { type AskingOptions, thinkingFormats } from './options.js';
+import { type AskingOptions, thinkingFormatOf } from './options.js';
 import { expandPoints, type Point, type PointGroup, rejectionPoints, withoutThinking } from './points.js';
 import { RejectionSampler, sampleIndexOf } from './rejection.js';
 import { SampleJournal } from './sample-journal.js';
@@ -259,11 +259,6 @@ class Asking implements AsyncDisposable {
       },
     });
   }
-}
-
-function thinkingFormatOf({ thinkingFormat }: AskingOptions): ThinkingFormat | undefined {
-  if (thinkingFormat === 'none') return undefined;
-  return typeof thinkingFormat === 'string' ? thinkingFormats[thinkingFormat] : thinkingFormat;
 }
 
 async function readProblems(dataset: TableArtifact, options: AskingOptions): Promise<Problem[]> {

@@ -103,7 +103,7 @@ describe('budget-forcing/openai-compatible', () => {
     expect(thinking.map(({ max_tokens }) => max_tokens)).toEqual([3, 3, 94]);
     expect(rows.map((row) => row.shared_thinking_tokens)).toEqual([0, 3, 6]);
     expect(asked.find(({ prompt }) => prompt.includes('Final Answer:'))?.prompt).toBe(
-      '<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n<think>\nabc\n</think>\nFinal Answer:',
+      '<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n<think>\nabc\n</think>\n\nFinal Answer:',
     );
   });
 
@@ -115,7 +115,7 @@ describe('budget-forcing/openai-compatible', () => {
     );
     const [row] = (await run(url, { sweep: { thinkingTokens: [5] } })).rows('generations');
     expect(row).toMatchObject({ thinking: 'abc', thinking_end: 'forced', answer: 'Final Answer:42' });
-    expect(asked.at(-1)?.prompt.endsWith('<think>\nabc\n</think>\nFinal Answer:')).toBe(true);
+    expect(asked.at(-1)?.prompt.endsWith('<think>\nabc\n</think>\n\nFinal Answer:')).toBe(true);
   });
 
   it('has no two parts of a sample drawn by the same random numbers', async () => {

@@ -1,11 +1,23 @@
-import { graderChoice, placement, secretVariable, serverUrl, tokenPrice, trainerName, z } from 'simmerkit';
+import {
+  graderChoice,
+  placement,
+  secretVariable,
+  serverUrl,
+  type ThinkingFormat,
+  tokenPrice,
+  trainerName,
+  z,
+} from 'simmerkit';
 
 /** What marks thinking in the text of known families of models. */
-export const thinkingFormats = {
+const thinkingFormats = {
   /** s1, README and eval: ChatML roles `think` and `answer`. */
   s1: { start: '<|im_start|>think\n', end: '<|im_start|>answer\n', finalAnswerPrompt: 'Final Answer:' },
-  /** DeepSeek-R1 and its distilled models; Qwen3 too. */
-  r1: { start: '<think>\n', end: '</think>\n', finalAnswerPrompt: 'Final Answer:' },
+  /**
+   * DeepSeek-R1 and its distilled models; Qwen3 too. As they are trained, to the white space: in Qwen2.5 and Llama 3, which
+   * have no token for the tag, its last token is ">\n\n", and ">\n" is another one.
+   */
+  r1: { start: '<think>\n', end: '</think>\n\n', finalAnswerPrompt: 'Final Answer:' },
 } as const;
 
 const positive = z.int().min(1);
@@ -190,3 +202,9 @@ export type ServerOptions = NonNullable<GenerateOptions['server']>;
 export type GenerateOptions = z.output<typeof generateOptions>;
 /** The options that say what is asked, for every backend. */
 export type AskingOptions = Omit<GenerateOptions, 'trainer' | 'server' | 'precision' | 'maxBatchSize'>;
+
+/** What marks thinking; undefined where the model just answers. */
+export function thinkingFormatOf({ thinkingFormat }: AskingOptions): ThinkingFormat | undefined {
+  if (thinkingFormat === 'none') return undefined;
+  return typeof thinkingFormat === 'string' ? thinkingFormats[thinkingFormat] : thinkingFormat;
+}

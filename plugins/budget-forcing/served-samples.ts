@@ -1,6 +1,6 @@
 import { formatCount, type PaidEstimate, type StageEstimateContext } from 'simmerkit';
 import { samplesOf, serverEstimate } from './most-tokens.js';
-import type { AskingOptions, ServerOptions } from './options.js';
+import { type AskingOptions, type ServerOptions, thinkingFormatOf } from './options.js';
 import { SampleJournal } from './sample-journal.js';
 
 /** The samples of a server. */
@@ -16,16 +16,17 @@ export interface ServedSamples {
  * @param weights URI of the model, where it is known
  */
 export function servedSamples(
-  { thinkingFormat, sweep, minThinkingTokens, spendingRule, systemMessage, promptTemplate, sampling }: AskingOptions,
+  options: AskingOptions,
   { model, chatTemplate, budgets, longestThinking, price }: ServerOptions,
   weights?: string,
 ): ServedSamples {
-  const { samples: _, ...drawing } = sampling;
+  const { sweep, minThinkingTokens, spendingRule, systemMessage, promptTemplate } = options;
+  const { samples: _, ...drawing } = options.sampling;
   return {
     of: {
       server: { model, chatTemplate, budgets, longestThinking, weights },
       asked: {
-        thinkingFormat,
+        thinkingFormat: thinkingFormatOf(options),
         sweep,
         minThinkingTokens,
         spendingRule,

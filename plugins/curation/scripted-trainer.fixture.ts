@@ -41,7 +41,7 @@ export function scriptedTrainer(say: (question: string, id: string) => Said): Sc
           kind: 'sample',
           sample: {
             promptId: id,
-            policyId: '',
+            policyId: request.policies[0]?.id ?? '',
             sampleIndex: 0,
             seed: 0n,
             promptTokens: 5,

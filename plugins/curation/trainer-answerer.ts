@@ -4,7 +4,7 @@ import type { AnswererOptions } from './asking-options.js';
 
 const thinkingFormats = {
   s1: { start: '<|im_start|>think\n', end: '<|im_start|>answer\n' },
-  r1: { start: '<think>\n', end: '</think>\n' },
+  r1: { start: '<think>\n', end: '</think>\n\n' },
 } as const;
 
 /** Questions of one request. Fixed, so that the same questions are answered in the same company. */

@@ -23,6 +23,15 @@ def encode_further(tokenizer: Any, text: str) -> tuple[int, ...]:
     return encode(tokenizer, text)
 
 
+def encode_before(tokenizer: Any, text: str) -> tuple[int, ...]:
+    """
+    Tokens of a text that goes on with another, and that another goes on: white space at its end may be other tokens
+    there than where a text ends.
+    """
+    letter, whole = encode_further(tokenizer, "A"), encode_further(tokenizer, f"{text}A")
+    return whole[: -len(letter)] if letter and whole[-len(letter) :] == letter else encode_further(tokenizer, text)
+
+
 def puts_space_first(tokenizer: Any) -> bool:
     """Whether a text by itself is read with a space before it, as by Llama 2's tokenizer."""
     return encode(tokenizer, "\na") != encode(tokenizer, "\n") + encode(tokenizer, "a")

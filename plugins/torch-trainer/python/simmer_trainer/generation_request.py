@@ -17,7 +17,7 @@ from simmer_trainer.budget_forcing import (
     thinking_room,
 )
 from simmer_trainer.data import render_chat
-from simmer_trainer.encoding import encode, encode_further
+from simmer_trainer.encoding import encode, encode_before, encode_further
 from simmer_trainer.errors import TrainingError, invalid
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.generation_config import end_ids
@@ -137,7 +137,7 @@ def _markers(request: pb.GenerateRequest, opened: OpenModel) -> ThinkingMarkers 
     if not request.HasField("thinking_format"):
         return None
     form, tokenizer = request.thinking_format, opened.tokenizer
-    end = _forced(opened, "thinking_format.end", form.end)
+    end = _checked(opened, "thinking_format.end", form.end, encode_before(tokenizer, form.end))
     if not end:
         raise invalid("thinking_format_invalid", "thinking_format.end is empty: nothing could end thinking.")
     stripped = encode_further(tokenizer, form.end.rstrip())
@@ -151,8 +151,12 @@ def _markers(request: pb.GenerateRequest, opened: OpenModel) -> ThinkingMarkers 
 
 
 def _forced(opened: OpenModel, name: str, text: str) -> tuple[int, ...]:
-    """Tokens of a text that is put into the sequence. Raises RequestError where they do not say what the text says."""
-    ids = encode_further(opened.tokenizer, text)
+    """Tokens of a text that is put into the sequence."""
+    return _checked(opened, name, text, encode_further(opened.tokenizer, text))
+
+
+def _checked(opened: OpenModel, name: str, text: str, ids: tuple[int, ...]) -> tuple[int, ...]:
+    """The tokens of a text. Raises RequestError where they do not say what the text says."""
     _check_known(name, ids, opened)
     said = opened.tokenizer.decode(ids)
     # White space is what decoders add and drop.

@@ -1,0 +1,80 @@
+"""What the trainer lets a model see of its thinking, held against the text that such models are trained on."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from real_tokenizers import llama3_folder, qwen2_5_folder, smollm2_file
+from trainer_process import random_model
+
+from simmer_trainer.budget_forcing import FinishReason, Outcome, ThinkingEnd
+from simmer_trainer.data import TokenizedRow, tokenize
+from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.generation_request import make_rows
+from simmer_trainer.models import ModelCache, OpenModel, load_tokenizer
+
+QUESTION = "2+3?"
+SOURCES = {
+    "Qwen2.5": pb.ModelSource(folder=str(qwen2_5_folder())),
+    "Llama 3": pb.ModelSource(folder=str(llama3_folder())),
+    "SmolLM2": pb.ModelSource(gguf_file=str(smollm2_file())),
+}
+# The presets of budget-forcing/generate, and what curation/format writes under the same names.
+S1 = pb.ThinkingFormat(start="<|im_start|>think\n", end="<|im_start|>answer\n", final_answer_prompt="Final Answer:")
+R1 = pb.ThinkingFormat(start="<think>\n", end="</think>\n\n", final_answer_prompt="Final Answer:")
+COMPLETIONS = [
+    pytest.param(S1, "<|im_start|>think\nI add.\n<|im_start|>answer\nAnswer: 5", id="s1"),
+    pytest.param(R1, "<think>\nI add.\n</think>\n\n5", id="r1"),
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> OpenModel:
+    # Its weights say nothing here, but every token has some.
+    return ModelCache().open(random_model(vocab_size=160_000, attention_dropout=0.0), pb.PRECISION_FLOAT32)
+
+
+def request_for(form: pb.ThinkingFormat) -> pb.GenerateRequest:
+    messages = pb.Messages(messages=[pb.Message(role="user", content=QUESTION)])
+    return pb.GenerateRequest(
+        prompts=[pb.Prompt(id="a", messages=messages)],
+        sampling=pb.SamplingParameters(max_answer_tokens=20, samples=1),
+        thinking_format=form,
+        policies=[pb.ThinkingPolicy(id="40", max_thinking_tokens=40)],
+    )
+
+
+def trained_row(tokenizer: Any, completion: str) -> TokenizedRow:
+    prompt = [{"role": "user", "content": QUESTION}]
+    (row,) = tokenize([{"id": "a", "prompt": prompt, "completion": completion}], tokenizer, 1000)
+    return row
+
+
+def recite(opened: OpenModel, form: pb.ThinkingFormat, text: list[int]) -> Outcome:
+    """Plays a model that says what it was trained on, and checks that it never sees anything else."""
+    (row,) = make_rows(request_for(form), opened)
+    feed = next(row.program)
+    seen: list[int] = []
+    while not row.outcomes:
+        seen[feed.keep :] = feed.tokens
+        assert seen == text[: len(seen)], opened.tokenizer.decode(seen)
+        try:
+            feed = row.program.send(text[len(seen)])
+        except StopIteration:
+            break
+    (outcome,) = row.outcomes
+    return outcome
+
+
+@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize(("form", "completion"), COMPLETIONS)
+def test_thinking_ends_by_itself_where_a_model_says_what_it_was_trained_on(
+    name: str, form: pb.ThinkingFormat, completion: str, model: OpenModel
+) -> None:
+    opened = replace(model, tokenizer=load_tokenizer(SOURCES[name]))
+    text = trained_row(opened.tokenizer, completion + opened.tokenizer.eos_token).token_ids
+    outcome = recite(opened, form, text)
+    assert outcome.thinking_end is ThinkingEnd.NATURAL
+    assert opened.tokenizer.decode(outcome.thinking) == "I add.\n"
+    assert outcome.finish_reason is FinishReason.STOP
+    assert completion.endswith(opened.tokenizer.decode(outcome.answer))
