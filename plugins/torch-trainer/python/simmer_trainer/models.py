@@ -17,6 +17,7 @@ from simmer_trainer.errors import TrainingError, invalid
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.generation_config import GENERATION_CONFIG, make_writable
 from simmer_trainer.gguf_file import write_gguf
+from simmer_trainer.published_tokenizer import load_published
 
 _ADAPTER_CONFIG = "adapter_config.json"
 _DEFAULT_CONTEXT = 2048
@@ -77,14 +78,12 @@ def torch_type(precision: pb.Precision) -> Any:
 
 def load_tokenizer(source: pb.ModelSource) -> Any:
     """The tokenizer of a model. Loads no weights."""
-    from transformers import AutoTokenizer
-
     try:
         match source.WhichOneof("source"):
             case "folder":
-                return AutoTokenizer.from_pretrained(source.folder, local_files_only=True)
+                return load_published(source.folder)
             case "checkpoint":
-                return AutoTokenizer.from_pretrained(source.checkpoint, local_files_only=True)
+                return load_published(source.checkpoint)
             case "gguf_file":
                 return _tokenizer_of_gguf(Path(source.gguf_file))
             case _:
@@ -92,11 +91,7 @@ def load_tokenizer(source: pb.ModelSource) -> Any:
                     config = json_format.MessageToDict(source.random.config)
                     return make_byte_tokenizer(int(config.get("max_position_embeddings", _DEFAULT_CONTEXT)))
                 path = Path(source.random.tokenizer_source)
-                return (
-                    _tokenizer_of_gguf(path)
-                    if path.is_file()
-                    else AutoTokenizer.from_pretrained(path, local_files_only=True)
-                )
+                return _tokenizer_of_gguf(path) if path.is_file() else load_published(path)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         raise invalid("tokenizer_invalid", f"The model's tokenizer cannot be loaded: {_first_line(error)}") from error
 
