@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { formatEventLine } from '../events/event-line.js';
+import { formatEventLine } from '../events/run-log.fixture.js';
 import { WatchRunResponse } from '../generated/simmer/control/v1/control.js';
 import { encodeWatchResponse, eventLines, withoutTelemetry } from './event-messages.js';
 

@@ -6,8 +6,8 @@ import fc from 'fast-check';
 import { expect, it, vi } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import type { Event } from '../events/catalogue.js';
-import { formatEventLine } from '../events/event-line.js';
 import { nodeLogFileSystem } from '../events/log-file-system.js';
+import { entries, formatEventLine } from '../events/run-log.fixture.js';
 import { type LogFileSystem, RunLog } from '../events/run-log.js';
 import { WatchRunResponse } from '../generated/simmer/control/v1/control.js';
 import { DurableWrites } from './durable-writes.js';
@@ -52,8 +52,7 @@ async function watched(groups: readonly number[], tailAt: number, readers: reado
       tail = await LogTail.open(file, writes);
       for (const reader of readers) reading.push(readFrom(tail, 1 + (reader % count)));
     }
-    const entries = Array.from({ length: size }, () => event(++sequence, count));
-    await log.appendAll(entries.map((each) => ({ event: each, line: formatEventLine(each) })));
+    await log.append(entries(...Array.from({ length: size }, () => event(++sequence, count))));
   }
   const read = await Promise.all(reading);
   await log.close();
@@ -82,12 +81,12 @@ it('what this process writes is not read back from the file', async () => {
   const file = join(folder, 'events.jsonl');
   const writes = new DurableWrites();
   const { log } = await RunLog.open(file, { fileSystem: writes.over(nodeLogFileSystem) });
-  await log.append(event(1, 4));
+  await log.append(entries(event(1, 4)));
   await using tail = await LogTail.open(file, writes);
   const reading = readFrom(tail, 1);
   await expect.poll(() => tail.isReadingFile).toBe(false);
   for (const sequence of [2, 3, 4]) {
-    const appended = log.append(event(sequence, 4));
+    const appended = log.append(entries(event(sequence, 4)));
     await appended;
     // Told with the acknowledgement, before anybody could have read it.
     expect(tail.lastSequence).toBe(sequence);
@@ -100,7 +99,7 @@ it('whoever has gone is given nothing more, however much there is', async () => 
   const folder = await temporaryFolder();
   const file = join(folder, 'events.jsonl');
   const { log } = await RunLog.open(file);
-  await log.append(event(1, 2));
+  await log.append(entries(event(1, 2)));
   await log.close();
   await using tail = await LogTail.open(file, new DurableWrites());
   const gone = new AbortController();
@@ -115,7 +114,7 @@ it('has more where the file was written to past its writer, and tells it', async
   const { signal } = new AbortController();
   const writes = new DurableWrites();
   const { log } = await RunLog.open(file, { fileSystem: writes.over(nodeLogFileSystem) });
-  await log.append(event(1, 1));
+  await log.append(entries(event(1, 1)));
   await using tail = await LogTail.open(file, writes);
   const start = await tail.seek(1, signal);
   const part = await tail.next(start!, signal);

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import { ArtifactStore } from '../artifacts/artifact-store.js';
 import type { Event } from '../events/catalogue.js';
-import { formatEventLine } from '../events/event-line.js';
+import { formatEventLine } from '../events/run-log.fixture.js';
 import { eventsFile } from './run-folder.js';
 import { readStanding } from './standing.js';
 

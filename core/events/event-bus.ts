@@ -76,7 +76,7 @@ export class EventBus {
     const late = this.#isClosed ? drafts[0] : undefined;
     if (late !== undefined) throw new Error(`The bus of ${this.#runId} is closed: ${late.type} comes too late.`);
     const entries = this.#entries(drafts);
-    const appended = this.#log.appendAll(entries);
+    const appended = this.#log.append(entries);
     // Only now, with no await in between: a draft that the log refuses leaves no gap.
     this.#sequence += entries.length;
     return this.#publish(

@@ -9,14 +9,6 @@ export const sameWriteMark = ' ';
 /** What an event says of itself besides its sequence and its data. */
 type EventEnvelope = Pick<Event, 'runId' | 'time' | 'type' | 'stage' | 'attempt'>;
 
-/**
- * The event as one line without its line end.
- * @throws TypeError where its data is not JSON (a bigint, a cycle)
- */
-export function formatEventLine(event: Event): string {
-  return lineFormat(event)(event.sequence, JSON.stringify(event.data));
-}
-
 /** Makes the lines of events that differ in nothing but sequence and data. @returns takes the data as JSON */
 export function lineFormat(envelope: EventEnvelope): (sequence: number, data: string) => string {
   const { runId, time, type, stage, attempt } = envelope;

@@ -4,8 +4,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import type { Event } from './catalogue.js';
-import { formatEventLine } from './event-line.js';
-import { eventsIn, fact, telemetry, writeFacts } from './run-log.fixture.js';
+import { entries, eventsIn, fact, telemetry, writeFacts } from './run-log.fixture.js';
 import { RunLog } from './run-log.js';
 
 let folder: string;
@@ -42,7 +41,7 @@ describe('opening a log', () => {
   it('cuts off pages of zeros that a power cut left of the last write', async () => {
     await writeFacts(file, 2);
     const { log } = await RunLog.open(file);
-    await Promise.all([3, 4, 5, 6].map((sequence) => log.append(fact(sequence))));
+    await Promise.all([3, 4, 5, 6].map((sequence) => log.append(entries(fact(sequence)))));
     await log.close();
     const bytes = await readFile(file);
     const third = bytes.toString().split('\n').slice(0, 2).join('\n').length + 20;
@@ -110,7 +109,11 @@ describe('opening a log', () => {
   it('reads lines longer than its buffer', async () => {
     const { log } = await RunLog.open(file);
     const long = { ...fact(1), data: { name: 'x'.repeat(1_500_000), value: 1 } } as Event;
-    await Promise.all([log.append(long), log.append(fact(2)), log.append({ ...long, sequence: 3 } as Event)]);
+    await Promise.all([
+      log.append(entries(long)),
+      log.append(entries(fact(2))),
+      log.append(entries({ ...long, sequence: 3 } as Event)),
+    ]);
     await log.close();
     const opened = await RunLog.open(file);
     await opened.log.close();
@@ -133,9 +136,7 @@ describe('whatever is emitted, and wherever the file is cut', () => {
       });
       written.push(...events);
       const appended =
-        burst.length % 3 === 0
-          ? [log.appendAll(events.map((event) => ({ event, line: formatEventLine(event) })))]
-          : events.map((event) => log.append(event));
+        burst.length % 3 === 0 ? [log.append(entries(...events))] : events.map((event) => log.append(entries(event)));
       if (burst.length % 2 === 0) await Promise.all(appended);
     }
     await log.close();
@@ -169,7 +170,7 @@ describe('whatever is emitted, and wherever the file is cut', () => {
         await writeBursts(before);
         const durable = (await stat(file)).size;
         const { log, lastSequence } = await RunLog.open(file);
-        await Promise.all([1, 2, 3, 4, 5].map((step) => log.append(fact(lastSequence + step))));
+        await Promise.all([1, 2, 3, 4, 5].map((step) => log.append(entries(fact(lastSequence + step)))));
         await log.close();
         const bytes = await readFile(file);
         const lost = Buffer.from(bytes);

@@ -5,9 +5,9 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import type { Event, EventDraft } from './catalogue.js';
 import { EventBus } from './event-bus.js';
-import { formatEventLine, sameWriteMark } from './event-line.js';
+import { sameWriteMark } from './event-line.js';
 import { followEvents, readEvents } from './replay.js';
-import { telemetry } from './run-log.fixture.js';
+import { formatEventLine, telemetry } from './run-log.fixture.js';
 import { RunLog } from './run-log.js';
 
 let folder: string;

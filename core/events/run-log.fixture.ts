@@ -1,16 +1,27 @@
 import { readFile } from 'node:fs/promises';
 import type { Event } from './catalogue.js';
+import { lineFormat } from './event-line.js';
 import { nodeLogFileSystem } from './log-file-system.js';
-import { type LogFile, type LogFileSystem, RunLog } from './run-log.js';
+import { type LogEntry, type LogFile, type LogFileSystem, RunLog } from './run-log.js';
 
-export function fact(sequence: number, value = sequence): Event {
-  const data = { name: 'loss', value };
+export function fact(sequence: number): Event {
+  const data = { name: 'loss', value: sequence };
   return { runId: 'r', sequence, time: '2026-01-01T00:00:00.000Z', type: 'metric.measured', data };
 }
 
 export function telemetry(sequence: number): Event {
   const data = { done: sequence, total: null, unit: 'rows' };
   return { runId: 'r', sequence, time: '2026-01-01T00:00:00.000Z', type: 'stage.progressed', data };
+}
+
+/** The event as one line without its line end. */
+export function formatEventLine(event: Event): string {
+  return lineFormat(event)(event.sequence, JSON.stringify(event.data));
+}
+
+/** For `RunLog.append`. */
+export function entries(...events: readonly Event[]): readonly LogEntry[] {
+  return events.map((event) => ({ event, line: formatEventLine(event) }));
 }
 
 /** What a log holds. */
@@ -23,7 +34,7 @@ export async function eventsIn(file: string): Promise<readonly Event[]> {
 /** Writes facts 1 to count, each in a write of its own. */
 export async function writeFacts(file: string, count: number): Promise<void> {
   const { log, lastSequence } = await RunLog.open(file);
-  for (let sequence = lastSequence + 1; sequence <= count; sequence += 1) await log.append(fact(sequence));
+  for (let sequence = lastSequence + 1; sequence <= count; sequence += 1) await log.append(entries(fact(sequence)));
   await log.close();
 }
 

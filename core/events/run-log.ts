@@ -2,7 +2,7 @@ import { basename, dirname, resolve } from 'node:path';
 import { deferred } from '../deferred.js';
 import { UserError } from '../errors.js';
 import { type Event, telemetryTypes } from './catalogue.js';
-import { formatEventLine, sameWriteMark } from './event-line.js';
+import { sameWriteMark } from './event-line.js';
 import { type LogFile, type LogFileSystem, nodeLogFileSystem } from './log-file-system.js';
 import { LogScanner } from './log-scanner.js';
 
@@ -114,15 +114,10 @@ export class RunLog {
   }
 
   /**
-   * Resolves when the event is durable, in the order of the calls; rejects with the log's failure.
-   * @throws Error at once, and takes nothing, where the sequence is not the next one or the data is not JSON
+   * Resolves when all are durable, in the order of the calls; rejects with the log's failure.
+   * @throws Error at once, and takes nothing, where a sequence is not the next one
    */
-  append(event: Event): Promise<void> {
-    return this.appendAll([{ event, line: formatEventLine(event) }]);
-  }
-
-  /** As `append`, of several: resolves when all are durable. */
-  appendAll(entries: readonly LogEntry[]): Promise<void> {
+  append(entries: readonly LogEntry[]): Promise<void> {
     if (this.#failed !== undefined) return Promise.reject(this.#failed);
     if (this.#closing !== undefined) return Promise.reject(new Error(`The log ${this.#path} is closed.`));
     for (const [index, { event }] of entries.entries()) {

@@ -4,8 +4,8 @@ import { expect, it } from 'vitest';
 import { RemoteWorkspace } from '../../core/cli/remote-workspace.js';
 import { eventsFile } from '../../core/engine/run-folder.js';
 import type { Event } from '../../core/events/catalogue.js';
-import { formatEventLine } from '../../core/events/event-line.js';
 import { readEvents } from '../../core/events/replay.js';
+import { formatEventLine } from '../../core/events/run-log.fixture.js';
 import { WatchMode } from '../../core/generated/simmer/control/v1/control.js';
 import { startServer } from './control-harness.js';
 

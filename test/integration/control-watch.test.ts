@@ -7,7 +7,7 @@ import { expect, it, onTestFinished, vi } from 'vitest';
 import { LogTail } from '../../core/control/log-tail.js';
 import { eventsFile } from '../../core/engine/run-folder.js';
 import type { Event } from '../../core/events/catalogue.js';
-import { formatEventLine } from '../../core/events/event-line.js';
+import { formatEventLine } from '../../core/events/run-log.fixture.js';
 import { WatchRunRequest } from '../../core/generated/simmer/control/v1/control.js';
 import { ControlHarness } from './control-harness.js';
 

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { ArtifactStore } from '../../artifacts/artifact-store.js';
-import { formatEventLine } from '../../events/event-line.js';
+import { formatEventLine } from '../../events/run-log.fixture.js';
 import { definePlugin, defineStage, manyInputs } from '../../plugin/define.js';
 import { acquireRunLock } from '../../process/run-lock.js';
 import { RunHarness } from '../../testing/run-harness.js';
