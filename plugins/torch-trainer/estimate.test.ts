@@ -27,11 +27,16 @@ describe('the estimates of the torch trainer', () => {
   });
 
   it('stand in the docs as the code computes them', () => {
-    const table = runs.map(({ run, role, unit, predicted, published }) => {
+    const text = readFileSync(docs, 'utf8');
+    const table = heldOut.map(({ run, role, unit, predicted, published }) => {
       const [one, other] = [predicted, published].map((value) => value.toPrecision(4));
       return `| ${run} | ${role} | ${Number(one)} | ${Number(other)} | ${(predicted / published).toFixed(2)} | ${unit} |`;
     });
-    expect(readFileSync(docs, 'utf8')).toContain(table.join('\n'));
+    expect(text).toContain(table.join('\n'));
+    const ratios = runs.filter(({ role }) => role === 'fit').map(({ predicted, published }) => predicted / published);
+    const [least, most] = [Math.min(...ratios), Math.max(...ratios)].map((ratio) => ratio.toFixed(2));
+    expect(text).toContain(`fitted to ${ratios.length} runs of llm-foundry`);
+    expect(text).toContain(`${least} to ${most} of what was published`);
   });
 });
 
