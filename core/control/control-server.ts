@@ -1,6 +1,5 @@
 import { chmod, lstat, mkdir, rm, stat } from 'node:fs/promises';
 import type { Server as NetServer } from 'node:net';
-import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Server, ServerCredentials, type ServerInterceptor } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
@@ -14,6 +13,7 @@ import { makeFolder } from '../files/durable-files.js';
 import { PluginCatalog } from '../plugin/catalog.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { processMachine } from '../plugin/process/process-machine.js';
+import { isSeenFromHere } from '../process/process-identity.js';
 import { KnownTokens } from '../process/require-token.js';
 import { acquireRunLock, type RunLock, readRunOwner } from '../process/run-lock.js';
 import { admitClients, isLoopback } from './access.js';
@@ -195,10 +195,9 @@ async function lockHome(home: string, folder: string): Promise<RunLock> {
     const owner = await readRunOwner(folder);
     if (!isUserError(error) || error.code !== 'run_locked' || owner === undefined) throw error;
     const { pid, host, startedAt } = owner;
-    const isHere = host === hostname();
     throw new UserError('home_served', `Process ${pid} on ${host} serves ${home} already, since ${startedAt}.`, {
       kind: 'environment',
-      hint: isHere
+      hint: (await isSeenFromHere(owner))
         ? 'Stop it first, or give this server a home of its own: --home FOLDER.'
         : `If it is gone, remove ${join(folder, 'owner.json')}; or give this server a home of its own: --home FOLDER.`,
       cause: error,

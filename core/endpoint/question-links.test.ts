@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import { silentLog } from '../plugin/log.js';
-import { processIdentity } from '../process/process-identity.js';
+import { processIdentity, processPlace } from '../process/process-identity.js';
 import { QuestionLinks } from './question-links.js';
 
 const unstopped = new AbortController().signal;
@@ -32,10 +32,13 @@ it('says what this process asks for as long as it asks it', async () => {
   expect(await asked()).toEqual([]);
 });
 
-it('has who comes second wait until the other process is gone, and then take it', async () => {
+it.each([
+  ['the other process', {}],
+  ['one that began when this machine was called otherwise', { host: 'former' }],
+])('has who comes second wait until %s is gone, and then take it', async (_, place) => {
   const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
   await once(child, 'spawn');
-  await isAskedBy({ ...(await processIdentity(child.pid!)), host: hostname() });
+  await isAskedBy({ ...(await processIdentity(child.pid!)), ...(await processPlace()), ...place });
   const other = links.take(question);
   expect(other?.by).toBe(`process ${child.pid}`);
   const stopping = new AbortController();

@@ -1,12 +1,14 @@
 import { mkdirSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { askedBeside } from '../artifacts/store-home.js';
 import type { Log } from '../plugin/log.js';
 import {
   isAlive,
+  isSamePlace,
   isStopped,
   type ProcessIdentity,
+  type ProcessPlace,
   processIdentity,
+  processPlace,
   stoppedAdvice,
 } from '../process/process-identity.js';
 import { pause } from './passing-failure.js';
@@ -15,9 +17,7 @@ import { pause } from './passing-failure.js';
 const lookMilliseconds = 1000;
 
 /** Who asks a question, as its link says. */
-interface Asker extends ProcessIdentity {
-  readonly host: string;
-}
+interface Asker extends ProcessIdentity, ProcessPlace {}
 
 /** Another process that asks a question. */
 export interface AskingProcess {
@@ -38,13 +38,15 @@ export class QuestionLinks {
     private readonly folder: string,
     /** Undefined: this process cannot be told from those before it. */
     private readonly self: string | undefined,
+    private readonly place: ProcessPlace,
   ) {}
 
   /** @param place folder of the folders of all who may ask the same */
   static async of(place: string): Promise<QuestionLinks> {
     const identity = await processIdentity(process.pid);
-    const self = identity && JSON.stringify({ ...identity, host: hostname() } satisfies Asker);
-    return new QuestionLinks(askedBeside(place), self);
+    const here = await processPlace();
+    const self = identity && JSON.stringify({ ...identity, ...here } satisfies Asker);
+    return new QuestionLinks(askedBeside(place), self, here);
   }
 
   /** Says that this process asks it; undefined where no other one does. */
@@ -56,7 +58,7 @@ export class QuestionLinks {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') return undefined;
       const text = this.read(question);
       const asker = askerIn(text);
-      if (asker?.host === hostname() && text !== this.self)
+      if (asker !== undefined && isSamePlace(asker, this.place) && text !== this.self)
         return { by: nameOf(asker), wait: (signal, log) => this.wait(question, signal, log) };
     }
     return undefined;
@@ -122,8 +124,9 @@ function nameOf({ pid }: Asker): string {
 
 function askerIn(text: string | undefined): Asker | undefined {
   try {
-    const { pid, startTime, host } = JSON.parse(text ?? '') as Partial<Asker>;
-    return pid === undefined || startTime === undefined || host === undefined ? undefined : { pid, startTime, host };
+    const { pid, startTime, host, machine } = JSON.parse(text ?? '') as Partial<Asker>;
+    if (pid === undefined || startTime === undefined || host === undefined) return undefined;
+    return { pid, startTime, host, ...(machine === undefined ? {} : { machine }) };
   } catch {
     return undefined;
   }

@@ -1,8 +1,7 @@
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { isUserError, UserError } from '../errors.js';
-import { isAlive } from '../process/process-identity.js';
+import { isAlive, isSeenFromHere } from '../process/process-identity.js';
 import { type RunOwner, readRunOwner } from '../process/run-lock.js';
 import { appendEnding } from './append-ending.js';
 import { readRunState } from './run-history.js';
@@ -71,9 +70,10 @@ function isSame(one: RunOwner, other: RunOwner): boolean {
   return one.host === other.host && one.pid === other.pid && one.processStartTime === other.processStartTime;
 }
 
-/** Whether the pid, on this host, is that of the process that took the run up, and not of one that came after it. */
-async function isThisProcess({ pid, host, processStartTime }: RunOwner): Promise<boolean> {
-  if (host !== hostname() || processStartTime === undefined) return false;
+/** Whether the pid, on this machine, is that of the process that took the run up, and not of one that came after it. */
+async function isThisProcess(owner: RunOwner): Promise<boolean> {
+  const { pid, processStartTime } = owner;
+  if (processStartTime === undefined || !(await isSeenFromHere(owner))) return false;
   return isAlive({ pid, startTime: processStartTime });
 }
 

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readFile, readlink } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { promisify } from 'node:util';
 
 const execFileAsync = promisify(execFile);
@@ -22,6 +23,57 @@ export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
   return (await processIdentity(identity.pid))?.startTime === identity.startTime;
 }
 
+/** Where a process was, as it wrote that down itself. */
+export interface ProcessPlace {
+  readonly host: string;
+  /** `machineIdentity` there. */
+  readonly machine?: string;
+}
+
+/** Where this process is. */
+export async function processPlace(): Promise<ProcessPlace> {
+  const machine = await machineIdentity();
+  return { host: hostname(), ...(machine === undefined ? {} : { machine }) };
+}
+
+/** Whether processes of that place are seen from here, and so are their locks; whatever this machine was called then. */
+export async function isSeenFromHere(place: ProcessPlace): Promise<boolean> {
+  return isSamePlace(place, await processPlace());
+}
+
+export function isSamePlace(one: ProcessPlace, other: ProcessPlace): boolean {
+  return one.host === other.host || (one.machine !== undefined && one.machine === other.machine);
+}
+
+/**
+ * Names this machine since its start, and of its processes those that this one sees: each container has its own. Unlike
+ * its name it stays. Undefined where the system does not tell.
+ */
+export function machineIdentity(): Promise<string | undefined> {
+  machine ??= process.platform === 'linux' ? linuxMachine() : darwinMachine();
+  return machine;
+}
+
+let machine: Promise<string | undefined> | undefined;
+
+async function linuxMachine(): Promise<string | undefined> {
+  try {
+    const boot = await linuxBootId();
+    return `${boot}/${await readlink('/proc/self/ns/pid')}/${await readlink('/proc/self/ns/net')}`;
+  } catch {
+    return undefined;
+  }
+}
+
+async function darwinMachine(): Promise<string | undefined> {
+  try {
+    const { stdout } = await execFileAsync('sysctl', ['-n', 'kern.bootsessionuuid']);
+    return stdout.trim() || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Whether it is stopped, as Ctrl-Z stops it: it is alive, and does nothing until somebody has it go on. */
 export async function isStopped(pid: number): Promise<boolean> {
   const state = process.platform === 'linux' ? (await linuxFields(pid))?.[0] : await posixLine(pid);
@@ -37,11 +89,15 @@ export function stoppedAdvice(pid: number): string {
 async function linuxStartTime(pid: number): Promise<string | undefined> {
   const fields = await linuxFields(pid);
   if (fields === undefined || fields[0] === 'Z' || fields[0] === 'X') return undefined;
-  bootId ??= (await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '')).trim();
-  return `${bootId}/${fields[19]}`;
+  bootId ??= linuxBootId();
+  return `${await bootId.catch(() => '')}/${fields[19]}`;
 }
 
-let bootId: string | undefined;
+let bootId: Promise<string> | undefined;
+
+async function linuxBootId(): Promise<string> {
+  return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+}
 
 /** The fields of /proc/PID/stat from the third one on, which is the state. */
 async function linuxFields(pid: number): Promise<readonly string[] | undefined> {

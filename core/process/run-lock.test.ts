@@ -7,6 +7,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
+import { processPlace } from './process-identity.js';
 import { acquireRunLock, readRunOwner } from './run-lock.js';
 
 const execFileAsync = promisify(execFile);
@@ -55,7 +56,7 @@ describe('a run lock', () => {
     const lock = await acquireRunLock(folder);
     expect(lock.owner).toEqual({
       pid: process.pid,
-      host: hostname(),
+      ...(await processPlace()),
       startedAt: expect.any(String),
       processStartTime: expect.any(String),
     });
@@ -108,6 +109,14 @@ describe('a run lock', () => {
       hint: expect.stringContaining(join(folder, 'owner.json')),
     });
     await rm(join(folder, 'owner.json'));
+    await using lock = await acquireRunLock(folder);
+    expect(lock.owner.host).toBe(hostname());
+  });
+
+  it('of a process that was killed when this machine was called otherwise is free', async () => {
+    const former = { pid: 7, ...(await processPlace()), host: 'former', startedAt: '2026-01-01T00:00:00.000Z' };
+    await writeFile(join(folder, 'owner.json'), JSON.stringify(former));
+    expect(await readRunOwner(folder)).toEqual({ ...former, alive: false });
     await using lock = await acquireRunLock(folder);
     expect(lock.owner.host).toBe(hostname());
   });

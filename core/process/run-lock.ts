@@ -6,12 +6,11 @@ import { basename, join, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { isUserError, UserError } from '../errors.js';
 import { writingTo } from '../files/disk-error.js';
-import { processIdentity } from './process-identity.js';
+import { isSeenFromHere, type ProcessPlace, processIdentity, processPlace } from './process-identity.js';
 
 /** Who writes, or wrote, a run. */
-export interface RunOwner {
+export interface RunOwner extends ProcessPlace {
   readonly pid: number;
-  readonly host: string;
   /** ISO 8601: when it took the run up. */
   readonly startedAt: string;
   /** When its process started, as `ProcessIdentity` has it: a pid alone is used again. */
@@ -52,12 +51,12 @@ export async function acquireRunLock(
   if (kernelLock === undefined) throw await lockedBy(folder);
   try {
     const former = await readOwnerFile(folder);
-    // The kernel speaks for this host only. On another one the owner may be alive, and nobody here can tell.
-    if (former !== undefined && former.host !== hostname()) throw lockedElsewhere(folder, former);
+    // The kernel speaks for this machine only. On another one the owner may be alive, and nobody here can tell.
+    if (former !== undefined && !(await isSeenFromHere(former))) throw lockedElsewhere(folder, former);
     const identity = await processIdentity(process.pid);
     const owner: RunOwner = {
       pid: process.pid,
-      host: hostname(),
+      ...(await processPlace()),
       startedAt: new Date().toISOString(),
       ...(identity === undefined ? {} : { processStartTime: identity.startTime }),
       ...about,
@@ -86,7 +85,7 @@ export async function readRunOwner(runFolder: string): Promise<(RunOwner & { rea
   const folder = resolve(runFolder);
   const owner = await readOwnerFile(folder);
   if (owner === undefined) return undefined;
-  return { ...owner, alive: owner.host !== hostname() || (await isLocked(folder)) };
+  return { ...owner, alive: !(await isSeenFromHere(owner)) || (await isLocked(folder)) };
 }
 
 /** Undefined where another has it. */
@@ -167,9 +166,10 @@ async function readOwnerFile(folder: string): Promise<RunOwner | undefined> {
     if (typeof owner?.pid !== 'number' || typeof owner.host !== 'string' || typeof owner.startedAt !== 'string') {
       return undefined;
     }
-    const { pid, host, startedAt, processStartTime, cancelSignal, runId } = owner;
+    const { pid, host, machine, startedAt, processStartTime, cancelSignal, runId } = owner;
     return {
       ...{ pid, host, startedAt },
+      ...(typeof machine === 'string' ? { machine } : {}),
       ...(typeof processStartTime === 'string' ? { processStartTime } : {}),
       ...(typeof cancelSignal === 'string' ? { cancelSignal } : {}),
       ...(typeof runId === 'string' ? { runId } : {}),
@@ -197,7 +197,7 @@ async function writeOwnerFile(folder: string, owner: RunOwner): Promise<void> {
 async function lockedBy(folder: string): Promise<UserError> {
   for (let attempt = 0; attempt < retries; attempt += 1) {
     const owner = await readOwnerFile(folder);
-    if (owner !== undefined && (owner.host !== hostname() || isRunning(owner.pid))) return locked(folder, owner);
+    if (owner !== undefined && (!(await isSeenFromHere(owner)) || isRunning(owner.pid))) return locked(folder, owner);
     await wait(retryMilliseconds);
   }
   return locked(folder, await readOwnerFile(folder));
@@ -227,7 +227,7 @@ function lockedElsewhere(folder: string, owner: RunOwner): UserError {
     `${basename(folder)} is being worked on by process ${owner.pid} on ${owner.host}, since ${owner.startedAt}.`,
     {
       kind: 'environment',
-      hint: `Whether that still runs cannot be seen from ${hostname()}. If it does not, remove ${join(folder, ownerFile)}.`,
+      hint: `Whether that still runs cannot be seen from ${hostname()}. If it does not, as where this machine was renamed or a container replaced, remove ${join(folder, ownerFile)}.`,
     },
   );
 }

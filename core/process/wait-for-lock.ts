@@ -1,8 +1,7 @@
 import { mkdir } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { setTimeout as wait } from 'node:timers/promises';
 import { isUserError, type UserError } from '../errors.js';
-import { isStopped, stoppedAdvice } from './process-identity.js';
+import { isSeenFromHere, isStopped, stoppedAdvice } from './process-identity.js';
 import { acquireRunLock, readRunOwner } from './run-lock.js';
 
 const retryMilliseconds = 250;
@@ -40,7 +39,7 @@ async function whoHas(folder: string, { hint = '' }: UserError): Promise<string>
   const { runId, pid, host, startedAt } = owner;
   const process = `process ${pid} on ${host}, since ${startedAt}.`;
   const who = runId === undefined ? `It is with ${process}` : `It is with run ${runId}: ${process}`;
-  if (host !== hostname()) return `${who} ${hint}`;
+  if (!(await isSeenFromHere(owner))) return `${who} ${hint}`;
   if (await isStopped(pid)) return `${who} ${stoppedAdvice(pid)}`;
   return runId === undefined ? who : `${who} Follow it with: simmer watch ${runId}`;
 }

@@ -1,12 +1,17 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import { type ProcessIdentity, processIdentity } from '../process/process-identity.js';
-import { GpuDevices, gpusHere } from './gpu-devices.js';
+import { GpuDevices, gpusFolder, gpusHere } from './gpu-devices.js';
+
+const host = vi.hoisted(() => ({ name: 'laptop' }));
+vi.mock('node:os', async (original) => ({
+  ...(await original<typeof import('node:os')>()),
+  hostname: () => host.name,
+}));
 
 let cache: string;
 beforeEach(async () => {
@@ -72,6 +77,12 @@ describe('GPUs of a machine', () => {
     expect(devices).toEqual([['0'], ['1'], ['0'], ['1'], ['0']]);
   });
 
+  it('stay taken where the machine is called otherwise meanwhile', async () => {
+    const first = await claim(1);
+    host.name = 'laptop.local';
+    expect([first.devices, (await claim(1)).devices]).toEqual([['0'], ['1']]);
+  });
+
   it('are free again where a trainer did not start', async () => {
     const [first, second] = [await claim(1), await claim(1)];
     await first.drop();
@@ -87,7 +98,7 @@ describe('GPUs of a machine', () => {
     'are given although who has which is damaged: %s',
     async (content) => {
       await claim(1);
-      await writeFile(join(cache, 'gpus', hostname(), 'held.json'), content);
+      await writeFile(join(await gpusFolder(cache), 'held.json'), content);
       expect(await claim(1, ['GPU-8f2c'])).toMatchObject({ devices: ['GPU-8f2c'], shared: [] });
     },
   );

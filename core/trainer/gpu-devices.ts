@@ -1,10 +1,11 @@
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileDurably } from '../files/durable-files.js';
 import type { Resources } from '../plugin/resources.js';
-import { isAlive, type ProcessIdentity, processIdentity } from '../process/process-identity.js';
+import { isAlive, machineIdentity, type ProcessIdentity, processIdentity } from '../process/process-identity.js';
 import { waitForLock } from '../process/wait-for-lock.js';
 
 /** GPUs by their names in CUDA_VISIBLE_DEVICES, each with a process that has it until it ends. */
@@ -39,13 +40,12 @@ export function gpuVariables(devices: readonly string[] | undefined): { readonly
  * of the user's cache; what a process had is free when it has ended.
  */
 export class GpuDevices {
-  readonly #folder: string;
+  readonly #cacheFolder: string;
   readonly #devices: readonly string[];
 
   /** @param devices of this machine that may be given, as CUDA_VISIBLE_DEVICES names them */
   constructor(cacheFolder: string, devices: readonly string[]) {
-    // A cache may be shared by several machines, each with processes and GPUs of its own.
-    this.#folder = join(cacheFolder, 'gpus', hostname());
+    this.#cacheFolder = cacheFolder;
     this.#devices = devices;
   }
 
@@ -81,12 +81,19 @@ export class GpuDevices {
     signal: AbortSignal,
     change: (held: readonly HeldGpu[]) => { readonly held: readonly HeldGpu[]; readonly result: T },
   ): Promise<T> {
-    await using _lock = await waitForLock(this.#folder, { signal, onWait: () => {} });
-    const file = join(this.#folder, 'held.json');
+    const folder = await gpusFolder(this.#cacheFolder);
+    await using _lock = await waitForLock(folder, { signal, onWait: () => {} });
+    const file = join(folder, 'held.json');
     const { held, result } = change(await livingIn(file));
     await writeFileDurably(file, `${JSON.stringify(held)}\n`);
     return result;
   }
+}
+
+/** A cache may be shared by several machines, each with processes and GPUs of its own, whose names may change. */
+export async function gpusFolder(cacheFolder: string): Promise<string> {
+  const machine = (await machineIdentity()) ?? hostname();
+  return join(cacheFolder, 'gpus', createHash('sha256').update(machine).digest('hex').slice(0, 16));
 }
 
 async function livingIn(file: string): Promise<readonly HeldGpu[]> {

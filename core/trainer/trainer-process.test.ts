@@ -1,5 +1,4 @@
 import { mkdir, rm } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { z } from 'zod';
@@ -7,7 +6,7 @@ import { temporaryFolder } from '../../test/temporary-folder.js';
 import { defineLauncher } from '../plugin/define.js';
 import { silentLog } from '../plugin/log.js';
 import type { ProcessExit } from '../process/spawn-detached.js';
-import { GpuDevices } from './gpu-devices.js';
+import { GpuDevices, gpusFolder } from './gpu-devices.js';
 import { TrainerProcess } from './trainer-process.js';
 
 it('a trainer that is started and cannot be noted as the one that has its GPUs is ended', async () => {
@@ -18,7 +17,7 @@ it('a trainer that is started and cannot be noted as the one that has its GPUs i
     options: z.strictObject({}),
     async launch() {
       // A file cannot take its place.
-      const file = join(folder, 'gpus', hostname(), 'held.json');
+      const file = join(await gpusFolder(folder), 'held.json');
       await rm(file);
       await mkdir(join(file, 'full'), { recursive: true });
       const terminate = async (): Promise<void> => {

@@ -1,9 +1,9 @@
 import { rm, stat } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { ArtifactStore } from '../../artifacts/artifact-store.js';
 import { isUserError, UserError } from '../../errors.js';
 import { readEvents } from '../../events/replay.js';
+import { isSeenFromHere } from '../../process/process-identity.js';
 import { acquireRunLock, type RunLock, readRunOwner } from '../../process/run-lock.js';
 import { eventsFile, linkedOutputs, ofEachRun, retiredRuns, retireRunFolder, runIds } from '../run-folder.js';
 import { isLogAbsent } from '../run-history.js';
@@ -178,7 +178,7 @@ async function refuseWhileRunning(store: ArtifactStore, others: readonly string[
   if (isServed) throw underWay('a server uses this home', 'Ask the server: simmer --server ADDRESS remove …');
   await ofEachRun(others, async (runId) => {
     const owner = await readRunOwner(store.runFolder(runId));
-    const isOurs = isServer && owner?.pid === process.pid && owner.host === hostname();
+    const isOurs = isServer && owner?.pid === process.pid && (await isSeenFromHere(owner));
     if (owner?.alive !== true || isOurs) return;
     throw underWay(`${runId} is running`, `Wait for it, or: simmer cancel ${runId}`);
   });
