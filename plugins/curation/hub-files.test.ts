@@ -1,4 +1,5 @@
-import { access, readdir, stat } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { access, readdir, stat, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -79,6 +80,15 @@ describe('curation/load from Hugging Face', () => {
     // Thirty stars fit a name of sixty letters in more ways than can be tried.
     const slow = loadWith({ sources: { pool: { path: path.replace('test', `${'*a'.repeat(30)}b`) } } });
     await expect(slow).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('refuses a file that another has taken the place of while others were fetched', async () => {
+    const local = join(folder, 'local.jsonl');
+    await writeFile(local, lines);
+    const sha256 = createHash('sha256').update(lines).digest('hex');
+    answers = [(response) => writeFile(local, '{"question":"another"}').then(() => whole(response))];
+    const loading = loadWith({ sources: { a: { path: 'local.jsonl', sha256 }, b: { path } } });
+    await expect(loading).rejects.toMatchObject({ code: 'checksum_differs', message: expect.stringContaining(local) });
   });
 
   it('keeps nothing that is not what its SHA-256 says', async () => {

@@ -33,11 +33,11 @@ export const load = defineStage({
     const { loadTasks, requireUnchanged, statesOf } = await import('./load-tasks.js');
     const { addCounts, joinParts, requireFields } = await import('./read-parts.js');
     const { decisionColumns } = await import('./sieve.js');
-    const { sourceFiles } = await import('./source-files.js');
+    const { checkSources, sourceFiles } = await import('./source-files.js');
     const { options } = context;
     const sources: SourceFiles[] = [];
     for (const [name, source] of inOrder(options))
-      sources.push({ name, source, files: await sourceFiles(name, source, context) });
+      sources.push({ name, source, files: await sourceFiles(source, context) });
     const added = new Set(sources.flatMap(({ source }) => columnsOf(source)));
     const columns: Columns = {
       id: 'VARCHAR',
@@ -46,6 +46,7 @@ export const load = defineStage({
       ...(sources.some(({ source }) => source.history) ? { history: messagesType } : {}),
     };
     const states = await statesOf(sources);
+    await checkSources(sources);
     const steps = pace(context, { unit: 'rows', total: null });
     const { table: dataset, told } = await context.artifacts.writeDatasetInThreads<
       LoadOptions,

@@ -5,16 +5,22 @@ import { checkSha256 } from './check-sha256.js';
 import { dataError, fileError } from './data-error.js';
 import { hubFiles, type Where } from './hub-files.js';
 import type { Source } from './load-options.js';
+import type { SourceFiles } from './load-tasks.js';
 
 /**
  * The files of a source, on this machine, in the order of their names; fetched where they are elsewhere.
- * @throws UserError `file_missing`, `checksum_differs`, `no_network`, `endpoint_asks_to_wait`, `not_found`, `access_denied`
+ * @throws UserError `file_missing`, `no_network`, `endpoint_asks_to_wait`, `not_found`, `access_denied`
  */
-export async function sourceFiles(name: string, source: Source, where: Where): Promise<readonly string[]> {
-  const files = source.path.startsWith('hf://')
-    ? await hubFiles(source.path, source.sha256, where)
-    : await localFiles(source, where.recipeFolder);
-  if (source.sha256 !== undefined) {
+export function sourceFiles(source: Source, where: Where): Promise<readonly string[]> {
+  return source.path.startsWith('hf://')
+    ? hubFiles(source.path, source.sha256, where)
+    : localFiles(source, where.recipeFolder);
+}
+
+/** Once it is known which file is to be read: one that takes its place must not go by its name. @throws UserError `checksum_differs` */
+export async function checkSources(sources: readonly SourceFiles[]): Promise<void> {
+  for (const { name, source, files } of sources) {
+    if (source.sha256 === undefined) continue;
     const [file, ...more] = files;
     if (file === undefined || more.length > 0) {
       throw new UserError('checksum_of_many', `Source ${name} has ${files.length} files and one \`sha256\`.`, {
@@ -23,7 +29,6 @@ export async function sourceFiles(name: string, source: Source, where: Where): P
     }
     await checkSha256(file, source.sha256);
   }
-  return files;
 }
 
 async function localFiles(source: Source, recipeFolder: string): Promise<readonly string[]> {
