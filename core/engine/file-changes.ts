@@ -1,5 +1,6 @@
 import { descend, mapOptions } from '../document/option-schema.js';
 import { type Path, pathKey, valueAt } from '../document/path.js';
+import { UserError } from '../errors.js';
 import { namedDigest } from '../recipe/content-digest.js';
 import type { Plan, PlannedStage } from '../recipe/plan.js';
 
@@ -41,6 +42,24 @@ export async function withPresentFiles(
     (name) => `${name} has changed since the run began: what is left to do goes by what is there now.`,
   );
   return { plan: { ...plan, stages, trainers }, changes };
+}
+
+/**
+ * Under its key nothing is to be kept that a stage makes of other bytes. Of a file that is gone, or cannot be read, the
+ * stage itself tells.
+ * @throws UserError `file_changed`
+ */
+export async function requirePlannedFiles(stage: PlannedStage, plan: Plan): Promise<void> {
+  for (const planned of [stage, ...stage.trainers.map((name) => plan.trainers[name]!)]) {
+    for (const { path, name } of filesOf(planned)) {
+      const sha256 = await namedDigest(name, plan.recipeFolder).catch(() => undefined);
+      if (sha256 === undefined || sha256 === valueAt(planned.semanticOptions, [...path, 'sha256'])) continue;
+      throw new UserError('file_changed', `${name} has changed since the stage was planned.`, {
+        kind: 'runFailed',
+        hint: 'Resume the run when nothing writes there any more: what is left to do goes by what is there then.',
+      });
+    }
+  }
 }
 
 /** Those of the key, also of its graders: where the options have a name, the semantic ones have a digest. */

@@ -5,12 +5,14 @@ import type { Artifact, ArtifactWriter } from '../artifacts/artifact.js';
 import type { ArtifactStore, StageCacheEntry } from '../artifacts/artifact-store.js';
 import { makeCacheFolder } from '../config/cache-folder.js';
 import type { Settings } from '../config/settings.js';
+import type { UserError } from '../errors.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import type { StageDefinition } from '../plugin/definitions.js';
 import { HookDriver } from '../plugin/hook-driver.js';
 import { owningStrayErrors } from '../plugin/stray-errors.js';
 import { waitForLock } from '../process/wait-for-lock.js';
 import type { PlannedStage } from '../recipe/plan.js';
+import { requirePlannedFiles } from './file-changes.js';
 import { GraderPool } from './grader-pool.js';
 import { MemoryMeter } from './memory-meter.js';
 import { RunEnding } from './run-ending.js';
@@ -110,6 +112,7 @@ export class StageRunner {
     const { definition } = await this.#catalog.stage(stage.uses);
     const uses = stage.uses;
     await this.#recorder.emit({ type: 'stage.started', stage: stage.name, attempt, data: { uses, key } });
+    await requirePlannedFiles(stage, this.#run.plan);
     const startedAt = performance.now();
     using meter = new MemoryMeter(() => [process.pid, ...this.#trainers.processIds(stage.trainers)]);
     const { options } = stage;
@@ -125,6 +128,10 @@ export class StageRunner {
     // What it wrote is held until the log tells of it.
     await using writer = this.#store.writer();
     const { artifacts, facts } = await this.#hooks.aroundStage(hooked, () => this.#work(ready, definition, writer));
+    // Long work is not thrown away for it: it mostly has read its files by then.
+    await requirePlannedFiles(stage, this.#run.plan).catch(({ message }: UserError) =>
+      log.warning(`${message} What it made is kept as made of what was there before.`),
+    );
     for (const [output, artifact] of artifacts) {
       const bytes = artifact.files.reduce((sum, file) => sum + file.size, 0);
       const data = { uri: artifact.uri, output, bytes };

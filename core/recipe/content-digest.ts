@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { BigIntStats } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { UserError } from '../errors.js';
@@ -23,7 +24,7 @@ export async function namedDigest(name: string, folder: string): Promise<string 
  * @throws UserError `not_a_file` for a pipe or a device, which might never end
  */
 export async function contentDigest(path: string): Promise<string | undefined> {
-  const stats = await stat(path).catch((error: NodeJS.ErrnoException) => {
+  const stats = await stat(path, { bigint: true }).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
     throw error;
   });
@@ -34,13 +35,33 @@ export async function contentDigest(path: string): Promise<string | undefined> {
         hint: 'Write its content to a file first.',
       });
     }
-    return sha256OfFile(path);
+    return fileDigest(path, stats);
   }
   const hash = createHash('sha256');
   for (const name of (await readdir(path)).sort()) {
     hash.update(`${name}\0${(await contentDigest(join(path, name))) ?? ''}\0`);
   }
   return hash.digest('hex');
+}
+
+/** Files are large, and are looked at when they are planned, and before and after they are read. */
+const digests = new Map<string, { readonly state: string; readonly sha256: string }>();
+/** In milliseconds: a file that was written just before may be written again at what its file system calls the same time. */
+const settledAfter = 2_000;
+
+async function fileDigest(path: string, stats: BigIntStats): Promise<string> {
+  const state = stateOf(stats);
+  const known = digests.get(path);
+  if (known?.state === state) return known.sha256;
+  const isSettled = Date.now() - Number(stats.ctimeMs) > settledAfter;
+  const sha256 = await sha256OfFile(path);
+  if (isSettled && stateOf(await stat(path, { bigint: true })) === state) digests.set(path, { state, sha256 });
+  else digests.delete(path);
+  return sha256;
+}
+
+function stateOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs, ctimeNs].join();
 }
 
 /**

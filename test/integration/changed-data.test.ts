@@ -43,6 +43,23 @@ it('data that is mended before a run goes on counts as what it is then, also for
   expect((await harness.run(recipe)).eventsOf('stage.reused').map(({ stage }) => stage)).toEqual(['pool']);
 });
 
+it('data that changes between a plan and its run is not kept as what was planned', async () => {
+  await using harness = await RunHarness.create({ plugins: [], withBuiltIn: true });
+  const file = join(harness.recipeFolder, 'pool.jsonl');
+  await writeFile(file, '{"question":"a"}\n');
+  const plan = await harness.plan(recipe);
+  await writeFile(file, '{"question":"a"}\n{"question":"b"}\n');
+  const failed = await harness.ended(await harness.manager.start(plan, { recipeText: recipe }));
+  expect(failed.outcome).toMatchObject({
+    status: 'failed',
+    error: {
+      code: 'file_changed',
+      message: 'Stage "pool" (curation/load): pool.jsonl has changed since the stage was planned.',
+    },
+  });
+  expect((await harness.resume(failed.runId)).outcome).toMatchObject({ status: 'completed' });
+});
+
 it('data of a stage that is done counts as what it is now where what the stage made is gone', async () => {
   await using harness = await RunHarness.create({ plugins: [], withBuiltIn: true });
   const file = join(harness.recipeFolder, 'pool.jsonl');
