@@ -2,7 +2,7 @@ import { Container } from 'inversify';
 import { GraderPool } from '../engine/grader-pool.js';
 import { Run } from '../engine/run.js';
 import { RunEnding } from '../engine/run-ending.js';
-import { eventsFile } from '../engine/run-folder.js';
+import { eventsFile, keepPlan } from '../engine/run-folder.js';
 import { RunRecorder } from '../engine/run-recorder.js';
 import type { OpenRunRequest, OpenRunScope, RunInfo } from '../engine/run-scope.js';
 import { SinkDriver } from '../engine/sink-driver.js';
@@ -36,6 +36,7 @@ export function runScopes(core: Container): OpenRunScope {
     try {
       const lock = await acquireRunLock(runFolder, cancelSignal === undefined ? {} : { cancelSignal });
       closers.push(async () => lock[Symbol.asyncDispose]());
+      await keepPlan(runFolder, taken.plan);
       const { log, lastSequence, droppedBytes } = await RunLog.open(eventsFile(runFolder), {
         fileSystem: core.get(LogFileSystemToken),
       });

@@ -7,11 +7,13 @@ import type { Plan, PlannedStage } from '../recipe/plan.js';
  * An earlier plan with the code that is there now: what ran by the old code keeps its key, what still has to run is keyed
  * by what will run.
  *
+ * @param done names of stages whose outputs are there; these keep theirs
  * @returns the changes as sentences, for the log
  */
 export async function withPresentCode(
   plan: Plan,
   catalog: PluginCatalog,
+  done: ReadonlySet<string>,
 ): Promise<{ readonly plan: Plan; readonly changes: readonly string[] }> {
   const changed = new Set<string>();
   const note = (planned: string, present: string, plugins: readonly LoadedPlugin[]): string => {
@@ -20,12 +22,15 @@ export async function withPresentCode(
   };
   const stages = await Promise.all(
     plan.stages.map(async (stage) => {
+      if (done.has(stage.name)) return stage;
       const plugins = await pluginsOf(stage, catalog);
       return { ...stage, codeDigest: note(stage.codeDigest, await codeDigestOf(plugins), plugins) };
     }),
   );
+  const used = new Set(plan.stages.flatMap(({ name, trainers }) => (done.has(name) ? [] : trainers)));
   const trainers = await Promise.all(
     Object.entries(plan.trainers).map(async ([name, trainer]) => {
+      if (!used.has(name)) return [name, trainer] as const;
       const { plugin } = await catalog.trainer(trainer.uses);
       return [name, { ...trainer, codeDigest: note(trainer.codeDigest, await plugin.codeDigest(), [plugin]) }] as const;
     }),

@@ -10,7 +10,7 @@ import { EventBus } from '../events/event-bus.js';
 import type { LogFileSystem } from '../events/log-file-system.js';
 import { RunLog } from '../events/run-log.js';
 import { diskError } from '../files/disk-error.js';
-import { syncFolder, writeAndSync } from '../files/durable-files.js';
+import { syncFolder, writeAndSync, writeFileDurably } from '../files/durable-files.js';
 import type { Plan } from '../recipe/plan.js';
 import { planDigest } from '../recipe/plan-digest.js';
 import type { RunOfHome } from './run-outcome.js';
@@ -66,7 +66,7 @@ export async function createRunFolder(runs: string, run: NewRun): Promise<RunOfH
     unfinished = join(runs, `${unfinishedPrefix}${runId}`);
     await mkdir(join(unfinished, 'artifacts'));
     await writeAndSync(join(unfinished, recipeFile), run.recipeText);
-    await writeAndSync(join(unfinished, planFile), `${JSON.stringify(run.plan, null, 2)}\n`);
+    await writeAndSync(join(unfinished, planFile), planText(run.plan));
     await tellCreated(run, runId, eventsFile(unfinished));
     await syncFolder(unfinished);
     await rename(unfinished, runFolder);
@@ -95,7 +95,24 @@ async function takeRunId(runs: string, recipe: string): Promise<string> {
   }
 }
 
-/** The plan that a run was started with. @throws UserError `run_folder_damaged`, `newer_format` */
+/**
+ * Has the plan of a run that goes on say what it goes by now. Only whoever has the run's lock may.
+ * @throws UserError `no_disk_space`, `not_writable` and their like
+ */
+export async function keepPlan(runFolder: string, plan: Plan): Promise<void> {
+  const file = join(runFolder, planFile);
+  const text = planText(plan);
+  if ((await readFile(file, 'utf8')) === text) return;
+  await writeFileDurably(file, text).catch((error: unknown) => {
+    throw diskError(error, runFolder);
+  });
+}
+
+function planText(plan: Plan): string {
+  return `${JSON.stringify(plan, null, 2)}\n`;
+}
+
+/** The plan that a run was started with, or goes by since it was resumed. @throws UserError `run_folder_damaged`, `newer_format` */
 export async function readPlan(runFolder: string): Promise<Plan> {
   const file = join(runFolder, planFile);
   let plan: Plan;

@@ -124,7 +124,7 @@ export class RunManager {
       return { runId, runFolder, finished, interrupt() {}, dropReplies() {} };
     }
     const done = new Set((await stagesDone(state, this.#store)).done.keys());
-    const byCode = await withPresentCode(await readPlan(runFolder), this.#catalog);
+    const byCode = await withPresentCode(await readPlan(runFolder), this.#catalog, done);
     const byFiles = await withPresentFiles(byCode.plan, done);
     const { plan } = byFiles;
     await this.#refuseImpossible(plan, done);

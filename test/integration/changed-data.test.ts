@@ -30,6 +30,8 @@ it('data that is mended before a run goes on counts as what it is then, also for
   const said = short.eventsOf('log.written').map(({ data }) => data.message);
   const change = 'pool.jsonl has changed since the run began: what is left to do goes by what is there now.';
   expect(said.filter((message) => message === change)).toHaveLength(1);
+  const kept = JSON.parse(await readFile(join(failed.runFolder, 'plan.json'), 'utf8'));
+  expect(kept.stages).toEqual(JSON.parse(JSON.stringify((await harness.plan(recipe)).stages)));
 
   // What is done stays done, and is what this data is.
   await writeFile(file, '{"question":"a"}\n{"question":"b"}\n');
