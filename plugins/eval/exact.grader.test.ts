@@ -77,6 +77,8 @@ it('reads every integer as itself, however it is padded', () => {
 it.each([
   [`${'.'.repeat(400_000)}!`, `${'.'.repeat(400_000)}!`],
   [`${'$'.repeat(400_000)}!`, `${'$'.repeat(400_000)}!`],
+  [`${'\\boxed{'.repeat(100_000)}5${'}'.repeat(100_000)}`, `${'\\boxed{'.repeat(99_950)}5${'}'.repeat(99_950)}`],
+  [`${'\\boxed{'.repeat(20)}5${'}'.repeat(20)}`, '5'],
   ['$$', ''],
   ['$$ 5 $$...', '5'],
 ])('reads an answer once, however often a model repeats itself: %#', (answer, expected) => {

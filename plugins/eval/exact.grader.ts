@@ -33,11 +33,13 @@ export function gradeExactly(item: GradeItem, options: ExactOptions): Grade {
   };
 }
 
+/** Each is taken off the whole answer: a model that repeats itself opens a hundred thousand. */
+const mostLayers = 50;
+
 /** Without what surrounds an answer but is not part of it: further lines, math delimiters, \boxed, \text, a full stop, case. */
 export function normalizeAnswer(text: string): string {
   let answer = withoutTypesetting(text.trim().split('\n', 1)[0] ?? '').trim();
-  let before: string;
-  do {
+  for (let before = '', layer = 0; answer !== before && layer < mostLayers; layer++) {
     before = answer;
     answer = answer
       // Of a model that repeats itself an answer may be a hundred thousand signs: each is looked at once.
@@ -49,7 +51,7 @@ export function normalizeAnswer(text: string): string {
       .replace(/^\\(?:text|textbf|mathrm|mathbf)\{(.*)\}$/, '$1')
       .replace(/(?<![.。])[.。]+$/, '')
       .trim();
-  } while (answer !== before);
+  }
   return answer.replace(/\s+/g, ' ').toLowerCase();
 }
 
