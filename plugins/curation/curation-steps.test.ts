@@ -76,9 +76,16 @@ describe('curation/quality', () => {
     ],
     ['Löse $x^2 + 3x - 4 = 0$.', null],
     ['$\\frac{a}{b} = \\sqrt{2}$ '.repeat(20), null],
+    ['\\[\\sum_{der}^{die} das \\text{ist nicht so}\\] '.repeat(20), null],
   ])('tells the language of %j', async (question, rule) => {
     const result = await runStage(quality, { options: { language: {} }, inputs: { dataset: table([{ question }]) } });
     expect(result.rows('decisions').map((row) => row.rule)).toEqual([rule]);
+  });
+
+  it.each(['\\[', '\\('])('looks once for what closes %j, however often that stands in a text', async (opening) => {
+    const dataset = table([{ question: opening.repeat(500_000) }]);
+    const result = await runStage(quality, { options: { language: {} }, inputs: { dataset } });
+    expect(result.rows('decisions').map((row) => row.rule)).toEqual([null]);
   });
 
   it('drops traces that go in circles, with the words that come again', async () => {

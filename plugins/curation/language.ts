@@ -4,8 +4,12 @@ import type { Drop } from './sieve.js';
 
 export type LanguageOptions = NonNullable<QualityOptions['language']>;
 
-/** Formulas, commands of LaTeX, numbers and signs say nothing about a language, and trigrams take them for words. */
-const formulas = /\$\$[\s\S]*?\$\$|\$[^$]*\$|\\\[[\s\S]*?\\\]|\\\([\s\S]*?\\\)|\\[a-zA-Z]+|[\p{N}\p{S}]+/gu;
+/**
+ * Formulas, commands of LaTeX, numbers and signs say nothing about a language, and trigrams take them for words. No formula
+ * begins within another one of its kind, so that a text of openings is looked at once.
+ */
+const formulas =
+  /\$\$[\s\S]*?\$\$|\$[^$]*\$|\\\[(?:(?!\\\[)[\s\S])*?\\\]|\\\((?:(?!\\\()[\s\S])*?\\\)|\\[a-zA-Z]+|[\p{N}\p{S}]+/gu;
 
 /**
  * Judges the language of a text by its trigrams. Of related languages the likeliest is often another one in a short text
