@@ -84,8 +84,8 @@ function read(data: z.output<typeof completionSchema>, { maxTokens }: Completion
   const reason = choice?.finish_reason ?? null;
   const tokens = data.usage.completion_tokens;
   const said = `finish_reason ${reason} after ${tokens} of ${maxTokens} tokens`;
-  // Half a character at the cut would become another one when it is sent back.
-  const text = (choice?.text ?? '').replace(/\uFFFD+$/, '');
+  // Half a character at the cut would become another one when it is sent back. Each is looked at once, however many there are.
+  const text = (choice?.text ?? '').replace(/(?<!\uFFFD)\uFFFD+$/, '');
   const base = { text, tokens: Math.min(tokens, maxTokens), promptTokens: data.usage.prompt_tokens };
   if (tokens > maxTokens) return { ...base, finished: false, disputed: said };
   if (reason === 'length') return { ...base, finished: false, ...(tokens < maxTokens ? { disputed: said } : {}) };

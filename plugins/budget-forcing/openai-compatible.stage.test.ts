@@ -118,6 +118,17 @@ describe('budget-forcing/openai-compatible', () => {
     expect(asked.at(-1)?.prompt.endsWith('<think>\nabc\n</think>\n\nFinal Answer:')).toBe(true);
   });
 
+  it('leaves off what is left of a character at the cut, however many of them a server sends', async () => {
+    const halves = '\ufffd'.repeat(400_000);
+    const { url } = await serving(({ prompt, max_tokens }) =>
+      prompt.includes('</think>')
+        ? { text: '42', tokens: 2, reason: 'stop' }
+        : { text: `${halves}a\ufffd`, tokens: max_tokens, reason: 'length' },
+    );
+    const [row] = (await run(url, { sweep: { thinkingTokens: [5] } })).rows('generations');
+    expect(row?.thinking === `${halves}a`).toBe(true);
+  });
+
   it('has no two parts of a sample drawn by the same random numbers', async () => {
     const { url, asked } = await serving(scripted);
     await run(url, { sweep: { thinkingTokens: [6, 3, 100], ignore: [1] }, sampling: { temperature: 1 } });
