@@ -226,7 +226,8 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
 
     writeReport: unary(async ({ runId: name }: wire.WriteReportRequest): Promise<wire.WriteReportResponse> => {
       const { runId, runFolder } = await runs.find(name);
-      const path = await (await runs.managerFor(runFolder)).writeReport(runId);
+      const manager = await runs.managerFor(runFolder);
+      const path = await analyses.writeReport(() => manager.writeReport(runId));
       return { runId, path, artifactId: RunArtifacts.reportId(runId) };
     }),
 

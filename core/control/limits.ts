@@ -12,7 +12,7 @@ export interface ServerLimits {
   readonly streams: number;
   /** Watchers at a time, over all connections. @default 1,024 */
   readonly watchers: number;
-  /** Calls at a time that read whole tables (ExplainRow, DiffEvaluations); the next wait their turn. @default 2 */
+  /** Calls at a time that read whole tables (WriteReport, ExplainRow, DiffEvaluations); the next wait their turn. @default 2 */
   readonly analyses: number;
   /** Calls that wait for that; more are refused. @default 20 */
   readonly waitingAnalyses: number;

@@ -35,6 +35,11 @@ export class RunAnalyses {
     return this.#within((store) => diffEvaluations(before, after, store));
   }
 
+  /** @throws UserError `too_many_analyses`, and as the writing */
+  async writeReport(write: () => Promise<string>): Promise<string> {
+    return this.#turns.take(write);
+  }
+
   #within<Answer>(read: (store: ArtifactStore) => Promise<Answer>): Promise<Answer> {
     return this.#turns.take(async () => read(await ArtifactStore.open(this.#home)));
   }

@@ -191,6 +191,7 @@ describe('a connection', () => {
     await expect(explain('0'.repeat(257))).rejects.toMatchObject({ code: 'invalid_row_id' });
     const diff = harness.client.diffEvaluations({ beforeRunId: runId, afterRunId: runId });
     await expect(diff[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'too_many_analyses' });
+    await expect(harness.client.writeReport(runId)).rejects.toMatchObject({ code: 'too_many_analyses' });
   });
 });
 

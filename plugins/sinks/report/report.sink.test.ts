@@ -39,7 +39,14 @@ describe('the report', () => {
   it('leaves no half of itself where it cannot be written', async () => {
     await mkdir(join(folder, 'report.html'));
     await expect(reportOf()).rejects.toThrow('report.html');
-    expect(await readdir(folder)).not.toContain('report.html.new');
+    expect((await readdir(folder)).filter((name) => name.endsWith('.new'))).toEqual([]);
+  });
+
+  it('is whole, however many write it at a time', async () => {
+    const { events, context } = await fixtureRun(folder, '');
+    const whole = await writtenOf(events, context);
+    const written = await Promise.all(Array.from({ length: 20 }, () => writtenOf(events, context)));
+    expect(new Set(written)).toEqual(new Set([whole]));
   });
 
   it('draws the funnel, the loss, the accuracies and the waits', async () => {

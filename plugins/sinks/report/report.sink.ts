@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defineSink, type Plan, redactor, type SinkContext, type TableArtifact, z } from 'simmerkit';
@@ -54,7 +55,8 @@ async function writeReport(gatherer: RunGatherer, context: SinkContext): Promise
     recipeText,
   });
   const reportPath = join(context.runFolder, 'report.html');
-  const draft = `${reportPath}.new`;
+  // Others may write it at the same time.
+  const draft = `${reportPath}.${randomUUID()}.new`;
   try {
     await writeFile(draft, redactor()(text));
     await rename(draft, reportPath);

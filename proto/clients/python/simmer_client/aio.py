@@ -243,7 +243,10 @@ class AsyncClient:
             raise error_of(error) from error
 
     async def write_report(self, run: Run | str) -> Report:
-        """Writes the report of a run anew; `read_artifact` reads it."""
+        """Writes the report of a run anew; `read_artifact` reads it.
+
+        Raises SimmerError "run_not_found", and "too_many_analyses" as `explain_row`.
+        """
         request = pb.WriteReportRequest(run_id=_id_of(run))
         response = await self._call(self._stub.WriteReport, request, timeout=self._reading_seconds)
         return Report(response.run_id, response.path, response.artifact_id)
