@@ -38,6 +38,11 @@ export class Connections {
     this.#strangers.delete(peer);
   }
 
+  /** Resolves when those that are open now are closed, by whichever side. */
+  async closed(): Promise<void> {
+    await Promise.all([...this.#open].map((socket) => new Promise((resolve) => socket.once('close', resolve))));
+  }
+
   closeAll(): void {
     for (const socket of this.#open) socket.destroy();
   }

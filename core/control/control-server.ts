@@ -16,6 +16,7 @@ import { processMachine } from '../plugin/process/process-machine.js';
 import { isSeenFromHere } from '../process/process-identity.js';
 import { KnownTokens } from '../process/require-token.js';
 import { acquireRunLock, type RunLock, readRunOwner } from '../process/run-lock.js';
+import { endsWithin } from '../process/terminate.js';
 import { admitClients, isLoopback } from './access.js';
 import { type ServerAddress, shownAddress } from './address.js';
 import { parseAllowedSecret } from './allowed-secrets.js';
@@ -178,10 +179,10 @@ export class ControlServer {
     this.#connections.listener.close();
     await this.runs.stop();
     this.#stopping.abort();
-    // Watchers have been sent the end of their runs by now, or it is in the log.
-    const closed = new Promise<void>((resolve) => this.#grpc.tryShutdown(() => resolve()));
-    const patience = new Promise<void>((resolve) => setTimeout(resolve, 500).unref());
-    await Promise.race([closed, patience]);
+    // Watchers have been sent the end of their runs by now, or it is in the log. On Node 24 and later grpc-js calls
+    // back at once, since the connections did not come from a listener of its own.
+    this.#grpc.tryShutdown(() => undefined);
+    await endsWithin(this.#connections.closed(), 500);
     this.#grpc.forceShutdown();
     this.#connections.closeAll();
     await this.#release();
