@@ -46,7 +46,7 @@ class ContinuedPrompt {
     private readonly index: number,
     private readonly options: Continuation,
   ) {
-    this.prompt = options.render(source) + (request.thinkingFormat?.start ?? '');
+    this.prompt = withThinkingOpen(options.render(source), request.thinkingFormat?.start ?? '');
     this.seed = sampleSeed(request, source, index);
   }
 
@@ -176,6 +176,12 @@ class ContinuedPrompt {
       ...(disputed === undefined ? {} : { disputed }),
     };
   }
+}
+
+/** A chat template that opens the thinking itself has done so already. */
+function withThinkingOpen(prompt: string, start: string): string {
+  const isOpen = start.trim() !== '' && prompt.trimEnd().endsWith(start.trimEnd());
+  return isOpen ? prompt : prompt + start;
 }
 
 /** Without a marker of several tokens that the maximum cut in two: it would stand before the whole one. */

@@ -107,6 +107,13 @@ describe('budget-forcing/openai-compatible', () => {
     );
   });
 
+  it('opens no thinking that the chat template has opened', async () => {
+    const { url, asked } = await serving(scripted);
+    const chatTemplate = { message: '{content}\n', assistant: 'So:\n<think>\n' };
+    await run(url, { chatTemplate, sweep: { thinkingTokens: [3] } });
+    expect(asked[0]?.prompt).toBe('Why?\nSo:\n<think>\n');
+  });
+
   it('puts no whole end marker behind one that the maximum cut in two', async () => {
     const { url, asked } = await serving(({ prompt, max_tokens }) =>
       prompt.includes('</think>')

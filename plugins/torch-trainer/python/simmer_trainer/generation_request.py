@@ -61,7 +61,8 @@ def make_rows(request: pb.GenerateRequest, opened: OpenModel) -> list[Row]:
         prompt_id = prompt.id
         token_ids = prompt_token_ids(prompt, tokenizer)
         _check_known(f"Prompt {prompt_id}", token_ids, opened)
-        token_ids += markers.start if markers else ()
+        if markers and not _is_thinking_open(prompt, token_ids, request.thinking_format.start, tokenizer):
+            token_ids += markers.start
         _check_fits(prompt_id, len(token_ids), request.sampling.max_answer_tokens, markers, opened.context_length)
         for index in sorted(set(prompt.sample_indices)) or range(request.sampling.samples):
             outcomes: list[Outcome] = []
@@ -114,6 +115,14 @@ def prompt_token_ids(prompt: pb.Prompt, tokenizer: Any) -> list[int]:
     if not encoded:
         raise invalid("prompt_invalid", f"Prompt {prompt.id} has no tokens.")
     return list(encoded)
+
+
+def _is_thinking_open(prompt: pb.Prompt, token_ids: Sequence[int], start: str, tokenizer: Any) -> bool:
+    """Whether the chat template has opened the thinking itself, as that of DeepSeek-R1 does: it is opened once."""
+    if prompt.WhichOneof("prompt") != "messages" or not start.strip():
+        return False
+    rendered: str = tokenizer.decode(token_ids)
+    return rendered.rstrip().endswith(start.rstrip())
 
 
 def end_of_sequence_ids(opened: OpenModel) -> frozenset[int]:

@@ -66,6 +66,13 @@ def recite(opened: OpenModel, form: pb.ThinkingFormat, text: list[int]) -> Outco
     return outcome
 
 
+# The distilled models of DeepSeek-R1 and the thinking ones of Qwen3 end so; curation/format leaves the tag to them.
+OPENING = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
+)
+
+
 @pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize(("form", "completion"), COMPLETIONS)
 def test_thinking_ends_by_itself_where_a_model_says_what_it_was_trained_on(
@@ -78,3 +85,20 @@ def test_thinking_ends_by_itself_where_a_model_says_what_it_was_trained_on(
     assert opened.tokenizer.decode(outcome.thinking) == "I add.\n"
     assert outcome.finish_reason is FinishReason.STOP
     assert completion.endswith(opened.tokenizer.decode(outcome.answer))
+
+
+def test_thinking_that_the_chat_template_opens_is_not_opened_again(model: OpenModel) -> None:
+    tokenizer = load_tokenizer(SOURCES["Qwen2.5"])
+    tokenizer.chat_template = OPENING
+    text = trained_row(tokenizer, f"I add.\n</think>\n\n5{tokenizer.eos_token}").token_ids
+    outcome = recite(replace(model, tokenizer=tokenizer), R1, text)
+    assert outcome.thinking_end is ThinkingEnd.NATURAL
+    assert tokenizer.decode(outcome.thinking) == "I add.\n"
+
+
+def test_thinking_is_opened_where_the_template_opens_another(model: OpenModel) -> None:
+    tokenizer = load_tokenizer(SOURCES["Qwen2.5"])
+    tokenizer.chat_template = OPENING
+    completion = "<|im_start|>think\nI add.\n<|im_start|>answer\nAnswer: 5"
+    text = trained_row(tokenizer, completion + tokenizer.eos_token).token_ids
+    assert recite(replace(model, tokenizer=tokenizer), S1, text).thinking_end is ThinkingEnd.NATURAL
