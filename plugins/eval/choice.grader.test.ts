@@ -17,6 +17,10 @@ it.each([
   ['B - 42 metres', 'B'],
   ['[C]', 'C'],
   ['"C"', 'C'],
+  ['The answer is B because option A is wrong.', 'B'],
+  ['The correct answer is option C. Option D fails.', 'C'],
+  ['The correct choice is: B; option C is too slow.', 'B'],
+  ['Option (B), then.', 'B'],
 ])('reads %s as the letter %s', (text, letter) => {
   expect(chosenLetter(text, 'ABCD')).toBe(letter);
 });
@@ -31,6 +35,9 @@ it.each([
   'Either (A) or (B).',
   'E',
   'Answer is A or B',
+  '(A) or (B)',
+  'The answer is (A) or (B).',
+  'Option B is right, while option C is wrong.',
   'Because of Boyle',
   '42',
   "The answer is A's.",

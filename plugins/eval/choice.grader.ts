@@ -49,16 +49,26 @@ export function chosenLetter(text: string, letters: string): string | null {
   )?.[1];
   if (alone !== undefined) return alone.toUpperCase();
   // Small letters are words ("a"), so that from here on only capitals count.
+  const another = `\\s+(?:or|and)\\s+\\(?[${letters}]\\b`;
   const labelled = new RegExp(
-    `^\\(?([${letters}])(?:[).:](?=\\s|$)|,?\\s+(?:because|since|as(?!\\s+well))\\b|\\s+[-–—]\\s)`,
+    `^\\(?([${letters}])(?:[).:](?=\\s|$)(?!${another})|,?\\s+(?:because|since|as(?!\\s+well))\\b|\\s+[-–—]\\s)`,
   ).exec(plain)?.[1];
   if (labelled !== undefined) return labelled;
-  const stated = new RegExp(
-    `(?:[Aa]nswer|[Cc]hoice|[Oo]ption)(?:\\s+is)?\\s*(?::\\s*)?\\(?([${letters}])\\)?(?![\\w'’]|\\s+(?:or|and)\\b)`,
-    'g',
+  const lettersIn = (pattern: string) =>
+    [...plain.matchAll(new RegExp(pattern, 'g'))].map(([, letter]) => letter as string);
+  const named = (before: string) =>
+    lettersIn(`${before}\\(?([${letters}])(?:\\)|(?!\\)))(?![\\w'’]|\\s+(?:or|and)\\b)`);
+  const word = '[Cc]hoice|[Oo]ption';
+  const stated = named(`(?:[Aa]nswer(?:\\s+is)?|(?:${word})\\s+is)\\s*(?::\\s*)?(?:(?:the\\s+)?(?:${word})\\s+)?`).at(
+    -1,
   );
-  const last = [...plain.matchAll(stated)].at(-1)?.[1];
-  if (last !== undefined) return last;
-  const bracketed = new Set([...plain.matchAll(new RegExp(`\\(([${letters}])\\)`, 'g'))].map(([, letter]) => letter));
-  return bracketed.size === 1 ? ([...bracketed][0] as string) : null;
+  if (stated !== undefined) return stated;
+  // An explanation names other options, too, and says of them that they are wrong.
+  return onlyOf(named(`(?:${word})\\s*(?::\\s*)?`)) ?? onlyOf(lettersIn(`\\(([${letters}])\\)`));
+}
+
+/** What all of them are; null where they are not the same, or there are none. */
+function onlyOf(letters: readonly string[]): string | null {
+  const [first = null, ...others] = new Set(letters);
+  return others.length === 0 ? first : null;
 }
