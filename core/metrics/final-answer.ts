@@ -9,11 +9,11 @@ export function finalAnswer(answer: string, delimiter = '<|im_start|>answer'): s
   const text = place < 0 ? answer : answer.slice(place + delimiter.length);
   const boxed = lastBoxed(text);
   if (boxed !== null) return presence(boxed);
-  const marker = text.lastIndexOf('Answer:');
-  return marker < 0 ? null : presence(withoutEmphasis(text.slice(marker + 'Answer:'.length)));
+  const [marker] = [...text.matchAll(/Answer(?:\*\*|__)?:/g)].slice(-1);
+  return marker === undefined ? null : presence(withoutEmphasis(text.slice(marker.index + marker[0].length)));
 }
 
-/** Models write `**Answer:** 42`, `**Answer: 42**` and `Answer: **42**`; the stars of `(x^*, y^*)` are none of Markdown's. */
+/** Models write `**Answer:** 42`, `**Answer: 42**`, `**Answer**: 42` and `Answer: **42**`; the stars of `(x^*, y^*)` are none of Markdown's. */
 function withoutEmphasis(text: string): string {
   return text
     .replace(/^(?:\*\*|__)(?=\s|$)/, '')

@@ -17,6 +17,7 @@ describe('extraction s1', () => {
     ['nothing in an empty box', '\\boxed{ }', null],
     ['a frame that is no \\boxed', 'It is \\fbox{42}.', '42'],
     ['what an emphasized marker is followed by', '**Final Answer:**\n\n42', '42'],
+    ['what follows a marker whose word alone is emphasized', '**Answer**: 41\n\n**Final Answer**: 42', '42'],
     [
       'an answer that is emphasized with its marker',
       '**Answer: 42 marbles**\n\nThat is all.',
