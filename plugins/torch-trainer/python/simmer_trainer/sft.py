@@ -54,12 +54,20 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         self._blank = len(rows)
         head_loss.choose_loss(describe.device().name, group.size)
         uses_cache = getattr(model.config, "use_cache", None)
+        config = model.config.get_text_config()
+        weighs_balance = "router_aux_loss_coef" in vars(config)
+        balance_weight = getattr(config, "router_aux_loss_coef", None)
         super().__init__(
             model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer, peft_config=peft_config
         )
         if uses_cache is not None:
             # The Trainer turns it off for good, and checkpoints and the model would say so; no pass here asks for it.
             model.config.use_cache = uses_cache
+        # TRL writes the weight that it was told into every config of experts. Without output_router_logits none counts.
+        if weighs_balance:
+            config.router_aux_loss_coef = balance_weight
+        else:
+            vars(config).pop("router_aux_loss_coef", None)
         if peft_config is not None:
             # TRL makes an adapter over quantized weights bfloat16, which rounds small updates away, and PEFT makes it
             # float32 when it is loaded again: a resumed job would not be the same.

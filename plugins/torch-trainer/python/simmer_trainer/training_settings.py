@@ -83,6 +83,8 @@ def training_arguments(
         # Never materializes the logits of a whole batch, as Liger does; see _patch_chunked_ce_lm_head in TRL. It takes
         # the weights of the head alone, and would pass by an adapter, or what a model does with its logits.
         "loss_type": "nll" if uses_liger or needs_logits else "chunked_nll",
+        # A loss of how evenly a pass loads a model's experts depends on which rows share it, and adds up over passes.
+        "router_aux_loss_coef": 0.0,
         "pad_token": parameters.pad_token if parameters.HasField("pad_token") else None,
         "seed": parameters.seed % 2**32,
         **_DONE_BY_SIMMER,

@@ -1,5 +1,6 @@
 """What a training yields, step by step and in its weights, is what a loop yields that one writes by hand in PyTorch."""
 
+import json
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -20,6 +21,7 @@ from simmer_trainer.models import load_model, load_tokenizer
 
 MODEL = random_model(attention_dropout=0.0)
 WITH_BIASES = random_model(model_type="qwen2", attention_dropout=0.0, tie_word_embeddings=False)
+WITH_EXPERTS = random_model(model_type="mixtral", attention_dropout=0.0, num_local_experts=4, router_aux_loss_coef=0.5)
 # Everything that bears on an update, and nothing at its default. 22 rows are five batches and a short one.
 WANTED: dict[str, Any] = {
     "epochs": 2.5,
@@ -149,6 +151,19 @@ def test_steps_and_weights_are_those_of_a_loop_by_hand(
     assert_alike(told, expected)
     assert weights.keys() == expected_weights.keys()
     assert distance(weights, expected_weights, untrained(model)) < 1e-5
+
+
+@pytest.mark.parametrize("changes", [{"device_batch_size": 1}, {"packing": True, "device_batch_size": 2}])
+def test_experts_are_trained_on_the_loss_of_their_tokens_alone(
+    shared_trainer: TrainerProcess, tmp_path: Path, data: dict[str, Path], changes: dict[str, Any]
+) -> None:
+    """How evenly a pass loads them depends on which rows share it."""
+    wanted = hyperparameters(**{**WANTED, **changes})
+    told, _ = trained(shared_trainer, tmp_path, data, wanted, WITH_EXPERTS)
+    expected, _ = by_hand(data, wanted, WITH_EXPERTS)
+    assert_alike(told, expected)
+    config = json.loads((tmp_path / "output/model/config.json").read_text())
+    assert (config["output_router_logits"], config["router_aux_loss_coef"]) == (False, 0.5)
 
 
 def test_float32_weights_under_bfloat16_keep_updates_that_bfloat16_weights_round_away(
