@@ -10,6 +10,7 @@ from simmer_trainer.fence import Fence
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.models import save_model
 from simmer_trainer.pause_points import pause_point
+from simmer_trainer.weight_types import cast
 
 
 def stored_type(source: pb.ModelSource) -> Any:
@@ -29,7 +30,7 @@ def write_final_model(model: Any, tokenizer: Any, folder: Path, dtype: Any, fenc
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     with full_disk_as_such(draft):
-        save_model(model if dtype is None else model.to(dtype), tokenizer, draft)
+        save_model(model if dtype is None else cast(model, dtype), tokenizer, draft)
     sync_tree(draft)
     pause_point("model.written")
     with fence.held():

@@ -9,6 +9,7 @@ from typing import Any
 from simmer_trainer import zero
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.rank_group import RankGroup
+from simmer_trainer.weight_types import types_of
 
 # Where the launcher's side says which settings to use.
 ACCELERATE_CONFIG = "SIMMER_ACCELERATE_CONFIG"
@@ -189,10 +190,12 @@ def _plain_name(name: str) -> str:
 def _whole_weights(model: Any, group: RankGroup, dtype: Any) -> dict[str, Any]:
     """Gathered one by one, so that no GPU holds more than one of them whole."""
     gathered = {}
+    type_of = None if dtype is None else types_of(model, dtype)
     for name, shard in named_weights(model).items():
         whole = shard.full_tensor() if hasattr(shard, "full_tensor") else shard
         if group.is_leader:
-            gathered[name] = whole.detach().to("cpu", dtype or whole.dtype, copy=True)
+            kind = whole.dtype if type_of is None else type_of(name, whole)
+            gathered[name] = whole.detach().to("cpu", kind, copy=True)
     return gathered
 
 

@@ -1,8 +1,10 @@
 """What models are made of, and what is written of them: random ones, adapters, merged ones."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
+import pytest
 from trainer_process import (
     TrainerProcess,
     hyperparameters,
@@ -82,6 +84,36 @@ def test_a_random_model_is_the_same_every_time_and_keeps_its_precision(
     trained = training_request(tmp_path, job="half", model=pb.ModelSource(folder=str(folders["half"])))
     assert shared_trainer.train(trained)[-1].HasField("training_completed")
     assert {str(tensor.dtype) for tensor in weights_of(tmp_path / "output/model").values()} == {"torch.bfloat16"}
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_what_a_model_keeps_in_float32_is_written_so(
+    shared_trainer: TrainerProcess, tmp_path: Path, ranks: int
+) -> None:
+    """Rounded, what routers correct their choice by would choose other experts."""
+    import torch
+    from safetensors.torch import save_file
+
+    base = tmp_path / "base"
+    base.mkdir()
+    model = random_model(model_type="ernie4_5_moe", moe_num_experts=4, moe_k=2, moe_intermediate_size=32)
+    shared_trainer.stub.Export(
+        pb.ExportRequest(model=model, output_folder=str(base), precision=pb.PRECISION_BFLOAT16), timeout=60
+    )
+    correction = torch.tensor([[5.001, 5.002, 5.003, 5.004]])
+    weights = weights_of(base)
+    (name,) = (name for name in weights if name.endswith("e_score_correction_bias"))
+    weights[name] = correction
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+    request = training_request(tmp_path, model=pb.ModelSource(folder=str(base)))
+    with TrainerProcess(tmp_path / "trainer", ranks=ranks) if ranks > 1 else nullcontext(shared_trainer) as trainer:
+        assert trainer.train(request)[-1].HasField("training_completed")
+    written = weights_of(tmp_path / "output/model")
+    assert written.keys() == weights.keys()
+    assert torch.equal(written[name], correction)
+    whole = {name for name, weight in written.items() if weight.dtype == torch.float32}
+    assert whole == {name, name.replace("moe_statics.e_score_correction_bias", "gate.weight")}
+    assert {written[name].dtype for name in written.keys() - whole} == {torch.bfloat16}
 
 
 def test_a_tokenizer_that_knows_more_than_the_weights_is_refused_where_rows_have_what_they_lack(
