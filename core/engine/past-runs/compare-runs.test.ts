@@ -11,6 +11,9 @@ interface Given {
   readonly params?: Plan['params'];
   readonly options?: { readonly [key: string]: Json };
   readonly versions?: Readonly<Record<string, string>>;
+  /** Digest of the code of stages. */
+  readonly code?: string;
+  readonly simmerVersion?: string;
   /** Names of further stages. */
   readonly more?: readonly string[];
   readonly until?: string;
@@ -30,12 +33,15 @@ function plan({
   params = {},
   options: given = options,
   versions = {},
+  code = 'c0de',
+  simmerVersion = '1',
   more = [],
   until,
 }: Given): Plan {
-  const stage = { name: 'tuned', uses: 'sft/train', semanticOptions: given, options: given, seed };
-  const trainer = { name: 'student', uses: 'a/b', semanticOptions: {}, options: {}, relevantVersions: versions };
-  const rest = { format: 1, simmerVersion: '1', recipeFolder: '/', plugins: {}, sinks: [], ...(until && { until }) };
+  const stage = { name: 'tuned', uses: 'sft/train', semanticOptions: given, options: given, seed, codeDigest: code };
+  const nothing = { semanticOptions: {}, options: {} };
+  const trainer = { name: 'student', uses: 'a/b', ...nothing, relevantVersions: versions, codeDigest: 'c0de' };
+  const rest = { format: 1, simmerVersion, recipeFolder: '/', plugins: {}, sinks: [], ...(until && { until }) };
   const stages = [stage, ...more.map((name) => ({ ...stage, name }))];
   return { ...rest, recipe, seed, params, trainers: { student: trainer }, stages } as unknown as Plan;
 }
@@ -97,6 +103,29 @@ describe('what differs between runs', () => {
     ]);
   });
 
+  it('names the stages whose code is another one, such as that of a grader, but not beside another Simmer', async () => {
+    const [before, after] = [`${'a'.repeat(12)}0`, `${'b'.repeat(12)}0`];
+    expect(await differences({ code: before }, { code: after, more: ['again'] })).toEqual([
+      { 'stages.tuned.code': 'a'.repeat(12), 'stages.again.uses': null },
+      { 'stages.tuned.code': 'b'.repeat(12), 'stages.again.uses': 'sft/train' },
+    ]);
+    expect(await differences({ code: before, more: ['again'] }, { code: after, more: ['again'] })).toEqual([
+      { 'stages.tuned.code': 'a'.repeat(12) },
+      { 'stages.tuned.code': 'b'.repeat(12) },
+    ]);
+    expect(await differences({ code: before }, { code: after, simmerVersion: '2' })).toEqual([
+      { simmerVersion: '1' },
+      { simmerVersion: '2' },
+    ]);
+  });
+
+  it('is no code beside the grader that is another one, so that runs can be grouped over it', async () => {
+    const grading = (uses: string) => ({ options: { grader: { uses } }, code: uses.repeat(12) });
+    expect(await differences(grading('a/b'), grading('c/d'), grading('c/d'))).toEqual(
+      ['a/b', 'c/d', 'c/d'].map((uses) => ({ 'stages.tuned.with.grader.uses': uses })),
+    );
+  });
+
   it('names up to which stage a run went, and not one by one what that left out', async () => {
     const more = ['again', 'later'];
     expect(await differences({ more }, { until: 'tuned' }, { more: ['again'], options: { rank: 8 } })).toMatchObject([
@@ -109,8 +138,9 @@ describe('what differs between runs', () => {
 
   it('is the value of a param alone, also where a run does not have the stage that takes it', async () => {
     const of = (rate: number) => ({ params: { rate }, options: {} });
-    const taking = { name: 'later', uses: 'a/b', semanticOptions: { rate: 2 }, options: { rate: 2 }, seed: 7 };
-    const later = { ...plan(of(2)), stages: [...plan(of(2)).stages, taking] } as unknown as Plan;
+    const taking = { name: 'later', uses: 'a/b', semanticOptions: { rate: 2 }, options: { rate: 2 } };
+    const [first] = plan(of(2)).stages;
+    const later = { ...plan(of(2)), stages: [first, { ...first, ...taking }] } as unknown as Plan;
     const { result } = await compared({
       a: { plan: plan(of(1)), events: log() },
       b: { plan: later, events: log() },
@@ -212,7 +242,8 @@ describe('what runs came to', () => {
       ...draft('metric.measured', { name: `${stage}.accuracy`, value: 1 }),
       stage,
     });
-    const stages = [{ name: 'before' }, { name: 'after' }] as unknown as Plan['stages'];
+    const [stage] = plan({}).stages;
+    const stages = ['before', 'after'].map((name) => ({ ...stage!, name }));
     const run = { plan: { ...plan({}), stages }, events: log(measured('after'), measured('before')) };
     const { result } = await compared({ first: run, second: run });
     expect(result.map(({ metrics }) => Object.keys(metrics))).toEqual(

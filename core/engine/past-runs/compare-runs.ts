@@ -27,6 +27,8 @@ export interface ComparedRun {
    * What is not the same in all of them, by path: "params.rate", "seed", "stages.tuned.with.learningRate".
    * Options that have the value of a param are not named beside it. Null: it has no such thing. Of a stage or a trainer that
    * a run does not have, only the `uses` is null; where its `until` left them out, they are not named.
+   * "stages.tuned.code" is the beginning of the digest of a stage's code, with that of its graders: where it was changed
+   * under one version of Simmer. Of several stages with one code the first is named.
    */
   readonly differs: Readonly<Record<string, Json>>;
   /** By stage. */
@@ -141,14 +143,18 @@ function differencesOf(plans: readonly Plan[]): readonly Readonly<Record<string,
   const derived = plans.map(derivedIn);
   const givenPaths = pathsThatDiffer(given);
   const isOneRecipe = new Set(plans.map(({ recipe }) => recipe)).size === 1;
-  const derivedPaths = pathsThatDiffer(derived).filter((path) => {
+  const isOfTwoVersions = new Set(plans.map(({ simmerVersion }) => simmerVersion)).size > 1;
+  const derivedPaths = pathsThatDiffer(derived).filter((path, place, all) => {
     // What has in each run the value of a param, or the recipe's seed, follows from it.
     const follows = givenPaths.some((other) =>
       derived.every((values, index) => lacksPart(values, path) || isSame(values[path], given[index]?.[other])),
     );
     // Recipes of two names have stages of their own.
     const isComparable = isOneRecipe || derived.every((values) => path in values);
-    return isComparable && !follows;
+    if (!isComparable || follows) return false;
+    if (!isCode(path)) return true;
+    const isFirst = all.findIndex((other) => derived.every((values) => isSame(values[other], values[path]))) === place;
+    return isFirst && !isOfTwoVersions && isCodeChanged(derived, path);
   });
   return derived.map((values, index) => {
     const told = derivedPaths.filter((path) => !lacksPart(values, path));
@@ -179,6 +185,24 @@ function lacksPart(values: Values, path: string): boolean {
   return path !== `${part}.uses` || 'until' in values;
 }
 
+function isCode(path: string): boolean {
+  return /^(?:stages|trainers)\.[^.]+\.code$/.test(path);
+}
+
+/** Whether code is another one where the same stage and graders, or the same trainer, are named. */
+function isCodeChanged(plans: readonly Values[], path: string): boolean {
+  const part = path.slice(0, path.lastIndexOf('.') + 1);
+  const codes = new Map<string, Json>();
+  return plans.some((values) => {
+    const code = values[path];
+    if (code === undefined) return false;
+    const named = Object.entries(values).filter(([key]) => key.startsWith(part) && key.endsWith('.uses'));
+    const known = codes.get(JSON.stringify(named));
+    codes.set(JSON.stringify(named), code);
+    return known !== undefined && known !== code;
+  });
+}
+
 function isSame(one: Json | undefined, other: Json | undefined): boolean {
   return JSON.stringify(one ?? null) === JSON.stringify(other ?? null);
 }
@@ -187,23 +211,26 @@ function givenIn({ recipe, seed, params }: Plan): Values {
   return { recipe, seed, ...flattened('params', params) };
 }
 
+/** Hex digits of a digest that people are shown, as of a plan. */
+const digestLength = 12;
+
 /** What of a plan decides what comes out, besides what is given. */
 function derivedIn({ simmerVersion, until, trainers, stages }: Plan): Values {
   const values: Record<string, Json> = { simmerVersion, ...(until === undefined ? {} : { until }) };
-  for (const [name, { uses, semanticOptions, relevantVersions }] of Object.entries(trainers)) {
+  for (const [name, { uses, semanticOptions, relevantVersions, codeDigest }] of Object.entries(trainers)) {
     const path = `trainers.${name}`;
     Object.assign(
       values,
-      { [`${path}.uses`]: uses },
+      { [`${path}.uses`]: uses, [`${path}.code`]: codeDigest.slice(0, digestLength) },
       flattened(`${path}.with`, semanticOptions),
       flattened(`${path}.versions`, relevantVersions),
     );
   }
-  for (const { name, uses, semanticOptions, seed } of stages) {
+  for (const { name, uses, semanticOptions, seed, codeDigest } of stages) {
     const path = `stages.${name}`;
     Object.assign(
       values,
-      { [`${path}.uses`]: uses, [`${path}.seed`]: seed },
+      { [`${path}.uses`]: uses, [`${path}.seed`]: seed, [`${path}.code`]: codeDigest.slice(0, digestLength) },
       flattened(`${path}.with`, semanticOptions),
     );
   }
