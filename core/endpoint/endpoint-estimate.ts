@@ -27,7 +27,7 @@ export function endpointEstimate(work: EndpointWork): PaidEstimate {
     price === undefined ? undefined : Math.min(costOf(tokens, price), maxDollars ?? Number.POSITIVE_INFINITY);
   const pace =
     requestsPerMinute === undefined
-      ? `How long it takes is a matter of the server at ${url}.`
+      ? `How long it takes depends on the server at ${url}.`
       : `${formatCount(requestsPerMinute)} requests a minute take ${formatCount(requests / requestsPerMinute / 60)} hours at least.`;
   return {
     ...(cost === undefined ? {} : { usd: cost }),

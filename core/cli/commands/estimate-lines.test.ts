@@ -24,7 +24,7 @@ describe('the total of a plan', () => {
 
   it('is at most so many dollars, and no longest time, where servers are asked', () => {
     expect(totalOf(trained, served)).toBe(
-      '  in all at most $6.00; 1h 00m one after the other, 8 GPU-hours without 1 whose time is not known',
+      '  in all at most $6.00; 1h 00m one after the other, 8 GPU-hours, without 1 stage of unknown time',
     );
     expect(totalOf(served)).toBe('  in all at most $4.00; how long is not known');
     expect(linesOf(trained, served).join('\n')).toContain('The budget (usd: 5) may end it before');
@@ -32,7 +32,7 @@ describe('the total of a plan', () => {
 
   it('says nothing of a most where a stage is left out, and which that is', () => {
     const lines = linesOf(trained, unsaid).join('\n');
-    expect(lines).toContain('in all $2.00 without 1 whose cost is not known; 1h 00m one after the other');
+    expect(lines).toContain('in all $2.00, without 1 stage of unknown cost; 1h 00m one after the other');
     expect(lines).toContain('no estimate of loaf: its plugin does not say.');
     expect(lines).not.toContain('in all at most');
   });
@@ -102,7 +102,7 @@ it('says what to change where something does not fit, and when another GPU or a 
 });
 
 it('is no wider than the terminal', () => {
-  const notes = ['How long it takes is a matter of the server at http://localhost:8001/v1.'];
+  const notes = ['How long it takes depends on the server at http://localhost:8001/v1.'];
   const forecasts = [
     { ...trained, isDone: false, notes },
     { ...served, isDone: false, figures: { requests: 103_162, requestsAtOnce: 512, inputTokens: 52_818_944 } },
@@ -110,5 +110,5 @@ it('is no wider than the terminal', () => {
   ];
   const lines = estimateLines(forecasts, { usd: 5 }, { colors: plain, width: 60 });
   expect(lines.filter((line) => line.length > 60)).toEqual([]);
-  expect(lines.map((line) => line.trim()).join(' ')).toContain('a matter of the server at http://localhost:8001/v1.');
+  expect(lines.map((line) => line.trim()).join(' ')).toContain('depends on the server at http://localhost:8001/v1.');
 });

@@ -133,7 +133,9 @@ function totalLines(forecasts: readonly StageForecast[], budget: BudgetLimits | 
   if (unpaid === forecasts.length) return [];
   const isAtMost = forecasts.some((each) => each.isAtMost);
   const total = (left: number, text: string, what: string) =>
-    left === 0 ? `${isAtMost ? 'at most ' : ''}${text}` : `${text} without ${left} whose ${what} is not known`;
+    left === 0
+      ? `${isAtMost ? 'at most ' : ''}${text}`
+      : `${text}, without ${left} ${left === 1 ? 'stage' : 'stages'} of unknown ${what}`;
   const seconds = formatDuration(sum(forecasts.map((each) => each.seconds)));
   const time =
     untimed === forecasts.length
