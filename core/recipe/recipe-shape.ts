@@ -19,7 +19,11 @@ const resources = z.strictObject({
   memory: byteSize.optional().describe('Bytes, or text like "16 GiB".'),
   gpus: z.int().min(0).optional().describe('Accelerators, over all nodes.'),
   nodes: z.int().min(1).optional().describe('Machines.'),
-  hardware: z.string().min(1).optional().describe('What it is, e.g. h100-sxm: docs/estimates.md has the names.'),
+  hardware: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Kind of GPU or machine, e.g. h100-sxm; docs/estimates.md has the names.'),
 });
 
 /** The outside of a recipe; its entries are checked one by one, so that one broken stage hides no other. */
@@ -40,12 +44,15 @@ export const recipeShape = z.strictObject({
     .array(listedPluginShape)
     .default([])
     .describe("Plugins besides the built-in ones: npm packages, or ./paths relative to the recipe's folder."),
-  trainers: z.record(z.string(), z.unknown()).default({}).describe('The trainers that stages name.'),
+  trainers: z
+    .record(z.string(), z.unknown())
+    .default({})
+    .describe('Trainers, by the names that options of stages use.'),
   sinks: z.array(z.unknown()).default([]).describe('Consumers of events besides the console and the report.'),
   stages: z
     .record(z.string(), z.unknown())
     .refine((stages) => Object.keys(stages).length > 0, 'a recipe has at least one stage.')
-    .describe('What is done; the references among them make the order.'),
+    .describe('The stages, by name; the references between them decide their order.'),
 });
 
 /** A trainer of a recipe. `launcher` may be written as its name alone. */
@@ -54,7 +61,7 @@ export const trainerShape = z.strictObject({
   description: z.string().optional(),
   with: options.describe("The trainer's options."),
   launcher: contribution.prefault({ uses: 'launchers/local' }).describe('How its process is started.'),
-  resources: resources.prefault({}).describe('What it takes while a stage uses it.'),
+  resources: resources.prefault({}).describe('What it takes of the machine while a stage uses it.'),
 });
 
 /** A stage of a recipe; `with` holds its options and its inputs. */
@@ -62,8 +69,10 @@ export const stageShape = z.strictObject({
   uses: z.string().min(1).describe('Which stage it is: PLUGIN/STAGE.'),
   description: z.string().optional(),
   with: options.describe("The stage's options and inputs."),
-  seed: z.int().min(0).optional().describe("Instead of the recipe's."),
-  resources: resources.prefault({}).describe("What it takes while it runs, apart from its trainers'."),
+  seed: z.int().min(0).optional().describe("The stage's own seed, instead of the recipe's."),
+  resources: resources
+    .prefault({})
+    .describe('What it takes of the machine while it runs, besides what its trainers take.'),
   expect: z
     .record(z.string(), z.record(z.string(), z.json()))
     .optional()
