@@ -95,7 +95,7 @@ test.each(large)(
   },
 );
 
-test.each(['s1.yaml', 's1-ablations.yaml'])('%s fetches its model without the GPUs of its trainer', async (name) => {
+test.each(large)('%s fetches its model without the GPUs of its trainer', async (name) => {
   const plan = await planOf(name);
   const base = plan.stages.find(({ uses }) => uses === 'torch-trainer/base-model');
   expect(base).toMatchObject({ trainers: [] });
@@ -294,7 +294,7 @@ describe('r1-distill', async () => {
   test('claims no GPUs for what servers answer', async () => {
     const plan = await planOf('r1-distill.yaml', { student: '70B', untunedServer: 'llama', tunedServer: 'llama' });
     const claiming = scheduledStages(plan).filter(({ demand }) => demand.gpus > 0);
-    expect(claiming.map(({ name }) => name)).toEqual(['base', 'tuned']);
+    expect(claiming.map(({ name }) => name)).toEqual(['tuned']);
   });
 
   test('does not fit 70B on one machine, nor its answers on one GPU', async () => {
