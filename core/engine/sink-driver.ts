@@ -17,6 +17,7 @@ import { RunRecorder } from './run-recorder.js';
 import type { RunInfo, SinkSource } from './run-scope.js';
 import { SinkFeed } from './sink-feed.js';
 import { ArtifactStoreToken, PluginCatalogToken, RunInfoToken, SinkSourceToken } from './tokens.js';
+import { reportSink } from './write-report.js';
 
 /** A report of a long run may take its time; a sink that hangs may not take the run's. */
 const beforeCompletedMilliseconds = 180_000;
@@ -71,11 +72,25 @@ export class SinkDriver {
     }
   }
 
-  /** Every stage is done: the sinks' last word, once each got all that was said. Returns where the report is. */
+  /**
+   * Every stage is done: the sinks' last word, once each got all that was said. Returns where the report is: that of
+   * Simmer's own sink, or else the first. The log tells of the others.
+   */
   async beforeCompleted(): Promise<string | null> {
     await this.#recorder.flushed();
-    const answers = await Promise.all(this.#feeds.map((feed) => feed.beforeCompleted(beforeCompletedMilliseconds)));
-    return answers.find((answer) => answer.reportPath !== undefined)?.reportPath ?? null;
+    const answers = await Promise.all(
+      this.#feeds.map(async (feed) => {
+        const { reportPath } = await feed.beforeCompleted(beforeCompletedMilliseconds);
+        return { sink: feed.name, reportPath };
+      }),
+    );
+    const written = answers.filter(({ reportPath }) => reportPath !== undefined);
+    const first = written.find(({ sink }) => sink === reportSink) ?? written[0];
+    for (const { sink, reportPath } of written) {
+      if (reportPath !== first?.reportPath)
+        this.#recorder.log({ source: 'engine' }).info(`The sink ${sink} wrote ${reportPath}.`);
+    }
+    return first?.reportPath ?? null;
   }
 
   /** Delivers what is left, the run's last event too, and closes the sinks. */

@@ -311,7 +311,8 @@ export interface Sink {
   onEvent(event: Event): void | Promise<void>;
   /**
    * Every stage is done and its events were delivered; `run.completed` comes next. What is returned goes into it, so a
-   * report is written here. Called at most once; not called for a run that fails.
+   * report is written here; of several, that of sinks/report, and the log tells of the others. Called at most once; not
+   * called for a run that fails.
    */
   beforeCompleted?(): Promise<{ readonly reportPath?: string }>;
   /** After the run's last event, whichever that is. Within 15 seconds. */

@@ -217,6 +217,19 @@ stages:
     expect(written).toEqual({ types: all.slice(0, -1), earlier: all.slice(0, -1) });
   });
 
+  it('hides no report of another one: that of sinks/report is the run’s, the others are told of', async () => {
+    const { plugin } = testPlugin();
+    const asReport = { ...plugin, name: 'sinks', sinks: { report: plugin.sinks!.types! } };
+    await using harness = await RunHarness.create({
+      plugins: [countingPlugin(watched()), plugin, asReport],
+      sinks: ['sinks/report'],
+    });
+    const run = await harness.run(recipe('sinks: [{ uses: graded/types, with: { file: a.json } }]'));
+    expect(run.outcome).toMatchObject({ reportPath: join(run.runFolder, 'types.json') });
+    const told = run.eventsOf('log.written').map(({ data }) => data.message);
+    expect(told).toContain(`The sink graded/types wrote ${join(run.runFolder, 'a.json')}.`);
+  });
+
   it('writes the report of an earlier run anew from its log', async () => {
     const { plugin } = testPlugin();
     const asReport = { ...plugin, name: 'sinks', sinks: { report: plugin.sinks!.types! } };
