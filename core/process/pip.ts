@@ -1,7 +1,11 @@
 import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { UserError } from '../errors.js';
 import type { PrepareContext } from '../plugin/definitions.js';
 import { noDiskSpace } from './no-disk-space.js';
+import { PipProgress } from './pip-progress.js';
 import type { PythonLock } from './python-requirements.js';
 import { runCommand } from './run-command.js';
 
@@ -21,29 +25,26 @@ export async function installWithPip(options: {
 }): Promise<void> {
   const { python, lock, name, context } = options;
   const { log, signal } = context;
-  const total = Object.keys(lock.pins).length;
   const extraIndex = (await wantsCpuWheels(python, lock, signal)) ? ['--extra-index-url', cpuWheelIndex] : [];
-  let done = 0;
+  const temporaryFolder = await mkdtemp(join(tmpdir(), 'simmer-pip-'));
+  using progress = new PipProgress({
+    name,
+    total: Object.keys(lock.pins).length,
+    temporaryFolder,
+    environmentFolder: dirname(dirname(python)),
+    context,
+  });
   const result = await runCommand(
     [python, '-m', 'pip', 'install', ...quiet, '--progress-bar', 'off', ...extraIndex, '-r', lock.file],
     {
       signal,
+      env: { TMPDIR: temporaryFolder },
       onLine(line) {
         log.debug(line);
-        if (/^\s*(Collecting|Processing|Requirement already satisfied)/.test(line)) {
-          done += 1;
-          void context.emit({
-            type: 'stage.progressed',
-            data: { done: Math.min(done, total), total, unit: 'packages' },
-          });
-        } else if (/^\s*Downloading .*\((\d{2,} MB|[\d.]+ GB)\)/.test(line)) {
-          log.info(line.trim());
-        } else if (line.startsWith('Installing collected packages')) {
-          log.info(`Installing ${total} packages into the Python environment ${name}.`);
-        }
+        progress.take(line);
       },
     },
-  );
+  ).finally(() => rm(temporaryFolder, { recursive: true, force: true }));
   if (result.exitCode !== 0) throw pipFailed(`install the Python environment ${name}`, python, result.lastLines);
 }
 
