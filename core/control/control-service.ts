@@ -35,6 +35,7 @@ import { pageOf } from './run-pages.js';
 import type { ServedHome } from './served-home.js';
 import type { ServedRuns } from './served-runs.js';
 import { toStatus } from './status-details.js';
+import { Turns } from './turns.js';
 import { toArtifact, toErrorDetail, toPlugin, toRemoval, toResources, toRun, toStagePreview } from './wire.js';
 
 /** The most of a stream of bytes that goes into one message. */
@@ -72,6 +73,9 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
   const tails = new LogTails(writes);
   const artifacts = new RunArtifacts(settings.home);
   const analyses = new RunAnalyses(settings.home, limits);
+  // Who watches waits for a turn, and is refused none.
+  const refusal = { code: 'too_many_watchers', waitFor: 'watchers wait' };
+  const briefs = new Turns({ atATime: 1, mostWaiting: limits.watchers, refusal });
   let watchers = 0;
 
   return {
@@ -160,7 +164,8 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
         const { runId, fromSequence, mode } = call.request;
         const runFolder = await runs.folderOf(runId);
         if (mode === wire.WatchMode.WATCH_MODE_BRIEF) {
-          for await (const message of briefMessages(eventsFile(runFolder), Math.max(1, Number(fromSequence)))) {
+          const from = Math.max(1, Number(fromSequence));
+          for await (const message of briefMessages(eventsFile(runFolder), from, { turns: briefs, signal })) {
             if (signal.aborted) return;
             if (stopping.aborted) throw serverStopping();
             await write(call, message, signal);
