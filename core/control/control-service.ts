@@ -23,6 +23,7 @@ import { simmerPackage } from '../plugin/locate.js';
 import { budgetChangeOf } from '../recipe/budget-change.js';
 import { planDigest } from '../recipe/plan-digest.js';
 import { recipeJsonSchema } from '../recipe/recipe-json-schema.js';
+import { remembered } from '../remembered.js';
 import { briefMessages } from './brief-log.js';
 import type { DurableWrites } from './durable-writes.js';
 import { jsonChunks } from './json-chunks.js';
@@ -42,6 +43,8 @@ import { toArtifact, toErrorDetail, toPlugin, toRemoval, toResources, toRun, toS
 const chunkBytes = 256 * 1024;
 /** Of a recipe; clients take messages of 4 MiB. */
 const mostProblems = 1000;
+/** Calls that wait for artifacts to be listed; more are refused. */
+const mostListings = 1000;
 /** A LIVE watcher that is further behind than this gets no telemetry. */
 const liveLag = 1000;
 
@@ -73,6 +76,17 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
   const tails = new LogTails(writes);
   const artifacts = new RunArtifacts(settings.home);
   const analyses = new RunAnalyses(settings.home, limits);
+  // Made once: each takes a tenth of a second in which nobody else is answered, and a server's plugins stay what they are.
+  const plugins = remembered(async () => ({
+    plugins: (await Promise.all((await catalog.all()).map(describePlugin))).map(toPlugin),
+  }));
+  const recipeSchema = remembered(async () => ({ schemaJson: JSON.stringify(await recipeJsonSchema(catalog)) }));
+  // Each reads a whole log in brief.
+  const listings = new Turns({
+    atATime: 1,
+    mostWaiting: mostListings,
+    refusal: { code: 'server_limit', waitFor: 'calls wait for artifacts to be listed' },
+  });
   // Who watches waits for a turn, and is refused none.
   const refusal = { code: 'too_many_watchers', waitFor: 'watchers wait' };
   const briefs = new Turns({ atATime: 1, mostWaiting: limits.watchers, refusal });
@@ -214,7 +228,8 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
 
     listArtifacts: unary(async ({ runId }: wire.ListArtifactsRequest): Promise<wire.ListArtifactsResponse> => {
       const run = await runs.get(runId);
-      return { artifacts: (await artifacts.list(run.runId, run.runFolder)).map(toArtifact) };
+      const listed = await listings.take(() => artifacts.list(run.runId, run.runFolder));
+      return { artifacts: listed.map(toArtifact) };
     }),
 
     readArtifact: streaming(
@@ -252,16 +267,10 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
       },
     ),
 
-    listPlugins: unary(
-      async (_request: wire.ListPluginsRequest): Promise<wire.ListPluginsResponse> => ({
-        plugins: (await Promise.all((await catalog.all()).map(describePlugin))).map(toPlugin),
-      }),
-    ),
+    listPlugins: unary((_request: wire.ListPluginsRequest): Promise<wire.ListPluginsResponse> => plugins()),
 
     getRecipeSchema: unary(
-      async (_request: wire.GetRecipeSchemaRequest): Promise<wire.GetRecipeSchemaResponse> => ({
-        schemaJson: JSON.stringify(await recipeJsonSchema(catalog)),
-      }),
+      (_request: wire.GetRecipeSchemaRequest): Promise<wire.GetRecipeSchemaResponse> => recipeSchema(),
     ),
   };
 }

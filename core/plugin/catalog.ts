@@ -5,6 +5,7 @@ import { canonicalJson } from '../document/canonical-json.js';
 import { suggestion } from '../document/nearest-name.js';
 import { isUserError, UserError } from '../errors.js';
 import type { Plan } from '../recipe/plan.js';
+import { remembered } from '../remembered.js';
 import { type ContributionKind, checkPluginShape } from './check-shape.js';
 import { commandDigest, folderDigest, moduleDigest } from './code-digest.js';
 import type {
@@ -298,12 +299,4 @@ function refuseProcessKeys({ plugin, secrets, limits }: PluginReference): void {
     `Plugin "${plugin}" runs inside of Simmer: it has Simmer's environment, and no limits of its own.`,
     { hint: 'Leave `secrets` and `limits` out; they are for plugins with a simmer-plugin.yaml or a `command`.' },
   );
-}
-
-function remembered(compute: () => Promise<string>): () => Promise<string> {
-  let digest: Promise<string> | undefined;
-  return () => {
-    digest ??= compute();
-    return digest;
-  };
 }

@@ -2,9 +2,11 @@ import { type ClientHttp2Session, connect as connectHttp2, constants } from 'nod
 import { connect, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { status } from '@grpc/grpc-js';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ControlClient } from '../../core/control/control-client.js';
 import { controlServiceName } from '../../core/control/control-server.js';
+import { RunArtifacts } from '../../core/engine/past-runs/run-artifacts.js';
+import { PluginCatalog } from '../../core/plugin/catalog.js';
 import { type ControlHarness, curation, recipeText, startServer, tcp, token } from './control-harness.js';
 
 describe('a connection', () => {
@@ -171,6 +173,37 @@ describe('a connection', () => {
     const harness = await startServer({ limits: { watchers: 0 } });
     const { run } = await harness.client.createRun({ requestId: 'r', recipe: recipeText(curation) });
     await expect(harness.events(run!.runId)).rejects.toMatchObject({ code: 'too_many_watchers' });
+  });
+
+  it('works out once for all clients what recipes may use', async () => {
+    const loading = vi.spyOn(PluginCatalog.prototype, 'all');
+    onTestFinished(() => loading.mockRestore());
+    const { client } = await startServer();
+    const ask = () => Promise.all([client.listPlugins(), client.getRecipeSchema()]);
+    const told = await ask();
+    expect(told[1].schemaJson).toContain('curation/split');
+    expect(await ask()).toEqual(told);
+    expect(loading).toHaveBeenCalledTimes(2);
+  });
+
+  it('reads one log after the other for those who list artifacts', async () => {
+    const harness = await startServer();
+    const { runId } = (await harness.client.createRun({ requestId: 'r', recipe: recipeText(curation) })).run!;
+    await harness.events(runId);
+    let [underWay, most] = [0, 0];
+    const { list } = RunArtifacts.prototype;
+    const listing = vi.spyOn(RunArtifacts.prototype, 'list').mockImplementation(async function (
+      this: RunArtifacts,
+      ...of
+    ) {
+      most = Math.max(most, ++underWay);
+      return await list.apply(this, of).finally(() => underWay--);
+    });
+    onTestFinished(() => listing.mockRestore());
+    const listed = await Promise.all(Array.from({ length: 10 }, () => harness.client.listArtifacts(runId)));
+    expect(new Set(listed.map(({ artifacts }) => artifacts.length))).toEqual(new Set([listed[0]!.artifacts.length]));
+    expect(listed[0]!.artifacts).not.toEqual([]);
+    expect(most).toBe(1);
   });
 
   it('waits its turn where tables are read for others', async () => {
