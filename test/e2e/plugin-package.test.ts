@@ -59,7 +59,7 @@ describe('the npm package of simmerkit', () => {
 describe('a plugin that `simmer plugin new` made', () => {
   it('in TypeScript builds, passes its test, and works from its own package', async () => {
     const folder = await installed.author('short-words', 'typescript');
-    expect(await run('npm', ['test'], folder)).toMatch(/# pass 2\n# fail 0/);
+    expect(await run('npm', ['test'], folder)).toMatch(/. pass 2\n. fail 0/);
     const files = await installed.packAndInstall('short-words', folder);
     expect(files).toContain('plugin.js');
     expect(files.filter((file) => file.includes('test'))).toEqual([]);
@@ -79,7 +79,7 @@ describe('a plugin that `simmer plugin new` made', () => {
     async (kind, contribution) => {
       const name = `acme-${kind}`;
       const folder = await installed.author(name, 'typescript', kind);
-      expect(await run('npm', ['test'], folder)).toMatch(/# pass 1\n# fail 0/);
+      expect(await run('npm', ['test'], folder)).toMatch(/. pass 1\n. fail 0/);
       await installed.packAndInstall(name, folder);
       expect(await installed.simmer(['plugins', `${name}/${contribution}`])).toContain(`a ${kind}, ${name} 0.1.0`);
       const recipe = `node_modules/${name}/recipe.yaml`;
