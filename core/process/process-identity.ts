@@ -120,7 +120,8 @@ async function posixStartTime(pid: number): Promise<string | undefined> {
 async function posixLine(pid: number): Promise<string | undefined> {
   try {
     const { stdout } = await execFileAsync('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], {
-      env: { ...process.env, LC_ALL: 'C' },
+      // The time would be another one where this process is in another zone than the one that noted it.
+      env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' },
     });
     return stdout.trim();
   } catch {

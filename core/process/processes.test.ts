@@ -15,7 +15,12 @@ const started: DetachedProcess[] = [];
 beforeEach(async () => {
   folder = await temporaryFolder();
 });
+const { platform } = process;
+function on(system: NodeJS.Platform): void {
+  Object.defineProperty(process, 'platform', { value: system });
+}
 afterEach(async () => {
+  on(platform);
   vi.restoreAllMocks();
   vi.unstubAllEnvs();
   for (const { pid } of started.splice(0)) signalGroup(pid, 'SIGKILL');
@@ -74,9 +79,29 @@ describe('a detached process', () => {
     expect(await isAlive(identity as never)).toBe(true);
     expect(await isAlive({ pid: process.pid, startTime: 'another' })).toBe(false);
   });
+
+  it('is itself where there is no /proc, also after a journey to another time zone', async () => {
+    on('darwin');
+    vi.stubEnv('TZ', 'Europe/Berlin');
+    const identity = await processIdentity(process.pid);
+    expect(identity?.startTime).toMatch(/\d\d:\d\d:\d\d \d{4}$/);
+    vi.stubEnv('TZ', 'Asia/Kathmandu');
+    expect(await isAlive(identity as never)).toBe(true);
+  });
 });
 
 describe('a signal', () => {
+  it('to a group whose processes are dead and not reaped finds nobody, as macOS tells of it', () => {
+    vi.spyOn(process, 'kill').mockImplementation(() => {
+      throw Object.assign(new Error('kill EPERM'), { code: 'EPERM' });
+    });
+    on('darwin');
+    expect(signalGroup(12345, 'SIGTERM')).toBe(false);
+    expect(() => signalProcess(12345, 'SIGTERM')).toThrow('EPERM');
+    on('linux');
+    expect(() => signalGroup(12345, 'SIGTERM')).toThrow('EPERM');
+  });
+
   it.each([1, 0, -1, Number.NaN])('is never sent for the process id %d, which names many', (pid) => {
     const kill = vi.spyOn(process, 'kill').mockReturnValue(true);
     expect(() => signalGroup(pid, 'SIGKILL')).toThrow(RangeError);

@@ -23,7 +23,10 @@ function sent(target: number, signal: NodeJS.Signals): boolean {
     process.kill(target, signal);
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    // macOS says so of a group of which only processes are left that nobody has reaped yet.
+    const isDeadGroup = code === 'EPERM' && target < 0 && process.platform === 'darwin';
+    if (code !== 'ESRCH' && !isDeadGroup) throw error;
     return false;
   }
 }

@@ -132,5 +132,11 @@ def _state(process_id: int) -> str:
 def _signal(process_id: int, number: int) -> None:
     if process_id <= 1:
         raise ValueError(f"{process_id} is not the id of a process that was started: its group would be all processes.")
-    with contextlib.suppress(ProcessLookupError):
+    try:
         os.killpg(process_id, number)
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        # macOS says so of a group of which only processes are left that nobody has reaped yet.
+        if sys.platform != "darwin":
+            raise

@@ -86,6 +86,19 @@ def test_an_id_that_names_all_processes_is_never_signalled(process_id: int, monk
     assert signalled == []
 
 
+def test_a_group_whose_processes_are_dead_and_not_reaped_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def killpg(_group: int, _number: int) -> None:
+        raise PermissionError  # as macOS tells of it
+
+    monkeypatch.setattr(os, "killpg", killpg)
+    monkeypatch.setattr(launchers, "is_running", lambda process_id: False)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    end_group(12345, 5)
+    monkeypatch.setattr(sys, "platform", "linux")
+    with pytest.raises(PermissionError):
+        end_group(12345, 5)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
 def test_whether_a_process_runs_is_asked_of_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named = tmp_path / "a) Z (b"
