@@ -8,6 +8,7 @@ from typing import Any
 
 from simmer_trainer.encoding import encode_all, encode_further, puts_space_first
 from simmer_trainer.errors import TrainingError
+from simmer_trainer.messages import check_is_written, messages_of
 
 # Rows are grouped by length within so many global batches: little padding, and batches still mix.
 _BATCHES_PER_GROUP = 32
@@ -164,11 +165,11 @@ def _encode_parts(tokenizer: Any, rendered: Sequence[tuple[str, list[_Part]]]) -
 def _render(row: dict[str, Any], tokenizer: Any) -> tuple[str, list[_Part]]:
     prompt, completion = row["prompt"], row["completion"]
     if isinstance(prompt, list):
-        _check_messages(row, "prompt", prompt)
+        prompt = messages_of(row, "prompt")
         prompt_text = render_chat(tokenizer, prompt, row_id=row["id"])
         if isinstance(completion, list):
-            _check_messages(row, "completion", completion)
-            return prompt_text, _render_turns(row, tokenizer, prompt_text)
+            turns = {**row, "prompt": prompt, "completion": messages_of(row, "completion")}
+            return prompt_text, _render_turns(turns, tokenizer, prompt_text)
         prompt = prompt_text
     if not isinstance(prompt, str) or not isinstance(completion, str):
         column, value = ("prompt", prompt) if not isinstance(prompt, str) else ("completion", completion)
@@ -213,21 +214,10 @@ def _render_turns(row: dict[str, Any], tokenizer: Any, prompt_text: str) -> list
                 parts.append(_Part(opened[len(before) :], is_reply=False))
                 before = opened
         parts.append(_Part(text[len(before) :], is_reply))
+        if is_reply:
+            check_is_written(row["id"], message, parts[-1].text)
         before = text
     return parts
-
-
-def _check_messages(row: dict[str, Any], column: str, messages: list[Any]) -> None:
-    for message in messages:
-        fields = message if isinstance(message, dict) else {}
-        if not isinstance(fields.get("role"), str) or not isinstance(fields.get("content"), str):
-            raise TrainingError(
-                "data_invalid",
-                f"Row {row['id']}: a message of {column} lacks its role or its content.",
-                row_ids=[row["id"]],
-            )
-    if not messages:
-        raise TrainingError("data_invalid", f"Row {row['id']}: {column} has no messages.", row_ids=[row["id"]])
 
 
 def render_chat(

@@ -1,13 +1,16 @@
 """Which tokens of real models' templates are trained, token by token, alone and packed."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from real_tokenizers import llama3_folder, qwen2_5_folder, smollm2_file
 from spaced_tokenizer import tokenizer_like_llama_2
+from trainer_process import write_rows
 
 from simmer_trainer.byte_tokenizer import make_byte_tokenizer
-from simmer_trainer.data import TokenizedRow, tokenize
+from simmer_trainer.data import TokenizedRow, read_rows, tokenize
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.markers import check_markers, end_of_rows
@@ -170,6 +173,62 @@ def test_a_template_that_rewrites_former_turns_is_refused(tokenizers: dict[str, 
     completion = [{"role": role, "content": "text"} for role in ("assistant", "user", "assistant")]
     with pytest.raises(TrainingError, match="each reply as a row of its own"):
         tokenize([{"id": "a", "prompt": QUESTION, "completion": completion}], tokenizer, 1000)
+
+
+# DeepSeek-R1's takes the thinking out of every reply.
+WITHOUT_THINKING = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content.split('</think>')[-1] }}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+CALL = {"type": "function", "function": {"name": "add", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("reply", "lost"),
+    [
+        ({"content": "<think>\n2+3 is 5\n</think>\n\n5"}, "2+3 is 5"),
+        ({"content": "5", "reasoning_content": "2+3 is 5"}, "2+3 is 5"),
+        ({"content": "", "tool_calls": [CALL]}, "add"),
+    ],
+    ids=["thinking", "reasoning_content", "tool_calls"],
+)
+def test_a_template_that_leaves_out_what_a_reply_says_is_refused(reply: dict[str, Any], lost: str) -> None:
+    tokenizer = make_byte_tokenizer(512)
+    tokenizer.chat_template = WITHOUT_THINKING
+    row = {"id": "a", "prompt": QUESTION, "completion": [{"role": "assistant", **reply}]}
+    with pytest.raises(TrainingError, match=re.escape(f"would not be trained: {lost}")):
+        tokenize([row], tokenizer, 1000)
+    # Of former replies, it does so when the model is asked, too.
+    tokenize(
+        [{**row, "prompt": [*QUESTION, *row["completion"], *QUESTION], "completion": "5<|im_end|>"}], tokenizer, 1000
+    )
+
+
+def test_a_template_may_write_thinking_in_marks_and_white_space_of_its_own() -> None:
+    tokenizer = make_byte_tokenizer(512)
+    tokenizer.chat_template = (
+        "{% for message in messages %}<|im_start|>{{ message.role }}\n"
+        "{% if '</think>' in message.content %}"
+        "<thought>{{ message.content.split('</think>')[0][7:] | trim }}</thought>{% endif %}"
+        "{{ message.content.split('</think>')[-1] | trim }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    completion = [{"role": "assistant", "content": "<think>\n2+3 is 5\n</think>\n\n5"}]
+    (row,) = tokenize([{"id": "a", "prompt": QUESTION, "completion": completion}], tokenizer, 1000)
+    assert trained_text(row, tokenizer) == "<thought>2+3 is 5</thought>5<|im_end|>\n"
+
+
+def test_what_other_messages_of_a_file_have_is_not_there_where_a_message_lacks_it(tmp_path: Path) -> None:
+    tokenizer = make_byte_tokenizer(512)
+    tokenizer.chat_template = (
+        "{% for message in messages %}<|im_start|>{{ message.role }}\n"
+        "{% if 'reasoning_content' in message %}<think>{{ message.reasoning_content }}</think>{% endif %}"
+        "{{ message.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    replies = [{"role": "assistant", "content": "5"}, {"role": "assistant", "content": "5", "reasoning_content": "sum"}]
+    rows = [{"prompt": QUESTION, "completion": [reply]} for reply in replies]
+    read = tokenize(read_rows(write_rows(tmp_path / "rows.parquet", rows)), tokenizer, 1000)
+    assert [trained_text(row, tokenizer) for row in read] == ["5<|im_end|>\n", "<think>sum</think>5<|im_end|>\n"]
 
 
 def refusal(raw: list[dict[str, Any]], tokenizer: Any) -> TrainingError:
