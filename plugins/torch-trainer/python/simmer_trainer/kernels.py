@@ -10,13 +10,16 @@ from simmer_trainer.packed_attention import NAME as PACKED
 from simmer_trainer.packed_attention import find_varlen_kernel, register
 
 
-def choose_attention(extensions: Extensions, *, precision: pb.Precision, packing: bool) -> str:
-    """As transformers names it. Raises RequestError kernel_unavailable where what is asked for is not there."""
-    attention = extensions.attention
-    if attention == "auto":
+def choose_attention(extensions: Extensions, *, precision: pb.Precision, packing: bool) -> str | None:
+    """
+    As transformers names it; None: SDPA, or eager where the model has none. Raises RequestError kernel_unavailable
+    where what is asked for is not there.
+    """
+    attention: str | None = extensions.attention
+    if extensions.attention == "auto":
         attention = _fastest_attention(precision, packing)
-    elif attention.startswith("flash_attention"):
-        _check_flash_attention(attention, precision)
+    elif extensions.attention.startswith("flash_attention"):
+        _check_flash_attention(extensions.attention, precision)
     if attention == PACKED:
         register()
     return attention
@@ -45,12 +48,12 @@ def attention_in_words(attention: str, precision: pb.Precision) -> str:
     return "sdpa, row by row"
 
 
-def _fastest_attention(precision: pb.Precision, packing: bool) -> str:
+def _fastest_attention(precision: pb.Precision, packing: bool) -> str | None:
     if _is_on_gpu() and precision == pb.PRECISION_BFLOAT16:
         for name in ("flash_attention_3", "flash_attention_2"):
             if _has_flash_attention(name):
                 return name
-    return PACKED if packing else "sdpa"
+    return PACKED if packing else None
 
 
 def _check_flash_attention(name: str, precision: pb.Precision) -> None:

@@ -100,12 +100,12 @@ def load_model(
     source: pb.ModelSource,
     dtype: Any,
     *,
-    attention: str = "sdpa",
+    attention: str | None = None,
     quantization: Any = None,
 ) -> Any:
     """
-    Loads weights. @param dtype a torch type, or "auto" for the one that they are stored in @param quantization how
-    linear layers are kept smaller; only for folders
+    Loads weights. @param dtype a torch type, or "auto" for the one that they are stored in @param attention None: SDPA,
+    or eager where the model has none @param quantization how linear layers are kept smaller; only for folders
     """
     if quantization is not None and source.WhichOneof("source") != "folder":
         raise invalid(
@@ -125,7 +125,7 @@ def load_model(
     return model
 
 
-def _load_base(source: pb.ModelSource, dtype: Any, attention: str, quantization: Any) -> Any:
+def _load_base(source: pb.ModelSource, dtype: Any, attention: str | None, quantization: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     match source.WhichOneof("source"):
@@ -153,7 +153,7 @@ def _load_base(source: pb.ModelSource, dtype: Any, attention: str, quantization:
             return _make_random(source.random, dtype, attention)
 
 
-def _from_folder(folder: Path, dtype: Any, attention: str, quantization: Any = None) -> Any:
+def _from_folder(folder: Path, dtype: Any, attention: str | None, quantization: Any = None) -> Any:
     from transformers import AutoModelForCausalLM
 
     return AutoModelForCausalLM.from_pretrained(
@@ -197,7 +197,7 @@ def _tokenizer_of_gguf(path: Path) -> Any:
     return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
 
 
-def _make_random(source: pb.RandomModel, dtype: Any, attention: str) -> Any:
+def _make_random(source: pb.RandomModel, dtype: Any, attention: str | None) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 

@@ -72,6 +72,7 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
         return model
 
     model = load()
+    attention = model.config.get_text_config()._attn_implementation
     check_target_modules(parameters, model)
     # Not sooner: the trainer's start does not wait for TRL.
     from simmer_trainer.head_loss import has_plain_head

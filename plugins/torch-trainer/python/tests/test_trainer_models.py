@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from google.protobuf.struct_pb2 import Struct
 from trainer_process import (
     TrainerProcess,
     hyperparameters,
@@ -53,6 +54,28 @@ def test_an_adapter_is_small_and_export_merges_it(shared_trainer: TrainerProcess
         pb.ExportRequest(model=pb.ModelSource(checkpoint=checkpoint), output_folder=str(again)), timeout=60
     )
     assert_same_weights(merged, again)
+
+
+@pytest.mark.parametrize("attention", ["auto", "eager"])
+def test_a_model_that_has_no_sdpa_is_trained_and_merged_with_eager_attention(
+    shared_trainer: TrainerProcess, tmp_path: Path, attention: str
+) -> None:
+    model = random_model(model_type="gpt_oss", num_local_experts=4, num_experts_per_tok=2, head_dim=16)
+    extensions = Struct()
+    extensions.update({"attention": attention})
+    request = training_request(
+        tmp_path,
+        model=model,
+        hyperparameters=hyperparameters(method=pb.METHOD_LORA, lora=LORA, max_steps=1),
+        extensions=extensions,
+    )
+    events = shared_trainer.train(request)
+    assert events[0].training_started.attention == "eager"
+    merged = tmp_path / "merged"
+    merged.mkdir()
+    source = pb.ModelSource(random=model.random, adapter_folder=events[-1].training_completed.model_folder)
+    shared_trainer.stub.Export(pb.ExportRequest(model=source, output_folder=str(merged)), timeout=60)
+    assert weights_of(merged)
 
 
 def test_a_trained_model_says_of_its_cache_what_its_base_says(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
