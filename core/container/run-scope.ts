@@ -8,7 +8,7 @@ import type { OpenRunRequest, OpenRunScope, RunInfo } from '../engine/run-scope.
 import { SinkDriver } from '../engine/sink-driver.js';
 import { BudgetGuard } from '../engine/spending/budget-guard.js';
 import { StageRunner } from '../engine/stage-runner.js';
-import { readStanding } from '../engine/standing.js';
+import { Standing, stagesDone } from '../engine/standing.js';
 import {
   ArtifactStoreToken,
   LogFileSystemToken,
@@ -37,18 +37,22 @@ export function runScopes(core: Container): OpenRunScope {
       const lock = await acquireRunLock(runFolder, cancelSignal === undefined ? {} : { cancelSignal });
       closers.push(async () => lock[Symbol.asyncDispose]());
       await keepPlan(runFolder, taken.plan);
+      const standing = new Standing(Object.keys(taken.plan.trainers));
       const { log, lastSequence, droppedBytes } = await RunLog.open(eventsFile(runFolder), {
         fileSystem: core.get(LogFileSystemToken),
+        onRead: (events) => standing.see(events),
       });
       closers.push(() => log.close());
-      const standing = await readStanding(runFolder, Object.keys(taken.plan.trainers), core.get(ArtifactStoreToken));
+      const { state, trainerMemory } = standing;
+      const made = await stagesDone(state, core.get(ArtifactStoreToken));
       const bus = new EventBus({ runId, log, lastSequence });
       closers.push(() => bus.close());
       const torn = `The last line of the log was torn when the former core died; its ${droppedBytes} bytes were dropped.`;
       const hooks = await HookDriver.of(core.get(PluginCatalogToken));
-      const warnings = [...taken.warnings, ...standing.warnings, ...(droppedBytes === 0 ? [] : [torn])];
+      const warnings = [...taken.warnings, ...made.warnings, ...(droppedBytes === 0 ? [] : [torn])];
       const isAttended = cancelSignal !== undefined;
-      const container = runContainer(core, sinks, { bus, hooks }, { ...standing, ...taken, isAttended, warnings });
+      const info = { state, trainerMemory, done: made.done, ...taken, isAttended, warnings };
+      const container = runContainer(core, sinks, { bus, hooks }, info);
       closers.push(() => container.unbindAllAsync());
       const run = container.get(Run);
       return {

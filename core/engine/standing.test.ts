@@ -1,13 +1,12 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { serialize } from 'node:v8';
 import { expect, it } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
-import { ArtifactStore } from '../artifacts/artifact-store.js';
 import type { Event } from '../events/catalogue.js';
 import { formatEventLine } from '../events/run-log.fixture.js';
-import { eventsFile } from './run-folder.js';
-import { readStanding } from './standing.js';
+import { RunLog } from '../events/run-log.js';
+import { Standing } from './standing.js';
 
 /** A run whose trainer has logged so many steps, with a checkpoint at every hundredth. */
 function training(steps: number): string {
@@ -33,18 +32,18 @@ function training(steps: number): string {
 }
 
 it('of a trainer, what a run that goes on remembers does not grow with the steps that were logged', async () => {
-  const store = await ArtifactStore.open(join(await temporaryFolder(), 'home'));
   const sizes: number[] = [];
   for (const steps of [250, 20_050]) {
-    const runFolder = store.runFolder(`of-${steps}`);
-    await mkdir(runFolder, { recursive: true });
-    await writeFile(eventsFile(runFolder), training(steps));
-    const standing = await readStanding(runFolder, ['student'], store);
+    const file = join(await temporaryFolder(), 'events.jsonl');
+    await writeFile(file, training(steps));
+    const standing = new Standing(['student']);
+    const { log } = await RunLog.open(file, { onRead: (events) => standing.see(events) });
+    await log.close();
     const memory = standing.trainerMemory.get('student');
     expect(memory).toMatchObject({ starts: 3, running: { pid: 7 } });
     expect(memory?.attempt('one')).toMatchObject({ lastNumber: 1 + steps + Math.floor(steps / 100), ended: false });
     expect([memory?.lossOf('tuned', steps - 50), memory?.lossOf('tuned', steps)]).toEqual([undefined, 1 / steps]);
-    sizes.push(serialize(standing).length);
+    sizes.push(serialize([standing.state, standing.trainerMemory]).length);
   }
   expect(sizes[1]! - sizes[0]!).toBeLessThan(100);
 });

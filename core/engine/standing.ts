@@ -1,23 +1,24 @@
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
-import { readEvents } from '../events/replay.js';
+import type { Event } from '../events/catalogue.js';
 import { EventMemory } from '../trainer/event-memory.js';
-import { eventsFile } from './run-folder.js';
 import type { RunInfo } from './run-scope.js';
-import { foldRunState, initialRunState, isDone, type RunState } from './run-state.js';
+import { foldRunStates, initialRunState, isDone, type RunState } from './run-state.js';
 
-/** Where a run stands: what its log says, and which of its stages need not run again. @param trainers of the plan, by name */
-export async function readStanding(
-  runFolder: string,
-  trainers: readonly string[],
-  store: ArtifactStore,
-): Promise<Pick<RunInfo, 'state' | 'trainerMemory' | 'done' | 'warnings'>> {
-  let state = initialRunState;
-  const trainerMemory = new Map(trainers.map((name) => [name, new EventMemory(name)]));
-  for await (const event of readEvents(eventsFile(runFolder))) {
-    state = foldRunState(state, event);
-    for (const memory of trainerMemory.values()) memory.see(event);
+/** Where a run stands, as its log tells it. */
+export class Standing {
+  state = initialRunState;
+  readonly trainerMemory: ReadonlyMap<string, EventMemory>;
+
+  /** @param trainers of the plan, by name */
+  constructor(trainers: readonly string[]) {
+    this.trainerMemory = new Map(trainers.map((name) => [name, new EventMemory(name)]));
   }
-  return { state, trainerMemory, ...(await stagesDone(state, store)) };
+
+  /** Takes in what the log says, from its first event on. */
+  see(events: readonly Event[]): void {
+    this.state = foldRunStates(this.state, events);
+    for (const memory of this.trainerMemory.values()) for (const event of events) memory.see(event);
+  }
 }
 
 /** Of the stages that completed, those whose outputs are there, and what is to be said of the others. */

@@ -21,6 +21,8 @@ interface RunLogOptions {
    * @default 256 MiB
    */
   readonly maxPendingBytes?: number;
+  /** Takes what the log holds, in order, as it is read: not all of it where `open` throws. */
+  onRead?(events: readonly Event[]): void;
 }
 
 interface OpenedRunLog {
@@ -86,7 +88,7 @@ export class RunLog {
    * @throws UserError `log_damaged`, `newer_format`, `log_failed`, `no_disk_space`
    */
   static async open(file: string, options: RunLogOptions = {}): Promise<OpenedRunLog> {
-    const { fileSystem = nodeLogFileSystem, maxPendingBytes = defaultMaxPendingBytes } = options;
+    const { fileSystem = nodeLogFileSystem, maxPendingBytes = defaultMaxPendingBytes, onRead } = options;
     const path = resolve(file);
     const attempt = async <T>(doing: string, action: () => Promise<T>): Promise<T> => {
       try {
@@ -99,7 +101,7 @@ export class RunLog {
     try {
       const read = (buffer: Uint8Array, position: number) => attempt('read', () => opened.read(buffer, position));
       const scanner = new LogScanner(path, read);
-      while ((await scanner.advance()) !== null);
+      for (let events = await scanner.advance(); events !== null; events = await scanner.advance()) onRead?.(events);
       const droppedBytes = await trailingBytes(read, scanner.offset);
       if (droppedBytes > 0) await attempt('truncate', () => opened.truncate(scanner.offset));
       // A core that was killed may have written what it never synced: from here on others build on it.
