@@ -3,6 +3,7 @@ import { join, relative, resolve, sep } from 'node:path';
 import { isUserError, UserError } from '../errors.js';
 import { writingTo } from '../files/disk-error.js';
 import { makeFolder } from '../files/durable-files.js';
+import { unlessMissing } from '../files/unless-missing.js';
 import type { Artifact, ArtifactWriter, TableArtifact } from './artifact.js';
 import { artifactUri, isModelUri, parseArtifactUri } from './artifact-uri.js';
 import { StoreWriter } from './artifact-writer.js';
@@ -228,10 +229,6 @@ export class ArtifactStore {
     const { type, digest } = parseArtifactUri(uri);
     return this.#home.inside('artifacts', type, digest);
   }
-}
-
-function unlessMissing(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'ENOENT') throw error;
 }
 
 /** None where there is no such folder. */

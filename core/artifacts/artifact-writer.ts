@@ -3,6 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { UserError } from '../errors.js';
 import { writingTo } from '../files/disk-error.js';
 import { makeFolder, syncFolder, writeAndSync, writeFileDurably } from '../files/durable-files.js';
+import { unlessMissing } from '../files/unless-missing.js';
 import type {
   Artifact,
   ArtifactFile,
@@ -251,10 +252,6 @@ async function renames(from: string, to: string): Promise<boolean> {
 }
 
 /** Another process was quicker to move it away. */
-function unlessMissing(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'ENOENT') throw error;
-}
-
 async function syncFolders(folder: string, paths: readonly string[]): Promise<void> {
   const inner = new Set<string>();
   for (const path of paths) {

@@ -11,6 +11,7 @@ import type { LogFileSystem } from '../events/log-file-system.js';
 import { RunLog } from '../events/run-log.js';
 import { diskError } from '../files/disk-error.js';
 import { syncFolder, writeAndSync, writeFileDurably } from '../files/durable-files.js';
+import { unlessMissing } from '../files/unless-missing.js';
 import type { Plan } from '../recipe/plan.js';
 import { planDigest } from '../recipe/plan-digest.js';
 import type { RunOfHome } from './run-outcome.js';
@@ -192,13 +193,8 @@ export async function retiredRuns(runs: string): Promise<readonly RunOfHome[]> {
 
 /** Ids of the runs of a home, in no order. */
 export async function runIds(runsFolder: string): Promise<readonly string[]> {
-  try {
-    const entries = await readdir(runsFolder, { withFileTypes: true });
-    return entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.')).map((entry) => entry.name);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
+  const entries = (await readdir(runsFolder, { withFileTypes: true }).catch(unlessMissing)) ?? [];
+  return entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.')).map((entry) => entry.name);
 }
 
 /** A process may only have so many files open, and a home has thousands of runs. */

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { sha256OfFile } from '../files/file-hash.js';
+import { unlessMissing } from '../files/unless-missing.js';
 
 /** What says nothing of what a plugin does: tests, maps, types, caches, and stubs that a build makes from the proto. */
 const leftOutFolders = new Set(['node_modules', '__pycache__', 'generated', 'tests', 'test']);
@@ -83,10 +84,7 @@ async function fileOrModuleDigest(path: string): Promise<string | Buffer> {
 }
 
 async function filesBelow(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw error;
-  });
+  const entries = (await readdir(folder, { withFileTypes: true }).catch(unlessMissing)) ?? [];
   const found: string[] = [];
   for (const entry of entries) {
     if (entry.name.startsWith('.')) continue;

@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UserError } from '../errors.js';
+import { unlessMissing } from '../files/unless-missing.js';
 import { lastLines } from './file-tail.js';
 import type { ProcessExit } from './spawn-detached.js';
 
@@ -76,19 +77,12 @@ async function parseHandshake(line: string, options: HandshakeOptions): Promise<
 
 /** Of the beginning of the file: a process that floods its stdout is not read for ever. */
 async function completeLines(file: string): Promise<readonly string[]> {
-  try {
-    await using handle = await open(file, 'r');
-    const buffer = Buffer.alloc(longestPrelude);
-    const { bytesRead } = await handle.read(buffer, 0, longestPrelude, 0);
-    return buffer
-      .toString('utf8', 0, bytesRead)
-      .split('\n')
-      .slice(0, -1)
-      .map((line) => line.trimEnd());
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
+  await using handle = await open(file, 'r').catch(unlessMissing);
+  if (handle === undefined) return [];
+  const buffer = Buffer.alloc(longestPrelude);
+  const { bytesRead } = await handle.read(buffer, 0, longestPrelude, 0);
+  const lines = buffer.toString('utf8', 0, bytesRead).split('\n').slice(0, -1);
+  return lines.map((line) => line.trimEnd());
 }
 
 async function failure(options: HandshakeOptions, why: string): Promise<UserError> {

@@ -1,5 +1,6 @@
 import { mkdir, open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { unlessMissing } from '../files/unless-missing.js';
 import type { ProcessIdentity } from '../process/process-identity.js';
 import type { TrainingEnd } from './wire-to-domain.js';
 
@@ -77,13 +78,7 @@ export class AttemptJournal {
 }
 
 async function readLines(file: string): Promise<readonly Line[]> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
+  const text = (await readFile(file, 'utf8').catch(unlessMissing)) ?? '';
   return text.split('\n').flatMap((line) => {
     try {
       return [JSON.parse(line) as Line];

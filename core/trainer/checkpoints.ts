@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { unlessMissing } from '../files/unless-missing.js';
 
 /** Written last into a checkpoint's folder; see CheckpointSaved in trainer.proto. */
 export const checkpointMarker = 'simmer-checkpoint.json';
@@ -12,13 +13,7 @@ interface Checkpoint {
 /** The newest complete checkpoint of a training job's output folder. */
 export async function newestCheckpoint(outputFolder: string): Promise<Checkpoint | undefined> {
   const parent = join(outputFolder, 'checkpoints');
-  let names: string[];
-  try {
-    names = await readdir(parent);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
+  const names = (await readdir(parent).catch(unlessMissing)) ?? [];
   // What begins with a dot is a draft, marked or not: its trainer may have been killed before it named it.
   const named = names.filter((name) => !name.startsWith('.'));
   const found = await Promise.all(named.map((name) => readCheckpoint(join(parent, name))));
