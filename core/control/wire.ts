@@ -5,7 +5,8 @@ import type { RunSummary, StagePreview } from '../engine/run-outcome.js';
 import type { Capacity } from '../engine/scheduler.js';
 import { type ErrorKind, type ErrorRecord, type Problem, UserError } from '../errors.js';
 import * as wire from '../generated/simmer/control/v1/control.js';
-import { type ContributionDescription, contributionKinds, type PluginDescription } from '../plugin/describe-plugin.js';
+import { contributionKinds } from '../plugin/check-shape.js';
+import type { ContributionDescription, PluginDescription } from '../plugin/describe-plugin.js';
 import { present } from '../present.js';
 import { wireNames } from '../wire-names.js';
 

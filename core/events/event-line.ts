@@ -1,3 +1,4 @@
+import { isMapValue } from '../document/describe-value.js';
 import { type Event, telemetryTypes } from './catalogue.js';
 
 /**
@@ -25,7 +26,7 @@ export function parseEventLine(line: string): Event | string {
   } catch {
     return 'is not JSON';
   }
-  if (!isRecord(value)) return 'is not an object';
+  if (!isMapValue(value)) return 'is not an object';
   const { runId, sequence, time, type, stage, attempt, data } = value;
   if (typeof runId !== 'string' || runId === '') return 'has no runId';
   if (!isOrdinal(sequence)) return 'has no sequence';
@@ -33,7 +34,7 @@ export function parseEventLine(line: string): Event | string {
   if (typeof type !== 'string' || !/^[a-z]+\.[a-z]+$/i.test(type)) return 'has no type of the form "noun.verb"';
   if (stage !== undefined && typeof stage !== 'string') return 'has a stage that is not text';
   if (attempt !== undefined && !isOrdinal(attempt)) return 'has an attempt that is not an ordinal';
-  if (!isRecord(data)) return 'has no data';
+  if (!isMapValue(data)) return 'has no data';
   return value as unknown as Event;
 }
 
@@ -58,10 +59,6 @@ export function telemetrySubject(line: Buffer): string | undefined {
   if (!telemetryTypes.has(typeOfLine(line) as Event['type'])) return undefined;
   const end = line.indexOf(dataKey);
   return end === -1 ? undefined : line.toString('latin1', line.indexOf(typeKey), end);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isOrdinal(value: unknown): value is number {

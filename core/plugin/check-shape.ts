@@ -1,9 +1,10 @@
+import { isMapValue } from '../document/describe-value.js';
 import { UserError } from '../errors.js';
 import { apiVersion, type PluginDefinition } from './definitions.js';
 import { hookNames } from './hooks.js';
 
 /** What each kind of contribution must have besides `description` and `options`. */
-const contributionKinds = {
+const kinds = {
   stages: { functions: ['run'], objects: ['inputs', 'outputs'] },
   trainers: { functions: ['relevantVersions', 'prepare'], objects: [] },
   launchers: { functions: ['launch', 'attach'], objects: [] },
@@ -12,7 +13,10 @@ const contributionKinds = {
 } as const;
 
 /** The kinds of contribution that a plugin may have. */
-export type ContributionKind = keyof typeof contributionKinds;
+export type ContributionKind = keyof typeof kinds;
+
+/** In the order in which they are listed. */
+export const contributionKinds = Object.keys(kinds) as readonly ContributionKind[];
 
 const pluginName = /^[a-z0-9][a-z0-9.-]*$/;
 const semanticVersion = /^\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?$/;
@@ -29,7 +33,7 @@ export function checkPluginShape(value: unknown, source: string): PluginDefiniti
   if (value === undefined) {
     refuse('its module has no default export.', 'Export it: `export default definePlugin({ name, version, … })`.');
   }
-  if (!isObject(value)) return refuse(`its default export is ${kindOf(value)}, not a plugin object.`);
+  if (!isMapValue(value)) return refuse(`its default export is ${kindOf(value)}, not a plugin object.`);
   if (typeof value.name !== 'string' || !pluginName.test(value.name)) {
     refuse(`its name must be lower-case letters, digits, "-" and ".", not ${JSON.stringify(value.name)}.`);
   }
@@ -53,13 +57,13 @@ export function checkPluginShape(value: unknown, source: string): PluginDefiniti
   if (typeof value.version !== 'string' || !semanticVersion.test(value.version)) {
     inside(`its version must be semantic ("1.2.3"), not ${JSON.stringify(value.version)}.`);
   }
-  for (const [kind, needs] of Object.entries(contributionKinds)) {
+  for (const [kind, needs] of Object.entries(kinds)) {
     const contributions = value[kind];
     if (contributions === undefined) continue;
-    if (!isObject(contributions)) return inside(`\`${kind}\` must be an object, not ${kindOf(contributions)}.`);
+    if (!isMapValue(contributions)) return inside(`\`${kind}\` must be an object, not ${kindOf(contributions)}.`);
     for (const [name, contribution] of Object.entries(contributions)) {
       const path = `${kind}.${name}`;
-      if (!isObject(contribution)) return inside(`\`${path}\` must be an object, not ${kindOf(contribution)}.`);
+      if (!isMapValue(contribution)) return inside(`\`${path}\` must be an object, not ${kindOf(contribution)}.`);
       if (typeof contribution.description !== 'string') inside(`\`${path}.description\` must be a string.`);
       if (!isObjectSchema(contribution.options)) inside(`\`${path}.options\` must be z.object({…}) of zod 4.`);
       if (kind === 'trainers' && contribution.extensions !== undefined && !isObjectSchema(contribution.extensions))
@@ -68,12 +72,12 @@ export function checkPluginShape(value: unknown, source: string): PluginDefiniti
         if (typeof contribution[key] !== 'function') inside(`\`${path}.${key}\` must be a function.`);
       }
       for (const key of needs.objects) {
-        if (!isObject(contribution[key])) inside(`\`${path}.${key}\` must be an object.`);
+        if (!isMapValue(contribution[key])) inside(`\`${path}.${key}\` must be an object.`);
       }
     }
   }
   const { hooks = {} } = value;
-  if (!isObject(hooks)) return inside(`\`hooks\` must be an object, not ${kindOf(hooks)}.`);
+  if (!isMapValue(hooks)) return inside(`\`hooks\` must be an object, not ${kindOf(hooks)}.`);
   for (const [name, hook] of Object.entries(hooks)) {
     if (!(hookNames as readonly string[]).includes(name)) {
       inside(`there is no hook \`${name}\`; there are ${hookNames.join(', ')}.`);
@@ -83,17 +87,13 @@ export function checkPluginShape(value: unknown, source: string): PluginDefiniti
   return value as unknown as PluginDefinition;
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 function kindOf(value: unknown): string {
   if (value === null) return 'null';
   return Array.isArray(value) ? 'a list' : `a ${typeof value}`;
 }
 
 function isObjectSchema(value: unknown): boolean {
-  if (!isObject(value) || typeof value.safeParse !== 'function') return false;
+  if (!isMapValue(value) || typeof value.safeParse !== 'function') return false;
   const inner = value._zod;
-  return isObject(inner) && isObject(inner.def) && inner.def.type === 'object';
+  return isMapValue(inner) && isMapValue(inner.def) && inner.def.type === 'object';
 }

@@ -1,14 +1,5 @@
 import type { LoadedPlugin } from './catalog.js';
-import type { ContributionKind } from './check-shape.js';
-
-/** In the order in which they are listed. */
-export const contributionKinds = [
-  'stages',
-  'trainers',
-  'launchers',
-  'graders',
-  'sinks',
-] as const satisfies ContributionKind[];
+import { type ContributionKind, contributionKinds } from './check-shape.js';
 
 /** What a contribution is for, and what it takes. */
 export interface ContributionDescription {

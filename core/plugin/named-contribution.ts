@@ -1,6 +1,7 @@
 import { suggestion } from '../document/nearest-name.js';
 import { UserError } from '../errors.js';
-import { type ContributionDescription, contributionKinds, type PluginDescription } from './describe-plugin.js';
+import { contributionKinds } from './check-shape.js';
+import type { ContributionDescription, PluginDescription } from './describe-plugin.js';
 
 /** A contribution as `simmer plugins PLUGIN/NAME --json` tells it. */
 export interface NamedContribution extends ContributionDescription {

@@ -1,7 +1,8 @@
 import { statSync } from 'node:fs';
 import type { Colors } from 'picocolors/types.js';
 import { exitCodes } from '../../errors.js';
-import { contributionKinds, type PluginDescription } from '../../plugin/describe-plugin.js';
+import { contributionKinds } from '../../plugin/check-shape.js';
+import type { PluginDescription } from '../../plugin/describe-plugin.js';
 import { contributionsNamed } from '../../plugin/named-contribution.js';
 import { contributionLines } from '../contribution-lines.js';
 import { openWorkspace } from '../open-workspace.js';
