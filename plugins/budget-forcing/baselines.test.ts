@@ -1,6 +1,7 @@
-import { type GenerationEvent, type GenerationRequest, random, type Sample, type Trainer } from 'simmerkit';
+import { type GenerationEvent, type GenerationRequest, random, type Sample } from 'simmerkit';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { memoryArtifact, memoryTable, runStage } from '../../core/testing/run-stage.js';
+import { trainerThat } from '../../test/stub-trainer.js';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import { generate } from './generate.stage.js';
 
@@ -42,16 +43,7 @@ function drawingTrainer(samplesUntilDeath = Number.POSITIVE_INFINITY) {
       }
     }
   }
-  const refuse = () => Promise.reject(new Error('not asked for here'));
-  const trainer: Trainer = {
-    name: 'student',
-    describe: refuse,
-    train: refuse,
-    export: refuse,
-    inspect: refuse,
-    generate: generated,
-  };
-  return { trainer, requests };
+  return { trainer: trainerThat({ generate: generated }), requests };
 }
 
 const ids = ['a', 'b', 'c', 'd', 'e', 'f'];

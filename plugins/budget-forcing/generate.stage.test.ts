@@ -1,9 +1,10 @@
 import { appendFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { GenerationEvent, GenerationRequest, Grader, Sample, Trainer } from 'simmerkit';
+import type { GenerationEvent, GenerationRequest, Grader, Sample } from 'simmerkit';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { memoryArtifact, memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { startHttpServer } from '../../test/http-server.js';
+import { trainerThat } from '../../test/stub-trainer.js';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import { generate } from './generate.stage.js';
 
@@ -44,16 +45,7 @@ function answeringTrainer(samplesUntilDeath = Number.POSITIVE_INFINITY) {
       }
     }
   }
-  const refuse = () => Promise.reject(new Error('not asked for here'));
-  const trainer: Trainer = {
-    name: 'student',
-    describe: refuse,
-    train: refuse,
-    export: refuse,
-    inspect: refuse,
-    generate: answers,
-  };
-  return { trainer, requests };
+  return { trainer: trainerThat({ generate: answers }), requests };
 }
 
 const dataset = memoryTable(

@@ -1,4 +1,5 @@
 import { type GenerationRequest, type Sample, type Trainer, UserError } from 'simmerkit';
+import { trainerThat } from '../../test/stub-trainer.js';
 
 export interface ScriptedTrainer extends Trainer {
   /** Every request, in order. */
@@ -19,14 +20,8 @@ export interface Said {
  */
 export function scriptedTrainer(say: (question: string, id: string) => Said): ScriptedTrainer {
   const requests: GenerationRequest[] = [];
-  const notScripted = () => Promise.reject(new Error('not part of this test'));
-  return {
+  const trainer = trainerThat({
     name: 'scripted',
-    requests,
-    describe: notScripted,
-    train: notScripted,
-    export: notScripted,
-    inspect: notScripted,
     async *generate(request) {
       requests.push(request);
       const asked = request.prompts.map(({ id, prompt }) => {
@@ -57,5 +52,6 @@ export function scriptedTrainer(say: (question: string, id: string) => Said): Sc
         };
       }
     },
-  };
+  });
+  return { ...trainer, requests };
 }

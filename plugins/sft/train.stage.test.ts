@@ -2,9 +2,10 @@ import { mkdtempSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Trainer, TrainingRequest, TrainingResult } from 'simmerkit';
+import type { TrainingRequest, TrainingResult } from 'simmerkit';
 import { afterAll, describe, expect, it } from 'vitest';
 import { memoryArtifact, memoryTable, runStage } from '../../core/testing/run-stage.js';
+import { trainerThat } from '../../test/stub-trainer.js';
 import { train } from './train.stage.js';
 
 const folders: string[] = [];
@@ -15,9 +16,7 @@ function recordingTrainer(result: Partial<TrainingResult> = {}) {
   folders.push(modelFolder);
   const requests: TrainingRequest[] = [];
   const exports: unknown[] = [];
-  const refuse = () => Promise.reject(new Error('not asked for here'));
-  const trainer: Trainer = {
-    name: 'student',
+  const trainer = trainerThat({
     describe: async () => ({
       name: 'recording',
       version: '1.0.0',
@@ -26,10 +25,6 @@ function recordingTrainer(result: Partial<TrainingResult> = {}) {
       devices: [],
       processId: 1,
     }),
-    inspect: refuse,
-    generate: () => {
-      throw new Error('not asked for here');
-    },
     train: async (request) => {
       requests.push(request);
       return { modelFolder, steps: 315, finalLoss: 0.25, ...result };
@@ -38,7 +33,7 @@ function recordingTrainer(result: Partial<TrainingResult> = {}) {
       exports.push(request);
       return { files: [], parameters: 1, architecture: 'LlamaForCausalLM', contextLength: 8 };
     },
-  };
+  });
   return { trainer, requests, exports, modelFolder };
 }
 

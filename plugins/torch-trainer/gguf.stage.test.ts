@@ -1,27 +1,20 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ExportRequest, Trainer } from 'simmerkit';
+import type { ExportRequest } from 'simmerkit';
 import { describe, expect, it } from 'vitest';
 import { memoryArtifact, runStage } from '../../core/testing/run-stage.js';
+import { trainerThat } from '../../test/stub-trainer.js';
 import { gguf } from './gguf.stage.js';
 
 function exporting(file: string) {
   const requests: ExportRequest[] = [];
-  const refuse = () => Promise.reject(new Error('not asked for here'));
-  const trainer: Trainer = {
-    name: 'student',
-    describe: refuse,
-    inspect: refuse,
-    train: refuse,
-    generate: () => {
-      throw new Error('not asked for here');
-    },
+  const trainer = trainerThat({
     export: async (request) => {
       requests.push(request);
       await writeFile(join(request.outputFolder, file), 'GGUF');
       return { files: [file], parameters: 7, architecture: 'LlamaForCausalLM', contextLength: 8 };
     },
-  };
+  });
   return { trainer, requests };
 }
 
