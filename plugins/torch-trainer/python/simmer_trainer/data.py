@@ -79,6 +79,18 @@ def read_rows(file: Path, positions: Sequence[int] | None = None) -> list[dict[s
     return rows
 
 
+def token_texts(token_ids: Sequence[int], tokenizer: Any) -> list[str]:
+    """Of each token its text. Of the tokens of one character the last has all of it, those before have none."""
+    texts = [""] * len(token_ids)
+    first = 0
+    for index in range(len(token_ids)):
+        text = tokenizer.decode(token_ids[first : index + 1])
+        if index + 1 == len(token_ids) or not text.endswith("\N{REPLACEMENT CHARACTER}"):
+            texts[index] = text
+            first = index + 1
+    return texts
+
+
 def tokenize(rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int) -> list[TokenizedRow]:
     """
     Renders and tokenizes rows. No token has characters of prompt and completion, as when the model generates, so the

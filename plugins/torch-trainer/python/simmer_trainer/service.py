@@ -163,7 +163,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
     @_call
     def Inspect(self, request: pb.InspectRequest, context: Any) -> pb.InspectResponse:
         load_libraries()
-        from simmer_trainer.data import read_rows, tokenize
+        from simmer_trainer.data import read_rows, token_texts, tokenize
         from simmer_trainer.models import load_tokenizer
 
         check_source(request.model)
@@ -176,7 +176,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
                 pb.InspectedRow(
                     row=position,
                     token_ids=row.token_ids,
-                    tokens=[tokenizer.decode([token]) for token in row.token_ids],
+                    tokens=token_texts(row.token_ids, tokenizer),
                     trained=row.trained_mask,
                     truncated=row.truncated,
                 )

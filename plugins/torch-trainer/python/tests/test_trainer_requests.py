@@ -175,3 +175,16 @@ def test_inspect_shows_the_tokens_and_the_mask_that_training_uses(
             pb.InspectRequest(model=request.model, training_data=request.training_data, rows=[99]), timeout=60
         )
     assert code_of(beyond) == (grpc.StatusCode.INVALID_ARGUMENT, "row_missing")
+
+
+def test_inspect_shows_characters_of_several_tokens_whole(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
+    said = "für José: チケット 🎫"
+    rows = [{"id": "1", "prompt": [{"role": "user", "content": said}], "completion": f"{said}<|im_end|>"}]
+    request = training_request(tmp_path, training_data=str(write_rows(tmp_path / "rows.parquet", rows)))
+    [row] = shared_trainer.stub.Inspect(
+        pb.InspectRequest(model=request.model, training_data=request.training_data, rows=[0]), timeout=60
+    ).rows
+    trained = [token for token, is_trained in zip(row.tokens, row.trained, strict=True) if is_trained]
+    assert "".join(row.tokens) == f"<|im_start|>user\n{said}<|im_end|>\n<|im_start|>assistant\n{said}<|im_end|>"
+    assert "".join(trained) == f"{said}<|im_end|>"
+    assert trained[:4] == ["f", "", "ü", "r"]
