@@ -176,6 +176,12 @@ const typeNames: Readonly<Record<string, string>> = {
   null: 'nothing',
 };
 
+/** The text that a format of zod's wants. */
+function formatted(issue: Extract<Issue, { readonly code: 'invalid_format' }>): string {
+  if (issue.format === 'regex') return `text like ${issue.pattern}`;
+  return 'includes' in issue ? `text with "${issue.includes}" in it` : `text of the form "${issue.format}"`;
+}
+
 /** What would have been right, to follow "must be". */
 function expected(issue: Issue): string {
   switch (issue.code) {
@@ -192,7 +198,7 @@ function expected(issue: Issue): string {
     case 'not_multiple_of':
       return `a multiple of ${issue.divisor}`;
     case 'invalid_format':
-      return issue.format === 'regex' ? `text like ${issue.pattern}` : `text of the form "${issue.format}"`;
+      return formatted(issue);
     case 'invalid_union': {
       const branches = issue.errors as readonly (readonly Issue[])[];
       const ways = [...new Set(branches.flatMap((branch) => branch.slice(0, 1).map(wayOf)))];

@@ -35,6 +35,7 @@ export default definePlugin({
         jar: filePath({ schemes: [] }).optional(),
         delivery: serverUrl().optional(),
         labels: z.record(z.string().regex(/^[a-z]+$/, 'a label is in lower-case letters'), z.string()).optional(),
+        label: z.string().includes('{name}').optional().describe('On the jar; {name} stands for what is in it.'),
         weights: z.record(z.string().min(3), z.number()).optional(),
         from: z
           .union([
