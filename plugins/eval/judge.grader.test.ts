@@ -76,6 +76,15 @@ it.each([
   expect(verdictIn(reply)).toBe(verdict);
 });
 
+it('takes no prompt with a {question}, which it would send as it is', () => {
+  const { error } = judge.options.safeParse({ url: 'http://x', model: 'm', prompt: '{question} {gold} {answer}' });
+  expect(error?.issues[0]).toMatchObject({
+    path: ['prompt'],
+    message: 'a judge is sent no {question}, only {gold} and {answer}.',
+    params: { hint: expect.stringContaining('`goldColumn: question`') },
+  });
+});
+
 it('grades by the last line, asks again where it is neither, and guesses nothing', async () => {
   const { grader, asked } = await judging((content, times) => {
     if (content.includes('Answer: seven')) return { text: [{ type: 'text', text: 'Seven is 7.\nYes' }] };

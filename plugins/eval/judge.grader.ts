@@ -25,6 +25,12 @@ const judgeOptions = z.strictObject({
     .string()
     .includes('{gold}')
     .includes('{answer}')
+    .refine((prompt) => !prompt.includes('{question}'), {
+      error: 'a judge is sent no {question}, only {gold} and {answer}.',
+      params: {
+        hint: 'Set `goldColumn: question` of eval/grade: {gold} is then the question, of a chat its last one.',
+      },
+    })
     .default(
       'Is the answer below equivalent to the correct answer? Trivial simplifications and formatting do not matter.\n\n' +
         'Correct answer: {gold}\n\nAnswer: {answer}\n\n' +
