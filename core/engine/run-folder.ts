@@ -96,6 +96,11 @@ async function takeRunId(runs: string, recipe: string): Promise<string> {
   }
 }
 
+/** The recipe that a run was started with, as it was written. */
+export function readRecipeText(runFolder: string): Promise<string> {
+  return readFile(join(runFolder, recipeFile), 'utf8');
+}
+
 /**
  * Has the plan of a run that goes on say what it goes by now. Only whoever has the run's lock may.
  * @throws UserError `no_disk_space`, `not_writable` and their like

@@ -14,6 +14,7 @@ import { withPresentCode } from './code-changes.js';
 import { withPresentFiles } from './file-changes.js';
 import { missingSecretLine, missingSecrets } from './missing-secrets.js';
 import { findMade, previewPlan } from './preview.js';
+import { recipeChanges } from './recipe-changes.js';
 import { createRunFolder, madeAt, ofEachRun, readPlan, runIds } from './run-folder.js';
 import { readRunState, summarizeRun, unreadableRun } from './run-history.js';
 import type { RunHandle, RunOfHome, RunSummary, StagePreview } from './run-outcome.js';
@@ -131,10 +132,12 @@ export class RunManager {
     // After `run.created` alone nobody has started it yet.
     const isResumed = state.events > 1;
     const change = budgetChange === undefined ? {} : { budgetChange };
-    return this.#takeUp(
-      { runId, runFolder, plan, isResumed, warnings: [...byCode.changes, ...byFiles.changes], ...change },
-      options,
-    );
+    const warnings = [
+      ...(isResumed ? await recipeChanges(plan, runFolder) : []),
+      ...byCode.changes,
+      ...byFiles.changes,
+    ];
+    return this.#takeUp({ runId, runFolder, plan, isResumed, warnings, ...change }, options);
   }
 
   /**

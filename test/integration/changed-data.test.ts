@@ -62,6 +62,27 @@ it('data that changes between a plan and its run is not kept as what was planned
   expect((await harness.resume(failed.runId)).outcome).toMatchObject({ status: 'completed' });
 });
 
+it('of a recipe that was changed a run that goes on says that it goes by the former one', async () => {
+  await using harness = await RunHarness.create({ plugins: [], withBuiltIn: true });
+  await writeFile(join(harness.recipeFolder, 'pool.jsonl'), '{"question":"a"}\n');
+  const file = join(harness.recipeFolder, 'mine.yaml');
+  await writeFile(file, recipe);
+  const { runId } = await harness.run(recipe);
+  const said = async () => {
+    const { events } = await harness.resume(runId);
+    const resumed = events.findLastIndex(({ type }) => type === 'run.started');
+    return events.slice(resumed).flatMap(({ type, data }) => (type === 'log.written' ? [data.message] : []));
+  };
+  expect(await said()).toEqual([]);
+  await writeFile(file, recipe.replace('heldout: 1', 'heldout: 2'));
+  expect(await said()).toEqual([
+    expect.stringContaining('The recipe has changed since the run began (mine.yaml): the'),
+  ]);
+  // It was moved, or is that of another run.
+  await writeFile(file, recipe.replace('name: changed', 'name: other'));
+  expect(await said()).toEqual([]);
+});
+
 it('data of a stage that is done counts as what it is now where what the stage made is gone', async () => {
   await using harness = await RunHarness.create({ plugins: [], withBuiltIn: true });
   const file = join(harness.recipeFolder, 'pool.jsonl');

@@ -1,0 +1,42 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Plan } from '../recipe/plan.js';
+import { readRecipeText } from './run-folder.js';
+
+/** In bytes. What is larger is data. */
+const largestRecipe = 1 << 20;
+
+/**
+ * Says where the recipe of a run seems to have been changed since: no file of its folder is what it was any more, and one
+ * has its name in it. A run goes on by its plan, and would ignore the change in silence.
+ *
+ * @returns the change as a sentence, for the log
+ */
+export async function recipeChanges({ recipe, recipeFolder }: Plan, runFolder: string): Promise<readonly string[]> {
+  const before = await readRecipeText(runFolder).catch(() => undefined);
+  const names = await readdir(recipeFolder).catch((): string[] => []);
+  const candidates: string[] = [];
+  for (const name of names.filter((each) => /\.(ya?ml|json)$/.test(each)).toSorted()) {
+    const text = await textOf(join(recipeFolder, name));
+    if (text === before) return [];
+    if (nameIn(text) === recipe) candidates.push(name);
+  }
+  if (candidates.length === 0) return [];
+  const which = candidates.join(' or ');
+  return [
+    `The recipe has changed since the run began (${which}): the run goes on by the recipe as it was. To have it as it is ` +
+      'now, use `simmer run`, which does nothing twice.',
+  ];
+}
+
+async function textOf(file: string): Promise<string> {
+  try {
+    return (await stat(file)).size > largestRecipe ? '' : await readFile(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function nameIn(text: string): string | undefined {
+  return /^\s*(?:\{\s*)?"?name"?\s*:\s*["']?([^\s"',#]+)/m.exec(text)?.[1];
+}
