@@ -4,7 +4,7 @@ import { beforeEach, expect, it } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import { deferred } from '../deferred.js';
 import type { Event } from '../events/catalogue.js';
-import { formatEventLine } from '../events/event-line.js';
+import { formatEventLine } from '../events/run-log.fixture.js';
 import { briefMessages } from './brief-log.js';
 import { Turns } from './turns.js';
 
