@@ -9,6 +9,8 @@ from typing import Any, Literal
 from math_verify import parse, verify
 from sympy import Basic, Eq, MatrixBase, Symbol
 
+from .notation import delimit_expressions, in_latex
+
 VerdictName = Literal["RIGHT", "WRONG", "UNPARSED", "TIMED_OUT"]
 
 #: How much of a reading is told; an expression can be as long as the model wished.
@@ -58,6 +60,7 @@ def compare(gold: str, answer: str) -> Comparison:
     if not answer.strip():
         return Comparison("UNPARSED", "The answer is empty.")
 
+    gold, answer = in_latex(gold), in_latex(answer)
     gold_words = _read_words(gold)
     answer = _without_remarks(answer, is_of_words=gold_words is not None)
     answer_words = _read_words(answer)
@@ -110,8 +113,10 @@ def _read(text: str) -> list[Any]:
 
 def _delimit(text: str) -> str:
     """Makes bare LaTeX, like `\\frac{3}{4}` or `x = 5`, something that math-verify looks at as a whole."""
-    if _DELIMITED.search(text) or _is_prose(text):
+    if _DELIMITED.search(text):
         return text
+    if _is_prose(text):
+        return delimit_expressions(text)
     scientific = _SCIENTIFIC.fullmatch(text)
     if scientific is not None:
         return rf"${scientific[1]} \cdot 10^{{{scientific[2]}}}$"

@@ -58,6 +58,23 @@ POWER_TOWER = "$9^{9^{9^{9}}}$"
         ("42", "1. She has 6 boxes.\n2. With 7 in each, that is 42"),
         ("42", "\\[\n42\n\\]\nThat is all of them."),
         (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", "\\begin{pmatrix}\n1 \\\\ 2\n\\end{pmatrix}"),
+        # Signs of Unicode.
+        (r"3\sqrt{13}", "3√13"),
+        (r"\frac{\sqrt{3}}{3}", "√3/3"),
+        (r"\frac{5}{2}", "2½"),
+        (r"6.02 \times 10^{-3}", "6.02\u00d710⁻³"),
+        (r"(-\infty, 2) \cup (3, \infty)", "(\u2212∞, 2)\u222a(3, ∞)"),
+        ("-5", "\u20135"),
+        ("9.8", "9.8 m·s⁻²"),
+        ("5", "the area is 5 m²"),
+        # A sentence that has the answer without dollar signs.
+        (r"3\sqrt{13}", r"The answer is 3\sqrt{13}."),
+        (r"(-\infty, 3]", r"It is the interval (-\infty, 3] then."),
+        (r"1+2i", "The final answer is 1 + 2i."),
+        ("(-2,1)", "The final answer is (-2,1)."),
+        (r"\$32,\!348", r"The total price is \$32,\!348."),
+        (r"\frac{1}{2}x^2", r"Thus y = \frac{1}{2}x^2 holds."),
+        ("9", "First 2^3 = 8. So the answer is 9."),
     ],
 )
 def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
@@ -83,6 +100,12 @@ def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
         ("3", "3 log2"),
         ("2", "2 thirds"),
         ("7", "42\n\nShe has 6 boxes of 7."),
+        ("3", "3√13"),
+        ("10", "10⁻³"),
+        ("2", "2½"),
+        ("3", r"The answer is 3\sqrt{13}."),
+        ("10", "It is 10^{-3} then."),
+        ("1", "The final answer is 1 + 2i."),
         # The other way round it is right: the gold comes first.
         ("(1, 2)", "1 < x < 2"),
     ],
