@@ -77,7 +77,7 @@ export const trainOptions = z.strictObject({
     .number()
     .min(0)
     .default(0)
-    .describe('By how many nats a token an evaluation must be lower to count as better.'),
+    .describe('By how many nats a token an evaluation must be below the best for earlyStoppingPatience to begin anew.'),
   keepBest: z
     .boolean()
     .default(false)

@@ -17,6 +17,7 @@ class Progress:
     lowest_mean: float = math.inf
     best_loss: float = math.inf
     best_step: int = 0
+    # Those in a row that were not better than the best by enough.
     evaluations_since_best: int = 0
     last_evaluation: float | None = None
     has_stopped_early: bool = False
@@ -33,11 +34,12 @@ class Progress:
     def add_evaluation(self, step: int, loss: float, *, min_improvement: float, patience: int) -> bool:
         """Returns whether it is the best one."""
         self.last_evaluation = loss
-        is_best = loss < self.best_loss - min_improvement
+        # The lowest loss is the best, also where it is not lower by enough to go on for.
+        is_enough = loss < self.best_loss - min_improvement
+        is_best = loss < self.best_loss
         if is_best:
-            self.best_loss, self.best_step, self.evaluations_since_best = loss, step, 0
-        else:
-            self.evaluations_since_best += 1
+            self.best_loss, self.best_step = loss, step
+        self.evaluations_since_best = 0 if is_enough else self.evaluations_since_best + 1
         self.has_stopped_early = patience > 0 and self.evaluations_since_best >= patience
         return is_best
 

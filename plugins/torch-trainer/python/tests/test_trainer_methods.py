@@ -128,15 +128,15 @@ def test_the_loss_may_rise_for_a_step_but_not_for_a_window() -> None:
     assert Progress.from_json(json.loads(json.dumps(Progress().to_json()))) == Progress()
 
 
-def test_an_improvement_too_small_to_count_does_not_reset_the_patience() -> None:
+def test_an_improvement_too_small_to_count_does_not_reset_the_patience_and_is_the_best_all_the_same() -> None:
     progress = Progress()
     given = {"min_improvement": 0.1, "patience": 2}
     assert progress.add_evaluation(1, 1.0, **given)
-    assert not progress.add_evaluation(2, 0.95, **given)
+    assert progress.add_evaluation(2, 0.95, **given)
     assert not progress.has_stopped_early
-    assert not progress.add_evaluation(3, 0.94, **given)
+    assert not progress.add_evaluation(3, 0.96, **given)
     assert progress.has_stopped_early
-    assert (progress.best_step, progress.best_loss) == (1, 1.0)
+    assert (progress.best_step, progress.best_loss) == (2, 0.95)
 
 
 def test_operations_are_those_that_torch_counts() -> None:
