@@ -10,11 +10,13 @@ import torch
 from real_tokenizers import llama3_folder, qwen2_5_folder
 from tokenizers import Regex, pre_tokenizers
 from trainer_process import TrainerProcess, random_model
+from transformers import AutoTokenizer
 
 from simmer_trainer.byte_tokenizer import make_byte_tokenizer
 from simmer_trainer.errors import RequestError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
-from simmer_trainer.gguf_file import splitting_of
+from simmer_trainer.generation_config import add_end
+from simmer_trainer.gguf_file import splitting_of, write_gguf
 from simmer_trainer.models import load_model, load_tokenizer
 
 
@@ -65,6 +67,22 @@ def test_a_model_read_back_by_transformers_says_the_same(
         one, other = (network(torch.tensor([ids])).logits for network in (first, second))
     assert type(second).__name__ == type(first).__name__
     assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_what_ends_a_reply_beside_the_end_of_a_text_is_in_the_file(tmp_path: Path) -> None:
+    """As where a base model was fine-tuned on chats: llama.cpp would go on after its replies."""
+    import gguf
+
+    network = load_model(random_model(), torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_with_a_merge(tmp_path))
+    network.resize_token_embeddings(len(tokenizer))
+    tokenizer.eos_token = "<|endoftext|>"
+    network.generation_config.eos_token_id = tokenizer.eos_token_id
+    add_end(network.generation_config, tokenizer.get_vocab()["<|im_end|>"])
+    write_gguf(network, tokenizer, tmp_path)
+    fields = gguf.GGUFReader(tmp_path / "model.gguf").fields
+    ends = [fields[f"tokenizer.ggml.{name}_token_id"].contents() for name in ("eos", "eot")]
+    assert tokenizer.convert_ids_to_tokens(ends) == ["<|endoftext|>", "<|im_end|>"]
 
 
 def test_how_text_is_cut_before_merges_is_named_as_llama_cpp_names_it() -> None:
