@@ -108,7 +108,7 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
         order=rows.order,
         batching=batching,
         tokenizer=tokenizer,
-        peft_config=peft_config(parameters),
+        peft_config=peft_config(parameters, model_type),
         loop=Loop(request, control, group, progress, rows=rows, batching=batching),
         group=group,
     )

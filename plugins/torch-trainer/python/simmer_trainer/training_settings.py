@@ -16,6 +16,9 @@ _SCHEDULES = {
     pb.LEARNING_RATE_SCHEDULE_LINEAR: "linear",
     pb.LEARNING_RATE_SCHEDULE_CONSTANT: "constant_with_warmup",
 }
+# Kernels of these models take weights of such modules past their adapters, so that PEFT refuses them.
+_OF_MAMBA = frozenset({"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"})
+_NOT_ADAPTED = ["out_proj", "conv1d"]
 # Rows come tokenized, packed and in their order; the loop logs, saves and evaluates.
 _DONE_BY_SIMMER = {
     "max_length": None,
@@ -98,7 +101,7 @@ def training_arguments(
     return SFTConfig(**settings)
 
 
-def peft_config(parameters: pb.Hyperparameters) -> Any:
+def peft_config(parameters: pb.Hyperparameters, model_type: str) -> Any:
     """The adapter that is trained; None: there is none."""
     if not is_adapter(parameters.method):
         return None
@@ -109,5 +112,6 @@ def peft_config(parameters: pb.Hyperparameters) -> Any:
         lora_alpha=parameters.lora.alpha,
         lora_dropout=parameters.lora.dropout,
         target_modules=list(parameters.lora.target_modules) or "all-linear",
+        exclude_modules=_NOT_ADAPTED if model_type in _OF_MAMBA and not parameters.lora.target_modules else None,
         task_type="CAUSAL_LM",
     )

@@ -78,6 +78,19 @@ def test_a_model_that_has_no_sdpa_is_trained_and_merged_with_eager_attention(
     assert weights_of(merged)
 
 
+def test_an_adapter_of_all_linear_modules_leaves_out_those_that_mamba_passes_by(
+    shared_trainer: TrainerProcess, tmp_path: Path
+) -> None:
+    request = training_request(
+        tmp_path,
+        model=random_model(model_type="mamba", state_size=8),
+        hyperparameters=hyperparameters(method=pb.METHOD_LORA, lora=LORA, max_steps=1),
+    )
+    completed = shared_trainer.train(request)[-1].training_completed
+    adapted = {name.split(".lora_")[0].rpartition(".")[2] for name in weights_of(Path(completed.model_folder))}
+    assert adapted == {"in_proj", "x_proj", "dt_proj"}
+
+
 def test_a_trained_model_says_of_its_cache_what_its_base_says(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
     request = training_request(tmp_path, hyperparameters=hyperparameters(max_steps=1))
     events = shared_trainer.train(request)
