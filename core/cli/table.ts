@@ -12,7 +12,7 @@ interface TableOptions {
 
 /** Rows as lines, each column as wide as its widest cell. Cells may be coloured. */
 export function tableLines(rows: readonly (readonly string[])[], options: TableOptions = {}): readonly string[] {
-  const { right = [], indent = '', width } = options;
+  const { right = [], indent = '', width = Number.POSITIVE_INFINITY } = options;
   const columns = Math.max(0, ...rows.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, column) =>
     Math.max(...rows.map((row) => stringWidth(row[column] ?? ''))),
@@ -23,7 +23,7 @@ export function tableLines(rows: readonly (readonly string[])[], options: TableO
       const fill = ' '.repeat((widths[column] ?? 0) - stringWidth(cell));
       return right.includes(column) ? fill + cell : cell + fill;
     });
-    if (width === undefined) return [(indent + cells.join('  ')).trimEnd()];
+    if (width === Number.POSITIVE_INFINITY) return [(indent + cells.join('  ')).trimEnd()];
     const [first, ...rest] = wrapText(row.at(-1) ?? '', Math.max(20, width - before));
     const line = indent + [...cells.slice(0, -1), first].join('  ');
     return [line, ...rest.map((more) => ' '.repeat(before) + more)].map((one) => one.trimEnd());

@@ -280,6 +280,14 @@ describe('a run on a terminal', () => {
     for (const line of lines.filter((one) => one.trim().includes(' '))) expect(line.length).toBeLessThanOrEqual(40);
   });
 
+  it('is prepared for by doctor, which breaks no word', async () => {
+    const { stdout } = await onTerminal(['doctor'], { columns: 60, rows: 20 }, { cwd });
+    const lines = stripVTControlCharacters(stdout).split(/\r?\n/);
+    const plugins = lines.findIndex((line) => line.startsWith('ok  plugins'));
+    expect(lines[plugins]?.length).toBeLessThanOrEqual(60);
+    expect(lines[plugins + 1]).toMatch(/^ +\S/);
+  });
+
   it('with --json to a terminal shows events and nothing between them', async () => {
     const { stdout } = await onTerminal(
       ['run', 'small.yaml', '--home', 'terminal', '--json'],
@@ -328,7 +336,7 @@ describe('runs that are removed by what they have in common', () => {
     expect((await remove()).stderr).toContain('error[which_runs]');
     expect((await remove('latest', '--recipe', 'small')).stderr).toContain('error[which_runs]');
     expect((await remove('--older-than', 'long')).stderr).toContain('error[wrong_time]');
-    expect((await remove('--older-than', '30d')).stdout).toBe('No run is so: there is nothing to remove.\n');
+    expect((await remove('--older-than', '30d')).stdout).toBe('No run fits: there is nothing to remove.\n');
     expect((await remove('--recipe', 'small', '--status', 'failed', 'crashed')).stdout).toContain('nothing to remove');
     const { code, stdout } = await remove('--recipe', 'small', '--status', 'completed', '--older-than', '0s');
     expect([code, stdout]).toEqual([

@@ -1,7 +1,8 @@
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes } from '../../errors.js';
+import { wrapLine } from '../../wrap-text.js';
 import { openWorkspace } from '../open-workspace.js';
-import { sayToPeople, writeJson, writeLine } from '../terminal.js';
+import { columnsOf, sayToPeople, writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 
 /** After which somebody who waits is told what for. */
@@ -18,7 +19,7 @@ export async function cancel(name: string, flags: CancelFlags): Promise<number> 
   const patience = setTimeout(() => sayToPeople(waitingLine(before)), patienceMilliseconds);
   const after = await workspace.cancel(before, flags.now ?? false).finally(() => clearTimeout(patience));
   if (flags.json) await writeJson(after);
-  else await writeLine(canceledLine(before, after));
+  else await writeLine(wrapLine(canceledLine(before, after), columnsOf(process.stdout)).join('\n'));
   return exitCodes.ok;
 }
 

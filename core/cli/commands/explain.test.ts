@@ -29,6 +29,32 @@ it('shows no escape sequence of a row to the terminal, and no half of a characte
   ]);
 });
 
+it('breaks no word of a narrow terminal', () => {
+  const decisions = [{ kept: false, rule: 'in_evaluation', evidence: 'bought stamps at the post office' }];
+  const step = {
+    stage: 'clean',
+    uses: 'mine/clean',
+    outcome: 'dropped',
+    decisions,
+    attempts: [],
+    outputs: [],
+  } as const;
+  const question = 'Bella bought stamps at the post office. How many?';
+  const history = { runId: 'r', id: 'a', question, source: null, steps: [step], stagesLeft: [] };
+  expect(historyLines(history, colors, 50)).toEqual([
+    'a',
+    '  Bella bought stamps at the post office. How',
+    '    many?',
+    '',
+    '  clean  mine/clean  dropped  in_evaluation:',
+    '                              bought stamps at the',
+    '                              post office',
+    '',
+    'Dropped by clean, in_evaluation: bought stamps',
+    '  at the post office.',
+  ]);
+});
+
 it('shows none of an answer that was read', () => {
   const before = { verdict: 'right', extracted: evil, answer: null };
   const after = { verdict: 'wrong', extracted: `${'4'.repeat(38)}😀😀`, answer: null };

@@ -2,9 +2,10 @@ import type { Colors } from 'picocolors/types.js';
 import type { RowAttempt, RowDecision, RowHistory, RowStep } from '../../engine/past-runs/explain-row.js';
 import { exitCodes } from '../../errors.js';
 import { formatCount } from '../../figures.js';
+import { wrapLine } from '../../wrap-text.js';
 import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
-import { colorsFor, visibleText, writeJson, writeLine } from '../terminal.js';
+import { colorsFor, columnsOf, visibleText, writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 
 /** `simmer explain`: what became of one row of a run, stage by stage, and why. */
@@ -12,12 +13,12 @@ export async function explain(name: string, row: string, flags: WorkspaceFlags):
   await using workspace = await openWorkspace(flags);
   const history = await workspace.explainRow(await workspace.find(name), row);
   if (flags.json) await writeJson(history);
-  else await writeLine(historyLines(history, colorsFor(process.stdout)).join('\n'));
+  else await writeLine(historyLines(history, colorsFor(process.stdout), columnsOf(process.stdout)).join('\n'));
   return exitCodes.ok;
 }
 
-/** The history for people. */
-export function historyLines(history: RowHistory, colors: Colors): readonly string[] {
+/** The history for people. @param width columns of the terminal; endless by default */
+export function historyLines(history: RowHistory, colors: Colors, width = Number.POSITIVE_INFINITY): readonly string[] {
   const { id, question, source, steps, stagesLeft } = history;
   const rows = steps.flatMap((step) =>
     stepLines(step).map(([outcome, why], index) => [
@@ -29,12 +30,14 @@ export function historyLines(history: RowHistory, colors: Colors): readonly stri
   );
   return [
     `${colors.bold(id)}${source === null ? '' : colors.dim(` from ${visibleText(source, 160)}`)}`,
-    ...(question === null ? [] : [`  ${visibleText(question, 160)}`]),
+    ...(question === null ? [] : wrapLine(`  ${visibleText(question, 160)}`, width)),
     '',
-    ...tableLines(rows, { indent: '  ' }),
+    ...tableLines(rows, { indent: '  ', width }),
     '',
-    conclusion(steps),
-    ...(stagesLeft.length === 0 ? [] : [colors.dim(`Not done yet: ${stagesLeft.join(', ')}.`)]),
+    ...wrapLine(conclusion(steps), width),
+    ...(stagesLeft.length === 0
+      ? []
+      : wrapLine(`Not done yet: ${stagesLeft.join(', ')}.`, width).map((line) => colors.dim(line))),
   ];
 }
 

@@ -4,8 +4,9 @@ import type { Removal } from '../../engine/past-runs/remove-runs.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
 import { formatBytes, formatCount } from '../../figures.js';
+import { wrapLine } from '../../wrap-text.js';
 import { openWorkspace } from '../open-workspace.js';
-import { writeJson, writeLine } from '../terminal.js';
+import { columnsOf, writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 
 interface RemoveFlags extends WorkspaceFlags {
@@ -35,7 +36,14 @@ export async function remove(names: readonly string[], flags: RemoveFlags): Prom
   const { dryRun = false } = flags;
   const removal = await workspace.remove([...found.values()], dryRun);
   if (flags.json) await writeJson(removal);
-  else await writeLine(removalLines(removal, dryRun).join('\n'));
+  else {
+    const width = columnsOf(process.stdout);
+    await writeLine(
+      removalLines(removal, dryRun)
+        .flatMap((line) => wrapLine(line, width))
+        .join('\n'),
+    );
+  }
   return exitCodes.ok;
 }
 
@@ -44,7 +52,7 @@ const mostNamed = 5;
 
 /** What went, or would go, for people. */
 export function removalLines({ runs, artifacts, bytes, reusedBy }: Removal, dryRun: boolean): readonly string[] {
-  if (runs.length === 0) return ['No run is so: there is nothing to remove.'];
+  if (runs.length === 0) return ['No run fits: there is nothing to remove.'];
   const [only, ...more] = runs;
   const which = more.length === 0 ? only : `${formatCount(runs.length)} runs`;
   const what = `with ${formatCount(artifacts.length)} artifact${artifacts.length === 1 ? '' : 's'} (${formatBytes(bytes)}) that no other run has`;
