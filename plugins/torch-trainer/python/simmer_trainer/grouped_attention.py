@@ -26,6 +26,8 @@ def grouped_attention(
         raise NotImplementedError(f"{type(module).__name__} needs {unsupported[0]}, which Generate does not support")
     if attention_mask is None:
         raise ValueError("grouped attention needs its mask")
+    if attention_mask.shape[1] != 1:
+        raise NotImplementedError(f"{type(module).__name__} has a mask for each head, which Generate does not support")
     batch, heads, queries, head_size = query.shape
     key_heads = key.shape[1]
     groups = heads // key_heads

@@ -105,6 +105,9 @@ def check_packing(model: Any, attention: str, group: RankGroup) -> None:
         raise _unsupported(f"{type(model).__name__} has {what}: rows would see each other")
     # Of all ranks but one, weights may not be there yet.
     keeps_apart = group.broadcast(_masks_keep_apart(model))
+    if attention == NAME and "sliding_attention" in kinds:
+        why = f"{type(model).__name__} has sliding windows, which this attention does not compute"
+        raise _unsupported(why, _EAGER if keeps_apart else "")
     takes_borders = attention == NAME or attention.startswith("flash_attention")
     if not (model._supports_attention_backend if takes_borders else keeps_apart):
         why = f"{type(model).__name__} has layers to which no borders of rows can be told: rows would see each other"

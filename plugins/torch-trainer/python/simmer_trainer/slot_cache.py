@@ -20,6 +20,7 @@ class SlotCache(Cache):  # type: ignore[misc]
     def __init__(self, config: Any, rows: int, dtype: torch.dtype, device: torch.device) -> None:
         # Not Cache.__init__: there are no layers of transformers' own in here.
         text = config.get_text_config()
+        self._model_type = text.model_type
         head_size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
         key_heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
         shape = (rows, key_heads, _FIRST_SLOTS, head_size)
@@ -52,6 +53,10 @@ class SlotCache(Cache):  # type: ignore[misc]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """key_states, value_states: [rows, key_heads, tokens, head_size]."""
         keys, values = self._keys[layer_idx], self._values[layer_idx]
+        for tensor, states in ((keys, key_states), (values, value_states)):
+            if (tensor.shape[1], tensor.shape[3]) != (states.shape[1], states.shape[3]):
+                kept = "keeps keys and values of other sizes than those of its heads, which Generate does not support"
+                raise NotImplementedError(f"A model of type {self._model_type} {kept}")
         for tensor, states in ((keys, key_states), (values, value_states)):
             tensor.view(-1, tensor.shape[-1]).index_copy_(0, self._written, states.reshape(-1, tensor.shape[-1]))
         return keys[self._rows, :, : self._seen], values[self._rows, :, : self._seen]

@@ -12,7 +12,7 @@ from plain_generate import PlainGenerate
 from reference_generate import Reference
 from sample_reference import as_reference, expected
 from spaced_tokenizer import tokenizer_like_llama_2
-from trainer_process import random_model
+from trainer_process import MINICPM3, random_model
 
 from simmer_trainer.encoding import encode
 from simmer_trainer.errors import RequestError
@@ -284,6 +284,20 @@ def test_a_model_with_sliding_windows_is_refused() -> None:
     opened = ModelCache().open(source, pb.PRECISION_FLOAT32)
     with pytest.raises(RequestError, match="whole sequence"):
         check_model(opened)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ({"model_type": "doge"}, "has a mask for each head"),
+        (MINICPM3, "type minicpm3 keeps keys and values of other sizes"),
+    ],
+)
+def test_what_keeps_or_masks_its_keys_otherwise_is_refused_with_the_reason(kind: dict[str, Any], why: str) -> None:
+    opened = ModelCache().open(random_model(**kind), pb.PRECISION_FLOAT32)
+    check_model(opened)
+    with pytest.raises(NotImplementedError, match=f"{why}.*Generate does not support"):
+        list(generate(request(PROMPTS[:1]), opened, lambda: True))
 
 
 def test_other_families_decode_as_they_do_without_a_cache() -> None:
