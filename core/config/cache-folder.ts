@@ -1,13 +1,16 @@
 import { mkdir } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { writingTo } from '../files/disk-error.js';
+import { userFolder } from './user-folder.js';
 
-/** The user's cache folder where nothing else is set: Python environments and fetched models of all projects. */
+/**
+ * The user's cache folder where nothing else is set: Python environments and fetched models of all projects.
+ * @throws UserError `user_folder_unknown`
+ */
 export function defaultCacheFolder(env: NodeJS.ProcessEnv): string {
   if (env.XDG_CACHE_HOME !== undefined && env.XDG_CACHE_HOME !== '') return join(env.XDG_CACHE_HOME, 'simmer');
-  const home = env.HOME !== undefined && env.HOME !== '' ? env.HOME : homedir();
+  const home = userFolder(env);
   return process.platform === 'darwin' ? join(home, 'Library', 'Caches', 'simmer') : join(home, '.cache', 'simmer');
 }
 

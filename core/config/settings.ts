@@ -1,5 +1,4 @@
 import { statSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { invalidFile } from '../document/document.js';
@@ -12,6 +11,7 @@ import { defaultCacheFolder } from './cache-folder.js';
 import { findSettingsFile } from './find-settings-file.js';
 import { type HardwareTable, hardwareEntry, hardwareTable } from './hardware.js';
 import { detectMachine, type MachineResources } from './machine.js';
+import { userFolder } from './user-folder.js';
 
 /** Where things are and what may be used: of the machine and its user, never of a recipe. */
 export interface Settings {
@@ -75,7 +75,8 @@ interface SettingsOptions {
  * Finds each setting: a flag goes before the environment, the environment before the file, the file before the default.
  * Paths of flags and of the environment are relative to `cwd`, those of the file to its folder.
  *
- * @throws UserError `invalid_settings` with everything that is wrong in the file; `missing_folder`, `empty_path`
+ * @throws UserError `invalid_settings` with everything that is wrong in the file; `missing_folder`, `empty_path`,
+ * `user_folder_unknown`
  */
 export async function loadSettings({ cwd, env, flags }: SettingsOptions): Promise<Settings> {
   const { values: fromFile, file } = await readSettingsFile(cwd);
@@ -95,7 +96,7 @@ export async function loadSettings({ cwd, env, flags }: SettingsOptions): Promis
       paths[name] = resolve(cwd, variableValue);
       sources[name] = variable;
     } else if (inFile !== undefined && file !== undefined) {
-      paths[name] = resolve(dirname(file), inFile.replace(/^~(?=\/|$)/, homedir()));
+      paths[name] = resolve(dirname(file), inFile.replace(/^~(?=\/|$)/, userFolder(env)));
       sources[name] = file;
     } else {
       sources[name] = 'default';

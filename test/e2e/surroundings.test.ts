@@ -31,6 +31,18 @@ describe('a folder to work in that was removed', () => {
   });
 });
 
+describe('a user without a folder', () => {
+  it.runIf(canMount)('is told to set HOME, as in a container that is run with any id', async () => {
+    const lines = 'unset HOME; simmer runs; HOME=$PWD simmer runs';
+    const ended = await shell(`export -f simmer; unshare --map-user 12345 bash -c '${lines}'`, { cwd });
+    expect(ended.stderr).toBe(
+      'error[user_folder_unknown]: HOME is not set, and the system knows no user with the id 12345.\n' +
+        'hint: Set HOME to a folder that you may write to.\n',
+    );
+    expect(ended.code).toBe(0);
+  });
+});
+
 describe('what cannot be told as it should', () => {
   it('ends the command with what is wrong, instead of going round for ever', async () => {
     // Too few for the modules of the command itself, those that print errors among them.
