@@ -32,6 +32,15 @@ describe('runs side by side', () => {
     ]);
   });
 
+  it('say of how many problems a figure is where it is of more in another run', () => {
+    const metric = (value: number, count: number) => ({
+      metrics: { 'm.accuracy': { name: 'm.accuracy', value, unit: 'share', count } },
+    });
+    const of = (count: number) => lines([run(1, metric(0.5, 50)), run(2, metric(0.25, count))]).at(-1);
+    expect(of(1200)).toBe('m.accuracy  50.0% of 50  25.0% of 1,200');
+    expect(of(50)).toBe('m.accuracy  50.0%   25.0%');
+  });
+
   it('show no escape sequence of a recipe to the terminal', () => {
     const [first] = lines([run(1, { differs: { 'a.b': 'x\u001b]0;y\u0007', c: ['\u009b2J'] } }), run(2)]);
     expect(first).toMatch(/a\.b=x \]0;y c=\[" 2J"\]$/);

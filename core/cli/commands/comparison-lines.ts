@@ -1,7 +1,7 @@
 import type { Colors } from 'picocolors/types.js';
 import type { ComparedRun } from '../../engine/past-runs/compare-runs.js';
 import type { RunGroup, Spread } from '../../engine/past-runs/group-runs.js';
-import { formatDuration, formatShare, formatUsd } from '../../figures.js';
+import { formatCount, formatDuration, formatShare, formatUsd } from '../../figures.js';
 import { tableLines } from '../table.js';
 import { visibleLines } from '../terminal.js';
 
@@ -31,9 +31,19 @@ export function comparisonLines(runs: readonly ComparedRun[], isShown: IsShown, 
     run.usd > 0 ? formatUsd(run.usd) : '',
     differencesText(run.differs),
   ]);
-  const cells = runs.map((run) => cellsOf(run, isShown, { loss: numberText, metric: metricText }));
+  const metric = (figure: Metric, name: string) =>
+    figure.count === undefined || isOfOneSize(runs, name)
+      ? metricText(figure)
+      : `${metricText(figure)} of ${formatCount(figure.count)}`;
+  const cells = runs.map((run) => cellsOf(run, isShown, { loss: numberText, metric }));
   const own = runs.map(({ differs }) => differencesText(differs));
   return [...tableLines(legend, { right: [0, 3, 4], width: shape.width }), ...figureLines(cells, own, shape)];
+}
+
+/** Whether all runs measured a figure on as many problems: a part of a benchmark is no score of it. */
+function isOfOneSize(runs: readonly ComparedRun[], name: string): boolean {
+  const counts = runs.flatMap(({ metrics }) => metrics[name]?.count ?? []);
+  return new Set(counts).size < 2;
 }
 
 /** Groups of runs in place of runs; figures are means, with the standard deviation where there are several. */
@@ -167,7 +177,7 @@ function cellsOf<L, M extends Pick<Metric, 'name' | 'labels'>>(
     readonly metrics: Readonly<Record<string, M>>;
   },
   isShown: IsShown,
-  text: { loss(value: L | undefined): string; metric(metric: M): string },
+  text: { loss(value: L | undefined): string; metric(metric: M, name: string): string },
 ): Cells {
   return {
     losses: new Map(
@@ -177,7 +187,9 @@ function cellsOf<L, M extends Pick<Metric, 'name' | 'labels'>>(
       ]),
     ),
     metrics: new Map(
-      Object.entries(metrics).flatMap(([name, metric]) => (isShown(name, metric) ? [[name, text.metric(metric)]] : [])),
+      Object.entries(metrics).flatMap(([name, metric]) =>
+        isShown(name, metric) ? [[name, text.metric(metric, name)]] : [],
+      ),
     ),
   };
 }
