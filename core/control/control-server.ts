@@ -4,7 +4,6 @@ import { dirname, join } from 'node:path';
 import { Server, ServerCredentials, type ServerInterceptor } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
-import { HealthImplementation } from 'grpc-health-check';
 import type { Settings } from '../config/settings.js';
 import { isUserError, UserError } from '../errors.js';
 import { nodeLogFileSystem } from '../events/log-file-system.js';
@@ -28,6 +27,7 @@ import { checkOwnerOptions } from './owner-options.js';
 import { RecipeSource } from './recipe-source.js';
 import { ServedHome } from './served-home.js';
 import { ServedRuns } from './served-runs.js';
+import { serveHealth } from './server-health.js';
 import { outOfDate, takeTlsFiles } from './tls-files.js';
 
 export const controlServiceName = 'simmer.control.v1.ControlService';
@@ -141,7 +141,8 @@ export class ControlServer {
         controlServiceDefinition,
         controlService({ settings, home, runs, writes, recipes, limits, stopping: stopping.signal, catalog }),
       );
-      addStandardServices(grpc);
+      serveHealth(grpc, controlServiceName, home, stopping.signal);
+      addReflection(grpc);
       const credentials = () => credentialsOf(options.tls, log);
       let injector = grpc.createConnectionInjector(await credentials());
       const bound = await listen(connections.listener, address);
@@ -231,9 +232,8 @@ function grpcServer(limits: ServerLimits, admits: ServerInterceptor): Server {
   });
 }
 
-/** grpc.health.v1 and server reflection, so that common tools work. */
-function addStandardServices(grpc: Server): void {
-  new HealthImplementation({ [controlServiceName]: 'SERVING', '': 'SERVING' }).addToServer(grpc);
+/** So that common tools work. */
+function addReflection(grpc: Server): void {
   const definition = loadSync('simmer/control/v1/control.proto', {
     includeDirs: [join(simmerPackage.root, 'proto')],
     keepCase: true,

@@ -25,8 +25,12 @@ export class ServedHome {
    * and what is run there would be hidden when the file system is back. @throws UserError `home_gone`
    */
   async refuseWhereGone(): Promise<void> {
+    if (!(await this.isThere())) throw homeGone(this.#home);
+  }
+
+  async isThere(): Promise<boolean> {
     this.#looking = this.#looking.then(() => identityOf(this.#folder));
-    if ((await this.#looking) !== this.#identity) throw homeGone(this.#home);
+    return (await this.#looking) === this.#identity;
   }
 }
 

@@ -205,11 +205,15 @@ describe('a unix socket', () => {
     await expect(harness.client.createRun(request)).rejects.toMatchObject(gone);
     await expect(harness.events('any')).rejects.toMatchObject(gone);
     expect(existsSync(home)).toBe(false);
+    const isWell = () =>
+      checkHealth({ address: harness.server.address, service: '', channelOptions: {}, timeoutMilliseconds: 5000 });
+    await expect.poll(isWell).toBe(false);
     await mkdir(join(home, 'server'), { recursive: true });
     await expect(harness.client.createRun(request)).rejects.toMatchObject(gone);
     expect(await readdir(home)).toEqual(['server']);
     await rm(home, { recursive: true });
     await rename(away, home);
+    await expect.poll(isWell).toBe(true);
     const { run } = await harness.client.createRun(request);
     expect((await harness.events(run!.runId)).at(-1)?.type).toBe('run.completed');
   });
