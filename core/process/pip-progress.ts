@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import type { PrepareContext } from '../plugin/definitions.js';
 
 const lookMilliseconds = 1_000;
+/** What takes no time is not worth a line. */
+const largeBytes = 1e7;
 const unitBytes: Readonly<Record<string, number>> = { kB: 1e3, MB: 1e6, GB: 1e9 };
 
 interface PipProgressOptions {
@@ -41,8 +43,9 @@ export class PipProgress implements Disposable {
     const [, installing] = /^Installing collected packages: (.*)/.exec(line) ?? [];
     if (download !== undefined) {
       const bytes = Number(size) * unitBytes[unit]!;
-      this.#download = { file: download.replace(/.*\//, ''), bytes };
-      if (bytes >= 1e7) context.log.info(line.trim());
+      const isLarge = bytes >= largeBytes;
+      this.#download = isLarge ? { file: download.replace(/.*\//, ''), bytes } : undefined;
+      if (isLarge) context.log.info(line.trim());
     } else if (installing !== undefined) {
       this.#download = undefined;
       this.#installing = installing.split(', ');
