@@ -1,5 +1,6 @@
 """Which modules of a model an adapter is put on."""
 
+from pathlib import Path
 from typing import Any
 
 from simmer_trainer.errors import invalid, shorten
@@ -34,6 +35,30 @@ def check_target_modules(parameters: pb.Hyperparameters, model: Any) -> None:
 def is_head_adapted(parameters: pb.Hyperparameters, model: Any) -> bool:
     """Whether logits come out of an adapter."""
     return is_adapter(parameters.method) and _target_of(parameters, model, model.get_output_embeddings()) is not None
+
+
+def check_is_read(model: Any, folder: Path) -> None:
+    """
+    Raises RequestError adapter_invalid where a model has other weights in its adapter than the folder from which they
+    were read. PEFT reads them by the names that transformers has for the model's files, and only warns where these lead
+    to no module of the model's.
+    """
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    read = get_peft_model_state_dict(model)
+    written = load_file(folder / "adapter_model.safetensors")
+    lost = sorted(name for name, weight in written.items() if name in read and not _is_same(weight, read[name]))
+    if lost:
+        raise invalid(
+            "adapter_invalid",
+            f"PEFT does not read {shorten(lost, 2)} of {folder} again as it was written. Leave these modules out of "
+            "lora.target_modules, or use METHOD_FULL.",
+        )
+
+
+def _is_same(weight: Any, other: Any) -> bool:
+    return bool(weight.to(other.device, other.dtype).equal(other))
 
 
 def _target_of(parameters: pb.Hyperparameters, model: Any, layer: Any) -> str | None:

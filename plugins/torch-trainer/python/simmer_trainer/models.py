@@ -10,6 +10,7 @@ from typing import Any
 from google.protobuf import json_format
 
 from simmer_trainer import describe
+from simmer_trainer.adapted_modules import check_is_read
 from simmer_trainer.byte_tokenizer import make_byte_tokenizer
 from simmer_trainer.checkpoints import read_marker
 from simmer_trainer.durable import sync_tree
@@ -186,6 +187,7 @@ def _apply_adapter(model: Any, folder: Path) -> Any:
     from transformers import GenerationConfig
 
     adapted = PeftModel.from_pretrained(model, folder)
+    check_is_read(adapted, folder)
     if (folder / GENERATION_CONFIG).is_file():
         model.generation_config = GenerationConfig.from_pretrained(folder)
     return adapted.merge_and_unload()

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import Dataset
+from peft import PeftModel
 from torch.utils.data import Sampler
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerState
 from trl import SFTTrainer
 
 from simmer_trainer import describe, head_loss, sharding
+from simmer_trainer.adapted_modules import check_is_read
 from simmer_trainer.batching import Batching
 from simmer_trainer.data import DataOrder, TokenizedRow
 from simmer_trainer.durable import sync_file
@@ -179,6 +181,8 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         folder = Path(resume_from_checkpoint)
         if sharding.is_sharded(folder) == (self.group.size > 1):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
+            if self.group.size == 1 and isinstance(self.model, PeftModel):
+                check_is_read(self.model, folder)
         elif self.group.size > 1:
             sharding.load_whole(self.model, folder)
         else:

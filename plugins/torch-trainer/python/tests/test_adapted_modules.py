@@ -1,15 +1,19 @@
 """Which modules an adapter may be put on, and what is refused before anything is trained."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from peft import get_peft_model
 from trainer_process import hyperparameters, random_model
 
-from simmer_trainer.adapted_modules import check_target_modules, is_head_adapted
+from simmer_trainer.adapted_modules import check_is_read, check_target_modules, is_head_adapted
 from simmer_trainer.errors import RequestError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import Extensions
 from simmer_trainer.kernels import choose_liger
 from simmer_trainer.models import load_model
+from simmer_trainer.training_settings import peft_config
 
 
 def adapter_on(*targets: str) -> pb.Hyperparameters:
@@ -50,6 +54,20 @@ def test_the_head_is_adapted_where_it_is_named() -> None:
     assert is_head_adapted(adapter_on("q_proj", "lm_head"), network)
     for other in (adapter_on(), adapter_on("q_proj"), adapter_on("head"), hyperparameters()):
         assert not is_head_adapted(other, network)
+
+
+def test_an_adapter_that_is_not_read_as_it_was_written_is_refused(tmp_path: Path) -> None:
+    """As PEFT reads those of Laguna's shared experts: it warns, and the model would be merged without them."""
+    network = load_model(random_model(), torch.float32)
+    adapted = get_peft_model(network, peft_config(adapter_on("q_proj"), "llama"))
+    adapted.save_pretrained(tmp_path)
+    check_is_read(adapted, tmp_path)
+    name, weight = next(one for one in adapted.named_parameters() if "lora_A" in one[0])
+    with torch.no_grad():
+        weight[0, 0] += 1
+    with pytest.raises(RequestError, match=name.replace(".default", "")) as raised:
+        check_is_read(adapted, tmp_path)
+    assert raised.value.code == "adapter_invalid"
 
 
 def test_kernels_that_would_pass_the_adapter_of_the_head_by_are_not_used() -> None:
