@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { type HttpServer, startHttpServer } from './http-server.js';
 
-export interface ChatRequest {
+interface ChatRequest {
   readonly model: string;
   readonly messages: readonly { readonly role: string; readonly content: string }[];
   readonly seed?: number;

@@ -1,7 +1,7 @@
 import { deferred } from '../deferred.js';
 
 /** Takes names out of everybody's reach while nobody holds them. Its disposal lets those go on who wait for what it took. */
-export interface Taking extends Disposable {
+interface Taking extends Disposable {
   /** Of some names, those that nobody has held since this began: from now on who wants to hold them waits. */
   take(names: readonly string[]): ReadonlySet<string>;
 }

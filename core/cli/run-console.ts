@@ -4,7 +4,7 @@ import { silentLog } from '../plugin/log.js';
 import { hasColor } from './terminal.js';
 
 /** Where what is shown comes from. */
-export interface ConsoleSource extends Pick<SinkContext, 'openArtifact' | 'eventsOf'> {
+interface ConsoleSource extends Pick<SinkContext, 'openArtifact' | 'eventsOf'> {
   /** A folder with the `plan.json` of the run. */
   runFolder(runId: string): Promise<string>;
 }

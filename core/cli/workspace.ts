@@ -40,7 +40,7 @@ export interface RecipeFlags extends WorkspaceFlags {
 }
 
 /** A recipe without anything wrong with it. */
-export interface ValidRecipe {
+interface ValidRecipe {
   readonly recipe: string;
   /** As it was named. */
   readonly file: string;

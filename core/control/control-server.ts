@@ -32,7 +32,7 @@ import { outOfDate, takeTlsFiles } from './tls-files.js';
 
 export const controlServiceName = 'simmer.control.v1.ControlService';
 
-export interface ServerTlsFiles {
+interface ServerTlsFiles {
   /** PEM files: the server's certificate chain, and its key. */
   readonly certificate: string;
   readonly key: string;

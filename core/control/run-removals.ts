@@ -13,7 +13,7 @@ import { Turns } from './turns.js';
 /** Each takes a lock, which is an open socket of the server's. */
 const mostRuns = 1000;
 
-export interface RunRemovalsOptions {
+interface RunRemovalsOptions {
   readonly settings: Pick<Settings, 'home'>;
   readonly limits: Pick<ServerLimits, 'waitingRemovals'>;
   /** Of all stores of the server that runs use. */
@@ -22,7 +22,7 @@ export interface RunRemovalsOptions {
 }
 
 /** What a removal asks of the server's runs. */
-export interface RemovableRuns {
+interface RemovableRuns {
   list(): Promise<readonly RunOfHome[]>;
   /** @throws UserError where a run waits or runs here, or is about to; or nothing is begun any more */
   refuseInHand(runId: string): void;

@@ -20,7 +20,7 @@ const lookMilliseconds = 1000;
 interface Asker extends ProcessIdentity, ProcessPlace {}
 
 /** Another process that asks a question. */
-export interface AskingProcess {
+interface AskingProcess {
   readonly by: string;
   /** Resolves when that one asks it no more. @param log is told who that is, once @throws the signal's reason */
   wait(signal: AbortSignal, log?: Log): Promise<void>;

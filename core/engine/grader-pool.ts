@@ -25,7 +25,7 @@ const endMilliseconds = 30_000;
 type OwnedGrader = Grader & AsyncDisposable & { readonly uses: string };
 
 /** The stage that asks: what is said while a grader is made ready belongs to it. */
-export interface GraderAsker {
+interface GraderAsker {
   readonly stage: string;
   readonly attempt: number;
 }

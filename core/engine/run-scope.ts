@@ -49,7 +49,7 @@ export interface RunResource {
 }
 
 /** A run with all that belongs to it, open and locked. */
-export interface OpenRun {
+interface OpenRun {
   /** Runs to the end and closes everything; never rejects. Called once. */
   execute(): Promise<RunOutcome>;
   /** @see RunHandle */

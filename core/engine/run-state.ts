@@ -2,11 +2,11 @@ import type { Event, EventData } from '../events/catalogue.js';
 import { type MeasuredFigures, withFigure } from '../metrics/measured-figures.js';
 import { foldSpending, initialSpending, type SpendingState, secondsBetween } from './spending/spending-state.js';
 
-export type RunStatus = 'created' | 'running' | 'completed' | 'failed' | 'interrupted';
+type RunStatus = 'created' | 'running' | 'completed' | 'failed' | 'interrupted';
 type StageStatus = 'running' | 'completed' | 'reused' | 'failed' | 'interrupted';
 
 /** A stage as the log tells it. A stage that nothing was said of yet is not in the state. */
-export interface StageState {
+interface StageState {
   readonly status: StageStatus;
   readonly key: string;
   /** The highest attempt that the log speaks of, from 1. */

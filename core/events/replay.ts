@@ -8,7 +8,7 @@ import { LogScanner, type ScanOptions } from './log-scanner.js';
 /** Where a file system tells nothing of changes (network folders), or no more watches are to be had. */
 const pollMilliseconds = 500;
 
-export interface FollowOptions {
+interface FollowOptions {
   /** @default 1 */
   readonly fromSequence?: number;
   /** Ends the iteration, without an error. */

@@ -3,7 +3,7 @@ import { builtInSource } from './locate.js';
 import { processLimitsShape } from './process/limits.js';
 
 /** A plugin as a recipe lists it, when it is more than a name or a path. */
-export const pluginEntryShape = z
+const pluginEntryShape = z
   .strictObject({
     plugin: z.string().min(1).optional().describe("An npm package, or a ./path relative to the recipe's folder."),
     command: z

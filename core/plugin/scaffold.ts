@@ -4,7 +4,7 @@ import { UserError } from '../errors.js';
 import { builtInPlugins, pluginPackageFolder, simmerPackage } from './locate.js';
 
 /** Languages that there is a template for. */
-export const pluginLanguages = ['typescript', 'python'] as const;
+const pluginLanguages = ['typescript', 'python'] as const;
 export type PluginLanguage = (typeof pluginLanguages)[number];
 
 /** What a new plugin may contribute, and what its template calls that. */

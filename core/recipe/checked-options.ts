@@ -18,7 +18,7 @@ import type { Json } from './plan.js';
 import type { PlanScope } from './plan-scope.js';
 import { areVariablesNamed } from './variable-names.js';
 
-export type JsonMap = { readonly [key: string]: Json };
+type JsonMap = { readonly [key: string]: Json };
 
 /** Options of a contribution that its schema takes. */
 export interface CheckedOptions {

@@ -15,7 +15,7 @@ interface AttemptStart {
 }
 
 /** How it ended: as the trainer said, or `lost` where the trainer cannot say any more. */
-export type AttemptEnd =
+type AttemptEnd =
   | (Extract<TrainingEnd, { kind: 'completed' }> & { readonly files: Readonly<Record<string, number>> })
   | { readonly kind: 'canceled' | 'failed' | 'lost' };
 

@@ -28,7 +28,7 @@ export interface Backend extends Partial<AsyncDisposable> {
   generate(request: Omit<GenerationRequest, 'model'>): AsyncIterable<GenerationEvent>;
 }
 
-export interface Asked {
+interface Asked {
   readonly dataset: TableArtifact;
   /** Opened only where samples are missing. */
   readonly backend: () => Promise<Backend>;

@@ -2,7 +2,7 @@ import { type GenerationRequest, isUserError, type OpenAiEndpoint, UserError, z 
 import type { Posts } from './paid-posts.js';
 
 /** What is asked of `/v1/completions`. */
-export interface CompletionRequest {
+interface CompletionRequest {
   readonly prompt: string;
   readonly maxTokens: number;
   readonly stop: readonly string[];
@@ -11,7 +11,7 @@ export interface CompletionRequest {
 }
 
 /** What a server answered, and what of it can be believed. */
-export interface Completion {
+interface Completion {
   readonly text: string;
   /** As the server counts them. */
   readonly tokens: number;

@@ -10,7 +10,7 @@ import {
 import type { KeptSample } from './generation-rows.js';
 import type { ServerTokens } from './server-tokens.js';
 
-export interface Continuation {
+interface Continuation {
   readonly completions: Completions;
   readonly tokens: ServerTokens;
   /** The prompt's text up to where the model begins. */

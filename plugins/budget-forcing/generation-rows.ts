@@ -57,7 +57,7 @@ export const generationColumns: Columns = {
 };
 
 /** What rejection sampling says of a row. */
-export interface Drawing {
+interface Drawing {
   readonly attempts: number;
   readonly drawnThinkingTokens: number;
   readonly fits: boolean;

@@ -6,7 +6,7 @@ import { expandSweep } from './policies.js';
 type Conditional = 'token-conditional' | 'step-conditional' | 'class-conditional';
 
 /** How a point of the sweep holds thinking to its limit; `+forced`: asked for, and forced where it is not kept. */
-export type Method = 'none' | 'budget-forcing' | Conditional | `${Conditional}+forced` | 'rejection';
+type Method = 'none' | 'budget-forcing' | Conditional | `${Conditional}+forced` | 'rejection';
 
 /** One point of the sweep: every problem is answered under each. */
 export interface Point {

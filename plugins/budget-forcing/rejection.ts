@@ -7,7 +7,7 @@ import type { SampleJournal } from './sample-journal.js';
 const drawId = 'rejection-draw';
 
 /** What a limit chose. */
-export interface Choice {
+interface Choice {
   readonly sample: KeptSample;
   /** Draws looked at, the chosen one included. */
   readonly attempts: number;

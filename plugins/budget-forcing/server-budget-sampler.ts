@@ -26,7 +26,7 @@ const markerRoom = 16;
 const probeBudget = 8;
 const probeTokens = 48;
 
-export interface ServerBudgets {
+interface ServerBudgets {
   readonly endpoint: Posts;
   readonly model: string;
   readonly kind: ServerKind;

@@ -10,7 +10,7 @@ import {
 import type { Answerer, AskingContext, KeptAnswer, Question, Reply, Sampling } from './answerer.js';
 
 /** How far a stage is that asks models, with tokens and dollars. */
-export interface AskingProgress extends Pick<Pace, 'skip'> {
+interface AskingProgress extends Pick<Pace, 'skip'> {
   step(): Promise<void>;
   finish(): Promise<void>;
 }
@@ -46,7 +46,7 @@ export function askingProgress(
   };
 }
 
-export interface Asking {
+interface Asking {
   readonly journal: ReplyJournal<KeptAnswer>;
   /** Replies that are as good as new ones. Absent: there are none. */
   readonly earlier?: EarlierReplies<KeptAnswer> | undefined;

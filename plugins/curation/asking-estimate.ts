@@ -13,7 +13,7 @@ import { keptOf } from './open-replies.js';
 export const questionTokens = 512;
 
 /** What models are asked, at most. */
-export interface AskedWork {
+interface AskedWork {
   /** Undefined: not known yet. */
   readonly requests: number | undefined;
   readonly promptTokens: number;

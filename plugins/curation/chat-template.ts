@@ -4,7 +4,7 @@ import { Template } from '@huggingface/jinja';
 import { inTime, UserError } from 'simmerkit';
 
 /** What a model's chat template does around a reply. */
-export interface ReplyMarks {
+interface ReplyMarks {
   /** What ends a reply, without white space at its end. */
   readonly end: string;
   /** With what a prompt ends, so that the model begins its reply. */

@@ -16,7 +16,7 @@ import { factsOf, rowsOf, sieveFacts } from './row-facts.js';
 import { sieveOutputs } from './sieve-outputs.js';
 
 /** A class and what it is called in the replies of a model. */
-export interface DomainClass {
+interface DomainClass {
   readonly code: string;
   readonly title: string;
 }

@@ -32,7 +32,7 @@ export function formatOf(file: string): Format {
 }
 
 /** How a file is read. */
-export interface Reading {
+interface Reading {
   /** Of JSONL: only these. */
   readonly lines?: LineRange | undefined;
   /** Of Parquet: whether a column is looked at; another one is null. */

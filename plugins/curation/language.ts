@@ -2,7 +2,7 @@ import { francAll } from 'franc-min';
 import type { QualityOptions } from './options.js';
 import type { Drop } from './sieve.js';
 
-export type LanguageOptions = NonNullable<QualityOptions['language']>;
+type LanguageOptions = NonNullable<QualityOptions['language']>;
 
 /**
  * Formulas, commands of LaTeX, numbers and signs say nothing about a language, and trigrams take them for words. No formula

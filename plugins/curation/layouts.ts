@@ -6,7 +6,7 @@ import type { Source } from './load-options.js';
  * A row with `question`, `reasoning`, `answer` and `system` from its layout, and `history` where that is kept, or what its
  * conversation is not.
  */
-export type LaidOut = { readonly row: Row } | { readonly missing: NotLaidOut };
+type LaidOut = { readonly row: Row } | { readonly missing: NotLaidOut };
 
 /** `tool_free_turns`: no tool is called in them. */
 export type NotLaidOut = 'single_turn' | 'alternating_turns' | 'tool_free_turns';

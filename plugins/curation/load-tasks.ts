@@ -47,7 +47,7 @@ export async function* loadTasks(sources: readonly SourceFiles[]): AsyncIterable
 }
 
 /** What says that a file is still the one that it was. */
-export interface FileState {
+interface FileState {
   readonly file: string;
   readonly bytes: number;
   readonly inode: number;

@@ -4,7 +4,7 @@ import type { TextStore } from './text-store.js';
 import { scanWords, type Words } from './words.js';
 
 /** A text of the index that is similar. */
-export interface Near {
+interface Near {
   /** As `add` was given it. */
   readonly text: number;
   /** Exact Jaccard similarity of the two sets of shingles. */

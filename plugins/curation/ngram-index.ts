@@ -2,7 +2,7 @@ import { numbersAt, reserve, startKernel } from './word-kernel.js';
 import type { Words } from './words.js';
 
 /** Where an n-gram was first seen. */
-export interface NgramMatch<Owner> {
+interface NgramMatch<Owner> {
   readonly owner: Owner;
   /** The n-gram itself. */
   readonly words: string;

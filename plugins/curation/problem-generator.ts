@@ -2,7 +2,7 @@ import { type Random, random, UserError } from 'simmerkit';
 import { people, type Setting, settings } from './problem-settings.js';
 
 /** A story problem whose answer is reached in so many steps, and how it is. */
-export interface GeneratedProblem {
+interface GeneratedProblem {
   readonly question: string;
   /** A line a step, each with its whole computation: what a small model can learn to write. */
   readonly reasoning: string;
@@ -27,7 +27,7 @@ export interface GeneratorOptions {
 }
 
 /** How often a trace looks at its last step again, behind the word that budget forcing appends. */
-export interface CheckOptions {
+interface CheckOptions {
   /** Share of traces that do. */
   readonly share: number;
   /** Of these, the share that does it twice. */
@@ -37,7 +37,7 @@ export interface CheckOptions {
   readonly word: string;
 }
 
-export interface Range {
+interface Range {
   readonly min: number;
   readonly max: number;
 }

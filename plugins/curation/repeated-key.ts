@@ -1,5 +1,5 @@
 /** A key that stands a second time in an object of JSON, and where its quote begins. */
-export interface RepeatedKey {
+interface RepeatedKey {
   readonly key: string;
   readonly position: number;
 }

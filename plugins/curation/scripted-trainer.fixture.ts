@@ -1,13 +1,13 @@
 import { type GenerationRequest, type Sample, type Trainer, UserError } from 'simmerkit';
 import { trainerThat } from '../../test/stub-trainer.js';
 
-export interface ScriptedTrainer extends Trainer {
+interface ScriptedTrainer extends Trainer {
   /** Every request, in order. */
   readonly requests: GenerationRequest[];
 }
 
 /** What the model says to a question; thinking only where a request has a thinking format. */
-export interface Said {
+interface Said {
   readonly answer: string;
   readonly thinking?: string;
   readonly finishReason?: Sample['finishReason'];

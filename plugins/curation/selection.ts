@@ -8,20 +8,20 @@ export interface Candidate {
 }
 
 /** Why a row was taken. */
-export interface Reason {
+interface Reason {
   /** "preselected", or the method. */
   readonly rule: string;
   /** How it was drawn; where it was not drawn, nothing. */
   readonly evidence?: string;
 }
 
-export interface Selection {
+interface Selection {
   /** Index of the row to why it was taken, in the order of the draws. */
   readonly chosen: ReadonlyMap<number, Reason>;
 }
 
 /** From so many rows on, domains are drawn by these weights instead of uniformly, as s1's code does. */
-export interface LaterWeights {
+interface LaterWeights {
   readonly after: number;
   /** Domain to its weight; others have none, and are drawn (uniformly) only when no domain with a weight is left. */
   readonly weights: ReadonlyMap<string, number>;

@@ -28,7 +28,7 @@ interface Sieved {
 }
 
 /** Undefined, or a `Keep` with its reason: the row is kept. Called once a row, in order. */
-export type Judge = (row: Row, index: number) => Drop | Keep | undefined;
+type Judge = (row: Row, index: number) => Drop | Keep | undefined;
 
 /** What was found of the row with this index. May be asked again. */
 export type VerdictOn = (index: number) => Drop | Keep | undefined;

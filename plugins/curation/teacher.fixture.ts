@@ -7,7 +7,7 @@ import { temporaryFolder } from '../../test/temporary-folder.js';
 import { distill } from './distill.stage.js';
 
 /** A server that teaches, a new one for each test of a file. */
-export interface Teacher {
+interface Teacher {
   /** What it answers to a question that it is asked for the nth time; `thought`, where a test says nothing else. */
   behave: (question: string, request: number, response: ServerResponse) => unknown;
   requests: { readonly question: string; readonly messages: readonly object[]; readonly at: number }[];

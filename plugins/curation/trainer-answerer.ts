@@ -10,7 +10,7 @@ const thinkingFormats = {
 /** Questions of one request. Fixed, so that the same questions are answered in the same company. */
 const questionsPerRequest = 512;
 
-export interface TrainerModel {
+interface TrainerModel {
   readonly trainer: Trainer;
   /** A Hugging Face folder. */
   readonly folder: string;

@@ -2,8 +2,7 @@ import { type Message, type Row, textIn } from 'simmerkit';
 import type { FormatOptions } from './options.js';
 
 /** Options with the preset's markers filled in. */
-export type TextFormat = FormatOptions &
-  Readonly<Record<'thinkingStart' | 'answerStart' | 'answerPrefix' | 'end', string>>;
+type TextFormat = FormatOptions & Readonly<Record<'thinkingStart' | 'answerStart' | 'answerPrefix' | 'end', string>>;
 
 const presets = {
   s1: {
@@ -38,7 +37,7 @@ export function columnsNeeded({ preset }: Pick<FormatOptions, 'preset'>): readon
 }
 
 /** One row to train on. */
-export interface TrainingText {
+interface TrainingText {
   readonly prompt: readonly Message[];
   /** Text, or the messages from the first reply on where all replies are trained. */
   readonly completion: string | readonly Message[];

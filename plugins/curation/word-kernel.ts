@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 
 /** What `wasm/words.ts` exports. Addresses are in its memory. */
-export interface WordKernel {
+interface WordKernel {
   readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): void };
   countSpaces(text: number, size: number): number;
   writeWords(text: number, size: number, words: number, wide: number): number;

@@ -20,7 +20,7 @@ export interface ComparisonReport {
   readonly scaling: readonly ScalingReport[];
 }
 
-export interface RunReport {
+interface RunReport {
   readonly role: Role;
   readonly model: string;
   readonly policy: string;
@@ -41,7 +41,7 @@ export interface RunReport {
   readonly answerCutShare: number;
 }
 
-export interface Difference {
+interface Difference {
   readonly name: string;
   readonly kind: 'model' | 'maximum' | 'waits';
   readonly from: { readonly model: string; readonly policy: string };
@@ -53,7 +53,7 @@ export interface Difference {
   readonly rightToWrong: number;
 }
 
-export interface ScalingReport {
+interface ScalingReport {
   readonly model: string;
   readonly series: Series;
   readonly runs: number;
@@ -63,7 +63,7 @@ export interface ScalingReport {
   readonly performance: number;
 }
 
-export interface ComparisonOptions {
+interface ComparisonOptions {
   readonly draws: number;
   readonly seed: number;
   /** Awaited after each interval, so that the event loop stays free. */

@@ -2,7 +2,7 @@ import { finalAnswer, matchInTime } from 'simmerkit';
 import type { Extraction } from './options.js';
 
 /** Finds the final answer in an answer's text; null where there is none. */
-export type Extract = (answer: string) => string | null;
+type Extract = (answer: string) => string | null;
 
 /** The extraction that options ask for. @throws SyntaxError for a pattern that is no regular expression */
 export function extractor(extraction: Extraction, answerDelimiter: string): Extract {

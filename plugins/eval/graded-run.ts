@@ -1,7 +1,7 @@
 import { numberIn, type Row, textIn, UserError } from 'simmerkit';
 
 /** What a graded or generated row says about the policy that it was made under. */
-export interface Policy {
+interface Policy {
   readonly id: string;
   readonly method: string;
   /** Null: no maximum. */
@@ -20,7 +20,7 @@ export interface SampleVerdict {
 }
 
 /** One problem under one policy. */
-export interface ProblemTally {
+interface ProblemTally {
   readonly answers: SampleVerdict[];
   samples: number;
   right: number;

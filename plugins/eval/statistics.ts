@@ -4,7 +4,7 @@ import { random, shareInterval } from 'simmerkit';
 const rounding = 1e-12;
 
 /** A mean with the bounds of its interval. */
-export interface Estimate {
+interface Estimate {
   readonly mean: number;
   readonly interval: readonly [number, number];
 }

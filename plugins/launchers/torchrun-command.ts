@@ -4,7 +4,7 @@ import { type Resources, type TrainerCommand, UserError } from 'simmerkit';
 import type { TorchrunOptions } from './torchrun-options.js';
 
 /** The torchrun agents of one trainer: the first is on this machine, and its rank 0 serves. */
-export interface TorchrunCommands {
+interface TorchrunCommands {
   readonly first: readonly string[];
   /** One for each further node, as words and as a line for a shell, which needs no environment of its own. */
   readonly further: readonly { readonly argv: readonly string[]; readonly line: string }[];

@@ -1,7 +1,7 @@
 import type { Artifact, Hyperparameters, TableArtifact, TrainingResult } from 'simmerkit';
 
 /** What a card tells. */
-export interface ModelCardFacts {
+interface ModelCardFacts {
   readonly model: Artifact;
   readonly dataset: TableArtifact;
   readonly evaluation?: TableArtifact | undefined;

@@ -3,7 +3,7 @@ import type { EventData, MeasuredFigure } from 'simmerkit';
 type Metric = EventData['metric.measured'];
 
 /** One way of thinking under which models were scored: a row of the table. */
-export interface ScoredPolicy {
+interface ScoredPolicy {
   readonly id: string;
   /** "128 tokens", "512 tokens, 2 x Wait": what thinking was held to; with the policy's id where it was held in another way than by force. */
   readonly label: string;
@@ -73,7 +73,7 @@ function scoredTwice(accuracies: readonly MeasuredFigure[]): ReadonlySet<string>
 }
 
 /** A difference that was measured on pairs: tuned against untuned, more thinking against less. */
-export interface MeasuredDifference {
+interface MeasuredDifference {
   readonly label: string;
   readonly metric: Metric;
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { UserError } from 'simmerkit';
 
 /** What can be read from a Hugging Face folder without loading it. */
-export interface ModelFacts {
+interface ModelFacts {
   /** e.g. "LlamaForCausalLM"; null where the config names none. */
   readonly architecture: string | null;
   readonly parameters: number;

@@ -2,12 +2,12 @@ import type { Advice, TrainerJob } from 'simmerkit';
 import { largerHardware, usableShare } from './larger-hardware.js';
 
 /** A training on so many accelerators. */
-export interface TrainingSetting {
+interface TrainingSetting {
   readonly job: Extract<TrainerJob, { kind: 'training' }>;
   readonly gpus: number;
 }
 
-export interface TrainingLimits {
+interface TrainingLimits {
   /** What one accelerator has, in bytes; infinite where that is not known. */
   readonly memoryBytes: number;
   readonly precision: 'float32' | 'bfloat16';

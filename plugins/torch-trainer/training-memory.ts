@@ -1,7 +1,7 @@
 import type { MemoryPart } from 'simmerkit';
 import { layerParameters, type ModelShape } from './model-shape.js';
 
-export interface MemoryWork {
+interface MemoryWork {
   readonly method: 'full' | 'lora' | 'qlora';
   readonly loraRank: number;
   /** Of a weight that is trained: 4 for float32, 2 for bfloat16. */

@@ -7,7 +7,7 @@ export interface SpeedShape {
   readonly hiddenSize: number;
 }
 
-export interface TrainingPlace {
+interface TrainingPlace {
   readonly hardware: Hardware;
   readonly gpus: number;
   readonly nodes: number;

@@ -5,10 +5,10 @@ import { ArtifactStore } from '../../core/artifacts/artifact-store.js';
 import type { CurationRun } from './curation-run.js';
 
 /** What each step dropped, by the ids that the pool has. */
-export type Dropped = Readonly<Record<Step, ReadonlySet<string>>>;
+type Dropped = Readonly<Record<Step, ReadonlySet<string>>>;
 type Step = 'quality' | 'exact' | 'near' | 'decontaminate';
 
-export interface Agreement {
+interface Agreement {
   /** Steps that leave no choice: whether both dropped the same rows. Decontamination: of those that both still had. */
   readonly sameQuality: boolean;
   readonly sameExact: boolean;

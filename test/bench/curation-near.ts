@@ -6,7 +6,7 @@ import { TextStore } from '../../plugins/curation/text-store.js';
 import { settings } from './curation-run.js';
 
 /** Near duplicates against brute force over all pairs of some texts. */
-export interface NearMeasure {
+interface NearMeasure {
   readonly texts: number;
   /** Pairs whose Jaccard similarity reaches the threshold, computed from their sets of shingles. */
   readonly pairs: number;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Random, random } from 'simmerkit';
 
 /** What of a pool was planted. The rest is what chance makes of it. */
-export interface Planted {
+interface Planted {
   readonly rows: number;
   readonly bytes: number;
   readonly duplicates: number;
@@ -14,7 +14,7 @@ export interface Planted {
   readonly broken: number;
 }
 
-export interface PoolOptions {
+interface PoolOptions {
   /** An existing folder; gets `0.jsonl` and so on. */
   readonly folder: string;
   readonly rows: number;

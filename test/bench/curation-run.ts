@@ -10,7 +10,7 @@ import type { ProcessReport } from './report-process.js';
 /** What is compared, and how: the same on every side. */
 export const settings = { similarity: 0.8, shingleWords: 5, hashes: 128, ngramWords: 8, selected: 1000 };
 
-export interface CurationOptions {
+interface CurationOptions {
   /** A folder that is empty, for the recipe and its home. */
   readonly folder: string;
   readonly pool: string;
@@ -30,7 +30,7 @@ export interface CurationRun extends ProcessReport {
   readonly stages: Readonly<Record<string, StageRun>>;
 }
 
-export interface StageRun {
+interface StageRun {
   readonly seconds: number;
   readonly rowsIn: number;
   readonly rowsOut: number;

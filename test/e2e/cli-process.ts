@@ -23,7 +23,7 @@ export interface RunningSimmer {
   printed(text: string): Promise<string>;
 }
 
-export interface SimmerOptions {
+interface SimmerOptions {
   readonly cwd: string;
   readonly env?: Readonly<Record<string, string>>;
 }

@@ -9,7 +9,7 @@ import { root } from '../python/check-python.js';
 const execute = promisify(execFile);
 
 /** How packages get into `node_modules`. */
-export type Installing =
+type Installing =
   /** As people do: `npm install`, with a registry. */
   | 'npm'
   /** The tarballs are unpacked, and what they depend on is linked from this checkout: seconds, and no registry. */

@@ -1,7 +1,7 @@
 import { type RunningSimmer, simmer, startSimmer } from './cli-process.js';
 
 /** A `simmer serve` that runs; stopped when disposed, at the latest. */
-export interface Serving extends RunningSimmer, AsyncDisposable {
+interface Serving extends RunningSimmer, AsyncDisposable {
   readonly address: string;
   stop(): Promise<void>;
 }

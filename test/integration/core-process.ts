@@ -6,7 +6,7 @@ import type { Event } from 'simmerkit';
 import { RunHarness, type RunHarnessOptions } from 'simmerkit/testing';
 
 /** What a core in a process of its own runs, and with what. */
-export type Core = Omit<RunHarnessOptions, 'home'> & { readonly recipe: string };
+type Core = Omit<RunHarnessOptions, 'home'> & { readonly recipe: string };
 
 /** In the environment of a core: the step of a training with which it kills itself. */
 const killAtStep = 'KILL_AT_STEP';

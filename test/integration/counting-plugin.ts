@@ -14,7 +14,7 @@ import {
 } from 'simmerkit';
 
 /** What a test watches and steers in the plugin. */
-export interface Watched {
+interface Watched {
   /** Names of the stages whose work was begun, in order. */
   readonly begun: string[];
   /** How many stages work at once, at most. */

@@ -14,13 +14,13 @@ export const serverNames = ['llama.cpp', 'transformers', 'vllm'] as const;
 export type ServerName = (typeof serverNames)[number];
 
 /** A server that this process started. */
-export interface StartedServer extends AsyncDisposable {
+interface StartedServer extends AsyncDisposable {
   /** With /v1. */
   readonly url: string;
 }
 
 /** What a server is started with. `weights`: a GGUF file for llama.cpp, a Hugging Face folder for the others. */
-export interface ServerStart {
+interface ServerStart {
   readonly python: string;
   readonly weights: string;
   /** What the server shall call the model. */

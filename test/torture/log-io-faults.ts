@@ -132,7 +132,7 @@ class FaultyFileSystem implements LogFileSystem {
   }
 }
 
-export interface IoFaultOptions {
+interface IoFaultOptions {
   /** The beginning of the names of files. */
   readonly file: string;
   readonly bursts: readonly Burst[];

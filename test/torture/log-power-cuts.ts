@@ -8,7 +8,7 @@ const sectorBytes = 512;
 /** Few enough that what the cut left may reach beyond them. */
 const mostEventsAfter = 12;
 
-export interface PowerCut {
+interface PowerCut {
   /** What the file held when the power went. */
   readonly bytes: Buffer;
   /** How much of it had been synced. */

@@ -6,7 +6,7 @@ import type { Burst } from './log-script.js';
 
 export const tortureRunId = 'torture';
 
-export interface ScriptRunOptions {
+interface ScriptRunOptions {
   readonly file: string;
   readonly bursts: readonly Burst[];
   readonly fileSystem?: LogFileSystem;

@@ -43,7 +43,7 @@ export class Tally {
   }
 }
 
-export interface TorturedRunOptions {
+interface TorturedRunOptions {
   readonly factory: TrainerFactory;
   readonly folder: string;
   readonly dataFile: string;

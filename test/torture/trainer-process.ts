@@ -13,7 +13,7 @@ import { trainerPython } from '../python/trainer-script.js';
 export type StartKind = 'fork' | 'program';
 
 /** Where a trainer shall stand still, to be killed there. */
-export interface Pause {
+interface Pause {
   /** A point of simmer_trainer.pause_points, "#N" for the Nth time. */
   readonly point: string;
   /** Made by the trainer when it stands there. */

@@ -6,7 +6,7 @@ import type { RunSummary } from '../run-outcome.js';
 import { foldRunState, initialRunState, type RunState } from '../run-state.js';
 
 /** What a training stage came to. */
-export interface ComparedTraining {
+interface ComparedTraining {
   readonly steps: number;
   /** Of the last step that was logged, in nats; null where it was no number. */
   readonly loss: number | null;

@@ -14,7 +14,7 @@ export interface GradedAnswer {
 }
 
 /** An item that the two runs answered differently well. */
-export interface ChangedItem {
+interface ChangedItem {
   readonly promptId: string;
   readonly sample: number;
   readonly question: string | null;

@@ -20,7 +20,7 @@ export interface Removal {
   readonly reusedBy: readonly string[];
 }
 
-export interface RemoveOptions {
+interface RemoveOptions {
   readonly store: ArtifactStore;
   /** Only says what would be removed. */
   readonly dryRun: boolean;

@@ -2,7 +2,7 @@ import type { Event, EventData } from '../../events/catalogue.js';
 import type { BudgetLimits } from '../../recipe/budget.js';
 
 /** What one source has cost. */
-export interface SourceSpending {
+interface SourceSpending {
   readonly usd: number;
   readonly gpuHours: number;
   /** Of hardware: for how long it was held. */

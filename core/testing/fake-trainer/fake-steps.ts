@@ -9,7 +9,7 @@ let divergent = 0;
 const lossWindow = 8;
 
 /** What a fake training starts from. */
-export interface FakeStart {
+interface FakeStart {
   /** How often its model was trained before. */
   readonly trained: number;
   /** Whether each step has all rows, so that their order is all the same. */

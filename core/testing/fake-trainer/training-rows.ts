@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 /** Rows that cannot be trained on; the message says why. */
 export class DataInvalidError extends Error {}
 
-export interface TrainingRow {
+interface TrainingRow {
   readonly prompt: string;
   readonly completion: string;
 }

@@ -38,7 +38,7 @@ export interface WatchedStage {
   readonly message?: TimedMessage;
 }
 
-export interface TimedMessage {
+interface TimedMessage {
   readonly text: string;
   /** Epoch milliseconds. */
   readonly at: number;

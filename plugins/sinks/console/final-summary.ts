@@ -6,7 +6,7 @@ import type { LiveViewOptions } from './live-view.js';
 import { spendingText } from './spending-text.js';
 import { padded, plainLine, widthOf } from './terminal-text.js';
 
-export interface FinalSummaryOptions extends Pick<LiveViewOptions, 'now' | 'columns' | 'colors'> {
+interface FinalSummaryOptions extends Pick<LiveViewOptions, 'now' | 'columns' | 'colors'> {
   /** Whether paths are links that a terminal opens. */
   readonly links: boolean;
 }

@@ -2,7 +2,7 @@ import type { WriteStream } from 'node:tty';
 import { widthOf } from './terminal-text.js';
 
 /** A view at the bottom of the terminal that is drawn over itself; what was printed above it stays. */
-export interface Screen {
+interface Screen {
   /** Lines must be narrower than the terminal, and fewer than it has rows. */
   draw(lines: readonly string[]): void;
   /** Prints lines above the view, where they stay. */

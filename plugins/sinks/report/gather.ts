@@ -15,7 +15,7 @@ interface TrainingSoFar {
 }
 
 /** What the page needs of the artifacts and files of a run; the events say the rest. */
-export type FromEvents = Omit<ReportData, 'comparisons' | 'forcing' | 'browsed' | 'plan' | 'recipeText'>;
+type FromEvents = Omit<ReportData, 'comparisons' | 'forcing' | 'browsed' | 'plan' | 'recipeText'>;
 
 /** Folds a run's events into what the page shows of them. */
 export class RunGatherer {

@@ -110,7 +110,7 @@ export interface Trace {
   readonly interventions: readonly TraceIntervention[];
 }
 
-export interface TraceIntervention {
+interface TraceIntervention {
   readonly kind: string;
   readonly text: string;
   /** Where it is in `thinking`, in Unicode code points. */

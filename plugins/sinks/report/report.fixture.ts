@@ -12,7 +12,7 @@ import {
 } from 'simmerkit';
 
 /** A made-up run, as a run folder with events and artifacts: for the tests of this page and for nothing else. */
-export interface FixtureRun {
+interface FixtureRun {
   readonly events: readonly Event[];
   readonly context: SinkContext;
 }
