@@ -5,13 +5,15 @@ import { basename, dirname, join } from 'node:path';
 
 /** sun_path holds 104 bytes on macOS, 108 on Linux, with the final zero. */
 const longestSocketPath = 103;
+/** Of a socket in the folder. */
+const longestName = 24;
 const prefix = 'simmer-';
 
 /**
  * Makes a folder for sockets that only this user may enter (mode 0700), with a short path. gRPC makes its sockets
  * readable for all, so the folder is what protects them.
  */
-export async function makeSocketFolder(longestName = 24): Promise<string> {
+export async function makeSocketFolder(): Promise<string> {
   for (const base of [process.env.XDG_RUNTIME_DIR, tmpdir(), '/tmp']) {
     if (base === undefined || base === '' || !(await isWritableFolder(base))) continue;
     const template = join(base, prefix);

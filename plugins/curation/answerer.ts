@@ -33,6 +33,12 @@ export interface Reply {
   readonly dollars: number;
 }
 
+/** The reply to a question that is not taken, and costs nothing. */
+export function refused(id: string, reason: string): Reply {
+  const free = { inputTokens: 0, outputTokens: 0, dollars: 0 };
+  return { id, reasoning: '', answer: '', finish: 'refused', refusal: reason, ...free };
+}
+
 /** A reply as it is kept. */
 export type KeptAnswer = Reply & KeptReply;
 

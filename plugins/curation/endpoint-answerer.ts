@@ -19,6 +19,7 @@ import {
   type KeptAnswer,
   type Question,
   type Reply,
+  refused,
   type Sampling,
   thinkingIn,
 } from './answerer.js';
@@ -154,13 +155,14 @@ export class EndpointAnswerer implements Answerer {
     if (!(error instanceof EndpointRefusal) || !refusedRequests.includes(error.status)) throw error;
     this.refused++;
     if (this.answered === 0 && this.refused >= refusalsInARow) throw error;
-    return refused(question, error);
+    return refused(question.id, error.message);
   }
 
   /** The reply to a question that fails while others are answered. @throws the error, where that is not asked for */
   private skipped(question: Question, error: UserError): Reply {
     this.failedInARow++;
-    if (this.options.failed === 'skip' && this.failedInARow < refusalsInARow) return refused(question, error);
+    if (this.options.failed === 'skip' && this.failedInARow < refusalsInARow)
+      return refused(question.id, error.message);
     if (this.options.failed === 'skip' || this.answered === 0) throw error;
     throw new UserError(error.code, `${error.message} It was the question ${question.id}, after all \`retries\`.`, {
       kind: error.kind,
@@ -168,11 +170,6 @@ export class EndpointAnswerer implements Answerer {
       cause: error,
     });
   }
-}
-
-function refused({ id }: Question, { message }: UserError): Reply {
-  const free = { inputTokens: 0, outputTokens: 0, dollars: 0 };
-  return { id, reasoning: '', answer: '', finish: 'refused', refusal: message, ...free };
 }
 
 /** Whether a server failed at a question, time and again; that it is busy is no matter of the question. */

@@ -1,5 +1,5 @@
 import { isUserError, type Prompt, type Sample, type Trainer } from 'simmerkit';
-import { type Answerer, type Question, type Reply, type Sampling, thinkingIn } from './answerer.js';
+import { type Answerer, type Question, type Reply, refused, type Sampling, thinkingIn } from './answerer.js';
 import type { AnswererOptions } from './asking-options.js';
 
 const thinkingFormats = {
@@ -74,7 +74,7 @@ export class TrainerAnswerer implements Answerer {
       if (!isUserError(error) || !error.code.startsWith('prompt_')) throw error;
       // A trainer refuses a request for one prompt that does not fit, before it generates anything: find which.
       const [only, ...others] = prompts;
-      if (only === undefined || others.length === 0) return await keep(refusedBy(only?.id ?? '', error.message));
+      if (only === undefined || others.length === 0) return await keep(refused(only?.id ?? '', error.message));
       const half = Math.ceil(prompts.length / 2);
       await this.generate(prompts.slice(0, half), sampling, keep);
       await this.generate(prompts.slice(half), sampling, keep);
@@ -103,9 +103,4 @@ function replyOf(sample: Sample): Reply {
     outputTokens: sample.thinkingTokenIds.length + sample.answerTokenIds.length,
     dollars: 0,
   };
-}
-
-function refusedBy(id: string, reason: string): Reply {
-  const free = { inputTokens: 0, outputTokens: 0, dollars: 0 };
-  return { id, reasoning: '', answer: '', finish: 'refused', refusal: reason, ...free };
 }

@@ -35,15 +35,7 @@ export function accuracyChart(report: ComparisonReport): string {
       ...series.map((runs) =>
         Plot.lineY(runs, { x: tokens, y: percent, stroke: modelColor(report, runs[0]?.model ?? ''), strokeWidth: 2 }),
       ),
-      Plot.ruleX(points, {
-        x: tokens,
-        y1: (run: ComparedRun) => run.interval[0] * 100,
-        y2: (run: ComparedRun) => run.interval[1] * 100,
-        stroke: color,
-        strokeWidth: 1.5,
-        strokeOpacity: 0.65,
-      }),
-      Plot.dot(points, { x: tokens, y: percent, fill: color, r: 4.5, title: describe }),
+      ...pointsWithIntervals(points, tokens, color),
       Plot.text(withRoom(points), {
         x: tokens,
         y: (run: ComparedRun) => run.interval[1] * 100,
@@ -76,17 +68,22 @@ export function waitsChart(report: ComparisonReport): string {
     marks: [
       Plot.ruleY([0]),
       Plot.line(points, { x: position, y: percent, z: 'model', stroke: color, strokeWidth: 2, strokeDasharray: '2 4' }),
-      Plot.ruleX(points, {
-        x: position,
-        y1: (run: ComparedRun) => run.interval[0] * 100,
-        y2: (run: ComparedRun) => run.interval[1] * 100,
-        stroke: color,
-        strokeWidth: 1.5,
-        strokeOpacity: 0.65,
-      }),
-      Plot.dot(points, { x: position, y: percent, fill: color, r: 4.5, title: describe }),
+      ...pointsWithIntervals(points, position, color),
     ],
   });
+}
+
+function pointsWithIntervals(
+  points: readonly ComparedRun[],
+  x: (run: ComparedRun) => number,
+  color: (run: ComparedRun) => string,
+) {
+  const y1 = (run: ComparedRun) => run.interval[0] * 100;
+  const y2 = (run: ComparedRun) => run.interval[1] * 100;
+  return [
+    Plot.ruleX(points, { x, y1, y2, stroke: color, strokeWidth: 1.5, strokeOpacity: 0.65 }),
+    Plot.dot(points, { x, y: percent, fill: color, r: 4.5, title: describe }),
+  ];
 }
 
 function percent(run: ComparedRun): number {
