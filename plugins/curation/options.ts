@@ -184,6 +184,13 @@ export const selectOptions = z.strictObject({
 export const splitOptions = z.strictObject({
   heldout: z.number().positive().default(0.1).describe('Questions to hold out: a share below 1, or how many.'),
   train: positive.optional().describe('How many questions to train on. Default: all the others.'),
+  stable: z
+    .boolean()
+    .default(false)
+    .describe(
+      'For data that grows: each question is drawn for itself, so that one more or less moves at most one other. ' +
+        'Default: all are shuffled at once, and other data has another evaluation.',
+    ),
 });
 
 export const mixOptions = z.strictObject({

@@ -31,6 +31,18 @@ describe('curation/split', () => {
     expect(second.train.size).toBe(30);
   });
 
+  it('holds out the same questions of data that grew, but for those that take their place, where it is stable', () => {
+    const questions = Array.from({ length: 1100 }, (_, index) => `q${index}`);
+    const heldout = (count: number, options: { readonly stable: boolean; readonly seed?: number }) =>
+      splitQuestions(questions.slice(0, count), { heldout: 100, seed: 4, ...options }).heldout;
+    const kept = (count: number, stable: boolean) =>
+      [...heldout(count, { stable })].filter((question) => heldout(1000, { stable }).has(question)).length;
+    expect(kept(1001, true)).toBeGreaterThanOrEqual(99);
+    expect(kept(1100, true)).toBeGreaterThan(80);
+    expect(kept(1001, false)).toBeLessThan(60);
+    expect(heldout(1000, { stable: true, seed: 5 })).not.toEqual(heldout(1000, { stable: true }));
+  });
+
   it('keeps equal questions together and counts what is held out', async () => {
     const dataset = table(Array.from({ length: 40 }, (_, index) => ({ question: `q${index % 20}` })));
     const result = await runStage(split, { options: { heldout: 5, train: 10 }, inputs: { dataset } });

@@ -95,7 +95,12 @@ function heldoutOf(questions: number, heldout: number): number {
  */
 export function splitQuestions(
   questions: readonly string[],
-  options: { readonly heldout: number; readonly train?: number | undefined; readonly seed: number },
+  options: {
+    readonly heldout: number;
+    readonly train?: number | undefined;
+    readonly stable?: boolean;
+    readonly seed: number;
+  },
 ): { readonly train: ReadonlySet<string>; readonly heldout: ReadonlySet<string> } {
   const heldout = heldoutOf(questions.length, options.heldout);
   if (heldout === 0) {
@@ -111,6 +116,16 @@ export function splitQuestions(
     );
   }
   // By text, so that the draw does not depend on the order of rows.
-  const drawn = random(options.seed, 'split').shuffle([...questions].sort());
+  const sorted = [...questions].sort();
+  const drawn =
+    options.stable === true ? drawnAlone(sorted, options.seed) : random(options.seed, 'split').shuffle(sorted);
   return { heldout: new Set(drawn.slice(0, heldout)), train: new Set(drawn.slice(heldout, heldout + train)) };
+}
+
+/** In an order in which a question stands before or behind another one whichever else there are. */
+function drawnAlone(questions: readonly string[], seed: number): readonly string[] {
+  return questions
+    .map((question) => ({ question, place: random(seed, `split ${question}`).next() }))
+    .sort((one, other) => one.place - other.place)
+    .map(({ question }) => question);
 }
