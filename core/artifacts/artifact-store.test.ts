@@ -43,6 +43,14 @@ describe('a home', () => {
     expect(await readdir(folder)).toEqual(['home']);
   });
 
+  it('in a folder that takes none is refused', async () => {
+    const nowhere = await ArtifactStore.open('/proc/simmer/home');
+    await expect(nowhere.ready()).rejects.toMatchObject({
+      kind: 'environment',
+      message: expect.stringContaining('/proc'),
+    });
+  });
+
   it('of a newer Simmer is refused', async () => {
     await mkdir(home);
     await writeFile(join(home, 'format'), '2\n');

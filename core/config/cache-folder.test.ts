@@ -23,6 +23,14 @@ it.each(['', 'simmer'])(
   },
 );
 
+it('says it of a folder that takes none, too', async () => {
+  await expect(makeCacheFolder('/proc/simmer/cache')).rejects.toMatchObject({
+    code: 'not_writable',
+    message: expect.stringContaining('Cannot write to /proc/simmer/cache: '),
+    hint: expect.not.stringContaining('A file is where'),
+  });
+});
+
 it('says the same where the user may not write there', async () => {
   const denied = Object.assign(new Error("EACCES: permission denied, mkdir '/nowhere/cache'"), { code: 'EACCES' });
   const writing = writingToCache('/nowhere/cache', () => Promise.reject(denied));

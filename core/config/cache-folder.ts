@@ -1,7 +1,7 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { writingTo } from '../files/disk-error.js';
+import { makeFolder } from '../files/durable-files.js';
 import { userFolder } from './user-folder.js';
 
 /**
@@ -25,13 +25,14 @@ export function writingToCache<T>(cacheFolder: string, action: () => Promise<T>)
 export async function makeCacheFolder(cacheFolder: string): Promise<void> {
   await writingToCache(cacheFolder, async () => {
     try {
-      await mkdir(cacheFolder, { recursive: true });
+      await makeFolder(cacheFolder);
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
-      if (code !== 'ENOTDIR' && code !== 'EEXIST') throw error;
+      const isFile = code === 'ENOTDIR' || code === 'EEXIST';
+      if (!isFile && code !== 'ENOENT') throw error;
       throw new UserError('not_writable', `Cannot write to ${cacheFolder}: ${message}.`, {
         kind: 'environment',
-        hint: `A file is where a folder should be. Choose another one with ${chosenBy}.`,
+        hint: `${isFile ? 'A file is where a folder should be. ' : ''}Choose another one with ${chosenBy}.`,
         cause: error,
       });
     }

@@ -16,19 +16,27 @@ export async function syncFolder(folder: string): Promise<void> {
 
 /** Makes a folder, with those above it, durably. May exist already. @param mode of those that are made */
 export async function makeFolder(folder: string, mode = 0o777): Promise<void> {
-  const first = await mkdir(folder, { recursive: true, mode }).catch((error: unknown) => whyNotMade(folder, error));
-  if (first === undefined) return;
-  const top = dirname(first);
-  for (let made = folder; made !== top; made = dirname(made)) await syncFolder(dirname(made));
+  const above = dirname(folder);
+  const isNew = await makeOne(folder, mode).catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT' || above === folder) throw error;
+    await makeFolder(above, mode);
+    // Once more and not again, as mkdir of Node does: of a folder that takes no other, such as /proc, the system says, too,
+    // that it is not there.
+    return makeOne(folder, mode);
+  });
+  if (isNew) await syncFolder(above);
 }
 
-/** Node says of a file system that is read-only that a folder above is missing; the system itself says which fault it is. */
-async function whyNotMade(folder: string, error: unknown): Promise<never> {
-  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  const parent = dirname(folder);
-  if (parent !== folder && (await stat(parent).catch(() => undefined)) === undefined) return whyNotMade(parent, error);
-  await mkdir(folder);
-  throw error;
+/** @returns whether it was not there */
+async function makeOne(folder: string, mode: number): Promise<boolean> {
+  try {
+    await mkdir(folder, { mode });
+    return true;
+  } catch (error) {
+    const found = await stat(folder).catch(() => undefined);
+    if (found?.isDirectory()) return false;
+    throw error;
+  }
 }
 
 /** Writes a file that is there whole or not at all, also after a power cut. Replaces a former one. */
