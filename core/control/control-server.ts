@@ -21,7 +21,6 @@ import { type ServerAddress, shownAddress } from './address.js';
 import { parseAllowedSecret } from './allowed-secrets.js';
 import { Connections } from './connections.js';
 import { controlService, controlServiceDefinition } from './control-service.js';
-import { DurableWrites } from './durable-writes.js';
 import { defaultLimits, type ServerLimits } from './limits.js';
 import { checkOwnerOptions } from './owner-options.js';
 import { RecipeSource } from './recipe-source.js';
@@ -29,6 +28,7 @@ import { ServedHome } from './served-home.js';
 import { ServedRuns } from './served-runs.js';
 import { serveHealth } from './server-health.js';
 import { outOfDate, takeTlsFiles } from './tls-files.js';
+import { DurableWrites } from './watching/durable-writes.js';
 
 export const controlServiceName = 'simmer.control.v1.ControlService';
 

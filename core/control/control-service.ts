@@ -24,11 +24,8 @@ import { budgetChangeOf } from '../recipe/budget-change.js';
 import { planDigest } from '../recipe/plan-digest.js';
 import { recipeJsonSchema } from '../recipe/recipe-json-schema.js';
 import { remembered } from '../remembered.js';
-import { briefMessages } from './brief-log.js';
-import type { DurableWrites } from './durable-writes.js';
 import { jsonChunks } from './json-chunks.js';
 import type { ServerLimits } from './limits.js';
-import { LogTails } from './log-tails.js';
 import { isAboutRecipe, RecipeSource } from './recipe-source.js';
 import { abandoned, removedMeanwhile, serverStopping } from './refusals.js';
 import { RunAnalyses } from './run-analyses.js';
@@ -37,6 +34,9 @@ import type { ServedHome } from './served-home.js';
 import type { ServedRuns } from './served-runs.js';
 import { toStatus } from './status-details.js';
 import { Turns } from './turns.js';
+import { briefMessages } from './watching/brief-log.js';
+import type { DurableWrites } from './watching/durable-writes.js';
+import { LogTails } from './watching/log-tails.js';
 import { toArtifact, toErrorDetail, toPlugin, toRemoval, toResources, toRun, toStagePreview } from './wire.js';
 
 /** The most of a stream of bytes that goes into one message. */

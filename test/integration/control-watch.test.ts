@@ -4,7 +4,7 @@ import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { LogTail } from '../../core/control/log-tail.js';
+import { LogTail } from '../../core/control/watching/log-tail.js';
 import { eventsFile } from '../../core/engine/run-folder.js';
 import type { Event } from '../../core/events/catalogue.js';
 import { formatEventLine } from '../../core/events/run-log.fixture.js';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { formatEventLine } from '../events/run-log.fixture.js';
-import { WatchRunResponse } from '../generated/simmer/control/v1/control.js';
+import { formatEventLine } from '../../events/run-log.fixture.js';
+import { WatchRunResponse } from '../../generated/simmer/control/v1/control.js';
 import { encodeWatchResponse, eventLines, withoutTelemetry } from './event-messages.js';
 
 const types = ['stage.progressed', 'log.written', 'metric.measured', 'stage.completed'] as const;

@@ -1,12 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
-import { temporaryFolder } from '../../test/temporary-folder.js';
-import { deferred } from '../deferred.js';
-import type { Event } from '../events/catalogue.js';
-import { formatEventLine } from '../events/run-log.fixture.js';
+import { temporaryFolder } from '../../../test/temporary-folder.js';
+import { deferred } from '../../deferred.js';
+import type { Event } from '../../events/catalogue.js';
+import { formatEventLine } from '../../events/run-log.fixture.js';
+import { Turns } from '../turns.js';
 import { briefMessages } from './brief-log.js';
-import { Turns } from './turns.js';
 
 const refusal = { code: 'too_many', waitFor: 'others wait' };
 let file: string;

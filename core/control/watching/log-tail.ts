@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
-import { typeOfLast } from '../events/event-line.js';
-import { LogScanner } from '../events/log-scanner.js';
-import { FileChanges, isRunEnd, makeDurable, openLog, reader } from '../events/replay.js';
+import { typeOfLast } from '../../events/event-line.js';
+import { LogScanner } from '../../events/log-scanner.js';
+import { FileChanges, isRunEnd, makeDurable, openLog, reader } from '../../events/replay.js';
 import type { DurableWrite, DurableWrites } from './durable-writes.js';
 import { type EventLine, encodeWatchResponse, eventLines, withoutTelemetry } from './event-messages.js';
 

@@ -1,7 +1,7 @@
-import { LogScanner } from '../events/log-scanner.js';
-import { makeDurable, openLog, reader } from '../events/replay.js';
+import { LogScanner } from '../../events/log-scanner.js';
+import { makeDurable, openLog, reader } from '../../events/replay.js';
+import type { Turns } from '../turns.js';
 import { type EventLine, encodeWatchResponse, type GapItem } from './event-messages.js';
-import type { Turns } from './turns.js';
 
 interface BriefReader {
   /** Each part of the file is read in a turn of its own: a long log takes seconds. */

@@ -1,5 +1,5 @@
-import { type Event, telemetryTypes } from '../events/catalogue.js';
-import { typeOfLine } from '../events/event-line.js';
+import { type Event, telemetryTypes } from '../../events/catalogue.js';
+import { typeOfLine } from '../../events/event-line.js';
 
 const newline = 0x0a;
 const space = 0x20;

@@ -4,12 +4,12 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { expect, it, vi } from 'vitest';
-import { temporaryFolder } from '../../test/temporary-folder.js';
-import type { Event } from '../events/catalogue.js';
-import { nodeLogFileSystem } from '../events/log-file-system.js';
-import { entries, formatEventLine } from '../events/run-log.fixture.js';
-import { type LogFileSystem, RunLog } from '../events/run-log.js';
-import { WatchRunResponse } from '../generated/simmer/control/v1/control.js';
+import { temporaryFolder } from '../../../test/temporary-folder.js';
+import type { Event } from '../../events/catalogue.js';
+import { nodeLogFileSystem } from '../../events/log-file-system.js';
+import { entries, formatEventLine } from '../../events/run-log.fixture.js';
+import { type LogFileSystem, RunLog } from '../../events/run-log.js';
+import { WatchRunResponse } from '../../generated/simmer/control/v1/control.js';
 import { DurableWrites } from './durable-writes.js';
 import { LogTail } from './log-tail.js';
 

@@ -1,4 +1,4 @@
-import type { LogFile, LogFileSystem } from '../events/log-file-system.js';
+import type { LogFile, LogFileSystem } from '../../events/log-file-system.js';
 
 /** What a log's writer has made durable. */
 export interface DurableWrite {
