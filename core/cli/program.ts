@@ -2,6 +2,7 @@ import { type Argument, Command, CommanderError, Help } from 'commander';
 import { exitCodes } from '../errors.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { blameOwner } from '../plugin/stray-errors.js';
+import { wrapLine } from '../wrap-text.js';
 import { addAuthorCommands } from './author-commands.js';
 import type { ActionOptions, CommandAction, CommandWork } from './command-action.js';
 import { forbidExit, leave } from './leave.js';
@@ -18,7 +19,7 @@ import {
   untilOption,
 } from './option-values.js';
 import { addRunCommands } from './run-commands.js';
-import { hasColor, keepStdoutForResults, showWarnings, watchOutput } from './terminal.js';
+import { columnsOf, hasColor, keepStdoutForResults, showWarnings, watchOutput } from './terminal.js';
 import { requireWorkingFolder } from './working-folder.js';
 import type { WorkspaceFlags } from './workspace.js';
 
@@ -107,7 +108,10 @@ export function buildProgram(): { readonly program: Command; exitCode(): number 
     .configureOutput({
       getOutHasColors: () => hasColor(process.stdout),
       getErrHasColors: () => hasColor(process.stderr),
-      outputError: (text, write) => write(text.replace(/^error: /, 'error[usage]: ')),
+      outputError: (text, write) => {
+        const lines = text.replace(/^error: /, 'error[usage]: ').split('\n');
+        write(lines.flatMap((line) => wrapLine(line, columnsOf(process.stderr))).join('\n'));
+      },
     })
     .configureHelp({
       styleTitle: (title) => `\u001b[1m${title}\u001b[22m`,

@@ -271,13 +271,16 @@ describe('a run on a terminal', () => {
     expect(left).toMatch(/✔ small done in .*: 3 stages/);
   });
 
-  it('that cannot start breaks no word of what is wrong', async () => {
-    const { code, stdout } = await onTerminal(['run', 'none.yaml'], { columns: 40, rows: 20 }, { cwd });
+  it.each([
+    ['without a recipe', ['run', 'none.yaml']],
+    ['with an option of another form', ['inspect', 'small.yaml', '--stage', 'a', '--rows', 'x']],
+  ])('that cannot start, %s, breaks no word of what is wrong', async (_, command) => {
+    const { code, stdout } = await onTerminal(command, { columns: 60, rows: 20 }, { cwd });
     expect(code).toBe(2);
     const lines = stripVTControlCharacters(stdout).trimEnd().split(/\r?\n/);
     expect(lines.length).toBeGreaterThan(1);
-    expect(lines.join(' ')).toMatch(/^error\[file_missing\]:/);
-    for (const line of lines.filter((one) => one.trim().includes(' '))) expect(line.length).toBeLessThanOrEqual(40);
+    expect(lines.join(' ')).toMatch(/^error\[(file_missing|usage)\]:/);
+    for (const line of lines.filter((one) => one.trim().includes(' '))) expect(line.length).toBeLessThanOrEqual(60);
   });
 
   it('is prepared for by doctor, which breaks no word', async () => {
