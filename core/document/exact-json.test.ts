@@ -16,6 +16,11 @@ describe('JSON is parsed', () => {
     '0.00000000000000001',
     '0.0000001',
     '-0.00000012',
+    '1e-400',
+    '-2.5E-324',
+    '0.1e-330',
+    '9007199254740990.5e0',
+    '1e-12345678901234567890',
   ])('with %s as a text, for a number would be written otherwise', (number) => {
     const row = `{"a":"1.00000000000000000001 \\"2","b":[{"c":${number}}],"d":3}`;
     expect(parseExactJson(row)).toEqual({ a: '1.00000000000000000001 "2', b: [{ c: number }], d: 3 });
@@ -27,6 +32,9 @@ describe('JSON is parsed', () => {
     '0.000001',
     '10.0000001',
     '1e-7',
+    '1e-300',
+    '0e-400',
+    '5e-324',
     '0.0000001e7',
     '0.0000000',
     '3.1400000000000000000',
@@ -36,7 +44,6 @@ describe('JSON is parsed', () => {
     '0.12345678901234568',
     '0.00000000000000000000',
     '-0.0000000000000000',
-    '1e-12345678901234567890',
   ])('with %s as the number that it is', (number) => expect(parseExactJson(`[${number}]`)).toEqual([Number(number)]));
 
   it('in a moment, however many zeros stand within a number', () => {

@@ -24,14 +24,15 @@ function hasNumber(value: unknown): boolean {
 /** Of 16 digits, so many stand on one side of the point. Spelt out it is looked for in a fraction of the time of `\d{8}`. */
 const eightDigits = /\d\d\d\d\d\d\d\d/;
 const manyDigits = /\d[\d.]{15}/;
-/** Such numbers JavaScript writes with an exponent. */
-const smallNumber = /0\.0{6}/;
+/** Such numbers JavaScript writes with an exponent, or takes for zero. */
+const smallNumber = /0\.0{6}|e-\d\d\d/i;
 
 /**
  * What is escaped in a string, where a string begins or ends, numbers of many digits or so small that they may get an
- * exponent, and exponents of many digits, which are none.
+ * exponent or be none, and exponents of many digits, which are no numbers.
  */
-const jsonPart = /\\.|"|-?\d[\d.]{15,}(?:[eE][+-]?\d+)?|-?(?<!\d)0\.0{6}\d*(?:[eE][+-]?\d+)?|[eE][+-]?\d{16,}/g;
+const jsonPart =
+  /\\.|"|-?\d[\d.]{15,}(?:[eE][+-]?\d+)?|-?(?<!\d)0\.0{6}\d*(?:[eE][+-]?\d+)?|-?(?<!\d)\d[\d.]{0,14}[eE]-\d{3,}|[eE][+-]?\d{16,}/g;
 
 function withExactNumbers(json: string): string {
   let isInString = false;

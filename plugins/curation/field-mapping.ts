@@ -227,13 +227,21 @@ function convert(value: unknown, type: ColumnType, column: string, place: DataPl
 
 /** No two parts of these take the same digits: a long text is gone through once. */
 const decimalNumber = /^\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?\s*$/i;
-/** A number of many digits that has one might be rounded to a whole one. */
-const fraction = /\.0*[1-9]\d*\s*$/;
+const decimalParts = /^\s*[-+]?(\d*)\.?(\d*)(?:e([-+]?\d+))?\s*$/i;
 
 /** The number that a text says; NaN where it says none of the type. JavaScript takes more for numbers: "0x10", and "". */
 function numberIn(text: string, type: ColumnType): number {
-  if (!decimalNumber.test(text) || (type === 'BIGINT' && fraction.test(text))) return Number.NaN;
+  if (!decimalNumber.test(text) || (type === 'BIGINT' && !isWhole(text))) return Number.NaN;
   return Number(text);
+}
+
+/** A number of many digits that has a fraction might be rounded to a whole one. */
+function isWhole(text: string): boolean {
+  const [, whole = '', fraction = '', exponent = '0'] = decimalParts.exec(text) ?? [];
+  const digits = `${whole}${fraction}`;
+  let end = digits.length;
+  while (digits[end - 1] === '0') end--;
+  return end === 0 || Number(exponent) - fraction.length + digits.length - end >= 0;
 }
 
 function kindOf(value: unknown): string {
