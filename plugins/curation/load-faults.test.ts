@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { lines, loadFolder, type Options, questions, xz, zstd } from './load.fixture.js';
+import { lines, loadFolder, type Options, questions, xz, xzSha256, zstd } from './load.fixture.js';
 import { load } from './load.stage.js';
 
 const { inside, loadWith, loadFile, parquetFile } = loadFolder();
@@ -132,6 +132,13 @@ describe('curation/load names file, line and column of', () => {
       'pool.jsonl.zst: it cannot be unpacked (a checksum in it differs)',
     ],
     ['a file that is not XZ', 'pool.jsonl.xz', '{"question":"a"}', 'malformed_data', 'pool.jsonl.xz: it cannot'],
+    [
+      'a file with another check',
+      'pool.jsonl.xz',
+      xzSha256,
+      'unsupported_check',
+      'pool.jsonl.xz: it is checked by SHA-256',
+    ],
     ['a file that is cut', 'pool.jsonl.xz', xz.subarray(0, 60), 'malformed_data', 'pool.jsonl.xz: it cannot'],
     [
       'a number that is too large',

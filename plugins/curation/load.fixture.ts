@@ -21,6 +21,12 @@ export const xz = Buffer.from(
   'base64',
 );
 
+/** A row, as `xz --check=sha256` packs it. */
+export const xzSha256 = Buffer.from(
+  '/Td6WFoAAArh+wyhAgAhARYAAAB0L+WjAQAReyJxdWVzdGlvbiI6IlEwIn0KAAAA1eepqPNv4nIyIj2Y8+bRdOBFtellPh+QPd3qrqvy5jQAAUIS5OlwERibS5oBAAAAAApZWg==',
+  'base64',
+);
+
 const threeRows = "SELECT 'Q' || i AS question, i AS level, ['t' || i] AS traces FROM range(3) rows(i)";
 
 /** A folder for each test of a file, and `curation/load` in it. */

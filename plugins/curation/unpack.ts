@@ -1,7 +1,9 @@
 import { createReadStream, type ReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { pipeline, Readable } from 'node:stream';
 import type { ReadableStream as WebStream } from 'node:stream/web';
 import { createGunzip } from 'node:zlib';
+import { isUserError } from 'simmerkit';
 import { dataError, fileError } from './data-error.js';
 
 type Bytes = AsyncIterable<Buffer>;
@@ -37,6 +39,7 @@ export async function* bytesOf(file: string, range?: { readonly from: number; re
   try {
     yield* ending === undefined ? (stream as Bytes) : (unpackers[ending] as (packed: ReadStream) => Bytes)(stream);
   } catch (error) {
+    if (isUserError(error)) throw error;
     if (ending === undefined || systemError !== undefined) throw fileError(file, systemError ?? (error as Error));
     throw dataError(
       'malformed_data',
@@ -69,10 +72,28 @@ async function* unpackZst(packed: Readable): Bytes {
   yield* unpackZstandard(packed);
 }
 
-async function* unpackXz(packed: Readable): Bytes {
+async function* unpackXz(packed: ReadStream): Bytes {
+  await refuseSha256(String(packed.path));
   const { XzReadableStream } = (await import('xz-decompress')).default;
   const unpacked = new XzReadableStream(Readable.toWeb(packed) as unknown as ReadableStream);
   for await (const bytes of unpacked as unknown as WebStream<Uint8Array>) {
     yield Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   }
+}
+
+/** What unpacks `.xz` does not know this check, and would say that the file is damaged. */
+async function refuseSha256(file: string): Promise<void> {
+  const handle = await open(file, 'r').catch(() => undefined);
+  // What is wrong with it, the stream tells.
+  if (handle === undefined) return;
+  await using _ = handle;
+  const { buffer } = await handle.read(Buffer.alloc(12), 0, 12, 0);
+  // The header: six bytes of magic, a zero, and the kind of check (The .xz File Format, section 2.1.1.2).
+  if (!buffer.subarray(0, 7).equals(Buffer.from('fd377a585a0000', 'hex')) || buffer[7] !== 0x0a) return;
+  throw dataError(
+    'unsupported_check',
+    { file },
+    'it is checked by SHA-256, which is not supported here.',
+    'Pack it again with another check, as xz does by default: xz -dc FILE | xz > NEW.',
+  );
 }
