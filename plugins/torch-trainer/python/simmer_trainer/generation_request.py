@@ -21,6 +21,7 @@ from simmer_trainer.encoding import encode, encode_before, encode_further
 from simmer_trainer.errors import TrainingError, invalid
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.generation_config import end_ids
+from simmer_trainer.markers import written_end
 from simmer_trainer.models import OpenModel
 from simmer_trainer.sampling import sample_seed
 
@@ -55,6 +56,9 @@ def make_rows(request: pb.GenerateRequest, opened: OpenModel) -> list[Row]:
     markers = _markers(request, opened)
     policies = [_policy(policy, opened) for policy in request.policies] if markers is not None else []
     stops = list(request.sampling.stop)
+    ends = end_of_sequence_ids(opened)
+    has_messages = any(prompt.HasField("messages") for prompt in request.prompts)
+    turn_ends = ends | _end_of_turn(tokenizer) if has_messages else ends
     rows = []
     for prompt in request.prompts:
         # Once: protobuf makes another string each time that it is asked.
@@ -70,7 +74,7 @@ def make_rows(request: pb.GenerateRequest, opened: OpenModel) -> list[Row]:
                 prompt=token_ids,
                 markers=markers,
                 policies=policies or [Policy(id="")],
-                end_of_sequence=end_of_sequence_ids(opened),
+                end_of_sequence=turn_ends if prompt.HasField("messages") else ends,
                 max_answer_tokens=request.sampling.max_answer_tokens,
                 context_length=opened.context_length,
                 ends_in_newline=lambda ids: tokenizer.decode(ids[-4:]).endswith("\n"),
@@ -128,6 +132,16 @@ def _is_thinking_open(prompt: pb.Prompt, token_ids: Sequence[int], start: str, t
 def end_of_sequence_ids(opened: OpenModel) -> frozenset[int]:
     ids = (*end_ids(opened.model.generation_config), opened.tokenizer.eos_token_id)
     return frozenset(token for token in ids if token is not None)
+
+
+def _end_of_turn(tokenizer: Any) -> frozenset[int]:
+    """What the chat template writes after a reply. Base models and some chat models do not name it in their config."""
+    try:
+        token = written_end(tokenizer)
+    except TrainingError:
+        # It writes no reply of its own.
+        token = None
+    return frozenset[int]() if token is None else frozenset({token})
 
 
 def _check_known(what: str, token_ids: Sequence[int], opened: OpenModel) -> None:

@@ -63,7 +63,7 @@ def _check_are_tokens(tokenizer: Any) -> None:
         if len(tokenizer(marker, add_special_tokens=False)["input_ids"]) != 1
     ]
     # Llama 2's and Zephyr's templates write markers as text, and end replies with a token for all that.
-    if unknown and _written_end(tokenizer) is None:
+    if unknown and written_end(tokenizer) is None:
         raise _missing(
             f"the chat template writes {shorten(unknown)}, and that is no token of the tokenizer: template and "
             "tokenizer are of different models"
@@ -85,10 +85,10 @@ def _check_reply_can_be_told(tokenizer: Any) -> None:
 
 def _ends_of_reply(tokenizer: Any) -> set[int]:
     """What ends generation, and what the template writes after a reply."""
-    return {tokenizer.eos_token_id, _written_end(tokenizer)} - {None}
+    return {tokenizer.eos_token_id, written_end(tokenizer)} - {None}
 
 
-def _written_end(tokenizer: Any) -> int | None:
+def written_end(tokenizer: Any) -> int | None:
     """The first special token that the template writes after a reply."""
     after = render_chat(tokenizer, [_USER, _REPLY], generation_prompt=False).rpartition(_PROBE)[2]
     special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)

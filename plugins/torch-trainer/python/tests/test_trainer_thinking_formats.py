@@ -102,3 +102,12 @@ def test_thinking_is_opened_where_the_template_opens_another(model: OpenModel) -
     completion = "<|im_start|>think\nI add.\n<|im_start|>answer\nAnswer: 5"
     text = trained_row(tokenizer, completion + tokenizer.eos_token).token_ids
     assert recite(replace(model, tokenizer=tokenizer), S1, text).thinking_end is ThinkingEnd.NATURAL
+
+
+def test_a_reply_ends_with_its_turn_also_where_the_config_names_another_end(model: OpenModel) -> None:
+    tokenizer = load_tokenizer(SOURCES["Qwen2.5"])
+    # As Qwen2.5's base models have it: their template ends turns with <|im_end|> all the same.
+    tokenizer.eos_token = "<|endoftext|>"
+    text = trained_row(tokenizer, "<think>\nI add.\n</think>\n\n5<|im_end|>\n<|im_start|>user\nAnd 3+4?").token_ids
+    outcome = recite(replace(model, tokenizer=tokenizer), R1, text)
+    assert (tokenizer.decode(outcome.answer), outcome.finish_reason) == ("5", FinishReason.STOP)
