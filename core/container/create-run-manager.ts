@@ -3,6 +3,7 @@ import { ArtifactStore } from '../artifacts/artifact-store.js';
 import type { Holds } from '../artifacts/holds.js';
 import type { Settings } from '../config/settings.js';
 import { RunManager } from '../engine/run-manager.js';
+import { reportSink } from '../engine/sinks/write-report.js';
 import {
   ArtifactStoreToken,
   LogFileSystemToken,
@@ -11,7 +12,6 @@ import {
   SettingsToken,
   SinkSourceToken,
 } from '../engine/tokens.js';
-import { reportSink } from '../engine/write-report.js';
 import { type LogFileSystem, nodeLogFileSystem } from '../events/log-file-system.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import { runScopes } from './run-scope.js';

@@ -5,7 +5,7 @@ import { RunEnding } from '../engine/run-ending.js';
 import { eventsFile, keepPlan } from '../engine/run-folder.js';
 import { RunRecorder } from '../engine/run-recorder.js';
 import type { OpenRunRequest, OpenRunScope, RunInfo } from '../engine/run-scope.js';
-import { SinkDriver } from '../engine/sink-driver.js';
+import { SinkDriver } from '../engine/sinks/sink-driver.js';
 import { BudgetGuard } from '../engine/spending/budget-guard.js';
 import { StageRunner } from '../engine/stage-runner.js';
 import { Standing, stagesDone } from '../engine/standing.js';

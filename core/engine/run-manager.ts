@@ -21,6 +21,7 @@ import type { RunHandle, RunOfHome, RunSummary, StagePreview } from './run-outco
 import type { OpenRunRequest, OpenRunScope } from './run-scope.js';
 import { beyondMachine, refuseBeyondMachine } from './scheduled-stages.js';
 import type { Capacity } from './scheduler.js';
+import { writeReport } from './sinks/write-report.js';
 import { stagesDone } from './standing.js';
 import {
   ArtifactStoreToken,
@@ -29,7 +30,6 @@ import {
   PluginCatalogToken,
   SettingsToken,
 } from './tokens.js';
-import { writeReport } from './write-report.js';
 
 interface TakeUpOptions {
   /** Interrupts the run when it is aborted. */

@@ -14,7 +14,7 @@ import { RunRecorder } from './run-recorder.js';
 import type { RunInfo, RunResource } from './run-scope.js';
 import { scheduledStages } from './scheduled-stages.js';
 import { Scheduler } from './scheduler.js';
-import { SinkDriver } from './sink-driver.js';
+import { SinkDriver } from './sinks/sink-driver.js';
 import { BudgetGuard } from './spending/budget-guard.js';
 import { stageError, stageErrorRecord } from './stage-error.js';
 import { inputDigests, inputUris } from './stage-inputs.js';

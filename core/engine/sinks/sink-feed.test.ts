@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { deferred } from '../deferred.js';
-import type { Event } from '../events/catalogue.js';
-import type { Sink } from '../plugin/definitions.js';
+import { deferred } from '../../deferred.js';
+import type { Event } from '../../events/catalogue.js';
+import type { Sink } from '../../plugin/definitions.js';
 import { SinkFeed, type SinkFeedOptions } from './sink-feed.js';
 
 function fact(sequence: number): Event {

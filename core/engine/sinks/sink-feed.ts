@@ -1,8 +1,8 @@
-import { UserError } from '../errors.js';
-import { type Event, telemetryTypes } from '../events/catalogue.js';
-import type { Sink } from '../plugin/definitions.js';
-import { blamingStrayErrors } from '../plugin/stray-errors.js';
-import { withTimeLimit } from './time-limit.js';
+import { UserError } from '../../errors.js';
+import { type Event, telemetryTypes } from '../../events/catalogue.js';
+import type { Sink } from '../../plugin/definitions.js';
+import { blamingStrayErrors } from '../../plugin/stray-errors.js';
+import { withTimeLimit } from '../time-limit.js';
 
 /** Nobody wonders why a run does not end for so long. */
 const toldWaitMilliseconds = 15_000;

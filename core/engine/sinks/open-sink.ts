@@ -1,9 +1,9 @@
-import type { ArtifactStore } from '../artifacts/artifact-store.js';
-import { isUserError } from '../errors.js';
-import { readEvents } from '../events/replay.js';
-import type { Sink, SinkDefinition } from '../plugin/definitions.js';
-import type { Log } from '../plugin/log.js';
-import { eventsFile, readPlan } from './run-folder.js';
+import type { ArtifactStore } from '../../artifacts/artifact-store.js';
+import { isUserError } from '../../errors.js';
+import { readEvents } from '../../events/replay.js';
+import type { Sink, SinkDefinition } from '../../plugin/definitions.js';
+import type { Log } from '../../plugin/log.js';
+import { eventsFile, readPlan } from '../run-folder.js';
 
 interface SinkRun {
   readonly runId: string;

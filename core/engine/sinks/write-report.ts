@@ -1,11 +1,11 @@
-import type { ArtifactStore } from '../artifacts/artifact-store.js';
-import { UserError } from '../errors.js';
-import { readEvents } from '../events/replay.js';
-import { writingTo } from '../files/disk-error.js';
-import type { Sink, SinkDefinition } from '../plugin/definitions.js';
-import { silentLog } from '../plugin/log.js';
+import type { ArtifactStore } from '../../artifacts/artifact-store.js';
+import { UserError } from '../../errors.js';
+import { readEvents } from '../../events/replay.js';
+import { writingTo } from '../../files/disk-error.js';
+import type { Sink, SinkDefinition } from '../../plugin/definitions.js';
+import { silentLog } from '../../plugin/log.js';
+import { eventsFile } from '../run-folder.js';
 import { openSink } from './open-sink.js';
-import { eventsFile } from './run-folder.js';
 
 /** The sink that writes `report.html`. */
 export const reportSink = 'sinks/report';

@@ -2,10 +2,10 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { z } from 'zod';
-import { temporaryFolder } from '../../test/temporary-folder.js';
-import { ArtifactStore } from '../artifacts/artifact-store.js';
-import { defineSink } from '../plugin/define.js';
-import { eventsFile } from './run-folder.js';
+import { temporaryFolder } from '../../../test/temporary-folder.js';
+import { ArtifactStore } from '../../artifacts/artifact-store.js';
+import { defineSink } from '../../plugin/define.js';
+import { eventsFile } from '../run-folder.js';
 import { writeReport } from './write-report.js';
 
 it('says that the disk is full where the report does not fit any more', async () => {
