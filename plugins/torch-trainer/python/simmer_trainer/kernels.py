@@ -1,19 +1,21 @@
 """Which kernels compute a training: chosen by what the machine and the environment have, and told."""
 
 import importlib.util
+from typing import Any
 
 from simmer_trainer import describe
 from simmer_trainer.errors import refused
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import Extensions
+from simmer_trainer.models import caps_scores
 from simmer_trainer.packed_attention import NAME as PACKED
 from simmer_trainer.packed_attention import find_varlen_kernel, register
 
 
 def choose_attention(extensions: Extensions, *, precision: pb.Precision, packing: bool) -> str | None:
     """
-    As transformers names it; None: SDPA, or eager where the model has none. Raises RequestError kernel_unavailable
-    where what is asked for is not there.
+    As transformers names it; None: SDPA, or eager where that cannot compute the model's. Raises RequestError
+    kernel_unavailable where what is asked for is not there.
     """
     attention: str | None = extensions.attention
     if extensions.attention == "auto":
@@ -23,6 +25,13 @@ def choose_attention(extensions: Extensions, *, precision: pb.Precision, packing
     if attention == PACKED:
         register()
     return attention
+
+
+def check_attention(extensions: Extensions, model: Any) -> None:
+    """Raises RequestError kernel_unavailable where what is asked for would compute something else than the model's."""
+    if extensions.attention == "sdpa" and caps_scores(model):
+        why = f"it leaves out the cap that {type(model).__name__} has on the scores of attention"
+        raise refused("kernel_unavailable", f'extensions.attention "sdpa" is not available: {why}. Use "auto".')
 
 
 def choose_liger(extensions: Extensions, *, precision: pb.Precision, model_type: str, has_adapted_head: bool) -> bool:

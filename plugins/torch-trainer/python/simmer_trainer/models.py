@@ -106,7 +106,8 @@ def load_model(
 ) -> Any:
     """
     Loads weights. @param dtype a torch type, or "auto" for the one that they are stored in @param attention None: SDPA,
-    or eager where the model has none @param quantization how linear layers are kept smaller; only for folders
+    or eager where that cannot compute the model's @param quantization how linear layers are kept smaller; only for
+    folders
     """
     if quantization is not None and source.WhichOneof("source") != "folder":
         raise invalid(
@@ -114,6 +115,8 @@ def load_model(
         )
     try:
         model = _load_base(source, dtype, attention, quantization)
+        if attention is None and caps_scores(model):
+            model.set_attn_implementation("eager")
         if source.HasField("adapter_folder"):
             model = _apply_adapter(model, Path(source.adapter_folder))
         make_writable(model.generation_config)
@@ -124,6 +127,11 @@ def load_model(
             raise
         raise invalid("model_invalid", f"The model's weights do not fit its config: {_first_line(error)}") from error
     return model
+
+
+def caps_scores(model: Any) -> bool:
+    """Whether attention bends its scores, as Gemma 2's. transformers' SDPA leaves that out without a word."""
+    return getattr(model.config.get_text_config(), "attn_logit_softcapping", None) is not None
 
 
 def _load_base(source: pb.ModelSource, dtype: Any, attention: str | None, quantization: Any) -> Any:

@@ -16,7 +16,7 @@ from simmer_trainer.flops import count_parameters, peak_flops_per_second
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.generation_config import add_end
 from simmer_trainer.hyperparameters import is_adapter, parse_extensions
-from simmer_trainer.kernels import attention_in_words, choose_attention, choose_liger
+from simmer_trainer.kernels import attention_in_words, check_attention, choose_attention, choose_liger
 from simmer_trainer.markers import end_of_rows
 from simmer_trainer.memory_advice import advise
 from simmer_trainer.models import load_model, load_tokenizer
@@ -72,6 +72,7 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
         return model
 
     model = load()
+    check_attention(extensions, model)
     attention = model.config.get_text_config()._attn_implementation
     check_target_modules(parameters, model)
     # Not sooner: the trainer's start does not wait for TRL.

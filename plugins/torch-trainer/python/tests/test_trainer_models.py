@@ -5,7 +5,9 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import torch
 from google.protobuf.struct_pb2 import Struct
+from torch.nn.functional import cross_entropy
 from trainer_process import (
     TrainerProcess,
     hyperparameters,
@@ -15,7 +17,9 @@ from trainer_process import (
 )
 from trainer_results import assert_same_weights, weights_of
 
+from simmer_trainer.data import read_rows, tokenize
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.models import load_model, load_tokenizer
 
 LORA = pb.Lora(rank=4, alpha=8, dropout=0.1)
 
@@ -78,6 +82,36 @@ def test_a_model_that_has_no_sdpa_is_trained_and_merged_with_eager_attention(
     assert weights_of(merged)
 
 
+def test_a_cap_on_the_scores_of_attention_counts_in_training(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
+    """As Gemma 2's, which SDPA leaves out."""
+    model = random_model(
+        model_type="gemma2", attention_dropout=0.0, attn_logit_softcapping=0.1, initializer_range=0.3, head_dim=16
+    )
+    once = hyperparameters(max_steps=1, global_batch_size=18)
+    request = training_request(tmp_path, model=model, hyperparameters=once)
+    events = shared_trainer.train(request)
+    assert events[0].training_started.attention == "eager"
+    rows = tokenize(read_rows(Path(request.training_data)), load_tokenizer(model), 256)
+
+    def mean_loss(attention: str) -> float:
+        network = load_model(model, torch.float32, attention=attention)
+        losses = [
+            cross_entropy(
+                network(torch.tensor([row.token_ids])).logits[0, :-1], torch.tensor(row.labels)[1:], reduction="sum"
+            ).item()
+            for row in rows
+        ]
+        return sum(losses) / sum(row.trained_tokens for row in rows)
+
+    expected = mean_loss("eager")
+    assert abs(mean_loss("sdpa") - expected) > 0.01
+    assert events[-1].training_completed.final_loss == pytest.approx(expected, rel=1e-4)
+    asked = Struct()
+    asked.update({"attention": "sdpa"})
+    failed = shared_trainer.train(training_request(tmp_path, attempt=2, model=model, extensions=asked))[-1]
+    assert failed.training_failed.code == "kernel_unavailable"
+
+
 def test_an_adapter_of_all_linear_modules_leaves_out_those_that_mamba_passes_by(
     shared_trainer: TrainerProcess, tmp_path: Path
 ) -> None:
@@ -127,7 +161,6 @@ def test_what_a_model_keeps_in_float32_is_written_so(
     shared_trainer: TrainerProcess, tmp_path: Path, ranks: int
 ) -> None:
     """Rounded, what routers correct their choice by would choose other experts."""
-    import torch
     from safetensors.torch import save_file
 
     base = tmp_path / "base"
