@@ -62,8 +62,9 @@ class TrainingFlops:
         self._per_weight = 4 if is_adapter else 6
         self._body = count_parameters(model) - tables
         self._head = size_of_head
-        heads = config.num_attention_heads
-        width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
+        # Mamba has none.
+        heads = getattr(config, "num_attention_heads", 0)
+        width = heads * (getattr(config, "head_dim", None) or config.hidden_size // max(1, heads))
         # Scores and values of the causal half: 2 s^2 forward, twice that backward.
         self._per_square = 6 * config.num_hidden_layers * width
 
