@@ -15,7 +15,7 @@ import { eventsFile } from '../run-folder.js';
 import { RunRecorder } from '../run-recorder.js';
 import type { RunInfo, SinkSource } from '../run-scope.js';
 import { ArtifactStoreToken, PluginCatalogToken, RunInfoToken, SinkSourceToken } from '../tokens.js';
-import { reportSink } from '../write-report.js';
+import { reportSink } from './write-report.js';
 import { openSink } from './open-sink.js';
 import { SinkFeed } from './sink-feed.js';
 
