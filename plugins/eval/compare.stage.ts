@@ -19,7 +19,7 @@ export const compare = defineStage({
   },
   outputs: { report: { type: 'report', description: 'Runs, differences with intervals, and scaling measures.' } },
   async run(context) {
-    const { compareRuns } = await import('./comparison.js');
+    const { compareRuns, differencesOfPrompts } = await import('./comparison.js');
     const { inputs, options } = context;
     const rows = [...inputs.untuned, ...inputs.tuned].reduce((sum, table) => sum + table.rowCount, 0);
     const reading = pace(context, { unit: 'answers', total: rows });
@@ -41,6 +41,13 @@ export const compare = defineStage({
       context.log.warning(
         `These answers were graded in different ways (${graders.join('; ')}): a difference may be that of the graders. ` +
           'Give each eval/grade stage the same `grader` and `extraction`.',
+      );
+    }
+    const ofPrompts = differencesOfPrompts({ untuned, tuned });
+    if (ofPrompts.length > 0) {
+      context.log.warning(
+        `The two sides of ${ofPrompts.slice(0, 3).join(', ')}${ofPrompts.length > 3 ? ', …' : ''} were asked in different ` +
+          'words: a difference may be that of the prompts. Give both the same dataset and the same `promptTemplate`.',
       );
     }
     const comparing = pace(context, { unit: 'intervals', total: null });

@@ -100,6 +100,13 @@ export async function compareRuns(
   return { format: 2, kind: 'comparison', draws: options.draws, models, runs, differences, scaling };
 }
 
+/** Names of the differences whose two runs were asked in other words. */
+export function differencesOfPrompts(graded: Readonly<Record<Role, GradedRuns>>): readonly string[] {
+  return pairsToCompare(byModel(graded.untuned), byModel(graded.tuned))
+    .filter(({ from, to }) => !from.isAskedAs(to))
+    .map(({ name }) => name);
+}
+
 const isForced = (run: GradedRun) => run.policy.method === 'budget-forcing';
 const maximumOf = (run: GradedRun) => run.policy.maxThinkingTokens ?? Number.POSITIVE_INFINITY;
 

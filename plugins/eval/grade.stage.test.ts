@@ -11,6 +11,7 @@ const grader: Grader = { grade: async (items) => items.map((item) => gradeExactl
 const generationColumns = {
   id: 'VARCHAR',
   prompt_id: 'VARCHAR',
+  prompt: 'VARCHAR',
   model: 'VARCHAR',
   policy: 'VARCHAR',
   method: 'VARCHAR',
@@ -36,16 +37,19 @@ interface Given {
   readonly tokens: number;
   /** Answers to the problems p0, p1, ...; the gold answer of each is its number. */
   readonly answers: readonly string[];
+  /** What stands before the number of the problem in its prompt; absent: the prompts are not known. */
+  readonly asked?: string;
   /** How many of them, from the first on, ran into their length limit. */
   readonly cut?: number;
 }
 
 function generations(model: string, given: readonly Given[]) {
-  const rows = given.flatMap(({ policy, maximum, ignore = 0, tokens, answers, cut = 0 }) =>
+  const rows = given.flatMap(({ policy, maximum, ignore = 0, tokens, answers, asked, cut = 0 }) =>
     answers.map(
       (answer, index): Row => ({
         id: `p${index}/${policy}/0`,
         prompt_id: `p${index}`,
+        prompt: asked === undefined ? null : asked + index,
         model,
         policy,
         method: 'budget-forcing',
@@ -325,6 +329,24 @@ describe('eval/compare', () => {
       {
         level: 'warning',
         message: expect.stringContaining('eval/exact, extraction "s1"; eval/exact, extraction "whole"'),
+      },
+    ]);
+  });
+
+  it('says so where the two sides of a difference were not asked in the same words', async () => {
+    const askedOf = (label: string, asked?: string) => {
+      const given = { policy: '64', maximum: 64, tokens: 64, answers: right(5, 9) };
+      return graded(label, [asked === undefined ? given : { ...given, asked }]);
+    };
+    const before = await askedOf('before', 'What is ');
+    const warnings = async (asked?: string) =>
+      (await runStage(compare, { inputs: { untuned: [before], tuned: [await askedOf('after', asked)] } })).logged;
+    expect(await warnings('What is ')).toEqual([]);
+    expect(await warnings()).toEqual([]);
+    expect(await warnings('Think. What is ')).toEqual([
+      {
+        level: 'warning',
+        message: expect.stringContaining('The two sides of after-before.accuracy@64 were asked in different words'),
       },
     ]);
   });

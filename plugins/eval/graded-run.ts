@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { numberIn, type Row, textIn, UserError } from 'simmerkit';
 
 /** What a graded or generated row says about the policy that it was made under. */
@@ -20,7 +21,9 @@ export interface SampleVerdict {
 }
 
 /** One problem under one policy. */
-interface ProblemTally {
+export interface ProblemTally {
+  /** Digest of the user's message; null in older tables. */
+  readonly prompt: string | null;
   readonly answers: SampleVerdict[];
   samples: number;
   right: number;
@@ -73,15 +76,16 @@ export class GradedRun {
     if (row.context_cut === true) this.counts.contextCut++;
     const index = numberIn(row, 'sample_index') ?? 0;
     const answer = { index, verdict, extracted: textIn(row, 'extracted'), parsed: textIn(row, 'parsed') };
-    this.addVerdict(textIn(row, 'prompt_id') ?? '', answer);
+    this.addVerdict(textIn(row, 'prompt_id') ?? '', answer, textIn(row, 'prompt'));
   }
 
-  private addVerdict(problem: string, answer: SampleVerdict): void {
+  private addVerdict(problem: string, answer: SampleVerdict, prompt: string | null): void {
     const { index } = answer;
     const isRight = answer.verdict === 'right';
     const tally = this.problems.get(problem);
     if (tally === undefined) {
       this.problems.set(problem, {
+        prompt: prompt === null ? null : createHash('sha256').update(prompt).digest('base64'),
         answers: [answer],
         samples: 1,
         right: Number(isRight),
@@ -112,6 +116,14 @@ export class GradedRun {
     const told = (run: GradedRun) =>
       JSON.stringify(run.problemIds().map((id) => [id, run.problems.get(id)?.answers.map(({ verdict }) => verdict)]));
     return told(this) === told(other);
+  }
+
+  /** Whether both runs were asked the problems that both have in the same words, as far as is known. */
+  isAskedAs(other: GradedRun): boolean {
+    return [...this.problems].every(([id, { prompt }]) => {
+      const asked = other.problems.get(id)?.prompt ?? null;
+      return prompt === null || asked === null || prompt === asked;
+    });
   }
 
   problemIds(): string[] {
