@@ -27,7 +27,7 @@ from simmer_trainer.rank_group import RankGroup
 from simmer_trainer.sharding import gather_model, sharded
 from simmer_trainer.training_control import TrainingControl, stop_where_asked
 from simmer_trainer.training_loop import Loop
-from simmer_trainer.training_rows import TrainingRows, check_context, load_rows
+from simmer_trainer.training_rows import TrainingRows, check_context, load_rows, warn
 from simmer_trainer.training_settings import peft_config, training_arguments, weights_type
 
 
@@ -121,6 +121,12 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
     started.attention = attention_in_words(attention, precision)
     started.kernels = "liger" if uses_liger else "torch"
     control.emit(pb.TrainerEvent(training_started=started))
+    if rows.total_steps == 1 and parameters.warmup_ratio > 0:
+        warn(
+            control,
+            "The only step is the first one of the warm-up, whose learning rate is 0: the model stays as it is. Set "
+            "warmup_ratio to 0, or lower global_batch_size for more steps.",
+        )
 
     began = time.monotonic()
     trainer.loop.begin(trainer, resumed["step"])

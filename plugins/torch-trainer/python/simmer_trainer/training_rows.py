@@ -71,7 +71,7 @@ def _load_file(
     check_masks(rows, parameters.max_sequence_length)
     endless = check_markers(raw, rows, tokenizer)
     if endless:
-        _warn(
+        warn(
             control,
             f"{len(endless)} of {len(rows)} rows of {file.name} have completions without a token that ends a reply: "
             f"from these the model does not learn to stop ({shorten(endless)}).",
@@ -89,7 +89,7 @@ def _load_file(
                 f"long rows before training, or raise max_truncated_share.",
                 row_ids=cut[:100],
             )
-        _warn(control, message)
+        warn(control, message)
     stop_where_asked(control)
     return rows
 
@@ -116,5 +116,6 @@ def _check_tokens(rows: list[TokenizedRow], file: Path, vocabulary: int) -> None
         )
 
 
-def _warn(control: TrainingControl, message: str) -> None:
+def warn(control: TrainingControl, message: str) -> None:
+    """Tells people."""
     control.emit(pb.TrainerEvent(log_written=pb.LogWritten(level=pb.LOG_LEVEL_WARNING, message=message)))

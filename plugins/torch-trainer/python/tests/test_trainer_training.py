@@ -124,6 +124,17 @@ def test_rows_that_are_too_long_are_cut_and_counted(shared_trainer: TrainerProce
     assert started.tokens == 18 * 40
 
 
+def test_a_single_step_that_learns_nothing_is_told(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
+    """Warm-up begins at a learning rate of 0, also where there is but one step."""
+    for warmup, told in ((0.05, 1), (0, 0)):
+        folder = tmp_path / f"{warmup}"
+        parameters = hyperparameters(max_steps=1, warmup_ratio=warmup)
+        events = shared_trainer.train(training_request(folder, hyperparameters=parameters))
+        warnings = [event.log_written.message for event in events if event.HasField("log_written")]
+        assert len(warnings) == told
+        assert all("the model stays as it is" in message for message in warnings)
+
+
 def test_too_many_cut_rows_are_refused(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
     parameters = hyperparameters(max_sequence_length=40, max_steps=1, max_truncated_share=0.5)
     request = training_request(tmp_path, hyperparameters=parameters)
