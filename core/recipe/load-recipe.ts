@@ -37,11 +37,7 @@ export async function loadRecipe(file: string, given: Overrides): Promise<Parsed
 }
 
 /** As `loadRecipe`, of a text that is read already. @throws UserError `invalid_recipe` */
-export function parseRecipe(
-  file: string,
-  text: string,
-  given: Overrides = { params: {}, overrides: {} },
-): ParsedRecipe {
+export function parseRecipe(file: string, text: string, given: Overrides): ParsedRecipe {
   const document = parseDocument(file, text, 'recipe');
   if (!isMapValue(document.value)) {
     const message =

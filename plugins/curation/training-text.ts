@@ -52,7 +52,7 @@ interface TrainingText {
 export function trainingText(
   row: Row,
   options: TextFormat,
-  history: readonly Message[] = [],
+  history: readonly Message[],
 ): TrainingText | { readonly missing: string } {
   const needed = columnsNeeded(options);
   const textOf = (column: string) => textIn(row, column)?.trim() ?? '';

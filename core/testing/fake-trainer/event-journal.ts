@@ -91,7 +91,7 @@ export class EventJournal {
    */
   constructor(
     private readonly folder: string,
-    isForgetful = false,
+    isForgetful: boolean,
   ) {
     mkdirSync(folder, { recursive: true });
     if (isForgetful) return;
