@@ -1,6 +1,7 @@
 import type { Colors } from 'picocolors/types.js';
 import stringWidth from 'string-width';
 import type { RunSummary } from '../../engine/run-outcome.js';
+import { secondsBetween } from '../../engine/spending/spending-state.js';
 import { exitCodes } from '../../errors.js';
 import { formatCount, formatDuration } from '../../figures.js';
 import { openWorkspace } from '../open-workspace.js';
@@ -83,8 +84,4 @@ function statusWord(status: RunSummary['status'], colors: Colors): string {
 
 function ago(time: string, now: Date): string {
   return `${formatDuration(secondsBetween(time, now.toISOString()))} ago`;
-}
-
-function secondsBetween(from: string, to: string): number {
-  return (Date.parse(to) - Date.parse(from)) / 1000;
 }
