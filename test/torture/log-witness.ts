@@ -34,10 +34,6 @@ export class Witness {
     this.#drafts = bursts.flatMap(({ drafts }) => drafts);
   }
 
-  get eventCount(): number {
-    return this.#drafts.length;
-  }
-
   get acknowledgements(): number {
     return this.#acknowledged.size;
   }

@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { Client, type ClientReadableStream, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { WatchMode, WatchRunRequest } from '../../core/generated/simmer/control/v1/control.js';
 import { type Random, random } from '../../core/random.js';
@@ -140,8 +141,4 @@ function* partsOf(bytes: Buffer): Iterable<Part> {
 function lastTime(bytes: Buffer): number | undefined {
   const start = bytes.lastIndexOf('"time":"');
   return start === -1 ? undefined : Date.parse(bytes.toString('latin1', start + 8, start + 32));
-}
-
-function wait(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

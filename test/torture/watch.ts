@@ -2,7 +2,9 @@ import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { random } from '../../core/random.js';
 import type { ClientReport } from './watch-clients.js';
 
@@ -17,15 +19,16 @@ const simmer = fileURLToPath(new URL('../../core/cli/main.js', import.meta.url))
 const modulePath = (name: string) => fileURLToPath(new URL(`./${name}.js`, import.meta.url));
 
 export async function tortureWatch(args: readonly string[]): Promise<number> {
-  if (args.includes('--help')) {
+  const number = { type: 'string' } as const;
+  const flag = { type: 'boolean', default: false } as const;
+  const numbers = { events: number, clients: number, rate: number, restarts: number, seed: number };
+  const { values } = parseArgs({ args: [...args], options: { ...numbers, short: flag, help: flag } });
+  if (values.help) {
     console.log(help);
     return 0;
   }
-  const isShort = args.includes('--short');
-  const option = (name: string, otherwise: number) => {
-    const at = args.indexOf(`--${name}`);
-    return at === -1 ? otherwise : Number(args[at + 1]);
-  };
+  const isShort = values.short;
+  const option = (name: keyof typeof numbers, otherwise: number) => Number(values[name] ?? otherwise);
   const events = option('events', isShort ? 20_000 : 1_000_000);
   const clients = option('clients', isShort ? 20 : 100);
   const rate = option('rate', isShort ? 4000 : 6000);
@@ -109,8 +112,4 @@ function message<T>(child: ChildProcess): Promise<T> {
 async function peakMemory({ pid }: ChildProcess): Promise<number> {
   const text = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   return Number(/VmHWM:\s+(\d+) kB/.exec(text)?.[1] ?? 0) * 1024;
-}
-
-function wait(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
