@@ -1,10 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
-import type { Event } from '../../core/events/catalogue.js';
+import { eventsIn, startSimmer } from '../e2e/cli-process.js';
 import { freePort } from '../free-port.js';
 
 /**
@@ -56,22 +53,23 @@ stages:
 const folder = await mkdtemp(join(tmpdir(), 'simmer-ranks-'));
 await writeFile(join(folder, 'recipe.yaml'), recipe(await freePort()));
 
-const first = startSimmer(['run', 'recipe.yaml', '--json']);
-await until(first, ({ type }) => type === 'checkpoint.saved');
+const checkpoint = '"type":"checkpoint.saved"';
+const first = startSimmer(['run', 'recipe.yaml', '--json'], { cwd: folder });
+await first.printed(checkpoint);
 first.child.kill('SIGKILL');
 await first.ended;
 
-const second = startSimmer(['resume', 'latest', '--json']);
-await until(second, ({ type }) => type === 'checkpoint.saved');
+const second = startSimmer(['resume', 'latest', '--json'], { cwd: folder });
+await second.printed(checkpoint);
 const [firstRanks] = await ranksByStart();
 const killedAt = Date.now();
 process.kill(firstRanks!.find(({ rank }) => rank === 1)!.pid, 'SIGKILL');
-const exited = await until(second, ({ type }) => type === 'trainer.exited');
-const secondsToNotice = (Date.parse(exited.time) - killedAt) / 1000;
-const code = await second.ended;
-if (code !== 0) throw new Error(`The run did not complete: exit ${code}.\n${await second.stderr}`);
+const { code, stderr } = await second.ended;
+if (code !== 0) throw new Error(`The run did not complete: exit ${code}.\n${stderr}`);
 
-const events = await eventsOfRun();
+const events = eventsIn(await readFile(join(await runFolder(), 'events.jsonl'), 'utf8'));
+const exited = events.find(({ type, time }) => type === 'trainer.exited' && Date.parse(time) >= killedAt);
+const secondsToNotice = (Date.parse(exited?.time ?? '') - killedAt) / 1000;
 const pids = [firstRanks, ...(await ranksByStart()).slice(1)].flat().map((rank) => rank!.pid);
 const logged = events.filter((event) => event.type === 'step.logged').map(({ data }) => data);
 const result = {
@@ -99,47 +97,9 @@ const isRight =
 await rm(folder, { recursive: true });
 process.exit(isRight ? 0 : 1);
 
-interface RunningSimmer {
-  readonly child: ChildProcess;
-  readonly ended: Promise<number | null>;
-  readonly stderr: Promise<string>;
-}
-
-function startSimmer(args: readonly string[]): RunningSimmer {
-  const program = fileURLToPath(new URL('../../core/cli/main.js', import.meta.url));
-  const child = spawn(process.execPath, [program, ...args], { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
-  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  return { child, ended, stderr: text(child.stderr) };
-}
-
-/** The next such event that the run prints. */
-async function until(run: RunningSimmer, isIt: (event: Event) => boolean): Promise<Event> {
-  return new Promise((resolve, reject) => {
-    let rest = '';
-    const look = (chunk: string) => {
-      const lines = (rest + chunk).split('\n');
-      rest = lines.pop() ?? '';
-      const found = lines.map((line) => JSON.parse(line) as Event).find(isIt);
-      if (found === undefined) return;
-      run.child.stdout?.off('data', look);
-      resolve(found);
-    };
-    run.child.stdout?.setEncoding('utf8').on('data', look);
-    void run.ended.then(async (code) => reject(new Error(`It ended too soon: exit ${code}.\n${await run.stderr}`)));
-  });
-}
-
 async function runFolder(): Promise<string> {
   const runs = join(folder, '.simmer', 'runs');
   return join(runs, (await readdir(runs)).find((name) => name.startsWith('ranks-'))!);
-}
-
-async function eventsOfRun(): Promise<readonly Event[]> {
-  const text = await readFile(join(await runFolder(), 'events.jsonl'), 'utf8');
-  return text
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Event);
 }
 
 /** The ranks of each start of the trainer, as rank 0 told of those that joined it. */
