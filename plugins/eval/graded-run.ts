@@ -21,7 +21,7 @@ export interface SampleVerdict {
 }
 
 /** One problem under one policy. */
-export interface ProblemTally {
+interface ProblemTally {
   /** Digest of the user's message; null in older tables. */
   readonly prompt: string | null;
   readonly answers: SampleVerdict[];
