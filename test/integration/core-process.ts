@@ -57,6 +57,8 @@ export async function killedCore(options: CoreProcessOptions): Promise<readonly 
   const core = spawn(process.execPath, [program, home, ...(runId === undefined ? [] : [runId])], {
     env: {
       ...process.env,
+      // On a busy machine the next core may come late: a trainer of this one waits for it.
+      SIMMER_LEASE_SECONDS: '600',
       ...options.environment,
       TMPDIR: temporaryFolder,
       ...(options.killAtStep === undefined ? {} : { [killAtStep]: String(options.killAtStep) }),
