@@ -1,4 +1,4 @@
-import { isAscii, isUtf8 } from 'node:buffer';
+import { constants, isAscii, isUtf8 } from 'node:buffer';
 import { isUserError, parseExactJson, type Row, type UserError } from 'simmerkit';
 import { readCsv } from './csv-reader.js';
 import { type DataPlace, dataError } from './data-error.js';
@@ -84,7 +84,20 @@ async function* readJsonLines(file: string, how: Reading): AsyncIterable<SourceR
 /** Of a list, each of its objects; another file is one object, as folders of small files have them. */
 async function* readJson(file: string, how: Reading): AsyncIterable<SourceRow | BrokenRow> {
   const parts: string[] = [];
-  for await (const part of textOf(file)) parts.push(part);
+  let characters = 0;
+  for await (const part of textOf(file)) {
+    parts.push(part);
+    characters += part.length;
+    if (characters > constants.MAX_STRING_LENGTH) {
+      const hint = 'Write its rows one a line, as JSONL: such a file may be of any size.';
+      throw dataError(
+        'malformed_data',
+        { file },
+        'it has more than 500 million characters, and is read as a whole.',
+        hint,
+      );
+    }
+  }
   const text = parts.join('');
   const placeAt = (position: number) => {
     const before = text.slice(0, position).split('\n');
@@ -139,16 +152,18 @@ async function* linesOf(
     }
     if (end < bytes.length) begun.push(bytes.subarray(end));
     begunBytes += bytes.length - end;
-    if (begunBytes > longestLine) {
-      throw dataError(
-        'malformed_data',
-        { file, line },
-        'this line goes on for more than 256 MB.',
-        'Write each row on a line of its own, and a text of that size in parts.',
-      );
-    }
+    if (begunBytes > longestLine) throw lineTooLong(file, line);
   }
   if (begun.length > 0) yield textsOf(file, line, joined(begun), givesFaults);
+}
+
+function lineTooLong(file: string, line: number): UserError {
+  return dataError(
+    'malformed_data',
+    { file, line },
+    'this line goes on for more than 256 MB.',
+    'Write each row on a line of its own, and a text of that size in parts.',
+  );
 }
 
 function joined(parts: readonly Buffer[]): Buffer {
@@ -183,23 +198,30 @@ const byteOrderMark = Buffer.from('\ufeff');
 async function* textOf(file: string): AsyncIterable<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let line = 1;
-  let lineStart: Buffer = Buffer.alloc(0);
+  let begun: Buffer[] = [];
+  let begunBytes = 0;
   for await (const bytes of bytesOf(file)) {
     let text: string;
     try {
       text = decoder.decode(bytes, { stream: true });
     } catch (error) {
-      throw notUtf8(file, line, Buffer.concat([lineStart, bytes]), error);
+      throw notUtf8(file, line, joined([...begun, bytes]), error);
     }
     yield text;
-    const lastBreak = bytes.lastIndexOf(newline);
-    if (lastBreak >= 0) line += countBreaks(bytes);
-    lineStart = lastBreak < 0 ? Buffer.concat([lineStart, bytes]) : bytes.subarray(lastBreak + 1);
+    const start = bytes.lastIndexOf(newline) + 1;
+    if (start > 0) {
+      line += countBreaks(bytes);
+      begun = [];
+      begunBytes = 0;
+    }
+    begun.push(bytes.subarray(start));
+    begunBytes += bytes.length - start;
+    if (begunBytes > longestLine) throw lineTooLong(file, line);
   }
   try {
     yield decoder.decode();
   } catch (error) {
-    throw notUtf8(file, line, lineStart, error);
+    throw notUtf8(file, line, joined(begun), error);
   }
 }
 

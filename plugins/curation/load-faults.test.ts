@@ -9,17 +9,33 @@ import { load } from './load.stage.js';
 
 const { inside, loadWith, loadFile, parquetFile } = loadFolder();
 
-it('gives up a line without end, before it fills the memory', async () => {
-  const file = inside('endless.jsonl.gz');
-  const line = Array.from({ length: 300 }, () => Buffer.alloc(2 ** 20, 'a'));
-  await pipeline(
-    Readable.from([Buffer.from('{"question":"a"}\n'), ...line]),
-    createGzip({ level: 1 }),
-    createWriteStream(file),
-  );
+/** Unpacked so many megabytes. */
+async function packed(name: string, beginning: string, part: Buffer, megabytes: number): Promise<string> {
+  const file = inside(name);
+  const parts = Array.from({ length: megabytes }, () => part);
+  await pipeline(Readable.from([Buffer.from(beginning), ...parts]), createGzip({ level: 1 }), createWriteStream(file));
+  return file;
+}
+
+it.each([
+  ['endless.jsonl.gz', '{"question":"a"}\n'],
+  ['endless.json.gz', '[\n'],
+  ['endless.csv.gz', 'question\n'],
+])('gives up a line without end in %s, before it fills the memory', async (name, beginning) => {
+  const file = await packed(name, beginning, Buffer.alloc(2 ** 20, 'a'), 300);
   await expect(loadWith({ sources: { mine: { path: file } } })).rejects.toMatchObject({
     code: 'malformed_data',
-    message: expect.stringContaining('endless.jsonl.gz:2: this line goes on for more than 256 MB.'),
+    message: expect.stringContaining(`${name}:2: this line goes on for more than 256 MB.`),
+  });
+});
+
+it('gives up a JSON file that is longer than a text can be', async () => {
+  const part = Buffer.alloc(2 ** 20, ' ');
+  part.write('\n', part.length - 1);
+  const file = await packed('endless.json.gz', '[', part, 520);
+  await expect(loadWith({ sources: { mine: { path: file } } })).rejects.toMatchObject({
+    code: 'malformed_data',
+    message: `${file}: it has more than 500 million characters, and is read as a whole.`,
   });
 });
 
