@@ -3,7 +3,14 @@ import { compareRuns } from './comparison.js';
 import { GradedRuns } from './graded-run.js';
 
 /** Two problems under a policy; the second is right where thinking is long. */
-function add(runs: GradedRuns, policy: string, method: string, maximum: number | null, thinking: number): void {
+function add(
+  runs: GradedRuns,
+  policy: string,
+  method: string,
+  maximum: number | null,
+  thinking: number,
+  { ignore = 0, word = '' } = {},
+): void {
   for (const [problem, isRight] of [
     ['a', true],
     ['b', thinking > 100],
@@ -13,8 +20,8 @@ function add(runs: GradedRuns, policy: string, method: string, maximum: number |
       policy,
       method,
       max_thinking_tokens: maximum,
-      ignore_end_count: 0,
-      word: '',
+      ignore_end_count: ignore,
+      word,
       prompt_id: problem,
       sample_index: 0,
       verdict: isRight ? 'right' : 'wrong',
@@ -59,4 +66,23 @@ it('measures each method by itself, and compares maxima of budget forcing alone'
     ['rejection', 2, 1, 12.5],
   ]);
   expect(differences.map(({ name }) => name)).toEqual(['tuned.accuracy@max128-accuracy@max64']);
+});
+
+it('measures the waits of each word by themselves', async () => {
+  const seriesOf = async (words: readonly string[]) => {
+    const tuned = new GradedRuns();
+    add(tuned, '512', 'budget-forcing', 512, 64, { word: 'Wait' });
+    for (const [index, word] of words.entries())
+      add(tuned, `512+1x${word}`, 'budget-forcing', 512, 128 + index, { ignore: 1, word });
+    const options = { draws: 100, seed: 7, breathe: async () => {} };
+    const { scaling } = await compareRuns({ untuned: new GradedRuns(), tuned }, options);
+    return scaling.map(({ series, runs, scalingPerDoubling }) => [series, runs, Math.round(scalingPerDoubling ?? 0)]);
+  };
+  expect(await seriesOf(['Wait'])).toEqual([['waits', 2, 50]]);
+  // Between two words are no tokens to speak of, and whatever slope chance gives.
+  expect(await seriesOf(['Wait', 'Hmm', ''])).toEqual([
+    ['waits@none', 2, 49],
+    ['waits@Hmm', 2, 49],
+    ['waits@Wait', 2, 50],
+  ]);
 });

@@ -4,8 +4,8 @@ import { bootstrapMean } from './statistics.js';
 
 export type Role = 'untuned' | 'tuned';
 /**
- * Of budget forcing: `maxima`, without waits, and `waits`, at the largest maximum. Of another method: its name, and of
- * votes under several policies `METHOD@POLICY`.
+ * Of budget forcing: `maxima`, without waits, and `waits`, at the largest maximum; with several words `waits@WORD`. Of
+ * another method: its name, and of votes under several policies `METHOD@POLICY`.
  */
 type Series = 'maxima' | 'waits' | (string & {});
 
@@ -236,13 +236,20 @@ function compareTwo({ name, kind, from, to }: Pair, options: ComparisonOptions):
   };
 }
 
-/** Runs of one model that may be measured together: a Scaling over two methods would measure neither. */
+/** Runs of one model that may be measured together: a Scaling over two methods, or two words, would measure neither. */
 function seriesOf(runs: readonly GradedRun[]): ReadonlyMap<Series, readonly GradedRun[]> {
   const forced = runs.filter(isForced);
   const largest = Math.max(...forced.map(maximumOf));
+  const longest = forced.filter((run) => maximumOf(run) === largest);
+  const words = [...new Set(longest.filter(({ policy }) => policy.ignore > 0).map(({ policy }) => policy.word))];
   const series = new Map<Series, readonly GradedRun[]>([
     ['maxima', forced.filter((run) => run.policy.ignore === 0)],
-    ['waits', forced.filter((run) => maximumOf(run) === largest)],
+    ...(words.length < 2
+      ? [['waits', longest] as const]
+      : words.map((word) => {
+          const ofWord = longest.filter(({ policy }) => policy.ignore === 0 || policy.word === word);
+          return [`waits@${word.trim() || 'none'}`, ofWord] as const;
+        })),
   ]);
   const others = runs.filter((run) => !isForced(run));
   for (const run of others) {
