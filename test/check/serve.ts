@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, request as forward } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -6,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import type { Event } from '../../core/events/catalogue.js';
+import { eventsIn, simmer, startSimmer } from '../e2e/cli-process.js';
 import { freePort } from '../free-port.js';
 import { root, startPython } from '../python/check-python.js';
 import { checkPackages, smolLm2Folder, trainerPythonWith } from '../python/trainer-script.js';
@@ -101,22 +100,6 @@ async function untilItServes(port: number, isGone: () => boolean): Promise<void>
   }
 }
 
-/** Runs the command line in the folder; `kill` ends it at once. */
-function simmer(args: readonly string[], folder: string) {
-  const child = spawn(process.execPath, [join(root, 'dist/core/cli/main.js'), ...args, '--json'], {
-    cwd: folder,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let stdout = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    stdout += text;
-  });
-  const ended = new Promise<{ readonly code: number | null; readonly stdout: string }>((resolve) =>
-    child.once('close', (code) => resolve({ code, stdout })),
-  );
-  return { ended, kill: () => child.kill('SIGKILL') };
-}
-
 const packages = await checkPackages(join(root, 'test/check/serve.lock.txt'));
 const model = await smolLm2Folder();
 const folder = await mkdtemp(join(tmpdir(), 'simmer-serve-'));
@@ -148,14 +131,15 @@ try {
   // One stage asks at a time, so that the kill falls into the distillation.
   await writeFile(join(folder, 'simmer.config.yaml'), 'resources: { cpus: 1 }\n');
   await writeFile(join(folder, 'recipe.yaml'), recipe(`http://127.0.0.1:${proxy.port}/v1`, model));
-  const first = simmer(['run', 'recipe.yaml'], folder);
-  kill = first.kill;
+  const first = startSimmer(['run', 'recipe.yaml', '--json'], { cwd: folder });
+  kill = () => first.child.kill('SIGKILL');
   await first.ended;
   kill = () => {};
   const requestsBeforeKill = [...proxy.asked.values()].reduce((sum, count) => sum + count, 0);
-  const { code, stdout } = await simmer(['resume', 'latest'], folder).ended;
+  const { code, stdout, stderr } = await simmer(['resume', 'latest', '--json'], { cwd: folder });
+  process.stderr.write(stderr);
   proxy.close();
-  const events = stdout.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Event]));
+  const events = eventsIn(stdout);
   const funnel = Object.fromEntries(
     events.flatMap((event) =>
       event.type === 'funnel.counted' ? [[event.data.step, [event.data.rowsIn, event.data.rowsOut]]] : [],
