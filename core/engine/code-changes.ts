@@ -46,6 +46,21 @@ export async function withPresentCode(
   };
 }
 
+/**
+ * Names of the plugins, of those whose code makes a stage's outputs, that were changed since the plan was made and may have
+ * been started since: what they made may be that of the new code, and the stage's key is that of the old one.
+ */
+export async function changedSincePlanned(
+  stage: PlannedStage,
+  plan: Plan,
+  catalog: PluginCatalog,
+): Promise<readonly string[]> {
+  const trainers = await Promise.all(stage.trainers.map((name) => catalog.trainer(plan.trainers[name]!.uses)));
+  const plugins = new Set([...(await pluginsOf(stage, catalog)), ...trainers.map(({ plugin }) => plugin)]);
+  const names = [...plugins].map(async (plugin) => ((await plugin.isChanged?.()) ? [plugin.definition.name] : []));
+  return (await Promise.all(names)).flat();
+}
+
 /** The plugins whose code makes a stage's outputs: its own, and those of the graders that its options name. */
 async function pluginsOf(stage: PlannedStage, catalog: PluginCatalog): Promise<readonly LoadedPlugin[]> {
   const { plugin, definition } = await catalog.stage(stage.uses);

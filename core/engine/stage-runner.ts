@@ -12,6 +12,7 @@ import { HookDriver } from '../plugin/hook-driver.js';
 import { owningStrayErrors } from '../plugin/stray-errors.js';
 import { waitForLock } from '../process/wait-for-lock.js';
 import type { PlannedStage } from '../recipe/plan.js';
+import { changedSincePlanned } from './code-changes.js';
 import { requirePlannedFiles } from './file-changes.js';
 import { GraderPool } from './grader-pool.js';
 import { MemoryMeter } from './memory-meter.js';
@@ -92,7 +93,7 @@ export class StageRunner {
 
   /**
    * Runs the stage to its end. Its outputs are in the cache before `stage.completed` is said: a core killed between the
-   * two finds them there.
+   * two finds them there. They are in no cache where code was changed meanwhile that may have made them.
    * @throws what the stage throws, or the signal's reason
    */
   async execute(ready: ReadyStage): Promise<StageOutputUris> {
@@ -139,16 +140,24 @@ export class StageRunner {
     }
     const outputs = Object.fromEntries([...artifacts].map(([output, artifact]) => [output, artifact.uri]));
     const seconds = (performance.now() - startedAt) / 1000;
-    await this.#store.stages.record(key, {
-      format: 1,
-      key,
-      uses,
-      outputs,
-      runId: this.#run.runId,
-      createdAt: new Date().toISOString(),
-      seconds,
-      facts,
-    });
+    const changed = await changedSincePlanned(stage, this.#run.plan, this.#catalog);
+    if (changed.length > 0) {
+      log.warning(
+        `The code of ${changed.join(', ')} was changed while the run went on. The stage may have run by either code, so ` +
+          'that no other run reuses it.',
+      );
+    } else {
+      await this.#store.stages.record(key, {
+        format: 1,
+        key,
+        uses,
+        outputs,
+        runId: this.#run.runId,
+        createdAt: new Date().toISOString(),
+        seconds,
+        facts,
+      });
+    }
     const peakMemoryBytes = await meter.peakBytes();
     await this.#recorder.emit({
       type: 'stage.completed',

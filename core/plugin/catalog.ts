@@ -42,6 +42,8 @@ export interface LoadedPlugin {
   openEvents?(log: Log): Sink;
   /** SHA-256 over its code, lower-case hex; read once, then remembered. */
   codeDigest(): Promise<string>;
+  /** Of a process, which is started anew for a run's work: whether its code is no longer that of `codeDigest`. */
+  isChanged?(): Promise<boolean>;
 }
 
 /** One contribution and the plugin that it is from. */
@@ -195,7 +197,7 @@ export class PluginCatalog {
 
   async #loadListed(reference: PluginReference): Promise<LoadedPlugin> {
     const source = sourceOf(reference);
-    const { definition, digest, ...events } = await this.#load(reference);
+    const { definition, digest, isProcess, ...events } = await this.#load(reference);
     const { name } = definition;
     const taken = (by: string): never => {
       throw new UserError('plugin_name_taken', `Plugin "${name}" (${source}) has the name of another: ${by}.`, {
@@ -208,27 +210,33 @@ export class PluginCatalog {
       const other = await this.recipePlugin(earlier).catch(() => undefined);
       if (other?.definition.name === name) taken(sourceOf(earlier));
     }
-    return { definition, ...events, source, reference, codeDigest: remembered(digest) };
+    const codeDigest = remembered(digest);
+    const isChanged = async () => (await digest().catch(() => undefined)) !== (await codeDigest());
+    return { definition, ...events, source, reference, codeDigest, ...(isProcess ? { isChanged } : {}) };
   }
 
-  async #load(reference: PluginReference): Promise<LoadedProcess & { digest(): Promise<string> }> {
+  async #load(
+    reference: PluginReference,
+  ): Promise<LoadedProcess & { digest(): Promise<string>; readonly isProcess: boolean }> {
     const { plugin, command } = reference;
     const source = sourceOf(reference);
     if (plugin === undefined) {
       const folder = this.#baseFolder;
-      return { ...(await this.#loadProcess(reference, folder)), digest: () => commandDigest(command!, folder) };
+      const digest = () => commandDigest(command!, folder);
+      return { ...(await this.#loadProcess(reference, folder)), digest, isProcess: true };
     }
     const location = locatePlugin(plugin, this.#baseFolder);
     const { folder } = location;
     if (location.kind === 'process') {
       const loaded = await this.#loadProcess(reference, location.folder);
-      return { ...loaded, digest: () => folderDigest([location.folder]) };
+      return { ...loaded, digest: () => folderDigest([location.folder]), isProcess: true };
     }
     refuseProcessKeys(reference);
     const definition = await importPlugin(location.module, source);
     return {
       definition,
       digest: () => (folder === undefined ? moduleDigest(location.module) : folderDigest([folder])),
+      isProcess: false,
     };
   }
 
