@@ -20,6 +20,8 @@ _SHOWN_CHARACTERS = 500
 _DELIMITED = re.compile(r"\$[^$]+\$|\\\(|\\\[|\\boxed")
 _TEXT_COMMAND = re.compile(r"\\(?:text|textbf|textit|mathrm|mbox)\s*\{([^{}]*)\}")
 _WORDS = re.compile(r"(?=.*[A-Za-z]{3})[A-Za-z][A-Za-z\s.'-]*")
+#: One of them makes a sentence: "x + 1 = 6, so x = 5".
+_CONJUNCTION = re.compile(r"so|thus|hence|therefore|then|since|because", re.IGNORECASE)
 _BOXED_WORDS = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _PI = re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
 _PI_COMMAND = r"\\pi "
@@ -142,7 +144,7 @@ def _without_remarks(answer: str, *, is_of_words: bool) -> str:
 def _is_prose(text: str) -> bool:
     """Whether this is a sentence, or one word, with perhaps an answer in it: its letters are no variables."""
     words = re.findall(r"(?<![A-Za-z])[A-Za-z]{2,}", _without_commands(text))
-    return _WORDS.fullmatch(text) is not None or len(words) >= 2
+    return _WORDS.fullmatch(text) is not None or len(words) >= 2 or any(_CONJUNCTION.fullmatch(word) for word in words)
 
 
 def _without_commands(text: str) -> str:

@@ -72,6 +72,8 @@ POWER_TOWER = "$9^{9^{9^{9}}}$"
         (r"(-\infty, 3]", r"It is the interval (-\infty, 3] then."),
         (r"1+2i", "The final answer is 1 + 2i."),
         ("(-2,1)", "The final answer is (-2,1)."),
+        ("5", "a² + b² = 25, so c = 5"),
+        ("3", "x + 1 = 4, hence x = 3"),
         (r"\$32,\!348", r"The total price is \$32,\!348."),
         (r"\frac{1}{2}x^2", r"Thus y = \frac{1}{2}x^2 holds."),
         ("9", "First 2^3 = 8. So the answer is 9."),
