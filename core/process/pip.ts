@@ -89,9 +89,11 @@ function pipFailed(what: string, path: string, lastLines: readonly string[]): Us
     .slice(-12)
     .join('\n');
   if (/No space left on device|Errno 28/.test(said)) return noDiskSpace(path, new Error(said));
+  const isNotBuilt = /No matching distribution found|metadata-generation-failed|[Ff]ailed.build/.test(said);
+  const builds = 'What Simmer needs is built for Python 3.11 to 3.14 on Linux and on Macs with Apple silicon. There: ';
   return new UserError('pip_failed', `pip could not ${what}:\n${said}`, {
     kind: 'environment',
-    hint: 'Check the network and the package index (pip config list); pip’s own settings and PIP_* variables are heeded. Without a network, name a Python that has the packages with `python:`.',
+    hint: `${isNotBuilt ? builds : ''}Check the network and the package index (pip config list); pip’s own settings and PIP_* variables are heeded. Without a network, name a Python that has the packages with \`python:\`.`,
   });
 }
 

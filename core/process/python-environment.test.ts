@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import type { PrepareContext, StageEvent } from '../plugin/definitions.js';
 import { preparePythonEnvironment } from './python-environment.js';
+import { findPython } from './python-interpreter.js';
 import { runCommand } from './run-command.js';
 
 let folder: string;
@@ -120,7 +121,7 @@ describe('an environment of Simmer’s own', () => {
       code: 'pip_failed',
       kind: 'environment',
       message: expect.stringContaining('No matching distribution found for no-such-package==9.9.9'),
-      hint: expect.stringContaining('python:'),
+      hint: expect.stringMatching(/^What Simmer needs is built for Python 3\.11 to 3\.14 on .*python:/),
     });
     const [name] = await readdir(join(folder, 'python'));
     expect(await readdir(join(folder, 'python', name as string))).toEqual([]);
@@ -156,6 +157,15 @@ describe('a machine', () => {
       code: 'python_too_old',
       message: expect.stringContaining('python3 is Python 3.9.2; 3.11 or newer is needed'),
     });
+  });
+
+  it('with a Python that is too new for the packages has another one used, where there is one', async () => {
+    const find = async (script: string) => {
+      vi.stubEnv('PATH', await fakePython(script));
+      return (await findPython(signal)).path;
+    };
+    expect(await find(`case "$0" in *python3.13) ${says('3.13.1')};; esac\n${says('3.15.0')}`)).toBe('python3.13');
+    expect(await find(says('3.15.0'))).toBe('python3');
   });
 
   it('without the venv module is told which package has it', async () => {

@@ -12,6 +12,8 @@ export interface PythonInterpreter {
 }
 
 const oldestMinor = 11;
+/** The newest one for which all that the locks pin comes built. */
+const newestBuiltMinor = 14;
 /** In this order: the system's own first, then by name. */
 const candidates = ['python3', 'python3.12', 'python3.13', 'python3.11', 'python3.14', 'python'];
 const probe = `import json, platform, sys
@@ -21,18 +23,21 @@ const installHint =
   'Install Python 3.11 or newer (Debian and Ubuntu: apt install python3 python3-venv; macOS: brew install python), or name one with SIMMER_PYTHON or `python:`.';
 
 /**
- * Finds a Python that is new enough.
+ * Finds a Python that is new enough. One that the locks have builds for goes before a newer one, unless that is named.
  * @throws UserError `python_not_found`, `python_too_old`
  */
 export async function findPython(signal: AbortSignal): Promise<PythonInterpreter> {
   let tooOld: PythonInterpreter | undefined;
+  let newer: PythonInterpreter | undefined;
   const named = process.env.SIMMER_PYTHON ?? '';
   for (const name of named === '' ? candidates : [named, ...candidates]) {
     const found = await probePython(name, signal);
     if (found === undefined) continue;
-    if (isNewEnough(found.version)) return found;
-    tooOld ??= found;
+    if (!isNewEnough(found.version)) tooOld ??= found;
+    else if (name !== named && minorOf(found.version) > newestBuiltMinor) newer ??= found;
+    else return found;
   }
+  if (newer !== undefined) return newer;
   if (tooOld !== undefined) throw pythonTooOld(tooOld);
   throw new UserError('python_not_found', `There is no Python on this machine (looked for ${candidates.join(', ')}).`, {
     kind: 'environment',
@@ -69,8 +74,11 @@ async function probePython(path: string, signal: AbortSignal): Promise<PythonInt
 }
 
 function isNewEnough(version: string): boolean {
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  return major === 3 && minor >= oldestMinor;
+  return version.startsWith('3.') && minorOf(version) >= oldestMinor;
+}
+
+function minorOf(version: string): number {
+  return Number(version.split('.')[1]);
 }
 
 function pythonTooOld({ path, version }: PythonInterpreter): UserError {
