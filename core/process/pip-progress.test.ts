@@ -105,3 +105,13 @@ it('tells how many packages are installed, and which one takes long', async () =
     'Installing torch, package 2 of 2.',
   ]);
 });
+
+it('is told to nobody where the run is over before pip is', async () => {
+  const emit = () => Promise.reject(new Error('The run has ended.'));
+  const places = { temporaryFolder: folder, environmentFolder: folder };
+  // A rejection that nobody handles would fail this test.
+  using progress = new PipProgress({ name: 'test', total: 1, ...places, context: { ...context(), emit } });
+  progress.take('Collecting torch');
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(said).toEqual([]);
+});

@@ -102,7 +102,9 @@ export class PipProgress implements Disposable {
   }
 
   #tell(done: number, total: number, unit: string): void {
-    void this.#options.context.emit({ type: 'stage.progressed', data: { done, total, unit } });
+    const data = { done, total, unit };
+    // A run that is stopped may be over before pip is.
+    void this.#options.context.emit({ type: 'stage.progressed', data }).catch(() => {});
   }
 }
 
