@@ -26,6 +26,9 @@ type Parsed =
   | { readonly record: Readonly<Record<string, string>>; readonly info: Told }
   | { readonly skipped: SkippedRecord };
 
+/** In bytes. Unpacked, a small file may be one field in quotes without end. */
+const longestRecord = 2 ** 28;
+
 /** Errors of one record that leave no doubt where the next one begins, as those of quotes do. */
 const ofOneRecord = new Set(['CSV_RECORD_INCONSISTENT_COLUMNS', 'CSV_RECORD_INCONSISTENT_FIELDS_LENGTH']);
 
@@ -62,6 +65,7 @@ export async function* readCsv(
     info: true,
     bom: true,
     skip_empty_lines: true,
+    max_record_size: longestRecord,
   });
   /** Of what stands behind a fault that is thrown nothing is read: there may be no sound record that would stop the parser. */
   async function* untilThrown(): AsyncIterable<string> {
@@ -110,6 +114,10 @@ class RecordLines {
 const lineBreak = /\r\n|\n|\r/g;
 
 function csvError(error: CsvError, place: { readonly file: string; readonly line: number }): UserError {
+  if (error.code === 'CSV_MAX_RECORD_SIZE') {
+    const hint = 'Close the quote that is open there, or write a text of that size in parts.';
+    return dataError('malformed_data', place, 'this row goes on for more than 256 MB.', hint, error);
+  }
   return dataError(
     'malformed_data',
     place,

@@ -18,14 +18,24 @@ async function packed(name: string, beginning: string, part: Buffer, megabytes: 
 }
 
 it.each([
-  ['endless.jsonl.gz', '{"question":"a"}\n'],
-  ['endless.json.gz', '[\n'],
-  ['endless.csv.gz', 'question\n'],
-])('gives up a line without end in %s, before it fills the memory', async (name, beginning) => {
+  ['endless.jsonl.gz', '{"question":"a"}\n', 'line'],
+  ['endless.json.gz', '[\n', 'line'],
+  ['endless.csv.gz', 'question\n', 'row'],
+])('gives up a line without end in %s, before it fills the memory', async (name, beginning, what) => {
   const file = await packed(name, beginning, Buffer.alloc(2 ** 20, 'a'), 300);
   await expect(loadWith({ sources: { mine: { path: file } } })).rejects.toMatchObject({
     code: 'malformed_data',
-    message: expect.stringContaining(`${name}:2: this line goes on for more than 256 MB.`),
+    message: expect.stringContaining(`${name}:2: this ${what} goes on for more than 256 MB.`),
+  });
+});
+
+it('gives up a CSV field in quotes without end, before it fills the memory', async () => {
+  const part = Buffer.alloc(2 ** 20, 'a');
+  part.write('\n', part.length - 1);
+  const file = await packed('quoted.csv.gz', 'question\n"', part, 300);
+  await expect(loadWith({ sources: { mine: { path: file } } })).rejects.toMatchObject({
+    code: 'malformed_data',
+    message: `${file}:2: this row goes on for more than 256 MB.`,
   });
 });
 
