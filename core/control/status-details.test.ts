@@ -1,4 +1,4 @@
-import type { ServiceError } from '@grpc/grpc-js';
+import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { expect, it } from 'vitest';
 import { type Problem, UserError } from '../errors.js';
 import { fromServiceError, toStatus } from './status-details.js';
@@ -34,6 +34,14 @@ it.each(['a'.repeat(479) + '😀'.repeat(60), '模'.repeat(5_000), 'half a chara
     expect(overTheWire(new UserError('wrong', text)).told.message).toBe(details);
   },
 );
+
+it.each([
+  [status.CANCELLED, 'Call cancelled'],
+  [status.INTERNAL, 'Received RST_STREAM with code 2 (Internal server error)'],
+])('a call that ended with its connection (%s) is one that the next server is asked', (code, details) => {
+  const error = Object.assign(new Error(details), { code, details, metadata: new Metadata() });
+  expect(fromServiceError(error, 'unix:/s').code).toBe('server_unreachable');
+});
 
 it('an error may list what there is to choose from', () => {
   const hint = `It has ${'one-recipe '.repeat(100)}.`;

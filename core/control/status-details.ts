@@ -121,8 +121,10 @@ export function fromServiceError(error: ServiceError, address: string): UserErro
   const ours = typeof detail === 'string' || detail === undefined ? undefined : decodeDetail(detail);
   // Here it is known which server that is.
   if (ours !== undefined && error.code !== status.UNAUTHENTICATED) return fromErrorDetail(ours);
-  // What grpc-js makes of a connection that the other side closed while a call was under way.
-  const wasCut = error.code === status.INTERNAL && error.details.includes('RST_STREAM');
+  // What grpc-js makes of a connection that the other side closed while a call was under way, in order or not. Of a call that
+  // is canceled here nobody asks what its error means.
+  const wasCut =
+    error.code === status.CANCELLED || (error.code === status.INTERNAL && error.details.includes('RST_STREAM'));
   switch (wasCut ? status.UNAVAILABLE : error.code) {
     case status.UNAUTHENTICATED:
       return new UserError('unauthenticated', `The server at ${address} does not take this token.`, {
