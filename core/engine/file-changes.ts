@@ -45,21 +45,31 @@ export async function withPresentFiles(
 }
 
 /**
- * Under its key nothing is to be kept that a stage makes of other bytes. Of a file that is gone, or cannot be read, the
- * stage itself tells.
- * @throws UserError `file_changed`
+ * Names of the files of a stage, and of its trainers, that hold other bytes than when they were planned. Of a file that is
+ * gone, or cannot be read, the stage itself tells.
  */
-export async function requirePlannedFiles(stage: PlannedStage, plan: Plan): Promise<void> {
+export async function filesChangedSincePlanned(stage: PlannedStage, plan: Plan): Promise<readonly string[]> {
+  const changed = new Set<string>();
   for (const planned of [stage, ...stage.trainers.map((name) => plan.trainers[name]!)]) {
     for (const { path, name } of filesOf(planned)) {
       const sha256 = await namedDigest(name, plan.recipeFolder).catch(() => undefined);
-      if (sha256 === undefined || sha256 === valueAt(planned.semanticOptions, [...path, 'sha256'])) continue;
-      throw new UserError('file_changed', `${name} has changed since the stage was planned.`, {
-        kind: 'runFailed',
-        hint: 'Resume the run when nothing writes there any more: what is left to do goes by what is there then.',
-      });
+      if (sha256 !== undefined && sha256 !== valueAt(planned.semanticOptions, [...path, 'sha256'])) changed.add(name);
     }
   }
+  return [...changed];
+}
+
+/**
+ * Under its key nothing is to be kept that a stage makes of other bytes.
+ * @throws UserError `file_changed`
+ */
+export async function requirePlannedFiles(stage: PlannedStage, plan: Plan): Promise<void> {
+  const [name] = await filesChangedSincePlanned(stage, plan);
+  if (name === undefined) return;
+  throw new UserError('file_changed', `${name} has changed since the stage was planned.`, {
+    kind: 'runFailed',
+    hint: 'Resume the run when nothing writes there any more: what is left to do goes by what is there then.',
+  });
 }
 
 /** Those of the key, also of its graders: where the options have a name, the semantic ones have a digest. */

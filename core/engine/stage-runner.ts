@@ -5,7 +5,6 @@ import type { Artifact, ArtifactWriter } from '../artifacts/artifact.js';
 import type { ArtifactStore, StageCacheEntry } from '../artifacts/artifact-store.js';
 import { makeCacheFolder } from '../config/cache-folder.js';
 import type { Settings } from '../config/settings.js';
-import type { UserError } from '../errors.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import type { StageDefinition } from '../plugin/definitions.js';
 import { HookDriver } from '../plugin/hook-driver.js';
@@ -13,7 +12,7 @@ import { owningStrayErrors } from '../plugin/stray-errors.js';
 import { waitForLock } from '../process/wait-for-lock.js';
 import type { PlannedStage } from '../recipe/plan.js';
 import { changedSincePlanned } from './code-changes.js';
-import { requirePlannedFiles } from './file-changes.js';
+import { filesChangedSincePlanned, requirePlannedFiles } from './file-changes.js';
 import { GraderPool } from './grader-pool.js';
 import { MemoryMeter } from './memory-meter.js';
 import { RunEnding } from './run-ending.js';
@@ -93,7 +92,7 @@ export class StageRunner {
 
   /**
    * Runs the stage to its end. Its outputs are in the cache before `stage.completed` is said: a core killed between the
-   * two finds them there. They are in no cache where code was changed meanwhile that may have made them.
+   * two finds them there. They are in no cache where code or files were changed meanwhile that it may have gone by.
    * @throws what the stage throws, or the signal's reason
    */
   async execute(ready: ReadyStage): Promise<StageOutputUris> {
@@ -129,10 +128,6 @@ export class StageRunner {
     // What it wrote is held until the log tells of it.
     await using writer = this.#store.writer();
     const { artifacts, facts } = await this.#hooks.aroundStage(hooked, () => this.#work(ready, definition, writer));
-    // Long work is not thrown away for it: it mostly has read its files by then.
-    await requirePlannedFiles(stage, this.#run.plan).catch(({ message }: UserError) =>
-      log.warning(`${message} What it made is kept as made of what was there before.`),
-    );
     for (const [output, artifact] of artifacts) {
       const bytes = artifact.files.reduce((sum, file) => sum + file.size, 0);
       const data = { uri: artifact.uri, output, bytes };
@@ -140,13 +135,16 @@ export class StageRunner {
     }
     const outputs = Object.fromEntries([...artifacts].map(([output, artifact]) => [output, artifact.uri]));
     const seconds = (performance.now() - startedAt) / 1000;
-    const changed = await changedSincePlanned(stage, this.#run.plan, this.#catalog);
-    if (changed.length > 0) {
+    const changedCode = await changedSincePlanned(stage, this.#run.plan, this.#catalog);
+    const changedFiles = await filesChangedSincePlanned(stage, this.#run.plan);
+    const changed = [...changedCode.map((plugin) => `The code of ${plugin}`), ...changedFiles];
+    for (const what of changed) {
       log.warning(
-        `The code of ${changed.join(', ')} was changed while the run went on. The stage may have run by either code, so ` +
-          'that no other run reuses it.',
+        `${what} was changed while the run went on. The stage may have gone by what was there before or by what is there ` +
+          'now, so that no other run reuses what it made.',
       );
-    } else {
+    }
+    if (changed.length === 0) {
       await this.#store.stages.record(key, {
         format: 1,
         key,

@@ -97,6 +97,39 @@ it('data of a stage that is done counts as what it is now where what the stage m
   expect((await harness.run(recipe)).outcome).toMatchObject({ error: { code: 'too_few_rows' } });
 });
 
+/** Somebody who writes into a file while a run goes on. */
+const writing = definePlugin({
+  name: 'writing',
+  version: '1.0.0',
+  apiVersion,
+  hooks: {
+    aroundStage: async ({ stage, options }, next) => {
+      const { sources } = options as { readonly sources: { readonly mine: { readonly path: string } } };
+      if (stage === 'late') await writeFile(sources.mine.path, '{"question":"new"}\n');
+      return next();
+    },
+  },
+});
+
+it('what a stage made of data that was changed before it read it is reused by no other run', async () => {
+  await using harness = await RunHarness.create({ plugins: [writing], withBuiltIn: true });
+  const file = join(harness.recipeFolder, 'pool.jsonl');
+  const late = `name: late
+stages: { late: { uses: curation/load, with: { sources: { mine: { path: ${file} } } } } }`;
+  await writeFile(file, '{"question":"old"}\n');
+  const run = await harness.run(late);
+  expect(await run.rows('late.dataset')).toMatchObject([{ question: 'new' }]);
+  expect(run.eventsOf('log.written').map(({ data }) => data.message)).toContainEqual(
+    expect.stringContaining('pool.jsonl was changed while the run went on.'),
+  );
+  await writeFile(file, '{"question":"old"}\n');
+  expect((await harness.run(late)).eventsOf('stage.reused')).toEqual([]);
+  // The file is now as it was planned.
+  await writeFile(file, '{"question":"new"}\n');
+  await harness.run(late);
+  expect((await harness.run(late)).eventsOf('stage.reused')).toHaveLength(1);
+});
+
 it('of data that can no longer be read the stage tells', async () => {
   await using harness = await RunHarness.create({ plugins: [], withBuiltIn: true });
   const file = join(harness.recipeFolder, 'pool.jsonl');

@@ -15,9 +15,9 @@ import { eventsFile } from '../run-folder.js';
 import { RunRecorder } from '../run-recorder.js';
 import type { RunInfo, SinkSource } from '../run-scope.js';
 import { ArtifactStoreToken, PluginCatalogToken, RunInfoToken, SinkSourceToken } from '../tokens.js';
-import { reportSink } from './write-report.js';
 import { openSink } from './open-sink.js';
 import { SinkFeed } from './sink-feed.js';
+import { reportSink } from './write-report.js';
 
 /** A report of a long run may take its time; a sink that hangs may not take the run's. */
 const beforeCompletedMilliseconds = 180_000;
