@@ -42,20 +42,21 @@ async function largeWheel(): Promise<Buffer> {
 out = io.BytesIO()
 with zipfile.ZipFile(out, "w") as wheel:
     wheel.writestr("large/data.bin", os.urandom(12_000_000))
-    wheel.writestr("large-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: large\\nVersion: 1.0\\n")
-    wheel.writestr("large-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-    wheel.writestr("large-1.0.dist-info/RECORD", "")
+    wheel.writestr("large-1.0+cpu.dist-info/METADATA", "Metadata-Version: 2.1\\nName: large\\nVersion: 1.0+cpu\\n")
+    wheel.writestr("large-1.0+cpu.dist-info/WHEEL", "Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+    wheel.writestr("large-1.0+cpu.dist-info/RECORD", "")
 print(out.getvalue().hex())`;
   return Buffer.from((await runCommand(['python3', '-c', script], { signal })).stdout, 'hex');
 }
 
-it('tells how many bytes of a download are there', async () => {
+it('tells how many bytes of a download are there, also of a version such as 1.0+cpu, as PyTorch has', async () => {
+  const path = '/large-1.0%2Bcpu-py3-none-any.whl';
   const wheel = await largeWheel();
   const half = wheel.length >> 1;
   const halfTold = deferred<void>();
   const server = createServer((request, response) => {
-    if (request.url !== '/large-1.0-py3-none-any.whl') {
-      response.writeHead(200, { 'content-type': 'text/html' }).end('<a href="/large-1.0-py3-none-any.whl">large</a>');
+    if (request.url !== path) {
+      response.writeHead(200, { 'content-type': 'text/html' }).end(`<a href="${path}">large</a>`);
       return;
     }
     response.writeHead(200, { 'content-length': wheel.length }).write(wheel.subarray(0, half));
@@ -80,7 +81,7 @@ it('tells how many bytes of a download are there', async () => {
   expect(await runCommand(['python3', '-m', 'venv', ...options], { signal })).toMatchObject({ exitCode: 0 });
   const lock = await readLock(lockFile);
   await installWithPip({ python: join(environment, 'bin', 'python'), lock, name: 'test', context: context(told) });
-  expect(said).toContainEqual(expect.stringMatching(/^Downloading .*large-1\.0-py3-none-any\.whl \(12\.0 MB\)$/));
+  expect(said).toContainEqual(expect.stringMatching(/^Downloading .*large-1\.0%2Bcpu-py3-none-any\.whl \(12\.0 MB\)$/));
 });
 
 it('tells how many packages are installed, and which one takes long', async () => {

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { unescape } from 'node:querystring';
 import type { PrepareContext } from '../plugin/definitions.js';
 
 const lookMilliseconds = 1_000;
@@ -44,7 +45,8 @@ export class PipProgress implements Disposable {
     if (download !== undefined) {
       const bytes = Number(size) * unitBytes[unit]!;
       const isLarge = bytes >= largeBytes;
-      this.#download = isLarge ? { file: download.replace(/.*\//, ''), bytes } : undefined;
+      // Of an index other than PyPI pip names the whole URL, where the + of a version is %2B.
+      this.#download = isLarge ? { file: unescape(download.replace(/.*\//, '')), bytes } : undefined;
       if (isLarge) context.log.info(line.trim());
     } else if (installing !== undefined) {
       this.#download = undefined;
