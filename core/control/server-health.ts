@@ -1,3 +1,4 @@
+import { setImmediate as others } from 'node:timers/promises';
 import type { Server } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { ServedHome } from './served-home.js';
@@ -9,10 +10,16 @@ export function serveHealth(grpc: Server, service: string, home: ServedHome, sto
   const health = new HealthImplementation({ [service]: 'SERVING', '': 'SERVING' });
   health.addToServer(grpc);
   let isLooking = false;
+  let wasServing = true;
   const tell = (isServing: boolean) => {
+    // Who watches is sent each status that is set.
+    if (isServing === wasServing) return;
+    wasServing = isServing;
     for (const name of [service, '']) health.setStatus(name, isServing ? 'SERVING' : 'NOT_SERVING');
   };
   const look = async () => {
+    // What was answered while this process was busy is seen first.
+    if (isLooking) await others();
     if (isLooking) return tell(false);
     isLooking = true;
     tell(await home.isThere());
