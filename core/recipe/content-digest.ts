@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { BigIntStats } from 'node:fs';
+import { type BigIntStats, existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { UserError } from '../errors.js';
@@ -18,7 +18,8 @@ export async function namedDigest(name: string, folder: string): Promise<string 
 }
 
 /**
- * Digest of a file's content, or of all files of a folder by their names inside of it.
+ * Digest of a file's content, or of all files of a folder by their names inside of it, but for those of a home of Simmer's
+ * that is in it: each run writes there.
  *
  * @returns SHA-256, lower-case hex; undefined where there is nothing of that name
  * @throws UserError `not_a_file` for a pipe or a device, which might never end
@@ -39,9 +40,15 @@ export async function contentDigest(path: string): Promise<string | undefined> {
   }
   const hash = createHash('sha256');
   for (const name of (await readdir(path)).sort()) {
-    hash.update(`${name}\0${(await contentDigest(join(path, name))) ?? ''}\0`);
+    const inner = join(path, name);
+    if (isHome(inner)) continue;
+    hash.update(`${name}\0${(await contentDigest(inner)) ?? ''}\0`);
   }
   return hash.digest('hex');
+}
+
+function isHome(path: string): boolean {
+  return existsSync(join(path, 'format')) && existsSync(join(path, 'runs'));
 }
 
 /** Files are large, and are looked at when they are planned, and before and after they are read. */

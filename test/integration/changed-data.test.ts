@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { apiVersion, defineGrader, definePlugin, defineStage, filePath, graderChoice, z } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { expect, it } from 'vitest';
+import { temporaryFolder } from '../temporary-folder.js';
 
 const recipe = `
 name: changed
@@ -128,6 +129,16 @@ stages: { late: { uses: curation/load, with: { sources: { mine: { path: ${file} 
   await writeFile(file, '{"question":"new"}\n');
   await harness.run(late);
   expect((await harness.run(late)).eventsOf('stage.reused')).toHaveLength(1);
+});
+
+it('what a run itself writes beside the data of a folder is no change of it', async () => {
+  const cacheFolder = await temporaryFolder();
+  await using harness = await RunHarness.create({ plugins: [], withBuiltIn: true, cacheFolder });
+  await writeFile(join(harness.recipeFolder, 'pool.jsonl'), '{"question":"a"}\n');
+  const beside =
+    'name: beside\nstages: { pool: { uses: curation/load, with: { sources: { mine: { path: ., files: "*.jsonl" } } } } }';
+  expect((await harness.run(beside)).outcome).toMatchObject({ status: 'completed' });
+  expect((await harness.run(beside)).eventsOf('stage.reused')).toHaveLength(1);
 });
 
 it('of data that can no longer be read the stage tells', async () => {
