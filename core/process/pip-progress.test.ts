@@ -84,6 +84,18 @@ it('tells how many bytes of a download are there, also of a version such as 1.0+
   expect(said).toContainEqual(expect.stringMatching(/^Downloading .*large-1\.0%2Bcpu-py3-none-any\.whl \(12\.0 MB\)$/));
 });
 
+it('takes the folder that Python takes where TMPDIR names none', async () => {
+  vi.stubEnv('TMPDIR', join(folder, 'nowhere'));
+  const environment = join(folder, 'env');
+  const options = ['--without-pip', '--system-site-packages', environment];
+  expect(await runCommand(['python3', '-m', 'venv', ...options], { signal })).toMatchObject({ exitCode: 0 });
+  const lockFile = join(folder, 'lock.txt');
+  await writeFile(lockFile, '');
+  const lock = await readLock(lockFile);
+  await installWithPip({ python: join(environment, 'bin', 'python'), lock, name: 'test', context: context() });
+  expect(events).toEqual([]);
+});
+
 it('tells how many packages are installed, and which one takes long', async () => {
   const packages = join(folder, 'lib', 'python3.11', 'site-packages');
   await mkdir(join(packages, 'pip-24.0.dist-info'), { recursive: true });

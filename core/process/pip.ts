@@ -11,6 +11,7 @@ import { runCommand } from './run-command.js';
 
 /** Wheels of torch without CUDA, which is gigabytes. The version is the same with "+cpu", which pip prefers. */
 const cpuWheelIndex = 'https://download.pytorch.org/whl/cpu';
+const temporaryPrefix = 'simmer-pip-';
 const quiet = ['--disable-pip-version-check', '--no-input'];
 
 /**
@@ -26,7 +27,10 @@ export async function installWithPip(options: {
   const { python, lock, name, context } = options;
   const { log, signal } = context;
   const extraIndex = (await wantsCpuWheels(python, lock, signal)) ? ['--extra-index-url', cpuWheelIndex] : [];
-  const temporaryFolder = await mkdtemp(join(tmpdir(), 'simmer-pip-'));
+  // Where TMPDIR names none, Python takes this one, too.
+  const temporaryFolder = await mkdtemp(join(tmpdir(), temporaryPrefix)).catch(() =>
+    mkdtemp(`/tmp/${temporaryPrefix}`),
+  );
   using progress = new PipProgress({
     name,
     total: Object.keys(lock.pins).length,
