@@ -1,3 +1,5 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
 import { readEvents } from '../events/replay.js';
 import { acquireRunLock } from '../process/run-lock.js';
@@ -66,4 +68,14 @@ it('a process that says that it listens is asked, and waited for', async () => {
   await cancelRun(run, runs.home);
   expect(kill).toHaveBeenCalledExactlyOnceWith(process.pid, cancelSignal);
   expect(isFree).toBe(true);
+});
+
+it('a run of a server is one also where the machine was renamed while it was served', async () => {
+  const run = await runs.newRun();
+  const server = join(runs.home, 'server');
+  await mkdir(server);
+  await using _lock = await acquireRunLock(run.runFolder);
+  await using lock = await acquireRunLock(server);
+  await writeFile(join(server, 'owner.json'), JSON.stringify({ ...lock.owner, host: 'former' }));
+  await expect(cancelRun(run, runs.home)).rejects.toMatchObject({ code: 'run_of_server' });
 });

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { isUserError, UserError } from '../errors.js';
-import { isAlive, isSeenFromHere } from '../process/process-identity.js';
+import { isAlive, isSamePlace, isSeenFromHere } from '../process/process-identity.js';
 import { type RunOwner, readRunOwner } from '../process/run-lock.js';
 import { appendEnding } from './append-ending.js';
 import { readRunState } from './run-history.js';
@@ -67,7 +67,7 @@ async function cancelOnce({ runId, runFolder }: RunOfHome, home: string, dropsRe
 }
 
 function isSame(one: RunOwner, other: RunOwner): boolean {
-  return one.host === other.host && one.pid === other.pid && one.processStartTime === other.processStartTime;
+  return isSamePlace(one, other) && one.pid === other.pid && one.processStartTime === other.processStartTime;
 }
 
 /** Whether the pid, on this machine, is that of the process that took the run up, and not of one that came after it. */
