@@ -223,7 +223,7 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
         await rm(folder, { recursive: true, force: true });
         break;
       }
-      // Its files were removed or are elsewhere now: what is new takes its place.
+      // Its files were removed or are elsewhere now: what is new takes its place. Another process may be quicker.
       await rename(target, await this.#newFolder()).catch(unlessMissing);
     }
     await syncFolder(dirname(target));
@@ -251,7 +251,6 @@ async function renames(from: string, to: string): Promise<boolean> {
   }
 }
 
-/** Another process was quicker to move it away. */
 async function syncFolders(folder: string, paths: readonly string[]): Promise<void> {
   const inner = new Set<string>();
   for (const path of paths) {
