@@ -16,7 +16,7 @@ _SIGNS = str.maketrans(_COMMANDS)
 #: An en dash that stands before a number and behind none.
 _DASH_AS_SIGN = re.compile(r"(?<![\w)}\]] )(?<![\w)}\]])\u2013(?=\s?[\d.\\(a-z])")
 #: Behind a number these are units, as in "9.8 m·s⁻²", and no variables.
-_NO_UNIT = "".join(rf"(?<![\s/·]{unit})" for unit in ("m", "cm", "mm", "km", "in", "ft", "yd", "s", "kg", "N"))
+_NO_UNIT = "".join(rf"(?<![\d\s/·]{unit})" for unit in ("m", "cm", "mm", "km", "in", "ft", "yd", "s", "kg", "N"))
 _SUPERSCRIPTS = re.compile(rf"{_NO_UNIT}[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ]+")
 _SUBSCRIPTS = re.compile(r"[₀₁₂₃₄₅₆₇₈₉₊₋₍₎]+(?![A-Za-z])")
 _DOT = re.compile(rf"{_NO_UNIT}[·⋅]")
@@ -32,6 +32,11 @@ _LETTER = (
 )
 _COMMAND = r"\\(?!text|mathrm|mbox)[A-Za-z]+(?:\s*\{(?:[^{}]|\{[^{}]*\})*\})*|\\[{}\\]"
 _EXPRESSION = re.compile(rf"(?:{_COMMAND}|{_LETTER}|[-\d.,+*/^_(){{}}\[\]=<>|!& ])+")
+#: "25 m^2" and "60 m/s" of a sentence: units, and no variables.
+_UNITS = re.compile(r"(?<=[\d}])\s+[msgNJVA](?:/[A-Za-z]+)?(?:\^\{?-?\d\}?)?(?![\w^/])(?!\s*[-+*=<>(])")
+#: How a number came about, behind it, as in "9 (3^2)": no factor.
+_REMARK = re.compile(r"(?<=\d)\s+\((?=[^()]*\d\s*[-+*/^])[^()A-Za-z\\,]*\)(?!\s*[-+*/^=<>])")
+_STATED = re.compile(r"\banswer(?:\s+is\s*:?|\s*:)[\s*]*$", re.IGNORECASE)
 _IS_MATHEMATICS = re.compile(r"\d|\\[A-Za-z{]")
 #: More than one number: LaTeX, a variable, brackets, a list.
 _IS_EXPRESSION = re.compile(r"[\\^A-Za-z(\[]|\d,(?:\s|-)\s*[-\d]")
@@ -49,17 +54,20 @@ def in_latex(text: str) -> str:
 
 def delimit_expressions(sentence: str) -> str:
     """
-    A sentence with its last expression between dollar signs, where that is more than a number: of "it is
-    3\\sqrt{13}" only the 3 would be read.
+    A sentence with what it says the answer is, or else its last expression, between dollar signs, where that is more
+    than a number: of "it is 3\\sqrt{13}" only the 3 would be read.
     """
-    sentence = sentence.replace(r"\$", "").replace(r"\!", "")
+    sentence = _REMARK.sub("", _UNITS.sub("", sentence.replace(r"\$", "").replace(r"\!", "")))
     expressions = [found for found in _EXPRESSION.finditer(sentence) if _IS_MATHEMATICS.search(found[0])]
-    last = expressions[-1] if expressions else None
-    if last is None or not _IS_EXPRESSION.search(last[0]):
+    stated = [found for found in expressions if _STATED.search(sentence[max(0, found.start() - 20) : found.start()])]
+    chosen = next(reversed(stated or expressions), None)
+    inner = "" if chosen is None else chosen[0].lstrip(" ,.=*").rstrip(" ,.=(*")
+    if chosen is None or not _IS_EXPRESSION.search(inner):
         return sentence
-    inner = last[0].strip(" ,.=")
-    start = last.start() + last[0].index(inner)
-    return f"{sentence[:start]}${inner}${sentence[start + len(inner) :]}"
+    start = chosen.start() + chosen[0].index(inner)
+    # What follows explains it.
+    rest = "" if stated else sentence[start + len(inner) :]
+    return f"{sentence[:start]}${inner}${rest}"
 
 
 def _fraction(found: re.Match[str]) -> str:

@@ -77,6 +77,21 @@ POWER_TOWER = "$9^{9^{9^{9}}}$"
         (r"\$32,\!348", r"The total price is \$32,\!348."),
         (r"\frac{1}{2}x^2", r"Thus y = \frac{1}{2}x^2 holds."),
         ("9", "First 2^3 = 8. So the answer is 9."),
+        # What it says the answer is, and no explanation behind it.
+        ("42", "The answer is 42.\n\nHere n^2 = 36."),
+        ("42", "Answer: 42.\n\nHere n^2 = 36."),
+        (r"3\sqrt{13}", r"The answer is 3\sqrt{13}, about 10.8."),
+        ("1+2i", "**The answer is:** 1 + 2i, as i^2 = -1."),
+        (r"\frac{1}{2}", "The answer is 1/2 (or 0.5)."),
+        ("9", "The answer is 9 (3^2)."),
+        ("8", "He has 8 (10 - 2) left."),
+        ("14", "So it is 2 (3 + 4) = 14."),
+        ("2(x+1)", "It factors as 2 (x + 1)."),
+        # Units of one letter.
+        ("25", "25m\u00b2"),
+        ("25", "The area is 25 m^2."),
+        ("9.8", "The acceleration is 9.8 m/s^2."),
+        ("3m^2+1", "So it is 3 m^2 + 1 then."),
     ],
 )
 def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
