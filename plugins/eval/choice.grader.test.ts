@@ -21,6 +21,10 @@ it.each([
   ['The correct answer is option C. Option D fails.', 'C'],
   ['The correct choice is: B; option C is too slow.', 'B'],
   ['Option (B), then.', 'B'],
+  ['The correct answer is B. Answer A is wrong because it is too slow.', 'B'],
+  ['The answer is B, and answer choice A is wrong.', 'B'],
+  ['Answer B, since option A is too slow.', 'B'],
+  ['The answer is B and here is why.', 'B'],
 ])('reads %s as the letter %s', (text, letter) => {
   expect(chosenLetter(text, 'ABCD')).toBe(letter);
 });
@@ -35,6 +39,8 @@ it.each([
   'Either (A) or (B).',
   'E',
   'Answer is A or B',
+  'Answer A or answer B',
+  'Answer is (A) and (B)',
   '(A) or (B)',
   'The answer is (A) or (B).',
   'Option B is right, while option C is wrong.',

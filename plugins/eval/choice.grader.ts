@@ -56,15 +56,17 @@ export function chosenLetter(text: string, letters: string): string | null {
   if (labelled !== undefined) return labelled;
   const lettersIn = (pattern: string) =>
     [...plain.matchAll(new RegExp(pattern, 'g'))].map(([, letter]) => letter as string);
-  const named = (before: string) =>
-    lettersIn(`${before}\\(?([${letters}])(?:\\)|(?!\\)))(?![\\w'’]|\\s+(?:or|and)\\b)`);
+  const named = (before: string) => lettersIn(`${before}\\(?([${letters}])(?:\\)|(?!\\)))(?![\\w'’]|${another})`);
   const word = '[Cc]hoice|[Oo]ption';
-  const stated = named(`(?:[Aa]nswer(?:\\s+is)?|(?:${word})\\s+is)\\s*(?::\\s*)?(?:(?:the\\s+)?(?:${word})\\s+)?`).at(
-    -1,
-  );
+  const is = `(?:[Aa]nswer(?:\\s+is|\\s*:)|(?:${word})\\s+is)`;
+  const stated = named(`${is}\\s*(?::\\s*)?(?:(?:the\\s+)?(?:${word})\\s+)?`).at(-1);
   if (stated !== undefined) return stated;
-  // An explanation names other options, too, and says of them that they are wrong.
-  return onlyOf(named(`(?:${word})\\s*(?::\\s*)?`)) ?? onlyOf(lettersIn(`\\(([${letters}])\\)`));
+  // An explanation names other answers and options, too, and says of them that they are wrong.
+  return (
+    onlyOf(named('[Aa]nswer\\s*')) ??
+    onlyOf(named(`(?:${word})\\s*(?::\\s*)?`)) ??
+    onlyOf(lettersIn(`\\(([${letters}])\\)`))
+  );
 }
 
 /** What all of them are; null where they are not the same, or there are none. */
