@@ -20,7 +20,11 @@ def load_published(folder: str | Path) -> Any:
     file = Path(folder) / "tokenizer.json"
     if not file.is_file():
         return tokenizer
-    published = Tokenizer.from_file(str(file)).encode(_PROBE, add_special_tokens=False).ids
-    if tokenizer(_PROBE, add_special_tokens=False)["input_ids"] == published:
+    published = Tokenizer.from_file(str(file))
+    # A file that was saved after a training may have the lengths of texts there.
+    published.no_truncation()
+    published.no_padding()
+    expected = published.encode(_PROBE, add_special_tokens=False).ids
+    if tokenizer(_PROBE, add_special_tokens=False)["input_ids"] == expected:
         return tokenizer
     return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)

@@ -56,3 +56,17 @@ def test_a_tokenizer_that_names_the_class_of_another_model_cuts_text_by_its_own_
     )
     own = load_tokenizer(pb.ModelSource(folder=str(published)))
     assert (again.eos_token, again.bos_token) == (own.eos_token, own.bos_token)
+
+
+def test_lengths_that_a_file_was_saved_with_leave_its_tokenizer_as_it_is(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer
+
+    folder = folder_of(qwen2_5_folder(), tmp_path / "model", "qwen2", "Qwen2Tokenizer")
+    saved = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    saved.enable_truncation(8)
+    saved.enable_padding(length=512)
+    saved.save(str(folder / "tokenizer.json"))
+    own = load_tokenizer(pb.ModelSource(folder=str(qwen2_5_folder())))
+    tokenizer = load_tokenizer(pb.ModelSource(folder=str(folder)))
+    assert type(tokenizer) is type(own)
+    assert encoded(tokenizer) == encoded(own)
