@@ -57,7 +57,8 @@ class RunningAttempt:
             if self._has_end:
                 raise AttemptStopped
             self._has_begun = self._has_begun or event.HasField("training_started")
-        self.journal.append(event)
+            # Nothing comes behind the end.
+            self.journal.append(event)
 
     def take_end(self, *, before_its_beginning: bool = False) -> bool:
         """Whether the caller is to end the attempt: somebody does once. Nothing is to be saved before its beginning."""

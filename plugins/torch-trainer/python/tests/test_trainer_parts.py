@@ -5,6 +5,7 @@ import gc
 import json
 import os
 import pickle
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -87,6 +88,32 @@ def test_a_step_that_cannot_be_noted_fails_the_training_and_not_its_journal(tmp_
         attempt.step_done(2)
     attempt.emit(pb.TrainerEvent(training_failed=pb.TrainingFailed(code="disk_full")))
     assert kept(journal) == [1, 2]
+
+
+def test_nothing_comes_behind_the_end_that_another_thread_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journals(tmp_path).create(record())
+    attempt = RunningAttempt(pb.StartTrainingRequest(output_folder=str(tmp_path)), journal, Fence(record()))
+    append = journal.append
+
+    def end() -> None:
+        assert attempt.take_end()
+        append(pb.TrainerEvent(training_canceled=pb.TrainingCanceled()))
+
+    ending = threading.Thread(target=end)
+
+    def append_meanwhile(event: pb.TrainerEvent) -> None:
+        ending.start()
+        # The end comes first where it can.
+        ending.join(0.5)
+        append(event)
+
+    monkeypatch.setattr(journal, "append", append_meanwhile)
+    attempt.emit(note("loading"))
+    ending.join()
+    told = [pb.TrainerEvent.FromString(event).WhichOneof("event") for event in next(journal.batches_after(0, 0))]
+    assert told == ["log_written", "training_canceled"]
 
 
 def test_numbers_of_events_are_exact_through_the_journal(tmp_path: Path) -> None:
