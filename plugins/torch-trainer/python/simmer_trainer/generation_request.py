@@ -58,7 +58,7 @@ def make_rows(request: pb.GenerateRequest, opened: OpenModel) -> list[Row]:
     stops = list(request.sampling.stop)
     ends = end_of_sequence_ids(opened)
     has_messages = any(prompt.HasField("messages") for prompt in request.prompts)
-    turn_ends = ends | _end_of_turn(tokenizer) if has_messages else ends
+    turn_ends = ends | _end_of_turn(tokenizer, markers) if has_messages else ends
     rows = []
     for prompt in request.prompts:
         # Once: protobuf makes another string each time that it is asked.
@@ -134,14 +134,18 @@ def end_of_sequence_ids(opened: OpenModel) -> frozenset[int]:
     return frozenset(token for token in ids if token is not None)
 
 
-def _end_of_turn(tokenizer: Any) -> frozenset[int]:
-    """What the chat template writes after a reply. Base models and some chat models do not name it in their config."""
+def _end_of_turn(tokenizer: Any, markers: ThinkingMarkers | None) -> frozenset[int]:
+    """
+    What the chat template writes after a reply, unless thinking ends with it. Base models and some chat models do not
+    name it in their config.
+    """
     try:
         token = written_end(tokenizer)
     except TrainingError:
         # It writes no reply of its own.
         token = None
-    return frozenset[int]() if token is None else frozenset({token})
+    is_in_thinking = markers is not None and token in markers.natural_end
+    return frozenset[int]() if token is None or is_in_thinking else frozenset({token})
 
 
 def _check_known(what: str, token_ids: Sequence[int], opened: OpenModel) -> None:

@@ -111,3 +111,13 @@ def test_a_reply_ends_with_its_turn_also_where_the_config_names_another_end(mode
     text = trained_row(tokenizer, "<think>\nI add.\n</think>\n\n5<|im_end|>\n<|im_start|>user\nAnd 3+4?").token_ids
     outcome = recite(replace(model, tokenizer=tokenizer), R1, text)
     assert (tokenizer.decode(outcome.answer), outcome.finish_reason) == ("5", FinishReason.STOP)
+
+
+def test_thinking_may_end_with_what_ends_a_turn(model: OpenModel) -> None:
+    tokenizer = load_tokenizer(SOURCES["Qwen2.5"])
+    tokenizer.eos_token = "<|endoftext|>"
+    form = pb.ThinkingFormat(start="<|im_start|>think\n", end="<|im_end|>\n<|im_start|>answer\n")
+    completion = "<|im_start|>think\nI add.<|im_end|>\n<|im_start|>answer\n5<|endoftext|>"
+    outcome = recite(replace(model, tokenizer=tokenizer), form, trained_row(tokenizer, completion).token_ids)
+    assert outcome.thinking_end is ThinkingEnd.NATURAL
+    assert (tokenizer.decode(outcome.thinking), tokenizer.decode(outcome.answer)) == ("I add.", "5")
