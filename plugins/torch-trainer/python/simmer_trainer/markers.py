@@ -93,7 +93,8 @@ def written_end(tokenizer: Any) -> int | None:
     after = render_chat(tokenizer, [_USER, _REPLY], generation_prompt=False).rpartition(_PROBE)[2]
     special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
     written = tokenizer(after, add_special_tokens=False)["input_ids"]
-    return next((token for token in written if token in special), None)
+    # Of some tokenizers, as Gemma's, white space is among the added tokens.
+    return next((token for token in written if token in special and tokenizer.decode([token]).strip()), None)
 
 
 def _missing(what: str, row_ids: Sequence[str] = ()) -> TrainingError:

@@ -13,7 +13,7 @@ from simmer_trainer.byte_tokenizer import make_byte_tokenizer
 from simmer_trainer.data import TokenizedRow, read_rows, tokenize
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
-from simmer_trainer.markers import check_markers, end_of_rows
+from simmer_trainer.markers import check_markers, end_of_rows, written_end
 from simmer_trainer.models import load_tokenizer
 from simmer_trainer.packing import collate_packed, join_rows
 
@@ -294,6 +294,17 @@ def test_a_template_that_writes_its_markers_as_text_is_taken_where_a_token_ends_
     # One that ends them as text, too, is another model's.
     tokenizer.chat_template = tokenizer.chat_template.replace("{{ eos_token }}", "<|end|>")
     assert marker in refusal(raw, tokenizer).message
+
+
+def test_white_space_ends_no_reply_where_it_is_a_token_that_was_added() -> None:
+    tokenizer = make_byte_tokenizer(512)
+    # As Gemma's has it.
+    tokenizer.add_tokens(["\n\n"])
+    turns = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n\n{% endfor %}"
+    tokenizer.chat_template = turns
+    assert written_end(tokenizer) is None
+    tokenizer.chat_template = turns.replace("{% endfor %}", "{{ eos_token }}{% endfor %}")
+    assert written_end(tokenizer) == tokenizer.eos_token_id
 
 
 def test_no_space_is_put_between_what_goes_on_and_what_was_before() -> None:
