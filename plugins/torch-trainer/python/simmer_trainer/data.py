@@ -12,6 +12,7 @@ from simmer_trainer.messages import check_is_written, messages_of
 
 # Rows are grouped by length within so many global batches: little padding, and batches still mix.
 _BATCHES_PER_GROUP = 32
+_PART_OF_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,13 @@ def token_texts(token_ids: Sequence[int], tokenizer: Any) -> list[str]:
     """Of each token its text. Of the tokens of one character the last has all of it, those before have none."""
     texts = [""] * len(token_ids)
     first = 0
-    for index in range(len(token_ids)):
-        text = tokenizer.decode(token_ids[first : index + 1])
-        if index + 1 == len(token_ids) or not text.endswith("\N{REPLACEMENT CHARACTER}"):
-            texts[index] = text
-            first = index + 1
+    while first < len(token_ids):
+        # A character has four bytes at most.
+        ends = range(first + 1, min(first + 4, len(token_ids)) + 1)
+        wholes = (end for end in ends if not tokenizer.decode(token_ids[first:end]).endswith(_PART_OF_CHARACTER))
+        end = next(wholes, first + 1)
+        texts[end - 1] = tokenizer.decode(token_ids[first:end])
+        first = end
     return texts
 
 

@@ -10,7 +10,7 @@ from spaced_tokenizer import tokenizer_like_llama_2
 from trainer_process import write_rows
 
 from simmer_trainer.byte_tokenizer import make_byte_tokenizer
-from simmer_trainer.data import TokenizedRow, read_rows, tokenize
+from simmer_trainer.data import TokenizedRow, read_rows, token_texts, tokenize
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.markers import check_markers, end_of_rows, written_end
@@ -305,6 +305,12 @@ def test_white_space_ends_no_reply_where_it_is_a_token_that_was_added() -> None:
     assert written_end(tokenizer) is None
     tokenizer.chat_template = turns.replace("{% endfor %}", "{{ eos_token }}{% endfor %}")
     assert written_end(tokenizer) == tokenizer.eos_token_id
+
+
+def test_characters_that_were_lost_before_are_shown_where_they_stand(tokenizers: dict[str, Any]) -> None:
+    tokenizer = tokenizers["Qwen2.5"]
+    lost = tokenizer("\N{REPLACEMENT CHARACTER}" * 20, add_special_tokens=False)["input_ids"]
+    assert all(token_texts(lost, tokenizer))
 
 
 def test_no_space_is_put_between_what_goes_on_and_what_was_before() -> None:
