@@ -39,8 +39,8 @@ export const torchExtensions = z.strictObject({
     .enum(['auto', 'sdpa', 'eager', 'flash_attention_2', 'flash_attention_3'])
     .default('auto')
     .describe(
-      'How attention is computed. auto: FlashAttention where it is installed and the device is a GPU, else SDPA; with ' +
-        'packing, row by row.',
+      'How attention is computed. auto: FlashAttention where it is installed and the device is a GPU, else SDPA, or ' +
+        'eager where SDPA is not what the model computes; with packing, row by row.',
     ),
   kernels: z
     .enum(['auto', 'liger', 'torch'])

@@ -32,7 +32,7 @@ EXTENSIONS_SCHEMA: dict[str, Any] = {
             "enum": ["auto", "sdpa", "eager", "flash_attention_2", "flash_attention_3"],
             "default": "auto",
             "description": "How attention is computed. auto: FlashAttention where it is installed and the device is a "
-            "GPU, else SDPA; with packing, row by row.",
+            "GPU, else SDPA, or eager where SDPA is not what the model computes; with packing, row by row.",
         },
         "kernels": {
             "enum": ["auto", "liger", "torch"],

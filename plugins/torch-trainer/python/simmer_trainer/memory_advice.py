@@ -9,7 +9,7 @@ from simmer_trainer.batching import Batching
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 
 # What a decoder layer keeps for its backward pass, in elements a token and hidden unit: section 4.1 of arXiv 2205.05198
-# without the scores of attention, which no kernel here keeps.
+# without the scores of attention, which only eager attention keeps.
 _ELEMENTS_KEPT = 17
 # In float32: itself, its probability and its gradient.
 _BYTES_A_LOGIT = 12
