@@ -139,11 +139,7 @@ def _end_of_turn(tokenizer: Any, markers: ThinkingMarkers | None) -> frozenset[i
     What the chat template writes after a reply, unless thinking ends with it. Base models and some chat models do not
     name it in their config.
     """
-    try:
-        token = written_end(tokenizer)
-    except TrainingError:
-        # It writes no reply of its own.
-        token = None
+    token = written_end(tokenizer)
     is_in_thinking = markers is not None and token in markers.natural_end
     return frozenset[int]() if token is None or is_in_thinking else frozenset({token})
 

@@ -7,6 +7,7 @@ from typing import Any
 from simmer_trainer.durable import sync_tree
 from simmer_trainer.errors import refused
 from simmer_trainer.generation_config import end_ids
+from simmer_trainer.markers import written_end
 
 FILE = "model.gguf"
 # transformers' model types, and whether llama.cpp wants the rows of queries and keys in pairs of rotated halves.
@@ -27,10 +28,10 @@ def write_gguf(model: Any, tokenizer: Any, folder: Path) -> None:
     writer = gguf.GGUFWriter(folder / FILE, architecture)
     _add_settings(writer, config, gguf.LlamaFileType.MOSTLY_BF16 if is_half else gguf.LlamaFileType.ALL_F32)
     _add_tokenizer(writer, tokenizer, config.vocab_size, splitting)
-    others = [token for token in end_ids(model.generation_config) if token != tokenizer.eos_token_id]
-    if others:
-        # What ends a reply of a fine-tuned base model is not what ends its texts. There is place for one.
-        writer.add_eot_token_id(others[-1])
+    end = written_end(tokenizer)
+    if end != tokenizer.eos_token_id and end in end_ids(model.generation_config):
+        # What ends a reply of a fine-tuned base model is not what ends its texts.
+        writer.add_eot_token_id(end)
     for name, weight in model.state_dict().items():
         if name == "lm_head.weight" and config.tie_word_embeddings:
             continue

@@ -89,8 +89,11 @@ def _ends_of_reply(tokenizer: Any) -> set[int]:
 
 
 def written_end(tokenizer: Any) -> int | None:
-    """The first special token that the template writes after a reply."""
-    after = render_chat(tokenizer, [_USER, _REPLY], generation_prompt=False).rpartition(_PROBE)[2]
+    """The first special token that the template writes after a reply; None also where it writes no reply of its own."""
+    try:
+        after = render_chat(tokenizer, [_USER, _REPLY], generation_prompt=False).rpartition(_PROBE)[2]
+    except TrainingError:
+        return None
     special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
     written = tokenizer(after, add_special_tokens=False)["input_ids"]
     # Of some tokenizers, as Gemma's, white space is among the added tokens.

@@ -69,20 +69,22 @@ def test_a_model_read_back_by_transformers_says_the_same(
     assert torch.allclose(one, other, atol=1e-5)
 
 
-def test_what_ends_a_reply_beside_the_end_of_a_text_is_in_the_file(tmp_path: Path) -> None:
-    """As where a base model was fine-tuned on chats: llama.cpp would go on after its replies."""
+@pytest.mark.parametrize(("own", "other"), [("<|endoftext|>", "<|im_end|>"), ("<|im_end|>", "<|endoftext|>")])
+def test_what_ends_a_reply_beside_the_end_of_a_text_is_in_the_file(tmp_path: Path, own: str, other: str) -> None:
+    """As where a base model was fine-tuned on chats: llama.cpp would go on after its replies. Chat models have it."""
     import gguf
 
     network = load_model(random_model(), torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_with_a_merge(tmp_path))
     network.resize_token_embeddings(len(tokenizer))
-    tokenizer.eos_token = "<|endoftext|>"
+    tokenizer.eos_token = own
     network.generation_config.eos_token_id = tokenizer.eos_token_id
-    add_end(network.generation_config, tokenizer.get_vocab()["<|im_end|>"])
+    add_end(network.generation_config, tokenizer.get_vocab()[other])
     write_gguf(network, tokenizer, tmp_path)
     fields = gguf.GGUFReader(tmp_path / "model.gguf").fields
-    ends = [fields[f"tokenizer.ggml.{name}_token_id"].contents() for name in ("eos", "eot")]
-    assert tokenizer.convert_ids_to_tokens(ends) == ["<|endoftext|>", "<|im_end|>"]
+    names = (f"tokenizer.ggml.{name}_token_id" for name in ("eos", "eot"))
+    ends = tokenizer.convert_ids_to_tokens([fields[name].contents() for name in names if name in fields])
+    assert ends == (["<|endoftext|>", "<|im_end|>"] if other == "<|im_end|>" else ["<|im_end|>"])
 
 
 def test_how_text_is_cut_before_merges_is_named_as_llama_cpp_names_it() -> None:
