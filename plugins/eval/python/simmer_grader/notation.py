@@ -32,8 +32,10 @@ _LETTER = (
 )
 _COMMAND = r"\\(?!text|mathrm|mbox)[A-Za-z]+(?:\s*\{(?:[^{}]|\{[^{}]*\})*\})*|\\[{}\\]"
 _EXPRESSION = re.compile(rf"(?:{_COMMAND}|{_LETTER}|[-\d.,+*/^_(){{}}\[\]=<>|!& ])+")
-#: "25 m^2" and "60 m/s" of a sentence: units, and no variables.
-_UNITS = re.compile(r"(?<=[\d}])\s+[msgNJVA](?:/[A-Za-z]+)?(?:\^\{?-?\d\}?)?(?![\w^/])(?!\s*[-+*=<>(])")
+#: "25 m^2", "60 m/s" and "5A" of a sentence: units, and no variables.
+_UNITS = re.compile(
+    r"(?:(?<=[\d}])\s+[msgNJVA](?:/[A-Za-z]+)?(?:\^\{?-?\d\}?)?|(?<=\d)[NVA])(?![\w^/])(?!\s*[-+*=<>(])"
+)
 #: How a number came about, behind it, as in "9 (3^2)": no factor.
 _REMARK = re.compile(r"(?<=\d)\s+\((?=[^()]*\d\s*[-+*/^])[^()A-Za-z\\,]*\)(?!\s*[-+*/^=<>])")
 _STATED = re.compile(r"\banswer(?:\s+is\s*:?|\s*:)[\s*]*$", re.IGNORECASE)

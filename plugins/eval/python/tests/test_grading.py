@@ -91,6 +91,8 @@ POWER_TOWER = "$9^{9^{9^{9}}}$"
         ("25", "25m\u00b2"),
         ("25", "The area is 25 m^2."),
         ("9.8", "The acceleration is 9.8 m/s^2."),
+        ("5", "The current is 5A."),
+        ("2A+1", "So it is 2A + 1 then."),
         ("3m^2+1", "So it is 3 m^2 + 1 then."),
     ],
 )
