@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { unescape } from 'node:querystring';
+import querystring from 'node:querystring';
 import type { PrepareContext } from '../plugin/definitions.js';
 
 const lookMilliseconds = 1_000;
@@ -46,7 +46,7 @@ export class PipProgress implements Disposable {
       const bytes = Number(size) * unitBytes[unit]!;
       const isLarge = bytes >= largeBytes;
       // Of an index other than PyPI pip names the whole URL, where the + of a version is %2B.
-      this.#download = isLarge ? { file: unescape(download.replace(/.*\//, '')), bytes } : undefined;
+      this.#download = isLarge ? { file: querystring.unescape(download.replace(/.*\//, '')), bytes } : undefined;
       if (isLarge) context.log.info(line.trim());
     } else if (installing !== undefined) {
       this.#download = undefined;
