@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { Worker } from 'node:worker_threads';
 import { type ErrorRecord, UserError } from '../errors.js';
-import { keepThreads, lendThreads } from './kept-threads.js';
+import { keepThreads, lendThread } from './kept-threads.js';
 
 /** Says that so many more rows are done, of a task that goes on. */
 export type TellRows = (count: number) => void;
@@ -84,7 +84,8 @@ const giveUpMilliseconds = 10_000;
 /** Threads for one work, lent by those that this process keeps. */
 class TaskThreads implements AsyncDisposable {
   readonly count = Math.min(8, availableParallelism());
-  readonly #threads: readonly Worker[];
+  readonly #order: Order;
+  readonly #threads: Worker[] = [];
   /** Tasks that each thread has not done yet. Without those that failed themselves. */
   readonly #underWay = new Map<Worker, Set<number>>();
   readonly #waiting = new Map<number, Waiting>();
@@ -95,18 +96,8 @@ class TaskThreads implements AsyncDisposable {
   #onIdle: () => void = () => {};
 
   constructor(order: Order, signal: AbortSignal, onRows: TellRows) {
+    this.#order = order;
     this.#onRows = onRows;
-    this.#threads = lendThreads(this.count);
-    for (const thread of this.#threads) {
-      this.#underWay.set(thread, new Set());
-      thread.on('message', (answer: Answer) => this.#settle(thread, answer));
-      thread.on('error', (error) => {
-        this.#underWay.delete(thread);
-        this.#fail(error);
-        this.#onIdle();
-      });
-      thread.postMessage(order);
-    }
     this.#signal = signal;
     signal.addEventListener('abort', this.#onAbort, { once: true });
   }
@@ -116,10 +107,31 @@ class TaskThreads implements AsyncDisposable {
     const number = this.#asked++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(number, { resolve, reject });
-      const [thread, tasks] = [...this.#underWay].reduce((one, other) => (other[1].size < one[1].size ? other : one));
-      tasks.add(number);
+      const thread = this.#leastBusy();
+      this.#underWay.get(thread)?.add(number);
       thread.postMessage({ number, task } satisfies Order);
     });
+  }
+
+  /** Another thread only where all are busy: each one loads what the work takes, such as a tokenizer. */
+  #leastBusy(): Worker {
+    const [[thread, tasks] = []] = [...this.#underWay].sort(([, one], [, other]) => one.size - other.size);
+    const isEnough = tasks?.size === 0 || this.#threads.length >= this.count;
+    return thread !== undefined && isEnough ? thread : this.#begin();
+  }
+
+  #begin(): Worker {
+    const thread = lendThread();
+    this.#threads.push(thread);
+    this.#underWay.set(thread, new Set());
+    thread.on('message', (answer: Answer) => this.#settle(thread, answer));
+    thread.on('error', (error) => {
+      this.#underWay.delete(thread);
+      this.#fail(error);
+      this.#onIdle();
+    });
+    thread.postMessage(this.#order);
+    return thread;
   }
 
   /** Threads are kept for the next work, but for one that failed itself, or does not give up what it is at. */

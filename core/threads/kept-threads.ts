@@ -5,16 +5,14 @@ const keptMilliseconds = 10_000;
 
 const idle: { readonly thread: Worker; readonly ending: NodeJS.Timeout; readonly forget: () => void }[] = [];
 
-/** Threads that wait for orders; whoever takes them gives them back with `keepThreads`, or ends them. */
-export function lendThreads(count: number): readonly Worker[] {
-  return Array.from({ length: count }, () => {
-    const kept = idle.pop();
-    if (kept === undefined) return new Worker(new URL('./work-thread.js', import.meta.url));
-    clearTimeout(kept.ending);
-    kept.thread.off('error', kept.forget);
-    kept.thread.ref();
-    return kept.thread;
-  });
+/** A thread that waits for orders; whoever takes it gives it back with `keepThreads`, or ends it. */
+export function lendThread(): Worker {
+  const kept = idle.pop();
+  if (kept === undefined) return new Worker(new URL('./work-thread.js', import.meta.url));
+  clearTimeout(kept.ending);
+  kept.thread.off('error', kept.forget);
+  kept.thread.ref();
+  return kept.thread;
 }
 
 /** Keeps threads that have nothing to do for a while. They hold up no process that ends. */
