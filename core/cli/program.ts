@@ -31,9 +31,10 @@ Exit codes:
   3    something is wrong with the machine or a server: no Python, no space on
        the disk, a run that another process holds
   4    the run started and failed, or a check of \`verify\` did
-  5    a limit of the budget was reached
+  5    a limit of the budget was reached; to go on with a higher one:
+       simmer resume latest --set budget.usd=80
   130  stopped by Ctrl-C or a signal
-A run that ended with 4, 5 or 130 goes on with \`simmer resume latest\`.
+A run that ended with 4 or 130 goes on with \`simmer resume latest\`.
 More: docs/errors.md`;
 
 /** Runs the command line and ends the process. */
