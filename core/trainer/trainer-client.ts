@@ -190,8 +190,7 @@ export class TrainerClient {
   }
 
   /** Asks the process to end. */
-  async shutdown(graceSeconds: number): Promise<void> {
-    const seconds = Math.min(10, graceSeconds);
+  async shutdown(graceSeconds: number, seconds = 10): Promise<void> {
     await this.unary('Shutdown', this.client.shutdown, { gracePeriod: duration(graceSeconds) }, { seconds });
   }
 

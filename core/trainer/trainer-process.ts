@@ -220,15 +220,19 @@ export class TrainerProcess {
     this.lease.unref();
   }
 
-  /** The kill ladder: Shutdown (a running attempt saves a checkpoint), SIGTERM, SIGKILL. */
-  async stop(graceMilliseconds: number): Promise<void> {
+  /**
+   * The kill ladder: Shutdown (a running attempt saves a checkpoint), SIGTERM, SIGKILL.
+   * @param answerMilliseconds what Shutdown may take; who has answered has the whole grace
+   */
+  async stop(graceMilliseconds: number, answerMilliseconds = 10_000): Promise<void> {
     this.stopping = true;
-    const asked = await this.client.shutdown(graceMilliseconds / 1000).then(
+    const patience = Math.min(answerMilliseconds, graceMilliseconds);
+    const asked = await this.client.shutdown(graceMilliseconds / 1000, patience / 1000).then(
       () => true,
       () => false,
     );
     if (!(asked && (await endsWithin(this.exited, graceMilliseconds))))
-      await this.launched.terminate(Math.min(5_000, graceMilliseconds / 2));
+      await this.launched.terminate(Math.min(5_000, patience / 2));
     await this.exited;
   }
 

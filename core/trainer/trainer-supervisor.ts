@@ -18,8 +18,8 @@ import { TrainerLostError } from './trainer-errors.js';
 import { lastErrorLinesIn, type TrainerPlace, TrainerProcess } from './trainer-process.js';
 
 const defaultStartSeconds = 180;
-/** How long the process may take to end where it has nothing to save. */
-const idleGraceMilliseconds = 2_000;
+/** How long the process may take to answer that it ends where it has nothing to save. */
+const idleAnswerMilliseconds = 2_000;
 /** How long an end of the process may take to be seen after a call broke off. */
 const exitNoticeMilliseconds = 2_000;
 /** How often a living, healthy trainer may break off calls before that is taken for its fault. */
@@ -122,8 +122,8 @@ export class TrainerSupervisor {
     } else if (how === 'leave') {
       process.leave();
     } else {
-      const grace = this.memory.isTraining ? (this.options.graceMilliseconds ?? 30_000) : idleGraceMilliseconds;
-      await process.stop(grace);
+      const answer = this.memory.isTraining ? undefined : idleAnswerMilliseconds;
+      await process.stop(this.options.graceMilliseconds ?? 30_000, answer);
       await this.currentEnded;
     }
   }

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { redacted, redactor } from '../../core/events/redaction.js';
 import { TrainerServiceClient } from '../../core/generated/simmer/trainer/v1/trainer.js';
 import type { LauncherDefinition } from '../../core/plugin/definitions.js';
+import { fakeTrainerPlugin } from '../../core/testing/fake-trainer-plugin.js';
 import { EventMemory } from '../../core/trainer/event-memory.js';
 import { GpuDevices } from '../../core/trainer/gpu-devices.js';
 import type { GenerationEvent, Sample } from '../../core/trainer/trainer.js';
@@ -280,6 +281,26 @@ describe('shutting down', () => {
     await Promise.all([expect(training).rejects.toThrow(), supervisor.dispose('shutdown')]);
     expect(bench.of('trainer.exited')[0]?.data).toMatchObject({ expected: true });
     expect(await bench.alive()).toEqual([]);
+  });
+
+  it('lets a trainer that has answered take its time to end', async () => {
+    const definition = fakeTrainerPlugin.trainers!.fake!;
+    const supervisor = bench.supervise(
+      {},
+      {
+        definition: {
+          ...definition,
+          async prepare(...given) {
+            const command = await definition.prepare(...given);
+            // As one does that sends its last figures to a server.
+            return { ...command, argv: ['sh', '-c', '"$@" && sleep 4', 'sh', ...command.argv] };
+          },
+        },
+      },
+    );
+    await bench.stage(supervisor).describe();
+    await supervisor.dispose('shutdown');
+    expect(bench.of('trainer.exited')[0]?.data).toMatchObject({ exitCode: 0, signal: null, expected: true });
   });
 
   it('removes the socket and its folder', async () => {
