@@ -32,7 +32,14 @@ def check_is_written(row_id: str, reply: dict[str, Any], text: str) -> None:
     in the text is not trained. White space counts for nothing. Raises TrainingError data_invalid
     """
     written = _squeezed(text)
-    missing = [part for part in _parts_of(reply) if _squeezed(part) not in written]
+    try:
+        missing = [part for part in _parts_of(reply) if _squeezed(part) not in written]
+    except (AttributeError, TypeError) as error:
+        raise TrainingError(
+            "data_invalid",
+            f"Row {row_id}: reasoning_content of a reply is no text, or its tool_calls are no list of calls.",
+            row_ids=[row_id],
+        ) from error
     if missing:
         raise TrainingError(
             "data_invalid",

@@ -204,6 +204,13 @@ def test_a_template_that_leaves_out_what_a_reply_says_is_refused(reply: dict[str
     )
 
 
+@pytest.mark.parametrize("field", [{"tool_calls": '[{"name": "add"}]'}, {"reasoning_content": ["2+3 is 5"]}])
+def test_a_reply_whose_fields_are_of_another_kind_is_refused(field: dict[str, Any]) -> None:
+    row = {"id": "a", "prompt": QUESTION, "completion": [{"role": "assistant", "content": "5", **field}]}
+    with pytest.raises(TrainingError, match="Row a: reasoning_content of a reply is no text, or its tool_calls"):
+        tokenize([row], make_byte_tokenizer(512), 1000)
+
+
 def test_a_template_may_write_thinking_in_marks_and_white_space_of_its_own() -> None:
     tokenizer = make_byte_tokenizer(512)
     tokenizer.chat_template = (
