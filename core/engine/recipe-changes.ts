@@ -8,7 +8,8 @@ const largestRecipe = 1 << 20;
 
 /**
  * Says where the recipe of a run seems to have been changed since: no file of its folder is what it was any more, and one
- * has its name in it. A run goes on by its plan, and would ignore the change in silence.
+ * has its name in it. A run goes on by its plan, and would ignore the change in silence. Nothing is sure: the recipe may be
+ * that of a client, which is in no file.
  *
  * @returns the change as a sentence, for the log
  */
@@ -24,8 +25,8 @@ export async function recipeChanges({ recipe, recipeFolder }: Plan, runFolder: s
   if (candidates.length === 0) return [];
   const which = candidates.join(' or ');
   return [
-    `The recipe has changed since the run began (${which}): the run goes on by the recipe as it was. To have it as it is ` +
-      'now, use `simmer run`, which does nothing twice.',
+    `No file of the recipe's folder is the recipe of this run any more; ${which} has its name. The run goes on by the recipe ` +
+      'as it was. To have it as it is now, use `simmer run`, which does nothing twice.',
   ];
 }
 
@@ -38,5 +39,5 @@ async function textOf(file: string): Promise<string> {
 }
 
 function nameIn(text: string): string | undefined {
-  return /^\s*(?:\{\s*)?"?name"?\s*:\s*["']?([^\s"',#]+)/m.exec(text)?.[1];
+  return /^(?:name|\s*(?:\{\s*)?"name")\s*:\s*["']?([^\s"',#]+)/m.exec(text)?.[1];
 }

@@ -77,7 +77,7 @@ it('of a recipe that was changed a run that goes on says that it goes by the for
   expect(await said()).toEqual([]);
   await writeFile(file, recipe.replace('heldout: 1', 'heldout: 2'));
   expect(await said()).toEqual([
-    expect.stringContaining('The recipe has changed since the run began (mine.yaml): the'),
+    expect.stringContaining('is the recipe of this run any more; mine.yaml has its name.'),
   ]);
   // It was moved, or is that of another run.
   await writeFile(file, recipe.replace('name: changed', 'name: other'));
