@@ -8,6 +8,7 @@ import { deferred } from '../deferred.js';
 import type { PrepareContext, StageEvent } from '../plugin/definitions.js';
 import { installWithPip } from './pip.js';
 import { PipProgress } from './pip-progress.js';
+import { prepareContext } from './prepare-context.fixture.js';
 import { readLock } from './python-requirements.js';
 import { runCommand } from './run-command.js';
 
@@ -23,17 +24,11 @@ beforeEach(async () => {
 afterEach(() => vi.unstubAllEnvs());
 
 function context(seen: (event: StageEvent) => void = () => {}): PrepareContext {
-  const say = (message: string) => void said.push(message);
-  return {
-    log: { debug: () => {}, info: say, warning: say, error: say },
-    signal,
-    cacheFolder: folder,
-    recipeFolder: folder,
-    async emit(event) {
-      events.push(event);
-      seen(event);
-    },
+  const onEvent = (event: StageEvent) => {
+    events.push(event);
+    seen(event);
   };
+  return prepareContext(folder, said, onEvent, signal);
 }
 
 /** A wheel of some megabytes. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import type { PrepareContext, StageEvent } from '../plugin/definitions.js';
+import { prepareContext } from './prepare-context.fixture.js';
 import { preparePythonEnvironment } from './python-environment.js';
 import { findPython } from './python-interpreter.js';
 import { runCommand } from './run-command.js';
@@ -21,14 +22,7 @@ afterEach(() => vi.unstubAllEnvs());
 const signal = new AbortController().signal;
 
 function context(): PrepareContext {
-  const say = (message: string) => void said.push(message);
-  return {
-    log: { debug: () => {}, info: say, warning: say, error: say },
-    signal,
-    cacheFolder: folder,
-    recipeFolder: folder,
-    emit: async (event) => void events.push(event),
-  };
+  return prepareContext(folder, said, (event) => events.push(event), signal);
 }
 
 async function prepare(lock: string, more: { python?: string; requirements?: readonly string[] } = {}) {
