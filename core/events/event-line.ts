@@ -61,6 +61,11 @@ export function telemetrySubject(line: Buffer): string | undefined {
   return end === -1 ? undefined : line.toString('latin1', line.indexOf(typeKey), end);
 }
 
+/** The stage of what `telemetrySubject` gave. */
+export function stageOfSubject(subject: string): string | undefined {
+  return (JSON.parse(`{${subject}}`) as Pick<Event, 'stage'>).stage;
+}
+
 function isOrdinal(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 1;
 }

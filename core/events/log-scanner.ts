@@ -1,6 +1,6 @@
 import { UserError } from '../errors.js';
 import type { Event } from './catalogue.js';
-import { parseEventLine, sameWriteMark, telemetrySubject, typeOfLast } from './event-line.js';
+import { parseEventLine, sameWriteMark, stageOfSubject, telemetrySubject, typeOfLast } from './event-line.js';
 
 /** The version of the log that this Simmer writes, and the newest that it reads; `run.created` says it. */
 export const logFormat = 1;
@@ -19,6 +19,11 @@ export interface ScanOptions {
    * rest is counted, not parsed. Quick, however many steps a training has. @default false
    */
   readonly isBrief?: boolean;
+  /**
+   * Keys of stages: of other telemetry than theirs nothing is told. It is counted, not parsed, so that the pool of a run is
+   * soon read where a training of a million steps came after it. @default all is told
+   */
+  readonly stageKeys?: readonly string[];
 }
 
 /** A line that is perhaps told. */
@@ -40,6 +45,11 @@ export class LogScanner {
   readonly #read: ReadBytes;
   readonly #fromSequence: number;
   readonly #isBrief: boolean;
+  readonly #stageKeys: readonly string[] | undefined;
+  /** Names of stages that have one of these keys, as far as the log was read. */
+  readonly #stages = new Set<string | undefined>();
+  /** Whether telemetry is told, by its subject. */
+  readonly #askedFor = new Map<string, boolean>();
   /** Telemetry since the last fact, by what it tells of. */
   readonly #telemetry = new Map<string, KeptLine>();
   /** What is read goes into one, time and again: new ones for a whole log keep the garbage collector busy. */
@@ -49,11 +59,12 @@ export class LogScanner {
   #offset = 0;
   #sequence = 0;
 
-  constructor(file: string, read: ReadBytes, { fromSequence = 1, isBrief = false }: ScanOptions = {}) {
+  constructor(file: string, read: ReadBytes, { fromSequence = 1, isBrief = false, stageKeys }: ScanOptions = {}) {
     this.#file = file;
     this.#read = read;
     this.#fromSequence = fromSequence;
     this.#isBrief = isBrief;
+    this.#stageKeys = stageKeys;
   }
 
   /** Bytes of the whole events read so far. */
@@ -86,17 +97,17 @@ export class LogScanner {
     if (chunk === null) return orNull(this.#lastTelemetry());
     const events: Event[] = [];
     // Zeros are what the last write left half done, or damage: each line there is looked at.
-    const isBrief = this.#isBrief && !chunk.includes(0);
+    const passesOver = (this.#isBrief || this.#stageKeys !== undefined) && !chunk.includes(0);
     let start = 0;
     for (let end = chunk.indexOf(newline); end !== -1; end = chunk.indexOf(newline, start)) {
       const line = chunk.subarray(start, end);
-      const subject = isBrief ? telemetrySubject(line) : undefined;
-      if (subject === undefined) {
+      const subject = passesOver ? telemetrySubject(line) : undefined;
+      if (subject === undefined || (!this.#isBrief && this.#isAskedFor(subject))) {
         const event = await this.#line(line);
         events.push(...this.#lastTelemetry());
         if (event === null) return orNull(events);
         if (event !== 'skipped') events.push(event);
-      } else {
+      } else if (this.#isAskedFor(subject)) {
         this.#telemetry.set(subject, { bytes: line, sequence: this.#sequence + 1 });
       }
       this.#sequence += 1;
@@ -142,7 +153,18 @@ export class LogScanner {
       throw this.#damaged(event, expected);
     }
     this.#check(event, expected);
+    if (event.type === 'stage.started' && this.#stageKeys?.includes(event.data.key) === true) {
+      this.#stages.add(event.stage);
+      this.#askedFor.clear();
+    }
     return expected < this.#fromSequence ? 'skipped' : event;
+  }
+
+  #isAskedFor(subject: string): boolean {
+    if (this.#stageKeys === undefined) return true;
+    const known = this.#askedFor.get(subject) ?? this.#stages.has(stageOfSubject(subject));
+    this.#askedFor.set(subject, known);
+    return known;
   }
 
   /** What of the telemetry since the last fact is told. */

@@ -91,6 +91,27 @@ describe('reading a log', () => {
     );
   });
 
+  it.each([false, true])(
+    'gives of the telemetry that of stages with the keys asked for, in brief: %s',
+    async (isBrief) => {
+      const started = (stage: string, key: string) =>
+        ({ type: 'stage.started', stage, attempt: 1, data: { uses: 'a/b', key } }) as EventDraft;
+      const said = (stage: string | undefined, message: string) =>
+        ({ type: 'log.written', ...(stage && { stage }), data: { level: 'info', source: 's', message } }) as EventDraft;
+      const bus = await openBus();
+      await bus.emitAll([
+        ...[started('pool', 'k1'), started('b"', 'k2'), said('pool', 'a'), said('b"', 'b'), said('b"', 'c')],
+        ...[said(undefined, 'd'), started('tuned', 'k3'), said('tuned', 'e'), said('b"', 'f')],
+      ]);
+      await bus.close();
+      const found: string[] = [];
+      for await (const event of readEvents(file, { stageKeys: ['k2', 'none'], isBrief })) {
+        found.push(event.type === 'log.written' ? event.data.message : `${event.stage}`);
+      }
+      expect(found).toEqual(['pool', 'b"', ...(isBrief ? [] : ['b']), 'c', 'tuned', 'f']);
+    },
+  );
+
   it('in brief, too, passes over what a power cut left of the last write, and finds a line that is gone', async () => {
     const line = (sequence: number, mark = '') => `${mark}${formatEventLine(telemetry(sequence))}\n`;
     const brief = () => sequences(readEvents(file, { isBrief: true }));

@@ -298,8 +298,11 @@ export interface SinkContext {
   readonly signal?: AbortSignal;
   /** Opens an artifact of the home, whichever run made it. @throws UserError `artifact_missing` */
   openArtifact(uri: string): Promise<Artifact | TableArtifact>;
-  /** The log of a run of the same home, e.g. of the one that made what was reused. Nothing where its folder is gone. */
-  eventsOf(runId: string): AsyncIterable<Event>;
+  /**
+   * The log of a run of the same home, e.g. of the one that made what was reused. Nothing where its folder is gone.
+   * @param stageKeys of stages whose telemetry is wanted: that of others may be left out, which is quicker. @default all
+   */
+  eventsOf(runId: string, stageKeys?: readonly string[]): AsyncIterable<Event>;
 }
 
 /**

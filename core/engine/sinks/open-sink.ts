@@ -24,15 +24,15 @@ export async function openSink(
     ...run,
     recipeFolder,
     openArtifact: (uri) => store.open(uri),
-    eventsOf: (runId) => eventsIfThere(eventsFile(store.runFolder(runId))),
+    eventsOf: (runId, stageKeys) => eventsIfThere(eventsFile(store.runFolder(runId)), stageKeys),
   });
   if (typeof sink?.onEvent !== 'function') throw new TypeError('its `open` returned nothing with an `onEvent`');
   return sink as Sink;
 }
 
-async function* eventsIfThere(file: string) {
+async function* eventsIfThere(file: string, stageKeys: readonly string[] | undefined) {
   try {
-    yield* readEvents(file);
+    yield* readEvents(file, stageKeys === undefined ? {} : { stageKeys });
   } catch (error) {
     if (!isUserError(error) || error.code !== 'log_missing') throw error;
   }

@@ -201,6 +201,6 @@ describe('the report', () => {
     expect(text.match(/aria-label="Training loss of [^"]*"/g)).toEqual(['aria-label="Training loss of tuned"']);
     expect(text).toContain('<td>tuned</td><td>sft/train</td><td class="number">5m 12s</td>');
     expect(text).toContain('<td>sample</td><td>curation/select</td><td class="number">0.4s</td>');
-    expect(eventsOf.mock.calls).toEqual([['earlier']]);
+    expect(eventsOf.mock.calls).toEqual([['earlier', ['c', 's']]]);
   });
 });

@@ -69,15 +69,13 @@ async function writeReport(gatherer: RunGatherer, context: SinkContext): Promise
 
 /** What a run reused was made by another one: its log has the loss curve and the times. */
 async function addOrigins(gatherer: RunGatherer, context: SinkContext): Promise<void> {
-  const origins = new Map<string, RunGatherer>();
-  for (const { stage, key, madeBy } of gatherer.reusedStages()) {
-    let origin = origins.get(madeBy);
-    if (origin === undefined) {
-      origin = new RunGatherer();
-      origins.set(madeBy, origin);
-      for await (const event of context.eventsOf(madeBy)) origin.add(event);
-    }
-    gatherer.addOrigin(stage, key, origin);
+  const reused = gatherer.reusedStages();
+  for (const madeBy of new Set(reused.map((each) => each.madeBy))) {
+    const origin = new RunGatherer();
+    const stages = reused.filter((each) => each.madeBy === madeBy);
+    const keys = stages.map(({ key }) => key);
+    for await (const event of context.eventsOf(madeBy, keys)) origin.add(event);
+    for (const { stage, key } of stages) gatherer.addOrigin(stage, key, origin);
   }
 }
 
