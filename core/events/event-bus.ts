@@ -96,11 +96,15 @@ export class EventBus {
     const runId = this.#runId;
     let sequence = this.#sequence;
     let before: EventDraft | undefined;
+    let place: ReturnType<typeof present> = {};
     let line: ReturnType<typeof lineFormat> | undefined;
     return drafts.map((draft) => {
       const { type, stage, attempt } = draft;
       const isLike = before?.type === type && before.stage === stage && before.attempt === attempt;
-      if (line === undefined || !isLike) line = lineFormat({ runId, time, type, ...present(stage, attempt) });
+      if (line === undefined || !isLike) {
+        place = present(stage, attempt);
+        line = lineFormat({ runId, time, type, ...place });
+      }
       before = draft;
       sequence += 1;
       const isPlain = hasOnlyNumbers.has(type) && comesBackFromJson(draft.data);
@@ -108,7 +112,7 @@ export class EventBus {
       const text = isPlain ? json : redactJsonText(this.#redact, json);
       // What sinks see is what a replay will show, and stays so whatever the emitter or one of them does with its object.
       const data: unknown = isPlain ? unchanging(draft.data) : frozen(JSON.parse(text));
-      const event = Object.freeze({ runId, sequence, time, type, ...present(stage, attempt), data }) as Event;
+      const event = Object.freeze({ runId, sequence, time, type, ...place, data }) as Event;
       return { event, line: line(sequence, text) };
     });
   }

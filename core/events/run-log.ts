@@ -129,7 +129,7 @@ export class RunLog {
     }
     if (entries.length === 0) return Promise.resolve();
     const { promise, resolve, reject } = deferred<void>();
-    const parts = partsOf(Buffer.from(`${entries.map(({ line }) => line).join(`\n${sameWriteMark}`)}\n`));
+    const parts = partsOf(bytesOf(entries));
     for (const [index, bytes] of parts.entries()) {
       this.#pending.push(index < parts.length - 1 ? { bytes } : { bytes, settle: { resolve, reject } });
       this.#pendingBytes += bytes.length;
@@ -264,6 +264,20 @@ export class RunLog {
 
 const mark = Buffer.from(sameWriteMark);
 const newline = 0x0a;
+
+/** Their lines, all but the first with the mark. Written one by one: joined as text they would be copied twice. */
+function bytesOf(entries: readonly LogEntry[]): Buffer {
+  let size = (entries.length - 1) * mark.length;
+  for (const { line } of entries) size += Buffer.byteLength(line) + 1;
+  const bytes = Buffer.allocUnsafe(size);
+  let at = 0;
+  for (const { line } of entries) {
+    if (at > 0) at += mark.copy(bytes, at);
+    at += bytes.write(line, at);
+    at = bytes.writeUInt8(newline, at);
+  }
+  return bytes;
+}
 
 /** Lines in parts of a write each: as many as one takes, or a longer one alone. @param lines all but the first with the mark */
 function partsOf(lines: Buffer): readonly Buffer[] {

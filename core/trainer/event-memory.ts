@@ -52,9 +52,7 @@ export class EventMemory {
         attempt.totalSteps = event.data.totalSteps;
         return;
       case 'step.logged':
-        if (event.data.loss === null) return;
-        this.losses.set(event.stage, this.losses.get(event.stage) ?? new Map());
-        this.losses.get(event.stage)?.set(event.data.step, event.data.loss);
+        if (event.data.loss !== null) this.lossesOf(event.stage).set(event.data.step, event.data.loss);
         return;
       case 'checkpoint.saved':
         this.forgetLosses(event.stage, event.data.step);
@@ -73,7 +71,9 @@ export class EventMemory {
   }
 
   attempt(id: string): KnownAttempt {
-    const attempt = this.attempts.get(id) ?? { lastNumber: 0, totalSteps: 0, ended: false };
+    const known = this.attempts.get(id);
+    if (known !== undefined) return known;
+    const attempt = { lastNumber: 0, totalSteps: 0, ended: false };
     this.attempts.set(id, attempt);
     return attempt;
   }
@@ -81,6 +81,14 @@ export class EventMemory {
   /** The loss that a step had when it ran before. */
   lossOf(stage: string, step: number): number | undefined {
     return this.losses.get(stage)?.get(step);
+  }
+
+  private lossesOf(stage: string): Map<number, number> {
+    const known = this.losses.get(stage);
+    if (known !== undefined) return known;
+    const losses = new Map<number, number>();
+    this.losses.set(stage, losses);
+    return losses;
   }
 
   /** Steps up to a checkpoint do not run again. */

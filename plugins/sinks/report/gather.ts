@@ -158,7 +158,7 @@ export class RunGatherer {
   }
 
   private passTime({ type, time }: Event): void {
-    if (this.isRunning && type !== 'run.started') {
+    if (this.isRunning && type !== 'run.started' && time !== this.lastTime) {
       this.seconds += Math.max(0, Date.parse(time) - Date.parse(this.lastTime)) / 1000;
     }
     if (type === 'run.started') this.isRunning = true;
