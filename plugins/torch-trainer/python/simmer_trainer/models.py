@@ -129,6 +129,12 @@ def load_model(
     return model
 
 
+def saved_weights(checkpoint: Path, dtype: Any) -> dict[str, Any]:
+    """Those of a checkpoint of one rank, by their names in the model. In the files, experts that it joins are apart."""
+    weights: dict[str, Any] = load_model(pb.ModelSource(folder=str(checkpoint)), dtype).state_dict()
+    return weights
+
+
 def caps_scores(model: Any) -> bool:
     """Whether attention bends its scores, as Gemma 2's. transformers' SDPA leaves that out without a word."""
     return getattr(model.config.get_text_config(), "attn_logit_softcapping", None) is not None

@@ -17,6 +17,7 @@ from simmer_trainer.batching import Batching
 from simmer_trainer.data import DataOrder, TokenizedRow
 from simmer_trainer.durable import sync_file
 from simmer_trainer.errors import TrainingError
+from simmer_trainer.models import saved_weights
 from simmer_trainer.packing import PackedRows, PassSampler, collate_packed, join_rows, packs_of
 from simmer_trainer.pause_points import pause_point
 from simmer_trainer.rank_batches import RankBatches, RankLoader
@@ -179,14 +180,19 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         folder = Path(resume_from_checkpoint)
-        if sharding.is_sharded(folder) == (self.group.size > 1):
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-            if self.group.size == 1 and isinstance(self.model, PeftModel):
-                check_is_read(self.model, folder)
-        elif self.group.size > 1:
-            sharding.load_whole(self.model, folder)
-        else:
+        if self.group.size > 1:
+            if sharding.is_sharded(folder):
+                super()._load_from_checkpoint(resume_from_checkpoint, model)
+            else:
+                sharding.load_whole(self.model, folder)
+        elif sharding.is_sharded(folder):
             sharding.load_shards(self.model, folder)
+        elif isinstance(self.model, PeftModel):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            check_is_read(self.model, folder)
+        else:
+            # The Trainer passes over weights whose names in the files are others than in the model.
+            self.model.load_state_dict(saved_weights(folder, self.model.dtype))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None or sharding.is_sharded(Path(checkpoint)) == (self.group.size > 1):

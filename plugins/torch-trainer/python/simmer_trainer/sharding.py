@@ -8,6 +8,7 @@ from typing import Any
 
 from simmer_trainer import zero
 from simmer_trainer.errors import TrainingError
+from simmer_trainer.models import saved_weights
 from simmer_trainer.rank_group import RankGroup
 from simmer_trainer.weight_types import types_of
 
@@ -149,17 +150,21 @@ def _read_shards(state: dict[str, Any], folder: Path) -> None:
 def load_whole(model: Any, checkpoint: Path) -> None:
     """Reads a whole checkpoint's weights into a sharded model. Collective."""
     import torch
-    from safetensors import safe_open
+    from peft import PeftModel
+    from safetensors.torch import load_file
     from torch.distributed.tensor import distribute_tensor
 
     weights = named_weights(model)
+    if isinstance(model, PeftModel):
+        saved = load_file(checkpoint / "adapter_model.safetensors")
+    else:
+        saved = saved_weights(checkpoint, model.dtype)
     with torch.no_grad():
-        for file in sorted(checkpoint.glob("*.safetensors")):
-            with safe_open(file, "pt") as saved:
-                for name in saved.keys():  # noqa: SIM118
-                    shard = weights[name]
-                    whole = saved.get_tensor(name).to(shard.device, shard.dtype)
-                    shard.copy_(distribute_tensor(whole, shard.device_mesh, shard.placements))
+        for name, weight in saved.items():
+            shard = weights[name]
+            whole = weight.to(shard.device, shard.dtype)
+            # All have rank 0's, which alone has read them.
+            shard.copy_(distribute_tensor(whole, shard.device_mesh, shard.placements))
 
 
 def load_whole_optimizer(model: Any, optimizer: Any, checkpoint: Path, group: RankGroup) -> None:

@@ -11,6 +11,7 @@ from trainer_process import (
     TrainerProcess,
     hyperparameters,
     losses,
+    random_model,
     sums,
     training_request,
     wait_until,
@@ -24,23 +25,41 @@ LORA = pb.Lora(rank=4, alpha=8, dropout=0.1)
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters"),
+    ("model", "parameters"),
     [
         # Killed in the second of three epochs, between two accumulated passes of a batch that is not full.
-        ("full", hyperparameters(epochs=3, checkpoint_every_steps=1, gradient_checkpointing=True)),
-        ("lora", hyperparameters(epochs=3, checkpoint_every_steps=2, method=pb.METHOD_LORA, lora=LORA)),
-        ("bfloat16", hyperparameters(epochs=3, checkpoint_every_steps=1, precision=pb.PRECISION_BFLOAT16)),
+        pytest.param(
+            random_model(),
+            hyperparameters(epochs=3, checkpoint_every_steps=1, gradient_checkpointing=True),
+            id="full",
+        ),
+        pytest.param(
+            random_model(),
+            hyperparameters(epochs=3, checkpoint_every_steps=2, method=pb.METHOD_LORA, lora=LORA),
+            id="lora",
+        ),
+        pytest.param(
+            random_model(),
+            hyperparameters(epochs=3, checkpoint_every_steps=1, precision=pb.PRECISION_BFLOAT16),
+            id="bfloat16",
+        ),
+        # Its experts are one tensor in the model, and many in its files.
+        pytest.param(
+            random_model(model_type="mixtral", num_local_experts=4),
+            hyperparameters(epochs=3, checkpoint_every_steps=1),
+            id="experts",
+        ),
     ],
 )
 def test_a_job_that_was_killed_goes_on_bit_for_bit(
-    forked_trainer: TrainerProcess, tmp_path: Path, name: str, parameters: pb.Hyperparameters
+    forked_trainer: TrainerProcess, tmp_path: Path, model: pb.ModelSource, parameters: pb.Hyperparameters
 ) -> None:
-    whole = training_request(tmp_path / "whole", hyperparameters=parameters)
+    whole = training_request(tmp_path / "whole", model=model, hyperparameters=parameters)
     expected = forked_trainer.train(whole)
     assert expected[-1].HasField("training_completed"), expected[-1]
 
     # A row that takes long would make the kill easy to place; steps are quick, so it is placed by its checkpoint.
-    first = training_request(tmp_path / "killed", job="killed", hyperparameters=parameters)
+    first = training_request(tmp_path / "killed", job="killed", model=model, hyperparameters=parameters)
     forked_trainer.stub.StartTraining(first, timeout=30)
     forked_trainer.wait_for_step(first.attempt_id, 7)
     forked_trainer.restart()
@@ -52,7 +71,12 @@ def test_a_job_that_was_killed_goes_on_bit_for_bit(
     checkpoint = saved[-2] if len(saved) > 1 else saved[-1]
 
     second = training_request(
-        tmp_path / "killed", job="killed", attempt=2, hyperparameters=parameters, resume_from=checkpoint.path
+        tmp_path / "killed",
+        job="killed",
+        attempt=2,
+        model=model,
+        hyperparameters=parameters,
+        resume_from=checkpoint.path,
     )
     after = forked_trainer.train(second)
     assert after[0].training_started.resumed_after_step == checkpoint.step
