@@ -112,6 +112,34 @@ def keep_sums_exact(plugin: Any) -> None:
         plugin.mixed_precision_policy = MixedPrecisionPolicy(policy.param_dtype, torch.float32)
 
 
+def keep_buffers_whole(accelerator: Any) -> None:
+    """
+    Has accelerate pass over what a model's state has beside its weights, such as what DeepSeek-V3's routers correct
+    their choice of experts by: it would shard that, too, and cannot. All ranks have rank 0's, which alone has read it.
+    """
+    from torch import distributed, nn
+
+    prepare = accelerator.prepare
+
+    def prepare_without_buffers(*parts: Any) -> Any:
+        modules = [module for part in parts if isinstance(part, nn.Module) for module in part.modules()]
+        buffers = [
+            (module, name)
+            for module in modules
+            for name, buffer in module._buffers.items()
+            if buffer is not None and name not in module._non_persistent_buffers_set
+        ]
+        for module, name in buffers:
+            module._non_persistent_buffers_set.add(name)
+        prepared = prepare(*parts)
+        for module, name in buffers:
+            module._non_persistent_buffers_set.remove(name)
+            distributed.broadcast(module.get_buffer(name), src=0)
+        return prepared
+
+    accelerator.prepare = prepare_without_buffers
+
+
 def is_sharded(checkpoint: Path) -> bool:
     """Whether a checkpoint's weights are shards."""
     return (checkpoint / _WEIGHTS).is_dir()
@@ -152,6 +180,7 @@ def load_whole(model: Any, checkpoint: Path) -> None:
     import torch
     from peft import PeftModel
     from safetensors.torch import load_file
+    from torch.distributed import broadcast
     from torch.distributed.tensor import distribute_tensor
 
     weights = named_weights(model)
@@ -164,7 +193,10 @@ def load_whole(model: Any, checkpoint: Path) -> None:
             shard = weights[name]
             whole = weight.to(shard.device, shard.dtype)
             # All have rank 0's, which alone has read them.
-            shard.copy_(distribute_tensor(whole, shard.device_mesh, shard.placements))
+            if hasattr(shard, "placements"):
+                shard.copy_(distribute_tensor(whole, shard.device_mesh, shard.placements))
+            else:
+                broadcast(shard.copy_(whole), src=0)
 
 
 def load_whole_optimizer(model: Any, optimizer: Any, checkpoint: Path, group: RankGroup) -> None:

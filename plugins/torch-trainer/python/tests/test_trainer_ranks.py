@@ -8,6 +8,8 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
+from safetensors.torch import save_file
 from trainer_process import (
     TrainerProcess,
     hyperparameters,
@@ -18,6 +20,7 @@ from trainer_process import (
     wait_until,
     write_rows,
 )
+from trainer_results import weights_of
 
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 
@@ -54,7 +57,7 @@ def train(trainer: TrainerProcess, folder: Path, parameters: pb.Hyperparameters,
     folder.mkdir()
     if parameters.evaluate_every_steps:
         changes["evaluation_data"] = str(write_rows(folder / "evaluation.parquet", sums(5)))
-    request = training_request(folder, hyperparameters=parameters, model=MODEL, **changes)
+    request = training_request(folder, hyperparameters=parameters, **{"model": MODEL, **changes})
     events = trainer.train(request)
     assert events[-1].HasField("training_completed"), events[-1]
     return events
@@ -76,8 +79,48 @@ def test_two_ranks_train_as_one_does_and_take_up_each_others_checkpoints(
     shared_trainer: TrainerProcess, two_ranks: TrainerProcess, tmp_path: Path, parameters: pb.Hyperparameters
 ) -> None:
     """18 rows in steps of 4: the last step of an epoch has a pass for one rank alone."""
-    one = train(shared_trainer, tmp_path / "one", parameters)
-    two = train(two_ranks, tmp_path / "two", parameters)
+    assert_ranks_train_as_one(shared_trainer, two_ranks, tmp_path, MODEL, parameters)
+
+
+def test_ranks_have_what_a_model_keeps_beside_its_weights(
+    shared_trainer: TrainerProcess, two_ranks: TrainerProcess, tmp_path: Path
+) -> None:
+    """As what GLM-4-MoE's routers correct their choice of experts by."""
+    base = tmp_path / "base"
+    base.mkdir()
+    model = random_model(
+        model_type="glm4_moe",
+        attention_dropout=0.0,
+        head_dim=16,
+        n_routed_experts=4,
+        num_experts_per_tok=2,
+        moe_intermediate_size=32,
+        first_k_dense_replace=1,
+    )
+    shared_trainer.stub.Export(pb.ExportRequest(model=model, output_folder=str(base)), timeout=60)
+    weights = weights_of(base)
+    (name,) = (name for name in weights if name.endswith("e_score_correction_bias"))
+    # The last two are chosen for every token.
+    correction = torch.tensor([0.0, 0.0, 2.001, 2.002])
+    save_file({**weights, name: correction}, base / "model.safetensors", metadata={"format": "pt"})
+    source = pb.ModelSource(folder=str(base))
+    assert_ranks_train_as_one(shared_trainer, two_ranks, tmp_path, source, FULL)
+    for folder in ("one", "two", "two-by-two", "two-by-one", "one-by-two"):
+        written = weights_of(tmp_path / folder / "output/model")
+        assert written.keys() == weights.keys()
+        assert torch.equal(written[name], correction), folder
+
+
+def assert_ranks_train_as_one(
+    shared_trainer: TrainerProcess,
+    two_ranks: TrainerProcess,
+    tmp_path: Path,
+    model: pb.ModelSource,
+    parameters: pb.Hyperparameters,
+) -> None:
+    """Also from where the one or the others left off."""
+    one = train(shared_trainer, tmp_path / "one", parameters, model=model)
+    two = train(two_ranks, tmp_path / "two", parameters, model=model)
     expected = losses(one)
     assert losses(two) == pytest.approx(expected, rel=1e-5)
     for name in ("gradient_norm", "rows_seen", "tokens_seen", "learning_rate"):
@@ -100,7 +143,7 @@ def test_two_ranks_train_as_one_does_and_take_up_each_others_checkpoints(
         ("two-by-one", shared_trainer, "two"),
         ("one-by-two", two_ranks, "one"),
     ):
-        events = train(trainer, tmp_path / name, parameters, resume_from=checkpoints[checkpoint])
+        events = train(trainer, tmp_path / name, parameters, model=model, resume_from=checkpoints[checkpoint])
         assert events[0].training_started.resumed_after_step == 6
         assert losses(events) == pytest.approx({step: expected[step] for step in range(7, 11)}, rel=1e-5), name
         assert_close_weights(models[0], tmp_path / name / "output/model")
