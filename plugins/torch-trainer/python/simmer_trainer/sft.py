@@ -90,7 +90,7 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         super().create_accelerator_and_postprocess()
         if self.group.size > 1:
             sharding.keep_sums_exact(self.accelerator.state.fsdp_plugin)
-            sharding.keep_buffers_whole(self.accelerator)
+            sharding.shard_what_can_be(self.accelerator)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         plan = self._batching.plan

@@ -112,17 +112,21 @@ def keep_sums_exact(plugin: Any) -> None:
         plugin.mixed_precision_policy = MixedPrecisionPolicy(policy.param_dtype, torch.float32)
 
 
-def keep_buffers_whole(accelerator: Any) -> None:
+def shard_what_can_be(accelerator: Any) -> None:
     """
-    Has accelerate pass over what a model's state has beside its weights, such as what DeepSeek-V3's routers correct
-    their choice of experts by: it would shard that, too, and cannot. All ranks have rank 0's, which alone has read it.
+    Has accelerate make units of the layers that a model has: of a family with images, it would miss those for images.
+    And has it pass over what a model's state has beside its weights, such as what DeepSeek-V3's routers correct their
+    choice of experts by: it cannot shard that. All ranks have rank 0's, which alone has read it.
     """
-    from torch import distributed, nn
+    from torch import distributed
 
-    prepare = accelerator.prepare
+    prepare, plugin = accelerator.prepare, accelerator.state.fsdp_plugin
 
-    def prepare_without_buffers(*parts: Any) -> Any:
-        modules = [module for part in parts if isinstance(part, nn.Module) for module in part.modules()]
+    def prepare_model(model: Any, *others: Any) -> Any:
+        modules = list(model.modules())
+        if plugin.transformer_cls_names_to_wrap is None:
+            there = {type(module).__name__ for module in modules}
+            plugin.transformer_cls_names_to_wrap = [name for name in model._no_split_modules or () if name in there]
         buffers = [
             (module, name)
             for module in modules
@@ -131,13 +135,13 @@ def keep_buffers_whole(accelerator: Any) -> None:
         ]
         for module, name in buffers:
             module._non_persistent_buffers_set.add(name)
-        prepared = prepare(*parts)
+        prepared = prepare(model, *others)
         for module, name in buffers:
             module._non_persistent_buffers_set.remove(name)
             distributed.broadcast(module.get_buffer(name), src=0)
         return prepared
 
-    accelerator.prepare = prepare_without_buffers
+    accelerator.prepare = prepare_model
 
 
 def is_sharded(checkpoint: Path) -> bool:

@@ -111,6 +111,12 @@ def test_ranks_have_what_a_model_keeps_beside_its_weights(
         assert torch.equal(written[name], correction), folder
 
 
+def test_ranks_train_the_language_model_of_a_family_with_images(two_ranks: TrainerProcess, tmp_path: Path) -> None:
+    """It names layers for images, too, that are not there."""
+    model = random_model(model_type="gemma3_text", attention_dropout=0.0, head_dim=16)
+    train(two_ranks, tmp_path / "job", hyperparameters(max_steps=1, gradient_checkpointing=True), model=model)
+
+
 def assert_ranks_train_as_one(
     shared_trainer: TrainerProcess,
     two_ranks: TrainerProcess,
