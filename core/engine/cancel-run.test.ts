@@ -77,5 +77,8 @@ it('a run of a server is one also where the machine was renamed while it was ser
   await using _lock = await acquireRunLock(run.runFolder);
   await using lock = await acquireRunLock(server);
   await writeFile(join(server, 'owner.json'), JSON.stringify({ ...lock.owner, host: 'former' }));
-  await expect(cancelRun(run, runs.home)).rejects.toMatchObject({ code: 'run_of_server' });
+  await expect(cancelRun(run, runs.home, true)).rejects.toMatchObject({
+    code: 'run_of_server',
+    hint: `Ask the server: simmer --server ADDRESS cancel ${run.runId} --now`,
+  });
 });

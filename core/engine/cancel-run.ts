@@ -46,7 +46,7 @@ async function cancelOnce({ runId, runFolder }: RunOfHome, home: string, dropsRe
   const isHeld = owner?.alive === true;
   const isEnded = !isHeld && (await readRunState(runFolder)).endedAt !== undefined;
   if (isEnded) return;
-  if (server?.alive === true && (!isHeld || isSame(owner, server))) throw ofServer(runId, server);
+  if (server?.alive === true && (!isHeld || isSame(owner, server))) throw ofServer(runId, server, dropsReplies);
   if (!isHeld) {
     const ending = { type: 'run.interrupted', data: { reason: 'simmer cancel' } } as const;
     await appendEnding(runId, runFolder, ending, { unlessEnded: true });
@@ -77,13 +77,13 @@ async function isThisProcess(owner: RunOwner): Promise<boolean> {
   return isAlive({ pid, startTime: processStartTime });
 }
 
-function ofServer(runId: string, { pid, host }: RunOwner): UserError {
+function ofServer(runId: string, { pid, host }: RunOwner, dropsReplies: boolean): UserError {
   return new UserError(
     'run_of_server',
     `Run ${runId} is in the hands of the server of this home, process ${pid} on ${host}.`,
     {
       kind: 'environment',
-      hint: `Ask the server: simmer --server ADDRESS cancel ${runId}`,
+      hint: `Ask the server: simmer --server ADDRESS cancel ${runId}${dropsReplies ? ' --now' : ''}`,
     },
   );
 }

@@ -158,7 +158,8 @@ it('ends at once on a server by simmer cancel --now, also where another waits fo
   const run = startSimmer(['run', 'recipe.yaml'], there);
   await silent.asked;
   const patient = startSimmer(['cancel', 'latest'], there);
-  await run.printed(`${waiting}; \`simmer cancel --now\` drops it.`);
+  await run.printed(`${waiting}; \`simmer cancel`);
+  await run.printed('--now` drops it.');
   expect(await simmer(['cancel', 'latest', '--now'], there)).toMatchObject({ code: 0 });
   expect(await patient.ended).toMatchObject({ code: 0 });
   expect(await run.ended).toMatchObject({ code: 130 });

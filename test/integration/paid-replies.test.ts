@@ -105,7 +105,7 @@ describe('replies that are under way, and paid for', () => {
     const stopped = await harness.ended(handle);
     expect(stopped.outcome).toMatchObject({ status: 'failed', stage: 'beside' });
     expect(waitings(stopped)).toEqual([
-      'Waiting for 4 replies that are paid for, at most 30 minutes; `simmer cancel --now` drops them.',
+      `Waiting for 4 replies that are paid for, at most 30 minutes; \`simmer cancel ${stopped.runId} --now\` drops them.`,
     ]);
     expect(asked).toHaveLength(4);
 
@@ -172,7 +172,9 @@ describe('replies that are under way, and paid for', () => {
       break;
     }
     await stopped;
-    expect(told).toBe('Waiting for 4 replies that are paid for, at most 8 minutes; `simmer cancel --now` drops them.');
+    expect(told).toBe(
+      `Waiting for 4 replies that are paid for, at most 8 minutes; \`simmer cancel ${run!.runId} --now\` drops them.`,
+    );
   });
 
   it('are not waited for where the server is known to be free', async () => {

@@ -23,8 +23,9 @@ export async function cancel(name: string, flags: CancelFlags): Promise<number> 
   return exitCodes.ok;
 }
 
-function waitingLine({ runId }: RunSummary): string {
-  return `${runId} was told to stop. It first ends what it is doing, and waits for replies that are paid for: \`simmer cancel --now\` drops those. Ctrl-C ends only this command.`;
+/** Said to somebody who waits longer than expected. */
+export function waitingLine({ runId }: Pick<RunSummary, 'runId'>): string {
+  return `${runId} was told to stop. It first ends what it is doing, and waits for replies that are paid for: \`simmer cancel ${runId} --now\` drops those. Ctrl-C ends only this command.`;
 }
 
 /** What the cancelling did, for people. */

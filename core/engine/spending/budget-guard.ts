@@ -272,7 +272,7 @@ export class BudgetGuard {
     if (count === 0) return;
     const [what, them] = count === 1 ? ['a reply that is', 'it'] : [`${count} replies that are`, 'them'];
     const minutes = Math.max(1, Math.ceil(seconds / 60));
-    const how = this.#run.isAttended ? 'a second Ctrl-C' : '`simmer cancel --now`';
+    const how = this.#run.isAttended ? 'a second Ctrl-C' : `\`simmer cancel ${this.#run.runId} --now\``;
     this.#recorder
       .log({ source: 'engine' })
       .warning(
