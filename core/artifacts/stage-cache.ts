@@ -18,7 +18,7 @@ export interface StageCacheEntry {
   /** ISO 8601. */
   readonly createdAt: string;
   readonly seconds: number;
-  /** The stage's figures, told again where it is reused. */
+  /** The stage's figures and warnings, told again where it is reused. */
   readonly facts: readonly EventDraft[];
 }
 

@@ -6,6 +6,7 @@ import type { Log } from '../plugin/log.js';
 import { cutLongText } from '../shortened-text.js';
 import type { RunInfo } from './run-scope.js';
 import { foldRunStates, type RunState } from './run-state.js';
+import { StageWarnings } from './stage-warnings.js';
 import { RunInfoToken } from './tokens.js';
 
 /** Where the lines of a log belong. */
@@ -75,6 +76,11 @@ export class RunRecorder {
     const write = (level: 'debug' | 'info' | 'warning' | 'error') => (message: string) =>
       this.tell({ type: 'log.written', ...where, data: { level, source, message: cutLongText(String(message)) } });
     return { debug: write('debug'), info: write('info'), warning: write('warning'), error: write('error') };
+  }
+
+  /** What is warned of an attempt of a stage from now on. */
+  warningsOf(stage: string, attempt: number): StageWarnings {
+    return new StageWarnings(this.#bus.batches$, stage, attempt);
   }
 
   /** Says the run's last event; nothing comes after it, whoever may still want to speak. */

@@ -5,6 +5,7 @@ import type { Artifact, ArtifactWriter } from '../artifacts/artifact.js';
 import type { ArtifactStore, StageCacheEntry } from '../artifacts/artifact-store.js';
 import { makeCacheFolder } from '../config/cache-folder.js';
 import type { Settings } from '../config/settings.js';
+import type { EventDraft } from '../events/catalogue.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
 import type { StageDefinition } from '../plugin/definitions.js';
 import { HookDriver } from '../plugin/hook-driver.js';
@@ -22,6 +23,7 @@ import type { RunInfo } from './run-scope.js';
 import { BudgetGuard } from './spending/budget-guard.js';
 import { openStageContext, type StageInputValues } from './stage-context.js';
 import { checkStageOutputs, followStageRun } from './stage-outputs.js';
+import { toldAgain } from './stage-warnings.js';
 import { ArtifactStoreToken, PluginCatalogToken, RunInfoToken, SettingsToken } from './tokens.js';
 import { TrainerPool } from './trainer-pool.js';
 
@@ -125,6 +127,7 @@ export class StageRunner {
       signal: this.#ending.signal,
       log,
     };
+    using warnings = this.#recorder.warningsOf(stage.name, attempt);
     // What it wrote is held until the log tells of it.
     await using writer = this.#store.writer();
     const { artifacts, facts } = await this.#hooks.aroundStage(hooked, () => this.#work(ready, definition, writer));
@@ -145,6 +148,7 @@ export class StageRunner {
       );
     }
     if (changed.length === 0) {
+      await this.#recorder.flushed();
       await this.#store.stages.record(key, {
         format: 1,
         key,
@@ -153,7 +157,7 @@ export class StageRunner {
         runId: this.#run.runId,
         createdAt: new Date().toISOString(),
         seconds,
-        facts,
+        facts: [...facts, ...warnings.found],
       });
     }
     const peakMemoryBytes = await meter.peakBytes();
@@ -241,19 +245,17 @@ export class StageRunner {
   }
 
   /**
-   * Tells the stage's figures again, and then that it was reused: a core killed in between tells them once more, which
+   * Tells the stage's figures and warnings again, and then that it was reused: a core killed in between tells them once more, which
    * harms nobody, while one that was killed the other way round would have lost them.
    */
   async #tellReused(ready: ReadyStage, entry: StageCacheEntry): Promise<StageOutputUris> {
     const { stage, key, attempt } = ready;
-    for (const fact of entry.facts) await this.#recorder.emit({ ...fact, stage: stage.name, attempt });
     const { outputs, runId: madeBy } = entry;
-    await this.#recorder.emit({
-      type: 'stage.reused',
-      stage: stage.name,
-      attempt,
-      data: { uses: stage.uses, key, outputs, madeBy },
-    });
+    const told: readonly EventDraft[] = [
+      ...toldAgain(entry, this.#run.runId),
+      { type: 'stage.reused', data: { uses: stage.uses, key, outputs, madeBy } },
+    ];
+    await this.#recorder.emitAll(told.map((draft) => ({ ...draft, stage: stage.name, attempt })));
     await this.link(stage.name, outputs);
     return outputs;
   }

@@ -1,11 +1,12 @@
 import { appendFile, mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Event } from 'simmerkit';
-import { RunHarness } from 'simmerkit/testing';
+import { type HarnessRun, RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
 import { deferred } from '../../core/deferred.js';
 import { eventsFile } from '../../core/engine/run-folder.js';
 import { summarizeRun } from '../../core/engine/run-history.js';
+import curation from '../../plugins/curation/plugin.js';
 import { countingPlugin, diamond, facts, watched } from './counting-plugin.js';
 
 const failing = (how: string, more = '') => `
@@ -110,6 +111,28 @@ describe('a second run of the same recipe', () => {
     expect(outcome).toEqual(first.outcome);
     expect(second.eventsOf('funnel.counted').length).toBe(2);
     expect((await readdir(join(second.runFolder, 'artifacts'))).length).toBe(3);
+  });
+
+  it('tells the warnings of its stages again, of when they are, and of no run but the one that made them', async () => {
+    const warnings = ({ eventsOf }: HarnessRun) =>
+      eventsOf('log.written').flatMap(({ stage, data: { level, message } }) =>
+        level === 'warning' ? [`${stage}: ${message}`] : [],
+      );
+    const recipe = `
+name: idle
+stages:
+  pool: { uses: curation/generate-problems, with: { count: 3 } }
+  few: { uses: curation/select, with: { dataset: "\${{ stages.pool.dataset }}", method: all, preselect: [ { source: none } ] } }
+`;
+    await using harness = await RunHarness.create({ plugins: [curation] });
+    const first = await harness.run(recipe);
+    const said = 'preselect.0 takes no row: a source is matched with its case, and all must hold.';
+    expect(warnings(first)).toEqual([`few: ${said}`]);
+    for (let again = 0; again < 2; again++) {
+      const run = await harness.run(recipe);
+      expect(run.eventsOf('stage.reused')).toHaveLength(2);
+      expect(warnings(run)).toEqual([`few: When ${first.runId} made this: ${said}`]);
+    }
   });
 
   it('works only on what a changed parameter touches', async () => {

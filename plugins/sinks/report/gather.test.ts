@@ -24,6 +24,21 @@ it('has the warnings of stages that an earlier run made, under their names in th
   expect(gatherer.result().incidents).toEqual([{ time, text: 'grades: most answers were cut' }]);
 });
 
+it('has a warning once that a reused stage tells again', () => {
+  const made = { uses: 'eval/grade', key: 'k', outputs: {} };
+  const warning = (message: string) => event('log.written', 'graded', { level: 'warning', source: 'stage', message });
+  const origin = new RunGatherer();
+  origin.add(warning('most answers were cut'));
+  origin.add(event('stage.completed', 'graded', { ...made, seconds: 1 }));
+  const gatherer = new RunGatherer();
+  gatherer.add(warning('When earlier made this: most answers were cut'));
+  gatherer.add(event('stage.reused', 'graded', { ...made, madeBy: 'earlier' }));
+  gatherer.addOrigin('graded', 'k', origin);
+  expect(gatherer.result().incidents).toEqual([
+    { time, text: 'graded: When earlier made this: most answers were cut' },
+  ]);
+});
+
 it('counts the time in which the run ran, not that between a stop or a kill and a resume', () => {
   const at = (seconds: number, type: string, data: object = {}) => {
     const later = new Date(Date.parse(time) + seconds * 1000).toISOString();

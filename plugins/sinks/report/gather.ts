@@ -122,7 +122,12 @@ export class RunGatherer {
     this.stageTimes.set(stage, { ...known, seconds, peakMemoryBytes });
     const training = origin.trainings.get(made.stage ?? '');
     if (training !== undefined) this.trainings.set(stage, training);
-    for (const event of origin.warnings) if (event.stage === made.stage) this.addLogged({ ...event, stage });
+    const told = this.warnings.filter((event) => event.stage === stage).map((event) => event.data.message);
+    for (const event of origin.warnings) {
+      // Told again in this run, a warning says first of when it is.
+      const isTold = told.some((message) => message.endsWith(event.data.message));
+      if (event.stage === made.stage && !isTold) this.addLogged({ ...event, stage });
+    }
   }
 
   /** Stages that an earlier run made, with that run. */
