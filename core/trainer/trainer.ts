@@ -227,6 +227,8 @@ export interface GradeItem {
   readonly id: string;
   readonly gold: string;
   readonly answer: string;
+  /** As the model was asked, before its chat template; of a chat its last message. Absent: not known. */
+  readonly question?: string;
 }
 
 export interface Grade {

@@ -8,8 +8,8 @@ import {
 } from '../../core/generated/simmer/grader/v1/grader.js';
 
 /**
- * A grader process for tests: right where answer and gold are the same text. The answer "die" kills it, once where
- * FAKE_GRADER_DIED names a file that is not there yet.
+ * A grader process for tests: right where answer and gold are the same text. It explains each grade by the question. The
+ * answer "die" kills it, once where FAKE_GRADER_DIED names a file that is not there yet.
  */
 const service: GraderServiceServer = {
   describe: (_, callback) => callback(null, { name: 'fake', version: '1', versions: {} }),
@@ -20,13 +20,13 @@ const service: GraderServiceServer = {
       process.stderr.write('the fake grader dies of an answer\n');
       process.kill(process.pid, 'SIGKILL');
     }
-    const grades = request.items.map(({ id, gold, answer }) => ({
+    const grades = request.items.map(({ id, gold, answer, question }) => ({
       id,
       verdict:
         answer === '' ? Verdict.VERDICT_UNPARSED : answer === gold ? Verdict.VERDICT_RIGHT : Verdict.VERDICT_WRONG,
       parsedAnswer: answer,
       parsedGold: gold,
-      explanation: '',
+      explanation: question ?? 'not asked',
     }));
     callback(null, { grades });
   },

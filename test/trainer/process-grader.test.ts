@@ -35,6 +35,12 @@ describe('a grader in a process', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
+  it('is told the question of an answer, where it is known', async () => {
+    await using grader = await start();
+    const grades = await grader.grade([{ ...item(1, '42'), question: '6 * 7?' }, item(2, '42')]);
+    expect(grades.map(({ explanation }) => explanation)).toEqual(['6 * 7?', 'not asked']);
+  });
+
   it('that dies is started again, and asked once more', async () => {
     const grader = await start({ FAKE_GRADER_DIED: join(folder, 'died') });
     expect(await grader.grade([item(1, '42'), item(2, 'die')])).toMatchObject([

@@ -340,6 +340,23 @@ describe('the host of a plugin process', () => {
     }
   });
 
+  it('passes on the questions of answers that are to be graded, where they are known', async () => {
+    let given: unknown;
+    const grade = async (items: unknown) => {
+      given = items;
+      return [];
+    };
+    const grader = async () => ({ grade });
+    const context = { signal: stopping.signal, grader } as unknown as HostedContext;
+    const spending = new HostedSpending({ isLimited: false, reserve: async () => ({ settle() {} }) });
+    host.serve({ id: 'grades', log, spending, stage: new HostedStage(context, folder, []) });
+    const asked = { id: '1', gold: '4', answer: '4', question: '2 + 2' };
+    const unasked = { id: '2', gold: '4', answer: '5', question: undefined };
+    const request = { callId: 'grades', uses: 'a/b', options: {}, items: [asked, unasked] };
+    expect(await ask(client.gradeAnswers, request)).toEqual({ grades: [] });
+    expect(given).toStrictEqual([asked, { id: '2', gold: '4', answer: '5' }]);
+  });
+
   it('passes on why what was asked failed, and that the stage is to stop', async () => {
     const grading = { callId: 'stage', uses: 'a/b', options: {}, items: [] };
     expect(await ask(client.gradeAnswers, grading)).toEqual(['ABORTED', '']);

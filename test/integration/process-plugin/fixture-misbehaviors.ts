@@ -29,6 +29,7 @@ const misbehaviors = [
   'unknown-stage-runs',
   'grades-shuffled',
   'grades-silent',
+  'grades-unasked',
   'fails-unforeseen',
   'fails-foreseen',
   'funnel-wrong',

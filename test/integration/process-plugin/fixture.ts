@@ -174,12 +174,13 @@ function service(misbehavior: Misbehavior, server: Server): PluginServiceServer 
         if (misbehavior === 'fails-foreseen') metadata.set('simmer-error-code', 'no_umpire');
         return callback({ code: status.FAILED_PRECONDITION, details: 'The umpire is out.', metadata });
       }
-      const grades = items.map(({ id, gold, answer: given }) => ({
+      const known = misbehavior === 'grades-unasked' ? items.filter(({ question }) => question === undefined) : items;
+      const grades = known.map(({ id, gold, answer: given, question }) => ({
         id,
         verdict: verdictOf(gold === given, misbehavior),
         parsedAnswer: given,
         parsedGold: gold,
-        explanation: '',
+        explanation: question ?? 'not asked',
       }));
       callback(null, { grades: misbehavior === 'grades-shuffled' ? grades.toReversed() : grades });
     },

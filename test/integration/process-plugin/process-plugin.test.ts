@@ -35,14 +35,16 @@ const askingPlugin = definePlugin({
       description: 'Asks the grader of another plugin.',
       options: z.strictObject({}),
       inputs: {},
-      outputs: { verdicts: { type: 'report', description: 'What it said.' } },
+      outputs: { grades: { type: 'report', description: 'What it said.' } },
       async run({ grader, artifacts }) {
         const equal = await grader('fixture/equal');
         const grades = await equal.grade([
-          { id: 'a', gold: '4', answer: '4' },
+          { id: 'a', gold: '4', answer: '4', question: '2 + 2' },
           { id: 'b', gold: '4', answer: '5' },
         ]);
-        return { verdicts: await artifacts.writeReport(grades.map(({ verdict }) => verdict)) };
+        return {
+          grades: await artifacts.writeReport(grades.map(({ verdict, explanation }) => [verdict, explanation])),
+        };
       },
     }),
   },
@@ -94,7 +96,10 @@ describe('a plugin that is a process', () => {
   it('grades for the stages of others, and sees the events of a run', async () => {
     await using harness = await harnessOf(listed('none'));
     const run = await harness.run('name: g\nsinks: [fixture/types]\nstages: { ask: { uses: asking/ask } }');
-    expect(await reportOf(run, 'ask.verdicts')).toEqual(['right', 'wrong']);
+    expect(await reportOf(run, 'ask.grades')).toEqual([
+      ['right', '2 + 2'],
+      ['wrong', 'not asked'],
+    ]);
     const { recipeFolder } = await readPlan(run.runFolder);
     const types = run.events.map(({ type }) => type);
     expect(JSON.parse(await readFile(join(run.runFolder, 'types.json'), 'utf8'))).toEqual({ recipeFolder, types });

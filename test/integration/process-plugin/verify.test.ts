@@ -98,6 +98,7 @@ describe('the conformance suite of plugins', () => {
     ['writes-into-input', ['run'], ['unknown-stage']],
     ['grades-shuffled', ['grade'], ['run', 'sink']],
     ['grades-silent', ['grade'], ['run', 'sink']],
+    ['grades-unasked', ['grade'], ['run', 'sink']],
     ['opens-any-sink', ['unknown-sink'], ['sink']],
     ['report-relative', ['sink'], ['unknown-sink']],
     ['grader-estimate-rubbish', ['estimate-grader'], ['grade']],

@@ -5,6 +5,7 @@ import { isUserError, type UserError } from '../../../errors.js';
 import { GradeRequest } from '../../../generated/simmer/plugin/v1/plugin.js';
 import { silentLog } from '../../../plugin/log.js';
 import { HostedSpending } from '../../../plugin/process/hosted-call.js';
+import type { GradeItem } from '../../../trainer/trainer.js';
 import { demand } from '../../verification.js';
 import type { PluginCheck } from '../check.js';
 import { sampleEvents } from '../sample-events.js';
@@ -13,11 +14,16 @@ import { sampleEvents } from '../sample-events.js';
 export const servingChecks: readonly PluginCheck[] = [
   {
     name: 'grade',
-    expects: 'a grade for each item, in the order asked, or an error with a code of the grader',
+    expects:
+      'a grade for each item, with a question or without, in the order asked, or an error with a code of the grader',
     needs: 'graders',
     async run(bench) {
       const process = await bench.shared();
-      const items = ['c', 'a', 'b'].map((id, index) => ({ id, gold: '4', answer: String(3 + index) }));
+      const items: readonly GradeItem[] = [
+        { id: 'c', gold: '4', answer: '3', question: 'What is 2 + 2?' },
+        { id: 'a', gold: '4', answer: '4' },
+        { id: 'b', gold: '4', answer: '5', question: 'What is 2 + 2?' },
+      ];
       const refused: string[] = [];
       for (const [grader, { options }] of Object.entries((await bench.definition()).graders ?? {})) {
         const callId = randomUUID();

@@ -25,6 +25,8 @@ class GradeItem:
     #: The right answer.
     gold: str
     answer: str
+    #: As the model was asked, before its chat template; of a chat its last message. None: not known.
+    question: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,13 @@ class Grade:
 
 def item_message(item: GradeItem) -> grader_pb2.GradeItem:
     """An item for the wire."""
-    return grader_pb2.GradeItem(id=item.id, gold=item.gold, answer=item.answer)
+    return grader_pb2.GradeItem(id=item.id, gold=item.gold, answer=item.answer, question=item.question)
 
 
 def item_of(message: grader_pb2.GradeItem) -> GradeItem:
     """An item off the wire."""
-    return GradeItem(message.id, message.gold, message.answer)
+    question = message.question if message.HasField("question") else None
+    return GradeItem(message.id, message.gold, message.answer, question)
 
 
 def grade_of(message: grader_pb2.Grade) -> Grade:

@@ -35,9 +35,10 @@ from simmer_plugin import (
 )
 from simmer_plugin.artifacts import _ColumnTypeReader
 from simmer_plugin.describe import description_of
+from simmer_plugin.generated.simmer.grader.v1 import grader_pb2
 from simmer_plugin.generated.simmer.trainer.v1 import trainer_pb2
 from simmer_plugin.generation import request_message, sample_of
-from simmer_plugin.grading import Grade
+from simmer_plugin.grading import Grade, item_message, item_of
 from simmer_plugin.plugin import NoOptions
 from simmer_plugin.testing import run_stage
 
@@ -144,6 +145,13 @@ def test_generation_says_and_hears_all_that_a_trainer_does() -> None:
     assert (sample.thinking_tokens, sample.answer_tokens, sample.prompt_tokens) == (2, 1, 2)
     assert sample.interventions == [Intervention("ended", 2, [9], ".", 0)]
     assert (sample.thinking_end, sample.finish_reason) == ("forced", "length")
+
+
+@pytest.mark.parametrize("question", [None, "", "1 + 1"])
+def test_a_grader_is_told_the_question_where_it_is_known(question: str | None) -> None:
+    item = GradeItem("a", "2", "two", question)
+    sent = grader_pb2.GradeItem.FromString(item_message(item).SerializeToString())
+    assert item_of(sent) == item
 
 
 def test_the_same_seed_draws_the_same() -> None:
