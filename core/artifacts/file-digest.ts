@@ -1,4 +1,4 @@
-import { open, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { hashFile } from '../files/file-hash.js';
@@ -9,12 +9,9 @@ interface DigestOptions {
   readonly sync?: boolean;
 }
 
-/** Size and SHA-256 of a file, read as a stream. @param path what the entry is to say */
+/** Size and SHA-256 of a file. @param path what the entry is to say */
 export async function digestFile(file: string, path: string, options: DigestOptions = {}): Promise<ArtifactFile> {
-  await using handle = await open(file, 'r');
-  const content = await hashFile(handle);
-  if (options.sync === true) await handle.sync();
-  return { path, ...content };
+  return { path, ...(await hashFile(file, options)) };
 }
 
 /**

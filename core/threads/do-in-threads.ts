@@ -39,7 +39,10 @@ export type Order =
 export type Answer =
   | { readonly rows: number }
   | { readonly number: number; readonly result: unknown }
-  | { readonly number: number; readonly error: ErrorRecord };
+  | { readonly number: number; readonly error: ThrownRecord };
+
+/** An error that was thrown in a thread, with what the system's errors say of themselves. */
+export type ThrownRecord = ErrorRecord & { readonly system: Pick<NodeJS.ErrnoException, 'code' | 'path' | 'syscall'> };
 
 /**
  * Does tasks on all cores (8 at most), a few ahead of those whose results were taken.
@@ -183,8 +186,8 @@ class TaskThreads implements AsyncDisposable {
   }
 }
 
-function asError(record: ErrorRecord): Error {
+function asError({ system, ...record }: ThrownRecord): Error {
   if (record.kind !== undefined)
     return new UserError(record.code, record.message, record as { kind: typeof record.kind });
-  return Object.assign(new Error(record.message), record.stack === undefined ? {} : { stack: record.stack });
+  return Object.assign(new Error(record.message), system, record.stack === undefined ? {} : { stack: record.stack });
 }

@@ -1,6 +1,7 @@
 import { parentPort } from 'node:worker_threads';
 import { toErrorRecord } from '../errors.js';
 import { expectTypelessModules } from '../plugin/typeless-modules.js';
+import { present } from '../present.js';
 import type { Answer, DoTask, Order, StartTasks } from './do-in-threads.js';
 
 /** One of the threads of `doInThreads`. */
@@ -38,6 +39,7 @@ async function answer(started: Promise<DoTask<unknown, unknown>>, number: number
     const act = await started;
     return { number, result: await act(task) };
   } catch (error) {
-    return { number, error: toErrorRecord(error) };
+    const { code, path, syscall } = Object(error) as NodeJS.ErrnoException;
+    return { number, error: { ...toErrorRecord(error), system: present({ code, path, syscall }) } };
   }
 }
