@@ -226,7 +226,7 @@ class Asking implements AsyncDisposable {
         const problem = this.problems.get(event.sample.promptId);
         const sample = { ...keptAs(event.sample), ...(problem === undefined ? {} : { of: questionDigest(problem) }) };
         await journal.add(sample);
-        if (problem !== undefined) await accuracy?.count(problem, sample);
+        if (problem !== undefined) await accuracy?.count(problem, sample, messageOf(problem, instruction, options));
         this.figures.thinkingTokens += thinkingTokens(sample);
         this.figures.samples = journal.size;
       }

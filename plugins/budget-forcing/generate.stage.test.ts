@@ -238,22 +238,26 @@ describe('budget-forcing/generate', () => {
   });
 
   it('says how often samples are right so far, with the interval, where a preview is asked for', async () => {
+    const questions = new Set<string | undefined>();
     const grader: Grader = {
       grade: async (items) =>
-        items.map(({ id, gold, answer }) => ({
-          id,
-          verdict: answer === gold ? 'right' : 'wrong',
-          explanation: '',
-          parsedAnswer: answer,
-          parsedGold: gold,
-        })),
+        items.map(({ id, gold, answer, question }) => {
+          questions.add(question);
+          return {
+            id,
+            verdict: answer === gold ? 'right' : 'wrong',
+            explanation: '',
+            parsedAnswer: answer,
+            parsedGold: gold,
+          };
+        }),
     };
     const solved = memoryTable(dataset.columns, [
       ...dataset.allRows.slice(0, 2),
       { id: 'c', question: 'What is 2 + 2?', answer: '4' },
     ]);
     const { events } = await runStage(generate, {
-      options: { ...options, preview: {} },
+      options: { ...options, promptTemplate: 'Q: {question}', preview: {} },
       inputs: { ...inputs, dataset: solved },
       trainer: answeringTrainer().trainer,
       grader,
@@ -262,6 +266,7 @@ describe('budget-forcing/generate', () => {
     expect(figures.accuracy).toBeCloseTo(3 / 9, 12);
     expect(figures.accuracyLow).toBeCloseTo(0.1206, 3);
     expect(figures.accuracyHigh).toBeCloseTo(0.6458, 3);
+    expect([...questions].toSorted()).toEqual(['Q: What is $& a?', 'Q: What is $& b?', 'Q: What is 2 + 2?']);
   });
 
   it('asks for answers without thinking, under one policy', async () => {

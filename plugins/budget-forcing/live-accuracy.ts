@@ -11,11 +11,12 @@ export class LiveAccuracy {
     private readonly signal: AbortSignal,
   ) {}
 
-  /** Grades one more sample, where its problem has a gold answer. */
-  async count({ gold }: Problem, sample: Sample): Promise<void> {
+  /** Grades one more sample, where its problem has a gold answer. @param question the user's message */
+  async count({ gold }: Problem, sample: Sample, question: string): Promise<void> {
     if (gold === null || gold.trim() === '') return;
     const answer = finalAnswer(sample.answer);
-    const grades = answer === null ? [] : await this.grader.grade([{ id: '0', gold, answer }], this.signal);
+    const asked = question.trim() === '' ? {} : { question };
+    const grades = answer === null ? [] : await this.grader.grade([{ id: '0', gold, answer, ...asked }], this.signal);
     this.graded++;
     if (grades[0]?.verdict === 'right') this.right++;
   }

@@ -146,8 +146,7 @@ export class Attempts implements AsyncDisposable {
     for await (const row of inputs.dataset.rows()) {
       const question = textIn(row, options.column) ?? '';
       if (question.trim() === '' || goldOf(row, options) === undefined) continue;
-      // Split and joined, not replaced: a question may hold "$&".
-      const content = options.promptTemplate.split('{question}').join(question);
+      const content = askedOf(row, options);
       for (let index = 0; index < options.attempts; index++) {
         if (isOver()) return;
         yield { id: `${textIn(row, 'id')}/${index}`, messages: askedMessages(content, historyOf(row)) };
@@ -177,6 +176,7 @@ export class Attempts implements AsyncDisposable {
       id: gradeId(attempt),
       gold: attempt.gold,
       answer: attempt.reply.answer,
+      question: askedOf(attempt.row, this.context.options),
     }));
     await this.grades.grade(this.context, choice, items);
     return batch.map((attempt) => this.rowOf(attempt));
@@ -207,6 +207,12 @@ export class Attempts implements AsyncDisposable {
 
 function gradeId({ solving, reply }: Attempt): string {
   return `${solving.name}/${reply.id}`;
+}
+
+/** The user's message. */
+function askedOf(row: Row, { column, promptTemplate }: DifficultyOptions): string {
+  // Split and joined, not replaced: a question may hold "$&".
+  return promptTemplate.split('{question}').join(textIn(row, column) ?? '');
 }
 
 function goldOf(row: Row, { goldColumn }: DifficultyOptions): string | undefined {

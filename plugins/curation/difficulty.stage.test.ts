@@ -31,9 +31,11 @@ afterEach(async () => {
 /** Right is what is the same. */
 class EqualGrader implements Grader {
   graded = 0;
+  readonly questions = new Set<string | undefined>();
 
   grade(items: Parameters<Grader['grade']>[0]) {
     this.graded += items.length;
+    for (const { question } of items) this.questions.add(question);
     return Promise.resolve(
       items.map(({ id, gold, answer: said }) => ({
         id,
@@ -106,6 +108,15 @@ describe('curation/difficulty with solvers', () => {
     const again = await run();
     expect({ asked: asked.length, graded: grader.graded }).toEqual(before);
     expect(again.rows('attempts')).toEqual(rows('attempts'));
+  });
+
+  it('tells the grader the question as the models were asked', async () => {
+    answer = () => '1';
+    const options = { promptTemplate: 'Be brief: {question}', solvers: [{ url: server.url, model: 'm' }] };
+    const grader = new EqualGrader();
+    await runStage(difficulty, { options, inputs: { dataset }, scratchFolder, grader });
+    expect([...grader.questions]).toEqual(['Be brief: easy', 'Be brief: even', 'Be brief: hard']);
+    expect(asked.toSorted()).toEqual([...grader.questions]);
   });
 
   it('keeps what other models were paid for when one fails, and asks only for the rest', async () => {

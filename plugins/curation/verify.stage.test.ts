@@ -60,3 +60,20 @@ it('curation/verify grades nothing twice but what it cannot read any more, and s
   expect(mended.rows('dataset')).toEqual(first.rows('dataset'));
   expect(mended.logged[0]?.message).toContain(`${file} is damaged: 1 of its lines cannot be read`);
 });
+
+it.each([
+  ['VARCHAR', '2 + 2', { question: '2 + 2' }],
+  ['VARCHAR', ' ', {}],
+  ['VARCHAR[]', ['2', '2'], {}],
+])('curation/verify tells the grader a question that is %s %j as %j', async (type, question, told) => {
+  const asked = memoryTable({ ...dataset.columns, question: type }, [{ ...rows[0], question }]);
+  const items: unknown[] = [];
+  const noting: Grader = {
+    grade: (given) => {
+      items.push(...given);
+      return grader.grade(given);
+    },
+  };
+  await runStage(verify, { inputs: { dataset: asked }, grader: noting });
+  expect(items).toEqual([{ id: '0', gold: '4', answer: '4', ...told }]);
+});

@@ -1,4 +1,4 @@
-import { defineStage, input, type Row, requireColumns, shortened, textIn } from 'simmerkit';
+import { defineStage, type GradeItem, input, type Row, requireColumns, shortened, textIn } from 'simmerkit';
 import { type VerifyOptions, verifyOptions } from './asking-options.js';
 import type { KeptGrade } from './kept-grades.js';
 import { rowsOf, sieveFacts } from './row-facts.js';
@@ -26,13 +26,13 @@ export const verify = defineStage({
     requireColumns(dataset, ['id', column, goldColumn], 'The dataset');
     await using grades = await KeptGrades.open(context.scratchFolder, context.log);
     const steps = pace(context, { unit: 'answers', total: dataset.rowCount });
-    let items: { id: string; gold: string; answer: string }[] = [];
+    let items: GradeItem[] = [];
     let index = 0;
     for await (const row of dataset.rows()) {
       const gold = textIn(row, goldColumn) ?? '';
       // By place: rows of one question may have different answers.
       const id = String(index++);
-      if (gold.trim() !== '') items.push({ id, gold, answer: textIn(row, column) ?? '' });
+      if (gold.trim() !== '') items.push({ id, gold, answer: textIn(row, column) ?? '', ...askedIn(row) });
       if (items.length >= gradedAtOnce) await grades.grade(context, options.grader, items.splice(0));
       await steps.step();
     }
@@ -72,6 +72,11 @@ export const verify = defineStage({
     return verified;
   },
 });
+
+/** The question, where rows have one: a column of that name may hold something else. */
+function askedIn({ question }: Row): Pick<GradeItem, 'question'> {
+  return typeof question === 'string' && question.trim() !== '' ? { question } : {};
+}
 
 function judge(grade: KeptGrade | undefined, hasGold: boolean, { wrong, ungraded }: VerifyOptions): Drop | Keep {
   if (!hasGold) {

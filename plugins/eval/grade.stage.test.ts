@@ -118,6 +118,30 @@ describe('eval/grade', () => {
     expect(measured.get('tuned.thinking-tokens@64')?.value).toBe(64);
   });
 
+  it('tells the grader the question as the model was asked, or else that of the dataset', async () => {
+    const questions: (string | undefined)[] = [];
+    const noting: Grader = {
+      grade: (items) => {
+        questions.push(...items.map(({ question }) => question));
+        return grader.grade(items);
+      },
+    };
+    const of = (policy: string, asked?: string) => ({
+      ...{ policy, maximum: 64, tokens: 64, answers: right(1, 1) },
+      ...(asked === undefined ? {} : { asked }),
+    });
+    const asked = generations('tuned', [of('64', 'Be brief. What is '), of('128')]);
+    await runStage(grade, { inputs: { generations: asked, dataset: problems(1) }, grader: noting });
+    expect(questions).toEqual(['Be brief. What is 0', 'What is 0?']);
+    questions.length = 0;
+    const unasked = memoryTable({ id: 'VARCHAR', answer: 'VARCHAR' }, [{ id: 'p0', answer: '0' }]);
+    await runStage(grade, {
+      inputs: { generations: generations('tuned', [of('64')]), dataset: unasked },
+      grader: noting,
+    });
+    expect(questions).toEqual([undefined]);
+  });
+
   it('warns where more than half of the answers were cut, and what that may mean', async () => {
     const of = (policy: string, cut: number) => ({ policy, maximum: 64, tokens: 64, answers: right(1, 4), cut });
     const inputs = { generations: generations('tuned', [of('64', 2), of('128', 3)]), dataset: problems(4) };

@@ -196,9 +196,12 @@ async function gradeAnswers(
   answers: readonly { readonly row: Row; readonly problem: Problem; readonly extracted: string | null }[],
   signal: AbortSignal,
 ) {
-  const items = answers.flatMap(({ problem, extracted }, index) =>
-    extracted === null ? [] : [{ id: String(index), gold: problem.gold, answer: extracted }],
-  );
+  const items = answers.flatMap(({ row, problem, extracted }, index) => {
+    if (extracted === null) return [];
+    const question = textIn(row, 'prompt') ?? problem.question ?? '';
+    const asked = question.trim() === '' ? {} : { question };
+    return [{ id: String(index), gold: problem.gold, answer: extracted, ...asked }];
+  });
   const grades = items.length === 0 ? [] : await grader.grade(items, signal);
   const byId = new Map(grades.map((grade) => [grade.id, grade]));
   return answers.map((_, index) => byId.get(String(index)));

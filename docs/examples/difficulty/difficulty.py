@@ -61,7 +61,10 @@ def difficulty(context: StageContext[Options]) -> dict[str, Artifact]:
         if len(answers) % 20 == 0 or len(answers) == total:
             context.progress(len(answers), total, "answers")
 
-    items = [GradeItem(str(index), problems[id]["answer"], text) for index, (id, text) in enumerate(answers)]
+    items = [
+        GradeItem(str(index), problems[id]["answer"], text, problems[id]["question"])
+        for index, (id, text) in enumerate(answers)
+    ]
     right: Counter[str] = Counter()
     for (id, _), grade in zip(answers, context.grade(options.grader, items), strict=True):
         right[id] += grade.verdict == "right"
