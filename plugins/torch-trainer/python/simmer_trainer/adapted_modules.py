@@ -7,6 +7,20 @@ from simmer_trainer.errors import invalid, shorten
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import is_adapter
 
+# Mamba's kernels take the weights past an adapter, so that PEFT refuses them. The others give something else than the
+# linear layers for which PEFT takes them.
+_NOT_ADAPTABLE = {
+    **dict.fromkeys(("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"), ("out_proj", "conv1d")),
+    "deepseek_v4": ("o_a_proj",),
+    "llama4_text": ("router",),
+    "phimoe": ("router",),
+}
+
+
+def not_adaptable(model_type: str) -> tuple[str, ...]:
+    """The last names of those linear modules of a model that no adapter can be put on."""
+    return _NOT_ADAPTABLE.get(model_type, ())
+
 
 def check_target_modules(parameters: pb.Hyperparameters, model: Any) -> None:
     """
@@ -15,12 +29,17 @@ def check_target_modules(parameters: pb.Hyperparameters, model: Any) -> None:
     """
     if not is_adapter(parameters.method):
         return
-    unknown = [target for target in parameters.lora.target_modules if not _has_matrices(model, target)]
+    refused = not_adaptable(model.config.get_text_config().model_type)
+    unknown = [
+        target
+        for target in parameters.lora.target_modules
+        if _last_name(target) in refused or not _has_matrices(model, target)
+    ]
     if unknown:
         raise invalid(
             "hyperparameters_invalid",
             f"hyperparameters: lora.target_modules has {shorten(unknown)}, which is no module of this model that an "
-            f"adapter can be put on; its linear ones are {', '.join(_linear_modules(model))}.",
+            f"adapter can be put on; its linear ones are {', '.join(sorted(_linear_modules(model) - set(refused)))}.",
         )
     head, table = model.get_output_embeddings(), model.get_input_embeddings()
     shared = [target for layer in (table, head) if (target := _target_of(parameters, model, layer)) is not None]
@@ -78,7 +97,11 @@ def _has_matrices(model: Any, target: str) -> bool:
     return bool(weights) and all(weight is not None and weight.dim() > 1 for weight in weights)
 
 
-def _linear_modules(model: Any) -> list[str]:
+def _linear_modules(model: Any) -> set[str]:
     from torch.nn import Linear
 
-    return sorted({name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, Linear)})
+    return {_last_name(name) for name, module in model.named_modules() if isinstance(module, Linear)}
+
+
+def _last_name(name: str) -> str:
+    return name.rpartition(".")[2]

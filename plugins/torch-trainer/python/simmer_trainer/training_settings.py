@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from simmer_trainer import describe, zero
+from simmer_trainer.adapted_modules import not_adaptable
 from simmer_trainer.batching import Batching
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import Extensions, is_adapter
@@ -16,9 +17,6 @@ _SCHEDULES = {
     pb.LEARNING_RATE_SCHEDULE_LINEAR: "linear",
     pb.LEARNING_RATE_SCHEDULE_CONSTANT: "constant_with_warmup",
 }
-# Kernels of these models take weights of such modules past their adapters, so that PEFT refuses them.
-_OF_MAMBA = frozenset({"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"})
-_NOT_ADAPTED = ["out_proj", "conv1d"]
 # Rows come tokenized, packed and in their order; the loop logs, saves and evaluates.
 _DONE_BY_SIMMER = {
     "max_length": None,
@@ -112,6 +110,6 @@ def peft_config(parameters: pb.Hyperparameters, model_type: str) -> Any:
         lora_alpha=parameters.lora.alpha,
         lora_dropout=parameters.lora.dropout,
         target_modules=list(parameters.lora.target_modules) or "all-linear",
-        exclude_modules=_NOT_ADAPTED if model_type in _OF_MAMBA and not parameters.lora.target_modules else None,
+        exclude_modules=None if parameters.lora.target_modules else list(not_adaptable(model_type)) or None,
         task_type="CAUSAL_LM",
     )

@@ -40,6 +40,14 @@ def test_a_block_or_a_norm_is_refused(target: str) -> None:
     assert f"has {target}, which" in refusal(adapter_on("q_proj", target), tied=False)
 
 
+@pytest.mark.parametrize("target", ["router", "layers.0.router"])
+def test_a_module_that_only_looks_linear_is_refused(target: str) -> None:
+    """PEFT puts an adapter on it, and fails at the first pass."""
+    network = load_model(random_model(model_type="phimoe"), torch.float32)
+    with pytest.raises(RequestError, match=f"has {target}, which .* are k_proj, lm_head, o_proj, q_proj, v_proj"):
+        check_target_modules(adapter_on("q_proj", target), network)
+
+
 @pytest.mark.parametrize("target", ["embed_tokens", "lm_head", "model.embed_tokens"])
 def test_an_adapter_of_weights_that_are_shared_is_refused(target: str) -> None:
     """Merged into the one, it would change the other, too: another model than the one that was trained."""

@@ -3,6 +3,7 @@
 import json
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -112,20 +113,38 @@ def test_a_cap_on_the_scores_of_attention_counts_in_training(shared_trainer: Tra
     assert failed.training_failed.code == "kernel_unavailable"
 
 
-def test_an_adapter_of_all_linear_modules_leaves_out_those_that_mamba_passes_by(
-    shared_trainer: TrainerProcess, tmp_path: Path
+@pytest.mark.parametrize(
+    ("model", "adapted"),
+    [
+        ({"model_type": "mamba", "state_size": 8}, {"in_proj", "x_proj", "dt_proj"}),
+        ({"model_type": "phimoe", "num_local_experts": 4}, {"q_proj", "k_proj", "v_proj", "o_proj"}),
+        (
+            {"model_type": "llama4_text", "num_local_experts": 2, "intermediate_size_mlp": 64, "head_dim": 16},
+            {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
+        ),
+    ],
+    ids=["mamba", "phimoe", "llama4"],
+)
+def test_an_adapter_of_all_linear_modules_leaves_out_those_that_have_none(
+    shared_trainer: TrainerProcess, tmp_path: Path, model: dict[str, Any], adapted: set[str]
 ) -> None:
-    model = random_model(model_type="mamba", state_size=8)
-    # Its own config has no heads.
-    del model.random.config["num_attention_heads"]
+    """Mamba's kernels pass them by, and these routers give more than a product."""
+    source = random_model(**model)
+    if model["model_type"] == "mamba":
+        # Its own config has no heads.
+        del source.random.config["num_attention_heads"]
     request = training_request(
         tmp_path,
-        model=model,
+        model=source,
         hyperparameters=hyperparameters(method=pb.METHOD_LORA, lora=LORA, max_steps=1),
     )
     completed = shared_trainer.train(request)[-1].training_completed
-    adapted = {name.split(".lora_")[0].rpartition(".")[2] for name in weights_of(Path(completed.model_folder))}
-    assert adapted == {"in_proj", "x_proj", "dt_proj"}
+    assert {name.split(".lora_")[0].rpartition(".")[2] for name in weights_of(Path(completed.model_folder))} == adapted
+    merged = tmp_path / "merged"
+    merged.mkdir()
+    source.adapter_folder = completed.model_folder
+    shared_trainer.stub.Export(pb.ExportRequest(model=source, output_folder=str(merged)), timeout=60)
+    assert weights_of(merged)
 
 
 def test_a_trained_model_says_of_its_cache_what_its_base_says(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
