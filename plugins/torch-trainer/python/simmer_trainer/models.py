@@ -19,6 +19,7 @@ from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.generation_config import GENERATION_CONFIG, make_writable
 from simmer_trainer.gguf_file import write_gguf
 from simmer_trainer.published_tokenizer import load_published
+from simmer_trainer.quantization import keep_layout
 
 _ADAPTER_CONFIG = "adapter_config.json"
 _DEFAULT_CONTEXT = 2048
@@ -115,6 +116,8 @@ def load_model(
         )
     try:
         model = _load_base(source, dtype, attention, quantization)
+        if quantization is not None:
+            keep_layout(model)
         if attention is None and caps_scores(model):
             model.set_attn_implementation("eager")
         if source.HasField("adapter_folder"):

@@ -28,3 +28,16 @@ def four_bits(precision: pb.Precision) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16 if precision == pb.PRECISION_BFLOAT16 else torch.float32,
     )
+
+
+def keep_layout(model: Any) -> None:
+    """
+    Has weights in 4 bits stay as they were made. At the first evaluation on a CPU with AVX512-BF16, bitsandbytes would
+    lay them out anew for products without gradients, also in the steps after it, and fail where a width is no multiple
+    of 32.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False

@@ -268,6 +268,31 @@ def test_an_adapter_over_weights_in_four_bits_learns_goes_on_where_it_was_killed
     assert (merged / "model.safetensors").stat().st_size == (base / "model.safetensors").stat().st_size
 
 
+def test_an_evaluation_leaves_weights_in_four_bits_as_they_were(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
+    """Of widths, too, that bitsandbytes has no layout of its own for."""
+    base = tmp_path / "base"
+    base.mkdir()
+    model = random_model(attention_dropout=0.0, intermediate_size=100)
+    shared_trainer.stub.Export(pb.ExportRequest(model=model, output_folder=str(base)), timeout=60)
+    found = []
+    for every in (0, 1):
+        request = training_request(
+            tmp_path / str(every),
+            model=pb.ModelSource(folder=str(base)),
+            hyperparameters=hyperparameters(
+                method=pb.METHOD_QLORA,
+                lora=pb.Lora(rank=8, alpha=16),
+                learning_rate=2e-2,
+                max_steps=4,
+                evaluate_every_steps=every,
+            ),
+            evaluation_data=str(write_rows(tmp_path / "evaluation.parquet", sums(5))) if every else None,
+        )
+        found.append(losses(shared_trainer.train(request)))
+    assert len(found[0]) == 4
+    assert found[1] == found[0]
+
+
 def test_weights_in_four_bits_are_refused_for_what_is_no_folder(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
     parameters = hyperparameters(method=pb.METHOD_QLORA, lora=pb.Lora(rank=8, alpha=16))
     failed = shared_trainer.train(training_request(tmp_path, hyperparameters=parameters))[-1].training_failed
