@@ -1,9 +1,10 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { messagesType } from '../../core/index.js';
 import { memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { split, splitQuestions } from './split.stage.js';
 
+const noTurn = async () => undefined;
 const columns = { id: 'VARCHAR', question: 'VARCHAR' };
 const table = (rows: readonly Readonly<Record<string, unknown>>[]) =>
   memoryTable(
@@ -12,10 +13,11 @@ const table = (rows: readonly Readonly<Record<string, unknown>>[]) =>
   );
 
 describe('curation/split', () => {
-  it('never has a question on both sides', () => {
-    fc.assert(
-      fc.property(fc.uniqueArray(fc.string(), { minLength: 2 }), fc.integer(), (questions, seed) => {
-        const { train, heldout } = splitQuestions(questions, { heldout: 0.5, seed });
+  it('never has a question on both sides', async () => {
+    const drawn = fc.record({ heldout: fc.constant(0.5), stable: fc.boolean(), seed: fc.integer() });
+    await fc.assert(
+      fc.asyncProperty(fc.uniqueArray(fc.string(), { minLength: 2 }), drawn, async (questions, options) => {
+        const { train, heldout } = await splitQuestions(questions, options, noTurn);
         expect([...train].filter((question) => heldout.has(question))).toEqual([]);
         expect(train.size + heldout.size).toBe(questions.length);
         expect(heldout.size).toBe(Math.round(questions.length / 2));
@@ -23,24 +25,42 @@ describe('curation/split', () => {
     );
   });
 
-  it('holds out the same questions however many are trained on, in whatever order they come', () => {
+  it('holds out the same questions however many are trained on, in whatever order they come', async () => {
     const questions = Array.from({ length: 100 }, (_, index) => `q${index}`);
-    const first = splitQuestions(questions, { heldout: 20, seed: 4 });
-    const second = splitQuestions([...questions].reverse(), { heldout: 20, train: 30, seed: 4 });
+    const first = await splitQuestions(questions, { heldout: 20, seed: 4 }, noTurn);
+    const second = await splitQuestions([...questions].reverse(), { heldout: 20, train: 30, seed: 4 }, noTurn);
     expect(second.heldout).toEqual(first.heldout);
     expect(second.train.size).toBe(30);
   });
 
-  it('holds out the same questions of data that grew, but for those that take their place, where it is stable', () => {
+  it('holds out the same questions of data that grew, but for those that take their place, where it is stable', async () => {
     const questions = Array.from({ length: 1100 }, (_, index) => `q${index}`);
-    const heldout = (count: number, options: { readonly stable: boolean; readonly seed?: number }) =>
-      splitQuestions(questions.slice(0, count), { heldout: 100, seed: 4, ...options }).heldout;
-    const kept = (count: number, stable: boolean) =>
-      [...heldout(count, { stable })].filter((question) => heldout(1000, { stable }).has(question)).length;
-    expect(kept(1001, true)).toBeGreaterThanOrEqual(99);
-    expect(kept(1100, true)).toBeGreaterThan(80);
-    expect(kept(1001, false)).toBeLessThan(60);
-    expect(heldout(1000, { stable: true, seed: 5 })).not.toEqual(heldout(1000, { stable: true }));
+    const heldout = async (count: number, options: { readonly stable: boolean; readonly seed?: number }) =>
+      (await splitQuestions(questions.slice(0, count), { heldout: 100, seed: 4, ...options }, noTurn)).heldout;
+    const kept = async (count: number, stable: boolean) => {
+      const before = await heldout(1000, { stable });
+      return [...(await heldout(count, { stable }))].filter((question) => before.has(question)).length;
+    };
+    expect(await kept(1001, true)).toBeGreaterThanOrEqual(99);
+    expect(await kept(1100, true)).toBeGreaterThan(80);
+    expect(await kept(1001, false)).toBeLessThan(60);
+    expect(await heldout(1000, { stable: true, seed: 5 })).not.toEqual(await heldout(1000, { stable: true }));
+  });
+
+  it('holds out the same questions as ever, where it is stable', async () => {
+    const questions = Array.from({ length: 5000 }, (_, index) => `q${index}`);
+    const { heldout, train } = await splitQuestions(questions, { heldout: 4, train: 3, stable: true, seed: 4 }, noTurn);
+    expect([[...heldout], [...train]]).toEqual([
+      ['q1478', 'q584', 'q1634', 'q3461'],
+      ['q4427', 'q3649', 'q224'],
+    ]);
+  });
+
+  it('lets others go on while it draws each question for itself', async () => {
+    const questions = Array.from({ length: 5000 }, (_, index) => `q${index}`);
+    const turn = vi.fn(noTurn);
+    await splitQuestions(questions, { heldout: 1, train: 1, stable: true, seed: 4 }, turn);
+    expect(turn.mock.calls.length).toBeGreaterThanOrEqual(questions.length);
   });
 
   it('keeps equal questions together and counts what is held out', async () => {
@@ -57,8 +77,8 @@ describe('curation/split', () => {
     });
   });
 
-  it('refuses to hold out nothing', () => {
-    expect(() => splitQuestions(['a', 'b', 'c', 'd'], { heldout: 0.1, seed: 1 })).toThrow(
+  it('refuses to hold out nothing', async () => {
+    await expect(splitQuestions(['a', 'b', 'c', 'd'], { heldout: 0.1, seed: 1 }, noTurn)).rejects.toThrow(
       '`heldout: 0.1` of 4 questions is none.',
     );
   });

@@ -40,7 +40,8 @@ export const split = defineStage({
       questions.add(questionOf(row));
       await steps.step();
     }
-    const sides = splitQuestions([...questions], { ...options, seed: context.seed });
+    const turn = () => steps.step(undefined, 0);
+    const sides = await splitQuestions([...questions], { ...options, seed: context.seed }, turn);
     async function* rowsOn(side: ReadonlySet<string>): AsyncIterable<Row> {
       for await (const row of inputs.dataset.rows()) {
         if (side.has(questionOf(row))) yield row;
@@ -91,9 +92,10 @@ function heldoutOf(questions: number, heldout: number): number {
 
 /**
  * Draws which questions are on which side: the held-out ones first, so that more or fewer to train on changes nothing
- * about the evaluation. @throws UserError `too_few_rows`
+ * about the evaluation.
+ * @param turn awaited again and again: others may go on meanwhile @throws UserError `too_few_rows`
  */
-export function splitQuestions(
+export async function splitQuestions(
   questions: readonly string[],
   options: {
     readonly heldout: number;
@@ -101,7 +103,8 @@ export function splitQuestions(
     readonly stable?: boolean;
     readonly seed: number;
   },
-): { readonly train: ReadonlySet<string>; readonly heldout: ReadonlySet<string> } {
+  turn: () => Promise<void>,
+): Promise<{ readonly train: ReadonlySet<string>; readonly heldout: ReadonlySet<string> }> {
   const heldout = heldoutOf(questions.length, options.heldout);
   if (heldout === 0) {
     const message = `\`heldout: ${options.heldout}\` of ${formatCount(questions.length)} questions is none.`;
@@ -116,16 +119,44 @@ export function splitQuestions(
     );
   }
   // By text, so that the draw does not depend on the order of rows.
-  const sorted = [...questions].sort();
   const drawn =
-    options.stable === true ? drawnAlone(sorted, options.seed) : random(options.seed, 'split').shuffle(sorted);
-  return { heldout: new Set(drawn.slice(0, heldout)), train: new Set(drawn.slice(heldout, heldout + train)) };
+    options.stable === true
+      ? await drawnAlone(questions, options.seed, turn)
+      : random(options.seed, 'split').shuffle([...questions].sort());
+  const sides = { heldout: new Set<string>(), train: new Set<string>() };
+  for (const [index, question] of drawn.slice(0, heldout + train).entries()) {
+    sides[index < heldout ? 'heldout' : 'train'].add(question);
+    await turn();
+  }
+  return sides;
 }
 
+/** Questions that are sorted at once: a moment's work. */
+const sortedAtOnce = 1000;
+
 /** In an order in which a question stands before or behind another one whichever else there are. */
-function drawnAlone(questions: readonly string[], seed: number): readonly string[] {
-  return questions
-    .map((question) => ({ question, place: random(seed, `split ${question}`).next() }))
-    .sort((one, other) => one.place - other.place)
-    .map(({ question }) => question);
+async function drawnAlone(
+  questions: readonly string[],
+  seed: number,
+  turn: () => Promise<void>,
+): Promise<readonly string[]> {
+  const parts = Array.from({ length: Math.ceil(questions.length / sortedAtOnce) }, (): Placed[] => []);
+  for (const question of questions) {
+    const place = random(seed, `split ${question}`).next();
+    parts[Math.floor(place * parts.length)]?.push({ question, place });
+    await turn();
+  }
+  const drawn: string[] = [];
+  for (const part of parts) {
+    part.sort((one, other) => one.place - other.place || (one.question < other.question ? -1 : 1));
+    for (const { question } of part) drawn.push(question);
+    await turn();
+  }
+  return drawn;
+}
+
+interface Placed {
+  readonly question: string;
+  /** From 0 to below 1. */
+  readonly place: number;
 }
