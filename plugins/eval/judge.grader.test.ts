@@ -76,12 +76,67 @@ it.each([
   expect(verdictIn(reply)).toBe(verdict);
 });
 
-it('takes no prompt with a {question}, which it would send as it is', () => {
-  const { error } = judge.options.safeParse({ url: 'http://x', model: 'm', prompt: '{question} {gold} {answer}' });
-  expect(error?.issues[0]).toMatchObject({
-    path: ['prompt'],
-    message: 'a judge is sent no {question}, only {gold} and {answer}.',
-    params: { hint: expect.stringContaining('`goldColumn: question`') },
+it.each([
+  ['{answer}?', 'beside the {answer}, a judge is sent {gold}, {question} or both.'],
+  ['Is {gold} right to {question}?', expect.stringContaining('{answer}')],
+])('takes no prompt such as %j, which has nothing to judge', (prompt, message) => {
+  const { error } = judge.options.safeParse({ url: 'http://x', model: 'm', prompt });
+  expect(error?.issues).toMatchObject([{ path: ['prompt'], message }]);
+});
+
+describe('the question', () => {
+  const item = (id: string, question?: string) => ({
+    ...{ id, gold: '7', answer: 'seven' },
+    ...(question === undefined ? {} : { question }),
+  });
+
+  it('is shown to the judge by the default prompt where it is known', async () => {
+    const { grader, asked } = await judging(() => ({ text: 'Yes' }));
+    await grader.grade([item('0', 'What is {gold} + $& {answer}?'), item('1'), item('2', ' ')]);
+    const [known, unknown] = ['Question: What is {gold} + $& {answer}?\n\n', ''].map(
+      (question) =>
+        'Is the answer below equivalent to the correct answer? Trivial simplifications and formatting do not matter.\n\n' +
+        `${question}Correct answer: 7\n\nAnswer: seven\n\n` +
+        'Explain briefly. Then write only Yes or No on the last line.',
+    );
+    expect(asked.toSorted()).toEqual([unknown, known].toSorted());
+  });
+
+  it('may stand in for a gold answer in a prompt', async () => {
+    const { url, asked } = await serving(() => ({ text: 'Yes' }));
+    const { grader } = await started({ url, prompt: 'Is {answer} polite to {question}' });
+    expect(await grader.grade([item('0', 'Hello?')])).toMatchObject([{ verdict: 'right' }]);
+    expect(asked).toEqual(['Is seven polite to Hello?']);
+  });
+
+  it('that the prompt has and nobody knows makes an answer unparsed, and fails where none is known', async () => {
+    const { url, asked } = await serving(() => ({ text: 'Yes' }));
+    const { grader } = await started({ url, prompt: '{question} {gold} {answer}' });
+    const unknown = Array.from({ length: 20 }, (_, index) => item(String(index)));
+    await expect(grader.grade(unknown)).rejects.toMatchObject({ code: 'question_missing' });
+    expect(asked).toEqual([]);
+    const grades = await grader.grade([...unknown, item('last', 'What?')]);
+    expect(grades.map(({ verdict }) => verdict)).toEqual([...unknown.map(() => 'unparsed'), 'right']);
+    expect(grades[0]?.explanation).toContain('not known of this answer');
+    expect(asked).toEqual(['What? 7 seven']);
+  });
+
+  it.each([
+    ['another question', {}, 'Who?', 1],
+    ['no question', {}, undefined, 1],
+    ['another question that the prompt does not have', { prompt: '{gold} or {answer}?' }, 'Who?', 0],
+  ])('asks again where a later run has %s', async (_, options, later, more) => {
+    const { url, asked } = await serving(() => ({ text: 'Yes' }));
+    for (const [run, question] of [
+      ['first', 'What?'],
+      ['same', 'What?'],
+      ['later', later],
+    ] as const) {
+      const { grader } = await started({ url, ...options }, { run });
+      await grader.grade([item('0', question)]);
+      await grader[Symbol.asyncDispose]();
+    }
+    expect(asked).toHaveLength(1 + more);
   });
 });
 

@@ -13,9 +13,17 @@ import {
   serverUrl,
   shortenedAtStart,
   tokenPrice,
+  UserError,
   z,
 } from 'simmerkit';
 import type { JudgeQuestion, JudgeReplies } from './judge-replies.js';
+
+/** Of the default prompt; left out where the question is not known. */
+const questionPart = 'Question: {question}\n\n';
+const defaultPrompt =
+  'Is the answer below equivalent to the correct answer? Trivial simplifications and formatting do not matter.\n\n' +
+  `${questionPart}Correct answer: {gold}\n\nAnswer: {answer}\n\n` +
+  'Explain briefly. Then write only Yes or No on the last line.';
 
 const judgeOptions = z.strictObject({
   url: placement(serverUrl().describe('Base of an OpenAI-compatible API, e.g. http://localhost:8000/v1.')),
@@ -23,20 +31,15 @@ const judgeOptions = z.strictObject({
   model: z.string().min(1).describe('What the server calls the model that judges.'),
   prompt: z
     .string()
-    .includes('{gold}')
     .includes('{answer}')
-    .refine((prompt) => !prompt.includes('{question}'), {
-      error: 'a judge is sent no {question}, only {gold} and {answer}.',
-      params: {
-        hint: 'Set `goldColumn: question` of eval/grade: {gold} is then the question, of a chat its last one.',
-      },
+    .refine((prompt) => /\{(gold|question)\}/.test(prompt), {
+      error: 'beside the {answer}, a judge is sent {gold}, {question} or both.',
     })
-    .default(
-      'Is the answer below equivalent to the correct answer? Trivial simplifications and formatting do not matter.\n\n' +
-        'Correct answer: {gold}\n\nAnswer: {answer}\n\n' +
-        'Explain briefly. Then write only Yes or No on the last line.',
-    )
-    .describe('What the judge is asked; {gold} and {answer} stand for the answers.'),
+    .default(defaultPrompt)
+    .describe(
+      'What the judge is asked; {question}, {gold} and {answer} stand for the question and the answers. Where the question ' +
+        'is not known, the default leaves it out.',
+    ),
   attempts: z.int().min(1).default(3).describe('How often a judge is asked whose last line is neither Yes nor No.'),
   temperature: z
     .number()
@@ -55,7 +58,7 @@ const repeatedTemperature = 0.5;
 const refusedRequests: readonly number[] = [400, 413, 422];
 /** So many questions refused and none answered are no matter of the questions. */
 const refusalsInARow = 8;
-/** Of the question with both answers, for estimates. */
+/** Of a prompt with the question and both answers, for estimates. */
 const promptTokens = 512;
 
 export const judge = defineGrader({
@@ -99,6 +102,7 @@ class Judging {
   private underWay = 0;
   private readonly signal: AbortSignal;
   private readonly refusals: EndpointRefusal[] = [];
+  private missing: UserError | undefined;
 
   constructor(
     private readonly options: JudgeOptions,
@@ -131,27 +135,27 @@ class Judging {
     };
     await Promise.all(Array.from({ length: Math.min(this.options.concurrency, items.length) }, work));
     if (this.failure !== undefined) throw this.failure.error;
-    if (this.refusals[0] !== undefined && this.replies.isEmpty) throw this.refusals[0];
+    const unjudged = this.refusals[0] ?? this.missing;
+    if (unjudged !== undefined && this.replies.isEmpty) throw unjudged;
     return grades;
   }
 
   private async one(item: GradeItem): Promise<Grade> {
-    const { model, maxTokens } = this.options;
+    const { model, maxTokens, prompt } = this.options;
+    const content = contentOf(item, prompt);
+    if (content === undefined) {
+      this.missing = questionMissing();
+      return unread(item, this.missing);
+    }
     try {
-      return await judgeOne(item, this.options, (question) =>
+      return await judgeOne(item, content, this.options, (question) =>
         this.replies.to(question, () => this.send({ model, max_tokens: maxTokens, ...question }), this.signal),
       );
     } catch (error) {
       if (!(error instanceof EndpointRefusal) || !refusedRequests.includes(error.status)) throw error;
       this.refusals.push(error);
       if (this.replies.isEmpty && this.refusals.length >= refusalsInARow) throw error;
-      return {
-        id: item.id,
-        parsedAnswer: item.answer,
-        parsedGold: item.gold,
-        verdict: 'unparsed',
-        explanation: error.message,
-      };
+      return unread(item, error);
     }
   }
 
@@ -174,15 +178,39 @@ class Judging {
   }
 }
 
+/** What the judge is asked; undefined where the prompt has a question, and that of the answer is not known. */
+function contentOf({ question = '', gold, answer }: GradeItem, prompt: string): string | undefined {
+  const isKnown = question.trim() !== '';
+  const shown = isKnown || prompt !== defaultPrompt ? prompt : prompt.replace(questionPart, '');
+  if (!isKnown && shown.includes('{question}')) return undefined;
+  const parts = { question, gold, answer };
+  // One pass, so that a placeholder inside of an answer stays what it is.
+  return shown.replace(/\{(question|gold|answer)\}/g, (_, name: keyof typeof parts) => parts[name]);
+}
+
+function unread({ id, answer, gold }: GradeItem, why: UserError): Grade {
+  return { id, parsedAnswer: answer, parsedGold: gold, verdict: 'unparsed', explanation: why.message };
+}
+
+function questionMissing(): UserError {
+  return new UserError(
+    'question_missing',
+    'The judge is to be sent the {question}, which is not known of this answer.',
+    {
+      kind: 'runFailed',
+      hint: 'Grade rows that have a column `question`, or leave {question} out of the `prompt` of eval/judge.',
+    },
+  );
+}
+
 /** @param ask gives the text of a reply */
 async function judgeOne(
   item: GradeItem,
+  content: string,
   options: JudgeOptions,
   ask: (question: JudgeQuestion) => Promise<string>,
 ): Promise<Grade> {
   const shared = { id: item.id, parsedAnswer: item.answer, parsedGold: item.gold };
-  // One pass, so that a placeholder inside of an answer stays what it is.
-  const content = options.prompt.replace(/\{(gold|answer)\}/g, (_, name: 'gold' | 'answer') => item[name]);
   let reply = '';
   for (let attempt = 0; attempt < options.attempts; attempt++) {
     reply = await ask({

@@ -100,6 +100,7 @@ it.each(Object.keys(stages) as (keyof typeof stages)[])(
     expect(code, stderr).toBe(0);
     console.log(`${uses}: ${requests()} requests for ${answers} answers with a kill.`);
     expect(judge.asked.size).toBe(answers);
+    for (const content of judge.asked.keys()) expect(content).toMatch(/^Question: What is q\d+\?$/m);
     expect(requests() - answers).toBeLessThanOrEqual(concurrency);
 
     // A later run, with a few answers more, asks for those alone.
