@@ -60,6 +60,7 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         config = model.config.get_text_config()
         weighs_balance = "router_aux_loss_coef" in vars(config)
         balance_weight = getattr(config, "router_aux_loss_coef", None)
+        self._gives_router_logits = getattr(config, "output_router_logits", None)
         super().__init__(
             model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer, peft_config=peft_config
         )
@@ -156,10 +157,21 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         for start in range(0, len(rows), size):
             yield [{"input_ids": row.token_ids, "labels": row.labels} for row in longest_first[start : start + size]]
 
+    def write_checkpoint(self, folder: Path) -> None:
+        """All that resume_from_checkpoint reads, and a model by itself."""
+        self._tell_router_logits(self._gives_router_logits)
+        self.write_state(folder)
+        self._tell_router_logits(False)
+
+    def _tell_router_logits(self, told: bool | None) -> None:
+        """Has the config say so. Asked for in training, they bring a loss along."""
+        if self._gives_router_logits is not None:
+            self.model.config.get_text_config().output_router_logits = told
+
     def write_state(self, folder: Path) -> None:
         """
-        All that resume_from_checkpoint reads: weights, optimizer, schedule, random states, position in the data. Each
-        rank writes its own shards and random states; rank 0 the rest.
+        Weights, optimizer, schedule, random states, position in the data. Each rank writes its own shards and random
+        states; rank 0 the rest.
         """
         self.save_model(str(folder), _internal_call=True)
         pause_point("checkpoint.weights")
@@ -213,7 +225,8 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
 
     def release_optimizer(self) -> None:
-        """Training is over; the weights stay."""
+        """Training is over; the weights stay, and the config is that of the base model."""
+        self._tell_router_logits(self._gives_router_logits)
         self.optimizer = None
         self.lr_scheduler = None
         self.accelerator.free_memory()

@@ -130,7 +130,7 @@ class Loop:
             "progress": self._progress.to_json(),
         }
         checkpoint = save_together(
-            self._group, self._output_folder, step, state, trainer.write_state, self._control.fence
+            self._group, self._output_folder, step, state, trainer.write_checkpoint, self._control.fence
         )
         release_memory()
         self._last_saved, self._saved_at = step, time.monotonic()

@@ -21,7 +21,13 @@ from simmer_trainer.models import load_model, load_tokenizer
 
 MODEL = random_model(attention_dropout=0.0)
 WITH_BIASES = random_model(model_type="qwen2", attention_dropout=0.0, tie_word_embeddings=False)
-WITH_EXPERTS = random_model(model_type="mixtral", attention_dropout=0.0, num_local_experts=4, router_aux_loss_coef=0.5)
+WITH_EXPERTS = random_model(
+    model_type="mixtral",
+    attention_dropout=0.0,
+    num_local_experts=4,
+    output_router_logits=True,
+    router_aux_loss_coef=0.5,
+)
 # Everything that bears on an update, and nothing at its default. 22 rows are five batches and a short one.
 WANTED: dict[str, Any] = {
     "epochs": 2.5,
@@ -162,8 +168,10 @@ def test_experts_are_trained_on_the_loss_of_their_tokens_alone(
     told, _ = trained(shared_trainer, tmp_path, data, wanted, WITH_EXPERTS)
     expected, _ = by_hand(data, wanted, WITH_EXPERTS)
     assert_alike(told, expected)
-    config = json.loads((tmp_path / "output/model/config.json").read_text())
-    assert (config["output_router_logits"], config["router_aux_loss_coef"]) == (False, 0.5)
+    (checkpoint,) = (tmp_path / "output/checkpoints").iterdir()
+    for folder in (checkpoint, tmp_path / "output/model"):
+        config = json.loads((folder / "config.json").read_text())
+        assert (config["output_router_logits"], config["router_aux_loss_coef"]) == (True, 0.5)
 
 
 def test_float32_weights_under_bfloat16_keep_updates_that_bfloat16_weights_round_away(
