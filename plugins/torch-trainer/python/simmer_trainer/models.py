@@ -16,8 +16,9 @@ from simmer_trainer.checkpoints import read_marker
 from simmer_trainer.durable import sync_tree
 from simmer_trainer.errors import TrainingError, invalid
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
-from simmer_trainer.generation_config import GENERATION_CONFIG, make_writable
+from simmer_trainer.generation_config import GENERATION_CONFIG, add_end, make_writable
 from simmer_trainer.gguf_file import write_gguf
+from simmer_trainer.markers import written_end
 from simmer_trainer.published_tokenizer import load_published
 from simmer_trainer.quantization import keep_layout
 
@@ -166,6 +167,10 @@ def _load_base(source: pb.ModelSource, dtype: Any, attention: str | None, quanti
                 local_files_only=True,
             )
             _forget_quantization(model)
+            end = written_end(_tokenizer_of_gguf(path))
+            if end is not None:
+                # Such files have no generation config, and the end of a text need not be that of a reply.
+                add_end(model.generation_config, end)
             return model
         case _:
             return _make_random(source.random, dtype, attention)

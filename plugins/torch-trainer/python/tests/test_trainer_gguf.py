@@ -15,7 +15,7 @@ from transformers import AutoTokenizer
 from simmer_trainer.byte_tokenizer import make_byte_tokenizer
 from simmer_trainer.errors import RequestError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
-from simmer_trainer.generation_config import add_end
+from simmer_trainer.generation_config import add_end, end_ids
 from simmer_trainer.gguf_file import splitting_of, write_gguf
 from simmer_trainer.models import load_model, load_tokenizer
 
@@ -75,7 +75,7 @@ def test_what_ends_a_reply_beside_the_end_of_a_text_is_in_the_file(tmp_path: Pat
     import gguf
 
     network = load_model(random_model(), torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_with_a_merge(tmp_path))
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_with_a_merge(tmp_path / "tokenizer"))
     network.resize_token_embeddings(len(tokenizer))
     tokenizer.eos_token = own
     network.generation_config.eos_token_id = tokenizer.eos_token_id
@@ -84,7 +84,11 @@ def test_what_ends_a_reply_beside_the_end_of_a_text_is_in_the_file(tmp_path: Pat
     fields = gguf.GGUFReader(tmp_path / "model.gguf").fields
     names = (f"tokenizer.ggml.{name}_token_id" for name in ("eos", "eot"))
     ends = tokenizer.convert_ids_to_tokens([fields[name].contents() for name in names if name in fields])
-    assert ends == (["<|endoftext|>", "<|im_end|>"] if other == "<|im_end|>" else ["<|im_end|>"])
+    expected = ["<|endoftext|>", "<|im_end|>"] if other == "<|im_end|>" else ["<|im_end|>"]
+    assert ends == expected
+    # Read back, too, it ends generation with both.
+    read = load_model(pb.ModelSource(gguf_file=str(tmp_path / "model.gguf")), torch.float32)
+    assert tokenizer.convert_ids_to_tokens(end_ids(read.generation_config)) == expected
 
 
 def test_how_text_is_cut_before_merges_is_named_as_llama_cpp_names_it() -> None:
