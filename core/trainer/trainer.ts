@@ -75,7 +75,7 @@ export interface Hyperparameters {
 
 export interface TrainingRequest {
   readonly model: ModelSource;
-  /** Parquet with columns `prompt` and `completion` (text, or lists of messages); see StartTrainingRequest. */
+  /** Parquet with columns `prompt` and `completion` (text, or lists of messages), and `tools`; see StartTrainingRequest. */
   readonly trainingData: string;
   readonly evaluationData?: string;
   readonly hyperparameters: Hyperparameters;

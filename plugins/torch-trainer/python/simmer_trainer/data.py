@@ -8,7 +8,16 @@ from typing import Any
 
 from simmer_trainer.encoding import encode_all, encode_further, puts_space_first
 from simmer_trainer.errors import TrainingError
-from simmer_trainer.messages import check_is_written, messages_of
+from simmer_trainer.messages import (
+    are_calls_written,
+    check_is_seen,
+    check_is_written,
+    forms_of,
+    has_calls,
+    messages_of,
+    names_of,
+    tools_of,
+)
 
 # Rows are grouped by length within so many global batches: little padding, and batches still mix.
 _BATCHES_PER_GROUP = 32
@@ -49,7 +58,10 @@ class TokenizedRow:
 
 
 def read_rows(file: Path, positions: Sequence[int] | None = None) -> list[dict[str, Any]]:
-    """Reads `prompt`, `completion` and `id` (or the position) of a Parquet file. Raises TrainingError data_invalid."""
+    """
+    Reads `prompt`, `completion`, `tools` where there are any, and `id` (or the position) of a Parquet file. Raises
+    TrainingError data_invalid.
+    """
     import pyarrow
     from pyarrow import parquet
 
@@ -61,8 +73,8 @@ def read_rows(file: Path, positions: Sequence[int] | None = None) -> list[dict[s
                 "data_invalid",
                 f"{file} lacks the column {' and '.join(missing)}; it has {', '.join(schema.names)}.",
             )
-        has_id = "id" in schema.names
-        table = parquet.read_table(file, columns=["prompt", "completion"] + (["id"] if has_id else []))
+        further = [name for name in ("tools", "id") if name in schema.names]
+        table = parquet.read_table(file, columns=["prompt", "completion", *further])
         if positions is not None:
             beyond = [position for position in positions if position >= table.num_rows]
             if beyond:
@@ -180,12 +192,14 @@ def _encode_parts(tokenizer: Any, rendered: Sequence[tuple[str, list[_Part]]]) -
 def _render(row: dict[str, Any], tokenizer: Any) -> tuple[str, list[_Part]]:
     prompt, completion = row["prompt"], row["completion"]
     if isinstance(prompt, list):
-        prompt = messages_of(row, "prompt")
-        prompt_text = render_chat(tokenizer, prompt, row_id=row["id"])
-        if isinstance(completion, list):
-            turns = {**row, "prompt": prompt, "completion": messages_of(row, "completion")}
-            return prompt_text, _render_turns(turns, tokenizer, prompt_text)
-        prompt = prompt_text
+        messages, tools = messages_of(row, "prompt"), tools_of(row)
+        replies = messages_of(row, "completion") if isinstance(completion, list) else []
+        chat = _as_template_takes(tokenizer, [*messages, *replies], tools)
+        prompt = render_chat(tokenizer, chat[: len(messages)], tools, row_id=row["id"])
+        check_is_seen(row["id"], "definitions of tools", names_of(tools or []), prompt)
+        if replies:
+            turns = {**row, "prompt": chat[: len(messages)], "completion": chat[len(messages) :], "tools": tools}
+            return prompt, _render_turns(turns, tokenizer, prompt)
     if not isinstance(prompt, str) or not isinstance(completion, str):
         column, value = ("prompt", prompt) if not isinstance(prompt, str) else ("completion", completion)
         expected = (
@@ -199,9 +213,25 @@ def _render(row: dict[str, Any], tokenizer: Any) -> tuple[str, list[_Part]]:
     return prompt, [_Part(completion, is_reply=True)]
 
 
+def _as_template_takes(
+    tokenizer: Any, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
+) -> list[dict[str, Any]]:
+    """The messages in the form in which the template writes their calls; as they are, if there is none."""
+    if not has_calls(messages):
+        return messages
+    for form in forms_of(messages):
+        try:
+            text = render_chat(tokenizer, form, tools, generation_prompt=False)
+        except TrainingError:
+            continue
+        if are_calls_written(form, text):
+            return form
+    return messages
+
+
 def _render_turns(row: dict[str, Any], tokenizer: Any, prompt_text: str) -> list[_Part]:
     """A reply has what the template writes from its beginning on; what comes before the next one is not of it."""
-    messages, completion = list(row["prompt"]), row["completion"]
+    messages, completion, tools = list(row["prompt"]), row["completion"], row["tools"]
     roles = [message["role"] for message in completion]
     parts: list[_Part] = []
     before = prompt_text
@@ -212,7 +242,7 @@ def _render_turns(row: dict[str, Any], tokenizer: Any, prompt_text: str) -> list
             # Templates may write what others say, several results of tools for one, as one turn.
             continue
         opens_reply = not is_reply and next_role == "assistant"
-        text = render_chat(tokenizer, messages, row_id=row["id"], generation_prompt=opens_reply)
+        text = render_chat(tokenizer, messages, tools, row_id=row["id"], generation_prompt=opens_reply)
         if not text.startswith(before):
             what = "prompt's" if not parts else "conversation's before its last turn"
             raise TrainingError(
@@ -224,7 +254,7 @@ def _render_turns(row: dict[str, Any], tokenizer: Any, prompt_text: str) -> list
             )
         if is_reply and parts and parts[-1].is_reply:
             # What opens a reply is seen, also where nobody spoke before it.
-            opened = render_chat(tokenizer, messages[:-1], row_id=row["id"])
+            opened = render_chat(tokenizer, messages[:-1], tools, row_id=row["id"])
             if opened.startswith(before) and text.startswith(opened):
                 parts.append(_Part(opened[len(before) :], is_reply=False))
                 before = opened
@@ -232,11 +262,18 @@ def _render_turns(row: dict[str, Any], tokenizer: Any, prompt_text: str) -> list
         if is_reply:
             check_is_written(row["id"], message, parts[-1].text)
         before = text
+    results = [message["content"] for message in completion if message["role"] == "tool"]
+    check_is_seen(row["id"], "results of tools", results, before)
     return parts
 
 
 def render_chat(
-    tokenizer: Any, messages: list[dict[str, str]], *, row_id: str = "", generation_prompt: bool = True
+    tokenizer: Any,
+    messages: list[dict[str, Any]],
+    tools: list[dict[str, Any]] | None = None,
+    *,
+    row_id: str = "",
+    generation_prompt: bool = True,
 ) -> str:
     """The chat template's text. Raises TrainingError data_invalid where there is no template, or it refuses."""
     where = f"Row {row_id}: " if row_id else ""
@@ -247,7 +284,9 @@ def render_chat(
             row_ids=[row_id] if row_id else [],
         )
     try:
-        text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generation_prompt)
+        text: str = tokenizer.apply_chat_template(
+            messages, tools=tools, tokenize=False, add_generation_prompt=generation_prompt
+        )
     except Exception as error:
         # Templates are programs: they raise whatever they like.
         raise TrainingError(

@@ -10,12 +10,14 @@ from typing import Any
 
 from simmer_trainer.data import TokenizedRow, render_chat
 from simmer_trainer.errors import TrainingError, shorten
+from simmer_trainer.messages import has_calls
 
 _MARKER = re.compile(r"<\|[^|<>\s]+\|>|<(?:start|end)_of_turn>|\[/?INST\]")
 # Nothing that a template or a tokenizer would change.
 _PROBE = "simmer7probe"
 _USER = {"role": "user", "content": _PROBE}
 _REPLY = {"role": "assistant", "content": _PROBE}
+_CALL = {"type": "function", "id": "simmer7id", "function": {"name": _PROBE, "arguments": {}}}
 
 
 def check_markers(raw: Sequence[dict[str, Any]], rows: Sequence[TokenizedRow], tokenizer: Any) -> list[str]:
@@ -32,6 +34,8 @@ def check_markers(raw: Sequence[dict[str, Any]], rows: Sequence[TokenizedRow], t
     if any(isinstance(values["completion"], list) for values in raw):
         _check_reply_can_be_told(tokenizer)
     ends = _ends_of_reply(tokenizer)
+    if any(has_calls(values["completion"]) for values in raw if isinstance(values["completion"], list)):
+        ends |= _ends_of_call(tokenizer)
     # A row that was cut has lost its end, and is counted elsewhere.
     whole = [row for row in chats if not row.truncated]
     endless = [row.id for row in whole if not ends & set(row.token_ids[row.prompt_tokens :])]
@@ -88,16 +92,26 @@ def _ends_of_reply(tokenizer: Any) -> set[int]:
     return {tokenizer.eos_token_id, written_end(tokenizer)} - {None}
 
 
+def _ends_of_call(tokenizer: Any) -> set[int]:
+    """The last special token after a call: those before it close the call. gpt-oss and Gemma 4 have one of its own."""
+    return set(_special_after(tokenizer, {"role": "assistant", "content": "", "tool_calls": [_CALL]})[-1:])
+
+
 def written_end(tokenizer: Any) -> int | None:
     """The first special token that the template writes after a reply; None also where it writes no reply of its own."""
+    return next(iter(_special_after(tokenizer, _REPLY)), None)
+
+
+def _special_after(tokenizer: Any, reply: dict[str, Any]) -> list[int]:
+    """The special tokens that the template writes after the probe in a reply."""
     try:
-        after = render_chat(tokenizer, [_USER, _REPLY], generation_prompt=False).rpartition(_PROBE)[2]
+        after = render_chat(tokenizer, [_USER, reply], generation_prompt=False).rpartition(_PROBE)[2]
     except TrainingError:
-        return None
+        return []
     special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
     written = tokenizer(after, add_special_tokens=False)["input_ids"]
     # Of some tokenizers, as Gemma's, white space is among the added tokens.
-    return next((token for token in written if token in special and tokenizer.decode([token]).strip()), None)
+    return [token for token in written if token in special and tokenizer.decode([token]).strip()]
 
 
 def _missing(what: str, row_ids: Sequence[str] = ()) -> TrainingError:
