@@ -62,11 +62,10 @@ class TrainingFlops:
         self._per_weight = 4 if is_adapter else 6
         self._body = count_parameters(model) - tables
         self._head = size_of_head
-        # Mamba has none.
-        heads = getattr(config, "num_attention_heads", 0)
-        width = heads * (getattr(config, "head_dim", None) or config.hidden_size // max(1, heads))
+        # Layers may differ, as Gemma 4's do; then the config that all share does not say how wide they are.
+        layers = getattr(config, "per_layer_config", None) or [config] * config.num_hidden_layers
         # Scores and values of the causal half: 2 s^2 forward, twice that backward.
-        self._per_square = 6 * config.num_hidden_layers * width
+        self._per_square = 6 * sum(_width_of_heads(layer) for layer in layers)
 
     def of(self, rows: Iterable[TokenizedRow]) -> float:
         """Operations of one pass over these rows."""
@@ -76,3 +75,9 @@ class TrainingFlops:
             total += self._per_weight * (self._body * length + self._head * row.trained_tokens)
             total += self._per_square * length**2
         return total
+
+
+def _width_of_heads(config: Any) -> int:
+    """Of all of a layer's heads; Mamba has none."""
+    heads: int = getattr(config, "num_attention_heads", 0)
+    return heads * int(getattr(config, "head_dim", None) or config.hidden_size // max(1, heads))

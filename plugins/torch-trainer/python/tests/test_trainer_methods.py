@@ -158,6 +158,21 @@ def test_operations_are_those_that_torch_counts() -> None:
     assert count_parameters(network) == network.num_parameters()
 
 
+def test_operations_of_layers_that_differ_are_counted_layer_by_layer() -> None:
+    """As Gemma 4's, whose heads are wider in the layers that attend to the whole sequence."""
+    model = random_model(
+        model_type="gemma4_text",
+        layer_types=["sliding_attention", "full_attention"],
+        head_dim=16,
+        global_head_dim=48,
+        hidden_size_per_layer_input=0,
+    )
+    network = load_model(model, torch.float32)
+    flops = TrainingFlops(network, is_adapter=False)
+    one, two = (flops.of([TokenizedRow("a", [0] * length, length, False)]) for length in (64, 128))
+    assert two - 2 * one == 6 * 4 * (16 + 48) * (128**2 - 2 * 64**2)
+
+
 def test_advice_for_lack_of_memory_has_the_numbers_of_the_job() -> None:
     network = load_model(random_model(), torch.float32)
     parameters = hyperparameters()
