@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { DuckDBInstance } from '@duckdb/node-api';
+import { inOrder } from '../in-order.js';
 import type { DerivedRows, FileContent, Row } from './artifact.js';
 import { quoteName } from './column-type.js';
 import { damaged } from './damaged.js';
@@ -16,7 +17,6 @@ import {
   standsWithin,
   withScratch,
 } from './duckdb-tables.js';
-import { inOrder } from './in-order.js';
 import { joinTables } from './join-tables.js';
 import type { TableFileOptions } from './table-file.js';
 import { rowGroupsOf } from './table-parts.js';

@@ -9,6 +9,7 @@ import {
   type DuckDBValue,
 } from '@duckdb/node-api';
 import { UserError } from '../errors.js';
+import { inOrder } from '../in-order.js';
 import type { Columns, FileContent, Row, RowReading } from './artifact.js';
 import { type ColumnType, quoteName, sqlType } from './column-type.js';
 import { damaged } from './damaged.js';
@@ -25,7 +26,6 @@ import {
   standsWithin,
   withScratch,
 } from './duckdb-tables.js';
-import { inOrder } from './in-order.js';
 import { joinTables } from './join-tables.js';
 
 export interface TableFileOptions {

@@ -1,5 +1,8 @@
 /** Starts some work ahead of what is asked for. @returns the results in the order of the work */
-export async function* inOrder<T>(work: AsyncIterable<() => Promise<T>>, ahead: number): AsyncIterable<T> {
+export async function* inOrder<T>(
+  work: AsyncIterable<() => Promise<T>> | Iterable<() => Promise<T>>,
+  ahead: number,
+): AsyncIterable<T> {
   const underWay: Promise<T>[] = [];
   try {
     for await (const start of work) {
