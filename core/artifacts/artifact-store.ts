@@ -7,7 +7,7 @@ import { unlessMissing } from '../files/unless-missing.js';
 import type { Artifact, ArtifactWriter, TableArtifact } from './artifact.js';
 import { artifactUri, isModelUri, parseArtifactUri } from './artifact-uri.js';
 import { StoreWriter } from './artifact-writer.js';
-import { digestFile } from './file-digest.js';
+import { digestFiles } from './file-digest.js';
 import { Holds } from './holds.js';
 import { readManifest } from './manifest.js';
 import { requireName, type StageCache, StoredStageCache } from './stage-cache.js';
@@ -79,9 +79,13 @@ export class ArtifactStore {
   /** Reads every byte of an artifact. @throws UserError as `open`, and `artifact_damaged` where a file has changed */
   async verify(uri: string): Promise<void> {
     const artifact = await this.open(uri);
-    for (const file of artifact.files) {
+    const found = await digestFiles(
+      artifact.folder,
+      artifact.files.map(({ path }) => path),
+    );
+    for (const [at, file] of artifact.files.entries()) {
       const path = artifact.path(file.path);
-      if ((await digestFile(path, file.path)).sha256 === file.sha256) continue;
+      if (found[at]?.sha256 === file.sha256) continue;
       throw new UserError('artifact_damaged', `The file ${path} of ${uri} is not the one that was written.`, {
         kind: 'environment',
         hint: `Remove ${artifact.folder}; what made it will make it again.`,

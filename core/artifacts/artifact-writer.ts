@@ -20,7 +20,7 @@ import type {
 } from './artifact.js';
 import { artifactUri } from './artifact-uri.js';
 import { checkDerivedRows } from './check-derived-rows.js';
-import { digestFile, listFiles } from './file-digest.js';
+import { digestFile, digestFiles, listFiles } from './file-digest.js';
 import type { Holds } from './holds.js';
 import { createManifest, formatManifest, manifestFile } from './manifest.js';
 import { makeStagingFolder } from './staging.js';
@@ -105,8 +105,7 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
     const source = resolve(folder);
     await this.#requireCommittable(source);
     const paths = (await listFiles(source, 'refuse')).filter((path) => path !== manifestFile);
-    const files: ArtifactFile[] = [];
-    for (const path of paths) files.push(await digestFile(join(source, path), path, { sync: true }));
+    const files = await digestFiles(source, paths, { sync: true });
     requireFiles(source, files);
     await writingTo(source, () => syncFolders(source, paths));
     await rm(join(source, manifestFile), { force: true });
@@ -117,8 +116,7 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
     const location = await realpath(folder).catch(() => resolve(folder));
     const model = await this.#store.modelAround(location);
     if (model !== undefined) await this.#hold(model);
-    const files: ArtifactFile[] = [];
-    for (const path of await listFiles(location, 'follow')) files.push(await digestFile(join(location, path), path));
+    const files = await digestFiles(location, await listFiles(location, 'follow'));
     requireFiles(location, files);
     return this.#inNewFolder((own) => this.#publish(own, 'model', files, metadata, location));
   }

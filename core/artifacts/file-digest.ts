@@ -2,7 +2,11 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { hashFile } from '../files/file-hash.js';
+import { inOrder } from '../in-order.js';
 import type { ArtifactFile } from './artifact.js';
+
+/** Of large files each is hashed by a core of its own. */
+const mostTogether = 8;
 
 interface DigestOptions {
   /** Makes the file's content durable as well. */
@@ -12,6 +16,18 @@ interface DigestOptions {
 /** Size and SHA-256 of a file. @param path what the entry is to say */
 export async function digestFile(file: string, path: string, options: DigestOptions = {}): Promise<ArtifactFile> {
   return { path, ...(await hashFile(file, options)) };
+}
+
+/** Of several files of a folder. @param paths what the entries are to say, in their order */
+export async function digestFiles(
+  folder: string,
+  paths: readonly string[],
+  options?: DigestOptions,
+): Promise<readonly ArtifactFile[]> {
+  const files: ArtifactFile[] = [];
+  const work = paths.map((path) => () => digestFile(join(folder, path), path, options));
+  for await (const file of inOrder(work, mostTogether)) files.push(file);
+  return files;
 }
 
 /**
