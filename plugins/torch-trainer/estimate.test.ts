@@ -183,6 +183,37 @@ describe('the memory of a training', () => {
     expect(short({}).advice?.map(({ change }) => change)).toContain('deviceBatchSize: 1');
   });
 
+  it.each([
+    ['of a model without SDPA', { model_type: 'gpt_oss' }, {}, 6],
+    ['with a cap', { model_type: 'gemma2', attn_logit_softcapping: 50 }, {}, 8],
+    ['as asked for', {}, { attention: 'eager' }, 6],
+  ])(
+    'has all scores of eager attention, %s, and with checkpointing those of a layer',
+    (_, config, extensions, bytes) => {
+      const on = (gradientCheckpointing: boolean) => {
+        const job = s1Job({ maxSequenceLength: 4096, deviceBatchSize: 2, gradientCheckpointing });
+        const model = { config: { ...knownConfig('Qwen/Qwen2.5-32B-Instruct'), ...config } };
+        const estimate = estimateJob({ ...job, model, extensions } as TrainerJob, { hardware, gpus: 16, nodes: 2 });
+        return gigabytes(estimate, 'attention scores') * 1e9;
+      };
+      const layer = 40 * 4096 ** 2 * bytes;
+      expect(on(true)).toBeCloseTo(layer, 0);
+      expect(on(false)).toBeCloseTo(64 * layer, 0);
+    },
+  );
+
+  it('has no scores of attention where a kernel computes it', () => {
+    const parts = (job: TrainerJob) =>
+      estimateJob(job, { hardware, gpus: 16, nodes: 2 }).memory?.map(({ part }) => part);
+    const config = { ...knownConfig('Qwen/Qwen2.5-32B-Instruct'), attn_logit_softcapping: 50 };
+    const capped = { ...s1Job(), model: { config } };
+    expect(parts(capped)).toContain('attention scores');
+    expect(parts({ ...capped, extensions: { attention: 'flash_attention_2' } } as TrainerJob)).not.toContain(
+      'attention scores',
+    );
+    expect(parts(s1Job())).not.toContain('attention scores');
+  });
+
   it('has the frozen weights of an adapter in the type of the products', () => {
     const on = (change: Partial<Hyperparameters>) =>
       gigabytes(estimateJob(s1Job({ method: 'lora', ...change }), { hardware, gpus: 1, nodes: 1 }), 'weights');

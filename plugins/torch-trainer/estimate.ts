@@ -1,5 +1,6 @@
 import type { Advice, EstimatePlace, Facts, MemoryPart, TrainerJob, WorkEstimate } from 'simmerkit';
 import { type Batching, batchingOf, type Lengths } from './batching.js';
+import { keptScoreBytes } from './eager-attention.js';
 import { generationEstimate } from './generation-estimate.js';
 import { type ModelShape, shapeOf } from './model-shape.js';
 import { trainingAdvice } from './training-advice.js';
@@ -129,13 +130,22 @@ function weightBytesOf({ job, precision }: Training): number {
 
 function memoryOf(training: Training, place: KnownPlace): readonly MemoryPart[] {
   const { job, shape, precision, batching } = training;
-  const { hyperparameters: given } = job;
+  const { hyperparameters: given, extensions } = job;
+  const activationBytes = precision === 'bfloat16' ? 2 : 4;
   return trainingMemory(shape, {
     method: given.method,
     loraRank: given.lora?.rank ?? 16,
     weightBytes: weightBytesOf(training),
-    activationBytes: precision === 'bfloat16' ? 2 : 4,
+    activationBytes,
     tokens: batching.mostTokens,
+    // Eager attention has a packed pass for one sequence.
+    attendedTokens: given.packing ? batching.mostTokens : batching.longest,
+    scoreBytes: keptScoreBytes({
+      config: job.model.config,
+      asked: extensions?.attention,
+      packing: given.packing,
+      activationBytes,
+    }),
     recomputes: given.gradientCheckpointing,
     shards: Math.max(1, place.gpus),
   });

@@ -1,6 +1,8 @@
 /** The sizes of a decoder that its costs follow from. */
 export interface ModelShape {
   readonly layers: number;
+  /** Of queries. */
+  readonly heads: number;
   readonly hiddenSize: number;
   /** Of keys and values together of one, in elements: heads of keys times their size. */
   readonly keyValueSize: number;
@@ -32,7 +34,7 @@ export function shapeOf(config: unknown): ModelShape | undefined {
   const attention = 2 * hiddenSize * querySize + 2 * hiddenSize * keyValueSize;
   const layer = attention + 3 * hiddenSize * intermediateSize + 2 * hiddenSize;
   const parameters = layers * layer + (isTied ? 1 : 2) * vocabularySize * hiddenSize + hiddenSize;
-  return { layers, hiddenSize, keyValueSize, querySize, intermediateSize, vocabularySize, parameters };
+  return { layers, heads, hiddenSize, keyValueSize, querySize, intermediateSize, vocabularySize, parameters };
 }
 
 /** Weights of one layer. */

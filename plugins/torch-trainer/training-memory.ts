@@ -10,6 +10,10 @@ interface MemoryWork {
   readonly activationBytes: number;
   /** Of the largest pass of one device. */
   readonly tokens: number;
+  /** Of the longest sequence whose tokens attend to each other. */
+  readonly attendedTokens: number;
+  /** Kept of each score of attention. */
+  readonly scoreBytes: number;
   readonly recomputes: boolean;
   /** Devices that FSDP shards over. */
   readonly shards: number;
@@ -37,6 +41,7 @@ export function trainingMemory(shape: ModelShape, work: MemoryWork): readonly Me
     // AdamW keeps two values.
     { part: 'optimizer', bytes: (2 * trained * weightBytes) / shards },
     { part: 'activations', bytes: activationBytes(shape, work) },
+    ...(work.scoreBytes === 0 ? [] : [{ part: 'attention scores', bytes: attentionScoreBytes(shape, work) }]),
     // The layer at work and the one that is fetched meanwhile, and the embeddings, are whole.
     ...(shards === 1 ? [] : [{ part: 'gathered layers', bytes: gatheredBytes(shape, work) }]),
   ];
@@ -54,6 +59,11 @@ function activationBytes(shape: ModelShape, work: MemoryWork): number {
   const kept = work.recomputes ? layers * tokens * hiddenSize * work.activationBytes + layer : layers * layer;
   const loss = Math.min(tokens, lossChunkTokens) * vocabularySize * 4 * 2;
   return kept + loss;
+}
+
+function attentionScoreBytes({ layers, heads }: ModelShape, work: MemoryWork): number {
+  const { tokens, attendedTokens, scoreBytes, recomputes } = work;
+  return (recomputes ? 1 : layers) * heads * tokens * attendedTokens * scoreBytes;
 }
 
 function gatheredBytes(shape: ModelShape, { activationBytes: bytes }: MemoryWork): number {
