@@ -9,7 +9,9 @@ from typing import Any, Literal
 from math_verify import parse, verify
 from sympy import Basic, Eq, MatrixBase, Symbol
 
-from .notation import delimit_expressions, in_latex
+from .boxes import last_boxed
+from .notation import base_of, in_latex, is_in_other_script, with_scales
+from .sentences import delimit_expressions, without_asides, without_what_is_given
 
 VerdictName = Literal["RIGHT", "WRONG", "UNPARSED", "TIMED_OUT"]
 
@@ -22,7 +24,6 @@ _TEXT_COMMAND = re.compile(r"\\(?:text|textbf|textit|mathrm|mbox)\s*\{([^{}]*)\}
 _WORDS = re.compile(r"(?=.*[A-Za-z]{3})[A-Za-z][A-Za-z\s.'-]*")
 #: One of them makes a sentence: "x + 1 = 6, so x = 5".
 _CONJUNCTION = re.compile(r"so|thus|hence|therefore|then|since|because", re.IGNORECASE)
-_BOXED_WORDS = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _PI = re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
 _PI_COMMAND = r"\\pi "
 _SCIENTIFIC = re.compile(r"([+-]?\d+(?:\.\d+)?)[eE]([+-]?\d+)")
@@ -32,8 +33,10 @@ _FACTOR = r"(?:pi|sqrt|cbrt|log|ln|exp|sin|cos|tan|theta|alpha|beta|gamma|phi|ha
 #: A number of something: "42 marbles", "60 km/h", "about 7".
 _COUNTED = re.compile(
     rf"(?:about|almost|approximately|around|exactly|nearly|only|roughly)\s+{_NUMBER}(?:\s+[A-Za-z]{{2,}})?"
-    rf"|{_NUMBER}\s+(?!{_FACTOR})[A-Za-z]{{2,}}(?:/[A-Za-z]+)?(?:\^?[23])?"
+    rf"|{_NUMBER}\s+(?!{_FACTOR})[A-Za-z]{{2,}}(?:/[A-Za-z]+)?(?:\^?[23])?|{_NUMBER}\s+[a-z]/[a-z]+"
 )
+#: "6 * 7 = 42 marbles"
+_COUNTED_RESULT = re.compile(rf"[^A-Za-z\\]*=\s*{_NUMBER}\s+(?!{_FACTOR})[A-Za-z]{{3,}}")
 #: A line that is no answer: the number of a list's item, or what goes on in the next line.
 _UNFINISHED = re.compile(r"\d+\.|.*[:,=]|.*\\begin(?!.*\\end).*|\\\[(?!.*\\\]).*|\$\$(?!.*\$\$).*")
 #: Says by itself that it is the answer, behind whatever it stands.
@@ -62,7 +65,7 @@ def compare(gold: str, answer: str) -> Comparison:
     if not answer.strip():
         return Comparison("UNPARSED", "The answer is empty.")
 
-    gold, answer = in_latex(gold), in_latex(answer)
+    gold, answer = in_latex(last_boxed(gold)), in_latex(last_boxed(answer))
     gold_words = _read_words(gold)
     answer = _without_remarks(answer, is_of_words=gold_words is not None)
     answer_words = _read_words(answer)
@@ -72,10 +75,19 @@ def compare(gold: str, answer: str) -> Comparison:
             return Comparison("RIGHT", "The words are the same.", answer_words, gold_words)
         return Comparison("WRONG", "The words differ.", answer_words, gold_words)
 
-    golds = _read(rf"$\text{{{gold_words}}}$" if gold_words is not None else gold)
-    answers = _read(answer)
+    answer = without_asides(answer)
+    if _is_prose(answer):
+        answer = without_what_is_given(answer)
+    base, answer_base = base_of(gold), base_of(answer)
+    golds = _read(with_scales(rf"$\text{{{gold_words}}}$" if gold_words is not None else gold))
+    scaled = with_scales(answer)
+    # Of a question in millions, "5 million" answers 5.
+    answers = [*_read(scaled), *(_read(answer) if scaled != answer else [])]
     parsed_gold, parsed_answer = _show(golds), _show(answers)
 
+    if base is not None and answer_base not in (base, None):
+        explanation = f"The answer is in base {answer_base}, the gold answer in base {base}."
+        return Comparison("WRONG", explanation, parsed_answer, parsed_gold)
     failure = ""
     for one_gold in golds:
         for one_answer in answers:
@@ -144,7 +156,8 @@ def _without_remarks(answer: str, *, is_of_words: bool) -> str:
 def _is_prose(text: str) -> bool:
     """Whether this is a sentence, or one word, with perhaps an answer in it: its letters are no variables."""
     words = re.findall(r"(?<![A-Za-z])[A-Za-z]{2,}", _without_commands(text))
-    return _WORDS.fullmatch(text) is not None or len(words) >= 2 or any(_CONJUNCTION.fullmatch(word) for word in words)
+    is_sentence = len(words) >= 2 or any(_CONJUNCTION.fullmatch(word) for word in words) or is_in_other_script(text)
+    return bool(is_sentence or _WORDS.fullmatch(text) or _COUNTED_RESULT.fullmatch(text))
 
 
 def _without_commands(text: str) -> str:
@@ -153,10 +166,8 @@ def _without_commands(text: str) -> str:
 
 
 def _read_words(text: str) -> str | None:
-    """An answer that is words, like `\\text{Evelyn}` or `\\boxed{no solution}`; None where it is not."""
-    boxes = _BOXED_WORDS.findall(text)
-    inner = boxes[-1] if boxes else text
-    plain = _TEXT_COMMAND.sub(r"\1", inner.strip().strip("$")).strip()
+    """An answer that is words, like `\\text{Evelyn}` or `no solution`; None where it is not."""
+    plain = _TEXT_COMMAND.sub(r"\1", text.strip().strip("$")).strip()
     return " ".join(plain.rstrip(".").casefold().split()) if _WORDS.fullmatch(plain) else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from decimal import Decimal
 
 _COMMANDS = {
     "∞": r"\infty ",
@@ -11,65 +12,122 @@ _COMMANDS = {
     "∩": r"\cap ",
     "∅": r"\emptyset ",
     "≈": r"\approx ",
+    "π": r"\pi ",
+    "±": r"\pm ",
+    "∈": r"\in ",
+    "≤": r"\le ",
+    "≥": r"\ge ",
+    "\u2044": "/",
+    "\u2212": "-",
+    "。": ".",
+    "\uff1a": ": ",
+    "\uff0c": ", ",
+    "~": " ",
+    "\u00d7": r"\times ",
 }
 _SIGNS = str.maketrans(_COMMANDS)
 #: An en dash that stands before a number and behind none.
 _DASH_AS_SIGN = re.compile(r"(?<![\w)}\]] )(?<![\w)}\]])\u2013(?=\s?[\d.\\(a-z])")
 #: Behind a number these are units, as in "9.8 m·s⁻²", and no variables.
-_NO_UNIT = "".join(rf"(?<![\d\s/·]{unit})" for unit in ("m", "cm", "mm", "km", "in", "ft", "yd", "s", "kg", "N"))
+_UNITS = ("m", "cm", "mm", "km", "in", "ft", "yd", "s", "kg", "N", "units")
+_NO_UNIT = "".join(rf"(?<![\d\s/·]{unit})" for unit in _UNITS)
 _SUPERSCRIPTS = re.compile(rf"{_NO_UNIT}[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ]+")
 _SUBSCRIPTS = re.compile(r"[₀₁₂₃₄₅₆₇₈₉₊₋₍₎]+(?![A-Za-z])")
 _DOT = re.compile(rf"{_NO_UNIT}[·⋅]")
 _FRACTION = re.compile(r"[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
 #: Braces, brackets, or what stands next to the sign: a number, or a letter.
-_ROOT = re.compile(r"([√∛])\s*(?:\{([^{}]*)\}|\(([^()]*)\)|(\d+(?:\.\d+)?|\\?[A-Za-z]+))")
+_ROOT = re.compile(r"([√∛]|(?<![A-Za-z\\])sqrt)\s*(?:\{([^{}]*)\}|\(([^()]*)\)|(\d+(?:\.\d+)?|\\?[A-Za-z]+))")
+_FUNCTION = re.compile(
+    r"(?<![A-Za-z\\])(sin|cos|tan|cot|sec|csc|ln|log)(?=\s*[(^\d]|\s+[b-z](?![A-Za-z]))(?:\s+(?=[a-z]))?"
+)
+_POWER = re.compile(r"(?<=[\w)])\s?\*\*\s?(?=[\w(-])")
+_NEGATIVE_EXPONENT = re.compile(r"\^\s*(-\d+)")
+_TIMES = re.compile(r"(?<=\d)\s*[x*]\s*(?=10\s*\^)")
+_UNION = re.compile(r"(?<=[)\]])\s*U\s*(?=[(\[])")
+#: Behind a number, and no product of letters.
+_AREA = re.compile(
+    r"(?<=[\d\s}π)])\s*(?:cm|mm|km|ft|yd|units?|inches|feet|meters|metres)(?:[²³]|\^\{?[23]\}?)(?![\w^])"
+)
+#: Scripts whose words stand next to a number.
+_OTHER_SCRIPT = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f"
+_NUMBER_BEHIND_WORD = re.compile(rf"(?<=[{_OTHER_SCRIPT}:])(?=[-\d\\$])")
+_TAG = re.compile(r"</?answer>")
+#: Markdown's, and no stars of `2**3` or `(x^*, y^*)`.
+_EMPHASIS = re.compile(r"(?<![\w*^{\\])(\*\*|__|[*`])(?=[^\s*])([^*`\n]{0,200}[^\s*`])\1(?![\w*])")
+_TEXT_WITH_NUMBER = re.compile(r"\\(?:text|mbox|mathrm|textbf|mathbf)\s*\{([^{}]*\d[^{}]*)\}")
+_TEMPERATURE = re.compile(r"(?<=\d)\s?°[CF](?![A-Za-z])")
+_DEGREES = re.compile(r"(?<=[\d)}])\s?[°º]")
+#: The height of a row in a matrix.
+_ROW_SPACING = re.compile(r"\\\\\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]")
+_CURRENCY = re.compile(r"(?<![A-Za-z])(?:USD|EUR|GBP)\s*(?=\d)|(?<![A-Za-z])US(?=\\?\$)|[€£¥](?=\s?[\d.])")
+_SPACED_THOUSANDS = re.compile(r"(?<![\d.,/])\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3})+(?![\d/]|[.,]\d)")
+_THOUSANDS_IN_BRACES = re.compile(r"(?<!\\)(?<=\{)\d{1,3}(?:(?:,|\{,\})\d{3})+(?=\})")
+#: "20,000/π" and "200,000 - 130,000 = 70,000" are no lists.
+_THOUSANDS_IN_CALCULATION = re.compile(
+    r"(?<![\w.,(\[{])\d{1,3}(?:,\d{3})+(?![\d,])(?=\s*(?:[-+*/=]|\\(?:pi|times|cdot)(?![A-Za-z])))"
+    r"|(?:(?<=[-+*/=])|(?<=[-+*/=]\s)|(?<=[-+*/=]\s\$))\d{1,3}(?:,\d{3})+(?![\d,)\]])"
+)
+#: "$x = 5.$", "\\[5,\\]": punctuation of the sentence.
+_PUNCTUATION_IN_DELIMITERS = re.compile(r"(?<=[\w)}\]!%])\s*([.,;])\s*(\$\$?(?=[\s.)]|$)|\\[\])])")
+_PUNCTUATION_BEFORE_END = re.compile(r"[.,;]\s*(?=\\end\s*\{)")
+_FULL_STOP = re.compile(r"(?<=[\w)}\]$%])\.\s*$")
 
-#: A letter of mathematics has an operator beside it, or a number before it; one that has not is a word.
-_OPERATOR = r"[-+*/^_=<>]|\\(?:in|leq?|geq?|neq?|cdot|times)(?![A-Za-z])"
-_LETTER = (
-    rf"(?<![A-Za-z])[A-Za-z](?=\s*(?:{_OPERATOR}))"
-    r"|(?<=[\d)}])[A-Za-z](?![A-Za-z])|(?<=[-+*/^_=<>(]) ?[A-Za-z](?![A-Za-z])"
+_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_SCALE = "|".join(_SCALES)
+_SCALE_AS_TEXT = re.compile(rf"\\(?:text|mbox|mathrm)\s*\{{\s*({_SCALE})\b")
+_SCALED = re.compile(rf"(?<![\d./,])(\d[\d,]*(?:\.\d+)?|\.\d+)[\s\\,;-]*({_SCALE})(?![A-Za-z])", re.IGNORECASE)
+
+_BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
+_BASES |= {"eleven": 11, "twelve": 12, "sixteen": 16}
+_BASE = rf"(?P<base>\d+|{'|'.join(sorted(_BASES, key=len, reverse=True))})(?![A-Za-z])"
+#: "52 (base 8)", "52 in base eight", "52\text{ base }8".
+_IN_BASE = re.compile(
+    rf"(?<=\d)[\s\\]*(?:\\text\s*\{{\s*)?\(?(?:in\s+)?base[\s}}-]*(?:\\text\s*\{{\s*)?{_BASE}\}}?\)?\}}?", re.IGNORECASE
 )
-_COMMAND = r"\\(?!text|mathrm|mbox)[A-Za-z]+(?:\s*\{(?:[^{}]|\{[^{}]*\})*\})*|\\[{}\\]"
-_EXPRESSION = re.compile(rf"(?:{_COMMAND}|{_LETTER}|[-\d.,+*/^_(){{}}\[\]=<>|!& ])+")
-#: "25 m^2", "60 m/s" and "5A" of a sentence: units, and no variables.
-_UNITS = re.compile(
-    r"(?:(?<=[\d}])\s+[msgNJVA](?:/[A-Za-z]+)?(?:\^\{?-?\d\}?)?|(?<=\d)[NVA])(?![\w^/])(?!\s*[-+*=<>(])"
-)
-#: How a number came about, behind it, as in "9 (3^2)": no factor.
-_REMARK = re.compile(r"(?<=\d)\s+\((?=[^()]*\d\s*[-+*/^])[^()A-Za-z\\,]*\)(?!\s*[-+*/^=<>])")
-_STATED = re.compile(r"\banswer(?:\s+is\s*:?|\s*:)[\s*]*$", re.IGNORECASE)
-_IS_MATHEMATICS = re.compile(r"\d|\\[A-Za-z{]")
-#: More than one number: LaTeX, a variable, brackets, a list.
-_IS_EXPRESSION = re.compile(r"[\\^A-Za-z(\[]|\d,(?:\s|-)\s*[-\d]")
+#: "52_{\text{eight}}", "52_{(8)}".
+_BASE_AS_SUBSCRIPT = re.compile(rf"(?<=\d)_\s*\{{?\s*(?:\\(?:text|mathrm|rm)\s*\{{)?\(?{_BASE}\)?\}}{{0,2}}")
 
 
 def in_latex(text: str) -> str:
-    """Signs of Unicode as commands."""
+    """Signs of Unicode as commands; numbers without what only says how they look."""
+    # A model that repeats itself writes a hundred thousand spaces: they are looked at once.
+    text = re.sub(r"[ \t]{2,}", " ", text)
+    text = _POWER.sub("^", _EMPHASIS.sub(r"\2", _TAG.sub(" ", text).strip()))
+    text = _AREA.sub("", text)
     text = _FRACTION.sub(_fraction, text)
     text = _SUPERSCRIPTS.sub(lambda found: f"^{_argument(found[0])}", text)
     text = _SUBSCRIPTS.sub(lambda found: f"_{_argument(found[0])}", text)
     text = _ROOT.sub(_root, text)
+    text = _FUNCTION.sub(r"\\\1 ", text)
     text = _DOT.sub(r"\\cdot ", text)
-    return _DASH_AS_SIGN.sub("-", text).translate(_SIGNS)
+    text = _DEGREES.sub("", _TEMPERATURE.sub("", text))
+    text = _UNION.sub(r"\\cup ", _DASH_AS_SIGN.sub("-", text).translate(_SIGNS))
+    text = _NEGATIVE_EXPONENT.sub(r"^{\1}", _TIMES.sub(r" \\times ", text))
+    text = _NUMBER_BEHIND_WORD.sub(" ", text)
+    text = _TEXT_WITH_NUMBER.sub(r"\1", _ROW_SPACING.sub(r"\\\\", text))
+    text = _CURRENCY.sub("", text)
+    for thousands in (_SPACED_THOUSANDS, _THOUSANDS_IN_BRACES, _THOUSANDS_IN_CALCULATION):
+        text = thousands.sub(_digits, text)
+    text = _BASE_AS_SUBSCRIPT.sub(_base, _IN_BASE.sub(_base, text))
+    text = _PUNCTUATION_BEFORE_END.sub("", _PUNCTUATION_IN_DELIMITERS.sub(r"\2\1", text))
+    return _FULL_STOP.sub("", text)
 
 
-def delimit_expressions(sentence: str) -> str:
-    """
-    A sentence with what it says the answer is, or else its last expression, between dollar signs, where that is more
-    than a number: of "it is 3\\sqrt{13}" only the 3 would be read.
-    """
-    sentence = _REMARK.sub("", _UNITS.sub("", sentence.replace(r"\$", "").replace(r"\!", "")))
-    expressions = [found for found in _EXPRESSION.finditer(sentence) if _IS_MATHEMATICS.search(found[0])]
-    stated = [found for found in expressions if _STATED.search(sentence[max(0, found.start() - 20) : found.start()])]
-    chosen = next(reversed(stated or expressions), None)
-    inner = "" if chosen is None else chosen[0].lstrip(" ,.=*").rstrip(" ,.=(*")
-    if chosen is None or not _IS_EXPRESSION.search(inner):
-        return sentence
-    start = chosen.start() + chosen[0].index(inner)
-    # What follows explains it.
-    rest = "" if stated else sentence[start + len(inner) :]
-    return f"{sentence[:start]}${inner}${rest}"
+def with_scales(text: str) -> str:
+    """5000000 for "5 million"."""
+    return _SCALED.sub(_scaled, _SCALE_AS_TEXT.sub(r" \1\\text{", text))
+
+
+def _scaled(found: re.Match[str]) -> str:
+    return f"{Decimal(found[1].replace(',', '')).scaleb(_SCALES[found[2].lower()]):f}"
+
+
+def _digits(found: re.Match[str]) -> str:
+    return re.sub(r"\D", "", found[0])
+
+
+def _base(found: re.Match[str]) -> str:
+    return f"_{{{_BASES.get(found['base'].lower(), found['base'])}}}"
 
 
 def _fraction(found: re.Match[str]) -> str:
@@ -90,3 +148,14 @@ def _argument(text: str) -> str:
 
 def _plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text).replace("\u2212", "-")
+
+
+def is_in_other_script(text: str) -> bool:
+    """Whether words of a script are in it whose letters are no variables."""
+    return re.search(f"[{_OTHER_SCRIPT}\u0400-\u04ff]", text) is not None
+
+
+def base_of(text: str) -> str | None:
+    """The base of the last number that names one, like 8 of `52_{8}`."""
+    bases = re.findall(r"\d_\{?(\d+)\}?(?!\w)", text)
+    return bases[-1] if bases else None

@@ -1,0 +1,40 @@
+"""The boxes of a reply: what is in the last of them is its answer."""
+
+from __future__ import annotations
+
+import re
+
+_OPENING = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+#: Between the boxes of one list: "\boxed{3}, \boxed{5} and \boxed{7}".
+_JOINT = re.compile(r"[\s$]*(?:,|(?:,\s*)?(?:\\text\s*\{)?\s*\b(?:and|or)\b\s*\}?)[\s$]*")
+_PERCENT = re.compile(r"[\s$]*\\?%")
+
+
+def last_boxed(text: str) -> str:
+    """What is in the last box that is closed, or in the last list of them; the text itself where there is none."""
+    boxes = _boxes(text)
+    if not boxes:
+        return text
+    first = len(boxes) - 1
+    while first > 0 and _JOINT.fullmatch(text, boxes[first - 1][2], boxes[first][0]):
+        first -= 1
+    inner = ", ".join(text[begin : end - 1] for _, begin, end in boxes[first:])
+    return inner + (r"\%" if _PERCENT.match(text, boxes[-1][2]) else "")
+
+
+def _boxes(text: str) -> list[tuple[int, int, int]]:
+    """Start of the command, of its content, and the end of each outermost box that is closed."""
+    closing: dict[int, int] = {}
+    opened: list[int] = []
+    for brace in _BRACE.finditer(text):
+        if brace[0] == "{":
+            opened.append(brace.end())
+        elif brace[0] == "}" and opened:
+            closing[opened.pop()] = brace.end()
+    boxes: list[tuple[int, int, int]] = []
+    for opening in _OPENING.finditer(text):
+        end = closing.get(opening.end())
+        if end is not None and (not boxes or opening.start() >= boxes[-1][2]):
+            boxes.append((opening.start(), opening.end(), end))
+    return boxes
