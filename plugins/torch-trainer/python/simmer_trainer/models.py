@@ -14,7 +14,7 @@ from simmer_trainer.adapted_modules import check_is_read
 from simmer_trainer.byte_tokenizer import make_byte_tokenizer
 from simmer_trainer.checkpoints import read_marker
 from simmer_trainer.durable import sync_tree
-from simmer_trainer.errors import TrainingError, invalid
+from simmer_trainer.errors import TrainingError, invalid, shorten
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.generation_config import GENERATION_CONFIG, add_end, make_writable
 from simmer_trainer.gguf_file import write_gguf
@@ -133,12 +133,6 @@ def load_model(
     return model
 
 
-def saved_weights(checkpoint: Path, dtype: Any) -> dict[str, Any]:
-    """Those of a checkpoint of one rank, by their names in the model. In the files, experts that it joins are apart."""
-    weights: dict[str, Any] = load_model(pb.ModelSource(folder=str(checkpoint)), dtype).state_dict()
-    return weights
-
-
 def caps_scores(model: Any) -> bool:
     """Whether attention bends its scores, as Gemma 2's. transformers' SDPA leaves that out without a word."""
     return getattr(model.config.get_text_config(), "attn_logit_softcapping", None) is not None
@@ -193,6 +187,26 @@ def _from_folder(folder: Path, dtype: Any, attention: str | None, quantization: 
             else {"quantization_config": quantization, "device_map": {"": describe.device().name}}
         ),
     )
+
+
+def saved_weights(checkpoint: Path) -> dict[str, Any]:
+    """
+    The weights of a whole checkpoint by the names that they have in the model, in main memory. In the files they have
+    those of published models, which transformers has for a few layers of its own only: GPT-NeoX's head is one. Raises
+    TrainingError checkpoint_invalid where some are not there.
+    """
+    from transformers import AutoModelForCausalLM
+
+    model, found = AutoModelForCausalLM.from_pretrained(
+        checkpoint, dtype="auto", local_files_only=True, use_safetensors=True, output_loading_info=True
+    )
+    if found["missing_keys"]:
+        raise TrainingError(
+            "checkpoint_invalid",
+            f"{checkpoint} has no {shorten(sorted(found['missing_keys']), 2)}, which the model has: use another one.",
+        )
+    weights: dict[str, Any] = model.state_dict()
+    return weights
 
 
 def _forget_quantization(model: Any) -> None:

@@ -197,15 +197,15 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
             if sharding.is_sharded(folder):
                 super()._load_from_checkpoint(resume_from_checkpoint, model)
             else:
-                sharding.load_whole(self.model, folder)
+                sharding.load_whole(self.model, folder, self.group)
         elif sharding.is_sharded(folder):
             sharding.load_shards(self.model, folder)
         elif isinstance(self.model, PeftModel):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             check_is_read(self.model, folder)
         else:
-            # The Trainer passes over weights whose names in the files are others than in the model.
-            self.model.load_state_dict(saved_weights(folder, self.model.dtype))
+            # The Trainer takes what has the model's own names, and leaves the rest of the model as its base is.
+            self.model.load_state_dict(saved_weights(folder))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None or sharding.is_sharded(Path(checkpoint)) == (self.group.size > 1):

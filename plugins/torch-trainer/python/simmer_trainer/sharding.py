@@ -179,28 +179,26 @@ def _read_shards(state: dict[str, Any], folder: Path) -> None:
     load(state, storage_reader=FileSystemReader(folder), no_dist=True)
 
 
-def load_whole(model: Any, checkpoint: Path) -> None:
-    """Reads a whole checkpoint's weights into a sharded model. Collective."""
+def load_whole(model: Any, checkpoint: Path, group: RankGroup) -> None:
+    """Reads a whole checkpoint's weights into a sharded model: rank 0 does, and gives the others theirs. Collective."""
     import torch
     from peft import PeftModel
     from safetensors.torch import load_file
-    from torch.distributed import broadcast
     from torch.distributed.tensor import distribute_tensor
 
-    weights = named_weights(model)
-    if isinstance(model, PeftModel):
-        saved = load_file(checkpoint / "adapter_model.safetensors")
-    else:
-        saved = saved_weights(checkpoint, model.dtype)
+    saved: dict[str, Any] = {}
+    if group.is_leader:
+        is_adapter = isinstance(model, PeftModel)
+        saved = load_file(checkpoint / "adapter_model.safetensors") if is_adapter else saved_weights(checkpoint)
     with torch.no_grad():
-        for name, weight in saved.items():
-            shard = weights[name]
-            whole = weight.to(shard.device, shard.dtype)
-            # All have rank 0's, which alone has read them.
-            if hasattr(shard, "placements"):
-                shard.copy_(distribute_tensor(whole, shard.device_mesh, shard.placements))
-            else:
-                broadcast(shard.copy_(whole), src=0)
+        for name, shard in named_weights(model).items():
+            if not hasattr(shard, "device_mesh"):
+                # Buffers are whole on every rank.
+                shard.copy_(group.broadcast(saved.get(name)))
+                continue
+            whole = saved[name] if group.is_leader else torch.empty(shard.shape)
+            whole = whole.to(shard.device, shard.dtype)
+            shard.copy_(distribute_tensor(whole, shard.device_mesh, shard.placements))
 
 
 def load_whole_optimizer(model: Any, optimizer: Any, checkpoint: Path, group: RankGroup) -> None:

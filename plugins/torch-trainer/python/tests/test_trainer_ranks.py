@@ -155,6 +155,20 @@ def assert_ranks_train_as_one(
         assert_close_weights(models[0], tmp_path / name / "output/model")
 
 
+def test_ranks_take_up_weights_that_have_other_names_in_files(
+    shared_trainer: TrainerProcess, two_ranks: TrainerProcess, tmp_path: Path
+) -> None:
+    """Experts, and what corrects the choice of them, which is no shard."""
+    experts = {"moe_num_experts": 2, "moe_k": 1, "moe_intermediate_size": 32, "attention_dropout": 0.0}
+    model = random_model(model_type="ernie4_5_moe", **experts)
+    parameters = hyperparameters(max_steps=4, checkpoint_every_steps=2)
+    one = train(shared_trainer, tmp_path / "one", parameters, model=model)
+    checkpoint = str(tmp_path / "one/output/checkpoints/step-00000002")
+    two = train(two_ranks, tmp_path / "two", parameters, model=model, resume_from=checkpoint)
+    assert losses(two) == pytest.approx({step: losses(one)[step] for step in (3, 4)}, rel=1e-5)
+    assert_close_weights(tmp_path / "one/output/model", tmp_path / "two/output/model")
+
+
 def test_in_bfloat16_ranks_differ_from_one_by_no_more_than_its_products(
     shared_trainer: TrainerProcess, two_ranks: TrainerProcess, tmp_path: Path
 ) -> None:

@@ -17,11 +17,17 @@ from trainer_process import (
     wait_until,
     write_rows,
 )
-from trainer_results import assert_same_weights
+from trainer_results import assert_same_weights, weights_of
 
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 
 LORA = pb.Lora(rank=4, alpha=8, dropout=0.1)
+LINEAR_HEADS = {
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 2,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+}
 
 
 @pytest.mark.parametrize(
@@ -91,6 +97,49 @@ def test_a_job_that_was_killed_goes_on_bit_for_bit(
                 assert getattr(step, field) == getattr(same, field), field
     assert after[-1].training_completed.final_loss == expected[-1].training_completed.final_loss
     assert_same_weights(tmp_path / "whole/output/model", tmp_path / "killed/output/model")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "gpt_neox", "tie_word_embeddings": False},
+        {"model_type": "mixtral", "num_local_experts": 2, "num_experts_per_tok": 1},
+        {"model_type": "olmo_hybrid", "layer_types": ["linear_attention", "full_attention"], **LINEAR_HEADS},
+    ],
+    ids=lambda config: config["model_type"],
+)
+def test_weights_that_have_other_names_in_files_are_resumed(
+    shared_trainer: TrainerProcess, tmp_path: Path, config: dict[str, Any]
+) -> None:
+    """A head's, experts' that are one tensor in the model, and convolutions' that are one: each as it was saved."""
+    parameters = hyperparameters(max_steps=4, checkpoint_every_steps=2, learning_rate=1e-2)
+    whole = training_request(tmp_path / "whole", model=random_model(**config), hyperparameters=parameters)
+    expected = losses(shared_trainer.train(whole))
+    checkpoint = tmp_path / "whole/output/checkpoints/step-00000002"
+    again = training_request(
+        tmp_path / "resumed",
+        model=random_model(**config),
+        hyperparameters=parameters,
+        resume_from=str(checkpoint),
+    )
+    assert losses(shared_trainer.train(again)) == {step: expected[step] for step in (3, 4)}
+    assert_same_weights(tmp_path / "whole/output/model", tmp_path / "resumed/output/model")
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    shared_trainer.train(training_request(tmp_path, hyperparameters=hyperparameters(max_steps=1)))
+    checkpoint = tmp_path / "output/checkpoints/step-00000001"
+    weights = weights_of(checkpoint)
+    del weights["model.norm.weight"]
+    save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
+    marker = json.loads((checkpoint / "simmer-checkpoint.json").read_text())
+    marker["files"]["model.safetensors"] = (checkpoint / "model.safetensors").stat().st_size
+    (checkpoint / "simmer-checkpoint.json").write_text(json.dumps(marker))
+    again = training_request(tmp_path, attempt=2, resume_from=str(checkpoint))
+    failed = shared_trainer.train(again)[-1].training_failed
+    assert failed.code == "checkpoint_invalid" and "model.norm.weight" in failed.message
 
 
 def test_a_job_killed_at_its_end_only_writes_its_model(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
