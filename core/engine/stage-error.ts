@@ -59,12 +59,15 @@ export function stageErrorRecord(error: UserError): ErrorRecord {
   return { ...record, stack: cutLongText(cause.stack) };
 }
 
+/** Codes of `systemError` that are no stage's affair. */
+const ofMachine: ReadonlySet<string> = new Set(['too_many_open_files', 'duckdb_not_loaded']);
+
 /** A file that a stage may not read is its affair; the home, and what the machine is short of, are the machine's. */
 function machineError(error: unknown, home: string): unknown {
   const told = diskError(error, home);
   if (isUserError(told) && told.code === 'no_disk_space') return told;
   const known = systemError(error);
-  if (isUserError(known) && known.code === 'too_many_open_files') return known;
+  if (isUserError(known) && ofMachine.has(known.code)) return known;
   const path: unknown = error instanceof Error ? (error as NodeJS.ErrnoException).path : undefined;
   return typeof path === 'string' && path.startsWith(`${home}${sep}`) ? known : error;
 }

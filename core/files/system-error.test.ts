@@ -27,6 +27,23 @@ it.each([
   [refused('ENOSPC', '/a'), 'no_disk_space', 'Free some space'],
   [refused('EFBIG', '/a'), 'file_too_large', 'ulimit -f'],
   [new Error('IO Error: Could not write file "/a": File too large'), 'file_too_large', 'ulimit -f'],
+  [
+    Object.assign(
+      new Error("Cannot find module '@duckdb/node-bindings-linux-x64/duckdb.node'\nRequire stack:\n- a.js"),
+      {
+        code: 'MODULE_NOT_FOUND',
+      },
+    ),
+    'duckdb_not_loaded',
+    '--include=optional',
+  ],
+  [
+    Object.assign(new Error('/a/@duckdb/node-bindings-linux-x64/duckdb.node: invalid ELF header'), {
+      code: 'ERR_DLOPEN_FAILED',
+    }),
+    'duckdb_not_loaded',
+    'on this machine',
+  ],
 ])('what the system refuses is no bug: %s', (error, code, hint) => {
   expect(systemError(error)).toMatchObject({ code, kind: 'environment', hint: expect.stringContaining(hint) });
 });
@@ -35,6 +52,18 @@ it('leaves every other error as it is', () => {
   for (const error of [new TypeError('x is not a function'), new UserError('a', 'EMFILE'), refused('ENOENT'), 'text']) {
     expect(systemError(error)).toBe(error);
   }
+});
+
+it('of a stage, a DuckDB that cannot be loaded is no bug of its plugin', () => {
+  const missing = new Error("Cannot find module '@duckdb/node-bindings-linux-x64/duckdb.node'\nRequire stack:\n- a.js");
+  expect(stageErrorRecord(stageError(planned, missing, where))).toEqual({
+    code: 'duckdb_not_loaded',
+    kind: 'environment',
+    message: expect.stringMatching(
+      /^Stage "unique" \(curation\/deduplicate\): DuckDB, which reads and writes tables, .*duckdb\.node'\.$/,
+    ),
+    hint: expect.stringContaining('npm install --include=optional'),
+  });
 });
 
 it('tells nobody to remove a table that could not be opened for want of open files', () => {
