@@ -50,23 +50,35 @@ export function chosenLetter(text: string, letters: string): string | null {
   if (alone !== undefined) return alone.toUpperCase();
   // Small letters are words ("a"), so that from here on only capitals count.
   const another = `\\s+(?:or|and)\\s+\\(?[${letters}]\\b`;
-  const labelled = new RegExp(
-    `^\\(?([${letters}])(?:[).:](?=\\s|$)(?!${another})|,?\\s+(?:because|since|as(?!\\s+well))\\b|\\s+[-–—]\\s)`,
-  ).exec(plain)?.[1];
-  if (labelled !== undefined) return labelled;
   const lettersIn = (pattern: string) =>
     [...plain.matchAll(new RegExp(pattern, 'g'))].map(([, letter]) => letter as string);
   const named = (before: string) => lettersIn(`${before}\\(?([${letters}])(?:\\)|(?!\\)))(?![\\w'’]|${another})`);
   const word = '[Cc]hoice|[Oo]ption';
-  const is = `(?:[Aa]nswer(?:\\s+is|\\s*:)|(?:${word})\\s+is)`;
-  const stated = named(`${is}\\s*(?::\\s*)?(?:(?:the\\s+)?(?:${word})\\s+)?`).at(-1);
+  const be = '(?:is|(?:must|should|would)\\s+be)';
+  const is = `(?:(?:[Aa]nswer|ANSWER)(?:\\s+${be}|\\s*:)|(?:${word})\\s+${be}|答案(?:是|为|\\s*[::]))`;
+  const said = (by: string) => named(`(?:${by})\\s*(?::\\s*)?(?:(?:the\\s+)?(?:${word})\\s+)?`).at(-1);
+  const stated = said(is) ?? said('\\b(?:choose|select|pick)');
   if (stated !== undefined) return stated;
-  // An explanation names other answers and options, too, and says of them that they are wrong.
-  return (
-    onlyOf(named('[Aa]nswer\\s*')) ??
-    onlyOf(named(`(?:${word})\\s*(?::\\s*)?`)) ??
-    onlyOf(lettersIn(`\\(([${letters}])\\)`))
+  const labelled = new RegExp(
+    `^\\(?([${letters}])(?:[).:](?=\\s|$)(?!${another})|,?\\s+(?:because|since|as(?!\\s+well))\\b|\\s+[-–—]\\s)`,
+  ).exec(plain)?.[1];
+  if (labelled !== undefined) return labelled;
+  const judged = (judgement: string) =>
+    lettersIn(
+      `(?<![\\w'’]|\\b(?:[Ii]f|[Ww]hether)\\s+(?:(?:${word})\\s+)?\\(?)([${letters}])\\)?\\s+(?:${judgement})\\b`,
+    );
+  const right = onlyOf(
+    judged('(?:is|must\\s+be)\\s+(?:therefore\\s+)?(?:the\\s+)?(?:only\\s+)?(?:right|correct|best)'),
   );
+  if (right !== null) return right;
+  const wrong = new Set([
+    ...judged('(?:is|are|must\\s+be)\\s+(?:wrong|incorrect|false|ruled\\s+out|not)|fails'),
+    ...named(`\\bnot\\s+(?:(?:${word})\\s+)?`),
+  ]);
+  // An explanation names other answers and options, too, and says of them that they are wrong.
+  const mentioned = [named('[Aa]nswer\\s*'), named(`(?:${word})\\s*(?::\\s*)?`), lettersIn(`\\(([${letters}])\\)`)];
+  const left = mentioned.map((found) => onlyOf(found.filter((letter) => !wrong.has(letter))));
+  return [...left, ...mentioned.map(onlyOf)].find((letter) => letter !== null) ?? null;
 }
 
 /** What all of them are; null where they are not the same, or there are none. */
