@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { tableFile } from '../artifacts/stored-artifact.js';
 import { readToken } from '../control/access.js';
@@ -17,6 +16,7 @@ import { type RunOutcome, type RunSummary, reportFile } from '../engine/run-outc
 import { exitCodes, isUserError, toErrorRecord, UserError } from '../errors.js';
 import type { Event } from '../events/catalogue.js';
 import { formatBytes } from '../figures.js';
+import { makeTemporaryFolder } from '../files/temporary-folder.js';
 import { type Recipe, type Run, WatchMode } from '../generated/simmer/control/v1/control.js';
 import type { Sink } from '../plugin/definitions.js';
 import type { Overrides } from '../recipe/overrides.js';
@@ -266,7 +266,7 @@ export class RemoteWorkspace implements Workspace {
 
   /** Is gone with this workspace. */
   async #copyFolder(): Promise<string> {
-    const folder = await mkdtemp(join(tmpdir(), 'simmer-copy-'));
+    const folder = await makeTemporaryFolder('simmer-copy-');
     this.#copies.push(folder);
     return folder;
   }

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { UserError } from '../errors.js';
+import { makeTemporaryFolder } from '../files/temporary-folder.js';
 import type { PrepareContext } from '../plugin/definitions.js';
 import { noDiskSpace } from './no-disk-space.js';
 import { PipProgress } from './pip-progress.js';
@@ -11,7 +11,6 @@ import { runCommand } from './run-command.js';
 
 /** Wheels of torch without CUDA, which is gigabytes. The version is the same with "+cpu", which pip prefers. */
 const cpuWheelIndex = 'https://download.pytorch.org/whl/cpu';
-const temporaryPrefix = 'simmer-pip-';
 const quiet = ['--disable-pip-version-check', '--no-input'];
 
 /**
@@ -27,10 +26,7 @@ export async function installWithPip(options: {
   const { python, lock, name, context } = options;
   const { log, signal } = context;
   const extraIndex = (await wantsCpuWheels(python, lock, signal)) ? ['--extra-index-url', cpuWheelIndex] : [];
-  // Where TMPDIR names none, Python takes this one, too.
-  const temporaryFolder = await mkdtemp(join(tmpdir(), temporaryPrefix)).catch(() =>
-    mkdtemp(`/tmp/${temporaryPrefix}`),
-  );
+  const temporaryFolder = await makeTemporaryFolder('simmer-pip-');
   using progress = new PipProgress({
     name,
     total: Object.keys(lock.pins).length,

@@ -1,5 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Artifact, Row, TableArtifact } from '../artifacts/artifact.js';
@@ -12,6 +11,7 @@ import type { RunHandle, RunOutcome } from '../engine/run-outcome.js';
 import type { Event, EventType } from '../events/catalogue.js';
 import type { LogFileSystem } from '../events/log-file-system.js';
 import { readEvents } from '../events/replay.js';
+import { makeTemporaryFolder } from '../files/temporary-folder.js';
 import { PluginCatalog } from '../plugin/catalog.js';
 import type { PluginDefinition, Sink } from '../plugin/definitions.js';
 import { builtInPlugins } from '../plugin/locate.js';
@@ -82,7 +82,7 @@ export class RunHarness implements AsyncDisposable {
   }
 
   static async create(options: RunHarnessOptions): Promise<RunHarness> {
-    const folder = await mkdtemp(join(tmpdir(), 'simmer-harness-'));
+    const folder = await makeTemporaryFolder('simmer-harness-');
     const settings: Settings = {
       home: options.home ?? join(folder, 'home'),
       cacheFolder: options.cacheFolder ?? join(folder, 'cache'),

@@ -1,5 +1,4 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type {
   Artifact,
@@ -18,6 +17,7 @@ import { RowConverter } from '../artifacts/row-values.js';
 import { jsonDigest } from '../document/canonical-json.js';
 import { checkStageEvent } from '../engine/check-stage-event.js';
 import { checkStageOutputs, followStageRun } from '../engine/stage-outputs.js';
+import { makeTemporaryFolder } from '../files/temporary-folder.js';
 import { checkSpendingRequest, checkSpent } from '../plugin/check-spending.js';
 import type { StageContext, StageDefinition, StageEvent } from '../plugin/definitions.js';
 import type { Log } from '../plugin/log.js';
@@ -116,7 +116,7 @@ export function memoryArtifact(
 export async function runStage(stage: StageDefinition, given: RunStageOptions = {}): Promise<StageResult> {
   const temporaryFolders: string[] = [];
   const temporaryFolder = async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'simmer-stage-'));
+    const folder = await makeTemporaryFolder('simmer-stage-');
     temporaryFolders.push(folder);
     return folder;
   };

@@ -117,6 +117,9 @@ it('what runs made is listed and fetched from a server as on this machine', asyn
   }
   expect((await simmer(['artifacts', 'latest'], remote)).stdout).toMatch(/^split\.train +dataset +1 +\S+ kB$/m);
 
+  const withoutTemporary = { cwd, env: { ...remote.env, TMPDIR: join(cwd, 'nowhere') } };
+  expect(await simmer(['rows', 'latest', 'split.heldout'], withoutTemporary)).toMatchObject({ code: 0, stderr: '' });
+
   const fetched = await simmer(['artifacts', 'latest', '--get', 'split.train', '--output', 'there'], remote);
   expect([fetched.code, fetched.stdout]).toEqual([0, 'there\n']);
   await simmer(['artifacts', 'latest', '--get', 'split.train', '--output', 'here', '--home', 'other'], { cwd });

@@ -1,7 +1,6 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { isUserError } from '../../errors.js';
+import { makeTemporaryFolder } from '../../files/temporary-folder.js';
 import type { PluginCommand } from '../../plugin/process/plugin-process.js';
 import type { ProcessPlugin } from '../../plugin/process/process-plugin.js';
 import { type CheckResult, chosenChecks, Deviation, haveAllPassed, resultOf, show } from '../verification.js';
@@ -57,7 +56,7 @@ interface PluginVerification {
  */
 export async function verifyPlugin(options: VerifyPluginOptions): Promise<PluginVerification> {
   const chosen = chosenChecks(checks, options.only);
-  const folder = await mkdtemp(join(tmpdir(), 'simmer-verify-'));
+  const folder = await makeTemporaryFolder('simmer-verify-');
   const { plugin, command, patienceSeconds: patience = 30 } = options;
   const bench = await PluginBench.open({ plugin, command, folder, patience });
   const results: CheckResult[] = [];

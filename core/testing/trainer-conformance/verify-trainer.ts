@@ -1,7 +1,6 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { isUserError } from '../../errors.js';
+import { makeTemporaryFolder } from '../../files/temporary-folder.js';
 import type { ModelSource as ModelSourceMessage } from '../../generated/simmer/trainer/v1/trainer.js';
 import { toModelSourceMessage } from '../../trainer/requests-to-wire.js';
 import type { Capability, ModelSource } from '../../trainer/trainer.js';
@@ -87,7 +86,7 @@ const randomModel: ModelSource = {
  */
 export async function verifyTrainer(options: VerifyOptions): Promise<Verification> {
   const chosen = chosenChecks(checks, options.only);
-  const folder = await mkdtemp(join(tmpdir(), 'simmer-verify-'));
+  const folder = await makeTemporaryFolder('simmer-verify-');
   const bench = await TrainerBench.open({
     argv: options.command,
     env: { ...process.env, ...options.env },
