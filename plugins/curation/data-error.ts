@@ -30,6 +30,37 @@ export function dataError(code: string, place: DataPlace, message: string, hint:
   });
 }
 
+/** Something in a field is of another kind. */
+export function wrongType(name: string, expected: string, value: unknown, place: DataPlace): Error {
+  const found = Array.isArray(value)
+    ? 'a list'
+    : value === null
+      ? 'null'
+      : typeof value === 'object'
+        ? 'an object'
+        : `a ${typeof value}`;
+  return dataError('wrong_type', place, `\`${name}\` is ${found}, expected ${expected}.`, 'Correct it, or `layout`.');
+}
+
+/** @throws UserError `half_character` */
+export function requireWholeCharacters(text: string, column: string, place: DataPlace): void {
+  if (text.isWellFormed()) return;
+  throw dataError(
+    'half_character',
+    place,
+    `column \`${column}\` holds half a character (a lone surrogate): "${excerptOfHalf(text)}".`,
+    'It was cut in the middle of a character, an emoji for example: mend it, or set `malformed: drop` to leave such rows out.',
+  );
+}
+
+/** A half of a surrogate pair: JSON can spell it, UTF-8 cannot. */
+const lonelySurrogate = /\p{Surrogate}/u;
+
+function excerptOfHalf(text: string): string {
+  const at = text.search(lonelySurrogate);
+  return `${text.slice(Math.max(0, at - 20), at)}\ufffd${text.slice(at + 1, at + 20)}`;
+}
+
 /** @throws UserError `duplicate_column` */
 export function requireDistinct(columns: readonly string[], place: DataPlace): void {
   const names = new Set<string>();

@@ -1,9 +1,10 @@
 import { type Message, nearestName, type Row } from 'simmerkit';
-import { type DataPlace, dataError } from './data-error.js';
+import { type DataPlace, dataError, requireWholeCharacters } from './data-error.js';
 import { historyOf } from './history.js';
 import { fieldsOfLayout, layOut, type NotLaidOut } from './layouts.js';
 import { type Field, fieldInBraces, type LoadOptions, type Source } from './load-options.js';
 import { LongDecimals } from './source-row.js';
+import { chatCell, chatTypeOf, columnsOfLayout } from './whole-chats.js';
 
 /** Columns of every loaded dataset besides `id` and `source`, from fields of the same name where nothing is said. */
 const sharedColumns = ['question', 'reasoning', 'answer', 'domain'] as const;
@@ -23,13 +24,18 @@ export interface Mapped {
 /** Maps rows of one source to columns. @throws SyntaxError for a pattern that is no regular expression */
 export function fieldMapper(
   source: Source,
-  options: Pick<LoadOptions, 'types' | 'required' | 'missing'>,
+  options: Pick<LoadOptions, 'sources' | 'types' | 'required' | 'missing'>,
 ): (row: Row, place: DataPlace) => Mapped {
   const columns = columnsOf(source).map((column) => {
     const field: Field | undefined = source.fields[column];
     const take = field === undefined ? takeOptional(column) : takeField(column, field);
     const isRequired = (options.required as readonly string[]).includes(column);
-    return { column, take, isRequired, type: options.types[column] ?? 'VARCHAR' };
+    const type = options.types[column] ?? 'VARCHAR';
+    const toCell =
+      chatTypeOf(column, options) === undefined
+        ? (value: unknown, place: DataPlace) => convert(value, type, column, place)
+        : (value: unknown, place: DataPlace) => chatCell(value, column, place);
+    return { column, take, isRequired, toCell };
   });
   return (read, place) => {
     const laidOut = layOut(read, source, place);
@@ -41,9 +47,9 @@ export function fieldMapper(
     const mapped: Record<string, unknown> = source.history
       ? { history: historyOf(row).map((message) => wellFormed(message, place)) }
       : {};
-    for (const { column, take, isRequired, type } of columns) {
+    for (const { column, take, isRequired, toCell } of columns) {
       const value = take(row, place, isRequired && options.missing === 'drop');
-      const cell = value === null ? null : convert(value, type, column, place);
+      const cell = value === null ? null : toCell(value, place);
       if (isRequired && isEmpty(cell)) {
         if (options.missing === 'drop') return { from: row, missing: column, row: mapped };
         throw missingValue(column, source.fields[column], row, place);
@@ -72,7 +78,14 @@ function notLaidOut(missing: NotLaidOut, place: DataPlace): Error {
         `Set ${drop}.`,
       );
     case 'tool_free_turns':
-      return dataError('tool_turns', place, 'a tool is called in the conversation.', `Set ${drop}.`);
+      return dataError(
+        'tool_turns',
+        place,
+        'a tool is called in the conversation.',
+        `Load such chats whole (\`layout: chat\`), which sft/train takes as they are, or set ${drop}.`,
+      );
+    case 'asked_reply':
+      return dataError('no_reply', place, 'nobody asks in the chat, or nobody replies.', `Set ${drop}.`);
   }
 }
 
@@ -91,9 +104,10 @@ export function rowFilter({ where }: Source): (row: Row) => boolean {
     });
 }
 
-/** The shared columns, then those that the source adds. */
+/** The shared columns, then those that its layout and the source itself add. */
 export function columnsOf(source: Source): readonly string[] {
-  return [...new Set([...sharedColumns, ...Object.keys(source.fields)])].filter((column) => column !== 'id');
+  const added = [...columnsOfLayout(source), ...Object.keys(source.fields)];
+  return [...new Set([...sharedColumns, ...added])].filter((column) => column !== 'id');
 }
 
 /** Whether a field of a file, with what is in it, may be looked at. */
@@ -196,13 +210,8 @@ export function fieldIn(row: Row, name: string): unknown {
 function convert(value: unknown, type: ColumnType, column: string, place: DataPlace): unknown {
   if (type === 'VARCHAR') {
     if (typeof value === 'string') {
-      if (value.isWellFormed()) return value;
-      throw dataError(
-        'half_character',
-        place,
-        `column \`${column}\` holds half a character (a lone surrogate): "${excerptOfHalf(value)}".`,
-        'It was cut in the middle of a character, an emoji for example: mend it, or set `malformed: drop` to leave such rows out.',
-      );
+      requireWholeCharacters(value, column, place);
+      return value;
     }
     if (typeof value === 'bigint' || typeof value === 'boolean' || Number.isFinite(value)) return String(value);
   } else if (type === 'BOOLEAN') {
@@ -249,14 +258,6 @@ function kindOf(value: unknown): string {
   if (value instanceof Uint8Array) return 'bytes';
   if (value instanceof LongDecimals) return 'made of decimal numbers of more than 38 digits';
   return typeof value === 'object' ? 'an object' : JSON.stringify(String(value));
-}
-
-/** A half of a surrogate pair: JSON can spell it, UTF-8 cannot. */
-const lonelySurrogate = /\p{Surrogate}/u;
-
-function excerptOfHalf(text: string): string {
-  const at = text.search(lonelySurrogate);
-  return `${text.slice(Math.max(0, at - 20), at)}\ufffd${text.slice(at + 1, at + 20)}`;
 }
 
 export function fieldNames(names: readonly string[]): string {

@@ -8,11 +8,18 @@ export function historyOf(row: Row): readonly Message[] {
   return Array.isArray(row.history) ? row.history : [];
 }
 
+/** The system message as one that opens a history; none where there is no text. */
+export function systemMessages(system: unknown): readonly Message[] {
+  return typeof system === 'string' && system.trim() !== '' ? [{ role: 'system', content: system }] : [];
+}
+
 /**
- * The id of a row's question; with what came before it, where the row has a history. One without a question is told from
+ * The id of a row's question; with what came before it, where the row has a history; of a whole chat, that of its prompt
+ * and tools. One without a question is told from
  * others by all that it has, wherever it comes from.
  */
 export function idOfRow(row: Row): string {
+  if (Array.isArray(row.prompt)) return problemId(JSON.stringify([row.prompt, row.tools ?? null]));
   if (!hasQuestion(row)) {
     const cells = Object.entries(row).filter(([column, value]) => column !== 'source' && value !== null);
     return problemId(JSON.stringify(cells.sort(([one], [other]) => (one < other ? -1 : 1))));
@@ -59,7 +66,7 @@ export function historyProblems({ sources }: LoadOptions): readonly OptionProble
 /** Layouts without a list of turns. */
 export function turnsProblems({ sources }: LoadOptions): readonly OptionProblem[] {
   return Object.entries(sources).flatMap(([name, { layout, turns }]) => {
-    if (turns === undefined || layout === 'messages' || layout === 'sharegpt') return [];
+    if (turns === undefined || layout === 'messages' || layout === 'sharegpt' || layout === 'chat') return [];
     const message = `layout ${layout} has no list of turns.`;
     const hint = 'Say `layout: messages`, or `layout: sharegpt` for turns of from and value.';
     return [{ path: `sources.${name}.turns`, code: 'no_turns', message, hint }];

@@ -36,7 +36,8 @@ describe('curation/load takes of chats', () => {
     const content = rows.map((row) => JSON.stringify({ messages, ...row })).join('\n');
     const { logged } = await loadFile('pool.jsonl', content, { layout: 'messages' });
     expect(logged.filter(({ level }) => level === 'warning').map(({ message }) => message)).toEqual([
-      'Source pool: 2 rows have `tools`, which is not used: their chats are written without it.',
+      'Source pool: 2 rows have `tools`, which is not used: their chats are written without it. ' +
+        '`layout: chat` takes it.',
       'Source pool: 1 row has `chat_template_kwargs`, which is not used: their chats are written without it.',
     ]);
   });

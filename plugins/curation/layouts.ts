@@ -1,6 +1,8 @@
 import type { Message, Row } from 'simmerkit';
-import { type DataPlace, dataError } from './data-error.js';
+import { type DataPlace, dataError, wrongType } from './data-error.js';
+import { systemMessages } from './history.js';
 import type { Source } from './load-options.js';
+import { fromChat } from './whole-chats.js';
 
 /**
  * A row with `question`, `reasoning`, `answer` and `system` from its layout, and `history` where that is kept, or what its
@@ -8,8 +10,8 @@ import type { Source } from './load-options.js';
  */
 type LaidOut = { readonly row: Row } | { readonly missing: NotLaidOut };
 
-/** `tool_free_turns`: no tool is called in them. */
-export type NotLaidOut = 'single_turn' | 'alternating_turns' | 'tool_free_turns';
+/** `tool_free_turns`: no tool is called in them. `asked_reply`: a reply, and a question before it. */
+export type NotLaidOut = 'single_turn' | 'alternating_turns' | 'tool_free_turns' | 'asked_reply';
 
 interface Turn {
   readonly role: string;
@@ -38,7 +40,7 @@ const toolRoles: ReadonlySet<string> = new Set(['tool', 'function', 'function_ca
 /** Fields of a turn that say which tools it calls: OpenAI's, and its former one. */
 const callFields = ['tool_calls', 'function_call'] as const;
 
-/** Fields of chats by which TRL and others have a chat template write more than the messages; no stage takes them. */
+/** Fields of chats by which TRL and others have a chat template write more than the messages; layout chat takes `tools`. */
 const templateFields = ['tools', 'chat_template_kwargs'] as const;
 
 /** Fields that a layout may look at. */
@@ -48,6 +50,8 @@ export function fieldsOfLayout({ layout, turns }: Pick<Source, 'layout' | 'turns
       return [];
     case 'alpaca':
       return ['instruction', 'input', 'output', 'system', 'history'];
+    case 'chat':
+      return [...[turns ?? ['messages', 'prompt', 'completion']].flat(), 'system', 'tools', 'chat_template_kwargs'];
     case 'sharegpt':
     case 'messages':
       return [...[turns ?? turnsFields[layout]].flat(), 'system', ...templateFields];
@@ -58,8 +62,8 @@ const turnsFields = { sharegpt: 'conversations', messages: 'messages' } as const
 
 /** Fields of templates that say something in a row. */
 export function unusedFields(row: Row, { layout }: Pick<Source, 'layout'>): readonly string[] {
-  if (layout !== 'messages' && layout !== 'sharegpt') return [];
-  return templateFields.filter((name) => saysSomething(row[name]));
+  if (layout === 'columns' || layout === 'alpaca') return [];
+  return templateFields.filter((name) => !(layout === 'chat' && name === 'tools') && saysSomething(row[name]));
 }
 
 /** Of a Parquet file, a row has each field, and those within it, of which it may say nothing. */
@@ -86,14 +90,13 @@ export function layOut(
       return fromAlpaca(row, history, place);
     case 'sharegpt':
       return fromTurns(row, { lists: turns ?? turnsFields[layout], role: 'from', text: 'value' }, history, place);
+    case 'chat': {
+      const chat = fromChat(row, { turns }, place);
+      return chat === undefined ? { missing: 'asked_reply' } : { row: { ...row, ...chat } };
+    }
     case 'messages':
       return fromTurns(row, { lists: turns ?? turnsFields[layout], role: 'role', text: 'content' }, history, place);
   }
-}
-
-/** The system message as one that opens a history; none where there is no text. */
-export function systemMessages(system: unknown): readonly Message[] {
-  return typeof system === 'string' && system.trim() !== '' ? [{ role: 'system', content: system }] : [];
 }
 
 /** Stanford Alpaca: `instruction`, `input` (may be empty), `output`; others added `system`, and `history` of earlier turns. */
@@ -218,15 +221,4 @@ function optionalText(row: Row, name: string, place: DataPlace, within?: string)
 function missing(name: string, row: Row, place: DataPlace, hint = 'Correct `layout` of the source.'): Error {
   const has = Object.keys(row).map((field) => `\`${field}\``);
   return dataError('missing_column', place, `there is no field \`${name}\`; there is ${has.join(', ')}.`, hint);
-}
-
-function wrongType(name: string, expected: string, value: unknown, place: DataPlace): Error {
-  const found = Array.isArray(value)
-    ? 'a list'
-    : value === null
-      ? 'null'
-      : typeof value === 'object'
-        ? 'an object'
-        : `a ${typeof value}`;
-  return dataError('wrong_type', place, `\`${name}\` is ${found}, expected ${expected}.`, 'Correct it, or `layout`.');
 }

@@ -63,12 +63,14 @@ const source = z.strictObject({
     .optional()
     .describe('What the file must be, as it is on disk.'),
   layout: z
-    .enum(['columns', 'alpaca', 'sharegpt', 'messages'])
+    .enum(['columns', 'alpaca', 'sharegpt', 'messages', 'chat'])
     .default('columns')
     .describe(
       'columns: fields as they are. alpaca: instruction, input, output. sharegpt: conversations of from and value. ' +
-        'messages: of role and content, and reasoning_content where there is one. The last three give question, ' +
-        'reasoning (what stands within <think>), answer and system. Rows of several turns count as lacking a column.',
+        'messages: of role and content, and reasoning_content where there is one. These three give question, ' +
+        'reasoning (what stands within <think>), answer and system. Rows of several turns count as lacking a column. ' +
+        'chat: messages as a whole, with tool_calls and tools, as sft/train takes them: prompt (those before the first ' +
+        'reply), completion and tools.',
     ),
   history: z
     .boolean()
@@ -81,7 +83,7 @@ const source = z.strictObject({
     .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
     .optional()
     .describe(
-      'Of layout sharegpt or messages: the field that has the turns, e.g. chosen of preferences; [prompt, chosen] where ' +
+      'Of layout sharegpt, messages or chat: the field that has the turns, e.g. chosen of preferences; [prompt, chosen] where ' +
         'they stand in several. Default: conversations, or messages.',
     ),
   fields: z

@@ -4,6 +4,7 @@ import type { Loaded } from './load.work.js';
 import { type LoadOptions, loadOptions, type Source } from './load-options.js';
 import type { Piece, SourceFiles } from './load-tasks.js';
 import { patternProblems } from './pattern-problems.js';
+import { chatProblems, chatTypeOf } from './whole-chats.js';
 
 export const load = defineStage({
   description: 'Loads problems from JSONL, JSON, CSV or Parquet files and maps their fields to columns.',
@@ -20,6 +21,7 @@ export const load = defineStage({
     ...orderProblems(options),
     ...historyProblems(options),
     ...turnsProblems(options),
+    ...chatProblems(options),
     ...patternsOf(options).flatMap(({ pattern, path }) => patternProblems(path, pattern)),
     ...revisionProblems(options),
   ],
@@ -41,7 +43,9 @@ export const load = defineStage({
     const added = new Set(sources.flatMap(({ source }) => columnsOf(source)));
     const columns: Columns = {
       id: 'VARCHAR',
-      ...Object.fromEntries([...added].map((column) => [column, options.types[column] ?? 'VARCHAR'])),
+      ...Object.fromEntries(
+        [...added].map((column) => [column, chatTypeOf(column, options) ?? options.types[column] ?? 'VARCHAR']),
+      ),
       source: 'VARCHAR',
       ...(sources.some(({ source }) => source.history) ? { history: messagesType } : {}),
     };
@@ -84,7 +88,11 @@ export const load = defineStage({
       for (const [field, rows] of Object.entries(unused)) {
         const have = rows === 1 ? '1 row has' : `${formatCount(rows)} rows have`;
         const what = field === 'system' ? 'a system message' : `\`${field}\``;
-        const remedy = field === 'system' ? ' `history: true` keeps it.' : '';
+        const remedies: Readonly<Record<string, string>> = {
+          system: ' `history: true` keeps it.',
+          tools: ' `layout: chat` takes it.',
+        };
+        const remedy = remedies[field] ?? '';
         context.log.warning(
           `Source ${name}: ${have} ${what}, which is not used: their chats are written without it.${remedy}`,
         );

@@ -11,8 +11,8 @@ import {
   type Mapped,
   rowFilter,
 } from './field-mapping.js';
-import { hasQuestion, idOfRow } from './history.js';
-import { systemMessages, unusedFields } from './layouts.js';
+import { hasQuestion, idOfRow, systemMessages } from './history.js';
+import { unusedFields } from './layouts.js';
 import type { LoadOptions } from './load-options.js';
 import type { Piece } from './load-tasks.js';
 import type { ReadPart } from './read-parts.js';
@@ -36,6 +36,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
         unusedOf: (row: Row) => unusedFields(row, source),
         losesSystem:
           source.layout !== 'columns' &&
+          source.layout !== 'chat' &&
           !source.history &&
           !Object.entries(source.fields).some(([column, field]) => fieldNamesOf(column, field).includes('system')),
         limit: source.limit ?? Number.POSITIVE_INFINITY,

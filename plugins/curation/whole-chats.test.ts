@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest';
+import { loadFolder } from './load.fixture.js';
+import { load } from './load.stage.js';
+
+const { inside, loadFile, loadWith, parquetFile } = loadFolder();
+
+const user = { role: 'user', content: 'Is it cold in Oslo?' };
+const call = (values: unknown) => ({ type: 'function', id: 'c1', function: { name: 'weather', arguments: values } });
+const calling = (values: unknown) => ({ role: 'assistant', content: null, tool_calls: [call(values)] });
+const result = { role: 'tool', name: 'weather', tool_call_id: 'c1', content: '{"celsius": -4}' };
+const answer = { role: 'assistant', content: 'Yes.' };
+const tools = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object' } } }];
+
+/** As every message of a column is. */
+const whole = (message: object) => ({
+  content: null,
+  reasoning_content: null,
+  tool_calls: null,
+  name: null,
+  tool_call_id: null,
+  ...message,
+});
+const loaded = {
+  question: 'Is it cold in Oslo?',
+  answer: null,
+  prompt: [whole(user)],
+  completion: [whole(calling('{"city":"Oslo"}')), whole(result), whole(answer)],
+  tools: JSON.stringify(tools),
+};
+
+const chat = { messages: [user, calling({ city: 'Oslo' }), result, answer], tools };
+
+async function rowsOf(...rows: readonly object[]) {
+  const content = rows.map((row) => JSON.stringify(row)).join('\n');
+  return (await loadFile('chats.jsonl', content, { layout: 'chat' })).rows('dataset');
+}
+
+describe('layout chat of curation/load', () => {
+  it('keeps calls of tools and what came of them, from the first reply on as the completion', async () => {
+    const { rows, logged } = await loadFile('chats.jsonl', JSON.stringify(chat), { layout: 'chat' });
+    expect(rows('dataset')).toMatchObject([loaded]);
+    expect(logged.filter(({ level }) => level === 'warning')).toEqual([]);
+  });
+
+  it('takes prompt and completion as a file has them apart, and what is JSON text already', async () => {
+    const [before, after] = [
+      [user, answer, user],
+      [calling('{"city": "Oslo"}'), result],
+    ];
+    const row = { prompt: before, completion: after, tools: JSON.stringify(tools) };
+    expect(await rowsOf(row)).toMatchObject([
+      { prompt: before.map(whole), completion: [whole(calling('{"city": "Oslo"}')), whole(result)], tools: row.tools },
+    ]);
+  });
+
+  it('takes a system message from beside the messages, and other fields where the recipe names them', async () => {
+    const { messages, tools: functions } = chat;
+    const source = { layout: 'chat', turns: 'talk', fields: { tools: 'functions' } };
+    const { rows } = await loadFile(
+      'c.jsonl',
+      JSON.stringify({ talk: messages, functions, system: 'Be brief.' }),
+      source,
+    );
+    const system = whole({ role: 'system', content: 'Be brief.' });
+    expect(rows('dataset')).toMatchObject([{ ...loaded, prompt: [system, whole(user)] }]);
+  });
+
+  it('counts as nothing what Parquet fills in where one tool has other arguments than another', async () => {
+    const values = "{'city': 'Oslo', 'zone': NULL::VARCHAR, 'days': 2::BIGINT}";
+    const calls = `[{'type': 'function', 'function': {'name': 'weather', 'arguments': ${values}}}]`;
+    await parquetFile(
+      'chats.parquet',
+      `SELECT [{'role': 'user', 'content': 'Q', 'tool_calls': NULL},
+               {'role': 'assistant', 'content': NULL, 'tool_calls': ${calls}}] AS messages`,
+    );
+    const { rows } = await loadWith({ sources: { chats: { path: inside('chats.parquet'), layout: 'chat' } } });
+    expect(rows('dataset')).toMatchObject([
+      {
+        completion: [whole({ role: 'assistant', tool_calls: [{ ...call('{"city":"Oslo","days":2}'), id: null }] })],
+        tools: null,
+      },
+    ]);
+  });
+
+  it('gives rows of one prompt and its tools one id, and others another', async () => {
+    const ids = (await rowsOf(chat, { ...chat, messages: [user, answer] }, { messages: [user, answer] })).map(
+      ({ id }) => id,
+    );
+    expect(ids[0]).toBe(ids[1]);
+    expect(ids[2]).not.toBe(ids[1]);
+  });
+
+  it.each([
+    ['no reply', { messages: [user] }, 'no_reply', 'nobody asks in the chat, or nobody replies'],
+    ['no question', { messages: [answer] }, 'no_reply', 'nobody asks in the chat, or nobody replies'],
+    ['no messages', { talk: [user] }, 'missing_column', 'there is no field `messages`; there is `talk`'],
+    [
+      'a text',
+      { prompt: [user], completion: 'Yes.' },
+      'wrong_type',
+      '`completion` is a string, expected a list of messages',
+    ],
+    ['parts', { messages: [user, { ...answer, content: ['Yes.'] }] }, 'wrong_type', '`completion.0.content` is a list'],
+    [
+      'another field',
+      { messages: [user, { ...answer, audio: 'x' }] },
+      'wrong_type',
+      '`completion.0` has the field `audio`',
+    ],
+    [
+      'a call of none',
+      { messages: [user, { ...answer, tool_calls: 'add' }] },
+      'wrong_type',
+      '`completion.0.tool_calls` is',
+    ],
+    [
+      'half a character',
+      { messages: [user, calling({ a: '\ud83d' })] },
+      'half_character',
+      'completion.0.tool_calls.0.arguments',
+    ],
+  ])('refuses %s, naming the place', async (_, row, code, message) => {
+    await expect(rowsOf(row)).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
+  });
+
+  it('counts a chat without a reply where it is dropped', async () => {
+    const content = [chat, { messages: [user] }].map((row) => JSON.stringify(row)).join('\n');
+    const { events } = await loadFile('chats.jsonl', content, { layout: 'chat' }, { missing: 'drop' });
+    expect(events.at(-1)?.data).toMatchObject({ rowsOut: 1, dropped: { no_asked_reply: 1 } });
+  });
+
+  it('refuses options that would have no effect', () => {
+    const sources = { chats: { path: 'a.jsonl', layout: 'chat', history: true } };
+    const options = load.options.parse({ sources, types: { tools: 'BIGINT' } });
+    expect(load.check?.(options, {} as never)).toMatchObject([
+      { path: 'sources.chats.history', code: 'option_without_effect' },
+      { path: 'types.tools', code: 'option_without_effect' },
+    ]);
+  });
+});
