@@ -297,6 +297,13 @@ describe('a generation', () => {
 });
 
 describe('what is not known', () => {
+  it('is, of experts, what their weights take', () => {
+    const place = { hardware, gpus: 16, nodes: 2 };
+    const config = { ...knownConfig('Qwen/Qwen2.5-32B-Instruct'), num_local_experts: 8 };
+    expect(estimateJob({ ...s1Job(), model: { config } }, place).notes?.at(-1)).toContain('has experts');
+    expect(estimateJob(s1Job(), place).notes?.at(-1)).not.toContain('experts');
+  });
+
   it('is said, and how to say it', () => {
     const job = s1Job();
     const place = { hardware, gpus: 16, nodes: 2 };

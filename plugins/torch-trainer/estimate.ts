@@ -2,7 +2,7 @@ import type { Advice, EstimatePlace, Facts, MemoryPart, TrainerJob, WorkEstimate
 import { type Batching, batchingOf, type Lengths } from './batching.js';
 import { keptScoreBytes } from './eager-attention.js';
 import { generationEstimate } from './generation-estimate.js';
-import { type ModelShape, shapeOf } from './model-shape.js';
+import { hasExperts, type ModelShape, shapeOf } from './model-shape.js';
 import { trainingAdvice } from './training-advice.js';
 import { trainingMemory } from './training-memory.js';
 import { passSeconds } from './training-time.js';
@@ -20,6 +20,9 @@ const diskBandwidth = 2e9;
 const onCpu =
   "For GPUs, name `gpus` and `hardware` in the trainer's resources. On a CPU `last took` tells how long it was, once it has run.";
 
+const expertsLeftOut =
+  'The model has experts, of which one a layer is counted: its weights take more memory than is said here.';
+
 /** What a job of the torch trainer takes; see docs/estimates.md. */
 export function estimateJob(job: TrainerJob, place: EstimatePlace): WorkEstimate {
   const shape = shapeOf(job.model.config);
@@ -31,7 +34,9 @@ export function estimateJob(job: TrainerJob, place: EstimatePlace): WorkEstimate
     return { notes: ['No `hardware` is named: not in the resources of the trainer, nor in the settings.'] };
   }
   const known = { ...place, hardware: place.hardware };
-  return job.kind === 'training' ? trainingEstimate(job, shape, known) : generationEstimate(job, shape, known);
+  const estimate =
+    job.kind === 'training' ? trainingEstimate(job, shape, known) : generationEstimate(job, shape, known);
+  return hasExperts(job.model.config) ? { ...estimate, notes: [...(estimate.notes ?? []), expertsLeftOut] } : estimate;
 }
 
 /** What of a job its time and memory follow from. */

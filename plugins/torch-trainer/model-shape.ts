@@ -37,6 +37,12 @@ export function shapeOf(config: unknown): ModelShape | undefined {
   return { layers, heads, hiddenSize, keyValueSize, querySize, intermediateSize, vocabularySize, parameters };
 }
 
+/** Whether a layer's tokens go to some of several experts, which a shape does not tell. */
+export function hasExperts(config: unknown): boolean {
+  const counts = ['num_local_experts', 'num_experts', 'n_routed_experts', 'moe_num_experts'];
+  return counts.some((key) => Number((Object(config) as Readonly<Record<string, unknown>>)[key]) > 1);
+}
+
 /** Weights of one layer. */
 export function layerParameters({ hiddenSize, querySize, keyValueSize, intermediateSize }: ModelShape): number {
   return 2 * hiddenSize * (querySize + keyValueSize) + 3 * hiddenSize * intermediateSize + 2 * hiddenSize;
