@@ -115,6 +115,8 @@ def load_model(
         raise invalid(
             "method_unsupported", "Only the weights of a Hugging Face folder can be quantized: export it first."
         )
+    from huggingface_hub.errors import StrictDataclassError
+
     try:
         model = _load_base(source, dtype, attention, quantization)
         if quantization is not None:
@@ -126,6 +128,10 @@ def load_model(
         make_writable(model.generation_config)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise invalid("model_invalid", f"The model cannot be loaded: {_first_line(error)}") from error
+    except StrictDataclassError as error:
+        # It only names the check that its cause comes from.
+        why = _first_line(error.__cause__ or error)
+        raise invalid("model_invalid", f"The model's config cannot be used: {why}") from error
     except RuntimeError as error:
         if "size mismatch" not in str(error):
             raise

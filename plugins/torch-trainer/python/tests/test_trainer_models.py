@@ -207,6 +207,15 @@ def test_what_a_model_keeps_in_float32_is_written_so(
     assert {written[name].dtype for name in written.keys() - whole} == {torch.bfloat16}
 
 
+def test_a_config_that_transformers_refuses_is_no_fault_of_the_trainer(
+    shared_trainer: TrainerProcess, tmp_path: Path
+) -> None:
+    request = training_request(tmp_path, model=random_model(head_dim=15))
+    failed = shared_trainer.train(request)[-1].training_failed
+    assert failed.code == "model_invalid"
+    assert "even rotary dimension" in failed.message
+
+
 def test_a_tokenizer_that_knows_more_than_the_weights_is_refused_where_rows_have_what_they_lack(
     shared_trainer: TrainerProcess, tmp_path: Path
 ) -> None:
