@@ -5,6 +5,7 @@ import shutil
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from google.protobuf import json_format
@@ -238,7 +239,10 @@ def _apply_adapter(model: Any, folder: Path) -> Any:
 def _tokenizer_of_gguf(path: Path) -> Any:
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
+    with TemporaryDirectory() as alone:
+        # Of a tokenizer.json beside the file transformers would make one that has no end of sequence.
+        (Path(alone) / path.name).symlink_to(path.resolve())
+        return AutoTokenizer.from_pretrained(alone, gguf_file=path.name, local_files_only=True)
 
 
 def _make_random(source: pb.RandomModel, dtype: Any, attention: str | None) -> Any:

@@ -91,6 +91,18 @@ def test_what_ends_a_reply_beside_the_end_of_a_text_is_in_the_file(tmp_path: Pat
     assert tokenizer.convert_ids_to_tokens(end_ids(read.generation_config)) == expected
 
 
+def test_a_tokenizer_in_the_folder_of_a_file_is_not_taken_for_its_own(tmp_path: Path) -> None:
+    """It would have no end of sequence, and rows of text would be trained without one."""
+    network = load_model(random_model(), torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_with_a_merge(tmp_path))
+    network.resize_token_embeddings(len(tokenizer))
+    write_gguf(network, tokenizer, tmp_path)
+    read = load_tokenizer(pb.ModelSource(gguf_file=str(tmp_path / "model.gguf")))
+    assert (read.eos_token, read.eos_token_id) == (tokenizer.eos_token, tokenizer.eos_token_id)
+    read.save_pretrained(tmp_path / "saved")
+    assert "/" not in (tmp_path / "saved/tokenizer_config.json").read_text()
+
+
 def test_how_text_is_cut_before_merges_is_named_as_llama_cpp_names_it() -> None:
     for folder, name in ((qwen2_5_folder(), "qwen2"), (llama3_folder(), "llama-bpe")):
         assert splitting_of(load_tokenizer(pb.ModelSource(folder=str(folder)))) == name
