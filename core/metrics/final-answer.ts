@@ -1,7 +1,11 @@
+/** A line that begins with a marker of another case or form, or is one as a heading: `final answer: 42`, `### Final Answer`. */
+const looseMarker = /^[#>*_ \t]*(?:the +)?(?:final +)?answer[*_]*[ \t]*(?::|$)/gim;
+
 /**
- * The final answer in an answer's text by the rules of s1's evaluation: after the last delimiter the last `\boxed{}`,
- * else what follows the last `Answer:` ("Final Answer:" ends so too) without Markdown's emphasis. Null where there is
- * none.
+ * The final answer in an answer's text by the rules of s1's evaluation: after the last delimiter the last `\boxed{}`, or
+ * the last list of them (`\boxed{3} and \boxed{5}`), else what follows the last `Answer:` ("Final Answer:" ends so too)
+ * without Markdown's emphasis. Where there is no such marker, a line may begin with one in another case, or be a heading.
+ * Null where there is none.
  * @param delimiter what starts an answer, should the model repeat it
  */
 export function finalAnswer(answer: string, delimiter = '<|im_start|>answer'): string | null {
@@ -9,7 +13,8 @@ export function finalAnswer(answer: string, delimiter = '<|im_start|>answer'): s
   const text = place < 0 ? answer : answer.slice(place + delimiter.length);
   const boxed = lastBoxed(text);
   if (boxed !== null) return presence(boxed);
-  const [marker] = [...text.matchAll(/Answer(?:\*\*|__)?:/g)].slice(-1);
+  const [loose] = [...text.matchAll(looseMarker)].slice(-1);
+  const [marker = loose] = [...text.matchAll(/Answer(?:\*\*|__)?:/g)].slice(-1);
   return marker === undefined ? null : presence(withoutEmphasis(text.slice(marker.index + marker[0].length)));
 }
 
@@ -21,19 +26,30 @@ function withoutEmphasis(text: string): string {
     .replace(/^([^*\n]*[^\s*])\*\*(?=\s*$|\s*\n)/, '$1');
 }
 
-/** The content of the last `\boxed{...}` or `\fbox{...}` whose braces balance; escaped braces are content. */
+/** Between the boxes of one list. */
+const joint = /^[\s$]*(?:,|,?\s*(?:\\text\s*\{\s*)?\b(?:and|or)\b\s*\}?)[\s$]*$/;
+
+/**
+ * The content of the last `\boxed{...}` or `\fbox{...}` whose braces balance, after those that stand in a list with it;
+ * escaped braces are content.
+ */
 function lastBoxed(text: string): string | null {
   const opening = /\\(?:boxed|fbox)\s*\{/g;
-  let found: string | null = null;
+  let found: string[] = [];
+  let foundEnd = 0;
   let closing: ReadonlyMap<number, number> | undefined;
   for (let match = opening.exec(text); match !== null; match = opening.exec(text)) {
     closing ??= closingBraces(text);
     const end = closing.get(opening.lastIndex - 1);
     if (end === undefined) continue;
-    found = text.slice(opening.lastIndex, end);
+    const content = text.slice(opening.lastIndex, end);
+    const isNext = match.index - foundEnd < 40 && joint.test(text.slice(foundEnd, match.index));
+    if (!isNext) found = [];
+    found.push(content);
+    foundEnd = end + 1;
     opening.lastIndex = end;
   }
-  return found;
+  return found.length === 0 ? null : [...new Set(found)].join(', ');
 }
 
 /** Place of each brace that is closed, to that of the one that closes it. In one reading: a model may open thousands. */

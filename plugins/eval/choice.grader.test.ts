@@ -38,6 +38,7 @@ it.each([
   ['The answer is B. Many choose A.', 'B'],
   ['ANSWER: B', 'B'],
   ['答案是B。', 'B'],
+  ['正确答案\uff1aB', 'B'],
   ['I think it is (B), not (A).', 'B'],
 ])('reads %s as the letter %s', (text, letter) => {
   expect(chosenLetter(text, 'ABCD')).toBe(letter);

@@ -55,7 +55,7 @@ export function chosenLetter(text: string, letters: string): string | null {
   const named = (before: string) => lettersIn(`${before}\\(?([${letters}])(?:\\)|(?!\\)))(?![\\w'’]|${another})`);
   const word = '[Cc]hoice|[Oo]ption';
   const be = '(?:is|(?:must|should|would)\\s+be)';
-  const is = `(?:(?:[Aa]nswer|ANSWER)(?:\\s+${be}|\\s*:)|(?:${word})\\s+${be}|答案(?:是|为|\\s*[::]))`;
+  const is = `(?:(?:[Aa]nswer|ANSWER)(?:\\s+${be}|\\s*:)|(?:${word})\\s+${be}|答案(?:是|为|\\s*[:\\uff1a]))`;
   const said = (by: string) => named(`(?:${by})\\s*(?::\\s*)?(?:(?:the\\s+)?(?:${word})\\s+)?`).at(-1);
   const stated = said(is) ?? said('\\b(?:choose|select|pick)');
   if (stated !== undefined) return stated;

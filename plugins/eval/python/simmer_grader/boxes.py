@@ -17,10 +17,14 @@ def last_boxed(text: str) -> str:
     if not boxes:
         return text
     first = len(boxes) - 1
-    while first > 0 and _JOINT.fullmatch(text, boxes[first - 1][2], boxes[first][0]):
+    while first > 0 and _are_joined(text, boxes[first - 1][2], boxes[first][0]):
         first -= 1
-    inner = ", ".join(text[begin : end - 1] for _, begin, end in boxes[first:])
+    inner = ", ".join(dict.fromkeys(text[begin : end - 1] for _, begin, end in boxes[first:]))
     return inner + (r"\%" if _PERCENT.match(text, boxes[-1][2]) else "")
+
+
+def _are_joined(text: str, end: int, start: int) -> bool:
+    return start - end < 40 and _JOINT.fullmatch(text, end, start) is not None
 
 
 def _boxes(text: str) -> list[tuple[int, int, int]]:
