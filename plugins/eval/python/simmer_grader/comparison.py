@@ -12,6 +12,7 @@ from sympy import Basic, Eq, MatrixBase, Symbol
 from .boxes import last_boxed
 from .notation import base_of, in_latex, is_in_other_script, with_scales
 from .sentences import delimit_expressions, without_asides, without_what_is_given
+from .words import chosen_letter, gold_letter, says_words
 
 VerdictName = Literal["RIGHT", "WRONG", "UNPARSED", "TIMED_OUT"]
 
@@ -66,13 +67,18 @@ def compare(gold: str, answer: str) -> Comparison:
         return Comparison("UNPARSED", "The answer is empty.")
 
     gold, answer = in_latex(last_boxed(gold)), in_latex(last_boxed(answer))
+    letter, chosen = gold_letter(gold), chosen_letter(answer)
+    if letter is not None and chosen is not None:
+        if letter == chosen:
+            return Comparison("RIGHT", "The letters are the same.", chosen, letter)
+        return Comparison("WRONG", "The letters differ.", chosen, letter)
     gold_words = _read_words(gold)
     answer = _without_remarks(answer, is_of_words=gold_words is not None)
     answer_words = _read_words(answer)
+    if gold_words is not None and says_words(answer, gold_words):
+        return Comparison("RIGHT", "The words are the same.", gold_words, gold_words)
     if gold_words is not None and answer_words is not None:
         # As mathematics, a word is the product of its letters, in any order.
-        if gold_words == answer_words:
-            return Comparison("RIGHT", "The words are the same.", answer_words, gold_words)
         return Comparison("WRONG", "The words differ.", answer_words, gold_words)
 
     answer = without_asides(answer)

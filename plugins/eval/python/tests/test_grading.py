@@ -142,6 +142,16 @@ POWER_TOWER = "$9^{9^{9^{9}}}$"
         ("52_8", "52 (base 8)"),
         ("52_8", "52 in base eight"),
         ("1011_2", r"1011\text{ base }2"),
+        # Words and letters in a sentence.
+        (r"\text{Evelyn}", "The student with the greatest speed is Evelyn."),
+        (r"\text{Evelyn}", "Evelyn has the greatest average speed."),
+        (r"\text{Evelyn}", "The answer is **Evelyn**, since she needs 2 hours."),
+        (r"\text{even}", "The function is even."),
+        (r"\text{ellipse}", "an ellipse"),
+        ("no solution", "There are no solutions."),
+        (r"\text{(C)}", "The answer is C."),
+        (r"\text{(E)}", r"The answer is $\text{(E)}.$"),
+        (r"\text{(C)}", "Option (C)"),
         # Boxes.
         ("5", r"\boxed{3}. No, that is wrong: \boxed{5}"),
         ("3, 5, 7", r"They are \boxed{3}, \boxed{5}, and \boxed{7}."),
@@ -189,6 +199,7 @@ def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
         ("5 million", "5 billion"),
         ("52_8", "52_9"),
         ("52_8", "52 in base 10"),
+        (r"\text{(C)}", "The answer is B, not (C)."),
         # The other way round it is right: the gold comes first.
         ("(1, 2)", "1 < x < 2"),
     ],
@@ -203,6 +214,21 @@ def test_answer_that_cannot_be_read(grader: RunningGrader, answer: str) -> None:
     assert grade.verdict == pb.VERDICT_UNPARSED
     assert grade.parsed_answer == ""
     assert "gold" not in grade.explanation
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        (r"\text{Evelyn}", "Evelyn is slower, so the answer is Briana."),
+        (r"\text{Evelyn}", "Briana, not Evelyn."),
+        (r"\text{Briana}", "Evelyn is faster than Briana."),
+        (r"\text{even}", "The function is not even."),
+        (r"\text{even}", "It is neither even nor odd."),
+        (r"\text{even}", "It is even. No, the answer is odd."),
+    ],
+)
+def test_words_of_a_sentence_that_says_others(grader: RunningGrader, gold: str, answer: str) -> None:
+    assert grader.verdict(gold, answer) != "RIGHT"
 
 
 @pytest.mark.parametrize("gold", ["", r"\frac{3}{", "???"])

@@ -1,0 +1,45 @@
+"""Answers that are words, or the letter of a choice, in what a sentence says."""
+
+from __future__ import annotations
+
+import re
+
+_TYPESETTING = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mbox)\s*(?=\{)|[{}$]")
+_ARTICLE = re.compile(r"^(?:an?|the|due)\s+")
+_WORDS = r"([A-Za-z](?:[A-Za-z'-]| (?=[A-Za-z])){0,80})(?=\s?(?:[.,;:!(\n]|$))"
+_ANSWER = re.compile(rf"\banswer(?:\s+is\s*:?|\s*:)\s+{_WORDS}", re.IGNORECASE)
+#: "The function is even.", "It is an ellipse.", "There are no solutions."
+_SAID = re.compile(rf"\b(?:is|are|was|were|it's|ha(?:s|ve)(?=\s+no\b))\s+{_WORDS}", re.IGNORECASE)
+#: "Evelyn has the greatest speed."
+_SUBJECT = re.compile(r"([A-Za-z' -]{1,80}?)\s(?:has|had|is|was)\sthe\s[^.]*\.?$", re.IGNORECASE)
+
+_LETTER = r"\(?([A-Z])\)?(?![\w'])"
+_ONLY_LETTER = re.compile(rf"(?:[Oo]ption|[Cc]hoice)?\s*{_LETTER}[.:]?")
+_ANSWER_LETTER = re.compile(
+    rf"\b(?:answer|choice|option)(?:\s+is\s*:?|\s*:)\s*(?:(?:option|choice)\s+)?(?-i:{_LETTER})", re.I
+)
+_GOLD_LETTER = re.compile(r"\(([A-Z])\)")
+
+
+def says_words(sentence: str, words: str) -> bool:
+    """Whether a sentence says that these are the answer; what it calls the answer counts before all else."""
+    plain = _TYPESETTING.sub("", sentence).strip()
+    said = _ANSWER.findall(plain) or _SAID.findall(plain) or _SUBJECT.findall(plain) or [plain.rstrip(".")]
+    return _bare(said[-1]) == _bare(words)
+
+
+def gold_letter(gold: str) -> str | None:
+    """C of a gold answer such as `\\text{(C)}`."""
+    found = _GOLD_LETTER.fullmatch(_TYPESETTING.sub("", gold).strip())
+    return None if found is None else found[1]
+
+
+def chosen_letter(answer: str) -> str | None:
+    """The letter that an answer is, or calls its answer."""
+    plain = _TYPESETTING.sub("", answer).strip()
+    alone = _ONLY_LETTER.fullmatch(plain)
+    return alone[1] if alone is not None else next(reversed(_ANSWER_LETTER.findall(plain)), None)
+
+
+def _bare(words: str) -> str:
+    return _ARTICLE.sub("", " ".join(words.casefold().split())).removesuffix("s")
