@@ -50,7 +50,7 @@ _AREA = re.compile(
 )
 #: Scripts whose words stand next to a number.
 _OTHER_SCRIPT = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f"
-_NUMBER_BEHIND_WORD = re.compile(rf"(?<=[{_OTHER_SCRIPT}:])(?=[-\d\\$])")
+_NUMBER_BEHIND_WORD = re.compile(rf"(?:(?<=[{_OTHER_SCRIPT}])|(?<=[^\d\s]:))(?=[-\d\\$])")
 _TAG = re.compile(r"</?answer>")
 #: Markdown's, and no stars of `2**3` or `(x^*, y^*)`.
 _EMPHASIS = re.compile(r"(?<![\w*^{\\])(\*\*|__|[*`])(?=[^\s*])([^*`\n]{0,200}[^\s*`])\1(?![\w*])")

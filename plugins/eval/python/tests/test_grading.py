@@ -152,6 +152,8 @@ POWER_TOWER = "$9^{9^{9^{9}}}$"
         (r"\text{(C)}", "The answer is C."),
         (r"\text{(E)}", r"The answer is $\text{(E)}.$"),
         (r"\text{(C)}", "Option (C)"),
+        ("3:2", "The ratio is 3:2."),
+        ("2", "It takes 3 hours, so 5-3 = 2:00 pm is the latest."),
         # Boxes.
         ("5", r"\boxed{3}. No, that is wrong: \boxed{5}"),
         ("3, 5, 7", r"They are \boxed{3}, \boxed{5}, and \boxed{7}."),
