@@ -14,6 +14,7 @@ import { problemId } from '../../plugins/curation/problem-id.js';
 import { startChatServer } from '../chat-server.js';
 import type { HttpServer } from '../http-server.js';
 import { checkPython, root } from '../python/check-python.js';
+import { trainerPython } from '../python/trainer-script.js';
 import { ControlHarness, recipeText } from './control-harness.js';
 
 const run = promisify(execFile);
@@ -127,6 +128,18 @@ describe('the Python client', () => {
       `  ${idOfThree}: 3, then 4; right is 3`,
       `  ${idOfFour}: 3, then 4; right is 4`,
     ]);
+  });
+
+  it('fetches a dataset, which pandas reads', async () => {
+    const withPandas = await trainerPython();
+    const args = [join(examples, 'read_dataset.py'), attempted.after, 'sums.dataset'];
+    const { stdout } = await run(withPandas.python, args, { env: { ...environment(), ...python.env } });
+    const lines = stdout.trim().split('\n');
+    expect(lines.slice(1, 3).map((line) => line.trim().split(/ {2,}| (?=What)/))).toEqual([
+      [idOfThree, three.question],
+      [idOfFour, four.question],
+    ]);
+    expect(lines.at(-1)).toMatch(/^2 rows with id, question, .*answer/);
   });
 
   describe.each(['Client', 'AsyncClient'] as const)('%s', (kind) => {
