@@ -67,6 +67,25 @@ describe('runs side by side', () => {
     expect(lines(runs, 30).filter((line) => line.includes('m.accuracy'))).toHaveLength(1);
   });
 
+  it('have a table of what differs where their lines do not hold it, and long texts wrapped', () => {
+    const long = (number: number, differs: ComparedRun['differs']) =>
+      run(number, { runId: `ablations-20260101-120000-000${number}`, differs, trainings: {}, metrics: {} });
+    const both = { 'params.selection': 'longest', 'stages.tuned.with.learningRate': 0.000_04 };
+    expect(lines([long(1, both), long(2, { 'params.selection': 'all' })])).toEqual([
+      '1  ablations-20260101-120000-0001  completed  1m 00s',
+      '2  ablations-20260101-120000-0002  completed  2m 00s',
+      '',
+      '   selection  stages.tuned.with.learningRate',
+      '1  longest    0.00004',
+      '2  all        –',
+    ]);
+    const prompts = [long(1, { 'params.prompt': 'say it '.repeat(14).trim() }), long(2, { 'params.prompt': '' })];
+    expect(lines(prompts).slice(0, 2)).toEqual([
+      '1  ablations-20260101-120000-0001  completed  1m 00s    prompt=say it say it say',
+      `${' '.repeat(56)}it say it say it say it`,
+    ]);
+  });
+
   it('say once what all of them share', () => {
     const metrics = { 'base.accuracy': { name: 'base.accuracy', value: 0.5, unit: 'share' } };
     expect(lines([run(1, { metrics }), run(2, { metrics })]).slice(2)).toEqual([

@@ -1,9 +1,10 @@
 import type { Colors } from 'picocolors/types.js';
+import stringWidth from 'string-width';
 import type { ComparedRun } from '../../engine/past-runs/compare-runs.js';
 import type { RunGroup, Spread } from '../../engine/past-runs/group-runs.js';
 import { formatCount, formatDuration, formatShare, formatUsd } from '../../figures.js';
 import { tableLines } from '../table.js';
-import { visibleLines } from '../terminal.js';
+import { visibleText } from '../terminal.js';
 
 type Metric = ComparedRun['metrics'][string];
 
@@ -29,15 +30,17 @@ export function comparisonLines(runs: readonly ComparedRun[], isShown: IsShown, 
     run.status,
     formatDuration(run.seconds),
     run.usd > 0 ? formatUsd(run.usd) : '',
-    differencesText(run.differs),
   ]);
   const metric = (figure: Metric, name: string) =>
     figure.count === undefined || isOfOneSize(runs, name)
       ? metricText(figure)
       : `${metricText(figure)} of ${formatCount(figure.count)}`;
   const cells = runs.map((run) => cellsOf(run, isShown, { loss: numberText, metric }));
-  const own = runs.map(({ differs }) => differencesText(differs));
-  return [...tableLines(legend, { right: [0, 3, 4], width: shape.width }), ...figureLines(cells, own, shape)];
+  const differs = runs.map((run) => run.differs);
+  return [
+    ...legendLines(legend, [0, 3, 4], differs, shape),
+    ...figureLines(cells, differs.map(differencesText), shape),
+  ];
 }
 
 /** Whether all runs measured a figure on as many problems: a part of a benchmark is no score of it. */
@@ -48,10 +51,9 @@ function isOfOneSize(runs: readonly ComparedRun[], name: string): boolean {
 
 /** Groups of runs in place of runs; figures are means, with the standard deviation where there are several. */
 export function groupLines(groups: readonly RunGroup[], isShown: IsShown, shape: Shape): readonly string[] {
-  const legend = groups.map(({ runIds, differs }, index) => [
+  const legend = groups.map(({ runIds }, index) => [
     String(index + 1),
     `${runIds.length} run${runIds.length === 1 ? '' : 's'}`,
-    differencesText(differs),
   ]);
   const cells = groups.map((group) => {
     const text = (spread: Spread, valueText: (value: number) => string) => {
@@ -64,17 +66,52 @@ export function groupLines(groups: readonly RunGroup[], isShown: IsShown, shape:
       metric: (spread: RunGroup['metrics'][string]) => text(spread, textOf(spread.unit)),
     });
   });
-  const own = groups.map(({ differs }) => differencesText(differs));
-  return [...tableLines(legend, { right: [0], width: shape.width }), ...figureLines(cells, own, shape)];
+  const differs = groups.map((group) => group.differs);
+  return [...legendLines(legend, [0], differs, shape), ...figureLines(cells, differs.map(differencesText), shape)];
+}
+
+/**
+ * Which runs these are, each with what is its own in the same line; where a line does not hold that, it is a table, with a
+ * column for each option.
+ * @param right columns of the legend whose cells stand to the right
+ */
+function legendLines(
+  legend: readonly (readonly string[])[],
+  right: readonly number[],
+  differs: readonly ComparedRun['differs'][],
+  { colors, width }: Shape,
+): readonly string[] {
+  const rows = legend.map((row, index) => [...row, differencesText(differs[index] ?? {})]);
+  const lines = tableLines(rows, { right });
+  if (lines.every((line) => stringWidth(line) <= width)) return lines;
+  const paths = [...new Set(differs.flatMap((each) => Object.keys(each)))];
+  const cells = differs.map((each) => paths.map((path) => (path in each ? valueText(each[path]) : nothing)));
+  const table = blocksOf(
+    cells.map((values, index) => ({ label: String(index + 1), cells: values })),
+    paths.map(optionName),
+    width,
+  ).flatMap((block) => blockLines(block, colors));
+  // A prompt, or a long path, is read better when it is wrapped.
+  if (table.some((line) => stringWidth(line) > width)) return tableLines(rows, { right, width });
+  return [...tableLines(legend, { right }), ...table];
 }
 
 function differencesText(differs: ComparedRun['differs']): string {
   return Object.entries(differs)
-    .map(([path, value]) => {
-      const text = typeof value === 'string' ? value : JSON.stringify(value);
-      return visibleLines(`${path.replace(/^params\./, '')}=${text}`);
-    })
+    .map(([path, value]) => `${optionName(path)}=${valueText(value)}`)
     .join(' ');
+}
+
+function optionName(path: string): string {
+  return inLine(path.replace(/^params\./, ''));
+}
+
+function valueText(value: unknown): string {
+  return inLine(typeof value === 'string' ? value : JSON.stringify(value));
+}
+
+function inLine(text: string): string {
+  return visibleText(text, Number.POSITIVE_INFINITY);
 }
 
 /** @param own what each run has that others have not */
@@ -99,7 +136,6 @@ function ownLines(
   own: readonly string[],
   { colors, width }: Shape,
 ): readonly string[] {
-  const lines: string[] = [];
   const numbers = cells.map((_, index) => String(index + 1));
   const byRun = blocksOf(figures, numbers, width);
   const blocks =
@@ -110,22 +146,25 @@ function ownLines(
           figures.map(({ label }) => label),
           width,
         );
-  for (const { head, rows } of blocks) {
-    const heading = ['', ...head].map((title) => colors.dim(title));
-    lines.push('', ...tableLines([heading, ...rows.map(({ label, cells }) => [label, ...cells])]));
-  }
-  return lines;
+  return blocks.flatMap((block) => blockLines(block, colors));
+}
+
+interface Block {
+  readonly head: readonly string[];
+  readonly rows: readonly Figure[];
+}
+
+/** A table, with an empty line before it. */
+function blockLines({ head, rows }: Block, colors: Colors): readonly string[] {
+  const heading = ['', ...head].map((title) => colors.dim(title));
+  return ['', ...tableLines([heading, ...rows.map(({ label, cells }) => [label, ...cells])])];
 }
 
 /** Tables below each other, with as many columns each as fit. */
-function blocksOf(
-  rows: readonly Figure[],
-  head: readonly string[],
-  width: number,
-): readonly { readonly head: readonly string[]; readonly rows: readonly Figure[] }[] {
+function blocksOf(rows: readonly Figure[], head: readonly string[], width: number): readonly Block[] {
   const labelWidth = Math.max(...rows.map(({ label }) => label.length));
   const widths = head.map((title, index) =>
-    Math.max(title.length, ...rows.map(({ cells }) => cells[index]?.length ?? 0)),
+    Math.max(stringWidth(title), ...rows.map(({ cells }) => stringWidth(cells[index] ?? ''))),
   );
   const starts: number[] = [];
   let used = width;
