@@ -2,6 +2,7 @@ import type { Message, Row } from 'simmerkit';
 import { type DataPlace, dataError, wrongType } from './data-error.js';
 import { systemMessages } from './history.js';
 import type { Source } from './load-options.js';
+import { saysSomething } from './source-row.js';
 import { fromChat } from './whole-chats.js';
 
 /**
@@ -65,14 +66,6 @@ export function unusedFields(row: Row, { layout }: Pick<Source, 'layout'>): read
   if (layout === 'columns' || layout === 'alpaca') return [];
   return templateFields.filter((name) => !(layout === 'chat' && name === 'tools') && saysSomething(row[name]));
 }
-
-/** Of a Parquet file, a row has each field, and those within it, of which it may say nothing. */
-function saysSomething(value: unknown): boolean {
-  if (typeof value === 'object' && value !== null) return Object.values(value).some(saysSomething);
-  return value !== undefined && value !== null && !emptyTexts.has(value);
-}
-
-const emptyTexts: ReadonlySet<unknown> = new Set(['', '[]', '{}', 'null']);
 
 /**
  * Takes a row of a well-known layout apart. Its own fields stay, so that `fields` may name them.

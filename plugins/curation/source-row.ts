@@ -15,3 +15,11 @@ export interface BrokenRow {
 
 /** Stands in a row for a value that is a decimal number of more digits than can be read, or has such numbers in it. */
 export class LongDecimals {}
+
+/** Of a Parquet file, a row has each field, and those within it, of which it may say nothing. */
+export function saysSomething(value: unknown): boolean {
+  if (typeof value === 'object' && value !== null) return Object.values(value).some(saysSomething);
+  return value !== undefined && value !== null && !emptyTexts.has(value);
+}
+
+const emptyTexts: ReadonlySet<unknown> = new Set(['', '[]', '{}', 'null']);

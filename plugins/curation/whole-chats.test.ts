@@ -53,6 +53,24 @@ describe('layout chat of curation/load', () => {
     ]);
   });
 
+  it('reads messages that are JSON text, and leaves out fields of theirs that say nothing', async () => {
+    const messages = JSON.stringify([
+      user,
+      calling('{"city":"Oslo"}'),
+      result,
+      { ...answer, refusal: null, annotations: [] },
+    ]);
+    expect(await rowsOf({ ...chat, messages })).toMatchObject([loaded]);
+  });
+
+  it('takes calls whose name and arguments stand in no function', async () => {
+    const flat = { ...answer, tool_calls: [{ name: 'weather', arguments: { city: 'Oslo' } }] };
+    const [row] = await rowsOf({ messages: [user, flat] });
+    expect(row).toMatchObject({
+      completion: [whole({ ...answer, tool_calls: [{ ...call('{"city":"Oslo"}'), id: null }] })],
+    });
+  });
+
   it('takes a system message from beside the messages, and other fields where the recipe names them', async () => {
     const { messages, tools: functions } = chat;
     const source = { layout: 'chat', turns: 'talk', fields: { tools: 'functions' } };
@@ -113,6 +131,7 @@ describe('layout chat of curation/load', () => {
       'wrong_type',
       '`completion.0.tool_calls` is',
     ],
+    ['half a character in JSON text', { ...chat, tools: '\ud83d' }, 'half_character', 'column `tools` holds half'],
     [
       'half a character',
       { messages: [user, calling({ a: '\ud83d' })] },

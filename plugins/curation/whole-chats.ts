@@ -1,8 +1,8 @@
-import type { OptionProblem, Row } from 'simmerkit';
+import { type OptionProblem, parseExactJson, type Row } from 'simmerkit';
 import { type DataPlace, dataError, requireWholeCharacters, wrongType } from './data-error.js';
 import { systemMessages } from './history.js';
 import type { LoadOptions, Source } from './load-options.js';
-import { LongDecimals } from './source-row.js';
+import { LongDecimals, saysSomething } from './source-row.js';
 
 /** Messages with calls of tools. Each tool has arguments of its own, and a column one type: they are JSON text. */
 const chatType =
@@ -28,8 +28,8 @@ export function chatTypeOf(column: string, { sources }: Pick<LoadOptions, 'sourc
 }
 
 /**
- * What comes before the first reply, and what from it on; of a file that has prompt and completion, these. The question is
- * what is asked last before the reply. Undefined where nothing is asked, or nobody replies.
+ * What comes before the first reply, and what from it on; of a file that has prompt and completion, these. Lists may be
+ * JSON text. The question is what is asked last before the reply. Undefined where nothing is asked, or nobody replies.
  * @throws UserError `missing_column`, `wrong_type`
  */
 export function fromChat(row: Row, { turns }: Pick<Source, 'turns'>, place: DataPlace): Row | undefined {
@@ -37,7 +37,8 @@ export function fromChat(row: Row, { turns }: Pick<Source, 'turns'>, place: Data
   const fields = isApart ? ['prompt', 'completion'] : [turns ?? 'messages'].flat();
   const lists = fields.map((field) => {
     const list = row[field];
-    if (Array.isArray(list)) return list as readonly unknown[];
+    const messages = typeof list === 'string' ? jsonIn(list) : list;
+    if (Array.isArray(messages)) return messages as readonly unknown[];
     const has = Object.keys(row).map((name) => `\`${name}\``);
     const hint = 'Set `turns` to the field that has the messages, or correct `layout`.';
     if (list === undefined)
@@ -56,7 +57,7 @@ export function fromChat(row: Row, { turns }: Pick<Source, 'turns'>, place: Data
 
 /** A cell of a column of chats. @throws UserError `wrong_type`, `half_character` */
 export function chatCell(value: unknown, column: string, place: DataPlace): unknown {
-  if (chatColumns.get(column) === 'VARCHAR') return typeof value === 'string' ? value : jsonOf(value, column, place);
+  if (chatColumns.get(column) === 'VARCHAR') return textOrJson(value, column, place);
   return listAt(value, column, place).map((message, index) => messageOf(message, `${column}.${index}`, place));
 }
 
@@ -99,27 +100,22 @@ function messageOf(message: unknown, at: string, place: DataPlace): Row {
 
 /** Some calls have name and arguments without `function` around them. */
 function callOf(call: unknown, at: string, place: DataPlace): Row {
-  const { id, type, function: given, ...rest } = objectAt(call, at, place);
-  const {
-    name,
-    arguments: values,
-    ...others
-  } = given === undefined || given === null ? rest : objectAt(given, at, place);
-  requireNothing({ ...others, ...(given === undefined || given === null ? {} : rest) }, at, place);
+  const { id, type, function: given = null, ...rest } = objectAt(call, at, place);
+  const { name, arguments: values, ...others } = given === null ? rest : objectAt(given, at, place);
+  requireNothing(given === null ? others : { ...others, ...rest }, at, place);
   return {
     id: textAt(id, `${at}.id`, place),
     type: textAt(type, `${at}.type`, place) ?? 'function',
     function: {
       name: textAt(name, `${at}.name`, place),
-      arguments:
-        typeof values === 'string' ? textAt(values, at, place) : jsonOf(values ?? {}, `${at}.arguments`, place),
+      arguments: textOrJson(values ?? {}, `${at}.arguments`, place),
     },
   };
 }
 
 /** What a message says in a field of its own would be lost. */
 function requireNothing(others: Row, at: string, place: DataPlace): void {
-  const [name] = Object.entries(others).find(([, value]) => value !== undefined && value !== null) ?? [];
+  const [name] = Object.entries(others).find(([, value]) => saysSomething(value)) ?? [];
   if (name === undefined) return;
   const message = `\`${at}\` has the field \`${name}\`, which layout chat does not keep.`;
   throw dataError(
@@ -128,6 +124,10 @@ function requireNothing(others: Row, at: string, place: DataPlace): void {
     message,
     'Take it out of the messages, or set it to null where it says nothing.',
   );
+}
+
+function textOrJson(value: unknown, at: string, place: DataPlace): string | null {
+  return typeof value === 'string' ? textAt(value, at, place) : jsonOf(value, at, place);
 }
 
 /**
@@ -147,6 +147,15 @@ function jsonOf(value: unknown, at: string, place: DataPlace): string {
     if (typeof part !== 'object' || part === null || Array.isArray(part)) return part;
     return Object.fromEntries(Object.entries(part).filter(([, item]) => item !== null));
   });
+}
+
+/** Undefined where a text is no JSON. */
+function jsonIn(text: string): unknown {
+  try {
+    return parseExactJson(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function textAt(value: unknown, at: string, place: DataPlace): string | null {
