@@ -4,7 +4,7 @@ import { historyOf } from './history.js';
 import { fieldsOfLayout, layOut, type NotLaidOut } from './layouts.js';
 import { type Field, fieldInBraces, type LoadOptions, type Source } from './load-options.js';
 import { LongDecimals } from './source-row.js';
-import { chatCell, chatTypeOf, columnsOfLayout } from './whole-chats.js';
+import { areMessages, chatCell, chatTypeOf, columnsOfLayout } from './whole-chats.js';
 
 /** Columns of every loaded dataset besides `id` and `source`, from fields of the same name where nothing is said. */
 const sharedColumns = ['question', 'reasoning', 'answer', 'domain'] as const;
@@ -230,7 +230,9 @@ function convert(value: unknown, type: ColumnType, column: string, place: DataPl
       ? 'Write the column as text (UTF-8).'
       : isText && typeof value === 'number'
         ? 'Write null where there is no number, and one that is too large as a text.'
-        : 'Name a part of it (`field: traces.0`), or correct `types`.',
+        : areMessages(value)
+          ? 'Set `layout: chat` of the source for lists of messages, or name a part of it (`field: prompt.0.content`).'
+          : 'Name a part of it (`field: traces.0`), or correct `types`.',
   );
 }
 

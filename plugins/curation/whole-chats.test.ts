@@ -142,6 +142,15 @@ describe('layout chat of curation/load', () => {
     await expect(rowsOf(row)).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
   });
 
+  it('is what a recipe is told of that takes lists of messages for columns of text', async () => {
+    const source = { fields: { prompt: 'prompt' } };
+    const loading = loadFile('chats.jsonl', JSON.stringify({ prompt: [user] }), source, { required: [] });
+    await expect(loading).rejects.toMatchObject({
+      code: 'wrong_type',
+      hint: expect.stringContaining('`layout: chat`'),
+    });
+  });
+
   it('counts a chat without a reply where it is dropped', async () => {
     const content = [chat, { messages: [user] }].map((row) => JSON.stringify(row)).join('\n');
     const { events } = await loadFile('chats.jsonl', content, { layout: 'chat' }, { missing: 'drop' });

@@ -175,6 +175,11 @@ function objectAt(value: unknown, at: string, place: DataPlace): Row {
   throw wrongType(at, 'an object', value, place);
 }
 
+/** Whether a value is a list of messages. */
+export function areMessages(value: unknown): boolean {
+  return Array.isArray(value) && roleOf(value[0]) !== undefined;
+}
+
 function roleOf(message: unknown): unknown {
   return typeof message === 'object' && message !== null && 'role' in message ? message.role : undefined;
 }
