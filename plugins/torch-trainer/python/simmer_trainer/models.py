@@ -202,6 +202,7 @@ def saved_weights(checkpoint: Path) -> dict[str, Any]:
     those of published models, which transformers has for a few layers of its own only: GPT-NeoX's head is one. Raises
     TrainingError checkpoint_invalid where some are not there.
     """
+    from safetensors import safe_open
     from transformers import AutoModelForCausalLM
 
     model, found = AutoModelForCausalLM.from_pretrained(
@@ -213,6 +214,11 @@ def saved_weights(checkpoint: Path) -> dict[str, Any]:
             f"{checkpoint} has no {shorten(sorted(found['missing_keys']), 2)}, which the model has: use another one.",
         )
     weights: dict[str, Any] = model.state_dict()
+    for file in sorted(checkpoint.glob("*.safetensors")):
+        with safe_open(file, "pt") as saved:
+            # As they are there: transformers sets the padding's row to 0 as it loads Youtu.
+            for name in weights.keys() & set(saved.keys()):
+                weights[name].copy_(saved.get_tensor(name))
     return weights
 
 
