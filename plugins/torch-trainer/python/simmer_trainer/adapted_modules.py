@@ -1,5 +1,7 @@
 """Which modules of a model an adapter is put on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,24 @@ def check_target_modules(parameters: pb.Hyperparameters, model: Any) -> None:
             f"hyperparameters: lora.target_modules has {shorten(shared)}, and this model's head and its table of "
             "tokens are one: merged, an adapter of either would change both. Leave it out, or use METHOD_FULL.",
         )
+
+
+@contextmanager
+def refusals_of_experts() -> Iterator[None]:
+    """
+    Raises RequestError hyperparameters_invalid for what PEFT cannot do with experts whose weights are one tensor, which
+    it says only as it puts the adapter on them.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "lora_dropout" in str(error):
+            why = "lora.dropout must be 0: this model's experts are one tensor, and PEFT has no dropout before that"
+        elif "PEFT target" in str(error):
+            why = f"lora.target_modules names a part of experts that are one tensor. {str(error).rstrip('.')}"
+        else:
+            raise
+        raise invalid("hyperparameters_invalid", f"hyperparameters: {why}.") from error
 
 
 def is_head_adapted(parameters: pb.Hyperparameters, model: Any) -> bool:

@@ -12,7 +12,7 @@ from transformers import PrinterCallback, ProgressCallback, TrainerCallback, Tra
 from trl import SFTTrainer
 
 from simmer_trainer import describe, head_loss, sharding
-from simmer_trainer.adapted_modules import check_is_read
+from simmer_trainer.adapted_modules import check_is_read, refusals_of_experts
 from simmer_trainer.batching import Batching
 from simmer_trainer.data import DataOrder, TokenizedRow
 from simmer_trainer.durable import sync_file
@@ -61,9 +61,10 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         weighs_balance = "router_aux_loss_coef" in vars(config)
         balance_weight = getattr(config, "router_aux_loss_coef", None)
         self._gives_router_logits = getattr(config, "output_router_logits", None)
-        super().__init__(
-            model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer, peft_config=peft_config
-        )
+        with refusals_of_experts():
+            super().__init__(
+                model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer, peft_config=peft_config
+            )
         if uses_cache is not None:
             # The Trainer turns it off for good, and checkpoints and the model would say so; no pass here asks for it.
             model.config.use_cache = uses_cache

@@ -147,6 +147,28 @@ def test_an_adapter_of_all_linear_modules_leaves_out_those_that_have_none(
     assert weights_of(merged)
 
 
+@pytest.mark.parametrize(
+    ("lora", "message"),
+    [
+        (LORA, "lora.dropout must be 0"),
+        (pb.Lora(rank=4, alpha=8, target_modules=["q_proj", "gate_proj"]), "without also targeting up_proj"),
+    ],
+    ids=["dropout", "a part"],
+)
+def test_what_peft_cannot_do_with_experts_is_refused_with_the_hyperparameter(
+    shared_trainer: TrainerProcess, tmp_path: Path, lora: pb.Lora, message: str
+) -> None:
+    """A layer without experts has a gate_proj of its own."""
+    experts = {"num_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 32, "mlp_only_layers": [0]}
+    request = training_request(
+        tmp_path,
+        model=random_model(model_type="qwen3_moe", **experts),
+        hyperparameters=hyperparameters(method=pb.METHOD_LORA, lora=lora, max_steps=1),
+    )
+    failed = shared_trainer.train(request)[-1].training_failed
+    assert failed.code == "hyperparameters_invalid" and message in failed.message
+
+
 def test_a_trained_model_says_of_its_cache_what_its_base_says(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
     request = training_request(tmp_path, hyperparameters=hyperparameters(max_steps=1))
     events = shared_trainer.train(request)
