@@ -10,6 +10,7 @@ from math_verify import parse, verify
 from sympy import Basic, Eq, MatrixBase, Symbol
 
 from .boxes import last_boxed
+from .intervals import is_set, solution_sets
 from .notation import base_of, in_latex, is_in_other_script, with_scales
 from .sentences import delimit_expressions, without_asides, without_what_is_given
 from .words import chosen_letter, gold_letter, says_words
@@ -90,6 +91,8 @@ def compare(gold: str, answer: str) -> Comparison:
     # Of a question in millions, "5 million" answers 5.
     answers = [*_read(scaled), *(_read(answer) if scaled != answer else [])]
     parsed_gold, parsed_answer = _show(golds), _show(answers)
+    if is_set(gold):
+        answers += solution_sets(answers)
 
     if base is not None and answer_base not in (base, None):
         explanation = f"The answer is in base {answer_base}, the gold answer in base {base}."

@@ -154,6 +154,11 @@ POWER_TOWER = "$9^{9^{9^{9}}}$"
         (r"\text{(C)}", "Option (C)"),
         ("3:2", "The ratio is 3:2."),
         ("2", "It takes 3 hours, so 5-3 = 2:00 pm is the latest."),
+        # Inequalities of a gold answer that is no point.
+        (r"(2,\infty)", "x > 2"),
+        ("(3,4]", r"3 < x \le 4"),
+        (r"x \in [-2,7]", "\u22122 \u2264 x \u2264 7"),
+        (r"(-\infty, 2) \cup (3, \infty)", "$x < 2$ or $x > 3$"),
         # Boxes.
         ("5", r"\boxed{3}. No, that is wrong: \boxed{5}"),
         ("3, 5, 7", r"They are \boxed{3}, \boxed{5}, and \boxed{7}."),
@@ -202,6 +207,9 @@ def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
         ("52_8", "52_9"),
         ("52_8", "52 in base 10"),
         (r"\text{(C)}", "The answer is B, not (C)."),
+        (r"(2,\infty)", r"x \ge 2"),
+        ("(3,4]", "3 < x < 4"),
+        (r"(2,\infty)", "x + 1 > 3"),
         # The other way round it is right: the gold comes first.
         ("(1, 2)", "1 < x < 2"),
     ],
