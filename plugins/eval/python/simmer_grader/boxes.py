@@ -13,14 +13,19 @@ _PERCENT = re.compile(r"[\s$]*\\?%")
 
 def last_boxed(text: str) -> str:
     """What is in the last box that is closed, or in the last list of them; the text itself where there is none."""
+    return ", ".join(last_boxes(text)) or text
+
+
+def last_boxes(text: str) -> list[str]:
+    """What is in each box of the last list of them; one where the last stands alone."""
     boxes = _boxes(text)
-    if not boxes:
-        return text
-    first = len(boxes) - 1
+    first = max(len(boxes) - 1, 0)
     while first > 0 and _are_joined(text, boxes[first - 1][2], boxes[first][0]):
         first -= 1
-    inner = ", ".join(dict.fromkeys(text[begin : end - 1] for _, begin, end in boxes[first:]))
-    return inner + (r"\%" if _PERCENT.match(text, boxes[-1][2]) else "")
+    inner = list(dict.fromkeys(text[begin : end - 1] for _, begin, end in boxes[first:]))
+    if inner and _PERCENT.match(text, boxes[-1][2]):
+        inner[-1] += r"\%"
+    return inner
 
 
 def _are_joined(text: str, end: int, start: int) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from math_verify import parse, verify
 from sympy import Basic, Eq, MatrixBase, Symbol
 
-from .boxes import last_boxed
+from .boxes import last_boxed, last_boxes
 from .intervals import is_set, solution_sets
 from .notation import base_of, in_latex, is_in_other_script, with_scales
 from .sentences import delimit_expressions, without_asides, without_what_is_given
@@ -66,6 +66,10 @@ def compare(gold: str, answer: str) -> Comparison:
         return Comparison("UNPARSED", "The gold answer is empty.")
     if not answer.strip():
         return Comparison("UNPARSED", "The answer is empty.")
+
+    forms = last_boxes(answer)
+    if len(forms) > 1 and all(compare(gold, form).verdict == "RIGHT" for form in forms):
+        return Comparison("RIGHT", "What is in each box equals the gold answer.", ", ".join(forms), gold)
 
     gold, answer = in_latex(last_boxed(gold)), in_latex(last_boxed(answer))
     letter, chosen = gold_letter(gold), chosen_letter(answer)

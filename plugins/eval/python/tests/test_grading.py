@@ -164,6 +164,7 @@ POWER_TOWER = "$9^{9^{9^{9}}}$"
         ("3, 5, 7", r"They are \boxed{3}, \boxed{5}, and \boxed{7}."),
         ("5", r"\boxed{5}\text{ apples}"),
         ("5", r"\boxed{5}, \boxed{5}"),
+        ("0.5", r"\boxed{1/2} or \boxed{0.5}"),
     ],
 )
 def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
