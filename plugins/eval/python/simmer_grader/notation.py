@@ -90,8 +90,8 @@ _BASE_AS_SUBSCRIPT = re.compile(rf"(?<=\d)_\s*\{{?\s*(?:\\(?:text|mathrm|rm)\s*\
 
 def in_latex(text: str) -> str:
     """Signs of Unicode as commands; numbers without what only says how they look."""
-    # A model that repeats itself writes a hundred thousand spaces: they are looked at once.
-    text = re.sub(r"[ \t]{2,}", " ", text)
+    # A model that repeats itself writes a hundred thousand spaces or empty lines: they are looked at once.
+    text = re.sub(r"\n\s+\n", "\n\n", re.sub(r"[ \t]{2,}", " ", text))
     text = _POWER.sub("^", _EMPHASIS.sub(r"\2", _TAG.sub(" ", text).strip()))
     text = _AREA.sub("", text)
     text = _FRACTION.sub(_fraction, text)

@@ -249,6 +249,11 @@ def test_gold_that_cannot_be_read_is_named(grader: RunningGrader, gold: str) -> 
     assert "gold" in grade.explanation
 
 
+@pytest.mark.parametrize("repeated", ["\n", " \n", "\n\t", " "])
+def test_white_space_that_goes_on_and_on_is_passed_over(grader: RunningGrader, repeated: str) -> None:
+    assert grader.verdict("5", f"5{repeated * 50_000}The answer is 5.") == "RIGHT"
+
+
 def test_says_how_it_read(grader: RunningGrader) -> None:
     (grade,) = grader.grade((r"\frac{3}{4}", "0.5"))
     assert (grade.parsed_gold, grade.parsed_answer) == ("3/4", "1/2")
