@@ -142,11 +142,7 @@ def _missing_calls(calls: Sequence[dict[str, Any]], written: str) -> list[str]:
     times: Counter[str] = Counter()
     for function in map(_function_of, calls):
         name, arguments = function["name"], function["arguments"]
-        call = (
-            name
-            if arguments in ({}, "{}")
-            else f"{name} {arguments if isinstance(arguments, str) else _json(arguments)}"
-        )
+        call = f"{name} {arguments if isinstance(arguments, str) else _json(arguments)}"
         times.update((name, call))
         if written.count(_squeezed(name)) < times[name] or not _has_arguments(arguments, written, times[call]):
             missing.append(call)

@@ -260,6 +260,17 @@ def test_what_is_wrong_is_said_of_its_row(row: dict[str, Any], template: str, re
     assert (raised.value.code, raised.value.row_ids) == ("data_invalid", ("a",))
 
 
+@pytest.mark.parametrize("template", [CHATML, DEEPSEEK, BY_THEMSELVES], ids=["objects", "text", "by themselves"])
+@pytest.mark.parametrize("arguments", [{}, "{}", "", None], ids=["object", "text", "empty", "none"])
+def test_a_call_without_arguments_is_trained(arguments: Any, template: str) -> None:
+    tools = None if template == DEEPSEEK else TOOLS
+    once, twice = (
+        texts(row_of([calling(*[call(arguments)] * times)], tools=tools), template)[0].count("weather")
+        for times in (1, 2)
+    )
+    assert (once, twice) == (1, 2)
+
+
 def test_calls_that_are_made_twice_are_trained_twice() -> None:
     (text,) = texts(row_of(TWICE))
     assert text.count('{"city": "Oslo"}') == 2
