@@ -5,7 +5,7 @@ import { hashFile } from '../files/file-hash.js';
 import { inOrder } from '../in-order.js';
 import type { ArtifactFile } from './artifact.js';
 
-/** Of large files each is hashed by a core of its own. */
+/** Files that are digested together: of large ones fewer, where there are fewer cores. */
 const mostTogether = 8;
 
 interface DigestOptions {

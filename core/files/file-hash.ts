@@ -1,10 +1,14 @@
 import { createHash } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { doInThreads } from '../threads/do-in-threads.js';
 
 const chunkBytes = 2 ** 20;
 /** A file from this size on is hashed in a thread, so that several are at once, and nothing else waits for its turn. */
 const largeBytes = 2 ** 26;
+/** So many of them at once, whoever asks: threads without a core of their own would hold up this one. */
+const mostInThreads = Math.min(8, availableParallelism());
+const inThreads = new Set<Promise<HashedFile>>();
 
 interface HashOptions {
   /** Makes what was hashed durable as well. @default false */
@@ -25,6 +29,13 @@ export async function sha256OfFile(path: string): Promise<string> {
 /** Size and SHA-256 of a file. */
 export async function hashFile(path: string, options: HashOptions = {}): Promise<HashedFile> {
   if ((await stat(path)).size < largeBytes) return hashHere(path, options);
+  while (inThreads.size >= mostInThreads) await Promise.race(inThreads).catch(() => {});
+  const hashing = hashInThread(path, options);
+  inThreads.add(hashing);
+  return hashing.finally(() => inThreads.delete(hashing));
+}
+
+async function hashInThread(path: string, options: HashOptions): Promise<HashedFile> {
   const work = { module: new URL('./file-hash.work.js', import.meta.url), settings: options, tasks: [path] };
   for await (const hashed of doInThreads<HashOptions, string, HashedFile>(new AbortController().signal, work)) {
     return hashed;
