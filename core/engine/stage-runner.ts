@@ -245,8 +245,8 @@ export class StageRunner {
   }
 
   /**
-   * Tells the stage's figures and warnings again, and then that it was reused: a core killed in between tells them once more, which
-   * harms nobody, while one that was killed the other way round would have lost them.
+   * Tells the stage's figures and warnings again, and then that it was reused: a core killed in between tells them once
+   * more, which harms nobody, while one that was killed the other way round would have lost them.
    */
   async #tellReused(ready: ReadyStage, entry: StageCacheEntry): Promise<StageOutputUris> {
     const { stage, key, attempt } = ready;
