@@ -40,6 +40,19 @@ it.each([
   ['答案是B。', 'B'],
   ['正确答案\uff1aB', 'B'],
   ['I think it is (B), not (A).', 'B'],
+  ['If we pick A the result is 3. Option B gives 4, which is right.', 'B'],
+  ['Many choose A, but option B is right.', 'B'],
+  ['Do not choose A. (B) fits.', 'B'],
+  ['I choose not to pick A; option B fits.', 'B'],
+  ["Option A is too slow and option C too hot, so I'd choose B.", 'B'],
+  ['The answer is B. The answer would be A if x were negative.', 'B'],
+  ['B. The answer would be A if x were negative.', 'B'],
+  ['Option A is tempting. The answer would be B.', 'B'],
+  ['A is best known for its low cost. (B) fits the question.', 'B'],
+  ['(B) is best.', 'B'],
+  ['B is the best choice.', 'B'],
+  ['Suppose A is correct. Then x = 1, a contradiction. So (B).', 'B'],
+  ['Assume that A is correct: x = 1, a contradiction. So (B).', 'B'],
 ])('reads %s as the letter %s', (text, letter) => {
   expect(chosenLetter(text, 'ABCD')).toBe(letter);
 });

@@ -54,23 +54,30 @@ export function chosenLetter(text: string, letters: string): string | null {
     [...plain.matchAll(new RegExp(pattern, 'g'))].map(([, letter]) => letter as string);
   const named = (before: string) => lettersIn(`${before}\\(?([${letters}])(?:\\)|(?!\\)))(?![\\w'’]|${another})`);
   const word = '[Cc]hoice|[Oo]ption';
-  const be = '(?:is|(?:must|should|would)\\s+be)';
-  const is = `(?:(?:[Aa]nswer|ANSWER)(?:\\s+${be}|\\s*:)|(?:${word})\\s+${be}|答案(?:是|为|\\s*[:\\uff1a]))`;
+  const statedBy = (be: string) =>
+    `(?:[Aa]nswer|ANSWER)(?:\\s+(?:${be})|\\s*:)|(?:${word})\\s+(?:${be})|答案(?:是|为|\\s*[:\\uff1a])`;
+  const speaker = '(?:I|[Ww]e)';
+  const chosenBy =
+    `\\b${speaker}(?<!\\b(?:[Ii]f|[Ww]hen)\\s+${speaker})(?:['’](?:d|ll)|\\s+(?:would|will|must|should))?` +
+    '\\s+(?:choose|select|pick)';
   const said = (by: string) => named(`(?:${by})\\s*(?::\\s*)?(?:(?:the\\s+)?(?:${word})\\s+)?`).at(-1);
-  const stated = said(is) ?? said('\\b(?:choose|select|pick)');
+  const stated = said(statedBy('is|(?:must|should)\\s+be')) ?? said(chosenBy);
   if (stated !== undefined) return stated;
   const labelled = new RegExp(
     `^\\(?([${letters}])(?:[).:](?=\\s|$)(?!${another})|,?\\s+(?:because|since|as(?!\\s+well))\\b|\\s+[-–—]\\s)`,
   ).exec(plain)?.[1];
   if (labelled !== undefined) return labelled;
+  const supposed = '(?:[Ii]f|[Ww]hether|[Ss]uppos(?:e|ing)|[Aa]ssum(?:e|ing))\\s+(?:that\\s+)?';
   const judged = (judgement: string) =>
-    lettersIn(
-      `(?<![\\w'’]|\\b(?:[Ii]f|[Ww]hether)\\s+(?:(?:${word})\\s+)?\\(?)([${letters}])\\)?\\s+(?:${judgement})\\b`,
-    );
+    lettersIn(`(?<![\\w'’]|\\b${supposed}(?:(?:${word})\\s+)?\\(?)([${letters}])\\)?\\s+(?:${judgement})\\b`);
+  const best = 'best(?=\\s*(?:[.,;:!]|$)|\\s+(?:answer|choice|option))';
   const right = onlyOf(
-    judged('(?:is|must\\s+be)\\s+(?:therefore\\s+)?(?:the\\s+)?(?:only\\s+)?(?:right|correct|best)'),
+    judged(`(?:is|must\\s+be)\\s+(?:therefore\\s+)?(?:the\\s+)?(?:only\\s+)?(?:right|correct|${best})`),
   );
   if (right !== null) return right;
+  // What would be the answer often is not: something else would have to be so.
+  const hypothetical = said(statedBy('would\\s+be'));
+  if (hypothetical !== undefined) return hypothetical;
   const wrong = new Set([
     ...judged('(?:is|are|must\\s+be)\\s+(?:wrong|incorrect|false|ruled\\s+out|not)|fails'),
     ...named(`\\bnot\\s+(?:(?:${word})\\s+)?`),
