@@ -26,7 +26,7 @@ import { fromGenerationEvent, toGenerationRequest } from './generation-wire.js';
 import { type HostedCall, type HostedSpending, type HostedStage, notAllowed, sayAs } from './hosted-call.js';
 import { fromPaidEstimate, fromWorkEstimate, toTrainerJob } from './planning-wire.js';
 import { fromTrainerDescription } from './trainer-wire.js';
-import { fromArtifact, fromGrade, toArtifactType, toColumns, toGradeItem, toStageEvent } from './wire.js';
+import { fromArtifact, fromGrade, toArtifactType, toColumns, toStageEvent } from './wire.js';
 
 /** The calls of a plugin that run now, by their ids. */
 type HostedCalls = ReadonlyMap<string, HostedCall>;
@@ -228,7 +228,8 @@ async function* readEvents(events: AsyncIterable<Event>): AsyncGenerator<ReadEve
 
 async function gradeAnswers(stage: HostedStage, { uses, options, items }: GradeAnswersRequest) {
   const grader = await stage.context.grader(uses, options ?? {});
-  return (await grader.grade(items.map(toGradeItem), stage.context.signal)).map(fromGrade);
+  const asked = items.map((item) => present(item));
+  return (await grader.grade(asked, stage.context.signal)).map(fromGrade);
 }
 
 function toSpent({ usd, inputTokens, outputTokens }: Omit<SettleSpendingRequest, 'callId' | 'reservationId'>): Spent {

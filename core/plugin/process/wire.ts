@@ -1,14 +1,14 @@
 import type { Artifact, ArtifactType, Columns, TableArtifact } from '../../artifacts/artifact.js';
 import { UserError } from '../../errors.js';
 import type { EventData } from '../../events/catalogue.js';
-import type { GradeItem as GradeItemMessage, Grade as GradeMessage } from '../../generated/simmer/grader/v1/grader.js';
+import type { Grade as GradeMessage } from '../../generated/simmer/grader/v1/grader.js';
 import {
   type Artifact as ArtifactMessage,
   ArtifactType as ArtifactTypeCode,
   type Column,
 } from '../../generated/simmer/plugin/v1/artifact.js';
 import { LogLevel, type StageEvent as StageEventMessage } from '../../generated/simmer/plugin/v1/event.js';
-import type { Grade, GradeItem } from '../../trainer/trainer.js';
+import type { Grade } from '../../trainer/trainer.js';
 import { verdicts } from '../../trainer/wire-enums.js';
 import { wireNames } from '../../wire-names.js';
 import type { StageEvent } from '../definitions.js';
@@ -105,10 +105,6 @@ export function toStageEvent({ event }: StageEventMessage): StageEvent {
 
 export function fromGrade({ verdict, ...grade }: Grade): GradeMessage {
   return { ...grade, verdict: verdicts.code(verdict) };
-}
-
-export function toGradeItem({ question, ...item }: GradeItemMessage): GradeItem {
-  return { ...item, ...(question === undefined ? {} : { question }) };
 }
 
 export function toGrade({ verdict, ...grade }: GradeMessage): Grade {
