@@ -100,6 +100,13 @@ describe('layout chat of curation/load', () => {
     ]);
   });
 
+  it('takes messages as clients of servers write them, with fields that say nothing', async () => {
+    const empty = { refusal: null, annotations: [], audio: { id: null }, function_call: null, tool_calls: [] };
+    expect(await rowsOf({ messages: [user, { ...answer, ...empty }] })).toMatchObject([
+      { completion: [whole(answer)] },
+    ]);
+  });
+
   it('gives rows of one prompt and its tools one id, and others another', async () => {
     const ids = (await rowsOf(chat, { ...chat, messages: [user, answer] }, { messages: [user, answer] })).map(
       ({ id }) => id,

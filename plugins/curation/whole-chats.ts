@@ -118,12 +118,7 @@ function requireNothing(others: Row, at: string, place: DataPlace): void {
   const [name] = Object.entries(others).find(([, value]) => saysSomething(value)) ?? [];
   if (name === undefined) return;
   const message = `\`${at}\` has the field \`${name}\`, which layout chat does not keep.`;
-  throw dataError(
-    'wrong_type',
-    place,
-    message,
-    'Take it out of the messages, or set it to null where it says nothing.',
-  );
+  throw dataError('wrong_type', place, message, 'Take it out of the messages.');
 }
 
 function textOrJson(value: unknown, at: string, place: DataPlace): string | null {
