@@ -145,6 +145,8 @@ describe('layout chat of curation/load', () => {
       'half_character',
       'completion.0.tool_calls.0.arguments',
     ],
+    ['half a character in JSON text', { messages: [user, calling('\ud83d')] }, 'half_character', '0.arguments'],
+    ['half a character in tools', { messages: [user, answer], tools: '\ud83d' }, 'half_character', '`tools`'],
   ])('refuses %s, naming the place', async (_, row, code, message) => {
     await expect(rowsOf(row)).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
   });

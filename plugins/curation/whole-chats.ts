@@ -57,7 +57,7 @@ export function fromChat(row: Row, { turns }: Pick<Source, 'turns'>, place: Data
 
 /** A cell of a column of chats. @throws UserError `wrong_type`, `half_character` */
 export function chatCell(value: unknown, column: string, place: DataPlace): unknown {
-  if (chatColumns.get(column) === 'VARCHAR') return textOrJson(value, column, place);
+  if (chatColumns.get(column) === 'VARCHAR') return jsonText(value, column, place);
   return listAt(value, column, place).map((message, index) => messageOf(message, `${column}.${index}`, place));
 }
 
@@ -108,7 +108,7 @@ function callOf(call: unknown, at: string, place: DataPlace): Row {
     type: textAt(type, `${at}.type`, place) ?? 'function',
     function: {
       name: textAt(name, `${at}.name`, place),
-      arguments: textOrJson(values ?? {}, `${at}.arguments`, place),
+      arguments: jsonText(values ?? {}, `${at}.arguments`, place),
     },
   };
 }
@@ -121,15 +121,12 @@ function requireNothing(others: Row, at: string, place: DataPlace): void {
   throw dataError('wrong_type', place, message, 'Take it out of the messages.');
 }
 
-function textOrJson(value: unknown, at: string, place: DataPlace): string | null {
-  return typeof value === 'string' ? textAt(value, at, place) : jsonOf(value, at, place);
-}
-
 /**
- * JSON text of a value, without what is null: files of columns fill it in. Numbers that are too long for JavaScript were
- * read as text.
+ * JSON text, as it is given, or of a value without what is null: files of columns fill it in. Numbers that are too long for
+ * JavaScript were read as text.
  */
-function jsonOf(value: unknown, at: string, place: DataPlace): string {
+function jsonText(value: unknown, at: string, place: DataPlace): string | null {
+  if (typeof value === 'string') return textAt(value, at, place);
   return JSON.stringify(value, (_, part: unknown) => {
     if (typeof part === 'string') return textAt(part, at, place);
     if (typeof part === 'bigint') return Number.isSafeInteger(Number(part)) ? Number(part) : String(part);
