@@ -64,8 +64,8 @@ async function entryOf(folder: string, name: string, together: number): Promise<
   return `${name}\0${await folderDigest(path, names, together)}\0`;
 }
 
-/** More files than a server's recipes name: some tens of megabytes. */
-const mostKnown = 100_000;
+/** More files than recipes name: of more, each would be hashed anew. Some hundred megabytes. */
+const mostKnown = 500_000;
 /** Files are large, and are looked at when they are planned, and before and after they are read. */
 const digests = new RecentlyUsed<{ readonly state: string; readonly sha256: string }>(mostKnown);
 /** In milliseconds: a file that was written just before may be written again at what its file system calls the same time. */
