@@ -85,7 +85,12 @@ function notLaidOut(missing: NotLaidOut, place: DataPlace): Error {
         `Load such chats whole (\`layout: chat\`), which sft/train takes as they are, or set ${drop}.`,
       );
     case 'asked_reply':
-      return dataError('no_reply', place, 'nobody asks in the chat, or nobody replies.', `Set ${drop}.`);
+      return dataError(
+        'no_reply',
+        place,
+        'no message of the role `user` comes before the first reply, or there is none of the role `assistant`.',
+        `Write messages with \`role\` and \`content\` and with these roles, or set ${drop}.`,
+      );
   }
 }
 

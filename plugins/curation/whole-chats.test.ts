@@ -116,8 +116,14 @@ describe('layout chat of curation/load', () => {
   });
 
   it.each([
-    ['no reply', { messages: [user] }, 'no_reply', 'nobody asks in the chat, or nobody replies'],
-    ['no question', { messages: [answer] }, 'no_reply', 'nobody asks in the chat, or nobody replies'],
+    ['no reply', { messages: [user] }, 'no_reply', 'there is none of the role `assistant`'],
+    [
+      'a greeting first',
+      { messages: [answer, user, answer] },
+      'no_reply',
+      'no message of the role `user` comes before',
+    ],
+    ['other roles', { messages: [{ ...user, role: 'human' }, answer] }, 'no_reply', 'no message of the role `user`'],
     ['no messages', { talk: [user] }, 'missing_column', 'there is no field `messages`; there is `talk`'],
     [
       'a text',
