@@ -44,7 +44,7 @@ export function onInterrupt(stop: (reason: string) => void): Disposable {
  * ended, and what is left of the process is not to die of it.
  *
  * @param stop called each time, with the reason in words for people
- * @param dropReplies called by `simmer cancel --now`, after `stop`
+ * @param dropReplies called by `simmer cancel RUN --now`, after `stop`
  */
 export function onCancel(stop: (reason: string) => void, dropReplies: () => void): Disposable {
   const cancel = () => stop('simmer cancel');
