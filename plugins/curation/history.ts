@@ -15,8 +15,7 @@ export function systemMessages(system: unknown): readonly Message[] {
 
 /**
  * The id of a row's question; with what came before it, where the row has a history; of a whole chat, that of its prompt
- * and tools. One without a question is told from
- * others by all that it has, wherever it comes from.
+ * and tools. One without a question is told from others by all that it has, wherever it comes from.
  */
 export function idOfRow(row: Row): string {
   if (Array.isArray(row.prompt)) return problemId(JSON.stringify([row.prompt, row.tools ?? null]));

@@ -83,8 +83,8 @@ const source = z.strictObject({
     .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
     .optional()
     .describe(
-      'Of layout sharegpt, messages or chat: the field that has the turns, e.g. chosen of preferences; [prompt, chosen] where ' +
-        'they stand in several. Default: conversations, or messages.',
+      'Of layout sharegpt, messages or chat: the field that has the turns, e.g. chosen of preferences; [prompt, chosen] ' +
+        'where they stand in several. Default: conversations, or messages.',
     ),
   fields: z
     .record(z.string().regex(/^[a-z][a-z0-9_]*$/, 'a column is named in lower-case letters, digits and _'), field)
