@@ -63,16 +63,41 @@ describe('the trainer of the guide', () => {
     });
   });
 
-  it('is trained with by its recipe', async () => {
+  const folder = join(root, 'docs/examples/trainer');
+
+  async function harnessWithIt(): Promise<RunHarness> {
     const { python } = await trainerPython();
     vi.stubEnv('PATH', [dirname(python), process.env.PATH].join(delimiter));
     vi.stubEnv('PYTHONPATH', stubs);
-    const folder = join(root, 'docs/examples/trainer');
-    await using harness = await RunHarness.create({
-      plugins: [],
-      listedPlugins: [join(folder, 'plugin.js')],
-      withBuiltIn: true,
-    });
+    return RunHarness.create({ plugins: [], listedPlugins: [join(folder, 'plugin.js')], withBuiltIn: true });
+  }
+
+  it.each([
+    ['calls', { tool_calls: [{ function: { name: 'now', arguments: {} } }] }, {}],
+    ['definitions', {}, { tools: [{ type: 'function', function: { name: 'now' } }] }],
+  ])('refuses rows with %s of tools, which it cannot write', async (_, reply, more) => {
+    await using harness = await harnessWithIt();
+    const messages = [
+      { role: 'user', content: 'What time is it?' },
+      { role: 'assistant', content: 'I look.', ...reply },
+    ];
+    await writeFile(join(harness.recipeFolder, 'chats.jsonl'), JSON.stringify({ messages, ...more }));
+    const run = await harness.run(`
+name: chats
+trainers: { student: { uses: bigram/bigram } }
+stages:
+  base: { uses: torch-trainer/base-model, with: { source: ${await untrainedTable(harness.recipeFolder)} } }
+  pool: { uses: curation/load, with: { sources: { chats: { path: chats.jsonl, layout: chat } } } }
+  tuned:
+    uses: sft/train
+    with: { trainer: student, model: "\${{ stages.base.model }}", dataset: "\${{ stages.pool.dataset }}" }
+`);
+    const message = expect.stringContaining('has rows in which tools are called');
+    expect(run.outcome).toMatchObject({ status: 'failed', error: { code: 'training_failed', message } });
+  });
+
+  it('is trained with by its recipe', async () => {
+    await using harness = await harnessWithIt();
     const model = await untrainedTable(harness.recipeFolder);
     const written = await readFile(join(folder, 'recipe.yaml'), 'utf8');
     const run = await harness.run(written.replace('plugins:\n  - ./plugin.js\n', ''), { params: { model } });

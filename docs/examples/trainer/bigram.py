@@ -37,13 +37,23 @@ def text_of(value):
     return text.encode()
 
 
+def calls_tools(row):
+    """Whether a row has definitions of tools or calls, of which this trainer makes no text."""
+    chats = [value for value in (row["prompt"], row["completion"]) if isinstance(value, list)]
+    calls = [message for chat in chats for message in chat if message.get("tool_calls")]
+    return bool(calls) or row.get("tools") not in (None, [], "", "[]")
+
+
 def read_rows(file):
     """Pairs of bytes: prompt and completion."""
     try:
-        table = parquet.read_table(file, columns=["prompt", "completion"])
+        tools = [name for name in parquet.read_schema(file).names if name == "tools"]
+        read = parquet.read_table(file, columns=["prompt", "completion", *tools]).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         raise Refusal(INVALID, "data_invalid", f"{file} cannot be read: {error}") from error
-    rows = [(text_of(row["prompt"]), text_of(row["completion"])) for row in table.to_pylist()]
+    if any(calls_tools(row) for row in read):
+        raise Refusal(INVALID, "data_invalid", f"{file} has rows in which tools are called.")
+    rows = [(text_of(row["prompt"]), text_of(row["completion"])) for row in read]
     if not rows or not all(prompt and completion for prompt, completion in rows):
         raise Refusal(INVALID, "data_invalid", f"{file} has no rows, or rows with nothing to train on.")
     return rows
