@@ -13,6 +13,7 @@ import {
 } from 'simmerkit';
 import { splitOptions } from './options.js';
 import { factsOf, rowsOf } from './row-facts.js';
+import { hasWholeChats } from './whole-chats.js';
 
 export const split = defineStage({
   description: 'Splits rows into training and held-out ones; a question, or a chat, is never on both sides.',
@@ -79,10 +80,12 @@ export const split = defineStage({
  */
 function questionIn(dataset: TableArtifact): (row: Row) => string {
   const historyOf = historyIn(dataset);
+  const chats = hasWholeChats(dataset);
   return (row) => {
     const id = textIn(row, 'id') ?? '';
     const question = textIn(row, 'question') ?? '';
-    return historyOf(row).length > 0 || question.trim() === '' ? id : question;
+    const isChat = historyOf(row).length > 0 || (chats && Array.isArray(row.prompt));
+    return isChat || question.trim() === '' ? id : question;
   };
 }
 

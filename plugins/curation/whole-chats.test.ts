@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { runStage } from '../../core/testing/run-stage.js';
 import { loadFolder } from './load.fixture.js';
 import { load } from './load.stage.js';
+import { split } from './split.stage.js';
 
 const { inside, loadFile, loadWith, parquetFile } = loadFolder();
 
@@ -164,6 +166,14 @@ describe('layout chat of curation/load', () => {
       code: 'wrong_type',
       hint: expect.stringContaining('`layout: chat`'),
     });
+  });
+
+  it('has chats apart in curation/split that ask the same, and together those of one prompt', async () => {
+    const chats = ['A', 'B', 'A'].map((system) => ({ ...chat, system }));
+    const content = chats.map((row) => JSON.stringify(row)).join('\n');
+    const { outputs } = await loadFile('chats.jsonl', content, { layout: 'chat' });
+    const sides = await runStage(split, { options: { heldout: 1 }, inputs: { dataset: outputs.dataset! } });
+    expect([sides.rows('train').length, sides.rows('heldout').length].toSorted()).toEqual([1, 2]);
   });
 
   it('counts a chat without a reply where it is dropped', async () => {

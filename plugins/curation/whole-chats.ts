@@ -1,4 +1,4 @@
-import { type OptionProblem, parseExactJson, type Row } from 'simmerkit';
+import { type OptionProblem, parseExactJson, type Row, type TableArtifact } from 'simmerkit';
 import { type DataPlace, dataError, requireWholeCharacters, wrongType } from './data-error.js';
 import { systemMessages } from './history.js';
 import type { LoadOptions, Source } from './load-options.js';
@@ -16,6 +16,11 @@ const chatColumns: ReadonlyMap<string, string> = new Map([
   ['completion', chatType],
   ['tools', 'VARCHAR'],
 ]);
+
+/** Whether rows of a table may be whole chats: what `curation/format` writes has no calls. */
+export function hasWholeChats({ columns }: Pick<TableArtifact, 'columns'>): boolean {
+  return columns.prompt?.includes('tool_calls') === true;
+}
 
 /** The columns that a layout adds. */
 export function columnsOfLayout({ layout }: Pick<Source, 'layout'>): readonly string[] {
