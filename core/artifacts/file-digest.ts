@@ -1,20 +1,15 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
-import { hashFile } from '../files/file-hash.js';
+import { type HashOptions, hashFile } from '../files/file-hash.js';
 import { inOrder } from '../in-order.js';
 import type { ArtifactFile } from './artifact.js';
 
 /** Files that are digested together: of large ones fewer, where there are fewer cores. */
 const mostTogether = 8;
 
-interface DigestOptions {
-  /** Makes the file's content durable as well. */
-  readonly sync?: boolean;
-}
-
 /** Size and SHA-256 of a file. @param path what the entry is to say */
-export async function digestFile(file: string, path: string, options: DigestOptions = {}): Promise<ArtifactFile> {
+export async function digestFile(file: string, path: string, options: HashOptions = {}): Promise<ArtifactFile> {
   return { path, ...(await hashFile(file, options)) };
 }
 
@@ -22,7 +17,7 @@ export async function digestFile(file: string, path: string, options: DigestOpti
 export async function digestFiles(
   folder: string,
   paths: readonly string[],
-  options?: DigestOptions,
+  options?: HashOptions,
 ): Promise<readonly ArtifactFile[]> {
   const files: ArtifactFile[] = [];
   const work = paths.map((path) => () => digestFile(join(folder, path), path, options));

@@ -10,12 +10,12 @@ const largeBytes = 2 ** 26;
 const mostInThreads = Math.min(8, availableParallelism());
 const inThreads = new Set<Promise<HashedFile>>();
 
-interface HashOptions {
+export interface HashOptions {
   /** Makes what was hashed durable as well. @default false */
   readonly sync?: boolean;
 }
 
-interface HashedFile {
+export interface HashedFile {
   readonly size: number;
   /** Lower-case hex. */
   readonly sha256: string;

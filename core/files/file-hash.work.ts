@@ -1,9 +1,5 @@
-import type { DoTask } from '../threads/do-in-threads.js';
-import { hashHere } from './file-hash.js';
-
-type Given = Parameters<typeof hashHere>;
+import type { StartTasks } from '../threads/do-in-threads.js';
+import { type HashedFile, type HashOptions, hashHere } from './file-hash.js';
 
 /** Hashes files for `hashFile`. */
-export function start(options: Given[1]): DoTask<Given[0], Awaited<ReturnType<typeof hashHere>>> {
-  return (path) => hashHere(path, options);
-}
+export const start: StartTasks<HashOptions, string, HashedFile> = (options) => (path) => hashHere(path, options);

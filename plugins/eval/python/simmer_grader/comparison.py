@@ -49,6 +49,9 @@ _SOLVED = re.compile(rf"[\s$\\(\[]*[A-Za-z](?:_\w+)?\s*(?:{_RELATION.pattern})")
 _MIXED_NUMBER = re.compile(r"(?<![\d/.])(\d+)\s+(\d+)/(\d+)(?![\d/])")
 _SPACED_THOUSANDS = re.compile(r"(?<=\d)\\,(?=\d{3}(?!\d))")
 
+#: An answer in several forms, as "1/2, 0.5" of two boxes, has few of them.
+_MOST_FORMS = 8
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -67,9 +70,9 @@ def compare(gold: str, answer: str) -> Comparison:
     if not answer.strip():
         return Comparison("UNPARSED", "The answer is empty.")
 
-    forms = last_boxes(answer)
-    if len(forms) > 1 and all(compare(gold, form).verdict == "RIGHT" for form in forms):
-        return Comparison("RIGHT", "What is in each box equals the gold answer.", ", ".join(forms), gold)
+    for forms in (last_boxes(answer), last_boxed(answer).split(", ")):
+        if 1 < len(forms) <= _MOST_FORMS and all(compare(gold, form).verdict == "RIGHT" for form in forms):
+            return Comparison("RIGHT", "Each form of the answer equals the gold answer.", ", ".join(forms), gold)
 
     gold, answer = in_latex(last_boxed(gold)), in_latex(last_boxed(answer))
     letter, chosen = gold_letter(gold), chosen_letter(answer)

@@ -165,6 +165,7 @@ POWER_TOWER = "$9^{9^{9^{9}}}$"
         ("5", r"\boxed{5}\text{ apples}"),
         ("5", r"\boxed{5}, \boxed{5}"),
         ("0.5", r"\boxed{1/2} or \boxed{0.5}"),
+        ("0.5", "1/2, 0.5"),
     ],
 )
 def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
