@@ -114,10 +114,10 @@ it.each([
   async (_, text) => {
     await using harness = await RunHarness.create({ plugins: [slowPlugin(...madeOnceBegun(2)), launchers] });
     const run = await harness.run(text);
+    // The environment is made once the two have begun.
     expect(run.outcome).toMatchObject({ status: 'completed' });
     const started = run.events.flatMap(({ type, stage }) => (type === 'stage.started' ? [stage] : []));
-    // The two take a core each, and start at once.
-    expect([started[0], started.slice(1, 3).toSorted(), started[3]]).toEqual(['asked', ['one', 'two'], 'again']);
+    expect(started.toSorted()).toEqual(['again', 'asked', 'one', 'two']);
   },
 );
 
@@ -146,7 +146,9 @@ it('a stage keeps its slots where one of its trainers is ready, however long the
   const run = await harness.run(recipe('trainer: student, other: teacher', trainers));
   expect(run.outcome).toMatchObject({ status: 'completed' });
   const order = run.events.flatMap(({ type, stage }) => (/^stage\.(started|completed)$/.test(type) ? [stage] : []));
-  expect(order.slice(0, 2)).toEqual(['asked', 'asked']);
+  // Any of the stages may be the first whose result is looked for in vain; of these two, the first makes the environment.
+  const first = order.findIndex((stage) => stage === 'asked' || stage === 'again');
+  expect(order[first + 1]).toBe(order[first]);
 });
 
 it('an interruption ends a stage that waits for an environment beside others', async () => {
