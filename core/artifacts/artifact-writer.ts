@@ -76,14 +76,17 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
   async deriveDataset(table: TableArtifact, derived: DerivedRows): Promise<TableArtifact> {
     checkDerivedRows(table, derived);
     const rowCount = derived.positions?.length ?? table.rowCount;
-    if (table.type === 'dataset' && rowCount === table.rowCount && derived.added === undefined) return table;
+    const isAll = rowCount === table.rowCount && derived.columns === undefined && derived.added === undefined;
+    if (table.type === 'dataset' && isAll) return table;
     return this.#inNewFolder(async (folder) => {
       const { deriveTable } = await import('./derive-table.js');
-      const columns = { ...table.columns, ...derived.added?.columns };
+      const taken = derived.columns ?? table.columns;
+      const columns = { ...taken, ...derived.added?.columns };
       const file = join(folder, tableFile);
       const scratchFolder = `${folder}.spill`;
       const content = await deriveTable(file, { ...derived, from: table.path(tableFile), columns, scratchFolder });
-      return this.#publishTable(folder, 'dataset', content, { ...table.metadata, rowCount, columns });
+      const metadata = derived.columns === undefined ? table.metadata : {};
+      return this.#publishTable(folder, 'dataset', content, { ...metadata, rowCount, columns });
     });
   }
 

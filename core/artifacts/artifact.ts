@@ -86,10 +86,20 @@ export interface TableOptions {
 export interface DerivedRows {
   /** Positions of the rows, from 0, ascending. @default all rows */
   readonly positions?: Uint32Array;
-  /** More columns, or new values for columns that are there: a row of them for each row that is taken. */
-  readonly added?: { readonly columns: Columns; readonly rows: readonly Row[] };
+  /** Of the table's columns, the ones that are taken, as these types. @default all, as they are */
+  readonly columns?: Columns;
+  readonly added?: AddedColumns;
   /** Ends it between two row groups. */
   readonly signal?: AbortSignal;
+}
+
+/** More columns, or new values for columns that are there. */
+export interface AddedColumns {
+  readonly columns: Columns;
+  /** One for each row that is taken, or for those that `few` names; made by its index when it is written, where there are many. */
+  readonly rows: readonly Row[] | ((index: number) => Row);
+  /** Where `rows` are only for few of the rows that are taken: the positions of these, ascending, and what the others get. */
+  readonly few?: { readonly positions: Uint32Array; readonly others: Row };
 }
 
 /** Rows that a module for threads makes of a task, and what else there is to say of it once they are made. */
@@ -133,7 +143,7 @@ export interface ArtifactWriter {
   /**
    * Some rows of a table, with more columns where asked for. What is not new goes from file to file, and never through
    * this process's objects: dropping rows of long texts costs a fraction of writing them again. Its metadata is the
-   * table's. All rows of a dataset, with nothing added, are that dataset.
+   * table's, where all columns are taken. All rows and columns of a dataset, with nothing added, are that dataset.
    */
   deriveDataset(table: TableArtifact, derived: DerivedRows): Promise<TableArtifact>;
   writeGenerations(rows: AsyncIterable<Row> | Iterable<Row>, options: TableOptions): Promise<TableArtifact>;

@@ -68,6 +68,28 @@ describe('a table that is made of parts', () => {
     expect(widened).toEqual(taken.map((row, more) => ({ ...row, more })));
   });
 
+  it('has what is added to few of its rows, and what the others get', async () => {
+    const few = { positions: positions.filter((at) => at % 1000 < 20), others: { kept: true, why: null } };
+    const added = {
+      columns: { kept: 'BOOLEAN', why: 'VARCHAR' },
+      rows: (index: number) => ({ kept: false, why: `row ${few.positions[index]}` }),
+      few,
+    };
+    const wanted = { n: 'VARCHAR', ...added.columns };
+    const expected = (at: number) => ({
+      n: String(rows[at]?.n),
+      ...(few.positions.includes(at) ? { kept: false, why: `row ${at}` } : few.others),
+    });
+    for (const [name, taken] of Object.entries({ all: Uint32Array.from(rows.keys()), some: positions })) {
+      const file = join(folder, `${name}.parquet`);
+      const given = name === 'all' ? {} : { positions };
+      await deriveTable(file, { from, ...given, columns: wanted, added, scratchFolder: join(folder, 'spill') });
+      const read: Row[] = [];
+      for await (const row of readTable(file, wanted)) read.push(row);
+      expect(read).toEqual([...taken].map(expected));
+    }
+  });
+
   it('is one table for whoever reads it', async () => {
     const file = await derive('derived.parquet');
     const read: Row[] = [];

@@ -2,16 +2,18 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { DuckDBInstance } from '@duckdb/node-api';
 import { inOrder } from '../in-order.js';
-import type { DerivedRows, FileContent, Row } from './artifact.js';
-import { quoteName } from './column-type.js';
+import type { AddedColumns, DerivedRows, FileContent } from './artifact.js';
+import { quoteName, sqlType } from './column-type.js';
 import { damaged } from './damaged.js';
 import {
+  type AddedAtPlaces,
   columnTypes,
   copyTo,
+  filledValue,
   fillPlaces,
   joinedInOrder,
   parquet,
-  rowGroupBytes,
+  partBytes,
   rowGroupRows,
   standsAt,
   standsWithin,
@@ -25,7 +27,7 @@ import { rowGroupsOf } from './table-parts.js';
 const mostTogether = 4;
 const mostBytesTogether = 2 ** 28;
 
-interface DerivedFileOptions extends TableFileOptions, DerivedRows {
+interface DerivedFileOptions extends TableFileOptions, Omit<DerivedRows, 'columns'> {
   /** The file with the rows. */
   readonly from: string;
 }
@@ -37,11 +39,12 @@ interface DerivedFileOptions extends TableFileOptions, DerivedRows {
  */
 export async function deriveTable(file: string, options: DerivedFileOptions): Promise<FileContent> {
   const { from, columns, added, scratchFolder, signal } = options;
-  columnTypes(columns);
   const types = added === undefined ? {} : columnTypes(added.columns);
-  const chosen = Object.keys(columns)
-    .map((name) => `${name in types ? 'filled' : 'kept'}.${quoteName(name)}`)
-    .join(', ');
+  const isFew = added?.few !== undefined;
+  const chosen = Object.entries(columnTypes(columns)).map(([name, type]) => {
+    const value = name in types ? filledValue(name, isFew) : `CAST(kept.${quoteName(name)} AS ${sqlType(type)})`;
+    return `${value} AS ${quoteName(name)}`;
+  });
   return withScratch(scratchFolder, async (instance) => {
     const refuse = (error: Error) => {
       // What cannot be written says nothing of what was read.
@@ -54,15 +57,15 @@ export async function deriveTable(file: string, options: DerivedFileOptions): Pr
         yield async () => {
           const connection = await instance.connect();
           const target = join(scratchFolder, `${index}.parquet`);
-          const source = `SELECT ${chosen} FROM ${parquet(from, true)} kept`;
-          const { places, rows } = part;
+          const source = `SELECT ${chosen.join(', ')} FROM ${parquet(from, true)} kept`;
+          const { places } = part;
           const condition = places === undefined ? standsWithin(part) : standsAt(places, part);
-          if (places === undefined || rows === undefined) {
+          if (part.added === undefined) {
             await copyTo(connection, target, `(${source} WHERE ${condition})`).catch(refuse);
           } else {
-            const filled = await fillPlaces(connection, places, rows, { name: `filled_${index}`, types });
-            await copyTo(connection, target, `(${joinedInOrder(source, filled, standsWithin(part))})`).catch(refuse);
-            await connection.run(`DROP TABLE ${filled}`);
+            const filled = await fillPlaces(connection, part.added, { name: `filled_${index}`, types });
+            await copyTo(connection, target, `(${joinedInOrder(source, filled, condition)})`).catch(refuse);
+            for (const table of Object.values(filled)) await connection.run(`DROP TABLE ${table}`);
           }
           connection.closeSync();
           return target;
@@ -79,43 +82,65 @@ interface DerivedPart {
   readonly end: number;
   /** Undefined: all. */
   readonly places?: Uint32Array;
-  /** What is added to each row. */
-  readonly rows?: readonly Row[];
+  readonly added?: AddedAtPlaces;
 }
 
 /** Parts that give a row group each, and how many of them may be under way: few, where the texts are long. */
 async function partsToDerive(
   instance: DuckDBInstance,
-  { from, positions, added }: DerivedFileOptions,
+  { from, positions, columns, added }: DerivedFileOptions,
 ): Promise<{ readonly parts: readonly DerivedPart[]; readonly together: number }> {
   const connection = await instance.connect();
-  const groups = await rowGroupsOf(connection, from);
+  const groups = await rowGroupsOf(connection, from, Object.keys(columns));
   connection.closeSync();
-  const all = positions ?? (added === undefined ? undefined : Uint32Array.from(added.rows.keys()));
   const ends = endsOf(groups.map((group) => group.rows));
   /** How many of the rows that are taken stand in a group and those before it. */
-  const taken = all === undefined ? ends : ends.map((end) => countBelow(all, end));
+  const taken = positions === undefined ? ends : ends.map((end) => countBelow(positions, end));
+  const takenIn = (group: number) => (taken[group] as number) - (taken[group - 1] ?? 0);
+  const addedAt = added?.few?.positions ?? positions;
+  const partOf = (first: number, end: number): DerivedPart => ({
+    first,
+    end,
+    ...(positions === undefined ? {} : { places: between(positions, first, end) }),
+    ...(added === undefined ? {} : { added: addedBetween(first, end, addedAt, added) }),
+  });
   const parts: DerivedPart[] = [];
+  let left = groups.reduce((sum, { rows, bytes }, index) => sum + (bytes * takenIn(index)) / rows, 0);
   let begun = { first: 0, taken: 0, bytes: 0, takenBytes: 0 };
   let mostBytes = 1;
   for (const [index, { rows, bytes }] of groups.entries()) {
     const [end, takenHere] = [ends[index] as number, taken[index] as number];
     begun.bytes += bytes;
-    begun.takenBytes += (bytes * (takenHere - (taken[index - 1] ?? 0))) / rows;
+    begun.takenBytes += (bytes * takenIn(index)) / rows;
     const next = taken[index + 1];
-    if (next !== undefined && next - begun.taken <= rowGroupRows && begun.takenBytes < rowGroupBytes) continue;
-    parts.push({
-      first: begun.first,
-      end,
-      ...(all === undefined ? {} : { places: all.subarray(begun.taken, takenHere) }),
-      ...(added === undefined ? {} : { rows: added.rows.slice(begun.taken, takenHere) }),
-    });
+    if (next !== undefined && next - begun.taken <= rowGroupRows && begun.takenBytes < partBytes(left)) continue;
+    left -= begun.takenBytes;
+    parts.push(partOf(begun.first, end));
     mostBytes = Math.max(mostBytes, begun.bytes);
     begun = { first: end, taken: takenHere, bytes: 0, takenBytes: 0 };
   }
   const together = Math.min(availableParallelism(), mostTogether, Math.floor(mostBytesTogether / mostBytes));
-  const none = { first: 0, end: 0, places: new Uint32Array(), ...(added === undefined ? {} : { rows: [] }) };
-  return { parts: parts.length > 0 ? parts : [none], together: Math.max(1, together) };
+  return { parts: parts.length > 0 ? parts : [partOf(0, 0)], together: Math.max(1, together) };
+}
+
+/** What is added to the rows of a range. @param positions of all rows that something is added to; undefined: all rows */
+function addedBetween(
+  first: number,
+  end: number,
+  positions: Uint32Array | undefined,
+  { rows, few }: AddedColumns,
+): AddedAtPlaces {
+  const [from, to] =
+    positions === undefined ? [first, end] : [countBelow(positions, first), countBelow(positions, end)];
+  return {
+    places: positions?.subarray(from, to) ?? Uint32Array.from({ length: end - first }, (_, index) => first + index),
+    rowAt: (index) => (typeof rows === 'function' ? rows(from + index) : rows[from + index]!),
+    ...(few === undefined ? {} : { others: few.others }),
+  };
+}
+
+function between(positions: Uint32Array, first: number, end: number): Uint32Array {
+  return positions.subarray(countBelow(positions, first), countBelow(positions, end));
 }
 
 function endsOf(sizes: readonly number[]): readonly number[] {

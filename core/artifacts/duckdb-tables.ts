@@ -1,21 +1,10 @@
 import { mkdir, rm } from 'node:fs/promises';
-import {
-  type DuckDBConnection,
-  DuckDBDataChunk,
-  DuckDBInstance,
-  type DuckDBValue,
-  listValue,
-  structValue,
-} from '@duckdb/node-api';
-import dataAccessors from '@duckdb/node-api/lib/vectors/dataAccessors.js';
+import type { DuckDBConnection, DuckDBValue, DuckDBInstance as Instance } from '@duckdb/node-api';
 import { UserError } from '../errors.js';
 import type { Columns, Row } from './artifact.js';
 import { type ColumnType, parseColumnType, quoteName, requireDistinctNames, sqlType } from './column-type.js';
+import { DuckDBDataChunk, DuckDBInstance, listValue, structValue } from './duckdb.js';
 import { RowConverter } from './row-values.js';
-
-// By itself it takes U+FEFF at the beginning of a text for a mark of a file, and leaves it out. This goes
-// for all readers of the thread: what a plugin reads by DuckDB goes to a writer of tables in it.
-Object.assign(dataAccessors, { textDecoder: new TextDecoder('utf-8', { ignoreBOM: true }) });
 
 /** DuckDB's vector: the most that one chunk holds. */
 const chunkRows = 2048;
@@ -25,12 +14,21 @@ const mostWaitingText = 2 ** 20;
 export const rowGroupRows = 8192;
 /** Of long texts a row group has fewer rows: about so many bytes, unpacked, where something is known of them. */
 export const rowGroupBytes = 2 ** 24;
+
+/** Bytes of a part that a thread does by itself, of so many that are left: the last are small, for threads to end together. */
+export function partBytes(left: number): number {
+  return left > 2 * rowGroupBytes ? rowGroupBytes : rowGroupBytes / 4;
+}
+
 /** Of zstd: half the time of its default, for files that are a fifth larger. */
 const compressionLevel = 1;
 /** Row groups wait in DuckDB until they are whole; beyond this they wait on disk. */
 const memoryLimit = '1GB';
 
-let reader: Promise<DuckDBInstance> | undefined;
+/** What a query reads ahead. Of a long text some bytes count: by DuckDB's own, a hundred megabytes come before the first row. */
+const streamedBuffer = '100KB';
+
+let reader: Promise<Instance> | undefined;
 
 /**
  * A connection for reading tables, to be closed; of a DuckDB that this thread keeps, since to make one takes as long as to
@@ -44,7 +42,9 @@ export async function connectToRead(): Promise<DuckDBConnection> {
     enable_external_file_cache: 'false',
   });
   reader.catch(forgetReader);
-  return (await reader).connect();
+  const connection = await (await reader).connect();
+  await connection.run(`SET streaming_buffer_size = '${streamedBuffer}'`);
+  return connection;
 }
 
 /** A DuckDB that failed at a damaged file may fail at all others: the next reading gets another one. */
@@ -56,10 +56,7 @@ export function forgetReader(): void {
  * Gives a DuckDB that lives as long as the writing of a file.
  * @param scratchFolder one that is not there yet; removed at the end
  */
-export async function withScratch<T>(
-  scratchFolder: string,
-  write: (instance: DuckDBInstance) => Promise<T>,
-): Promise<T> {
+export async function withScratch<T>(scratchFolder: string, write: (instance: Instance) => Promise<T>): Promise<T> {
   await mkdir(scratchFolder);
   // One thread for each query: with more of them rows come in another order each time.
   const instance = await DuckDBInstance.create(':memory:', {
@@ -178,22 +175,54 @@ export const rowNumber = 'file_row_number';
 /** Name of a column of our own beside those of a table. */
 const place = 'simmer.position';
 
-/** A join of `kept` with rows that belong to some of its places, in their order. @param table as `fillPlaces` says */
-export function joinedInOrder(source: string, table: string, condition: string): string {
-  const joined = `JOIN ${table} filled ON kept.file_row_number = filled.${quoteName(place)}`;
+/** What is added to rows, by their places. */
+export interface AddedAtPlaces {
+  /** Ascending. */
+  readonly places: Uint32Array;
+  /** What is added at each place, by the place's index. */
+  readonly rowAt: (index: number) => Row;
+  /** What rows at other places get; without it they are left out. */
+  readonly others?: Row;
+}
+
+/** Names of tables: of what belongs to places, and of what all others get. */
+interface FilledPlaces {
+  readonly filled: string;
+  readonly others?: string;
+}
+
+/** A join of `kept` with what is added to its rows, in their order. @param filled as `fillPlaces` says */
+export function joinedInOrder(source: string, { filled, others }: FilledPlaces, condition: string): string {
+  const same = `kept.file_row_number = filled.${quoteName(place)}`;
+  const joined =
+    others === undefined
+      ? `JOIN ${filled} filled ON ${same}`
+      : `LEFT JOIN ${filled} filled ON ${same} CROSS JOIN ${others} others`;
   return `${source} ${joined} WHERE ${condition} ORDER BY kept.file_row_number`;
 }
 
-/** Makes a table of places of rows, and what belongs to them. @returns its name */
+/** The value of a column that is added. @param hasOthers whether rows at other places get one, too */
+export function filledValue(name: string, hasOthers: boolean): string {
+  const value = `filled.${quoteName(name)}`;
+  if (!hasOthers) return value;
+  return `CASE WHEN filled.${quoteName(place)} IS NULL THEN others.${quoteName(name)} ELSE ${value} END`;
+}
+
+/** Makes tables of what is added to rows. */
 export async function fillPlaces(
   connection: DuckDBConnection,
-  places: Uint32Array,
-  rows: readonly Row[],
+  added: AddedAtPlaces,
   { name, types }: Filling,
-): Promise<string> {
+): Promise<FilledPlaces> {
   const all = { [place]: parseColumnType(place, 'BIGINT'), ...types };
-  for await (const filled of fillTables(connection, rowsAt(places, rows), { name, types: all })) return filled.name;
-  throw new Error('Even of no places there is a table.');
+  const filled = await fillTable(connection, rowsAt(added), { name, types: all });
+  if (added.others === undefined) return { filled };
+  return { filled, others: await fillTable(connection, [added.others], { name: `${name}_others`, types }) };
+}
+
+async function fillTable(connection: DuckDBConnection, rows: Iterable<Row>, filling: Filling): Promise<string> {
+  for await (const { name } of fillTables(connection, rows, filling)) return name;
+  throw new Error('Even of no rows there is a table.');
 }
 
 /** SQL of the rows of one file. Without a word about it, folders named `domain=x` would put `x` in place of the column. */
@@ -207,8 +236,8 @@ export function quotePath(file: string): string {
   return quoteText(file.replaceAll(/[[*?]/g, '[$&]'));
 }
 
-function* rowsAt(places: Uint32Array, rows: readonly Row[]): Iterable<Row> {
-  for (const [index, at] of places.entries()) yield { ...rows[index], [place]: at };
+function* rowsAt({ places, rowAt }: AddedAtPlaces): Iterable<Row> {
+  for (const [index, at] of places.entries()) yield { ...rowAt(index), [place]: at };
 }
 
 export function columnTypes(columns: Columns): Readonly<Record<string, ColumnType>> {

@@ -1,16 +1,17 @@
-import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import type { DuckDBConnection, DuckDBInstance as Instance } from '@duckdb/node-api';
 import type { Row, TableArtifact } from './artifact.js';
 import { quoteName } from './column-type.js';
 import { damaged } from './damaged.js';
+import { DuckDBInstance } from './duckdb.js';
 import { parquet, rowNumber } from './duckdb-tables.js';
 import { tableFile } from './stored-artifact.js';
 
 /** Looks rows up in tables by the value of one column, without reading the columns that nobody asks for. */
 export class RowFinder implements Disposable {
-  readonly #instance: DuckDBInstance;
+  readonly #instance: Instance;
   readonly #connection: DuckDBConnection;
 
-  private constructor(instance: DuckDBInstance, connection: DuckDBConnection) {
+  private constructor(instance: Instance, connection: DuckDBConnection) {
     this.#instance = instance;
     this.#connection = connection;
   }

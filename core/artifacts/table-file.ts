@@ -1,18 +1,11 @@
 import { join } from 'node:path';
-import {
-  DuckDBBlobVector,
-  type DuckDBConnection,
-  type DuckDBDataChunk,
-  type DuckDBInstance,
-  DuckDBListValue,
-  DuckDBStructValue,
-  type DuckDBValue,
-} from '@duckdb/node-api';
+import type { DuckDBConnection, DuckDBDataChunk, DuckDBInstance, DuckDBValue } from '@duckdb/node-api';
 import { UserError } from '../errors.js';
 import { inOrder } from '../in-order.js';
 import type { Columns, FileContent, Row, RowReading } from './artifact.js';
 import { type ColumnType, quoteName, sqlType } from './column-type.js';
 import { damaged } from './damaged.js';
+import { DuckDBBlobVector, DuckDBListValue, DuckDBStructValue } from './duckdb.js';
 import {
   columnTypes,
   connectToRead,

@@ -6,6 +6,7 @@ import type {
   ArtifactUri,
   ArtifactWriter,
   Columns,
+  DerivedRows,
   Row,
   StartRows,
   TableArtifact,
@@ -221,17 +222,27 @@ function memoryWriter(temporaryFolder: () => Promise<string>): ArtifactWriter {
     },
     deriveDataset: async (table, derived) => {
       checkDerivedRows(table, derived);
-      const { positions, added } = derived;
+      const { positions, columns = table.columns, added } = derived;
       const kept: Row[] = [];
-      const reading = positions === undefined ? {} : { positions };
-      for await (const row of table.rows(reading)) kept.push({ ...row, ...added?.rows[kept.length] });
-      return { ...memoryTable({ ...table.columns, ...added?.columns }, kept), metadata: table.metadata };
+      const reading = { columns: Object.keys(columns), ...(positions === undefined ? {} : { positions }) };
+      for await (const row of table.rows(reading)) kept.push({ ...row, ...addedTo(kept.length, derived) });
+      const metadata = derived.columns === undefined ? table.metadata : {};
+      return { ...memoryTable({ ...columns, ...added?.columns }, kept), metadata };
     },
     writeReport: async (content) => ({ ...memoryArtifact('report', '/memory/report'), content }) as Artifact,
     commitModel: async (folder, metadata) => memoryArtifact('model', folder, metadata),
     referenceModel: async (folder, metadata) => memoryArtifact('model', folder, metadata),
     temporaryFolder,
   };
+}
+
+/** What is added to the row that is taken as the one of this index. */
+function addedTo(index: number, { positions, added }: DerivedRows): Row {
+  if (added === undefined) return {};
+  const { rows, few } = added;
+  const place = few === undefined ? index : few.positions.indexOf(positions?.[index] ?? index);
+  if (place < 0) return few?.others ?? {};
+  return typeof rows === 'function' ? rows(place) : (rows[place] ?? {});
 }
 
 function raise(message: string): never {

@@ -22,8 +22,13 @@ export interface SourceFiles {
   readonly files: readonly string[];
 }
 
-/** On the disk: so much is a task, where it can be parted. */
-const taskBytes = 2 ** 24;
+/** On the disk: so much is a task, where it can be parted, */
+const mostTaskBytes = 2 ** 24;
+
+/** of so many bytes that are left: the last are small, for threads to end together. */
+function taskBytes(left: number): number {
+  return left > 2 * mostTaskBytes ? mostTaskBytes : mostTaskBytes / 4;
+}
 
 interface SizedPieces {
   readonly pieces: readonly Piece[];
@@ -32,14 +37,16 @@ interface SizedPieces {
 
 /** What threads read, each task some megabytes; a function of the files alone. @throws UserError `file_missing` */
 export async function* loadTasks(sources: readonly SourceFiles[]): AsyncIterable<readonly Piece[]> {
+  let left = (await statesOf(sources)).reduce((sum, { bytes }) => sum + bytes, 0);
   let task: Piece[] = [];
   let bytes = 0;
   for (const source of sources) {
-    for await (const next of piecesOf(source)) {
+    for await (const next of piecesOf(source, () => left)) {
       task.push(...next.pieces);
       bytes += next.bytes;
-      if (bytes < taskBytes) continue;
+      if (bytes < taskBytes(left)) continue;
       yield task;
+      left -= bytes;
       [task, bytes] = [[], 0];
     }
   }
@@ -73,20 +80,20 @@ export async function requireUnchanged(sources: readonly SourceFiles[], before: 
   throw dataError('file_changed', { file: changed.file }, message, 'Run it again when nothing writes to the file.');
 }
 
-/** Pieces that one thread has to read, one after the other. */
-async function* piecesOf({ name, source, files }: SourceFiles): AsyncIterable<SizedPieces> {
+/** Pieces that one thread has to read, one after the other. @param left bytes of all sources that no task has yet */
+async function* piecesOf({ name, source, files }: SourceFiles, left: () => number): AsyncIterable<SizedPieces> {
   const whole = files.map((file) => ({
     source: name,
     file,
     format: source.format === 'auto' ? formatOf(file) : source.format,
   }));
   // Which rows are the first ones, a single reader knows.
-  if (source.limit !== undefined) return yield { pieces: whole, bytes: taskBytes };
+  if (source.limit !== undefined) return yield { pieces: whole, bytes: mostTaskBytes };
   for (const piece of whole) {
     const { size: bytes } = await statsOf(piece.file);
-    if (piece.format !== 'jsonl' || isPacked(piece.file) || bytes < 2 * taskBytes) yield { pieces: [piece], bytes };
+    if (piece.format !== 'jsonl' || isPacked(piece.file) || bytes < 2 * mostTaskBytes) yield { pieces: [piece], bytes };
     else {
-      for await (const lines of lineRanges(piece.file))
+      for await (const lines of lineRanges(piece.file, left))
         yield { pieces: [{ ...piece, lines }], bytes: lines.to - lines.from };
     }
   }
@@ -98,7 +105,7 @@ function statsOf(file: string): Promise<Stats> {
   });
 }
 
-async function* lineRanges(file: string): AsyncIterable<LineRange> {
+async function* lineRanges(file: string, left: () => number): AsyncIterable<LineRange> {
   let range = { from: 0, firstLine: 1 };
   let breaks = 0;
   let position = 0;
@@ -107,7 +114,7 @@ async function* lineRanges(file: string): AsyncIterable<LineRange> {
     const lastBreak = bytes.lastIndexOf(newline);
     const to = position + lastBreak + 1;
     position += bytes.length;
-    if (lastBreak < 0 || to - range.from < taskBytes) continue;
+    if (lastBreak < 0 || to - range.from < taskBytes(left())) continue;
     yield { ...range, to };
     range = { from: to, firstLine: 1 + breaks };
   }

@@ -10,8 +10,8 @@ interface NgramMatch<Owner> {
 
 /** Numbers a slot: both halves of the hash, index of the text plus 1 (0 is an empty slot), where in the text it begins. */
 const slotSize = 4;
-/** Bits of the filter for each slot: most n-grams of most texts are nowhere, and one look tells. */
-const filterBits = 8;
+/** Slots for each number of the filter, of 32 bits: most n-grams of most texts are nowhere, and one look tells. */
+const slotsEach = 2;
 
 /**
  * Word n-grams of texts, each with the owner of the text that had it first. An open-addressing table of 64-bit hashes
@@ -23,7 +23,7 @@ export class NgramIndex<Owner> {
   private slots = new Uint32Array(1024 * slotSize);
   /** From address 0 on it has the filter, then hashes that are looked for. */
   private readonly kernel = startKernel();
-  private filterSize = (1024 * filterBits) / 32;
+  private filterSize = 1024 / slotsEach;
   private used = 0;
 
   /** @param length words in an n-gram */
@@ -47,7 +47,7 @@ export class NgramIndex<Owner> {
       const slot = this.find(low, high, words, at);
       if (this.slots[slot + 2] !== 0) continue;
       this.slots.set([low, high, this.texts.length, at], slot);
-      this.allow(high);
+      this.allow(low, high);
       this.used++;
     }
   }
@@ -57,12 +57,11 @@ export class NgramIndex<Owner> {
     const { kernel, length } = this;
     const hashes = words.hashRuns(length);
     const count = hashes.length / 2;
-    const bits = 32 * this.filterSize;
-    const hashesAt = bits / 8;
+    const hashesAt = 4 * this.filterSize;
     reserve(kernel, hashesAt + hashes.byteLength);
     numbersAt(kernel, hashesAt, hashes.length).set(hashes);
     for (let at = -1; ; ) {
-      at = kernel.findSet(hashesAt, count, at + 1, 0, bits - 1);
+      at = kernel.findSet(hashesAt, count, at + 1, 0, this.filterSize - 1);
       if (at === count) return undefined;
       const slot = this.find(hashes[2 * at] as number, hashes[2 * at + 1] as number, words, at);
       const owner = this.texts[(this.slots[slot + 2] as number) - 1]?.owner;
@@ -84,10 +83,11 @@ export class NgramIndex<Owner> {
     }
   }
 
-  private allow(high: number): void {
-    const bit = high & (32 * this.filterSize - 1);
+  /** Sets two bits: a text whose n-grams are others has both of one by chance in one of hundreds. */
+  private allow(low: number, high: number): void {
     const filter = numbersAt(this.kernel, 0, this.filterSize);
-    filter[bit >>> 5] = (filter[bit >>> 5] as number) | (1 << (bit & 31));
+    const at = high & (this.filterSize - 1);
+    filter[at] = (filter[at] as number) | (1 << (low & 31)) | (1 << ((low >>> 5) & 31));
   }
 
   private grow(): void {
@@ -102,7 +102,7 @@ export class NgramIndex<Owner> {
       let index = (slots[old] as number) & mask;
       while (this.slots[index * slotSize + 2] !== 0) index = (index + 1) & mask;
       this.slots.set(slots.subarray(old, old + slotSize), index * slotSize);
-      this.allow(slots[old + 1] as number);
+      this.allow(slots[old] as number, slots[old + 1] as number);
     }
   }
 }

@@ -15,7 +15,12 @@ export interface Keep {
 }
 
 /** What a step says of each row. */
-export const decisionColumns: Columns = { id: 'VARCHAR', kept: 'BOOLEAN', rule: 'VARCHAR', evidence: 'VARCHAR' };
+export const decisionColumns = {
+  id: 'VARCHAR',
+  kept: 'BOOLEAN',
+  rule: 'VARCHAR',
+  evidence: 'VARCHAR',
+} as const satisfies Columns;
 
 type SieveContext = Pick<
   StageContext<unknown, Record<string, never>>,
@@ -83,23 +88,18 @@ export async function judgeRows(
  * file to file as they are.
  */
 export async function sieve(context: SieveContext, dataset: TableArtifact, verdictOn: VerdictOn): Promise<Sieved> {
-  const steps = pace(context, { unit: 'rows', total: dataset.rowCount });
-  const dropped: Record<string, number> = {};
-  const positions = await positionsOfKept(dataset.rowCount, verdictOn);
-  async function* decisionRows(): AsyncIterable<Row> {
-    for await (const row of dataset.rows({ columns: ['id'] })) {
-      yield decide(row, verdictOn(steps.done), dropped);
-      await steps.step();
-    }
-  }
+  const { positions, judged, dropped } = await judgedRows(dataset.rowCount, verdictOn);
+  const { signal } = context;
+  const { id, ...columns } = decisionColumns;
+  const rows = (index: number) => decisionOn(verdictOn(judged[index] as number));
+  const few = { positions: judged, others: decisionOn(undefined) };
   const writing = [
-    context.artifacts.writeDataset(decisionRows(), { columns: decisionColumns }),
-    context.artifacts.deriveDataset(dataset, { positions, signal: context.signal }),
+    context.artifacts.deriveDataset(dataset, { columns: { id }, added: { columns, rows, few }, signal }),
+    context.artifacts.deriveDataset(dataset, { positions, signal }),
   ] as const;
   // Where one fails, the other is not left at it.
   await Promise.allSettled(writing);
   const [decisions, kept] = await Promise.all(writing);
-  await steps.finish();
   await tellFunnel(context, decisions, kept, dropped);
   return { dataset: kept, decisions };
 }
@@ -107,13 +107,19 @@ export async function sieve(context: SieveContext, dataset: TableArtifact, verdi
 /** Rows whose verdicts are asked for before other work has its turn. */
 const rowsAtOnce = 4096;
 
-async function positionsOfKept(rowCount: number, verdictOn: VerdictOn): Promise<Uint32Array> {
-  const positions: number[] = [];
+/** Where the rows stand that are kept, and those that there is something to say of. */
+async function judgedRows(rowCount: number, verdictOn: VerdictOn) {
+  const kept: number[] = [];
+  const judged: number[] = [];
+  const dropped: Record<string, number> = {};
   for (let index = 0; index < rowCount; index++) {
     if (index % rowsAtOnce === 0) await setImmediate();
-    if (isKept(verdictOn(index))) positions.push(index);
+    const verdict = verdictOn(index);
+    if (verdict !== undefined) judged.push(index);
+    if (isKept(verdict)) kept.push(index);
+    else count(dropped, verdict.rule);
   }
-  return Uint32Array.from(positions);
+  return { positions: Uint32Array.from(kept), judged: Uint32Array.from(judged), dropped };
 }
 
 /** As `sieve`, for rows that are changed. @param shape their columns, and what becomes of a row that is kept */
@@ -128,9 +134,10 @@ export async function sieveAndChange(
   const decisionRows: Row[] = [];
   async function* keptRows(): AsyncIterable<Row> {
     for await (const row of dataset.rows()) {
-      const decision = decide(row, judge(row, decisionRows.length), dropped);
-      decisionRows.push(decision);
-      if (decision.kept) yield shape.change(row);
+      const verdict = judge(row, decisionRows.length);
+      decisionRows.push({ id: textIn(row, 'id'), ...decisionOn(verdict) });
+      if (isKept(verdict)) yield shape.change(row);
+      else count(dropped, verdict.rule);
       await steps.step();
     }
   }
@@ -141,12 +148,14 @@ export async function sieveAndChange(
   return { dataset: kept, decisions };
 }
 
-function decide(row: Row, verdict: Drop | Keep | undefined, dropped: Record<string, number>) {
-  const kept = isKept(verdict);
-  if (!kept) dropped[verdict.rule] = (dropped[verdict.rule] ?? 0) + 1;
+function decisionOn(verdict: Drop | Keep | undefined) {
   // An expression without the flag u may match half a character, which a table cannot hold.
   const evidence = verdict?.evidence?.toWellFormed() ?? null;
-  return { id: textIn(row, 'id'), kept, rule: verdict?.rule ?? null, evidence };
+  return { kept: isKept(verdict), rule: verdict?.rule ?? null, evidence };
+}
+
+function count(dropped: Record<string, number>, rule: string): void {
+  dropped[rule] = (dropped[rule] ?? 0) + 1;
 }
 
 function isKept(verdict: Drop | Keep | undefined): verdict is Keep | undefined {

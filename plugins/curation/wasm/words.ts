@@ -187,14 +187,16 @@ export function writeBands(values: usize, rounds: usize, bands: i32, bandRows: i
 }
 
 /**
- * The first of some hashes, from one on, whose bit is set.
- * @param bits a bit for each value that the high half of a hash has below `mask`, which is 2^n - 1
+ * The first of some hashes, from one on, whose two bits are set, as `ngram-index.ts` sets them.
+ * @param bits 32 for each value that the high half of a hash has below `mask`, which is 2^n - 1
  * @returns its number, or `count`
  */
 export function findSet(hashes: usize, count: i32, from: i32, bits: usize, mask: u32): i32 {
   for (let at = from; at < count; at++) {
-    const bit = load<u32>(hashes + at * 8, 4) & mask;
-    if (((load<u32>(bits + (bit >> 5) * 4) >> (bit & 31)) & 1) !== 0) return at;
+    const low = load<u32>(hashes + at * 8);
+    const high = load<u32>(hashes + at * 8, 4);
+    const set = load<u32>(bits + (high & mask) * 4);
+    if (((set >> (low & 31)) & (set >> ((low >> 5) & 31)) & 1) !== 0) return at;
   }
   return count;
 }
