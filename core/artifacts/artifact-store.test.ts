@@ -203,27 +203,6 @@ describe('an artifact', () => {
     expect((await writer.deriveDataset(generations, { positions })).type).toBe('dataset');
   });
 
-  it.each([
-    ['positions that are an array', { positions: [0] }, 'its `positions` are no Uint32Array'],
-    ['a position that is not there', { positions: Uint32Array.of(0, 2) }, 'position 2 is not after the one before it'],
-    ['a position twice', { positions: Uint32Array.of(1, 1) }, 'or not in the table of 2 rows'],
-    ['a column that is not there', { columns: { n: 'BIGINT' } }, 'it has no column n'],
-    ['few that are not there', { added: { rows: [], few: { positions: [0] } } }, '`added.few.positions` are no Uint32'],
-    [
-      'fewer rows than few',
-      { added: { rows: [], few: { positions: Uint32Array.of(1) } } },
-      'for 1 positions of few rows',
-    ],
-    ['fewer rows of new columns', { added: { columns: { n: 'BIGINT' }, rows: [{ n: 1 }] } }, '1 rows of new columns'],
-  ])('derives no table from %s', async (_, derived, message) => {
-    await using writer = store.writer();
-    const table = await writer.writeDataset([{ id: '1' }, { id: '2' }], { columns: { id: 'VARCHAR' } });
-    await expect(writer.deriveDataset(table, derived as never)).rejects.toMatchObject({
-      code: 'invalid_derived_rows',
-      message: expect.stringContaining(message),
-    });
-  });
-
   it('is written from what can be gone through', async () => {
     await using writer = store.writer();
     const writing = writer.writeDataset(Promise.resolve([]) as never, { columns: { id: 'VARCHAR' } });
