@@ -115,7 +115,7 @@ export class Run {
       outcome = await this.#conclude();
     } catch (error) {
       const { failure } = this.#recorder;
-      outcome = { status: 'failed', error: toErrorRecord(failure === undefined ? error : logError(failure)) };
+      outcome = { status: 'failed', error: toErrorRecord(failure === undefined ? error : this.#logError(failure)) };
     }
     await this.#sinks.close();
     return outcome;
@@ -260,7 +260,7 @@ export class Run {
   #fail(error: unknown, stage?: string): void {
     const { failure } = this.#recorder;
     if (failure === undefined) this.#ending.fail(systemError(error), stage);
-    else this.#ending.fail(logError(failure));
+    else this.#ending.fail(this.#logError(failure));
   }
 
   async #conclude(): Promise<RunOutcome> {
@@ -298,15 +298,15 @@ export class Run {
     await this.#recorder.conclude({ type: 'run.completed', data });
     return { status: 'completed', reportPath, metrics, outputs };
   }
-}
 
-/** The log's failure as the run's: the machine is at fault. */
-function logError(error: unknown): UserError {
-  if (isUserError(error)) return error;
-  const reason = error instanceof Error ? error.message : String(error);
-  return new UserError('log_failed', `The run's log can no longer be written: ${reason}`, {
-    kind: 'environment',
-    hint: 'Mend the disk or free some space, then `simmer resume`: it goes on from the last event that was kept.',
-    cause: error,
-  });
+  /** The log's failure as the run's: the machine is at fault. */
+  #logError(error: unknown): UserError {
+    if (isUserError(error)) return error;
+    const reason = error instanceof Error ? error.message : String(error);
+    return new UserError('log_failed', `The run's log can no longer be written: ${reason}`, {
+      kind: 'environment',
+      hint: `Mend the disk or free some space, then go on from the last event that was kept: simmer resume ${this.#run.runId}`,
+      cause: error,
+    });
+  }
 }

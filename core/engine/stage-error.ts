@@ -42,7 +42,7 @@ export function stageError(
       : `This is an error in the plugin "${plugin}", or in what it was given.`;
   return new UserError('stage_failed', `${where} failed: ${String(cause)}`, {
     kind: 'runFailed',
-    hint: `${blame} \`simmer resume\` tries the stage again.`,
+    hint: blame,
     cause,
   });
 }

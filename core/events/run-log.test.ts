@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import type { Event } from './catalogue.js';
@@ -157,7 +157,7 @@ describe('a log that fails', () => {
     const appended = [log.append(entries(fact(1))), log.append(entries(fact(2)))];
     const error = await log.failure;
     expect(error).toMatchObject({ code, kind: 'environment', message: expect.stringContaining(words) });
-    expect(error).toHaveProperty('hint', expect.stringContaining('simmer resume'));
+    expect(error).toHaveProperty('hint', expect.stringContaining(`simmer resume ${basename(folder)}`));
     expect(await Promise.allSettled(appended)).toEqual([
       { status: 'rejected', reason: error },
       { status: 'rejected', reason: error },

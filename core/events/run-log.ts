@@ -312,13 +312,13 @@ function logFailure(path: string, doing: string, error: unknown): UserError {
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new UserError('no_disk_space', `There is no space left in ${dirname(path)} for the run's log.`, {
       kind: 'environment',
-      hint: 'Free some space, then go on with simmer resume: everything up to here is kept.',
+      hint: `Free some space. Everything up to here is kept; ${goOn(path)}`,
       cause: error,
     });
   }
   return new UserError('log_failed', `Cannot ${doing} the run's log ${path}: ${message}.`, {
     kind: 'environment',
-    hint: `See to the disk that holds ${basename(dirname(path))}, then go on with simmer resume.`,
+    hint: `See to its disk, then ${goOn(path)}`,
     cause: error,
   });
 }
@@ -327,6 +327,10 @@ function tooSlow(path: string, bytes: number): UserError {
   return new UserError(
     'log_failed',
     `The disk is too slow for the run's log ${path}: ${Math.round(bytes / 1024 / 1024)} MiB of events wait for it.`,
-    { kind: 'environment', hint: 'Put the home on a faster disk with --home, then go on with simmer resume.' },
+    { kind: 'environment', hint: `Put the home on a faster disk, then ${goOn(path)}` },
   );
+}
+
+function goOn(path: string): string {
+  return `go on with: simmer resume ${basename(dirname(path))}`;
 }

@@ -217,7 +217,7 @@ function locked(folder: string, owner: RunOwner | undefined): UserError {
     owner === undefined ? 'another process' : `process ${owner.pid} on ${owner.host}, since ${owner.startedAt}`;
   return new UserError('run_locked', `${basename(folder)} is being worked on by ${who}.`, {
     kind: 'environment',
-    hint: `Follow it with simmer watch, or end that process first.`,
+    hint: `End that process first, or follow it: simmer watch ${basename(folder)}`,
   });
 }
 

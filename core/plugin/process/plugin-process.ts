@@ -285,7 +285,7 @@ class ProcessParts {
     const lines = (await lastLines(this.stderrFile, 12)).map((line) => `\n  ${line.slice(0, 500)}`).join('');
     return new UserError(code, `Plugin ${this.called} was lost: ${why}.${lines}`, {
       kind: 'runFailed',
-      hint: 'This is an error in the plugin, or in what it was given. `simmer resume` tries the stage again.',
+      hint: 'This is an error in the plugin, or in what it was given.',
     });
   }
 
