@@ -19,6 +19,7 @@ import {
   untilOption,
 } from './option-values.js';
 import { addRunCommands } from './run-commands.js';
+import { noteCall } from './simmer-call.js';
 import { columnsOf, hasColor, keepStdoutForResults, showWarnings, watchOutput } from './terminal.js';
 import { requireWorkingFolder } from './working-folder.js';
 import type { WorkspaceFlags } from './workspace.js';
@@ -81,9 +82,11 @@ export function buildProgram(): { readonly program: Command; exitCode(): number 
         command.error("error: unknown option '--home'");
       }
       requireWorkingFolder();
+      const flags = command.optsWithGlobals<WorkspaceFlags>();
+      noteCall(flags);
       const work = await load();
       // Commander adds the command itself at the end, and before it the options without those of the program.
-      code = await work(...([...given.slice(0, -2), command.optsWithGlobals()] as unknown as Arguments));
+      code = await work(...([...given.slice(0, -2), flags] as unknown as Arguments));
     };
 
   program

@@ -3,6 +3,7 @@ import { redactedRecord, redactedValue, redactor } from '../events/redaction.js'
 import { systemError } from '../files/system-error.js';
 import { simmerPackage } from '../plugin/locate.js';
 import { errorLines, exitCodeOf } from './print-error.js';
+import { withCall } from './simmer-call.js';
 import { colorsFor, columnsOf, writeJson } from './terminal.js';
 import { workingFolder } from './working-folder.js';
 
@@ -16,7 +17,8 @@ export async function reportError(thrown: unknown, { json }: { readonly json: bo
 
 /** Prints an error to stderr. Secrets go before lines are broken, which may break one, and once more from excerpts of files. */
 export function printErrorRecord(error: ErrorRecord): void {
-  const lines = errorLines(redactedValue(error), {
+  const told = error.hint === undefined ? error : { ...error, hint: withCall(error.hint) };
+  const lines = errorLines(redactedValue(told), {
     colors: colorsFor(process.stderr),
     cwd: workingFolder() ?? '/',
     version: simmerPackage.version,

@@ -1,6 +1,7 @@
 import { PluginCatalog } from '../plugin/catalog.js';
 import type { Sink, SinkContext } from '../plugin/definitions.js';
 import { silentLog } from '../plugin/log.js';
+import { simmerCall } from './simmer-call.js';
 import { hasColor } from './terminal.js';
 
 /** Where what is shown comes from. */
@@ -40,7 +41,7 @@ async function open(options: RunConsoleOptions, runId: string): Promise<Sink> {
   const catalog = new PluginCatalog({ baseFolder: process.cwd() });
   const { definition } = await catalog.sink('sinks/console');
   const color = hasColor(process[stream]);
-  return definition.open(definition.options.parse({ stream, color, after }), {
+  return definition.open(definition.options.parse({ stream, color, after, command: simmerCall() }), {
     runId,
     runFolder: await source.runFolder(runId),
     recipeFolder: process.cwd(),

@@ -5,6 +5,7 @@ import { redactor } from '../events/redaction.js';
 import { shortened } from '../shortened-text.js';
 import { wrapLine } from '../wrap-text.js';
 import { leave } from './leave.js';
+import { withCall } from './simmer-call.js';
 
 /** Colours for a stream, or functions that change nothing. NO_COLOR and FORCE_COLOR are read as Node reads them. */
 export function colorsFor(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv = process.env): Colors {
@@ -116,7 +117,7 @@ export function writeLine(text: string, stream?: NodeJS.WriteStream): Promise<vo
 
 /** On stderr, without secrets, each line broken between words where a terminal is narrower: stdout is for results. */
 export function sayToPeople(text: string): void {
-  const lines = printable(redactor()(text)).split('\n');
+  const lines = printable(redactor()(withCall(text))).split('\n');
   process.stderr.write(`${lines.flatMap((line) => wrapLine(line, columnsOf(process.stderr))).join('\n')}\n`);
 }
 

@@ -18,7 +18,7 @@ export function homeGone(home: string): UserError {
 export function runsElsewhere(runId: string): UserError {
   return new UserError('run_locked', `Run ${runId} is run by another process, not by this server.`, {
     kind: 'environment',
-    hint: `Stop it on its machine: simmer cancel ${runId}`,
+    hint: `Only on its machine can it be stopped, by \`cancel ${runId}\` with its home.`,
   });
 }
 

@@ -31,7 +31,7 @@ describe('a run that is told to stop', () => {
     expect(eventsIn(stdout).at(-1)?.type).toBe('run.interrupted');
     const runId = eventsIn(stdout)[0]?.runId;
     expect(stderr).toContain('stopping');
-    expect(stderr).toContain(`simmer resume ${runId}`);
+    expect(stderr).toContain(`simmer --home ${signal} resume ${runId}`);
     const last = eventsIn(stdout).at(-1)?.sequence ?? 0;
 
     const resumed = await simmer(['resume', 'latest', '--home', signal, '--json'], { cwd });
@@ -159,7 +159,7 @@ describe('while a run goes on', () => {
     const { code, stderr } = await watching;
     expect(code).toBe(4);
     expect(stderr).toContain('error[run_abandoned]');
-    expect(stderr).toContain('simmer resume');
+    expect(stderr).toMatch(/Go on with: simmer --home killed resume training-\S+/);
     const resumed = await simmer(['resume', 'latest', '--home', 'killed', '--json'], { cwd });
     expect(resumed.code).toBe(0);
     expect(eventsIn(resumed.stdout).at(-1)?.type).toBe('run.completed');

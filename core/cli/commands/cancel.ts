@@ -2,6 +2,7 @@ import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes } from '../../errors.js';
 import { wrapLine } from '../../wrap-text.js';
 import { openWorkspace } from '../open-workspace.js';
+import { simmerCall } from '../simmer-call.js';
 import { columnsOf, sayToPeople, writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
 
@@ -30,7 +31,7 @@ export function waitingLine({ runId }: Pick<RunSummary, 'runId'>): string {
 
 /** What the cancelling did, for people. */
 function canceledLine(before: RunSummary, { runId, status }: RunSummary): string {
-  const goOn = `Go on with: simmer resume ${runId}`;
+  const goOn = `Go on with: ${simmerCall()} resume ${runId}`;
   if (status !== 'interrupted') return `${runId} has ended by itself: ${status}.`;
   switch (before.status) {
     case 'interrupted':

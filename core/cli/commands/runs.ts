@@ -5,6 +5,7 @@ import { secondsBetween } from '../../engine/spending/spending-state.js';
 import { exitCodes } from '../../errors.js';
 import { formatCount, formatDuration } from '../../figures.js';
 import { openWorkspace } from '../open-workspace.js';
+import { simmerCall } from '../simmer-call.js';
 import { tableLines } from '../table.js';
 import { colorsFor, mostOfChange, visibleText, writeJson, writeLine } from '../terminal.js';
 import type { WorkspaceFlags } from '../workspace.js';
@@ -14,7 +15,8 @@ export async function runs(flags: WorkspaceFlags): Promise<number> {
   await using workspace = await openWorkspace(flags);
   const summaries = [...(await workspace.runs())].sort((a, b) => (a.startedAt < b.startedAt ? 1 : -1));
   if (flags.json) await writeJson(summaries);
-  else if (summaries.length === 0) await writeLine(`No runs in ${workspace.place}. Start one with: simmer run`);
+  else if (summaries.length === 0)
+    await writeLine(`No runs in ${workspace.place}. Start one with: ${simmerCall()} run`);
   else {
     const { columns } = process.stdout;
     const options = { now: new Date(), colors: colorsFor(process.stdout), ...(columns ? { width: columns } : {}) };

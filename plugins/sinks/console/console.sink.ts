@@ -21,6 +21,10 @@ const options = z.strictObject({
     .min(0)
     .default(0)
     .describe('Events up to this sequence are counted in, but no line is written for them: the reader knows them.'),
+  command: z
+    .string()
+    .default('simmer')
+    .describe('How Simmer is called in the commands that are shown: with --home or --server, where it needs them.'),
 });
 
 type ConsoleOptions = z.output<typeof options>;
@@ -56,7 +60,15 @@ async function openPlain(stream: WriteStream, given: ConsoleOptions, context: Si
       if (event.sequence <= given.after) return;
       write(text);
       if (isEnd(event))
-        write(finalSummary(state, { now: Date.parse(event.time), colors, links: false, columns: plainColumns }));
+        write(
+          finalSummary(state, {
+            now: Date.parse(event.time),
+            colors,
+            links: false,
+            columns: plainColumns,
+            command: given.command,
+          }),
+        );
     },
   };
 }
@@ -86,7 +98,7 @@ async function openLive(stream: WriteStream, given: ConsoleOptions, context: Sin
     if (runId !== '')
       screen.leave([
         ...endedStages(state, view()),
-        ...finalSummary(state, { ...view(), links: colors.isColorSupported }),
+        ...finalSummary(state, { ...view(), links: colors.isColorSupported, command: given.command }),
       ]);
     else screen.leave([]);
   };

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { finalSummary } from './final-summary.js';
 import { Story } from './story.fixture.js';
 
-function summary(story: Story, { columns = 120, links = false } = {}): readonly string[] {
-  return finalSummary(story.state, { now: story.now, columns, colors: picocolors.createColors(links), links });
+function summary(story: Story, { columns = 120, links = false, command = 'simmer' } = {}): readonly string[] {
+  return finalSummary(story.state, { now: story.now, columns, colors: picocolors.createColors(links), links, command });
 }
 
 function scored(): Story {
@@ -113,6 +113,7 @@ describe('the summary at the end', () => {
     const story = new Story().begin().wait(3).tell('run.interrupted', { reason: 'Ctrl-C' });
     expect(summary(story).join('\n')).toContain('stopped after 3.0s (Ctrl-C)');
     expect(summary(story).join('\n')).toContain('go on with: simmer resume quickstart-1');
+    expect(summary(story, { command: 'simmer --home x' }).join('\n')).toContain('simmer --home x resume quickstart-1');
   });
 
   it('says what was spent, and leaves it to the error to say how to go on with more', () => {

@@ -9,11 +9,13 @@ import { padded, plainLine, widthOf } from './terminal-text.js';
 interface FinalSummaryOptions extends Pick<LiveViewOptions, 'now' | 'columns' | 'colors'> {
   /** Whether paths are links that a terminal opens. */
   readonly links: boolean;
+  /** How Simmer is called for this run. */
+  readonly command: string;
 }
 
 /** What came of a run that ended: accuracies, what thinking longer did, where the report is, how to go on. */
 export function finalSummary(state: ConsoleState, options: FinalSummaryOptions): readonly string[] {
-  const { colors, columns } = options;
+  const { colors, columns, command } = options;
   const took = formatDuration(elapsedSeconds(state, options.now));
   const name = colors.bold(plainLine(state.recipe));
   const spent = spendingText(state.spending);
@@ -40,15 +42,15 @@ export function finalSummary(state: ConsoleState, options: FinalSummaryOptions):
         ),
         ...spentLines,
         // Of a limit, the error below says how.
-        ...(state.limit === undefined ? [`  go on with: ${colors.bold(`simmer resume ${state.runId}`)}`] : []),
+        ...(state.limit === undefined ? [`  go on with: ${colors.bold(`${command} resume ${state.runId}`)}`] : []),
       ];
     case 'failed':
       return [
         '',
         ...wrapLine(`${colors.red('✖')} ${name} failed after ${took}${inStage}. ${kept}`, columns),
         ...spentLines,
-        `  once it is mended:        ${colors.bold(`simmer resume ${state.runId}`)}`,
-        `  with the recipe changed:  ${colors.bold('simmer run')} again, which does nothing twice`,
+        `  once it is mended:        ${colors.bold(`${command} resume ${state.runId}`)}`,
+        `  with the recipe changed:  ${colors.bold(`${command} run`)} again, which does nothing twice`,
       ];
     case 'starting':
     case 'running':
