@@ -234,7 +234,7 @@ Examples:
 
   program
     .command('doctor')
-    .summary('check the machine: Python, disk, memory, GPUs, plugins')
+    .summary('check the machine: Python, DuckDB, disk, memory, GPUs, plugins')
     .description('Checks what runs need of this machine, and says what to do about what is missing.')
     .addOption(homeOption())
     .option('--python <path>', 'a Python to check instead of the one that is found')

@@ -6,6 +6,7 @@ import type { Check } from '../doctor/check.js';
 import {
   checkCacheFolder,
   checkCores,
+  checkDuckdb,
   checkGpus,
   checkHome,
   checkMemory,
@@ -25,6 +26,7 @@ export async function doctor(flags: WorkspaceFlags): Promise<number> {
   const settings = await settingsFrom(flags);
   const checks = await Promise.all([
     checkNode(),
+    checkDuckdb(),
     checkPython(settings),
     checkCores(settings),
     checkMemory(settings),

@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { checkFolder, checkMemory, checkNode, checkPython } from './machine-checks.js';
+import { checkDuckdb, checkFolder, checkMemory, checkNode, checkPython } from './machine-checks.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -19,6 +19,14 @@ describe('doctor', () => {
     ['20.19.0', 'ok'],
     ['24.1.0', 'ok'],
   ])('finds Node %s to %s', (version, status) => expect(checkNode(version).status).toBe(status));
+
+  it('loads DuckDB, and says how to install it where it is not there', async () => {
+    expect(await checkDuckdb()).toMatchObject({ status: 'ok' });
+    const missing = new Error("Cannot find module '@duckdb/node-bindings-linux-x64/duckdb.node'");
+    const check = await checkDuckdb(() => Promise.reject(missing));
+    expect(check).toMatchObject({ status: 'fail', detail: expect.stringMatching(/^DuckDB, .* is not there for /) });
+    expect(check.remedy).toContain('npm install --include=optional');
+  });
 
   it('warns of little memory, with a recipe that needs less', () => {
     const check = checkMemory({ resources: { cpus: 2, memoryBytes: 4e9, gpus: 0 } }, 1e9);

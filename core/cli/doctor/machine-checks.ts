@@ -2,8 +2,9 @@ import { access, constants, stat, statfs } from 'node:fs/promises';
 import { freemem } from 'node:os';
 import { dirname } from 'node:path';
 import type { Settings } from '../../config/settings.js';
-import { isUserError } from '../../errors.js';
+import { isUserError, toErrorRecord } from '../../errors.js';
 import { formatBytes } from '../../figures.js';
+import { systemError } from '../../files/system-error.js';
 import { findPython, usePython } from '../../process/python-interpreter.js';
 import { runCommand } from '../../process/run-command.js';
 import type { Check } from './check.js';
@@ -26,6 +27,18 @@ export function checkNode(version = process.versions.node): Check {
     detail: version,
     ...(isOld ? { remedy: `Install Node ${oldestNode.join('.')} or later: https://nodejs.org` } : {}),
   };
+}
+
+/** Its native part is a package of its own for each platform, and optional to npm. */
+export async function checkDuckdb(
+  load: () => Promise<{ version(): string }> = () => import('@duckdb/node-api'),
+): Promise<Check> {
+  try {
+    return { name: 'DuckDB', status: 'ok', detail: (await load()).version() };
+  } catch (thrown) {
+    const { message, hint } = toErrorRecord(systemError(thrown));
+    return { name: 'DuckDB', status: 'fail', detail: message, ...(hint === undefined ? {} : { remedy: hint }) };
+  }
 }
 
 /** The Python that environments are made with, or the user's own. */
