@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
-import { messagesType } from '../../core/index.js';
+import { messagesType, random } from '../../core/index.js';
 import { memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { split, splitQuestions } from './split.stage.js';
 
@@ -54,6 +54,17 @@ describe('curation/split', () => {
       ['q1478', 'q584', 'q1634', 'q3461'],
       ['q4427', 'q3649', 'q224'],
     ]);
+  });
+
+  it('sorts as ever, and lets others go on meanwhile', async () => {
+    const drawn = random(4, 'letters');
+    const letters = Array.from({ length: 4000 }, () => String.fromCodePoint(65 + drawn.integer(70_000)));
+    const questions = [...new Set(letters)].map((letter) => `${letter}?`);
+    const turn = vi.fn(noTurn);
+    const { heldout } = await splitQuestions(questions, { heldout: 50, train: 1, seed: 4 }, turn);
+    const expected = random(4, 'split').shuffle([...questions].sort());
+    expect([...heldout]).toEqual(expected.slice(0, 50));
+    expect(turn.mock.calls.length).toBeGreaterThanOrEqual(questions.length);
   });
 
   it('lets others go on while it draws each question for itself', async () => {

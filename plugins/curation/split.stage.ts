@@ -125,7 +125,7 @@ export async function splitQuestions(
   const drawn =
     options.stable === true
       ? await drawnAlone(questions, options.seed, turn)
-      : random(options.seed, 'split').shuffle([...questions].sort());
+      : random(options.seed, 'split').shuffle(await sorted(questions, turn));
   const sides = { heldout: new Set<string>(), train: new Set<string>() };
   for (const [index, question] of drawn.slice(0, heldout + train).entries()) {
     sides[index < heldout ? 'heldout' : 'train'].add(question);
@@ -136,6 +136,23 @@ export async function splitQuestions(
 
 /** Questions that are sorted at once: a moment's work. */
 const sortedAtOnce = 1000;
+
+/** As `sort` does it. */
+async function sorted(questions: readonly string[], turn: () => Promise<void>): Promise<readonly string[]> {
+  const borders = questions.filter((_, index) => index % sortedAtOnce === 0).sort();
+  const parts = Array.from({ length: borders.length + 1 }, (): string[] => []);
+  for (const question of questions) {
+    let part = 0;
+    for (let end = borders.length; part < end; ) {
+      const middle = (part + end) >>> 1;
+      if ((borders[middle] as string) <= question) part = middle + 1;
+      else end = middle;
+    }
+    parts[part]?.push(question);
+    await turn();
+  }
+  return joined(parts, (one, other) => (one < other ? -1 : 1), turn);
+}
 
 /** In an order in which a question stands before or behind another one whichever else there are. */
 async function drawnAlone(
@@ -149,13 +166,22 @@ async function drawnAlone(
     parts[Math.floor(place * parts.length)]?.push({ question, place });
     await turn();
   }
-  const drawn: string[] = [];
+  const byPlace = (one: Placed, other: Placed) => one.place - other.place || (one.question < other.question ? -1 : 1);
+  return (await joined(parts, byPlace, turn)).map(({ question }) => question);
+}
+
+/** Sorts the parts, each at once, of which every one stands whole before the next. */
+async function joined<T>(
+  parts: readonly T[][],
+  compare: (one: T, other: T) => number,
+  turn: () => Promise<void>,
+): Promise<readonly T[]> {
+  const all: T[] = [];
   for (const part of parts) {
-    part.sort((one, other) => one.place - other.place || (one.question < other.question ? -1 : 1));
-    for (const { question } of part) drawn.push(question);
+    for (const each of part.sort(compare)) all.push(each);
     await turn();
   }
-  return drawn;
+  return all;
 }
 
 interface Placed {
