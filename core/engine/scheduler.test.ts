@@ -101,6 +101,24 @@ describe('the scheduler', () => {
     expect(start(scheduler)).toEqual(['late']);
   });
 
+  it('keeps what an earlier stage takes until it is known whether that runs, and starts what fits beside it', () => {
+    const scheduler = new Scheduler([stage('a', { cpus: 3 }), stage('b', { cpus: 2 }), stage('c')], machine);
+    scheduler.takeUnblocked();
+    scheduler.enqueue('b');
+    scheduler.enqueue('c');
+    expect(scheduler.takeStartable()).toEqual([]);
+    scheduler.enqueue('a');
+    expect(scheduler.takeStartable()).toEqual(['a']);
+
+    const reused = new Scheduler([stage('a', { cpus: 3 }), stage('c'), stage('b', { cpus: 2 })], machine);
+    reused.takeUnblocked();
+    reused.enqueue('b');
+    reused.enqueue('c');
+    expect(reused.takeStartable()).toEqual(['c']);
+    reused.complete('a');
+    expect(reused.takeStartable()).toEqual(['b']);
+  });
+
   it('lets a later stage overtake only where it takes nothing that the earlier one is short of', () => {
     const gpuUser = stage('trains', { gpus: 1 });
     const scheduler = new Scheduler([gpuUser, stage('waits', { gpus: 1 }), stage('curates')], machine);

@@ -95,11 +95,12 @@ export class Scheduler {
   takeStartable(): readonly string[] {
     const started: string[] = [];
     const contested = new Set<string>();
+    const undecided: ScheduledStage[] = [];
     for (const stage of this.#order) {
-      // Its trainers are its own until it is known, or whoever is looked at sooner would overtake it.
-      if (this.#undecided.has(stage.name)) for (const name of stage.exclusive) contested.add(exclusiveResource(name));
+      // What it takes is its own until it is known, or whoever is looked at sooner would overtake it.
+      if (this.#undecided.has(stage.name)) undecided.push(stage);
       if (!this.#waiting.has(stage.name)) continue;
-      const shortOf = this.#shortOf(stage);
+      const shortOf = this.#shortOf(stage, undecided);
       if (shortOf.length === 0 && !takenBy(stage).some((resource) => contested.has(resource))) {
         this.#waiting.delete(stage.name);
         this.#suspended.delete(stage.name);
@@ -143,8 +144,8 @@ export class Scheduler {
     return this.#order.some((stage) => !this.#completed.has(stage.name) && stage.exclusive.includes(exclusive));
   }
 
-  #shortOf(stage: ScheduledStage): readonly string[] {
-    const running = [...this.#holding.values()];
+  #shortOf(stage: ScheduledStage, undecided: readonly ScheduledStage[]): readonly string[] {
+    const running = [...this.#holding.values(), ...undecided];
     if (running.length > 0 && (this.#runsAlone(stage) || running.some((other) => this.#runsAlone(other)))) {
       return [everything];
     }
