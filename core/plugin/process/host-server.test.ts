@@ -309,19 +309,22 @@ describe('the host of a plugin process', () => {
 
   it('reads the log of a run to a sink alone', async () => {
     const events = [{ type: 'run.started' }, { type: 'run.completed' }];
-    async function* eventsOf(runId: string) {
+    async function* eventsOf(runId: string, stageKeys?: readonly string[]) {
       if (runId === 'earlier') yield* events as Event[];
+      if (stageKeys !== undefined) yield { type: 'step.logged', data: { stageKeys } } as unknown as Event;
     }
     host.serve({ id: 'sink', log, eventsOf });
     const metadata = new Metadata();
     metadata.set('authorization', `Bearer ${host.token}`);
-    const read = async (callId: string, runId: string) => {
+    const read = async (callId: string, runId: string, stageKeys: string[] = []) => {
       const found: unknown[] = [];
-      for await (const { json } of client.readEvents({ callId, runId }, metadata)) found.push(JSON.parse(json));
+      for await (const { json } of client.readEvents({ callId, runId, stageKeys }, metadata))
+        found.push(JSON.parse(json));
       return found;
     };
     expect(await read('sink', 'earlier')).toEqual(events);
     expect(await read('sink', 'gone')).toEqual([]);
+    expect(await read('sink', 'gone', ['a', 'b'])).toMatchObject([{ data: { stageKeys: ['a', 'b'] } }]);
     await expect(read('grader', 'earlier')).rejects.toMatchObject({ code: status.PERMISSION_DENIED });
   });
 

@@ -63,9 +63,10 @@ export function hostService(calls: HostedCalls): HostServiceServer {
     }),
     readEvents: (call) =>
       void stream(call, () => {
-        const { eventsOf } = callOf(call.request.callId);
+        const { callId, runId, stageKeys } = call.request;
+        const { eventsOf } = callOf(callId);
         if (eventsOf === undefined) throw notAllowed('Only a sink may ask for this.');
-        return readEvents(eventsOf(call.request.runId));
+        return readEvents(stageKeys.length === 0 ? eventsOf(runId) : eventsOf(runId, stageKeys));
       }),
     openKeptFolder: unary(async ({ callId, of = {} }) => {
       const call = callOf(callId);

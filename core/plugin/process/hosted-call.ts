@@ -4,8 +4,7 @@ import { isAbsolute, join, relative, resolve } from 'node:path';
 import type { Artifact, TableArtifact } from '../../artifacts/artifact.js';
 import { deferred } from '../../deferred.js';
 import { UserError } from '../../errors.js';
-import type { Event } from '../../events/catalogue.js';
-import type { StageContext, StageEvent } from '../definitions.js';
+import type { SinkContext, StageContext, StageEvent } from '../definitions.js';
 import type { StageEstimateContext } from '../estimate.js';
 import type { Log } from '../log.js';
 import type { Reservation, Spending, SpendingRequest, Spent } from '../spending.js';
@@ -32,7 +31,7 @@ export interface HostedCall {
   /** @throws UserError `artifact_missing` and its like */
   openArtifact?(uri: string): Promise<Artifact | TableArtifact>;
   /** Of a sink alone: the log of a run. */
-  eventsOf?(runId: string): AsyncIterable<Event>;
+  eventsOf?: SinkContext['eventsOf'];
   /** Of a stage alone. */
   readonly stage?: HostedStage;
 }

@@ -29,7 +29,7 @@ export function processSink(
         id: callId,
         log,
         openArtifact: (uri) => context.openArtifact(uri),
-        eventsOf: (run) => context.eventsOf(run),
+        eventsOf: (run, stageKeys) => context.eventsOf(run, stageKeys),
       });
       try {
         const sink = described.name;

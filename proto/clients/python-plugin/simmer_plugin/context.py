@@ -375,9 +375,12 @@ class SinkContext(Generic[OptionsT]):
         self.recipe_folder = recipe_folder
         self.log = Log(host)
 
-    def events_of(self, run_id: str) -> Iterator[dict[str, Any]]:
-        """The log of a run of the same home, e.g. of the one that made what was reused. Nothing where it is gone."""
-        return self._host.events_of(run_id)
+    def events_of(self, run_id: str, stage_keys: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+        """The log of a run of the same home, e.g. of the one that made what was reused. Nothing where it is gone.
+
+        With keys of stages, steps, progress and lines of log of other stages may be left out, which is quicker.
+        """
+        return self._host.events_of(run_id, stage_keys)
 
     def open_artifact(self, uri: str) -> Artifact:
         """An artifact of the home, whichever run made it. Raises HostError `artifact_missing`."""

@@ -30,7 +30,7 @@ class Host(Protocol):
 
     def open_artifact(self, uri: str) -> Artifact: ...
 
-    def events_of(self, run_id: str) -> Iterator[dict[str, Any]]: ...
+    def events_of(self, run_id: str, stage_keys: Sequence[str] = ()) -> Iterator[dict[str, Any]]: ...
 
     def open_kept_folder(self, of: Mapping[str, Any]) -> Path: ...
 
@@ -126,8 +126,8 @@ class HostCalls:
         request = host_pb2.OpenArtifactRequest(call_id=self._call_id, uri=uri)
         return artifact_of(self._ask(self._connection.stub.OpenArtifact, request).artifact)
 
-    def events_of(self, run_id: str) -> Iterator[dict[str, Any]]:
-        request = host_pb2.ReadEventsRequest(call_id=self._call_id, run_id=run_id)
+    def events_of(self, run_id: str, stage_keys: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+        request = host_pb2.ReadEventsRequest(call_id=self._call_id, run_id=run_id, stage_keys=stage_keys)
         with self._streaming(self._connection.stub.ReadEvents, request) as stream:
             for response in stream:
                 yield json.loads(response.json)

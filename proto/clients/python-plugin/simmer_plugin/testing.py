@@ -246,7 +246,7 @@ class _TestHost:
     def open_artifact(self, uri: str) -> Artifact:
         return self._artifacts[uri]
 
-    def events_of(self, run_id: str) -> Iterator[dict[str, Any]]:
+    def events_of(self, run_id: str, stage_keys: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
         yield from ()
 
     def open_kept_folder(self, of: Mapping[str, Any]) -> Path:
