@@ -1,7 +1,8 @@
+import type { Event } from '../events/catalogue.js';
 import { PluginCatalog } from '../plugin/catalog.js';
 import type { Sink, SinkContext } from '../plugin/definitions.js';
 import { silentLog } from '../plugin/log.js';
-import { simmerCall } from './simmer-call.js';
+import { simmerCall, withCall } from './simmer-call.js';
 import { hasColor } from './terminal.js';
 
 /** Where what is shown comes from. */
@@ -26,7 +27,7 @@ export function runConsole(options: RunConsoleOptions): Sink {
   return {
     async onEvent(event) {
       opened ??= open(options, event.runId);
-      await (await opened).onEvent(event);
+      await (await opened).onEvent(asCalledHere(event));
     },
     async close() {
       const closing = opened;
@@ -34,6 +35,12 @@ export function runConsole(options: RunConsoleOptions): Sink {
       await (await closing)?.close?.();
     },
   };
+}
+
+/** A warning may name a command. */
+function asCalledHere(event: Event): Event {
+  if (event.type !== 'log.written') return event;
+  return { ...event, data: { ...event.data, message: withCall(event.data.message) } };
 }
 
 async function open(options: RunConsoleOptions, runId: string): Promise<Sink> {
