@@ -362,7 +362,7 @@ describe('a reader of stdout that goes away', () => {
     });
     expect(code).toBe(130);
     expect(eventsIn(stdout).map((event) => event.type)).toEqual(['run.created']);
-    expect(stderr).toContain('simmer resume small-');
+    expect(stderr).toContain('simmer --home gone resume small-');
     expect((await simmer(['resume', 'latest', '--home', 'gone'], { cwd })).code).toBe(0);
   });
 });
