@@ -1,5 +1,5 @@
 import type { Grader, Row } from 'simmerkit';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { compare } from './compare.stage.js';
 import type { ComparisonReport } from './comparison.js';
@@ -140,6 +140,27 @@ describe('eval/grade', () => {
       grader: noting,
     });
     expect(questions).toEqual([undefined]);
+  });
+
+  it('can be stopped while it looks for answers by a pattern that takes long', async () => {
+    const slow = Array.from({ length: 60 }, () => 'a'.repeat(3000));
+    const asked = generations('tuned', [{ policy: '64', maximum: 64, tokens: 64, answers: slow }]);
+    const stop = new AbortController();
+    const read = {
+      async *rows() {
+        yield* asked.rows();
+        setImmediate(() => stop.abort(new Error('stopped')));
+      },
+    };
+    const grading = vi.fn(grader.grade);
+    const running = runStage(grade, {
+      options: { extraction: { pattern: '\\w+\\d|(a)$' } },
+      inputs: { generations: Object.assign(Object.create(asked), read), dataset: problems(60) },
+      grader: { grade: grading },
+      signal: stop.signal,
+    });
+    await expect(running).rejects.toThrow('stopped');
+    expect(grading).not.toHaveBeenCalled();
   });
 
   it('warns where more than half of the answers were cut, and what that may mean', async () => {

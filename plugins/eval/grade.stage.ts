@@ -92,11 +92,13 @@ export const grade = defineStage({
 
     async function* gradedRows(): AsyncIterable<Row> {
       for await (const rows of batches(inputs.generations.rows(), batchSize)) {
-        const answers = rows.map((row) => ({
-          row,
-          problem: problemOf(row, problems),
-          extracted: extract(textIn(row, 'answer') ?? ''),
-        }));
+        const answers: Answer[] = [];
+        for (const row of rows) {
+          const extracted = extract(textIn(row, 'answer') ?? '');
+          answers.push({ row, problem: problemOf(row, problems), extracted });
+          // A pattern of the recipe may take a second for each.
+          await steps.step(undefined, 0);
+        }
         const grades = await gradeAnswers(grader, answers, context.signal);
         for (const [index, { row, problem, extracted }] of answers.entries()) {
           const grade = grades[index];
@@ -163,6 +165,12 @@ interface Problem {
   readonly gold: string;
 }
 
+interface Answer {
+  readonly row: Row;
+  readonly problem: Problem;
+  readonly extracted: string | null;
+}
+
 async function readProblems(dataset: TableArtifact, goldColumn: string): Promise<ReadonlyMap<string, Problem>> {
   requireColumns(dataset, ['id', goldColumn], 'The dataset');
   const problems = new Map<string, Problem>();
@@ -191,11 +199,7 @@ function problemOf(row: Row, problems: ReadonlyMap<string, Problem>): Problem {
 }
 
 /** Grades in the order of the answers; undefined where there was nothing to grade. */
-async function gradeAnswers(
-  grader: Grader,
-  answers: readonly { readonly row: Row; readonly problem: Problem; readonly extracted: string | null }[],
-  signal: AbortSignal,
-) {
+async function gradeAnswers(grader: Grader, answers: readonly Answer[], signal: AbortSignal) {
   const items = answers.flatMap(({ row, problem, extracted }, index) => {
     if (extracted === null) return [];
     const question = textIn(row, 'prompt') ?? problem.question ?? '';
