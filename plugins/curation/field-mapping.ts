@@ -75,7 +75,7 @@ function notLaidOut(missing: NotLaidOut, place: DataPlace): Error {
         'turns_do_not_alternate',
         place,
         'the conversation is not questions and replies in turn, with a reply at its end.',
-        `Set ${drop}.`,
+        `Load such chats whole (\`layout: chat\`), which may begin with a reply, or set ${drop}.`,
       );
     case 'tool_free_turns':
       return dataError(
@@ -88,8 +88,8 @@ function notLaidOut(missing: NotLaidOut, place: DataPlace): Error {
       return dataError(
         'no_reply',
         place,
-        'no message of the role `user` comes before the first reply, or there is none of the role `assistant`.',
-        `Write messages with \`role\` and \`content\` and with these roles, or set ${drop}.`,
+        'there is no message of the role `user` with one of the role `assistant` after it that is to be trained.',
+        `Write messages with \`role\` and \`content\`, or \`from\` and \`value\`, and with these roles, or set ${drop}.`,
       );
   }
 }

@@ -137,6 +137,37 @@ describe('curation/load takes of chats', () => {
       });
   });
 
+  it.each(['reasoning', 'thinking'])('thinking by the name of %s, which was lost without a word', async (name) => {
+    const messages = [
+      { role: 'user', content: 'Q', [name]: null },
+      { role: 'assistant', content: 'A', [name]: 'so' },
+    ];
+    const { rows } = await loadFile('pool.jsonl', JSON.stringify({ messages }), { layout: 'messages' });
+    expect(rows('dataset')).toMatchObject([{ question: 'Q', reasoning: 'so', answer: 'A' }]);
+  });
+
+  it('turns that are JSON text, a turn that stands alone, and content that is one part of text', async () => {
+    const [human, gpt] = [
+      { from: 'human', value: 'Q' },
+      { from: 'gpt', value: 'A' },
+    ];
+    const loaded = async (row: object, source: object) =>
+      (await loadFile('pool.jsonl', JSON.stringify(row), { layout: 'sharegpt', ...source })).rows('dataset');
+    const wanted = [{ question: 'Q', answer: 'A' }];
+    expect(await loaded({ conversations: JSON.stringify([human, gpt]) }, {})).toMatchObject(wanted);
+    const pair = { conversations: [human], chosen: gpt, rejected: human };
+    expect(await loaded(pair, { turns: ['conversations', 'chosen'] })).toMatchObject(wanted);
+    const part = (role: string, text: string) => ({ role, content: [{ type: 'text', text }] });
+    const messages = [part('user', 'Q'), part('assistant', 'A')];
+    expect(await loaded({ messages }, { layout: 'messages' })).toMatchObject(wanted);
+    await expect(
+      loaded({ messages: [part('user', 'Q'), { role: 'assistant', content: [] }] }, { layout: 'messages' }),
+    ).rejects.toMatchObject({
+      code: 'wrong_type',
+      message: expect.stringContaining('`messages.1.content` is a list of 0 parts'),
+    });
+  });
+
   it('texts that say nothing, whatever their type, as none', async () => {
     const row = { instruction: 'Q', output: 'A', history: '[]', system: {} };
     const result = await loadFile('pool.jsonl', JSON.stringify(row), { layout: 'alpaca', history: true });

@@ -3,7 +3,8 @@ import { type DataPlace, dataError, wrongType } from './data-error.js';
 import { systemMessages } from './history.js';
 import type { Source } from './load-options.js';
 import { saysSomething } from './source-row.js';
-import { fromChat } from './whole-chats.js';
+import { contentIn, isOfTools, roles, thinkingField, turnsIn, unknownRole } from './turns.js';
+import { chatFields, fromChat } from './whole-chats.js';
 
 /**
  * A row with `question`, `reasoning`, `answer` and `system` from its layout, and `history` where that is kept, or what its
@@ -21,26 +22,6 @@ interface Turn {
   readonly reasoning: string | null;
 }
 
-/** What the roles of conversations are called in the data that people have. */
-const roles: Readonly<Record<string, 'system' | 'user' | 'assistant'>> = {
-  system: 'system',
-  developer: 'system',
-  human: 'user',
-  user: 'user',
-  gpt: 'assistant',
-  chatgpt: 'assistant',
-  bing: 'assistant',
-  bard: 'assistant',
-  assistant: 'assistant',
-  model: 'assistant',
-};
-
-/** Roles of turns in which tools are called, or answer. */
-const toolRoles: ReadonlySet<string> = new Set(['tool', 'function', 'function_call', 'observation', 'ipython']);
-
-/** Fields of a turn that say which tools it calls: OpenAI's, and its former one. */
-const callFields = ['tool_calls', 'function_call'] as const;
-
 /** Fields of chats by which TRL and others have a chat template write more than the messages; layout chat takes `tools`. */
 const templateFields = ['tools', 'chat_template_kwargs'] as const;
 
@@ -52,7 +33,7 @@ export function fieldsOfLayout({ layout, turns }: Pick<Source, 'layout' | 'turns
     case 'alpaca':
       return ['instruction', 'input', 'output', 'system', 'history'];
     case 'chat':
-      return [...[turns ?? ['messages', 'prompt', 'completion']].flat(), 'system', 'tools', 'chat_template_kwargs'];
+      return [...[turns ?? chatFields].flat(), 'system', ...templateFields];
     case 'sharegpt':
     case 'messages':
       return [...[turns ?? turnsFields[layout]].flat(), 'system', ...templateFields];
@@ -73,7 +54,7 @@ export function unusedFields(row: Row, { layout }: Pick<Source, 'layout'>): read
  */
 export function layOut(
   row: Row,
-  { layout, history, turns }: Pick<Source, 'layout' | 'history' | 'turns'>,
+  { layout, history, turns, replies }: Pick<Source, 'layout' | 'history' | 'turns' | 'replies'>,
   place: DataPlace,
 ): LaidOut {
   switch (layout) {
@@ -84,7 +65,7 @@ export function layOut(
     case 'sharegpt':
       return fromTurns(row, { lists: turns ?? turnsFields[layout], role: 'from', text: 'value' }, history, place);
     case 'chat': {
-      const chat = fromChat(row, { turns }, place);
+      const chat = fromChat(row, { turns, replies }, place);
       return chat === undefined ? { missing: 'asked_reply' } : { row: { ...row, ...chat } };
     }
     case 'messages':
@@ -127,12 +108,7 @@ function fromTurns(row: Row, fields: TurnFields, keepsHistory: boolean, place: D
   const named = turns.map((turn) => {
     const role = roles[turn.role.toLowerCase()];
     if (role !== undefined) return { ...turn, role };
-    throw dataError(
-      'unknown_role',
-      place,
-      `a turn has the role ${JSON.stringify(turn.role)}; known are ${Object.keys(roles).join(', ')}.`,
-      'Rename the role in the data, or leave the row out.',
-    );
+    throw unknownRole(turn.role, place);
   });
   const systemTexts = [
     optionalText(row, 'system', place),
@@ -170,28 +146,36 @@ interface TurnFields {
 }
 
 function turnsOf(row: Row, fields: TurnFields, place: DataPlace): Turn[] {
-  return [fields.lists].flat().flatMap((name) => turnsIn(row, name, fields, place));
+  return [fields.lists].flat().flatMap((name) => turnsOfField(row, name, fields, place));
 }
 
-function turnsIn(row: Row, name: string, fields: TurnFields, place: DataPlace): Turn[] {
-  const list = row[name];
-  if (list === undefined)
+function turnsOfField(row: Row, name: string, fields: TurnFields, place: DataPlace): Turn[] {
+  const given = row[name];
+  if (given === undefined)
     throw missing(name, row, place, 'Set `turns` to the field that has them, or correct `layout`.');
-  if (list === null) return [];
-  if (!Array.isArray(list)) throw wrongType(name, 'a list of turns', list, place);
+  if (given === null) return [];
+  const list = turnsIn(given);
+  if (list === undefined) throw wrongType(name, 'a list of turns', given, place);
   return list.map((value: unknown, index) => {
     const at = `${name}.${index}`;
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       throw wrongType(at, 'an object', value, place);
     const turn = value as Row;
-    const reasoning = optionalText(turn, 'reasoning_content', place, at);
+    const reasoning = optionalText(turn, thinkingField(turn) ?? 'reasoning_content', place, at);
     const role = textAt(turn, fields.role, place, at);
     // Text beside a call says what is called, or waits for what comes of it.
-    const callsTools = toolRoles.has(role.toLowerCase()) || callFields.some((field) => saysSomething(turn[field]));
+    const callsTools = isOfTools(turn, role);
+    const text = () =>
+      textAt(
+        { ...turn, [fields.text]: contentIn(turn[fields.text], `${at}.${fields.text}`, place) },
+        fields.text,
+        place,
+        at,
+      );
     return {
       role,
       callsTools,
-      text: callsTools ? '' : textAt(turn, fields.text, place, at),
+      text: callsTools ? '' : text(),
       reasoning: reasoning !== null && reasoning.trim() !== '' ? reasoning : null,
     };
   });

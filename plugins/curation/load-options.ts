@@ -69,8 +69,8 @@ const source = z.strictObject({
       'columns: fields as they are. alpaca: instruction, input, output. sharegpt: conversations of from and value. ' +
         'messages: of role and content, and reasoning_content where there is one. These three give question, ' +
         'reasoning (what stands within <think>), answer and system. Rows of several turns count as lacking a column. ' +
-        'chat: messages as a whole, with tool_calls and tools, as sft/train takes them: prompt (those before the first ' +
-        'reply), completion and tools.',
+        'chat: messages or conversations as a whole, with calls of tools and their definitions, as sft/train takes them: ' +
+        'prompt (what comes before the first reply), completion and tools.',
     ),
   history: z
     .boolean()
@@ -79,12 +79,19 @@ const source = z.strictObject({
       'Of a layout: keeps rows of several turns. The last question and reply count; the system message and the turns ' +
         'before go, as messages, into the column history, which format writes before the question.',
     ),
+  replies: z
+    .enum(['all', 'last'])
+    .default('all')
+    .describe(
+      'Of layout chat: which replies are trained. all: from the first one on. last: those to the last question, calls ' +
+        'before the answer among them; what came before goes into prompt.',
+    ),
   turns: z
     .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
     .optional()
     .describe(
       'Of layout sharegpt, messages or chat: the field that has the turns, e.g. chosen of preferences; [prompt, chosen] ' +
-        'where they stand in several. Default: conversations, or messages.',
+        'where they stand in several. Default: messages or conversations, as the layout has it.',
     ),
   fields: z
     .record(z.string().regex(/^[a-z][a-z0-9_]*$/, 'a column is named in lower-case letters, digits and _'), field)

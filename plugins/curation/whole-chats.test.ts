@@ -13,6 +13,12 @@ const result = { role: 'tool', name: 'weather', tool_call_id: 'c1', content: '{"
 const answer = { role: 'assistant', content: 'Yes.' };
 const tools = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object' } } }];
 
+/** ShareGPT's forms of the same. */
+const human = { from: 'human', value: user.content };
+const gpt = { from: 'gpt', value: 'Yes.' };
+const callTurn = { from: 'function_call', value: '{"name": "weather", "arguments": {"city": "Oslo"}}' };
+const text = { type: 'text', text: 'Yes.' };
+
 /** As every message of a column is. */
 const whole = (message: object) => ({
   content: null,
@@ -85,6 +91,90 @@ describe('layout chat of curation/load', () => {
     expect(rows('dataset')).toMatchObject([{ ...loaded, prompt: [system, whole(user)] }]);
   });
 
+  it('takes conversations of ShareGPT, with calls of tools and what came of them', async () => {
+    const conversations = [human, callTurn, { from: 'observation', value: result.content }, gpt];
+    const flat = JSON.stringify(tools.map((tool) => tool.function));
+    const calls = [{ ...call('{"city":"Oslo"}'), id: null }];
+    const completion = [
+      whole({ role: 'assistant', tool_calls: calls }),
+      whole({ role: 'tool', content: result.content }),
+      whole(answer),
+    ];
+    const wanted = { question: user.content, prompt: [whole(user)], completion, tools: flat };
+    expect(await rowsOf({ conversations, tools: flat })).toMatchObject([wanted]);
+    expect(await rowsOf({ conversations: JSON.stringify(conversations), tools: flat })).toMatchObject([wanted]);
+    const two = { from: 'function_call', value: `[${callTurn.value}, ${callTurn.value}]` };
+    const [row] = await rowsOf({ conversations: [human, two] });
+    expect(row).toMatchObject({ completion: [whole({ role: 'assistant', tool_calls: [...calls, ...calls] })] });
+  });
+
+  it('takes calls that are text in the replies as this text, as those of ToolACE and Hermes are', async () => {
+    const system = { from: 'system', value: 'Call functions.' };
+    const said = { from: 'assistant', value: '[weather(city="Oslo")]' };
+    const turns = [{ ...human, from: 'user', weight: 0 }, said, { from: 'tool', value: '[]' }, { ...gpt, weight: 1 }];
+    const completion = [whole({ role: 'assistant', content: said.value }), whole({ role: 'tool', content: '[]' })];
+    const wanted = {
+      prompt: [whole({ role: 'system', content: system.value }), whole(user)],
+      completion: [...completion, whole(answer)],
+    };
+    expect(await rowsOf({ system: system.value, conversations: turns })).toMatchObject([wanted]);
+    expect(await rowsOf({ conversations: [system, ...turns] })).toMatchObject([wanted]);
+    const [both] = await rowsOf({ system: 'Be brief.', conversations: [system, ...turns] });
+    expect(both?.prompt).toEqual([whole({ role: 'system', content: 'Be brief.\n\nCall functions.' }), whole(user)]);
+  });
+
+  it("takes OpenAI's former calls, developer for system, and content that is one part of text", async () => {
+    const former = { role: 'assistant', content: null, function_call: { name: 'weather', arguments: '{}' } };
+    const messages = [
+      { role: 'developer', content: [{ type: 'text', text: 'Be brief.' }] },
+      { ...user, content: [{ type: 'text', text: user.content }] },
+      former,
+      { ...result, role: 'function' },
+      { ...answer, content: [text] },
+    ];
+    expect(await rowsOf({ messages })).toMatchObject([
+      {
+        question: user.content,
+        prompt: [whole({ role: 'system', content: 'Be brief.' }), whole(user)],
+        completion: [
+          whole({ role: 'assistant', tool_calls: [{ ...call('{}'), id: null }] }),
+          whole(result),
+          whole(answer),
+        ],
+      },
+    ]);
+  });
+
+  it.each(['reasoning', 'thinking', 'reasoning_content'])('takes thinking by the name of %s', async (name) => {
+    const messages = [user, { ...answer, [name]: 'North.' }];
+    expect(await rowsOf({ messages })).toMatchObject([
+      { completion: [whole({ ...answer, reasoning_content: 'North.' })] },
+    ]);
+  });
+
+  it('trains no greeting, and no reply of weight 0 before those that are trained', async () => {
+    const before = [answer, user, { ...answer, weight: 0 }, user];
+    const [greeted, weighed] = await rowsOf(
+      { messages: [answer, user, answer] },
+      { messages: [...before, { ...answer, weight: 1 }] },
+    );
+    expect(greeted).toMatchObject({ prompt: [whole(answer), whole(user)], completion: [whole(answer)] });
+    expect(weighed).toMatchObject({ prompt: [answer, user, answer, user].map(whole), completion: [whole(answer)] });
+  });
+
+  it('trains, where the recipe says so, only what replies to the last question', async () => {
+    const messages = [...chat.messages, user, calling({ city: 'Oslo' }), result, answer, user];
+    const content = JSON.stringify({ messages });
+    const { rows } = await loadFile('chats.jsonl', content, { layout: 'chat', replies: 'last' });
+    const calls = whole(calling('{"city":"Oslo"}'));
+    expect(rows('dataset')).toMatchObject([
+      {
+        prompt: [whole(user), calls, whole(result), whole(answer), whole(user)],
+        completion: [calls, whole(result), whole(answer), whole(user)],
+      },
+    ]);
+  });
+
   it('counts as nothing what Parquet fills in where one tool has other arguments than another', async () => {
     const values = "{'city': 'Oslo', 'zone': NULL::VARCHAR, 'days': 2::BIGINT}";
     const calls = `[{'type': 'function', 'function': {'name': 'weather', 'arguments': ${values}}}]`;
@@ -118,15 +208,45 @@ describe('layout chat of curation/load', () => {
   });
 
   it.each([
-    ['no reply', { messages: [user] }, 'no_reply', 'there is none of the role `assistant`'],
+    ['no reply', { messages: [user] }, 'no_reply', 'there is no message of the role `user` with one of'],
     [
-      'a greeting first',
-      { messages: [answer, user, answer] },
+      'a reply to nothing',
+      { messages: [answer, user] },
       'no_reply',
-      'no message of the role `user` comes before',
+      'there is no message of the role `user` with one of',
     ],
-    ['other roles', { messages: [{ ...user, role: 'human' }, answer] }, 'no_reply', 'no message of the role `user`'],
+    ['other roles', { messages: [{ ...user, role: 'narrator' }, answer] }, 'no_reply', 'no message of the role `user`'],
     ['no messages', { talk: [user] }, 'missing_column', 'there is no field `messages`; there is `talk`'],
+    [
+      'a call that is no JSON',
+      { conversations: [human, { from: 'function_call', value: 'weather(Oslo)' }] },
+      'wrong_type',
+      '`completion.0.value` is a string, expected the JSON of a call',
+    ],
+    [
+      'an unknown role',
+      { conversations: [human, { from: 'narrator', value: 'So.' }, { from: 'gpt', value: 'Yes.' }] },
+      'unknown_role',
+      'a turn has the role "narrator"',
+    ],
+    [
+      'several parts',
+      { messages: [user, { ...answer, content: [text, { type: 'image_url', image_url: {} }] }] },
+      'wrong_type',
+      '`completion.0.content` is a list of 2 parts (text, image_url), expected text, or one part that is text',
+    ],
+    [
+      'a reply that is not to be trained',
+      { messages: [user, { ...answer, weight: 1 }, user, { ...answer, weight: 0 }] },
+      'wrong_type',
+      'a reply after the first that is trained has the weight 0',
+    ],
+    [
+      'two thoughts',
+      { messages: [user, { ...answer, reasoning: 'A', thinking: 'B' }] },
+      'wrong_type',
+      '`completion.0` has the field `thinking`',
+    ],
     [
       'a text',
       { prompt: [user], completion: 'Yes.' },
@@ -184,8 +304,10 @@ describe('layout chat of curation/load', () => {
 
   it('refuses options that would have no effect', () => {
     const sources = { chats: { path: 'a.jsonl', layout: 'chat', history: true } };
-    const options = load.options.parse({ sources, types: { tools: 'BIGINT' } });
+    const plain = { path: 'a.jsonl', layout: 'messages', replies: 'last' };
+    const options = load.options.parse({ sources: { ...sources, plain }, types: { tools: 'BIGINT' } });
     expect(load.check?.(options, {} as never)).toMatchObject([
+      { path: 'sources.plain.replies', code: 'option_without_effect' },
       { path: 'sources.chats.history', code: 'option_without_effect' },
       { path: 'types.tools', code: 'option_without_effect' },
     ]);

@@ -1,8 +1,9 @@
-import { type OptionProblem, parseExactJson, type Row, type TableArtifact } from 'simmerkit';
+import type { OptionProblem, Row, TableArtifact } from 'simmerkit';
 import { type DataPlace, dataError, requireWholeCharacters, wrongType } from './data-error.js';
 import { systemMessages } from './history.js';
 import type { LoadOptions, Source } from './load-options.js';
 import { LongDecimals, saysSomething } from './source-row.js';
+import { contentIn, jsonIn, messageOfTurn, roleOf, thinkingField, turnsIn } from './turns.js';
 
 /** Messages with calls of tools. Each tool has arguments of its own, and a column one type: they are JSON text. */
 const chatType =
@@ -32,32 +33,89 @@ export function chatTypeOf(column: string, { sources }: Pick<LoadOptions, 'sourc
   return Object.values(sources).some(({ layout }) => layout === 'chat') ? chatColumns.get(column) : undefined;
 }
 
+/** Fields that layout chat looks for messages in, where a source names none. */
+export const chatFields = ['messages', 'conversations', 'prompt', 'completion'] as const;
+
 /**
- * What comes before the first reply, and what from it on; of a file that has prompt and completion, these. Lists may be
- * JSON text. The question is what is asked last before the reply. Undefined where nothing is asked, or nobody replies.
+ * What comes before the first reply to train, and what from it on; of a file that has prompt and completion, these. Lists
+ * may be JSON text. The question is what is asked last before the reply. Undefined where nothing is asked, or nobody
+ * replies to it.
  * @throws UserError `missing_column`, `wrong_type`
  */
-export function fromChat(row: Row, { turns }: Pick<Source, 'turns'>, place: DataPlace): Row | undefined {
-  const isApart = turns === undefined && (row.messages ?? null) === null && 'prompt' in row && 'completion' in row;
-  const fields = isApart ? ['prompt', 'completion'] : [turns ?? 'messages'].flat();
-  const lists = fields.map((field) => {
-    const list = row[field];
-    const messages = typeof list === 'string' ? jsonIn(list) : list;
-    if (Array.isArray(messages)) return messages as readonly unknown[];
-    const has = Object.keys(row).map((name) => `\`${name}\``);
-    const hint = 'Set `turns` to the field that has the messages, or correct `layout`.';
-    if (list === undefined)
-      throw dataError('missing_column', place, `there is no field \`${field}\`; there is ${has.join(', ')}.`, hint);
-    throw wrongType(field, 'a list of messages', list, place);
-  });
+export function fromChat(
+  row: Row,
+  { turns, replies }: Pick<Source, 'turns' | 'replies'>,
+  place: DataPlace,
+): Row | undefined {
+  const has = (field: string) => (row[field] ?? null) !== null;
+  const isApart = turns === undefined && !has('messages') && 'prompt' in row && 'completion' in row;
+  const whole = !has('messages') && has('conversations') ? 'conversations' : 'messages';
+  const fields = isApart ? ['prompt', 'completion'] : [turns ?? whole].flat();
+  const lists = fields.map((field) => messagesOf(row, field, place));
   const messages = lists.flat();
-  const first = isApart ? (lists[0]?.length ?? 0) : messages.findIndex((message) => roleOf(message) === 'assistant');
-  const system = roleOf(messages[0]) === 'system' ? [] : systemMessages(row.system);
-  const prompt = [...system, ...messages.slice(0, Math.max(0, first))];
-  const completion = messages.slice(first);
+  const first = isApart ? (lists[0]?.length ?? 0) : firstTrained(messages, replies);
+  const system = systemBeside(row, messages[0], place);
+  const prompt = [...system.messages, ...messages.slice(system.replaces, Math.max(0, first))];
+  const completion = messages.slice(Math.max(0, first));
   const question = prompt.findLast((message) => roleOf(message) === 'user');
-  if (question === undefined || !completion.some((message) => roleOf(message) === 'assistant')) return undefined;
-  return { question: (question as Row).content, prompt, completion };
+  if (question === undefined || first < 0 || !completion.some(isReply)) return undefined;
+  requireTrained(completion, place);
+  return { question: textOf(question as Row, 'question', place), prompt, completion };
+}
+
+function messagesOf(row: Row, field: string, place: DataPlace): readonly unknown[] {
+  const messages = turnsIn(row[field]);
+  if (messages !== undefined) return messages;
+  if (row[field] !== undefined) throw wrongType(field, 'a list of messages', row[field], place);
+  const has = Object.keys(row).map((name) => `\`${name}\``);
+  const hint = 'Set `turns` to the field that has the messages, or correct `layout`.';
+  throw dataError('missing_column', place, `there is no field \`${field}\`; there is ${has.join(', ')}.`, hint);
+}
+
+/** The first reply that has no weight of 0, and is to a question: to any, or, of the last replies, to the last one. */
+function firstTrained(messages: readonly unknown[], replies: Source['replies']): number {
+  const isQuestion = (message: unknown) => roleOf(message) === 'user';
+  const last = messages.findLastIndex(isReply);
+  const question =
+    replies === 'last'
+      ? messages.slice(0, Math.max(0, last)).findLastIndex(isQuestion)
+      : messages.findIndex(isQuestion);
+  if (question < 0) return -1;
+  return messages.findIndex((message, index) => index > question && isReply(message) && weightOf(message) !== 0);
+}
+
+/** A system message beside the messages, before that among them. */
+function systemBeside(row: Row, first: unknown, place: DataPlace) {
+  const beside = systemMessages(row.system);
+  if (roleOf(first) !== 'system') return { messages: beside, replaces: 0 };
+  const among = String(textOf(first as Row, 'system', place) ?? '');
+  const [{ content } = { content: among }] = beside;
+  if (content === among) return { messages: [], replaces: 0 };
+  return { messages: systemMessages([content, among].filter((text) => text.trim() !== '').join('\n\n')), replaces: 1 };
+}
+
+/** OpenAI's weight of a reply is 0 where it is not to be trained; others have it of all messages. */
+function weightOf(message: unknown): number {
+  const { weight } = message as Row;
+  return weight === undefined || weight === null ? 1 : Number(weight);
+}
+
+/** @throws UserError `wrong_type` */
+function requireTrained(completion: readonly unknown[], place: DataPlace): void {
+  const untrained = completion.find((message) => isReply(message) && weightOf(message) !== 1);
+  if (untrained === undefined) return;
+  const message = `a reply after the first that is trained has the weight ${weightOf(untrained)}, and layout chat trains all of them.`;
+  const hint = 'Set `replies: last` where only the last one counts, or write the row as `prompt` and `completion`.';
+  throw dataError('wrong_type', place, message, hint);
+}
+
+/** What a turn says, in whatever form. */
+function textOf(turn: Row, at: string, place: DataPlace): unknown {
+  return contentIn(messageOfTurn(turn, at, place).content, at, place);
+}
+
+function isReply(message: unknown): boolean {
+  return roleOf(message) === 'assistant';
 }
 
 /** A cell of a column of chats. @throws UserError `wrong_type`, `half_character` */
@@ -71,7 +129,14 @@ export function chatProblems({ sources, types }: LoadOptions): readonly OptionPr
   const chats = Object.entries(sources).filter(([, { layout }]) => layout === 'chat');
   const kept = chats.filter(([, { history }]) => history);
   const typed = chats.length === 0 ? [] : Object.keys(types).filter((column) => chatColumns.has(column));
+  const others = Object.entries(sources).filter(([, { layout, replies }]) => layout !== 'chat' && replies === 'last');
   return [
+    ...others.map(([name]) => ({
+      path: `sources.${name}.replies`,
+      code: 'option_without_effect',
+      message: 'only layout chat says here which replies are trained.',
+      hint: 'Leave `replies` out: of other layouts the last reply is trained, or what `replies` of curation/format says.',
+    })),
     ...kept.map(([name]) => ({
       path: `sources.${name}.history`,
       code: 'option_without_effect',
@@ -88,14 +153,22 @@ export function chatProblems({ sources, types }: LoadOptions): readonly OptionPr
 }
 
 function messageOf(message: unknown, at: string, place: DataPlace): Row {
-  const { role, content, reasoning_content, tool_calls, name, tool_call_id, ...others } = objectAt(message, at, place);
-  requireNothing(others, at, place);
-  const calls = tool_calls === undefined || tool_calls === null ? [] : listAt(tool_calls, `${at}.tool_calls`, place);
+  const turn = messageOfTurn(objectAt(message, at, place), at, place);
+  const thinking = thinkingField(turn) ?? 'reasoning_content';
+  const { role, content, [thinking]: thought, tool_calls, function_call, name, tool_call_id, ...rest } = turn;
+  // A weight has been looked at; thinking may be there by two names.
+  const others = Object.entries(rest).filter(([field, value]) => field !== 'weight' && value !== thought);
+  requireNothing(Object.fromEntries(others), at, place);
+  const calls = saysSomething(tool_calls)
+    ? listAt(typeof tool_calls === 'string' ? jsonIn(tool_calls) : tool_calls, `${at}.tool_calls`, place)
+    : saysSomething(function_call)
+      ? [function_call]
+      : [];
   if (typeof role !== 'string') throw wrongType(`${at}.role`, 'text', role, place);
   return {
     role: textAt(role, `${at}.role`, place),
-    content: textAt(content, `${at}.content`, place),
-    reasoning_content: textAt(reasoning_content, `${at}.reasoning_content`, place),
+    content: textAt(contentIn(content, `${at}.content`, place), `${at}.content`, place),
+    reasoning_content: textAt(thought, `${at}.${thinking}`, place),
     tool_calls:
       calls.length === 0 ? null : calls.map((call, index) => callOf(call, `${at}.tool_calls.${index}`, place)),
     name: textAt(name, `${at}.name`, place),
@@ -123,7 +196,9 @@ function requireNothing(others: Row, at: string, place: DataPlace): void {
   const [name] = Object.entries(others).find(([, value]) => saysSomething(value)) ?? [];
   if (name === undefined) return;
   const message = `\`${at}\` has the field \`${name}\`, which layout chat does not keep.`;
-  throw dataError('wrong_type', place, message, 'Take it out of the messages.');
+  const hint =
+    'Take it out of the messages. Chats without calls load with `layout: messages`, too, which leaves it out.';
+  throw dataError('wrong_type', place, message, hint);
 }
 
 /**
@@ -146,15 +221,6 @@ function jsonText(value: unknown, at: string, place: DataPlace): string | null {
   });
 }
 
-/** Undefined where a text is no JSON. */
-function jsonIn(text: string): unknown {
-  try {
-    return parseExactJson(text);
-  } catch {
-    return undefined;
-  }
-}
-
 function textAt(value: unknown, at: string, place: DataPlace): string | null {
   if (value === undefined || value === null) return null;
   if (typeof value !== 'string') throw wrongType(at, 'text', value, place);
@@ -175,8 +241,4 @@ function objectAt(value: unknown, at: string, place: DataPlace): Row {
 /** Whether a value is a list of messages. */
 export function areMessages(value: unknown): boolean {
   return Array.isArray(value) && roleOf(value[0]) !== undefined;
-}
-
-function roleOf(message: unknown): unknown {
-  return typeof message === 'object' && message !== null && 'role' in message ? message.role : undefined;
 }
