@@ -9,6 +9,8 @@ import { areMessages, chatCell, chatTypeOf, columnsOfLayout } from './whole-chat
 /** Columns of every loaded dataset besides `id` and `source`, from fields of the same name where nothing is said. */
 const sharedColumns = ['question', 'reasoning', 'answer', 'domain'] as const;
 
+const isShared = (column: string) => (sharedColumns as readonly string[]).includes(column);
+
 type ColumnType = LoadOptions['types'][string];
 
 /**
@@ -44,11 +46,14 @@ export function fieldMapper(
       throw notLaidOut(laidOut.missing, place);
     }
     const { row } = laidOut;
+    // The answer beside a chat, for example, is the right one, and not the reply.
+    const ownColumns = sharedColumns.filter((column) => read[column] !== undefined && read[column] !== null);
+    const own = { ...row, ...Object.fromEntries(ownColumns.map((column) => [column, read[column]])) };
     const mapped: Record<string, unknown> = source.history
       ? { history: historyOf(row).map((message) => wellFormed(message, place)) }
       : {};
     for (const { column, take, isRequired, toCell } of columns) {
-      const value = take(row, place, isRequired && options.missing === 'drop');
+      const value = take(isShared(column) ? row : own, place, isRequired && options.missing === 'drop');
       const cell = value === null ? null : toCell(value, place);
       if (isRequired && isEmpty(cell)) {
         if (options.missing === 'drop') return { from: row, missing: column, row: mapped };

@@ -146,6 +146,35 @@ describe('curation/load takes of chats', () => {
     expect(rows('dataset')).toMatchObject([{ question: 'Q', reasoning: 'so', answer: 'A' }]);
   });
 
+  it('thinking in the marks of OpenThoughts and Bespoke-Stratos as the trace, with the solution as the answer', async () => {
+    const value =
+      '<|begin_of_thought|>\n\nso\n\n<|end_of_thought|>\n\n<|begin_of_solution|>\n\nA\n\n<|end_of_solution|>';
+    const answers = [value, value.replace(/<\|.{3,5}_of_solution\|>/g, ''), value.replaceAll('|>', '>')];
+    const rows = answers.map((text, at) => [
+      { from: 'user', value: `Q${at}` },
+      { from: 'assistant', value: text },
+    ]);
+    const content = rows.map((conversations) => JSON.stringify({ conversations })).join('\n');
+    const { rows: loaded } = await loadFile('pool.jsonl', content, { layout: 'sharegpt' });
+    const thought = { reasoning: 'so', answer: 'A' };
+    expect(loaded('dataset')).toMatchObject([thought, thought, { reasoning: null, answer: answers[2] }]);
+  });
+
+  it("the file's own answer where another column takes it, and the reply's where it is the answer", async () => {
+    const messages = [
+      { role: 'user', content: 'Q' },
+      { role: 'assistant', content: '<think>so</think>\\boxed{5}' },
+    ];
+    const rows = [{ messages, answer: '6', question: 'P' }, { messages }];
+    const content = rows.map((row) => JSON.stringify(row)).join('\n');
+    const fields = { gold: 'answer', asked: 'question', answer: { field: 'answer', pattern: 'boxed{(.*)}' } };
+    const { rows: loaded } = await loadFile('pool.jsonl', content, { layout: 'messages', fields });
+    expect(loaded('dataset')).toMatchObject([
+      { question: 'Q', answer: '5', gold: '6', asked: 'P' },
+      { question: 'Q', answer: '5', gold: '\\boxed{5}', asked: 'Q' },
+    ]);
+  });
+
   it('turns that are JSON text, a turn that stands alone, and content that is one part of text', async () => {
     const [human, gpt] = [
       { from: 'human', value: 'Q' },

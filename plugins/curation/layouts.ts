@@ -131,12 +131,21 @@ function fromTurns(row: Row, fields: TurnFields, keepsHistory: boolean, place: D
   return { row: { ...row, ...parts, history: [...systemMessages(system), ...former] } };
 }
 
-/** Thinking that stands in the text between <think> and </think>, as R1 writes it, is the trace. */
+/**
+ * Thinking that stands in the text is the trace: between <think> and </think>, as R1 writes it, or in the marks of
+ * Sky-T1, Bespoke-Stratos and OpenThoughts-114k.
+ */
 function reply(text: string, reasoning: string | null): Row {
   if (reasoning !== null) return { reasoning, answer: text };
   const thought = /^\s*(?:<think>)?([\s\S]*?)<\/think>([\s\S]*)$/.exec(text);
-  if (thought === null) return { reasoning: null, answer: text };
-  return { reasoning: (thought[1] ?? '').trim(), answer: (thought[2] ?? '').trim() };
+  if (thought !== null) return { reasoning: (thought[1] ?? '').trim(), answer: (thought[2] ?? '').trim() };
+  const marked = /^\s*<\|begin_of_thought\|>([\s\S]*?)<\|end_of_thought\|>([\s\S]*)$/.exec(text);
+  if (marked === null) return { reasoning: null, answer: text };
+  const answer = (marked[2] ?? '')
+    .trim()
+    .replace(/^<\|begin_of_solution\|>/, '')
+    .replace(/<\|end_of_solution\|>$/, '');
+  return { reasoning: (marked[1] ?? '').trim(), answer: answer.trim() };
 }
 
 interface TurnFields {
