@@ -12,6 +12,7 @@ from simmer_trainer.messages import (
     are_calls_written,
     check_is_seen,
     check_is_written,
+    check_prompt_is_seen,
     forms_of,
     has_calls,
     messages_of,
@@ -197,6 +198,7 @@ def _render(row: dict[str, Any], tokenizer: Any) -> tuple[str, list[_Part]]:
         chat = _as_template_takes(tokenizer, [*messages, *replies], tools)
         prompt = render_chat(tokenizer, chat[: len(messages)], tools, row_id=row["id"])
         check_is_seen(row["id"], "definitions of tools", names_of(tools or []), prompt)
+        check_prompt_is_seen(row["id"], chat[: len(messages)], prompt)
         if replies:
             turns = {**row, "prompt": chat[: len(messages)], "completion": chat[len(messages) :], "tools": tools}
             return prompt, _render_turns(turns, tokenizer, prompt)

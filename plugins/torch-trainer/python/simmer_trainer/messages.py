@@ -97,6 +97,16 @@ def check_is_seen(row_id: str, what: str, texts: Sequence[str], text: str) -> No
         )
 
 
+def check_prompt_is_seen(row_id: str, messages: Sequence[dict[str, Any]], text: str) -> None:
+    """
+    What others than the model say in a prompt: some templates leave out a role that they do not know. Of former replies
+    they may leave out what they like, as when the model is asked, and some rewrite system messages.
+    Raises TrainingError data_invalid
+    """
+    contents = [message["content"] or "" for message in messages if message["role"] not in ("assistant", "system")]
+    check_is_seen(row_id, "a message of the prompt", contents, text)
+
+
 def names_of(tools: Sequence[dict[str, Any]]) -> list[str]:
     return [str(_function_of(tool).get("name", "")) for tool in tools]
 

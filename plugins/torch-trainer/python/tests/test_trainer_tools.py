@@ -234,6 +234,9 @@ def test_a_reply_that_calls_may_end_with_a_token_of_its_own() -> None:
 ONLY_ONE = CHATML.replace("message.tool_calls or []", "(message.tool_calls or [])[:1]")
 NO_ARGUMENTS = CHATML.replace("call.function | tojson", "call.function.name")
 NO_RESULTS = CHATML.replace("{{ message.content }}", "{{ message.content if message.role != 'tool' }}")
+PROMPTED = row_of([ANSWER], prompt=[*QUESTION, calling(call({"city": "Oslo"})), RESULT])
+DEVELOPER = [{"role": "developer", "content": "Be brief."}, *QUESTION]
+KNOWN_ROLES = CHATML.replace("messages %}<|im", "messages if message.role != 'developer' %}<|im")
 TWICE = [calling(call({"city": "Oslo"}), call({"city": "Oslo"}))]
 
 
@@ -244,6 +247,8 @@ TWICE = [calling(call({"city": "Oslo"}), call({"city": "Oslo"}))]
         (ROW, NO_ARGUMENTS, 'would not be trained: weather {"city": "Oslo"}'),
         (ROW, NO_RESULTS, 'leaves out results of tools, which the model would not see: {"celsius": -4}'),
         (row_of([ANSWER]), DEEPSEEK, "leaves out definitions of tools, which the model would not see: weather"),
+        (PROMPTED, NO_RESULTS, 'leaves out a message of the prompt, which the model would not see: {"celsius": -4}'),
+        (row_of([ANSWER], prompt=DEVELOPER), KNOWN_ROLES, "leaves out a message of the prompt, which the model would"),
         (row_of([calling(call("Oslo"))]), CHATML, "arguments of a call of weather are no object"),
         (row_of([calling(call(["Oslo"]))]), CHATML, "arguments of a call of weather are no object"),
         (row_of([calling({"type": "function"})]), CHATML, "a call of completion lacks the name of its function"),
