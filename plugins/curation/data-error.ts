@@ -31,7 +31,13 @@ export function dataError(code: string, place: DataPlace, message: string, hint:
 }
 
 /** Something in a field is of another kind. */
-export function wrongType(name: string, expected: string, value: unknown, place: DataPlace): Error {
+export function wrongType(
+  name: string,
+  expected: string,
+  value: unknown,
+  place: DataPlace,
+  hint = 'Correct it, or `layout`.',
+): Error {
   const found = Array.isArray(value)
     ? 'a list'
     : value === null
@@ -39,7 +45,14 @@ export function wrongType(name: string, expected: string, value: unknown, place:
       : typeof value === 'object'
         ? 'an object'
         : `a ${typeof value}`;
-  return dataError('wrong_type', place, `\`${name}\` is ${found}, expected ${expected}.`, 'Correct it, or `layout`.');
+  return dataError('wrong_type', place, `\`${name}\` is ${found}, expected ${expected}.`, hint);
+}
+
+/** What should be the turns of a chat is no list of them. */
+export function noTurns(name: string, expected: string, value: unknown, place: DataPlace): Error {
+  const hint =
+    'Write a chat that is one text as a list of messages, or as its JSON text; else correct `layout` or `turns`.';
+  return wrongType(name, expected, value, place, typeof value === 'string' ? hint : undefined);
 }
 
 /** @throws UserError `half_character` */

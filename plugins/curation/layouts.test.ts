@@ -197,6 +197,14 @@ describe('curation/load takes of chats', () => {
     });
   });
 
+  it.each(['messages', 'chat'])('no chat that is one text, with layout %s, saying what to write', async (layout) => {
+    const content = JSON.stringify({ messages: 'USER: Q ASSISTANT: A' });
+    await expect(loadFile('pool.jsonl', content, { layout })).rejects.toMatchObject({
+      code: 'wrong_type',
+      hint: expect.stringMatching(/^Write a chat that is one text as a list of messages/),
+    });
+  });
+
   it('texts that say nothing, whatever their type, as none', async () => {
     const row = { instruction: 'Q', output: 'A', history: '[]', system: {} };
     const result = await loadFile('pool.jsonl', JSON.stringify(row), { layout: 'alpaca', history: true });

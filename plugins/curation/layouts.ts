@@ -1,5 +1,5 @@
 import type { Message, Row } from 'simmerkit';
-import { type DataPlace, dataError, wrongType } from './data-error.js';
+import { type DataPlace, dataError, noTurns, wrongType } from './data-error.js';
 import { systemMessages } from './history.js';
 import type { Source } from './load-options.js';
 import { saysSomething } from './source-row.js';
@@ -164,7 +164,7 @@ function turnsOfField(row: Row, name: string, fields: TurnFields, place: DataPla
     throw missing(name, row, place, 'Set `turns` to the field that has them, or correct `layout`.');
   if (given === null) return [];
   const list = turnsIn(given);
-  if (list === undefined) throw wrongType(name, 'a list of turns', given, place);
+  if (list === undefined) throw noTurns(name, 'a list of turns', given, place);
   return list.map((value: unknown, index) => {
     const at = `${name}.${index}`;
     if (typeof value !== 'object' || value === null || Array.isArray(value))

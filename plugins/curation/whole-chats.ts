@@ -1,5 +1,5 @@
 import type { OptionProblem, Row, TableArtifact } from 'simmerkit';
-import { type DataPlace, dataError, requireWholeCharacters, wrongType } from './data-error.js';
+import { type DataPlace, dataError, noTurns, requireWholeCharacters, wrongType } from './data-error.js';
 import { systemMessages } from './history.js';
 import type { LoadOptions, Source } from './load-options.js';
 import { LongDecimals, saysSomething } from './source-row.js';
@@ -66,7 +66,7 @@ export function fromChat(
 function messagesOf(row: Row, field: string, place: DataPlace): readonly unknown[] {
   const messages = turnsIn(row[field]);
   if (messages !== undefined) return messages;
-  if (row[field] !== undefined) throw wrongType(field, 'a list of messages', row[field], place);
+  if (row[field] !== undefined) throw noTurns(field, 'a list of messages', row[field], place);
   const has = Object.keys(row).map((name) => `\`${name}\``);
   const hint = 'Set `turns` to the field that has the messages, or correct `layout`.';
   throw dataError('missing_column', place, `there is no field \`${field}\`; there is ${has.join(', ')}.`, hint);
