@@ -279,3 +279,27 @@ def test_a_call_without_arguments_is_trained(arguments: Any, template: str) -> N
 def test_calls_that_are_made_twice_are_trained_twice() -> None:
     (text,) = texts(row_of(TWICE))
     assert text.count('{"city": "Oslo"}') == 2
+
+
+# Qwen3's and Nemotron 3's: thinking stands only behind the last question.
+THINKING = CHATML.replace(
+    "{% if tools",
+    "{% set last = namespace(at=0) %}{% for message in messages %}"
+    "{% if message.role == 'user' %}{% set last.at = loop.index0 %}{% endif %}{% endfor %}{% if tools",
+    1,
+).replace(
+    "{{ message.content }}{% for call",
+    "{% if message.reasoning_content and loop.index0 > last.at %}<think>{{ message.reasoning_content }}</think>"
+    "{% endif %}{{ message.content }}{% for call",
+)
+
+
+def test_replies_to_the_last_question_are_trained_where_the_template_takes_thinking_out_of_former_ones() -> None:
+    thought = {**ANSWER, "reasoning_content": "North."}
+    steps = [{**calling(call({"city": "Oslo"})), "reasoning_content": "I ask."}, RESULT, thought]
+    with pytest.raises(TrainingError, match="what is trained cannot be told apart"):
+        texts(row_of([thought, *QUESTION, *steps]), THINKING)
+    assert texts(row_of(steps, prompt=[*QUESTION, thought, *QUESTION]), THINKING) == [
+        '<think>I ask.</think><tool_call>{"name": "weather", "arguments": {"city": "Oslo"}}</tool_call><|im_end|>\n',
+        "<think>North.</think>Yes, -4.<|im_end|>\n",
+    ]
