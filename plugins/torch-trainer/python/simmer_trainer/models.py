@@ -239,7 +239,11 @@ def _apply_adapter(model: Any, folder: Path) -> Any:
     check_is_read(adapted, folder)
     if (folder / GENERATION_CONFIG).is_file():
         model.generation_config = GenerationConfig.from_pretrained(folder)
-    return adapted.merge_and_unload()
+    merged = adapted.merge_and_unload()
+    # PEFT has frozen the base, and leaves it so.
+    for weight in merged.parameters():
+        weight.requires_grad_(weight.is_floating_point())
+    return merged
 
 
 def _tokenizer_of_gguf(path: Path) -> Any:

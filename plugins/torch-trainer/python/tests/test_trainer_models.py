@@ -61,6 +61,18 @@ def test_an_adapter_is_small_and_export_merges_it(shared_trainer: TrainerProcess
     assert_same_weights(merged, again)
 
 
+def test_a_model_with_an_adapter_is_trained_in_full(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
+    """With gradient checkpointing, what is frozen would be trained without a word."""
+    adapted = hyperparameters(method=pb.METHOD_LORA, lora=LORA, max_steps=1)
+    request = training_request(tmp_path / "adapter", hyperparameters=adapted)
+    adapter = shared_trainer.train(request)[-1].training_completed.model_folder
+    source = pb.ModelSource(random=random_model().random, adapter_folder=adapter)
+    parameters = hyperparameters(max_steps=2, gradient_checkpointing=True)
+    events = shared_trainer.train(training_request(tmp_path / "full", model=source, hyperparameters=parameters))
+    assert events[0].training_started.trained_parameters == events[0].training_started.parameters
+    assert events[-1].HasField("training_completed"), events[-1]
+
+
 @pytest.mark.parametrize("attention", ["auto", "eager"])
 def test_a_model_that_has_no_sdpa_is_trained_and_merged_with_eager_attention(
     shared_trainer: TrainerProcess, tmp_path: Path, attention: str
