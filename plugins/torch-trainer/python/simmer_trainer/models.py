@@ -22,6 +22,7 @@ from simmer_trainer.gguf_file import write_gguf
 from simmer_trainer.markers import written_end
 from simmer_trainer.published_tokenizer import load_published
 from simmer_trainer.quantization import keep_layout
+from simmer_trainer.shards import adapter_of_shards, is_sharded, model_of_shards
 
 _ADAPTER_CONFIG = "adapter_config.json"
 _DEFAULT_CONTEXT = 2048
@@ -157,6 +158,8 @@ def _load_base(source: pb.ModelSource, dtype: Any, attention: str | None, quanti
             if (folder / _ADAPTER_CONFIG).is_file():
                 base = json_format.ParseDict(marker["model"], pb.ModelSource())
                 return _apply_adapter(load_model(base, dtype, attention=attention), folder)
+            if is_sharded(folder):
+                return model_of_shards(folder, dtype, attention)
             return _from_folder(folder, dtype, attention)
         case "gguf_file":
             path = Path(source.gguf_file)
@@ -235,8 +238,11 @@ def _apply_adapter(model: Any, folder: Path) -> Any:
     from peft import PeftModel
     from transformers import GenerationConfig
 
-    adapted = PeftModel.from_pretrained(model, folder)
-    check_is_read(adapted, folder)
+    if is_sharded(folder):
+        adapted = adapter_of_shards(model, folder)
+    else:
+        adapted = PeftModel.from_pretrained(model, folder)
+        check_is_read(adapted, folder)
     if (folder / GENERATION_CONFIG).is_file():
         model.generation_config = GenerationConfig.from_pretrained(folder)
     merged = adapted.merge_and_unload()

@@ -11,7 +11,7 @@ from torch.utils.data import Sampler
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerState
 from trl import SFTTrainer
 
-from simmer_trainer import describe, head_loss, sharding
+from simmer_trainer import describe, head_loss, sharding, shards
 from simmer_trainer.adapted_modules import check_is_read, refusals_of_experts
 from simmer_trainer.batching import Batching
 from simmer_trainer.data import DataOrder, TokenizedRow
@@ -195,12 +195,12 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         folder = Path(resume_from_checkpoint)
         if self.group.size > 1:
-            if sharding.is_sharded(folder):
+            if shards.is_sharded(folder):
                 super()._load_from_checkpoint(resume_from_checkpoint, model)
             else:
                 sharding.load_whole(self.model, folder, self.group)
-        elif sharding.is_sharded(folder):
-            sharding.load_shards(self.model, folder)
+        elif shards.is_sharded(folder):
+            shards.load_shards(self.model, folder)
         elif isinstance(self.model, PeftModel):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             check_is_read(self.model, folder)
@@ -209,7 +209,7 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
             self.model.load_state_dict(saved_weights(folder))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is None or sharding.is_sharded(Path(checkpoint)) == (self.group.size > 1):
+        if checkpoint is None or shards.is_sharded(Path(checkpoint)) == (self.group.size > 1):
             super()._load_optimizer_and_scheduler(checkpoint)
             return
         assert self.optimizer is not None and self.lr_scheduler is not None
@@ -217,7 +217,7 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         if self.group.size > 1:
             sharding.load_whole_optimizer(self.model, optimizer, folder, self.group)
         else:
-            sharding.load_optimizer_shards(self.model, optimizer, folder)
+            shards.load_optimizer_shards(self.model, optimizer, folder)
         self.lr_scheduler.load_state_dict(torch.load(folder / "scheduler.pt", weights_only=True))
 
     def load_weights(self, checkpoint: Path) -> None:

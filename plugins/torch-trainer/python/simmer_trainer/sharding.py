@@ -10,6 +10,7 @@ from simmer_trainer import zero
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.models import saved_weights
 from simmer_trainer.rank_group import RankGroup
+from simmer_trainer.shards import named_weights
 from simmer_trainer.weight_types import types_of
 
 # Where the launcher's side says which settings to use.
@@ -25,8 +26,6 @@ _DEFAULTS = {
     "FSDP_SYNC_MODULE_STATES": "true",
     "FSDP_ACTIVATION_CHECKPOINTING": "false",
 }
-_WEIGHTS = "pytorch_model_fsdp_0"
-_OPTIMIZER = "optimizer_0"
 
 
 @contextmanager
@@ -142,41 +141,6 @@ def shard_what_can_be(accelerator: Any) -> None:
         return prepared
 
     accelerator.prepare = prepare_model
-
-
-def is_sharded(checkpoint: Path) -> bool:
-    """Whether a checkpoint's weights are shards."""
-    return (checkpoint / _WEIGHTS).is_dir()
-
-
-def named_weights(model: Any) -> dict[str, Any]:
-    """What a checkpoint holds of a model: all weights, or those of its adapter. They share the model's memory."""
-    from peft import PeftModel, get_peft_model_state_dict
-
-    state: dict[str, Any] = get_peft_model_state_dict(model) if isinstance(model, PeftModel) else model.state_dict()
-    return state
-
-
-def load_shards(model: Any, checkpoint: Path) -> None:
-    """Reads a sharded checkpoint's weights into a whole model."""
-    _read_shards({"model": named_weights(model)}, checkpoint / _WEIGHTS)
-
-
-def load_optimizer_shards(model: Any, optimizer: Any, checkpoint: Path) -> None:
-    """Reads a sharded checkpoint's optimizer into that of a whole model."""
-    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
-
-    state = {"optimizer": get_optimizer_state_dict(model, optimizer)}
-    _read_shards(state, checkpoint / _OPTIMIZER)
-    set_optimizer_state_dict(model, optimizer, state["optimizer"])
-
-
-def _read_shards(state: dict[str, Any], folder: Path) -> None:
-    """Fills the tensors that are given, in this process alone."""
-    from torch.distributed.checkpoint.filesystem import FileSystemReader
-    from torch.distributed.checkpoint.state_dict_loader import load
-
-    load(state, storage_reader=FileSystemReader(folder), no_dist=True)
 
 
 def load_whole(model: Any, checkpoint: Path, group: RankGroup) -> None:

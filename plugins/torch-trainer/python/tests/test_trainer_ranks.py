@@ -20,7 +20,7 @@ from trainer_process import (
     wait_until,
     write_rows,
 )
-from trainer_results import weights_of
+from trainer_results import assert_same_weights, weights_of
 
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 
@@ -167,6 +167,26 @@ def test_ranks_take_up_weights_that_have_other_names_in_files(
     two = train(two_ranks, tmp_path / "two", parameters, model=model, resume_from=checkpoint)
     assert losses(two) == pytest.approx({step: losses(one)[step] for step in (3, 4)}, rel=1e-5)
     assert_close_weights(tmp_path / "one/output/model", tmp_path / "two/output/model")
+
+
+@pytest.mark.parametrize("parameters", [{}, {"method": pb.METHOD_LORA, "lora": LORA}], ids=["full", "adapter"])
+def test_a_checkpoint_of_ranks_is_a_model_to_export_and_to_start_from(
+    shared_trainer: TrainerProcess, two_ranks: TrainerProcess, tmp_path: Path, parameters: dict[str, Any]
+) -> None:
+    train(two_ranks, tmp_path / "job", hyperparameters(max_steps=2, **parameters))
+    source = pb.ModelSource(checkpoint=str(tmp_path / "job/output/checkpoints/step-00000002"))
+    final = pb.ModelSource(folder=str(tmp_path / "job/output/model"))
+    if parameters:
+        final = pb.ModelSource(random=MODEL.random, adapter_folder=final.folder)
+    for precision, name in ((pb.PRECISION_UNSPECIFIED, "stored"), (pb.PRECISION_BFLOAT16, "half")):
+        folders = [tmp_path / f"{name}-{kind}" for kind in ("final", "checkpoint")]
+        for model, folder in zip((final, source), folders, strict=True):
+            folder.mkdir()
+            request = pb.ExportRequest(model=model, output_folder=str(folder), precision=precision)
+            shared_trainer.stub.Export(request, timeout=60)
+        assert_same_weights(*folders)
+        assert {file.name for file in folders[0].iterdir()} == {file.name for file in folders[1].iterdir()}
+    train(two_ranks, tmp_path / "next", hyperparameters(max_steps=1), model=source)
 
 
 def test_in_bfloat16_ranks_differ_from_one_by_no_more_than_its_products(
