@@ -22,6 +22,7 @@ from simmer_trainer.gguf_file import write_gguf
 from simmer_trainer.markers import written_end
 from simmer_trainer.published_tokenizer import load_published
 from simmer_trainer.quantization import keep_layout
+from simmer_trainer.random_config import settings_of
 from simmer_trainer.shards import adapter_of_shards, is_sharded, model_of_shards
 
 _ADAPTER_CONFIG = "adapter_config.json"
@@ -265,7 +266,7 @@ def _make_random(source: pb.RandomModel, dtype: Any, attention: str | None) -> A
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    settings = _whole_numbers(json_format.MessageToDict(source.config))
+    settings = settings_of(source.config)
     tokenizer = load_tokenizer(pb.ModelSource(random=source))
     settings.setdefault("vocab_size", len(tokenizer))
     if settings["vocab_size"] < len(tokenizer):
@@ -278,15 +279,6 @@ def _make_random(source: pb.RandomModel, dtype: Any, attention: str | None) -> A
         torch.manual_seed(source.seed)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation=attention)
     return model if dtype == "auto" else model.to(dtype)
-
-
-def _whole_numbers(value: Any) -> Any:
-    """A protobuf Struct has only doubles; a config's sizes are integers."""
-    if isinstance(value, dict):
-        return {key: _whole_numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_whole_numbers(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def context_length_of(model: Any) -> int:

@@ -17,10 +17,12 @@ from trainer_process import (
     write_rows,
 )
 from trainer_results import assert_same_weights, weights_of
+from transformers import AutoConfig
 
 from simmer_trainer.data import read_rows, tokenize
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.models import load_model, load_tokenizer
+from simmer_trainer.random_config import settings_of
 
 LORA = pb.Lora(rank=4, alpha=8, dropout=0.1)
 
@@ -239,6 +241,20 @@ def test_what_a_model_keeps_in_float32_is_written_so(
     whole = {name for name, weight in written.items() if weight.dtype == torch.float32}
     assert whole == {name, name.replace("moe_statics.e_score_correction_bias", "gate.weight")}
     assert {written[name].dtype for name in written.keys() - whole} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "flex_olmo", "attention_dropout": 0.0},
+        {"model_type": "deepseek_v3", "routed_scaling_factor": 2.0, "num_local_experts": 4},
+        {"model_type": "inkling_mm_model", "text_config": {"attention_dropout": 0.0}},
+    ],
+    ids=["a float", "beside sizes", "in the part for text"],
+)
+def test_whole_numbers_stay_floats_where_a_config_takes_nothing_else(config: dict[str, Any]) -> None:
+    settings = settings_of(random_model(**config).random.config)
+    AutoConfig.for_model(settings.pop("model_type"), **settings)
 
 
 def test_a_config_that_transformers_refuses_is_no_fault_of_the_trainer(
