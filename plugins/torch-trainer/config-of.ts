@@ -39,8 +39,16 @@ async function readConfig(file: string): Promise<Config | undefined> {
   }
 }
 
-/** Sizes are numbers; what is nested says nothing of them. */
-function plain(config: Readonly<Record<string, unknown>>): Config {
-  const entries = Object.entries(config).filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value));
-  return Object.fromEntries(entries) as Config;
+/** Of a family with images, the config of its language model. What else is nested says nothing of sizes. */
+function plain(given: Readonly<Record<string, unknown>>): Config {
+  const config: Readonly<Record<string, unknown>> = { ...given, ...Object(given.text_config) };
+  const size = config.intermediate_size;
+  // Gemma 3n's layers have a size each.
+  const mean = Array.isArray(size)
+    ? { intermediate_size: size.reduce((sum, each) => sum + each, 0) / size.length }
+    : {};
+  const entries = Object.entries({ ...config, ...mean });
+  return Object.fromEntries(
+    entries.filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value)),
+  ) as Config;
 }

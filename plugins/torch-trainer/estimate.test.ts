@@ -231,6 +231,45 @@ describe('the memory of a training', () => {
   });
 });
 
+describe('the memory of experts', () => {
+  // Mixtral 8x7B.
+  const config = {
+    model_type: 'mixtral',
+    hidden_size: 4096,
+    intermediate_size: 14336,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    num_key_value_heads: 8,
+    vocab_size: 32000,
+    num_local_experts: 8,
+    num_experts_per_tok: 2,
+    tie_word_embeddings: false,
+  };
+  const on = (change: Partial<Hyperparameters>, type = 'mixtral') =>
+    estimateJob({ ...s1Job(change), model: { config: { ...config, model_type: type } } } as TrainerJob, {
+      hardware,
+      gpus: 8,
+      nodes: 1,
+    });
+
+  it('is that of all of them, and the time that of those that a token goes to', () => {
+    expect(gigabytes(on({}), 'weights')).toBeCloseTo((46.7 * 4) / 8, 1);
+    expect(gigabytes(on({}), 'optimizer')).toBeCloseTo((46.7 * 8) / 8, 1);
+    const dense = { ...config, num_local_experts: undefined };
+    const place = { hardware, gpus: 8, nodes: 1 };
+    const alone = estimateJob({ ...s1Job(), model: { config: dense } } as unknown as TrainerJob, place);
+    expect((on({}).seconds ?? 0) / (alone.seconds ?? 0)).toBeGreaterThan(1.2);
+    expect((on({}).seconds ?? 0) / (alone.seconds ?? 0)).toBeLessThan(3);
+  });
+
+  it('is in four bits for none, and has an adapter on each where PEFT puts one there', () => {
+    const qlora = gigabytes(on({ method: 'qlora' }), 'weights');
+    expect(qlora).toBeGreaterThan((45 * 2) / 8);
+    const adapter = (type: string) => gigabytes(on({ method: 'lora' }, type), 'optimizer');
+    expect(adapter('mixtral')).toBeGreaterThan(5 * adapter('phimoe'));
+  });
+});
+
 describe('the time of a training', () => {
   it('is told part by part, its steps as the calibration has them', () => {
     const { seconds, time = [] } = estimateJob(s1Job({ checkpointEverySteps: 63 }), { hardware, gpus: 16, nodes: 2 });
@@ -297,13 +336,6 @@ describe('a generation', () => {
 });
 
 describe('what is not known', () => {
-  it('is, of experts, what their weights take', () => {
-    const place = { hardware, gpus: 16, nodes: 2 };
-    const config = { ...knownConfig('Qwen/Qwen2.5-32B-Instruct'), num_local_experts: 8 };
-    expect(estimateJob({ ...s1Job(), model: { config } }, place).notes?.at(-1)).toContain('has experts');
-    expect(estimateJob(s1Job(), place).notes?.at(-1)).not.toContain('experts');
-  });
-
   it('is said, and how to say it', () => {
     const job = s1Job();
     const place = { hardware, gpus: 16, nodes: 2 };

@@ -2,7 +2,7 @@ import type { Advice, EstimatePlace, Facts, MemoryPart, TrainerJob, WorkEstimate
 import { type Batching, batchingOf, type Lengths } from './batching.js';
 import { keptScoreBytes } from './eager-attention.js';
 import { generationEstimate } from './generation-estimate.js';
-import { hasExperts, type ModelShape, shapeOf } from './model-shape.js';
+import { type ModelShape, shapeOf } from './model-shape.js';
 import { trainingAdvice } from './training-advice.js';
 import { trainingMemory } from './training-memory.js';
 import { passSeconds } from './training-time.js';
@@ -20,9 +20,6 @@ const diskBandwidth = 2e9;
 const onCpu =
   "For GPUs, name `gpus` and `hardware` in the trainer's resources. On a CPU `last took` tells how long it was, once it has run.";
 
-const expertsLeftOut =
-  'The model has experts, of which one a layer is counted: its weights take more memory than is said here.';
-
 /** What a job of the torch trainer takes; see docs/estimates.md. */
 export function estimateJob(job: TrainerJob, place: EstimatePlace): WorkEstimate {
   const shape = shapeOf(job.model.config);
@@ -34,9 +31,7 @@ export function estimateJob(job: TrainerJob, place: EstimatePlace): WorkEstimate
     return { notes: ['No `hardware` is named: not in the resources of the trainer, nor in the settings.'] };
   }
   const known = { ...place, hardware: place.hardware };
-  const estimate =
-    job.kind === 'training' ? trainingEstimate(job, shape, known) : generationEstimate(job, shape, known);
-  return hasExperts(job.model.config) ? { ...estimate, notes: [...(estimate.notes ?? []), expertsLeftOut] } : estimate;
+  return job.kind === 'training' ? trainingEstimate(job, shape, known) : generationEstimate(job, shape, known);
 }
 
 /** What of a job its time and memory follow from. */
@@ -113,7 +108,7 @@ function timeOf(training: Training, rows: number, mean: number, place: KnownPlac
   ];
   const tokensPerSecond = (given.globalBatchSize * cut) / stepSeconds;
   const peak = place.hardware[precision === 'bfloat16' ? 'bfloat16Flops' : 'float32Flops'] ?? Number.NaN;
-  const operations = 6 * shape.parameters + 6 * shape.layers * shape.hiddenSize * batching.sequenceLength;
+  const operations = 6 * shape.activeParameters + 6 * shape.layers * shape.hiddenSize * batching.sequenceLength;
   return {
     seconds: time.reduce((sum, { seconds }) => sum + seconds, 0),
     time,

@@ -1,5 +1,5 @@
 import type { MemoryPart } from 'simmerkit';
-import { layerParameters, type ModelShape } from './model-shape.js';
+import type { ModelShape } from './model-shape.js';
 
 interface MemoryWork {
   readonly method: 'full' | 'lora' | 'qlora';
@@ -32,11 +32,9 @@ const fragmentation = 0.05;
 export function trainingMemory(shape: ModelShape, work: MemoryWork): readonly MemoryPart[] {
   const { method, weightBytes, shards } = work;
   const trained = method === 'full' ? shape.parameters : adapterParameters(shape, work.loraRank);
-  const frozen = method === 'full' ? 0 : shape.parameters;
-  // They need no room for small updates, and are in the type of the products.
-  const frozenBytes = method === 'qlora' ? quantizedBytes : work.activationBytes;
+  const frozenBytes = method === 'full' ? 0 : baseBytes(shape, work);
   const parts = [
-    { part: 'weights', bytes: (frozen * frozenBytes + trained * weightBytes) / shards },
+    { part: 'weights', bytes: (frozenBytes + trained * weightBytes) / shards },
     { part: 'gradients', bytes: (trained * weightBytes) / shards },
     // AdamW keeps two values.
     { part: 'optimizer', bytes: (2 * trained * weightBytes) / shards },
@@ -49,11 +47,25 @@ export function trainingMemory(shape: ModelShape, work: MemoryWork): readonly Me
   return [...parts, { part: 'overhead', bytes: contextBytes + fragmentation * sum }];
 }
 
+/** Of weights that need no room for small updates: in the type of the products, or four bits. */
+function baseBytes(
+  { parameters, mlps, hiddenSize }: ModelShape,
+  { method, activationBytes: bytes }: MemoryWork,
+): number {
+  if (method !== 'qlora') return bytes * parameters;
+  // bitsandbytes quantizes linear modules, and experts are one tensor.
+  const experts = mlps.reduce((sum, { areExperts, count, size }) => sum + (areExperts ? 3 * count * size : 0), 0);
+  return bytes * hiddenSize * experts + quantizedBytes * (parameters - hiddenSize * experts);
+}
+
 function activationBytes(shape: ModelShape, work: MemoryWork): number {
-  const { layers, hiddenSize, querySize, keyValueSize, intermediateSize, vocabularySize } = shape;
+  const { layers, hiddenSize, querySize, keyValueSize, mlps, intermediateSize, vocabularySize } = shape;
   const { tokens } = work;
   // Inputs of the two norms, of the projections and of attention; the two halves of the MLP, their product and its factor.
-  const values = 4 * hiddenSize + 2 * querySize + 2 * keyValueSize + 4 * intermediateSize;
+  const dense = 4 * hiddenSize + 2 * querySize + 2 * keyValueSize + 4 * intermediateSize;
+  // Each expert that a token goes to has a row of its own, in and out.
+  const rows = mlps.reduce((sum, { areExperts, used }) => sum + (areExperts ? used : 0), 0) / layers;
+  const values = dense + 2 * rows * hiddenSize;
   // Norms keep their inputs in float32.
   const layer = tokens * (values * work.activationBytes + 2 * hiddenSize * 4);
   const kept = work.recomputes ? layers * tokens * hiddenSize * work.activationBytes + layer : layers * layer;
@@ -67,12 +79,13 @@ function attentionScoreBytes({ layers, heads }: ModelShape, work: MemoryWork): n
 }
 
 function gatheredBytes(shape: ModelShape, { activationBytes: bytes }: MemoryWork): number {
-  return (2 * layerParameters(shape) + shape.vocabularySize * shape.hiddenSize) * bytes;
+  return (2 * shape.layerParameters + shape.vocabularySize * shape.hiddenSize) * bytes;
 }
 
-/** Of an adapter on all linear modules. */
+/** Of an adapter on all linear modules, and on experts where PEFT puts one there. */
 function adapterParameters(shape: ModelShape, rank: number): number {
-  const { layers, hiddenSize, querySize, keyValueSize, intermediateSize } = shape;
-  const ends = 2 * (hiddenSize + querySize) + 2 * (hiddenSize + keyValueSize) + 3 * (hiddenSize + intermediateSize);
-  return layers * rank * ends;
+  const { layers, hiddenSize, querySize, keyValueSize, mlps } = shape;
+  const attention = layers * (2 * (hiddenSize + querySize) + 2 * (hiddenSize + keyValueSize));
+  const adapted = mlps.filter(({ areAdapted }) => areAdapted);
+  return rank * adapted.reduce((ends, { count, size }) => ends + 3 * count * (hiddenSize + size), attention);
 }

@@ -1,0 +1,71 @@
+/** MLPs of one size, each of three matrices. */
+export interface Mlps {
+  /** In all layers together. */
+  readonly count: number;
+  /** How many of them a token goes through. */
+  readonly used: number;
+  readonly size: number;
+  readonly areExperts: boolean;
+  /** Whether PEFT puts an adapter on them by itself. */
+  readonly areAdapted: boolean;
+}
+
+/** What a config has for the first of some keys for which it has a number. */
+export type NumberOf = (...keys: readonly string[]) => number | undefined;
+
+type Config = Readonly<Record<string, unknown>>;
+
+const expertCounts = ['num_local_experts', 'num_experts', 'n_routed_experts', 'moe_num_experts'];
+const expertsPerToken = ['num_experts_per_tok', 'num_experts_per_token', 'moe_k', 'moe_topk', 'top_k_experts'];
+const firstWithExperts = ['first_k_dense_replace', 'num_dense_layers', 'moe_layer_start_index'];
+const everyWithExperts = ['decoder_sparse_step', 'interleave_moe_layer_step', 'expert_layer_period', 'moe_layer_freq'];
+const withoutAdapters = /^(gpt_oss|granitemoe|llama4|phimoe|qwen2_moe)/;
+
+/** The MLPs of a Hugging Face config; none where it does not say how large they are, or to how many experts a token goes. */
+export function mlpsOf(config: Config, number: NumberOf, layers: number): readonly Mlps[] {
+  const experts = number(...expertCounts) ?? 0;
+  const mlps =
+    experts > 1 && config.is_moe !== false
+      ? withExperts(config, number, layers, experts)
+      : dense(config, number, layers);
+  return mlps.filter(({ count, size }) => count > 0 && size > 0);
+}
+
+function dense(config: Config, number: NumberOf, layers: number): readonly Mlps[] {
+  const size = number('intermediate_size') ?? 0;
+  // Gemma 4's layers that have no keys of their own may have an MLP of twice the size.
+  const wide = config.use_double_wide_mlp === true ? (number('num_kv_shared_layers') ?? 0) : 0;
+  return [plain(layers - wide, size), plain(wide, 2 * size)];
+}
+
+function withExperts(config: Config, number: NumberOf, layers: number, experts: number): readonly Mlps[] {
+  const perToken = number(...expertsPerToken);
+  // Doge's experts are vectors.
+  if (perToken === undefined || config.model_type === 'doge') return [];
+  const every = number(...everyWithExperts) ?? 1;
+  const sparse = Math.floor((layers - (number(...firstWithExperts) ?? 0)) / every);
+  const size = number('moe_intermediate_size', 'intermediate_size') ?? 0;
+  return [
+    plain(layers - sparse, number('intermediate_size_mlp', 'intermediate_size') ?? 0),
+    {
+      count: sparse * experts,
+      used: sparse * perToken,
+      size,
+      areExperts: true,
+      areAdapted: !withoutAdapters.test(String(config.model_type)),
+    },
+    plain(sparse, sizeBesideExperts(config, number, size)),
+  ];
+}
+
+/** Of what every token goes through in a layer with experts. */
+function sizeBesideExperts(config: Config, number: NumberOf, expertSize: number): number {
+  if (config.enable_moe_block === true) return number('intermediate_size') ?? 0;
+  if (String(config.model_type).startsWith('llama4')) return expertSize;
+  const shared = number('n_shared_experts', 'num_shared_experts', 'moe_num_shared_experts') ?? 0;
+  return number('shared_expert_intermediate_size', 'shared_intermediate_size') ?? shared * expertSize;
+}
+
+function plain(count: number, size: number): Mlps {
+  return { count, used: count, size, areExperts: false, areAdapted: true };
+}
