@@ -29,6 +29,10 @@ _PEAK_BFLOAT16 = {
     "NVIDIA GeForce RTX 3090": 71e12,
 }
 
+# In configs.
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+_EXPERTS_PER_TOKEN = ("num_experts_per_tok", "moe_k", "moe_topk", "top_k_experts")
+
 
 def peak_flops_per_second(precision: pb.Precision, *, devices: int = 1) -> float | None:
     """What so many devices like this one can do at most, by their vendor; None where unknown."""
@@ -39,28 +43,32 @@ def peak_flops_per_second(precision: pb.Precision, *, devices: int = 1) -> float
 
 
 def count_parameters(model: Any, *, trained_only: bool = False) -> int:
-    """Weights of a model; two of those in 4 bits lie in each byte."""
-    return sum(
-        weight.numel() * (2 if type(weight).__name__ == "Params4bit" else 1)
-        for weight in model.parameters()
-        if weight.requires_grad or not trained_only
-    )
+    """Weights of a model."""
+    return sum(_size_of(weight) for weight in model.parameters() if weight.requires_grad or not trained_only)
+
+
+def _size_of(weight: Any) -> int:
+    """Two values in 4 bits lie in each byte."""
+    return int(weight.numel()) * (2 if type(weight).__name__ == "Params4bit" else 1)
 
 
 class TrainingFlops:
     """
     What the model itself takes, forward and backward; what is recomputed, or computed for padding, does not count. The
-    head counts for trained tokens only, since it is applied to no others.
+    head counts for trained tokens only, since it is applied to no others, and of experts those that a token goes to.
     """
 
     def __init__(self, model: Any, *, is_adapter: bool) -> None:
+        from torch.nn import Embedding
+
         config = model.config.get_text_config()
-        head, embedding = model.get_output_embeddings().weight, model.get_input_embeddings().weight
+        head = model.get_output_embeddings().weight
         size_of_head = head.shape[0] * head.shape[1]
-        tables = size_of_head if head is embedding else size_of_head + embedding.shape[0] * embedding.shape[1]
+        # Rows of tables are looked up, also those of Gemma 3n's layers.
+        tables = {module.weight for module in model.modules() if isinstance(module, Embedding)} | {head}
         # Two operations a weight forward, two for the gradient of what came in, two for the weight's own.
         self._per_weight = 4 if is_adapter else 6
-        self._body = count_parameters(model) - tables
+        self._body = count_parameters(model) - sum(_size_of(table) for table in tables) - _idle_experts(model, config)
         self._head = size_of_head
         # Layers may differ, as Gemma 4's do; then the config that all share does not say how wide they are.
         layers = getattr(config, "per_layer_config", None) or [config] * config.num_hidden_layers
@@ -75,6 +83,23 @@ class TrainingFlops:
             total += self._per_weight * (self._body * length + self._head * row.trained_tokens)
             total += self._per_square * length**2
         return total
+
+
+def _idle_experts(model: Any, config: Any) -> int:
+    """Weights of the experts that a token does not go to."""
+    count, chosen = (
+        next((number for name in names if (number := getattr(config, name, None))), 0)
+        for names in (_EXPERTS, _EXPERTS_PER_TOKEN)
+    )
+    if not count or not chosen:
+        return 0
+    # Most models have all experts of a layer in one tensor.
+    experts = sum(
+        _size_of(weight)
+        for name, weight in model.named_parameters()
+        if ".experts." in name or (weight.dim() == 3 and weight.shape[0] == count)
+    )
+    return round(experts * (count - chosen) / count)
 
 
 def _width_of_heads(config: Any) -> int:

@@ -158,6 +158,39 @@ def test_operations_are_those_that_torch_counts() -> None:
     assert count_parameters(network) == network.num_parameters()
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "mixtral", "num_local_experts": 8, "num_experts_per_tok": 2},
+        {"model_type": "granitemoe", "num_local_experts": 8, "num_experts_per_tok": 2},
+        {"model_type": "aria_text", "moe_num_experts": 8, "moe_topk": 2, "moe_num_shared_experts": 1},
+    ],
+    ids=lambda config: config["model_type"],
+)
+def test_operations_are_those_of_the_experts_that_a_token_goes_to(config: dict[str, Any]) -> None:
+    row = TokenizedRow("a", list(range(64)), 0, False)
+    few, many = (
+        TrainingFlops(load_model(random_model(**config | {name: count}), torch.float32), is_adapter=False).of([row])
+        for name in config
+        if name.endswith("experts") and "shared" not in name
+        for count in (8, 16)
+    )
+    # The routers are twice as large.
+    assert many - few == 6 * 64 * 2 * 8 * 64
+
+
+def test_tables_of_layers_are_looked_up_and_take_no_operations() -> None:
+    model = {"model_type": "gemma4_text", "head_dim": 16, "global_head_dim": 16, "hidden_size_per_layer_input": 8}
+    row = TokenizedRow("a", list(range(64)), 0, False)
+    small, large = (
+        TrainingFlops(
+            load_model(random_model(**model, vocab_size_per_layer_input=size), torch.float32), is_adapter=False
+        ).of([row])
+        for size in (512, 4096)
+    )
+    assert small == large
+
+
 def test_operations_of_layers_that_differ_are_counted_layer_by_layer() -> None:
     """As Gemma 4's, whose heads are wider in the layers that attend to the whole sequence."""
     model = random_model(
