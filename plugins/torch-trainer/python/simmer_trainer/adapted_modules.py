@@ -9,18 +9,19 @@ from simmer_trainer.errors import invalid, shorten
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import is_adapter
 
-# Mamba's kernels take the weights past an adapter, so that PEFT refuses them. The others give something else than the
-# linear layers for which PEFT takes them.
+# Mamba's kernels take the weights past an adapter, so that PEFT refuses them. It does not find those of Laguna's shared
+# experts again as it reads an adapter. The others give something else than the linear layers for which PEFT takes them.
 _NOT_ADAPTABLE = {
     **dict.fromkeys(("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"), ("out_proj", "conv1d")),
     "deepseek_v4": ("o_a_proj",),
+    "laguna": ("shared_experts.gate_proj", "shared_experts.up_proj", "shared_experts.down_proj"),
     "llama4_text": ("router",),
     "phimoe": ("router",),
 }
 
 
 def not_adaptable(model_type: str) -> tuple[str, ...]:
-    """The last names of those linear modules of a model that no adapter can be put on."""
+    """How the names of those linear modules of a model end that no adapter can be put on."""
     return _NOT_ADAPTABLE.get(model_type, ())
 
 
@@ -74,6 +75,20 @@ def refusals_of_experts() -> Iterator[None]:
 def is_head_adapted(parameters: pb.Hyperparameters, model: Any) -> bool:
     """Whether logits come out of an adapter."""
     return is_adapter(parameters.method) and _target_of(parameters, model, model.get_output_embeddings()) is not None
+
+
+def check_can_be_read(model: Any) -> None:
+    """Raises RequestError hyperparameters_invalid where PEFT would not find all of an adapter as it reads it again."""
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+
+    missing = set(set_peft_model_state_dict(model, get_peft_model_state_dict(model)).missing_keys)
+    lost = sorted(name for name, weight in model.named_parameters() if weight.requires_grad and name in missing)
+    if lost:
+        raise invalid(
+            "hyperparameters_invalid",
+            f"hyperparameters: PEFT would not read {shorten(lost, 2)} again from a checkpoint. Leave these modules out "
+            "of lora.target_modules, or use METHOD_FULL.",
+        )
 
 
 def check_is_read(model: Any, folder: Path) -> None:

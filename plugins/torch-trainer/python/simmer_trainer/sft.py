@@ -12,7 +12,7 @@ from transformers import PrinterCallback, ProgressCallback, TrainerCallback, Tra
 from trl import SFTTrainer
 
 from simmer_trainer import describe, head_loss, sharding, shards
-from simmer_trainer.adapted_modules import check_is_read, refusals_of_experts
+from simmer_trainer.adapted_modules import check_can_be_read, check_is_read, refusals_of_experts
 from simmer_trainer.batching import Batching
 from simmer_trainer.data import DataOrder, TokenizedRow
 from simmer_trainer.durable import sync_file
@@ -79,6 +79,7 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
             for weight in self.model.parameters():
                 if weight.requires_grad:
                     weight.data = weight.data.float()
+            check_can_be_read(self.model)
         if batching.plan is not None:
             self.train_dataset = PackedRows(rows, tokenizer.pad_token_id)
             self.data_collator = collate_packed

@@ -1,13 +1,19 @@
 """Which modules an adapter may be put on, and what is refused before anything is trained."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from peft import get_peft_model
 from trainer_process import hyperparameters, random_model
 
-from simmer_trainer.adapted_modules import check_is_read, check_target_modules, is_head_adapted
+from simmer_trainer.adapted_modules import (
+    check_can_be_read,
+    check_is_read,
+    check_target_modules,
+    is_head_adapted,
+)
 from simmer_trainer.errors import RequestError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import Extensions
@@ -62,6 +68,20 @@ def test_the_head_is_adapted_where_it_is_named() -> None:
     assert is_head_adapted(adapter_on("q_proj", "lm_head"), network)
     for other in (adapter_on(), adapter_on("q_proj"), adapter_on("head"), hyperparameters()):
         assert not is_head_adapted(other, network)
+
+
+def test_an_adapter_that_would_not_be_read_again_is_refused_as_it_is_made() -> None:
+    """PEFT reads those of Laguna's shared experts by another name; by default there is none on them."""
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "head_dim": 16}
+    model = random_model(model_type="laguna", mlp_layer_types=["dense", "sparse"], **experts)
+
+    def adapted(*targets: str) -> Any:
+        return get_peft_model(load_model(model, torch.float32), peft_config(adapter_on(*targets), "laguna"))
+
+    check_can_be_read(adapted())
+    with pytest.raises(RequestError, match=r"shared_experts\.down_proj\.lora_A.* again from a checkpoint") as raised:
+        check_can_be_read(adapted("down_proj"))
+    assert raised.value.code == "hyperparameters_invalid"
 
 
 def test_an_adapter_that_is_not_read_as_it_was_written_is_refused(tmp_path: Path) -> None:
