@@ -226,6 +226,30 @@ def test_rows_that_no_rank_can_train_on_end_the_attempt_and_not_the_trainer(
     train(two_ranks, tmp_path / "next", hyperparameters(max_steps=1))
 
 
+def test_a_checkpoint_that_rank_0_refuses_ends_the_attempt_and_all_ranks(
+    shared_trainer: TrainerProcess, tmp_path: Path
+) -> None:
+    """The others wait for the weights that it reads."""
+    train(shared_trainer, tmp_path / "one", hyperparameters(max_steps=1))
+    checkpoint = tmp_path / "one/output/checkpoints/step-00000001"
+    weights = weights_of(checkpoint)
+    del weights["model.norm.weight"]
+    save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
+    marker = json.loads((checkpoint / "simmer-checkpoint.json").read_text())
+    marker["files"]["model.safetensors"] = (checkpoint / "model.safetensors").stat().st_size
+    (checkpoint / "simmer-checkpoint.json").write_text(json.dumps(marker))
+    with TrainerProcess(tmp_path / "trainer", ranks=2) as trainer:
+        processes = trainer.rank_processes()
+        parameters = hyperparameters(max_steps=2)
+        request = training_request(
+            tmp_path / "two", model=MODEL, hyperparameters=parameters, resume_from=str(checkpoint)
+        )
+        failed = trainer.train(request)[-1].training_failed
+        assert failed.code == "checkpoint_invalid" and "model.norm.weight" in failed.message
+        trainer.wait_for_exit(SECONDS)
+        assert not are_running(processes)
+
+
 def test_a_killed_rank_ends_the_trainer_within_seconds_and_the_job_goes_on(tmp_path: Path) -> None:
     parameters = hyperparameters(epochs=2000, checkpoint_every_steps=2, checkpoints_kept=2)
     config = tmp_path / "accelerate.yaml"
