@@ -37,6 +37,7 @@ const perhapsBilled: ReadonlySet<number> = new Set([408, 502, 504]);
 const neverSent: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN']);
 
 const requestSchema = z.object({ max_tokens: z.number(), n: z.number().default(1) });
+const repliesSchema = z.object({ choices: z.array(z.unknown()).min(1) });
 const usageSchema = z.object({ usage: z.object({ prompt_tokens: z.int().min(0), completion_tokens: z.int().min(0) }) });
 
 /** The most tokens that a request can take: no token is shorter than a byte. */
@@ -52,6 +53,11 @@ export function mostTokens(body: Readonly<Record<string, unknown>>): Tokens {
 export function usageOf(body: unknown): Tokens | undefined {
   const usage = usageSchema.safeParse(body).data?.usage;
   return usage && { input: usage.prompt_tokens, output: usage.completion_tokens };
+}
+
+/** Whether an answer has replies, and no count of their tokens. */
+export function isUncounted(body: unknown): boolean {
+  return repliesSchema.safeParse(body).success && usageOf(body) === undefined;
 }
 
 /** In dollars. */

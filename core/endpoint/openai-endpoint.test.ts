@@ -86,6 +86,24 @@ it('says that a request failed and is made again, not for each of many', async (
   expect(told).toEqual([expect.stringMatching(/^A request is sent again: http:\S+ refused \(HTTP 503\): full$/)]);
 });
 
+it('says once that a server does not count tokens, so that each reply counts the most that it could take', async () => {
+  const warnings: string[] = [];
+  const log = { ...silentLog, warning: (message: string) => void warnings.push(message) };
+  const replies = ['{"choices":[{}],"usage":{"prompt_tokens":1,"completion_tokens":2}}', '{"choices":[{}]}'];
+  let requests = 0;
+  const { ask, settled } = await asking((_, response) => response.end(replies[Math.min(requests++, 1)]), { log });
+  await ask();
+  expect(warnings).toEqual([]);
+  await ask();
+  await ask();
+  expect(settled.map(({ usd }) => usd)).toEqual([2, 7, 7]);
+  expect(warnings).toEqual([
+    expect.stringMatching(
+      /^http:\S+ does not say how many tokens a reply took \(`usage`\)\. .* what is spent will look/,
+    ),
+  ]);
+});
+
 it('names the model, too, where a server says that there is no such thing', async () => {
   const { ask } = await asking((_, response) => response.writeHead(404).end('{"error":"no such model"}'));
   await expect(ask()).rejects.toMatchObject({ hint: expect.stringContaining('`url` and `model`') });

@@ -9,7 +9,15 @@ import { present } from '../present.js';
 import { longestTimer } from '../process/longest-timer.js';
 import { readSecret } from '../secrets.js';
 import { shortened } from '../shortened-text.js';
-import { costOf, type EndpointCost, type EndpointEnd, mayBeBilled, mostTokens, spentOn } from './endpoint-cost.js';
+import {
+  costOf,
+  type EndpointCost,
+  type EndpointEnd,
+  isUncounted,
+  mayBeBilled,
+  mostTokens,
+  spentOn,
+} from './endpoint-cost.js';
 import { OutOfTime, PassingFailure, pause, retryAfter, retryPassing } from './passing-failure.js';
 
 /** Where an OpenAI-compatible server is, and how it is asked. */
@@ -31,7 +39,10 @@ export interface EndpointOptions {
   readonly signal: AbortSignal;
   /** Each POST, made again or not, first sets aside the most that it can cost. @default nothing is counted */
   readonly cost?: EndpointCost | undefined;
-  /** Is told of failures that are tried again; what took too long may be paid for each time. */
+  /**
+   * Is told of failures that are tried again, what took too long may be paid for each time; and, once, that the server
+   * does not count tokens.
+   */
   readonly log?: Log | undefined;
 }
 
@@ -62,6 +73,7 @@ export class OpenAiEndpoint {
   private notBefore = 0;
   private agent: Agent | undefined;
   private isSlownessTold = false;
+  private isMissingCountTold = false;
   /** When a failure was told last, as `performance.now()` has it. */
   private failureToldAt = Number.NEGATIVE_INFINITY;
 
@@ -172,6 +184,7 @@ export class OpenAiEndpoint {
     }
     settle({ kind: 'answered', body: answer });
     if (isError(answer)) throw new PassingFailure(refusalOf(url, response, text), true);
+    if (isUncounted(answer)) this.tellMissingCount();
     return answer;
   }
 
@@ -196,6 +209,16 @@ export class OpenAiEndpoint {
     this.options.log?.warning(
       `${this.base} gave no answer within ${time}. The request is sent again, and each one may be billed. If the server is ` +
         'only slow, run again with a higher `timeoutMilliseconds`: all replies until then are kept.',
+    );
+  }
+
+  private tellMissingCount(): void {
+    const { cost, log } = this.options;
+    if (this.isMissingCountTold || cost === undefined) return;
+    this.isMissingCountTold = true;
+    log?.warning(
+      `${this.base} does not say how many tokens a reply took (\`usage\`). Each such reply counts the most that it could ` +
+        `take, so ${cost.price === undefined ? 'the spent tokens' : 'what is spent'} will look like more than it is.`,
     );
   }
 

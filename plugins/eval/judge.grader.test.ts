@@ -45,9 +45,13 @@ async function started(
   { run = 'run', spending = unlimited }: { readonly run?: string; readonly spending?: object } = {},
 ) {
   const told: string[] = [];
+  const warnings: string[] = [];
   const context = {
     signal: new AbortController().signal,
-    log: { info: (message: string) => void told.push(message) },
+    log: {
+      info: (message: string) => void told.push(message),
+      warning: (message: string) => void warnings.push(message),
+    },
     spending,
     async keptFolder(of: object) {
       const kept = join(folder, JSON.stringify(of), run);
@@ -57,7 +61,7 @@ async function started(
   } as unknown as GraderContext;
   const grader = await judge.start(judge.options.parse({ model: 'judge', ...options }), context);
   graders.push(grader);
-  return { grader, told };
+  return { grader, told, warnings };
 }
 
 async function judging(reply: Parameters<typeof serving>[0]) {
@@ -222,10 +226,11 @@ it('sets aside the most that each question can cost, and says what it did cost',
     },
   };
   const price = { inputPerMillion: 0, outputPerMillion: 1000 };
-  const { grader } = await started({ url, maxTokens: 500, price }, { spending });
+  const { grader, warnings } = await started({ url, maxTokens: 500, price }, { spending });
   await grader.grade([{ id: '0', gold: '1', answer: '1' }]);
   // This server does not count tokens: then it is the most.
   expect(told).toEqual([0.5, 0.5]);
+  expect(warnings).toEqual([expect.stringContaining('does not say how many tokens a reply took')]);
 });
 
 describe('what a judge was paid for', () => {
