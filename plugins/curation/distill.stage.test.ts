@@ -98,6 +98,27 @@ describe('curation/distill', () => {
     ]);
   });
 
+  const eight = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'] as const;
+  it.each([
+    ['no_reasoning', reply('4'), '`withoutReasoning: keep`'],
+    ['truncated', reply('<think>on and on', {}, 'length'), '`maxTokens`, 32768'],
+  ])('warns while others are asked that the first eight replies are all dropped as %s', async (rule, first, remedy) => {
+    teacher.behave = (question) => (question.startsWith('later') ? thought(question) : first);
+    const { logged } = await teacher.distill(questionTable(...eight, 'later 1', 'later 2'), { concurrency: 1 });
+    expect(logged.filter(({ level }) => level === 'warning')).toEqual([
+      {
+        level: 'warning',
+        message: expect.stringMatching(`^The first 8 replies of r1 are all dropped as \`${rule}\`\\. .*${remedy}`),
+      },
+    ]);
+  });
+
+  it('does not warn of dropped replies where one of the first eight is kept', async () => {
+    teacher.behave = (question) => (question === 'c' ? thought(question) : reply('4'));
+    const { logged } = await teacher.distill(questionTable(...eight, 'later 1', 'later 2'), { concurrency: 1 });
+    expect(logged.filter(({ level }) => level === 'warning')).toEqual([]);
+  });
+
   it('keeps a reply with half a character, which tables cannot hold', async () => {
     teacher.behave = () => reply('4 \ud83d', { reasoning_content: 'two \udc00 and 😀' });
     const { rows } = await teacher.distill(questionTable('a'));

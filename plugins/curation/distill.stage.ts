@@ -3,12 +3,13 @@ import {
   defineStage,
   historyIn,
   input,
+  type Log,
   optionalInput,
   requireColumns,
   shortened,
   textIn,
 } from 'simmerkit';
-import type { Question, Reply } from './answerer.js';
+import type { Answerer, Question, Reply } from './answerer.js';
 import { askingEstimate, questionTokens } from './asking-estimate.js';
 import { type DistillOptions, distillOptions } from './asking-options.js';
 import { answererProblems, nameOf, openAnswerer } from './open-answerer.js';
@@ -58,7 +59,12 @@ export const distill = defineStage({
     await askQuestions(context, questions(), {
       ...replies,
       progress,
-      answerer: () => openAnswerer(context, options, journal, { name: 'teacher', model: teacher }),
+      answerer: async () =>
+        warningEarly(
+          await openAnswerer(context, options, journal, { name: 'teacher', model: teacher }),
+          options,
+          context,
+        ),
       // Servers draw as they like; a trainer draws from the recipe's seed.
       sampling: { temperature, topP, maxTokens, ...(options.trainer === undefined ? {} : { seed: context.seed }) },
     });
@@ -92,6 +98,44 @@ export const distill = defineStage({
 /** What replies depend on besides their questions; how long they may be is kept with each. */
 function samplingOf({ temperature, topP }: DistillOptions) {
   return { temperature, topP };
+}
+
+/** So many replies of a teacher that are lost in the same way are no matter of the questions. */
+const lostInARow = 8;
+
+/** Warns while most is not paid for yet, where the first replies are all dropped for what an option can change. */
+function warningEarly(answerer: Answerer, options: DistillOptions, { log }: { readonly log: Log }): Answerer {
+  let replies = 0;
+  const lost = new Map<string, number>();
+  const look = (reply: Reply) => {
+    const rule = verdictOn(reply, options)?.rule;
+    if (rule === 'refused' || ++replies > lostInARow || rule === undefined) return;
+    lost.set(rule, (lost.get(rule) ?? 0) + 1);
+    const remedy = remedyOf(rule, options);
+    if (lost.get(rule) !== lostInARow || remedy === undefined) return;
+    log.warning(`The first ${lostInARow} replies of ${nameOf(options)} are all dropped as \`${rule}\`. ${remedy}`);
+  };
+  return {
+    answer: (questions, sampling, keep, signal) =>
+      answerer.answer(
+        questions,
+        sampling,
+        async (reply) => {
+          look(reply);
+          await keep(reply);
+        },
+        signal,
+      ),
+  };
+}
+
+function remedyOf(rule: string, { trainer, maxTokens }: DistillOptions): string | undefined {
+  if (rule === 'truncated')
+    return `They were cut at \`maxTokens\`, ${maxTokens}: stop the run, and run it again with more. They are asked again then.`;
+  if (rule !== 'no_reasoning') return undefined;
+  if (trainer === undefined)
+    return 'If it is no reasoning model, set `withoutReasoning: keep`: what is paid for is used then, too.';
+  return 'If its thinking does not end with </think>, set `thinkingFormat`; if it does not think, `withoutReasoning: keep`.';
 }
 
 function verdictOn(reply: Reply | undefined, { column, truncated, withoutReasoning }: DistillOptions) {
