@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from simmer_plugin.generated.simmer.grader.v1 import grader_pb2
 
@@ -40,6 +40,11 @@ class Grade:
     parsed_gold: str = ""
     #: Why, in one sentence.
     explanation: str = ""
+
+    def __post_init__(self) -> None:
+        if self.verdict not in get_args(Verdict):
+            known = ", ".join(get_args(Verdict))
+            raise ValueError(f"The verdict of a Grade is one of {known}, not {self.verdict!r}.")
 
 
 def item_message(item: GradeItem) -> grader_pb2.GradeItem:

@@ -154,6 +154,12 @@ def test_a_grader_is_told_the_question_where_it_is_known(question: str | None) -
     assert item_of(sent) == item
 
 
+@pytest.mark.parametrize("verdict", ["correct", True, None])
+def test_a_grade_says_which_verdicts_there_are(verdict: Any) -> None:
+    with pytest.raises(ValueError, match=f"one of right, wrong, unparsed, timed_out, not {verdict!r}"):
+        Grade("a", verdict)
+
+
 def test_the_same_seed_draws_the_same() -> None:
     given: dict[str, Any] = {"options": {"trainer": "t", "list": None}, "inputs": {"dataset": ROWS}}
     first, second, other = (run_stage(plugin, "keep-short", **given, seed=seed).outputs for seed in (1, 1, 2))
