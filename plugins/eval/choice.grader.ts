@@ -78,12 +78,22 @@ export function chosenLetter(text: string, letters: string): string | null {
   // What would be the answer often is not: something else would have to be so.
   const hypothetical = said(statedBy('would\\s+be'));
   if (hypothetical !== undefined) return hypothetical;
+  const itIs =
+    `[Ii]t(?:['’]s|\\s+is|\\s+must\\s+be)\\s+(?:(?:${word})\\s+)?\\(?([${letters}])\\)?` +
+    '(?=\\s*(?:[.!]|\\n|$|,?\\s(?:because|since)\\b))';
+  const begun = lettersIn(`^(?:So,?\\s+|I\\s+think\\s+(?:that\\s+)?)?${itIs}`).at(0);
+  if (begun !== undefined) return begun;
   const wrong = new Set([
     ...judged('(?:is|are|must\\s+be)\\s+(?:wrong|incorrect|false|ruled\\s+out|not)|fails'),
     ...named(`\\bnot\\s+(?:(?:${word})\\s+)?`),
   ]);
   // An explanation names other answers and options, too, and says of them that they are wrong.
-  const mentioned = [named('[Aa]nswer\\s*'), named(`(?:${word})\\s*(?::\\s*)?`), lettersIn(`\\(([${letters}])\\)`)];
+  const mentioned = [
+    named('[Aa]nswer\\s*'),
+    named(`(?:${word})\\s*(?::\\s*)?`),
+    lettersIn(`\\(([${letters}])\\)`),
+    lettersIn(`(?<!\\b${supposed})\\b${itIs}`),
+  ];
   const left = mentioned.map((found) => onlyOf(found.filter((letter) => !wrong.has(letter))));
   return [...left, ...mentioned.map(onlyOf)].find((letter) => letter !== null) ?? null;
 }
