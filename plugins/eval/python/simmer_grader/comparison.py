@@ -12,6 +12,7 @@ from sympy import Basic, Eq, MatrixBase, Symbol
 from .boxes import last_boxed, last_boxes
 from .intervals import is_set, solution_sets
 from .notation import base_of, in_latex, is_in_other_script, with_scales
+from .readings import are_numbers, as_number, as_vectors, without_half_of_day
 from .sentences import delimit_expressions, without_asides, without_what_is_given
 from .words import chosen_letter, gold_letter, says_words
 
@@ -75,6 +76,7 @@ def compare(gold: str, answer: str) -> Comparison:
             return Comparison("RIGHT", "Each form of the answer equals the gold answer.", ", ".join(forms), gold)
 
     gold, answer = in_latex(last_boxed(gold)), in_latex(last_boxed(answer))
+    answer = without_half_of_day(gold, answer)
     letter, chosen = gold_letter(gold), chosen_letter(answer)
     if letter is not None and chosen is not None:
         if letter == chosen:
@@ -94,10 +96,12 @@ def compare(gold: str, answer: str) -> Comparison:
         answer = without_what_is_given(answer)
     base, answer_base = base_of(gold), base_of(answer)
     golds = _read(with_scales(rf"$\text{{{gold_words}}}$" if gold_words is not None else gold))
-    scaled = with_scales(answer)
+    number = as_number(answer) if are_numbers(golds) else answer
     # Of a question in millions, "5 million" answers 5.
-    answers = [*_read(scaled), *(_read(answer) if scaled != answer else [])]
+    texts = dict.fromkeys((with_scales(number), with_scales(answer), answer))
+    answers = [reading for text in texts for reading in _read(text)]
     parsed_gold, parsed_answer = _show(golds), _show(answers)
+    answers += as_vectors(golds, answers)
     if is_set(gold):
         answers += solution_sets(answers)
 

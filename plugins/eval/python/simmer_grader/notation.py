@@ -51,6 +51,13 @@ _AREA = re.compile(
 #: Scripts whose words stand next to a number.
 _OTHER_SCRIPT = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f"
 _NUMBER_BEHIND_WORD = re.compile(rf"(?:(?<=[{_OTHER_SCRIPT}])|(?<=[^\d\s]:))(?=[-\d\\$])")
+#: "3 to 2" alone, or as what a ratio is; "from 3 to 5" is none.
+_RATIO = re.compile(
+    r"(^\s*|\bratio(?:\s[^.\d$]{1,80}?)?(?:\s(?:is|was|be)|:)\s+)(\d+)\s+to\s+(\d+)(?=\s*\.?\s*$|[.,;]\s)",
+    re.IGNORECASE,
+)
+_VECTOR = re.compile(r"(?:\\left\s*)?\\langle(?![A-Za-z])([^<>]*?)(?:\\right\s*)?\\rangle(?![A-Za-z])")
+_TRANSPOSED = re.compile(r"([(\[][^()\[\]]*,[^()\[\]]*[)\]])\s*\^\s*(?:T|\\top|\{\s*(?:T|\\top)\s*\})(?![A-Za-z])")
 _TAG = re.compile(r"</?answer>")
 #: Markdown's, and no stars of `2**3` or `(x^*, y^*)`.
 _EMPHASIS = re.compile(r"(?<![\w*^{\\])(\*\*|__|[*`])(?=[^\s*])([^*`\n]{0,200}[^\s*`])\1(?![\w*])")
@@ -106,6 +113,7 @@ def in_latex(text: str) -> str:
     text = _NUMBER_BEHIND_WORD.sub(" ", text)
     text = _TEXT_WITH_NUMBER.sub(r"\1", _ROW_SPACING.sub(r"\\\\", text))
     text = _CURRENCY.sub("", text)
+    text = _TRANSPOSED.sub(r"\1", _VECTOR.sub(r"(\1)", _RATIO.sub(r"\1\2:\3", text)))
     for thousands in (_SPACED_THOUSANDS, _THOUSANDS_IN_BRACES, _THOUSANDS_IN_CALCULATION):
         text = thousands.sub(_digits, text)
     text = _BASE_AS_SUBSCRIPT.sub(_base, _IN_BASE.sub(_base, text))

@@ -45,6 +45,12 @@ _CONCLUSION = re.compile(
 )
 #: More than the value of a variable is said.
 _RESULT = re.compile(r"(?<![A-Za-z\s])\s*=|[A-Za-z]{2}\s*=|\b(?:is|are|we|gives?|equals?)\b")
+#: "$64 for 16 glasses" says what they cost; of "3 boxes for 16 glasses" nobody knows what was asked for.
+_PAID_FOR = re.compile(
+    r"(?:\$\s?\d[\d,.]*|\d\s+(?:dollars|cents|euros|pounds))(?P<given>\s+for\s+\d[\d,]*\s+[a-z]{2,})(?=\s*[.!]?\s*$)"
+)
+#: "She traded $5 for 20 quarters."
+_DEALT = re.compile(r"\b(?:buy|bought|sell|sold|trad|swap|exchang|chang|convert)", re.IGNORECASE)
 _LIMIT = r"below|under|up\s+to|less\s+than|fewer\s+than|greater\s+than|divided\s+by|modulo|mod"
 #: What was counted, or for what: "for the 16 glasses", "in all 3 cases", "below 1000", "values of $k$".
 _GIVEN = re.compile(
@@ -113,6 +119,7 @@ def without_what_is_given(text: str) -> str:
     text = _without_explanations(_DENIED.sub(" ", text))
     for pattern in (_CITATION, _GIVEN, _ORDINAL):
         text = pattern.sub(lambda found: "" if _says_a_number(found) else found[0], text)
+    text = _without_what_was_paid_for(text)
     *_, last = [part for part in _SENTENCE_END.split(text) if re.search(r"\d", part)] or [text]
     subject = _SUBJECT.match(last)
     if subject is not None and not _CONCLUSION.search(last, subject.end()):
@@ -120,6 +127,13 @@ def without_what_is_given(text: str) -> str:
     text = _without_numbers_behind_result(text)
     text = _JOINED.sub(r"\1, ", text)
     return _LIST.sub(lambda found: f"$ {found[1]}, {found[2]} $", text)
+
+
+def _without_what_was_paid_for(text: str) -> str:
+    found = _PAID_FOR.search(text)
+    if found is None or _DEALT.search(_SENTENCE_END.split(text[: found.start("given")])[-1]):
+        return text
+    return text[: found.start("given")] + text[found.end("given") :]
 
 
 def _without_numbers_behind_result(text: str) -> str:
