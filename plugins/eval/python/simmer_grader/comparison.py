@@ -9,6 +9,7 @@ from typing import Any, Literal
 from math_verify import parse, verify
 from sympy import Basic, Eq, MatrixBase, Symbol
 
+from .bounds import without_endless_expressions, without_loops
 from .boxes import last_boxed, last_boxes
 from .intervals import is_set, solution_sets
 from .notation import base_of, in_latex, is_in_other_script, with_scales
@@ -75,7 +76,7 @@ def compare(gold: str, answer: str) -> Comparison:
         if 1 < len(forms) <= _MOST_FORMS and all(compare(gold, form).verdict == "RIGHT" for form in forms):
             return Comparison("RIGHT", "Each form of the answer equals the gold answer.", ", ".join(forms), gold)
 
-    gold, answer = in_latex(last_boxed(gold)), in_latex(last_boxed(answer))
+    gold, answer = in_latex(last_boxed(gold)), in_latex(without_loops(last_boxed(answer)))
     answer = without_half_of_day(gold, answer)
     letter, chosen = gold_letter(gold), chosen_letter(answer)
     if letter is not None and chosen is not None:
@@ -137,7 +138,7 @@ def warm_up() -> None:
 def _read(text: str) -> list[Any]:
     """What math-verify reads: expressions, then the text that it found."""
     text = _MIXED_NUMBER.sub(r"\1\\frac{\2}{\3}", _SPACED_THOUSANDS.sub("", text.strip()))
-    readings: list[Any] = parse(_delimit(text), parsing_timeout=None)
+    readings: list[Any] = parse(without_endless_expressions(_delimit(text)), parsing_timeout=None)
     if _COUNTED.fullmatch(text) is None:
         return readings
     # "6 xyz" may be a product, but "42 marbles" is none of its letters: either reading may be what is meant.

@@ -297,6 +297,37 @@ def test_white_space_that_goes_on_and_on_is_passed_over(grader: RunningGrader, r
     assert grader.verdict("5", f"5{repeated * 50_000}The answer is 5.") == "RIGHT"
 
 
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        ("= 42 " * 20_000, "RIGHT"),
+        ("42\n" * 30_000, "RIGHT"),
+        (r"$x = 42$ " * 20_000, "RIGHT"),
+        ("The answer is 42.\n" + "Wait, 6 is not 5. " * 6_000, "RIGHT"),
+        ("42\n\n" + " ".join(f"Here {number} is too much." for number in range(5_000)), "RIGHT"),
+        ("Hm. " * 20_000 + "The answer is 42. " + "Let me see. " * 10_000, "RIGHT"),
+        ("5 hundred " * 10_000, "WRONG"),
+        ("".join(rf"\boxed{{{number}}}, " for number in range(10_000)), "UNPARSED"),
+        (" = ".join(map(str, range(400))), "WRONG"),
+        ("x = 5\n" * 300, "WRONG"),
+        ("+".join(map(str, range(20_000))), "UNPARSED"),
+        ("(" * 500, "UNPARSED"),
+        ("$" + "(" * 60 + "42" + ")" * 60 + "$", "UNPARSED"),
+        (r"\frac{1}{" * 10_000, "UNPARSED"),
+        ("7" * 100_000, "UNPARSED"),
+    ],
+    ids=lambda value: value[:12],
+)
+def test_reply_that_goes_on_and_on_is_read_in_time(grader: RunningGrader, answer: str, verdict: str) -> None:
+    assert grader.verdict("42", answer) == verdict
+
+
+def test_digits_of_a_long_number_are_no_loop(grader: RunningGrader) -> None:
+    number = "1" + "0" * 500
+    assert grader.verdict(number, f"The answer is {number}.") == "RIGHT"
+    assert grader.verdict(number, f"The answer is {number}0.") == "WRONG"
+
+
 def test_says_how_it_read(grader: RunningGrader) -> None:
     (grade,) = grader.grade((r"\frac{3}{4}", "0.5"))
     assert (grade.parsed_gold, grade.parsed_answer) == ("3/4", "1/2")
