@@ -314,6 +314,8 @@ def test_white_space_that_goes_on_and_on_is_passed_over(grader: RunningGrader, r
         ("(" * 500, "UNPARSED"),
         ("$" + "(" * 60 + "42" + ")" * 60 + "$", "UNPARSED"),
         (r"\frac{1}{" * 10_000, "UNPARSED"),
+        (r"\[ 2 " * 20_000, "WRONG"),
+        ("We see " + "".join(f"{number} hundred " for number in range(8_000)), "WRONG"),
         ("7" * 100_000, "UNPARSED"),
     ],
     ids=lambda value: value[:12],
