@@ -29,7 +29,7 @@ _BREAKS = ("\n\n", "\n", ". ", " ")
 def without_loops(text: str) -> str:
     """A reply with each thing that it repeats over and over written twice, and no more of a long one than is read."""
     lines = {line.strip() for line in text.splitlines()} - {""}
-    if len(lines) == 1:
+    if len(lines) == 1 and "\n" in text.strip():
         text = lines.pop()
     if len(text) > _MOST_CHARACTERS:
         begin, middle, end = text[:_BEGIN], text[_BEGIN:-_END], text[-_END:]

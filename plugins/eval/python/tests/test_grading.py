@@ -302,6 +302,7 @@ def test_white_space_that_goes_on_and_on_is_passed_over(grader: RunningGrader, r
     [
         ("= 42 " * 20_000, "RIGHT"),
         ("42\n" * 30_000, "RIGHT"),
+        ("42, where x = 3 " * 900, "RIGHT"),
         (r"$x = 42$ " * 20_000, "RIGHT"),
         ("The answer is 42.\n" + "Wait, 6 is not 5. " * 6_000, "RIGHT"),
         ("42\n\n" + " ".join(f"Here {number} is too much." for number in range(5_000)), "RIGHT"),
