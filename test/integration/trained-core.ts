@@ -65,4 +65,8 @@ stages:
   seen: { uses: around/look, with: { model: "\${{ stages.second.model }}" } }
 `;
 
+/** The same without a pause between steps, but for one after so many of both trainings, until the run is interrupted. */
+export const heldTraining = (steps: number) =>
+  trainingRecipe.replace('stepMilliseconds: 100', `holdAfterSteps: ${steps}`);
+
 await runCore(import.meta, () => ({ recipe: trainingRecipe, plugins: trainingPlugins, resources: { cpus: 4 } }));

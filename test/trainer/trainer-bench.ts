@@ -1,7 +1,6 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { DuckDBInstance } from '@duckdb/node-api';
 import type { Event, EventDraft, EventType } from '../../core/events/catalogue.js';
 import { isAlive, type ProcessIdentity, processIdentity } from '../../core/process/process-identity.js';
@@ -170,15 +169,11 @@ export class TrainerBench implements AsyncDisposable {
     return this.seen((event) => event.type === 'step.logged' && event.data.step >= number);
   }
 
-  /** The processes that were started and have not ended, after so long at most. */
-  async alive(withinMilliseconds = 0): Promise<readonly number[]> {
-    const deadline = performance.now() + withinMilliseconds;
-    for (;;) {
-      const alive: number[] = [];
-      for (const identity of this.processes) if (await isAlive(identity)) alive.push(identity.pid);
-      if (alive.length === 0 || performance.now() > deadline) return alive;
-      await sleep(20);
-    }
+  /** The processes that were started and have not ended. */
+  async alive(): Promise<readonly number[]> {
+    const alive: number[] = [];
+    for (const identity of this.processes) if (await isAlive(identity)) alive.push(identity.pid);
+    return alive;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,4 +1,4 @@
-import { readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -48,6 +48,9 @@ export class FakeTrainerServer {
   private readonly journal: EventJournal;
   private running: FakeTraining | undefined;
   private readonly watchers = new Set<AbortSignal>();
+  /** Attempts that were watched before. */
+  private readonly watched = new Set<string>();
+  private stepsMade = 0;
   private lease: NodeJS.Timeout | undefined;
 
   private constructor(private readonly options: FakeTrainerOptions) {
@@ -120,6 +123,8 @@ export class FakeTrainerServer {
         if (this.breaks('servesOneWatcher') && this.watchers.size > 0) {
           throw new Refusal(status.RESOURCE_EXHAUSTED, 'there is a watcher already');
         }
+        if (this.watched.has(call.request.attemptId)) this.running?.goOn();
+        this.watched.add(call.request.attemptId);
         const leave = () => void this.watchers.delete(signal);
         this.watchers.add(signal);
         signal.addEventListener('abort', leave);
@@ -212,7 +217,10 @@ export class FakeTrainerServer {
     await claim.take(breaks === 'acceptsStale');
     const events = this.journal.begin(attemptId, { jobId, attempt });
     const ranBefore = Math.max(0, ...earlier.map((item) => item.lastStep));
-    const training = new FakeTraining(request, events, ranBefore, this.misbehavior, claim, () => this.crash());
+    const training = new FakeTraining(request, events, ranBefore, this.misbehavior, claim, {
+      crash: () => this.crash(),
+      hasToHold: () => this.hasToHold(),
+    });
     this.running = training;
     void training.ended.then(() => {
       if (this.running === training && breaks !== 'endsLate') this.running = undefined;
@@ -261,6 +269,15 @@ export class FakeTrainerServer {
       const training = this.running;
       if (training?.attemptId === attemptId) training.cancel({ reason: 'left', checkpointFirst: false });
     }, 1000);
+  }
+
+  /** Counts a step. @returns whether it is the one to wait after, which it is once in this folder */
+  private hasToHold(): boolean {
+    this.stepsMade += 1;
+    const marker = join(this.options.folder, 'held');
+    if (this.stepsMade !== this.misbehavior.holdAfterSteps || existsSync(marker)) return false;
+    writeFileSync(marker, '');
+    return true;
   }
 
   /** Crashes, unless it did so often enough in this folder. */

@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { deferred } from '../../deferred.js';
 import {
   type CheckpointSaved,
   Hyperparameters,
@@ -22,11 +23,20 @@ interface Stop {
   readonly checkpointFirst: boolean;
 }
 
+/** What its trainer says of it. */
+interface Host {
+  /** Ends the process, unless it did so often enough. */
+  crash(): void;
+  /** Whether it is to wait after this step, until it goes on. */
+  hasToHold(): boolean;
+}
+
 /** One attempt that 'trains': what its steps tell depends on its request alone, so that a resume gives the same again. */
 export class FakeTraining {
   readonly ended: Promise<void>;
   private stop: Stop | undefined;
   private readonly checkpointRequests: ((checkpoint: CheckpointSaved | Error) => void)[] = [];
+  private readonly goingOn = deferred<void>();
   private step = 0;
   /** The last step that this attempt has saved. */
   private savedStep = 0;
@@ -44,7 +54,7 @@ export class FakeTraining {
     private readonly ranBefore: number,
     private readonly misbehavior: Misbehavior,
     private readonly claim: OutputClaim,
-    private readonly crash: () => void,
+    private readonly host: Host,
   ) {
     this.ended = this.run().catch((error: unknown) => {
       const code = error instanceof StaleAttemptError ? 'attempt_stale' : 'internal';
@@ -59,6 +69,12 @@ export class FakeTraining {
   /** Asks it to end at the next step boundary. */
   cancel(stop: Stop): void {
     this.stop ??= stop;
+    this.goOn();
+  }
+
+  /** Ends its wait after a step, now or later. */
+  goOn(): void {
+    this.goingOn.resolve();
   }
 
   /** A checkpoint at the next step boundary. */
@@ -121,9 +137,10 @@ export class FakeTraining {
       if (this.misbehavior.failAtStep === this.step) {
         return this.fail('out_of_memory', 'there is not enough memory for this batch');
       }
+      if (this.host.hasToHold()) await this.goingOn.promise;
       if (this.isCheckpointDue(parameters) || this.checkpointRequests.length > 0 || this.stop?.checkpointFirst)
         await this.saveCheckpoint(parameters);
-      if (this.misbehavior.crashAtStep === this.step) this.crash();
+      if (this.misbehavior.crashAtStep === this.step) this.host.crash();
       if (this.stop !== undefined) return this.canceled(this.stop);
       if (hasStoppedEarly) break;
     }

@@ -104,6 +104,12 @@ export const misbehaviorSchema = z.strictObject({
   crashAtSample: z.number().int().min(1).optional().describe('Kills itself after so many samples of one process.'),
   crashes: z.number().int().min(1).default(1).describe('How often it crashes; then it behaves.'),
   hangAtStep: z.number().int().min(1).optional().describe('Stops at this step and heeds no cancellation.'),
+  holdAfterSteps: z
+    .number()
+    .int()
+    .min(1)
+    .optional()
+    .describe('After so many steps of one process it waits, once, until it is canceled or watched anew.'),
   failAtStep: z.number().int().min(1).optional().describe('Reports training_failed (out_of_memory) at this step.'),
   diverges: z.boolean().default(false).describe('Gives another loss each time that a step runs.'),
   handshake: z.string().optional().describe('Printed instead of the handshake line.'),
