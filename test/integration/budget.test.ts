@@ -22,6 +22,10 @@ function lastTotal(run: HarnessRun): { readonly usd: number; readonly gpuHours: 
   return run.eventsOf('budget.spent').at(-1)?.data.total ?? { usd: 0, gpuHours: 0 };
 }
 
+/** Keeps back nine seconds more for its end than it takes by itself: a busy machine may take them. */
+const endingSlowly = (...training: Parameters<typeof paidTraining>) =>
+  paidTraining(...training).replace('shutdown: 0.3', 'shutdown: 9.3');
+
 function stepsOf(run: HarnessRun): readonly number[] {
   return run.eventsOf('step.logged').map((event) => event.data.step);
 }
@@ -70,12 +74,12 @@ describe('a budget in mid-training', () => {
   });
 
   it('counts every accelerator that is held, the idle ones too', async () => {
-    const run = await harness.run(paidTraining('gpuHours: 0.003', '{ cpus: 1, gpus: 4, hardware: card }'));
+    const run = await harness.run(endingSlowly('gpuHours: 0.013', '{ cpus: 1, gpus: 4, hardware: card }'));
     expect(run.outcome).toMatchObject({
       status: 'interrupted',
       error: { code: 'budget_reached', hint: expect.stringContaining('budget.gpuHours=') },
     });
-    expect(lastTotal(run).gpuHours).toBeLessThanOrEqual(0.003);
+    expect(lastTotal(run).gpuHours).toBeLessThanOrEqual(0.013);
     const [held] = run.eventsOf('hardware.held');
     expect(held?.data).toMatchObject({ holder: 'trainer student', gpus: 4, nodes: 1, usdPerHour: 4 * 3600 });
     const seconds = run.eventsOf('budget.spent').reduce((sum, event) => sum + (event.data.seconds ?? 0), 0);
@@ -99,7 +103,7 @@ describe('kill -9 of a core whose run costs something', () => {
     return { home, runId: events[0]?.runId ?? '', events };
   };
   /** Long enough that a busy machine takes it up again meanwhile. */
-  const longTraining = paidTraining('usd: 1000').replace('stepMilliseconds: 50', 'stepMilliseconds: 500');
+  const longTraining = endingSlowly('usd: 1000').replace('stepMilliseconds: 50', 'stepMilliseconds: 500');
   /** So many dollars more than the trainer cost since it was started, whenever that was. */
   const roomFor = (usd: number, events: readonly Event[]) => {
     const { time } = events.find(({ type }) => type === 'hardware.held')!;
@@ -109,7 +113,7 @@ describe('kill -9 of a core whose run costs something', () => {
   it('counts the time that its trainer went on, and the limit holds for both attempts together', async () => {
     const { home, runId, events } = await killed(longTraining, { killAtStep: 3 });
     await using next = await RunHarness.create({ ...paidOptions, home });
-    const limit = roomFor(4, events);
+    const limit = roomFor(13, events);
     const run = await next.resume(runId, { budgetChange: { usd: limit } });
     expect(run.eventsOf('trainer.attached')).toHaveLength(1);
     expect(run.outcome).toMatchObject({ status: 'interrupted', error: { code: 'budget_reached' } });
@@ -129,7 +133,7 @@ describe('kill -9 of a core whose run costs something', () => {
     await expect.poll(() => processIdentity(started.data.pid)).toBeUndefined();
     await using next = await RunHarness.create({ ...paidOptions, home });
     const resumed = Date.now();
-    const limit = roomFor(4, events);
+    const limit = roomFor(13, events);
     const run = await next.resume(runId, { budgetChange: { usd: limit } });
     expect(lastTotal(run).usd).toBeLessThanOrEqual(limit);
     const [unattended] = run.eventsOf('budget.spent').filter((event) => event.data.unattended);
