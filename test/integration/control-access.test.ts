@@ -77,7 +77,7 @@ describe('a server on TCP', () => {
       address: server.address,
       service: controlServiceName,
       channelOptions: {},
-      timeoutMilliseconds: 5000,
+      timeoutMilliseconds: 60_000,
     });
     expect(isServing).toBe(true);
   });
@@ -87,7 +87,7 @@ describe('a server on TCP', () => {
     async (service) => {
       const harness = await startServer(tcp);
       const { address } = harness.server;
-      const asked = checkHealth({ address, service, channelOptions: {}, timeoutMilliseconds: 5000 });
+      const asked = checkHealth({ address, service, channelOptions: {}, timeoutMilliseconds: 60_000 });
       await expect(asked).rejects.toMatchObject({ code: status.NOT_FOUND });
       await harness.expectServing();
     },
@@ -206,7 +206,7 @@ describe('a unix socket', () => {
     await expect(harness.events('any')).rejects.toMatchObject(gone);
     expect(existsSync(home)).toBe(false);
     const isWell = () =>
-      checkHealth({ address: harness.server.address, service: '', channelOptions: {}, timeoutMilliseconds: 5000 });
+      checkHealth({ address: harness.server.address, service: '', channelOptions: {}, timeoutMilliseconds: 60_000 });
     await expect.poll(isWell).toBe(false);
     await mkdir(join(home, 'server'), { recursive: true });
     await expect(harness.client.createRun(request)).rejects.toMatchObject(gone);

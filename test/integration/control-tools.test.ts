@@ -56,7 +56,7 @@ it('the health of the service is told as grpc.health.v1 has it', async () => {
     address: harness.server.address,
     service: controlServiceName,
     channelOptions: {},
-    timeoutMilliseconds: 5000,
+    timeoutMilliseconds: 60_000,
   });
   expect(isServing).toBe(true);
 });

@@ -211,7 +211,7 @@ describe('a hook of a process that breaks', () => {
   it.each<Misbehavior>(['event-open-hang', 'event-hang', 'event-close-hang'])(
     '(%s) on events is killed where it takes too long',
     async (misbehavior) => {
-      await using harness = await harnessOf(misbehavior, { answerSeconds: 1 });
+      await using harness = await harnessOf(misbehavior, { answerSeconds: 2 });
       const { openEvents } = await harness.catalog.plugin('fixture');
       const sink = openEvents!(silentLog);
       const used = async () => {
@@ -221,7 +221,7 @@ describe('a hook of a process that breaks', () => {
       expect(await failureOf(used())).toMatchObject({
         code: 'plugin_hung',
         message: expect.stringMatching(
-          /^The hook onEvent of the plugin "fixture" failed: .*not answered for 1 seconds/,
+          /^The hook onEvent of the plugin "fixture" failed: .*not answered for 2 seconds/,
         ),
       });
     },
@@ -243,7 +243,7 @@ describe('a sink of a process', () => {
   it.each<Misbehavior>(['event-open-hang', 'event-hang', 'event-close-hang'])(
     '(%s) is killed where it takes too long',
     async (misbehavior) => {
-      await using harness = await harnessOf(misbehavior, { answerSeconds: 1 });
+      await using harness = await harnessOf(misbehavior, { answerSeconds: 2 });
       const { definition } = await harness.catalog.sink('fixture/types');
       const used = async () => {
         const sink = await definition.open({}, sinkContext(harness));
@@ -252,7 +252,7 @@ describe('a sink of a process', () => {
       };
       expect(await failureOf(used())).toMatchObject({
         code: 'plugin_hung',
-        message: expect.stringMatching(/has not answered for 1 seconds; it was killed/),
+        message: expect.stringMatching(/has not answered for 2 seconds; it was killed/),
       });
     },
   );

@@ -326,7 +326,7 @@ describe('a plugin that breaks in a stage', () => {
       /Plugin fixture \(listed as .+\) was lost: it ended with exit code 7\.\n {2}something went terribly wrong/,
     ],
     ['hang', { stageSeconds: 1 }, 'plugin_timed_out', /took longer than its limit of 1 seconds/],
-    ['freeze', { answerSeconds: 1 }, 'plugin_hung', /Plugin fixture \(listed as .+\) has not answered for 1 seconds/],
+    ['freeze', { answerSeconds: 2 }, 'plugin_hung', /Plugin fixture \(listed as .+\) has not answered for 2 seconds/],
     ['hog', { memory: '300 MiB' }, 'plugin_over_memory', /its limit is 315 MB/],
     ['child-hog', { memory: '300 MiB' }, 'plugin_over_memory', /its limit is 315 MB/],
     ['no-end', {}, 'plugin_broke_contract', /without saying whether it completed or failed/],
