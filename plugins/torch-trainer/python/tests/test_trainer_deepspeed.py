@@ -189,7 +189,7 @@ def assert_adapters_are_the_same(one_rank: TrainerProcess, two_ranks: TrainerPro
 
 def assert_a_killed_rank_ends_all(trainer: TrainerProcess, folder: Path) -> None:
     request = training_request(folder, hyperparameters=hyperparameters(epochs=2000), model=MODEL)
-    trainer.stub.StartTraining(request, timeout=30)
+    trainer.stub.StartTraining(request, timeout=60)
     trainer.wait_for_step(request.attempt_id, 2)
     processes = trainer.rank_processes()
     processes[1].send_signal(signal.SIGKILL)

@@ -53,6 +53,6 @@ def test_an_attempt_that_was_held_up_commits_nothing_once_another_has_taken_over
     assert files_in(output) == before
     for late in (1, 2):
         with pytest.raises(grpc.RpcError) as refusal:
-            pausing.stub.StartTraining(training_request(tmp_path, job=str(tmp_path), attempt=late), timeout=30)
+            pausing.stub.StartTraining(training_request(tmp_path, job=str(tmp_path), attempt=late), timeout=60)
         assert refusal.value.code() == grpc.StatusCode.FAILED_PRECONDITION  # type: ignore[attr-defined]
     assert files_in(output) == before

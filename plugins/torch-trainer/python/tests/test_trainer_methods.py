@@ -262,7 +262,7 @@ def test_an_unfinished_or_pointless_wish_is_refused(shared_trainer: TrainerProce
     ):
         request = training_request(tmp_path, hyperparameters=hyperparameters(**changes))
         with pytest.raises(grpc.RpcError, match=what):
-            shared_trainer.stub.StartTraining(request, timeout=30)
+            shared_trainer.stub.StartTraining(request, timeout=60)
 
 
 def test_rows_are_evaluated_after_the_last_step(shared_trainer: TrainerProcess, tmp_path: Path) -> None:

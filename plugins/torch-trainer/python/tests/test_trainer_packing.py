@@ -212,7 +212,7 @@ def test_a_packed_job_that_was_killed_goes_on_bit_for_bit(trainer: TrainerProces
     expected = trainer.train(whole)
     assert expected[-1].HasField("training_completed"), expected[-1]
     first = training_request(tmp_path / "killed", job="killed", hyperparameters=parameters)
-    trainer.stub.StartTraining(first, timeout=30)
+    trainer.stub.StartTraining(first, timeout=60)
     trainer.wait_for_step(first.attempt_id, 7)
     trainer.restart()
     before = trainer.events(first.attempt_id)

@@ -30,15 +30,15 @@ def test_the_handshake_is_all_of_stdout_and_the_service_is_healthy(trainer: Trai
     assert trainer.handshake == f"SIMMER-TRAINER|1|1|{trainer.address}\n"
     health = health_pb2_grpc.HealthStub(trainer.channel)
     for service in ("", "simmer.trainer.v1.TrainerService"):
-        answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
+        answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=60)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
-    described = trainer.stub.Describe(pb.DescribeRequest(), timeout=10)
+    described = trainer.stub.Describe(pb.DescribeRequest(), timeout=60)
     assert described.process_id == trainer.process.pid
     assert described.versions["torch"].startswith("2.")
     assert [device.name for device in described.devices] == ["cpu"]
     assert pb.CAPABILITY_DETERMINISTIC_RESUME in described.capabilities
     assert set(described.extensions_schema["properties"]) == {"groupByLength", "weights", "attention", "kernels"}
-    trainer.stub.Shutdown(pb.ShutdownRequest(), timeout=30)
+    trainer.stub.Shutdown(pb.ShutdownRequest(), timeout=60)
     assert trainer.wait_for_exit(30) == 0
     assert trainer.handshake == f"SIMMER-TRAINER|1|1|{trainer.address}\n"
 
@@ -61,10 +61,10 @@ def test_over_tcp_every_call_carries_the_token(tmp_path: Path) -> None:
             with grpc.insecure_channel(address) as channel:
                 stub: Any = trainer_pb2_grpc.TrainerServiceStub(channel)
                 token = [("authorization", "Bearer secret")]
-                assert stub.Describe(pb.DescribeRequest(), metadata=token, timeout=10).name == "simmer-trainer"
+                assert stub.Describe(pb.DescribeRequest(), metadata=token, timeout=60).name == "simmer-trainer"
                 for metadata in ([], [("authorization", "Bearer other")]):
                     with pytest.raises(grpc.RpcError) as refusal:
-                        stub.Describe(pb.DescribeRequest(), metadata=metadata, timeout=10)
+                        stub.Describe(pb.DescribeRequest(), metadata=metadata, timeout=60)
                     assert code_of(refusal)[0] == grpc.StatusCode.UNAUTHENTICATED
         finally:
             process.kill()
@@ -99,11 +99,11 @@ def test_without_what_a_launcher_sets_it_says_so_and_exits(environment: dict[str
 def test_when_the_lease_runs_out_it_saves_a_checkpoint_and_exits(tmp_path: Path) -> None:
     with TrainerProcess(tmp_path / "trainer") as trainer:
         request = long_request(tmp_path)
-        trainer.stub.StartTraining(request, timeout=30)
+        trainer.stub.StartTraining(request, timeout=60)
         trainer.wait_for_step(request.attempt_id, 1)
         shorter = pb.RenewLeaseRequest()
         shorter.duration.FromMilliseconds(500)
-        trainer.stub.RenewLease(shorter, timeout=10)
+        trainer.stub.RenewLease(shorter, timeout=60)
         assert trainer.wait_for_exit(60) == 0
         assert "lease" in trainer.stderr
         trainer.restart()
@@ -115,7 +115,7 @@ def test_when_the_lease_runs_out_it_saves_a_checkpoint_and_exits(tmp_path: Path)
 @pytest.mark.parametrize("how", ["shutdown", "sigterm"])
 def test_told_to_end_it_saves_a_checkpoint_of_what_runs(trainer: TrainerProcess, tmp_path: Path, how: str) -> None:
     request = long_request(tmp_path)
-    trainer.stub.StartTraining(request, timeout=30)
+    trainer.stub.StartTraining(request, timeout=60)
     trainer.wait_for_step(request.attempt_id, 1)
     if how == "shutdown":
         trainer.stub.Shutdown(pb.ShutdownRequest(), timeout=60)
@@ -141,17 +141,17 @@ def test_an_attempt_whose_libraries_load_ends_when_told_without_waiting_for_them
     path = f"{slow.parent}{os.pathsep}{common_environment()['PYTHONPATH']}"
     with TrainerProcess(tmp_path / "trainer", environment={"PYTHONPATH": path}) as trainer:
         request = training_request(tmp_path)
-        trainer.stub.StartTraining(request, timeout=30)
+        trainer.stub.StartTraining(request, timeout=60)
         if how == "shutdown":
-            trainer.stub.Shutdown(pb.ShutdownRequest(), timeout=30)
+            trainer.stub.Shutdown(pb.ShutdownRequest(), timeout=60)
             assert trainer.wait_for_exit(60) == 0
             trainer.restart()
             assert [event.WhichOneof("event") for event in trainer.events(request.attempt_id)] == ["training_canceled"]
             return
         cancel = pb.CancelRequest(attempt_id=request.attempt_id, checkpoint_first=True)
-        assert trainer.stub.Cancel(cancel, timeout=30).was_running
+        assert trainer.stub.Cancel(cancel, timeout=60).was_running
         second = training_request(tmp_path, attempt=2)
-        trainer.stub.StartTraining(second, timeout=30)
+        trainer.stub.StartTraining(second, timeout=60)
         gate.touch()
         assert trainer.events(second.attempt_id)[-1].HasField("training_completed")
         assert [event.WhichOneof("event") for event in trainer.events(request.attempt_id)] == ["training_canceled"]
@@ -159,8 +159,8 @@ def test_an_attempt_whose_libraries_load_ends_when_told_without_waiting_for_them
 
 def test_the_trainer_dies_with_nothing_left_running(trainer: TrainerProcess, tmp_path: Path) -> None:
     request = long_request(tmp_path)
-    trainer.stub.StartTraining(request, timeout=30)
+    trainer.stub.StartTraining(request, timeout=60)
     trainer.wait_for_step(request.attempt_id, 1)
     children = psutil.Process(trainer.process.pid).children(recursive=True)
     trainer.kill()
-    wait_until(lambda: not any(child.is_running() for child in children), 5)
+    wait_until(lambda: not any(child.is_running() for child in children), 60)

@@ -49,7 +49,7 @@ def test_what_can_never_work_is_refused_at_once_by_name(
     request = training_request(tmp_path, job=str(uuid.uuid4()))
     change(request)
     with pytest.raises(grpc.RpcError) as refusal:
-        shared_trainer.stub.StartTraining(request, timeout=30)
+        shared_trainer.stub.StartTraining(request, timeout=60)
     status, found = code_of(refusal)
     assert found == code
     assert status in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION)
@@ -94,7 +94,13 @@ def test_a_file_that_is_no_parquet_fails_the_attempt(shared_trainer: TrainerProc
     assert "Parquet" in failed.message
 
 
-def test_generate_is_cancelled_within_a_second_and_refused_while_training(
+def seconds_of_work(trainer: TrainerProcess) -> float:
+    """Of a processor, so far: a machine that is busy with other things takes none of them."""
+    times = psutil.Process(trainer.process.pid).cpu_times()
+    return times.user + times.system
+
+
+def test_generate_is_cancelled_at_once_and_refused_while_training(
     forked_trainer: TrainerProcess, tmp_path: Path
 ) -> None:
     message = pb.GenerateRequest(
@@ -106,15 +112,15 @@ def test_generate_is_cancelled_within_a_second_and_refused_while_training(
     first = next(call)
     assert first.HasField("progress")
     call.cancel()
-    cancelled_at = time.monotonic()
+    before = seconds_of_work(forked_trainer)
     # The next one gets the device as soon as the first lets go of it.
     message.sampling.max_answer_tokens = 1
     answers = list(forked_trainer.stub.Generate(message, timeout=60))
-    assert time.monotonic() - cancelled_at < 5
+    assert seconds_of_work(forked_trainer) - before < 5
     assert answers[-1].completed.samples == 64
 
     request = long_request(tmp_path)
-    forked_trainer.stub.StartTraining(request, timeout=30)
+    forked_trainer.stub.StartTraining(request, timeout=60)
     with pytest.raises(grpc.RpcError) as busy:
         list(forked_trainer.stub.Generate(message, timeout=60))
     assert code_of(busy) == (grpc.StatusCode.FAILED_PRECONDITION, "attempt_running")
@@ -131,23 +137,18 @@ def test_a_slow_reader_holds_generation_up(shared_trainer: TrainerProcess) -> No
     )
     call = shared_trainer.stub.Generate(message, timeout=120)
     next(call)
-    process = psutil.Process(shared_trainer.process.pid)
-
-    def seconds_of_work() -> float:
-        times = process.cpu_times()
-        return times.user + times.system
 
     def is_idle() -> bool:
-        before = seconds_of_work()
+        before = seconds_of_work(shared_trainer)
         time.sleep(0.5)
-        return seconds_of_work() - before < 0.1
+        return seconds_of_work(shared_trainer) - before < 0.1
 
-    wait_until(is_idle, 30)
-    before = seconds_of_work()
+    wait_until(is_idle, 120)
+    before = seconds_of_work(shared_trainer)
     # It has stopped half way, and goes on when it is read.
     last = list(call)[-1]
     assert last.completed.samples == 512 * 8
-    assert seconds_of_work() - before > 1
+    assert seconds_of_work(shared_trainer) - before > 1
 
 
 def test_inspect_shows_the_tokens_and_the_mask_that_training_uses(

@@ -67,7 +67,7 @@ def test_a_job_that_was_killed_goes_on_bit_for_bit(
 
     # A row that takes long would make the kill easy to place; steps are quick, so it is placed by its checkpoint.
     first = training_request(tmp_path / "killed", job="killed", model=model, hyperparameters=parameters)
-    forked_trainer.stub.StartTraining(first, timeout=30)
+    forked_trainer.stub.StartTraining(first, timeout=60)
     forked_trainer.wait_for_step(first.attempt_id, 7)
     forked_trainer.restart()
     before = forked_trainer.events(first.attempt_id)
@@ -185,7 +185,7 @@ def test_checkpoints_are_whole_pruned_and_left_alone_where_unfinished(
     import grpc
 
     with pytest.raises(grpc.RpcError, match=r"optimizer\.pt should have"):
-        shared_trainer.stub.StartTraining(again, timeout=30)
+        shared_trainer.stub.StartTraining(again, timeout=60)
 
 
 def test_a_checkpoint_of_other_data_is_refused(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_killed_at_every_step_it_goes_on_bit_for_bit(forked_trainer: TrainerProc
             hyperparameters=parameters,
             **({"resume_from": str(checkpoints[-1].parent)} if checkpoints else {}),
         )
-        forked_trainer.stub.StartTraining(request, timeout=30)
+        forked_trainer.stub.StartTraining(request, timeout=60)
         watch = forked_trainer.stub.Watch(pb.WatchRequest(attempt_id=request.attempt_id), timeout=120)
         ended = False
         for response in watch:

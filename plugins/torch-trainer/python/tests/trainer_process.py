@@ -56,7 +56,6 @@ class TrainerProcess:
         self,
         folder: Path,
         *,
-        lease_seconds: float = 3600,
         environment: dict[str, str] | None = None,
         address_space_bytes: int | None = None,
         ranks: int = 1,
@@ -68,7 +67,6 @@ class TrainerProcess:
         """
         self.folder = folder
         self.ranks = ranks
-        self.lease_seconds = lease_seconds
         self.environment = environment or {}
         self.address_space_bytes = address_space_bytes
         self.zygote = zygote
@@ -92,7 +90,7 @@ class TrainerProcess:
         own = {
             "SIMMER_TRAINER_ADDRESS": self.address,
             "SIMMER_TRAINER_FOLDER": str(self.folder / "state"),
-            "SIMMER_LEASE_SECONDS": str(self.lease_seconds),
+            "SIMMER_LEASE_SECONDS": "3600",
             **self.environment,
         }
         self.process: Any
