@@ -223,9 +223,10 @@ function memoryWriter(temporaryFolder: () => Promise<string>): ArtifactWriter {
     deriveDataset: async (table, derived) => {
       checkDerivedRows(table, derived);
       const { positions, columns = table.columns, added } = derived;
+      const addedTo = addedBy(derived);
       const kept: Row[] = [];
       const reading = { columns: Object.keys(columns), ...(positions === undefined ? {} : { positions }) };
-      for await (const row of table.rows(reading)) kept.push({ ...row, ...addedTo(kept.length, derived) });
+      for await (const row of table.rows(reading)) kept.push({ ...row, ...addedTo(kept.length) });
       const metadata = derived.columns === undefined ? table.metadata : {};
       return { ...memoryTable({ ...columns, ...added?.columns }, kept), metadata };
     },
@@ -236,13 +237,17 @@ function memoryWriter(temporaryFolder: () => Promise<string>): ArtifactWriter {
   };
 }
 
-/** What is added to the row that is taken as the one of this index. */
-function addedTo(index: number, { positions, added }: DerivedRows): Row {
-  if (added === undefined) return {};
+/** What is added to each row that is taken, by its index among these. */
+function addedBy({ positions, added }: DerivedRows): (index: number) => Row {
+  if (added === undefined) return () => ({});
   const { rows, few } = added;
-  const place = few === undefined ? index : few.positions.indexOf(positions?.[index] ?? index);
-  if (place < 0) return few?.others ?? {};
-  return typeof rows === 'function' ? rows(place) : (rows[place] ?? {});
+  const rowAt = (place: number) => (typeof rows === 'function' ? rows(place) : rows[place]!);
+  if (few === undefined) return rowAt;
+  const places = new Map([...few.positions].map((at, place) => [at, place]));
+  return (index) => {
+    const place = places.get(positions?.[index] ?? index);
+    return place === undefined ? few.others : rowAt(place);
+  };
 }
 
 function raise(message: string): never {
