@@ -119,6 +119,27 @@ describe('the scheduler', () => {
     expect(reused.takeStartable()).toEqual(['b']);
   });
 
+  it('looks at each of many stages a few times, however many others it is not known of yet whether they run', () => {
+    let looks = 0;
+    const looked = ({ demand, ...rest }: ScheduledStage): ScheduledStage => ({
+      ...rest,
+      get demand() {
+        looks += 1;
+        return demand;
+      },
+    });
+    const names = Array.from({ length: 1000 }, (_, index) => `stage-${index}`);
+    const scheduler = new Scheduler(
+      names.map((name) => looked(stage(name))),
+      machine,
+    );
+    scheduler.takeUnblocked();
+    for (const name of names.slice(500)) scheduler.enqueue(name);
+    looks = 0;
+    expect(scheduler.takeStartable()).toEqual([]);
+    expect(looks).toBeLessThan(5 * names.length);
+  });
+
   it('lets a later stage overtake only where it takes nothing that the earlier one is short of', () => {
     const gpuUser = stage('trains', { gpus: 1 });
     const scheduler = new Scheduler([gpuUser, stage('waits', { gpus: 1 }), stage('curates')], machine);

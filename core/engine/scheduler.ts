@@ -95,16 +95,18 @@ export class Scheduler {
   takeStartable(): readonly string[] {
     const started: string[] = [];
     const contested = new Set<string>();
-    const undecided: ScheduledStage[] = [];
+    const held = new HeldSlots(this.#capacity);
+    for (const stage of this.#holding.values()) held.add(stage);
     for (const stage of this.#order) {
       // What it takes is its own until it is known, or whoever is looked at sooner would overtake it.
-      if (this.#undecided.has(stage.name)) undecided.push(stage);
+      if (this.#undecided.has(stage.name)) held.add(stage);
       if (!this.#waiting.has(stage.name)) continue;
-      const shortOf = this.#shortOf(stage, undecided);
+      const shortOf = this.#shortOf(stage, held);
       if (shortOf.length === 0 && !takenBy(stage).some((resource) => contested.has(resource))) {
         this.#waiting.delete(stage.name);
         this.#suspended.delete(stage.name);
         this.#holding.set(stage.name, stage);
+        held.add(stage);
         started.push(stage.name);
       } else {
         if (shortOf.includes(everything)) break;
@@ -144,25 +146,46 @@ export class Scheduler {
     return this.#order.some((stage) => !this.#completed.has(stage.name) && stage.exclusive.includes(exclusive));
   }
 
-  #shortOf(stage: ScheduledStage, undecided: readonly ScheduledStage[]): readonly string[] {
-    const running = [...this.#holding.values(), ...undecided];
-    if (running.length > 0 && (this.#runsAlone(stage) || running.some((other) => this.#runsAlone(other)))) {
-      return [everything];
-    }
-    const short: string[] = resources.filter((resource) => {
-      const used = running.reduce((sum, other) => sum + other.demand[resource], 0);
-      const wanted = stage.demand[resource];
-      return wanted > 0 && running.length > 0 && used + wanted > this.#capacity[resource];
-    });
-    const others = [...running, ...this.#suspended.values()].filter((other) => other !== stage);
+  #shortOf(stage: ScheduledStage, held: HeldSlots): readonly string[] {
+    const short = held.shortOf(stage);
     for (const name of stage.exclusive) {
-      if (others.some((other) => other.exclusive.includes(name))) short.push(exclusiveResource(name));
+      const isTaken = (other: ScheduledStage) => other !== stage && other.exclusive.includes(name);
+      if (held.exclusive.has(name) || [...this.#suspended.values()].some(isTaken)) short.push(exclusiveResource(name));
     }
     return short;
   }
+}
 
-  #runsAlone(stage: ScheduledStage): boolean {
-    return resources.some((resource) => stage.demand[resource] > this.#capacity[resource]);
+/** What stages hold together: summed up once, since recipes may have thousands of stages that wait. */
+class HeldSlots {
+  readonly exclusive = new Set<string>();
+  readonly #capacity: Capacity;
+  readonly #used = { cpus: 0, memoryBytes: 0, gpus: 0 };
+  #isAny = false;
+  #hasOneAlone = false;
+
+  constructor(capacity: Capacity) {
+    this.#capacity = capacity;
+  }
+
+  add({ demand, exclusive }: ScheduledStage): void {
+    for (const resource of resources) this.#used[resource] += demand[resource];
+    for (const name of exclusive) this.exclusive.add(name);
+    this.#isAny = true;
+    this.#hasOneAlone ||= this.#runsAlone(demand);
+  }
+
+  /** Resources of which too little is left for it. */
+  shortOf({ demand }: ScheduledStage): string[] {
+    if (!this.#isAny) return [];
+    if (this.#hasOneAlone || this.#runsAlone(demand)) return [everything];
+    return resources.filter(
+      (resource) => demand[resource] > 0 && this.#used[resource] + demand[resource] > this.#capacity[resource],
+    );
+  }
+
+  #runsAlone(demand: Capacity): boolean {
+    return resources.some((resource) => demand[resource] > this.#capacity[resource]);
   }
 }
 
