@@ -117,7 +117,8 @@ it.each([
     // The environment is made once the two have begun.
     expect(run.outcome).toMatchObject({ status: 'completed' });
     const started = run.events.flatMap(({ type, stage }) => (type === 'stage.started' ? [stage] : []));
-    expect(started.toSorted()).toEqual(['again', 'asked', 'one', 'two']);
+    // The two take a core each: which is the first to start is open.
+    expect([started[0], started.slice(1, 3).toSorted(), started[3]]).toEqual(['asked', ['one', 'two'], 'again']);
   },
 );
 
@@ -146,9 +147,7 @@ it('a stage keeps its slots where one of its trainers is ready, however long the
   const run = await harness.run(recipe('trainer: student, other: teacher', trainers));
   expect(run.outcome).toMatchObject({ status: 'completed' });
   const order = run.events.flatMap(({ type, stage }) => (/^stage\.(started|completed)$/.test(type) ? [stage] : []));
-  // Any of the stages may be the first whose result is looked for in vain; of these two, the first makes the environment.
-  const first = order.findIndex((stage) => stage === 'asked' || stage === 'again');
-  expect(order[first + 1]).toBe(order[first]);
+  expect(order.slice(0, 2)).toEqual(['asked', 'asked']);
 });
 
 it('an interruption ends a stage that waits for an environment beside others', async () => {
