@@ -1,5 +1,5 @@
 /** Of commands in what is said to people, those for runs: they need the flags that say where the runs are. */
-const runCommands = /\bsimmer (?=(?:run|resume|watch|cancel|runs|report|artifacts|rows|explain|remove)\b)/g;
+const runCommands = /\bsimmer (?=(?:run|plan|resume|watch|cancel|runs|report|artifacts|rows|explain|remove)\b)/g;
 
 let call = 'simmer';
 
