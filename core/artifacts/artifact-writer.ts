@@ -80,8 +80,11 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
     if (table.type === 'dataset' && isAll) return table;
     return this.#inNewFolder(async (folder) => {
       const { deriveTable } = await import('./derive-table.js');
-      const taken = derived.columns ?? table.columns;
-      const columns = { ...taken, ...derived.added?.columns };
+      const taken = derived.columns?.map((name) => [name, table.columns[name] as string]);
+      const columns = {
+        ...(taken === undefined ? table.columns : Object.fromEntries(taken)),
+        ...derived.added?.columns,
+      };
       const file = join(folder, tableFile);
       const scratchFolder = `${folder}.spill`;
       const content = await deriveTable(file, { ...derived, from: table.path(tableFile), columns, scratchFolder });

@@ -86,8 +86,8 @@ export interface TableOptions {
 export interface DerivedRows {
   /** Positions of the rows, from 0, ascending. @default all rows */
   readonly positions?: Uint32Array;
-  /** Of the table's columns, the ones that are taken, as these types. @default all, as they are */
-  readonly columns?: Columns;
+  /** Names of the table's columns that are taken. @default all */
+  readonly columns?: readonly string[];
   readonly added?: AddedColumns;
   /** Ends it between two row groups. */
   readonly signal?: AbortSignal;

@@ -6,9 +6,9 @@ import type { DerivedRows, TableArtifact } from './artifact.js';
  * @throws UserError `invalid_derived_rows`
  */
 export function checkDerivedRows(table: Pick<TableArtifact, 'rowCount' | 'columns'>, derived: DerivedRows): void {
-  const { positions, columns = {}, added } = derived;
+  const { positions, columns = [], added } = derived;
   if (positions !== undefined) checkPositions('positions', positions, table.rowCount);
-  const unknown = Object.keys(columns).find((name) => !(name in table.columns));
+  const unknown = columns.find((name) => !Object.hasOwn(table.columns, name));
   if (unknown !== undefined) {
     throw invalid(`it has no column ${unknown}`, `It has ${Object.keys(table.columns).join(', ')}.`);
   }

@@ -75,9 +75,9 @@ describe('a table that is made of parts', () => {
       rows: (index: number) => ({ kept: false, why: `row ${few.positions[index]}` }),
       few,
     };
-    const wanted = { n: 'VARCHAR', ...added.columns };
+    const wanted = { n: 'BIGINT', ...added.columns };
     const expected = (at: number) => ({
-      n: String(rows[at]?.n),
+      n: rows[at]?.n,
       ...(few.positions.includes(at) ? { kept: false, why: `row ${at}` } : few.others),
     });
     for (const [name, taken] of Object.entries({ all: Uint32Array.from(rows.keys()), some: positions })) {

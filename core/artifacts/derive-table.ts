@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { DuckDBInstance } from '@duckdb/node-api';
 import { inOrder } from '../in-order.js';
 import type { AddedColumns, DerivedRows, FileContent } from './artifact.js';
-import { quoteName, sqlType } from './column-type.js';
+import { quoteName } from './column-type.js';
 import { damaged } from './damaged.js';
 import {
   type AddedAtPlaces,
@@ -41,8 +41,8 @@ export async function deriveTable(file: string, options: DerivedFileOptions): Pr
   const { from, columns, added, scratchFolder, signal } = options;
   const types = added === undefined ? {} : columnTypes(added.columns);
   const isFew = added?.few !== undefined;
-  const chosen = Object.entries(columnTypes(columns)).map(([name, type]) => {
-    const value = name in types ? filledValue(name, isFew) : `CAST(kept.${quoteName(name)} AS ${sqlType(type)})`;
+  const chosen = Object.keys(columnTypes(columns)).map((name) => {
+    const value = name in types ? filledValue(name, isFew) : `kept.${quoteName(name)}`;
     return `${value} AS ${quoteName(name)}`;
   });
   return withScratch(scratchFolder, async (instance) => {

@@ -222,13 +222,14 @@ function memoryWriter(temporaryFolder: () => Promise<string>): ArtifactWriter {
     },
     deriveDataset: async (table, derived) => {
       checkDerivedRows(table, derived);
-      const { positions, columns = table.columns, added } = derived;
+      const { positions, columns = Object.keys(table.columns), added } = derived;
       const addedTo = addedBy(derived);
       const kept: Row[] = [];
-      const reading = { columns: Object.keys(columns), ...(positions === undefined ? {} : { positions }) };
+      const reading = { columns, ...(positions === undefined ? {} : { positions }) };
       for await (const row of table.rows(reading)) kept.push({ ...row, ...addedTo(kept.length) });
       const metadata = derived.columns === undefined ? table.metadata : {};
-      return { ...memoryTable({ ...columns, ...added?.columns }, kept), metadata };
+      const taken = Object.fromEntries(columns.map((name) => [name, table.columns[name] as string]));
+      return { ...memoryTable({ ...taken, ...added?.columns }, kept), metadata };
     },
     writeReport: async (content) => ({ ...memoryArtifact('report', '/memory/report'), content }) as Artifact,
     commitModel: async (folder, metadata) => memoryArtifact('model', folder, metadata),

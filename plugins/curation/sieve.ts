@@ -94,7 +94,9 @@ export async function sieve(context: SieveContext, dataset: TableArtifact, verdi
   const rows = (index: number) => decisionOn(verdictOn(judged[index] as number));
   const few = { positions: judged, others: decisionOn(undefined) };
   const writing = [
-    context.artifacts.deriveDataset(dataset, { columns: { id }, added: { columns, rows, few }, signal }),
+    dataset.columns.id === id
+      ? context.artifacts.deriveDataset(dataset, { columns: ['id'], added: { columns, rows, few }, signal })
+      : context.artifacts.writeDataset(decisionRows(dataset, verdictOn), { columns: decisionColumns }),
     context.artifacts.deriveDataset(dataset, { positions, signal }),
   ] as const;
   // Where one fails, the other is not left at it.
@@ -102,6 +104,14 @@ export async function sieve(context: SieveContext, dataset: TableArtifact, verdi
   const [decisions, kept] = await Promise.all(writing);
   await tellFunnel(context, decisions, kept, dropped);
   return { dataset: kept, decisions };
+}
+
+/** Of rows whose ids are no text, as the numbers of a plugin. */
+async function* decisionRows(dataset: TableArtifact, verdictOn: VerdictOn): AsyncIterable<Row> {
+  let index = 0;
+  for await (const row of dataset.rows({ columns: ['id'] })) {
+    yield { id: textIn(row, 'id'), ...decisionOn(verdictOn(index++)) };
+  }
 }
 
 /** Rows whose verdicts are asked for before other work has its turn. */
