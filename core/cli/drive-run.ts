@@ -76,5 +76,5 @@ function conclude(runId: string, outcome: RunOutcome, isQuiet: boolean): number 
 }
 
 function onceMended(runId: string): string {
-  return `Once it is mended: simmer resume ${runId}; with the recipe changed: simmer run again, which does nothing twice.`;
+  return `Once mended in the recipe: simmer run again, which does nothing twice; once mended elsewhere: simmer resume ${runId}`;
 }

@@ -35,7 +35,8 @@ Exit codes:
   5    a limit of the budget was reached; to go on with a higher one:
        simmer resume latest --set budget.usd=80
   130  stopped by Ctrl-C or a signal
-A run that ended with 4 or 130 goes on with \`simmer resume latest\`.
+A run that ended with 4 or 130 goes on with \`simmer resume latest\`, by its
+recipe as it was. With a changed one, \`simmer run\` does nothing twice.
 More: docs/errors.md`;
 
 /** Runs the command line and ends the process. */

@@ -44,7 +44,9 @@ export class SpendingCap {
       {
         kind: 'runFailed',
         // Another maxTokens makes another stage key, and so asks for all of it again.
-        hint: 'Run again with a higher `maxDollars` and else the same options: what is answered is kept and not asked for again.',
+        hint:
+          'Raise `maxDollars` in the recipe, leave its other options, and `simmer run` again: what is answered is kept and ' +
+          'not asked for again. `simmer resume` would go on with the cap of now.',
       },
     );
   }

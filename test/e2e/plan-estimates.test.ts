@@ -77,8 +77,9 @@ stages:
       maxDollars: 4
 `,
   );
-  const stopped = await simmer(['run', 'asked.yaml'], { cwd });
+  const stopped = await simmer(['run', 'asked.yaml', '--json'], { cwd });
   expect(stopped.stderr).toContain('spending_cap_reached');
+  expect(stopped.stderr).toContain('Once mended in the recipe: simmer run again, which does nothing twice;');
   const more = ['plan', 'asked.yaml', '--set', 'stages.asked.with.maxDollars=20'];
   const { stdout } = await simmer(more, { cwd });
   expect(stdout).toContain('asked: Of at most 10 questions 4 are answered already, and are not asked again.');

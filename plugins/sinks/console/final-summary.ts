@@ -49,8 +49,9 @@ export function finalSummary(state: ConsoleState, options: FinalSummaryOptions):
         '',
         ...wrapLine(`${colors.red('✖')} ${name} failed after ${took}${inStage}. ${kept}`, columns),
         ...spentLines,
-        `  once it is mended:        ${colors.bold(`${command} resume ${state.runId}`)}`,
-        `  with the recipe changed:  ${colors.bold(`${command} run`)} again, which does nothing twice`,
+        // A run goes on by the recipe that it began with.
+        `  once mended in the recipe:  ${colors.bold(`${command} run`)} again, which does nothing twice`,
+        `  once mended elsewhere:      ${colors.bold(`${command} resume ${state.runId}`)}`,
       ];
     case 'starting':
     case 'running':
