@@ -4,6 +4,7 @@ import {
   costOf,
   type KeptReply,
   type Log,
+  mostTokens,
   PaidReplies,
   replyDigest,
   type TokenPrice,
@@ -45,7 +46,8 @@ export class JudgeReplies implements AsyncDisposable {
     const ask = async () => {
       const response = await send();
       const { text, finish } = saidIn(response);
-      const { input: inputTokens, output: outputTokens } = usageOf(response) ?? { input: 0, output: 0 };
+      const { input: inputTokens, output: outputTokens } =
+        usageOf(response) ?? mostTokens({ max_tokens: maxTokens, ...question });
       const dollars = price === undefined ? 0 : costOf({ input: inputTokens, output: outputTokens }, price);
       return {
         reply: { of, id: of, text, finish, inputTokens, outputTokens, dollars, maxTokens },

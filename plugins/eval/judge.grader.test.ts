@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GraderContext } from 'simmerkit';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
@@ -230,6 +230,8 @@ it('sets aside the most that each question can cost, and says what it did cost',
   await grader.grade([{ id: '0', gold: '1', answer: '1' }]);
   // This server does not count tokens: then it is the most.
   expect(told).toEqual([0.5, 0.5]);
+  const kept = await readFile(join(folder, JSON.stringify({ model: 'judge' }), 'run', 'replies.jsonl'), 'utf8');
+  expect(JSON.parse(kept)).toMatchObject({ outputTokens: 500, dollars: 0.5 });
   expect(warnings).toEqual([expect.stringContaining('does not say how many tokens a reply took')]);
 });
 
