@@ -173,7 +173,9 @@ function questionDigest({ question, history }: Problem): string {
 
 /** Asks the backend, keeps what it answers, and says how far it is. */
 class Asking implements AsyncDisposable {
-  private readonly figures = { tokensPerSecond: 0, thinkingTokens: 0, samples: 0 };
+  private readonly figures = { tokensPerSecond: 0, samples: 0 };
+  /** Of the samples of this attempt. */
+  private thinkingTokens = 0;
   private readonly problems: ReadonlyMap<string, Problem>;
   private readonly startedAt = performance.now();
   private readonly samplesBefore: number;
@@ -227,7 +229,7 @@ class Asking implements AsyncDisposable {
         const sample = { ...keptAs(event.sample), ...(problem === undefined ? {} : { of: questionDigest(problem) }) };
         await journal.add(sample);
         if (problem !== undefined) await accuracy?.count(problem, sample, messageOf(problem, instruction, options));
-        this.figures.thinkingTokens += thinkingTokens(sample);
+        this.thinkingTokens += thinkingTokens(sample);
         this.figures.samples = journal.size;
       }
       await this.tell();
@@ -255,7 +257,11 @@ class Asking implements AsyncDisposable {
         total,
         unit: 'samples',
         ...(made === 0 ? {} : { secondsLeft }),
-        figures: { ...this.figures, ...this.work.accuracy?.figures() },
+        figures: {
+          ...this.figures,
+          ...(made === 0 ? {} : { thinkingTokensPerSample: this.thinkingTokens / made }),
+          ...this.work.accuracy?.figures(),
+        },
       },
     });
   }

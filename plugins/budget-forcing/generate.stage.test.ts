@@ -233,7 +233,7 @@ describe('budget-forcing/generate', () => {
     const { events } = await runStage(generate, { options, inputs, trainer: answeringTrainer().trainer });
     expect(events.at(-1)).toMatchObject({
       type: 'stage.progressed',
-      data: { done: 9, total: 9, unit: 'samples', figures: { samples: 9, thinkingTokens: 27 } },
+      data: { done: 9, total: 9, unit: 'samples', figures: { samples: 9, thinkingTokensPerSample: 3 } },
     });
   });
 

@@ -79,7 +79,7 @@ describe('the live view', () => {
         secondsLeft: 90,
         figures: {
           tokensPerSecond: 210,
-          thinkingTokens: 8100,
+          thinkingTokensPerSample: 127.4,
           samples: 300,
           waits: 0,
           accuracy: 0.61,
@@ -90,7 +90,9 @@ describe('the live view', () => {
       'answers',
     );
     expect(drawn(story)).toContain('300/1,200 samples · 1m 30s left');
-    expect(drawn(story)).toContain('210 tokens/s · 8,100 thinking tokens · accuracy 61.0% (95%: 55.3% to 66.5%)');
+    expect(drawn(story)).toContain(
+      '210 tokens/s · 127 thinking tokens per sample · accuracy 61.0% (95%: 55.3% to 66.5%)',
+    );
   });
 
   it('shows how fast a paid stage is and what it has cost', () => {

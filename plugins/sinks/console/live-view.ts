@@ -292,7 +292,7 @@ function boundsOf(low: number | undefined, high: number | undefined): string {
   return low === undefined || high === undefined ? '' : ` (95%: ${formatShare(low)} to ${formatShare(high)})`;
 }
 
-/** {"tokensPerSecond": 210} as "210 tokens/s", {"thinkingTokens": 8100} as "8,100 thinking tokens", {"dollars": 0.5} as "$0.50". */
+/** {"tokensPerSecond": 210} as "210 tokens/s", {"outputTokens": 8100} as "8,100 output tokens", {"dollars": 0.5} as "$0.50". */
 function figure(name: string, value: number): string {
   if (name === 'dollars') return formatUsd(value);
   const words = plainLine(name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`));
