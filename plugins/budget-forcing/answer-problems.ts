@@ -1,5 +1,6 @@
 import {
   askedMessages,
+  formatShare,
   type GenerationEvent,
   type GenerationRequest,
   historyIn,
@@ -36,6 +37,8 @@ interface Asked {
   readonly served?: ServedSamples;
   /** What the generations say of the model. */
   readonly model: string;
+  /** Whether a stage has trained it, so that it should know how thinking ends. @default false */
+  readonly isTrained?: boolean;
 }
 
 type Context = Pick<
@@ -86,11 +89,13 @@ export async function answerProblems(context: Context, asked: Asked) {
   }
 
   const cut = new Map<string, number>();
+  const unended = new Map<string, number>();
   const marker = format?.end.trim() ?? '';
   let missed = 0;
   const told = (row: Row) => {
     if (marker !== '' && textIn(row, 'thinking')?.includes(marker)) missed++;
-    if (row.context_cut === true) cut.set(String(row.policy), (cut.get(String(row.policy)) ?? 0) + 1);
+    if (row.context_cut === true) countIn(cut, String(row.policy));
+    if (row.thinking_end === 'sequence') countIn(unended, String(row.policy));
     return row;
   };
   async function* rows(): AsyncIterable<Row> {
@@ -132,6 +137,17 @@ export async function answerProblems(context: Context, asked: Asked) {
         'thinking: it went on. Train the model on this thinkingFormat, or name one whose end is a token of its own.',
     );
   }
+  const shares = [...unended]
+    .map(([policy, count]) => [policy, count / (problems.length * samples)] as const)
+    .filter(([, share]) => share > 0.5);
+  if (asked.isTrained === true && shares.length > 0) {
+    const of = shares.map(([policy, share]) => `${formatShare(share)} at ${policy}`).join(', ');
+    context.log.warning(
+      `In more than half of the samples the model ended its whole reply while it was thinking (${of}). Either the replies that ` +
+        `it was trained on do not have ${marker} where their thinking ends, which \`simmer inspect\` shows, or it was ` +
+        'trained too little to write it. If it was not to think at all, set `thinkingFormat: none`.',
+    );
+  }
   for (const [policy, count] of cut) {
     context.log.warning(
       `The model's context ended the thinking of ${count} of ${problems.length * samples} samples before the maximum of ` +
@@ -139,6 +155,10 @@ export async function answerProblems(context: Context, asked: Asked) {
     );
   }
   return generations;
+}
+
+function countIn(counts: Map<string, number>, name: string): void {
+  counts.set(name, (counts.get(name) ?? 0) + 1);
 }
 
 /** The samples that are there: of earlier attempts, and of other runs where a server was paid for them. */

@@ -14,7 +14,10 @@ beforeEach(async () => {
 });
 
 /** A trainer that answers with what it was asked, and dies after so many samples. */
-function answeringTrainer(samplesUntilDeath = Number.POSITIVE_INFINITY) {
+function answeringTrainer(
+  samplesUntilDeath = Number.POSITIVE_INFINITY,
+  ends: Readonly<Record<string, Sample['thinkingEnd']>> = {},
+) {
   const requests: GenerationRequest[] = [];
   const sampleOf = (promptId: string, policyId: string, sampleIndex: number): Sample => ({
     promptId,
@@ -27,7 +30,7 @@ function answeringTrainer(samplesUntilDeath = Number.POSITIVE_INFINITY) {
     answerTokenIds: [4],
     answer: 'Final Answer: 4',
     interventions: [{ kind: 'ended', position: 3, tokenIds: [9], text: 'x', characterOffset: 12 }],
-    thinkingEnd: 'forced',
+    thinkingEnd: ends[promptId] ?? 'forced',
     finishReason: 'stop',
     sharedThinkingTokens: 0,
   });
@@ -227,6 +230,28 @@ describe('budget-forcing/generate', () => {
     expect(await warnings('under\n')).toMatchObject([
       { level: 'warning', message: expect.stringContaining('The thinking of 3 of 3 samples has under in it') },
     ]);
+  });
+
+  it('warns where a trained model mostly ends its reply within its thinking, and says what to look at', async () => {
+    const model = memoryArtifact('model', '/models/tuned', { baseModel: 'artifact://model/base' });
+    const warnings = async (ended: readonly string[], of = model) => {
+      const { trainer } = answeringTrainer(undefined, Object.fromEntries(ended.map((id) => [id, 'sequence'])));
+      const asked = { ...options, sweep: { thinkingTokens: [3, 'auto'] } };
+      return (await runStage(generate, { options: asked, inputs: { ...inputs, model: of }, trainer })).logged;
+    };
+    expect(await warnings(['a'])).toEqual([]);
+    expect(await warnings(['a', 'b'])).toEqual([
+      {
+        level: 'warning',
+        message:
+          'In more than half of the samples the model ended its whole reply while it was thinking (66.7% at 3, 66.7% at auto). ' +
+          'Either the replies that it was trained on do not have <|im_start|>answer where their thinking ends, which ' +
+          '`simmer inspect` shows, or it was trained too little to write it. If it was not to think at all, set ' +
+          '`thinkingFormat: none`.',
+      },
+    ]);
+    // One that was not trained yet does not know the format, and is measured to be compared with.
+    expect(await warnings(['a', 'b'], inputs.model)).toEqual([]);
   });
 
   it('says how far it is', async () => {

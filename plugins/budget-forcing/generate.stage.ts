@@ -77,6 +77,7 @@ export const generate = defineStage({
       const generations = await answerProblems(context, {
         dataset: inputs.dataset,
         model: inputs.model.uri,
+        isTrained: 'baseModel' in inputs.model.metadata,
         ...(await from()),
       });
       return { generations };
