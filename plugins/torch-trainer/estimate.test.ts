@@ -341,6 +341,9 @@ describe('what is not known', () => {
     const place = { hardware, gpus: 16, nodes: 2 };
     expect(estimateJob({ ...job, model: {} }, place).notes?.[0]).toContain('sizes of the model');
     expect(estimateJob(job, { gpus: 16, nodes: 2 }).notes?.[0]).toContain('No `hardware` is named');
+    expect(estimateJob(job, { gpus: 0, nodes: 1 }).notes?.[0]).toContain(
+      'once it has run, with few rows too: `simmer plan`',
+    );
     const unknownRows = estimateJob({ ...job, data: {} } as TrainerJob, place);
     expect(unknownRows.seconds).toBeUndefined();
     expect(unknownRows.notes?.[0]).toContain('tokensPerRow');

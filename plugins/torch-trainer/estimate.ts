@@ -18,7 +18,8 @@ const diskBandwidth = 2e9;
 
 /** How fast a CPU is differs too much to be said beforehand. */
 const onCpu =
-  "For GPUs, name `gpus` and `hardware` in the trainer's resources. On a CPU `last took` tells how long it was, once it has run.";
+  'How long it takes on a CPU is known only once it has run, with few rows too: `simmer plan` then has `last took`. For GPUs, ' +
+  "name `gpus` and `hardware` in the trainer's resources.";
 
 /** What a job of the torch trainer takes; see docs/estimates.md. */
 export function estimateJob(job: TrainerJob, place: EstimatePlace): WorkEstimate {
