@@ -200,7 +200,7 @@ async function lockHome(home: string, folder: string): Promise<RunLock> {
     throw new UserError('home_served', `Process ${pid} on ${host} serves ${home} already, since ${startedAt}.`, {
       kind: 'environment',
       hint: (await isSeenFromHere(owner))
-        ? 'Stop it first, or give this server a home of its own: --home FOLDER.'
+        ? `Stop it first (kill ${pid}), or give this server a home of its own: --home FOLDER.`
         : `If it is gone, remove ${join(folder, 'owner.json')}; or give this server a home of its own: --home FOLDER.`,
       cause: error,
     });

@@ -191,7 +191,7 @@ describe('a unix socket', () => {
     await expect(ControlServer.start({ settings: settingsIn(folder, 'home'), address })).rejects.toMatchObject({
       code: 'home_served',
       message: expect.stringContaining(`Process ${process.pid} `),
-      hint: expect.stringContaining('--home FOLDER'),
+      hint: expect.stringMatching(new RegExp(`\\(kill ${process.pid}\\).*--home FOLDER`)),
     });
   });
 
