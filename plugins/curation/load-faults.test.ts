@@ -270,6 +270,7 @@ describe('curation/load names file, line and column of', () => {
     const { error } = load.options.safeParse({ sources: { mine: { path: 'a.jsonl', fields: { id: 'number' } } } });
     expect(error?.issues[0]).toMatchObject({ path: ['sources', 'mine', 'fields', 'id'] });
     expect(error?.issues[0]?.message).toContain('id is made of the question');
+    expect(error?.issues[0]?.message).toContain('`fields: { key: id }`');
   });
 
   it('a file that changes while it is read', async () => {

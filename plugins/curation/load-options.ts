@@ -98,7 +98,8 @@ const source = z.strictObject({
     .refine((fields) => !('id' in fields), {
       path: ['id'],
       error:
-        'id is made of the question, so that the same question has the same id everywhere; take it to another column',
+        'id is made of the question, so that the same question has the same id everywhere; keep your own in another column, ' +
+        'such as `fields: { key: id }`',
     })
     .default({})
     .describe(

@@ -223,7 +223,7 @@ describe('explainRow', () => {
       hint: expect.stringContaining('Did you mean aaaa2222? '),
     });
     const hint = expect.stringMatching(
-      /^Words of its question .* `simmer artifacts \S+` lists them .*, and `simmer rows \S+ STAGE\.OUTPUT` shows/,
+      /^Words of its question .* `simmer rows \S+ STAGE\.OUTPUT --where COLUMN=ID`.* `simmer artifacts \S+` lists them .*, and `simmer rows \S+ STAGE\.OUTPUT` shows/,
     );
     await expect(explained('mydata.csv:8')).rejects.toMatchObject({ code: 'row_not_found', hint });
     await expect(explained("x' OR 1=1 --")).rejects.toMatchObject({ code: 'row_not_found' });
