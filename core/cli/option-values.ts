@@ -34,6 +34,19 @@ export function setOption(what = 'set any value of the recipe, by its dotted pat
   return new Option('--set <path=value>', what).default({}).argParser(assignment);
 }
 
+/** An option of `run` that a run which goes on cannot be given. */
+export function keptOption(option: Option): Option {
+  return option
+    .default(undefined)
+    .hideHelp()
+    .argParser((): never => {
+      throw new InvalidArgumentError(
+        'A run that was begun keeps its recipe, but for its budget (--set budget.usd=20). To change anything else, use ' +
+          '`simmer run` again: what its stages made is reused.',
+      );
+    });
+}
+
 function assignment(text: string, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   const [name, value] = nameAndValue(text);
   return { ...before, [name]: value };

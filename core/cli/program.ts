@@ -11,6 +11,7 @@ import {
   collect,
   dataOption,
   homeOption,
+  keptOption,
   paramOption,
   positions,
   pythonOption,
@@ -166,6 +167,8 @@ Examples:
     .addArgument(runArgument())
     .addOption(setOption('change a limit: budget.usd, budget.gpuHours or budget.wallClock; null takes it away'))
     .addOption(homeOption())
+    .addOption(keptOption(paramOption()))
+    .addOption(keptOption(untilOption()))
     .addOption(pythonOption())
     .option('--json', 'new events on stdout, one JSON object a line, and nothing else there')
     .addHelpText('after', '\nExamples:\n  simmer resume latest\n  simmer resume quickstart-2026 --set budget.usd=20')

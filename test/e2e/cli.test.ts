@@ -70,6 +70,7 @@ describe('wrong usage', () => {
     ['a missing argument', ['validate'], "missing required argument 'recipe'"],
     ['a parameter without a value', ['run', 'small.yaml', '-p', 'count'], 'NAME=VALUE'],
     ['a sequence that is none', ['watch', 'latest', '--from', 'x'], 'whole number'],
+    ['a param of a run that was begun', ['resume', 'latest', '-p', 'count=1'], 'keeps its recipe, but for its budget'],
     ['a run that is not there', ['resume', 'nope'], 'error[run_not_found]'],
     ['a recipe that is not there', ['plan', 'nope.yaml'], 'error[file_missing]'],
   ])('%s exits with 2 and says so on stderr alone', async (_, args, text) => {
