@@ -135,7 +135,8 @@ export function buildProgram(): { readonly program: Command; exitCode(): number 
     )
     .argument(
       '[recipe]',
-      'a recipe file, or the name of a recipe of a server; without one, the quickstart that comes with Simmer',
+      'a recipe file, or the name of a recipe of a server; without one, in a folder that has none, the quickstart that ' +
+        'comes with Simmer',
     )
     .addOption(paramOption())
     .addOption(setOption())
@@ -166,9 +167,9 @@ Examples:
     )
     .addArgument(runArgument())
     .addOption(setOption('change a limit: budget.usd, budget.gpuHours or budget.wallClock; null takes it away'))
-    .addOption(homeOption())
     .addOption(keptOption(paramOption()))
     .addOption(keptOption(untilOption()))
+    .addOption(homeOption())
     .addOption(pythonOption())
     .option('--json', 'new events on stdout, one JSON object a line, and nothing else there')
     .addHelpText('after', '\nExamples:\n  simmer resume latest\n  simmer resume quickstart-2026 --set budget.usd=20')

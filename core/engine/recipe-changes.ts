@@ -18,7 +18,7 @@ export async function recipeChanges({ recipe, recipeFolder }: Plan, runFolder: s
   const names = await readdir(recipeFolder).catch((): string[] => []);
   const candidates: string[] = [];
   for (const name of names.filter((each) => /\.(ya?ml|json)$/.test(each)).toSorted()) {
-    const text = await textOf(join(recipeFolder, name));
+    const text = await recipeTextOf(join(recipeFolder, name));
     if (text === before) return [];
     if (nameIn(text) === recipe) candidates.push(name);
   }
@@ -30,7 +30,8 @@ export async function recipeChanges({ recipe, recipeFolder }: Plan, runFolder: s
   ];
 }
 
-async function textOf(file: string): Promise<string> {
+/** Empty where it cannot be read, or is too large for a recipe. */
+export async function recipeTextOf(file: string): Promise<string> {
   try {
     return (await stat(file)).size > largestRecipe ? '' : await readFile(file, 'utf8');
   } catch {

@@ -1,12 +1,15 @@
 import { driveRun } from '../drive-run.js';
 import { openWorkspace, serverOf } from '../open-workspace.js';
+import { refuseAmongRecipes } from '../own-recipes.js';
 import { sayToPeople } from '../terminal.js';
 import { givenBy, quickstartRecipe, type RecipeFlags, shownPath } from '../workspace.js';
 
 /** `simmer run`: a new run of a recipe. */
 export async function run(file: string | undefined, flags: RecipeFlags): Promise<number> {
+  const isQuickstart = file === undefined && serverOf(flags) === undefined;
+  if (isQuickstart) await refuseAmongRecipes(process.cwd());
   await using workspace = await openWorkspace(flags);
-  if (file === undefined && flags.json !== true && serverOf(flags) === undefined) sayToPeople(quickstartNotice());
+  if (isQuickstart && flags.json !== true) sayToPeople(quickstartNotice());
   return await driveRun({
     workspace,
     stdout: flags.json ? 'events' : 'view',

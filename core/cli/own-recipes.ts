@@ -1,0 +1,30 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { recipeTextOf } from '../engine/recipe-changes.js';
+import { UserError } from '../errors.js';
+import { simmerPackage } from '../plugin/locate.js';
+import { quickstartRecipe, shownPath } from './workspace.js';
+
+/** So many are named. */
+const namesShown = 5;
+
+/**
+ * Where a folder has recipes of its own, `simmer run` is one of them with its name forgotten, and not the quickstart, which
+ * takes all cores for minutes. Simmer's own folder is there to be tried. @throws UserError `recipe_unnamed`
+ */
+export async function refuseAmongRecipes(folder: string): Promise<void> {
+  if (folder === simmerPackage.root) return;
+  const recipes = await recipesIn(folder);
+  const [first, ...others] = recipes;
+  if (first === undefined) return;
+  const names = [...recipes.slice(0, namesShown), ...(recipes.length > namesShown ? ['…'] : [])].join(', ');
+  throw new UserError('recipe_unnamed', `No recipe is named, and this folder has ${names}.`, {
+    hint: `Name ${others.length === 0 ? 'it' : 'one'}: simmer run ${first}. The quickstart is simmer run ${shownPath(quickstartRecipe())}`,
+  });
+}
+
+async function recipesIn(folder: string): Promise<readonly string[]> {
+  const names = (await readdir(folder)).filter((name) => /\.ya?ml$/.test(name)).toSorted();
+  const texts = await Promise.all(names.map((name) => recipeTextOf(join(folder, name))));
+  return names.filter((_, index) => /^stages\s*:/m.test(texts[index] ?? ''));
+}
