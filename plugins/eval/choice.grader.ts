@@ -81,8 +81,11 @@ export function chosenLetter(text: string, letters: string): string | null {
   const itIs =
     `[Ii]t(?:['’]s|\\s+is|\\s+must\\s+be)\\s+(?:(?:${word})\\s+)?\\(?([${letters}])\\)?` +
     '(?=\\s*(?:[.!]|\\n|$|,?\\s(?:because|since)\\b))';
+  const doubted = `(?:\\b(?:[Nn]ot|[Nn]ever|[Nn]obody|[Dd]oubt)|n['’]t)\\s[^.,;:!?\\n]{0,60}`;
+  const called = lettersIn(`(?<!\\b${supposed}|${doubted})\\b${itIs}`);
+  const isTakenBack = /\b(?:[Ww]ait|[Aa]ctually|[Nn]o,)/.test(plain);
   const begun = lettersIn(`^(?:So,?\\s+|I\\s+think\\s+(?:that\\s+)?)?${itIs}`).at(0);
-  if (begun !== undefined) return begun;
+  if (begun !== undefined && onlyOf(called) === begun && !isTakenBack) return begun;
   const wrong = new Set([
     ...judged('(?:is|are|must\\s+be)\\s+(?:wrong|incorrect|false|ruled\\s+out|not)|fails'),
     ...named(`\\bnot\\s+(?:(?:${word})\\s+)?`),
@@ -92,7 +95,7 @@ export function chosenLetter(text: string, letters: string): string | null {
     named('[Aa]nswer\\s*'),
     named(`(?:${word})\\s*(?::\\s*)?`),
     lettersIn(`\\(([${letters}])\\)`),
-    lettersIn(`(?<!\\b${supposed})\\b${itIs}`),
+    called,
   ];
   const left = mentioned.map((found) => onlyOf(found.filter((letter) => !wrong.has(letter))));
   return [...left, ...mentioned.map(onlyOf)].find((letter) => letter !== null) ?? null;
