@@ -46,9 +46,12 @@ export function fieldMapper(
       throw notLaidOut(laidOut.missing, place);
     }
     const { row } = laidOut;
-    // The answer beside a chat, for example, is the right one, and not the reply.
-    const ownColumns = sharedColumns.filter((column) => read[column] !== undefined && read[column] !== null);
-    const own = { ...row, ...Object.fromEntries(ownColumns.map((column) => [column, read[column]])) };
+    // The answer beside a chat, for example, is the right one, and not the reply: also where a row has none.
+    const ownColumns = row === read ? [] : sharedColumns.filter((column) => Object.hasOwn(read, column));
+    const own =
+      ownColumns.length === 0
+        ? row
+        : { ...row, ...Object.fromEntries(ownColumns.map((column) => [column, read[column]])) };
     const mapped: Record<string, unknown> = source.history
       ? { history: historyOf(row).map((message) => wellFormed(message, place)) }
       : {};

@@ -165,13 +165,14 @@ describe('curation/load takes of chats', () => {
       { role: 'user', content: 'Q' },
       { role: 'assistant', content: '<think>so</think>\\boxed{5}' },
     ];
-    const rows = [{ messages, answer: '6', question: 'P' }, { messages }];
+    const rows = [{ messages, answer: '6', question: 'P' }, { messages }, { messages, answer: null }];
     const content = rows.map((row) => JSON.stringify(row)).join('\n');
     const fields = { gold: 'answer', asked: 'question', answer: { field: 'answer', pattern: 'boxed{(.*)}' } };
     const { rows: loaded } = await loadFile('pool.jsonl', content, { layout: 'messages', fields });
     expect(loaded('dataset')).toMatchObject([
       { question: 'Q', answer: '5', gold: '6', asked: 'P' },
       { question: 'Q', answer: '5', gold: '\\boxed{5}', asked: 'Q' },
+      { question: 'Q', answer: '5', gold: null, asked: 'Q' },
     ]);
   });
 
