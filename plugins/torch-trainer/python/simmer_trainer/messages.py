@@ -8,6 +8,9 @@ from typing import Any
 
 from simmer_trainer.errors import TrainingError, shorten
 
+#: Nemotron's template takes what switches thinking on or off out of what a user says.
+_SWITCH = re.compile(r"/(?:no_)?think")
+
 
 def messages_of(row: dict[str, Any], column: str) -> list[dict[str, Any]]:
     """
@@ -103,8 +106,8 @@ def check_prompt_is_seen(row_id: str, messages: Sequence[dict[str, Any]], text: 
     they may leave out what they like, as when the model is asked, and some rewrite system messages.
     Raises TrainingError data_invalid
     """
-    contents = [message["content"] or "" for message in messages if message["role"] not in ("assistant", "system")]
-    check_is_seen(row_id, "a message of the prompt", contents, text)
+    said = [message["content"] or "" for message in messages if message["role"] not in ("assistant", "system")]
+    check_is_seen(row_id, "a message of the prompt", [_SWITCH.sub("", one) for one in said], _SWITCH.sub("", text))
 
 
 def names_of(tools: Sequence[dict[str, Any]]) -> list[str]:

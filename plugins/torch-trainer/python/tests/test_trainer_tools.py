@@ -281,6 +281,14 @@ def test_calls_that_are_made_twice_are_trained_twice() -> None:
     assert text.count('{"city": "Oslo"}') == 2
 
 
+@pytest.mark.parametrize(
+    "template", [CHATML, CHATML.replace("message.content }}", "message.content.replace('/no_think', '') }}")]
+)
+def test_a_switch_of_thinking_may_be_taken_out_of_a_question(template: str) -> None:
+    (text,) = texts(row_of([ANSWER], prompt=[{"role": "user", "content": "Is it cold? /no_think"}]), template)
+    assert text == "Yes, -4.<|im_end|>\n"
+
+
 # Qwen3's and Nemotron 3's: thinking stands only behind the last question.
 THINKING = CHATML.replace(
     "{% if tools",
