@@ -175,6 +175,15 @@ describe('layout chat of curation/load', () => {
     ]);
   });
 
+  it.each([
+    ['also of a completion', [user], [answer, user, answer], [user, answer, user], [answer]],
+    ['and nothing of a prompt', [user, calling('{}')], [result, answer], [user, calling('{}'), result], [answer]],
+  ])('trains only what replies to the last question, %s', async (_, before, after, prompt, completion) => {
+    const content = JSON.stringify({ prompt: before, completion: after });
+    const { rows } = await loadFile('chats.jsonl', content, { layout: 'chat', replies: 'last' });
+    expect(rows('dataset')).toMatchObject([{ prompt: prompt.map(whole), completion: completion.map(whole) }]);
+  });
+
   it('counts as nothing what Parquet fills in where one tool has other arguments than another', async () => {
     const values = "{'city': 'Oslo', 'zone': NULL::VARCHAR, 'days': 2::BIGINT}";
     const calls = `[{'type': 'function', 'function': {'name': 'weather', 'arguments': ${values}}}]`;

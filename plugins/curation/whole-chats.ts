@@ -53,7 +53,8 @@ export function fromChat(
   const fields = isApart ? ['prompt', 'completion'] : [turns ?? whole].flat();
   const lists = fields.map((field) => messagesOf(row, field, place));
   const messages = lists.flat();
-  const first = isApart ? (lists[0]?.length ?? 0) : firstTrained(messages, replies);
+  const promptLength = isApart ? (lists[0]?.length ?? 0) : 0;
+  const first = isApart && replies === 'all' ? promptLength : firstTrained(messages, replies, promptLength);
   const system = systemBeside(row, messages[0], place);
   const prompt = [...system.messages, ...messages.slice(system.replaces, Math.max(0, first))];
   const completion = messages.slice(Math.max(0, first));
@@ -72,8 +73,8 @@ function messagesOf(row: Row, field: string, place: DataPlace): readonly unknown
   throw dataError('missing_column', place, `there is no field \`${field}\`; there is ${has.join(', ')}.`, hint);
 }
 
-/** The first reply that has no weight of 0, and is to a question: to any, or, of the last replies, to the last one. */
-function firstTrained(messages: readonly unknown[], replies: Source['replies']): number {
+/** The first reply behind a prompt that has no weight of 0, and is to a question: to any, or, of the last, to the last. */
+function firstTrained(messages: readonly unknown[], replies: Source['replies'], promptLength: number): number {
   const isQuestion = (message: unknown) => roleOf(message) === 'user';
   const last = messages.findLastIndex(isReply);
   const question =
@@ -81,7 +82,8 @@ function firstTrained(messages: readonly unknown[], replies: Source['replies']):
       ? messages.slice(0, Math.max(0, last)).findLastIndex(isQuestion)
       : messages.findIndex(isQuestion);
   if (question < 0) return -1;
-  return messages.findIndex((message, index) => index > question && isReply(message) && weightOf(message) !== 0);
+  const from = Math.max(question + 1, promptLength);
+  return messages.findIndex((message, index) => index >= from && isReply(message) && weightOf(message) !== 0);
 }
 
 /** A system message beside the messages, before that among them. */
