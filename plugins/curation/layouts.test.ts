@@ -146,6 +146,15 @@ describe('curation/load takes of chats', () => {
     expect(rows('dataset')).toMatchObject([{ question: 'Q', reasoning: 'so', answer: 'A' }]);
   });
 
+  it('turns that say by the name of thinking whether there was any', async () => {
+    const messages = [
+      { role: 'user', content: 'Q', thinking: false },
+      { role: 'assistant', content: '<think>so</think>A', thinking: true },
+    ];
+    const { rows } = await loadFile('pool.jsonl', JSON.stringify({ messages }), { layout: 'messages' });
+    expect(rows('dataset')).toMatchObject([{ question: 'Q', reasoning: 'so', answer: 'A' }]);
+  });
+
   it('thinking in the marks of OpenThoughts and Bespoke-Stratos as the trace, with the solution as the answer', async () => {
     const value =
       '<|begin_of_thought|>\n\nso\n\n<|end_of_thought|>\n\n<|begin_of_solution|>\n\nA\n\n<|end_of_solution|>';

@@ -92,9 +92,9 @@ export function contentIn(content: unknown, at: string, place: DataPlace): unkno
   throw dataError('wrong_type', place, message, 'Join parts of text to one; images and sounds are not trained.');
 }
 
-/** The name of the field that has a turn's thinking, if one has. */
+/** The name of the field that has a turn's thinking, if one has. Whether there was any, others say by the same names. */
 export function thinkingField(turn: Row): string | undefined {
-  return thinkingFields.find((name) => saysSomething(turn[name]));
+  return thinkingFields.find((name) => typeof turn[name] !== 'boolean' && saysSomething(turn[name]));
 }
 
 export function unknownRole(role: string, place: DataPlace): Error {
