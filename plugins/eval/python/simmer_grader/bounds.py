@@ -18,6 +18,9 @@ _FEWEST_LOOPED = 400
 #: Of these in one another, math-verify's parser takes twice the time for each further one.
 _DEEPEST = 20
 _LONGEST_EXPRESSION = 1_500
+#: A list of numbers is read sooner than a sum of as many.
+_LONGEST_LIST = 4_000
+_NUMBERS = re.compile(r"\s*-?[\d.]+(?:\s*[,;]\s*-?[\d.]+)+\s*")
 #: Of a chain of equations the last side is what it comes to. Reading hundreds takes half a minute.
 _MOST_SIDES = 12
 _SIDE = re.compile(r"(?<![\\<>!])=")
@@ -50,7 +53,8 @@ def _bounded(found: re.Match[str]) -> str:
     is_list = "," in inner or ";" in inner
     if len(inner) > _LONGEST_EXPRESSION or (len(sides) > _MOST_SIDES and not is_list):
         inner = sides[-1]
-    is_readable = len(inner) <= _LONGEST_EXPRESSION and _depth(inner) <= _DEEPEST
+    longest = _LONGEST_LIST if _NUMBERS.fullmatch(inner) else _LONGEST_EXPRESSION
+    is_readable = len(inner) <= longest and _depth(inner) <= _DEEPEST
     return f"{begin}{inner}{end}" if is_readable else " "
 
 
