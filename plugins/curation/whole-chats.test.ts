@@ -233,6 +233,12 @@ describe('layout chat of curation/load', () => {
       '`completion.0.value` is a string, expected the JSON of a call',
     ],
     [
+      'calls that are no JSON',
+      { messages: [user, { ...answer, tool_calls: 'weather(Oslo)' }] },
+      'wrong_type',
+      '`completion.0.tool_calls` is a string, expected a list',
+    ],
+    [
       'an unknown role',
       { conversations: [human, { from: 'narrator', value: 'So.' }, { from: 'gpt', value: 'Yes.' }] },
       'unknown_role',

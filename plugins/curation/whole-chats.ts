@@ -162,7 +162,11 @@ function messageOf(message: unknown, at: string, place: DataPlace): Row {
   const others = Object.entries(rest).filter(([field, value]) => field !== 'weight' && value !== thought);
   requireNothing(Object.fromEntries(others), at, place);
   const calls = saysSomething(tool_calls)
-    ? listAt(typeof tool_calls === 'string' ? jsonIn(tool_calls) : tool_calls, `${at}.tool_calls`, place)
+    ? listAt(
+        typeof tool_calls === 'string' ? (jsonIn(tool_calls) ?? tool_calls) : tool_calls,
+        `${at}.tool_calls`,
+        place,
+      )
     : saysSomething(function_call)
       ? [function_call]
       : [];
