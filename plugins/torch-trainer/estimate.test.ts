@@ -221,6 +221,18 @@ describe('the memory of a training', () => {
     expect(on({ precision: 'float32' }) / (32.76 * 4)).toBeCloseTo(1, 1);
   });
 
+  // 6.98 billion weights of Llama 3.1 8B in 4 bits, 0.97 of Llama 3.2 1B, as bitsandbytes puts its modules into them.
+  it.each([
+    ['meta-llama/Llama-3.1-8B', 5.703],
+    ['meta-llama/Llama-3.2-1B', 1.028],
+  ])('has in qlora the head and the tables of %s whole, beside its layers in four bits: %d GB', (repository, base) => {
+    const job = s1Job({ method: 'qlora', lora: { rank: 1, alpha: 1, dropout: 0, targetModules: [] } });
+    const place = { hardware, gpus: 1, nodes: 1 };
+    const estimate = estimateJob({ ...job, model: { config: knownConfig(repository) ?? {} } } as TrainerJob, place);
+    const adapter = gigabytes(estimate, 'gradients');
+    expect(gigabytes(estimate, 'weights') - adapter).toBeCloseTo(base, 2);
+  });
+
   it('is what KempnerForge measured for 8B in bfloat16 on one H200, within a fifth', () => {
     const job = s1Job({ deviceBatchSize: 4, maxSequenceLength: 4096, packing: true });
     const llama = { ...job, model: { config: knownConfig('meta-llama/Llama-3.1-8B') ?? {} } };

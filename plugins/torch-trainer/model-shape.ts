@@ -19,6 +19,8 @@ export interface ModelShape {
   readonly activeParameters: number;
   /** Of one layer, all experts among them; the mean of layers. */
   readonly layerParameters: number;
+  /** Those of the table of tokens, of the head, where it is another one, and of tables of each layer. */
+  readonly tableParameters: number;
 }
 
 type Config = Readonly<Record<string, unknown>>;
@@ -47,10 +49,8 @@ export function shapeOf(given: unknown): ModelShape | undefined {
   const ownTables = layers * ownSize * (number('vocab_size_per_layer_input') ?? vocabularySize);
   const weightsOf = (count: 'count' | 'used') =>
     mlps.reduce((sum, each) => sum + each[count] * (3 * each.size + (each.areExperts ? 1 : 0)) * hiddenSize, 0);
-  const shared =
-    layers * (attention + 2 * hiddenSize + 3 * hiddenSize * ownSize) +
-    (isTied ? 1 : 2) * vocabularySize * hiddenSize +
-    hiddenSize;
+  const ofTokens = (isTied ? 1 : 2) * vocabularySize * hiddenSize;
+  const shared = layers * (attention + 2 * hiddenSize + 3 * hiddenSize * ownSize) + ofTokens + hiddenSize;
   const parameters = shared + ownTables + weightsOf('count');
   return {
     layers,
@@ -64,6 +64,7 @@ export function shapeOf(given: unknown): ModelShape | undefined {
     parameters,
     activeParameters: shared + weightsOf('used'),
     layerParameters: attention + 2 * hiddenSize + weightsOf('count') / layers,
+    tableParameters: ofTokens + ownTables,
   };
 }
 

@@ -49,13 +49,14 @@ export function trainingMemory(shape: ModelShape, work: MemoryWork): readonly Me
 
 /** Of weights that need no room for small updates: in the type of the products, or four bits. */
 function baseBytes(
-  { parameters, mlps, hiddenSize }: ModelShape,
+  { parameters, tableParameters, mlps, hiddenSize }: ModelShape,
   { method, activationBytes: bytes }: MemoryWork,
 ): number {
   if (method !== 'qlora') return bytes * parameters;
-  // bitsandbytes quantizes linear modules, and experts are one tensor.
+  // bitsandbytes quantizes the linear modules of layers, and experts are one tensor.
   const experts = mlps.reduce((sum, { areExperts, count, size }) => sum + (areExperts ? 3 * count * size : 0), 0);
-  return bytes * hiddenSize * experts + quantizedBytes * (parameters - hiddenSize * experts);
+  const whole = hiddenSize * experts + tableParameters;
+  return bytes * whole + quantizedBytes * (parameters - whole);
 }
 
 function activationBytes(shape: ModelShape, work: MemoryWork): number {
