@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { StageEstimateContext, z } from 'simmerkit';
 import { knownConfig, knownConfigOfFile } from './known-models.js';
+import { listedWithExperts } from './mlp-shape.js';
 import { type modelSourceOption, parseModelSource } from './model-source.js';
 
 type Config = Readonly<Record<string, string | number | boolean>>;
@@ -47,7 +48,7 @@ function plain(given: Readonly<Record<string, unknown>>): Config {
   const mean = Array.isArray(size)
     ? { intermediate_size: size.reduce((sum, each) => sum + each, 0) / size.length }
     : {};
-  const entries = Object.entries({ ...config, ...mean });
+  const entries = Object.entries({ ...config, ...mean, layers_with_experts: listedWithExperts(config) });
   return Object.fromEntries(
     entries.filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value)),
   ) as Config;

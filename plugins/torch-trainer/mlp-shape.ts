@@ -21,6 +21,24 @@ const firstWithExperts = ['first_k_dense_replace', 'num_dense_layers', 'moe_laye
 const everyWithExperts = ['decoder_sparse_step', 'interleave_moe_layer_step', 'expert_layer_period', 'moe_layer_freq'];
 const withoutAdapters = /^(gpt_oss|granitemoe|llama4|phimoe|qwen2_moe)/;
 
+/**
+ * How many layers have experts by the lists of a config, which name layers; undefined where it has none of these. A plan
+ * has this number in place of the lists.
+ */
+export function listedWithExperts(config: Config): number | undefined {
+  const types = config.mlp_layer_types;
+  if (Array.isArray(types)) return types.filter((type) => type !== 'dense').length;
+  // Llama 4's.
+  if (Array.isArray(config.moe_layers)) return config.moe_layers.length;
+  const [plainOnes, layers] = [config.mlp_only_layers, config.num_hidden_layers];
+  if (!Array.isArray(plainOnes) || plainOnes.length === 0 || typeof layers !== 'number') return undefined;
+  // Qwen's, beside which every so many have experts.
+  const every = typeof config.decoder_sparse_step === 'number' ? config.decoder_sparse_step : 1;
+  return Array.from({ length: layers }, (_, index) => index).filter(
+    (index) => (index + 1) % every === 0 && !plainOnes.includes(index),
+  ).length;
+}
+
 /** The MLPs of a Hugging Face config; none where it does not say how large they are, or to how many experts a token goes. */
 export function mlpsOf(config: Config, number: NumberOf, layers: number): readonly Mlps[] {
   const experts = number(...expertCounts) ?? 0;
@@ -43,7 +61,8 @@ function withExperts(config: Config, number: NumberOf, layers: number, experts: 
   // Doge's experts are vectors.
   if (perToken === undefined || config.model_type === 'doge') return [];
   const every = number(...everyWithExperts) ?? 1;
-  const sparse = Math.floor((layers - (number(...firstWithExperts) ?? 0)) / every);
+  const first = number(...firstWithExperts) ?? 0;
+  const sparse = number('layers_with_experts') ?? Math.floor((layers - first) / every);
   const size = number('moe_intermediate_size', 'intermediate_size') ?? 0;
   return [
     plain(layers - sparse, number('intermediate_size_mlp', 'intermediate_size') ?? 0),

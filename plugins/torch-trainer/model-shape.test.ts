@@ -116,6 +116,58 @@ const publishedConfigs: Readonly<Record<string, Readonly<Record<string, number |
   bloom: { n_embed: 4096, n_layer: 30, num_attention_heads: 32, vocab_size: 250880 },
 };
 
+/** Qwen1.5-MoE-A2.7B, and small ones. */
+const configsWithLists: Readonly<Record<string, Readonly<Record<string, number | boolean>>>> = {
+  qwen2_moe: {
+    hidden_size: 2048,
+    intermediate_size: 5632,
+    moe_intermediate_size: 1408,
+    shared_expert_intermediate_size: 5632,
+    num_hidden_layers: 24,
+    num_attention_heads: 16,
+    num_key_value_heads: 16,
+    vocab_size: 151936,
+    num_experts: 60,
+    num_experts_per_tok: 4,
+    tie_word_embeddings: false,
+  },
+  llama4_text: {
+    hidden_size: 512,
+    intermediate_size: 1024,
+    intermediate_size_mlp: 2048,
+    num_hidden_layers: 8,
+    num_attention_heads: 8,
+    num_key_value_heads: 2,
+    head_dim: 64,
+    vocab_size: 1000,
+    num_local_experts: 16,
+    num_experts_per_tok: 1,
+    tie_word_embeddings: false,
+  },
+  mellum: {
+    hidden_size: 512,
+    intermediate_size: 2048,
+    moe_intermediate_size: 256,
+    num_hidden_layers: 6,
+    num_attention_heads: 8,
+    num_key_value_heads: 2,
+    head_dim: 64,
+    vocab_size: 1000,
+    num_experts: 16,
+    num_experts_per_tok: 2,
+    tie_word_embeddings: false,
+  },
+};
+
+/** The config of a folder that has this one. */
+async function configIn(json: object) {
+  const folder = await mkdtemp(join(tmpdir(), 'config-'));
+  await writeFile(join(folder, 'config.json'), JSON.stringify(json));
+  const config = await configOf(folder, { recipeFolder: '/' });
+  await rm(folder, { recursive: true });
+  return config;
+}
+
 describe('the sizes of a model', () => {
   // As published, of weights and of those that a token is computed with; gpt-oss leaves the table of tokens out of these.
   it.each([
@@ -138,11 +190,22 @@ describe('the sizes of a model', () => {
   });
 
   it('are those of the language model where there are images, too', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'config-'));
     const text = { ...publishedConfigs.gemma3n_text, model_type: 'gemma3n_text', intermediate_size: [8192, 24_576] };
-    await writeFile(join(folder, 'config.json'), JSON.stringify({ model_type: 'gemma3n', text_config: text }));
-    const config = await configOf(folder, { recipeFolder: '/' });
-    await rm(folder, { recursive: true });
+    const config = await configIn({ model_type: 'gemma3n', text_config: text });
     expect(shapeOf(config)).toEqual(shapeOf({ ...text, intermediate_size: 16_384 }));
+  });
+
+  // As transformers makes them, which counts millions of weights.
+  it.each([
+    ['qwen2_moe', {}, 14_316],
+    ['qwen2_moe', { mlp_only_layers: [] }, 14_316],
+    ['qwen2_moe', { mlp_only_layers: [0, 1, 5] }, 12_758],
+    ['qwen2_moe', { mlp_only_layers: [0, 1, 5], decoder_sparse_step: 2 }, 7047],
+    ['llama4_text', { interleave_moe_layer_step: 2 }, 125.8],
+    ['llama4_text', { interleave_moe_layer_step: 2, moe_layers: [1, 4, 7] }, 102.2],
+    ['mellum', { mlp_layer_types: ['dense', 'sparse', 'dense', 'sparse', 'sparse', 'dense'] }, 33.3],
+  ])('are of those layers that the lists of %s give experts: %j', async (type, lists, millions) => {
+    const config = await configIn({ model_type: type, ...configsWithLists[type], ...lists });
+    expect((shapeOf(config)?.parameters ?? 0) / 1e6 / millions).toBeCloseTo(1, 2);
   });
 });
