@@ -19,7 +19,9 @@ const expertCounts = ['num_local_experts', 'num_experts', 'n_routed_experts', 'm
 const expertsPerToken = ['num_experts_per_tok', 'num_experts_per_token', 'moe_k', 'moe_topk', 'top_k_experts'];
 const firstWithExperts = ['first_k_dense_replace', 'num_dense_layers', 'moe_layer_start_index'];
 const everyWithExperts = ['decoder_sparse_step', 'interleave_moe_layer_step', 'expert_layer_period', 'moe_layer_freq'];
-const withoutAdapters = /^(gpt_oss|granitemoe|llama4|phimoe|qwen2_moe)/;
+/** Types on whose experts PEFT puts an adapter by itself: those whose experts transformers once had as linear modules. */
+const withAdapters =
+  /^(afmoe|cohere2_moe|deepseek_v(2|3|32)|dots1|ernie4_5_moe|exaone_moe|flex_olmo|glm4_moe(_lite)?|glm_moe_dsa|hunyuan_v1_moe|longcat_flash|mellum|minimax(_m2)?|mixtral|olmoe|qwen3_moe|qwen3_next|solar_open)$/;
 
 /**
  * How many layers have experts by the lists of a config, which name layers; undefined where it has none of these. A plan
@@ -71,7 +73,7 @@ function withExperts(config: Config, number: NumberOf, layers: number, experts: 
       used: sparse * perToken,
       size,
       areExperts: true,
-      areAdapted: !withoutAdapters.test(String(config.model_type)),
+      areAdapted: withAdapters.test(String(config.model_type)),
     },
     plain(sparse, sizeBesideExperts(config, number, size)),
   ];

@@ -1,4 +1,5 @@
 import type { MemoryPart } from 'simmerkit';
+import type { Mlps } from './mlp-shape.js';
 import type { ModelShape } from './model-shape.js';
 
 interface MemoryWork {
@@ -88,5 +89,7 @@ function adapterParameters(shape: ModelShape, rank: number): number {
   const { layers, hiddenSize, querySize, keyValueSize, mlps } = shape;
   const attention = layers * (2 * (hiddenSize + querySize) + 2 * (hiddenSize + keyValueSize));
   const adapted = mlps.filter(({ areAdapted }) => areAdapted);
-  return rank * adapted.reduce((ends, { count, size }) => ends + 3 * count * (hiddenSize + size), attention);
+  // Two matrices of experts are one, whose adapter has twice the rank.
+  const endsOf = ({ areExperts, size }: Mlps) => 3 * hiddenSize + (areExperts ? 5 : 3) * size;
+  return rank * adapted.reduce((ends, each) => ends + each.count * endsOf(each), attention);
 }
