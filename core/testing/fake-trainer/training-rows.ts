@@ -24,18 +24,23 @@ export interface TrainingRows {
 /** What was read before, by path and time of change: a job is started many times. */
 const known = new Map<string, Promise<TrainingRows>>();
 
+/** What a trainer may get wrong of rows in which tools are called. */
+export const toolFaults = ['leavesOutCalls', 'trainsResults', 'leavesOutTools'] as const;
+
+type ToolFault = (typeof toolFaults)[number];
+
 /** @param limit the longest row in tokens; 0: none is cut @throws DataInvalidError */
-export async function readTrainingRows(file: string, limit = 0): Promise<TrainingRows> {
+export async function readTrainingRows(file: string, limit = 0, fault?: ToolFault): Promise<TrainingRows> {
   const { mtimeMs } = await stat(file).catch(() => {
     throw new DataInvalidError(`${file} is not there`);
   });
-  const key = `${file} ${mtimeMs} ${limit}`;
-  const rows = known.get(key) ?? queryRows(file, limit);
+  const key = `${file} ${mtimeMs} ${limit} ${fault}`;
+  const rows = known.get(key) ?? queryRows(file, limit, fault);
   known.set(key, rows);
   return rows;
 }
 
-async function queryRows(file: string, limit: number): Promise<TrainingRows> {
+async function queryRows(file: string, limit: number, fault: ToolFault | undefined): Promise<TrainingRows> {
   const { DuckDBInstance } = await import('@duckdb/node-api');
   const { parquet } = await import('../../artifacts/duckdb-tables.js');
   const table = parquet(file, true);
@@ -51,12 +56,21 @@ async function queryRows(file: string, limit: number): Promise<TrainingRows> {
   };
   const words = (column: string) => `len(string_split_regex(${column}::VARCHAR, '\\s+'))`;
   try {
+    const columns = await query(`DESCRIBE SELECT * FROM ${table}`);
+    const typeOf = (name: string) => String(columns.find(({ column_name }) => column_name === name)?.column_type ?? '');
+    const hasCalls = typeOf('completion').includes('tool_calls');
+    const said = words(hasCalls && fault === 'leavesOutCalls' ? '[each.content for each in completion]' : 'completion');
+    const results =
+      hasCalls && fault !== 'trainsResults'
+        ? words(`[each.content for each in completion if each.role = 'tool']`)
+        : '0';
+    const tools = typeOf('tools') === '' || fault === 'leavesOutTools' ? '0' : `coalesce(${words('tools')}, 0)`;
     const [totals] = await query(
       `SELECT count(*)::INTEGER AS rows, coalesce(sum(least(whole, longest)), 0)::INTEGER AS tokens,
               coalesce(sum(least(asked, longest)), 0)::INTEGER AS prompts,
-              count_if(whole > longest)::INTEGER AS truncated, any_value(typeof(prompt)) AS kind
-       FROM (SELECT ${words('prompt')} AS asked, asked + ${words('completion')} AS whole,
-                    ${limit || Number.MAX_SAFE_INTEGER} AS longest, prompt FROM ${table})`,
+              count_if(whole > longest)::INTEGER AS truncated
+       FROM (SELECT ${words('prompt')} + ${tools} AS seen, seen + ${results} AS asked, seen + ${said} AS whole,
+                    ${limit || Number.MAX_SAFE_INTEGER} AS longest FROM ${table})`,
     );
     const count = Number(totals?.rows);
     if (count === 0) throw new DataInvalidError(`${file} has no rows`);
@@ -65,7 +79,7 @@ async function queryRows(file: string, limit: number): Promise<TrainingRows> {
       tokens: Number(totals?.tokens),
       trainedTokens: Number(totals?.tokens) - Number(totals?.prompts),
       truncated: Number(totals?.truncated),
-      hasMessages: totals?.kind !== 'VARCHAR',
+      hasMessages: typeOf('prompt') !== 'VARCHAR',
       async at(positions) {
         const rows = await query(
           `SELECT prompt::VARCHAR AS prompt, completion::VARCHAR AS completion, file_row_number AS position FROM ${table}

@@ -2,7 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { status } from '@grpc/grpc-js';
-import type { Hyperparameters, StartTrainingRequest } from '../../../generated/simmer/trainer/v1/trainer.js';
+import type {
+  Hyperparameters,
+  StartTrainingRequest,
+  TrainingStarted,
+} from '../../../generated/simmer/trainer/v1/trainer.js';
 import { demand } from '../../verification.js';
 import { demandStatus, refusals, refusedHonestly, type TrainerCheck } from '../check.js';
 import { modelIn, rowCount, type TrainerBench } from '../trainer-bench.js';
@@ -69,17 +73,35 @@ export const requestingChecks: readonly TrainerCheck[] = [
                 [{role: 'assistant', content: 'It is ' || (i + 1) || '.'}] AS completion
          FROM range(${rowCount}) t(i)`,
       );
-      const tried = await bench.attempt({ maxSteps: 1 }, { trainingData });
-      if (tried instanceof Error) return refusedHonestly(tried, 'lists of messages');
-      const { events } = tried;
-      const end = events.at(-1)?.event;
-      const isHonest = end?.$case === 'trainingFailed' && end.value.code === 'data_invalid' && !end.value.retryable;
-      if (isHonest) return `the trainer refuses lists of messages: ${end.value.message}`;
-      demand(end?.$case === 'trainingCompleted', 'training_completed, or training_failed with data_invalid', end);
-      const started = startedOf(events);
+      const started = await trainedOrRefused(bench, trainingData, 'lists of messages');
+      if (typeof started === 'string') return started;
       const { rows, tokens, trainedTokens } = started;
       const isMasked = rows === rowCount && trainedTokens > 0n && trainedTokens < tokens;
       demand(isMasked, `${rowCount} rows, some of whose tokens are trained, and others not`, started);
+      return undefined;
+    },
+  },
+  {
+    name: 'tools',
+    expects: 'calls of tools to be trained, what defines and answers them to be seen only; or such rows to be refused',
+    needs: ['train'],
+    async run(bench) {
+      const plain = await trainedOnCalls(bench, {});
+      if (typeof plain === 'string') return plain;
+      const longer = {
+        'the arguments of a call': await trainedOnCalls(bench, { call: longText }),
+        'the result of a call': await trainedOnCalls(bench, { result: longText }),
+        'the definition of a tool': await trainedOnCalls(bench, { definition: longText }),
+      };
+      for (const [what, started] of Object.entries(longer)) {
+        if (typeof started === 'string') return started;
+        if (started.truncatedRows > 0) return 'nothing can be told: rows in which tools are called are cut';
+        const isTrained = what === 'the arguments of a call';
+        const hasMore = started.tokens > plain.tokens && started.trainedTokens > plain.trainedTokens === isTrained;
+        const are = isTrained ? 'and of these more trained' : 'and as many trained';
+        const [saw, before] = [started, plain].map(({ tokens, trainedTokens }) => ({ tokens, trainedTokens }));
+        demand(hasMore, `more tokens than ${JSON.stringify(before, asText)}, ${are}, where ${what} is longer`, saw);
+      }
       return undefined;
     },
   },
@@ -96,6 +118,45 @@ export const requestingChecks: readonly TrainerCheck[] = [
     },
   },
 ];
+
+/** Added to one part of a row in which a tool is called. */
+const longText = ' of the town by the sea and of the hills behind it';
+
+const asText = (_: string, value: unknown) => (typeof value === 'bigint' ? String(value) : value);
+
+/** What a training on rows tells in which a tool is called, with some of their parts longer; or why it is refused. */
+async function trainedOnCalls(
+  bench: TrainerBench,
+  { call = '', result = '', definition = '' }: Readonly<Partial<Record<'call' | 'result' | 'definition', string>>>,
+): Promise<TrainingStarted | string> {
+  const place = { type: 'object', properties: { place: { type: 'string' } } };
+  const clock = { name: 'clock', description: `The time${definition}.`, parameters: place };
+  const trainingData = await bench.parquet(
+    ['tools', call && 'call', result && 'result', definition && 'definition'].filter(Boolean).join('-'),
+    `SELECT [{role: 'user', content: 'What time is it? ' || i}] AS prompt,
+            [{role: 'assistant', content: NULL, tool_call_id: NULL, name: NULL, tool_calls: [{id: 'call-1', type: 'function',
+              function: {name: 'clock', arguments: '{"place": "the center${call}"}'}}]},
+             {role: 'tool', content: 'It is${result} ten.', tool_call_id: 'call-1', name: 'clock', tool_calls: NULL},
+             {role: 'assistant', content: 'Ten.', tool_call_id: NULL, name: NULL, tool_calls: NULL}] AS completion,
+            '${JSON.stringify([{ type: 'function', function: clock }])}' AS tools
+     FROM range(${rowCount}) t(i)`,
+  );
+  return trainedOrRefused(bench, trainingData, 'rows in which tools are called');
+}
+
+/**
+ * What a training of one step on these rows tells, or in words that it is refused.
+ * @throws Deviation where it fails otherwise
+ */
+async function trainedOrRefused(bench: TrainerBench, trainingData: string, what: string) {
+  const tried = await bench.attempt({ maxSteps: 1, maxSequenceLength: 512 }, { trainingData });
+  if (tried instanceof Error) return refusedHonestly(tried, what);
+  const end = tried.events.at(-1)?.event;
+  const isHonest = end?.$case === 'trainingFailed' && end.value.code === 'data_invalid' && !end.value.retryable;
+  if (isHonest) return `the trainer refuses ${what}: ${end.value.message}`;
+  demand(end?.$case === 'trainingCompleted', 'training_completed, or training_failed with data_invalid', end);
+  return startedOf(tried.events);
+}
 
 /** That files of an attempt_id with slashes in it are in the trainer's folders, where it is not refused. */
 async function staysInside(bench: TrainerBench): Promise<void> {
