@@ -238,6 +238,22 @@ describe('a model folder that is none', () => {
     });
   });
 
+  it.each([
+    ['as a whole model', [], /`simmer resume` .* accelerate merge-weights .*model\/pytorch_model_fsdp_0 NEW_FOLDER\.$/],
+    ['as an adapter', ['adapter_config.json'], /`simmer resume` goes on with a run that was stopped\.$/],
+  ])('is refused %s where it is a checkpoint of several ranks, with the remedy', async (_, files, hint) => {
+    const model = join(folder, 'model');
+    await writeModel(model);
+    await rm(join(model, 'model.safetensors'));
+    await mkdir(join(model, 'pytorch_model_fsdp_0'));
+    for (const name of files) await writeFile(join(model, name), '{}');
+    await expect(run('model')).rejects.toMatchObject({
+      code: 'model_invalid',
+      message: expect.stringContaining('it is a checkpoint of several ranks, whose weights are shards'),
+      hint: expect.stringMatching(hint),
+    });
+  });
+
   it('is refused where it is a file of another kind, or nothing', async () => {
     await writeFile(join(folder, 'notes.txt'), 'hello');
     await expect(run('notes.txt')).rejects.toMatchObject({ code: 'model_invalid' });

@@ -11,6 +11,16 @@ interface ModelFacts {
   readonly contextLength: number | null;
 }
 
+/** Of a checkpoint that several ranks wrote (shards.py). */
+const shardsFolder = 'pytorch_model_fsdp_0';
+
+const wholeAtEnd =
+  'Name the model that its training writes at the end; `simmer resume` goes on with a run that was stopped.';
+
+const mergeOf = (folder: string) =>
+  `Or export it: copy its *.json and *.jinja files to a new folder, and have accelerate of the trainer's Python write the ` +
+  `weights there: accelerate merge-weights ${join(folder, shardsFolder)} NEW_FOLDER.`;
+
 /**
  * Checks that a folder is a whole model, and says what is in it. Reads headers only.
  * @throws UserError `model_invalid`
@@ -21,6 +31,10 @@ export async function readModelFolder(folder: string): Promise<ModelFacts> {
   });
   const config = await readConfig(folder);
   const weights = names.filter((name) => name.endsWith('.safetensors')).sort();
+  if (weights.length === 0 && names.includes(shardsFolder)) {
+    const why = 'it is a checkpoint of several ranks, whose weights are shards';
+    throw invalid(folder, why, names.includes('adapter_config.json') ? wholeAtEnd : `${wholeAtEnd} ${mergeOf(folder)}`);
+  }
   if (weights.length === 0) {
     const others = names.filter((name) => /\.(bin|pt|pth|gguf)$/.test(name));
     const found = others.length === 0 ? 'it has no weights (*.safetensors)' : `its weights are ${others.join(', ')}`;
