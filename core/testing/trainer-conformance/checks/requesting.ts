@@ -141,15 +141,21 @@ async function trainedOnCalls(
             '${JSON.stringify([{ type: 'function', function: clock }])}' AS tools
      FROM range(${rowCount}) t(i)`,
   );
-  return trainedOrRefused(bench, trainingData, 'rows in which tools are called');
+  // Templates say at length how tools are called.
+  return trainedOrRefused(bench, trainingData, 'rows in which tools are called', { maxSequenceLength: 512 });
 }
 
 /**
  * What a training of one step on these rows tells, or in words that it is refused.
  * @throws Deviation where it fails otherwise
  */
-async function trainedOrRefused(bench: TrainerBench, trainingData: string, what: string) {
-  const tried = await bench.attempt({ maxSteps: 1, maxSequenceLength: 512 }, { trainingData });
+async function trainedOrRefused(
+  bench: TrainerBench,
+  trainingData: string,
+  what: string,
+  parameters: Partial<Hyperparameters> = {},
+) {
+  const tried = await bench.attempt({ maxSteps: 1, ...parameters }, { trainingData });
   if (tried instanceof Error) return refusedHonestly(tried, what);
   const end = tried.events.at(-1)?.event;
   const isHonest = end?.$case === 'trainingFailed' && end.value.code === 'data_invalid' && !end.value.retryable;
