@@ -239,6 +239,7 @@ def _apply_adapter(model: Any, folder: Path) -> Any:
     from peft import PeftModel
     from transformers import GenerationConfig
 
+    frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
     if is_sharded(folder):
         adapted = adapter_of_shards(model, folder)
     else:
@@ -247,9 +248,9 @@ def _apply_adapter(model: Any, folder: Path) -> Any:
     if (folder / GENERATION_CONFIG).is_file():
         model.generation_config = GenerationConfig.from_pretrained(folder)
     merged = adapted.merge_and_unload()
-    # PEFT has frozen the base, and leaves it so.
-    for weight in merged.parameters():
-        weight.requires_grad_(weight.is_floating_point())
+    # PEFT has frozen the whole base, and leaves it so.
+    for name, weight in merged.named_parameters():
+        weight.requires_grad_(name not in frozen)
     return merged
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from google.protobuf.struct_pb2 import Struct
+from peft import LoraConfig, get_peft_model
 from torch.nn.functional import cross_entropy
 from trainer_process import (
     TrainerProcess,
@@ -73,6 +74,23 @@ def test_a_model_with_an_adapter_is_trained_in_full(shared_trainer: TrainerProce
     events = shared_trainer.train(training_request(tmp_path / "full", model=source, hyperparameters=parameters))
     assert events[0].training_started.trained_parameters == events[0].training_started.parameters
     assert events[-1].HasField("training_completed"), events[-1]
+
+
+def test_what_a_model_never_trains_stays_frozen_under_an_adapter(tmp_path: Path) -> None:
+    """Such as what Ernie's routers correct their choice of experts by."""
+    experts = {"moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 32, "moe_layer_start_index": 1}
+    source = random_model(model_type="ernie4_5_moe", **experts)
+
+    def frozen() -> set[str]:
+        weights = load_model(source, torch.float32).named_parameters()
+        return {name for name, weight in weights if not weight.requires_grad}
+
+    alone = frozen()
+    adapted = get_peft_model(load_model(source, torch.float32), LoraConfig(r=4, target_modules=["q_proj"]))
+    adapted.save_pretrained(tmp_path)
+    source.adapter_folder = str(tmp_path)
+    assert len(alone) == 1
+    assert frozen() == alone
 
 
 @pytest.mark.parametrize("attention", ["auto", "eager"])
