@@ -1,7 +1,8 @@
 """The config of a model with random weights, from a protobuf Struct, whose numbers are doubles all."""
 
 import dataclasses
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
@@ -31,8 +32,14 @@ def _with_floats(settings: dict[str, Any], config_class: Any) -> dict[str, Any]:
         part = config_class.sub_configs.get(name)
         if isinstance(value, dict) and dataclasses.is_dataclass(part):
             return _with_floats(value, part)
-        kind = types.get(name)
-        kinds = get_args(kind) or (kind,)
-        return float(value) if type(value) is int and float in kinds and int not in kinds else value
+        return _as_declared(value, types.get(name))
 
     return {name: declared(name, value) for name, value in settings.items()}
+
+
+def _as_declared(value: Any, kind: Any) -> Any:
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if isinstance(value, list):
+        item = next((get_args(each)[0] for each in kinds if get_origin(each) is list), None)
+        return [_as_declared(each, item) for each in value]
+    return float(value) if type(value) is int and float in kinds and int not in kinds else value

@@ -267,8 +267,10 @@ def test_what_a_model_keeps_in_float32_is_written_so(
         {"model_type": "flex_olmo", "attention_dropout": 0.0},
         {"model_type": "deepseek_v3", "routed_scaling_factor": 2.0, "num_local_experts": 4},
         {"model_type": "inkling_mm_model", "text_config": {"attention_dropout": 0.0}},
+        {"model_type": "gemma3n_text", "activation_sparsity_pattern": [0.95, 0.0]},
+        {"model_type": "mamba2", "num_heads": 2, "time_step_limit": [0.0, 100.0]},
     ],
-    ids=["a float", "beside sizes", "in the part for text"],
+    ids=["a float", "beside sizes", "in the part for text", "in a list or one for all", "in a list"],
 )
 def test_whole_numbers_stay_floats_where_a_config_takes_nothing_else(config: dict[str, Any]) -> None:
     settings = settings_of(random_model(**config).random.config)
