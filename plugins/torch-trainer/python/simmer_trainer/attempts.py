@@ -11,7 +11,15 @@ from pathlib import Path
 
 from simmer_trainer.agreed_control import AgreedControl
 from simmer_trainer.checkpoints import Checkpoint, list_checkpoints, read_marker
-from simmer_trainer.errors import AttemptStopped, RequestError, TrainingError, invalid, is_out_of_memory, refused
+from simmer_trainer.errors import (
+    AttemptStopped,
+    RequestError,
+    TrainingError,
+    cause_of,
+    invalid,
+    is_out_of_memory,
+    refused,
+)
 from simmer_trainer.fence import Fence
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import check_hyperparameters, parse_extensions
@@ -292,7 +300,7 @@ def run_part(
         return pb.TrainingFailed(code=error.code, message=error.message, row_ids=row_ids, batch_file=batch_file or None)
     except BaseException as error:
         _say(traceback.format_exc())
-        return _unexpected(_cause(error))
+        return _unexpected(cause_of(error))
     return None
 
 
@@ -310,15 +318,6 @@ def _unexpected(error: BaseException) -> pb.TrainingFailed:
             retryable=True,
         )
     return pb.TrainingFailed(code="internal", message=f"{type(error).__name__}: {_first_line(error)}")
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Of a checkpoint that failed on some ranks, what failed on the first of them."""
-    failures = getattr(error, "failures", None)
-    if type(error).__name__ != "CheckpointException" or not failures:
-        return error
-    first: BaseException = failures[min(failures)][0]
-    return first
 
 
 def follow_attempt(request: pb.StartTrainingRequest, group: RankGroup) -> pb.TrainingFailed:

@@ -56,3 +56,12 @@ def shorten(names: Sequence[str], limit: int = 5) -> str:
     """The first few of a list of names, and how many more there are."""
     rest = len(names) - limit
     return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """Of a checkpoint that failed on some ranks, what failed on the first of them."""
+    failures = getattr(error, "failures", None)
+    if type(error).__name__ != "CheckpointException" or not failures:
+        return error
+    first: BaseException = failures[min(failures)][0]
+    return first

@@ -4,6 +4,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from simmer_trainer.errors import cause_of, invalid
 from simmer_trainer.weight_types import types_of
 
 _WEIGHTS = "pytorch_model_fsdp_0"
@@ -67,7 +68,13 @@ def adapter_of_shards(base: Any, checkpoint: Path) -> Any:
 
 def _read_shards(state: dict[str, Any], folder: Path) -> None:
     """Fills the tensors that are given, in this process alone."""
+    from torch.distributed.checkpoint.api import CheckpointException
     from torch.distributed.checkpoint.filesystem import FileSystemReader
     from torch.distributed.checkpoint.state_dict_loader import load
 
-    load(state, storage_reader=FileSystemReader(folder), no_dist=True)
+    try:
+        load(state, storage_reader=FileSystemReader(folder), no_dist=True)
+    except CheckpointException as error:
+        # It is no Exception, and whoever called for a model would never be answered.
+        why = f"{folder.parent} cannot be read: {cause_of(error)} Use another one."
+        raise invalid("checkpoint_invalid", why) from error

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from simmer_trainer import describe, ranks
-from simmer_trainer.attempts import _cause, _unexpected
+from simmer_trainer.attempts import _unexpected
+from simmer_trainer.errors import cause_of
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.ranks import Leader, RankPlace
 
@@ -111,6 +112,6 @@ def test_a_full_disk_of_any_rank_is_told_as_one() -> None:
     from torch.distributed.checkpoint.api import CheckpointException
 
     full = OSError(errno.ENOSPC, "No space left on device", "/shared/__1_0.distcp")
-    failure = _unexpected(_cause(CheckpointException("save", {1: (full, None)})))  # type: ignore[dict-item]
+    failure = _unexpected(cause_of(CheckpointException("save", {1: (full, None)})))  # type: ignore[dict-item]
     assert (failure.code, failure.retryable) == ("disk_full", True)
     assert "/shared/__1_0.distcp" in failure.message

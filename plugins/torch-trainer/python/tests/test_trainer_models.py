@@ -5,10 +5,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import torch
 from google.protobuf.struct_pb2 import Struct
 from peft import LoraConfig, get_peft_model
+from torch.distributed.checkpoint.filesystem import FileSystemWriter
+from torch.distributed.checkpoint.state_dict_saver import save
 from torch.nn.functional import cross_entropy
 from trainer_process import (
     TrainerProcess,
@@ -22,7 +25,7 @@ from transformers import AutoConfig
 
 from simmer_trainer.data import read_rows, tokenize
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
-from simmer_trainer.models import load_model, load_tokenizer
+from simmer_trainer.models import load_model, load_tokenizer, save_model
 from simmer_trainer.random_config import settings_of
 
 LORA = pb.Lora(rank=4, alpha=8, dropout=0.1)
@@ -91,6 +94,20 @@ def test_what_a_model_never_trains_stays_frozen_under_an_adapter(tmp_path: Path)
     source.adapter_folder = str(tmp_path)
     assert len(alone) == 1
     assert frozen() == alone
+
+
+def test_shards_that_cannot_be_read_are_an_answer(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
+    """PyTorch's own error for them passes by whoever answers calls: the caller waited for ever."""
+    checkpoint, output = tmp_path / "step-00000001", tmp_path / "output"
+    output.mkdir()
+    save_model(load_model(random_model(), torch.float32), load_tokenizer(random_model()), checkpoint)
+    shards = FileSystemWriter(checkpoint / "pytorch_model_fsdp_0")
+    save({"model": {"model.norm.weight": torch.ones(64)}}, storage_writer=shards, no_dist=True)
+    marker = {"format": 1, "step": 1, "files": {}, "model": {}}
+    (checkpoint / "simmer-checkpoint.json").write_text(json.dumps(marker))
+    request = pb.ExportRequest(model=pb.ModelSource(checkpoint=str(checkpoint)), output_folder=str(output))
+    with pytest.raises(grpc.RpcError, match=r"step-00000001 cannot be read: Missing key .* Use another one"):
+        shared_trainer.stub.Export(request, timeout=60)
 
 
 @pytest.mark.parametrize("attention", ["auto", "eager"])
