@@ -288,6 +288,16 @@ describe('the memory of experts', () => {
     const adapter = on({ method: 'lora', lora: { rank: 16, alpha: 32, dropout: 0, targetModules: [] } }, type);
     expect((gigabytes(adapter, 'optimizer') * 8) / 8e-3 / millions).toBeCloseTo(1, 2);
   });
+
+  it('has an adapter on no other MLP where it has one on experts', () => {
+    const shared = (type: string) => {
+      const model = { config: { ...config, model_type: type, n_shared_experts: 1 } };
+      const job = { ...s1Job({ method: 'lora' }), model } as TrainerJob;
+      return gigabytes(estimateJob(job, { hardware, gpus: 8, nodes: 1 }), 'optimizer');
+    };
+    expect(shared('glm4_moe')).toBe(gigabytes(on({ method: 'lora' }, 'glm4_moe'), 'optimizer'));
+    expect(shared('laguna')).toBeGreaterThan(gigabytes(on({ method: 'lora' }, 'laguna'), 'optimizer'));
+  });
 });
 
 describe('the time of a training', () => {

@@ -19,9 +19,12 @@ const expertCounts = ['num_local_experts', 'num_experts', 'n_routed_experts', 'm
 const expertsPerToken = ['num_experts_per_tok', 'num_experts_per_token', 'moe_k', 'moe_topk', 'top_k_experts'];
 const firstWithExperts = ['first_k_dense_replace', 'num_dense_layers', 'moe_layer_start_index'];
 const everyWithExperts = ['decoder_sparse_step', 'interleave_moe_layer_step', 'expert_layer_period', 'moe_layer_freq'];
-/** Types on whose experts PEFT puts an adapter by itself: those whose experts transformers once had as linear modules. */
+/**
+ * Types on whose experts PEFT puts an adapter by itself, and then on no other MLP: those whose experts transformers once had
+ * as linear modules.
+ */
 const withAdapters =
-  /^(afmoe|cohere2_moe|deepseek_v(2|3|32)|dots1|ernie4_5_moe|exaone_moe|flex_olmo|glm4_moe(_lite)?|glm_moe_dsa|hunyuan_v1_moe|longcat_flash|mellum|minimax(_m2)?|mixtral|olmoe|qwen3_moe|qwen3_next|solar_open)$/;
+  /^(afmoe|cohere2_moe|deepseek_v(2|3|32)|dots1|ernie4_5_moe|exaone_moe|flex_olmo|glm4v?_moe(_lite|_text)?|glm_moe_dsa|hunyuan_v1_moe|longcat_flash|mellum|minimax(_m2)?|mixtral|olmoe|qwen3_(moe|next|omni_moe.*)|solar_open)$/;
 
 /**
  * How many layers have experts by the lists of a config, which name layers; undefined where it has none of these. A plan
@@ -55,7 +58,7 @@ function dense(config: Config, number: NumberOf, layers: number): readonly Mlps[
   const size = number('intermediate_size') ?? 0;
   // Gemma 4's layers that have no keys of their own may have an MLP of twice the size.
   const wide = config.use_double_wide_mlp === true ? (number('num_kv_shared_layers') ?? 0) : 0;
-  return [plain(layers - wide, size), plain(wide, 2 * size)];
+  return [plain(layers - wide, size, true), plain(wide, 2 * size, true)];
 }
 
 function withExperts(config: Config, number: NumberOf, layers: number, experts: number): readonly Mlps[] {
@@ -66,16 +69,11 @@ function withExperts(config: Config, number: NumberOf, layers: number, experts: 
   const first = number(...firstWithExperts) ?? 0;
   const sparse = number('layers_with_experts') ?? Math.floor((layers - first) / every);
   const size = number('moe_intermediate_size', 'intermediate_size') ?? 0;
+  const areAdapted = withAdapters.test(String(config.model_type));
   return [
-    plain(layers - sparse, number('intermediate_size_mlp', 'intermediate_size') ?? 0),
-    {
-      count: sparse * experts,
-      used: sparse * perToken,
-      size,
-      areExperts: true,
-      areAdapted: withAdapters.test(String(config.model_type)),
-    },
-    plain(sparse, sizeBesideExperts(config, number, size)),
+    plain(layers - sparse, number('intermediate_size_mlp', 'intermediate_size') ?? 0, !areAdapted),
+    { count: sparse * experts, used: sparse * perToken, size, areExperts: true, areAdapted },
+    plain(sparse, sizeBesideExperts(config, number, size), !areAdapted),
   ];
 }
 
@@ -87,6 +85,6 @@ function sizeBesideExperts(config: Config, number: NumberOf, expertSize: number)
   return number('shared_expert_intermediate_size', 'shared_intermediate_size') ?? shared * expertSize;
 }
 
-function plain(count: number, size: number): Mlps {
-  return { count, used: count, size, areExperts: false, areAdapted: true };
+function plain(count: number, size: number, areAdapted: boolean): Mlps {
+  return { count, used: count, size, areExperts: false, areAdapted };
 }
