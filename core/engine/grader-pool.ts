@@ -167,6 +167,7 @@ export class GraderPool implements RunResource {
     }
     return {
       uses,
+      needsGold: definition.needsGold?.(options) ?? true,
       grade: (items, signal) =>
         namingPlugin(plugin, async () => checkGrades(uses, items, await grader.grade(items, signal))),
       [Symbol.asyncDispose]: () => grader[Symbol.asyncDispose](),

@@ -284,6 +284,11 @@ export interface GraderDefinition<S extends z.ZodObject = z.ZodObject> {
     options: z.output<S>,
     around?: Pick<StageEstimateContext, 'kept'>,
   ): Promise<PaidEstimate | undefined> | PaidEstimate | undefined;
+  /**
+   * Whether it can only grade answers to questions whose right answer is known. Where it gives false, stages have it grade
+   * rows without one as well, whose `gold` is empty. @default true
+   */
+  needsGold?(options: z.output<S>): boolean;
   start(options: z.output<S>, context: GraderContext): Promise<StartedGrader>;
 }
 

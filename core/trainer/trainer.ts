@@ -225,6 +225,7 @@ export interface Trainer {
 /** An answer to be graded. */
 export interface GradeItem {
   readonly id: string;
+  /** Empty where nobody knows a right answer: only a grader with `needsGold: false` grades without one. */
   readonly gold: string;
   readonly answer: string;
   /** As the model was asked, before its chat template; of a chat its last message. Absent: not known. */
@@ -244,5 +245,7 @@ export type GivenGrade = Pick<Grade, 'id' | 'verdict'> & Partial<Grade>;
 
 /** Grades answers, in the order asked. One bad item never fails the others. */
 export interface Grader {
+  /** Whether it can only grade items that have a `gold`. @default true */
+  readonly needsGold?: boolean;
   grade(items: readonly GradeItem[], signal?: AbortSignal): Promise<readonly Grade[]>;
 }

@@ -41,6 +41,7 @@ export function processGrader(
             kept.ask(`The estimate of ${uses}`, ({ client }) => client.estimateGrader(name, options, answers)),
         }
       : {}),
+    needsGold: () => !described.gradesWithoutGold,
     async start(options, context) {
       const command = await commandOf(plugin, context);
       const { signal, log, recipeFolder, cacheFolder, python, emit } = context;

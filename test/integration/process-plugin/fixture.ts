@@ -103,6 +103,7 @@ function description(misbehavior: Misbehavior): DescribeResponse {
         name: 'equal',
         description: 'Right where both are the same text.',
         hasEstimate: misbehavior !== 'plans-nothing',
+        gradesWithoutGold: false,
       },
     ],
     sinks: [{ name: 'types', description: 'Writes down the types of all events.' }],

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { definePlugin, defineStage, z } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
@@ -28,6 +29,18 @@ const asking = definePlugin({
         const rows = grades.map(({ verdict, explanation }) => ({ verdict, explanation }));
         const columns = { verdict: 'VARCHAR', explanation: 'VARCHAR' };
         return { grades: await artifacts.writeDataset(rows, { columns }) };
+      },
+    }),
+    open: defineStage({
+      description: 'Has an answer graded that has no gold answer, where the grader says that it needs none.',
+      options: z.strictObject({}),
+      inputs: {},
+      outputs: { report: { type: 'report', description: 'What was said.' } },
+      async run({ grader, artifacts }) {
+        const [brevity, referee] = [await grader('referee/brevity'), await grader('referee/referee')];
+        const [grade] = await brevity.grade([{ id: 'a', gold: '', answer: 'Yes' }]);
+        const needsGold = [brevity.needsGold, referee.needsGold];
+        return { report: await artifacts.writeReport({ needsGold, verdict: grade?.verdict }) };
       },
     }),
   },
@@ -79,6 +92,13 @@ it('a grader in Python logs, pays below the budget, and keeps what it was told f
     { verdict: 'wrong', explanation: 'Remembered.' },
   ]);
   expect(second.eventsOf('budget.spent')).toEqual([]);
+});
+
+it('a grader in Python says whether it needs a gold answer', async () => {
+  await using harness = await harnessOf();
+  const run = await harness.run('name: g\nstages: { open: { uses: asking/open } }');
+  const report = JSON.parse(await readFile((await run.artifact('open.report')).path('report.json'), 'utf8'));
+  expect(report).toEqual({ needsGold: [false, true], verdict: 'right' });
 });
 
 it('a grader in Python that has no room below the budget ends the run with it', async () => {

@@ -45,6 +45,7 @@ def description_of(plugin: Plugin) -> pb.DescribeResponse:
                 description=entry.description,
                 options_schema=_schema(entry.options),
                 has_estimate=entry.estimate is not None,
+                grades_without_gold=not entry.needs_gold,
             )
             for name, entry in plugin.graders.items()
         ],

@@ -54,6 +54,7 @@ class GraderEntry:
     options: type[BaseModel]
     function: GraderFunction
     estimate: EstimateGradingFunction | None
+    needs_gold: bool
 
     def grade(self, items: Sequence[GradeItem], options: Any, context: GraderContext) -> Sequence[Grade]:
         """Asks the function, with the context where it takes one."""

@@ -22,7 +22,7 @@ class GradeItem:
     """One answer to grade. Ids are unique in a call."""
 
     id: str
-    #: The right answer.
+    #: The right answer. Empty where nobody knows one: only a grader with `needs_gold=False` is given such an item.
     gold: str
     answer: str
     #: As the model was asked, before its chat template; of a chat its last message. None: not known.

@@ -272,7 +272,11 @@ class Plugin:
         return declare
 
     def grader(
-        self, *, name: str | None = None, estimate: EstimateGradingFunction | None = None
+        self,
+        *,
+        name: str | None = None,
+        estimate: EstimateGradingFunction | None = None,
+        needs_gold: bool = True,
     ) -> Callable[[GraderT], GraderT]:
         """Declares a grader: a function of items and options that returns a grade for each item, in their order.
 
@@ -280,11 +284,12 @@ class Plugin:
         whole run, call after call: what is slow to load is loaded at the first one and kept.
 
         estimate: a function of options and a number of answers, None where that is not known yet, that says for
-        `simmer plan` what grading them will take, or None where it cannot say.
+        `simmer plan` what grading them will take, or None where it cannot say. needs_gold: whether it can only grade
+        answers to questions whose right answer is known; without it, the `gold` of an item may be empty.
         """
 
         def declare(function: GraderT) -> GraderT:
-            entry = GraderEntry(_description_of(function), _options_of(function, 1), function, estimate)
+            entry = GraderEntry(_description_of(function), _options_of(function, 1), function, estimate, needs_gold)
             self.graders[name or _name_of(function)] = entry
             return function
 

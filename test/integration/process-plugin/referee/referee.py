@@ -59,6 +59,16 @@ def grade(item: GradeItem, kept: Path, options: Options, context: GraderContext)
     return Grade(item.id, "right" if item.answer == item.gold else "wrong", explanation="Asked.")
 
 
+class NoOptions(BaseModel):
+    pass
+
+
+@plugin.grader(needs_gold=False)
+def brevity(items: Sequence[GradeItem], options: NoOptions) -> list[Grade]:
+    """Right is what is short."""
+    return [Grade(item.id, "right" if len(item.answer) < 4 and not item.gold else "wrong") for item in items]
+
+
 class Match(BaseModel):
     grader: GraderChoice = grader_choice("referee/referee")
     day: int = 1
