@@ -251,7 +251,42 @@ describe('eval/grade', () => {
     const dataset = memoryTable({ id: 'VARCHAR', answer: 'VARCHAR' }, [{ id: 'p0', answer: ' ' }]);
     await expect(runStage(grade, { inputs: { generations: given, dataset }, grader })).rejects.toMatchObject({
       code: 'gold_missing',
+      hint: expect.stringContaining('eval/judge with a `prompt` without {gold}'),
     });
+    const unnamed = memoryTable({ id: 'VARCHAR' }, [{ id: 'p0' }]);
+    await expect(runStage(grade, { inputs: { generations: given, dataset: unnamed }, grader })).rejects.toMatchObject({
+      code: 'missing_column',
+    });
+  });
+
+  it.each([
+    ['an empty one', { answer: 'VARCHAR' }, { answer: ' ' }],
+    ['no column of them', {}, {}],
+  ])('grades problems with %s for a gold answer where the grader needs none', async (_, columns, cells) => {
+    const needless: Grader = {
+      needsGold: false,
+      grade: async (items) =>
+        items.map(({ id, gold, answer }) => ({
+          ...{ id, verdict: answer.length > 2 ? 'right' : 'wrong', explanation: '' },
+          ...{ parsedAnswer: answer, parsedGold: gold },
+        })),
+    };
+    const dataset = memoryTable(
+      { id: 'VARCHAR', question: 'VARCHAR', ...columns },
+      ['p0', 'p1'].map((id) => ({ id, question: 'Hello?', ...cells })),
+    );
+    const given = generations('tuned', [{ policy: '64', maximum: 64, tokens: 1, answers: ['Hi', 'Hello'] }]);
+    const options = { extraction: 'whole' };
+    const { rows, events } = await runStage(grade, {
+      inputs: { generations: given, dataset },
+      grader: needless,
+      options,
+    });
+    expect(rows('graded').map((row) => [row.prompt_id, row.gold, row.verdict])).toEqual([
+      ['p0', null, 'wrong'],
+      ['p1', null, 'right'],
+    ]);
+    expect(metrics(events).get('tuned.accuracy@64')?.value).toBe(0.5);
   });
 });
 

@@ -56,7 +56,7 @@ export const grade = defineStage({
   options: gradeOptions,
   inputs: {
     generations: input('generations', 'What a model answered, from budget-forcing/generate.'),
-    dataset: input('dataset', 'The problems with their gold answers.'),
+    dataset: input('dataset', 'The problems with their gold answers, where the grader needs them.'),
   },
   outputs: { graded: { type: 'dataset', description: 'One row per generation with its verdict.' } },
   estimate: async (options, { inputs, grader }) => {
@@ -77,14 +77,15 @@ export const grade = defineStage({
         hint: 'Look at the stage that made the generations, and at the dataset that it was given.',
       });
     }
-    const problems = await readProblems(inputs.dataset, options.goldColumn);
+    const startGrader = () => context.grader(options.grader.uses, options.grader.with);
+    const problems = await readProblems(inputs.dataset, options.goldColumn, startGrader);
     const extraction = options.extraction === 'task' ? extractionOf(inputs.dataset) : options.extraction;
     const extract = extractor(extraction, options.answerDelimiter);
     const { task, grader: meant } = inputs.dataset.metadata;
     if (typeof meant === 'string' && meant !== options.grader.uses) {
       context.log.warning(`${task} is meant to be graded by ${meant}; this stage uses ${options.grader.uses}.`);
     }
-    const grader = await context.grader(options.grader.uses, options.grader.with);
+    const grader = await startGrader();
     const steps = pace(context, { unit: 'answers', total: inputs.generations.rowCount });
     const runs = new GradedRuns();
     const unread = new Map<GradedRun, Unread>();
@@ -162,7 +163,7 @@ function accuracyFigures(right: number, graded: number): Readonly<Record<string,
 
 interface Problem {
   readonly question: string | null;
-  readonly gold: string;
+  readonly gold: string | null;
 }
 
 interface Answer {
@@ -171,21 +172,36 @@ interface Answer {
   readonly extracted: string | null;
 }
 
-async function readProblems(dataset: TableArtifact, goldColumn: string): Promise<ReadonlyMap<string, Problem>> {
-  requireColumns(dataset, ['id', goldColumn], 'The dataset');
+/** @param startGrader is called where a problem has no gold answer, since the grader may need none */
+async function readProblems(
+  dataset: TableArtifact,
+  goldColumn: string,
+  startGrader: () => Promise<Grader>,
+): Promise<ReadonlyMap<string, Problem>> {
+  requireColumns(dataset, ['id'], 'The dataset');
   const problems = new Map<string, Problem>();
+  let needsGold: boolean | undefined;
   for await (const row of dataset.rows()) {
     const id = textIn(row, 'id') ?? '';
     const gold = textIn(row, goldColumn);
-    if (gold === null || gold.trim() === '') {
-      throw new UserError('gold_missing', `Problem ${id} has no gold answer in column \`${goldColumn}\`.`, {
-        kind: 'runFailed',
-        hint: 'Grade against a dataset whose every row has its answer, or set `goldColumn`.',
-      });
+    const isKnown = gold !== null && gold.trim() !== '';
+    if (!isKnown) {
+      needsGold ??= (await startGrader()).needsGold ?? true;
+      if (needsGold) throw goldMissing(dataset, id, goldColumn);
     }
-    problems.set(id, { question: textIn(row, 'question'), gold });
+    problems.set(id, { question: textIn(row, 'question'), gold: isKnown ? gold : null });
   }
   return problems;
+}
+
+function goldMissing(dataset: TableArtifact, id: string, goldColumn: string): UserError {
+  requireColumns(dataset, [goldColumn], 'The dataset');
+  return new UserError('gold_missing', `Problem ${id} has no gold answer in column \`${goldColumn}\`.`, {
+    kind: 'runFailed',
+    hint:
+      'Grade against a dataset whose every row has its answer, set `goldColumn`, or use a grader that needs none: ' +
+      'eval/judge with a `prompt` without {gold}.',
+  });
 }
 
 function problemOf(row: Row, problems: ReadonlyMap<string, Problem>): Problem {
@@ -204,7 +220,7 @@ async function gradeAnswers(grader: Grader, answers: readonly Answer[], signal: 
     if (extracted === null) return [];
     const question = textIn(row, 'prompt') ?? problem.question ?? '';
     const asked = question.trim() === '' ? {} : { question };
-    return [{ id: String(index), gold: problem.gold, answer: extracted, ...asked }];
+    return [{ id: String(index), gold: problem.gold ?? '', answer: extracted, ...asked }];
   });
   const grades = items.length === 0 ? [] : await grader.grade(items, signal);
   const byId = new Map(grades.map((grade) => [grade.id, grade]));

@@ -88,6 +88,15 @@ it.each([
   expect(error?.issues).toMatchObject([{ path: ['prompt'], message }]);
 });
 
+it.each([
+  [undefined, true],
+  ['{question} {gold} {answer}', true],
+  ['Is {answer} polite to {question}', false],
+])('needs gold answers by the prompt %j: %s', (prompt, needs) => {
+  const options = judge.options.parse({ url: 'http://x', model: 'm', ...(prompt === undefined ? {} : { prompt }) });
+  expect(judge.needsGold?.(options)).toBe(needs);
+});
+
 describe('the question', () => {
   const item = (id: string, question?: string) => ({
     ...{ id, gold: '7', answer: 'seven' },

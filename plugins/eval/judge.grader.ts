@@ -77,6 +77,7 @@ export const judge = defineGrader({
     const note = 'What the judge told earlier runs of the same answers is not paid for again.';
     return { ...estimate, notes: [note, ...(estimate.notes ?? [])] };
   },
+  needsGold: ({ prompt }) => prompt.includes('{gold}'),
   async start(options, context) {
     const { JudgeReplies } = await import('./judge-replies.js');
     const { model, maxTokens, price } = options;

@@ -25,7 +25,10 @@ export const gradeOptions = z.strictObject({
     .min(1)
     .optional()
     .describe('What the model is called in metrics and reports. Default: the label that its generations carry.'),
-  goldColumn: z.string().default('answer').describe('Column of the dataset with the right answer.'),
+  goldColumn: z
+    .string()
+    .default('answer')
+    .describe('Column of the dataset with the right answer. A grader that needs none takes rows without one.'),
   extraction: z
     .union([z.literal('task'), extractionSchema])
     .default('task')

@@ -28,6 +28,23 @@ it('loads a task of a YAML file', async () => {
   ]);
 });
 
+it('loads questions without a gold answer where the task has none', async () => {
+  const open = yaml.replace(', answer: a', '').replace(/answerPattern.*\n/, '');
+  await writeFile(join(folder, 'own.yaml'), open);
+  await writeFile(join(folder, 'own.jsonl'), '{"q": "Who are you?"}\n');
+  const own = { file: 'own.yaml', data: 'own.jsonl' };
+  expect(await load(own)).toMatchObject([{ question: 'Solve: Who are you?', answer: null }]);
+  const records = memoryTable({ question: 'VARCHAR' }, [{ question: 'Who are you?' }]);
+  await writeFile(join(folder, 'own.yaml'), open.replace('question: q', 'question: prompt'));
+  const fromRows = await runStage(task, { options: { file: 'own.yaml' }, inputs: { records }, recipeFolder: folder });
+  expect(fromRows.rows('dataset')).toMatchObject([{ question: 'Solve: Who are you?', answer: null }]);
+  await writeFile(join(folder, 'own.yaml'), open.replace('question: q', 'question: q, wrong: [b]'));
+  await expect(load(own)).rejects.toMatchObject({
+    code: 'invalid_task',
+    message: expect.stringContaining('answer: a choice has'),
+  });
+});
+
 it('loads numbers with all their digits', async () => {
   await writeFile(join(folder, 'own.yaml'), yaml.replace(/answerPattern.*\n/, ''));
   await writeFile(join(folder, 'own.jsonl'), '{"q": "9007199254740992+1?", "a": 9007199254740993}\n');

@@ -165,7 +165,8 @@ async function recordsOf(file: string, sha256: string | undefined, chosen: Task)
 
 /** The rows of a dataset, under the names that the task has for its fields. */
 async function recordsIn(table: TableArtifact, { fields }: Task): Promise<DataRecord[]> {
-  const names = { [fields.question]: 'question', [fields.answer]: 'answer' };
+  const names: Record<string, string> = { [fields.question]: 'question' };
+  if (fields.answer !== undefined) names[fields.answer] = 'answer';
   for (const [index, field] of fields.wrong.entries()) names[field] = `wrong_${index + 1}`;
   const records: DataRecord[] = [];
   for await (const row of table.rows()) {
@@ -248,10 +249,14 @@ function problemOf(chosen: Task, record: DataRecord, place: string, seed: number
     const value = String(given).trim();
     if (value !== '') return value;
     throw new UserError('gold_missing', `${place} has no \`${field}\`.`, {
-      hint: `It has ${Object.keys(record).join(', ')}. Correct \`fields\` of the task, or the file.`,
+      hint: `It has ${Object.keys(record).join(', ')}. Correct \`fields\` of the task, or the file.${openHint(field, chosen)}`,
     });
   };
   const question = read(chosen.fields.question);
+  const id = createHash('sha256').update(question).digest('hex').slice(0, 16);
+  const asked = (text: string) => chosen.prompt.split('{question}').join(text);
+  const row = { id, source: chosen.name };
+  if (chosen.fields.answer === undefined) return { ...row, question: asked(question), answer: null };
   const field = read(chosen.fields.answer);
   const gold = chosen.answerPattern === undefined ? field : firstGroup(new RegExp(chosen.answerPattern), field);
   if (gold === undefined) {
@@ -263,14 +268,16 @@ function problemOf(chosen: Task, record: DataRecord, place: string, seed: number
       },
     );
   }
-  const id = createHash('sha256').update(question).digest('hex').slice(0, 16);
-  const asked = (text: string) => chosen.prompt.split('{question}').join(text);
-  const row = { id, source: chosen.name };
   if (chosen.fields.wrong.length === 0) return { ...row, question: asked(question), answer: gold };
   const options = random(seed, `choices/${id}`).shuffle([gold, ...chosen.fields.wrong.map(read)]);
   const letter = (index: number) => String.fromCharCode(65 + index);
   const listed = options.map((option, index) => `${letter(index)}) ${option}`).join('\n');
   return { ...row, question: asked(`${question}\n\n${listed}`), answer: letter(options.indexOf(gold)) };
+}
+
+function openHint(field: string, { fields }: Task): string {
+  if (field !== fields.answer || fields.wrong.length > 0) return '';
+  return ' Where questions have no one right answer, leave out `answer` in `fields`, and grade by eval/judge with a `prompt` without {gold}.';
 }
 
 function firstGroup(expression: RegExp, text: string): string | undefined {

@@ -19,11 +19,19 @@ export const taskSchema = z.strictObject({
   fields: z
     .strictObject({
       question: z.string().min(1).describe('Field with the question.'),
-      answer: z.string().min(1).describe('Field with the gold answer.'),
+      answer: z
+        .string()
+        .min(1)
+        .optional()
+        .describe('Field with the gold answer. Absent: nobody knows one, and the grader is one that needs none.'),
       wrong: z
         .array(z.string().min(1))
         .default([])
         .describe('Fields with wrong choices; with them the task is a choice.'),
+    })
+    .refine(({ answer, wrong }) => answer !== undefined || wrong.length === 0, {
+      path: ['answer'],
+      error: 'a choice has the right one beside those that are wrong.',
     })
     .describe('Where question and answer are.'),
   answerPattern: z.string().optional().describe('Regular expression; its first group is the gold answer in the field.'),
