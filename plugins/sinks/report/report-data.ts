@@ -128,7 +128,8 @@ export interface BrowsedSamples {
 export interface BrowsedProblem {
   readonly id: string;
   readonly question: string;
-  readonly gold: string;
+  /** Null where nobody knows one. */
+  readonly gold: string | null;
   readonly samples: readonly BrowsedSample[];
 }
 
@@ -145,7 +146,7 @@ export interface TracePair {
   /** Why it was chosen, e.g. "wrong before, right after". */
   readonly why: string;
   readonly question: string;
-  readonly gold: string;
+  readonly gold: string | null;
   readonly before: Trace;
   readonly after: Trace;
 }

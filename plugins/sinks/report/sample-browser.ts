@@ -117,7 +117,7 @@ export const sampleBrowserScript = `
     box.addEventListener('toggle', () => {
       if (!box.open || box.childElementCount > 1) return;
       const question = element('p', 'question', one.problem.question + ' ');
-      question.append(element('span', 'soft', '(gold: ' + one.problem.gold + '; ' + one.problem.id + ')'));
+      question.append(element('span', 'soft', '(' + (one.problem.gold === null ? '' : 'gold: ' + one.problem.gold + '; ') + one.problem.id + ')'));
       box.append(question);
       if (one.changedFrom) box.append(element('p', 'soft small', 'Under ' + one.changedFrom.policy + ' it was ' + given(one.changedFrom) + '.'));
       box.append(written(one.thinking), written(one.answer));

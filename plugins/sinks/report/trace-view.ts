@@ -6,7 +6,8 @@ import { answerPieces, type TracePiece, thinkingPieces, thinkingText } from './t
 
 /** One problem, answered twice, side by side. */
 export function tracePair(pair: TracePair, report: ComparisonReport): Markup {
-  return html`<div class="trace"><h3>${pair.why}</h3><p class="question">${pair.question} <span class="soft">(${pair.gold})</span></p>
+  const gold = pair.gold === null ? '' : html` <span class="soft">(${pair.gold})</span>`;
+  return html`<div class="trace"><h3>${pair.why}</h3><p class="question">${pair.question}${gold}</p>
 <div class="sides">${side(pair.before, report)}${side(pair.after, report)}</div></div>`;
 }
 

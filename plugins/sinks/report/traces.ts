@@ -22,7 +22,7 @@ export function isGraded(table: TableArtifact): boolean {
 export interface GradedSample extends Trace {
   readonly promptId: string;
   readonly question: string;
-  readonly gold: string;
+  readonly gold: string | null;
 }
 
 /** Graded answers as the page needs them: counts of what forcing did, and the first sample of each problem. */
@@ -141,7 +141,7 @@ function toSample(row: Row): GradedSample {
   return {
     promptId: String(row.prompt_id),
     question: String(row.question),
-    gold: String(row.gold),
+    gold: row.gold === null ? null : String(row.gold),
     model: String(row.model),
     policy: String(row.policy),
     method: String(row.method ?? 'budget-forcing'),
