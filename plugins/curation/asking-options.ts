@@ -160,7 +160,7 @@ export const difficultyOptions = z.strictObject({
   goldColumn: z
     .string()
     .default('answer')
-    .describe('Column with the right answer. Rows without one are not attempted.'),
+    .describe('Column with the right answer. Rows without one are not attempted, unless the grader needs none.'),
   promptTemplate: z
     .string()
     .includes('{question}')
@@ -184,13 +184,16 @@ export type Solver = DifficultyOptions['solvers'][number];
 
 export const verifyOptions = z.strictObject({
   column: z.string().default('answer').describe("Column with the answer that is graded, e.g. a teacher's."),
-  goldColumn: z.string().default('gold').describe('Column with the right answer. Rows without one cannot be graded.'),
+  goldColumn: z
+    .string()
+    .default('gold')
+    .describe('Column with the right answer. Rows without one are graded only if the grader needs none.'),
   into: z.string().default('right').describe('Column that gets true or false; null where it could not be graded.'),
   wrong: z.enum(['keep', 'drop']).default('keep').describe('What becomes of rows whose answer is not right.'),
   ungraded: z
     .enum(['keep', 'drop'])
     .default('keep')
-    .describe('What becomes of rows without a right answer to compare with.'),
+    .describe('What becomes of rows that lack the right answer that the grader needs.'),
   grader: graderChoice('eval/math-verify').describe('Compares an answer with the right one.'),
 });
 export type VerifyOptions = z.output<typeof verifyOptions>;

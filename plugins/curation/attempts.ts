@@ -51,9 +51,7 @@ export class Attempts implements AsyncDisposable {
 
   static async open(context: Context): Promise<Attempts> {
     const { options, inputs, scratchFolder, log } = context;
-    if (options.solvers.length > 0) {
-      requireColumns(inputs.dataset, ['id', options.column, options.goldColumn], 'The dataset');
-    }
+    if (options.solvers.length > 0) requireColumns(inputs.dataset, ['id', options.column], 'The dataset');
     const solvings: Solving[] = [];
     for (const [index, solver] of options.solvers.entries()) {
       const replies = await openReplies(context, solver, attemptSampling(options), `solver-${index}`);
@@ -145,7 +143,7 @@ export class Attempts implements AsyncDisposable {
     const historyOf = historyIn(inputs.dataset);
     for await (const row of inputs.dataset.rows()) {
       const question = textIn(row, options.column) ?? '';
-      if (question.trim() === '' || goldOf(row, options) === undefined) continue;
+      if (question.trim() === '' || (await this.goldOf(row)) === undefined) continue;
       const content = askedOf(row, options);
       for (let index = 0; index < options.attempts; index++) {
         if (isOver()) return;
@@ -159,7 +157,7 @@ export class Attempts implements AsyncDisposable {
     const seen = new Set<string>();
     for await (const row of inputs.dataset.rows()) {
       const id = textIn(row, 'id') ?? '';
-      const gold = goldOf(row, options);
+      const gold = await this.goldOf(row);
       if (gold === undefined || seen.has(id)) continue;
       seen.add(id);
       for (const solving of this.solvings) {
@@ -169,6 +167,16 @@ export class Attempts implements AsyncDisposable {
         }
       }
     }
+  }
+
+  /** Empty where nobody knows one; undefined where the attempt could not be graded without. */
+  private async goldOf(row: Row): Promise<string | undefined> {
+    const { options, inputs } = this.context;
+    const gold = textIn(row, options.goldColumn) ?? '';
+    if (gold.trim() !== '') return gold;
+    if (await this.grades.areMadeWithoutGold(this.context, options.grader)) return '';
+    requireColumns(inputs.dataset, [options.goldColumn], 'The dataset');
+    return undefined;
   }
 
   private async gradeBatch(batch: readonly Attempt[], choice: DifficultyOptions['grader']): Promise<Row[]> {
@@ -192,7 +200,7 @@ export class Attempts implements AsyncDisposable {
       id: `${solving.name}/${reply.id}`,
       prompt_id: textIn(row, 'id'),
       question: textIn(row, this.context.options.column),
-      gold,
+      gold: gold === '' ? null : gold,
       model: solving.name,
       sample_index: index,
       thinking: reply.reasoning,
@@ -213,9 +221,4 @@ function gradeId({ solving, reply }: Attempt): string {
 function askedOf(row: Row, { column, promptTemplate }: DifficultyOptions): string {
   // Split and joined, not replaced: a question may hold "$&".
   return promptTemplate.split('{question}').join(textIn(row, column) ?? '');
-}
-
-function goldOf(row: Row, { goldColumn }: DifficultyOptions): string | undefined {
-  const gold = textIn(row, goldColumn) ?? '';
-  return gold.trim() === '' ? undefined : gold;
 }

@@ -119,6 +119,34 @@ describe('curation/difficulty with solvers', () => {
     expect(asked.toSorted()).toEqual([...grader.questions]);
   });
 
+  it('has problems without a right answer attempted where the grader needs none', async () => {
+    answer = byQuestion;
+    const open = memoryTable({ id: 'VARCHAR', question: 'VARCHAR' }, [
+      { id: 'a', question: 'easy' },
+      { id: 'c', question: 'hard' },
+    ]);
+    const grader: Grader = {
+      needsGold: false,
+      grade: async (items) =>
+        items.map(({ id, gold, answer: said }) => ({
+          ...{ id, verdict: said === '1' ? 'right' : 'wrong', explanation: '' },
+          ...{ parsedAnswer: said, parsedGold: gold },
+        })),
+    };
+    const options = { solvers: [{ label: 'served', url: server.url, model: 'm' }] };
+    const { rows } = await runStage(difficulty, { options, inputs: { dataset: open }, scratchFolder, grader });
+    expect(rows('attempts').map(({ prompt_id, gold, verdict }) => [prompt_id, gold, verdict])).toEqual([
+      ['a', null, 'right'],
+      ['c', null, 'wrong'],
+    ]);
+    expect(rows('dataset').map(({ id }) => id)).toEqual(['c']);
+    const needing = runStage(difficulty, {
+      ...{ options, inputs: { dataset: open }, grader: new EqualGrader() },
+      scratchFolder: await temporaryFolder(),
+    });
+    await expect(needing).rejects.toMatchObject({ code: 'missing_column' });
+  });
+
   it('keeps what other models were paid for when one fails, and asks only for the rest', async () => {
     answer = (question) => (question === 'hard' ? 401 : '0');
     const trainer = scriptedTrainer(() => ({ answer: '0' }));

@@ -9,6 +9,11 @@ interface Grading {
   grader(uses: string, options?: Readonly<Record<string, unknown>>): Promise<Grader>;
 }
 
+interface GraderChoice {
+  readonly uses: string;
+  readonly with: Readonly<Record<string, unknown>>;
+}
+
 const free = { inputTokens: 0, outputTokens: 0, dollars: 0 };
 
 /**
@@ -16,6 +21,8 @@ const free = { inputTokens: 0, outputTokens: 0, dollars: 0 };
  * is paid for it keeps itself.
  */
 export class KeptGrades implements AsyncDisposable {
+  private withoutGold: Promise<boolean> | undefined;
+
   private constructor(private readonly journal: ReplyJournal<KeptGrade>) {}
 
   static async open(scratchFolder: string, log: Log): Promise<KeptGrades> {
@@ -26,12 +33,14 @@ export class KeptGrades implements AsyncDisposable {
     return this.journal.get(id);
   }
 
+  /** Whether rows without a right answer are graded, too. Starts the grader: ask where there is such a row. */
+  areMadeWithoutGold({ grader }: Grading, choice: GraderChoice): Promise<boolean> {
+    this.withoutGold ??= grader(choice.uses, choice.with).then(({ needsGold }) => needsGold === false);
+    return this.withoutGold;
+  }
+
   /** Grades those that have no grade yet; the grader is started where there are any. Empty answers get none. */
-  async grade(
-    { grader, signal }: Grading,
-    choice: { readonly uses: string; readonly with: Readonly<Record<string, unknown>> },
-    items: readonly GradeItem[],
-  ): Promise<void> {
+  async grade({ grader, signal }: Grading, choice: GraderChoice, items: readonly GradeItem[]): Promise<void> {
     const missing = items.filter(({ id, answer }) => answer.trim() !== '' && !this.journal.has(id));
     if (missing.length === 0) return;
     const grades = await (await grader(choice.uses, choice.with)).grade(missing, signal);

@@ -77,3 +77,24 @@ it.each([
   await runStage(verify, { inputs: { dataset: asked }, grader: noting });
   expect(items).toEqual([{ id: '0', gold: '4', answer: '4', ...told }]);
 });
+
+it('curation/verify grades rows without a right answer where the grader needs none', async () => {
+  const brief: Grader = {
+    needsGold: false,
+    grade: async (items) =>
+      items.map(({ id, answer }) => ({
+        ...{ id, verdict: answer.length < 4 ? 'right' : 'wrong', explanation: 'by its length' },
+        ...{ parsedAnswer: answer, parsedGold: '' },
+      })),
+  };
+  const columns = { id: 'VARCHAR', answer: 'VARCHAR' };
+  const given = ['Yes', 'It depends'].map((answer, at) => ({ id: String(at), answer }));
+  for (const gold of [{}, { gold: 'VARCHAR' }]) {
+    const open = memoryTable({ ...columns, ...gold }, given);
+    const { rows: of, logged } = await runStage(verify, { inputs: { dataset: open }, grader: brief });
+    expect(of('dataset').map(({ right }) => right)).toEqual([true, false]);
+    expect(logged).toEqual([{ level: 'info', message: '1 of 2 answers are right.' }]);
+  }
+  const unnamed = runStage(verify, { inputs: { dataset: memoryTable(columns, given) }, grader });
+  await expect(unnamed).rejects.toMatchObject({ code: 'missing_column' });
+});

@@ -23,16 +23,25 @@ export const verify = defineStage({
     const { options, inputs } = context;
     const { dataset } = inputs;
     const { column, goldColumn, into } = options;
-    requireColumns(dataset, ['id', column, goldColumn], 'The dataset');
+    requireColumns(dataset, ['id', column], 'The dataset');
     await using grades = await KeptGrades.open(context.scratchFolder, context.log);
+    let allAreGraded = false;
+    const goldOf = (row: Row) => {
+      const gold = textIn(row, goldColumn) ?? '';
+      return gold.trim() === '' ? '' : gold;
+    };
+    const isGraded = (row: Row) => allAreGraded || goldOf(row) !== '';
     const steps = pace(context, { unit: 'answers', total: dataset.rowCount });
     let items: GradeItem[] = [];
     let index = 0;
     for await (const row of dataset.rows()) {
-      const gold = textIn(row, goldColumn) ?? '';
       // By place: rows of one question may have different answers.
       const id = String(index++);
-      if (gold.trim() !== '') items.push({ id, gold, answer: textIn(row, column) ?? '', ...askedIn(row) });
+      if (!isGraded(row)) {
+        allAreGraded = await grades.areMadeWithoutGold(context, options.grader);
+        if (!allAreGraded) requireColumns(dataset, [goldColumn], 'The dataset');
+      }
+      if (isGraded(row)) items.push({ id, gold: goldOf(row), answer: textIn(row, column) ?? '', ...askedIn(row) });
       if (items.length >= gradedAtOnce) await grades.grade(context, options.grader, items.splice(0));
       await steps.step();
     }
@@ -41,30 +50,29 @@ export const verify = defineStage({
     await steps.finish();
     // A row is changed right after it was judged.
     let isRight: boolean | null = null;
-    const counts = { right: 0, withGold: 0 };
+    const counts = { right: 0, graded: 0 };
     const verified = await sieveAndChange(
       context,
       dataset,
       (row, at) => {
         const grade = grades.get(String(at));
-        const hasGold = (textIn(row, goldColumn) ?? '').trim() !== '';
-        isRight = hasGold ? grade?.verdict === 'right' : null;
+        isRight = isGraded(row) ? grade?.verdict === 'right' : null;
         counts.right += Number(isRight === true);
-        counts.withGold += Number(hasGold);
-        return judge(grade, hasGold, options);
+        counts.graded += Number(isRight !== null);
+        return judge(grade, isRight !== null, options);
       },
       { columns: { ...dataset.columns, [into]: 'BOOLEAN' }, change: (row: Row) => ({ ...row, [into]: isRight }) },
     );
-    const { right, withGold } = counts;
-    if (withGold > 0) {
-      context.log.info(`${formatCount(right)} of ${formatCount(withGold)} answers are right.`);
+    const { right, graded } = counts;
+    if (graded > 0) {
+      context.log.info(`${formatCount(right)} of ${formatCount(graded)} answers are right.`);
       await context.emit({
         type: 'metric.measured',
         data: {
           name: 'right',
-          value: right / withGold,
-          interval: shareInterval(right, withGold),
-          count: withGold,
+          value: right / graded,
+          interval: shareInterval(right, graded),
+          count: graded,
           unit: 'share',
         },
       });
@@ -78,8 +86,8 @@ function askedIn({ question }: Row): Pick<GradeItem, 'question'> {
   return typeof question === 'string' && question.trim() !== '' ? { question } : {};
 }
 
-function judge(grade: KeptGrade | undefined, hasGold: boolean, { wrong, ungraded }: VerifyOptions): Drop | Keep {
-  if (!hasGold) {
+function judge(grade: KeptGrade | undefined, isGraded: boolean, { wrong, ungraded }: VerifyOptions): Drop | Keep {
+  if (!isGraded) {
     return ungraded === 'drop'
       ? { rule: 'no_gold' }
       : { kept: true, evidence: 'there is no right answer to compare with' };
