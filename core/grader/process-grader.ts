@@ -8,6 +8,7 @@ import { spawnAttended } from '../process/spawn-attended.js';
 import type { ProcessExit } from '../process/spawn-detached.js';
 import { endsWithin, terminateGroup } from '../process/terminate.js';
 import type { Grade, GradeItem, Grader } from '../trainer/trainer.js';
+import { gradeBatches } from './grade-batches.js';
 import type { GraderClient } from './grader-client.js';
 
 /** Small enough that little is lost when the process dies, large enough that calls cost nothing. */
@@ -53,9 +54,9 @@ export async function startProcessGrader(options: ProcessGraderOptions): Promise
     grade(items, signal) {
       const result = turn.then(async () => {
         const grades: Grade[] = [];
-        for (let start = 0; start < items.length; start += itemsPerCall) {
+        for (const some of gradeBatches(items, itemsPerCall)) {
           signal?.throwIfAborted();
-          grades.push(...(await gradeSome(items.slice(start, start + itemsPerCall), signal)));
+          grades.push(...(await gradeSome(some, signal)));
         }
         return grades;
       });

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { isUserError } from '../../errors.js';
 import type { GraderDescription } from '../../generated/simmer/plugin/v1/plugin.js';
+import { gradeBatches } from '../../grader/grade-batches.js';
 import type { Grade, GradeItem } from '../../trainer/trainer.js';
 import type { GraderDefinition } from '../definitions.js';
 import { namedFailure } from './failure.js';
@@ -67,9 +68,8 @@ export function processGrader(
       return {
         async grade(items, stop) {
           const grades: Grade[] = [];
-          for (let start = 0; start < items.length; start += itemsPerCall) {
+          for (const some of gradeBatches(items, itemsPerCall)) {
             stop?.throwIfAborted();
-            const some = items.slice(start, start + itemsPerCall);
             try {
               grades.push(...(await gradeSome(some, stop)));
             } catch (error) {

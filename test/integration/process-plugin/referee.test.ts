@@ -101,6 +101,16 @@ it('a grader in Python says whether it needs a gold answer', async () => {
   expect(report).toEqual({ needsGold: [false, true], verdict: 'right' });
 });
 
+it('a stage in Python has any number of long answers graded, by a grader that is a process as well', async () => {
+  await using harness = await harnessOf();
+  const run = await harness.run(
+    'name: g\nstages: { long: { uses: referee/marathon, with: { grader: { uses: referee/brevity } } } }',
+  );
+  expect(run.outcome).toMatchObject({ status: 'completed' });
+  const report = JSON.parse(await readFile((await run.artifact('long.report')).path('report.json'), 'utf8'));
+  expect(report).toEqual({ right: ['1001'] });
+});
+
 it('a grader in Python that has no room below the budget ends the run with it', async () => {
   await using harness = await harnessOf();
   const { outcome } = await harness.run(recipe('', 'budget: { usd: 0.3 }'));

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from simmer_plugin.generated.simmer.grader.v1 import grader_pb2
 
 Verdict = Literal["right", "wrong", "unparsed", "timed_out"]
+
+#: Of one call: messages have at most 64 MiB, and a grade may be as long as what it is for.
+_BATCH_BYTES = 8 * 1024 * 1024
+_BATCH_ITEMS = 1024
 
 _VERDICTS: dict[int, Verdict] = {
     grader_pb2.VERDICT_RIGHT: "right",
@@ -50,6 +55,21 @@ class Grade:
 def item_message(item: GradeItem) -> grader_pb2.GradeItem:
     """An item for the wire."""
     return grader_pb2.GradeItem(id=item.id, gold=item.gold, answer=item.answer, question=item.question)
+
+
+def grade_batches(items: Iterable[GradeItem]) -> Iterator[list[grader_pb2.GradeItem]]:
+    """Items for the wire, as many at a time as one message carries, and its answer; a longer one goes by itself."""
+    batch: list[grader_pb2.GradeItem] = []
+    size = 0
+    for item in items:
+        message = item_message(item)
+        if batch and (len(batch) == _BATCH_ITEMS or size + message.ByteSize() > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(message)
+        size += message.ByteSize()
+    if batch:
+        yield batch
 
 
 def item_of(message: grader_pb2.GradeItem) -> GradeItem:

@@ -16,7 +16,7 @@ from simmer_plugin.errors import Canceled, HostError
 from simmer_plugin.generated.simmer.plugin.v1 import artifact_pb2, event_pb2, host_pb2, host_pb2_grpc
 from simmer_plugin.generated.simmer.trainer.v1 import trainer_pb2
 from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking, request_message, sample_of
-from simmer_plugin.grading import Grade, GradeItem, grade_of, item_message
+from simmer_plugin.grading import Grade, GradeItem, grade_batches, grade_of
 from simmer_plugin.inspection import InspectedRow, TrainerInfo, info_of, row_of
 from simmer_plugin.planning import GradingEstimate, KeptFolders, WorkEstimate, grading_of, work_of
 from simmer_plugin.structs import struct_of
@@ -264,13 +264,14 @@ class HostCalls:
         return KeptFolders(own, [Path(other) for other in found.others])
 
     def grade(self, uses: str, options: Mapping[str, Any], items: Sequence[GradeItem]) -> list[Grade]:
-        request = host_pb2.GradeAnswersRequest(
-            call_id=self._call_id,
-            uses=uses,
-            options=struct_of(options),
-            items=[item_message(item) for item in items],
-        )
-        return [grade_of(grade) for grade in self._ask(self._connection.stub.GradeAnswers, request).grades]
+        grades: list[Grade] = []
+        for batch in grade_batches(items):
+            request = host_pb2.GradeAnswersRequest(
+                call_id=self._call_id, uses=uses, options=struct_of(options), items=batch
+            )
+            answer = self._ask(self._connection.stub.GradeAnswers, request)
+            grades.extend(grade_of(grade) for grade in answer.grades)
+        return grades
 
     def emit(self, event: event_pb2.StageEvent) -> None:
         request = host_pb2.EmitEventsRequest(call_id=self._call_id, events=[event])

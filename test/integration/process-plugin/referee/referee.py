@@ -88,6 +88,16 @@ def match(context: StageContext[Match]) -> dict[str, Artifact]:
     return {"report": context.write_report({"day": context.options.day})}
 
 
+@plugin.stage(outputs={"report": report("The verdicts.")})
+def marathon(context: StageContext[Match]) -> dict[str, Artifact]:
+    """Has more text graded than one message holds, and one answer that is longer than others together."""
+    lengths = [*([70_000] * 1000), 9_000_000, 1]
+    items = [GradeItem(str(place), "", "a" * length) for place, length in enumerate(lengths)]
+    grades = context.grade(context.options.grader, items)
+    assert [grade.id for grade in grades] == [item.id for item in items]
+    return {"report": context.write_report({"right": [grade.id for grade in grades if grade.verdict == "right"]})}
+
+
 @plugin.estimate(match)
 def costs(options: Match, context: EstimateContext) -> StageEstimate:
     """What three answers cost, and what matches there were."""
