@@ -142,6 +142,23 @@ describe('eval/grade', () => {
     expect(questions).toEqual([undefined]);
   });
 
+  it('tells the grader the id of each generation, or its place where two have the same', async () => {
+    const ids: string[] = [];
+    const noting: Grader = {
+      grade: (items) => {
+        ids.push(...items.map(({ id }) => id));
+        return grader.grade(items);
+      },
+    };
+    const given = { policy: '64', maximum: 64, tokens: 64, answers: right(1, 2) };
+    for (const same of [[given], [given, given]]) {
+      const inputs = { generations: generations('tuned', same), dataset: problems(2) };
+      const { rows } = await runStage(grade, { inputs, grader: noting });
+      expect(rows('graded').map(({ verdict }) => verdict)).toEqual(same.flatMap(() => ['right', 'wrong']));
+    }
+    expect(ids).toEqual(['p0/64/0', 'p1/64/0', '0', '1', '2', '3']);
+  });
+
   it('can be stopped while it looks for answers by a pattern that takes long', async () => {
     const slow = Array.from({ length: 60 }, () => 'a'.repeat(3000));
     const asked = generations('tuned', [{ policy: '64', maximum: 64, tokens: 64, answers: slow }]);

@@ -216,15 +216,22 @@ function problemOf(row: Row, problems: ReadonlyMap<string, Problem>): Problem {
 
 /** Grades in the order of the answers; undefined where there was nothing to grade. */
 async function gradeAnswers(grader: Grader, answers: readonly Answer[], signal: AbortSignal) {
+  const ids = uniqueIds(answers);
   const items = answers.flatMap(({ row, problem, extracted }, index) => {
     if (extracted === null) return [];
     const question = textIn(row, 'prompt') ?? problem.question ?? '';
     const asked = question.trim() === '' ? {} : { question };
-    return [{ id: String(index), gold: problem.gold ?? '', answer: extracted, ...asked }];
+    return [{ id: ids[index] as string, gold: problem.gold ?? '', answer: extracted, ...asked }];
   });
   const grades = items.length === 0 ? [] : await grader.grade(items, signal);
   const byId = new Map(grades.map((grade) => [grade.id, grade]));
-  return answers.map((_, index) => byId.get(String(index)));
+  return ids.map((id) => byId.get(id));
+}
+
+/** Those of the rows, by which a grader names what it says something of; their places where rows share an id. */
+function uniqueIds(answers: readonly Answer[]): readonly string[] {
+  const ids = answers.map(({ row }) => textIn(row, 'id') ?? '');
+  return new Set(ids).size === ids.length ? ids : ids.map((_, index) => String(index));
 }
 
 async function* batches(rows: AsyncIterable<Row>, size: number): AsyncIterable<Row[]> {

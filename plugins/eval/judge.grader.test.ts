@@ -124,13 +124,17 @@ describe('the question', () => {
 
   it('that the prompt has and nobody knows makes an answer unparsed, and fails where none is known', async () => {
     const { url, asked } = await serving(() => ({ text: 'Yes' }));
-    const { grader } = await started({ url, prompt: '{question} {gold} {answer}' });
+    const { grader, warnings } = await started({ url, prompt: '{question} {gold} {answer}' });
     const unknown = Array.from({ length: 20 }, (_, index) => item(String(index)));
     await expect(grader.grade(unknown)).rejects.toMatchObject({ code: 'question_missing' });
     expect(asked).toEqual([]);
     const grades = await grader.grade([...unknown, item('last', 'What?')]);
     expect(grades.map(({ verdict }) => verdict)).toEqual([...unknown.map(() => 'unparsed'), 'right']);
-    expect(grades[0]?.explanation).toContain('not known of this answer');
+    expect(grades[1]?.explanation).toContain('not known of the answer 1.');
+    await grader.grade([item('later')]);
+    expect(warnings.filter((warning) => warning.includes('{question}'))).toEqual([
+      'The judge is to be sent the {question}, which is not known of the answer 0. It is unparsed, as are all such answers.',
+    ]);
     expect(asked).toEqual(['What? 7 seven']);
   });
 

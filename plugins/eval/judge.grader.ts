@@ -81,12 +81,18 @@ export const judge = defineGrader({
   async start(options, context) {
     const { JudgeReplies } = await import('./judge-replies.js');
     const { model, maxTokens, price } = options;
+    const { spending, log } = context;
     const folder = await context.keptFolder({ model });
-    const replies = await JudgeReplies.open(folder, { maxTokens, price, log: context.log });
+    const replies = await JudgeReplies.open(folder, { maxTokens, price, log });
+    let toldOfMissing = false;
+    const tellOfMissing = (missing: UserError) => {
+      if (!toldOfMissing) log.warning(`${missing.message} It is unparsed, as are all such answers.`);
+      toldOfMissing = true;
+    };
     return {
       grade: async (items, signal) => {
         const signals = [context.signal, ...(signal === undefined ? [] : [signal])];
-        return new Judging(options, replies, signals, context).all(items);
+        return new Judging(options, replies, signals, { spending, log, tellOfMissing }).all(items);
       },
       [Symbol.asyncDispose]: () => replies[Symbol.asyncDispose](),
     };
@@ -104,13 +110,16 @@ class Judging {
   private readonly signal: AbortSignal;
   private readonly refusals: EndpointRefusal[] = [];
   private missing: UserError | undefined;
+  private readonly tellOfMissing: (missing: UserError) => void;
 
   constructor(
     private readonly options: JudgeOptions,
     private readonly replies: JudgeReplies,
     signals: readonly AbortSignal[],
-    { spending, log }: Pick<GraderContext, 'spending' | 'log'>,
+    context: Pick<GraderContext, 'spending' | 'log'> & { readonly tellOfMissing: (missing: UserError) => void },
   ) {
+    const { spending, log } = context;
+    this.tellOfMissing = context.tellOfMissing;
     const { model, price } = options;
     this.signal = AbortSignal.any([...signals, this.stop.signal]);
     this.endpoint = new OpenAiEndpoint({
@@ -138,6 +147,7 @@ class Judging {
     if (this.failure !== undefined) throw this.failure.error;
     const unjudged = this.refusals[0] ?? this.missing;
     if (unjudged !== undefined && this.replies.isEmpty) throw unjudged;
+    if (this.missing !== undefined) this.tellOfMissing(this.missing);
     return grades;
   }
 
@@ -145,8 +155,9 @@ class Judging {
     const { model, maxTokens, prompt } = this.options;
     const content = contentOf(item, prompt);
     if (content === undefined) {
-      this.missing = questionMissing();
-      return unread(item, this.missing);
+      const missing = questionMissing(item.id);
+      this.missing ??= missing;
+      return unread(item, missing);
     }
     try {
       return await judgeOne(item, content, this.options, (question) =>
@@ -193,10 +204,10 @@ function unread({ id, answer, gold }: GradeItem, why: UserError): Grade {
   return { id, parsedAnswer: answer, parsedGold: gold, verdict: 'unparsed', explanation: why.message };
 }
 
-function questionMissing(): UserError {
+function questionMissing(id: string): UserError {
   return new UserError(
     'question_missing',
-    'The judge is to be sent the {question}, which is not known of this answer.',
+    `The judge is to be sent the {question}, which is not known of the answer ${id}.`,
     {
       kind: 'runFailed',
       hint: 'Grade rows that have a column `question`, or leave {question} out of the `prompt` of eval/judge.',
