@@ -31,7 +31,8 @@ const joint = /^[\s$]*(?:,|,?\s*(?:\\text\s*\{\s*)?\b(?:and|or)\b\s*\}?)[\s$]*$/
 
 /**
  * The content of the last `\boxed{...}` or `\fbox{...}` whose braces balance, after those that stand in a list with it;
- * escaped braces are content.
+ * escaped braces are content. The grader of mathematics has the same rule in Python, for replies that come to it whole, as
+ * this has it for all other graders: one list of cases holds both.
  */
 function lastBoxed(text: string): string | null {
   const opening = /\\(?:boxed|fbox)\s*\{/g;

@@ -1,10 +1,21 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { extractor } from './extraction.js';
 import { extractionSchema } from './options.js';
 
 const s1 = extractor('s1', '<|im_start|>answer');
 
+/** The grader in Python reads them alike; `test_boxes.py` has the other side. */
+const boxes = JSON.parse(readFileSync(new URL('python/tests/boxes.json', import.meta.url), 'utf8')) as readonly {
+  readonly text: string;
+  readonly answer: string;
+}[];
+
 describe('extraction s1', () => {
+  it.each(boxes)('reads the boxes of $text as $answer', ({ text, answer }) => {
+    expect(s1(text)).toBe(answer);
+  });
+
   it.each([
     ['the last box', 'So \\boxed{1}, no: \\boxed{2}.', '2'],
     ['a box with nested braces', 'Final Answer: \\boxed{\\frac{3}{4}}', '\\frac{3}{4}'],
