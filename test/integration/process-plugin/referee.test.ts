@@ -31,6 +31,21 @@ const asking = definePlugin({
         return { grades: await artifacts.writeDataset(rows, { columns }) };
       },
     }),
+    long: defineStage({
+      description: 'Has more text graded at once than one message holds.',
+      options: z.strictObject({}),
+      inputs: {},
+      outputs: { report: { type: 'report', description: 'How many grades there were.' } },
+      async run({ grader, artifacts }) {
+        const items = Array.from({ length: 1000 }, (_, id) => ({
+          id: String(id),
+          gold: '',
+          answer: 'a'.repeat(70_000),
+        }));
+        const grades = await (await grader('referee/brevity')).grade(items);
+        return { report: await artifacts.writeReport({ grades: grades.length }) };
+      },
+    }),
     open: defineStage({
       description: 'Has an answer graded that has no gold answer, where the grader says that it needs none.',
       options: z.strictObject({}),
@@ -109,6 +124,14 @@ it('a stage in Python has any number of long answers graded, by a grader that is
   expect(run.outcome).toMatchObject({ status: 'completed' });
   const report = JSON.parse(await readFile((await run.artifact('long.report')).path('report.json'), 'utf8'));
   expect(report).toEqual({ right: ['1001'] });
+});
+
+it('a grader in Python is asked in messages that hold the answers', async () => {
+  await using harness = await harnessOf();
+  const run = await harness.run('name: g\nstages: { long: { uses: asking/long } }');
+  expect(run.outcome).toMatchObject({ status: 'completed' });
+  const report = JSON.parse(await readFile((await run.artifact('long.report')).path('report.json'), 'utf8'));
+  expect(report).toEqual({ grades: 1000 });
 });
 
 it('a grader in Python that has no room below the budget ends the run with it', async () => {
