@@ -142,16 +142,16 @@ stages:
   formatted: { uses: curation/format, with: { dataset: "\${{ stages.split.train }}" } }
 `;
 
-/** Curation, and training by the fake trainer, which takes as long as \`stepMilliseconds\` says. */
+/** Curation, and training by the fake trainer, whose steps take `stepMilliseconds`, and which waits once after `hold` steps. */
 export const trainingRecipe = `
 name: training
 seed: 7
-params: { stepMilliseconds: 0, steps: 40 }
+params: { stepMilliseconds: 0, steps: 40, hold: 1000000 }
 plugins: [./fake-trainer.mjs, ./tiny.mjs]
 trainers:
   student:
     uses: fake-trainer/fake
-    with: { misbehavior: { stepMilliseconds: "\${{ params.stepMilliseconds }}" } }
+    with: { misbehavior: { stepMilliseconds: "\${{ params.stepMilliseconds }}", holdAfterSteps: "\${{ params.hold }}" } }
 stages:
   base: { uses: tiny/model }
   pool: { uses: curation/generate-problems, with: { count: 100 } }
@@ -166,7 +166,7 @@ stages:
       checkpointEverySteps: 5
 `;
 
-/** The plugins of \`trainingRecipe\`, as third parties would write them. */
+/** The plugins of `trainingRecipe`, as third parties would write them. */
 export const trainingPlugins: Readonly<Record<string, string>> = {
   'fake-trainer.mjs': "export { fakeTrainerPlugin as default } from 'simmerkit/testing';\n",
   'tiny.mjs': `
