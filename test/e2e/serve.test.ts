@@ -163,14 +163,14 @@ it('a server that is killed with ten runs in flight loses no event and no run', 
   await using killed = await serve(cwd, '--recipes', 'recipes');
   using client = await ControlClient.open({ address: killed.address });
   const start = async (index: number) => {
-    const params = { stepMilliseconds: '40', steps: String(500 + index) };
+    // It waits for the next server where it would end before the last one trains.
+    const params = { stepMilliseconds: '40', steps: String(100 + index), hold: '60' };
     const recipe = { source: { $case: 'name', value: 'training' } as const, fileName: '', params, overrides: {} };
     return (await client.createRun({ requestId: randomUUID(), recipe })).run!;
   };
   const runs = await Promise.all(Array.from({ length: 10 }, (_, index) => start(index)));
   const received = runs.map((): Event[] => []);
   let training = 0;
-  // Long enough that the last one trains before the first one ends, also on a busy machine.
   const allTrain = new Promise<void>((resolve) => {
     for (const [index, { runId }] of runs.entries()) {
       void (async () => {
