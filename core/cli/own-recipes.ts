@@ -2,18 +2,19 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { recipeTextOf } from '../engine/recipe-changes.js';
 import { UserError } from '../errors.js';
-import { simmerPackage } from '../plugin/locate.js';
 import { quickstartRecipe, shownPath } from './workspace.js';
 
 /** So many are named. */
 const namesShown = 5;
 
+/** What every recipe has. Files of build servers and of DVC have `stages`, too, but none that `uses` something. */
+const marks = [/^stages\s*:|"stages"\s*:/m, /\buses["']?\s*:/];
+
 /**
  * Where a folder has recipes of its own, `simmer run` is one of them with its name forgotten, and not the quickstart, which
- * takes all cores for minutes. Simmer's own folder is there to be tried. @throws UserError `recipe_unnamed`
+ * takes all cores for minutes. @throws UserError `recipe_unnamed`
  */
 export async function refuseAmongRecipes(folder: string): Promise<void> {
-  if (folder === simmerPackage.root) return;
   const recipes = await recipesIn(folder);
   const [first, ...others] = recipes;
   if (first === undefined) return;
@@ -24,7 +25,7 @@ export async function refuseAmongRecipes(folder: string): Promise<void> {
 }
 
 async function recipesIn(folder: string): Promise<readonly string[]> {
-  const names = (await readdir(folder)).filter((name) => /\.ya?ml$/.test(name)).toSorted();
+  const names = (await readdir(folder)).filter((name) => /\.(ya?ml|json)$/.test(name)).toSorted();
   const texts = await Promise.all(names.map((name) => recipeTextOf(join(folder, name))));
-  return names.filter((_, index) => /^stages\s*:/m.test(texts[index] ?? ''));
+  return names.filter((_, index) => marks.every((mark) => mark.test(texts[index] ?? '')));
 }

@@ -1,4 +1,4 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -365,36 +365,5 @@ describe('a reader of stdout that goes away', () => {
     expect(eventsIn(stdout).map((event) => event.type)).toEqual(['run.created']);
     expect(stderr).toContain('simmer --home gone resume small-');
     expect((await simmer(['resume', 'latest', '--home', 'gone'], { cwd })).code).toBe(0);
-  });
-});
-
-describe('simmer run without a recipe', () => {
-  const start = ['run', '--until', 'problems'];
-  let empty: string;
-
-  beforeAll(async () => {
-    empty = join(cwd, 'empty');
-    await mkdir(empty);
-    await folder.write('empty/settings.yaml', 'note: no recipe\n');
-  });
-
-  it('says first what it runs, for how long, and what that downloads', async () => {
-    const { code, stdout, stderr } = await simmer(start, { cwd: empty });
-    expect([code, stdout]).toEqual([0, expect.stringContaining('quickstart started as run')]);
-    expect(stderr).toMatch(/^No recipe is named, so this is the quickstart: \/.*recipes\/quickstart\.yaml\n/);
-    expect(stderr).toContain('about 10 minutes');
-    expect(stderr).toContain('a model (98 MB)');
-  });
-
-  it('names those of a folder that has some, and runs nothing', async () => {
-    const { code, stdout, stderr } = await simmer(start, { cwd });
-    expect([code, stdout]).toEqual([2, '']);
-    expect(stderr).toContain('error[recipe_unnamed]: No recipe is named, and this folder has bad.yaml, small.yaml');
-    expect(stderr).toMatch(/hint: Name one: simmer run bad\.yaml\. The quickstart is simmer run \/.*quickstart\.yaml/);
-  });
-
-  it('gives programs its events alone', async () => {
-    const { stdout, stderr } = await simmer([...start, '--json'], { cwd: empty });
-    expect([eventsIn(stdout).at(-1)?.type, stderr]).toEqual(['run.completed', '']);
   });
 });
