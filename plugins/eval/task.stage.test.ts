@@ -33,16 +33,28 @@ it('loads questions without a gold answer where the task has none', async () => 
   await writeFile(join(folder, 'own.yaml'), open);
   await writeFile(join(folder, 'own.jsonl'), '{"q": "Who are you?"}\n');
   const own = { file: 'own.yaml', data: 'own.jsonl' };
-  expect(await load(own)).toMatchObject([{ question: 'Solve: Who are you?', answer: null }]);
+  const fromFile = await runStage(task, { options: own, recipeFolder: folder });
+  expect(fromFile.rows('dataset')).toMatchObject([{ question: 'Solve: Who are you?', answer: null }]);
+  // Nobody is meant to grade it: eval/grade would warn of any other.
+  expect(fromFile.outputs.dataset?.metadata).toEqual({ task: 'own', extraction: 's1' });
   const records = memoryTable({ question: 'VARCHAR' }, [{ question: 'Who are you?' }]);
   await writeFile(join(folder, 'own.yaml'), open.replace('question: q', 'question: prompt'));
   const fromRows = await runStage(task, { options: { file: 'own.yaml' }, inputs: { records }, recipeFolder: folder });
   expect(fromRows.rows('dataset')).toMatchObject([{ question: 'Solve: Who are you?', answer: null }]);
-  await writeFile(join(folder, 'own.yaml'), open.replace('question: q', 'question: q, wrong: [b]'));
-  await expect(load(own)).rejects.toMatchObject({
-    code: 'invalid_task',
-    message: expect.stringContaining('answer: a choice has'),
-  });
+});
+
+it.each([
+  ['question: q, wrong: [b]', '', 'fields.answer: a choice has the right one beside those that are wrong.'],
+  [
+    'question: q',
+    'answerPattern: (.+)',
+    'answerPattern: it is for the field with the gold answer: name that as `answer`',
+  ],
+])('refuses a task that needs the gold answer, and has none: %s', async (fields, pattern, message) => {
+  await writeFile(join(folder, 'own.yaml'), `name: own\nfile: own.jsonl\nfields: { ${fields} }\n${pattern}\n`);
+  const refused = load({ file: 'own.yaml', data: 'own.jsonl' });
+  await expect(refused).rejects.toMatchObject({ code: 'invalid_task', message: expect.stringContaining(message) });
+  await expect(refused).rejects.not.toMatchObject({ message: expect.stringContaining('..') });
 });
 
 it('loads numbers with all their digits', async () => {

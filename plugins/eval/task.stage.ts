@@ -77,7 +77,8 @@ export const task = defineStage({
     if (rows.length === 0) {
       throw new UserError('empty_dataset', `${place} has no problem.`, { kind: 'environment', hint: 'Get it again.' });
     }
-    const { name, extraction, grader } = chosen;
+    const { name, extraction, fields } = chosen;
+    const { grader = fields.answer === undefined ? undefined : 'eval/math-verify' } = chosen;
     const { sample = rows.length } = options;
     if (sample < rows.length) {
       context.log.warning(
@@ -88,7 +89,7 @@ export const task = defineStage({
     return {
       dataset: await context.artifacts.writeDataset(sampleOf(rows, sample), {
         columns,
-        metadata: { task: name, extraction, grader },
+        metadata: { task: name, extraction, ...(grader === undefined ? {} : { grader }) },
       }),
     };
   },
@@ -124,7 +125,11 @@ async function readTask(file: string): Promise<Task> {
   }
   if (content === null) throw invalid('it is empty.');
   const parsed = taskSchema.safeParse(content);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    const { fields, answerPattern } = parsed.data;
+    if (answerPattern === undefined || fields.answer !== undefined) return parsed.data;
+    throw invalid('answerPattern: it is for the field with the gold answer: name that as `answer` in `fields`.');
+  }
   const problems = parsed.error.issues.map(({ path, message }) =>
     path.length === 0 ? message : `${path.join('.')}: ${message}`,
   );

@@ -31,7 +31,7 @@ export const taskSchema = z.strictObject({
     })
     .refine(({ answer, wrong }) => answer !== undefined || wrong.length === 0, {
       path: ['answer'],
-      error: 'a choice has the right one beside those that are wrong.',
+      error: 'a choice has the right one beside those that are wrong',
     })
     .describe('Where question and answer are.'),
   answerPattern: z.string().optional().describe('Regular expression; its first group is the gold answer in the field.'),
@@ -39,8 +39,11 @@ export const taskSchema = z.strictObject({
   extraction: extractionSchema.default('s1').describe('What eval/grade takes where its recipe names none.'),
   grader: z
     .string()
-    .default('eval/math-verify')
-    .describe('Who it is meant to be graded by; eval/grade says so where its recipe names another.'),
+    .optional()
+    .describe(
+      'Who it is meant to be graded by; eval/grade says so where its recipe names another. Default: eval/math-verify; where ' +
+        'there are no gold answers, nobody.',
+    ),
 });
 export type Task = z.output<typeof taskSchema>;
 
