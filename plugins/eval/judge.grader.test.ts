@@ -133,7 +133,8 @@ describe('the question', () => {
     expect(grades[1]?.explanation).toContain('not known of the answer 1.');
     await grader.grade([item('later')]);
     expect(warnings.filter((warning) => warning.includes('{question}'))).toEqual([
-      'The judge is to be sent the {question}, which is not known of the answer 0. It is unparsed, as are all such answers.',
+      'The judge is to be sent the {question}, which is not known of the answer 0. It is unparsed, as are all such answers. ' +
+        'Grade rows that have a column `question`, or leave {question} out of the `prompt` of eval/judge.',
     ]);
     expect(asked).toEqual(['What? 7 seven']);
   });

@@ -86,7 +86,7 @@ export const judge = defineGrader({
     const replies = await JudgeReplies.open(folder, { maxTokens, price, log });
     let toldOfMissing = false;
     const tellOfMissing = (missing: UserError) => {
-      if (!toldOfMissing) log.warning(`${missing.message} It is unparsed, as are all such answers.`);
+      if (!toldOfMissing) log.warning(`${missing.message} It is unparsed, as are all such answers. ${missing.hint}`);
       toldOfMissing = true;
     };
     return {
