@@ -96,7 +96,7 @@ export async function sieve(context: SieveContext, dataset: TableArtifact, verdi
   const writing = [
     dataset.columns.id === id
       ? context.artifacts.deriveDataset(dataset, { columns: ['id'], added: { columns, rows, few }, signal })
-      : context.artifacts.writeDataset(decisionRows(dataset, verdictOn), { columns: decisionColumns }),
+      : context.artifacts.writeDataset(decisionRows(dataset, verdictOn, signal), { columns: decisionColumns }),
     context.artifacts.deriveDataset(dataset, { positions, signal }),
   ] as const;
   // Where one fails, the other is not left at it.
@@ -107,9 +107,10 @@ export async function sieve(context: SieveContext, dataset: TableArtifact, verdi
 }
 
 /** Of rows whose ids are no text, as the numbers of a plugin. */
-async function* decisionRows(dataset: TableArtifact, verdictOn: VerdictOn): AsyncIterable<Row> {
+async function* decisionRows(dataset: TableArtifact, verdictOn: VerdictOn, signal: AbortSignal): AsyncIterable<Row> {
   let index = 0;
   for await (const row of dataset.rows({ columns: ['id'] })) {
+    signal.throwIfAborted();
     yield { id: textIn(row, 'id'), ...decisionOn(verdictOn(index++)) };
   }
 }
