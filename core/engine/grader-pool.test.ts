@@ -15,9 +15,10 @@ afterEach(async () => {
 });
 
 /** The graders of a run whose only grader is started so, and the warnings of the run. */
-function poolOf(start: (context: GraderContext) => Promise<StartedGrader>, runId = 'run') {
+function poolOf(start: (context: GraderContext) => Promise<StartedGrader>, runId = 'run', needsGold = () => true) {
   const options = z.object({ url: z.string().default('') });
-  const definition = defineGrader({ description: 'For this test.', options, start: (_, context) => start(context) });
+  const description = 'For this test.';
+  const definition = defineGrader({ description, options, needsGold, start: (_, context) => start(context) });
   const warnings: string[] = [];
   const parts = [
     { runId, plan: { recipeFolder: cacheFolder, seed: 1 } },
@@ -48,6 +49,19 @@ describe('the graders of a run', () => {
       code: 'invalid_grader',
       message: expect.stringContaining('acme/close'),
     });
+  });
+
+  it('names the plugin of one that fails to say whether it needs gold answers, and does not start it', async () => {
+    let starts = 0;
+    const start = async () => {
+      starts++;
+      return { grade: async () => [], [Symbol.asyncDispose]: async () => {} };
+    };
+    const { get } = poolOf(start, 'run', () => {
+      throw new Error('no prompt');
+    });
+    await expect(get()).rejects.toMatchObject({ plugin: 'acme', cause: new Error('no prompt') });
+    expect(starts).toBe(0);
   });
 
   it('waits for no end of a grader that does not come', async () => {

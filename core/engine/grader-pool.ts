@@ -158,6 +158,7 @@ export class GraderPool implements RunResource {
         await this.#recorder.emit({ ...event, ...asker });
       },
     };
+    const needsGold = await namingPlugin(plugin, async () => definition.needsGold?.(options) ?? true);
     const grader = await namingPlugin(plugin, () => definition.start(options, context));
     if (typeof grader?.grade !== 'function') {
       throw new UserError('invalid_grader', `The grader ${uses} was started and gave nothing that grades.`, {
@@ -167,7 +168,7 @@ export class GraderPool implements RunResource {
     }
     return {
       uses,
-      needsGold: definition.needsGold?.(options) ?? true,
+      needsGold,
       grade: (items, signal) =>
         namingPlugin(plugin, async () => checkGrades(uses, items, await grader.grade(items, signal))),
       [Symbol.asyncDispose]: () => grader[Symbol.asyncDispose](),
