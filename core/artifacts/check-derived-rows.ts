@@ -8,6 +8,12 @@ import type { DerivedRows, TableArtifact } from './artifact.js';
 export function checkDerivedRows(table: Pick<TableArtifact, 'rowCount' | 'columns'>, derived: DerivedRows): void {
   const { positions, columns = [], added } = derived;
   if (positions !== undefined) checkPositions('positions', positions, table.rowCount);
+  if (!Array.isArray(columns)) {
+    throw invalid(
+      'its `columns` are no list of names',
+      'Their types are those of the table: give `Object.keys(columns)`.',
+    );
+  }
   const unknown = columns.find((name) => !Object.hasOwn(table.columns, name));
   if (unknown !== undefined) {
     throw invalid(`it has no column ${unknown}`, `It has ${Object.keys(table.columns).join(', ')}.`);
