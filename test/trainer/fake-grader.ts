@@ -32,7 +32,7 @@ const service: GraderServiceServer = {
   },
 };
 
-const server = new Server();
+const server = new Server({ 'grpc.max_receive_message_length': 64 * 2 ** 20 });
 server.addService(GraderServiceService, service);
 new HealthImplementation({ 'simmer.grader.v1.GraderService': 'SERVING' }).addToServer(server);
 const address = process.env.SIMMER_GRADER_ADDRESS ?? '';

@@ -35,6 +35,13 @@ describe('a grader in a process', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
+  it('is asked in messages that hold the answers, however long', async () => {
+    await using grader = await start();
+    const items = Array.from({ length: 120 }, (_, index) => item(index, 'a'.repeat(600_000)));
+    const grades = await grader.grade(items);
+    expect(grades.map(({ id }) => id)).toEqual(items.map(({ id }) => id));
+  });
+
   it('is told the question of an answer, where it is known', async () => {
     await using grader = await start();
     const grades = await grader.grade([{ ...item(1, '42'), question: '6 * 7?' }, item(2, '42')]);
