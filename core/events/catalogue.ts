@@ -116,7 +116,7 @@ export interface EventData {
     readonly secondsLeft?: number;
     /** Of `unit`, since this attempt began; what an earlier attempt did is in `done` and not in this. */
     readonly perSecond?: number;
-    /** More figures worth seeing live, e.g. {"tokensPerSecond": 210, "thinkingTokens": 8100}. */
+    /** More figures worth seeing live, e.g. {"tokensPerSecond": 210, "outputTokens": 8100}. */
     readonly figures?: Readonly<Record<string, number>>;
   };
 

@@ -164,7 +164,7 @@ async function findId(
         ? 'None of its stages that are done made a table with a column `id`.'
         : found.length > 0
           ? ['It stands in the question of these rows; give the id of one:', ...found].join('\n  ')
-          : `${meant}Words of its question find a row's id; an id of your own, which is in another column, does by \`simmer rows ${runId} STAGE.OUTPUT --where COLUMN=ID\`. Or look into the column \`id\` of a table: \`simmer artifacts ${runId}\` lists them (\`--get\` copies one), and \`simmer rows ${runId} STAGE.OUTPUT\` shows rows of one.`,
+          : `${meant}Words of its question find a row's id. So does an id of your own, which another column has: \`simmer rows ${runId} STAGE.OUTPUT --where COLUMN=ID\` shows the row. Or look into the column \`id\` of a table: \`simmer artifacts ${runId}\` lists them (\`--get\` copies one), and \`simmer rows ${runId} STAGE.OUTPUT\` shows rows of one.`,
   });
 }
 
