@@ -81,9 +81,10 @@ export function chosenLetter(text: string, letters: string): string | null {
   const itIs =
     `[Ii]t(?:['’]s|\\s+is|\\s+must\\s+be)\\s+(?:(?:${word})\\s+)?\\(?([${letters}])\\)?` +
     '(?=\\s*(?:[.!]|\\n|$|,?\\s(?:because|since)\\b))';
-  const doubted = `(?:\\b(?:[Nn]ot|[Nn]ever|[Nn]obody|[Dd]oubt)|n['’]t)\\s[^.,;:!?\\n]{0,60}`;
+  const denied = "\\b(?:[Nn]ot|[Nn]ever|[Nn]obody|(?<!\\b(?:[Nn]o|[Ww]ithout\\s+(?:a|any))\\s)[Dd]oubt)|n['’]t";
+  const doubted = `(?:${denied})\\s(?:(?!\\b(?:but|so|because|since)\\b)[^.,;:!?\\n]){0,60}`;
   const called = lettersIn(`(?<!\\b${supposed}|${doubted})\\b${itIs}`);
-  const isTakenBack = /\b(?:[Ww]ait|[Aa]ctually|[Nn]o,)/.test(plain);
+  const isTakenBack = /(?:[.!?…—\n]|\s[-–])\s*(?:(?:[Ww]ait|[Aa]ctually)\b|[Nn]o[,.!])/.test(plain);
   const begun = lettersIn(`^(?:So,?\\s+|I\\s+think\\s+(?:that\\s+)?)?${itIs}`).at(0);
   if (begun !== undefined && onlyOf(called) === begun && !isTakenBack) return begun;
   const wrong = new Set([
