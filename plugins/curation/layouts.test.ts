@@ -146,10 +146,10 @@ describe('curation/load takes of chats', () => {
     expect(rows('dataset')).toMatchObject([{ question: 'Q', reasoning: 'so', answer: 'A' }]);
   });
 
-  it('turns that say by the name of thinking whether there was any', async () => {
+  it.each(['thinking', 'reasoning_content'])('turns that say by %s whether there was thinking', async (name) => {
     const messages = [
-      { role: 'user', content: 'Q', thinking: false },
-      { role: 'assistant', content: '<think>so</think>A', thinking: true },
+      { role: 'user', content: 'Q', [name]: false },
+      { role: 'assistant', content: '<think>so</think>A', [name]: true },
     ];
     const { rows } = await loadFile('pool.jsonl', JSON.stringify({ messages }), { layout: 'messages' });
     expect(rows('dataset')).toMatchObject([{ question: 'Q', reasoning: 'so', answer: 'A' }]);

@@ -170,7 +170,8 @@ function turnsOfField(row: Row, name: string, fields: TurnFields, place: DataPla
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       throw wrongType(at, 'an object', value, place);
     const turn = value as Row;
-    const reasoning = optionalText(turn, thinkingField(turn) ?? 'reasoning_content', place, at);
+    const thinking = thinkingField(turn);
+    const reasoning = thinking === undefined ? '' : textAt(turn, thinking, place, at);
     const role = textAt(turn, fields.role, place, at);
     // Text beside a call says what is called, or waits for what comes of it.
     const callsTools = isOfTools(turn, role);
@@ -185,7 +186,7 @@ function turnsOfField(row: Row, name: string, fields: TurnFields, place: DataPla
       role,
       callsTools,
       text: callsTools ? '' : text(),
-      reasoning: reasoning !== null && reasoning.trim() !== '' ? reasoning : null,
+      reasoning: reasoning.trim() === '' ? null : reasoning,
     };
   });
 }
@@ -200,8 +201,8 @@ function textAt(row: Row, name: string, place: DataPlace, within?: string): stri
 }
 
 /** The text of a field that a row may lack; null where it says nothing. */
-function optionalText(row: Row, name: string, place: DataPlace, within?: string): string | null {
-  return typeof row[name] === 'string' || saysSomething(row[name]) ? textAt(row, name, place, within) : null;
+function optionalText(row: Row, name: string, place: DataPlace): string | null {
+  return typeof row[name] === 'string' || saysSomething(row[name]) ? textAt(row, name, place) : null;
 }
 
 function missing(name: string, row: Row, place: DataPlace, hint = 'Correct `layout` of the source.'): Error {

@@ -92,9 +92,14 @@ export function contentIn(content: unknown, at: string, place: DataPlace): unkno
   throw dataError('wrong_type', place, message, 'Join parts of text to one; images and sounds are not trained.');
 }
 
-/** The name of the field that has a turn's thinking, if one has. Whether there was any, others say by the same names. */
+/** The name of the field that has a turn's thinking, if one has. */
 export function thinkingField(turn: Row): string | undefined {
-  return thinkingFields.find((name) => typeof turn[name] !== 'boolean' && saysSomething(turn[name]));
+  return thinkingFields.find((name) => !saysWhetherThought(name, turn[name]) && saysSomething(turn[name]));
+}
+
+/** Whether a field only says whether there was thinking, as some data does by the names that other data has for it. */
+export function saysWhetherThought(name: string, value: unknown): boolean {
+  return typeof value === 'boolean' && (thinkingFields as readonly string[]).includes(name);
 }
 
 export function unknownRole(role: string, place: DataPlace): Error {

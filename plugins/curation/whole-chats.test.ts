@@ -152,6 +152,16 @@ describe('layout chat of curation/load', () => {
     ]);
   });
 
+  it.each(['thinking', 'reasoning_content'])('takes turns that say by %s whether there was thinking', async (name) => {
+    const messages = [
+      { ...user, [name]: false },
+      { ...answer, [name]: true, reasoning: 'North.' },
+    ];
+    expect(await rowsOf({ messages })).toMatchObject([
+      { prompt: [whole(user)], completion: [whole({ ...answer, reasoning_content: 'North.' })] },
+    ]);
+  });
+
   it('trains no greeting, and no reply of weight 0 before those that are trained', async () => {
     const before = [answer, user, { ...answer, weight: 0 }, user];
     const [greeted, weighed] = await rowsOf(

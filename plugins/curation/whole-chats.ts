@@ -3,7 +3,7 @@ import { type DataPlace, dataError, noTurns, requireWholeCharacters, wrongType }
 import { systemMessages } from './history.js';
 import type { LoadOptions, Source } from './load-options.js';
 import { LongDecimals, saysSomething } from './source-row.js';
-import { contentIn, jsonIn, messageOfTurn, roleOf, thinkingField, turnsIn } from './turns.js';
+import { contentIn, jsonIn, messageOfTurn, roleOf, saysWhetherThought, thinkingField, turnsIn } from './turns.js';
 
 /** Messages with calls of tools. Each tool has arguments of its own, and a column one type: they are JSON text. */
 const chatType =
@@ -156,10 +156,13 @@ export function chatProblems({ sources, types }: LoadOptions): readonly OptionPr
 
 function messageOf(message: unknown, at: string, place: DataPlace): Row {
   const turn = messageOfTurn(objectAt(message, at, place), at, place);
-  const thinking = thinkingField(turn) ?? 'reasoning_content';
-  const { role, content, [thinking]: thought, tool_calls, function_call, name, tool_call_id, ...rest } = turn;
+  const thinking = thinkingField(turn);
+  const thought = thinking === undefined ? null : turn[thinking];
+  const { role, content, tool_calls, function_call, name, tool_call_id, ...rest } = turn;
   // A weight has been looked at; thinking may be there by two names.
-  const others = Object.entries(rest).filter(([field, value]) => field !== 'weight' && value !== thought);
+  const others = Object.entries(rest).filter(
+    ([field, value]) => field !== 'weight' && value !== thought && !saysWhetherThought(field, value),
+  );
   requireNothing(Object.fromEntries(others), at, place);
   const calls = saysSomething(tool_calls)
     ? listAt(
