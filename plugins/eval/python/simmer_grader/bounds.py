@@ -18,9 +18,9 @@ _FEWEST_LOOPED = 400
 #: Of these in one another, math-verify's parser takes twice the time for each further one.
 _DEEPEST = 20
 _LONGEST_EXPRESSION = 1_500
-#: A list of numbers is read sooner than a sum of as many.
+#: A list of numbers, also in brackets, is read sooner than a sum of as many.
 _LONGEST_LIST = 4_000
-_NUMBERS = re.compile(r"\s*-?[\d.]+(?:\s*[,;]\s*-?[\d.]+)+\s*")
+_NUMBERS = re.compile(r"\s*(?:\\?[\[({]\s*)?-?[\d.]+(?:\s*[,;]\s*-?[\d.]+)+\s*(?:\\?[\])}]\s*)?")
 #: Of a chain of equations the last side is what it comes to. Reading hundreds takes half a minute.
 _MOST_SIDES = 12
 _SIDE = re.compile(r"(?<![\\<>!])=")

@@ -323,7 +323,9 @@ def test_reply_that_goes_on_and_on_is_read_in_time(grader: RunningGrader, answer
     assert grader.verdict("42", answer) == verdict
 
 
-@pytest.mark.parametrize("form", ["{}", r"\boxed{{{}}}", "The answer is {}."])
+@pytest.mark.parametrize(
+    "form", ["{}", r"\boxed{{{}}}", "The answer is {}.", "[{}]", r"$\{{{}\}}$", "The answer is ({})."]
+)
 def test_a_list_of_hundreds_of_numbers_is_read(grader: RunningGrader, form: str) -> None:
     numbers = [str(7 * number) for number in range(400)]
     assert grader.verdict(", ".join(numbers), form.format(", ".join(numbers))) == "RIGHT"
