@@ -76,5 +76,5 @@ def _read_shards(state: dict[str, Any], folder: Path) -> None:
         load(state, storage_reader=FileSystemReader(folder), no_dist=True)
     except CheckpointException as error:
         # It is no Exception, and whoever called for a model would never be answered.
-        why = f"{folder.parent} cannot be read: {cause_of(error)} Use another one."
+        why = f"{folder.parent} cannot be read: use another one ({cause_of(error)})"
         raise invalid("checkpoint_invalid", why) from error

@@ -106,7 +106,10 @@ def test_shards_that_cannot_be_read_are_an_answer(shared_trainer: TrainerProcess
     marker = {"format": 1, "step": 1, "files": {}, "model": {}}
     (checkpoint / "simmer-checkpoint.json").write_text(json.dumps(marker))
     request = pb.ExportRequest(model=pb.ModelSource(checkpoint=str(checkpoint)), output_folder=str(output))
-    with pytest.raises(grpc.RpcError, match=r"step-00000001 cannot be read: Missing key .* Use another one"):
+    with pytest.raises(grpc.RpcError, match=r"step-00000001 cannot be read: use another one \(Missing key .*\)"):
+        shared_trainer.stub.Export(request, timeout=60)
+    (checkpoint / "pytorch_model_fsdp_0" / ".metadata").unlink()
+    with pytest.raises(grpc.RpcError, match=r"cannot be read: use another one \(.* No such file or directory: '.*'\)"):
         shared_trainer.stub.Export(request, timeout=60)
 
 
