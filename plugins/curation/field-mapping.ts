@@ -46,7 +46,7 @@ export function fieldMapper(
       throw notLaidOut(laidOut.missing, place);
     }
     const { row } = laidOut;
-    // The answer beside a chat, for example, is the right one, and not the reply: also where a row has none.
+    // The answer beside a chat, for example, is the right one, and not the reply: also where it is null.
     const ownColumns = row === read ? [] : sharedColumns.filter((column) => Object.hasOwn(read, column));
     const own =
       ownColumns.length === 0

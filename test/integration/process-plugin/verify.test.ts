@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** Whether the suite waits for it in vain, and should not do so for long, but in which it starts on a busy machine. */
+/** Whether the suite waits for it in vain: not for long, but until it has started on a busy machine. */
 function isWaitedFor(misbehavior: Misbehavior): boolean {
   return /hang|freeze|ignore|not-serving|any-protocol/.test(misbehavior);
 }
