@@ -30,10 +30,11 @@ export async function recipeChanges({ recipe, recipeFolder }: Plan, runFolder: s
   ];
 }
 
-/** Empty where it cannot be read, or is too large for a recipe. */
+/** Empty where it is no file, cannot be read, or is too large for a recipe. */
 export async function recipeTextOf(file: string): Promise<string> {
   try {
-    return (await stat(file)).size > largestRecipe ? '' : await readFile(file, 'utf8');
+    const found = await stat(file);
+    return !found.isFile() || found.size > largestRecipe ? '' : await readFile(file, 'utf8');
   } catch {
     return '';
   }

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -15,6 +16,8 @@ beforeAll(async () => {
   await folder.write('recipes/small.yaml', curationRecipe);
   await folder.write('recipes/bad.yaml', 'name: bad\nseeds: 7\nstages:\n  pool: { uses: curation/generate-problem }\n');
   await folder.write('json/one.json', '{"name":"one","stages":{"pool":{"uses":"curation/load"}}}\n');
+  // Nobody writes to it.
+  execFileSync('mkfifo', [join(cwd, 'data.json')]);
   // No recipes, though they have stages.
   await folder.write('dvc.yaml', 'stages:\n  prepare:\n    cmd: python prepare.py\n');
   await folder.write('.gitlab-ci.yml', 'stages: [build]\nbuild:\n  stage: build\n  script: [make]\n');
