@@ -5,6 +5,7 @@ import { calibrationRuns } from './calibration.js';
 import { configOf } from './config-of.js';
 import { estimateJob } from './estimate.js';
 import { knownConfig } from './known-models.js';
+import { mixtral8x7B } from './mixtral.fixture.js';
 import { shapeOf } from './model-shape.js';
 import { longestOf } from './training-time.js';
 
@@ -244,19 +245,7 @@ describe('the memory of a training', () => {
 });
 
 describe('the memory of experts', () => {
-  // Mixtral 8x7B.
-  const config = {
-    model_type: 'mixtral',
-    hidden_size: 4096,
-    intermediate_size: 14336,
-    num_hidden_layers: 32,
-    num_attention_heads: 32,
-    num_key_value_heads: 8,
-    vocab_size: 32000,
-    num_local_experts: 8,
-    num_experts_per_tok: 2,
-    tie_word_embeddings: false,
-  };
+  const config = { model_type: 'mixtral', ...mixtral8x7B };
   const on = (change: Partial<Hyperparameters>, type = 'mixtral') =>
     estimateJob({ ...s1Job(change), model: { config: { ...config, model_type: type } } } as TrainerJob, {
       hardware,

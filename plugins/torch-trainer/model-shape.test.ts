@@ -3,22 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { configOf } from './config-of.js';
+import { mixtral8x7B } from './mixtral.fixture.js';
 import { shapeOf } from './model-shape.js';
 
 /** What of their config.json says how large some published models are, by their type. */
 const publishedConfigs: Readonly<Record<string, Readonly<Record<string, number | boolean>>>> = {
-  // Mixtral 8x7B.
-  mixtral: {
-    hidden_size: 4096,
-    intermediate_size: 14336,
-    num_hidden_layers: 32,
-    num_attention_heads: 32,
-    num_key_value_heads: 8,
-    vocab_size: 32000,
-    num_local_experts: 8,
-    num_experts_per_tok: 2,
-    tie_word_embeddings: false,
-  },
+  mixtral: mixtral8x7B,
   // Qwen3-30B-A3B.
   qwen3_moe: {
     hidden_size: 2048,
