@@ -14,6 +14,7 @@ export const {
   DuckDBStructValue,
   listValue,
   structValue,
+  version,
 } = require('@duckdb/node-api') as typeof import('@duckdb/node-api');
 
 const dataAccessors = require('@duckdb/node-api/lib/vectors/dataAccessors.js') as object;

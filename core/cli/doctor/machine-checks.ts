@@ -31,7 +31,7 @@ export function checkNode(version = process.versions.node): Check {
 
 /** Its native part is a package of its own for each platform, and optional to npm. */
 export async function checkDuckdb(
-  load: () => Promise<{ version(): string }> = () => import('@duckdb/node-api'),
+  load: () => Promise<{ version(): string }> = () => import('../../artifacts/duckdb.js'),
 ): Promise<Check> {
   try {
     return { name: 'DuckDB', status: 'ok', detail: (await load()).version() };
