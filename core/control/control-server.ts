@@ -1,8 +1,8 @@
-import { chmod, lstat, mkdir, rm, stat } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readFile, rm, stat } from 'node:fs/promises';
 import type { Server as NetServer } from 'node:net';
 import { dirname, join } from 'node:path';
+import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { Server, ServerCredentials, type ServerInterceptor } from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 import type { Settings } from '../config/settings.js';
 import { isUserError, UserError } from '../errors.js';
@@ -142,7 +142,7 @@ export class ControlServer {
         controlService({ settings, home, runs, writes, recipes, limits, stopping: stopping.signal, catalog }),
       );
       serveHealth(grpc, controlServiceName, home, stopping.signal);
-      addReflection(grpc);
+      await addReflection(grpc);
       const credentials = () => credentialsOf(options.tls, log);
       let injector = grpc.createConnectionInjector(await credentials());
       const bound = await listen(connections.listener, address);
@@ -232,13 +232,27 @@ function grpcServer(limits: ServerLimits, admits: ServerInterceptor): Server {
   });
 }
 
-/** So that common tools work. */
-function addReflection(grpc: Server): void {
-  const definition = loadSync('simmer/control/v1/control.proto', {
-    includeDirs: [join(simmerPackage.root, 'proto')],
-    keepCase: true,
-  });
-  new ReflectionService(definition).addToServer(grpc);
+/**
+ * So that common tools work: they take the files as a compiler describes them, and refuse what proto-loader makes of them,
+ * which lacks imports and maps.
+ */
+async function addReflection(grpc: Server): Promise<void> {
+  const sets = ['control', 'health'].map((name) => readFile(new URL(`../generated/${name}.binpb`, import.meta.url)));
+  const fileDescriptorProtos = (await Promise.all(sets)).flatMap(filesIn);
+  const described = { format: 'Protocol Buffer 3 EnumDescriptorProto', type: {}, fileDescriptorProtos } as const;
+  new ReflectionService({ described }).addToServer(grpc);
+}
+
+/** google.protobuf.FileDescriptorSet: file = 1. */
+function filesIn(set: Uint8Array): Buffer[] {
+  const reader = new BinaryReader(set);
+  const files: Buffer[] = [];
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    if (field === 1) files.push(Buffer.from(reader.bytes()));
+    else reader.skip(type);
+  }
+  return files;
 }
 
 async function credentialsOf(
