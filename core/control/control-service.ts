@@ -99,7 +99,7 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
         home: settings.home,
         capacity: toResources(runs.queue.capacity),
         claimed: toResources(runs.queue.claimed),
-        queuedRunIds: [...runs.queue.waiting],
+        queuedRunIds: [...runs.waiting],
         runningRunIds: [...runs.queue.holding],
       }),
     ),

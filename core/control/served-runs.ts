@@ -11,8 +11,6 @@ import { eventsFile, readPlan } from '../engine/run-folder.js';
 import { isHeld } from '../engine/run-history.js';
 import type { ResumeOptions, RunManager } from '../engine/run-manager.js';
 import type { RunHandle, RunSummary } from '../engine/run-outcome.js';
-import { scheduledStages } from '../engine/scheduled-stages.js';
-import type { Capacity } from '../engine/scheduler.js';
 import { toErrorRecord, UserError } from '../errors.js';
 import type { LogFileSystem } from '../events/log-file-system.js';
 import { PluginCatalog } from '../plugin/catalog.js';
@@ -24,6 +22,7 @@ import type { ServerLimits } from './limits.js';
 import type { PlannedRecipe } from './recipe-source.js';
 import { runInHand, runsElsewhere, serverStopping } from './refusals.js';
 import { RequestedRuns, type RunRequest } from './requested-runs.js';
+import { claimOf } from './run-claim.js';
 import { indexRuns } from './run-index.js';
 import { ended, oneLine, tellSlowStop } from './run-news.js';
 import { RunRemovals } from './run-removals.js';
@@ -77,7 +76,8 @@ export class ServedRuns {
   readonly #summaries = new RunSummaries();
   /** What the next server takes up. */
   readonly #goOn = new Set<string>();
-  readonly #left: { readonly runId: string; readonly budgetChange: BudgetChange }[] = [];
+  /** What a former server left, with what changes of the budgets: it is in the queue soon, the oldest first. */
+  readonly #left = new Map<string, BudgetChange>();
   #takingUp: Promise<void> = Promise.resolve();
   #isStopping = false;
 
@@ -105,7 +105,7 @@ export class ServedRuns {
       if (request === undefined && resume === undefined) continue;
       const isWaiting = resume?.lastSequence === lastSequence;
       if (end === undefined || end.reason === stoppedByServer || isWaiting)
-        runs.#left.push({ runId, budgetChange: isWaiting ? resume.budgetChange : {} });
+        runs.#left.set(runId, isWaiting ? resume.budgetChange : {});
     }
     return runs;
   }
@@ -113,10 +113,11 @@ export class ServedRuns {
   /** Queues every run that a former server left without an end, the oldest first. Called once. */
   takeUp(): Promise<void> {
     this.#takingUp = (async () => {
-      for (const { runId, budgetChange } of this.#left) {
+      for (const [runId, budgetChange] of this.#left) {
         await this.#enqueue(runId, budgetChange).catch((error: unknown) =>
           this.#options.log(`${runId}: ${String(error)}`),
         );
+        this.#left.delete(runId);
       }
     })();
     // What these runs find in the cache is held from now on.
@@ -139,6 +140,11 @@ export class ServedRuns {
     const runId = this.#create(request, plan);
     this.#requested.add(request, runId);
     return { runId: await runId, isNew: true };
+  }
+
+  /** Ids of the runs that wait, in the order of the queue. */
+  get waiting(): readonly string[] {
+    return [...this.queue.waiting, ...[...this.#left.keys()].filter((runId) => !this.queue.has(runId))];
   }
 
   /**
@@ -376,21 +382,14 @@ export class ServedRuns {
 
   #served(run: RunSummary): ServedRun {
     const place = this.queue.placeOf(run.runId);
-    if (place === undefined && !this.#active.has(run.runId)) return run;
     // A resumed one has an end in its log, from before.
     const { endedAt, ...open } = run;
-    if (place === undefined) return { ...open, status: 'running' };
+    if (place === undefined && this.#active.has(run.runId)) return { ...open, status: 'running' };
+    if (place === undefined && run.status !== 'running' && this.#left.has(run.runId))
+      return { ...open, status: 'queued' };
+    if (place === undefined) return run;
     return { ...open, status: 'queued', queue: { ...place, claim: this.queue.claimOf(run.runId)! } };
   }
-}
-
-/** The most that any stage takes that has work to do: with it, the run can always go on. */
-function claimOf(plan: Plan, done: ReadonlySet<string>): Capacity {
-  const demands = scheduledStages(plan)
-    .filter((stage) => !done.has(stage.name))
-    .map((stage) => stage.demand);
-  const most = (name: keyof Capacity) => Math.max(0, ...demands.map((demand) => demand[name]));
-  return { cpus: most('cpus'), memoryBytes: most('memoryBytes'), gpus: most('gpus') };
 }
 
 /** With the plugins that a run was planned with. */

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
+import type { Settings } from '../../core/config/settings.js';
 import { parseAddress } from '../../core/control/address.js';
 import { ControlClient } from '../../core/control/control-client.js';
 import { ControlServer, type ControlServerOptions } from '../../core/control/control-server.js';
@@ -34,12 +35,7 @@ export class ControlHarness implements AsyncDisposable {
 
   /** Starts a server on the home; the former one has to be stopped. */
   async serve({ cpus = 4, token, moreTokens = [], ...options }: ServerOptions = {}): Promise<void> {
-    const settings = {
-      home: join(this.folder, 'home'),
-      cacheFolder: join(this.folder, 'cache'),
-      resources: { cpus, memoryBytes: 4 * 2 ** 30, gpus: 1 },
-      sources: {},
-    };
+    const settings = this.settings(cpus);
     const address = parseAddress(`unix:${join(this.folder, 'socket', 'control.sock')}`);
     const tokens = [...(token === undefined ? [] : [token]), ...moreTokens];
     this.server = await ControlServer.start({ settings, address, tokens, ...options });
@@ -47,6 +43,12 @@ export class ControlHarness implements AsyncDisposable {
       address: this.server.address,
       ...(token === undefined ? {} : { token }),
     });
+  }
+
+  /** Of a server on the home. */
+  settings(cpus: number): Settings {
+    const resources = { cpus, memoryBytes: 4 * 2 ** 30, gpus: 1 };
+    return { home: join(this.folder, 'home'), cacheFolder: join(this.folder, 'cache'), resources, sources: {} };
   }
 
   async stop(): Promise<void> {

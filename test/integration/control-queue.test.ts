@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it, vi } from 'vitest';
 import { ControlClient } from '../../core/control/control-client.js';
+import { defaultLimits } from '../../core/control/limits.js';
+import { ServedRuns } from '../../core/control/served-runs.js';
 import type { Event } from '../../core/events/catalogue.js';
+import { nodeLogFileSystem } from '../../core/events/log-file-system.js';
 import { RunStatus } from '../../core/generated/simmer/control/v1/control.js';
 import { type ControlHarness, recipeText, type ServerOptions, startServer } from './control-harness.js';
 
@@ -177,6 +180,22 @@ describe('runs that share a machine', () => {
       run: { runId: second },
     });
     for (const runId of [first, second]) await expectCompleted(runId);
+  });
+
+  it('wait from the moment that a new server is there, also those that it has not queued yet', async () => {
+    await start({ cpus: 1 });
+    const left = [await create(long(1)), await create(short(2))];
+    await harness.stop();
+    const runs = await ServedRuns.open({
+      settings: harness.settings(1),
+      limits: defaultLimits,
+      logFileSystem: nodeLogFileSystem,
+      log: () => undefined,
+    });
+    const standing = (await runs.list()).map(({ runId, status, endedAt }) => ({ runId, status, endedAt }));
+    expect(standing.toReversed()).toEqual(left.map((runId) => ({ runId, status: 'queued' })));
+    expect(runs.waiting).toEqual(left);
+    await harness.serve({ cpus: 1 });
   });
 
   it('are watched on when the server is stopped and started again, those that it ran and those that waited', async () => {
