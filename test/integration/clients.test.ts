@@ -2,13 +2,22 @@ import { execFile, execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
+import {
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type sendUnaryData,
+  status,
+} from '@grpc/grpc-js';
 import type { PythonEnvironment } from 'simmerkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   ControlServiceService,
   type GetRunRequest,
   type GetRunResponse,
+  type WatchRunRequest,
+  type WatchRunResponse,
 } from '../../core/generated/simmer/control/v1/control.js';
 import { problemId } from '../../plugins/curation/problem-id.js';
 import { startChatServer } from '../chat-server.js';
@@ -334,6 +343,33 @@ describe(`the C++ client${missing.length === 0 ? '' : ` (not run: ${missing.join
       try {
         expect((await run(join(build, 'get_run'), [address, 'one', '60'])).stdout).toBe('attempted\n');
         expect((await run(join(build, 'get_run'), [address, 'never', '0.2'])).stdout).toBe('deadline_exceeded\n');
+      } finally {
+        server.forceShutdown();
+      }
+    },
+  );
+
+  it.skipIf(missing.length > 0)(
+    'goes on with the run that it began to watch, also where that is the newest no more',
+    async () => {
+      const server = new Server();
+      let calls = 0;
+      server.addService(ControlServiceService, {
+        watchRun(call: ServerWritableStream<WatchRunRequest, WatchRunResponse>) {
+          calls += 1;
+          const { runId: name, fromSequence: sequence } = call.request;
+          const runId = name !== 'latest' ? name : calls === 1 ? 'first' : 'second';
+          const json = JSON.stringify({ runId, sequence: Number(sequence) });
+          call.write({ items: [{ item: { $case: 'event', value: { sequence, type: 'step.logged', json } } }] });
+          if (calls === 1) call.emit('error', { code: status.UNAVAILABLE, details: 'stopped' });
+          else call.end();
+        },
+      });
+      const address = `unix:${join(harness.folder, 'newest.sock')}`;
+      await promisify(server.bindAsync.bind(server))(address, ServerCredentials.createInsecure());
+      try {
+        const lines = (await run(join(build, 'watch'), [address, 'latest'])).stdout.trim().split('\n');
+        expect(lines.map((line) => JSON.parse(line))).toEqual([1, 2].map((sequence) => ({ runId: 'first', sequence })));
       } finally {
         server.forceShutdown();
       }

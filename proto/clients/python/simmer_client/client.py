@@ -275,10 +275,11 @@ class Client:
         return points_of(self._call(read, request, timeout=self._reading_seconds))
 
     def _watch(self, run: Run | str, from_sequence: int, mode: pb.WatchMode) -> Iterator[Event | Gap]:
+        name = _id_of(run)
         following = from_sequence
         failures = 0
         while True:
-            request = pb.WatchRunRequest(run_id=_id_of(run), from_sequence=following, mode=mode)
+            request = pb.WatchRunRequest(run_id=name, from_sequence=following, mode=mode)
             stream = self._stub.WatchRun(request, metadata=self._metadata)
             try:
                 for response in stream:
@@ -286,7 +287,10 @@ class Client:
                     for item in response.items:
                         if item.WhichOneof("item") == "event":
                             following = item.event.sequence + 1
-                            yield event_of(item.event)
+                            event = event_of(item.event)
+                            # By another name, such as "latest", it may be another run by the time that this breaks.
+                            name = event.run_id
+                            yield event
                         elif item.WhichOneof("item") == "gap":
                             following = item.gap.last_sequence + 1
                             yield gap_of(item.gap)

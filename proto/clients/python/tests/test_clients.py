@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,10 @@ from simmer_client.generated.simmer.control.v1 import control_pb2_grpc as pb_grp
 
 
 class Unready(pb_grpc.ControlServiceServicer):
-    """Is not there for the first two calls; answers the others, but for one about the run "never"."""
+    """Is not there for the first two calls; answers the others, but for one about the run "never".
+
+    Of a run that is watched by "latest" it tells one event, and breaks off; the newest is then another one.
+    """
 
     def __init__(self) -> None:
         self.calls = 0
@@ -29,6 +33,16 @@ class Unready(pb_grpc.ControlServiceServicer):
         if request.run_id == "never":
             self.ended.wait()
         return pb.GetRunResponse(run=pb.Run(run_id=request.run_id, status=pb.RUN_STATUS_COMPLETED))
+
+    def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchRunResponse]:
+        self.calls += 1
+        newest = "first" if self.calls == 1 else "second"
+        run = newest if request.run_id == "latest" else request.run_id
+        event = {"runId": run, "sequence": request.from_sequence, "time": "2026-11-30T08:00:00Z", "type": "t.t", "data": {}}
+        told = pb.Event(sequence=request.from_sequence, type="t.t", json=json.dumps(event))
+        yield pb.WatchRunResponse(items=[pb.WatchItem(event=told)])
+        if self.calls == 1:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "stopped")
 
 
 @pytest.fixture
@@ -58,6 +72,19 @@ def get_run_async(address: str, run: str, call_seconds: float) -> str:
     return asyncio.run(get())
 
 
+def watch(address: str, run: str) -> list[tuple[str, int]]:
+    with Client(address) as client:
+        return [(event.run_id, event.sequence) for event in client.watch(run)]
+
+
+def watch_async(address: str, run: str) -> list[tuple[str, int]]:
+    async def watch() -> list[tuple[str, int]]:
+        async with AsyncClient(address) as client:
+            return [(event.run_id, event.sequence) async for event in client.watch(run)]
+
+    return asyncio.run(watch())
+
+
 both = pytest.mark.parametrize("get", [get_run, get_run_async])
 
 
@@ -71,6 +98,13 @@ def test_a_call_fails_that_takes_longer_than_it_may(get: Callable[..., str], add
     with pytest.raises(SimmerError) as failure:
         get(address, "never", 0.2)
     assert failure.value.code == "deadline_exceeded"
+
+
+@pytest.mark.parametrize("watch", [watch, watch_async])
+def test_a_watch_that_broke_goes_on_with_the_run_that_it_began_with(
+    watch: Callable[..., list[tuple[str, int]]], address: str
+) -> None:
+    assert watch(address, "latest") == [("first", 1), ("first", 2)]
 
 
 def test_both_clients_have_the_same_calls_with_the_same_parameters() -> None:
