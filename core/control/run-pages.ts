@@ -4,6 +4,8 @@ import { type ServedRun, toRunStatus } from './wire.js';
 
 const defaultPageSize = 100;
 const largestPageSize = 1000;
+/** Of what clients have changed in recipes, which may be long: a page has to fit into the 4 MiB that clients take. */
+const mostBytes = 1024 * 1024;
 
 /**
  * One page of runs, the newest first. A token names the last run of its page, so that runs which begin meanwhile shift
@@ -23,10 +25,20 @@ export function pageOf(
       (after === undefined || isBefore(run, after)),
   );
   const size = Math.min(pageSize === 0 ? defaultPageSize : pageSize, largestPageSize);
-  const page = wanted.slice(0, size);
+  const page = fitting(wanted.slice(0, size));
   const last = page.at(-1);
   const isLastPage = last === undefined || wanted.length === page.length;
   return { runs: page, nextPageToken: isLastPage ? '' : makeToken(last) };
+}
+
+/** The first of the runs, at least one. */
+function fitting(runs: readonly ServedRun[]): readonly ServedRun[] {
+  let bytes = 0;
+  const end = runs.findIndex(({ changes = [] }, index) => {
+    bytes += Buffer.byteLength(changes.join(''));
+    return index > 0 && bytes > mostBytes;
+  });
+  return end === -1 ? runs : runs.slice(0, end);
 }
 
 type Place = Pick<ServedRun, 'startedAt' | 'runId'>;

@@ -91,6 +91,7 @@ export function toRun(run: ServedRun): wire.Run {
         ? undefined
         : { position: run.queue.position, claim: toResources(run.queue.claim), waitsFor: [...run.queue.waitsFor] },
     lastEventAt: run.lastEventAt === undefined ? undefined : new Date(run.lastEventAt),
+    changes: [...(run.changes ?? [])],
   };
 }
 
@@ -100,6 +101,7 @@ export function fromRun(run: wire.Run | undefined): RunSummary {
   return {
     runId: run.runId,
     recipe: run.recipe,
+    ...(run.changes.length === 0 ? {} : { changes: run.changes }),
     status: statuses.name(run.status) ?? 'crashed',
     startedAt: run.createdAt.toISOString(),
     ...(run.endedAt === undefined ? {} : { endedAt: run.endedAt.toISOString() }),

@@ -51,7 +51,7 @@ export interface RunHandle extends RunOfHome {
 export interface RunSummary {
   readonly runId: string;
   readonly recipe: string;
-  /** What the command line changed in the recipe, in its words. A server does not tell. */
+  /** What the command line changed in the recipe, in its words. */
   readonly changes?: readonly string[];
   /**
    * `crashed`: its log has no end, and no core that is alive holds it; or its log is damaged. `queued`: it waits for its

@@ -33,6 +33,7 @@ it('the command line prints the same for a server as for this machine', async ()
     ['validate', 'wrong.yaml', '--json'],
     ['run', 'wrong.yaml'],
     ['watch', 'latest'],
+    ['runs'],
     ['report', 'latest'],
     ['plugins'],
     ['plugins', '--json'],

@@ -77,6 +77,8 @@ class Run:
     folder: str
     #: When it last told something; None where its log cannot be read.
     last_event_at: datetime | None = None
+    #: What was changed in its recipe, as the command line has it: "-p NAME=VALUE", "--set PATH=VALUE".
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,7 @@ def run_of(message: pb.Run) -> Run:
         claim=_resources_of(queue.claim) if queue else None,
         folder=message.folder,
         last_event_at=_time_of(message, "last_event_at"),
+        changes=tuple(message.changes),
     )
 
 

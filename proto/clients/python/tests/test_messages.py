@@ -56,6 +56,10 @@ def test_a_run_that_crashed_has_no_end_but_a_time_when_it_last_told_something() 
     assert (run.ended_at, run.last_event_at) == (None, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
 
 
+def test_a_run_tells_what_was_changed_in_its_recipe() -> None:
+    assert run_of(pb.Run(run_id="r", changes=["-p count=3"])).changes == ("-p count=3",)
+
+
 def test_a_recipe_is_a_text_or_a_name() -> None:
     assert recipe_message("name: x", None, {"a": "1"}, {}).WhichOneof("source") == "text"
     assert recipe_message(None, "quickstart", {}, {}).name == "quickstart"
