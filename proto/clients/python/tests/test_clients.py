@@ -38,8 +38,9 @@ class Unready(pb_grpc.ControlServiceServicer):
         self.calls += 1
         newest = "first" if self.calls == 1 else "second"
         run = newest if request.run_id == "latest" else request.run_id
-        event = {"runId": run, "sequence": request.from_sequence, "time": "2026-11-30T08:00:00Z", "type": "t.t", "data": {}}
-        told = pb.Event(sequence=request.from_sequence, type="t.t", json=json.dumps(event))
+        sequence = request.from_sequence
+        event = {"runId": run, "sequence": sequence, "time": "2026-11-30T08:00:00Z", "type": "step.logged", "data": {}}
+        told = pb.Event(sequence=sequence, type="step.logged", json=json.dumps(event))
         yield pb.WatchRunResponse(items=[pb.WatchItem(event=told)])
         if self.calls == 1:
             context.abort(grpc.StatusCode.UNAVAILABLE, "stopped")
