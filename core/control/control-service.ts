@@ -41,8 +41,10 @@ import { toArtifact, toErrorDetail, toPlugin, toRemoval, toResources, toRun, toS
 
 /** The most of a stream of bytes that goes into one message. */
 const chunkBytes = 256 * 1024;
-/** Of a recipe; clients take messages of 4 MiB. */
+/** Of a recipe. */
 const mostProblems = 1000;
+/** Of these problems, in bytes: an answer has them twice, and clients take messages of 4 MiB. */
+const mostProblemBytes = 1024 * 1024;
 /** Calls that wait for artifacts to be listed; more are refused. */
 const mostListings = 1000;
 /** A LIVE watcher that is further behind than this gets no telemetry. */
@@ -113,7 +115,7 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
       } catch (error) {
         if (!isAboutRecipe(error)) throw error;
         const detail = toErrorDetail(redactedRecord(error));
-        const first = detail.problems.slice(0, mostProblems);
+        const first = fitting(detail.problems.slice(0, mostProblems));
         const { code, message, hint } = detail;
         // A recipe that is refused as a whole has a problem, too.
         const problems = first.length > 0 ? first : [{ code, message, hint, position: undefined, path: undefined }];
@@ -273,6 +275,14 @@ export function controlService(options: ControlServiceOptions): UntypedServiceIm
       (_request: wire.GetRecipeSchemaRequest): Promise<wire.GetRecipeSchemaResponse> => recipeSchema(),
     ),
   };
+}
+
+function fitting(problems: readonly wire.Problem[]): wire.Problem[] {
+  let bytes = 0;
+  return problems.filter((problem) => {
+    bytes += wire.Problem.encode(problem).finish().length;
+    return bytes <= mostProblemBytes;
+  });
 }
 
 function unaryUntil(stopping: AbortSignal, home: ServedHome) {

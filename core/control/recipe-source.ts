@@ -10,6 +10,7 @@ import type { ProcessMachine } from '../plugin/process/process-machine.js';
 import { loadRecipe, type ParsedRecipe, parseRecipe } from '../recipe/load-recipe.js';
 import type { Plan } from '../recipe/plan.js';
 import { planRecipe } from '../recipe/plan-recipe.js';
+import { startOf } from '../shortened-text.js';
 import type { ServerLimits } from './limits.js';
 import { type RecipeRules, recipeGuard } from './recipe-guard.js';
 import { Turns } from './turns.js';
@@ -32,6 +33,8 @@ interface RecipeSourceOptions {
 
 /** A name of a recipe: it can lead nowhere else. */
 const plainName = /^[A-Za-z0-9][A-Za-z0-9_-]*$/;
+/** In UTF-16 units: each problem names the file. */
+const longestFileName = 1000;
 const endings = ['.yaml', '.yml', '.json'];
 
 /** Plans the recipes of clients: texts within the rules, and the server's own by their names. */
@@ -71,7 +74,7 @@ export class RecipeSource {
     }
     const text = recipe.source.value;
     this.#checkSize(text);
-    const name = recipe.fileName === '' ? 'recipe.yaml' : recipe.fileName;
+    const name = recipe.fileName === '' ? 'recipe.yaml' : startOf(recipe.fileName, longestFileName);
     const parsed = { ...parseRecipe(name, text, given), folder: rules.folder };
     await others();
     const catalog = this.#catalogOf(parsed);

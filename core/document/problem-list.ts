@@ -1,7 +1,12 @@
 import { type Problem, secretInRecipe } from '../errors.js';
+import { present } from '../present.js';
+import { startOf } from '../shortened-text.js';
 import type { DataDocument } from './document.js';
 import { nearestName, suggestion } from './nearest-name.js';
 import { formatPath, type Path, pathKey, valueAt } from './path.js';
+
+/** In UTF-16 units: a text or a list of names that is quoted may be of any length, and thousands of problems may quote it. */
+const longestText = 2000;
 
 interface Found {
   readonly problem: Problem;
@@ -90,7 +95,13 @@ export class ProblemList {
    * One that is not at a place of the file, or has its own. The same one twice is one, also where an alias (`*name`) repeats
    * what is written there once.
    */
-  addPlain(problem: Problem, cause?: Path): void {
+  addPlain(given: Problem, cause?: Path): void {
+    const { message, path, hint } = given;
+    const problem = {
+      ...given,
+      message: cut(message),
+      ...present({ path: path && cut(path), hint: hint && cut(hint) }),
+    };
     const key = JSON.stringify([problem.code, problem.message, problem.position ?? problem.path]);
     if (this.#seen.has(key)) return;
     this.#seen.add(key);
@@ -120,6 +131,10 @@ export class ProblemList {
     }
     return undefined;
   }
+}
+
+function cut(text: string): string {
+  return text.length <= longestText ? text : `${startOf(text, longestText)}…`;
 }
 
 /** Its key, and where that is in the file. */

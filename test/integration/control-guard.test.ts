@@ -3,7 +3,7 @@ import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import type { Recipe } from '../../core/generated/simmer/control/v1/control.js';
+import { type Recipe, ValidateRecipeResponse } from '../../core/generated/simmer/control/v1/control.js';
 import { type ControlHarness, curation, recipeText, startServer } from './control-harness.js';
 
 async function problemsOf(harness: ControlHarness, recipe: Recipe | string) {
@@ -131,6 +131,17 @@ stages:
     const harness = await startServer();
     const text = curation.replace('stages:', `plugins: [${JSON.stringify(plugin)}]\nstages:`);
     expect(new Set(await codesOf(harness, text))).toEqual(new Set(['plugin_not_allowed']));
+  });
+
+  it('with thousands of problems gets an answer that clients can take, whatever long text they quote', async () => {
+    const harness = await startServer();
+    const sources = Array.from({ length: 400 }, (_, at) => `      s${at}: { path: "\${{ params.far }}" }\n`).join('');
+    const far = `name: x\nparams: { far: a }\nstages:\n  pool:\n    uses: curation/load\n    with:\n     sources:\n${sources}`;
+    const long = 'x'.repeat(100_000);
+    for (const recipe of [recipeText(far, { params: { far: `/${long}` } }), recipeText(far, { fileName: long })]) {
+      const answer = ValidateRecipeResponse.encode(await harness.client.validateRecipe({ recipe })).finish();
+      expect(Math.log2(answer.length)).toSatisfy((bits: number) => bits > 16 && bits < 22);
+    }
   });
 
   it('of a million lines is refused at once', async () => {
