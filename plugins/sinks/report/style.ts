@@ -61,7 +61,7 @@ pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.5 
 .side pre { max-height: 24em; overflow-y: auto; border-left: 3px solid var(--color); padding-left: 12px; }
 .side pre + pre { margin-top: 8px; }
 mark { background: var(--forced); color: var(--forced-ink); border-radius: 3px; padding: 0 3px; }
-.badge { font-weight: 600; } .right { color: var(--right); } .wrong { color: var(--wrong); }
+.badge { font-weight: 600; overflow-wrap: anywhere; } .right { color: var(--right); } .wrong { color: var(--wrong); }
 details { margin: 14px 0 0; padding: 10px 16px; } summary { cursor: pointer; font-weight: 600; }
 details[open] summary { margin-bottom: 10px; }
 .filters { display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: center; margin: 14px 0; font-size: 14px; color: var(--soft); }
@@ -70,7 +70,7 @@ select, input { font: inherit; font-size: 14px; color: var(--ink); background: v
 .sample { margin: 8px 0 0; } .sample summary { font-weight: 400; font-size: 14px; display: flex; flex-wrap: wrap; gap: 2px 14px; }
 .sample .what { flex: 1 1 100%; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .sample[open] .what { display: none; }
-.sample .badge { overflow-wrap: anywhere; } .sample pre { border-left: 3px solid var(--line); padding-left: 12px; margin-top: 8px; }
+.sample pre { border-left: 3px solid var(--line); padding-left: 12px; margin-top: 8px; }
 footer { margin-top: 64px; font-size: 13px; color: var(--soft); }
 @media print { button { display: none; } .card, figure, .trace { break-inside: avoid; } details:not([open]) { display: none; } }
 `;
