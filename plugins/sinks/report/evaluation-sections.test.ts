@@ -54,3 +54,9 @@ it('draws what waiting did beside the longest thinking, where a model also answe
   expect(waits).toContain(', 2 waits');
   expect(drawn(waitsSection(reportOf({ runs: [...runs, plain] })))).toEqual(waits);
 });
+
+it('writes a loss by thinking longer with the minus sign of the differences beside it', () => {
+  const losing = { ...rest.scaling[0], scalingPerDoubling: -8.3, scalingPerToken: -0.39062 };
+  const { text } = accuracySection(reportOf({ scaling: [losing] }));
+  expect(text).toContain('<td class="number">\u22128.3</td><td class="number">\u22120.39062</td>');
+});

@@ -131,8 +131,13 @@ function answersOf({ problems, samples }: ComparedRun): string {
 function scalingTable(report: ComparisonReport): Markup {
   if (report.scaling.length === 0) return html``;
   return html`<div class="scroll"><table><thead><tr><th>model</th><th>over</th><th class="number">Control</th><th class="number">Scaling, points a doubling</th><th class="number">Scaling, points a token</th><th class="number">Performance</th></tr></thead><tbody>
-${report.scaling.map((one) => html`<tr><td>${one.model}</td><td>${one.series}</td><td class="number">${one.control === null ? 'no limits' : formatShare(one.control)}</td><td class="number">${one.scalingPerDoubling?.toFixed(1) ?? 'not defined'}</td><td class="number">${one.scalingPerToken?.toFixed(5) ?? 'not defined'}</td><td class="number">${formatShare(one.performance)}</td></tr>`)}
+${report.scaling.map((one) => html`<tr><td>${one.model}</td><td>${one.series}</td><td class="number">${one.control === null ? 'no limits' : formatShare(one.control)}</td><td class="number">${fixed(one.scalingPerDoubling, 1)}</td><td class="number">${fixed(one.scalingPerToken, 5)}</td><td class="number">${formatShare(one.performance)}</td></tr>`)}
 </tbody></table></div>`;
+}
+
+/** With the minus sign of `signedPoints`. */
+function fixed(value: number | null, digits: number): string {
+  return value?.toFixed(digits).replace('-', '\u2212') ?? 'not defined';
 }
 
 function differencesTable(differences: readonly Difference[]): Markup {
