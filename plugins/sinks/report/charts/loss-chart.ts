@@ -1,5 +1,5 @@
 import * as Plot from '@observablehq/plot';
-import type { EventData } from 'simmerkit';
+import { type EventData, formatCount } from 'simmerkit';
 import type { TrainingCurve } from '../report-data.js';
 import { draw } from './draw.js';
 
@@ -7,15 +7,18 @@ type Step = EventData['step.logged'];
 
 /** No chart shows more, and a running median of a hundred thousand steps takes seconds. */
 const stepsDrawn = 1000;
+const mostTicks = 8;
 
 /** Loss by optimizer step: each step faint, their running median over it; checkpoints along the axis. */
 export function lossChart(curve: TrainingCurve): string {
   const finite = curve.steps.filter((step) => step.loss !== null);
   const every = Math.ceil(finite.length / stepsDrawn);
   const steps = finite.filter((_, index) => index % every === 0);
+  const [first = 1, last = 1] = [steps[0]?.step, steps.at(-1)?.step];
   const window = Math.max(1, Math.round(steps.length / 25));
   return draw(`Training loss of ${curve.stage}`, {
-    x: { label: 'optimizer step' },
+    // No more marks than whole steps between the ends: a mark between two steps is none.
+    x: { label: 'optimizer step', ticks: Math.max(1, Math.min(mostTicks, last - first)), tickFormat: formatCount },
     y: { label: 'loss, nats a trained token', grid: true, zero: true },
     marks: [
       Plot.ruleY([0]),
