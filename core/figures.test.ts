@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatBytes, formatCompact, formatCount, formatDuration, formatShare } from './figures.js';
+import { formatBytes, formatCompact, formatCount, formatCounted, formatDuration, formatShare } from './figures.js';
 
 describe('figures for people', () => {
   it.each([
@@ -36,4 +36,10 @@ describe('figures for people', () => {
   it('shortens large counts', () => expect(formatCompact(134_515_008)).toBe('134.5M'));
 
   it('writes shares with one digit', () => expect(formatShare(0.4449)).toBe('44.5%'));
+
+  it.each([
+    [0, '0 rows'],
+    [1, '1 row'],
+    [7473, '7,473 rows'],
+  ])('counts %i rows as %s', (count, text) => expect(formatCounted(count, 'row')).toBe(text));
 });

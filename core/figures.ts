@@ -34,6 +34,11 @@ export function formatCount(count: number): string {
   return grouped.format(Math.abs(count) < 100 ? Math.round(count * 10) / 10 : Math.round(count));
 }
 
+/** "1 row", "7,473 rows": what takes an s where there are several. */
+export function formatCounted(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
 /** "134.5M". */
 export function formatCompact(count: number): string {
   return compact.format(count);

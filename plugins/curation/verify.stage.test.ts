@@ -29,7 +29,7 @@ const grader: Grader = {
 
 it('curation/verify says of each row whether its answer is right, and drops what is not where asked', async () => {
   const { rows: of, events, logged } = await runStage(verify, { inputs: { dataset }, grader });
-  expect(logged).toEqual([{ level: 'info', message: '1 of 3 answers are right.' }]);
+  expect(logged).toEqual([{ level: 'info', message: '1 of 3 answers is right.' }]);
   expect(events.find(({ type }) => type === 'metric.measured')?.data).toMatchObject({
     name: 'right',
     count: 3,
@@ -93,7 +93,7 @@ it('curation/verify grades rows without a right answer where the grader needs no
     const open = memoryTable({ ...columns, ...gold }, given);
     const { rows: of, logged } = await runStage(verify, { inputs: { dataset: open }, grader: brief });
     expect(of('dataset').map(({ right }) => right)).toEqual([true, false]);
-    expect(logged).toEqual([{ level: 'info', message: '1 of 2 answers are right.' }]);
+    expect(logged).toEqual([{ level: 'info', message: '1 of 2 answers is right.' }]);
   }
   const unnamed = runStage(verify, { inputs: { dataset: memoryTable(columns, given) }, grader });
   await expect(unnamed).rejects.toMatchObject({ code: 'missing_column' });

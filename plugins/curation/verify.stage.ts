@@ -17,7 +17,7 @@ export const verify = defineStage({
     return { ...grading, outputs: sieveFacts(inputs.dataset) };
   },
   async run(context) {
-    const { formatCount, pace, shareInterval } = await import('simmerkit');
+    const { formatCount, formatCounted, pace, shareInterval } = await import('simmerkit');
     const { KeptGrades } = await import('./kept-grades.js');
     const { sieveAndChange } = await import('./sieve.js');
     const { options, inputs } = context;
@@ -65,7 +65,9 @@ export const verify = defineStage({
     );
     const { right, graded } = counts;
     if (graded > 0) {
-      context.log.info(`${formatCount(right)} of ${formatCount(graded)} answers are right.`);
+      context.log.info(
+        `${formatCount(right)} of ${formatCounted(graded, 'answer')} ${right === 1 ? 'is' : 'are'} right.`,
+      );
       await context.emit({
         type: 'metric.measured',
         data: {

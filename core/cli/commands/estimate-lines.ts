@@ -1,6 +1,6 @@
 import type { Colors } from 'picocolors/types.js';
 import type { StageForecast } from '../../engine/estimate-plan.js';
-import { formatBytes, formatCount, formatDuration, formatUsd } from '../../figures.js';
+import { formatBytes, formatCount, formatCounted, formatDuration, formatUsd } from '../../figures.js';
 import type { CalibrationRun } from '../../plugin/estimate.js';
 import type { BudgetLimits } from '../../recipe/budget.js';
 import { wrapLine } from '../../wrap-text.js';
@@ -135,7 +135,7 @@ function totalLines(forecasts: readonly StageForecast[], budget: BudgetLimits | 
   const total = (left: number, text: string, what: string) =>
     left === 0
       ? `${isAtMost ? 'at most ' : ''}${text}`
-      : `${text}, without ${left} ${left === 1 ? 'stage' : 'stages'} of unknown ${what}`;
+      : `${text}, without ${formatCounted(left, 'stage')} of unknown ${what}`;
   const seconds = formatDuration(sum(forecasts.map((each) => each.seconds)));
   const time =
     untimed === forecasts.length

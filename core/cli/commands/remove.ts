@@ -3,7 +3,7 @@ import { chooseRuns, type RunChoice } from '../../engine/past-runs/choose-runs.j
 import type { Removal } from '../../engine/past-runs/remove-runs.js';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes, UserError } from '../../errors.js';
-import { formatBytes, formatCount } from '../../figures.js';
+import { formatBytes, formatCount, formatCounted } from '../../figures.js';
 import { wrapLine } from '../../wrap-text.js';
 import { openWorkspace } from '../open-workspace.js';
 import { columnsOf, writeJson, writeLine } from '../terminal.js';
@@ -55,7 +55,7 @@ export function removalLines({ runs, artifacts, bytes, reusedBy }: Removal, dryR
   if (runs.length === 0) return ['No run fits: there is nothing to remove.'];
   const [only, ...more] = runs;
   const which = more.length === 0 ? only : `${formatCount(runs.length)} runs`;
-  const what = `with ${formatCount(artifacts.length)} artifact${artifacts.length === 1 ? '' : 's'} (${formatBytes(bytes)}) that no other run has`;
+  const what = `with ${formatCounted(artifacts.length, 'artifact')} (${formatBytes(bytes)}) that no other run has`;
   const others = reusedBy.length - mostNamed;
   const named = [...reusedBy.slice(0, mostNamed), ...(others > 0 ? [`${formatCount(others)} more`] : [])].join(', ');
   const told = `${named} reused stages of what ${dryRun ? 'would go' : 'went'}`;

@@ -3,7 +3,7 @@ import type { Row } from '../../artifacts/artifact.js';
 import type { TableRows } from '../../artifacts/table-file.js';
 import { suggestion } from '../../document/nearest-name.js';
 import { exitCodes, UserError } from '../../errors.js';
-import { formatCount } from '../../figures.js';
+import { formatCount, formatCounted } from '../../figures.js';
 import { fitsPattern } from '../../files/name-pattern.js';
 import { openWorkspace } from '../open-workspace.js';
 import { tableLines } from '../table.js';
@@ -103,7 +103,7 @@ export function rowLines(
     ]);
     return [colors.bold(`row ${positions[index]}`), ...tableLines(cells, { indent: '  ', width }), ''];
   });
-  const all = `${formatCount(rowCount)} rows`;
+  const all = formatCounted(rowCount, 'row');
   const of = fitting === undefined ? all : `${formatCount(fitting)} that fit, of ${all}`;
   return [...lines, colors.dim(`${formatCount(found.length)} of ${of}`)];
 }

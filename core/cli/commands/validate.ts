@@ -1,4 +1,5 @@
 import { exitCodes } from '../../errors.js';
+import { formatCounted } from '../../figures.js';
 import { openWorkspace } from '../open-workspace.js';
 import { colorsFor, writeJson, writeLine } from '../terminal.js';
 import { givenBy, type RecipeFlags, shownPath } from '../workspace.js';
@@ -11,13 +12,9 @@ export async function validate(file: string, flags: RecipeFlags): Promise<number
   if (flags.json) {
     await writeJson({ valid: true, ...valid });
   } else {
-    const what = `${counted(stages.length, 'stage')}, ${counted(trainers.length, 'trainer')}`;
+    const what = `${formatCounted(stages.length, 'stage')}, ${formatCounted(trainers.length, 'trainer')}`;
     const upTo = flags.until === undefined ? '' : ` up to "${flags.until}"`;
     await writeLine(`${colorsFor(process.stdout).green('✔')} ${shownPath(valid.file)} is valid${upTo}: ${what}`);
   }
   return exitCodes.ok;
-}
-
-function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

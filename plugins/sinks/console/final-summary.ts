@@ -1,5 +1,5 @@
 import { pathToFileURL } from 'node:url';
-import { type EventData, formatDuration, formatShare, inStageOrder, wrapLine } from 'simmerkit';
+import { type EventData, formatCounted, formatDuration, formatShare, inStageOrder, wrapLine } from 'simmerkit';
 import { accuracyTable, accuracyTitle, measuredDifferences, signedPoints } from '../accuracy-table.js';
 import { type ConsoleState, elapsedSeconds } from './console-state.js';
 import type { LiveViewOptions } from './live-view.js';
@@ -62,7 +62,7 @@ export function finalSummary(state: ConsoleState, options: FinalSummaryOptions):
 function stageCounts(state: ConsoleState): string {
   const stages = [...state.stages.values()];
   const reused = stages.filter((stage) => stage.status === 'reused').length;
-  const total = `${stages.length} ${stages.length === 1 ? 'stage' : 'stages'}`;
+  const total = formatCounted(stages.length, 'stage');
   if (reused === 0) return total;
   return reused === stages.length ? `${total}, all from the cache` : `${total}, ${reused} from the cache`;
 }
@@ -72,7 +72,7 @@ function accuracies(state: ConsoleState, { colors, columns }: FinalSummaryOption
   if (policies.length === 0) return [];
   const counts = new Set(policies.flatMap(({ accuracies }) => [...accuracies.values()].map((metric) => metric.count)));
   const [count] = counts;
-  const of = counts.size === 1 && count !== undefined ? `on ${count} problems` : '';
+  const of = counts.size === 1 && count !== undefined ? `on ${formatCounted(count, 'problem')}` : '';
   const ofModels = models.map((model) => ofProblems(policies.flatMap(({ accuracies }) => accuracies.get(model) ?? [])));
   const isByModel = counts.size > 1 && ofModels.every((text) => text !== '');
   const isByPolicy = counts.size > 1 && !isByModel;
@@ -94,7 +94,7 @@ function accuracies(state: ConsoleState, { colors, columns }: FinalSummaryOption
 /** Of how many problems all of these figures are; nothing where they differ. */
 function ofProblems(figures: readonly { readonly count?: number | undefined }[]): string {
   const [count, ...others] = new Set(figures.map((figure) => figure.count));
-  return count === undefined || others.length > 0 ? '' : `, ${count} problems`;
+  return count === undefined || others.length > 0 ? '' : `, ${formatCounted(count, 'problem')}`;
 }
 
 function differences(state: ConsoleState, { colors, columns }: FinalSummaryOptions): readonly string[] {

@@ -3,6 +3,7 @@ import {
   formatBytes,
   formatCompact,
   formatCount,
+  formatCounted,
   formatDuration,
   formatShare,
   formatUsd,
@@ -135,7 +136,7 @@ function doneLine(done: readonly WatchedStage[], { colors }: LiveViewOptions): s
   const reused = done.filter((stage) => stage.status === 'reused').length;
   const seconds = done.reduce((sum, stage) => sum + (stage.seconds ?? 0), 0);
   const cached = reused === 0 ? '' : `, ${reused} from the cache`;
-  return ` ${colors.green('✔')} ${done.length} stages done${cached}${colors.dim(`  ${formatDuration(seconds)}`)}`;
+  return ` ${colors.green('✔')} ${formatCounted(done.length, 'stage')} done${cached}${colors.dim(`  ${formatDuration(seconds)}`)}`;
 }
 
 function stageLine(stage: WatchedStage, options: LiveViewOptions, layout: Layout): string {
@@ -193,11 +194,12 @@ export function outcome(stage: WatchedStage): string {
   const first = stage.losses[0];
   const last = stage.losses.at(-1);
   if (stage.step !== undefined && first !== undefined && last !== undefined) {
-    return `loss ${first.loss.toFixed(3)} → ${last.loss.toFixed(3)} in ${formatCount(last.step)} steps`;
+    return `loss ${first.loss.toFixed(3)} → ${last.loss.toFixed(3)} in ${formatCounted(last.step, 'step')}`;
   }
   if (stage.rows !== undefined) {
     const { in: before, out } = stage.rows;
-    return before === out ? `${formatCount(out)} rows` : `${formatCount(before)} → ${formatCount(out)} rows`;
+    const rows = formatCounted(out, 'row');
+    return before === out ? rows : `${formatCount(before)} → ${rows}`;
   }
   return stage.progress === undefined ? '' : countText(stage.progress.done, null, stage.progress.unit);
 }
@@ -228,11 +230,12 @@ export function counted(stage: WatchedStage): {
   return { done: stage.progress?.done, total: stage.progress?.total ?? null, unit: stage.progress?.unit ?? '' };
 }
 
-/** "5/10 rows", "4.2 MB/1.9 GB"; without a total "5 rows". */
+/** "5/10 rows", "1/1 row", "4.2 MB/1.9 GB"; without a total "5 rows". */
 export function countText(done: number, total: number | null, unit: string): string {
   const format = unit === 'bytes' ? formatBytes : formatCount;
   const count = total === null ? format(done) : `${format(done)}/${format(total)}`;
-  return unit === 'bytes' ? count : `${count} ${plainLine(unit)}`;
+  // Units are plurals.
+  return unit === 'bytes' ? count : `${count} ${plainLine((total ?? done) === 1 ? unit.replace(/s$/, '') : unit)}`;
 }
 
 /** Whole seconds: an estimate is no stopwatch. */
@@ -265,11 +268,11 @@ export function figuresOf(stage: WatchedStage): readonly string[] {
       ...(step.modelFlopsUtilization === undefined ? [] : [`${formatShare(step.modelFlopsUtilization)} MFU`]),
       ...(step.peakMemoryBytes > 0 ? [formatBytes(step.peakMemoryBytes)] : []),
       ...(stage.checkpointStep === undefined ? [] : [`checkpoint at ${formatCount(stage.checkpointStep)}`]),
-      `learning rate ${step.learningRate.toExponential(1)}`,
+      `learning rate ${step.learningRate === 0 ? 0 : step.learningRate.toExponential(1)}`,
     ];
   }
   if (training !== undefined) {
-    return [`${formatCount(training.rows)} rows`, `${formatCompact(training.trainedParameters)} parameters`];
+    return [formatCounted(training.rows, 'row'), `${formatCompact(training.trainedParameters)} parameters`];
   }
   const pace = told?.perSecond === undefined ? [] : [rateOf(told.perSecond, plainLine(told.unit))];
   const { accuracy, accuracyLow, accuracyHigh, ...others } = told?.figures ?? {};

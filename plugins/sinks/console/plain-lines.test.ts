@@ -53,6 +53,30 @@ describe('plain lines', () => {
     expect(told(story.complete('tuned', 2)).at(-1)).toBe('00:02  tuned: done in 2.0s, loss 2.000 → 1.500 in 40 steps');
   });
 
+  it('tell one row, one step and one sample as one', () => {
+    const story = new Story().begin().start('clean');
+    story.tell('funnel.counted', { step: 'clean', rowsIn: 3, rowsOut: 1, dropped: { image: 2 } }, 'clean');
+    story.complete('clean').start('tuned', 'sft/train').train({ totalSteps: 1, rows: 1, truncatedRows: 1 });
+    story.step(1, 2, 1).complete('tuned').start('answers', 'budget-forcing/generate');
+    story.tell('stage.progressed', { done: 1, total: 1, unit: 'samples' }, 'answers').complete('answers');
+    expect(told(story).map((line) => line.slice('00:00  '.length))).toEqual(
+      expect.arrayContaining([
+        'clean: 3 → 1 row (dropped: image 2)',
+        'clean: done in 1.0s, 3 → 1 row',
+        'tuned: training 1 step on 1 row, 153,211 tokens; 1 row is cut off',
+        expect.stringMatching(/^tuned: 1\/1 step, /),
+        'tuned: done in 1.0s, loss 2.000 → 2.000 in 1 step',
+        'answers: done in 1.0s, 1 sample',
+      ]),
+    );
+  });
+
+  it('tell a learning rate of 0, with which warm-up begins, as 0', () => {
+    const story = new Story().begin().start('tuned', 'sft/train').train();
+    story.step(1, 2, 100, 0);
+    expect(told(story).at(-1)).toMatch(/, learning rate 0$/);
+  });
+
   it('tell nothing of spending where nothing has a price', () => {
     const spent = { usd: 0, gpuHours: 0, wallClockSeconds: 20 };
     const free = { source: 'm', usd: 0, gpuHours: 0, total: spent };

@@ -1,4 +1,12 @@
-import { type Event, type EventData, formatBytes, formatCount, formatDuration, formatShare } from 'simmerkit';
+import {
+  type Event,
+  type EventData,
+  formatBytes,
+  formatCount,
+  formatCounted,
+  formatDuration,
+  formatShare,
+} from 'simmerkit';
 import { type ConsoleState, elapsedSeconds, secondsLeft, type WatchedStage } from './console-state.js';
 import { counted, countText, figuresOf, outcome, timeLeft } from './live-view.js';
 import { spendingText } from './spending-text.js';
@@ -64,10 +72,12 @@ export class PlainLines {
         return event.data.expected ? undefined : exitText(event.data);
       case 'training.started':
         return (
-          `training ${formatCount(event.data.totalSteps)} steps on ${formatCount(event.data.rows)} rows, ` +
+          `training ${formatCounted(event.data.totalSteps, 'step')} on ${formatCounted(event.data.rows, 'row')}, ` +
           `${formatCount(event.data.tokens)} tokens` +
           (event.data.resumedAfterStep === 0 ? '' : `, going on after step ${event.data.resumedAfterStep}`) +
-          (event.data.truncatedRows === 0 ? '' : `; ${formatCount(event.data.truncatedRows)} rows are cut off`) +
+          (event.data.truncatedRows === 0
+            ? ''
+            : `; ${formatCounted(event.data.truncatedRows, 'row')} ${event.data.truncatedRows === 1 ? 'is' : 'are'} cut off`) +
           kernelsText(event.data)
         );
       case 'evaluation.logged':
@@ -129,7 +139,7 @@ function funnelText(data: EventData['funnel.counted'], stage: string | undefined
   const reasons = dropped.map(([rule, rows]) => `${rule} ${formatCount(rows)}`).join(', ');
   return (
     (data.step === stage ? '' : `${data.step}: `) +
-    `${formatCount(data.rowsIn)} → ${formatCount(data.rowsOut)} rows` +
+    `${formatCount(data.rowsIn)} → ${formatCounted(data.rowsOut, 'row')}` +
     (reasons === '' ? '' : ` (dropped: ${reasons})`)
   );
 }

@@ -53,7 +53,7 @@ export class Story {
     return this.tell('stage.completed', { uses, key: 'k', outputs: {}, seconds, peakMemoryBytes: 1e9 }, stage);
   }
 
-  train(): this {
+  train(changed: Partial<EventData['training.started']> = {}): this {
     return this.tell(
       'training.started',
       {
@@ -68,12 +68,13 @@ export class Story {
         parameters: 134_515_008,
         trainedParameters: 134_515_008,
         precision: 'bfloat16',
+        ...changed,
       },
       'tuned',
     );
   }
 
-  step(step: number, loss: number | null, totalSteps = 100): this {
+  step(step: number, loss: number | null, totalSteps = 100, learningRate = 1e-4): this {
     return this.tell(
       'step.logged',
       {
@@ -82,7 +83,7 @@ export class Story {
         totalSteps,
         epoch: 0,
         loss,
-        learningRate: 1e-4,
+        learningRate,
         gradientNorm: 1,
         tokensSeen: step * 1000,
         tokensPerSecond: 418,

@@ -1,4 +1,4 @@
-import { formatCount, formatShare } from 'simmerkit';
+import { formatCount, formatCounted, formatShare } from 'simmerkit';
 import { type AccuracyTable, isPlain, signedPoints } from '../accuracy-table.js';
 import { accuracyChart, isThinking, waitsChart } from './charts/accuracy-chart.js';
 import { methodClass, methodsOf, modelClass } from './charts/draw.js';
@@ -29,7 +29,7 @@ function headlineOf(report: ComparisonReport, model: string): Markup {
   const thinking = find('maximum', tuned);
   const waits = report.differences.filter((one) => one.kind === 'waits' && one.to.model === tuned?.model);
   return html`<div class="cards">
-${tuned === undefined ? undefined : card(formatShare(tuned.accuracy), `accuracy of ${tuned.model}`, html`${report.runs.every(isUnthinking) ? '' : `${limitOf(tuned)}, `}${formatCount(tuned.problems)} problems${untuned === undefined ? '' : html`; ${untuned.model}: ${formatShare(untuned.accuracy)}`}`)}
+${tuned === undefined ? undefined : card(formatShare(tuned.accuracy), `accuracy of ${tuned.model}`, html`${report.runs.every(isUnthinking) ? '' : `${limitOf(tuned)}, `}${formatCounted(tuned.problems, 'problem')}${untuned === undefined ? '' : html`; ${untuned.model}: ${formatShare(untuned.accuracy)}`}`)}
 ${fineTuning === undefined ? undefined : card(signedPoints(fineTuning.difference), `points over ${fineTuning.from.model}`, intervalOf(fineTuning))}
 ${thinking === undefined ? undefined : card(signedPoints(thinking.difference), `points by thinking longer, ${thinking.from.policy} to ${thinking.to.policy} tokens`, intervalOf(thinking))}
 ${waits.length === 0 ? undefined : waitsCard(waits)}

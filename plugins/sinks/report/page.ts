@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { formatBytes, formatCount, formatDuration, formatShare, inStageOrder } from 'simmerkit';
+import { formatBytes, formatCount, formatCounted, formatDuration, formatShare, inStageOrder } from 'simmerkit';
 import { type AccuracyTable, accuracyTable, isPlain } from '../accuracy-table.js';
 import { colorRules } from './charts/draw.js';
 import { funnelChart } from './charts/funnel-chart.js';
@@ -150,17 +150,17 @@ function trainingSection(curve: TrainingCurve): Markup {
   const { started, completed } = curve;
   const facts = [
     started &&
-      `${formatCount(started.rows)} samples, ${formatCount(started.tokens)} tokens (${formatCount(started.trainedTokens)} trained, ${started.truncatedRows} rows cut)`,
+      `${formatCounted(started.rows, 'sample')}, ${formatCount(started.tokens)} tokens (${formatCount(started.trainedTokens)} trained, ${formatCounted(started.truncatedRows, 'row')} cut)`,
     started &&
       `${formatCount(started.trainedParameters)} of ${formatCount(started.parameters)} parameters in ${started.precision}`,
     started?.attention !== undefined && `attention by ${started.attention}, kernels by ${started.kernels ?? 'torch'}`,
-    completed && `${formatCount(completed.steps)} steps in ${formatDuration(completed.seconds)}`,
+    completed && `${formatCounted(completed.steps, 'step')} in ${formatDuration(completed.seconds)}`,
     completed?.stoppedEarly && 'stopped early',
     completed?.bestStep !== undefined && `the model is that of step ${formatCount(completed.bestStep)}`,
     completed?.evaluationLoss !== undefined && `its loss on held-out rows ${completed.evaluationLoss.toFixed(3)}`,
     utilizationOf(curve),
     completed && `peak memory ${formatBytes(completed.peakMemoryBytes)}`,
-    curve.rerunSteps > 0 && `${curve.rerunSteps} steps ran again after a resume`,
+    curve.rerunSteps > 0 && `${formatCounted(curve.rerunSteps, 'step')} ran again after a resume`,
   ].filter((fact) => typeof fact === 'string');
   return html`<figure><h3>${curve.stage}</h3>${curve.steps.length === 0 ? nothing('No step was logged.') : trusted(lossChart(curve))}<figcaption>${facts.join('; ')}. The bold line is a running median; diamonds are checkpoints.</figcaption></figure>`;
 }
