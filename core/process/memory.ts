@@ -4,10 +4,12 @@ import { promisify } from 'node:util';
 
 const execFileAsync = promisify(execFile);
 
-interface ProcessMemory {
+export interface ProcessMemory {
   readonly pid: number;
   readonly parent: number;
   readonly residentBytes: number;
+  /** The most that was resident since it began; where the system does not tell, what is resident. */
+  readonly peakBytes: number;
 }
 
 /**
@@ -15,21 +17,24 @@ interface ProcessMemory {
  * Pages that processes share are counted for each of them.
  */
 export async function residentMemoryBytes(pids: readonly number[]): Promise<number> {
-  if (pids.length === 0) return 0;
+  return (await processMemories(pids)).reduce((total, { residentBytes }) => total + residentBytes, 0);
+}
+
+/** As `residentMemoryBytes`, of each of them. */
+export async function processMemories(pids: readonly number[]): Promise<readonly ProcessMemory[]> {
+  if (pids.length === 0) return [];
   const all = process.platform === 'linux' ? await linuxProcesses() : await posixProcesses();
   const byPid = new Map(all.map((entry) => [entry.pid, entry]));
   const children = groupByParent(all);
-  const counted = new Set<number>();
+  const counted = new Map<number, ProcessMemory>();
   const waiting = [...pids];
-  let total = 0;
   for (let pid = waiting.pop(); pid !== undefined; pid = waiting.pop()) {
     const entry = byPid.get(pid);
     if (entry === undefined || counted.has(pid)) continue;
-    counted.add(pid);
-    total += entry.residentBytes;
+    counted.set(pid, entry);
     for (const child of children.get(pid) ?? []) waiting.push(child.pid);
   }
-  return total;
+  return [...counted.values()];
 }
 
 function groupByParent(all: readonly ProcessMemory[]): Map<number, ProcessMemory[]> {
@@ -52,9 +57,11 @@ async function linuxProcess(pid: number): Promise<ProcessMemory | undefined> {
   try {
     const status = await readFile(`/proc/${pid}/status`, 'latin1');
     const parent = Number(/^PPid:\s+(\d+)/m.exec(status)?.[1] ?? 0);
-    // Kernel threads have no VmRSS.
-    const kibibytes = Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0);
-    return { pid, parent, residentBytes: kibibytes * 1024 };
+    // Kernel threads have neither.
+    const [resident, peak] = [/^VmRSS:\s+(\d+) kB/m, /^VmHWM:\s+(\d+) kB/m].map(
+      (line) => Number(line.exec(status)?.[1] ?? 0) * 1024,
+    );
+    return { pid, parent, residentBytes: resident ?? 0, peakBytes: peak ?? 0 };
   } catch {
     return undefined;
   }
@@ -66,5 +73,8 @@ async function posixProcesses(): Promise<readonly ProcessMemory[]> {
     .trim()
     .split('\n')
     .map((line) => line.trim().split(/\s+/).map(Number))
-    .map(([pid = 0, parent = 0, kibibytes = 0]) => ({ pid, parent, residentBytes: kibibytes * 1024 }));
+    .map(([pid = 0, parent = 0, kibibytes = 0]) => {
+      const residentBytes = kibibytes * 1024;
+      return { pid, parent, residentBytes, peakBytes: residentBytes };
+    });
 }
