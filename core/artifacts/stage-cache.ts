@@ -11,6 +11,8 @@ export interface StageCacheEntry {
   readonly format: 1;
   readonly key: string;
   readonly uses: string;
+  /** What the stage is called in the recipe of the run that made it; absent in older entries. */
+  readonly stage?: string;
   /** Output name to artifact URI. */
   readonly outputs: Readonly<Record<string, string>>;
   /** The run that made it. */

@@ -153,6 +153,7 @@ export class StageRunner {
         format: 1,
         key,
         uses,
+        stage: stage.name,
         outputs,
         runId: this.#run.runId,
         createdAt: new Date().toISOString(),
@@ -252,7 +253,7 @@ export class StageRunner {
     const { stage, key, attempt } = ready;
     const { outputs, runId: madeBy } = entry;
     const told: readonly EventDraft[] = [
-      ...toldAgain(entry, this.#run.runId),
+      ...toldAgain(entry, this.#run.runId, stage.name),
       { type: 'stage.reused', data: { uses: stage.uses, key, outputs, madeBy } },
     ];
     await this.#recorder.emitAll(told.map((draft) => ({ ...draft, stage: stage.name, attempt })));

@@ -13,6 +13,7 @@ const entry = {
   format: 1,
   key: 'k',
   uses: 'curation/select',
+  stage: 'few',
   outputs: {},
   runId: 'one',
   createdAt: '',
@@ -44,9 +45,16 @@ it('of a stage that warns of each row are its first ones', () => {
 });
 
 it('are told by another run as of then, and not once more by the run that made the stage', () => {
-  expect(toldAgain(entry, 'two').map(({ data }) => ('message' in data ? data.message : data))).toEqual([
+  expect(toldAgain(entry, 'two', 'few').map(({ data }) => ('message' in data ? data.message : data))).toEqual([
     { name: 'rows', value: 3 },
     'When one made this: most rows are cut',
   ]);
-  expect(toldAgain(entry, 'one')).toEqual([entry.facts[0]]);
+  expect(toldAgain(entry, 'one', 'few')).toEqual([entry.facts[0]]);
+});
+
+it('are told with the rows of a stage of another name, whose own step has the name that it has there', () => {
+  const counted = (step: string) =>
+    ({ type: 'funnel.counted', data: { step, rowsIn: 3, rowsOut: 1, dropped: {} } }) as const;
+  const facts = [counted('few'), counted('near duplicates')];
+  expect(toldAgain({ ...entry, facts }, 'two', 'some')).toEqual([counted('some'), counted('near duplicates')]);
 });

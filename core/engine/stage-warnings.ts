@@ -38,9 +38,18 @@ export class StageWarnings implements Disposable {
 /**
  * What a run tells of a stage that it reuses. A warning says of when it is; one of the run itself, which was killed before it
  * could say that the stage is done, is in its log already.
+ *
+ * @param name what the stage is called in this run: a step of its rows that has the stage's name is called so, too
  */
-export function toldAgain({ facts, runId: madeBy }: StageCacheEntry, runId: string): readonly EventDraft[] {
+export function toldAgain(
+  { facts, runId: madeBy, stage }: StageCacheEntry,
+  runId: string,
+  name: string,
+): readonly EventDraft[] {
   return facts.flatMap((fact): readonly EventDraft[] => {
+    if (fact.type === 'funnel.counted' && fact.data.step === stage) {
+      return [{ ...fact, data: { ...fact.data, step: name } }];
+    }
     if (fact.type !== 'log.written') return [fact];
     const message = `When ${madeBy} made this: ${fact.data.message}`;
     return madeBy === runId ? [] : [{ ...fact, data: { ...fact.data, message } }];
