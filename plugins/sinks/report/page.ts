@@ -141,8 +141,9 @@ function funnelTable(data: ReportData): Markup {
       .filter(([, rows]) => rows > 0)
       .map(([rule, rows]) => `${rule}: ${formatCount(rows)}`)
       .join(', ') || 'nothing';
-  return html`<div class="scroll"><table><thead><tr><th>stage</th><th>step</th><th class="number">rows in</th><th class="number">rows out</th><th>dropped by</th></tr></thead><tbody>
-${data.funnel.map((step) => html`<tr><td>${step.stage}</td><td>${step.step}</td><td class="number">${formatCount(step.rowsIn)}</td><td class="number">${formatCount(step.rowsOut)}</td><td class="text">${rules(step.dropped)}</td></tr>`)}
+  const hasSteps = data.funnel.some(({ stage, step }) => stage !== step);
+  return html`<div class="scroll"><table><thead><tr><th>stage</th>${hasSteps ? html`<th>step</th>` : undefined}<th class="number">rows in</th><th class="number">rows out</th><th>dropped by</th></tr></thead><tbody>
+${data.funnel.map((step) => html`<tr><td>${step.stage}</td>${hasSteps ? html`<td>${step.step}</td>` : undefined}<td class="number">${formatCount(step.rowsIn)}</td><td class="number">${formatCount(step.rowsOut)}</td><td class="text">${rules(step.dropped)}</td></tr>`)}
 </tbody></table></div>`;
 }
 

@@ -57,6 +57,19 @@ describe('the report', () => {
     expect(text).toContain('ngram: 88');
   });
 
+  it('names the steps of a stage where they have names of their own', async () => {
+    const { events, context } = await fixtureRun(folder);
+    expect(await writtenOf(events, context)).toContain('<td>clean</td><td>decontaminate</td>');
+    const whole = events.map((event) =>
+      event.type === 'funnel.counted'
+        ? ({ ...event, data: { ...event.data, step: event.stage ?? '' } } satisfies Event)
+        : event,
+    );
+    const text = await writtenOf(whole, context);
+    expect(text).toContain('<td>clean</td><td class="number">1,400</td>');
+    expect(text).not.toContain('<th>step</th>');
+  });
+
   it('marks what budget forcing put there', async () => {
     const text = await reportOf();
     expect(text).toContain('<mark>Wait</mark>, 15.');
