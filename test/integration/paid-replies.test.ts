@@ -189,6 +189,16 @@ describe('replies that are under way, and paid for', () => {
   });
 });
 
+it('answers anew by another seed of its stage, and not by another name', async () => {
+  answersAtOnce = true;
+  await harness.run(recipe(3));
+  expect(asked).toHaveLength(3);
+  await harness.run(recipe(3).replace('  traces:', '  renamed:'));
+  expect(asked).toHaveLength(3);
+  await harness.run(recipe(3).replace('  traces:', '  traces:\n    seed: 8'));
+  expect(asked).toHaveLength(6);
+});
+
 describe('two runs at the same time that ask the same', () => {
   it('pay once: each takes what the other is answered', async () => {
     const both = [await harness.start(recipe(6)), await harness.start(recipe(9))];
