@@ -1,4 +1,4 @@
-import type { Artifact, Hyperparameters, TableArtifact, TrainingResult } from 'simmerkit';
+import { type Artifact, formatCounted, type Hyperparameters, type TableArtifact, type TrainingResult } from 'simmerkit';
 
 /** What a card tells. */
 interface ModelCardFacts {
@@ -45,8 +45,8 @@ Made by Simmer's \`sft/train\`: supervised fine-tuning on prompts and completion
 trained.
 
 - Base model: \`${source ?? 'unnamed'}\` (\`${model.uri}\`)
-- Training data: ${dataset.rowCount} rows (\`${dataset.uri}\`)
-${evaluation === undefined ? '' : `- Evaluation data: ${evaluation.rowCount} rows (\`${evaluation.uri}\`)\n`}
+- Training data: ${formatCounted(dataset.rowCount, 'row')} (\`${dataset.uri}\`)
+${evaluation === undefined ? '' : `- Evaluation data: ${formatCounted(evaluation.rowCount, 'row')} (\`${evaluation.uri}\`)\n`}
 ## Results
 
 ${results.join('\n')}

@@ -121,7 +121,7 @@ describe('sft/train', () => {
     expect(card.startsWith('---\nlibrary_name: transformers\n')).toBe(true);
     for (const part of [
       'base_model: Qwen/Qwen2.5-32B-Instruct\n',
-      `- Training data: 1 rows (\`${dataset.uri}\`)`,
+      `- Training data: 1 row (\`${dataset.uri}\`)`,
       '- Optimizer steps: 315, ended by early stopping',
       '- The weights are those of step 120',
       '- Loss on the evaluation rows: 0.5000',
