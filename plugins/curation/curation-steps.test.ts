@@ -27,6 +27,11 @@ describe('curation/quality', () => {
     ['**bold** words', 'math', null],
     ['** 12 ** spaced', 'math', null],
     ['**[12]** bracket', 'math', null],
+    ['**a**\r12', 'math', 'bold_number'],
+    ['**a**\u2029, ١', 'math', 'bold_number'],
+    ['**a**\n12', 'math', null],
+    ['**1\x1f**', 'math', null],
+    ['**1\ufeff**', 'math', 'bold_number'],
     ['What is 2 + 2?', 'math', null],
   ])('takes %j from %s for %s', async (question, source, rule) => {
     const result = await runStage(quality, { inputs: { dataset: table([{ question, source }]) } });

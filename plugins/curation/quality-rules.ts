@@ -3,6 +3,7 @@ import { judgeLanguage } from './language.js';
 import type { QualityOptions } from './options.js';
 import { judgeRepetition } from './repetition.js';
 import type { Drop } from './sieve.js';
+import { whiteSpace } from './white-space.js';
 
 interface Rule {
   readonly rule: string;
@@ -54,8 +55,12 @@ function s1Rules(asyAllowedSources: readonly string[]): Rule[] {
     { rule: 'image', column: 'question', expression: /!\[Image\]/ },
     // f"p{i}." for i in 1..999.
     { rule: 'numbered_part', column: 'question', expression: /p[1-9][0-9]{0,2}\./ },
-    // Python's \d is any decimal digit.
-    { rule: 'bold_number', column: 'question', expression: /\*\*(?=.*\p{Nd})[^\s\]]*\*\*/u },
+    // As Python reads it: \d is any decimal digit, \s its white space, and a dot all but a line feed.
+    {
+      rule: 'bold_number',
+      column: 'question',
+      expression: new RegExp(`\\*\\*(?=[^\\n]*\\p{Nd})[^${whiteSpace}\\]]*\\*\\*`, 'u'),
+    },
   ];
 }
 

@@ -1,4 +1,5 @@
 import { isAscii } from 'node:buffer';
+import { wideSpace } from './white-space.js';
 import { numbersAt, reserve, startKernel } from './word-kernel.js';
 
 const space = 0x20;
@@ -209,10 +210,9 @@ function kindOf(text: Uint8Array, at: number, size: number): number {
   return kindOfCharacter(String.fromCharCode(code));
 }
 
-/** White space beyond ASCII, as Python's `str.split()` has it. */
-const wideSpace = /[\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/;
+const isWideSpace = new RegExp(`[${wideSpace}]`);
 
 function kindOfCharacter(character: string): number {
   if (character.toLowerCase() !== character) return changingKind;
-  return wideSpace.test(character) ? spaceKind : plainKind;
+  return isWideSpace.test(character) ? spaceKind : plainKind;
 }
