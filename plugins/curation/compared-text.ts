@@ -12,12 +12,17 @@ export function comparedText(row: Row, columns: readonly string[]): string {
     : columns.flatMap((column) => cellText(row, column) ?? []).join('\n');
 }
 
-/** Stands between columns, and parts words as white space does. */
-export const columnBreak = '\u001f';
+/** Stands between columns: half a character, which no text of a table has. */
+export const columnBreak = '\ud800';
 
 /** As `comparedText`, of which each column can be told: one that is empty stands there, too. */
 export function columnTexts(row: Row, columns: readonly string[]): string {
   return columns.map((column) => cellText(row, column) ?? '').join(columnBreak);
+}
+
+/** What `columnTexts` made, for its words: as in `comparedText`, a line break stands between columns. */
+export function runningText(texts: string): string {
+  return texts.replaceAll(columnBreak, '\n');
 }
 
 /** The text in a cell; of a history that of all its messages. @throws UserError as `textIn` */

@@ -153,6 +153,8 @@ describe('curation/deduplicate', () => {
       { question: 'A ', answer: ' C' },
       { question: 'a', answer: 'c' },
       { question: '', answer: 'a' },
+      { question: 'b\x1fc', answer: 'd' },
+      { question: 'b', answer: 'c\x1fd' },
     ];
     const several = memoryTable(
       { id: 'VARCHAR', question: 'VARCHAR', answer: 'VARCHAR' },
@@ -163,10 +165,10 @@ describe('curation/deduplicate', () => {
       const result = await runStage(deduplicate, { options: given, inputs: { dataset: several } });
       return result.rows('dataset').map((row) => row.id);
     };
-    expect(await kept({})).toEqual(['r0', 'r1', 'r2', 'r3', 'r4', 'r5']);
-    expect(await kept({ ignoreCaseAndSpace: true })).toEqual(['r0', 'r1', 'r2', 'r3', 'r4']);
+    expect(await kept({})).toEqual(['r0', 'r1', 'r2', 'r3', 'r4', 'r5', 'r7', 'r8']);
+    expect(await kept({ ignoreCaseAndSpace: true })).toEqual(['r0', 'r1', 'r2', 'r3', 'r4', 'r7', 'r8']);
     // What is similar is told of their texts together.
-    expect(await kept({ near: {} })).toEqual(['r0', 'r2', 'r4']);
+    expect(await kept({ near: {} })).toEqual(['r0', 'r2', 'r4', 'r7']);
   });
 
   it('tells of rows that are the same in that they have nothing to compare', async () => {

@@ -1,6 +1,7 @@
 import type { StartWork } from 'simmerkit';
 import { columnBreak, comparedBytes } from './compared-text.js';
 import { type NearOptions, NearSketch } from './near-sketch.js';
+import { whiteSpace } from './white-space.js';
 import { scanPassingWords, scanWords, type Words } from './words.js';
 
 export interface DuplicateKeys {
@@ -13,9 +14,11 @@ export interface DuplicateKeys {
 /** What the same texts have in common: themselves, or without what shall not count. */
 export function comparedForm(text: string, { ignoreCaseAndSpace }: Pick<DuplicateKeys, 'ignoreCaseAndSpace'>): string {
   if (!ignoreCaseAndSpace) return text;
-  const columns = text.toLowerCase().split(columnBreak);
-  return columns.map((column) => column.trim().replace(/\s+/g, ' ')).join(columnBreak);
+  const columns = text.split(columnBreak);
+  return columns.map((column) => column.toLowerCase().replace(spaces, ' ').replace(/^ | $/g, '')).join(columnBreak);
 }
+
+const spaces = new RegExp(`[${whiteSpace}]+`, 'g');
 
 /** Keys of each row (its texts are bytes), 64 bits each: one of its text, then those of its bands. */
 export const start: StartWork<DuplicateKeys, Uint32Array> = (settings) => {

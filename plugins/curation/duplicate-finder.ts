@@ -1,4 +1,4 @@
-import { columnBreak } from './compared-text.js';
+import { runningText } from './compared-text.js';
 import { comparedForm, type DuplicateKeys } from './deduplicate.work.js';
 import { NearIndex } from './near-index.js';
 import type { NearSketch } from './near-sketch.js';
@@ -36,13 +36,13 @@ export class DuplicateFinder {
     const equal = alike.find((number) => comparedForm(this.texts.get(number), this.settings) === form);
     // Also of a text that was dropped as similar to another: what is the same does not depend on what is similar.
     if (equal !== undefined) {
-      if (text.replaceAll(columnBreak, '').trim() === '') this.droppedEmpty++;
+      if (runningText(text).trim() === '') this.droppedEmpty++;
       return { rule: 'duplicate', evidence: `same as ${this.ids[equal]}` };
     }
     const number = this.texts.add(text);
     this.ids[number] = id;
     this.equals.set(key, [...alike, number]);
-    const words = scanWords(this.near === undefined ? '' : text);
+    const words = scanWords(this.near === undefined ? '' : runningText(text));
     const bands = keys.subarray(2);
     const similar = this.near?.find(words, bands);
     if (similar !== undefined) {

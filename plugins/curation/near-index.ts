@@ -1,3 +1,4 @@
+import { runningText } from './compared-text.js';
 import type { NearOptions, NearSketch } from './near-sketch.js';
 import { similarityOf } from './similarity.js';
 import type { TextStore } from './text-store.js';
@@ -39,7 +40,7 @@ export class NearIndex {
     }
     let best: Near | undefined;
     for (const text of [...candidates].sort((one, other) => one - other)) {
-      const similarity = similarityOf(words, scanWords(this.texts.get(text)), this.options.words);
+      const similarity = similarityOf(words, scanWords(runningText(this.texts.get(text))), this.options.words);
       if (similarity >= this.options.similarity && similarity > (best?.similarity ?? 0)) best = { text, similarity };
     }
     return best;
