@@ -178,7 +178,7 @@ function* textsOf(
   givesFaults: boolean | undefined,
 ): Iterable<string | UserError> {
   const isSound = isUtf8(bytes);
-  if (!isSound && (!givesFaults || (firstLine === 1 && isUtf16(bytes)))) throw notUtf8(file, firstLine, bytes);
+  if (!isSound && firstLine === 1 && isUtf16(bytes)) throw notUtf8(file, firstLine, bytes);
   let line = firstLine;
   const hasMark = firstLine === 1 && bytes.subarray(0, byteOrderMark.length).equals(byteOrderMark);
   for (let start = hasMark ? byteOrderMark.length : 0; start < bytes.length; ) {
@@ -186,7 +186,9 @@ function* textsOf(
     const end = lineBreak < 0 ? bytes.length : lineBreak;
     const part = bytes.subarray(start, end);
     if (isSound || isUtf8(part)) yield part.toString(isAscii(part) ? 'latin1' : 'utf8');
-    else yield notUtf8(file, line, part);
+    else if (givesFaults) yield notUtf8(file, line, part);
+    // Not before the lines that are sound: a source with a limit may want no more.
+    else throw notUtf8(file, line, part);
     start = end + 1;
     line++;
   }

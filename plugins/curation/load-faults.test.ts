@@ -374,6 +374,15 @@ describe('curation/load tells', () => {
     await expect(loading).rejects.toMatchObject({ code: 'no_rows', message, hint: expect.any(String) });
   });
 
+  it.each([
+    ['a line that is no JSON', '{"question":"a"}\n{"question":"b"}\n{bad\n', 'pool.jsonl'],
+    ['a line that is no UTF-8', Buffer.from('{"question":"a"}\n{"question":"b"}\n\xff\n', 'latin1'), 'pool.jsonl'],
+    ['a record of more fields', 'question,answer\na,1\nb,2\nc,3,4\n', 'pool.csv'],
+  ])('nothing of what stands behind the rows that `limit` takes: %s', async (_, content, name) => {
+    expect(questions(await loadFile(name, content, { limit: 2 }))).toEqual(['a', 'b']);
+    await expect(loadFile(name, content, { limit: 3 })).rejects.toMatchObject({ code: expect.any(String) });
+  });
+
   it('which file of several has no row, and nothing of those that `limit` leaves unread', async () => {
     for (const [name, content] of Object.entries({ a: 'question\n', b: 'question\nQ0\n', c: '' }))
       await writeFile(inside(`${name}.csv`), content);

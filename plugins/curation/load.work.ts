@@ -67,8 +67,8 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
           fault ??= evidence;
           decisions.push({ id: null, kept: false, rule: code, evidence });
         };
-        for await (const one of readRows(file, format, { lines, isRead, delimiter, givesFaults })) {
-          if (taken >= left) break;
+        const all = readRows(file, format, { lines, isRead, delimiter, givesFaults });
+        for await (const one of whileWanted(all, () => taken < left)) {
           read++;
           const { place } = one;
           if ('fault' in one) {
@@ -113,6 +113,14 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
     return { rows: rows(), told: () => ({ parts, decisions }) };
   };
 };
+
+/** Does not ask for the next row to learn that it is not wanted: nothing may be wrong with what is not read. */
+async function* whileWanted<T>(rows: AsyncIterable<T>, isWanted: () => boolean): AsyncIterable<T> {
+  for await (const row of rows) {
+    yield row;
+    if (!isWanted()) return;
+  }
+}
 
 /** Without its folder: the same rows in another place are the same decisions. */
 function placeOf({ file, line, row }: DataPlace): string {
