@@ -6,6 +6,7 @@ import {
   pace,
   type ReplyJournal,
   replyDigest,
+  UserError,
 } from 'simmerkit';
 import type { Answerer, AskingContext, KeptAnswer, Question, Reply, Sampling } from './answerer.js';
 
@@ -141,8 +142,11 @@ async function* claimed(
   };
   const askedByOthers: Question[] = [];
   for await (const question of questions) {
-    if (digests.has(question.id)) continue;
-    digests.set(question.id, questionDigest(question));
+    const digest = questionDigest(question);
+    const before = digests.get(question.id);
+    if (before !== undefined && before !== digest) throw twoQuestions(question.id);
+    if (before !== undefined) continue;
+    digests.set(question.id, digest);
     if (claim(question.id) === undefined) yield question;
     else askedByOthers.push(question);
   }
@@ -150,6 +154,16 @@ async function* claimed(
     for (let other = claim(question.id); other !== undefined; other = claim(question.id)) await other.wait(signal, log);
     yield question;
   }
+}
+
+/** A reply is kept by the id of its question: one row would get the reply to what another one asks. */
+function twoQuestions(id: string): UserError {
+  return new UserError('invalid_problem', `Rows with the same id, ${id}, ask different things.`, {
+    kind: 'runFailed',
+    hint:
+      'An id is made of the question, and `column` is another one: have curation/load take `question` from what is asked, ' +
+      'or put curation/deduplicate with `column: id` before this stage.',
+  });
 }
 
 /** Its id tells one sample from another. */

@@ -67,6 +67,21 @@ describe('curation/distill', () => {
     expect(teacher.requests[0]?.messages).toEqual([last('other')]);
   });
 
+  it('refuses rows with one id that ask different things, and asks once what is the same', async () => {
+    const table = (...asked: readonly string[]) =>
+      memoryTable(
+        { id: 'VARCHAR', question: 'VARCHAR', prompt: 'VARCHAR' },
+        asked.map((prompt) => ({ id: 'a', question: 'same', prompt })),
+      );
+    const { rows } = await teacher.distill(table('one', 'one'), { column: 'prompt' });
+    expect(rows('dataset').map(({ answer }) => answer)).toEqual(['one!', 'one!']);
+    expect(teacher.timesAsked('one')).toBe(1);
+    await expect(teacher.distill(table('one', 'two'), { column: 'prompt' })).rejects.toMatchObject({
+      code: 'invalid_problem',
+      message: 'Rows with the same id, a, ask different things.',
+    });
+  });
+
   it('records refusals, cuts, missing traces and missing answers', async () => {
     teacher.behave = (question, _, response) => {
       if (question === 'refused') return reply('', { refusal: 'I will not.' });
