@@ -1,7 +1,10 @@
+import { data } from 'franc-min/data.js';
+import { expressions } from 'franc-min/expressions.js';
 import { describe, expect, it } from 'vitest';
 import { memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { deduplicate } from './deduplicate.stage.js';
 import { difficulty } from './difficulty.stage.js';
+import { languages } from './languages.js';
 import { quality } from './quality.stage.js';
 import { select } from './select.stage.js';
 import { split } from './split.stage.js';
@@ -119,6 +122,20 @@ describe('curation/quality', () => {
   it('finds a pattern that is no regular expression before it runs', () => {
     const options = quality.options.parse({ drop: [{ rule: 'x', pattern: '(' }] });
     expect(quality.check?.(options, { recipeFolder: '.' })).toMatchObject([{ path: 'drop.0.pattern' }]);
+  });
+
+  it.each([
+    [{ language: { allowed: ['eng', 'zho', 'fin'] } }, ['language.allowed.1', 'language.allowed.2']],
+    [{ length: { question: { min: 9, max: 8 }, answer: { min: 8, max: 8 } } }, ['length.question.min']],
+  ])('finds what would drop everything before it runs: %j', (options, paths) => {
+    const problems = quality.check?.(quality.options.parse(options), { recipeFolder: '.' });
+    expect(problems).toMatchObject(paths.map((path) => ({ path })));
+  });
+
+  it('knows the languages that are told from each other', () => {
+    const told = Object.values(data).flatMap((ofScript) => Object.keys(ofScript));
+    const ofOneScript = Object.keys(expressions).filter((name) => !(name in data));
+    expect(languages).toEqual([...new Set([...told, ...ofOneScript])].sort());
   });
 
   it('names a column that is not there', async () => {

@@ -1,4 +1,5 @@
-import { defineStage, input, requireColumns, workInThreads } from 'simmerkit';
+import { defineStage, input, type OptionProblem, requireColumns, workInThreads } from 'simmerkit';
+import { languages } from './languages.js';
 import { type QualityOptions, qualityOptions } from './options.js';
 import { patternProblems } from './pattern-problems.js';
 import { sieveFacts } from './row-facts.js';
@@ -11,8 +12,11 @@ export const quality = defineStage({
   options: qualityOptions,
   inputs: { dataset: input('dataset', 'Rows with at least `id` and `question`.') },
   outputs: sieveOutputs,
-  check: ({ drop }) =>
-    drop.flatMap(({ pattern, flags }, index) => patternProblems(`drop.${index}.pattern`, pattern, flags)),
+  check: ({ drop, length, language }) => [
+    ...drop.flatMap(({ pattern, flags }, index) => patternProblems(`drop.${index}.pattern`, pattern, flags)),
+    ...Object.entries(length).flatMap(([column, limit]) => lengthProblems(column, limit)),
+    ...(language?.allowed ?? []).flatMap(languageProblems),
+  ],
   estimate: (_, { inputs }) => ({ outputs: sieveFacts(inputs.dataset) }),
   async run(context) {
     const { gatherDrops, sieve } = await import('./sieve.js');
@@ -33,3 +37,19 @@ export const quality = defineStage({
     return await sieve(context, inputs.dataset, (at) => drops.get(at));
   },
 });
+
+function lengthProblems(column: string, limit: QualityOptions['length']['question']): readonly OptionProblem[] {
+  const { min = 0, max = Number.POSITIVE_INFINITY } = limit ?? {};
+  if (min <= max) return [];
+  return [
+    { path: `length.${column}.min`, code: 'nothing_kept', message: `\`min\` of ${column} is above its \`max\`.` },
+  ];
+}
+
+/** In a language that is not told from others no text would be, and all would be dropped. */
+function languageProblems(code: string, index: number): readonly OptionProblem[] {
+  if (languages.includes(code)) return [];
+  const hint = `Name one of a group: cmn of zho, arb of ara, pes of fas, zlm of msa. Known are ${languages.join(', ')}.`;
+  const message = `No text is recognised as "${code}".`;
+  return [{ path: `language.allowed.${index}`, code: 'unknown_language', message, hint }];
+}
