@@ -8,6 +8,14 @@ it.each([
   ['nothing', { content: null }, '', undefined],
   ['thinking apart', { content: '4', reasoning_content: 'two and two' }, '4', 'two and two'],
   ['thinking as vLLM calls it', { content: '4', reasoning: 'two and two' }, '4', 'two and two'],
+  ['thinking by the second name', { content: '4', reasoning_content: '', reasoning: 'two' }, '4', 'two'],
+  [
+    'thinking in a part alone',
+    { content: [{ type: 'thinking', thinking: 'two' }, text('4')], reasoning: '' },
+    '4',
+    'two',
+  ],
+  ['thinking that is empty', { content: '4', reasoning_content: '' }, '4', ''],
   ['parts', { content: [text('4'), { type: 'reference', reference_ids: [1] }, text('2')] }, '42', undefined],
   ['thinking in a part', { content: [{ type: 'thinking', thinking: 'two' }, text('4')] }, '4', 'two'],
   [

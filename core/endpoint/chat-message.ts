@@ -29,7 +29,8 @@ export const chatMessage = z
     const told = thoughts.length === 0 ? undefined : thoughts.map(({ thinking }) => joined(thinking ?? '')).join('');
     return {
       content: joined(parts.filter(({ type }) => type === 'text')),
-      thinking: reasoning_content ?? reasoning ?? told,
+      // Some servers send all names of it, the ones that they do not use empty.
+      thinking: reasoning_content || reasoning || told || (reasoning_content ?? reasoning ?? told),
       refusal,
     };
   });
