@@ -10,7 +10,7 @@ import { DuplicateFinder } from './duplicate-finder.js';
 import { rowsThatShareKeys } from './duplicate-keys.js';
 import { NearSketch } from './near-sketch.js';
 import { jaccard, shinglesOf, wordsOf } from './plain-words.fixture.js';
-import { similarityOf } from './similarity.js';
+import { similarityTo } from './similarity.js';
 import { TextStore } from './text-store.js';
 import { scanWords, Words } from './words.js';
 
@@ -58,7 +58,7 @@ describe('near duplicates', () => {
         const similarity = jaccard(shingles[earlier]!, shingles[later]!);
         if (isCandidate) {
           candidates++;
-          expect(similarityOf(scanWords(texts[earlier]!), scanWords(texts[later]!), options.words)).toBe(similarity);
+          expect(similarityTo(scanWords(texts[earlier]!), options.words)(scanWords(texts[later]!))).toBe(similarity);
         }
         if (similarity < options.similarity) continue;
         pairs++;
@@ -171,8 +171,8 @@ describe('near duplicates', () => {
 
   it('are told apart from shingles that only have the same hash', () => {
     const cells = Uint32Array.of(1, 2, 0, 3, 3, 4, 4, 7);
-    expect(similarityOf(new Words(Buffer.from('one two'), cells), new Words(Buffer.from('six ten'), cells), 2)).toBe(0);
-    expect(similarityOf(new Words(Buffer.from('one two'), cells), new Words(Buffer.from('one two'), cells), 2)).toBe(1);
+    expect(similarityTo(new Words(Buffer.from('one two'), cells), 2)(new Words(Buffer.from('six ten'), cells))).toBe(0);
+    expect(similarityTo(new Words(Buffer.from('one two'), cells), 2)(new Words(Buffer.from('one two'), cells))).toBe(1);
   });
 });
 

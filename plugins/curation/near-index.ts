@@ -1,6 +1,6 @@
 import { runningText } from './compared-text.js';
 import type { NearOptions, NearSketch } from './near-sketch.js';
-import { similarityOf } from './similarity.js';
+import { similarityTo } from './similarity.js';
 import type { TextStore } from './text-store.js';
 import { scanWords, type Words } from './words.js';
 
@@ -38,9 +38,11 @@ export class NearIndex {
     for (const [band, bucket] of this.buckets.entries()) {
       for (const text of bucket.get(keyOf(keys, band)) ?? []) candidates.add(text);
     }
+    // Texts of one template have thousands of candidates.
+    const similarityOf = similarityTo(words, this.options.words);
     let best: Near | undefined;
     for (const text of [...candidates].sort((one, other) => one - other)) {
-      const similarity = similarityOf(words, scanWords(runningText(this.texts.get(text))), this.options.words);
+      const similarity = similarityOf(scanWords(runningText(this.texts.get(text))));
       if (similarity >= this.options.similarity && similarity > (best?.similarity ?? 0)) best = { text, similarity };
     }
     return best;

@@ -1,15 +1,17 @@
 import type { Words } from './words.js';
 
 /**
- * Jaccard similarity of the sets of shingles of two texts, exactly: shingles are found by their hashes and compared by
- * their words. A text of fewer words than a shingle is one shingle.
+ * Jaccard similarity of the sets of shingles of a text and of others, exactly: shingles are found by their hashes and
+ * compared by their words. A text of fewer words than a shingle is one shingle.
  * @param length words in a shingle
  */
-export function similarityOf(one: Words, other: Words, length: number): number {
+export function similarityTo(one: Words, length: number): (other: Words) => number {
   const first = new ShingleSet(one, Math.min(length, one.count));
-  const second = new ShingleSet(other, Math.min(length, other.count));
-  const common = first.length === second.length ? first.inCommon(second) : 0;
-  return common / (first.size + second.size - common);
+  return (other) => {
+    const second = new ShingleSet(other, Math.min(length, other.count));
+    const common = first.length === second.length ? first.inCommon(second) : 0;
+    return common / (first.size + second.size - common);
+  };
 }
 
 /** The different shingles of a text. */
