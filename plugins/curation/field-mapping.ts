@@ -92,6 +92,13 @@ function notLaidOut(missing: NotLaidOut, place: DataPlace): Error {
         'a tool is called in the conversation.',
         `Load such chats whole (\`layout: chat\`), which sft/train takes as they are, or set ${drop}.`,
       );
+    case 'trained_reply':
+      return dataError(
+        'no_reply',
+        place,
+        'the last reply has the weight 0: it is not to be trained.',
+        `Load such chats whole (\`layout: chat\`), of which the other replies are trained, or set ${drop}.`,
+      );
     case 'asked_reply':
       return dataError(
         'no_reply',

@@ -3,7 +3,17 @@ import { type DataPlace, dataError, noTurns, wrongType } from './data-error.js';
 import { systemMessages } from './history.js';
 import type { Source } from './load-options.js';
 import { saysSomething } from './source-row.js';
-import { contentIn, isOfTools, roles, thinkingField, turnsIn, unknownRole } from './turns.js';
+import {
+  contentIn,
+  isOfTools,
+  isReply,
+  requireWeights,
+  roles,
+  thinkingField,
+  turnsIn,
+  unknownRole,
+  weightOf,
+} from './turns.js';
 import { chatFields, fromChat } from './whole-chats.js';
 
 /**
@@ -12,14 +22,18 @@ import { chatFields, fromChat } from './whole-chats.js';
  */
 type LaidOut = { readonly row: Row } | { readonly missing: NotLaidOut };
 
-/** `tool_free_turns`: no tool is called in them. `asked_reply`: a reply, and a question before it. */
-export type NotLaidOut = 'single_turn' | 'alternating_turns' | 'tool_free_turns' | 'asked_reply';
+/**
+ * `tool_free_turns`: no tool is called in them. `asked_reply`: a reply, and a question before it. `trained_reply`: a last
+ * reply that is to be trained.
+ */
+export type NotLaidOut = 'single_turn' | 'alternating_turns' | 'tool_free_turns' | 'asked_reply' | 'trained_reply';
 
 interface Turn {
   readonly role: string;
   readonly callsTools: boolean;
   readonly text: string;
   readonly reasoning: string | null;
+  readonly isTrained: boolean;
 }
 
 /** Fields of chats by which TRL and others have a chat template write more than the messages; layout chat takes `tools`. */
@@ -42,10 +56,16 @@ export function fieldsOfLayout({ layout, turns }: Pick<Source, 'layout' | 'turns
 
 const turnsFields = { sharegpt: 'conversations', messages: 'messages' } as const;
 
-/** Fields of templates that say something in a row. */
-export function unusedFields(row: Row, { layout }: Pick<Source, 'layout'>): readonly string[] {
+/** Fields of templates that say something in a row, and `weight` where a history loses one of 0. */
+export function unusedFields(
+  row: Row,
+  { layout, turns, history }: Pick<Source, 'layout' | 'turns' | 'history'>,
+): readonly string[] {
   if (layout === 'columns' || layout === 'alpaca') return [];
-  return templateFields.filter((name) => !(layout === 'chat' && name === 'tools') && saysSomething(row[name]));
+  const unused = templateFields.filter((name) => !(layout === 'chat' && name === 'tools') && saysSomething(row[name]));
+  if (layout === 'chat' || !history) return unused;
+  const lists = [turns ?? turnsFields[layout]].flat().flatMap((name) => turnsIn(row[name]) ?? []);
+  return lists.some((turn) => isReply(turn) && weightOf(turn as Row) === 0) ? [...unused, 'weight'] : unused;
 }
 
 /**
@@ -121,6 +141,7 @@ function fromTurns(row: Row, fields: TurnFields, keepsHistory: boolean, place: D
   const isWhole = alternates && (keepsHistory ? spoken.length % 2 === 0 : spoken.length === 2);
   if (user === undefined || assistant === undefined || !isWhole)
     return { missing: keepsHistory ? 'alternating_turns' : 'single_turn' };
+  if (!assistant.isTrained) return { missing: 'trained_reply' };
   const system = [...new Set(systemTexts)].filter((text) => text !== null && text.trim() !== '').join('\n\n') || null;
   const parts = { question: user.text, ...reply(assistant.text, assistant.reasoning), system };
   if (!keepsHistory) return { row: { ...row, ...parts } };
@@ -165,6 +186,7 @@ function turnsOfField(row: Row, name: string, fields: TurnFields, place: DataPla
   if (given === null) return [];
   const list = turnsIn(given);
   if (list === undefined) throw noTurns(name, 'a list of turns', given, place);
+  requireWeights(list, place);
   return list.map((value: unknown, index) => {
     const at = `${name}.${index}`;
     if (typeof value !== 'object' || value === null || Array.isArray(value))
@@ -187,6 +209,7 @@ function turnsOfField(row: Row, name: string, fields: TurnFields, place: DataPla
       callsTools,
       text: callsTools ? '' : text(),
       reasoning: reasoning.trim() === '' ? null : reasoning,
+      isTrained: weightOf(turn) !== 0,
     };
   });
 }

@@ -86,16 +86,7 @@ export const load = defineStage({
         context.log.warning(`Source ${name}: ${file} has no row.`);
       const unused = ofSource.map((file) => file.unused).reduce(addCounts, {});
       for (const [field, rows] of Object.entries(unused)) {
-        const have = rows === 1 ? '1 row has' : `${formatCount(rows)} rows have`;
-        const what = field === 'system' ? 'a system message' : `\`${field}\``;
-        const remedies: Readonly<Record<string, string>> = {
-          system: ' `history: true` keeps it.',
-          tools: ' `layout: chat` takes it.',
-        };
-        const remedy = remedies[field] ?? '';
-        context.log.warning(
-          `Source ${name}: ${have} ${what}, which is not used: their chats are written without it.${remedy}`,
-        );
+        context.log.warning(`Source ${name}: ${unusedWarning(field, rows)}`);
       }
       rowsIn += taken;
     }
@@ -109,6 +100,22 @@ export const load = defineStage({
     return { dataset, decisions: await context.artifacts.writeDataset(decisions, { columns: decisionColumns }) };
   },
 });
+
+/** What becomes of something in rows that are kept. */
+function unusedWarning(field: string, rows: number): string {
+  const have = rows === 1 ? '1 row has' : `${formatCount(rows)} rows have`;
+  if (field === 'weight')
+    return (
+      `${have} an earlier reply of weight 0, which \`replies: all\` of curation/format would train. ` +
+      '`layout: chat` keeps weights.'
+    );
+  const what = field === 'system' ? 'a system message' : `\`${field}\``;
+  const remedies: Readonly<Record<string, string>> = {
+    system: ' `history: true` keeps it.',
+    tools: ' `layout: chat` takes it.',
+  };
+  return `${have} ${what}, which is not used: their chats are written without it.${remedies[field] ?? ''}`;
+}
 
 /** Less is read before threads have started. */
 const littleBytes = 2 ** 22;

@@ -55,6 +55,24 @@ export function roleOf(turn: unknown): unknown {
   return resultRoles.has(known) ? 'tool' : (roles[known] ?? name);
 }
 
+export function isReply(turn: unknown): boolean {
+  return roleOf(turn) === 'assistant';
+}
+
+/** OpenAI's weight of a reply is 0 where it is not to be trained, else 1; others have it of all turns. */
+export function weightOf({ weight }: Row): unknown {
+  return weight === null || weight === undefined ? 1 : typeof weight === 'object' ? weight : Number(weight);
+}
+
+/** @throws UserError `wrong_type` */
+export function requireWeights(turns: readonly unknown[], place: DataPlace): void {
+  const weights = turns.filter(isReply).map((reply) => weightOf(reply as Row));
+  const wrong = weights.find((weight) => weight !== 0 && weight !== 1);
+  if (wrong === undefined) return;
+  const message = `\`weight\` of a reply is ${JSON.stringify(wrong)}, expected 0 or 1.`;
+  throw dataError('wrong_type', place, message, 'Write 0 for a reply that is only seen, and no weight for others.');
+}
+
 /** Whether a tool is called in a turn, or answers. */
 export function isOfTools(turn: Row, role: string): boolean {
   const known = role.toLowerCase();

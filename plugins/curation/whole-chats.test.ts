@@ -172,6 +172,16 @@ describe('layout chat of curation/load', () => {
     expect(weighed).toMatchObject({ prompt: [answer, user, answer, user].map(whole), completion: [whole(answer)] });
   });
 
+  it('keeps the weight of 0 of a reply after the first that is trained, and no other weight', async () => {
+    const untrained = { ...answer, weight: 0 };
+    const messages = [user, { ...answer, weight: 1 }, { ...user, weight: 0 }, untrained, user, answer];
+    const [row] = await rowsOf({ messages });
+    expect(row?.prompt).toEqual([whole(user)]);
+    expect(row?.completion).toEqual(
+      [answer, user, untrained, user, answer].map((message) => ({ ...whole(message), weight: null, ...message })),
+    );
+  });
+
   it('trains, where the recipe says so, only what replies to the last question', async () => {
     const messages = [...chat.messages, user, calling({ city: 'Oslo' }), result, answer, user];
     const content = JSON.stringify({ messages });
@@ -261,10 +271,16 @@ describe('layout chat of curation/load', () => {
       '`completion.0.content` is a list of 2 parts (text, image_url), expected text, or one part that is text',
     ],
     [
-      'a reply that is not to be trained',
-      { messages: [user, { ...answer, weight: 1 }, user, { ...answer, weight: 0 }] },
+      'a chat of which no reply is to be trained',
+      { messages: [user, { ...answer, weight: 0 }] },
+      'no_reply',
+      'with one of the role `assistant` after it that is to be trained',
+    ],
+    [
+      'a weight between none and all',
+      { messages: [user, { ...answer, weight: 0.5 }] },
       'wrong_type',
-      'a reply after the first that is trained has the weight 0',
+      '`weight` of a reply is 0.5, expected 0 or 1',
     ],
     [
       'two thoughts',

@@ -3,18 +3,30 @@ import { type DataPlace, dataError, noTurns, requireWholeCharacters, wrongType }
 import { systemMessages } from './history.js';
 import type { LoadOptions, Source } from './load-options.js';
 import { LongDecimals, saysSomething } from './source-row.js';
-import { contentIn, jsonIn, messageOfTurn, roleOf, saysWhetherThought, thinkingField, turnsIn } from './turns.js';
+import {
+  contentIn,
+  isReply,
+  jsonIn,
+  messageOfTurn,
+  requireWeights,
+  roleOf,
+  saysWhetherThought,
+  thinkingField,
+  turnsIn,
+  weightOf,
+} from './turns.js';
 
-/** Messages with calls of tools. Each tool has arguments of its own, and a column one type: they are JSON text. */
-const chatType =
-  'STRUCT("role" VARCHAR, content VARCHAR, reasoning_content VARCHAR, ' +
+/** Of messages with calls of tools. Each tool has arguments of its own, and a column one type: they are JSON text. */
+const messageFields =
+  '"role" VARCHAR, content VARCHAR, reasoning_content VARCHAR, ' +
   'tool_calls STRUCT(id VARCHAR, "type" VARCHAR, "function" STRUCT("name" VARCHAR, arguments VARCHAR))[], ' +
-  '"name" VARCHAR, tool_call_id VARCHAR)[]';
+  '"name" VARCHAR, tool_call_id VARCHAR';
 
 /** Columns of layout chat by their types; the definitions of tools are JSON text, for the same reason. */
 const chatColumns: ReadonlyMap<string, string> = new Map([
-  ['prompt', chatType],
-  ['completion', chatType],
+  ['prompt', `STRUCT(${messageFields})[]`],
+  // The weight is 0 where a reply is only seen, else null.
+  ['completion', `STRUCT(${messageFields}, weight INTEGER)[]`],
   ['tools', 'VARCHAR'],
 ]);
 
@@ -54,13 +66,13 @@ export function fromChat(
   const lists = fields.map((field) => messagesOf(row, field, place));
   const messages = lists.flat();
   const promptLength = isApart ? (lists[0]?.length ?? 0) : 0;
+  requireWeights(messages, place);
   const first = isApart && replies === 'all' ? promptLength : firstTrained(messages, replies, promptLength);
   const system = systemBeside(row, messages[0], place);
   const prompt = [...system.messages, ...messages.slice(system.replaces, Math.max(0, first))];
   const completion = messages.slice(Math.max(0, first));
   const question = prompt.findLast((message) => roleOf(message) === 'user');
-  if (question === undefined || first < 0 || !completion.some(isReply)) return undefined;
-  requireTrained(completion, place);
+  if (question === undefined || first < 0 || !completion.some(isTrained)) return undefined;
   return { question: textOf(question as Row, 'question', place), prompt, completion };
 }
 
@@ -83,7 +95,7 @@ function firstTrained(messages: readonly unknown[], replies: Source['replies'], 
       : messages.findIndex(isQuestion);
   if (question < 0) return -1;
   const from = Math.max(question + 1, promptLength);
-  return messages.findIndex((message, index) => index >= from && isReply(message) && weightOf(message) !== 0);
+  return messages.findIndex((message, index) => index >= from && isTrained(message));
 }
 
 /** A system message beside the messages, before that among them. */
@@ -96,19 +108,8 @@ function systemBeside(row: Row, first: unknown, place: DataPlace) {
   return { messages: systemMessages([content, among].filter((text) => text.trim() !== '').join('\n\n')), replaces: 1 };
 }
 
-/** OpenAI's weight of a reply is 0 where it is not to be trained; others have it of all messages. */
-function weightOf(message: unknown): number {
-  const { weight } = message as Row;
-  return weight === undefined || weight === null ? 1 : Number(weight);
-}
-
-/** @throws UserError `wrong_type` */
-function requireTrained(completion: readonly unknown[], place: DataPlace): void {
-  const untrained = completion.find((message) => isReply(message) && weightOf(message) !== 1);
-  if (untrained === undefined) return;
-  const message = `a reply after the first that is trained has the weight ${weightOf(untrained)}, and layout chat trains all of them.`;
-  const hint = 'Set `replies: last` where only the last one counts, or write the row as `prompt` and `completion`.';
-  throw dataError('wrong_type', place, message, hint);
+function isTrained(message: unknown): boolean {
+  return isReply(message) && weightOf(message as Row) !== 0;
 }
 
 /** What a turn says, in whatever form. */
@@ -116,14 +117,14 @@ function textOf(turn: Row, at: string, place: DataPlace): unknown {
   return contentIn(messageOfTurn(turn, at, place).content, at, place);
 }
 
-function isReply(message: unknown): boolean {
-  return roleOf(message) === 'assistant';
-}
-
 /** A cell of a column of chats. @throws UserError `wrong_type`, `half_character` */
 export function chatCell(value: unknown, column: string, place: DataPlace): unknown {
   if (chatColumns.get(column) === 'VARCHAR') return jsonText(value, column, place);
-  return listAt(value, column, place).map((message, index) => messageOf(message, `${column}.${index}`, place));
+  return listAt(value, column, place).map((message, index) => {
+    const cell = messageOf(message, `${column}.${index}`, place);
+    if (column === 'prompt') return cell;
+    return { ...cell, weight: isReply(message) && !isTrained(message) ? 0 : null };
+  });
 }
 
 /** Options that would say otherwise. */

@@ -14,10 +14,12 @@ from simmer_trainer.messages import (
     check_is_written,
     check_prompt_is_seen,
     forms_of,
-    has_calls,
+    has_forms,
+    is_taken,
     messages_of,
     names_of,
     tools_of,
+    weights_of,
 )
 
 # Rows are grouped by length within so many global batches: little padding, and batches still mix.
@@ -35,6 +37,8 @@ class TokenizedRow:
     truncated: bool
     # Where tokens of the completion begin, and end, that are only seen: the turns between two replies.
     seen: tuple[tuple[int, int], ...] = ()
+    # Whether calls of the prompt are not in it, since the chat template leaves them out.
+    loses_calls: bool = False
 
     @property
     def trained_tokens(self) -> int:
@@ -115,17 +119,17 @@ def tokenize(rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int) ->
     """
     rendered = [_render(row, tokenizer) for row in rows]
     # Other markers are in the text already: the chat template, or the caller, put them there.
-    prompts = encode_all(tokenizer, [prompt for prompt, _ in rendered])
+    prompts = encode_all(tokenizer, [one.prompt for one in rendered])
     parts = iter(_encode_parts(tokenizer, rendered))
     specials = tuple(token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     result = []
-    for row, prompt, (_, completion) in zip(rows, prompts, rendered, strict=True):
+    for row, prompt, texts in zip(rows, prompts, rendered, strict=True):
         token_ids, seen = list(prompt), []
-        for part in completion:
+        for part in texts.completion:
             start = len(token_ids)
             token_ids += next(parts)
-            if not part.is_reply:
+            if not part.is_trained:
                 seen.append((start, len(token_ids)))
         is_text = isinstance(row["prompt"], str) and len(token_ids) > len(prompt)
         if is_text and not row["completion"].rstrip().endswith(specials):
@@ -137,6 +141,7 @@ def tokenize(rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int) ->
                 prompt_tokens=len(prompt),
                 truncated=len(token_ids) > max_length,
                 seen=tuple(seen),
+                loses_calls=texts.loses_calls,
             )
         )
     return result
@@ -166,17 +171,27 @@ class _Part:
     """Of a completion."""
 
     text: str
-    is_reply: bool
+    is_trained: bool
 
 
-def _encode_parts(tokenizer: Any, rendered: Sequence[tuple[str, list[_Part]]]) -> list[list[int]]:
+@dataclass(frozen=True)
+class _Texts:
+    """Of a row, as the chat template writes them."""
+
+    prompt: str
+    completion: list[_Part]
+    loses_calls: bool = False
+
+
+def _encode_parts(tokenizer: Any, rendered: Sequence[_Texts]) -> list[list[int]]:
     """
     Tokens of all parts of all completions. Of tokenizers that put a space before a text they are what follows the
     tokens of the text before them, where these stay as they are.
     """
     texts, befores = [], []
-    for before, completion in rendered:
-        for part in completion:
+    for row in rendered:
+        before = row.prompt
+        for part in row.completion:
             texts.append(part.text)
             befores.append(before)
             before += part.text
@@ -190,18 +205,20 @@ def _encode_parts(tokenizer: Any, rendered: Sequence[tuple[str, list[_Part]]]) -
     ]
 
 
-def _render(row: dict[str, Any], tokenizer: Any) -> tuple[str, list[_Part]]:
-    prompt, completion = row["prompt"], row["completion"]
+def _render(row: dict[str, Any], tokenizer: Any) -> _Texts:
+    prompt, completion, loses_calls = row["prompt"], row["completion"], False
     if isinstance(prompt, list):
         messages, tools = messages_of(row, "prompt"), tools_of(row)
         replies = messages_of(row, "completion") if isinstance(completion, list) else []
+        weights = weights_of(row, replies)
         chat = _as_template_takes(tokenizer, [*messages, *replies], tools)
         prompt = render_chat(tokenizer, chat[: len(messages)], tools, row_id=row["id"])
         check_is_seen(row["id"], "definitions of tools", names_of(tools or []), prompt)
         check_prompt_is_seen(row["id"], chat[: len(messages)], prompt)
+        loses_calls = not are_calls_written(chat[: len(messages)], prompt)
         if replies:
             turns = {**row, "prompt": chat[: len(messages)], "completion": chat[len(messages) :], "tools": tools}
-            return prompt, _render_turns(turns, tokenizer, prompt)
+            return _Texts(prompt, _render_turns(turns, weights, tokenizer, prompt), loses_calls)
     if not isinstance(prompt, str) or not isinstance(completion, str):
         column, value = ("prompt", prompt) if not isinstance(prompt, str) else ("completion", completion)
         expected = (
@@ -212,26 +229,26 @@ def _render(row: dict[str, Any], tokenizer: Any) -> tuple[str, list[_Part]]:
             f"Row {row['id']}: {column} is {'empty' if value is None else type(value).__name__}, not {expected}.",
             row_ids=[row["id"]],
         )
-    return prompt, [_Part(completion, is_reply=True)]
+    return _Texts(prompt, [_Part(completion, is_trained=True)], loses_calls)
 
 
 def _as_template_takes(
     tokenizer: Any, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
 ) -> list[dict[str, Any]]:
-    """The messages in the form in which the template writes their calls; as they are, if there is none."""
-    if not has_calls(messages):
+    """The messages in the form in which the template writes calls and thinking; as they are, if there is none."""
+    if not has_forms(messages):
         return messages
     for form in forms_of(messages):
         try:
             text = render_chat(tokenizer, form, tools, generation_prompt=False)
         except TrainingError:
             continue
-        if are_calls_written(form, text):
+        if is_taken(form, text):
             return form
     return messages
 
 
-def _render_turns(row: dict[str, Any], tokenizer: Any, prompt_text: str) -> list[_Part]:
+def _render_turns(row: dict[str, Any], weights: Sequence[int], tokenizer: Any, prompt_text: str) -> list[_Part]:
     """A reply has what the template writes from its beginning on; what comes before the next one is not of it."""
     messages, completion, tools = list(row["prompt"]), row["completion"], row["tools"]
     roles = [message["role"] for message in completion]
@@ -254,14 +271,15 @@ def _render_turns(row: dict[str, Any], tokenizer: Any, prompt_text: str) -> list
                 f"{'' if not parts else ', or each reply as a row of its own'}.",
                 row_ids=[row["id"]],
             )
-        if is_reply and parts and parts[-1].is_reply:
+        if is_reply and index > 0 and roles[index - 1] == "assistant":
             # What opens a reply is seen, also where nobody spoke before it.
             opened = render_chat(tokenizer, messages[:-1], tools, row_id=row["id"])
             if opened.startswith(before) and text.startswith(opened):
-                parts.append(_Part(opened[len(before) :], is_reply=False))
+                parts.append(_Part(opened[len(before) :], is_trained=False))
                 before = opened
-        parts.append(_Part(text[len(before) :], is_reply))
-        if is_reply:
+        is_trained = is_reply and weights[index] == 1
+        parts.append(_Part(text[len(before) :], is_trained))
+        if is_trained:
             check_is_written(row["id"], message, parts[-1].text)
         before = text
     results = [message["content"] for message in completion if message["role"] == "tool"]

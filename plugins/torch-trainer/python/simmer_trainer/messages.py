@@ -46,19 +46,50 @@ def tools_of(row: dict[str, Any]) -> list[dict[str, Any]] | None:
     return tools
 
 
+def weights_of(row: dict[str, Any], messages: Sequence[dict[str, Any]]) -> list[int]:
+    """
+    Takes what OpenAI's format has out of messages of a completion: 0 where a reply is only seen, else 1. No template
+    asks for it. Raises TrainingError data_invalid
+    """
+    weights = [message.pop("weight", 1) for message in messages]
+    for message, weight in zip(messages, weights, strict=True):
+        if message["role"] == "assistant" and weight not in (0, 1):
+            raise _invalid(row["id"], f"weight of a reply of completion is {weight}, and not 0 or 1.")
+    return weights
+
+
 def has_calls(messages: Sequence[dict[str, Any]]) -> bool:
     return any(message.get("tool_calls") for message in messages)
+
+
+def has_forms(messages: Sequence[dict[str, Any]]) -> bool:
+    """Whether messages have what templates take in several forms."""
+    return has_calls(messages) or any(message.get("reasoning_content") for message in messages)
 
 
 def forms_of(messages: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     """
     What chat templates take: arguments that are objects; those that are JSON text, as OpenAI has them; or these, beside
-    a content of null where a message says nothing, as DeepSeek's do.
+    a content of null where a message says nothing, as DeepSeek's do. And thinking by the name that gpt-oss has for it.
     """
-    yield messages
-    texts = [_with_texts(message) for message in messages]
-    yield texts
-    yield [{**text, "content": text["content"] or None} if text.get("tool_calls") else text for text in texts]
+    thoughts = [
+        {**message, "thinking": message["reasoning_content"]} if message.get("reasoning_content") else message
+        for message in messages
+    ]
+    for named in (messages,) if thoughts == messages else (messages, thoughts):
+        yield named
+        if not has_calls(named):
+            continue
+        texts = [_with_texts(message) for message in named]
+        yield texts
+        yield [{**text, "content": text["content"] or None} if text.get("tool_calls") else text for text in texts]
+
+
+def is_taken(messages: Sequence[dict[str, Any]], text: str) -> bool:
+    """Whether a template wrote all calls, and the thinking of a reply at the end: it may take out that of others."""
+    last = messages[-1]
+    thought = last.get("reasoning_content", "") if last["role"] == "assistant" else ""
+    return are_calls_written(messages, text) and _squeezed(thought) in _squeezed(text)
 
 
 def are_calls_written(messages: Sequence[dict[str, Any]], text: str) -> bool:

@@ -76,6 +76,13 @@ def _load_file(
             f"{len(endless)} of {len(rows)} rows of {file.name} have completions without a token that ends a reply: "
             f"from these the model does not learn to stop ({shorten(endless)}).",
         )
+    losing = [row.id for row in rows if row.loses_calls]
+    if losing:
+        warn(
+            control,
+            f"{len(losing)} of {len(rows)} rows of {file.name} have calls of tools in their prompt that the chat "
+            f"template leaves out: the model sees what came of them, and not that it asked ({shorten(losing)}).",
+        )
     cut = [row.id for row in rows if row.truncated]
     if cut:
         message = (

@@ -3,19 +3,22 @@
 import copy
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from real_tokenizers import llama3_folder, qwen2_5_folder, smollm2_file
-from trainer_process import write_rows
+from trainer_process import hyperparameters, write_rows
 
 from simmer_trainer.byte_tokenizer import make_byte_tokenizer
 from simmer_trainer.data import TokenizedRow, read_rows, tokenize
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
+from simmer_trainer.hyperparameters import Extensions
 from simmer_trainer.markers import check_markers
 from simmer_trainer.models import load_tokenizer
 from simmer_trainer.packing import collate_packed, join_rows
+from simmer_trainer.training_rows import load_rows
 
 # The templates of these two know no tools. Llama 3.1's writes calls so, ...
 LLAMA = (
@@ -42,6 +45,16 @@ DEEPSEEK = (
     "{{ call.type + ' ' + call.function.name + ' ' + call.function.arguments }}\n{% endfor %}"
     "{% else %}{{ message.content }}{% endif %}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+# gpt-oss's: thinking by a name of its own, before the last reply alone, and another end where a reply is the last.
+HARMONY = (
+    "{% for message in messages %}"
+    "{% if message.thinking and loop.last and not add_generation_prompt %}"
+    "<|im_start|>assistant analysis {{ message.thinking }}<|im_end|>\n{% endif %}"
+    "<|im_start|>{{ message.role }}{% if message.tool_calls %}{% set call = message.tool_calls[0].function %}"
+    " to={{ call.name }} {{ call.arguments | tojson }}{% else %} final {{ message.content }}{% endif %}"
+    "{{ '<|endoftext|>' if message.role == 'assistant' and loop.last else '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant{% endif %}"
 )
 # Those of Qwen3-Coder and GLM-4.5: each argument by itself.
 BY_THEMSELVES = CHATML.replace(
@@ -192,6 +205,52 @@ def test_calls_of_a_prompt_are_in_the_form_of_the_template_and_seen() -> None:
         assert trained_texts(row, tokenizer) == ["Yes, -4.<|im_end|>\n"]
 
 
+def test_thinking_is_trained_by_the_name_that_the_template_has_for_it() -> None:
+    """And chats whose former replies the template would write otherwise are refused."""
+    thought = {**ANSWER, "reasoning_content": "North."}
+    wanted = " analysis North.<|im_end|>\n<|im_start|>assistant final Yes, -4.<|endoftext|>"
+    assert texts(row_of([thought], tools=None), HARMONY) == [wanted]
+    asked = {**calling(call({"city": "Oslo"})), "reasoning_content": "I ask."}
+    called = " analysis I ask.<|im_end|>\n<|im_start|>assistant to=weather"
+    assert texts(row_of([asked], tools=None), HARMONY) == [f'{called} {{"city": "Oslo"}}<|endoftext|>']
+    former = row_of([thought], prompt=[*QUESTION, asked, RESULT, thought, *QUESTION], tools=None)
+    assert texts(former, HARMONY) == [wanted]
+    with pytest.raises(TrainingError, match="what is trained cannot be told apart"):
+        texts(row_of([thought, *QUESTION, thought], tools=None), HARMONY)
+
+
+def test_a_reply_of_weight_0_is_seen_and_not_trained() -> None:
+    untrained = {"role": "assistant", "content": "No.", "weight": 0}
+    trained = {**ANSWER, "weight": 1}
+    tokenizer = bytes_with(CHATML)
+    for completion, wanted in (
+        ([ANSWER, *QUESTION, untrained, *QUESTION, trained], 2),
+        ([untrained, *QUESTION, trained], 1),
+        ([trained, *QUESTION, untrained], 1),
+        ([trained, untrained], 1),
+        ([untrained, trained], 1),
+    ):
+        (row,) = tokenize([row_of(completion)], tokenizer, 4096)
+        assert trained_texts(row, tokenizer) == ["Yes, -4.<|im_end|>\n"] * wanted
+        messages = [{name: value for name, value in one.items() if name != "weight"} for one in completion]
+        whole = tokenizer.apply_chat_template([*QUESTION, *messages], tools=TOOLS, tokenize=False)
+        assert tokenizer.decode(row.token_ids) == whole
+
+
+def test_calls_of_a_prompt_that_the_template_leaves_out_are_told(tmp_path: Path) -> None:
+    told: list[pb.TrainerEvent] = []
+    rows = [PROMPTED, row_of([ANSWER], id="b", prompt=[*QUESTION, ANSWER, *QUESTION])]
+    file = write_rows(tmp_path / "rows.parquet", [{**row, "tools": None} for row in rows])
+    request = pb.StartTrainingRequest(training_data=str(file), hyperparameters=hyperparameters())
+    control: Any = SimpleNamespace(emit=told.append, stop_request=lambda: None)
+    load_rows(request, Extensions(), bytes_with(CHATML), control)
+    assert told == []
+    load_rows(request, Extensions(), bytes_with(NO_CALLS), control)
+    (message,) = (event.log_written.message for event in told)
+    assert message.startswith("1 of 2 rows of rows.parquet have calls of tools in their prompt that the chat template ")
+    assert message.endswith("(a).")
+
+
 def test_what_a_file_of_columns_fills_in_is_taken_away(tmp_path: Path) -> None:
     other = {"type": "function", "function": {"name": "time", "parameters": {"properties": {"zone": {"type": "text"}}}}}
     rows = [
@@ -233,6 +292,7 @@ def test_a_reply_that_calls_may_end_with_a_token_of_its_own() -> None:
 
 ONLY_ONE = CHATML.replace("message.tool_calls or []", "(message.tool_calls or [])[:1]")
 NO_ARGUMENTS = CHATML.replace("call.function | tojson", "call.function.name")
+NO_CALLS = CHATML.replace("message.tool_calls or []", "[]")
 NO_RESULTS = CHATML.replace("{{ message.content }}", "{{ message.content if message.role != 'tool' }}")
 PROMPTED = row_of([ANSWER], prompt=[*QUESTION, calling(call({"city": "Oslo"})), RESULT])
 DEVELOPER = [{"role": "developer", "content": "Be brief."}, *QUESTION]
@@ -254,6 +314,7 @@ TWICE = [calling(call({"city": "Oslo"}), call({"city": "Oslo"}))]
         (row_of([calling({"type": "function"})]), CHATML, "a call of completion lacks the name of its function"),
         (row_of([{**ANSWER, "tool_calls": '[{"name": "add"}]'}]), CHATML, "are no list of calls"),
         (row_of([{"role": "assistant", "content": None}]), CHATML, "lacks its role or its content"),
+        (row_of([{**ANSWER, "weight": 0.5}]), CHATML, "weight of a reply of completion is 0.5, and not 0 or 1"),
         (row_of([ANSWER], tools="weather"), CHATML, "tools is no list of definitions"),
         (row_of([ANSWER], tools=["weather"]), CHATML, "tools is no list of definitions"),
     ],
