@@ -21,6 +21,8 @@ export interface Mapped {
   readonly from?: Row;
   readonly row: Row;
   readonly missing?: string;
+  /** Fields beside a conversation that other columns are taken from: whether the row has each, which else it says itself. */
+  readonly beside?: ReadonlyMap<string, boolean>;
 }
 
 /** Maps rows of one source to columns. @throws SyntaxError for a pattern that is no regular expression */
@@ -39,6 +41,7 @@ export function fieldMapper(
         : (value: unknown, place: DataPlace) => chatCell(value, column, place);
     return { column, take, isRequired, toCell };
   });
+  const besideOf = fieldsBeside(source);
   return (read, place) => {
     const laidOut = layOut(read, source, place);
     if ('missing' in laidOut) {
@@ -64,8 +67,17 @@ export function fieldMapper(
       }
       mapped[column] = cell;
     }
-    return { from: row, row: mapped };
+    const beside = new Map(besideOf.map((name) => [name, Object.hasOwn(read, name)]));
+    return { from: row, row: mapped, beside };
   };
+}
+
+/** Fields that a conversation gives, too, and that a column of another name is taken from. */
+function fieldsBeside({ layout, fields }: Source): readonly string[] {
+  if (layout === 'columns') return [];
+  const others = Object.entries(fields).filter(([column]) => !isShared(column));
+  const names = others.flatMap(([column, field]) => fieldNamesOf(column, field));
+  return sharedColumns.filter((name) => names.includes(name));
 }
 
 function notLaidOut(missing: NotLaidOut, place: DataPlace): Error {
@@ -153,6 +165,11 @@ export function fieldNamesOf(column: string, field: Field | undefined): readonly
   if (field === undefined || (typeof field === 'object' && 'value' in field)) return [column];
   if (typeof field === 'string') return [field];
   return 'field' in field ? [field.field] : namesIn(field.template);
+}
+
+/** The columns that a recipe takes from a field. */
+export function columnsFrom(name: string, { fields }: Source): readonly string[] {
+  return Object.keys(fields).filter((column) => fieldNamesOf(column, fields[column]).includes(name));
 }
 
 const everyFieldInBraces = new RegExp(fieldInBraces, 'g');

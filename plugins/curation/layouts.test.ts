@@ -69,6 +69,23 @@ describe('curation/load takes of chats', () => {
     });
   });
 
+  it('no reply in the place of an answer beside the chat without a word, where other rows have one', async () => {
+    const messages = ['Q', 'A'].map((content, at) => ({ role: at === 0 ? 'user' : 'assistant', content }));
+    const rows = [{ messages, answer: '4' }, { messages }, { messages, answer: null }, { messages }];
+    const source = { layout: 'messages', fields: { gold: 'answer' } };
+    const loading = async (...some: readonly object[]) =>
+      await loadFile('pool.jsonl', some.map((row) => JSON.stringify(row)).join('\n'), source);
+    const mixed = await loading(...rows);
+    expect(mixed.rows('dataset').map(({ gold }) => gold)).toEqual(['4', 'A', null, 'A']);
+    const warnings = ({ logged }: typeof mixed) =>
+      logged.filter(({ level }) => level === 'warning').map(({ message }) => message);
+    expect(warnings(mixed)).toEqual([
+      'Source pool: 2 rows lack the field `answer` that others have: column `gold` has there what the conversation says. ' +
+        'Write null where there is none.',
+    ]);
+    expect(warnings(await loading({ messages }))).toEqual([]);
+  });
+
   it('no system message without a word, where nothing keeps it', async () => {
     const chat = (...first: string[]) => {
       const turns = [...first, 'Q', 'A'].map((content, at) => ({

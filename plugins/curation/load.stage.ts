@@ -31,7 +31,7 @@ export const load = defineStage({
     return { outputs: Number.isNaN(rows) ? {} : { dataset: { rows, isAtMost: true } } };
   },
   async run(context) {
-    const { columnsOf } = await import('./field-mapping.js');
+    const { columnsFrom, columnsOf } = await import('./field-mapping.js');
     const { loadTasks, requireUnchanged, statesOf } = await import('./load-tasks.js');
     const { addCounts, joinParts, requireFields } = await import('./read-parts.js');
     const { decisionColumns } = await import('./sieve.js');
@@ -87,6 +87,16 @@ export const load = defineStage({
       const unused = ofSource.map((file) => file.unused).reduce(addCounts, {});
       for (const [field, rows] of Object.entries(unused)) {
         context.log.warning(`Source ${name}: ${unusedWarning(field, rows)}`);
+      }
+      const had = ofSource.map(({ beside }) => beside.had).reduce(addCounts, {});
+      const lacked = ofSource.map(({ beside }) => beside.lacked).reduce(addCounts, {});
+      for (const [field, rows] of Object.entries(lacked).filter(([field]) => field in had)) {
+        const columns = columnsFrom(field, source).map((column) => `\`${column}\``);
+        const lack = rows === 1 ? '1 row lacks' : `${formatCount(rows)} rows lack`;
+        context.log.warning(
+          `Source ${name}: ${lack} the field \`${field}\` that others have: column ${columns.join(', ')} has there what ` +
+            'the conversation says. Write null where there is none.',
+        );
       }
       rowsIn += taken;
     }

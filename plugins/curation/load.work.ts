@@ -62,6 +62,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
         const absent = new Set(toFind);
         let fault: string | undefined;
         const unused: Record<string, number> = {};
+        const beside = { had: {} as Record<string, number>, lacked: {} as Record<string, number> };
         const drop = (place: DataPlace, { code, problems, message }: UserError) => {
           const evidence = `${name}: ${placeOf(place)}: ${problems[0]?.message ?? message}`;
           fault ??= evidence;
@@ -98,6 +99,10 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
             kept++;
             const lost = losesSystem && systemMessages(mapped.from?.system).length > 0 ? ['system'] : [];
             for (const field of [...unusedOf(row), ...lost]) unused[field] = (unused[field] ?? 0) + 1;
+            for (const [field, isThere] of mapped.beside ?? []) {
+              const counts = isThere ? beside.had : beside.lacked;
+              counts[field] = (counts[field] ?? 0) + 1;
+            }
             yield { source: name, ...mapped.row, id: idOfRow(mapped.row) };
             continue;
           }
@@ -106,7 +111,7 @@ export const start: StartRows<LoadOptions, readonly Piece[], Loaded> = (options)
           decisions.push({ id, kept: false, rule: `no_${missing}`, evidence: `${name}: ${placeOf(place)}` });
         }
         takenOf.set(name, taken + (takenOf.get(name) ?? 0));
-        const part = { source: name, file, read, taken, kept, absent: [...absent], unused };
+        const part = { source: name, file, read, taken, kept, absent: [...absent], unused, beside };
         parts.push({ ...part, ...(names === undefined ? {} : { names }), ...(fault === undefined ? {} : { fault }) });
       }
     }

@@ -17,6 +17,11 @@ export interface ReadPart {
   readonly names?: readonly string[];
   /** How many of the rows that are kept have a field that no stage takes, or a `system` message that no column takes. */
   readonly unused: Readonly<Record<string, number>>;
+  /** Of fields beside conversations: how many rows that are kept have each, and how many lack it. */
+  readonly beside: {
+    readonly had: Readonly<Record<string, number>>;
+    readonly lacked: Readonly<Record<string, number>>;
+  };
   /** The first that is malformed, where such rows are dropped: its place and what is wrong. */
   readonly fault?: string;
 }
@@ -41,6 +46,10 @@ function join(before: ReadPart, part: ReadPart): ReadPart {
     kept: before.kept + part.kept,
     absent: before.absent.filter((field) => part.absent.includes(field)),
     unused: addCounts(before.unused, part.unused),
+    beside: {
+      had: addCounts(before.beside.had, part.beside.had),
+      lacked: addCounts(before.beside.lacked, part.beside.lacked),
+    },
   };
 }
 
