@@ -35,6 +35,13 @@ const run = (options: Readonly<Record<string, unknown>> = {}) =>
   runStage(classify, { options: { url: server.url, model: 'judge', ...options }, inputs: { dataset }, scratchFolder });
 
 describe('curation/classify', () => {
+  it('says once of all attempts that the server does not count tokens', async () => {
+    answer = () => 'I do not know.';
+    const { logged } = await run({ price: { inputPerMillion: 1, outputPerMillion: 1 } });
+    const warnings = logged.filter(({ level }) => level === 'warning').map(({ message }) => message);
+    expect(warnings.filter((message) => message.includes('count'))).toHaveLength(1);
+  });
+
   it('takes the class on the last line, asks again where there is none, and never guesses', async () => {
     answer = (question, attempt) => {
       if (question === 'primes') return 'It is about primes.\n**11**';

@@ -8,7 +8,7 @@ import {
   shortenedAtStart,
   textIn,
 } from 'simmerkit';
-import type { KeptAnswer, Question } from './answerer.js';
+import type { Answerer, KeptAnswer, Question } from './answerer.js';
 import { askingEstimate, questionTokens } from './asking-estimate.js';
 import { type ClassifyOptions, classifyOptions } from './asking-options.js';
 import { answererProblems, openAnswerer } from './open-answerer.js';
@@ -85,12 +85,15 @@ export const classify = defineStage({
         yield { id: questionId(id, attempt), messages: [{ role: 'user', content: promptFor(text, classes) }] };
       }
     }
+    // One for all attempts: it says once what it has to say of its server.
+    let answerer: Promise<Answerer> | undefined;
+    const open = () => openAnswerer(context, options, journal, { name: 'classifier', model: classifier });
     for (let attempt = 0; asks && attempt < options.attempts; attempt++) {
       const progress = askingProgress(context, [journal], attempt === 0 ? dataset.rowCount : null);
       await askQuestions(context, questions(attempt), {
         ...replies,
         progress,
-        answerer: () => openAnswerer(context, options, journal, { name: 'classifier', model: classifier }),
+        answerer: () => (answerer ??= open()),
         sampling: {
           temperature: attempt === 0 ? 0 : repeatedTemperature,
           topP: 1,

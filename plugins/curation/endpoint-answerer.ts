@@ -37,6 +37,7 @@ export type EndpointAnswererOptions = AnswererOptions & { readonly url: string; 
 /** A model behind an OpenAI-compatible API, asked many questions at a time. */
 export class EndpointAnswerer implements Answerer {
   private readonly cap: SpendingCap;
+  private endpoint: OpenAiEndpoint | undefined;
   /** The first failure: nothing new is sent, what is under way is still waited for, since it is paid for. */
   private failure: { readonly error: unknown } | undefined;
   /** Aborts those that wait to send again. */
@@ -65,13 +66,7 @@ export class EndpointAnswerer implements Answerer {
     keep: (reply: Reply) => Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
-    const { model, price } = this.options;
-    const endpoint = new OpenAiEndpoint({
-      ...this.options,
-      signal: AbortSignal.any([signal, this.stop.signal]),
-      cost: { spending: this.context.spending, source: model, price },
-      log: this.context.log,
-    });
+    const endpoint = this.endpointFor(signal);
     const iterator = questions[Symbol.asyncIterator]();
     let reading: Promise<unknown> = Promise.resolve();
     const next = () => {
@@ -92,6 +87,17 @@ export class EndpointAnswerer implements Answerer {
     await Promise.all(Array.from({ length: this.options.concurrency }, work));
     await iterator.return?.();
     if (this.failure !== undefined) throw this.failure.error;
+  }
+
+  private endpointFor(signal: AbortSignal): OpenAiEndpoint {
+    const { model, price } = this.options;
+    this.endpoint ??= new OpenAiEndpoint({
+      ...this.options,
+      signal: AbortSignal.any([signal, this.stop.signal]),
+      cost: { spending: this.context.spending, source: model, price },
+      log: this.context.log,
+    });
+    return this.endpoint;
   }
 
   private async ask(endpoint: OpenAiEndpoint, question: Question, sampling: Sampling): Promise<Reply> {
