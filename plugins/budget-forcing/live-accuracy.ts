@@ -11,12 +11,16 @@ export class LiveAccuracy {
     private readonly signal: AbortSignal,
   ) {}
 
-  /** Grades one more sample, where its problem has a gold answer. @param question the user's message */
+  /** Grades one more sample, where its problem has a gold answer, or the grader needs none. @param question the user's message */
   async count({ gold }: Problem, sample: Sample, question: string): Promise<void> {
-    if (gold === null || gold.trim() === '') return;
+    const isKnown = gold !== null && gold.trim() !== '';
+    if (!isKnown && this.grader.needsGold !== false) return;
     const answer = finalAnswer(sample.answer);
     const asked = question.trim() === '' ? {} : { question };
-    const grades = answer === null ? [] : await this.grader.grade([{ id: '0', gold, answer, ...asked }], this.signal);
+    const grades =
+      answer === null
+        ? []
+        : await this.grader.grade([{ id: '0', gold: isKnown ? gold : '', answer, ...asked }], this.signal);
     this.graded++;
     if (grades[0]?.verdict === 'right') this.right++;
   }
