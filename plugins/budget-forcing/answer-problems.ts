@@ -18,7 +18,7 @@ import {
 } from 'simmerkit';
 import { generationColumns, type KeptSample, type Problem, rowOf, thinkingTokens } from './generation-rows.js';
 import { LiveAccuracy } from './live-accuracy.js';
-import { type AskingOptions, thinkingFormatOf } from './options.js';
+import { type AskingOptions, defaultGoldColumn, thinkingFormatOf } from './options.js';
 import { expandPoints, type Point, type PointGroup, rejectionPoints, withoutThinking } from './points.js';
 import { RejectionSampler, sampleIndexOf } from './rejection.js';
 import { SampleJournal } from './sample-journal.js';
@@ -288,7 +288,9 @@ class Asking implements AsyncDisposable {
 }
 
 async function readProblems(dataset: TableArtifact, options: AskingOptions): Promise<Problem[]> {
-  requireColumns(dataset, ['id', 'question'], 'The dataset');
+  const { goldColumn } = options;
+  const named = goldColumn === defaultGoldColumn ? [] : [goldColumn];
+  requireColumns(dataset, ['id', 'question', ...named], 'The dataset');
   const historyOf = historyIn(dataset);
   const problems = new Map<string, Problem>();
   for await (const row of dataset.rows()) {
@@ -301,7 +303,7 @@ async function readProblems(dataset: TableArtifact, options: AskingOptions): Pro
         hint: 'Put curation/load and curation/deduplicate before this stage.',
       });
     }
-    const gold = options.goldColumn in dataset.columns ? textIn(row, options.goldColumn) : null;
+    const gold = goldColumn in dataset.columns ? textIn(row, goldColumn) : null;
     problems.set(id, { id, question, history: historyOf(row), gold });
   }
   if (problems.size > 0) return [...problems.values()];

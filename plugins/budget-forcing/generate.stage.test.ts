@@ -294,6 +294,34 @@ describe('budget-forcing/generate', () => {
     expect([...questions].toSorted()).toEqual(['Q: What is $& a?', 'Q: What is $& b?', 'Q: What is 2 + 2?']);
   });
 
+  it('counts in a preview what a grader that needs no gold answer says of problems that have none', async () => {
+    const needless: Grader = {
+      needsGold: false,
+      grade: async (items) =>
+        items.map(({ id, gold, answer }) => ({
+          ...{ id, verdict: gold === '' ? 'right' : 'wrong', explanation: '' },
+          ...{ parsedAnswer: answer, parsedGold: gold },
+        })),
+    };
+    const { events } = await runStage(generate, {
+      options: { ...options, preview: {} },
+      inputs: { ...inputs, dataset: memoryTable({ id: 'VARCHAR', question: 'VARCHAR' }, [{ id: 'a', question: 'Q' }]) },
+      trainer: answeringTrainer().trainer,
+      grader: needless,
+    });
+    expect((events.at(-1) as { data: { figures: object } }).data.figures).toMatchObject({ accuracy: 1 });
+  });
+
+  it('refuses a column of gold answers that the dataset lacks, before anything is generated', async () => {
+    const { trainer, requests } = answeringTrainer();
+    const misspelt = runStage(generate, { options: { ...options, goldColumn: 'anwser' }, inputs, trainer });
+    await expect(misspelt).rejects.toMatchObject({
+      code: 'missing_column',
+      message: expect.stringContaining('`anwser`'),
+    });
+    expect(requests).toEqual([]);
+  });
+
   it('asks for answers without thinking, under one policy', async () => {
     const { trainer, requests } = answeringTrainer();
     const plain = { trainer: 'student', thinkingFormat: 'none' };

@@ -22,6 +22,9 @@ const thinkingFormats = {
 
 const positive = z.int().min(1);
 
+/** Datasets may lack it; a column that a recipe names must be there. */
+export const defaultGoldColumn = 'answer';
+
 /** What is asked of a model, whoever runs it. */
 const askingShape = {
   label: z
@@ -128,7 +131,10 @@ const askingShape = {
     .includes('{question}')
     .default('{question}')
     .describe("The user's message; {question} stands for the question."),
-  goldColumn: z.string().default('answer').describe('Column of the dataset with the right answer, where there is one.'),
+  goldColumn: z
+    .string()
+    .default(defaultGoldColumn)
+    .describe('Column of the dataset with the right answer, where there is one.'),
   preview: placement(z.union([z.literal(false), graderChoice('eval/exact')]).default(false)).describe(
     'Grades samples as they come, for those who watch: {} by eval/exact. false: accuracy is known once they are graded.',
   ),

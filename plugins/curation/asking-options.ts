@@ -123,6 +123,9 @@ const solver = z.strictObject({
   timeoutMilliseconds: timeoutMilliseconds(600_000),
 });
 
+/** Datasets may lack these, where the grader needs no right answers; a column that a recipe names must be there. */
+export const defaultGoldColumns = { difficulty: 'answer', verify: 'gold' } as const;
+
 export const difficultyOptions = z.strictObject({
   preset: z
     .enum(['s1', 'sometimes'])
@@ -159,7 +162,7 @@ export const difficultyOptions = z.strictObject({
   column: z.string().default('question').describe('Column with the problem.'),
   goldColumn: z
     .string()
-    .default('answer')
+    .default(defaultGoldColumns.difficulty)
     .describe('Column with the right answer. Rows without one are not attempted, unless the grader needs none.'),
   promptTemplate: z
     .string()
@@ -186,7 +189,7 @@ export const verifyOptions = z.strictObject({
   column: z.string().default('answer').describe("Column with the answer that is graded, e.g. a teacher's."),
   goldColumn: z
     .string()
-    .default('gold')
+    .default(defaultGoldColumns.verify)
     .describe('Column with the right answer. Rows without one are graded only if the grader needs none.'),
   into: z.string().default('right').describe('Column that gets true or false; null where it could not be graded.'),
   wrong: z.enum(['keep', 'drop']).default('keep').describe('What becomes of rows whose answer is not right.'),

@@ -145,6 +145,15 @@ describe('curation/difficulty with solvers', () => {
       scratchFolder: await temporaryFolder(),
     });
     await expect(needing).rejects.toMatchObject({ code: 'missing_column' });
+    // Before an environment is made for the grader: none is given here.
+    const misspelt = runStage(difficulty, {
+      ...{ options: { ...options, goldColumn: 'anwser' }, inputs: { dataset: open } },
+      scratchFolder: await temporaryFolder(),
+    });
+    await expect(misspelt).rejects.toMatchObject({
+      code: 'missing_column',
+      message: expect.stringContaining('`anwser`'),
+    });
   });
 
   it('keeps what other models were paid for when one fails, and asks only for the rest', async () => {

@@ -97,4 +97,7 @@ it('curation/verify grades rows without a right answer where the grader needs no
   }
   const unnamed = runStage(verify, { inputs: { dataset: memoryTable(columns, given) }, grader });
   await expect(unnamed).rejects.toMatchObject({ code: 'missing_column' });
+  // Before an environment is made for the grader: none is given here.
+  const misspelt = runStage(verify, { options: { goldColumn: 'glod' }, inputs: { dataset } });
+  await expect(misspelt).rejects.toMatchObject({ code: 'missing_column', message: expect.stringContaining('`glod`') });
 });

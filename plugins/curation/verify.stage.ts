@@ -1,5 +1,5 @@
 import { defineStage, type GradeItem, input, type Row, requireColumns, shortened, textIn } from 'simmerkit';
-import { type VerifyOptions, verifyOptions } from './asking-options.js';
+import { defaultGoldColumns, type VerifyOptions, verifyOptions } from './asking-options.js';
 import type { KeptGrade } from './kept-grades.js';
 import { rowsOf, sieveFacts } from './row-facts.js';
 import type { Drop, Keep } from './sieve.js';
@@ -23,7 +23,8 @@ export const verify = defineStage({
     const { options, inputs } = context;
     const { dataset } = inputs;
     const { column, goldColumn, into } = options;
-    requireColumns(dataset, ['id', column], 'The dataset');
+    const isNamed = goldColumn !== defaultGoldColumns.verify;
+    requireColumns(dataset, ['id', column, ...(isNamed ? [goldColumn] : [])], 'The dataset');
     await using grades = await KeptGrades.open(context.scratchFolder, context.log);
     let allAreGraded = false;
     const goldOf = (row: Row) => {

@@ -186,6 +186,15 @@ describe('eval/grade', () => {
       code: 'gold_missing',
       hint: expect.stringContaining('eval/judge with a `prompt` without {gold}'),
     });
+    // Before an environment is made for the grader: none is given here.
+    const misspelt = runStage(grade, {
+      options: { goldColumn: 'anwser' },
+      inputs: { generations: given, dataset },
+    });
+    await expect(misspelt).rejects.toMatchObject({
+      code: 'missing_column',
+      message: 'The dataset has no column `anwser`; it has `id`, `answer`.',
+    });
     const unnamed = memoryTable({ id: 'VARCHAR' }, [{ id: 'p0' }]);
     await expect(runStage(grade, { inputs: { generations: given, dataset: unnamed }, grader })).rejects.toMatchObject({
       code: 'missing_column',

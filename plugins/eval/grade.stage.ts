@@ -13,7 +13,7 @@ import {
   UserError,
 } from 'simmerkit';
 import type { GradedRun } from './graded-run.js';
-import { type Extraction, extractionSchema, gradeOptions } from './options.js';
+import { defaultGoldColumn, type Extraction, extractionSchema, gradeOptions } from './options.js';
 import { type Unread, unreadWarning } from './unread-answers.js';
 
 const generationColumns: Columns = {
@@ -78,6 +78,7 @@ export const grade = defineStage({
       });
     }
     const startGrader = () => context.grader(options.grader.uses, options.grader.with);
+    if (options.goldColumn !== defaultGoldColumn) requireColumns(inputs.dataset, [options.goldColumn], 'The dataset');
     const problems = await readProblems(inputs.dataset, options.goldColumn, startGrader);
     const extraction = options.extraction === 'task' ? extractionOf(inputs.dataset) : options.extraction;
     const extract = extractor(extraction, options.answerDelimiter);

@@ -19,6 +19,9 @@ export const extractionSchema = z.union([
     }),
 ]);
 
+/** Datasets may lack it, where the grader needs no right answers; a column that a recipe names must be there. */
+export const defaultGoldColumn = 'answer';
+
 export const gradeOptions = z.strictObject({
   label: z
     .string()
@@ -27,7 +30,7 @@ export const gradeOptions = z.strictObject({
     .describe('What the model is called in metrics and reports. Default: the label that its generations carry.'),
   goldColumn: z
     .string()
-    .default('answer')
+    .default(defaultGoldColumn)
     .describe('Column of the dataset with the right answer. A grader that needs none takes rows without one.'),
   extraction: z
     .union([z.literal('task'), extractionSchema])
