@@ -21,6 +21,9 @@ _LONGEST_EXPRESSION = 1_500
 #: A list of numbers, also in brackets, is read sooner than a sum of as many.
 _LONGEST_LIST = 4_000
 _NUMBERS = re.compile(r"\s*(?:\\?[\[({]\s*)?-?[\d.]+(?:\s*[,;]\s*-?[\d.]+)+\s*(?:\\?[\])}]\s*)?")
+_ENTRY = r"\s*-?(?:[\d.]+|\\[dt]?frac\s*\{-?\d+\}\s*\{-?\d+\})\s*"
+#: As is a matrix of them.
+_MATRIX = re.compile(rf"\s*\\begin\{{([pbvBV]?matrix)\}}(?:{_ENTRY}(?:&|\\\\))*(?:{_ENTRY})?\\end\{{\1\}}\s*")
 #: Of a chain of equations the last side is what it comes to. Reading hundreds takes half a minute.
 _MOST_SIDES = 12
 _SIDE = re.compile(r"(?<![\\<>!])=")
@@ -53,7 +56,8 @@ def _bounded(found: re.Match[str]) -> str:
     is_list = "," in inner or ";" in inner
     if len(inner) > _LONGEST_EXPRESSION or (len(sides) > _MOST_SIDES and not is_list):
         inner = sides[-1]
-    longest = _LONGEST_LIST if _NUMBERS.fullmatch(inner) else _LONGEST_EXPRESSION
+    is_of_numbers = _NUMBERS.fullmatch(inner) or _MATRIX.fullmatch(inner)
+    longest = _LONGEST_LIST if is_of_numbers else _LONGEST_EXPRESSION
     is_readable = len(inner) <= longest and _depth(inner) <= _DEEPEST
     return f"{begin}{inner}{end}" if is_readable else " "
 

@@ -7,6 +7,14 @@ from conftest import RunningGrader, name_of
 
 from simmer_grader.generated.simmer.grader.v1 import grader_pb2 as pb
 
+
+def matrix(first: str) -> str:
+    """Of 16 rows and 1,900 characters or more."""
+    rows = [[str(1000 * row + column) for column in range(16)] for row in range(16)]
+    rows[0][0] = first
+    return r"\begin{pmatrix} " + r" \\ ".join(" & ".join(row) for row in rows) + r" \end{pmatrix}"
+
+
 POWER_TOWER = "$9^{9^{9^{9}}}$"
 
 
@@ -371,3 +379,10 @@ def test_what_breaks_a_parser_fails_only_itself(grader: RunningGrader) -> None:
     grades = grader.grade(("1", nested), ("1", "\x00\ud7ff$"), ("7", "7"), milliseconds=5000)
     assert len(grades) == 3
     assert grades[2].verdict == pb.VERDICT_RIGHT
+
+
+@pytest.mark.parametrize("write", ["{}", "${}$", r"\boxed{{{}}}", "A = {}"])
+def test_a_large_matrix_of_numbers_is_read(grader: RunningGrader, write: str) -> None:
+    gold = matrix(r"-\frac{1}{2}")
+    assert grader.verdict(gold, write.format(matrix("-0.5"))) == "RIGHT"
+    assert grader.verdict(gold, write.format(matrix("0.5"))) == "WRONG"
