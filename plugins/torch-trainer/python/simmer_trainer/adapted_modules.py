@@ -1,6 +1,7 @@
 """Which modules of a model an adapter is put on."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ _NOT_ADAPTABLE = {
     "llama4_text": ("router",),
     "phimoe": ("router",),
 }
+
+_LAYER = re.compile(r".*\.\d+\.")
 
 
 def not_adaptable(model_type: str) -> tuple[str, ...]:
@@ -52,6 +55,24 @@ def check_target_modules(parameters: pb.Hyperparameters, model: Any) -> None:
             f"hyperparameters: lora.target_modules has {shorten(shared)}, and this model's head and its table of "
             "tokens are one: merged, an adapter of either would change both. Leave it out, or use METHOD_FULL.",
         )
+
+
+def without_adapter(model: Any, targets: Sequence[str]) -> list[str]:
+    """
+    How the names of those linear modules, and weights of experts, end that stay as they are beside an adapter: where
+    PEFT puts one on a model's experts, on its dense layers of the same name, for example. Without the head.
+    @param targets of which names; empty: of all
+    """
+    from torch.nn import Linear
+
+    head = model.get_output_embeddings()
+    linear = [name for name, module in model.named_modules() if isinstance(module, Linear) and module is not head]
+    experts = [name for name, weight in model.named_parameters() if weight.dim() > 2 and ".experts." in name]
+    plain = [name for name in (*linear, *experts) if "lora_" not in name and ".base_layer" not in name]
+    if targets:
+        plain = [name for name in plain if any(_is_named(name, target) for target in targets)]
+    # Without the numbers of layers.
+    return sorted({_LAYER.sub("", name) for name in plain})
 
 
 @contextmanager

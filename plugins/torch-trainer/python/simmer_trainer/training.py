@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from simmer_trainer import describe, zero
-from simmer_trainer.adapted_modules import check_target_modules, is_head_adapted
+from simmer_trainer.adapted_modules import check_target_modules, is_head_adapted, without_adapter
 from simmer_trainer.batching import Batching, choose_batching
 from simmer_trainer.checkpoints import checkpoint_folder, read_marker, remove_drafts
 from simmer_trainer.data import TokenizedRow
@@ -121,6 +121,15 @@ def _train(request: pb.StartTrainingRequest, control: TrainingControl, group: Ra
     started.attention = attention_in_words(attention, precision)
     started.kernels = "liger" if uses_liger else "torch"
     control.emit(pb.TrainerEvent(training_started=started))
+    if is_adapter(parameters.method):
+        targets = parameters.lora.target_modules
+        plain = without_adapter(trainer.model, targets)
+        if plain:
+            whole = "that lora.target_modules names" if targets else "of the model"
+            warn(
+                control,
+                f"The adapter is not on all {whole}: there is none on {', '.join(plain)}. These stay as they are.",
+            )
     if rows.total_steps == 1 and parameters.warmup_ratio > 0:
         warn(
             control,

@@ -1,5 +1,6 @@
 """Which modules an adapter may be put on, and what is refused before anything is trained."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from simmer_trainer.adapted_modules import (
     check_is_read,
     check_target_modules,
     is_head_adapted,
+    without_adapter,
 )
 from simmer_trainer.errors import RequestError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
@@ -96,6 +98,53 @@ def test_an_adapter_that_is_not_read_as_it_was_written_is_refused(tmp_path: Path
     with pytest.raises(RequestError, match=name.replace(".default", "")) as raised:
         check_is_read(adapted, tmp_path)
     assert raised.value.code == "adapter_invalid"
+
+
+GLM_4_MOE = {
+    "model_type": "glm4_moe",
+    "head_dim": 16,
+    "n_routed_experts": 4,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 32,
+    "first_k_dense_replace": 1,
+}
+SHARED = [f"mlp.shared_experts.{name}_proj" for name in ("down", "gate", "up")]
+GPT_OSS = {"model_type": "gpt_oss", "num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 16}
+
+
+@pytest.mark.parametrize(
+    ("config", "plain"),
+    [
+        ({"model_type": "llama"}, []),
+        (GLM_4_MOE, ["mlp.down_proj", "mlp.gate_proj", *SHARED, "mlp.up_proj"]),
+        (GPT_OSS, ["mlp.experts.down_proj", "mlp.experts.gate_up_proj"]),
+    ],
+)
+def test_what_has_no_adapter_by_default_is_named(config: dict[str, Any], plain: list[str]) -> None:
+    network = load_model(random_model(**config), torch.float32)
+    adapted = get_peft_model(network, peft_config(adapter_on(), config["model_type"]))
+    assert without_adapter(adapted, []) == plain
+
+
+def test_what_is_named_and_has_no_adapter_all_the_same_is_told() -> None:
+    """PEFT takes the name for one of the experts'."""
+    network = load_model(random_model(**GLM_4_MOE), torch.float32)
+    parameters = adapter_on("q_proj", "shared_experts.down_proj")
+    adapted = get_peft_model(network, peft_config(parameters, "glm4_moe"))
+    assert without_adapter(adapted, parameters.lora.target_modules) == ["mlp.shared_experts.down_proj"]
+
+
+def test_the_types_that_estimates_take_for_those_with_adapted_experts_are_those_of_peft() -> None:
+    from peft.utils.transformers_weight_conversion import _MODEL_TO_CONVERSION_PATTERN, _MOE_TARGET_MODULE_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    source = (Path(__file__).parents[2] / "mlp-shape.ts").read_text()
+    (pattern,) = re.findall(r"const withAdapters =\s*/(.*)/;", source)
+    adapted = {kind for kind, base in _MODEL_TO_CONVERSION_PATTERN.items() if base in _MOE_TARGET_MODULE_MAPPING}
+    assert "mixtral" in adapted
+    known = adapted | set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    assert {kind for kind in known if re.search(pattern, kind)} == adapted
 
 
 def test_kernels_that_would_pass_the_adapter_of_the_head_by_are_not_used() -> None:
