@@ -287,6 +287,27 @@ describe('the memory of experts', () => {
     expect(shared('glm4_moe')).toBe(gigabytes(on({ method: 'lora' }, 'glm4_moe'), 'optimizer'));
     expect(shared('laguna')).toBeGreaterThan(gigabytes(on({ method: 'lora' }, 'laguna'), 'optimizer'));
   });
+
+  it.each([
+    [
+      'glm4_moe',
+      'lora',
+      ['An adapter is on no dense MLP and no shared expert of this model: PEFT puts one on its experts.'],
+    ],
+    ['gpt_oss', 'lora', ['An adapter is on no expert of this model, where PEFT puts none.']],
+    ['llama', 'lora', []],
+    ['glm4_moe', 'full', []],
+  ] as const)('says of %s by %s where no adapter is', (type, method, notes) => {
+    const experts = {
+      num_local_experts: type === 'llama' ? undefined : 8,
+      num_experts_per_tok: 2,
+      n_shared_experts: 1,
+    };
+    const model = { config: { ...config, ...experts, model_type: type } };
+    const job = { ...s1Job({ method }), model } as TrainerJob;
+    const said = estimateJob(job, { hardware, gpus: 8, nodes: 1 }).notes ?? [];
+    expect(said.filter((note) => note.startsWith('An adapter'))).toEqual(notes);
+  });
 });
 
 describe('the time of a training', () => {

@@ -45,10 +45,21 @@ interface Training {
 
 type KnownPlace = Required<EstimatePlace>;
 
+/** What of a model has no adapter where the recipe does not say what has one. */
+function notesOnAdapter({ hyperparameters: { method, lora } }: TrainingJob, { mlps }: ModelShape): string[] {
+  const plain = mlps.filter(({ areAdapted }) => !areAdapted);
+  if (method === 'full' || (lora?.targetModules.length ?? 0) > 0 || plain.length === 0) return [];
+  return [
+    plain.some(({ areExperts }) => areExperts)
+      ? 'An adapter is on no expert of this model, where PEFT puts none.'
+      : 'An adapter is on no dense MLP and no shared expert of this model: PEFT puts one on its experts.',
+  ];
+}
+
 function trainingEstimate(job: TrainingJob, shape: ModelShape, place: KnownPlace): WorkEstimate {
   const training = read(job, shape, place);
   const memory = memoryOf(training, place);
-  const notes: string[] = [];
+  const notes = notesOnAdapter(job, shape);
   const { rows, mean } = lengthsOf(job.data);
   if (mean === undefined) {
     notes.push(
