@@ -34,7 +34,7 @@ export interface Settings {
 }
 
 /** What may be set, and how, besides by the file. */
-const pathSettings = {
+export const pathSettings = {
   home: { flag: '--home', variable: 'SIMMER_HOME' },
   cacheFolder: { flag: '--cache', variable: 'SIMMER_CACHE' },
   dataFolder: { flag: '--data', variable: 'SIMMER_DATA' },

@@ -1,4 +1,5 @@
 import { Container } from 'inversify';
+import { pathSettings } from '../config/settings.js';
 import { GraderPool } from '../engine/grader-pool.js';
 import { Run } from '../engine/run.js';
 import { RunEnding } from '../engine/run-ending.js';
@@ -15,12 +16,14 @@ import {
   PluginCatalogToken,
   RunInfoToken,
   RunResourceToken,
+  SettingsToken,
   SinkSourceToken,
 } from '../engine/tokens.js';
 import { TrainerPool } from '../engine/trainer-pool.js';
 import { EventBus } from '../events/event-bus.js';
 import { RunLog } from '../events/run-log.js';
 import { HookDriver } from '../plugin/hook-driver.js';
+import { present } from '../present.js';
 import { acquireRunLock } from '../process/run-lock.js';
 
 /** Makes the scopes of runs: for each the lock, the log, and a child container with its services. */
@@ -51,7 +54,10 @@ export function runScopes(core: Container): OpenRunScope {
       const hooks = await HookDriver.of(core.get(PluginCatalogToken));
       const warnings = [...taken.warnings, ...made.warnings, ...(droppedBytes === 0 ? [] : [torn])];
       const isAttended = cancelSignal !== undefined;
-      const info = { state, trainerMemory, done: made.done, ...taken, isAttended, warnings };
+      const settings = core.get(SettingsToken);
+      const namedPython = settings.sources.python === pathSettings.python.flag ? settings.python : state.python;
+      const known = { state, trainerMemory, done: made.done, ...present({ namedPython }) };
+      const info = { ...known, ...taken, isAttended, warnings };
       const container = runContainer(core, sinks, { bus, hooks }, info);
       closers.push(() => container.unbindAllAsync());
       const run = container.get(Run);

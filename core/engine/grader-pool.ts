@@ -8,6 +8,7 @@ import type { PluginCatalog } from '../plugin/catalog.js';
 import type { GraderContext, GraderDefinition } from '../plugin/definitions.js';
 import { owningStrayErrors } from '../plugin/stray-errors.js';
 import { thrownText } from '../plugin/thrown-text.js';
+import { present } from '../present.js';
 import { keptDigest } from '../recipe/stage-key.js';
 import type { Grader } from '../trainer/trainer.js';
 import { checkGrades } from './check-grades.js';
@@ -135,7 +136,7 @@ export class GraderPool implements RunResource {
     making: Making,
   ): Promise<OwnedGrader> {
     const { cacheFolder, python } = this.#settings;
-    const { runId, plan } = this.#run;
+    const { runId, plan, namedPython } = this.#run;
     await makeCacheFolder(cacheFolder);
     const plugin = uses.split('/')[0]!;
     const context: GraderContext = {
@@ -143,7 +144,7 @@ export class GraderPool implements RunResource {
       signal: this.#ending.signal,
       cacheFolder,
       recipeFolder: plan.recipeFolder,
-      ...(python === undefined ? {} : { python }),
+      ...present({ python: namedPython ?? python }),
       spending: this.#budget.spendingOf(asker),
       // Graders of one run may differ in what is no matter of `of`: each has a folder of its own.
       keptFolder: async (of) =>

@@ -1,5 +1,6 @@
 import type { Event, EventData } from '../events/catalogue.js';
 import { type MeasuredFigures, withFigure } from '../metrics/measured-figures.js';
+import { present } from '../present.js';
 import { foldSpending, initialSpending, type SpendingState, secondsBetween } from './spending/spending-state.js';
 
 type RunStatus = 'created' | 'running' | 'completed' | 'failed' | 'interrupted';
@@ -30,6 +31,8 @@ export interface RunState {
   readonly stages: Readonly<Record<string, StageState>>;
   readonly figures: MeasuredFigures;
   readonly spending: SpendingState;
+  /** What `--python` named when a core took the run up. */
+  readonly python?: string;
   /** Of a run that completed. */
   readonly completed?: EventData['run.completed'];
 }
@@ -54,7 +57,7 @@ export function foldRunState(before: RunState, event: Event): RunState {
     case 'run.created':
       return { ...state, runId: event.runId, recipe: event.data.recipe, createdAt: event.time };
     case 'run.started':
-      return taken(state);
+      return { ...taken(state), ...present({ python: event.data.python }) };
     case 'run.completed':
       return { ...state, status: 'completed', endedAt: event.time, completed: event.data };
     case 'run.failed':

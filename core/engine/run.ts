@@ -4,6 +4,7 @@ import type { Settings } from '../config/settings.js';
 import { isUserError, toErrorRecord, UserError } from '../errors.js';
 import { systemError } from '../files/system-error.js';
 import { figuresByName } from '../metrics/measured-figures.js';
+import { present } from '../present.js';
 import { endsWithin } from '../process/terminate.js';
 import type { PlannedStage } from '../recipe/plan.js';
 import { stageKey } from '../recipe/stage-key.js';
@@ -122,8 +123,8 @@ export class Run {
   }
 
   async #begin(): Promise<void> {
-    const { isResumed: resumed } = this.#run;
-    const data = { pid: process.pid, host: hostname(), resumed };
+    const { isResumed: resumed, namedPython: python } = this.#run;
+    const data = { pid: process.pid, host: hostname(), resumed, ...present({ python }) };
     const started = await this.#recorder.emit({ type: 'run.started', data });
     this.#sinks.start(started.sequence);
     const log = this.#recorder.log({ source: 'engine' });

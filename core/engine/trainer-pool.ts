@@ -3,6 +3,7 @@ import { inject, injectable } from 'inversify';
 import { gpuDevices } from '../config/machine.js';
 import type { Settings } from '../config/settings.js';
 import type { PluginCatalog } from '../plugin/catalog.js';
+import { present } from '../present.js';
 import { GpuDevices } from '../trainer/gpu-devices.js';
 import type { StageScope } from '../trainer/supervised-training.js';
 import type { Trainer } from '../trainer/trainer.js';
@@ -137,7 +138,7 @@ export class TrainerPool implements RunResource {
       runFolder: this.#run.runFolder,
       cacheFolder: this.#settings.cacheFolder,
       gpus: this.#gpus,
-      ...(this.#settings.python === undefined ? {} : { python: this.#settings.python }),
+      ...present({ python: this.#run.namedPython ?? this.#settings.python }),
       recipeFolder: this.#run.plan.recipeFolder,
       emit: (...drafts) => this.#recorder.emitAll(drafts),
       memory,

@@ -24,7 +24,13 @@ export interface EventData {
     };
   };
   /** A core process took the run up: the first time, or by a resume. */
-  'run.started': { readonly pid: number; readonly host: string; readonly resumed: boolean };
+  'run.started': {
+    readonly pid: number;
+    readonly host: string;
+    readonly resumed: boolean;
+    /** What `--python` named, now or when the run was taken up before; absent: nothing. */
+    readonly python?: string;
+  };
   /** The last event of a run that succeeded. */
   'run.completed': {
     readonly runId: string;

@@ -14,6 +14,7 @@ import {
 } from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
 import { describe, expect, it } from 'vitest';
+import { createRunManager } from '../../core/container/create-run-manager.js';
 import { countingPlugin, diamond, watched } from './counting-plugin.js';
 
 /** A grader that counts its lives, a stage that uses it, and a sink that writes down what it saw. */
@@ -85,6 +86,53 @@ function testPlugin() {
 }
 
 describe('graders', () => {
+  it('have the Python with which a run was started also when it goes on without one, or the one named then', async () => {
+    const pythons: (string | undefined)[] = [];
+    const plugin = definePlugin({
+      name: 'python',
+      version: '1.0.0',
+      apiVersion: 1,
+      graders: {
+        needing: defineGrader({
+          description: 'Fails to start, and says with which Python.',
+          options: z.strictObject({}),
+          start(_, { python }) {
+            pythons.push(python);
+            throw new Error('it does not start');
+          },
+        }),
+      },
+      stages: {
+        grade: defineStage({
+          description: 'Asks for the grader.',
+          options: z.strictObject({}),
+          inputs: {},
+          outputs: { report: { type: 'report', description: 'None.' } },
+          run: async (context) => {
+            await context.grader('python/needing', {});
+            return { report: await context.artifacts.writeReport({}) };
+          },
+        }),
+      },
+    });
+    await using harness = await RunHarness.create({ plugins: [plugin] });
+    const { catalog, settings } = harness;
+    const managerWith = (python: string, from: string) =>
+      createRunManager({ settings: { ...settings, python, sources: { python: from } }, catalog, builtInSinks: [] });
+    const recipeText = 'name: python\nstages:\n  graded: { uses: python/grade }\n';
+    const named = await managerWith('/first', '--python');
+    const started = await named.start(await harness.plan(recipeText), { recipeText });
+    await started.finished;
+    const unnamed = await managerWith('/other', 'SIMMER_PYTHON');
+    for (const manager of [unnamed, await managerWith('/second', '--python'), unnamed])
+      await (await manager.resume(started.runId, {})).finished;
+    expect(pythons).toEqual(['/first', '/first', '/second', '/second']);
+    const other = await unnamed.start(await harness.plan(recipeText), { recipeText });
+    await other.finished;
+    await (await (await managerWith('/changed', 'SIMMER_PYTHON')).resume(other.runId, {})).finished;
+    expect(pythons.slice(4), 'settings are those of now').toEqual(['/other', '/changed']);
+  });
+
   const recipe = `
 name: graded
 stages:
