@@ -3,6 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { isUserError, UserError } from '../errors.js';
 import { systemError } from '../files/system-error.js';
 import type { Event } from './catalogue.js';
+import { findWrite } from './find-write.js';
 import { LogScanner, type ScanOptions } from './log-scanner.js';
 
 /** Where a file system tells nothing of changes (network folders), or no more watches are to be had. */
@@ -22,7 +23,21 @@ interface FollowOptions {
 export async function* readEvents(file: string, options: ScanOptions = {}): AsyncIterable<Event> {
   await using handle = await openLog(file);
   const scanner = new LogScanner(file, reader(handle), options);
+  yield* (await begin(scanner, handle, options.fromSequence)) ?? [];
   for (let events = await scanner.advance(); events !== null; events = await scanner.advance()) yield* events;
+}
+
+/** As `advance` of a scanner that has read nothing; of what nobody asked for, only as much is read as says what the file is. */
+async function begin(scanner: LogScanner, handle: FileHandle, fromSequence = 1): Promise<readonly Event[] | null> {
+  const events = await scanner.advance();
+  if (scanner.sequence + 1 < fromSequence) await passTo(fromSequence, scanner, handle);
+  return events;
+}
+
+async function passTo(fromSequence: number, scanner: LogScanner, handle: FileHandle): Promise<void> {
+  const start = await findWrite(reader(handle), (await handle.stat()).size, fromSequence);
+  if (start === undefined || start.offset <= scanner.offset) return;
+  scanner.pass(start.offset - scanner.offset, start.sequence - 1 - scanner.sequence);
 }
 
 /**
@@ -37,12 +52,14 @@ export async function* followEvents(file: string, options: FollowOptions = {}): 
   let scanner = new LogScanner(file, reader(handle), { fromSequence });
   let next = fromSequence;
   let hasEnded = false;
+  let hasBegun = false;
   let damagedAfter: number | undefined;
   while (!isAborted(signal)) {
     changes.clear();
     let events: readonly Event[] | null;
     try {
-      events = await scanner.advance();
+      events = hasBegun ? await scanner.advance() : await begin(scanner, handle, fromSequence);
+      hasBegun = true;
     } catch (error) {
       if (damagedAfter === scanner.sequence) throw error;
       // A writer that failed may have cut off what it could not make durable, and the next one have written other lines
