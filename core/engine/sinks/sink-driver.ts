@@ -67,7 +67,7 @@ export class SinkDriver {
       const fromSequence = source.kind === 'plugin' ? 1 : this.#run.isResumed ? this.#run.state.events + 1 : 1;
       feed.begin(
         () => this.#open(source),
-        () => eventsBetween(eventsFile(this.#run.runFolder), fromSequence, upTo),
+        (after, last = upTo) => eventsBetween(eventsFile(this.#run.runFolder), Math.max(fromSequence, after + 1), last),
       );
     }
   }

@@ -71,11 +71,40 @@ describe('the feed of a sink', () => {
   it('leaves out telemetry when its queue is full, says so once, and keeps every fact', async () => {
     const { feed, begin, got, letGo, droppedTold } = slowSink({ telemetryLimit: 3 });
     begin();
+    await feed.drained();
     for (let sequence = 1; sequence <= 10; sequence++) feed.offer(sequence % 2 ? telemetry(sequence) : fact(sequence));
     letGo();
     await feed.drained();
     expect(got).toEqual([1, 2, 3, 4, 6, 8, 10]);
     expect(droppedTold()).toBe(1);
+  });
+
+  it('gives what came while it read a long history from the log, however much that was', async () => {
+    const written = [fact(1), fact(2)];
+    const got: number[] = [];
+    let dropped = 0;
+    const feed = new SinkFeed({ name: 'late', telemetryLimit: 3, onFailure() {}, onTelemetryDropped: () => dropped++ });
+    const offer = (event: Event) => {
+      written.push(event);
+      feed.offer(event);
+    };
+    let isLive = false;
+    feed.begin(
+      async () => ({
+        onEvent({ sequence }) {
+          got.push(sequence);
+          if (isLive) return;
+          isLive = true;
+          for (let next = 3; next <= 12; next++) offer(next % 4 ? telemetry(next) : fact(next));
+        },
+      }),
+      (after = 0, upTo = 2) => history(...written.filter(({ sequence }) => sequence > after && sequence <= upTo)),
+    );
+    await feed.drained();
+    offer(telemetry(13));
+    await feed.drained();
+    expect(got).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+    expect(dropped).toBe(0);
   });
 
   it('gives a sink up that falls too far behind even with its facts', async () => {

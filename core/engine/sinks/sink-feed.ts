@@ -35,7 +35,11 @@ export class SinkFeed {
   #sink: Sink | undefined;
   #isDropping = false;
   #hasFailed = false;
+  #lastOffered = 0;
   #lastDelivered = 0;
+  /** Whether the history is read, however long that takes: what the queue does not hold then is read from the log, too. */
+  #isInHistory = true;
+  #hasMissed = false;
   /** What the sink has been given and is not done with. */
   #taking: Event | undefined;
   #pump: Promise<void> | undefined;
@@ -48,7 +52,12 @@ export class SinkFeed {
   /** Queues the event; never waits. What comes before the sink is open is kept until then. */
   offer(event: Event): void {
     if (this.#hasFailed || this.#options.isLeftOut?.(event)) return;
+    this.#lastOffered = event.sequence;
     if (this.#queue.length >= (this.#options.telemetryLimit ?? 1024) && telemetryTypes.has(event.type)) {
+      if (this.#isInHistory) {
+        this.#hasMissed = true;
+        return;
+      }
       if (!this.#isDropping) this.#options.onTelemetryDropped();
       this.#isDropping = true;
       return;
@@ -66,8 +75,9 @@ export class SinkFeed {
   /**
    * Opens the sink, delivers the run's history, then what was offered meanwhile and from now on; each event once. Goes
    * on by itself: a sink that is slow to open holds up nobody. Called once.
+   * @param history what the log has after a sequence, up to another one, or else to where the sink begins
    */
-  begin(open: () => Promise<Sink>, history: () => AsyncIterable<Event>): void {
+  begin(open: () => Promise<Sink>, history: (after: number, upTo?: number) => AsyncIterable<Event>): void {
     this.#pump = this.#owning(() => this.#open(open, history));
   }
 
@@ -125,18 +135,28 @@ export class SinkFeed {
     return (!this.#hasFailed && (await this.#sink?.beforeCompleted?.())) || {};
   }
 
-  async #open(open: () => Promise<Sink>, history: () => AsyncIterable<Event>): Promise<void> {
+  async #open(...[open, history]: Parameters<SinkFeed['begin']>): Promise<void> {
     try {
       this.#sink = await open();
-      for await (const event of history()) {
-        if (!this.#options.isLeftOut?.(event)) await this.#deliver(this.#sink, event);
-        if (this.#hasFailed) break;
+      await this.#deliverAll(this.#sink, history(0));
+      this.#isInHistory = false;
+      if (this.#hasMissed) {
+        // Once: a sink that is still behind after it is slower than the run.
+        this.#queue.length = 0;
+        await this.#deliverAll(this.#sink, history(this.#lastDelivered, this.#lastOffered));
       }
       await this.#deliverQueue(this.#sink);
     } catch (error) {
       this.fail(error);
     }
     this.#pump = undefined;
+  }
+
+  async #deliverAll(sink: Sink, events: AsyncIterable<Event>): Promise<void> {
+    for await (const event of events) {
+      if (!this.#options.isLeftOut?.(event)) await this.#deliver(sink, event);
+      if (this.#hasFailed) break;
+    }
   }
 
   async #deliverQueue(sink: Sink): Promise<void> {
