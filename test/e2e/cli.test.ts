@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -252,6 +252,24 @@ describe('a run', () => {
     expect(report.stdout.trim()).toMatch(/report\.html$/);
     const resumed = await simmer(['resume', 'latest', '--home', 'look', '--json'], { cwd });
     expect(eventsIn(resumed.stdout).map((event) => event.type)).toEqual(['run.completed']);
+  });
+});
+
+describe('a run that failed', () => {
+  it('says so to who watches it, also from behind its end', async () => {
+    const home = ['--home', 'failed', '--json'];
+    await simmer(['run', 'small.yaml', ...home], { cwd });
+    const [{ runFolder, events }] = JSON.parse((await simmer(['runs', ...home], { cwd })).stdout);
+    const log = join(runFolder, 'events.jsonl');
+    const lines = (await readFile(log, 'utf8')).trimEnd().split('\n');
+    const data = { error: { code: 'broken', message: 'It broke.', kind: 'runFailed' } };
+    lines.push(JSON.stringify({ ...JSON.parse(lines.pop()!), type: 'run.failed', data }));
+    await writeFile(log, `${lines.join('\n')}\n`);
+    for (const from of [events, events + 1, events + 500]) {
+      const { code, stdout, stderr } = await simmer(['watch', 'latest', '--from', String(from), ...home], { cwd });
+      expect([code, eventsIn(stdout).map(({ type }) => type)]).toEqual([4, from === events ? ['run.failed'] : []]);
+      expect(stderr).toContain('error[broken]: It broke.');
+    }
   });
 });
 

@@ -1,7 +1,7 @@
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes } from '../../errors.js';
-import type { Event } from '../../events/catalogue.js';
 import { driveRun } from '../drive-run.js';
+import { earlierEvents } from '../earlier-events.js';
 import { openWorkspace } from '../open-workspace.js';
 import { writeJsonLine, writeLine } from '../terminal.js';
 import type { Workspace, WorkspaceFlags } from '../workspace.js';
@@ -18,7 +18,7 @@ export async function resume(
     workspace,
     stdout: flags.json ? 'events' : 'view',
     lastSequence: found.events,
-    history: () => upTo(found.events, workspace.history(found)),
+    history: () => earlierEvents(workspace, found, found.events),
     start: (options) => workspace.resume(found, { ...options, overrides: flags.set }),
   });
 }
@@ -33,11 +33,4 @@ async function tellCompleted(workspace: Workspace, run: RunSummary, flags: Works
     await (flags.json ? writeJsonLine(event) : writeLine(text));
   }
   return exitCodes.ok;
-}
-
-async function* upTo(lastSequence: number, events: AsyncIterable<Event>): AsyncIterable<Event> {
-  for await (const event of events) {
-    if (event.sequence > lastSequence) return;
-    yield event;
-  }
 }

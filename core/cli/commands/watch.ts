@@ -2,6 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { RunSummary } from '../../engine/run-outcome.js';
 import { exitCodes, toErrorRecord, UserError } from '../../errors.js';
 import type { Event } from '../../events/catalogue.js';
+import { earlierEvents } from '../earlier-events.js';
 import { onInterrupt } from '../interrupts.js';
 import { openWorkspace } from '../open-workspace.js';
 import { exitCodeOfFailedRun } from '../print-error.js';
@@ -22,6 +23,8 @@ export async function watch(name: string, flags: WatchFlags): Promise<number> {
   await using workspace = await openWorkspace(flags);
   const run = await workspace.find(name);
   const from = flags.from ?? 1;
+  // Of a run that has ended, the end is read in any case: it says how.
+  const first = Math.min(from, Math.max(1, run.events));
   const detached = new AbortController();
   using _signals = onInterrupt(() => detached.abort());
   const abandoned = new AbortController();
@@ -47,10 +50,11 @@ export async function watch(name: string, flags: WatchFlags): Promise<number> {
     () => (isTelling ? undefined : (last?.sequence ?? 0)),
   );
   if (flags.json) {
-    await follow({ from, signal }, (event) => writeJsonLine(event));
+    await follow({ from: first, signal }, (event) => (event.sequence < from ? undefined : writeJsonLine(event)));
   } else {
     const console = workspace.console({ after: from - 1 });
-    await follow({ signal }, (event) => console.onEvent(event));
+    for await (const event of earlierEvents(workspace, run, first - 1)) await console.onEvent(event);
+    await follow({ from: first, signal }, (event) => console.onEvent(event));
     await console.close?.();
   }
   return detached.signal.aborted ? detach(run) : conclude(run, last);
@@ -93,8 +97,6 @@ function conclude(run: RunSummary, last: Event | undefined): number {
     case 'run.interrupted':
       return exitCodes[last.data.error?.kind ?? 'interrupted'];
     default: {
-      // `--from` may lie behind the end of a run that has ended.
-      if (run.status === 'completed') return exitCodes.ok;
       const error = new UserError('run_abandoned', `Run ${run.runId} has no end, and no process writes it any more.`, {
         kind: 'runFailed',
         hint: `It was killed. Go on with: simmer resume ${run.runId}`,
