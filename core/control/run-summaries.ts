@@ -94,7 +94,7 @@ async function readOn(file: string, known: Known): Promise<boolean> {
   if (handle === undefined) return false;
   // A buffer to find nothing in is the most that it would cost, for each run of a home.
   if ((await handle.stat()).size <= known.scanner.offset) return true;
-  known.read = reader(handle);
+  known.read = reader(file, handle);
   for (let events = await known.scanner.advance(); events !== null; events = await known.scanner.advance()) {
     for (const event of events) known.state = foldRunState(known.state, event);
   }

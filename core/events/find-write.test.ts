@@ -28,7 +28,7 @@ async function found(sequence: number) {
   await using handle = await open(file, 'r');
   let bytesRead = 0;
   const read = async (buffer: Uint8Array, position: number) => {
-    const bytes = await reader(handle)(buffer, position);
+    const bytes = await reader(file, handle)(buffer, position);
     bytesRead += bytes;
     return bytes;
   };

@@ -12,10 +12,14 @@ interface LogEdges {
   readonly last: Event | undefined;
 }
 
-/** The edges of a log: quick, however long it is. Undefined where it cannot be opened, or its first line is no event. */
+/** The edges of a log: quick, however long it is. Undefined where it cannot be read, or its first line is no event. */
 export async function readLogEdges(file: string): Promise<LogEdges | undefined> {
   await using handle = await open(file, 'r').catch(() => undefined);
-  if (handle === undefined) return undefined;
+  // What is wrong with the disk, whoever reads all of it is told.
+  return handle && (await edgesOf(handle).catch(() => undefined));
+}
+
+async function edgesOf(handle: FileHandle): Promise<LogEdges | undefined> {
   const { size } = await handle.stat();
   const head = Buffer.alloc(Math.min(size, edgeBytes));
   await handle.read(head, 0, head.length, 0);

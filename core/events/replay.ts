@@ -4,7 +4,7 @@ import { isUserError, UserError } from '../errors.js';
 import { systemError } from '../files/system-error.js';
 import type { Event } from './catalogue.js';
 import { findWrite } from './find-write.js';
-import { LogScanner, type ScanOptions } from './log-scanner.js';
+import { LogScanner, type ReadBytes, type ScanOptions } from './log-scanner.js';
 
 /** Where a file system tells nothing of changes (network folders), or no more watches are to be had. */
 const pollMilliseconds = 500;
@@ -22,20 +22,25 @@ interface FollowOptions {
  */
 export async function* readEvents(file: string, options: ScanOptions = {}): AsyncIterable<Event> {
   await using handle = await openLog(file);
-  const scanner = new LogScanner(file, reader(handle), options);
-  yield* (await begin(scanner, handle, options.fromSequence)) ?? [];
+  const scanner = new LogScanner(file, reader(file, handle), options);
+  yield* (await begin(scanner, { file, handle }, options.fromSequence)) ?? [];
   for (let events = await scanner.advance(); events !== null; events = await scanner.advance()) yield* events;
 }
 
+interface OpenLog {
+  readonly file: string;
+  readonly handle: FileHandle;
+}
+
 /** As `advance` of a scanner that has read nothing; of what nobody asked for, only as much is read as says what the file is. */
-async function begin(scanner: LogScanner, handle: FileHandle, fromSequence = 1): Promise<readonly Event[] | null> {
+async function begin(scanner: LogScanner, log: OpenLog, fromSequence = 1): Promise<readonly Event[] | null> {
   const events = await scanner.advance();
-  if (scanner.sequence + 1 < fromSequence) await passTo(fromSequence, scanner, handle);
+  if (scanner.sequence + 1 < fromSequence) await passTo(fromSequence, scanner, log);
   return events;
 }
 
-async function passTo(fromSequence: number, scanner: LogScanner, handle: FileHandle): Promise<void> {
-  const start = await findWrite(reader(handle), (await handle.stat()).size, fromSequence);
+async function passTo(fromSequence: number, scanner: LogScanner, { file, handle }: OpenLog): Promise<void> {
+  const start = await findWrite(reader(file, handle), (await handle.stat()).size, fromSequence);
   if (start === undefined || start.offset <= scanner.offset) return;
   scanner.pass(start.offset - scanner.offset, start.sequence - 1 - scanner.sequence);
 }
@@ -49,7 +54,7 @@ export async function* followEvents(file: string, options: FollowOptions = {}): 
   const { signal, fromSequence = 1 } = options;
   await using handle = await openLog(file);
   using changes = new FileChanges(file, signal);
-  let scanner = new LogScanner(file, reader(handle), { fromSequence });
+  let scanner = new LogScanner(file, reader(file, handle), { fromSequence });
   let next = fromSequence;
   let hasEnded = false;
   let hasBegun = false;
@@ -58,14 +63,14 @@ export async function* followEvents(file: string, options: FollowOptions = {}): 
     changes.clear();
     let events: readonly Event[] | null;
     try {
-      events = hasBegun ? await scanner.advance() : await begin(scanner, handle, fromSequence);
+      events = hasBegun ? await scanner.advance() : await begin(scanner, { file, handle }, fromSequence);
       hasBegun = true;
     } catch (error) {
       if (damagedAfter === scanner.sequence) throw error;
       // A writer that failed may have cut off what it could not make durable, and the next one have written other lines
       // there: read from the beginning, the file must make sense.
       damagedAfter = scanner.sequence;
-      scanner = new LogScanner(file, reader(handle), { fromSequence: next });
+      scanner = new LogScanner(file, reader(file, handle), { fromSequence: next });
       continue;
     }
     if (events !== null) {
@@ -80,7 +85,7 @@ export async function* followEvents(file: string, options: FollowOptions = {}): 
     }
     if (hasEnded) return;
     if ((await handle.stat()).size < scanner.offset)
-      scanner = new LogScanner(file, reader(handle), { fromSequence: next });
+      scanner = new LogScanner(file, reader(file, handle), { fromSequence: next });
     else await changes.next();
   }
 }
@@ -116,9 +121,17 @@ export async function openLog(file: string): Promise<FileHandle> {
 }
 
 /** For a `LogScanner`. */
-export function reader(handle: FileHandle) {
-  return async (buffer: Uint8Array, position: number) =>
-    (await handle.read(buffer, 0, buffer.length, position)).bytesRead;
+export function reader(file: string, handle: FileHandle): ReadBytes {
+  return async (buffer, position) => {
+    try {
+      return (await handle.read(buffer, 0, buffer.length, position)).bytesRead;
+    } catch (error) {
+      throw new UserError('log_failed', `Cannot read the run's log ${file}: ${(error as Error).message}.`, {
+        kind: 'environment',
+        cause: error,
+      });
+    }
+  };
 }
 
 /** Bytes that another process has written can be read before they are on the disk, and may be lost then. */

@@ -302,6 +302,23 @@ describe('the runs of a home', () => {
     await expect(harness.manager.find(damaged.runId)).rejects.toMatchObject({ code: 'log_damaged' });
   });
 
+  it('are listed with one whose log the disk does not give', async () => {
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    const unread = await harness.run(diamond);
+    const sound = await harness.run(diamond);
+    // The system opens a folder, and fails at reading it.
+    await rm(eventsFile(unread.runFolder));
+    await mkdir(eventsFile(unread.runFolder));
+    const list = await harness.manager.list();
+    expect(new Map(list.map(({ runId, status }) => [runId, status]))).toEqual(
+      new Map([
+        [sound.runId, 'completed'],
+        [unread.runId, 'crashed'],
+      ]),
+    );
+    await expect(harness.manager.find(unread.runId)).rejects.toMatchObject({ code: 'log_failed', kind: 'environment' });
+  });
+
   it('are not read where the latest is asked for, but for that one', async () => {
     await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
     const { runId, runFolder } = await harness.run(diamond);

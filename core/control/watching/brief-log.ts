@@ -24,7 +24,7 @@ export async function* briefMessages(
   // What is written later may not be on the disk yet.
   const { size } = await handle.stat();
   await makeDurable(file, handle);
-  const read = reader(handle);
+  const read = reader(file, handle);
   const readDurable = async (buffer: Uint8Array, position: number) =>
     position < size ? read(buffer.subarray(0, size - position), position) : 0;
   const scanner = new LogScanner(file, readDurable, { isBrief: true });

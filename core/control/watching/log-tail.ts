@@ -245,7 +245,7 @@ export class LogTail implements AsyncDisposable {
 
   /** Lines are counted, not parsed: what they say is for those who read them. */
   #newScanner(): LogScanner {
-    return new LogScanner(this.#file, reader(this.#handle), { fromSequence: Number.MAX_SAFE_INTEGER });
+    return new LogScanner(this.#file, reader(this.#file, this.#handle), { fromSequence: Number.MAX_SAFE_INTEGER });
   }
 
   /** @returns false where the file must be read instead */
