@@ -8,7 +8,7 @@ export interface LogFile {
   /** Bytes written, which may be fewer than given. */
   write(bytes: Uint8Array, position: number): Promise<number>;
   truncate(length: number): Promise<void>;
-  /** Resolves when everything written, and the file's length, is on the disk. */
+  /** Resolves when everything written, and the file's length, is on the disk. @throws ENOENT where the file was removed */
   sync(): Promise<void>;
   close(): Promise<void>;
 }
@@ -24,16 +24,20 @@ export interface LogFileSystem {
 export const nodeLogFileSystem: LogFileSystem = {
   async open(file) {
     const handle = await open(file, constants.O_RDWR | constants.O_CREAT, 0o644);
-    return new NodeLogFile(handle);
+    const { nlink } = await handle.stat();
+    return new NodeLogFile(handle, nlink > 0);
   },
   syncFolder,
 };
 
 class NodeLogFile implements LogFile {
   readonly #handle: FileHandle;
+  readonly #isLinked: boolean;
 
-  constructor(handle: FileHandle) {
+  /** @param isLinked whether the file system counts the names of a file: not all network folders do */
+  constructor(handle: FileHandle, isLinked: boolean) {
     this.#handle = handle;
+    this.#isLinked = isLinked;
   }
 
   async read(buffer: Uint8Array, position: number): Promise<number> {
@@ -48,8 +52,11 @@ class NodeLogFile implements LogFile {
     return this.#handle.truncate(length);
   }
 
-  sync(): Promise<void> {
-    return this.#handle.datasync();
+  async sync(): Promise<void> {
+    await this.#handle.datasync();
+    // The system goes on writing a file that has no name any more, and nobody would ever read it.
+    if (this.#isLinked && (await this.#handle.stat()).nlink === 0)
+      throw Object.assign(new Error('it was removed'), { code: 'ENOENT' });
   }
 
   close(): Promise<void> {

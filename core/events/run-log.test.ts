@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
@@ -84,6 +84,19 @@ describe('a log', () => {
     const opened = await RunLog.open(file);
     await opened.log.close();
     expect(opened).toMatchObject({ lastSequence: 7, droppedBytes: 0 });
+  });
+
+  it('acknowledges nothing once its file was removed, though the system goes on taking it', async () => {
+    const { log } = await RunLog.open(file);
+    await log.append(entries(fact(1)));
+    await rm(file);
+    await expect(log.append(entries(fact(2)))).rejects.toMatchObject({
+      code: 'log_failed',
+      message: expect.stringContaining('it was removed'),
+      hint: expect.stringContaining('Start the recipe anew'),
+    });
+    await log.close();
+    await expect(log.failure).resolves.toMatchObject({ code: 'log_failed' });
   });
 
   it('takes what is appended in the moment in which a write ends', async () => {

@@ -318,7 +318,10 @@ function logFailure(path: string, doing: string, error: unknown): UserError {
   }
   return new UserError('log_failed', `Cannot ${doing} the run's log ${path}: ${message}.`, {
     kind: 'environment',
-    hint: `See to its disk, then ${goOn(path)}`,
+    hint:
+      code === 'ENOENT'
+        ? 'Start the recipe anew: what the stages made that were finished is still in the cache.'
+        : `See to its disk, then ${goOn(path)}`,
     cause: error,
   });
 }
