@@ -318,6 +318,20 @@ describe('a writer', () => {
     expect(await readdir(home)).not.toContain('artifacts');
   });
 
+  it('says so where its folder was removed meanwhile', async () => {
+    await using writer = store.writer();
+    const staging = join(home, 'staging');
+    async function* rows(): AsyncIterable<Row> {
+      yield { id: 'a' };
+      await rm(staging, { recursive: true });
+    }
+    await expect(writer.writeDataset(rows(), { columns: { id: 'VARCHAR' } })).rejects.toMatchObject({
+      code: 'home_damaged',
+      kind: 'environment',
+      message: expect.stringMatching(new RegExp(`^The folder ${staging}/.* was removed`)),
+    });
+  });
+
   it('says which folder has no space left', () => {
     const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
     const told = diskError(full, home);

@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, realpath, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { UserError } from '../errors.js';
+import { isUserError, UserError } from '../errors.js';
 import { writingTo } from '../files/disk-error.js';
 import { makeFolder, syncFolder, writeAndSync, writeFileDurably } from '../files/durable-files.js';
 import { unlessMissing } from '../files/unless-missing.js';
@@ -182,6 +183,8 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
       const folder = await this.#newFolder();
       try {
         return await write(folder);
+      } catch (error) {
+        throw isUserError(error) || existsSync(dirname(folder)) ? error : stagingRemoved(dirname(folder), error);
       } finally {
         await rm(folder, { recursive: true, force: true });
       }
@@ -241,6 +244,14 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
       hint: 'Remove or rename it before the folder is committed.',
     });
   }
+}
+
+function stagingRemoved(staging: string, cause: unknown): UserError {
+  return new UserError('home_damaged', `The folder ${staging} was removed while an artifact was written to it.`, {
+    kind: 'environment',
+    hint: 'Leave a home as it is while runs use it. Then go on with: simmer resume latest',
+    cause,
+  });
 }
 
 /** False where the target holds something. */
