@@ -1,4 +1,4 @@
-import { readdir, realpath, rename, rm, rmdir } from 'node:fs/promises';
+import { readdir, realpath, rename, rmdir } from 'node:fs/promises';
 import { join, relative, resolve, sep } from 'node:path';
 import { isUserError, UserError } from '../errors.js';
 import { writingTo } from '../files/disk-error.js';
@@ -136,11 +136,11 @@ export class ArtifactStore {
    * @param keepers stage keys, and ids of runs, whose scratch folders, locks, and folders of what was paid for, go
    */
   async takeOut(uris: readonly string[], keepers: readonly string[]): Promise<AsyncDisposable> {
-    const staging = await makeStagingFolder(this.#home.inside('staging'));
+    const staging = await makeStagingFolder(this.#home.inside('staging'), true);
     let count = 0;
     const moveOut = async (folder: string) => {
       count += 1;
-      await rename(folder, join(staging, String(count))).catch(unlessMissing);
+      await rename(folder, join(staging.path, String(count))).catch(unlessMissing);
     };
     const names = new Set(keepers);
     /** Of thousands of keepers a folder holds few. */
@@ -150,7 +150,6 @@ export class ArtifactStore {
         if (names.has(keeper)) await moveOut(join(folder, name));
       }
     };
-    const free = () => rm(staging, { recursive: true, force: true });
     try {
       for (const uri of uris) await moveOut(this.#folderOf(uri));
       for (const folder of ['scratch', 'locks']) await moveOutOf(this.#home.inside(folder));
@@ -167,10 +166,10 @@ export class ArtifactStore {
         if (isGone) await moveOut(askedBeside(place));
       }
     } catch (error) {
-      await free();
+      await staging[Symbol.asyncDispose]();
       throw error;
     }
-    return { [Symbol.asyncDispose]: free };
+    return staging;
   }
 
   /** For one stage; its disposal removes what was not committed. */

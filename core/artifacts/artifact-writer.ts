@@ -24,7 +24,7 @@ import { checkDerivedRows } from './check-derived-rows.js';
 import { digestFile, digestFiles, listFiles } from './file-digest.js';
 import type { Holds } from './holds.js';
 import { createManifest, formatManifest, manifestFile } from './manifest.js';
-import { makeStagingFolder } from './staging.js';
+import { makeStagingFolder, type StagingFolder } from './staging.js';
 import type { StoreHome } from './store-home.js';
 import { tableFile } from './stored-artifact.js';
 
@@ -47,7 +47,7 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
   readonly #home: StoreHome;
   readonly #store: OpensArtifacts;
   readonly #held: Disposable[] = [];
-  #staging: Promise<string> | undefined;
+  #staging: Promise<StagingFolder> | undefined;
   #folders = 0;
   #isDisposed = false;
 
@@ -135,7 +135,7 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isDisposed = true;
     const staging = await this.#staging?.catch(() => undefined);
-    if (staging !== undefined) await rm(staging, { recursive: true, force: true });
+    await staging?.[Symbol.asyncDispose]();
     for (const held of this.#held) held[Symbol.dispose]();
   }
 
@@ -195,9 +195,9 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
     if (this.#isDisposed) throw new Error('The stage has ended; it can write no more artifacts.');
     await this.#home.ready();
     this.#staging ??= makeStagingFolder(this.#home.inside('staging'));
-    const staging = await this.#staging;
+    const { path } = await this.#staging;
     this.#folders += 1;
-    const folder = join(staging, String(this.#folders));
+    const folder = join(path, String(this.#folders));
     await mkdir(folder);
     return folder;
   }

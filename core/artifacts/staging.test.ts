@@ -1,0 +1,54 @@
+import { mkdir, readdir, rename, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
+import { processPlace } from '../process/process-identity.js';
+import { makeStagingFolder, removeStaleStaging } from './staging.js';
+
+let staging: string;
+beforeEach(async () => {
+  staging = await temporaryFolder();
+});
+
+/** A folder as a process leaves it that was killed. */
+async function leftBehind(name: string, host: string): Promise<void> {
+  await mkdir(join(staging, name));
+  const owner = { ...(await processPlace()), pid: 999_999_999, host, startedAt: '2026-01-01T00:00:00.000Z' };
+  await writeFile(join(staging, name, 'owner.json'), JSON.stringify(owner));
+}
+
+describe('what is left in staging', () => {
+  it('goes where its process is gone, also where this machine had another name then', async () => {
+    await using living = await makeStagingFolder(staging);
+    await leftBehind('0badcafe-999999999-00000000-1', 'a-former-name');
+    await removeStaleStaging(staging);
+    expect(await readdir(staging)).toEqual([basename(living.path)]);
+  });
+
+  it('goes where a process died before it had locked its folder', async () => {
+    await using living = await makeStagingFolder(staging);
+    await mkdir(living.path.replace(`-${process.pid}-`, '-999999999-'));
+    await removeStaleStaging(staging);
+    expect(await readdir(staging)).toEqual([basename(living.path)]);
+  });
+
+  it('stays where a process is at work whose pid nobody knows here, as of a container with the name of its host', async () => {
+    const living = await makeStagingFolder(staging);
+    const name = basename(living.path).replace(`-${process.pid}-`, '-999999999-');
+    await rename(living.path, join(staging, name));
+    await removeStaleStaging(staging);
+    expect(await readdir(staging)).toEqual([name]);
+    await living[Symbol.asyncDispose]();
+  });
+
+  it('stays where nobody can tell whether its process is gone', async () => {
+    await mkdir(join(staging, 'somebody-elses'));
+    await removeStaleStaging(staging);
+    expect(await readdir(staging)).toEqual(['somebody-elses']);
+  });
+
+  it('is nothing once its process is done', async () => {
+    await (await makeStagingFolder(staging))[Symbol.asyncDispose]();
+    expect(await readdir(staging)).toEqual([]);
+  });
+});
