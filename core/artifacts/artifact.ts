@@ -91,6 +91,8 @@ export interface DerivedRows {
   readonly added?: AddedColumns;
   /** Ends it between two row groups. */
   readonly signal?: AbortSignal;
+  /** Hears of rows as they are written, row groups at a time. */
+  readonly onRows?: (count: number) => void;
 }
 
 /** More columns, or new values for columns that are there. */

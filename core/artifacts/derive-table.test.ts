@@ -47,6 +47,14 @@ describe('a table that is made of parts', () => {
     expect(files[2]?.equals(files[0] as Buffer)).toBe(true);
   });
 
+  it('tells of all of its rows as they are written, part by part', async () => {
+    const told: number[] = [];
+    const options = { from, positions, columns, scratchFolder: join(folder, 'spill') };
+    await deriveTable(join(folder, 'told.parquet'), { ...options, onRows: (count) => told.push(count) });
+    expect(told.length).toBeGreaterThan(1);
+    expect(told.reduce((sum, count) => sum + count)).toBe(positions.length);
+  });
+
   it('has rows in their order, also where few of one chunk are taken and many of the next', async () => {
     const uneven = Uint32Array.from(rows.keys()).filter((at) => at % ((at >>> 11) % 2 === 0 ? 100 : 7) === 0);
     // DuckDB puts small chunks together, but not of lists.

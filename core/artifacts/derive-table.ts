@@ -38,7 +38,7 @@ interface DerivedFileOptions extends TableFileOptions, Omit<DerivedRows, 'column
  * @throws UserError `artifact_damaged`, and as `writeTable` for what is added; the signal's reason
  */
 export async function deriveTable(file: string, options: DerivedFileOptions): Promise<FileContent> {
-  const { from, columns, added, scratchFolder, signal } = options;
+  const { from, columns, added, scratchFolder, signal, onRows } = options;
   const types = added === undefined ? {} : columnTypes(added.columns);
   const isFew = added?.few !== undefined;
   const chosen = Object.keys(columnTypes(columns)).map((name) => {
@@ -68,6 +68,7 @@ export async function deriveTable(file: string, options: DerivedFileOptions): Pr
             for (const table of Object.values(filled)) await connection.run(`DROP TABLE ${table}`);
           }
           connection.closeSync();
+          onRows?.(part.rows);
           return target;
         };
       }
@@ -80,6 +81,8 @@ export async function deriveTable(file: string, options: DerivedFileOptions): Pr
 interface DerivedPart {
   readonly first: number;
   readonly end: number;
+  /** How many are taken. */
+  readonly rows: number;
   /** Undefined: all. */
   readonly places?: Uint32Array;
   readonly added?: AddedAtPlaces;
@@ -98,9 +101,10 @@ async function partsToDerive(
   const taken = positions === undefined ? ends : ends.map((end) => countBelow(positions, end));
   const takenIn = (group: number) => (taken[group] as number) - (taken[group - 1] ?? 0);
   const addedAt = added?.few?.positions ?? positions;
-  const partOf = (first: number, end: number): DerivedPart => ({
+  const partOf = (first: number, end: number, rows: number): DerivedPart => ({
     first,
     end,
+    rows,
     ...(positions === undefined ? {} : { places: between(positions, first, end) }),
     ...(added === undefined ? {} : { added: addedBetween(first, end, addedAt, added) }),
   });
@@ -115,12 +119,12 @@ async function partsToDerive(
     const next = taken[index + 1];
     if (next !== undefined && next - begun.taken <= rowGroupRows && begun.takenBytes < partBytes(left)) continue;
     left -= begun.takenBytes;
-    parts.push(partOf(begun.first, end));
+    parts.push(partOf(begun.first, end, takenHere - begun.taken));
     mostBytes = Math.max(mostBytes, begun.bytes);
     begun = { first: end, taken: takenHere, bytes: 0, takenBytes: 0 };
   }
   const together = Math.min(availableParallelism(), mostTogether, Math.floor(mostBytesTogether / mostBytes));
-  return { parts: parts.length > 0 ? parts : [partOf(0, 0)], together: Math.max(1, together) };
+  return { parts: parts.length > 0 ? parts : [partOf(0, 0, 0)], together: Math.max(1, together) };
 }
 
 /** What is added to the rows of a range. @param positions of all rows that something is added to; undefined: all rows */

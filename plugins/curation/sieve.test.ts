@@ -1,6 +1,6 @@
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { ArtifactStore } from '../../core/artifacts/artifact-store.js';
-import type { Row } from '../../core/index.js';
+import type { EventDraft, Row } from '../../core/index.js';
 import { silentLog } from '../../core/plugin/log.js';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import { sieve } from './sieve.js';
@@ -48,4 +48,23 @@ it('a stage that is stopped goes through no more rows with ids that are numbers'
   stop.abort(new Error('stopped'));
   await expect(sieve(context, watched, () => undefined)).rejects.toThrow('stopped');
   expect(read).toBeLessThan(2);
+});
+
+it('tells how far the writing of the rows is that are kept', async () => {
+  const { dataset, context } = await given('VARCHAR', ['a', 'b', 'c', 'd']);
+  await using _artifacts = context.artifacts;
+  let now = 0;
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now);
+  onTestFinished(() => clock.mockRestore());
+  const told: unknown[] = [];
+  const emit = async ({ type, data }: EventDraft) => void (type === 'stage.progressed' && told.push(data));
+  const { artifacts } = context;
+  const derive = artifacts.deriveDataset.bind(artifacts);
+  vi.spyOn(artifacts, 'deriveDataset').mockImplementation((table, derived) => {
+    // It takes its time.
+    now += 60_000;
+    return derive(table, derived);
+  });
+  await sieve({ ...context, emit }, dataset, (at) => (at === 1 ? { rule: 'broken' } : undefined));
+  await vi.waitFor(() => expect(told).toMatchObject([{ done: 3, total: 3, unit: 'rows written' }]));
 });

@@ -93,11 +93,13 @@ export async function sieve(context: SieveContext, dataset: TableArtifact, verdi
   const { id, ...columns } = decisionColumns;
   const rows = (index: number) => decisionOn(verdictOn(judged[index] as number));
   const few = { positions: judged, others: decisionOn(undefined) };
+  const steps = pace(context, { unit: 'rows written', total: positions.length });
+  const onRows = (count: number) => void steps.step(undefined, count).catch(() => {});
   const writing = [
     dataset.columns.id === id
       ? context.artifacts.deriveDataset(dataset, { columns: ['id'], added: { columns, rows, few }, signal })
       : context.artifacts.writeDataset(decisionRows(dataset, verdictOn, signal), { columns: decisionColumns }),
-    context.artifacts.deriveDataset(dataset, { positions, signal }),
+    context.artifacts.deriveDataset(dataset, { positions, signal, onRows }),
   ] as const;
   // Where one fails, the other is not left at it.
   await Promise.allSettled(writing);
