@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Event, SinkContext } from 'simmerkit';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
@@ -40,6 +40,14 @@ describe('the report', () => {
     await mkdir(join(folder, 'report.html'));
     await expect(reportOf()).rejects.toThrow('report.html');
     expect((await readdir(folder)).filter((name) => name.endsWith('.new'))).toEqual([]);
+  });
+
+  it('is written without the recipe where somebody removed that', async () => {
+    const { events, context } = await fixtureRun(folder, '');
+    await rm(join(folder, 'recipe.yaml'));
+    const text = await writtenOf(events, context);
+    expect(text).toContain('+71.0');
+    expect(text).toContain('recipe.yaml is not in the folder of the run any more.');
   });
 
   it('is whole, however many write it at a time', async () => {

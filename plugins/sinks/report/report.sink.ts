@@ -40,7 +40,7 @@ async function writeReport(gatherer: RunGatherer, context: SinkContext): Promise
     if (artifact.type === 'dataset' && isGraded(artifact as TableArtifact))
       await answers.add(artifact as TableArtifact);
   }
-  const recipeText = await readFile(join(context.runFolder, 'recipe.yaml'), 'utf8');
+  const recipeText = await readRecipe(join(context.runFolder, 'recipe.yaml'));
   const plan = JSON.parse(await readFile(join(context.runFolder, 'plan.json'), 'utf8')) as Plan;
   const fromEvents = gatherer.result();
   const placeOf = ({ stage }: StageComparison) => plan.stages.findIndex(({ name }) => name === stage);
@@ -65,6 +65,14 @@ async function writeReport(gatherer: RunGatherer, context: SinkContext): Promise
     throw error;
   }
   return reportPath;
+}
+
+/** It is kept for people, and a report has more to say than that it is gone. */
+async function readRecipe(file: string): Promise<string> {
+  return readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return 'recipe.yaml is not in the folder of the run any more.';
+    throw error;
+  });
 }
 
 /** What a run reused was made by another one: its log has the loss curve and the times. */
