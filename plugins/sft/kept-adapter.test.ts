@@ -34,6 +34,15 @@ it('keeps an adapter beside the whole model, with its base and the same bytes ea
   expect(await written(['k_proj', 'v_proj'])).toBe(config);
 });
 
+it('names no path of this machine as the base of an adapter, where that has no name elsewhere', async () => {
+  const described = { r: 8, base_model_name_or_path: '/home/someone/.cache/simmer/models/1f/model' };
+  await writeFile(join(from, 'adapter_config.json'), JSON.stringify(described));
+  await writeFile(join(from, 'adapter_model.safetensors'), 'weights');
+  await keepAdapter(from, model, undefined);
+  const config = await readFile(join(model, 'adapter/adapter_config.json'), 'utf8');
+  expect(JSON.parse(config)).toEqual({ r: 8, base_model_name_or_path: null });
+});
+
 it('keeps none where a trainer has adapters of another kind', async () => {
   await writeFile(join(from, 'adapter_model.bin'), '');
   await keepAdapter(from, model, undefined);

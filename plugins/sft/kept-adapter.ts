@@ -24,7 +24,8 @@ function sorted(described: Readonly<Record<string, unknown>>, baseModel: string 
   const { target_modules: modules } = described;
   return {
     ...described,
-    ...(baseModel === undefined ? {} : { base_model_name_or_path: baseModel }),
+    // PEFT writes where the base lies on this machine.
+    base_model_name_or_path: baseModel ?? null,
     ...(Array.isArray(modules) ? { target_modules: modules.toSorted() } : {}),
   };
 }
