@@ -58,6 +58,8 @@ export type TrainerJob =
       readonly kind: 'training';
       readonly model: Facts;
       readonly data: Facts;
+      /** Of the rows that are evaluated on. Absent: there are none. */
+      readonly evaluation?: Facts;
       readonly hyperparameters: Hyperparameters;
       readonly extensions?: Readonly<Record<string, unknown>>;
     }

@@ -70,10 +70,15 @@ export const train = defineStage({
     return problems;
   },
   async estimate(options, { inputs, trainer }) {
-    const [model = {}, data = {}] = [inputs.model, inputs.dataset].flat();
-    const hyperparameters = hyperparametersOf(options, 0);
-    const extensions = options.extensions === undefined ? {} : { extensions: options.extensions };
-    const work = await trainer(options.trainer)({ kind: 'training', model, data, hyperparameters, ...extensions });
+    const [model = {}, data = {}, evaluation] = [inputs.model, inputs.dataset, inputs.evaluation].flat();
+    const work = await trainer(options.trainer)({
+      kind: 'training',
+      model,
+      data,
+      ...(evaluation === undefined ? {} : { evaluation }),
+      hyperparameters: hyperparametersOf(options, 0),
+      ...(options.extensions === undefined ? {} : { extensions: options.extensions }),
+    });
     return { ...work, outputs: { model } };
   },
   async run(context) {

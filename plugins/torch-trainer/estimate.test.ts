@@ -7,7 +7,7 @@ import { estimateJob } from './estimate.js';
 import { knownConfig } from './known-models.js';
 import { mixtral8x7B } from './mixtral.fixture.js';
 import { shapeOf } from './model-shape.js';
-import { longestOf } from './training-time.js';
+import { jobOf, s1Job } from './s1-job.fixture.js';
 
 const docs = new URL('../../docs/estimates.md', import.meta.url);
 
@@ -69,41 +69,6 @@ describe('the sizes of well-known models', () => {
     expect(await configOf('./no-such-folder', where)).toBeUndefined();
   });
 });
-
-/** The training of recipes/s1.yaml. */
-function s1Job(change: Partial<Hyperparameters> = {}): TrainerJob {
-  return jobOf({ deviceBatchSize: 1, ...change });
-}
-
-/** The same, the rows of a pass left to the trainer. */
-function jobOf(change: Partial<Hyperparameters>): TrainerJob {
-  const hyperparameters: Hyperparameters = {
-    method: 'full',
-    learningRate: 1e-5,
-    epochs: 5,
-    globalBatchSize: 16,
-    warmupRatio: 0.05,
-    schedule: 'cosine',
-    adamBeta1: 0.9,
-    adamBeta2: 0.95,
-    adamEpsilon: 1e-8,
-    weightDecay: 1e-4,
-    maxGradientNorm: 1,
-    precision: 'bfloat16',
-    maxSequenceLength: 32_768,
-    maxTruncatedShare: 0.05,
-    packing: false,
-    gradientCheckpointing: true,
-    seed: 0,
-    checkpointEverySteps: 0,
-    checkpointsKept: 2,
-    logEverySteps: 1,
-    evaluateEverySteps: 0,
-    ...change,
-  };
-  const config = knownConfig('Qwen/Qwen2.5-32B-Instruct') ?? {};
-  return { kind: 'training', model: { config }, data: { rows: 1000, tokensPerRow: 4700 }, hyperparameters };
-}
 
 const hardware = builtInHardware['h100-sxm'];
 
@@ -310,34 +275,6 @@ describe('the memory of experts', () => {
   });
 });
 
-describe('the time of a training', () => {
-  it('is told part by part, its steps as the calibration has them', () => {
-    const { seconds, time = [] } = estimateJob(s1Job({ checkpointEverySteps: 63 }), { hardware, gpus: 16, nodes: 2 });
-    expect(time.map(({ part }) => part)).toEqual(['start', 'steps', '5 checkpoints', 'writing the model']);
-    expect(time.reduce((sum, part) => sum + part.seconds, 0)).toBeCloseTo(seconds ?? 0);
-    const steps = time.find(({ part }) => part === 'steps')!;
-    expect(steps.seconds / 60).toBeCloseTo(calibrationRuns().find(({ run }) => run.startsWith('s1-32B'))!.predicted);
-  });
-
-  it('has the same steps with packing, as a step has the same rows, and less padding in them', () => {
-    const place = { hardware, gpus: 16, nodes: 2 };
-    const [padded, packed] = [false, true].map((packing) =>
-      estimateJob(jobOf({ maxSequenceLength: 8192, globalBatchSize: 64, packing }), place),
-    );
-    expect(packed?.figures?.steps).toBe(padded?.figures?.steps);
-    expect(packed?.figures?.steps).toBe(5 * Math.ceil(1000 / 64));
-    expect(packed?.seconds).toBeLessThan(padded?.seconds ?? 0);
-    expect(packed?.figures?.tokensPerSecondPerGpu).toBeGreaterThan(padded?.figures?.tokensPerSecondPerGpu ?? 0);
-  });
-
-  it('is the most that it can be where there may be fewer rows', () => {
-    const place = { hardware, gpus: 16, nodes: 2 };
-    const job = s1Job() as Extract<TrainerJob, { kind: 'training' }>;
-    expect(estimateJob(job, place).isAtMost).toBeUndefined();
-    expect(estimateJob({ ...job, data: { ...job.data, isAtMost: true } }, place).isAtMost).toBe(true);
-  });
-});
-
 describe('a generation', () => {
   const job = (repository: string, more: object = {}): TrainerJob => ({
     kind: 'generation',
@@ -389,10 +326,4 @@ describe('what is not known', () => {
     expect(unknownRows.notes?.[0]).toContain('tokensPerRow');
     expect(gigabytes(unknownRows)).toBeGreaterThan(0);
   });
-});
-
-it('takes the longest of some rows for longer, the more rows there are', () => {
-  expect(longestOf(1, 100, 0.4)).toBe(100);
-  expect(longestOf(16, 100, 0.4)).toBeCloseTo(187, 0);
-  expect(longestOf(1000, 100, 0.4)).toBeGreaterThan(longestOf(16, 100, 0.4));
 });

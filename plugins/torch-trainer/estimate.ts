@@ -1,4 +1,4 @@
-import type { Advice, EstimatePlace, Facts, MemoryPart, TrainerJob, WorkEstimate } from 'simmerkit';
+import type { Advice, EstimatePlace, Facts, MemoryPart, TimePart, TrainerJob, WorkEstimate } from 'simmerkit';
 import { type Batching, batchingOf, type Lengths } from './batching.js';
 import { keptScoreBytes } from './eager-attention.js';
 import { generationEstimate } from './generation-estimate.js';
@@ -15,6 +15,8 @@ const usualSpread = 0.4;
 const startSeconds = 60;
 /** At which models are read and checkpoints written by one machine, in bytes a second. */
 const diskBandwidth = 2e9;
+/** Of a pass forward and back, products, attention, traffic and gathered weights alike. */
+const forwardShare = 1 / 3;
 
 /** How fast a CPU is differs too much to be said beforehand. */
 const onCpu =
@@ -68,6 +70,9 @@ function trainingEstimate(job: TrainingJob, shape: ModelShape, place: KnownPlace
   } else if (!job.hyperparameters.packing) {
     notes.push(`The longest row is taken for ${Math.round(training.batching.longest).toLocaleString('en')} tokens.`);
   }
+  if (job.hyperparameters.evaluateEverySteps > 0 && lengthsOf(job.evaluation ?? {}).rows === undefined) {
+    notes.push('How many rows `evaluation` has is not known before they are there: its time is not counted.');
+  }
   return {
     ...(rows === undefined || mean === undefined ? {} : timeOf(training, rows, mean, place)),
     memory,
@@ -106,16 +111,15 @@ function timeOf(training: Training, rows: number, mean: number, place: KnownPlac
   if (pass === undefined) return { notes: ['The speed of this hardware is not known.'] };
   const stepSeconds = batching.passes * pass;
   const weightsOnDisk = 2 * shape.parameters;
-  const checkpoints = given.checkpointEverySteps === 0 ? 0 : Math.floor(steps / given.checkpointEverySteps);
+  // The last step has one, whatever the schedule says.
+  const checkpoints = timesIn(steps, given.checkpointEverySteps === 0 ? steps : given.checkpointEverySteps);
   const checkpointBytes = given.method === 'full' ? 3 * weightBytesOf(training) * shape.parameters : 0;
   const disks = diskBandwidth * place.nodes;
   const time = [
     { part: 'start', seconds: startSeconds + weightsOnDisk / disks },
     { part: 'steps', seconds: steps * stepSeconds },
-    {
-      part: `${checkpoints} checkpoint${checkpoints === 1 ? '' : 's'}`,
-      seconds: (checkpoints * checkpointBytes) / disks,
-    },
+    ...evaluationTime(training, steps, mean, place),
+    { part: counted(checkpoints, 'checkpoint'), seconds: (checkpoints * checkpointBytes) / disks },
     { part: 'writing the model', seconds: weightsOnDisk / disks },
   ];
   const tokensPerSecond = (given.globalBatchSize * cut) / stepSeconds;
@@ -124,7 +128,7 @@ function timeOf(training: Training, rows: number, mean: number, place: KnownPlac
   return {
     seconds: time.reduce((sum, { seconds }) => sum + seconds, 0),
     time,
-    ...(job.data.isAtMost === true ? { isAtMost: true } : {}),
+    ...(job.data.isAtMost === true || job.evaluation?.isAtMost === true ? { isAtMost: true } : {}),
     figures: {
       steps,
       secondsPerStep: stepSeconds,
@@ -132,6 +136,33 @@ function timeOf(training: Training, rows: number, mean: number, place: KnownPlac
       modelFlopsUtilization: (tokensPerSecond * operations) / (devices * peak),
     },
   };
+}
+
+/** @param mean tokens of a row that is trained on, for rows to evaluate on of which nobody said how long they are */
+function evaluationTime(training: Training, steps: number, mean: number, place: KnownPlace): readonly TimePart[] {
+  const { job, shape, precision, batching } = training;
+  const { evaluateEverySteps, maxSequenceLength, packing } = job.hyperparameters;
+  const { rows, mean: tokensPerRow = mean } = lengthsOf(job.evaluation ?? {});
+  if (evaluateEverySteps === 0 || rows === undefined) return [];
+  const evaluations = timesIn(steps, evaluateEverySteps);
+  // Rows of one length lie side by side, so nothing is padded.
+  const sequenceLength = Math.min(tokensPerRow, maxSequenceLength);
+  const tokensPerPass = batching.sequences * batching.sequenceLength;
+  const sequencesPerDevice = packing ? tokensPerPass / sequenceLength : batching.sequences;
+  const work = { sequenceLength, sequencesPerDevice, recomputedShare: 0, trainsAll: true };
+  const both = passSeconds(shape, work, { ...place, gpus: Math.max(1, place.gpus), precision });
+  if (both === undefined) return [];
+  const passes = Math.ceil(rows / (sequencesPerDevice * Math.max(1, place.gpus)));
+  return [{ part: counted(evaluations, 'evaluation'), seconds: evaluations * passes * forwardShare * both }];
+}
+
+/** How many times something comes every so many steps, and after the last one. */
+function timesIn(steps: number, every: number): number {
+  return Math.ceil(steps / every);
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 function weightBytesOf({ job, precision }: Training): number {

@@ -1,7 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { EstimateJobRequest } from '../../generated/simmer/plugin/v1/host.js';
 import { WorkEstimate as WorkEstimateMessage } from '../../generated/simmer/plugin/v1/planning.js';
-import type { WorkEstimate } from '../estimate.js';
-import { fromWorkEstimate, toWorkEstimate } from './planning-wire.js';
+import { hyperparameters } from '../../testing/trainer-conformance/trainer-bench.js';
+import { toHyperparameters } from '../../trainer/requests-from-wire.js';
+import type { TrainerJob, WorkEstimate } from '../estimate.js';
+import { fromWorkEstimate, toTrainerJob, toWorkEstimate } from './planning-wire.js';
+import { fromTrainerJob } from './trainer-wire.js';
 
 const overTheWire = (message: WorkEstimateMessage) =>
   toWorkEstimate(WorkEstimateMessage.decode(WorkEstimateMessage.encode(message).finish()));
@@ -34,4 +38,20 @@ describe('an estimate of work on the wire', () => {
   ])('is refused with a figure that is none: %j', (estimate, message) => {
     expect(() => overTheWire(fromWorkEstimate(estimate))).toThrow(message);
   });
+});
+
+it.each<Partial<TrainerJob>>([
+  {},
+  { evaluation: { rows: 20, tokensPerRow: 9 } },
+  { evaluation: {}, extensions: { weights: 'bfloat16' } },
+])('a training on the wire is whole: %j', (more) => {
+  const known = { model: { config: { layers: 2 } }, data: { rows: 100 } };
+  const job = {
+    kind: 'training',
+    ...known,
+    hyperparameters: toHyperparameters(hyperparameters),
+    ...more,
+  } as TrainerJob;
+  const message = { callId: '', trainer: '', job: fromTrainerJob(job) };
+  expect(toTrainerJob(EstimateJobRequest.decode(EstimateJobRequest.encode(message).finish()).job)).toEqual(job);
 });

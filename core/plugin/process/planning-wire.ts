@@ -116,10 +116,10 @@ export function fromPaidEstimate({ usd, ...work }: PaidEstimate): GradingEstimat
 export function toTrainerJob(job: EstimateJobRequest['job']): TrainerJob {
   switch (job?.$case) {
     case 'training': {
-      const { model, data, hyperparameters, extensions } = job.value;
+      const { model, data, evaluation, hyperparameters, extensions } = job.value;
       if (hyperparameters === undefined) throw new UserError('request_invalid', 'A training needs `hyperparameters`.');
       const facts = { model: model ?? {}, data: data ?? {}, hyperparameters: toHyperparameters(hyperparameters) };
-      return { kind: 'training', ...facts, ...(extensions === undefined ? {} : { extensions }) };
+      return { kind: 'training', ...facts, ...present({ evaluation, extensions }) };
     }
     case 'generation': {
       const { model, prompts, tokensPerPrompt, longestSequence, batchSize } = job.value;

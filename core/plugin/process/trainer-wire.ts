@@ -27,10 +27,11 @@ export function toCalibration({ isFit, ...run }: CalibrationRunMessage): Calibra
 
 export function fromTrainerJob(job: TrainerJob): NonNullable<EstimateJobRequest['job']> {
   if (job.kind === 'training') {
-    const { model, data, hyperparameters, extensions } = job;
+    const { model, data, evaluation, hyperparameters, extensions } = job;
     const value = {
       model: plainJson(model),
       data: plainJson(data),
+      ...(evaluation === undefined ? {} : { evaluation: plainJson(evaluation) }),
       hyperparameters: toHyperparametersMessage(hyperparameters),
       ...(extensions === undefined ? {} : { extensions: plainJson(extensions) }),
     };

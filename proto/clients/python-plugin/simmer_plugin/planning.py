@@ -178,17 +178,20 @@ class EstimateContext:
         data: Facts,
         hyperparameters: Mapping[str, Any],
         *,
+        evaluation: Facts | None = None,
         extensions: Mapping[str, Any] | None = None,
     ) -> WorkEstimate:
         """What training would take of a trainer of the recipe; where its plugin cannot say, the notes do.
 
         trainer: the value of an option made by `trainer_name()`. hyperparameters: as `StageContext.train` takes them.
+        evaluation: what is known of the rows that are evaluated on; None: there are none.
         """
         job = planning_pb2.TrainingJob(
             model=struct_of(model),
             data=struct_of(data),
             hyperparameters=json_format.ParseDict(dict(hyperparameters), trainer_pb2.Hyperparameters()),
             extensions=None if extensions is None else struct_of(extensions),
+            evaluation=None if evaluation is None else struct_of(evaluation),
         )
         return self._host.estimate_job(host_pb2.EstimateJobRequest(trainer=trainer, training=job))
 

@@ -85,6 +85,8 @@ class TrainingJob:
     #: Named as in trainer.proto.
     hyperparameters: Mapping[str, Any]
     extensions: Mapping[str, Any] | None = None
+    #: Of the rows that are evaluated on; None: there are none.
+    evaluation: Facts | None = None
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,7 @@ def job_of(request: pb.EstimateTrainerJobRequest) -> TrainingJob | GenerationJob
             data=json_format.MessageToDict(training.data),
             hyperparameters=json_format.MessageToDict(training.hyperparameters, preserving_proto_field_name=True),
             extensions=json_format.MessageToDict(training.extensions) if training.HasField("extensions") else None,
+            evaluation=json_format.MessageToDict(training.evaluation) if training.HasField("evaluation") else None,
         )
     generation = request.generation
     return GenerationJob(

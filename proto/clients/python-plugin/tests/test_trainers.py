@@ -59,7 +59,11 @@ def test_a_job_keeps_what_is_not_known_unknown() -> None:
     )
     job = job_of(training)
     assert isinstance(job, TrainingJob)
-    assert (job.data["rows"], job.hyperparameters["max_steps"], job.extensions) == (3, 4, None)
+    assert (job.data["rows"], job.hyperparameters["max_steps"]) == (3, 4)
+    assert (job.extensions, job.evaluation) == (None, None)
+    training.training.evaluation.update({"rows": 5})
+    job = job_of(training)
+    assert isinstance(job, TrainingJob) and job.evaluation == {"rows": 5}
     generation = json_format.ParseDict(
         {"generation": {"tokens_per_prompt": 8, "longest_sequence": 9}}, pb.EstimateTrainerJobRequest()
     )
