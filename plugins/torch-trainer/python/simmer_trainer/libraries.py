@@ -1,5 +1,6 @@
 """Loads torch and transformers, which take seconds, after the server serves."""
 
+import logging
 import threading
 
 from simmer_trainer.memory import keep_what_there_is
@@ -21,9 +22,11 @@ def load_libraries(*, for_training: bool = False) -> None:
         if not _is_loaded:
             import torch  # noqa: F401
             from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM  # noqa: F401
-            from transformers.utils import logging
+            from transformers.utils.logging import disable_progress_bar
 
-            logging.disable_progress_bar()
+            disable_progress_bar()
+            # On some CPUs it warns of a kernel that it does without, as the last line before whatever ends the process.
+            logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
             keep_what_there_is()
             _is_loaded = True
         if for_training and not _can_train:
