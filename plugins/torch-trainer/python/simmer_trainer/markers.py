@@ -20,6 +20,20 @@ _REPLY = {"role": "assistant", "content": _PROBE}
 _CALL = {"type": "function", "id": "simmer7id", "function": {"name": _PROBE, "arguments": {}}}
 
 
+def check_template(raw: Sequence[dict[str, Any]], tokenizer: Any) -> None:
+    """
+    What can be said before rows are tokenized. @param raw rows as they were read
+    Raises TrainingError template_markers_missing
+    """
+    chats = [row for row in raw if isinstance(row["prompt"], list)]
+    # Without a template, the first chat is refused by its name.
+    if not chats or not tokenizer.chat_template:
+        return
+    _check_are_tokens(tokenizer)
+    if any(isinstance(row["completion"], list) for row in chats):
+        _check_reply_can_be_told(tokenizer)
+
+
 def check_markers(raw: Sequence[dict[str, Any]], rows: Sequence[TokenizedRow], tokenizer: Any) -> list[str]:
     """
     @param raw rows as they were read @param rows the same, as tokens
@@ -30,9 +44,6 @@ def check_markers(raw: Sequence[dict[str, Any]], rows: Sequence[TokenizedRow], t
     if not chats:
         # The caller wrote all markers that there are, but for the end, which is always there.
         return []
-    _check_are_tokens(tokenizer)
-    if any(isinstance(values["completion"], list) for values in raw):
-        _check_reply_can_be_told(tokenizer)
     ends = _ends_of_reply(tokenizer)
     if any(has_calls(values["completion"]) for values in raw if isinstance(values["completion"], list)):
         ends |= _ends_of_call(tokenizer)

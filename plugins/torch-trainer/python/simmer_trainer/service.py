@@ -164,12 +164,14 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
     def Inspect(self, request: pb.InspectRequest, context: Any) -> pb.InspectResponse:
         load_libraries()
         from simmer_trainer.data import read_rows, token_texts, tokenize
+        from simmer_trainer.markers import check_template
         from simmer_trainer.models import load_tokenizer
 
         check_source(request.model)
         maximum = request.hyperparameters.max_sequence_length or sys.maxsize
         tokenizer = load_tokenizer(request.model)
         raw = read_rows(Path(request.training_data), list(request.rows))
+        check_template(raw, tokenizer)
         rows = tokenize(raw, tokenizer, maximum) if raw else []
         return pb.InspectResponse(
             rows=[

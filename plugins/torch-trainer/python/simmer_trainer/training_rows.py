@@ -9,7 +9,7 @@ from simmer_trainer.data import DataOrder, TokenizedRow, check_masks, read_rows,
 from simmer_trainer.errors import TrainingError, shorten
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import Extensions
-from simmer_trainer.markers import check_markers
+from simmer_trainer.markers import check_markers, check_template
 from simmer_trainer.models import context_length_of
 from simmer_trainer.training_control import TrainingControl, stop_where_asked
 
@@ -67,6 +67,7 @@ def _load_file(
     raw = read_rows(file)
     if not raw:
         raise TrainingError("data_invalid", f"{file} has no rows.")
+    check_template(raw, tokenizer)
     rows = tokenize(raw, tokenizer, parameters.max_sequence_length)
     check_masks(rows, parameters.max_sequence_length)
     endless = check_markers(raw, rows, tokenizer)

@@ -13,7 +13,7 @@ from simmer_trainer.byte_tokenizer import make_byte_tokenizer
 from simmer_trainer.data import TokenizedRow, read_rows, token_texts, tokenize
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
-from simmer_trainer.markers import check_markers, end_of_rows, written_end
+from simmer_trainer.markers import check_markers, check_template, end_of_rows, written_end
 from simmer_trainer.models import load_tokenizer
 from simmer_trainer.packing import collate_packed, join_rows
 
@@ -240,14 +240,17 @@ def test_what_other_messages_of_a_file_have_is_not_there_where_a_message_lacks_i
 
 def refusal(raw: list[dict[str, Any]], tokenizer: Any) -> TrainingError:
     with pytest.raises(TrainingError) as raised:
+        check_template(raw, tokenizer)
         check_markers(raw, tokenize(raw, tokenizer, 1000), tokenizer)
     assert raised.value.code == "template_markers_missing"
     return raised.value
 
 
 def test_a_template_that_always_asks_for_the_next_reply_is_refused_for_messages(tokenizers: dict[str, Any]) -> None:
-    raw = [{"id": "a", "prompt": QUESTION, "completion": [{"role": "assistant", "content": "5"}]}]
-    assert "Give completions as text" in refusal(raw, tokenizers["Llama 3"]).message
+    reply = {"role": "assistant", "content": "5"}
+    for completion in ([reply], [reply, *QUESTION, reply]):
+        raw = [{"id": "a", "prompt": QUESTION, "completion": completion}]
+        assert "Give completions as text" in refusal(raw, tokenizers["Llama 3"]).message
 
 
 @pytest.mark.parametrize("name", PINNED)

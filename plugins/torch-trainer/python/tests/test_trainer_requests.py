@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import psutil
 import pytest
+from real_tokenizers import llama3_folder
 from trainer_process import (
     TrainerProcess,
     code_of,
@@ -176,6 +177,18 @@ def test_inspect_shows_the_tokens_and_the_mask_that_training_uses(
             pb.InspectRequest(model=request.model, training_data=request.training_data, rows=[99]), timeout=60
         )
     assert code_of(beyond) == (grpc.StatusCode.INVALID_ARGUMENT, "row_missing")
+
+
+def test_inspect_shows_no_mask_that_training_refuses(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
+    prompt, completion = [{"role": "user", "content": "2+3?"}], [{"role": "assistant", "content": "5"}]
+    rows = [{"id": "1", "prompt": prompt, "completion": completion}]
+    # Its template ends every conversation with the prompt for the next reply.
+    model = pb.ModelSource(random=pb.RandomModel(tokenizer_source=str(llama3_folder())))
+    model.random.config.update({"model_type": "llama"})
+    data = str(write_rows(tmp_path / "rows.parquet", rows))
+    with pytest.raises(grpc.RpcError) as refused:
+        shared_trainer.stub.Inspect(pb.InspectRequest(model=model, training_data=data, rows=[0]), timeout=60)
+    assert code_of(refused) == (grpc.StatusCode.INVALID_ARGUMENT, "template_markers_missing")
 
 
 def test_inspect_shows_characters_of_several_tokens_whole(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
