@@ -27,7 +27,7 @@ export interface Settings {
   readonly resources: MachineResources;
   /** What hardware of each name costs and can do. Default: the built-in table. */
   readonly hardware?: HardwareTable;
-  /** Name of the hardware of this machine's accelerators, for what does not name its own. */
+  /** Name of the hardware of this machine, for accelerators, and trainers without any, that do not name their own. */
   readonly machineHardware?: string;
   /** Setting to what set it: `default`, `--home`, `SIMMER_HOME`, or a file. */
   readonly sources: Readonly<Record<string, string>>;
@@ -54,7 +54,10 @@ const settingsFile = z.strictObject({
       cpus: z.int().min(1).optional(),
       memory: byteSize.optional(),
       gpus: z.int().min(0).optional(),
-      hardware: z.string().optional().describe('What its accelerators are: a name of `hardware`.'),
+      hardware: z
+        .string()
+        .optional()
+        .describe('What its accelerators are, or it is without any: a name of `hardware`.'),
     })
     .optional()
     .describe('What stages that run side by side may take together.'),

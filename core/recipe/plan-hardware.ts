@@ -13,15 +13,15 @@ interface Placed {
 }
 
 /**
- * Gives accelerators that name no hardware that of this machine, and finds the entries of all. Adds a problem for a name
+ * Gives accelerators that name no hardware that of this machine, and trainers where it has none, and finds the entries of
+ * all. Adds a problem for a name
  * that is not there, and for accelerators without a price where dollars are limited.
  */
 export function hardwareOfPlan(plan: Placed, settings: Settings, problems: ProblemList) {
   const table: HardwareTable = settings.hardware ?? builtInHardware;
   const hardware: Record<string, HardwareTable[string]> = {};
-  const place = (resources: Resources, path: Path): Resources => {
-    const hasGpus = (resources.gpus ?? 0) > 0;
-    const name = resources.hardware ?? (hasGpus ? settings.machineHardware : undefined);
+  const place = (resources: Resources, path: Path, isOfMachine: boolean): Resources => {
+    const name = resources.hardware ?? (isOfMachine ? settings.machineHardware : undefined);
     const entry = name === undefined ? undefined : table[name];
     if (name !== undefined && entry === undefined) {
       problems.add('unknown_hardware', `There is no hardware "${name}".`, [...path, 'hardware'], {
@@ -39,10 +39,16 @@ export function hardwareOfPlan(plan: Placed, settings: Settings, problems: Probl
     return name === undefined ? resources : { ...resources, hardware: name };
   };
   const trainers = plan.trainers.map((trainer) => {
-    return { ...trainer, resources: place(trainer.resources, ['trainers', trainer.name, 'resources']) };
+    const isOfMachine = hasGpus(trainer.resources) || settings.resources.gpus === 0;
+    return { ...trainer, resources: place(trainer.resources, ['trainers', trainer.name, 'resources'], isOfMachine) };
   });
   const stages = plan.stages.map((stage) => {
-    return { ...stage, resources: place(stage.resources, ['stages', stage.name, 'resources']) };
+    const { name, resources } = stage;
+    return { ...stage, resources: place(resources, ['stages', name, 'resources'], hasGpus(resources)) };
   });
   return { trainers, stages, hardware };
+}
+
+function hasGpus({ gpus = 0 }: Resources): boolean {
+  return gpus > 0;
 }
