@@ -351,6 +351,21 @@ it('lets hardware go before replies are waited for', async () => {
   expect(paid.reduce((sum, { data }) => sum + data.usd, 0)).toBe(0.5);
 });
 
+it.each([
+  ['usd: 3', /^usd=(.+)$/, 1800],
+  ['gpuHours: 0.01', /^gpuHours=(.+)$/, 0.5],
+  ['wallClock: 20s', /^wallClock=(.+)m$/, 7.5],
+])('offers a limit that lets a trainer start, where %s does not', async (budget, offered, least) => {
+  const recipe = paidTraining(budget, '{ gpus: 4, hardware: card }').replace(
+    /reserve: {.*?}/,
+    'reserve: { shutdown: 6m }',
+  );
+  const { outcome } = await harness.run(recipe);
+  const { code, hint = '' } = outcome.status === 'interrupted' ? (outcome.error ?? {}) : {};
+  expect(code).toBe('budget_reached');
+  expect(Number(offered.exec(hint.split('budget.').at(-1) ?? '')?.[1])).toBeGreaterThanOrEqual(least);
+});
+
 it('refuses accelerators without a price where dollars are limited', async () => {
   const plan = harness.plan(paidTraining('usd: 3', '{ gpus: 2, hardware: unpriced }'));
   await expect(plan).rejects.toMatchObject({

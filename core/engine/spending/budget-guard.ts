@@ -346,7 +346,7 @@ export class BudgetGuard {
   #refuseWhereShort(now: number, why: string): void {
     const seconds = this.#secondsToEnd({ isHolding: true, isTraining: true });
     const short = this.#standings(now).find((standing) => secondsLeft(standing, seconds) <= 0);
-    if (short !== undefined) throw this.#end(short, why);
+    if (short !== undefined) throw this.#end(short, why, short.spent + seconds * short.perSecond);
   }
 
   #end(standing: Standing, why: string, needed?: number): UserError {

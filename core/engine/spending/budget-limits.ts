@@ -54,7 +54,7 @@ export function budgetReached(
   why: string,
   needed = spent,
 ): UserError {
-  const { said, key, more } = words[limit](atMost, spent, needed);
+  const { said, key, more } = words[limit](atMost, spent, 2 * atMost >= needed ? atMost : needed);
   return new UserError('budget_reached', `${said}, and ${why}.`, {
     kind: 'budget',
     hint: `All that is paid for is kept. Go on with more: simmer resume ${runId} --set budget.${key}=${more}`,
@@ -64,28 +64,28 @@ export function budgetReached(
 const words: Readonly<
   Record<
     keyof BudgetLimits,
-    (atMost: number, spent: number, needed: number) => { said: string; key: string; more: number | string }
+    (atMost: number, spent: number, half: number) => { said: string; key: string; more: number | string }
   >
 > = {
-  usd: (atMost, spent, needed) => ({
+  usd: (atMost, spent, half) => ({
     said: `${formatUsd(spent)} of the budget of ${formatUsd(atMost)} are spent`,
     key: 'usd',
-    more: twice(atMost) >= needed ? twice(atMost) : twice(needed),
+    more: twice(half),
   }),
-  gpuHours: (atMost, spent) => ({
+  gpuHours: (atMost, spent, half) => ({
     said: `${rounded(spent)} of the ${rounded(atMost)} GPU-hours of the budget are spent`,
     key: 'gpuHours',
-    more: twice(atMost),
+    more: twice(half),
   }),
-  wallClockSeconds: (atMost, spent) => ({
+  wallClockSeconds: (atMost, spent, half) => ({
     said: `${formatDuration(spent)} of the ${formatDuration(atMost)} of the budget have passed`,
     key: 'wallClock',
-    more: `${Math.ceil((2 * atMost) / 60)}m`,
+    more: `${Math.ceil((2 * half) / 60)}m`,
   }),
 };
 
-function twice(atMost: number): number {
-  return atMost === 0 ? 1 : rounded(2 * atMost);
+function twice(half: number): number {
+  return half === 0 ? 1 : rounded(2 * half);
 }
 
 function rounded(value: number): number {
