@@ -121,6 +121,14 @@ describe('plain lines', () => {
     ]);
   });
 
+  it('tell of ranks that died what torchrun has as their cause, and not the rule that it draws below', () => {
+    const exit = { trainer: 'student', pid: 7, exitCode: 1, signal: null, expected: false } as const;
+    const story = new Story().begin();
+    const cause = '  traceback : Signal 9 (SIGKILL) received by PID 29027';
+    story.tell('trainer.exited', { ...exit, lastLines: ['-'.repeat(60), cause, '='.repeat(60)] }, 'tuned');
+    expect(told(story).at(-1)).toContain('ended by itself, exit code 1: traceback : Signal 9 (SIGKILL) received');
+  });
+
   it('name the plugin that wrote a line for no stage', () => {
     const story = new Story().begin();
     story.tell('log.written', { level: 'info', source: 'plugin mine', message: 'opened' });

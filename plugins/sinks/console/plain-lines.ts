@@ -180,7 +180,8 @@ function failedSinkText({ sink, error: { message, hint } }: EventData['sink.fail
 
 function exitText(data: EventData['trainer.exited']): string {
   const how = data.signal === null ? `exit code ${data.exitCode ?? 'unknown'}` : `signal ${data.signal}`;
-  const last = data.lastLines.findLast((line) => line.trim() !== '');
+  // Below the cause, torchrun draws a rule.
+  const last = data.lastLines.findLast((line) => /[\p{L}\p{N}]/u.test(line))?.trim();
   return `warning: trainer ${data.trainer} (process ${data.pid}) ended by itself, ${how}${last === undefined ? '' : `: ${last}`}`;
 }
 
