@@ -156,6 +156,16 @@ describe.concurrent(`the conformance suite, with ${scope} on each violation`, ()
     }
   });
 
+  it('passes no check of one that refuses every training, and says which model to give it', async () => {
+    const only = ['early-stopping', 'epochs', 'max-loss-rise', 'messages', 'checkpoints-kept'];
+    const results = await failures({ refuses: ['learningRate'] }, only);
+    expect(results.map(({ name }) => name).toSorted()).toEqual(only.toSorted());
+    for (const { expected, saw } of results) {
+      expect(expected).toContain('--model');
+      expect(saw).toContain('learningRate is not honoured here');
+    }
+  });
+
   it('fails the losses of one that gives others each time, of which nothing can be told', async () => {
     const tried = checkNames.filter((name) => triesAll || !slow.has(name) || name === 'determinism');
     const results = await failures({ diverges: true }, tried);

@@ -24,9 +24,13 @@ export const refusals: readonly status[] = [status.INVALID_ARGUMENT, status.FAIL
 /** With what a trainer refuses what it cannot honour. */
 const honestRefusals: readonly status[] = [status.INVALID_ARGUMENT, status.FAILED_PRECONDITION];
 
-/** @returns in words what it does not do @throws Deviation where it is refused with another status than it may be */
-export function refusedHonestly(refusal: ServiceError, what: string): string {
+/**
+ * @returns in words what it does not do
+ * @throws Deviation where it is refused with another status than it may be, or so is a training without it
+ */
+export async function refusedHonestly(bench: TrainerBench, refusal: ServiceError, what: string): Promise<string> {
   demandStatus(refusal, honestRefusals, `INVALID_ARGUMENT or FAILED_PRECONDITION for ${what} that it cannot honour`);
+  await bench.repeated();
   return `the trainer refuses ${what}: ${refusal.details}`;
 }
 

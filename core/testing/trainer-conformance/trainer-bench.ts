@@ -68,6 +68,9 @@ export const rowCount = 10;
 export const shortTrainingSteps = 8;
 /** What a trainer does that has ended an attempt when it tells its last event. */
 export const acceptedAfterEnd = 'another attempt to be accepted once the last event of the one before it was told';
+/** Where every training is refused, nothing can be said of what a check changes of it. */
+const acceptedPlain =
+  'a training of which nothing was changed to be accepted (of another model: verify with --model FOLDER)';
 /** How many lines are shown of what a trainer wrote to stderr. */
 const stderrLines = 12;
 /** A learning rate that leaves weights as they are. */
@@ -250,7 +253,7 @@ export class TrainerBench {
   repeated(): Promise<readonly [ShortTraining, ShortTraining]> {
     const once = async () => {
       const training = await this.shortAnew();
-      if (training instanceof Error) throw training;
+      demand(!(training instanceof Error), acceptedPlain, training);
       return training;
     };
     this.repeatedTraining ??= (async () => [await once(), await once()] as const)();

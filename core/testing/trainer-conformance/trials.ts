@@ -42,7 +42,7 @@ export class Trials {
   ): Promise<Trial | undefined> {
     const training = await this.bench.short(change, request);
     if (!(training instanceof Error)) return { change, ...training };
-    this.refusals.push(refusedHonestly(training, what));
+    this.refusals.push(await refusedHonestly(this.bench, training, what));
     return undefined;
   }
 

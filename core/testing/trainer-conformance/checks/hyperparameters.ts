@@ -68,7 +68,7 @@ export const hyperparameterChecks: readonly TrainerCheck[] = [
       const limit = cuttingLength((await new Trials(bench).plain()).started);
       const change = { maxSequenceLength: limit, maxTruncatedShare: 0 };
       const tried = await bench.attempt({ maxSteps: 1, ...change });
-      if (tried instanceof Error) return refusedHonestly(tried, named(change));
+      if (tried instanceof Error) return await refusedHonestly(bench, tried, named(change));
       const end = tried.events.at(-1)?.event;
       const isRefused = end?.$case === 'trainingFailed' && end.value.code === 'data_invalid' && !end.value.retryable;
       demand(isRefused, `training_failed, data_invalid, not retryable, with ${named(change)}`, end);
@@ -192,7 +192,7 @@ export const hyperparameterChecks: readonly TrainerCheck[] = [
       // Weights that stay as they are: the losses rise and fall with the rows, and rise somewhere.
       const change = { learningRate: nextToNoRate, maxSteps: 40, maxLossRise: leastRise };
       const tried = await bench.attempt(change);
-      if (tried instanceof Error) return refusedHonestly(tried, named({ maxLossRise: leastRise }));
+      if (tried instanceof Error) return await refusedHonestly(bench, tried, named({ maxLossRise: leastRise }));
       const { events } = tried;
       const end = events.at(-1)?.event;
       const losses = stepsOf(events).map(({ loss }) => loss ?? Number.NaN);

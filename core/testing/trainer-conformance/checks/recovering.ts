@@ -60,7 +60,7 @@ export const recoveringChecks: readonly TrainerCheck[] = [
       // So short a time that it has gone by after each step.
       const change = { checkpointEverySeconds: 1e-9, checkpointsKept: 1, checkpointKeptEverySteps: 3 };
       const tried = await bench.attempt({ maxSteps: 8, ...change });
-      if (tried instanceof Error) return refusedHonestly(tried, named(change));
+      if (tried instanceof Error) return await refusedHonestly(bench, tried, named(change));
       const { request, events } = tried;
       const saved = events.flatMap(({ event }) => (event?.$case === 'checkpointSaved' ? [event.value.step] : []));
       demand(String(saved) === String(upTo(8)), `checkpoint_saved of all 8 steps with ${named(change)}`, saved);

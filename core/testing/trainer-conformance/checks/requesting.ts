@@ -156,7 +156,7 @@ async function trainedOrRefused(
   parameters: Partial<Hyperparameters> = {},
 ) {
   const tried = await bench.attempt({ maxSteps: 1, ...parameters }, { trainingData });
-  if (tried instanceof Error) return refusedHonestly(tried, what);
+  if (tried instanceof Error) return await refusedHonestly(bench, tried, what);
   const end = tried.events.at(-1)?.event;
   const isHonest = end?.$case === 'trainingFailed' && end.value.code === 'data_invalid' && !end.value.retryable;
   if (isHonest) return `the trainer refuses ${what}: ${end.value.message}`;
