@@ -140,9 +140,9 @@ stages:
 
 /** @returns the tarball */
 async function pack(folder: string, destination: string, options: readonly string[] = []): Promise<string> {
-  const printed = await run('npm', ['pack', '--json', '--pack-destination', destination, ...options], folder);
-  // What the package's own scripts print comes before.
-  const [{ filename }] = JSON.parse(printed.slice(printed.search(/^\[$/m))) as readonly [{ readonly filename: string }];
+  const printed = await run('npm', ['pack', '--pack-destination', destination, ...options], folder);
+  // What the package's own scripts print comes before. `--json` prints another shape from npm 12 on.
+  const filename = printed.trim().split('\n').at(-1) ?? '';
   return join(destination, filename);
 }
 
