@@ -41,17 +41,14 @@ export async function readTrainingRows(file: string, limit = 0, fault?: ToolFaul
 }
 
 async function queryRows(file: string, limit: number, fault: ToolFault | undefined): Promise<TrainingRows> {
-  const { DuckDBInstance } = await import('@duckdb/node-api');
-  const { parquet } = await import('../../artifacts/duckdb-tables.js');
+  const { connectToRead, forgetReader, parquet } = await import('../../artifacts/duckdb-tables.js');
   const table = parquet(file, true);
   const query = async (sql: string) => {
-    const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
-    const connection = await instance.connect();
+    const connection = await connectToRead();
     try {
       return (await connection.runAndReadAll(sql)).getRowObjectsJson();
     } finally {
       connection.closeSync();
-      instance.closeSync();
     }
   };
   const words = (column: string) => `len(string_split_regex(${column}::VARCHAR, '\\s+'))`;
@@ -95,6 +92,7 @@ async function queryRows(file: string, limit: number, fault: ToolFault | undefin
     };
   } catch (cause) {
     if (cause instanceof DataInvalidError) throw cause;
+    forgetReader();
     throw new DataInvalidError(`${file} cannot be trained on: ${(cause as Error).message}`, { cause });
   }
 }

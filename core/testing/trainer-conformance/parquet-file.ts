@@ -1,13 +1,11 @@
-import { DuckDBInstance } from '@duckdb/node-api';
+import { connectToRead, quoteText } from '../../artifacts/duckdb-tables.js';
 
 /** Makes a Parquet file of what a query gives. */
 export async function writeParquet(file: string, query: string): Promise<void> {
-  const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
-  const connection = await instance.connect();
+  const connection = await connectToRead();
   try {
-    await connection.run(`COPY (${query}) TO '${file.replaceAll("'", "''")}' (FORMAT parquet)`);
+    await connection.run(`COPY (${query}) TO ${quoteText(file)} (FORMAT parquet)`);
   } finally {
     connection.closeSync();
-    instance.closeSync();
   }
 }
