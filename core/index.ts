@@ -24,7 +24,7 @@ export { builtInHardware, type Hardware } from './config/hardware.js';
 export { parseExactJson } from './document/exact-json.js';
 export { nearestName } from './document/nearest-name.js';
 export { brokenOffReasons, chatMessage } from './endpoint/chat-message.js';
-export type { AskedByAnother, Claim } from './endpoint/claimed-questions.js';
+export type { Claim } from './endpoint/claimed-questions.js';
 export { EarlierReplies, type KeptReply, replyDigest } from './endpoint/earlier-replies.js';
 export {
   costOf,
@@ -44,6 +44,7 @@ export {
 } from './endpoint/openai-endpoint.js';
 export { PaidReplies } from './endpoint/paid-replies.js';
 export { PassingFailure, retryAfter, retryPassing } from './endpoint/passing-failure.js';
+export type { AskedByAnother } from './endpoint/question-links.js';
 export { type PaidReply, ReplyJournal } from './endpoint/reply-journal.js';
 export { parsedLine, wholeLines } from './endpoint/reply-lines.js';
 export {

@@ -1,23 +1,10 @@
 import { deferred } from '../deferred.js';
-import type { Log } from '../plugin/log.js';
-import type { QuestionLinks } from './question-links.js';
+import type { AskedByAnother, QuestionLinks } from './question-links.js';
 
 /** A question that is asked here: nobody else on this machine asks it until it is released. */
 export interface Claim {
   /** Its reply is kept by now, or there is none. May be called again. */
   release(): void;
-}
-
-/** Another stage, run or process asks it. */
-export interface AskedByAnother {
-  /** Which process, where it is another one. */
-  readonly by?: string;
-  /**
-   * Resolves when that one is done.
-   * @param log is told, once, which other process is waited for
-   * @throws the signal's reason
-   */
-  wait(signal: AbortSignal, log?: Log): Promise<void>;
 }
 
 interface Open {

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Log } from '../plugin/log.js';
-import { type AskedByAnother, type Claim, claimQuestion, releasesIn } from './claimed-questions.js';
-import { QuestionLinks } from './question-links.js';
+import { type Claim, claimQuestion, releasesIn } from './claimed-questions.js';
+import { type AskedByAnother, QuestionLinks } from './question-links.js';
 import { journalFile, type PaidReply } from './reply-journal.js';
 import { parsedLine, wholeLines } from './reply-lines.js';
 

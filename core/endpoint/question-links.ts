@@ -19,10 +19,13 @@ const lookMilliseconds = 1000;
 /** Who asks a question, as its link says. */
 interface Asker extends ProcessIdentity, ProcessPlace {}
 
-/** Another process that asks a question. */
-interface AskingProcess {
-  readonly by: string;
-  /** Resolves when that one asks it no more. @param log is told who that is, once @throws the signal's reason */
+/** Another stage, run or process asks a question. */
+export interface AskedByAnother {
+  /**
+   * Resolves when that one is done.
+   * @param log is told, once, which other process is waited for
+   * @throws the signal's reason
+   */
   wait(signal: AbortSignal, log?: Log): Promise<void>;
 }
 
@@ -50,7 +53,7 @@ export class QuestionLinks {
   }
 
   /** Says that this process asks it; undefined where no other one does. */
-  take(question: string): AskingProcess | undefined {
+  take(question: string): AskedByAnother | undefined {
     if (this.self === undefined) return undefined;
     try {
       this.link(question, this.self);
@@ -59,7 +62,7 @@ export class QuestionLinks {
       const text = this.read(question);
       const asker = askerIn(text);
       if (asker !== undefined && isSamePlace(asker, this.place) && text !== this.self)
-        return { by: nameOf(asker), wait: (signal, log) => this.wait(question, signal, log) };
+        return { wait: (signal, log) => this.wait(question, signal, log) };
     }
     return undefined;
   }
