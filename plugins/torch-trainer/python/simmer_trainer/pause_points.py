@@ -11,20 +11,6 @@ import time
 from collections import Counter
 from pathlib import Path
 
-# In the order in which a save comes by them; the last two are of the final model.
-PAUSE_POINTS = (
-    "checkpoint.begun",
-    "checkpoint.weights",
-    "checkpoint.written",
-    "checkpoint.synced",
-    "checkpoint.marked",
-    "checkpoint.renamed",
-    "checkpoint.committed",
-    "checkpoint.told",
-    "checkpoint.pruning",
-    "model.written",
-    "model.renamed",
-)
 _POLL_SECONDS = 0.01
 _passed: Counter[str] = Counter()
 
