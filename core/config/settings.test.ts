@@ -94,7 +94,7 @@ describe('no settings are code', () => {
 
 test('a data folder that is not there is refused, with what named it', async () => {
   await expect(load({ SIMMER_DATA: 'nowhere' })).rejects.toMatchObject({
-    code: 'missing_folder',
+    code: 'folder_missing',
     message: `The data folder ${join(cwd, 'nowhere')} (from SIMMER_DATA) is not there.`,
   });
 });

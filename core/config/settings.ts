@@ -78,7 +78,7 @@ interface SettingsOptions {
  * Finds each setting: a flag goes before the environment, the environment before the file, the file before the default.
  * Paths of flags and of the environment are relative to `cwd`, those of the file to its folder.
  *
- * @throws UserError `invalid_settings` with everything that is wrong in the file; `missing_folder`, `empty_path`,
+ * @throws UserError `invalid_settings` with everything that is wrong in the file; `folder_missing`, `empty_path`,
  * `user_folder_unknown`
  */
 export async function loadSettings({ cwd, env, flags }: SettingsOptions): Promise<Settings> {
@@ -157,7 +157,7 @@ function emptyPath(flag: string): UserError {
 
 function checkFolder(folder: string, source: string): void {
   if (statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return;
-  throw new UserError('missing_folder', `The data folder ${folder} (from ${source}) is not there.`, {
+  throw new UserError('folder_missing', `The data folder ${folder} (from ${source}) is not there.`, {
     kind: 'environment',
     hint: 'Name a folder that exists, or leave it unset.',
   });

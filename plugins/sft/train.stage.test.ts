@@ -140,7 +140,7 @@ describe('sft/train', () => {
 
   it.each([
     ['missing_column', memoryTable({ text: 'VARCHAR' }, [{ text: 'a' }]), {}],
-    ['dataset_empty', memoryTable(dataset.columns, []), {}],
+    ['empty_dataset', memoryTable(dataset.columns, []), {}],
     ['evaluation_missing', dataset, { evaluateEverySteps: 10 }],
   ])('refuses with %s', async (code, table, more) => {
     const { trainer } = recordingTrainer();

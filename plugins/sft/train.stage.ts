@@ -87,7 +87,7 @@ export const train = defineStage({
       requireColumns(table, ['prompt', 'completion'], 'The training data');
     }
     if (inputs.dataset.rowCount === 0) {
-      throw new UserError('dataset_empty', 'The training data has no rows.', {
+      throw new UserError('empty_dataset', 'The training data has no rows.', {
         kind: 'runFailed',
         hint: 'See the funnel of the curation stages: one of them dropped every row.',
       });

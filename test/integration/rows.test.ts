@@ -46,7 +46,7 @@ describe('rows of an output', () => {
     const none = await read('chosen.decisions', [0], [notSelected, { column: 'kept', pattern: 'true' }]);
     expect(none).toMatchObject({ found: [], fitting: 0 });
     await expect(read('chosen.decisions', [0], [{ column: 'rules', pattern: '*' }])).rejects.toMatchObject({
-      code: 'column_not_found',
+      code: 'missing_column',
       hint: 'Did you mean "rule"?',
     });
   });

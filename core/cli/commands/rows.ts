@@ -44,7 +44,7 @@ export async function rows(name: string, output: string, flags: RowsFlags): Prom
   return exitCodes.ok;
 }
 
-/** @throws UserError `run_not_found`, `output_not_found`, `output_not_whole`, `output_no_table`, `column_not_found` */
+/** @throws UserError `run_not_found`, `output_not_found`, `output_not_whole`, `output_no_table`, `missing_column` */
 export async function readRows(name: string, output: string, flags: RowsFlags): Promise<FoundRows> {
   await using workspace = await openWorkspace(flags);
   const run = await workspace.find(name);
@@ -67,13 +67,13 @@ export async function readRows(name: string, output: string, flags: RowsFlags): 
   return { found, positions, rowCount, ...(fitting === undefined ? {} : { fitting: fitting.length }) };
 }
 
-/** Where the rows stand that fit all conditions, ascending. @throws UserError `column_not_found` */
+/** Where the rows stand that fit all conditions, ascending. @throws UserError `missing_column` */
 async function fittingRows(table: TableRows, output: string, where: readonly Condition[]): Promise<readonly number[]> {
   const known = Object.keys(table.columns);
   for (const { column } of where) {
     if (known.includes(column)) continue;
     const hint = suggestion(column, known);
-    throw new UserError('column_not_found', `${output} has no column "${column}".`, hint === undefined ? {} : { hint });
+    throw new UserError('missing_column', `${output} has no column "${column}".`, hint === undefined ? {} : { hint });
   }
   const fitting: number[] = [];
   let position = 0;
