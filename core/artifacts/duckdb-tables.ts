@@ -13,7 +13,7 @@ const mostWaitingText = 2 ** 20;
 /** Small enough that a row group of long traces (30 KB each) fits in memory several times. */
 export const rowGroupRows = 8192;
 /** Of long texts a row group has fewer rows: about so many bytes, unpacked, where something is known of them. */
-export const rowGroupBytes = 2 ** 24;
+const rowGroupBytes = 2 ** 24;
 
 /** Bytes of a part that a thread does by itself, of so many that are left: the last are small, for threads to end together. */
 export function partBytes(left: number): number {

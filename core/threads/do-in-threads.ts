@@ -42,7 +42,7 @@ export type Answer =
   | { readonly number: number; readonly error: ThrownRecord };
 
 /** An error that was thrown in a thread, with what the system's errors say of themselves. */
-export type ThrownRecord = ErrorRecord & { readonly system: Pick<NodeJS.ErrnoException, 'code' | 'path' | 'syscall'> };
+type ThrownRecord = ErrorRecord & { readonly system: Pick<NodeJS.ErrnoException, 'code' | 'path' | 'syscall'> };
 
 /**
  * Does tasks on all cores (8 at most), a few ahead of those whose results were taken.
