@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { readFolder } from '../files/read-folder.js';
 
 /** The word in `keywords` of a package.json that says that the package is a plugin. */
 const keyword = 'simmer-plugin';
@@ -27,13 +28,5 @@ function isPlugin(folder: string): boolean {
     return Array.isArray(keywords) && keywords.includes(keyword);
   } catch {
     return false;
-  }
-}
-
-function readFolder(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
   }
 }
