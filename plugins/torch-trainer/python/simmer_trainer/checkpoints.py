@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simmer_trainer.durable import full_disk_as_such, sync_folder, sync_tree, write_json
+from simmer_trainer.durable import full_disk_as_such, sync, sync_tree, write_json
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.fence import Fence
 from simmer_trainer.pause_points import pause_point
@@ -55,7 +55,7 @@ def save_checkpoint(
             shutil.rmtree(path, ignore_errors=True)
             draft.rename(path)
             pause_point("checkpoint.renamed")
-            sync_folder(parent)
+            sync(parent)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         # Whoever took the folder over has removed the draft: that is why, whatever failed.

@@ -31,18 +31,9 @@ def full_disk_as_such(folder: Path) -> Iterator[None]:
         raise
 
 
-def sync_file(path: Path) -> None:
-    """Makes a file's content durable."""
+def sync(path: Path) -> None:
+    """Makes a file's content durable, or the entries of a folder."""
     descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the entries of a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -54,13 +45,10 @@ def sync_tree(folder: Path) -> int:
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:
-            descriptor = os.open(Path(parent) / name, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-                total += os.fstat(descriptor).st_size
-            finally:
-                os.close(descriptor)
-        sync_folder(Path(parent))
+            path = Path(parent) / name
+            sync(path)
+            total += path.stat().st_size
+        sync(Path(parent))
     return total
 
 
@@ -72,7 +60,7 @@ def write_file(path: Path, data: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:

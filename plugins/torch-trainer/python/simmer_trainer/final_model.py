@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from simmer_trainer.durable import full_disk_as_such, sync_folder, sync_tree
+from simmer_trainer.durable import full_disk_as_such, sync, sync_tree
 from simmer_trainer.fence import Fence
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.models import save_model
@@ -36,5 +36,5 @@ def write_final_model(model: Any, tokenizer: Any, folder: Path, dtype: Any, fenc
     with fence.held():
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
-        sync_folder(folder.parent)
+        sync(folder.parent)
     pause_point("model.renamed")

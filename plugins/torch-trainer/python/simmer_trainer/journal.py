@@ -17,7 +17,7 @@ from pathlib import Path
 
 import grpc
 
-from simmer_trainer.durable import sync_folder, write_file, write_json
+from simmer_trainer.durable import sync, write_file, write_json
 from simmer_trainer.errors import RequestError, invalid, refused
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 
@@ -280,7 +280,7 @@ class Journals:
         folder = self._folder / record.attempt_id
         folder.mkdir(exist_ok=True)
         write_json(folder / "attempt.json", asdict(record))
-        sync_folder(self._folder)
+        sync(self._folder)
         journal = AttemptJournal(folder, record)
         self._journals[record.attempt_id] = journal
         return journal

@@ -15,7 +15,7 @@ from simmer_trainer import describe, head_loss, sharding, shards
 from simmer_trainer.adapted_modules import check_can_be_read, check_is_read, refusals_of_experts
 from simmer_trainer.batching import Batching
 from simmer_trainer.data import DataOrder, TokenizedRow
-from simmer_trainer.durable import sync_file
+from simmer_trainer.durable import sync
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.models import saved_weights
 from simmer_trainer.packing import PackedRows, PassSampler, collate_packed, join_rows, packs_of
@@ -181,7 +181,7 @@ class SimmerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         self._save_rng_state(str(folder))
         if not self.group.is_leader:
             # Shards are synced by who wrote them, and rank 0 may be on another machine.
-            sync_file(folder / f"rng_state_{self.group.rank}.pth")
+            sync(folder / f"rng_state_{self.group.rank}.pth")
             return
         self._save_scaler(str(folder))
         # Neither adapters nor shards bring it.
