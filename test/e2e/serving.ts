@@ -28,7 +28,7 @@ export function plain(text: string): string {
 
 /** Runs a command here, on the home `other`, and on the server, and gives both without what differs from run to run. */
 export async function hereAndThere(cwd: string, address: string, args: readonly string[]) {
-  const here = await simmer(args, { cwd, env: { SIMMER_HOME: 'other' } });
-  const there = await simmer(args, { cwd, env: { SIMMER_SERVER: address } });
-  return [here, there].map((ended) => ({ ...ended, stdout: plain(ended.stdout) }));
+  const places = [{ SIMMER_HOME: 'other' }, { SIMMER_SERVER: address }];
+  const ended = await Promise.all(places.map((env) => simmer(args, { cwd, env })));
+  return ended.map((one) => ({ ...one, stdout: plain(one.stdout) }));
 }
