@@ -22,6 +22,24 @@ function helpOf(command: Command): string {
   return help;
 }
 
+/** What the command line prints for words that ask for help. */
+async function printedFor(words: readonly string[]): Promise<string> {
+  const { program } = buildProgram();
+  let printed = '';
+  const writeOut = (text: string) => {
+    printed += text;
+  };
+  for (const command of commandsOf(program)) command.configureOutput({ writeOut, getOutHasColors: () => false });
+  await expect(program.parseAsync([...words], { from: 'user' })).rejects.toMatchObject({ exitCode: 0 });
+  return printed;
+}
+
+/** The words that name each command that does something, of a group too. */
+function pathsOf(command: Command, path: readonly string[] = []): readonly (readonly string[])[] {
+  if (command.commands.length === 0) return command.name() === 'help' ? [] : [path];
+  return command.commands.flatMap((one) => pathsOf(one, [...path, one.name()]));
+}
+
 /** What is typed in the lines that show a command, without a pipe behind it or a remark beside it. */
 function examplesIn(text: string): readonly string[] {
   const typed = [...text.matchAll(/(?:^|[\s(`])simmer ((?:[^\s|>)`;]+ ?)+)/gm)];
@@ -83,6 +101,16 @@ it('the help fits a terminal of 80 columns', () => {
     expect([command.name(), wide]).toEqual([command.name(), []]);
   }
 });
+
+it.each(pathsOf(buildProgram().program).map((path) => [path.join(' '), path] as const))(
+  'help %s says what it does and takes, as its --help does',
+  async (name, path) => {
+    const help = await printedFor(['help', ...path]);
+    expect(help).toContain(`Usage: simmer ${name} `);
+    expect(help).toContain('--json');
+    expect(help).toEqual(await printedFor([...path, '--help']));
+  },
+);
 
 describe('an example', () => {
   const shown = commandsOf(buildProgram().program)
