@@ -61,7 +61,15 @@ export {
 export type { Event, EventData, EventDraft, EventType, StageEventType } from './events/catalogue.js';
 export { telemetryTypes } from './events/catalogue.js';
 export { type Redact, redacted, redactor } from './events/redaction.js';
-export { formatBytes, formatCompact, formatCount, formatCounted, formatDuration, formatShare, formatUsd } from './figures.js';
+export {
+  formatBytes,
+  formatCompact,
+  formatCount,
+  formatCounted,
+  formatDuration,
+  formatShare,
+  formatUsd,
+} from './figures.js';
 export { sha256OfFile } from './files/file-hash.js';
 export { isGlob, matchingFiles } from './files/matching-files.js';
 export { fitsPattern } from './files/name-pattern.js';
