@@ -43,17 +43,19 @@ export async function watch(name: string, flags: WatchFlags): Promise<number> {
     }
   };
 
+  const console = flags.json ? undefined : workspace.console({ after: from - 1 });
+  if (console !== undefined)
+    for await (const event of earlierEvents(workspace, run, first - 1)) await console.onEvent(event);
+  // Only now: while these are counted in, which may take long, nothing is told.
   void noticeAbandonment(
     () => workspace.isHeld(run),
     signal,
     () => abandoned.abort(),
     () => (isTelling ? undefined : (last?.sequence ?? 0)),
   );
-  if (flags.json) {
+  if (console === undefined) {
     await follow({ from: first, signal }, (event) => (event.sequence < from ? undefined : writeJsonLine(event)));
   } else {
-    const console = workspace.console({ after: from - 1 });
-    for await (const event of earlierEvents(workspace, run, first - 1)) await console.onEvent(event);
     await follow({ from: first, signal }, (event) => console.onEvent(event));
     await console.close?.();
   }

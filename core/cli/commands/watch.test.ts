@@ -1,0 +1,35 @@
+import { setImmediate } from 'node:timers/promises';
+import { expect, it, vi } from 'vitest';
+import type { RunSummary } from '../../engine/run-outcome.js';
+import { exitCodes } from '../../errors.js';
+import type { Event } from '../../events/catalogue.js';
+import { openWorkspace } from '../open-workspace.js';
+import { watch } from './watch.js';
+
+vi.mock('../open-workspace.js', () => ({ openWorkspace: vi.fn() }));
+// Each second that the watch waits for is over in a turn.
+vi.mock('node:timers/promises', async (original) => {
+  const timers = await original<typeof import('node:timers/promises')>();
+  return { ...timers, setTimeout: () => timers.setImmediate() };
+});
+
+const event = (sequence: number, type: string) => ({ runId: 'long', sequence, type, data: {} }) as Event;
+
+it('a run that has ended is no abandoned one, however long its earlier events take to be counted in', async () => {
+  const shown: number[] = [];
+  vi.mocked(openWorkspace).mockResolvedValue({
+    find: async () => ({ runId: 'long', status: 'completed', events: 9 }) as RunSummary,
+    isHeld: async () => false,
+    async *briefHistory() {
+      for (let turn = 0; turn < 100; turn += 1) await setImmediate();
+      yield event(1, 'run.created');
+    },
+    async *watch(_: RunSummary, { signal }: { readonly signal: AbortSignal }) {
+      if (!signal.aborted) yield event(9, 'run.completed');
+    },
+    console: () => ({ onEvent: ({ sequence }: Event) => void shown.push(sequence) }),
+    [Symbol.asyncDispose]: async () => {},
+  } as never);
+  expect(await watch('long', { from: 9 })).toBe(exitCodes.ok);
+  expect(shown).toEqual([1, 9]);
+});
