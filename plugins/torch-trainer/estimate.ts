@@ -111,8 +111,7 @@ function timeOf(training: Training, rows: number, mean: number, place: KnownPlac
   if (pass === undefined) return { notes: ['The speed of this hardware is not known.'] };
   const stepSeconds = batching.passes * pass;
   const weightsOnDisk = 2 * shape.parameters;
-  // The last step has one, whatever the schedule says.
-  const checkpoints = timesIn(steps, given.checkpointEverySteps === 0 ? steps : given.checkpointEverySteps);
+  const checkpoints = timesIn(steps, given.checkpointEverySteps);
   const checkpointBytes = given.method === 'full' ? 3 * weightBytesOf(training) * shape.parameters : 0;
   const disks = diskBandwidth * place.nodes;
   const time = [
@@ -156,9 +155,9 @@ function evaluationTime(training: Training, steps: number, mean: number, place: 
   return [{ part: counted(evaluations, 'evaluation'), seconds: evaluations * passes * forwardShare * both }];
 }
 
-/** How many times something comes every so many steps, and after the last one. */
+/** How many times something comes every so many steps, and after the last one; 0: only then. */
 function timesIn(steps: number, every: number): number {
-  return Math.ceil(steps / every);
+  return every === 0 ? Math.min(1, steps) : Math.ceil(steps / every);
 }
 
 function counted(count: number, what: string): string {

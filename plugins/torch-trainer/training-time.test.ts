@@ -26,6 +26,13 @@ describe('the time of a training', () => {
     expect(time.map(({ part }) => part)).toContain(expected);
   });
 
+  it('has no checkpoint where there are no rows, and so no steps', () => {
+    const job = { ...s1Job(), data: { rows: 0, tokensPerRow: 100 } };
+    const { seconds, time = [] } = estimateJob(job, { hardware, gpus: 16, nodes: 2 });
+    expect(time.map(({ part }) => part)).toContain('0 checkpoints');
+    expect(seconds).toBeGreaterThan(0);
+  });
+
   it('has passes forward over the evaluation rows, every so many steps and after the last one', () => {
     const place = { hardware, gpus: 16, nodes: 2 };
     const evaluated = (rows: number, evaluateEverySteps: number, more: Partial<Hyperparameters> = {}) => {
