@@ -1,5 +1,5 @@
 import { Container } from 'inversify';
-import { pathSettings } from '../config/settings.js';
+import { pathSettings, type Settings } from '../config/settings.js';
 import { GraderPool } from '../engine/grader-pool.js';
 import { Run } from '../engine/run.js';
 import { RunEnding } from '../engine/run-ending.js';
@@ -54,11 +54,13 @@ export function runScopes(core: Container): OpenRunScope {
       const hooks = await HookDriver.of(core.get(PluginCatalogToken));
       const warnings = [...taken.warnings, ...made.warnings, ...(droppedBytes === 0 ? [] : [torn])];
       const isAttended = cancelSignal !== undefined;
-      const settings = core.get(SettingsToken);
-      const namedPython = settings.sources.python === pathSettings.python.flag ? settings.python : state.python;
+      const given = core.get(SettingsToken);
+      const namedPython = given.sources.python === pathSettings.python.flag ? given.python : state.python;
+      // For all of the run: its stages, graders and trainers.
+      const settings = { ...given, ...present({ python: namedPython }) };
       const known = { state, trainerMemory, done: made.done, ...present({ namedPython }) };
       const info = { ...known, ...taken, isAttended, warnings };
-      const container = runContainer(core, sinks, { bus, hooks }, info);
+      const container = runContainer(core, sinks, { bus, hooks, settings }, info);
       closers.push(() => container.unbindAllAsync());
       const run = container.get(Run);
       return {
@@ -76,13 +78,14 @@ export function runScopes(core: Container): OpenRunScope {
 function runContainer(
   core: Container,
   sinks: OpenRunRequest['sinks'],
-  { bus, hooks }: { readonly bus: EventBus; readonly hooks: HookDriver },
+  { bus, hooks, settings }: { readonly bus: EventBus; readonly hooks: HookDriver; readonly settings: Settings },
   info: RunInfo,
 ): Container {
   const container = new Container({ parent: core, defaultScope: 'Singleton' });
   container.bind(RunInfoToken).toConstantValue(info);
   container.bind(EventBus).toConstantValue(bus);
   container.bind(HookDriver).toConstantValue(hooks);
+  container.bind(SettingsToken).toConstantValue(settings);
   for (const service of [RunRecorder, RunEnding, BudgetGuard, TrainerPool, GraderPool, StageRunner, SinkDriver, Run]) {
     container.bind<unknown>(service).to(service);
   }

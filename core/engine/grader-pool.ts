@@ -136,7 +136,7 @@ export class GraderPool implements RunResource {
     making: Making,
   ): Promise<OwnedGrader> {
     const { cacheFolder, python } = this.#settings;
-    const { runId, plan, namedPython } = this.#run;
+    const { runId, plan } = this.#run;
     await makeCacheFolder(cacheFolder);
     const plugin = uses.split('/')[0]!;
     const context: GraderContext = {
@@ -144,7 +144,7 @@ export class GraderPool implements RunResource {
       signal: this.#ending.signal,
       cacheFolder,
       recipeFolder: plan.recipeFolder,
-      ...present({ python: namedPython ?? python }),
+      ...present({ python }),
       spending: this.#budget.spendingOf(asker),
       // Graders of one run may differ in what is no matter of `of`: each has a folder of its own.
       keptFolder: async (of) =>

@@ -33,7 +33,7 @@ export interface RunInfo extends TakenRun {
   readonly trainerMemory: ReadonlyMap<string, EventMemory>;
   /** Outputs of the stages that need not run again. */
   readonly done: ReadonlyMap<string, Readonly<Record<string, string>>>;
-  /** What `--python` names, or named before; for trainers and graders in place of the setting. */
+  /** What `--python` names, or named before. */
   readonly namedPython?: string;
   /** Somebody is before it: Ctrl-C stops it, and a second one ends its process. */
   readonly isAttended: boolean;

@@ -138,7 +138,7 @@ export class TrainerPool implements RunResource {
       runFolder: this.#run.runFolder,
       cacheFolder: this.#settings.cacheFolder,
       gpus: this.#gpus,
-      ...present({ python: this.#run.namedPython ?? this.#settings.python }),
+      ...present({ python: this.#settings.python }),
       recipeFolder: this.#run.plan.recipeFolder,
       emit: (...drafts) => this.#recorder.emitAll(drafts),
       memory,

@@ -86,8 +86,9 @@ function testPlugin() {
 }
 
 describe('graders', () => {
-  it('have the Python with which a run was started also when it goes on without one, or the one named then', async () => {
+  it('have the Python with which a run was started, as stages do, also when it goes on without one, or the one named then', async () => {
     const pythons: (string | undefined)[] = [];
+    const ofStages: (string | undefined)[] = [];
     const plugin = definePlugin({
       name: 'python',
       version: '1.0.0',
@@ -109,6 +110,7 @@ describe('graders', () => {
           inputs: {},
           outputs: { report: { type: 'report', description: 'None.' } },
           run: async (context) => {
+            ofStages.push(context.python);
             await context.grader('python/needing', {});
             return { report: await context.artifacts.writeReport({}) };
           },
@@ -131,6 +133,7 @@ describe('graders', () => {
     await other.finished;
     await (await (await managerWith('/changed', 'SIMMER_PYTHON')).resume(other.runId, {})).finished;
     expect(pythons.slice(4), 'settings are those of now').toEqual(['/other', '/changed']);
+    expect(ofStages).toEqual(pythons);
   });
 
   const recipe = `
