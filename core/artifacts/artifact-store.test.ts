@@ -322,6 +322,15 @@ describe('a writer', () => {
     });
   });
 
+  it('says that the stage has ended of what is still being written then', async () => {
+    const writer = store.writer();
+    async function* rows(): AsyncIterable<Row> {
+      yield { id: 'a' };
+      await writer[Symbol.asyncDispose]();
+    }
+    await expect(writer.writeDataset(rows(), { columns: { id: 'VARCHAR' } })).rejects.toThrow(/^The stage has ended/);
+  });
+
   it('says which folder has no space left', () => {
     const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
     const told = diskError(full, home);

@@ -184,7 +184,8 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
       try {
         return await write(folder);
       } catch (error) {
-        throw isUserError(error) || existsSync(dirname(folder)) ? error : stagingRemoved(dirname(folder), error);
+        if (isUserError(error) || existsSync(dirname(folder))) throw error;
+        throw this.#isDisposed ? stageEnded(error) : stagingRemoved(dirname(folder), error);
       } finally {
         await rm(folder, { recursive: true, force: true });
       }
@@ -192,7 +193,7 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
   }
 
   async #newFolder(): Promise<string> {
-    if (this.#isDisposed) throw new Error('The stage has ended; it can write no more artifacts.');
+    if (this.#isDisposed) throw stageEnded();
     await this.#home.ready();
     this.#staging ??= makeStagingFolder(this.#home.inside('staging'));
     const { path } = await this.#staging;
@@ -244,6 +245,11 @@ export class StoreWriter implements ArtifactWriter, AsyncDisposable {
       hint: 'Remove or rename it before the folder is committed.',
     });
   }
+}
+
+/** As where a stage does not await what it writes. */
+function stageEnded(cause?: unknown): Error {
+  return new Error('The stage has ended; it can write no more artifacts.', { cause });
 }
 
 function stagingRemoved(staging: string, cause: unknown): UserError {
