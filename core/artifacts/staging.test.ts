@@ -1,8 +1,9 @@
 import { mkdir, readdir, rename, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { basename, join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
-import { processPlace } from '../process/process-identity.js';
+import { processIdentity, processPlace } from '../process/process-identity.js';
 import { makeStagingFolder, removeStaleStaging } from './staging.js';
 
 let staging: string;
@@ -11,9 +12,9 @@ beforeEach(async () => {
 });
 
 /** A folder as a process leaves it that was killed. */
-async function leftBehind(name: string, host: string): Promise<void> {
+async function leftBehind(name: string, host: string, process: object = { pid: 999_999_999 }): Promise<void> {
   await mkdir(join(staging, name));
-  const owner = { ...(await processPlace()), pid: 999_999_999, host, startedAt: '2026-01-01T00:00:00.000Z' };
+  const owner = { ...(await processPlace()), ...process, host, startedAt: '2026-01-01T00:00:00.000Z' };
   await writeFile(join(staging, name, 'owner.json'), JSON.stringify(owner));
 }
 
@@ -39,6 +40,14 @@ describe('what is left in staging', () => {
     await removeStaleStaging(staging);
     expect(await readdir(staging)).toEqual([name]);
     await living[Symbol.asyncDispose]();
+  });
+
+  it('stays where its process is seen, but not its lock, as from a sandbox without a network', async () => {
+    const name = '0badcafe-1-00000000-1';
+    const { pid, startTime: processStartTime } = (await processIdentity(process.pid))!;
+    await leftBehind(name, hostname(), { pid, processStartTime });
+    await removeStaleStaging(staging);
+    expect(await readdir(staging)).toEqual([name]);
   });
 
   it('stays where nobody can tell whether its process is gone', async () => {

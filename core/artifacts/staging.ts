@@ -2,8 +2,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { processIdentity } from '../process/process-identity.js';
-import { acquireRunLock, readRunOwner } from '../process/run-lock.js';
+import { isAlive, processIdentity } from '../process/process-identity.js';
+import { acquireRunLock, type RunOwner, readRunOwner } from '../process/run-lock.js';
 
 /** A folder that its process has to itself. Disposal removes it. */
 export interface StagingFolder extends AsyncDisposable {
@@ -39,11 +39,16 @@ export async function removeStaleStaging(staging: string): Promise<void> {
 
 async function isStale(folder: string, name: string): Promise<boolean> {
   const owner = await readRunOwner(folder);
-  if (owner !== undefined) return !owner.alive;
+  // In a network of its own, as in a sandbox without any, a process sees others, but not their locks.
+  if (owner !== undefined) return !owner.alive && !(await isSeen(owner));
   // It was not locked yet when its process died, or was made by a Simmer that locked none.
   const match = /^(([0-9a-f]{8})-(\d+)-[0-9a-f]{8})-[0-9a-f]+$/.exec(name);
   if (match === null || match[2] !== short(hostname())) return false;
   return (await ownerName(Number(match[3]))) !== match[1];
+}
+
+async function isSeen({ pid, processStartTime: startTime }: RunOwner): Promise<boolean> {
+  return startTime !== undefined && (await isAlive({ pid, startTime }));
 }
 
 /** Host, pid, and when that process started: a pid alone is used again. */
