@@ -13,9 +13,9 @@ interface Placed {
 }
 
 /**
- * Gives accelerators that name no hardware that of this machine, and trainers where it has none, and finds the entries of
- * all. Adds a problem for a name
- * that is not there, and for accelerators without a price where dollars are limited.
+ * Gives accelerators that name no hardware that of this machine, and trainers, too, where this machine has no accelerators.
+ * Finds the entries of all. Adds a problem for a name that is not there, and for accelerators without a price where dollars
+ * are limited.
  */
 export function hardwareOfPlan(plan: Placed, settings: Settings, problems: ProblemList) {
   const table: HardwareTable = settings.hardware ?? builtInHardware;
