@@ -15,7 +15,7 @@ import { type FakeModel, readFakeModel, trainedModel, writeFakeModel } from './f
 import { FakeSteps } from './fake-steps.js';
 import type { Misbehavior } from './misbehavior.js';
 import type { OutputClaim } from './start-request.js';
-import { readTrainingRows, type TrainingRows, toolFaults } from './training-rows.js';
+import { messageFaults, readTrainingRows, type TrainingRows } from './training-rows.js';
 
 /** How one is asked to end. */
 interface Stop {
@@ -180,7 +180,7 @@ export class FakeTraining {
     try {
       const { maxSequenceLength = 0 } = this.request.hyperparameters ?? {};
       const limit = this.misbehavior.breaks === 'ignoresSequenceLength' ? 0 : maxSequenceLength;
-      const fault = toolFaults.find((fault) => fault === this.misbehavior.breaks);
+      const fault = messageFaults.find((fault) => fault === this.misbehavior.breaks);
       return await readTrainingRows(this.request.trainingData, limit, fault);
     } catch (error) {
       if (this.misbehavior.breaks !== 'trainsOnNothing') throw error;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { capabilities } from '../../trainer/wire-enums.js';
-import { toolFaults } from './training-rows.js';
+import { messageFaults } from './training-rows.js';
 
 /** What a fake trainer can be told to do against the contract, each one way to break it. */
 export const violations = [
@@ -80,7 +80,7 @@ export const violations = [
   'acceptsNonsense',
   'writesOutside',
   'stumblesOverMessages',
-  ...toolFaults,
+  ...messageFaults,
   'trainsOnNothing',
   'refusesAsInternal',
   'ignoresExtensions',

@@ -24,13 +24,13 @@ export interface TrainingRows {
 /** What was read before, by path and time of change: a job is started many times. */
 const known = new Map<string, Promise<TrainingRows>>();
 
-/** What a trainer may get wrong of rows in which tools are called. */
-export const toolFaults = ['leavesOutCalls', 'trainsResults', 'leavesOutTools'] as const;
+/** What a trainer may get wrong of rows whose completions are messages. */
+export const messageFaults = ['leavesOutCalls', 'trainsResults', 'leavesOutTools', 'ignoresWeights'] as const;
 
-type ToolFault = (typeof toolFaults)[number];
+type MessageFault = (typeof messageFaults)[number];
 
 /** @param limit the longest row in tokens; 0: none is cut @throws DataInvalidError */
-export async function readTrainingRows(file: string, limit = 0, fault?: ToolFault): Promise<TrainingRows> {
+export async function readTrainingRows(file: string, limit = 0, fault?: MessageFault): Promise<TrainingRows> {
   const { mtimeMs } = await stat(file).catch(() => {
     throw new DataInvalidError(`${file} is not there`);
   });
@@ -40,7 +40,7 @@ export async function readTrainingRows(file: string, limit = 0, fault?: ToolFaul
   return rows;
 }
 
-async function queryRows(file: string, limit: number, fault: ToolFault | undefined): Promise<TrainingRows> {
+async function queryRows(file: string, limit: number, fault: MessageFault | undefined): Promise<TrainingRows> {
   const { connectToRead, forgetReader, parquet } = await import('../../artifacts/duckdb-tables.js');
   const table = parquet(file, true);
   const query = async (sql: string) => {
@@ -57,16 +57,17 @@ async function queryRows(file: string, limit: number, fault: ToolFault | undefin
     const typeOf = (name: string) => String(columns.find(({ column_name }) => column_name === name)?.column_type ?? '');
     const hasCalls = typeOf('completion').includes('tool_calls');
     const said = words(hasCalls && fault === 'leavesOutCalls' ? '[each.content for each in completion]' : 'completion');
-    const results =
-      hasCalls && fault !== 'trainsResults'
-        ? words(`[each.content for each in completion if each.role = 'tool']`)
-        : '0';
+    const seen = [
+      ...(hasCalls && fault !== 'trainsResults' ? [`each.role = 'tool'`] : []),
+      ...(typeOf('completion').includes('weight') && fault !== 'ignoresWeights' ? ['each.weight = 0'] : []),
+    ];
+    const onlySeen = seen.length === 0 ? '0' : words(`[each.content for each in completion if ${seen.join(' OR ')}]`);
     const tools = typeOf('tools') === '' || fault === 'leavesOutTools' ? '0' : `coalesce(${words('tools')}, 0)`;
     const [totals] = await query(
       `SELECT count(*)::INTEGER AS rows, coalesce(sum(least(whole, longest)), 0)::INTEGER AS tokens,
               coalesce(sum(least(asked, longest)), 0)::INTEGER AS prompts,
               count_if(whole > longest)::INTEGER AS truncated
-       FROM (SELECT ${words('prompt')} + ${tools} AS seen, seen + ${results} AS asked, seen + ${said} AS whole,
+       FROM (SELECT ${words('prompt')} + ${tools} AS before, before + ${onlySeen} AS asked, before + ${said} AS whole,
                     ${limit || Number.MAX_SAFE_INTEGER} AS longest FROM ${table})`,
     );
     const count = Number(totals?.rows);

@@ -44,6 +44,11 @@ def calls_tools(row):
     return bool(calls) or row.get("tools") not in (None, [], "", "[]")
 
 
+def has_untrained_replies(row):
+    """Whether replies of a row are only to be seen; this trainer trains all of a completion."""
+    return isinstance(row["completion"], list) and any(message.get("weight") == 0 for message in row["completion"])
+
+
 def read_rows(file):
     """Pairs of bytes: prompt and completion."""
     try:
@@ -53,6 +58,8 @@ def read_rows(file):
         raise Refusal(INVALID, "data_invalid", f"{file} cannot be read: {error}") from error
     if any(calls_tools(row) for row in read):
         raise Refusal(INVALID, "data_invalid", f"{file} has rows in which tools are called.")
+    if any(has_untrained_replies(row) for row in read):
+        raise Refusal(INVALID, "data_invalid", f"{file} has rows with replies of weight 0.")
     rows = [(text_of(row["prompt"]), text_of(row["completion"])) for row in read]
     if not rows or not all(prompt and completion for prompt, completion in rows):
         raise Refusal(INVALID, "data_invalid", f"{file} has no rows, or rows with nothing to train on.")

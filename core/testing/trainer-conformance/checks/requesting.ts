@@ -106,6 +106,26 @@ export const requestingChecks: readonly TrainerCheck[] = [
     },
   },
   {
+    name: 'weights',
+    expects: 'a reply of weight 0 to be seen only; or such rows to be refused',
+    needs: ['train'],
+    async run(bench) {
+      const plain = await trainedOnReplies(bench, 'NULL');
+      const seen = await trainedOnReplies(bench, '0');
+      if (typeof plain === 'string') return plain;
+      if (typeof seen === 'string') return seen;
+      const isSeen =
+        seen.tokens === plain.tokens && seen.trainedTokens < plain.trainedTokens && seen.trainedTokens > 0n;
+      const [saw, before] = [seen, plain].map(({ tokens, trainedTokens }) => ({ tokens, trainedTokens }));
+      demand(
+        isSeen,
+        `the tokens of ${JSON.stringify(before, asText)}, fewer of them trained, with a reply of weight 0`,
+        saw,
+      );
+      return undefined;
+    },
+  },
+  {
     name: 'extensions',
     expects: 'INVALID_ARGUMENT for extensions that extensions_schema does not have',
     needs: ['train'],
@@ -143,6 +163,19 @@ async function trainedOnCalls(
   );
   // Templates say at length how tools are called.
   return trainedOrRefused(bench, trainingData, 'rows in which tools are called', { maxSequenceLength: 512 });
+}
+
+/** What a training on rows of two replies tells, the first of this weight; or why it is refused. */
+async function trainedOnReplies(bench: TrainerBench, weight: '0' | 'NULL'): Promise<TrainingStarted | string> {
+  const trainingData = await bench.parquet(
+    `weight-${weight}`,
+    `SELECT [{role: 'user', content: 'What is ' || i || ' and one?'}] AS prompt,
+            [{role: 'assistant', content: 'I say it is ' || (i + 1) || '.', weight: ${weight}::INTEGER},
+             {role: 'user', content: 'And one more?', weight: NULL},
+             {role: 'assistant', content: 'It is ' || (i + 2) || '.', weight: NULL}] AS completion
+     FROM range(${rowCount}) t(i)`,
+  );
+  return trainedOrRefused(bench, trainingData, 'replies of weight 0', { maxSequenceLength: 512 });
 }
 
 /**
