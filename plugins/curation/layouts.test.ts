@@ -43,7 +43,7 @@ describe('curation/load takes of chats', () => {
   });
 
   it('no last reply that is not to be trained, and tells of earlier ones that may be', async () => {
-    const chat = (...weights: readonly (number | undefined)[]) =>
+    const chat = (...weights: readonly (number | string | undefined)[]) =>
       JSON.stringify({
         messages: weights.flatMap((weight, at) => [
           { role: 'user', content: `Q${at}` },
@@ -51,22 +51,24 @@ describe('curation/load takes of chats', () => {
         ]),
       });
     const source = { layout: 'messages', history: true };
-    const content = [chat(0, 1), chat(undefined, 0), chat(1), chat(0)].join('\n');
+    const content = [chat(0, 1), chat(undefined, 0), chat(''), chat(0), chat(0.5, 1), chat('', 1)].join('\n');
     const { rows, logged } = await loadFile('pool.jsonl', content, source, { missing: 'drop' });
-    expect(rows('dataset').map(({ answer }) => answer)).toEqual(['A1', 'A0']);
+    expect(rows('dataset').map(({ answer }) => answer)).toEqual(['A1', 'A0', 'A1', 'A1']);
     expect(rows('decisions').map(({ rule }) => rule)).toEqual(['no_trained_reply', 'no_trained_reply']);
     expect(logged.filter(({ level }) => level === 'warning').map(({ message }) => message)).toEqual([
-      'Source pool: 1 row has an earlier reply of weight 0, which `replies: all` of curation/format would train. ' +
-        '`layout: chat` keeps weights.',
+      'Source pool: 2 rows have an earlier reply of another weight than 1, which `replies: all` of curation/format would ' +
+        'train as any other. `layout: chat` keeps weights of 0.',
     ]);
     await expect(loadFile('pool.jsonl', chat(0), { layout: 'messages' })).rejects.toMatchObject({
       code: 'no_reply',
       message: expect.stringContaining('the last reply has the weight 0: it is not to be trained'),
     });
-    await expect(loadFile('pool.jsonl', chat(2), { layout: 'messages' })).rejects.toMatchObject({
-      code: 'wrong_type',
-      message: expect.stringContaining('`weight` of a reply is 2, expected 0 or 1'),
-    });
+    for (const weight of [2, 'high']) {
+      await expect(loadFile('pool.jsonl', chat(weight), { layout: 'messages' })).rejects.toMatchObject({
+        code: 'wrong_type',
+        message: expect.stringContaining(`\`weight\` of a reply is ${JSON.stringify(weight)}, expected 0 or 1`),
+      });
+    }
   });
 
   it('no reply in the place of an answer beside the chat without a word, where other rows have one', async () => {

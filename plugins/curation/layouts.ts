@@ -7,7 +7,7 @@ import {
   contentIn,
   isOfTools,
   isReply,
-  requireWeights,
+  requireWeight,
   roles,
   thinkingField,
   turnsIn,
@@ -33,7 +33,7 @@ interface Turn {
   readonly callsTools: boolean;
   readonly text: string;
   readonly reasoning: string | null;
-  readonly isTrained: boolean;
+  readonly weight: unknown;
 }
 
 /** Fields of chats by which TRL and others have a chat template write more than the messages; layout chat takes `tools`. */
@@ -56,7 +56,7 @@ export function fieldsOfLayout({ layout, turns }: Pick<Source, 'layout' | 'turns
 
 const turnsFields = { sharegpt: 'conversations', messages: 'messages' } as const;
 
-/** Fields of templates that say something in a row, and `weight` where a history loses one of 0. */
+/** Fields of templates that say something in a row, and `weight` where a history loses one. */
 export function unusedFields(
   row: Row,
   { layout, turns, history }: Pick<Source, 'layout' | 'turns' | 'history'>,
@@ -65,7 +65,7 @@ export function unusedFields(
   const unused = templateFields.filter((name) => !(layout === 'chat' && name === 'tools') && saysSomething(row[name]));
   if (layout === 'chat' || !history) return unused;
   const lists = [turns ?? turnsFields[layout]].flat().flatMap((name) => turnsIn(row[name]) ?? []);
-  return lists.some((turn) => isReply(turn) && weightOf(turn as Row) === 0) ? [...unused, 'weight'] : unused;
+  return lists.some((turn) => isReply(turn) && weightOf(turn as Row) !== 1) ? [...unused, 'weight'] : unused;
 }
 
 /**
@@ -141,7 +141,8 @@ function fromTurns(row: Row, fields: TurnFields, keepsHistory: boolean, place: D
   const isWhole = alternates && (keepsHistory ? spoken.length % 2 === 0 : spoken.length === 2);
   if (user === undefined || assistant === undefined || !isWhole)
     return { missing: keepsHistory ? 'alternating_turns' : 'single_turn' };
-  if (!assistant.isTrained) return { missing: 'trained_reply' };
+  requireWeight(assistant.weight, place);
+  if (assistant.weight === 0) return { missing: 'trained_reply' };
   const system = [...new Set(systemTexts)].filter((text) => text !== null && text.trim() !== '').join('\n\n') || null;
   const parts = { question: user.text, ...reply(assistant.text, assistant.reasoning), system };
   if (!keepsHistory) return { row: { ...row, ...parts } };
@@ -186,7 +187,6 @@ function turnsOfField(row: Row, name: string, fields: TurnFields, place: DataPla
   if (given === null) return [];
   const list = turnsIn(given);
   if (list === undefined) throw noTurns(name, 'a list of turns', given, place);
-  requireWeights(list, place);
   return list.map((value: unknown, index) => {
     const at = `${name}.${index}`;
     if (typeof value !== 'object' || value === null || Array.isArray(value))
@@ -209,7 +209,7 @@ function turnsOfField(row: Row, name: string, fields: TurnFields, place: DataPla
       callsTools,
       text: callsTools ? '' : text(),
       reasoning: reasoning.trim() === '' ? null : reasoning,
-      isTrained: weightOf(turn) !== 0,
+      weight: weightOf(turn),
     };
   });
 }

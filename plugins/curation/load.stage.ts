@@ -116,8 +116,8 @@ function unusedWarning(field: string, rows: number): string {
   const have = rows === 1 ? '1 row has' : `${formatCount(rows)} rows have`;
   if (field === 'weight')
     return (
-      `${have} an earlier reply of weight 0, which \`replies: all\` of curation/format would train. ` +
-      '`layout: chat` keeps weights.'
+      `${have} an earlier reply of another weight than 1, which \`replies: all\` of curation/format would train as any ` +
+      'other. `layout: chat` keeps weights of 0.'
     );
   const what = field === 'system' ? 'a system message' : `\`${field}\``;
   const remedies: Readonly<Record<string, string>> = {

@@ -61,15 +61,15 @@ export function isReply(turn: unknown): boolean {
 
 /** OpenAI's weight of a reply is 0 where it is not to be trained, else 1; others have it of all turns. */
 export function weightOf({ weight }: Row): unknown {
-  return weight === null || weight === undefined ? 1 : typeof weight === 'object' ? weight : Number(weight);
+  if (!saysSomething(weight)) return 1;
+  const number = typeof weight === 'object' ? Number.NaN : Number(weight);
+  return Number.isNaN(number) ? weight : number;
 }
 
-/** @throws UserError `wrong_type` */
-export function requireWeights(turns: readonly unknown[], place: DataPlace): void {
-  const weights = turns.filter(isReply).map((reply) => weightOf(reply as Row));
-  const wrong = weights.find((weight) => weight !== 0 && weight !== 1);
-  if (wrong === undefined) return;
-  const message = `\`weight\` of a reply is ${JSON.stringify(wrong)}, expected 0 or 1.`;
+/** @param weight of a reply that may be trained, as `weightOf` has it @throws UserError `wrong_type` */
+export function requireWeight(weight: unknown, place: DataPlace): void {
+  if (weight === 0 || weight === 1) return;
+  const message = `\`weight\` of a reply is ${JSON.stringify(weight)}, expected 0 or 1.`;
   throw dataError('wrong_type', place, message, 'Write 0 for a reply that is only seen, and no weight for others.');
 }
 

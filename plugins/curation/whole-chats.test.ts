@@ -182,6 +182,16 @@ describe('layout chat of curation/load', () => {
     );
   });
 
+  it('asks for no weight of 0 or 1 of a reply that is only seen', async () => {
+    const half = { ...answer, weight: 0.5 };
+    const prompt = [answer, user].map(whole);
+    expect(await rowsOf({ prompt: [half, user], completion: [answer] })).toMatchObject([{ prompt }]);
+    expect(await rowsOf({ messages: [half, user, answer] })).toMatchObject([{ prompt }]);
+    const content = JSON.stringify({ messages: [user, half, user, answer] });
+    const { rows } = await loadFile('chats.jsonl', content, { layout: 'chat', replies: 'last' });
+    expect(rows('dataset')).toMatchObject([{ prompt: [user, answer, user].map(whole) }]);
+  });
+
   it('trains, where the recipe says so, only what replies to the last question', async () => {
     const messages = [...chat.messages, user, calling({ city: 'Oslo' }), result, answer, user];
     const content = JSON.stringify({ messages });

@@ -8,7 +8,7 @@ import {
   isReply,
   jsonIn,
   messageOfTurn,
-  requireWeights,
+  requireWeight,
   roleOf,
   saysWhetherThought,
   thinkingField,
@@ -66,13 +66,13 @@ export function fromChat(
   const lists = fields.map((field) => messagesOf(row, field, place));
   const messages = lists.flat();
   const promptLength = isApart ? (lists[0]?.length ?? 0) : 0;
-  requireWeights(messages, place);
   const first = isApart && replies === 'all' ? promptLength : firstTrained(messages, replies, promptLength);
   const system = systemBeside(row, messages[0], place);
   const prompt = [...system.messages, ...messages.slice(system.replaces, Math.max(0, first))];
   const completion = messages.slice(Math.max(0, first));
   const question = prompt.findLast((message) => roleOf(message) === 'user');
   if (question === undefined || first < 0 || !completion.some(isTrained)) return undefined;
+  for (const reply of completion.filter(isReply)) requireWeight(weightOf(reply as Row), place);
   return { question: textOf(question as Row, 'question', place), prompt, completion };
 }
 
