@@ -15,7 +15,7 @@ from simmer_trainer.messages import (
     check_prompt_is_seen,
     forms_of,
     has_forms,
-    is_taken,
+    is_last_thought_written,
     messages_of,
     names_of,
     tools_of,
@@ -235,17 +235,22 @@ def _render(row: dict[str, Any], tokenizer: Any) -> _Texts:
 def _as_template_takes(
     tokenizer: Any, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
 ) -> list[dict[str, Any]]:
-    """The messages in the form in which the template writes calls and thinking; as they are, if there is none."""
+    """The messages in the form in which the template writes calls and thinking, or else calls; as they are, if none."""
     if not has_forms(messages):
         return messages
+    with_calls = messages
     for form in forms_of(messages):
         try:
             text = render_chat(tokenizer, form, tools, generation_prompt=False)
         except TrainingError:
             continue
-        if is_taken(form, text):
+        if not are_calls_written(form, text):
+            continue
+        if is_last_thought_written(form, text):
             return form
-    return messages
+        if with_calls is messages:
+            with_calls = form
+    return with_calls
 
 
 def _render_turns(row: dict[str, Any], weights: Sequence[int], tokenizer: Any, prompt_text: str) -> list[_Part]:

@@ -85,11 +85,11 @@ def forms_of(messages: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield [{**text, "content": text["content"] or None} if text.get("tool_calls") else text for text in texts]
 
 
-def is_taken(messages: Sequence[dict[str, Any]], text: str) -> bool:
-    """Whether a template wrote all calls, and the thinking of a reply at the end: it may take out that of others."""
+def is_last_thought_written(messages: Sequence[dict[str, Any]], text: str) -> bool:
+    """Whether a template wrote the thinking of a reply at the end: it may take out that of others."""
     last = messages[-1]
     thought = last.get("reasoning_content", "") if last["role"] == "assistant" else ""
-    return are_calls_written(messages, text) and _squeezed(thought) in _squeezed(text)
+    return _squeezed(thought) in _squeezed(text)
 
 
 def are_calls_written(messages: Sequence[dict[str, Any]], text: str) -> bool:

@@ -219,6 +219,15 @@ def test_thinking_is_trained_by_the_name_that_the_template_has_for_it() -> None:
         texts(row_of([thought, *QUESTION, thought], tools=None), HARMONY)
 
 
+def test_a_template_that_leaves_out_thinking_gets_calls_in_its_form_for_all_that() -> None:
+    thought = {**ANSWER, "reasoning_content": "North."}
+    asked = calling(call({"city": "Oslo"}))
+    with pytest.raises(TrainingError, match=r"would not be trained: North\.\. Give"):
+        texts(row_of([asked, RESULT, thought], tools=None), DEEPSEEK)
+    seen = row_of([asked, RESULT, {**thought, "weight": 0}], tools=None)
+    assert texts(seen, DEEPSEEK) == ['function weather {"city": "Oslo"}\n<|im_end|>\n']
+
+
 def test_a_reply_of_weight_0_is_seen_and_not_trained() -> None:
     untrained = {"role": "assistant", "content": "No.", "weight": 0}
     trained = {**ANSWER, "weight": 1}
