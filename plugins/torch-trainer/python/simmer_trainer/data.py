@@ -155,9 +155,9 @@ def check_masks(rows: Sequence[TokenizedRow], max_length: int) -> None:
     cut = [row for row in empty if row.truncated]
     names = [row.id for row in empty]
     reason = (
-        f"the prompt alone fills max_sequence_length ({max_length} tokens); raise it or drop these rows"
+        f"what is trained begins behind max_sequence_length ({max_length} tokens); raise it or drop these rows"
         if cut
-        else "the completion has no tokens; drop these rows"
+        else "the completion is empty, or has only replies of weight 0; drop these rows"
     )
     raise TrainingError(
         "mask_empty",

@@ -11,7 +11,7 @@ from real_tokenizers import llama3_folder, qwen2_5_folder, smollm2_file
 from trainer_process import hyperparameters, write_rows
 
 from simmer_trainer.byte_tokenizer import make_byte_tokenizer
-from simmer_trainer.data import TokenizedRow, read_rows, tokenize
+from simmer_trainer.data import TokenizedRow, check_masks, read_rows, tokenize
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import Extensions
@@ -244,6 +244,18 @@ def test_a_reply_of_weight_0_is_seen_and_not_trained() -> None:
         messages = [{name: value for name, value in one.items() if name != "weight"} for one in completion]
         whole = tokenizer.apply_chat_template([*QUESTION, *messages], tools=TOOLS, tokenize=False)
         assert tokenizer.decode(row.token_ids) == whole
+
+
+def test_rows_that_train_nothing_are_told_as_what_they_are() -> None:
+    untrained = {"role": "assistant", "content": "No.", "weight": 0}
+    rows = tokenize([row_of([untrained])], bytes_with(CHATML), 4096)
+    with pytest.raises(TrainingError, match="or has only replies of weight 0"):
+        check_masks(rows, 4096)
+    # The prompt alone would leave room.
+    cut = len(rows[0].token_ids)
+    rows = tokenize([row_of([untrained, *QUESTION, ANSWER])], bytes_with(CHATML), cut)
+    with pytest.raises(TrainingError, match=rf"what is trained begins behind max_sequence_length \({cut} tokens\)"):
+        check_masks(rows, cut)
 
 
 def test_calls_of_a_prompt_that_the_template_leaves_out_are_told(tmp_path: Path) -> None:
