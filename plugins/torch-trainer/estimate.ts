@@ -121,13 +121,14 @@ function timeOf(training: Training, rows: number, mean: number, place: KnownPlac
     { part: counted(checkpoints, 'checkpoint'), seconds: (checkpoints * checkpointBytes) / disks },
     { part: 'writing the model', seconds: weightsOnDisk / disks },
   ];
+  const evaluatesAtMost = given.evaluateEverySteps > 0 && job.evaluation?.isAtMost === true;
   const tokensPerSecond = (given.globalBatchSize * cut) / stepSeconds;
   const peak = place.hardware[precision === 'bfloat16' ? 'bfloat16Flops' : 'float32Flops'] ?? Number.NaN;
   const operations = 6 * shape.activeParameters + 6 * shape.layers * shape.hiddenSize * batching.sequenceLength;
   return {
     seconds: time.reduce((sum, { seconds }) => sum + seconds, 0),
     time,
-    ...(job.data.isAtMost === true || job.evaluation?.isAtMost === true ? { isAtMost: true } : {}),
+    ...(job.data.isAtMost === true || evaluatesAtMost ? { isAtMost: true } : {}),
     figures: {
       steps,
       secondsPerStep: stepSeconds,

@@ -78,6 +78,9 @@ describe('the time of a training', () => {
     const job = s1Job();
     expect(estimateJob(job, place).isAtMost).toBeUndefined();
     expect(estimateJob({ ...job, data: { ...job.data, isAtMost: true } }, place).isAtMost).toBe(true);
+    const evaluation = { rows: 100, isAtMost: true };
+    expect(estimateJob({ ...s1Job({ evaluateEverySteps: 10 }), evaluation }, place).isAtMost).toBe(true);
+    expect(estimateJob({ ...job, evaluation }, place).isAtMost).toBeUndefined();
   });
 });
 
