@@ -121,9 +121,10 @@ function textOf(turn: Row, at: string, place: DataPlace): unknown {
 export function chatCell(value: unknown, column: string, place: DataPlace): unknown {
   if (chatColumns.get(column) === 'VARCHAR') return jsonText(value, column, place);
   return listAt(value, column, place).map((message, index) => {
-    const cell = messageOf(message, `${column}.${index}`, place);
-    if (column === 'prompt') return cell;
-    return { ...cell, weight: isReply(message) && !isTrained(message) ? 0 : null };
+    const cell: Record<string, unknown> = messageOf(message, `${column}.${index}`, place);
+    // Not spread into another one: that takes a fifth of the time of loading chats.
+    if (column !== 'prompt') cell.weight = isReply(message) && !isTrained(message) ? 0 : null;
+    return cell;
   });
 }
 
