@@ -12,8 +12,11 @@ export function comparedText(row: Row, columns: readonly string[]): string {
     : columns.flatMap((column) => cellText(row, column) ?? []).join('\n');
 }
 
-/** Stands between columns: half a character, which no text of a table has. */
-export const columnBreak = '\ud800';
+/**
+ * Stands between columns: two first halves of characters, which no text of a table has beside each other. One alone is
+ * part of characters, such as Gothic letters.
+ */
+export const columnBreak = '\ud800\ud800';
 
 /** As `comparedText`, of which each column can be told: one that is empty stands there, too. */
 export function columnTexts(row: Row, columns: readonly string[]): string {

@@ -161,6 +161,21 @@ describe('curation/deduplicate', () => {
     expect(result.rows('dataset').map((row) => row.id)).toEqual(['r0']);
   });
 
+  it('takes no part of a character for what stands between columns', async () => {
+    const kept = async (options: Readonly<Record<string, unknown>>, ...texts: readonly string[]) => {
+      const given = table(texts.map((question) => ({ question })));
+      const result = await runStage(deduplicate, { options, inputs: { dataset: given } });
+      return result.rows('dataset').map((row) => row.id);
+    };
+    // Gothic letters, each of which begins with the first of all surrogates.
+    expect(await kept({ ignoreCaseAndSpace: true }, 'a 𐌰', 'a𐌰')).toEqual(['r0', 'r1']);
+    const shared = Array.from({ length: 20 }, (_, at) => `word${at}`);
+    const [one, other] = [0x10330, 0x1033a].map((first) =>
+      [...shared, ...Array.from({ length: 10 }, (_, at) => String.fromCodePoint(first + at))].join(' '),
+    );
+    expect(await kept({ near: { words: 1, similarity: 0.6 } }, one!, other!)).toEqual(['r0', 'r1']);
+  });
+
   it('compares each of several columns with itself', async () => {
     const rows = [
       { question: 'a', answer: null },
