@@ -1,4 +1,13 @@
-import { type Columns, defineStage, formatCount, messagesType, type OptionProblem, pace, UserError } from 'simmerkit';
+import {
+  type Columns,
+  defineStage,
+  formatCount,
+  formatCounted,
+  messagesType,
+  type OptionProblem,
+  pace,
+  UserError,
+} from 'simmerkit';
 import { historyProblems, turnsProblems } from './history.js';
 import type { Loaded } from './load.work.js';
 import { type LoadOptions, loadOptions, type Source } from './load-options.js';
@@ -92,7 +101,7 @@ export const load = defineStage({
       const lacked = ofSource.map(({ beside }) => beside.lacked).reduce(addCounts, {});
       for (const [field, rows] of Object.entries(lacked).filter(([field]) => field in had)) {
         const columns = columnsFrom(field, source).map((column) => `\`${column}\``);
-        const lack = rows === 1 ? '1 row lacks' : `${formatCount(rows)} rows lack`;
+        const lack = `${formatCounted(rows, 'row')} ${rows === 1 ? 'lacks' : 'lack'}`;
         context.log.warning(
           `Source ${name}: ${lack} the field \`${field}\` that others have: column ${columns.join(', ')} has there what ` +
             'the conversation says. Write null where there is none.',
@@ -113,7 +122,7 @@ export const load = defineStage({
 
 /** What becomes of something in rows that are kept. */
 function unusedWarning(field: string, rows: number): string {
-  const have = rows === 1 ? '1 row has' : `${formatCount(rows)} rows have`;
+  const have = `${formatCounted(rows, 'row')} ${rows === 1 ? 'has' : 'have'}`;
   if (field === 'weight')
     return (
       `${have} an earlier reply of another weight than 1, which \`replies: all\` of curation/format would train as any ` +

@@ -1,4 +1,13 @@
-import type { Advice, EstimatePlace, Facts, MemoryPart, TimePart, TrainerJob, WorkEstimate } from 'simmerkit';
+import {
+  type Advice,
+  type EstimatePlace,
+  type Facts,
+  formatCounted,
+  type MemoryPart,
+  type TimePart,
+  type TrainerJob,
+  type WorkEstimate,
+} from 'simmerkit';
 import { type Batching, batchingOf, type Lengths } from './batching.js';
 import { keptScoreBytes } from './eager-attention.js';
 import { generationEstimate } from './generation-estimate.js';
@@ -118,7 +127,7 @@ function timeOf(training: Training, rows: number, mean: number, place: KnownPlac
     { part: 'start', seconds: startSeconds + weightsOnDisk / disks },
     { part: 'steps', seconds: steps * stepSeconds },
     ...evaluationTime(training, steps, mean, place),
-    { part: counted(checkpoints, 'checkpoint'), seconds: (checkpoints * checkpointBytes) / disks },
+    { part: formatCounted(checkpoints, 'checkpoint'), seconds: (checkpoints * checkpointBytes) / disks },
     { part: 'writing the model', seconds: weightsOnDisk / disks },
   ];
   const evaluatesAtMost = given.evaluateEverySteps > 0 && job.evaluation?.isAtMost === true;
@@ -153,16 +162,12 @@ function evaluationTime(training: Training, steps: number, mean: number, place: 
   const both = passSeconds(shape, work, { ...place, gpus: Math.max(1, place.gpus), precision });
   if (both === undefined) return [];
   const passes = Math.ceil(rows / (sequencesPerDevice * Math.max(1, place.gpus)));
-  return [{ part: counted(evaluations, 'evaluation'), seconds: evaluations * passes * forwardShare * both }];
+  return [{ part: formatCounted(evaluations, 'evaluation'), seconds: evaluations * passes * forwardShare * both }];
 }
 
 /** How many times something comes every so many steps, and after the last one; 0: only then. */
 function timesIn(steps: number, every: number): number {
   return every === 0 ? Math.min(1, steps) : Math.ceil(steps / every);
-}
-
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 function weightBytesOf({ job, precision }: Training): number {
