@@ -3,24 +3,14 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from simmer_trainer.encoding import encode_all, encode_further, puts_space_first
 from simmer_trainer.errors import TrainingError
-from simmer_trainer.messages import (
-    are_calls_written,
-    check_is_seen,
-    check_is_written,
-    check_prompt_is_seen,
-    forms_of,
-    has_forms,
-    is_last_thought_written,
-    messages_of,
-    names_of,
-    tools_of,
-    weights_of,
-)
+from simmer_trainer.rendering import RowTexts, render_row
+from simmer_trainer.reply_ends import opening_after
 
 # Rows are grouped by length within so many global batches: little padding, and batches still mix.
 _BATCHES_PER_GROUP = 32
@@ -55,6 +45,12 @@ class TokenizedRow:
             for index in range(start, min(end, len(mask))):
                 mask[index] = False
         return mask
+
+    @property
+    def replies(self) -> list[list[int]]:
+        """Of each run of trained tokens, these: a reply, as far as it was not cut."""
+        runs = groupby(zip(self.token_ids, self.trained_mask, strict=True), key=lambda token: token[1])
+        return [[token for token, _ in run] for trained, run in runs if trained]
 
     @property
     def labels(self) -> list[int]:
@@ -117,7 +113,8 @@ def tokenize(rows: Sequence[dict[str, Any]], tokenizer: Any, max_length: int) ->
     border between them, and with it the mask, is exact. Where the prompt is text, the completion ends with the end of
     sequence, as in TRL's SFTTrainer, unless it ends with a special token already. Longer rows are cut at the end.
     """
-    rendered = [_render(row, tokenizer) for row in rows]
+    openings = {calls: opening_after(tokenizer, calls=calls) for calls in (False, True)}
+    rendered = [render_row(row, tokenizer, openings) for row in rows]
     # Other markers are in the text already: the chat template, or the caller, put them there.
     prompts = encode_all(tokenizer, [one.prompt for one in rendered])
     parts = iter(_encode_parts(tokenizer, rendered))
@@ -166,24 +163,7 @@ def check_masks(rows: Sequence[TokenizedRow], max_length: int) -> None:
     )
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Of a completion."""
-
-    text: str
-    is_trained: bool
-
-
-@dataclass(frozen=True)
-class _Texts:
-    """Of a row, as the chat template writes them."""
-
-    prompt: str
-    completion: list[_Part]
-    loses_calls: bool = False
-
-
-def _encode_parts(tokenizer: Any, rendered: Sequence[_Texts]) -> list[list[int]]:
+def _encode_parts(tokenizer: Any, rendered: Sequence[RowTexts]) -> list[list[int]]:
     """
     Tokens of all parts of all completions. Of tokenizers that put a space before a text they are what follows the
     tokens of the text before them, where these stay as they are.
@@ -203,123 +183,6 @@ def _encode_parts(tokenizer: Any, rendered: Sequence[_Texts]) -> list[list[int]]
         whole[len(head) :] if whole[: len(head)] == head else list(encode_further(tokenizer, text))
         for head, whole, text in zip(heads, wholes, texts, strict=True)
     ]
-
-
-def _render(row: dict[str, Any], tokenizer: Any) -> _Texts:
-    prompt, completion, loses_calls = row["prompt"], row["completion"], False
-    if isinstance(prompt, list):
-        messages, tools = messages_of(row, "prompt"), tools_of(row)
-        replies = messages_of(row, "completion") if isinstance(completion, list) else []
-        weights = weights_of(row, replies)
-        chat = _as_template_takes(tokenizer, [*messages, *replies], tools)
-        prompt = render_chat(tokenizer, chat[: len(messages)], tools, row_id=row["id"])
-        check_is_seen(row["id"], "definitions of tools", names_of(tools or []), prompt)
-        check_prompt_is_seen(row["id"], chat[: len(messages)], prompt)
-        loses_calls = not are_calls_written(chat[: len(messages)], prompt)
-        if replies:
-            turns = {**row, "prompt": chat[: len(messages)], "completion": chat[len(messages) :], "tools": tools}
-            return _Texts(prompt, _render_turns(turns, weights, tokenizer, prompt), loses_calls)
-    if not isinstance(prompt, str) or not isinstance(completion, str):
-        column, value = ("prompt", prompt) if not isinstance(prompt, str) else ("completion", completion)
-        expected = (
-            "text or a list of messages" if column == "prompt" else "text, or messages where the prompt is messages"
-        )
-        raise TrainingError(
-            "data_invalid",
-            f"Row {row['id']}: {column} is {'empty' if value is None else type(value).__name__}, not {expected}.",
-            row_ids=[row["id"]],
-        )
-    return _Texts(prompt, [_Part(completion, is_trained=True)], loses_calls)
-
-
-def _as_template_takes(
-    tokenizer: Any, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
-) -> list[dict[str, Any]]:
-    """The messages in the form in which the template writes calls and thinking, or else calls; as they are, if none."""
-    if not has_forms(messages):
-        return messages
-    with_calls = messages
-    for form in forms_of(messages):
-        try:
-            text = render_chat(tokenizer, form, tools, generation_prompt=False)
-        except TrainingError:
-            continue
-        if not are_calls_written(form, text):
-            continue
-        if is_last_thought_written(form, text):
-            return form
-        if with_calls is messages:
-            with_calls = form
-    return with_calls
-
-
-def _render_turns(row: dict[str, Any], weights: Sequence[int], tokenizer: Any, prompt_text: str) -> list[_Part]:
-    """A reply has what the template writes from its beginning on; what comes before the next one is not of it."""
-    messages, completion, tools = list(row["prompt"]), row["completion"], row["tools"]
-    roles = [message["role"] for message in completion]
-    parts: list[_Part] = []
-    before = prompt_text
-    for index, message in enumerate(completion):
-        messages.append(message)
-        is_reply, next_role = roles[index] == "assistant", (roles[index + 1 :] or [None])[0]
-        if not is_reply and next_role not in ("assistant", None):
-            # Templates may write what others say, several results of tools for one, as one turn.
-            continue
-        opens_reply = not is_reply and next_role == "assistant"
-        text = render_chat(tokenizer, messages, tools, row_id=row["id"], generation_prompt=opens_reply)
-        if not text.startswith(before):
-            what = "prompt's" if not parts else "conversation's before its last turn"
-            raise TrainingError(
-                "data_invalid",
-                f"Row {row['id']}: the chat template renders prompt and completion together as a text that does "
-                f"not begin with the {what}: what is trained cannot be told apart. Give the completion as text"
-                f"{'' if not parts else ', or each reply as a row of its own'}.",
-                row_ids=[row["id"]],
-            )
-        if is_reply and index > 0 and roles[index - 1] == "assistant":
-            # What opens a reply is seen, also where nobody spoke before it.
-            opened = render_chat(tokenizer, messages[:-1], tools, row_id=row["id"])
-            if opened.startswith(before) and text.startswith(opened):
-                parts.append(_Part(opened[len(before) :], is_trained=False))
-                before = opened
-        is_trained = is_reply and weights[index] == 1
-        parts.append(_Part(text[len(before) :], is_trained))
-        if is_trained:
-            check_is_written(row["id"], message, parts[-1].text)
-        before = text
-    results = [message["content"] for message in completion if message["role"] == "tool"]
-    check_is_seen(row["id"], "results of tools", results, before)
-    return parts
-
-
-def render_chat(
-    tokenizer: Any,
-    messages: list[dict[str, Any]],
-    tools: list[dict[str, Any]] | None = None,
-    *,
-    row_id: str = "",
-    generation_prompt: bool = True,
-) -> str:
-    """The chat template's text. Raises TrainingError data_invalid where there is no template, or it refuses."""
-    where = f"Row {row_id}: " if row_id else ""
-    if not tokenizer.chat_template:
-        raise TrainingError(
-            "data_invalid",
-            f"{where}the prompt is messages, and the model's tokenizer has no chat template. Give the prompt as text.",
-            row_ids=[row_id] if row_id else [],
-        )
-    try:
-        text: str = tokenizer.apply_chat_template(
-            messages, tools=tools, tokenize=False, add_generation_prompt=generation_prompt
-        )
-    except Exception as error:
-        # Templates are programs: they raise whatever they like.
-        raise TrainingError(
-            "data_invalid",
-            f"{where}the chat template refuses the messages: {error}",
-            row_ids=[row_id] if row_id else [],
-        ) from error
-    return text
 
 
 class DataOrder:

@@ -16,13 +16,13 @@ from simmer_trainer.budget_forcing import (
     run_program,
     thinking_room,
 )
-from simmer_trainer.data import render_chat
+from simmer_trainer.chat_template import render_chat
 from simmer_trainer.encoding import encode, encode_before, encode_further
 from simmer_trainer.errors import TrainingError, invalid
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.generation_config import end_ids
-from simmer_trainer.markers import written_end
 from simmer_trainer.models import OpenModel
+from simmer_trainer.reply_ends import written_end
 from simmer_trainer.sampling import sample_seed
 
 MAX_PROMPTS = 512

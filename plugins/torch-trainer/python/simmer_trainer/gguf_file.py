@@ -7,7 +7,7 @@ from typing import Any
 from simmer_trainer.durable import sync_tree
 from simmer_trainer.errors import refused
 from simmer_trainer.generation_config import end_ids
-from simmer_trainer.markers import written_end
+from simmer_trainer.reply_ends import written_end
 
 FILE = "model.gguf"
 # transformers' model types, and whether llama.cpp wants the rows of queries and keys in pairs of rotated halves.

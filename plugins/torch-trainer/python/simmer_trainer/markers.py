@@ -8,16 +8,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from simmer_trainer.data import TokenizedRow, render_chat
+from simmer_trainer.chat_template import render_chat
+from simmer_trainer.data import TokenizedRow
 from simmer_trainer.errors import TrainingError, shorten
 from simmer_trainer.messages import has_calls
+from simmer_trainer.reply_ends import PROBE, REPLY, USER, ends_of_call, ends_of_reply, written_end
 
 _MARKER = re.compile(r"<\|[^|<>\s]+\|>|<(?:start|end)_of_turn>|\[/?INST\]")
-# Nothing that a template or a tokenizer would change.
-_PROBE = "simmer7probe"
-_USER = {"role": "user", "content": _PROBE}
-_REPLY = {"role": "assistant", "content": _PROBE}
-_CALL = {"type": "function", "id": "simmer7id", "function": {"name": _PROBE, "arguments": {}}}
 
 
 def check_template(raw: Sequence[dict[str, Any]], tokenizer: Any) -> None:
@@ -37,24 +34,25 @@ def check_template(raw: Sequence[dict[str, Any]], tokenizer: Any) -> None:
 def check_markers(raw: Sequence[dict[str, Any]], rows: Sequence[TokenizedRow], tokenizer: Any) -> list[str]:
     """
     @param raw rows as they were read @param rows the same, as tokens
-    @returns rows, by their ids, whose completion has nothing that ends a reply, where others have it
+    @returns rows, by their ids, of which a trained reply has nothing that ends it, where those of others have it
     Raises TrainingError template_markers_missing
     """
     chats = [row for values, row in zip(raw, rows, strict=True) if isinstance(values["prompt"], list)]
     if not chats:
         # The caller wrote all markers that there are, but for the end, which is always there.
         return []
-    ends = _ends_of_reply(tokenizer)
+    ends = ends_of_reply(tokenizer)
     if any(has_calls(values["completion"]) for values in raw if isinstance(values["completion"], list)):
-        ends |= _ends_of_call(tokenizer)
+        ends |= ends_of_call(tokenizer)
     # A row that was cut has lost its end, and is counted elsewhere.
     whole = [row for row in chats if not row.truncated]
-    endless = [row.id for row in whole if not ends & set(row.token_ids[row.prompt_tokens :])]
+    endless = [row.id for row in whole if any(not ends & set(reply) for reply in row.replies)]
     if whole and len(endless) == len(whole):
         names = " or ".join(sorted(tokenizer.convert_ids_to_tokens(sorted(ends))))
         raise _missing(
-            f"no completion has a token that ends a reply ({names}), so the model would not learn to stop. Let "
-            "completions end with it, as curation/format does, or give them as messages",
+            f"every completion has a reply without a token that ends one ({names}), so the model would not learn to "
+            "stop. Let completions that are text end with it, as curation/format does; in messages, the chat template "
+            "has to write it",
             endless,
         )
     return endless
@@ -71,7 +69,7 @@ def end_of_rows(rows: Sequence[TokenizedRow], tokenizer: Any) -> int | None:
 
 
 def _check_are_tokens(tokenizer: Any) -> None:
-    text = render_chat(tokenizer, [_USER])
+    text = render_chat(tokenizer, [USER])
     unknown = [
         marker
         for marker in dict.fromkeys(_MARKER.findall(text))
@@ -87,42 +85,15 @@ def _check_are_tokens(tokenizer: Any) -> None:
 
 def _check_reply_can_be_told(tokenizer: Any) -> None:
     """Some templates end with the prompt for the next reply, asked for or not: it would be trained, too."""
-    if render_chat(tokenizer, [_USER]) != render_chat(tokenizer, [_USER], generation_prompt=False):
+    if render_chat(tokenizer, [USER]) != render_chat(tokenizer, [USER], generation_prompt=False):
         return
-    asked = render_chat(tokenizer, [_USER])
-    after = render_chat(tokenizer, [_USER, _REPLY], generation_prompt=False).rpartition(_PROBE)[2]
+    asked = render_chat(tokenizer, [USER])
+    after = render_chat(tokenizer, [USER, REPLY], generation_prompt=False).rpartition(PROBE)[2]
     if after and asked.endswith(after):
         raise _missing(
             "the chat template ends every conversation with the prompt for the next reply, so where a completion that "
             "is given as messages ends cannot be told. Give completions as text, as curation/format does"
         )
-
-
-def _ends_of_reply(tokenizer: Any) -> set[int]:
-    """What ends generation, and what the template writes after a reply."""
-    return {tokenizer.eos_token_id, written_end(tokenizer)} - {None}
-
-
-def _ends_of_call(tokenizer: Any) -> set[int]:
-    """The last special token after a call: those before it close the call. gpt-oss and Gemma 4 have one of its own."""
-    return set(_special_after(tokenizer, {"role": "assistant", "content": "", "tool_calls": [_CALL]})[-1:])
-
-
-def written_end(tokenizer: Any) -> int | None:
-    """The first special token that the template writes after a reply; None also where it writes no reply of its own."""
-    return next(iter(_special_after(tokenizer, _REPLY)), None)
-
-
-def _special_after(tokenizer: Any, reply: dict[str, Any]) -> list[int]:
-    """The special tokens that the template writes after the probe in a reply."""
-    try:
-        after = render_chat(tokenizer, [_USER, reply], generation_prompt=False).rpartition(_PROBE)[2]
-    except TrainingError:
-        return []
-    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
-    written = tokenizer(after, add_special_tokens=False)["input_ids"]
-    # Of some tokenizers, as Gemma's, white space is among the added tokens.
-    return [token for token in written if token in special and tokenizer.decode([token]).strip()]
 
 
 def _missing(what: str, row_ids: Sequence[str] = ()) -> TrainingError:

@@ -19,10 +19,10 @@ from simmer_trainer.errors import TrainingError, invalid, shorten
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.generation_config import GENERATION_CONFIG, add_end, make_writable
 from simmer_trainer.gguf_file import write_gguf
-from simmer_trainer.markers import written_end
 from simmer_trainer.published_tokenizer import load_published
 from simmer_trainer.quantization import keep_layout
 from simmer_trainer.random_config import settings_of
+from simmer_trainer.reply_ends import written_end
 from simmer_trainer.shards import adapter_of_shards, is_sharded, model_of_shards
 
 _ADAPTER_CONFIG = "adapter_config.json"

@@ -74,7 +74,7 @@ def _load_file(
     if endless:
         warn(
             control,
-            f"{len(endless)} of {len(rows)} rows of {file.name} have completions without a token that ends a reply: "
+            f"{len(endless)} of {len(rows)} rows of {file.name} have a reply without a token that ends it: "
             f"from these the model does not learn to stop ({shorten(endless)}).",
         )
     losing = [row.id for row in rows if row.loses_calls]

@@ -111,6 +111,7 @@ def row_of(completion: Any, **columns: Any) -> dict[str, Any]:
     return {"id": "a", "prompt": QUESTION, "completion": completion, "tools": TOOLS, **columns}
 
 
+TWICE = [calling(call({"city": "Oslo"}), call({"city": "Oslo"}))]
 ROW = row_of([calling(call({"city": "Oslo"})), RESULT, ANSWER])
 
 
@@ -311,6 +312,30 @@ def test_a_reply_that_calls_may_end_with_a_token_of_its_own() -> None:
     assert check_markers(raw, tokenize(raw, tokenizer, 4096), tokenizer) == []
 
 
+# As DeepSeek-V3's: what ends a reply stands behind the second of several calls, and not behind a single one.
+OPEN_CALL = CHATML.replace(
+    "<|im_end|>\n{% endfor %}{% if add",
+    "{{ '' if message.tool_calls and message.tool_calls | length == 1 else '<|im_end|>' }}\n{% endfor %}{% if add",
+)
+
+
+def test_a_call_without_an_end_is_refused_also_where_the_answer_has_one() -> None:
+    tokenizer = bytes_with(OPEN_CALL)
+    # What closes a call ends no reply.
+    tokenizer.add_tokens(["<tool_call>", "</tool_call>"])
+    answered = row_of([ANSWER], id="answered")
+    twice = row_of([*TWICE, RESULT, ANSWER], id="twice")
+    for others, endless in (([], None), ([answered, twice], ["a"])):
+        raw = [ROW, *others]
+        rows = tokenize(raw, tokenizer, 4096)
+        if endless is not None:
+            assert check_markers(raw, rows, tokenizer) == endless
+            continue
+        with pytest.raises(TrainingError, match="every completion has a reply without a token that ends one") as raised:
+            check_markers(raw, rows, tokenizer)
+        assert raised.value.code == "template_markers_missing"
+
+
 ONLY_ONE = CHATML.replace("message.tool_calls or []", "(message.tool_calls or [])[:1]")
 NO_ARGUMENTS = CHATML.replace("call.function | tojson", "call.function.name")
 NO_CALLS = CHATML.replace("message.tool_calls or []", "[]")
@@ -318,7 +343,6 @@ NO_RESULTS = CHATML.replace("{{ message.content }}", "{{ message.content if mess
 PROMPTED = row_of([ANSWER], prompt=[*QUESTION, calling(call({"city": "Oslo"})), RESULT])
 DEVELOPER = [{"role": "developer", "content": "Be brief."}, *QUESTION]
 KNOWN_ROLES = CHATML.replace("messages %}<|im", "messages if message.role != 'developer' %}<|im")
-TWICE = [calling(call({"city": "Oslo"}), call({"city": "Oslo"}))]
 
 
 @pytest.mark.parametrize(
