@@ -50,7 +50,8 @@ class Loop:
         self._rows = rows
         self._progress = progress
         self._seen = Seen(rows.trained, rows.order, batching)
-        self._peak = peak_flops_per_second(describe.choose_precision(self._parameters.precision), devices=group.size)
+        self._precision = describe.choose_precision(self._parameters.precision)
+        self._peak = peak_flops_per_second(self._precision, devices=group.size)
         self.resumed_after = 0
         self._last_saved = 0
         self._saved_at = 0.0
@@ -85,10 +86,16 @@ class Loop:
         at_fault = batch.not_finite
         what = "loss" if not math.isfinite(self._step_loss) else "gradient norm"
         blame = "these rows by themselves give such a loss" if at_fault else "no row of the step does so by itself"
+        is_exact = self._precision == pb.PRECISION_FLOAT32
+        remedies = (
+            "Lower learning_rate or check the rows"
+            if is_exact
+            else "Lower learning_rate, check the rows, or use float32"
+        )
         raise TrainingError(
             "loss_not_finite",
-            f"The {what} of step {step} is not finite; {blame} ({batch.file}). Lower learning_rate, check the rows, or "
-            "use float32; then go on from the last checkpoint.",
+            f"The {what} of step {step} is not finite; {blame} ({batch.file}). {remedies}; then go on from the last "
+            "checkpoint.",
             row_ids=at_fault or batch.row_ids,
             batch_file=batch.file,
         )

@@ -114,6 +114,18 @@ def test_a_loss_that_is_not_finite_ends_the_attempt_and_names_the_rows(
     assert shared_trainer.train(fine)[-1].HasField("training_completed")
 
 
+def test_float32_is_no_advice_for_a_loss_that_is_not_finite_in_it(
+    shared_trainer: TrainerProcess, tmp_path: Path
+) -> None:
+    diverging = {"learning_rate": 1e30, "warmup_ratio": 0, "max_gradient_norm": 0, "max_steps": 50}
+    for precision, is_advised in ((pb.PRECISION_FLOAT32, False), (pb.PRECISION_BFLOAT16, True)):
+        parameters = hyperparameters(**diverging, precision=precision)
+        request = training_request(tmp_path / str(precision), hyperparameters=parameters)
+        failed = shared_trainer.train(request)[-1].training_failed
+        assert failed.code == "loss_not_finite"
+        assert ("use float32" in failed.message) is is_advised
+
+
 def test_rows_that_are_too_long_are_cut_and_counted(shared_trainer: TrainerProcess, tmp_path: Path) -> None:
     parameters = hyperparameters(max_sequence_length=40, max_steps=1)
     request = training_request(tmp_path, hyperparameters=parameters)
