@@ -150,7 +150,7 @@ export type {
   TrainerJob,
   WorkEstimate,
 } from './plugin/estimate.js';
-export { askedMessages, hasHistory, historyIn, type Message, messagesType } from './plugin/history.js';
+export { askedMessages, hasHistory, historyIn, historyType, type Message, messagesType } from './plugin/history.js';
 export type {
   HookedStage,
   NestedHook,

@@ -10,9 +10,13 @@ export interface Message {
 /** Type of a column of messages. */
 export const messagesType = 'STRUCT("role" VARCHAR, content VARCHAR)[]';
 
+/** Type of a column `history`. The weight of a reply is 0 where it is never to be trained, else null. */
+export const historyType = 'STRUCT("role" VARCHAR, content VARCHAR, weight INTEGER)[]';
+
 /** Whether a table keeps in `history` what came before its questions, as curation/load does; of other types it is another's. */
 export function hasHistory({ columns }: { readonly columns: Columns }): boolean {
-  return columns.history !== undefined && spelledOut(columns.history) === spelledOut(messagesType);
+  const type = columns.history === undefined ? undefined : spelledOut(columns.history);
+  return type === spelledOut(historyType) || type === spelledOut(messagesType);
 }
 
 /** A type that is written in one way: names may stand in quotes, and in any case those of types. */
@@ -22,7 +26,9 @@ function spelledOut(type: string): string {
 
 /** Gives the messages before the question of each row of a table; none where it keeps no history. */
 export function historyIn(table: { readonly columns: Columns }): (row: Row) => readonly Message[] {
-  return hasHistory(table) ? ({ history }) => (Array.isArray(history) ? history : []) : () => [];
+  if (!hasHistory(table)) return () => [];
+  return ({ history }) =>
+    Array.isArray(history) ? history.map(({ role, content }: Message) => ({ role, content })) : [];
 }
 
 /**

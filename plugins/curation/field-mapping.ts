@@ -1,6 +1,6 @@
-import { type Message, nearestName, type Row } from 'simmerkit';
+import { nearestName, type Row } from 'simmerkit';
 import { type DataPlace, dataError, requireWholeCharacters } from './data-error.js';
-import { historyOf } from './history.js';
+import { type FormerMessage, historyOf } from './history.js';
 import { fieldsOfLayout, layOut, type NotLaidOut } from './layouts.js';
 import { type Field, fieldInBraces, type LoadOptions, type Source } from './load-options.js';
 import { LongDecimals } from './source-row.js';
@@ -121,8 +121,8 @@ function notLaidOut(missing: NotLaidOut, place: DataPlace): Error {
   }
 }
 
-function wellFormed({ role, content }: Message, place: DataPlace): Message {
-  return { role, content: String(convert(content, 'VARCHAR', 'history', place)) };
+function wellFormed({ role, content, weight = null }: FormerMessage, place: DataPlace): FormerMessage {
+  return { role, content: String(convert(content, 'VARCHAR', 'history', place)), weight };
 }
 
 /** Whether a source takes a row: each field of `where` is there and matches. */

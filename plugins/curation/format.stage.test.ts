@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { historyType } from '../../core/index.js';
 import { memoryArtifact, memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import { format } from './format.stage.js';
@@ -57,6 +58,26 @@ describe('curation/format', () => {
       { prompt: [others, former[0]], completion: [former[1], question, reply] },
       { prompt: [others, question], completion: [reply] },
     ]);
+  });
+
+  it('trains no earlier reply of weight 0 where all replies are trained', async () => {
+    const said = (role: string, content: string, weight: number | null = null) => ({ role, content, weight });
+    const history = [
+      ...[said('user', 'Hello'), said('assistant', 'Hi', 0), said('user', 'One?'), said('assistant', '1')],
+      ...[said('user', 'Two?'), said('assistant', '3', 0)],
+    ];
+    const dataset = memoryTable({ ...columns, history: historyType }, [{ id: 'r0', ...row, history }]);
+    const formatted = async (replies: string) =>
+      (await runStage(format, { options: { preset: 'chat', replies }, inputs: { dataset } })).rows('dataset');
+    const plain = [...history, said('user', row.question)].map(({ role, content }) => ({ role, content }));
+    expect(await formatted('all')).toEqual([
+      {
+        id: 'r0',
+        prompt: plain.slice(0, 3),
+        completion: [...history.slice(3), said('user', row.question), said('assistant', '42')],
+      },
+    ]);
+    expect(await formatted('last')).toEqual([{ id: 'r0', prompt: plain, completion: '42<|im_end|>' }]);
   });
 
   it('leaves an answer that has the prefix as it is', async () => {

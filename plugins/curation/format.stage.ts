@@ -2,7 +2,8 @@ import {
   type Columns,
   defineStage,
   formatCount,
-  historyIn,
+  hasHistory,
+  historyType,
   input,
   messagesType,
   optionalInput,
@@ -11,7 +12,7 @@ import {
   textIn,
   UserError,
 } from 'simmerkit';
-import { repliesProblems } from './history.js';
+import { historyOf, repliesProblems } from './history.js';
 import { formatOptions } from './options.js';
 import { sieveFacts } from './row-facts.js';
 import { sieveOutputs } from './sieve-outputs.js';
@@ -45,8 +46,8 @@ export const format = defineStage({
     const template =
       model === undefined ? undefined : await (await import('./chat-template.js')).readChatTemplate(model.folder);
     const format = textFormat(options, template);
-    const historyOf = historyIn(inputs.dataset);
-    const textOf = (row: Row) => trainingText(row, format, historyOf(row));
+    const isChat = hasHistory(inputs.dataset);
+    const textOf = (row: Row) => trainingText(row, format, isChat ? historyOf(row) : []);
     const missing = new Set<string>();
     const sieved = await sieveAndChange(
       context,
@@ -59,7 +60,7 @@ export const format = defineStage({
         return { rule: `no_${text.missing}` };
       },
       {
-        columns: options.replies === 'all' ? { ...columns, completion: messagesType } : columns,
+        columns: options.replies === 'all' ? { ...columns, completion: historyType } : columns,
         change: (row) => ({ id: textIn(row, 'id'), ...textOf(row) }),
       },
     );

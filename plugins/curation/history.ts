@@ -3,8 +3,13 @@ import type { LoadOptions } from './load-options.js';
 import type { FormatOptions } from './options.js';
 import { problemId } from './problem-id.js';
 
+/** A message before a question; a reply of weight 0 is never trained. */
+export interface FormerMessage extends Message {
+  readonly weight?: number | null;
+}
+
 /** The messages before the question of a row that `curation/load` made; none where it kept no history. */
-export function historyOf(row: Row): readonly Message[] {
+export function historyOf(row: Row): readonly FormerMessage[] {
   return Array.isArray(row.history) ? row.history : [];
 }
 

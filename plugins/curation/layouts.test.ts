@@ -4,6 +4,8 @@ import { load } from './load.stage.js';
 
 const { loadFile, loadWith, parquetFile } = loadFolder();
 
+const message = (role: string, content: string, weight: number | null = null) => ({ role, content, weight });
+
 describe('curation/load takes of chats', () => {
   it('turns of another field, or of several: what was preferred', async () => {
     const [user, chosen, rejected] = ['Q', 'A', 'B'].map((content, at) => ({
@@ -42,7 +44,7 @@ describe('curation/load takes of chats', () => {
     ]);
   });
 
-  it('no last reply that is not to be trained, and tells of earlier ones that may be', async () => {
+  it('no last reply that is not to be trained, and keeps the weight of 0 of earlier ones', async () => {
     const chat = (...weights: readonly (number | string | undefined)[]) =>
       JSON.stringify({
         messages: weights.flatMap((weight, at) => [
@@ -53,11 +55,16 @@ describe('curation/load takes of chats', () => {
     const source = { layout: 'messages', history: true };
     const content = [chat(0, 1), chat(undefined, 0), chat(''), chat(0), chat(0.5, 1), chat('', 1)].join('\n');
     const { rows, logged } = await loadFile('pool.jsonl', content, source, { missing: 'drop' });
-    expect(rows('dataset').map(({ answer }) => answer)).toEqual(['A1', 'A0', 'A1', 'A1']);
+    expect(rows('dataset').map(({ answer, history }) => [answer, history])).toEqual([
+      ['A1', [message('user', 'Q0'), message('assistant', 'A0', 0)]],
+      ['A0', []],
+      ['A1', [message('user', 'Q0'), message('assistant', 'A0', null)]],
+      ['A1', [message('user', 'Q0'), message('assistant', 'A0', null)]],
+    ]);
     expect(rows('decisions').map(({ rule }) => rule)).toEqual(['no_trained_reply', 'no_trained_reply']);
     expect(logged.filter(({ level }) => level === 'warning').map(({ message }) => message)).toEqual([
-      'Source pool: 2 rows have an earlier reply of another weight than 1, which `replies: all` of curation/format would ' +
-        'train as any other. `layout: chat` keeps weights of 0.',
+      'Source pool: 1 row has an earlier reply of another weight than 0 and 1, which `replies: all` of curation/format ' +
+        'would train as any other.',
     ]);
     await expect(loadFile('pool.jsonl', chat(0), { layout: 'messages' })).rejects.toMatchObject({
       code: 'no_reply',
@@ -133,9 +140,9 @@ describe('curation/load takes of chats', () => {
     const content = rows.map((row) => JSON.stringify(row)).join('\n');
     const result = await loadFile('pool.jsonl', content, { layout: 'sharegpt', history: true });
     expect(result.rows('dataset').map(({ history }) => history)).toEqual([
-      [{ role: 'system', content: 'Be brief.' }],
-      [{ role: 'system', content: 'Be brief.\n\nBe kind.' }],
-      [{ role: 'system', content: 'Be kind.' }],
+      [message('system', 'Be brief.')],
+      [message('system', 'Be brief.\n\nBe kind.')],
+      [message('system', 'Be kind.')],
       [],
     ]);
   });
@@ -144,9 +151,9 @@ describe('curation/load takes of chats', () => {
     const row = { instruction: 'Q', output: 'A', system: 'Be brief.', history: [['P', '<think>so</think>B']] };
     const content = [row, { ...row, history: [] }].map((each) => JSON.stringify(each)).join('\n');
     const result = await loadFile('pool.jsonl', content, { layout: 'alpaca', history: true });
-    const system = { role: 'system', content: 'Be brief.' };
+    const system = message('system', 'Be brief.');
     expect(result.rows('dataset').map(({ history }) => history)).toEqual([
-      [system, { role: 'user', content: 'P' }, { role: 'assistant', content: 'B' }],
+      [system, message('user', 'P'), message('assistant', 'B')],
       [system],
     ]);
     await expect(loadFile('pool.jsonl', content, { layout: 'alpaca' })).rejects.toMatchObject({

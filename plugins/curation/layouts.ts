@@ -56,7 +56,7 @@ export function fieldsOfLayout({ layout, turns }: Pick<Source, 'layout' | 'turns
 
 const turnsFields = { sharegpt: 'conversations', messages: 'messages' } as const;
 
-/** Fields of templates that say something in a row, and `weight` where a history loses one. */
+/** Fields of templates that say something in a row, and `weight` where a history loses one that is not 0. */
 export function unusedFields(
   row: Row,
   { layout, turns, history }: Pick<Source, 'layout' | 'turns' | 'history'>,
@@ -65,7 +65,8 @@ export function unusedFields(
   const unused = templateFields.filter((name) => !(layout === 'chat' && name === 'tools') && saysSomething(row[name]));
   if (layout === 'chat' || !history) return unused;
   const lists = [turns ?? turnsFields[layout]].flat().flatMap((name) => turnsIn(row[name]) ?? []);
-  return lists.some((turn) => isReply(turn) && weightOf(turn as Row) !== 1) ? [...unused, 'weight'] : unused;
+  const weights = lists.filter(isReply).map((reply) => weightOf(reply as Row));
+  return weights.some((weight) => weight !== 0 && weight !== 1) ? [...unused, 'weight'] : unused;
 }
 
 /**
@@ -146,10 +147,13 @@ function fromTurns(row: Row, fields: TurnFields, keepsHistory: boolean, place: D
   const system = [...new Set(systemTexts)].filter((text) => text !== null && text.trim() !== '').join('\n\n') || null;
   const parts = { question: user.text, ...reply(assistant.text, assistant.reasoning), system };
   if (!keepsHistory) return { row: { ...row, ...parts } };
-  const former = spoken.slice(0, -2).map(({ role, text, reasoning }) => ({
-    role,
-    content: role === 'assistant' ? String(reply(text, reasoning).answer) : text,
-  }));
+  const former = spoken
+    .slice(0, -2)
+    .map(({ role, text, reasoning, weight }) =>
+      role === 'assistant'
+        ? { role, content: String(reply(text, reasoning).answer), weight: weight === 0 ? 0 : null }
+        : { role, content: text },
+    );
   return { row: { ...row, ...parts, history: [...systemMessages(system), ...former] } };
 }
 

@@ -3,7 +3,7 @@ import {
   defineStage,
   formatCount,
   formatCounted,
-  messagesType,
+  historyType,
   type OptionProblem,
   pace,
   UserError,
@@ -56,7 +56,7 @@ export const load = defineStage({
         [...added].map((column) => [column, chatTypeOf(column, options) ?? options.types[column] ?? 'VARCHAR']),
       ),
       source: 'VARCHAR',
-      ...(sources.some(({ source }) => source.history) ? { history: messagesType } : {}),
+      ...(sources.some(({ source }) => source.history) ? { history: historyType } : {}),
     };
     const states = await statesOf(sources);
     await checkSources(sources);
@@ -125,8 +125,8 @@ function unusedWarning(field: string, rows: number): string {
   const have = `${formatCounted(rows, 'row')} ${rows === 1 ? 'has' : 'have'}`;
   if (field === 'weight')
     return (
-      `${have} an earlier reply of another weight than 1, which \`replies: all\` of curation/format would train as any ` +
-      'other. `layout: chat` keeps weights of 0.'
+      `${have} an earlier reply of another weight than 0 and 1, which \`replies: all\` of curation/format would train ` +
+      'as any other.'
     );
   const what = field === 'system' ? 'a system message' : `\`${field}\``;
   const remedies: Readonly<Record<string, string>> = {

@@ -1,4 +1,5 @@
 import { type Message, type Row, textIn } from 'simmerkit';
+import type { FormerMessage } from './history.js';
 import type { FormatOptions } from './options.js';
 
 /** Options with the preset's markers filled in. */
@@ -39,8 +40,8 @@ export function columnsNeeded({ preset }: Pick<FormatOptions, 'preset'>): readon
 /** One row to train on. */
 interface TrainingText {
   readonly prompt: readonly Message[];
-  /** Text, or the messages from the first reply on where all replies are trained. */
-  readonly completion: string | readonly Message[];
+  /** Text, or the messages from the first reply to train on where all replies are trained. */
+  readonly completion: string | readonly FormerMessage[];
 }
 
 /**
@@ -52,7 +53,7 @@ interface TrainingText {
 export function trainingText(
   row: Row,
   options: TextFormat,
-  history: readonly Message[],
+  history: readonly FormerMessage[],
 ): TrainingText | { readonly missing: string } {
   const needed = columnsNeeded(options);
   const textOf = (column: string) => textIn(row, column)?.trim() ?? '';
@@ -62,7 +63,7 @@ export function trainingText(
   const content = options.promptTemplate.split('{question}').join(textOf('question'));
   const filled = options.answerTemplate.split('{answer}').join(textOf('answer'));
   const hasPrefix = filled.includes(options.answerPrefix.trimEnd());
-  const prompt = [
+  const asked: readonly FormerMessage[] = [
     ...(options.systemMessage === undefined || history[0]?.role === 'system'
       ? []
       : [{ role: 'system', content: options.systemMessage }]),
@@ -70,13 +71,13 @@ export function trainingText(
     { role: 'user', content },
   ];
   if (options.replies === 'all') {
-    const first = prompt.findIndex(({ role }) => role === 'assistant');
-    const until = first === -1 ? prompt.length : first;
+    const first = asked.findIndex(({ role, weight }) => role === 'assistant' && weight !== 0);
+    const until = first === -1 ? asked.length : first;
     const reply = { role: 'assistant', content: hasPrefix ? filled : `${options.answerPrefix}${filled}` };
-    return { prompt: prompt.slice(0, until), completion: [...prompt.slice(until), reply] };
+    return { prompt: asked.slice(0, until).map(plain), completion: [...asked.slice(until), reply].map(weighted) };
   }
   return {
-    prompt,
+    prompt: asked.map(plain),
     completion: [
       options.thinkingStart,
       needed.includes('reasoning') ? textOf('reasoning') : '',
@@ -86,4 +87,12 @@ export function trainingText(
       options.end,
     ].join(''),
   };
+}
+
+function plain({ role, content }: FormerMessage): Message {
+  return { role, content };
+}
+
+function weighted({ role, content, weight = null }: FormerMessage): FormerMessage {
+  return { role, content, weight };
 }
