@@ -80,6 +80,19 @@ describe('curation/format', () => {
     expect(await formatted('last')).toEqual([{ id: 'r0', prompt: plain, completion: '42<|im_end|>' }]);
   });
 
+  it('takes the thinking of graded samples for the reasoning, where there is no such column', async () => {
+    const { reasoning, ...others } = row;
+    const graded = { id: 'VARCHAR', question: 'VARCHAR', thinking: 'VARCHAR', answer: 'VARCHAR' };
+    const completions = async (types: Readonly<Record<string, string>>, given: Readonly<Record<string, unknown>>) => {
+      const dataset = memoryTable(types, [{ id: 'r0', ...others, ...given }]);
+      return (await runStage(format, { inputs: { dataset } })).rows('dataset').map((each) => each.completion);
+    };
+    const expected = (await completion({}))?.completion;
+    expect(await completions(graded, { thinking: reasoning })).toEqual([expected]);
+    expect(await completions({ ...graded, ...columns }, { thinking: 'hm', reasoning })).toEqual([expected]);
+    await expect(completions(graded, { thinking: ' ' })).rejects.toMatchObject({ code: 'value_missing' });
+  });
+
   it('leaves an answer that has the prefix as it is', async () => {
     const given = { ...row, answer: 'So the Answer: 42' };
     expect((await completion({ end: '' }, given))?.completion).toMatch(/answer\nSo the Answer: 42$/);

@@ -30,7 +30,8 @@ export const format = defineStage({
   inputs: {
     dataset: input(
       'dataset',
-      'Problems with `question`, `reasoning` (not for preset chat) and `answer`, and the `history` that load kept.',
+      'Problems with `question`, `reasoning` (not for preset chat; of graded samples `thinking`) and `answer`, and the ' +
+        '`history` that load kept.',
     ),
     model: optionalInput('model', 'The model to train: its chat template says what ends a reply.'),
   },
@@ -41,13 +42,17 @@ export const format = defineStage({
     const { sieveAndChange } = await import('./sieve.js');
     const { columnsNeeded, textFormat, trainingText } = await import('./training-text.js');
     const { options, inputs } = context;
-    requireColumns(inputs.dataset, ['id', ...columnsNeeded(options)], 'The dataset');
+    const { columns: given } = inputs.dataset;
+    // eval/grade has the trace by the name that generations have for it.
+    const trace = 'thinking' in given && !('reasoning' in given) ? 'thinking' : 'reasoning';
+    const needed = columnsNeeded(options).map((column) => (column === 'reasoning' ? trace : column));
+    requireColumns(inputs.dataset, ['id', ...needed], 'The dataset');
     const { model } = inputs;
     const template =
       model === undefined ? undefined : await (await import('./chat-template.js')).readChatTemplate(model.folder);
     const format = textFormat(options, template);
     const isChat = hasHistory(inputs.dataset);
-    const textOf = (row: Row) => trainingText(row, format, isChat ? historyOf(row) : []);
+    const textOf = (row: Row) => trainingText({ ...row, reasoning: row[trace] }, format, isChat ? historyOf(row) : []);
     const missing = new Set<string>();
     const sieved = await sieveAndChange(
       context,

@@ -3,6 +3,7 @@ import {
   defineStage,
   formatShare,
   type Grader,
+  hasHistory,
   input,
   pace,
   type Row,
@@ -88,6 +89,8 @@ export const grade = defineStage({
     }
     const grader = await startGrader();
     const steps = pace(context, { unit: 'answers', total: inputs.generations.rowCount });
+    // Whoever trains on the samples wants what was said before the question, too.
+    const historyType = hasHistory(inputs.dataset) ? inputs.dataset.columns.history : undefined;
     const runs = new GradedRuns();
     const unread = new Map<GradedRun, Unread>();
     let right = 0;
@@ -108,6 +111,7 @@ export const grade = defineStage({
             ...Object.fromEntries(Object.keys(generationColumns).map((name) => [name, row[name] ?? null])),
             question: problem.question,
             gold: problem.gold,
+            ...(historyType === undefined ? {} : { history: problem.history }),
             model: options.label ?? textIn(row, 'model') ?? 'model',
             extracted,
             parsed: grade?.parsedAnswer || null,
@@ -130,7 +134,7 @@ export const grade = defineStage({
       }
     }
     const graded = await context.artifacts.writeDataset(gradedRows(), {
-      columns: gradedColumns,
+      columns: historyType === undefined ? gradedColumns : { ...gradedColumns, history: historyType },
       metadata: { grader: options.grader.uses, extraction },
     });
     await steps.finish(accuracyFigures(right, steps.done));
@@ -165,6 +169,7 @@ function accuracyFigures(right: number, graded: number): Readonly<Record<string,
 interface Problem {
   readonly question: string | null;
   readonly gold: string | null;
+  readonly history: unknown;
 }
 
 interface Answer {
@@ -190,7 +195,7 @@ async function readProblems(
       needsGold ??= (await startGrader()).needsGold ?? true;
       if (needsGold) throw goldMissing(dataset, id, goldColumn);
     }
-    problems.set(id, { question: textIn(row, 'question'), gold: isKnown ? gold : null });
+    problems.set(id, { question: textIn(row, 'question'), gold: isKnown ? gold : null, history: row.history });
   }
   return problems;
 }

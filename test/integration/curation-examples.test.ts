@@ -61,6 +61,21 @@ const around: Stages = {
   unique: { uses: 'curation/deduplicate', with: { dataset: of('sound') } },
   selected: { uses: 'curation/select', with: { dataset: of('pool'), count: 20 } },
   traces: { uses: 'curation/distill', with: { dataset: of('pool'), url: 'http://any', model: 'teacher' } },
+  samples: {
+    uses: 'budget-forcing/generate',
+    with: {
+      trainer: 'student',
+      model: of('base', 'model'),
+      dataset: of('pool'),
+      label: 'base',
+      thinkingFormat: 's1',
+      sweep: { thinkingTokens: [8] },
+    },
+  },
+  graded: {
+    uses: 'eval/grade',
+    with: { generations: of('samples', 'generations'), dataset: of('pool'), grader: { uses: 'eval/exact' } },
+  },
   domains: { uses: 'curation/classify', with: { dataset: of('pool'), fromColumn: 'source' } },
 };
 
@@ -159,8 +174,8 @@ describe('the examples of the README of curation', () => {
     }
     for (const { steps, id } of await explained(run)) {
       const last = steps.at(-1);
-      // In an output of the last stage that had it, or dropped by a rule.
-      expect([id, last?.outcome]).toEqual([id, expect.stringMatching(/^(seen|kept|dropped)$/)]);
+      // In an output of the last stage that had it, or dropped by a rule. What was graded goes on by ids of samples.
+      expect([id, last?.outcome]).toEqual([id, expect.stringMatching(/^(seen|kept|dropped|graded)$/)]);
       if (last?.outcome === 'dropped') expect(last.decisions.map(({ rule }) => rule)).not.toContain(null);
     }
   });
