@@ -9,6 +9,8 @@ interface ReplyMarks {
   readonly end: string;
   /** With what a prompt ends, so that the model begins its reply. */
   readonly replyStart: string;
+  /** What stands between these and a reply without thinking; undefined where such a reply begins in another way. */
+  readonly lead: string | undefined;
 }
 
 type Config = Readonly<Record<string, unknown>>;
@@ -48,8 +50,11 @@ export async function readChatTemplate(folder: string): Promise<ReplyMarks> {
     }
   };
   const reply = render([question, { role: 'assistant', content: mark }], false);
-  const end = reply.slice(reply.lastIndexOf(mark) + mark.length).trimEnd();
-  return { end: end === '' ? tokens.eos_token : end, replyStart: render([question], true) };
+  const at = reply.lastIndexOf(mark);
+  const end = reply.slice(at + mark.length).trimEnd();
+  const replyStart = render([question], true);
+  const lead = reply.startsWith(replyStart) ? reply.slice(replyStart.length, at) : undefined;
+  return { end: end === '' ? tokens.eos_token : end, replyStart, lead };
 }
 
 async function readConfig(file: string): Promise<Config> {

@@ -151,6 +151,30 @@ describe('curation/format', () => {
     expect(result.rows('dataset')[0]?.completion).toMatch(expected);
   });
 
+  it.each([
+    ['nothing', chatml, {}, undefined],
+    [
+      'a channel',
+      chatml.replace("message.role + '\\n'", "message.role + '<|channel|>\\n'"),
+      {},
+      'writes "<|channel|>\\n"',
+    ],
+    ['what closes the thinking of its prompt', r1, {}, 'such as "\\n</think>\\n\\n"'],
+    ['what closes it, which the recipe has', r1, { answerStart: '\n</think>\n\n' }, undefined],
+  ])('says what the template writes before a reply without thinking: %s', async (_, chat_template, options, said) => {
+    const folder = await temporaryFolder();
+    // In the prompt, a reply is only begun.
+    const config = {
+      chat_template: chat_template.replace('assistant\\n', said?.includes('channel') ? 'assistant' : '$&'),
+    };
+    await writeFile(join(folder, 'tokenizer_config.json'), JSON.stringify(config));
+    const inputs = { dataset: table([row]), model: memoryArtifact('model', folder) };
+    const { logged, rows } = await runStage(format, { options: { preset: 'chat', ...options }, inputs });
+    const warnings = logged.filter(({ level }) => level === 'warning').map(({ message }) => message);
+    expect(warnings).toEqual(said === undefined ? [] : [expect.stringContaining(said)]);
+    expect(rows('dataset')[0]?.completion).toMatch(/^(\n<\/think>\n\n)?42/);
+  });
+
   it('refuses a model without a chat template, or with a broken one', async () => {
     const folder = await temporaryFolder();
     const formatWith = async (config: object) => {

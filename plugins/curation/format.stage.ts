@@ -40,7 +40,7 @@ export const format = defineStage({
   estimate: (_, { inputs }) => ({ outputs: sieveFacts(inputs.dataset) }),
   async run(context) {
     const { sieveAndChange } = await import('./sieve.js');
-    const { columnsNeeded, textFormat, trainingText } = await import('./training-text.js');
+    const { beginningAdvice, columnsNeeded, textFormat, trainingText } = await import('./training-text.js');
     const { options, inputs } = context;
     const { columns: given } = inputs.dataset;
     // eval/grade has the trace by the name that generations have for it.
@@ -51,6 +51,8 @@ export const format = defineStage({
     const template =
       model === undefined ? undefined : await (await import('./chat-template.js')).readChatTemplate(model.folder);
     const format = textFormat(options, template);
+    const advice = template === undefined ? undefined : beginningAdvice(options, template);
+    if (advice !== undefined) context.log.warning(advice);
     const isChat = hasHistory(inputs.dataset);
     const textOf = (row: Row) => trainingText({ ...row, reasoning: row[trace] }, format, isChat ? historyOf(row) : []);
     const missing = new Set<string>();

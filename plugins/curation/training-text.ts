@@ -32,6 +32,20 @@ export function textFormat(
   return { ...options, thinkingStart, answerStart, answerPrefix, end: options.end ?? template?.end ?? preset.end };
 }
 
+/** Said where the answer alone begins in another way than a reply in the chat template; undefined where it does not. */
+export function beginningAdvice(
+  { preset, replies, thinkingStart, answerStart }: FormatOptions,
+  { lead }: { readonly lead: string | undefined },
+): string | undefined {
+  const isPlain = preset === 'chat' && replies === 'last' && thinkingStart === undefined && answerStart === undefined;
+  if (!isPlain || lead?.trim() === '') return undefined;
+  return lead === undefined
+    ? "The model's chat template begins a reply in the prompt in another way than it writes one without thinking: the " +
+        'answer goes on with what is open there. Set `answerStart` to what closes it, such as "\\n</think>\\n\\n".'
+    : `The model's chat template writes ${JSON.stringify(lead)} before a reply without thinking, and what is trained has ` +
+        'the answer alone. To train as it writes, set `answerStart` to that.';
+}
+
 /** Columns that a row must have for its text. */
 export function columnsNeeded({ preset }: Pick<FormatOptions, 'preset'>): readonly string[] {
   return preset === 'chat' ? ['question', 'answer'] : ['question', 'reasoning', 'answer'];
