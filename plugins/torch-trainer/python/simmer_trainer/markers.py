@@ -6,6 +6,7 @@ token is trained as so many characters, and a model that never saw the end of a 
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 from simmer_trainer.chat_template import render_chat
@@ -46,7 +47,7 @@ def check_markers(raw: Sequence[dict[str, Any]], rows: Sequence[TokenizedRow], t
         ends |= ends_of_call(tokenizer)
     # A row that was cut has lost its end, and is counted elsewhere.
     whole = [row for row in chats if not row.truncated]
-    endless = [row.id for row in whole if any(not ends & set(reply) for reply in row.replies)]
+    endless = [row.id for row in whole if not all(_is_ended(reply, ends, tokenizer) for reply in row.replies)]
     if whole and len(endless) == len(whole):
         names = " or ".join(sorted(tokenizer.convert_ids_to_tokens(sorted(ends))))
         raise _missing(
@@ -66,6 +67,13 @@ def end_of_rows(rows: Sequence[TokenizedRow], tokenizer: Any) -> int | None:
     ends = Counter(next((token for token in reversed(ids) if tokenizer.decode([token]).strip()), None) for ids in whole)
     token, count = ends.most_common(1)[0] if ends else (None, 0)
     return token if token in special and 2 * count > len(whole) else None
+
+
+def _is_ended(reply: Sequence[int], ends: set[int], tokenizer: Any) -> bool:
+    """Behind all that it says: a text may speak of such tokens."""
+    added = tokenizer.added_tokens_decoder
+    closing = takewhile(lambda token: token in added or not tokenizer.decode([token]).strip(), reversed(reply))
+    return not ends.isdisjoint(closing)
 
 
 def _check_are_tokens(tokenizer: Any) -> None:

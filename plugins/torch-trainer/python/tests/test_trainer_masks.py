@@ -317,9 +317,15 @@ def test_completions_that_never_end_a_reply_are_refused_with_what_would_end_one(
 
 def test_completions_without_an_end_are_named_where_others_have_one(tokenizers: dict[str, Any]) -> None:
     tokenizer = tokenizers["Qwen2.5"]
-    completions = {"ends": "5<|im_end|>", "endless": "5", "later": "5<|im_end|>\n"}
+    completions = {
+        "ends": "5<|im_end|>",
+        "endless": "5",
+        "later": "5<|im_end|>\n",
+        "closed": "5<|im_end|>\n<|endoftext|>",
+        "named": "It ends with <|im_end|>, as all do.",
+    }
     raw = [{"id": name, "prompt": QUESTION, "completion": text} for name, text in completions.items()]
-    assert check_markers(raw, tokenize(raw, tokenizer, 1000), tokenizer) == ["endless"]
+    assert check_markers(raw, tokenize(raw, tokenizer, 1000), tokenizer) == ["endless", "named"]
 
 
 def test_the_template_of_another_model_is_refused_by_its_markers(tokenizers: dict[str, Any]) -> None:
