@@ -26,7 +26,7 @@ export interface CheckedOptions {
   readonly output: Record<string, unknown>;
   /** The same as JSON. */
   readonly options: JsonMap;
-  /** Without placement and trainer names, and with the content of files instead of their paths. */
+  /** Without placement, with the content of files instead of their paths, and with the places of trainers in `trainers`. */
   readonly semanticOptions: JsonMap;
   /** Names of trainers in it, each once. */
   readonly trainers: readonly { readonly name: string; readonly path: Path }[];
@@ -170,7 +170,8 @@ export async function checkOptions(scope: PlanScope, check: OptionsToCheck): Pro
 
   const semantic = mapOptions(asSchema(schema), output, (marks, value, inner) => {
     if (marks.placement || value === undefined) return leaveOut;
-    if (marks.trainer && typeof value === 'string') return leaveOut;
+    // Which of the stage's trainers it is: what it is called is no part of it.
+    if (marks.trainer && typeof value === 'string') return [...trainers.keys()].indexOf(value);
     const replacement = replacements.get(pathKey([...path, ...inner]));
     return replacement ?? descend;
   });

@@ -5,10 +5,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { z } from 'zod';
 import type { Settings } from '../config/settings.js';
 import { canonicalJson } from '../document/canonical-json.js';
 import { isUserError } from '../errors.js';
 import { PluginCatalog } from '../plugin/catalog.js';
+import { definePlugin, defineStage, defineTrainer, trainerName } from '../plugin/define.js';
+import { apiVersion } from '../plugin/definitions.js';
+import { RunHarness } from '../testing/run-harness.js';
 import { parseRecipe } from './load-recipe.js';
 import type { Overrides } from './overrides.js';
 import type { Plan } from './plan.js';
@@ -88,6 +92,46 @@ describe('the key of a stage', () => {
       ),
     ];
     expect(new Set([key, ...others]).size).toBe(7);
+  });
+
+  test('is another where other options name the same trainers', async () => {
+    const schema = z.object({
+      solvers: z.array(z.object({ trainer: trainerName() })),
+      judge: trainerName().optional(),
+    });
+    const plugin = definePlugin({
+      name: 'exam',
+      version: '1.0.0',
+      apiVersion,
+      stages: {
+        sit: defineStage({ description: '', inputs: {}, outputs: {}, options: schema, run: async () => ({}) }),
+      },
+      trainers: {
+        pupil: defineTrainer({
+          description: '',
+          options: z.object({ size: z.int() }),
+          relevantVersions: async () => ({}),
+          prepare: async () => ({ argv: ['true'], env: {} }),
+        }),
+      },
+    });
+    await using harness = await RunHarness.create({ plugins: [plugin], withBuiltIn: true });
+    const keyOf = async (options: string) => {
+      const plan = await harness.plan(
+        `{name: x, trainers: {a: {uses: exam/pupil, with: {size: 1}}, b: {uses: exam/pupil, with: {size: 2}}},` +
+          ` stages: {exam: {uses: exam/sit, with: ${options}}}}`,
+      );
+      return stageKey(plan.stages[0]!, plan, {});
+    };
+    const keys = [
+      await keyOf('{solvers: [{trainer: a}, {trainer: a}, {trainer: b}]}'),
+      await keyOf('{solvers: [{trainer: a}, {trainer: b}, {trainer: b}]}'),
+      await keyOf('{solvers: [{trainer: a}], judge: b}'),
+      await keyOf('{solvers: [{trainer: a}, {trainer: b}]}'),
+      await keyOf('{solvers: [{trainer: a}, {trainer: b}], judge: a}'),
+      await keyOf('{solvers: [{trainer: a}, {trainer: b}], judge: b}'),
+    ];
+    expect(new Set(keys).size).toBe(keys.length);
   });
 
   test('is another where the content of a file is', async () => {

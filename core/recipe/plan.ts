@@ -36,7 +36,7 @@ export interface PlannedStage {
   readonly uses: string;
   /** Normalized: defaults filled in, inputs left out. */
   readonly options: { readonly [key: string]: Json };
-  /** Those that the stage key covers: semantic ones, without placement and without trainer names. */
+  /** Those that the stage key covers: semantic ones, without placement, and of trainers only which of `trainers` each is. */
   readonly semanticOptions: { readonly [key: string]: Json };
   /** Input name to what it refers to; a list for an input that takes many. */
   readonly inputs: Readonly<Record<string, StageReference | readonly StageReference[]>>;
