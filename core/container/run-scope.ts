@@ -1,5 +1,5 @@
 import { Container } from 'inversify';
-import { pathSettings, type Settings } from '../config/settings.js';
+import type { Settings } from '../config/settings.js';
 import { GraderPool } from '../engine/grader-pool.js';
 import { Run } from '../engine/run.js';
 import { RunEnding } from '../engine/run-ending.js';
@@ -20,6 +20,7 @@ import {
   SinkSourceToken,
 } from '../engine/tokens.js';
 import { TrainerPool } from '../engine/trainer-pool.js';
+import { namedPython } from '../engine/version-changes.js';
 import { EventBus } from '../events/event-bus.js';
 import { RunLog } from '../events/run-log.js';
 import { HookDriver } from '../plugin/hook-driver.js';
@@ -55,10 +56,10 @@ export function runScopes(core: Container): OpenRunScope {
       const warnings = [...taken.warnings, ...made.warnings, ...(droppedBytes === 0 ? [] : [torn])];
       const isAttended = cancelSignal !== undefined;
       const given = core.get(SettingsToken);
-      const namedPython = given.sources.python === pathSettings.python.flag ? given.python : state.python;
+      const python = namedPython(given, state.python);
       // For all of the run: its stages, graders and trainers.
-      const settings = { ...given, ...present({ python: namedPython }) };
-      const known = { state, trainerMemory, done: made.done, ...present({ namedPython }) };
+      const settings = { ...given, ...present({ python }) };
+      const known = { state, trainerMemory, done: made.done, ...present({ namedPython: python }) };
       const info = { ...known, ...taken, isAttended, warnings };
       const container = runContainer(core, sinks, { bus, hooks, settings }, info);
       closers.push(() => container.unbindAllAsync());

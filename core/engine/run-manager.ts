@@ -30,6 +30,7 @@ import {
   PluginCatalogToken,
   SettingsToken,
 } from './tokens.js';
+import { namedPython, withPresentVersions } from './version-changes.js';
 
 interface TakeUpOptions {
   /** Interrupts the run when it is aborted. */
@@ -126,7 +127,12 @@ export class RunManager {
     }
     const done = new Set((await stagesDone(state, this.#store)).done.keys());
     const byCode = await withPresentCode(await readPlan(runFolder), this.#catalog, done);
-    const byFiles = await withPresentFiles(byCode.plan, done);
+    const byVersions = await withPresentVersions(
+      byCode.plan,
+      { catalog: this.#catalog, settings: this.#settings, namedPython: namedPython(this.#settings, state.python) },
+      done,
+    );
+    const byFiles = await withPresentFiles(byVersions.plan, done);
     const { plan } = byFiles;
     await this.#refuseImpossible(plan, done);
     // After `run.created` alone nobody has started it yet.
@@ -135,6 +141,7 @@ export class RunManager {
     const warnings = [
       ...(isResumed ? await recipeChanges(plan, runFolder) : []),
       ...byCode.changes,
+      ...byVersions.changes,
       ...byFiles.changes,
     ];
     return this.#takeUp({ runId, runFolder, plan, isResumed, warnings, ...change }, options);

@@ -26,6 +26,7 @@ import { checkStageOutputs, followStageRun } from './stage-outputs.js';
 import { toldAgain } from './stage-warnings.js';
 import { ArtifactStoreToken, PluginCatalogToken, RunInfoToken, SettingsToken } from './tokens.js';
 import { TrainerPool } from './trainer-pool.js';
+import { versionsChangedSincePlanned } from './version-changes.js';
 
 /** Output name to artifact URI. */
 export type StageOutputUris = Readonly<Record<string, string>>;
@@ -94,7 +95,7 @@ export class StageRunner {
 
   /**
    * Runs the stage to its end. Its outputs are in the cache before `stage.completed` is said: a core killed between the
-   * two finds them there. They are in no cache where code or files were changed meanwhile that it may have gone by.
+   * two finds them there. They are in no cache where code, files or versions were changed meanwhile that it may have gone by.
    * @throws what the stage throws, or the signal's reason
    */
   async execute(ready: ReadyStage): Promise<StageOutputUris> {
@@ -140,7 +141,16 @@ export class StageRunner {
     const seconds = (performance.now() - startedAt) / 1000;
     const changedCode = await changedSincePlanned(stage, this.#run.plan, this.#catalog);
     const changedFiles = await filesChangedSincePlanned(stage, this.#run.plan);
-    const changed = [...changedCode.map((plugin) => `The code of ${plugin}`), ...changedFiles];
+    const changedTrainers = await versionsChangedSincePlanned(stage, this.#run.plan, {
+      catalog: this.#catalog,
+      settings: this.#settings,
+      namedPython: this.#run.namedPython,
+    });
+    const changed = [
+      ...changedCode.map((plugin) => `The code of ${plugin}`),
+      ...changedTrainers.map((trainer) => `What the trainer "${trainer}" runs with`),
+      ...changedFiles,
+    ];
     for (const what of changed) {
       log.warning(
         `${what} was changed while the run went on. The stage may have gone by what was there before or by what is there ` +

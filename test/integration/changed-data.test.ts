@@ -1,8 +1,18 @@
 import { readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { apiVersion, defineGrader, definePlugin, defineStage, filePath, graderChoice, z } from 'simmerkit';
+import {
+  apiVersion,
+  defineGrader,
+  definePlugin,
+  defineStage,
+  defineTrainer,
+  filePath,
+  graderChoice,
+  trainerName,
+  z,
+} from 'simmerkit';
 import { RunHarness } from 'simmerkit/testing';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../temporary-folder.js';
 
 const recipe = `
@@ -208,4 +218,75 @@ it('a file of a grader counts as what it is when the run goes on, too', async ()
   expect((await harness.resume(failed.runId)).outcome).toMatchObject({ status: 'completed' });
   await writeFile(file, 'three');
   expect((await harness.run(asked)).outcome.status).toBe('failed');
+});
+
+describe('the versions that a trainer runs with', () => {
+  let versions: Record<string, string> = {};
+  let onRun: () => void = () => {};
+  const plugin = definePlugin({
+    name: 'lab',
+    version: '1.0.0',
+    apiVersion,
+    stages: {
+      tune: defineStage({
+        description: 'Makes one row.',
+        inputs: {},
+        outputs: { dataset: { type: 'dataset', description: 'It.' } },
+        options: z.object({ trainer: trainerName() }),
+        async run(context) {
+          onRun();
+          return { dataset: await context.artifacts.writeDataset([{ id: 'a' }], { columns: { id: 'VARCHAR' } }) };
+        },
+      }),
+    },
+    trainers: {
+      trainer: defineTrainer({
+        description: 'Never started.',
+        options: z.object({}),
+        relevantVersions: async () => versions,
+        prepare: async () => ({ argv: ['false'], env: {} }),
+      }),
+    },
+  });
+  const tuned = `
+name: tuned
+trainers: { student: { uses: lab/trainer } }
+stages: { tuned: { uses: lab/tune, with: { trainer: student } } }
+`;
+
+  it('are in the key of what a resumed run still makes', async () => {
+    await using harness = await RunHarness.create({ plugins: [plugin], withBuiltIn: true });
+    versions = { torch: '2.12.0' };
+    onRun = () => {
+      throw new Error('no room');
+    };
+    const failed = await harness.run(tuned);
+    expect(failed.outcome).toMatchObject({ status: 'failed' });
+    onRun = () => {};
+    versions = { torch: '2.13.0' };
+    const resumed = await harness.resume(failed.runId);
+    expect(resumed.outcome).toMatchObject({ status: 'completed' });
+    expect(resumed.eventsOf('log.written').map(({ data }) => data.message)).toContain(
+      'What the trainer "student" runs with has changed since the run began (torch: 2.12.0, now 2.13.0): what is left to ' +
+        'do goes by what is there now.',
+    );
+    expect((await harness.run(tuned)).eventsOf('stage.reused')).toHaveLength(1);
+    versions = { torch: '2.12.0' };
+    expect((await harness.run(tuned)).eventsOf('stage.reused')).toHaveLength(0);
+  });
+
+  it('may change while a stage runs, whose outputs no other run reuses then', async () => {
+    await using harness = await RunHarness.create({ plugins: [plugin], withBuiltIn: true });
+    versions = { torch: '2.12.0' };
+    onRun = () => {
+      versions = { torch: '2.13.0' };
+    };
+    const run = await harness.run(tuned);
+    expect(run.outcome).toMatchObject({ status: 'completed' });
+    expect(run.eventsOf('log.written').map(({ data }) => data.message)).toContainEqual(
+      expect.stringContaining('What the trainer "student" runs with was changed while the run went on.'),
+    );
+    versions = { torch: '2.12.0' };
+    expect((await harness.run(tuned)).eventsOf('stage.reused')).toHaveLength(0);
+  });
 });
