@@ -115,6 +115,11 @@ test('the values of any JSON are those of the file', () => {
   );
 });
 
+test('a long text is not repeated by aliases until it is gigabytes', () => {
+  const text = `a: &a ${'x'.repeat(2 ** 20)}\n${Array.from({ length: 20 }, (_, at) => `b${at}: *a\n`).join('')}`;
+  expect(failure(text).problems).toMatchObject([{ code: 'too_large', path: 'b15' }]);
+});
+
 test('whatever the text, what is thrown is for the user', () => {
   const pieces = fc.constantFrom(
     ...[

@@ -18,8 +18,9 @@ import { formatPath, type Path, pathKey } from './path.js';
 import { referenceWithoutDollar, syntaxProblem } from './syntax-problem.js';
 
 const depthLimit = 64;
-/** Values after aliases are expanded, so that a few lines cannot become gigabytes. */
+/** Values after aliases are expanded, and characters of their texts, so that a few lines cannot become gigabytes. */
 const valueLimit = 200_000;
+const characterLimit = 2 ** 24;
 const aliasLimit = 100;
 const problemLimit = 50;
 const reservedKeys: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
@@ -129,6 +130,7 @@ class Reader {
   readonly #anchors = new Map<string, Node>();
   readonly #open = new Set<Node>();
   #values = 0;
+  #characters = 0;
   #aliases = 0;
 
   constructor(
@@ -264,6 +266,13 @@ class Reader {
 
   #readScalar(node: Scalar, offset: number, path: Path): unknown {
     const { value } = node;
+    if (typeof value === 'string') {
+      this.#characters += value.length;
+      if (this.#characters > characterLimit) {
+        const message = `With what aliases repeat there are more than ${characterLimit} characters of text.`;
+        this.#refuse('too_large', message, offset, path);
+      }
+    }
     if (typeof value === 'number') {
       const isWhole = /^[-+]?\d+$/.test(node.source ?? '');
       if (!Number.isFinite(value) || (isWhole && !Number.isSafeInteger(value))) {

@@ -127,7 +127,6 @@ describe('the key of a stage', () => {
       await keyOf('{solvers: [{trainer: a}, {trainer: a}, {trainer: b}]}'),
       await keyOf('{solvers: [{trainer: a}, {trainer: b}, {trainer: b}]}'),
       await keyOf('{solvers: [{trainer: a}], judge: b}'),
-      await keyOf('{solvers: [{trainer: a}, {trainer: b}]}'),
       await keyOf('{solvers: [{trainer: a}, {trainer: b}], judge: a}'),
       await keyOf('{solvers: [{trainer: a}, {trainer: b}], judge: b}'),
     ];
@@ -185,6 +184,17 @@ describe('a param', () => {
     const bomb = `${text().replace('params: {', `params: { big: ${big},`)}    description: ${many}\n`;
     await expect(planOf(bomb)).rejects.toMatchObject({
       problems: [{ code: 'too_large', path: expect.stringContaining('description') }],
+    });
+  });
+
+  test('that is too much is told alone, whatever else is wrong with the stages that it is in', async () => {
+    const stages = Array.from(
+      { length: 40 },
+      (_, at) => `  s${at}: { uses: kitchen/gather, with: { list: "\${{ params.big }}" } }`,
+    );
+    const bomb = `${text().replace('params: {', `params: { big: ${'x'.repeat(700_000)},`)}${stages.join('\n')}\n`;
+    await expect(planOf(bomb)).rejects.toMatchObject({
+      problems: [{ code: 'too_large', path: 'stages.s23.with.list' }],
     });
   });
 

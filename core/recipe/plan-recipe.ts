@@ -65,6 +65,9 @@ export async function planRecipe(
   const params = readParams(raw.params, overridden.params, settings.dataFolder, problems);
   const values = new ParamValues(params, { dataFolder: settings.dataFolder }, problems);
   const { value, writtenAs } = resolveReferences(raw, values, problems);
+  const tooLarge = problems.sorted().filter(({ code }) => code === 'too_large');
+  // What else is wrong with such a recipe may be a megabyte of text a stage, and mostly follows from this.
+  if (tooLarge.length > 0) throw invalidFile(recipe.file, 'recipe', tooLarge);
   const tree = value as Record<string, unknown>;
   const isForeign = foreign(writtenAs);
   guard?.checkTree(tree, isForeign, problems);
