@@ -1,0 +1,78 @@
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { temporaryFolder } from '../../test/temporary-folder.js';
+import { commandDigest, folderDigest, moduleDigest } from './code-digest.js';
+
+async function written(files: Readonly<Record<string, string>>): Promise<string> {
+  const folder = await temporaryFolder();
+  for (const [name, text] of Object.entries(files)) {
+    await mkdir(dirname(join(folder, name)), { recursive: true });
+    await writeFile(join(folder, name), text);
+  }
+  return folder;
+}
+
+/** Whether a digest is another one once a file is. */
+async function covers(folder: string, name: string, digest: () => Promise<string>): Promise<boolean> {
+  const before = await digest();
+  await writeFile(join(folder, name), 'changed');
+  return (await digest()) !== before;
+}
+
+describe('the digest of a plugin that is one file covers', () => {
+  test.each([
+    ["const one = require('./lib/one');", 'lib/one.js'],
+    ["const one = require('./lib/one.cjs');", 'lib/one.cjs'],
+    ["const rules = require('./rules');", 'rules.json'],
+    ["const lib = require('./lib');", 'lib/index.js'],
+    ["export * from './one.js';", 'one.ts'],
+    ["const prompt = readFileSync(new URL('./prompt.md', import.meta.url), 'utf8');", 'prompt.md'],
+  ])('what it names by %s', async (text, file) => {
+    const folder = await written({ 'plugin.js': text, [file]: 'first', 'other.js': 'first' });
+    const digest = () => moduleDigest(join(folder, 'plugin.js'));
+    expect(await covers(folder, 'other.js', digest)).toBe(false);
+    expect(await covers(folder, file, digest)).toBe(true);
+  });
+});
+
+describe('the digest of a plugin that is a command covers', () => {
+  test.each([
+    ['a file without a "/"', ['python3', 'plugin.py'], { 'plugin.py': '' }, 'plugin.py'],
+    ['the module of an import', ['python3', 'plugin.py'], { 'plugin.py': 'import os, helper as h\n' }, 'helper.py'],
+    [
+      'the package of an import',
+      ['python3', './plugin.py'],
+      { 'plugin.py': 'from rules.math import x\n' },
+      'rules/math.py',
+    ],
+    ['what is beside', ['python3', './plugin.py'], { 'plugin.py': 'from . import (helper,\n  x)' }, 'helper.py'],
+    ['a package that is run', ['python3', '-m', 'rules'], {}, 'rules/__main__.py'],
+    ['the file of an option', ['node', 'plugin.js', '--rules=rules.json'], {}, 'rules.json'],
+  ])('%s', async (_, words, files, file) => {
+    const folder = await written({ other: 'first', [file]: 'first', ...files });
+    const digest = () => commandDigest(words, folder);
+    expect(await covers(folder, 'other', digest)).toBe(false);
+    expect(await covers(folder, file, digest)).toBe(true);
+  });
+});
+
+describe('the digest of a folder covers', () => {
+  test('what links in it lead to, also where one leads round', async () => {
+    const elsewhere = await written({ 'shared.js': 'first', 'more/prompt.txt': 'first' });
+    const folder = await written({ 'plugin.js': '' });
+    await symlink(join(elsewhere, 'shared.js'), join(folder, 'shared.js'));
+    await symlink(join(elsewhere, 'more'), join(folder, 'more'));
+    await symlink(folder, join(folder, 'round'));
+    const digest = () => folderDigest([folder]);
+    expect(await covers(elsewhere, 'shared.js', digest)).toBe(true);
+    expect(await covers(elsewhere, 'more/prompt.txt', digest)).toBe(true);
+  });
+
+  test('folders of any name but those of tests and packages', async () => {
+    const folder = await written({ 'generated/prompts.json': 'first', 'test/rows.json': 'first' });
+    const digest = () => folderDigest([folder]);
+    expect(await covers(folder, 'test/rows.json', digest)).toBe(false);
+    expect(await covers(folder, 'generated/prompts.json', digest)).toBe(true);
+  });
+});
