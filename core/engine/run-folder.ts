@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, readlink, rename, rm, rmdir, stat, symlink } 
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { from, lastValueFrom, mergeMap, toArray } from 'rxjs';
 import type { Artifact } from '../artifacts/artifact.js';
+import { jsonDigest } from '../document/canonical-json.js';
 import { UserError } from '../errors.js';
 import type { EventData } from '../events/catalogue.js';
 import { EventBus } from '../events/event-bus.js';
@@ -114,17 +115,28 @@ export async function keepPlan(runFolder: string, plan: Plan): Promise<void> {
   });
 }
 
+/** With a checksum: a run goes by what is written there, and its stages are kept under keys of that. */
 function planText(plan: Plan): string {
-  return `${JSON.stringify(plan, null, 2)}\n`;
+  return `${JSON.stringify({ ...plan, checksum: jsonDigest(plan) }, null, 2)}\n`;
 }
 
-/** The plan that a run was started with, or goes by since it was resumed. @throws UserError `run_folder_damaged`, `newer_format` */
-export async function readPlan(runFolder: string): Promise<Plan> {
+/**
+ * The plan that a run was started with, or goes by since it was resumed.
+ * @param isWhole whether its checksum is looked at, where it has one: it takes a while for a home of runs
+ * @throws UserError `run_folder_damaged`, `newer_format`
+ */
+export async function readPlan(
+  runFolder: string,
+  { isWhole = false }: { readonly isWhole?: boolean } = {},
+): Promise<Plan> {
   const file = join(runFolder, planFile);
   let plan: Plan;
   try {
-    plan = JSON.parse(await readFile(file, 'utf8')) as Plan;
-    if (typeof plan?.format !== 'number') throw new Error('it is no plan.');
+    const { checksum, ...read } = (JSON.parse(await readFile(file, 'utf8')) ?? {}) as Plan & { checksum?: string };
+    plan = read;
+    if (typeof plan.format !== 'number') throw new Error('it is no plan.');
+    if (isWhole && checksum !== undefined && checksum !== jsonDigest(plan))
+      throw new Error('it is not as it was written.');
     if (plan.format === 1 && !Array.isArray(plan.stages)) throw new Error('it has no stages.');
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

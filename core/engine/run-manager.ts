@@ -126,7 +126,7 @@ export class RunManager {
       return { runId, runFolder, finished, interrupt() {}, dropReplies() {} };
     }
     const done = new Set((await stagesDone(state, this.#store)).done.keys());
-    const byCode = await withPresentCode(await readPlan(runFolder), this.#catalog, done);
+    const byCode = await withPresentCode(await readPlan(runFolder, { isWhole: true }), this.#catalog, done);
     const byVersions = await withPresentVersions(
       byCode.plan,
       { catalog: this.#catalog, settings: this.#settings, namedPython: namedPython(this.#settings, state.python) },

@@ -290,3 +290,16 @@ stages: { tuned: { uses: lab/tune, with: { trainer: student } } }
     expect((await harness.run(tuned)).eventsOf('stage.reused')).toHaveLength(0);
   });
 });
+
+it.each([
+  ['a reference', '"stage": "pool"', '"stage": "pgol"'],
+  ['a seed', '"seed": 1', '"seed": 3'],
+])('a plan of which %s is not what was written is not gone by', async (_, written, damaged) => {
+  await using harness = await RunHarness.create({ plugins: [], withBuiltIn: true });
+  await writeFile(join(harness.recipeFolder, 'pool.jsonl'), '{"question":"a"}\n');
+  const failed = await harness.run(recipe);
+  expect(failed.outcome).toMatchObject({ status: 'failed', error: { code: 'too_few_rows' } });
+  const file = join(failed.runFolder, 'plan.json');
+  await writeFile(file, (await readFile(file, 'utf8')).replaceAll(written, damaged));
+  await expect(harness.resume(failed.runId)).rejects.toMatchObject({ code: 'run_folder_damaged' });
+});
