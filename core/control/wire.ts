@@ -92,6 +92,7 @@ export function toRun(run: ServedRun): wire.Run {
         : { position: run.queue.position, claim: toResources(run.queue.claim), waitsFor: [...run.queue.waitsFor] },
     lastEventAt: run.lastEventAt === undefined ? undefined : new Date(run.lastEventAt),
     changes: [...(run.changes ?? [])],
+    inspects: run.inspects ?? '',
   };
 }
 
@@ -102,6 +103,7 @@ export function fromRun(run: wire.Run | undefined): RunSummary {
     runId: run.runId,
     recipe: run.recipe,
     ...(run.changes.length === 0 ? {} : { changes: run.changes }),
+    ...(run.inspects === '' ? {} : { inspects: run.inspects }),
     status: statuses.name(run.status) ?? 'crashed',
     startedAt: run.createdAt.toISOString(),
     ...(run.endedAt === undefined ? {} : { endedAt: run.endedAt.toISOString() }),

@@ -4,6 +4,7 @@ import { isUserError } from '../errors.js';
 import { readLogEdges } from '../events/log-edges.js';
 import { logFormat } from '../events/log-scanner.js';
 import { readEvents } from '../events/replay.js';
+import { present } from '../present.js';
 import { readRunOwner } from '../process/run-lock.js';
 import { eventsFile, readPlan } from './run-folder.js';
 import type { RunSummary } from './run-outcome.js';
@@ -39,11 +40,11 @@ export async function completedRun(runFolder: string): Promise<RunSummary | unde
   const { first, last } = (await readLogEdges(eventsFile(runFolder))) ?? {};
   if (first?.type !== 'run.created' || first.data.format > logFormat || last?.type !== 'run.completed')
     return undefined;
-  const { stagesTotal, ...changes } = await readPlanned(runFolder);
+  const { stagesTotal, ...planned } = await readPlanned(runFolder);
   return {
     runId: first.runId,
     recipe: first.data.recipe,
-    ...changes,
+    ...planned,
     status: 'completed',
     startedAt: first.time,
     endedAt: last.time,
@@ -71,12 +72,12 @@ export async function isHeld(runFolder: string): Promise<boolean> {
 }
 
 /** What a run's plan says of it in one line; it stays as it is. */
-export type Planned = Pick<RunSummary, 'changes' | 'stagesTotal'>;
+export type Planned = Pick<RunSummary, 'changes' | 'inspects' | 'stagesTotal'>;
 
 /** @throws UserError as `readPlan` */
 export async function readPlanned(runFolder: string): Promise<Planned> {
-  const { changes, stages } = await readPlan(runFolder);
-  return { ...(changes === undefined ? {} : { changes }), stagesTotal: stages.length };
+  const { changes, inspects, stages } = await readPlan(runFolder);
+  return { ...present({ changes, inspects }), stagesTotal: stages.length };
 }
 
 /** As `summarizeRun`, of a log and plan that are read already. @param wasHeld when its log began to be read */
@@ -84,12 +85,12 @@ export async function summaryOf(
   state: RunState,
   runFolder: string,
   wasHeld: boolean,
-  { stagesTotal, ...changes }: Planned,
+  { stagesTotal, ...planned }: Planned,
 ): Promise<RunSummary> {
   return {
     runId: state.runId,
     recipe: state.recipe,
-    ...changes,
+    ...planned,
     status: await statusOf(state, runFolder, wasHeld),
     startedAt: state.createdAt,
     ...(state.endedAt === undefined ? {} : { endedAt: state.endedAt }),
@@ -108,6 +109,7 @@ export async function unreadableRun(runFolder: string): Promise<RunSummary | und
     return {
       runId: basename(runFolder),
       recipe: plan.recipe,
+      ...present({ inspects: plan.inspects }),
       status: 'crashed',
       startedAt: written.mtime.toISOString(),
       runFolder,

@@ -178,10 +178,12 @@ export class RunManager {
    */
   async find(idOrPrefixOrLatest: string, summarize: Summarize = summarizeRun): Promise<RunSummary> {
     if (idOrPrefixOrLatest === 'latest') {
+      let hasInspection = false;
       for await (const run of this.#newestFirst(summarize)) {
-        if ((await readPlan(run.runFolder)).inspects === undefined) return run;
+        if (run.inspects === undefined) return run;
+        hasInspection = true;
       }
-      throw notFound(idOrPrefixOrLatest);
+      throw notFound(idOrPrefixOrLatest, hasInspection);
     }
     // Every id begins with nothing: it would be whichever run is the only one.
     if (idOrPrefixOrLatest === '') {
@@ -278,8 +280,11 @@ export class RunManager {
   }
 }
 
-function notFound(name: string): UserError {
-  return new UserError('run_not_found', name === 'latest' ? 'There is no run yet.' : `There is no run "${name}".`, {
+function notFound(name: string, hasInspection = false): UserError {
+  const none = hasInspection
+    ? 'There is no run yet but inspections, which are not meant by `latest`.'
+    : 'There is no run yet.';
+  return new UserError('run_not_found', name === 'latest' ? none : `There is no run "${name}".`, {
     hint: '`simmer runs` lists those that there are. Other homes and servers have others: --home, --server.',
   });
 }

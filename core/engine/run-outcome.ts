@@ -53,6 +53,8 @@ export interface RunSummary {
   readonly recipe: string;
   /** What the command line changed in the recipe, in its words. */
   readonly changes?: readonly string[];
+  /** The training stage that it inspects, where it was made for that. */
+  readonly inspects?: string;
   /**
    * `crashed`: its log has no end, and no core that is alive holds it; or its log is damaged. `queued`: it waits for its
    * slots; only a server knows.

@@ -353,6 +353,20 @@ describe('the runs of a home', () => {
     },
   );
 
+  it('are told from inspections, which are not meant by latest', async () => {
+    await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
+    const plan = { ...(await harness.plan(diamond)), inspects: 'total' };
+    await harness.ended(await harness.manager.start(plan, { recipeText: diamond }));
+    expect(await harness.manager.list()).toMatchObject([{ status: 'completed', inspects: 'total' }]);
+    await expect(harness.manager.find('latest')).rejects.toMatchObject({
+      code: 'run_not_found',
+      message: 'There is no run yet but inspections, which are not meant by `latest`.',
+    });
+    const { runId } = await harness.run(diamond);
+    expect((await harness.manager.find('latest')).inspects).toBeUndefined();
+    expect((await harness.manager.find('latest')).runId).toBe(runId);
+  });
+
   it('are not found by an empty name, also where there is but one', async () => {
     await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
     await harness.run(diamond);

@@ -19,6 +19,7 @@ it('tells the runs of a sweep apart by what the command line changed', () => {
     { ...run, runId: 'study-3', changes: changes('3e-4') },
     { ...run, runId: 'study-2', changes: changes('1e-4') },
     { ...run, runId: 'study-1' },
+    { ...run, runId: 'study-0', inspects: 'tuned', changes: changes('1e-4') },
   ];
   const options = { now: new Date('2026-01-01T00:02:00.000Z'), colors: picocolors.createColors(false) };
   expect(runLines(summaries, options)).toEqual([
@@ -26,6 +27,7 @@ it('tells the runs of a sweep apart by what the command line changed', () => {
     'study-3  study   completed     3/3       9  2m 00s ago  1m 00s  --set stages.tuned.with.learningRate=3e-4',
     'study-2  study   completed     3/3       9  2m 00s ago  1m 00s  --set stages.tuned.with.learningRate=1e-4',
     'study-1  study   completed     3/3       9  2m 00s ago  1m 00s',
+    'study-0  study   completed     3/3       9  2m 00s ago  1m 00s  inspects tuned --set stages.tuned.with.learningRate=1e-4',
   ]);
 });
 

@@ -45,7 +45,9 @@ export function runLines(summaries: readonly RunSummary[], options: RunLinesOpti
     formatCount(run.events),
     ago(run.startedAt, now),
     run.endedAt === undefined ? '' : formatDuration(secondsBetween(run.startedAt, run.endedAt)),
-    (run.changes ?? []).map((change) => visibleText(change, mostOfChange)).join(' '),
+    changedOf(run)
+      .map((change) => visibleText(change, mostOfChange))
+      .join(' '),
   ]);
   const table = [heading, ...rows];
   const right = [3, 4, 5, 6];
@@ -55,7 +57,7 @@ export function runLines(summaries: readonly RunSummary[], options: RunLinesOpti
     { right },
   );
   const leftForChanged = width - Math.max(...beforeChanged.map((line) => stringWidth(line)));
-  const hasChanged = summaries.some(({ changes = [] }) => changes.length > 0);
+  const hasChanged = summaries.some((run) => changedOf(run).length > 0);
   if (leftForChanged >= (hasChanged ? leastForChanged : 0)) return tableLines(table, { right, width });
   // The id begins with the recipe's name.
   return tableLines(
@@ -66,6 +68,11 @@ export function runLines(summaries: readonly RunSummary[], options: RunLinesOpti
 
 /** Of a column, with the space before it: in less of it, what the command line changed is hard to read. */
 const leastForChanged = 22;
+
+/** What it is besides a run of its recipe as that is written. */
+function changedOf({ inspects, changes = [] }: RunSummary): readonly string[] {
+  return [...(inspects === undefined ? [] : [`inspects ${inspects}`]), ...changes];
+}
 
 function statusWord(status: RunSummary['status'], colors: Colors): string {
   switch (status) {

@@ -79,6 +79,8 @@ class Run:
     last_event_at: datetime | None = None
     #: What was changed in its recipe, as the command line has it: "-p NAME=VALUE", "--set PATH=VALUE".
     changes: tuple[str, ...] = ()
+    #: The training stage that it inspects; empty for a run of its recipe.
+    inspects: str = ""
 
 
 @dataclass(frozen=True)
@@ -226,6 +228,7 @@ def run_of(message: pb.Run) -> Run:
         folder=message.folder,
         last_event_at=_time_of(message, "last_event_at"),
         changes=tuple(message.changes),
+        inspects=message.inspects,
     )
 
 

@@ -58,6 +58,7 @@ def test_a_run_that_crashed_has_no_end_but_a_time_when_it_last_told_something() 
 
 def test_a_run_tells_what_was_changed_in_its_recipe() -> None:
     assert run_of(pb.Run(run_id="r", changes=["-p count=3"])).changes == ("-p count=3",)
+    assert run_of(pb.Run(run_id="r", inspects="tuned")).inspects == "tuned"
 
 
 def test_a_recipe_is_a_text_or_a_name() -> None:
