@@ -4,9 +4,12 @@ import { UserError } from '../errors.js';
 const text = z.string();
 const amount = z.number().min(0);
 
+const problems = z.array(z.looseObject({ path: text, code: text, message: text, hint: text.optional() }));
+
 /** What readers of a plan rely on; further fields may be there. */
 const answers = {
-  check: z.array(z.looseObject({ path: text, code: text, message: text, hint: text.optional() })),
+  check: problems,
+  checkInputs: problems,
   resources: z.looseObject({
     cpus: amount.optional(),
     memoryBytes: amount.optional(),

@@ -116,6 +116,18 @@ export interface CheckPlace {
   readonly inputs?: Readonly<Record<string, number>>;
 }
 
+/** Where the inputs of a stage come from, by their names; none for one that is left out. */
+export type InputSources = Readonly<Record<string, readonly StageSource[]>>;
+
+/** A stage that an input comes from. */
+export interface StageSource {
+  /** `plugin/stage`. */
+  readonly uses: string;
+  /** Defaults filled in. */
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly inputs: InputSources;
+}
+
 /**
  * A stage: artifacts in, artifacts out. The same options, inputs and seed must give the same outputs: the engine keeps
  * them by the key of all three and does not run the stage again.
@@ -138,6 +150,11 @@ export interface StageDefinition<
    * validate and plan, so it must be quick and must not write.
    */
   check?(options: z.output<S>, where: CheckPlace): readonly OptionProblem[] | Promise<readonly OptionProblem[]>;
+  /**
+   * Problems that only the stages show that its inputs come from, such as two models of one name: told before any of them
+   * runs. Called where all else of the recipe is right; a `path` is that of an input. Must be quick and must not write.
+   */
+  checkInputs?(inputs: InputSources): readonly OptionProblem[];
   /**
    * What it will take, for `simmer plan`: with what is known of its inputs, of which most may not exist yet. Starts and
    * writes nothing. Without it, or where it gives undefined, a stage that names a trainer or, in an option `url`, a server

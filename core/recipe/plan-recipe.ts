@@ -18,7 +18,7 @@ import { type Params, readParams } from './params.js';
 import type { Json, Plan } from './plan.js';
 import { hardwareOfPlan } from './plan-hardware.js';
 import { PlanScope } from './plan-scope.js';
-import { checkStage, dependenciesOf, findStages, planStage } from './plan-stages.js';
+import { checkSources, checkStage, dependenciesOf, findStages, planStage } from './plan-stages.js';
 import { checkSinks, checkTrainers, planTrainer, withoutNulls } from './plan-trainers.js';
 import { recipeShape } from './recipe-shape.js';
 import { ParamValues, resolveReferences } from './resolve-references.js';
@@ -134,6 +134,8 @@ export async function planRecipe(
   const byName = new Map(checked.flatMap((stage) => (stage === undefined ? [] : [[stage.name, stage] as const])));
   const needed = until === undefined ? undefined : neededFor(until, dependencies);
   const wanted = order.flatMap((stage) => (needed?.has(stage) === false ? [] : [byName.get(stage)!]));
+  await checkSources(scope, wanted);
+  refuseIfWrong();
   const named = new Set(wanted.flatMap(({ options }) => options.trainers.map((trainer) => trainer.name)));
   const wantedTrainers = trainers.filter(({ name }) => needed === undefined || named.has(name));
   const plannedTrainers = await Promise.all(wantedTrainers.map((trainer) => planTrainer(scope, trainer, settings)));

@@ -6,7 +6,7 @@ import { StageOutput, unresolved } from '../document/placeholders.js';
 import { checkWithSchema } from '../document/schema-problems.js';
 import type { Contribution } from '../plugin/catalog.js';
 import { checkAnswer } from '../plugin/check-answer.js';
-import type { InputDefinition, StageDefinition } from '../plugin/definitions.js';
+import type { InputDefinition, StageDefinition, StageSource } from '../plugin/definitions.js';
 import { type CheckedOptions, checkOptions, codeDigestOf, guardedAnswer } from './checked-options.js';
 import { inParts } from './in-parts.js';
 import type { PlannedStage, StageReference } from './plan.js';
@@ -150,6 +150,24 @@ export async function checkStage(
     scope.problems.add(problem.code, problem.message, at, { hint: problem.hint });
   }
   return isWhole ? { ...stage, inputs, options } : undefined;
+}
+
+/** Asks stages what they have against those that their inputs come from. @param stages each after its inputs */
+export async function checkSources(scope: PlanScope, stages: readonly CheckedStage[]): Promise<void> {
+  const sources = new Map<string, StageSource>();
+  for (const { name, uses, found, inputs, options } of stages) {
+    const named = Object.entries(inputs).map(([input, references]) => {
+      return [input, [references].flat().map(({ stage }) => sources.get(stage)!)] as const;
+    });
+    const source = { uses, options: options.output, inputs: Object.fromEntries(named) };
+    sources.set(name, source);
+    const problems = await guardedAnswer(uses, async () =>
+      checkAnswer(uses, 'checkInputs', found.definition.checkInputs?.(source.inputs)),
+    );
+    for (const { code, message, path, hint } of problems ?? []) {
+      scope.problems.add(code, message, ['stages', name, 'with', ...path.split('.')], { hint });
+    }
+  }
 }
 
 /** What the plan says of a stage. */

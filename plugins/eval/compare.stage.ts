@@ -1,6 +1,7 @@
 import { defineStage, manyInputs, pace, requireColumns, type StageEvent, type TableArtifact } from 'simmerkit';
 import type { ComparisonReport, Role } from './comparison.js';
 import type { GradedRun, GradedRuns } from './graded-run.js';
+import { labelProblem, labelsFrom } from './model-labels.js';
 import { compareOptions } from './options.js';
 
 export const compare = defineStage({
@@ -18,6 +19,10 @@ export const compare = defineStage({
     ),
   },
   outputs: { report: { type: 'report', description: 'Runs, differences with intervals, and scaling measures.' } },
+  checkInputs({ untuned = [], tuned = [] }) {
+    const problem = labelProblem({ untuned: labelsFrom(untuned), tuned: labelsFrom(tuned) });
+    return problem === undefined ? [] : [problem];
+  },
   async run(context) {
     const { compareRuns, differencesOfPrompts } = await import('./comparison.js');
     const { inputs, options } = context;

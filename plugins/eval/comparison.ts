@@ -1,5 +1,6 @@
 import { measureScaling, UserError } from 'simmerkit';
 import { type GradedRun, type GradedRuns, requireSameProblems } from './graded-run.js';
+import { labelProblem } from './model-labels.js';
 import { bootstrapMean } from './statistics.js';
 
 export type Role = 'untuned' | 'tuned';
@@ -137,19 +138,9 @@ function requireComparable({ untuned, tuned }: ComparisonReport['models']): void
       hint: 'Give eval/compare the `graded` output of at least one eval/grade stage.',
     });
   }
-  if (untuned.length > 1) {
-    throw new UserError('label_not_unique', `\`untuned\` holds answers of several models: ${untuned.join(', ')}.`, {
-      kind: 'runFailed',
-      hint: 'Name the one that the others are compared with there, and the others in `tuned`.',
-    });
-  }
-  const both = tuned.find((label) => untuned.includes(label));
-  if (both !== undefined) {
-    throw new UserError('label_not_unique', `Both the untuned and a tuned model are called "${both}".`, {
-      kind: 'runFailed',
-      hint: 'Give them different `label`s, in budget-forcing/generate or in eval/grade.',
-    });
-  }
+  const problem = labelProblem({ untuned, tuned });
+  if (problem !== undefined)
+    throw new UserError(problem.code, problem.message, { hint: problem.hint, kind: 'runFailed' });
 }
 
 function reportRun(role: Role, run: GradedRun, options: ComparisonOptions): RunReport {
