@@ -111,12 +111,11 @@ export class ProblemList {
 
   /** In the order of the file; what is not of the file comes first. */
   sorted(): readonly Problem[] {
-    const at = (problem: Problem): number =>
-      problem.position === undefined ? 0 : problem.position.line * 100_000 + problem.position.column;
+    const at = ({ position }: Problem) => position ?? { line: 0, column: 0 };
     return this.#found
       .filter((found) => !this.#followsFromUnknownKey(found))
       .map(({ problem }) => problem)
-      .sort((left, right) => at(left) - at(right));
+      .sort((left, right) => at(left).line - at(right).line || at(left).column - at(right).column);
   }
 
   #followsFromUnknownKey({ problem, cause = [] }: Found): boolean {
