@@ -276,7 +276,8 @@ class Reader {
     if (typeof value === 'number') {
       const isWhole = /^[-+]?\d+$/.test(node.source ?? '');
       if (!Number.isFinite(value) || (isWhole && !Number.isSafeInteger(value))) {
-        const message = `${formatPath(path)} cannot be held exactly as a number: ${node.source}.`;
+        const what = path.length === 0 ? 'This' : formatPath(path);
+        const message = `${what} cannot be held exactly as a number: ${node.source}.`;
         this.#note('wrong_number', message, offset, path, 'Write it in quotes if it is meant as text.');
         return null;
       }

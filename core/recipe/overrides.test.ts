@@ -33,3 +33,10 @@ it('a key of a recipe is its own, though a stage has its name, and that of a sta
   const wrong = applyOverrides(recipe(), { params: {}, overrides: { 'tuned.with.epochs': '3' } });
   expect(wrong.problems[0]?.hint).toBe('Did you mean stages.tuned.with.epochs?');
 });
+
+it('names no file where a value of the command line is no number that can be held', () => {
+  const { problems } = applyOverrides({ seed: 1 }, { params: {}, overrides: { seed: '1e400' } });
+  expect(problems.map(({ message }) => message)).toEqual([
+    '--set seed=1e400: This cannot be held exactly as a number: 1e400.',
+  ]);
+});
