@@ -37,6 +37,13 @@ _DOT = re.compile(rf"{_NO_UNIT}[·⋅]")
 _FRACTION = re.compile(r"[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
 #: Braces, brackets, or what stands next to the sign: a number, or a letter.
 _ROOT = re.compile(r"([√∛]|(?<![A-Za-z\\])sqrt)\s*(?:\{([^{}]*)\}|\(([^()]*)\)|(\d+(?:\.\d+)?|\\?[A-Za-z]+))")
+#: "\\sqrt13" is the root of 13: LaTeX would take that of 1.
+_BARE_RADICAND = re.compile(r"(\\sqrt)\s*(\d{2,})")
+#: "0.1\\overline{6}": math-verify leaves out what repeats.
+_REPEATING = re.compile(r"(?<![\d.,])(\d*)\.(\d*)\\(?:overline|bar)\s*(?:\{\s*(\d+)\s*\}|(\d))")
+#: "(2)(4)", "2(4)": math-verify would add them, as the parts of a mixed number.
+_FACTOR = re.compile(r"(?<![\w.^_{}\\])(\d+(?:\.\d+)?|\(-?\d+(?:\.\d+)?\))(?=\(-?\d+(?:\.\d+)?\))")
+_IMAGINARY_UNIT = re.compile(r"\\(?:mathrm|text)\s*\{\s*i\s*\}")
 _FUNCTION = re.compile(
     r"(?<![A-Za-z\\])(sin|cos|tan|cot|sec|csc|ln|log)(?=\s*[(^\d]|\s+[b-z](?![A-Za-z]))(?:\s+(?=[a-z]))?"
 )
@@ -66,7 +73,9 @@ _TEMPERATURE = re.compile(r"(?<=\d)\s?°[CF](?![A-Za-z])")
 _DEGREES = re.compile(r"(?<=[\d)}])\s?[°º]")
 #: The height of a row in a matrix.
 _ROW_SPACING = re.compile(r"\\\\\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]")
-_CURRENCY = re.compile(r"(?<![A-Za-z])(?:USD|EUR|GBP)\s*(?=\d)|(?<![A-Za-z])US(?=\\?\$)|[€£¥](?=\s?[\d.])")
+_CURRENCY = re.compile(
+    r"(?<![A-Za-z])(?:USD|EUR|GBP)\s*(?=\d)|(?<![A-Za-z])US(?=\\?\$)|[€£¥](?=\s?[\d.])|(?<=-)\\?\$(?=\d[\d,.]*(?![\d,.$]))"
+)
 _SPACED_THOUSANDS = re.compile(r"(?<![\d.,/])\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3})+(?![\d/]|[.,]\d)")
 _THOUSANDS_IN_BRACES = re.compile(r"(?<!\\)(?<=\{)\d{1,3}(?:(?:,|\{,\})\d{3})+(?=\})")
 #: "20,000/π" and "200,000 - 130,000 = 70,000" are no lists.
@@ -74,6 +83,11 @@ _THOUSANDS_IN_CALCULATION = re.compile(
     r"(?<![\w.,(\[{])\d{1,3}(?:,\d{3})+(?![\d,])(?=\s*(?:[-+*/=]|\\(?:pi|times|cdot)(?![A-Za-z])))"
     r"|(?:(?<=[-+*/=])|(?<=[-+*/=]\s)|(?<=[-+*/=]\s\$))\d{1,3}(?:,\d{3})+(?![\d,)\]])"
 )
+_THOUSANDS = r"\d{1,3}(?:,\d{3})+(?![\d,]*\d)"
+#: "1,000, 2,000" and "1,000 and 2,000" are lists of two numbers.
+_LIST_OF_THOUSANDS = re.compile(rf"(?<![\w.,(\[{{]){_THOUSANDS}(?:(?:,\s+|,?\s+(?:and|or)\s+){_THOUSANDS})+")
+#: "\\[ 15\\text{ cm}^2 \\]": behind a space math-verify takes the unit for a factor.
+_SPACE_BEFORE_END = re.compile(r"(?<=\})(\^\{?\d\}?)?\s+(?=\$|\\[\])])")
 #: "$x = 5.$", "\\[5,\\]": punctuation of the sentence.
 _PUNCTUATION_IN_DELIMITERS = re.compile(r"(?<=[\w)}\]!%])\s*([.,;])\s*(\$\$?(?=[\s.)]|$)|\\[\])])")
 _PUNCTUATION_BEFORE_END = re.compile(r"[.,;]\s*(?=\\end\s*\{)")
@@ -104,15 +118,18 @@ def in_latex(text: str) -> str:
     text = _FRACTION.sub(_fraction, text)
     text = _SUPERSCRIPTS.sub(lambda found: f"^{_argument(found[0])}", text)
     text = _SUBSCRIPTS.sub(lambda found: f"_{_argument(found[0])}", text)
-    text = _ROOT.sub(_root, text)
+    text = _BARE_RADICAND.sub(r"\1{\2}", _ROOT.sub(_root, text))
+    text = _FACTOR.sub(r"\1\\cdot ", _REPEATING.sub(_repeating, text)).replace(r"\varnothing", r"\emptyset ")
     text = _FUNCTION.sub(r"\\\1 ", text)
+    text = _IMAGINARY_UNIT.sub(" i", text)
     text = _DOT.sub(r"\\cdot ", text)
     text = _DEGREES.sub("", _TEMPERATURE.sub("", text))
     text = _UNION.sub(r"\\cup ", _DASH_AS_SIGN.sub("-", text).translate(_SIGNS))
     text = _NEGATIVE_EXPONENT.sub(r"^{\1}", _TIMES.sub(r" \\times ", text))
     text = _NUMBER_BEHIND_WORD.sub(" ", text)
     text = _TEXT_WITH_NUMBER.sub(r"\1", _ROW_SPACING.sub(r"\\\\", text))
-    text = _CURRENCY.sub("", text)
+    text = _SPACE_BEFORE_END.sub(r"\1", _CURRENCY.sub("", text))
+    text = _LIST_OF_THOUSANDS.sub(lambda found: re.sub(r",(?=\d)", "", found[0]), text)
     text = _TRANSPOSED.sub(r"\1", _VECTOR.sub(r"(\1)", _RATIO.sub(r"\1\2:\3", text)))
     for thousands in (_SPACED_THOUSANDS, _THOUSANDS_IN_BRACES, _THOUSANDS_IN_CALCULATION):
         text = thousands.sub(_digits, text)
@@ -141,6 +158,12 @@ def _base(found: re.Match[str]) -> str:
 def _fraction(found: re.Match[str]) -> str:
     numerator, denominator = _plain(found[0]).split("\u2044")
     return rf"\frac{{{numerator}}}{{{denominator}}}"
+
+
+def _repeating(found: re.Match[str]) -> str:
+    whole, once, repeated = found[1] or "0", found[2], found[3] or found[4]
+    numerator = int(whole + once + repeated) - int(whole + once)
+    return rf"\frac{{{numerator}}}{{{'9' * len(repeated)}{'0' * len(once)}}}"
 
 
 def _root(found: re.Match[str]) -> str:

@@ -202,6 +202,22 @@ POWER_TOWER = "$9^{9^{9^{9}}}$"
         ("5", r"\boxed{5}, \boxed{5}"),
         ("0.5", r"\boxed{1/2} or \boxed{0.5}"),
         ("0.5", "1/2, 0.5"),
+        # Decimals that repeat.
+        (r"0.\overline{3}", "1/3"),
+        (r"\frac{14}{11}", r"1.\overline{27}"),
+        (r"\frac{1}{6}", r"0.1\bar{6}"),
+        (r"-\frac{4}{3}", r"-1.\overline3"),
+        # How a number is written.
+        (r"3\sqrt{13}", r"3\sqrt13"),
+        (r"1 \pm \sqrt{19}", r"1 \pm \sqrt19"),
+        ("8", "2(4)"),
+        ("24", "(2)(4)(3)"),
+        ("1000, 2000", "1,000 and 2,000"),
+        ("1,000, 2,000", "2000, 1000"),
+        (r"\emptyset", r"\varnothing"),
+        # White space before the end of the mathematics.
+        (r"5.4 \text{ cents}", r"\[ 5.4 \text{ cents} \]"),
+        (r"15\mbox{ cm}^2", r"The area is $ 15\text{ cm}^2 $."),
     ],
 )
 def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
@@ -260,6 +276,13 @@ def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
         (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", "[1, 2)"),
         (r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}", "(1, 2, 3, 4)"),
         ("0.25", "25"),
+        (r"0.\overline{3}", "0"),
+        (r"0.\overline{3}", r"0.\overline{4}"),
+        ("3", r"3.\overline{3}"),
+        ("3", r"\sqrt13"),
+        ("6", "(2)(4)"),
+        ("1000, 2000", "1,000 and 3,000"),
+        (r"\emptyset", "0"),
         # The other way round it is right: the gold comes first.
         ("(1, 2)", "1 < x < 2"),
     ],
