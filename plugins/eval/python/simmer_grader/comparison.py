@@ -13,7 +13,7 @@ from .bounds import without_endless_expressions, without_loops
 from .boxes import last_boxed, last_boxes
 from .intervals import is_set, solution_sets
 from .notation import base_of, in_latex, is_in_other_script, with_scales
-from .readings import are_numbers, as_number, as_vectors, without_half_of_day
+from .readings import are_numbers, as_complex, as_number, as_one_number, as_vectors, without_half_of_day
 from .sentences import delimit_expressions, without_asides, without_what_is_given
 from .words import chosen_letter, gold_letter, says_words
 
@@ -139,11 +139,10 @@ def _read(text: str) -> list[Any]:
     """What math-verify reads: expressions, then the text that it found."""
     text = _MIXED_NUMBER.sub(r"\1\\frac{\2}{\3}", _SPACED_THOUSANDS.sub("", text.strip()))
     readings: list[Any] = parse(without_endless_expressions(_delimit(text)), parsing_timeout=None)
-    if _COUNTED.fullmatch(text) is None:
-        return readings
-    # "6 xyz" may be a product, but "42 marbles" is none of its letters: either reading may be what is meant.
-    number: list[Any] = parse(text, parsing_timeout=None)
-    return [*number, *readings]
+    if _COUNTED.fullmatch(text) is not None:
+        # "6 xyz" may be a product, but "42 marbles" is none of its letters: either reading may be what is meant.
+        readings = [*parse(text, parsing_timeout=None), *readings]
+    return [as_complex(reading) for reading in readings]
 
 
 def _delimit(text: str) -> str:
@@ -199,7 +198,7 @@ def _is_mathematics(reading: Any) -> bool:
 def _result(reading: Any) -> Any:
     """What a calculation or a variable comes to: 24 of "4 * 6 = 24" and of "x = 24". As votes they are one."""
     is_result = isinstance(reading, Eq) and (isinstance(reading.lhs, Symbol) or not reading.lhs.free_symbols)
-    return reading.rhs if is_result else reading
+    return as_one_number(reading.rhs if is_result else reading)
 
 
 def _show(readings: list[Any]) -> str:

@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Any
 
-from sympy import Expr, ImmutableDenseMatrix, Interval, MatrixBase, Tuple
+from sympy import (
+    Add,
+    Basic,
+    Eq,
+    Expr,
+    Float,
+    I,
+    ImmutableDenseMatrix,
+    Interval,
+    MatrixBase,
+    Mul,
+    NumberSymbol,
+    Pow,
+    Rational,
+    Symbol,
+    Tuple,
+    UnevaluatedExpr,
+    preorder_traversal,
+)
 
 _TIME = re.compile(r"\s*\$?\d{1,2}:\d\d\$?\s*")
 _HALF_OF_DAY = re.compile(r"(?<=\d:\d\d)[\s~]*(?:\\text\s*\{\s*)?[ap]\.?\s?m(?![A-Za-z])\.?\}?", re.IGNORECASE)
@@ -15,6 +34,9 @@ _DECIMAL_COMMA = re.compile(r"(?<![\d.,(\[{])(-?(?:\d+,(?:\d{1,2}|\d{4,})|0,\d+)
 _BY_LETTER = re.compile(
     r"(?<![\w.,])((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)([kKM])(?![\w^({\\])(?!\s*[-+*/=]\s*[\dA-Za-z])"
 )
+#: A number that is written in more than these is no common form of another.
+_MOST_PARTS = 30
+_GREATEST_EXPONENT = 20
 _SCALES = {"k": "thousand", "K": "thousand", "M": "million"}
 
 
@@ -35,6 +57,37 @@ def are_numbers(golds: list[Any]) -> bool:
     """Whether a gold answer is one number, and no list, letter or set."""
     expressions = [gold for gold in golds if not isinstance(gold, str)]
     return bool(expressions) and all(isinstance(gold, Expr) and gold.is_number for gold in expressions)
+
+
+def as_complex(reading: Any) -> Any:
+    """With the imaginary unit for the letter i: to math-verify a variable, of another kind in "4 i" than in "4i"."""
+    if isinstance(reading, Eq):
+        return Eq(reading.lhs, as_complex(reading.rhs), evaluate=False)
+    if not isinstance(reading, Basic | MatrixBase):
+        return reading
+    units = [symbol for symbol in reading.free_symbols if isinstance(symbol, Symbol) and symbol.name == "i"]
+    if not units:
+        return reading
+    # Beside an i of the one kind, all variables are of it.
+    others = {one: Symbol(one.name, real=True) for one in reading.free_symbols if isinstance(one, Symbol)}
+    return reading.xreplace({**others, **dict.fromkeys(units, I)})
+
+
+def as_one_number(reading: Any) -> Any:
+    """A number in the one form of all that equal it: 7/2 of 3.5, 8 of 2^3. As votes they are one."""
+    if not isinstance(reading, Expr) or not reading.is_number:
+        return reading
+    parts = list(islice(preorder_traversal(reading), _MOST_PARTS))
+    if len(parts) == _MOST_PARTS or not all(_is_plain(part) for part in parts):
+        return reading
+    return reading.xreplace({part: Rational(str(part)) for part in parts if isinstance(part, Float)}).doit()
+
+
+def _is_plain(part: Basic) -> bool:
+    """Whether this is soon calculated."""
+    if isinstance(part, Pow):
+        return isinstance(part.exp, Rational) and abs(part.exp) <= _GREATEST_EXPONENT
+    return isinstance(part, Add | Mul | Rational | Float | NumberSymbol | UnevaluatedExpr) or part == I
 
 
 def as_vectors(golds: list[Any], answers: list[Any]) -> list[Any]:

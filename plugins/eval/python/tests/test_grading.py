@@ -202,6 +202,14 @@ POWER_TOWER = "$9^{9^{9^{9}}}$"
         ("5", r"\boxed{5}, \boxed{5}"),
         ("0.5", r"\boxed{1/2} or \boxed{0.5}"),
         ("0.5", "1/2, 0.5"),
+        # Complex numbers.
+        ("3+4i", "3 + 4 i"),
+        ("6 - 5i", r"6-5\,i"),
+        ("3+4i", r"3+4 \cdot i"),
+        ("2i", r"2\mathrm{i}"),
+        ("2i", r"\sqrt{-4}"),
+        (r"2e^{i\pi/3}", r"1+i\sqrt{3}"),
+        (r"\begin{pmatrix} 1 & 2i \\ 0 & 1 \end{pmatrix}", r"\begin{pmatrix} 1 & 2 i \\ 0 & 1 \end{pmatrix}"),
         # Decimals that repeat.
         (r"0.\overline{3}", "1/3"),
         (r"\frac{14}{11}", r"1.\overline{27}"),
@@ -276,6 +284,8 @@ def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
         (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", "[1, 2)"),
         (r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}", "(1, 2, 3, 4)"),
         ("0.25", "25"),
+        ("3+4i", "3 - 4 i"),
+        ("2i", "-2i"),
         (r"0.\overline{3}", "0"),
         (r"0.\overline{3}", r"0.\overline{4}"),
         ("3", r"3.\overline{3}"),
@@ -375,6 +385,21 @@ def test_says_how_it_read(grader: RunningGrader) -> None:
     assert grade.explanation
     results = grader.grade(("24", "4 * 6 = 24"), ("24", "x = 24"), ("24", "24"), ("24", "x + y = 24"))
     assert [grade.parsed_answer for grade in results] == ["24", "24", "24", "Eq(x + y, 24)"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "reading"),
+    [
+        ([r"\frac{7}{2}", "3.5", "3 1/2", "7/2 hours"], "7/2"),
+        (["-1/2", "-0.5", r"-\frac{2}{4}", r"-50\%"], "-1/2"),
+        (["8", "8.0", "2^3", r"2 \cdot 4"], "8"),
+        ([r"\sqrt{8}", r"2\sqrt{2}", "2√2"], "2*sqrt(2)"),
+        (["1000", "1,000", "10^3", "1e3"], "1000"),
+    ],
+)
+def test_reads_a_number_alike_however_it_is_written(grader: RunningGrader, answers: list[str], reading: str) -> None:
+    grades = grader.grade(*(("41", answer) for answer in answers))
+    assert [grade.parsed_answer for grade in grades] == [reading] * len(answers)
 
 
 def test_answers_in_order(grader: RunningGrader) -> None:
