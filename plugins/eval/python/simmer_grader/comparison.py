@@ -43,6 +43,8 @@ _COUNTED = re.compile(
 _COUNTED_RESULT = re.compile(rf"[^A-Za-z\\]*=\s*{_NUMBER}\s+(?!{_FACTOR})[A-Za-z]{{3,}}")
 #: A line that is no answer: the number of a list's item, or what goes on in the next line.
 _UNFINISHED = re.compile(r"\d+\.|.*[:,=]|.*\\begin(?!.*\\end).*|\\\[(?!.*\\\]).*|\$\$(?!.*\$\$).*")
+#: "Total: 18", whose letters would be factors.
+_LABEL = re.compile(r"\A\s*(?:(?![Aa]nswer:)[A-Za-z]{2,}:|\\text\s*\{[^{}\d]*:\s*\})\s*(?=[-$\\\d.(])")
 #: Says by itself that it is the answer, behind whatever it stands.
 _STATED = re.compile(r"\\(?:boxed|fbox)|\banswer(?:\s+is\b|\s*:)", re.IGNORECASE)
 _RELATION = re.compile(r"[=<>]|\\(?:leq?|geq?|lt|gt|neq?)(?![A-Za-z])")
@@ -92,7 +94,7 @@ def compare(gold: str, answer: str) -> Comparison:
         # As mathematics, a word is the product of its letters, in any order.
         return Comparison("WRONG", "The words differ.", answer_words, gold_words)
 
-    answer = without_asides(answer)
+    answer = without_asides(_LABEL.sub("", answer))
     if _is_prose(answer):
         answer = without_what_is_given(answer)
     base, answer_base = base_of(gold), base_of(answer)

@@ -77,7 +77,7 @@ _IS_EXPRESSION = re.compile(r"[\\^A-Za-z(\[/:*]|\d,(?:\s|-)\s*[-\d]")
 _ELEMENT = r"(?:[A-Za-z](?:_\d)?\s*=\s*)?[-\\\d][^\s,;A-Z]*"
 #: "are 3, 5, and 7", "is 3 or 5".
 _LIST = re.compile(
-    rf"(?:\bare|\bbe|\bis|:)\s+(?:either\s+)?({_ELEMENT}(?:,\s+{_ELEMENT})*),?\s+(?:and|or)\s+({_ELEMENT}?)(?=\.?\s*$)"
+    rf"(?:(?:\bare|\bbe|\bis|:)\s+(?:either\s+)?|^\s*either\s+)({_ELEMENT}(?:,\s+{_ELEMENT})*),?\s+(?:and|or)\s+({_ELEMENT}?)(?=\.?\s*$)"
 )
 _JOINED = re.compile(r"((?:\bare|:)\s+\$[^$=]+\$(?:,\s+\$[^$=]+\$)*),?\s+(?:and|or)\s+(?=\$[^$=]+\$)")
 

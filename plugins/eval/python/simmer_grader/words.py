@@ -15,6 +15,10 @@ _SUBJECT = re.compile(r"([A-Za-z' -]{1,80}?)\s(?:has|had|is|was)\sthe\s[^.]*\.?$
 
 _LETTER = r"\(?([A-Z])\)?(?![\w'])"
 _ONLY_LETTER = re.compile(rf"(?:[Oo]ption|[Cc]hoice)?\s*{_LETTER}[.:]?")
+#: "(A) 5", but not "(A) and (B)" or "(A) is wrong".
+_LETTER_WITH_TEXT = re.compile(
+    r"\(([A-Z])\)[\s\\~]+(?!.*\([A-Z]\))(?!(?:and|or|is|was|are|does|would|can|could|cannot|seems)\b)\S"
+)
 _ANSWER_LETTER = re.compile(
     rf"\b(?:answer|choice|option)(?:\s+is\s*:?|\s*:)\s*(?:(?:option|choice)\s+)?(?-i:{_LETTER})", re.I
 )
@@ -38,7 +42,11 @@ def chosen_letter(answer: str) -> str | None:
     """The letter that an answer is, or calls its answer."""
     plain = _TYPESETTING.sub("", answer).strip()
     alone = _ONLY_LETTER.fullmatch(plain)
-    return alone[1] if alone is not None else next(reversed(_ANSWER_LETTER.findall(plain)), None)
+    if alone is not None:
+        return alone[1]
+    stated = _ANSWER_LETTER.findall(plain)
+    with_text = _LETTER_WITH_TEXT.match(plain)
+    return stated[-1] if stated else with_text and with_text[1]
 
 
 def _bare(words: str) -> str:

@@ -226,6 +226,17 @@ POWER_TOWER = "$9^{9^{9^{9}}}$"
         # White space before the end of the mathematics.
         (r"5.4 \text{ cents}", r"\[ 5.4 \text{ cents} \]"),
         (r"15\mbox{ cm}^2", r"The area is $ 15\text{ cm}^2 $."),
+        # A label.
+        ("18", "Total: 18"),
+        ("18", "Total cost: 18"),
+        ("18", "Profit = 18"),
+        ("-18", "Profit: -$18"),
+        ("18", r"\text{Area: }18"),
+        ("3:2", "Ratio: 3:2"),
+        # What a letter stands for.
+        (r"\text{(A)}", "(A) 5"),
+        (r"\text{(A)}", r"\textbf{(A) }5"),
+        (r"\text{(A)}", r"\textbf{(A)}\ 5"),
     ],
 )
 def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
@@ -262,6 +273,7 @@ def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
         ("16", "Kylar needs to pay $64 for the 16 glasses."),
         ("42", "The minimum is 41, attained at x = 42."),
         ("5", "It is 3 or 5."),
+        ("5", "either 3 or 5"),
         ("5", "It cannot be 5."),
         ("7", r"They are \boxed{3}, \boxed{5}, and \boxed{7}."),
         ("5 million", "5"),
@@ -293,6 +305,8 @@ def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
         ("6", "(2)(4)"),
         ("1000, 2000", "1,000 and 3,000"),
         (r"\emptyset", "0"),
+        ("18", "Total: 17"),
+        (r"\text{(A)}", "(B) 5"),
         # The other way round it is right: the gold comes first.
         ("(1, 2)", "1 < x < 2"),
     ],
