@@ -59,7 +59,7 @@ export function chosenLetter(text: string, letters: string): string | null {
   const speaker = '(?:I|[Ww]e)';
   const chosenBy =
     `\\b${speaker}(?<!\\b(?:[Ii]f|[Ww]hen)\\s+${speaker})(?:['’](?:d|ll)|\\s+(?:would|will|must|should))?` +
-    '\\s+(?:choose|select|pick)';
+    '\\s+(?:choose|select|pick|go\\s+with)';
   const said = (by: string) => named(`(?:${by})\\s*(?::\\s*)?(?:(?:the\\s+)?(?:${word})\\s+)?`).at(-1);
   const stated = said(statedBy('is|(?:must|should)\\s+be')) ?? said(chosenBy);
   if (stated !== undefined) return stated;
@@ -72,7 +72,7 @@ export function chosenLetter(text: string, letters: string): string | null {
     lettersIn(`(?<![\\w'’]|\\b${supposed}(?:(?:${word})\\s+)?\\(?)([${letters}])\\)?\\s+(?:${judgement})\\b`);
   const best = 'best(?=\\s*(?:[.,;:!]|$)|\\s+(?:answer|choice|option))';
   const right = onlyOf(
-    judged(`(?:is|must\\s+be)\\s+(?:therefore\\s+)?(?:the\\s+)?(?:only\\s+)?(?:right|correct|${best})`),
+    judged(`(?:is|must\\s+be)\\s+(?:therefore\\s+)?(?:the\\s+)?(?:only\\s+)?(?:right|correct|answer|${best})`),
   );
   if (right !== null) return right;
   // What would be the answer often is not: something else would have to be so.
