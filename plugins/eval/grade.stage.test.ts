@@ -155,6 +155,20 @@ describe('eval/grade', () => {
     });
   });
 
+  it('refuses a dataset that has two gold answers for one problem', async () => {
+    const given = generations('tuned', [{ policy: '64', maximum: 64, tokens: 1, answers: right(1, 1) }]);
+    const gradedBy = (answers: readonly string[]) => {
+      const rows = answers.map((answer) => ({ id: 'p0', question: 'q', answer }));
+      const dataset = memoryTable({ id: 'VARCHAR', question: 'VARCHAR', answer: 'VARCHAR' }, rows);
+      return runStage(grade, { inputs: { generations: given, dataset }, grader });
+    };
+    expect((await gradedBy(['0', '0'])).rows('graded')).toMatchObject([{ verdict: 'right' }]);
+    await expect(gradedBy(['0', '1'])).rejects.toMatchObject({
+      code: 'invalid_problem',
+      message: expect.stringContaining('p0'),
+    });
+  });
+
   it("finds answers as the dataset's task says, where the recipe does not", async () => {
     const { columns, allRows } = problems(2);
     const extraction = { pattern: 'so (\\d+)', flags: 'i' };

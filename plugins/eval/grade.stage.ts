@@ -195,9 +195,18 @@ async function readProblems(
       needsGold ??= (await startGrader()).needsGold ?? true;
       if (needsGold) throw goldMissing(dataset, id, goldColumn);
     }
+    const known = problems.get(id);
+    if (known !== undefined && known.gold !== (isKnown ? gold : null)) throw goldAmbiguous(id);
     problems.set(id, { question: textIn(row, 'question'), gold: isKnown ? gold : null, history: row.history });
   }
   return problems;
+}
+
+function goldAmbiguous(id: string): UserError {
+  return new UserError('invalid_problem', `The dataset has problem ${id} twice, with different gold answers.`, {
+    kind: 'runFailed',
+    hint: 'Grade against the dataset that the generations were made from.',
+  });
 }
 
 function goldMissing(dataset: TableArtifact, id: string, goldColumn: string): UserError {

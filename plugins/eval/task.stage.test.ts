@@ -57,6 +57,24 @@ it.each([
   await expect(refused).rejects.not.toMatchObject({ message: expect.stringContaining('..') });
 });
 
+it('tells questions apart that ask the same of other choices', async () => {
+  const fields = '{ question: q, answer: a, wrong: [b, c] }';
+  await writeFile(join(folder, 'own.yaml'), `name: own\nfile: own.jsonl\nfields: ${fields}\ngrader: eval/choice\n`);
+  const asked = (a: string, b: string, c: string) => JSON.stringify({ q: 'Which one is true?', a, b, c });
+  const lines = [asked('1 = 1', '1 = 2', '1 = 3'), asked('2 = 2', '2 = 3', '2 = 4')];
+  const own = { file: 'own.yaml', data: 'own.jsonl' };
+  const idsOf = async (texts: readonly string[]) => {
+    await writeFile(join(folder, 'own.jsonl'), texts.join('\n'));
+    return (await load(own)).map(({ id }) => id);
+  };
+  const ids = await idsOf(lines);
+  expect(new Set(ids).size).toBe(2);
+  // That of the first is as if it were alone: what was made of it before is found again.
+  expect(ids[0]).toBe((await idsOf(lines.slice(0, 1)))[0]);
+  // Asked twice they are one, which whoever asks a model refuses.
+  expect(new Set(await idsOf([...lines, lines[1] as string])).size).toBe(2);
+});
+
 it('loads numbers with all their digits', async () => {
   await writeFile(join(folder, 'own.yaml'), yaml.replace(/answerPattern.*\n/, ''));
   await writeFile(join(folder, 'own.jsonl'), '{"q": "9007199254740992+1?", "a": 9007199254740993}\n');

@@ -73,7 +73,10 @@ export const task = defineStage({
       inputs.records === undefined
         ? await recordsOf(place, options.sha256 ?? chosen.sha256, chosen)
         : await recordsIn(inputs.records, chosen);
-    const rows = records.map((record, index) => problemOf(chosen, record, `${place}, record ${index + 1}`, seed));
+    const idOf = problemIds(chosen);
+    const rows = records.map((record, index) =>
+      problemOf(chosen, record, { place: `${place}, record ${index + 1}`, seed, idOf }),
+    );
     if (rows.length === 0) {
       throw new UserError('empty_dataset', `${place} has no problem.`, { kind: 'environment', hint: 'Get it again.' });
     }
@@ -239,7 +242,28 @@ async function csvRecords(file: string, text: string): Promise<DataRecord[]> {
   }
 }
 
-function problemOf(chosen: Task, record: DataRecord, place: string, seed: number): Row {
+/**
+ * A problem's id is that of its question. "Which of these is true?" may be asked again of other choices: the id of the
+ * first is then as if it were alone, and those of the others cover the choices.
+ */
+function problemIds({ fields }: Task): (question: string, record: DataRecord) => string {
+  const digest = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 16);
+  const first = new Map<string, string>();
+  return (question, record) => {
+    const choices = fields.wrong.length === 0 ? [] : [fields.answer as string, ...fields.wrong];
+    const asked = JSON.stringify([question, ...choices.map((field) => String(record[field]).trim())]);
+    if (!first.has(question)) first.set(question, asked);
+    return digest(first.get(question) === asked ? question : asked);
+  };
+}
+
+interface RecordContext {
+  readonly place: string;
+  readonly seed: number;
+  idOf(question: string, record: DataRecord): string;
+}
+
+function problemOf(chosen: Task, record: DataRecord, { place, seed, idOf }: RecordContext): Row {
   const read = (field: string) => {
     const given = record[field] ?? '';
     if (typeof given === 'object') {
@@ -258,7 +282,7 @@ function problemOf(chosen: Task, record: DataRecord, place: string, seed: number
     });
   };
   const question = read(chosen.fields.question);
-  const id = createHash('sha256').update(question).digest('hex').slice(0, 16);
+  const id = idOf(question, record);
   const asked = (text: string) => chosen.prompt.split('{question}').join(text);
   const row = { id, source: chosen.name };
   if (chosen.fields.answer === undefined) return { ...row, question: asked(question), answer: null };
