@@ -1,4 +1,5 @@
 import type { AskingOptions } from './options.js';
+import { nameOfWord } from './policies.js';
 
 /** What contradicts itself in the options of either backend. */
 export function askingProblems({ sampling, sweep, thinkingFormat }: AskingOptions) {
@@ -6,6 +7,7 @@ export function askingProblems({ sampling, sweep, thinkingFormat }: AskingOption
   const isGreedy = sampling.temperature === 0;
   const groups = sweep.thinkingTokens.length + sweep.tokenConditional.length + sweep.stepConditional.length;
   const isEmpty = groups + sweep.classConditional.length === 0 && sweep.rejection === undefined;
+  const sameName = wordsOfOneName(sweep.word);
   return [
     ...(sampling.samples > 1 && isGreedy
       ? [
@@ -30,6 +32,16 @@ export function askingProblems({ sampling, sweep, thinkingFormat }: AskingOption
     ...(isEmpty && thinkingFormat !== 'none'
       ? [problem('sweep', 'empty_sweep', 'The sweep has no point.', 'Name at least one maximum or baseline.')]
       : []),
+    ...(sameName === undefined
+      ? []
+      : [
+          problem(
+            'sweep.word',
+            'equal_words',
+            `${sameName.map((word) => JSON.stringify(word)).join(' and ')} would both be called ${nameOfWord(sameName[0])} in the results.`,
+            'Leave one of them out, or try it in a stage of its own with another `label`.',
+          ),
+        ]),
     ...(sweep.thinkingTokens.length === 0 && sweep.ignore.some((count) => count > 0)
       ? [
           problem(
@@ -41,4 +53,12 @@ export function askingProblems({ sampling, sweep, thinkingFormat }: AskingOption
         ]
       : []),
   ];
+}
+
+function wordsOfOneName(words: readonly string[]): readonly [string, string] | undefined {
+  for (const [index, word] of words.entries()) {
+    const earlier = words.slice(0, index).find((other) => other !== word && nameOfWord(other) === nameOfWord(word));
+    if (earlier !== undefined) return [earlier, word];
+  }
+  return undefined;
 }

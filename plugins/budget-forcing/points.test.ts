@@ -60,6 +60,8 @@ describe('options that contradict themselves', () => {
   it.each([
     ['equal_samples', { rejection: { thinkingTokens: [16] } }, {}],
     ['empty_sweep', { thinkingTokens: [] }, {}],
+    ['equal_words', { thinkingTokens: [16], ignore: [1], word: ['Wait', ' Wait'] }, {}],
+    ['equal_words', { thinkingTokens: [16], ignore: [1], word: ['', 'none'] }, {}],
     ['ignore_without_maximum', { thinkingTokens: [], ignore: [1], classConditional: ['long'] }, {}],
   ])('are named: %s', (code, sweep, more) => {
     expect(askingProblems(parsed(sweep, more)).map((problem) => problem.code)).toEqual([code]);

@@ -23,6 +23,9 @@ export function expandSweep(
   return [...new Map(policies.map((one) => [one.id, one])).values()];
 }
 
+/** What a word is called in the ids of policies. */
+export const nameOfWord = (word: string) => word.trim() || 'none';
+
 const size = (maximum: Maximum) => (maximum === 'auto' ? Number.MAX_VALUE : maximum);
 
 function policy(
@@ -35,7 +38,7 @@ function policy(
   const parts = [
     String(maximum),
     ...(minimum === undefined ? [] : [`min${minimum}`]),
-    ...(ignoreEndCount === 0 ? [] : [`${ignoreEndCount}x${word.trim() === '' ? 'none' : word.trim()}`]),
+    ...(ignoreEndCount === 0 ? [] : [`${ignoreEndCount}x${nameOfWord(word)}`]),
   ];
   return {
     id: parts.join('+'),
