@@ -47,6 +47,9 @@ POWER_TOWER = "$9^{9^{9^{9}}}$"
         ("60", "about 60 km/h"),
         ("5ab", "5 ab"),
         (r"\frac{7}{2}", "3 1/2"),
+        (r"\frac{7}{2}", "3 1/2 cups"),
+        (r"-\frac{7}{2}", r"-3\frac{1}{2} square cups"),
+        (r"\frac{3}{4}", r"\frac{3}{4} cup"),
         ("1234567", r"1\,234\,567"),
         # Sentences behind the answer have numbers, too.
         ("42", "42\n\nShe has 6 boxes of 7."),
@@ -257,6 +260,8 @@ def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
         (r"\text{Evelyn}", "$7$"),
         ("43", "42 marbles"),
         ("2", "3 1/2"),
+        ("3", "3 1/2 cups"),
+        (r"\frac{3}{4}", r"\frac{3}{4} pi"),
         ("3", "3 pi"),
         ("2", "2 sqrt2"),
         ("3", "3 log2"),
