@@ -252,10 +252,17 @@ class StageContext(CallContext, Generic[OptionsT]):
     ) -> Iterator[Sample]:
         """Answers every prompt under every policy, `sampling.samples` times, in no promised order.
 
-        trainer: the value of an option made by `trainer_name()`. model: an input, or what was committed.
+        trainer: the value of an option made by `trainer_name()`. model: an input, or what was committed. prompts: any
+        number; two with the same id raise HostError `request_invalid`.
         max_batch_size: sequences decoded side by side. precision: of the weights, e.g. "PRECISION_BFLOAT16". Of what is
         None, the trainer chooses.
         """
+        # Before the first answer: prompts may go to Simmer in several requests, each of which is checked by itself.
+        seen: set[str] = set()
+        for prompt in prompts:
+            if prompt.id in seen:
+                raise HostError("request_invalid", f"Two prompts have the id {prompt.id!r:.200}; samples go by it.")
+            seen.add(prompt.id)
         asked = (trainer, model, prompts, sampling, thinking, policies, max_batch_size, precision)
         for sample in self._host.generate(*asked):
             self.stop_if_canceled()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from simmer_plugin.batches import batches
 from simmer_plugin.generated.simmer.plugin.v1 import host_pb2
 from simmer_plugin.generated.simmer.trainer.v1 import trainer_pb2
 
 SpendingRule = Literal["total", "per_round"]
 ThinkingEnd = Literal["none", "natural", "forced", "sequence"]
 FinishReason = Literal["stop", "length", "stop_string"]
+
+#: Of the prompts of one call: messages have at most 64 MiB.
+_BATCH_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ class Sample:
     finish_reason: FinishReason = "stop"
 
 
-def request_message(
+def request_messages(
     call_id: str,
     trainer: str,
     model_uri: str,
@@ -117,8 +121,8 @@ def request_message(
     policies: Sequence[Policy],
     max_batch_size: int | None,
     precision: str | None,
-) -> host_pb2.GenerateRequest:
-    """A request for the wire."""
+) -> Iterator[host_pb2.GenerateRequest]:
+    """Requests for the wire, as many as the prompts take: a sample is the same whatever is asked beside it."""
     drawn = trainer_pb2.SamplingParameters(
         temperature=sampling.temperature,
         top_p=sampling.top_p,
@@ -133,11 +137,10 @@ def request_message(
         marked = trainer_pb2.ThinkingFormat(
             start=thinking.start, end=thinking.end, final_answer_prompt=thinking.final_answer_prompt
         )
-    return host_pb2.GenerateRequest(
+    asked = host_pb2.GenerateRequest(
         call_id=call_id,
         trainer=trainer,
         model_uri=model_uri,
-        prompts=[_prompt_message(prompt) for prompt in prompts],
         sampling=drawn,
         thinking_format=marked,
         policies=[
@@ -154,6 +157,10 @@ def request_message(
         max_batch_size=max_batch_size,
         precision=precision,
     )
+    for batch in batches(map(_prompt_message, prompts), most_bytes=_BATCH_BYTES):
+        request = host_pb2.GenerateRequest(prompts=batch)
+        request.MergeFrom(asked)
+        yield request
 
 
 def _prompt_message(prompt: Prompt) -> trainer_pb2.Prompt:

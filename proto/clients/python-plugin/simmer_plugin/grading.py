@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from simmer_plugin.batches import batches
 from simmer_plugin.generated.simmer.grader.v1 import grader_pb2
 
 Verdict = Literal["right", "wrong", "unparsed", "timed_out"]
@@ -59,17 +60,7 @@ def item_message(item: GradeItem) -> grader_pb2.GradeItem:
 
 def grade_batches(items: Iterable[GradeItem]) -> Iterator[list[grader_pb2.GradeItem]]:
     """Items for the wire, as many at a time as one message carries, and its answer; a longer one goes by itself."""
-    batch: list[grader_pb2.GradeItem] = []
-    size = 0
-    for item in items:
-        message = item_message(item)
-        if batch and (len(batch) == _BATCH_ITEMS or size + message.ByteSize() > _BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(message)
-        size += message.ByteSize()
-    if batch:
-        yield batch
+    return batches(map(item_message, items), most_bytes=_BATCH_BYTES, most=_BATCH_ITEMS)
 
 
 def item_of(message: grader_pb2.GradeItem) -> GradeItem:

@@ -15,7 +15,7 @@ from simmer_plugin.artifacts import Artifact, Table, artifact_of
 from simmer_plugin.errors import Canceled, HostError
 from simmer_plugin.generated.simmer.plugin.v1 import artifact_pb2, event_pb2, host_pb2, host_pb2_grpc
 from simmer_plugin.generated.simmer.trainer.v1 import trainer_pb2
-from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking, request_message, sample_of
+from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking, request_messages, sample_of
 from simmer_plugin.grading import Grade, GradeItem, grade_batches, grade_of
 from simmer_plugin.inspection import InspectedRow, TrainerInfo, info_of, row_of
 from simmer_plugin.planning import GradingEstimate, KeptFolders, WorkEstimate, grading_of, work_of
@@ -176,13 +176,14 @@ class HostCalls:
         max_batch_size: int | None,
         precision: str | None,
     ) -> Iterator[Sample]:
-        request = request_message(
+        requests = request_messages(
             self._call_id, trainer, model.uri, prompts, sampling, thinking, policies, max_batch_size, precision
         )
-        with self._streaming(self._connection.stub.Generate, request) as stream:
-            for response in stream:
-                if response.WhichOneof("response") == "sample":
-                    yield sample_of(response.sample)
+        for request in requests:
+            with self._streaming(self._connection.stub.Generate, request) as stream:
+                for response in stream:
+                    if response.WhichOneof("response") == "sample":
+                        yield sample_of(response.sample)
 
     def train(
         self,

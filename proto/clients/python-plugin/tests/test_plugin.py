@@ -12,6 +12,7 @@ from simmer_plugin import (
     Artifact,
     GradeItem,
     GraderChoice,
+    HostError,
     Intervention,
     Plugin,
     Policy,
@@ -37,7 +38,7 @@ from simmer_plugin.artifacts import _ColumnTypeReader
 from simmer_plugin.describe import description_of
 from simmer_plugin.generated.simmer.grader.v1 import grader_pb2
 from simmer_plugin.generated.simmer.trainer.v1 import trainer_pb2
-from simmer_plugin.generation import request_message, sample_of
+from simmer_plugin.generation import request_messages, sample_of
 from simmer_plugin.grading import Grade, item_message, item_of
 from simmer_plugin.plugin import NoOptions
 from simmer_plugin.testing import run_stage
@@ -111,8 +112,32 @@ def test_a_stage_keeps_and_says_what_it_should() -> None:
     assert result.spent == [("a teacher", 0.2)]
 
 
+def test_more_prompts_than_one_message_carries_are_asked_in_several() -> None:
+    prompts = [Prompt.user(str(number), "1 + 1 = ?" * 10_000) for number in range(1_000)]
+    asked = list(request_messages("call", "student", "uri", prompts, Sampling(8), None, [], None, None))
+    assert [prompt.id for request in asked for prompt in request.prompts] == [prompt.id for prompt in prompts]
+    assert max(request.ByteSize() for request in asked) < 64 * 2**20
+    assert {(request.call_id, request.trainer, request.sampling.max_answer_tokens) for request in asked} == {
+        ("call", "student", 8)
+    }
+
+
+def test_two_prompts_of_one_id_are_refused_before_any_answer() -> None:
+    twice = Plugin("twice", "1.0.0")
+
+    @twice.stage(inputs={"model": model("The model.")}, outputs={})
+    def ask_twice(context: StageContext[NoOptions]) -> dict[str, Artifact]:
+        """Asks the same again."""
+        prompts = [Prompt.user("a", "1 + 1"), Prompt.user("a", "1 + 2")]
+        with pytest.raises(HostError, match="Two prompts have the id 'a'"):
+            next(context.generate("student", context.input("model"), prompts, Sampling(8)))
+        return {}
+
+    run_stage(twice, "ask-twice", inputs={"model": Path(".")}, generate=lambda prompts, sampling: [])
+
+
 def test_generation_says_and_hears_all_that_a_trainer_does() -> None:
-    asked = request_message(
+    [asked] = request_messages(
         "call",
         "student",
         "simmer://model/x",
