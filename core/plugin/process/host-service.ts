@@ -275,15 +275,25 @@ async function stream<Request, Response>(
     for await (const response of work(canceled.signal)) {
       if (canceled.signal.aborted) return;
       if (call.write(response)) continue;
-      await new Promise<void>((resolve) => {
-        call.once('drain', resolve);
-        call.once('cancelled', resolve);
-      });
+      await drained(call, canceled.signal);
     }
     call.end();
   } catch (error) {
     call.emit('error', toStatus(error));
   }
+}
+
+/** Leaves no listener behind: a long answer waits thousands of times. */
+function drained(call: ServerWritableStream<unknown, unknown>, signal: AbortSignal): Promise<void> {
+  return new Promise<void>((resolve) => {
+    const done = () => {
+      call.off('drain', done);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    call.once('drain', done);
+    signal.addEventListener('abort', done);
+  });
 }
 
 const codes: Readonly<Record<string, status>> = {
