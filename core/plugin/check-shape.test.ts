@@ -6,7 +6,7 @@ it('a plugin that does not say which API it is written for is told to', () => {
     expect.objectContaining({
       code: 'invalid_plugin',
       message: 'Plugin ./acme.js: "acme" does not say which plugin API it is written for: it has no `apiVersion`.',
-      hint: expect.stringContaining("import { apiVersion, definePlugin } from 'simmerkit'"),
+      hint: expect.stringContaining('`apiVersion: 1`'),
     }),
   );
 });

@@ -39,7 +39,7 @@ export function checkPluginShape(value: unknown, source: string): PluginDefiniti
   }
   const called = `"${value.name}" (${source})`;
   if (value.apiVersion === undefined) {
-    const hint = "Add it where the plugin is defined: `import { apiVersion, definePlugin } from 'simmerkit'`.";
+    const hint = `Write the number where the plugin is defined: \`apiVersion: ${apiVersion}\`, if it is written for this Simmer.`;
     refuse(`"${value.name}" does not say which plugin API it is written for: it has no \`apiVersion\`.`, hint);
   }
   if (value.apiVersion !== apiVersion) {

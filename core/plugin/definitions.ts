@@ -17,7 +17,10 @@ import type { Log } from './log.js';
 import type { Resources } from './resources.js';
 import type { Spending } from './spending.js';
 
-/** The version of this API. A plugin says which it was written for; another major is refused by name. */
+/**
+ * The version of this API. A plugin says which it was written for; another one is refused by name. So a plugin that others
+ * install writes the number: this constant is always that of the Simmer which loads it.
+ */
 export const apiVersion = 1;
 
 /** Something that is wrong with an option, which its schema cannot see. */
@@ -355,7 +358,7 @@ export interface PluginDefinition {
   /** The first half of `uses: NAME/stage`. */
   readonly name: string;
   readonly version: string;
-  /** `apiVersion` of the simmerkit that it was written for. */
+  /** The number that `apiVersion` of simmerkit had when it was written: `1`. */
   readonly apiVersion: number;
   readonly stages?: Readonly<Record<string, StageDefinition>>;
   readonly trainers?: Readonly<Record<string, TrainerDefinition>>;

@@ -108,6 +108,23 @@ describe('a plugin that `simmer plugin new` made', () => {
     await rm(broken, { recursive: true });
   });
 
+  it('is refused by a Simmer with another version of the plugin API', async () => {
+    const definitions = join(installed.folder, 'node_modules/simmerkit/dist/core/plugin/definitions.js');
+    const own = readFileSync(definitions, 'utf8');
+    await writeFile(definitions, own.replace('apiVersion = 1;', 'apiVersion = 2;'));
+    try {
+      const program = join(installed.folder, 'node_modules/simmerkit/dist/core/cli/main.js');
+      const script = `"${process.execPath}" "${program}" plugins 2>&1 >/dev/null || true`;
+      const said = await run('sh', ['-c', script], installed.folder);
+      for (const name of ['short-words', 'acme-grader', 'acme-sink']) {
+        const fault = `Plugin "${name}" (${name}) is written for plugin API 1; this Simmer has API 2.`;
+        expect(said).toContain(`The plugin ${name} is left out: ${fault}`);
+      }
+    } finally {
+      await writeFile(definitions, own);
+    }
+  });
+
   it('in Python works at once, and from its own package', async () => {
     const folder = await installed.author('short-snakes', 'python');
     expect(await installed.pythonTests(folder)).toMatch(/^Ran 1 test in .*\n\nOK$/m);

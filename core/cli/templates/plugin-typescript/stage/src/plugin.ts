@@ -1,9 +1,9 @@
-import { apiVersion, definePlugin } from 'simmerkit';
+import { definePlugin } from 'simmerkit';
 import { keepShort } from './keep-short.stage.js';
 
 export default definePlugin({
   name: 'new-plugin',
   version: '0.1.0',
-  apiVersion,
+  apiVersion: 1, // that of the simmerkit it was written for
   stages: { 'keep-short': keepShort },
 });
