@@ -3,6 +3,7 @@ import { type ErrorRecord, isUserError, toErrorRecord, UserError } from '../erro
 import { diskError } from '../files/disk-error.js';
 import { systemError } from '../files/system-error.js';
 import { builtInSource } from '../plugin/locate.js';
+import { withCause } from '../plugin/thrown-text.js';
 import type { Plan, PlannedStage } from '../recipe/plan.js';
 import { cutLongText } from '../shortened-text.js';
 
@@ -40,11 +41,15 @@ export function stageError(
     plugins[plugin]?.source === builtInSource
       ? `This is a bug in the plugin "${plugin}" of Simmer: please report it with these lines and what \`simmer doctor\` prints.`
       : `This is an error in the plugin "${plugin}", or in what it was given.`;
-  return new UserError('stage_failed', `${where} failed: ${String(cause)}`, {
-    kind: 'runFailed',
-    hint: blame,
-    cause,
-  });
+  return new UserError(
+    'stage_failed',
+    `${where} failed: ${cause instanceof Error ? withCause(String(cause), cause) : String(cause)}`,
+    {
+      kind: 'runFailed',
+      hint: blame,
+      cause,
+    },
+  );
 }
 
 function pluginOf(uses: string): string {

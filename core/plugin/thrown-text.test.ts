@@ -1,9 +1,12 @@
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { thrownText } from './thrown-text.js';
+import { thrownText, withCause } from './thrown-text.js';
 
 describe('what a plugin threw', () => {
   it('is told with its place in the code of the plugin', async () => {
@@ -28,6 +31,21 @@ describe('what a plugin threw', () => {
     } finally {
       await rm(folder, { recursive: true });
     }
+  });
+
+  it('is told with what it was caused by, unless it says so itself', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    await new Promise((closed) => server.close(closed));
+    const refused = await fetch(`http://127.0.0.1:${port}/`).catch((error: Error) => error);
+    expect(thrownText(refused)).toMatch(`TypeError: fetch failed: connect ECONNREFUSED 127.0.0.1:${port}`);
+    const each = new AggregateError([new Error('connect ECONNREFUSED ::1:9'), new Error('another')]);
+    expect(withCause('TypeError: fetch failed', new TypeError('fetch failed', { cause: each }))).toBe(
+      'TypeError: fetch failed: connect ECONNREFUSED ::1:9',
+    );
+    expect(withCause('no row: gone', new Error('no row: gone', { cause: new Error('gone') }))).toBe('no row: gone');
+    expect(withCause('no row', new Error('no row', { cause: 'a text' }))).toBe('no row');
   });
 
   it('is told as it is where it has no place there', () => {

@@ -66,3 +66,18 @@ it('is left out as a sink where it opens nothing that takes events', async () =>
     ['careless/shut', 'TypeError: its `open` returned nothing with an `onEvent`'],
   ]);
 });
+
+it('fails a stage with why its server could not be reached', async () => {
+  const asking = pluginThat(async () => {
+    throw new TypeError('fetch failed', { cause: new Error('connect ECONNREFUSED 127.0.0.1:9') });
+  });
+  await using harness = await RunHarness.create({ plugins: [asking] });
+  const { outcome } = await harness.run('name: trial\nstages: { s: { uses: careless/work } }');
+  expect(outcome).toMatchObject({
+    status: 'failed',
+    error: {
+      code: 'stage_failed',
+      message: 'Stage "s" (careless/work) failed: TypeError: fetch failed: connect ECONNREFUSED 127.0.0.1:9',
+    },
+  });
+});
