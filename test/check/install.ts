@@ -22,5 +22,11 @@ for (const [name, language] of [
     ran: (await installed.runRecipe(name)).type === 'run.completed',
   };
 }
-process.stdout.write(`${JSON.stringify(results)}\n`);
-if (!Object.values(results).every(({ listed, inSchema, ran }) => listed && inSchema && ran)) process.exitCode = 1;
+say('Building the Python packages where they are installed.');
+const pip = {
+  python: await installed.pipBuilds('python'),
+  'python-plugin': await installed.pipBuilds('python-plugin'),
+};
+process.stdout.write(`${JSON.stringify({ ...results, pip })}\n`);
+const isEach = (checks: Readonly<Record<string, boolean>>) => Object.values(checks).every(Boolean);
+if (!Object.values({ ...results, pip }).every(isEach)) process.exitCode = 1;

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { isDeepStrictEqual, promisify } from 'node:util';
 import { defaultCacheFolder, preparePythonEnvironment } from 'simmerkit';
 import { root } from '../python/check-python.js';
 
@@ -85,6 +85,16 @@ export class InstalledSimmer implements AsyncDisposable {
     });
     const { stderr } = await execute(python, ['-m', 'unittest'], { cwd: folder, env: { ...process.env, ...env } });
     return stderr;
+  }
+
+  /** Whether pip makes a wheel of a client where npm put it, and leaves that folder as it is: it may be another user's. */
+  async pipBuilds(client: string): Promise<boolean> {
+    const folder = join(this.folder, 'node_modules/simmerkit/proto/clients', client);
+    const files = async () => (await readdir(folder, { recursive: true })).toSorted();
+    const before = await files();
+    const wheels = join(this.#base, 'wheels', client);
+    await run('python3', ['-m', 'pip', 'wheel', '--no-deps', '--wheel-dir', wheels, folder], this.#base);
+    return (await readdir(wheels)).length === 1 && isDeepStrictEqual(await files(), before);
   }
 
   /** Packs a plugin and installs it beside simmerkit. @returns the files of its package */
