@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from google.protobuf import json_format
 
 from simmer_plugin.artifacts import Artifact, Row, Table, write_parquet
-from simmer_plugin.context import SinkContext, StageContext
+from simmer_plugin.context import OptionsT, SinkContext, StageContext
 from simmer_plugin.generated.simmer.plugin.v1 import event_pb2, host_pb2
 from simmer_plugin.generation import Policy, Prompt, Sample, Sampling, Thinking
 from simmer_plugin.graders import GraderContext
@@ -65,22 +65,30 @@ def run_stage(
     seed: int = 1,
     generate: Generate | None = None,
     grade: GradeAll | None = None,
+    scratch_folder: Path | None = None,
 ) -> StageResult:
-    """Runs one stage. generate, grade: stand for the trainer and the grader that the stage uses."""
+    """Runs one stage.
+
+    generate, grade: stand for the trainer and the grader that the stage uses. scratch_folder: stays, with what
+    `kept_folder` gives in it, so that another call goes on as after a kill; None: a new one.
+    """
     entry = plugin.stages[stage]
+    _require_known("input", inputs or {}, entry.inputs)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        host = _TestHost(folder, generate, grade)
+        folders = {kind: folder / kind for kind in ("temporary", "scratch", "recipe", "cache")}
+        if scratch_folder is not None:
+            folders["scratch"] = scratch_folder
+        for each in folders.values():
+            each.mkdir(exist_ok=True)
+        host = _TestHost(folder, generate, grade, kept=folders["scratch"] / "kept")
         given = {
             port: [host.given(each) for each in (value if entry.inputs[port].is_many else [value])]  # type: ignore[union-attr]
             for port, value in (inputs or {}).items()
         }
-        folders = {kind: folder / kind for kind in ("temporary", "scratch", "recipe", "cache")}
-        for each in folders.values():
-            each.mkdir()
         context: StageContext[Any] = StageContext(
             host=host,
-            options=entry.options.model_validate(options or {}),
+            options=_given_options(entry.options, options or {}),
             inputs=given,
             seed=seed,
             run_id="test",
@@ -115,11 +123,11 @@ def grade_answers(
     """Has a grader grade answers, once."""
     entry = plugin.graders[grader]
     with tempfile.TemporaryDirectory() as name:
-        host = _TestHost(Path(name), None, None)
+        host = _TestHost(Path(name), None, None, kept=Path(name) / "kept")
         context = GraderContext(
             host=host, recipe_folder=Path(name), cache_folder=Path(name), canceled=threading.Event()
         )
-        grades = entry.grade(items, entry.options.model_validate(options or {}), context)
+        grades = entry.grade(items, _given_options(entry.options, options or {}), context)
         if [grade.id for grade in grades] != [item.id for item in items]:
             raise AssertionError("a grader gives one grade for each answer, in the order asked")
         return GradingResult(grades, host.events, host.spent)
@@ -140,8 +148,8 @@ def run_sink(
     """
     entry = plugin.sinks[sink]
     with tempfile.TemporaryDirectory() as name:
-        host = _TestHost(Path(name), None, None)
-        given = entry.options.model_validate(options or {})
+        host = _TestHost(Path(name), None, None, kept=Path(name) / "kept")
+        given = _given_options(entry.options, options or {})
         context: SinkContext[Any] = SinkContext(
             host=host, options=given, run_id="test", run_folder=run_folder, recipe_folder=recipe_folder
         )
@@ -169,7 +177,7 @@ def check_stage(
     entry = plugin.stages[stage]
     if entry.check is None:
         raise AssertionError(f"the stage {stage} has no check")
-    given = entry.options.model_validate(options or {})
+    given = _given_options(entry.options, options or {})
     return list(entry.check(given, CheckContext(recipe_folder, is_usd_limited, inputs or {})))
 
 
@@ -199,7 +207,7 @@ def estimate_stage(
         recipe_folder=Path("."),
         cache_folder=Path("."),
     )
-    return entry.estimate(entry.options.model_validate(options or {}), context)
+    return entry.estimate(_given_options(entry.options, options or {}), context)
 
 
 @dataclass(frozen=True)
@@ -223,8 +231,9 @@ class _TestForecasts:
 class _TestHost:
     """Keeps what is committed in a folder."""
 
-    def __init__(self, folder: Path, generate: Generate | None, grade: GradeAll | None) -> None:
+    def __init__(self, folder: Path, generate: Generate | None, grade: GradeAll | None, *, kept: Path) -> None:
         self._folder = folder
+        self._kept_folders = kept
         self._generate = generate
         self._grade = grade
         self._artifacts: dict[str, Artifact] = {}
@@ -251,7 +260,7 @@ class _TestHost:
 
     def open_kept_folder(self, of: Mapping[str, Any]) -> Path:
         digest = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
-        folder = self._folder / "kept" / digest / "key"
+        folder = self._kept_folders / digest / "key"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -354,6 +363,19 @@ class _TestHost:
     def _kept(self, kind: str, content: bytes, folder: Path, metadata: Mapping[str, Any]) -> Artifact:
         uri = f"simmer://{kind}/sha256-{hashlib.sha256(content).hexdigest()}"
         return self._artifacts.setdefault(uri, Artifact(uri, kind, folder, metadata))
+
+
+def _given_options(model: type[OptionsT], options: Mapping[str, Any]) -> OptionsT:
+    _require_known("option", options, [field.alias or name for name, field in model.model_fields.items()])
+    return model.model_validate(options)
+
+
+def _require_known(kind: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """As in a recipe: left out in silence, a test of a name that is misspelt would pass with the default."""
+    names = list(known)
+    unknown = next((name for name in given if name not in names), None)
+    if unknown is not None:
+        raise AssertionError(f"there is no {kind} {unknown!r}; there are {', '.join(names) or 'none'}")
 
 
 def _duckdb_type(arrow: str) -> str:

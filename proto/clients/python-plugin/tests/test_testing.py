@@ -8,8 +8,8 @@ import pytest
 from mypy import api as mypy
 from pydantic import BaseModel
 
-from simmer_plugin import Grade, GradeItem, GraderContext, Plugin, Sink, SinkContext
-from simmer_plugin.testing import grade_answers, run_sink
+from simmer_plugin import Artifact, Grade, GradeItem, GraderContext, Plugin, Sink, SinkContext, StageContext, report
+from simmer_plugin.testing import grade_answers, run_sink, run_stage
 
 plugin = Plugin("trial", "1.0.0")
 
@@ -87,3 +87,33 @@ def test_a_sink_gets_events_is_asked_before_the_end_and_closed(tmp_path: Path) -
     report = run_sink(plugin, "notes", events, run_folder=tmp_path)
     assert report == str(tmp_path / "notes.txt")
     assert Path(report).read_text() == "1 stage.started {}\nasked\n2 run.completed {'a': 1}\nclosed\n"
+
+
+@plugin.stage(outputs={"answer": report("What was said.")})
+def buy(context: StageContext[Options]) -> dict[str, Artifact]:
+    """Asks once, and dies at the first attempt."""
+    said, paid = context.kept_folder({"of": "somebody"}) / "said", context.scratch_folder / "paid"
+    if not said.exists():
+        context.reserve("somebody", context.options.usd).settle(context.options.usd)
+        said.write_text("42")
+        paid.touch()
+        raise InterruptedError
+    return {"answer": context.write_report({"said": said.read_text(), "paid": paid.exists()})}
+
+
+def test_a_stage_goes_on_in_the_folder_of_an_attempt_that_was_killed(tmp_path: Path) -> None:
+    with pytest.raises(InterruptedError):
+        run_stage(plugin, "buy", scratch_folder=tmp_path)
+    result = run_stage(plugin, "buy", scratch_folder=tmp_path)
+    assert result.spent == []
+    with pytest.raises(InterruptedError):
+        run_stage(plugin, "buy")
+
+
+def test_options_and_inputs_that_there_are_not_are_refused() -> None:
+    with pytest.raises(AssertionError, match="there is no option 'dollars'; there are usd"):
+        run_stage(plugin, "buy", options={"dollars": 1})
+    with pytest.raises(AssertionError, match="there is no input 'datset'; there are none"):
+        run_stage(plugin, "buy", inputs={"datset": []})
+    with pytest.raises(AssertionError, match="there is no option 'dollars'"):
+        grade_answers(plugin, "paid", [], options={"dollars": 1})
