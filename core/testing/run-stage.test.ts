@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { defineStage } from '../plugin/define.js';
 import type { StageContext, StageEvent } from '../plugin/definitions.js';
-import { runStage } from './run-stage.js';
+import { memoryTable, runStage } from './run-stage.js';
 
 type Work = (context: StageContext<object, Record<string, never>>) => Promise<unknown>;
 
@@ -37,6 +37,15 @@ describe('a stage that is run by itself', () => {
     await expect(runStage(misspelt)).rejects.toMatchObject({ code: 'stage_output_undeclared' });
     const { rows } = await runStage(stageThat(async () => {}));
     expect(() => rows('datset')).toThrow('the stage has no table "datset"; its outputs are dataset');
+  });
+
+  it('is refused options and inputs that it does not have', async () => {
+    const stage = { ...stageThat(async () => {}), options: z.object({ words: z.int().default(40) }) };
+    await expect(runStage(stage, { options: { word: 6 } })).rejects.toThrow(
+      'the stage has no option "word"; there are words',
+    );
+    const inputs = { datset: memoryTable({ id: 'VARCHAR' }, []) };
+    await expect(runStage(stage, { inputs })).rejects.toThrow('the stage has no input "datset"; it has none');
   });
 
   it('is refused rows that a file would not take', async () => {

@@ -115,6 +115,8 @@ export function memoryArtifact(
  * @throws what the stage throws; UserError where something of it does not fit
  */
 export async function runStage(stage: StageDefinition, given: RunStageOptions = {}): Promise<StageResult> {
+  requireKnown('option', given.options, stage.options.shape);
+  requireKnown('input', given.inputs, stage.inputs);
   const temporaryFolders: string[] = [];
   const temporaryFolder = async () => {
     const folder = await makeTemporaryFolder('simmer-stage-');
@@ -175,6 +177,16 @@ export async function runStage(stage: StageDefinition, given: RunStageOptions = 
   } finally {
     await Promise.all(temporaryFolders.map((folder) => rm(folder, { recursive: true, force: true })));
   }
+}
+
+/** As in a recipe: left out in silence, a test of a name that is misspelt would pass with the default. */
+function requireKnown(kind: string, given: object = {}, known: object): void {
+  const unknown = Object.keys(given).find((name) => !Object.hasOwn(known, name));
+  if (unknown === undefined) return;
+  const names = Object.keys(known);
+  raise(
+    `the stage has no ${kind} "${unknown}"; ${names.length === 0 ? 'it has none' : `there are ${names.join(', ')}`}`,
+  );
 }
 
 function rowsOf(output: string, outputs: StageResult['outputs']): readonly Row[] {
