@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic import BaseModel, Field
 from simmer_plugin import (
@@ -48,7 +49,13 @@ def difficulty(context: StageContext[Options]) -> dict[str, Artifact]:
     options = context.options
     table = context.table("dataset")
     table.require_columns("id", "question", "answer")
-    problems = {row["id"]: row for row in table.rows()}
+    problems: dict[str, dict[str, Any]] = {}
+    for row in table.rows():
+        # An id is made of the question: kept by it, two rows that ask the same would become one.
+        if row["id"] in problems:
+            message = f"The dataset has id {row['id']} twice."
+            raise UserError("invalid_problem", message, "Put curation/deduplicate before this stage.")
+        problems[row["id"]] = row
     if not problems:
         raise UserError("empty_dataset", "The dataset has no problem.", "Look at what the stages before dropped.")
 

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
 import { expect, it } from 'vitest';
@@ -62,4 +62,17 @@ it('a stage in Python asks a trainer and a grader of the recipe, and drops by wh
   expect(run.eventsOf('stage.progressed').at(-1)?.data).toMatchObject({ done: 96, total: 96, unit: 'answers' });
   const again = await harness.run(await recipe());
   expect(again.eventsOf('stage.reused').map(({ stage }) => stage)).toContain('hard-enough');
+});
+
+it('a stage in Python loses no row of two that ask the same: it refuses them', async () => {
+  await using harness = await RunHarness.create(options());
+  const rows = ['4', 'four'].map((answer) => JSON.stringify({ question: 'What is 2 + 2?', answer }));
+  await writeFile(join(harness.recipeFolder, 'twice.jsonl'), rows.join('\n'));
+  const twice = parse(await recipe());
+  twice.stages.problems = { uses: 'curation/load', with: { sources: { twice: { path: 'twice.jsonl' } } } };
+  const { outcome } = await harness.run(stringify(twice));
+  expect(outcome).toMatchObject({
+    status: 'failed',
+    error: { code: 'invalid_problem', hint: 'Put curation/deduplicate before this stage.' },
+  });
 });

@@ -261,7 +261,9 @@ class StageContext(CallContext, Generic[OptionsT]):
         seen: set[str] = set()
         for prompt in prompts:
             if prompt.id in seen:
-                raise HostError("request_invalid", f"Two prompts have the id {prompt.id!r:.200}; samples go by it.")
+                message = f"Two prompts have the id {prompt.id!r:.200}, by which samples are told apart."
+                hint = "The id of a row is made of its question: put curation/deduplicate before this stage."
+                raise HostError("request_invalid", message, hint)
             seen.add(prompt.id)
         asked = (trainer, model, prompts, sampling, thinking, policies, max_batch_size, precision)
         for sample in self._host.generate(*asked):
