@@ -42,14 +42,9 @@ export class DuplicateFinder {
     const number = this.texts.add(text);
     this.ids[number] = id;
     this.equals.set(key, [...alike, number]);
-    const words = scanWords(this.near === undefined ? '' : runningText(text));
-    const bands = keys.subarray(2);
-    const similar = this.near?.find(words, bands);
-    if (similar !== undefined) {
-      const evidence = `${similar.similarity.toFixed(3)} similar to ${this.ids[similar.text]}`;
-      return { rule: 'near_duplicate', evidence };
-    }
-    this.near?.add(number, words, bands);
-    return undefined;
+    const similar = this.near?.findOrAdd(number, scanWords(runningText(text)), keys.subarray(2));
+    if (similar === undefined) return undefined;
+    const evidence = `${similar.similarity.toFixed(3)} similar to ${this.ids[similar.text]}`;
+    return { rule: 'near_duplicate', evidence };
   }
 }

@@ -10,7 +10,7 @@ import { DuplicateFinder } from './duplicate-finder.js';
 import { rowsThatShareKeys } from './duplicate-keys.js';
 import { NearSketch } from './near-sketch.js';
 import { jaccard, shinglesOf, wordsOf } from './plain-words.fixture.js';
-import { similarityTo } from './similarity.js';
+import { ShingleSet } from './similarity.js';
 import { TextStore } from './text-store.js';
 import { scanWords, Words } from './words.js';
 
@@ -58,7 +58,8 @@ describe('near duplicates', () => {
         const similarity = jaccard(shingles[earlier]!, shingles[later]!);
         if (isCandidate) {
           candidates++;
-          expect(similarityTo(scanWords(texts[earlier]!), options.words)(scanWords(texts[later]!))).toBe(similarity);
+          const [one, other] = [earlier, later].map((at) => new ShingleSet(scanWords(texts[at]!), options.words));
+          expect(one!.similarityTo(other!)).toBe(similarity);
         }
         if (similarity < options.similarity) continue;
         pairs++;
@@ -171,8 +172,9 @@ describe('near duplicates', () => {
 
   it('are told apart from shingles that only have the same hash', () => {
     const cells = Uint32Array.of(1, 2, 0, 3, 3, 4, 4, 7);
-    expect(similarityTo(new Words(Buffer.from('one two'), cells), 2)(new Words(Buffer.from('six ten'), cells))).toBe(0);
-    expect(similarityTo(new Words(Buffer.from('one two'), cells), 2)(new Words(Buffer.from('one two'), cells))).toBe(1);
+    const [one, other] = ['one two', 'six ten'].map((text) => new ShingleSet(new Words(Buffer.from(text), cells), 2));
+    expect(one!.similarityTo(other!)).toBe(0);
+    expect(one!.similarityTo(one!)).toBe(1);
   });
 });
 

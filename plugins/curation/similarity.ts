@@ -1,21 +1,7 @@
 import type { Words } from './words.js';
 
-/**
- * Jaccard similarity of the sets of shingles of a text and of others, exactly: shingles are found by their hashes and
- * compared by their words. A text of fewer words than a shingle is one shingle.
- * @param length words in a shingle
- */
-export function similarityTo(one: Words, length: number): (other: Words) => number {
-  const first = new ShingleSet(one, Math.min(length, one.count));
-  return (other) => {
-    const second = new ShingleSet(other, Math.min(length, other.count));
-    const common = first.length === second.length ? first.inCommon(second) : 0;
-    return common / (first.size + second.size - common);
-  };
-}
-
-/** The different shingles of a text. */
-class ShingleSet {
+/** The different shingles of a text: found by their hashes and compared by their words. */
+export class ShingleSet {
   size = 0;
   /** Of each shingle's first occurrence, ascending. */
   private readonly positions: Uint32Array;
@@ -23,11 +9,16 @@ class ShingleSet {
   private readonly slots: Uint32Array;
   private readonly hashes: Uint32Array;
 
+  /** Words in a shingle: a text of fewer words than asked for is one shingle. */
+  private readonly length: number;
+
+  /** @param length words in a shingle */
   constructor(
     private readonly words: Words,
-    readonly length: number,
+    length: number,
   ) {
-    this.hashes = length === 0 ? new Uint32Array() : words.hashRuns(length).slice();
+    this.length = Math.min(length, words.count);
+    this.hashes = this.length === 0 ? new Uint32Array() : words.hashRuns(this.length).slice();
     this.positions = new Uint32Array(this.hashes.length / 2);
     this.slots = new Uint32Array(2 ** Math.ceil(Math.log2(this.hashes.length + 2)));
     for (let at = 0; at < this.hashes.length / 2; at++) {
@@ -38,8 +29,19 @@ class ShingleSet {
     }
   }
 
+  /** Jaccard similarity of the two sets, exactly. */
+  similarityTo(other: ShingleSet): number {
+    const common = this.length === other.length ? this.inCommon(other) : 0;
+    return common / (this.size + other.size - common);
+  }
+
+  /** Low half of the hash of each shingle. */
+  *lowHashes(): Iterable<number> {
+    for (const at of this.positions.subarray(0, this.size)) yield this.hashes[2 * at] as number;
+  }
+
   /** How many shingles of another set are in this one. */
-  inCommon(other: ShingleSet): number {
+  private inCommon(other: ShingleSet): number {
     let common = 0;
     /** Of the shingle before: where it is here, or -1, and in the other text. */
     let found = -1;

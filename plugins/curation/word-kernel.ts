@@ -10,6 +10,7 @@ interface WordKernel {
   sign(shingles: number, count: number, seeds: number, bins: number, values: number, rounds: number): void;
   writeBands(values: number, rounds: number, bands: number, bandRows: number, keys: number): void;
   findSet(hashes: number, count: number, from: number, bits: number, mask: number): number;
+  countDifferences(long: number, longSize: number, short: number, shortSize: number): number;
 }
 
 /** Node has it, and its types do not. */

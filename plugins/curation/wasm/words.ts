@@ -1,5 +1,5 @@
 // AssemblyScript: the loops over all words of all texts, four times as fast as in JavaScript. They know only addresses in
-// their memory; `words.ts`, `near-sketch.ts` and `ngram-index.ts` beside this folder say what lies there.
+// their memory; `words.ts`, `near-sketch.ts`, `near-bounds.ts` and `ngram-index.ts` beside this folder say what lies there.
 
 /** By code point below 0x10000: what `kindOfCharacter` says. */
 const kinds: usize = 0;
@@ -199,4 +199,24 @@ export function findSet(hashes: usize, count: i32, from: i32, bits: usize, mask:
     if (((set >> (low & 31)) & (set >> ((low >> 5) & 31)) & 1) !== 0) return at;
   }
   return count;
+}
+
+/**
+ * How many bits differ between two bitmaps. Of the longer one, all parts as long as the shorter one are xor-ed.
+ * @param longSize in bytes, as the other one 16 times a power of 2, and not less
+ */
+export function countDifferences(long: usize, longSize: i32, short: usize, shortSize: i32): i32 {
+  let counts = i32x4.splat(0);
+  for (let at = 0; at < shortSize; at += 16) {
+    let bits = v128.load(short + at);
+    for (let part = at; part < longSize; part += shortSize) bits = v128.xor(bits, v128.load(long + part));
+    const pairs = i16x8.extadd_pairwise_i8x16_u(i8x16.popcnt(bits));
+    counts = i32x4.add(counts, i32x4.extadd_pairwise_i16x8_u(pairs));
+  }
+  return (
+    i32x4.extract_lane(counts, 0) +
+    i32x4.extract_lane(counts, 1) +
+    i32x4.extract_lane(counts, 2) +
+    i32x4.extract_lane(counts, 3)
+  );
 }
