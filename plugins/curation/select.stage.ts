@@ -53,13 +53,15 @@ export const select = defineStage({
       );
     }
     const { method, count } = options;
-    const { chosen } = selectRows(candidates, {
+    const drawing = pace(context, { unit: 'rows drawn', total: method === 'all' ? candidates.length : count });
+    const settings = {
       method,
       count,
       seed: context.seed,
       preselected,
       ...(later === undefined ? {} : { later: { after: later.after, weights } }),
-    });
+    };
+    const { chosen } = await selectRows(candidates, settings, () => drawing.step());
     if (method !== 'all' && candidates.length < count) {
       context.log.info(
         `There are ${formatCount(candidates.length)} rows, and ${formatCount(count)} were asked for: all are taken.`,

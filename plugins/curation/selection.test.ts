@@ -9,41 +9,87 @@ const candidates: Candidate[] = Array.from({ length: 300 }, (_, index) => ({
   domain: index < 10 ? 'rare' : index < 100 ? 'some' : 'common',
   length: (index * 7919) % 1009,
 }));
-const choose = (options: Partial<SelectionOptions>) => [
-  ...selectRows(candidates, { method: 's1', count: 30, seed: 1, preselected: [], ...options }).chosen.keys(),
-];
+const noTurn = async () => {};
+const choose = async (options: Partial<SelectionOptions>) => {
+  const all = { method: 's1', count: 30, seed: 1, preselected: [], ...options } as const;
+  return [...(await selectRows(candidates, all, noTurn)).chosen.keys()];
+};
+
+/** Domains and their rows as lists, from which what is drawn is taken out. */
+function drawnFromLists(rows: readonly Candidate[], { method, count, seed, later }: SelectionOptions): number[] {
+  const stream = random(seed, `select ${method}`);
+  const longestFirst = [...rows.keys()].sort((one, other) => rows[other]!.length - rows[one]!.length || one - other);
+  const lists = [...new Set(rows.map(({ domain }) => domain))].sort().map((domain) => ({
+    weight: later?.weights.get(domain) ?? 0,
+    left: longestFirst.filter((index) => rows[index]!.domain === domain),
+  }));
+  const drawn: number[] = [];
+  while (drawn.length < Math.min(count, rows.length)) {
+    const total = lists.reduce((sum, { weight }) => sum + weight, 0);
+    const isLater = later !== undefined && drawn.length >= later.after && total > 0;
+    const place = isLater ? stream.next() * total : 0;
+    const upTo = (at: number) => lists.slice(0, at + 1).reduce((sum, { weight }) => sum + weight, 0);
+    const at = isLater ? lists.findIndex((_, at) => upTo(at) > place) : stream.integer(lists.length);
+    const { left } = lists[at]!;
+    const rank = method === 's1' ? drawRank(stream, left.length) : stream.integer(left.length);
+    drawn.push(...left.splice(rank, 1));
+    if (left.length === 0) lists.splice(at, 1);
+  }
+  return drawn;
+}
 
 describe('selection', () => {
-  it.each(['s1', 'random', 'diverse', 'longest'] as const)('%s takes as many as asked, each once', (method) => {
-    const chosen = choose({ method });
+  it.each(['s1', 'random', 'diverse', 'longest'] as const)('%s takes as many as asked, each once', async (method) => {
+    const chosen = await choose({ method });
     expect(new Set(chosen).size).toBe(30);
-    expect(choose({ method })).toEqual(chosen);
-    expect(new Set(choose({ method, count: 1000 })).size).toBe(300);
+    expect(await choose({ method })).toEqual(chosen);
+    expect(new Set(await choose({ method, count: 1000 })).size).toBe(300);
   });
 
-  it('s1 and diverse take from every domain alike, random by its size', () => {
-    const rare = (method: 's1' | 'random' | 'diverse') => choose({ method }).filter((index) => index < 10).length;
-    expect(rare('s1')).toBeGreaterThanOrEqual(6);
-    expect(rare('diverse')).toBeGreaterThanOrEqual(6);
-    expect(rare('random')).toBeLessThanOrEqual(4);
+  it('s1 and diverse take from every domain alike, random by its size', async () => {
+    const rare = async (method: 's1' | 'random' | 'diverse') =>
+      (await choose({ method })).filter((index) => index < 10).length;
+    expect(await rare('s1')).toBeGreaterThanOrEqual(6);
+    expect(await rare('diverse')).toBeGreaterThanOrEqual(6);
+    expect(await rare('random')).toBeLessThanOrEqual(4);
   });
 
-  it('s1 prefers long traces, longest takes nothing else', () => {
-    const mean = (method: 's1' | 'diverse' | 'longest') =>
-      choose({ method }).reduce((sum, index) => sum + candidates[index]!.length, 0) / 30;
-    expect(mean('s1')).toBeGreaterThan(mean('diverse') * 1.2);
+  it('s1 prefers long traces, longest takes nothing else', async () => {
+    const mean = async (method: 's1' | 'diverse' | 'longest') =>
+      (await choose({ method })).reduce((sum, index) => sum + candidates[index]!.length, 0) / 30;
+    expect(await mean('s1')).toBeGreaterThan((await mean('diverse')) * 1.2);
     const lengths = candidates.map((candidate) => candidate.length).sort((one, other) => other - one);
-    expect(mean('longest')).toBe(lengths.slice(0, 30).reduce((sum, length) => sum + length, 0) / 30);
+    expect(await mean('longest')).toBe(lengths.slice(0, 30).reduce((sum, length) => sum + length, 0) / 30);
   });
 
-  it('takes preselected rows first', () => {
-    expect(choose({ preselected: [299, 5], count: 3 }).slice(0, 2)).toEqual([299, 5]);
-    expect(choose({ preselected: [299, 5], count: 1 })).toEqual([299]);
+  it('draws as from plain lists, and lets other work have its turn at each row', async () => {
+    const row = fc.record({ domain: fc.constantFrom('a', 'b', 'c', 'd'), length: fc.integer({ min: 0, max: 5 }) });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(row, { maxLength: 40 }),
+        fc.constantFrom('s1', 'diverse'),
+        fc.integer({ min: 1, max: 50 }),
+        fc.option(fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.integer({ min: 0, max: 9 }))),
+        async (rows, method, count, weights) => {
+          const later = weights === null ? {} : { later: { after: 3, weights: new Map(Object.entries(weights)) } };
+          let turns = 0;
+          const options = { method, count, seed: 9, preselected: [], ...later } as const;
+          const { chosen } = await selectRows(rows, options, async () => void turns++);
+          expect([...chosen.keys()]).toEqual(drawnFromLists(rows, options));
+          expect(turns).toBe(chosen.size);
+        },
+      ),
+    );
   });
 
-  it('draws domains by later weights from so many rows on', () => {
+  it('takes preselected rows first', async () => {
+    expect((await choose({ preselected: [299, 5], count: 3 })).slice(0, 2)).toEqual([299, 5]);
+    expect(await choose({ preselected: [299, 5], count: 1 })).toEqual([299]);
+  });
+
+  it('draws domains by later weights from so many rows on', async () => {
     const later = { after: 10, weights: new Map([['rare', 1]]) };
-    const domains = choose({ count: 20, later }).map((index) => candidates[index]!.domain);
+    const domains = (await choose({ count: 20, later })).map((index) => candidates[index]!.domain);
     // The rare domain has 10 rows, of which the first draws took some; when it is empty, the rest is uniform again.
     const before = domains.slice(0, 10).filter((domain) => domain === 'rare').length;
     expect(new Set(domains.slice(0, 10)).size).toBe(3);
@@ -51,7 +97,7 @@ describe('selection', () => {
     expect(domains.slice(20 - before).some((domain) => domain === 'rare')).toBe(false);
   });
 
-  it('draws domains with the shares of the later weights', () => {
+  it('draws domains with the shares of the later weights', async () => {
     const many: Candidate[] = Array.from({ length: 40_000 }, (_, index) => ({
       domain: 'abcd'[index % 4]!,
       length: index,
@@ -64,7 +110,8 @@ describe('selection', () => {
         ['c', 2],
       ]),
     };
-    const { chosen } = selectRows(many, { method: 's1', count: 8000, seed: 5, preselected: [], later });
+    const all = { method: 's1', count: 8000, seed: 5, preselected: [], later } as const;
+    const { chosen } = await selectRows(many, all, noTurn);
     const share = (domain: string) =>
       [...chosen.keys()].filter((index) => many[index]!.domain === domain).length / 8000;
     // Four standard deviations are 0.023.

@@ -1,4 +1,5 @@
 import { type Random, random } from 'simmerkit';
+import { WeightTree } from './weight-tree.js';
 
 /** What selection knows of a row. */
 export interface Candidate {
@@ -37,8 +38,12 @@ export interface SelectionOptions {
   readonly later?: LaterWeights;
 }
 
-/** Chooses rows, the same ones for the same options. */
-export function selectRows(candidates: readonly Candidate[], options: SelectionOptions): Selection {
+/** Chooses rows, the same ones for the same options. @param step awaited once for each row that is drawn */
+export async function selectRows(
+  candidates: readonly Candidate[],
+  options: SelectionOptions,
+  step: () => Promise<void>,
+): Promise<Selection> {
   const chosen = new Map<number, Reason>();
   const limit = options.method === 'all' ? candidates.length : Math.min(options.count, candidates.length);
   for (const index of options.preselected.slice(0, limit)) chosen.set(index, { rule: 'preselected' });
@@ -47,6 +52,7 @@ export function selectRows(candidates: readonly Candidate[], options: SelectionO
   for (const { index, evidence } of draws) {
     if (chosen.size >= limit) break;
     chosen.set(index, { rule: options.method, ...(evidence === undefined ? {} : { evidence }) });
+    await step();
   }
   return { chosen };
 }
@@ -64,7 +70,7 @@ function drawOrder(
   taken: () => number,
 ): Iterable<Drawn> {
   const stream = random(options.seed, `select ${options.method}`);
-  const drawDomain = domainDraw(stream, options.later, taken);
+  const domainsOf = (names: readonly string[]) => new Domains(names, stream, options.later, taken);
   switch (options.method) {
     case 'all':
       return inOrder(pool);
@@ -73,9 +79,9 @@ function drawOrder(
     case 'random':
       return inOrder(stream.shuffle(pool));
     case 'diverse':
-      return drawByDomain(candidates, pool, drawDomain, (size) => stream.integer(size));
+      return drawByDomain(candidates, pool, domainsOf, (size) => stream.integer(size));
     case 's1':
-      return drawByDomain(candidates, pool, drawDomain, (size) => drawRank(stream, size));
+      return drawByDomain(candidates, pool, domainsOf, (size) => drawRank(stream, size));
   }
 }
 
@@ -87,27 +93,37 @@ function* inOrder(
   for (const [at, index] of indices.entries()) yield { index, ...more(at) };
 }
 
-/** Draws one of the domains that still have rows: uniformly, or by later weights once they hold. */
-function domainDraw(stream: Random, later: LaterWeights | undefined, taken: () => number) {
-  return (domains: readonly Domain[]): number => {
-    if (later === undefined || taken() < later.after) return stream.integer(domains.length);
-    const weights = domains.map(({ name }) => later.weights.get(name) ?? 0);
-    const sum = weights.reduce((total, weight) => total + weight, 0);
-    if (sum === 0) return stream.integer(domains.length);
-    let left = stream.next() * sum;
-    const at = weights.findIndex((weight) => {
-      left -= weight;
-      return left < 0;
-    });
-    // Rounding may leave a hair above the last weight.
-    return at >= 0 ? at : weights.findLastIndex((weight) => weight > 0);
-  };
-}
+/** The domains that still have rows, by name, so that a draw does not depend on the order of rows. */
+class Domains {
+  private readonly alike: WeightTree;
+  private readonly weighted: WeightTree;
 
-interface Domain {
-  readonly name: string;
-  /** Those not drawn yet, the longest trace last: s1 takes the longest, and little moves where one near the end goes. */
-  readonly rows: number[];
+  constructor(
+    names: readonly string[],
+    private readonly stream: Random,
+    private readonly later: LaterWeights | undefined,
+    private readonly taken: () => number,
+  ) {
+    this.alike = new WeightTree(names.map(() => 1));
+    this.weighted = new WeightTree(names.map((name) => later?.weights.get(name) ?? 0));
+  }
+
+  get left(): number {
+    return this.alike.total;
+  }
+
+  /** Draws one: uniformly, or by later weights once they hold. */
+  draw(): number {
+    const { stream, later, taken, alike, weighted } = this;
+    return later === undefined || taken() < later.after || weighted.total === 0
+      ? alike.find(stream.integer(alike.total))
+      : weighted.find(stream.next() * weighted.total);
+  }
+
+  takeOut(at: number): void {
+    this.alike.takeOut(at);
+    this.weighted.takeOut(at);
+  }
 }
 
 /**
@@ -126,11 +142,20 @@ function byLength(candidates: readonly Candidate[], pool: readonly number[]): nu
   return [...lengths].flatMap((length) => ofLength.get(length) ?? []);
 }
 
+interface Ranked {
+  readonly rows: readonly number[];
+  readonly left: WeightTree;
+}
+
+function rankedRows(candidates: readonly Candidate[], rows: readonly number[]): Ranked {
+  return { rows: byLength(candidates, rows), left: new WeightTree(rows.map(() => 1)) };
+}
+
 /** s1, section 2.2: draw a domain, in it a row by its rank; take it out of the pool; drop empty domains. */
 function* drawByDomain(
   candidates: readonly Candidate[],
   pool: readonly number[],
-  drawDomain: (domains: readonly Domain[]) => number,
+  domainsOf: (names: readonly string[]) => Domains,
   drawFrom: (size: number) => number,
 ): Iterable<Drawn> {
   const byDomain = new Map<string, number[]>();
@@ -140,20 +165,23 @@ function* drawByDomain(
     if (rows === undefined) byDomain.set(domain, [index]);
     else rows.push(index);
   }
-  // By name, so that the draw does not depend on the order of rows.
-  const domains = [...byDomain]
-    .map(([name, rows]): Domain => ({ name, rows: byLength(candidates, rows).reverse() }))
-    .sort((one, other) => (one.name < other.name ? -1 : 1));
-  for (let draw = 1; domains.length > 0; draw++) {
-    const at = drawDomain(domains);
-    const { name, rows } = domains[at] as Domain;
-    const left = rows.length;
-    const rank = drawFrom(left);
-    const [index] = rows.splice(left - 1 - rank, 1);
-    if (rows.length === 0) domains.splice(at, 1);
+  const names = [...byDomain.keys()].sort((one, other) => (one < other ? -1 : 1));
+  const domains = domainsOf(names);
+  /** Rows of the domains that were drawn so far, the longest trace first. */
+  const ranked = new Map<string, Ranked>();
+  for (let draw = 1; domains.left > 0; draw++) {
+    const at = domains.draw();
+    const name = names[at] as string;
+    const { rows, left } = ranked.get(name) ?? rankedRows(candidates, byDomain.get(name) ?? []);
+    ranked.set(name, { rows, left });
+    const size = left.total;
+    const rank = drawFrom(size);
+    const place = left.find(rank);
+    left.takeOut(place);
+    if (left.total === 0) domains.takeOut(at);
     yield {
-      index: index as number,
-      evidence: `draw ${draw}: domain ${JSON.stringify(name)}, rank ${rank} of ${left} by length`,
+      index: rows[place] as number,
+      evidence: `draw ${draw}: domain ${JSON.stringify(name)}, rank ${rank} of ${size} by length`,
     };
   }
 }
