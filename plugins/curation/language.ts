@@ -1,4 +1,5 @@
 import { francAll } from 'franc-min';
+import { characterCount } from './characters.js';
 import type { QualityOptions } from './options.js';
 import type { Drop } from './sieve.js';
 
@@ -18,7 +19,7 @@ const formulas =
  */
 export function judgeLanguage(text: string, { allowed, minLength, tolerance }: LanguageOptions): Drop | undefined {
   const words = text.replace(formulas, ' ').replace(/\s+/g, ' ').trim();
-  if ([...words].length < minLength) return undefined;
+  if (characterCount(words) < minLength) return undefined;
   const scores = francAll(words, { minLength: 1 });
   const [likeliest] = scores;
   if (likeliest === undefined || likeliest[0] === 'und') return undefined;

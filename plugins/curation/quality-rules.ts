@@ -1,4 +1,5 @@
 import { type Row, startOf, textIn } from 'simmerkit';
+import { characterCount } from './characters.js';
 import { judgeLanguage } from './language.js';
 import type { QualityOptions } from './options.js';
 import { judgeRepetition } from './repetition.js';
@@ -29,7 +30,7 @@ export function qualityJudge(options: QualityOptions): (row: Row) => Drop | unde
       if (match !== null) return { rule, evidence: startOf(match[0], 200) };
     }
     for (const { column, limit } of limits) {
-      const length = [...(textIn(row, column) ?? '')].length;
+      const length = characterCount(textIn(row, column) ?? '');
       if (limit.min !== undefined && length < limit.min)
         return { rule: `${column}_too_short`, evidence: String(length) };
       if (limit.max !== undefined && length > limit.max)

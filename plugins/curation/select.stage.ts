@@ -1,4 +1,5 @@
 import { defineStage, formatCount, input, numberIn, pace, type Row, requireColumns, textIn } from 'simmerkit';
+import { characterCount } from './characters.js';
 import { type SelectOptions, selectOptions } from './options.js';
 import { patternProblems } from './pattern-problems.js';
 import { sieveFacts } from './row-facts.js';
@@ -109,5 +110,5 @@ function isDigits(value: unknown): boolean {
 
 /** A number as it is; of text its characters. */
 function lengthOf(row: Row, { lengthColumn }: SelectOptions): number {
-  return typeof row[lengthColumn] === 'string' ? row[lengthColumn].length : (numberIn(row, lengthColumn) ?? 0);
+  return typeof row[lengthColumn] === 'string' ? characterCount(row[lengthColumn]) : (numberIn(row, lengthColumn) ?? 0);
 }

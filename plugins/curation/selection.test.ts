@@ -248,6 +248,15 @@ describe('curation/select', () => {
     });
   });
 
+  it('measures text in characters, as `quality` does: one beyond the basic plane is one', async () => {
+    const dataset = memoryTable({ id: 'VARCHAR', reasoning: 'VARCHAR' }, [
+      { id: 'a', reasoning: '𝒳𝒴𝒵' },
+      { id: 'b', reasoning: 'four' },
+    ]);
+    const result = await runStage(select, { options: { method: 'longest', count: 1 }, inputs: { dataset } });
+    expect(result.rows('decisions').map(({ evidence }) => evidence)).toEqual(['length 3', 'rank 0 by length']);
+  });
+
   it('tells where numbers are text, whose digits would be its lengths', async () => {
     const dataset = memoryTable({ id: 'VARCHAR', tokens: 'VARCHAR' }, [
       { id: 'a', tokens: '999' },
