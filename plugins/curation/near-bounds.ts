@@ -6,14 +6,6 @@ const fewestBits = 128;
 /** For each shingle, at least. With half as many, bitmaps of sets that share few shingles differ in too few bits. */
 const bitsOfShingle = 4;
 
-interface Bitmap {
-  /** Shingles of its set. */
-  readonly size: number;
-  /** Where it is in the kernel's memory, and how long, in bytes. */
-  readonly place: number;
-  readonly bytes: number;
-}
-
 /**
  * How similar sets of shingles can be at most, without a look at their texts. In the bitmap of a set, each shingle flips
  * one bit, by its hash. What two sets share flips the same bits in both, so no more bits differ than shingles do: "Bitmap
@@ -21,18 +13,20 @@ interface Bitmap {
  */
 export class NearBounds {
   private readonly kernel = startKernel();
-  private readonly bitmaps: Bitmap[] = [];
-  /** Behind all that are kept. */
-  private asked: Bitmap = { size: 0, place: 0, bytes: 0 };
+  /** Of each set: its shingles, and where its bitmap is in the kernel's memory. The next one begins where it ends. */
+  private readonly sizes: number[] = [];
+  private readonly places: number[] = [0];
+  /** Of the set that is asked about, behind those that are kept: its shingles, and bytes of its bitmap. */
+  private size = 0;
+  private bytes = 0;
 
   /** Begins with another set, which is compared with those that are kept. */
   ask(set: ShingleSet): void {
-    const { size } = set;
-    const bits = 2 ** Math.ceil(Math.log2(Math.max(fewestBits, bitsOfShingle * size)));
-    const last = this.bitmaps.at(-1);
-    const place = last === undefined ? 0 : last.place + last.bytes;
-    this.asked = { size, place, bytes: bits / 8 };
-    reserve(this.kernel, place + bits / 8);
+    const bits = 2 ** Math.ceil(Math.log2(Math.max(fewestBits, bitsOfShingle * set.size)));
+    this.size = set.size;
+    this.bytes = bits / 8;
+    const place = this.places[this.sizes.length] as number;
+    reserve(this.kernel, place + this.bytes);
     const words = numbersAt(this.kernel, place, bits / 32).fill(0);
     for (const hash of set.lowHashes()) {
       const word = (hash & (bits - 1)) >>> 5;
@@ -42,17 +36,22 @@ export class NearBounds {
 
   /** Keeps the set that is asked about. @returns its number, from 0 */
   keep(): number {
-    return this.bitmaps.push(this.asked) - 1;
+    this.places.push((this.places[this.sizes.length] as number) + this.bytes);
+    return this.sizes.push(this.size) - 1;
   }
 
   /** No less than the similarity, as a number too, of the set that is asked about to one that is kept. */
   mostSimilar(number: number): number {
-    const { asked, kernel } = this;
-    const kept = this.bitmaps[number] as Bitmap;
-    const [long, short] = asked.bytes < kept.bytes ? [kept, asked] : [asked, kept];
-    const all = asked.size + kept.size;
-    const different = kernel.countDifferences(long.place, long.bytes, short.place, short.bytes);
-    const common = Math.min((all - different) / 2, asked.size, kept.size);
-    return common / (all - common);
+    const { kernel, places, size, bytes } = this;
+    const asked = places[this.sizes.length] as number;
+    const kept = places[number] as number;
+    const keptBytes = (places[number + 1] as number) - kept;
+    const keptSize = this.sizes[number] as number;
+    const different =
+      bytes < keptBytes
+        ? kernel.countDifferences(kept, keptBytes, asked, bytes)
+        : kernel.countDifferences(asked, bytes, kept, keptBytes);
+    const common = Math.min((size + keptSize - different) / 2, size, keptSize);
+    return common / (size + keptSize - common);
   }
 }
