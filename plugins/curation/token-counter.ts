@@ -1,4 +1,5 @@
 import { Tokenizer } from '@huggingface/tokenizers';
+import { hastenLongPieces, longPiece, type PairModel } from './long-piece.js';
 
 /** `tokenizer.json`, as far as it is looked at. */
 export interface TokenizerFile {
@@ -24,18 +25,18 @@ interface SplittingTokenizer {
       { pre_tokenize_text(text: string, options: object): string[] },
     ];
   };
-  readonly model: { encode(pieces: readonly string[]): readonly string[] };
+  readonly model: PairModel & { encode(pieces: readonly string[]): readonly string[] };
 }
 
 /** Pieces whose counts are remembered; then they are forgotten, all at once. */
 const cacheSize = 500_000;
-
 /**
  * What counts the tokens of a text, none added. Tokenizers that split a text by an expression and encode each piece by
  * itself (those of Qwen, Llama 3, GPT-2's family) encode each piece once; the others encode every text.
  */
 export function tokenCounter(file: TokenizerFile, config: object): (text: string) => number {
   const tokenizer = new Tokenizer(file, config);
+  hastenLongPieces(tokenizer.model as unknown as PairModel);
   const encoded = (text: string) => tokenizer.encode(text, { add_special_tokens: false }).ids.length;
   const [split, byteLevel, ...more] = file.pre_tokenizer?.pretokenizers ?? [];
   const isSplit =
@@ -55,10 +56,13 @@ export function tokenCounter(file: TokenizerFile, config: object): (text: string
   const added = (file.added_tokens ?? []).map(({ content }) => content.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&'));
   const hasAdded = new RegExp(added.length === 0 ? '(?!)' : added.join('|'), 'u');
   const known = new Map<string, number>();
+  const encode = (piece: string) => model.encode(bytes.pre_tokenize_text(piece, {})).length;
   const countOf = (piece: string): number => {
+    // What is no word hardly comes again.
+    if (piece.length >= longPiece) return encode(piece);
     const remembered = known.get(piece);
     if (remembered !== undefined) return remembered;
-    const count = model.encode(bytes.pre_tokenize_text(piece, {})).length;
+    const count = encode(piece);
     if (known.size === cacheSize) known.clear();
     known.set(piece, count);
     return count;
