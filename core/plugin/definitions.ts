@@ -238,7 +238,7 @@ export interface TrainerDefinition<S extends z.ZodObject = z.ZodObject> {
   ): Promise<WorkEstimate | undefined> | WorkEstimate | undefined;
   /** Published runs with what its estimates say of them: `simmer plan --calibration`. */
   calibration?(): readonly CalibrationRun[];
-  /** Makes ready what it needs (environments) and says how to start it. */
+  /** Makes ready what it needs (environments) and says how to start it. A run that is stopped waits until it has ended. */
   prepare(options: z.output<S>, context: PrepareContext): Promise<TrainerCommand>;
 }
 

@@ -1,10 +1,11 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import type { PrepareContext, StageEvent } from '../plugin/definitions.js';
 import { prepareContext } from './prepare-context.fixture.js';
+import { isAlive, processIdentity } from './process-identity.js';
 import { preparePythonEnvironment } from './python-environment.js';
 import { findPython } from './python-interpreter.js';
 import { runCommand } from './run-command.js';
@@ -12,17 +13,19 @@ import { runCommand } from './run-command.js';
 let folder: string;
 let said: string[];
 let events: StageEvent[];
+let stop: AbortController;
 beforeEach(async () => {
   folder = await temporaryFolder();
   said = [];
   events = [];
+  stop = new AbortController();
 });
 afterEach(() => vi.unstubAllEnvs());
 
 const signal = new AbortController().signal;
 
 function context(): PrepareContext {
-  return prepareContext(folder, said, (event) => events.push(event), signal);
+  return prepareContext(folder, said, (event) => events.push(event), stop.signal);
 }
 
 async function prepare(lock: string, more: { python?: string; requirements?: readonly string[] } = {}) {
@@ -62,6 +65,17 @@ with zipfile.ZipFile(f"{folder}/{name}-{version}-py3-none-any.whl", "w") as whee
   expect(made.exitCode, made.lastLines.join('\n')).toBe(0);
   vi.stubEnv('PIP_NO_INDEX', '1');
   vi.stubEnv('PIP_FIND_LINKS', join(folder, 'wheels'));
+}
+
+/** A Python whose venv starts a process that writes into the new folder for long. Both pids are in `pids`. */
+async function makeVenvEndless(): Promise<void> {
+  const python = join(folder, 'python-with-endless-venv');
+  const writer = `for i in {1..9999}; do mkdir -p "$3/lib"; : > "$3/lib/$i"; done`;
+  const venv = `(${writer}) > /dev/null 2>&1 & echo $$ $! > '${folder}/pids'; wait`;
+  await writeFile(python, `#!/bin/bash\ncase "$*" in "-m venv "*) ${venv};; esac\nexec python3 "$@"\n`, {
+    mode: 0o755,
+  });
+  vi.stubEnv('SIMMER_PYTHON', python);
 }
 
 describe('an environment of Simmer’s own', () => {
@@ -106,6 +120,20 @@ describe('an environment of Simmer’s own', () => {
     const again = await prepare('');
     expect(again.python).not.toBe(python);
     expect((await readdir(base)).filter((item) => item.startsWith('env-'))).toHaveLength(1);
+  });
+
+  it('that is given up leaves nothing, and nobody who goes on with it', async () => {
+    await makeVenvEndless();
+    const preparing = expect(prepare('')).rejects.toThrow('Ctrl-C');
+    const pids = () => readFile(join(folder, 'pids'), 'utf8').catch(() => '');
+    await expect.poll(pids).toMatch(/^\d+ \d+\n/);
+    const started = (await pids()).trim().split(' ').map(Number);
+    const processes = await Promise.all(started.map(processIdentity));
+    stop.abort(new Error('Ctrl-C'));
+    await preparing;
+    const [name] = await readdir(join(folder, 'python'));
+    expect(await readdir(join(folder, 'python', name as string))).toEqual([]);
+    for (const identity of processes) await expect.poll(() => isAlive(identity as never)).toBe(false);
   });
 
   it('that pip cannot install leaves nothing, and shows the end of what pip said', async () => {

@@ -141,7 +141,8 @@ async function make(
     await rename(join(folder, 'ready.json.draft'), join(folder, 'ready.json'));
     return { python, path, versions };
   } catch (error) {
-    await rm(path, { recursive: true, force: true });
+    // Again, where a process that was killed finishes its last write meanwhile.
+    await rm(path, { recursive: true, force: true, maxRetries: 5 });
     throw isNoSpace(error) ? noDiskSpace(path, error) : error;
   }
 }

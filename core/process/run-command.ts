@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { terminateGroup } from './terminate.js';
 
 export interface CommandResult {
   readonly exitCode: number | null;
@@ -9,8 +10,11 @@ export interface CommandResult {
   readonly lastLines: readonly string[];
 }
 
+const graceMilliseconds = 1_000;
+
 /**
- * Runs a short-lived program of ours to its end; it ends with the signal. `onLine` gets every line of both outputs.
+ * Runs a short-lived program of ours to its end. With the signal it is ended, and with it all that it started: when this
+ * rejects, none of them writes any more. `onLine` gets every line of both outputs.
  * @throws the spawn error where there is no such program; the signal's reason
  */
 export async function runCommand(
@@ -30,7 +34,8 @@ export async function runCommand(
     env: { ...process.env, ...options.env },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     stdio: ['ignore', 'pipe', 'pipe'],
-    signal,
+    // In a group of its own, which can be ended as one: "python -m venv" has a child that installs pip.
+    detached: true,
   });
   const lines: string[] = [];
   const stdout: string[] = [];
@@ -44,16 +49,23 @@ export async function runCommand(
     take(line);
   });
   createInterface({ input: child.stderr }).on('line', take);
-  return new Promise((resolve, reject) => {
-    child.once('error', (error) => reject(signal.aborted ? signal.reason : error));
-    child.once('close', (exitCode, ended) => {
-      if (signal.aborted) return reject(signal.reason);
+  let stop = () => {};
+  return new Promise<CommandResult>((resolve, reject) => {
+    const exited = new Promise<void>((exit) => child.once('exit', () => exit()));
+    stop = () => {
+      if (child.pid === undefined) return;
+      terminateGroup(child.pid, exited, graceMilliseconds).then(() => reject(signal.reason), reject);
+    };
+    signal.addEventListener('abort', stop, { once: true });
+    child.once('error', reject);
+    child.once('close', (exitCode, endedBy) => {
+      if (signal.aborted) return;
       resolve({
         exitCode,
-        signal: ended,
+        signal: endedBy,
         stdout: stdout.join('\n'),
         lastLines: lines.filter((line) => line.trim() !== ''),
       });
     });
-  });
+  }).finally(() => signal.removeEventListener('abort', stop));
 }

@@ -8,7 +8,7 @@ import { describeExit } from '../process/handshake.js';
 import type { ProcessExit } from '../process/spawn-detached.js';
 import { endsWithin } from '../process/terminate.js';
 import type { PlannedTrainer } from '../recipe/plan.js';
-import { abortable, CallQueue } from './call-queue.js';
+import { CallQueue } from './call-queue.js';
 import type { EventMemory } from './event-memory.js';
 import type { GpuDevices } from './gpu-devices.js';
 import { superviseGeneration } from './supervised-generation.js';
@@ -262,8 +262,10 @@ export class TrainerSupervisor {
 
   private async start(stage: StageScope, signal: AbortSignal): Promise<TrainerProcess> {
     const { planned, definition } = this.options;
-    const preparing = abortable(definition.prepare(planned.options, this.prepareContext(stage, signal)), signal);
+    // Awaited also when the run ends early: it removes what it has made by half.
+    const preparing = definition.prepare(planned.options, this.prepareContext(stage, signal));
     const command = await (stage.whileIdle?.(preparing) ?? preparing);
+    signal.throwIfAborted();
     const start = this.memory.starts + 1;
     this.log(stage).info(`Starting trainer ${planned.name}.`);
     const process = await this.startUntilItServes(command, start, await this.place(stage, signal));

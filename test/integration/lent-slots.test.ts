@@ -3,6 +3,7 @@ import { defineGrader, definePlugin, defineStage, defineTrainer, trainerName, z 
 import { fakeTrainerPlugin, RunHarness } from 'simmerkit/testing';
 import { expect, it } from 'vitest';
 import { deferred } from '../../core/deferred.js';
+import { abortable } from '../../core/trainer/call-queue.js';
 import launchers from '../../plugins/launchers/plugin.js';
 
 const fake = fakeTrainerPlugin.trainers!.fake!;
@@ -21,7 +22,7 @@ function slowPlugin(made: Promise<void>, onBegun: () => void) {
         relevantVersions: fake.relevantVersions,
         resources: () => ({ cpus: 2 }),
         prepare: async (options, context) => {
-          await made;
+          await abortable(made, context.signal);
           return fake.prepare(options, context);
         },
       }),

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { credentials, Metadata, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { deferred } from '../../core/deferred.js';
 import { redacted, redactor } from '../../core/events/redaction.js';
 import { TrainerServiceClient } from '../../core/generated/simmer/trainer/v1/trainer.js';
 import type { LauncherDefinition } from '../../core/plugin/definitions.js';
@@ -49,6 +50,31 @@ describe('starting a trainer', () => {
       code: 'handshake_failed',
       message: expect.stringMatching(/exit code 7.*exits with code 7, as it was told/s),
     });
+  });
+
+  it('is over, when it is interrupted, once what was prepared by half is removed', async () => {
+    const definition = fakeTrainerPlugin.trainers!.fake!;
+    const stop = new AbortController();
+    const { promise: removed, resolve: remove } = deferred<void>();
+    const { promise: begun, resolve: begin } = deferred<void>();
+    const prepare: typeof definition.prepare = async (options, context) => {
+      begin();
+      await removed;
+      return definition.prepare(options, context);
+    };
+    const supervisor = bench.supervise({}, { definition: { ...definition, prepare } });
+    const described = expect(bench.stage(supervisor, stop.signal).describe()).rejects.toThrow('Ctrl-C');
+    let isOver = false;
+    void described.then(() => {
+      isOver = true;
+    });
+    await begun;
+    stop.abort(new Error('Ctrl-C'));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isOver).toBe(false);
+    remove();
+    await described;
+    expect(bench.of('log.written')).toEqual([]);
   });
 
   it('can be interrupted while it waits for the handshake', async () => {
