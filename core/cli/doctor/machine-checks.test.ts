@@ -17,6 +17,9 @@ describe('doctor', () => {
     ['18.20.8', 'fail'],
     ['20.18.3', 'fail'],
     ['20.19.0', 'ok'],
+    ['21.7.3', 'fail'],
+    ['22.11.0', 'fail'],
+    ['22.12.0', 'ok'],
     ['24.1.0', 'ok'],
   ])('finds Node %s to %s', (version, status) => expect(checkNode(version).status).toBe(status));
 

@@ -17,15 +17,15 @@ const quickstartMemoryBytes = 6e9;
 const environmentBytes = 4e9;
 const artifactBytes = 2e9;
 
-const oldestNode = [20, 19] as const;
-
 export function checkNode(version = process.versions.node): Check {
-  const isOld = isOlder(version, oldestNode);
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  // As `engines` in package.json: from these on, a CommonJS program can `require` what is an ES module, as Simmer is.
+  const fits = major === 20 ? minor >= 19 : major > 22 || (major === 22 && minor >= 12);
   return {
     name: 'Node',
-    status: isOld ? 'fail' : 'ok',
+    status: fits ? 'ok' : 'fail',
     detail: version,
-    ...(isOld ? { remedy: `Install Node ${oldestNode.join('.')} or later: https://nodejs.org` } : {}),
+    ...(fits ? {} : { remedy: 'Install Node 20.19, or 22.12 or later: https://nodejs.org' }),
   };
 }
 
@@ -165,9 +165,4 @@ async function nearestFolder(folder: string): Promise<string> {
     if (found !== undefined) throw new Error(`${candidate} is not a folder`);
     if (candidate === dirname(candidate)) throw new Error('there is no such place');
   }
-}
-
-function isOlder(version: string, oldest: readonly [number, number]): boolean {
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  return major < oldest[0] || (major === oldest[0] && minor < oldest[1]);
 }
