@@ -1,7 +1,8 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
 import { deferred } from '../deferred.js';
@@ -79,16 +80,17 @@ it('tells how many bytes of a download are there, also of a version such as 1.0+
   expect(said).toContainEqual(expect.stringMatching(/^Downloading .*large-1\.0%2Bcpu-py3-none-any\.whl \(12\.0 MB\)$/));
 });
 
-it('takes the folder that Python takes where TMPDIR names none', async () => {
-  vi.stubEnv('TMPDIR', join(folder, 'nowhere'));
-  const environment = join(folder, 'env');
-  const options = ['--without-pip', '--system-site-packages', environment];
-  expect(await runCommand(['python3', '-m', 'venv', ...options], { signal })).toMatchObject({ exitCode: 0 });
+it('downloads to where the environment is, which has room for it, and leaves nothing there', async () => {
+  const python = join(folder, 'env-1', 'bin', 'python');
+  await mkdir(dirname(python), { recursive: true });
+  const script = `#!/bin/sh\ntouch "$TMPDIR/wheel" && echo "$TMPDIR" > '${folder}/used'\n`;
+  await writeFile(python, script, { mode: 0o755 });
   const lockFile = join(folder, 'lock.txt');
   await writeFile(lockFile, '');
-  const lock = await readLock(lockFile);
-  await installWithPip({ python: join(environment, 'bin', 'python'), lock, name: 'test', context: context() });
-  expect(events).toEqual([]);
+  await installWithPip({ python, lock: await readLock(lockFile), name: 'test', context: context() });
+  const used = (await readFile(join(folder, 'used'), 'utf8')).trim();
+  expect(used).toBe(join(folder, 'env-1-downloads'));
+  expect(existsSync(used)).toBe(false);
 });
 
 it('tells how many packages are installed, and which one takes long', async () => {

@@ -1,8 +1,7 @@
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { UserError } from '../errors.js';
-import { makeTemporaryFolder } from '../files/temporary-folder.js';
 import type { PrepareContext } from '../plugin/definitions.js';
 import { noDiskSpace } from './no-disk-space.js';
 import { PipProgress } from './pip-progress.js';
@@ -26,12 +25,15 @@ export async function installWithPip(options: {
   const { python, lock, name, context } = options;
   const { log, signal } = context;
   const extraIndex = (await wantsCpuWheels(python, lock, signal)) ? ['--extra-index-url', cpuWheelIndex] : [];
-  const temporaryFolder = await makeTemporaryFolder('simmer-pip-');
+  const environmentFolder = dirname(dirname(python));
+  // Gigabytes, which the folder of TMPDIR may have no room for. What a killed process leaves here, the next one removes.
+  const temporaryFolder = `${environmentFolder}-downloads`;
+  await mkdir(temporaryFolder);
   using progress = new PipProgress({
     name,
     total: Object.keys(lock.pins).length,
     temporaryFolder,
-    environmentFolder: dirname(dirname(python)),
+    environmentFolder,
     context,
   });
   const result = await runCommand(
@@ -44,7 +46,7 @@ export async function installWithPip(options: {
         progress.take(line);
       },
     },
-  ).finally(() => rm(temporaryFolder, { recursive: true, force: true }));
+  ).finally(() => rm(temporaryFolder, { recursive: true, force: true, maxRetries: 5 }));
   if (result.exitCode !== 0) throw pipFailed(`install the Python environment ${name}`, python, result.lastLines);
 }
 

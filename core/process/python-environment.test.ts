@@ -117,6 +117,7 @@ describe('an environment of Simmer’s own', () => {
     const [name] = await readdir(join(folder, 'python'));
     const base = join(folder, 'python', name as string);
     await rm(join(base, 'ready.json'));
+    await mkdir(join(base, 'env-killed-downloads'));
     const again = await prepare('');
     expect(again.python).not.toBe(python);
     expect((await readdir(base)).filter((item) => item.startsWith('env-'))).toHaveLength(1);
