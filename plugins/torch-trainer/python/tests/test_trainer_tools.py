@@ -7,11 +7,26 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from chat_rows import (
+    ANSWER,
+    BY_THEMSELVES,
+    CHATML,
+    DEEPSEEK,
+    LLAMA,
+    QUESTION,
+    RESULT,
+    TOOLS,
+    bytes_with,
+    call,
+    calling,
+    row_of,
+    texts,
+    trained_texts,
+)
 from real_tokenizers import llama3_folder, qwen2_5_folder, smollm2_file
 from trainer_process import hyperparameters, write_rows
 
-from simmer_trainer.byte_tokenizer import make_byte_tokenizer
-from simmer_trainer.data import TokenizedRow, check_masks, read_rows, tokenize
+from simmer_trainer.data import read_rows, tokenize
 from simmer_trainer.errors import TrainingError
 from simmer_trainer.generated.simmer.trainer.v1 import trainer_pb2 as pb
 from simmer_trainer.hyperparameters import Extensions
@@ -19,49 +34,6 @@ from simmer_trainer.markers import check_markers
 from simmer_trainer.models import load_tokenizer
 from simmer_trainer.packing import collate_packed, join_rows
 from simmer_trainer.training_rows import load_rows
-
-# The templates of these two know no tools. Llama 3.1's writes calls so, ...
-LLAMA = (
-    "{{ bos_token }}{% for message in messages %}"
-    "<|start_header_id|>{{ 'ipython' if message.role == 'tool' else message.role }}<|end_header_id|>\n\n"
-    "{% if message.tool_calls %}{% set call = message.tool_calls[0].function %}"
-    '{"name": "{{ call.name }}", "parameters": {{ call.arguments | tojson }}}'
-    "{% elif message.role == 'tool' %}{{ message.content | tojson }}"
-    "{% else %}{% if loop.first and tools %}{{ tools | tojson }}\n\n{% endif %}{{ message.content }}{% endif %}"
-    "<|eot_id|>{% endfor %}"
-    "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
-)
-# ... and ChatML's of SmolLM3 and Hermes so.
-CHATML = (
-    "{% if tools %}<|im_start|>system\n{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}<|im_end|>\n{% endif %}"
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}"
-    "{% for call in message.tool_calls or [] %}<tool_call>{{ call.function | tojson }}</tool_call>{% endfor %}"
-    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-# DeepSeek's: calls where there is no content, and arguments that are text.
-DEEPSEEK = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n"
-    "{% if message.content is none %}{% for call in message.tool_calls %}"
-    "{{ call.type + ' ' + call.function.name + ' ' + call.function.arguments }}\n{% endfor %}"
-    "{% else %}{{ message.content }}{% endif %}<|im_end|>\n"
-    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-# gpt-oss's: thinking by a name of its own, before the last reply alone, and another end where a reply is the last.
-HARMONY = (
-    "{% for message in messages %}"
-    "{% if message.thinking and loop.last and not add_generation_prompt %}"
-    "<|im_start|>assistant analysis {{ message.thinking }}<|im_end|>\n{% endif %}"
-    "<|im_start|>{{ message.role }}{% if message.tool_calls %}{% set call = message.tool_calls[0].function %}"
-    " to={{ call.name }} {{ call.arguments | tojson }}{% else %} final {{ message.content }}{% endif %}"
-    "{{ '<|endoftext|>' if message.role == 'assistant' and loop.last else '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant{% endif %}"
-)
-# Those of Qwen3-Coder and GLM-4.5: each argument by itself.
-BY_THEMSELVES = CHATML.replace(
-    "{{ call.function | tojson }}",
-    "{{ call.function.name }}{% for key, value in call.function.arguments.items() %}"
-    "<{{ key }}>{{ value if value is string else value | tojson }}</{{ key }}>{% endfor %}",
-)
 
 
 @pytest.fixture(scope="module")
@@ -76,56 +48,8 @@ def tokenizers() -> dict[str, Any]:
     }
 
 
-def bytes_with(template: str) -> Any:
-    tokenizer = make_byte_tokenizer(4096)
-    tokenizer.chat_template = template
-    return tokenizer
-
-
-QUESTION = [{"role": "user", "content": "Is it cold in Oslo?"}]
-TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": "weather",
-            "description": "Of a city.",
-            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-        },
-    }
-]
-
-
-def call(arguments: Any, name: str = "weather") -> dict[str, Any]:
-    return {"type": "function", "id": "call-1", "function": {"name": name, "arguments": arguments}}
-
-
-def calling(*calls: dict[str, Any], content: str | None = None) -> dict[str, Any]:
-    return {"role": "assistant", "content": content, "tool_calls": list(calls)}
-
-
-RESULT = {"role": "tool", "name": "weather", "tool_call_id": "call-1", "content": '{"celsius": -4}'}
-ANSWER = {"role": "assistant", "content": "Yes, -4."}
-
-
-def row_of(completion: Any, **columns: Any) -> dict[str, Any]:
-    return {"id": "a", "prompt": QUESTION, "completion": completion, "tools": TOOLS, **columns}
-
-
 TWICE = [calling(call({"city": "Oslo"}), call({"city": "Oslo"}))]
 ROW = row_of([calling(call({"city": "Oslo"})), RESULT, ANSWER])
-
-
-def trained_texts(row: TokenizedRow, tokenizer: Any) -> list[str]:
-    """Of each run of trained tokens its text."""
-    runs: list[list[int]] = []
-    before = False
-    for token, trained in zip(row.token_ids, row.trained_mask, strict=True):
-        if trained and not before:
-            runs.append([])
-        if trained:
-            runs[-1].append(token)
-        before = trained
-    return [tokenizer.decode(run) for run in runs]
 
 
 PINNED = {
@@ -175,11 +99,6 @@ def test_the_mask_of_a_call_is_exact_to_the_token(tokenizers: dict[str, Any]) ->
     ]  # fmt: skip
 
 
-def texts(row: dict[str, Any], template: str = CHATML) -> list[str]:
-    tokenizer = bytes_with(template)
-    return trained_texts(tokenize([row], tokenizer, 4096)[0], tokenizer)
-
-
 @pytest.mark.parametrize("template", [CHATML, DEEPSEEK, BY_THEMSELVES], ids=["objects", "text", "by themselves"])
 def test_arguments_are_objects_or_json_text_and_content_is_null_or_empty_or_not_there(template: str) -> None:
     tools = None if template == DEEPSEEK else TOOLS
@@ -204,59 +123,6 @@ def test_calls_of_a_prompt_are_in_the_form_of_the_template_and_seen() -> None:
         (row,) = tokenize([row_of(completion, prompt=prompt, tools=None)], tokenizer, 4096)
         assert 'function weather {"city": "Oslo"}' in tokenizer.decode(row.token_ids)
         assert trained_texts(row, tokenizer) == ["Yes, -4.<|im_end|>\n"]
-
-
-def test_thinking_is_trained_by_the_name_that_the_template_has_for_it() -> None:
-    """And chats whose former replies the template would write otherwise are refused."""
-    thought = {**ANSWER, "reasoning_content": "North."}
-    wanted = " analysis North.<|im_end|>\n<|im_start|>assistant final Yes, -4.<|endoftext|>"
-    assert texts(row_of([thought], tools=None), HARMONY) == [wanted]
-    asked = {**calling(call({"city": "Oslo"})), "reasoning_content": "I ask."}
-    called = " analysis I ask.<|im_end|>\n<|im_start|>assistant to=weather"
-    assert texts(row_of([asked], tools=None), HARMONY) == [f'{called} {{"city": "Oslo"}}<|endoftext|>']
-    former = row_of([thought], prompt=[*QUESTION, asked, RESULT, thought, *QUESTION], tools=None)
-    assert texts(former, HARMONY) == [wanted]
-    with pytest.raises(TrainingError, match="what is trained cannot be told apart"):
-        texts(row_of([thought, *QUESTION, thought], tools=None), HARMONY)
-
-
-def test_a_template_that_leaves_out_thinking_gets_calls_in_its_form_for_all_that() -> None:
-    thought = {**ANSWER, "reasoning_content": "North."}
-    asked = calling(call({"city": "Oslo"}))
-    with pytest.raises(TrainingError, match=r"would not be trained: North\.\. Give"):
-        texts(row_of([asked, RESULT, thought], tools=None), DEEPSEEK)
-    seen = row_of([asked, RESULT, {**thought, "weight": 0}], tools=None)
-    assert texts(seen, DEEPSEEK) == ['function weather {"city": "Oslo"}\n<|im_end|>\n']
-
-
-def test_a_reply_of_weight_0_is_seen_and_not_trained() -> None:
-    untrained = {"role": "assistant", "content": "No.", "weight": 0}
-    trained = {**ANSWER, "weight": 1}
-    tokenizer = bytes_with(CHATML)
-    for completion, wanted in (
-        ([ANSWER, *QUESTION, untrained, *QUESTION, trained], 2),
-        ([untrained, *QUESTION, trained], 1),
-        ([trained, *QUESTION, untrained], 1),
-        ([trained, untrained], 1),
-        ([untrained, trained], 1),
-    ):
-        (row,) = tokenize([row_of(completion)], tokenizer, 4096)
-        assert trained_texts(row, tokenizer) == ["Yes, -4.<|im_end|>\n"] * wanted
-        messages = [{name: value for name, value in one.items() if name != "weight"} for one in completion]
-        whole = tokenizer.apply_chat_template([*QUESTION, *messages], tools=TOOLS, tokenize=False)
-        assert tokenizer.decode(row.token_ids) == whole
-
-
-def test_rows_that_train_nothing_are_told_as_what_they_are() -> None:
-    untrained = {"role": "assistant", "content": "No.", "weight": 0}
-    rows = tokenize([row_of([untrained])], bytes_with(CHATML), 4096)
-    with pytest.raises(TrainingError, match="or has only replies of weight 0"):
-        check_masks(rows, 4096)
-    # The prompt alone would leave room.
-    cut = len(rows[0].token_ids)
-    rows = tokenize([row_of([untrained, *QUESTION, ANSWER])], bytes_with(CHATML), cut)
-    with pytest.raises(TrainingError, match=rf"what is trained begins behind max_sequence_length \({cut} tokens\)"):
-        check_masks(rows, cut)
 
 
 def test_calls_of_a_prompt_that_the_template_leaves_out_are_told(tmp_path: Path) -> None:
@@ -385,35 +251,3 @@ def test_a_call_without_arguments_is_trained(arguments: Any, template: str) -> N
 def test_calls_that_are_made_twice_are_trained_twice() -> None:
     (text,) = texts(row_of(TWICE))
     assert text.count('{"city": "Oslo"}') == 2
-
-
-@pytest.mark.parametrize(
-    "template", [CHATML, CHATML.replace("message.content }}", "message.content.replace('/no_think', '') }}")]
-)
-def test_a_switch_of_thinking_may_be_taken_out_of_a_question(template: str) -> None:
-    (text,) = texts(row_of([ANSWER], prompt=[{"role": "user", "content": "Is it cold? /no_think"}]), template)
-    assert text == "Yes, -4.<|im_end|>\n"
-
-
-# Qwen3's and Nemotron 3's: thinking stands only behind the last question.
-THINKING = CHATML.replace(
-    "{% if tools",
-    "{% set last = namespace(at=0) %}{% for message in messages %}"
-    "{% if message.role == 'user' %}{% set last.at = loop.index0 %}{% endif %}{% endfor %}{% if tools",
-    1,
-).replace(
-    "{{ message.content }}{% for call",
-    "{% if message.reasoning_content and loop.index0 > last.at %}<think>{{ message.reasoning_content }}</think>"
-    "{% endif %}{{ message.content }}{% for call",
-)
-
-
-def test_replies_to_the_last_question_are_trained_where_the_template_takes_thinking_out_of_former_ones() -> None:
-    thought = {**ANSWER, "reasoning_content": "North."}
-    steps = [{**calling(call({"city": "Oslo"})), "reasoning_content": "I ask."}, RESULT, thought]
-    with pytest.raises(TrainingError, match="what is trained cannot be told apart"):
-        texts(row_of([thought, *QUESTION, *steps]), THINKING)
-    assert texts(row_of(steps, prompt=[*QUESTION, thought, *QUESTION]), THINKING) == [
-        '<think>I ask.</think><tool_call>{"name": "weather", "arguments": {"city": "Oslo"}}</tool_call><|im_end|>\n',
-        "<think>North.</think>Yes, -4.<|im_end|>\n",
-    ]
