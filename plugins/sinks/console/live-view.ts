@@ -120,7 +120,7 @@ function headline(state: ConsoleState, { now, columns, colors }: LiveViewOptions
   }`;
   const spent = spendingText(state.spending);
   const right = `${spent === '' ? '' : `${spent}  `}${formatDuration(elapsedSeconds(state, now))}`;
-  return left + padded(right, Math.max(1, columns - 2 - widthOf(left)), 'left');
+  return `${left}  ${padded(right, Math.max(1, columns - 4 - widthOf(left)), 'left')}`;
 }
 
 function footer(state: ConsoleState, { now, colors, stopping }: LiveViewOptions): string {
