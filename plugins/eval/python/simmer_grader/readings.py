@@ -25,6 +25,7 @@ from sympy import (
     UnevaluatedExpr,
     preorder_traversal,
 )
+from sympy.logic.boolalg import BooleanAtom
 
 _TIME = re.compile(r"\s*\$?\d{1,2}:\d\d\$?\s*")
 _HALF_OF_DAY = re.compile(r"(?<=\d:\d\d)[\s~]*(?:\\text\s*\{\s*)?[ap]\.?\s?m(?![A-Za-z])\.?\}?", re.IGNORECASE)
@@ -61,8 +62,6 @@ def are_numbers(golds: list[Any]) -> bool:
 
 def as_complex(reading: Any) -> Any:
     """With the imaginary unit for the letter i: to math-verify a variable, of another kind in "4 i" than in "4i"."""
-    if isinstance(reading, Eq):
-        return Eq(reading.lhs, as_complex(reading.rhs), evaluate=False)
     if not isinstance(reading, Basic | MatrixBase):
         return reading
     units = [symbol for symbol in reading.free_symbols if isinstance(symbol, Symbol) and symbol.name == "i"]
@@ -70,7 +69,18 @@ def as_complex(reading: Any) -> Any:
         return reading
     # Beside an i of the one kind, all variables are of it.
     others = {one: Symbol(one.name, real=True) for one in reading.free_symbols if isinstance(one, Symbol)}
-    return reading.xreplace({**others, **dict.fromkeys(units, I)})
+    replacements = {**others, **dict.fromkeys(units, I)}
+    if isinstance(reading, Eq):
+        # What an equation is solved for is a variable, whatever its name.
+        lhs = reading.lhs if reading.lhs in units else reading.lhs.xreplace(replacements)
+        return Eq(lhs, reading.rhs.xreplace(replacements), evaluate=False)
+    try:
+        replaced = reading.xreplace(replacements)
+    except (TypeError, ValueError):
+        # Intervals, comparisons and maxima are of real numbers: there i is a variable.
+        return reading
+    # So it is where nothing is left to compare: "i \\neq j" would always be true.
+    return reading if isinstance(replaced, BooleanAtom) else replaced
 
 
 def as_one_number(reading: Any) -> Any:
