@@ -51,9 +51,10 @@ _RELATION = re.compile(r"[=<>]|\\(?:leq?|geq?|lt|gt|neq?)(?![A-Za-z])")
 #: "x = 5", and no "2x + 3 = 7" or "24 + 24 = 48": these are steps to an answer.
 _SOLVED = re.compile(rf"[\s$\\(\[]*[A-Za-z](?:_\w+)?\s*(?:{_RELATION.pattern})")
 _MIXED_NUMBER = re.compile(r"(?<![\d/.])(\d+)\s+(\d+)/(\d+)(?![\d/])")
-#: What a mixed number or a fraction in LaTeX counts, as in "3 1/2 cups".
+#: What a mixed number or a fraction in LaTeX counts, as in "3 1/2 cups". Behind a fraction, two letters are factors.
 _COUNTED_PARTS = re.compile(
-    rf"(\A[$€£]?-?\d*\s*\\[dt]?frac\{{\d+\}}\{{\d+\}})\s+(?!{_FACTOR})[A-Za-z]{{2,}}(?:\s+[A-Za-z]{{2,}})?\.?\Z"
+    rf"(\A[$€£]?-?\s*(\d+\s*)?\\[dt]?frac\{{\d+\}}\{{\d+\}})\s+(?!{_FACTOR})[A-Za-z](?(2)[A-Za-z]+|[A-Za-z]{{2,}})"
+    r"(?:\s+[A-Za-z]{2,})?\.?\Z"
 )
 _SPACED_THOUSANDS = re.compile(r"(?<=\d)\\,(?=\d{3}(?!\d))")
 
@@ -144,11 +145,13 @@ def warm_up() -> None:
 def _read(text: str) -> list[Any]:
     """What math-verify reads: expressions, then the text that it found."""
     text = _MIXED_NUMBER.sub(r"\1\\frac{\2}{\3}", _SPACED_THOUSANDS.sub("", text.strip()))
-    text = _COUNTED_PARTS.sub(r"\1", text)
     readings: list[Any] = parse(without_endless_expressions(_delimit(text)), parsing_timeout=None)
+    # "6 xyz" may be a product, but "42 marbles" is none of its letters: either reading may be what is meant.
     if _COUNTED.fullmatch(text) is not None:
-        # "6 xyz" may be a product, but "42 marbles" is none of its letters: either reading may be what is meant.
         readings = [*parse(text, parsing_timeout=None), *readings]
+    counted = _COUNTED_PARTS.match(text)
+    if counted is not None:
+        readings = [*parse(_delimit(counted[1]), parsing_timeout=None), *readings]
     return [as_complex(reading) for reading in readings]
 
 

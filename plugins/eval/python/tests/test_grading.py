@@ -40,6 +40,8 @@ from simmer_grader.generated.simmer.grader.v1 import grader_pb2 as pb
         (r"\frac{7}{2}", "3 1/2 cups"),
         (r"-\frac{7}{2}", r"-3\frac{1}{2} square cups"),
         (r"\frac{3}{4}", r"\frac{3}{4} cup"),
+        (r"\frac{1}{2}bh", r"\frac{1}{2} bh"),
+        (r"\frac{1}{6} abc", r"\frac{abc}{6}"),
         ("1234567", r"1\,234\,567"),
         # Sentences behind the answer have numbers, too.
         ("42", "42\n\nShe has 6 boxes of 7."),
@@ -258,6 +260,7 @@ def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
         ("2", "3 1/2"),
         ("3", "3 1/2 cups"),
         (r"\frac{3}{4}", r"\frac{3}{4} pi"),
+        (r"\frac{1}{2} bh", r"\frac{1}{2} xy"),
         ("3", "3 pi"),
         ("2", "2 sqrt2"),
         ("3", "3 log2"),
