@@ -99,7 +99,7 @@ def compare(gold: str, answer: str) -> Comparison:
         # As mathematics, a word is the product of its letters, in any order.
         return Comparison("WRONG", "The words differ.", answer_words, gold_words)
 
-    answer = without_asides(_LABEL.sub("", answer))
+    gold, answer = _LABEL.sub("", gold), without_asides(_LABEL.sub("", answer))
     if _is_prose(answer):
         answer = without_what_is_given(answer)
     base, answer_base = base_of(gold), base_of(answer)

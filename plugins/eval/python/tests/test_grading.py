@@ -233,6 +233,9 @@ from simmer_grader.generated.simmer.grader.v1 import grader_pb2 as pb
         ("18", "Profit = 18"),
         ("-18", "Profit: -$18"),
         ("18", r"\text{Area: }18"),
+        (r"\text{Area: }18", r"\text{Area: }18"),
+        ("Total: 18", "Total: 18"),
+        ("Total: 18", "18"),
         ("3:2", "Ratio: 3:2"),
         # What a letter stands for.
         (r"\text{(A)}", "(A) 5"),
@@ -312,6 +315,7 @@ def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
         ("1000, 2000", "1,000 and 3,000"),
         (r"\emptyset", "0"),
         ("18", "Total: 17"),
+        ("Total: 18", "Total: 17"),
         (r"\text{(A)}", "(B) 5"),
         # The other way round it is right: the gold comes first.
         ("(1, 2)", "1 < x < 2"),
