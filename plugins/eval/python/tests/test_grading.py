@@ -216,6 +216,9 @@ from simmer_grader.generated.simmer.grader.v1 import grader_pb2 as pb
         (r"\frac{14}{11}", r"1.\overline{27}"),
         (r"\frac{1}{6}", r"0.1\bar{6}"),
         (r"-\frac{4}{3}", r"-1.\overline3"),
+        (r"1,234.\overline{5}", r"1234.\overline{5}"),
+        (r"\frac{1}{3}", r"33.\overline{3}\%"),
+        (r"33.\overline{3}\%", r"\frac{100}{3}\%"),
         # How a number is written.
         (r"3\sqrt{13}", r"3\sqrt13"),
         (r"1 \pm \sqrt{19}", r"1 \pm \sqrt19"),
@@ -309,6 +312,7 @@ def test_right(grader: RunningGrader, gold: str, answer: str) -> None:
         ("(2, 3i)", "(2, 4i)"),
         (r"0.\overline{3}", "0"),
         (r"0.\overline{3}", r"0.\overline{4}"),
+        (r"33.\overline{3}\%", r"33.\overline{4}\%"),
         ("3", r"3.\overline{3}"),
         ("3", r"\sqrt13"),
         ("6", "(2)(4)"),
