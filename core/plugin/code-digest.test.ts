@@ -69,6 +69,12 @@ describe('the digest of a folder covers', () => {
     expect(await covers(elsewhere, 'more/prompt.txt', digest)).toBe(true);
   });
 
+  test('nothing of the folders that it is in, though a link leads there', async () => {
+    const folder = await written({ 'plugin/plugin.js': '', 'runs.json': 'first' });
+    await symlink(folder, join(folder, 'plugin', 'project'));
+    expect(await covers(folder, 'runs.json', () => folderDigest([join(folder, 'plugin')]))).toBe(false);
+  });
+
   test('folders of any name but those of tests and packages', async () => {
     const folder = await written({ 'generated/prompts.json': 'first', 'test/rows.json': 'first' });
     const digest = () => folderDigest([folder]);

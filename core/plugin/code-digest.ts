@@ -124,13 +124,15 @@ async function fileOrModuleDigest(path: string): Promise<string | Buffer> {
   return Buffer.from(await sha256OfFile(path), 'hex');
 }
 
-/** @param around folders, by their real paths, that it is in: a link to one of them leads round and round */
+/** @param around the folders that it was reached by, as their real paths: a link to one of them, or around it, is not followed */
 async function filesBelow(
   folder: string,
   leftOut: ReadonlySet<string>,
   around: readonly string[] = [],
 ): Promise<string[]> {
-  const entries = (await readdir(folder, { withFileTypes: true }).catch(unlessMissing)) ?? [];
+  const entries = await readdir(folder, { withFileTypes: true }).catch(unlessMissing);
+  if (entries === undefined) return [];
+  const outside = [...around, await realpath(folder)];
   const found: string[] = [];
   for (const entry of entries) {
     if (entry.name.startsWith('.')) continue;
@@ -138,8 +140,14 @@ async function filesBelow(
     const kind = entry.isSymbolicLink() ? await stat(path).catch(() => undefined) : entry;
     if (kind?.isDirectory() === true && !leftOut.has(entry.name)) {
       const real = await realpath(path);
-      if (!around.includes(real)) found.push(...(await filesBelow(path, leftOut, [...around, real])));
+      if (!outside.some((each) => isWithin(each, real))) {
+        found.push(...(await filesBelow(path, leftOut, outside)));
+      }
     } else if (kind?.isFile() === true && !leftOutFiles.test(entry.name)) found.push(path);
   }
   return found;
+}
+
+function isWithin(path: string, folder: string): boolean {
+  return relative(folder, path).split(sep)[0] !== '..';
 }
