@@ -1,4 +1,4 @@
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, symlink, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { temporaryFolder } from '../../test/temporary-folder.js';
@@ -73,6 +73,12 @@ describe('the digest of a folder covers', () => {
     const folder = await written({ 'plugin/plugin.js': '', 'runs.json': 'first' });
     await symlink(folder, join(folder, 'plugin', 'project'));
     expect(await covers(folder, 'runs.json', () => folderDigest([join(folder, 'plugin')]))).toBe(false);
+  });
+
+  test('a file that is too large to be read as one', async () => {
+    const folder = await written({ 'weights.bin': '' });
+    await truncate(join(folder, 'weights.bin'), 2 ** 31);
+    expect(await covers(folder, 'weights.bin', () => folderDigest([folder]))).toBe(true);
   });
 
   test('folders of any name but those of tests and packages', async () => {

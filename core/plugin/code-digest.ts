@@ -23,14 +23,14 @@ export async function folderDigest(folders: readonly string[], besides: readonly
   for (const [index, folder] of folders.entries()) {
     for (const file of (await filesBelow(folder, leftOut)).sort()) {
       const name = relative(folder, file).split(sep).join('/');
-      hash.update(`${index}/${name}\0`).update(
-        createHash('sha256')
-          .update(await readFile(file))
-          .digest(),
-      );
+      hash.update(`${index}/${name}\0`).update(await fileDigest(file));
     }
   }
   return hash.digest('hex');
+}
+
+async function fileDigest(file: string): Promise<Buffer> {
+  return Buffer.from(await sha256OfFile(file), 'hex');
 }
 
 /**
@@ -121,7 +121,7 @@ export async function commandDigest(words: readonly string[], baseFolder: string
 
 async function fileOrModuleDigest(path: string): Promise<string | Buffer> {
   if (code.test(path)) return moduleDigest(path);
-  return Buffer.from(await sha256OfFile(path), 'hex');
+  return fileDigest(path);
 }
 
 /** @param around the folders that it was reached by, as their real paths: a link to one of them, or around it, is not followed */
