@@ -34,6 +34,25 @@ describe('the digest of a plugin that is one file covers', () => {
     expect(await covers(folder, 'other.js', digest)).toBe(false);
     expect(await covers(folder, file, digest)).toBe(true);
   });
+
+  test('the module that Node takes where a folder has its name', async () => {
+    const folder = await written({
+      'plugin.cjs': "require('./rules');",
+      'rules.js': 'first',
+      'rules/data.json': 'first',
+    });
+    const digest = () => moduleDigest(join(folder, 'plugin.cjs'));
+    expect(await covers(folder, 'rules/data.json', digest)).toBe(false);
+    expect(await covers(folder, 'rules.js', digest)).toBe(true);
+  });
+
+  test('of a folder that it is in itself only the index', async () => {
+    const text = "const root = new URL('../..', import.meta.url);\nconst { one } = require('../../..');";
+    const folder = await written({ 'a/b/c/plugin.js': text, 'index.js': 'first', 'a/runs.json': 'first' });
+    const digest = () => moduleDigest(join(folder, 'a/b/c/plugin.js'));
+    expect(await covers(folder, 'a/runs.json', digest)).toBe(false);
+    expect(await covers(folder, 'index.js', digest)).toBe(true);
+  });
 });
 
 describe('the digest of a plugin that is a command covers', () => {
@@ -48,12 +67,38 @@ describe('the digest of a plugin that is a command covers', () => {
     ],
     ['what is beside', ['python3', './plugin.py'], { 'plugin.py': 'from . import (helper,\n  x)' }, 'helper.py'],
     ['a package that is run', ['python3', '-m', 'rules'], {}, 'rules/__main__.py'],
+    ['a module that is run', ['python3', '-m', 'rules'], {}, 'rules.py'],
+    ['a module of a package that is run', ['python3', '-m', 'acme.rules'], {}, 'acme/rules.py'],
+    ['what a module that is run imports', ['python3', '-m', 'rules'], { 'rules.py': 'import helper' }, 'helper.py'],
+    [
+      'what a package takes from beside it',
+      ['python3', 'plugin.py'],
+      { 'plugin.py': 'import rules', 'rules/__init__.py': '', 'rules/math.py': 'from words import x' },
+      'words.py',
+    ],
+    [
+      'the module that Python takes where a folder has its name',
+      ['python3', 'plugin.py'],
+      { 'plugin.py': 'import words', 'words/list.txt': '' },
+      'words.py',
+    ],
     ['the file of an option', ['node', 'plugin.js', '--rules=rules.json'], {}, 'rules.json'],
   ])('%s', async (_, words, files, file) => {
     const folder = await written({ other: 'first', [file]: 'first', ...files });
     const digest = () => commandDigest(words, folder);
     expect(await covers(folder, 'other', digest)).toBe(false);
     expect(await covers(folder, file, digest)).toBe(true);
+  });
+});
+
+describe('the digest of a plugin that is a command does not cover', () => {
+  test.each([
+    ['data in a folder with the name of an import', ['python3', 'plugin.py'], 'datasets/rows.jsonl'],
+    ['a file without an ending with that name', ['python3', 'plugin.py'], 'datasets'],
+    ['the folder of the recipe, for a word that is empty', ['python3', 'plugin.py', '', '--only='], 'rows.jsonl'],
+  ])('%s', async (_, words, file) => {
+    const folder = await written({ 'plugin.py': 'import datasets\n', [file]: 'first' });
+    expect(await covers(folder, file, () => commandDigest(words, folder))).toBe(false);
   });
 });
 

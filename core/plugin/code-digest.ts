@@ -41,62 +41,85 @@ async function fileDigest(file: string): Promise<Buffer> {
  * @returns SHA-256, lower-case hex
  */
 export async function moduleDigest(file: string): Promise<string> {
-  const contents = new Map<string, Buffer>();
-  const waiting = [file];
+  return modulesDigest([file], dirname(file));
+}
+
+/** @param start the folder where Python looks for what is imported, by whichever module */
+async function modulesDigest(files: readonly string[], start: string): Promise<string> {
+  const digests = new Map<string, Buffer>();
+  const waiting = [...files];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    if (contents.has(next)) continue;
-    const content = await readFile(next).catch(() => undefined);
-    if (content === undefined) continue;
-    contents.set(next, content);
-    waiting.push(...(await filesNamedIn(next, content.toString())));
+    if (digests.has(next)) continue;
+    const digest = await fileDigest(next).catch(() => undefined);
+    if (digest === undefined) continue;
+    digests.set(next, digest);
+    if (code.test(next)) waiting.push(...(await filesNamedIn(next, await readFile(next, 'utf8'), start)));
   }
   const hash = createHash('sha256');
-  const named = [...contents].map(
-    ([path, content]) => [relative(dirname(file), path).split(sep).join('/'), content] as const,
-  );
-  for (const [name, content] of named.sort(([left], [right]) => (left < right ? -1 : 1))) {
-    hash.update(`${name}\0`).update(createHash('sha256').update(content).digest());
+  const named = [...digests].map(([path, digest]) => [relative(start, path).split(sep).join('/'), digest] as const);
+  for (const [name, digest] of named.sort(([left], [right]) => (left < right ? -1 : 1))) {
+    hash.update(`${name}\0`).update(digest);
   }
   return hash.digest('hex');
 }
 
 const code = /\.(?:[cm]?[jt]sx?|py)$/;
-const namedInJavaScript = /\b(?:from|import|require|new URL)\s*\(?\s*['"](\.{1,2}\/[^'"]+)['"]/g;
+const namedInJavaScript = /\b(from|import|require|new URL)\s*\(?\s*['"](\.{1,2}\/[^'"]+)['"]/g;
 /** Of `from . import a, b` and `import a, b` the names; of `from a.b import c` what it is from. */
 const importedInPython = /^[ \t]*(?:from[ \t]+\.+[ \t]+import[ \t]+\(?|import[ \t]+|from[ \t]+\.*(?=\w))([\w., \t]+)/gm;
 
 /** The files that there are of those that a module names. */
-async function filesNamedIn(file: string, text: string): Promise<readonly string[]> {
-  if (!code.test(file)) return [];
+async function filesNamedIn(file: string, text: string, start: string): Promise<readonly string[]> {
   const folder = dirname(file);
   const found: string[] = [];
   if (file.endsWith('.py')) {
     for (const [, names] of text.matchAll(importedInPython)) {
       for (const name of names!.split(',')) {
-        // What has no such file or folder beside the module is a package that is installed.
-        const [first = ''] = name.trim().split(/[.\s]/);
-        if (first !== '') found.push(...(await filesOf(join(folder, first), ['.py'])));
+        for (const place of new Set([folder, start])) found.push(...(await filesInPython(place, name.trim())));
       }
     }
   } else {
-    for (const [, path] of text.matchAll(namedInJavaScript)) {
+    for (const [, by, path] of text.matchAll(namedInJavaScript)) {
       const named = resolve(folder, path!);
       const inTypeScript = named.replace(/\.([cm]?)js$/, '.$1ts');
-      found.push(...(await filesOf(named, ['.js', '.cjs', '.mjs', '.json', '.ts'])));
-      if (inTypeScript !== named) found.push(...(await filesOf(inTypeScript, [])));
+      const endings = by === 'new URL' ? [] : ['.js', '.cjs', '.mjs', '.json', '.ts'];
+      found.push(...(await filesInJavaScript(file, named, endings)));
+      if (inTypeScript !== named) found.push(...(await filesInJavaScript(file, inTypeScript, [])));
     }
   }
   return found;
 }
 
-/** The file of a path, or of a path with an ending, or all files of a folder. */
-async function filesOf(path: string, endings: readonly string[]): Promise<readonly string[]> {
+/** The file of a path, or of a path with an ending, or all files of a folder. Of one that the module is in only the index. */
+async function filesInJavaScript(module: string, path: string, endings: readonly string[]): Promise<readonly string[]> {
   for (const candidate of [path, ...endings.map((ending) => `${path}${ending}`)]) {
-    const stats = await stat(candidate).catch(() => undefined);
-    if (stats?.isFile() === true) return [candidate];
-    if (stats?.isDirectory() === true) return filesBelow(candidate, new Set(leftOutFolders));
+    if (await isFile(candidate)) return [candidate];
   }
-  return [];
+  // Other paths are made from it: it may be the whole project.
+  if (isWithin(module, path))
+    return endings.length === 0 ? [] : filesInJavaScript(module, join(path, 'index'), endings);
+  return filesIn(path);
+}
+
+/** The package or the module that Python finds in a folder; none for what is installed. @param name with or without dots */
+async function filesInPython(folder: string, name: string): Promise<readonly string[]> {
+  const [first = ''] = name.split(/[.\s]/);
+  if (first === '') return [];
+  const path = join(folder, first);
+  if (!(await isFile(join(path, '__init__.py'))) && (await isFile(`${path}.py`))) return [`${path}.py`];
+  // A folder without any code is no package, but data: `import datasets` is then what is installed.
+  const files = await filesIn(path);
+  return files.some((file) => file.endsWith('.py')) ? files : [];
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() === true;
+}
+
+/** Also where the path is not that of a folder. */
+async function filesIn(path: string): Promise<readonly string[]> {
+  const stats = await stat(path).catch(() => undefined);
+  return stats?.isDirectory() === true ? filesBelow(path, new Set(leftOutFolders)) : [];
 }
 
 /**
@@ -110,8 +133,13 @@ export async function commandDigest(words: readonly string[], baseFolder: string
   const hash = createHash('sha256').update(JSON.stringify(words));
   for (const [index, word] of words.entries()) {
     if (index === 0 && (isAbsolute(word) || !word.includes('/'))) continue;
+    // `python3 -m acme.rules`
+    const modules = words[index - 1] === '-m' ? await filesInPython(baseFolder, word) : [];
+    if (modules.length > 0) hash.update(await modulesDigest(modules, baseFolder));
     // Of `--rules=rules.json` what comes after the "=".
-    const path = resolve(baseFolder, word.replace(/^--?[\w-]+=/, ''));
+    const named = word.replace(/^--?[\w-]+=/, '');
+    if (named === '' || modules.length > 0) continue;
+    const path = resolve(baseFolder, named);
     const stats = await stat(path).catch(() => undefined);
     if (stats?.isDirectory() === true) hash.update(await folderDigest([path]));
     else if (stats?.isFile() === true) hash.update(await fileOrModuleDigest(path));
@@ -120,8 +148,7 @@ export async function commandDigest(words: readonly string[], baseFolder: string
 }
 
 async function fileOrModuleDigest(path: string): Promise<string | Buffer> {
-  if (code.test(path)) return moduleDigest(path);
-  return fileDigest(path);
+  return code.test(path) ? moduleDigest(path) : fileDigest(path);
 }
 
 /** @param around the folders that it was reached by, as their real paths: a link to one of them, or around it, is not followed */
