@@ -48,6 +48,17 @@ describe('a stage that is run by itself', () => {
     await expect(runStage(stage, { inputs })).rejects.toThrow('the stage has no input "datset"; it has none');
   });
 
+  it('is given what a recipe may give it: any option where it takes any, but none that is misspelt further in', async () => {
+    const rules = z.looseObject({ least: z.object({ words: z.int().optional() }).optional() });
+    const options: unknown[] = [];
+    const stage = { ...stageThat(async (context) => void options.push(context.options)), options: rules };
+    await runStage(stage, { options: { most: 6 } });
+    expect(options).toEqual([{ most: 6 }]);
+    await expect(runStage(stage, { options: { least: { word: 6 } } })).rejects.toThrow(
+      'the stage has no option "least.word"; there are words',
+    );
+  });
+
   it('is refused rows that a file would not take', async () => {
     const columns = { id: 'VARCHAR', score: 'DOUBLE' };
     const scored = stageThat(({ artifacts }) => artifacts.writeDataset([{ id: '1', score: '7' }], { columns }));

@@ -16,6 +16,8 @@ import type {
 import { checkDerivedRows } from '../artifacts/check-derived-rows.js';
 import { RowConverter } from '../artifacts/row-values.js';
 import { jsonDigest } from '../document/canonical-json.js';
+import { asSchema, unknownKeys } from '../document/option-schema.js';
+import { formatPath } from '../document/path.js';
 import { checkStageEvent } from '../engine/check-stage-event.js';
 import { checkStageOutputs, followStageRun } from '../engine/stage-outputs.js';
 import { makeTemporaryFolder } from '../files/temporary-folder.js';
@@ -115,8 +117,11 @@ export function memoryArtifact(
  * @throws what the stage throws; UserError where something of it does not fit
  */
 export async function runStage(stage: StageDefinition, given: RunStageOptions = {}): Promise<StageResult> {
-  requireKnown('option', given.options, stage.options.shape);
-  requireKnown('input', given.inputs, stage.inputs);
+  const [unknown] = unknownKeys(asSchema(stage.options), given.options ?? {});
+  if (unknown !== undefined) raiseUnknown('option', formatPath(unknown.path), unknown.known);
+  const inputs = Object.keys(stage.inputs);
+  const input = Object.keys(given.inputs ?? {}).find((name) => !inputs.includes(name));
+  if (input !== undefined) raiseUnknown('input', input, inputs);
   const temporaryFolders: string[] = [];
   const temporaryFolder = async () => {
     const folder = await makeTemporaryFolder('simmer-stage-');
@@ -180,13 +185,8 @@ export async function runStage(stage: StageDefinition, given: RunStageOptions = 
 }
 
 /** As in a recipe: left out in silence, a test of a name that is misspelt would pass with the default. */
-function requireKnown(kind: string, given: object = {}, known: object): void {
-  const unknown = Object.keys(given).find((name) => !Object.hasOwn(known, name));
-  if (unknown === undefined) return;
-  const names = Object.keys(known);
-  raise(
-    `the stage has no ${kind} "${unknown}"; ${names.length === 0 ? 'it has none' : `there are ${names.join(', ')}`}`,
-  );
+function raiseUnknown(kind: string, name: string, known: readonly string[]): never {
+  raise(`the stage has no ${kind} "${name}"; ${known.length === 0 ? 'it has none' : `there are ${known.join(', ')}`}`);
 }
 
 function rowsOf(output: string, outputs: StageResult['outputs']): readonly Row[] {
