@@ -366,7 +366,7 @@ class _TestHost:
 
 
 def _given_options(model: type[OptionsT], options: Mapping[str, Any]) -> OptionsT:
-    _require_known("option", options, [field.alias or name for name, field in model.model_fields.items()])
+    _require_known("option", options, model.model_json_schema().get("properties", {}))
     return model.model_validate(options)
 
 

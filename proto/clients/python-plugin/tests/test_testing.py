@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from mypy import api as mypy
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from simmer_plugin import Artifact, Grade, GradeItem, GraderContext, Plugin, Sink, SinkContext, StageContext, report
 from simmer_plugin.testing import grade_answers, run_sink, run_stage
@@ -117,3 +117,20 @@ def test_options_and_inputs_that_there_are_not_are_refused() -> None:
         run_stage(plugin, "buy", inputs={"datset": []})
     with pytest.raises(AssertionError, match="there is no option 'dollars'"):
         grade_answers(plugin, "paid", [], options={"dollars": 1})
+
+
+class NamedOptions(BaseModel):
+    most: int = Field(1, validation_alias="most-words")
+
+
+def test_options_are_called_as_in_a_recipe() -> None:
+    given: list[NamedOptions] = []
+
+    @plugin.stage(outputs={})
+    def named(context: StageContext[NamedOptions]) -> dict[str, Artifact]:
+        """Has an option whose name is no name in Python."""
+        given.append(context.options)
+        return {}
+
+    run_stage(plugin, "named", options={"most-words": 2})
+    assert [options.most for options in given] == [2]
