@@ -120,6 +120,11 @@ test('a long text is not repeated by aliases until it is gigabytes', () => {
   expect(failure(text).problems).toMatchObject([{ code: 'too_large', path: 'b15' }]);
 });
 
+test('a long key is not repeated in the path of each of its values until it is gigabytes', () => {
+  const text = `? ${'k'.repeat(2 ** 17)}\n: [${'1,'.repeat(2_000)}]\n`;
+  expect(failure(text).problems).toMatchObject([{ code: 'too_large', position: { line: 2 } }]);
+});
+
 test('whatever the text, what is thrown is for the user', () => {
   const pieces = fc.constantFrom(
     ...[

@@ -21,6 +21,8 @@ const depthLimit = 64;
 /** Values after aliases are expanded, and characters of their texts, so that a few lines cannot become gigabytes. */
 const valueLimit = 200_000;
 const characterLimit = 2 ** 24;
+/** Characters of the paths of all values: each is kept, with all keys that it is in. */
+const pathLimit = 2 ** 26;
 const aliasLimit = 100;
 const problemLimit = 50;
 const reservedKeys: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
@@ -131,6 +133,7 @@ class Reader {
   readonly #open = new Set<Node>();
   #values = 0;
   #characters = 0;
+  #pathCharacters = 0;
   #aliases = 0;
 
   constructor(
@@ -145,7 +148,11 @@ class Reader {
 
   read(node: Node, path: Path, key?: number, isExpanded = false): unknown {
     const offset = node.range?.[0] ?? 0;
-    if (!this.offsets.has(pathKey(path))) this.offsets.set(pathKey(path), { key, value: offset });
+    const whole = pathKey(path);
+    this.#pathCharacters += whole.length;
+    if (this.#pathCharacters > pathLimit)
+      this.#refuse('too_large', 'Keys that are this long have too many values in them.', offset, []);
+    if (!this.offsets.has(whole)) this.offsets.set(whole, { key, value: offset });
     if (++this.#values > valueLimit)
       this.#refuse('too_large', `There are more than ${valueLimit} values.`, offset, path);
     if (path.length > depthLimit) this.#refuse('too_deep', `Nested more than ${depthLimit} deep.`, offset, path);
