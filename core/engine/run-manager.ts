@@ -282,7 +282,7 @@ export class RunManager {
 
 function notFound(name: string, hasInspection = false): UserError {
   const none = hasInspection
-    ? 'There is no run yet but inspections, which are not meant by `latest`.'
+    ? 'There is no run yet, only inspections, which `latest` does not mean.'
     : 'There is no run yet.';
   return new UserError('run_not_found', name === 'latest' ? none : `There is no run "${name}".`, {
     hint: '`simmer runs` lists those that there are. Other homes and servers have others: --home, --server.',

@@ -55,7 +55,7 @@ it('leaves the latest run to be the one before it', async () => {
   const home = ['--home', 'latest'];
   await inspect('--stage', 'tuned', '--rows', '0', ...home);
   const alone = await simmer(['resume', 'latest', ...home], { cwd });
-  expect([alone.code, alone.stderr]).toEqual([2, expect.stringContaining('There is no run yet.')]);
+  expect([alone.code, alone.stderr]).toEqual([2, expect.stringContaining('There is no run yet, only inspections')]);
   const run = await simmer(['run', 'training.yaml', '--json', ...home], { cwd });
   const { runId } = eventsIn(run.stdout)[0]!;
   await inspect('--stage', 'tuned', '--rows', '1', ...home);

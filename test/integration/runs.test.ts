@@ -360,7 +360,7 @@ describe('the runs of a home', () => {
     expect(await harness.manager.list()).toMatchObject([{ status: 'completed', inspects: 'total' }]);
     await expect(harness.manager.find('latest')).rejects.toMatchObject({
       code: 'run_not_found',
-      message: 'There is no run yet but inspections, which are not meant by `latest`.',
+      message: 'There is no run yet, only inspections, which `latest` does not mean.',
     });
     const { runId } = await harness.run(diamond);
     expect((await harness.manager.find('latest')).inspects).toBeUndefined();
