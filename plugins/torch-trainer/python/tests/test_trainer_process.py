@@ -105,8 +105,8 @@ def test_when_the_lease_runs_out_it_saves_a_checkpoint_and_exits(tmp_path: Path)
         shorter.duration.FromMilliseconds(500)
         trainer.stub.RenewLease(shorter, timeout=60)
         assert trainer.wait_for_exit(60) == 0
-        # Nothing else: the last line is told as why it ended.
-        (said,) = trainer.stderr.splitlines()
+        # The last line is told as why it ended. DeepSpeed, which is there in some environments, names the device.
+        (said,) = [line for line in trainer.stderr.splitlines() if "real_accelerator" not in line]
         assert "lease" in said
         trainer.restart()
         canceled = trainer.events(request.attempt_id)[-1].training_canceled
