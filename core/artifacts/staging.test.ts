@@ -1,4 +1,4 @@
-import { mkdir, readdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -60,4 +60,12 @@ describe('what is left in staging', () => {
     await (await makeStagingFolder(staging))[Symbol.asyncDispose]();
     expect(await readdir(staging)).toEqual([]);
   });
+});
+
+it('a folder is to be had after others were removed under their locks, whose inodes it may get', async () => {
+  const removed = await Promise.all(Array.from({ length: 20 }, () => makeStagingFolder(staging)));
+  for (const { path } of removed) await rm(path, { recursive: true });
+  const made = await Promise.all(Array.from({ length: 20 }, () => makeStagingFolder(staging)));
+  expect((await readdir(staging)).sort()).toEqual(made.map(({ path }) => basename(path)).sort());
+  for (const folder of [...removed, ...made]) await folder[Symbol.asyncDispose]();
 });
