@@ -27,11 +27,7 @@ export class NearBounds {
     this.bytes = bits / 8;
     const place = this.places[this.sizes.length] as number;
     reserve(this.kernel, place + this.bytes);
-    const words = numbersAt(this.kernel, place, bits / 32).fill(0);
-    for (const hash of set.lowHashes()) {
-      const word = (hash & (bits - 1)) >>> 5;
-      words[word] = (words[word] as number) ^ (1 << (hash & 31));
-    }
+    set.flipBits(numbersAt(this.kernel, place, bits / 32).fill(0));
   }
 
   /** Keeps the set that is asked about. @returns its number, from 0 */

@@ -35,9 +35,14 @@ export class ShingleSet {
     return common / (this.size + other.size - common);
   }
 
-  /** Low half of the hash of each shingle. */
-  *lowHashes(): Iterable<number> {
-    for (const at of this.positions.subarray(0, this.size)) yield this.hashes[2 * at] as number;
+  /** Flips a bit for each shingle, by its hash. @param words of 32 bits, a power of 2 of them */
+  flipBits(words: Uint32Array): void {
+    const { hashes, positions, size } = this;
+    for (let index = 0; index < size; index++) {
+      const hash = hashes[2 * (positions[index] as number)] as number;
+      const word = (hash >>> 5) & (words.length - 1);
+      words[word] = (words[word] as number) ^ (1 << (hash & 31));
+    }
   }
 
   /** How many shingles of another set are in this one. */
