@@ -137,8 +137,7 @@ stages:
     const harness = await startServer();
     const sources = Array.from({ length: 400 }, (_, at) => `      s${at}: { path: "\${{ params.far }}" }\n`).join('');
     const far = `name: x\nparams: { far: a }\nstages:\n  pool:\n    uses: curation/load\n    with:\n     sources:\n${sources}`;
-    // Of more text than 16 million characters nothing but that is told.
-    const long = 'x'.repeat(30_000);
+    const long = 'x'.repeat(30_000); // Of more than 16 million characters in all, nothing but that is told.
     for (const recipe of [recipeText(far, { params: { far: `/${long}` } }), recipeText(far, { fileName: long })]) {
       const answer = ValidateRecipeResponse.encode(await harness.client.validateRecipe({ recipe })).finish();
       expect(Math.log2(answer.length)).toSatisfy((bits: number) => bits > 16 && bits < 22);
