@@ -107,6 +107,24 @@ describe('the feed of a sink', () => {
     expect(dropped).toBe(0);
   });
 
+  it('gives nothing more of the log to a sink that threw while it read the history', async () => {
+    const written = Array.from({ length: 12 }, (_, at) => telemetry(at + 1));
+    const got: number[] = [];
+    const feed = new SinkFeed({ name: 'broken', telemetryLimit: 3, onFailure() {}, onTelemetryDropped() {} });
+    feed.begin(
+      async () => ({
+        onEvent({ sequence }) {
+          got.push(sequence);
+          for (const event of written.slice(2)) feed.offer(event);
+          throw new Error('it broke');
+        },
+      }),
+      (after = 0, upTo = 2) => history(...written.filter(({ sequence }) => sequence > after && sequence <= upTo)),
+    );
+    await feed.drained();
+    expect(got).toEqual([1]);
+  });
+
   it('gives a sink up that falls too far behind even with its facts', async () => {
     const { feed, begin, failures, letGo } = slowSink({ factLimit: 5 });
     begin();

@@ -140,7 +140,7 @@ export class SinkFeed {
       this.#sink = await open();
       await this.#deliverAll(this.#sink, history(0));
       this.#isInHistory = false;
-      if (this.#hasMissed) {
+      if (this.#hasMissed && !this.#hasFailed) {
         // Once: a sink that is still behind after it is slower than the run.
         this.#queue.length = 0;
         await this.#deliverAll(this.#sink, history(this.#lastDelivered, this.#lastOffered));
