@@ -1,5 +1,9 @@
 """Where a reply ends, by templates that write it in ways of their own."""
 
+from typing import Any
+
+import pytest
+
 from simmer_trainer.byte_tokenizer import make_byte_tokenizer
 from simmer_trainer.data import tokenize
 from simmer_trainer.markers import check_markers, end_of_rows
@@ -55,3 +59,21 @@ def test_a_reply_ends_with_what_opens_the_next_turn_where_the_template_has_no_ot
         assert [tokenizer.decode(one) for one in row.replies] == wanted
         assert check_markers(raw, rows, tokenizer) == []
     assert end_of_rows(rows, tokenizer) == tokenizer.convert_tokens_to_ids("<|user|>")
+
+
+def test_rows_do_not_ask_one_by_one_which_tokens_were_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gemma's tokenizer has 6,000 of them, and takes 50 ms to tell."""
+    tokenizer = make_byte_tokenizer(512)
+    tokenizer.chat_template = CLOSED
+    asked: list[Any] = []
+    kind = type(tokenizer)
+    told = kind.added_tokens_decoder.fget
+    monkeypatch.setattr(kind, "added_tokens_decoder", property(lambda self: asked.append(self) or told(self)))
+    counts = []
+    for number in (1, 20):
+        raw = [{"id": str(at), "prompt": QUESTION, "completion": "5<|im_end|>"} for at in range(number)]
+        rows = tokenize(raw, tokenizer, 1000)
+        asked.clear()
+        assert check_markers(raw, rows, tokenizer) == []
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
