@@ -41,10 +41,13 @@ _ROOT = re.compile(r"([√∛]|(?<![A-Za-z\\])sqrt)\s*(?:\{([^{}]*)\}|\(([^()]*)
 _BARE_RADICAND = re.compile(r"(\\sqrt)\s*(\d{2,})")
 #: "0.1\\overline{6}": math-verify leaves out what repeats.
 _REPEATING = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+|\d*)\.(\d*)\\(?:overline|bar)\s*(?:\{\s*(\d+)\s*\}|(\d))")
-#: "\\frac{100}{3}\\%": behind a fraction math-verify reads no percent sign.
-_FRACTION_OF_PERCENT = re.compile(r"(?<![\d}])\\frac\{(\d+)\}\{(\d+)\}\s*\\?%")
-#: "(2)(4)", "2(4)": math-verify would add them, as the parts of a mixed number.
-_FACTOR = re.compile(r"(?<![\w.^_{}\\])(\d+(?:\.\d+)?|\(-?\d+(?:\.\d+)?\))(?=\(-?\d+(?:\.\d+)?\))")
+#: "\\frac{100}{3}\\%", "33\\frac{1}{3}\\%" and "33 1/3 %": behind a fraction math-verify reads no percent sign.
+_FRACTION_OF_PERCENT = re.compile(
+    r"(?<![\d.,}])(?:(\d+)\s+(\d+)/(\d+)|(?:(\d+)\s*)?\\[dt]?frac\{(\d+)\}\{(\d+)\})\s*\\?%"
+)
+#: "(2)(4)", "2(4)(3)": math-verify would add them, as the parts of a mixed number.
+_FACTORS = re.compile(r"(?<![\w.^_{}\\])(?:\d+(?:\.\d+)?)?(?:\(-?\d+(?:\.\d+)?\))+")
+_BETWEEN_FACTORS = re.compile(r"(?<=[\d)])(?=\()")
 _IMAGINARY_UNIT = re.compile(r"\\(?:mathrm|text)\s*\{\s*i\s*\}")
 _FUNCTION = re.compile(
     r"(?<![A-Za-z\\])(sin|cos|tan|cot|sec|csc|ln|log)(?=\s*[(^\d]|\s+[b-z](?![A-Za-z]))(?:\s+(?=[a-z]))?"
@@ -121,8 +124,9 @@ def in_latex(text: str) -> str:
     text = _SUPERSCRIPTS.sub(lambda found: f"^{_argument(found[0])}", text)
     text = _SUBSCRIPTS.sub(lambda found: f"_{_argument(found[0])}", text)
     text = _BARE_RADICAND.sub(r"\1{\2}", _ROOT.sub(_root, text))
-    text = _FRACTION_OF_PERCENT.sub(r"\\frac{\1\%}{\2}", _REPEATING.sub(_repeating, text))
-    text = _FACTOR.sub(r"\1\\cdot ", text).replace(r"\varnothing", r"\emptyset ")
+    text = _FRACTION_OF_PERCENT.sub(_percents, _REPEATING.sub(_repeating, text))
+    text = _FACTORS.sub(lambda found: _BETWEEN_FACTORS.sub(r"\\cdot ", found[0]), text)
+    text = text.replace(r"\varnothing", r"\emptyset ")
     text = _FUNCTION.sub(r"\\\1 ", text)
     text = _IMAGINARY_UNIT.sub(" i", text)
     text = _DOT.sub(r"\\cdot ", text)
@@ -167,6 +171,12 @@ def _repeating(found: re.Match[str]) -> str:
     whole, once, repeated = found[1].replace(",", "") or "0", found[2], found[3] or found[4]
     numerator = int(whole + once + repeated) - int(whole + once)
     return rf"\frac{{{numerator}}}{{{'9' * len(repeated)}{'0' * len(once)}}}"
+
+
+def _percents(found: re.Match[str]) -> str:
+    parts = found.groups()[:3] if found[2] else found.groups()[3:]
+    whole, numerator, denominator = (int(part or 0) for part in parts)
+    return rf"\frac{{{whole * denominator + numerator}\%}}{{{denominator}}}"
 
 
 def _root(found: re.Match[str]) -> str:
