@@ -27,6 +27,8 @@ describe('the digest of a plugin that is one file covers', () => {
     ["const rules = require('./rules');", 'rules.json'],
     ["const lib = require('./lib');", 'lib/index.js'],
     ["export * from './one.js';", 'one.ts'],
+    ['await import(`./one.js`);', 'one.js'],
+    ["const here = require('.');", 'index.js'],
     ["const prompt = readFileSync(new URL('./prompt.md', import.meta.url), 'utf8');", 'prompt.md'],
   ])('what it names by %s', async (text, file) => {
     const folder = await written({ 'plugin.js': text, [file]: 'first', 'other.js': 'first' });
@@ -65,7 +67,7 @@ describe('the digest of a plugin that is a command covers', () => {
       { 'plugin.py': 'from rules.math import x\n' },
       'rules/math.py',
     ],
-    ['what is beside', ['python3', './plugin.py'], { 'plugin.py': 'from . import (helper,\n  x)' }, 'helper.py'],
+    ['the second import of a line', ['python3', 'plugin.py'], { 'plugin.py': 'import os; import helper' }, 'helper.py'],
     ['a package that is run', ['python3', '-m', 'rules'], {}, 'rules/__main__.py'],
     ['a module that is run', ['python3', '-m', 'rules'], {}, 'rules.py'],
     ['a module of a package that is run', ['python3', '-m', 'acme.rules'], {}, 'acme/rules.py'],
@@ -95,9 +97,10 @@ describe('the digest of a plugin that is a command does not cover', () => {
   test.each([
     ['data in a folder with the name of an import', ['python3', 'plugin.py'], 'datasets/rows.jsonl'],
     ['a file without an ending with that name', ['python3', 'plugin.py'], 'datasets'],
+    ['a module that has the name of what is taken from another', ['python3', 'plugin.py'], 'load.py'],
     ['the folder of the recipe, for a word that is empty', ['python3', 'plugin.py', '', '--only='], 'rows.jsonl'],
   ])('%s', async (_, words, file) => {
-    const folder = await written({ 'plugin.py': 'import datasets\n', [file]: 'first' });
+    const folder = await written({ 'plugin.py': 'import datasets\nfrom json import dump, load\n', [file]: 'first' });
     expect(await covers(folder, file, () => commandDigest(words, folder))).toBe(false);
   });
 });

@@ -64,23 +64,20 @@ async function modulesDigest(files: readonly string[], start: string): Promise<s
 }
 
 const code = /\.(?:[cm]?[jt]sx?|py)$/;
-const namedInJavaScript = /\b(from|import|require|new URL)\s*\(?\s*['"](\.{1,2}\/[^'"]+)['"]/g;
-/** Of `from . import a, b` and `import a, b` the names; of `from a.b import c` what it is from. */
-const importedInPython = /^[ \t]*(?:from[ \t]+\.+[ \t]+import[ \t]+\(?|import[ \t]+|from[ \t]+\.*(?=\w))([\w., \t]+)/gm;
+const namedInJavaScript = /\b(from|import|require|new URL)\s*\(?\s*['"`](\.{1,2}(?:\/[^'"`$]*)?)['"`]/g;
+/** Of `import a, b` the names; of `from a.b import c` what it is from. What is relative is in a package, and with that. */
+const importedInPython = /(?:^|;)[ \t]*(?:from[ \t]+([\w.]+)|import[ \t]+([\w., \t]+))/gm;
 
 /** The files that there are of those that a module names. */
 async function filesNamedIn(file: string, text: string, start: string): Promise<readonly string[]> {
-  const folder = dirname(file);
   const found: string[] = [];
   if (file.endsWith('.py')) {
-    for (const [, names] of text.matchAll(importedInPython)) {
-      for (const name of names!.split(',')) {
-        for (const place of new Set([folder, start])) found.push(...(await filesInPython(place, name.trim())));
-      }
+    for (const [, origin, names] of text.matchAll(importedInPython)) {
+      for (const name of (origin ?? names!).split(',')) found.push(...(await filesInPython(start, name.trim())));
     }
   } else {
     for (const [, by, path] of text.matchAll(namedInJavaScript)) {
-      const named = resolve(folder, path!);
+      const named = resolve(dirname(file), path!);
       const inTypeScript = named.replace(/\.([cm]?)js$/, '.$1ts');
       const endings = by === 'new URL' ? [] : ['.js', '.cjs', '.mjs', '.json', '.ts'];
       found.push(...(await filesInJavaScript(file, named, endings)));
