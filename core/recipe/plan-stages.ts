@@ -6,7 +6,7 @@ import { StageOutput, unresolved } from '../document/placeholders.js';
 import { checkWithSchema } from '../document/schema-problems.js';
 import type { Contribution } from '../plugin/catalog.js';
 import { checkAnswer } from '../plugin/check-answer.js';
-import type { InputDefinition, StageDefinition, StageSource } from '../plugin/definitions.js';
+import type { InputDefinition, OptionProblem, StageDefinition, StageSource } from '../plugin/definitions.js';
 import { type CheckedOptions, checkOptions, codeDigestOf, guardedAnswer } from './checked-options.js';
 import { inParts } from './in-parts.js';
 import type { PlannedStage, StageReference } from './plan.js';
@@ -144,12 +144,15 @@ export async function checkStage(
   const found = await guardedAnswer(stage.uses, async () =>
     checkAnswer(stage.uses, 'check', await definition.check?.(options.output, where)),
   );
-  for (const problem of found ?? []) {
-    isWhole = false;
-    const at = problem.path === '' ? path : [...path, ...problem.path.split('.')];
-    scope.problems.add(problem.code, problem.message, at, { hint: problem.hint });
+  addProblems(scope, stage.name, found);
+  return isWhole && (found ?? []).length === 0 ? { ...stage, inputs, options } : undefined;
+}
+
+/** @param problems that the plugin of a stage found with its options or inputs */
+function addProblems(scope: PlanScope, stage: string, problems: readonly OptionProblem[] = []): void {
+  for (const { code, message, path, hint } of problems) {
+    scope.problems.add(code, message, ['stages', stage, 'with', ...(path === '' ? [] : path.split('.'))], { hint });
   }
-  return isWhole ? { ...stage, inputs, options } : undefined;
 }
 
 /** Asks stages what they have against those that their inputs come from. @param stages each after its inputs */
@@ -164,9 +167,7 @@ export async function checkSources(scope: PlanScope, stages: readonly CheckedSta
     const problems = await guardedAnswer(uses, async () =>
       checkAnswer(uses, 'checkInputs', found.definition.checkInputs?.(source.inputs)),
     );
-    for (const { code, message, path, hint } of problems ?? []) {
-      scope.problems.add(code, message, ['stages', name, 'with', ...path.split('.')], { hint });
-    }
+    addProblems(scope, name, problems);
   }
 }
 

@@ -53,6 +53,16 @@ it('is named where it answers something else than it should while a recipe is pl
   );
 });
 
+it.each(['check', 'checkInputs'])('has what `%s` finds of no one option told of all of them', async (asked) => {
+  const { stages, ...plugin } = pluginThat(async () => {});
+  const found = () => [{ path: '', code: 'odd', message: 'They do not fit together.' }];
+  const work = { ...stages?.work, [asked]: found } as ReturnType<typeof defineStage>;
+  await using harness = await RunHarness.create({ plugins: [{ ...plugin, stages: { work } }] });
+  await expect(harness.plan('name: trial\nstages: { s: { uses: careless/work, with: {} } }')).rejects.toMatchObject({
+    problems: [{ code: 'odd', path: 'stages.s.with' }],
+  });
+});
+
 it('is left out as a sink where it opens nothing that takes events', async () => {
   const shut = defineSink({ description: 'For this test.', options: z.object({}), open: () => undefined as never });
   await using harness = await RunHarness.create({
