@@ -135,9 +135,11 @@ export async function readPlan(
     const { checksum, ...read } = (JSON.parse(await readFile(file, 'utf8')) ?? {}) as Plan & { checksum?: string };
     plan = read;
     if (typeof plan.format !== 'number') throw new Error('it is no plan.');
-    if (isWhole && checksum !== undefined && checksum !== jsonDigest(plan))
+    // What a newer Simmer writes is for that to check.
+    const isKnown = plan.format === 1;
+    if (isKnown && isWhole && checksum !== undefined && checksum !== jsonDigest(plan))
       throw new Error('it is not as it was written.');
-    if (plan.format === 1 && !Array.isArray(plan.stages)) throw new Error('it has no stages.');
+    if (isKnown && !Array.isArray(plan.stages)) throw new Error('it has no stages.');
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new UserError('run_folder_damaged', `The plan of the run cannot be read: ${file}: ${reason}`, {

@@ -291,6 +291,15 @@ stages: { tuned: { uses: lab/tune, with: { trainer: student } } }
   });
 });
 
+it('a plan of a newer Simmer is told as such, however that makes its checksum', async () => {
+  await using harness = await RunHarness.create({ plugins: [], withBuiltIn: true });
+  await writeFile(join(harness.recipeFolder, 'pool.jsonl'), '{"question":"a"}\n');
+  const failed = await harness.run(recipe);
+  const file = join(failed.runFolder, 'plan.json');
+  await writeFile(file, (await readFile(file, 'utf8')).replace('"format": 1', '"format": 2'));
+  await expect(harness.resume(failed.runId)).rejects.toMatchObject({ code: 'newer_format' });
+});
+
 it.each([
   ['a reference', '"stage": "pool"', '"stage": "pgol"'],
   ['a seed', '"seed": 1', '"seed": 3'],
