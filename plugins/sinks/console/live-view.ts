@@ -234,8 +234,8 @@ export function counted(stage: WatchedStage): {
 export function countText(done: number, total: number | null, unit: string): string {
   const format = unit === 'bytes' ? formatBytes : formatCount;
   const count = total === null ? format(done) : `${format(done)}/${format(total)}`;
-  // Units are plurals.
-  return unit === 'bytes' ? count : `${count} ${plainLine((total ?? done) === 1 ? unit.replace(/s$/, '') : unit)}`;
+  // Units are plurals, such as "rows" and "rows written".
+  return unit === 'bytes' ? count : `${count} ${plainLine((total ?? done) === 1 ? unit.replace(/s\b/, '') : unit)}`;
 }
 
 /** Whole seconds: an estimate is no stopwatch. */

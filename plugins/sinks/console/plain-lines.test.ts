@@ -59,6 +59,8 @@ describe('plain lines', () => {
     story.complete('clean').start('tuned', 'sft/train').train({ totalSteps: 1, rows: 1, truncatedRows: 1 });
     story.step(1, 2, 1).complete('tuned').start('answers', 'budget-forcing/generate');
     story.tell('stage.progressed', { done: 1, total: 1, unit: 'samples' }, 'answers').complete('answers');
+    story.start('chosen', 'curation/select').wait(20);
+    story.tell('stage.progressed', { done: 1, total: 1, unit: 'rows drawn' }, 'chosen');
     expect(told(story).map((line) => line.slice('00:00  '.length))).toEqual(
       expect.arrayContaining([
         'clean: 3 → 1 row (dropped: image 2)',
@@ -67,6 +69,7 @@ describe('plain lines', () => {
         expect.stringMatching(/^tuned: 1\/1 step, /),
         'tuned: done in 1.0s, loss 2.000 → 2.000 in 1 step',
         'answers: done in 1.0s, 1 sample',
+        'chosen: 1/1 row drawn',
       ]),
     );
   });
