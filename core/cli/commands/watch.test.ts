@@ -33,3 +33,22 @@ it('a run that has ended is no abandoned one, however long its earlier events ta
   expect(await watch('long', { from: 9 })).toBe(exitCodes.ok);
   expect(shown).toEqual([1, 9]);
 });
+
+it('one that is stopped while earlier events are counted in counts in no more of them', async () => {
+  const shown: number[] = [];
+  vi.mocked(openWorkspace).mockResolvedValue({
+    find: async () => ({ runId: 'long', status: 'running', events: 9 }) as RunSummary,
+    isHeld: async () => true,
+    async *briefHistory() {
+      for (let sequence = 1; sequence < 9; sequence += 1) {
+        if (sequence === 3) process.emit('SIGINT');
+        yield event(sequence, 'step.logged');
+      }
+    },
+    async *watch() {},
+    console: () => ({ onEvent: ({ sequence }: Event) => void shown.push(sequence) }),
+    [Symbol.asyncDispose]: async () => {},
+  } as never);
+  expect(await watch('long', { from: 9 })).toBe(exitCodes.interrupted);
+  expect(shown).toEqual([1, 2]);
+});

@@ -44,8 +44,12 @@ export async function watch(name: string, flags: WatchFlags): Promise<number> {
   };
 
   const console = flags.json ? undefined : workspace.console({ after: from - 1 });
-  if (console !== undefined)
-    for await (const event of earlierEvents(workspace, run, first - 1)) await console.onEvent(event);
+  if (console !== undefined) {
+    for await (const event of earlierEvents(workspace, run, first - 1)) {
+      if (detached.signal.aborted) break;
+      await console.onEvent(event);
+    }
+  }
   // Only now: while these are counted in, which may take long, nothing is told.
   void noticeAbandonment(
     () => workspace.isHeld(run),
