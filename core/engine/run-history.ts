@@ -109,7 +109,7 @@ export async function unreadableRun(runFolder: string): Promise<RunSummary | und
     return {
       runId: basename(runFolder),
       recipe: plan.recipe,
-      ...present({ inspects: plan.inspects }),
+      ...present({ changes: plan.changes, inspects: plan.inspects }),
       status: 'crashed',
       startedAt: written.mtime.toISOString(),
       runFolder,

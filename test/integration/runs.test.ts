@@ -304,16 +304,17 @@ describe('the runs of a home', () => {
 
   it('are listed with one whose log the disk does not give', async () => {
     await using harness = await RunHarness.create({ plugins: [countingPlugin(watched())] });
-    const unread = await harness.run(diamond);
+    const plan = { ...(await harness.plan(diamond)), changes: ['-p size=2'] };
+    const unread = await harness.ended(await harness.manager.start(plan, { recipeText: diamond }));
     const sound = await harness.run(diamond);
     // The system opens a folder, and fails at reading it.
     await rm(eventsFile(unread.runFolder));
     await mkdir(eventsFile(unread.runFolder));
     const list = await harness.manager.list();
-    expect(new Map(list.map(({ runId, status }) => [runId, status]))).toEqual(
+    expect(new Map(list.map(({ runId, status, changes }) => [runId, [status, changes]]))).toEqual(
       new Map([
-        [sound.runId, 'completed'],
-        [unread.runId, 'crashed'],
+        [sound.runId, ['completed', undefined]],
+        [unread.runId, ['crashed', ['-p size=2']]],
       ]),
     );
     await expect(harness.manager.find(unread.runId)).rejects.toMatchObject({ code: 'log_failed', kind: 'environment' });
