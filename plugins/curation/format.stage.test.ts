@@ -90,7 +90,11 @@ describe('curation/format', () => {
     const expected = (await completion({}))?.completion;
     expect(await completions(graded, { thinking: reasoning })).toEqual([expected]);
     expect(await completions({ ...graded, ...columns }, { thinking: 'hm', reasoning })).toEqual([expected]);
-    await expect(completions(graded, { thinking: ' ' })).rejects.toMatchObject({ code: 'value_missing' });
+    await expect(completions(graded, { thinking: ' ' })).rejects.toMatchObject({
+      code: 'value_missing',
+      message: 'Row r0 has no thinking.',
+      hint: expect.not.stringContaining('reasoning'),
+    });
   });
 
   it('leaves an answer that has the prefix as it is', async () => {

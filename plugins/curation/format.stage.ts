@@ -40,21 +40,20 @@ export const format = defineStage({
   estimate: (_, { inputs }) => ({ outputs: sieveFacts(inputs.dataset) }),
   async run(context) {
     const { sieveAndChange } = await import('./sieve.js');
-    const { beginningAdvice, columnsNeeded, textFormat, trainingText } = await import('./training-text.js');
+    const { beginningAdvice, columnsNeeded, textFormat, traceColumn, trainingText } = await import(
+      './training-text.js'
+    );
     const { options, inputs } = context;
-    const { columns: given } = inputs.dataset;
-    // eval/grade has the trace by the name that generations have for it.
-    const trace = 'thinking' in given && !('reasoning' in given) ? 'thinking' : 'reasoning';
-    const needed = columnsNeeded(options).map((column) => (column === 'reasoning' ? trace : column));
-    requireColumns(inputs.dataset, ['id', ...needed], 'The dataset');
+    const trace = traceColumn(options, inputs.dataset.columns);
+    requireColumns(inputs.dataset, ['id', ...columnsNeeded(trace)], 'The dataset');
     const { model } = inputs;
     const template =
       model === undefined ? undefined : await (await import('./chat-template.js')).readChatTemplate(model.folder);
-    const format = textFormat(options, template);
+    const format = textFormat(options, trace, template);
     const advice = template === undefined ? undefined : beginningAdvice(options, template);
     if (advice !== undefined) context.log.warning(advice);
     const isChat = hasHistory(inputs.dataset);
-    const textOf = (row: Row) => trainingText({ ...row, reasoning: row[trace] }, format, isChat ? historyOf(row) : []);
+    const textOf = (row: Row) => trainingText(row, format, isChat ? historyOf(row) : []);
     const missing = new Set<string>();
     const sieved = await sieveAndChange(
       context,
@@ -91,6 +90,9 @@ function nothingFormatted(rowCount: number, missing: ReadonlySet<string>): UserE
 }
 
 function remedy(missing: string): string {
+  const alone = '`preset: chat` here to train on the answers alone';
+  // Of graded samples, a model's own thinking.
+  if (missing === 'thinking') return `Set ${alone}`;
   const mapped = `Map a field to \`${missing}\` in curation/load`;
-  return missing === 'reasoning' ? `${mapped}, or set \`preset: chat\` here to train on the answers alone` : mapped;
+  return missing === 'reasoning' ? `${mapped}, or set ${alone}` : mapped;
 }

@@ -1,9 +1,12 @@
-import { type Message, type Row, textIn } from 'simmerkit';
+import { type Columns, type Message, type Row, textIn } from 'simmerkit';
 import type { FormerMessage } from './history.js';
 import type { FormatOptions } from './options.js';
 
-/** Options with the preset's markers filled in. */
-type TextFormat = FormatOptions & Readonly<Record<'thinkingStart' | 'answerStart' | 'answerPrefix' | 'end', string>>;
+/** Options with the preset's markers filled in, and the column with the trace; undefined where answers are trained alone. */
+type TextFormat = FormatOptions &
+  Readonly<Record<'thinkingStart' | 'answerStart' | 'answerPrefix' | 'end', string>> & {
+    readonly trace: string | undefined;
+  };
 
 const presets = {
   s1: {
@@ -16,12 +19,19 @@ const presets = {
   chat: { thinkingStart: '', answerStart: '', answerPrefix: '', end: '<|im_end|>' },
 } as const;
 
+/** Of graded samples, which have the trace by the name that generations have for it, `thinking`. */
+export function traceColumn({ preset }: Pick<FormatOptions, 'preset'>, columns: Columns): TextFormat['trace'] {
+  if (preset === 'chat') return undefined;
+  return 'thinking' in columns && !('reasoning' in columns) ? 'thinking' : 'reasoning';
+}
+
 /**
  * @param template what the chat template of the model to train does: how it ends a reply, and with what it has the model
  * begin one. A template that opens the thinking itself (R1's do) has it in the prompt already.
  */
 export function textFormat(
   options: FormatOptions,
+  trace: TextFormat['trace'],
   template?: { readonly end: string; readonly replyStart: string },
 ): TextFormat {
   const preset = presets[options.preset];
@@ -29,7 +39,8 @@ export function textFormat(
   const opening = options.thinkingStart ?? preset.thinkingStart;
   const isOpen = opening.trim() !== '' && template?.replyStart.trimEnd().endsWith(opening.trimEnd()) === true;
   const thinkingStart = isOpen ? '' : opening;
-  return { ...options, thinkingStart, answerStart, answerPrefix, end: options.end ?? template?.end ?? preset.end };
+  const end = options.end ?? template?.end ?? preset.end;
+  return { ...options, trace, thinkingStart, answerStart, answerPrefix, end };
 }
 
 /** Said where the answer alone begins in another way than a reply in the chat template; undefined where it does not. */
@@ -47,8 +58,8 @@ export function beginningAdvice(
 }
 
 /** Columns that a row must have for its text. */
-export function columnsNeeded({ preset }: Pick<FormatOptions, 'preset'>): readonly string[] {
-  return preset === 'chat' ? ['question', 'answer'] : ['question', 'reasoning', 'answer'];
+export function columnsNeeded(trace: TextFormat['trace']): readonly string[] {
+  return ['question', ...(trace === undefined ? [] : [trace]), 'answer'];
 }
 
 /** One row to train on. */
@@ -69,9 +80,8 @@ export function trainingText(
   options: TextFormat,
   history: readonly FormerMessage[],
 ): TrainingText | { readonly missing: string } {
-  const needed = columnsNeeded(options);
   const textOf = (column: string) => textIn(row, column)?.trim() ?? '';
-  const missing = needed.find((column) => textOf(column) === '');
+  const missing = columnsNeeded(options.trace).find((column) => textOf(column) === '');
   if (missing !== undefined) return { missing };
   // Split and joined, not replaced: the texts may hold "$&".
   const content = options.promptTemplate.split('{question}').join(textOf('question'));
@@ -94,7 +104,7 @@ export function trainingText(
     prompt: asked.map(plain),
     completion: [
       options.thinkingStart,
-      needed.includes('reasoning') ? textOf('reasoning') : '',
+      options.trace === undefined ? '' : textOf(options.trace),
       options.answerStart,
       hasPrefix ? '' : options.answerPrefix,
       filled,
