@@ -139,18 +139,7 @@ export class StageRunner {
     }
     const outputs = Object.fromEntries([...artifacts].map(([output, artifact]) => [output, artifact.uri]));
     const seconds = (performance.now() - startedAt) / 1000;
-    const changedCode = await changedSincePlanned(stage, this.#run.plan, this.#catalog);
-    const changedFiles = await filesChangedSincePlanned(stage, this.#run.plan);
-    const changedTrainers = await versionsChangedSincePlanned(stage, this.#run.plan, {
-      catalog: this.#catalog,
-      settings: this.#settings,
-      namedPython: this.#run.namedPython,
-    });
-    const changed = [
-      ...changedCode.map((plugin) => `The code of ${plugin}`),
-      ...changedTrainers.map((trainer) => `What the trainer "${trainer}" runs with`),
-      ...changedFiles,
-    ];
+    const changed = await this.#changedSincePlanned(stage);
     for (const what of changed) {
       log.warning(
         `${what} was changed while the run went on. The stage may have gone by what was there before or by what is there ` +
@@ -183,6 +172,19 @@ export class StageRunner {
       await rm(await this.#store.scratchFolder(key), { recursive: true, force: true });
     });
     return outputs;
+  }
+
+  /** What may not be any more as the stage's key has it, in words. */
+  async #changedSincePlanned(stage: PlannedStage): Promise<readonly string[]> {
+    const { plan, namedPython } = this.#run;
+    const place = { catalog: this.#catalog, settings: this.#settings, namedPython };
+    const plugins = await changedSincePlanned(stage, plan, this.#catalog);
+    const trainers = await versionsChangedSincePlanned(stage, plan, place);
+    return [
+      ...plugins.map((plugin) => `The code of ${plugin}`),
+      ...trainers.map((trainer) => `What the trainer "${trainer}" runs with`),
+      ...(await filesChangedSincePlanned(stage, plan)),
+    ];
   }
 
   /** Links what a stage made in the run folder. */
