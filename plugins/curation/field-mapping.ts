@@ -167,9 +167,11 @@ export function fieldNamesOf(column: string, field: Field | undefined): readonly
   return 'field' in field ? [field.field] : namesIn(field.template);
 }
 
-/** The columns that a recipe takes from a field. */
+/** The columns that a recipe takes from a field beside a conversation, and not from what that says. */
 export function columnsFrom(name: string, { fields }: Source): readonly string[] {
-  return Object.keys(fields).filter((column) => fieldNamesOf(column, fields[column]).includes(name));
+  return Object.keys(fields).filter(
+    (column) => !isShared(column) && fieldNamesOf(column, fields[column]).includes(name),
+  );
 }
 
 const everyFieldInBraces = new RegExp(fieldInBraces, 'g');

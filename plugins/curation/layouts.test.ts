@@ -81,7 +81,7 @@ describe('curation/load takes of chats', () => {
   it('no reply in the place of an answer beside the chat without a word, where other rows have one', async () => {
     const messages = ['Q', 'A'].map((content, at) => ({ role: at === 0 ? 'user' : 'assistant', content }));
     const rows = [{ messages, answer: '4' }, { messages }, { messages, answer: null }, { messages }];
-    const source = { layout: 'messages', fields: { gold: 'answer' } };
+    const source = { layout: 'messages', fields: { gold: 'answer', answer: 'answer' } };
     const loading = async (...some: readonly object[]) =>
       await loadFile('pool.jsonl', some.map((row) => JSON.stringify(row)).join('\n'), source);
     const mixed = await loading(...rows);

@@ -1,13 +1,4 @@
-import {
-  type Columns,
-  defineStage,
-  formatCount,
-  formatCounted,
-  historyType,
-  type OptionProblem,
-  pace,
-  UserError,
-} from 'simmerkit';
+import { type Columns, defineStage, formatCount, historyType, type OptionProblem, pace, UserError } from 'simmerkit';
 import { historyProblems, turnsProblems } from './history.js';
 import type { Loaded } from './load.work.js';
 import { type LoadOptions, loadOptions, type Source } from './load-options.js';
@@ -40,9 +31,9 @@ export const load = defineStage({
     return { outputs: Number.isNaN(rows) ? {} : { dataset: { rows, isAtMost: true } } };
   },
   async run(context) {
-    const { columnsFrom, columnsOf } = await import('./field-mapping.js');
+    const { columnsOf } = await import('./field-mapping.js');
     const { loadTasks, requireUnchanged, statesOf } = await import('./load-tasks.js');
-    const { addCounts, joinParts, requireFields } = await import('./read-parts.js');
+    const { joinParts, requireFields, warningsOf } = await import('./read-parts.js');
     const { decisionColumns } = await import('./sieve.js');
     const { checkSources, sourceFiles } = await import('./source-files.js');
     const { options } = context;
@@ -91,22 +82,7 @@ export const load = defineStage({
         );
       if (source.rows !== undefined && taken !== source.rows) throw wrongCount(name, taken, source.rows);
       if (count('kept') === 0) throw nothingLoaded(name, read, taken, ofSource.find(({ fault }) => fault)?.fault);
-      for (const { file } of ofSource.filter((file) => file.read === 0))
-        context.log.warning(`Source ${name}: ${file} has no row.`);
-      const unused = ofSource.map((file) => file.unused).reduce(addCounts, {});
-      for (const [field, rows] of Object.entries(unused)) {
-        context.log.warning(`Source ${name}: ${unusedWarning(field, rows)}`);
-      }
-      const had = ofSource.map(({ beside }) => beside.had).reduce(addCounts, {});
-      const lacked = ofSource.map(({ beside }) => beside.lacked).reduce(addCounts, {});
-      for (const [field, rows] of Object.entries(lacked).filter(([field]) => field in had)) {
-        const columns = columnsFrom(field, source).map((column) => `\`${column}\``);
-        const lack = `${formatCounted(rows, 'row')} ${rows === 1 ? 'lacks' : 'lack'}`;
-        context.log.warning(
-          `Source ${name}: ${lack} the field \`${field}\` that others have: column ${columns.join(', ')} has there what ` +
-            'the conversation says. Write null where there is none.',
-        );
-      }
+      for (const warning of warningsOf(source, ofSource)) context.log.warning(`Source ${name}: ${warning}`);
       rowsIn += taken;
     }
     const decisions = told.flatMap((part) => part.decisions);
@@ -119,22 +95,6 @@ export const load = defineStage({
     return { dataset, decisions: await context.artifacts.writeDataset(decisions, { columns: decisionColumns }) };
   },
 });
-
-/** What becomes of something in rows that are kept. */
-function unusedWarning(field: string, rows: number): string {
-  const have = `${formatCounted(rows, 'row')} ${rows === 1 ? 'has' : 'have'}`;
-  if (field === 'weight')
-    return (
-      `${have} an earlier reply of another weight than 0 and 1, which \`replies: all\` of curation/format would train ` +
-      'as any other.'
-    );
-  const what = field === 'system' ? 'a system message' : `\`${field}\``;
-  const remedies: Readonly<Record<string, string>> = {
-    system: ' `history: true` keeps it.',
-    tools: ' `layout: chat` takes it.',
-  };
-  return `${have} ${what}, which is not used: their chats are written without it.${remedies[field] ?? ''}`;
-}
 
 /** Less is read before threads have started. */
 const littleBytes = 2 ** 22;

@@ -1,5 +1,6 @@
+import { formatCounted } from 'simmerkit';
 import { dataError } from './data-error.js';
-import { fieldHint, fieldNames, fieldNamesOf } from './field-mapping.js';
+import { columnsFrom, fieldHint, fieldNames, fieldNamesOf } from './field-mapping.js';
 import type { Source } from './load-options.js';
 
 /** What was read of a file, or of a part of it, beside its rows. */
@@ -54,7 +55,7 @@ function join(before: ReadPart, part: ReadPart): ReadPart {
 }
 
 /** Adds the second counts to the first. */
-export function addCounts(
+function addCounts(
   counts: Readonly<Record<string, number>>,
   more: Readonly<Record<string, number>>,
 ): Readonly<Record<string, number>> {
@@ -79,5 +80,44 @@ export function requireFields(files: readonly ReadPart[], { fields }: Source): v
     { file },
     `no row has the field \`${name}\` for column \`${column}\`; there is ${fieldNames(names)}.`,
     fieldHint(name, names),
+  );
+}
+
+/** What is to be said of a source that was read. @param files those of the source */
+export function warningsOf(source: Source, files: readonly ReadPart[]): readonly string[] {
+  const unused = files.map((file) => file.unused).reduce(addCounts, {});
+  const had = files.map(({ beside }) => beside.had).reduce(addCounts, {});
+  const lacked = files.map(({ beside }) => beside.lacked).reduce(addCounts, {});
+  return [
+    ...files.filter(({ read }) => read === 0).map(({ file }) => `${file} has no row.`),
+    ...Object.entries(unused).map(([field, rows]) => unusedWarning(field, rows)),
+    ...Object.entries(lacked)
+      .filter(([field]) => field in had)
+      .map(([field, rows]) => lackedWarning(field, rows, columnsFrom(field, source))),
+  ];
+}
+
+/** What becomes of something in rows that are kept. */
+function unusedWarning(field: string, rows: number): string {
+  const have = `${formatCounted(rows, 'row')} ${rows === 1 ? 'has' : 'have'}`;
+  if (field === 'weight')
+    return (
+      `${have} an earlier reply of another weight than 0 and 1, which \`replies: all\` of curation/format would train ` +
+      'as any other.'
+    );
+  const what = field === 'system' ? 'a system message' : `\`${field}\``;
+  const remedies: Readonly<Record<string, string>> = {
+    system: ' `history: true` keeps it.',
+    tools: ' `layout: chat` takes it.',
+  };
+  return `${have} ${what}, which is not used: their chats are written without it.${remedies[field] ?? ''}`;
+}
+
+function lackedWarning(field: string, rows: number, columns: readonly string[]): string {
+  const lack = `${formatCounted(rows, 'row')} ${rows === 1 ? 'lacks' : 'lack'}`;
+  const which = columns.map((column) => `\`${column}\``).join(', ');
+  return (
+    `${lack} the field \`${field}\` that others have: column ${which} has there what the conversation says. ` +
+    'Write null where there is none.'
   );
 }
