@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { terminateGroup } from './terminate.js';
+import { signalGroup, terminateGroup } from './terminate.js';
 
 export interface CommandResult {
   readonly exitCode: number | null;
@@ -49,8 +49,9 @@ export async function runCommand(
     take(line);
   });
   createInterface({ input: child.stderr }).on('line', take);
+  using _ending = child.pid === undefined ? undefined : endedWithUs(child.pid);
   let stop = () => {};
-  return new Promise<CommandResult>((resolve, reject) => {
+  return await new Promise<CommandResult>((resolve, reject) => {
     const exited = new Promise<void>((exit) => child.once('exit', () => exit()));
     stop = () => {
       if (child.pid === undefined) return;
@@ -68,4 +69,28 @@ export async function runCommand(
       });
     });
   }).finally(() => signal.removeEventListener('abort', stop));
+}
+
+/** Ids of the groups of what runs now. */
+const groups = new Set<number>();
+const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** Until it is disposed of, a signal that ends this process ends the group, too: a terminal sends it to our own alone. */
+function endedWithUs(group: number): Disposable {
+  if (groups.size === 0) for (const signal of endingSignals) process.on(signal, endAll);
+  groups.add(group);
+  return {
+    [Symbol.dispose]() {
+      groups.delete(group);
+      if (groups.size === 0) for (const signal of endingSignals) process.off(signal, endAll);
+    },
+  };
+}
+
+function endAll(signal: NodeJS.Signals): void {
+  // Whoever else heeds it says what is to end.
+  if (process.listenerCount(signal) > 1) return;
+  for (const group of groups) signalGroup(group, 'SIGTERM');
+  process.off(signal, endAll);
+  process.kill(process.pid, signal);
 }
