@@ -242,7 +242,7 @@ class StageContext(CallContext, Generic[OptionsT]):
         self,
         trainer: str,
         model: Artifact,
-        prompts: Sequence[Prompt],
+        prompts: Iterable[Prompt],
         sampling: Sampling,
         *,
         thinking: Thinking | None = None,
@@ -258,14 +258,14 @@ class StageContext(CallContext, Generic[OptionsT]):
         None, the trainer chooses.
         """
         # Before the first answer: prompts may go to Simmer in several requests, each of which is checked by itself.
-        seen: set[str] = set()
+        by_id: dict[str, Prompt] = {}
         for prompt in prompts:
-            if prompt.id in seen:
+            if prompt.id in by_id:
                 message = f"Two prompts have the id {prompt.id!r:.200}, by which samples are told apart."
                 hint = "The id of a row is made of its question: put curation/deduplicate before this stage."
                 raise HostError("request_invalid", message, hint)
-            seen.add(prompt.id)
-        asked = (trainer, model, prompts, sampling, thinking, policies, max_batch_size, precision)
+            by_id[prompt.id] = prompt
+        asked = (trainer, model, list(by_id.values()), sampling, thinking, policies, max_batch_size, precision)
         for sample in self._host.generate(*asked):
             self.stop_if_canceled()
             yield sample

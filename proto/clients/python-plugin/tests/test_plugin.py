@@ -136,6 +136,27 @@ def test_two_prompts_of_one_id_are_refused_before_any_answer() -> None:
     run_stage(twice, "ask-twice", inputs={"model": Path(".")}, generate=lambda prompts, sampling: [])
 
 
+def test_prompts_may_be_made_as_they_are_asked_for() -> None:
+    lazy = Plugin("lazy", "1.0.0")
+    answered: list[str] = []
+
+    @lazy.stage(inputs={"model": model("The model.")}, outputs={})
+    def ask_all(context: StageContext[NoOptions]) -> dict[str, Artifact]:
+        """Asks each."""
+        prompts = (Prompt.user(id, "1 + 1") for id in ("a", "b"))
+        samples = context.generate("student", context.input("model"), prompts, Sampling(8))
+        answered.extend(sample.prompt_id for sample in samples)
+        return {}
+
+    run_stage(
+        lazy,
+        "ask-all",
+        inputs={"model": Path(".")},
+        generate=lambda prompts, sampling: [Sample(prompt.id, "", 0, "", "2", 0, 1) for prompt in prompts],
+    )
+    assert answered == ["a", "b"]
+
+
 def test_generation_says_and_hears_all_that_a_trainer_does() -> None:
     [asked] = request_messages(
         "call",
