@@ -10,3 +10,11 @@ test('problems come in the order of the file, also after a line that is very lon
   problems.addPlain({ code: 'wrong', message: 'Of no place.' });
   expect(problems.sorted().map(({ message }) => message)).toEqual(['Of no place.', 'The first.', 'The second.']);
 });
+
+test('what was told first of a place is the cause of what comes after, also where its path is too long to be told', () => {
+  const key = 'k'.repeat(3000);
+  const problems = new ProblemList(parseDocument('a.yaml', `? ${key}\n: 1\n`, 'recipe'));
+  problems.add('wrong', 'It is wrong.', [key]);
+  problems.add('other', 'So this is, too.', [key]);
+  expect(problems.sorted().map(({ message }) => message)).toEqual(['It is wrong.']);
+});

@@ -105,7 +105,7 @@ export class ProblemList {
     const key = JSON.stringify([problem.code, problem.message, problem.position ?? problem.path]);
     if (this.#seen.has(key)) return;
     this.#seen.add(key);
-    this.#places.add(placeOf(problem));
+    this.#places.add(placeOf(given));
     this.#found.push(cause === undefined ? { problem } : { problem, cause });
   }
 
