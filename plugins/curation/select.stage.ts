@@ -54,7 +54,8 @@ export const select = defineStage({
       );
     }
     const { method, count } = options;
-    const drawing = pace(context, { unit: 'rows drawn', total: method === 'all' ? candidates.length : count });
+    const most = method === 'all' ? candidates.length : Math.min(count, candidates.length);
+    const drawing = pace(context, { unit: 'rows drawn', total: Math.max(0, most - preselected.length) });
     const settings = {
       method,
       count,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { random } from 'simmerkit';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { memoryTable, runStage } from '../../core/testing/run-stage.js';
 import { select } from './select.stage.js';
 import { type Candidate, drawRank, type SelectionOptions, selectRows } from './selection.js';
@@ -246,6 +246,22 @@ describe('curation/select', () => {
       message: expect.stringContaining('`right` (VARCHAR) with true'),
       hint: expect.stringContaining('types: { right: BOOLEAN }'),
     });
+  });
+
+  it('tells how far it is with the rows that it draws, which preselected ones are not', async () => {
+    let now = 0;
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => (now += 60_000));
+    onTestFinished(() => clock.mockRestore());
+    const rows = ['a', 'b', 'c', 'd'].map((id) => ({ id, reasoning: id, source: id < 'c' ? 'first' : 'other' }));
+    const dataset = memoryTable({ id: 'VARCHAR', reasoning: 'VARCHAR', source: 'VARCHAR' }, rows);
+    const drawn = async (count: number) => {
+      const options = { method: 'longest', count, preselect: [{ source: 'first' }] };
+      const { events } = await runStage(select, { options, inputs: { dataset } });
+      const told = events.flatMap(({ type, data }) => (type === 'stage.progressed' ? [data] : []));
+      return told.filter(({ unit }) => unit === 'rows drawn').at(-1);
+    };
+    expect(await drawn(3)).toMatchObject({ done: 1, total: 1 });
+    expect(await drawn(9)).toMatchObject({ done: 2, total: 2 });
   });
 
   it('measures text in characters, as `quality` does: one beyond the basic plane is one', async () => {
