@@ -54,7 +54,7 @@ export function budgetReached(
   why: string,
   needed = spent,
 ): UserError {
-  const { said, key, more } = words[limit](atMost, spent, 2 * atMost >= needed ? atMost : needed);
+  const { said, key, more } = words[limit](atMost, spent, rounded(2 * atMost) >= needed ? atMost : needed);
   return new UserError('budget_reached', `${said}, and ${why}.`, {
     kind: 'budget',
     hint: `All that is paid for is kept. Go on with more: simmer resume ${runId} --set budget.${key}=${more}`,

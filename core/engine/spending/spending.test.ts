@@ -136,6 +136,9 @@ describe('going on with more', () => {
     const standing = { limit: 'usd', atMost: 0.1, spent: 0.05, perSecond: 0 } as const;
     const offered = (needed: number) => budgetReached('run-1', standing, 'why', needed).hint?.split('=').at(-1);
     expect([0.15, 0.55].map(offered)).toEqual(['0.2', '1.1']);
+    // Twice as much, rounded, would be a hair too little.
+    const hint = budgetReached('run-1', { ...standing, atMost: 1.2324 }, 'why', 2.4648).hint;
+    expect(Number(hint?.split('=').at(-1))).toBeGreaterThanOrEqual(2.4648);
   });
 
   it('takes a limit away with null, and changes nothing else of a run', () => {
