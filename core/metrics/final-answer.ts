@@ -5,17 +5,31 @@ const looseMarker = /^[#>*_ \t]*(?:the +)?(?:final +)?answer[*_]*[ \t]*(?::|$)/g
  * The final answer in an answer's text by the rules of s1's evaluation: after the last delimiter the last `\boxed{}`, or
  * the last list of them (`\boxed{3} and \boxed{5}`), else what follows the last `Answer:` ("Final Answer:" ends so too)
  * without Markdown's emphasis. Where there is no such marker, a line may begin with one in another case, or be a heading.
- * Null where there is none.
+ * What a base model goes on with, another question and its answer, does not count. Null where there is none.
  * @param delimiter what starts an answer, should the model repeat it
  */
 export function finalAnswer(answer: string, delimiter = '<|im_start|>answer'): string | null {
   const place = answer.lastIndexOf(delimiter);
-  const text = place < 0 ? answer : answer.slice(place + delimiter.length);
+  const text = withoutRunOn(place < 0 ? answer : answer.slice(place + delimiter.length));
   const boxed = lastBoxed(text);
   if (boxed !== null) return presence(boxed);
   const [loose] = [...text.matchAll(looseMarker)].slice(-1);
   const [marker = loose] = [...text.matchAll(/Answer(?:\*\*|__)?:/g)].slice(-1);
   return marker === undefined ? null : presence(withoutEmphasis(text.slice(marker.index + marker[0].length)));
+}
+
+/** Tokens that end a reply, and what a model that writes none goes on with: a question that nobody asked. */
+const end =
+  /<\|(?:im_end|endoftext|end_of_text|eot_id)\|>|<\/s>|\n[ \t]*(?:[*#]+ ?)?(?:Question|Problem|Exercise|Q|Human|User)(?: \d+)?(?:\*\*)?:/g;
+/** Before it, a question may be the one that was asked, said again. */
+const answered = /\\(?:boxed|fbox)\s*\{|####|\banswer\b[^.:=\n]{0,30}?(?:\bis\b|[:=])/i;
+
+/** A reply up to where it ends, or goes on with another question. The grader of mathematics has the same rule, as for boxes. */
+function withoutRunOn(text: string): string {
+  const found = answered.exec(text);
+  if (found === null) return text;
+  end.lastIndex = found.index + found[0].length;
+  return text.slice(0, end.exec(text)?.index);
 }
 
 /** Models write `**Answer:** 42`, `**Answer: 42**`, `**Answer**: 42` and `Answer: **42**`; the stars of `(x^*, y^*)` are none of Markdown's. */

@@ -45,6 +45,8 @@ describe('extraction s1', () => {
     ['a marker of s1 before one in another case', 'Answer: 42\nanswer: none', '42\nanswer: none'],
     ['no marker inside a line', 'To find the final answer: add.', null],
     ['stars of mathematics as they are', 'Answer: (x^*, y^*) and (a^{*}, b^{*})', '(x^*, y^*) and (a^{*}, b^{*})'],
+    ['no answer to a question that a base model goes on with', 'Answer: 42\n\nQuestion: 2 + 2?\nAnswer: 4', '42'],
+    ['the answer behind the question said again', 'Question: 6 * 7?\nAnswer: 42', '42'],
     ['products and powers as they are', 'Answer: 2**10 * 3*x*y', '2**10 * 3*x*y'],
   ])('finds %s', (_, answer, expected) => {
     expect(s1(answer)).toBe(expected);

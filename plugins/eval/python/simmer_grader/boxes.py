@@ -14,6 +14,25 @@ _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _JOINT = re.compile(r"[\s$]*(?:,|(?:,\s*)?(?:\\text\s*\{)?\s*\b(?:and|or)\b\s*\}?)[\s$]*")
 _PERCENT = re.compile(r"[\s$]*\\?%")
 
+#: Tokens that end a reply, and what a model that writes none goes on with: a question that nobody asked.
+_END = re.compile(
+    r"<\|(?:im_end|endoftext|end_of_text|eot_id)\|>|</s>"
+    r"|\n[ \t]*(?:[*#]+ ?)?(?:Question|Problem|Exercise|Q|Human|User)(?: \d+)?(?:\*\*)?:"
+)
+#: Before it, a question may be the one that was asked, said again.
+_ANSWERED = re.compile(r"\\(?:boxed|fbox)\s*\{|####|\banswer\b[^.:=\n]{0,30}?(?:\bis\b|[:=])", re.IGNORECASE)
+_ONLY_NUMBER = re.compile(r"\s*[^A-Za-z\s]*\d[^A-Za-z\s]*\s*")
+
+
+def without_run_on(text: str) -> str:
+    """A reply up to where it ends, or goes on with another question."""
+    answered = _ANSWERED.search(text)
+    begin = _END.search(text[:100])
+    if begin is not None and _ONLY_NUMBER.fullmatch(text[: begin.start()]):
+        return text[: begin.start()]
+    end = None if answered is None else _END.search(text, answered.end())
+    return text if end is None else text[: end.start()]
+
 
 def last_boxed(text: str) -> str:
     """What is in the last box that is closed, or in the last list of them; the text itself where there is none."""
