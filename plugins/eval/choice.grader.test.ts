@@ -59,6 +59,7 @@ it.each([
   ['We add the two. So it must be B', 'B'],
   ['At first it looks as if it is A. But (B) fits.', 'B'],
   ["It's A. Wait, no. (B) fits.", 'B'],
+  ["It's A. Wait, no, it's B.", 'B'],
   ["It can't be A, so it's B.", 'B'],
   ["It isn't A. It's B.", 'B'],
   ["It's B. Option A actually describes osmosis.", 'B'],
@@ -95,7 +96,6 @@ it.each([
   "Whether it's A. We cannot know.",
   "I don't think it's B.",
   'I doubt that it is B. We cannot know.',
-  "It's A. Wait, no, it's B.",
   "I think it's A. On second thoughts it's C.",
   '42',
   "The answer is A's.",
@@ -113,7 +113,11 @@ it('counts what names no letter as unparsed', () => {
   ]);
 });
 
-it.each(['A', 'The answer is'])('reads an answer once that goes on with white space after %j', (start) => {
+it.each(['A', 'The answer is', 'Wait'])('reads an answer once that goes on with white space after %j', (start) => {
   const end = start === 'A' ? '!' : 'B!';
-  expect(chosenLetter(`${start}${' '.repeat(400_000)}${end}`, 'ABCD')).toBe(start === 'A' ? null : 'B');
+  expect(chosenLetter(`${start}${' '.repeat(400_000)}${end}`, 'ABCD')).toBe(start === 'The answer is' ? 'B' : null);
+});
+
+it('reads an answer once that goes on with empty lines', () => {
+  expect(chosenLetter(`It's A.${'\n'.repeat(400_000)}Wait, it is B.`, 'ABCD')).toBe('B');
 });

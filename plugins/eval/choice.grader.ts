@@ -38,11 +38,13 @@ export function gradeChoice(item: GradeItem, letters: string): Grade {
 
 /** The letter that an answer chooses; null where it names none, or more than one without saying which is the answer. */
 export function chosenLetter(text: string, letters: string): string | null {
-  const plain = text
+  const typeset = text
     .replace(/\\(?:text|textbf|mathrm|mathbf|boxed|fbox)\s*(?=\{)/g, '')
     .replace(/[$*`{}[\]]|\\[()[\]]/g, '')
     .replace(/["'“‘]([A-Z])["'”’]/g, '$1')
+    .replace(/\s+/g, (run) => (run.includes('\n') ? '\n' : ' '))
     .trim();
+  const plain = typeset.slice(placeOfCorrection(typeset, letters));
   // What stands alone in the first line is the answer, and explained in the next.
   const alone = new RegExp(`^\\(?([${letters}${letters.toLowerCase()}])\\)?\\s*(?:[.:]\\s*)?(?:\\n|$)`).exec(
     plain,
@@ -100,6 +102,18 @@ export function chosenLetter(text: string, letters: string): string | null {
   ];
   const left = mentioned.map((found) => onlyOf(found.filter((letter) => !wrong.has(letter))));
   return [...left, ...mentioned.map(onlyOf)].find((letter) => letter !== null) ?? null;
+}
+
+/** Where an answer begins that is given in place of another: the C of "The answer is B. Wait, it is C."; 0 where none is. */
+function placeOfCorrection(text: string, letters: string): number {
+  const again = '(?:[Ww]ait|[Aa]ctually|[Nn]o)\\b';
+  const correction = new RegExp(
+    `(?:[.!?…—\\n]|\\s[-–])\\s*${again}(?:[\\s,.;:!]+${again})*[\\s,.;:!]+(?:[Ii]t(?:['’]s|\\s+is)\\s+)?` +
+      `(?=\\(?[${letters}]\\)?\\s*(?:[.!]|\\n|$|,?\\s(?:because|since)\\b))`,
+    'g',
+  );
+  const last = [...text.matchAll(correction)].at(-1);
+  return last === undefined ? 0 : last.index + last[0].length;
 }
 
 /** What all of them are; null where they are not the same, or there are none. */
