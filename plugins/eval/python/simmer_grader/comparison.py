@@ -10,12 +10,12 @@ from math_verify import parse, verify
 from sympy import Basic, Eq, MatrixBase, Symbol
 
 from .bounds import without_endless_expressions, without_loops
-from .boxes import last_boxed, last_boxes
+from .boxes import last_boxed, last_boxes, without_run_on
 from .intervals import is_set, solution_sets
 from .notation import base_of, in_latex, is_in_other_script, with_scales
-from .readings import are_numbers, as_complex, as_number, as_one_number, as_vectors, without_half_of_day
-from .sentences import delimit_expressions, without_asides, without_what_is_given
-from .words import chosen_letter, gold_letter, says_words
+from .readings import are_numbers, as_complex, as_number, as_one_number, as_vectors, in_other_units, is_same_time
+from .sentences import corrected, delimit_expressions, without_asides, without_what_is_given
+from .words import chosen_of, gold_choice, says_words
 
 VerdictName = Literal["RIGHT", "WRONG", "UNPARSED", "TIMED_OUT"]
 
@@ -36,15 +36,15 @@ _NUMBER = r"[$€£]?[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:/\d+)?"
 _FACTOR = r"(?:pi|sqrt|cbrt|log|ln|exp|sin|cos|tan|theta|alpha|beta|gamma|phi|halves|thirds)(?![A-Za-z])"
 #: A number of something: "42 marbles", "60 km/h", "about 7".
 _COUNTED = re.compile(
-    rf"(?:about|almost|approximately|around|exactly|nearly|only|roughly)\s+{_NUMBER}(?:\s+[A-Za-z]{{2,}})?"
-    rf"|{_NUMBER}\s+(?!{_FACTOR})[A-Za-z]{{2,}}(?:/[A-Za-z]+)?(?:\^?[23])?|{_NUMBER}\s+[a-z]/[a-z]+"
+    rf"(?:about|almost|approximately|around|exactly|nearly|only|roughly|an?)\s+{_NUMBER}(?:\s*\\?%)?(?:\s+[A-Za-z]{{2,}})?"
+    rf"|{_NUMBER}(?:\s*\\?%)?\s+(?!{_FACTOR})[A-Za-z]{{2,}}(?:/[A-Za-z]+)?(?:\^?[23])?|{_NUMBER}\s*[a-z]?/[a-z]{{2,}}|{_NUMBER}\s+[a-z]/[a-z]"
 )
 #: "6 * 7 = 42 marbles"
 _COUNTED_RESULT = re.compile(rf"[^A-Za-z\\]*=\s*{_NUMBER}\s+(?!{_FACTOR})[A-Za-z]{{3,}}")
 #: A line that is no answer: the number of a list's item, or what goes on in the next line.
 _UNFINISHED = re.compile(r"\d+\.|.*[:,=]|.*\\begin(?!.*\\end).*|\\\[(?!.*\\\]).*|\$\$(?!.*\$\$).*")
 #: "Total: 18", whose letters would be factors.
-_LABEL = re.compile(r"\A\s*(?:(?![Aa]nswer:)[A-Za-z]{2,}:|\\text\s*\{[^{}\d]*:\s*\})\s*(?=[-$\\\d.(])")
+_LABEL = re.compile(r"\A\s*(?:(?![Aa]nswer:)[A-Za-z]{2,}:|A:|\\text\s*\{[^{}\d]*:\s*\})\s*(?=[-$\\\d.(])")
 #: Says by itself that it is the answer, behind whatever it stands.
 _STATED = re.compile(r"\\(?:boxed|fbox)|\banswer(?:\s+is\b|\s*:)", re.IGNORECASE)
 _RELATION = re.compile(r"[=<>]|\\(?:leq?|geq?|lt|gt|neq?)(?![A-Za-z])")
@@ -53,9 +53,12 @@ _SOLVED = re.compile(rf"[\s$\\(\[]*[A-Za-z](?:_\w+)?\s*(?:{_RELATION.pattern})")
 _MIXED_NUMBER = re.compile(r"(?<![\d/.])(\d+)\s+(\d+)/(\d+)(?![\d/])")
 #: What a mixed number or a fraction in LaTeX counts, as in "3 1/2 cups". Behind a fraction, two letters are factors.
 _COUNTED_PARTS = re.compile(
-    rf"(\A[$€£]?-?\s*(\d+\s*)?\\[dt]?frac\{{\d+\}}\{{\d+\}})\s+(?!{_FACTOR})[A-Za-z](?(2)[A-Za-z]+|[A-Za-z]{{2,}})"
+    rf"(\A[$€£]?-?\s*(\d+\s*)?\\[dt]?frac\{{\d+\}}\{{\d+\}})\s+(?!{_FACTOR})"
+    r"(?:[A-Za-z](?(2)[A-Za-z]+|[A-Za-z]{2,})|in|cm|mm|km|ft|yd|kg|lb|oz)"
     r"(?:\s+[A-Za-z]{2,})?\.?\Z"
 )
+#: "42. There are 6 boxes.", and no first item of a list.
+_NUMBER_ALONE = re.compile(r"\A\s*(?!1\.\s)(\$?-?\d(?:[\d,.]*\d)?)\.\s+(?=[A-Z])")
 _SPACED_THOUSANDS = re.compile(r"(?<=\d)\\,(?=\d{3}(?!\d))")
 
 #: An answer in several forms, as "1/2, 0.5" of two boxes, has few of them.
@@ -78,18 +81,23 @@ def compare(gold: str, answer: str) -> Comparison:
         return Comparison("UNPARSED", "The gold answer is empty.")
     if not answer.strip():
         return Comparison("UNPARSED", "The answer is empty.")
+    answer = without_run_on(answer)
 
     for forms in (last_boxes(answer), last_boxed(answer).split(", ")):
         if 1 < len(forms) <= _MOST_FORMS and all(compare(gold, form).verdict == "RIGHT" for form in forms):
             return Comparison("RIGHT", "Each form of the answer equals the gold answer.", ", ".join(forms), gold)
 
-    gold, answer = in_latex(last_boxed(gold)), in_latex(without_loops(last_boxed(answer)))
-    answer = without_half_of_day(gold, answer)
-    letter, chosen = gold_letter(gold), chosen_letter(answer)
-    if letter is not None and chosen is not None:
-        if letter == chosen:
-            return Comparison("RIGHT", "The letters are the same.", chosen, letter)
-        return Comparison("WRONG", "The letters differ.", chosen, letter)
+    gold, answer = in_latex(last_boxed(gold)), corrected(in_latex(without_loops(last_boxed(answer))))
+    choice = gold_choice(gold)
+    chosen = None if choice is None else chosen_of(answer, choice)
+    if choice is not None and chosen is not None:
+        if choice == chosen:
+            return Comparison("RIGHT", "The choices are the same.", chosen, choice)
+        return Comparison("WRONG", "The choices differ.", chosen, choice)
+    same_time = is_same_time(gold, answer)
+    if same_time is not None:
+        explanation = f"The times are {'the same' if same_time else 'not the same'}."
+        return Comparison("RIGHT" if same_time else "WRONG", explanation, answer[:_SHOWN_CHARACTERS], gold)
     gold_words = _read_words(gold)
     answer = _without_remarks(answer, is_of_words=gold_words is not None)
     answer_words = _read_words(answer)
@@ -104,9 +112,13 @@ def compare(gold: str, answer: str) -> Comparison:
         answer = without_what_is_given(answer)
     base, answer_base = base_of(gold), base_of(answer)
     golds = _read(with_scales(rf"$\text{{{gold_words}}}$" if gold_words is not None else gold))
-    number = as_number(answer) if are_numbers(golds) else answer
+    texts = [with_scales(answer), answer]
+    if are_numbers(golds):
+        texts.insert(0, with_scales(as_number(answer)))
+        if "%" not in gold:
+            texts += in_other_units(answer)
     # Of a question in millions, "5 million" answers 5.
-    texts = dict.fromkeys((with_scales(number), with_scales(answer), answer))
+    texts = list(dict.fromkeys(texts))
     answers = [reading for text in texts for reading in _read(text)]
     parsed_gold, parsed_answer = _show(golds), _show(answers)
     answers += as_vectors(golds, answers)
@@ -172,6 +184,9 @@ def _without_remarks(answer: str, *, is_of_words: bool) -> str:
     The first line, where it is an answer and sentences follow: numbers in these are no answer. Of a solution, which may
     begin with a step and comes to its answer in the end, all of it.
     """
+    alone = _NUMBER_ALONE.match(answer)
+    if alone is not None and not _RELATION.search(answer) and not _STATED.search(answer):
+        return alone[1]
     first, _, rest = answer.strip().partition("\n")
     first = first.strip()
     if not _is_prose(rest) or _STATED.search(rest):

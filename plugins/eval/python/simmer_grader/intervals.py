@@ -29,7 +29,7 @@ def solution_sets(readings: list[Any]) -> list[Set]:
 def _is_solved(reading: Any) -> bool:
     if isinstance(reading, And):
         return len(reading.free_symbols) == 1 and all(_is_solved(one) for one in reading.args)
-    if not isinstance(reading, Relational) or not reading.rel_op.startswith(("<", ">")):
+    if not isinstance(reading, Relational) or not reading.rel_op.startswith(("<", ">", "!=")):
         return False
     sides = (reading.lhs, reading.rhs)
     return any(isinstance(side, Symbol) for side in sides) and any(side.is_number for side in sides)

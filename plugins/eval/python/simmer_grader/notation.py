@@ -17,6 +17,15 @@ _COMMANDS = {
     "∈": r"\in ",
     "≤": r"\le ",
     "≥": r"\ge ",
+    "\u2a7d": r"\le ",
+    "\u2a7e": r"\ge ",
+    "≠": r"\ne ",
+    "⌊": r"\lfloor ",
+    "⌋": r"\rfloor ",
+    "⌈": r"\lceil ",
+    "⌉": r"\rceil ",
+    "⟨": r"\langle ",
+    "⟩": r"\rangle ",
     "\u2044": "/",
     "\u2212": "-",
     "。": ".",
@@ -26,6 +35,15 @@ _COMMANDS = {
     "\u00d7": r"\times ",
 }
 _SIGNS = str.maketrans(_COMMANDS)
+#: Letters and digits of other widths and faces.
+_OTHER_FACE = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff]+")
+#: What is not seen, and quotation marks.
+_INVISIBLE = re.compile("[\u200b-\u200d\u2060\ufeff“”]")
+#: How something looks, and no part of it.
+_FACE = re.compile(
+    r"\\(?:(?:displaystyle|textstyle|scriptstyle|tiny|small|normalsize|[Bb]igg?[lr]?|[Ll]arge|LARGE|[Hh]uge)(?![A-Za-z])"
+    r"|(?:mathbf|boldsymbol|bm|underline)(?=\s*\{[\d\\])|(?:text)?color\s*\{[A-Za-z]*\}|h?phantom\s*\{[^{}]*\})"
+)
 #: An en dash that stands before a number and behind none.
 _DASH_AS_SIGN = re.compile(r"(?<![\w)}\]] )(?<![\w)}\]])\u2013(?=\s?[\d.\\(a-z])")
 #: Behind a number these are units, as in "9.8 m·s⁻²", and no variables.
@@ -34,21 +52,51 @@ _NO_UNIT = "".join(rf"(?<![\d\s/·]{unit})" for unit in _UNITS)
 _SUPERSCRIPTS = re.compile(rf"{_NO_UNIT}[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ]+")
 _SUBSCRIPTS = re.compile(r"[₀₁₂₃₄₅₆₇₈₉₊₋₍₎]+(?![A-Za-z])")
 _DOT = re.compile(rf"{_NO_UNIT}[·⋅]")
-_FRACTION = re.compile(r"[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
+_FRACTION = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹]+\u2044[₀₁₂₃₄₅₆₇₈₉]+|[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
 #: Braces, brackets, or what stands next to the sign: a number, or a letter.
-_ROOT = re.compile(r"([√∛]|(?<![A-Za-z\\])sqrt)\s*(?:\{([^{}]*)\}|\(([^()]*)\)|(\d+(?:\.\d+)?|\\?[A-Za-z]+))")
+_ROOT = re.compile(r"([√∛]|(?<![A-Za-z\\])(?:sqrt|cbrt))\s*(?:\{([^{}]*)\}|\(([^()]*)\)|(\d+(?:\.\d+)?|\\?[A-Za-z]+))")
 #: "\\sqrt13" is the root of 13: LaTeX would take that of 1.
-_BARE_RADICAND = re.compile(r"(\\sqrt)\s*(\d{2,})")
+_BARE_RADICAND = re.compile(r"(\\sqrt(?:\[\d\](?=\s*\d))?)\s*(\d{2,}|(?<=\])\d)")
 #: "0.1\\overline{6}": math-verify leaves out what repeats.
-_REPEATING = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+|\d*)\.(\d*)\\(?:overline|bar)\s*(?:\{\s*(\d+)\s*\}|(\d))")
-#: "\\frac{100}{3}\\%", "33\\frac{1}{3}\\%" and "33 1/3 %": behind a fraction math-verify reads no percent sign.
-_FRACTION_OF_PERCENT = re.compile(
-    r"(?<![\d.,}])(?:(\d+)\s+(\d+)/(\d+)|(?:(\d+)\s*)?\\[dt]?frac\{(\d+)\}\{(\d+)\})\s*\\?%"
+_REPEATING = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+|\d*)\.(\d*)\\(?:overline|bar|dot)\s*(?:\{\s*(\d+)\s*\}|(\d))")
+#: "0.1666...", where it was written at least three times.
+_REPEATED = re.compile(
+    r"(?<![\d.,])(\d{1,3}(?:,\d{3})+|\d*)\.(\d{0,9}?)(\d{1,6}?)\3{2,}(?:\.{3}|…|\\l?dots(?![A-Za-z]))"
 )
-#: "(2)(4)", "2(4)(3)": math-verify would add them, as the parts of a mixed number.
-_FACTORS = re.compile(r"(?<![\w.^_{}\\])(?:\d+(?:\.\d+)?)?(?:\(-?\d+(?:\.\d+)?\))+")
-_BETWEEN_FACTORS = re.compile(r"(?<=[\d)])(?=\()")
-_IMAGINARY_UNIT = re.compile(r"\\(?:mathrm|text)\s*\{\s*i\s*\}")
+#: "\\frac{100}{3}\\%", "33 1/3%": behind a fraction math-verify reads no percent sign.
+_FRACTION_OF_PERCENT = re.compile(
+    r"(?<![\d}./])(?:(\d+)\s*)?(?:\\[dt]?frac\s*(?:\{(\d+)\}|(\d))\s*(?:\{(\d+)\}|(\d))|(?<!\d)(\d+)/(\d+))"
+    r"(?:\s*\\?%|\s+percent\b)"
+)
+#: "(2)(4)", "2(4)": math-verify would add them, as the parts of a mixed number.
+_FACTOR = re.compile(r"(?<![\w.^_{}\\])(\d+(?:\.\d+)?|\(-?\d+(?:\.\d+)?\))(?=\(-?\d+(?:\.\d+)?\))")
+_UPRIGHT_LETTER = re.compile(r"\\(?:mathrm|text)\s*\{\s*([ei])\s*\}")
+_INFINITY = re.compile(r"(?<![A-Za-z\\])infinity(?![A-Za-z])", re.IGNORECASE)
+#: "minus 1/2", where nothing is taken from anything.
+_SIGN_IN_WORDS = re.compile(r"(\A\s*|\b(?:is|be)\s+|[=:,]\s*)(?:minus|negative)\s+(?=\$?[\d.\\])", re.IGNORECASE)
+#: "5^{th}"
+_ORDINAL_EXPONENT = re.compile(r"(?<=\d)\^\{?(?:st|nd|rd|th)(?![a-z])\}?")
+#: "2:00 PM", "2 o'clock"
+_FULL_HOUR = re.compile(r"(?<=\d):00(?=\s*[ap]\.?m)|(?<=\d)\s*o['\u2019]clock", re.IGNORECASE)
+#: "P(3, -2)"
+_NAME_OF_POINT = re.compile(r"\A\$?\s*[A-Z](?=\s*\([^()]*,[^()]*\)\$?\Z)")
+#: "\\{x : 2 < x \\le 5\\}"
+_SET_BUILDER = re.compile(
+    r"\\\{\s*([A-Za-z])(?:\s*\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\\mid(?![A-Za-z])|[:|])([^{}]*?)\\\}"
+)
+#: "2:3:5": math-verify would divide twice.
+_RATIO_OF_THREE = re.compile(r"(?<![\d:.])(\d+)\s*:\s*(\d+)\s*:\s*(\d+)(?![\d:])")
+#: An en dash, as in "3-5": nobody writes a minus so.
+_DASH_BETWEEN = re.compile(r"(?<=\d)\u2013(?=\d)")
+#: "between 3 and 5", where that is all.
+_RANGE = re.compile(
+    r"\A\s*(?:between|from)\s+(\$?\d[\d.,]*)\s+(?:and|to)\s+(\$?\d[\d.,]*)(?:\s+[a-z]+)?\.?\s*\Z", re.IGNORECASE
+)
+#: "less than 5": all but 5 itself.
+_BOUND = re.compile(r"\A\s*(?:(more|greater)|less|fewer)\s+than\s+(?=\$?\d)", re.IGNORECASE)
+_HOURS = re.compile(r"(?<![\d./,])(\d{1,4})\s*hours?,?\s+(?:and\s+)?(\d{1,2})\s*min(?:ute)?s?(?![A-Za-z])")
+#: "(1101)_2"
+_BRACKETED_IN_BASE = re.compile(r"\((\d+)\)(?=_)")
 _FUNCTION = re.compile(
     r"(?<![A-Za-z\\])(sin|cos|tan|cot|sec|csc|ln|log)(?=\s*[(^\d]|\s+[b-z](?![A-Za-z]))(?:\s+(?=[a-z]))?"
 )
@@ -58,7 +106,8 @@ _TIMES = re.compile(r"(?<=\d)\s*[x*]\s*(?=10\s*\^)")
 _UNION = re.compile(r"(?<=[)\]])\s*U\s*(?=[(\[])")
 #: Behind a number, and no product of letters.
 _AREA = re.compile(
-    r"(?<=[\d\s}π)])\s*(?:cm|mm|km|ft|yd|units?|inches|feet|meters|metres)(?:[²³]|\^\{?[23]\}?)(?![\w^])"
+    r"(?<=[\d\s}π)])[\s\\]*(?P<upright>\\(?:mathrm|text)\s*\{\s*)?(?:cm|mm|km|m(?<=\{m)|ft|yd|units?|inches|feet|meters|metres)"
+    r"(?:[²³]|\^\{?[23]\}?)(?(upright)\s*\}|(?![\w^]))"
 )
 #: Scripts whose words stand next to a number.
 _OTHER_SCRIPT = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f"
@@ -96,12 +145,19 @@ _SPACE_BEFORE_END = re.compile(r"(?<=\})(\^\{?\d\}?)?\s+(?=\$|\\[\])])")
 #: "$x = 5.$", "\\[5,\\]": punctuation of the sentence.
 _PUNCTUATION_IN_DELIMITERS = re.compile(r"(?<=[\w)}\]!%])\s*([.,;])\s*(\$\$?(?=[\s.)]|$)|\\[\])])")
 _PUNCTUATION_BEFORE_END = re.compile(r"[.,;]\s*(?=\\end\s*\{)")
-_FULL_STOP = re.compile(r"(?<=[\w)}\]$%])\.\s*$")
+_FULL_STOP = re.compile(r"(?<=[\w)}\]$%])(?:\s*\\[,;:! ])*\s*(?:[.,;]|\\\\)\s*$")
 
-_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+#: Nobody asks for a number of hundreds, as for one of millions.
+_COUNTS = {"dozen": 12, "hundred": 100}
+_SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _SCALE = "|".join(_SCALES)
 _SCALE_AS_TEXT = re.compile(rf"\\(?:text|mbox|mathrm)\s*\{{\s*({_SCALE})\b")
-_SCALED = re.compile(rf"(?<![\d./,])(\d[\d,]*(?:\.\d+)?|\.\d+)[\s\\,;-]*({_SCALE})(?![A-Za-z])", re.IGNORECASE)
+_NUMBER = r"(?<![\d./,])(\d[\d,]*(?:\.\d+)?|\.\d+)[\s\\,;-]*"
+#: Of "84 / 12 = 7 dozen" the 7 is what was asked for.
+_COUNTED = re.compile(
+    rf"(?<!=)(?<!=\s){_NUMBER}(?:\\text\s*\{{\s*)?({'|'.join(_COUNTS)})(?:\s*\}})?(?![A-Za-z])", re.IGNORECASE
+)
+_SCALED = re.compile(rf"{_NUMBER}({_SCALE})(?![A-Za-z])", re.IGNORECASE)
 
 _BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 _BASES |= {"eleven": 11, "twelve": 12, "sixteen": 16}
@@ -117,18 +173,20 @@ _BASE_AS_SUBSCRIPT = re.compile(rf"(?<=\d)_\s*\{{?\s*(?:\\(?:text|mathrm|rm)\s*\
 def in_latex(text: str) -> str:
     """Signs of Unicode as commands; numbers without what only says how they look."""
     # A model that repeats itself writes a hundred thousand spaces or empty lines: they are looked at once.
-    text = re.sub(r"\n\s+\n", "\n\n", re.sub(r"[ \t]{2,}", " ", text))
+    text = re.sub(r"\n\s+\n", "\n\n", re.sub(r"[ \t]{2,}", " ", _INVISIBLE.sub("", text)))
+    text = _FACE.sub(" ", _OTHER_FACE.sub(lambda found: _plain(found[0]), text)).replace(r"\colon", ":")
     text = _POWER.sub("^", _EMPHASIS.sub(r"\2", _TAG.sub(" ", text).strip()))
     text = _AREA.sub("", text)
     text = _FRACTION.sub(_fraction, text)
     text = _SUPERSCRIPTS.sub(lambda found: f"^{_argument(found[0])}", text)
     text = _SUBSCRIPTS.sub(lambda found: f"_{_argument(found[0])}", text)
     text = _BARE_RADICAND.sub(r"\1{\2}", _ROOT.sub(_root, text))
-    text = _FRACTION_OF_PERCENT.sub(_percents, _REPEATING.sub(_repeating, text))
-    text = _FACTORS.sub(lambda found: _BETWEEN_FACTORS.sub(r"\\cdot ", found[0]), text)
-    text = text.replace(r"\varnothing", r"\emptyset ")
+    text = _FRACTION_OF_PERCENT.sub(_percent, _REPEATED.sub(_repeating, _REPEATING.sub(_repeating, text)))
+    text = _FACTOR.sub(r"\1\\cdot ", text).replace(r"\varnothing", r"\emptyset ")
     text = _FUNCTION.sub(r"\\\1 ", text)
-    text = _IMAGINARY_UNIT.sub(" i", text)
+    text = _INFINITY.sub(r"\\infty ", _UPRIGHT_LETTER.sub(r" \1", text))
+    text = _SIGN_IN_WORDS.sub(r"\1-", _ORDINAL_EXPONENT.sub("", _FULL_HOUR.sub("", text)))
+    text = _NAME_OF_POINT.sub("", _SET_BUILDER.sub(r"\2", _BRACKETED_IN_BASE.sub(r"\1", text)))
     text = _DOT.sub(r"\\cdot ", text)
     text = _DEGREES.sub("", _TEMPERATURE.sub("", text))
     text = _UNION.sub(r"\\cup ", _DASH_AS_SIGN.sub("-", text).translate(_SIGNS))
@@ -137,12 +195,21 @@ def in_latex(text: str) -> str:
     text = _TEXT_WITH_NUMBER.sub(r"\1", _ROW_SPACING.sub(r"\\\\", text))
     text = _SPACE_BEFORE_END.sub(r"\1", _CURRENCY.sub("", text))
     text = _LIST_OF_THOUSANDS.sub(lambda found: re.sub(r",(?=\d)", "", found[0]), text)
-    text = _TRANSPOSED.sub(r"\1", _VECTOR.sub(r"(\1)", _RATIO.sub(r"\1\2:\3", text)))
+    text = _TRANSPOSED.sub(
+        r"\1", _VECTOR.sub(r"(\1)", _RATIO_OF_THREE.sub(r"(\1, \2, \3)", _RATIO.sub(r"\1\2:\3", text)))
+    )
     for thousands in (_SPACED_THOUSANDS, _THOUSANDS_IN_BRACES, _THOUSANDS_IN_CALCULATION):
         text = thousands.sub(_digits, text)
     text = _BASE_AS_SUBSCRIPT.sub(_base, _IN_BASE.sub(_base, text))
+    text = _RANGE.sub(r"\1, \2", _BOUND.sub(lambda found: "x > " if found[1] else "x < ", with_counts(text)))
+    text = _HOURS.sub(lambda found: f"{60 * int(found[1]) + int(found[2])} minutes", _DASH_BETWEEN.sub("-", text))
     text = _PUNCTUATION_BEFORE_END.sub("", _PUNCTUATION_IN_DELIMITERS.sub(r"\2\1", text))
     return _FULL_STOP.sub("", text)
+
+
+def with_counts(text: str) -> str:
+    """36 for "3 dozen"."""
+    return _COUNTED.sub(_counted, text)
 
 
 def with_scales(text: str) -> str:
@@ -167,20 +234,24 @@ def _fraction(found: re.Match[str]) -> str:
     return rf"\frac{{{numerator}}}{{{denominator}}}"
 
 
+def _percent(found: re.Match[str]) -> str:
+    whole = int(found[1] or 0)
+    numerator, denominator = (int(part) for part in found.groups()[1:] if part is not None)
+    return rf"\frac{{{whole * denominator + numerator}\%}}{{{denominator}}}"
+
+
+def _counted(found: re.Match[str]) -> str:
+    return f"{Decimal(found[1].replace(',', '')) * _COUNTS[found[2].lower()]:f}"
+
+
 def _repeating(found: re.Match[str]) -> str:
-    whole, once, repeated = found[1].replace(",", "") or "0", found[2], found[3] or found[4]
+    whole, once, repeated = found[1].replace(",", "") or "0", found[2], found[found.lastindex or 3]
     numerator = int(whole + once + repeated) - int(whole + once)
     return rf"\frac{{{numerator}}}{{{'9' * len(repeated)}{'0' * len(once)}}}"
 
 
-def _percents(found: re.Match[str]) -> str:
-    parts = found.groups()[:3] if found[2] else found.groups()[3:]
-    whole, numerator, denominator = (int(part or 0) for part in parts)
-    return rf"\frac{{{whole * denominator + numerator}\%}}{{{denominator}}}"
-
-
 def _root(found: re.Match[str]) -> str:
-    degree = "[3]" if found[1] == "∛" else ""
+    degree = "[3]" if found[1] in ("∛", "cbrt") else ""
     radicand = next(part for part in found.groups()[1:] if part is not None)
     return rf"\sqrt{degree}{{{radicand}}}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -11,6 +12,7 @@ from sympy import (
     Basic,
     Eq,
     Expr,
+    FiniteSet,
     Float,
     I,
     ImmutableDenseMatrix,
@@ -23,13 +25,28 @@ from sympy import (
     Symbol,
     Tuple,
     UnevaluatedExpr,
+    ceiling,
+    floor,
     preorder_traversal,
 )
 from sympy.logic.boolalg import BooleanAtom
 
-_TIME = re.compile(r"\s*\$?\d{1,2}:\d\d\$?\s*")
-_HALF_OF_DAY = re.compile(r"(?<=\d:\d\d)[\s~]*(?:\\text\s*\{\s*)?[ap]\.?\s?m(?![A-Za-z])\.?\}?", re.IGNORECASE)
-_TEXT_WITH_TIME = re.compile(r"\\text\s*\{\s*(\d{1,2}:\d\d)\s*\}")
+from .notation import with_counts
+
+_TIME = re.compile(
+    r"(?<![\d:])0?(\d{1,2}:\d\d)(?![\d:])(?:[\s~\\]*(?:\\text\s*\{[\s~\\]*)?([ap])\.?\s?m(?![A-Za-z])\.?\}?)?",
+    re.IGNORECASE,
+)
+_BARE_TIME = re.compile(r"[\s$]|\\text\s*(?=\{)|[{}]|\\[ ,]")
+_SPELLED = {
+    **{"none": 0, "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8},
+    **{"nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16},
+    **{"seventeen": 17, "eighteen": 18, "nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50},
+    **{"sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90},
+}
+_PART = re.compile(r"and|half|halves|thirds?|quarters?|\w+ths?")
+_STATED = re.compile(r".*\banswer\s+is\b", re.IGNORECASE | re.DOTALL)
+_CENTS = re.compile(r"(?<![\d.,])(\d+)\s*(?:cents?\b|¢)(?!.*\d)", re.DOTALL)
 #: "1,5" and "0,125", but not "1,500" or "1, 5".
 _DECIMAL_COMMA = re.compile(r"(?<![\d.,(\[{])(-?(?:\d+,(?:\d{1,2}|\d{4,})|0,\d+))(?![\d.,)\]}])")
 _BY_LETTER = re.compile(
@@ -41,17 +58,42 @@ _GREATEST_EXPONENT = 20
 _SCALES = {"k": "thousand", "K": "thousand", "M": "million"}
 
 
-def without_half_of_day(gold: str, answer: str) -> str:
-    """An answer such as "3:30 PM" without what a gold answer of 3:30 does not say."""
-    if not _TIME.fullmatch(gold):
-        return answer
-    return _TEXT_WITH_TIME.sub(r"\1", _HALF_OF_DAY.sub("", answer))
+def is_same_time(gold: str, answer: str) -> bool | None:
+    """Whether an answer such as "3:30 PM" is the time of a gold answer; None where one of both may be a ratio."""
+    right, said = _TIME.fullmatch(_BARE_TIME.sub("", gold)), [*_TIME.finditer(answer)]
+    if right is None or not said:
+        return None
+    halves = {half.lower() for half in (right[2], said[-1][2]) if half}
+    if right[1] == said[-1][1] and len(halves) < 2:
+        return True
+    return False if halves else None
 
 
 def as_number(answer: str) -> str:
-    """What an answer is as one number: "1.5" for "1,5", "70 thousand" for "70k"."""
-    spelled = _BY_LETTER.sub(lambda found: f"{found[1]} {_SCALES[found[2]]}", answer)
+    """What an answer is as one number: "1.5" for "1,5", "70 thousand" for "70k", "12" for "twelve"."""
+    spelled = _BY_LETTER.sub(lambda found: f"{found[1]} {_SCALES[found[2]]}", _in_digits(answer))
     return _DECIMAL_COMMA.sub(lambda found: found[1].replace(",", "."), spelled)
+
+
+def in_other_units(answer: str) -> list[str]:
+    """The numbers that an answer in cents or percent is in dollars, or as its question asked for percent."""
+    dollars = _CENTS.sub(lambda found: f"{Decimal(found[1]) / 100}", answer)
+    return [dollars, re.sub(r"(?<=[\d}])\s*\\?%", "", answer)]
+
+
+def _in_digits(answer: str) -> str:
+    """Of an answer that says no more than a number in words, and what is counted."""
+    words = re.findall(r"[a-z]+", _STATED.sub("", answer).lower()) if len(answer) < 200 else []
+    if not words or re.search(r"\d|\\", answer):
+        return answer
+    is_negative = words[0] in ("minus", "negative")
+    number = [_SPELLED.get(word) for word in words[is_negative:]]
+    is_compound = len(number) > 1 and (number[0] or 0) >= 20 and 0 < (number[1] or 0) < 10
+    value = (number[0] or 0) + (number[1] or 0) if is_compound else number[0] if number else None
+    counted = words[is_negative + 1 + is_compound :]
+    if value is None or len(counted) > 2 or any(word in _SPELLED or _PART.fullmatch(word) for word in counted):
+        return answer
+    return with_counts(f"{'-' * is_negative}{value} {' '.join(counted)}".strip())
 
 
 def are_numbers(golds: list[Any]) -> bool:
@@ -64,9 +106,14 @@ def as_complex(reading: Any) -> Any:
     """With the imaginary unit for the letter i: to math-verify a variable, of another kind in "4 i" than in "4i"."""
     if not isinstance(reading, Basic | MatrixBase):
         return reading
+    if reading.has(floor, ceiling):
+        # What is rounded is real: there i is a variable.
+        return reading
     units = [symbol for symbol in reading.free_symbols if isinstance(symbol, Symbol) and symbol.name == "i"]
     if not units:
         return reading
+    if isinstance(reading, FiniteSet):
+        return reading.func(*(as_complex(one) for one in reading.args))
     # Beside an i of the one kind, all variables are of it.
     others = {one: Symbol(one.name, real=True) for one in reading.free_symbols if isinstance(one, Symbol)}
     replacements = {**others, **dict.fromkeys(units, I)}

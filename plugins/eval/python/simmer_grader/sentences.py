@@ -18,7 +18,6 @@ _EXPRESSION = re.compile(rf"(?:{_COMMAND}|{_LETTER}|[-\d.,+*/^_(){{}}\[\]=<>|!& 
 #: "25 m^2", "60 m/s" and "5A" of a sentence: units, and no variables.
 _UNITS = re.compile(
     r"(?:(?<=[\d}])\s+[msgNJVA](?:/[A-Za-z]+)?(?:\^\{?-?\d\}?)?|(?<=\d)[NVA])(?![\w^/])(?!\s*[-+*=<>(])"
-    r"|(?<=\d):00(?=\s*[ap]\.?m)"
 )
 #: How a number came about, behind it, as in "9 (3^2)": no factor.
 _REMARK = re.compile(r"(?<=\d)\s+\((?=[^()]*\d\s*[-+*/^])[^()A-Za-z\\,]*\)(?!\s*[-+*/^=<>])")
@@ -38,6 +37,7 @@ _CONDITION = r"\s+(?:\$|\\\()?(?:[A-Za-z]\s*(?:[=<>]|\\[gl]eq?\b)|\()"
 #: Begins a clause of which the numbers are given.
 _EXPLAINING = re.compile(
     r",?\s+(?:(?P<reason>where|since|because)|when|whenever|if|including"
+    r"|(?:after|by)\s+[a-z]+ing"
     rf"|(?:attained|achieved|reached|obtained|occurring)\s+(?:at|by|for|if|when)|(?:as|at|for|with)(?={_CONDITION}))\b"
 )
 _CONCLUSION = re.compile(
@@ -56,9 +56,20 @@ _LIMIT = r"below|under|up\s+to|less\s+than|fewer\s+than|greater\s+than|divided\s
 _GIVEN = re.compile(
     r"\s+(?:(?:from|for|of|over|in|during|across|among)\s+(?:each\s+of\s+)?(?:the|these|those|all|his|her|their)"
     r"(?:\s+(?:last|first|next|other|given|original))?\s+\d[\d,]*(?=\s+[a-z]{2,}(?!\s+(?:is|are|has|have)\b)|[.,;]|$)"
+    r"|(?:(?<=\bof\sthem\s)|(?<=\bof\sthese\s)|(?<=\bof\sthose\s))in\s+\d[\d,]*\s+[a-z]+(?=[.,;]|$)"
+    r"|to\s+(?:buy|pay\s+for|walk|run|drive|read)\s+(?:the\s+|all\s+)?\d[\d,]*\s+[a-z]+(?=[.,;]|$)"
     rf"|(?:when\s+)?(?:{_LIMIT})\s+\d[\d,]*(?=\s*(?:[.!;]|$))"
     r"|(?:between|from)\s+\d[\d,]*\s+(?:and|to)\s+\d[\d,]*(?=\s*(?:[.!;]|$))"
     r"|(?:of|for|in|over|with)\s+(?:all\s+)?\$\\?[A-Za-z]\w{0,6}(?:\([A-Za-z]\))?\$(?=\s+[a-z]{2,}|[.,;]|$))"
+)
+#: "3\\sqrt{2}, which is about 4.24"
+_APPROXIMATED = re.compile(
+    r"(?:,?\s+(?:which|that|this)\s+is|,?\s+or)\s+(?:about|approximately|roughly|\$?\\approx)\s*\$?-?\d[\d,]*(?:\.\d+)?\$?"
+)
+_IS_EXACT = re.compile(r"\\(?:sqrt|pi)[^.!?\n]*\Z")
+#: "25 pages in 5 days", where that is all.
+_COUNT = re.compile(
+    r"\A\s*(\$?\d[\d,.]*\s+[a-z]+)\s+(?:in|over|within|during|from|out\s+of)\s+\d[\d,]*\s+[a-z]+\.?\s*\Z"
 )
 #: "5 is the distance from (0,0) to (3,4)."
 _SUBJECT = re.compile(
@@ -73,13 +84,29 @@ _SENTENCE_END = re.compile(r"[.!?](?:\s+|$)|\n+")
 _STATED = re.compile(r"\banswer(?:\s+(?:is|should\s+be|would\s+be|must\s+be)\s*:?|\s*[:=])[\s*]*$", re.IGNORECASE)
 _IS_MATHEMATICS = re.compile(r"\d|\\[A-Za-z{]|(?<![A-Za-z])[A-Za-z]\s*[-+*/^=<>]\s*[A-Za-z](?![A-Za-z])")
 #: More than one number: LaTeX, a variable, brackets, a list, a ratio.
-_IS_EXPRESSION = re.compile(r"[\\^A-Za-z(\[/:*]|\d,(?:\s|-)\s*[-\d]")
-_ELEMENT = r"(?:[A-Za-z](?:_\d)?\s*=\s*)?[-\\\d][^\s,;A-Z]*"
+_IS_EXPRESSION = re.compile(r"[\\^A-Za-z(\[/:*]|\d,(?:\s|-)\s*[-\d]|\d,\d{1,2}(?!\d)")
+_ELEMENT = r"(?:[A-Za-z](?:_\d)?\s*=\s*)?(?:\([^()]*\)|[-\\\d][^\s,;A-Z]*)"
 #: "are 3, 5, and 7", "is 3 or 5".
 _LIST = re.compile(
     rf"(?:(?:\bare|\bbe|\bis|:)\s+(?:either\s+)?|^\s*either\s+)({_ELEMENT}(?:,\s+{_ELEMENT})*),?\s+(?:and|or)\s+({_ELEMENT}?)(?=\.?\s*$)"
 )
 _JOINED = re.compile(r"((?:\bare|:)\s+\$[^$=]+\$(?:,\s+\$[^$=]+\$)*),?\s+(?:and|or)\s+(?=\$[^$=]+\$)")
+#: "Wait, it is 42.", "No, the answer is C.", "Actually, it's 42.", "wait, no: 42."
+_AGAIN = (
+    r"(?:no|wait|actually|sorry|hmm|oh|correction|that(?:['\u2019]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+right))"
+)
+_CORRECTION = re.compile(
+    rf"(?:[.!?\u2026\u2014\n]|\s[-\u2013])\s*{_AGAIN}\b(?:[\s,.;!\u2014]+{_AGAIN}\b)*[\s,.;:!\u2014]*"
+    r"(?:(?:so\s+)?(?:it|that|this|the\s+(?:correct\s+|right\s+|final\s+)?answer)(?:['\u2019]s|\s+is|\s+should\s+be)\s*:?\s*"
+    r"(?=[-*$(\[]*(?:\d|\\[a-z(\[]|[A-Z]\b(?!['\u2019])))|(?=[-*$(]*(?:\d[\d.,/]*|[A-Z])[)*$]*\s*(?:[.!]|$)))",
+    re.IGNORECASE,
+)
+
+
+def corrected(text: str) -> str:
+    """Of a reply that takes its answer back, from the last one on that it gives in its place."""
+    *_, correction = [None, *_CORRECTION.finditer(text)]
+    return text if correction is None else f"The answer is {text[correction.end() :]}"
 
 
 def delimit_expressions(sentence: str) -> str:
@@ -116,7 +143,8 @@ def without_what_is_given(text: str) -> str:
     Prose without the numbers that are no answer: those that it denies, cites, explains by or counts from. One of them
     stays where nothing stands before it that could be the answer.
     """
-    text = _without_explanations(_DENIED.sub(" ", text))
+    text = _COUNT.sub(r"\1", _without_explanations(_DENIED.sub(" ", text)))
+    text = _APPROXIMATED.sub(lambda found: "" if _IS_EXACT.search(text, 0, found.start()) else found[0], text)
     for pattern in (_CITATION, _GIVEN, _ORDINAL):
         text = pattern.sub(lambda found: "" if _says_a_number(found) else found[0], text)
     text = _without_what_was_paid_for(text)
