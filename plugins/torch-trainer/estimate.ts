@@ -120,7 +120,9 @@ function timeOf(training: Training, rows: number, mean: number, place: KnownPlac
   if (pass === undefined) return { notes: ['The speed of this hardware is not known.'] };
   const stepSeconds = batching.passes * pass;
   const weightsOnDisk = 2 * shape.parameters;
-  const checkpoints = timesIn(steps, given.checkpointEverySteps);
+  // Any evaluation may be the best until then.
+  const evaluates = given.keepBest === true && given.evaluateEverySteps > 0;
+  const checkpoints = timesIn(steps, given.checkpointEverySteps, evaluates ? given.evaluateEverySteps : 0);
   const checkpointBytes = given.method === 'full' ? 3 * weightBytesOf(training) * shape.parameters : 0;
   const disks = diskBandwidth * place.nodes;
   const time = [
@@ -137,7 +139,7 @@ function timeOf(training: Training, rows: number, mean: number, place: KnownPlac
   return {
     seconds: time.reduce((sum, { seconds }) => sum + seconds, 0),
     time,
-    ...(job.data.isAtMost === true || evaluatesAtMost ? { isAtMost: true } : {}),
+    ...(job.data.isAtMost === true || evaluatesAtMost || evaluates ? { isAtMost: true } : {}),
     figures: {
       steps,
       secondsPerStep: stepSeconds,
@@ -165,9 +167,18 @@ function evaluationTime(training: Training, steps: number, mean: number, place: 
   return [{ part: formatCounted(evaluations, 'evaluation'), seconds: evaluations * passes * forwardShare * both }];
 }
 
-/** How many times something comes every so many steps, and after the last one; 0: only then. */
-function timesIn(steps: number, every: number): number {
-  return every === 0 ? Math.min(1, steps) : Math.ceil(steps / every);
+/** In how many steps something comes that comes every so many, by either count, and in the last one; 0: only then. */
+function timesIn(steps: number, every: number, orEvery = 0): number {
+  const [one, other] = every === 0 ? [orEvery, 0] : [every, orEvery];
+  if (one === 0) return Math.min(1, steps);
+  const both = other === 0 ? 0 : (one * other) / greatestDivisor(one, other);
+  const counts = [one, other, both].map((count) => (count === 0 ? 0 : Math.floor(steps / count)));
+  const isLastDue = steps % one === 0 || (other > 0 && steps % other === 0);
+  return counts[0]! + counts[1]! - counts[2]! + (isLastDue ? 0 : 1);
+}
+
+function greatestDivisor(one: number, other: number): number {
+  return other === 0 ? one : greatestDivisor(other, one % other);
 }
 
 function weightBytesOf({ job, precision }: Training): number {

@@ -26,6 +26,22 @@ describe('the time of a training', () => {
     expect(time.map(({ part }) => part)).toContain(expected);
   });
 
+  it.each([
+    [0, 50, '7 checkpoints'],
+    [63, 0, '5 checkpoints'],
+    [63, 63, '5 checkpoints'],
+    [30, 45, '14 checkpoints'],
+    [100, 70, '8 checkpoints'],
+  ])(
+    'has a checkpoint of each evaluation that keepBest may keep, once: every %d steps and every %d',
+    (checkpointEverySteps, evaluateEverySteps, expected) => {
+      const job = s1Job({ checkpointEverySteps, evaluateEverySteps, keepBest: true });
+      const estimate = estimateJob({ ...job, evaluation: { rows: 16 } }, { hardware, gpus: 16, nodes: 2 });
+      expect(estimate.time?.map(({ part }) => part)).toContain(expected);
+      expect(estimate.isAtMost).toBe(evaluateEverySteps > 0 ? true : undefined);
+    },
+  );
+
   it('has no checkpoint where there are no rows, and so no steps', () => {
     const job = { ...s1Job(), data: { rows: 0, tokensPerRow: 100 } };
     const { seconds, time = [] } = estimateJob(job, { hardware, gpus: 16, nodes: 2 });
