@@ -2,8 +2,10 @@ import { readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { StageEstimateContext, z } from 'simmerkit';
 import { knownConfig, knownConfigOfFile } from './known-models.js';
+import { listedWithAttention } from './mixer-shape.js';
 import { listedWithExperts } from './mlp-shape.js';
 import { type modelSourceOption, parseModelSource } from './model-source.js';
+import { textConfigOf } from './model-types.js';
 
 type Config = Readonly<Record<string, string | number | boolean>>;
 
@@ -40,15 +42,19 @@ async function readConfig(file: string): Promise<Config | undefined> {
   }
 }
 
-/** Of a family with images, the config of its language model. What else is nested says nothing of sizes. */
+/** What is nested beside a language model says nothing of its sizes. */
 function plain(given: Readonly<Record<string, unknown>>): Config {
-  const config: Readonly<Record<string, unknown>> = { ...given, ...Object(given.text_config) };
+  const config = textConfigOf(given);
   const size = config.intermediate_size;
   // Gemma 3n's layers have a size each.
   const mean = Array.isArray(size)
     ? { intermediate_size: size.reduce((sum, each) => sum + each, 0) / size.length }
     : {};
-  const entries = Object.entries({ ...config, ...mean, layers_with_experts: listedWithExperts(config) });
+  const counts = {
+    layers_with_experts: listedWithExperts(config),
+    layers_with_attention: listedWithAttention(config),
+  };
+  const entries = Object.entries({ ...config, ...mean, ...counts });
   return Object.fromEntries(
     entries.filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value)),
   ) as Config;

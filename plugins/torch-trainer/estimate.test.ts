@@ -237,7 +237,7 @@ describe('the memory of experts', () => {
   it.each([
     ['mixtral', 357.6],
     ['phimoe', 13.6],
-    ['qwen3_5_moe_text', 13.6],
+    ['granitemoe', 13.6],
   ])('has an adapter on each where PEFT puts one there, and as large: on %s', (type, millions) => {
     const adapter = on({ method: 'lora', lora: { rank: 16, alpha: 32, dropout: 0, targetModules: [] } }, type);
     expect((gigabytes(adapter, 'optimizer') * 8) / 8e-3 / millions).toBeCloseTo(1, 2);
@@ -321,6 +321,12 @@ describe('what is not known', () => {
     expect(estimateJob(job, { gpus: 0, nodes: 1 }).notes?.[0]).toContain(
       'once it has run, with few rows too: `simmer plan`',
     );
+    const sized = (config: object) => estimateJob({ ...job, model: { config } } as TrainerJob, place);
+    const zamba = sized({ ...knownConfig('Qwen/Qwen2.5-7B'), model_type: 'zamba2' });
+    expect(zamba).toEqual({ notes: ['How large a model of the type zamba2 is cannot be told from its config.'] });
+    expect(sized({ model_type: 'llama' }).notes?.[0]).toContain('does not say all sizes');
+    const withImages = { ...knownConfig('Qwen/Qwen2.5-7B'), model_type: 'gemma3_text', has_uncounted_parts: true };
+    expect(sized(withImages).notes?.at(-1)).toContain('that of the language model');
     const unknownRows = estimateJob({ ...job, data: {} } as TrainerJob, place);
     expect(unknownRows.seconds).toBeUndefined();
     expect(unknownRows.notes?.[0]).toContain('tokensPerRow');

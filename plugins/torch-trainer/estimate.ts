@@ -12,6 +12,7 @@ import { type Batching, batchingOf, type Lengths } from './batching.js';
 import { keptScoreBytes } from './eager-attention.js';
 import { generationEstimate } from './generation-estimate.js';
 import { type ModelShape, shapeOf } from './model-shape.js';
+import { isCounted } from './model-types.js';
 import { trainingAdvice } from './training-advice.js';
 import { trainingMemory } from './training-memory.js';
 import { passSeconds } from './training-time.js';
@@ -32,18 +33,30 @@ const onCpu =
   'How long it takes on a CPU is known only once it has run, with few rows too: `simmer plan` then has `last took`. For GPUs, ' +
   "name `gpus` and `hardware` in the trainer's resources.";
 
+const languageModelOnly =
+  'The estimate is that of the language model: what the model has for images and sound is loaded, too.';
+
 /** What a job of the torch trainer takes; see docs/estimates.md. */
 export function estimateJob(job: TrainerJob, place: EstimatePlace): WorkEstimate {
   const shape = shapeOf(job.model.config);
-  if (shape === undefined) {
-    return { notes: ['The sizes of the model are not known before it is there.'] };
-  }
+  if (shape === undefined) return { notes: [unknownSizes(job.model.config)] };
   if (place.gpus === 0) return { notes: [onCpu] };
   if (place.hardware === undefined) {
     return { notes: ['No `hardware` is named: not in the resources of the trainer, nor in the settings.'] };
   }
   const known = { ...place, hardware: place.hardware };
-  return job.kind === 'training' ? trainingEstimate(job, shape, known) : generationEstimate(job, shape, known);
+  const estimate =
+    job.kind === 'training' ? trainingEstimate(job, shape, known) : generationEstimate(job, shape, known);
+  const isWhole = Object(job.model.config).has_uncounted_parts !== true;
+  return isWhole ? estimate : { ...estimate, notes: [...(estimate.notes ?? []), languageModelOnly] };
+}
+
+function unknownSizes(config: unknown): string {
+  const { model_type: type } = Object(config) as Readonly<Record<string, unknown>>;
+  if (config === undefined) return 'The sizes of the model are not known before it is there.';
+  return isCounted(Object(config))
+    ? 'The config of the model does not say all sizes that an estimate needs.'
+    : `How large a model of the type ${type} is cannot be told from its config.`;
 }
 
 /** What of a job its time and memory follow from. */

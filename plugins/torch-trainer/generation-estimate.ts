@@ -62,7 +62,7 @@ function sizesOf({ precision, longestSequence }: GenerationJob, shape: ModelShap
   const bytes = precision === 'float32' ? 4 : 2;
   return {
     weights: bytes * shape.parameters,
-    perSequence: 2 * bytes * shape.layers * shape.keyValueSize * longestSequence,
+    perSequence: 2 * bytes * shape.attentionLayers * shape.keyValueSize * longestSequence,
   };
 }
 

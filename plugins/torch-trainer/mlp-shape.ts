@@ -1,10 +1,14 @@
-/** MLPs of one size, each of three matrices. */
+import { hasGate } from './model-types.js';
+
+/** MLPs of one size. */
 export interface Mlps {
   /** In all layers together. */
   readonly count: number;
   /** How many of them a token goes through. */
   readonly used: number;
   readonly size: number;
+  /** Three, or two where there is no gate. */
+  readonly matrices: 2 | 3;
   readonly areExperts: boolean;
   /** Whether PEFT puts an adapter on them by itself. */
   readonly areAdapted: boolean;
@@ -55,10 +59,21 @@ export function mlpsOf(config: Config, number: NumberOf, layers: number): readon
 }
 
 function dense(config: Config, number: NumberOf, layers: number): readonly Mlps[] {
-  const size = number('intermediate_size') ?? 0;
+  const size = denseSizeOf(config, number);
+  const matrices = hasGate(config) ? 3 : 2;
   // Gemma 4's layers that have no keys of their own may have an MLP of twice the size.
   const wide = config.use_double_wide_mlp === true ? (number('num_kv_shared_layers') ?? 0) : 0;
-  return [plain(layers - wide, size, true), plain(wide, 2 * size, true)];
+  return [plain(layers - wide, size, true, matrices), plain(wide, 2 * size, true, matrices)];
+}
+
+function denseSizeOf(config: Config, number: NumberOf): number {
+  const size = number('intermediate_size') ?? 0;
+  if (config.model_type === 'granitemoehybrid') return number('shared_intermediate_size') ?? size;
+  if (config.model_type !== 'lfm2' || config.block_auto_adjust_ff_dim === false) return size;
+  // LFM2 takes two thirds of what it is given, rounded up.
+  const wanted = Math.floor((number('block_ffn_dim_multiplier') ?? 1) * Math.floor((2 * size) / 3));
+  const multiple = number('block_multiple_of') ?? 1;
+  return multiple * Math.ceil(wanted / multiple);
 }
 
 function withExperts(config: Config, number: NumberOf, layers: number, experts: number): readonly Mlps[] {
@@ -72,7 +87,7 @@ function withExperts(config: Config, number: NumberOf, layers: number, experts: 
   const areAdapted = withAdapters.test(String(config.model_type));
   return [
     plain(layers - sparse, number('intermediate_size_mlp', 'intermediate_size') ?? 0, !areAdapted),
-    { count: sparse * experts, used: sparse * perToken, size, areExperts: true, areAdapted },
+    { count: sparse * experts, used: sparse * perToken, size, matrices: 3, areExperts: true, areAdapted },
     plain(sparse, sizeBesideExperts(config, number, size), !areAdapted),
   ];
 }
@@ -85,6 +100,6 @@ function sizeBesideExperts(config: Config, number: NumberOf, expertSize: number)
   return number('shared_expert_intermediate_size', 'shared_intermediate_size') ?? shared * expertSize;
 }
 
-function plain(count: number, size: number, areAdapted: boolean): Mlps {
-  return { count, used: count, size, areExperts: false, areAdapted };
+function plain(count: number, size: number, areAdapted: boolean, matrices: 2 | 3 = 3): Mlps {
+  return { count, used: count, size, matrices, areExperts: false, areAdapted };
 }

@@ -183,6 +183,16 @@ describe('the sizes of a model', () => {
     const text = { ...publishedConfigs.gemma3n_text, model_type: 'gemma3n_text', intermediate_size: [8192, 24_576] };
     const config = await configIn({ model_type: 'gemma3n', text_config: text });
     expect(shapeOf(config)).toEqual(shapeOf({ ...text, intermediate_size: 16_384 }));
+    expect(config).toMatchObject({ has_uncounted_parts: true });
+  });
+
+  it.each(['zamba2', 'mamba', 'whisper', 'a type of next year'])('are unknown of the type %s', (type) => {
+    expect(shapeOf({ ...publishedConfigs.mixtral, model_type: type })).toBeUndefined();
+  });
+
+  it('are unknown where there is more around a language model than is known', async () => {
+    const text = { ...publishedConfigs.gemma3n_text, model_type: 'gemma3n_text', intermediate_size: 8192 };
+    expect(shapeOf(await configIn({ model_type: 'got_ocr2', text_config: text }))).toBeUndefined();
   });
 
   // As transformers makes them, which counts millions of weights.

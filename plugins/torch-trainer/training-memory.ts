@@ -86,10 +86,9 @@ function gatheredBytes(shape: ModelShape, { activationBytes: bytes }: MemoryWork
 
 /** Of an adapter on all linear modules, and on experts where PEFT puts one there. */
 function adapterParameters(shape: ModelShape, rank: number): number {
-  const { layers, hiddenSize, querySize, keyValueSize, mlps } = shape;
-  const attention = layers * (2 * (hiddenSize + querySize) + 2 * (hiddenSize + keyValueSize));
+  const { hiddenSize, mixerEnds, mlps } = shape;
   const adapted = mlps.filter(({ areAdapted }) => areAdapted);
   // Two matrices of experts are one, whose adapter has twice the rank.
-  const endsOf = ({ areExperts, size }: Mlps) => 3 * hiddenSize + (areExperts ? 5 : 3) * size;
-  return rank * adapted.reduce((ends, each) => ends + each.count * endsOf(each), attention);
+  const endsOf = ({ areExperts, size, matrices }: Mlps) => matrices * hiddenSize + (areExperts ? 5 : matrices) * size;
+  return rank * adapted.reduce((ends, each) => ends + each.count * endsOf(each), mixerEnds);
 }
