@@ -104,3 +104,10 @@ def test_replies_to_the_last_question_are_trained_where_the_template_takes_think
         '<think>I ask.</think><tool_call>{"name": "weather", "arguments": {"city": "Oslo"}}</tool_call><|im_end|>\n',
         "<think>North.</think>Yes, -4.<|im_end|>\n",
     ]
+
+
+def test_rows_are_the_same_on_every_day() -> None:
+    dated = "{% set today = strftime_now('%d %b %Y') %}<|im_start|>system\nToday: {{ today }}<|im_end|>\n" + CHATML
+    tokenizer = bytes_with(dated)
+    (row,) = tokenize([row_of([ANSWER])], tokenizer, 4096)
+    assert "Today: 26 Jul 2024<|im_end|>" in tokenizer.decode(row.token_ids)
