@@ -199,6 +199,38 @@ describe('the memory of a training', () => {
     expect(gigabytes(estimate, 'weights') - adapter).toBeCloseTo(base, 2);
   });
 
+  // Megabytes that PyTorch 2.13 held at most in one pass forward and back, beside weights and gradients.
+  it.each([
+    ['float32', 'float32', false, 256, 68.5],
+    ['float32', 'float32', true, 256, 18.6],
+    ['float32', 'float32', false, 1024, 267.8],
+    ['float32', 'float32', true, 1024, 68.3],
+    ['bfloat16', 'float32', false, 256, 81.7],
+    ['bfloat16', 'float32', true, 256, 42.3],
+    ['bfloat16', 'float32', false, 1024, 219.3],
+    ['bfloat16', 'float32', true, 1024, 61.2],
+    ['bfloat16', 'bfloat16', false, 256, 38.1],
+    ['bfloat16', 'bfloat16', true, 256, 10.1],
+    ['bfloat16', 'bfloat16', false, 1024, 152.4],
+    ['bfloat16', 'bfloat16', true, 1024, 37.3],
+  ] as const)(
+    'is what PyTorch holds for a small Llama in %s, weights in %s, recomputing: %s, of %d tokens, within a quarter',
+    (precision, weights, gradientCheckpointing, tokens, megabytes) => {
+      const sizes = { hidden_size: 512, num_hidden_layers: 6, num_attention_heads: 8, num_key_value_heads: 4 };
+      const config = { model_type: 'llama', ...sizes, intermediate_size: 1408, vocab_size: 512 };
+      const job = {
+        ...s1Job({ precision, gradientCheckpointing, maxSequenceLength: tokens }),
+        model: { config },
+        data: { rows: 1, tokensPerRow: tokens },
+        extensions: { weights },
+      };
+      const estimate = estimateJob(job as TrainerJob, { hardware, gpus: 1, nodes: 1 });
+      const held = 1000 * (gigabytes(estimate, 'activations') + gigabytes(estimate, 'cast weights'));
+      expect(held / megabytes).toBeGreaterThan(0.75);
+      expect(held / megabytes).toBeLessThan(1.25);
+    },
+  );
+
   it('is what KempnerForge measured for 8B in bfloat16 on one H200, within a fifth', () => {
     const job = s1Job({ deviceBatchSize: 4, maxSequenceLength: 4096, packing: true });
     const llama = { ...job, model: { config: knownConfig('meta-llama/Llama-3.1-8B') ?? {} } };

@@ -40,6 +40,7 @@ export function trainingMemory(shape: ModelShape, work: MemoryWork): readonly Me
     // AdamW keeps two values.
     { part: 'optimizer', bytes: (2 * trained * weightBytes) / shards },
     { part: 'activations', bytes: activationBytes(shape, work) },
+    ...(isUnderAutocast(work) ? [{ part: 'cast weights', bytes: castBytes(shape, work) }] : []),
     ...(work.scoreBytes === 0 ? [] : [{ part: 'attention scores', bytes: attentionScoreBytes(shape, work) }]),
     // The layer at work and the one that is fetched meanwhile, and the embeddings, are whole.
     ...(shards === 1 ? [] : [{ part: 'gathered layers', bytes: gatheredBytes(shape, work) }]),
@@ -61,18 +62,44 @@ function baseBytes(
 }
 
 function activationBytes(shape: ModelShape, work: MemoryWork): number {
-  const { layers, hiddenSize, querySize, keyValueSize, mlps, intermediateSize, vocabularySize } = shape;
+  const { layers, hiddenSize, vocabularySize } = shape;
   const { tokens } = work;
+  const layer = layerBytes(shape, work);
+  // What goes from layer to layer is added up in the type of the weights.
+  const between = isUnderAutocast(work) ? work.weightBytes : work.activationBytes;
+  const kept = work.recomputes ? layers * tokens * hiddenSize * between + layer : layers * layer;
+  const loss = Math.min(tokens, lossChunkTokens) * vocabularySize * 4 * 2;
+  return kept + loss;
+}
+
+/** What a layer keeps for its backward pass. */
+function layerBytes(shape: ModelShape, work: MemoryWork): number {
+  const { layers, hiddenSize, querySize, keyValueSize, mlps, intermediateSize } = shape;
   // Inputs of the two norms, of the projections and of attention; the two halves of the MLP, their product and its factor.
   const dense = 4 * hiddenSize + 2 * querySize + 2 * keyValueSize + 4 * intermediateSize;
   // Each expert that a token goes to has a row of its own, in and out.
   const rows = mlps.reduce((sum, { areExperts, used }) => sum + (areExperts ? used : 0), 0) / layers;
-  const values = dense + 2 * rows * hiddenSize;
+  // Under autocast each of the products of a norm's result has a copy of its own of it; queries and keys are rotated in
+  // float32.
+  const cast = isUnderAutocast(work) ? 3 * hiddenSize : 0;
+  const rotated = isUnderAutocast(work) ? querySize + keyValueSize : 0;
+  const values = dense + 2 * rows * hiddenSize + cast;
   // Norms keep their inputs in float32.
-  const layer = tokens * (values * work.activationBytes + 2 * hiddenSize * 4);
-  const kept = work.recomputes ? layers * tokens * hiddenSize * work.activationBytes + layer : layers * layer;
-  const loss = Math.min(tokens, lossChunkTokens) * vocabularySize * 4 * 2;
-  return kept + loss;
+  return work.tokens * (values * work.activationBytes + (2 * hiddenSize + rotated) * 4);
+}
+
+/** Over weights in float32, products in bfloat16 are a matter of autocast. FSDP gathers weights in their type instead. */
+function isUnderAutocast({ method, weightBytes, activationBytes: bytes, shards }: MemoryWork): boolean {
+  return shards === 1 && method === 'full' && bytes < weightBytes;
+}
+
+/**
+ * Autocast keeps what it makes of the weights for a pass forward, and for the pass back, all that is not computed again:
+ * then the layer at work has its activations instead.
+ */
+function castBytes(shape: ModelShape, work: MemoryWork): number {
+  const bytes = (shape.parameters - shape.vocabularySize * shape.hiddenSize) * work.activationBytes;
+  return work.recomputes ? Math.max(0, bytes - layerBytes(shape, work)) : bytes;
 }
 
 function attentionScoreBytes({ layers, heads }: ModelShape, work: MemoryWork): number {
