@@ -5,8 +5,8 @@ from typing import Any
 
 from simmer_trainer.errors import TrainingError
 
-# What a template takes for today: the day that Llama 3's have where nobody tells them one. By the clock, a job that goes on
-# tomorrow would train on other rows, and the same stage would make another model.
+# What a template takes for today: the day that Llama 3's have where nobody tells them one. By the clock, a job that
+# goes on tomorrow would train on other rows, and the same stage would make another model.
 _TODAY = date(2024, 7, 26)
 
 
