@@ -32,6 +32,7 @@ _PEAK_BFLOAT16 = {
 # In configs.
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 _EXPERTS_PER_TOKEN = ("num_experts_per_tok", "moe_k", "moe_topk", "top_k_experts")
+_WITHOUT_ATTENTION = {"linear_attention", "conv", "mamba", "recurrent", "mlp", "moe"}
 
 
 def peak_flops_per_second(precision: pb.Precision, *, devices: int = 1) -> float | None:
@@ -72,8 +73,11 @@ class TrainingFlops:
         self._head = size_of_head
         # Layers may differ, as Gemma 4's do; then the config that all share does not say how wide they are.
         layers = getattr(config, "per_layer_config", None) or [config] * config.num_hidden_layers
-        # Scores and values of the causal half: 2 s^2 forward, twice that backward.
-        self._per_square = 6 * sum(_width_of_heads(layer) for layer in layers)
+        kinds = getattr(config, "layer_types", None) or ["full_attention"] * len(layers)
+        # Scores and values of the causal half: 2 s^2 forward, twice that backward. Not all layers of hybrids have them.
+        self._per_square = 6 * sum(
+            _width_of_heads(layer) for layer, kind in zip(layers, kinds, strict=False) if kind not in _WITHOUT_ATTENTION
+        )
 
     def of(self, rows: Iterable[TokenizedRow]) -> float:
         """Operations of one pass over these rows."""

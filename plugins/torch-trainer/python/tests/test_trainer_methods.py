@@ -206,6 +206,16 @@ def test_operations_of_layers_that_differ_are_counted_layer_by_layer() -> None:
     assert two - 2 * one == 6 * 4 * (16 + 48) * (128**2 - 2 * 64**2)
 
 
+def test_layers_of_a_hybrid_that_do_not_attend_take_no_operations_for_pairs_of_tokens() -> None:
+    heads = {"linear_num_key_heads": 2, "linear_num_value_heads": 2}
+    sizes = {"linear_key_head_dim": 16, "linear_value_head_dim": 16}
+    model = random_model(model_type="olmo_hybrid", layer_types=["linear_attention", "full_attention"], **heads, **sizes)
+    flops = TrainingFlops(load_model(model, torch.float32), is_adapter=False)
+    short, long = (flops.of([TokenizedRow("a", list(range(length)), length, False)]) for length in (64, 128))
+    # One of two layers, as wide as the model.
+    assert long - 2 * short == 6 * 64 * (128**2 - 2 * 64**2)
+
+
 def test_advice_for_lack_of_memory_has_the_numbers_of_the_job() -> None:
     network = load_model(random_model(), torch.float32)
     parameters = hyperparameters()
